@@ -1,0 +1,47 @@
+//! Puts the provider files, the mapping files and their samples into the program, so that it runs
+//! without its folder.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+
+fn main() -> io::Result<()> {
+    embed("mappings", "shipped.rs", str::to_owned)?;
+    embed("src/intake/providers", "providers.rs", |name| name.trim_end_matches(".toml").to_owned())
+}
+
+/// Writes a table of the folder's files: each one's name and text.
+fn embed(folder: &str, table_name: &str, name_of: fn(&str) -> String) -> io::Result<()> {
+    let folder = PathBuf::from(env_of("CARGO_MANIFEST_DIR")).join(folder);
+    println!("cargo::rerun-if-changed={}", folder.display());
+    let mut paths = Vec::new();
+    list(&folder, &mut paths)?;
+    paths.sort();
+    let mut table = String::from("&[\n");
+    for path in &paths {
+        let name = path.strip_prefix(&folder).expect("it was listed below the folder");
+        let name = name_of(&name.to_string_lossy().replace('\\', "/"));
+        writeln!(table, "    ({name:?}, include_str!({:?})),", path.display().to_string())
+            .expect("writing to a String cannot fail");
+    }
+    table.push(']');
+    fs::write(PathBuf::from(env_of("OUT_DIR")).join(table_name), table)
+}
+
+fn list(folder: &Path, paths: &mut Vec<PathBuf>) -> io::Result<()> {
+    println!("cargo::rerun-if-changed={}", folder.display());
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            list(&path, paths)?;
+        } else {
+            paths.push(path);
+        }
+    }
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is how cargo tells a build script")]
+fn env_of(name: &str) -> String {
+    env::var(name).expect("cargo sets it")
+}
