@@ -1,0 +1,32 @@
+//! savio-relay takes signed webhooks, keeps them on disk, and delivers them to Savio.
+//!
+//! The tree is the flow:
+//!
+//! ```text
+//! webhook ─▶ intake ─▶ store ─▶ delivery ─▶ Savio
+//!            verify    fsync    map, send, retry
+//! ```
+//!
+//! Left of the store nothing knows Savio; right of it nothing knows HTTP servers. The halves meet in
+//! the words ([`event`]) and the one trait ([`store::Store`]).
+
+pub mod event;
+
+pub mod intake;
+pub mod store;
+pub mod delivery;
+pub mod mapping;
+pub mod savio;
+
+pub mod sources;
+pub mod config;
+pub mod cli;
+pub mod sandbox;
+
+pub mod clock;
+pub mod listener;
+pub mod mistake;
+pub mod rate;
+pub mod secret;
+pub mod table;
+pub mod telemetry;

@@ -1,0 +1,107 @@
+//! How many in a time: as people write it, and the token bucket that keeps to it.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    pub count: u32,
+    pub period: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a rate is a number and a time, such as \"10/s\", \"300/m\" or \"5000/h\"")]
+pub struct BadRate;
+
+impl Rate {
+    /// From one to the next, where they go at even distances.
+    pub fn interval(self) -> Duration {
+        self.period / self.count
+    }
+
+    /// How many have their turn within this time.
+    pub fn within(self, time: Duration) -> usize {
+        let more = time.as_nanos() / self.interval().as_nanos().max(1);
+        usize::try_from(more).unwrap_or(usize::MAX).saturating_add(1)
+    }
+}
+
+impl FromStr for Rate {
+    type Err = BadRate;
+
+    fn from_str(text: &str) -> Result<Rate, BadRate> {
+        let (count, unit) = text.trim().split_once('/').ok_or(BadRate)?;
+        let period = match unit.trim() {
+            "s" => Duration::from_secs(1),
+            "m" => Duration::from_mins(1),
+            "h" => Duration::from_hours(1),
+            _ => return Err(BadRate),
+        };
+        let count: u32 = count.trim().parse().map_err(|_| BadRate)?;
+        let interval = period.checked_div(count).ok_or(BadRate)?;
+        if interval.is_zero() { Err(BadRate) } else { Ok(Rate { count, period }) }
+    }
+}
+
+/// Tokens, at most as many as the rate's count, that come back as time passes.
+#[derive(Debug, Clone, Copy)]
+pub struct Bucket {
+    tokens: f64,
+    at: Timestamp,
+}
+
+impl Bucket {
+    pub fn full(rate: Rate, now: Timestamp) -> Bucket {
+        Bucket { tokens: f64::from(rate.count), at: now }
+    }
+
+    /// Otherwise says how long to wait.
+    pub fn take(&mut self, rate: Rate, now: Timestamp) -> Result<(), Duration> {
+        let count = f64::from(rate.count);
+        let token = rate.period.as_secs_f64() / count;
+        // A clock that was set back fills nothing.
+        let passed = now.duration_since(self.at).as_secs_f64().max(0.0);
+        self.tokens = (self.tokens + passed / token).min(count);
+        self.at = now;
+        if self.tokens < 1.0 {
+            return Err(Duration::from_secs_f64((1.0 - self.tokens) * token));
+        }
+        self.tokens -= 1.0;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_a_number_and_a_time() {
+        let interval = |text: &str| text.parse::<Rate>().map(Rate::interval);
+
+        assert_eq!(interval("10/s"), Ok(Duration::from_millis(100)));
+        assert_eq!(interval(" 30 / m "), Ok(Duration::from_secs(2)));
+        assert_eq!(interval("1/h"), Ok(Duration::from_hours(1)));
+        for bad in ["", "10", "0/s", "-1/s", "1.5/s", "10/d", "/s", "99999999999/s"] {
+            assert_eq!(interval(bad), Err(BadRate), "{bad}");
+        }
+    }
+
+    #[test]
+    fn turns_within_a_time_are_counted() {
+        let within = |rate: &str| rate.parse::<Rate>().unwrap().within(Duration::from_secs(1));
+
+        assert_eq!((within("10/s"), within("1/s"), within("1/h")), (11, 2, 1));
+    }
+
+    #[test]
+    fn the_wait_is_until_the_next_token() {
+        let now = Timestamp::from_second(0).unwrap();
+        let mut bucket = Bucket { tokens: 0.5, at: now };
+        let rate = "1/m".parse().unwrap();
+
+        assert_eq!(bucket.take(rate, now), Err(Duration::from_secs(30)));
+    }
+}

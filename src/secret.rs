@@ -1,0 +1,112 @@
+//! Secrets stand in no file that people write: such a file names where one is, `env:NAME` or
+//! `file:PATH`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
+use crate::mistake::Mistake;
+use crate::table::{Mistakes, Text};
+
+/// The environment variables of the process, read once at its start.
+pub type Environment = BTreeMap<String, String>;
+
+#[derive(Debug, Clone)]
+pub enum Secret {
+    Found(SecretString),
+    /// Not there or empty; says which variable or file was looked at.
+    Missing(String),
+}
+
+/// Looks up a secret. One that is written out is a mistake, and none.
+pub fn find(named: &Text, environment: &Environment, mistakes: &mut Mistakes) -> Option<Secret> {
+    match named.text.split_once(':') {
+        Some(("env", name)) if !name.is_empty() => Some(from_environment(name, environment)),
+        Some(("file", path)) if !path.is_empty() => Some(from_file(Path::new(path))),
+        _ => {
+            let message = "a secret is not written into a file";
+            let help = "write \"env:NAME\" for an environment variable or \"file:PATH\" for a file";
+            mistakes.push(Mistake::error(named.place.clone(), message).help(help).secret());
+            None
+        }
+    }
+}
+
+/// The file that is named and that is not there.
+pub fn absent_file(named: &Text) -> Option<PathBuf> {
+    let path = PathBuf::from(named.text.strip_prefix("file:").filter(|path| !path.is_empty())?);
+    matches!(path.try_exists(), Ok(false)).then_some(path)
+}
+
+pub fn from_environment(name: &str, environment: &Environment) -> Secret {
+    match environment.get(name).filter(|value| !value.is_empty()) {
+        Some(value) => Secret::Found(SecretString::from(value.as_str())),
+        None => Secret::Missing(format!("the environment variable {name} is not set")),
+    }
+}
+
+/// One line end at the file's end is not part of the secret.
+fn from_file(path: &Path) -> Secret {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => return Secret::Missing(format!("{}: {error}", path.display())),
+    };
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let secret = line.strip_suffix('\r').unwrap_or(line);
+    if secret.is_empty() {
+        return Secret::Missing(format!("the file {} is empty", path.display()));
+    }
+    Secret::Found(SecretString::from(secret))
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use crate::mistake::Document;
+
+    use super::*;
+
+    fn check(named: &str, expected: Result<&str, &str>) {
+        let environment = Environment::from([
+            ("TOKEN".to_owned(), "t0k".to_owned()),
+            ("EMPTY".to_owned(), String::new()),
+        ]);
+        let document = Document { name: "m".into(), text: format!("\"{named}\"") };
+        let named = Text::new(&document, named, 0..document.text.len());
+
+        match find(&named, &environment, &mut Vec::new()).unwrap() {
+            Secret::Found(secret) => assert_eq!(Ok(secret.expose_secret()), expected),
+            Secret::Missing(reason) => assert_eq!(Err(reason.as_str()), expected),
+        }
+    }
+
+    #[test]
+    fn a_secret_comes_from_the_environment() {
+        check("env:TOKEN", Ok("t0k"));
+        check("env:EMPTY", Err("the environment variable EMPTY is not set"));
+        check("env:OTHER", Err("the environment variable OTHER is not set"));
+    }
+
+    #[test]
+    fn a_secret_in_a_file_loses_one_line_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        std::fs::write(&path, "s3cret \n").unwrap();
+
+        check(&format!("file:{}", path.display()), Ok("s3cret "));
+    }
+
+    #[test]
+    fn a_secret_that_is_written_out_is_a_mistake() {
+        let document = Document { name: "m".into(), text: "\"hunter2\"".into() };
+        let mut mistakes = Vec::new();
+
+        let found =
+            find(&Text::new(&document, "hunter2", 0..9), &Environment::new(), &mut mistakes);
+
+        assert!(found.is_none());
+        assert!(mistakes[0].secret);
+    }
+}

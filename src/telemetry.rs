@@ -1,0 +1,73 @@
+//! Logs: one line per request and attempt, as text or JSON, on standard error.
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::EnvFilter;
+
+use crate::mistake::Mistake;
+use crate::table::{Mistakes, Table};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    pub format: Format,
+    /// A level, or directives such as `info,savio_relay::delivery=debug`.
+    pub level: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Text,
+    Json,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { format: Format::Text, level: "info".to_owned() }
+    }
+}
+
+impl Settings {
+    /// Takes over what the section `[log]` sets.
+    pub fn take(&mut self, mut section: Table<'_>, mistakes: &mut Mistakes) {
+        if let Some(format) = section.text("format", mistakes) {
+            match format.text.as_str() {
+                "text" => self.format = Format::Text,
+                "json" => self.format = Format::Json,
+                _ => mistakes.push(
+                    Mistake::error(format.place, "unknown log format")
+                        .help("write \"text\" or \"json\""),
+                ),
+            }
+        }
+        if let Some(level) = section.text("level", mistakes) {
+            match filter(&level.text) {
+                Ok(_) => self.level = level.text,
+                Err(error) => mistakes.push(
+                    Mistake::error(level.place, format!("unknown log level: {error}"))
+                        .help("write \"error\", \"warn\", \"info\", \"debug\" or \"trace\""),
+                ),
+            }
+        }
+        section.finish(mistakes);
+    }
+}
+
+fn filter(level: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
+    EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).parse(level)
+}
+
+/// Sends the logs of this process to standard error. Only the first call has an effect.
+pub fn start(settings: &Settings) {
+    let filter = filter(&settings.level).expect("the level was parsed when it was read");
+    // Where nobody reads the logs any more, saying so would panic, and end the request or the relay.
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
+    // A second call finds the first one's subscriber in place, which is as good.
+    let _ = match settings.format {
+        Format::Text => {
+            lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init()
+        }
+        Format::Json => lines.json().flatten_event(true).try_init(),
+    };
+}
