@@ -1,0 +1,266 @@
+//! The durability promise: what is kept before a webhook is answered, and how delivery goes on from
+//! it after any interruption.
+
+mod filter;
+mod replay;
+mod shown;
+pub mod sqlite;
+pub mod upkeep;
+
+use std::ops::Range;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::event::{Event, EventId, Headers, Outcome, Request, SourceName, State};
+
+pub use filter::{BadCursor, Cursor, Filter, Line, Listed, Matching, Page};
+pub use replay::{NewReplay, Released, Replay, ReplayId, Word, carry_out};
+pub use shown::Whole;
+pub use sqlite::Sqlite;
+
+/// Keeps events and their progress. Whatever returns `Ok` is on disk and survives a power loss.
+/// Times are kept to the microsecond.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Keeps all new events of the webhook, or none of it.
+    async fn keep(&self, webhook: Webhook) -> Result<Kept, StoreError>;
+
+    /// Gives out queued events that are due, oldest first. Each is the caller's until its lease ends.
+    async fn claim(&self, wanted: Wanted) -> Result<Vec<Claimed>, StoreError>;
+
+    /// Keeps the claims for another lease; gives back those that are still the caller's.
+    async fn renew(&self, claims: Vec<Claim>, until: Timestamp) -> Result<Vec<Claim>, StoreError>;
+
+    /// Writes what came of the last step of an event and what the next is, in one commit.
+    async fn advance(&self, claim: Claim, progress: Progress) -> Result<(), StoreError>;
+
+    /// When the next queued event of these sources is due or its lease ends.
+    async fn next_due(&self, sources: Vec<SourceName>) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Returns once events were kept since the last call, by this process or another.
+    async fn arrived(&self);
+
+    /// Whether a webhook would be kept now.
+    async fn ready(&self) -> Result<(), StoreError>;
+
+    async fn event(&self, id: EventId) -> Result<Option<Record>, StoreError>;
+
+    /// How many events each source has in each state in which it has any.
+    async fn counts(&self) -> Result<Vec<Count>, StoreError>;
+
+    /// What delivery kept under this name last: the state of a destination, or of all sources.
+    async fn gate(&self, name: &str) -> Result<Option<Value>, StoreError>;
+
+    async fn keep_gate(&self, name: &str, gate: Value) -> Result<(), StoreError>;
+
+    /// Events that match, newest first. A page holds at most 500.
+    async fn list(&self, filter: Filter, page: Page) -> Result<Listed, StoreError>;
+
+    async fn matching(&self, filter: Filter) -> Result<Matching, StoreError>;
+
+    /// Writes the order down; `carry_out` does what it says.
+    async fn begin_replay(&self, order: NewReplay) -> Result<(), StoreError>;
+
+    /// The next step of a replay, small enough not to hold up who else writes.
+    async fn replay_on(&self, id: ReplayId) -> Result<Option<Replay>, StoreError>;
+
+    /// From now on its steps give back what was not begun yet: it becomes again what it was.
+    async fn cancel_replay(&self, id: ReplayId, now: Timestamp) -> Result<(), StoreError>;
+
+    async fn replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError>;
+
+    /// Replays that have steps to do, oldest first.
+    async fn open_replays(&self) -> Result<Vec<ReplayId>, StoreError>;
+
+    /// Ends what is held, by a person's word.
+    async fn release(
+        &self,
+        id: EventId,
+        word: Word,
+        now: Timestamp,
+    ) -> Result<Released, StoreError>;
+
+    /// Forgets a few of the events that settled before, as `replay_on` in a small step.
+    async fn forget(&self, settled_before: Timestamp) -> Result<Forgotten, StoreError>;
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Nothing was kept; it may work later.
+    #[error("the store is not available: {reason}")]
+    Unavailable { reason: String },
+    /// The lease ended and the event is another's now; nothing was written.
+    #[error("the claim has ended")]
+    ClaimLost,
+    /// Nothing was written, and the same will never be.
+    #[error("it can never be written: {reason}")]
+    Impossible { reason: String },
+}
+
+/// A webhook that proved itself, as it was received.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Webhook {
+    pub source: SourceName,
+    pub received_at: Timestamp,
+    /// Without secrets.
+    pub headers: Headers,
+    pub body: Vec<u8>,
+    /// The body as JSON text, where it came as something else.
+    pub decoded: Option<String>,
+    pub events: Vec<NewEvent>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewEvent {
+    pub id: EventId,
+    pub event_type: Option<String>,
+    pub delivery_id: Option<String>,
+    /// The bytes of `decoded`, else of `body`, that are this event's payload.
+    pub payload: Range<usize>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// One id for each event of the webhook, in order; for a repeat the first one's.
+    pub events: Vec<EventId>,
+    /// How many of them were not there before.
+    pub new: usize,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wanted {
+    /// Only events of these sources.
+    pub sources: Vec<SourceName>,
+    pub slots: usize,
+    pub now: Timestamp,
+    pub lease: Duration,
+}
+
+/// The right to work on one event, until the lease ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    pub event: EventId,
+    /// Tells this claim from earlier and later ones of the same event.
+    pub token: u64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claimed {
+    pub claim: Claim,
+    pub event: Event,
+    pub queued_at: Timestamp,
+    /// Since it was queued last.
+    pub first_attempt_at: Option<Timestamp>,
+    /// What the mapping made of it at the first attempt; none before.
+    pub requests: Option<Vec<Planned>>,
+    /// How many attempts failed in a row; waiting without an attempt adds none.
+    pub tries: u32,
+    /// A person had it replayed; its attempts are marked so.
+    pub replay: bool,
+    /// Where it is to be mapped anew, the requests of before whose past counts: see `Planned::anew`.
+    pub earlier: Vec<Planned>,
+}
+
+/// A request that an event became.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Planned {
+    pub request: Request,
+    pub state: RequestState,
+    /// Savio's id of what the request made.
+    pub savio_id: Option<Value>,
+    /// An earlier send may have arrived.
+    pub may_repeat: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestState {
+    Waiting,
+    /// On disk before the first byte leaves; found at a claim, it was interrupted.
+    Sending,
+    Done,
+    Refused,
+}
+
+impl RequestState {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RequestState::Waiting => "waiting",
+            RequestState::Sending => "sending",
+            RequestState::Done => "done",
+            RequestState::Refused => "refused",
+        }
+    }
+}
+
+/// One step of an event: what came of the last send, and what is next.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Progress {
+    /// The requests that the mapping made, when it was just applied.
+    pub planned: Option<Vec<Request>>,
+    /// Fields that were left out and other remarks of the mapping.
+    pub notes: Vec<String>,
+    pub attempt: Option<Attempt>,
+    pub next: Next,
+}
+
+/// One try at sending one request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    /// Which of the event's requests.
+    pub position: usize,
+    pub at: Timestamp,
+    pub outcome: Outcome,
+    pub status: Option<u16>,
+    pub ms: u64,
+    /// Savio's words, or what went wrong; at most 4 KiB, without secrets.
+    pub detail: Option<String>,
+    pub savio_id: Option<Value>,
+    /// An earlier send of the same request may have arrived.
+    pub may_repeat: bool,
+    /// A person had the event replayed before.
+    pub replay: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Next {
+    /// The request at this position is marked `sending`, and the claim goes on.
+    Send { position: usize, at: Timestamp },
+    /// The claim ends; the event waits.
+    Wait { until: Timestamp, reason: String },
+    /// The claim ends; the event has come to its end.
+    Settle { state: State, reason: Option<String>, at: Timestamp },
+}
+
+/// All that is known of one event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    pub event: Event,
+    pub state: State,
+    pub reason: Option<String>,
+    pub due_at: Option<Timestamp>,
+    pub settled_at: Option<Timestamp>,
+    pub requests: Vec<Planned>,
+    pub attempts: Vec<Attempt>,
+    pub notes: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Count {
+    pub source: SourceName,
+    pub state: State,
+    pub events: u64,
+}
+
+/// What one step of forgetting did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forgotten {
+    pub events: usize,
+    /// Whether there is more to forget, or space to give back.
+    pub has_steps: bool,
+}

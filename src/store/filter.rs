@@ -1,0 +1,111 @@
+//! Which events are meant, and how they are listed.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::event::{EventId, SourceName, State};
+
+/// Events that are all of this; left empty, it means all.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Filter {
+    /// One of these; none named means any.
+    pub ids: Vec<EventId>,
+    pub state: Option<State>,
+    pub source: Option<SourceName>,
+    /// Received then or later.
+    pub since: Option<Timestamp>,
+    /// Received before.
+    pub until: Option<Timestamp>,
+    /// A part of the id, delivery id, type or reason; capital letters make no difference.
+    pub text: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    pub limit: usize,
+    /// Where the page before ended.
+    pub after: Option<Cursor>,
+}
+
+/// A place in the order of receipt. Its text is for the one who listed, to come back with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cursor {
+    pub received_at: Timestamp,
+    /// Tells events of one moment apart.
+    pub number: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not the `next` of a page")]
+pub struct BadCursor;
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}-{}", self.received_at.as_microsecond(), self.number)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = BadCursor;
+
+    fn from_str(text: &str) -> Result<Cursor, BadCursor> {
+        let (time, number) = text.rsplit_once('-').ok_or(BadCursor)?;
+        let time = time.parse().map_err(|_| BadCursor)?;
+        Ok(Cursor {
+            received_at: Timestamp::from_microsecond(time).map_err(|_| BadCursor)?,
+            number: number.parse().map_err(|_| BadCursor)?,
+        })
+    }
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    pub events: Vec<Line>,
+    /// Where the next page begins; none at the end. A search in much may give a short page and this.
+    pub next: Option<Cursor>,
+}
+
+/// One event in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Line {
+    pub id: EventId,
+    pub source: SourceName,
+    #[serde(rename = "type")]
+    pub event_type: Option<String>,
+    pub delivery_id: Option<String>,
+    pub state: State,
+    pub reason: Option<String>,
+    pub received_at: Timestamp,
+    pub attempts: u64,
+    #[serde(rename = "next_attempt_at")]
+    pub due_at: Option<Timestamp>,
+}
+
+/// How many events a filter means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Matching {
+    pub events: u64,
+    /// Those of them that a replay leaves alone.
+    pub queued: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_comes_back_as_it_went() {
+        for microseconds in [-5, 0, 1_800_000_000_000_001] {
+            let received_at = Timestamp::from_microsecond(microseconds).unwrap();
+            let cursor = Cursor { received_at, number: 7 };
+            assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        }
+        for bad in ["", "7", "a-7", "7-b", "99999999999999999999-1", "9223372036854775807-1"] {
+            assert_eq!(bad.parse::<Cursor>(), Err(BadCursor), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! One node, the default: an SQLite file with one writer thread that groups commits.
+
+mod advance;
+mod claim;
+mod failure;
+mod gate;
+mod forget;
+mod keep;
+mod list;
+mod look;
+mod open;
+mod reader;
+mod release;
+mod replay;
+mod reserve;
+mod row;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use rusqlite::Connection;
+use serde_json::Value;
+use tokio::sync::{Mutex, Notify, Semaphore};
+use tokio::time::{sleep, timeout};
+
+use super::{
+    Claim, Claimed, Count, Filter, Forgotten, Kept, Listed, Matching, NewReplay, Page, Progress,
+    Record, Released, Replay, ReplayId, Store, StoreError, Wanted, Webhook, Word,
+};
+use crate::event::{EventId, SourceName};
+use failure::unavailable;
+use open::Database;
+use reader::Readers;
+use reserve::Reserve;
+use writer::Writer;
+
+pub use open::OpenError;
+
+/// How long a command waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long an answer of `ready` holds, since asking costs a commit.
+const READY_FOR: Duration = Duration::from_secs(1);
+
+/// How soon it is seen that another process wrote.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Bodies that wait for their commit, in KiB.
+const WAITING_KIB: usize = 64 * 1024;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    pub path: PathBuf,
+    /// Intake stops while less than this is free; left out: 64 MiB, or 5 % of a smaller file system.
+    pub reserve_bytes: Option<u64>,
+}
+
+impl Settings {
+    pub fn new(path: impl Into<PathBuf>) -> Settings {
+        Settings { path: path.into(), reserve_bytes: None }
+    }
+}
+
+/// A store in one file, which no second server can open.
+#[derive(Debug)]
+pub struct Sqlite {
+    writer: Writer,
+    readers: Arc<Readers>,
+    reserve: Reserve,
+    waiting: Arc<Semaphore>,
+    arrived: Arc<Notify>,
+    ready: Mutex<Option<(Instant, Result<(), StoreError>)>>,
+    /// SQLite's count of what others wrote, when it was last looked at.
+    written: AtomicI64,
+}
+
+impl Sqlite {
+    /// Opens or creates the file. Claims of an earlier process end.
+    pub fn open(settings: &Settings) -> Result<Sqlite, OpenError> {
+        let path = open::create(&settings.path)?;
+        let reserve = reserve(settings, &path)?;
+        // The log has to fit into the reserve, with what it adds to the database.
+        let database = Database::open(&path, reserve.bytes() / 4)?;
+        Sqlite::start(database, reserve)
+    }
+
+    /// Opens the file of a server beside it, whether it runs or not: to look, replay and release.
+    pub fn open_beside(settings: &Settings) -> Result<Sqlite, OpenError> {
+        let path = open::find(&settings.path)?;
+        let reserve = reserve(settings, &path)?;
+        let database = Database::open_beside(&path, reserve.bytes() / 4)?;
+        Sqlite::start(database, reserve)
+    }
+
+    fn start(database: Database, reserve: Reserve) -> Result<Sqlite, OpenError> {
+        let readers = Arc::new(Readers::new(database.path()));
+        let writer = Writer::start(database, Arc::clone(&readers))?;
+        Ok(Sqlite {
+            writer,
+            readers,
+            reserve,
+            waiting: Arc::new(Semaphore::new(WAITING_KIB)),
+            arrived: Arc::new(Notify::new()),
+            ready: Mutex::new(None),
+            written: AtomicI64::new(0),
+        })
+    }
+
+    /// Writes what was begun and lets go of the file; so does dropping, which blocks meanwhile.
+    pub async fn close(&self) {
+        let thread = self.writer.stop();
+        // A writer that panicked has said so in the log.
+        let _ =
+            tokio::task::spawn_blocking(move || thread.map(std::thread::JoinHandle::join)).await;
+    }
+
+    async fn probe(&self) -> Result<(), StoreError> {
+        self.reserve.admit(0, 0)?;
+        let write = self.writer.write(|connection| Ok(open::touch(connection)?));
+        let late = || unavailable(format!("the disk took longer than {PATIENCE:?}"));
+        timeout(PATIENCE, write).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    /// Returns once another process wrote.
+    async fn written_by_others(&self) {
+        loop {
+            sleep(LOOK_EVERY).await;
+            // On the writer's connection, whose own commits do not count.
+            let look = self.writer.write(|connection| Ok(open::written_by_others(connection)?));
+            if let Ok(written) = look.await
+                && self.written.swap(written, Ordering::Relaxed) != written
+            {
+                return;
+            }
+        }
+    }
+}
+
+fn reserve(settings: &Settings, path: &Path) -> Result<Reserve, OpenError> {
+    let folder = path.parent().unwrap_or(path);
+    Reserve::new(folder, settings.reserve_bytes)
+        .map_err(|source| OpenError::File { path: folder.to_owned(), source })
+}
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        // A writer that panicked has said so in the log.
+        let _ = self.writer.stop().map(std::thread::JoinHandle::join);
+    }
+}
+
+#[async_trait]
+impl Store for Sqlite {
+    async fn keep(&self, webhook: Webhook) -> Result<Kept, StoreError> {
+        let bytes = webhook.body.len() + webhook.decoded.as_ref().map_or(0, String::len);
+        let waiting = (WAITING_KIB - self.waiting.available_permits()) * 1024;
+        self.reserve.admit(bytes, waiting)?;
+        let kib = u32::try_from((bytes / 1024).min(WAITING_KIB)).unwrap_or(u32::MAX);
+        let room = timeout(PATIENCE, Arc::clone(&self.waiting).acquire_many_owned(kib)).await;
+        let Ok(Ok(room)) = room else {
+            return Err(unavailable("too many webhooks wait for the disk"));
+        };
+        let arrived = Arc::clone(&self.arrived);
+        let write = self.writer.write(move |connection| {
+            let _until_written = room;
+            keep::keep(connection, &webhook)
+        });
+        let kept = write.await?;
+        if kept.new > 0 {
+            arrived.notify_one();
+        }
+        Ok(kept)
+    }
+
+    async fn claim(&self, wanted: Wanted) -> Result<Vec<Claimed>, StoreError> {
+        let leases = self.writer.write(move |connection| claim::lease(connection, &wanted)).await?;
+        if leases.is_empty() {
+            return Ok(Vec::new());
+        }
+        let claims: Vec<Claim> = leases.iter().map(|lease| lease.claim).collect();
+        let loaded = self.readers.read(move |connection| claim::load(connection, &leases)).await;
+        if loaded.is_err() {
+            // Nobody will work on them; if this fails too, the leases end by themselves.
+            let _ = self.writer.write(move |connection| claim::end(connection, &claims)).await;
+        }
+        loaded
+    }
+
+    async fn renew(&self, claims: Vec<Claim>, until: Timestamp) -> Result<Vec<Claim>, StoreError> {
+        self.writer.write(move |connection| claim::renew(connection, claims, until)).await
+    }
+
+    async fn advance(&self, claim: Claim, progress: Progress) -> Result<(), StoreError> {
+        self.writer.write(move |connection| advance::advance(connection, claim, &progress)).await
+    }
+
+    async fn next_due(&self, sources: Vec<SourceName>) -> Result<Option<Timestamp>, StoreError> {
+        self.readers.read(move |connection| look::next_due(connection, &sources)).await
+    }
+
+    async fn arrived(&self) {
+        tokio::select! {
+            () = self.arrived.notified() => {}
+            () = self.written_by_others() => {}
+        }
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        let mut last = self.ready.lock().await;
+        if let Some((at, answer)) = last.as_ref()
+            && at.elapsed() < READY_FOR
+        {
+            return answer.clone();
+        }
+        let answer = self.probe().await;
+        *last = Some((Instant::now(), answer.clone()));
+        answer
+    }
+
+    async fn event(&self, id: EventId) -> Result<Option<Record>, StoreError> {
+        self.readers.read(move |connection| look::event(connection, id)).await
+    }
+
+    async fn counts(&self) -> Result<Vec<Count>, StoreError> {
+        self.readers.read(look::counts).await
+    }
+
+    async fn gate(&self, name: &str) -> Result<Option<Value>, StoreError> {
+        let name = name.to_owned();
+        self.readers.read(move |connection| gate::read(connection, &name)).await
+    }
+
+    async fn keep_gate(&self, name: &str, gate: Value) -> Result<(), StoreError> {
+        let name = name.to_owned();
+        self.writer.write(move |connection| gate::keep(connection, &name, &gate)).await
+    }
+
+    async fn list(&self, filter: Filter, page: Page) -> Result<Listed, StoreError> {
+        self.readers.read(move |connection| list::list(connection, filter, page)).await
+    }
+
+    async fn matching(&self, filter: Filter) -> Result<Matching, StoreError> {
+        self.readers.read(move |connection| list::matching(connection, &filter)).await
+    }
+
+    async fn begin_replay(&self, order: NewReplay) -> Result<(), StoreError> {
+        self.reserve.admit(0, 0)?;
+        self.writer.write(move |connection| replay::begin(connection, &order)).await
+    }
+
+    async fn replay_on(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
+        self.reserve.admit(0, 0)?;
+        // What is to be changed is looked for apart from the writer, however long that takes.
+        let step = self.readers.read(move |connection| replay::next(connection, id)).await?;
+        if let Some(step) = step {
+            self.writer.write(move |connection| replay::take(connection, &step)).await?;
+            self.arrived.notify_one();
+        }
+        self.replay(id).await
+    }
+
+    async fn cancel_replay(&self, id: ReplayId, now: Timestamp) -> Result<(), StoreError> {
+        self.writer.write(move |connection| replay::cancel(connection, id, now)).await
+    }
+
+    async fn replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
+        self.readers.read(move |connection| replay::look(connection, id)).await
+    }
+
+    async fn open_replays(&self) -> Result<Vec<ReplayId>, StoreError> {
+        self.readers.read(replay::open).await
+    }
+
+    async fn release(
+        &self,
+        id: EventId,
+        word: Word,
+        now: Timestamp,
+    ) -> Result<Released, StoreError> {
+        let write = move |connection: &Connection| release::release(connection, id, (word, now));
+        let released = self.writer.write(write).await?;
+        self.arrived.notify_one();
+        Ok(released)
+    }
+
+    async fn forget(&self, settled_before: Timestamp) -> Result<Forgotten, StoreError> {
+        self.writer.write(move |connection| forget::forget(connection, settled_before)).await
+    }
+}

@@ -1,0 +1,172 @@
+//! Writes one step of an event: what came of the last send, and what is next.
+
+use rusqlite::{Connection, params};
+
+use super::failure::Failure;
+use super::row::{Json, Time};
+use super::{claim, look, replay};
+use crate::event::{Outcome, Request, State};
+use crate::store::{Attempt, Claim, Next, Planned, Progress, RequestState};
+
+pub(super) fn advance(
+    connection: &Connection,
+    claim: Claim,
+    progress: &Progress,
+) -> Result<(), Failure> {
+    let event = claim::held(connection, claim)?;
+    if let Some(requests) = &progress.planned {
+        plan(connection, event, requests)?;
+    }
+    if !progress.notes.is_empty() {
+        note(connection, event, &progress.notes)?;
+    }
+    if let Some(attempt) = &progress.attempt {
+        record(connection, event, attempt)?;
+        judge(connection, event, attempt)?;
+        count(connection, event, attempt.outcome)?;
+    }
+    go_on(connection, event, &progress.next)
+}
+
+fn plan(connection: &Connection, event: i64, requests: &[Request]) -> rusqlite::Result<()> {
+    let planned = match replay::before(connection, event)? {
+        Some(before) => {
+            let earlier = look::earlier(connection, event, before)?;
+            forget_plan(connection, event)?;
+            replay::begun(connection, event)?;
+            Planned::anew(requests, earlier)
+        }
+        None => Planned::anew(requests, Vec::new()),
+    };
+    let sql = "INSERT INTO plans (event, requests) VALUES (?1, ?2)";
+    connection.prepare_cached(sql)?.execute(params![event, Json(requests)])?;
+    let sql = "INSERT INTO requests (event, position, state, savio_id, may_repeat)
+               VALUES (?1, ?2, ?3, ?4, ?5)";
+    let mut insert = connection.prepare_cached(sql)?;
+    for (position, Planned { state, savio_id, may_repeat, .. }) in planned.iter().enumerate() {
+        let savio_id = savio_id.as_ref().map(Json);
+        insert.execute(params![event, position, state.as_str(), savio_id, may_repeat])?;
+    }
+    Ok(())
+}
+
+/// What the mapping made of it before, and said.
+fn forget_plan(connection: &Connection, event: i64) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM plans WHERE event = ?1")?.execute([event])?;
+    let sql = "UPDATE events SET notes = '[]' WHERE number = ?1";
+    connection.prepare_cached(sql)?.execute([event])?;
+    Ok(())
+}
+
+/// An event that was replayed, and settles without a plan of its own. What it was keeps the past
+/// that a later replay counts.
+fn end_replay(connection: &Connection, event: i64) -> rusqlite::Result<()> {
+    if let Some(before) = replay::before(connection, event)? {
+        if !replay::past_counts(before) {
+            forget_plan(connection, event)?;
+        }
+        replay::begun(connection, event)?;
+    }
+    Ok(())
+}
+
+fn note(connection: &Connection, event: i64, notes: &[String]) -> rusqlite::Result<()> {
+    let sql = "UPDATE events SET notes = json_insert(notes, '$[#]', ?2) WHERE number = ?1";
+    let mut append = connection.prepare_cached(sql)?;
+    for note in notes {
+        append.execute(params![event, note])?;
+    }
+    Ok(())
+}
+
+fn record(connection: &Connection, event: i64, attempt: &Attempt) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO attempts (event, number, position, at, outcome, status, ms, detail,
+                   savio_id, may_repeat, replay)
+               SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10
+               FROM attempts WHERE event = ?1";
+    connection.prepare_cached(sql)?.execute(params![
+        event,
+        attempt.position,
+        Time(attempt.at),
+        attempt.outcome.as_str(),
+        attempt.status,
+        attempt.ms,
+        attempt.detail,
+        attempt.savio_id.as_ref().map(Json),
+        attempt.may_repeat,
+        attempt.replay,
+    ])?;
+    Ok(())
+}
+
+/// What the attempt's outcome makes of its request.
+fn judge(connection: &Connection, event: i64, attempt: &Attempt) -> Result<(), Failure> {
+    let (state, may_repeat) = match attempt.outcome {
+        Outcome::Done => (RequestState::Done, false),
+        Outcome::Refused => (RequestState::Refused, false),
+        Outcome::Retry | Outcome::Unreachable | Outcome::Paused => (RequestState::Waiting, false),
+        Outcome::Unanswered | Outcome::Interrupted => (RequestState::Waiting, true),
+    };
+    let sql = "UPDATE requests SET state = ?3, savio_id = coalesce(?4, savio_id),
+                   may_repeat = may_repeat OR ?5
+               WHERE event = ?1 AND position = ?2";
+    let savio_id = attempt.savio_id.as_ref().map(Json);
+    let changed = connection.prepare_cached(sql)?.execute(params![
+        event,
+        attempt.position,
+        state.as_str(),
+        savio_id,
+        may_repeat
+    ])?;
+    there_is(changed, attempt.position)
+}
+
+/// Keeps how many attempts failed in a row.
+fn count(connection: &Connection, event: i64, outcome: Outcome) -> rusqlite::Result<()> {
+    let sql = match outcome {
+        Outcome::Done => "UPDATE events SET tries = 0 WHERE number = ?1 AND tries > 0",
+        Outcome::Refused
+        | Outcome::Paused
+        | Outcome::Retry
+        | Outcome::Unreachable
+        | Outcome::Unanswered
+        | Outcome::Interrupted => "UPDATE events SET tries = tries + 1 WHERE number = ?1",
+    };
+    connection.prepare_cached(sql)?.execute([event])?;
+    Ok(())
+}
+
+fn go_on(connection: &Connection, event: i64, next: &Next) -> Result<(), Failure> {
+    match next {
+        Next::Send { position, at } => {
+            let sql = "UPDATE requests SET state = 'sending', sent_at = ?3
+                       WHERE event = ?1 AND position = ?2";
+            let mut update = connection.prepare_cached(sql)?;
+            there_is(update.execute(params![event, position, Time(*at)])?, *position)
+        }
+        Next::Wait { until, reason } => {
+            let sql = "UPDATE events SET due_at = ?2, reason = ?3, lease_until = NULL
+                       WHERE number = ?1";
+            connection.prepare_cached(sql)?.execute(params![event, Time(*until), reason])?;
+            Ok(())
+        }
+        Next::Settle { state, reason, at } => {
+            end_replay(connection, event)?;
+            // What is held waits for a person: it has not settled.
+            let settled_at = (*state != State::Held).then_some(Time(*at));
+            let sql = "UPDATE events SET state = ?2, reason = ?3, settled_at = ?4, due_at = NULL,
+                           lease_until = NULL
+                       WHERE number = ?1";
+            let mut update = connection.prepare_cached(sql)?;
+            update.execute(params![event, state.as_str(), reason, settled_at])?;
+            Ok(())
+        }
+    }
+}
+
+fn there_is(changed: usize, position: usize) -> Result<(), Failure> {
+    match changed {
+        1 => Ok(()),
+        _ => Err(Failure::Impossible(format!("the event has no request at position {position}"))),
+    }
+}

@@ -1,0 +1,164 @@
+//! Leases on queued events: who works on what, and until when.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use tracing::error;
+
+use super::failure::Failure;
+use super::look;
+use super::row::{Id, Source, Time, token};
+use crate::store::{Claim, Claimed, Wanted};
+
+/// A claim whose event is not read yet.
+pub(super) struct Lease {
+    pub(super) claim: Claim,
+    number: i64,
+}
+
+/// An event that may be claimed; sorts by when it was due, then by receipt.
+type Candidate = (Timestamp, i64);
+
+// Both read the ends of an index, however long the queue is.
+const DUE: &str = "
+    SELECT due_at, number FROM events INDEXED BY events_due
+    WHERE source = ?1 AND state = 'queued' AND lease_until IS NULL AND due_at <= ?2
+    ORDER BY due_at, number LIMIT ?3";
+const ENDED: &str = "
+    SELECT due_at, number, source FROM events INDEXED BY events_leased
+    WHERE lease_until IS NOT NULL AND lease_until <= ?1";
+
+pub(super) fn lease(connection: &Connection, wanted: &Wanted) -> Result<Vec<Lease>, Failure> {
+    let until = wanted.now.saturating_add(wanted.lease).unwrap_or(Timestamp::MAX);
+    let sql = "UPDATE events SET token = token + 1, lease_until = ?2 WHERE number = ?1
+               RETURNING id, token";
+    let mut update = connection.prepare_cached(sql)?;
+    let mut leases = Vec::new();
+    for (_, number) in oldest(connection, wanted)? {
+        let claim = update.query_row(params![number, Time(until)], claim)?;
+        leases.push(Lease { claim, number });
+    }
+    Ok(leases)
+}
+
+fn oldest(connection: &Connection, wanted: &Wanted) -> rusqlite::Result<BTreeSet<Candidate>> {
+    let mut oldest = ended(connection, wanted)?;
+    let slots = i64::try_from(wanted.slots).unwrap_or(i64::MAX);
+    let mut query = connection.prepare_cached(DUE)?;
+    for source in &wanted.sources {
+        // Nothing younger than what is found already.
+        let latest = if oldest.len() < wanted.slots { None } else { oldest.last() };
+        let latest = latest.map_or(wanted.now, |(due_at, _)| wanted.now.min(*due_at));
+        let due = query.query_map(params![source.as_str(), Time(latest), slots], candidate)?;
+        for candidate in due {
+            oldest.insert(candidate?);
+        }
+        while oldest.len() > wanted.slots {
+            oldest.pop_last();
+        }
+    }
+    Ok(oldest)
+}
+
+/// What was claimed by one who did not come back.
+fn ended(connection: &Connection, wanted: &Wanted) -> rusqlite::Result<BTreeSet<Candidate>> {
+    let mut ended = BTreeSet::new();
+    let mut query = connection.prepare_cached(ENDED)?;
+    let mut rows = query.query([Time(wanted.now)])?;
+    while let Some(row) = rows.next()? {
+        let Source(source) = row.get(2)?;
+        if wanted.sources.contains(&source) {
+            ended.insert(candidate(row)?);
+        }
+    }
+    Ok(ended)
+}
+
+fn candidate(row: &Row<'_>) -> rusqlite::Result<Candidate> {
+    let Time(due_at) = row.get(0)?;
+    Ok((due_at, row.get(1)?))
+}
+
+fn claim(row: &Row<'_>) -> rusqlite::Result<Claim> {
+    let Id(event) = row.get(0)?;
+    let token: i64 = row.get(1)?;
+    Ok(Claim { event, token: token.cast_unsigned() })
+}
+
+/// Reads what was claimed. One that cannot be read is left out, so that it harms no other; its
+/// lease ends by itself.
+pub(super) fn load(connection: &Connection, leases: &[Lease]) -> Result<Vec<Claimed>, Failure> {
+    let mut claimed = Vec::with_capacity(leases.len());
+    for Lease { claim, number } in leases {
+        match look::claimed(connection, *claim, *number) {
+            Ok(one) => claimed.push(one),
+            Err(error) => match Failure::from(error) {
+                failure if failure.is_of_the_disk() => return Err(failure),
+                failure => {
+                    let id = claim.event;
+                    error!(event.id = %id, %failure, "event {id} cannot be read from the store");
+                }
+            },
+        }
+    }
+    Ok(claimed)
+}
+
+pub(super) fn renew(
+    connection: &Connection,
+    mut claims: Vec<Claim>,
+    until: Timestamp,
+) -> Result<Vec<Claim>, Failure> {
+    let mut failed = Ok(());
+    claims.retain(|claim| match set_lease(connection, *claim, Some(until)) {
+        Ok(held) => held,
+        Err(error) => {
+            failed = Err(error);
+            false
+        }
+    });
+    failed?;
+    Ok(claims)
+}
+
+/// Gives claims back: the events can be claimed at once.
+pub(super) fn end(connection: &Connection, claims: &[Claim]) -> Result<(), Failure> {
+    for claim in claims {
+        set_lease(connection, *claim, None)?;
+    }
+    Ok(())
+}
+
+/// Whether the claim was still the event's.
+fn set_lease(
+    connection: &Connection,
+    claim: Claim,
+    until: Option<Timestamp>,
+) -> rusqlite::Result<bool> {
+    let sql = "UPDATE events SET lease_until = ?3
+               WHERE id = ?1 AND token = ?2 AND lease_until IS NOT NULL";
+    let until = until.map(Time);
+    let changed = connection.prepare_cached(sql)?.execute(params![
+        Id(claim.event),
+        token(claim.token),
+        until
+    ])?;
+    Ok(changed == 1)
+}
+
+/// The number of the claim's event, if it is still the claim's.
+pub(super) fn held(connection: &Connection, claim: Claim) -> Result<i64, Failure> {
+    let sql = "SELECT number FROM events WHERE id = ?1 AND token = ?2 AND lease_until IS NOT NULL";
+    connection
+        .prepare_cached(sql)?
+        .query_row(params![Id(claim.event), token(claim.token)], |row| row.get(0))
+        .optional()?
+        .ok_or(Failure::ClaimLost)
+}
+
+/// Ends all leases: those who held them are gone.
+pub(super) fn end_all(connection: &Connection) -> rusqlite::Result<usize> {
+    let sql = "UPDATE events SET lease_until = NULL WHERE lease_until IS NOT NULL";
+    connection.execute(sql, [])
+}

@@ -1,0 +1,104 @@
+//! What can go wrong in the database, in words for the one on call.
+
+use std::error::Error;
+
+use rusqlite::ErrorCode;
+
+use super::open::OpenError;
+use crate::store::StoreError;
+
+/// Why a command wrote nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error(transparent)]
+    Database(#[from] rusqlite::Error),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error("the claim has ended")]
+    ClaimLost,
+    /// The command itself asks for what cannot be.
+    #[error("{0}")]
+    Impossible(String),
+    #[error("a bug in the store, see the log")]
+    Panicked,
+    #[error("the store's writer ended")]
+    Ended,
+}
+
+impl Failure {
+    /// Whether it is the disk or the machine that failed, so that nothing else would work either.
+    pub(super) fn is_of_the_disk(&self) -> bool {
+        self.code() == Some(ErrorCode::DiskFull) || self.calls_for_reopening()
+    }
+
+    pub(super) fn calls_for_reopening(&self) -> bool {
+        use ErrorCode::{CannotOpen, NotADatabase, OutOfMemory, ReadOnly, SystemIoFailure};
+        matches!(
+            self.code(),
+            Some(CannotOpen | NotADatabase | OutOfMemory | ReadOnly | SystemIoFailure)
+        )
+    }
+
+    fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Failure::Database(error) => error.sqlite_error_code(),
+            Failure::Open(_)
+            | Failure::ClaimLost
+            | Failure::Impossible(_)
+            | Failure::Panicked
+            | Failure::Ended => None,
+        }
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> StoreError {
+        match failure {
+            Failure::Database(error) if is_for_ever(&error) => {
+                StoreError::Impossible { reason: error.to_string() }
+            }
+            Failure::Database(error) => unavailable(reason(&error)),
+            Failure::Open(error) => unavailable(with_source(&error)),
+            Failure::ClaimLost => StoreError::ClaimLost,
+            Failure::Impossible(reason) => StoreError::Impossible { reason },
+            Failure::Panicked => StoreError::Impossible { reason: failure.to_string() },
+            Failure::Ended => unavailable(failure.to_string()),
+        }
+    }
+}
+
+/// Whether it is what was to be written that is wrong, so that it will be wrong again.
+fn is_for_ever(error: &rusqlite::Error) -> bool {
+    use ErrorCode::{ConstraintViolation, TooBig, TypeMismatch};
+    match error.sqlite_error_code() {
+        Some(code) => matches!(code, ConstraintViolation | TooBig | TypeMismatch),
+        None => matches!(error, rusqlite::Error::ToSqlConversionFailure(_)),
+    }
+}
+
+pub(super) fn unavailable(reason: impl Into<String>) -> StoreError {
+    StoreError::Unavailable { reason: reason.into() }
+}
+
+pub(super) fn reason(error: &rusqlite::Error) -> String {
+    let what = match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => "disk full",
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            "the database is locked by another program"
+        }
+        Some(ErrorCode::ReadOnly) => "the database cannot be written",
+        Some(ErrorCode::CannotOpen) => "the database cannot be opened",
+        Some(ErrorCode::SystemIoFailure) => "the disk failed",
+        Some(ErrorCode::DatabaseCorrupt) => "the database file is damaged",
+        Some(ErrorCode::NotADatabase) => "the file is not an SQLite database",
+        _ => return error.to_string(),
+    };
+    format!("{what} ({error})")
+}
+
+fn with_source(error: &OpenError) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}

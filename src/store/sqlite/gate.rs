@@ -1,0 +1,20 @@
+//! What delivery knows of its destinations, and which sources a person paused.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use serde_json::Value;
+
+use super::failure::Failure;
+use super::row::Json;
+
+pub(super) fn read(connection: &Connection, name: &str) -> Result<Option<Value>, Failure> {
+    let sql = "SELECT state FROM gates WHERE name = ?1";
+    let found = connection.prepare_cached(sql)?.query_row([name], |row| row.get(0)).optional()?;
+    Ok(found.map(|Json(state)| state))
+}
+
+pub(super) fn keep(connection: &Connection, name: &str, state: &Value) -> Result<(), Failure> {
+    let sql = "INSERT INTO gates (name, state) VALUES (?1, ?2)
+               ON CONFLICT (name) DO UPDATE SET state = excluded.state";
+    connection.prepare_cached(sql)?.execute(params![name, Json(state)])?;
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! Keeps a webhook: its body once, and each event that was not there before.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::failure::Failure;
+use super::row::{Id, Json, Time};
+use crate::event::{EventId, SourceName};
+use crate::store::{Kept, NewEvent, Webhook};
+
+pub(super) fn keep(connection: &Connection, webhook: &Webhook) -> Result<Kept, Failure> {
+    let (kept, new) = sort_out(connection, webhook)?;
+    if !new.is_empty() {
+        let number = insert_webhook(connection, webhook)?;
+        for event in &new {
+            insert_event(connection, webhook, number, event)?;
+        }
+    }
+    Ok(Kept { events: kept, new: new.len() })
+}
+
+/// The id that stands for each event, and the events that are new.
+fn sort_out<'a>(
+    connection: &Connection,
+    webhook: &'a Webhook,
+) -> rusqlite::Result<(Vec<EventId>, Vec<&'a NewEvent>)> {
+    let mut ids = Vec::with_capacity(webhook.events.len());
+    let mut new = Vec::new();
+    let mut firsts: HashMap<&str, EventId> = HashMap::new();
+    for event in &webhook.events {
+        let Some(delivery_id) = event.delivery_id.as_deref() else {
+            ids.push(event.id);
+            new.push(event);
+            continue;
+        };
+        let first = match firsts.get(delivery_id) {
+            Some(first) => Some(*first),
+            None => seen_before(connection, &webhook.source, delivery_id)?,
+        };
+        if first.is_none() {
+            new.push(event);
+        }
+        let id = first.unwrap_or(event.id);
+        firsts.insert(delivery_id, id);
+        ids.push(id);
+    }
+    Ok((ids, new))
+}
+
+fn seen_before(
+    connection: &Connection,
+    source: &SourceName,
+    delivery_id: &str,
+) -> rusqlite::Result<Option<EventId>> {
+    let sql = "SELECT id FROM events WHERE source = ?1 AND delivery_id = ?2";
+    connection
+        .prepare_cached(sql)?
+        .query_row(params![source.as_str(), delivery_id], |row| row.get(0))
+        .optional()
+        .map(|first| first.map(|Id(id)| id))
+}
+
+fn insert_webhook(connection: &Connection, webhook: &Webhook) -> rusqlite::Result<i64> {
+    let sql = "INSERT INTO webhooks (source, received_at, headers, decoded, body)
+               VALUES (?1, ?2, ?3, ?4, ?5)";
+    connection.prepare_cached(sql)?.insert(params![
+        webhook.source.as_str(),
+        Time(webhook.received_at),
+        Json(&webhook.headers),
+        webhook.decoded,
+        webhook.body,
+    ])
+}
+
+fn insert_event(
+    connection: &Connection,
+    webhook: &Webhook,
+    number: i64,
+    event: &NewEvent,
+) -> Result<(), Failure> {
+    if !is_text(webhook, event) {
+        let place = &event.payload;
+        return Err(Failure::Impossible(format!("no payload at {place:?} of the webhook's body")));
+    }
+    let sql = "INSERT INTO events (id, webhook, payload_start, payload_end, source, type,
+                   delivery_id, state, received_at, queued_at, due_at)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'queued', ?8, ?8, ?8)";
+    connection.prepare_cached(sql)?.execute(params![
+        Id(event.id),
+        number,
+        event.payload.start,
+        event.payload.end,
+        webhook.source.as_str(),
+        event.event_type,
+        event.delivery_id,
+        Time(webhook.received_at),
+    ])?;
+    Ok(())
+}
+
+/// Whether the payload can be given out again as it must be.
+fn is_text(webhook: &Webhook, event: &NewEvent) -> bool {
+    let bytes = webhook.decoded.as_ref().map_or(webhook.body.as_slice(), String::as_bytes);
+    bytes.get(event.payload.clone()).is_some_and(|payload| str::from_utf8(payload).is_ok())
+}

@@ -1,0 +1,305 @@
+//! Finds events by a filter: in order of receipt, and never more at once than a page.
+
+use std::cmp::Reverse;
+use std::ops::RangeInclusive;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::failure::Failure;
+use super::row::{Id, Source, Time, Word};
+use crate::event::{SourceName, State};
+use crate::store::{Cursor, Filter, Line, Listed, Matching, Page};
+
+const LIMIT_MAX: usize = 500;
+
+/// A search for a text reads so many events at a time, and so many for one page.
+const CHUNK: usize = 1000;
+const LOOKED_MAX: usize = 50_000;
+
+/// What is looked for from a place on.
+#[derive(Debug, Clone)]
+pub(super) struct Search {
+    pub(super) filter: Filter,
+    pub(super) order: Order,
+    pub(super) after: Option<Cursor>,
+    /// The number of the last event that may be meant.
+    pub(super) up_to: i64,
+    pub(super) limit: usize,
+}
+
+impl Search {
+    fn newest_first(filter: Filter, after: Option<Cursor>, limit: usize) -> Search {
+        Search { filter, order: Order::NewestFirst, after, up_to: i64::MAX, limit }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    NewestFirst,
+    OldestFirst,
+}
+
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) events: Vec<Candidate>,
+    pub(super) next: Option<Cursor>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Candidate {
+    pub(super) place: Cursor,
+    pub(super) state: State,
+}
+
+pub(super) fn list(connection: &Connection, filter: Filter, page: Page) -> Result<Listed, Failure> {
+    // All of it as it was at one moment.
+    let snapshot = connection.unchecked_transaction()?;
+    let Page { limit, after } = page;
+    let limit = limit.clamp(1, LIMIT_MAX);
+    let found = find(&snapshot, &Search::newest_first(filter, after, limit))?;
+    let lines = found.events.iter().map(|event| line(&snapshot, event.place.number));
+    Ok(Listed { events: lines.collect::<rusqlite::Result<_>>()?, next: found.next })
+}
+
+pub(super) fn find(connection: &Connection, search: &Search) -> rusqlite::Result<Found> {
+    let streams = streams(connection, &search.filter)?;
+    let text = search.filter.text.as_ref().map(|text| text.to_lowercase());
+    let size = if text.is_some() { CHUNK } else { search.limit + 1 };
+    let (mut events, mut after, mut looked) = (Vec::new(), search.after, 0);
+    loop {
+        let chunk = chunk(connection, &streams, &Search { after, limit: size, ..search.clone() })?;
+        for candidate in &chunk {
+            if events.len() == search.limit {
+                return Ok(Found { events, next: after });
+            }
+            if says(connection, candidate, text.as_deref())? {
+                events.push(*candidate);
+            }
+            after = Some(candidate.place);
+        }
+        looked += chunk.len();
+        if chunk.len() < size {
+            return Ok(Found { events, next: None });
+        }
+        if looked >= LOOKED_MAX {
+            return Ok(Found { events, next: after });
+        }
+    }
+}
+
+/// Whether the text is in what a person may know of an event.
+fn says(connection: &Connection, event: &Candidate, text: Option<&str>) -> rusqlite::Result<bool> {
+    let Some(text) = text else { return Ok(true) };
+    let sql = "SELECT id, delivery_id, type, reason FROM events WHERE number = ?1";
+    connection.prepare_cached(sql)?.query_row([event.place.number], |row| {
+        let Id(id) = row.get(0)?;
+        let words: [Option<String>; 3] = [row.get(1)?, row.get(2)?, row.get(3)?];
+        let says = |word: &String| word.to_lowercase().contains(text);
+        Ok(id.to_string().contains(text) || words.iter().flatten().any(says))
+    })
+}
+
+fn line(connection: &Connection, number: i64) -> rusqlite::Result<Line> {
+    let sql = "SELECT id, source, type, delivery_id, state, reason, received_at, due_at,
+                   (SELECT count(*) FROM attempts WHERE event = events.number)
+               FROM events WHERE number = ?1";
+    connection.prepare_cached(sql)?.query_row([number], |row| {
+        let (Id(id), Source(source)) = (row.get(0)?, row.get(1)?);
+        let (Word(state), Time(received_at)) = (row.get(4)?, row.get(6)?);
+        let due_at: Option<Time> = row.get(7)?;
+        Ok(Line {
+            id,
+            source,
+            event_type: row.get(2)?,
+            delivery_id: row.get(3)?,
+            state,
+            reason: row.get(5)?,
+            received_at,
+            attempts: row.get(8)?,
+            due_at: due_at.map(|Time(due_at)| due_at),
+        })
+    })
+}
+
+pub(super) fn matching(connection: &Connection, filter: &Filter) -> Result<Matching, Failure> {
+    let snapshot = connection.unchecked_transaction()?;
+    let mut matching = Matching::default();
+    let mut add = |state, events| {
+        matching.events += events;
+        matching.queued += if state == State::Queued { events } else { 0 };
+    };
+    if filter.ids.is_empty() && filter.text.is_none() {
+        for stream in streams(&snapshot, filter)? {
+            add(stream.state, count(&snapshot, &stream, filter)?);
+        }
+        return Ok(matching);
+    }
+    let mut search = Search::newest_first(filter.clone(), None, CHUNK);
+    loop {
+        let found = find(&snapshot, &search)?;
+        found.events.iter().for_each(|event| add(event.state, 1));
+        match found.next {
+            Some(next) => search.after = Some(next),
+            None => return Ok(matching),
+        }
+    }
+}
+
+fn count(connection: &Connection, stream: &Stream, filter: &Filter) -> rusqlite::Result<u64> {
+    let sql = if filter.since.is_none() && filter.until.is_none() {
+        "SELECT events FROM counts WHERE source = ?1 AND state = ?2 AND ?3 < ?4"
+    } else {
+        "SELECT count(*) FROM events INDEXED BY events_listed
+         WHERE source = ?1 AND state = ?2 AND received_at BETWEEN ?3 AND ?4"
+    };
+    let times = times(filter, None);
+    connection.prepare_cached(sql)?.query_row(
+        params![stream.source.as_str(), stream.state.as_str(), times.start(), times.end()],
+        |row| row.get(0),
+    )
+}
+
+/// The events of one source in one state: an index has them in order.
+struct Stream {
+    source: SourceName,
+    state: State,
+}
+
+fn streams(connection: &Connection, filter: &Filter) -> rusqlite::Result<Vec<Stream>> {
+    let sql = "SELECT source, state FROM counts WHERE events > 0";
+    let mut query = connection.prepare_cached(sql)?;
+    let streams = query.query_map([], |row| {
+        let Source(source) = row.get(0)?;
+        let Word(state) = row.get(1)?;
+        Ok(Stream { source, state })
+    })?;
+    let mut streams: Vec<Stream> = streams.collect::<rusqlite::Result<_>>()?;
+    streams.retain(|stream| {
+        filter.source.as_ref().is_none_or(|source| *source == stream.source)
+            && filter.state.is_none_or(|state| state == stream.state)
+    });
+    Ok(streams)
+}
+
+/// The first of all streams, in order.
+fn chunk(
+    connection: &Connection,
+    streams: &[Stream],
+    search: &Search,
+) -> rusqlite::Result<Vec<Candidate>> {
+    if !search.filter.ids.is_empty() {
+        return named(connection, streams, search);
+    }
+    let mut first = Vec::new();
+    let mut times = times(&search.filter, search.after.map(|after| (after, search.order)));
+    for stream in streams {
+        first.extend(ahead(connection, stream, (search, &times))?);
+        sort(&mut first, search.order);
+        first.truncate(search.limit);
+        // Nothing that comes later than what is found already.
+        if let Some(last) = first.last().filter(|_| first.len() == search.limit) {
+            let last = last.place.received_at.as_microsecond();
+            times = match search.order {
+                Order::NewestFirst => *times.start().max(&last)..=*times.end(),
+                Order::OldestFirst => *times.start()..=*times.end().min(&last),
+            };
+        }
+    }
+    Ok(first)
+}
+
+fn ahead(
+    connection: &Connection,
+    stream: &Stream,
+    (search, times): (&Search, &RangeInclusive<i64>),
+) -> rusqlite::Result<Vec<Candidate>> {
+    let (beyond, direction) = match search.order {
+        Order::NewestFirst => ("<", "DESC"),
+        Order::OldestFirst => (">", "ASC"),
+    };
+    let sql = format!(
+        "SELECT received_at, number FROM events INDEXED BY events_listed
+         WHERE source = ?1 AND state = ?2 AND received_at BETWEEN ?3 AND ?4
+             AND (received_at <> ?5 OR number {beyond} ?6) AND number <= ?8
+         ORDER BY received_at {direction}, number {direction} LIMIT ?7"
+    );
+    let mut query = connection.prepare_cached(&sql)?;
+    let after = search.after.map_or((i64::MIN, 0), |after| (micros(after), after.number));
+    let found = query.query_map(
+        params![
+            stream.source.as_str(),
+            stream.state.as_str(),
+            times.start(),
+            times.end(),
+            after.0,
+            after.1,
+            search.limit,
+            search.up_to,
+        ],
+        |row| Ok(Candidate { place: place(row)?, state: stream.state }),
+    )?;
+    found.collect()
+}
+
+/// The microseconds that are meant, both ends included.
+fn times(filter: &Filter, after: Option<(Cursor, Order)>) -> RangeInclusive<i64> {
+    let Filter { since, until, .. } = filter;
+    let mut from = since.map_or(i64::MIN, Timestamp::as_microsecond);
+    let mut to = until.map_or(i64::MAX, |until| until.as_microsecond() - 1);
+    match after {
+        Some((after, Order::NewestFirst)) => to = to.min(micros(after)),
+        Some((after, Order::OldestFirst)) => from = from.max(micros(after)),
+        None => {}
+    }
+    from..=to
+}
+
+fn named(
+    connection: &Connection,
+    streams: &[Stream],
+    search: &Search,
+) -> rusqlite::Result<Vec<Candidate>> {
+    let sql = "SELECT received_at, number, source, state FROM events WHERE id = ?1";
+    let mut query = connection.prepare_cached(sql)?;
+    let times = times(&search.filter, None);
+    let mut found = Vec::new();
+    for id in &search.filter.ids {
+        let event = query.query_row([Id(*id)], |row| {
+            let Source(source) = row.get(2)?;
+            let Word(state) = row.get(3)?;
+            Ok((source, Candidate { place: place(row)?, state }))
+        });
+        let Some((source, event)) = event.optional()? else { continue };
+        let is_meant = |stream: &Stream| stream.source == source && stream.state == event.state;
+        if times.contains(&micros(event.place)) && streams.iter().any(is_meant) {
+            found.push(event);
+        }
+    }
+    sort(&mut found, search.order);
+    found.dedup();
+    let is_ahead = |event: &Candidate| match (search.after, search.order) {
+        (Some(after), Order::NewestFirst) => event.place < after,
+        (Some(after), Order::OldestFirst) => event.place > after,
+        (None, _) => true,
+    };
+    found.retain(|event| is_ahead(event) && event.place.number <= search.up_to);
+    found.truncate(search.limit);
+    Ok(found)
+}
+
+fn sort(events: &mut [Candidate], order: Order) {
+    match order {
+        Order::NewestFirst => events.sort_unstable_by_key(|event| Reverse(event.place)),
+        Order::OldestFirst => events.sort_unstable_by_key(|event| event.place),
+    }
+}
+
+fn place(row: &Row<'_>) -> rusqlite::Result<Cursor> {
+    let Time(received_at) = row.get(0)?;
+    Ok(Cursor { received_at, number: row.get(1)? })
+}
+
+fn micros(place: Cursor) -> i64 {
+    place.received_at.as_microsecond()
+}

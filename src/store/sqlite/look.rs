@@ -1,0 +1,200 @@
+//! Reads events, their progress and their counts.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row};
+use serde_json::Value;
+
+use super::failure::Failure;
+use super::replay;
+use super::row::{Id, Json, Source, Time, Word};
+use crate::event::{Event, EventId, Request, SourceName, State};
+use crate::store::{Attempt, Claim, Claimed, Count, Planned, Record};
+
+// The first seven columns are an `Event`, in the order in which `event_of` takes them.
+const EVENT: &str = "
+    SELECT event.id, event.source, event.type, event.delivery_id, webhook.received_at,
+        webhook.headers,
+        substr(CAST(coalesce(webhook.decoded, webhook.body) AS BLOB),
+            event.payload_start + 1, event.payload_end - event.payload_start),
+        event.number, event.state, event.reason, event.due_at, event.settled_at, event.notes,
+        event.queued_at, event.tries, event.replay
+    FROM events AS event JOIN webhooks AS webhook ON webhook.number = event.webhook";
+
+pub(super) fn event(connection: &Connection, id: EventId) -> Result<Option<Record>, Failure> {
+    // All of it as it was at one moment.
+    let snapshot = connection.unchecked_transaction()?;
+    let sql = format!("{EVENT} WHERE event.id = ?1");
+    let mut query = snapshot.prepare_cached(&sql)?;
+    let found = query.query_row([Id(id)], |row| Ok((row.get(7)?, record_of(row)?))).optional()?;
+    let Some((number, mut record)) = found else { return Ok(None) };
+    record.requests = requests(&snapshot, number)?.unwrap_or_default();
+    record.attempts = attempts(&snapshot, number)?;
+    Ok(Some(record))
+}
+
+pub(super) fn claimed(
+    connection: &Connection,
+    claim: Claim,
+    number: i64,
+) -> rusqlite::Result<Claimed> {
+    let sql = format!("{EVENT} WHERE event.number = ?1");
+    let mut query = connection.prepare_cached(&sql)?;
+    query.query_row([number], |row| {
+        let Time(queued_at) = row.get(13)?;
+        let first_attempt_at = first_attempt(connection, number, queued_at)?;
+        let (requests, earlier) = match replay::before(connection, number)? {
+            Some(before) => (None, earlier(connection, number, before)?),
+            None => (requests(connection, number)?, Vec::new()),
+        };
+        let (event, tries, replay) = (event_of(row)?, row.get(14)?, row.get(15)?);
+        Ok(Claimed { claim, event, queued_at, first_attempt_at, requests, tries, replay, earlier })
+    })
+}
+
+fn first_attempt(
+    connection: &Connection,
+    event: i64,
+    since: Timestamp,
+) -> rusqlite::Result<Option<Timestamp>> {
+    let sql = "SELECT min(at) FROM attempts WHERE event = ?1 AND at >= ?2";
+    connection
+        .prepare_cached(sql)?
+        .query_row(rusqlite::params![event, Time(since)], |row| time_of(row, 0))
+}
+
+/// The requests of a replayed event whose past counts.
+pub(super) fn earlier(
+    connection: &Connection,
+    event: i64,
+    before: State,
+) -> rusqlite::Result<Vec<Planned>> {
+    if !replay::past_counts(before) {
+        return Ok(Vec::new());
+    }
+    Ok(requests(connection, event)?.unwrap_or_default())
+}
+
+fn event_of(row: &Row<'_>) -> rusqlite::Result<Event> {
+    let Id(id) = row.get(0)?;
+    let Source(source) = row.get(1)?;
+    let Time(received_at) = row.get(4)?;
+    let Json(headers) = row.get(5)?;
+    let payload = String::from_utf8(row.get(6)?)
+        .map_err(|error| rusqlite::Error::Utf8Error(6, error.utf8_error()))?;
+    let (event_type, delivery_id) = (row.get(2)?, row.get(3)?);
+    Ok(Event { id, source, event_type, delivery_id, received_at, headers, payload })
+}
+
+fn record_of(row: &Row<'_>) -> rusqlite::Result<Record> {
+    let Word(state) = row.get(8)?;
+    let Json(notes) = row.get(12)?;
+    Ok(Record {
+        event: event_of(row)?,
+        state,
+        reason: row.get(9)?,
+        due_at: time_of(row, 10)?,
+        settled_at: time_of(row, 11)?,
+        requests: Vec::new(),
+        attempts: Vec::new(),
+        notes,
+    })
+}
+
+fn time_of(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+    let time: Option<Time> = row.get(column)?;
+    Ok(time.map(|Time(time)| time))
+}
+
+fn json_of(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Value>> {
+    let json: Option<Json<Value>> = row.get(column)?;
+    Ok(json.map(|Json(value)| value))
+}
+
+/// What the mapping made of the event, with how far each is; none before it was applied.
+fn requests(connection: &Connection, event: i64) -> rusqlite::Result<Option<Vec<Planned>>> {
+    let sql = "SELECT requests FROM plans WHERE event = ?1";
+    let plan = connection.prepare_cached(sql)?.query_row([event], |row| row.get(0)).optional()?;
+    let Some(Json(plan)) = plan else { return Ok(None) };
+    let plan: Vec<Request> = plan;
+
+    let sql = "SELECT state, savio_id, may_repeat FROM requests WHERE event = ?1 ORDER BY position";
+    let mut query = connection.prepare_cached(sql)?;
+    let mut rows = query.query([event])?;
+    let mut planned = Vec::with_capacity(plan.len());
+    for request in plan {
+        let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+        let Word(state) = row.get(0)?;
+        let savio_id = json_of(row, 1)?;
+        planned.push(Planned { request, state, savio_id, may_repeat: row.get(2)? });
+    }
+    Ok(Some(planned))
+}
+
+fn attempts(connection: &Connection, event: i64) -> rusqlite::Result<Vec<Attempt>> {
+    let sql = "SELECT position, at, outcome, status, ms, detail, savio_id, may_repeat, replay
+               FROM attempts WHERE event = ?1 ORDER BY number";
+    let mut query = connection.prepare_cached(sql)?;
+    let attempts = query.query_map([event], |row| {
+        let Time(at) = row.get(1)?;
+        let Word(outcome) = row.get(2)?;
+        Ok(Attempt {
+            position: row.get(0)?,
+            at,
+            outcome,
+            status: row.get(3)?,
+            ms: row.get(4)?,
+            detail: row.get(5)?,
+            savio_id: json_of(row, 6)?,
+            may_repeat: row.get(7)?,
+            replay: row.get(8)?,
+        })
+    })?;
+    attempts.collect()
+}
+
+pub(super) fn counts(connection: &Connection) -> Result<Vec<Count>, Failure> {
+    let sql = "SELECT source, state, events FROM counts WHERE events > 0 ORDER BY source, state";
+    let mut query = connection.prepare_cached(sql)?;
+    let counts = query.query_map([], |row| {
+        let Source(source) = row.get(0)?;
+        let Word(state) = row.get(1)?;
+        Ok(Count { source, state, events: row.get(2)? })
+    })?;
+    Ok(counts.collect::<rusqlite::Result<_>>()?)
+}
+
+// The end of an index, however long the queue is; of leases there are few.
+const NEXT_DUE: &str = "
+    SELECT min(due_at) FROM events INDEXED BY events_due
+    WHERE source = ?1 AND state = 'queued' AND lease_until IS NULL";
+const LEASES: &str = "
+    SELECT lease_until, source FROM events INDEXED BY events_leased
+    WHERE lease_until IS NOT NULL ORDER BY lease_until";
+
+pub(super) fn next_due(
+    connection: &Connection,
+    sources: &[SourceName],
+) -> Result<Option<Timestamp>, Failure> {
+    let mut next = first_to_end(connection, sources)?;
+    let mut query = connection.prepare_cached(NEXT_DUE)?;
+    for source in sources {
+        let due = query.query_row([source.as_str()], |row| time_of(row, 0))?;
+        next = [next, due].into_iter().flatten().min();
+    }
+    Ok(next)
+}
+
+fn first_to_end(
+    connection: &Connection,
+    sources: &[SourceName],
+) -> rusqlite::Result<Option<Timestamp>> {
+    let mut query = connection.prepare_cached(LEASES)?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let Source(source) = row.get(1)?;
+        if sources.contains(&source) {
+            return time_of(row, 0);
+        }
+    }
+    Ok(None)
+}

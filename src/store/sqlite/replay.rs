@@ -1,0 +1,264 @@
+//! Replays: the order, its steps, and what it takes back when it is canceled.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::failure::Failure;
+use super::list::{self, Candidate, Order, Search};
+use super::row::{Json, Source, Time, Word};
+use crate::event::{SourceName, State};
+use crate::store::{Cursor, Filter, NewReplay, Replay, ReplayId};
+
+/// How many events one step changes.
+const STEP: usize = 500;
+
+pub(super) fn begin(connection: &Connection, order: &NewReplay) -> Result<(), Failure> {
+    let NewReplay { id, filter, every, begun_at } = order;
+    let every = i64::try_from(every.as_micros()).unwrap_or(i64::MAX);
+    let sql = "INSERT INTO replays (id, ids, state, source, since, until, text, every, begun_at,
+                   up_to)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,
+                   (SELECT coalesce(max(number), 0) FROM events))";
+    connection.prepare_cached(sql)?.execute(params![
+        id.as_bytes(),
+        Json(&filter.ids),
+        filter.state.map(State::as_str),
+        filter.source.as_ref().map(SourceName::as_str),
+        filter.since.map(Time),
+        filter.until.map(Time),
+        filter.text,
+        every,
+        Time(*begun_at),
+    ])?;
+    Ok(())
+}
+
+/// What a step is to change, as it was found apart from the writer.
+pub(super) enum Step {
+    Queue { replay: i64, after: Option<Cursor>, events: Vec<Candidate>, next: Option<Cursor> },
+    GiveBack { replay: i64, events: Vec<i64> },
+}
+
+/// The next step; none if the replay has come to its end or is not there.
+pub(super) fn next(connection: &Connection, id: ReplayId) -> Result<Option<Step>, Failure> {
+    let snapshot = connection.unchecked_transaction()?;
+    let sql = "SELECT number, canceled_at IS NOT NULL, ids, state, source, since, until, text,
+                   after_received_at, after_number, up_to
+               FROM replays WHERE id = ?1 AND ended = 0";
+    let mut query = snapshot.prepare_cached(sql)?;
+    let open = query.query_row([id.as_bytes()], |row| {
+        let (filter, order) = (filter_of(row)?, Order::OldestFirst);
+        let search =
+            Search { filter, order, after: after_of(row)?, up_to: row.get(10)?, limit: STEP };
+        Ok((row.get(0)?, row.get(1)?, search))
+    });
+    let Some((replay, canceled, search)) = open.optional()? else { return Ok(None) };
+    if canceled {
+        return Ok(Some(Step::GiveBack { replay, events: not_begun(&snapshot, replay)? }));
+    }
+    let found = list::find(&snapshot, &search)?;
+    let (after, next) = (search.after, found.next);
+    Ok(Some(Step::Queue { replay, after, events: found.events, next }))
+}
+
+fn filter_of(row: &Row<'_>) -> rusqlite::Result<Filter> {
+    let Json(ids) = row.get(2)?;
+    let state: Option<Word<State>> = row.get(3)?;
+    let source: Option<Source> = row.get(4)?;
+    let (since, until): (Option<Time>, Option<Time>) = (row.get(5)?, row.get(6)?);
+    Ok(Filter {
+        ids,
+        state: state.map(|Word(state)| state),
+        source: source.map(|Source(source)| source),
+        since: since.map(|Time(since)| since),
+        until: until.map(|Time(until)| until),
+        text: row.get(7)?,
+    })
+}
+
+fn after_of(row: &Row<'_>) -> rusqlite::Result<Option<Cursor>> {
+    let received_at: Option<Time> = row.get(8)?;
+    let Some(Time(received_at)) = received_at else { return Ok(None) };
+    Ok(Some(Cursor { received_at, number: row.get(9)? }))
+}
+
+fn not_begun(connection: &Connection, replay: i64) -> rusqlite::Result<Vec<i64>> {
+    let sql = "SELECT event FROM replayed JOIN events ON events.number = event
+               WHERE replayed.replay = ?1 AND state_is_free LIMIT ?2";
+    let sql = sql.replace("state_is_free", FREE);
+    let mut query = connection.prepare_cached(&sql)?;
+    let events = query.query_map(params![replay, STEP], |row| row.get(0))?;
+    events.collect()
+}
+
+/// Nobody works on it.
+const FREE: &str = "events.state = 'queued' AND lease_until IS NULL";
+
+pub(super) fn take(connection: &Connection, step: &Step) -> Result<(), Failure> {
+    match step {
+        // Somebody else may have taken the same step, or canceled.
+        Step::Queue { replay, after, .. } if !is_at(connection, *replay, *after)? => Ok(()),
+        Step::Queue { replay, events, next, .. } => {
+            queue(connection, *replay, events)?;
+            match next {
+                Some(next) => move_on(connection, *replay, *next),
+                None => end(connection, *replay),
+            }
+        }
+        Step::GiveBack { replay, events } => {
+            for event in events {
+                give_back(connection, *replay, *event)?;
+            }
+            if events.len() < STEP {
+                end(connection, *replay)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn is_at(connection: &Connection, replay: i64, after: Option<Cursor>) -> Result<bool, Failure> {
+    let sql = "SELECT 1 FROM replays WHERE number = ?1 AND ended = 0
+                   AND canceled_at IS NULL AND after_received_at IS ?2 AND after_number IS ?3";
+    let (received_at, number) = (after.map(|it| Time(it.received_at)), after.map(|it| it.number));
+    Ok(connection.prepare_cached(sql)?.exists(params![replay, received_at, number])?)
+}
+
+fn queue(connection: &Connection, replay: i64, events: &[Candidate]) -> Result<(), Failure> {
+    let sql = "SELECT begun_at, every, replayed FROM replays WHERE number = ?1";
+    let (begun_at, every, mut replayed): (i64, i64, i64) = connection
+        .prepare_cached(sql)?
+        .query_row([replay], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let before = replayed;
+    for event in events.iter().filter(|event| event.state != State::Queued) {
+        let due_at = begun_at.saturating_add(every.saturating_mul(replayed)).min(LATEST);
+        if queue_one(connection, replay, (event, due_at))? {
+            replayed += 1;
+        }
+    }
+    let sql = "UPDATE replays SET matched = matched + ?2, replayed = ?3, waiting = waiting + ?4
+               WHERE number = ?1";
+    let changes = params![replay, events.len(), replayed, replayed - before];
+    connection.prepare_cached(sql)?.execute(changes)?;
+    Ok(())
+}
+
+/// The end of the year 9998, in microseconds: later would be no time.
+const LATEST: i64 = 253_370_764_799_000_000;
+
+/// Whether the event was still what it was found as.
+fn queue_one(
+    connection: &Connection,
+    replay: i64,
+    (event, due_at): (&Candidate, i64),
+) -> rusqlite::Result<bool> {
+    let number = event.place.number;
+    let sql = "INSERT INTO replayed
+                   (event, replay, state, reason, queued_at, tries, settled_at, replayed)
+               SELECT number, ?2, state, reason, queued_at, tries, settled_at, replay
+               FROM events WHERE number = ?1 AND state = ?3";
+    let state = event.state.as_str();
+    if connection.prepare_cached(sql)?.execute(params![number, replay, state])? == 0 {
+        return Ok(false);
+    }
+    let sql = "UPDATE events SET state = 'queued', reason = ?2, settled_at = NULL, due_at = ?3,
+                   queued_at = ?3, tries = 0, replay = 1
+               WHERE number = ?1";
+    let reason = format!("replayed by a person; it was {state}");
+    connection.prepare_cached(sql)?.execute(params![number, reason, due_at])?;
+    Ok(true)
+}
+
+fn move_on(connection: &Connection, replay: i64, next: Cursor) -> Result<(), Failure> {
+    let sql = "UPDATE replays SET after_received_at = ?2, after_number = ?3 WHERE number = ?1";
+    let place = params![replay, Time(next.received_at), next.number];
+    connection.prepare_cached(sql)?.execute(place)?;
+    Ok(())
+}
+
+fn end(connection: &Connection, replay: i64) -> Result<(), Failure> {
+    let sql = "UPDATE replays SET ended = 1 WHERE number = ?1";
+    connection.prepare_cached(sql)?.execute([replay])?;
+    Ok(())
+}
+
+fn give_back(connection: &Connection, replay: i64, event: i64) -> Result<(), Failure> {
+    let sql = format!(
+        "UPDATE events SET (state, reason, queued_at, tries, settled_at, replay, due_at)
+             = (past.state, past.reason, past.queued_at, past.tries, past.settled_at,
+                past.replayed, NULL)
+         FROM replayed AS past
+         WHERE number = ?1 AND past.event = ?1 AND past.replay = ?2 AND {FREE}"
+    );
+    if connection.prepare_cached(&sql)?.execute(params![event, replay])? == 1 {
+        begun(connection, event)?;
+        let sql = "UPDATE replays SET given_back = given_back + 1 WHERE number = ?1";
+        connection.prepare_cached(sql)?.execute([replay])?;
+    }
+    Ok(())
+}
+
+/// Steps from now on give back. One that had ended has steps again.
+pub(super) fn cancel(connection: &Connection, id: ReplayId, now: Timestamp) -> Result<(), Failure> {
+    let sql = "UPDATE replays SET canceled_at = ?2, ended = 0
+               WHERE id = ?1 AND canceled_at IS NULL";
+    connection.prepare_cached(sql)?.execute(params![id.as_bytes(), Time(now)])?;
+    Ok(())
+}
+
+pub(super) fn look(connection: &Connection, id: ReplayId) -> Result<Option<Replay>, Failure> {
+    let sql = "SELECT begun_at, matched, replayed, waiting, given_back, canceled_at,
+                   ended = 0
+               FROM replays WHERE id = ?1";
+    let mut query = connection.prepare_cached(sql)?;
+    let replay = query.query_row([id.as_bytes()], |row| {
+        let Time(begun_at) = row.get(0)?;
+        let canceled_at: Option<Time> = row.get(5)?;
+        Ok(Replay {
+            id,
+            begun_at,
+            matched: row.get(1)?,
+            replayed: row.get(2)?,
+            waiting: row.get(3)?,
+            given_back: row.get(4)?,
+            canceled_at: canceled_at.map(|Time(canceled_at)| canceled_at),
+            has_steps: row.get(6)?,
+        })
+    });
+    Ok(replay.optional()?)
+}
+
+pub(super) fn open(connection: &Connection) -> Result<Vec<ReplayId>, Failure> {
+    let sql = "SELECT id FROM replays INDEXED BY replays_open
+               WHERE ended = 0 ORDER BY number";
+    let mut query = connection.prepare_cached(sql)?;
+    let ids = query.query_map([], |row| row.get(0).map(ReplayId::from_bytes))?;
+    Ok(ids.collect::<rusqlite::Result<_>>()?)
+}
+
+/// What a replayed event was before, until it is mapped anew.
+pub(super) fn before(connection: &Connection, event: i64) -> rusqlite::Result<Option<State>> {
+    let sql = "SELECT state FROM replayed WHERE event = ?1";
+    let state = connection.prepare_cached(sql)?.query_row([event], |row| row.get(0)).optional()?;
+    Ok(state.map(|Word(state)| state))
+}
+
+/// Whether what was done then stays done. What had been delivered is all sent again.
+pub(super) fn past_counts(before: State) -> bool {
+    match before {
+        State::Dead | State::Held => true,
+        State::Delivered | State::Ignored | State::Queued => false,
+    }
+}
+
+/// From here it cannot be given back.
+pub(super) fn begun(connection: &Connection, event: i64) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM replayed WHERE event = ?1 RETURNING replay";
+    let mut delete = connection.prepare_cached(sql)?;
+    let replay: Option<i64> = delete.query_row([event], |row| row.get(0)).optional()?;
+    if let Some(replay) = replay {
+        let sql = "UPDATE replays SET waiting = waiting - 1 WHERE number = ?1";
+        connection.prepare_cached(sql)?.execute([replay])?;
+    }
+    Ok(())
+}

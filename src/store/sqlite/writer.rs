@@ -1,0 +1,277 @@
+//! The one thread that writes: it groups the commands that wait into one commit.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tracing::{error, info};
+
+use super::PATIENCE;
+use super::failure::{Failure, unavailable};
+use super::open::{Database, OpenError};
+use super::reader::Readers;
+use crate::store::StoreError;
+
+/// How many commands may share a commit.
+const BATCH_MAX: usize = 256;
+
+/// How many commands may wait.
+const WAITING_MAX: usize = 1024;
+
+#[derive(Debug)]
+pub(super) struct Writer {
+    commands: Mutex<Option<mpsc::Sender<Box<dyn Command>>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    pub(super) fn start(database: Database, readers: Arc<Readers>) -> Result<Writer, OpenError> {
+        let path = database.path().to_owned();
+        let (commands, waiting) = mpsc::channel(WAITING_MAX);
+        let desk = Desk { database, readers, broken: false };
+        let thread = thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || desk.run(waiting))
+            .map_err(|source| OpenError::File { path, source })?;
+        Ok(Writer { commands: Mutex::new(Some(commands)), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Runs the work on the writer's thread; what it wrote is on disk when this returns `Ok`.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let closed = || unavailable("the store is closed");
+        let commands = commands.ok_or_else(closed)?;
+        let Ok(place) = timeout(PATIENCE, commands.reserve()).await else {
+            return Err(unavailable("too much waits for the disk"));
+        };
+        let (reply, answer) = oneshot::channel();
+        let write = Write { work: Some(work), result: None, reply };
+        place.map_err(|_| closed())?.send(Box::new(write));
+        // The thread ends when no sender is left.
+        drop(commands);
+        answer.await.unwrap_or_else(|_| Err(Failure::Ended.into()))
+    }
+
+    /// Takes no more commands. The thread ends once all that wait are written.
+    pub(super) fn stop(&self) -> Option<JoinHandle<()>> {
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+trait Command: Send {
+    fn run(&mut self, connection: &Connection) -> Result<(), Failure>;
+    /// Tells the caller, once it is known whether the commit is on disk.
+    fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
+}
+
+struct Write<T, W> {
+    work: Option<W>,
+    result: Option<T>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T: Send, W: FnOnce(&Connection) -> Result<T, Failure> + Send> Command for Write<T, W> {
+    fn run(&mut self, connection: &Connection) -> Result<(), Failure> {
+        let work = self.work.take().ok_or(Failure::Panicked)?;
+        self.result = Some(work(connection)?);
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<(), StoreError>) {
+        let Write { result, reply, .. } = *self;
+        let answer = outcome.and_then(|()| result.ok_or(Failure::Panicked.into()));
+        // The caller may be gone; what was written stays.
+        let _ = reply.send(answer);
+    }
+}
+
+/// What the thread has before it.
+struct Desk {
+    database: Database,
+    readers: Arc<Readers>,
+    broken: bool,
+}
+
+impl Desk {
+    fn run(mut self, mut waiting: mpsc::Receiver<Box<dyn Command>>) {
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        while waiting.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
+            self.write(&mut batch);
+        }
+        self.readers.close();
+        self.database.close();
+    }
+
+    fn write(&mut self, batch: &mut Vec<Box<dyn Command>>) {
+        match self.commit(batch) {
+            Ok(outcomes) => {
+                self.recovered();
+                for (command, outcome) in batch.drain(..).zip(outcomes) {
+                    command.answer(outcome);
+                }
+            }
+            Err(failure) => {
+                self.open_anew_after(&failure);
+                let error = StoreError::from(failure);
+                self.failed(&error);
+                for command in batch.drain(..) {
+                    command.answer(Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    fn commit(
+        &mut self,
+        batch: &mut [Box<dyn Command>],
+    ) -> Result<Vec<Result<(), StoreError>>, Failure> {
+        let connection = self.database.connection()?;
+        let written = transact(connection, batch);
+        if written.is_err() && !connection.is_autocommit() {
+            connection.execute_batch("ROLLBACK")?;
+        }
+        written
+    }
+
+    fn open_anew_after(&mut self, failure: &Failure) {
+        if failure.calls_for_reopening() || self.database.is_in_transaction() {
+            self.readers.close();
+            self.database.disconnect();
+        }
+    }
+
+    fn failed(&mut self, error: &StoreError) {
+        if !self.broken {
+            error!(%error, "the store cannot write");
+        }
+        self.broken = true;
+    }
+
+    fn recovered(&mut self) {
+        if self.broken {
+            info!("the store writes again");
+        }
+        self.broken = false;
+    }
+}
+
+/// One commit for all; each command stands or falls alone, unless the disk itself fails.
+fn transact(
+    connection: &Connection,
+    batch: &mut [Box<dyn Command>],
+) -> Result<Vec<Result<(), StoreError>>, Failure> {
+    step(connection, "BEGIN IMMEDIATE")?;
+    let mut outcomes = Vec::with_capacity(batch.len());
+    for command in batch {
+        outcomes.push(run_alone(connection, command.as_mut())?);
+    }
+    step(connection, "COMMIT")?;
+    Ok(outcomes)
+}
+
+fn run_alone(
+    connection: &Connection,
+    command: &mut dyn Command,
+) -> Result<Result<(), StoreError>, Failure> {
+    step(connection, "SAVEPOINT command")?;
+    let run = AssertUnwindSafe(|| command.run(connection));
+    let outcome = catch_unwind(run).unwrap_or(Err(Failure::Panicked));
+    let outcome = match outcome {
+        Err(failure) if failure.is_of_the_disk() || connection.is_autocommit() => {
+            return Err(failure);
+        }
+        Err(failure) => {
+            step(connection, "ROLLBACK TO command")?;
+            Err(StoreError::from(failure))
+        }
+        Ok(()) => Ok(()),
+    };
+    step(connection, "RELEASE command")?;
+    Ok(outcome)
+}
+
+fn step(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([])?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc as sync;
+
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::store::sqlite::open;
+
+    fn writer(folder: &tempfile::TempDir) -> (Arc<Writer>, Connection) {
+        let path = open::create(&folder.path().join("relay.db")).unwrap();
+        let database = Database::open(&path, 0).unwrap();
+        let writer = Writer::start(database, Arc::new(Readers::new(&path))).unwrap();
+        (Arc::new(writer), Connection::open(&path).unwrap())
+    }
+
+    fn note(connection: &Connection) -> Result<(), Failure> {
+        let sql = "INSERT INTO webhooks (source, received_at, headers, body)
+                   VALUES ('form', 0, '{}', x'')";
+        connection.execute(sql, [])?;
+        Ok(())
+    }
+
+    fn notes(connection: &Connection) -> i64 {
+        connection.query_row("SELECT count(*) FROM webhooks", [], |row| row.get(0)).unwrap()
+    }
+
+    fn queue(
+        tasks: &mut JoinSet<Result<(), StoreError>>,
+        writer: &Arc<Writer>,
+        work: impl FnOnce(&Connection) -> Result<(), Failure> + Send + 'static,
+    ) {
+        let writer = Arc::clone(writer);
+        tasks.spawn(async move { writer.write(work).await });
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_one_command_is_that_commands_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (writer, observer) = writer(&folder);
+
+        let panicked = writer.write::<()>(|connection| {
+            note(connection)?;
+            panic!("as planned")
+        });
+
+        assert!(panicked.await.is_err());
+        assert_eq!(writer.write(note).await, Ok(()));
+        assert_eq!(notes(&observer), 1);
+    }
+
+    #[tokio::test]
+    async fn commands_that_wait_together_share_one_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let (writer, observer) = writer(&folder);
+        let (open_the_gate, gate) = sync::channel();
+        let (tell, seen) = sync::channel();
+        let mut tasks = JoinSet::new();
+        queue(&mut tasks, &writer, move |_| gate.recv().map_err(|_| Failure::ClaimLost));
+        for _ in 0..10 {
+            queue(&mut tasks, &writer, note);
+        }
+        queue(&mut tasks, &writer, move |_| {
+            tell.send(notes(&observer)).map_err(|_| Failure::ClaimLost)
+        });
+        tokio::task::yield_now().await;
+
+        open_the_gate.send(()).unwrap();
+
+        assert!(tasks.join_all().await.iter().all(Result::is_ok));
+        assert_eq!(seen.recv().unwrap(), 0, "none was committed before the last");
+    }
+}

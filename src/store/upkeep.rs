@@ -1,0 +1,60 @@
+//! What a running relay does beside its work: it forgets what settled long ago, and finishes replays
+//! that were left half done.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use super::{Store, StoreError, carry_out};
+use crate::clock;
+
+const EVERY: Duration = Duration::from_mins(1);
+
+/// After a step others have the disk for so many times as long as it took.
+const REST_TIMES: u32 = 4;
+const REST_MIN: Duration = Duration::from_millis(10);
+
+/// Looks every minute until `shutdown`.
+pub async fn run(store: Arc<dyn Store>, retention: Duration, shutdown: impl Future<Output = ()>) {
+    let looking = async {
+        loop {
+            if let Err(error) = keep_up(&*store, retention, clock::now()).await {
+                warn!(%error, "the store cannot be tidied up now");
+            }
+            sleep(EVERY).await;
+        }
+    };
+    tokio::select! {
+        () = shutdown => {}
+        () = looking => {}
+    }
+}
+
+/// All that is due at `now`.
+pub async fn keep_up(
+    store: &dyn Store,
+    retention: Duration,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    for id in store.open_replays().await? {
+        carry_out(store, id, |_| {}).await?;
+    }
+    let before = now.saturating_sub(retention).unwrap_or(Timestamp::MIN);
+    let mut events = 0;
+    loop {
+        let start = Instant::now();
+        let step = store.forget(before).await?;
+        events += step.events;
+        if !step.has_steps {
+            break;
+        }
+        sleep((start.elapsed() * REST_TIMES).max(REST_MIN)).await;
+    }
+    if events > 0 {
+        info!(events, "forgot events that settled before {before}");
+    }
+    Ok(())
+}
