@@ -1,0 +1,192 @@
+//! What a sender is told: each outcome's status and body, in one place.
+
+use std::io;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::handshake::Greeting;
+use super::payload::Undecodable;
+use super::provider::Answer;
+use super::signature::Unproven;
+use crate::event::EventId;
+use crate::store::StoreError;
+
+/// A request that came in well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Taken {
+    Accepted { events: Vec<EventId>, answer: Option<Answer> },
+    Duplicate { events: Vec<EventId>, answer: Option<Answer> },
+    Ignored { reason: String, answer: Option<Answer> },
+    Greeted(Greeting),
+}
+
+/// A request that was refused at the door.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Rejection {
+    #[error("there is nothing at this address")]
+    NoRoute,
+    #[error("there is no such source")]
+    NoSource,
+    #[error("webhooks come by POST")]
+    Method,
+    #[error("this address is read by GET")]
+    ReadOnly,
+    #[error("the source is off: {0}")]
+    Off(String),
+    #[error("the relay is shutting down")]
+    Closing,
+    #[error("the relay is at its limit")]
+    Overloaded,
+    #[error("the body is larger than {0} bytes")]
+    TooLarge(usize),
+    #[error("the body did not arrive in time")]
+    TooSlow,
+    #[error("the body broke off")]
+    BrokenOff,
+    #[error("{unproven}")]
+    Unproven {
+        unproven: Unproven,
+        /// For us alone.
+        hint: Option<String>,
+    },
+    #[error("too many requests")]
+    TooOften { wait: Duration },
+    #[error(transparent)]
+    Undecodable(#[from] Undecodable),
+    #[error("it cannot be kept now")]
+    NotKept(#[source] StoreError),
+    #[error("the secret cannot be kept")]
+    SecretNotKept(#[source] io::Error),
+    #[error("the relay made a mistake")]
+    Panicked,
+}
+
+impl Rejection {
+    /// The status and its name: a few fixed words, fit for a metric.
+    pub(super) fn status(&self) -> (StatusCode, &'static str) {
+        match self {
+            Rejection::NoRoute | Rejection::NoSource => (StatusCode::NOT_FOUND, "not found"),
+            Rejection::Method | Rejection::ReadOnly => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method not allowed")
+            }
+            Rejection::Off(_) => (StatusCode::SERVICE_UNAVAILABLE, "source off"),
+            Rejection::Closing => (StatusCode::SERVICE_UNAVAILABLE, "shutting down"),
+            Rejection::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            Rejection::NotKept(_) => (StatusCode::SERVICE_UNAVAILABLE, "not kept"),
+            Rejection::SecretNotKept(_) => (StatusCode::SERVICE_UNAVAILABLE, "secret not kept"),
+            Rejection::TooOften { .. } => (StatusCode::TOO_MANY_REQUESTS, "over the rate"),
+            Rejection::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too large"),
+            Rejection::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too slow"),
+            Rejection::BrokenOff => (StatusCode::BAD_REQUEST, "broken off"),
+            Rejection::Unproven { unproven, .. } => (
+                StatusCode::UNAUTHORIZED,
+                match unproven {
+                    Unproven::Missing => "signature missing",
+                    Unproven::Wrong => "signature wrong",
+                    Unproven::OutsideWindow => "signature outside window",
+                },
+            ),
+            Rejection::Undecodable(Undecodable::Malformed(_)) => {
+                (StatusCode::BAD_REQUEST, "undecodable")
+            }
+            Rejection::Undecodable(Undecodable::TooLarge(_)) => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "too large")
+            }
+            Rejection::Undecodable(Undecodable::TooManyEvents(_)) => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "too many events")
+            }
+            Rejection::Undecodable(Undecodable::ContentType(_)) => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported content type")
+            }
+            Rejection::Undecodable(Undecodable::Encoding(_)) => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported content encoding")
+            }
+            Rejection::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
+        }
+    }
+}
+
+impl Rejection {
+    pub(super) fn hint(&self) -> Option<&str> {
+        if let Rejection::Unproven { hint, .. } = self { hint.as_deref() } else { None }
+    }
+
+    fn retry_after_s(&self, status: StatusCode) -> Option<u64> {
+        if let Rejection::TooOften { wait } = self {
+            return Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
+        }
+        (status == StatusCode::SERVICE_UNAVAILABLE).then_some(30)
+    }
+}
+
+impl IntoResponse for Rejection {
+    fn into_response(self) -> Response {
+        let (status, error) = self.status();
+        let body = Json(json!({ "error": error, "reason": self.to_string() }));
+        let retry_after = self.retry_after_s(status);
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            let read_only = matches!(self, Rejection::ReadOnly);
+            let allowed = if read_only { "GET, HEAD" } else { "POST" };
+            headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
+        }
+        response
+    }
+}
+
+impl Taken {
+    pub(super) fn status(&self) -> StatusCode {
+        let (own, answered) = match self {
+            Taken::Accepted { answer, .. } => (StatusCode::ACCEPTED, answer.as_ref()),
+            Taken::Duplicate { answer, .. } | Taken::Ignored { answer, .. } => {
+                (StatusCode::OK, answer.as_ref())
+            }
+            Taken::Greeted(greeting) => return status(greeting.status),
+        };
+        answered.map_or(own, |answer| status(answer.status))
+    }
+}
+
+fn status(number: u16) -> StatusCode {
+    StatusCode::from_u16(number).unwrap_or(StatusCode::OK)
+}
+
+impl IntoResponse for Taken {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let (body, answer) = match self {
+            Taken::Accepted { events, answer } => {
+                (json!({ "status": "accepted", "events": ids(&events) }), answer)
+            }
+            Taken::Duplicate { events, answer } => {
+                (json!({ "status": "duplicate", "events": ids(&events) }), answer)
+            }
+            Taken::Ignored { reason, answer } => {
+                (json!({ "status": "ignored", "reason": reason }), answer)
+            }
+            Taken::Greeted(greeting) => {
+                let headers: HeaderMap = greeting.headers.into_iter().collect();
+                return (status, headers, Body::from(greeting.body)).into_response();
+            }
+        };
+        match answer {
+            None => (status, Json(body)).into_response(),
+            Some(answer) => {
+                (status, [(header::CONTENT_TYPE, answer.content_type)], answer.body).into_response()
+            }
+        }
+    }
+}
+
+fn ids(events: &[EventId]) -> Vec<String> {
+    events.iter().map(ToString::to_string).collect()
+}

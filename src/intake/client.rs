@@ -1,0 +1,121 @@
+//! Where a request came from, through the proxies that are trusted to say so.
+
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+use axum::http::HeaderMap;
+
+/// Addresses that begin alike, such as `10.0.0.0/8`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    first: IpAddr,
+    prefix: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a network is an address, or one with the length of its prefix, such as 10.0.0.0/8")]
+pub struct BadNetwork;
+
+impl FromStr for Network {
+    type Err = BadNetwork;
+
+    fn from_str(text: &str) -> Result<Network, BadNetwork> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let first: IpAddr = address.parse().map_err(|_| BadNetwork)?;
+        let bits = bits(first);
+        let prefix = prefix.map_or(Ok(bits), str::parse).map_err(|_| BadNetwork)?;
+        if prefix > bits { Err(BadNetwork) } else { Ok(Network { first, prefix }) }
+    }
+}
+
+fn bits(address: IpAddr) -> u32 {
+    match address {
+        IpAddr::V4(_) => 32,
+        IpAddr::V6(_) => 128,
+    }
+}
+
+impl Network {
+    fn contains(&self, address: IpAddr) -> bool {
+        let (first, other, free) = match (self.first, address) {
+            (IpAddr::V4(first), IpAddr::V4(other)) => {
+                (u128::from(first.to_bits()), u128::from(other.to_bits()), 32 - self.prefix)
+            }
+            (IpAddr::V6(first), IpAddr::V6(other)) => {
+                (first.to_bits(), other.to_bits(), 128 - self.prefix)
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
+        };
+        (first ^ other).checked_shr(free).unwrap_or(0) == 0
+    }
+}
+
+/// From the right of `X-Forwarded-For`, the first address that no trusted proxy has.
+pub(super) fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
+    let is_trusted = |address| trusted.iter().any(|network| network.contains(address));
+    let mut client = peer.to_canonical();
+    for written in headers.get_all("x-forwarded-for").iter().rev() {
+        for hop in written.to_str().unwrap_or_default().rsplit(',') {
+            if !is_trusted(client) {
+                return client;
+            }
+            let Some(before) = parse_hop(hop.trim()) else {
+                return client;
+            };
+            client = before.to_canonical();
+        }
+    }
+    client
+}
+
+/// Some proxies write the port too.
+fn parse_hop(hop: &str) -> Option<IpAddr> {
+    let bare = hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']')).unwrap_or(hop);
+    let with_port = || hop.parse::<SocketAddr>().map(|address| address.ip());
+    bare.parse().or_else(|_| with_port()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(peer: &str, forwarded: &[&str], expected: &str) {
+        let trusted: Vec<Network> =
+            ["10.0.0.0/8", "fd00::/8", "::1"].iter().map(|it| it.parse().unwrap()).collect();
+        let mut headers = HeaderMap::new();
+        for written in forwarded {
+            headers.append("x-forwarded-for", written.parse().unwrap());
+        }
+        let found = address(peer.parse().unwrap(), &headers, &trusted);
+        assert_eq!(found, expected.parse::<IpAddr>().unwrap());
+    }
+
+    #[test]
+    fn the_last_hop_before_the_trusted_ones_is_the_client() {
+        check("10.0.0.1", &["1.1.1.1, 2.2.2.2, 10.9.9.9"], "2.2.2.2");
+        check("::1", &["9.9.9.9", "3.3.3.3:80,  [fd00::1]:443"], "3.3.3.3");
+        check("::ffff:10.0.0.1", &["2001:db8::1"], "2001:db8::1");
+        check("10.0.0.1", &["10.0.0.2"], "10.0.0.2");
+    }
+
+    #[test]
+    fn what_a_stranger_writes_counts_for_nothing() {
+        check("8.8.8.8", &["1.1.1.1"], "8.8.8.8");
+        check("10.0.0.1", &["1.1.1.1, unknown"], "10.0.0.1");
+        check("10.0.0.1", &[], "10.0.0.1");
+    }
+
+    #[test]
+    fn a_network_is_an_address_and_a_prefix() {
+        let all: Network = "0.0.0.0/0".parse().unwrap();
+        assert!(all.contains("9.9.9.9".parse().unwrap()));
+        assert!(!all.contains("::1".parse().unwrap()));
+        for bad in ["", "10.0.0.0/33", "10.0.0/8", "::/129", "a/8", "::1/x"] {
+            assert_eq!(bad.parse::<Network>(), Err(BadNetwork), "{bad}");
+        }
+    }
+}

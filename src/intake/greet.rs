@@ -1,0 +1,122 @@
+//! Handshakes at the door: who may ask, how often, and the first request that brings a secret.
+
+use axum::http::request::Parts;
+use secrecy::SecretString;
+use serde_json::Value;
+use tracing::info;
+
+use super::Door;
+use super::answer::Rejection;
+use super::handshake::{Asked, Greeting, Handshake};
+use super::pace::{HANDSHAKES, Pace};
+use super::payload::{self, Limits};
+use super::setup::Setup;
+use super::source::Source;
+use super::unpack::Received;
+
+/// Larger bodies are no handshakes.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// A request, all of it there, and the source that it is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Call<'r> {
+    pub(super) source: &'r Source,
+    pub(super) parts: &'r Parts,
+    pub(super) received: Received<'r>,
+}
+
+/// Who sent a request, as far as is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asker {
+    Proven,
+    Stranger,
+}
+
+impl Door {
+    /// The answer to a handshake that nobody signed: at most one a second.
+    pub(super) fn greet_stranger(&self, call: &Call<'_>) -> Result<Option<Greeting>, Rejection> {
+        let Some(greeting) = self.greeting(call, Asker::Stranger) else {
+            return Ok(None);
+        };
+        self.pace(call, HANDSHAKES)?;
+        Ok(Some(greeting))
+    }
+
+    pub(super) fn greeting(&self, call: &Call<'_>, asker: Asker) -> Option<Greeting> {
+        let fits = |it: &&Handshake| it.method == call.parts.method && it.is_for(asker);
+        let source = call.source;
+        let handshakes: Vec<&Handshake> = source.handshakes.iter().filter(fits).collect();
+        let body = self.body(call, &handshakes);
+        let question = call.asks(body.as_ref());
+        handshakes.into_iter().find_map(|handshake| {
+            if handshake.brings_secret() {
+                // The provider did not get the first answer and asks again.
+                let secret = handshake.secret(&question)?;
+                source.keys.iter().find(|key| key.is(secret.as_bytes()))?;
+            }
+            handshake.answer(&question)
+        })
+    }
+
+    /// Takes the secret that a source waits for, keeps it, and makes the source live.
+    pub(super) fn set_up(&self, setup: &Setup, call: &Call<'_>) -> Result<Greeting, Rejection> {
+        let waits = || Rejection::Off("it waits for its provider's first request".to_owned());
+        if !setup.is_meant(call.parts.uri.query()) {
+            return Err(waits());
+        }
+        let bringing = |it: &&Handshake| it.method == call.parts.method && it.brings_secret();
+        let handshakes: Vec<&Handshake> = call.source.handshakes.iter().filter(bringing).collect();
+        let body = self.body(call, &handshakes);
+        let question = call.asks(body.as_ref());
+        let found = handshakes.into_iter().find_map(|handshake| {
+            let secret = handshake.secret(&question).map(SecretString::from)?;
+            Some((secret, handshake.answer(&question)?))
+        });
+        let (secret, greeting) = found.ok_or_else(waits)?;
+        self.pace(call, HANDSHAKES)?;
+        // This waits for the disk, once in a source's life.
+        let live = setup.finish(&secret).map_err(Rejection::SecretNotKept)?;
+        info!(source = %live.name, "{} has its secret and is live", live.name);
+        self.sources.go_live(live);
+        Ok(greeting)
+    }
+
+    /// The decoded body, where a handshake depends on it.
+    fn body(&self, call: &Call<'_>, handshakes: &[&Handshake]) -> Option<Value> {
+        let Call { source, received, .. } = call;
+        let is_read = handshakes.iter().any(|handshake| handshake.reads_body());
+        if !is_read || received.body.len() > BODY_BYTES_MAX {
+            return None;
+        }
+        let limits = Limits { bytes_max: BODY_BYTES_MAX, ..self.settings.limits() };
+        let decoded =
+            payload::decode(&source.packing, received.headers, received.body, &limits).ok()?;
+        payload::parse(&decoded).ok()
+    }
+
+    pub(super) fn pace(&self, call: &Call<'_>, pace: Pace) -> Result<(), Rejection> {
+        let taken = self.paces.take(&call.source.name, pace, call.received.now);
+        taken.map_err(|wait| Rejection::TooOften { wait })
+    }
+}
+
+impl Handshake {
+    fn is_for(&self, asker: Asker) -> bool {
+        match asker {
+            Asker::Proven => true,
+            Asker::Stranger => !self.signed,
+        }
+    }
+}
+
+impl Call<'_> {
+    fn asks<'a>(&'a self, body: Option<&'a Value>) -> Asked<'a> {
+        Asked {
+            method: &self.parts.method,
+            query: self.parts.uri.query(),
+            headers: self.received.headers,
+            body,
+            key: self.source.keys.iter().find(|key| key.in_force(self.received.now)),
+        }
+    }
+}

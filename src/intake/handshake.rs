@@ -1,0 +1,130 @@
+//! Requests by which a provider tests the address, and what it wants to hear: pure.
+
+mod filled;
+mod read;
+#[cfg(test)]
+mod tests;
+
+use http::{HeaderName, HeaderValue, Method};
+use serde_json::{Map, Value};
+
+use self::filled::{Keyed, Place, Template};
+use super::signature::Key;
+use crate::event::Headers;
+
+/// What makes a request a handshake, and its answer. Whatever the answer repeats has to be there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Handshake {
+    pub method: Method,
+    /// Whether it proves itself like any webhook.
+    pub signed: bool,
+    has: Vec<Place>,
+    when: Vec<(Place, Value)>,
+    reply: Reply,
+    /// Where the request brings the secret of all later ones.
+    secret: Option<Place>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Reply {
+    status: u16,
+    content_type: HeaderValue,
+    headers: Vec<(HeaderName, Template)>,
+    body: Body,
+    keyed: Keyed,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Body {
+    Text(Template),
+    /// An object of texts.
+    Json(Vec<(String, Template)>),
+}
+
+/// A request that may be a handshake.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'r> {
+    pub method: &'r Method,
+    pub query: Option<&'r str>,
+    pub headers: &'r Headers,
+    /// The decoded body, where there is one.
+    pub body: Option<&'r Value>,
+    /// With which keyed answers are made.
+    pub key: Option<&'r Key>,
+}
+
+/// The answer to a handshake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Greeting {
+    pub status: u16,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub body: String,
+}
+
+impl Handshake {
+    /// Nothing if the request is no such handshake.
+    pub fn answer(&self, asked: &Asked<'_>) -> Option<Greeting> {
+        let is_meant = self.method == asked.method
+            && self.has.iter().all(|place| place.find(asked).is_some())
+            && self.when.iter().all(|(place, value)| place.holds(value, asked));
+        if is_meant { self.reply.fill(asked) } else { None }
+    }
+
+    /// The secret that the request brings.
+    pub fn secret(&self, asked: &Asked<'_>) -> Option<String> {
+        self.secret.as_ref()?.find(asked).filter(|secret| is_usable(secret))
+    }
+
+    pub fn brings_secret(&self) -> bool {
+        self.secret.is_some()
+    }
+
+    /// Whether the body has to be read to know.
+    pub fn reads_body(&self) -> bool {
+        self.places().any(|place| matches!(place, Place::Field(_)))
+    }
+
+    fn places(&self) -> impl Iterator<Item = &Place> {
+        let conditions = self.has.iter().chain(self.when.iter().map(|(place, _)| place));
+        conditions.chain(&self.secret).chain(self.reply.templates().flat_map(Template::places))
+    }
+}
+
+/// It has to come back from a file as it was written there.
+fn is_usable(secret: &str) -> bool {
+    !secret.trim().is_empty() && !secret.chars().any(char::is_control)
+}
+
+impl Reply {
+    fn fill(&self, asked: &Asked<'_>) -> Option<Greeting> {
+        let mut headers = vec![
+            (http::header::CONTENT_TYPE, self.content_type.clone()),
+            // What is repeated was written by somebody else.
+            (http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        ];
+        for (name, template) in &self.headers {
+            let value = template.fill(asked, self.keyed)?;
+            headers.push((name.clone(), HeaderValue::try_from(value).ok()?));
+        }
+        let body = match &self.body {
+            Body::Text(template) => template.fill(asked, self.keyed)?,
+            Body::Json(members) => {
+                let mut object = Map::new();
+                for (name, template) in members {
+                    object.insert(name.clone(), template.fill(asked, self.keyed)?.into());
+                }
+                Value::Object(object).to_string()
+            }
+        };
+        Some(Greeting { status: self.status, headers, body })
+    }
+
+    fn templates(&self) -> impl Iterator<Item = &Template> {
+        let (text, members) = match &self.body {
+            Body::Text(template) => (Some(template), [].as_slice()),
+            Body::Json(members) => (None, members.as_slice()),
+        };
+        let members = members.iter().map(|(_, template)| template);
+        self.headers.iter().map(|(_, template)| template).chain(text).chain(members)
+    }
+}

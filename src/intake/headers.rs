@@ -1,0 +1,49 @@
+//! A webhook's headers: all of them to verify with, and those that may be kept.
+
+use axum::http::HeaderMap;
+
+use super::source::Source;
+use crate::event::Headers;
+
+/// The most of one header's value that is kept.
+const VALUE_BYTES_MAX: usize = 8 * 1024;
+
+/// Shorter secrets are found in texts by chance.
+const SECRET_BYTES_MIN: usize = 8;
+
+const SECRET_NAMES: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "x-api-key"];
+
+/// By lower-case name; repeated ones are joined with `, `.
+pub(super) fn collect(map: &HeaderMap) -> Headers {
+    let mut headers = Headers::new();
+    for (name, value) in map {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        headers
+            .entry(name.as_str().to_owned())
+            .and_modify(|joined| {
+                joined.push_str(", ");
+                joined.push_str(&value);
+            })
+            .or_insert_with(|| value.into_owned());
+    }
+    headers
+}
+
+/// What carries a secret or a proof is overwritten.
+pub(super) fn without_secrets(mut headers: Headers, source: &Source) -> Headers {
+    let proofs = source.signature.proof_headers();
+    for (name, value) in &mut headers {
+        let secret = SECRET_NAMES.contains(&name.as_str())
+            || proofs.contains(&name.as_str())
+            || source.keys.iter().any(|key| key.is_in(value, SECRET_BYTES_MIN));
+        if secret {
+            "*".clone_into(value);
+        }
+        let mut end = VALUE_BYTES_MAX.min(value.len());
+        while !value.is_char_boundary(end) {
+            end -= 1;
+        }
+        value.truncate(end);
+    }
+    headers
+}

@@ -1,0 +1,62 @@
+//! What the log and the list of refusals say of each request.
+
+use axum::http::request::Parts;
+use tracing::field::display;
+use tracing::{debug, info, warn};
+
+use super::answer::{Rejection, Taken};
+use super::rejected::Refusal;
+use super::{Door, source_name};
+use crate::clock;
+use crate::event::EventId;
+
+impl Door {
+    pub(super) fn log(&self, parts: &Parts, taken: &Taken) {
+        let source = source_name(parts).map(|name| name.to_string()).unwrap_or_default();
+        let status = taken.status().as_u16();
+        let client = self.client(parts).map(display);
+        match taken {
+            Taken::Accepted { events, .. } => {
+                let events = first_ids(events);
+                info!(source, status, client, events, "accepted a webhook for {source}");
+            }
+            Taken::Duplicate { events, .. } => {
+                let events = first_ids(events);
+                info!(source, status, client, events, "had a webhook for {source} already");
+            }
+            Taken::Ignored { reason, .. } => {
+                info!(source, status, client, reason, "ignored a webhook for {source}");
+            }
+            Taken::Greeted(_) => {
+                info!(source, status, client, "answered a handshake for {source}");
+            }
+        }
+    }
+
+    pub(super) fn note(&self, parts: &Parts, rejection: &Rejection) {
+        let (status, error) = rejection.status();
+        let status = status.as_u16();
+        let known = source_name(parts).filter(|name| self.sources.current().contains_key(name));
+        let Some(source) = known else {
+            debug!(status, "a webhook for no source was refused");
+            return;
+        };
+        let reason = rejection.to_string();
+        let cause = std::error::Error::source(rejection).map(ToString::to_string);
+        let hint = rejection.hint().map(str::to_owned);
+        let client = self.client(parts);
+        let from = client.map(display);
+        warn!(%source, status, client = from, reason, cause, hint, "refused a webhook for {source}");
+        let refusal = Refusal { at: clock::now(), status, error, reason, hint, client };
+        self.rejected.add(&source, refusal);
+    }
+}
+
+/// A line of the log stays a line, however many events a webhook carries.
+fn first_ids(events: &[EventId]) -> String {
+    let first: Vec<String> = events.iter().take(10).map(ToString::to_string).collect();
+    match events.len().saturating_sub(first.len()) {
+        0 => first.join(" "),
+        more => format!("{} and {more} more", first.join(" ")),
+    }
+}

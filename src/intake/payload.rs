@@ -1,0 +1,321 @@
+//! A verified body becomes one JSON text per event, within limits: pure.
+
+mod each;
+pub mod form;
+mod gzip;
+mod multipart;
+mod packing;
+mod xml;
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use serde_json::Value;
+
+pub use each::Each;
+pub(super) use each::{member, range_in};
+pub use packing::{Format, Packing};
+
+use crate::event::Headers;
+
+/// How many events one request may carry.
+pub const EVENTS_MAX: usize = 1_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Of the body, as it came and as it is after gunzip.
+    pub bytes_max: usize,
+    /// `[[1]]` has depth 2.
+    pub depth_max: usize,
+    pub key_bytes_max: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Undecodable {
+    #[error("the content type is {0}; send JSON or a form")]
+    ContentType(String),
+    #[error("the content encoding is {0}; send the body as it is, or gzip")]
+    Encoding(String),
+    #[error("{0}")]
+    Malformed(String),
+    #[error("the body is larger than {0} bytes once it is decompressed")]
+    TooLarge(usize),
+    #[error("{0} events in one request, at most {EVENTS_MAX}")]
+    TooManyEvents(usize),
+}
+
+/// The body as JSON text, not yet parsed but safe to parse.
+pub fn decode<'b>(
+    packing: &Packing,
+    headers: &Headers,
+    body: &'b [u8],
+    limits: &Limits,
+) -> Result<Cow<'b, str>, Undecodable> {
+    let content_type = headers.get("content-type").map_or("", String::as_str);
+    let text = match plain(headers, body, limits)? {
+        Cow::Borrowed(bytes) => packing.to_json(content_type, bytes, limits)?,
+        Cow::Owned(bytes) => {
+            let text = packing.to_json(content_type, &bytes, limits)?;
+            Cow::Owned(text.into_owned())
+        }
+    };
+    if text.trim_ascii().is_empty() {
+        return Err(malformed("the body is empty"));
+    }
+    check_limits(&text, limits)?;
+    Ok(without_lone_surrogates(text))
+}
+
+/// The body without its content encoding.
+fn plain<'b>(
+    headers: &Headers,
+    body: &'b [u8],
+    limits: &Limits,
+) -> Result<Cow<'b, [u8]>, Undecodable> {
+    let written = headers.get("content-encoding").map_or("", String::as_str);
+    match written.trim().to_ascii_lowercase().as_str() {
+        "" | "identity" => Ok(Cow::Borrowed(body)),
+        "gzip" | "x-gzip" => gzip::inflate(body, limits.bytes_max).map(Cow::Owned),
+        other => Err(Undecodable::Encoding(excerpt(other))),
+    }
+}
+
+/// Whether decoding may take more room than the body has.
+pub fn is_encoded(headers: &Headers) -> bool {
+    headers.contains_key("content-encoding")
+}
+
+/// The bytes of each event in the JSON text.
+pub fn split(text: &str, each: Option<&Each>) -> Result<Vec<Range<usize>>, Undecodable> {
+    match each {
+        Some(each) => each.ranges(text),
+        None => Ok(std::iter::once(0..text.len()).collect()),
+    }
+}
+
+pub fn parse(text: &str) -> Result<Value, Undecodable> {
+    serde_json::from_str(text).map_err(|error| not_json(&error))
+}
+
+fn not_json(error: &serde_json::Error) -> Undecodable {
+    malformed(format!("not JSON: {error}"))
+}
+
+/// A stranger's words, short enough for an answer and a log line.
+fn excerpt(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(64).collect()
+}
+
+fn utf8(body: &[u8]) -> Result<&str, Undecodable> {
+    std::str::from_utf8(body)
+        .map_err(|error| malformed(format!("not UTF-8 at byte {}", error.valid_up_to())))
+}
+
+fn malformed(reason: impl Into<String>) -> Undecodable {
+    Undecodable::Malformed(reason.into())
+}
+
+/// One pass over the text, before a parser may recurse into it or keep its keys.
+fn check_limits(text: &str, limits: &Limits) -> Result<(), Undecodable> {
+    let bytes = text.as_bytes();
+    let mut depth = 0_usize;
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => {
+                let end = string_end(bytes, at);
+                if end - at - 1 > limits.key_bytes_max && is_key(bytes, end) {
+                    return Err(beyond(
+                        text,
+                        at,
+                        &format!("a key is longer than {} bytes", limits.key_bytes_max),
+                    ));
+                }
+                at = end;
+            }
+            _ => {}
+        }
+        if depth > limits.depth_max {
+            return Err(beyond(
+                text,
+                at,
+                &format!("nested deeper than {} levels", limits.depth_max),
+            ));
+        }
+        at += 1;
+    }
+    Ok(())
+}
+
+/// Where the string that starts at the quote `start` has its closing quote, else the text's end.
+fn string_end(bytes: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => return at,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    at.min(bytes.len()).max(start + 1)
+}
+
+fn is_key(bytes: &[u8], string_end: usize) -> bool {
+    let after = bytes.get(string_end + 1..).unwrap_or_default();
+    after.trim_ascii_start().first() == Some(&b':')
+}
+
+fn beyond(text: &str, at: usize, what: &str) -> Undecodable {
+    let before = &text.as_bytes()[..at.min(text.len())];
+    let line = before.split(|byte| *byte == b'\n').count();
+    let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+    Undecodable::Malformed(format!("{what} at line {line} column {column}"))
+}
+
+/// JavaScript cuts emoji in two and sends half of them as `\ud83d`, which is no character. Such a
+/// half becomes U+FFFD, so that a cut-off preview text does not cost the event.
+fn without_lone_surrogates(text: Cow<'_, str>) -> Cow<'_, str> {
+    let mut mended: Option<String> = None;
+    let mut copied = 0;
+    let mut at = 0;
+    while let Some(found) = text.get(at..).and_then(|rest| rest.find('\\')) {
+        at += found;
+        let width = match escaped_unit(&text, at) {
+            Some(0xD800..=0xDBFF)
+                if matches!(escaped_unit(&text, at + 6), Some(0xDC00..=0xDFFF)) =>
+            {
+                12
+            }
+            Some(0xD800..=0xDFFF) => {
+                let mended = mended.get_or_insert_default();
+                mended.push_str(&text[copied..at]);
+                mended.push_str("\\ufffd");
+                copied = at + 6;
+                6
+            }
+            Some(_) => 6,
+            // The escaped character may be longer than a byte; it is never a backslash's half.
+            None => 1 + text[at + 1..].chars().next().map_or(0, char::len_utf8),
+        };
+        at += width;
+    }
+    match mended {
+        Some(mended) => Cow::Owned(mended + &text[copied..]),
+        None => text,
+    }
+}
+
+/// The code unit of a `\uXXXX` that stands at `at`.
+fn escaped_unit(text: &str, at: usize) -> Option<u16> {
+    let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
+    let plain = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    plain.then(|| u16::from_str_radix(digits, 16).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits { bytes_max: 100, depth_max: 4, key_bytes_max: 8 };
+
+    fn headers(pairs: &[(&str, &str)]) -> Headers {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[track_caller]
+    fn check(content_type: &str, body: &[u8], expected: Result<&str, &str>) {
+        let headers = headers(&[("content-type", content_type)]);
+        let decoded = decode(&Packing::default(), &headers, body, &LIMITS)
+            .and_then(|text| parse(&text).map(|value| value.to_string()))
+            .map_err(|error| error.to_string());
+        assert_eq!(decoded.as_deref().map_err(String::as_str), expected);
+    }
+
+    #[test]
+    fn json_is_read_under_each_of_its_names() {
+        check("application/json", b"{\"a\":1}", Ok("{\"a\":1}"));
+        check("Application/JSON; charset=utf-8", b" [1] \n", Ok("[1]"));
+        check("application/vnd.survey.v1+json", b"\"x\"", Ok("\"x\""));
+        assert_eq!(decode(&Packing::default(), &Headers::new(), b"{}", &LIMITS).unwrap(), "{}");
+    }
+
+    #[test]
+    fn other_content_types_are_refused() {
+        let refused = "the content type is text/plain; send JSON or a form";
+        check("text/plain", b"{}", Err(refused));
+        check("application/xml", b"{}", Err(&refused.replace("text/plain", "application/xml")));
+    }
+
+    #[test]
+    fn an_encoded_body_is_refused() {
+        let encoded = headers(&[("content-encoding", "br")]);
+        let identity = headers(&[("content-encoding", "identity")]);
+
+        assert_eq!(
+            decode(&Packing::default(), &encoded, b"{}", &LIMITS),
+            Err(Undecodable::Encoding("br".into()))
+        );
+        assert!(decode(&Packing::default(), &identity, b"{}", &LIMITS).is_ok());
+    }
+
+    #[test]
+    fn broken_json_is_refused_with_its_place() {
+        let json = "application/json";
+        check(json, b"{\"a\":", Err("not JSON: EOF while parsing a value at line 1 column 5"));
+        check(json, b"{}\n{}", Err("not JSON: trailing characters at line 2 column 1"));
+        check(json, b"\xff", Err("not UTF-8 at byte 0"));
+        check(json, b"", Err("the body is empty"));
+        let mark = "the body starts with a byte order mark at line 1 column 1";
+        check(json, "\u{feff}{}".as_bytes(), Err(mark));
+    }
+
+    #[test]
+    fn depth_is_limited() {
+        let json = "application/json";
+        check(json, b"[[[[1]]]]", Ok("[[[[1]]]]"));
+        check(json, b"[[[[[1]]]]]", Err("nested deeper than 4 levels at line 1 column 5"));
+        check(json, b"[\"[[[[[[\",{\"a\":{}}]", Ok("[\"[[[[[[\",{\"a\":{}}]"));
+    }
+
+    #[test]
+    fn long_keys_are_refused_and_long_texts_are_not() {
+        let json = "application/json";
+        check(json, b"{\"12345678\":1}", Ok("{\"12345678\":1}"));
+        let reason = "a key is longer than 8 bytes at line 1 column 2";
+        check(json, b"{\"123456789\" : 1}", Err(reason));
+        check(json, b"{\"a\":\"123456789:\"}", Ok("{\"a\":\"123456789:\"}"));
+    }
+
+    #[test]
+    fn half_an_emoji_does_not_cost_the_event() {
+        let json = "application/json";
+        check(json, br#"["\ud83d","\ud83d\ude00","\\ud83d"]"#, Ok(r#"["�","😀","\\ud83d"]"#));
+        check(json, br#"["cut \uD83D\n","\udc00"]"#, Ok(r#"["cut �\n","�"]"#));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_decoder_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            for content_type in ["application/json", "application/x-www-form-urlencoded"] {
+                let headers = headers(&[("content-type", content_type)]);
+                if let Ok(text) = decode(&Packing::default(), &headers, &body, &LIMITS) {
+                    let _ = parse(&text);
+                }
+            }
+        }
+
+        #[test]
+        fn no_text_makes_the_decoder_panic(body in "[\\[\\]{}\":,\\\\ud89a0é&=+%]{0,60}") {
+            for content_type in ["application/json", "application/x-www-form-urlencoded"] {
+                let headers = headers(&[("content-type", content_type)]);
+                if let Ok(text) = decode(&Packing::default(), &headers, body.as_bytes(), &LIMITS) {
+                    let _ = parse(&text);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! `application/x-www-form-urlencoded`: fields with nested and repeated keys become JSON.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+use super::{Limits, Undecodable, check_limits, malformed, without_lone_surrogates};
+
+const FIELDS_MAX: usize = 10_000;
+
+/// The decoded names and values, in order. What is no valid escape stands for itself.
+pub fn pairs(text: &str) -> impl Iterator<Item = (String, String)> {
+    text.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (unescape(name), unescape(value))
+    })
+}
+
+pub(super) fn unescape(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        match (byte, after) {
+            (b'+', _) => bytes.push(b' '),
+            (b'%', [high, low, after @ ..])
+                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
+            {
+                bytes.push(digit(*high) << 4 | digit(*low));
+                rest = after;
+            }
+            _ => bytes.push(*byte),
+        }
+    }
+    String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+fn digit(hex: u8) -> u8 {
+    match hex {
+        b'0'..=b'9' => hex - b'0',
+        _ => (hex | 0x20) - b'a' + 10,
+    }
+}
+
+/// The fields of a urlencoded body.
+pub(super) fn fields(body: &str) -> Result<Vec<(String, Value)>, Undecodable> {
+    let pairs = pairs(body.trim_end()).map(|(name, text)| (name, Value::String(text)));
+    let fields: Vec<_> = pairs.take(FIELDS_MAX + 1).collect();
+    if fields.len() > FIELDS_MAX {
+        return Err(malformed(format!("the form has more than {FIELDS_MAX} fields")));
+    }
+    Ok(fields)
+}
+
+/// A lone `payload` field holding JSON is that JSON, else the fields are an object.
+pub(super) fn to_json(
+    fields: Vec<(String, Value)>,
+    json_fields: &[String],
+    limits: &Limits,
+) -> Result<String, Undecodable> {
+    if let [(name, Value::String(text))] = fields.as_slice()
+        && name == "payload"
+        && text.trim_start().starts_with(['{', '['])
+    {
+        return Ok(text.clone());
+    }
+    let (names, mut values): (Vec<String>, Vec<Value>) = fields.into_iter().unzip();
+    let mut form = Map::new();
+    for (at, name) in names.iter().enumerate() {
+        let leaf = Value::from(at);
+        let steps = steps(name, limits.depth_max);
+        let slot = form.entry(steps[0]).or_insert(Value::Null);
+        if let Some(leaf) = put(slot, &steps[1..], leaf) {
+            add(form.entry(name).or_insert(Value::Null), leaf);
+        }
+    }
+    form.values_mut().for_each(|node| fill(node, &mut values));
+    for name in json_fields {
+        if let Some(value) = form.get_mut(name) {
+            parse_inside(value, limits)?;
+        }
+    }
+    Ok(Value::Object(form).to_string())
+}
+
+/// A text that holds JSON becomes what it holds; one that does not stays a text.
+fn parse_inside(value: &mut Value, limits: &Limits) -> Result<(), Undecodable> {
+    let Value::String(text) = value else {
+        return Ok(());
+    };
+    check_limits(text, limits)?;
+    let text = without_lone_surrogates(Cow::Borrowed(text.as_str()));
+    if let Ok(inside) = serde_json::from_str(&text) {
+        *value = inside;
+    }
+    Ok(())
+}
+
+/// `a[b][]` is `a`, `b`, and the empty step: one more element. Any other name is one step.
+fn steps(name: &str, depth_max: usize) -> Vec<&str> {
+    let whole = || vec![name];
+    let Some((first, rest)) = name.split_once('[') else {
+        return whole();
+    };
+    let Some(rest) = rest.strip_suffix(']') else {
+        return whole();
+    };
+    let mut steps = vec![first];
+    steps.extend(rest.split("]["));
+    let plain = !first.is_empty() && steps.iter().all(|step| !step.contains(['[', ']']));
+    if plain && steps.len() < depth_max { steps } else { whole() }
+}
+
+/// Gives the leaf back if something of another shape is in its place. While the tree grows its
+/// leaves are the numbers of fields, so that no value is taken for a branch.
+fn put(node: &mut Value, steps: &[&str], leaf: Value) -> Option<Value> {
+    let Some((step, rest)) = steps.split_first() else {
+        add(node, leaf);
+        return None;
+    };
+    if node.is_null() {
+        *node = if step.is_empty() { Value::Array(Vec::new()) } else { Value::Object(Map::new()) };
+    }
+    match node {
+        Value::Object(members) if !step.is_empty() => {
+            put(members.entry(*step).or_insert(Value::Null), rest, leaf)
+        }
+        Value::Array(items) if step.is_empty() => {
+            items.push(Value::Null);
+            put(items.last_mut()?, rest, leaf)
+        }
+        _ => Some(leaf),
+    }
+}
+
+/// Beside what is there already: as one more of a list, or in an object without a name.
+fn add(node: &mut Value, leaf: Value) {
+    match node {
+        Value::Array(items) => items.push(leaf),
+        Value::Object(members) => add(members.entry("").or_insert(Value::Null), leaf),
+        Value::Null => *node = leaf,
+        Value::Number(_) | Value::String(_) | Value::Bool(_) => {
+            *node = Value::Array(vec![node.take(), leaf]);
+        }
+    }
+}
+
+/// Puts the values into their places; `a[0]=x&a[1]=y` is a list.
+fn fill(node: &mut Value, values: &mut [Value]) {
+    match node {
+        Value::Array(items) => items.iter_mut().for_each(|item| fill(item, values)),
+        Value::Object(members) => {
+            members.values_mut().for_each(|member| fill(member, values));
+            if members.keys().enumerate().all(|(at, key)| *key == at.to_string()) {
+                let items = std::mem::take(members);
+                *node = Value::Array(items.into_iter().map(|(_, item)| item).collect());
+            }
+        }
+        Value::Number(at) => {
+            let at = at.as_u64().and_then(|at| usize::try_from(at).ok());
+            let value = at.and_then(|at| values.get_mut(at));
+            *node = value.map(Value::take).unwrap_or_default();
+        }
+        Value::Null | Value::String(_) | Value::Bool(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { bytes_max: 1_000, depth_max: 64, key_bytes_max: 1_000 };
+
+    fn json(body: &str) -> Result<String, Undecodable> {
+        to_json(fields(body)?, &["json".to_owned()], &LIMITS)
+    }
+
+    #[track_caller]
+    fn check(body: &str, expected: &str) {
+        assert_eq!(json(body).as_deref(), Ok(expected), "{body}");
+    }
+
+    #[test]
+    fn fields_are_texts_by_name() {
+        check("a=1&b=x+y%20z&c&d=%C3%A9", r#"{"a":"1","b":"x y z","c":"","d":"é"}"#);
+        check("a=100%&b=%zz&c=%ff", r#"{"a":"100%","b":"%zz","c":"�"}"#);
+        check("", "{}");
+    }
+
+    #[test]
+    fn a_lone_payload_field_is_its_json() {
+        check("payload=%7B%22a%22%3A1%7D", r#"{"a":1}"#);
+        check("payload=plain", r#"{"payload":"plain"}"#);
+        check("payload=%7B%7D&x=1", r#"{"payload":"{}","x":"1"}"#);
+    }
+
+    #[test]
+    fn a_field_that_is_named_as_json_is_read_as_such() {
+        check("json=%7B%220%22:[{}]%7D&b={}", r#"{"json":{"0":[{}]},"b":"{}"}"#);
+        check("json=no+json&json=", r#"{"json":["no json",""]}"#);
+        check(r#"json=["\ud83d"]"#, r#"{"json":["�"]}"#);
+        assert!(json(&format!("json={}", "[".repeat(65))).is_err());
+    }
+
+    #[test]
+    fn repeated_and_nested_keys_become_lists_and_objects() {
+        check("a=1&a=2&a=3", r#"{"a":["1","2","3"]}"#);
+        check("a[]=1&a[]=2", r#"{"a":["1","2"]}"#);
+        check("a[b]=1&a[c][d]=2", r#"{"a":{"b":"1","c":{"d":"2"}}}"#);
+        check("a[0][x]=1&a[1][x]=2", r#"{"a":[{"x":"1"},{"x":"2"}]}"#);
+    }
+
+    #[test]
+    fn a_field_that_fits_nowhere_keeps_its_written_name() {
+        check("a=1&a[b]=2", r#"{"a":"1","a[b]":"2"}"#);
+        check("a[b]=1&a[]=2&[x]=3&y[=4", r#"{"a":{"b":"1"},"a[]":"2","[x]":"3","y[":"4"}"#);
+        check("a[b]=1&a=2&=3", r#"{"a":{"b":"1","":"2"},"":"3"}"#);
+    }
+
+    #[test]
+    fn nesting_and_count_are_bounded() {
+        let deep = format!("a{}=1", "[b]".repeat(100));
+        assert_eq!(json(&deep).unwrap(), format!("{{\"{}\":\"1\"}}", &deep[..301]));
+        assert!(json(&"a=1&".repeat(10_001)).is_err());
+    }
+}

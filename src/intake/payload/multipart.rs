@@ -1,0 +1,248 @@
+//! `multipart/form-data`: fields are texts; of a file its name, type and size are kept.
+
+use serde_json::{Value, json};
+
+use super::form::unescape;
+use super::{Undecodable, malformed};
+
+const PARTS_MAX: usize = 1_000;
+
+/// Of one part, all together.
+const HEADER_BYTES_MAX: usize = 8 * 1024;
+
+/// RFC 2046 says 70.
+const BOUNDARY_BYTES_MAX: usize = 200;
+
+pub(super) fn fields(content_type: &str, body: &[u8]) -> Result<Vec<(String, Value)>, Undecodable> {
+    let boundary = parameter(content_type, "boundary").unwrap_or_default();
+    if boundary.is_empty() || boundary.len() > BOUNDARY_BYTES_MAX {
+        return Err(malformed("the content type names no usable boundary"));
+    }
+    let delimiter = format!("--{boundary}");
+    let mut fields = Vec::new();
+    let mut next = Delimiter::find(body, 0, delimiter.as_bytes());
+    while let Some(opening) = next.filter(|found| !found.is_last) {
+        if fields.len() == PARTS_MAX {
+            return Err(malformed(format!("the form has more than {PARTS_MAX} parts")));
+        }
+        let number = fields.len() + 1;
+        let head = Head::read(&body[opening.end..], number)?;
+        let start = opening.end + head.length;
+        // The line end before the content may be the delimiter's, where the content is empty.
+        let closing = Delimiter::find(body, start - 1, delimiter.as_bytes())
+            .ok_or_else(|| malformed(format!("part {number} does not end")))?;
+        fields.push(head.field(&body[start..closing.start.max(start)]));
+        next = Some(closing);
+    }
+    if next.is_none() {
+        return Err(malformed("the boundary that the content type names is not in the body"));
+    }
+    Ok(fields)
+}
+
+/// A line that parts two parts.
+#[derive(Debug, Clone, Copy)]
+struct Delimiter {
+    /// Where the content before it ends; the line end before the delimiter belongs to it.
+    start: usize,
+    end: usize,
+    is_last: bool,
+}
+
+impl Delimiter {
+    /// The first one from `at` on, which is the body's start or a line end.
+    fn find(body: &[u8], at: usize, delimiter: &[u8]) -> Option<Delimiter> {
+        let mut line = if at == 0 { 0 } else { line_after(body, at)? };
+        loop {
+            if let Some((length, is_last)) = rest_of_line(&body[line..], delimiter) {
+                let before = &body[..line];
+                let before = before.strip_suffix(b"\n").unwrap_or(before);
+                let start = before.strip_suffix(b"\r").unwrap_or(before).len();
+                return Some(Delimiter { start, end: line + length, is_last });
+            }
+            line = line_after(body, line)?;
+        }
+    }
+}
+
+fn line_after(body: &[u8], at: usize) -> Option<usize> {
+    body.get(at..)?.iter().position(|byte| *byte == b'\n').map(|found| at + found + 1)
+}
+
+/// How long the delimiter's line is, and whether it is the last one's.
+fn rest_of_line(line: &[u8], delimiter: &[u8]) -> Option<(usize, bool)> {
+    let rest = line.strip_prefix(delimiter)?;
+    if rest.starts_with(b"--") {
+        return Some((line.len(), true));
+    }
+    let space = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    let line_end = match &rest[space..] {
+        [b'\r', b'\n', ..] => 2,
+        [b'\n', ..] => 1,
+        _ => return None,
+    };
+    Some((delimiter.len() + space + line_end, false))
+}
+
+/// What the headers of a part say.
+#[derive(Debug)]
+struct Head {
+    name: String,
+    /// Of a file.
+    filename: Option<String>,
+    content_type: Option<String>,
+    length: usize,
+}
+
+impl Head {
+    fn read(part: &[u8], number: usize) -> Result<Head, Undecodable> {
+        let mut head = Head { name: String::new(), filename: None, content_type: None, length: 0 };
+        let mut has_name = false;
+        loop {
+            let line = line_after(part, head.length).filter(|end| *end <= HEADER_BYTES_MAX);
+            let Some(end) = line else {
+                return Err(malformed(format!("the headers of part {number} do not end")));
+            };
+            let line = String::from_utf8_lossy(&part[head.length..end]);
+            head.length = end;
+            if line.trim().is_empty() {
+                break;
+            }
+            let Some((name, value)) = line.split_once(':') else {
+                continue;
+            };
+            if name.eq_ignore_ascii_case("content-type") {
+                head.content_type = Some(value.trim().to_owned());
+            }
+            if name.eq_ignore_ascii_case("content-disposition") {
+                has_name = head.dispose(value);
+            }
+        }
+        if !has_name {
+            return Err(malformed(format!("part {number} has no name")));
+        }
+        Ok(head)
+    }
+
+    /// Whether there is a name.
+    fn dispose(&mut self, disposition: &str) -> bool {
+        let extended = parameter(disposition, "filename*");
+        let extended = extended.and_then(|it| it.rsplit('\'').next().map(unescape));
+        self.filename = parameter(disposition, "filename").or(extended);
+        let name = parameter(disposition, "name");
+        let has_name = name.is_some();
+        self.name = name.unwrap_or_default();
+        has_name
+    }
+
+    fn field(self, content: &[u8]) -> (String, Value) {
+        let value = match self.filename {
+            None => Value::String(String::from_utf8_lossy(content).into_owned()),
+            Some(name) => {
+                let content_type = self.content_type.unwrap_or_else(|| "text/plain".to_owned());
+                json!({ "name": name, "type": content_type, "size": content.len() })
+            }
+        };
+        (self.name, value)
+    }
+}
+
+/// A parameter behind a header's value, such as `; name="x"`, the quotes undone as browsers do them.
+fn parameter(header: &str, wanted: &str) -> Option<String> {
+    let mut rest = header.split_once(';')?.1;
+    loop {
+        let (name, after) = rest.split_once('=')?;
+        let name = name.trim_matches([' ', '\t', ';']);
+        let (value, after) = if let Some(quoted) = after.trim_start().strip_prefix('"') {
+            quoted_value(quoted)
+        } else {
+            let (value, after) = after.split_once(';').unwrap_or((after, ""));
+            (value.trim().to_owned(), after)
+        };
+        if name.eq_ignore_ascii_case(wanted) {
+            return Some(value);
+        }
+        rest = after;
+    }
+}
+
+/// Up to the closing quote, and what follows it.
+fn quoted_value(quoted: &str) -> (String, &str) {
+    let closing = quoted
+        .char_indices()
+        .find(|(at, c)| *c == '"' && !quoted[..*at].ends_with('\\'))
+        .map_or(quoted.len(), |(at, _)| at);
+    let value = quoted[..closing].replace("\\\"", "\"");
+    let value = value.replace("%22", "\"").replace("%0D", "\r").replace("%0A", "\n");
+    (value, quoted.get(closing + 1..).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TYPE: &str = "multipart/form-data; boundary=\"x y\"";
+
+    #[track_caller]
+    fn check(body: &str, expected: Result<Value, &str>) {
+        let fields = fields(TYPE, body.replace('\n', "\r\n").as_bytes());
+        let found = fields.map(|fields| json!(fields)).map_err(|error| error.to_string());
+        assert_eq!(found, expected.map_err(str::to_owned), "{body}");
+    }
+
+    fn part(parameters: &str, rest: &str) -> String {
+        format!("--x y\nContent-Disposition: form-data; {parameters}\n{rest}\n")
+    }
+
+    #[test]
+    fn fields_are_texts() {
+        let body = part("name=\"a\"", "\n1\n2") + &part("name=b", "X: y\n\n") + "--x y--\nafter";
+        check(&body, Ok(json!([["a", "1\r\n2"], ["b", ""]])));
+        check(&format!("before\n{body}"), Ok(json!([["a", "1\r\n2"], ["b", ""]])));
+        check("--x y--", Ok(json!([])));
+    }
+
+    #[test]
+    fn a_line_end_alone_will_do() {
+        let body = (part("name=a", "\n1") + "--x y--").into_bytes();
+
+        assert_eq!(fields(TYPE, &body).unwrap(), [("a".to_owned(), json!("1"))]);
+    }
+
+    #[test]
+    fn a_field_without_content_may_end_with_its_headers() {
+        check("--x y\ncontent-disposition: form-data; name=a\n\n--x y--", Ok(json!([["a", ""]])));
+    }
+
+    #[test]
+    fn of_a_file_its_name_type_and_size_are_kept() {
+        let file = part("name=f; filename=\"a%22;b.png\"", "Content-Type: image/png\n\n\u{1}23");
+        let bare = part("filename*=utf-8''%c3%a9.txt; name=g", "\nxy");
+        let expected = json!([
+            ["f", { "name": "a\";b.png", "type": "image/png", "size": 3 }],
+            ["g", { "name": "é.txt", "type": "text/plain", "size": 2 }],
+        ]);
+        check(&(file + &bare + "--x y--"), Ok(expected));
+    }
+
+    #[test]
+    fn what_only_begins_like_a_boundary_is_content() {
+        let body = part("name=a", "\n--x yz\n--x y z\n --x y") + "--x y \t\nX: y\n\n";
+        let body = body.replace("X: y", "Content-Disposition: form-data; name=\"\"") + "1\n--x y--";
+        check(&body, Ok(json!([["a", "--x yz\r\n--x y z\r\n --x y"], ["", "1"]])));
+    }
+
+    #[test]
+    fn a_broken_form_is_refused_with_its_part() {
+        check("", Err("the boundary that the content type names is not in the body"));
+        check(&part("name=a", "\n1"), Err("part 1 does not end"));
+        check("--x y\nX: y\n\n1\n--x y--", Err("part 1 has no name"));
+        check("--x y\nX: y", Err("the headers of part 1 do not end"));
+        let long = format!("X: {}\n\n1\n--x y--", "y".repeat(8_200));
+        check(&part("name=a", &long), Err("the headers of part 1 do not end"));
+        let many = part("name=a", "\n1").repeat(1_001) + "--x y--";
+        check(&many, Err("the form has more than 1000 parts"));
+        let reason = Err(malformed("the content type names no usable boundary"));
+        assert_eq!(fields("multipart/form-data", b""), reason);
+    }
+}

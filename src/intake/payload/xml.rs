@@ -1,0 +1,237 @@
+//! XML: elements become objects by their names, without prefixes; nothing is expanded.
+
+use quick_xml::XmlVersion;
+use quick_xml::escape::resolve_predefined_entity;
+use quick_xml::events::{BytesRef, BytesStart, Event};
+use quick_xml::reader::Reader;
+use serde_json::{Map, Value};
+
+use super::{Limits, Undecodable, excerpt, malformed};
+
+/// Elements and attributes together.
+const NODES_MAX: usize = 100_000;
+
+/// Elements named in `lists` are always lists, others where they are repeated.
+pub(super) fn to_json(
+    text: &str,
+    lists: &[String],
+    limits: &Limits,
+) -> Result<String, Undecodable> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.trim_ascii().is_empty() {
+        return Ok(String::new());
+    }
+    let mut tree =
+        Tree { lists, depth_max: limits.depth_max, nodes: 0, open: vec![Element::root()] };
+    let mut reader = Reader::from_str(text);
+    loop {
+        let at = reader.buffer_position();
+        let event = reader.read_event().map_err(|error| not_xml(&error.to_string(), at))?;
+        if let Event::Eof = event {
+            break;
+        }
+        tree.take(event).map_err(|reason| not_xml(&reason, at))?;
+    }
+    tree.finish()
+}
+
+fn not_xml(reason: &str, at: u64) -> Undecodable {
+    malformed(format!("not XML: {} at byte {at}", excerpt(reason)))
+}
+
+struct Tree<'l> {
+    lists: &'l [String],
+    depth_max: usize,
+    nodes: usize,
+    /// The elements that have begun and not ended, the outermost first.
+    open: Vec<Element>,
+}
+
+struct Element {
+    name: String,
+    /// Attributes and elements inside.
+    members: Map<String, Value>,
+    text: String,
+}
+
+impl Element {
+    fn new(name: &str) -> Element {
+        Element { name: name.to_owned(), members: Map::new(), text: String::new() }
+    }
+
+    /// What is around the document's one element.
+    fn root() -> Element {
+        Element::new("")
+    }
+
+    /// An element that has nothing but text is that text.
+    fn into_value(self) -> Value {
+        let mut members = self.members;
+        if members.is_empty() {
+            return Value::String(self.text);
+        }
+        if !self.text.trim().is_empty() {
+            members.insert("#text".to_owned(), Value::String(self.text));
+        }
+        Value::Object(members)
+    }
+}
+
+impl Tree<'_> {
+    fn take(&mut self, event: Event<'_>) -> Result<(), String> {
+        match event {
+            Event::Start(start) => self.begin(&start),
+            Event::Empty(start) => {
+                self.begin(&start)?;
+                self.end();
+                Ok(())
+            }
+            Event::End(_) => {
+                self.end();
+                Ok(())
+            }
+            Event::Text(text) => self.write(&text.xml10_content()),
+            Event::CData(text) => self.write(&text.xml10_content()),
+            Event::GeneralRef(reference) => self.write(&meant(&reference)?),
+            Event::DocType(_) => Err("a document type is not taken".to_owned()),
+            Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::Eof => Ok(()),
+        }
+    }
+
+    fn begin(&mut self, start: &BytesStart<'_>) -> Result<(), String> {
+        if self.open.len() > self.depth_max {
+            return Err(format!("nested deeper than {} levels", self.depth_max));
+        }
+        if let [root] = self.open.as_slice()
+            && !root.members.is_empty()
+        {
+            return Err("a second element outside of the first".to_owned());
+        }
+        self.count()?;
+        let mut element = Element::new(start.local_name().as_ref());
+        let mut attributes = start.attributes();
+        // The crate's own check compares each with each.
+        for attribute in attributes.with_checks(false) {
+            let attribute = attribute.map_err(|error| error.to_string())?;
+            if attribute.key.as_namespace_binding().is_some() {
+                continue;
+            }
+            self.count()?;
+            let value = attribute.normalized_value(XmlVersion::Explicit1_0);
+            let value = value.map_err(|error| error.to_string())?.into_owned();
+            let name = format!("@{}", attribute.key.local_name().as_ref());
+            element.members.insert(name, Value::String(value));
+        }
+        self.open.push(element);
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        // An end without its beginning is the reader's error.
+        let Some(element) = self.open.pop() else { return };
+        let Some(outer) = self.open.last_mut() else { return };
+        let is_list = self.lists.contains(&element.name);
+        let name = element.name.clone();
+        let value = element.into_value();
+        match outer.members.get_mut(&name) {
+            Some(Value::Array(items)) => items.push(value),
+            Some(first) => *first = Value::Array(vec![first.take(), value]),
+            None if is_list => drop(outer.members.insert(name, Value::Array(vec![value]))),
+            None => drop(outer.members.insert(name, value)),
+        }
+    }
+
+    fn write(&mut self, text: &str) -> Result<(), String> {
+        match self.open.as_mut_slice() {
+            [_, .., inner] => inner.text.push_str(text),
+            _ if text.trim().is_empty() => {}
+            _ => return Err("text outside of the document's element".to_owned()),
+        }
+        Ok(())
+    }
+
+    fn count(&mut self) -> Result<(), String> {
+        self.nodes += 1;
+        if self.nodes > NODES_MAX {
+            return Err(format!("more than {NODES_MAX} elements and attributes"));
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<String, Undecodable> {
+        match <[Element; 1]>::try_from(self.open) {
+            Ok([root]) if !root.members.is_empty() => Ok(Value::Object(root.members).to_string()),
+            Ok(_) => Err(malformed("not XML: there is no element")),
+            Err(_) => Err(malformed("not XML: an element does not end")),
+        }
+    }
+}
+
+/// The character that a reference such as `&amp;` or `&#233;` stands for.
+fn meant(reference: &BytesRef<'_>) -> Result<String, String> {
+    let character = reference.resolve_char_ref().map_err(|error| error.to_string())?;
+    if let Some(character) = character {
+        return Ok(character.to_string());
+    }
+    let name = reference.xml10_content();
+    let meant = resolve_predefined_entity(&name).map(str::to_owned);
+    meant.ok_or_else(|| format!("the entity `{}` is not known", excerpt(&name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { bytes_max: 1_000, depth_max: 4, key_bytes_max: 100 };
+
+    #[track_caller]
+    fn check(text: &str, expected: Result<&str, &str>) {
+        let json = to_json(text, &["item".to_owned()], &LIMITS).map_err(|error| error.to_string());
+        assert_eq!(json.as_deref().map_err(String::as_str), expected, "{text}");
+    }
+
+    #[test]
+    fn elements_are_objects_without_prefixes() {
+        let head = "\u{feff}<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!-- so -->";
+        let text = "<s:a xmlns:s='u' xmlns='v' t:b='1'>\n <s:c>x &amp; y&#33;</s:c><d/></s:a>\n";
+        check(&format!("{head}{text}"), Ok(r#"{"a":{"@b":"1","c":"x & y!","d":""}}"#));
+        check("<a b='&lt;'> x <c/></a>", Ok(r##"{"a":{"@b":"<","c":"","#text":" x "}}"##));
+        check("<a><![CDATA[<b>\r\n&amp;]]></a>", Ok(r#"{"a":"<b>\n&amp;"}"#));
+    }
+
+    #[test]
+    fn repeated_and_listed_elements_are_lists() {
+        check("<a><b>1</b><c/><b>2</b></a>", Ok(r#"{"a":{"b":["1","2"],"c":""}}"#));
+        check("<a><item>1</item></a>", Ok(r#"{"a":{"item":["1"]}}"#));
+    }
+
+    #[test]
+    fn nothing_is_expanded() {
+        let bomb = "<!DOCTYPE a [<!ENTITY b 'xx'>]><a>&b;</a>";
+        check(bomb, Err("not XML: a document type is not taken at byte 0"));
+        check("<a>&b;</a>", Err("not XML: the entity `b` is not known at byte 3"));
+        check("<a b='&c;'/>", Err("not XML: at 1..2: unrecognized entity `c` at byte 0"));
+    }
+
+    #[test]
+    fn depth_and_count_are_bounded() {
+        check("<a><a><a><a/></a></a></a>", Ok(r#"{"a":{"a":{"a":{"a":""}}}}"#));
+        let reason = "not XML: nested deeper than 4 levels at byte 12";
+        check("<a><a><a><a><a/></a></a></a></a>", Err(reason));
+        let many = format!("<a>{}</a>", "<b/>".repeat(100_000));
+        let reason = "not XML: more than 100000 elements and attributes at byte 399999";
+        check(&many, Err(reason));
+        let wide = format!("<a {}/>", "b='' ".repeat(100_000));
+        check(&wide, Err("not XML: more than 100000 elements and attributes at byte 0"));
+    }
+
+    #[test]
+    fn broken_xml_is_refused() {
+        check("{}", Err("not XML: text outside of the document's element at byte 0"));
+        check("<a>", Err("not XML: an element does not end"));
+        check("<!-- a -->", Err("not XML: there is no element"));
+        check("<a/><b/>", Err("not XML: a second element outside of the first at byte 4"));
+        assert!(to_json("<a></b>", &[], &LIMITS).is_err());
+        assert!(to_json("</a>", &[], &LIMITS).is_err());
+    }
+}

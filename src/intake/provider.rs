@@ -1,0 +1,181 @@
+//! The language of the provider files: how a kind of sender signs, greets and names its events.
+
+mod recipe;
+
+use std::ops::Range;
+
+use toml::Spanned;
+
+pub use recipe::Recipe;
+
+use super::handshake::Handshake;
+use super::payload::{Each, Packing};
+use super::signature::Signature;
+use crate::mistake::Mistake;
+use crate::table::{Mistakes, Table, Text};
+
+/// All built-in provider files, by name.
+const BUILTIN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/providers.rs"));
+
+/// What a provider file says, or the same keys of a mapping file. `[answers]` is the mapping's.
+#[derive(Debug, Clone, Default)]
+pub struct Provider {
+    pub title: Option<String>,
+    pub docs: Option<String>,
+    pub recipe: Option<Recipe>,
+    pub id: Option<Origin>,
+    pub event_type: Option<Origin>,
+    pub packing: Option<Packing>,
+    pub each: Option<Each>,
+    /// Types of what is sent but is no event.
+    pub pings: Option<Vec<String>>,
+    pub handshakes: Option<Vec<Handshake>>,
+    /// To an accepted webhook.
+    pub answer: Option<Answer>,
+}
+
+/// Where a delivery's id or an event's type is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A header by its lower-case name.
+    Header(String),
+    /// A query or a template in the mapping language.
+    Value(Text),
+}
+
+/// What is answered where the provider wants to read it its own way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    pub content_type: String,
+    pub body: String,
+}
+
+impl Provider {
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        BUILTIN.iter().map(|(name, _)| *name)
+    }
+
+    /// The text of a built-in provider file.
+    pub fn builtin(name: &str) -> Option<&'static str> {
+        BUILTIN.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+    }
+
+    /// Takes the provider's keys out of the root table of a provider file or a mapping file.
+    pub fn read(file: &mut Table<'_>, mistakes: &mut Mistakes) -> Provider {
+        let mut provider = Provider {
+            title: file.text("title", mistakes).map(|title| title.text),
+            docs: file.text("docs", mistakes).map(|docs| docs.text),
+            recipe: file.table("signature", mistakes).map(|table| Recipe::read(table, mistakes)),
+            packing: file.table("body", mistakes).map(|table| Packing::read(table, mistakes)),
+            answer: file.table("answer", mistakes).map(|table| Answer::read(table, mistakes)),
+            ..Provider::default()
+        };
+        let handshakes = file.tables("handshake", mistakes);
+        if !handshakes.is_empty() {
+            let read = |table| Handshake::read(table, mistakes);
+            provider.handshakes = Some(handshakes.into_iter().map(read).collect());
+        }
+        if let Some(event) = file.table("event", mistakes) {
+            provider.read_event(event, mistakes);
+        }
+        provider
+    }
+
+    fn read_event(&mut self, mut event: Table<'_>, mistakes: &mut Mistakes) {
+        self.id = event.text("id", mistakes).map(Origin::read);
+        self.event_type = event.text("type", mistakes).map(Origin::read);
+        self.each = event.text("each", mistakes).and_then(|each| read_each(&each, mistakes));
+        self.pings = event
+            .texts("ping", mistakes)
+            .map(|pings| pings.into_iter().map(|ping| ping.text).collect());
+        event.finish(mistakes);
+    }
+
+    /// A mapping file's own keys take the place of its provider's. A `[signature]` that names a
+    /// scheme stands alone; one that does not changes the provider's.
+    #[must_use]
+    pub fn over(self, base: Provider) -> Provider {
+        let recipe = match (self.recipe, base.recipe) {
+            (Some(own), Some(base)) => Some(own.over(base)),
+            (own, base) => own.or(base),
+        };
+        Provider {
+            title: self.title.or(base.title),
+            docs: self.docs.or(base.docs),
+            recipe,
+            id: self.id.or(base.id),
+            event_type: self.event_type.or(base.event_type),
+            packing: self.packing.or(base.packing),
+            each: self.each.or(base.each),
+            pings: self.pings.or(base.pings),
+            handshakes: self.handshakes.or(base.handshakes),
+            answer: self.answer.or(base.answer),
+        }
+    }
+
+    /// How requests prove themselves; `place` is underlined where nothing says so.
+    pub fn signature(&self, place: Range<usize>, mistakes: &mut Mistakes) -> Option<Signature> {
+        let Some(recipe) = &self.recipe else {
+            let help = "name a `provider` (`savio-relay providers` lists them), or describe the \
+                        tool's proof under [signature]";
+            let message = "nothing says how the source proves itself";
+            mistakes.push(Mistake::error(place, message).help(help));
+            return None;
+        };
+        recipe.signature(mistakes)
+    }
+}
+
+impl Origin {
+    fn read(text: Text) -> Origin {
+        match text.text.strip_prefix("header:") {
+            Some(name) => Origin::Header(name.trim().to_ascii_lowercase()),
+            None => Origin::Value(text),
+        }
+    }
+}
+
+fn read_each(text: &Text, mistakes: &mut Mistakes) -> Option<Each> {
+    let each = Each::parse(&text.text);
+    if each.is_none() {
+        let message = "`each` is no list of events";
+        let help = "write names and a final [*], such as \"$[*]\" or \"$.events[*]\"";
+        mistakes.push(Mistake::error(text.place.clone(), message).help(help));
+    }
+    each
+}
+
+impl Answer {
+    pub fn read(mut table: Table<'_>, mistakes: &mut Mistakes) -> Answer {
+        let status = table.number("status", mistakes).unwrap_or(200);
+        let accepted = Answer {
+            status: u16::try_from(status).unwrap_or_default(),
+            content_type: text_or(&mut table, "content_type", "text/plain", mistakes),
+            body: text_or(&mut table, "body", "", mistakes),
+        };
+        if !(200..300).contains(&accepted.status) {
+            let place = table.value("status").map_or(table.place.clone(), Spanned::span);
+            let message = "an answer has a status from 200 to 299";
+            mistakes.push(Mistake::error(place, message));
+        }
+        if http::HeaderValue::from_str(&accepted.content_type).is_err() {
+            let message = "`content_type` does not fit in a header";
+            mistakes.push(Mistake::error(table.place.clone(), message));
+        }
+        table.finish(mistakes);
+        accepted
+    }
+}
+
+fn text_or(
+    table: &mut Table<'_>,
+    key: &'static str,
+    default: &str,
+    mistakes: &mut Mistakes,
+) -> String {
+    table.text(key, mistakes).map_or_else(|| default.to_owned(), |text| text.text)
+}
+
+#[cfg(test)]
+mod tests;

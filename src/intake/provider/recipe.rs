@@ -1,0 +1,437 @@
+//! The table `[signature]`: as it is written, and as the signature that it describes.
+
+mod times;
+
+use std::ops::Range;
+use std::time::Duration;
+
+use self::times::Times;
+use crate::intake::signature::{
+    Algorithm, Curve, Encoding, Field, Jwt, Method, Piece, Place, Scheme, Seal, SecretEncoding,
+    SecretForm, Signature, Template,
+};
+use crate::mistake::Mistake;
+use crate::table::{self, Mistakes, Table, Text};
+
+/// Not yet checked as a whole: a mapping file may still put its own keys over a provider's.
+#[derive(Debug, Clone, Default)]
+pub struct Recipe {
+    place: Range<usize>,
+    scheme: Option<Text>,
+    algorithm: Option<Text>,
+    header: Option<Vec<Text>>,
+    query: Option<Text>,
+    field: Option<Text>,
+    bearer: Option<bool>,
+    separator: Option<Text>,
+    prefix: Option<Text>,
+    encoding: Option<Text>,
+    signed: Option<Text>,
+    any_port: Option<bool>,
+    body_hash: Option<Text>,
+    id: Option<Vec<Text>>,
+    timestamp: Times,
+    secret_encoding: Option<Text>,
+    secret_prefix: Option<Vec<Text>>,
+    weak: Option<Text>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SchemeWord {
+    Hmac,
+    Hash,
+    Pair(Curve),
+    Jwt,
+    Token,
+    Basic,
+    None,
+}
+
+const SCHEMES: [(&str, SchemeWord); 8] = [
+    ("hmac", SchemeWord::Hmac),
+    ("hash", SchemeWord::Hash),
+    ("ed25519", SchemeWord::Pair(Curve::Ed25519)),
+    ("ecdsa-p256", SchemeWord::Pair(Curve::P256)),
+    ("jwt", SchemeWord::Jwt),
+    ("token", SchemeWord::Token),
+    ("basic", SchemeWord::Basic),
+    ("none", SchemeWord::None),
+];
+
+const ALGORITHMS: [(&str, Algorithm); 3] =
+    [("sha1", Algorithm::Sha1), ("sha256", Algorithm::Sha256), ("sha512", Algorithm::Sha512)];
+
+const ENCODINGS: [(&str, Encoding); 3] =
+    [("hex", Encoding::Hex), ("base64", Encoding::Base64), ("base64url", Encoding::Base64Url)];
+
+const SECRET_ENCODINGS: [(&str, SecretEncoding); 4] = [
+    ("text", SecretEncoding::Text),
+    ("hex", SecretEncoding::Encoded(Encoding::Hex)),
+    ("base64", SecretEncoding::Encoded(Encoding::Base64)),
+    ("base64url", SecretEncoding::Encoded(Encoding::Base64Url)),
+];
+
+/// How far a JWT's times may be off where the recipe does not say.
+const LEEWAY: Duration = Duration::from_mins(1);
+
+impl Recipe {
+    pub(super) fn read(mut table: Table<'_>, mistakes: &mut Mistakes) -> Recipe {
+        let recipe = Recipe {
+            place: table.place.clone(),
+            scheme: table.text("scheme", mistakes),
+            algorithm: table.text("algorithm", mistakes),
+            header: table.texts("header", mistakes),
+            query: table.text("query", mistakes),
+            field: table.text("field", mistakes),
+            bearer: table.boolean("bearer", mistakes),
+            separator: table.text("separator", mistakes),
+            prefix: table.text("prefix", mistakes),
+            encoding: table.text("encoding", mistakes),
+            signed: table.text("signed", mistakes),
+            any_port: table.boolean("any_port", mistakes),
+            body_hash: table.text("body_hash", mistakes),
+            id: table.texts("id", mistakes),
+            timestamp: Times::read(&mut table, mistakes),
+            secret_encoding: table.text("secret_encoding", mistakes),
+            secret_prefix: table.texts("secret_prefix", mistakes),
+            weak: table.text("weak", mistakes),
+        };
+        table.finish(mistakes);
+        recipe
+    }
+
+    pub(super) fn over(self, base: Recipe) -> Recipe {
+        if self.scheme.is_some() {
+            return self;
+        }
+        // Where the proof lies is one statement, whichever of its keys makes it.
+        let places_own = self.header.is_some()
+            || self.query.is_some()
+            || self.field.is_some()
+            || self.bearer.is_some();
+        let (header, query, field, bearer) = if places_own {
+            (self.header, self.query, self.field, self.bearer)
+        } else {
+            (base.header, base.query, base.field, base.bearer)
+        };
+        Recipe {
+            place: self.place,
+            scheme: base.scheme,
+            algorithm: self.algorithm.or(base.algorithm),
+            header,
+            query,
+            field,
+            bearer,
+            separator: self.separator.or(base.separator),
+            prefix: self.prefix.or(base.prefix),
+            encoding: self.encoding.or(base.encoding),
+            signed: self.signed.or(base.signed),
+            any_port: self.any_port.or(base.any_port),
+            body_hash: self.body_hash.or(base.body_hash),
+            id: self.id.or(base.id),
+            timestamp: self.timestamp.over(base.timestamp),
+            secret_encoding: self.secret_encoding.or(base.secret_encoding),
+            secret_prefix: self.secret_prefix.or(base.secret_prefix),
+            weak: self.weak.or(base.weak),
+        }
+    }
+
+    pub(super) fn signature(&self, mistakes: &mut Mistakes) -> Option<Signature> {
+        let Some(scheme) = &self.scheme else {
+            let message = "[signature] has no `scheme`";
+            let help = format!("write one of: {}", listed(&SCHEMES));
+            mistakes.push(Mistake::error(self.place.clone(), message).help(help));
+            return None;
+        };
+        let before = mistakes.len();
+        let word = word(Some(scheme), &SCHEMES, SchemeWord::None, mistakes);
+        let secret = self.secret_form(word, mistakes);
+        if mistakes.len() > before {
+            return None;
+        }
+        self.refuse_idle_keys(word, mistakes);
+        let scheme = match word {
+            SchemeWord::Hmac => {
+                Scheme::Seal(self.seal(Method::Hmac(self.digest(mistakes)), mistakes))
+            }
+            SchemeWord::Hash => Scheme::Seal(self.hash(mistakes)),
+            SchemeWord::Pair(_) => Scheme::Seal(self.pair(mistakes)),
+            SchemeWord::Jwt => Scheme::Jwt(self.jwt(mistakes)),
+            SchemeWord::Token => Scheme::Token {
+                places: self.places(mistakes),
+                prefix: written(self.prefix.as_ref()),
+            },
+            SchemeWord::Basic => Scheme::Basic,
+            SchemeWord::None => Scheme::None,
+        };
+        let weak = self.weak.as_ref().map(|weak| weak.text.clone());
+        (mistakes.len() == before).then_some(Signature { scheme, secret, weak })
+    }
+
+    fn secret_form(&self, scheme: SchemeWord, mistakes: &mut Mistakes) -> SecretForm {
+        let written = self.secret_encoding.as_ref();
+        let encoding = match scheme {
+            SchemeWord::Pair(curve) => SecretEncoding::Key(curve),
+            _ => word(written, &SECRET_ENCODINGS, SecretEncoding::Text, mistakes),
+        };
+        let prefixes = self.secret_prefix.iter().flatten().map(|prefix| prefix.text.clone());
+        SecretForm { encoding, prefixes: prefixes.collect() }
+    }
+
+    /// Keys that say something which the scheme does not do.
+    fn refuse_idle_keys(&self, scheme: SchemeWord, mistakes: &mut Mistakes) {
+        let text = |text: &Option<Text>| text.as_ref().map(|text| text.place.clone());
+        let list = |texts: &Option<Vec<Text>>| Some(texts.as_ref()?.first()?.place.clone());
+        let flag = |flag: Option<bool>| flag.map(|_| self.place.clone());
+        let (message, place) = (scheme.has_message(), scheme.has_place());
+        let decodes = !matches!(scheme, SchemeWord::Pair(_) | SchemeWord::None);
+        let keys = [
+            ("algorithm", scheme.has_algorithm(), text(&self.algorithm)),
+            ("encoding", message, text(&self.encoding)),
+            ("separator", message, text(&self.separator)),
+            ("signed", message, text(&self.signed)),
+            ("any_port", message, flag(self.any_port)),
+            ("body_hash", message, text(&self.body_hash)),
+            ("id", message, list(&self.id)),
+            ("timestamp", message || scheme == SchemeWord::Jwt, self.timestamp.place.clone()),
+            ("header", place, list(&self.header)),
+            ("query", place, text(&self.query)),
+            ("field", place, text(&self.field)),
+            ("bearer", place, flag(self.bearer)),
+            ("prefix", message || scheme == SchemeWord::Token, text(&self.prefix)),
+            ("secret_encoding", decodes, text(&self.secret_encoding)),
+        ];
+        let name = self.scheme.as_ref().map_or("", |scheme| scheme.text.as_str());
+        for (key, _, place) in keys.into_iter().filter(|(_, used, _)| !used) {
+            if let Some(place) = place {
+                let message = format!("`{key}` means nothing with the scheme \"{name}\"");
+                mistakes.push(Mistake::error(place, message));
+            }
+        }
+    }
+
+    fn digest(&self, mistakes: &mut Mistakes) -> Algorithm {
+        word(self.algorithm.as_ref(), &ALGORITHMS, Algorithm::Sha256, mistakes)
+    }
+
+    fn hash(&self, mistakes: &mut Mistakes) -> Seal {
+        let seal = self.seal(Method::Hash(self.digest(mistakes)), mistakes);
+        if !seal.message.contains(&Piece::Secret) {
+            let message = "a plain hash that does not cover the secret proves nothing";
+            let help = "put {secret} into `signed`, or write scheme = \"hmac\"";
+            mistakes.push(Mistake::error(self.signed_place(), message).help(help));
+        }
+        seal
+    }
+
+    fn pair(&self, mistakes: &mut Mistakes) -> Seal {
+        let seal = self.seal(Method::KeyPair, mistakes);
+        if seal.message.contains(&Piece::Secret) {
+            let message = "a private key is never part of what it signs";
+            let help = "leave {secret} out of `signed`";
+            mistakes.push(Mistake::error(self.signed_place(), message).help(help));
+        }
+        seal
+    }
+
+    fn jwt(&self, mistakes: &mut Mistakes) -> Jwt {
+        let algorithm = self.digest(mistakes);
+        if let Some(written) = self.algorithm.as_ref().filter(|_| algorithm == Algorithm::Sha1) {
+            let message = "no JWT is signed with sha1";
+            let help = "write \"sha256\" for HS256 or \"sha512\" for HS512";
+            mistakes.push(Mistake::error(written.place.clone(), message).help(help));
+        }
+        let leeway = self.timestamp.leeway(mistakes).unwrap_or(LEEWAY);
+        Jwt { algorithm, places: self.places(mistakes), leeway }
+    }
+
+    fn seal(&self, method: Method, mistakes: &mut Mistakes) -> Seal {
+        let seal = Seal {
+            method,
+            places: self.places(mistakes),
+            separator: self.separator(mistakes),
+            prefix: written(self.prefix.as_ref()),
+            encoding: word(self.encoding.as_ref(), &ENCODINGS, Encoding::Hex, mistakes),
+            message: self.message(method, mistakes),
+            any_port: self.any_port.unwrap_or_default(),
+            body_hash: self.body_hash(mistakes),
+            id: self.ids(mistakes),
+            clock: self.timestamp.clock(mistakes),
+        };
+        self.check_message(&seal, mistakes);
+        seal
+    }
+
+    fn places(&self, mistakes: &mut Mistakes) -> Vec<Place> {
+        let mut places: Vec<Place> = self
+            .header
+            .iter()
+            .flatten()
+            .filter_map(|name| header_name(&name.text, &name.place, mistakes))
+            .map(Place::Header)
+            .collect();
+        places.extend(self.query.iter().map(|name| Place::Query(name.text.clone())));
+        let field = self.field.as_ref().and_then(|name| field(name, 0, mistakes));
+        places.extend(field.map(Place::Field));
+        places.extend(self.bearer.filter(|bearer| *bearer).map(|_| Place::Bearer));
+        if places.is_empty() {
+            let message = "[signature] does not say where the proof is";
+            let help = "write header = \"X-Signature\", query = \"token\", field = \"Key\" or bearer = true";
+            mistakes.push(Mistake::error(self.place.clone(), message).help(help));
+        }
+        places
+    }
+
+    fn separator(&self, mistakes: &mut Mistakes) -> Option<String> {
+        let separator = self.separator.as_ref()?;
+        if separator.text.is_empty() {
+            let message = "`separator` is empty";
+            let help = "leave it out where the header is one signature";
+            mistakes.push(Mistake::error(separator.place.clone(), message).help(help));
+            return None;
+        }
+        Some(separator.text.clone())
+    }
+
+    fn message(&self, method: Method, mistakes: &mut Mistakes) -> Template {
+        let default = match method {
+            Method::Hmac(_) | Method::KeyPair => "{body}",
+            Method::Hash(_) => "{secret}{body}",
+        };
+        let text = self.signed.as_ref().map_or(default, |signed| signed.text.as_str());
+        Template::parse(text).unwrap_or_else(|bad| {
+            let place =
+                self.signed.as_ref().map_or(self.place.clone(), |signed| signed.part(bad.place));
+            mistakes.push(Mistake::error(place, bad.message).help(bad.help));
+            Template::default()
+        })
+    }
+
+    fn body_hash(&self, mistakes: &mut Mistakes) -> Option<Place> {
+        let written = self.body_hash.as_ref()?;
+        let place = match written.text.split_once(':') {
+            Some(("header", name)) => {
+                return header_name(name, &written.place, mistakes).map(Place::Header);
+            }
+            Some(("query", name)) if !name.is_empty() => Some(Place::Query(name.to_owned())),
+            _ => None,
+        };
+        if place.is_none() {
+            let message = "`body_hash` is no place of a hash";
+            let help = "write \"query:NAME\" or \"header:NAME\"";
+            mistakes.push(Mistake::error(written.place.clone(), message).help(help));
+        }
+        place
+    }
+
+    /// What is underlined where the message is wrong.
+    fn signed_place(&self) -> Range<usize> {
+        self.signed.as_ref().map_or(&self.place, |signed| &signed.place).clone()
+    }
+
+    fn ids(&self, mistakes: &mut Mistakes) -> Vec<String> {
+        let mut ids = Vec::new();
+        for text in self.id.iter().flatten() {
+            if let Some(name) = text.text.strip_prefix("header:") {
+                ids.extend(header_name(name, &text.place, mistakes));
+            } else {
+                let message = "`id` is no header";
+                let help = "write \"header:NAME\"";
+                mistakes.push(Mistake::error(text.place.clone(), message).help(help));
+            }
+        }
+        ids
+    }
+
+    /// What the message covers and what the other keys say have to fit together.
+    fn check_message(&self, seal: &Seal, mistakes: &mut Mistakes) {
+        let place = self.signed_place();
+        let signs_time = seal.message.contains(&Piece::Timestamp);
+        if signs_time && seal.clock.is_none() {
+            let message = "`signed` covers {timestamp}, and nothing says where that is";
+            let help = "write timestamp = { from = \"header:X-Timestamp\", unit = \"seconds\" }";
+            mistakes.push(Mistake::error(place.clone(), message).help(help));
+        }
+        let timed = seal.clock.as_ref().filter(|clock| clock.window.is_some());
+        if timed.is_some_and(|clock| !signs_time && !clock.is_in_body(&seal.message)) {
+            let place = self.timestamp.place.as_ref().unwrap_or(&place);
+            let message = "a time window proves nothing about a time that is not signed";
+            let help = "put {timestamp} into `signed`, or leave `window` out";
+            mistakes.push(Mistake::error(place.clone(), message).help(help));
+        }
+        if seal.message.contains(&Piece::Id) && seal.id.is_empty() {
+            let message = "`signed` covers {id}, and nothing says where that is";
+            let help = "write id = \"header:X-Id\"";
+            mistakes.push(Mistake::error(place.clone(), message).help(help));
+        }
+        self.check_hash(seal, mistakes);
+    }
+
+    fn check_hash(&self, seal: &Seal, mistakes: &mut Mistakes) {
+        let signed = |piece| seal.message.contains(&piece);
+        let covered = match &seal.body_hash {
+            Some(Place::Header(name)) => signed(Piece::Header(name.clone())),
+            Some(Place::Query(name)) => signed(Piece::Url) || signed(Piece::Query(name.clone())),
+            Some(Place::Bearer | Place::Field(_)) | None => true,
+        };
+        if !covered {
+            let place = self.body_hash.as_ref().map_or(self.signed_place(), |it| it.place.clone());
+            let message = "a hash of the body proves nothing where it is not signed";
+            let help = "put {url}, or {query:NAME} or {header:NAME}, into `signed`";
+            mistakes.push(Mistake::error(place, message).help(help));
+        }
+    }
+}
+
+impl SchemeWord {
+    /// Whether the proof is computed over a message.
+    fn has_message(self) -> bool {
+        matches!(self, SchemeWord::Hmac | SchemeWord::Hash | SchemeWord::Pair(_))
+    }
+
+    fn has_algorithm(self) -> bool {
+        matches!(self, SchemeWord::Hmac | SchemeWord::Hash | SchemeWord::Jwt)
+    }
+
+    fn has_place(self) -> bool {
+        self.has_message() || matches!(self, SchemeWord::Jwt | SchemeWord::Token)
+    }
+}
+
+fn written(text: Option<&Text>) -> String {
+    text.map(|text| text.text.clone()).unwrap_or_default()
+}
+
+/// A field's name from this place in the text on.
+fn field(text: &Text, from: usize, mistakes: &mut Mistakes) -> Option<Field> {
+    let name = &text.text[from..];
+    let field = Field::parse(name);
+    if field.is_none() {
+        let message = format!("`{name}` is no field");
+        let help = "write a form's field by its name, or one of JSON as $.data.key";
+        mistakes.push(Mistake::error(text.place.clone(), message).help(help));
+    }
+    field
+}
+
+fn header_name(name: &str, place: &Range<usize>, mistakes: &mut Mistakes) -> Option<String> {
+    let parsed = http::HeaderName::from_bytes(name.trim().as_bytes());
+    if parsed.is_err() {
+        mistakes.push(Mistake::error(place.clone(), format!("`{name}` is no header's name")));
+    }
+    parsed.ok().map(|name| name.as_str().to_owned())
+}
+
+/// The meaning of one of few words; the default where none is written.
+fn word<T: Copy>(
+    text: Option<&Text>,
+    words: &[(&'static str, T)],
+    default: T,
+    mistakes: &mut Mistakes,
+) -> T {
+    text.and_then(|text| table::word(text, words, mistakes)).unwrap_or(default)
+}
+
+fn listed<T>(words: &[(&'static str, T)]) -> String {
+    words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ")
+}

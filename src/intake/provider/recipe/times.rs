@@ -1,0 +1,83 @@
+//! `timestamp` of a signature's table: where the time is, how it is written, how long it counts.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use super::{field, header_name, word};
+use crate::intake::signature::{Clock, ClockPlace, Unit};
+use crate::mistake::Mistake;
+use crate::table::{Mistakes, Table, Text};
+
+const UNITS: [(&str, Unit); 3] =
+    [("seconds", Unit::Seconds), ("milliseconds", Unit::Milliseconds), ("text", Unit::Text)];
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Times {
+    from: Option<Vec<Text>>,
+    unit: Option<Text>,
+    window: Option<Duration>,
+    pub(super) place: Option<Range<usize>>,
+}
+
+impl Times {
+    pub(super) fn read(signature: &mut Table<'_>, mistakes: &mut Mistakes) -> Times {
+        let Some(mut table) = signature.table("timestamp", mistakes) else {
+            return Times::default();
+        };
+        let times = Times {
+            from: table.texts("from", mistakes),
+            unit: table.text("unit", mistakes),
+            window: table.duration("window", mistakes),
+            place: Some(table.place.clone()),
+        };
+        table.finish(mistakes);
+        times
+    }
+
+    pub(super) fn over(self, base: Times) -> Times {
+        Times {
+            from: self.from.or(base.from),
+            unit: self.unit.or(base.unit),
+            window: self.window.or(base.window),
+            place: self.place.or(base.place),
+        }
+    }
+
+    pub(super) fn clock(&self, mistakes: &mut Mistakes) -> Option<Clock> {
+        let place = self.place.as_ref()?;
+        let from = self.from.iter().flatten();
+        let places = from.filter_map(|from| clock_place(from, mistakes)).collect();
+        if self.from.is_none() {
+            let message = "`timestamp` does not say where the time is";
+            let help = "write from = \"header:NAME\" or from = \"part:t\"";
+            mistakes.push(Mistake::error(place.clone(), message).help(help));
+        }
+        let unit = word(self.unit.as_ref(), &UNITS, Unit::Seconds, mistakes);
+        Some(Clock { places, unit, window: self.window })
+    }
+
+    /// For a scheme that says itself where its times are.
+    pub(super) fn leeway(&self, mistakes: &mut Mistakes) -> Option<Duration> {
+        let from = self.from.iter().flatten().map(|text| ("from", text));
+        for (key, text) in from.chain(self.unit.iter().map(|text| ("unit", text))) {
+            let message = format!("`{key}` means nothing here: the times are in the token");
+            mistakes.push(Mistake::error(text.place.clone(), message).help("leave it out"));
+        }
+        self.window
+    }
+}
+
+fn clock_place(from: &Text, mistakes: &mut Mistakes) -> Option<ClockPlace> {
+    match from.text.split_once(':') {
+        Some(("header", name)) => header_name(name, &from.place, mistakes).map(ClockPlace::Header),
+        Some(("part", name)) => Some(ClockPlace::Part(name.to_owned())),
+        Some((kind @ "field", _)) => field(from, kind.len() + 1, mistakes).map(ClockPlace::Field),
+        _ => {
+            let message = "`from` is no place of a time";
+            let help = "write \"header:NAME\", \"part:t\" for the part `t=...` of the header, or \
+                        \"field:$.time\" for a field of the body";
+            mistakes.push(Mistake::error(from.place.clone(), message).help(help));
+            None
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Provider files and the tables of a mapping file that say the same.
+
+use super::*;
+use crate::intake::signature::{Algorithm, Method, Place, Scheme};
+use crate::mistake::Document;
+use crate::table;
+
+fn document(text: &str) -> Document {
+    Document { name: "mapping.toml".to_owned(), text: text.to_owned() }
+}
+
+fn read(text: &str, mistakes: &mut Mistakes) -> Provider {
+    let document = document(text);
+    let root = table::parse(&document, mistakes);
+    let mut file = Table::root(&document, &root);
+    let provider = Provider::read(&mut file, mistakes);
+    file.finish(mistakes);
+    provider
+}
+
+fn builtin(name: &str) -> Provider {
+    let mut mistakes = Mistakes::new();
+    let provider = read(Provider::builtin(name).unwrap(), &mut mistakes);
+    mistakes.retain(|mistake| mistake.message != "unknown key `answers`");
+    assert_eq!(mistakes, [], "{name}");
+    provider
+}
+
+fn signature(name: &str, own: &str) -> Signature {
+    let mut mistakes = Mistakes::new();
+    let own = read(own, &mut mistakes);
+    let signature = own.over(builtin(name)).signature(0..0, &mut mistakes);
+    assert_eq!(mistakes, []);
+    signature.unwrap()
+}
+
+/// Each message stands with the text that it underlines.
+#[track_caller]
+fn check_mistakes(text: &str, expected: &[(&str, &str)]) {
+    let mut mistakes = Mistakes::new();
+    let provider = read(text, &mut mistakes);
+    provider.signature(0..1, &mut mistakes);
+    let found: Vec<(&str, &str)> = mistakes
+        .iter()
+        .map(|mistake| (mistake.message.as_str(), &text[mistake.place.clone()]))
+        .collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn every_builtin_provider_file_is_right() {
+    for name in Provider::names() {
+        let provider = builtin(name);
+        let mut mistakes = Mistakes::new();
+
+        assert!(provider.signature(0..0, &mut mistakes).is_some(), "{name}: {mistakes:?}");
+        assert!(provider.title.is_some() && provider.docs.is_some(), "{name}");
+    }
+    assert_eq!(Provider::builtin("nobody"), None);
+}
+
+#[test]
+fn a_signature_with_a_scheme_takes_the_place_of_the_providers() {
+    let own = signature("typeform", "[signature]\nscheme = \"token\"\nbearer = true");
+
+    let places = vec![Place::Bearer];
+    assert_eq!(own.scheme, Scheme::Token { places, prefix: String::new() });
+}
+
+#[test]
+fn a_signature_without_a_scheme_changes_the_providers() {
+    let own = signature("zapier", "[signature]\nheader = \"X-My-Token\"");
+    let Scheme::Seal(seal) = signature("github", "[signature]\nalgorithm = \"sha512\"").scheme
+    else {
+        panic!("github's scheme changed");
+    };
+
+    let places = vec![Place::Header("x-my-token".to_owned())];
+    assert_eq!(own.scheme, Scheme::Token { places, prefix: String::new() });
+    assert_eq!((seal.method, seal.prefix.as_str()), (Method::Hmac(Algorithm::Sha512), "sha256="));
+}
+
+#[test]
+fn an_id_is_a_header_or_a_value_of_the_mapping_language() {
+    let github = builtin("github");
+
+    assert_eq!(github.id, Some(Origin::Header("x-github-delivery".to_owned())));
+    assert!(matches!(github.event_type, Some(Origin::Value(_))));
+    assert_eq!(github.pings, Some(vec!["ping".to_owned()]));
+}
+
+#[test]
+fn every_mistake_is_told_at_its_place() {
+    check_mistakes(
+        r#"
+[signature]
+scheme = "hmac"
+algorithm = "sha265"
+header = "X Sig"
+signed = "v0:{time}:{body}"
+seperator = ","
+[event]
+each = "$.a"
+typ = "$.type"
+"#,
+        &[
+            ("unknown key `seperator`", "seperator"),
+            ("`each` is no list of events", "\"$.a\""),
+            ("unknown key `typ`", "typ"),
+            ("unknown word \"sha265\"", "\"sha265\""),
+            ("`X Sig` is no header's name", "\"X Sig\""),
+            ("[signature] does not say where the proof is", "signature"),
+            ("unknown part `{time}`", "{time}"),
+        ],
+    );
+}
+
+#[test]
+fn keys_that_do_not_fit_together_are_mistakes() {
+    let table = |rest: &str| format!("[signature]\nheader = \"X-Sig\"\n{rest}");
+    let hash = table("scheme = \"hash\"\nsigned = \"{body}\"");
+    let proves = "a plain hash that does not cover the secret proves nothing";
+    check_mistakes(&hash, &[(proves, "\"{body}\"")]);
+    let time = table("scheme = \"hmac\"\nsigned = \"{timestamp}\"");
+    let nowhere = "`signed` covers {timestamp}, and nothing says where that is";
+    check_mistakes(&time, &[(nowhere, "\"{timestamp}\"")]);
+    let idle = table("scheme = \"token\"\nencoding = \"hex\"");
+    check_mistakes(&idle, &[("`encoding` means nothing with the scheme \"token\"", "\"hex\"")]);
+    check_mistakes(
+        "x = 1",
+        &[("unknown key `x`", "x"), ("nothing says how the source proves itself", "x")],
+    );
+}
+
+#[test]
+fn a_public_key_scheme_wants_no_words_about_its_secret() {
+    let table = |rest: &str| format!("[signature]\nheader = \"X-Sig\"\n{rest}");
+    let encoded = table("scheme = \"ed25519\"\nsecret_encoding = \"hex\"");
+    let idle = "`secret_encoding` means nothing with the scheme \"ed25519\"";
+    check_mistakes(&encoded, &[(idle, "\"hex\"")]);
+    let digest = table("scheme = \"ecdsa-p256\"\nalgorithm = \"sha1\"");
+    let idle = "`algorithm` means nothing with the scheme \"ecdsa-p256\"";
+    check_mistakes(&digest, &[(idle, "\"sha1\"")]);
+    let secret = table("scheme = \"ed25519\"\nsigned = \"{secret}{body}\"");
+    let never = "a private key is never part of what it signs";
+    check_mistakes(&secret, &[(never, "\"{secret}{body}\"")]);
+}
+
+#[test]
+fn a_jwt_is_signed_with_its_secret_and_tells_its_own_times() {
+    let table = |rest: &str| format!("[signature]\nscheme = \"jwt\"\nbearer = true\n{rest}");
+    check_mistakes(&table("timestamp = { window = \"2m\" }"), &[]);
+    check_mistakes(&table("algorithm = \"sha1\""), &[("no JWT is signed with sha1", "\"sha1\"")]);
+    let from = table("timestamp = { from = \"header:X\" }");
+    let idle = "`from` means nothing here: the times are in the token";
+    check_mistakes(&from, &[(idle, "\"header:X\"")]);
+    let signed = table("signed = \"{body}\"");
+    let idle = "`signed` means nothing with the scheme \"jwt\"";
+    check_mistakes(&signed, &[(idle, "\"{body}\"")]);
+}
+
+#[test]
+fn what_lies_in_the_body_is_named_as_a_field() {
+    let table = |rest: &str| format!("[signature]\nscheme = \"hmac\"\n{rest}");
+    check_mistakes(
+        &table("field = \"$..a\""),
+        &[
+            ("`$..a` is no field", "\"$..a\""),
+            ("[signature] does not say where the proof is", "signature"),
+        ],
+    );
+    let timed = |signed: &str| {
+        let time = "timestamp = { from = \"field:$.at\", window = \"1m\" }";
+        table(&format!("header = \"X\"\nsigned = \"{signed}\"\n{time}"))
+    };
+    check_mistakes(&timed("{body}"), &[]);
+    check_mistakes(&timed("{field:$.at}{field:$.text}"), &[]);
+    let unsigned = "a time window proves nothing about a time that is not signed";
+    check_mistakes(&timed("{field:$.text}"), &[(unsigned, "timestamp")]);
+    check_mistakes(
+        &timed("{field:$.}"),
+        &[("unknown part `{field:$.}`", "{field:$.}"), (unsigned, "timestamp")],
+    );
+}
+
+#[test]
+fn a_hash_of_the_body_has_to_be_signed() {
+    let table = |rest: &str| format!("[signature]\nscheme = \"hmac\"\nheader = \"X\"\n{rest}");
+    check_mistakes(&table("signed = \"{url}\"\nbody_hash = \"query:h\""), &[]);
+    let unsigned = "a hash of the body proves nothing where it is not signed";
+    check_mistakes(
+        &table("signed = \"{url}\"\nbody_hash = \"header:H\""),
+        &[(unsigned, "\"header:H\"")],
+    );
+    let nowhere = "`body_hash` is no place of a hash";
+    check_mistakes(&table("body_hash = \"h\""), &[(nowhere, "\"h\"")]);
+}
+
+#[test]
+fn a_weakness_goes_with_its_scheme() {
+    assert!(signature("canny", "").weak.is_some());
+    assert!(signature("canny", "[signature]\nprefix = \"x\"").weak.is_some());
+    assert_eq!(signature("canny", "[signature]\nscheme = \"basic\"").weak, None);
+}
+
+#[test]
+fn an_accepted_webhook_may_be_answered_in_the_providers_own_form() {
+    let text = "[answer]\nstatus = 204\ncontent_type = \"text/xml\"\nbody = \"<Ack/>\"";
+    let answer = read(text, &mut Mistakes::new()).answer.unwrap();
+
+    assert_eq!((answer.status, answer.body.as_str()), (204, "<Ack/>"));
+    let bad = "[signature]\nscheme = \"none\"\n[answer]\nstatus = 404";
+    let message = "an answer has a status from 200 to 299";
+    check_mistakes(bad, &[(message, "404")]);
+}

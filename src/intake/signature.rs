@@ -1,0 +1,252 @@
+//! Whether a request is from its source: verify and sign, in constant time. Pure.
+
+mod clock;
+mod digest;
+mod encoding;
+mod field;
+mod jwt;
+mod key;
+mod message;
+mod pair;
+mod place;
+mod seal;
+mod template;
+
+use data_encoding::BASE64;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use secrecy::SecretString;
+
+pub use clock::{Clock, ClockPlace, Unit};
+pub use digest::Algorithm;
+pub use encoding::Encoding;
+pub use field::Field;
+pub use jwt::Jwt;
+pub use key::{BadSecret, Key, SecretEncoding, SecretForm, SigningKey};
+pub use pair::Curve;
+pub use place::Place;
+pub use seal::{Method, Seal};
+pub use template::{Piece, Template};
+
+use crate::event::Headers;
+
+/// How the requests of a source prove that they are from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signature {
+    pub scheme: Scheme,
+    pub secret: SecretForm,
+    /// What the proof leaves open, in words for the people who run the relay.
+    pub weak: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scheme {
+    /// Something that only who has the secret can compute over the request.
+    Seal(Seal),
+    /// A token that only who has the secret can make; it covers no body.
+    Jwt(Jwt),
+    /// The secret itself, in any of the places.
+    Token { places: Vec<Place>, prefix: String },
+    /// User and password of HTTP basic authentication; the secret is `user:password`.
+    Basic,
+    /// No proof at all.
+    None,
+}
+
+/// What of a request a proof may lie in or cover.
+#[derive(Debug, Clone, Copy)]
+pub struct Presented<'r> {
+    pub method: &'r str,
+    /// The address as the provider knows it, with its query; none if it is not configured.
+    pub url: Option<&'r str>,
+    pub query: Option<&'r str>,
+    pub headers: &'r Headers,
+    pub body: &'r [u8],
+}
+
+/// Says nothing of what was expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unproven {
+    #[error("the signature is missing")]
+    Missing,
+    #[error("the signature is wrong")]
+    Wrong,
+    #[error("the signature is outside its time window")]
+    OutsideWindow,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unsignable {
+    #[error("the header {0} is signed and not given")]
+    NoHeader(String),
+    #[error("the URL is signed and not known")]
+    NoUrl,
+    #[error("the parameter {0} is signed and not given")]
+    NoParameter(String),
+    #[error("the body has no room for what is signed")]
+    NoField,
+    #[error("the key is not of the kind that signs here")]
+    WrongKey,
+}
+
+/// What `sign` adds to a request.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Stamp {
+    pub headers: Vec<(String, String)>,
+    pub query: Vec<(String, String)>,
+    /// The body with what was put into it, where that is where it has to be.
+    pub body: Option<Vec<u8>>,
+}
+
+impl Signature {
+    /// Gives the position of the secret that matched; none where no secret is asked for.
+    pub fn verify(
+        &self,
+        keys: &[Key],
+        presented: &Presented<'_>,
+        now: Timestamp,
+    ) -> Result<Option<usize>, Unproven> {
+        let keys: Vec<&Key> = keys.iter().filter(|key| key.in_force(now)).collect();
+        let matched = match &self.scheme {
+            Scheme::Seal(seal) => seal.verify(&keys, presented, now)?,
+            Scheme::Jwt(jwt) => jwt.verify(&keys, presented, now)?,
+            Scheme::Token { places, prefix } => verify_token(places, prefix, &keys, presented)?,
+            Scheme::Basic => verify_basic(&keys, presented)?,
+            Scheme::None => return Ok(None),
+        };
+        Ok(Some(matched))
+    }
+
+    /// What a provider would add to the request.
+    pub fn sign(
+        &self,
+        key: &SigningKey,
+        presented: &Presented<'_>,
+        now: Timestamp,
+    ) -> Result<Stamp, Unsignable> {
+        let secret = || key.secret().ok_or(Unsignable::WrongKey);
+        match &self.scheme {
+            Scheme::Seal(seal) => seal.sign(key, presented, now),
+            Scheme::Jwt(jwt) => jwt.sign(key, presented.body, now),
+            Scheme::Token { places, prefix } => {
+                let token = format!("{prefix}{}", String::from_utf8_lossy(secret()?));
+                let place = places.first().ok_or(Unsignable::NoField)?;
+                place.stamp(token, presented.body)
+            }
+            Scheme::Basic => {
+                let written = format!("Basic {}", BASE64.encode(secret()?));
+                Place::Header("authorization".to_owned()).stamp(written, presented.body)
+            }
+            Scheme::None => Ok(Stamp::default()),
+        }
+    }
+
+    /// To verify with: the secret, or the public key.
+    pub fn key(
+        &self,
+        secret: &SecretString,
+        until: Option<Date>,
+        position: usize,
+    ) -> Result<Key, BadSecret> {
+        self.secret.key(secret, until, position)
+    }
+
+    /// To sign with: the secret, or the private key.
+    pub fn signing_key(&self, secret: &SecretString) -> Result<SigningKey, BadSecret> {
+        self.secret.signing_key(secret)
+    }
+
+    /// A secret for a trial, and what signs for it: the same, or its private key. None where the
+    /// seed happens to be no key.
+    pub fn invent(&self, seed: &[u8; 32]) -> Option<(SecretString, SecretString)> {
+        self.secret.invent(seed)
+    }
+
+    /// When the request says that it was signed, right or not.
+    pub fn signed_at(&self, presented: &Presented<'_>) -> Option<Timestamp> {
+        match &self.scheme {
+            Scheme::Seal(seal) => seal.signed_at(presented),
+            Scheme::Jwt(_) | Scheme::Token { .. } | Scheme::Basic | Scheme::None => None,
+        }
+    }
+
+    /// Overwrites the proof where it lies in the body, which keeps its length.
+    pub fn conceal(&self, body: &mut [u8]) {
+        for place in self.places() {
+            if let Place::Field(field) = place {
+                field.ranges(body).into_iter().for_each(|range| body[range].fill(b'*'));
+            }
+        }
+    }
+
+    /// Whether requests prove anything.
+    pub fn asks_for_secret(&self) -> bool {
+        match self.scheme {
+            Scheme::Seal(_) | Scheme::Jwt(_) | Scheme::Token { .. } | Scheme::Basic => true,
+            Scheme::None => false,
+        }
+    }
+
+    /// Whether the public address has to be configured.
+    pub fn covers_url(&self) -> bool {
+        matches!(&self.scheme, Scheme::Seal(seal) if seal.message.contains(&Piece::Url))
+    }
+
+    /// The headers that carry the proof, by lower-case name.
+    pub fn proof_headers(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        for place in self.places() {
+            match place {
+                Place::Header(name) => names.push(name.as_str()),
+                Place::Query(_) | Place::Bearer | Place::Field(_) => {}
+            }
+        }
+        names
+    }
+
+    fn places(&self) -> &[Place] {
+        match &self.scheme {
+            Scheme::Seal(seal) => &seal.places,
+            Scheme::Jwt(jwt) => &jwt.places,
+            Scheme::Token { places, .. } => places,
+            Scheme::Basic | Scheme::None => &[],
+        }
+    }
+}
+
+fn verify_token(
+    places: &[Place],
+    prefix: &str,
+    keys: &[&Key],
+    presented: &Presented<'_>,
+) -> Result<usize, Unproven> {
+    let given: Vec<String> = places.iter().flat_map(|place| place.values(presented)).collect();
+    if given.is_empty() {
+        return Err(Unproven::Missing);
+    }
+    let tokens = given.iter().filter_map(|value| value.strip_prefix(prefix));
+    matching(keys, tokens.map(str::as_bytes))
+}
+
+fn verify_basic(keys: &[&Key], presented: &Presented<'_>) -> Result<usize, Unproven> {
+    let written = presented.headers.get("authorization").ok_or(Unproven::Missing)?;
+    let credentials = place::after_word(written, "basic").ok_or(Unproven::Wrong)?;
+    let given = Encoding::Base64.decode(credentials).ok_or(Unproven::Wrong)?;
+    matching(keys, std::iter::once(given.as_slice()))
+}
+
+/// Compares each with each, in a time that does not depend on where they differ.
+fn matching<'g>(keys: &[&Key], given: impl Iterator<Item = &'g [u8]>) -> Result<usize, Unproven> {
+    let mut matched = Err(Unproven::Wrong);
+    for value in given {
+        for key in keys {
+            if key.is(value) {
+                matched = Ok(key.position);
+            }
+        }
+    }
+    matched
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,46 @@
+//! Digests of a message, with a key and without.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha1::Sha1;
+use sha2::{Digest, Sha256, Sha512};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    Sha1,
+    Sha256,
+    Sha512,
+}
+
+impl Algorithm {
+    pub(super) fn mac(self, key: &[u8], message: &[&[u8]]) -> Vec<u8> {
+        match self {
+            Algorithm::Sha1 => mac::<Hmac<Sha1>>(key, message),
+            Algorithm::Sha256 => mac::<Hmac<Sha256>>(key, message),
+            Algorithm::Sha512 => mac::<Hmac<Sha512>>(key, message),
+        }
+    }
+
+    pub(super) fn hash(self, message: &[&[u8]]) -> Vec<u8> {
+        match self {
+            Algorithm::Sha1 => hash::<Sha1>(message),
+            Algorithm::Sha256 => hash::<Sha256>(message),
+            Algorithm::Sha512 => hash::<Sha512>(message),
+        }
+    }
+}
+
+fn mac<M: Mac + KeyInit>(key: &[u8], message: &[&[u8]]) -> Vec<u8> {
+    let mut mac = <M as KeyInit>::new_from_slice(key).expect("HMAC takes any key length");
+    for part in message {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().to_vec()
+}
+
+fn hash<D: Digest>(message: &[&[u8]]) -> Vec<u8> {
+    let mut digest = D::new();
+    for part in message {
+        digest.update(part);
+    }
+    digest.finalize().to_vec()
+}

@@ -1,0 +1,203 @@
+//! The secrets of a source as keys: what verifies a proof, and what makes one.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::Offset;
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
+use subtle::ConstantTimeEq;
+
+use super::pair::{self, Curve, PrivateKey, PublicKey};
+use super::{Algorithm, Encoding};
+
+/// How the bytes of the key are written in the secret.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SecretForm {
+    pub encoding: SecretEncoding,
+    /// The first that is there is dropped before decoding, such as `whsec_`.
+    pub prefixes: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SecretEncoding {
+    #[default]
+    Text,
+    Encoded(Encoding),
+    /// A public key, or where it signs a private one, in any of the usual forms.
+    Key(Curve),
+}
+
+/// One of a source's secrets, ready to verify with.
+#[derive(Debug, Clone)]
+pub struct Key {
+    material: Material,
+    /// The last day on which it counts, UTC.
+    pub until: Option<Date>,
+    /// Which of the source's secrets it is, from 0.
+    pub position: usize,
+}
+
+#[derive(Debug, Clone)]
+enum Material {
+    Secret(SecretSlice<u8>),
+    Public(PublicKey),
+}
+
+/// What a provider has to sign with: the same secret, or the private key to the public one.
+#[derive(Debug, Clone)]
+pub struct SigningKey(pub(super) SigningMaterial);
+
+#[derive(Debug, Clone)]
+pub(super) enum SigningMaterial {
+    Secret(SecretSlice<u8>),
+    Private(PrivateKey),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadSecret {
+    #[error("is empty")]
+    Empty,
+    #[error("is not {0}")]
+    Form(&'static str),
+}
+
+impl SecretForm {
+    pub(super) fn key(
+        &self,
+        secret: &SecretString,
+        until: Option<Date>,
+        position: usize,
+    ) -> Result<Key, BadSecret> {
+        let written = self.without_prefix(secret)?;
+        let material = match self.encoding {
+            SecretEncoding::Text => Material::Secret(bytes_of(written)),
+            SecretEncoding::Encoded(encoding) => Material::Secret(decoded(encoding, written)?),
+            SecretEncoding::Key(curve) => {
+                let key = pair::public(curve, written);
+                Material::Public(key.ok_or(BadSecret::Form(curve.public_name()))?)
+            }
+        };
+        Ok(Key { material, until, position })
+    }
+
+    pub(super) fn signing_key(&self, secret: &SecretString) -> Result<SigningKey, BadSecret> {
+        let written = self.without_prefix(secret)?;
+        Ok(SigningKey(match self.encoding {
+            SecretEncoding::Text => SigningMaterial::Secret(bytes_of(written)),
+            SecretEncoding::Encoded(encoding) => {
+                SigningMaterial::Secret(decoded(encoding, written)?)
+            }
+            SecretEncoding::Key(curve) => {
+                let key = pair::private(curve, written);
+                SigningMaterial::Private(key.ok_or(BadSecret::Form(curve.private_name()))?)
+            }
+        }))
+    }
+
+    /// A secret for a trial, and what signs for it: the same, or its private key.
+    pub(super) fn invent(&self, seed: &[u8; 32]) -> Option<(SecretString, SecretString)> {
+        let private = Encoding::Hex.encode(seed);
+        let secret = match self.encoding {
+            SecretEncoding::Text => private.clone(),
+            SecretEncoding::Encoded(encoding) => encoding.encode(seed),
+            SecretEncoding::Key(curve) => pair::private(curve, &private)?.public_hex(),
+        };
+        let signs =
+            if matches!(self.encoding, SecretEncoding::Key(_)) { private } else { secret.clone() };
+        Some((secret.into(), signs.into()))
+    }
+
+    fn without_prefix<'s>(&self, secret: &'s SecretString) -> Result<&'s str, BadSecret> {
+        let secret = secret.expose_secret();
+        let cut = self.prefixes.iter().find_map(|prefix| secret.strip_prefix(prefix.as_str()));
+        let written = cut.unwrap_or(secret);
+        if written.is_empty() { Err(BadSecret::Empty) } else { Ok(written) }
+    }
+}
+
+fn bytes_of(text: &str) -> SecretSlice<u8> {
+    SecretSlice::from(text.as_bytes().to_vec())
+}
+
+fn decoded(encoding: Encoding, text: &str) -> Result<SecretSlice<u8>, BadSecret> {
+    let bytes = encoding.decode(text).ok_or(BadSecret::Form(encoding.as_str()))?;
+    if bytes.is_empty() { Err(BadSecret::Empty) } else { Ok(SecretSlice::from(bytes)) }
+}
+
+impl Key {
+    /// None for a public key.
+    pub(super) fn secret(&self) -> Option<&[u8]> {
+        match &self.material {
+            Material::Secret(secret) => Some(secret.expose_secret()),
+            Material::Public(_) => None,
+        }
+    }
+
+    pub(super) fn public(&self) -> Option<&PublicKey> {
+        match &self.material {
+            Material::Public(key) => Some(key),
+            Material::Secret(_) => None,
+        }
+    }
+
+    /// None for a public key, which cannot sign.
+    pub fn signing_key(&self) -> Option<SigningKey> {
+        let secret = SecretSlice::from(self.secret()?.to_vec());
+        Some(SigningKey(SigningMaterial::Secret(secret)))
+    }
+
+    /// An HMAC with this key, for a provider that wants to see that it is known.
+    pub fn mac(&self, algorithm: Algorithm, message: &[u8]) -> Vec<u8> {
+        algorithm.mac(self.secret().unwrap_or_default(), &[message])
+    }
+
+    pub fn is(&self, secret: &[u8]) -> bool {
+        self.secret().is_some_and(|own| bool::from(own.ct_eq(secret)))
+    }
+
+    /// The same key with other bytes.
+    #[must_use]
+    pub fn altered(&self, alter: impl FnOnce(&[u8]) -> Vec<u8>) -> Key {
+        let material = match &self.material {
+            Material::Secret(secret) => {
+                Material::Secret(SecretSlice::from(alter(secret.expose_secret())))
+            }
+            Material::Public(key) => Material::Public(key.clone()),
+        };
+        Key { material, ..*self }
+    }
+
+    pub fn in_force(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|last| Offset::UTC.to_datetime(now).date() <= last)
+    }
+
+    /// Whether the text gives the secret away; one shorter than `bytes_min` is not looked for.
+    pub fn is_in(&self, text: &str, bytes_min: usize) -> bool {
+        self.secret().filter(|secret| secret.len() >= bytes_min).is_some_and(|secret| {
+            text.as_bytes().windows(secret.len()).any(|window| window == secret)
+        })
+    }
+}
+
+impl SigningKey {
+    /// What the other side verifies with, in hex; none where that is the same secret.
+    pub fn public_key(&self) -> Option<String> {
+        match &self.0 {
+            SigningMaterial::Private(key) => Some(key.public_hex()),
+            SigningMaterial::Secret(_) => None,
+        }
+    }
+
+    pub(super) fn secret(&self) -> Option<&[u8]> {
+        match &self.0 {
+            SigningMaterial::Secret(secret) => Some(secret.expose_secret()),
+            SigningMaterial::Private(_) => None,
+        }
+    }
+
+    pub(super) fn private(&self) -> Option<&PrivateKey> {
+        match &self.0 {
+            SigningMaterial::Private(key) => Some(key),
+            SigningMaterial::Secret(_) => None,
+        }
+    }
+}

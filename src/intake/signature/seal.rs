@@ -1,0 +1,230 @@
+//! Proofs that are computed over a request: their list, their message, their time window.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use subtle::ConstantTimeEq;
+
+use super::message::{Message, Values, is_form, with_any_port};
+use super::{
+    Algorithm, Clock, ClockPlace, Encoding, Key, Piece, Place, Presented, SigningKey, Stamp,
+    Template, Unproven, Unsignable,
+};
+
+/// How many signatures of a list are tried: nobody has more secrets at a time, and each costs time.
+const SIGNATURES_MAX: usize = 16;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seal {
+    pub method: Method,
+    /// The first one that is there counts.
+    pub places: Vec<Place>,
+    /// Splits the value into several signatures, any of which may match.
+    pub separator: Option<String>,
+    /// What each signature begins with; in a list, others are skipped.
+    pub prefix: String,
+    pub encoding: Encoding,
+    pub message: Template,
+    /// Whether the provider may have signed the URL with another port, or with none.
+    pub any_port: bool,
+    /// Where the message has the body's SHA-256 in hex, for bodies that it does not cover itself.
+    pub body_hash: Option<Place>,
+    /// The headers that may carry `{id}`, by lower-case name.
+    pub id: Vec<String>,
+    pub clock: Option<Clock>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    Hmac(Algorithm),
+    /// A plain digest; its message holds the secret.
+    Hash(Algorithm),
+    /// The private key to the public one that is the secret.
+    KeyPair,
+}
+
+impl Seal {
+    pub(super) fn verify(
+        &self,
+        keys: &[&Key],
+        presented: &Presented<'_>,
+        now: Timestamp,
+    ) -> Result<usize, Unproven> {
+        let written = self.written(presented).ok_or(Unproven::Missing)?;
+        let timestamp = self.timestamp(&written, presented);
+        let given = self.signatures(&written);
+        let mut matched = Err(Unproven::Wrong);
+        for url in self.urls(presented) {
+            let (timestamp, id) = (timestamp.as_deref(), self.id(presented));
+            let values = Values { timestamp, id, url: url.as_deref(), presented };
+            let message = Message::new(&self.message, &values).map_err(|_| Unproven::Missing)?;
+            for key in keys {
+                if self.method.proves(key, &message, &given) {
+                    matched = Ok(key.position);
+                }
+            }
+        }
+        // These are looked at last: only who has the secret learns about our clock.
+        let position = matched?;
+        self.check_body(presented)?;
+        if let Some(clock) = &self.clock {
+            clock.check(timestamp.as_deref(), now)?;
+        }
+        Ok(position)
+    }
+
+    /// When the request says that it was signed.
+    pub(super) fn signed_at(&self, presented: &Presented<'_>) -> Option<Timestamp> {
+        let written = self.written(presented)?;
+        let timestamp = self.timestamp(&written, presented)?;
+        self.clock.as_ref()?.unit.read(&timestamp)
+    }
+
+    pub(super) fn sign(
+        &self,
+        key: &SigningKey,
+        presented: &Presented<'_>,
+        now: Timestamp,
+    ) -> Result<Stamp, Unsignable> {
+        let mut stamp = Stamp::default();
+        let made_id = format!("msg_{}", now.as_microsecond());
+        let id = self.id(presented).unwrap_or(&made_id);
+        if let Some(header) = self.id.first() {
+            stamp.headers.push((header.clone(), id.to_owned()));
+        }
+        let time = self.clock.as_ref().map(|clock| clock.unit.write(now));
+        let before = self.put_time(time.as_ref(), presented.body, &mut stamp)?;
+        let timestamp = time.as_ref().map(plain);
+        let body = stamp.body.as_deref().unwrap_or(presented.body);
+        let presented = Presented { body, ..*presented };
+        let (timestamp, url) = (timestamp.as_deref(), presented.url);
+        let values = Values { timestamp, id: Some(id), url, presented: &presented };
+        let message = Message::new(&self.message, &values)?;
+        let signature = self.encoding.encode(&self.method.sign(key, &message)?);
+        let place = self.places.first().ok_or(Unsignable::NoField)?;
+        let proof = place.stamp(format!("{before}{}{signature}", self.prefix), body)?;
+        stamp.headers.extend(proof.headers);
+        stamp.query.extend(proof.query);
+        stamp.body = proof.body.or(stamp.body);
+        Ok(stamp)
+    }
+
+    /// Gives what stands before the signature, where the time is in the same header.
+    fn put_time(
+        &self,
+        time: Option<&Value>,
+        body: &[u8],
+        stamp: &mut Stamp,
+    ) -> Result<String, Unsignable> {
+        let place = self.clock.as_ref().and_then(|clock| clock.places.first());
+        match place.zip(time) {
+            Some((ClockPlace::Header(name), time)) => {
+                stamp.headers.push((name.clone(), plain(time)));
+            }
+            Some((ClockPlace::Part(name), time)) => {
+                let separator = self.separator.as_deref().unwrap_or_default();
+                return Ok(format!("{name}={}{separator}", plain(time)));
+            }
+            Some((ClockPlace::Field(field), time)) => {
+                stamp.body = Some(field.put(body, time).ok_or(Unsignable::NoField)?);
+            }
+            None => {}
+        }
+        Ok(String::new())
+    }
+
+    fn written(&self, presented: &Presented<'_>) -> Option<String> {
+        self.places.iter().flat_map(|place| place.values(presented)).next()
+    }
+
+    fn parts<'w>(&self, written: &'w str) -> impl Iterator<Item = &'w str> {
+        let parts = match &self.separator {
+            Some(separator) => written.split(separator.as_str()).collect(),
+            None => vec![written],
+        };
+        parts.into_iter().map(str::trim)
+    }
+
+    fn signatures(&self, written: &str) -> Vec<Vec<u8>> {
+        let own = self.parts(written).filter_map(|part| part.strip_prefix(self.prefix.as_str()));
+        own.take(SIGNATURES_MAX).filter_map(|part| self.encoding.decode(part)).collect()
+    }
+
+    fn id<'r>(&self, presented: &Presented<'r>) -> Option<&'r str> {
+        self.id.iter().find_map(|name| presented.headers.get(name)).map(String::as_str)
+    }
+
+    fn timestamp<'r>(&self, written: &'r str, presented: &Presented<'r>) -> Option<Cow<'r, str>> {
+        self.clock.as_ref()?.written(presented, |name| {
+            self.parts(written).find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
+        })
+    }
+
+    /// The URLs that may have been signed.
+    fn urls(&self, presented: &Presented<'_>) -> Vec<Option<String>> {
+        match presented.url {
+            Some(url) if self.any_port => with_any_port(url).into_iter().map(Some).collect(),
+            url => vec![url.map(str::to_owned)],
+        }
+    }
+
+    /// Where the message has a hash of the body, the body has to fit it; where the message does
+    /// not cover the body, that hash has to be there.
+    fn check_body(&self, presented: &Presented<'_>) -> Result<(), Unproven> {
+        let stated = self.body_hash.as_ref().map(|place| place.values(presented));
+        if let Some(stated) = stated.as_ref().and_then(|values| values.first()) {
+            let actual = Algorithm::Sha256.hash(&[presented.body]);
+            let fits = Encoding::Hex.decode(stated).is_some_and(|hash| hash == actual);
+            return if fits { Ok(()) } else { Err(Unproven::Wrong) };
+        }
+        let asked = self.body_hash.is_some() || self.message.contains(&Piece::Form);
+        let covered = self.message.covers_body()
+            || (self.message.contains(&Piece::Form) && is_form(presented));
+        if asked && !covered && !presented.body.is_empty() {
+            return Err(Unproven::Missing);
+        }
+        Ok(())
+    }
+}
+
+impl Method {
+    /// Whether one of the signatures is right, in a time that does not depend on where they differ.
+    fn proves(self, key: &Key, message: &Message<'_>, given: &[Vec<u8>]) -> bool {
+        if let Some(public) = key.public() {
+            let message = message.parts(&[]).concat();
+            return self == Method::KeyPair
+                && given.iter().any(|signature| public.verifies(&message, signature));
+        }
+        let Some(expected) = key.secret().and_then(|secret| self.digest(secret, message)) else {
+            return false;
+        };
+        let right = given.iter().map(|signature| expected.ct_eq(signature));
+        right.fold(subtle::Choice::from(0), |any, one| any | one).into()
+    }
+
+    fn sign(self, key: &SigningKey, message: &Message<'_>) -> Result<Vec<u8>, Unsignable> {
+        let signature = match (key.private(), key.secret()) {
+            (Some(private), _) if self == Method::KeyPair => {
+                Some(private.sign(&message.parts(&[]).concat()))
+            }
+            (_, Some(secret)) => self.digest(secret, message),
+            _ => None,
+        };
+        signature.ok_or(Unsignable::WrongKey)
+    }
+
+    fn digest(self, secret: &[u8], message: &Message<'_>) -> Option<Vec<u8>> {
+        let message = message.parts(secret);
+        match self {
+            Method::Hmac(algorithm) => Some(algorithm.mac(secret, &message)),
+            Method::Hash(algorithm) => Some(algorithm.hash(&message)),
+            Method::KeyPair => None,
+        }
+    }
+}
+
+/// As it stands in a header.
+fn plain(time: &Value) -> String {
+    time.as_str().map_or_else(|| time.to_string(), str::to_owned)
+}

@@ -1,0 +1,344 @@
+//! The schemes against signatures that others computed.
+
+mod tampering;
+
+use super::*;
+use crate::event::Headers;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn headers(pairs: &[(&str, &str)]) -> Headers {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn presented<'r>(headers: &'r Headers, body: &'r [u8]) -> Presented<'r> {
+    Presented { method: "POST", url: None, query: None, headers, body }
+}
+
+fn hmac(algorithm: Algorithm, encoding: Encoding, prefix: &str) -> Seal {
+    Seal {
+        method: Method::Hmac(algorithm),
+        places: vec![Place::Header("x-sig".to_owned())],
+        separator: None,
+        prefix: prefix.to_owned(),
+        encoding,
+        message: Template::parse("{body}").unwrap(),
+        any_port: false,
+        body_hash: None,
+        id: Vec::new(),
+        clock: None,
+    }
+}
+
+/// The shape of Stripe's header: `t=...,v1=...`, five minutes.
+fn timed() -> Seal {
+    let clock = Clock {
+        places: vec![ClockPlace::Part("t".to_owned())],
+        unit: Unit::Seconds,
+        window: Some(std::time::Duration::from_mins(5)),
+    };
+    Seal {
+        separator: Some(",".to_owned()),
+        message: Template::parse("{timestamp}.{body}").unwrap(),
+        clock: Some(clock),
+        ..hmac(Algorithm::Sha256, Encoding::Hex, "v1=")
+    }
+}
+
+fn signature(scheme: Scheme) -> Signature {
+    Signature { scheme, secret: SecretForm::default(), weak: None }
+}
+
+fn token(places: &[Place]) -> Signature {
+    signature(Scheme::Token { places: places.to_vec(), prefix: String::new() })
+}
+
+/// The headers of the request that `sign` makes of the body.
+fn signed(signature: &Signature, key: &SigningKey, body: &[u8]) -> Headers {
+    let stamp = signature.sign(key, &presented(&Headers::new(), body), at(1_000)).unwrap();
+    stamp.headers.into_iter().collect()
+}
+
+fn keys(signature: &Signature, secrets: &[&str]) -> Vec<Key> {
+    let key = |(at, secret): (usize, &&str)| signature.key(&(*secret).into(), None, at).unwrap();
+    secrets.iter().enumerate().map(key).collect()
+}
+
+fn signing(key: &Key) -> SigningKey {
+    key.signing_key().unwrap()
+}
+
+#[track_caller]
+fn check(seal: Seal, secret: &str, sent: (&str, &str), expected: Result<usize, Unproven>) {
+    let (header, body) = sent;
+    let signature = signature(Scheme::Seal(seal));
+    let headers = headers(&[("x-sig", header)]);
+    let keys = keys(&signature, &["another", secret]);
+    let verified = signature.verify(&keys, &presented(&headers, body.as_bytes()), at(0));
+    assert_eq!(verified.map(|position| position.unwrap()), expected);
+}
+
+#[test]
+fn published_signatures_verify() {
+    let sha256 = || hmac(Algorithm::Sha256, Encoding::Hex, "sha256=");
+    let github = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+    check(sha256(), "It's a Secret to Everybody", (github, "Hello, World!"), Ok(1));
+    check(sha256(), "It's a Secret to Everybody", (&github.to_uppercase(), "Hello, World!"), WRONG);
+    let upper = github.replace(['a', 'b', 'c', 'd', 'e', 'f'], "A");
+    check(sha256(), "It's a Secret to Everybody", (&upper, "Hello, World!"), WRONG);
+    let base64 = "16FUVH58NeMcTIIOICN2UJOcPTTa4TbjCndXymGrtM8=";
+    let plain = || hmac(Algorithm::Sha256, Encoding::Base64, "");
+    check(plain(), "Convoy", (base64, "Test Payload Body"), Ok(1));
+    check(plain(), "Convoy", (base64.trim_end_matches('='), "Test Payload Body"), Ok(1));
+    let sha1 = hmac(Algorithm::Sha1, Encoding::Hex, "");
+    check(sha1, "secret", ("B17E04CBB22AFA8FFBFF8796FC1894ED27BADD9E", "{\"a\": \"z\"}"), Ok(1));
+}
+
+const WRONG: Result<usize, Unproven> = Err(Unproven::Wrong);
+
+#[test]
+fn what_is_not_the_signature_is_wrong() {
+    let sha256 = || hmac(Algorithm::Sha256, Encoding::Hex, "sha256=");
+    for header in ["foo", "sha256=", "sha256=zz", "sha256=\u{fffd}", "sha256=7571", "="] {
+        check(sha256(), "It's a Secret to Everybody", (header, "Hello, World!"), WRONG);
+    }
+    check(sha256(), "s", (" ", ""), Err(Unproven::Missing));
+}
+
+#[test]
+fn any_signature_of_a_list_may_match() {
+    let list = || Seal {
+        separator: Some(",".to_owned()),
+        ..hmac(Algorithm::Sha1, Encoding::Hex, "sha1=")
+    };
+    let right = "sha1=b17e04cbb22afa8ffbff8796fc1894ed27badd9e";
+    check(list(), "secret", (&format!("sha1=XXX, {right}"), "{\"a\": \"z\"}"), Ok(1));
+    check(list(), "secret", (&format!("{right},md5=0"), "{\"a\": \"z\"}"), Ok(1));
+    check(
+        list(),
+        "secret",
+        ("md5=b17e04cbb22afa8ffbff8796fc1894ed27badd9e", "{\"a\": \"z\"}"),
+        WRONG,
+    );
+}
+
+#[test]
+fn a_window_is_checked_in_both_directions() {
+    let signature = signature(Scheme::Seal(timed()));
+    let keys = keys(&signature, &["s"]);
+    let stamp =
+        signature.sign(&signing(&keys[0]), &presented(&Headers::new(), b"{}"), at(1_000)).unwrap();
+    let headers: Headers = stamp.headers.into_iter().collect();
+    let verify = |second| signature.verify(&keys, &presented(&headers, b"{}"), at(second));
+
+    assert!(headers["x-sig"].starts_with("t=1000,v1="), "{headers:?}");
+    assert_eq!([verify(700), verify(1_000), verify(1_300)], [Ok(Some(0)); 3]);
+    assert_eq!([verify(699), verify(1_301)], [Err(Unproven::OutsideWindow); 2]);
+}
+
+#[test]
+fn a_time_that_is_no_time_is_refused() {
+    for time in ["t=Infinity,", "t=-1,", "t=,", "t=99999999999999999999,", "t= 1000,"] {
+        check(timed(), "s", (&format!("{time}v1=00"), "{}"), WRONG);
+    }
+    check(timed(), "s", ("v1=00", "{}"), Err(Unproven::Missing));
+}
+
+fn seal(change: impl FnOnce(Seal) -> Seal) -> Signature {
+    signature(Scheme::Seal(change(hmac(Algorithm::Sha256, Encoding::Hex, ""))))
+}
+
+/// Signs one request, and verifies it as it was and changed.
+#[track_caller]
+fn check_changed(
+    signature: &Signature,
+    presented: &Presented<'_>,
+    changes: &[(&Presented<'_>, Result<usize, Unproven>)],
+) {
+    let key = signature.key(&"s".into(), None, 0).unwrap();
+    let stamp = signature.sign(&signing(&key), presented, at(1_000)).unwrap();
+    let body = stamp.body.as_deref().unwrap_or(presented.body);
+    let same = Presented { body, ..*presented };
+    for (request, expected) in [(&same, Ok(0))].iter().chain(changes) {
+        let mut headers = request.headers.clone();
+        headers.extend(stamp.headers.iter().cloned());
+        let request = Presented { headers: &headers, ..**request };
+        let verified = signature.verify(std::slice::from_ref(&key), &request, at(1_000));
+        assert_eq!(verified.map(Option::unwrap), *expected, "{request:?}");
+    }
+}
+
+#[test]
+fn a_form_is_signed_as_its_sorted_fields_and_another_body_by_its_hash() {
+    let signature = seal(|seal| Seal {
+        message: Template::parse("{url}{form}").unwrap(),
+        body_hash: Some(Place::Query("h".to_owned())),
+        any_port: true,
+        ..seal
+    });
+    let form = headers(&[("content-type", "application/x-www-form-urlencoded; charset=utf-8")]);
+    let url = Some("https://a.com/x");
+    let sent = Presented { url, ..presented(&form, b"b=2&a=1&b=1") };
+    let sorted = Presented { body: b"a=1&b=1&b=2&a=%31", ..sent };
+    let port = Presented { url: Some("https://a.com:443/x"), ..sent };
+    let other = Presented { body: b"a=1&b=1&b=3", ..sent };
+    check_changed(&signature, &sent, &[(&sorted, Ok(0)), (&port, Ok(0)), (&other, WRONG)]);
+
+    let json = Headers::new();
+    let bare = Presented { url, ..presented(&json, b"{}") };
+    let key = signature.key(&"s".into(), None, 0).unwrap();
+    let proof = signed_url(&signature, &key, &bare);
+    let verify =
+        |presented: Presented| signature.verify(std::slice::from_ref(&key), &presented, at(0));
+    assert_eq!(verify(Presented { headers: &proof, ..bare }), Err(Unproven::Missing));
+    let hash = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+    let query = format!("h={hash}");
+    let hashed = Presented { headers: &proof, query: Some(&query), ..bare };
+    assert_eq!(verify(hashed), Ok(Some(0)));
+    assert_eq!(verify(Presented { body: b"[]", ..hashed }), Err(Unproven::Wrong));
+}
+
+fn signed_url(signature: &Signature, key: &Key, presented: &Presented<'_>) -> Headers {
+    let stamp = signature.sign(&signing(key), presented, at(0)).unwrap();
+    stamp.headers.into_iter().collect()
+}
+
+#[test]
+fn of_a_list_the_first_element_may_be_all_that_is_signed() {
+    let signature = seal(|seal| Seal { message: Template::parse("{first}").unwrap(), ..seal });
+    let none = Headers::new();
+    let list = presented(&none, b"[ {\"a\":1} ,2]");
+    let rest = Presented { body: b"[{\"a\":1}]", ..list };
+    let alone = Presented { body: b"{\"a\":1}", ..list };
+    let other = Presented { body: b"[{\"a\":2},2]", ..list };
+    check_changed(&signature, &list, &[(&rest, Ok(0)), (&alone, Ok(0)), (&other, WRONG)]);
+}
+
+#[test]
+fn a_time_in_the_body_counts_like_one_in_a_header() {
+    let clock = Clock {
+        places: vec![ClockPlace::Field(Field::parse("$.at").unwrap())],
+        unit: Unit::Milliseconds,
+        window: Some(std::time::Duration::from_mins(1)),
+    };
+    let signature = seal(|seal| Seal { clock: Some(clock), ..seal });
+    let none = Headers::new();
+    check_changed(&signature, &presented(&none, b"{\"x\":1}"), &[]);
+
+    let key = signature.key(&"s".into(), None, 0).unwrap();
+    let stamp = signature.sign(&signing(&key), &presented(&none, b"{}"), at(1_000)).unwrap();
+    let headers: Headers = stamp.headers.into_iter().collect();
+    let body = stamp.body.unwrap();
+    assert_eq!(body, b"{\"at\":1000000}");
+    let late = signature.verify(&[key], &presented(&headers, &body), at(1_061));
+    assert_eq!(late, Err(Unproven::OutsideWindow));
+}
+
+#[test]
+fn a_proof_in_the_body_is_overwritten_and_nothing_else() {
+    let hidden = |field: &str, body: &str| {
+        let mut bytes = body.as_bytes().to_vec();
+        token(&[Place::Field(Field::parse(field).unwrap())]).conceal(&mut bytes);
+        String::from_utf8(bytes).unwrap()
+    };
+
+    assert_eq!(hidden("Key", "a=s3cret&Key=s3cret"), "a=s3cret&Key=******");
+    assert_eq!(hidden("$.key", r#"{"key":"s3cret"}"#), r#"{"key":"******"}"#);
+    assert_eq!(hidden("$.key", "no json"), "no json");
+}
+
+#[test]
+fn a_token_may_be_a_field_of_the_body() {
+    let signature = token(&[Place::Field(Field::parse("Key").unwrap())]);
+    let none = Headers::new();
+    let sent = presented(&none, b"a=1");
+    let wrong = Presented { body: b"a=1&Key=t", ..sent };
+    let last = Presented { body: b"Key=t&Key=s", ..sent };
+    let missing = Err(Unproven::Missing);
+    check_changed(&signature, &sent, &[(&sent, missing), (&wrong, WRONG), (&last, Ok(0))]);
+}
+
+#[test]
+fn a_trial_secret_signs_and_verifies() {
+    for signature in [seal(|seal| seal), signature(Scheme::Basic)] {
+        let (secret, signs) = signature.invent(&[7; 32]).unwrap();
+        let key = signature.key(&secret, None, 0).unwrap();
+        let signing = signature.signing_key(&signs).unwrap();
+        let headers = signed(&signature, &signing, b"{}");
+
+        assert_eq!(signature.verify(&[key], &presented(&headers, b"{}"), at(0)), Ok(Some(0)));
+        assert_eq!(signing.public_key(), None);
+    }
+}
+
+#[test]
+fn a_token_may_be_in_any_of_its_places() {
+    let places = [Place::Query("token".to_owned()), Place::Header("x-t".to_owned()), Place::Bearer];
+    let signature = token(&places);
+    let keys = keys(&signature, &["a b"]);
+    let verify = |query, pairs: &[(&str, &str)]| {
+        let headers = headers(pairs);
+        signature.verify(&keys, &Presented { query, ..presented(&headers, b"") }, at(0))
+    };
+
+    assert_eq!(verify(Some("x=1&token=a+b"), &[]), Ok(Some(0)));
+    assert_eq!(verify(None, &[("x-t", "a b")]), Ok(Some(0)));
+    assert_eq!(verify(None, &[("authorization", "bearer a b")]), Ok(Some(0)));
+    assert_eq!(verify(Some("token=a"), &[]), Err(Unproven::Wrong));
+    assert_eq!(verify(Some("token="), &[]), Err(Unproven::Missing));
+    assert_eq!(verify(None, &[]), Err(Unproven::Missing));
+}
+
+#[test]
+fn basic_authentication_is_user_and_password() {
+    let signature = signature(Scheme::Basic);
+    let keys = keys(&signature, &["me:pass"]);
+    let verify = |written: &str| {
+        signature.verify(&keys, &presented(&headers(&[("authorization", written)]), b""), at(0))
+    };
+
+    assert_eq!(verify("Basic bWU6cGFzcw=="), Ok(Some(0)));
+    assert_eq!(verify("Basic bWU6cGFzcg=="), Err(Unproven::Wrong));
+    assert_eq!(verify("Bearer bWU6cGFzcw=="), Err(Unproven::Wrong));
+}
+
+#[test]
+fn a_secret_counts_through_its_last_day() {
+    let signature = token(&[Place::Header("x-t".to_owned())]);
+    let key = signature.key(&"s".into(), Some("2027-01-31".parse().unwrap()), 3).unwrap();
+    let verify = |now: &str| {
+        let headers = headers(&[("x-t", "s")]);
+        signature.verify(
+            std::slice::from_ref(&key),
+            &presented(&headers, b""),
+            now.parse().unwrap(),
+        )
+    };
+
+    assert_eq!(verify("2027-01-31T23:59:59Z"), Ok(Some(3)));
+    assert_eq!(verify("2027-02-01T00:00:00Z"), Err(Unproven::Wrong));
+}
+
+#[test]
+fn secrets_are_decoded_as_the_provider_writes_them() {
+    let encoding = SecretEncoding::Encoded(Encoding::Base64);
+    let form = SecretForm { encoding, prefixes: vec!["whsec_".to_owned()] };
+    let signature = Signature { scheme: Scheme::Basic, secret: form, weak: None };
+    let key = |secret: &str| signature.key(&secret.into(), None, 0);
+
+    assert_eq!(key("whsec_AQI=").unwrap().secret(), Some(&[1, 2][..]));
+    assert_eq!(key("AQI").unwrap().secret(), Some(&[1, 2][..]));
+    assert_eq!(key("a:b").unwrap_err(), BadSecret::Form("base64"));
+    assert_eq!(key("").unwrap_err(), BadSecret::Empty);
+}
+
+#[test]
+fn a_key_does_not_show_in_its_debug_form() {
+    let key = signature(Scheme::Basic).key(&"hush".into(), None, 0).unwrap();
+
+    let shown = format!("{key:?}");
+
+    assert!(!shown.contains("hush") && !shown.contains("104"), "{shown}");
+}

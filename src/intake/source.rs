@@ -1,0 +1,124 @@
+//! Who may send to the relay: how they prove themselves, and which of their events are wanted.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::handshake::Handshake;
+use super::payload::{Each, Packing};
+use super::provider::Answer;
+use super::setup::Setup;
+use super::signature::{Key, Signature};
+use crate::event::{Headers, SourceName, TypePattern};
+use crate::rate::Rate;
+
+/// Finds one text in an event: its delivery id, its type.
+pub type Field = Arc<dyn Fn(&Value, &Headers) -> Option<String> + Send + Sync>;
+
+#[derive(Clone)]
+pub struct Source {
+    pub name: SourceName,
+    /// The built-in provider that it names.
+    pub provider: Option<String>,
+    pub signature: Signature,
+    /// From the secrets that are set; without any, the source is off.
+    pub keys: Vec<Key>,
+    /// None: repeats are not known as such.
+    pub delivery_id: Option<Field>,
+    pub event_type: Option<Field>,
+    pub packing: Packing,
+    /// None: a webhook is one event.
+    pub each: Option<Each>,
+    /// Types of what is sent but is no event.
+    pub pings: Vec<String>,
+    /// None: every type is wanted.
+    pub events: Option<Vec<TypePattern>>,
+    pub handshakes: Vec<Handshake>,
+    /// How many webhooks it may send; none: as many as it likes.
+    pub rate: Option<Rate>,
+    /// None: the relay's own answer.
+    pub answer: Option<Answer>,
+}
+
+impl Source {
+    /// Why nobody can send at this time, if so.
+    pub fn off(&self, now: Timestamp) -> Option<&'static str> {
+        if !self.signature.asks_for_secret() || self.keys.iter().any(|key| key.in_force(now)) {
+            return None;
+        }
+        Some(if self.keys.is_empty() { "no secret is set" } else { "every secret has ended" })
+    }
+
+    /// Why an event of this type is not kept, if so.
+    pub fn ignores(&self, event_type: Option<&str>) -> Option<String> {
+        if let Some(ping) = self.pings.iter().find(|ping| Some(ping.as_str()) == event_type) {
+            return Some(format!("`{ping}` is no event"));
+        }
+        let wanted = self.events.as_ref()?;
+        match event_type {
+            Some(name) if wanted.iter().any(|pattern| pattern.matches(name)) => None,
+            Some(name) => Some(format!("`{name}` is not among the source's events")),
+            None => Some("it has no type, and the source names its events".to_owned()),
+        }
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Source")
+            .field("name", &self.name)
+            .field("provider", &self.provider)
+            .field("signature", &self.signature)
+            .field("events", &self.events)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The value of a header, as a field of an event.
+pub fn header_field(name: String) -> Field {
+    Arc::new(move |_, headers| headers.get(&name).cloned())
+}
+
+#[derive(Debug, Clone)]
+pub enum Standing {
+    Live(Arc<Source>),
+    /// Nobody can send yet: its provider brings the secret.
+    Awaited(Arc<Setup>),
+    /// Known, but nobody can send, such as when its mapping file is bad.
+    Off {
+        reason: String,
+    },
+}
+
+pub type Sources = BTreeMap<SourceName, Standing>;
+
+/// The sources of the moment, replaced as a whole.
+#[derive(Debug, Default)]
+pub struct Registry(RwLock<Arc<Sources>>);
+
+impl Registry {
+    pub fn new(sources: Sources) -> Registry {
+        Registry(RwLock::new(Arc::new(sources)))
+    }
+
+    pub fn current(&self) -> Arc<Sources> {
+        // What a panic may have left behind is an `Arc` that is there or not, never half of one.
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// One that was awaited is live from now on.
+    pub fn go_live(&self, source: Source) {
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut sources = Sources::clone(&current);
+        sources.insert(source.name.clone(), Standing::Live(Arc::new(source)));
+        *current = Arc::new(sources);
+    }
+
+    pub fn replace(&self, sources: Sources) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(sources);
+    }
+}

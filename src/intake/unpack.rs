@@ -1,0 +1,68 @@
+//! A verified body's events: each one's id and type, and whether it is one to keep.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use super::payload::{self, Limits, Undecodable};
+use super::source::Source;
+use crate::event::{EventId, Headers};
+use crate::store::NewEvent;
+
+/// Longer delivery ids are told apart by their hash.
+const DELIVERY_ID_BYTES_MAX: usize = 256;
+
+const TYPE_CHARS_MAX: usize = 128;
+
+/// A request as it came, all of its body there.
+#[derive(Debug, Clone, Copy)]
+pub struct Received<'r> {
+    pub headers: &'r Headers,
+    pub body: &'r [u8],
+    pub now: Timestamp,
+}
+
+#[derive(Debug)]
+pub struct Unpacked {
+    /// The body as JSON, where it came as something else.
+    pub decoded: Option<String>,
+    pub events: Vec<NewEvent>,
+    /// Why the first of those that are not kept is not.
+    pub ignored: Option<String>,
+}
+
+pub fn unpack(
+    source: &Source,
+    received: &Received<'_>,
+    limits: &Limits,
+) -> Result<Unpacked, Undecodable> {
+    let headers = received.headers;
+    let text = payload::decode(&source.packing, headers, received.body, limits)?;
+    let mut events = Vec::new();
+    let mut ignored = None;
+    for payload in payload::split(&text, source.each.as_ref())? {
+        let value = payload::parse(&text[payload.clone()])?;
+        let event_type = source.event_type.as_ref().and_then(|find| find(&value, headers));
+        let event_type = event_type.map(|name| name.chars().take(TYPE_CHARS_MAX).collect());
+        if let Some(reason) = source.ignores(event_type.as_deref()) {
+            ignored.get_or_insert(reason);
+            continue;
+        }
+        let delivery_id = source.delivery_id.as_ref().and_then(|find| find(&value, headers));
+        let delivery_id = delivery_id.filter(|id| !id.is_empty()).map(short);
+        events.push(NewEvent { id: EventId::new(received.now), event_type, delivery_id, payload });
+    }
+    let decoded = match text {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(text) => Some(text),
+    };
+    Ok(Unpacked { decoded, events, ignored })
+}
+
+fn short(id: String) -> String {
+    if id.len() <= DELIVERY_ID_BYTES_MAX {
+        return id;
+    }
+    format!("sha256:{}", data_encoding::HEXLOWER.encode(&Sha256::digest(id.as_bytes())))
+}

@@ -1,0 +1,155 @@
+//! Accepts connections for a router, bounded in number and in how long a request may take to arrive.
+
+mod patient;
+mod waiting;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tower::ServiceExt;
+use tracing::{debug, warn};
+
+use self::patient::Patient;
+use self::waiting::{Arriving, Client, Waiting};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// From the connection, or the last answer, to the end of the next request's headers.
+    pub header_timeout: Duration,
+    /// For the peer to take up a part of its answers.
+    pub answer_timeout: Duration,
+    /// A further one takes the place of the one that has waited longest for its client to send.
+    pub connections_max: usize,
+    /// After the shutdown began, for the requests that are under way.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            header_timeout: Duration::from_secs(10),
+            answer_timeout: Duration::from_secs(30),
+            connections_max: 512,
+            drain_timeout: Duration::from_secs(8),
+        }
+    }
+}
+
+const HEADER_BYTES_MAX: usize = 64 * 1024;
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until `shutdown` resolves, then lets the requests under way end.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    settings: Settings,
+    shutdown: impl Future<Output = ()>,
+) {
+    let slots = Arc::new(Semaphore::new(settings.connections_max));
+    let waiting = Arc::new(Waiting::default());
+    let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
+    tokio::pin!(shutdown);
+    loop {
+        while connections.try_join_next().is_some() {}
+        let (stream, peer) = tokio::select! {
+            () = &mut shutdown => break,
+            accepted = accept(&listener) => accepted,
+        };
+        let slot = tokio::select! {
+            () = &mut shutdown => break,
+            slot = slot(&slots, &waiting) => slot,
+        };
+        let client = waiting.enter();
+        let (service, sender) = (router.clone(), Arc::clone(&client));
+        let connection = http(settings.header_timeout).serve_connection(
+            TokioIo::new(Patient::new(stream, settings.answer_timeout)),
+            service_fn(move |request| {
+                answer(service.clone(), (peer, Arc::clone(&sender)), request)
+            }),
+        );
+        let watched = graceful.watch(connection);
+        connections.spawn(async move {
+            let ended = tokio::select! {
+                ended = watched => ended,
+                () = client.closed() => {
+                    debug!(%peer, "connection closed to make room");
+                    Ok(())
+                }
+            };
+            if let Err(error) = ended {
+                debug!(%peer, %error, "connection ended early");
+            }
+            drop(slot);
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(settings.drain_timeout, graceful.shutdown()).await.is_err() {
+        warn!("requests were still under way at the end of the shutdown");
+    }
+}
+
+fn http(header_timeout: Duration) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout)
+        .max_buf_size(HEADER_BYTES_MAX);
+    builder
+}
+
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                // Answers are small: waiting to fill a packet only delays them.
+                let _ = stream.set_nodelay(true);
+                return (stream, peer);
+            }
+            Err(error) => {
+                warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Whoever opens connections and says nothing keeps nobody else out.
+async fn slot(slots: &Arc<Semaphore>, waiting: &Waiting) -> OwnedSemaphorePermit {
+    if let Ok(slot) = Arc::clone(slots).try_acquire_owned() {
+        return slot;
+    }
+    let acquire = Arc::clone(slots).acquire_owned();
+    tokio::pin!(acquire);
+    let slot = tokio::select! {
+        slot = &mut acquire => slot,
+        () = waiting.close_longest() => acquire.await,
+    };
+    slot.expect("the semaphore is never closed")
+}
+
+async fn answer(
+    router: Router,
+    (peer, client): (SocketAddr, Arc<Client>),
+    mut request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    request.extensions_mut().insert(ConnectInfo(peer));
+    let arriving = |body| Body::new(Arriving::new(body, Arc::clone(&client)));
+    let answered = router.oneshot(request.map(arriving)).await;
+    client.wait();
+    answered
+}
