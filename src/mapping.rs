@@ -1,0 +1,171 @@
+//! The rules that turn an event's payload into requests.
+
+mod answers;
+mod block;
+mod condition;
+mod explain;
+mod expression;
+mod fields;
+mod markup;
+mod plain;
+pub mod query;
+mod scope;
+mod selector;
+mod template;
+
+use std::ops::Range;
+
+use serde_json::Value;
+
+use crate::event::{Event, Request, RequestKind, TypePattern};
+use crate::mistake::Mistake;
+use crate::table::{Mistakes, Table};
+
+pub use answers::Answers;
+pub use explain::{BlockStory, Explanation, FieldStory, Gave, Tried};
+pub use selector::Selector;
+
+use block::{Block, Compiler, Run};
+use explain::Recorder;
+use scope::Scope;
+use template::Templates;
+
+/// The compiled blocks of one mapping file.
+#[derive(Debug)]
+pub struct Mapping {
+    /// In the order in which their requests go out.
+    blocks: Vec<Block>,
+    templates: Templates,
+    answers: Option<Answers>,
+}
+
+/// What an event became.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Mapped {
+    /// In the order in which they go out; none when the event is ignored.
+    pub requests: Vec<Request>,
+    /// Which of `Mapping::blocks` made each request.
+    pub made_by: Vec<usize>,
+    /// Fields that were left out, and why.
+    pub notes: Vec<String>,
+}
+
+/// Why an event cannot be mapped: which field, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {reason}")]
+pub struct Unmappable {
+    /// Such as `feedback[0].problem`.
+    pub field: String,
+    pub reason: String,
+}
+
+/// A block of the file, and where it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockName {
+    /// Such as `feedback[0]`.
+    pub name: String,
+    pub place: Range<usize>,
+}
+
+impl Mapping {
+    /// Takes the blocks `[[feedback]]`, `[[contact]]` and `[[company]]` out of a mapping file.
+    pub fn compile(
+        file: &mut Table<'_>,
+        answers: Option<Answers>,
+        mistakes: &mut Mistakes,
+    ) -> Mapping {
+        let mut templates = Templates::new();
+        let has_answers = answers.is_some();
+        let mut compiler = Compiler { templates: &mut templates, has_answers, mistakes };
+        let mut blocks = Vec::new();
+        for kind in [RequestKind::Company, RequestKind::Contact, RequestKind::Feedback] {
+            let tables = file.tables(kind.as_str(), compiler.mistakes);
+            for (position, table) in tables.into_iter().enumerate() {
+                blocks.push(compiler.block((kind, position), table));
+            }
+        }
+        Mapping { blocks, templates: templates.seal(), answers }
+    }
+
+    pub fn apply(&self, event: &Event, payload: &Value) -> Result<Mapped, Unmappable> {
+        self.run(event, payload, Recorder::default()).0
+    }
+
+    /// What `apply` does with the event, and how each value was found.
+    pub fn explain(&self, event: &Event, payload: &Value) -> Explanation {
+        let (mapped, recorder) = self.run(event, payload, Recorder::keeping());
+        Explanation { mapped: Some(mapped), ..recorder.into_explanation() }
+    }
+
+    fn run(
+        &self,
+        event: &Event,
+        payload: &Value,
+        recorder: Recorder,
+    ) -> (Result<Mapped, Unmappable>, Recorder) {
+        let scope = Scope::of_event(event, payload, self.answers.as_ref());
+        let mapped = Mapped::default();
+        let mut run = Run { scope: &scope, templates: &self.templates, mapped, recorder };
+        for (position, block) in self.blocks.iter().enumerate() {
+            run.recorder.block(&block.name);
+            if !block.takes(event) {
+                run.recorder.reason("it is for other events");
+                continue;
+            }
+            if let Err(unmappable) = block.run(position, &mut run) {
+                run.recorder.reason(&unmappable.to_string());
+                return (Err(unmappable), run.recorder);
+            }
+        }
+        for note in scope.answer_notes() {
+            run.note(note);
+        }
+        (Ok(run.mapped), run.recorder)
+    }
+
+    /// The patterns that the blocks' own `events` name; `None` when a block takes every event.
+    pub fn events(&self) -> Option<Vec<TypePattern>> {
+        let mut named: Vec<TypePattern> = Vec::new();
+        for block in &self.blocks {
+            for pattern in block.events.as_ref()? {
+                if !named.contains(pattern) {
+                    named.push(pattern.clone());
+                }
+            }
+        }
+        (!named.is_empty()).then_some(named)
+    }
+
+    /// The blocks in the order in which their requests go out.
+    pub fn blocks(&self) -> Vec<BlockName> {
+        let name =
+            |block: &Block| BlockName { name: block.name.clone(), place: block.place.clone() };
+        self.blocks.iter().map(name).collect()
+    }
+
+    /// What is probably not meant, as far as only a sample can show it.
+    pub fn doubts(&self, event: &Event, payload: &Value) -> Vec<Mistake> {
+        let scope = Scope::of_event(event, payload, self.answers.as_ref());
+        let blocks = self.blocks.iter().filter(|block| block.takes(event));
+        blocks.flat_map(|block| block.doubts(&scope, &self.templates)).collect()
+    }
+}
+
+/// The key `events` of a mapping file or of a block.
+pub fn events(table: &mut Table<'_>, mistakes: &mut Mistakes) -> Option<Vec<TypePattern>> {
+    let written = table.texts("events", mistakes)?;
+    let mut patterns = Vec::new();
+    for text in written {
+        match text.text.parse::<TypePattern>() {
+            Ok(pattern) => patterns.push(pattern),
+            Err(error) => {
+                let message = format!("`{}` is no event type", text.text);
+                mistakes.push(Mistake::error(text.place, message).help(error.to_string()));
+            }
+        }
+    }
+    Some(patterns)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,296 @@
+//! A form's questions with their answers, as the provider's `[answers]` says where they lie.
+
+mod collected;
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+
+use crate::table::{Mistakes, Table, Text};
+
+use super::condition::When;
+use super::explain::Tries;
+use super::expression::{Expression, Reader, Takes};
+use super::plain::{Failure, Plain, joined};
+use super::query::Query;
+use super::scope::{Scope, View};
+use super::template::{Templates, Variable};
+use crate::mistake::Mistake;
+
+use collected::Asked;
+pub(super) use collected::Collected;
+
+/// Questions in questions may go this deep, and there may be so many of them.
+const DEPTH_MAX: usize = 16;
+const QUESTIONS_MAX: usize = 2_000;
+
+/// How questions and answers lie in a form provider's payload. Its keys:
+///
+/// - `each`: a query that gives the questions (or the answers) in the order of the form.
+/// - `of`: instead, a query that gives the one object whose entries are question and answer; each
+///   entry is then seen as `{"key": ..., "value": ...}`. Keys that begin with `_` are left out.
+/// - `nested`: a query that gives the questions inside of a question, such as a group's.
+/// - `when`: which of them count; a condition, as a block has it.
+/// - `found_in`, `match`: where the answers lie apart from the questions. `found_in` is a query that
+///   gives all answers; `match = { question = "@.id", answer = "@.field.id" }` are the two values
+///   that are equal where an answer belongs to a question. An answer without a question comes last.
+/// - `question`: the question's text; `@` is the question. With `of`, its default is `@.key`.
+/// - `answer`: what was answered; `@` is the answer (the question, without `found_in`). With `of`,
+///   its default is the entry's value. Several nodes, such as chosen labels, stay several.
+/// - `keys`: values by which an answer can be looked up beside the question: reference, key, id.
+///
+/// Queries see the payload as `$`, templates as `payload`; templates see `@` as `item`.
+#[derive(Debug, Clone)]
+pub struct Answers {
+    templates: Templates,
+    source: Option<Source>,
+    nested: Option<Query>,
+    when: Option<When>,
+    found: Option<Found>,
+    question: Option<Expression>,
+    answer: Option<Expression>,
+    keys: Option<Expression>,
+}
+
+#[derive(Debug, Clone)]
+enum Source {
+    Each(Query),
+    Of(Query),
+}
+
+/// Answers that lie apart from their questions.
+#[derive(Debug, Clone)]
+struct Found {
+    query: Query,
+    question: Expression,
+    answer: Expression,
+}
+
+const KNOWN: [Variable; 5] =
+    [Variable::Payload, Variable::Headers, Variable::Event, Variable::Item, Variable::Jsonpath];
+
+impl Answers {
+    /// Reads `[answers]` of a provider file or of a mapping file.
+    pub fn compile(mut table: Table<'_>, mistakes: &mut Mistakes) -> Answers {
+        let mut templates = Templates::new();
+        let mut reader = Reader::new(table.document(), &mut templates, &KNOWN, mistakes);
+        let source = reader.source(&mut table);
+        let nested = reader.query_at("nested", &mut table);
+        let when = When::read(&mut table, &mut reader);
+        let found = reader.found(&mut table);
+        let defaults = match source {
+            Some(Source::Of(_)) => [Some("@.key"), Some("@.value.*"), Some("@.value")],
+            Some(Source::Each(_)) | None => [None; 3],
+        };
+        let [key, items, value] = defaults.map(|text| reader.default_value(text?));
+        let question = reader.value_at("question", &mut table).or(key);
+        // A list or an object of answers counts as its items.
+        let entry =
+            items.zip(value).map(|(items, value)| Expression::Alternatives(vec![items, value]));
+        let answer = reader.value_at("answer", &mut table).or(entry);
+        let keys = reader.value_at("keys", &mut table);
+        for (key, is_missing) in [("question", question.is_none()), ("answer", answer.is_none())] {
+            if is_missing && source.is_some() && table.value(key).is_none() {
+                reader.mistakes.push(missing(&table, key));
+            }
+        }
+        table.finish(reader.mistakes);
+        let templates = templates.seal();
+        Answers { templates, source, nested, when, found, question, answer, keys }
+    }
+
+    /// Reads all answers of one event.
+    pub(super) fn collect(&self, scope: &Scope<'_>) -> Result<Collected, Failure> {
+        let mut collected = Collected::default();
+        match &self.source {
+            Some(Source::Each(query)) => {
+                let view = View::new(scope, &self.templates, None);
+                let questions = self.with_nested(view.nodes(query)?, scope)?;
+                self.read(&questions, scope, &mut collected)?;
+            }
+            Some(Source::Of(query)) => {
+                let view = View::new(scope, &self.templates, None);
+                let entries = entries(&view.nodes(query)?)?;
+                self.read(&entries.iter().collect::<Vec<_>>(), scope, &mut collected)?;
+            }
+            None => {}
+        }
+        collected.index();
+        Ok(collected)
+    }
+
+    /// The questions with those inside of them, in the order of the form.
+    fn with_nested<'v>(
+        &self,
+        questions: Vec<&'v Value>,
+        scope: &'v Scope<'v>,
+    ) -> Result<Vec<&'v Value>, Failure> {
+        let Some(nested) = &self.nested else {
+            return Ok(questions);
+        };
+        let mut found = Vec::new();
+        let mut open: Vec<(&Value, usize)> = questions.into_iter().rev().map(|q| (q, 0)).collect();
+        while let Some((question, depth)) = open.pop() {
+            found.push(question);
+            if found.len() > QUESTIONS_MAX || depth == DEPTH_MAX {
+                return Err(Failure::new("the form has too many questions, or goes too deep"));
+            }
+            let inner = scope.budget.nodes(nested, scope.payload, question)?;
+            open.extend(inner.into_iter().rev().map(|inner| (inner, depth + 1)));
+        }
+        Ok(found)
+    }
+
+    fn read(
+        &self,
+        questions: &[&Value],
+        scope: &Scope<'_>,
+        collected: &mut Collected,
+    ) -> Result<(), Failure> {
+        if questions.len() > QUESTIONS_MAX {
+            return Err(Failure::new("the form has more than 2,000 questions"));
+        }
+        let mut apart = self.found.as_ref().map(|found| self.apart(found, scope)).transpose()?;
+        for question in questions {
+            let view = View::new(scope, &self.templates, Some(question));
+            if let Some(when) = &self.when
+                && !when.holds(&view)?
+            {
+                continue;
+            }
+            let answer = match (&self.found, &mut apart) {
+                (Some(found), Some(apart)) => apart.take(&one(&found.question, &view)?),
+                _ => Some(*question),
+            };
+            let asked = self.asked(&view)?;
+            let answer = answer.map(|answer| View::new(scope, &self.templates, Some(answer)));
+            self.answer(answer, asked, collected);
+        }
+        for (key, answer) in apart.into_iter().flat_map(Apart::left) {
+            let view = View::new(scope, &self.templates, Some(answer));
+            self.answer(Some(view), Asked { question: key, keys: Vec::new() }, collected);
+        }
+        Ok(())
+    }
+
+    fn asked(&self, view: &View<'_>) -> Result<Asked, Failure> {
+        let mut asked = Asked::default();
+        if let Some(question) = &self.question {
+            asked.question = one(question, view)?;
+        }
+        if let Some(keys) = &self.keys {
+            let keys = keys.nodes(view, Takes::Many, &mut Tries::default())?;
+            asked.keys = keys.iter().map(Plain::text).collect();
+        }
+        Ok(asked)
+    }
+
+    /// Keeps an answer under its question; one that cannot be told is left out, and noted.
+    fn answer(&self, answer: Option<View<'_>>, asked: Asked, collected: &mut Collected) {
+        let (Some(view), Some(expression)) = (answer, &self.answer) else {
+            return;
+        };
+        match expression.nodes(&view, Takes::One, &mut Tries::default()) {
+            Ok(nodes) if nodes.is_empty() => {}
+            Ok(nodes) => collected.add(asked, nodes),
+            Err(failure) => collected.notes.push(format!("an answer was left out: {failure}")),
+        }
+    }
+
+    fn apart<'v>(&self, found: &Found, scope: &'v Scope<'v>) -> Result<Apart<'v>, Failure> {
+        let mut apart = Apart::default();
+        let answers = scope.budget.nodes(&found.query, scope.payload, scope.payload)?;
+        if answers.len() > QUESTIONS_MAX {
+            return Err(Failure::new("the form has more than 2,000 answers"));
+        }
+        for answer in answers {
+            let key = one(&found.answer, &View::new(scope, &self.templates, Some(answer)))?;
+            apart.positions.entry(key.clone()).or_insert(apart.answers.len());
+            apart.answers.push(Some((key, answer)));
+        }
+        Ok(apart)
+    }
+}
+
+/// Answers by the value that they share with their question, until it asks for them.
+#[derive(Default)]
+struct Apart<'v> {
+    answers: Vec<Option<(String, &'v Value)>>,
+    positions: HashMap<String, usize>,
+}
+
+impl<'v> Apart<'v> {
+    fn take(&mut self, key: &str) -> Option<&'v Value> {
+        let position = self.positions.get(key)?;
+        self.answers[*position].take().map(|(_, answer)| answer)
+    }
+
+    fn left(self) -> impl Iterator<Item = (String, &'v Value)> {
+        self.answers.into_iter().flatten()
+    }
+}
+
+fn one(expression: &Expression, view: &View<'_>) -> Result<String, Failure> {
+    let nodes = expression.nodes(view, Takes::One, &mut Tries::default())?;
+    Ok(joined(&nodes, ", "))
+}
+
+/// An object's entries as questions with their answers.
+fn entries(objects: &[&Value]) -> Result<Vec<Value>, Failure> {
+    let mut entries = Vec::new();
+    for object in objects {
+        let Value::Object(object) = object else {
+            return Err(Failure::new("`of` gives something that is no object"));
+        };
+        let shown = object.iter().filter(|(key, _)| !key.starts_with('_'));
+        entries.extend(shown.map(|(key, value)| json!({"key": key, "value": value})));
+    }
+    Ok(entries)
+}
+
+impl Reader<'_> {
+    fn source(&mut self, table: &mut Table<'_>) -> Option<Source> {
+        let each = self.query_at("each", table);
+        let of = self.query_at("of", table);
+        if table.value("each").is_some() == table.value("of").is_some() {
+            let message = "[answers] wants either `each` or `of`";
+            let help = "write each = \"$.questions[*]\", or of = \"$.answers\" for one object";
+            self.mistakes.push(Mistake::error(table.place.clone(), message).help(help));
+        }
+        each.map(Source::Each).or(of.map(Source::Of))
+    }
+
+    fn found(&mut self, table: &mut Table<'_>) -> Option<Found> {
+        let query = self.query_at("found_in", table);
+        let mut matching = table.table("match", self.mistakes);
+        if table.value("found_in").is_some() != matching.is_some() {
+            let message = "`found_in` and `match` go together";
+            let help = "write match = { question = \"@.id\", answer = \"@.question_id\" }";
+            self.mistakes.push(Mistake::error(table.place.clone(), message).help(help));
+        }
+        let matching = matching.as_mut()?;
+        let question = self.value_at("question", matching);
+        let answer = self.value_at("answer", matching);
+        Some(Found { query: query?, question: question?, answer: answer? })
+    }
+
+    fn query_at(&mut self, key: &'static str, table: &mut Table<'_>) -> Option<Query> {
+        let text = table.text(key, self.mistakes)?;
+        self.query(&text)
+    }
+
+    fn value_at(&mut self, key: &'static str, table: &mut Table<'_>) -> Option<Expression> {
+        let value = table.value(key)?;
+        self.read(key, value)
+    }
+
+    fn default_value(&mut self, written: &str) -> Option<Expression> {
+        let text = Text::new(self.document, written, 0..0);
+        self.text(&text)
+    }
+}
+
+fn missing(table: &Table<'_>, key: &str) -> Mistake {
+    let help = format!("write {key} = \"@.path\", `@` being the {key}");
+    Mistake::error(table.place.clone(), format!("[answers] has no `{key}`")).help(help)
+}

@@ -1,0 +1,122 @@
+//! The answers of one form, as templates see them.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use minijinja::Value as Shared;
+use minijinja::value::{Enumerator, Object, ObjectRepr};
+
+use crate::mapping::plain::{Plain, joined};
+
+/// Printed, it is one paragraph for each question with its answer; it can be looked up by question
+/// and key, and iterated over.
+#[derive(Debug, Default)]
+pub(in crate::mapping) struct Collected {
+    answers: Vec<Answer>,
+    /// Positions by question and key: first as they are, then trimmed and in lower case.
+    exact: HashMap<String, usize>,
+    alike: HashMap<String, usize>,
+    /// What could not be told.
+    pub(in crate::mapping) notes: Vec<String>,
+}
+
+/// What an answer can be looked up by.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    pub(super) question: String,
+    pub(super) keys: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Answer {
+    asked: Asked,
+    nodes: Vec<Plain>,
+}
+
+impl Collected {
+    pub(super) fn add(&mut self, asked: Asked, nodes: Vec<Plain>) {
+        self.answers.push(Answer { asked, nodes });
+    }
+
+    /// To be called behind the last `add`. A question goes before another question's key.
+    pub(super) fn index(&mut self) {
+        let questions =
+            self.answers.iter().enumerate().map(|(at, answer)| (&answer.asked.question, at));
+        let keys = self.answers.iter().enumerate();
+        let keys = keys.flat_map(|(at, answer)| answer.asked.keys.iter().map(move |key| (key, at)));
+        for (name, at) in questions.chain(keys) {
+            self.exact.entry(name.clone()).or_insert(at);
+            self.alike.entry(alike(name)).or_insert(at);
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<&Answer> {
+        let at = self.exact.get(name).or_else(|| self.alike.get(&alike(name)))?;
+        self.answers.get(*at)
+    }
+}
+
+fn alike(name: &str) -> String {
+    name.trim().to_lowercase()
+}
+
+impl fmt::Display for Collected {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, answer) in self.answers.iter().enumerate() {
+            if position > 0 {
+                formatter.write_str("\n\n")?;
+            }
+            if !answer.asked.question.is_empty() {
+                writeln!(formatter, "{}", answer.asked.question)?;
+            }
+            formatter.write_str(&joined(&answer.nodes, ", "))?;
+        }
+        Ok(())
+    }
+}
+
+impl Answer {
+    /// One node is itself, several are a list.
+    fn shared(&self) -> Shared {
+        match self.nodes.as_slice() {
+            [node] => share(node),
+            nodes => nodes.iter().map(share).collect(),
+        }
+    }
+}
+
+fn share(node: &Plain) -> Shared {
+    match node {
+        Plain::Text(text) => Shared::from(text.as_str()),
+        Plain::Boolean(boolean) => Shared::from(*boolean),
+        Plain::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(whole), _) => Shared::from(whole),
+            (None, Some(whole)) => Shared::from(whole),
+            (None, None) => Shared::from(number.as_f64()),
+        },
+    }
+}
+
+impl Object for Collected {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Seq
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Shared) -> Option<Shared> {
+        if let Some(name) = key.as_str() {
+            return self.find(name).map(Answer::shared);
+        }
+        let answer = self.answers.get(key.as_usize()?)?;
+        let text = joined(&answer.nodes, ", ");
+        Some(Shared::from_pairs([("question", answer.asked.question.clone()), ("answer", text)]))
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Seq(self.answers.len())
+    }
+
+    fn render(self: &Arc<Self>, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{self}")
+    }
+}

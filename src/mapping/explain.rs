@@ -1,0 +1,165 @@
+//! How each value was found: kept by `explain`, left empty by `apply`, gathered by the same code.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::plain::{Failure, Plain, joined};
+use super::{Mapped, Unmappable};
+
+/// How long a value may be in an explanation, in characters.
+const SHOWN_MAX: usize = 200;
+const REASONS_MAX: usize = 100;
+
+/// What a mapping did with one event.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Explanation {
+    pub fields: Vec<FieldStory>,
+    pub blocks: Vec<BlockStory>,
+    /// What `apply` gives for the same event.
+    #[serde(skip)]
+    pub mapped: Option<Result<Mapped, Unmappable>>,
+}
+
+/// One field of one request.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FieldStory {
+    /// Such as `feedback[0].problem`.
+    pub field: String,
+    /// Null if the field is empty.
+    pub value: Value,
+    /// The query or template that gave the value.
+    pub query: Option<String>,
+    /// All that were asked, in order.
+    pub tried: Vec<Tried>,
+    /// Why the field was left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// One query or template, and what it gave.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Tried {
+    pub query: String,
+    pub gave: Gave,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gave {
+    /// The value, cut where it is long.
+    Value(String),
+    Nothing,
+    Failure(String),
+}
+
+/// One block: how many requests it made, and why not more.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BlockStory {
+    /// Such as `feedback[0]`.
+    pub block: String,
+    pub requests: usize,
+    /// Why it made none, or none for some item.
+    pub reasons: Vec<String>,
+}
+
+/// Takes down an explanation, if one is wanted.
+#[derive(Debug, Default)]
+pub(super) struct Recorder {
+    kept: Option<Explanation>,
+}
+
+impl Recorder {
+    pub(super) fn keeping() -> Recorder {
+        Recorder { kept: Some(Explanation::default()) }
+    }
+
+    pub(super) fn into_explanation(self) -> Explanation {
+        self.kept.unwrap_or_default()
+    }
+
+    pub(super) fn tries(&self) -> Tries {
+        Tries { kept: self.kept.as_ref().map(|_| Vec::new()) }
+    }
+
+    pub(super) fn field(&mut self, field: impl FnOnce() -> String, tries: Tries, told: Told<'_>) {
+        let Some(kept) = &mut self.kept else {
+            return;
+        };
+        let (value, note) = match told {
+            Told::Value(value) => (value.clone(), None),
+            Told::Note(note) => (Value::Null, Some(note.to_owned())),
+        };
+        let asked = tries.kept.unwrap_or_default();
+        let gave = |tried: &&Tried| matches!(tried.gave, Gave::Value(_));
+        let queries: Vec<&str> = asked.iter().filter(gave).map(|tried| &*tried.query).collect();
+        let query = (!queries.is_empty() && !value.is_null()).then(|| queries.join(", "));
+        kept.fields.push(FieldStory { field: field(), value, query, tried: asked, note });
+    }
+
+    pub(super) fn block(&mut self, name: &str) {
+        if let Some(kept) = &mut self.kept {
+            kept.blocks.push(BlockStory {
+                block: name.to_owned(),
+                requests: 0,
+                reasons: Vec::new(),
+            });
+        }
+    }
+
+    /// Why the block that was begun last makes no request.
+    pub(super) fn reason(&mut self, reason: &str) {
+        if let Some(block) = self.kept.as_mut().and_then(|kept| kept.blocks.last_mut())
+            && block.reasons.len() < REASONS_MAX
+        {
+            block.reasons.push(reason.to_owned());
+        }
+    }
+
+    pub(super) fn request(&mut self) {
+        if let Some(block) = self.kept.as_mut().and_then(|kept| kept.blocks.last_mut()) {
+            block.requests += 1;
+        }
+    }
+}
+
+/// What became of a field.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Told<'t> {
+    Value(&'t Value),
+    Note(&'t str),
+}
+
+/// The queries and templates that one field asked.
+#[derive(Debug, Default)]
+pub(super) struct Tries {
+    kept: Option<Vec<Tried>>,
+}
+
+impl Tries {
+    pub(super) fn add(&mut self, written: &str, found: &Result<Vec<Plain>, Failure>) {
+        let Some(kept) = &mut self.kept else {
+            return;
+        };
+        let gave = match found {
+            Ok(nodes) if nodes.is_empty() => Gave::Nothing,
+            Ok(nodes) => Gave::Value(shortened(&joined(nodes, ", "))),
+            Err(failure) => Gave::Failure(failure.0.clone()),
+        };
+        kept.push(Tried { query: written.to_owned(), gave });
+    }
+
+    pub(super) fn add_default(&mut self, default: &Plain) {
+        if let Some(kept) = &mut self.kept {
+            let gave = Gave::Value(shortened(&default.text()));
+            kept.push(Tried { query: "default".to_owned(), gave });
+        }
+    }
+}
+
+fn shortened(text: &str) -> String {
+    if text.chars().nth(SHOWN_MAX).is_none() {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(SHOWN_MAX - 1).collect();
+    format!("{kept}…")
+}

@@ -1,0 +1,215 @@
+//! One value of a mapping file: a query, a template, a literal, alternatives, or a table of steps.
+
+mod steps;
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::DeValue;
+
+use crate::mistake::{Document, Mistake};
+use crate::table::{Mistakes, Table, Text, text_of, wrong_type};
+
+use super::explain::Tries;
+use super::plain::{Failure, Nodes, Plain};
+use super::query::{Query, QueryError};
+use super::scope::View;
+use super::template::{Template, Templates, Variable};
+use steps::Steps;
+
+/// Tables in tables and lists in lists may go this deep.
+const DEPTH_MAX: usize = 16;
+
+#[derive(Debug, Clone)]
+pub(super) enum Expression {
+    Query {
+        query: Query,
+        written: String,
+    },
+    Template {
+        template: Template,
+        written: String,
+    },
+    Literal(Plain),
+    /// A text without `{{ }}` that is empty.
+    Nothing,
+    Alternatives(Vec<Expression>),
+    Steps(Box<Steps>),
+}
+
+/// How many nodes the place of a value takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Takes {
+    /// One text: alternatives end with the first that is not empty.
+    One,
+    /// A list: all alternatives count.
+    Many,
+}
+
+/// What is needed to read values, and what can be looked up where they stand.
+pub(super) struct Reader<'r> {
+    pub(super) document: &'r Document,
+    pub(super) templates: &'r mut Templates,
+    pub(super) known: &'r [Variable],
+    pub(super) mistakes: &'r mut Mistakes,
+    depth: usize,
+}
+
+impl<'r> Reader<'r> {
+    pub(super) fn new(
+        document: &'r Document,
+        templates: &'r mut Templates,
+        known: &'r [Variable],
+        mistakes: &'r mut Mistakes,
+    ) -> Reader<'r> {
+        Reader { document, templates, known, mistakes, depth: 0 }
+    }
+
+    /// Reads the value of a key; nothing if it is a mistake.
+    pub(super) fn read(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Expression> {
+        if self.depth == DEPTH_MAX {
+            let message = format!("`{key}` is nested too deep");
+            self.mistakes.push(Mistake::error(value.span(), message));
+            return None;
+        }
+        self.depth += 1;
+        let read = match value.get_ref() {
+            DeValue::String(_) => text_of(self.document, value).and_then(|text| self.text(&text)),
+            DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) => {
+                self.literal(key, value).map(Expression::Literal)
+            }
+            DeValue::Datetime(time) => Some(Expression::Literal(Plain::Text(time.to_string()))),
+            DeValue::Array(items) => self.alternatives(key, items, value.span()),
+            DeValue::Table(entries) => {
+                let table = Table::new(self.document, entries, value.span());
+                self.steps(key, table).map(|steps| Expression::Steps(Box::new(steps)))
+            }
+        };
+        self.depth -= 1;
+        read
+    }
+
+    pub(super) fn text(&mut self, text: &Text) -> Option<Expression> {
+        if text.text.starts_with(['$', '@']) {
+            let query = self.query(text)?;
+            return Some(Expression::Query { query, written: text.text.clone() });
+        }
+        if !["{{", "{%", "{#"].iter().any(|open| text.text.contains(open)) {
+            let literal = super::template::literal(&text.text);
+            return Some(literal.map_or(Expression::Nothing, Expression::Literal));
+        }
+        let template = self.templates.add(text, self.known, self.mistakes)?;
+        Some(Expression::Template { template, written: text.text.clone() })
+    }
+
+    /// A query at its place: `@` only where there is an item.
+    pub(super) fn query(&mut self, text: &Text) -> Option<Query> {
+        let has_item = self.known.contains(&Variable::Item);
+        if text.text.starts_with('@') && !has_item {
+            let message = "`@` is the item of a for_each, and there is none here";
+            let help = format!("begin with `$`, the payload; {}", literal_help(&text.text));
+            self.mistakes.push(Mistake::error(text.part(0..1), message).help(help));
+            return None;
+        }
+        match Query::parse(&text.text) {
+            Ok(query) => Some(query),
+            Err(error) => {
+                self.mistakes.push(query_mistake(text, error));
+                None
+            }
+        }
+    }
+
+    fn alternatives(
+        &mut self,
+        key: &str,
+        items: &[Spanned<DeValue<'_>>],
+        place: Range<usize>,
+    ) -> Option<Expression> {
+        if items.is_empty() {
+            self.mistakes.push(Mistake::warning(place, format!("`{key}` is always empty")));
+        }
+        // All are read, so that all mistakes are found.
+        let read: Vec<_> = items.iter().map(|item| self.read(key, item)).collect();
+        read.into_iter().collect::<Option<Vec<_>>>().map(Expression::Alternatives)
+    }
+
+    /// A literal of a `map` or `default`, or a number or boolean by itself.
+    pub(super) fn literal(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Plain> {
+        let literal = match value.get_ref() {
+            DeValue::String(text) => Some(Plain::Text(text.to_string())),
+            DeValue::Boolean(boolean) => Some(Plain::Boolean(*boolean)),
+            DeValue::Integer(integer) => i64::from_str_radix(integer.as_str(), integer.radix())
+                .ok()
+                .map(|number| Plain::Number(number.into())),
+            DeValue::Float(float) => float
+                .as_str()
+                .parse::<f64>()
+                .ok()
+                .and_then(serde_json::Number::from_f64)
+                .map(Plain::Number),
+            DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => None,
+        };
+        if literal.is_none() {
+            self.mistakes.push(wrong_type(key, value, "a text, a number, true or false"));
+        }
+        literal
+    }
+}
+
+/// How to write a text that would be read as a query.
+fn literal_help(text: &str) -> String {
+    format!("for the text itself write {{{{ '{}' }}}}", text.replace('\'', "\\'"))
+}
+
+/// A query's or condition's error as a mistake in the file.
+pub(super) fn query_mistake(text: &Text, error: QueryError) -> Mistake {
+    let mistake = Mistake::error(text.part(error.at), error.message);
+    let rest = text.text.strip_prefix('$').unwrap_or_default();
+    if !rest.is_empty() && !rest.starts_with(['.', '[']) {
+        return mistake.help(literal_help(&text.text));
+    }
+    Mistake { help: error.help, ..mistake }
+}
+
+impl Expression {
+    /// The nodes that this value comes to; each leaf that was asked is noted in `tries`.
+    pub(super) fn nodes(
+        &self,
+        view: &View<'_>,
+        takes: Takes,
+        tries: &mut Tries,
+    ) -> Result<Vec<Plain>, Failure> {
+        match self {
+            Expression::Query { query, written } => {
+                let found = view.nodes(query).and_then(Nodes::of_json);
+                let found = found.and_then(|nodes| view.scope.hold(nodes));
+                tries.add(written, &found);
+                found
+            }
+            Expression::Template { template, written } => {
+                let found = view.templates.nodes(template, view);
+                let found = found.and_then(|nodes| view.scope.hold(nodes));
+                tries.add(written, &found);
+                found
+            }
+            Expression::Literal(literal) => {
+                let found = Ok(vec![literal.clone()]);
+                tries.add(&literal.text(), &found);
+                found
+            }
+            Expression::Nothing => Ok(Vec::new()),
+            Expression::Alternatives(alternatives) => {
+                let mut all = Vec::new();
+                for alternative in alternatives {
+                    all.extend(alternative.nodes(view, takes, tries)?);
+                    if takes == Takes::One && !all.is_empty() {
+                        break;
+                    }
+                }
+                Ok(all)
+            }
+            Expression::Steps(steps) => steps.nodes(view, takes, tries),
+        }
+    }
+}

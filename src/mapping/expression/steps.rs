@@ -1,0 +1,150 @@
+//! The table form of a value: `from`, and what is then done to its nodes, in a fixed order.
+
+use std::collections::HashMap;
+
+use crate::mistake::{Mistake, nearest};
+use crate::table::Table;
+
+use super::{Expression, Reader, Takes};
+use crate::mapping::explain::Tries;
+use crate::mapping::markup::{html_to_text, slack_to_text};
+use crate::mapping::plain::{Failure, Nodes, Plain, joined};
+use crate::mapping::scope::View;
+
+#[derive(Debug, Clone)]
+pub(in crate::mapping) struct Steps {
+    from: Expression,
+    markup: Option<Markup>,
+    map: Option<HashMap<String, Plain>>,
+    join: Option<String>,
+    default: Option<Plain>,
+    number: bool,
+    /// Characters, the ellipsis included.
+    max: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Markup {
+    Html,
+    Slack,
+}
+
+impl Reader<'_> {
+    pub(super) fn steps(&mut self, key: &str, mut table: Table<'_>) -> Option<Steps> {
+        let written = table.value("from");
+        let from = written.and_then(|value| self.read("from", value));
+        let markup = self.markup(&mut table);
+        let map = table.table("map", self.mistakes).map(|map| self.map(&map));
+        let join = table.text("join", self.mistakes).map(|text| text.text);
+        let default = table.value("default").and_then(|value| self.literal("default", value));
+        let number = table.boolean("number", self.mistakes).unwrap_or(false);
+        let max = self.max(&mut table);
+        if written.is_none() {
+            let message = format!("`{key}` has no `from`");
+            let help = "write from = \"$.path\", the value that the other keys change";
+            self.mistakes.push(Mistake::error(table.place.clone(), message).help(help));
+        }
+        table.finish(self.mistakes);
+        let default = default.filter(|default| !default.text().trim().is_empty());
+        Some(Steps { from: from?, markup, map, join, default, number, max })
+    }
+
+    fn markup(&mut self, table: &mut Table<'_>) -> Option<Markup> {
+        let text = table.text("markup", self.mistakes)?;
+        match text.text.as_str() {
+            "html" => Some(Markup::Html),
+            "slack" => Some(Markup::Slack),
+            other => {
+                let message = format!("there is no markup `{other}`");
+                let help = match nearest(other, ["html", "slack"]) {
+                    Some(meant) => format!("did you mean \"{meant}\"?"),
+                    None => "write \"html\" or \"slack\"".to_owned(),
+                };
+                self.mistakes.push(Mistake::error(text.place, message).help(help));
+                None
+            }
+        }
+    }
+
+    fn map(&mut self, table: &Table<'_>) -> HashMap<String, Plain> {
+        let mut map = HashMap::new();
+        for (key, value) in table.entries() {
+            if let Some(literal) = self.literal(&key.text, value) {
+                map.insert(key.text, literal);
+            }
+        }
+        map
+    }
+
+    fn max(&mut self, table: &mut Table<'_>) -> Option<usize> {
+        let max = table.number("max", self.mistakes)?;
+        if max == 0 {
+            let place = table.key_place("max");
+            self.mistakes.push(Mistake::error(place, "`max` is 1 or more"));
+        }
+        Some(usize::try_from(max).unwrap_or(usize::MAX))
+    }
+}
+
+impl Steps {
+    pub(super) fn nodes(
+        &self,
+        view: &View<'_>,
+        takes: Takes,
+        tries: &mut Tries,
+    ) -> Result<Vec<Plain>, Failure> {
+        let mut nodes = Nodes::default();
+        for node in self.from.nodes(view, takes, tries)? {
+            self.change(node, &mut nodes)?;
+        }
+        let mut nodes = nodes.finish();
+        let is_one = takes == Takes::One && (self.number || self.max.is_some());
+        if nodes.len() > 1 && (self.join.is_some() || is_one) {
+            let text = joined(&nodes, self.join.as_deref().unwrap_or(", "));
+            nodes = vec![Plain::Text(text)];
+        }
+        if nodes.is_empty()
+            && let Some(default) = &self.default
+        {
+            tries.add_default(default);
+            nodes.push(default.clone());
+        }
+        nodes.into_iter().map(|node| self.finish(node)).collect()
+    }
+
+    /// What is done to each node by itself.
+    fn change(&self, node: Plain, nodes: &mut Nodes) -> Result<(), Failure> {
+        let node = match self.markup {
+            Some(Markup::Html) => Plain::Text(html_to_text(&node.text())),
+            Some(Markup::Slack) => Plain::Text(slack_to_text(&node.text())),
+            None => node,
+        };
+        let node = match &self.map {
+            Some(map) => map.get(&node.text()).cloned(),
+            None => Some(node),
+        };
+        match node {
+            Some(Plain::Text(text)) => nodes.push_text(&text),
+            Some(node) => nodes.push(node),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(&self, node: Plain) -> Result<Plain, Failure> {
+        if self.number {
+            return node.into_number().map(Plain::Number);
+        }
+        Ok(match self.max {
+            Some(max) => Plain::Text(cut(node.text(), max)),
+            None => node,
+        })
+    }
+}
+
+fn cut(text: String, max: usize) -> String {
+    if text.chars().nth(max).is_none() {
+        return text;
+    }
+    let kept: String = text.chars().take(max - 1).collect();
+    kept + "…"
+}

@@ -1,0 +1,42 @@
+//! Formatted text as plain text: HTML, and Slack's marks. Linear in the input, whatever it holds.
+
+mod html;
+mod slack;
+
+pub(super) use html::html_to_text;
+pub(super) use slack::slack_to_text;
+
+/// What is longer is cut, and ends with an ellipsis.
+const INPUT_BYTES_MAX: usize = 64 * 1024;
+
+/// The text as far as it is read, and what is to be put behind it.
+fn capped(text: &str) -> (&str, &'static str) {
+    if text.len() <= INPUT_BYTES_MAX {
+        return (text, "");
+    }
+    let mut end = INPUT_BYTES_MAX;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    (&text[..end], "…")
+}
+
+/// A link as people read it: `text (url)`, or only one of them where they say the same.
+fn link(text: &str, url: &str) -> String {
+    if text.is_empty() || bare(text) == bare(url) {
+        let shown = if text.is_empty() { bare(url) } else { text };
+        return shown.to_owned();
+    }
+    format!("{text} ({})", url.strip_prefix("mailto:").unwrap_or(url))
+}
+
+/// The part of an address that people write.
+fn bare(url: &str) -> &str {
+    let url = url.trim().trim_end_matches('/');
+    for scheme in ["mailto:", "tel:", "https://", "http://"] {
+        if let Some(rest) = url.strip_prefix(scheme) {
+            return rest;
+        }
+    }
+    url
+}

@@ -1,0 +1,303 @@
+//! HTML as plain text, read token by token without building a tree.
+
+use std::convert::Infallible;
+
+use html5gum::emitters::callback::{CallbackEmitter, CallbackEvent};
+use html5gum::{Span, Tokenizer};
+
+use super::{capped, link};
+
+const URL_BYTES_MAX: usize = 2048;
+
+/// Blocks become lines, list items begin with `- `, links are `text (url)`, white space is folded.
+pub(crate) fn html_to_text(html: &str) -> String {
+    let (html, ending) = capped(html);
+    let mut page = Page::default();
+    let mut emitter =
+        CallbackEmitter::new(|event: CallbackEvent<'_>, _: Span<()>| -> Option<Infallible> {
+            page.read(&event);
+            None
+        });
+    emitter.naively_switch_states(true);
+    let finished = Tokenizer::new_with_emitter(html, emitter).finish();
+    finished.expect("reading a text cannot fail");
+    page.end_link();
+    let mut text = page.text.trim().to_owned();
+    text.push_str(ending);
+    text
+}
+
+/// The text so far, and where in the document we are.
+#[derive(Default)]
+struct Page {
+    text: String,
+    /// Line ends to write before the next word.
+    breaks: usize,
+    space: bool,
+    bullet: bool,
+    preformatted: usize,
+    lists: usize,
+    /// The element whose content is not shown.
+    hidden: Option<Vec<u8>>,
+    link: Option<Link>,
+    tag: Vec<u8>,
+    attribute: Vec<u8>,
+    /// What the tag that is being read links to or stands for.
+    target: String,
+}
+
+struct Link {
+    url: String,
+    /// Where its text begins.
+    start: usize,
+}
+
+impl Page {
+    fn read(&mut self, event: &CallbackEvent<'_>) {
+        match event {
+            CallbackEvent::OpenStartTag { name } => {
+                self.tag = name.to_vec();
+                self.target.clear();
+            }
+            CallbackEvent::AttributeName { name } => self.attribute = name.to_vec(),
+            CallbackEvent::AttributeValue { value } => self.attribute_value(value),
+            CallbackEvent::CloseStartTag { .. } => self.start(),
+            CallbackEvent::EndTag { name } => self.end(name),
+            CallbackEvent::String { value } => self.string(&String::from_utf8_lossy(value)),
+            CallbackEvent::Comment { .. }
+            | CallbackEvent::Doctype { .. }
+            | CallbackEvent::Error(_) => {}
+        }
+    }
+
+    fn attribute_value(&mut self, value: &[u8]) {
+        let wanted = match self.tag.as_slice() {
+            b"a" => self.attribute == b"href",
+            b"img" => self.attribute == b"alt",
+            _ => false,
+        };
+        if wanted && value.len() <= URL_BYTES_MAX {
+            String::from_utf8_lossy(value).trim().clone_into(&mut self.target);
+        }
+    }
+
+    fn start(&mut self) {
+        let tag = std::mem::take(&mut self.tag);
+        // A head without its end tag ends where something visible begins.
+        if self.hidden.as_deref() == Some(b"head") && !belongs_in_head(&tag) {
+            self.hidden = None;
+        }
+        if self.hidden.is_some() {
+            return;
+        }
+        match tag.as_slice() {
+            b"script" | b"style" | b"head" | b"title" | b"template" => self.hidden = Some(tag),
+            b"br" => self.breaks = (self.breaks + 1).min(2),
+            b"pre" => {
+                self.break_lines(2);
+                self.preformatted += 1;
+            }
+            b"ul" | b"ol" => {
+                self.break_lines(1);
+                self.lists += 1;
+            }
+            b"li" => {
+                self.break_lines(1);
+                self.bullet = true;
+            }
+            b"a" => self.start_link(),
+            b"img" => {
+                let alternative = std::mem::take(&mut self.target);
+                self.string(&alternative);
+            }
+            b"td" | b"th" => self.space = true,
+            other => self.break_lines(lines_around(other)),
+        }
+    }
+
+    fn end(&mut self, tag: &[u8]) {
+        if let Some(hidden) = &self.hidden {
+            if hidden == tag {
+                self.hidden = None;
+            }
+            return;
+        }
+        match tag {
+            b"a" => self.end_link(),
+            b"pre" => {
+                self.preformatted = self.preformatted.saturating_sub(1);
+                self.break_lines(2);
+            }
+            b"ul" | b"ol" => {
+                self.lists = self.lists.saturating_sub(1);
+                self.break_lines(1);
+            }
+            b"li" => {
+                self.bullet = false;
+                self.break_lines(1);
+            }
+            other => self.break_lines(lines_around(other)),
+        }
+    }
+
+    fn start_link(&mut self) {
+        self.end_link();
+        let url = std::mem::take(&mut self.target);
+        let shown = ["http://", "https://", "mailto:", "tel:"];
+        if shown.iter().any(|scheme| url.starts_with(scheme)) {
+            self.link = Some(Link { url, start: self.text.len() });
+        }
+    }
+
+    fn end_link(&mut self) {
+        let Some(Link { url, start }) = self.link.take() else {
+            return;
+        };
+        let written = self.text[start..].trim_start();
+        let linked = link(written, &url);
+        if written.is_empty() {
+            self.words(&linked);
+        } else {
+            self.text.truncate(self.text.len() - written.len());
+            self.text.push_str(&linked);
+        }
+    }
+
+    fn string(&mut self, string: &str) {
+        if self.hidden.is_some() {
+            return;
+        }
+        if self.preformatted > 0 {
+            self.gap();
+            self.text.push_str(&string.replace("\r\n", "\n"));
+            return;
+        }
+        self.space |= string.starts_with(char::is_whitespace);
+        self.words(string);
+        self.space |= string.ends_with(char::is_whitespace);
+    }
+
+    fn words(&mut self, string: &str) {
+        for (position, word) in string.split_whitespace().enumerate() {
+            self.space |= position > 0;
+            self.gap();
+            self.text.push_str(word);
+        }
+    }
+
+    /// Writes what is due before the next word.
+    fn gap(&mut self) {
+        if !self.text.is_empty() && self.breaks > 0 {
+            self.text.push_str(&"\n".repeat(self.breaks));
+        } else if self.space && !self.text.is_empty() {
+            self.text.push(' ');
+        }
+        if self.bullet {
+            self.text.push_str("- ");
+        }
+        self.breaks = 0;
+        self.space = false;
+        self.bullet = false;
+    }
+
+    fn break_lines(&mut self, lines: usize) {
+        let lines = if self.lists > 0 { lines.min(1) } else { lines };
+        self.breaks = self.breaks.max(lines);
+    }
+}
+
+fn belongs_in_head(tag: &[u8]) -> bool {
+    matches!(
+        tag,
+        b"head" | b"title" | b"meta" | b"link" | b"base" | b"script" | b"style" | b"noscript"
+    )
+}
+
+/// How many line ends part an element from what is before and after it.
+fn lines_around(tag: &[u8]) -> usize {
+    match tag {
+        b"p" | b"h1" | b"h2" | b"h3" | b"h4" | b"h5" | b"h6" | b"blockquote" | b"table" => 2,
+        b"div" | b"tr" | b"hr" | b"section" | b"article" | b"header" | b"footer" | b"main"
+        | b"form" | b"dl" | b"dt" | b"dd" | b"figure" | b"body" => 1,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn blocks_become_lines() {
+        check("<p>One</p><p>Two</p>", "One\n\nTwo");
+        check("<div>a</div><div>b</div>", "a\nb");
+        check("<div>a</div><div><br></div><div>b</div>", "a\n\nb");
+        check("a<br>b<br/><br><br><br>c", "a\nb\n\nc");
+        check("<h1>Title</h1>text", "Title\n\ntext");
+        check("<ul><li>one</li><li><p>two</p></li><li></li></ul>x", "- one\n- two\nx");
+        check("<table><tr><td>a<td>b</tr><tr><td>c</table>", "a b\nc");
+    }
+
+    #[test]
+    fn white_space_is_folded_except_in_pre() {
+        check(" a \n\t b&nbsp; <b> c</b>d ", "a b cd");
+        check("a <i>b</i> <i>c</i>", "a b c");
+        check("x<pre>a\r\n  b</pre>y", "x\n\na\n  b\n\ny");
+    }
+
+    #[test]
+    fn links_show_where_they_lead() {
+        check("<a href='https://x.io/a'>here</a>.", "here (https://x.io/a).");
+        check("<a href='https://x.io/'>x.io</a>", "x.io");
+        check("<a href='mailto:a@b.io'>a@b.io</a>", "a@b.io");
+        check("go <a href=https://x.io><img src=y></a> now", "go x.io now");
+        check("<a href='javascript:alert(1)'>x</a> <a href='#top'>y</a>", "x y");
+        check("<a href='https://x.io/a'>open", "open (https://x.io/a)");
+    }
+
+    #[test]
+    fn only_what_a_reader_sees_is_shown() {
+        check("<style>p{}</style><script>if (a<b) x()</script>seen", "seen");
+        check("<head><title>T</title><meta></head><body>seen", "seen");
+        check("<head><title>T</title><p>seen", "seen");
+        check("<!-- no --><!doctype html>&lt;b&gt; &amp; &eacute; &#128512;", "<b> & é 😀");
+        check("<img src=x alt='A cat'> sat", "A cat sat");
+    }
+
+    #[test]
+    fn hostile_html_is_read_in_linear_time() {
+        let floods = ["<div>", "</", "<a <b", "<b>", "<ul><li>", "&", "<!--", "<a href=https://x>"];
+        let begun = Instant::now();
+        for flood in floods {
+            html_to_text(&flood.repeat(1_000_000 / flood.len()));
+        }
+        let many: Vec<String> = (0..20_000).map(|n| format!("a{n}=1")).collect();
+        html_to_text(&format!("<p {}>", many.join(" ")));
+
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn a_long_text_is_cut() {
+        let shown = html_to_text(&"é ".repeat(100_000));
+
+        assert!(shown.len() <= 64 * 1024 + 3);
+        assert!(shown.ends_with("é …") || shown.ends_with("é…"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read(html in "(<|>|/|a|p|br|li|pre|script|head|=|'| |&|;|é|href|\n){0,60}") {
+            let text = html_to_text(&html);
+            prop_assert_eq!(text.trim(), text.as_str());
+        }
+    }
+
+    fn check(html: &str, expected: &str) {
+        assert_eq!(html_to_text(html), expected, "{html}");
+    }
+}

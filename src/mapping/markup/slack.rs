@@ -1,0 +1,95 @@
+//! Slack's marks as plain text: mentions, channels, links and its three escapes.
+
+use super::{capped, link};
+
+/// `<@U1|ann> see <https://x.io|here>` becomes `@ann see here (https://x.io)`.
+pub(crate) fn slack_to_text(marked: &str) -> String {
+    let (mut rest, ending) = capped(marked);
+    let mut text = String::with_capacity(rest.len());
+    while let Some(start) = rest.find('<') {
+        text.push_str(&unescape(&rest[..start]));
+        let inside = &rest[start + 1..];
+        // A mark ends before the next one begins, so no part of the text is searched twice.
+        let end = inside.find(['<', '>']).unwrap_or(inside.len());
+        if inside[end..].starts_with('>') {
+            text.push_str(&unescape(&mark(&inside[..end])));
+            rest = &inside[end + 1..];
+        } else {
+            text.push('<');
+            text.push_str(&unescape(&inside[..end]));
+            rest = &inside[end..];
+        }
+    }
+    text.push_str(&unescape(rest));
+    text.push_str(ending);
+    text.trim().to_owned()
+}
+
+fn mark(inside: &str) -> String {
+    let (target, label) = inside.split_once('|').unwrap_or((inside, ""));
+    if let Some(user) = target.strip_prefix('@') {
+        return format!("@{}", first(label.trim_start_matches('@'), user));
+    }
+    if let Some(channel) = target.strip_prefix('#') {
+        return format!("#{}", first(label.trim_start_matches('#'), channel));
+    }
+    if let Some(command) = target.strip_prefix('!') {
+        let named = first(label, command.split('^').next().unwrap_or(command));
+        let is_group = !command.starts_with("date^") && !named.starts_with('@');
+        return if is_group { format!("@{named}") } else { named.to_owned() };
+    }
+    if label.is_empty() { plain(target) } else { link(label, target) }
+}
+
+fn plain(url: &str) -> String {
+    let address = url.strip_prefix("mailto:").or_else(|| url.strip_prefix("tel:"));
+    address.unwrap_or(url).to_owned()
+}
+
+fn first<'t>(text: &'t str, otherwise: &'t str) -> &'t str {
+    if text.is_empty() { otherwise } else { text }
+}
+
+fn unescape(text: &str) -> String {
+    if !text.contains('&') {
+        return text.to_owned();
+    }
+    text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mentions_channels_and_links_are_readable() {
+        check("<@U1|ann> in <#C1|general>", "@ann in #general");
+        check("<@U1> <#C1> <!here> <!channel>", "@U1 #C1 @here @channel");
+        check("<!subteam^S1|@team> <!subteam^S1>", "@team @subteam");
+        check("<!date^1392734382^{date}|Feb 18>", "Feb 18");
+        check("see <https://x.io/a|the docs>", "see the docs (https://x.io/a)");
+        check("<https://x.io|x.io> <https://x.io/b>", "x.io https://x.io/b");
+        check("<mailto:a@b.io|a@b.io> <mailto:a@b.io|Ann>", "a@b.io Ann (a@b.io)");
+    }
+
+    #[test]
+    fn what_is_no_mark_stays() {
+        check("*bold* _it_ `code`", "*bold* _it_ `code`");
+        check("1 &lt; 2 &amp;&amp; 3 &gt; 2", "1 < 2 && 3 > 2");
+        check("&amp;lt;", "&lt;");
+        check("a < b and <<https://x.io>", "a < b and <https://x.io");
+        check("", "");
+    }
+
+    #[test]
+    fn a_flood_of_marks_is_linear() {
+        let shown = slack_to_text(&"<".repeat(1_000_000));
+
+        assert_eq!(shown.chars().count(), 64 * 1024 + 1);
+        assert!(shown.ends_with('…'));
+    }
+
+    fn check(marked: &str, expected: &str) {
+        assert_eq!(slack_to_text(marked), expected);
+    }
+}

@@ -1,0 +1,184 @@
+//! What a value comes to: plain nodes, each a text, a number or a boolean, none of them empty.
+
+use serde_json::{Number, Value};
+
+/// What all nodes of one value may hold together.
+const BYTES_MAX: usize = 5 * 1024 * 1024;
+const NODES_MAX: usize = 100_000;
+
+/// Why a value cannot be told.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Failure(pub(super) String);
+
+impl Failure {
+    pub(super) fn new(reason: impl Into<String>) -> Failure {
+        Failure(reason.into())
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Plain {
+    Text(String),
+    Number(Number),
+    Boolean(bool),
+}
+
+impl Plain {
+    pub(super) fn text(&self) -> String {
+        match self {
+            Plain::Text(text) => text.clone(),
+            Plain::Number(number) => print_number(number),
+            Plain::Boolean(boolean) => boolean.to_string(),
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Plain::Text(text) => size_of::<Plain>() + text.len(),
+            Plain::Number(_) | Plain::Boolean(_) => size_of::<Plain>(),
+        }
+    }
+
+    pub(super) fn into_json(self) -> Value {
+        match self {
+            Plain::Text(text) => Value::String(text),
+            Plain::Number(number) => Value::Number(number),
+            Plain::Boolean(boolean) => Value::Bool(boolean),
+        }
+    }
+
+    /// A text that reads as a number becomes it.
+    pub(super) fn into_number(self) -> Result<Number, Failure> {
+        let text = match self {
+            Plain::Number(number) => return Ok(number),
+            Plain::Text(text) => text,
+            Plain::Boolean(_) => return Err(Failure::new("a boolean is no number")),
+        };
+        let whole = text.parse::<i64>().ok().map(Number::from);
+        let number = whole.or_else(|| text.parse::<f64>().ok().and_then(Number::from_f64));
+        number.ok_or_else(|| Failure::new("the text is no number"))
+    }
+}
+
+/// `9.0` is printed as `9`.
+pub(super) fn print_number(number: &Number) -> String {
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    match number.as_f64() {
+        Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < EXACT_MAX => {
+            format!("{float:.0}")
+        }
+        _ => number.to_string(),
+    }
+}
+
+/// Trimmed, with the line ends of this world.
+pub(super) fn clean(text: &str) -> String {
+    let text = text.trim();
+    if text.contains("\r\n") { text.replace("\r\n", "\n") } else { text.to_owned() }
+}
+
+/// Plain nodes as they are gathered: empty ones are left out, arrays count as their items.
+#[derive(Debug, Default)]
+pub(super) struct Nodes {
+    nodes: Vec<Plain>,
+    bytes: usize,
+}
+
+impl Nodes {
+    pub(super) fn of_json<'v>(
+        values: impl IntoIterator<Item = &'v Value>,
+    ) -> Result<Vec<Plain>, Failure> {
+        let mut nodes = Nodes::default();
+        for value in values {
+            nodes.push_json(value)?;
+        }
+        Ok(nodes.finish())
+    }
+
+    fn push_json(&mut self, value: &Value) -> Result<(), Failure> {
+        match value {
+            Value::Null => Ok(()),
+            Value::Bool(boolean) => self.push(Plain::Boolean(*boolean)),
+            Value::Number(number) => self.push(Plain::Number(number.clone())),
+            Value::String(text) => self.push_text(text),
+            Value::Array(items) => items.iter().try_for_each(|item| self.push_json(item)),
+            Value::Object(object) => Err(object_failure(object.keys().map(String::as_str))),
+        }
+    }
+
+    pub(super) fn push_text(&mut self, text: &str) -> Result<(), Failure> {
+        let text = clean(text);
+        if text.is_empty() { Ok(()) } else { self.push(Plain::Text(text)) }
+    }
+
+    pub(super) fn push(&mut self, node: Plain) -> Result<(), Failure> {
+        if let Plain::Text(text) = &node {
+            self.bytes += text.len();
+        }
+        if self.bytes > BYTES_MAX || self.nodes.len() >= NODES_MAX {
+            return Err(Failure::new("it gives more than 5 MiB or 100,000 items"));
+        }
+        self.nodes.push(node);
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> Vec<Plain> {
+        self.nodes
+    }
+}
+
+/// An object has no text; its first keys help to name the right one.
+pub(super) fn object_failure<'k>(keys: impl Iterator<Item = &'k str>) -> Failure {
+    let keys: Vec<&str> = keys.filter(|key| key.len() <= 40).take(5).collect();
+    let advice = if keys.is_empty() {
+        String::new()
+    } else {
+        format!(" (its keys begin with {})", keys.join(", "))
+    };
+    Failure(format!("it gives an object, not a text: name one of its keys{advice}"))
+}
+
+/// The one text of several nodes.
+pub(super) fn joined(nodes: &[Plain], separator: &str) -> String {
+    nodes.iter().map(Plain::text).collect::<Vec<_>>().join(separator)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn nodes_are_printed_and_joined() {
+        check(&json!("  a\r\nb "), "a\nb");
+        check(&json!([9.0, 9.5, -0.5, 1e300, 12_345_678_901_234_567_i64]), {
+            "9, 9.5, -0.5, 1e+300, 12345678901234567"
+        });
+        check(&json!([true, null, "", "  ", ["x", ["y"]]]), "true, x, y");
+        check(&json!(null), "");
+    }
+
+    #[test]
+    fn an_object_is_an_error_that_names_its_keys() {
+        let failure = Nodes::of_json([&json!({"first": 1, "last": 2})]).unwrap_err();
+
+        assert!(failure.0.contains("object"), "{failure}");
+        assert!(failure.0.contains("first, last"), "{failure}");
+    }
+
+    #[test]
+    fn a_text_may_be_read_as_a_number() {
+        let number = |text: &str| Plain::Text(text.into()).into_number();
+        assert_eq!(number("12"), Ok(Number::from(12)));
+        assert_eq!(number("1.5"), Ok(Number::from_f64(1.5).unwrap()));
+        for bad in ["twelve", "NaN", "inf", "1,5"] {
+            assert!(number(bad).is_err(), "{bad}");
+        }
+    }
+
+    fn check(value: &Value, expected: &str) {
+        assert_eq!(joined(&Nodes::of_json([value]).unwrap(), ", "), expected);
+    }
+}

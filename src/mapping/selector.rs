@@ -1,0 +1,73 @@
+//! One value of the language outside of a block: how a provider's file tells an event's id and type.
+
+use serde_json::Value;
+
+use crate::event::Headers;
+use crate::mistake::{Document, Mistake};
+use crate::table::{Mistakes, Text};
+
+use super::explain::Tries;
+use super::expression::{Expression, Reader, Takes};
+use super::plain::{clean, joined};
+use super::scope::{Scope, View};
+use super::template::{Templates, Variable};
+
+/// One value of the language outside of a block: a provider file's `id`, `type`. It is `$...`, a
+/// template with `payload` and `headers`, or `header:X-Name`.
+#[derive(Debug, Clone)]
+pub struct Selector {
+    templates: Templates,
+    origin: Origin,
+}
+
+#[derive(Debug, Clone)]
+enum Origin {
+    Header(String),
+    Expression(Expression),
+    /// It was a mistake.
+    Nothing,
+}
+
+impl Selector {
+    pub fn compile(text: &Text, mistakes: &mut Mistakes) -> Selector {
+        let mut templates = Templates::new();
+        let origin = match text.text.strip_prefix("header:") {
+            Some(name) => header(name, text, mistakes),
+            None => expression(text, &mut templates, mistakes),
+        };
+        Selector { templates: templates.seal(), origin }
+    }
+
+    /// The text that the payload gives; `None` if it is empty or cannot be told.
+    pub fn select(&self, payload: &Value, headers: &Headers) -> Option<String> {
+        let text = match &self.origin {
+            Origin::Header(name) => clean(headers.get(name)?),
+            Origin::Expression(expression) => {
+                let scope = Scope::new(payload, headers);
+                let view = View::new(&scope, &self.templates, None);
+                let nodes = expression.nodes(&view, Takes::One, &mut Tries::default()).ok()?;
+                joined(&nodes, ", ")
+            }
+            Origin::Nothing => return None,
+        };
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+fn header(name: &str, text: &Text, mistakes: &mut Mistakes) -> Origin {
+    let name = name.trim();
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "-_!#$%&'*+.^`|~".contains(c);
+    if name.is_empty() || !name.chars().all(is_name) {
+        let mistake = Mistake::error(text.place.clone(), format!("`{name}` is no header's name"));
+        mistakes.push(mistake.help("write \"header:X-Name\""));
+        return Origin::Nothing;
+    }
+    Origin::Header(name.to_ascii_lowercase())
+}
+
+fn expression(text: &Text, templates: &mut Templates, mistakes: &mut Mistakes) -> Origin {
+    let known = [Variable::Payload, Variable::Headers, Variable::Jsonpath];
+    let document = Document { name: String::new(), text: String::new() };
+    let read = Reader::new(&document, templates, &known, mistakes).text(text);
+    read.map_or(Origin::Nothing, Origin::Expression)
+}

@@ -1,0 +1,192 @@
+//! What is wrong, or probably wrong, with a template: said when the file is read, at its place.
+
+use std::ops::Range;
+
+use minijinja::{Environment, Error, ErrorKind};
+
+use super::Variable;
+use super::code::{Token, tokens};
+use super::functions::{FILTERS, FUNCTIONS, Queries};
+use crate::mapping::query::Query;
+use crate::mistake::{Mistake, nearest};
+use crate::table::{Mistakes, Text};
+
+pub(super) struct Check<'c> {
+    text: &'c Text,
+    /// How much white space there is before the template.
+    indent: usize,
+    tokens: Vec<(Token<'c>, Range<usize>)>,
+    mistakes: &'c mut Mistakes,
+}
+
+impl<'c> Check<'c> {
+    pub(super) fn new(text: &'c Text, mistakes: &'c mut Mistakes) -> Check<'c> {
+        let source = text.text.trim();
+        let indent = text.text.len() - text.text.trim_start().len();
+        Check { text, indent, tokens: tokens(source), mistakes }
+    }
+
+    pub(super) fn syntax(&mut self, error: &Error) {
+        if let Some((at, path)) = self.dollar() {
+            let rest = path.trim_start_matches("$.");
+            let mistake = Mistake::error(self.place(at), "a template cannot look up `$`");
+            self.mistakes.push(mistake.help(format!("write payload.{rest} or jsonpath('{path}')")));
+            return;
+        }
+        let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+        let whole = 0..self.text.text.trim().len();
+        let at = error.range().filter(|at| at.end <= whole.end).unwrap_or(whole);
+        let mistake = Mistake::error(self.place(at), format!("not a template: {detail}"));
+        let help = "a value stands in {{ }}, a statement in {% %}: close each as it was opened";
+        self.mistakes.push(mistake.help(help));
+    }
+
+    /// A path that was written as a query inside of `{{ }}`.
+    fn dollar(&self) -> Option<(Range<usize>, String)> {
+        let first = self.tokens.iter().position(|(token, _)| *token == Token::Sign('$'))?;
+        let start = self.tokens[first].1.start;
+        let mut end = start + 1;
+        for (token, at) in &self.tokens[first + 1..] {
+            let goes_on = at.start == end && matches!(token, Token::Word(_) | Token::Sign('.'));
+            if !goes_on {
+                break;
+            }
+            end = at.end;
+        }
+        Some((start..end, self.text.text.trim()[start..end].to_owned()))
+    }
+
+    /// Variables that nothing gives are empty, which is hardly meant.
+    pub(super) fn variables(&mut self, undeclared: &[String], known: &[Variable]) {
+        for name in undeclared {
+            let Some(at) = self.place_of(name) else {
+                continue;
+            };
+            match Variable::named(name) {
+                Some(variable) if known.contains(&variable) => {}
+                Some(Variable::Answers) => {
+                    let message = "`answers` is not known here: there is no [answers]";
+                    let help = "write [answers] to say where the questions and answers lie, or \
+                                take them out of `payload`";
+                    self.mistakes.push(Mistake::error(at, message).help(help));
+                }
+                Some(Variable::Item) => {
+                    let message = "`item` is empty here: the block has no for_each";
+                    let help = "write `payload`, or give the block a for_each";
+                    self.mistakes.push(Mistake::warning(at, message).help(help));
+                }
+                Some(_) => {
+                    let message = format!("`{name}` is not known here");
+                    self.mistakes.push(Mistake::error(at, message));
+                }
+                None if FUNCTIONS.contains(&name.as_str()) || self.is_called(name) => {}
+                None => {
+                    let names = known.iter().map(|variable| variable.name());
+                    let help = match nearest(name, names) {
+                        Some(meant) => format!("did you mean `{meant}`?"),
+                        None => format!("write payload.{name} for what is in the payload"),
+                    };
+                    let message = format!("`{name}` is always empty: nothing has this name");
+                    self.mistakes.push(Mistake::warning(at, message).help(help));
+                }
+            }
+        }
+    }
+
+    /// Functions, filters and tests are looked up by minijinja only when they are reached.
+    pub(super) fn calls(&mut self, undeclared: &[String], environment: &Environment<'_>) {
+        let mut state = environment.empty_state();
+        let mut unknown = Vec::new();
+        for (position, (token, at)) in self.tokens.iter().enumerate() {
+            let Token::Word(word) = *token else {
+                continue;
+            };
+            let before = position.checked_sub(1).map(|before| self.tokens[before].0);
+            let after = self.tokens.get(position + 1).map(|(token, _)| *token);
+            let tested = before == Some(Token::Word("is")) && word != "not"
+                || before == Some(Token::Word("not"))
+                    && position >= 2
+                    && self.tokens[position - 2].0 == Token::Word("is");
+            let kind = |error: Error| error.kind();
+            if before == Some(Token::Sign('|')) {
+                let found = state.apply_filter(word, &[]).map_err(kind);
+                if found == Err(ErrorKind::UnknownFilter) {
+                    unknown.push(("filter", word, at.clone(), nearest(word, FILTERS)));
+                }
+            } else if tested {
+                let found = state.perform_test(word, &[]).map_err(kind);
+                if found == Err(ErrorKind::UnknownTest) {
+                    unknown.push(("test", word, at.clone(), None));
+                }
+            } else if after == Some(Token::Sign('('))
+                && before != Some(Token::Sign('.'))
+                && !FUNCTIONS.contains(&word)
+                && undeclared.iter().any(|name| name == word)
+            {
+                unknown.push(("function", word, at.clone(), nearest(word, FUNCTIONS)));
+            }
+        }
+        for (what, word, at, meant) in unknown {
+            let mistake = Mistake::error(self.place(at), format!("there is no {what} `{word}`"));
+            self.mistakes.push(match meant {
+                Some(meant) => mistake.help(format!("did you mean `{meant}`?")),
+                None => mistake,
+            });
+        }
+    }
+
+    /// Parses the queries that stand in the template as they are.
+    pub(super) fn queries(&mut self, queries: &mut Queries, has_item: bool) {
+        let mut wrong = Vec::new();
+        for window in self.tokens.windows(4) {
+            let [(function, _), (Token::Sign('('), _), (Token::Literal(text), at), (end, _)] =
+                window
+            else {
+                continue;
+            };
+            if *function != Token::Word("jsonpath") || *end != Token::Sign(')') {
+                continue;
+            }
+            if text.contains('\\') {
+                continue;
+            }
+            match Query::parse(text) {
+                Ok(query) if query.is_relative() && !has_item => {
+                    let mistake = Mistake::error(self.place(at.clone()), NO_ITEM);
+                    wrong.push(mistake.help("begin with `$`, the payload"));
+                }
+                Ok(query) => drop(queries.insert((*text).to_owned(), query)),
+                Err(error) => {
+                    let start = at.start + 1;
+                    let at = self.place(start + error.at.start..start + error.at.end);
+                    let mistake = Mistake::error(at, error.message);
+                    wrong.push(Mistake { help: error.help, ..mistake });
+                }
+            }
+        }
+        self.mistakes.append(&mut wrong);
+    }
+
+    fn is_called(&self, name: &str) -> bool {
+        self.tokens
+            .windows(2)
+            .any(|window| window[0].0 == Token::Word(name) && window[1].0 == Token::Sign('('))
+    }
+
+    fn place_of(&self, name: &str) -> Option<Range<usize>> {
+        let mut before = Token::Sign(' ');
+        for (token, at) in &self.tokens {
+            if *token == Token::Word(name) && before != Token::Sign('.') {
+                return Some(self.place(at.clone()));
+            }
+            before = *token;
+        }
+        None
+    }
+
+    fn place(&self, at: Range<usize>) -> Range<usize> {
+        self.text.part(at.start + self.indent..at.end + self.indent)
+    }
+}
+
+const NO_ITEM: &str = "`@` is the item, and there is none outside of for_each";

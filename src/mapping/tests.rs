@@ -1,0 +1,74 @@
+//! What mapping files make of events.
+
+mod answers;
+mod blocks;
+mod mistakes;
+mod values;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::event::{EventId, Headers};
+use crate::mistake::{Document, Look};
+use crate::table;
+
+fn document(text: &str) -> Document {
+    Document { name: "m.toml".to_owned(), text: text.to_owned() }
+}
+
+/// Compiles a file; `[answers]` may stand in it.
+fn compile(text: &str) -> (Mapping, Mistakes) {
+    let document = document(text);
+    let mut mistakes = Mistakes::new();
+    let root = table::parse(&document, &mut mistakes);
+    let mut file = Table::root(&document, &root);
+    let answers = file.table("answers", &mut mistakes);
+    let answers = answers.map(|table| Answers::compile(table, &mut mistakes));
+    let mapping = Mapping::compile(&mut file, answers, &mut mistakes);
+    file.finish(&mut mistakes);
+    (mapping, mistakes)
+}
+
+fn sound(text: &str) -> Mapping {
+    let (mapping, mistakes) = compile(text);
+    assert_eq!(mistakes, [], "{text}");
+    mapping
+}
+
+fn event(event_type: Option<&str>) -> Event {
+    let headers = [("x-kind".to_owned(), "note".to_owned())];
+    Event {
+        id: EventId::from_bytes([7; 16]),
+        source: "form".parse().unwrap(),
+        event_type: event_type.map(str::to_owned),
+        delivery_id: None,
+        received_at: "2026-01-31T12:00:00Z".parse().unwrap(),
+        headers: Headers::from(headers),
+        payload: String::new(),
+    }
+}
+
+fn apply(file: &str, payload: &Value) -> Result<Mapped, Unmappable> {
+    sound(file).apply(&event(Some("note")), payload)
+}
+
+/// The requests as they are written everywhere.
+fn requests(file: &str, payload: &Value) -> Value {
+    json!(apply(file, payload).unwrap().requests)
+}
+
+/// What one value gives as a `problem`; null if it is empty, and the reason if it fails.
+fn problem(value: &str, payload: &Value) -> Value {
+    match apply(&format!("[[feedback]]\nproblem = {value}"), payload) {
+        Ok(mapped) => mapped.requests[0].body["problem"].clone(),
+        Err(unmappable) if unmappable.reason == "it is empty" => Value::Null,
+        Err(unmappable) => json!({ "failed": unmappable.reason }),
+    }
+}
+
+/// What one value gives as `tags`; null if it is left out.
+fn tags(value: &str, payload: &Value) -> Value {
+    let file = format!("[[feedback]]\nproblem = \"x\"\ntags = {value}");
+    let mapped = apply(&file, payload).unwrap();
+    mapped.requests[0].body.get("tags").cloned().unwrap_or(Value::Null)
+}

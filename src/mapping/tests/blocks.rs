@@ -1,0 +1,237 @@
+//! Which requests the blocks of a mapping file make.
+
+use serde_json::{Value, json};
+
+use super::{apply, compile, event, requests, sound};
+
+#[test]
+fn requests_go_out_company_contact_feedback() {
+    let file = r#"
+        [[feedback]]
+        problem = "$.text"
+        person_email = "$.email"
+        [[contact]]
+        internal_id = "$.user"
+        name = "$.name"
+        company = "$.company"
+        [[company]]
+        internal_id = "$.account"
+        name = "ACME"
+    "#;
+    let payload = json!({"text": "t", "email": "a@b.io", "user": 7, "name": "A", "company": 9.0, "account": "x"});
+
+    assert_eq!(
+        requests(file, &payload),
+        json!([
+            {"request": "company", "body": {"internal_id": "x", "name": "ACME"}},
+            {"request": "contact", "body": {"internal_id": "7", "name": "A", "company": 9}},
+            {"request": "feedback", "body": {"problem": "t", "person_email": "a@b.io"}},
+        ])
+    );
+}
+
+#[test]
+fn events_choose_the_blocks() {
+    let file = r#"
+        [[feedback]]
+        events = ["issues.*", "note"]
+        problem = "a"
+        [[feedback]]
+        problem = "b"
+    "#;
+    for (kind, made) in [
+        (Some("issues.opened"), 2),
+        (Some("note"), 2),
+        (Some("issues"), 1),
+        (Some("notes"), 1),
+        (None, 1),
+    ] {
+        let mapped = sound(file).apply(&event(kind), &json!({})).unwrap();
+        assert_eq!(mapped.requests.len(), made, "{kind:?}");
+    }
+}
+
+#[test]
+fn the_named_events_are_those_of_all_blocks() {
+    let block = |events: &str| format!("[[feedback]]\nproblem = \"x\"\n{events}\n");
+    let both = block("events = [\"a\", \"b.*\"]") + &block("events = \"a\"");
+    assert_eq!(sound(&both).events(), Some(vec!["a".parse().unwrap(), "b.*".parse().unwrap()]));
+    assert_eq!(sound(&(both + &block(""))).events(), None);
+    assert_eq!(sound("").events(), None);
+}
+
+#[test]
+fn when_decides_over_the_request() {
+    for (when, made) in [
+        ("@.a == 'x'", true),
+        ("@.a != 'x'", false),
+        ("@.n", true),
+        ("$.a == 'x' && @.list[?@ == 1]", true),
+        ("{{ payload.a == 'x' }}", true),
+        ("{{ payload.n }}", false),
+        ("{{ payload.missing }}", false),
+        ("{{ payload.empty }}", false),
+        ("{{ payload.list }}", true),
+        ("{{ payload.zero }}", true),
+    ] {
+        let file = format!("[[feedback]]\nproblem = \"x\"\nwhen = \"{when}\"");
+        let payload = json!({"a": "x", "n": null, "empty": " ", "list": [1], "zero": 0});
+        let requests = requests(&file, &payload);
+        assert_eq!(requests.as_array().unwrap().len(), usize::from(made), "{when}");
+    }
+}
+
+#[test]
+fn for_each_makes_one_request_per_node() {
+    let file = r#"
+        [[feedback]]
+        for_each = "$.items[*]"
+        when = "@.keep == true && $.on == true"
+        problem = "@.text"
+        source_url = "https://x/{{ item.id }}?{{ payload.q }}"
+        person_name = "$.who"
+        company_name = "{{ jsonpath('@.id') }}"
+    "#;
+    let items = json!([{"keep": true, "text": "a", "id": 1}, {"keep": false}, {"keep": true, "text": "b", "id": 2}]);
+    let payload = json!({"on": true, "q": "z", "who": "W", "items": items});
+
+    let body = |text, id: u8| {
+        json!({"request": "feedback", "body": {
+            "problem": text, "source_url": format!("https://x/{id}?z"), "person_name": "W", "company_name": id.to_string()
+        }})
+    };
+    assert_eq!(requests(file, &payload), json!([body("a", 1), body("b", 2)]));
+}
+
+#[test]
+fn an_empty_problem_makes_the_event_unmappable() {
+    let file = "[[company]]\ninternal_id = \"1\"\nname = \"A\"\n[[feedback]]\nproblem = \"$.text\"";
+
+    let unmappable = apply(file, &json!({"text": " "})).unwrap_err();
+
+    assert_eq!(unmappable.to_string(), "feedback[0].problem: it is empty");
+}
+
+#[test]
+fn a_contact_without_id_or_name_makes_no_request() {
+    let file = "[[contact]]\ninternal_id = \"$.id\"\nname = \"$.name\"";
+    for payload in [json!({"id": 1}), json!({"name": "A", "id": ""}), json!({})] {
+        let mapped = apply(file, &payload).unwrap();
+        assert_eq!(mapped.requests, []);
+        assert!(mapped.notes[0].contains("no request"), "{:?}", mapped.notes);
+    }
+    assert!(apply(file, &json!({"id": {}, "name": "A"})).is_err());
+}
+
+#[test]
+fn an_optional_field_that_fails_is_left_out_and_noted() {
+    for (field, value) in [
+        ("person_email", "nobody"),
+        ("person_name", "$.object"),
+        ("company_name", "{{ payload.object }}"),
+        ("tags", "$.object"),
+        ("source_url", "{{ 'x'|date('%Y') }}"),
+    ] {
+        let file = format!("[[feedback]]\nproblem = \"x\"\n{field} = \"{value}\"");
+        let mapped = apply(&file, &json!({"object": {"a": 1}})).unwrap();
+        assert_eq!(json!(mapped.requests[0].body), json!({"problem": "x"}), "{field}");
+        assert!(mapped.notes[0].starts_with(&format!("feedback[0].{field}")), "{:?}", mapped.notes);
+    }
+}
+
+#[test]
+fn when_and_for_each_that_fail_make_the_event_unmappable() {
+    let payload = json!({"x": "y"});
+    for (key, value) in [("when", "{{ 'x'|date('%Y') }}"), ("for_each", "$[?@ < 'z']..*")] {
+        let file = format!("[[feedback]]\nproblem = \"x\"\n{key} = \"{value}\"");
+        let applied = sound(&file).apply(&event(None), &payload);
+        assert_eq!(applied.is_err(), key == "when", "{key}");
+    }
+    let many = json!({"x": vec![1; 1_001]});
+    let unmappable =
+        apply("[[feedback]]\nfor_each = \"$.x[*]\"\nproblem = \"@\"", &many).unwrap_err();
+    assert!(unmappable.reason.contains("1000 requests"), "{unmappable}");
+}
+
+#[test]
+fn copies_of_a_large_payload_are_bounded() {
+    let file = "[[feedback]]\nfor_each = \"$.x[*]\"\nproblem = \"$.text\"";
+    let payload = json!({"x": vec![1; 900], "text": "y".repeat(1_000_000)});
+
+    let unmappable = apply(file, &payload).unwrap_err();
+
+    assert!(unmappable.reason.contains("too large"), "{unmappable}");
+}
+
+#[test]
+fn work_of_one_event_is_bounded_over_all_requests() {
+    let file = "[[feedback]]\nfor_each = \"$.x[*]\"\nproblem = \"x\"\ntags = \"$..nothing\"";
+    let payload = json!({"x": vec![json!({}); 900], "more": vec![0; 90_000]});
+
+    let mapped = apply(file, &payload).unwrap();
+
+    assert!(mapped.notes.iter().any(|note| note.contains("too many steps")), "{:?}", mapped.notes);
+    assert!(mapped.notes.len() <= 100);
+}
+
+#[test]
+fn an_explanation_says_what_gave_each_value_and_why_not() {
+    let file = r#"
+        [[feedback]]
+        problem = ["$.none", "{{ payload.text }}"]
+        person_name = "$.name"
+        [[feedback]]
+        when = "@.no == 1"
+        problem = "x"
+        [[contact]]
+        events = ["other"]
+        internal_id = "$.id"
+        name = "x"
+        [[company]]
+        internal_id = "$.id"
+        name = "x"
+    "#;
+
+    let explanation = sound(file).explain(&event(Some("note")), &json!({"text": "t"}));
+
+    let told = json!(explanation);
+    let problem = &told["fields"][1];
+    assert_eq!(problem["field"], "feedback[0].problem");
+    assert_eq!(problem["value"], "t");
+    assert_eq!(problem["query"], "{{ payload.text }}");
+    assert_eq!(problem["tried"][0], json!({"query": "$.none", "gave": "nothing"}));
+    assert_eq!(told["fields"][2]["value"], Value::Null);
+    let reasons: Vec<&Value> =
+        told["blocks"].as_array().unwrap().iter().map(|b| &b["reasons"]).collect();
+    assert_eq!(
+        json!(reasons),
+        json!([["`internal_id` is empty"], ["it is for other events"], [], ["`when` is false"]])
+    );
+    assert_eq!(
+        explanation.mapped,
+        Some(sound(file).apply(&event(Some("note")), &json!({"text": "t"})))
+    );
+}
+
+#[test]
+fn each_request_tells_its_block() {
+    let file = "[[feedback]]\nproblem = \"$.a\"\n[[company]]\ninternal_id = \"1\"\nname = \"A\"";
+    let mapping = sound(file);
+
+    let mapped = mapping.apply(&event(None), &json!({"a": "x"})).unwrap();
+
+    let blocks = mapping.blocks();
+    let names: Vec<&str> = mapped.made_by.iter().map(|at| &*blocks[*at].name).collect();
+    assert_eq!(names, ["company[0]", "feedback[0]"]);
+    assert_eq!(&file[blocks[1].place.clone()][..12], "[[feedback]]");
+}
+
+#[test]
+fn what_could_be_read_is_given_beside_the_mistakes() {
+    let (mapping, mistakes) = compile("[[feedback]]\nproblem = \"$.a\"\ntags = \"$.[\"");
+
+    let mapped = mapping.apply(&event(None), &json!({"a": "x"})).unwrap();
+
+    assert_eq!(mistakes.len(), 1);
+    assert_eq!(mapped.requests.len(), 1);
+}

@@ -1,0 +1,123 @@
+//! Every mistake of a mapping file, at its place and with advice.
+
+use super::{Look, compile, document, sound};
+use crate::mistake::{self, Mistake, Severity};
+use proptest::prelude::*;
+use serde_json::json;
+
+#[test]
+fn ten_mistakes_are_shown_at_their_places() {
+    let file = r#"[[feedback]]
+problm = "$.a"
+person_email = "$.a[?@.b = 'x']"
+person_name = "{{ $.name }}"
+company_name = "{{ payload.a | uper }}"
+source_url = "{{ payload.a "
+state = { from = "$.a", markup = "htm" }
+feedback_type = { form = "$.a" }
+tags = ["@.a", "{{ answers }}"]
+events = ["*"]
+when = "{{ payload.a }} x"
+source_username = { from = "$.a", max = "ten" }
+"#;
+    let (_, mistakes) = compile(file);
+
+    let document = document(file);
+    let mut lines: Vec<usize> = mistakes.iter().map(|m| m.line_and_column(&document).0).collect();
+    lines.sort_unstable();
+    // The block without `problem` is shown at its header, the nine other lines at theirs.
+    assert_eq!(lines, [1, 2, 3, 4, 5, 6, 7, 8, 8, 9, 9, 10, 11, 12], "{}", show(file, &mistakes));
+}
+
+#[test]
+fn the_wrong_part_is_underlined_and_advice_given() {
+    check("person_name = \"{{ $.a.b }}\"", "$.a.b", "payload.a.b");
+    check("person_name = \"{{ payload.a|uper }}\"", "uper", "upper");
+    check("person_name = \"{{ jsonpth('$.a') }}\"", "jsonpth", "jsonpath");
+    check("person_name = \"@.a\"", "@", "for_each");
+    check("person_name = \"{{ answers }}\"", "answers", "[answers]");
+    check("persn_name = \"x\"", "persn_name", "person_name");
+    check("tags = \"{{ jsonpath('@.a') }}\"", "'@.a'", "$");
+    check("for_each = \"x\"", "\"x\"", "$.items[*]");
+    check("state = { from = \"$.a\", markup = \"htm\" }", "\"htm\"", "html");
+    check("person_name = \"$5\"", "", "{{ '$5' }}");
+}
+
+#[test]
+fn probable_mistakes_are_warnings() {
+    warns("person_name = \"{{ payloads.a }}\"", "payloads", "payload");
+    warns("person_name = \"{{ org_id }}\"", "org_id", "payload.org_id");
+    warns("person_name = \"{{ item.a }}\"", "item", "for_each");
+}
+
+#[test]
+fn what_templates_define_themselves_is_known() {
+    sound("[[feedback]]\nproblem = \"{% macro m(x) %}{{ x }}{% endmacro %}{{ m('a') }}\"");
+    sound(
+        "[[feedback]]\nproblem = \"{% for a in payload.x %}{{ loop.index }}{{ a }}{% endfor %}\"",
+    );
+    sound("[[feedback]]\nproblem = \"{% set a = 1 %}{{ a is defined and a is not none }}\"");
+    sound("[[feedback]]\nproblem = \"{{ range(3)|list|join }}{{ 'x' if payload.a else 'y' }}\"");
+}
+
+#[test]
+fn required_keys_that_are_missing_are_mistakes() {
+    for (file, missing) in [
+        ("[[feedback]]\n", 1),
+        ("[[contact]]\n", 2),
+        ("[[company]]\nname = \"x\"\n", 1),
+        ("[[feedback]]\nproblem = \"$.[\"\n", 1),
+    ] {
+        let (_, mistakes) = compile(file);
+        assert_eq!(mistakes.len(), missing, "{}", show(file, &mistakes));
+    }
+}
+
+#[test]
+fn a_doubtful_condition_is_shown_with_a_sample() {
+    let file = "[[feedback]]\nproblem = \"x\"\nfor_each = \"$.l[*]\"\nwhen = \"@.b && @.a\"";
+    let payload = json!({"l": [{"a": 1, "b": 1}, {"a": null, "b": 1}, {"a": null, "b": 1}]});
+
+    let doubts = sound(file).doubts(&super::event(None), &payload);
+
+    assert_eq!(doubts.len(), 1, "{doubts:?}");
+    assert_eq!(doubts[0].severity, Severity::Warning);
+    assert_eq!(&file[doubts[0].place.clone()], "@.a");
+}
+
+proptest! {
+    #[test]
+    fn no_value_makes_the_reader_panic(
+        value in "(\\{\\{|\\}\\}|\\{%|%\\}|\\{#|\\$|@|\\.|\\||\\[|\\]|'|\\\\| |é|payload|jsonpath\\(|\\)|if|is|[0-9]|\n){0,12}",
+    ) {
+        for key in ["person_name", "when", "for_each", "tags"] {
+            let file = format!("[[feedback]]\nproblem = \"x\"\n{key} = {}", json!(value));
+            let (mapping, mistakes) = compile(&file);
+            let _ = mapping.apply(&super::event(None), &json!({"a": [1]}));
+            show(&file, &mistakes);
+        }
+    }
+}
+
+fn check(line: &str, underlined: &str, advice: &str) {
+    expect(line, Severity::Error, (underlined, advice));
+}
+
+fn warns(line: &str, underlined: &str, advice: &str) {
+    expect(line, Severity::Warning, (underlined, advice));
+}
+
+fn expect(line: &str, severity: Severity, (underlined, advice): (&str, &str)) {
+    let file = format!("[[feedback]]\nproblem = \"x\"\n{line}\n");
+    let (_, mistakes) = compile(&file);
+    let shown = show(&file, &mistakes);
+    assert_eq!(mistakes.len(), 1, "{shown}");
+    assert_eq!(mistakes[0].severity, severity, "{shown}");
+    assert!(underlined.is_empty() || &file[mistakes[0].place.clone()] == underlined, "{shown}");
+    let help = mistakes[0].help.clone().unwrap_or_default();
+    assert!(help.contains(advice) || mistakes[0].message.contains(advice), "{shown}");
+}
+
+fn show(file: &str, mistakes: &[Mistake]) -> String {
+    mistake::show(&document(file), mistakes, Look::Plain)
+}

@@ -1,0 +1,234 @@
+//! Mapping files: each becomes a source that may send and a mapping, or mistakes with their places.
+
+mod sample;
+mod secrets;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::event::{SourceName, TypePattern};
+use crate::intake::handshake::Handshake;
+use crate::intake::provider::{Origin, Provider};
+use crate::intake::setup::Setup;
+use crate::intake::signature::Signature;
+use crate::intake::source::{Field, Source, Standing, header_field};
+use crate::mapping::{self, Answers, Mapping, Selector};
+use crate::mistake::{Document, Mistake, nearest};
+use crate::rate::Rate;
+use crate::secret::Environment;
+use crate::table::{self, Mistakes, Table, Text};
+
+pub use sample::{Sample, Test};
+
+/// What one mapping file says.
+#[derive(Debug)]
+pub struct SourceFile {
+    pub document: Document,
+    pub mistakes: Mistakes,
+    /// None where the file's name cannot be a source's.
+    pub name: Option<SourceName>,
+    pub mapping: Arc<Mapping>,
+    /// Who may send; none where the file has mistakes.
+    pub source: Option<Arc<Source>>,
+    pub tests: Vec<Test>,
+    /// What is to be said of its secrets: where each that is missing was looked for.
+    remarks: Vec<String>,
+    /// Where the secret will be that its provider brings.
+    awaited: Option<PathBuf>,
+}
+
+/// All that stands in the file.
+struct Said {
+    provider_name: Option<String>,
+    provider: Provider,
+    /// None: none is named.
+    secrets: Option<Vec<secrets::Named>>,
+    /// None: those that its blocks name.
+    events: Option<Vec<TypePattern>>,
+    rate: Option<Rate>,
+    mapping: Mapping,
+    tests: Vec<Test>,
+}
+
+impl SourceFile {
+    /// Reads a mapping file whole: it goes on after a mistake, to find them all.
+    pub fn read(document: Document, environment: &Environment) -> SourceFile {
+        let mut mistakes = Mistakes::new();
+        let name = name_of(&document, &mut mistakes);
+        let root = table::parse(&document, &mut mistakes);
+        let mut table = Table::root(&document, &root);
+        let place = table.place.clone();
+        let said = Said::read(&mut table, environment, &mut mistakes);
+        table.finish(&mut mistakes);
+
+        let named = said.provider_name.is_none() || said.provider.recipe.is_some();
+        let signature = named.then(|| said.provider.signature(place, &mut mistakes)).flatten();
+        let known = name.clone().zip(signature);
+        let (source, remarks) =
+            known.map(|(name, signature)| said.source(name, signature, &mut mistakes)).unzip();
+        let awaited = source.as_ref().and_then(|source| said.awaited(source));
+        let usable = !mistakes.iter().any(Mistake::is_error);
+        SourceFile {
+            document,
+            mistakes,
+            name,
+            mapping: Arc::new(said.mapping),
+            source: source.filter(|_| usable).map(Arc::new),
+            tests: said.tests,
+            remarks: remarks.unwrap_or_default(),
+            awaited,
+        }
+    }
+
+    /// Whether the source is live, or why it is off. What it awaits is made anew each time.
+    pub fn standing(&self, now: Timestamp) -> Standing {
+        let off = |reason: String| Standing::Off { reason };
+        let Some(source) = &self.source else {
+            return off("its mapping file has mistakes: see `savio-relay check`".to_owned());
+        };
+        if let Some(path) = &self.awaited {
+            return Standing::Awaited(Arc::new(Setup::new(Arc::clone(source), path.clone())));
+        }
+        match source.off(now) {
+            None => Standing::Live(Arc::clone(source)),
+            Some(reason) if self.remarks.is_empty() => off(reason.to_owned()),
+            Some(_) => off(self.remarks.join("; ")),
+        }
+    }
+
+    /// What a person should know though the source works.
+    pub fn warnings(&self, now: Timestamp) -> Vec<String> {
+        let Some(source) = &self.source else { return Vec::new() };
+        let mut warnings = self.remarks.clone();
+        for key in source.keys.iter().filter(|key| !key.in_force(now)) {
+            let day = key.until.map(|day| day.to_string()).unwrap_or_default();
+            warnings.push(format!("secret {} ended after {day}", key.position + 1));
+        }
+        if !source.signature.asks_for_secret() {
+            warnings.push("anybody can send to it: its scheme is none".to_owned());
+        }
+        if let Some(weak) = &source.signature.weak {
+            warnings.push(format!("its proof is weak: {weak}"));
+        }
+        warnings
+    }
+}
+
+impl Said {
+    fn read(file: &mut Table<'_>, environment: &Environment, mistakes: &mut Mistakes) -> Said {
+        let named = file.text("provider", mistakes);
+        let builtin = named.as_ref().and_then(|named| builtin(named, mistakes));
+        let own = Provider::read(file, mistakes);
+        let own_answers = file.table("answers", mistakes);
+        let own_answers = own_answers.map(|answers| Answers::compile(answers, mistakes));
+        let (provider, answers) = match builtin {
+            Some((provider, answers)) => (own.over(provider), own_answers.or(answers)),
+            None => (own, own_answers),
+        };
+        Said {
+            provider_name: named.map(|named| named.text),
+            provider,
+            secrets: secrets::read(file, environment, mistakes),
+            events: mapping::events(file, mistakes),
+            rate: file.rate("rate", mistakes),
+            mapping: Mapping::compile(file, answers, mistakes),
+            tests: sample::read(file, mistakes),
+        }
+    }
+
+    /// The source, and what is to be said of its secrets.
+    fn source(
+        &self,
+        name: SourceName,
+        signature: Signature,
+        mistakes: &mut Mistakes,
+    ) -> (Source, Vec<String>) {
+        if signature.asks_for_secret() && self.secrets.is_none() {
+            let example = name.as_str().to_uppercase().replace('-', "_");
+            mistakes.push(
+                Mistake::error(0..0, "no secrets are named, so nobody could send")
+                    .help(format!("write secrets = [\"env:{example}_SECRET\"]")),
+            );
+        }
+        let (keys, remarks) =
+            secrets::keys(self.secrets.as_deref().unwrap_or_default(), &signature);
+        let provider = &self.provider;
+        let source = Source {
+            name,
+            provider: self.provider_name.clone(),
+            signature,
+            keys,
+            delivery_id: provider.id.clone().map(|origin| field(origin, mistakes)),
+            event_type: provider.event_type.clone().map(|origin| field(origin, mistakes)),
+            packing: provider.packing.clone().unwrap_or_default(),
+            each: provider.each.clone(),
+            pings: provider.pings.clone().unwrap_or_default(),
+            events: self.events.clone().or_else(|| self.mapping.events()),
+            handshakes: provider.handshakes.clone().unwrap_or_default(),
+            rate: self.rate,
+            answer: provider.answer.clone(),
+        };
+        (source, remarks)
+    }
+
+    /// The file of the secret that its provider will bring, if the source has none.
+    fn awaited(&self, source: &Source) -> Option<PathBuf> {
+        let is_brought = source.handshakes.iter().any(Handshake::brings_secret);
+        if !is_brought || !source.keys.is_empty() {
+            return None;
+        }
+        self.secrets.iter().flatten().find_map(|named| named.absent.clone())
+    }
+}
+
+/// The source's name is the file's, without its ending.
+fn name_of(document: &Document, mistakes: &mut Mistakes) -> Option<SourceName> {
+    let stem = Path::new(&document.name).file_stem().unwrap_or_default().to_string_lossy();
+    match stem.parse() {
+        Ok(name) => Some(name),
+        Err(error) => {
+            mistakes.push(Mistake::error(0..0, format!("the file's name: {error}")));
+            None
+        }
+    }
+}
+
+/// What the program knows of a provider.
+fn builtin(name: &Text, mistakes: &mut Mistakes) -> Option<(Provider, Option<Answers>)> {
+    if let Some(text) = Provider::builtin(&name.text) {
+        let document = Document { name: name.text.clone(), text: text.to_owned() };
+        return Some(read_builtin(&document, mistakes));
+    }
+    let help = match nearest(&name.text, Provider::names()) {
+        Some(name) => format!("did you mean \"{name}\"?"),
+        None => "`savio-relay providers` lists them; for another tool write [signature] and \
+                 [event] instead"
+            .to_owned(),
+    };
+    let message = format!("unknown provider `{}`", name.text);
+    mistakes.push(Mistake::error(name.place.clone(), message).help(help));
+    None
+}
+
+fn read_builtin(document: &Document, mistakes: &mut Mistakes) -> (Provider, Option<Answers>) {
+    let root = table::parse(document, mistakes);
+    let mut table = Table::root(document, &root);
+    let provider = Provider::read(&mut table, mistakes);
+    let answers = table.table("answers", mistakes);
+    let answers = answers.map(|answers| Answers::compile(answers, mistakes));
+    table.finish(mistakes);
+    (provider, answers)
+}
+
+/// How intake finds a text in an event, without knowing the mapping language.
+fn field(origin: Origin, mistakes: &mut Mistakes) -> Field {
+    match origin {
+        Origin::Header(name) => header_field(name),
+        Origin::Value(text) => {
+            let selector = Selector::compile(&text, mistakes);
+            Arc::new(move |payload, headers| selector.select(payload, headers))
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! A payload in a file, taken in as a webhook would be, without its signature: `[[test]]` and `try`.
+
+use std::ops::Range;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::event::{Event, Headers};
+use crate::intake::payload::{Limits, Undecodable};
+use crate::intake::unpack::{Received, Unpacked, unpack};
+use crate::table::{Mistakes, Table, Text, text_of, wrong_type};
+
+use super::SourceFile;
+
+/// `[[test]]` of a mapping file. Paths are relative to the file.
+#[derive(Debug, Clone)]
+pub struct Test {
+    pub payload: Text,
+    pub headers: Headers,
+    pub expect: Text,
+    pub place: Range<usize>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// By lower-case name.
+    pub headers: Headers,
+    pub body: Vec<u8>,
+}
+
+/// What a sample carries.
+#[derive(Debug)]
+pub struct Carried {
+    pub events: Vec<(Event, Value)>,
+    /// Why a part or all of it is no event to keep.
+    pub ignored: Option<String>,
+}
+
+impl SourceFile {
+    /// The events of a sample; `None` if the mapping file has mistakes.
+    pub fn carried(
+        &self,
+        sample: &Sample,
+        limits: &Limits,
+        now: Timestamp,
+    ) -> Option<Result<Carried, Undecodable>> {
+        let source = self.source.as_ref()?;
+        let received = Received { headers: &sample.headers, body: &sample.body, now };
+        let unpacked = unpack(source, &received, limits);
+        Some(unpacked.and_then(|Unpacked { decoded, events, ignored }| {
+            let text =
+                decoded.unwrap_or_else(|| String::from_utf8_lossy(&sample.body).into_owned());
+            let mut carried = Carried { events: Vec::new(), ignored };
+            for new in events {
+                let payload = text[new.payload].to_owned();
+                let value = crate::intake::payload::parse(&payload)?;
+                let event = Event {
+                    id: new.id,
+                    source: source.name.clone(),
+                    event_type: new.event_type,
+                    delivery_id: new.delivery_id,
+                    received_at: now,
+                    headers: sample.headers.clone(),
+                    payload,
+                };
+                carried.events.push((event, value));
+            }
+            Ok(carried)
+        }))
+    }
+}
+
+pub(super) fn read(file: &mut Table<'_>, mistakes: &mut Mistakes) -> Vec<Test> {
+    let tables = file.tables("test", mistakes);
+    tables.into_iter().filter_map(|table| read_one(table, mistakes)).collect()
+}
+
+fn read_one(mut table: Table<'_>, mistakes: &mut Mistakes) -> Option<Test> {
+    let payload = table.required_text("payload", mistakes);
+    let expect = table.required_text("expect", mistakes);
+    let headers = table.table("headers", mistakes);
+    let headers = headers.map(|headers| read_headers(&headers, mistakes)).unwrap_or_default();
+    let place = table.place.clone();
+    table.finish(mistakes);
+    Some(Test { payload: payload?, headers, expect: expect?, place })
+}
+
+fn read_headers(table: &Table<'_>, mistakes: &mut Mistakes) -> Headers {
+    let mut headers = Headers::new();
+    for (name, value) in table.entries() {
+        match text_of(table.document(), value) {
+            Some(text) => drop(headers.insert(name.text.to_lowercase(), text.text)),
+            None => mistakes.push(wrong_type(&name.text, value, "a text in quotes")),
+        }
+    }
+    headers
+}
