@@ -1,0 +1,317 @@
+//! Takes queued events from the store, maps them, and sends the requests until Savio has them.
+
+mod claims;
+mod flight;
+pub mod gate;
+pub mod pauses;
+mod porter;
+pub mod retry;
+mod work;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+use tracing::{error, info, warn};
+
+use crate::clock;
+use crate::event::{Event, Outcome, SourceName, State};
+use crate::mapping::{Mapped, Mapping};
+use crate::savio::{Answer, Client};
+use crate::store::{Attempt, Claim, Claimed, Next, Progress, Store, StoreError};
+use claims::{Claims, Held};
+use gate::{Closed, Sign};
+use porter::Porter;
+use retry::Then;
+use work::{Sent, Work};
+
+const WRITE_WAIT_MIN: Duration = Duration::from_millis(100);
+const WRITE_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// The mapping of each source. An event of a source that is not here waits.
+pub type Mappings = BTreeMap<SourceName, Arc<Mapping>>;
+
+/// A Savio account.
+#[derive(Debug)]
+pub struct Destination {
+    pub name: String,
+    /// Else why nothing can be sent: it is paused for that.
+    pub client: Result<Client, String>,
+    pub max_in_flight: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    pub retry: retry::Settings,
+    pub gate: gate::Settings,
+    /// How long an event is ours without a word; renewed while it is worked on.
+    pub lease: Duration,
+    pub shutdown_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            retry: retry::Settings::default(),
+            gate: gate::Settings::default(),
+            lease: Duration::from_mins(1),
+            shutdown_timeout: Duration::from_secs(8),
+        }
+    }
+}
+
+pub struct Delivery {
+    store: Arc<dyn Store>,
+    destination: Destination,
+    settings: Settings,
+    mappings: RwLock<Arc<Mappings>>,
+    mappings_replaced: Notify,
+    claims: Claims,
+    porter: Porter,
+}
+
+impl Delivery {
+    pub fn new(store: Arc<dyn Store>, destination: Destination, settings: Settings) -> Delivery {
+        let porter = Porter::new(&destination.name, settings.gate.clone());
+        Delivery {
+            store,
+            destination,
+            settings,
+            mappings: RwLock::default(),
+            mappings_replaced: Notify::new(),
+            claims: Claims::default(),
+            porter,
+        }
+    }
+
+    /// Takes the whole new set. Requests that an event has become already stay as they are.
+    pub fn replace_mappings(&self, mappings: Mappings) {
+        *self.mappings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(mappings);
+        self.mappings_replaced.notify_one();
+    }
+
+    fn mappings(&self) -> Arc<Mappings> {
+        self.mappings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Works on one event until it has come to its end or has to wait.
+    pub async fn deliver(&self, claimed: Claimed, now: Timestamp) {
+        let held = self.claims.hold(claimed.claim);
+        let clock = Clock::starting(now);
+        let (mut work, mut progress) = self.begin(claimed, &clock).await;
+        while let Some(position) = self.go_on(&held, progress, &clock).await {
+            let sent = self.send(&work, position, &clock).await;
+            progress = self.judge(&mut work, sent, &clock).await;
+        }
+    }
+
+    /// Maps an event that was not worked on before; goes on with one that was.
+    async fn begin(&self, claimed: Claimed, clock: &Clock) -> (Work, Progress) {
+        let mut work = Work::of(&claimed);
+        if claimed.requests.is_some() {
+            let progress = match work.interrupted() {
+                Some(position) => {
+                    let now = clock.now();
+                    let sent = Sent { position, at: now, answered_at: now, ms: 0, answer: None };
+                    self.judge(&mut work, sent, clock).await
+                }
+                None => step(work.next(clock.now())),
+            };
+            return (work, progress);
+        }
+        match self.map(claimed.event, clock.now()).await {
+            Ok(mapped) => {
+                work.plan(&mapped.requests);
+                let next = work.next(clock.now());
+                let Mapped { requests, notes, .. } = mapped;
+                (work, Progress { planned: Some(requests), notes, attempt: None, next })
+            }
+            Err(next) => (work, step(next)),
+        }
+    }
+
+    /// What the event becomes; if it becomes nothing, what is to be done instead. A large payload takes
+    /// its time, so this runs apart from what waits for the network; a bug there costs this event only.
+    async fn map(&self, event: Event, now: Timestamp) -> Result<Mapped, Next> {
+        let Some(mapping) = self.mappings().get(&event.source).cloned() else {
+            let reason = format!("the source {} has no mapping at present", event.source);
+            return Err(Next::Wait { until: now, reason });
+        };
+        let dead = |reason| Next::Settle { state: State::Dead, reason: Some(reason), at: now };
+        let mapped = spawn_blocking(move || {
+            let payload = serde_json::from_str(&event.payload)
+                .map_err(|error| format!("the payload is no JSON: {error}"))?;
+            mapping.apply(&event, &payload).map_err(|unmappable| unmappable.to_string())
+        });
+        match mapped.await {
+            Ok(mapped) => mapped.map_err(dead),
+            Err(error) if error.is_panic() => {
+                Err(dead("the mapping failed on it: this is a bug of the relay".to_owned()))
+            }
+            Err(_) => Err(Next::Wait { until: now, reason: "the relay stops".to_owned() }),
+        }
+    }
+
+    /// Writes the step down; if the next is a send, which request that is, once the gate lets it go.
+    async fn go_on(&self, held: &Held<'_>, mut progress: Progress, clock: &Clock) -> Option<usize> {
+        if let Next::Send { .. } = progress.next {
+            match self.porter.admit(clock.now()) {
+                Ok(turn) => sleep(clock.until(turn)).await,
+                Err(Closed { reason, .. }) => {
+                    // It is due; the gate keeps it from being claimed.
+                    progress.next = Next::Wait { until: clock.now(), reason };
+                }
+            }
+        }
+        let next = progress.next.clone();
+        let written = self.write(held, progress).await;
+        let Next::Send { position, .. } = next else { return None };
+        if written.is_err() {
+            self.porter.forgo(clock.now());
+            return None;
+        }
+        Some(position)
+    }
+
+    async fn send(&self, work: &Work, position: usize, clock: &Clock) -> Sent {
+        let (at, start) = (clock.now(), Instant::now());
+        let answer = match &self.destination.client {
+            Ok(client) => client.send(work.request(position)).await,
+            Err(reason) => Answer::NotSent { reason: reason.clone() },
+        };
+        let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Sent { position, at, answered_at: clock.now(), ms, answer: Some(answer) }
+    }
+
+    async fn judge(&self, work: &mut Work, sent: Sent, clock: &Clock) -> Progress {
+        let age = self.porter.clock(work.tried_since(sent.at), sent.answered_at);
+        let circumstances = work.circumstances(&sent, age, fastrand::u32(..));
+        let mut verdict = match &sent.answer {
+            Some(answer) => retry::judge(answer, circumstances, &self.settings.retry),
+            None => retry::judge_interrupted(circumstances, &self.settings.retry),
+        };
+        if verdict.then == Then::Probe {
+            verdict = retry::after_probe(verdict, &self.ask_for_probe().await);
+        }
+        if let Some(sign) = &verdict.sign {
+            self.porter.note(&*self.store, sign, clock.now()).await;
+        }
+        let summary = verdict.summary.clone();
+        let progress = work.after(sent, verdict);
+        if let Some(attempt) = &progress.attempt {
+            self.log(work, attempt, &summary);
+        }
+        progress
+    }
+
+    async fn ask_for_probe(&self) -> Result<(), String> {
+        match &self.destination.client {
+            Ok(client) => client.probe().await,
+            Err(reason) => Err(reason.clone()),
+        }
+    }
+
+    /// Whether a destination that an answer paused is there again.
+    async fn probe(&self, now: Timestamp) {
+        let clock = Clock::starting(now);
+        let sign = match self.ask_for_probe().await {
+            Ok(()) => Sign::ProbePassed,
+            Err(reason) => Sign::Wrong { reason: format!("the probe: {reason}") },
+        };
+        self.porter.note(&*self.store, &sign, clock.now()).await;
+    }
+
+    fn log(&self, work: &Work, attempt: &Attempt, summary: &str) {
+        let Attempt { outcome, status, ms, .. } = attempt;
+        let (id, destination) = (work.event, &self.destination.name);
+        let request = work.request(attempt.position).kind.as_str();
+        if *outcome == Outcome::Done {
+            let outcome = outcome.as_str();
+            info!(event.id = %id, destination, request, outcome, status, ms, "{summary}");
+        } else {
+            let outcome = outcome.as_str();
+            warn!(event.id = %id, destination, request, outcome, status, ms, "{summary}");
+        }
+    }
+
+    /// Tries until it is on disk: what was sent must never be sent again for want of a note of it.
+    async fn write(&self, held: &Held<'_>, progress: Progress) -> Result<(), NotOurs> {
+        let mut wait = WRITE_WAIT_MIN;
+        loop {
+            let claim = held.claim();
+            let id = claim.event;
+            match self.store.advance(claim, progress.clone()).await {
+                Ok(()) => return Ok(()),
+                Err(StoreError::ClaimLost) if held.has_replaced(claim).await => {}
+                Err(StoreError::ClaimLost) => {
+                    warn!(event.id = %id, "the lease of event {id} ended while it was worked on");
+                    return Err(NotOurs);
+                }
+                Err(StoreError::Impossible { reason }) => {
+                    error!(event.id = %id, reason, "the progress of event {id} cannot be kept: a bug");
+                    self.bury(claim, &reason).await;
+                    return Err(NotOurs);
+                }
+                Err(StoreError::Unavailable { reason }) => {
+                    if wait == WRITE_WAIT_MIN {
+                        warn!(event.id = %id, reason, "cannot write down the progress of event {id}");
+                    }
+                    sleep(wait).await;
+                    wait = (wait * 2).min(WRITE_WAIT_MAX);
+                }
+            }
+        }
+    }
+
+    /// Ends an event whose progress can never be written, lest it be sent again and again. If even that
+    /// fails, its lease ends by itself.
+    async fn bury(&self, claim: Claim, reason: &str) {
+        let reason = Some(format!("a bug of the relay: {reason}"));
+        let dead = Next::Settle { state: State::Dead, reason, at: clock::now() };
+        if let Err(error) = self.store.advance(claim, step(dead)).await {
+            warn!(event.id = %claim.event, %error, "event {} stays as it is", claim.event);
+        }
+    }
+}
+
+/// Another works on the event now, or nobody can.
+struct NotOurs;
+
+/// The time that was given, going on.
+struct Clock {
+    now: Timestamp,
+    read: Instant,
+}
+
+impl Clock {
+    fn starting(now: Timestamp) -> Clock {
+        Clock { now, read: Instant::now() }
+    }
+
+    fn until(&self, at: Timestamp) -> Duration {
+        Duration::try_from(at.duration_since(self.now())).unwrap_or_default()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.now.saturating_add(self.read.elapsed()).unwrap_or(self.now)
+    }
+}
+
+fn step(next: Next) -> Progress {
+    Progress { planned: None, notes: Vec::new(), attempt: None, next }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Delivery")
+            .field("destination", &self.destination)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

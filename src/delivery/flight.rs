@@ -1,0 +1,191 @@
+//! The loop of delivery: as many events in flight as the destination takes, and one that hangs
+//! stalls no other.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tracing::{error, info, warn};
+
+use super::{Clock, Delivery};
+use crate::clock;
+use crate::event::{EventId, SourceName};
+use crate::store::{StoreError, Wanted};
+
+/// However near the next event is due, the store has this much rest.
+const LOOK_MIN: Duration = Duration::from_millis(20);
+const LOOK_MAX: Duration = Duration::from_mins(1);
+const STORE_AWAY_WAIT: Duration = Duration::from_secs(1);
+
+impl Delivery {
+    /// Works on all that is due at `now`, and tells how many events that were.
+    pub async fn deliver_all(self: &Arc<Self>, now: Timestamp) -> usize {
+        let mut flight = Flight::new(self.clone());
+        let clock = Clock::starting(now);
+        let mut count = 0;
+        loop {
+            match flight.claim(clock.now()).await {
+                Ok(claimed) => count += claimed,
+                Err(error) => warn!(%error, "cannot claim events"),
+            }
+            if !flight.land().await {
+                return count;
+            }
+        }
+    }
+
+    /// Works on events as they come, until `shutdown`; then finishes what is in flight.
+    pub async fn run(self: Arc<Self>, shutdown: impl Future<Output = ()>) {
+        let mut flight = Flight::new(self);
+        tokio::select! {
+            () = shutdown => {}
+            () = flight.keep_going() => {}
+        }
+        flight.wind_down().await;
+    }
+}
+
+/// The events that are worked on at the same time.
+struct Flight {
+    delivery: Arc<Delivery>,
+    tasks: JoinSet<()>,
+    events: HashMap<Id, EventId>,
+    store_is_away: bool,
+}
+
+impl Flight {
+    fn new(delivery: Arc<Delivery>) -> Flight {
+        Flight { delivery, tasks: JoinSet::new(), events: HashMap::new(), store_is_away: false }
+    }
+
+    async fn keep_going(&mut self) {
+        let delivery = self.delivery.clone();
+        let mut renewal = interval((delivery.settings.lease / 3).max(LOOK_MIN));
+        renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let look_again = self.fill(clock::now()).await;
+            let has_room = self.free_slots() > 0;
+            tokio::select! {
+                Some(landed) = self.tasks.join_next_with_id() => self.note(landed),
+                () = delivery.store.arrived(), if has_room => {}
+                () = delivery.mappings_replaced.notified() => {}
+                () = delivery.porter.turned.notified() => {}
+                () = sleep(look_again) => {}
+                _ = renewal.tick() => self.renew(clock::now()).await,
+            }
+        }
+    }
+
+    /// Takes as many events as there is room for, and tells after which time to look again.
+    async fn fill(&mut self, now: Timestamp) -> Duration {
+        let slots = self.free_slots();
+        let claimed = self.claim(now).await;
+        let rest = self.delivery.porter.rest(now).unwrap_or(LOOK_MAX).clamp(LOOK_MIN, LOOK_MAX);
+        let look_again = match claimed {
+            Ok(claimed) if claimed >= slots || self.room(now) == 0 => Ok(rest),
+            Ok(_) => self.until_due(now).await.map(|due| due.min(rest)),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &look_again
+            && !self.store_is_away
+        {
+            warn!(%error, "no events can be claimed");
+        }
+        self.store_is_away = look_again.is_err();
+        look_again.unwrap_or(STORE_AWAY_WAIT)
+    }
+
+    async fn claim(&mut self, now: Timestamp) -> Result<usize, StoreError> {
+        self.delivery.open(now).await?;
+        if self.delivery.porter.take_probe(now) {
+            let delivery = self.delivery.clone();
+            self.tasks.spawn(async move { delivery.probe(now).await });
+        }
+        let (sources, slots) = (self.sources(), self.room(now));
+        if sources.is_empty() || slots == 0 {
+            return Ok(0);
+        }
+        let lease = self.delivery.settings.lease;
+        let wanted = Wanted { sources, slots, now, lease };
+        let claimed = self.delivery.claims.claim(&*self.delivery.store, wanted).await?;
+        let count = claimed.len();
+        for one in claimed {
+            let (delivery, event) = (self.delivery.clone(), one.event.id);
+            let task = self.tasks.spawn(async move { delivery.deliver(one, now).await });
+            self.events.insert(task.id(), event);
+        }
+        Ok(count)
+    }
+
+    async fn until_due(&self, now: Timestamp) -> Result<Duration, StoreError> {
+        let due = self.delivery.store.next_due(self.sources()).await?;
+        let until =
+            |due: Timestamp| Duration::try_from(due.duration_since(now)).unwrap_or_default();
+        Ok(due.map_or(LOOK_MAX, until).clamp(LOOK_MIN, LOOK_MAX))
+    }
+
+    async fn renew(&self, now: Timestamp) {
+        let claims = self.delivery.claims.all();
+        if claims.is_empty() {
+            return;
+        }
+        let until = now.saturating_add(self.delivery.settings.lease).unwrap_or(now);
+        if let Err(error) = self.delivery.store.renew(claims, until).await {
+            warn!(%error, "cannot renew the leases of the events in flight");
+        }
+    }
+
+    /// Waits for one event to land; false if none is in flight.
+    async fn land(&mut self) -> bool {
+        let Some(landed) = self.tasks.join_next_with_id().await else {
+            return false;
+        };
+        self.note(landed);
+        true
+    }
+
+    /// An event whose work broke off by a bug is claimed again when its lease ends: not before, so
+    /// that it does not keep the relay busy.
+    fn note(&mut self, landed: Result<(Id, ()), JoinError>) {
+        let task = landed.as_ref().map_or_else(JoinError::id, |(task, ())| *task);
+        let event = self.events.remove(&task);
+        match (landed, event) {
+            (Err(error), Some(id)) => {
+                error!(event.id = %id, %error, "work on event {id} broke off: a bug of the relay");
+            }
+            (Err(error), None) => error!(%error, "a probe broke off: a bug of the relay"),
+            (Ok(_), _) => {}
+        }
+    }
+
+    async fn wind_down(&mut self) {
+        let limit = self.delivery.settings.shutdown_timeout;
+        let in_flight = self.tasks.len();
+        if in_flight > 0 {
+            info!(in_flight, "finishing the events in flight");
+        }
+        let landed = timeout(limit, async { while self.land().await {} }).await;
+        if landed.is_err() {
+            let cut_off = self.tasks.len();
+            warn!(cut_off, "events are cut off by the shutdown, and go on at the next start");
+        }
+    }
+
+    fn sources(&self) -> Vec<SourceName> {
+        let mappings = self.delivery.mappings();
+        let live = mappings.keys().filter(|source| !self.delivery.porter.is_paused(source));
+        live.cloned().collect()
+    }
+
+    /// How many events it makes sense to claim.
+    fn room(&self, now: Timestamp) -> usize {
+        self.free_slots().min(self.delivery.porter.room(now))
+    }
+
+    fn free_slots(&self) -> usize {
+        self.delivery.destination.max_in_flight.saturating_sub(self.tasks.len())
+    }
+}

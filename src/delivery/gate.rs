@@ -1,0 +1,307 @@
+//! The gate of a destination: whether a request may go now, and what the answers do to that. Pure.
+
+mod standstill;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::rate::Rate;
+use standstill::Standstill;
+
+/// How many refusals in a row, though the token works, stop the destination.
+const FORBIDDEN_MAX: u32 = 5;
+
+/// How long before its turn a request may be let through, to wait for it in its place.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Left out: no limit.
+    pub rate: Option<Rate>,
+    pub probe_every: Duration,
+    /// How many failures in a row open the breaker.
+    pub breaker_failures: u32,
+    /// How long an open breaker waits before it lets one request through.
+    pub breaker_wait: Duration,
+    /// The longest that one request may take.
+    pub answer_wait: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            rate: None,
+            probe_every: Duration::from_mins(1),
+            breaker_failures: 5,
+            breaker_wait: Duration::from_secs(30),
+            answer_wait: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What an answer tells of the destination as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sign {
+    /// Savio answered as itself: yes, or no to this request alone.
+    Works,
+    /// No answer, or one that says: later; for all requests, if it says until when.
+    Fails { hold_back_until: Option<Timestamp> },
+    /// The token or the address is wrong.
+    Wrong { reason: String },
+    /// The token and the address are right, and Savio refused all the same.
+    Forbidden { reason: String },
+    /// The probe found Savio there.
+    ProbePassed,
+}
+
+/// Kept in the store, and the same after a restart.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Gate {
+    /// A person's pause; only a person ends it.
+    by_person: Option<Pause>,
+    by_relay: Option<Pause>,
+    held_back_until: Option<Timestamp>,
+    /// In a row.
+    failures: u32,
+    /// The breaker is open, and lets one request through at this time.
+    breaker: Option<Timestamp>,
+    /// Requests in a row that were refused though the token works.
+    forbidden: u32,
+    /// Before this no other request goes, by the rate.
+    next_send_at: Option<Timestamp>,
+    standstill: Standstill,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    pub reason: String,
+    pub since: Timestamp,
+    ends: Ends,
+}
+
+/// What ends a pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Ends {
+    Person,
+    /// One that passes; the next one is due then.
+    Probe {
+        due_at: Timestamp,
+    },
+    /// A start with a token.
+    Token,
+}
+
+/// Why nothing may go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed {
+    pub reason: String,
+    /// When to ask again; none: when something else happens.
+    pub until: Option<Timestamp>,
+}
+
+impl Gate {
+    /// Why the gate is closed, if it is.
+    pub fn closed(&self, now: Timestamp) -> Option<Closed> {
+        if let Some(pause) = self.by_person.as_ref().or(self.by_relay.as_ref()) {
+            let until = match pause.ends {
+                Ends::Probe { due_at } => Some(due_at),
+                Ends::Person | Ends::Token => None,
+            };
+            return Some(Closed { reason: format!("paused: {}", pause.reason), until });
+        }
+        let closed = |reason: &str, until: Option<Timestamp>| {
+            let until = until.filter(|until| *until > now);
+            until.is_some().then(|| Closed { reason: reason.to_owned(), until })
+        };
+        closed("savio asked to wait", self.held_back_until)
+            .or_else(|| closed("savio failed several times in a row", self.breaker))
+    }
+
+    /// The pause that holds: a person's before the relay's own.
+    pub fn pause(&self) -> Option<&Pause> {
+        self.by_person.as_ref().or(self.by_relay.as_ref())
+    }
+
+    pub fn is_paused_by_person(&self) -> bool {
+        self.by_person.is_some()
+    }
+
+    /// How many requests it makes sense to prepare now.
+    pub fn room(&self, now: Timestamp, settings: &Settings) -> usize {
+        if self.closed(now).is_some() {
+            return 0;
+        }
+        if self.breaker.is_some() {
+            return 1;
+        }
+        match settings.rate {
+            Some(_) if self.turn(now) > later(now, PATIENCE) => 0,
+            Some(rate) => rate.within(PATIENCE),
+            None => usize::MAX,
+        }
+    }
+
+    /// Lets a request go: at the time that comes back, which is now or shortly after.
+    pub fn admit(&mut self, now: Timestamp, settings: &Settings) -> Result<Timestamp, Closed> {
+        if let Some(closed) = self.closed(now) {
+            return Err(closed);
+        }
+        let turn = self.turn(now);
+        if turn > later(now, PATIENCE) {
+            let reason = "the rate of the destination".to_owned();
+            return Err(Closed { reason, until: Some(turn) });
+        }
+        if self.breaker.is_some() {
+            // Nobody follows it before its answer can be there.
+            let wait = settings.breaker_wait.max(settings.answer_wait);
+            self.breaker = Some(later(now, wait));
+        }
+        if let Some(rate) = settings.rate {
+            self.next_send_at = Some(later(turn, rate.interval()));
+        }
+        Ok(turn)
+    }
+
+    /// A request that was let through did not go.
+    pub fn forgo(&mut self, now: Timestamp, settings: &Settings) {
+        if self.breaker.is_some() {
+            self.breaker = Some(now);
+        }
+        if let (Some(rate), Some(next)) = (settings.rate, self.next_send_at) {
+            self.next_send_at = next.checked_sub(rate.interval()).ok();
+        }
+    }
+
+    fn turn(&self, now: Timestamp) -> Timestamp {
+        self.next_send_at.map_or(now, |next| next.max(now))
+    }
+
+    /// When the gate has to be looked at again though nothing happened.
+    pub fn wakes_at(&self, now: Timestamp) -> Option<Timestamp> {
+        match self.closed(now) {
+            Some(closed) => closed.until,
+            None => self.next_send_at.filter(|next| *next > now),
+        }
+    }
+
+    /// Whether a probe is to go now; the next one is due after another wait.
+    pub fn take_probe(&mut self, now: Timestamp, settings: &Settings) -> bool {
+        if self.by_person.is_some() {
+            return false;
+        }
+        let Some(Pause { ends: Ends::Probe { due_at }, .. }) = &mut self.by_relay else {
+            return false;
+        };
+        let is_due = *due_at <= now;
+        if is_due {
+            *due_at = later(now, settings.probe_every);
+        }
+        is_due
+    }
+
+    pub fn note(&mut self, sign: &Sign, now: Timestamp, settings: &Settings) {
+        match sign {
+            Sign::Works => {
+                self.works();
+                self.forbidden = 0;
+            }
+            Sign::Fails { hold_back_until } => self.fails(*hold_back_until, now, settings),
+            Sign::Wrong { reason } => {
+                let due_at = later(now, settings.probe_every);
+                self.pause_by_relay(reason, now, Ends::Probe { due_at });
+            }
+            Sign::Forbidden { reason } => {
+                self.works();
+                self.forbidden = self.forbidden.saturating_add(1);
+                if self.forbidden >= FORBIDDEN_MAX {
+                    self.pause_by_relay(reason, now, Ends::Person);
+                }
+            }
+            Sign::ProbePassed => {
+                let by_probe = |pause: &Pause| matches!(pause.ends, Ends::Probe { .. });
+                self.by_relay = self.by_relay.take().filter(|pause| !by_probe(pause));
+            }
+        }
+        self.turned(now);
+    }
+
+    fn works(&mut self) {
+        self.failures = 0;
+        self.breaker = None;
+    }
+
+    fn fails(&mut self, hold_back_until: Option<Timestamp>, now: Timestamp, settings: &Settings) {
+        self.failures = self.failures.saturating_add(1);
+        self.held_back_until = self.held_back_until.max(hold_back_until);
+        if self.failures >= settings.breaker_failures {
+            self.breaker = Some(later(now, settings.breaker_wait));
+        }
+    }
+
+    /// One that only a person or a token ends is not replaced by one that a probe ends.
+    fn pause_by_relay(&mut self, reason: &str, now: Timestamp, ends: Ends) {
+        match &mut self.by_relay {
+            Some(pause) if !matches!(pause.ends, Ends::Probe { .. }) => {}
+            Some(pause) => {
+                pause.ends = ends;
+                reason.clone_into(&mut pause.reason);
+            }
+            None => {
+                let reason = reason.to_owned();
+                self.by_relay = Some(Pause { reason, since: now, ends });
+            }
+        }
+    }
+
+    /// A person's pause.
+    pub fn stop(&mut self, reason: &str, now: Timestamp) {
+        let reason = reason.to_owned();
+        self.by_person = Some(Pause { reason, since: now, ends: Ends::Person });
+        self.turned(now);
+    }
+
+    /// A person ends every pause, and the next request goes at once. What Savio asked for stays, and
+    /// so does the want of a token.
+    pub fn resume(&mut self, now: Timestamp) {
+        self.by_person = None;
+        self.by_relay = self.by_relay.take().filter(|pause| pause.ends == Ends::Token);
+        self.works();
+        self.forbidden = 0;
+        self.turned(now);
+    }
+
+    /// At a start: whether there is a token, else why not.
+    pub fn begin(&mut self, missing: Option<&str>, now: Timestamp) {
+        self.by_relay = self.by_relay.take().filter(|pause| pause.ends != Ends::Token);
+        if let Some(reason) = missing {
+            let reason = reason.to_owned();
+            self.by_relay = Some(Pause { reason, since: now, ends: Ends::Token });
+        }
+        self.turned(now);
+    }
+
+    /// How long after `since` the destination could be tried: time in which it was paused, held back
+    /// or its breaker open does not count.
+    pub fn clock(&self, since: Timestamp, now: Timestamp) -> Duration {
+        let passed = Duration::try_from(now.duration_since(since)).unwrap_or_default();
+        passed.saturating_sub(self.standstill.between(since, now))
+    }
+
+    /// An open breaker counts as closed gate until something works again, not only until the next try.
+    fn turned(&mut self, now: Timestamp) {
+        let is_stopped = self.pause().is_some() || self.breaker.is_some();
+        let until = if is_stopped { Some(Timestamp::MAX) } else { self.held_back_until };
+        self.standstill.turn(now, until);
+    }
+}
+
+fn later(now: Timestamp, wait: Duration) -> Timestamp {
+    now.saturating_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! The states of a destination, one after another.
+
+use super::*;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+}
+
+/// A gate after these signs, each at its second.
+fn gate(signs: &[(i64, Sign)]) -> Gate {
+    let mut gate = Gate::default();
+    for (second, sign) in signs {
+        gate.note(sign, at(*second), &Settings::default());
+    }
+    gate
+}
+
+fn fails(second: i64) -> (i64, Sign) {
+    (second, Sign::Fails { hold_back_until: None })
+}
+
+fn held_back(second: i64, until: i64) -> (i64, Sign) {
+    (second, Sign::Fails { hold_back_until: Some(at(until)) })
+}
+
+fn wrong(second: i64) -> (i64, Sign) {
+    (second, Sign::Wrong { reason: "savio answered 401".to_owned() })
+}
+
+fn forbidden(second: i64) -> (i64, Sign) {
+    (second, Sign::Forbidden { reason: "savio answered 403".to_owned() })
+}
+
+/// When the gate lets through a request, asked every second.
+fn admitted(gate: &mut Gate, seconds: std::ops::Range<i64>) -> Vec<i64> {
+    let admits = |second: &i64| gate.admit(at(*second), &Settings::default()).is_ok();
+    seconds.filter(admits).collect()
+}
+
+fn is_open(gate: &Gate, second: i64) -> bool {
+    gate.closed(at(second)).is_none()
+}
+
+#[test]
+fn retry_after_holds_back_the_whole_destination() {
+    let gate = gate(&[held_back(0, 60), held_back(1, 30)]);
+
+    assert!(!is_open(&gate, 59) && is_open(&gate, 60));
+    assert_eq!(gate.wakes_at(at(10)), Some(at(60)));
+}
+
+#[test]
+fn the_breaker_opens_after_failures_in_a_row() {
+    assert!(is_open(&gate(&[fails(0), fails(1), fails(2), fails(3)]), 4));
+    assert!(!is_open(&gate(&[fails(0), fails(1), fails(2), fails(3), fails(4)]), 5));
+
+    let between = (2, Sign::Works);
+    assert!(is_open(&gate(&[fails(0), fails(1), between, fails(3), fails(4), fails(5)]), 6));
+}
+
+#[test]
+fn an_open_breaker_lets_one_through_and_closes_when_that_works() {
+    let mut gate = gate(&[fails(0), fails(0), fails(0), fails(0), fails(0)]);
+
+    assert_eq!(admitted(&mut gate, 0..60), [30]);
+    gate.note(&fails(35).1, at(35), &Settings::default());
+    assert_eq!(admitted(&mut gate, 35..90), [65]);
+    gate.note(&Sign::Works, at(66), &Settings::default());
+    assert_eq!(admitted(&mut gate, 66..69), [66, 67, 68]);
+}
+
+#[test]
+fn one_that_was_let_through_and_did_not_go_leaves_its_place() {
+    let mut gate = gate(&[fails(0), fails(0), fails(0), fails(0), fails(0)]);
+
+    assert_eq!(admitted(&mut gate, 30..40), [30]);
+    gate.forgo(at(40), &Settings::default());
+
+    assert_eq!(admitted(&mut gate, 40..50), [40]);
+}
+
+#[test]
+fn a_probe_goes_every_minute_and_ends_the_pause() {
+    let (mut gate, settings) = (gate(&[wrong(0)]), Settings::default());
+    let probes: Vec<i64> = (0..150).filter(|at_| gate.take_probe(at(*at_), &settings)).collect();
+
+    assert_eq!(probes, [60, 120]);
+    assert!(!is_open(&gate, 1_000_000));
+    gate.note(&Sign::ProbePassed, at(150), &settings);
+    assert!(is_open(&gate, 150));
+}
+
+#[test]
+fn five_refusals_in_a_row_though_the_token_works_wait_for_a_person() {
+    let four = [forbidden(0), forbidden(1), forbidden(2), forbidden(3)];
+    assert!(is_open(&gate(&[&four[..], &[(4, Sign::Works), forbidden(5)]].concat()), 6));
+
+    let mut gate = gate(&[&four[..], &[forbidden(4), wrong(5), (6, Sign::ProbePassed)]].concat());
+    assert!(!is_open(&gate, 7) && !gate.take_probe(at(1_000), &Settings::default()));
+    gate.resume(at(1_001));
+    assert!(is_open(&gate, 1_001));
+}
+
+#[test]
+fn the_relay_never_lifts_a_persons_pause() {
+    let mut gate = gate(&[wrong(0)]);
+    gate.stop("by a person", at(1));
+
+    for sign in [Sign::Works, Sign::ProbePassed, fails(0).1, forbidden(0).1] {
+        gate.note(&sign, at(100), &Settings::default());
+        assert!(gate.is_paused_by_person());
+    }
+    gate.begin(None, at(200));
+    assert!(!is_open(&gate, 1_000_000) && !gate.take_probe(at(1_000_000), &Settings::default()));
+
+    gate.resume(at(1_000_001));
+    assert!(is_open(&gate, 1_000_001));
+}
+
+#[test]
+fn without_a_token_it_waits_for_a_start_with_one() {
+    let mut gate = Gate::default();
+    gate.begin(Some("SAVIO_API_TOKEN is not set"), at(0));
+
+    gate.resume(at(1));
+    assert_eq!(gate.closed(at(2)).unwrap().reason, "paused: SAVIO_API_TOKEN is not set");
+    gate.begin(None, at(3));
+    assert!(is_open(&gate, 3));
+}
+
+#[test]
+fn the_clock_stands_still_while_nothing_can_go() {
+    let five = [fails(100), fails(100), fails(100), fails(100), fails(100)];
+    let cases: [(&[(i64, Sign)], u64); 5] = [
+        (&[], 1_000),
+        (&[held_back(100, 400)], 700),
+        (&[wrong(100), (600, Sign::ProbePassed)], 500),
+        (&[wrong(100)], 100),
+        (&[&five[..], &[fails(500), (800, Sign::Works)]].concat(), 300),
+    ];
+    for (signs, seconds) in cases {
+        let clock = gate(signs).clock(at(0), at(1_000));
+        assert_eq!(clock, Duration::from_secs(seconds), "{signs:?}");
+    }
+}
+
+#[test]
+fn requests_go_at_even_distances_and_not_faster() {
+    let settings = Settings { rate: Some("2/s".parse().unwrap()), ..Settings::default() };
+    let mut gate = Gate::default();
+    let half = |halves: i64| at(0) + jiff::SignedDuration::from_millis(500 * halves);
+
+    let turns: Vec<_> = (0..5).map(|_| gate.admit(at(0), &settings).ok()).collect();
+
+    assert_eq!(turns, [Some(half(0)), Some(half(1)), Some(half(2)), None, None]);
+    assert_eq!((gate.room(at(0), &settings), gate.wakes_at(at(0))), (0, Some(half(3))));
+    assert_eq!(gate.admit(at(9), &settings), Ok(at(9)), "what was not used is not made up for");
+}
+
+#[test]
+fn a_gate_is_the_same_after_it_was_kept() {
+    let mut gate = gate(&[fails(0), held_back(1, 60), wrong(2), forbidden(3)]);
+    gate.stop("by a person", at(4));
+
+    let kept = serde_json::to_value(&gate).unwrap();
+
+    assert_eq!(serde_json::from_value::<Gate>(kept).unwrap(), gate);
+    assert_eq!(serde_json::from_str::<Gate>("{}").unwrap(), Gate::default());
+}

@@ -1,0 +1,207 @@
+//! Keeps the gate of the destination and the pauses of sources: in memory, and in the store.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::sync::Notify;
+use tracing::{info, warn};
+
+use super::gate::{Closed, Gate, Settings, Sign};
+use crate::event::SourceName;
+use crate::store::{Store, StoreError};
+
+const SOURCES: &str = "sources";
+
+/// Since when a person wants the source to wait.
+type Paused = BTreeMap<SourceName, Timestamp>;
+
+pub(super) struct Porter {
+    destination: String,
+    settings: Settings,
+    books: Mutex<Books>,
+    /// Locked while something is read or written, so that the newest is written last.
+    saving: tokio::sync::Mutex<()>,
+    pub(super) turned: Notify,
+}
+
+#[derive(Default)]
+struct Books {
+    gate: Gate,
+    paused: Paused,
+    is_loaded: bool,
+    /// Whether the store has it all.
+    is_saved: bool,
+}
+
+impl Porter {
+    pub(super) fn new(destination: &str, settings: Settings) -> Porter {
+        Porter {
+            destination: destination.to_owned(),
+            settings,
+            books: Mutex::default(),
+            saving: tokio::sync::Mutex::default(),
+            turned: Notify::new(),
+        }
+    }
+
+    /// Reads what was kept before, once, and writes what could not be written yet.
+    pub(super) async fn open(
+        &self,
+        store: &dyn Store,
+        missing: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let saving = self.saving.lock().await;
+        if !self.books().is_loaded {
+            let gate: Gate = read(store.gate(&self.name()).await?)?;
+            let paused = read(store.gate(SOURCES).await?)?;
+            let mut books = self.books();
+            *books = Books { gate, paused, is_loaded: true, is_saved: true };
+            books.gate.begin(missing, now);
+            if let Some(pause) = books.gate.pause() {
+                warn!(destination = self.destination, "paused: {}", pause.reason);
+            }
+        }
+        drop(saving);
+        if self.books().is_saved { Ok(()) } else { self.save(store).await }
+    }
+
+    pub(super) fn room(&self, now: Timestamp) -> usize {
+        self.books().gate.room(now, &self.settings)
+    }
+
+    pub(super) fn admit(&self, now: Timestamp) -> Result<Timestamp, Closed> {
+        self.books().gate.admit(now, &self.settings)
+    }
+
+    pub(super) fn forgo(&self, now: Timestamp) {
+        self.books().gate.forgo(now, &self.settings);
+        self.turned.notify_one();
+    }
+
+    pub(super) fn take_probe(&self, now: Timestamp) -> bool {
+        self.books().gate.take_probe(now, &self.settings)
+    }
+
+    pub(super) fn clock(&self, since: Timestamp, now: Timestamp) -> Duration {
+        self.books().gate.clock(since, now)
+    }
+
+    /// How long nothing changes by itself.
+    pub(super) fn rest(&self, now: Timestamp) -> Option<Duration> {
+        let at = self.books().gate.wakes_at(now)?;
+        Some(Duration::try_from(at.duration_since(now)).unwrap_or_default())
+    }
+
+    pub(super) fn is_paused(&self, source: &SourceName) -> bool {
+        self.books().paused.contains_key(source)
+    }
+
+    /// What cannot be written down counts all the same, and is written with the next change.
+    pub(super) async fn note(&self, store: &dyn Store, sign: &Sign, now: Timestamp) {
+        let has_changed = self.change(|gate, settings| gate.note(sign, now, settings));
+        if has_changed && let Err(error) = self.save(store).await {
+            let destination = &self.destination;
+            warn!(%error, destination, "cannot write down the state of {destination}");
+        }
+    }
+
+    pub(super) async fn change_by_person(
+        &self,
+        store: &dyn Store,
+        change: impl FnOnce(&mut Gate),
+    ) -> Result<(), StoreError> {
+        self.change(|gate, _| change(gate));
+        self.save(store).await
+    }
+
+    pub(super) async fn pause_source(
+        &self,
+        store: &dyn Store,
+        source: SourceName,
+        since: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.books().paused.entry(source).or_insert(since);
+        self.save(store).await
+    }
+
+    pub(super) async fn resume_source(
+        &self,
+        store: &dyn Store,
+        source: &SourceName,
+    ) -> Result<(), StoreError> {
+        self.books().paused.remove(source);
+        self.turned.notify_one();
+        self.save(store).await
+    }
+
+    pub(super) fn look<T>(&self, look: impl FnOnce(&Gate) -> T) -> T {
+        look(&self.books().gate)
+    }
+
+    pub(super) fn paused_sources(&self) -> Paused {
+        self.books().paused.clone()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Gate, &Settings)) -> bool {
+        let mut books = self.books();
+        let before = books.gate.clone();
+        change(&mut books.gate, &self.settings);
+        let has_changed = before != books.gate;
+        books.is_saved &= !has_changed;
+        if has_changed {
+            self.tell(before.pause().map(|pause| &pause.reason), &books.gate);
+            self.turned.notify_one();
+        }
+        has_changed
+    }
+
+    fn tell(&self, before: Option<&String>, gate: &Gate) {
+        let destination = &self.destination;
+        match (before, gate.pause()) {
+            (None, Some(pause)) => warn!(destination, "{destination} is paused: {}", pause.reason),
+            (Some(_), None) => info!(destination, "{destination} goes on"),
+            (None, None) | (Some(_), Some(_)) => {}
+        }
+    }
+
+    async fn save(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let _saving = self.saving.lock().await;
+        let (gate, paused) = {
+            let mut books = self.books();
+            books.is_saved = true;
+            (written(&books.gate), written(&books.paused))
+        };
+        let mut saved = store.keep_gate(&self.name(), gate).await;
+        if saved.is_ok() {
+            saved = store.keep_gate(SOURCES, paused).await;
+        }
+        if saved.is_err() {
+            self.books().is_saved = false;
+        }
+        saved
+    }
+
+    fn name(&self) -> String {
+        format!("destination {}", self.destination)
+    }
+
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What cannot be read stops delivery, since a person's pause may be in it.
+fn read<T: Default + serde::de::DeserializeOwned>(kept: Option<Value>) -> Result<T, StoreError> {
+    let Some(kept) = kept else { return Ok(T::default()) };
+    serde_json::from_value(kept).map_err(|error| StoreError::Unavailable {
+        reason: format!("the table gates holds what this version cannot read: {error}"),
+    })
+}
+
+fn written(state: &impl serde::Serialize) -> Value {
+    serde_json::to_value(state).expect("maps with text keys can be written as JSON")
+}

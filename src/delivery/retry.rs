@@ -1,0 +1,246 @@
+//! The outcome table of the relay: what came of one attempt, and what is to be done next. Pure.
+
+use std::time::Duration;
+
+use jiff::fmt::rfc2822;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::gate::Sign;
+use crate::event::Outcome;
+use crate::savio::{Answer, Content, Reply};
+
+const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Before the second attempt; each further wait is twice as long.
+    pub wait_min: Duration,
+    pub wait_max: Duration,
+    /// Counted from the first attempt, while the destination could be tried.
+    pub give_up_after: Duration,
+    pub unanswered: Unanswered,
+}
+
+/// What becomes of a request that was sent and got no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unanswered {
+    /// It is sent again, and marked.
+    Retry,
+    /// A person decides.
+    Hold,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            wait_min: Duration::from_secs(5),
+            wait_max: Duration::from_hours(1),
+            give_up_after: Duration::from_hours(3 * 24),
+            unanswered: Unanswered::Retry,
+        }
+    }
+}
+
+/// What an answer is judged by, apart from itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Circumstances {
+    pub now: Timestamp,
+    /// Since the first attempt, by the destination's clock.
+    pub age: Duration,
+    /// How many attempts failed in a row before this one.
+    pub tries: u32,
+    /// Any number by chance; it lengthens the wait.
+    pub chance: u32,
+    /// The request was refused just now though the token works.
+    pub is_last_try: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    pub outcome: Outcome,
+    /// What happened, in words that may be logged: nothing of the answer's body is in them.
+    pub summary: String,
+    pub then: Then,
+    /// What it tells of the destination.
+    pub sign: Option<Sign>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Then {
+    Done {
+        savio_id: Option<Value>,
+    },
+    /// The same request again, at once.
+    Again,
+    /// The same request again, later.
+    Retry {
+        wait: Duration,
+    },
+    /// Only a probe can tell whether the destination is wrong as a whole: `after_probe` goes on.
+    Probe,
+    /// A person decides.
+    Hold {
+        reason: String,
+    },
+    Dead {
+        reason: String,
+    },
+}
+
+/// The outcome table.
+pub fn judge(answer: &Answer, circumstances: Circumstances, settings: &Settings) -> Verdict {
+    let reply = match answer {
+        Answer::Reply(reply) => reply,
+        Answer::NotSent { reason } => {
+            return retry(Outcome::Unreachable, reason.clone(), circumstances, settings);
+        }
+        Answer::NoReply { reason } => return unanswered(reason.clone(), circumstances, settings),
+    };
+    let summary = format!("savio answered {}", reply.status);
+    match reply.status {
+        200..=299 => match done(reply) {
+            Some(then) => {
+                Verdict { outcome: Outcome::Done, summary, then, sign: Some(Sign::Works) }
+            }
+            None => no_savio(&summary, circumstances, settings),
+        },
+        100..=199 | 300..=399 | 401..=405 | 407 if circumstances.is_last_try => {
+            let reason = format!("{summary}, though the token works: {}", reply.text);
+            let sign = Sign::Forbidden { reason: format!("{summary}, though the token works") };
+            refused(summary, &reason, sign)
+        }
+        100..=199 | 300..=399 | 401..=405 | 407 => {
+            let summary = format!("{summary}: are its token and base_url right?");
+            Verdict { outcome: Outcome::Paused, summary, then: Then::Probe, sign: None }
+        }
+        408 | 425 | 429 | 500.. => {
+            let verdict = retry(Outcome::Retry, summary, circumstances, settings);
+            hold_back(verdict, reply, circumstances)
+        }
+        _ => {
+            let reason = format!("{summary}: {}", reply.text);
+            refused(summary, &reason, Sign::Works)
+        }
+    }
+}
+
+/// What a probe says of a verdict that asked for one.
+pub fn after_probe(mut verdict: Verdict, probe: &Result<(), String>) -> Verdict {
+    match probe {
+        Ok(()) => {
+            verdict.outcome = Outcome::Retry;
+            verdict.then = Then::Again;
+        }
+        Err(reason) => {
+            let reason = format!("{}; the probe: {reason}", verdict.summary);
+            verdict.then = Then::Retry { wait: Duration::ZERO };
+            verdict.sign = Some(Sign::Wrong { reason });
+        }
+    }
+    verdict
+}
+
+/// An attempt that the end of the process cut off: it may have arrived.
+pub fn judge_interrupted(circumstances: Circumstances, settings: &Settings) -> Verdict {
+    let summary = "the relay stopped during the send".to_owned();
+    let mut verdict = unanswered(summary, circumstances, settings);
+    verdict.outcome = Outcome::Interrupted;
+    verdict.sign = None;
+    if matches!(verdict.then, Then::Retry { .. }) {
+        verdict.then = Then::Again;
+    }
+    verdict
+}
+
+impl Settings {
+    /// Doubles with each try, plus up to half of it by chance.
+    fn wait(&self, circumstances: Circumstances) -> Duration {
+        let doubled = self.wait_min.saturating_mul(2_u32.saturating_pow(circumstances.tries));
+        let wait = doubled.min(self.wait_max);
+        let part = f64::from(circumstances.chance) / f64::from(u32::MAX);
+        wait.saturating_add((wait / 2).mul_f64(part))
+    }
+}
+
+fn retry(
+    outcome: Outcome,
+    summary: String,
+    circumstances: Circumstances,
+    settings: &Settings,
+) -> Verdict {
+    let then = if circumstances.age >= settings.give_up_after {
+        let age = SignedDuration::from_secs(circumstances.age.as_secs().cast_signed());
+        Then::Dead { reason: format!("gave up after {age:#}: {summary}") }
+    } else {
+        Then::Retry { wait: settings.wait(circumstances) }
+    };
+    let sign = Some(Sign::Fails { hold_back_until: None });
+    Verdict { outcome, summary, then, sign }
+}
+
+fn unanswered(summary: String, circumstances: Circumstances, settings: &Settings) -> Verdict {
+    let mut verdict = retry(Outcome::Unanswered, summary, circumstances, settings);
+    if settings.unanswered == Unanswered::Hold {
+        verdict.then = held(&verdict.summary);
+    }
+    verdict
+}
+
+fn held(summary: &str) -> Then {
+    Then::Hold { reason: format!("it was sent, and may have arrived: {summary}") }
+}
+
+/// A page that some other server gave: the event waits until Savio is there, and never dies of it.
+fn no_savio(summary: &str, circumstances: Circumstances, settings: &Settings) -> Verdict {
+    let summary = format!("{summary}, but not as savio does: is base_url right?");
+    let then = match settings.unanswered {
+        Unanswered::Retry => Then::Retry { wait: settings.wait(circumstances) },
+        Unanswered::Hold => held(&summary),
+    };
+    let sign = Some(Sign::Wrong { reason: summary.clone() });
+    Verdict { outcome: Outcome::Unanswered, summary, then, sign }
+}
+
+fn refused(summary: String, reason: &str, sign: Sign) -> Verdict {
+    let reason = reason.trim_end_matches([':', ' ']).to_owned();
+    let then = Then::Dead { reason };
+    Verdict { outcome: Outcome::Refused, summary, then, sign: Some(sign) }
+}
+
+/// Savio may ask for a longer wait than ours, not for a shorter one, and then for all requests.
+fn hold_back(mut verdict: Verdict, reply: &Reply, circumstances: Circumstances) -> Verdict {
+    let asked = reply.retry_after.as_deref().and_then(|text| parse(text, circumstances.now));
+    let Some(asked) = asked else { return verdict };
+    let asked = asked.min(RETRY_AFTER_MAX);
+    if let Then::Retry { wait } = &mut verdict.then {
+        *wait = asked.max(*wait);
+    }
+    let hold_back_until = circumstances.now.saturating_add(asked).ok();
+    verdict.sign = Some(Sign::Fails { hold_back_until });
+    verdict
+}
+
+/// A `Retry-After` header: seconds, or an HTTP date.
+fn parse(text: &str, now: Timestamp) -> Option<Duration> {
+    let text = text.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+    }
+    let date = rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+    Some(Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO))
+}
+
+/// Whether a 2xx says that Savio has it, and under which id.
+fn done(reply: &Reply) -> Option<Then> {
+    match &reply.content {
+        Content::Object { id } => Some(Then::Done { savio_id: id.clone() }),
+        Content::Empty | Content::Cut { says_json: true } => Some(Then::Done { savio_id: None }),
+        Content::Cut { says_json: false } | Content::Other => {
+            (reply.status == 201).then_some(Then::Done { savio_id: None })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,231 @@
+//! The outcome table, row by row.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+const NOW: Timestamp = Timestamp::constant(1_795_341_600, 0); // 2026-11-22T10:00:00Z
+const FIRST: Circumstances =
+    Circumstances { now: NOW, age: Duration::ZERO, tries: 0, chance: 0, is_last_try: false };
+const LAST: Circumstances = Circumstances { is_last_try: true, ..FIRST };
+const LATE: Circumstances = Circumstances { age: Duration::from_hours(72), ..FIRST };
+const FIVE_SECONDS: Then = Then::Retry { wait: Duration::from_secs(5) };
+const WRONG: [u16; 11] = [101, 301, 302, 304, 308, 401, 402, 403, 404, 405, 407];
+
+fn reply(status: u16, content: Content) -> Reply {
+    Reply { status, retry_after: None, content, text: "no such tag".to_owned() }
+}
+
+fn check(answer: &Answer, outcome: Outcome, then: Then) {
+    let verdict = judge(answer, FIRST, &Settings::default());
+    assert_eq!((verdict.outcome, verdict.then), (outcome, then), "{answer:?}");
+}
+
+fn check_status(statuses: &[u16], outcome: Outcome, then: &Then) {
+    for status in statuses {
+        check(&Answer::Reply(reply(*status, Content::Other)), outcome, then.clone());
+    }
+}
+
+fn check_content(status: u16, content: Content, savio_id: Option<Value>) {
+    check(&Answer::Reply(reply(status, content)), Outcome::Done, Then::Done { savio_id });
+}
+
+#[test]
+fn a_success_is_done_and_its_id_kept() {
+    check_content(201, Content::Object { id: Some(json!(7)) }, Some(json!(7)));
+    check_content(200, Content::Object { id: None }, None);
+    check_content(204, Content::Empty, None);
+    check_content(201, Content::Other, None);
+    check_content(201, Content::Cut { says_json: false }, None);
+    check_content(200, Content::Cut { says_json: true }, None);
+}
+
+fn sign(answer: &Answer, circumstances: Circumstances) -> Option<Sign> {
+    judge(answer, circumstances, &Settings::default()).sign
+}
+
+fn answered(status: u16) -> Answer {
+    Answer::Reply(reply(status, Content::Other))
+}
+
+#[test]
+fn a_page_that_is_not_savio_pauses_and_may_have_taken_it() {
+    check_status(&[200, 202, 206, 299], Outcome::Unanswered, &FIVE_SECONDS);
+    let cut = reply(200, Content::Cut { says_json: false });
+    check(&Answer::Reply(cut), Outcome::Unanswered, FIVE_SECONDS);
+    assert!(matches!(sign(&answered(200), FIRST), Some(Sign::Wrong { .. })));
+}
+
+#[test]
+fn a_wrong_token_or_address_is_probed() {
+    check_status(&WRONG, Outcome::Paused, &Then::Probe);
+    assert_eq!(sign(&answered(401), FIRST), None);
+}
+
+#[test]
+fn a_probe_that_fails_pauses_and_the_event_waits() {
+    let verdict = judge(&answered(401), FIRST, &Settings::default());
+
+    let verdict = after_probe(verdict, &Err("savio answered 401".to_owned()));
+
+    assert_eq!(verdict.outcome, Outcome::Paused);
+    assert_eq!(verdict.then, Then::Retry { wait: Duration::ZERO });
+    let Some(Sign::Wrong { reason }) = verdict.sign else { panic!("{verdict:?}") };
+    assert!(reason.ends_with("the probe: savio answered 401"), "{reason}");
+}
+
+#[test]
+fn a_refusal_though_the_probe_passes_is_tried_once_more_and_then_dead() {
+    let verdict = judge(&answered(403), FIRST, &Settings::default());
+    let once_more = after_probe(verdict, &Ok(()));
+    let last = judge(&answered(403), LAST, &Settings::default());
+
+    assert_eq!((once_more.outcome, once_more.then), (Outcome::Retry, Then::Again));
+    assert_eq!(once_more.sign, None);
+    assert_eq!(last.outcome, Outcome::Refused);
+    let reason = "savio answered 403, though the token works: no such tag".to_owned();
+    assert_eq!(last.then, Then::Dead { reason });
+    assert!(matches!(last.sign, Some(Sign::Forbidden { .. })));
+}
+
+#[test]
+fn other_refusals_are_dead_with_what_savio_said() {
+    for status in [400, 406, 409, 410, 413, 415, 422, 451] {
+        let reason = format!("savio answered {status}: no such tag");
+        check_status(&[status], Outcome::Refused, &Then::Dead { reason });
+    }
+}
+
+#[test]
+fn a_refusal_without_words_has_a_tidy_reason() {
+    let silent = Reply { text: String::new(), ..reply(400, Content::Empty) };
+    let reason = "savio answered 400".to_owned();
+    check(&Answer::Reply(silent), Outcome::Refused, Then::Dead { reason });
+}
+
+#[test]
+fn trouble_at_savio_is_tried_again() {
+    check_status(&[408, 425, 429, 500, 502, 503, 504, 599], Outcome::Retry, &FIVE_SECONDS);
+}
+
+#[test]
+fn what_was_not_sent_is_told_from_what_got_no_answer() {
+    let reason = || "connection refused".to_owned();
+    check(&Answer::NotSent { reason: reason() }, Outcome::Unreachable, FIVE_SECONDS);
+    check(&Answer::NoReply { reason: reason() }, Outcome::Unanswered, FIVE_SECONDS);
+}
+
+fn check_retry_after(header: &str, seconds: u64) {
+    let retry_after = Some(header.to_owned());
+    let answer = Reply { retry_after, ..reply(429, Content::Empty) };
+    let wait = Duration::from_secs(seconds);
+    check(&Answer::Reply(answer), Outcome::Retry, Then::Retry { wait });
+}
+
+#[test]
+fn retry_after_lengthens_the_wait_up_to_an_hour() {
+    check_retry_after("120", 120);
+    check_retry_after(" 3600 ", 3_600);
+    check_retry_after("3601", 3_600);
+    check_retry_after("99999999999999999999", 3_600);
+    check_retry_after("Sun, 22 Nov 2026 10:02:00 GMT", 120);
+    check_retry_after("Mon, 23 Nov 2026 10:00:00 GMT", 3_600);
+}
+
+#[test]
+fn retry_after_never_shortens_the_wait() {
+    check_retry_after("1", 5);
+    check_retry_after("0", 5);
+    check_retry_after("Sun, 22 Nov 2026 09:00:00 GMT", 5);
+    for nonsense in ["", "-7", "soon", "1.5", "Sun, 99 Nov 2026 10:00:00 GMT"] {
+        check_retry_after(nonsense, 5);
+    }
+}
+
+#[test]
+fn tries_end_after_three_days_of_the_destinations_clock() {
+    let settings = Settings::default();
+    let reason = "gave up after 72h: savio answered 503".to_owned();
+    assert_eq!(judge(&answered(503), LATE, &settings).then, Then::Dead { reason });
+
+    let unreachable = Answer::NotSent { reason: "no route".to_owned() };
+    assert!(matches!(judge(&unreachable, LATE, &settings).then, Then::Dead { .. }));
+}
+
+#[test]
+fn a_wrong_destination_kills_no_event_however_long_it_lasts() {
+    for status in WRONG {
+        assert_eq!(judge(&answered(status), LATE, &Settings::default()).then, Then::Probe);
+    }
+    assert_eq!(judge(&answered(200), LATE, &Settings::default()).then, FIVE_SECONDS);
+}
+
+#[test]
+fn an_interrupted_send_is_repeated_at_once_but_not_for_ever() {
+    let settings = Settings::default();
+
+    assert_eq!(judge_interrupted(FIRST, &settings).then, Then::Again);
+    assert!(matches!(judge_interrupted(LATE, &settings).then, Then::Dead { .. }));
+}
+
+#[test]
+fn what_got_no_answer_is_held_where_a_person_wants_that() {
+    let settings = Settings { unanswered: Unanswered::Hold, ..Settings::default() };
+    let nothing = Answer::NoReply { reason: "timed out".to_owned() };
+    let unreachable = Answer::NotSent { reason: "no route".to_owned() };
+    let is_held = |verdict: Verdict| matches!(verdict.then, Then::Hold { .. });
+
+    for circumstances in [FIRST, LATE] {
+        assert!(is_held(judge(&nothing, circumstances, &settings)));
+        assert!(is_held(judge(&answered(200), circumstances, &settings)));
+        assert!(is_held(judge_interrupted(circumstances, &settings)));
+    }
+    assert!(!is_held(judge(&unreachable, FIRST, &settings)));
+    assert!(!is_held(judge(&answered(503), FIRST, &settings)));
+}
+
+#[test]
+fn each_answer_tells_of_the_destination() {
+    let fails = Some(Sign::Fails { hold_back_until: None });
+    assert_eq!(sign(&answered(201), FIRST), Some(Sign::Works));
+    assert_eq!(sign(&answered(400), FIRST), Some(Sign::Works));
+    assert_eq!(sign(&answered(503), FIRST), fails);
+    assert_eq!(sign(&Answer::NoReply { reason: String::new() }, FIRST), fails);
+    assert_eq!(sign(&Answer::NotSent { reason: String::new() }, FIRST), fails);
+
+    let asked = Reply { retry_after: Some("7200".to_owned()), ..reply(503, Content::Empty) };
+    let hold_back_until = Some(NOW + SignedDuration::from_hours(1));
+    assert_eq!(sign(&Answer::Reply(asked), FIRST), Some(Sign::Fails { hold_back_until }));
+}
+
+proptest! {
+    #[test]
+    fn waits_double_and_stay_within_their_bounds(tries: u32, chance: u32) {
+        let settings = Settings::default();
+        let wait = |tries, chance| settings.wait(Circumstances { tries, chance, ..FIRST });
+
+        let least = wait(tries, 0);
+        let longer = wait(tries.saturating_add(1), 0);
+        prop_assert!(least >= settings.wait_min && least <= settings.wait_max);
+        prop_assert_eq!(longer, (least * 2).min(settings.wait_max));
+        prop_assert!(wait(tries, chance) >= least);
+        prop_assert!(wait(tries, chance) <= least + least / 2);
+    }
+
+    #[test]
+    fn no_answer_at_any_time_breaks_the_judge(
+        status in 0_u16..=999,
+        retry_after in any::<Option<String>>(),
+        (now, age) in any::<(i32, u64)>(),
+        (tries, chance, is_last_try) in any::<(u32, u32, bool)>(),
+    ) {
+        let now = Timestamp::from_second(now.into()).unwrap();
+        let answer = Reply { retry_after, ..reply(status, Content::Empty) };
+        let age = Duration::from_secs(age);
+        let circumstances = Circumstances { now, age, tries, chance, is_last_try };
+
+        judge(&Answer::Reply(answer), circumstances, &Settings::default());
+    }
+}

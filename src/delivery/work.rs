@@ -1,0 +1,130 @@
+//! One event on its way: which of its requests is next, and what an attempt changes. Pure.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::retry::{Circumstances, Then, Verdict};
+use crate::event::{EventId, Outcome, Request, State};
+use crate::savio::Answer;
+use crate::store::{Attempt, Claimed, Next, Planned, Progress, RequestState};
+
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) event: EventId,
+    first_attempt_at: Option<Timestamp>,
+    tries: u32,
+    replay: bool,
+    /// The requests of before a replay.
+    earlier: Vec<Planned>,
+    plan: Vec<Planned>,
+    /// The request that was refused just now though the token works.
+    last_try: Option<usize>,
+}
+
+/// An attempt before it is judged.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) position: usize,
+    pub(super) at: Timestamp,
+    pub(super) answered_at: Timestamp,
+    pub(super) ms: u64,
+    /// None: the end of the process cut it off.
+    pub(super) answer: Option<Answer>,
+}
+
+impl Work {
+    pub(super) fn of(claimed: &Claimed) -> Work {
+        Work {
+            event: claimed.event.id,
+            first_attempt_at: claimed.first_attempt_at,
+            tries: claimed.tries,
+            replay: claimed.replay,
+            earlier: claimed.earlier.clone(),
+            plan: claimed.requests.clone().unwrap_or_default(),
+            last_try: None,
+        }
+    }
+
+    pub(super) fn plan(&mut self, requests: &[Request]) {
+        self.plan = Planned::anew(requests, std::mem::take(&mut self.earlier));
+    }
+
+    pub(super) fn request(&self, position: usize) -> &Request {
+        &self.plan[position].request
+    }
+
+    /// The request whose send was cut off.
+    pub(super) fn interrupted(&self) -> Option<usize> {
+        self.plan.iter().position(|planned| planned.state == RequestState::Sending)
+    }
+
+    /// When giving up begins to count: at the first attempt since the event was queued.
+    pub(super) fn tried_since(&self, now: Timestamp) -> Timestamp {
+        self.first_attempt_at.unwrap_or(now)
+    }
+
+    /// `age` is by the destination's clock.
+    pub(super) fn circumstances(&self, sent: &Sent, age: Duration, chance: u32) -> Circumstances {
+        let is_last_try = self.last_try == Some(sent.position);
+        Circumstances { now: sent.answered_at, age, tries: self.tries, chance, is_last_try }
+    }
+
+    /// The first request that Savio does not have yet.
+    pub(super) fn next(&self, now: Timestamp) -> Next {
+        if self.plan.is_empty() {
+            let reason = Some("the mapping made no request".to_owned());
+            return Next::Settle { state: State::Ignored, reason, at: now };
+        }
+        match self.plan.iter().position(|planned| planned.state != RequestState::Done) {
+            Some(position) => Next::Send { position, at: now },
+            None => Next::Settle { state: State::Delivered, reason: None, at: now },
+        }
+    }
+
+    /// What is to be written down after an attempt.
+    pub(super) fn after(&mut self, sent: Sent, verdict: Verdict) -> Progress {
+        let Sent { position, at, answered_at: now, ms, answer } = sent;
+        let Verdict { outcome, summary, then, sign: _ } = verdict;
+        let planned = &mut self.plan[position];
+        let mut attempt = Attempt {
+            position,
+            at,
+            outcome,
+            status: answer.as_ref().and_then(Answer::status),
+            ms,
+            detail: Some(answer.map_or_else(|| summary.clone(), Answer::into_text)),
+            savio_id: None,
+            may_repeat: planned.may_repeat,
+            replay: self.replay,
+        };
+        self.first_attempt_at.get_or_insert(at);
+        self.tries = self.tries.saturating_add(1);
+        planned.may_repeat |= matches!(outcome, Outcome::Unanswered | Outcome::Interrupted);
+        let next = match then {
+            Then::Done { savio_id } => {
+                planned.state = RequestState::Done;
+                self.tries = 0;
+                attempt.savio_id = savio_id;
+                attempt.detail = None;
+                self.next(now)
+            }
+            Then::Again => {
+                self.last_try = (outcome != Outcome::Interrupted).then_some(position);
+                Next::Send { position, at: now }
+            }
+            Then::Retry { wait } => {
+                let until = now.saturating_add(wait).unwrap_or(Timestamp::MAX);
+                Next::Wait { until, reason: summary }
+            }
+            Then::Probe => Next::Wait { until: now, reason: summary },
+            Then::Hold { reason } => settle(State::Held, reason, now),
+            Then::Dead { reason } => settle(State::Dead, reason, now),
+        };
+        Progress { planned: None, notes: Vec::new(), attempt: Some(attempt), next }
+    }
+}
+
+fn settle(state: State, reason: String, at: Timestamp) -> Next {
+    Next::Settle { state, reason: Some(reason), at }
+}

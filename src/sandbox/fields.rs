@@ -1,0 +1,190 @@
+//! Which fields Savio takes, and what it says about those that are wrong.
+
+use serde_json::{Map, Value, json};
+
+/// Messages by field.
+pub(super) type Errors = Map<String, Value>;
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Text,
+    Email,
+    Url,
+    Number,
+    Texts,
+    Object,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Need {
+    Required,
+    Optional,
+}
+
+type Rule = (&'static str, Kind, Need);
+
+pub(super) fn check_feedback(body: &Map<String, Value>) -> Errors {
+    check(
+        body,
+        &[
+            ("problem", Kind::Text, Need::Required),
+            ("feedback_type", Kind::Text, Need::Optional),
+            ("state", Kind::Text, Need::Optional),
+            ("source_url", Kind::Url, Need::Optional),
+            ("source_username", Kind::Text, Need::Optional),
+            ("person_email", Kind::Email, Need::Optional),
+            ("person_name", Kind::Text, Need::Optional),
+            ("company_name", Kind::Text, Need::Optional),
+            ("feature_request_title", Kind::Text, Need::Optional),
+            ("tags", Kind::Texts, Need::Optional),
+        ],
+    )
+}
+
+pub(super) fn check_contact(body: &Map<String, Value>) -> Errors {
+    check(
+        body,
+        &[
+            ("internal_id", Kind::Text, Need::Required),
+            ("name", Kind::Text, Need::Required),
+            ("email", Kind::Email, Need::Optional),
+            ("company", Kind::Number, Need::Optional),
+            ("company_internal_id", Kind::Text, Need::Optional),
+            ("filterable_attributes", Kind::Object, Need::Optional),
+        ],
+    )
+}
+
+pub(super) fn check_company(body: &Map<String, Value>) -> Errors {
+    check(
+        body,
+        &[
+            ("internal_id", Kind::Text, Need::Required),
+            ("name", Kind::Text, Need::Required),
+            ("filterable_attributes", Kind::Object, Need::Optional),
+        ],
+    )
+}
+
+fn check(body: &Map<String, Value>, rules: &[Rule]) -> Errors {
+    let mut errors = Errors::new();
+    for (field, kind, need) in rules {
+        let message = match body.get(*field) {
+            Some(value) => mistake(value, *kind),
+            None if *need == Need::Required => Some("This field is required.".to_owned()),
+            None => None,
+        };
+        if let Some(message) = message {
+            errors.insert((*field).to_owned(), json!([message]));
+        }
+    }
+    errors
+}
+
+fn mistake(value: &Value, kind: Kind) -> Option<String> {
+    if value.is_null() {
+        return Some("This field may not be null.".to_owned());
+    }
+    match kind {
+        Kind::Text => text_mistake(value),
+        Kind::Email => text_mistake(value)
+            .or_else(|| (!is_email(value)).then(|| "Enter a valid email address.".to_owned())),
+        Kind::Url => text_mistake(value)
+            .or_else(|| (!is_url(value)).then(|| "Enter a valid URL.".to_owned())),
+        Kind::Number => (!value.is_u64()).then(|| "A valid integer is required.".to_owned()),
+        Kind::Texts => match value.as_array() {
+            Some(items) => items.iter().find_map(text_mistake),
+            None => Some(format!("Expected a list of items but got type \"{}\".", name(value))),
+        },
+        Kind::Object => (!value.is_object())
+            .then(|| format!("Expected a dictionary of items but got type \"{}\".", name(value))),
+    }
+}
+
+fn text_mistake(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if text.trim().is_empty() => {
+            Some("This field may not be blank.".to_owned())
+        }
+        Value::String(_) | Value::Number(_) => None,
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
+            Some("Not a valid string.".to_owned())
+        }
+    }
+}
+
+fn is_email(value: &Value) -> bool {
+    let Some((user, host)) = value.as_str().and_then(|text| text.trim().rsplit_once('@')) else {
+        return false;
+    };
+    let fits = |part: &str| !part.is_empty() && !part.contains([' ', '@', ',']);
+    fits(user) && fits(host) && (host.contains('.') || host == "localhost")
+}
+
+fn is_url(value: &Value) -> bool {
+    let parsed = value.as_str().and_then(|text| text.trim().parse::<http::Uri>().ok());
+    parsed.is_some_and(|url| {
+        matches!(url.scheme_str(), Some("http" | "https" | "ftp")) && url.host().is_some()
+    })
+}
+
+/// What Python calls the value's type.
+fn name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "NoneType",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float",
+        Value::Number(_) => "int",
+        Value::String(_) => "str",
+        Value::Array(_) => "list",
+        Value::Object(_) => "dict",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feedback(fields: &Value, expected: &Value) {
+        let mut body = json!({ "problem": "It is slow" }).as_object().unwrap().clone();
+        body.extend(fields.as_object().unwrap().clone());
+        assert_eq!(&Value::Object(check_feedback(&body)), expected, "{fields}");
+    }
+
+    #[test]
+    fn feedback_with_good_fields_is_taken() {
+        feedback(&json!({}), &json!({}));
+        feedback(&json!({ "person_email": "a@b.co", "tags": ["red", 7] }), &json!({}));
+        feedback(&json!({ "source_url": "https://a.test/x?y=1#z" }), &json!({}));
+        feedback(&json!({ "unknown": null }), &json!({}));
+    }
+
+    #[test]
+    fn each_wrong_field_is_named() {
+        feedback(
+            &json!({ "problem": " ", "person_email": "nobody", "source_url": "here" }),
+            &json!({
+                "problem": ["This field may not be blank."],
+                "source_url": ["Enter a valid URL."],
+                "person_email": ["Enter a valid email address."],
+            }),
+        );
+        feedback(
+            &json!({ "problem": null, "state": {}, "tags": "red" }),
+            &json!({
+                "problem": ["This field may not be null."],
+                "state": ["Not a valid string."],
+                "tags": ["Expected a list of items but got type \"str\"."],
+            }),
+        );
+    }
+
+    #[test]
+    fn a_contact_and_a_company_need_their_id_and_name() {
+        let wanted = json!(["This field is required."]);
+        for errors in [check_contact(&Map::new()), check_company(&Map::new())] {
+            assert_eq!(errors.get("internal_id"), Some(&wanted));
+            assert_eq!(errors.get("name"), Some(&wanted));
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The client of the Savio API: it sends a request and tells what happened, never what to do next.
+
+mod answer;
+mod base_url;
+
+use std::time::Duration;
+
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use reqwest::{Response, Url};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::event::{Request, RequestKind};
+
+pub use answer::{Answer, Content, Reply, TEXT_BYTES_MAX};
+pub use base_url::{BadBaseUrl, BaseUrl};
+
+/// Savio itself.
+pub const BASE_URL: &str = "https://www.savio.io/app/api/";
+
+/// How much of an answer is read; a longer one counts as cut off.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+/// What the probe searches for: nobody's name.
+const PROBE: &str = "savio-relay-probe-6f1c2b9e";
+const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(10);
+/// Short, so that a connection is seldom used in the moment in which Savio closes it.
+const IDLE_MAX: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub base_url: BaseUrl,
+    pub token: SecretString,
+    /// From connecting to the last byte of the answer.
+    pub timeout: Duration,
+}
+
+/// One Savio account. Clones share their connections.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base_url: BaseUrl,
+    token: SecretString,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    #[error("the Savio token is empty")]
+    EmptyToken,
+    #[error("the Savio token has characters that no HTTP header can carry")]
+    BadToken,
+    #[error(
+        "cannot speak HTTPS to {base_url}: install the CA certificates of the machine (the package \
+         is mostly called ca-certificates), or name a file of them in SSL_CERT_FILE"
+    )]
+    NoTls { base_url: BaseUrl, source: reqwest::Error },
+    #[error("cannot set up the connection to {base_url}")]
+    Http { base_url: BaseUrl, source: reqwest::Error },
+}
+
+impl Client {
+    pub fn new(settings: Settings) -> Result<Client, ClientError> {
+        let Settings { base_url, token, timeout } = settings;
+        let http = connections(&base_url, timeout)
+            .default_headers(headers(&token)?)
+            .build()
+            .map_err(|source| {
+                let base_url = base_url.clone();
+                if base_url.is_https() {
+                    ClientError::NoTls { base_url, source }
+                } else {
+                    ClientError::Http { base_url, source }
+                }
+            })?;
+        Ok(Client { http, base_url, token })
+    }
+
+    pub fn base_url(&self) -> &BaseUrl {
+        &self.base_url
+    }
+
+    /// Sends one request once; redirects are not followed and nothing is tried again.
+    pub async fn send(&self, request: &Request) -> Answer {
+        let call = self.http.post(self.url(request.kind)).json(&request.body);
+        match call.send().await {
+            Ok(response) => Answer::Reply(self.read(response).await),
+            Err(error) => self.failure(error),
+        }
+    }
+
+    /// Whether Savio is there and takes the token, shown by a search that finds nothing; else why not.
+    pub async fn probe(&self) -> Result<(), String> {
+        let url = self.base_url.join("users/");
+        let call = self.http.get(url).query(&[("search", PROBE)]);
+        match call.send().await {
+            Ok(response) if !response.status().is_success() => {
+                Err(format!("savio answered {}", response.status().as_u16()))
+            }
+            Ok(mut response) => {
+                let (bytes, is_whole) = read_bounded(&mut response).await;
+                let is_page = Content::has_results(&bytes, is_whole);
+                is_page.then_some(()).ok_or_else(|| "the answer is not as savio's".to_owned())
+            }
+            Err(error) => match self.failure(error) {
+                Answer::NotSent { reason } | Answer::NoReply { reason } => Err(reason),
+                Answer::Reply(reply) => Err(format!("savio answered {}", reply.status)),
+            },
+        }
+    }
+
+    fn url(&self, kind: RequestKind) -> Url {
+        self.base_url.join(match kind {
+            RequestKind::Company => "companies/",
+            RequestKind::Contact => "users/",
+            RequestKind::Feedback => "create-feedback/",
+        })
+    }
+
+    async fn read(&self, mut response: Response) -> Reply {
+        let status = response.status().as_u16();
+        let retry_after = header(&response, &RETRY_AFTER);
+        let says_json = header(&response, &CONTENT_TYPE)
+            .is_some_and(|kind| kind.to_ascii_lowercase().contains("json"));
+        let (bytes, is_whole) = read_bounded(&mut response).await;
+        let content = Content::of(&bytes, is_whole, says_json);
+        let text = self.presentable(&String::from_utf8_lossy(&bytes));
+        Reply { status, retry_after, content, text }
+    }
+
+    /// Connecting has a shorter timeout than the whole, so whatever else fails came after it. A kept
+    /// connection that was closed before the first byte is replaced by the library and not seen here.
+    fn failure(&self, error: reqwest::Error) -> Answer {
+        let surely_not_sent = error.is_connect() || error.is_builder();
+        let reason = self.presentable(&chain(&error.without_url()));
+        if surely_not_sent { Answer::NotSent { reason } } else { Answer::NoReply { reason } }
+    }
+
+    /// Short, and without the token, which an answer may repeat.
+    fn presentable(&self, text: &str) -> String {
+        let blanked = text.replace(self.token.expose_secret(), "***");
+        let end_max = TEXT_BYTES_MAX.min(blanked.len());
+        let end = (0..=end_max).rev().find(|end| blanked.is_char_boundary(*end)).unwrap_or(0);
+        blanked[..end].to_owned()
+    }
+}
+
+fn headers(token: &SecretString) -> Result<HeaderMap, ClientError> {
+    if token.expose_secret().is_empty() {
+        return Err(ClientError::EmptyToken);
+    }
+    let mut authorization = HeaderValue::try_from(format!("Token {}", token.expose_secret()))
+        .map_err(|_| ClientError::BadToken)?;
+    authorization.set_sensitive(true);
+    Ok(HeaderMap::from_iter([
+        (AUTHORIZATION, authorization),
+        (ACCEPT, HeaderValue::from_static("application/json")),
+    ]))
+}
+
+fn connections(base_url: &BaseUrl, timeout: Duration) -> reqwest::ClientBuilder {
+    // It fails only where a provider was installed before, which serves as well.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("savio-relay/", env!("CARGO_PKG_VERSION")))
+        .redirect(Policy::none())
+        .retry(reqwest::retry::never())
+        .timeout(timeout)
+        .connect_timeout(CONNECT_TIMEOUT_MAX.min(timeout / 2))
+        .pool_idle_timeout(IDLE_MAX);
+    if !base_url.is_https() {
+        // Without redirects TLS is never spoken, so a machine without CA certificates will do.
+        builder = builder.tls_certs_only([]);
+    }
+    if base_url.is_loopback() {
+        builder = builder.no_proxy();
+    }
+    builder
+}
+
+fn header(response: &Response, name: &http::HeaderName) -> Option<String> {
+    const LENGTH_MAX: usize = 256;
+    let value = response.headers().get(name)?.to_str().ok()?;
+    (value.len() <= LENGTH_MAX).then(|| value.to_owned())
+}
+
+/// The bytes that came, and whether these are all.
+async fn read_bounded(response: &mut Response) -> (Vec<u8>, bool) {
+    let mut bytes = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if bytes.len() + chunk.len() > BODY_BYTES_MAX => {
+                bytes.extend_from_slice(&chunk[..BODY_BYTES_MAX - bytes.len()]);
+                return (bytes, false);
+            }
+            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+            Ok(None) => return (bytes, true),
+            Err(_) => return (bytes, false),
+        }
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,126 @@
+//! What happened to a request that was sent to Savio.
+
+use serde_json::{Map, Value};
+
+/// How much of an answer's text is kept.
+pub const TEXT_BYTES_MAX: usize = 4096;
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    Reply(Reply),
+    /// No connection was made, so not one byte of it has left.
+    NotSent {
+        reason: String,
+    },
+    /// It was sent, or a part of it, and nobody knows whether it arrived.
+    NoReply {
+        reason: String,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reply {
+    pub status: u16,
+    /// The header as it came.
+    pub retry_after: Option<String>,
+    pub content: Content,
+    /// The body's first 4 KiB, without the token.
+    pub text: String,
+}
+
+/// What the body of an answer is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content {
+    Empty,
+    /// A JSON object; its `id`, if it is a number or a short text.
+    Object {
+        id: Option<Value>,
+    },
+    /// The connection ended before the body did, or the body was too long to be read.
+    Cut {
+        says_json: bool,
+    },
+    Other,
+}
+
+impl Answer {
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Answer::Reply(reply) => Some(reply.status),
+            Answer::NotSent { .. } | Answer::NoReply { .. } => None,
+        }
+    }
+
+    /// Savio's words, or why there are none.
+    pub fn into_text(self) -> String {
+        match self {
+            Answer::Reply(reply) => reply.text,
+            Answer::NotSent { reason } | Answer::NoReply { reason } => reason,
+        }
+    }
+}
+
+impl Content {
+    pub(super) fn of(bytes: &[u8], is_whole: bool, says_json: bool) -> Content {
+        if !is_whole {
+            return Content::Cut { says_json };
+        }
+        if bytes.trim_ascii().is_empty() {
+            return Content::Empty;
+        }
+        match serde_json::from_slice::<Map<String, Value>>(bytes) {
+            Ok(mut object) => Content::Object { id: object.remove("id").filter(is_id) },
+            Err(_) => Content::Other,
+        }
+    }
+
+    /// Whether it is a page of a list of Savio's; of a page that was cut off only the beginning is seen.
+    pub(super) fn has_results(bytes: &[u8], is_whole: bool) -> bool {
+        if !is_whole {
+            let begins = |key: &str| bytes.windows(key.len()).any(|part| part == key.as_bytes());
+            return bytes.trim_ascii_start().starts_with(b"{") && begins("\"results\"");
+        }
+        let object = serde_json::from_slice::<Map<String, Value>>(bytes);
+        object.is_ok_and(|object| object.get("results").is_some_and(Value::is_array))
+    }
+}
+
+fn is_id(value: &Value) -> bool {
+    const LENGTH_MAX: usize = 128;
+    match value {
+        Value::Number(_) => true,
+        Value::String(text) => text.len() <= LENGTH_MAX,
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(body: &str, expected: &Content) {
+        assert_eq!(&Content::of(body.as_bytes(), true, true), expected, "{body}");
+    }
+
+    #[test]
+    fn the_id_of_an_object_is_kept() {
+        check(r#"{"id": 7}"#, &Content::Object { id: Some(json!(7)) });
+        check(r#"{"id": "f-7"}"#, &Content::Object { id: Some(json!("f-7")) });
+        check(r#"{"id": null}"#, &Content::Object { id: None });
+        check(r#"{"id": [1]}"#, &Content::Object { id: None });
+        check(r#"{"name": "Acme"}"#, &Content::Object { id: None });
+        check(&format!(r#"{{"id": "{}"}}"#, "7".repeat(129)), &Content::Object { id: None });
+    }
+
+    #[test]
+    fn what_is_no_object_is_told_apart() {
+        check("", &Content::Empty);
+        check(" \r\n", &Content::Empty);
+        check("<html>Sign in</html>", &Content::Other);
+        check("[]", &Content::Other);
+        check("null", &Content::Other);
+        check(&"{\"a\":".repeat(1000), &Content::Other);
+    }
+}

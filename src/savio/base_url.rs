@@ -1,0 +1,104 @@
+//! The address under which a Savio account's API lies.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use reqwest::Url;
+
+/// An `http` or `https` URL whose path ends with `/`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseUrl(Url);
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadBaseUrl {
+    #[error("this is no URL; write it like https://www.savio.io/app/api/")]
+    NoUrl,
+    #[error("the URL has to begin with https:// or http://")]
+    Scheme,
+    #[error("the URL must carry no user and password; the token stands apart from it")]
+    Credentials,
+    #[error("the URL must end with its path, without `?` and `#`")]
+    Query,
+}
+
+impl BaseUrl {
+    pub fn is_https(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
+    /// Whether it is on this machine, which is never reached through a proxy.
+    pub fn is_loopback(&self) -> bool {
+        let host = self.0.host_str().unwrap_or_default();
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    }
+
+    pub(super) fn join(&self, path: &'static str) -> Url {
+        self.0.join(path).expect("a plain path can be joined to any http URL")
+    }
+}
+
+impl FromStr for BaseUrl {
+    type Err = BadBaseUrl;
+
+    fn from_str(text: &str) -> Result<BaseUrl, BadBaseUrl> {
+        let mut url = Url::parse(text.trim()).map_err(|_| BadBaseUrl::NoUrl)?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(BadBaseUrl::Scheme);
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(BadBaseUrl::Credentials);
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(BadBaseUrl::Query);
+        }
+        if !url.path().ends_with('/') {
+            url.set_path(&format!("{}/", url.path()));
+        }
+        Ok(BaseUrl(url))
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Result<&str, BadBaseUrl>) {
+        let joined = text.parse::<BaseUrl>().map(|base| base.join("users/").to_string());
+        assert_eq!(joined, expected.map(str::to_owned), "{text}");
+    }
+
+    #[test]
+    fn a_path_is_joined_with_and_without_a_slash_at_the_end() {
+        check("https://savio.test/app/api/", Ok("https://savio.test/app/api/users/"));
+        check("https://savio.test/app/api", Ok("https://savio.test/app/api/users/"));
+        check(" http://127.0.0.1:9090 ", Ok("http://127.0.0.1:9090/users/"));
+    }
+
+    #[test]
+    fn what_cannot_be_a_base_is_refused() {
+        check("savio.io/app/api", Err(BadBaseUrl::NoUrl));
+        check("", Err(BadBaseUrl::NoUrl));
+        check("ftp://savio.test/", Err(BadBaseUrl::Scheme));
+        check("localhost:9090", Err(BadBaseUrl::Scheme));
+        check("https://me:secret@savio.test/", Err(BadBaseUrl::Credentials));
+        check("https://savio.test/?a=b", Err(BadBaseUrl::Query));
+    }
+
+    #[test]
+    fn this_machine_is_known_by_its_names() {
+        for here in ["http://localhost:1/", "http://127.0.0.2/", "http://[::1]:9090/"] {
+            assert!(here.parse::<BaseUrl>().unwrap().is_loopback(), "{here}");
+        }
+        for away in ["https://www.savio.io/", "http://10.0.0.1/"] {
+            assert!(!away.parse::<BaseUrl>().unwrap().is_loopback(), "{away}");
+        }
+    }
+}
