@@ -1,0 +1,145 @@
+//! The command line: what the commands are called, what they take, and how they end.
+
+mod check;
+mod demo;
+mod events;
+mod load;
+mod preview;
+mod providers;
+mod reload;
+mod sandbox;
+mod schema;
+mod send;
+mod serve;
+mod shipped;
+mod show;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::secret::Environment;
+
+/// A self-hosted webhook relay: takes signed webhooks, keeps them on disk, delivers them to Savio.
+#[derive(Debug, Parser)]
+#[command(name = "savio-relay", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the relay
+    Serve {
+        /// The configuration; relay.toml if it is there and none is named
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Run relay and sandbox on a temporary store, and send a signed sample of each source
+    Demo {
+        /// Exit when everything has arrived
+        #[arg(long)]
+        once: bool,
+    },
+    /// Find mistakes in the configuration and the mapping files, and run their tests
+    Check {
+        /// Mapping files; without any, the configuration and all of its mapping files
+        files: Vec<PathBuf>,
+        /// The configuration; relay.toml if it is there and none is named
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Show the requests that a payload becomes; nothing is sent
+    Try(preview::Arguments),
+    /// Look at events, send them again, end what is held; works beside a running relay
+    Events(events::Arguments),
+    /// Look at the events that could not be delivered, and send them again
+    Dead(events::DeadArguments),
+    /// Sign a payload as its provider would, and post it to the relay
+    Send(send::Arguments),
+    /// List the tools that are known, or show one of them in full
+    Providers(providers::Arguments),
+    /// Run a Savio on this machine, to try and test against
+    Sandbox(sandbox::Arguments),
+    /// Print what completes the commands in a shell
+    Completions {
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the JSON Schema of a mapping file or of relay.toml
+    Schema {
+        #[arg(value_enum, default_value = "mapping")]
+        file: schema::File,
+    },
+}
+
+/// Why a command did not end well.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// What the user gave, or what was checked, is wrong. It was shown already.
+    #[error("")]
+    Shown,
+    /// What the user gave is wrong.
+    #[error("{0}")]
+    Wrong(String),
+    /// The arguments are right one by one, but not together.
+    #[error("{0}; see --help")]
+    Usage(String),
+    /// It could not be done: network, disk, a server.
+    #[error("{0}")]
+    Undone(String),
+}
+
+impl Failure {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Failure::Shown | Failure::Wrong(_) => ExitCode::from(1),
+            Failure::Usage(_) => ExitCode::from(2),
+            Failure::Undone(_) => ExitCode::from(3),
+        }
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "savio-relay", &mut script);
+    show::print(&String::from_utf8_lossy(&script))
+}
+
+/// Runs one command. Mistakes in the arguments end with 2.
+pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are no errors: clap knows where each is printed and how it ends.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let ended = match arguments.command {
+        Command::Serve { config } => serve::run(config.as_deref(), environment),
+        Command::Demo { once } => demo::run(once),
+        Command::Check { files, config } => check::run(&files, config.as_deref(), environment),
+        Command::Try(arguments) => preview::run(arguments, environment),
+        Command::Events(arguments) => events::run(arguments, environment),
+        Command::Dead(arguments) => events::run(arguments.into(), environment),
+        Command::Send(arguments) => send::run(arguments, environment),
+        Command::Providers(arguments) => providers::run(&arguments),
+        Command::Sandbox(arguments) => sandbox::run(arguments),
+        Command::Completions { shell } => completions(shell),
+        Command::Schema { file } => schema::run(file),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let message = failure.to_string();
+            if !message.is_empty() {
+                show::tell(&format!("savio-relay: {}", show::visible(&message)));
+            }
+            failure.exit_code()
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! `check`: all mistakes of all files, and whether each mapping does what its tests say.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::clock;
+use crate::event::Request;
+use crate::intake::payload::Limits;
+use crate::intake::source::Standing;
+use crate::mistake::{Mistake, show};
+use crate::secret::Environment;
+use crate::sources::{Sample, SourceFile, Test};
+
+use super::load::{self, Shelf};
+use super::{Failure, show as shown};
+
+pub(super) fn run(
+    files: &[PathBuf],
+    config: Option<&Path>,
+    environment: &Environment,
+) -> Result<(), Failure> {
+    let config = load::config(config, environment)?;
+    let limits = config.intake.limits();
+    let shelf = Shelf::of(&config);
+    let (shelf, sources) = match files {
+        [] => (shelf.clone(), shelf.sources(environment)?),
+        files => {
+            let read = |path: &PathBuf| Ok(SourceFile::read(load::document(path)?, environment));
+            let sources: Result<Vec<SourceFile>, Failure> = files.iter().map(read).collect();
+            (Shelf::Folder(PathBuf::new()), sources?)
+        }
+    };
+    if sources.is_empty() {
+        return Err(Failure::Wrong("there are no mapping files".to_owned()));
+    }
+    let mut found = 0;
+    let mut text = String::new();
+    for mut source in sources {
+        examine(&mut source, &shelf, &limits);
+        found += source.mistakes.iter().filter(|mistake| mistake.is_error()).count();
+        text += &report(&source);
+    }
+    shown::print(&text)?;
+    if found == 0 { Ok(()) } else { Err(Failure::Shown) }
+}
+
+/// One line for a file in which all is well, else its mistakes.
+fn report(source: &SourceFile) -> String {
+    let name = &source.document.name;
+    let mut lines = String::new();
+    if !source.mistakes.is_empty() {
+        lines += &show(&source.document, &source.mistakes, shown::stdout_look());
+        lines += "\n\n";
+    }
+    if source.mistakes.iter().any(Mistake::is_error) {
+        return lines;
+    }
+    let tests = match source.tests.len() {
+        0 => "no tests".to_owned(),
+        1 => "1 test".to_owned(),
+        many => format!("{many} tests"),
+    };
+    let off = match source.standing(clock::now()) {
+        Standing::Live(_) => String::new(),
+        Standing::Awaited(_) => " (waits for its provider's first request)".to_owned(),
+        Standing::Off { reason } => format!(" (off: {reason})"),
+    };
+    lines + &format!("{name}: ok, {tests}{off}\n")
+}
+
+/// Runs the file's tests and adds what they show to its mistakes.
+fn examine(source: &mut SourceFile, shelf: &Shelf, limits: &Limits) {
+    let mut mistakes = Vec::new();
+    let mut worked = vec![false; source.mapping.blocks().len()];
+    for test in &source.tests {
+        let run = Run { source, shelf, limits, test };
+        if let Err(mistake) = run.test(&mut mistakes, &mut worked) {
+            mistakes.push(mistake);
+        }
+    }
+    if !source.tests.is_empty() && !mistakes.iter().any(Mistake::is_error) {
+        for (block, _) in source.mapping.blocks().iter().zip(worked).filter(|(_, worked)| !worked) {
+            let message = format!("no test makes a request of {}", block.name);
+            mistakes.push(Mistake::warning(block.place.clone(), message));
+        }
+    }
+    mistakes.dedup();
+    source.mistakes.extend(mistakes);
+}
+
+struct Run<'r> {
+    source: &'r SourceFile,
+    shelf: &'r Shelf,
+    limits: &'r Limits,
+    test: &'r Test,
+}
+
+impl Run<'_> {
+    fn test(&self, doubts: &mut Vec<Mistake>, worked: &mut [bool]) -> Result<(), Mistake> {
+        let test = self.test;
+        let wrong = |message: String| Mistake::error(test.payload.place.clone(), message);
+        let body = self.shelf.sample(&self.source.document, &test.payload.text).map_err(wrong)?;
+        let sample = Sample { headers: test.headers.clone(), body };
+        let Some(carried) = self.source.carried(&sample, self.limits, clock::now()) else {
+            return Ok(());
+        };
+        let carried =
+            carried.map_err(|error| wrong(format!("this payload is refused: {error}")))?;
+        let mut requests = Vec::new();
+        for (event, payload) in &carried.events {
+            doubts.extend(self.source.mapping.doubts(event, payload));
+            let mapped = self.source.mapping.apply(event, payload);
+            let mapped = mapped.map_err(|error| wrong(format!("it cannot be mapped: {error}")))?;
+            for block in mapped.made_by {
+                worked[block] = true;
+            }
+            requests.extend(mapped.requests);
+        }
+        self.compare(&requests)
+    }
+
+    fn compare(&self, requests: &[Request]) -> Result<(), Mistake> {
+        let expect = &self.test.expect;
+        let wrong = |message: String| Mistake::error(expect.place.clone(), message);
+        let bytes = self.shelf.sample(&self.source.document, &expect.text).map_err(wrong)?;
+        let expected: Vec<Request> = serde_json::from_slice(&bytes)
+            .map_err(|error| wrong(format!("this file holds no requests: {error}")))?;
+        match difference(&expected, requests) {
+            None => Ok(()),
+            Some(difference) => {
+                let message = format!("{} becomes other requests", self.test.payload.text);
+                Err(wrong(message).help(difference))
+            }
+        }
+    }
+}
+
+/// The first field in which they differ.
+fn difference(expected: &[Request], given: &[Request]) -> Option<String> {
+    if expected.len() != given.len() {
+        let kinds = |requests: &[Request]| -> String {
+            let kinds: Vec<&str> = requests.iter().map(|request| request.kind.as_str()).collect();
+            if kinds.is_empty() { "no request".to_owned() } else { kinds.join(", ") }
+        };
+        return Some(format!("expected {}, but it gives {}", kinds(expected), kinds(given)));
+    }
+    for (index, (expected, given)) in expected.iter().zip(given).enumerate() {
+        if expected.kind != given.kind {
+            let kinds = (expected.kind.as_str(), given.kind.as_str());
+            return Some(format!(
+                "request {index}: expected {}, but it gives {}",
+                kinds.0, kinds.1
+            ));
+        }
+        let keys = expected.body.keys().chain(given.body.keys());
+        for key in keys {
+            let (wanted, found) = (expected.body.get(key), given.body.get(key));
+            if wanted != found {
+                let show =
+                    |value: Option<&Value>| value.map_or("nothing".to_owned(), Value::to_string);
+                let kind = given.kind.as_str();
+                let (wanted, found) = (show(wanted), show(found));
+                return Some(format!("{kind} {index}, {key}: expected {wanted}, it gives {found}"));
+            }
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(expected: &Value, given: &Value, difference_is: Option<&str>) {
+        let read = |value: &Value| serde_json::from_value::<Vec<Request>>(value.clone()).unwrap();
+
+        assert_eq!(difference(&read(expected), &read(given)).as_deref(), difference_is);
+    }
+
+    #[test]
+    fn the_first_difference_is_told() {
+        let one = json!([{"request": "feedback", "body": {"problem": "Slow", "tags": ["a"]}}]);
+        let other = json!([{"request": "feedback", "body": {"problem": "Slow", "state": "NEW"}}]);
+
+        check(&one, &one, None);
+        check(&one, &json!([]), Some("expected feedback, but it gives no request"));
+        check(&one, &other, Some("feedback 0, tags: expected [\"a\"], it gives nothing"));
+        check(&other, &one, Some("feedback 0, state: expected \"NEW\", it gives nothing"));
+    }
+}

@@ -1,0 +1,223 @@
+//! `demo`: relay and sandbox in one process, and a signed sample of each source on its way through.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use reqwest::Client;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::clock;
+use crate::config::Config;
+use crate::event::{SourceName, State};
+use crate::intake::signature::{Signature, SigningKey};
+use crate::intake::source::Source;
+use crate::mistake::{Document, Look};
+use crate::sandbox;
+use crate::secret::Environment;
+use crate::sources::{Sample, SourceFile, Test};
+use crate::store::Store;
+
+use super::load::Shelf;
+use super::send::{Webhook, client};
+use super::serve::{Relay, listening, runtime, stopped};
+use super::{Failure, shipped, show as shown};
+
+/// What a provider that signs the URL believes to post to.
+const PUBLIC_URL: &str = "https://relay.example.com";
+
+/// How long the samples may take to arrive in the sandbox.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(super) fn run(once: bool) -> Result<(), Failure> {
+    let folder = tempfile::tempdir().map_err(|error| Failure::Undone(error.to_string()))?;
+    runtime()?.block_on(async {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (listener, savio) = listening(any).await?;
+        let token = Uuid::new_v4().to_string();
+        let wanted = Some(SecretString::from(token.as_str()));
+        let settings = sandbox::Settings { token: wanted, ..sandbox::Settings::default() };
+        let (end, ended) = oneshot::channel::<()>();
+        let sandbox = sandbox::serve(listener, settings, async { drop(ended.await) });
+        let store = folder.path().join("demo.db");
+        let show = async {
+            let shown = show(once, savio, token, &store).await;
+            drop(end);
+            shown
+        };
+        tokio::join!(show, sandbox).0
+    })
+}
+
+async fn show(once: bool, savio: SocketAddr, token: String, store: &Path) -> Result<(), Failure> {
+    let (mut environment, signers) = secrets();
+    for (name, value) in [
+        ("SAVIO_API_TOKEN", token.clone()),
+        ("SAVIO_RELAY_SAVIO__BASE_URL", format!("http://{savio}/app/api/")),
+        ("SAVIO_RELAY_SERVER__LISTEN", "127.0.0.1:0".to_owned()),
+        ("SAVIO_RELAY_SERVER__PUBLIC_URL", PUBLIC_URL.to_owned()),
+        ("SAVIO_RELAY_STORE__URL", format!("sqlite:{}", store.display())),
+    ] {
+        environment.insert(name.to_owned(), value);
+    }
+    let (config, _) = Config::read(None, &environment).map_err(|_| Failure::Shown)?;
+    let read = |document| SourceFile::read(document, &environment);
+    let files: Vec<SourceFile> = documents().map(read).collect();
+    let relay = Relay::start(config, &files).await?;
+    let demo = Demo { relay: &relay, files: &files, signers, savio, token };
+    let mut arrived = demo.run().await;
+    if arrived.is_ok() && !once {
+        arrived = demo.invite();
+        stopped().await;
+    }
+    relay.stop().await;
+    arrived
+}
+
+/// What signs for each source.
+type Signers = BTreeMap<SourceName, SigningKey>;
+
+/// The shipped mapping files; a secret that one looks for in a file is a variable here.
+fn documents() -> impl Iterator<Item = Document> {
+    shipped::mappings().into_iter().map(|document| {
+        let text = document.text.replace("\"file:", "\"env:DEMO_");
+        Document { text, ..document }
+    })
+}
+
+/// A secret for each that a shipped mapping file names, and what signs so that it matches.
+fn secrets() -> (Environment, Signers) {
+    let mut environment = Environment::new();
+    let mut signers = Signers::new();
+    for document in documents() {
+        let names: Vec<String> = named_variables(&document.text).map(str::to_owned).collect();
+        let file = SourceFile::read(document, &Environment::new());
+        let Some(source) = file.source else { continue };
+        let Some((secret, signer)) = invent(&source.signature) else { continue };
+        for name in names {
+            environment.insert(name, secret.expose_secret().to_owned());
+        }
+        signers.extend(source.signature.signing_key(&signer).map(|key| (source.name.clone(), key)));
+    }
+    (environment, signers)
+}
+
+fn named_variables(mapping: &str) -> impl Iterator<Item = &str> {
+    mapping.split("\"env:").skip(1).filter_map(|rest| rest.split('"').next())
+}
+
+/// Some seeds are no key.
+fn invent(signature: &Signature) -> Option<(SecretString, SecretString)> {
+    (0..8).find_map(|_| {
+        let mut seed = [0; 32];
+        seed[..16].copy_from_slice(Uuid::new_v4().as_bytes());
+        seed[16..].copy_from_slice(Uuid::new_v4().as_bytes());
+        signature.invent(&seed)
+    })
+}
+
+struct Demo<'d> {
+    relay: &'d Relay,
+    files: &'d [SourceFile],
+    signers: Signers,
+    savio: SocketAddr,
+    token: String,
+}
+
+impl Demo<'_> {
+    async fn run(&self) -> Result<(), Failure> {
+        let Demo { relay, savio, .. } = self;
+        let sent = shown::bold("Sent to the relay, each signed as its provider does it", look());
+        shown::print(&format!(
+            "relay    http://{}\nsandbox  http://{savio}/app/api/ (a Savio on this machine)\n\n{sent}\n",
+            relay.address,
+        ))?;
+        let http = client("http:")?;
+        for file in self.files {
+            if let Some((source, test)) = file.source.as_ref().zip(sample(file)) {
+                self.send(&http, source, (file, test)).await?;
+            }
+        }
+        self.settled().await?;
+        shown::print(&format!("\n{}\n", shown::bold("Arrived in Savio", look())))?;
+        for kind in ["companies", "contacts", "feedback"] {
+            self.show_arrived(&http, kind).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(
+        &self,
+        http: &Client,
+        source: &Source,
+        (file, test): (&SourceFile, &Test),
+    ) -> Result<(), Failure> {
+        let body = Shelf::Shipped.sample(&file.document, &test.payload.text);
+        let body = body.map_err(Failure::Undone)?;
+        let sample = Sample { headers: test.headers.clone(), body };
+        let url = format!("http://{}/hooks/{}", self.relay.address, source.name);
+        let key = self.signers.get(&source.name);
+        let signed_url = format!("{PUBLIC_URL}/hooks/{}", source.name);
+        let webhook = Webhook { source, sample: &sample, signed_url: Some(&signed_url), key };
+        let said = webhook.post(http, &url, clock::now()).await?;
+        let name = source.name.as_str();
+        shown::print(&format!("  {name:17} {} {}\n", said.status, test.payload.text))?;
+        match said.status {
+            200..=299 => Ok(()),
+            _ => Err(Failure::Undone(format!("{name}: {}", said.body))),
+        }
+    }
+
+    /// Waits until nothing is queued.
+    async fn settled(&self) -> Result<(), Failure> {
+        let waiting = async {
+            loop {
+                let counts = self.relay.store.counts().await;
+                let counts = counts.map_err(|error| Failure::Undone(error.to_string()))?;
+                let open = counts.iter().filter(|count| count.state != State::Delivered);
+                let open: u64 = open.map(|count| count.events).sum();
+                if open == 0 {
+                    return Ok(());
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let late = Failure::Undone("the samples did not arrive in time".to_owned());
+        tokio::time::timeout(PATIENCE, waiting).await.unwrap_or(Err(late))
+    }
+
+    async fn show_arrived(&self, http: &Client, kind: &str) -> Result<(), Failure> {
+        let undone = |error: reqwest::Error| Failure::Undone(error.to_string());
+        let url = format!("http://{}/sandbox/{kind}", self.savio);
+        let answer = http.get(url).bearer_auth(&self.token).send().await.map_err(undone)?;
+        let held: Vec<Map<String, Value>> = answer.json().await.map_err(undone)?;
+        for (index, one) in held.iter().enumerate() {
+            let title = shown::bold(&format!("{kind} {}", index + 1), look());
+            shown::print(&format!("\n{title}\n{}", shown::fields(one.iter())))?;
+        }
+        Ok(())
+    }
+
+    fn invite(&self) -> Result<(), Failure> {
+        shown::print(&format!(
+            "\nBoth stay up until Ctrl-C. What the sandbox holds:\n  curl http://{}/sandbox/feedback\n",
+            self.savio,
+        ))
+    }
+}
+
+/// The first test of a file whose payload becomes requests.
+fn sample(file: &SourceFile) -> Option<&Test> {
+    file.tests.iter().find(|test| {
+        let expected = Shelf::Shipped.sample(&file.document, &test.expect.text).unwrap_or_default();
+        serde_json::from_slice::<Vec<Value>>(&expected).is_ok_and(|requests| !requests.is_empty())
+    })
+}
+
+fn look() -> Look {
+    shown::stdout_look()
+}

@@ -1,0 +1,182 @@
+//! `events` and `dead`: look at what came, send it again, end what is held. They work on the store
+//! itself, whether a relay runs on it or not.
+
+mod filter;
+mod list;
+mod replay;
+
+use std::path::{Path, PathBuf};
+
+use clap::{ArgGroup, Subcommand};
+
+use crate::clock;
+use crate::event::{EventId, State};
+use crate::secret::Environment;
+use crate::store::sqlite::OpenError;
+use crate::store::{Released, Sqlite, Store, StoreError, Word};
+
+use super::serve::{runtime, undone};
+use super::{Failure, load, show as shown};
+use filter::{Chosen, Which};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// The configuration; relay.toml if it is there and none is named
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List events, newest first
+    List {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        page: list::Arguments,
+    },
+    /// Show all that is known of an event
+    Show {
+        id: EventId,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Map settled and held events anew and send them again; from dead or held, what Savio has already
+    /// is not sent again
+    #[command(override_usage = "savio-relay events replay [OPTIONS] <ID>... | FILTER")]
+    #[command(group(ArgGroup::new("what").required(true).multiple(true).args(
+        ["ids", "state", "source", "since", "until", "text", "progress", "cancel"])))]
+    Replay {
+        /// Ids of events; without any, all that the filter means
+        #[arg(value_name = "ID")]
+        ids: Vec<EventId>,
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        replay: replay::Arguments,
+    },
+    /// End a hold: a request was sent, no answer came, and a person knows what became of it
+    #[command(group(ArgGroup::new("word").required(true).args(["arrived", "again"])))]
+    Release {
+        id: EventId,
+        /// It is in Savio; the next request follows
+        #[arg(long)]
+        arrived: bool,
+        /// Send it again
+        #[arg(long)]
+        again: bool,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct DeadArguments {
+    #[command(subcommand)]
+    command: DeadCommand,
+    /// The configuration; relay.toml if it is there and none is named
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum DeadCommand {
+    /// List dead events, newest first
+    List {
+        #[command(flatten)]
+        chosen: Chosen,
+        #[command(flatten)]
+        page: list::Arguments,
+    },
+    /// Map dead events anew and send them again, all or those of the filter
+    Replay {
+        /// Ids of events; without any, all that the filter means
+        #[arg(value_name = "ID")]
+        ids: Vec<EventId>,
+        #[command(flatten)]
+        chosen: Chosen,
+        #[command(flatten)]
+        replay: replay::Arguments,
+    },
+}
+
+/// A command on dead events is one on events, with the state given.
+impl From<DeadArguments> for Arguments {
+    fn from(arguments: DeadArguments) -> Arguments {
+        let dead = |chosen| Which { state: Some(State::Dead), chosen };
+        let command = match arguments.command {
+            DeadCommand::List { chosen, page } => Command::List { which: dead(chosen), page },
+            DeadCommand::Replay { ids, chosen, replay } => {
+                Command::Replay { ids, which: dead(chosen), replay }
+            }
+        };
+        Arguments { command, config: arguments.config }
+    }
+}
+
+pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), Failure> {
+    let store = open(arguments.config.as_deref(), environment)?;
+    runtime()?.block_on(async {
+        let done = obey(arguments.command, &store).await;
+        store.close().await;
+        done
+    })
+}
+
+fn open(config: Option<&Path>, environment: &Environment) -> Result<Sqlite, Failure> {
+    let config = load::config(config, environment)?;
+    Sqlite::open_beside(&config.store).map_err(|error| match &error {
+        OpenError::Missing { .. } => Failure::Wrong(error.to_string()),
+        OpenError::File { .. }
+        | OpenError::InUse { .. }
+        | OpenError::Replaced { .. }
+        | OpenError::Foreign { .. }
+        | OpenError::Newer { .. }
+        | OpenError::Older { .. }
+        | OpenError::Database { .. } => undone(&error),
+    })
+}
+
+async fn obey(command: Command, store: &Sqlite) -> Result<(), Failure> {
+    match command {
+        Command::List { which, page } => list::list(store, which.filter(Vec::new()), &page).await,
+        Command::Show { id, json } => show(store, id, json).await,
+        Command::Replay { ids, which, replay } => {
+            replay::run(store, which.filter(ids), &replay).await
+        }
+        Command::Release { id, arrived, again: _ } => {
+            release(store, id, if arrived { Word::Arrived } else { Word::Again }).await
+        }
+    }
+}
+
+async fn show(store: &Sqlite, id: EventId, json: bool) -> Result<(), Failure> {
+    let record = store.event(id).await?.ok_or_else(|| unknown(id))?;
+    if json {
+        return list::print_json(&record.whole());
+    }
+    shown::print(&list::whole(&record, shown::stdout_look()))
+}
+
+async fn release(store: &Sqlite, id: EventId, word: Word) -> Result<(), Failure> {
+    match store.release(id, word, clock::now()).await? {
+        Released::Queued => shown::print(&format!("event {id} goes on: it is queued\n")),
+        Released::Delivered => shown::print(&format!("event {id} is delivered\n")),
+        Released::NotHeld(state) => {
+            let state = state.as_str();
+            Err(Failure::Wrong(format!("event {id} is {state}: only what is held is released")))
+        }
+        Released::NotFound => Err(unknown(id)),
+    }
+}
+
+fn unknown(id: EventId) -> Failure {
+    Failure::Wrong(format!("there is no event {id}"))
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        Failure::Undone(error.to_string())
+    }
+}

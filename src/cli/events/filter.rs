@@ -1,0 +1,110 @@
+//! Which events a command is about.
+
+use jiff::Timestamp;
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+
+use crate::clock;
+use crate::event::{EventId, SourceName, State};
+use crate::store::Filter;
+use crate::table::parse_duration;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Which {
+    /// queued, delivered, ignored, held or dead
+    #[arg(long, value_parser = state)]
+    pub(super) state: Option<State>,
+    #[command(flatten)]
+    pub(super) chosen: Chosen,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Chosen {
+    /// Only events of this source
+    #[arg(long)]
+    source: Option<SourceName>,
+    /// Received since: so long ago (2h, 7d), a date or a time (2026-01-31, 2026-01-31T12:00:00Z)
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    since: Option<Timestamp>,
+    /// Received before; a date counts to its end
+    #[arg(long, value_name = "TIME", value_parser = until)]
+    until: Option<Timestamp>,
+    /// A part of the id, delivery id, type or reason
+    #[arg(long = "q", value_name = "TEXT")]
+    text: Option<String>,
+}
+
+impl Which {
+    pub(super) fn filter(self, ids: Vec<EventId>) -> Filter {
+        let Chosen { source, since, until, text } = self.chosen;
+        Filter { ids, state: self.state, source, since, until, text }
+    }
+}
+
+fn state(name: &str) -> Result<State, String> {
+    let named = State::ALL.into_iter().find(|state| state.as_str() == name);
+    named.ok_or_else(|| "write queued, delivered, ignored, held or dead".to_owned())
+}
+
+fn since(text: &str) -> Result<Timestamp, String> {
+    time(text, clock::now()).map(|(begin, _)| begin)
+}
+
+fn until(text: &str) -> Result<Timestamp, String> {
+    time(text, clock::now()).map(|(_, end)| end)
+}
+
+/// Where the time begins and ends: a date has a whole day, in UTC.
+fn time(text: &str, now: Timestamp) -> Result<(Timestamp, Timestamp), String> {
+    let text = text.trim();
+    let moment = |time: Timestamp| (time, time);
+    let utc = |time: DateTime| time.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp());
+    if let Some(ago) = parse_duration(text) {
+        return Ok(moment(now.saturating_sub(ago).unwrap_or(Timestamp::MIN)));
+    }
+    if let Ok(time) = text.parse() {
+        return Ok(moment(time));
+    }
+    let is_date = text.len() == "2026-01-31".len();
+    let day = text.parse::<Date>().ok().filter(|_| is_date);
+    if let Some((day, next)) = day.and_then(|day| Some((day, day.tomorrow().ok()?))) {
+        let begin = utc(day.at(0, 0, 0, 0));
+        return begin.zip(utc(next.at(0, 0, 0, 0))).ok_or_else(|| "no such day".to_owned());
+    }
+    let time = text.parse::<DateTime>().ok().and_then(utc);
+    time.map(moment).ok_or_else(|| {
+        "write so long ago (2h, 7d), a date (2026-01-31) or a time (2026-01-31T12:00:00Z)"
+            .to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Option<(&str, &str)>) {
+        let now = "2026-03-10T12:00:00Z".parse().unwrap();
+        let expected = expected.map(|(begin, end)| (begin.parse().unwrap(), end.parse().unwrap()));
+        assert_eq!(time(text, now).ok(), expected, "{text}");
+    }
+
+    #[test]
+    fn a_time_may_be_written_in_many_ways() {
+        let moment = |text| Some((text, text));
+        check("2h", moment("2026-03-10T10:00:00Z"));
+        check("7d", moment("2026-03-03T12:00:00Z"));
+        check("1h 30m", moment("2026-03-10T10:30:00Z"));
+        check("2026-01-31", Some(("2026-01-31T00:00:00Z", "2026-02-01T00:00:00Z")));
+        check("2026-01-31T12:00:00Z", moment("2026-01-31T12:00:00Z"));
+        check("2026-01-31T12:00:00+02:00", moment("2026-01-31T10:00:00Z"));
+        check("2026-01-31T12:00", moment("2026-01-31T12:00:00Z"));
+        check("2026-01-31 12:00:00", moment("2026-01-31T12:00:00Z"));
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused() {
+        for bad in ["", "soon", "7", "-2h", "2026-13-01", "31.01.2026", "9999999999999d"] {
+            check(bad, None);
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! How events look: a table of many, or all of one.
+
+use std::num::NonZeroUsize;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::mistake::Look;
+use crate::store::{Attempt, Cursor, Filter, Line, Listed, Page, Planned, Record, Sqlite, Store};
+
+use super::super::{Failure, show as shown};
+
+/// How much of a reason a terminal's line shows; `events show` has all of it.
+const REASON_CHARS: usize = 60;
+
+const PAGE: usize = 500;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// How many
+    #[arg(long, default_value = "50")]
+    limit: NonZeroUsize,
+    /// Go on where a list ended: what it called next
+    #[arg(long, value_name = "NEXT")]
+    after: Option<Cursor>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn list(
+    store: &Sqlite,
+    filter: Filter,
+    arguments: &Arguments,
+) -> Result<(), Failure> {
+    let listed = collect(store, filter, arguments).await?;
+    if arguments.json {
+        return print_json(&listed);
+    }
+    let look = shown::stdout_look();
+    let mut text = table(&listed.events, look);
+    if let Some(next) = listed.next {
+        text += &format!("\nmore: --after {next}\n");
+    }
+    shown::print(&text)
+}
+
+async fn collect(store: &Sqlite, filter: Filter, arguments: &Arguments) -> Result<Listed, Failure> {
+    let mut listed = Listed { events: Vec::new(), next: arguments.after };
+    loop {
+        let limit = (arguments.limit.get() - listed.events.len()).min(PAGE);
+        let page = Page { limit, after: listed.next };
+        let found = store.list(filter.clone(), page).await?;
+        listed.events.extend(found.events);
+        listed.next = found.next;
+        if listed.next.is_none() || listed.events.len() >= arguments.limit.get() {
+            return Ok(listed);
+        }
+    }
+}
+
+pub(super) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value);
+    let text = text.map_err(|error| Failure::Undone(error.to_string()))?;
+    shown::print(&(text + "\n"))
+}
+
+fn table(events: &[Line], look: Look) -> String {
+    if events.is_empty() {
+        return "no event matches\n".to_owned();
+    }
+    let head = ["id", "received", "source", "type", "state", "attempts", "reason"];
+    let mut rows = vec![head.map(str::to_owned)];
+    rows.extend(events.iter().map(|line| row(line, look)));
+    let mut widths = [0; 7];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for (index, row) in rows.iter().enumerate() {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        let line = cells.collect::<Vec<_>>().join("  ");
+        let line = line.trim_end();
+        text += &if index == 0 { shown::bold(line, look) } else { line.to_owned() };
+        text.push('\n');
+    }
+    text
+}
+
+fn row(line: &Line, look: Look) -> [String; 7] {
+    let reason = line.reason.as_deref().unwrap_or_default();
+    [
+        line.id.to_string(),
+        time(line.received_at),
+        line.source.to_string(),
+        one_line(line.event_type.as_deref().unwrap_or("-")),
+        line.state.as_str().to_owned(),
+        line.attempts.to_string(),
+        match look {
+            Look::Terminal => shorten(&one_line(reason), REASON_CHARS),
+            Look::Plain => one_line(reason),
+        },
+    ]
+}
+
+fn time(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+fn one_line(text: &str) -> String {
+    shown::visible(text).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn shorten(text: &str, chars: usize) -> String {
+    if text.chars().count() <= chars {
+        return text.to_owned();
+    }
+    text.chars().take(chars - 1).chain(['…']).collect()
+}
+
+/// All that is known of one event. Times are UTC.
+pub(super) fn whole(record: &Record, look: Look) -> String {
+    let mut text = shown::bold(&format!("event {}", record.event.id), look) + "\n";
+    text += &shown::fields(facts(record).iter().map(|(name, value)| (name, value)));
+    text += &part("requests", record.requests.iter().map(request), look);
+    text += &part("history", record.attempts.iter().map(attempt), look);
+    text += &part("notes", record.notes.iter().map(|note| format!("  {}\n", one_line(note))), look);
+    let headers = record.event.headers.iter();
+    let headers = headers.map(|(name, value)| format!("  {name}: {}\n", one_line(value)));
+    text += &part("headers", headers, look);
+    let payload: Value = serde_json::from_str(&record.event.payload)
+        .unwrap_or_else(|_| Value::from(record.event.payload.as_str()));
+    text + &part(
+        "payload",
+        [format!("{}\n", shown::visible(&format!("{payload:#}")))].into_iter(),
+        look,
+    )
+}
+
+fn facts(record: &Record) -> Vec<(String, Value)> {
+    let event = &record.event;
+    let facts = [
+        ("source", Some(event.source.to_string())),
+        ("type", event.event_type.clone()),
+        ("delivery id", event.delivery_id.clone()),
+        ("state", Some(record.state.as_str().to_owned())),
+        ("reason", record.reason.clone()),
+        ("received", Some(time(event.received_at))),
+        ("next attempt", record.due_at.map(time)),
+        ("settled", record.settled_at.map(time)),
+    ];
+    let known = facts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    known.map(|(name, value)| (name, Value::from(value))).collect()
+}
+
+fn part(title: &str, lines: impl Iterator<Item = String>, look: Look) -> String {
+    let lines: String = lines.collect();
+    if lines.is_empty() { lines } else { format!("\n{}\n{lines}", shown::bold(title, look)) }
+}
+
+fn request(planned: &Planned) -> String {
+    let mut line = format!("{}: {}", planned.request.kind.as_str(), planned.state.as_str());
+    if let Some(id) = &planned.savio_id {
+        line += &format!(", Savio's id {id}");
+    }
+    if planned.may_repeat {
+        line += ", may repeat";
+    }
+    format!("{line}\n{}", shown::fields(planned.request.body.iter()))
+}
+
+fn attempt(attempt: &Attempt) -> String {
+    let mut line = format!("  {}  {}", time(attempt.at), attempt.outcome.as_str());
+    if let Some(status) = attempt.status {
+        line += &format!(" {status}");
+    }
+    line += &format!(", {} ms", attempt.ms);
+    for (mark, is_so) in [("may repeat", attempt.may_repeat), ("replay", attempt.replay)] {
+        if is_so {
+            line += &format!(", {mark}");
+        }
+    }
+    let detail = attempt.detail.as_deref().map(one_line).unwrap_or_default();
+    if detail.is_empty() { line + "\n" } else { format!("{line}: {detail}\n") }
+}

@@ -1,0 +1,160 @@
+//! `events replay`: counts, orders, carries out and shows how far it is.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::clock;
+use crate::event::EventId;
+use crate::store::{Filter, Matching, NewReplay, Replay, ReplayId, Sqlite, Store, carry_out};
+
+use super::super::{Failure, show as shown};
+use super::{list, unknown};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Only count what would be sent again
+    #[arg(long)]
+    dry_run: bool,
+    /// How many to begin in a second, minute or hour: 5/s, 100/m, 1000/h; without it, all at once
+    #[arg(long, value_parser = every)]
+    rate: Option<Duration>,
+    /// Show how far a replay is
+    #[arg(long, value_name = "REPLAY", conflicts_with_all = ["ids", "dry_run", "rate", "cancel"])]
+    progress: Option<ReplayId>,
+    /// End a replay: what of it was not begun yet becomes again what it was
+    #[arg(long, value_name = "REPLAY", conflicts_with_all = ["ids", "dry_run", "rate"])]
+    cancel: Option<ReplayId>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The time between two events.
+fn every(rate: &str) -> Result<Duration, String> {
+    let (count, unit) = rate.split_once('/').unwrap_or((rate, "s"));
+    let seconds = match unit.trim() {
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err("write 5/s, 100/m or 1000/h".to_owned()),
+    };
+    let count: f64 = count.trim().parse().map_err(|_| "write 5/s, 100/m or 1000/h".to_owned())?;
+    if !(count.is_finite() && count > 0.0) {
+        return Err("a rate is more than 0".to_owned());
+    }
+    Duration::try_from_secs_f64(seconds / count).map_err(|_| "that is too slow".to_owned())
+}
+
+pub(super) async fn run(
+    store: &Sqlite,
+    filter: Filter,
+    arguments: &Arguments,
+) -> Result<(), Failure> {
+    if let Some(id) = arguments.progress {
+        let replay = store.replay(id).await?;
+        return report(&replay.ok_or_else(|| no_replay(id))?, arguments);
+    }
+    if let Some(id) = arguments.cancel {
+        store.cancel_replay(id, clock::now()).await?;
+        let replay = carry_out(store, id, progress).await?;
+        return report(&replay.ok_or_else(|| no_replay(id))?, arguments);
+    }
+    check_ids(store, &filter.ids).await?;
+    if arguments.dry_run {
+        let matching = store.matching(filter).await?;
+        return count(matching, arguments);
+    }
+    let (id, every) = (ReplayId::new(clock::now()), arguments.rate.unwrap_or_default());
+    let order = NewReplay { id, filter, every, begun_at: clock::now() };
+    store.begin_replay(order).await?;
+    let replay = carry_out(store, id, progress).await.map_err(|error| {
+        Failure::Undone(format!(
+            "{error}; a running relay goes on with replay {id} within a minute"
+        ))
+    })?;
+    report(&replay.ok_or_else(|| no_replay(id))?, arguments)
+}
+
+async fn check_ids(store: &Sqlite, ids: &[EventId]) -> Result<(), Failure> {
+    for id in ids {
+        let filter = Filter { ids: vec![*id], ..Filter::default() };
+        if store.matching(filter).await?.events == 0 {
+            return Err(unknown(*id));
+        }
+    }
+    Ok(())
+}
+
+fn no_replay(id: ReplayId) -> Failure {
+    Failure::Wrong(format!("there is no replay {id}"))
+}
+
+fn progress(replay: &Replay) {
+    if replay.has_steps && std::io::stderr().is_terminal() {
+        eprint!("\r{} replayed", replay.replayed - replay.given_back);
+    }
+}
+
+fn count(matching: Matching, arguments: &Arguments) -> Result<(), Failure> {
+    let Matching { events, queued } = matching;
+    if arguments.json {
+        return list::print_json(&json!({
+            "matched": events, "replayed": 0, "replay_id": null, "queued": queued,
+        }));
+    }
+    let replayed = events - queued;
+    shown::print(&format!("{replayed} would be replayed, {queued} queued already\n"))
+}
+
+fn report(replay: &Replay, arguments: &Arguments) -> Result<(), Failure> {
+    if std::io::stderr().is_terminal() && arguments.progress.is_none() {
+        eprint!("\r");
+    }
+    if arguments.json {
+        return list::print_json(&as_json(replay));
+    }
+    let Replay { id, matched, replayed, waiting, given_back, .. } = replay;
+    let queued = matched - replayed;
+    let mut text =
+        format!("{replayed} replayed, {queued} queued already, {waiting} not begun yet\n");
+    if replay.canceled_at.is_some() {
+        text += &format!("canceled: {given_back} are again what they were\n");
+    } else if *waiting > 0 {
+        text += &format!("to end it: savio-relay events replay --cancel {id}\n");
+    }
+    shown::print(&text)
+}
+
+fn as_json(replay: &Replay) -> Value {
+    json!({
+        "replay_id": replay.id,
+        "matched": replay.matched,
+        "replayed": replay.replayed,
+        "waiting": replay.waiting,
+        "given_back": replay.given_back,
+        "canceled": replay.canceled_at.is_some(),
+        "done": !replay.has_steps,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_the_time_between_two_events() {
+        let check = |rate: &str, milliseconds: Option<u64>| {
+            assert_eq!(every(rate).ok(), milliseconds.map(Duration::from_millis), "{rate}");
+        };
+        check("5/s", Some(200));
+        check("5", Some(200));
+        check("0.5/s", Some(2000));
+        check("30/m", Some(2000));
+        check("3600 / h", Some(1000));
+        for bad in ["", "0/s", "-1/s", "5/d", "/s", "nan/s", "inf", "0.00000000000000000000001/h"] {
+            check(bad, None);
+        }
+    }
+}

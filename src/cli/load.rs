@@ -1,0 +1,161 @@
+//! Reads what the commands work on: the configuration, the mapping files, their samples.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use tracing::warn;
+
+use crate::config::{self, Config};
+use crate::event::SourceName;
+use crate::mistake::{Document, Mistake, show};
+use crate::secret::Environment;
+use crate::sources::SourceFile;
+
+use super::show::{stderr_look, tell};
+use super::{Failure, shipped};
+
+pub(super) const CONFIG: &str = "relay.toml";
+pub(super) const MAPPINGS: &str = "mappings";
+
+/// The configuration; its mistakes and warnings are shown.
+pub(super) fn config(path: Option<&Path>, environment: &Environment) -> Result<Config, Failure> {
+    let file = config_file(path)?;
+    let (config, read) = match Config::read(file, environment) {
+        Ok((config, read)) => (Ok(config), read),
+        Err(read) => (Err(Failure::Shown), read),
+    };
+    show_all(&read);
+    config
+}
+
+/// The file that is named, else `relay.toml`, if it is there.
+pub(super) fn config_file(path: Option<&Path>) -> Result<Option<Document>, Failure> {
+    match path {
+        Some(path) => document(path).map(Some),
+        None if Path::new(CONFIG).exists() => document(Path::new(CONFIG)).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn show_all(read: &config::Read) {
+    for (document, mistakes) in read.iter().filter(|(_, mistakes)| !mistakes.is_empty()) {
+        tell(&format!("{}\n", show(document, mistakes, stderr_look())));
+    }
+}
+
+/// One line of the log for each mistake, where nobody would see it underlined.
+pub(super) fn log_mistakes(document: &Document, mistakes: &[Mistake]) {
+    for mistake in mistakes {
+        let (line, column) = mistake.line_and_column(document);
+        let place = format!("{}:{line}:{column}", document.name);
+        let help = mistake.help.as_deref();
+        warn!(help, "{place}: {}", mistake.message);
+    }
+}
+
+/// Where mapping files and their samples are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Shelf {
+    Folder(PathBuf),
+    /// Inside the program.
+    Shipped,
+}
+
+impl Shelf {
+    /// The folder that is configured; else `mappings`, if it is there; else the shipped files.
+    pub(super) fn of(config: &Config) -> Shelf {
+        match &config.mappings {
+            Some(folder) => Shelf::Folder(folder.clone()),
+            None if Path::new(MAPPINGS).is_dir() => Shelf::Folder(PathBuf::from(MAPPINGS)),
+            None => Shelf::Shipped,
+        }
+    }
+
+    pub(super) fn sources(&self, environment: &Environment) -> Result<Vec<SourceFile>, Failure> {
+        let read = |document| SourceFile::read(document, environment);
+        Ok(self.documents()?.into_iter().map(read).collect())
+    }
+
+    /// The mapping files as they are written.
+    pub(super) fn documents(&self) -> Result<Vec<Document>, Failure> {
+        match self {
+            Shelf::Folder(folder) => in_folder(folder),
+            Shelf::Shipped => Ok(shipped::mappings()),
+        }
+    }
+
+    /// A source by its name here, or by the path of its mapping file.
+    pub(super) fn source(
+        &self,
+        source: &str,
+        environment: &Environment,
+    ) -> Result<SourceFile, Failure> {
+        if Path::new(source).extension().is_some_and(|extension| extension == "toml") {
+            return Ok(SourceFile::read(document(Path::new(source))?, environment));
+        }
+        let mut files = self.sources(environment)?;
+        let is_it = |file: &SourceFile| file.name.as_ref().is_some_and(|it| it.as_str() == source);
+        let Some(at) = files.iter().position(is_it) else {
+            let names: Vec<&str> =
+                files.iter().flat_map(|it| &it.name).map(SourceName::as_str).collect();
+            let known = names.join(", ");
+            return Err(Failure::Wrong(format!("no source `{source}`; there are: {known}")));
+        };
+        Ok(files.swap_remove(at))
+    }
+
+    /// A file that a mapping file names, by its path from there.
+    pub(super) fn sample(&self, mapping: &Document, path: &str) -> Result<Vec<u8>, String> {
+        match self {
+            Shelf::Folder(_) => {
+                let folder = Path::new(&mapping.name).parent().unwrap_or(Path::new(""));
+                let path = folder.join(path);
+                std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))
+            }
+            Shelf::Shipped => {
+                let text = shipped::text(path).ok_or(format!("{path}: no such file"))?;
+                Ok(text.as_bytes().to_vec())
+            }
+        }
+    }
+}
+
+/// A header on the command line.
+pub(super) fn header(written: &str) -> Result<(String, String), String> {
+    let (name, value) = written.split_once(':').ok_or("write it as NAME:VALUE")?;
+    if name.trim().is_empty() {
+        return Err("a header has a name".to_owned());
+    }
+    Ok((name.trim().to_lowercase(), value.trim().to_owned()))
+}
+
+/// A file's text. What is not UTF-8 shows as U+FFFD, and the file as one with mistakes.
+pub(super) fn document(path: &Path) -> Result<Document, Failure> {
+    let bytes = bytes(path)?;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Document { name: path.display().to_string(), text })
+}
+
+/// A file's content, or that of standard input for `-`.
+pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        std::fs::read(path)
+    };
+    read.map_err(|error| Failure::Wrong(format!("{}: {error}", path.display())))
+}
+
+fn in_folder(folder: &Path) -> Result<Vec<Document>, Failure> {
+    let failed = |error: std::io::Error| Failure::Wrong(format!("{}: {error}", folder.display()));
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") && path.is_file() {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    paths.iter().map(|path| document(path)).collect()
+}

@@ -1,0 +1,150 @@
+//! `try`: the requests that a payload becomes. Nothing is kept or sent.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::clock;
+use crate::event::{Headers, Request};
+use crate::intake::payload::Limits;
+use crate::mapping::{Explanation, Unmappable};
+use crate::mistake::{Look, Mistake, show};
+use crate::secret::Environment;
+use crate::sources::{Sample, SourceFile};
+
+use super::load::{self, Shelf, header};
+use super::{Failure, show as shown};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The source's name, or the path of a mapping file
+    source: String,
+    /// A file with the payload; - is standard input
+    payload: PathBuf,
+    /// A header of the webhook, where the event's type or id is in one; repeatable
+    #[arg(long = "header", value_name = "NAME:VALUE", value_parser = header)]
+    headers: Vec<(String, String)>,
+    /// Print JSON: the requests as [[test]] expects them
+    #[arg(long)]
+    json: bool,
+    /// Show which query or template gave each value, and which gave none
+    #[arg(long)]
+    explain: bool,
+    /// The configuration; relay.toml if it is there and none is named
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// What one payload became.
+struct Tried {
+    requests: Vec<Request>,
+    notes: Vec<String>,
+    /// Why there may be no request.
+    ignored: Option<String>,
+    explanations: Vec<Explanation>,
+    /// Why there is no more.
+    failed: Option<Unmappable>,
+}
+
+pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), Failure> {
+    let config = load::config(arguments.config.as_deref(), environment)?;
+    let file = Shelf::of(&config).source(&arguments.source, environment)?;
+    if file.mistakes.iter().any(Mistake::is_error) {
+        shown::tell(&show(&file.document, &file.mistakes, shown::stderr_look()));
+        return Err(Failure::Shown);
+    }
+    let body = load::bytes(&arguments.payload)?;
+    let headers: Headers = arguments.headers.into_iter().collect();
+    let limits = config.intake.limits();
+    let sample = Sample { headers, body };
+    let mut tried = attempt(&file, &sample, &limits)?;
+    if let Some(error) = tried.failed {
+        if arguments.explain {
+            tried.explanations.iter().for_each(|it| shown::tell(&explained(it, Look::Plain)));
+        }
+        return Err(Failure::Wrong(error.to_string()));
+    }
+    tried.notes.extend(tried.requests.is_empty().then(|| header_missing(&file, &sample)).flatten());
+    let text = match (arguments.json, arguments.explain) {
+        (true, false) => pretty(&json!(tried.requests)),
+        (true, true) => pretty(&json!({
+            "requests": tried.requests,
+            "explain": tried.explanations.iter().flat_map(|it| &it.fields).collect::<Vec<_>>(),
+            "blocks": tried.explanations.iter().flat_map(|it| &it.blocks).collect::<Vec<_>>(),
+        })),
+        (false, explain) => tried.show(explain),
+    };
+    shown::print(&text)
+}
+
+fn attempt(file: &SourceFile, sample: &Sample, limits: &Limits) -> Result<Tried, Failure> {
+    let carried = file.carried(sample, limits, clock::now()).ok_or(Failure::Shown)?;
+    let carried = carried.map_err(|error| Failure::Wrong(error.to_string()))?;
+    let mut tried = Tried {
+        requests: Vec::new(),
+        notes: Vec::new(),
+        ignored: carried.ignored,
+        explanations: Vec::new(),
+        failed: None,
+    };
+    for (event, payload) in &carried.events {
+        tried.explanations.push(file.mapping.explain(event, payload));
+        match file.mapping.apply(event, payload) {
+            Ok(mapped) => {
+                tried.requests.extend(mapped.requests);
+                tried.notes.extend(mapped.notes);
+            }
+            Err(unmappable) => {
+                tried.failed = Some(unmappable);
+                break;
+            }
+        }
+    }
+    Ok(tried)
+}
+
+/// Where the file's own tests give a header, a payload alone may not say what it is.
+fn header_missing(file: &SourceFile, sample: &Sample) -> Option<String> {
+    let given = |name: &String| sample.headers.contains_key(name);
+    let (name, value) =
+        file.tests.iter().find_map(|test| test.headers.iter().find(|(name, _)| !given(name)))?;
+    Some(format!("its tests have a header that is not given here, such as --header {name}:{value}"))
+}
+
+impl Tried {
+    fn show(&self, explain: bool) -> String {
+        let look = shown::stdout_look();
+        let mut parts: Vec<String> =
+            self.requests.iter().map(|request| shown::request(request, look)).collect();
+        if self.requests.is_empty() {
+            let reason = self.ignored.as_deref().unwrap_or("the mapping makes no request of it");
+            parts.push(format!("ignored: {}\n", shown::visible(reason)));
+        }
+        parts.extend(self.notes.iter().map(|it| format!("note: {}\n", shown::visible(it))));
+        if explain {
+            parts.extend(self.explanations.iter().map(|it| explained(it, look)));
+        }
+        parts.join("\n")
+    }
+}
+
+/// Where each value is from; for an empty one, what was asked.
+fn explained(explanation: &Explanation, look: Look) -> String {
+    let mut lines = shown::bold("how each value was found", look) + "\n";
+    for story in &explanation.fields {
+        let asked: Vec<&str> = story.tried.iter().map(|it| it.query.as_str()).collect();
+        let empty = || format!("empty; asked were {}", asked.join(" and "));
+        let found = story.query.clone().unwrap_or_else(empty).replace('\n', "\\n");
+        let note = story.note.as_ref().map(|note| format!(" ({})", shown::visible(note)));
+        let note = note.unwrap_or_default();
+        lines += &format!("  {}: {found}{note}\n", story.field);
+    }
+    for story in explanation.blocks.iter().filter(|story| story.requests == 0) {
+        lines += &format!("  {}: no request, {}\n", story.block, story.reasons.join(", "));
+    }
+    lines
+}
+
+fn pretty(value: &serde_json::Value) -> String {
+    format!("{value:#}\n")
+}

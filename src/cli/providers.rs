@@ -1,0 +1,73 @@
+//! `providers`: the tools that are known, and one of them in full.
+
+use serde_json::{Map, Value, json};
+
+use crate::intake::provider::Provider;
+use crate::mistake::nearest;
+
+use super::{Failure, shipped, show};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// One of them, in full
+    name: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let text = match (&arguments.name, arguments.json) {
+        (None, true) => format!("{:#}\n", Provider::names().map(summary).collect::<Value>()),
+        (None, false) => table(),
+        (Some(name), true) => format!("{:#}\n", Value::Object(entries(name)?)),
+        (Some(name), false) => text(name)?.to_owned(),
+    };
+    show::print(&text)
+}
+
+fn text(name: &str) -> Result<&'static str, Failure> {
+    Provider::builtin(name).ok_or_else(|| {
+        let help = match nearest(name, Provider::names()) {
+            Some(known) => format!("did you mean {known}?"),
+            None => "`savio-relay providers` lists them".to_owned(),
+        };
+        Failure::Wrong(format!("no provider `{name}`; {help}"))
+    })
+}
+
+/// The provider file as JSON.
+fn entries(name: &str) -> Result<Map<String, Value>, Failure> {
+    let file: Map<String, Value> =
+        toml::from_str(text(name)?).expect("a test reads every provider file");
+    Ok(file)
+}
+
+/// What the list says of one.
+fn summary(name: &str) -> Value {
+    let file = entries(name).unwrap_or_default();
+    json!({
+        "name": name,
+        "title": file["title"],
+        "scheme": file["signature"]["scheme"],
+        "mapping": has_mapping(name),
+        "docs": file["docs"],
+    })
+}
+
+/// Whether a mapping file for it comes with the program.
+fn has_mapping(name: &str) -> bool {
+    shipped::text(&format!("{name}.toml")).is_some()
+}
+
+fn table() -> String {
+    let rows: Vec<[String; 4]> = Provider::names()
+        .map(|name| {
+            let summary = summary(name);
+            let text = |key: &str| summary[key].as_str().unwrap_or_default().to_owned();
+            let mapping = if has_mapping(name) { "yes" } else { "-" };
+            [name.to_owned(), text("title"), text("scheme"), mapping.to_owned()]
+        })
+        .collect();
+    show::table(["provider", "tool", "scheme", "mapping file"], &rows, show::stdout_look())
+}

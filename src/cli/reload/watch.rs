@@ -1,0 +1,140 @@
+//! Tells when a file that people write may have changed.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+use tracing::warn;
+
+/// An editor or a copy touches files several times; they are looked at when nothing came for so long.
+const REST: Duration = Duration::from_millis(200);
+/// Files that never come to rest are looked at all the same.
+const REST_WITHIN: Duration = Duration::from_secs(2);
+
+/// What is watched. Neither has to be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Places {
+    pub(super) config: PathBuf,
+    pub(super) mappings: PathBuf,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    changed: Arc<Notify>,
+    watcher: Option<RecommendedWatcher>,
+    /// That it does not work was said already.
+    complained: bool,
+}
+
+impl Watch {
+    /// Watches the folders that are at these places now: a folder that was put in the place of another
+    /// is another to the system. What the last watch saw is not lost.
+    pub(super) fn begin(&mut self, places: &Places) {
+        match watcher(places, Arc::clone(&self.changed)) {
+            Ok(watcher) => {
+                self.watcher = Some(watcher);
+                self.complained = false;
+            }
+            Err(error) if self.complained => drop(error),
+            Err(error) => {
+                warn!(%error, "files cannot be watched: after a change, send SIGHUP to the relay");
+                self.complained = true;
+            }
+        }
+    }
+
+    /// Watches other places; what changed there before is to be looked at.
+    pub(super) fn move_to(&mut self, places: &Places) {
+        self.begin(places);
+        self.changed.notify_one();
+    }
+
+    /// Returns once something changed and came to rest.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+        let rest = async { while timeout(REST, self.changed.notified()).await.is_ok() {} };
+        // Either way it is time to look.
+        let _ = timeout(REST_WITHIN, rest).await;
+    }
+}
+
+/// Watches the folder of the mapping files, its parent, in which it may be replaced as a whole, and the
+/// folder of the configuration.
+fn watcher(places: &Places, changed: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
+    let Places { config, mappings } = places.absolute()?;
+    let folders = [Some(mappings.as_path()), mappings.parent(), config.parent()];
+    let places = Places { config: config.clone(), mappings: mappings.clone() };
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+        if event.is_ok_and(|event| !concerns(&event, &places)) {
+            return;
+        }
+        changed.notify_one();
+    })?;
+    for folder in folders.into_iter().flatten().filter(|folder| folder.is_dir()) {
+        watcher.watch(folder, RecursiveMode::NonRecursive)?;
+    }
+    Ok(watcher)
+}
+
+impl Places {
+    fn absolute(&self) -> std::io::Result<Places> {
+        let config = std::path::absolute(&self.config)?;
+        Ok(Places { config, mappings: std::path::absolute(&self.mappings)? })
+    }
+}
+
+/// The store may lie beside the configuration, so most of what happens in the folders is not ours.
+fn concerns(event: &Event, places: &Places) -> bool {
+    let is_reading = matches!(event.kind, EventKind::Access(_));
+    let named = |path: &PathBuf| path.file_name().is_none_or(|name| is_ours(name, places));
+    !is_reading && (event.need_rescan() || event.paths.iter().any(named))
+}
+
+fn is_ours(name: &OsStr, places: &Places) -> bool {
+    let is_place = |path: &Path| path.file_name() == Some(name);
+    let is_toml = Path::new(name).extension().is_some_and(|extension| extension == "toml");
+    // Kubernetes replaces all files of a mounted folder at once, by a link called `..data`.
+    let is_swap = name.as_encoded_bytes().starts_with(b"..");
+    is_toml || is_swap || is_place(&places.config) || is_place(&places.mappings)
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{AccessKind, AccessMode, DataChange, Flag, ModifyKind};
+
+    use super::*;
+
+    const WRITTEN: EventKind = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+
+    fn check(event: &Event, expected: bool) {
+        let places = Places { config: "/etc/relay.conf".into(), mappings: "/etc/m".into() };
+
+        assert_eq!(concerns(event, &places), expected, "{event:?}");
+    }
+
+    #[test]
+    fn only_what_people_write_concerns_us() {
+        for ours in ["/etc/relay.conf", "/etc/m", "/etc/m/survey.toml", "/etc/m/..data"] {
+            check(&Event::new(WRITTEN).add_path(ours.into()), true);
+        }
+        for other in ["/etc/relay.db-wal", "/etc/m/.survey.toml.swp", "/etc/m/samples"] {
+            check(&Event::new(WRITTEN).add_path(other.into()), false);
+        }
+    }
+
+    #[test]
+    fn reading_a_file_does_not_change_it() {
+        let opened = EventKind::Access(AccessKind::Open(AccessMode::Any));
+
+        check(&Event::new(opened).add_path("/etc/m/survey.toml".into()), false);
+    }
+
+    #[test]
+    fn lost_notices_may_have_been_ours() {
+        check(&Event::new(EventKind::Other).set_flag(Flag::Rescan), true);
+    }
+}

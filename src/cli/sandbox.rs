@@ -1,0 +1,87 @@
+//! `sandbox`: a Savio on this machine, with trouble on demand.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::rate::Rate;
+use crate::sandbox::{self, Failing, Faults, Settings, Share};
+use crate::table::parse_duration;
+
+use super::Failure;
+use super::serve::{listening, runtime, stopped};
+
+const LATENCY_MAX: Duration = Duration::from_hours(1);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Where to listen
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
+    listen: SocketAddr,
+    /// The one token that is let in; without it, any
+    #[arg(long)]
+    token: Option<String>,
+    /// Answer a share of the requests with this status, such as 500:0.1; may be given several times
+    #[arg(long, value_name = "STATUS:SHARE")]
+    fail: Vec<Failing>,
+    /// Wait so long before each answer, such as 200ms
+    #[arg(long, value_name = "TIME", value_parser = latency)]
+    latency: Option<Duration>,
+    /// Never answer a share of the requests, such as 0.1
+    #[arg(long, value_name = "SHARE")]
+    hang: Option<Share>,
+    /// Cut the connection of a share of the requests: half of them had been taken before, half not
+    #[arg(long, value_name = "SHARE")]
+    reset: Option<Share>,
+    /// Answer 429 to more requests than this, such as 10/s, 300/m or 1000/h
+    #[arg(long, value_name = "RATE")]
+    rate_limit: Option<Rate>,
+    /// The same number gives the same faults again, in order of the requests
+    #[arg(long, value_name = "NUMBER")]
+    fault_seed: Option<u64>,
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let listen = arguments.listen;
+    let settings = arguments.settings()?;
+    runtime()?.block_on(async {
+        let (listener, address) = listening(listen).await?;
+        let mut said = format!(
+            "Savio's sandbox is at http://{address}/app/api/
+\
+             what it holds:       http://{address}/sandbox/feedback (contacts, companies)
+"
+        );
+        if settings.faults.chance() {
+            said += &format!(
+                "the same faults again: --fault-seed {}
+",
+                settings.faults.seed
+            );
+        }
+        super::show::print(&said)?;
+        let served = sandbox::serve(listener, settings, stopped()).await;
+        served.map_err(|error| Failure::Undone(error.to_string()))
+    })
+}
+
+impl Arguments {
+    fn settings(self) -> Result<Settings, Failure> {
+        let faults = Faults {
+            fail: self.fail,
+            latency: self.latency.unwrap_or_default(),
+            hang: self.hang.unwrap_or_default(),
+            reset: self.reset.unwrap_or_default(),
+            rate: self.rate_limit,
+            seed: self.fault_seed.unwrap_or_else(|| fastrand::u64(..10_000)),
+        };
+        faults.check().map_err(|error| Failure::Usage(error.to_string()))?;
+        Ok(Settings { token: self.token.map(SecretString::from), faults })
+    }
+}
+
+fn latency(text: &str) -> Result<Duration, String> {
+    let latency = parse_duration(text).filter(|latency| *latency <= LATENCY_MAX);
+    latency.ok_or_else(|| "write a time up to an hour, such as 200ms or 2s".to_owned())
+}

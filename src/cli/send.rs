@@ -1,0 +1,175 @@
+//! `send`: signs a payload as its provider would, and posts it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http::header::CONTENT_TYPE;
+use jiff::Timestamp;
+use reqwest::Client;
+use secrecy::SecretString;
+
+use uuid::Uuid;
+
+use crate::clock;
+use crate::event::Headers;
+use crate::intake::signature::{Key, Presented, SigningKey, Stamp, Unsignable};
+use crate::intake::source::{Source, Standing};
+use crate::secret::Environment;
+use crate::sources::{Sample, SourceFile};
+
+use super::load::{self, Shelf, header};
+use super::{Failure, show};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The source's name, or the path of a mapping file
+    source: String,
+    /// A file with the payload; - is standard input
+    payload: PathBuf,
+    /// Where to post it; else the relay of the configuration
+    #[arg(long, value_name = "URL")]
+    to: Option<String>,
+    /// A header of the webhook, where the event's type or id is in one; repeatable
+    #[arg(long = "header", value_name = "NAME:VALUE", value_parser = header)]
+    headers: Vec<(String, String)>,
+    /// What signs, where the provider signs with a private key: PKCS#8, or its bytes in hex
+    #[arg(long, value_name = "FILE")]
+    private_key: Option<PathBuf>,
+    /// The configuration; relay.toml if it is there and none is named
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+const TIMEOUT: Duration = Duration::from_mins(1);
+
+/// What the relay said to a webhook.
+pub(super) struct Said {
+    pub(super) status: u16,
+    pub(super) body: String,
+}
+
+pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), Failure> {
+    let config = load::config(arguments.config.as_deref(), environment)?;
+    let file = Shelf::of(&config).source(&arguments.source, environment)?;
+    let source = sound(&file)?;
+    let body = load::bytes(&arguments.payload)?;
+    let sample = Sample { headers: arguments.headers.into_iter().collect(), body };
+    let own = || format!("http://{}/hooks/{}", config.listen, source.name);
+    let url = arguments.to.unwrap_or_else(own);
+    let public_url = config.intake.public_url.as_deref();
+    let signed_url = public_url.map(|it| format!("{it}/hooks/{}", source.name));
+    let key = signing_key(source, arguments.private_key.as_deref())?;
+    let webhook =
+        Webhook { source, sample: &sample, signed_url: signed_url.as_deref(), key: key.as_ref() };
+
+    let said = super::serve::runtime()?
+        .block_on(async { webhook.post(&client(&url)?, &url, clock::now()).await })?;
+    show::print(&format!("{} {}\n", said.status, show::visible(said.body.trim_end())))?;
+    match said.status {
+        200..=299 => Ok(()),
+        500.. => Err(Failure::Undone("the relay could not take it".to_owned())),
+        _ => Err(Failure::Wrong("the relay refused it".to_owned())),
+    }
+}
+
+fn sound(file: &SourceFile) -> Result<&Source, Failure> {
+    if let Standing::Off { reason } = file.standing(clock::now()) {
+        return Err(Failure::Wrong(format!("the source is off: {reason}")));
+    }
+    file.source.as_deref().ok_or(Failure::Shown)
+}
+
+/// What signs as the provider does; none where nothing is signed.
+fn signing_key(source: &Source, private: Option<&Path>) -> Result<Option<SigningKey>, Failure> {
+    if !source.signature.asks_for_secret() {
+        return Ok(None);
+    }
+    if let Some(path) = private {
+        let text = SecretString::from(load::document(path)?.text.trim());
+        let key = source.signature.signing_key(&text);
+        return key
+            .map(Some)
+            .map_err(|error| Failure::Wrong(format!("{}: the key {error}", path.display())));
+    }
+    let key = source.keys.iter().find(|key| key.in_force(clock::now()));
+    let key = key.and_then(Key::signing_key);
+    key.map(Some).ok_or_else(|| {
+        let wanted = "its provider signs with a private key: name one with --private-key FILE";
+        Failure::Wrong(wanted.to_owned())
+    })
+}
+
+pub(super) fn client(url: &str) -> Result<Client, Failure> {
+    // It fails only where a provider was installed before, which serves as well.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let mut client = Client::builder()
+        .user_agent(concat!("savio-relay/", env!("CARGO_PKG_VERSION")))
+        .timeout(TIMEOUT);
+    if !url.starts_with("https:") {
+        // TLS is not spoken, so a machine without CA certificates will do.
+        client = client.no_proxy().tls_certs_only([]);
+    }
+    client.build().map_err(|error| Failure::Undone(super::serve::chain(&error)))
+}
+
+/// A payload as its provider would send it.
+pub(super) struct Webhook<'w> {
+    pub(super) source: &'w Source,
+    pub(super) sample: &'w Sample,
+    /// The address as the provider knows it.
+    pub(super) signed_url: Option<&'w str>,
+    pub(super) key: Option<&'w SigningKey>,
+}
+
+impl Webhook<'_> {
+    pub(super) async fn post(
+        &self,
+        http: &Client,
+        url: &str,
+        now: Timestamp,
+    ) -> Result<Said, Failure> {
+        let stamp = self.stamp(url, now)?;
+        let mut headers: Headers = self.sample.headers.clone();
+        headers.entry(CONTENT_TYPE.to_string()).or_insert("application/json".to_owned());
+        headers.extend(stamp.headers);
+        let body = stamp.body.unwrap_or_else(|| self.sample.body.clone());
+        let mut request = http.post(url).query(&stamp.query).body(body);
+        for (name, value) in &headers {
+            request = request.header(name, value);
+        }
+        let undone = |error: reqwest::Error| Failure::Undone(super::serve::chain(&error));
+        let answer = request.send().await.map_err(undone)?;
+        let status = answer.status().as_u16();
+        Ok(Said { status, body: answer.text().await.map_err(undone)? })
+    }
+
+    /// What proves the payload. A header that is signed and not given, such as a nonce, is made up.
+    fn stamp(&self, url: &str, now: Timestamp) -> Result<Stamp, Failure> {
+        let Some(key) = self.key else { return Ok(Stamp::default()) };
+        let mut headers = self.sample.headers.clone();
+        let mut made_up = Vec::new();
+        loop {
+            let presented = Presented {
+                method: "POST",
+                url: Some(self.signed_url.unwrap_or(url)),
+                query: None,
+                headers: &headers,
+                body: &self.sample.body,
+            };
+            match self.source.signature.sign(key, &presented, now) {
+                Ok(mut stamp) => {
+                    stamp.headers.append(&mut made_up);
+                    return Ok(stamp);
+                }
+                Err(Unsignable::NoHeader(name)) if !headers.contains_key(&name) => {
+                    let nonce = Uuid::new_v4().to_string();
+                    headers.insert(name.clone(), nonce.clone());
+                    made_up.push((name, nonce));
+                }
+                Err(error) => {
+                    return Err(Failure::Wrong(format!("it cannot be signed: {error}")));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! `serve`: opens the store, starts intake and delivery, and on a signal ends them in order.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use crate::config::{self, Config};
+use crate::delivery::{self, Delivery, Mappings};
+use crate::event::State;
+use crate::intake::source::{Sources, Standing};
+use crate::intake::{self, Door};
+use crate::mistake::show;
+use crate::savio::Client;
+use crate::secret::{Environment, Secret};
+use crate::sources::SourceFile;
+use crate::store::{Count, Sqlite, Store, upkeep};
+use crate::telemetry::Format;
+use crate::{clock, listener, telemetry};
+
+use super::load::{self, Shelf};
+use super::reload::Reload;
+use super::{Failure, show as shown};
+
+pub(super) fn run(path: Option<&Path>, environment: &Environment) -> Result<(), Failure> {
+    let config = load::config(path, environment)?;
+    telemetry::start(&config.log);
+    let format = config.log.format;
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
+        let signalled = stopped();
+        let reload = Reload::begin(path, environment);
+        let files = Shelf::of(&config).sources(environment)?;
+        show_mistakes(&files, format);
+        let relay = Relay::start(config, &files).await?;
+        relay.introduce(&files, format);
+        relay.warn_of_waiting(&files).await;
+        let ended = tokio::select! {
+            () = signalled => {
+                info!("shutting down");
+                Ok(())
+            }
+            () = reload.keep_up(&relay) => Ok(()),
+            () = relay.part_ended.notified() => {
+                Err(Failure::Undone("a part of the relay ended by itself: a bug".to_owned()))
+            }
+        };
+        relay.stop().await;
+        ended
+    });
+    // A file that is being read from a disk that hangs keeps nobody here: all is written by now.
+    runtime.shutdown_background();
+    ended
+}
+
+fn show_mistakes(files: &[SourceFile], format: Format) {
+    for file in files.iter().filter(|file| !file.mistakes.is_empty()) {
+        match format {
+            Format::Text => {
+                let look = shown::stderr_look();
+                shown::tell(&format!("{}\n", show(&file.document, &file.mistakes, look)));
+            }
+            Format::Json => load::log_mistakes(&file.document, &file.mistakes),
+        }
+    }
+}
+
+pub(super) fn runtime() -> Result<Runtime, Failure> {
+    Runtime::new().map_err(|error| Failure::Undone(error.to_string()))
+}
+
+/// Resolves at the first SIGTERM or SIGINT from now on.
+pub(super) fn stopped() -> impl Future<Output = ()> {
+    let terminate = signal(SignalKind::terminate());
+    let interrupt = signal(SignalKind::interrupt());
+    async {
+        let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
+            warn!("signals cannot be watched: only kill -9 ends this process");
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    }
+}
+
+pub(super) async fn listening(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
+    let failed = |error| Failure::Undone(format!("cannot listen on {address}: {error}"));
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+/// The running relay: the store, and the two loops on its sides.
+pub(super) struct Relay {
+    pub(super) address: SocketAddr,
+    /// What `/hooks/NAME` is appended to.
+    url: String,
+    pub(super) store: Arc<Sqlite>,
+    door: Arc<Door>,
+    /// Why nothing is sent, if so.
+    paused: Option<String>,
+    closing: watch::Sender<bool>,
+    part_ended: Arc<Notify>,
+    intake: JoinHandle<()>,
+    delivery: Arc<Delivery>,
+    delivering: JoinHandle<()>,
+    upkeep: JoinHandle<()>,
+}
+
+impl Relay {
+    pub(super) async fn start(config: Config, files: &[SourceFile]) -> Result<Relay, Failure> {
+        let (listener, address) = listening(config.listen).await?;
+        let store = Sqlite::open(&config.store).map_err(|error| undone(&error))?;
+        let store = Arc::new(store);
+        let (closing, closed) = watch::channel(false);
+        let part_ended = Arc::new(Notify::new());
+
+        let client = client(&config.savio)?;
+        let paused = client.as_ref().err().cloned();
+        let delivery = deliver(client, &config, store.clone(), files);
+        let delivering = delivery.clone().run(turned(closed.clone()));
+        let delivering = tokio::spawn(watched(delivering, part_ended.clone()));
+        let upkeep = upkeep::run(store.clone(), config.retention, turned(closed.clone()));
+        let upkeep = tokio::spawn(watched(upkeep, part_ended.clone()));
+        let sources = sources(files);
+        let url = config.intake.public_url.clone().unwrap_or(format!("http://{address}"));
+        let door = Door::new(config.intake, sources, store.clone(), closed.clone());
+        let door = Arc::new(door);
+        let router = intake::router(door.clone());
+        let intake = listener::serve(listener, router, config.listener, turned(closed));
+        let intake = tokio::spawn(watched(intake, part_ended.clone()));
+        Ok(Relay {
+            address,
+            url,
+            store,
+            door,
+            paused,
+            closing,
+            part_ended,
+            intake,
+            delivery,
+            delivering,
+            upkeep,
+        })
+    }
+
+    /// Each source, live or off and why, and its URL: to people as one table.
+    fn introduce(&self, files: &[SourceFile], format: Format) {
+        let sources = self.door.sources.current();
+        match format {
+            Format::Text => shown::tell(&self.table(&sources)),
+            Format::Json => self.announce(&Sources::new(), &sources),
+        }
+        if sources.is_empty() {
+            warn!("there are no mapping files, so there is no source");
+        }
+        warn_of(files);
+        if let Some(reason) = &self.paused {
+            warn!("delivery is paused: {reason}; webhooks are kept until it is there");
+        }
+        let address = self.address;
+        match format {
+            Format::Text => shown::tell(&format!("listening on http://{address}")),
+            Format::Json => info!("listening on http://{address}"),
+        }
+    }
+
+    fn table(&self, sources: &Sources) -> String {
+        let width = sources.keys().map(|name| name.as_str().len()).max().unwrap_or(0);
+        let mut lines = vec![concat!("savio-relay ", env!("CARGO_PKG_VERSION")).to_owned()];
+        for (name, standing) in sources {
+            let padded = format!("{:width$}", name.as_str());
+            lines.push(match standing {
+                Standing::Live(_) => format!("  {padded}  live  {}/hooks/{name}", self.url),
+                // The code in it counts once, for whoever is shown it here.
+                Standing::Awaited(setup) => {
+                    format!("  {padded}  setup {}{}", self.url, setup.address())
+                }
+                Standing::Off { reason } => format!("  {padded}  off   {reason}"),
+            });
+        }
+        lines.join("\n")
+    }
+
+    /// Takes a new set of mapping files. A source whose file is gone stays known, for a sender that
+    /// hears 404 may never come again.
+    pub(super) fn take(&self, files: &[SourceFile]) {
+        let known = self.door.sources.current();
+        let mut sources = sources(files);
+        for (name, old) in known.iter() {
+            if let Some(Standing::Awaited(setup)) = sources.get(name) {
+                let standing = setup.after(old);
+                sources.insert(name.clone(), standing);
+            }
+            let reason = || "its mapping file is gone".to_owned();
+            sources.entry(name.clone()).or_insert_with(|| Standing::Off { reason: reason() });
+        }
+        self.delivery.replace_mappings(mappings(files));
+        self.door.sources.replace(sources);
+        // Who reads that a source is live may post to it at once.
+        self.announce(&known, &self.door.sources.current());
+        warn_of(files);
+    }
+
+    /// Events that nothing can map at present are easily forgotten.
+    pub(super) async fn warn_of_waiting(&self, files: &[SourceFile]) {
+        let mappings = mappings(files);
+        // A store that is away is told of where it matters.
+        let counts = self.store.counts().await.unwrap_or_default();
+        for Count { source, state, events } in counts {
+            if state == State::Queued && events > 0 && !mappings.contains_key(&source) {
+                warn!(%source, events, "queued events wait: the source {source} has no mapping at present");
+            }
+        }
+    }
+
+    /// Which sources are live or off that were not.
+    fn announce(&self, old: &Sources, new: &Sources) {
+        for (name, standing) in new {
+            match (standing, old.get(name)) {
+                (Standing::Live(_), Some(Standing::Live(_)))
+                | (Standing::Awaited(_), Some(Standing::Awaited(_))) => {}
+                (Standing::Live(_), _) => {
+                    info!(source = %name, "{name} is live at {}/hooks/{name}", self.url);
+                }
+                (Standing::Awaited(setup), _) => {
+                    let address = setup.address();
+                    warn!(source = %name, "{name} waits for its secret at {}{address}", self.url);
+                }
+                (Standing::Off { reason }, Some(Standing::Off { reason: old }))
+                    if reason == old => {}
+                (Standing::Off { reason }, _) => warn!(source = %name, "{name} is off: {reason}"),
+            }
+        }
+    }
+
+    /// Refuses new webhooks, lets go out what is under way, and lets go of the store.
+    pub(super) async fn stop(self) {
+        self.closing.send_replace(true);
+        for task in [self.intake, self.delivering, self.upkeep] {
+            if let Err(error) = task.await {
+                warn!(%error, "a part of the relay did not end well");
+            }
+        }
+        self.store.close().await;
+    }
+}
+
+/// What a person should know of sources that are live.
+fn warn_of(files: &[SourceFile]) {
+    let now = clock::now();
+    for source in files.iter().filter_map(|file| file.source.as_ref().zip(Some(file))) {
+        let (source, file) = source;
+        if source.off(now).is_none() {
+            for warning in file.warnings(now) {
+                warn!(source = %source.name, "{warning}");
+            }
+        }
+    }
+}
+
+/// Who may send, by the mapping files.
+fn sources(files: &[SourceFile]) -> Sources {
+    let now = clock::now();
+    let named = files.iter().filter_map(|file| Some((file.name.clone()?, file.standing(now))));
+    named.collect()
+}
+
+/// The mappings of the files without mistakes.
+fn mappings(files: &[SourceFile]) -> Mappings {
+    let usable = files.iter().filter_map(|file| file.source.as_ref().zip(Some(&file.mapping)));
+    usable.map(|(source, mapping)| (source.name.clone(), mapping.clone())).collect()
+}
+
+/// The client of the destination, or why nothing can be sent to it yet.
+fn client(savio: &config::Savio) -> Result<Result<Client, String>, Failure> {
+    let token = match &savio.token {
+        Secret::Found(token) => token.clone(),
+        Secret::Missing(reason) => return Ok(Err(reason.clone())),
+    };
+    let settings =
+        crate::savio::Settings { base_url: savio.base_url.clone(), token, timeout: savio.timeout };
+    Client::new(settings).map(Ok).map_err(|error| undone(&error))
+}
+
+fn deliver(
+    client: Result<Client, String>,
+    config: &Config,
+    store: Arc<Sqlite>,
+    files: &[SourceFile],
+) -> Arc<Delivery> {
+    let destination = delivery::Destination {
+        name: "default".to_owned(),
+        client,
+        max_in_flight: config.savio.max_in_flight,
+    };
+    let delivery = Delivery::new(store, destination, config.delivery.clone());
+    delivery.replace_mappings(mappings(files));
+    Arc::new(delivery)
+}
+
+/// Runs a part of the relay, and tells when it ends, even by a panic.
+async fn watched(part: impl Future<Output = ()>, ended: Arc<Notify>) {
+    struct Ending(Arc<Notify>);
+    impl Drop for Ending {
+        fn drop(&mut self) {
+            self.0.notify_one();
+        }
+    }
+    let _ending = Ending(ended);
+    part.await;
+}
+
+async fn turned(mut closed: watch::Receiver<bool>) {
+    // A sender that is gone means the same: the relay ends.
+    let _ = closed.wait_for(|closed| *closed).await;
+}
+
+pub(super) fn undone(error: &dyn std::error::Error) -> Failure {
+    Failure::Undone(chain(error))
+}
+
+/// An error with its causes in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        message = format!("{message}: {cause}");
+        source = cause.source();
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_panics_is_noticed() {
+        let ended = Arc::new(Notify::new());
+
+        let part = tokio::spawn(watched(async { panic!("in a test") }, ended.clone()));
+
+        ended.notified().await;
+        assert!(part.await.is_err());
+    }
+}

@@ -1,0 +1,124 @@
+//! How requests look on a terminal: one line per field, longer texts below each other.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
+
+use serde_json::Value;
+
+use crate::event::Request;
+use crate::mistake::Look;
+
+use super::Failure;
+
+/// How standard output is looked at.
+pub(super) fn stdout_look() -> Look {
+    if std::io::stdout().is_terminal() { Look::Terminal } else { Look::Plain }
+}
+
+/// How standard error is looked at.
+pub(super) fn stderr_look() -> Look {
+    if std::io::stderr().is_terminal() { Look::Terminal } else { Look::Plain }
+}
+
+/// The text in bold, where that can be shown.
+pub(super) fn bold(text: &str, look: Look) -> String {
+    match look {
+        Look::Terminal => format!("\u{1b}[1m{text}\u{1b}[0m"),
+        Look::Plain => text.to_owned(),
+    }
+}
+
+/// Prints a text to standard output. A reader that went away, as `head` does, is no failure.
+pub(super) fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::Undone(format!("standard output: {error}")))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Says something on standard error. That nobody reads it any more is no reason to stop.
+pub(super) fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Control characters are shown, not sent to the terminal; line ends are kept.
+pub(super) fn visible(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
+/// Rows in columns, below their names.
+pub(super) fn table<const N: usize>(names: [&str; N], rows: &[[String; N]], look: Look) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([names[column].len()]).max().unwrap_or(0)
+    };
+    let line = |cells: [&str; N]| {
+        let padded = cells.iter().enumerate().map(|(i, cell)| format!("{cell:w$}", w = width(i)));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let mut shown = bold(&line(names), look) + "\n";
+    for row in rows {
+        shown += &(line(row.each_ref().map(String::as_str)) + "\n");
+    }
+    shown
+}
+
+/// A request with its fields, each line indented by two spaces below the kind.
+pub(super) fn request(request: &Request, look: Look) -> String {
+    let mut shown = bold(request.kind.as_str(), look) + "\n";
+    shown += &fields(request.body.iter());
+    shown
+}
+
+/// Names and values in two columns.
+pub(super) fn fields<'a>(fields: impl Iterator<Item = (&'a String, &'a Value)> + Clone) -> String {
+    let width = fields.clone().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    let mut shown = String::new();
+    for (name, value) in fields {
+        for (index, line) in printed(value).lines().enumerate() {
+            let name = if index == 0 { name } else { "" };
+            let line = format!("  {name:width$}  {line}");
+            writeln!(shown, "{}", line.trim_end()).expect("writing to a String cannot fail");
+        }
+    }
+    shown
+}
+
+fn printed(value: &Value) -> String {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(printed).collect::<Vec<_>>().join(", "),
+        Value::Object(entries) => entries
+            .iter()
+            .map(|(name, value)| format!("{name} = {}", printed(value)))
+            .collect::<Vec<_>>()
+            .join(", "),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
+    };
+    visible(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::event::RequestKind;
+
+    use super::*;
+
+    #[test]
+    fn a_request_is_shown_field_by_field() {
+        let body = json!({"problem": "Slow\u{1b}[2J\nreally", "tags": ["a", "b"]});
+        let body = body.as_object().unwrap().clone();
+
+        let shown = super::request(&Request { kind: RequestKind::Feedback, body }, Look::Plain);
+
+        assert_eq!(
+            shown,
+            "feedback\n  problem  Slow\u{fffd}[2J\n           really\n  tags     a, b\n"
+        );
+    }
+}

@@ -1,0 +1,396 @@
+//! `relay.toml` and the environment: the settings of all other parts.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::delivery::{gate, retry};
+use crate::intake::client::{BadNetwork, Network};
+use crate::mistake::{Document, Mistake, nearest};
+use crate::savio::{self, BaseUrl};
+use crate::secret::{self, Environment, Secret};
+use crate::store::sqlite;
+use crate::table::{self, Mistakes, Table};
+use crate::{delivery, intake, listener, telemetry};
+
+/// Everything that a person can set, with what holds where nothing was set.
+#[derive(Debug)]
+pub struct Config {
+    /// The folder of the mapping files; none named and no such folder means the shipped ones.
+    pub mappings: Option<PathBuf>,
+    pub listen: SocketAddr,
+    pub listener: listener::Settings,
+    pub intake: intake::Settings,
+    pub store: sqlite::Settings,
+    /// How long an event is kept after it settled.
+    pub retention: Duration,
+    pub savio: Savio,
+    pub delivery: delivery::Settings,
+    pub log: telemetry::Settings,
+}
+
+/// The destination, before it is known whether there is a token for it.
+#[derive(Debug)]
+pub struct Savio {
+    pub base_url: BaseUrl,
+    /// Without a token nothing is sent; webhooks are taken all the same.
+    pub token: Secret,
+    pub timeout: Duration,
+    pub max_in_flight: usize,
+}
+
+/// The documents that were read, each with its mistakes.
+pub type Read = Vec<(Document, Mistakes)>;
+
+const VARIABLE: &str = "SAVIO_RELAY_";
+
+impl Config {
+    /// Reads the file, if there is one, and then the variables `SAVIO_RELAY_SECTION__KEY` over it.
+    /// The warnings come with the configuration.
+    pub fn read(file: Option<Document>, environment: &Environment) -> Result<(Config, Read), Read> {
+        let mut config = Config::default_in(environment);
+        let mut read = Vec::new();
+        for document in file.into_iter().chain(overrides(environment)) {
+            let mut mistakes = Mistakes::new();
+            config.take(&document, environment, &mut mistakes);
+            read.push((document, mistakes));
+        }
+        let refused = read.iter().flat_map(|(_, mistakes)| mistakes).any(Mistake::is_error);
+        if refused { Err(read) } else { Ok((config, read)) }
+    }
+
+    fn default_in(environment: &Environment) -> Config {
+        let base_url = savio::BASE_URL.parse().expect("it is tested to be one");
+        Config {
+            mappings: None,
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            listener: listener::Settings::default(),
+            intake: intake::Settings::default(),
+            store: sqlite::Settings::new("relay.db"),
+            retention: Duration::from_hours(30 * 24),
+            savio: Savio {
+                base_url,
+                token: secret::from_environment("SAVIO_API_TOKEN", environment),
+                timeout: Duration::from_secs(30),
+                max_in_flight: 8,
+            },
+            delivery: delivery::Settings::default(),
+            log: telemetry::Settings::default(),
+        }
+    }
+
+    /// Takes over what the document sets.
+    fn take(&mut self, document: &Document, environment: &Environment, mistakes: &mut Mistakes) {
+        let root = table::parse(document, mistakes);
+        let mut root = Table::root(document, &root);
+        if let Some(folder) = root.text("mappings", mistakes) {
+            self.mappings = Some(PathBuf::from(folder.text));
+        }
+        if let Some(section) = root.table("server", mistakes) {
+            self.take_server(section, mistakes);
+        }
+        if let Some(section) = root.table("store", mistakes) {
+            self.take_store(section, mistakes);
+        }
+        if let Some(section) = root.table("savio", mistakes) {
+            self.savio.take(section, (environment, &mut self.delivery), mistakes);
+        }
+        if let Some(section) = root.table("retry", mistakes) {
+            take_retry(&mut self.delivery.retry, section, mistakes);
+        }
+        if let Some(section) = root.table("log", mistakes) {
+            self.log.take(section, mistakes);
+        }
+        root.finish(mistakes);
+    }
+
+    fn take_server(&mut self, mut section: Table<'_>, mistakes: &mut Mistakes) {
+        if let Some(text) = section.text("listen", mistakes) {
+            match text.text.parse() {
+                Ok(address) => self.listen = address,
+                Err(_) => mistakes.push(
+                    Mistake::error(text.place, "`listen` is no address with a port")
+                        .help("write an IP address and a port, such as \"127.0.0.1:8080\""),
+                ),
+            }
+        }
+        if let Some(url) = url(&mut section, "public_url", mistakes) {
+            self.intake.public_url = Some(url.trim_end_matches('/').to_owned());
+        }
+        let intake = &mut self.intake;
+        set(&mut intake.body_bytes_max, size(&mut section, "body_bytes_max", mistakes));
+        set(&mut intake.json_depth_max, depth(&mut section, mistakes));
+        set(&mut intake.key_bytes_max, size(&mut section, "key_bytes_max", mistakes));
+        set(&mut intake.trusted_proxies, networks(&mut section, mistakes));
+        set(&mut intake.body_timeout, span(&mut section, "body_timeout", mistakes));
+        let header_timeout = span(&mut section, "header_timeout", mistakes);
+        set(&mut self.listener.header_timeout, header_timeout);
+        let shutdown_timeout = span(&mut section, "shutdown_timeout", mistakes);
+        set(&mut self.listener.drain_timeout, shutdown_timeout);
+        set(&mut self.delivery.shutdown_timeout, shutdown_timeout);
+        section.finish(mistakes);
+    }
+
+    fn take_store(&mut self, mut section: Table<'_>, mistakes: &mut Mistakes) {
+        if let Some(url) = section.text("url", mistakes) {
+            match url.text.strip_prefix("sqlite:").filter(|path| !path.is_empty()) {
+                Some(path) => self.store.path = PathBuf::from(path),
+                // The address of a server may carry a password.
+                None => mistakes.push(
+                    Mistake::error(url.place, "`url` names no store that this version has")
+                        .help("write \"sqlite:\" and a file's path, such as \"sqlite:relay.db\"")
+                        .secret(),
+                ),
+            }
+        }
+        set(&mut self.retention, span(&mut section, "retention", mistakes));
+        set(&mut self.delivery.lease, span(&mut section, "lease", mistakes));
+        section.finish(mistakes);
+    }
+}
+
+impl Savio {
+    fn take(
+        &mut self,
+        mut section: Table<'_>,
+        (environment, delivery): (&Environment, &mut delivery::Settings),
+        mistakes: &mut Mistakes,
+    ) {
+        if let Some(text) = section.text("base_url", mistakes) {
+            match text.text.parse() {
+                Ok(base_url) => self.base_url = base_url,
+                Err(error) => {
+                    let mistake = Mistake::error(text.place, format!("`base_url`: {error}"))
+                        .help(format!("write it whole, such as \"{}\"", savio::BASE_URL));
+                    let has_password = error == savio::BadBaseUrl::Credentials;
+                    mistakes.push(if has_password { mistake.secret() } else { mistake });
+                }
+            }
+        }
+        if let Some(named) = section.text("token", mistakes) {
+            set(&mut self.token, secret::find(&named, environment, mistakes));
+        }
+        set(&mut self.max_in_flight, size(&mut section, "max_in_flight", mistakes));
+        set(&mut self.timeout, span(&mut section, "timeout", mistakes));
+        set(&mut delivery.retry.unanswered, unanswered(&mut section, mistakes));
+        delivery.gate.answer_wait = self.timeout;
+        take_gate(&mut delivery.gate, &mut section, mistakes);
+        section.finish(mistakes);
+    }
+}
+
+fn unanswered(section: &mut Table<'_>, mistakes: &mut Mistakes) -> Option<retry::Unanswered> {
+    let text = section.text("unanswered", mistakes)?;
+    match text.text.as_str() {
+        "retry" => Some(retry::Unanswered::Retry),
+        "hold" => Some(retry::Unanswered::Hold),
+        _ => {
+            let message = "`unanswered` is \"retry\" or \"hold\"";
+            mistakes.push(Mistake::error(text.place, message));
+            None
+        }
+    }
+}
+
+fn take_gate(gate: &mut gate::Settings, section: &mut Table<'_>, mistakes: &mut Mistakes) {
+    if let Some(text) = section.text("rate", mistakes) {
+        match text.text.parse() {
+            Ok(rate) => gate.rate = Some(rate),
+            Err(error) => {
+                let mistake = Mistake::error(text.place, format!("`rate`: {error}"));
+                mistakes.push(mistake);
+            }
+        }
+    }
+    set(&mut gate.probe_every, span(section, "probe_every", mistakes));
+    let failures = size(section, "breaker_failures", mistakes);
+    set(&mut gate.breaker_failures, failures.map(|it| u32::try_from(it).unwrap_or(u32::MAX)));
+    set(&mut gate.breaker_wait, span(section, "breaker_wait", mistakes));
+}
+
+fn take_retry(retry: &mut retry::Settings, mut section: Table<'_>, mistakes: &mut Mistakes) {
+    set(&mut retry.wait_min, span(&mut section, "wait_min", mistakes));
+    set(&mut retry.wait_max, span(&mut section, "wait_max", mistakes));
+    set(&mut retry.give_up_after, span(&mut section, "give_up_after", mistakes));
+    if retry.wait_min > retry.wait_max {
+        let place = section.key_place("wait_min");
+        mistakes.push(Mistake::error(place, "`wait_min` is longer than `wait_max`"));
+    }
+    section.finish(mistakes);
+}
+
+fn set<T>(setting: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *setting = value;
+    }
+}
+
+/// A number from 1.
+fn size(section: &mut Table<'_>, key: &'static str, mistakes: &mut Mistakes) -> Option<usize> {
+    let number = section.number(key, mistakes)?;
+    let size = usize::try_from(number).ok().filter(|size| *size > 0);
+    if size.is_none() {
+        mistakes.push(Mistake::error(section.key_place(key), format!("`{key}` is 1 or more")));
+    }
+    size
+}
+
+fn networks(section: &mut Table<'_>, mistakes: &mut Mistakes) -> Option<Vec<Network>> {
+    let mut networks = Vec::new();
+    for text in section.texts("trusted_proxies", mistakes)? {
+        if let Ok(network) = text.text.parse() {
+            networks.push(network);
+        } else {
+            let message = format!("`{}` is no network", text.text);
+            mistakes.push(Mistake::error(text.place, message).help(BadNetwork.to_string()));
+        }
+    }
+    Some(networks)
+}
+
+/// serde_json reads at most 127 levels; the limit may not promise more.
+fn depth(section: &mut Table<'_>, mistakes: &mut Mistakes) -> Option<usize> {
+    let depth = size(section, "json_depth_max", mistakes)?;
+    if depth > 127 {
+        let place = section.key_place("json_depth_max");
+        mistakes.push(Mistake::error(place, "`json_depth_max` is 127 at most"));
+    }
+    Some(depth)
+}
+
+/// A time span longer than nothing.
+fn span(section: &mut Table<'_>, key: &'static str, mistakes: &mut Mistakes) -> Option<Duration> {
+    let duration = section.duration(key, mistakes)?;
+    if duration.is_zero() {
+        let place = section.key_place(key);
+        mistakes.push(Mistake::error(place, format!("`{key}` is longer than 0")));
+    }
+    Some(duration)
+}
+
+fn url(section: &mut Table<'_>, key: &'static str, mistakes: &mut Mistakes) -> Option<String> {
+    let text = section.text(key, mistakes)?;
+    let parsed = reqwest::Url::parse(&text.text).ok();
+    let fits = parsed.is_some_and(|url| {
+        matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none()
+    });
+    if fits {
+        return Some(text.text);
+    }
+    let message = format!("`{key}` is no http or https URL");
+    let help = "write it whole, such as \"https://relay.example.com\"";
+    mistakes.push(Mistake::error(text.place, message).help(help));
+    None
+}
+
+/// The variables as a document of its own, so that a mistake in one is shown like any other.
+fn overrides(environment: &Environment) -> Option<Document> {
+    let lines: Vec<String> = environment
+        .iter()
+        .filter_map(|(variable, value)| {
+            let name = variable.strip_prefix(VARIABLE)?.to_lowercase();
+            let key = match name.split_once("__") {
+                Some((section, key)) => format!("{section}.{key}"),
+                // An orchestrator sets other variables of this form for a service of this name.
+                None => nearest(&name, ["mappings"]).map(|_| name)?,
+            };
+            Some(format!("{key} = {} # {variable}\n", written(value)))
+        })
+        .collect();
+    (!lines.is_empty())
+        .then(|| Document { name: "the environment".to_owned(), text: lines.concat() })
+}
+
+/// A variable's value as TOML: a number or truth value as itself, anything else as a text
+/// (whose JSON form is one of TOML's).
+fn written(value: &str) -> String {
+    if value.parse::<i64>().is_ok() || value.parse::<bool>().is_ok() {
+        return value.to_owned();
+    }
+    serde_json::Value::from(value).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+        let document = Document { name: "relay.toml".to_owned(), text: text.to_owned() };
+        let pairs = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        match Config::read(Some(document), &pairs.collect()) {
+            Ok((config, _)) => Ok(config),
+            Err(refused) => Err(refused
+                .iter()
+                .map(|(document, mistakes)| {
+                    crate::mistake::show(document, mistakes, crate::mistake::Look::Plain)
+                })
+                .collect()),
+        }
+    }
+
+    #[test]
+    fn an_empty_file_gives_the_defaults() {
+        let config = read("", &[]).unwrap();
+
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.delivery.retry.give_up_after, Duration::from_hours(72));
+        assert!(matches!(config.savio.token, Secret::Missing(_)));
+    }
+
+    #[test]
+    fn the_environment_comes_before_the_file() {
+        let variables = [
+            ("SAVIO_RELAY_SERVER__LISTEN", "0.0.0.0:80"),
+            ("SAVIO_RELAY_SERVER__KEY_BYTES_MAX", "9"),
+        ];
+
+        let config = read("[server]\nlisten = \"127.0.0.1:1\"", &variables).unwrap();
+
+        assert_eq!(config.listen.to_string(), "0.0.0.0:80");
+        assert_eq!(config.intake.key_bytes_max, 9);
+    }
+
+    #[test]
+    fn every_mistake_is_shown_at_once() {
+        let text = "[server]\nlisten = \"here\"\nbody_timeot = \"3s\"\n[savio]\ntoken = \"abc\"\n";
+
+        let shown = read(text, &[("SAVIO_RELAY_RETRY__WAIT_MIN", "soon")]).unwrap_err();
+
+        for part in
+            ["relay.toml:2:10", "did you mean `body_timeout`?", "env:NAME", "the environment:1"]
+        {
+            assert!(shown.contains(part), "{part} in {shown}");
+        }
+        assert!(!shown.contains("abc"), "{shown}");
+    }
+
+    #[test]
+    fn a_password_in_an_address_is_not_shown() {
+        let text =
+            "store.url = \"postgres://u:hunter2@h\"\nsavio.base_url = \"https://u:hunter2@h\"";
+
+        let shown = read(text, &[]).unwrap_err();
+
+        assert!(shown.contains("relay.toml:2") && !shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn the_destination_has_its_limits() {
+        let text = "[savio]\nrate = \"10/s\"\nunanswered = \"hold\"\nbreaker_failures = 3\n";
+        let config = read(text, &[("SAVIO_RELAY_SAVIO__PROBE_EVERY", "5s")]).unwrap();
+
+        assert_eq!(config.delivery.retry.unanswered, retry::Unanswered::Hold);
+        let gate = config.delivery.gate;
+        assert_eq!((gate.rate, gate.breaker_failures), ("10/s".parse().ok(), 3));
+        assert_eq!(gate.probe_every, Duration::from_secs(5));
+        for wrong in ["rate = \"fast\"", "unanswered = \"drop\"", "breaker_failures = 0"] {
+            assert!(read(&format!("[savio]\n{wrong}"), &[]).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn variables_of_an_orchestrator_are_no_settings() {
+        assert!(read("", &[("SAVIO_RELAY_PORT", "tcp://10.0.0.1:80")]).is_ok());
+        assert!(read("", &[("SAVIO_RELAY_SERVICE_HOST", "10.0.0.1")]).is_ok());
+    }
+}
