@@ -1,0 +1,379 @@
+//! Who may import whom, what stays pure, where tasks begin: the table of ARCHITECTURE.md, checked.
+
+mod paths;
+
+use std::fs;
+use std::path::Path;
+
+use paths::{Named, named};
+
+/// What all parts may import.
+const WORDS: [&str; 7] = ["event", "mistake", "table", "secret", "clock", "rate", "telemetry"];
+
+/// What each part may import beside the words; these themselves import only what is written here.
+/// A new part needs a line here and in ARCHITECTURE.md.
+const TABLE: [(&str, &[&str]); 18] = [
+    ("event", &[]),
+    ("clock", &[]),
+    ("mistake", &[]),
+    ("rate", &[]),
+    ("table", &["mistake", "rate"]),
+    ("secret", &["mistake", "table"]),
+    ("telemetry", &["mistake", "table"]),
+    ("listener", &[]),
+    ("intake", &["store"]),
+    ("store", &[]),
+    ("delivery", &["store", "mapping", "savio"]),
+    ("mapping", &[]),
+    ("savio", &[]),
+    ("sources", &["intake", "mapping"]),
+    ("sandbox", &["savio"]),
+    ("config", &SETTINGS),
+    (
+        "cli",
+        &[
+            "config", "delivery", "intake", "listener", "mapping", "sandbox", "savio", "sources",
+            "store",
+        ],
+    ),
+    ("main", &["cli", "telemetry"]),
+];
+
+/// The parts whose settings the configuration reads.
+const SETTINGS: [&str; 7] =
+    ["delivery", "intake", "listener", "mapping", "savio", "sources", "store"];
+
+/// No clock, no input or output, nothing that waits; each with what lies below it, tests aside.
+const PURE: [&str; 6] = [
+    "intake/signature",
+    "intake/payload",
+    "intake/handshake",
+    "mapping",
+    "delivery/retry",
+    "delivery/gate",
+];
+
+const IMPURE: [&str; 11] = [
+    "std::fs",
+    "std::net",
+    "std::env",
+    "std::process",
+    "std::thread",
+    "std::time::SystemTime",
+    "std::time::Instant",
+    "Timestamp::now",
+    "tokio",
+    "reqwest",
+    "rusqlite",
+];
+
+/// How a task or thread begins, and where it may.
+const SPAWNS: [(&str, &[&str]); 7] = [
+    ("tokio::spawn", &["cli/serve"]),
+    ("task::spawn", &["cli/serve"]),
+    ("spawn_blocking", &["store", "delivery", "cli/reload"]),
+    ("spawn_local", &[]),
+    ("thread::spawn", &["store"]),
+    ("thread::Builder", &["store"]),
+    ("JoinSet", &["cli/serve", "delivery", "listener"]),
+];
+
+const LINES_MAX: usize = 500;
+
+/// All that is wrong with one file; `path` is relative to `src`.
+fn violations(path: &str, text: &str) -> Vec<String> {
+    let module = module_of(path);
+    let mut found = shape(path, text);
+    for named in named(text, &module) {
+        let place = format!("src/{path}:{}", named.line);
+        found.extend(imports(path, &named).map(|what| format!("{place}: {what}")));
+        found.extend(impure(path, &named).map(|what| format!("{place}: {what}")));
+        found.extend(spawns(path, &named).map(|what| format!("{place}: {what}")));
+    }
+    found
+}
+
+/// The file's module, from the root; `lib.rs` and `main.rs` are roots.
+fn module_of(path: &str) -> Vec<String> {
+    let stem = path.trim_end_matches(".rs");
+    if stem == "lib" || stem == "main" {
+        return Vec::new();
+    }
+    stem.split('/').map(str::to_owned).collect()
+}
+
+fn shape(path: &str, text: &str) -> Vec<String> {
+    let opening = text.lines().take_while(|line| line.starts_with("//!")).count();
+    let lines = text.lines().count();
+    let mut found = Vec::new();
+    if opening == 0 || (opening > 3 && path != "lib.rs") {
+        found.push(format!("src/{path}:1: a file opens with one to three lines of `//!`"));
+    }
+    if lines > LINES_MAX {
+        found.push(format!("src/{path}: {lines} lines, at most {LINES_MAX}"));
+    }
+    if path.ends_with("mod.rs") {
+        found.push(format!("src/{path}: a module is `x.rs` beside `x/`"));
+    }
+    found
+}
+
+/// They include a table of texts that build.rs writes.
+const TEXTS_INSIDE: [&str; 2] = ["cli/shipped.rs", "intake/provider.rs"];
+
+fn imports(path: &str, named: &Named) -> Option<String> {
+    let written = named.segments.join("::");
+    let part = path.split('/').next()?.trim_end_matches(".rs");
+    if written == "extern" || (written == "include" && !TEXTS_INSIDE.contains(&path)) {
+        return Some(format!("`{written}` hides what is imported"));
+    }
+    let target = resolve(path, named)?;
+    let Some(target) = target.first().filter(|target| *target != "*") else {
+        return Some(format!("`{written}` imports the root and with it everything"));
+    };
+    if target == part {
+        return None;
+    }
+    if !TABLE.iter().any(|(known, _)| known == target) {
+        return Some(format!("`{written}`: there is no part `{target}` in the table"));
+    }
+    let permitted = TABLE.iter().find(|(known, _)| *known == part).map(|(_, permitted)| permitted);
+    let Some(permitted) = permitted else {
+        return Some(format!("`{part}` is not in the table"));
+    };
+    let target = target.as_str();
+    let word = WORDS.contains(&target) && !WORDS.contains(&part) && part != "main";
+    if word || permitted.contains(&target) {
+        return None;
+    }
+    Some(format!("`{written}`: {part} may not import {target}"))
+}
+
+/// The path from our crate's root; none if it leads elsewhere.
+fn resolve(path: &str, named: &Named) -> Option<Vec<String>> {
+    let mut segments = named.segments.iter().map(String::as_str).peekable();
+    let mut target = named.module.clone();
+    match segments.next()? {
+        "crate" if named.segments.len() > 1 || named.imported => target.clear(),
+        "savio_relay" => target.clear(),
+        "self" if named.segments.len() > 1 => {}
+        "super" if named.segments.len() > 1 || named.imported => drop(target.pop()),
+        first if path == "lib.rs" && named.segments.len() > 1 => target.push(first.to_owned()),
+        _ => return None,
+    }
+    while segments.next_if_eq(&"super").is_some() {
+        target.pop();
+    }
+    target.extend(segments.filter(|segment| *segment != "self").map(str::to_owned));
+    Some(target)
+}
+
+fn impure(path: &str, named: &Named) -> Option<String> {
+    if !is_below(path, &PURE) || is_of_tests(named) {
+        return None;
+    }
+    let written = named.segments.join("::");
+    let waits = written == "async" || written == "await";
+    let clock =
+        resolve(path, named).is_some_and(|target| target.first().is_some_and(|t| t == "clock"));
+    let outside = IMPURE.iter().any(|root| has(&named.segments, root));
+    (waits || clock || outside).then(|| format!("`{written}` in a pure file"))
+}
+
+fn spawns(path: &str, named: &Named) -> Option<String> {
+    if named.module.iter().any(|module| module == "tests") {
+        return None;
+    }
+    let written = named.segments.join("::");
+    let (_, places) = SPAWNS.iter().find(|(spawn, _)| has(&named.segments, spawn))?;
+    if is_of_tests(named) {
+        return None;
+    }
+    (!is_below(path, places)).then(|| format!("`{written}` begins a task or thread here"))
+}
+
+fn is_of_tests(named: &Named) -> bool {
+    named.module.iter().any(|module| module == "tests")
+}
+
+/// Whether the file is one of these modules or lies below one.
+fn is_below(path: &str, modules: &[&str]) -> bool {
+    let stem = path.trim_end_matches(".rs");
+    modules.iter().any(|module| {
+        stem.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
+}
+
+fn begins(segments: &[String], root: &str) -> bool {
+    let mut segments = segments.iter();
+    root.split("::").all(|wanted| segments.next().is_some_and(|segment| segment == wanted))
+}
+
+fn has(segments: &[String], part: &str) -> bool {
+    (0..segments.len()).any(|from| begins(&segments[from..], part))
+}
+
+fn source_files(folder: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            source_files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path.to_str().unwrap().to_owned());
+        }
+    }
+}
+
+#[test]
+fn the_sources_keep_the_table() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    source_files(&root, &mut files);
+    assert!(files.len() > 10, "the sources were not found");
+
+    let mut found = Vec::new();
+    for file in files {
+        let path = Path::new(&file).strip_prefix(&root).unwrap().to_str().unwrap();
+        found.extend(violations(&path.replace('\\', "/"), &fs::read_to_string(&file).unwrap()));
+    }
+
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+fn check(path: &str, code: &str, wanted: &str) {
+    let found = violations(path, &format!("//! A file.\n{code}\n")).join("\n");
+    if wanted.is_empty() {
+        assert_eq!(found, "", "{path}: {code}");
+    } else {
+        assert!(found.contains(wanted), "{path}: {code}\nwanted: {wanted}\nfound: {found}");
+    }
+}
+
+#[test]
+fn a_planted_import_is_seen_in_every_disguise() {
+    let wanted = "intake may not import savio";
+    for code in [
+        "use crate::savio;",
+        "use crate::savio::Client as C;",
+        "pub use crate::savio::Client;",
+        "pub(crate) use crate::savio::*;",
+        "use crate::{event::Event, savio::Client};",
+        "use crate::{event::{self, Event}, store::{Store, Kept}, savio};",
+        "use {std::fmt, crate::{\n    savio as s,\n}};",
+        "use super::savio::Client;",
+        "use self::super::savio;",
+        "use savio_relay::savio;",
+        "use ::savio_relay::savio;",
+        "use crate::r#savio::Client;",
+        "use crate /* so */ :: // what\n savio;",
+        "fn f() { crate::savio::send(); }",
+        "fn f(client: &crate::savio::Client) {}",
+        "type C = Vec<crate::savio::Client>;",
+        "#[serde(with = \"crate::savio::date\")]\nstruct S;",
+        "macro_rules! m { () => { $crate::savio::send() } }",
+        "#[cfg(test)]\nmod tests { use super::super::savio; }",
+        "mod a { mod b { use super::super::super::savio::Client; } }",
+        "mod a {} use super::savio;",
+        "fn f<'a>(c: char) { if c == '\"' { crate::savio::send() } }",
+        "fn f() { let s = \"\\\"\"; crate::savio::send() }",
+        "fn f() { let s = r#\"a \" b\"#; crate::savio::send() }",
+    ] {
+        check("intake.rs", code, wanted);
+    }
+    check("intake/payload.rs", "use super::super::savio;", wanted);
+}
+
+#[test]
+fn the_root_cannot_be_imported_whole() {
+    for code in
+        ["use crate as root;", "use crate::{self as root};", "use crate::*;", "use super::*;"]
+    {
+        check("intake.rs", code, "imports the root");
+    }
+    check("main.rs", "use savio_relay as relay;", "imports the root");
+    check("main.rs", "use savio_relay::*;", "imports the root");
+    check("intake.rs", "extern crate self as relay;", "hides what is imported");
+    check("intake.rs", "include!(\"../savio.rs\");", "hides what is imported");
+    check("lib.rs", "pub use savio::Client;", "`lib` is not in the table");
+    check("intake.rs", "use crate::Client;", "no part `Client`");
+}
+
+#[test]
+fn comments_and_strings_import_nothing() {
+    for code in [
+        "// use crate::savio;",
+        "/* use crate::savio; /* twice */ crate::savio::x */",
+        "/// Unlike [`crate::savio::Client`].\nfn f() {}",
+        "const A: &str = \"use crate::savio;\";",
+        "const A: &str = r##\"use crate::savio; \"# crate::savio\"##;",
+        "const A: &[u8] = b\"\\\" use crate::savio\";",
+        "fn f(a: &'static str) -> impl Iterator + use<'_> {}",
+    ] {
+        check("intake.rs", code, "");
+    }
+}
+
+#[test]
+fn each_part_has_its_neighbours() {
+    check("intake/source.rs", "use crate::{event::Event, store::Store, table};", "");
+    check("intake.rs", "#[cfg(test)] mod tests { use super::*; }", "");
+    check("intake.rs", "use payload::decode; use self::source::Source;", "");
+    check("intake.rs", "use crate::delivery;", "intake may not import delivery");
+    check("delivery.rs", "use crate::intake;", "delivery may not import intake");
+    check("delivery/retry.rs", "use crate::savio::Answer;", "");
+    check("mapping/query.rs", "use crate::store::Store;", "mapping may not import store");
+    check("event.rs", "use crate::table::Table;", "event may not import table");
+    check("table.rs", "use crate::mistake::Mistake;", "");
+    check("store.rs", "use crate::config::Config;", "store may not import config");
+    check("sources.rs", "use crate::cli;", "sources may not import cli");
+    check("cli/serve.rs", "use crate::{config, intake, delivery, sandbox};", "");
+    check("main.rs", "use savio_relay::{cli, telemetry};", "");
+    check("main.rs", "use savio_relay::config;", "main may not import config");
+    check("main.rs", "use savio_relay::clock;", "main may not import clock");
+    check("admin.rs", "use crate::event;", "`admin` is not in the table");
+}
+
+#[test]
+fn a_pure_file_stays_pure() {
+    for code in [
+        "async fn f() {}",
+        "fn f() { std::fs::read(\"x\"); }",
+        "use std::{fmt, net::TcpStream};",
+        "use tokio::time::sleep;",
+        "use crate::clock;",
+        "fn f() { crate::clock::now(); }",
+        "use std::time::SystemTime;",
+        "fn f() { jiff::Timestamp::now(); }",
+    ] {
+        check("intake/signature.rs", code, "in a pure file");
+        check("mapping/template/dates.rs", code, "in a pure file");
+    }
+    check("mapping.rs", "mod tests { use std::time::Instant; }", "");
+    check("mapping.rs", "mod tests { use crate::store; }", "mapping may not import store");
+    check("delivery/retry.rs", "use std::time::Duration; use jiff::Timestamp;", "");
+    check("delivery.rs", "async fn f() { crate::clock::now(); }", "");
+}
+
+#[test]
+fn tasks_begin_where_they_are_ended() {
+    check("intake.rs", "fn f() { tokio::spawn(g()); }", "begins a task");
+    check("delivery.rs", "use tokio::{spawn};", "begins a task");
+    check("savio.rs", "use std::thread; fn f() { thread::spawn(g); }", "begins a task");
+    check("store/sqlite.rs", "use std::thread; fn f() { thread::Builder::new(); }", "");
+    check("cli/serve.rs", "fn f() { tokio::spawn(g()); }", "");
+    check("savio.rs", "mod tests { fn f() { std::thread::spawn(g); } }", "");
+    check("cli/check.rs", "fn f() { tokio::task::spawn(g()); }", "begins a task");
+    check("delivery.rs", "use tokio::task::JoinSet;", "");
+    check("intake.rs", "use tokio::task::JoinSet;", "begins a task");
+}
+
+#[test]
+fn a_file_says_what_it_is_for_and_stays_short() {
+    let long = format!("//! Long.\n{}", "\n".repeat(LINES_MAX));
+
+    assert!(violations("savio.rs", "use std::fmt;\n")[0].contains("opens with"));
+    assert!(violations("savio.rs", "//! 1\n//! 2\n//! 3\n//! 4\n")[0].contains("opens with"));
+    assert!(violations("savio.rs", &long)[0].contains("501 lines"));
+    assert!(violations("savio/mod.rs", "//! A file.\n")[0].contains("beside"));
+    assert!(violations("lib.rs", "//! 1\n//! 2\n//! 3\n//! 4\n").is_empty());
+}

@@ -1,0 +1,108 @@
+//! `check`: each mistake at its place, with advice, all in one run.
+
+use std::path::Path;
+use std::process::Output;
+
+use crate::relay::program;
+
+/// Line by line what is wrong, where, and the advice.
+const BAD: &str = r#"provider = "typefrom"
+secrets = ["hunter2"]
+evnts = ["form_response"]
+
+[[feedback]]
+problem = "$.form_response.answers[?@.type = 'text'].text"
+person_email = "$.form_response.answers[0.email"
+person_name = "{{ $.form_response.name }}"
+company_name = "{{ payload.form_response.company | uper }}"
+source_url = "{{ payload.form_response.url"
+tags = { from = "$.a", mp = { a = "b" } }
+when = "@.a.b[*].name == 'x'"
+
+[[feedback]]
+persn_email = "$.email"
+
+[[company]]
+name = "$.name"
+internal_id = "$.id"
+filterable_attributes = 7
+"#;
+
+const PLACES: [(&str, &str); 13] = [
+    ("bad.toml:1:12", "did you mean \"typeform\"?"),
+    ("bad.toml:2:12", "write \"env:NAME\""),
+    ("bad.toml:3:1", "did you mean `events`?"),
+    ("bad.toml:6:", "=="),
+    ("bad.toml:7:", "]"),
+    ("bad.toml:8:", "payload"),
+    ("bad.toml:9:", "upper"),
+    ("bad.toml:10:", "}}"),
+    ("bad.toml:11:", "`map`"),
+    ("bad.toml:12:", "[?@.name == 'x']"),
+    ("bad.toml:14:", "problem"),
+    ("bad.toml:15:1", "`person_email`"),
+    ("bad.toml:20:", "filterable_attributes"),
+];
+
+#[test]
+fn all_mistakes_of_a_mapping_file_are_shown_at_their_places_with_advice() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("bad.toml"), BAD).unwrap();
+
+    let output = check(folder.path(), &["bad.toml"]);
+
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    for (place, advice) in PLACES {
+        let mistakes: Vec<&str> = shown.split("\n\n").filter(|it| it.contains(place)).collect();
+        assert!(mistakes.iter().any(|it| it.contains(advice)), "{place} {advice} in\n{shown}");
+    }
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn the_shipped_mapping_files_have_no_mistakes_and_pass_their_tests() {
+    let output = check(Path::new(env!("CARGO_MANIFEST_DIR")), &[]);
+
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    assert!(!shown.contains("warning"), "{shown}");
+}
+
+#[test]
+fn without_a_folder_the_shipped_mapping_files_are_checked() {
+    let folder = tempfile::tempdir().unwrap();
+
+    let output = check(folder.path(), &[]);
+
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.contains("typeform.toml: ok"), "{shown}");
+}
+
+#[test]
+fn a_test_that_gives_other_requests_is_a_mistake() {
+    let folder = tempfile::tempdir().unwrap();
+    let mapping = r#"
+        provider = "form"
+        secrets = ["env:FORM_SECRET"]
+        [[feedback]]
+        problem = "$.message"
+        [[test]]
+        payload = "one.json"
+        expect = "one.expected.json"
+    "#;
+    let expected = r#"[{"request": "feedback", "body": {"problem": "Slow"}}]"#;
+    std::fs::write(folder.path().join("one.toml"), mapping).unwrap();
+    std::fs::write(folder.path().join("one.json"), r#"{"message": "Fast"}"#).unwrap();
+    std::fs::write(folder.path().join("one.expected.json"), expected).unwrap();
+
+    let output = check(folder.path(), &["one.toml"]);
+
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    assert!(shown.contains(r#"problem: expected "Slow", it gives "Fast""#), "{shown}");
+}
+
+fn check(folder: &Path, arguments: &[&str]) -> Output {
+    program(folder).arg("check").args(arguments).output().expect("the program runs")
+}

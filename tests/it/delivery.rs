@@ -1,0 +1,477 @@
+//! What is queued is delivered: once, in order, again after trouble, and never silently lost.
+
+mod in_flight;
+mod outcomes;
+mod replayed;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::Method;
+use jiff::Timestamp;
+use savio_relay::delivery::{Delivery, Destination, Mappings, Settings, gate};
+use savio_relay::event::{EventId, Outcome, Request, RequestKind, SourceName, State};
+use savio_relay::mapping::Mapping;
+use savio_relay::mistake::Document;
+use savio_relay::savio::{self, Client};
+use savio_relay::store::{
+    Claim, Claimed, Count, Filter, Forgotten, Kept, Listed, Matching, NewReplay, Next, Page,
+    Progress, Record, Released, Replay, ReplayId, RequestState, Store, StoreError, Wanted, Webhook,
+    Word,
+};
+use savio_relay::table::{self, Table};
+use serde_json::{Value, json};
+use wiremock::matchers::{method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::store_contract::{Place, at, claim, keep, step, webhook};
+
+const MAPPING: &str = r#"
+    [[company]]
+    internal_id = "$.account"
+    name = "$.company"
+
+    [[feedback]]
+    when = "@.ignored != true"
+    problem = "$.text"
+"#;
+
+fn mappings() -> Mappings {
+    mappings_of(MAPPING)
+}
+
+fn mappings_of(mapping: &str) -> Mappings {
+    let document = Document { name: "form.toml".to_owned(), text: mapping.to_owned() };
+    let mut mistakes = Vec::new();
+    let root = table::parse(&document, &mut mistakes);
+    let mapping = Mapping::compile(&mut Table::root(&document, &root), None, &mut mistakes);
+    assert_eq!(mistakes, []);
+    [("form".parse().unwrap(), Arc::new(mapping))].into()
+}
+
+fn delivery(store: Arc<dyn Store>, savio: &str, max_in_flight: usize) -> Arc<Delivery> {
+    let client = client(savio, Duration::from_secs(30));
+    delivery_with(Settings::default(), store, destination(Ok(client), max_in_flight))
+}
+
+fn client(savio: &str, timeout: Duration) -> Client {
+    let base_url = savio.parse().unwrap();
+    Client::new(savio::Settings { base_url, token: "T".into(), timeout }).unwrap()
+}
+
+fn destination(client: Result<Client, String>, max_in_flight: usize) -> Destination {
+    Destination { name: "default".to_owned(), client, max_in_flight }
+}
+
+fn delivery_with(
+    settings: Settings,
+    store: Arc<dyn Store>,
+    destination: Destination,
+) -> Arc<Delivery> {
+    let delivery = Delivery::new(store, destination, settings);
+    delivery.replace_mappings(mappings());
+    Arc::new(delivery)
+}
+
+/// A relay whose Savio answers what each test says.
+struct Relay {
+    savio: MockServer,
+    store: Arc<dyn Store>,
+    delivery: Arc<Delivery>,
+    _place: Place,
+}
+
+impl Relay {
+    async fn new() -> Relay {
+        Relay::with(Settings::default()).await
+    }
+
+    async fn with(settings: Settings) -> Relay {
+        let (savio, place) = (MockServer::start().await, Place::new());
+        let store = place.open();
+        let client = client(&savio.uri(), Duration::from_secs(30));
+        let delivery = delivery_with(settings, store.clone(), destination(Ok(client), 8));
+        Relay { savio, store, delivery, _place: place }
+    }
+
+    /// Another delivery on the same store, as after a restart.
+    fn restart(&mut self) {
+        self.delivery = delivery(self.store.clone(), &self.savio.uri(), 8);
+    }
+
+    /// What the search answers by which the relay probes; 404 before.
+    async fn probe_answers(&self, answer: ResponseTemplate) {
+        let probe = Mock::given(method("GET")).and(path("/users/"));
+        probe.respond_with(answer).mount(&self.savio).await;
+    }
+
+    /// Each answer is given once, the last one for ever.
+    async fn savio_answers(&self, route: &str, answers: &[ResponseTemplate]) {
+        let (last, before) = answers.split_last().unwrap();
+        let mock = |answer: &ResponseTemplate| {
+            Mock::given(method("POST")).and(path(route)).respond_with(answer.clone())
+        };
+        for answer in before {
+            mock(answer).up_to_n_times(1).mount(&self.savio).await;
+        }
+        mock(last).mount(&self.savio).await;
+    }
+
+    async fn keep(&self, payload: Value) -> EventId {
+        keep(&*self.store, event(&payload)).await
+    }
+
+    async fn deliver_all(&self, seconds: i64) -> usize {
+        self.delivery.deliver_all(at(seconds)).await
+    }
+
+    async fn record(&self, id: EventId) -> Record {
+        self.store.event(id).await.unwrap().unwrap()
+    }
+
+    /// The paths to which something was sent, in order; probes send nothing.
+    async fn sent(&self) -> Vec<String> {
+        let requests = self.savio.received_requests().await.unwrap();
+        let sent = requests.iter().filter(|request| request.method == Method::POST);
+        sent.map(|request| request.url.path().to_owned()).collect()
+    }
+}
+
+fn event(payload: &Value) -> Webhook {
+    let body = payload.to_string().into_bytes();
+    let mut webhook = Webhook { body, ..webhook(at(0)) };
+    webhook.events[0].payload = 0..webhook.body.len();
+    webhook
+}
+
+fn feedback() -> Value {
+    json!({ "text": "It is slow" })
+}
+
+fn company_and_feedback() -> Value {
+    json!({ "text": "It is slow", "account": "6", "company": "Acme" })
+}
+
+fn created() -> ResponseTemplate {
+    ResponseTemplate::new(201).set_body_json(json!({ "id": 7 }))
+}
+
+/// A page of a list, empty.
+fn page() -> ResponseTemplate {
+    ResponseTemplate::new(200).set_body_json(json!({ "count": 0, "next": null, "results": [] }))
+}
+
+fn status(status: u16) -> ResponseTemplate {
+    ResponseTemplate::new(status)
+}
+
+fn outcomes(record: &Record) -> Vec<(usize, Outcome, bool)> {
+    let attempts = record.attempts.iter();
+    attempts.map(|attempt| (attempt.position, attempt.outcome, attempt.may_repeat)).collect()
+}
+
+#[tokio::test]
+async fn an_event_becomes_its_requests_in_order() {
+    let relay = Relay::new().await;
+    relay.savio_answers("/companies/", &[created()]).await;
+    relay.savio_answers("/create-feedback/", &[created()]).await;
+    let id = relay.keep(company_and_feedback()).await;
+
+    assert_eq!(relay.deliver_all(0).await, 1);
+
+    assert_eq!(relay.sent().await, ["/companies/", "/create-feedback/"]);
+    let record = relay.record(id).await;
+    assert_eq!((record.state, record.due_at), (State::Delivered, None));
+    assert!(record.requests.iter().all(|one| one.savio_id == Some(json!(7))));
+    assert_eq!(outcomes(&record), [(0, Outcome::Done, false), (1, Outcome::Done, false)]);
+}
+
+#[tokio::test]
+async fn a_retry_waits_and_goes_on_at_the_request_that_failed() {
+    let relay = Relay::new().await;
+    relay.savio_answers("/companies/", &[created()]).await;
+    relay.savio_answers("/create-feedback/", &[status(503), created()]).await;
+    let id = relay.keep(company_and_feedback()).await;
+
+    assert_eq!(relay.deliver_all(0).await, 1);
+    assert_eq!(relay.record(id).await.reason.as_deref(), Some("savio answered 503"));
+    assert_eq!(relay.deliver_all(4).await, 0);
+    assert_eq!(relay.deliver_all(10).await, 1);
+
+    let expected = ["/companies/", "/create-feedback/", "/create-feedback/"];
+    assert_eq!(relay.sent().await, expected);
+    assert_eq!(relay.record(id).await.state, State::Delivered);
+}
+
+#[tokio::test]
+async fn waits_grow_and_the_tries_end_after_three_days() {
+    let breaker_failures = u32::MAX;
+    let gate = gate::Settings { breaker_failures, ..gate::Settings::default() };
+    let relay = Relay::with(Settings { gate, ..Settings::default() }).await;
+    relay.savio_answers("/create-feedback/", &[status(500)]).await;
+    let id = relay.keep(feedback()).await;
+
+    let mut due = Some(at(0));
+    let mut tries = 0;
+    while let Some(now) = due {
+        relay.delivery.deliver_all(now).await;
+        due = relay.record(id).await.due_at;
+        tries += 1;
+    }
+
+    let record = relay.record(id).await;
+    assert_eq!(record.state, State::Dead);
+    assert!(record.reason.unwrap().starts_with("gave up after 7"));
+    assert!((50..85).contains(&tries), "{tries}");
+}
+
+#[tokio::test]
+async fn a_refusal_is_dead_with_savios_words_and_ends_the_event() {
+    let relay = Relay::new().await;
+    let refusal = status(400).set_body_string("the name is taken, said the holder of T");
+    relay.savio_answers("/companies/", &[refusal]).await;
+    let id = relay.keep(company_and_feedback()).await;
+
+    relay.deliver_all(0).await;
+
+    let record = relay.record(id).await;
+    assert_eq!(record.state, State::Dead);
+    let reason = "savio answered 400: the name is taken, said the holder of ***";
+    assert_eq!(record.reason.as_deref(), Some(reason));
+    let states: Vec<RequestState> = record.requests.iter().map(|one| one.state).collect();
+    assert_eq!(states, [RequestState::Refused, RequestState::Waiting]);
+    assert_eq!(relay.sent().await, ["/companies/"]);
+}
+
+#[tokio::test]
+async fn a_send_without_an_answer_is_repeated_and_marked() {
+    let relay = Relay::new().await;
+    let late = created().set_delay(Duration::from_mins(1));
+    relay.savio_answers("/create-feedback/", &[late, created()]).await;
+    let id = relay.keep(feedback()).await;
+    let second = Duration::from_secs(1);
+    let impatient = destination(Ok(client(&relay.savio.uri(), second)), 8);
+    let impatient = delivery_with(Settings::default(), relay.store.clone(), impatient);
+
+    impatient.deliver_all(at(0)).await;
+    relay.deliver_all(10).await;
+
+    let record = relay.record(id).await;
+    assert_eq!(record.state, State::Delivered);
+    assert_eq!(outcomes(&record), [(0, Outcome::Unanswered, false), (0, Outcome::Done, true)]);
+}
+
+#[tokio::test]
+async fn what_was_surely_not_sent_is_no_repeat() {
+    let relay = Relay::new().await;
+    let id = relay.keep(feedback()).await;
+    let nobody = delivery(relay.store.clone(), "http://127.0.0.1:1", 8);
+    relay.savio_answers("/create-feedback/", &[created()]).await;
+
+    nobody.deliver_all(at(0)).await;
+    relay.deliver_all(10).await;
+
+    let record = relay.record(id).await;
+    assert_eq!(outcomes(&record), [(0, Outcome::Unreachable, false), (0, Outcome::Done, false)]);
+}
+
+/// An event with company and feedback, of which the first got no answer and is held.
+async fn held(relay: &Relay) -> EventId {
+    let id = relay.keep(company_and_feedback()).await;
+    let claimed = claim(&*relay.store, at(0), 1).await.remove(0);
+    let requests = mappings()[&claimed.event.source]
+        .apply(&claimed.event, &company_and_feedback())
+        .unwrap()
+        .requests;
+    let settle = Next::Settle { state: State::Held, reason: None, at: at(0) };
+    let progress = Progress { planned: Some(requests), ..step(settle) };
+    relay.store.advance(claimed.claim, progress).await.unwrap();
+    id
+}
+
+/// Leaves the event as a crash during the send of its only request does.
+async fn cut_off(store: &dyn Store) {
+    let claimed = claim(store, at(0), 1).await.remove(0);
+    let body = json!({ "problem": "It is slow" }).as_object().unwrap().clone();
+    let request = Request { kind: RequestKind::Feedback, body };
+    let next = Next::Send { position: 0, at: at(0) };
+    let sending = Progress { planned: Some(vec![request]), ..step(next) };
+    store.advance(claimed.claim, sending).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_send_that_a_crash_cut_off_is_recorded_and_repeated() {
+    let relay = Relay::new().await;
+    relay.savio_answers("/create-feedback/", &[created()]).await;
+    let id = relay.keep(feedback()).await;
+    cut_off(&*relay.store).await;
+
+    relay.deliver_all(61).await;
+
+    let record = relay.record(id).await;
+    assert_eq!(outcomes(&record), [(0, Outcome::Interrupted, false), (0, Outcome::Done, true)]);
+    assert_eq!(relay.sent().await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_event_that_makes_no_request_is_ignored() {
+    let relay = Relay::new().await;
+    let id = relay.keep(json!({ "ignored": true })).await;
+
+    relay.deliver_all(0).await;
+
+    let record = relay.record(id).await;
+    assert_eq!(record.state, State::Ignored);
+    assert_eq!(record.reason.as_deref(), Some("the mapping made no request"));
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_mapped_is_dead_and_nothing_of_it_is_sent() {
+    let relay = Relay::new().await;
+    let id = relay.keep(json!({ "account": "6", "company": "Acme" })).await;
+    let broken = Webhook { body: b"{".to_vec(), ..event(&json!(1)) };
+    let broken_id = keep(&*relay.store, broken).await;
+
+    relay.deliver_all(0).await;
+
+    let record = relay.record(id).await;
+    assert_eq!(record.state, State::Dead);
+    assert!(record.reason.unwrap().contains("problem"));
+    let reason = relay.record(broken_id).await.reason.unwrap();
+    assert!(reason.starts_with("the payload is no JSON"), "{reason}");
+    assert_eq!(relay.sent().await.len(), 0);
+}
+
+#[tokio::test]
+async fn an_event_whose_source_has_no_mapping_waits_for_one() {
+    let relay = Relay::new().await;
+    relay.savio_answers("/create-feedback/", &[created()]).await;
+    relay.delivery.replace_mappings(Mappings::new());
+    let id = relay.keep(feedback()).await;
+
+    assert_eq!(relay.deliver_all(0).await, 0);
+    assert_eq!(relay.record(id).await.state, State::Queued);
+
+    relay.delivery.replace_mappings(mappings());
+    assert_eq!(relay.deliver_all(0).await, 1);
+    assert_eq!(relay.record(id).await.state, State::Delivered);
+}
+
+/// A store that cannot write down the next few outcomes.
+struct Stumbling {
+    store: Arc<dyn Store>,
+    stumbles: AtomicUsize,
+    error: StoreError,
+}
+
+#[async_trait]
+impl Store for Stumbling {
+    async fn advance(&self, claim: Claim, progress: Progress) -> Result<(), StoreError> {
+        let fewer = |left: usize| left.checked_sub(1);
+        let stumbles = || self.stumbles.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fewer);
+        if progress.attempt.is_some() && stumbles().is_ok() {
+            return Err(self.error.clone());
+        }
+        self.store.advance(claim, progress).await
+    }
+    async fn keep(&self, webhook: Webhook) -> Result<Kept, StoreError> {
+        self.store.keep(webhook).await
+    }
+    async fn claim(&self, wanted: Wanted) -> Result<Vec<Claimed>, StoreError> {
+        self.store.claim(wanted).await
+    }
+    async fn renew(&self, claims: Vec<Claim>, until: Timestamp) -> Result<Vec<Claim>, StoreError> {
+        self.store.renew(claims, until).await
+    }
+    async fn next_due(&self, sources: Vec<SourceName>) -> Result<Option<Timestamp>, StoreError> {
+        self.store.next_due(sources).await
+    }
+    async fn arrived(&self) {
+        self.store.arrived().await;
+    }
+    async fn ready(&self) -> Result<(), StoreError> {
+        self.store.ready().await
+    }
+    async fn event(&self, id: EventId) -> Result<Option<Record>, StoreError> {
+        self.store.event(id).await
+    }
+    async fn counts(&self) -> Result<Vec<Count>, StoreError> {
+        self.store.counts().await
+    }
+    async fn gate(&self, name: &str) -> Result<Option<Value>, StoreError> {
+        self.store.gate(name).await
+    }
+    async fn keep_gate(&self, name: &str, gate: Value) -> Result<(), StoreError> {
+        self.store.keep_gate(name, gate).await
+    }
+
+    async fn list(&self, filter: Filter, page: Page) -> Result<Listed, StoreError> {
+        self.store.list(filter, page).await
+    }
+    async fn matching(&self, filter: Filter) -> Result<Matching, StoreError> {
+        self.store.matching(filter).await
+    }
+    async fn begin_replay(&self, order: NewReplay) -> Result<(), StoreError> {
+        self.store.begin_replay(order).await
+    }
+    async fn replay_on(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
+        self.store.replay_on(id).await
+    }
+    async fn cancel_replay(&self, id: ReplayId, now: Timestamp) -> Result<(), StoreError> {
+        self.store.cancel_replay(id, now).await
+    }
+    async fn replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
+        self.store.replay(id).await
+    }
+    async fn open_replays(&self) -> Result<Vec<ReplayId>, StoreError> {
+        self.store.open_replays().await
+    }
+    async fn release(
+        &self,
+        id: EventId,
+        word: Word,
+        now: Timestamp,
+    ) -> Result<Released, StoreError> {
+        self.store.release(id, word, now).await
+    }
+    async fn forget(&self, settled_before: Timestamp) -> Result<Forgotten, StoreError> {
+        self.store.forget(settled_before).await
+    }
+}
+
+#[tokio::test]
+async fn an_outcome_that_cannot_be_written_down_yet_is_kept_and_nothing_sent_again() {
+    let relay = Relay::new().await;
+    relay.savio_answers("/companies/", &[created()]).await;
+    relay.savio_answers("/create-feedback/", &[created()]).await;
+    let error = StoreError::Unavailable { reason: "the disk is full".to_owned() };
+    let store = Stumbling { store: relay.store.clone(), stumbles: AtomicUsize::new(3), error };
+    let id = relay.keep(company_and_feedback()).await;
+
+    delivery(Arc::new(store), &relay.savio.uri(), 8).deliver_all(at(0)).await;
+
+    assert_eq!(relay.sent().await, ["/companies/", "/create-feedback/"]);
+    let record = relay.record(id).await;
+    assert_eq!(record.state, State::Delivered);
+    assert_eq!(outcomes(&record), [(0, Outcome::Done, false), (1, Outcome::Done, false)]);
+}
+
+#[tokio::test]
+async fn an_event_whose_progress_can_never_be_written_ends_and_is_not_sent_again() {
+    let relay = Relay::new().await;
+    relay.savio_answers("/create-feedback/", &[created()]).await;
+    let error = StoreError::Impossible { reason: "no such request".to_owned() };
+    let store = Stumbling { store: relay.store.clone(), stumbles: AtomicUsize::new(1), error };
+    let id = relay.keep(feedback()).await;
+    let delivery = delivery(Arc::new(store), &relay.savio.uri(), 1);
+
+    delivery.deliver_all(at(0)).await;
+    delivery.deliver_all(at(3600)).await;
+
+    let record = relay.record(id).await;
+    assert_eq!(record.state, State::Dead);
+    assert_eq!(record.reason.as_deref(), Some("a bug of the relay: no such request"));
+    assert_eq!(relay.sent().await.len(), 1);
+}

@@ -1,0 +1,131 @@
+//! Several events in flight: one that hangs, one that is claimed twice, the loop and its end.
+
+use std::sync::Arc;
+
+use axum::extract::State as Shared;
+use axum::http::StatusCode;
+use axum::routing::post;
+use axum::{Json, Router};
+use savio_relay::clock;
+use savio_relay::delivery::{Delivery, Mappings};
+use savio_relay::event::{Outcome, State};
+use savio_relay::store::Webhook;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::{delivery, event, feedback, mappings, outcomes};
+use crate::store_contract::{Place, at, keep};
+
+/// A Savio that tells of each request, and answers one when it is let.
+#[derive(Clone)]
+struct Gate {
+    came: Arc<Semaphore>,
+    may_go: Arc<Semaphore>,
+}
+
+impl Gate {
+    async fn start() -> (Gate, String) {
+        let gate = Gate { came: Arc::new(Semaphore::new(0)), may_go: Arc::new(Semaphore::new(0)) };
+        let answer = async |Shared(gate): Shared<Gate>, Json(body): Json<Value>| {
+            gate.came.add_permits(1);
+            if body["problem"] == "hang" {
+                gate.may_go.acquire().await.unwrap().forget();
+            }
+            (StatusCode::CREATED, Json(json!({ "id": 1 })))
+        };
+        let router = Router::new().route("/create-feedback/", post(answer));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = router.with_state(gate.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        (gate, url)
+    }
+
+    async fn wait_for(&self, requests: u32) {
+        self.came.acquire_many(requests).await.unwrap().forget();
+    }
+}
+
+#[tokio::test]
+async fn one_that_hangs_stalls_no_other() {
+    let (place, (gate, savio)) = (Place::new(), Gate::start().await);
+    let store = place.open();
+    let delivery = delivery(store.clone(), &savio, 2);
+    let hanging = keep(&*store, event(&json!({ "text": "hang" }))).await;
+    for _ in 0..10 {
+        keep(&*store, event(&feedback())).await;
+    }
+    let all = tokio::spawn(async move { delivery.deliver_all(at(0)).await });
+
+    gate.wait_for(11).await;
+    gate.may_go.add_permits(1);
+
+    assert_eq!(all.await.unwrap(), 11);
+    assert_eq!(store.event(hanging).await.unwrap().unwrap().state, State::Delivered);
+}
+
+#[tokio::test]
+async fn an_event_that_is_claimed_again_while_it_is_sent_is_not_sent_twice() {
+    let (place, (gate, savio)) = (Place::new(), Gate::start().await);
+    let store = place.open();
+    let delivery = delivery(store.clone(), &savio, 2);
+    let id = keep(&*store, event(&json!({ "text": "hang" }))).await;
+    let first = delivery.clone();
+    let first = tokio::spawn(async move { first.deliver_all(at(0)).await });
+    gate.wait_for(1).await;
+
+    let again = delivery.deliver_all(at(61)).await;
+    gate.may_go.add_permits(2);
+
+    assert_eq!((again, first.await.unwrap()), (0, 1));
+    assert_eq!(gate.came.available_permits(), 0);
+    let record = store.event(id).await.unwrap().unwrap();
+    assert_eq!(outcomes(&record), [(0, Outcome::Done, false)]);
+}
+
+/// The relay as it runs, and what stops it.
+fn run(delivery: &Arc<Delivery>) -> (tokio::task::JoinHandle<()>, oneshot::Sender<()>) {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let shutdown = async { drop(stopped.await) };
+    (tokio::spawn(delivery.clone().run(shutdown)), stop)
+}
+
+fn just_now(payload: &Value) -> Webhook {
+    Webhook { received_at: clock::now(), ..event(payload) }
+}
+
+#[tokio::test]
+async fn the_loop_takes_events_as_they_come_and_finishes_what_is_in_flight() {
+    let (place, (gate, savio)) = (Place::new(), Gate::start().await);
+    let store = place.open();
+    let (running, stop) = run(&delivery(store.clone(), &savio, 1));
+    keep(&*store, just_now(&feedback())).await;
+    gate.wait_for(1).await;
+    let hanging = keep(&*store, just_now(&json!({ "text": "hang" }))).await;
+    let late = keep(&*store, just_now(&feedback())).await;
+    gate.wait_for(1).await;
+
+    stop.send(()).unwrap();
+    gate.may_go.add_permits(1);
+    running.await.unwrap();
+
+    assert_eq!(store.event(hanging).await.unwrap().unwrap().state, State::Delivered);
+    assert_eq!(store.event(late).await.unwrap().unwrap().state, State::Queued);
+}
+
+#[tokio::test]
+async fn a_new_mapping_wakes_the_loop() {
+    let (place, (gate, savio)) = (Place::new(), Gate::start().await);
+    let store = place.open();
+    let delivery = delivery(store.clone(), &savio, 1);
+    delivery.replace_mappings(Mappings::new());
+    keep(&*store, just_now(&feedback())).await;
+    let (running, stop) = run(&delivery);
+
+    delivery.replace_mappings(mappings());
+    gate.wait_for(1).await;
+
+    stop.send(()).unwrap();
+    running.await.unwrap();
+}

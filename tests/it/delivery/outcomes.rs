@@ -1,0 +1,302 @@
+//! The outcome table, as a destination that answers shows it: what waits, what dies, who is stopped.
+
+use std::time::Duration;
+
+use savio_relay::delivery::pauses::PausedBy;
+use savio_relay::delivery::retry::{self, Unanswered};
+use savio_relay::delivery::{Settings, gate};
+use savio_relay::event::{EventId, Outcome, State};
+
+use super::{
+    Relay, client, company_and_feedback, created, cut_off, delivery_with, destination, feedback,
+    outcomes, page, status,
+};
+use crate::store_contract::at;
+
+const HOUR: i64 = 3_600;
+const DAY: i64 = 24 * HOUR;
+
+impl Relay {
+    async fn keep_some(&self, events: usize) -> Vec<EventId> {
+        let mut ids = Vec::new();
+        for _ in 0..events {
+            ids.push(self.keep(feedback()).await);
+        }
+        ids
+    }
+
+    /// How many of them are in the state.
+    async fn count(&self, ids: &[EventId], state: State) -> usize {
+        let mut count = 0;
+        for id in ids {
+            count += usize::from(self.record(*id).await.state == state);
+        }
+        count
+    }
+
+    /// What delivery does from one time to another, looking every five minutes.
+    async fn live(&self, from: i64, to: i64) {
+        for now in (from..to).step_by(300) {
+            self.deliver_all(now).await;
+        }
+    }
+}
+
+fn holding() -> Settings {
+    let retry = retry::Settings { unanswered: Unanswered::Hold, ..retry::Settings::default() };
+    Settings { retry, ..Settings::default() }
+}
+
+#[tokio::test]
+async fn a_savio_that_is_dead_for_three_days_makes_no_dead_letter() {
+    let relay = Relay::new().await;
+    relay.savio_answers("/create-feedback/", &[status(503)]).await;
+    let ids = relay.keep_some(3).await;
+
+    relay.live(0, 3 * DAY + 2 * HOUR).await;
+    assert_eq!(relay.count(&ids, State::Queued).await, 3);
+    relay.savio.reset().await;
+    relay.savio_answers("/create-feedback/", &[created()]).await;
+    relay.live(3 * DAY + 2 * HOUR, 3 * DAY + 4 * HOUR).await;
+
+    assert_eq!(relay.count(&ids, State::Delivered).await, 3);
+}
+
+#[tokio::test]
+async fn a_savio_that_cannot_be_reached_for_three_days_makes_no_dead_letter() {
+    let relay = Relay::new().await;
+    let ids = relay.keep_some(1).await;
+    let nobody = client("http://127.0.0.1:1", Duration::from_secs(30));
+    let nobody = destination(Ok(nobody), 8);
+    let unreachable = delivery_with(Settings::default(), relay.store.clone(), nobody);
+
+    for now in (0..4 * DAY).step_by(300) {
+        unreachable.deliver_all(at(now)).await;
+    }
+
+    assert_eq!(relay.count(&ids, State::Queued).await, 1);
+}
+
+#[tokio::test]
+async fn a_token_that_is_wrong_for_four_days_makes_no_dead_letter() {
+    let relay = Relay::new().await;
+    relay.savio_answers("/create-feedback/", &[status(401)]).await;
+    relay.probe_answers(status(401)).await;
+    let ids = relay.keep_some(3).await;
+
+    relay.live(0, 4 * DAY).await;
+    let standing = relay.delivery.standing(at(4 * DAY)).await.unwrap();
+    assert_eq!(standing.paused_by, Some(PausedBy::Answer));
+    assert!(standing.reason.unwrap().contains("the probe: savio answered 401"));
+    assert_eq!(relay.sent().await.len(), 3, "no request goes while it is paused");
+
+    relay.savio.reset().await;
+    relay.savio_answers("/create-feedback/", &[created()]).await;
+    relay.probe_answers(page()).await;
+    relay.deliver_all(4 * DAY + 60).await;
+
+    assert_eq!(relay.count(&ids, State::Delivered).await, 3);
+}
+
+#[tokio::test]
+async fn one_forbidden_endpoint_does_not_stop_the_others() {
+    let relay = Relay::new().await;
+    relay.savio_answers("/companies/", &[status(403).set_body_string("no plan")]).await;
+    relay.savio_answers("/create-feedback/", &[created()]).await;
+    relay.probe_answers(page()).await;
+    let forbidden = relay.keep(company_and_feedback()).await;
+    let others = relay.keep_some(3).await;
+
+    relay.deliver_all(0).await;
+
+    let record = relay.record(forbidden).await;
+    assert_eq!(record.state, State::Dead);
+    let reason = "savio answered 403, though the token works: no plan";
+    assert_eq!(record.reason.as_deref(), Some(reason));
+    assert_eq!(outcomes(&record), [(0, Outcome::Retry, false), (0, Outcome::Refused, false)]);
+    assert_eq!(relay.count(&others, State::Delivered).await, 3);
+}
+
+#[tokio::test]
+async fn five_refusals_in_a_row_though_the_token_works_stop_it_until_a_person_resumes() {
+    let mut relay = Relay::new().await;
+    relay.savio_answers("/create-feedback/", &[status(404)]).await;
+    relay.probe_answers(page()).await;
+    for _ in 0..5 {
+        relay.keep_some(1).await;
+        relay.deliver_all(0).await;
+    }
+    let ids = relay.keep_some(2).await;
+
+    relay.restart();
+    relay.live(0, DAY).await;
+    assert_eq!(relay.count(&ids, State::Queued).await, 2);
+    relay.delivery.resume(at(DAY)).await.unwrap();
+    relay.deliver_all(DAY).await;
+
+    assert_eq!(relay.count(&ids, State::Dead).await, 2);
+}
+
+#[tokio::test]
+async fn a_page_that_is_not_savio_pauses_and_is_a_send_without_an_answer() {
+    let relay = Relay::new().await;
+    let html = status(200).set_body_string("<html>Please sign in</html>");
+    relay.savio_answers("/create-feedback/", &[html, created()]).await;
+    relay.probe_answers(page()).await;
+    let id = relay.keep(feedback()).await;
+
+    relay.deliver_all(0).await;
+    relay.deliver_all(59).await;
+    assert_eq!(relay.sent().await.len(), 1);
+    relay.deliver_all(61).await;
+
+    let record = relay.record(id).await;
+    assert_eq!(outcomes(&record), [(0, Outcome::Unanswered, false), (0, Outcome::Done, true)]);
+}
+
+#[tokio::test]
+async fn retry_after_holds_back_all_events_of_the_destination() {
+    let mut relay = Relay::new().await;
+    let later = status(429).insert_header("Retry-After", "600");
+    relay.savio_answers("/create-feedback/", &[later, created()]).await;
+    relay.keep_some(1).await;
+    relay.deliver_all(0).await;
+    let ids = relay.keep_some(2).await;
+
+    relay.restart();
+    relay.deliver_all(590).await;
+    assert_eq!(relay.count(&ids, State::Queued).await, 2);
+    relay.deliver_all(602).await;
+
+    assert_eq!(relay.count(&ids, State::Delivered).await, 2);
+}
+
+#[tokio::test]
+async fn an_open_breaker_lets_one_event_through_at_a_time() {
+    let relay = Relay::new().await;
+    relay.savio_answers("/create-feedback/", &[status(500)]).await;
+    relay.keep_some(50).await;
+
+    relay.deliver_all(0).await;
+    let first = relay.sent().await.len();
+    relay.deliver_all(31).await;
+
+    assert!((5..=12).contains(&first), "those in flight when it opened: {first}");
+    assert_eq!(relay.sent().await.len(), first + 1);
+}
+
+#[tokio::test]
+async fn a_persons_pause_holds_over_a_restart_and_only_a_person_ends_it() {
+    let mut relay = Relay::new().await;
+    relay.savio_answers("/create-feedback/", &[created()]).await;
+    relay.probe_answers(page()).await;
+    let ids = relay.keep_some(2).await;
+    relay.delivery.pause(at(0)).await.unwrap();
+
+    relay.restart();
+    relay.live(0, DAY).await;
+    let standing = relay.delivery.standing(at(DAY)).await.unwrap();
+    assert_eq!(standing.paused_by, Some(PausedBy::Person));
+    assert_eq!(relay.count(&ids, State::Queued).await, 2);
+    relay.delivery.resume(at(DAY)).await.unwrap();
+    relay.deliver_all(DAY).await;
+
+    assert_eq!(relay.count(&ids, State::Delivered).await, 2);
+}
+
+#[tokio::test]
+async fn the_events_of_a_paused_source_wait_over_a_restart() {
+    let mut relay = Relay::new().await;
+    relay.savio_answers("/create-feedback/", &[created()]).await;
+    let form = "form".parse().unwrap();
+    let ids = relay.keep_some(2).await;
+    relay.delivery.pause_source("form".parse().unwrap(), at(0)).await.unwrap();
+
+    relay.restart();
+    assert_eq!(relay.deliver_all(1).await, 0);
+    assert!(relay.delivery.paused_sources(at(1)).await.unwrap().contains_key(&form));
+    relay.delivery.resume_source(&form, at(2)).await.unwrap();
+    relay.deliver_all(3).await;
+
+    assert_eq!(relay.count(&ids, State::Delivered).await, 2);
+}
+
+#[tokio::test]
+async fn a_source_that_was_paused_for_days_has_its_three_days_of_tries_after_that() {
+    let relay = Relay::new().await;
+    relay.savio_answers("/create-feedback/", &[status(503), created()]).await;
+    let ids = relay.keep_some(1).await;
+
+    relay.deliver_all(9 * DAY).await;
+    assert_eq!(relay.count(&ids, State::Queued).await, 1);
+    relay.deliver_all(9 * DAY + 10).await;
+
+    assert_eq!(relay.count(&ids, State::Delivered).await, 1);
+}
+
+#[tokio::test]
+async fn without_a_token_events_wait_for_a_start_with_one() {
+    let mut relay = Relay::new().await;
+    relay.savio_answers("/create-feedback/", &[created()]).await;
+    let ids = relay.keep_some(1).await;
+    let nobody = destination(Err("SAVIO_API_TOKEN is not set".to_owned()), 8);
+    relay.delivery = delivery_with(Settings::default(), relay.store.clone(), nobody);
+
+    assert_eq!(relay.deliver_all(0).await, 0);
+    let reason = relay.delivery.standing(at(0)).await.unwrap().reason;
+    assert_eq!(reason.as_deref(), Some("paused: SAVIO_API_TOKEN is not set"));
+    relay.restart();
+    relay.deliver_all(9 * DAY).await;
+
+    assert_eq!(relay.count(&ids, State::Delivered).await, 1);
+}
+
+#[tokio::test]
+async fn what_got_no_answer_is_held_where_a_person_wants_to_decide() {
+    let relay = Relay::with(holding()).await;
+    let late = created().set_delay(Duration::from_mins(1));
+    relay.savio_answers("/create-feedback/", &[late]).await;
+    let id = relay.keep(feedback()).await;
+    let impatient = destination(Ok(client(&relay.savio.uri(), Duration::from_secs(1))), 8);
+    let impatient = delivery_with(holding(), relay.store.clone(), impatient);
+
+    impatient.deliver_all(at(0)).await;
+    impatient.deliver_all(at(DAY)).await;
+
+    let record = relay.record(id).await;
+    assert_eq!((record.state, record.due_at), (State::Held, None));
+    assert!(record.reason.as_ref().unwrap().starts_with("it was sent, and may have arrived: "));
+    assert_eq!(outcomes(&record), [(0, Outcome::Unanswered, false)]);
+    assert!(record.requests[0].may_repeat);
+}
+
+#[tokio::test]
+async fn a_send_that_a_crash_cut_off_is_held_where_a_person_wants_to_decide() {
+    let relay = Relay::with(holding()).await;
+    let id = relay.keep(feedback()).await;
+    cut_off(&*relay.store).await;
+
+    relay.deliver_all(61).await;
+
+    let record = relay.record(id).await;
+    assert_eq!(record.state, State::Held);
+    assert_eq!(outcomes(&record), [(0, Outcome::Interrupted, false)]);
+    assert_eq!(relay.sent().await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_rate_spreads_the_requests_over_time() {
+    let rate = Some("2/s".parse().unwrap());
+    let gate = gate::Settings { rate, ..gate::Settings::default() };
+    let relay = Relay::with(Settings { gate, ..Settings::default() }).await;
+    relay.savio_answers("/create-feedback/", &[created()]).await;
+    let ids = relay.keep_some(4).await;
+
+    let start = std::time::Instant::now();
+    while relay.count(&ids, State::Delivered).await < 4 {
+        relay.deliver_all(i64::try_from(start.elapsed().as_secs()).unwrap()).await;
+    }
+
+    assert!(start.elapsed() >= Duration::from_millis(1_400), "{:?}", start.elapsed());
+    assert_eq!(relay.sent().await, ["/create-feedback/"; 4]);
+}

@@ -1,0 +1,173 @@
+//! Promise 1 and 3: kill -9 under load loses nothing, and what may repeat is marked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::routing::post;
+use axum::{Json, Router};
+use http::StatusCode;
+use savio_relay::event::EventId;
+use savio_relay::store::sqlite::Settings;
+use savio_relay::store::{Sqlite, Store};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::relay::{Relay, SECRET, http, typeform_signature};
+
+const CONNECTIONS: usize = 16;
+const KILLS: usize = 20;
+const ACCEPTED_BETWEEN_KILLS: usize = 60;
+
+const MAPPING: &str = r#"
+provider = "typeform"
+secrets = ["env:TYPEFORM_SECRET"]
+
+[[feedback]]
+problem = "$.form_response.token"
+"#;
+
+/// How often Savio got each feedback, by its text.
+pub(crate) type Arrived = Arc<Mutex<BTreeMap<String, usize>>>;
+
+/// The feedback's text and event id of each webhook that was answered with 202.
+type Accepted = Arc<Mutex<BTreeMap<String, EventId>>>;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_accepted_event_is_delivered_though_the_process_is_killed_twenty_times() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("mappings")).unwrap();
+    std::fs::write(folder.path().join("mappings/survey.toml"), MAPPING).unwrap();
+    let arrived = Arrived::default();
+    let savio = start_savio(arrived.clone()).await;
+    let variables = [
+        ("TYPEFORM_SECRET", SECRET),
+        ("SAVIO_API_TOKEN", "token"),
+        ("SAVIO_RELAY_SAVIO__BASE_URL", savio.as_str()),
+        ("SAVIO_RELAY_RETRY__WAIT_MIN", "10ms"),
+        ("SAVIO_RELAY_RETRY__WAIT_MAX", "50ms"),
+    ];
+
+    let accepted = post_while_killing(folder.path(), &variables).await;
+    let relay = Relay::start(folder.path(), &variables);
+    until(|| accepted.keys().all(|text| arrived.lock().unwrap().contains_key(text))).await;
+    assert!(relay.stop().success());
+
+    assert!(accepted.len() >= KILLS * ACCEPTED_BETWEEN_KILLS);
+    let repeated = repeated(&arrived, &accepted);
+    let marked = marked(folder.path(), accepted.values()).await;
+    eprintln!("{} accepted, {} repeated, {} marked", accepted.len(), repeated.len(), marked.len());
+    assert!(repeated.is_subset(&marked), "a repeat is not marked");
+}
+
+/// Posts from all connections, kills and restarts; gives what was accepted.
+async fn post_while_killing(
+    folder: &Path,
+    variables: &[(&str, &str)],
+) -> BTreeMap<String, EventId> {
+    let accepted = Accepted::default();
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut relay = Relay::start(folder, variables);
+    let (url, current) = watch::channel(relay.url.clone());
+    let posting: Vec<_> = (0..CONNECTIONS)
+        .map(|connection| {
+            tokio::spawn(post_until(stop.clone(), connection, current.clone(), accepted.clone()))
+        })
+        .collect();
+    for round in 1..=KILLS {
+        until(|| accepted.lock().unwrap().len() >= round * ACCEPTED_BETWEEN_KILLS).await;
+        relay.kill();
+        relay = Relay::start(folder, variables);
+        url.send_replace(relay.url.clone());
+    }
+    stop.store(true, Ordering::Relaxed);
+    for task in posting {
+        task.await.unwrap();
+    }
+    relay.kill();
+    accepted.lock().unwrap().clone()
+}
+
+async fn post_until(
+    stop: Arc<AtomicBool>,
+    connection: usize,
+    url: watch::Receiver<String>,
+    accepted: Accepted,
+) {
+    let client = http();
+    let mut number = 0;
+    while !stop.load(Ordering::Relaxed) {
+        number += 1;
+        let text = format!("{connection}-{number}");
+        let body = json!({
+            "event_id": text,
+            "event_type": "form_response",
+            "form_response": {"token": text},
+        });
+        let body = body.to_string();
+        let sent = client
+            .post(format!("{}/hooks/survey", *url.borrow()))
+            .header("content-type", "application/json")
+            .header("typeform-signature", typeform_signature(body.as_bytes()))
+            .body(body)
+            .send()
+            .await;
+        let Ok(answer) = sent else {
+            tokio::task::yield_now().await;
+            continue;
+        };
+        let was_accepted = answer.status() == StatusCode::ACCEPTED;
+        let Ok(answer) = answer.json::<Value>().await else { continue };
+        if was_accepted {
+            let id = answer["events"][0].as_str().unwrap().parse().unwrap();
+            accepted.lock().unwrap().insert(text, id);
+        }
+    }
+}
+
+fn repeated(arrived: &Arrived, accepted: &BTreeMap<String, EventId>) -> BTreeSet<EventId> {
+    let arrived = arrived.lock().unwrap();
+    accepted.iter().filter(|(text, _)| arrived[*text] > 1).map(|(_, id)| *id).collect()
+}
+
+/// The events of which an attempt is marked as one that may repeat.
+async fn marked(folder: &Path, ids: impl Iterator<Item = &EventId>) -> BTreeSet<EventId> {
+    let store = Sqlite::open(&Settings::new(folder.join("relay.db"))).unwrap();
+    let mut marked = BTreeSet::new();
+    for id in ids {
+        let record = store.event(*id).await.unwrap().expect("an accepted event is kept");
+        if record.attempts.iter().any(|attempt| attempt.may_repeat) {
+            marked.insert(*id);
+        }
+    }
+    marked
+}
+
+pub(crate) async fn start_savio(arrived: Arrived) -> String {
+    async fn create(
+        State(arrived): State<Arrived>,
+        Json(body): Json<Value>,
+    ) -> (StatusCode, Json<Value>) {
+        let text = body["problem"].as_str().unwrap().to_owned();
+        *arrived.lock().unwrap().entry(text).or_default() += 1;
+        (StatusCode::CREATED, Json(json!({"id": 1})))
+    }
+    let router = Router::new().route("/app/api/create-feedback/", post(create)).with_state(arrived);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    format!("http://{address}/app/api/")
+}
+
+/// Looks again and again, for two minutes at most.
+pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(2), waiting).await.expect("it happens in time");
+}

@@ -1,0 +1,65 @@
+//! What strangers may do to a listener: hold a connection open without sending, or without reading.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use savio_relay::listener::{Settings, serve};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: relay\r\n\r\n";
+const SHORT: Duration = Duration::from_millis(200);
+
+async fn listening() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = Router::new().route("/", get(|| async { "a".repeat(64 * 1024) }));
+    let settings = Settings {
+        header_timeout: SHORT,
+        answer_timeout: SHORT,
+        connections_max: 1,
+        ..Settings::default()
+    };
+    tokio::spawn(serve(listener, router, settings, std::future::pending()));
+    address
+}
+
+/// Whether another gets an answer, which takes the one place that there is.
+async fn check_that_another_is_served(address: SocketAddr) {
+    let mut other = TcpStream::connect(address).await.unwrap();
+    other.write_all(REQUEST).await.unwrap();
+    let mut answer = [0; 12];
+    let read = tokio::time::timeout(Duration::from_secs(20), other.read_exact(&mut answer));
+
+    read.await.expect("the place becomes free").unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+}
+
+#[tokio::test]
+async fn a_connection_that_stays_silent_gives_its_place_back() {
+    let address = listening().await;
+    let _silent = TcpStream::connect(address).await.unwrap();
+
+    check_that_another_is_served(address).await;
+}
+
+#[tokio::test]
+async fn a_connection_whose_headers_never_end_gives_its_place_back() {
+    let address = listening().await;
+    let mut slow = TcpStream::connect(address).await.unwrap();
+    slow.write_all(b"GET / HTTP/1.1\r\nhost: ").await.unwrap();
+
+    check_that_another_is_served(address).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_reads_no_answers_gives_its_place_back() {
+    let address = listening().await;
+    let mut deaf = TcpStream::connect(address).await.unwrap();
+    // More answers than the sockets' buffers can take.
+    deaf.write_all(&REQUEST.repeat(1_000)).await.unwrap();
+
+    check_that_another_is_served(address).await;
+}

@@ -1,0 +1,30 @@
+//! The relay as its users see it.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
+mod architecture;
+mod check;
+mod commands;
+mod delivery;
+mod door;
+mod hostile;
+mod disk;
+mod events;
+mod intake;
+mod jsonpath_cts;
+mod jsonpath_property;
+mod kill;
+mod listener;
+mod providers;
+mod readme;
+mod relay;
+mod reload;
+mod repository;
+mod sandbox;
+mod savio_client;
+mod store_contract;
+mod store_list;
+mod store_replay;
+mod store_retention;
+mod store_sqlite;
+mod vectors;

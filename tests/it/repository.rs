@@ -1,0 +1,212 @@
+//! What the papers say about the files is true, as far as files can tell.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+const PAPERS: [&str; 4] = ["README.md", "ARCHITECTURE.md", "GUARANTEES.md", "CHANGELOG.md"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    let text = fs::read_to_string(root().join(path));
+    text.unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn json(path: &str) -> Value {
+    serde_json::from_str(&read(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn toml(path: &str, text: &str) -> toml::Table {
+    toml::from_str(text).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Files below a folder, from the root, that end in this way.
+fn files(folder: &str, ending: &str) -> Vec<String> {
+    let mut folders = vec![root().join(folder)];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path: PathBuf = entry.unwrap().path();
+            let name = path.strip_prefix(root()).unwrap().to_str().unwrap().replace('\\', "/");
+            if path.is_dir() {
+                folders.push(path);
+            } else if name.ends_with(ending) {
+                found.push(name);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The paper without its code blocks.
+fn prose(text: &str) -> String {
+    text.split("```").step_by(2).collect()
+}
+
+/// How a heading is addressed in a link.
+fn anchor(heading: &str) -> String {
+    let heading = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    for paper in PAPERS {
+        let text = read(paper);
+        let anchors: BTreeSet<String> =
+            text.lines().filter(|line| line.starts_with('#')).map(anchor).collect();
+        let prose = prose(&text);
+        let links = prose.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
+        for (link, _) in links.filter(|(link, _)| !link.starts_with("https://")) {
+            let found = match link.strip_prefix('#') {
+                Some(heading) => anchors.contains(heading),
+                None => root().join(link).exists(),
+            };
+            assert!(found, "{paper} links to {link}");
+        }
+    }
+}
+
+#[test]
+fn every_test_that_a_guarantee_names_exists() {
+    let text = prose(&read("GUARANTEES.md"));
+    let spans = text.split('`').skip(1).step_by(2);
+    let named: Vec<_> = spans.filter_map(|span| span.split_once("::")).collect();
+    assert!(named.len() > 3, "no tests are named");
+
+    for (file, test) in named {
+        let name = test.rsplit("::").next().unwrap();
+        let code = read(file);
+        let function = code.find(&format!("fn {name}("));
+        let before = function.map(|at| &code[code[..at].rfind("#[").unwrap_or(0)..at]);
+        let is_test =
+            before.is_some_and(|line| line.contains("test") || code.contains("proptest!"));
+        assert!(is_test, "GUARANTEES.md names `{test}`, which is no test in {file}");
+    }
+}
+
+#[test]
+fn the_architecture_has_a_row_for_each_part() {
+    let text = read("ARCHITECTURE.md");
+    let rows: BTreeSet<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once(".rs` |"))
+        .map(|(part, _)| part)
+        .collect();
+    let parts: BTreeSet<String> = files("src", ".rs")
+        .iter()
+        .filter_map(|path| path.strip_prefix("src/")?.strip_suffix(".rs"))
+        .filter(|part| !part.contains('/'))
+        .map(str::to_owned)
+        .collect();
+
+    assert_eq!(rows, parts.iter().map(String::as_str).collect());
+}
+
+#[test]
+fn the_changelog_knows_this_version() {
+    let heading = format!("## [{}]", env!("CARGO_PKG_VERSION"));
+
+    assert!(read("CHANGELOG.md").contains(&heading), "{heading}");
+}
+
+#[test]
+fn every_sample_belongs_to_a_test_and_every_test_has_its_samples() {
+    let mut named = BTreeSet::new();
+    for path in files("mappings", ".toml") {
+        let mapping = toml(&path, &read(&path));
+        let tests = mapping["test"].as_array().unwrap();
+        assert!(tests.len() >= 3, "{path} has few tests");
+        for key in ["payload", "expect"] {
+            let samples = tests.iter().map(|test| test[key].as_str().unwrap());
+            named.extend(samples.map(|sample| format!("mappings/{sample}")));
+        }
+    }
+
+    assert_eq!(named, files("mappings/samples", "").into_iter().collect());
+}
+
+#[test]
+fn every_mapping_tells_how_to_connect_it() {
+    for path in files("mappings", ".toml") {
+        let text = read(&path);
+        let name = path.rsplit('/').next().unwrap().trim_end_matches(".toml");
+        // Who hands its secret over by itself has it in a file.
+        let place = match name {
+            "asana" => "file:asana.secret".to_owned(),
+            name => format!("env:{}_SECRET", name.to_uppercase().replace('-', "_")),
+        };
+        let secret = format!("secrets  = [\"{place}\"]");
+        let address = format!("/hooks/{name}");
+        for part in ["#:schema ./mapping.schema.json\n", &secret, &address] {
+            assert!(text.contains(part), "{path} lacks {part}");
+        }
+    }
+}
+
+/// The example with every key made to count.
+fn example() -> toml::Table {
+    let text = read("relay.example.toml");
+    let lines = text.lines().map(|line| match line.strip_prefix('#') {
+        Some(key) if key.starts_with(|c: char| c == '[' || c.is_ascii_lowercase()) => key,
+        _ => line,
+    });
+    toml("relay.example.toml", &lines.collect::<Vec<_>>().join("\n"))
+}
+
+#[test]
+fn the_example_configuration_changes_nothing_as_it_is() {
+    let text = read("relay.example.toml");
+
+    assert!(toml("relay.example.toml", &text).is_empty());
+}
+
+#[test]
+fn the_example_configuration_has_each_key_with_its_default() {
+    let schema = json("relay.schema.json");
+    let sections = schema["properties"].as_object().unwrap();
+    let example = example();
+    assert_eq!(example.keys().collect::<BTreeSet<_>>(), sections.keys().collect());
+
+    for (section, described) in sections.iter().filter(|(_, it)| it["properties"].is_object()) {
+        let keys = described["properties"].as_object().unwrap();
+        let written = example[section].as_table().unwrap();
+        assert_eq!(written.keys().collect::<BTreeSet<_>>(), keys.keys().collect(), "[{section}]");
+        for (key, described) in keys.iter().filter(|(_, it)| !it["default"].is_null()) {
+            let value = serde_json::to_value(&written[key]).unwrap();
+            assert_eq!(value, described["default"], "{section}.{key}");
+        }
+    }
+}
+
+/// Whether each property, at any depth, says what it is for.
+fn check_described(schema: &Value, place: &str) {
+    let Some(object) = schema.as_object() else { return };
+    for (name, property) in
+        object.get("properties").and_then(Value::as_object).into_iter().flatten()
+    {
+        let described = property["description"].as_str().is_some_and(|text| text.len() > 8);
+        assert!(described, "{place}.{name} has no description");
+        check_described(property, &format!("{place}.{name}"));
+    }
+    for key in ["items", "$defs", "oneOf"] {
+        let inner = object.get(key).into_iter();
+        inner.for_each(|inner| check_described(inner, &format!("{place}.{key}")));
+    }
+}
+
+#[test]
+fn the_schemas_describe_every_key() {
+    for path in ["mappings/mapping.schema.json", "relay.schema.json"] {
+        let schema = json(path);
+        assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+        check_described(&schema, path);
+    }
+}

@@ -1,0 +1,210 @@
+//! What every store promises to a person who looks for events.
+
+use savio_relay::event::{EventId, Outcome, State};
+use savio_relay::store::{Cursor, Filter, Listed, Matching, NewEvent, Page, Store, Webhook};
+
+use crate::store_contract::{
+    Place, after, at, attempt, begin, claim, claim_one, from, keep, name, settle, step, wait,
+    webhook,
+};
+
+async fn list(store: &dyn Store, filter: &Filter) -> Vec<EventId> {
+    let listed = page(store, filter, 100, None).await;
+    assert_eq!(listed.next, None);
+    listed.events.iter().map(|line| line.id).collect()
+}
+
+async fn page(store: &dyn Store, filter: &Filter, limit: usize, after: Option<Cursor>) -> Listed {
+    store.list(filter.clone(), Page { limit, after }).await.unwrap()
+}
+
+async fn check(store: &dyn Store, filter: &Filter, expected: &[EventId]) {
+    assert_eq!(list(store, filter).await, expected, "{filter:?}");
+    let matching = store.matching(filter.clone()).await.unwrap();
+    assert_eq!(matching.events, expected.len() as u64, "{filter:?}");
+}
+
+fn text(text: &str) -> Filter {
+    Filter { text: Some(text.to_owned()), ..Filter::default() }
+}
+
+#[tokio::test]
+async fn events_are_listed_newest_first() {
+    let place = Place::new();
+    let store = &*place.open();
+    let old = keep(store, from("a", at(1))).await;
+    let new = keep(store, from("b", at(3))).await;
+    let between = keep(store, from("a", at(2))).await;
+
+    check(store, &Filter::default(), &[new, between, old]).await;
+}
+
+#[tokio::test]
+async fn pages_follow_each_other_without_gap_or_repeat() {
+    let place = Place::new();
+    let store = &*place.open();
+    let mut kept = Vec::new();
+    for (number, source) in (0..25).zip(["a", "b"].into_iter().cycle()) {
+        kept.push(keep(store, from(source, at(number / 10))).await);
+    }
+    for (filter, limit) in [(Filter::default(), 4), (Filter::default(), 5), (text("0"), 3)] {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let listed = page(store, &filter, limit, after).await;
+            assert!(listed.events.len() <= limit);
+            found.extend(listed.events.iter().map(|line| line.id));
+            after = listed.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        found.reverse();
+        assert_eq!(found, kept);
+    }
+}
+
+#[tokio::test]
+async fn a_filter_means_what_is_all_of_it() {
+    let place = Place::new();
+    let store = &*place.open();
+    let first = keep(store, from("a", at(1))).await;
+    let dead = claim_a(store).await;
+    let second = keep(store, from("a", at(2))).await;
+    let other = keep(store, from("b", at(2))).await;
+
+    let of = |source, state| Filter { source, state, ..Filter::default() };
+    check(store, &of(Some(name("a")), None), &[second, first]).await;
+    check(store, &of(None, Some(State::Dead)), &[dead]).await;
+    check(store, &of(Some(name("b")), Some(State::Dead)), &[]).await;
+    check(store, &of(Some(name("c")), None), &[]).await;
+    let ids = vec![other, first, EventId::new(at(0)), first];
+    check(store, &Filter { ids: ids.clone(), ..Filter::default() }, &[other, first]).await;
+    let state = Some(State::Queued);
+    check(store, &Filter { ids, state, ..Filter::default() }, &[other]).await;
+}
+
+async fn claim_a(store: &dyn Store) -> EventId {
+    let wanted = savio_relay::store::Wanted {
+        sources: vec![name("a")],
+        slots: 1,
+        now: at(9),
+        lease: std::time::Duration::from_mins(1),
+    };
+    let claim = store.claim(wanted).await.unwrap()[0].claim;
+    store.advance(claim, step(settle(State::Dead))).await.unwrap();
+    claim.event
+}
+
+#[tokio::test]
+async fn a_time_holds_from_its_beginning_to_before_its_end() {
+    let place = Place::new();
+    let store = &*place.open();
+    let mut ids = Vec::new();
+    for second in 0..4 {
+        ids.push(keep(store, webhook(at(second))).await);
+    }
+    let within = |since, until| Filter { since, until, ..Filter::default() };
+
+    check(store, &within(Some(at(2)), None), &[ids[3], ids[2]]).await;
+    check(store, &within(None, Some(at(2))), &[ids[1], ids[0]]).await;
+    check(store, &within(Some(at(1)), Some(at(2))), &[ids[1]]).await;
+    check(store, &within(Some(at(2)), Some(at(1))), &[]).await;
+}
+
+#[tokio::test]
+async fn a_text_is_found_in_id_delivery_id_type_and_reason() {
+    let place = Place::new();
+    let store = &*place.open();
+    let mut first = webhook(at(0));
+    first.events[0].delivery_id = Some("Delivery-77".to_owned());
+    first.events[0].event_type = Some("form_response".to_owned());
+    let first = keep(store, first).await;
+    let claim = claim_one(store, at(0)).await.claim;
+    store.advance(claim, step(wait(5))).await.unwrap();
+    let second = keep(store, webhook(at(1))).await;
+
+    for found in ["delivery-7", "FORM_", "savio said 503", &first.to_string()] {
+        check(store, &text(found), &[first]).await;
+    }
+    check(store, &text(&second.to_string()[20..].to_uppercase()), &[second]).await;
+    check(store, &text("%"), &[]).await;
+    check(store, &text(""), &[second, first]).await;
+}
+
+#[tokio::test]
+async fn a_line_tells_how_the_event_stands() {
+    let place = Place::new();
+    let store = &*place.open();
+    let id = keep(store, webhook(at(0))).await;
+    let claim = claim_one(store, at(0)).await.claim;
+    store.advance(claim, begin(&["slow"])).await.unwrap();
+    store.advance(claim, after(attempt(0, Outcome::Retry), wait(5))).await.unwrap();
+
+    let line = page(store, &Filter::default(), 9, None).await.events.remove(0);
+
+    assert_eq!((line.id, line.source, line.state), (id, name("form"), State::Queued));
+    assert_eq!((line.received_at, line.due_at, line.attempts), (at(0), Some(at(5)), 1));
+    assert_eq!(line.reason.as_deref(), Some("savio said 503"));
+}
+
+#[tokio::test]
+async fn what_matches_is_counted_and_how_much_of_it_is_queued() {
+    let place = Place::new();
+    let store = &*place.open();
+    for _ in 0..3 {
+        keep(store, webhook(at(0))).await;
+    }
+    let claim = claim_one(store, at(0)).await.claim;
+    store.advance(claim, step(settle(State::Dead))).await.unwrap();
+
+    for filter in [Filter::default(), text("-"), Filter { since: Some(at(0)), ..text("-") }] {
+        let matching = store.matching(filter).await.unwrap();
+        assert_eq!(matching, Matching { events: 3, queued: 2 });
+    }
+}
+
+/// So many events in few webhooks, half of them dead.
+async fn many(store: &dyn Store, events: i64) {
+    for second in 0..events / 1000 {
+        let template = webhook(at(second));
+        let event = |_| NewEvent { id: EventId::new(at(second)), ..template.events[0].clone() };
+        let events = (0..1000).map(event).collect();
+        store.keep(Webhook { events, ..template.clone() }).await.unwrap();
+    }
+    for claimed in claim(store, at(events), 500).await {
+        store.advance(claimed.claim, step(settle(State::Dead))).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_a_hundred_thousand_events_is_there_at_once() {
+    let place = Place::new();
+    let store = &*place.open();
+    many(store, 100_000).await;
+
+    let start = std::time::Instant::now();
+    let mut after = None;
+    for _ in 0..20 {
+        let listed = page(store, &Filter::default(), 50, after).await;
+        assert_eq!(listed.events.len(), 50);
+        after = listed.next;
+    }
+    let dead = Filter { state: Some(State::Dead), ..Filter::default() };
+    assert_eq!(page(store, &dead, 500, None).await.events.len(), 500);
+    let each = start.elapsed() / 21;
+
+    assert!(each.as_millis() < 100, "{each:?}");
+}
+
+#[tokio::test]
+async fn a_search_in_much_gives_back_its_turn() {
+    let place = Place::new();
+    let store = &*place.open();
+    many(store, 60_000).await;
+
+    let first = page(store, &text("nowhere"), 50, None).await;
+    let last = page(store, &text("nowhere"), 50, first.next).await;
+
+    assert!(first.events.is_empty() && first.next.is_some());
+    assert_eq!(last, Listed { events: Vec::new(), next: None });
+}

@@ -1,0 +1,291 @@
+//! What the SQLite store promises beyond the contract: its file, its lock, its disk.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use savio_relay::event::{EventId, State};
+use savio_relay::store::sqlite::{OpenError, Settings, Sqlite};
+use savio_relay::store::{Filter, NewEvent, Page, Store, StoreError};
+
+use crate::store_contract::{Place, at, claim, keep, settle, step, webhook};
+
+fn open_error(settings: &Settings) -> String {
+    Sqlite::open(settings).expect_err("it cannot be opened").to_string()
+}
+
+fn reason(answer: Result<(), StoreError>) -> String {
+    match answer {
+        Err(StoreError::Unavailable { reason }) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_new_start_claims_at_once_what_was_being_worked_on() {
+    let place = Place::new();
+    let store = place.open();
+    keep(&*store, webhook(at(0))).await;
+    let before = claim(&*store, at(0), 1).await.remove(0);
+    drop(store);
+
+    let store = place.open();
+    let late = store.advance(before.claim, step(settle(State::Dead))).await;
+    let after = claim(&*store, at(1), 1).await.remove(0);
+
+    assert_eq!(late, Err(StoreError::ClaimLost));
+    assert_eq!(after.event, before.event);
+    assert_ne!(after.claim, before.claim);
+}
+
+#[test]
+fn a_second_server_on_one_file_is_refused() {
+    let place = Place::new();
+    let settings = place.settings();
+    let first = Sqlite::open(&settings).unwrap();
+    let link = settings.path.with_file_name("other.db");
+    std::os::unix::fs::symlink(&settings.path, &link).unwrap();
+
+    for path in [settings.path.clone(), link] {
+        let refused = Sqlite::open(&Settings::new(path)).unwrap_err();
+        let OpenError::InUse { lock, .. } = refused else { panic!("{refused}") };
+        assert_eq!(lock.file_name().unwrap(), "relay.db.lock");
+    }
+    drop(first);
+    Sqlite::open(&settings).unwrap();
+}
+
+#[tokio::test]
+async fn a_closed_store_has_written_all_and_lets_go() {
+    let place = Place::new();
+    let store = Sqlite::open(&place.settings()).unwrap();
+    let id = keep(&store, webhook(at(0))).await;
+
+    store.close().await;
+
+    assert_eq!(reason(store.ready().await), "the store is closed");
+    assert!(!place.settings().path.with_file_name("relay.db-wal").exists());
+    assert!(place.open().event(id).await.unwrap().is_some());
+}
+
+#[test]
+fn the_file_is_the_owners_alone() {
+    let place = Place::new();
+    let _store = Sqlite::open(&place.settings()).unwrap();
+
+    for file in fs::read_dir(place.settings().path.parent().unwrap()).unwrap() {
+        let file = file.unwrap();
+        let mode = file.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{:?}", file.file_name());
+    }
+}
+
+#[test]
+fn the_file_can_give_space_back() {
+    let place = Place::new();
+    drop(Sqlite::open(&place.settings()).unwrap());
+
+    let file = Connection::open(&place.settings().path).unwrap();
+    let pragma = |name| file.pragma_query_value(None, name, |row| row.get::<_, String>(0));
+    let auto_vacuum: i64 = file.pragma_query_value(None, "auto_vacuum", |row| row.get(0)).unwrap();
+
+    assert_eq!(pragma("journal_mode").unwrap(), "wal");
+    assert_eq!(auto_vacuum, 2, "incremental");
+}
+
+#[test]
+fn a_database_of_a_newer_relay_is_refused() {
+    let place = Place::new();
+    drop(Sqlite::open(&place.settings()).unwrap());
+    let file = Connection::open(&place.settings().path).unwrap();
+    file.pragma_update(None, "user_version", 99).unwrap();
+
+    let error = open_error(&place.settings());
+
+    assert!(error.contains("relay.db was written by a newer savio-relay"), "{error}");
+    assert!(error.contains("its version is 99"), "{error}");
+}
+
+#[test]
+fn a_database_of_another_program_is_left_alone() {
+    let place = Place::new();
+    let file = Connection::open(&place.settings().path).unwrap();
+    file.execute_batch("CREATE TABLE songs (title TEXT)").unwrap();
+    let before = fs::read(&place.settings().path).unwrap();
+
+    let error = open_error(&place.settings());
+
+    assert!(error.ends_with("relay.db is a database of another program"), "{error}");
+    assert_eq!(fs::read(&place.settings().path).unwrap(), before);
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused_by_name() {
+    let place = Place::new();
+    fs::write(&place.settings().path, "a letter to my aunt ".repeat(100)).unwrap();
+    assert!(open_error(&place.settings()).contains("relay.db"));
+
+    let nowhere = Settings::new(place.settings().path.with_file_name("no/such/folder.db"));
+    assert!(open_error(&nowhere).contains("no/such/folder.db"));
+}
+
+#[tokio::test]
+async fn below_the_reserve_nothing_is_taken_but_what_was_taken_goes_on() {
+    let place = Place::new();
+    keep(&*place.open(), webhook(at(0))).await;
+    let full = Settings { reserve_bytes: Some(u64::MAX), ..place.settings() };
+    let store = Sqlite::open(&full).unwrap();
+
+    let refused = store.keep(webhook(at(0))).await.map(|_| ());
+    let claimed = claim(&store, at(0), 9).await;
+
+    assert!(reason(refused).starts_with("disk full: "));
+    assert!(reason(store.ready().await).starts_with("disk full: "));
+    assert_eq!(claimed.len(), 1);
+    store.advance(claimed[0].claim, step(settle(State::Dead))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_webhooks_body_is_stored_once() {
+    let place = Place::new();
+    let store = place.open();
+    let mut many = webhook(at(0));
+    many.body = vec![b' '; 1_000_000];
+    many.events = (0..100).map(|_| NewEvent { ..webhook(at(0)).events.remove(0) }).collect();
+
+    store.keep(many).await.unwrap();
+    drop(store);
+
+    let bytes = fs::metadata(&place.settings().path).unwrap().len();
+    assert!((1_000_000..1_200_000).contains(&bytes), "{bytes}");
+}
+
+#[tokio::test]
+async fn a_webhook_whose_sender_left_is_kept_or_not_but_whole() {
+    let place = Place::new();
+    let store = place.open();
+    let task = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.keep(webhook(at(0))).await }
+    });
+    tokio::task::yield_now().await;
+    task.abort();
+    let _ = task.await;
+
+    let kept = keep(&*store, webhook(at(0))).await;
+
+    assert!(claim(&*store, at(0), 9).await.iter().any(|one| one.claim.event == kept));
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_stops_the_intake_until_it_is_back() {
+    let place = Place::new();
+    let store = place.open();
+    let path = place.settings().path;
+    let away = path.with_file_name("away.db");
+
+    fs::rename(&path, &away).unwrap();
+    let refused = store.keep(webhook(at(0))).await.map(|_| ());
+    fs::rename(&away, &path).unwrap();
+
+    assert!(reason(refused).contains("relay.db: No such file"));
+    let id = keep(&*store, webhook(at(0))).await;
+    assert!(store.event(id).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_database_that_is_locked_is_waited_for() {
+    let place = Place::new();
+    let store = place.open();
+    let other = Connection::open(&place.settings().path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+
+    let keeping = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.keep(webhook(at(0))).await }
+    });
+    tokio::task::yield_now().await;
+    other.execute_batch("COMMIT").unwrap();
+
+    assert_eq!(keeping.await.unwrap().unwrap().new, 1);
+}
+
+#[tokio::test]
+async fn a_database_that_stays_locked_is_told_and_used_again() {
+    let place = Place::new();
+    let store = place.open();
+    let other = Connection::open(&place.settings().path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+
+    let refused = store.keep(webhook(at(0))).await.map(|_| ());
+    other.execute_batch("COMMIT").unwrap();
+
+    assert!(reason(refused).starts_with("the database is locked by another program"));
+    assert_eq!(store.keep(webhook(at(0))).await.unwrap().new, 1);
+}
+
+#[tokio::test]
+async fn a_store_of_the_first_version_is_brought_up_to_date() {
+    let place = Place::new();
+    let file = Connection::open(&place.settings().path).unwrap();
+    file.execute_batch(include_str!("../../migrations/sqlite/0001_events.sql")).unwrap();
+    let (id, time) = (EventId::new(at(0)), at(0).as_microsecond());
+    let sql = "INSERT INTO webhooks (source, received_at, headers, body)
+               VALUES ('form', ?1, '{}', x'7b7d')";
+    file.execute(sql, [time]).unwrap();
+    let sql = "INSERT INTO events (id, webhook, payload_start, payload_end, source, state,
+                   queued_at, settled_at)
+               VALUES (?1, 1, 0, 2, 'form', 'dead', ?2, ?2)";
+    file.execute(sql, rusqlite::params![id.as_bytes(), time]).unwrap();
+    file.pragma_update(None, "user_version", 1).unwrap();
+    drop(file);
+
+    let page = Page { limit: 9, after: None };
+    let listed = place.open().list(Filter::default(), page).await.unwrap();
+
+    assert_eq!((listed.events[0].id, listed.events[0].received_at), (id, at(0)));
+}
+
+#[tokio::test]
+async fn a_store_that_needs_bringing_up_to_date_is_left_to_the_server() {
+    let place = Place::new();
+    drop(Sqlite::open(&place.settings()).unwrap());
+    let file = Connection::open(&place.settings().path).unwrap();
+    file.pragma_update(None, "user_version", 1).unwrap();
+
+    let error = Sqlite::open_beside(&place.settings()).unwrap_err();
+
+    assert!(matches!(error, OpenError::Older { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_store_beside_the_server_leaves_its_claims_and_its_file() {
+    let place = Place::new();
+    let store = place.open();
+    keep(&*store, webhook(at(0))).await;
+    let held = claim(&*store, at(0), 1).await.remove(0);
+
+    let beside = Sqlite::open_beside(&place.settings()).unwrap();
+    beside.close().await;
+
+    store.advance(held.claim, step(settle(State::Dead))).await.unwrap();
+    let nowhere = Settings::new(place.settings().path.with_file_name("none.db"));
+    let error = Sqlite::open_beside(&nowhere).unwrap_err();
+    assert!(matches!(error, OpenError::Missing { .. }) && !nowhere.path.exists());
+}
+
+#[tokio::test]
+async fn a_file_that_was_put_in_the_databases_place_is_not_touched() {
+    let place = Place::new();
+    let store = place.open();
+    let path = place.settings().path;
+    let other = path.with_file_name("other.db");
+    fs::write(&other, "").unwrap();
+
+    fs::rename(&other, &path).unwrap();
+    let refused = store.keep(webhook(at(0))).await.map(|_| ());
+
+    assert!(reason(refused).contains("another file was put in the place of"));
+    assert_eq!(fs::metadata(&path).unwrap().len(), 0);
+}
