@@ -1,0 +1,21 @@
+//! Any text as a mapping file, which may hold all that a provider file may: mistakes have places.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use savio_relay::mistake::{Document, Look, show};
+use savio_relay::secret::Environment;
+use savio_relay::sources::SourceFile;
+
+fuzz_target!(|text: &str| {
+    // A secret in a file would be looked for on this machine.
+    if text.contains("file:") {
+        return;
+    }
+    let document = Document { name: "fuzzed.toml".to_owned(), text: text.to_owned() };
+    let file = SourceFile::read(document, &Environment::new());
+    for mistake in &file.mistakes {
+        assert!(text.get(mistake.place.clone()).is_some(), "{mistake:?}");
+    }
+    show(&file.document, &file.mistakes, Look::Plain);
+});

@@ -1,0 +1,22 @@
+//! Any query on any document ends, with nodes or with a reason.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use savio_relay::event::Headers;
+use savio_relay::mapping::Selector;
+use savio_relay::mistake::Document;
+use savio_relay::table::Text;
+
+fuzz_target!(|input: (&str, &str)| {
+    let (query, payload) = input;
+    let Ok(payload) = serde_json::from_str(payload) else { return };
+    let query = format!("${query}");
+    let document = Document { name: "fuzzed.toml".to_owned(), text: query.clone() };
+    let text = Text::new(&document, &query, 0..query.len());
+    let mut mistakes = Vec::new();
+    let selector = Selector::compile(&text, &mut mistakes);
+    if mistakes.is_empty() {
+        selector.select(&payload, &Headers::new());
+    }
+});

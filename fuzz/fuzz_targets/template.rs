@@ -1,0 +1,21 @@
+//! Any template over any document ends, with a text or with a reason.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use savio_relay::event::Headers;
+use savio_relay::mapping::Selector;
+use savio_relay::mistake::Document;
+use savio_relay::table::Text;
+
+fuzz_target!(|input: (&str, &str)| {
+    let (template, payload) = input;
+    let payload = serde_json::from_str(payload).unwrap_or_default();
+    let document = Document { name: "fuzzed.toml".to_owned(), text: template.to_owned() };
+    let text = Text::new(&document, template, 0..template.len());
+    let mut mistakes = Vec::new();
+    let selector = Selector::compile(&text, &mut mistakes);
+    if mistakes.is_empty() {
+        selector.select(&payload, &Headers::new());
+    }
+});
