@@ -1,0 +1,36 @@
+# syntax=docker/dockerfile:1
+
+FROM rust:1-slim-bookworm AS build
+WORKDIR /src
+COPY . .
+# The caches keep the dependencies over builds. Cargo tells changes by time, and a checkout of an older
+# commit has older files than the cache: so all of ours count as new.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    find src mappings migrations relay.schema.json build.rs Cargo.toml -exec touch {} + \
+    && cargo build --profile dist --locked --bin savio-relay \
+    && install -D target/dist/savio-relay /out/usr/local/bin/savio-relay \
+    && mkdir -p /out/data /out/etc/savio-relay \
+    && cp -r mappings /out/etc/savio-relay/mappings
+
+# glibc, certificate authorities and nothing else: no shell, no package manager.
+FROM gcr.io/distroless/cc-debian12:nonroot
+LABEL org.opencontainers.image.title="savio-relay" \
+      org.opencontainers.image.description="Takes signed webhooks, keeps them on disk, and delivers them to Savio" \
+      org.opencontainers.image.licenses="MIT"
+COPY --from=build /out/usr/local/bin/savio-relay /usr/local/bin/savio-relay
+COPY --from=build /out/etc/savio-relay /etc/savio-relay
+# A new volume takes over the owner of the folder that it covers.
+COPY --from=build --chown=65532:65532 /out/data /data
+
+# These come before what a relay.toml says.
+ENV SAVIO_RELAY_SERVER__LISTEN=0.0.0.0:8080 \
+    SAVIO_RELAY_STORE__URL=sqlite:/data/relay.db
+# A relay.toml and mappings that are mounted here are found.
+WORKDIR /etc/savio-relay
+USER 65532:65532
+VOLUME /data
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/usr/local/bin/savio-relay"]
+CMD ["serve"]
