@@ -119,6 +119,7 @@ impl Config {
         }
         let intake = &mut self.intake;
         set(&mut intake.body_bytes_max, size(&mut section, "body_bytes_max", mistakes));
+        self.store.webhook_bytes_max = intake.body_bytes_max;
         set(&mut intake.json_depth_max, depth(&mut section, mistakes));
         set(&mut intake.key_bytes_max, size(&mut section, "key_bytes_max", mistakes));
         set(&mut intake.trusted_proxies, networks(&mut section, mistakes));

@@ -50,6 +50,8 @@ const READY_FOR: Duration = Duration::from_secs(1);
 /// How soon it is seen that another process wrote.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+const WEBHOOK_BYTES_MAX: usize = 5 * 1024 * 1024;
+
 /// Bodies that wait for their commit, in KiB.
 const WAITING_KIB: usize = 64 * 1024;
 
@@ -58,11 +60,13 @@ pub struct Settings {
     pub path: PathBuf,
     /// Intake stops while less than this is free; left out: 64 MiB, or 5 % of a smaller file system.
     pub reserve_bytes: Option<u64>,
+    /// `ready` is true only while one of this size would be kept.
+    pub webhook_bytes_max: usize,
 }
 
 impl Settings {
     pub fn new(path: impl Into<PathBuf>) -> Settings {
-        Settings { path: path.into(), reserve_bytes: None }
+        Settings { path: path.into(), reserve_bytes: None, webhook_bytes_max: WEBHOOK_BYTES_MAX }
     }
 }
 
@@ -72,6 +76,7 @@ pub struct Sqlite {
     writer: Writer,
     readers: Arc<Readers>,
     reserve: Reserve,
+    webhook_bytes_max: usize,
     waiting: Arc<Semaphore>,
     arrived: Arc<Notify>,
     ready: Mutex<Option<(Instant, Result<(), StoreError>)>>,
@@ -86,7 +91,7 @@ impl Sqlite {
         let reserve = reserve(settings, &path)?;
         // The log has to fit into the reserve, with what it adds to the database.
         let database = Database::open(&path, reserve.bytes() / 4)?;
-        Sqlite::start(database, reserve)
+        Sqlite::start(database, reserve, settings.webhook_bytes_max)
     }
 
     /// Opens the file of a server beside it, whether it runs or not: to look, replay and release.
@@ -94,16 +99,21 @@ impl Sqlite {
         let path = open::find(&settings.path)?;
         let reserve = reserve(settings, &path)?;
         let database = Database::open_beside(&path, reserve.bytes() / 4)?;
-        Sqlite::start(database, reserve)
+        Sqlite::start(database, reserve, settings.webhook_bytes_max)
     }
 
-    fn start(database: Database, reserve: Reserve) -> Result<Sqlite, OpenError> {
+    fn start(
+        database: Database,
+        reserve: Reserve,
+        webhook_bytes_max: usize,
+    ) -> Result<Sqlite, OpenError> {
         let readers = Arc::new(Readers::new(database.path()));
         let writer = Writer::start(database, Arc::clone(&readers))?;
         Ok(Sqlite {
             writer,
             readers,
             reserve,
+            webhook_bytes_max,
             waiting: Arc::new(Semaphore::new(WAITING_KIB)),
             arrived: Arc::new(Notify::new()),
             ready: Mutex::new(None),
@@ -120,7 +130,7 @@ impl Sqlite {
     }
 
     async fn probe(&self) -> Result<(), StoreError> {
-        self.reserve.admit(0, 0)?;
+        self.reserve.admit(self.webhook_bytes_max, 0)?;
         let write = self.writer.write(|connection| Ok(open::touch(connection)?));
         let late = || unavailable(format!("the disk took longer than {PATIENCE:?}"));
         timeout(PATIENCE, write).await.unwrap_or_else(|_| Err(late()))

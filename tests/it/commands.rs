@@ -193,7 +193,7 @@ fn faults_that_cannot_be_had_are_wrong_usage() {
     check(&["--reset=-1"], "a number from 0 to 1");
     check(&["--latency", "200"], "such as 200ms");
     check(&["--latency", "2h"], "a time up to an hour");
-    check(&["--rate-limit", "0/s"], "such as 10/s");
+    check(&["--rate-limit", "0/s"], "a rate is a number and a time, such as");
     check(&["--hang", "0.6", "--reset", "0.6"], "more than 1 together");
 }
 

@@ -147,6 +147,17 @@ async fn below_the_reserve_nothing_is_taken_but_what_was_taken_goes_on() {
 }
 
 #[tokio::test]
+async fn it_is_ready_only_while_the_largest_webhook_would_fit() {
+    let place = Place::new();
+    let settings = Settings { webhook_bytes_max: usize::MAX / 4, ..place.settings() };
+    let store = Sqlite::open(&settings).unwrap();
+
+    keep(&store, webhook(at(0))).await;
+
+    assert!(reason(store.ready().await).starts_with("disk full: "));
+}
+
+#[tokio::test]
 async fn a_webhooks_body_is_stored_once() {
     let place = Place::new();
     let store = place.open();
