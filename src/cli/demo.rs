@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::event::{SourceName, State};
 use crate::intake::signature::{Signature, SigningKey};
 use crate::intake::source::Source;
-use crate::mistake::{Document, Look};
+use crate::mistake::Look;
 use crate::sandbox;
 use crate::secret::Environment;
 use crate::sources::{Sample, SourceFile, Test};
@@ -66,7 +66,7 @@ async fn show(once: bool, savio: SocketAddr, token: String, store: &Path) -> Res
     }
     let (config, _) = Config::read(None, &environment).map_err(|_| Failure::Shown)?;
     let read = |document| SourceFile::read(document, &environment);
-    let files: Vec<SourceFile> = documents().map(read).collect();
+    let files: Vec<SourceFile> = shipped::mappings().into_iter().map(read).collect();
     let relay = Relay::start(config, &files).await?;
     let demo = Demo { relay: &relay, files: &files, signers, savio, token };
     let mut arrived = demo.run().await;
@@ -81,19 +81,11 @@ async fn show(once: bool, savio: SocketAddr, token: String, store: &Path) -> Res
 /// What signs for each source.
 type Signers = BTreeMap<SourceName, SigningKey>;
 
-/// The shipped mapping files; a secret that one looks for in a file is a variable here.
-fn documents() -> impl Iterator<Item = Document> {
-    shipped::mappings().into_iter().map(|document| {
-        let text = document.text.replace("\"file:", "\"env:DEMO_");
-        Document { text, ..document }
-    })
-}
-
 /// A secret for each that a shipped mapping file names, and what signs so that it matches.
 fn secrets() -> (Environment, Signers) {
     let mut environment = Environment::new();
     let mut signers = Signers::new();
-    for document in documents() {
+    for document in shipped::mappings() {
         let names: Vec<String> = named_variables(&document.text).map(str::to_owned).collect();
         let file = SourceFile::read(document, &Environment::new());
         let Some(source) = file.source else { continue };

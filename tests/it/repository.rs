@@ -138,16 +138,24 @@ fn every_mapping_tells_how_to_connect_it() {
     for path in files("mappings", ".toml") {
         let text = read(&path);
         let name = path.rsplit('/').next().unwrap().trim_end_matches(".toml");
-        // Who hands its secret over by itself has it in a file.
-        let place = match name {
-            "asana" => "file:asana.secret".to_owned(),
-            name => format!("env:{}_SECRET", name.to_uppercase().replace('-', "_")),
-        };
-        let secret = format!("secrets  = [\"{place}\"]");
+        let variable = format!("{}_SECRET", name.to_uppercase().replace('-', "_"));
+        let secret = format!("secrets  = [\"env:{variable}\"]");
         let address = format!("/hooks/{name}");
         for part in ["#:schema ./mapping.schema.json\n", &secret, &address] {
             assert!(text.contains(part), "{path} lacks {part}");
         }
+    }
+}
+
+#[test]
+fn the_readme_lists_every_mapping_by_its_first_line() {
+    let readme = read("README.md");
+    for path in files("mappings", ".toml") {
+        let text = read(&path);
+        let title = text.lines().nth(2).unwrap().trim_start_matches("# ");
+        let name = path.rsplit('/').next().unwrap().trim_end_matches(".toml");
+        let row = format!("| [`{name}`]({path}) | {title} |\n");
+        assert!(readme.contains(&row), "the README lacks {row}");
     }
 }
 
