@@ -68,7 +68,8 @@ pub struct Settings {
     pub body_timeout: Duration,
     /// Who is believed about where a request came from.
     pub trusted_proxies: Vec<Network>,
-    /// How many webhooks are worked on at a time; more are answered 503.
+    /// How many webhooks are worked on at a time; more are answered 503. Fewer than the listener takes
+    /// connections, so that health is answered all the same.
     pub requests_max: usize,
     /// How many bytes of bodies are held at a time; what exceeds it is answered 503.
     pub bodies_bytes_max: usize,
@@ -83,7 +84,7 @@ impl Default for Settings {
             key_bytes_max: 1024,
             body_timeout: Duration::from_secs(30),
             trusted_proxies: Vec::new(),
-            requests_max: 1_024,
+            requests_max: 448,
             bodies_bytes_max: 128 * 1024 * 1024,
         }
     }
