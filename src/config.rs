@@ -1,17 +1,21 @@
 //! `relay.toml` and the environment: the settings of all other parts.
 
+mod destinations;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::delivery::{gate, retry};
+use crate::delivery::retry;
+use crate::event::DEFAULT_DESTINATION;
 use crate::intake::client::{BadNetwork, Network};
 use crate::mistake::{Document, Mistake, nearest};
-use crate::savio::{self, BaseUrl};
-use crate::secret::{self, Environment, Secret};
+use crate::secret::Environment;
 use crate::store::sqlite;
 use crate::table::{self, Mistakes, Table};
 use crate::{delivery, intake, listener, telemetry};
+
+pub use destinations::{Destination, Destinations};
 
 /// Everything that a person can set, with what holds where nothing was set.
 #[derive(Debug)]
@@ -24,19 +28,10 @@ pub struct Config {
     pub store: sqlite::Settings,
     /// How long an event is kept after it settled.
     pub retention: Duration,
-    pub savio: Savio,
+    pub destinations: Destinations,
+    /// What holds for all destinations; `Destination::delivery` adds what is its own.
     pub delivery: delivery::Settings,
     pub log: telemetry::Settings,
-}
-
-/// The destination, before it is known whether there is a token for it.
-#[derive(Debug)]
-pub struct Savio {
-    pub base_url: BaseUrl,
-    /// Without a token nothing is sent; webhooks are taken all the same.
-    pub token: Secret,
-    pub timeout: Duration,
-    pub max_in_flight: usize,
 }
 
 /// The documents that were read, each with its mistakes.
@@ -60,7 +55,6 @@ impl Config {
     }
 
     fn default_in(environment: &Environment) -> Config {
-        let base_url = savio::BASE_URL.parse().expect("it is tested to be one");
         Config {
             mappings: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
@@ -68,12 +62,7 @@ impl Config {
             intake: intake::Settings::default(),
             store: sqlite::Settings::new("relay.db"),
             retention: Duration::from_hours(30 * 24),
-            savio: Savio {
-                base_url,
-                token: secret::from_environment("SAVIO_API_TOKEN", environment),
-                timeout: Duration::from_secs(30),
-                max_in_flight: 8,
-            },
+            destinations: destinations::default_in(environment),
             delivery: delivery::Settings::default(),
             log: telemetry::Settings::default(),
         }
@@ -92,8 +81,12 @@ impl Config {
         if let Some(section) = root.table("store", mistakes) {
             self.take_store(section, mistakes);
         }
-        if let Some(section) = root.table("savio", mistakes) {
-            self.savio.take(section, (environment, &mut self.delivery), mistakes);
+        let default = self.destinations.get_mut(DEFAULT_DESTINATION);
+        if let Some((section, destination)) = root.table("savio", mistakes).zip(default) {
+            destination.take(section, environment, mistakes);
+        }
+        if let Some(named) = root.table("destinations", mistakes) {
+            destinations::take(&mut self.destinations, &named, environment, mistakes);
         }
         if let Some(section) = root.table("retry", mistakes) {
             take_retry(&mut self.delivery.retry, section, mistakes);
@@ -148,65 +141,6 @@ impl Config {
         set(&mut self.delivery.lease, span(&mut section, "lease", mistakes));
         section.finish(mistakes);
     }
-}
-
-impl Savio {
-    fn take(
-        &mut self,
-        mut section: Table<'_>,
-        (environment, delivery): (&Environment, &mut delivery::Settings),
-        mistakes: &mut Mistakes,
-    ) {
-        if let Some(text) = section.text("base_url", mistakes) {
-            match text.text.parse() {
-                Ok(base_url) => self.base_url = base_url,
-                Err(error) => {
-                    let mistake = Mistake::error(text.place, format!("`base_url`: {error}"))
-                        .help(format!("write it whole, such as \"{}\"", savio::BASE_URL));
-                    let has_password = error == savio::BadBaseUrl::Credentials;
-                    mistakes.push(if has_password { mistake.secret() } else { mistake });
-                }
-            }
-        }
-        if let Some(named) = section.text("token", mistakes) {
-            set(&mut self.token, secret::find(&named, environment, mistakes));
-        }
-        set(&mut self.max_in_flight, size(&mut section, "max_in_flight", mistakes));
-        set(&mut self.timeout, span(&mut section, "timeout", mistakes));
-        set(&mut delivery.retry.unanswered, unanswered(&mut section, mistakes));
-        delivery.gate.answer_wait = self.timeout;
-        take_gate(&mut delivery.gate, &mut section, mistakes);
-        section.finish(mistakes);
-    }
-}
-
-fn unanswered(section: &mut Table<'_>, mistakes: &mut Mistakes) -> Option<retry::Unanswered> {
-    let text = section.text("unanswered", mistakes)?;
-    match text.text.as_str() {
-        "retry" => Some(retry::Unanswered::Retry),
-        "hold" => Some(retry::Unanswered::Hold),
-        _ => {
-            let message = "`unanswered` is \"retry\" or \"hold\"";
-            mistakes.push(Mistake::error(text.place, message));
-            None
-        }
-    }
-}
-
-fn take_gate(gate: &mut gate::Settings, section: &mut Table<'_>, mistakes: &mut Mistakes) {
-    if let Some(text) = section.text("rate", mistakes) {
-        match text.text.parse() {
-            Ok(rate) => gate.rate = Some(rate),
-            Err(error) => {
-                let mistake = Mistake::error(text.place, format!("`rate`: {error}"));
-                mistakes.push(mistake);
-            }
-        }
-    }
-    set(&mut gate.probe_every, span(section, "probe_every", mistakes));
-    let failures = size(section, "breaker_failures", mistakes);
-    set(&mut gate.breaker_failures, failures.map(|it| u32::try_from(it).unwrap_or(u32::MAX)));
-    set(&mut gate.breaker_wait, span(section, "breaker_wait", mistakes));
 }
 
 fn take_retry(retry: &mut retry::Settings, mut section: Table<'_>, mistakes: &mut Mistakes) {
@@ -291,6 +225,9 @@ fn overrides(environment: &Environment) -> Option<Document> {
         .filter_map(|(variable, value)| {
             let name = variable.strip_prefix(VARIABLE)?.to_lowercase();
             let key = match name.split_once("__") {
+                Some(("destinations", key)) => {
+                    format!("destinations.{}", key.replacen("__", ".", 1))
+                }
                 Some((section, key)) => format!("{section}.{key}"),
                 // An orchestrator sets other variables of this form for a service of this name.
                 None => nearest(&name, ["mappings"]).map(|_| name)?,
@@ -313,6 +250,8 @@ fn written(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use crate::secret::Secret;
+
     use super::*;
 
     fn read(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
@@ -335,7 +274,7 @@ mod tests {
 
         assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(config.delivery.retry.give_up_after, Duration::from_hours(72));
-        assert!(matches!(config.savio.token, Secret::Missing(_)));
+        assert!(matches!(config.destinations[DEFAULT_DESTINATION].token, Secret::Missing(_)));
     }
 
     #[test]
@@ -380,13 +319,41 @@ mod tests {
         let text = "[savio]\nrate = \"10/s\"\nunanswered = \"hold\"\nbreaker_failures = 3\n";
         let config = read(text, &[("SAVIO_RELAY_SAVIO__PROBE_EVERY", "5s")]).unwrap();
 
-        assert_eq!(config.delivery.retry.unanswered, retry::Unanswered::Hold);
-        let gate = config.delivery.gate;
+        let settings = config.destinations[DEFAULT_DESTINATION].delivery(&config.delivery);
+        assert_eq!(settings.retry.unanswered, retry::Unanswered::Hold);
+        let gate = settings.gate;
         assert_eq!((gate.rate, gate.breaker_failures), ("10/s".parse().ok(), 3));
         assert_eq!(gate.probe_every, Duration::from_secs(5));
         for wrong in ["rate = \"fast\"", "unanswered = \"drop\"", "breaker_failures = 0"] {
             assert!(read(&format!("[savio]\n{wrong}"), &[]).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn destinations_have_their_own_token_and_limits() {
+        let text = "[destinations.eu]\nmax_in_flight = 2\n";
+        let variables =
+            [("SAVIO_API_TOKEN_EU", "t"), ("SAVIO_RELAY_DESTINATIONS__EU__TIMEOUT", "9s")];
+
+        let config = read(text, &variables).unwrap();
+
+        let eu = &config.destinations["eu"];
+        assert!(matches!(eu.token, Secret::Found(_)));
+        assert_eq!((eu.max_in_flight, eu.timeout), (2, Duration::from_secs(9)));
+        assert_eq!(config.destinations[DEFAULT_DESTINATION].max_in_flight, 8);
+        assert!(matches!(config.destinations[DEFAULT_DESTINATION].token, Secret::Missing(_)));
+    }
+
+    #[test]
+    fn a_destination_is_written_out() {
+        let check = |text: &str, advice: &str| {
+            let shown = read(text, &[]).unwrap_err();
+            assert!(shown.contains(advice), "{shown}");
+        };
+        check("[destinations.default]\ntoken = \"env:T\"", "[savio]");
+        check("[destinations.\"E U\"]\ntoken = \"env:T\"", "destinations.\"E U\"");
+        check("[destinations.eu]\ntokn = \"env:T\"", "did you mean `token`?");
+        check("destinations = 3", "a table");
     }
 
     #[test]

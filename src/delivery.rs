@@ -26,6 +26,7 @@ use crate::savio::{Answer, Client};
 use crate::store::{Attempt, Claim, Claimed, Next, Progress, Store, StoreError};
 use claims::{Claims, Held};
 use gate::{Closed, Sign};
+use pauses::Pauses;
 use porter::Porter;
 use retry::Then;
 use work::{Sent, Work};
@@ -73,6 +74,7 @@ pub struct Delivery {
     mappings_replaced: Notify,
     claims: Claims,
     porter: Porter,
+    pauses: Arc<Pauses>,
 }
 
 impl Delivery {
@@ -86,7 +88,15 @@ impl Delivery {
             mappings_replaced: Notify::new(),
             claims: Claims::default(),
             porter,
+            pauses: Arc::default(),
         }
+    }
+
+    /// With the pauses of sources that all destinations of the store share.
+    #[must_use]
+    pub fn sharing(mut self, pauses: Arc<Pauses>) -> Delivery {
+        self.pauses = pauses;
+        self
     }
 
     /// Takes the whole new set. Requests that an event has become already stay as they are.

@@ -52,6 +52,9 @@ impl fmt::Display for SourceName {
     }
 }
 
+/// Where the events of a source go that names no destination.
+pub const DEFAULT_DESTINATION: &str = "default";
+
 /// Ids sort by the time at which they were made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

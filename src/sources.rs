@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::event::{SourceName, TypePattern};
+use crate::event::{DEFAULT_DESTINATION, SourceName, TypePattern};
 use crate::intake::handshake::Handshake;
 use crate::intake::provider::{Origin, Provider};
 use crate::intake::setup::Setup;
@@ -32,6 +32,8 @@ pub struct SourceFile {
     pub mapping: Arc<Mapping>,
     /// Who may send; none where the file has mistakes.
     pub source: Option<Arc<Source>>,
+    /// Where its events go, if not to the default destination.
+    destination: Option<Text>,
     pub tests: Vec<Test>,
     /// What is to be said of its secrets: where each that is missing was looked for.
     remarks: Vec<String>,
@@ -48,6 +50,7 @@ struct Said {
     /// None: those that its blocks name.
     events: Option<Vec<TypePattern>>,
     rate: Option<Rate>,
+    destination: Option<Text>,
     mapping: Mapping,
     tests: Vec<Test>,
 }
@@ -76,10 +79,36 @@ impl SourceFile {
             name,
             mapping: Arc::new(said.mapping),
             source: source.filter(|_| usable).map(Arc::new),
+            destination: said.destination,
             tests: said.tests,
             remarks: remarks.unwrap_or_default(),
             awaited,
         }
+    }
+
+    /// The file, checked for whether its destination is one of these.
+    #[must_use]
+    pub fn sending_to<'n>(mut self, known: impl IntoIterator<Item = &'n str>) -> SourceFile {
+        let known: Vec<&str> = known.into_iter().collect();
+        if let Some(named) = self.destination.as_ref().filter(|it| !known.contains(&&*it.text)) {
+            let help = match nearest(&named.text, known.iter().copied()) {
+                Some(name) => format!("did you mean \"{name}\"?"),
+                None => format!("relay.toml has: {}", known.join(", ")),
+            };
+            let message = format!("there is no destination `{}`", named.text);
+            self.mistakes.push(Mistake::error(named.place.clone(), message).help(help));
+            self.source = None;
+        }
+        self
+    }
+
+    pub fn destination(&self) -> &str {
+        self.destination.as_ref().map_or(DEFAULT_DESTINATION, |named| &named.text)
+    }
+
+    /// The source's name and its mapping, if the file has no mistakes.
+    pub fn mapped(&self) -> Option<(&SourceName, &Arc<Mapping>)> {
+        self.source.as_ref().map(|source| (&source.name, &self.mapping))
     }
 
     /// Whether the source is live, or why it is off. What it awaits is made anew each time.
@@ -133,6 +162,7 @@ impl Said {
             secrets: secrets::read(file, environment, mistakes),
             events: mapping::events(file, mistakes),
             rate: file.rate("rate", mistakes),
+            destination: file.text("destination", mistakes),
             mapping: Mapping::compile(file, answers, mistakes),
             tests: sample::read(file, mistakes),
         }

@@ -41,8 +41,9 @@ pub trait Store: Send + Sync {
     /// When the next queued event of these sources is due or its lease ends.
     async fn next_due(&self, sources: Vec<SourceName>) -> Result<Option<Timestamp>, StoreError>;
 
-    /// Returns once events were kept since the last call, by this process or another.
-    async fn arrived(&self);
+    /// How often events came to be due, by this process or another: returns once that is no longer
+    /// `seen`. Each who waits has its own `seen`, from 0.
+    async fn arrived(&self, seen: u64) -> u64;
 
     /// Whether a webhook would be kept now.
     async fn ready(&self) -> Result<(), StoreError>;

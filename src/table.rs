@@ -210,6 +210,21 @@ impl<'t> Table<'t> {
         tables
     }
 
+    /// The tables written as `[key.NAME]` for any names, where this is the table `[key]`.
+    pub fn named_tables(&self, key: &str, mistakes: &mut Mistakes) -> Vec<(Text, Table<'t>)> {
+        let mut tables = Vec::new();
+        for (name, value) in self.entries() {
+            if let Some(entries) = value.get_ref().as_table() {
+                let place = name.place.clone();
+                tables.push((name, Table::new(self.document, entries, place)));
+            } else {
+                let wanted = format!("a table: [{key}.{}]", name.text);
+                mistakes.push(wrong_type(&name.text, value, &wanted));
+            }
+        }
+        tables
+    }
+
     /// Reports every key that nobody asked for, with the nearest known one as advice.
     pub fn finish(self, mistakes: &mut Mistakes) {
         for key in self.entries.keys() {

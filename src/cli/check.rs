@@ -24,9 +24,11 @@ pub(super) fn run(
     let limits = config.intake.limits();
     let shelf = Shelf::of(&config);
     let (shelf, sources) = match files {
-        [] => (shelf.clone(), shelf.sources(environment)?),
+        [] => (shelf.clone(), shelf.sources(&config, environment)?),
         files => {
-            let read = |path: &PathBuf| Ok(SourceFile::read(load::document(path)?, environment));
+            let read = |path: &PathBuf| {
+                Ok(load::source(load::document(path)?, &config.destinations, environment))
+            };
             let sources: Result<Vec<SourceFile>, Failure> = files.iter().map(read).collect();
             (Shelf::Folder(PathBuf::new()), sources?)
         }

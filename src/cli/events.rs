@@ -5,18 +5,20 @@ mod filter;
 mod list;
 mod replay;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{ArgGroup, Subcommand};
 
 use crate::clock;
-use crate::event::{EventId, State};
+use crate::config::Config;
+use crate::event::{EventId, SourceName, State};
 use crate::secret::Environment;
 use crate::store::sqlite::OpenError;
 use crate::store::{Released, Sqlite, Store, StoreError, Word};
 
+use super::load::{self, Shelf};
 use super::serve::{runtime, undone};
-use super::{Failure, load, show as shown};
+use super::{Failure, show as shown};
 use filter::{Chosen, Which};
 
 #[derive(Debug, clap::Args)]
@@ -48,7 +50,7 @@ enum Command {
     /// is not sent again
     #[command(override_usage = "savio-relay events replay [OPTIONS] <ID>... | FILTER")]
     #[command(group(ArgGroup::new("what").required(true).multiple(true).args(
-        ["ids", "state", "source", "since", "until", "text", "progress", "cancel"])))]
+        ["ids", "state", "source", "destination", "since", "until", "text", "progress", "cancel"])))]
     Replay {
         /// Ids of events; without any, all that the filter means
         #[arg(value_name = "ID")]
@@ -116,16 +118,33 @@ impl From<DeadArguments> for Arguments {
 }
 
 pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), Failure> {
-    let store = open(arguments.config.as_deref(), environment)?;
+    let config = load::config(arguments.config.as_deref(), environment)?;
+    let store = open(&config)?;
+    let senders = |destination: &str| senders(destination, &config, environment);
     runtime()?.block_on(async {
-        let done = obey(arguments.command, &store).await;
+        let done = obey(arguments.command, &store, senders).await;
         store.close().await;
         done
     })
 }
 
-fn open(config: Option<&Path>, environment: &Environment) -> Result<Sqlite, Failure> {
-    let config = load::config(config, environment)?;
+/// The sources that send to a destination, by the mapping files as they are now.
+fn senders(
+    destination: &str,
+    config: &Config,
+    environment: &Environment,
+) -> Result<Vec<SourceName>, Failure> {
+    if !config.destinations.contains_key(destination) {
+        let known: Vec<&str> = config.destinations.keys().map(String::as_str).collect();
+        let known = known.join(", ");
+        return Err(Failure::Wrong(format!("no destination `{destination}`; there are: {known}")));
+    }
+    let files = Shelf::of(config).sources(config, environment)?;
+    let own = files.into_iter().filter(|file| file.destination() == destination);
+    Ok(own.filter_map(|file| file.name).collect())
+}
+
+fn open(config: &Config) -> Result<Sqlite, Failure> {
     Sqlite::open_beside(&config.store).map_err(|error| match &error {
         OpenError::Missing { .. } => Failure::Wrong(error.to_string()),
         OpenError::File { .. }
@@ -138,12 +157,18 @@ fn open(config: Option<&Path>, environment: &Environment) -> Result<Sqlite, Fail
     })
 }
 
-async fn obey(command: Command, store: &Sqlite) -> Result<(), Failure> {
+async fn obey(
+    command: Command,
+    store: &Sqlite,
+    senders: impl FnOnce(&str) -> Result<Vec<SourceName>, Failure>,
+) -> Result<(), Failure> {
     match command {
-        Command::List { which, page } => list::list(store, which.filter(Vec::new()), &page).await,
+        Command::List { which, page } => {
+            list::list(store, which.filter(Vec::new(), senders)?, &page).await
+        }
         Command::Show { id, json } => show(store, id, json).await,
         Command::Replay { ids, which, replay } => {
-            replay::run(store, which.filter(ids), &replay).await
+            replay::run(store, which.filter(ids, senders)?, &replay).await
         }
         Command::Release { id, arrived, again: _ } => {
             release(store, id, if arrived { Word::Arrived } else { Word::Again }).await

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, Destinations};
 use crate::event::SourceName;
 use crate::mistake::{Document, Mistake, show};
 use crate::secret::Environment;
@@ -71,8 +71,12 @@ impl Shelf {
         }
     }
 
-    pub(super) fn sources(&self, environment: &Environment) -> Result<Vec<SourceFile>, Failure> {
-        let read = |document| SourceFile::read(document, environment);
+    pub(super) fn sources(
+        &self,
+        config: &Config,
+        environment: &Environment,
+    ) -> Result<Vec<SourceFile>, Failure> {
+        let read = |document| source(document, &config.destinations, environment);
         Ok(self.documents()?.into_iter().map(read).collect())
     }
 
@@ -87,19 +91,19 @@ impl Shelf {
     /// A source by its name here, or by the path of its mapping file.
     pub(super) fn source(
         &self,
-        source: &str,
-        environment: &Environment,
+        name: &str,
+        (config, environment): (&Config, &Environment),
     ) -> Result<SourceFile, Failure> {
-        if Path::new(source).extension().is_some_and(|extension| extension == "toml") {
-            return Ok(SourceFile::read(document(Path::new(source))?, environment));
+        if Path::new(name).extension().is_some_and(|extension| extension == "toml") {
+            return Ok(source(document(Path::new(name))?, &config.destinations, environment));
         }
-        let mut files = self.sources(environment)?;
-        let is_it = |file: &SourceFile| file.name.as_ref().is_some_and(|it| it.as_str() == source);
+        let mut files = self.sources(config, environment)?;
+        let is_it = |file: &SourceFile| file.name.as_ref().is_some_and(|it| it.as_str() == name);
         let Some(at) = files.iter().position(is_it) else {
             let names: Vec<&str> =
                 files.iter().flat_map(|it| &it.name).map(SourceName::as_str).collect();
             let known = names.join(", ");
-            return Err(Failure::Wrong(format!("no source `{source}`; there are: {known}")));
+            return Err(Failure::Wrong(format!("no source `{name}`; there are: {known}")));
         };
         Ok(files.swap_remove(at))
     }
@@ -118,6 +122,15 @@ impl Shelf {
             }
         }
     }
+}
+
+/// What the mapping file says, with the destinations that there are.
+pub(super) fn source(
+    document: Document,
+    destinations: &Destinations,
+    environment: &Environment,
+) -> SourceFile {
+    SourceFile::read(document, environment).sending_to(destinations.keys().map(String::as_str))
 }
 
 /// A header on the command line.

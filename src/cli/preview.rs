@@ -48,7 +48,7 @@ struct Tried {
 
 pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), Failure> {
     let config = load::config(arguments.config.as_deref(), environment)?;
-    let file = Shelf::of(&config).source(&arguments.source, environment)?;
+    let file = Shelf::of(&config).source(&arguments.source, (&config, environment))?;
     if file.mistakes.iter().any(Mistake::is_error) {
         shown::tell(&show(&file.document, &file.mistakes, shown::stderr_look()));
         return Err(Failure::Shown);

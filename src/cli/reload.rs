@@ -28,6 +28,8 @@ pub(super) struct Reload {
     /// The configuration that is named on the command line.
     config: Option<PathBuf>,
     environment: Arc<Environment>,
+    /// Those with which the relay runs: they change at a restart.
+    destinations: Arc<[String]>,
     hangups: Option<Signal>,
     watch: Watch,
     /// Of the mapping files.
@@ -70,15 +72,17 @@ type Set = (Written, Vec<SourceFile>);
 
 impl Reload {
     /// From here on no change is overlooked and no SIGHUP ends the process.
-    pub(super) fn begin(config: Option<&Path>, environment: &Environment) -> Reload {
+    pub(super) fn begin(path: Option<&Path>, config: &Config, environment: &Environment) -> Reload {
         let hangups = signal(SignalKind::hangup());
         if let Err(error) = &hangups {
             warn!(%error, "SIGHUP cannot be watched: a reload happens only when a file changes");
         }
-        let found = Written::read(config, environment);
+        let found = Written::read(path, environment);
+        let destinations = config.destinations.keys().cloned().collect();
         let mut reload = Reload {
-            config: config.map(Path::to_owned),
+            config: path.map(Path::to_owned),
             environment: Arc::new(environment.clone()),
+            destinations,
             hangups: hangups.ok(),
             watch: Watch::default(),
             folder: load::MAPPINGS.into(),
@@ -87,7 +91,8 @@ impl Reload {
         };
         if let Ok(written) = &reload.found {
             reload.folder.clone_from(&written.folder);
-            reload.taken = Taken::of(written, &written.sources(environment));
+            let files = written.sources(&reload.destinations, environment);
+            reload.taken = Taken::of(written, &files);
         }
         reload.watch.begin(&reload.places());
         reload
@@ -118,9 +123,10 @@ impl Reload {
     /// Files may lie on a disk that hangs, so they are read apart from what answers signals.
     async fn read(&self) -> Option<Result<Set, Refusal>> {
         let (config, environment) = (self.config.clone(), Arc::clone(&self.environment));
+        let destinations = Arc::clone(&self.destinations);
         let read = spawn_blocking(move || {
             let written = Written::read(config.as_deref(), &environment)?;
-            let files = written.sources(&environment);
+            let files = written.sources(&destinations, &environment);
             Ok((written, files))
         });
         let read = read.await;
@@ -195,8 +201,11 @@ impl Written {
     }
 
     /// With the secrets as they are now.
-    fn sources(&self, environment: &Environment) -> Vec<SourceFile> {
-        let read = |document: &Document| SourceFile::read(document.clone(), environment);
+    fn sources(&self, destinations: &[String], environment: &Environment) -> Vec<SourceFile> {
+        let known = || destinations.iter().map(String::as_str);
+        let read = |document: &Document| {
+            SourceFile::read(document.clone(), environment).sending_to(known())
+        };
         self.mappings.iter().map(read).collect()
     }
 }

@@ -50,7 +50,7 @@ pub(super) struct Said {
 
 pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), Failure> {
     let config = load::config(arguments.config.as_deref(), environment)?;
-    let file = Shelf::of(&config).source(&arguments.source, environment)?;
+    let file = Shelf::of(&config).source(&arguments.source, (&config, environment))?;
     let source = sound(&file)?;
     let body = load::bytes(&arguments.payload)?;
     let sample = Sample { headers: arguments.headers.into_iter().collect(), body };

@@ -1,5 +1,8 @@
 //! `serve`: opens the store, starts intake and delivery, and on a signal ends them in order.
 
+mod deliveries;
+
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,14 +14,13 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use crate::config::{self, Config};
-use crate::delivery::{self, Delivery, Mappings};
-use crate::event::State;
+use crate::config::Config;
+use crate::delivery::Delivery;
+use crate::event::{SourceName, State};
 use crate::intake::source::{Sources, Standing};
 use crate::intake::{self, Door};
 use crate::mistake::show;
-use crate::savio::Client;
-use crate::secret::{Environment, Secret};
+use crate::secret::Environment;
 use crate::sources::SourceFile;
 use crate::store::{Count, Sqlite, Store, upkeep};
 use crate::telemetry::Format;
@@ -27,6 +29,7 @@ use crate::{clock, listener, telemetry};
 use super::load::{self, Shelf};
 use super::reload::Reload;
 use super::{Failure, show as shown};
+use deliveries::Deliveries;
 
 pub(super) fn run(path: Option<&Path>, environment: &Environment) -> Result<(), Failure> {
     let config = load::config(path, environment)?;
@@ -35,8 +38,8 @@ pub(super) fn run(path: Option<&Path>, environment: &Environment) -> Result<(), 
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let signalled = stopped();
-        let reload = Reload::begin(path, environment);
-        let files = Shelf::of(&config).sources(environment)?;
+        let reload = Reload::begin(path, &config, environment);
+        let files = Shelf::of(&config).sources(&config, environment)?;
         show_mistakes(&files, format);
         let relay = Relay::start(config, &files).await?;
         relay.introduce(&files, format);
@@ -105,13 +108,11 @@ pub(super) struct Relay {
     url: String,
     pub(super) store: Arc<Sqlite>,
     door: Arc<Door>,
-    /// Why nothing is sent, if so.
-    paused: Option<String>,
     closing: watch::Sender<bool>,
     part_ended: Arc<Notify>,
     intake: JoinHandle<()>,
-    delivery: Arc<Delivery>,
-    delivering: JoinHandle<()>,
+    deliveries: Deliveries,
+    delivering: Vec<JoinHandle<()>>,
     upkeep: JoinHandle<()>,
 }
 
@@ -123,11 +124,12 @@ impl Relay {
         let (closing, closed) = watch::channel(false);
         let part_ended = Arc::new(Notify::new());
 
-        let client = client(&config.savio)?;
-        let paused = client.as_ref().err().cloned();
-        let delivery = deliver(client, &config, store.clone(), files);
-        let delivering = delivery.clone().run(turned(closed.clone()));
-        let delivering = tokio::spawn(watched(delivering, part_ended.clone()));
+        let deliveries = Deliveries::new(&config, &store, files)?;
+        let run = |delivery: &Arc<Delivery>| {
+            let delivering = Arc::clone(delivery).run(turned(closed.clone()));
+            tokio::spawn(watched(delivering, part_ended.clone()))
+        };
+        let delivering = deliveries.all().map(run).collect();
         let upkeep = upkeep::run(store.clone(), config.retention, turned(closed.clone()));
         let upkeep = tokio::spawn(watched(upkeep, part_ended.clone()));
         let sources = sources(files);
@@ -142,11 +144,10 @@ impl Relay {
             url,
             store,
             door,
-            paused,
             closing,
             part_ended,
             intake,
-            delivery,
+            deliveries,
             delivering,
             upkeep,
         })
@@ -163,8 +164,11 @@ impl Relay {
             warn!("there are no mapping files, so there is no source");
         }
         warn_of(files);
-        if let Some(reason) = &self.paused {
-            warn!("delivery is paused: {reason}; webhooks are kept until it is there");
+        for (destination, reason) in self.deliveries.without_token(files) {
+            warn!(
+                destination,
+                "delivery to {destination} is paused: {reason}; webhooks are kept until it is there"
+            );
         }
         let address = self.address;
         match format {
@@ -203,7 +207,7 @@ impl Relay {
             let reason = || "its mapping file is gone".to_owned();
             sources.entry(name.clone()).or_insert_with(|| Standing::Off { reason: reason() });
         }
-        self.delivery.replace_mappings(mappings(files));
+        self.deliveries.replace_mappings(files);
         self.door.sources.replace(sources);
         // Who reads that a source is live may post to it at once.
         self.announce(&known, &self.door.sources.current());
@@ -212,11 +216,12 @@ impl Relay {
 
     /// Events that nothing can map at present are easily forgotten.
     pub(super) async fn warn_of_waiting(&self, files: &[SourceFile]) {
-        let mappings = mappings(files);
+        let mapped: BTreeSet<&SourceName> =
+            files.iter().filter_map(SourceFile::mapped).map(|(source, _)| source).collect();
         // A store that is away is told of where it matters.
         let counts = self.store.counts().await.unwrap_or_default();
         for Count { source, state, events } in counts {
-            if state == State::Queued && events > 0 && !mappings.contains_key(&source) {
+            if state == State::Queued && events > 0 && !mapped.contains(&source) {
                 warn!(%source, events, "queued events wait: the source {source} has no mapping at present");
             }
         }
@@ -245,7 +250,8 @@ impl Relay {
     /// Refuses new webhooks, lets go out what is under way, and lets go of the store.
     pub(super) async fn stop(self) {
         self.closing.send_replace(true);
-        for task in [self.intake, self.delivering, self.upkeep] {
+        let loops = [self.intake].into_iter().chain(self.delivering).chain([self.upkeep]);
+        for task in loops {
             if let Err(error) = task.await {
                 warn!(%error, "a part of the relay did not end well");
             }
@@ -272,39 +278,6 @@ fn sources(files: &[SourceFile]) -> Sources {
     let now = clock::now();
     let named = files.iter().filter_map(|file| Some((file.name.clone()?, file.standing(now))));
     named.collect()
-}
-
-/// The mappings of the files without mistakes.
-fn mappings(files: &[SourceFile]) -> Mappings {
-    let usable = files.iter().filter_map(|file| file.source.as_ref().zip(Some(&file.mapping)));
-    usable.map(|(source, mapping)| (source.name.clone(), mapping.clone())).collect()
-}
-
-/// The client of the destination, or why nothing can be sent to it yet.
-fn client(savio: &config::Savio) -> Result<Result<Client, String>, Failure> {
-    let token = match &savio.token {
-        Secret::Found(token) => token.clone(),
-        Secret::Missing(reason) => return Ok(Err(reason.clone())),
-    };
-    let settings =
-        crate::savio::Settings { base_url: savio.base_url.clone(), token, timeout: savio.timeout };
-    Client::new(settings).map(Ok).map_err(|error| undone(&error))
-}
-
-fn deliver(
-    client: Result<Client, String>,
-    config: &Config,
-    store: Arc<Sqlite>,
-    files: &[SourceFile],
-) -> Arc<Delivery> {
-    let destination = delivery::Destination {
-        name: "default".to_owned(),
-        client,
-        max_in_flight: config.savio.max_in_flight,
-    };
-    let delivery = Delivery::new(store, destination, config.delivery.clone());
-    delivery.replace_mappings(mappings(files));
-    Arc::new(delivery)
 }
 
 /// Runs a part of the relay, and tells when it ends, even by a panic.

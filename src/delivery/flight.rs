@@ -65,12 +65,13 @@ impl Flight {
         let delivery = self.delivery.clone();
         let mut renewal = interval((delivery.settings.lease / 3).max(LOOK_MIN));
         renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut seen = 0;
         loop {
             let look_again = self.fill(clock::now()).await;
             let has_room = self.free_slots() > 0;
             tokio::select! {
                 Some(landed) = self.tasks.join_next_with_id() => self.note(landed),
-                () = delivery.store.arrived(), if has_room => {}
+                count = delivery.store.arrived(seen), if has_room => seen = count,
                 () = delivery.mappings_replaced.notified() => {}
                 () = delivery.porter.turned.notified() => {}
                 () = sleep(look_again) => {}
@@ -176,7 +177,7 @@ impl Flight {
 
     fn sources(&self) -> Vec<SourceName> {
         let mappings = self.delivery.mappings();
-        let live = mappings.keys().filter(|source| !self.delivery.porter.is_paused(source));
+        let live = mappings.keys().filter(|source| !self.delivery.pauses.holds(source));
         live.cloned().collect()
     }
 

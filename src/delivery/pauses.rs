@@ -1,13 +1,70 @@
-//! A person's pause of the destination or of a source, which the relay itself never lifts.
+//! A person's pause of a destination or of a source, which the relay itself never lifts.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
 use super::Delivery;
 use super::gate::Gate;
+use super::porter::{read, written};
 use crate::event::SourceName;
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
+
+/// Under which name the store keeps them.
+const SOURCES: &str = "sources";
+
+/// Since when a person wants the source to wait.
+type Paused = BTreeMap<SourceName, Timestamp>;
+
+/// The sources that a person paused: one for all destinations of a store, since a source may be given
+/// another destination meanwhile.
+#[derive(Debug, Default)]
+pub struct Pauses {
+    /// None: not read yet.
+    paused: Mutex<Option<Paused>>,
+    /// Locked while they are read or written.
+    saving: tokio::sync::Mutex<()>,
+}
+
+impl Pauses {
+    /// Reads what was kept before, once.
+    async fn open(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let _saving = self.saving.lock().await;
+        if self.paused().is_none() {
+            let kept = read(store.gate(SOURCES).await?)?;
+            *self.paused() = Some(kept);
+        }
+        Ok(())
+    }
+
+    /// A pause counts once it is on disk, and so does its end.
+    async fn change(
+        &self,
+        store: &dyn Store,
+        change: impl FnOnce(&mut Paused),
+    ) -> Result<(), StoreError> {
+        self.open(store).await?;
+        let _saving = self.saving.lock().await;
+        let mut paused = self.all();
+        change(&mut paused);
+        store.keep_gate(SOURCES, written(&paused)).await?;
+        *self.paused() = Some(paused);
+        Ok(())
+    }
+
+    pub(super) fn holds(&self, source: &SourceName) -> bool {
+        self.paused().as_ref().is_some_and(|paused| paused.contains_key(source))
+    }
+
+    fn all(&self) -> Paused {
+        self.paused().clone().unwrap_or_default()
+    }
+
+    fn paused(&self) -> MutexGuard<'_, Option<Paused>> {
+        self.paused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// How the destination is, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,17 +95,19 @@ impl Delivery {
 
     /// Webhooks are still taken; its events wait.
     pub async fn pause_source(&self, source: SourceName, now: Timestamp) -> Result<(), StoreError> {
-        self.open(now).await?;
-        self.porter.pause_source(&*self.store, source, now).await
+        let pause = |paused: &mut Paused| {
+            paused.entry(source).or_insert(now);
+        };
+        self.pauses.change(&*self.store, pause).await
     }
 
-    pub async fn resume_source(
-        &self,
-        source: &SourceName,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.open(now).await?;
-        self.porter.resume_source(&*self.store, source).await
+    pub async fn resume_source(&self, source: &SourceName) -> Result<(), StoreError> {
+        let resume = |paused: &mut Paused| {
+            paused.remove(source);
+        };
+        self.pauses.change(&*self.store, resume).await?;
+        self.porter.turned.notify_one();
+        Ok(())
     }
 
     pub async fn standing(&self, now: Timestamp) -> Result<Standing, StoreError> {
@@ -63,16 +122,14 @@ impl Delivery {
     }
 
     /// The sources that a person paused, and since when.
-    pub async fn paused_sources(
-        &self,
-        now: Timestamp,
-    ) -> Result<BTreeMap<SourceName, Timestamp>, StoreError> {
-        self.open(now).await?;
-        Ok(self.porter.paused_sources())
+    pub async fn paused_sources(&self) -> Result<BTreeMap<SourceName, Timestamp>, StoreError> {
+        self.pauses.open(&*self.store).await?;
+        Ok(self.pauses.all())
     }
 
     pub(super) async fn open(&self, now: Timestamp) -> Result<(), StoreError> {
         let missing = self.destination.client.as_ref().err().map(String::as_str);
+        self.pauses.open(&*self.store).await?;
         self.porter.open(&*self.store, missing, now).await
     }
 }

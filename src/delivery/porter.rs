@@ -1,6 +1,5 @@
-//! Keeps the gate of the destination and the pauses of sources: in memory, and in the store.
+//! Keeps the gate of the destination: in memory, and in the store.
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,13 +9,7 @@ use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use super::gate::{Closed, Gate, Settings, Sign};
-use crate::event::SourceName;
 use crate::store::{Store, StoreError};
-
-const SOURCES: &str = "sources";
-
-/// Since when a person wants the source to wait.
-type Paused = BTreeMap<SourceName, Timestamp>;
 
 pub(super) struct Porter {
     destination: String,
@@ -30,7 +23,6 @@ pub(super) struct Porter {
 #[derive(Default)]
 struct Books {
     gate: Gate,
-    paused: Paused,
     is_loaded: bool,
     /// Whether the store has it all.
     is_saved: bool,
@@ -57,9 +49,8 @@ impl Porter {
         let saving = self.saving.lock().await;
         if !self.books().is_loaded {
             let gate: Gate = read(store.gate(&self.name()).await?)?;
-            let paused = read(store.gate(SOURCES).await?)?;
             let mut books = self.books();
-            *books = Books { gate, paused, is_loaded: true, is_saved: true };
+            *books = Books { gate, is_loaded: true, is_saved: true };
             books.gate.begin(missing, now);
             if let Some(pause) = books.gate.pause() {
                 warn!(destination = self.destination, "paused: {}", pause.reason);
@@ -96,10 +87,6 @@ impl Porter {
         Some(Duration::try_from(at.duration_since(now)).unwrap_or_default())
     }
 
-    pub(super) fn is_paused(&self, source: &SourceName) -> bool {
-        self.books().paused.contains_key(source)
-    }
-
     /// What cannot be written down counts all the same, and is written with the next change.
     pub(super) async fn note(&self, store: &dyn Store, sign: &Sign, now: Timestamp) {
         let has_changed = self.change(|gate, settings| gate.note(sign, now, settings));
@@ -118,32 +105,8 @@ impl Porter {
         self.save(store).await
     }
 
-    pub(super) async fn pause_source(
-        &self,
-        store: &dyn Store,
-        source: SourceName,
-        since: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.books().paused.entry(source).or_insert(since);
-        self.save(store).await
-    }
-
-    pub(super) async fn resume_source(
-        &self,
-        store: &dyn Store,
-        source: &SourceName,
-    ) -> Result<(), StoreError> {
-        self.books().paused.remove(source);
-        self.turned.notify_one();
-        self.save(store).await
-    }
-
     pub(super) fn look<T>(&self, look: impl FnOnce(&Gate) -> T) -> T {
         look(&self.books().gate)
-    }
-
-    pub(super) fn paused_sources(&self) -> Paused {
-        self.books().paused.clone()
     }
 
     fn change(&self, change: impl FnOnce(&mut Gate, &Settings)) -> bool {
@@ -170,15 +133,12 @@ impl Porter {
 
     async fn save(&self, store: &dyn Store) -> Result<(), StoreError> {
         let _saving = self.saving.lock().await;
-        let (gate, paused) = {
+        let gate = {
             let mut books = self.books();
             books.is_saved = true;
-            (written(&books.gate), written(&books.paused))
+            written(&books.gate)
         };
-        let mut saved = store.keep_gate(&self.name(), gate).await;
-        if saved.is_ok() {
-            saved = store.keep_gate(SOURCES, paused).await;
-        }
+        let saved = store.keep_gate(&self.name(), gate).await;
         if saved.is_err() {
             self.books().is_saved = false;
         }
@@ -195,13 +155,15 @@ impl Porter {
 }
 
 /// What cannot be read stops delivery, since a person's pause may be in it.
-fn read<T: Default + serde::de::DeserializeOwned>(kept: Option<Value>) -> Result<T, StoreError> {
+pub(super) fn read<T: Default + serde::de::DeserializeOwned>(
+    kept: Option<Value>,
+) -> Result<T, StoreError> {
     let Some(kept) = kept else { return Ok(T::default()) };
     serde_json::from_value(kept).map_err(|error| StoreError::Unavailable {
         reason: format!("the table gates holds what this version cannot read: {error}"),
     })
 }
 
-fn written(state: &impl serde::Serialize) -> Value {
+pub(super) fn written(state: &impl serde::Serialize) -> Value {
     serde_json::to_value(state).expect("maps with text keys can be written as JSON")
 }

@@ -14,7 +14,8 @@ pub struct Filter {
     /// One of these; none named means any.
     pub ids: Vec<EventId>,
     pub state: Option<State>,
-    pub source: Option<SourceName>,
+    /// Of one of these; none at all where the list is empty.
+    pub sources: Option<Vec<SourceName>>,
     /// Received then or later.
     pub since: Option<Timestamp>,
     /// Received before.

@@ -16,6 +16,7 @@ mod reserve;
 mod row;
 mod writer;
 
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -25,7 +26,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::Connection;
 use serde_json::Value;
-use tokio::sync::{Mutex, Notify, Semaphore};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use super::{
@@ -78,7 +79,8 @@ pub struct Sqlite {
     reserve: Reserve,
     webhook_bytes_max: usize,
     waiting: Arc<Semaphore>,
-    arrived: Arc<Notify>,
+    /// How often events came to be due.
+    arrived: watch::Sender<u64>,
     ready: Mutex<Option<(Instant, Result<(), StoreError>)>>,
     /// SQLite's count of what others wrote, when it was last looked at.
     written: AtomicI64,
@@ -115,7 +117,7 @@ impl Sqlite {
             reserve,
             webhook_bytes_max,
             waiting: Arc::new(Semaphore::new(WAITING_KIB)),
-            arrived: Arc::new(Notify::new()),
+            arrived: watch::Sender::new(0),
             ready: Mutex::new(None),
             written: AtomicI64::new(0),
         })
@@ -136,8 +138,12 @@ impl Sqlite {
         timeout(PATIENCE, write).await.unwrap_or_else(|_| Err(late()))
     }
 
-    /// Returns once another process wrote.
-    async fn written_by_others(&self) {
+    fn arrive(&self) {
+        self.arrived.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Notices what other processes write, and does not end.
+    async fn watch_others(&self) -> Infallible {
         loop {
             sleep(LOOK_EVERY).await;
             // On the writer's connection, whose own commits do not count.
@@ -145,7 +151,7 @@ impl Sqlite {
             if let Ok(written) = look.await
                 && self.written.swap(written, Ordering::Relaxed) != written
             {
-                return;
+                self.arrive();
             }
         }
     }
@@ -175,14 +181,13 @@ impl Store for Sqlite {
         let Ok(Ok(room)) = room else {
             return Err(unavailable("too many webhooks wait for the disk"));
         };
-        let arrived = Arc::clone(&self.arrived);
         let write = self.writer.write(move |connection| {
             let _until_written = room;
             keep::keep(connection, &webhook)
         });
         let kept = write.await?;
         if kept.new > 0 {
-            arrived.notify_one();
+            self.arrive();
         }
         Ok(kept)
     }
@@ -213,10 +218,11 @@ impl Store for Sqlite {
         self.readers.read(move |connection| look::next_due(connection, &sources)).await
     }
 
-    async fn arrived(&self) {
+    async fn arrived(&self, seen: u64) -> u64 {
+        let mut arrived = self.arrived.subscribe();
         tokio::select! {
-            () = self.arrived.notified() => {}
-            () = self.written_by_others() => {}
+            count = arrived.wait_for(|count| *count != seen) => count.map_or(seen, |count| *count),
+            never = self.watch_others() => match never {},
         }
     }
 
@@ -269,7 +275,7 @@ impl Store for Sqlite {
         let step = self.readers.read(move |connection| replay::next(connection, id)).await?;
         if let Some(step) = step {
             self.writer.write(move |connection| replay::take(connection, &step)).await?;
-            self.arrived.notify_one();
+            self.arrive();
         }
         self.replay(id).await
     }
@@ -294,7 +300,7 @@ impl Store for Sqlite {
     ) -> Result<Released, StoreError> {
         let write = move |connection: &Connection| release::release(connection, id, (word, now));
         let released = self.writer.write(write).await?;
-        self.arrived.notify_one();
+        self.arrive();
         Ok(released)
     }
 

@@ -388,8 +388,8 @@ impl Store for Stumbling {
     async fn next_due(&self, sources: Vec<SourceName>) -> Result<Option<Timestamp>, StoreError> {
         self.store.next_due(sources).await
     }
-    async fn arrived(&self) {
-        self.store.arrived().await;
+    async fn arrived(&self, seen: u64) -> u64 {
+        self.store.arrived(seen).await
     }
     async fn ready(&self) -> Result<(), StoreError> {
         self.store.ready().await

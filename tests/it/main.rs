@@ -6,6 +6,7 @@ mod architecture;
 mod check;
 mod commands;
 mod delivery;
+mod destinations;
 mod door;
 mod hostile;
 mod disk;

@@ -674,11 +674,22 @@ async fn an_arrival_is_told_even_to_one_who_asks_later() {
     let store = &*place.open();
     store.keep(deliveries(&["a"])).await.unwrap();
 
-    store.arrived().await;
+    let seen = store.arrived(0).await;
 
     store.keep(deliveries(&["a"])).await.unwrap();
-    let again = tokio::time::timeout(Duration::ZERO, store.arrived()).await;
+    let again = tokio::time::timeout(Duration::ZERO, store.arrived(seen)).await;
     assert!(again.is_err(), "a repeat is no arrival");
+}
+
+#[tokio::test]
+async fn an_arrival_is_told_to_each_who_waits() {
+    let place = Place::new();
+    let store = &*place.open();
+    let kept = async { store.keep(deliveries(&["a"])).await.unwrap() };
+
+    let (first, second, _) = tokio::join!(store.arrived(0), store.arrived(0), kept);
+
+    assert_eq!((first, second), (1, 1));
 }
 
 #[tokio::test]

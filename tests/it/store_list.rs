@@ -72,11 +72,20 @@ async fn a_filter_means_what_is_all_of_it() {
     let second = keep(store, from("a", at(2))).await;
     let other = keep(store, from("b", at(2))).await;
 
-    let of = |source, state| Filter { source, state, ..Filter::default() };
+    let of = |source: Option<savio_relay::event::SourceName>, state| {
+        let sources = source.map(|source| vec![source]);
+        Filter { sources, state, ..Filter::default() }
+    };
     check(store, &of(Some(name("a")), None), &[second, first]).await;
     check(store, &of(None, Some(State::Dead)), &[dead]).await;
     check(store, &of(Some(name("b")), Some(State::Dead)), &[]).await;
     check(store, &of(Some(name("c")), None), &[]).await;
+    let sources = |names: &[&str]| Filter {
+        sources: Some(names.iter().map(|it| name(it)).collect()),
+        ..Filter::default()
+    };
+    check(store, &sources(&["a", "b"]), &[other, second, first]).await;
+    check(store, &sources(&[]), &[]).await;
     let ids = vec![other, first, EventId::new(at(0)), first];
     check(store, &Filter { ids: ids.clone(), ..Filter::default() }, &[other, first]).await;
     let state = Some(State::Queued);

@@ -327,7 +327,7 @@ async fn only_what_the_filter_means_is_replayed() {
     settled(store, State::Delivered).await;
     keep(store, from("other", at(0))).await;
     let filter = Filter {
-        source: Some(name("form")),
+        sources: Some(vec![name("form")]),
         state: Some(State::Dead),
         since: Some(at(0)),
         ..Filter::default()

@@ -9,6 +9,8 @@ use crate::event::{EventId, SourceName, State};
 use crate::store::Filter;
 use crate::table::parse_duration;
 
+use super::super::Failure;
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Which {
     /// queued, delivered, ignored, held or dead
@@ -23,6 +25,9 @@ pub(super) struct Chosen {
     /// Only events of this source
     #[arg(long)]
     source: Option<SourceName>,
+    /// Only events of the sources that send to this destination
+    #[arg(long)]
+    destination: Option<String>,
     /// Received since: so long ago (2h, 7d), a date or a time (2026-01-31, 2026-01-31T12:00:00Z)
     #[arg(long, value_name = "TIME", value_parser = since)]
     since: Option<Timestamp>,
@@ -35,9 +40,19 @@ pub(super) struct Chosen {
 }
 
 impl Which {
-    pub(super) fn filter(self, ids: Vec<EventId>) -> Filter {
-        let Chosen { source, since, until, text } = self.chosen;
-        Filter { ids, state: self.state, source, since, until, text }
+    /// `senders` knows the sources of a destination.
+    pub(super) fn filter(
+        self,
+        ids: Vec<EventId>,
+        senders: impl FnOnce(&str) -> Result<Vec<SourceName>, Failure>,
+    ) -> Result<Filter, Failure> {
+        let Chosen { source, destination, since, until, text } = self.chosen;
+        let mut sources = destination.as_deref().map(senders).transpose()?;
+        if let Some(source) = source {
+            let sent_there = sources.is_none_or(|sources| sources.contains(&source));
+            sources = Some(if sent_there { vec![source] } else { Vec::new() });
+        }
+        Ok(Filter { ids, state: self.state, sources, since, until, text })
     }
 }
 

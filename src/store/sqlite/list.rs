@@ -176,7 +176,7 @@ fn streams(connection: &Connection, filter: &Filter) -> rusqlite::Result<Vec<Str
     })?;
     let mut streams: Vec<Stream> = streams.collect::<rusqlite::Result<_>>()?;
     streams.retain(|stream| {
-        filter.source.as_ref().is_none_or(|source| *source == stream.source)
+        filter.sources.as_ref().is_none_or(|sources| sources.contains(&stream.source))
             && filter.state.is_none_or(|state| state == stream.state)
     });
     Ok(streams)

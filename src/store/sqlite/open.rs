@@ -11,10 +11,11 @@ use tracing::warn;
 use super::{PATIENCE, claim};
 
 /// The n-th brings a database to version n.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../../../migrations/sqlite/0001_events.sql"),
     include_str!("../../../migrations/sqlite/0002_gates.sql"),
     include_str!("../../../migrations/sqlite/0003_replays.sql"),
+    include_str!("../../../migrations/sqlite/0004_sources.sql"),
 ];
 
 /// "SavR", as the first migration sets it.

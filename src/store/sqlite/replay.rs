@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::failure::Failure;
 use super::list::{self, Candidate, Order, Search};
-use super::row::{Json, Source, Time, Word};
+use super::row::{Json, Time, Word};
 use crate::event::{SourceName, State};
 use crate::store::{Cursor, Filter, NewReplay, Replay, ReplayId};
 
@@ -15,7 +15,7 @@ const STEP: usize = 500;
 pub(super) fn begin(connection: &Connection, order: &NewReplay) -> Result<(), Failure> {
     let NewReplay { id, filter, every, begun_at } = order;
     let every = i64::try_from(every.as_micros()).unwrap_or(i64::MAX);
-    let sql = "INSERT INTO replays (id, ids, state, source, since, until, text, every, begun_at,
+    let sql = "INSERT INTO replays (id, ids, state, sources, since, until, text, every, begun_at,
                    up_to)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,
                    (SELECT coalesce(max(number), 0) FROM events))";
@@ -23,7 +23,7 @@ pub(super) fn begin(connection: &Connection, order: &NewReplay) -> Result<(), Fa
         id.as_bytes(),
         Json(&filter.ids),
         filter.state.map(State::as_str),
-        filter.source.as_ref().map(SourceName::as_str),
+        filter.sources.as_ref().map(Json),
         filter.since.map(Time),
         filter.until.map(Time),
         filter.text,
@@ -42,7 +42,7 @@ pub(super) enum Step {
 /// The next step; none if the replay has come to its end or is not there.
 pub(super) fn next(connection: &Connection, id: ReplayId) -> Result<Option<Step>, Failure> {
     let snapshot = connection.unchecked_transaction()?;
-    let sql = "SELECT number, canceled_at IS NOT NULL, ids, state, source, since, until, text,
+    let sql = "SELECT number, canceled_at IS NOT NULL, ids, state, sources, since, until, text,
                    after_received_at, after_number, up_to
                FROM replays WHERE id = ?1 AND ended = 0";
     let mut query = snapshot.prepare_cached(sql)?;
@@ -64,12 +64,12 @@ pub(super) fn next(connection: &Connection, id: ReplayId) -> Result<Option<Step>
 fn filter_of(row: &Row<'_>) -> rusqlite::Result<Filter> {
     let Json(ids) = row.get(2)?;
     let state: Option<Word<State>> = row.get(3)?;
-    let source: Option<Source> = row.get(4)?;
+    let sources: Option<Json<Vec<SourceName>>> = row.get(4)?;
     let (since, until): (Option<Time>, Option<Time>) = (row.get(5)?, row.get(6)?);
     Ok(Filter {
         ids,
         state: state.map(|Word(state)| state),
-        source: source.map(|Source(source)| source),
+        sources: sources.map(|Json(sources)| sources),
         since: since.map(|Time(since)| since),
         until: until.map(|Time(until)| until),
         text: row.get(7)?,

@@ -1,10 +1,11 @@
 //! The outcome table, as a destination that answers shows it: what waits, what dies, who is stopped.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use savio_relay::delivery::pauses::PausedBy;
+use savio_relay::delivery::pauses::{PausedBy, Pauses};
 use savio_relay::delivery::retry::{self, Unanswered};
-use savio_relay::delivery::{Settings, gate};
+use savio_relay::delivery::{Delivery, Destination, Settings, gate};
 use savio_relay::event::{EventId, Outcome, State};
 
 use super::{
@@ -214,11 +215,35 @@ async fn the_events_of_a_paused_source_wait_over_a_restart() {
 
     relay.restart();
     assert_eq!(relay.deliver_all(1).await, 0);
-    assert!(relay.delivery.paused_sources(at(1)).await.unwrap().contains_key(&form));
-    relay.delivery.resume_source(&form, at(2)).await.unwrap();
+    assert!(relay.delivery.paused_sources().await.unwrap().contains_key(&form));
+    relay.delivery.resume_source(&form).await.unwrap();
     relay.deliver_all(3).await;
 
     assert_eq!(relay.count(&ids, State::Delivered).await, 2);
+}
+
+#[tokio::test]
+async fn a_pause_of_a_source_outlives_what_happens_to_other_destinations() {
+    let mut relay = Relay::new().await;
+    relay.savio_answers("/create-feedback/", &[created()]).await;
+    let pauses = Arc::<Pauses>::default();
+    let sharing = |relay: &Relay, name: &str| {
+        let client = client(&relay.savio.uri(), Duration::from_secs(30));
+        let destination =
+            Destination { name: name.to_owned(), client: Ok(client), max_in_flight: 8 };
+        let settings = Settings::default();
+        Delivery::new(relay.store.clone(), destination, settings).sharing(Arc::clone(&pauses))
+    };
+    let (one, other) = (sharing(&relay, "default"), sharing(&relay, "eu"));
+    other.pause(at(0)).await.unwrap();
+    one.pause_source("form".parse().unwrap(), at(0)).await.unwrap();
+    other.resume(at(1)).await.unwrap();
+
+    relay.restart();
+    let ids = relay.keep_some(1).await;
+    relay.deliver_all(2).await;
+
+    assert_eq!(relay.count(&ids, State::Queued).await, 1);
 }
 
 #[tokio::test]

@@ -1,0 +1,85 @@
+//! One delivery for each destination, with the mappings of the sources that send to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::clock;
+use crate::config::{self, Config};
+use crate::delivery::pauses::Pauses;
+use crate::delivery::{Delivery, Destination, Mappings};
+use crate::savio::{self, Client};
+use crate::secret::Secret;
+use crate::sources::SourceFile;
+use crate::store::Sqlite;
+
+use super::super::Failure;
+use super::undone;
+
+pub(in crate::cli) struct Deliveries {
+    by_destination: BTreeMap<String, Arc<Delivery>>,
+    /// Why nothing can be sent, where there is no token.
+    without_token: BTreeMap<String, String>,
+}
+
+impl Deliveries {
+    pub(super) fn new(
+        config: &Config,
+        store: &Arc<Sqlite>,
+        files: &[SourceFile],
+    ) -> Result<Deliveries, Failure> {
+        let pauses = Arc::new(Pauses::default());
+        let mut by_destination = BTreeMap::new();
+        let mut without_token = BTreeMap::new();
+        for (name, to) in &config.destinations {
+            let client = client(to)?;
+            if let Err(reason) = &client {
+                without_token.insert(name.clone(), reason.clone());
+            }
+            let max_in_flight = to.max_in_flight;
+            let destination = Destination { name: name.clone(), client, max_in_flight };
+            let settings = to.delivery(&config.delivery);
+            let delivery = Delivery::new(store.clone(), destination, settings);
+            by_destination.insert(name.clone(), Arc::new(delivery.sharing(Arc::clone(&pauses))));
+        }
+        let deliveries = Deliveries { by_destination, without_token };
+        deliveries.replace_mappings(files);
+        Ok(deliveries)
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Delivery>> {
+        self.by_destination.values()
+    }
+
+    /// Takes the whole new set.
+    pub(super) fn replace_mappings(&self, files: &[SourceFile]) {
+        for (name, delivery) in &self.by_destination {
+            let own = files.iter().filter(|file| file.destination() == name);
+            let mappings: Mappings = own
+                .filter_map(SourceFile::mapped)
+                .map(|(source, mapping)| (source.clone(), Arc::clone(mapping)))
+                .collect();
+            delivery.replace_mappings(mappings);
+        }
+    }
+
+    /// The destinations to which a source would send that is live, and why nothing is sent to them.
+    pub(super) fn without_token(&self, files: &[SourceFile]) -> Vec<(&str, &str)> {
+        let now = clock::now();
+        let is_live =
+            |file: &&SourceFile| file.source.as_ref().is_some_and(|it| it.off(now).is_none());
+        let wanted: BTreeSet<&str> =
+            files.iter().filter(is_live).map(SourceFile::destination).collect();
+        let paused = self.without_token.iter().filter(|(name, _)| wanted.contains(name.as_str()));
+        paused.map(|(name, reason)| (name.as_str(), reason.as_str())).collect()
+    }
+}
+
+/// The client of the destination, or why nothing can be sent to it yet.
+fn client(to: &config::Destination) -> Result<Result<Client, String>, Failure> {
+    let token = match &to.token {
+        Secret::Found(token) => token.clone(),
+        Secret::Missing(reason) => return Ok(Err(reason.clone())),
+    };
+    let settings = savio::Settings { base_url: to.base_url.clone(), token, timeout: to.timeout };
+    Client::new(settings).map(Ok).map_err(|error| undone(&error))
+}

@@ -1,0 +1,136 @@
+//! The Savio accounts: `[savio]`, which is called "default", and `[destinations.NAME]` for more.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::delivery::{self, gate, retry};
+use crate::event::{DEFAULT_DESTINATION, SourceName};
+use crate::mistake::Mistake;
+use crate::savio::{self, BaseUrl};
+use crate::secret::{self, Environment, Secret};
+use crate::table::{Mistakes, Table};
+
+use super::{set, size, span};
+
+/// The variable with the default one's token; another's has its name behind it.
+const TOKEN: &str = "SAVIO_API_TOKEN";
+
+/// By name; the default one is always there.
+pub type Destinations = BTreeMap<String, Destination>;
+
+/// A destination before it is known whether there is a token for it.
+#[derive(Debug)]
+pub struct Destination {
+    pub base_url: BaseUrl,
+    /// Without a token nothing is sent; webhooks are taken all the same.
+    pub token: Secret,
+    pub timeout: Duration,
+    pub max_in_flight: usize,
+    gate: gate::Settings,
+    unanswered: retry::Unanswered,
+}
+
+pub(super) fn default_in(environment: &Environment) -> Destinations {
+    [(DEFAULT_DESTINATION.to_owned(), Destination::with_token_in(TOKEN, environment))].into()
+}
+
+/// Takes over what stands under `[destinations]`: each name is a table of its own.
+pub(super) fn take(
+    destinations: &mut Destinations,
+    named: &Table<'_>,
+    environment: &Environment,
+    mistakes: &mut Mistakes,
+) {
+    for (name, section) in named.named_tables("destinations", mistakes) {
+        // The same marks as in a source's name: it stands in addresses, metrics and variables.
+        if name.text.parse::<SourceName>().is_err() {
+            let message = "a destination's name has 1 to 64 of a-z, 0-9, - and _, and begins with a \
+                           letter or digit";
+            mistakes.push(Mistake::error(name.place, message));
+        } else if name.text == DEFAULT_DESTINATION {
+            let message = "the destination \"default\" has a section of its own";
+            mistakes.push(Mistake::error(name.place, message).help("write [savio]"));
+        } else {
+            let variable = format!("{TOKEN}_{}", name.text.to_uppercase().replace('-', "_"));
+            let new = || Destination::with_token_in(&variable, environment);
+            let destination = destinations.entry(name.text).or_insert_with(new);
+            destination.take(section, environment, mistakes);
+        }
+    }
+}
+
+impl Destination {
+    fn with_token_in(variable: &str, environment: &Environment) -> Destination {
+        Destination {
+            base_url: savio::BASE_URL.parse().expect("it is tested to be one"),
+            token: secret::from_environment(variable, environment),
+            timeout: Duration::from_secs(30),
+            max_in_flight: 8,
+            gate: gate::Settings::default(),
+            unanswered: retry::Unanswered::Retry,
+        }
+    }
+
+    /// What holds for delivery to it, beside what holds for all.
+    pub fn delivery(&self, common: &delivery::Settings) -> delivery::Settings {
+        let retry = retry::Settings { unanswered: self.unanswered, ..common.retry.clone() };
+        let gate = gate::Settings { answer_wait: self.timeout, ..self.gate.clone() };
+        delivery::Settings { retry, gate, ..common.clone() }
+    }
+
+    pub(super) fn take(
+        &mut self,
+        mut section: Table<'_>,
+        environment: &Environment,
+        mistakes: &mut Mistakes,
+    ) {
+        if let Some(text) = section.text("base_url", mistakes) {
+            match text.text.parse() {
+                Ok(base_url) => self.base_url = base_url,
+                Err(error) => {
+                    let mistake = Mistake::error(text.place, format!("`base_url`: {error}"))
+                        .help(format!("write it whole, such as \"{}\"", savio::BASE_URL));
+                    let has_password = error == savio::BadBaseUrl::Credentials;
+                    mistakes.push(if has_password { mistake.secret() } else { mistake });
+                }
+            }
+        }
+        if let Some(named) = section.text("token", mistakes) {
+            set(&mut self.token, secret::find(&named, environment, mistakes));
+        }
+        set(&mut self.max_in_flight, size(&mut section, "max_in_flight", mistakes));
+        set(&mut self.timeout, span(&mut section, "timeout", mistakes));
+        set(&mut self.unanswered, unanswered(&mut section, mistakes));
+        take_gate(&mut self.gate, &mut section, mistakes);
+        section.finish(mistakes);
+    }
+}
+
+fn unanswered(section: &mut Table<'_>, mistakes: &mut Mistakes) -> Option<retry::Unanswered> {
+    let text = section.text("unanswered", mistakes)?;
+    match text.text.as_str() {
+        "retry" => Some(retry::Unanswered::Retry),
+        "hold" => Some(retry::Unanswered::Hold),
+        _ => {
+            let message = "`unanswered` is \"retry\" or \"hold\"";
+            mistakes.push(Mistake::error(text.place, message));
+            None
+        }
+    }
+}
+
+fn take_gate(gate: &mut gate::Settings, section: &mut Table<'_>, mistakes: &mut Mistakes) {
+    if let Some(text) = section.text("rate", mistakes) {
+        match text.text.parse() {
+            Ok(rate) => gate.rate = Some(rate),
+            Err(error) => {
+                let mistake = Mistake::error(text.place, format!("`rate`: {error}"));
+                mistakes.push(mistake);
+            }
+        }
+    }
+    set(&mut gate.probe_every, span(section, "probe_every", mistakes));
+    let failures = size(section, "breaker_failures", mistakes);
+    set(&mut gate.breaker_failures, failures.map(|it| u32::try_from(it).unwrap_or(u32::MAX)));
+    set(&mut gate.breaker_wait, span(section, "breaker_wait", mistakes));
+}
