@@ -53,6 +53,9 @@ pub trait Store: Send + Sync {
     /// How many events each source has in each state in which it has any.
     async fn counts(&self) -> Result<Vec<Count>, StoreError>;
 
+    /// Of each source with queued events, when the one that waits longest was received.
+    async fn oldest(&self) -> Result<Vec<(SourceName, Timestamp)>, StoreError>;
+
     /// What delivery kept under this name last: the state of a destination, or of all sources.
     async fn gate(&self, name: &str) -> Result<Option<Value>, StoreError>;
 

@@ -246,6 +246,10 @@ impl Store for Sqlite {
         self.readers.read(look::counts).await
     }
 
+    async fn oldest(&self) -> Result<Vec<(SourceName, Timestamp)>, StoreError> {
+        self.readers.read(look::oldest).await
+    }
+
     async fn gate(&self, name: &str) -> Result<Option<Value>, StoreError> {
         let name = name.to_owned();
         self.readers.read(move |connection| gate::read(connection, &name)).await

@@ -400,6 +400,9 @@ impl Store for Stumbling {
     async fn counts(&self) -> Result<Vec<Count>, StoreError> {
         self.store.counts().await
     }
+    async fn oldest(&self) -> Result<Vec<(SourceName, Timestamp)>, StoreError> {
+        self.store.oldest().await
+    }
     async fn gate(&self, name: &str) -> Result<Option<Value>, StoreError> {
         self.store.gate(name).await
     }

@@ -669,6 +669,23 @@ async fn events_are_counted_by_source_and_state() {
 }
 
 #[tokio::test]
+async fn of_each_source_it_is_known_since_when_its_oldest_event_waits() {
+    let place = Place::new();
+    let store = &*place.open();
+    for (source, received) in [("a", 30), ("a", 10), ("a", 20), ("b", 5), ("c", 1)] {
+        keep(store, from(source, at(received))).await;
+    }
+    let begun = claim_from(store, &["a"], at(60), 1).await;
+    let settled = claim_from(store, &["c"], at(60), 1).await;
+    store.advance(begun[0].claim, step(wait(90))).await.unwrap();
+    store.advance(settled[0].claim, step(settle(State::Delivered))).await.unwrap();
+
+    let oldest = store.oldest().await.unwrap();
+
+    assert_eq!(oldest, [(name("a"), at(10)), (name("b"), at(5))]);
+}
+
+#[tokio::test]
 async fn an_arrival_is_told_even_to_one_who_asks_later() {
     let place = Place::new();
     let store = &*place.open();

@@ -163,6 +163,22 @@ pub(super) fn counts(connection: &Connection) -> Result<Vec<Count>, Failure> {
     Ok(counts.collect::<rusqlite::Result<_>>()?)
 }
 
+// The end of an index for each source, however long the queue is.
+const OLDEST: &str = "
+    SELECT source, (
+        SELECT min(received_at) FROM events INDEXED BY events_listed
+        WHERE events.source = counts.source AND state = 'queued'
+    ) FROM counts WHERE state = 'queued' AND events > 0 ORDER BY source";
+
+pub(super) fn oldest(connection: &Connection) -> Result<Vec<(SourceName, Timestamp)>, Failure> {
+    let mut query = connection.prepare_cached(OLDEST)?;
+    let oldest = query.query_map([], |row| {
+        let (Source(source), Time(received_at)) = (row.get(0)?, row.get(1)?);
+        Ok((source, received_at))
+    })?;
+    Ok(oldest.collect::<rusqlite::Result<_>>()?)
+}
+
 // The end of an index, however long the queue is; of leases there are few.
 const NEXT_DUE: &str = "
     SELECT min(due_at) FROM events INDEXED BY events_due
@@ -197,4 +213,25 @@ fn first_to_end(
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::open::{self, Database};
+    use super::*;
+
+    #[test]
+    fn the_oldest_is_looked_up_in_an_index_alone() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = open::create(&folder.path().join("relay.db")).unwrap();
+        let mut database = Database::open(&path, 1 << 20).unwrap();
+
+        let sql = format!("EXPLAIN QUERY PLAN {OLDEST}");
+        let mut plan = database.connection().unwrap().prepare(&sql).unwrap();
+        let steps = plan.query_map([], |row| row.get(3)).unwrap();
+        let steps = steps.collect::<rusqlite::Result<Vec<String>>>().unwrap();
+
+        let lookup = "SEARCH events USING COVERING INDEX events_listed (source=? AND state=?)";
+        assert!(steps.contains(&lookup.to_owned()), "{steps:?}");
+    }
 }
