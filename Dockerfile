@@ -25,12 +25,13 @@ COPY --from=build --chown=65532:65532 /out/data /data
 
 # These come before what a relay.toml says.
 ENV SAVIO_RELAY_SERVER__LISTEN=0.0.0.0:8080 \
+    SAVIO_RELAY_SERVER__ADMIN_LISTEN=0.0.0.0:8081 \
     SAVIO_RELAY_STORE__URL=sqlite:/data/relay.db
 # A relay.toml and mappings that are mounted here are found.
 WORKDIR /etc/savio-relay
 USER 65532:65532
 VOLUME /data
-EXPOSE 8080
+EXPOSE 8080 8081
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/local/bin/savio-relay"]
 CMD ["serve"]

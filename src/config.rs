@@ -10,7 +10,7 @@ use crate::delivery::retry;
 use crate::event::DEFAULT_DESTINATION;
 use crate::intake::client::{BadNetwork, Network};
 use crate::mistake::{Document, Mistake, nearest};
-use crate::secret::Environment;
+use crate::secret::{self, Environment, Secret};
 use crate::store::sqlite;
 use crate::table::{self, Mistakes, Table};
 use crate::{delivery, intake, listener, telemetry};
@@ -23,6 +23,10 @@ pub struct Config {
     /// The folder of the mapping files; none named and no such folder means the shipped ones.
     pub mappings: Option<PathBuf>,
     pub listen: SocketAddr,
+    /// Where people and programs look in.
+    pub admin_listen: SocketAddr,
+    /// Missing: a new one is made at each start.
+    pub admin_token: Secret,
     pub listener: listener::Settings,
     pub intake: intake::Settings,
     pub store: sqlite::Settings,
@@ -58,6 +62,8 @@ impl Config {
         Config {
             mappings: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin_listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            admin_token: secret::from_environment("ADMIN_TOKEN", environment),
             listener: listener::Settings::default(),
             intake: intake::Settings::default(),
             store: sqlite::Settings::new("relay.db"),
@@ -91,6 +97,12 @@ impl Config {
         if let Some(section) = root.table("retry", mistakes) {
             take_retry(&mut self.delivery.retry, section, mistakes);
         }
+        if let Some(mut section) = root.table("admin", mistakes) {
+            if let Some(named) = section.text("token", mistakes) {
+                set(&mut self.admin_token, secret::find(&named, environment, mistakes));
+            }
+            section.finish(mistakes);
+        }
         if let Some(section) = root.table("log", mistakes) {
             self.log.take(section, mistakes);
         }
@@ -98,15 +110,8 @@ impl Config {
     }
 
     fn take_server(&mut self, mut section: Table<'_>, mistakes: &mut Mistakes) {
-        if let Some(text) = section.text("listen", mistakes) {
-            match text.text.parse() {
-                Ok(address) => self.listen = address,
-                Err(_) => mistakes.push(
-                    Mistake::error(text.place, "`listen` is no address with a port")
-                        .help("write an IP address and a port, such as \"127.0.0.1:8080\""),
-                ),
-            }
-        }
+        set(&mut self.listen, address(&mut section, "listen", mistakes));
+        set(&mut self.admin_listen, address(&mut section, "admin_listen", mistakes));
         if let Some(url) = url(&mut section, "public_url", mistakes) {
             self.intake.public_url = Some(url.trim_end_matches('/').to_owned());
         }
@@ -168,6 +173,21 @@ fn size(section: &mut Table<'_>, key: &'static str, mistakes: &mut Mistakes) -> 
         mistakes.push(Mistake::error(section.key_place(key), format!("`{key}` is 1 or more")));
     }
     size
+}
+
+fn address(
+    section: &mut Table<'_>,
+    key: &'static str,
+    mistakes: &mut Mistakes,
+) -> Option<SocketAddr> {
+    let text = section.text(key, mistakes)?;
+    let address = text.text.parse().ok();
+    if address.is_none() {
+        let message = format!("`{key}` is no address with a port");
+        let help = "write an IP address and a port, such as \"127.0.0.1:8080\"";
+        mistakes.push(Mistake::error(text.place, message).help(help));
+    }
+    address
 }
 
 fn networks(section: &mut Table<'_>, mistakes: &mut Mistakes) -> Option<Vec<Network>> {
@@ -250,8 +270,6 @@ fn written(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::secret::Secret;
-
     use super::*;
 
     fn read(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {

@@ -105,6 +105,16 @@ impl Delivery {
         self.mappings_replaced.notify_one();
     }
 
+    /// The sources that send to its destination now.
+    pub fn sources(&self) -> Vec<SourceName> {
+        self.mappings().keys().cloned().collect()
+    }
+
+    /// How many events are worked on.
+    pub fn in_flight(&self) -> usize {
+        self.claims.all().len()
+    }
+
     fn mappings(&self) -> Arc<Mappings> {
         self.mappings.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

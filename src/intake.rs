@@ -187,6 +187,10 @@ impl Door {
         }
     }
 
+    pub fn limits(&self) -> Limits {
+        self.settings.limits()
+    }
+
     async fn receive(&self, parts: &Parts, body: Body) -> Result<Taken, Rejection> {
         let (source, setup) = self.find(parts)?;
         let headers = headers::collect(&parts.headers);

@@ -19,6 +19,7 @@ pub mod mapping;
 pub mod savio;
 
 pub mod sources;
+pub mod admin;
 pub mod config;
 pub mod cli;
 pub mod sandbox;

@@ -14,12 +14,13 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::event::{Event, EventId, Headers, Outcome, Request, SourceName, State};
 
 pub use filter::{BadCursor, Cursor, Filter, Line, Listed, Matching, Page};
 pub use replay::{NewReplay, Released, Replay, ReplayId, Word, carry_out};
-pub use shown::Whole;
+pub use shown::{Progressed, Whole};
 pub use sqlite::Sqlite;
 
 /// Keeps events and their progress. Whatever returns `Ok` is on disk and survives a power loss.
@@ -49,6 +50,9 @@ pub trait Store: Send + Sync {
     async fn ready(&self) -> Result<(), StoreError>;
 
     async fn event(&self, id: EventId) -> Result<Option<Record>, StoreError>;
+
+    /// The whole webhook that the event came in, as received.
+    async fn body(&self, id: EventId) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// How many events each source has in each state in which it has any.
     async fn counts(&self) -> Result<Vec<Count>, StoreError>;
@@ -180,7 +184,7 @@ pub struct Planned {
     pub may_repeat: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestState {
     Waiting,

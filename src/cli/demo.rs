@@ -58,7 +58,9 @@ async fn show(once: bool, savio: SocketAddr, token: String, store: &Path) -> Res
     for (name, value) in [
         ("SAVIO_API_TOKEN", token.clone()),
         ("SAVIO_RELAY_SAVIO__BASE_URL", format!("http://{savio}/app/api/")),
+        ("ADMIN_TOKEN", token.clone()),
         ("SAVIO_RELAY_SERVER__LISTEN", "127.0.0.1:0".to_owned()),
+        ("SAVIO_RELAY_SERVER__ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
         ("SAVIO_RELAY_SERVER__PUBLIC_URL", PUBLIC_URL.to_owned()),
         ("SAVIO_RELAY_STORE__URL", format!("sqlite:{}", store.display())),
     ] {
@@ -196,8 +198,10 @@ impl Demo<'_> {
 
     fn invite(&self) -> Result<(), Failure> {
         shown::print(&format!(
-            "\nBoth stay up until Ctrl-C. What the sandbox holds:\n  curl http://{}/sandbox/feedback\n",
-            self.savio,
+            "\nBoth stay up until Ctrl-C. What the sandbox holds, and what the relay knows of each event:\n  \
+             TOKEN={}\n  curl -H \"Authorization: Token $TOKEN\" http://{}/sandbox/feedback\n  \
+             curl -H \"Authorization: Bearer $TOKEN\" http://{}/api/v1/events\n",
+            self.token, self.savio, self.relay.admin_address,
         ))
     }
 }

@@ -1,12 +1,14 @@
 //! `serve`: opens the store, starts intake and delivery, and on a signal ends them in order.
 
 mod deliveries;
+mod looking_in;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,7 +17,6 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::delivery::Delivery;
 use crate::event::{SourceName, State};
 use crate::intake::source::{Sources, Standing};
 use crate::intake::{self, Door};
@@ -24,12 +25,13 @@ use crate::secret::Environment;
 use crate::sources::SourceFile;
 use crate::store::{Count, Sqlite, Store, upkeep};
 use crate::telemetry::Format;
-use crate::{clock, listener, telemetry};
+use crate::{admin, clock, listener, telemetry};
 
 use super::load::{self, Shelf};
 use super::reload::Reload;
 use super::{Failure, show as shown};
 use deliveries::Deliveries;
+use looking_in::Told;
 
 pub(super) fn run(path: Option<&Path>, environment: &Environment) -> Result<(), Failure> {
     let config = load::config(path, environment)?;
@@ -50,7 +52,7 @@ pub(super) fn run(path: Option<&Path>, environment: &Environment) -> Result<(), 
                 Ok(())
             }
             () = reload.keep_up(&relay) => Ok(()),
-            () = relay.part_ended.notified() => {
+            () = relay.loops.one_ended.notified() => {
                 Err(Failure::Undone("a part of the relay ended by itself: a bug".to_owned()))
             }
         };
@@ -101,56 +103,50 @@ pub(super) async fn listening(address: SocketAddr) -> Result<(TcpListener, Socke
     Ok((listener, address))
 }
 
-/// The running relay: the store, and the two loops on its sides.
+/// The running relay: the store, and the loops on its sides.
 pub(super) struct Relay {
     pub(super) address: SocketAddr,
+    pub(super) admin_address: SocketAddr,
     /// What `/hooks/NAME` is appended to.
     url: String,
     pub(super) store: Arc<Sqlite>,
     door: Arc<Door>,
-    closing: watch::Sender<bool>,
-    part_ended: Arc<Notify>,
-    intake: JoinHandle<()>,
     deliveries: Deliveries,
-    delivering: Vec<JoinHandle<()>>,
-    upkeep: JoinHandle<()>,
+    loops: Loops,
+    told: Told,
 }
 
 impl Relay {
     pub(super) async fn start(config: Config, files: &[SourceFile]) -> Result<Relay, Failure> {
         let (listener, address) = listening(config.listen).await?;
+        let (admin_listener, admin_address) = listening(config.admin_listen).await?;
         let store = Sqlite::open(&config.store).map_err(|error| undone(&error))?;
         let store = Arc::new(store);
-        let (closing, closed) = watch::channel(false);
-        let part_ended = Arc::new(Notify::new());
+        let (token, told) = looking_in::token(&config)?;
+        let mut loops = Loops::default();
 
         let deliveries = Deliveries::new(&config, &store, files)?;
-        let run = |delivery: &Arc<Delivery>| {
-            let delivering = Arc::clone(delivery).run(turned(closed.clone()));
-            tokio::spawn(watched(delivering, part_ended.clone()))
-        };
-        let delivering = deliveries.all().map(run).collect();
-        let upkeep = upkeep::run(store.clone(), config.retention, turned(closed.clone()));
-        let upkeep = tokio::spawn(watched(upkeep, part_ended.clone()));
-        let sources = sources(files);
+        for delivery in deliveries.all() {
+            loops.begin(Arc::clone(delivery).run(loops.closed()));
+        }
+        let replay_ordered = Arc::new(Notify::new());
+        let wake = Arc::clone(&replay_ordered);
+        loops.begin(upkeep::run(store.clone(), config.retention, wake, loops.closed()));
         let url = config.intake.public_url.clone().unwrap_or(format!("http://{address}"));
-        let door = Door::new(config.intake, sources, store.clone(), closed.clone());
-        let door = Arc::new(door);
-        let router = intake::router(door.clone());
-        let intake = listener::serve(listener, router, config.listener, turned(closed));
-        let intake = tokio::spawn(watched(intake, part_ended.clone()));
-        Ok(Relay {
-            address,
-            url,
-            store,
-            door,
-            closing,
-            part_ended,
-            intake,
-            deliveries,
-            delivering,
-            upkeep,
-        })
+        let closing = loops.closing.subscribe();
+        let door = Arc::new(Door::new(config.intake, sources(files), store.clone(), closing));
+        let router = intake::router(Arc::clone(&door));
+        loops.begin(listener::serve(listener, router, config.listener, loops.closed()));
+        let router = admin::router(Arc::new(admin::Inside {
+            token,
+            store: store.clone(),
+            door: Arc::clone(&door),
+            destinations: deliveries.to_look_into(&config.destinations),
+            url: url.clone(),
+            replay_ordered,
+        }));
+        loops.begin(listener::serve(admin_listener, router, config.listener, loops.closed()));
+        Ok(Relay { address, admin_address, url, store, door, deliveries, loops, told })
     }
 
     /// Each source, live or off and why, and its URL: to people as one table.
@@ -170,11 +166,24 @@ impl Relay {
                 "delivery to {destination} is paused: {reason}; webhooks are kept until it is there"
             );
         }
-        let address = self.address;
-        match format {
-            Format::Text => shown::tell(&format!("listening on http://{address}")),
-            Format::Json => info!("listening on http://{address}"),
+        let say = |text: &str| match format {
+            Format::Text => shown::tell(text),
+            Format::Json => info!("{text}"),
+        };
+        let admin = format!("the API is at http://{}/api/v1/", self.admin_address);
+        match &self.told {
+            Told::Known => say(&admin),
+            Told::Short => {
+                say(&admin);
+                warn!("the admin token is short: others may guess it");
+            }
+            Told::Written(path) => say(&format!("{admin}, its token in {}", path.display())),
+            Told::Shown(token) => {
+                // Where it stands on a terminal once, it stands in no log.
+                shown::tell(&format!("{admin}, its token is {}", token.expose_secret()));
+            }
         }
+        say(&format!("listening on http://{}", self.address));
     }
 
     fn table(&self, sources: &Sources) -> String {
@@ -249,14 +258,42 @@ impl Relay {
 
     /// Refuses new webhooks, lets go out what is under way, and lets go of the store.
     pub(super) async fn stop(self) {
+        self.loops.end().await;
+        self.store.close().await;
+    }
+}
+
+/// What runs until the relay is stopped.
+#[derive(Default)]
+struct Loops {
+    closing: watch::Sender<bool>,
+    /// Told when one of them ends, even by a panic.
+    one_ended: Arc<Notify>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Loops {
+    /// Resolves when they are to end.
+    fn closed(&self) -> impl Future<Output = ()> + use<> {
+        let mut closing = self.closing.subscribe();
+        async move {
+            // A sender that is gone means the same: the relay ends.
+            let _ = closing.wait_for(|closing| *closing).await;
+        }
+    }
+
+    fn begin(&mut self, part: impl Future<Output = ()> + Send + 'static) {
+        let one_ended = Arc::clone(&self.one_ended);
+        self.tasks.push(tokio::spawn(watched(part, one_ended)));
+    }
+
+    async fn end(self) {
         self.closing.send_replace(true);
-        let loops = [self.intake].into_iter().chain(self.delivering).chain([self.upkeep]);
-        for task in loops {
+        for task in self.tasks {
             if let Err(error) = task.await {
                 warn!(%error, "a part of the relay did not end well");
             }
         }
-        self.store.close().await;
     }
 }
 
@@ -290,11 +327,6 @@ async fn watched(part: impl Future<Output = ()>, ended: Arc<Notify>) {
     }
     let _ending = Ending(ended);
     part.await;
-}
-
-async fn turned(mut closed: watch::Receiver<bool>) {
-    // A sender that is gone means the same: the relay ends.
-    let _ = closed.wait_for(|closed| *closed).await;
 }
 
 pub(super) fn undone(error: &dyn std::error::Error) -> Failure {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::rate::Rate;
 use standstill::Standstill;
@@ -95,6 +96,16 @@ enum Ends {
     Token,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PausedBy {
+    Person,
+    /// What Savio answered: the token or the address is wrong.
+    Answer,
+    /// There is no token.
+    Token,
+}
+
 /// Why nothing may go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closed {
@@ -126,8 +137,13 @@ impl Gate {
         self.by_person.as_ref().or(self.by_relay.as_ref())
     }
 
-    pub fn is_paused_by_person(&self) -> bool {
-        self.by_person.is_some()
+    /// Whose pause it is.
+    pub fn paused_by(&self) -> Option<PausedBy> {
+        self.pause().map(|pause| match pause.ends {
+            _ if self.by_person.is_some() => PausedBy::Person,
+            Ends::Token => PausedBy::Token,
+            Ends::Probe { .. } | Ends::Person => PausedBy::Answer,
+        })
     }
 
     /// How many requests it makes sense to prepare now.

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 
 use super::Delivery;
-use super::gate::Gate;
+use super::gate::PausedBy;
 use super::porter::{read, written};
 use crate::event::SourceName;
 use crate::store::{Store, StoreError};
@@ -74,12 +74,6 @@ pub struct Standing {
     pub reason: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PausedBy {
-    Person,
-    Answer,
-}
-
 impl Delivery {
     /// What is on its way is finished; then events wait, until `resume`.
     pub async fn pause(&self, now: Timestamp) -> Result<(), StoreError> {
@@ -112,11 +106,8 @@ impl Delivery {
 
     pub async fn standing(&self, now: Timestamp) -> Result<Standing, StoreError> {
         self.open(now).await?;
-        let by = |gate: &Gate| {
-            if gate.is_paused_by_person() { PausedBy::Person } else { PausedBy::Answer }
-        };
         Ok(self.porter.look(|gate| Standing {
-            paused_by: gate.pause().map(|_| by(gate)),
+            paused_by: gate.paused_by(),
             reason: gate.closed(now).map(|closed| closed.reason),
         }))
     }

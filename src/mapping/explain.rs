@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::plain::{Failure, Plain, joined};
 use super::{Mapped, Unmappable};
@@ -21,7 +22,7 @@ pub struct Explanation {
 }
 
 /// One field of one request.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct FieldStory {
     /// Such as `feedback[0].problem`.
     pub field: String,
@@ -37,13 +38,14 @@ pub struct FieldStory {
 }
 
 /// One query or template, and what it gave.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = AskedQuery)]
 pub struct Tried {
     pub query: String,
     pub gave: Gave,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Gave {
     /// The value, cut where it is long.
@@ -53,7 +55,7 @@ pub enum Gave {
 }
 
 /// One block: how many requests it made, and why not more.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct BlockStory {
     /// Such as `feedback[0]`.
     pub block: String,

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::event::{EventId, SourceName, State};
 
@@ -63,15 +64,18 @@ impl FromStr for Cursor {
 }
 
 /// A page of a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = EventsListed)]
 pub struct Listed {
     pub events: Vec<Line>,
     /// Where the next page begins; none at the end. A search in much may give a short page and this.
+    #[schema(value_type = Option<String>)]
     pub next: Option<Cursor>,
 }
 
 /// One event in a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = EventLine)]
 pub struct Line {
     pub id: EventId,
     pub source: SourceName,

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::time::sleep;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Filter, Planned, RequestState, Store, StoreError};
@@ -15,7 +16,7 @@ use crate::event::{Request, State};
 /// Between two steps others have their turn at the disk for at least so long.
 const REST: Duration = Duration::from_millis(20);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(transparent)]
 pub struct ReplayId(Uuid);
 

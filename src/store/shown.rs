@@ -3,9 +3,10 @@
 use serde::Serialize;
 use serde::ser::Serializer;
 use serde_json::Value;
+use utoipa::ToSchema;
 
-use super::{Attempt, Cursor, Line, Planned, Record};
-use crate::event::Headers;
+use super::{Attempt, Cursor, Line, Planned, Record, Replay, ReplayId, RequestState};
+use crate::event::{Headers, Outcome, RequestKind};
 
 impl Serialize for Cursor {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -14,37 +15,79 @@ impl Serialize for Cursor {
 }
 
 /// An event with all that is known of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Event)]
 pub struct Whole<'r> {
     #[serde(flatten)]
     line: Line,
     settled_at: Option<jiff::Timestamp>,
     /// As text, where it is no JSON.
     payload: Value,
+    /// By lower-case name, without secrets.
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
     headers: &'r Headers,
+    /// What the mapping made of it, in the order in which they go out.
     requests: Vec<Sent<'r>>,
+    /// Each attempt.
     history: Vec<Tried<'r>>,
+    /// What the mapping left out of the requests, and why.
     notes: &'r [String],
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PlannedRequest)]
 struct Sent<'r> {
-    request: &'static str,
+    request: RequestKind,
+    #[schema(value_type = Object)]
     body: &'r serde_json::Map<String, Value>,
-    state: &'static str,
+    state: RequestState,
+    /// Savio's id of what it made: a number or a text.
     savio_id: Option<&'r Value>,
     may_repeat: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Attempt)]
 struct Tried<'r> {
     at: jiff::Timestamp,
-    outcome: &'static str,
+    outcome: Outcome,
     status: Option<u16>,
     ms: u64,
     detail: Option<&'r str>,
     may_repeat: bool,
     replay: bool,
+}
+
+/// How far a replay is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Progressed {
+    replay_id: ReplayId,
+    begun_at: jiff::Timestamp,
+    /// Events found so far, those that were queued already included.
+    matched: u64,
+    replayed: u64,
+    /// Those of them that were not begun yet.
+    waiting: u64,
+    /// Those that are again what they were, since it was canceled.
+    given_back: u64,
+    canceled: bool,
+    /// Whether all that is meant was found and queued.
+    done: bool,
+}
+
+impl Replay {
+    pub fn progressed(&self) -> Progressed {
+        Progressed {
+            replay_id: self.id,
+            begun_at: self.begun_at,
+            matched: self.matched,
+            replayed: self.replayed,
+            waiting: self.waiting,
+            given_back: self.given_back,
+            canceled: self.canceled_at.is_some(),
+            done: !self.has_steps,
+        }
+    }
 }
 
 impl Record {
@@ -79,9 +122,9 @@ impl Record {
 impl Sent<'_> {
     fn of(planned: &Planned) -> Sent<'_> {
         Sent {
-            request: planned.request.kind.as_str(),
+            request: planned.request.kind,
             body: &planned.request.body,
-            state: planned.state.as_str(),
+            state: planned.state,
             savio_id: planned.savio_id.as_ref(),
             may_repeat: planned.may_repeat,
         }
@@ -92,7 +135,7 @@ impl Tried<'_> {
     fn of(attempt: &Attempt) -> Tried<'_> {
         Tried {
             at: attempt.at,
-            outcome: attempt.outcome.as_str(),
+            outcome: attempt.outcome,
             status: attempt.status,
             ms: attempt.ms,
             detail: attempt.detail.as_deref(),

@@ -242,6 +242,10 @@ impl Store for Sqlite {
         self.readers.read(move |connection| look::event(connection, id)).await
     }
 
+    async fn body(&self, id: EventId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.readers.read(move |connection| look::body(connection, id)).await
+    }
+
     async fn counts(&self) -> Result<Vec<Count>, StoreError> {
         self.readers.read(look::counts).await
     }

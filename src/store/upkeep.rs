@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tokio::sync::Notify;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
@@ -17,14 +18,22 @@ const EVERY: Duration = Duration::from_mins(1);
 const REST_TIMES: u32 = 4;
 const REST_MIN: Duration = Duration::from_millis(10);
 
-/// Looks every minute until `shutdown`.
-pub async fn run(store: Arc<dyn Store>, retention: Duration, shutdown: impl Future<Output = ()>) {
+/// Looks every minute, and when it is woken, until `shutdown`.
+pub async fn run(
+    store: Arc<dyn Store>,
+    retention: Duration,
+    wake: Arc<Notify>,
+    shutdown: impl Future<Output = ()>,
+) {
     let looking = async {
         loop {
             if let Err(error) = keep_up(&*store, retention, clock::now()).await {
                 warn!(%error, "the store cannot be tidied up now");
             }
-            sleep(EVERY).await;
+            tokio::select! {
+                () = wake.notified() => {}
+                () = sleep(EVERY) => {}
+            }
         }
     };
     tokio::select! {

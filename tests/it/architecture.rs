@@ -12,7 +12,7 @@ const WORDS: [&str; 7] = ["event", "mistake", "table", "secret", "clock", "rate"
 
 /// What each part may import beside the words; these themselves import only what is written here.
 /// A new part needs a line here and in ARCHITECTURE.md.
-const TABLE: [(&str, &[&str]); 18] = [
+const TABLE: [(&str, &[&str]); 19] = [
     ("event", &[]),
     ("clock", &[]),
     ("mistake", &[]),
@@ -26,14 +26,15 @@ const TABLE: [(&str, &[&str]); 18] = [
     ("delivery", &["store", "mapping", "savio"]),
     ("mapping", &[]),
     ("savio", &[]),
+    ("admin", &["delivery", "intake", "mapping", "sources", "store"]),
     ("sources", &["intake", "mapping"]),
     ("sandbox", &["savio"]),
     ("config", &SETTINGS),
     (
         "cli",
         &[
-            "config", "delivery", "intake", "listener", "mapping", "sandbox", "savio", "sources",
-            "store",
+            "admin", "config", "delivery", "intake", "listener", "mapping", "sandbox", "savio",
+            "sources", "store",
         ],
     ),
     ("main", &["cli", "telemetry"]),
@@ -71,7 +72,7 @@ const IMPURE: [&str; 11] = [
 const SPAWNS: [(&str, &[&str]); 7] = [
     ("tokio::spawn", &["cli/serve"]),
     ("task::spawn", &["cli/serve"]),
-    ("spawn_blocking", &["store", "delivery", "cli/reload"]),
+    ("spawn_blocking", &["store", "delivery", "admin", "cli/reload"]),
     ("spawn_local", &[]),
     ("thread::spawn", &["store"]),
     ("thread::Builder", &["store"]),
@@ -330,7 +331,7 @@ fn each_part_has_its_neighbours() {
     check("main.rs", "use savio_relay::{cli, telemetry};", "");
     check("main.rs", "use savio_relay::config;", "main may not import config");
     check("main.rs", "use savio_relay::clock;", "main may not import clock");
-    check("admin.rs", "use crate::event;", "`admin` is not in the table");
+    check("dashboard.rs", "use crate::event;", "`dashboard` is not in the table");
 }
 
 #[test]

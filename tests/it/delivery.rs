@@ -397,6 +397,9 @@ impl Store for Stumbling {
     async fn event(&self, id: EventId) -> Result<Option<Record>, StoreError> {
         self.store.event(id).await
     }
+    async fn body(&self, id: EventId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.body(id).await
+    }
     async fn counts(&self) -> Result<Vec<Count>, StoreError> {
         self.store.counts().await
     }

@@ -164,8 +164,12 @@ pub(crate) async fn start_savio(arrived: Arrived) -> String {
 
 /// Looks again and again, for two minutes at most.
 pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
+    until_async(async || holds()).await;
+}
+
+pub(crate) async fn until_async(mut holds: impl AsyncFnMut() -> bool) {
     let waiting = async {
-        while !holds() {
+        while !holds().await {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };

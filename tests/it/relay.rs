@@ -13,6 +13,8 @@ use sha2::Sha256;
 pub(crate) struct Relay {
     child: Child,
     pub(crate) url: String,
+    /// Where its API is.
+    pub(crate) admin_url: String,
     /// The lines that it wrote since it listens.
     log: Arc<Mutex<Vec<String>>>,
 }
@@ -49,18 +51,22 @@ impl Relay {
     ) -> (Relay, Lines<BufReader<ChildStderr>>) {
         let mut child = serve
             .env("SAVIO_RELAY_SERVER__LISTEN", "127.0.0.1:0")
+            .env("SAVIO_RELAY_SERVER__ADMIN_LISTEN", "127.0.0.1:0")
             .envs(variables.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program starts");
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let url = lines
-            .by_ref()
-            .map(|line| line.expect("its output is text"))
-            .inspect(|line| eprintln!("{line}"))
-            .find_map(|line| line.split_once("listening on ").map(|(_, url)| url.trim().to_owned()))
-            .expect("it says where it listens");
-        (Relay { child, url, log: Arc::default() }, lines)
+        let mut said = |text: &str| {
+            let mut lines = lines.by_ref().map(|line| line.expect("its output is text"));
+            let mut lines = lines.by_ref().inspect(|line| eprintln!("{line}"));
+            let found = lines.find_map(|line| line.split_once(text).map(|(_, it)| it.to_owned()));
+            found.expect("it says where it listens")
+        };
+        let admin_url =
+            said("the API is at ").split(['/', ',']).take(3).collect::<Vec<_>>().join("/");
+        let url = said("listening on ").trim().to_owned();
+        (Relay { child, url, admin_url, log: Arc::default() }, lines)
     }
 
     /// How many lines of its log have this text in them.

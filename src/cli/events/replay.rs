@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::clock;
 use crate::event::EventId;
@@ -113,7 +113,7 @@ fn report(replay: &Replay, arguments: &Arguments) -> Result<(), Failure> {
         eprint!("\r");
     }
     if arguments.json {
-        return list::print_json(&as_json(replay));
+        return list::print_json(&replay.progressed());
     }
     let Replay { id, matched, replayed, waiting, given_back, .. } = replay;
     let queued = matched - replayed;
@@ -125,18 +125,6 @@ fn report(replay: &Replay, arguments: &Arguments) -> Result<(), Failure> {
         text += &format!("to end it: savio-relay events replay --cancel {id}\n");
     }
     shown::print(&text)
-}
-
-fn as_json(replay: &Replay) -> Value {
-    json!({
-        "replay_id": replay.id,
-        "matched": replay.matched,
-        "replayed": replay.replayed,
-        "waiting": replay.waiting,
-        "given_back": replay.given_back,
-        "canceled": replay.canceled_at.is_some(),
-        "done": !replay.has_steps,
-    })
 }
 
 #[cfg(test)]

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Destinations};
 use crate::delivery::pauses::Pauses;
 use crate::delivery::{Delivery, Destination, Mappings};
 use crate::savio::{self, Client};
 use crate::secret::Secret;
 use crate::sources::SourceFile;
 use crate::store::Sqlite;
+use crate::{admin, clock};
 
 use super::super::Failure;
 use super::undone;
@@ -48,6 +48,19 @@ impl Deliveries {
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Delivery>> {
         self.by_destination.values()
+    }
+
+    /// What the API looks into.
+    pub(super) fn to_look_into(
+        &self,
+        destinations: &Destinations,
+    ) -> BTreeMap<String, admin::Destination> {
+        let look_into = |(name, to): (&String, &config::Destination)| {
+            let delivery = Arc::clone(self.by_destination.get(name)?);
+            let base_url = to.base_url.to_string();
+            Some((name.clone(), admin::Destination { base_url, delivery }))
+        };
+        destinations.iter().filter_map(look_into).collect()
     }
 
     /// Takes the whole new set.

@@ -108,7 +108,7 @@ fn the_relay_never_lifts_a_persons_pause() {
 
     for sign in [Sign::Works, Sign::ProbePassed, fails(0).1, forbidden(0).1] {
         gate.note(&sign, at(100), &Settings::default());
-        assert!(gate.is_paused_by_person());
+        assert_eq!(gate.paused_by(), Some(PausedBy::Person));
     }
     gate.begin(None, at(200));
     assert!(!is_open(&gate, 1_000_000) && !gate.take_probe(at(1_000_000), &Settings::default()));

@@ -32,6 +32,13 @@ pub(super) fn event(connection: &Connection, id: EventId) -> Result<Option<Recor
     Ok(Some(record))
 }
 
+pub(super) fn body(connection: &Connection, id: EventId) -> Result<Option<Vec<u8>>, Failure> {
+    let sql = "SELECT webhook.body FROM events AS event
+               JOIN webhooks AS webhook ON webhook.number = event.webhook WHERE event.id = ?1";
+    let mut query = connection.prepare_cached(sql)?;
+    Ok(query.query_row([Id(id)], |row| row.get(0)).optional()?)
+}
+
 pub(super) fn claimed(
     connection: &Connection,
     claim: Claim,

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use savio_relay::delivery::pauses::{PausedBy, Pauses};
+use savio_relay::delivery::gate::{self, PausedBy};
+use savio_relay::delivery::pauses::Pauses;
 use savio_relay::delivery::retry::{self, Unanswered};
-use savio_relay::delivery::{Delivery, Destination, Settings, gate};
+use savio_relay::delivery::{Delivery, Destination, Settings};
 use savio_relay::event::{EventId, Outcome, State};
 
 use super::{

@@ -1,0 +1,172 @@
+//! Looking in: the JSON API of the admin listener, for people with its token. Its description in
+//! OpenAPI is made from the same code.
+
+mod asked;
+mod destinations;
+mod events;
+mod preview;
+mod refusal;
+mod replays;
+mod sources;
+mod stats;
+mod token;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderValue, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::get;
+use serde_json::json;
+use tokio::sync::Notify;
+use tower::limit::GlobalConcurrencyLimitLayer;
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::error;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use self::refusal::Refusal;
+pub use self::token::Token;
+use crate::delivery::Delivery;
+use crate::event::SourceName;
+use crate::intake::Door;
+use crate::store::{Store, StoreError};
+
+/// A mapping and a payload to preview it with, both of the largest size.
+const BODY_BYTES_MAX: usize = 12 * 1024 * 1024;
+const REQUESTS_MAX: usize = 64;
+
+/// What there is to look into.
+pub struct Inside {
+    pub token: Token,
+    pub store: Arc<dyn Store>,
+    pub door: Arc<Door>,
+    pub destinations: BTreeMap<String, Destination>,
+    /// What `/hooks/NAME` is appended to.
+    pub url: String,
+    /// Wakes what goes on with replays.
+    pub replay_ordered: Arc<Notify>,
+}
+
+#[derive(Debug)]
+pub struct Destination {
+    pub base_url: String,
+    pub delivery: Arc<Delivery>,
+}
+
+impl fmt::Debug for Inside {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Inside")
+            .field("destinations", &self.destinations)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Inside {
+    fn destination(&self, name: &str) -> Result<&Destination, Refusal> {
+        let unknown = || Refusal::NotFound(format!("there is no destination {name}"));
+        self.destinations.get(name).ok_or_else(unknown)
+    }
+
+    /// Where the events of a source go, as long as it has a mapping.
+    fn destination_of(&self, source: &SourceName) -> Option<(&String, &Destination)> {
+        self.destinations.iter().find(|(_, to)| to.delivery.sources().contains(source))
+    }
+
+    /// The name of a source that there is.
+    fn source(&self, name: &str) -> Result<SourceName, Refusal> {
+        let known = name.parse().ok().filter(|it| self.door.sources.current().contains_key(it));
+        known.ok_or_else(|| Refusal::NotFound(format!("there is no source {name}")))
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "savio-relay",
+        description = "Looks into a relay: its events, sources and destinations. Times are RFC 3339 \
+                       in UTC. Every error is `{\"error\", \"reason\"}`; an unknown parameter or key is one."
+    ),
+    security(("token" = []))
+)]
+struct Description;
+
+/// The admin listener's routes.
+pub fn router(inside: Arc<Inside>) -> Router {
+    let (routes, description) = described();
+    let description = Json(description);
+    routes
+        .route("/api/v1/openapi.json", get(|| async { description }))
+        .fallback(|| async { Refusal::NotFound("there is nothing at this address".to_owned()) })
+        .method_not_allowed_fallback(|| async { Refusal::Method })
+        .layer(from_fn_with_state(Arc::clone(&inside), admit))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(GlobalConcurrencyLimitLayer::new(REQUESTS_MAX))
+        .layer(CatchPanicLayer::custom(|_| {
+            error!("a request to the API was not answered: the relay made a mistake");
+            Refusal::Panicked.into_response()
+        }))
+        .with_state(inside)
+        .route("/healthz", get(|| async { Json(json!({ "status": "ok" })) }))
+}
+
+/// What `/api/v1/openapi.json` gives.
+pub fn description() -> utoipa::openapi::OpenApi {
+    described().1
+}
+
+fn described() -> (Router<Arc<Inside>>, utoipa::openapi::OpenApi) {
+    let (routes, mut description) = OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(events::list))
+        .routes(routes!(events::show))
+        .routes(routes!(events::body))
+        .routes(routes!(events::release))
+        .routes(routes!(replays::replay_one))
+        .routes(routes!(replays::replay))
+        .routes(routes!(replays::progress, replays::cancel))
+        .routes(routes!(sources::list))
+        .routes(routes!(sources::pause))
+        .routes(routes!(sources::resume))
+        .routes(routes!(sources::rejected))
+        .routes(routes!(destinations::list))
+        .routes(routes!(destinations::pause))
+        .routes(routes!(destinations::resume))
+        .routes(routes!(preview::preview))
+        .routes(routes!(stats::stats))
+        .split_for_parts();
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+    let components = description.components.get_or_insert_default();
+    components.add_security_scheme("token", SecurityScheme::Http(bearer));
+    (routes, description)
+}
+
+/// Lets in who has the token. What is answered belongs to nobody's cache.
+async fn admit(State(inside): State<Arc<Inside>>, request: Request, next: Next) -> Response {
+    let given = request.headers().get(header::AUTHORIZATION).and_then(|it| it.to_str().ok());
+    let mut response = match given.and_then(bearer) {
+        Some(token) if inside.token.is(token) => next.run(request).await,
+        Some(_) | None => Refusal::Unauthorized.into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Refusal {
+        Refusal::Away(error.to_string())
+    }
+}

@@ -1,0 +1,123 @@
+//! What a caller asked for: parameters and JSON bodies, with their mistakes told.
+
+use std::str::FromStr;
+
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::Uri;
+use axum::http::request::Parts;
+use axum::response::Json;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use utoipa::{IntoParams, ToSchema};
+
+use super::Inside;
+use super::refusal::Refusal;
+use crate::event::{EventId, State};
+use crate::store::Filter;
+
+/// The parameters of a query, in two parts. One that neither knows is a mistake.
+pub(super) struct Parameters<A, B = Nothing>(pub(super) A, pub(super) B);
+
+#[derive(Debug, Deserialize, IntoParams)]
+pub(super) struct Nothing {}
+
+impl<S, A, B> FromRequestParts<S> for Parameters<A, B>
+where
+    S: Sync,
+    A: DeserializeOwned + IntoParams,
+    B: DeserializeOwned + IntoParams,
+{
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Parameters<A, B>, Refusal> {
+        let described = [A::into_params(|| None), B::into_params(|| None)].concat();
+        let known: Vec<&str> = described.iter().map(|it| it.name.as_str()).collect();
+        let given: Vec<(String, String)> = read(&parts.uri)?;
+        if let Some((key, _)) = given.iter().find(|(key, _)| !known.contains(&key.as_str())) {
+            let known = known.join(", ");
+            let reason = format!("unknown parameter `{key}`; known here: {known}");
+            return Err(Refusal::Wrong(reason));
+        }
+        Ok(Parameters(read(&parts.uri)?, read(&parts.uri)?))
+    }
+}
+
+fn read<T: DeserializeOwned>(address: &Uri) -> Result<T, Refusal> {
+    let read = Query::try_from_uri(address);
+    read.map(|Query(asked)| asked).map_err(|error| Refusal::Wrong(error.body_text()))
+}
+
+/// A JSON body; none at all counts as `{}`.
+pub(super) struct Order<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Order<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Order<T>, Refusal> {
+        use axum::body::HttpBody as _;
+        if request.body().is_end_stream() {
+            let empty = serde_json::from_str("{}");
+            return empty.map(Order).map_err(|error| Refusal::Wrong(error.to_string()));
+        }
+        let read = Json::from_request(request, state).await;
+        read.map(|Json(order)| Order(order)).map_err(|rejection| match rejection {
+            JsonRejection::MissingJsonContentType(_) => Refusal::ContentType,
+            JsonRejection::BytesRejection(error) if error.status().as_u16() == 413 => {
+                Refusal::TooLarge
+            }
+            other => Refusal::Wrong(other.body_text()),
+        })
+    }
+}
+
+/// Which events are meant: those that are all of it.
+#[derive(Debug, Default, Deserialize, IntoParams, ToSchema)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Meant {
+    #[param(inline)]
+    state: Option<State>,
+    /// Of this source.
+    source: Option<String>,
+    /// Of the sources that send to this destination.
+    destination: Option<String>,
+    /// Received then or later.
+    since: Option<Timestamp>,
+    /// Received before.
+    until: Option<Timestamp>,
+    /// A part of the id, delivery id, type or reason; capital letters make no difference.
+    q: Option<String>,
+}
+
+impl Meant {
+    pub(super) fn filter(self, inside: &Inside) -> Result<Filter, Refusal> {
+        let Meant { state, source, destination, since, until, q } = self;
+        let senders =
+            destination.map(|name| inside.destination(&name).map(|to| to.delivery.sources()));
+        let mut sources = senders.transpose()?;
+        if let Some(name) = source {
+            let name =
+                name.parse().map_err(|error| Refusal::Wrong(format!("`source`: {error}")))?;
+            let sent_there = sources.is_none_or(|sources| sources.contains(&name));
+            sources = Some(if sent_there { vec![name] } else { Vec::new() });
+        }
+        let text = q.filter(|text| !text.is_empty());
+        Ok(Filter { ids: Vec::new(), state, sources, since, until, text })
+    }
+
+    pub(super) fn is_everything(&self) -> bool {
+        let Meant { state, source, destination, since, until, q } = self;
+        let names = [source, destination, q];
+        state.is_none() && since.is_none() && until.is_none() && names.iter().all(|it| it.is_none())
+    }
+}
+
+/// The id of an event or a replay in an address.
+pub(super) fn id<T: FromStr>(written: &str, what: &str) -> Result<T, Refusal> {
+    written.parse().map_err(|_| Refusal::NotFound(format!("there is no {what} {written}")))
+}
+
+pub(super) fn no_event(id: EventId) -> Refusal {
+    Refusal::NotFound(format!("there is no event {id}"))
+}

@@ -1,0 +1,98 @@
+//! Destinations: whether anything goes to them, and a person's pause.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Json;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::refusal::{Any, Refusal, Said};
+use super::stats::{Queue, queues};
+use super::{Destination as To, Inside};
+use crate::clock;
+use crate::delivery::gate::PausedBy;
+use crate::event::SourceName;
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DestinationsListed)]
+pub(super) struct Listed {
+    destinations: Vec<Destination>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Destination {
+    name: String,
+    base_url: String,
+    paused: bool,
+    paused_by: Option<PausedBy>,
+    /// Why nothing goes to it now, whether it is paused or waits by itself.
+    reason: Option<String>,
+    /// Events that are worked on.
+    in_flight: usize,
+    /// Of the sources that send to it.
+    queued: u64,
+    oldest_queued_seconds: Option<u64>,
+}
+
+/// All destinations, with what waits for each
+#[utoipa::path(get, path = "/api/v1/destinations", responses(Any, (status = 200, body = Listed)))]
+pub(super) async fn list(State(inside): State<Arc<Inside>>) -> Result<Json<Listed>, Refusal> {
+    let queues = queues(&*inside.store, clock::now()).await?;
+    let mut destinations = Vec::new();
+    for (name, to) in &inside.destinations {
+        destinations.push(destination((name, to), &queues).await?);
+    }
+    Ok(Json(Listed { destinations }))
+}
+
+async fn destination(
+    (name, to): (&String, &To),
+    queues: &BTreeMap<SourceName, Queue>,
+) -> Result<Destination, Refusal> {
+    let standing = to.delivery.standing(clock::now()).await?;
+    let sources = to.delivery.sources();
+    let own = || sources.iter().filter_map(|source| queues.get(source));
+    Ok(Destination {
+        name: name.clone(),
+        base_url: to.base_url.clone(),
+        paused: standing.paused_by.is_some(),
+        paused_by: standing.paused_by,
+        reason: standing.reason,
+        in_flight: to.delivery.in_flight(),
+        queued: own().map(|queue| queue.events).sum(),
+        oldest_queued_seconds: own().filter_map(|queue| queue.oldest_seconds).max(),
+    })
+}
+
+async fn one(inside: &Inside, (name, to): (&String, &To)) -> Result<Json<Destination>, Refusal> {
+    let queues = queues(&*inside.store, clock::now()).await?;
+    Ok(Json(destination((name, to), &queues).await?))
+}
+
+/// Lets all events for a destination wait; what is on its way is finished
+#[utoipa::path(post, path = "/api/v1/destinations/{name}/pause", params(("name" = String, Path)),
+    responses(Any, (status = 200, body = Destination),
+        (status = 404, description = "There is no such destination", body = Said)))]
+pub(super) async fn pause(
+    State(inside): State<Arc<Inside>>,
+    Path(name): Path<String>,
+) -> Result<Json<Destination>, Refusal> {
+    let to = inside.destination(&name)?;
+    to.delivery.pause(clock::now()).await?;
+    one(&inside, (&name, to)).await
+}
+
+/// Ends every pause of a destination, the relay's own too; a missing token stays missing
+#[utoipa::path(post, path = "/api/v1/destinations/{name}/resume", params(("name" = String, Path)),
+    responses(Any, (status = 200, body = Destination),
+        (status = 404, description = "There is no such destination", body = Said)))]
+pub(super) async fn resume(
+    State(inside): State<Arc<Inside>>,
+    Path(name): Path<String>,
+) -> Result<Json<Destination>, Refusal> {
+    let to = inside.destination(&name)?;
+    to.delivery.resume(clock::now()).await?;
+    one(&inside, (&name, to)).await
+}

@@ -1,0 +1,113 @@
+//! Events: the list, one in full, its bytes, and a person's word on what is held.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State as Of};
+use axum::http::header;
+use axum::response::{IntoResponse, Json, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::Inside;
+use super::asked::{Meant, Order, Parameters, id, no_event};
+use super::refusal::{Any, BadBody, NoEvent, Refusal, Said};
+use crate::clock;
+use crate::event::{EventId, State};
+use crate::store::{Listed, Page, Released, Whole, Word};
+
+const LIMIT: u16 = 50;
+const LIMIT_MAX: u16 = 500;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Paging {
+    /// How many at most.
+    #[param(minimum = 1, maximum = 500, default = 50)]
+    limit: Option<u16>,
+    /// The `next` of the page before.
+    after: Option<String>,
+}
+
+/// Events, newest first
+#[utoipa::path(get, path = "/api/v1/events", params(Paging, Meant),
+    responses(Any, (status = 200, body = Listed)))]
+pub(super) async fn list(
+    Of(inside): Of<Arc<Inside>>,
+    Parameters(Paging { limit, after }, meant): Parameters<Paging, Meant>,
+) -> Result<Json<Listed>, Refusal> {
+    let limit = limit.unwrap_or(LIMIT);
+    if !(1..=LIMIT_MAX).contains(&limit) {
+        return Err(Refusal::Wrong(format!("`limit` is from 1 to {LIMIT_MAX}")));
+    }
+    let after = after.map(|after| after.parse()).transpose();
+    let after = after.map_err(|error| Refusal::Wrong(format!("`after`: {error}")))?;
+    let page = Page { limit: usize::from(limit), after };
+    Ok(Json(inside.store.list(meant.filter(&inside)?, page).await?))
+}
+
+/// All that is known of an event
+#[utoipa::path(get, path = "/api/v1/events/{id}", params(("id" = String, Path)),
+    responses(Any, NoEvent, (status = 200, body = Whole)))]
+pub(super) async fn show(
+    Of(inside): Of<Arc<Inside>>,
+    Path(written): Path<String>,
+) -> Result<Response, Refusal> {
+    let id = id(&written, "event")?;
+    let record = inside.store.event(id).await?.ok_or_else(|| no_event(id))?;
+    Ok(Json(record.whole()).into_response())
+}
+
+/// The whole webhook that an event came in, byte for byte as received
+#[utoipa::path(get, path = "/api/v1/events/{id}/body", params(("id" = String, Path)),
+    responses(Any, NoEvent, (status = 200, body = Vec<u8>, content_type = "application/octet-stream")))]
+pub(super) async fn body(
+    Of(inside): Of<Arc<Inside>>,
+    Path(written): Path<String>,
+) -> Result<Response, Refusal> {
+    let id = id(&written, "event")?;
+    let body = inside.store.body(id).await?.ok_or_else(|| no_event(id))?;
+    // Strangers wrote it: no browser is to take it for a page.
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{id}\"")),
+    ];
+    Ok((headers, body).into_response())
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReleaseOrder {
+    /// Whether Savio has the request that got no answer. If not, it is sent again.
+    arrived: bool,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct AfterRelease {
+    id: EventId,
+    state: State,
+}
+
+/// Ends a hold, by a person's word
+#[utoipa::path(post, path = "/api/v1/events/{id}/release", params(("id" = String, Path)),
+    request_body = ReleaseOrder,
+    responses(Any, NoEvent, BadBody, (status = 200, body = AfterRelease),
+        (status = 409, description = "It is not held", body = Said)))]
+pub(super) async fn release(
+    Of(inside): Of<Arc<Inside>>,
+    Path(written): Path<String>,
+    Order(ReleaseOrder { arrived }): Order<ReleaseOrder>,
+) -> Result<Json<AfterRelease>, Refusal> {
+    let id = id(&written, "event")?;
+    let word = if arrived { Word::Arrived } else { Word::Again };
+    let state = match inside.store.release(id, word, clock::now()).await? {
+        Released::Queued => State::Queued,
+        Released::Delivered => State::Delivered,
+        Released::NotHeld(state) => {
+            let state = state.as_str();
+            let reason = format!("event {id} is {state}: only what is held is released");
+            return Err(Refusal::Conflict(reason));
+        }
+        Released::NotFound => return Err(no_event(id)),
+    };
+    Ok(Json(AfterRelease { id, state }))
+}

@@ -1,0 +1,163 @@
+//! Sending again: ordered, followed and canceled.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::{Path, State};
+use axum::response::Json;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Inside;
+use super::asked::{Meant, Order, id, no_event};
+use super::refusal::{Any, BadBody, NoEvent, Refusal, Said};
+use crate::clock;
+use crate::event::EventId;
+use crate::store::{Filter, NewReplay, Progressed, Replay, ReplayId};
+
+/// How long a caller waits for the first steps; the rest goes on without.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Which events, at least one parameter of it, and how.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReplayOrder {
+    #[serde(flatten)]
+    meant: Meant,
+    #[serde(flatten)]
+    how: How,
+}
+
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub(super) struct How {
+    /// Only count what would be sent again.
+    #[serde(default)]
+    dry_run: bool,
+    /// How many in a second: their due times are spread. Left out: all at once.
+    #[schema(exclusive_minimum = 0)]
+    rate: Option<f64>,
+}
+
+/// For one event.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReplayOneOrder {
+    #[serde(flatten)]
+    how: How,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Ordered {
+    /// Events that the filter means so far, those that are queued already included.
+    matched: u64,
+    /// Those of them that are sent again; of a dry run none.
+    replayed: u64,
+    /// Null for a dry run.
+    replay_id: Option<ReplayId>,
+}
+
+/// Maps a settled or held event anew and sends it again
+#[utoipa::path(post, path = "/api/v1/events/{id}/replay", params(("id" = String, Path)),
+    request_body = ReplayOneOrder,
+    responses(Any, NoEvent, BadBody, (status = 200, body = Ordered),
+        (status = 409, description = "It is queued: it goes out anyway", body = Said)))]
+pub(super) async fn replay_one(
+    State(inside): State<Arc<Inside>>,
+    Path(written): Path<String>,
+    Order(ReplayOneOrder { how }): Order<ReplayOneOrder>,
+) -> Result<Json<Ordered>, Refusal> {
+    let id: EventId = id(&written, "event")?;
+    let filter = Filter { ids: vec![id], ..Filter::default() };
+    let matching = inside.store.matching(filter.clone()).await?;
+    if matching.events == 0 {
+        return Err(no_event(id));
+    }
+    if matching.queued > 0 {
+        return Err(Refusal::Conflict(format!("event {id} is queued: it goes out anyway")));
+    }
+    order(&inside, filter, &how).await
+}
+
+/// Maps settled and held events anew and sends them again; from dead or held, what is done stays done
+#[utoipa::path(post, path = "/api/v1/replay", request_body = ReplayOrder,
+    responses(Any, BadBody, (status = 200, body = Ordered),
+        (status = 404, description = "There is no such destination", body = Said)))]
+pub(super) async fn replay(
+    State(inside): State<Arc<Inside>>,
+    Order(ReplayOrder { meant, how }): Order<ReplayOrder>,
+) -> Result<Json<Ordered>, Refusal> {
+    if meant.is_everything() {
+        let reason = "say which events: state, source, destination, since, until or q";
+        return Err(Refusal::Wrong(reason.to_owned()));
+    }
+    let filter = meant.filter(&inside)?;
+    order(&inside, filter, &how).await
+}
+
+async fn order(inside: &Inside, filter: Filter, how: &How) -> Result<Json<Ordered>, Refusal> {
+    let every = every(how.rate)?;
+    if how.dry_run {
+        let matched = inside.store.matching(filter).await?.events;
+        return Ok(Json(Ordered { matched, replayed: 0, replay_id: None }));
+    }
+    let now = clock::now();
+    let id = ReplayId::new(now);
+    inside.store.begin_replay(NewReplay { id, filter, every, begun_at: now }).await?;
+    let Replay { matched, replayed, .. } = first_steps(inside, id).await?;
+    Ok(Json(Ordered { matched, replayed, replay_id: Some(id) }))
+}
+
+fn every(rate: Option<f64>) -> Result<Duration, Refusal> {
+    let Some(rate) = rate else { return Ok(Duration::ZERO) };
+    let wrong = || Refusal::Wrong("`rate` is a number of events a second, more than 0".to_owned());
+    if rate <= 0.0 {
+        return Err(wrong());
+    }
+    Duration::try_from_secs_f64(1.0 / rate).map_err(|_| wrong())
+}
+
+/// A small replay is all queued when its caller is answered; what keeps up the store goes on with a
+/// larger one.
+async fn first_steps(inside: &Inside, id: ReplayId) -> Result<Replay, Refusal> {
+    let begun = Instant::now();
+    loop {
+        let replay = inside.store.replay_on(id).await?.ok_or_else(|| no_replay(id))?;
+        if !replay.has_steps {
+            return Ok(replay);
+        }
+        if begun.elapsed() > PATIENCE {
+            inside.replay_ordered.notify_one();
+            return Ok(replay);
+        }
+    }
+}
+
+fn no_replay(id: ReplayId) -> Refusal {
+    Refusal::NotFound(format!("there is no replay {id}"))
+}
+
+/// How far a replay is
+#[utoipa::path(get, path = "/api/v1/replays/{id}", params(("id" = String, Path)),
+    responses(Any, (status = 200, body = Progressed),
+        (status = 404, description = "There is no such replay", body = Said)))]
+pub(super) async fn progress(
+    State(inside): State<Arc<Inside>>,
+    Path(written): Path<String>,
+) -> Result<Json<Progressed>, Refusal> {
+    let id = id(&written, "replay")?;
+    let replay = inside.store.replay(id).await?.ok_or_else(|| no_replay(id))?;
+    Ok(Json(replay.progressed()))
+}
+
+/// Ends a replay: what of it was not begun yet becomes again what it was
+#[utoipa::path(delete, path = "/api/v1/replays/{id}", params(("id" = String, Path)),
+    responses(Any, (status = 200, body = Progressed),
+        (status = 404, description = "There is no such replay", body = Said)))]
+pub(super) async fn cancel(
+    State(inside): State<Arc<Inside>>,
+    Path(written): Path<String>,
+) -> Result<Json<Progressed>, Refusal> {
+    let id = id(&written, "replay")?;
+    inside.store.cancel_replay(id, clock::now()).await?;
+    Ok(Json(first_steps(&inside, id).await?.progressed()))
+}

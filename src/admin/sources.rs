@@ -1,0 +1,189 @@
+//! Sources: who may send, what waits of each, and what was refused.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Json;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::Inside;
+use super::asked::Parameters;
+use super::refusal::{Any, Refusal, Said};
+use super::stats::{Queue, queues};
+use crate::clock;
+use crate::event::SourceName;
+use crate::intake::source::Standing;
+use crate::store::{Filter, Page};
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SourcesListed)]
+pub(super) struct Listed {
+    sources: Vec<Source>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Source {
+    name: SourceName,
+    /// Null where the mapping file describes it itself.
+    provider: Option<String>,
+    /// The address for the tool that sends.
+    url: String,
+    live: bool,
+    /// Why it is not live.
+    reason: Option<String>,
+    /// Null while it has no mapping.
+    destination: Option<String>,
+    /// By a person: webhooks are taken, events wait.
+    paused: bool,
+    queued: u64,
+    oldest_queued_seconds: Option<u64>,
+    last_event_at: Option<Timestamp>,
+}
+
+/// All sources, with what waits of each
+#[utoipa::path(get, path = "/api/v1/sources", responses(Any, (status = 200, body = Listed)))]
+pub(super) async fn list(State(inside): State<Arc<Inside>>) -> Result<Json<Listed>, Refusal> {
+    let (paused, queues) = looked_up(&inside).await?;
+    let mut sources = Vec::new();
+    for (name, standing) in inside.door.sources.current().iter() {
+        sources.push(source(&inside, (name, standing), (&paused, &queues)).await?);
+    }
+    Ok(Json(Listed { sources }))
+}
+
+type Paused = BTreeMap<SourceName, Timestamp>;
+
+async fn looked_up(inside: &Inside) -> Result<(Paused, BTreeMap<SourceName, Queue>), Refusal> {
+    let paused = match inside.destinations.values().next() {
+        Some(any) => any.delivery.paused_sources().await?,
+        None => Paused::new(),
+    };
+    Ok((paused, queues(&*inside.store, clock::now()).await?))
+}
+
+async fn source(
+    inside: &Inside,
+    (name, standing): (&SourceName, &Standing),
+    (paused, queues): (&Paused, &BTreeMap<SourceName, Queue>),
+) -> Result<Source, Refusal> {
+    let now = clock::now();
+    let (source, reason) = match standing {
+        Standing::Live(source) => (Some(source), source.off(now).map(str::to_owned)),
+        Standing::Awaited(setup) => {
+            (Some(&setup.source), Some("it waits for its provider's first request".to_owned()))
+        }
+        Standing::Off { reason } => (None, Some(reason.clone())),
+    };
+    let own = Filter { sources: Some(vec![name.clone()]), ..Filter::default() };
+    let newest = inside.store.list(own, Page { limit: 1, after: None }).await?;
+    let queue = queues.get(name).copied().unwrap_or_default();
+    Ok(Source {
+        provider: source.and_then(|source| source.provider.clone()),
+        url: format!("{}/hooks/{name}", inside.url),
+        live: reason.is_none(),
+        reason,
+        destination: inside.destination_of(name).map(|(destination, _)| destination.clone()),
+        paused: paused.contains_key(name),
+        queued: queue.events,
+        oldest_queued_seconds: queue.oldest_seconds,
+        last_event_at: newest.events.first().map(|event| event.received_at),
+        name: name.clone(),
+    })
+}
+
+async fn one(inside: &Inside, name: &SourceName) -> Result<Json<Source>, Refusal> {
+    let (paused, queues) = looked_up(inside).await?;
+    let sources = inside.door.sources.current();
+    let gone = || Refusal::NotFound(format!("there is no source {name}"));
+    let standing = sources.get(name).ok_or_else(gone)?;
+    Ok(Json(source(inside, (name, standing), (&paused, &queues)).await?))
+}
+
+/// Lets the events of a source wait; its webhooks are still taken
+#[utoipa::path(post, path = "/api/v1/sources/{name}/pause", params(("name" = String, Path)),
+    responses(Any, (status = 200, body = Source),
+        (status = 404, description = "There is no such source", body = Said)))]
+pub(super) async fn pause(
+    State(inside): State<Arc<Inside>>,
+    Path(name): Path<String>,
+) -> Result<Json<Source>, Refusal> {
+    let name = inside.source(&name)?;
+    let to = inside.destination_of(&name).map(|(_, to)| to).or(inside.destinations.values().next());
+    if let Some(to) = to {
+        to.delivery.pause_source(name.clone(), clock::now()).await?;
+    }
+    one(&inside, &name).await
+}
+
+/// Ends a person's pause of a source
+#[utoipa::path(post, path = "/api/v1/sources/{name}/resume", params(("name" = String, Path)),
+    responses(Any, (status = 200, body = Source),
+        (status = 404, description = "There is no such source", body = Said)))]
+pub(super) async fn resume(
+    State(inside): State<Arc<Inside>>,
+    Path(name): Path<String>,
+) -> Result<Json<Source>, Refusal> {
+    let name = inside.source(&name)?;
+    let to = inside.destination_of(&name).map(|(_, to)| to).or(inside.destinations.values().next());
+    if let Some(to) = to {
+        to.delivery.resume_source(&name).await?;
+    }
+    one(&inside, &name).await
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct OfSource {
+    /// Only of this source.
+    source: Option<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RejectedListed {
+    rejected: Vec<Rejected>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Rejected {
+    at: Timestamp,
+    source: SourceName,
+    status: u16,
+    /// As its sender was told.
+    reason: String,
+    /// What is probably to be changed; its sender was not told.
+    hint: Option<String>,
+    #[schema(value_type = Option<String>)]
+    client: Option<IpAddr>,
+}
+
+/// The last 200 refused webhooks of each source since the start, newest first
+#[utoipa::path(get, path = "/api/v1/rejected", params(OfSource),
+    responses(Any, (status = 200, body = RejectedListed),
+        (status = 404, description = "There is no such source", body = Said)))]
+pub(super) async fn rejected(
+    State(inside): State<Arc<Inside>>,
+    Parameters(OfSource { source }, _): Parameters<OfSource>,
+) -> Result<Json<RejectedListed>, Refusal> {
+    let names: Vec<SourceName> = match source {
+        Some(name) => vec![inside.source(&name)?],
+        None => inside.door.sources.current().keys().cloned().collect(),
+    };
+    let of = |source: &SourceName| {
+        let source = source.clone();
+        inside.door.rejected.last(&source).into_iter().map(move |it| Rejected {
+            at: it.at,
+            source: source.clone(),
+            status: it.status,
+            reason: it.reason,
+            hint: it.hint,
+            client: it.client,
+        })
+    };
+    let mut rejected: Vec<Rejected> = names.iter().flat_map(of).collect();
+    rejected.sort_by_key(|it| std::cmp::Reverse(it.at));
+    Ok(Json(RejectedListed { rejected }))
+}

@@ -1,0 +1,84 @@
+//! How many events there are in each state, and how long the oldest has waited.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::State as Of;
+use axum::response::Json;
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Inside;
+use super::refusal::{Any, Refusal};
+use crate::clock;
+use crate::event::{SourceName, State};
+use crate::store::{Store, StoreError};
+
+/// What waits of a source.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Queue {
+    pub(super) events: u64,
+    /// Since the oldest of them was received.
+    pub(super) oldest_seconds: Option<u64>,
+}
+
+pub(super) async fn queues(
+    store: &dyn Store,
+    now: Timestamp,
+) -> Result<BTreeMap<SourceName, Queue>, StoreError> {
+    let mut queues: BTreeMap<SourceName, Queue> = BTreeMap::new();
+    for count in store.counts().await?.into_iter().filter(|it| it.state == State::Queued) {
+        queues.entry(count.source).or_default().events = count.events;
+    }
+    for (source, received_at) in store.oldest().await? {
+        let age = now.duration_since(received_at).as_secs();
+        queues.entry(source).or_default().oldest_seconds = Some(u64::try_from(age).unwrap_or(0));
+    }
+    Ok(queues)
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Stats {
+    events: Counts,
+    /// By name, those that have any.
+    sources: BTreeMap<String, Counts>,
+    oldest_queued_seconds: Option<u64>,
+}
+
+/// How many events are in each state.
+#[derive(Debug, Clone, Copy, Default, Serialize, ToSchema)]
+pub(super) struct Counts {
+    queued: u64,
+    delivered: u64,
+    ignored: u64,
+    held: u64,
+    dead: u64,
+}
+
+impl Counts {
+    fn add(&mut self, state: State, events: u64) {
+        let count = match state {
+            State::Queued => &mut self.queued,
+            State::Delivered => &mut self.delivered,
+            State::Ignored => &mut self.ignored,
+            State::Held => &mut self.held,
+            State::Dead => &mut self.dead,
+        };
+        *count += events;
+    }
+}
+
+/// Events by state, of all and of each source
+#[utoipa::path(get, path = "/api/v1/stats", responses(Any, (status = 200, body = Stats)))]
+pub(super) async fn stats(Of(inside): Of<Arc<Inside>>) -> Result<Json<Stats>, Refusal> {
+    let mut events = Counts::default();
+    let mut sources: BTreeMap<String, Counts> = BTreeMap::new();
+    for count in inside.store.counts().await? {
+        events.add(count.state, count.events);
+        sources.entry(count.source.to_string()).or_default().add(count.state, count.events);
+    }
+    let queues = queues(&*inside.store, clock::now()).await?;
+    let oldest_queued_seconds = queues.values().filter_map(|queue| queue.oldest_seconds).max();
+    Ok(Json(Stats { events, sources, oldest_queued_seconds }))
+}

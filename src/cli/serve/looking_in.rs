@@ -1,0 +1,63 @@
+//! The admin listener: its token, and what it looks into.
+
+use std::fs::OpenOptions;
+use std::io::{IsTerminal, Write as _};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
+
+use crate::admin::Token;
+use crate::config::Config;
+use crate::secret::Secret;
+
+use super::super::Failure;
+
+/// A shorter token can be guessed.
+const LENGTH_MIN: usize = 16;
+
+/// How a person gets the token.
+pub(super) enum Told {
+    /// It is configured.
+    Known,
+    /// It is configured, and too short to be safe.
+    Short,
+    /// It was made now; this is it, for the terminal on which the relay was started.
+    Shown(SecretString),
+    /// It was made now, and is in this file.
+    Written(PathBuf),
+}
+
+pub(super) fn token(config: &Config) -> Result<(Token, Told), Failure> {
+    if let Secret::Found(token) = &config.admin_token {
+        let is_short = token.expose_secret().len() < LENGTH_MIN;
+        let told = if is_short { Told::Short } else { Told::Known };
+        let token = Token::new(token.clone()).ok_or(Failure::Wrong("it is empty".to_owned()))?;
+        return Ok((token, told));
+    }
+    let made =
+        SecretString::from(format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()));
+    let told = if std::io::stderr().is_terminal() {
+        Told::Shown(made.clone())
+    } else {
+        let path = config.store.path.with_file_name("admin-token");
+        write(&path, &made).map_err(|error| {
+            let path = path.display();
+            Failure::Undone(format!("cannot write the admin token to {path}: {error}"))
+        })?;
+        Told::Written(path)
+    };
+    let token = Token::new(made).expect("it was just made");
+    Ok((token, told))
+}
+
+/// For the owner alone, whoever wrote the file before.
+fn write(path: &Path, token: &SecretString) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    writeln!(file, "{}", token.expose_secret())
+}
