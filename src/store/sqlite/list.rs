@@ -15,7 +15,7 @@ const LIMIT_MAX: usize = 500;
 
 /// A search for a text reads so many events at a time, and so many for one page.
 const CHUNK: usize = 1000;
-const LOOKED_MAX: usize = 50_000;
+const LOOKED_MAX: usize = 20_000;
 
 /// What is looked for from a place on.
 #[derive(Debug, Clone)]
