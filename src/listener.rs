@@ -1,5 +1,6 @@
 //! Accepts connections for a router, bounded in number and in how long a request may take to arrive.
 
+mod arriving;
 mod patient;
 mod waiting;
 
@@ -18,13 +19,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
+use self::arriving::{Arriving, discard};
 use self::patient::Patient;
-use self::waiting::{Arriving, Client, Waiting};
+use self::waiting::{Client, Waiting};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
@@ -74,7 +76,7 @@ pub async fn serve(
             () = &mut shutdown => break,
             slot = slot(&slots, &waiting) => slot,
         };
-        let client = waiting.enter();
+        let (client, unwanted) = waiting.enter();
         let (service, sender) = (router.clone(), Arc::clone(&client));
         let connection = http(settings.header_timeout).serve_connection(
             TokioIo::new(Patient::new(stream, settings.answer_timeout)),
@@ -84,14 +86,7 @@ pub async fn serve(
         );
         let watched = graceful.watch(connection);
         connections.spawn(async move {
-            let ended = tokio::select! {
-                ended = watched => ended,
-                () = client.closed() => {
-                    debug!(%peer, "connection closed to make room");
-                    Ok(())
-                }
-            };
-            if let Err(error) = ended {
+            if let Err(error) = attend(watched, &client, unwanted).await {
                 debug!(%peer, %error, "connection ended early");
             }
             drop(slot);
@@ -103,10 +98,29 @@ pub async fn serve(
     }
 }
 
+/// Until the connection ends, or has to make room.
+async fn attend(
+    connection: impl Future<Output = hyper::Result<()>>,
+    client: &Client,
+    unwanted: mpsc::Receiver<Incoming>,
+) -> hyper::Result<()> {
+    tokio::select! {
+        ended = connection => ended,
+        () = client.closed() => {
+            debug!("a connection was closed to make room");
+            Ok(())
+        }
+        // It goes on for as long as the client is there.
+        () = discard(unwanted) => Ok(()),
+    }
+}
+
 fn http(header_timeout: Duration) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
+        // Who has sent all may close that side, as `nc` does, and still gets the answer.
+        .half_close(true)
         .header_read_timeout(header_timeout)
         .max_buf_size(HEADER_BYTES_MAX);
     builder
@@ -148,8 +162,8 @@ async fn answer(
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     request.extensions_mut().insert(ConnectInfo(peer));
-    let arriving = |body| Body::new(Arriving::new(body, Arc::clone(&client)));
-    let answered = router.oneshot(request.map(arriving)).await;
+    let request = Arriving::new(request, Arc::clone(&client));
+    let answered = router.oneshot(request.map(Body::new)).await;
     client.wait();
     answered
 }

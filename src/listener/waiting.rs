@@ -1,13 +1,10 @@
 //! Connections whose client has yet to send: the longest waiting makes room for a new one.
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 
-use axum::body::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::sync::Notify;
+use hyper::body::Incoming;
+use tokio::sync::{Notify, mpsc};
 
 /// All of them, the longest waiting first.
 #[derive(Debug, Default)]
@@ -24,12 +21,14 @@ struct Queue {
 }
 
 impl Waiting {
-    /// A new connection, which waits from now on.
-    pub(super) fn enter(self: &Arc<Self>) -> Arc<Client> {
-        let client =
-            Client { waiting: Arc::clone(self), ticket: Mutex::default(), close: Arc::default() };
+    /// A new connection, which waits from now on; with what nobody wants of what it sends.
+    pub(super) fn enter(self: &Arc<Self>) -> (Arc<Client>, mpsc::Receiver<Incoming>) {
+        // There is one body at a time.
+        let (unwanted, rests) = mpsc::channel(1);
+        let waiting = Arc::clone(self);
+        let client = Client { waiting, ticket: Mutex::default(), close: Arc::default(), unwanted };
         client.wait();
-        Arc::new(client)
+        (Arc::new(client), rests)
     }
 
     /// Closes the one that waits longest, as soon as there is one.
@@ -54,6 +53,7 @@ pub(super) struct Client {
     waiting: Arc<Waiting>,
     ticket: Mutex<Option<u64>>,
     close: Arc<Notify>,
+    unwanted: mpsc::Sender<Incoming>,
 }
 
 impl Client {
@@ -70,10 +70,16 @@ impl Client {
     }
 
     /// It has sent a request; now it is our turn.
-    fn leave(&self) {
+    pub(super) fn leave(&self) {
         if let Some(ticket) = self.ticket().take() {
             self.waiting.queue().closes.remove(&ticket);
         }
+    }
+
+    /// The rest of a body that nobody wants.
+    pub(super) fn give_up(&self, rest: Incoming) {
+        // Nobody takes it where the whole connection is gone.
+        let _ = self.unwanted.try_send(rest);
     }
 
     /// Resolves when this connection has to make room.
@@ -89,44 +95,5 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         self.leave();
-    }
-}
-
-/// A body as it arrives; its client waits no longer once it is all there.
-pub(super) struct Arriving {
-    body: Incoming,
-    client: Arc<Client>,
-}
-
-impl Arriving {
-    pub(super) fn new(body: Incoming, client: Arc<Client>) -> Arriving {
-        if body.is_end_stream() {
-            client.leave();
-        }
-        Arriving { body, client }
-    }
-}
-
-impl Body for Arriving {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(context);
-        if matches!(frame, Poll::Ready(None)) || self.body.is_end_stream() {
-            self.client.leave();
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -1,21 +1,28 @@
 //! What strangers may do to a listener: hold a connection open without sending, or without reading.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::StatusCode;
 use axum::routing::get;
 use savio_relay::listener::{Settings, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: relay\r\n\r\n";
 const SHORT: Duration = Duration::from_millis(200);
 
 async fn listening() -> SocketAddr {
+    let large = get(|| async { "a".repeat(64 * 1024) });
+    serving(Router::new().route("/", large.post(StatusCode::SERVICE_UNAVAILABLE))).await
+}
+
+async fn serving(router: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let router = Router::new().route("/", get(|| async { "a".repeat(64 * 1024) }));
     let settings = Settings {
         header_timeout: SHORT,
         answer_timeout: SHORT,
@@ -62,4 +69,44 @@ async fn a_connection_that_reads_no_answers_gives_its_place_back() {
     deaf.write_all(&REQUEST.repeat(1_000)).await.unwrap();
 
     check_that_another_is_served(address).await;
+}
+
+#[tokio::test]
+async fn a_client_that_has_said_all_gets_its_answer() {
+    let (begun, told) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (begins, tells) = (Arc::clone(&begun), Arc::clone(&told));
+    let working = || async move {
+        begins.notify_one();
+        tells.notified().await;
+    };
+    let address = serving(Router::new().route("/", get(working))).await;
+    let mut client = TcpStream::connect(address).await.unwrap();
+
+    client.write_all(REQUEST).await.unwrap();
+    client.shutdown().await.unwrap();
+    begun.notified().await;
+    told.notify_one();
+
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_that_was_refused_unread_may_be_sent_to_its_end() {
+    let address = listening().await;
+    let mut client = TcpStream::connect(address).await.unwrap();
+    let head = b"POST / HTTP/1.1\r\nhost: relay\r\ncontent-length: 1000000\r\n\r\n";
+    client.write_all(head).await.unwrap();
+    let mut refused = [0; 12];
+    client.read_exact(&mut refused).await.unwrap();
+
+    client.write_all(&vec![b'a'; 1_000_000]).await.unwrap();
+    client.write_all(REQUEST).await.unwrap();
+    client.shutdown().await.unwrap();
+
+    let mut rest = Vec::new();
+    client.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(&refused, b"HTTP/1.1 503");
+    assert!(String::from_utf8_lossy(&rest).contains("HTTP/1.1 200"));
 }
