@@ -47,6 +47,13 @@ impl Config {
     /// Reads the file, if there is one, and then the variables `SAVIO_RELAY_SECTION__KEY` over it.
     /// The warnings come with the configuration.
     pub fn read(file: Option<Document>, environment: &Environment) -> Result<(Config, Read), Read> {
+        let (config, read) = Config::read_in_part(file, environment);
+        let refused = read.iter().flat_map(|(_, mistakes)| mistakes).any(Mistake::is_error);
+        if refused { Err(read) } else { Ok((config, read)) }
+    }
+
+    /// The same, where a mistake leaves what it is about as it would be without the key.
+    pub fn read_in_part(file: Option<Document>, environment: &Environment) -> (Config, Read) {
         let mut config = Config::default_in(environment);
         let mut read = Vec::new();
         for document in file.into_iter().chain(overrides(environment)) {
@@ -54,8 +61,7 @@ impl Config {
             config.take(&document, environment, &mut mistakes);
             read.push((document, mistakes));
         }
-        let refused = read.iter().flat_map(|(_, mistakes)| mistakes).any(Mistake::is_error);
-        if refused { Err(read) } else { Ok((config, read)) }
+        (config, read)
     }
 
     fn default_in(environment: &Environment) -> Config {

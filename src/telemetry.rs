@@ -39,16 +39,21 @@ impl Settings {
             }
         }
         if let Some(level) = section.text("level", mistakes) {
-            match filter(&level.text) {
-                Ok(_) => self.level = level.text,
-                Err(error) => mistakes.push(
-                    Mistake::error(level.place, format!("unknown log level: {error}"))
-                        .help("write \"error\", \"warn\", \"info\", \"debug\" or \"trace\""),
-                ),
+            if filter(&level.text).is_ok() && names_levels(&level.text) {
+                self.level = level.text;
+            } else {
+                let help = "write \"error\", \"warn\", \"info\", \"debug\" or \"trace\"";
+                mistakes.push(Mistake::error(level.place, "unknown log level").help(help));
             }
         }
         section.finish(mistakes);
     }
+}
+
+/// A word such as `warning` would be read as the name of a part of the program, and change nothing.
+fn names_levels(level: &str) -> bool {
+    let mut directives = level.split(',').map(str::trim);
+    directives.all(|it| it.contains('=') || it.parse::<LevelFilter>().is_ok())
 }
 
 fn filter(level: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
@@ -70,4 +75,33 @@ pub fn start(settings: &Settings) {
         }
         Format::Json => lines.json().flatten_event(true).try_init(),
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mistake::Document;
+    use crate::table;
+
+    #[track_caller]
+    fn check(level: &str, is_known: bool) {
+        let text = format!("level = \"{level}\"");
+        let document = Document { name: "relay.toml".to_owned(), text };
+        let mut mistakes = Mistakes::new();
+        let root = table::parse(&document, &mut mistakes);
+        Settings::default().take(Table::root(&document, &root), &mut mistakes);
+        assert_eq!(mistakes.is_empty(), is_known, "{level}");
+    }
+
+    #[test]
+    fn what_is_no_level_is_a_mistake() {
+        check("warn", true);
+        check("INFO", true);
+        check("off", true);
+        check("info,savio_relay::delivery=debug", true);
+        check("warning", false);
+        check("loud", false);
+        check("info, loud", false);
+        check("info,savio_relay=loud", false);
+    }
 }

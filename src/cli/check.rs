@@ -8,7 +8,7 @@ use crate::clock;
 use crate::event::Request;
 use crate::intake::payload::Limits;
 use crate::intake::source::Standing;
-use crate::mistake::{Mistake, show};
+use crate::mistake::{Document, Mistake, show};
 use crate::secret::Environment;
 use crate::sources::{Sample, SourceFile, Test};
 
@@ -20,23 +20,24 @@ pub(super) fn run(
     config: Option<&Path>,
     environment: &Environment,
 ) -> Result<(), Failure> {
-    let config = load::config(config, environment)?;
+    let (config, mut found) = load::config_in_part(config, environment)?;
     let limits = config.intake.limits();
     let shelf = Shelf::of(&config);
     let (shelf, sources) = match files {
         [] => (shelf.clone(), shelf.sources(&config, environment)?),
         files => {
             let read = |path: &PathBuf| {
-                Ok(load::source(load::document(path)?, &config.destinations, environment))
+                let document = read(path)?;
+                Some(load::source(document, &config.destinations, environment))
             };
-            let sources: Result<Vec<SourceFile>, Failure> = files.iter().map(read).collect();
-            (Shelf::Folder(PathBuf::new()), sources?)
+            let sources: Vec<SourceFile> = files.iter().filter_map(read).collect();
+            found += files.len() - sources.len();
+            (Shelf::Folder(PathBuf::new()), sources)
         }
     };
-    if sources.is_empty() {
+    if sources.is_empty() && found == 0 {
         return Err(Failure::Wrong("there are no mapping files".to_owned()));
     }
-    let mut found = 0;
     let mut text = String::new();
     for mut source in sources {
         examine(&mut source, &shelf, &limits);
@@ -45,6 +46,15 @@ pub(super) fn run(
     }
     shown::print(&text)?;
     if found == 0 { Ok(()) } else { Err(Failure::Shown) }
+}
+
+/// None for a file that is not there, which is told.
+fn read(path: &Path) -> Option<Document> {
+    let read = load::document(path);
+    if let Err(failure) = &read {
+        shown::tell(&shown::visible(&failure.to_string()));
+    }
+    read.ok()
 }
 
 /// One line for a file in which all is well, else its mistakes.

@@ -28,6 +28,17 @@ pub(super) fn config(path: Option<&Path>, environment: &Environment) -> Result<C
     config
 }
 
+/// The same for whoever goes on after mistakes, of which it says how many there are.
+pub(super) fn config_in_part(
+    path: Option<&Path>,
+    environment: &Environment,
+) -> Result<(Config, usize), Failure> {
+    let (config, read) = Config::read_in_part(config_file(path)?, environment);
+    show_all(&read);
+    let mistakes = read.iter().flat_map(|(_, mistakes)| mistakes);
+    Ok((config, mistakes.filter(|mistake| mistake.is_error()).count()))
+}
+
 /// The file that is named, else `relay.toml`, if it is there.
 pub(super) fn config_file(path: Option<&Path>) -> Result<Option<Document>, Failure> {
     match path {

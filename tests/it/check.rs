@@ -103,6 +103,36 @@ fn a_test_that_gives_other_requests_is_a_mistake() {
     assert!(shown.contains(r#"problem: expected "Slow", it gives "Fast""#), "{shown}");
 }
 
+#[test]
+fn mistakes_of_the_configuration_hide_none_of_the_mapping_files() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("relay.toml"), "mapings = \"x\"\n").unwrap();
+    std::fs::create_dir(folder.path().join("mappings")).unwrap();
+    std::fs::write(folder.path().join("mappings/bad.toml"), BAD).unwrap();
+
+    let output = check(folder.path(), &[]);
+
+    let told = String::from_utf8(output.stderr).unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    assert!(told.contains("did you mean `mappings`?"), "{told}");
+    assert!(shown.contains("did you mean `events`?"), "{shown}");
+}
+
+#[test]
+fn a_file_that_is_not_there_hides_no_mistakes_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("bad.toml"), BAD).unwrap();
+
+    let output = check(folder.path(), &["gone.toml", "bad.toml"]);
+
+    let told = String::from_utf8(output.stderr).unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    assert!(told.contains("gone.toml: No such file"), "{told}");
+    assert!(shown.contains("did you mean `events`?"), "{shown}");
+}
+
 fn check(folder: &Path, arguments: &[&str]) -> Output {
     program(folder).arg("check").args(arguments).output().expect("the program runs")
 }
