@@ -350,7 +350,8 @@ impl Door {
 
 fn source_name(parts: &Parts) -> Option<SourceName> {
     let name = parts.uri.path().strip_prefix("/hooks/")?;
-    name.strip_suffix('/').unwrap_or(name).parse().ok()
+    // `%2D` is `-`, and some senders write it so.
+    payload::form::unescape(name.strip_suffix('/').unwrap_or(name)).parse().ok()
 }
 
 async fn readiness(State(door): State<Arc<Door>>) -> Response {

@@ -99,6 +99,12 @@ fn signing_key(source: &Source, private: Option<&Path>) -> Result<Option<Signing
     })
 }
 
+/// What cannot even be built is the address or a header as it was given.
+fn failure(error: &reqwest::Error) -> Failure {
+    let message = super::serve::chain(error);
+    if error.is_builder() { Failure::Wrong(message) } else { Failure::Undone(message) }
+}
+
 pub(super) fn client(url: &str) -> Result<Client, Failure> {
     // It fails only where a provider was installed before, which serves as well.
     drop(rustls::crypto::ring::default_provider().install_default());
@@ -137,10 +143,9 @@ impl Webhook<'_> {
         for (name, value) in &headers {
             request = request.header(name, value);
         }
-        let undone = |error: reqwest::Error| Failure::Undone(super::serve::chain(&error));
-        let answer = request.send().await.map_err(undone)?;
+        let answer = request.send().await.map_err(|error| failure(&error))?;
         let status = answer.status().as_u16();
-        Ok(Said { status, body: answer.text().await.map_err(undone)? })
+        Ok(Said { status, body: answer.text().await.map_err(|error| failure(&error))? })
     }
 
     /// What proves the payload. A header that is signed and not given, such as a nonce, is made up.

@@ -233,3 +233,17 @@ async fn send_signs_a_payload_as_its_provider_would() {
     assert!(String::from_utf8(right.stdout).unwrap().starts_with("202 "));
     assert_eq!(wrong.status.code(), Some(1));
 }
+
+#[test]
+fn send_tells_what_cannot_be_sent_from_what_does_not_arrive() {
+    let folder = folder_with("payload.json", TYPEFORM);
+    let send = |arguments: &[&str]| {
+        let mut command = program(folder.path());
+        command.args(["send", "typeform", "payload.json"]).args(arguments);
+        command.env("TYPEFORM_SECRET", SECRET).output().unwrap().status.code()
+    };
+    assert_eq!(send(&["--to", "relay.example.com"]), Some(1));
+    assert_eq!(send(&["--to", "ftp://relay.example.com"]), Some(1));
+    assert_eq!(send(&["--to", "http://127.0.0.1:1", "--header", "a b: c"]), Some(1));
+    assert_eq!(send(&["--to", "http://127.0.0.1:1"]), Some(3));
+}

@@ -205,6 +205,14 @@ async fn other_content_types_and_encodings_are_refused() {
 }
 
 #[tokio::test]
+async fn a_source_is_found_however_its_address_is_written() {
+    let house = House::new().await;
+    for path in ["/hooks/github/", "/hooks/github?a=b", "/hooks/%67ithub", "/hooks/git%68ub/"] {
+        assert_eq!(house.send(&signed(path, b"{}")).await.status, 202, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_404() {
     let house = House::new().await;
     check(&house.send(&signed("/hooks/nobody", b"{}")).await, 404, "there is no such source");

@@ -16,7 +16,7 @@ pub fn pairs(text: &str) -> impl Iterator<Item = (String, String)> {
     })
 }
 
-pub(super) fn unescape(text: &str) -> String {
+pub(in crate::intake) fn unescape(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((byte, after)) = rest.split_first() {
