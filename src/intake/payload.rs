@@ -274,6 +274,15 @@ mod tests {
     }
 
     #[test]
+    fn numbers_come_out_as_they_came_in() {
+        let json = "application/json";
+        for number in ["449.49106478873813", "0.30000000000000004", "18446744073709551615"] {
+            check(json, number.as_bytes(), Ok(number));
+        }
+        check(json, b"1e400", Err("not JSON: number out of range at line 1 column 5"));
+    }
+
+    #[test]
     fn depth_is_limited() {
         let json = "application/json";
         check(json, b"[[[[1]]]]", Ok("[[[[1]]]]"));

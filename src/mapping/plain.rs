@@ -55,7 +55,8 @@ impl Plain {
             Plain::Text(text) => text,
             Plain::Boolean(_) => return Err(Failure::new("a boolean is no number")),
         };
-        let whole = text.parse::<i64>().ok().map(Number::from);
+        let whole = text.parse::<i64>().map(Number::from);
+        let whole = whole.or_else(|_| text.parse::<u64>().map(Number::from)).ok();
         let number = whole.or_else(|| text.parse::<f64>().ok().and_then(Number::from_f64));
         number.ok_or_else(|| Failure::new("the text is no number"))
     }
@@ -173,6 +174,7 @@ mod tests {
         let number = |text: &str| Plain::Text(text.into()).into_number();
         assert_eq!(number("12"), Ok(Number::from(12)));
         assert_eq!(number("1.5"), Ok(Number::from_f64(1.5).unwrap()));
+        assert_eq!(number("18446744073709551615"), Ok(Number::from(u64::MAX)));
         for bad in ["twelve", "NaN", "inf", "1,5"] {
             assert!(number(bad).is_err(), "{bad}");
         }
