@@ -1,4 +1,4 @@
-//! Any query on any document ends, with nodes or with a reason.
+//! Any query on any document ends, with nodes or with a reason. The first line is the query behind `$`.
 
 #![no_main]
 
@@ -8,8 +8,8 @@ use savio_relay::mapping::Selector;
 use savio_relay::mistake::Document;
 use savio_relay::table::Text;
 
-fuzz_target!(|input: (&str, &str)| {
-    let (query, payload) = input;
+fuzz_target!(|input: &str| {
+    let Some((query, payload)) = input.split_once('\n') else { return };
     let Ok(payload) = serde_json::from_str(payload) else { return };
     let query = format!("${query}");
     let document = Document { name: "fuzzed.toml".to_owned(), text: query.clone() };

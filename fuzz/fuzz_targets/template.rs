@@ -1,4 +1,4 @@
-//! Any template over any document ends, with a text or with a reason.
+//! Any template over any document ends, with a text or with a reason. A line `---` parts the two.
 
 #![no_main]
 
@@ -8,8 +8,8 @@ use savio_relay::mapping::Selector;
 use savio_relay::mistake::Document;
 use savio_relay::table::Text;
 
-fuzz_target!(|input: (&str, &str)| {
-    let (template, payload) = input;
+fuzz_target!(|input: &str| {
+    let (template, payload) = input.split_once("\n---\n").unwrap_or((input, ""));
     let payload = serde_json::from_str(payload).unwrap_or_default();
     let document = Document { name: "fuzzed.toml".to_owned(), text: template.to_owned() };
     let text = Text::new(&document, template, 0..template.len());
