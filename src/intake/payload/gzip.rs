@@ -2,19 +2,30 @@
 
 use std::io::Read as _;
 
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 use super::{Undecodable, malformed};
 
+/// Beginning one costs far more than its bytes do, and none has to be longer than 20.
+const MEMBERS_MAX: usize = 1_000;
+
 pub(super) fn inflate(body: &[u8], bytes_max: usize) -> Result<Vec<u8>, Undecodable> {
     let mut inflated = Vec::new();
-    let one_more = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
-    let read = MultiGzDecoder::new(body).take(one_more).read_to_end(&mut inflated);
-    read.map_err(|error| malformed(format!("not gzip: {error}")))?;
-    if inflated.len() > bytes_max {
-        return Err(Undecodable::TooLarge(bytes_max));
+    let mut rest = body;
+    for _ in 0..MEMBERS_MAX {
+        let room = u64::try_from(bytes_max - inflated.len()).unwrap_or(u64::MAX);
+        let mut member = GzDecoder::new(rest).take(room.saturating_add(1));
+        let read = member.read_to_end(&mut inflated);
+        read.map_err(|error| malformed(format!("not gzip: {error}")))?;
+        if inflated.len() > bytes_max {
+            return Err(Undecodable::TooLarge(bytes_max));
+        }
+        rest = member.into_inner().into_inner();
+        if rest.is_empty() {
+            return Ok(inflated);
+        }
     }
-    Ok(inflated)
+    Err(malformed(format!("the body has more than {MEMBERS_MAX} gzip members")))
 }
 
 #[cfg(test)]
@@ -52,6 +63,13 @@ mod tests {
 
         let reason = "the body is larger than 1000 bytes once it is decompressed";
         check(&bomb, 1_000, Err(reason));
+    }
+
+    #[test]
+    fn members_without_end_are_refused() {
+        check(&gzip(b"").repeat(1_000), 9, Ok(""));
+        let reason = "the body has more than 1000 gzip members";
+        check(&gzip(b"").repeat(1_001), 9, Err(reason));
     }
 
     #[test]
