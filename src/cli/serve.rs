@@ -197,7 +197,9 @@ impl Relay {
                 Standing::Awaited(setup) => {
                     format!("  {padded}  setup {}{}", self.url, setup.address())
                 }
-                Standing::Off { reason } => format!("  {padded}  off   {reason}"),
+                Standing::Off { reason } => {
+                    format!("  {padded}  off   {}/hooks/{name} ({reason})", self.url)
+                }
             });
         }
         lines.join("\n")

@@ -215,6 +215,17 @@ fn the_demo_shows_what_arrived_in_savio() {
     assert!(shown.contains("problem"), "{shown}");
 }
 
+#[test]
+fn the_address_of_a_source_is_shown_before_its_secret_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+
+    let relay = Relay::start(folder.path(), &[("TYPEFORM_SECRET", SECRET)]);
+
+    let shown = |row: &str| relay.introduction.contains(row);
+    assert!(shown("/hooks/typeform\n"), "{}", relay.introduction);
+    assert!(shown("/hooks/zapier (the environment variable ZAPIER_SECRET is not set)"));
+}
+
 #[tokio::test]
 async fn send_signs_a_payload_as_its_provider_would() {
     let folder = folder_with("payload.json", TYPEFORM);

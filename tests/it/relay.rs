@@ -15,6 +15,8 @@ pub(crate) struct Relay {
     pub(crate) url: String,
     /// Where its API is.
     pub(crate) admin_url: String,
+    /// What it wrote before it listened: the table of its sources.
+    pub(crate) introduction: String,
     /// The lines that it wrote since it listens.
     log: Arc<Mutex<Vec<String>>>,
 }
@@ -57,16 +59,20 @@ impl Relay {
             .spawn()
             .expect("the program starts");
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut introduction = String::new();
         let mut said = |text: &str| {
             let mut lines = lines.by_ref().map(|line| line.expect("its output is text"));
-            let mut lines = lines.by_ref().inspect(|line| eprintln!("{line}"));
+            let mut lines = lines.by_ref().inspect(|line| {
+                eprintln!("{line}");
+                introduction += &format!("{line}\n");
+            });
             let found = lines.find_map(|line| line.split_once(text).map(|(_, it)| it.to_owned()));
             found.expect("it says where it listens")
         };
         let admin_url =
             said("the API is at ").split(['/', ',']).take(3).collect::<Vec<_>>().join("/");
         let url = said("listening on ").trim().to_owned();
-        (Relay { child, url, admin_url, log: Arc::default() }, lines)
+        (Relay { child, url, admin_url, introduction, log: Arc::default() }, lines)
     }
 
     /// How many lines of its log have this text in them.
