@@ -22,8 +22,9 @@ const ATTACKERS: usize = 32;
 /// More than the listener has room for.
 const SILENT: usize = 700;
 
-/// A tenth of a second on an idle machine; tests share theirs.
-const HEALTH_MAX: Duration = Duration::from_secs(2);
+/// A tenth of a second on an idle machine; tests share theirs with each other and with whatever runs
+/// there, so that this only tells slow from stuck.
+const HEALTH_MAX: Duration = Duration::from_secs(20);
 const GROWTH_KIB_MAX: u64 = 256 * 1024;
 
 const MAPPINGS: [(&str, &str); 3] = [
