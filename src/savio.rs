@@ -1,25 +1,41 @@
-//! The client of the Savio API: it sends a request and tells what happened, never what to do next.
+//! The client of the Savio API, all of it: each call tells what happened, never what to do next.
+//! Typed calls end in [`Error`]; delivery uses [`Client::send`], whose [`Answer`] keeps what came.
 
 mod answer;
 mod base_url;
+mod call;
+mod customers;
+mod error;
+mod feature_requests;
+mod feedback;
+mod page;
 
 use std::time::Duration;
 
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use http::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Response, Url};
+use reqwest::{RequestBuilder, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
 
 use crate::event::{Request, RequestKind};
+use call::{NoAnswer, Raw};
 
 pub use answer::{Answer, Content, Reply, TEXT_BYTES_MAX};
 pub use base_url::{BadBaseUrl, BaseUrl};
+pub use customers::{Company, CompanyUpsert, Contact, ContactUpsert, Search};
+pub use error::{Astray, Error, Refusal};
+pub use feature_requests::{FeatureRequest, Filter, Placement, Tag};
+pub use feedback::{Created, NewFeedback};
+pub use page::{Page, Pages};
 
 /// Savio itself.
 pub const BASE_URL: &str = "https://www.savio.io/app/api/";
 
-/// How much of an answer is read; a longer one counts as cut off.
+/// How much of an answer to [`Client::send`] is read; a longer one counts as cut off.
 const BODY_BYTES_MAX: usize = 64 * 1024;
+/// How long an answer with one entry may be.
+const SMALL_BYTES_MAX: usize = 1024 * 1024;
 /// What the probe searches for: nobody's name.
 const PROBE: &str = "savio-relay-probe-6f1c2b9e";
 const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(10);
@@ -81,29 +97,32 @@ impl Client {
     /// Sends one request once; redirects are not followed and nothing is tried again.
     pub async fn send(&self, request: &Request) -> Answer {
         let call = self.http.post(self.url(request.kind)).json(&request.body);
-        match call.send().await {
-            Ok(response) => Answer::Reply(self.read(response).await),
-            Err(error) => self.failure(error),
+        match self.call(call, BODY_BYTES_MAX).await {
+            Ok(raw) => Answer::Reply(self.reply(raw)),
+            Err(NoAnswer::NotSent(reason)) => Answer::NotSent { reason },
+            Err(NoAnswer::NoReply(reason)) => Answer::NoReply { reason },
         }
     }
 
     /// Whether Savio is there and takes the token, shown by a search that finds nothing; else why not.
     pub async fn probe(&self) -> Result<(), String> {
-        let url = self.base_url.join("users/");
-        let call = self.http.get(url).query(&[("search", PROBE)]);
-        match call.send().await {
-            Ok(response) if !response.status().is_success() => {
-                Err(format!("savio answered {}", response.status().as_u16()))
+        let call = self.http.get(self.base_url.join("users/")).query(&[("search", PROBE)]);
+        match self.call(call, BODY_BYTES_MAX).await {
+            Ok(raw) if !(200..300).contains(&raw.status) => {
+                Err(format!("savio answered {}", raw.status))
             }
-            Ok(mut response) => {
-                let (bytes, is_whole) = read_bounded(&mut response).await;
-                let is_page = Content::has_results(&bytes, is_whole);
+            Ok(raw) => {
+                let is_page = Content::has_results(&raw.bytes, raw.is_whole());
                 is_page.then_some(()).ok_or_else(|| "the answer is not as savio's".to_owned())
             }
-            Err(error) => match self.failure(error) {
-                Answer::NotSent { reason } | Answer::NoReply { reason } => Err(reason),
-                Answer::Reply(reply) => Err(format!("savio answered {}", reply.status)),
-            },
+            Err(NoAnswer::NotSent(reason) | NoAnswer::NoReply(reason)) => Err(reason),
+        }
+    }
+
+    async fn call(&self, call: RequestBuilder, bytes_max: usize) -> Result<Raw, NoAnswer> {
+        match call.send().await {
+            Ok(response) => Ok(Raw::read(response, bytes_max).await),
+            Err(error) => Err(self.failure(error)),
         }
     }
 
@@ -115,23 +134,23 @@ impl Client {
         })
     }
 
-    async fn read(&self, mut response: Response) -> Reply {
-        let status = response.status().as_u16();
-        let retry_after = header(&response, &RETRY_AFTER);
-        let says_json = header(&response, &CONTENT_TYPE)
-            .is_some_and(|kind| kind.to_ascii_lowercase().contains("json"));
-        let (bytes, is_whole) = read_bounded(&mut response).await;
-        let content = Content::of(&bytes, is_whole, says_json);
-        let text = self.presentable(&String::from_utf8_lossy(&bytes));
-        Reply { status, retry_after, content, text }
+    fn list(&self, path: &str, filter: &impl Serialize) -> Url {
+        let call = self.http.get(self.base_url.join(path)).query(filter).build();
+        call.expect("a filter is a flat list of texts").url().clone()
+    }
+
+    fn reply(&self, raw: Raw) -> Reply {
+        let content = Content::of(&raw.bytes, raw.is_whole(), raw.content_type.contains("json"));
+        let text = self.presentable(&String::from_utf8_lossy(&raw.bytes));
+        Reply { status: raw.status, retry_after: raw.retry_after, content, text }
     }
 
     /// Connecting has a shorter timeout than the whole, so whatever else fails came after it. A kept
     /// connection that was closed before the first byte is replaced by the library and not seen here.
-    fn failure(&self, error: reqwest::Error) -> Answer {
+    fn failure(&self, error: reqwest::Error) -> NoAnswer {
         let surely_not_sent = error.is_connect() || error.is_builder();
         let reason = self.presentable(&chain(&error.without_url()));
-        if surely_not_sent { Answer::NotSent { reason } } else { Answer::NoReply { reason } }
+        if surely_not_sent { NoAnswer::NotSent(reason) } else { NoAnswer::NoReply(reason) }
     }
 
     /// Short, and without the token, which an answer may repeat.
@@ -180,22 +199,6 @@ fn header(response: &Response, name: &http::HeaderName) -> Option<String> {
     const LENGTH_MAX: usize = 256;
     let value = response.headers().get(name)?.to_str().ok()?;
     (value.len() <= LENGTH_MAX).then(|| value.to_owned())
-}
-
-/// The bytes that came, and whether these are all.
-async fn read_bounded(response: &mut Response) -> (Vec<u8>, bool) {
-    let mut bytes = Vec::new();
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if bytes.len() + chunk.len() > BODY_BYTES_MAX => {
-                bytes.extend_from_slice(&chunk[..BODY_BYTES_MAX - bytes.len()]);
-                return (bytes, false);
-            }
-            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
-            Ok(None) => return (bytes, true),
-            Err(_) => return (bytes, false),
-        }
-    }
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::fmt::rfc2822;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -210,8 +209,7 @@ fn refused(summary: String, reason: &str, sign: Sign) -> Verdict {
 
 /// Savio may ask for a longer wait than ours, not for a shorter one, and then for all requests.
 fn hold_back(mut verdict: Verdict, reply: &Reply, circumstances: Circumstances) -> Verdict {
-    let asked = reply.retry_after.as_deref().and_then(|text| parse(text, circumstances.now));
-    let Some(asked) = asked else { return verdict };
+    let Some(asked) = reply.wait_asked(circumstances.now) else { return verdict };
     let asked = asked.min(RETRY_AFTER_MAX);
     if let Then::Retry { wait } = &mut verdict.then {
         *wait = asked.max(*wait);
@@ -219,16 +217,6 @@ fn hold_back(mut verdict: Verdict, reply: &Reply, circumstances: Circumstances) 
     let hold_back_until = circumstances.now.saturating_add(asked).ok();
     verdict.sign = Some(Sign::Fails { hold_back_until });
     verdict
-}
-
-/// A `Retry-After` header: seconds, or an HTTP date.
-fn parse(text: &str, now: Timestamp) -> Option<Duration> {
-    let text = text.trim();
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
-    }
-    let date = rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
-    Some(Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO))
 }
 
 /// Whether a 2xx says that Savio has it, and under which id.

@@ -1,5 +1,9 @@
 //! What happened to a request that was sent to Savio.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
 use serde_json::{Map, Value};
 
 /// How much of an answer's text is kept.
@@ -58,6 +62,23 @@ impl Answer {
             Answer::NotSent { reason } | Answer::NoReply { reason } => reason,
         }
     }
+}
+
+impl Reply {
+    /// How long Savio asks to wait.
+    pub fn wait_asked(&self, now: Timestamp) -> Option<Duration> {
+        self.retry_after.as_deref().and_then(|text| wait_asked(text, now))
+    }
+}
+
+/// A `Retry-After` header: seconds, or an HTTP date.
+pub(super) fn wait_asked(text: &str, now: Timestamp) -> Option<Duration> {
+    let text = text.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+    }
+    let date = rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+    Some(Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO))
 }
 
 impl Content {

@@ -34,7 +34,12 @@ impl BaseUrl {
         host == "localhost" || address.is_ok_and(|address| address.is_loopback())
     }
 
-    pub(super) fn join(&self, path: &'static str) -> Url {
+    /// Whether the URL has the same scheme, host and port.
+    pub(super) fn is_origin_of(&self, url: &Url) -> bool {
+        self.0.origin() == url.origin()
+    }
+
+    pub(super) fn join(&self, path: &str) -> Url {
         self.0.join(path).expect("a plain path can be joined to any http URL")
     }
 }

@@ -1,0 +1,133 @@
+//! One call of the API: what was asked, what came back, and what of it is an error.
+
+use reqwest::{RequestBuilder, Response};
+use serde::de::DeserializeOwned;
+
+use super::answer::wait_asked;
+use super::error::{Error, Refusal};
+use super::{Client, header};
+use crate::clock;
+
+/// An answer as it came, as far as it was read.
+#[derive(Debug)]
+pub(super) struct Raw {
+    pub(super) status: u16,
+    pub(super) retry_after: Option<String>,
+    pub(super) content_type: String,
+    pub(super) bytes: Vec<u8>,
+    pub(super) end: End,
+}
+
+/// How the reading of an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Whole,
+    /// The connection ended, or the time did, before the body.
+    BrokenOff,
+    /// It is longer than anybody wants to read.
+    TooLong,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum NoAnswer {
+    /// No connection was made.
+    NotSent(String),
+    NoReply(String),
+}
+
+impl Raw {
+    pub(super) async fn read(mut response: Response, bytes_max: usize) -> Raw {
+        let status = response.status().as_u16();
+        let retry_after = header(&response, &http::header::RETRY_AFTER);
+        let content_type =
+            header(&response, &http::header::CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
+        let (bytes, end) = read_bounded(&mut response, bytes_max).await;
+        Raw { status, retry_after, content_type, bytes, end }
+    }
+
+    pub(super) fn is_whole(&self) -> bool {
+        self.end == End::Whole
+    }
+
+    pub(super) fn is_html(&self) -> bool {
+        let begins = self.bytes.trim_ascii_start().to_ascii_lowercase();
+        self.content_type.contains("html")
+            || begins.starts_with(b"<!doctype html")
+            || begins.starts_with(b"<html")
+    }
+}
+
+async fn read_bounded(response: &mut Response, bytes_max: usize) -> (Vec<u8>, End) {
+    let mut bytes = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if bytes.len() + chunk.len() > bytes_max => {
+                bytes.extend_from_slice(&chunk[..bytes_max - bytes.len()]);
+                return (bytes, End::TooLong);
+            }
+            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+            Ok(None) => return (bytes, End::Whole),
+            Err(_) => return (bytes, End::BrokenOff),
+        }
+    }
+}
+
+impl Client {
+    /// The 2xx answer to a call; all else is an error.
+    pub(super) async fn ask(&self, call: RequestBuilder, bytes_max: usize) -> Result<Raw, Error> {
+        let raw = self.call(call, bytes_max).await.map_err(|no_answer| match no_answer {
+            NoAnswer::NotSent(reason) => Error::Unreachable { reason },
+            NoAnswer::NoReply(reason) => Error::Unanswered { reason },
+        })?;
+        match raw.status {
+            200..=299 => Ok(raw),
+            401 => Err(Error::Unauthorized { said: self.refusal(&raw).to_string() }),
+            404 => Err(Error::NotFound { said: self.refusal(&raw).to_string() }),
+            408 | 425 | 429 | 500.. => Err(self.later(&raw)),
+            400..=499 => Err(Error::Refused { status: raw.status, refusal: self.refusal(&raw) }),
+            status => Err(Error::NotSavio {
+                status,
+                reason: "an answer of this kind is none of savio's: is the base URL right?".into(),
+            }),
+        }
+    }
+
+    pub(super) fn parse<T: DeserializeOwned>(&self, raw: &Raw) -> Result<T, Error> {
+        let status = raw.status;
+        let failed = |reason: String| Error::NotSavio { status, reason };
+        match raw.end {
+            End::TooLong => {
+                return Err(failed(format!("it is longer than {} bytes", raw.bytes.len())));
+            }
+            End::BrokenOff => return Err(failed("it broke off before its end".to_owned())),
+            End::Whole if raw.bytes.trim_ascii().is_empty() => {
+                return Err(failed("it is empty".to_owned()));
+            }
+            End::Whole if raw.is_html() => {
+                let reason = "it is an HTML page: is the base URL right?";
+                return Err(failed(reason.to_owned()));
+            }
+            End::Whole => {}
+        }
+        serde_json::from_slice(&raw.bytes).map_err(|error| {
+            let kind = if error.is_data() { "it is not as documented" } else { "it is no JSON" };
+            failed(self.presentable(&format!("{kind}: {error}")))
+        })
+    }
+
+    fn later(&self, raw: &Raw) -> Error {
+        let wait = raw.retry_after.as_deref().and_then(|text| wait_asked(text, clock::now()));
+        if raw.status == 429 {
+            return Error::Throttled { retry_after: wait };
+        }
+        Error::Unwell { status: raw.status, retry_after: wait, said: self.refusal(raw).to_string() }
+    }
+
+    fn refusal(&self, raw: &Raw) -> Refusal {
+        if raw.is_html() {
+            return Refusal::text("an HTML page");
+        }
+        Refusal::read(&self.presentable(&String::from_utf8_lossy(&raw.bytes)))
+    }
+}
