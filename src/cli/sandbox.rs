@@ -1,16 +1,19 @@
 //! `sandbox`: a Savio on this machine, with trouble on demand.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::mistake::show;
 use crate::rate::Rate;
-use crate::sandbox::{self, Failing, Faults, Settings, Share};
+use crate::sandbox::{self, Failing, Faults, Seed, Settings, Share};
 use crate::table::parse_duration;
 
 use super::Failure;
 use super::serve::{listening, runtime, stopped};
+use super::show::{stderr_look, tell};
 
 const LATENCY_MAX: Duration = Duration::from_hours(1);
 
@@ -22,6 +25,9 @@ pub(super) struct Arguments {
     /// The one token that is let in; without it, any
     #[arg(long)]
     token: Option<String>,
+    /// A JSON file with what it holds from the start: companies, contacts, feature requests, feedback
+    #[arg(long, value_name = "FILE")]
+    seed: Option<PathBuf>,
     /// Answer a share of the requests with this status, such as 500:0.1; may be given several times
     #[arg(long, value_name = "STATUS:SHARE")]
     fail: Vec<Failing>,
@@ -50,7 +56,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         let mut said = format!(
             "Savio's sandbox is at http://{address}/app/api/
 \
-             what it holds:       http://{address}/sandbox/feedback (contacts, companies)
+             what it holds:       http://{address}/sandbox/feedback (contacts, companies, feature-requests)
 "
         );
         if settings.faults.chance() {
@@ -77,8 +83,17 @@ impl Arguments {
             seed: self.fault_seed.unwrap_or_else(|| fastrand::u64(..10_000)),
         };
         faults.check().map_err(|error| Failure::Usage(error.to_string()))?;
-        Ok(Settings { token: self.token.map(SecretString::from), faults })
+        let seed = self.seed.as_deref().map(seed).transpose()?.unwrap_or_default();
+        Ok(Settings { token: self.token.map(SecretString::from), faults, seed })
     }
+}
+
+fn seed(path: &Path) -> Result<Seed, Failure> {
+    let document = super::load::document(path)?;
+    Seed::read(&document).map_err(|mistakes| {
+        tell(&show(&document, &mistakes, stderr_look()));
+        Failure::Shown
+    })
 }
 
 fn latency(text: &str) -> Result<Duration, String> {

@@ -6,68 +6,61 @@ use serde_json::{Map, Value, json};
 pub(super) type Errors = Map<String, Value>;
 
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     Text,
     Email,
     Url,
     Number,
     Texts,
     Object,
+    Boolean,
+    /// Objects with the names of a roadmap and of a column in it.
+    Placements,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Need {
+pub(super) enum Need {
     Required,
     Optional,
 }
 
-type Rule = (&'static str, Kind, Need);
+pub(super) type Rule = (&'static str, Kind, Need);
 
-pub(super) fn check_feedback(body: &Map<String, Value>) -> Errors {
-    check(
-        body,
-        &[
-            ("problem", Kind::Text, Need::Required),
-            ("feedback_type", Kind::Text, Need::Optional),
-            ("state", Kind::Text, Need::Optional),
-            ("source_url", Kind::Url, Need::Optional),
-            ("source_username", Kind::Text, Need::Optional),
-            ("person_email", Kind::Email, Need::Optional),
-            ("person_name", Kind::Text, Need::Optional),
-            ("company_name", Kind::Text, Need::Optional),
-            ("feature_request_title", Kind::Text, Need::Optional),
-            ("tags", Kind::Texts, Need::Optional),
-        ],
-    )
-}
+pub(super) const FEEDBACK: &[Rule] = &[
+    ("problem", Kind::Text, Need::Required),
+    ("feedback_type", Kind::Text, Need::Optional),
+    ("state", Kind::Text, Need::Optional),
+    ("source_url", Kind::Url, Need::Optional),
+    ("source_username", Kind::Text, Need::Optional),
+    ("person_email", Kind::Email, Need::Optional),
+    ("person_name", Kind::Text, Need::Optional),
+    ("company_name", Kind::Text, Need::Optional),
+    ("feature_request_title", Kind::Text, Need::Optional),
+    ("tags", Kind::Texts, Need::Optional),
+];
 
-pub(super) fn check_contact(body: &Map<String, Value>) -> Errors {
-    check(
-        body,
-        &[
-            ("internal_id", Kind::Text, Need::Required),
-            ("name", Kind::Text, Need::Required),
-            ("email", Kind::Email, Need::Optional),
-            ("company", Kind::Number, Need::Optional),
-            ("company_internal_id", Kind::Text, Need::Optional),
-            ("filterable_attributes", Kind::Object, Need::Optional),
-        ],
-    )
-}
+pub(super) const CONTACT: &[Rule] = &[
+    ("internal_id", Kind::Text, Need::Required),
+    ("name", Kind::Text, Need::Required),
+    ("email", Kind::Email, Need::Optional),
+    ("company", Kind::Number, Need::Optional),
+    ("company_internal_id", Kind::Text, Need::Optional),
+    ("filterable_attributes", Kind::Object, Need::Optional),
+];
 
-pub(super) fn check_company(body: &Map<String, Value>) -> Errors {
-    check(
-        body,
-        &[
-            ("internal_id", Kind::Text, Need::Required),
-            ("name", Kind::Text, Need::Required),
-            ("filterable_attributes", Kind::Object, Need::Optional),
-        ],
-    )
-}
+pub(super) const COMPANY: &[Rule] = &[
+    ("internal_id", Kind::Text, Need::Required),
+    ("name", Kind::Text, Need::Required),
+    ("filterable_attributes", Kind::Object, Need::Optional),
+];
 
-fn check(body: &Map<String, Value>, rules: &[Rule]) -> Errors {
+/// The fields that are known, as they are kept: texts trimmed, numbers in their place as texts.
+pub(super) fn clean(
+    body: &Map<String, Value>,
+    rules: &[Rule],
+) -> Result<Map<String, Value>, Errors> {
     let mut errors = Errors::new();
+    let mut kept = Map::new();
     for (field, kind, need) in rules {
         let message = match body.get(*field) {
             Some(value) => mistake(value, *kind),
@@ -76,9 +69,22 @@ fn check(body: &Map<String, Value>, rules: &[Rule]) -> Errors {
         };
         if let Some(message) = message {
             errors.insert((*field).to_owned(), json!([message]));
+        } else if let Some(value) = body.get(*field) {
+            kept.insert((*field).to_owned(), tidy(value, *kind));
         }
     }
-    errors
+    if errors.is_empty() { Ok(kept) } else { Err(errors) }
+}
+
+fn tidy(value: &Value, kind: Kind) -> Value {
+    match (kind, value) {
+        (Kind::Text | Kind::Email | Kind::Url, Value::String(text)) => Value::from(text.trim()),
+        (Kind::Text, Value::Number(number)) => Value::from(number.to_string()),
+        (Kind::Texts, Value::Array(items)) => {
+            items.iter().map(|item| tidy(item, Kind::Text)).collect()
+        }
+        (_, value) => value.clone(),
+    }
 }
 
 fn mistake(value: &Value, kind: Kind) -> Option<String> {
@@ -98,6 +104,12 @@ fn mistake(value: &Value, kind: Kind) -> Option<String> {
         },
         Kind::Object => (!value.is_object())
             .then(|| format!("Expected a dictionary of items but got type \"{}\".", name(value))),
+        Kind::Boolean => (!value.is_boolean()).then(|| "Must be a valid boolean.".to_owned()),
+        Kind::Placements => {
+            let fits = |item: &Value| item["roadmap"].is_string();
+            let is_list = value.as_array().is_some_and(|items| items.iter().all(fits));
+            (!is_list).then(|| "Expected a list of {\"roadmap\": ..., \"column\": ...}.".to_owned())
+        }
     }
 }
 
@@ -148,7 +160,8 @@ mod tests {
     fn feedback(fields: &Value, expected: &Value) {
         let mut body = json!({ "problem": "It is slow" }).as_object().unwrap().clone();
         body.extend(fields.as_object().unwrap().clone());
-        assert_eq!(&Value::Object(check_feedback(&body)), expected, "{fields}");
+        let errors = clean(&body, FEEDBACK).err().unwrap_or_default();
+        assert_eq!(&Value::Object(errors), expected, "{fields}");
     }
 
     #[test]
@@ -182,9 +195,19 @@ mod tests {
     #[test]
     fn a_contact_and_a_company_need_their_id_and_name() {
         let wanted = json!(["This field is required."]);
-        for errors in [check_contact(&Map::new()), check_company(&Map::new())] {
+        for rules in [CONTACT, COMPANY] {
+            let errors = clean(&Map::new(), rules).unwrap_err();
             assert_eq!(errors.get("internal_id"), Some(&wanted));
             assert_eq!(errors.get("name"), Some(&wanted));
         }
+    }
+
+    #[test]
+    fn what_is_kept_is_tidy() {
+        let body = json!({ "problem": " Slow ", "tags": ["red", 7], "other": 1 });
+
+        let kept = clean(body.as_object().unwrap(), FEEDBACK).unwrap();
+
+        assert_eq!(Value::Object(kept), json!({ "problem": "Slow", "tags": ["red", "7"] }));
     }
 }

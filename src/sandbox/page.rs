@@ -1,50 +1,119 @@
-//! Lists of what is held, oldest first, a page at a time.
+//! Lists of what is held: searched, filtered, ordered, a page at a time.
 
 use axum::http::{HeaderMap, StatusCode, Uri, header::HOST};
 use reqwest::Url;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::shelf::Fields;
 use super::{API, Refusal};
 
 const PAGE: usize = 25;
 
+/// The parameters of all lists. An empty one is as good as none.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Asked {
     /// A part of one of the fields that are searched.
     #[serde(default)]
     search: String,
+    /// A field; with `-` before it, the greatest first.
+    #[serde(default)]
+    ordering: String,
+    #[serde(default)]
+    pub(super) state: String,
+    #[serde(default)]
+    pub(super) product: String,
+    #[serde(default)]
+    pub(super) product_area: String,
+    #[serde(default)]
+    pub(super) tag: String,
+    #[serde(default)]
+    pub(super) roadmap: String,
     page: Option<usize>,
+}
+
+/// A part of what was found.
+#[derive(Debug)]
+pub(super) struct Window<'s> {
+    pub(super) entries: Vec<&'s Fields>,
+    number: usize,
+    pages: usize,
+    count: usize,
 }
 
 impl Asked {
     /// Whether the search finds an entry by these fields.
-    pub(super) fn finds(&self, entry: &Map<String, Value>, fields: &[&str]) -> bool {
+    pub(super) fn finds(&self, entry: &Fields, fields: &[&str]) -> bool {
         let wanted = self.search.trim().to_lowercase();
         let text = |field: &&str| entry.get(*field).and_then(Value::as_str).unwrap_or_default();
         wanted.is_empty() || fields.iter().any(|field| text(field).to_lowercase().contains(&wanted))
     }
 
-    pub(super) fn page(
+    /// The page that was asked for, in the order that was; entries come oldest first.
+    pub(super) fn window<'s>(
         &self,
-        entries: &[&Map<String, Value>],
-        (headers, uri): (&HeaderMap, &Uri),
-    ) -> Result<Value, Refusal> {
+        entries: impl Iterator<Item = &'s Fields>,
+    ) -> Result<Window<'s>, Refusal> {
+        let mut entries: Vec<&Fields> = entries.collect();
+        let count = entries.len();
         let number = self.page.unwrap_or(1);
-        let pages = entries.len().div_ceil(PAGE).max(1);
+        let pages = count.div_ceil(PAGE).max(1);
         if !(1..=pages).contains(&number) {
             return Err(Refusal::detail(StatusCode::NOT_FOUND, "Invalid page."));
         }
-        let link =
-            |number: usize| (1..=pages).contains(&number).then(|| address(headers, uri, number));
-        let results: Vec<_> = entries.iter().skip((number - 1) * PAGE).take(PAGE).collect();
-        Ok(json!({
-            "count": entries.len(),
-            "next": link(number + 1),
-            "previous": link(number - 1),
-            "results": results,
-        }))
+        if !self.ordering.is_empty() {
+            entries = ordered(entries, &self.ordering);
+        }
+        let entries = entries.into_iter().skip((number - 1) * PAGE).take(PAGE).collect();
+        Ok(Window { entries, number, pages, count })
     }
+}
+
+impl Window<'_> {
+    /// `show` makes of an entry what the API shows of it.
+    pub(super) fn page(
+        &self,
+        (headers, uri): (&HeaderMap, &Uri),
+        show: impl Fn(&Fields) -> Value,
+    ) -> Map<String, Value> {
+        let link = |number: usize| {
+            let is_there = (1..=self.pages).contains(&number);
+            Value::from(is_there.then(|| address(headers, uri, number)).flatten())
+        };
+        let results: Vec<Value> = self.entries.iter().map(|entry| show(entry)).collect();
+        Map::from_iter([
+            ("count".to_owned(), json!(self.count)),
+            ("next".to_owned(), link(self.number + 1)),
+            ("previous".to_owned(), link(self.number - 1)),
+            ("results".to_owned(), Value::from(results)),
+        ])
+    }
+}
+
+/// What is compared. Where it is equal, the older one stays first.
+#[derive(Debug, PartialEq, PartialOrd)]
+enum Rank {
+    Nothing,
+    Number(f64),
+    Text(String),
+}
+
+fn ordered<'s>(entries: Vec<&'s Fields>, ordering: &str) -> Vec<&'s Fields> {
+    let descending = ordering.strip_prefix('-');
+    let field = descending.unwrap_or(ordering);
+    let rank = |entry: &'s Fields| match entry.get(field) {
+        Some(Value::Number(number)) => number.as_f64().map_or(Rank::Nothing, Rank::Number),
+        Some(Value::Bool(truth)) => Rank::Number(f64::from(u8::from(*truth))),
+        Some(Value::String(text)) => Rank::Text(text.to_lowercase()),
+        Some(Value::Null | Value::Array(_) | Value::Object(_)) | None => Rank::Nothing,
+    };
+    let mut ranked: Vec<(Rank, &Fields)> =
+        entries.into_iter().map(|entry| (rank(entry), entry)).collect();
+    ranked.sort_by(|(left, _), (right, _)| {
+        let order = left.partial_cmp(right).expect("JSON has no NaN");
+        if descending.is_some() { order.reverse() } else { order }
+    });
+    ranked.into_iter().map(|(_, entry)| entry).collect()
 }
 
 /// The URL that was asked for, with another page; none if the sender does not say whom it calls.

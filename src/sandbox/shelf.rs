@@ -1,4 +1,4 @@
-//! The newest things of one kind, within a bound of number and size.
+//! The newest things of one kind, within a bound of number and size, found by their keys at once.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,19 +6,23 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tracing::warn;
 
-const ENTRIES_MAX: usize = 100_000;
+pub(super) const ENTRIES_MAX: usize = 200_000;
+/// Of JSON; in memory it is some times as much.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
 
-type Fields = Map<String, Value>;
-/// A field by which an entry is known, and its value in lower case.
+pub(super) type Fields = Map<String, Value>;
+/// A field by which an entry is known, and its value.
 type Key = (&'static str, String);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Shelf {
+    /// The fields by which entries are found.
+    known_by: &'static [&'static str],
     entries: BTreeMap<u64, Entry>,
     keys: HashMap<Key, u64>,
     last_id: u64,
     bytes: usize,
+    bytes_max: usize,
     dropped: u64,
 }
 
@@ -29,6 +33,18 @@ struct Entry {
 }
 
 impl Shelf {
+    pub(super) fn new(known_by: &'static [&'static str]) -> Shelf {
+        Shelf {
+            known_by,
+            entries: BTreeMap::new(),
+            keys: HashMap::new(),
+            last_id: 0,
+            bytes: 0,
+            bytes_max: BYTES_MAX,
+            dropped: 0,
+        }
+    }
+
     pub(super) fn add(&mut self, fields: Fields) -> u64 {
         self.last_id += 1;
         let id = self.last_id;
@@ -38,24 +54,39 @@ impl Shelf {
         id
     }
 
-    /// Changes the entry that has one of the same keys, or adds a new one.
-    pub(super) fn upsert(&mut self, fields: Fields, now: Timestamp) -> Fields {
-        let known = keys_of(&fields).iter().find_map(|key| self.keys.get(key).copied());
-        let now = Value::from(now.to_string());
-        let id = known
-            .unwrap_or_else(|| self.add(Map::from_iter([("created".to_owned(), now.clone())])));
-        let mut merged = self.take(id);
-        for (name, value) in fields.into_iter().filter(|(name, _)| name != "id") {
-            merge(&mut merged, name, value);
+    /// Adds an entry that tells when it came.
+    pub(super) fn add_at(&mut self, now: Timestamp, fields: Fields) -> u64 {
+        let mut dated = fields;
+        for name in ["created", "updated"] {
+            dated.entry(name).or_insert_with(|| Value::from(now.to_string()));
         }
-        merged.insert("updated".to_owned(), now);
-        self.put(id, merged.clone());
-        merged
+        self.add(dated)
     }
 
-    pub(super) fn find(&self, key: &'static str, value: &str) -> Option<&Fields> {
-        let id = self.keys.get(&(key, value.to_lowercase()))?;
-        self.entries.get(id).map(|entry| &entry.fields)
+    pub(super) fn change(&mut self, id: u64, change: impl FnOnce(&mut Fields)) {
+        if let Some(mut fields) = self.take(id) {
+            change(&mut fields);
+            self.put(id, fields);
+        }
+    }
+
+    /// Adds these fields to an entry: attributes to those that are there; all else is replaced.
+    pub(super) fn update(&mut self, id: u64, fields: Fields, now: Timestamp) {
+        self.change(id, |entry| {
+            for (name, value) in fields.into_iter().filter(|(name, _)| name != "id") {
+                merge(entry, name, value);
+            }
+            entry.insert("updated".to_owned(), Value::from(now.to_string()));
+        });
+    }
+
+    /// The entry whose field is known to have this value; of several, the one that changed last.
+    pub(super) fn find(&self, field: &'static str, value: &str) -> Option<u64> {
+        self.keys.get(&(field, key(field, value))).copied()
+    }
+
+    pub(super) fn get(&self, id: u64) -> Option<&Fields> {
+        self.entries.get(&id).map(|entry| &entry.fields)
     }
 
     /// How many entries were dropped to make room.
@@ -68,33 +99,25 @@ impl Shelf {
         self.entries.values().map(|entry| &entry.fields)
     }
 
-    /// A list, oldest first.
-    pub(super) fn to_json(&self) -> String {
-        let entries: Vec<&Fields> = self.entries().collect();
-        serde_json::to_string(&entries).expect("maps with text keys can be written as JSON")
-    }
-
     fn put(&mut self, id: u64, fields: Fields) {
         let bytes = serde_json::to_string(&fields).map_or(0, |text| text.len());
         self.bytes += bytes;
-        self.keys.extend(keys_of(&fields).into_iter().map(|key| (key, id)));
+        self.keys.extend(self.keys_of(&fields).into_iter().map(|key| (key, id)));
         self.entries.insert(id, Entry { fields, bytes });
-        while self.entries.len() > ENTRIES_MAX || self.bytes > BYTES_MAX {
+        while self.entries.len() > ENTRIES_MAX || self.bytes > self.bytes_max {
             self.drop_oldest();
         }
     }
 
-    fn take(&mut self, id: u64) -> Fields {
-        let Some(entry) = self.entries.remove(&id) else {
-            return Map::new();
-        };
+    fn take(&mut self, id: u64) -> Option<Fields> {
+        let entry = self.entries.remove(&id)?;
         self.bytes -= entry.bytes;
-        for key in keys_of(&entry.fields) {
+        for key in self.keys_of(&entry.fields) {
             if self.keys.get(&key) == Some(&id) {
                 self.keys.remove(&key);
             }
         }
-        entry.fields
+        Some(entry.fields)
     }
 
     fn drop_oldest(&mut self) {
@@ -103,24 +126,25 @@ impl Shelf {
         };
         self.take(id);
         if self.dropped == 0 {
-            warn!("the sandbox is full: it keeps the newest {ENTRIES_MAX}, and at most 64 MiB");
+            warn!("the sandbox is full: it keeps the newest {ENTRIES_MAX} of a kind, and 64 MiB");
         }
         self.dropped += 1;
     }
-}
 
-fn keys_of(fields: &Fields) -> Vec<Key> {
-    let key = |name: &'static str| {
-        let value = match fields.get(name)? {
-            Value::String(text) => text.trim().to_lowercase(),
-            other => other.to_string(),
+    fn keys_of(&self, fields: &Fields) -> Vec<Key> {
+        let known = |field: &&'static str| {
+            let value = fields.get(*field)?.as_str()?;
+            Some((*field, key(field, value)))
         };
-        Some((name, value))
-    };
-    ["internal_id", "email"].into_iter().filter_map(key).collect()
+        self.known_by.iter().filter_map(known).collect()
+    }
 }
 
-/// Attributes are added to those that are there; all else is replaced.
+/// Only for addresses capital letters make no difference.
+fn key(field: &str, value: &str) -> String {
+    if field == "email" { value.to_lowercase() } else { value.to_owned() }
+}
+
 fn merge(fields: &mut Fields, name: String, value: Value) {
     match (fields.get_mut(&name), value) {
         (Some(Value::Object(old)), Value::Object(new)) => old.extend(new),
@@ -136,39 +160,38 @@ mod tests {
 
     use super::*;
 
-    fn upsert(shelf: &mut Shelf, fields: &Value) -> Value {
-        let fields = fields.as_object().unwrap().clone();
-        Value::Object(shelf.upsert(fields, Timestamp::UNIX_EPOCH))
+    fn shelf_with(fields: &Value) -> Shelf {
+        let mut shelf = Shelf::new(&["internal_id", "email"]);
+        shelf.add(fields.as_object().unwrap().clone());
+        shelf
     }
 
     #[test]
-    fn an_entry_is_known_by_its_internal_id_and_by_its_email() {
-        let mut shelf = Shelf::default();
-        upsert(&mut shelf, &json!({ "internal_id": "7", "email": "Ann@b.co", "name": "Ann" }));
-        let same = upsert(&mut shelf, &json!({ "internal_id": "8", "name": "Anna" }));
-        let by_email = upsert(&mut shelf, &json!({ "email": "ann@b.co", "name": "Ann B" }));
+    fn an_entry_is_found_by_each_of_its_keys() {
+        let mut shelf = shelf_with(&json!({ "internal_id": "a7", "email": "Ann@b.co" }));
 
-        assert_eq!(same["id"], json!(2));
-        assert_eq!(by_email["id"], json!(1));
-        assert_eq!(by_email["internal_id"], json!("7"));
-        assert_eq!(shelf.find("email", "ANN@b.co").unwrap()["name"], json!("Ann B"));
+        assert_eq!(shelf.find("internal_id", "a7"), Some(1));
+        assert_eq!(shelf.find("internal_id", "A7"), None);
+        assert_eq!(shelf.find("email", "ANN@b.co"), Some(1));
+        shelf.change(1, |fields| drop(fields.insert("internal_id".to_owned(), json!("8"))));
+        assert_eq!(shelf.find("internal_id", "a7"), None);
     }
 
     #[test]
     fn attributes_are_added_to_those_that_are_there() {
-        let mut shelf = Shelf::default();
-        upsert(&mut shelf, &json!({ "internal_id": "7", "filterable_attributes": { "a": 1 } }));
-        let both = json!({ "internal_id": "7", "filterable_attributes": { "b": 2 } });
+        let mut shelf = shelf_with(&json!({ "filterable_attributes": { "a": 1 } }));
+        let both = json!({ "filterable_attributes": { "b": 2 } });
 
-        let kept = upsert(&mut shelf, &both);
+        shelf.update(1, both.as_object().unwrap().clone(), Timestamp::UNIX_EPOCH);
 
+        let kept = shelf.get(1).unwrap();
         assert_eq!(kept["filterable_attributes"], json!({ "a": 1, "b": 2 }));
     }
 
     #[test]
     fn the_newest_stay_within_the_bounds() {
-        let mut shelf = Shelf::default();
-        let large = Value::String("x".repeat(BYTES_MAX / 4));
+        let mut shelf = Shelf { bytes_max: 1_000, ..Shelf::new(&[]) };
+        let large = Value::String("x".repeat(250));
         for _ in 0..5 {
             shelf.add(Map::from_iter([("problem".to_owned(), large.clone())]));
         }

@@ -14,7 +14,7 @@ async fn start() -> String {
 async fn start_with(faults: Faults) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let settings = Settings { token: Some("T".into()), faults };
+    let settings = Settings { token: Some("T".into()), faults, ..Settings::default() };
     tokio::spawn(serve(listener, settings, std::future::pending()));
     format!("http://{address}")
 }
@@ -43,7 +43,8 @@ async fn feedback_gets_an_id_and_is_held() {
 
     assert_eq!(answer, (201, json!({ "id": 1 })));
     let held = get(format!("{savio}/sandbox/feedback")).await;
-    assert_eq!(held, json!([{ "id": 1, "problem": "It is slow", "tags": ["speed"] }]));
+    let kept = json!({ "id": 1, "problem": "It is slow", "tags": ["speed"], "state": "ACTIVE" });
+    assert_eq!(held, json!([kept]));
 }
 
 #[tokio::test]

@@ -1,0 +1,263 @@
+//! What the sandbox holds from the start: a JSON file that people write.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::books::Books;
+use super::fields::{self, Kind, Need, Rule};
+use super::shelf::Fields;
+use crate::mistake::{Document, Mistake, nearest};
+
+/// Companies, contacts, feature requests and feedback, in this order.
+#[derive(Debug, Clone, Default)]
+pub struct Seed {
+    companies: Vec<Fields>,
+    contacts: Vec<Fields>,
+    feature_requests: Vec<Fields>,
+    feedback: Vec<Fields>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File<'t> {
+    #[serde(borrow, default)]
+    companies: Vec<&'t RawValue>,
+    #[serde(borrow, default)]
+    contacts: Vec<&'t RawValue>,
+    #[serde(borrow, default)]
+    feature_requests: Vec<&'t RawValue>,
+    #[serde(borrow, default)]
+    feedback: Vec<&'t RawValue>,
+}
+
+/// A company is named by its internal id: Savio's own ids are not known before.
+const CONTACT: &[Rule] = &[
+    ("internal_id", Kind::Text, Need::Required),
+    ("name", Kind::Text, Need::Required),
+    ("email", Kind::Email, Need::Optional),
+    ("company_internal_id", Kind::Text, Need::Optional),
+    ("filterable_attributes", Kind::Object, Need::Optional),
+];
+
+const FEATURE_REQUEST: &[Rule] = &[
+    ("title", Kind::Text, Need::Required),
+    ("description", Kind::Text, Need::Optional),
+    ("tags", Kind::Texts, Need::Optional),
+    ("roadmaps", Kind::Placements, Need::Optional),
+    ("shipped_at", Kind::Text, Need::Optional),
+    ("state", Kind::Text, Need::Optional),
+    ("state_display", Kind::Text, Need::Optional),
+    ("product", Kind::Text, Need::Optional),
+    ("product_display", Kind::Text, Need::Optional),
+    ("product_area", Kind::Text, Need::Optional),
+    ("product_area_display", Kind::Text, Need::Optional),
+    ("priority", Kind::Text, Need::Optional),
+    ("priority_display", Kind::Text, Need::Optional),
+    ("effort", Kind::Text, Need::Optional),
+    ("effort_display", Kind::Text, Need::Optional),
+    ("is_public", Kind::Boolean, Need::Optional),
+    ("created", Kind::Text, Need::Optional),
+    ("updated", Kind::Text, Need::Optional),
+];
+
+impl Seed {
+    /// Reads a file whole; all of its mistakes are told.
+    pub fn read(document: &Document) -> Result<Seed, Vec<Mistake>> {
+        let file: File<'_> = serde_json::from_str(&document.text)
+            .map_err(|error| vec![no_json(document, &error)])?;
+        let mut mistakes = Vec::new();
+        let mut take = |list: &[&RawValue], rules: &'static [Rule]| {
+            let reader = Reader { rules };
+            let entries = list.iter().filter_map(|raw| {
+                reader.entry(raw, document).map_err(|wrong| mistakes.extend(wrong)).ok()
+            });
+            entries.collect()
+        };
+        let seed = Seed {
+            companies: take(&file.companies, fields::COMPANY),
+            contacts: take(&file.contacts, CONTACT),
+            feature_requests: take(&file.feature_requests, FEATURE_REQUEST),
+            feedback: take(&file.feedback, fields::FEEDBACK),
+        };
+        if mistakes.is_empty() {
+            mistakes = seed.strangers(&file.contacts, document);
+        }
+        if mistakes.is_empty() { Ok(seed) } else { Err(mistakes) }
+    }
+
+    /// Contacts of companies that are not in the file.
+    fn strangers(&self, contacts: &[&RawValue], document: &Document) -> Vec<Mistake> {
+        const KEY: &str = "company_internal_id";
+        let id = |company: &'_ Fields| company.get("internal_id").cloned();
+        let known: HashSet<Value> = self.companies.iter().filter_map(id).collect();
+        let pairs = self.contacts.iter().zip(contacts);
+        let strange = pairs.filter(|(it, _)| it.get(KEY).is_some_and(|id| !known.contains(id)));
+        let mistake = |(_, raw): (&Fields, &&RawValue)| {
+            let message = format!("`{KEY}`: there is no company of this internal id in the file");
+            Mistake::error(place(raw.get(), Some(KEY), document), message)
+        };
+        strange.map(mistake).collect()
+    }
+
+    pub(super) fn sow(self, now: Timestamp) -> Books {
+        let mut books = Books::default();
+        for fields in [["product", "product_display"], ["product_area", "product_area_display"]] {
+            if self.feature_requests.iter().any(|it| it.contains_key(fields[0])) {
+                books.products.extend(fields);
+            }
+        }
+        for company in self.companies {
+            books.upsert_company(company, now);
+        }
+        for contact in self.contacts {
+            let kept = books.upsert_contact(contact, now);
+            kept.expect("a contact of a seed names no company by a number");
+        }
+        for feature_request in self.feature_requests {
+            books.add_feature_request(feature_request, now);
+        }
+        for feedback in self.feedback {
+            books.create_feedback(feedback, now);
+        }
+        books
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Reader {
+    rules: &'static [Rule],
+}
+
+impl Reader {
+    fn entry(self, raw: &RawValue, document: &Document) -> Result<Fields, Vec<Mistake>> {
+        let at = |key: Option<&str>| place(raw.get(), key, document);
+        let Ok(Value::Object(entry)) = serde_json::from_str(raw.get()) else {
+            return Err(vec![Mistake::error(at(None), "this is no object").help("write { ... }")]);
+        };
+        let mut mistakes = Vec::new();
+        let mut columns = Map::new();
+        for (name, value) in entry.iter().filter(|(name, _)| !self.knows(name)) {
+            if self.has_columns() && value.is_number() {
+                columns.insert(name.clone(), value.clone());
+            } else {
+                mistakes.push(self.unknown(name, at(Some(name))));
+            }
+        }
+        // What is null is as good as left out.
+        let given: Fields = entry.into_iter().filter(|(_, value)| !value.is_null()).collect();
+        let kept = fields::clean(&given, self.rules).map_err(|errors| {
+            let wrong = |(name, messages): (String, Value)| {
+                let message = messages[0].as_str().unwrap_or_default().to_owned();
+                Mistake::error(at(Some(&name)), format!("`{name}`: {message}"))
+            };
+            errors.into_iter().map(wrong).collect::<Vec<_>>()
+        });
+        match kept {
+            Ok(mut kept) if mistakes.is_empty() => {
+                kept.extend(columns);
+                Ok(kept)
+            }
+            kept => {
+                mistakes.extend(kept.err().unwrap_or_default());
+                Err(mistakes)
+            }
+        }
+    }
+
+    /// Whether an entry may have numbers of any name: only feature requests do.
+    fn has_columns(self) -> bool {
+        self.knows("title")
+    }
+
+    fn knows(self, name: &str) -> bool {
+        self.rules.iter().any(|(known, _, _)| *known == name)
+    }
+
+    fn unknown(self, name: &str, place: Range<usize>) -> Mistake {
+        let known: Vec<&str> = self.rules.iter().map(|(known, _, _)| *known).collect();
+        let help = match nearest(name, known.iter().copied()) {
+            Some(known) => format!("did you mean `{known}`?"),
+            None if self.has_columns() => "a column of your own is a number".to_owned(),
+            None => format!("known here: {}", known.join(", ")),
+        };
+        Mistake::error(place, format!("unknown field `{name}`")).help(help)
+    }
+}
+
+/// Where a key of an entry stands in the file, else where the entry begins.
+fn place(entry: &str, key: Option<&str>, document: &Document) -> Range<usize> {
+    let start = entry.as_ptr().addr().saturating_sub(document.text.as_ptr().addr());
+    let quoted = key.map(|key| Value::from(key).to_string());
+    match quoted.and_then(|quoted| Some((entry.find(&quoted)?, quoted.len()))) {
+        Some((at, length)) => start + at..start + at + length,
+        None => start..start + entry.lines().next().map_or(0, str::len),
+    }
+}
+
+fn no_json(document: &Document, error: &serde_json::Error) -> Mistake {
+    let lines = document.text.split_inclusive('\n').take(error.line().saturating_sub(1));
+    let start = lines.map(str::len).sum::<usize>() + error.column().saturating_sub(1);
+    let message = error.to_string();
+    let message = message.split(" at line ").next().unwrap_or_default().to_owned();
+    let start = start.min(document.text.len());
+    let help = "known are companies, contacts, feature_requests and feedback, each a list";
+    let mistake = Mistake::error(start..(start + 1).min(document.text.len()), message);
+    if error.is_data() { mistake.help(help) } else { mistake }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &[(usize, usize, &str)]) {
+        let document = Document { name: "seed.json".to_owned(), text: text.to_owned() };
+        let mistakes = Seed::read(&document).err().unwrap_or_default();
+        let told: Vec<(usize, usize, &str)> = mistakes
+            .iter()
+            .map(|mistake| {
+                let (line, column) = mistake.line_and_column(&document);
+                (line, column, mistake.message.as_str())
+            })
+            .collect();
+        assert_eq!(told, expected, "{text}");
+    }
+
+    #[test]
+    fn a_seed_without_mistakes_is_taken() {
+        check("{}", &[]);
+        check(r#"{"feature_requests": [{"title": "A", "MRR": 7.5, "shipped_at": null}]}"#, &[]);
+        check(r#"{"feature_requests": [{"title": "A", "roadmaps": [{"roadmap": "2027"}]}]}"#, &[]);
+    }
+
+    #[test]
+    fn each_mistake_is_told_at_its_place() {
+        check("{\n", &[(2, 1, "EOF while parsing an object")]);
+        check(
+            "{\"feature_requests\": [\n{\"title\": \"A\", \"stat\": \"X\"}]}",
+            &[(2, 16, "unknown field `stat`")],
+        );
+        check("{\"contacts\": [7]}", &[(1, 15, "this is no object")]);
+        let stranger = r#"{"internal_id": "7", "name": "Ada", "company_internal_id": "6"}"#;
+        check(
+            &format!("{{\"contacts\": [\n{stranger}]}}"),
+            &[(
+                2,
+                37,
+                "`company_internal_id`: there is no company of this internal id in the file",
+            )],
+        );
+        check(
+            "{\"companies\": [{\"internal_id\": \"6\"}]}",
+            &[(1, 16, "`name`: This field is required.")],
+        );
+        check(
+            "{\"feature_requests\": [{\"title\": \"A\", \"is_public\": \"no\"}]}",
+            &[(1, 38, "`is_public`: Must be a valid boolean.")],
+        );
+    }
+}
