@@ -8,6 +8,7 @@ mod preview;
 mod providers;
 mod reload;
 mod sandbox;
+mod savio;
 mod schema;
 mod send;
 mod serve;
@@ -62,6 +63,8 @@ enum Command {
     Send(send::Arguments),
     /// List the tools that are known, or show one of them in full
     Providers(providers::Arguments),
+    /// Use Savio's API: feedback, feature requests, contacts, companies
+    Savio(Box<savio::Arguments>),
     /// Run a Savio on this machine, to try and test against
     Sandbox(sandbox::Arguments),
     /// Print what completes the commands in a shell
@@ -128,6 +131,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Command::Dead(arguments) => events::run(arguments.into(), environment),
         Command::Send(arguments) => send::run(arguments, environment),
         Command::Providers(arguments) => providers::run(&arguments),
+        Command::Savio(arguments) => savio::run(*arguments, environment),
         Command::Sandbox(arguments) => sandbox::run(arguments),
         Command::Completions { shell } => completions(shell),
         Command::Schema { file } => schema::run(file),

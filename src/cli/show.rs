@@ -49,6 +49,18 @@ pub(super) fn visible(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
+/// A text in one line, its white space narrowed.
+pub(super) fn one_line(text: &str) -> String {
+    visible(text).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+pub(super) fn shorten(text: &str, chars: usize) -> String {
+    if text.chars().count() <= chars {
+        return text.to_owned();
+    }
+    text.chars().take(chars - 1).chain(['…']).collect()
+}
+
 /// Rows in columns, below their names.
 pub(super) fn table<const N: usize>(names: [&str; N], rows: &[[String; N]], look: Look) -> String {
     let width = |column: usize| {

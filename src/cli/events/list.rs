@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::mistake::Look;
 use crate::store::{Attempt, Cursor, Filter, Line, Listed, Page, Planned, Record, Sqlite, Store};
 
+use super::super::show::{one_line, shorten};
 use super::super::{Failure, show as shown};
 
 /// How much of a reason a terminal's line shows; `events show` has all of it.
@@ -108,17 +109,6 @@ fn row(line: &Line, look: Look) -> [String; 7] {
 
 fn time(time: Timestamp) -> String {
     time.strftime("%Y-%m-%d %H:%M:%S").to_string()
-}
-
-fn one_line(text: &str) -> String {
-    shown::visible(text).split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-fn shorten(text: &str, chars: usize) -> String {
-    if text.chars().count() <= chars {
-        return text.to_owned();
-    }
-    text.chars().take(chars - 1).chain(['…']).collect()
 }
 
 /// All that is known of one event. Times are UTC.

@@ -1,0 +1,192 @@
+//! `savio`: all of Savio's API for a person or a script.
+
+mod bar;
+mod feedback;
+mod lines;
+mod list;
+mod many;
+mod queue;
+mod report;
+mod table;
+mod upsert;
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use crate::config::{Destination, Destinations};
+use crate::event::DEFAULT_DESTINATION;
+use crate::savio::{BaseUrl, Client, Error, Settings};
+use crate::secret::{self, Environment, Secret};
+
+use super::serve::{runtime, undone};
+use super::{Failure, load};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    thing: Thing,
+    #[command(flatten)]
+    account: Account,
+}
+
+/// Which Savio, and as whom.
+#[derive(Debug, clap::Args)]
+struct Account {
+    /// The destination of the configuration whose base URL and token are used
+    #[arg(long, value_name = "NAME", global = true, default_value = DEFAULT_DESTINATION)]
+    destination: String,
+    /// Savio's API; else that of the configuration
+    #[arg(long, value_name = "URL", global = true)]
+    base_url: Option<BaseUrl>,
+    /// The environment variable that holds the token; else what the configuration says
+    #[arg(long, value_name = "NAME", global = true)]
+    token_env: Option<String>,
+    /// The configuration; relay.toml if it is there and none is named
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Thing {
+    /// Create feedback
+    Feedback {
+        #[command(subcommand)]
+        action: FeedbackAction,
+    },
+    /// List feature requests, or get one
+    FeatureRequests {
+        #[command(subcommand)]
+        action: FeatureRequestAction,
+    },
+    /// List contacts; create or update them
+    Contacts {
+        #[command(subcommand)]
+        action: ContactAction,
+    },
+    /// List companies; create or update them
+    Companies {
+        #[command(subcommand)]
+        action: CompanyAction,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum FeedbackAction {
+    /// Create a piece of feedback; each call creates another one
+    Create(feedback::Arguments),
+}
+
+#[derive(Debug, Subcommand)]
+enum FeatureRequestAction {
+    /// List feature requests
+    List(list::FeatureRequestArguments),
+    /// Show one feature request
+    Get(list::GetArguments),
+}
+
+#[derive(Debug, Subcommand)]
+enum ContactAction {
+    /// List contacts
+    List(list::SearchArguments),
+    /// Create a contact, or update the one with that internal id or e-mail address; with FILE, many
+    #[command(override_usage = upsert::USAGE_OF_CONTACTS)]
+    Upsert(upsert::ContactArguments),
+}
+
+#[derive(Debug, Subcommand)]
+enum CompanyAction {
+    /// List companies
+    List(list::SearchArguments),
+    /// Create a company, or update the one with that internal id; with FILE, many
+    #[command(override_usage = upsert::USAGE_OF_COMPANIES)]
+    Upsert(upsert::CompanyArguments),
+}
+
+pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), Failure> {
+    let account = arguments.account.open(environment)?;
+    let runtime = runtime()?;
+    let done = runtime.block_on(obey(arguments.thing, &account));
+    // A read of standard input that waits for its next line keeps nobody here.
+    runtime.shutdown_background();
+    done
+}
+
+/// The account, ready to be called.
+struct Opened {
+    client: Client,
+    max_in_flight: usize,
+}
+
+impl Account {
+    fn open(self, environment: &Environment) -> Result<Opened, Failure> {
+        let config = load::config(self.config.as_deref(), environment)?;
+        let to = named(config.destinations, &self.destination)?;
+        let token = match self.token_env {
+            Some(name) => secret::from_environment(&name, environment),
+            None => to.token,
+        };
+        let token = match token {
+            Secret::Found(token) => token,
+            Secret::Missing(reason) => {
+                let help = "name another variable with --token-env";
+                return Err(Failure::Wrong(format!("no token for savio: {reason}; {help}")));
+            }
+        };
+        let base_url = self.base_url.unwrap_or(to.base_url);
+        let settings = Settings { base_url, token, timeout: to.timeout };
+        let client = Client::new(settings).map_err(|error| undone(&error))?;
+        Ok(Opened { client, max_in_flight: to.max_in_flight })
+    }
+}
+
+fn named(mut destinations: Destinations, name: &str) -> Result<Destination, Failure> {
+    destinations.remove(name).ok_or_else(|| {
+        let known: Vec<&str> = destinations.keys().map(String::as_str).collect();
+        let known = known.join(", ");
+        Failure::Wrong(format!("no destination `{name}`; there are: {known}"))
+    })
+}
+
+async fn obey(thing: Thing, account: &Opened) -> Result<(), Failure> {
+    let client = &account.client;
+    match thing {
+        Thing::Feedback { action: FeedbackAction::Create(arguments) } => {
+            feedback::create(client, arguments).await
+        }
+        Thing::FeatureRequests { action: FeatureRequestAction::List(arguments) } => {
+            list::feature_requests(client, arguments).await
+        }
+        Thing::FeatureRequests { action: FeatureRequestAction::Get(arguments) } => {
+            list::feature_request(client, arguments).await
+        }
+        Thing::Contacts { action: ContactAction::List(arguments) } => {
+            list::contacts(client, arguments).await
+        }
+        Thing::Contacts { action: ContactAction::Upsert(arguments) } => {
+            arguments.run(account).await
+        }
+        Thing::Companies { action: CompanyAction::List(arguments) } => {
+            list::companies(client, arguments).await
+        }
+        Thing::Companies { action: CompanyAction::Upsert(arguments) } => {
+            arguments.run(account).await
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        match error {
+            Error::Refused { .. } | Error::Unauthorized { .. } | Error::NotFound { .. } => {
+                Failure::Wrong(error.to_string())
+            }
+            Error::Throttled { .. }
+            | Error::Unwell { .. }
+            | Error::Unreachable { .. }
+            | Error::Unanswered { .. }
+            | Error::NotSavio { .. }
+            | Error::Astray(_) => Failure::Undone(error.to_string()),
+        }
+    }
+}

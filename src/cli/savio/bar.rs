@@ -1,0 +1,74 @@
+//! How far something is, on a terminal; elsewhere nothing.
+
+use std::io::{IsTerminal, Write as _};
+use std::time::{Duration, Instant};
+
+const CELLS: u64 = 24;
+/// More often nobody can read.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// The last line of standard error while something goes on.
+#[derive(Debug)]
+pub(super) struct Bar {
+    is_terminal: bool,
+    shown_at: Option<Instant>,
+}
+
+impl Bar {
+    pub(super) fn new() -> Bar {
+        Bar { is_terminal: std::io::stderr().is_terminal(), shown_at: None }
+    }
+
+    /// So much of a whole, if that is known, and words about it.
+    pub(super) fn show(&mut self, part: u64, whole: Option<u64>, words: &str) {
+        let is_early = self.shown_at.is_some_and(|at| at.elapsed() < INTERVAL);
+        if !self.is_terminal || is_early {
+            return;
+        }
+        self.shown_at = Some(Instant::now());
+        write(&format!("\r\u{1b}[K{}", line(part, whole, words)));
+    }
+
+    /// Makes room for other output.
+    pub(super) fn clear(&mut self) {
+        if self.shown_at.take().is_some() {
+            write("\r\u{1b}[K");
+        }
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+fn line(part: u64, whole: Option<u64>, words: &str) -> String {
+    let Some(whole) = whole.filter(|whole| *whole > 0) else {
+        return format!("{part} {words}");
+    };
+    let part = part.min(whole);
+    let share = |of: u64| u128::from(part) * u128::from(of) / u128::from(whole);
+    let full = usize::try_from(share(CELLS)).unwrap_or_default();
+    let empty = usize::try_from(CELLS).unwrap_or_default().saturating_sub(full);
+    format!("[{}{}] {:>3} % {words}", "#".repeat(full), " ".repeat(empty), share(100))
+}
+
+fn write(text: &str) {
+    let mut stderr = std::io::stderr().lock();
+    // That nobody sees it is no reason to stop.
+    let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_shows_how_much_is_done() {
+        assert_eq!(line(1, Some(4), "read"), format!("[######{}]  25 % read", " ".repeat(18)));
+        assert_eq!(line(9, Some(4), "read"), format!("[{}] 100 % read", "#".repeat(24)));
+        assert_eq!(line(7, None, "read"), "7 read");
+        assert_eq!(line(7, Some(0), "read"), "7 read");
+    }
+}

@@ -1,0 +1,81 @@
+//! `savio feedback create`.
+
+use serde_json::json;
+
+use crate::savio::{Client, NewFeedback};
+
+use super::super::{Failure, load, show};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The problem that the user is having; - reads it from standard input
+    #[arg(long)]
+    problem: String,
+    /// The type of customer, such as ACTIVE; your account knows which there are
+    #[arg(long, value_name = "TYPE")]
+    feedback_type: Option<String>,
+    /// The state of triage; ACTIVE if left out
+    #[arg(long)]
+    state: Option<String>,
+    /// Where the feedback was given
+    #[arg(long, value_name = "URL")]
+    source_url: Option<String>,
+    /// Who adds it
+    #[arg(long, value_name = "NAME")]
+    source_username: Option<String>,
+    /// Whom it is from: a person with that address is found or created
+    #[arg(long, value_name = "ADDRESS")]
+    person_email: Option<String>,
+    /// The person's full name
+    #[arg(long, value_name = "NAME")]
+    person_name: Option<String>,
+    /// The person's company, found or created; it needs a person
+    #[arg(long, value_name = "NAME")]
+    company_name: Option<String>,
+    /// The feature request to link to; another spelling creates another one
+    #[arg(long, value_name = "TITLE")]
+    feature_request_title: Option<String>,
+    /// A tag; may be given several times
+    #[arg(long = "tag", value_name = "TITLE")]
+    tags: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn create(client: &Client, arguments: Arguments) -> Result<(), Failure> {
+    let json = arguments.json;
+    let created = client.create_feedback(&arguments.feedback()?).await?;
+    if json {
+        return show::print(&format!("{}\n", json!(created)));
+    }
+    let id = created.id.map_or(String::new(), |id| format!(" {id}"));
+    show::print(&format!("feedback{id} is created\n"))
+}
+
+impl Arguments {
+    fn feedback(self) -> Result<NewFeedback, Failure> {
+        let problem = match self.problem.as_str() {
+            "-" => load::document("-".as_ref())?.text.trim().to_owned(),
+            _ => self.problem,
+        };
+        if self.company_name.is_some() && self.person_email.is_none() && self.person_name.is_none()
+        {
+            show::tell(
+                "note: savio ignores --company-name without --person-email or --person-name",
+            );
+        }
+        Ok(NewFeedback {
+            problem,
+            feedback_type: self.feedback_type,
+            state: self.state,
+            source_url: self.source_url,
+            source_username: self.source_username,
+            person_email: self.person_email,
+            person_name: self.person_name,
+            company_name: self.company_name,
+            feature_request_title: self.feature_request_title,
+            tags: self.tags,
+        })
+    }
+}

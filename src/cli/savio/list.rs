@@ -1,0 +1,190 @@
+//! `savio ... list` and `get`: a page, or all of them one after the other.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use tokio::time::sleep;
+
+use crate::savio::{Client, Error, Filter, Page, Pages, Search};
+
+use super::super::{Failure, show};
+use super::bar::Bar;
+use super::table;
+
+/// A page that does not come is asked for so often, with waits between.
+const TRIES_MAX: u32 = 8;
+const WAIT_MIN: Duration = Duration::from_millis(500);
+const WAIT_MAX: Duration = Duration::from_mins(5);
+
+#[derive(Debug, Clone, Copy, clap::Args)]
+struct Output {
+    /// Follow the pages to the last one
+    #[arg(long)]
+    all: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct SearchArguments {
+    /// A part of the name (of contacts, of the e-mail address too)
+    #[arg(long, value_name = "TEXT")]
+    search: Option<String>,
+    /// The field to order by; -FIELD for the greatest first, as in --ordering=-updated
+    #[arg(long, value_name = "FIELD", allow_hyphen_values = true)]
+    ordering: Option<String>,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct FeatureRequestArguments {
+    /// A part of the title
+    #[arg(long, value_name = "TEXT")]
+    search: Option<String>,
+    /// The status, such as PLANNED; your account knows which there are
+    #[arg(long)]
+    state: Option<String>,
+    /// The field to order by; -FIELD for the greatest first, as in --ordering=-updated
+    #[arg(long, value_name = "FIELD", allow_hyphen_values = true)]
+    ordering: Option<String>,
+    /// A product's slug; ignored by accounts without products
+    #[arg(long, value_name = "SLUG")]
+    product: Option<String>,
+    /// A product area's slug; ignored by accounts without product areas
+    #[arg(long, value_name = "SLUG")]
+    product_area: Option<String>,
+    /// A tag's title
+    #[arg(long, value_name = "TITLE")]
+    tag: Option<String>,
+    /// A roadmap's title
+    #[arg(long, value_name = "TITLE")]
+    roadmap: Option<String>,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(super) struct GetArguments {
+    id: u64,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn feature_requests(
+    client: &Client,
+    arguments: FeatureRequestArguments,
+) -> Result<(), Failure> {
+    let filter = Filter {
+        search: arguments.search,
+        state: arguments.state,
+        ordering: arguments.ordering,
+        product: arguments.product,
+        product_area: arguments.product_area,
+        tag: arguments.tag,
+        roadmap: arguments.roadmap,
+    };
+    show(client.feature_requests(&filter), arguments.output, table::feature_requests).await
+}
+
+pub(super) async fn feature_request(
+    client: &Client,
+    arguments: GetArguments,
+) -> Result<(), Failure> {
+    let found = client.feature_request(arguments.id).await?;
+    if arguments.json {
+        return show::print(&format!("{:#}\n", json!(found)));
+    }
+    show::print(&table::feature_request(&found))
+}
+
+pub(super) async fn contacts(client: &Client, arguments: SearchArguments) -> Result<(), Failure> {
+    let SearchArguments { search, ordering, output } = arguments;
+    show(client.contacts(&Search { search, ordering }), output, table::contacts).await
+}
+
+pub(super) async fn companies(client: &Client, arguments: SearchArguments) -> Result<(), Failure> {
+    let SearchArguments { search, ordering, output } = arguments;
+    show(client.companies(&Search { search, ordering }), output, table::companies).await
+}
+
+async fn show<T: Serialize + DeserializeOwned>(
+    pages: Pages<T>,
+    output: Output,
+    table: fn(&[T]) -> String,
+) -> Result<(), Failure> {
+    if output.json {
+        return print_json(pages, output).await;
+    }
+    print(pages, output, table).await
+}
+
+async fn print<T: DeserializeOwned>(
+    mut pages: Pages<T>,
+    output: Output,
+    table: fn(&[T]) -> String,
+) -> Result<(), Failure> {
+    let mut entries = Vec::new();
+    let mut bar = Bar::new();
+    let (count, is_last) = loop {
+        let Some(page) = turn(&mut pages).await? else { break (None, true) };
+        entries.extend(page.results);
+        bar.show(entries.len() as u64, page.count, "read");
+        if page.next.is_none() || !output.all {
+            break (page.count, page.next.is_none());
+        }
+    };
+    bar.clear();
+    show::print(&table(&entries))?;
+    if !is_last {
+        let of = count.map_or(String::new(), |count| format!(" of {count}"));
+        show::tell(&format!("{}{of}; --all shows the rest", entries.len()));
+    }
+    Ok(())
+}
+
+/// Writes each page when it is there, so that a long list takes no memory.
+async fn print_json<T: Serialize + DeserializeOwned>(
+    mut pages: Pages<T>,
+    output: Output,
+) -> Result<(), Failure> {
+    let mut bar = Bar::new();
+    let mut shown: u64 = 0;
+    while let Some(page) = turn(&mut pages).await? {
+        for entry in page.results {
+            let before = if shown == 0 { "{\"results\":[\n" } else { ",\n" };
+            show::print(&format!("{before}{}", json!(entry)))?;
+            shown += 1;
+        }
+        bar.show(shown, page.count, "read");
+        if page.next.is_none() || !output.all {
+            bar.clear();
+            let before = if shown == 0 { "{\"results\":[" } else { "\n" };
+            let (count, next) = (json!(page.count), json!(page.next));
+            return show::print(&format!("{before}],\"count\":{count},\"next\":{next}}}\n"));
+        }
+    }
+    Ok(())
+}
+
+/// The next page, asked for again while that may help.
+async fn turn<T: DeserializeOwned>(pages: &mut Pages<T>) -> Result<Option<Page<T>>, Error> {
+    for tries in 0..TRIES_MAX - 1 {
+        match pages.next().await {
+            Err(error) if error.may_pass() => {
+                let wait = WAIT_MIN.saturating_mul(2_u32.saturating_pow(tries));
+                let asked = error.retry_after().unwrap_or_default();
+                if asked > WAIT_MAX {
+                    return Err(error);
+                }
+                sleep(wait.max(asked)).await;
+            }
+            other => return other,
+        }
+    }
+    pages.next().await
+}

@@ -1,0 +1,152 @@
+//! What became of each line, told while it goes on, and the sum of it at the end.
+
+use serde_json::{Value, json};
+
+use crate::savio::{Error, Refusal};
+
+use super::super::Failure;
+use super::super::show::{self, one_line};
+use super::bar::Bar;
+use super::many::Order;
+use super::upsert::Kind;
+
+/// Why a line is not at Savio.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The line itself is wrong.
+    Line(String),
+    Savio(Error),
+}
+
+/// Why the rest was not tried.
+#[derive(Debug)]
+pub(super) enum Stop {
+    Interrupted,
+    /// Every other line would fare alike.
+    Savio(Error),
+    Input(std::io::Error),
+}
+
+#[derive(Debug)]
+pub(super) struct Report {
+    kind: Kind,
+    order: Order,
+    bar: Bar,
+    done: u64,
+    /// Lines that are wrong, or that Savio refuses.
+    refused: u64,
+    /// Lines that might have been taken at another time.
+    undone: u64,
+}
+
+impl Report {
+    pub(super) fn new(kind: Kind, order: Order) -> Report {
+        Report { kind, order, bar: Bar::new(), done: 0, refused: 0, undone: 0 }
+    }
+
+    pub(super) fn has_done_any(&self) -> bool {
+        self.done > 0
+    }
+
+    pub(super) fn done(&mut self, line: u64, kept: &Value) -> Result<(), Failure> {
+        self.done += 1;
+        if self.order.json {
+            return show::print(&format!("{}\n", json!({ "line": line, "id": kept["id"] })));
+        }
+        Ok(())
+    }
+
+    pub(super) fn failed(&mut self, line: u64, trouble: &Trouble) -> Result<(), Failure> {
+        self.bar.clear();
+        let reason = match trouble {
+            Trouble::Line(reason) => reason.clone(),
+            Trouble::Savio(error) => error.to_string(),
+        };
+        match trouble {
+            Trouble::Savio(error) if !is_refused(error) => self.undone += 1,
+            Trouble::Savio(_) | Trouble::Line(_) => self.refused += 1,
+        }
+        if self.order.json {
+            return show::print(&format!("{}\n", as_json(line, &reason, trouble)));
+        }
+        show::tell(&format!("line {line}: {}", one_line(&reason)));
+        Ok(())
+    }
+
+    pub(super) fn progress(&mut self, read: u64, bytes: Option<u64>) {
+        let failed = match self.refused + self.undone {
+            0 => String::new(),
+            failed => format!(", {failed} failed"),
+        };
+        match bytes {
+            Some(bytes) => self.bar.show(read, Some(bytes), &format!("{} done{failed}", self.done)),
+            None => self.bar.show(self.done, None, &format!("done{failed}")),
+        }
+    }
+
+    /// The sum, and how the command ends.
+    pub(super) fn end(mut self, stop: Option<Stop>) -> Result<(), Failure> {
+        self.bar.clear();
+        let Report { kind, order, done, refused, undone, .. } = self;
+        let kind = kind.plural();
+        let mut sum = format!("{done} {kind} are at savio");
+        if refused > 0 {
+            sum += &format!(", {refused} refused");
+        }
+        if undone > 0 {
+            sum += &format!(", {undone} could not be sent");
+        }
+        if order.json {
+            show::tell(&sum);
+        } else {
+            show::print(&format!("{sum}\n"))?;
+        }
+        let again = "run it again when that is mended: what is at savio already is only updated";
+        match stop {
+            Some(Stop::Interrupted) => {
+                let again = "run it again: what is at savio already is only updated";
+                Err(Failure::Undone(format!("interrupted before the end; {again}")))
+            }
+            Some(Stop::Savio(error)) if is_refused(&error) => {
+                Err(Failure::Wrong(format!("stopped before the end: {error}; {again}")))
+            }
+            Some(Stop::Savio(error)) => {
+                Err(Failure::Undone(format!("stopped before the end: {error}; {again}")))
+            }
+            Some(Stop::Input(error)) => {
+                Err(Failure::Undone(format!("the input cannot be read to its end: {error}")))
+            }
+            None if undone > 0 => Err(Failure::Undone(format!("{undone} {kind}: {again}"))),
+            None if refused > 0 => Err(Failure::Shown),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether Savio will say the same again.
+fn is_refused(error: &Error) -> bool {
+    match error {
+        Error::Refused { .. } | Error::Unauthorized { .. } | Error::NotFound { .. } => true,
+        Error::Throttled { .. }
+        | Error::Unwell { .. }
+        | Error::Unreachable { .. }
+        | Error::Unanswered { .. }
+        | Error::NotSavio { .. }
+        | Error::Astray(_) => false,
+    }
+}
+
+fn as_json(line: u64, reason: &str, trouble: &Trouble) -> Value {
+    let (status, fields) = match trouble {
+        Trouble::Savio(error) => (error.status(), fields(error)),
+        Trouble::Line(_) => (None, Value::Null),
+    };
+    json!({ "line": line, "error": { "status": status, "message": reason, "fields": fields } })
+}
+
+fn fields(error: &Error) -> Value {
+    let Error::Refused { refusal: Refusal { fields, .. }, .. } = error else {
+        return Value::Null;
+    };
+    fields.iter().map(|(name, messages)| (name.clone(), json!(messages))).collect()
+}

@@ -1,0 +1,105 @@
+//! How lists of Savio's look to people.
+
+use serde_json::{Map, Value, json};
+
+use crate::mistake::Look;
+use crate::savio::{Company, Contact, FeatureRequest};
+
+use super::super::show::{fields, one_line, shorten, stdout_look, table};
+
+/// How much of a text a terminal's line shows.
+const CHARS_MAX: usize = 50;
+
+pub(super) fn feature_requests(entries: &[FeatureRequest]) -> String {
+    let row = |one: &FeatureRequest| {
+        let tags: Vec<&str> = one.tags.iter().map(|tag| tag.title.as_str()).collect();
+        [
+            one.id.to_string(),
+            cell(Some(&one.title)),
+            cell(one.state_display.as_ref().or(one.state.as_ref())),
+            cell(one.product_display.as_ref().or(one.product.as_ref())),
+            cell(Some(&tags.join(", "))),
+            one.count("Feedback").map_or(String::new(), |count| count.to_string()),
+        ]
+    };
+    let rows: Vec<_> = entries.iter().map(row).collect();
+    listed(["id", "title", "state", "product", "tags", "feedback"], &rows)
+}
+
+/// All that is known of one.
+pub(super) fn feature_request(one: &FeatureRequest) -> String {
+    let Value::Object(mut known) = json!(one) else { return String::new() };
+    let tags: Vec<&str> = one.tags.iter().map(|tag| tag.title.as_str()).collect();
+    known.insert("tags".to_owned(), json!(tags));
+    let roadmaps = one.roadmaps.iter().map(|it| match &it.column {
+        Some(column) => format!("{} ({column})", it.roadmap),
+        None => it.roadmap.clone(),
+    });
+    known.insert("roadmaps".to_owned(), roadmaps.map(Value::from).collect());
+    filled(&known)
+}
+
+pub(super) fn contacts(entries: &[Contact]) -> String {
+    let row = |one: &Contact| {
+        let internal_id = one.other.get("internal_id").and_then(Value::as_str);
+        [
+            one.id.to_string(),
+            cell(internal_id.map(str::to_owned).as_ref()),
+            cell(one.name.as_ref()),
+            cell(one.email.as_ref()),
+            cell(one.company_name.as_ref()),
+            attributes(one.filterable_attributes.as_ref()),
+        ]
+    };
+    let rows: Vec<_> = entries.iter().map(row).collect();
+    listed(["id", "internal id", "name", "e-mail", "company", "attributes"], &rows)
+}
+
+pub(super) fn companies(entries: &[Company]) -> String {
+    let row = |one: &Company| {
+        [
+            one.id.to_string(),
+            cell(one.internal_id.as_ref()),
+            cell(one.name.as_ref()),
+            attributes(one.filterable_attributes.as_ref()),
+        ]
+    };
+    let rows: Vec<_> = entries.iter().map(row).collect();
+    listed(["id", "internal id", "name", "attributes"], &rows)
+}
+
+/// One thing with its fields; those that are empty are left out.
+pub(super) fn filled(known: &Map<String, Value>) -> String {
+    let is_empty = |value: &Value| match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(entries) => entries.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    };
+    fields(known.iter().filter(|(_, value)| !is_empty(value)))
+}
+
+fn listed<const N: usize>(names: [&str; N], rows: &[[String; N]]) -> String {
+    if rows.is_empty() {
+        return "nothing is found\n".to_owned();
+    }
+    table(names, rows, stdout_look())
+}
+
+fn attributes(attributes: Option<&Map<String, Value>>) -> String {
+    let print = |(name, value): (&String, &Value)| match value {
+        Value::String(text) => format!("{name}={text}"),
+        other => format!("{name}={other}"),
+    };
+    let printed: Vec<String> = attributes.into_iter().flatten().map(print).collect();
+    cell(Some(&printed.join(" ")))
+}
+
+fn cell(text: Option<&String>) -> String {
+    let line = text.map(|text| one_line(text)).unwrap_or_default();
+    match stdout_look() {
+        Look::Terminal => shorten(&line, CHARS_MAX),
+        Look::Plain => line,
+    }
+}

@@ -1,0 +1,225 @@
+//! `savio contacts upsert` and `savio companies upsert`: one by flags, or many from a file.
+
+use std::path::PathBuf;
+
+use serde_json::{Map, Value, json};
+
+use crate::savio::{Client, CompanyUpsert, ContactUpsert, Error};
+
+use super::super::{Failure, show};
+use super::{Opened, many, table};
+
+pub(super) const USAGE_OF_CONTACTS: &str = "\
+savio-relay savio contacts upsert --internal-id <ID> --name <NAME> [OPTIONS]
+       savio-relay savio contacts upsert <FILE> [OPTIONS]";
+pub(super) const USAGE_OF_COMPANIES: &str = "\
+savio-relay savio companies upsert --internal-id <ID> --name <NAME> [OPTIONS]
+       savio-relay savio companies upsert <FILE> [OPTIONS]";
+
+/// The flags of one contact or company.
+const ONE: [&str; 6] =
+    ["internal_id", "name", "email", "company", "company_internal_id", "attributes"];
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ContactArguments {
+    /// NDJSON, one contact in each line with these fields; - is standard input
+    #[arg(conflicts_with_all = ONE)]
+    file: Option<PathBuf>,
+    /// The contact's id in your system
+    #[arg(long, value_name = "ID", required_unless_present = "file")]
+    internal_id: Option<String>,
+    /// The full name
+    #[arg(long, required_unless_present = "file")]
+    name: Option<String>,
+    /// The e-mail address
+    #[arg(long, value_name = "ADDRESS")]
+    email: Option<String>,
+    /// The company, by its id at Savio
+    #[arg(long, value_name = "NUMBER")]
+    company: Option<u64>,
+    /// The company, by its id in your system
+    #[arg(long, value_name = "ID")]
+    company_internal_id: Option<String>,
+    /// An attribute; numbers, true and false keep their type, quotes make a text: plan='"7"'
+    #[arg(long = "filterable-attribute", value_name = "KEY=VALUE", value_parser = attribute)]
+    attributes: Vec<(String, Value)>,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CompanyArguments {
+    /// NDJSON, one company in each line with these fields; - is standard input
+    #[arg(conflicts_with_all = ["internal_id", "name", "attributes"])]
+    file: Option<PathBuf>,
+    /// The company's id in your system
+    #[arg(long, value_name = "ID", required_unless_present = "file")]
+    internal_id: Option<String>,
+    /// The company's name
+    #[arg(long, required_unless_present = "file")]
+    name: Option<String>,
+    /// An attribute; numbers, true and false keep their type, quotes make a text: plan='"7"'
+    #[arg(long = "filterable-attribute", value_name = "KEY=VALUE", value_parser = attribute)]
+    attributes: Vec<(String, Value)>,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+struct Output {
+    #[command(flatten)]
+    pace: many::Pace,
+    /// Print JSON; of a file, one object for each line
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the lines of a file are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Contact,
+    Company,
+}
+
+impl Kind {
+    pub(super) fn plural(self) -> &'static str {
+        match self {
+            Kind::Contact => "contacts",
+            Kind::Company => "companies",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Upsert {
+    Contact(ContactUpsert),
+    Company(CompanyUpsert),
+}
+
+impl Upsert {
+    pub(super) fn read(kind: Kind, text: &[u8]) -> Result<Upsert, serde_json::Error> {
+        match kind {
+            Kind::Contact => serde_json::from_slice(text).map(Upsert::Contact),
+            Kind::Company => serde_json::from_slice(text).map(Upsert::Company),
+        }
+    }
+
+    pub(super) fn internal_id(&self) -> &str {
+        match self {
+            Upsert::Contact(contact) => &contact.internal_id,
+            Upsert::Company(company) => &company.internal_id,
+        }
+    }
+
+    /// Sends it once, and gives what Savio keeps.
+    pub(super) async fn send(&self, client: &Client) -> Result<Value, Error> {
+        match self {
+            Upsert::Contact(contact) => {
+                client.upsert_contact(contact).await.map(|kept| json!(kept))
+            }
+            Upsert::Company(company) => {
+                client.upsert_company(company).await.map(|kept| json!(kept))
+            }
+        }
+    }
+}
+
+impl ContactArguments {
+    pub(super) async fn run(self, account: &Opened) -> Result<(), Failure> {
+        if let Some(file) = self.file {
+            return self.output.many(account, (Kind::Contact, file)).await;
+        }
+        let contact = ContactUpsert {
+            internal_id: self.internal_id.unwrap_or_default(),
+            name: self.name.unwrap_or_default(),
+            email: self.email,
+            company: self.company,
+            company_internal_id: self.company_internal_id,
+            filterable_attributes: self.attributes.into_iter().collect(),
+        };
+        self.output.one(account, ("contact", Upsert::Contact(contact))).await
+    }
+}
+
+impl CompanyArguments {
+    pub(super) async fn run(self, account: &Opened) -> Result<(), Failure> {
+        if let Some(file) = self.file {
+            return self.output.many(account, (Kind::Company, file)).await;
+        }
+        let company = CompanyUpsert {
+            internal_id: self.internal_id.unwrap_or_default(),
+            name: self.name.unwrap_or_default(),
+            filterable_attributes: self.attributes.into_iter().collect(),
+        };
+        self.output.one(account, ("company", Upsert::Company(company))).await
+    }
+}
+
+impl Output {
+    async fn many(self, account: &Opened, (kind, file): (Kind, PathBuf)) -> Result<(), Failure> {
+        many::run(account, (kind, &file), many::Order { pace: self.pace, json: self.json }).await
+    }
+
+    async fn one(self, account: &Opened, (name, upsert): (&str, Upsert)) -> Result<(), Failure> {
+        if self.pace.is_given() {
+            return Err(Failure::Usage(
+                "--rate, --max-in-flight and --give-up-after are for a FILE".to_owned(),
+            ));
+        }
+        let kept = upsert.send(&account.client).await?;
+        if self.json {
+            return show::print(&format!("{kept:#}\n"));
+        }
+        let fields = kept.as_object().map_or_else(Map::new, Clone::clone);
+        show::print(&format!("{name} is kept\n{}", table::filled(&fields)))
+    }
+}
+
+/// `KEY=VALUE`, the value being a number, true, false, a text in quotes, or else a text.
+fn attribute(written: &str) -> Result<(String, Value), String> {
+    let (key, value) = written.split_once('=').ok_or("write it as KEY=VALUE")?;
+    if key.trim().is_empty() {
+        return Err("an attribute has a name".to_owned());
+    }
+    let typed = serde_json::from_str(value).ok();
+    let typed = typed.filter(|it: &Value| it.is_number() || it.is_boolean() || it.is_string());
+    Ok((key.trim().to_owned(), typed.unwrap_or_else(|| Value::from(value))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_keep_their_types() {
+        let check = |written: &str, expected: Value| {
+            assert_eq!(attribute(written), Ok(("k".to_owned(), expected)), "{written}");
+        };
+        check("k=7", json!(7));
+        check("k=49.5", json!(49.5));
+        check("k=true", json!(true));
+        check("k=\"7\"", json!("7"));
+        check("k=pro", json!("pro"));
+        check("k=007", json!("007"));
+        check("k=a=b", json!("a=b"));
+        check("k=", json!(""));
+        check("k=null", json!("null"));
+        assert!(attribute("plan").is_err() && attribute("=pro").is_err());
+    }
+
+    #[test]
+    fn an_id_may_be_written_as_a_number() {
+        let upsert = Upsert::read(Kind::Company, br#"{"internal_id": 6, "name": "Acme"}"#).unwrap();
+
+        assert_eq!(upsert.internal_id(), "6");
+    }
+
+    #[test]
+    fn a_field_that_is_not_known_is_refused() {
+        let line = br#"{"internal_id": "6", "name": "Ada", "emial": "ada@example.com"}"#;
+
+        let error = Upsert::read(Kind::Contact, line).unwrap_err().to_string();
+
+        assert!(error.contains("unknown field `emial`"), "{error}");
+    }
+}
