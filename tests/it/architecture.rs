@@ -72,11 +72,11 @@ const IMPURE: [&str; 11] = [
 const SPAWNS: [(&str, &[&str]); 7] = [
     ("tokio::spawn", &["cli/serve"]),
     ("task::spawn", &["cli/serve"]),
-    ("spawn_blocking", &["store", "delivery", "admin", "cli/reload"]),
+    ("spawn_blocking", &["store", "delivery", "admin", "cli/reload", "cli/savio"]),
     ("spawn_local", &[]),
     ("thread::spawn", &["store"]),
     ("thread::Builder", &["store"]),
-    ("JoinSet", &["cli/serve", "delivery", "listener"]),
+    ("JoinSet", &["cli/serve", "cli/savio", "delivery", "listener"]),
 ];
 
 const LINES_MAX: usize = 500;

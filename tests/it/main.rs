@@ -24,6 +24,8 @@ mod reload;
 mod repository;
 mod sandbox;
 mod savio_client;
+mod savio_commands;
+mod savio_conformance;
 mod store_contract;
 mod store_list;
 mod store_replay;

@@ -1,0 +1,253 @@
+//! The client against a server that answers as Savio never should.
+
+use std::time::Duration;
+
+use savio_relay::savio::{
+    Astray, Client, CompanyUpsert, Contact, Created, Error, Page, Search, Settings,
+};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use wiremock::matchers::{method, query_param, query_param_is_missing};
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+
+use super::{TOKEN, client, feedback};
+
+async fn answering(template: ResponseTemplate) -> (MockServer, Client) {
+    let savio = MockServer::start().await;
+    Mock::given(wiremock::matchers::any()).respond_with(template).mount(&savio).await;
+    let client = client(&savio.uri(), TOKEN);
+    (savio, client)
+}
+
+async fn page_of(template: ResponseTemplate) -> Result<Option<Page<Contact>>, Error> {
+    let (_savio, client) = answering(template).await;
+    client.contacts(&Search::default()).next().await
+}
+
+fn json_page(next: Option<&str>) -> Value {
+    json!({ "count": 1, "next": next, "previous": null, "results": [{ "id": 7 }] })
+}
+
+#[tokio::test]
+async fn any_2xx_is_a_list() {
+    for status in [200, 201, 202, 206] {
+        let page = page_of(ResponseTemplate::new(status).set_body_json(json_page(None))).await;
+        assert_eq!(page.unwrap().unwrap().results[0].id, 7, "{status}");
+    }
+}
+
+async fn check_unreadable(template: ResponseTemplate, expected: &str) {
+    let error = page_of(template).await.unwrap_err();
+    assert!(matches!(error, Error::NotSavio { .. }), "{error:?}");
+    assert!(error.to_string().contains(expected), "{error}");
+    assert!(!error.may_pass());
+}
+
+#[tokio::test]
+async fn a_2xx_that_is_no_page_says_what_it_is() {
+    let ok = || ResponseTemplate::new(200);
+    let page = |results: Value| ok().set_body_json(json!({ "results": results }));
+    check_unreadable(ok().set_body_raw("<html>Sign in</html>", "text/html"), "an HTML page").await;
+    check_unreadable(ok().set_body_string("<!DOCTYPE html><p>"), "an HTML page").await;
+    check_unreadable(ok(), "it is empty").await;
+    check_unreadable(ResponseTemplate::new(204), "it is empty").await;
+    check_unreadable(ok().set_body_string("{\"results\": ["), "it is no JSON").await;
+    check_unreadable(ok().set_body_json(json!([])), "not as documented").await;
+    check_unreadable(ok().set_body_json(json!({ "count": 1 })), "missing field `results`").await;
+    check_unreadable(page(json!("none")), "not as documented").await;
+    check_unreadable(page(json!([{ "name": "Ada" }])), "missing field `id`").await;
+    check_unreadable(page(json!([{ "id": "seven" }])), "expected u64").await;
+    check_unreadable(page(json!([{ "id": 7, "company": {} }])), "not as documented").await;
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let moved = ResponseTemplate::new(302).insert_header("location", "https://elsewhere.example/");
+    check_unreadable(moved, "(302)").await;
+}
+
+#[tokio::test]
+async fn a_huge_page_is_not_read_to_its_end() {
+    let huge =
+        ResponseTemplate::new(200).set_body_raw(vec![b' '; 9 * 1024 * 1024], "application/json");
+    check_unreadable(huge, "longer than 8388608 bytes").await;
+}
+
+/// A server that answers each connection with these bytes and closes it.
+async fn raw(answer: &'static str) -> Client {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = client(&format!("http://{}", listener.local_addr().unwrap()), TOKEN);
+    tokio::spawn(async move {
+        loop {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+                assert_ne!(connection.read_buf(&mut request).await.unwrap(), 0);
+            }
+            connection.write_all(answer.as_bytes()).await.unwrap();
+            connection.shutdown().await.unwrap();
+        }
+    });
+    client
+}
+
+#[tokio::test]
+async fn a_page_that_breaks_off_is_told_as_such() {
+    let cut =
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{\"res";
+
+    let error = raw(cut).await.contacts(&Search::default()).next().await.unwrap_err();
+
+    assert!(error.to_string().contains("broke off"), "{error}");
+}
+
+#[tokio::test]
+async fn an_answer_that_never_begins_is_none() {
+    let error = raw("").await.contacts(&Search::default()).next().await.unwrap_err();
+
+    assert!(matches!(error, Error::Unanswered { .. }) && error.may_pass(), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_savio_that_takes_too_long_gave_no_answer() {
+    let late = ResponseTemplate::new(200).set_delay(Duration::from_mins(1));
+    let (savio, _) = answering(late).await;
+    let base_url = savio.uri().parse().unwrap();
+    let timeout = Duration::from_millis(100);
+    let hasty = Client::new(Settings { base_url, token: TOKEN.into(), timeout }).unwrap();
+
+    let error = hasty.feature_request(1).await.unwrap_err();
+
+    assert!(matches!(error, Error::Unanswered { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_savio_that_is_not_there_was_surely_not_sent_to() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = client(&format!("http://{}", listener.local_addr().unwrap()), TOKEN);
+    drop(listener);
+
+    let error = client.create_feedback(&feedback::problem("Slow")).await.unwrap_err();
+
+    assert!(matches!(error, Error::Unreachable { .. }) && error.may_pass(), "{error:?}");
+}
+
+#[tokio::test]
+async fn trouble_at_savio_is_told_with_its_wait() {
+    let page = "<html><h1>502 Bad Gateway</h1></html>";
+    let down = ResponseTemplate::new(502).set_body_raw(page, "text/html");
+    let error = page_of(down.insert_header("retry-after", "7")).await.unwrap_err();
+
+    assert_eq!(error.to_string(), "savio is in trouble (502), again in 7 s: an HTML page");
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
+    assert!(error.may_pass());
+}
+
+#[tokio::test]
+async fn other_refusals_keep_their_status() {
+    for (status, kind) in [(400, "refused"), (403, "refused"), (405, "refused"), (404, "no such")] {
+        let error =
+            page_of(ResponseTemplate::new(status).set_body_string("No.")).await.unwrap_err();
+        assert_eq!(error.status(), Some(status));
+        assert!(error.to_string().contains(kind) && error.to_string().contains("No."), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_repeated_is_shown_nowhere() {
+    let wrong_type = json!({ "results": [{ "id": TOKEN }] });
+    for template in [
+        ResponseTemplate::new(400).set_body_json(json!({ "detail": TOKEN, "name": [TOKEN] })),
+        ResponseTemplate::new(401).set_body_string(TOKEN),
+        ResponseTemplate::new(503).set_body_string(TOKEN),
+        ResponseTemplate::new(200).set_body_json(wrong_type),
+    ] {
+        let error = page_of(template).await.unwrap_err();
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains(TOKEN) && shown.contains("***"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn feedback_that_savio_takes_without_a_word_is_created() {
+    let (_savio, client) = answering(ResponseTemplate::new(201)).await;
+
+    let created = client.create_feedback(&feedback::problem("Slow")).await;
+
+    assert_eq!(created, Ok(Created { id: None }));
+}
+
+#[tokio::test]
+async fn an_upsert_without_an_answer_to_read_is_an_error() {
+    let (_savio, client) = answering(ResponseTemplate::new(201)).await;
+
+    let error = client.upsert_company(&CompanyUpsert::default()).await.unwrap_err();
+
+    assert!(matches!(error, Error::NotSavio { status: 201, .. }), "{error:?}");
+}
+
+async fn astray(next: &str) -> Error {
+    page_of(ResponseTemplate::new(200).set_body_json(json_page(Some(next)))).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn the_token_goes_to_no_other_server() {
+    for next in [
+        "https://elsewhere.example/users/?page=2",
+        "http://127.0.0.1:1/users/?page=2",
+        "//elsewhere.example/users/",
+        "ftp://127.0.0.1/users/",
+        "http://me:pass@127.0.0.1:1/",
+        "file:///etc/passwd",
+    ] {
+        let error = astray(next).await;
+        assert!(matches!(error, Error::Astray(Astray::Foreign(_))), "{next}: {error}");
+    }
+    assert_eq!(astray("http://[").await, Error::Astray(Astray::NoUrl));
+}
+
+#[tokio::test]
+async fn pages_that_go_round_in_circles_are_left() {
+    let savio = MockServer::start().await;
+    let answer = |next: &str| ResponseTemplate::new(200).set_body_json(json_page(Some(next)));
+    let first = Mock::given(method("GET")).and(query_param_is_missing("page"));
+    first.respond_with(answer("/users/?page=2")).expect(1).mount(&savio).await;
+    let second = Mock::given(method("GET")).and(query_param("page", "2"));
+    second.respond_with(answer("/users/")).expect(1).mount(&savio).await;
+
+    let mut pages = client(&savio.uri(), TOKEN).contacts(&Search::default());
+
+    assert!(pages.next().await.unwrap().is_some());
+    assert_eq!(pages.next().await, Err(Error::Astray(Astray::Circle)));
+    assert_eq!(pages.next().await, Ok(None));
+}
+
+#[tokio::test]
+async fn pages_without_an_end_are_left() {
+    let savio = MockServer::start().await;
+    let endless = |request: &Request| {
+        let next = format!("{}?{}x", request.url.path(), request.url.query().unwrap_or_default());
+        ResponseTemplate::new(200).set_body_json(json_page(Some(&next)))
+    };
+    Mock::given(method("GET")).respond_with(endless).expect(5).mount(&savio).await;
+
+    let error = client(&savio.uri(), TOKEN).contacts(&Search::default()).at_most(5).all().await;
+
+    assert_eq!(error, Err(Error::Astray(Astray::TooMany(5))));
+}
+
+#[tokio::test]
+async fn a_page_that_failed_can_be_asked_for_again() {
+    let savio = MockServer::start().await;
+    let down = Mock::given(method("GET")).respond_with(ResponseTemplate::new(503));
+    down.up_to_n_times(1).mount(&savio).await;
+    let page = ResponseTemplate::new(200).set_body_json(json_page(None));
+    Mock::given(method("GET")).respond_with(page).mount(&savio).await;
+
+    let mut pages = client(&savio.uri(), TOKEN).contacts(&Search::default());
+
+    assert!(pages.next().await.unwrap_err().may_pass());
+    assert_eq!(pages.next().await.unwrap().unwrap().results.len(), 1);
+    assert_eq!(pages.next().await, Ok(None));
+}
