@@ -8,6 +8,10 @@ check:
 demo:
     cargo run --release -- demo
 
+# Rates, waits, processor time and memory under load; ten minutes.
+load:
+    cargo bench --bench load
+
 # Mistakes in the shipped mapping files, and their tests.
 mappings:
     cargo run -- check mappings/*.toml
