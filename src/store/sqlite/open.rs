@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Row, TransactionBehavior};
 use tracing::warn;
 
@@ -204,7 +205,15 @@ fn set_up(connection: &Connection, log_pages: u64) -> rusqlite::Result<()> {
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     }
     connection.execute_batch(PRAGMAS)?;
+    keep_plans(connection)?;
     connection.pragma_update(None, "wal_autocheckpoint", log_pages)?;
+    Ok(())
+}
+
+/// Statements are prepared once. Without the guarantee one with a `LIMIT` that is bound is prepared
+/// anew for each value.
+fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(())
 }
@@ -213,7 +222,7 @@ pub(super) fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(PATIENCE)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    keep_plans(&connection)?;
     Ok(connection)
 }
 
