@@ -1,19 +1,24 @@
 //! Tells when a file that people write may have changed.
 
 use std::ffi::OsStr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 /// An editor or a copy touches files several times; they are looked at when nothing came for so long.
 const REST: Duration = Duration::from_millis(200);
 /// Files that never come to rest are looked at all the same.
 const REST_WITHIN: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether another file or folder stands at one of the places.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What is watched. Neither has to be there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,10 +27,19 @@ pub(super) struct Places {
     pub(super) mappings: PathBuf,
 }
 
+/// What stands at the places: a file is known by what changes when it is written, a folder by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Look {
+    config: Option<[i64; 4]>,
+    mappings: Option<[u64; 2]>,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     changed: Arc<Notify>,
     watcher: Option<RecommendedWatcher>,
+    places: Option<Places>,
+    seen: Look,
     /// That it does not work was said already.
     complained: bool,
 }
@@ -34,6 +48,8 @@ impl Watch {
     /// Watches the folders that are at these places now: a folder that was put in the place of another
     /// is another to the system. What the last watch saw is not lost.
     pub(super) fn begin(&mut self, places: &Places) {
+        self.seen = places.look();
+        self.places = Some(places.clone());
         match watcher(places, Arc::clone(&self.changed)) {
             Ok(watcher) => {
                 self.watcher = Some(watcher);
@@ -54,33 +70,63 @@ impl Watch {
     }
 
     /// Returns once something changed and came to rest.
-    pub(super) async fn changed(&self) {
-        self.changed.notified().await;
+    pub(super) async fn changed(&mut self) {
+        let (changed, places) = (Arc::clone(&self.changed), self.places.clone());
+        tokio::select! {
+            () = changed.notified() => {}
+            seen = another(places, self.seen.clone()) => self.seen = seen,
+        }
         let rest = async { while timeout(REST, self.changed.notified()).await.is_ok() {} };
         // Either way it is time to look.
         let _ = timeout(REST_WITHIN, rest).await;
     }
 }
 
-/// Watches the folder of the mapping files, its parent, in which it may be replaced as a whole, and the
-/// folder of the configuration.
+/// Returns once something else stands at the places. Their folders are not watched: the store may lie
+/// there, and each of its writes would be told.
+async fn another(places: Option<Places>, seen: Look) -> Look {
+    let Some(places) = places else { return std::future::pending().await };
+    loop {
+        sleep(LOOK_EVERY).await;
+        let places = places.clone();
+        // A disk that hangs keeps nobody waiting but this.
+        match spawn_blocking(move || places.look()).await {
+            Ok(look) if look != seen => return look,
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+/// Watches the folder of the mapping files.
 fn watcher(places: &Places, changed: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
     let Places { config, mappings } = places.absolute()?;
-    let folders = [Some(mappings.as_path()), mappings.parent(), config.parent()];
-    let places = Places { config: config.clone(), mappings: mappings.clone() };
+    let folder = mappings.clone();
+    let places = Places { config, mappings };
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
         if event.is_ok_and(|event| !concerns(&event, &places)) {
             return;
         }
         changed.notify_one();
     })?;
-    for folder in folders.into_iter().flatten().filter(|folder| folder.is_dir()) {
-        watcher.watch(folder, RecursiveMode::NonRecursive)?;
+    if folder.is_dir() {
+        watcher.watch(&folder, RecursiveMode::NonRecursive)?;
     }
     Ok(watcher)
 }
 
 impl Places {
+    fn look(&self) -> Look {
+        let config = std::fs::metadata(&self.config).ok();
+        let mappings = std::fs::metadata(&self.mappings).ok();
+        Look {
+            config: config.map(|file| {
+                let (size, number) = (file.size().cast_signed(), file.ino().cast_signed());
+                [number, size, file.mtime(), file.mtime_nsec()]
+            }),
+            mappings: mappings.map(|folder| [folder.dev(), folder.ino()]),
+        }
+    }
+
     fn absolute(&self) -> std::io::Result<Places> {
         let config = std::path::absolute(&self.config)?;
         Ok(Places { config, mappings: std::path::absolute(&self.mappings)? })
