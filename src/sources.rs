@@ -185,13 +185,16 @@ impl Said {
         let (keys, remarks) =
             secrets::keys(self.secrets.as_deref().unwrap_or_default(), &signature);
         let provider = &self.provider;
+        let (delivery_id, id_members) = field(provider.id.clone(), mistakes);
+        let (event_type, type_members) = field(provider.event_type.clone(), mistakes);
         let source = Source {
             name,
             provider: self.provider_name.clone(),
             signature,
             keys,
-            delivery_id: provider.id.clone().map(|origin| field(origin, mistakes)),
-            event_type: provider.event_type.clone().map(|origin| field(origin, mistakes)),
+            delivery_id,
+            event_type,
+            members: id_members.zip(type_members).map(|(id, of_type)| [id, of_type].concat()),
             packing: provider.packing.clone().unwrap_or_default(),
             each: provider.each.clone(),
             pings: provider.pings.clone().unwrap_or_default(),
@@ -252,13 +255,17 @@ fn read_builtin(document: &Document, mistakes: &mut Mistakes) -> (Provider, Opti
     (provider, answers)
 }
 
-/// How intake finds a text in an event, without knowing the mapping language.
-fn field(origin: Origin, mistakes: &mut Mistakes) -> Field {
+/// How intake finds a text in an event, without knowing the mapping language; and the members of the
+/// payload that it looks at, none if that may be all.
+fn field(origin: Option<Origin>, mistakes: &mut Mistakes) -> (Option<Field>, Option<Vec<String>>) {
     match origin {
-        Origin::Header(name) => header_field(name),
-        Origin::Value(text) => {
+        None => (None, Some(Vec::new())),
+        Some(Origin::Header(name)) => (Some(header_field(name)), Some(Vec::new())),
+        Some(Origin::Value(text)) => {
             let selector = Selector::compile(&text, mistakes);
-            Arc::new(move |payload, headers| selector.select(payload, headers))
+            let members = selector.members();
+            let select = move |payload: &_, headers: &_| selector.select(payload, headers);
+            (Some(Arc::new(select)), members)
         }
     }
 }

@@ -3,6 +3,7 @@
 mod each;
 pub mod form;
 mod gzip;
+mod members;
 mod multipart;
 mod packing;
 mod xml;
@@ -14,6 +15,7 @@ use serde_json::Value;
 
 pub use each::Each;
 pub(super) use each::{member, range_in};
+pub use members::parse_members;
 pub use packing::{Format, Packing};
 
 use crate::event::Headers;

@@ -29,6 +29,9 @@ pub struct Source {
     /// None: repeats are not known as such.
     pub delivery_id: Option<Field>,
     pub event_type: Option<Field>,
+    /// The members of a payload that these two look at, so that no others are kept while it is taken
+    /// in; none: they may look at all of it.
+    pub members: Option<Vec<String>>,
     pub packing: Packing,
     /// None: a webhook is one event.
     pub each: Option<Each>,

@@ -42,7 +42,10 @@ pub fn unpack(
     let mut events = Vec::new();
     let mut ignored = None;
     for payload in payload::split(&text, source.each.as_ref())? {
-        let value = payload::parse(&text[payload.clone()])?;
+        let value = match &source.members {
+            Some(names) => payload::parse_members(&text[payload.clone()], names)?,
+            None => payload::parse(&text[payload.clone()])?,
+        };
         let event_type = source.event_type.as_ref().and_then(|find| find(&value, headers));
         let event_type = event_type.map(|name| name.chars().take(TYPE_CHARS_MAX).collect());
         if let Some(reason) = source.ignores(event_type.as_deref()) {

@@ -173,6 +173,20 @@ pub(super) fn query_mistake(text: &Text, error: QueryError) -> Mistake {
 }
 
 impl Expression {
+    /// The members of the payload's outermost object that it looks at; none if it may look at all.
+    pub(super) fn members(&self) -> Option<Vec<String>> {
+        match self {
+            Expression::Query { query, .. } => Some(vec![query.member()?.to_owned()]),
+            Expression::Template { template, .. } => template.members.clone(),
+            Expression::Literal(_) | Expression::Nothing => Some(Vec::new()),
+            Expression::Alternatives(alternatives) => {
+                let all: Option<Vec<_>> = alternatives.iter().map(Expression::members).collect();
+                all.map(|members| members.concat())
+            }
+            Expression::Steps(_) => None,
+        }
+    }
+
     /// The nodes that this value comes to; each leaf that was asked is noted in `tries`.
     pub(super) fn nodes(
         &self,

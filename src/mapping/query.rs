@@ -102,6 +102,15 @@ impl Query {
         self.path.start == Start::Current
     }
 
+    /// The member of the payload's outermost object below which it stays.
+    pub(super) fn member(&self) -> Option<&str> {
+        let first = self.path.segments.first().filter(|_| self.is_singular())?;
+        match &first.selectors[..] {
+            [tree::Selector::Name(name)] if !self.is_relative() => Some(name),
+            _ => None,
+        }
+    }
+
     /// It gives one node at most, whatever the payload.
     pub fn is_singular(&self) -> bool {
         self.path.is_singular()

@@ -38,6 +38,14 @@ impl Selector {
         Selector { templates: templates.seal(), origin }
     }
 
+    /// The members of the payload's outermost object that it looks at; none if it may look at all.
+    pub fn members(&self) -> Option<Vec<String>> {
+        match &self.origin {
+            Origin::Header(_) | Origin::Nothing => Some(Vec::new()),
+            Origin::Expression(expression) => expression.members(),
+        }
+    }
+
     /// The text that the payload gives; `None` if it is empty or cannot be told.
     pub fn select(&self, payload: &Value, headers: &Headers) -> Option<String> {
         let text = match &self.origin {

@@ -79,6 +79,8 @@ pub(super) struct Templates {
 pub(super) struct Template {
     name: String,
     uses: Vec<Variable>,
+    /// The members of the payload's outermost object that it looks at; none if it may look at all.
+    pub(super) members: Option<Vec<String>>,
 }
 
 /// A template that is one `{{ expression }}` gives its value; its name begins with this.
@@ -125,12 +127,13 @@ impl Templates {
         let mut undeclared: Vec<String> =
             compiled.undeclared_variables(false).into_iter().collect();
         undeclared.sort();
+        let members = members(compiled.undeclared_variables(true));
         check.variables(&undeclared, known);
         check.calls(&undeclared, &self.environment);
         check.queries(&mut self.queries, known.contains(&Variable::Item));
         let is_used = |variable: &Variable| undeclared.iter().any(|name| name == variable.name());
         let uses = known.iter().copied().filter(is_used).collect();
-        Some(Template { name, uses })
+        Some(Template { name, uses, members })
     }
 
     /// To be called once, behind the last template.
@@ -198,6 +201,21 @@ impl Templates {
         }
         Ok((text, printed))
     }
+}
+
+/// Names as a template looks them up: `payload.issue.title` stays below `issue`.
+fn members(names: impl IntoIterator<Item = String>) -> Option<Vec<String>> {
+    let mut members = Vec::new();
+    for name in names {
+        if name == Variable::Payload.name() || name == Variable::Jsonpath.name() {
+            return None;
+        }
+        let mut steps = name.split('.');
+        if steps.next() == Some(Variable::Payload.name()) {
+            members.extend(steps.next().map(str::to_owned));
+        }
+    }
+    Some(members)
 }
 
 /// The value of a text without `{{ }}`; nothing if it is blank.

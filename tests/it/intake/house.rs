@@ -243,6 +243,7 @@ fn source(name: &str, provider: &str, own: &str) -> Source {
         pings: rules.pings.unwrap_or_default(),
         events: None,
         handshakes: rules.handshakes.unwrap_or_default(),
+        members: None,
         rate: None,
         answer: rules.answer,
     }
