@@ -10,6 +10,7 @@ mod work;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,9 @@ use pauses::Pauses;
 use porter::Porter;
 use retry::Then;
 use work::{Sent, Work};
+
+/// Up to here mapping takes less time than handing the event to another thread and back.
+const MAPPED_AT_ONCE_BYTES_MAX: usize = 16 * 1024;
 
 const WRITE_WAIT_MIN: Duration = Duration::from_millis(100);
 const WRITE_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -156,21 +160,19 @@ impl Delivery {
     }
 
     /// What the event becomes; if it becomes nothing, what is to be done instead. A large payload takes
-    /// its time, so this runs apart from what waits for the network; a bug there costs this event only.
+    /// its time, so it is mapped apart from what waits for the network; a bug there costs this event only.
     async fn map(&self, event: Event, now: Timestamp) -> Result<Mapped, Next> {
         let Some(mapping) = self.mappings().get(&event.source).cloned() else {
             let reason = format!("the source {} has no mapping at present", event.source);
             return Err(Next::Wait { until: now, reason });
         };
         let dead = |reason| Next::Settle { state: State::Dead, reason: Some(reason), at: now };
-        let mapped = spawn_blocking(move || {
-            let payload = serde_json::from_str(&event.payload)
-                .map_err(|error| format!("the payload is no JSON: {error}"))?;
-            mapping.apply(&event, &payload).map_err(|unmappable| unmappable.to_string())
-        });
-        match mapped.await {
-            Ok(mapped) => mapped.map_err(dead),
-            Err(error) if error.is_panic() => {
+        let is_small = event.payload.len() <= MAPPED_AT_ONCE_BYTES_MAX;
+        let work = move || catch_unwind(AssertUnwindSafe(|| map(&mapping, &event)));
+        let mapped = if is_small { Ok(work()) } else { spawn_blocking(work).await };
+        match mapped {
+            Ok(Ok(mapped)) => mapped.map_err(dead),
+            Ok(Err(_panic)) => {
                 Err(dead("the mapping failed on it: this is a bug of the relay".to_owned()))
             }
             Err(_) => Err(Next::Wait { until: now, reason: "the relay stops".to_owned() }),
@@ -297,6 +299,12 @@ impl Delivery {
             warn!(event.id = %claim.event, %error, "event {} stays as it is", claim.event);
         }
     }
+}
+
+fn map(mapping: &Mapping, event: &Event) -> Result<Mapped, String> {
+    let payload = serde_json::from_str(&event.payload)
+        .map_err(|error| format!("the payload is no JSON: {error}"))?;
+    mapping.apply(event, &payload).map_err(|unmappable| unmappable.to_string())
 }
 
 /// Another works on the event now, or nobody can.

@@ -70,7 +70,7 @@ impl Flight {
             let look_again = self.fill(clock::now()).await;
             let has_room = self.free_slots() > 0;
             tokio::select! {
-                Some(landed) = self.tasks.join_next_with_id() => self.note(landed),
+                Some(landed) = self.tasks.join_next_with_id() => self.note_all(landed),
                 count = delivery.store.arrived(seen), if has_room => seen = count,
                 () = delivery.mappings_replaced.notified() => {}
                 () = delivery.porter.turned.notified() => {}
@@ -146,6 +146,14 @@ impl Flight {
         };
         self.note(landed);
         true
+    }
+
+    /// All that landed meanwhile, so that their places are filled by one claim.
+    fn note_all(&mut self, first: Result<(Id, ()), JoinError>) {
+        self.note(first);
+        while let Some(landed) = self.tasks.try_join_next_with_id() {
+            self.note(landed);
+        }
     }
 
     /// An event whose work broke off by a bug is claimed again when its lease ends: not before, so
