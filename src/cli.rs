@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod draft;
 mod events;
 mod load;
 mod preview;
@@ -55,6 +56,8 @@ enum Command {
     },
     /// Show the requests that a payload becomes; nothing is sent
     Try(preview::Arguments),
+    /// Write a first mapping file from a payload
+    Draft(draft::Arguments),
     /// Look at events, send them again, end what is held; works beside a running relay
     Events(events::Arguments),
     /// Look at the events that could not be delivered, and send them again
@@ -127,6 +130,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Command::Demo { once } => demo::run(once),
         Command::Check { files, config } => check::run(&files, config.as_deref(), environment),
         Command::Try(arguments) => preview::run(arguments, environment),
+        Command::Draft(arguments) => draft::run(arguments),
         Command::Events(arguments) => events::run(arguments, environment),
         Command::Dead(arguments) => events::run(arguments.into(), environment),
         Command::Send(arguments) => send::run(arguments, environment),

@@ -11,6 +11,7 @@ mod destinations;
 mod door;
 mod hostile;
 mod disk;
+mod draft;
 mod events;
 mod intake;
 mod jsonpath_cts;

@@ -1,0 +1,218 @@
+//! `draft`: a first mapping file, written from one payload: which tool sent it, what in it is what.
+
+mod find;
+mod leaf;
+mod page;
+mod sender;
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::clock;
+use crate::event::{Event, Request, SourceName};
+use crate::intake;
+use crate::intake::payload::Limits;
+use crate::intake::provider::Provider;
+use crate::mistake::{Document, Mistake, nearest};
+use crate::secret::Environment;
+use crate::sources::{Sample, SourceFile};
+
+use super::load::{self, header};
+use super::{Failure, show};
+
+use page::{Page, Trial};
+use sender::Sender;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// A file with the payload; - is standard input
+    payload: PathBuf,
+    /// The tool that sent it; left out, it is known by its headers or its form
+    #[arg(long, value_name = "NAME")]
+    provider: Option<String>,
+    /// A header of the webhook, where the event's type or id is in one; repeatable
+    #[arg(long = "header", value_name = "NAME:VALUE", value_parser = header)]
+    headers: Vec<(String, String)>,
+    /// Write the mapping file here, with the payload as its test in samples/ beside it
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+    if let Some(name) = &arguments.provider {
+        known(name)?;
+    }
+    let body = load::bytes(&arguments.payload)?;
+    let mut sample = Sample { headers: arguments.headers.into_iter().collect(), body };
+    sender::complete(&mut sample);
+    let limits = intake::Settings::default().limits();
+    let sender = Sender::of(&sample, arguments.provider.as_deref(), &limits);
+    let name = name(arguments.output.as_deref(), &sender)?;
+    let page = Page::about(&sender, &name);
+    let (page, made) = fill(page, &sender, &sample, &limits)?;
+    advise(&page, &sender, &sample);
+    match arguments.output {
+        Some(path) => write(&path, &page, &sample, &made),
+        None => show::print(&page.written(None)),
+    }
+}
+
+fn known(name: &str) -> Result<(), Failure> {
+    if Provider::builtin(name).is_some() {
+        return Ok(());
+    }
+    let help = match nearest(name, Provider::names()) {
+        Some(known) => format!("did you mean {known}?"),
+        None => "`savio-relay providers` lists them".to_owned(),
+    };
+    Err(Failure::Wrong(format!("no provider `{name}`; {help}")))
+}
+
+/// What the source will be called: as its file, else as its provider.
+fn name(output: Option<&Path>, sender: &Sender) -> Result<SourceName, Failure> {
+    let Some(path) = output else {
+        let name = sender.provider.unwrap_or("my-tool");
+        return name.parse().map_err(|error| Failure::Wrong(format!("{name}: {error}")));
+    };
+    let wrong = |reason: String| Failure::Wrong(format!("{}: {reason}", path.display()));
+    if path.extension().is_none_or(|extension| extension != "toml") {
+        return Err(wrong("a mapping file's name ends in .toml".to_owned()));
+    }
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    stem.parse().map_err(|error: crate::event::BadSourceName| wrong(error.to_string()))
+}
+
+/// Finds what can be found, and leaves out again what does not work on the payload.
+fn fill(
+    mut page: Page,
+    sender: &Sender,
+    sample: &Sample,
+    limits: &Limits,
+) -> Result<(Page, Vec<Request>), Failure> {
+    let events = carried(&page.trial(Trial::Anything), sample, limits)?;
+    page.take_types(&events);
+    let told = events.iter().find_map(|(event, payload)| {
+        let answers = if sender.has_answers { answers(&page, event, payload) } else { Vec::new() };
+        let found = find::find(payload, &answers);
+        found.problem.is_some().then_some(found)
+    });
+    let Some(found) = told else {
+        return Ok((page, Vec::new()));
+    };
+    page.take(found);
+    let mut tried = Tried::on(&page, sample, limits)?;
+    if page.leave_out(&tried.notes) {
+        tried = Tried::on(&page, sample, limits)?;
+    }
+    if tried.failed.is_some() {
+        page.make_conditional();
+        tried = Tried::on(&page, sample, limits)?;
+    }
+    match tried.failed {
+        Some(reason) => Err(Failure::Wrong(reason)),
+        None => Ok((page, tried.requests)),
+    }
+}
+
+/// What the page makes of the payload.
+#[derive(Debug, Default)]
+struct Tried {
+    requests: Vec<Request>,
+    notes: Vec<String>,
+    failed: Option<String>,
+}
+
+impl Tried {
+    fn on(page: &Page, sample: &Sample, limits: &Limits) -> Result<Tried, Failure> {
+        let file = page.trial(Trial::Whole);
+        let mut tried = Tried::default();
+        for (event, payload) in &carried(&file, sample, limits)? {
+            match file.mapping.apply(event, payload) {
+                Ok(mapped) => {
+                    tried.requests.extend(mapped.requests);
+                    tried.notes.extend(mapped.notes);
+                }
+                Err(unmappable) => tried.failed = Some(unmappable.to_string()),
+            }
+        }
+        Ok(tried)
+    }
+}
+
+fn carried(
+    file: &SourceFile,
+    sample: &Sample,
+    limits: &Limits,
+) -> Result<Vec<(Event, Value)>, Failure> {
+    if let Some(mistake) = file.mistakes.iter().find(|mistake| mistake.is_error()) {
+        let Mistake { message, .. } = mistake;
+        return Err(Failure::Wrong(format!("no mapping file can be drafted: {message}")));
+    }
+    let carried = file.carried(sample, limits, clock::now()).ok_or(Failure::Shown)?;
+    let carried = carried.map_err(|error| Failure::Wrong(format!("the payload: {error}")))?;
+    Ok(carried.events)
+}
+
+/// Questions and answers of a form, as the provider's file finds them.
+fn answers(page: &Page, event: &Event, payload: &Value) -> Vec<(String, String)> {
+    let mapped = page.trial(Trial::Answers).mapping.apply(event, payload);
+    let lines = mapped.ok().and_then(|mapped| mapped.requests.into_iter().next());
+    let lines = lines.and_then(|request| Some(request.body.get("problem")?.as_str()?.to_owned()));
+    let answer = |line: &str| {
+        let line: Value = serde_json::from_str(line).ok()?;
+        Some((line["question"].as_str()?.to_owned(), line["answer"].as_str()?.to_owned()))
+    };
+    lines.unwrap_or_default().lines().filter_map(answer).collect()
+}
+
+/// What a person has to do that no program can.
+fn advise(page: &Page, sender: &Sender, sample: &Sample) {
+    if sender.provider.is_none() {
+        show::tell("no tool that is known sends this: the draft asks for a token; see [signature]");
+    }
+    if !page.has_problem() {
+        show::tell("nothing in it reads like a person's words: name the text in `problem`");
+    }
+    if sender.type_is_in_a_header && sample.headers.keys().all(|name| name == "content-type") {
+        show::tell("its type is in a header: give it with --header NAME:VALUE to be told apart");
+    }
+}
+
+/// The mapping file, and its test in `samples/` beside it.
+fn write(path: &Path, page: &Page, sample: &Sample, made: &[Request]) -> Result<(), Failure> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let base = format!("samples/{}.draft", page.name());
+    let payload = format!("{base}.{}", sender::extension(sample));
+    let expect = format!("{base}.expected.json");
+    let mut files = vec![(path.to_owned(), page.written(None).into_bytes())];
+    if page.has_problem() {
+        let test = page::Test { payload: &payload, expect: &expect, sample };
+        files[0].1 = page.written(Some(&test)).into_bytes();
+        files.push((folder.join(&payload), sample.body.clone()));
+        files.push((folder.join(&expect), format!("{:#}\n", json!(made)).into_bytes()));
+    }
+    if let Some((path, _)) = files.iter().find(|(path, _)| path.exists()) {
+        return Err(Failure::Wrong(format!("{} is there already", path.display())));
+    }
+    for (path, content) in &files {
+        create(path, content)
+            .map_err(|error| Failure::Undone(format!("{}: {error}", path.display())))?;
+        show::tell(&format!("wrote {}", path.display()));
+    }
+    Ok(())
+}
+
+fn create(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    OpenOptions::new().write(true).create_new(true).open(path)?.write_all(content)
+}
+
+/// A mapping file that is not on a disk.
+fn read(name: &str, text: String) -> SourceFile {
+    SourceFile::read(Document { name: format!("{name}.toml"), text }, &Environment::new())
+}

@@ -1,0 +1,208 @@
+//! The texts of a payload, each with the way to it, as queries and templates write it.
+
+use serde_json::Value;
+
+/// Where nothing is looked for any more.
+const DEPTH_MAX: usize = 16;
+const LEAVES_MAX: usize = 5_000;
+
+/// One text.
+#[derive(Debug, Clone)]
+pub(super) struct Leaf<'v> {
+    pub(super) path: Path,
+    pub(super) text: &'v str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Path(Vec<Step>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Step {
+    Key(String),
+    Index(usize),
+    /// All items of this type, where the place in the list says nothing.
+    OfType(String),
+}
+
+/// In the order of the payload.
+pub(super) fn leaves(payload: &Value) -> Vec<Leaf<'_>> {
+    let mut found = Vec::new();
+    collect(payload, &Path::default(), &mut found);
+    found
+}
+
+fn collect<'v>(value: &'v Value, path: &Path, found: &mut Vec<Leaf<'v>>) {
+    if found.len() == LEAVES_MAX || path.0.len() > DEPTH_MAX {
+        return;
+    }
+    match value {
+        Value::String(text) if !text.trim().is_empty() => {
+            found.push(Leaf { path: path.clone(), text: text.trim() });
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                collect(item, &path.to(Step::at(index, item)), found);
+            }
+        }
+        Value::Object(entries) => {
+            for (key, value) in entries {
+                collect(value, &path.to(Step::Key(key.clone())), found);
+            }
+        }
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+impl Step {
+    fn at(index: usize, item: &Value) -> Step {
+        match item.get("type").and_then(Value::as_str) {
+            Some(kind) if kind.to_ascii_lowercase().contains("email") => {
+                Step::OfType(kind.to_owned())
+            }
+            Some(_) | None => Step::Index(index),
+        }
+    }
+}
+
+impl Path {
+    fn to(&self, step: Step) -> Path {
+        let mut steps = self.0.clone();
+        steps.push(step);
+        Path(steps)
+    }
+
+    pub(super) fn sibling(&self, key: &str) -> Path {
+        self.parent().to(Step::Key(key.to_owned()))
+    }
+
+    pub(super) fn below(&self, key: &str) -> Path {
+        self.to(Step::Key(key.to_owned()))
+    }
+
+    pub(super) fn parent(&self) -> Path {
+        Path(self.0[..self.0.len().saturating_sub(1)].to_vec())
+    }
+
+    pub(super) fn depth(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn starts_with(&self, other: &Path) -> bool {
+        self.0.starts_with(&other.0)
+    }
+
+    /// Lower-case words of its names, the last name's apart from those before it.
+    pub(super) fn words(&self) -> (Vec<String>, Vec<String>) {
+        let names = self.0.iter().filter_map(|step| match step {
+            Step::Key(name) => Some(name.as_str()),
+            Step::Index(_) | Step::OfType(_) => None,
+        });
+        let mut names: Vec<&str> = names.collect();
+        let last = names.pop().map(words).unwrap_or_default();
+        (names.into_iter().flat_map(words).collect(), last)
+    }
+
+    /// As a query.
+    pub(super) fn query(&self) -> String {
+        let mut query = "$".to_owned();
+        for step in &self.0 {
+            match step {
+                Step::Key(key) if is_plain(key) => query += &format!(".{key}"),
+                Step::Key(key) => query += &format!("['{}']", quoted(key)),
+                Step::Index(index) => query += &format!("[{index}]"),
+                Step::OfType(kind) => query += &format!("[?@.type == '{}']", quoted(kind)),
+            }
+        }
+        query
+    }
+
+    /// As the value of a field: the first, where the query may give several.
+    pub(super) fn value(&self) -> String {
+        if self.0.iter().any(|step| matches!(step, Step::OfType(_))) {
+            return format!("{{{{ {} }}}}", self.expression());
+        }
+        self.query()
+    }
+
+    /// As what stands in a template between braces.
+    pub(super) fn expression(&self) -> String {
+        if self.0.iter().any(|step| matches!(step, Step::OfType(_))) {
+            return format!("jsonpath(\"{}\") | first", self.query());
+        }
+        let mut expression = "payload".to_owned();
+        for step in &self.0 {
+            match step {
+                Step::Key(key) if is_plain(key) => expression += &format!(".{key}"),
+                Step::Key(key) => expression += &format!("['{}']", quoted(key)),
+                Step::Index(index) => expression += &format!("[{index}]"),
+                Step::OfType(_) => {}
+            }
+        }
+        expression
+    }
+}
+
+fn is_plain(key: &str) -> bool {
+    key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// For a text between single quotes.
+pub(super) fn quoted(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('\'', "\\'").replace('\n', "\\n").replace('\t', "\\t")
+}
+
+/// `personEmail`, `person_email` and `Person e-mail` alike.
+pub(super) fn words(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut was_small = false;
+    for c in name.chars() {
+        let begins = c.is_uppercase() && was_small;
+        was_small = c.is_lowercase();
+        if begins || !c.is_alphanumeric() {
+            words.push(String::new());
+        }
+        if let Some(word) = words.last_mut().filter(|_| c.is_alphanumeric()) {
+            word.extend(c.to_lowercase());
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(payload: &Value, query: &str, value: &str) {
+        let found = leaves(payload);
+        let leaf = found.iter().find(|leaf| leaf.text == "here").expect("it is there");
+        assert_eq!((&*leaf.path.query(), &*leaf.path.value()), (query, value));
+    }
+
+    #[test]
+    fn a_path_is_written_as_a_query() {
+        check(&json!({"a": {"b": "here"}}), "$.a.b", "$.a.b");
+        check(&json!({"a b": ["x", "here"]}), "$['a b'][1]", "$['a b'][1]");
+        check(&json!({"it's": "here"}), "$['it\\'s']", "$['it\\'s']");
+    }
+
+    #[test]
+    fn an_item_is_told_by_its_type_where_that_is_an_address() {
+        check(
+            &json!({"a": [{"type": "text"}, {"type": "email", "email": "here"}]}),
+            "$.a[?@.type == 'email'].email",
+            "{{ jsonpath(\"$.a[?@.type == 'email'].email\") | first }}",
+        );
+    }
+
+    #[test]
+    fn names_fall_into_words() {
+        assert_eq!(words("personEmail"), ["person", "email"]);
+        assert_eq!(words("Person_e-mail 2"), ["person", "e", "mail", "2"]);
+        assert_eq!(words("HTMLBody"), ["htmlbody"]);
+    }
+}
