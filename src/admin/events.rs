@@ -30,7 +30,8 @@ pub(super) struct Paging {
 
 /// Events, newest first
 #[utoipa::path(get, path = "/api/v1/events", params(Paging, Meant),
-    responses(Any, (status = 200, body = Listed)))]
+    responses(Any, (status = 200, body = Listed),
+        (status = 404, description = "There is no such destination", body = Said)))]
 pub(super) async fn list(
     Of(inside): Of<Arc<Inside>>,
     Parameters(Paging { limit, after }, meant): Parameters<Paging, Meant>,

@@ -138,6 +138,7 @@ fn each_line_of_a_json_log_is_json() {
     let mut relay = program(folder.path());
     relay.arg("serve").stderr(std::process::Stdio::piped());
     relay.env("SAVIO_RELAY_LOG__FORMAT", "json").env("SAVIO_RELAY_SERVER__LISTEN", "127.0.0.1:0");
+    relay.env("SAVIO_RELAY_SERVER__ADMIN_LISTEN", "127.0.0.1:0");
 
     let mut child = relay.spawn().unwrap();
 
