@@ -209,7 +209,7 @@ async fn a_page_of_a_hundred_thousand_events_is_there_at_once() {
 async fn a_search_in_much_gives_back_its_turn() {
     let place = Place::new();
     let store = &*place.open();
-    many(store, 60_000).await;
+    many(store, 30_000).await;
 
     let first = page(store, &text("nowhere"), 50, None).await;
     let last = page(store, &text("nowhere"), 50, first.next).await;
