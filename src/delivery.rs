@@ -25,6 +25,7 @@ use crate::event::{Event, Outcome, SourceName, State};
 use crate::mapping::{Mapped, Mapping};
 use crate::savio::{Answer, Client};
 use crate::store::{Attempt, Claim, Claimed, Next, Progress, Store, StoreError};
+use crate::telemetry::metrics::Attempts;
 use claims::{Claims, Held};
 use gate::{Closed, Sign};
 use pauses::Pauses;
@@ -79,6 +80,7 @@ pub struct Delivery {
     claims: Claims,
     porter: Porter,
     pauses: Arc<Pauses>,
+    attempts: Attempts,
 }
 
 impl Delivery {
@@ -93,6 +95,7 @@ impl Delivery {
             claims: Claims::default(),
             porter,
             pauses: Arc::default(),
+            attempts: Attempts::default(),
         }
     }
 
@@ -100,6 +103,13 @@ impl Delivery {
     #[must_use]
     pub fn sharing(mut self, pauses: Arc<Pauses>) -> Delivery {
         self.pauses = pauses;
+        self
+    }
+
+    /// Counting into what all destinations share.
+    #[must_use]
+    pub fn counting(mut self, attempts: Attempts) -> Delivery {
+        self.attempts = attempts;
         self
     }
 
@@ -226,6 +236,7 @@ impl Delivery {
         let summary = verdict.summary.clone();
         let progress = work.after(sent, verdict);
         if let Some(attempt) = &progress.attempt {
+            self.count(attempt);
             self.log(work, attempt, &summary);
         }
         progress
@@ -246,6 +257,15 @@ impl Delivery {
             Err(reason) => Sign::Wrong { reason: format!("the probe: {reason}") },
         };
         self.porter.note(&*self.store, &sign, clock.now()).await;
+    }
+
+    fn count(&self, attempt: &Attempt) {
+        let destination = &self.destination.name;
+        self.attempts.came_to(destination, attempt.outcome.as_str());
+        // Of an interrupted one nobody knows how long it took.
+        if attempt.outcome != Outcome::Interrupted {
+            self.attempts.took(destination, Duration::from_millis(attempt.ms));
+        }
     }
 
     fn log(&self, work: &Work, attempt: &Attempt, summary: &str) {

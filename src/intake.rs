@@ -8,7 +8,6 @@ pub mod handshake;
 mod headers;
 mod hint;
 mod journal;
-pub mod matched;
 mod pace;
 pub mod payload;
 pub mod provider;
@@ -43,7 +42,6 @@ use self::client::Network;
 use self::greet::{Asker, Call};
 use self::handshake::Greeting;
 use self::hint::Doubted;
-use self::matched::Matched;
 use self::pace::{HINTS, Paces};
 use self::payload::Limits;
 use self::rejected::Rejected;
@@ -54,6 +52,7 @@ use self::unpack::{Received, Unpacked};
 use crate::clock;
 use crate::event::SourceName;
 use crate::store::{Store, Webhook};
+use crate::telemetry::metrics::Webhooks;
 
 /// How much JSON is parsed at a time; its values take up to some forty times the room of its text.
 const DECODING_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -104,7 +103,7 @@ impl Settings {
 pub struct Door {
     pub sources: Registry,
     pub rejected: Rejected,
-    pub matched: Matched,
+    pub webhooks: Webhooks,
     settings: Settings,
     store: Arc<dyn Store>,
     /// Turns true when the relay shuts down.
@@ -173,7 +172,7 @@ impl Door {
         Door {
             sources: Registry::new(sources),
             rejected: Rejected::default(),
-            matched: Matched::default(),
+            webhooks: Webhooks::default(),
             paces: Paces::default(),
             bodies: Bodies::new(
                 settings.body_bytes_max,
@@ -217,7 +216,7 @@ impl Door {
         let kept = self.store.keep(webhook).await.map_err(Rejection::NotKept)?;
         Ok(match kept.new {
             0 => Taken::Duplicate { events: kept.events, answer },
-            _ => Taken::Accepted { events: kept.events, answer },
+            new => Taken::Accepted { events: kept.events, new, answer },
         })
     }
 
@@ -286,7 +285,7 @@ impl Door {
             hint: self.hint(call, &presented, unproven),
         })?;
         if let Some(position) = matched {
-            self.matched.add(&source.name, position);
+            self.webhooks.matched(source.name.as_str(), position);
             debug!(source = %source.name, secret = position, "the signature is right");
         }
         Ok(())

@@ -1,4 +1,6 @@
-//! Logs: one line per request and attempt, as text or JSON, on standard error.
+//! Logs: one line per request and attempt, as text or JSON, on standard error. Metrics.
+
+pub mod metrics;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;

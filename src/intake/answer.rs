@@ -19,9 +19,20 @@ use crate::store::StoreError;
 /// A request that came in well.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Taken {
-    Accepted { events: Vec<EventId>, answer: Option<Answer> },
-    Duplicate { events: Vec<EventId>, answer: Option<Answer> },
-    Ignored { reason: String, answer: Option<Answer> },
+    /// `new` of the events were not there before.
+    Accepted {
+        events: Vec<EventId>,
+        new: usize,
+        answer: Option<Answer>,
+    },
+    Duplicate {
+        events: Vec<EventId>,
+        answer: Option<Answer>,
+    },
+    Ignored {
+        reason: String,
+        answer: Option<Answer>,
+    },
     Greeted(Greeting),
 }
 
@@ -164,7 +175,7 @@ impl IntoResponse for Taken {
     fn into_response(self) -> Response {
         let status = self.status();
         let (body, answer) = match self {
-            Taken::Accepted { events, answer } => {
+            Taken::Accepted { events, answer, .. } => {
                 (json!({ "status": "accepted", "events": ids(&events) }), answer)
             }
             Taken::Duplicate { events, answer } => {

@@ -1,4 +1,4 @@
-//! What the log and the list of refusals say of each request.
+//! What the log, the metrics and the list of refusals say of each request.
 
 use axum::http::request::Parts;
 use tracing::field::display;
@@ -15,12 +15,15 @@ impl Door {
         let source = source_name(parts).map(|name| name.to_string()).unwrap_or_default();
         let status = taken.status().as_u16();
         let client = self.client(parts).map(display);
+        self.webhooks.answered(&source, status);
         match taken {
-            Taken::Accepted { events, .. } => {
+            Taken::Accepted { events, new, .. } => {
+                self.webhooks.repeated(&source, events.len() - new);
                 let events = first_ids(events);
                 info!(source, status, client, events, "accepted a webhook for {source}");
             }
             Taken::Duplicate { events, .. } => {
+                self.webhooks.repeated(&source, events.len());
                 let events = first_ids(events);
                 info!(source, status, client, events, "had a webhook for {source} already");
             }
@@ -47,6 +50,8 @@ impl Door {
         let client = self.client(parts);
         let from = client.map(display);
         warn!(%source, status, client = from, reason, cause, hint, "refused a webhook for {source}");
+        self.webhooks.answered(source.as_str(), status);
+        self.webhooks.rejected(source.as_str(), error);
         let refusal = Refusal { at: clock::now(), status, error, reason, hint, client };
         self.rejected.add(&source, refusal);
     }

@@ -1,4 +1,4 @@
-//! The webhooks that were refused at the door: counted, and the last ones kept with their reasons.
+//! The webhooks that were refused at the door: the last ones, with their reasons.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -10,14 +10,10 @@ use crate::event::SourceName;
 
 const KEPT_MAX: usize = 200;
 
-#[derive(Debug, Default)]
-pub struct Rejected(Mutex<Book>);
+type Book = BTreeMap<SourceName, VecDeque<Refusal>>;
 
 #[derive(Debug, Default)]
-struct Book {
-    last: BTreeMap<SourceName, VecDeque<Refusal>>,
-    counts: BTreeMap<(SourceName, &'static str), u64>,
-}
+pub struct Rejected(Mutex<Book>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -34,8 +30,7 @@ pub struct Refusal {
 impl Rejected {
     pub fn add(&self, source: &SourceName, refusal: Refusal) {
         let mut book = self.book();
-        *book.counts.entry((source.clone(), refusal.error)).or_default() += 1;
-        let last = book.last.entry(source.clone()).or_default();
+        let last = book.entry(source.clone()).or_default();
         if last.len() == KEPT_MAX {
             last.pop_front();
         }
@@ -44,12 +39,7 @@ impl Rejected {
 
     /// The last ones of a source, newest first.
     pub fn last(&self, source: &SourceName) -> Vec<Refusal> {
-        self.book().last.get(source).into_iter().flatten().rev().cloned().collect()
-    }
-
-    /// How many there were since the start, by source and error.
-    pub fn counts(&self) -> BTreeMap<(SourceName, &'static str), u64> {
-        self.book().counts.clone()
+        self.book().get(source).into_iter().flatten().rev().cloned().collect()
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -62,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_are_counted_and_the_last_200_are_kept() {
+    fn the_last_200_are_kept() {
         let rejected = Rejected::default();
         let source: SourceName = "form".parse().unwrap();
 
@@ -76,6 +66,5 @@ mod tests {
 
         let last = rejected.last(&source);
         assert_eq!((last.len(), last[0].at.as_second(), last[199].at.as_second()), (200, 249, 50));
-        assert_eq!(rejected.counts()[&(source, "signature wrong")], 250);
     }
 }

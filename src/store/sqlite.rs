@@ -34,6 +34,7 @@ use super::{
     Record, Released, Replay, ReplayId, Store, StoreError, Wanted, Webhook, Word,
 };
 use crate::event::{EventId, SourceName};
+use crate::telemetry::metrics::Commits;
 use failure::unavailable;
 use open::Database;
 use reader::Readers;
@@ -74,6 +75,7 @@ impl Settings {
 /// A store in one file, which no second server can open.
 #[derive(Debug)]
 pub struct Sqlite {
+    pub commits: Commits,
     writer: Writer,
     readers: Arc<Readers>,
     reserve: Reserve,
@@ -110,8 +112,10 @@ impl Sqlite {
         webhook_bytes_max: usize,
     ) -> Result<Sqlite, OpenError> {
         let readers = Arc::new(Readers::new(database.path()));
-        let writer = Writer::start(database, Arc::clone(&readers))?;
+        let commits = Commits::default();
+        let writer = Writer::start(database, Arc::clone(&readers), commits.clone())?;
         Ok(Sqlite {
+            commits,
             writer,
             readers,
             reserve,

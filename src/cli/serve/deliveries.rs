@@ -10,6 +10,7 @@ use crate::savio::{self, Client};
 use crate::secret::Secret;
 use crate::sources::SourceFile;
 use crate::store::Sqlite;
+use crate::telemetry::metrics::Attempts;
 use crate::{admin, clock};
 
 use super::super::Failure;
@@ -27,7 +28,7 @@ impl Deliveries {
         store: &Arc<Sqlite>,
         files: &[SourceFile],
     ) -> Result<Deliveries, Failure> {
-        let pauses = Arc::new(Pauses::default());
+        let (pauses, attempts) = (Arc::new(Pauses::default()), Attempts::default());
         let mut by_destination = BTreeMap::new();
         let mut without_token = BTreeMap::new();
         for (name, to) in &config.destinations {
@@ -39,7 +40,8 @@ impl Deliveries {
             let destination = Destination { name: name.clone(), client, max_in_flight };
             let settings = to.delivery(&config.delivery);
             let delivery = Delivery::new(store.clone(), destination, settings);
-            by_destination.insert(name.clone(), Arc::new(delivery.sharing(Arc::clone(&pauses))));
+            let delivery = delivery.sharing(Arc::clone(&pauses)).counting(attempts.clone());
+            by_destination.insert(name.clone(), Arc::new(delivery));
         }
         let deliveries = Deliveries { by_destination, without_token };
         deliveries.replace_mappings(files);

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -14,6 +15,7 @@ use super::failure::{Failure, unavailable};
 use super::open::{Database, OpenError};
 use super::reader::Readers;
 use crate::store::StoreError;
+use crate::telemetry::metrics::Commits;
 
 /// How many commands may share a commit.
 const BATCH_MAX: usize = 256;
@@ -28,10 +30,14 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(database: Database, readers: Arc<Readers>) -> Result<Writer, OpenError> {
+    pub(super) fn start(
+        database: Database,
+        readers: Arc<Readers>,
+        commits: Commits,
+    ) -> Result<Writer, OpenError> {
         let path = database.path().to_owned();
         let (commands, waiting) = mpsc::channel(WAITING_MAX);
-        let desk = Desk { database, readers, broken: false };
+        let desk = Desk { database, readers, commits, broken: false };
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || desk.run(waiting))
@@ -96,6 +102,7 @@ impl<T: Send, W: FnOnce(&Connection) -> Result<T, Failure> + Send> Command for W
 struct Desk {
     database: Database,
     readers: Arc<Readers>,
+    commits: Commits,
     broken: bool,
 }
 
@@ -110,8 +117,10 @@ impl Desk {
     }
 
     fn write(&mut self, batch: &mut Vec<Box<dyn Command>>) {
+        let start = Instant::now();
         match self.commit(batch) {
             Ok(outcomes) => {
+                self.commits.took(start.elapsed());
                 self.recovered();
                 for (command, outcome) in batch.drain(..).zip(outcomes) {
                     command.answer(outcome);
@@ -214,7 +223,8 @@ mod tests {
     fn writer(folder: &tempfile::TempDir) -> (Arc<Writer>, Connection) {
         let path = open::create(&folder.path().join("relay.db")).unwrap();
         let database = Database::open(&path, 0).unwrap();
-        let writer = Writer::start(database, Arc::new(Readers::new(&path))).unwrap();
+        let writer =
+            Writer::start(database, Arc::new(Readers::new(&path)), Commits::default()).unwrap();
         (Arc::new(writer), Connection::open(&path).unwrap())
     }
 

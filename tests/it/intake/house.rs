@@ -14,6 +14,7 @@ use savio_relay::sources::SourceFile;
 use savio_relay::store::sqlite::Sqlite;
 use savio_relay::store::{Store, sqlite};
 use savio_relay::table::{self, Mistakes, Table};
+use savio_relay::telemetry::metrics::{Attempts, Gauges, Metrics};
 use serde_json::Value;
 use sha2::Sha256;
 use tempfile::TempDir;
@@ -80,6 +81,11 @@ impl House {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         stream.write_all(&request.bytes()).await.unwrap();
         stream
+    }
+
+    pub(crate) fn metrics(&self) -> String {
+        let (webhooks, commits) = (&self.door.webhooks, &self.store.commits);
+        Metrics::of(webhooks, commits, &Attempts::default()).text(&Gauges::default())
     }
 
     /// Sends again and again until the answer has this status.

@@ -1,0 +1,291 @@
+//! What is counted, for Prometheus. Each part holds what it counts into; a scrape reads them all.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+/// Of what `Metrics::text` gives.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfSource {
+    source: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answered {
+    source: String,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Refused {
+    source: String,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Matched {
+    source: String,
+    secret: u64,
+}
+
+/// What came in. A source is one that there is: a name that a stranger wrote would be a series more.
+#[derive(Debug, Clone, Default)]
+pub struct Webhooks {
+    answered: Family<Answered, Counter>,
+    rejected: Family<Refused, Counter>,
+    duplicates: Family<OfSource, Counter>,
+    matched: Family<Matched, Counter>,
+}
+
+impl Webhooks {
+    pub fn answered(&self, source: &str, status: u16) {
+        self.answered.get_or_create(&Answered { source: source.to_owned(), status }).inc();
+    }
+
+    /// `reason` is one of a few fixed texts.
+    pub fn rejected(&self, source: &str, reason: &'static str) {
+        self.rejected.get_or_create(&Refused { source: source.to_owned(), reason }).inc();
+    }
+
+    /// Events that were there before.
+    pub fn repeated(&self, source: &str, events: usize) {
+        let events = u64::try_from(events).unwrap_or(u64::MAX);
+        self.duplicates.get_or_create(&OfSource { source: source.to_owned() }).inc_by(events);
+    }
+
+    /// Which secret of the source was the right one, by its position in the mapping file, from 0: tells
+    /// when an old one may go.
+    pub fn matched(&self, source: &str, secret: usize) {
+        self.matched.get_or_create(&matched(source, secret)).inc();
+    }
+
+    pub fn matches(&self, source: &str, secret: usize) -> u64 {
+        self.matched.get(&matched(source, secret)).map_or(0, |counter| counter.get())
+    }
+}
+
+fn matched(source: &str, secret: usize) -> Matched {
+    Matched { source: source.to_owned(), secret: u64::try_from(secret).unwrap_or(u64::MAX) }
+}
+
+/// How long the disk takes for a commit.
+#[derive(Debug, Clone)]
+pub struct Commits(Histogram);
+
+impl Default for Commits {
+    /// From half a millisecond to 8 seconds.
+    fn default() -> Commits {
+        Commits(Histogram::new(exponential_buckets(0.0005, 2.0, 15)))
+    }
+}
+
+impl Commits {
+    pub fn took(&self, time: Duration) {
+        self.0.observe(time.as_secs_f64());
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfDestination {
+    destination: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Attempted {
+    destination: String,
+    outcome: &'static str,
+}
+
+/// What was tried at Savio.
+#[derive(Debug, Clone)]
+pub struct Attempts {
+    outcomes: Family<Attempted, Counter>,
+    seconds: Family<OfDestination, Histogram, fn() -> Histogram>,
+}
+
+impl Default for Attempts {
+    /// From 10 milliseconds to 41 seconds.
+    fn default() -> Attempts {
+        let histogram = || Histogram::new(exponential_buckets(0.01, 2.0, 13));
+        Attempts { outcomes: Family::default(), seconds: Family::new_with_constructor(histogram) }
+    }
+}
+
+impl Attempts {
+    pub fn came_to(&self, destination: &str, outcome: &'static str) {
+        let destination = destination.to_owned();
+        self.outcomes.get_or_create(&Attempted { destination, outcome }).inc();
+    }
+
+    pub fn took(&self, destination: &str, time: Duration) {
+        let destination = destination.to_owned();
+        let time_s = time.as_secs_f64();
+        self.seconds.get_or_create(&OfDestination { destination }).observe(time_s);
+    }
+}
+
+/// How things stand at the moment of a scrape; what is not in it has no series.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Gauges {
+    pub sources: Vec<Queue>,
+    pub destinations: Vec<Paused>,
+}
+
+/// The events of a source.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Queue {
+    pub source: String,
+    /// How many there are in each state: with zeros, lest a series end that somebody watches.
+    pub events: Vec<(&'static str, u64)>,
+    /// 0 if none is queued.
+    pub oldest_queued_seconds: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paused {
+    pub destination: String,
+    pub paused: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfState {
+    source: String,
+    state: &'static str,
+}
+
+/// All that the relay counts.
+#[derive(Debug)]
+pub struct Metrics(Registry);
+
+impl Metrics {
+    pub fn of(webhooks: &Webhooks, commits: &Commits, attempts: &Attempts) -> Metrics {
+        let mut counted = Registry::with_prefix("savio_relay");
+        let Webhooks { answered, rejected, duplicates, matched } = webhooks.clone();
+        counted.register("webhooks", "Requests to a source, by the status of the answer", answered);
+        counted.register("rejected", "Webhooks that were refused at the door", rejected);
+        counted.register("duplicates", "Events that were kept before", duplicates);
+        let secrets = "Proofs that were right, by the position of the secret in the mapping file";
+        counted.register("secret_matched", secrets, matched);
+        let Commits(seconds) = commits.clone();
+        counted.register("commit_seconds", "How long a commit to disk takes", seconds);
+        let Attempts { outcomes, seconds } = attempts.clone();
+        counted.register("attempts", "Requests to Savio, by what came of them", outcomes);
+        counted.register("attempt_seconds", "How long Savio takes to answer", seconds);
+        Metrics(counted)
+    }
+
+    /// For an answer with `CONTENT_TYPE`.
+    pub fn text(&self, gauges: &Gauges) -> String {
+        let mut text = String::new();
+        for registry in [&self.0, &gauges.registry()] {
+            encode_registry(&mut text, registry).expect("text can be written to memory");
+        }
+        encode_eof(&mut text).expect("text can be written to memory");
+        text
+    }
+}
+
+impl Gauges {
+    fn registry(&self) -> Registry {
+        let mut standing = Registry::with_prefix("savio_relay");
+        let events: Family<OfState, Gauge> = Family::default();
+        let oldest: Family<OfSource, Gauge> = Family::default();
+        for Queue { source, events: counts, oldest_queued_seconds } in &self.sources {
+            for (state, count) in counts {
+                let of = OfState { source: source.clone(), state };
+                set(&events, &of, *count);
+            }
+            set(&oldest, &OfSource { source: source.clone() }, *oldest_queued_seconds);
+        }
+        let paused: Family<OfDestination, Gauge> = Family::default();
+        for one in &self.destinations {
+            let of = OfDestination { destination: one.destination.clone() };
+            set(&paused, &of, u64::from(one.paused));
+        }
+        standing.register("events", "Events that are kept, by state", events);
+        let age = "Since when the oldest queued event of a source was received";
+        standing.register("oldest_queued_seconds", age, oldest);
+        standing.register("destination_paused", "1 while nothing is sent to it", paused);
+        standing
+    }
+}
+
+fn set<Of>(family: &Family<Of, Gauge>, of: &Of, value: u64)
+where
+    Of: Clone + Eq + std::hash::Hash,
+    Family<Of, Gauge>: EncodeMetric,
+{
+    family.get_or_create(of).set(i64::try_from(value).unwrap_or(i64::MAX));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> (Webhooks, Commits, Attempts, Metrics) {
+        let (webhooks, commits, attempts) =
+            (Webhooks::default(), Commits::default(), Attempts::default());
+        let metrics = Metrics::of(&webhooks, &commits, &attempts);
+        (webhooks, commits, attempts, metrics)
+    }
+
+    #[test]
+    fn what_a_part_counts_is_in_the_text() {
+        let (webhooks, commits, attempts, metrics) = all();
+
+        webhooks.answered("form", 202);
+        webhooks.rejected("form", "signature wrong");
+        webhooks.repeated("form", 3);
+        webhooks.matched("form", 1);
+        commits.took(Duration::from_millis(3));
+        attempts.came_to("default", "done");
+        attempts.took("default", Duration::from_millis(250));
+
+        let text = metrics.text(&Gauges::default());
+        for line in [
+            r#"savio_relay_webhooks_total{source="form",status="202"} 1"#,
+            r#"savio_relay_rejected_total{source="form",reason="signature wrong"} 1"#,
+            r#"savio_relay_duplicates_total{source="form"} 3"#,
+            r#"savio_relay_secret_matched_total{source="form",secret="1"} 1"#,
+            r#"savio_relay_commit_seconds_bucket{le="0.004"} 1"#,
+            r#"savio_relay_attempts_total{destination="default",outcome="done"} 1"#,
+            r#"savio_relay_attempt_seconds_bucket{le="0.32",destination="default"} 1"#,
+        ] {
+            assert!(text.lines().any(|it| it == line), "{line} is not in\n{text}");
+        }
+        assert_eq!(webhooks.matches("form", 1), 1);
+    }
+
+    #[test]
+    fn how_things_stand_is_told_as_it_is_at_the_scrape() {
+        let (.., metrics) = all();
+        let queue = |queued, oldest_queued_seconds| Queue {
+            source: "form".to_owned(),
+            events: vec![("queued", queued), ("dead", 0)],
+            oldest_queued_seconds,
+        };
+        let paused = |paused| vec![Paused { destination: "default".to_owned(), paused }];
+        metrics.text(&Gauges { sources: vec![queue(7, 60)], destinations: paused(true) });
+
+        let gauges = Gauges { sources: vec![queue(2, 5)], destinations: paused(false) };
+        let text = metrics.text(&gauges);
+
+        for line in [
+            r#"savio_relay_events{source="form",state="queued"} 2"#,
+            r#"savio_relay_events{source="form",state="dead"} 0"#,
+            r#"savio_relay_oldest_queued_seconds{source="form"} 5"#,
+            r#"savio_relay_destination_paused{destination="default"} 0"#,
+        ] {
+            assert!(text.lines().any(|it| it == line), "{line} is not in\n{text}");
+        }
+        assert!(text.ends_with("\n# EOF\n") && text.matches("# EOF").count() == 1);
+    }
+}
