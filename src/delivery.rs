@@ -21,7 +21,7 @@ use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use crate::clock;
-use crate::event::{Event, Outcome, SourceName, State};
+use crate::event::{Event, EventId, Outcome, SourceName, State};
 use crate::mapping::{Mapped, Mapping};
 use crate::savio::{Answer, Client};
 use crate::store::{Attempt, Claim, Claimed, Next, Progress, Store, StoreError};
@@ -202,7 +202,12 @@ impl Delivery {
         }
         let next = progress.next.clone();
         let written = self.write(held, progress).await;
-        let Next::Send { position, .. } = next else { return None };
+        let Next::Send { position, .. } = next else {
+            if written.is_ok() {
+                tell(held.claim().event, &next);
+            }
+            return None;
+        };
         if written.is_err() {
             self.porter.forgo(clock.now());
             return None;
@@ -347,6 +352,20 @@ impl Clock {
 
     fn now(&self) -> Timestamp {
         self.now.saturating_add(self.read.elapsed()).unwrap_or(self.now)
+    }
+}
+
+/// How an event ended, where its attempts do not say it.
+fn tell(id: EventId, next: &Next) {
+    let Next::Settle { state, reason, .. } = next else { return };
+    let (is, reason) = (state.as_str(), reason.as_deref());
+    match state {
+        State::Dead | State::Held => {
+            warn!(event.id = %id, state = is, reason, "event {id} is {is}");
+        }
+        State::Delivered | State::Ignored | State::Queued => {
+            info!(event.id = %id, state = is, reason, "event {id} is {is}");
+        }
     }
 }
 

@@ -2,6 +2,9 @@
 
 pub mod metrics;
 
+use std::panic::PanicHookInfo;
+
+use tracing::error;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
@@ -71,12 +74,22 @@ pub fn start(settings: &Settings) {
         .with_writer(std::io::stderr)
         .log_internal_errors(false);
     // A second call finds the first one's subscriber in place, which is as good.
-    let _ = match settings.format {
+    let started = match settings.format {
         Format::Text => {
             lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init()
         }
         Format::Json => lines.json().flatten_event(true).try_init(),
     };
+    if started.is_ok() {
+        std::panic::set_hook(Box::new(log_panic));
+    }
+}
+
+/// A line like any other, and without the panic's own words: these may quote what was worked on.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string);
+    let thread = std::thread::current().name().map(str::to_owned);
+    error!(place, thread, "the relay panicked: a bug");
 }
 
 #[cfg(test)]
