@@ -33,5 +33,8 @@ USER 65532:65532
 VOLUME /data
 EXPOSE 8080 8081
 STOPSIGNAL SIGTERM
+# Not ready is told from dead by the reasons that it prints.
+HEALTHCHECK --interval=30s --timeout=15s --start-period=10s --retries=3 \
+    CMD ["/usr/local/bin/savio-relay", "healthcheck"]
 ENTRYPOINT ["/usr/local/bin/savio-relay"]
 CMD ["serve"]

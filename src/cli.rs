@@ -2,8 +2,10 @@
 
 mod check;
 mod demo;
+mod doctor;
 mod draft;
 mod events;
+mod healthcheck;
 mod load;
 mod preview;
 mod providers;
@@ -68,6 +70,10 @@ enum Command {
     Providers(providers::Arguments),
     /// Use Savio's API: feedback, feature requests, contacts, companies
     Savio(Box<savio::Arguments>),
+    /// Find what is wrong with this deployment: files, secrets, store, clock, Savio
+    Doctor(doctor::Arguments),
+    /// Ask the running relay whether it would take a webhook now
+    Healthcheck(healthcheck::Arguments),
     /// Run a Savio on this machine, to try and test against
     Sandbox(sandbox::Arguments),
     /// Print what completes the commands in a shell
@@ -136,6 +142,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Command::Send(arguments) => send::run(arguments, environment),
         Command::Providers(arguments) => providers::run(&arguments),
         Command::Savio(arguments) => savio::run(*arguments, environment),
+        Command::Doctor(arguments) => doctor::run(&arguments, environment),
+        Command::Healthcheck(arguments) => healthcheck::run(&arguments, environment),
         Command::Sandbox(arguments) => sandbox::run(arguments),
         Command::Completions { shell } => completions(shell),
         Command::Schema { file } => schema::run(file),

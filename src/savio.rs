@@ -5,6 +5,7 @@ mod answer;
 mod base_url;
 mod call;
 mod customers;
+mod date;
 mod error;
 mod feature_requests;
 mod feedback;

@@ -82,7 +82,7 @@ fn report(source: &SourceFile) -> String {
 }
 
 /// Runs the file's tests and adds what they show to its mistakes.
-fn examine(source: &mut SourceFile, shelf: &Shelf, limits: &Limits) {
+pub(super) fn examine(source: &mut SourceFile, shelf: &Shelf, limits: &Limits) {
     let mut mistakes = Vec::new();
     let mut worked = vec![false; source.mapping.blocks().len()];
     for test in &source.tests {

@@ -41,7 +41,8 @@ use reader::Readers;
 use reserve::Reserve;
 use writer::Writer;
 
-pub use open::OpenError;
+pub use open::{OpenError, is_served};
+pub use reserve::Room;
 
 /// How long a command waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -69,6 +70,11 @@ pub struct Settings {
 impl Settings {
     pub fn new(path: impl Into<PathBuf>) -> Settings {
         Settings { path: path.into(), reserve_bytes: None, webhook_bytes_max: WEBHOOK_BYTES_MAX }
+    }
+
+    pub fn folder(&self) -> &Path {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        folder.unwrap_or(Path::new("."))
     }
 }
 

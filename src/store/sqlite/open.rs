@@ -180,10 +180,29 @@ fn private() -> OpenOptions {
     options
 }
 
-fn lock(path: &Path) -> Result<File, OpenError> {
+fn lock_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let lock = PathBuf::from(name);
+    PathBuf::from(name)
+}
+
+/// Whether a server runs on the file. Asking holds its lock for a moment, if nobody else does.
+pub fn is_served(path: &Path) -> io::Result<bool> {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let lock = match File::open(lock_of(&path)) {
+        Ok(lock) => lock,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    match lock.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let lock = lock_of(path);
     let refused = |source| OpenError::File { path: lock.clone(), source };
     let file = private().open(&lock).map_err(refused)?;
     match file.try_lock() {

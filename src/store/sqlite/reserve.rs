@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::Settings;
 use super::failure::unavailable;
 use crate::store::StoreError;
 
@@ -16,6 +17,24 @@ const LOOKS: u64 = 16;
 
 /// What is kept is written twice: to the log and, later, to the database.
 const COPIES: u64 = 2;
+
+/// The room on the disk of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    pub free_bytes: u64,
+    /// Below this nothing new is kept.
+    pub reserve_bytes: u64,
+}
+
+impl Room {
+    pub fn of(settings: &Settings) -> io::Result<Room> {
+        let folder = settings.folder();
+        let disk = rustix::fs::statvfs(folder)?;
+        let reserve = Reserve::new(folder, settings.reserve_bytes)?;
+        let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
+        Ok(Room { free_bytes, reserve_bytes: reserve.bytes })
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Reserve {

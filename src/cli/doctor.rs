@@ -1,0 +1,52 @@
+//! `doctor`: goes through all that a deployment stands on, and says what was looked at, what was
+//! found, and what to do.
+
+mod around;
+mod files;
+mod report;
+mod savio;
+mod store;
+
+use std::path::PathBuf;
+
+use crate::secret::Environment;
+
+use super::Failure;
+use super::load::Shelf;
+use super::serve::runtime;
+use super::show;
+use report::{Finding, Verdict};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// The configuration; relay.toml if it is there and none is named
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<(), Failure> {
+    let mut findings = Vec::new();
+    let config = files::configuration(arguments.config.as_deref(), environment, &mut findings);
+    if let Some(config) = config {
+        let sources = Shelf::of(&config).sources(&config, environment);
+        let sources = files::sources(sources, &config, &mut findings);
+        runtime()?.block_on(async {
+            store::store(&config, &mut findings).await;
+            around::public_url(&config, &sources, &mut findings);
+            around::listen(&config, &mut findings).await;
+            savio::destinations(&config, &sources, &mut findings).await;
+        });
+        around::open_files(&config, &mut findings);
+    }
+    let text = if arguments.json { report::json(&findings) } else { report::text(&findings) };
+    show::print(&text)?;
+    let has = |verdict| findings.iter().any(|finding: &Finding| finding.verdict == verdict);
+    match (has(Verdict::Wrong), has(Verdict::Unseen)) {
+        (true, _) => Err(Failure::Shown),
+        (false, true) => Err(Failure::Undone("not all could be looked at".to_owned())),
+        (false, false) => Ok(()),
+    }
+}

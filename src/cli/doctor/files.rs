@@ -1,0 +1,141 @@
+//! What people wrote: relay.toml, the mapping files, and whether their secrets are there.
+
+use std::path::Path;
+
+use crate::clock;
+use crate::config::Config;
+use crate::intake::source::Standing;
+use crate::mistake::{Document, Mistake};
+use crate::secret::Environment;
+use crate::sources::SourceFile;
+
+use super::super::load::{self, CONFIG, Shelf};
+use super::super::{Failure, check};
+use super::report::Finding;
+
+const CONFIGURATION: &str = "configuration";
+const MAPPINGS: &str = "mapping files";
+const SOURCES: &str = "sources";
+
+/// None if it cannot be used: then there is nothing more to look at.
+pub(super) fn configuration(
+    path: Option<&Path>,
+    environment: &Environment,
+    findings: &mut Vec<Finding>,
+) -> Option<Config> {
+    let file = match load::config_file(path) {
+        Ok(file) => file,
+        Err(failure) => {
+            findings.push(Finding::wrong(CONFIGURATION, failure.to_string()));
+            return None;
+        }
+    };
+    let name = file.as_ref().map(|file| file.name.clone());
+    let (config, read) = match Config::read(file, environment) {
+        Ok((config, read)) => (Some(config), read),
+        Err(read) => (None, read),
+    };
+    for (document, mistakes) in &read {
+        findings.extend(mistakes.iter().map(|it| found(CONFIGURATION, document, it)));
+    }
+    if config.is_some() {
+        let what = match name {
+            Some(name) => format!("{name} and the environment are read without a mistake"),
+            None => format!("there is no {CONFIG} here; the defaults and the environment count"),
+        };
+        findings.push(Finding::ok(CONFIGURATION, what));
+    }
+    config
+}
+
+/// A mistake with its place; its text alone, for what is underlined may be a secret.
+fn found(part: &'static str, document: &Document, mistake: &Mistake) -> Finding {
+    let (line, column) = mistake.line_and_column(document);
+    let text = format!("{}:{line}:{column}: {}", document.name, mistake.message);
+    let finding =
+        if mistake.is_error() { Finding::wrong(part, text) } else { Finding::warning(part, text) };
+    match &mistake.help {
+        Some(help) => finding.advice(help.clone()),
+        None => finding,
+    }
+}
+
+/// The sources that can be used, live or not.
+pub(super) fn sources(
+    read: Result<Vec<SourceFile>, Failure>,
+    config: &Config,
+    findings: &mut Vec<Finding>,
+) -> Vec<SourceFile> {
+    let mut files = match read {
+        Ok(files) => files,
+        Err(failure) => {
+            findings.push(Finding::wrong(MAPPINGS, failure.to_string()));
+            return Vec::new();
+        }
+    };
+    let shelf = Shelf::of(config);
+    let limits = config.intake.limits();
+    for file in &mut files {
+        check::examine(file, &shelf, &limits);
+        findings.extend(file.mistakes.iter().map(|it| found(MAPPINGS, &file.document, it)));
+    }
+    findings.push(counted(&shelf, &files));
+    standings(&shelf, &files, findings);
+    files
+}
+
+fn counted(shelf: &Shelf, files: &[SourceFile]) -> Finding {
+    let place = match shelf {
+        Shelf::Folder(folder) => format!("in {}", folder.display()),
+        Shelf::Shipped => "inside the program (there is no folder `mappings` here)".to_owned(),
+    };
+    let wrong = files.iter().filter(|file| file.mistakes.iter().any(Mistake::is_error)).count();
+    match (files.len(), wrong) {
+        (0, _) => Finding::wrong(MAPPINGS, format!("there are none {place}"))
+            .advice("put one there for each tool; `savio-relay providers` lists the tools"),
+        (all, 0) => Finding::ok(MAPPINGS, format!("{all} {place}, and their tests pass")),
+        (all, wrong) => Finding::wrong(MAPPINGS, format!("{wrong} of {all} {place} have mistakes"))
+            .advice("`savio-relay check` shows each mistake at its place"),
+    }
+}
+
+fn standings(shelf: &Shelf, files: &[SourceFile], findings: &mut Vec<Finding>) {
+    let now = clock::now();
+    let mut live = 0;
+    let mut off = Vec::new();
+    for (name, file) in files.iter().filter_map(|file| Some((file.name.as_ref()?, file))) {
+        match file.standing(now) {
+            Standing::Live(source) => {
+                live += 1;
+                let secrets = match source.keys.iter().filter(|key| key.in_force(now)).count() {
+                    0 => "no secret asked for".to_owned(),
+                    1 => "1 secret found".to_owned(),
+                    many => format!("{many} secrets found"),
+                };
+                findings.push(Finding::ok(SOURCES, format!("{name} is live: {secrets}")));
+                let warn = |it| Finding::warning(SOURCES, format!("{name}: {it}"));
+                findings.extend(file.warnings(now).into_iter().map(warn));
+            }
+            Standing::Awaited(_) => {
+                live += 1;
+                let found = format!("{name} waits for its provider to bring the secret");
+                let advice = "the log of `serve` shows the address to register";
+                findings.push(Finding::warning(SOURCES, found).advice(advice));
+            }
+            Standing::Off { .. } if *shelf == Shelf::Shipped => off.push(name.as_str()),
+            Standing::Off { reason } => {
+                findings.push(Finding::warning(SOURCES, format!("{name} is off: {reason}")));
+            }
+        }
+    }
+    if !off.is_empty() {
+        let found =
+            format!("{} are off, as their secrets are not set: {}", off.len(), off.join(", "));
+        findings.push(Finding::ok(SOURCES, found));
+    }
+    if live == 0 {
+        let advice =
+            "set the secret of one; `secrets` in its mapping file says where it is looked for";
+        findings.push(Finding::wrong(SOURCES, "no source is live").advice(advice));
+    }
+}

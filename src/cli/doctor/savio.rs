@@ -1,0 +1,137 @@
+//! Savio: whether each destination is reached and takes the token, and whether the clocks agree.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::clock;
+use crate::config::Config;
+use crate::savio::{Client, Settings};
+use crate::secret::Secret;
+use crate::sources::SourceFile;
+
+use super::super::serve::chain;
+use super::report::Finding;
+
+const SAVIO: &str = "savio";
+const CLOCK: &str = "clock";
+
+/// A person waits for the answer.
+const TIMEOUT_MAX: Duration = Duration::from_secs(10);
+
+/// What most providers' time windows bear, and where they end.
+const CLOCK_OFF_S: u64 = 30;
+const CLOCK_WRONG_S: u64 = 120;
+
+/// Nobody runs this version before it was written: 2026.
+const BEGINNING: Timestamp = Timestamp::constant(1_767_225_600, 0);
+
+pub(super) async fn destinations(
+    config: &Config,
+    files: &[SourceFile],
+    findings: &mut Vec<Finding>,
+) {
+    let now = clock::now();
+    let is_live = |file: &&SourceFile| file.source.as_ref().is_some_and(|it| it.off(now).is_none());
+    let used: BTreeSet<&str> = files.iter().filter(is_live).map(SourceFile::destination).collect();
+    let mut client_with_time = None;
+    for (name, to) in &config.destinations {
+        let (finding, client) = match &to.token {
+            Secret::Missing(reason) if used.contains(name.as_str()) => {
+                let found = format!("{name}: {reason}, so nothing is sent and events wait");
+                (Finding::wrong(SAVIO, found).advice("Savio shows it at Settings, API"), None)
+            }
+            Secret::Missing(reason) => {
+                let found = format!("{name}: {reason}, and no live source sends to it");
+                (Finding::warning(SAVIO, found), None)
+            }
+            Secret::Found(token) => {
+                let timeout = to.timeout.min(TIMEOUT_MAX);
+                let base_url = to.base_url.clone();
+                asked(name, Settings { base_url, token: token.clone(), timeout }).await
+            }
+        };
+        findings.push(finding);
+        client_with_time = client_with_time.or(client);
+    }
+    let theirs = match &client_with_time {
+        Some(client) => client.date().await,
+        None => None,
+    };
+    findings.push(compared(clock::now(), theirs));
+}
+
+async fn asked(name: &str, settings: Settings) -> (Finding, Option<Client>) {
+    let url = settings.base_url.clone();
+    let client = match Client::new(settings) {
+        Ok(client) => client,
+        Err(error) => return (Finding::wrong(SAVIO, format!("{name}: {}", chain(&error))), None),
+    };
+    let finding = match client.probe().await {
+        Ok(()) => Finding::ok(SAVIO, format!("{name}: {url} answers and takes the token")),
+        Err(reason) => {
+            let found = format!("{name}: asked {url} for a contact, and {reason}");
+            Finding::wrong(SAVIO, found).advice(advice(&reason))
+        }
+    };
+    (finding, Some(client))
+}
+
+fn advice(reason: &str) -> &'static str {
+    match reason.strip_prefix("savio answered ") {
+        Some("401" | "403") => "the token is not this account's: Savio shows it at Settings, API",
+        Some(status) if status.starts_with('5') => {
+            "Savio has trouble; events wait until it is over"
+        }
+        Some("429") => "more is sent than Savio takes: set `rate` for this destination",
+        Some(_) => "is base_url right? it ends with /app/api/",
+        None => {
+            "can this machine reach it? look at base_url, DNS, firewall, proxy and CA certificates"
+        }
+    }
+}
+
+fn compared(ours: Timestamp, theirs: Option<Timestamp>) -> Finding {
+    if ours < BEGINNING {
+        let found = format!("this machine's clock says {ours}");
+        return Finding::wrong(CLOCK, found).advice("set it, best by NTP");
+    }
+    let Some(theirs) = theirs else {
+        let found =
+            format!("this machine's clock says {ours:.0}; there was none to compare it with");
+        return Finding::warning(CLOCK, found);
+    };
+    let off = ours.duration_since(theirs).as_secs();
+    let side = if off > 0 { "ahead of" } else { "behind" };
+    match off.unsigned_abs() {
+        0..CLOCK_OFF_S => Finding::ok(CLOCK, format!("it agrees with Savio's: {ours:.0}")),
+        seconds @ CLOCK_OFF_S..CLOCK_WRONG_S => {
+            Finding::warning(CLOCK, format!("it is {seconds} s {side} Savio's"))
+                .advice("keep it right with NTP: signatures carry times")
+        }
+        seconds => Finding::wrong(CLOCK, format!("it is {seconds} s {side} Savio's"))
+            .advice("set it by NTP: signed times outside of a few minutes are refused"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::Verdict;
+    use super::*;
+
+    #[test]
+    fn a_clock_is_judged_by_how_far_it_is_off() {
+        let ours = Timestamp::from_second(1_800_000_000).unwrap();
+        let check = |off: i64, verdict| {
+            let theirs = Timestamp::from_second(1_800_000_000 - off).unwrap();
+            assert_eq!(compared(ours, Some(theirs)).verdict, verdict, "{off}");
+        };
+
+        check(0, Verdict::Ok);
+        check(-29, Verdict::Ok);
+        check(45, Verdict::Warning);
+        check(-600, Verdict::Wrong);
+        assert_eq!(compared(Timestamp::UNIX_EPOCH, None).verdict, Verdict::Wrong);
+    }
+}

@@ -1,0 +1,219 @@
+//! The store: its folder, its disk, who uses it, and how its events stand.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::fs::{Access, access};
+use rustix::process::geteuid;
+
+use crate::clock;
+use crate::config::Config;
+use crate::event::State;
+use crate::store::sqlite::{OpenError, Room, Settings, is_served};
+use crate::store::{Sqlite, Store, StoreError};
+
+use super::super::serve::chain;
+use super::report::Finding;
+
+const STORE: &str = "store";
+const MIB: u64 = 1024 * 1024;
+
+/// What lies elsewhere, where SQLite's locks and writes promise nothing.
+const REMOTE: [&str; 11] = [
+    "9p",
+    "afs",
+    "ceph",
+    "cifs",
+    "fuse.glusterfs",
+    "fuse.sshfs",
+    "lustre",
+    "ncpfs",
+    "nfs",
+    "nfs4",
+    "smb3",
+];
+/// What is gone with the machine's memory or with the container.
+const FLEETING: [&str; 3] = ["overlay", "ramfs", "tmpfs"];
+
+/// Of what is mounted where, on Linux.
+const MOUNTS: &str = "/proc/self/mountinfo";
+
+pub(super) async fn store(config: &Config, findings: &mut Vec<Finding>) {
+    let settings = &config.store;
+    let folder = settings.folder();
+    if !folder.is_dir() {
+        let found = format!("the folder {} is not there", folder.display());
+        findings.push(Finding::wrong(STORE, found).advice("make it, or change store.url"));
+        return;
+    }
+    findings.push(writable(settings));
+    findings.push(file_system(folder));
+    findings.push(room(settings));
+    if settings.path.exists() {
+        findings.push(owner(&settings.path));
+        findings.push(server(&settings.path));
+        findings.extend(events(settings).await);
+    } else {
+        let found = format!("{} is not there yet: `serve` makes it", settings.path.display());
+        findings.push(Finding::ok(STORE, found));
+    }
+}
+
+fn writable(settings: &Settings) -> Finding {
+    let folder = settings.folder();
+    let mut places = vec![(folder, Access::WRITE_OK | Access::EXEC_OK)];
+    if settings.path.exists() {
+        places.push((&settings.path, Access::READ_OK | Access::WRITE_OK));
+    }
+    for (path, wanted) in places {
+        if let Err(error) = access(path, wanted) {
+            let found = format!("{} cannot be written by this user: {error}", path.display());
+            let advice = "give it to the user that runs the relay (65532 in the container)";
+            return Finding::wrong(STORE, found).advice(advice);
+        }
+    }
+    Finding::ok(STORE, format!("{} can be written", folder.display()))
+}
+
+fn file_system(folder: &Path) -> Finding {
+    let path = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let mounts = fs::read_to_string(MOUNTS).unwrap_or_default();
+    let Some(kind) = kind_of(&mounts, &path) else {
+        let found = format!("what kind of disk {} is on cannot be told here", path.display());
+        return Finding::warning(STORE, found).advice("it has to be a local one");
+    };
+    let found = format!("{} is on {kind}", path.display());
+    if REMOTE.contains(&kind) {
+        return Finding::wrong(STORE, format!("{found}, a network file system"))
+            .advice("use a local disk: SQLite does not keep its promises elsewhere");
+    }
+    if FLEETING.contains(&kind) {
+        return Finding::warning(STORE, format!("{found}, which does not outlive a restart"))
+            .advice("use a disk or a volume, else what was taken is lost with it");
+    }
+    Finding::ok(STORE, format!("{found}, a local file system"))
+}
+
+/// The file system at the mount point that lies nearest above the path.
+fn kind_of<'m>(mounts: &'m str, path: &Path) -> Option<&'m str> {
+    let mount = |line: &'m str| {
+        let (head, tail) = line.split_once(" - ")?;
+        let point = head.split(' ').nth(4)?.replace("\\040", " ");
+        let kind = tail.split(' ').next()?;
+        path.starts_with(&point).then_some((point.len(), kind))
+    };
+    // Of two at one place the later one lies on top.
+    let nearest = mounts.lines().filter_map(mount).max_by_key(|(length, _)| *length)?;
+    Some(nearest.1)
+}
+
+fn room(settings: &Settings) -> Finding {
+    match Room::of(settings) {
+        Ok(Room { free_bytes, reserve_bytes }) => {
+            let (free, reserve) = (free_bytes / MIB, reserve_bytes / MIB);
+            let found = format!("{free} MiB are free; intake stops below {reserve} MiB");
+            match free_bytes {
+                free if free <= reserve_bytes => Finding::wrong(STORE, found)
+                    .advice("make room: webhooks are answered 503 until then"),
+                free if free <= reserve_bytes.saturating_mul(4) => {
+                    Finding::warning(STORE, found).advice("make room before it is full")
+                }
+                _ => Finding::ok(STORE, found),
+            }
+        }
+        Err(error) => Finding::unseen(STORE, format!("the free space: {error}")),
+    }
+}
+
+fn owner(path: &Path) -> Finding {
+    let shown = path.display();
+    match fs::metadata(path) {
+        Ok(file) if file.mode() & 0o077 != 0 => {
+            Finding::warning(STORE, format!("{shown} can be read by other users"))
+                .advice(format!("chmod 600 {shown}: what people wrote to you is in it"))
+        }
+        Ok(file) if file.uid() != geteuid().as_raw() => {
+            let (owner, us) = (file.uid(), geteuid().as_raw());
+            Finding::warning(STORE, format!("{shown} is user {owner}'s, and this is user {us}"))
+                .advice("run this as the user that runs the relay, to see what it sees")
+        }
+        Ok(_) => Finding::ok(STORE, format!("{shown} is this user's alone")),
+        Err(error) => Finding::unseen(STORE, format!("{shown}: {error}")),
+    }
+}
+
+fn server(path: &Path) -> Finding {
+    let shown = path.display();
+    match is_served(path) {
+        Ok(true) => Finding::ok(STORE, format!("a relay runs on {shown} now")),
+        Ok(false) => Finding::ok(STORE, format!("no relay runs on {shown} now")),
+        Err(error) => Finding::unseen(STORE, format!("whether a relay runs on it: {error}")),
+    }
+}
+
+async fn events(settings: &Settings) -> Vec<Finding> {
+    let store = match Sqlite::open_beside(settings) {
+        Ok(store) => store,
+        Err(error @ OpenError::Older { .. }) => {
+            return vec![Finding::warning(STORE, error.to_string())];
+        }
+        Err(error) => return vec![Finding::wrong(STORE, chain(&error))],
+    };
+    let found = standing(&store).await;
+    store.close().await;
+    found.unwrap_or_else(|error| vec![Finding::unseen(STORE, error.to_string())])
+}
+
+async fn standing(store: &dyn Store) -> Result<Vec<Finding>, StoreError> {
+    let counts = store.counts().await?;
+    let of =
+        |state| -> u64 { counts.iter().filter(|it| it.state == state).map(|it| it.events).sum() };
+    let all: Vec<String> = State::ALL
+        .into_iter()
+        .filter(|state| of(*state) > 0)
+        .map(|state| format!("{} {}", of(state), state.as_str()))
+        .collect();
+    let all = if all.is_empty() { "none yet".to_owned() } else { all.join(", ") };
+    let mut found = vec![Finding::ok(STORE, format!("its events: {all}"))];
+    let now = clock::now();
+    if let Some((source, since)) = store.oldest().await?.into_iter().min_by_key(|it| it.1) {
+        let minutes = now.duration_since(since).as_mins();
+        let waits = format!("the oldest queued event, of {source}, waits for {minutes} min");
+        found.push(match minutes {
+            ..60 => Finding::ok(STORE, waits),
+            _ => Finding::warning(STORE, waits)
+                .advice("`savio-relay events list --state queued` shows what each waits for"),
+        });
+    }
+    let dead = of(State::Dead);
+    if dead > 0 {
+        let advice = "`savio-relay dead list` says why, `dead replay` sends them again";
+        found.push(Finding::warning(STORE, format!("{dead} events are dead")).advice(advice));
+    }
+    let held = of(State::Held);
+    if held > 0 {
+        let advice = "`savio-relay events release` ends it: --arrived or --again";
+        found.push(Finding::warning(STORE, format!("{held} events are held")).advice(advice));
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_mount_above_says_what_the_disk_is() {
+        let mounts = "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
+                      30 22 0:40 / /data rw shared:1 - nfs4 host:/x rw\n\
+                      31 22 0:41 / /my\\040disk rw - xfs /dev/sdb rw\n";
+
+        let check = |path: &str, kind| assert_eq!(kind_of(mounts, Path::new(path)), kind, "{path}");
+
+        check("/data/relay", Some("nfs4"));
+        check("/database", Some("ext4"));
+        check("/my disk/a", Some("xfs"));
+        assert_eq!(kind_of("", Path::new("/")), None);
+    }
+}

@@ -1,0 +1,131 @@
+//! `healthcheck`: asks the running relay whether it would take a webhook now.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::Url;
+use serde::Deserialize;
+
+use crate::secret::Environment;
+
+use super::send::client;
+use super::serve::{chain, runtime};
+use super::{Failure, load, show};
+
+/// Longer than the relay waits for its store.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Where the relay is, such as http://127.0.0.1:8080; else as the configuration says
+    #[arg(long, value_name = "URL")]
+    url: Option<Url>,
+    /// The configuration; relay.toml if it is there and none is named
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// What a relay says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Health {
+    Ready,
+    NotReady { reasons: Vec<String> },
+}
+
+/// What `/readyz` answers.
+#[derive(Debug, Deserialize)]
+struct Said {
+    status: String,
+    #[serde(default)]
+    reasons: Vec<String>,
+}
+
+pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<(), Failure> {
+    let url = match &arguments.url {
+        Some(url) => url.clone(),
+        None => own(load::config(arguments.config.as_deref(), environment)?.listen)?,
+    };
+    match runtime()?.block_on(ask(url))? {
+        Health::Ready => show::print("ready\n"),
+        Health::NotReady { reasons } => {
+            Err(Failure::Wrong(format!("not ready: {}", reasons.join("; "))))
+        }
+    }
+}
+
+/// The relay's own address, seen from this machine.
+pub(super) fn own(listen: SocketAddr) -> Result<Url, Failure> {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    if listen.port() == 0 {
+        let unknown = "`listen` leaves the port open: say where the relay is with --url";
+        return Err(Failure::Wrong(unknown.to_owned()));
+    }
+    let url = format!("http://{}", SocketAddr::new(ip, listen.port()));
+    Ok(url.parse().expect("an address makes a URL"))
+}
+
+pub(super) async fn ask(mut url: Url) -> Result<Health, Failure> {
+    if matches!(url.path(), "" | "/") {
+        url.set_path("/readyz");
+    }
+    let undone = |error: reqwest::Error| {
+        Failure::Undone(format!("no answer from {url}: {}", chain(&error.without_url())))
+    };
+    let call = client(url.as_str())?.get(url.clone()).timeout(TIMEOUT);
+    let mut response = call.send().await.map_err(undone)?;
+    let status = response.status().as_u16();
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(undone)? {
+        body.extend_from_slice(&chunk);
+        if body.len() > ANSWER_BYTES_MAX {
+            break;
+        }
+    }
+    health(status, &body).ok_or_else(|| {
+        Failure::Wrong(format!("{url} answers {status}, and not as savio-relay does"))
+    })
+}
+
+fn health(status: u16, body: &[u8]) -> Option<Health> {
+    let said: Said = serde_json::from_slice(body).ok()?;
+    match (status, said.status.as_str()) {
+        (200, "ready") => Some(Health::Ready),
+        (503, "not ready") => Some(Health::NotReady { reasons: said.reasons }),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relay_on_all_addresses_is_asked_on_this_machine() {
+        let check = |listen: &str, url: &str| {
+            assert_eq!(own(listen.parse().unwrap()).unwrap().as_str(), url);
+        };
+
+        check("0.0.0.0:8080", "http://127.0.0.1:8080/");
+        check("[::]:80", "http://[::1]/");
+        check("192.0.2.7:9000", "http://192.0.2.7:9000/");
+        assert!(own("127.0.0.1:0".parse().unwrap()).is_err());
+    }
+
+    #[test]
+    fn only_a_relay_is_ready() {
+        let reasons = vec!["no source is live".to_owned()];
+        let not_ready = br#"{"status":"not ready","reasons":["no source is live"]}"#;
+
+        assert_eq!(health(200, br#"{"status":"ready"}"#), Some(Health::Ready));
+        assert_eq!(health(503, not_ready), Some(Health::NotReady { reasons }));
+        assert_eq!(health(200, b"<html>"), None);
+        assert_eq!(health(502, br#"{"status":"ready"}"#), None);
+    }
+}
