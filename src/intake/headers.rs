@@ -11,7 +11,9 @@ const VALUE_BYTES_MAX: usize = 8 * 1024;
 /// Shorter secrets are found in texts by chance.
 const SECRET_BYTES_MIN: usize = 8;
 
-const SECRET_NAMES: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "x-api-key"];
+/// A header with one of these in its name carries a secret, whoever added it on the way.
+const SECRET_NAMES: [&str; 7] =
+    ["api-key", "apikey", "authorization", "cookie", "password", "secret", "token"];
 
 /// By lower-case name; repeated ones are joined with `, `.
 pub(super) fn collect(map: &HeaderMap) -> Headers {
@@ -33,7 +35,7 @@ pub(super) fn collect(map: &HeaderMap) -> Headers {
 pub(super) fn without_secrets(mut headers: Headers, source: &Source) -> Headers {
     let proofs = source.signature.proof_headers();
     for (name, value) in &mut headers {
-        let secret = SECRET_NAMES.contains(&name.as_str())
+        let secret = SECRET_NAMES.iter().any(|part| name.contains(part))
             || proofs.contains(&name.as_str())
             || source.keys.iter().any(|key| key.is_in(value, SECRET_BYTES_MIN));
         if secret {

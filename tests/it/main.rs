@@ -29,6 +29,7 @@ mod sandbox;
 mod savio_client;
 mod savio_commands;
 mod savio_conformance;
+mod secrets;
 mod store_contract;
 mod store_list;
 mod store_replay;

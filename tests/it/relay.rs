@@ -80,6 +80,11 @@ impl Relay {
         self.log.lock().unwrap().iter().filter(|line| line.contains(text)).count()
     }
 
+    /// All that it wrote since it listens.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().join("\n")
+    }
+
     pub(crate) fn hang_up(&self) {
         let id = self.child.id().to_string();
         Command::new("kill").args(["-HUP", &id]).status().expect("kill is there");
