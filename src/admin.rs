@@ -4,6 +4,7 @@
 mod asked;
 mod destinations;
 mod events;
+mod metrics;
 mod preview;
 mod refusal;
 mod replays;
@@ -37,6 +38,7 @@ use crate::delivery::Delivery;
 use crate::event::SourceName;
 use crate::intake::Door;
 use crate::store::{Store, StoreError};
+use crate::telemetry::metrics::Metrics;
 
 /// A mapping and a payload to preview it with, both of the largest size.
 const BODY_BYTES_MAX: usize = 12 * 1024 * 1024;
@@ -47,6 +49,7 @@ pub struct Inside {
     pub token: Token,
     pub store: Arc<dyn Store>,
     pub door: Arc<Door>,
+    pub metrics: Metrics,
     pub destinations: BTreeMap<String, Destination>,
     /// What `/hooks/NAME` is appended to.
     pub url: String,
@@ -140,6 +143,7 @@ fn described() -> (Router<Arc<Inside>>, utoipa::openapi::OpenApi) {
         .routes(routes!(destinations::resume))
         .routes(routes!(preview::preview))
         .routes(routes!(stats::stats))
+        .routes(routes!(metrics::metrics))
         .split_for_parts();
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
     let components = description.components.get_or_insert_default();

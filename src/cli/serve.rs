@@ -25,6 +25,7 @@ use crate::secret::Environment;
 use crate::sources::SourceFile;
 use crate::store::{Count, Sqlite, Store, upkeep};
 use crate::telemetry::Format;
+use crate::telemetry::metrics::Metrics;
 use crate::{admin, clock, listener, telemetry};
 
 use super::load::{self, Shelf};
@@ -141,6 +142,7 @@ impl Relay {
             token,
             store: store.clone(),
             door: Arc::clone(&door),
+            metrics: Metrics::of(&door.webhooks, &store.commits, &deliveries.attempts),
             destinations: deliveries.to_look_into(&config.destinations),
             url: url.clone(),
             replay_ordered,

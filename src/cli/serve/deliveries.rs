@@ -20,6 +20,8 @@ pub(in crate::cli) struct Deliveries {
     by_destination: BTreeMap<String, Arc<Delivery>>,
     /// Why nothing can be sent, where there is no token.
     without_token: BTreeMap<String, String>,
+    /// What they count into.
+    pub(super) attempts: Attempts,
 }
 
 impl Deliveries {
@@ -43,7 +45,7 @@ impl Deliveries {
             let delivery = delivery.sharing(Arc::clone(&pauses)).counting(attempts.clone());
             by_destination.insert(name.clone(), Arc::new(delivery));
         }
-        let deliveries = Deliveries { by_destination, without_token };
+        let deliveries = Deliveries { by_destination, without_token, attempts };
         deliveries.replace_mappings(files);
         Ok(deliveries)
     }
