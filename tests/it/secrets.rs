@@ -139,6 +139,8 @@ impl House {
             self.see("the API", self.api(Method::GET, &format!("events/{id}"))).await;
             self.see("the API", self.api(Method::GET, &format!("events/{id}/body"))).await;
         }
+        let metrics = format!("{}/metrics", self.relay.admin_url);
+        self.see("the metrics", self.http.get(metrics).bearer_auth(ADMIN)).await;
         for path in ["events", "sources", "destinations", "rejected", "stats", "openapi.json"] {
             let call = self.api(Method::GET, path);
             assert_eq!(self.see(path, call).await, 200, "{path}");
