@@ -3,9 +3,11 @@
 mod claims;
 mod flight;
 pub mod gate;
+mod names;
 pub mod pauses;
 mod porter;
 pub mod retry;
+mod turn;
 mod work;
 
 use std::collections::BTreeMap;
@@ -88,11 +90,11 @@ impl Delivery {
         let porter = Porter::new(&destination.name, settings.gate.clone());
         Delivery {
             store,
+            claims: Claims::new(destination.max_in_flight),
             destination,
             settings,
             mappings: RwLock::default(),
             mappings_replaced: Notify::new(),
-            claims: Claims::default(),
             porter,
             pauses: Arc::default(),
             attempts: Attempts::default(),
@@ -124,23 +126,44 @@ impl Delivery {
         self.mappings().keys().cloned().collect()
     }
 
-    /// How many events are worked on.
+    /// How many requests are on their way.
     pub fn in_flight(&self) -> usize {
-        self.claims.all().len()
+        self.destination.max_in_flight.saturating_sub(self.claims.free_slots())
     }
 
     fn mappings(&self) -> Arc<Mappings> {
         self.mappings.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The sources whose events go on.
+    fn live_sources(&self) -> Vec<SourceName> {
+        let mappings = self.mappings();
+        let live = mappings.keys().filter(|source| !self.pauses.holds(source));
+        live.cloned().collect()
+    }
+
     /// Works on one event until it has come to its end or has to wait.
-    pub async fn deliver(&self, claimed: Claimed, now: Timestamp) {
-        let held = self.claims.hold(claimed.claim);
-        let clock = Clock::starting(now);
-        let (mut work, mut progress) = self.begin(claimed, &clock).await;
-        while let Some(position) = self.go_on(&held, progress, &clock).await {
-            let sent = self.send(&work, position, &clock).await;
-            progress = self.judge(&mut work, sent, &clock).await;
+    pub async fn deliver(&self, claimed: Claimed, now: Timestamp) -> Landed {
+        let held = self.claims.hold(claimed.claim, claimed.place);
+        self.work_on(claimed, held, &Clock::starting(now)).await
+    }
+
+    async fn work_on(&self, claimed: Claimed, mut held: Held<'_>, clock: &Clock) -> Landed {
+        let (mut work, mut progress) = self.begin(claimed, clock).await;
+        held.plan(work.upserts());
+        loop {
+            self.line_up(&mut held, &work, &mut progress).await;
+            match self.go_on(&held, progress, clock).await {
+                Step::Send(position) => {
+                    let sent = self.send(&work, position, clock).await;
+                    progress = self.judge(&mut work, sent, clock).await;
+                }
+                Step::Park => {
+                    held.park();
+                    return Landed::Parked;
+                }
+                Step::End => return Landed::Through,
+            }
         }
     }
 
@@ -190,7 +213,7 @@ impl Delivery {
     }
 
     /// Writes the step down; if the next is a send, which request that is, once the gate lets it go.
-    async fn go_on(&self, held: &Held<'_>, mut progress: Progress, clock: &Clock) -> Option<usize> {
+    async fn go_on(&self, held: &Held<'_>, mut progress: Progress, clock: &Clock) -> Step {
         if let Next::Send { .. } = progress.next {
             match self.porter.admit(clock.now()) {
                 Ok(turn) => sleep(clock.until(turn)).await,
@@ -201,18 +224,20 @@ impl Delivery {
             }
         }
         let next = progress.next.clone();
-        let written = self.write(held, progress).await;
-        let Next::Send { position, .. } = next else {
-            if written.is_ok() {
-                tell(held.claim().event, &next);
-            }
-            return None;
-        };
-        if written.is_err() {
-            self.porter.forgo(clock.now());
-            return None;
+        let has_news = progress.attempt.is_some() || !matches!(next, Next::Stay { .. });
+        let written = if has_news { self.write(held, progress).await } else { Ok(()) };
+        if written.is_ok() {
+            tell(held.claim().event, &next);
         }
-        Some(position)
+        match (next, written) {
+            (Next::Send { position, .. }, Ok(())) => Step::Send(position),
+            (Next::Send { .. }, Err(NotOurs)) => {
+                self.porter.forgo(clock.now());
+                Step::End
+            }
+            (Next::Stay { .. }, Ok(())) => Step::Park,
+            (Next::Stay { .. } | Next::Wait { .. } | Next::Settle { .. }, _) => Step::End,
+        }
     }
 
     async fn send(&self, work: &Work, position: usize, clock: &Clock) -> Sent {
@@ -255,13 +280,14 @@ impl Delivery {
     }
 
     /// Whether a destination that an answer paused is there again.
-    async fn probe(&self, now: Timestamp) {
+    async fn probe(&self, now: Timestamp) -> Landed {
         let clock = Clock::starting(now);
         let sign = match self.ask_for_probe().await {
             Ok(()) => Sign::ProbePassed,
             Err(reason) => Sign::Wrong { reason: format!("the probe: {reason}") },
         };
         self.porter.note(&*self.store, &sign, clock.now()).await;
+        Landed::Through
     }
 
     fn count(&self, attempt: &Attempt) {
@@ -293,7 +319,10 @@ impl Delivery {
             let claim = held.claim();
             let id = claim.event;
             match self.store.advance(claim, progress.clone()).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    held.written();
+                    return Ok(());
+                }
                 Err(StoreError::ClaimLost) if held.has_replaced(claim).await => {}
                 Err(StoreError::ClaimLost) => {
                     warn!(event.id = %id, "the lease of event {id} ended while it was worked on");
@@ -334,6 +363,23 @@ fn map(mapping: &Mapping, event: &Event) -> Result<Mapped, String> {
 
 /// Another works on the event now, or nobody can.
 struct NotOurs;
+
+/// What follows a step of an event.
+enum Step {
+    Send(usize),
+    /// It waits for another event, claimed.
+    Park,
+    End,
+}
+
+/// How work on an event ended for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Landed {
+    /// It is settled, or waits in the store.
+    Through,
+    /// It waits for another event.
+    Parked,
+}
 
 /// The time that was given, going on.
 struct Clock {

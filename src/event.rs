@@ -1,5 +1,7 @@
 //! The words of the relay: what happened at a source, and what it becomes at Savio.
 
+mod name;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -9,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
+
+pub use name::Name;
 
 /// The name of a source: its mapping file's name and the last part of its address.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]

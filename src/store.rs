@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::event::{Event, EventId, Headers, Outcome, Request, SourceName, State};
+use crate::event::{Event, EventId, Headers, Name, Outcome, Request, SourceName, State};
 
 pub use filter::{BadCursor, Cursor, Filter, Line, Listed, Matching, Page};
 pub use replay::{NewReplay, Released, Replay, ReplayId, Word, carry_out};
@@ -35,6 +35,19 @@ pub trait Store: Send + Sync {
 
     /// Keeps the claims for another lease; gives back those that are still the caller's.
     async fn renew(&self, claims: Vec<Claim>, until: Timestamp) -> Result<Vec<Claim>, StoreError>;
+
+    /// The event of a claim as it is now; none if the claim has ended.
+    async fn load(&self, claim: Claim) -> Result<Option<Claimed>, StoreError>;
+
+    /// The place of an event that was received before this place and waits in the queue with this
+    /// upsert before it, as the mapping made it. Events of other sources do not count, nor does what
+    /// is to be replayed and was not begun.
+    async fn older(
+        &self,
+        place: u64,
+        upsert: Name,
+        sources: Vec<SourceName>,
+    ) -> Result<Option<u64>, StoreError>;
 
     /// Writes what came of the last step of an event and what the next is, in one commit.
     async fn advance(&self, claim: Claim, progress: Progress) -> Result<(), StoreError>;
@@ -160,6 +173,8 @@ pub struct Claim {
 pub struct Claimed {
     pub claim: Claim,
     pub event: Event,
+    /// In the order of receipt, which is that of the commits.
+    pub place: u64,
     pub queued_at: Timestamp,
     /// Since it was queued last.
     pub first_attempt_at: Option<Timestamp>,
@@ -239,6 +254,8 @@ pub struct Attempt {
 pub enum Next {
     /// The request at this position is marked `sending`, and the claim goes on.
     Send { position: usize, at: Timestamp },
+    /// The claim goes on, and so does the event when another one is through.
+    Stay { reason: String },
     /// The claim ends; the event waits.
     Wait { until: Timestamp, reason: String },
     /// The claim ends; the event has come to its end.

@@ -29,7 +29,7 @@ pub(super) struct Destination {
     paused_by: Option<PausedBy>,
     /// Why nothing goes to it now, whether it is paused or waits by itself.
     reason: Option<String>,
-    /// Events that are worked on.
+    /// Requests that are on their way.
     in_flight: usize,
     /// Of the sources that send to it.
     queued: u64,

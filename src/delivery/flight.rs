@@ -10,9 +10,9 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tracing::{error, info, warn};
 
-use super::{Clock, Delivery};
+use super::{Clock, Delivery, Landed};
 use crate::clock;
-use crate::event::{EventId, SourceName};
+use crate::event::EventId;
 use crate::store::{StoreError, Wanted};
 
 /// However near the next event is due, the store has this much rest.
@@ -20,12 +20,32 @@ const LOOK_MIN: Duration = Duration::from_millis(20);
 const LOOK_MAX: Duration = Duration::from_mins(1);
 const STORE_AWAY_WAIT: Duration = Duration::from_secs(1);
 
+/// For each place in flight so many events more are in hand, up to a limit: while one is sent, the next
+/// is read and mapped, and the last is settled, each of which waits for the disk.
+const AHEAD_EACH: usize = 2;
+const AHEAD_MAX: usize = 32;
+
+/// How many more than that may be in hand, where many turn out to wait for others: so these are soon
+/// out of the way.
+const PARKING_MAX: usize = 40;
+
+/// Not where one of them is larger than this, since each is in memory until it is mapped.
+const PARKING_BYTES_MAX: usize = 64 * 1024;
+
+/// Every so many-th place in flight goes to an event that was parked, as long as others are there:
+/// those that wait for one another are to take little from the rest.
+const PARKED_EVERY: usize = 6;
+
+/// How many leases are renewed at once, since others wait for the disk meanwhile.
+const RENEWED_MAX: usize = 512;
+
 impl Delivery {
     /// Works on all that is due at `now`, and tells how many events that were.
     pub async fn deliver_all(self: &Arc<Self>, now: Timestamp) -> usize {
         let mut flight = Flight::new(self.clone());
         let clock = Clock::starting(now);
         let mut count = 0;
+        flight.renew(now).await;
         loop {
             match flight.claim(clock.now()).await {
                 Ok(claimed) => count += claimed,
@@ -51,14 +71,25 @@ impl Delivery {
 /// The events that are worked on at the same time.
 struct Flight {
     delivery: Arc<Delivery>,
-    tasks: JoinSet<()>,
+    tasks: JoinSet<Landed>,
     events: HashMap<Id, EventId>,
+    /// How many events more may be in hand, since many wait for others.
+    parking: usize,
+    /// Events since the last that was parked before.
+    since_parked: usize,
     store_is_away: bool,
 }
 
 impl Flight {
     fn new(delivery: Arc<Delivery>) -> Flight {
-        Flight { delivery, tasks: JoinSet::new(), events: HashMap::new(), store_is_away: false }
+        Flight {
+            delivery,
+            tasks: JoinSet::new(),
+            events: HashMap::new(),
+            parking: 0,
+            since_parked: 0,
+            store_is_away: false,
+        }
     }
 
     async fn keep_going(&mut self) {
@@ -74,6 +105,7 @@ impl Flight {
                 count = delivery.store.arrived(seen), if has_room => seen = count,
                 () = delivery.mappings_replaced.notified() => {}
                 () = delivery.porter.turned.notified() => {}
+                () = delivery.claims.freed.notified(), if has_room => {}
                 () = sleep(look_again) => {}
                 _ = renewal.tick() => self.renew(clock::now()).await,
             }
@@ -105,7 +137,16 @@ impl Flight {
             let delivery = self.delivery.clone();
             self.tasks.spawn(async move { delivery.probe(now).await });
         }
-        let (sources, slots) = (self.sources(), self.room(now));
+        if self.since_parked >= PARKED_EVERY - 1 && self.room(now) > 0 {
+            self.unpark(now);
+        }
+        let count = self.claim_new(now).await?;
+        while self.room(now) > 0 && self.unpark(now) {}
+        Ok(count)
+    }
+
+    async fn claim_new(&mut self, now: Timestamp) -> Result<usize, StoreError> {
+        let (sources, slots) = (self.delivery.live_sources(), self.room(now));
         if sources.is_empty() || slots == 0 {
             return Ok(0);
         }
@@ -113,6 +154,10 @@ impl Flight {
         let wanted = Wanted { sources, slots, now, lease };
         let claimed = self.delivery.claims.claim(&*self.delivery.store, wanted).await?;
         let count = claimed.len();
+        self.since_parked = self.since_parked.saturating_add(count);
+        if claimed.iter().any(|one| one.event.payload.len() > PARKING_BYTES_MAX) {
+            self.parking = 0;
+        }
         for one in claimed {
             let (delivery, event) = (self.delivery.clone(), one.event.id);
             let task = self.tasks.spawn(async move { delivery.deliver(one, now).await });
@@ -121,22 +166,32 @@ impl Flight {
         Ok(count)
     }
 
+    /// Goes on with an event that waited for others; false if none can.
+    fn unpark(&mut self, now: Timestamp) -> bool {
+        let Some(parked) = self.delivery.claims.unpark() else { return false };
+        self.since_parked = 0;
+        let (delivery, event) = (self.delivery.clone(), parked.0.event);
+        let task = self.tasks.spawn(async move { delivery.deliver_parked(parked, now).await });
+        self.events.insert(task.id(), event);
+        true
+    }
+
     async fn until_due(&self, now: Timestamp) -> Result<Duration, StoreError> {
-        let due = self.delivery.store.next_due(self.sources()).await?;
+        let due = self.delivery.store.next_due(self.delivery.live_sources()).await?;
         let until =
             |due: Timestamp| Duration::try_from(due.duration_since(now)).unwrap_or_default();
         Ok(due.map_or(LOOK_MAX, until).clamp(LOOK_MIN, LOOK_MAX))
     }
 
     async fn renew(&self, now: Timestamp) {
-        let claims = self.delivery.claims.all();
-        if claims.is_empty() {
-            return;
-        }
         let until = now.saturating_add(self.delivery.settings.lease).unwrap_or(now);
-        if let Err(error) = self.delivery.store.renew(claims, until).await {
-            warn!(%error, "cannot renew the leases of the events in flight");
+        for claims in self.delivery.claims.all().chunks(RENEWED_MAX) {
+            if let Err(error) = self.delivery.store.renew(claims.to_vec(), until).await {
+                warn!(%error, "cannot renew the leases of the events in hand");
+                return;
+            }
         }
+        self.delivery.claims.ask_again();
     }
 
     /// Waits for one event to land; false if none is in flight.
@@ -149,7 +204,7 @@ impl Flight {
     }
 
     /// All that landed meanwhile, so that their places are filled by one claim.
-    fn note_all(&mut self, first: Result<(Id, ()), JoinError>) {
+    fn note_all(&mut self, first: Result<(Id, Landed), JoinError>) {
         self.note(first);
         while let Some(landed) = self.tasks.try_join_next_with_id() {
             self.note(landed);
@@ -158,20 +213,22 @@ impl Flight {
 
     /// An event whose work broke off by a bug is claimed again when its lease ends: not before, so
     /// that it does not keep the relay busy.
-    fn note(&mut self, landed: Result<(Id, ()), JoinError>) {
-        let task = landed.as_ref().map_or_else(JoinError::id, |(task, ())| *task);
+    fn note(&mut self, landed: Result<(Id, Landed), JoinError>) {
+        let task = landed.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
         let event = self.events.remove(&task);
         match (landed, event) {
             (Err(error), Some(id)) => {
                 error!(event.id = %id, %error, "work on event {id} broke off: a bug of the relay");
             }
             (Err(error), None) => error!(%error, "a probe broke off: a bug of the relay"),
-            (Ok(_), _) => {}
+            (Ok((_, Landed::Parked)), _) => self.parking = (self.parking + 2).min(PARKING_MAX),
+            (Ok((_, Landed::Through)), _) => self.parking = self.parking.saturating_sub(1),
         }
     }
 
     async fn wind_down(&mut self) {
         let limit = self.delivery.settings.shutdown_timeout;
+        self.delivery.claims.close_slots();
         let in_flight = self.tasks.len();
         if in_flight > 0 {
             info!(in_flight, "finishing the events in flight");
@@ -183,18 +240,14 @@ impl Flight {
         }
     }
 
-    fn sources(&self) -> Vec<SourceName> {
-        let mappings = self.delivery.mappings();
-        let live = mappings.keys().filter(|source| !self.delivery.pauses.holds(source));
-        live.cloned().collect()
-    }
-
     /// How many events it makes sense to claim.
     fn room(&self, now: Timestamp) -> usize {
         self.free_slots().min(self.delivery.porter.room(now))
     }
 
     fn free_slots(&self) -> usize {
-        self.delivery.destination.max_in_flight.saturating_sub(self.tasks.len())
+        let places = self.delivery.destination.max_in_flight;
+        let ahead = places.saturating_mul(AHEAD_EACH).min(AHEAD_MAX);
+        places.saturating_add(ahead + self.parking).saturating_sub(self.tasks.len())
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::retry::{Circumstances, Then, Verdict};
-use crate::event::{EventId, Outcome, Request, State};
+use crate::event::{EventId, Name, Outcome, Request, State};
 use crate::savio::Answer;
 use crate::store::{Attempt, Claimed, Next, Planned, Progress, RequestState};
 
@@ -52,6 +52,12 @@ impl Work {
 
     pub(super) fn request(&self, position: usize) -> &Request {
         &self.plan[position].request
+    }
+
+    /// What is to be upserted yet, once for each request.
+    pub(super) fn upserts(&self) -> Vec<Name> {
+        let left = self.plan.iter().filter(|planned| planned.state != RequestState::Done);
+        left.filter_map(|planned| planned.request.upsert()).collect()
     }
 
     /// The request whose send was cut off.

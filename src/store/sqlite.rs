@@ -33,7 +33,7 @@ use super::{
     Claim, Claimed, Count, Filter, Forgotten, Kept, Listed, Matching, NewReplay, Page, Progress,
     Record, Released, Replay, ReplayId, Store, StoreError, Wanted, Webhook, Word,
 };
-use crate::event::{EventId, SourceName};
+use crate::event::{EventId, Name, SourceName};
 use crate::telemetry::metrics::Commits;
 use failure::unavailable;
 use open::Database;
@@ -218,6 +218,21 @@ impl Store for Sqlite {
 
     async fn renew(&self, claims: Vec<Claim>, until: Timestamp) -> Result<Vec<Claim>, StoreError> {
         self.writer.write(move |connection| claim::renew(connection, claims, until)).await
+    }
+
+    async fn load(&self, claim: Claim) -> Result<Option<Claimed>, StoreError> {
+        self.readers.read(move |connection| claim::load_one(connection, claim)).await
+    }
+
+    async fn older(
+        &self,
+        place: u64,
+        upsert: Name,
+        sources: Vec<SourceName>,
+    ) -> Result<Option<u64>, StoreError> {
+        self.readers
+            .read(move |connection| look::older(connection, (place, upsert), &sources))
+            .await
     }
 
     async fn advance(&self, claim: Claim, progress: Progress) -> Result<(), StoreError> {

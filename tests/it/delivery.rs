@@ -1,6 +1,7 @@
 //! What is queued is delivered: once, in order, again after trouble, and never silently lost.
 
 mod in_flight;
+mod names;
 mod outcomes;
 mod replayed;
 
@@ -12,7 +13,7 @@ use async_trait::async_trait;
 use http::Method;
 use jiff::Timestamp;
 use savio_relay::delivery::{Delivery, Destination, Mappings, Settings, gate};
-use savio_relay::event::{EventId, Outcome, Request, RequestKind, SourceName, State};
+use savio_relay::event::{EventId, Name, Outcome, Request, RequestKind, SourceName, State};
 use savio_relay::mapping::Mapping;
 use savio_relay::mistake::Document;
 use savio_relay::savio::{self, Client};
@@ -42,7 +43,7 @@ fn mappings() -> Mappings {
     mappings_of(MAPPING)
 }
 
-fn mappings_of(mapping: &str) -> Mappings {
+pub(crate) fn mappings_of(mapping: &str) -> Mappings {
     let document = Document { name: "form.toml".to_owned(), text: mapping.to_owned() };
     let mut mistakes = Vec::new();
     let root = table::parse(&document, &mut mistakes);
@@ -139,7 +140,7 @@ impl Relay {
     }
 }
 
-fn event(payload: &Value) -> Webhook {
+pub(crate) fn event(payload: &Value) -> Webhook {
     let body = payload.to_string().into_bytes();
     let mut webhook = Webhook { body, ..webhook(at(0)) };
     webhook.events[0].payload = 0..webhook.body.len();
@@ -381,6 +382,17 @@ impl Store for Stumbling {
     }
     async fn claim(&self, wanted: Wanted) -> Result<Vec<Claimed>, StoreError> {
         self.store.claim(wanted).await
+    }
+    async fn load(&self, claim: Claim) -> Result<Option<Claimed>, StoreError> {
+        self.store.load(claim).await
+    }
+    async fn older(
+        &self,
+        place: u64,
+        upsert: Name,
+        sources: Vec<SourceName>,
+    ) -> Result<Option<u64>, StoreError> {
+        self.store.older(place, upsert, sources).await
     }
     async fn renew(&self, claims: Vec<Claim>, until: Timestamp) -> Result<Vec<Claim>, StoreError> {
         self.store.renew(claims, until).await

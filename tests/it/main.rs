@@ -20,6 +20,7 @@ mod jsonpath_cts;
 mod jsonpath_property;
 mod kill;
 mod listener;
+mod model;
 mod providers;
 mod readme;
 mod relay;

@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 use super::failure::Failure;
 use super::row::{Json, Time};
 use super::{claim, look, replay};
-use crate::event::{Outcome, Request, State};
+use crate::event::{Name, Outcome, Request, State};
 use crate::store::{Attempt, Claim, Next, Planned, Progress, RequestState};
 
 pub(super) fn advance(
@@ -40,12 +40,14 @@ fn plan(connection: &Connection, event: i64, requests: &[Request]) -> rusqlite::
     };
     let sql = "INSERT INTO plans (event, requests) VALUES (?1, ?2)";
     connection.prepare_cached(sql)?.execute(params![event, Json(requests)])?;
-    let sql = "INSERT INTO requests (event, position, state, savio_id, may_repeat)
-               VALUES (?1, ?2, ?3, ?4, ?5)";
+    let sql = "INSERT INTO requests (event, position, state, savio_id, may_repeat, upsert)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     let mut insert = connection.prepare_cached(sql)?;
-    for (position, Planned { state, savio_id, may_repeat, .. }) in planned.iter().enumerate() {
-        let savio_id = savio_id.as_ref().map(Json);
-        insert.execute(params![event, position, state.as_str(), savio_id, may_repeat])?;
+    for (position, planned) in planned.iter().enumerate() {
+        let Planned { request, state, savio_id, may_repeat } = planned;
+        let (savio_id, upsert) = (savio_id.as_ref().map(Json), request.upsert());
+        let upsert = upsert.as_ref().map(Name::as_bytes);
+        insert.execute(params![event, position, state.as_str(), savio_id, may_repeat, upsert])?;
     }
     Ok(())
 }
@@ -67,6 +69,13 @@ fn end_replay(connection: &Connection, event: i64) -> rusqlite::Result<()> {
         }
         replay::begun(connection, event)?;
     }
+    Ok(())
+}
+
+/// Nobody waits for what is not sent any more.
+fn upsert_no_more(connection: &Connection, event: i64) -> rusqlite::Result<()> {
+    let sql = "UPDATE requests SET upsert = NULL WHERE event = ?1 AND upsert IS NOT NULL";
+    connection.prepare_cached(sql)?.execute([event])?;
     Ok(())
 }
 
@@ -144,6 +153,11 @@ fn go_on(connection: &Connection, event: i64, next: &Next) -> Result<(), Failure
             let mut update = connection.prepare_cached(sql)?;
             there_is(update.execute(params![event, position, Time(*at)])?, *position)
         }
+        Next::Stay { reason } => {
+            let sql = "UPDATE events SET reason = ?2 WHERE number = ?1";
+            connection.prepare_cached(sql)?.execute(params![event, reason])?;
+            Ok(())
+        }
         Next::Wait { until, reason } => {
             let sql = "UPDATE events SET due_at = ?2, reason = ?3, lease_until = NULL
                        WHERE number = ?1";
@@ -152,6 +166,9 @@ fn go_on(connection: &Connection, event: i64, next: &Next) -> Result<(), Failure
         }
         Next::Settle { state, reason, at } => {
             end_replay(connection, event)?;
+            if *state == State::Dead {
+                upsert_no_more(connection, event)?;
+            }
             // What is held waits for a person: it has not settled.
             let settled_at = (*state != State::Held).then_some(Time(*at));
             let sql = "UPDATE events SET state = ?2, reason = ?3, settled_at = ?4, due_at = NULL,

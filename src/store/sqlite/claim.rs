@@ -105,6 +105,16 @@ pub(super) fn load(connection: &Connection, leases: &[Lease]) -> Result<Vec<Clai
     Ok(claimed)
 }
 
+pub(super) fn load_one(connection: &Connection, claim: Claim) -> Result<Option<Claimed>, Failure> {
+    // All of it as it was at one moment.
+    let snapshot = connection.unchecked_transaction()?;
+    match held(&snapshot, claim) {
+        Ok(number) => Ok(Some(look::claimed(&snapshot, claim, number)?)),
+        Err(Failure::ClaimLost) => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
 pub(super) fn renew(
     connection: &Connection,
     mut claims: Vec<Claim>,

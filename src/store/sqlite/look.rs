@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::failure::Failure;
 use super::replay;
 use super::row::{Id, Json, Source, Time, Word};
-use crate::event::{Event, EventId, Request, SourceName, State};
+use crate::event::{Event, EventId, Name, Request, SourceName, State};
 use crate::store::{Attempt, Claim, Claimed, Count, Planned, Record};
 
 // The first seven columns are an `Event`, in the order in which `event_of` takes them.
@@ -54,7 +54,18 @@ pub(super) fn claimed(
             None => (requests(connection, number)?, Vec::new()),
         };
         let (event, tries, replay) = (event_of(row)?, row.get(14)?, row.get(15)?);
-        Ok(Claimed { claim, event, queued_at, first_attempt_at, requests, tries, replay, earlier })
+        let place = row.get(7)?;
+        Ok(Claimed {
+            claim,
+            event,
+            place,
+            queued_at,
+            first_attempt_at,
+            requests,
+            tries,
+            replay,
+            earlier,
+        })
     })
 }
 
@@ -205,6 +216,32 @@ pub(super) fn next_due(
         next = [next, due].into_iter().flatten().min();
     }
     Ok(next)
+}
+
+// The index ends with what is done, and what is dead is not in it.
+const OLDER: &str = "
+    SELECT request.event, event.source
+    FROM requests AS request INDEXED BY requests_upserting
+    JOIN events AS event ON event.number = request.event
+    WHERE request.upsert = ?1 AND request.state IN ('waiting', 'sending') AND request.event < ?2
+        AND event.state = 'queued'
+        AND NOT EXISTS (SELECT 1 FROM replayed WHERE replayed.event = request.event)
+    ORDER BY request.event";
+
+pub(super) fn older(
+    connection: &Connection,
+    (place, upsert): (u64, Name),
+    sources: &[SourceName],
+) -> Result<Option<u64>, Failure> {
+    let mut query = connection.prepare_cached(OLDER)?;
+    let mut rows = query.query(rusqlite::params![upsert.as_bytes(), place])?;
+    while let Some(row) = rows.next()? {
+        let Source(source) = row.get(1)?;
+        if sources.contains(&source) {
+            return Ok(Some(row.get(0)?));
+        }
+    }
+    Ok(None)
 }
 
 fn first_to_end(

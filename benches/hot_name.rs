@@ -1,0 +1,246 @@
+//! What one hot name among many events costs the others: their throughput beside it and without it.
+//!
+//! `cargo bench --bench hot_name`, and with `-- --short` in a few seconds.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark stops at what it did not expect")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use savio_relay::clock;
+use savio_relay::delivery::{Delivery, Destination, Mappings, Settings};
+use savio_relay::event::EventId;
+use savio_relay::mapping::Mapping;
+use savio_relay::mistake::Document;
+use savio_relay::savio::{self, Client};
+use savio_relay::store::sqlite::{self, Sqlite};
+use savio_relay::store::{NewEvent, Store, Webhook};
+use savio_relay::table::{self, Table};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+const MAPPING: &str = r#"
+    [[company]]
+    internal_id = "$.account"
+    name = "$.company"
+
+    [[feedback]]
+    when = "{{ payload.text }}"
+    problem = "$.text"
+    person_email = "$.email"
+    feature_request_title = "$.title"
+    tags = ["form", "$.tag"]
+"#;
+
+/// How long Savio takes for an answer.
+const LATENCY: Duration = Duration::from_millis(20);
+
+/// How many webhooks are kept at the same time.
+const KEPT_AT_ONCE: usize = 256;
+
+#[derive(Clone, Copy)]
+struct Size {
+    others: usize,
+    hot: usize,
+}
+
+/// What the events beside the others are.
+#[derive(Clone, Copy)]
+enum Beside {
+    Nobody,
+    /// Feedback on one new feature request, which Savio takes.
+    OneTitle,
+    /// The same, and the first of them never gets an answer: a place in flight is lost.
+    OneTitleUnanswered,
+    /// One event that never gets an answer.
+    OneUnanswered,
+    /// Feedback on a new feature request each.
+    ManyTitles,
+    /// Upserts of one company.
+    OneId,
+    /// Upserts of a company each.
+    ManyIds,
+}
+
+#[tokio::main]
+async fn main() {
+    let is_short = std::env::args().any(|argument| argument == "--short");
+    let size =
+        if is_short { Size { others: 400, hot: 800 } } else { Size { others: 2_000, hot: 10_000 } };
+    let Size { others, hot } = size;
+    println!("{others} others beside {hot} hot ones, 8 in flight, savio answers in {LATENCY:?}");
+    let alone = throughput(Beside::Nobody, size).await;
+    println!("alone: {alone:.0} others/s");
+    for (what, beside, without) in [
+        ("one new title, never answered", Beside::OneTitleUnanswered, Beside::OneUnanswered),
+        ("one new title, taken", Beside::OneTitle, Beside::ManyTitles),
+        ("one internal_id", Beside::OneId, Beside::Nobody),
+        ("one internal_id, to many of them", Beside::OneId, Beside::ManyIds),
+    ] {
+        let hot = throughput(beside, size).await;
+        let base = match without {
+            Beside::Nobody => alone,
+            same_load => throughput(same_load, size).await,
+        };
+        let ratio = hot / base;
+        println!("{what}: {hot:.0} others/s, without it {base:.0}, ratio {ratio:.3}");
+    }
+}
+
+/// How many of the others reach Savio in a second, until all of them have.
+async fn throughput(beside: Beside, size: Size) -> f64 {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = sqlite::Settings::new(folder.path().join("relay.db"));
+    let store = Arc::new(Sqlite::open(&settings).unwrap());
+    fill(&store, beside, size).await;
+    let is_silent = matches!(beside, Beside::OneTitleUnanswered | Beside::OneUnanswered);
+    let savio = Savio::start(is_silent, size.others).await;
+    let delivery = relay(store, &savio.url);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let start = Instant::now();
+    let mut running = JoinSet::new();
+    running.spawn(delivery.run(async { drop(stopped.await) }));
+    savio.all_came.notified().await;
+    let seconds = start.elapsed().as_secs_f64();
+    stop.send(()).unwrap();
+    running.join_all().await;
+    f64::from(u32::try_from(size.others).unwrap()) / seconds
+}
+
+fn relay(store: Arc<dyn Store>, url: &str) -> Arc<Delivery> {
+    let (base_url, timeout) = (url.parse().unwrap(), Duration::from_mins(5));
+    let client = Client::new(savio::Settings { base_url, token: "T".into(), timeout }).unwrap();
+    let destination =
+        Destination { name: "default".to_owned(), client: Ok(client), max_in_flight: 8 };
+    let shutdown_timeout = Duration::from_millis(100);
+    let settings = Settings { shutdown_timeout, ..Settings::default() };
+    let delivery = Delivery::new(store, destination, settings);
+    let document = Document { name: "form.toml".to_owned(), text: MAPPING.to_owned() };
+    let mut mistakes = Vec::new();
+    let root = table::parse(&document, &mut mistakes);
+    let mapping = Mapping::compile(&mut Table::root(&document, &root), None, &mut mistakes);
+    assert_eq!(mistakes, []);
+    delivery.replace_mappings(Mappings::from([("form".parse().unwrap(), Arc::new(mapping))]));
+    Arc::new(delivery)
+}
+
+/// The others among the hot ones, evenly.
+async fn fill(store: &Arc<Sqlite>, beside: Beside, size: Size) {
+    let mut tasks = JoinSet::new();
+    for number in 0..size.others {
+        let from = number * size.hot / size.others;
+        let until = (number + 1) * size.hot / size.others;
+        let hot = (from..until).filter_map(|number| payload(beside, number));
+        let other = json!({ "text": "other", "email": format!("{number}@example.com") });
+        for payload in hot.chain([other]) {
+            let store = store.clone();
+            tasks.spawn(async move { store.keep(webhook(&payload)).await.unwrap() });
+            if tasks.len() >= KEPT_AT_ONCE {
+                tasks.join_next().await.unwrap().unwrap();
+            }
+        }
+    }
+    tasks.join_all().await;
+}
+
+fn payload(beside: Beside, number: usize) -> Option<Value> {
+    let titled = |title: &str| Some(json!({ "text": "hot", "title": title }));
+    let company = |id: &str| Some(json!({ "account": id, "company": id }));
+    match beside {
+        Beside::Nobody => None,
+        Beside::OneTitle | Beside::OneTitleUnanswered => titled("Dark mode"),
+        Beside::OneUnanswered => (number == 0).then(|| titled("Dark mode")).flatten(),
+        Beside::ManyTitles => titled(&format!("Mode {number}")),
+        Beside::OneId => company("6"),
+        Beside::ManyIds => company(&number.to_string()),
+    }
+}
+
+fn webhook(payload: &Value) -> Webhook {
+    let (received_at, body) = (clock::now(), payload.to_string().into_bytes());
+    let (id, payload) = (EventId::new(received_at), 0..body.len());
+    Webhook {
+        source: "form".parse().unwrap(),
+        received_at,
+        headers: [("content-type".to_owned(), "application/json".to_owned())].into(),
+        body,
+        decoded: None,
+        events: vec![NewEvent { id, event_type: None, delivery_id: None, payload }],
+    }
+}
+
+/// Answers 201 after a while, and counts the others.
+struct Savio {
+    url: String,
+    all_came: Arc<Notify>,
+    _tasks: JoinSet<()>,
+}
+
+#[derive(Clone)]
+struct Desk {
+    leaves_hot_unanswered: bool,
+    others: Arc<AtomicUsize>,
+    all_came: Arc<Notify>,
+}
+
+impl Savio {
+    async fn start(leaves_hot_unanswered: bool, others: usize) -> Savio {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let all_came = Arc::new(Notify::new());
+        let others = Arc::new(AtomicUsize::new(others));
+        let desk = Desk { leaves_hot_unanswered, others, all_came: all_came.clone() };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                stream.set_nodelay(true).unwrap();
+                connections.spawn(serve(stream, desk.clone()));
+            }
+        });
+        Savio { url, all_came, _tasks: tasks }
+    }
+}
+
+async fn serve(stream: TcpStream, desk: Desk) {
+    let mut stream = BufReader::new(stream);
+    while let Some(body) = read(&mut stream).await {
+        let is_hot = body.get("problem").is_none_or(|problem| problem == "hot");
+        if is_hot && desk.leaves_hot_unanswered {
+            std::future::pending::<()>().await;
+        }
+        if !is_hot && desk.others.fetch_sub(1, Ordering::SeqCst) == 1 {
+            desk.all_came.notify_one();
+        }
+        sleep(LATENCY).await;
+        let answer = b"HTTP/1.1 201 Created\r\nContent-Length: 8\r\n\r\n{\"id\":1}";
+        if stream.write_all(answer).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The body of the next request.
+async fn read(stream: &mut BufReader<TcpStream>) -> Option<Value> {
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).await.ok().filter(|bytes| *bytes > 0)?;
+        match line.trim().split_once(": ") {
+            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                length = value.parse().unwrap();
+            }
+            None if line.trim().is_empty() => break,
+            Some(_) | None => {}
+        }
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.ok()?;
+    serde_json::from_slice(&body).ok()
+}

@@ -1,0 +1,277 @@
+//! The real gate, retry, names and store, on a disk in memory where there is one, and the reference.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use savio_relay::delivery::gate::PausedBy;
+use savio_relay::delivery::retry::{self, Unanswered};
+use savio_relay::delivery::{Delivery, Destination, Mappings, Settings};
+use savio_relay::event::{EventId, State};
+use savio_relay::savio::{self, Client};
+use savio_relay::store::sqlite::{self, Sqlite};
+use savio_relay::store::{Filter, NewReplay, Record, ReplayId, Store, Webhook, Word, carry_out};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+use super::reference::{Expected, Reference};
+use super::{Payload, SOURCES, Step, Story};
+use crate::delivery::{event, mappings_of};
+use crate::store_contract::{at, name};
+
+const MAPPING: &str = r#"
+    [[company]]
+    internal_id = "$.account"
+    name = "company {{ payload.account }}"
+    filterable_attributes = { n = "$.n" }
+
+    [[contact]]
+    internal_id = "$.user"
+    name = "person {{ payload.user }}"
+    filterable_attributes = { n = "$.n" }
+
+    [[feedback]]
+    when = "{{ payload.feedback }}"
+    problem = "$.text"
+    source_username = "$.n"
+    feature_request_title = "$.title"
+    tags = ["$.tags[*]"]
+"#;
+
+pub(super) struct World {
+    folder: TempDir,
+    store: Arc<Sqlite>,
+    delivery: Arc<Delivery>,
+    relay: Relay,
+    reference: Arc<Mutex<Reference>>,
+    savio: JoinHandle<()>,
+    events: Vec<EventId>,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.savio.abort();
+    }
+}
+
+impl World {
+    pub(super) async fn new(story: &Story, mappings: &Mappings) -> World {
+        let reference = Arc::new(Mutex::new(Reference::new(story.holds, &story.answers)));
+        let (url, savio) = super::savio::start(reference.clone()).await;
+        let (base_url, timeout) = (url.parse().unwrap(), Duration::from_mins(5));
+        let client = Client::new(savio::Settings { base_url, token: "T".into(), timeout }).unwrap();
+        let unanswered = if story.holds { Unanswered::Hold } else { Unanswered::Retry };
+        let retry = retry::Settings { unanswered, ..retry::Settings::default() };
+        let settings = Settings { retry, ..Settings::default() };
+        // Where memory can be used as a disk, a commit costs little.
+        let folder = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap();
+        let disk = open(&folder);
+        let destination = Destination {
+            name: "default".to_owned(),
+            client: Ok(client),
+            max_in_flight: story.max_in_flight,
+        };
+        let relay = Relay { destination, settings, mappings: mappings.clone() };
+        let delivery = relay.start(&disk);
+        World { folder, store: disk, delivery, relay, reference, savio, events: Vec::new() }
+    }
+
+    fn reference(&self) -> MutexGuard<'_, Reference> {
+        self.reference.lock().unwrap()
+    }
+
+    pub(super) async fn take(&mut self, step: &Step) {
+        let now = self.reference().now;
+        match step {
+            Step::Receive(payload) => self.receive(payload).await,
+            Step::Deliver => self.deliver().await,
+            Step::Crash(requests) => {
+                self.reference().crash_in = Some(*requests);
+                self.deliver().await;
+                self.restart().await;
+            }
+            Step::Restart => self.restart().await,
+            Step::Pass(seconds) => self.reference().now += seconds,
+            Step::Pause => {
+                self.delivery.pause(at(now)).await.unwrap();
+                self.reference().paused_by_person = true;
+            }
+            Step::Resume => {
+                self.delivery.resume(at(now)).await.unwrap();
+                self.reference().paused_by_person = false;
+            }
+            Step::PauseSource(source) => {
+                self.delivery.pause_source(name(SOURCES[*source]), at(now)).await.unwrap();
+                self.reference().paused[*source] = true;
+            }
+            Step::ResumeSource(source) => self.resume_source(*source).await,
+            Step::Probe(works) => self.reference().probe_works = *works,
+            Step::Replay(event) if !self.events.is_empty() => {
+                self.replay(event.index(self.events.len())).await;
+            }
+            Step::Release(event, has_arrived) if !self.events.is_empty() => {
+                self.release(event.index(self.events.len()), *has_arrived).await;
+            }
+            Step::Replay(_) | Step::Release(..) => {}
+        }
+    }
+
+    async fn receive(&mut self, payload: &Payload) {
+        let webhook = {
+            let mut reference = self.reference();
+            let webhook = webhook(payload, reference.events.len(), reference.now);
+            reference.events.push(Expected::new(payload));
+            webhook
+        };
+        let kept = self.store.keep(webhook).await.unwrap();
+        self.events.extend(kept.events);
+    }
+
+    /// All that is due now; the process may be killed meanwhile.
+    async fn deliver(&mut self) {
+        let now = self.reference().now;
+        let standing = self.delivery.standing(at(now)).await.unwrap();
+        let (crashed, by_person) = {
+            let mut reference = self.reference();
+            reference.begin();
+            let by_person = reference.paused_by_person;
+            reference.closed = match standing.paused_by {
+                _ if by_person => Some("a person paused it"),
+                Some(_) if !reference.probe_works => Some("it is paused, and the probe fails"),
+                Some(_) | None => None,
+            };
+            (reference.crashed.clone(), by_person)
+        };
+        assert_eq!(standing.paused_by == Some(PausedBy::Person), by_person);
+        tokio::select! {
+            biased;
+            () = crashed.notified() => {}
+            _ = self.delivery.deliver_all(at(now)) => {}
+        }
+    }
+
+    async fn restart(&mut self) {
+        self.store.close().await;
+        self.store = open(&self.folder);
+        self.delivery = self.relay.start(&self.store);
+        let records = self.records().await;
+        self.reference().restarts(&records);
+    }
+
+    async fn resume_source(&mut self, source: usize) {
+        self.delivery.resume_source(&name(SOURCES[source])).await.unwrap();
+        self.reference().paused[source] = false;
+    }
+
+    async fn replay(&mut self, number: usize) {
+        let now = self.reference().now;
+        let filter = Filter { ids: vec![self.events[number]], ..Filter::default() };
+        let begun_at = at(now);
+        let order =
+            NewReplay { id: ReplayId::new(begun_at), filter, every: Duration::ZERO, begun_at };
+        let id = order.id;
+        self.store.begin_replay(order).await.unwrap();
+        let replay = carry_out(&*self.store, id, |_| {}).await.unwrap().unwrap();
+        let mut reference = self.reference();
+        let expected = &mut reference.events[number];
+        assert_eq!(replay.replayed == 1, expected.state != State::Queued);
+        if replay.replayed == 1 {
+            expected.replay(now);
+        }
+    }
+
+    async fn release(&mut self, number: usize, has_arrived: bool) {
+        let now = self.reference().now;
+        if self.reference().events[number].state == State::Held {
+            let word = if has_arrived { Word::Arrived } else { Word::Again };
+            self.store.release(self.events[number], word, at(now)).await.unwrap();
+            self.reference().events[number].release(has_arrived, now);
+        }
+    }
+
+    /// Savio is well, a person ends all pauses, and some hours go by.
+    pub(super) async fn heal(&mut self) {
+        {
+            let mut reference = self.reference();
+            reference.answers.clear();
+            reference.probe_works = true;
+        }
+        self.take(&Step::Resume).await;
+        for source in 0..SOURCES.len() {
+            self.resume_source(source).await;
+        }
+        for _ in 0..3 {
+            self.reference().now += 4 * 3_600;
+            self.deliver().await;
+        }
+    }
+
+    pub(super) async fn judge(&self) -> Result<(), String> {
+        let records = self.records().await;
+        self.reference().judge(&records)
+    }
+
+    pub(super) async fn nothing_waits(&self) -> Result<(), String> {
+        let records = self.records().await;
+        match records.iter().position(|record| record.state == State::Queued) {
+            Some(number) => {
+                let record = &records[number];
+                Err(format!("event {number} waits though nothing keeps it: {record:?}"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn records(&self) -> Vec<Record> {
+        let mut records = Vec::with_capacity(self.events.len());
+        for id in &self.events {
+            records.push(self.store.event(*id).await.unwrap().unwrap());
+        }
+        records
+    }
+}
+
+fn open(folder: &TempDir) -> Arc<Sqlite> {
+    let settings = sqlite::Settings::new(folder.path().join("relay.db"));
+    Arc::new(Sqlite::open(&settings).unwrap())
+}
+
+/// What a process is started with.
+struct Relay {
+    destination: Destination,
+    settings: Settings,
+    mappings: Mappings,
+}
+
+impl Relay {
+    fn start(&self, store: &Arc<Sqlite>) -> Arc<Delivery> {
+        let Destination { name, client, max_in_flight } = &self.destination;
+        let (name, client) = (name.clone(), client.clone());
+        let destination = Destination { name, client, max_in_flight: *max_in_flight };
+        let delivery = Delivery::new(store.clone(), destination, self.settings.clone());
+        delivery.replace_mappings(self.mappings.clone());
+        Arc::new(delivery)
+    }
+}
+
+/// The same for both sources.
+pub(super) fn mappings() -> Mappings {
+    let mut mappings = mappings_of(MAPPING);
+    let mapping = mappings[&name(SOURCES[0])].clone();
+    mappings.insert(name(SOURCES[1]), mapping);
+    mappings
+}
+
+fn webhook(payload: &Payload, number: usize, now: i64) -> Webhook {
+    let mut body = json!({ "n": number.to_string(), "account": null, "user": null });
+    body["account"] = payload.account.map(|id| id.to_string()).into();
+    body["user"] = payload.user.map(|id| id.to_string()).into();
+    if let Some(feedback) = &payload.feedback {
+        body["feedback"] = true.into();
+        body["text"] = if feedback.has_text { "It is slow".into() } else { Value::Null };
+        body["title"] = feedback.title.map(|title| format!("title {title}")).into();
+        body["tags"] = feedback.tags.iter().map(|tag| format!("tag {tag}")).collect();
+    }
+    let source = name(SOURCES[payload.source]);
+    Webhook { source, received_at: at(now), ..event(&body) }
+}
