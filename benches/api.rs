@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use savio_relay::event::{EventId, Headers, SourceName, State};
 use savio_relay::store::sqlite::Settings;
-use savio_relay::store::{NewEvent, Next, Progress, Sqlite, Store, Wanted, Webhook};
+use savio_relay::store::{NewEvent, Next, Origin, Progress, Sqlite, Store, Wanted, Webhook};
 use serde_json::{Value, json};
 
 const TOKEN: &str = "a token of the benchmark";
@@ -97,8 +97,8 @@ fn webhook(received_at: Timestamp) -> Webhook {
     };
     let events = (0..WEBHOOK).map(event).collect();
     let headers = Headers::from([("content-type".to_owned(), "application/json".to_owned())]);
-    let source = form();
-    Webhook { source, received_at, headers, body: body.into_bytes(), decoded: None, events }
+    let (source, origin) = (form(), Origin::Sent);
+    Webhook { source, received_at, headers, body: body.into_bytes(), decoded: None, events, origin }
 }
 
 fn form() -> SourceName {

@@ -15,7 +15,7 @@ use savio_relay::mapping::Mapping;
 use savio_relay::mistake::Document;
 use savio_relay::savio::{self, Client};
 use savio_relay::store::sqlite::{self, Sqlite};
-use savio_relay::store::{NewEvent, Store, Webhook};
+use savio_relay::store::{NewEvent, Origin, Store, Webhook};
 use savio_relay::table::{self, Table};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -171,6 +171,7 @@ fn webhook(payload: &Value) -> Webhook {
         body,
         decoded: None,
         events: vec![NewEvent { id, event_type: None, delivery_id: None, payload }],
+        origin: Origin::Sent,
     }
 }
 

@@ -1,11 +1,13 @@
 //! The command line: what the commands are called, what they take, and how they end.
 
+mod bar;
 mod check;
 mod demo;
 mod doctor;
 mod draft;
 mod events;
 mod healthcheck;
+mod import;
 mod load;
 mod preview;
 mod providers;
@@ -60,6 +62,8 @@ enum Command {
     Try(preview::Arguments),
     /// Write a first mapping file from a payload
     Draft(draft::Arguments),
+    /// Take old responses of a file as events; works beside a running relay, and is safe to repeat
+    Import(import::Arguments),
     /// Look at events, send them again, end what is held; works beside a running relay
     Events(events::Arguments),
     /// Look at the events that could not be delivered, and send them again
@@ -137,6 +141,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Command::Check { files, config } => check::run(&files, config.as_deref(), environment),
         Command::Try(arguments) => preview::run(arguments, environment),
         Command::Draft(arguments) => draft::run(arguments),
+        Command::Import(arguments) => import::run(&arguments, environment),
         Command::Events(arguments) => events::run(arguments, environment),
         Command::Dead(arguments) => events::run(arguments.into(), environment),
         Command::Send(arguments) => send::run(arguments, environment),

@@ -7,6 +7,7 @@ mod names;
 pub mod pauses;
 mod porter;
 pub mod retry;
+mod titles;
 mod turn;
 mod work;
 
@@ -33,6 +34,7 @@ use gate::{Closed, Sign};
 use pauses::Pauses;
 use porter::Porter;
 use retry::Then;
+use titles::Titles;
 use work::{Sent, Work};
 
 /// Up to here mapping takes less time than handing the event to another thread and back.
@@ -83,6 +85,7 @@ pub struct Delivery {
     porter: Porter,
     pauses: Arc<Pauses>,
     attempts: Attempts,
+    titles: Titles,
 }
 
 impl Delivery {
@@ -98,6 +101,7 @@ impl Delivery {
             porter,
             pauses: Arc::default(),
             attempts: Attempts::default(),
+            titles: Titles::new(),
         }
     }
 
@@ -181,7 +185,11 @@ impl Delivery {
             };
             return (work, progress);
         }
-        match self.map(claimed.event, clock.now()).await {
+        let mapped = match self.map(claimed.event, clock.now()).await {
+            Ok(mapped) => self.link(mapped, clock).await,
+            Err(next) => Err(next),
+        };
+        match mapped {
             Ok(mapped) => {
                 work.plan(&mapped.requests);
                 let next = work.next(clock.now());
@@ -262,6 +270,9 @@ impl Delivery {
         }
         if let Some(sign) = &verdict.sign {
             self.porter.note(&*self.store, sign, clock.now()).await;
+        }
+        if verdict.outcome == Outcome::Done {
+            self.titles.taken(work.request(sent.position), clock.now());
         }
         let summary = verdict.summary.clone();
         let progress = work.after(sent, verdict);

@@ -149,6 +149,16 @@ pub struct Event {
     pub payload: String,
 }
 
+/// The header of an event that a person imported: when that was. No webhook can bring it.
+pub const IMPORTED_HEADER: &str = "x-relay-imported";
+
+impl Event {
+    /// When a person imported it; none if it was sent.
+    pub fn imported_at(&self) -> Option<&str> {
+        self.headers.get(IMPORTED_HEADER).map(String::as_str)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum State {

@@ -51,7 +51,7 @@ use self::source::{Registry, Source, Sources, Standing};
 use self::unpack::{Received, Unpacked};
 use crate::clock;
 use crate::event::SourceName;
-use crate::store::{Store, Webhook};
+use crate::store::{Origin, Store, Webhook};
 use crate::telemetry::metrics::Webhooks;
 
 /// How much JSON is parsed at a time; its values take up to some forty times the room of its text.
@@ -212,7 +212,9 @@ impl Door {
         let headers = headers::without_secrets(headers, &source);
         let Held { bytes: body, room: _room } = held;
         let name = source.name.clone();
-        let webhook = Webhook { source: name, received_at: now, headers, body, decoded, events };
+        let origin = Origin::Sent;
+        let webhook =
+            Webhook { source: name, received_at: now, headers, body, decoded, events, origin };
         let kept = self.store.keep(webhook).await.map_err(Rejection::NotKept)?;
         Ok(match kept.new {
             0 => Taken::Duplicate { events: kept.events, answer },

@@ -23,7 +23,7 @@ use crate::table::{Mistakes, Table};
 
 pub use answers::Answers;
 pub use explain::{BlockStory, Explanation, FieldStory, Gave, Tried};
-pub use selector::Selector;
+pub use selector::{Selector, Untold};
 
 use block::{Block, Compiler, Run};
 use explain::Recorder;
@@ -48,6 +48,27 @@ pub struct Mapped {
     pub made_by: Vec<usize>,
     /// Fields that were left out, and why.
     pub notes: Vec<String>,
+    /// Titles that delivery is to look up; here they are as the event has them.
+    pub links: Vec<Link>,
+}
+
+/// The wish to link a request to a feature request that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Which of `Mapped::requests`.
+    pub request: usize,
+    /// Such as `feedback[0].feature_request_title`.
+    pub field: String,
+    pub existing: Existing,
+}
+
+/// What becomes of a title that no feature request has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// It is sent, and makes one.
+    Prefer,
+    /// It is left out.
+    Only,
 }
 
 /// Why an event cannot be mapped: which field, and what is wrong with it.
@@ -65,6 +86,15 @@ pub struct BlockName {
     /// Such as `feedback[0]`.
     pub name: String,
     pub place: Range<usize>,
+}
+
+impl Existing {
+    fn remark(self) -> &'static str {
+        match self {
+            Existing::Prefer => "delivery takes the spelling of a feature request that is there",
+            Existing::Only => "delivery leaves it out unless a feature request is there",
+        }
+    }
 }
 
 impl Mapping {

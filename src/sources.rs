@@ -1,5 +1,6 @@
 //! Mapping files: each becomes a source that may send and a mapping, or mistakes with their places.
 
+mod import;
 mod sample;
 mod secrets;
 
@@ -20,6 +21,7 @@ use crate::rate::Rate;
 use crate::secret::Environment;
 use crate::table::{self, Mistakes, Table, Text};
 
+pub use import::{Exported, Import};
 pub use sample::{Sample, Test};
 
 /// What one mapping file says.
@@ -35,6 +37,7 @@ pub struct SourceFile {
     /// Where its events go, if not to the default destination.
     destination: Option<Text>,
     pub tests: Vec<Test>,
+    pub import: Import,
     /// What is to be said of its secrets: where each that is missing was looked for.
     remarks: Vec<String>,
     /// Where the secret will be that its provider brings.
@@ -53,6 +56,7 @@ struct Said {
     destination: Option<Text>,
     mapping: Mapping,
     tests: Vec<Test>,
+    import: Import,
 }
 
 impl SourceFile {
@@ -81,6 +85,7 @@ impl SourceFile {
             source: source.filter(|_| usable).map(Arc::new),
             destination: said.destination,
             tests: said.tests,
+            import: said.import,
             remarks: remarks.unwrap_or_default(),
             awaited,
         }
@@ -152,9 +157,14 @@ impl Said {
         let own = Provider::read(file, mistakes);
         let own_answers = file.table("answers", mistakes);
         let own_answers = own_answers.map(|answers| Answers::compile(answers, mistakes));
-        let (provider, answers) = match builtin {
-            Some((provider, answers)) => (own.over(provider), own_answers.or(answers)),
-            None => (own, own_answers),
+        let own_import = file.table("import", mistakes);
+        let own_import = own_import.map(|import| Import::read(import, mistakes));
+        let (provider, answers, import) = match builtin {
+            Some(known) => {
+                let import = own_import.or(known.import);
+                (own.over(known.provider), own_answers.or(known.answers), import)
+            }
+            None => (own, own_answers, own_import),
         };
         Said {
             provider_name: named.map(|named| named.text),
@@ -165,6 +175,7 @@ impl Said {
             destination: file.text("destination", mistakes),
             mapping: Mapping::compile(file, answers, mistakes),
             tests: sample::read(file, mistakes),
+            import: import.unwrap_or_default(),
         }
     }
 
@@ -228,8 +239,15 @@ fn name_of(document: &Document, mistakes: &mut Mistakes) -> Option<SourceName> {
     }
 }
 
+/// What a provider file says.
+struct Known {
+    provider: Provider,
+    answers: Option<Answers>,
+    import: Option<Import>,
+}
+
 /// What the program knows of a provider.
-fn builtin(name: &Text, mistakes: &mut Mistakes) -> Option<(Provider, Option<Answers>)> {
+fn builtin(name: &Text, mistakes: &mut Mistakes) -> Option<Known> {
     if let Some(text) = Provider::builtin(&name.text) {
         let document = Document { name: name.text.clone(), text: text.to_owned() };
         return Some(read_builtin(&document, mistakes));
@@ -245,14 +263,16 @@ fn builtin(name: &Text, mistakes: &mut Mistakes) -> Option<(Provider, Option<Ans
     None
 }
 
-fn read_builtin(document: &Document, mistakes: &mut Mistakes) -> (Provider, Option<Answers>) {
+fn read_builtin(document: &Document, mistakes: &mut Mistakes) -> Known {
     let root = table::parse(document, mistakes);
     let mut table = Table::root(document, &root);
     let provider = Provider::read(&mut table, mistakes);
     let answers = table.table("answers", mistakes);
     let answers = answers.map(|answers| Answers::compile(answers, mistakes));
+    let import = table.table("import", mistakes);
+    let import = import.map(|import| Import::read(import, mistakes));
     table.finish(mistakes);
-    (provider, answers)
+    Known { provider, answers, import }
 }
 
 /// How intake finds a text in an event, without knowing the mapping language; and the members of the

@@ -30,7 +30,8 @@ pub trait Store: Send + Sync {
     /// Keeps all new events of the webhook, or none of it.
     async fn keep(&self, webhook: Webhook) -> Result<Kept, StoreError>;
 
-    /// Gives out queued events that are due, oldest first. Each is the caller's until its lease ends.
+    /// Gives out queued events that are due, oldest first, and what was imported behind all that was
+    /// sent. Each is the caller's until its lease ends.
     async fn claim(&self, wanted: Wanted) -> Result<Vec<Claimed>, StoreError>;
 
     /// Keeps the claims for another lease; gives back those that are still the caller's.
@@ -133,6 +134,17 @@ pub struct Webhook {
     /// The body as JSON text, where it came as something else.
     pub decoded: Option<String>,
     pub events: Vec<NewEvent>,
+    pub origin: Origin,
+}
+
+/// How a webhook came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    Sent,
+    /// A person imported it, to be delivered from this time on.
+    Imported {
+        due_at: Timestamp,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -1,6 +1,5 @@
 //! `savio`: all of Savio's API for a person or a script.
 
-mod bar;
 mod feedback;
 mod lines;
 mod list;

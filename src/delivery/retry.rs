@@ -9,7 +9,8 @@ use super::gate::Sign;
 use crate::event::Outcome;
 use crate::savio::{Answer, Content, Reply};
 
-const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
+/// However long Savio asks to wait.
+pub(super) const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {

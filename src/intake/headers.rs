@@ -3,7 +3,7 @@
 use axum::http::HeaderMap;
 
 use super::source::Source;
-use crate::event::Headers;
+use crate::event::{Headers, IMPORTED_HEADER};
 
 /// The most of one header's value that is kept.
 const VALUE_BYTES_MAX: usize = 8 * 1024;
@@ -15,10 +15,10 @@ const SECRET_BYTES_MIN: usize = 8;
 const SECRET_NAMES: [&str; 7] =
     ["api-key", "apikey", "authorization", "cookie", "password", "secret", "token"];
 
-/// By lower-case name; repeated ones are joined with `, `.
+/// By lower-case name; repeated ones are joined with `, `. The mark of an import is nobody's to send.
 pub(super) fn collect(map: &HeaderMap) -> Headers {
     let mut headers = Headers::new();
-    for (name, value) in map {
+    for (name, value) in map.iter().filter(|(name, _)| *name != IMPORTED_HEADER) {
         let value = String::from_utf8_lossy(value.as_bytes());
         headers
             .entry(name.as_str().to_owned())

@@ -16,7 +16,7 @@ use super::plain::Failure;
 use super::query::Query;
 use super::scope::{Scope, View};
 use super::template::{Templates, Variable};
-use super::{Mapped, Unmappable, events};
+use super::{Link, Mapped, Unmappable, events};
 
 /// How many requests one event may become.
 const REQUESTS_MAX: usize = 1_000;
@@ -153,6 +153,7 @@ impl Block {
             return Err(self.unmappable("for_each", &failure));
         }
         run.recorder.request();
+        run.mapped.links.extend(self.links(&body, making, run.mapped.requests.len()));
         run.mapped.requests.push(Request { kind: self.kind, body });
         run.mapped.made_by.push(position);
         Ok(())
@@ -180,6 +181,20 @@ impl Block {
         Ok(Some(body))
     }
 
+    /// The fields of this request that delivery looks up.
+    fn links(
+        &self,
+        body: &Map<String, Value>,
+        making: &Making<'_>,
+        request: usize,
+    ) -> impl Iterator<Item = Link> {
+        let there = self.fields.iter().filter(|(field, _)| body.contains_key(field.name));
+        there.filter_map(move |(field, origin)| {
+            let field = format!("{}.{}{}", self.name, field.name, making.of_item());
+            origin.existing().map(|existing| Link { request, field, existing })
+        })
+    }
+
     fn value(
         &self,
         (field, origin): (&Field, &Origin),
@@ -193,6 +208,11 @@ impl Block {
             Ok(filled) => {
                 let told = filled.value.as_ref().unwrap_or(&Value::Null);
                 run.recorder.field(name, tries, Told::Value(told));
+                if filled.value.is_some()
+                    && let Some(existing) = origin.existing()
+                {
+                    run.recorder.remark(existing.remark());
+                }
                 for note in filled.notes {
                     run.note(format!("{}{}: {note}", name(), making.of_item()));
                 }

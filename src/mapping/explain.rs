@@ -32,7 +32,7 @@ pub struct FieldStory {
     pub query: Option<String>,
     /// All that were asked, in order.
     pub tried: Vec<Tried>,
-    /// Why the field was left out.
+    /// Why the field was left out, or what delivery does with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
@@ -96,6 +96,13 @@ impl Recorder {
         let queries: Vec<&str> = asked.iter().filter(gave).map(|tried| &*tried.query).collect();
         let query = (!queries.is_empty() && !value.is_null()).then(|| queries.join(", "));
         kept.fields.push(FieldStory { field: field(), value, query, tried: asked, note });
+    }
+
+    /// What else is to be said of the field that was told last.
+    pub(super) fn remark(&mut self, remark: &str) {
+        if let Some(field) = self.kept.as_mut().and_then(|kept| kept.fields.last_mut()) {
+            field.note = Some(remark.to_owned());
+        }
     }
 
     pub(super) fn block(&mut self, name: &str) {

@@ -8,6 +8,7 @@ use crate::event::RequestKind;
 use crate::mistake::Mistake;
 use crate::table::{Table, text_of};
 
+use super::Existing;
 use super::explain::Tries;
 use super::expression::{Expression, Reader, Takes};
 use super::plain::{Failure, Plain, clean, joined};
@@ -94,6 +95,16 @@ pub(super) enum Origin {
     Each(Vec<(String, Expression)>),
     /// All plain entries of an object.
     Entries(Query, String),
+}
+
+impl Origin {
+    /// Whether delivery is to look the value up, and what becomes of it if it is not found.
+    pub(super) fn existing(&self) -> Option<Existing> {
+        match self {
+            Origin::Expression(Expression::Steps(steps)) => steps.existing,
+            Origin::Expression(_) | Origin::Each(_) | Origin::Entries(..) => None,
+        }
+    }
 }
 
 /// A field's value, and what had to be left out of it.

@@ -20,6 +20,11 @@ pub struct Selector {
     origin: Origin,
 }
 
+/// Why a selector gives nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Untold(String);
+
 #[derive(Debug, Clone)]
 enum Origin {
     Header(String),
@@ -48,17 +53,21 @@ impl Selector {
 
     /// The text that the payload gives; `None` if it is empty or cannot be told.
     pub fn select(&self, payload: &Value, headers: &Headers) -> Option<String> {
-        let text = match &self.origin {
-            Origin::Header(name) => clean(headers.get(name)?),
+        self.text(payload, headers).ok().filter(|text| !text.is_empty())
+    }
+
+    /// The text that the payload gives, which may be empty; else why it cannot be told.
+    pub fn text(&self, payload: &Value, headers: &Headers) -> Result<String, Untold> {
+        match &self.origin {
+            Origin::Header(name) => Ok(headers.get(name).map(|it| clean(it)).unwrap_or_default()),
             Origin::Expression(expression) => {
                 let scope = Scope::new(payload, headers);
                 let view = View::new(&scope, &self.templates, None);
-                let nodes = expression.nodes(&view, Takes::One, &mut Tries::default()).ok()?;
-                joined(&nodes, ", ")
+                let nodes = expression.nodes(&view, Takes::One, &mut Tries::default());
+                nodes.map(|nodes| joined(&nodes, ", ")).map_err(|failure| Untold(failure.0))
             }
-            Origin::Nothing => return None,
-        };
-        (!text.is_empty()).then_some(text)
+            Origin::Nothing => Ok(String::new()),
+        }
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Whole<'r> {
     #[serde(flatten)]
     line: Line,
     settled_at: Option<jiff::Timestamp>,
+    /// When a person imported it; null if it was sent.
+    imported_at: Option<&'r str>,
     /// As text, where it is no JSON.
     payload: Value,
     /// By lower-case name, without secrets.
@@ -110,6 +112,7 @@ impl Record {
         Whole {
             line: self.line(),
             settled_at: self.settled_at,
+            imported_at: self.event.imported_at(),
             payload: serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str())),
             headers: &self.event.headers,
             requests: self.requests.iter().map(Sent::of).collect(),

@@ -4,6 +4,7 @@ mod in_flight;
 mod names;
 mod outcomes;
 mod replayed;
+mod titles;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -54,3 +54,31 @@ fn the_recipe_for_an_unknown_tool_gives_what_is_shown() {
     let shown: Value = serde_json::from_str(&blocks("Your own provider", "json")[1]).unwrap();
     assert_eq!(given, shown);
 }
+
+/// The mapping files of a Zap each, with their samples, as the README shows them.
+fn zaps() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = folder.path().join("mappings/samples");
+    fs::create_dir_all(&samples).unwrap();
+    let (toml, json) = (blocks("Coming from Zapier", "toml"), blocks("Coming from Zapier", "json"));
+    for (index, name) in ["survey", "deals"].iter().enumerate() {
+        fs::write(folder.path().join(format!("mappings/{name}.toml")), &toml[index]).unwrap();
+        fs::write(samples.join(format!("{name}.json")), &json[2 * index]).unwrap();
+        fs::write(samples.join(format!("{name}.expected.json")), &json[2 * index + 1]).unwrap();
+    }
+    assert_eq!((toml.len(), json.len()), (2, 4));
+    folder
+}
+
+#[test]
+fn the_zaps_as_mapping_files_pass_their_tests() {
+    let folder = zaps();
+
+    let output = program(folder.path()).arg("check").output().unwrap();
+
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    for file in ["survey.toml: ok, 1 test", "deals.toml: ok, 1 test"] {
+        assert!(shown.contains(file) && !shown.contains("warning"), "{file} in {shown}");
+    }
+}

@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use savio_relay::event::{Event, EventId, Outcome, Request, RequestKind, SourceName, State};
 use savio_relay::store::sqlite::{Settings, Sqlite};
 use savio_relay::store::{
-    Attempt, Claim, Claimed, Kept, NewEvent, Next, Planned, Progress, Record, RequestState, Store,
-    StoreError, Wanted, Webhook,
+    Attempt, Claim, Claimed, Kept, NewEvent, Next, Origin, Planned, Progress, Record, RequestState,
+    Store, StoreError, Wanted, Webhook,
 };
 use serde_json::json;
 use tempfile::TempDir;
@@ -50,6 +50,7 @@ pub(crate) fn webhook(received_at: Timestamp) -> Webhook {
         body,
         decoded: None,
         events: vec![NewEvent { id, event_type: None, delivery_id: None, payload }],
+        origin: Origin::Sent,
     }
 }
 
@@ -346,6 +347,39 @@ async fn the_oldest_of_all_sources_comes_first() {
 
     assert_eq!(ids(&claimed), [first, second, third]);
     assert_eq!(ids(&claim_from(store, &["a", "b"], at(9), 3).await), [fourth]);
+}
+
+fn imported(received_at: Timestamp, due_at: Timestamp) -> Webhook {
+    Webhook { origin: Origin::Imported { due_at }, ..webhook(received_at) }
+}
+
+#[tokio::test]
+async fn what_was_imported_goes_behind_all_that_was_sent() {
+    let place = Place::new();
+    let store = place.open();
+    let old = keep(&*store, imported(at(0), at(0))).await;
+    let new = keep(&*store, webhook(at(5))).await;
+    let other = keep(&*store, from("other", at(6))).await;
+
+    let claimed = claim_from(&*store, &["form", "other"], at(9), 2).await;
+    let last = claim_from(&*store, &["form", "other"], at(9), 2).await;
+
+    let ids = |claimed: &[Claimed]| claimed.iter().map(|one| one.event.id).collect::<Vec<_>>();
+    assert_eq!(ids(&claimed), [new, other]);
+    assert_eq!(ids(&last), [old]);
+}
+
+#[tokio::test]
+async fn what_was_imported_waits_for_its_time() {
+    let place = Place::new();
+    let store = place.open();
+    keep(&*store, imported(at(0), at(60))).await;
+
+    let early = claim(&*store, at(59), 1).await;
+    let due = store.next_due(vec![name("form")]).await;
+
+    assert_eq!((early, due), (Vec::new(), Ok(Some(at(60)))));
+    assert_eq!(claim(&*store, at(60), 1).await.len(), 1);
 }
 
 #[tokio::test]

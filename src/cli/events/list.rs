@@ -139,6 +139,7 @@ fn facts(record: &Record) -> Vec<(String, Value)> {
         ("state", Some(record.state.as_str().to_owned())),
         ("reason", record.reason.clone()),
         ("received", Some(time(event.received_at))),
+        ("imported", event.imported_at().map(one_line)),
         ("next attempt", record.due_at.map(time)),
         ("settled", record.settled_at.map(time)),
     ];

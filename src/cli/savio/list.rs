@@ -9,8 +9,8 @@ use tokio::time::sleep;
 
 use crate::savio::{Client, Error, Filter, Page, Pages, Search};
 
+use super::super::bar::Bar;
 use super::super::{Failure, show};
-use super::bar::Bar;
 use super::table;
 
 /// A page that does not come is asked for so often, with waits between.

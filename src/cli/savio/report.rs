@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use crate::savio::{Error, Refusal};
 
 use super::super::Failure;
+use super::super::bar::Bar;
 use super::super::show::{self, one_line};
-use super::bar::Bar;
 use super::many::Order;
 use super::upsert::Kind;
 

@@ -3,13 +3,17 @@
 use std::collections::HashMap;
 
 use crate::mistake::{Mistake, nearest};
-use crate::table::Table;
+use crate::table::{Table, word};
 
 use super::{Expression, Reader, Takes};
+use crate::mapping::Existing;
 use crate::mapping::explain::Tries;
 use crate::mapping::markup::{html_to_text, slack_to_text};
 use crate::mapping::plain::{Failure, Nodes, Plain, joined};
 use crate::mapping::scope::View;
+
+/// The one field whose value may be looked up among what is there.
+const TITLE: &str = "feature_request_title";
 
 #[derive(Debug, Clone)]
 pub(in crate::mapping) struct Steps {
@@ -21,6 +25,7 @@ pub(in crate::mapping) struct Steps {
     number: bool,
     /// Characters, the ellipsis included.
     max: Option<usize>,
+    pub(in crate::mapping) existing: Option<Existing>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +44,7 @@ impl Reader<'_> {
         let default = table.value("default").and_then(|value| self.literal("default", value));
         let number = table.boolean("number", self.mistakes).unwrap_or(false);
         let max = self.max(&mut table);
+        let existing = self.existing(key, &mut table);
         if written.is_none() {
             let message = format!("`{key}` has no `from`");
             let help = "write from = \"$.path\", the value that the other keys change";
@@ -46,7 +52,7 @@ impl Reader<'_> {
         }
         table.finish(self.mistakes);
         let default = default.filter(|default| !default.text().trim().is_empty());
-        Some(Steps { from: from?, markup, map, join, default, number, max })
+        Some(Steps { from: from?, markup, map, join, default, number, max, existing })
     }
 
     fn markup(&mut self, table: &mut Table<'_>) -> Option<Markup> {
@@ -74,6 +80,20 @@ impl Reader<'_> {
             }
         }
         map
+    }
+
+    /// Only of the title itself: behind alternatives nobody could tell which of them is meant.
+    fn existing(&mut self, key: &str, table: &mut Table<'_>) -> Option<Existing> {
+        let text = table.text("existing", self.mistakes)?;
+        if key != TITLE || self.depth != 1 {
+            let message = format!("`existing` belongs to `{TITLE}` itself");
+            let help =
+                format!("write {TITLE} = {{ from = [\"$.a\", \"$.b\"], existing = \"prefer\" }}");
+            self.mistakes.push(Mistake::error(table.key_place("existing"), message).help(help));
+            return None;
+        }
+        let words = [("prefer", Existing::Prefer), ("only", Existing::Only)];
+        word(&text, &words, self.mistakes)
     }
 
     fn max(&mut self, table: &mut Table<'_>) -> Option<usize> {

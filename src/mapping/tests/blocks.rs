@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{apply, compile, event, requests, sound};
+use super::{Existing, Link, apply, compile, event, requests, sound};
 
 #[test]
 fn requests_go_out_company_contact_feedback() {
@@ -28,6 +28,38 @@ fn requests_go_out_company_contact_feedback() {
             {"request": "feedback", "body": {"problem": "t", "person_email": "a@b.io"}},
         ])
     );
+}
+
+#[test]
+fn a_title_that_is_to_be_looked_up_is_a_wish_beside_the_request() {
+    let file = r#"
+        [[company]]
+        internal_id = "$.account"
+        name = "ACME"
+        [[feedback]]
+        for_each = "$.wishes[*]"
+        problem = "@.text"
+        feature_request_title = { from = "@.title", existing = "only" }
+    "#;
+    let payload =
+        json!({"account": 1, "wishes": [{"text": "a"}, {"text": "b", "title": "Dark mode"}]});
+
+    let mapped = apply(file, &payload).unwrap();
+
+    assert_eq!(mapped.requests[2].body["feature_request_title"], "Dark mode");
+    let field = "feedback[0].feature_request_title (item 2)".to_owned();
+    assert_eq!(mapped.links, [Link { request: 2, field, existing: Existing::Only }]);
+}
+
+#[test]
+fn an_explanation_says_that_a_title_is_looked_up() {
+    let file = "[[feedback]]\nproblem = \"a\"\n\
+                feature_request_title = { from = \"$.t\", existing = \"prefer\" }";
+
+    let told = sound(file).explain(&event(None), &json!({ "t": "Dark mode" }));
+
+    let note = told.fields[1].note.as_deref();
+    assert_eq!(note, Some("delivery takes the spelling of a feature request that is there"));
 }
 
 #[test]

@@ -41,6 +41,15 @@ fn the_wrong_part_is_underlined_and_advice_given() {
     check("for_each = \"x\"", "\"x\"", "$.items[*]");
     check("state = { from = \"$.a\", markup = \"htm\" }", "\"htm\"", "html");
     check("person_name = \"$5\"", "", "{{ '$5' }}");
+    let title = |existing: &str| format!("feature_request_title = {existing}");
+    check(&title("{ from = \"$.a\", existing = \"prefre\" }"), "\"prefre\"", "prefer");
+    let inner = title("{ from = { from = \"$.a\", existing = \"only\" } }");
+    check(&inner, "existing", "existing = \"prefer\"");
+    check(
+        "person_name = { from = \"$.a\", existing = \"only\" }",
+        "existing",
+        "feature_request_title",
+    );
 }
 
 #[test]

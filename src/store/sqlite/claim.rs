@@ -20,11 +20,16 @@ pub(super) struct Lease {
 /// An event that may be claimed; sorts by when it was due, then by receipt.
 type Candidate = (Timestamp, i64);
 
+/// Ranks of events: those of the first go before all of the next.
+pub(super) const SENT: i64 = 0;
+pub(super) const IMPORTED: i64 = 1;
+pub(super) const RANKS: [i64; 2] = [SENT, IMPORTED];
+
 // Both read the ends of an index, however long the queue is.
 const DUE: &str = "
     SELECT due_at, number FROM events INDEXED BY events_due
-    WHERE source = ?1 AND state = 'queued' AND lease_until IS NULL AND due_at <= ?2
-    ORDER BY due_at, number LIMIT ?3";
+    WHERE source = ?1 AND rank = ?2 AND state = 'queued' AND lease_until IS NULL AND due_at <= ?3
+    ORDER BY due_at, number LIMIT ?4";
 const ENDED: &str = "
     SELECT due_at, number, source FROM events INDEXED BY events_leased
     WHERE lease_until IS NOT NULL AND lease_until <= ?1";
@@ -35,26 +40,45 @@ pub(super) fn lease(connection: &Connection, wanted: &Wanted) -> Result<Vec<Leas
                RETURNING id, token";
     let mut update = connection.prepare_cached(sql)?;
     let mut leases = Vec::new();
-    for (_, number) in oldest(connection, wanted)? {
+    for (_, number) in first(connection, wanted)? {
         let claim = update.query_row(params![number, Time(until)], claim)?;
         leases.push(Lease { claim, number });
     }
     Ok(leases)
 }
 
-fn oldest(connection: &Connection, wanted: &Wanted) -> rusqlite::Result<BTreeSet<Candidate>> {
-    let mut oldest = ended(connection, wanted)?;
-    let slots = i64::try_from(wanted.slots).unwrap_or(i64::MAX);
+/// As many as are wanted, in the order in which they go.
+fn first(connection: &Connection, wanted: &Wanted) -> rusqlite::Result<Vec<Candidate>> {
+    let mut first: Vec<Candidate> = Vec::new();
+    let mut known = ended(connection, wanted)?;
+    for rank in RANKS {
+        let slots = wanted.slots - first.len();
+        if slots == 0 {
+            break;
+        }
+        first.extend(oldest(connection, wanted, (rank, slots, std::mem::take(&mut known)))?);
+    }
+    Ok(first)
+}
+
+/// The oldest of a rank together with those that are known already.
+fn oldest(
+    connection: &Connection,
+    wanted: &Wanted,
+    (rank, slots, known): (i64, usize, BTreeSet<Candidate>),
+) -> rusqlite::Result<BTreeSet<Candidate>> {
+    let mut oldest = known;
+    let limit = i64::try_from(slots).unwrap_or(i64::MAX);
     let mut query = connection.prepare_cached(DUE)?;
     for source in &wanted.sources {
         // Nothing younger than what is found already.
-        let latest = if oldest.len() < wanted.slots { None } else { oldest.last() };
+        let latest = if oldest.len() < slots { None } else { oldest.last() };
         let latest = latest.map_or(wanted.now, |(due_at, _)| wanted.now.min(*due_at));
-        let due = query.query_map(params![source.as_str(), Time(latest), slots], candidate)?;
-        for candidate in due {
+        let place = params![source.as_str(), rank, Time(latest), limit];
+        for candidate in query.query_map(place, candidate)? {
             oldest.insert(candidate?);
         }
-        while oldest.len() > wanted.slots {
+        while oldest.len() > slots {
             oldest.pop_last();
         }
     }

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::claim::{IMPORTED, SENT};
 use super::failure::Failure;
 use super::row::{Id, Json, Time};
 use crate::event::{EventId, SourceName};
-use crate::store::{Kept, NewEvent, Webhook};
+use crate::store::{Kept, NewEvent, Origin, Webhook};
 
 pub(super) fn keep(connection: &Connection, webhook: &Webhook) -> Result<Kept, Failure> {
     let (kept, new) = sort_out(connection, webhook)?;
@@ -84,8 +85,12 @@ fn insert_event(
         return Err(Failure::Impossible(format!("no payload at {place:?} of the webhook's body")));
     }
     let sql = "INSERT INTO events (id, webhook, payload_start, payload_end, source, type,
-                   delivery_id, state, received_at, queued_at, due_at)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'queued', ?8, ?8, ?8)";
+                   delivery_id, state, received_at, queued_at, due_at, rank)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'queued', ?8, ?8, ?9, ?10)";
+    let (due_at, rank) = match webhook.origin {
+        Origin::Sent => (webhook.received_at, SENT),
+        Origin::Imported { due_at } => (due_at, IMPORTED),
+    };
     connection.prepare_cached(sql)?.execute(params![
         Id(event.id),
         number,
@@ -95,6 +100,8 @@ fn insert_event(
         event.event_type,
         event.delivery_id,
         Time(webhook.received_at),
+        Time(due_at),
+        rank,
     ])?;
     Ok(())
 }

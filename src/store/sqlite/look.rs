@@ -1,9 +1,10 @@
 //! Reads events, their progress and their counts.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
+use super::claim::RANKS;
 use super::failure::Failure;
 use super::replay;
 use super::row::{Id, Json, Source, Time, Word};
@@ -200,7 +201,7 @@ pub(super) fn oldest(connection: &Connection) -> Result<Vec<(SourceName, Timesta
 // The end of an index, however long the queue is; of leases there are few.
 const NEXT_DUE: &str = "
     SELECT min(due_at) FROM events INDEXED BY events_due
-    WHERE source = ?1 AND state = 'queued' AND lease_until IS NULL";
+    WHERE source = ?1 AND rank = ?2 AND state = 'queued' AND lease_until IS NULL";
 const LEASES: &str = "
     SELECT lease_until, source FROM events INDEXED BY events_leased
     WHERE lease_until IS NOT NULL ORDER BY lease_until";
@@ -212,8 +213,10 @@ pub(super) fn next_due(
     let mut next = first_to_end(connection, sources)?;
     let mut query = connection.prepare_cached(NEXT_DUE)?;
     for source in sources {
-        let due = query.query_row([source.as_str()], |row| time_of(row, 0))?;
-        next = [next, due].into_iter().flatten().min();
+        for rank in RANKS {
+            let due = query.query_row(params![source.as_str(), rank], |row| time_of(row, 0))?;
+            next = [next, due].into_iter().flatten().min();
+        }
     }
     Ok(next)
 }

@@ -74,6 +74,8 @@ pub(super) struct Reference {
     /// How many requests until the process is killed.
     pub(super) crash_in: Option<usize>,
     pub(super) crashed: Arc<Notify>,
+    /// How often the process was killed: what Savio says to one that is dead reaches nobody.
+    pub(super) life: usize,
     pub(super) now: i64,
     started: Instant,
     pub(super) wrong: Vec<String>,
@@ -250,6 +252,7 @@ impl Reference {
             known: BTreeSet::new(),
             crash_in: None,
             crashed: Arc::new(Notify::new()),
+            life: 0,
             now: 0,
             started: Instant::now(),
             wrong: Vec::new(),
@@ -395,6 +398,7 @@ impl Reference {
     pub(super) fn restarts(&mut self, records: &[Record]) {
         self.known.clear();
         if self.crash_in.take().is_some() {
+            self.life += 1;
             self.next_held_back = self.held_back_until;
             let events = self.events.iter_mut().zip(records);
             // A send may be marked though nothing of it left.

@@ -66,7 +66,10 @@ async fn read(stream: &mut BufReader<TcpStream>) -> Option<(String, Vec<u8>)> {
 
 /// None: the connection is closed without a word.
 async fn receive(reference: &Mutex<Reference>, path: &str, body: &Value) -> Option<String> {
-    let arrived = reference.lock().unwrap().arrives(path, body);
+    let (arrived, life) = {
+        let mut reference = reference.lock().unwrap();
+        (reference.arrives(path, body), reference.life)
+    };
     let Some((event, answer, yields)) = arrived else {
         // The process is killed meanwhile.
         std::future::pending().await
@@ -74,7 +77,13 @@ async fn receive(reference: &Mutex<Reference>, path: &str, body: &Value) -> Opti
     for _ in 0..yields {
         yield_now().await;
     }
-    reference.lock().unwrap().answers(event, answer);
+    {
+        let mut reference = reference.lock().unwrap();
+        if reference.life != life {
+            return None;
+        }
+        reference.answers(event, answer);
+    }
     match answer {
         Answer::Created => Some(written("201 Created", "", r#"{"id":1}"#)),
         Answer::Page => Some(written("200 OK", "", "<html>")),

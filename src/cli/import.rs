@@ -1,0 +1,304 @@
+//! `import`: old responses of a file as events of a source, through its mapping. Works on the store
+//! itself, whether a relay runs on it or not.
+
+mod clerk;
+mod elements;
+mod input;
+mod lines;
+mod record;
+mod report;
+mod rows;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::time::sleep;
+
+use crate::clock;
+use crate::config::Config;
+use crate::event::Request;
+use crate::intake::source::Source;
+use crate::mistake::{Mistake, show};
+use crate::rate::Rate;
+use crate::secret::Environment;
+use crate::sources::SourceFile;
+use crate::store::sqlite::{OpenError, Settings};
+use crate::store::{Sqlite, Store, Webhook};
+
+use super::load::{self, Shelf, header};
+use super::serve::{runtime, undone};
+use super::{Failure, show as shown};
+use clerk::{Clerk, Repeats, Taken};
+use input::Format;
+use record::{Records, Unread};
+use report::Report;
+
+/// How many records share a commit, as far as their bytes allow.
+const BATCH: usize = 256;
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// After a batch a relay beside us has its turn at the disk.
+const REST_MIN: Duration = Duration::from_millis(5);
+const REST_MAX: Duration = Duration::from_millis(50);
+
+/// How many records a dry run shows.
+const SHOWN: usize = 3;
+
+#[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are flags of a command line")]
+pub(super) struct Arguments {
+    /// The source's name, or the path of a mapping file
+    source: String,
+    /// A file of records: CSV, a JSON array, or NDJSON; - is standard input
+    file: PathBuf,
+    /// The form of the file; else what its beginning looks like
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// The form's definition as its tool gives it, for exports that have answers without questions
+    #[arg(long, value_name = "FILE")]
+    form: Option<PathBuf>,
+    /// A header of each record, where the event's type is in one; repeatable
+    #[arg(long = "header", value_name = "NAME:VALUE", value_parser = header)]
+    headers: Vec<(String, String)>,
+    /// Show counts and the first requests; nothing is kept
+    #[arg(long)]
+    dry_run: bool,
+    /// Import nothing if any record is wrong
+    #[arg(long)]
+    strict: bool,
+    /// Take records again that were imported before
+    #[arg(long)]
+    again: bool,
+    /// How many to deliver in a second, minute or hour: 5/s, 100/m, 1000/h; what is sent to the relay
+    /// goes before them in any case
+    #[arg(long)]
+    rate: Option<Rate>,
+    /// Print the counts as JSON
+    #[arg(long)]
+    json: bool,
+    /// The configuration; relay.toml if it is there and none is named
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<(), Failure> {
+    let is_standard_input = arguments.file == Path::new("-");
+    if arguments.strict && is_standard_input {
+        return Err(Failure::Usage("--strict reads the file twice: name a file".to_owned()));
+    }
+    let config = load::config(arguments.config.as_deref(), environment)?;
+    let file = Shelf::of(&config).source(&arguments.source, (&config, environment))?;
+    let Some(source) = file.source.as_deref() else {
+        let errors: Vec<Mistake> =
+            file.mistakes.iter().filter(|mistake| mistake.is_error()).cloned().collect();
+        shown::tell(&show(&file.document, &errors, shown::stderr_look()));
+        return Err(Failure::Shown);
+    };
+    let form = arguments.form.as_deref().map(read_form).transpose()?;
+    let import = Import { arguments, config: &config, file: &file, source, form };
+    if arguments.dry_run || arguments.strict {
+        let mut checked = import.check()?;
+        if arguments.dry_run {
+            return import.end(&mut checked);
+        }
+        if checked.wrong > 0 {
+            shown::tell("nothing was imported, since records are wrong");
+            return Err(Failure::Shown);
+        }
+    }
+    // A file that is not there is told before a store is made for it.
+    let reading = import.begin()?;
+    runtime()?.block_on(async {
+        let store = open(&config.store).await?;
+        let done = import.keep(reading, &store).await;
+        store.close().await;
+        import.end(&mut done?)
+    })
+}
+
+fn read_form(path: &Path) -> Result<Value, Failure> {
+    let bytes = load::bytes(path)?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Failure::Wrong(format!("{}: not JSON: {error}", path.display())))
+}
+
+/// The store, beside a server; a new one where none was yet.
+async fn open(settings: &Settings) -> Result<Sqlite, Failure> {
+    let failed = |error: OpenError| undone(&error);
+    match Sqlite::open_beside(settings) {
+        Err(OpenError::Missing { .. }) => {
+            // Let go at once: a server may start meanwhile.
+            Sqlite::open(settings).map_err(failed)?.close().await;
+            Sqlite::open_beside(settings).map_err(failed)
+        }
+        opened => opened.map_err(failed),
+    }
+}
+
+/// One import, from its file to its end.
+struct Import<'i> {
+    arguments: &'i Arguments,
+    config: &'i Config,
+    file: &'i SourceFile,
+    source: &'i Source,
+    form: Option<Value>,
+}
+
+/// The file as it is gone through.
+struct Reading<'r> {
+    records: Records,
+    clerk: Clerk<'r>,
+    report: Report,
+    rate: Option<Rate>,
+}
+
+impl Import<'_> {
+    fn begin(&self) -> Result<Reading<'_>, Failure> {
+        let Arguments { file: path, headers, again, .. } = self.arguments;
+        let limits = self.config.intake.limits();
+        let list = self.file.import.list.as_deref();
+        let (bytes, meter) = input::open(path, limits.bytes_max)?;
+        let format = self.arguments.format.unwrap_or_else(|| input::guess(bytes.buffer(), list));
+        let records = Records::of(format, bytes, meter.clone(), list);
+        let clerk = Clerk {
+            file: self.file,
+            source: self.source,
+            limits,
+            format: format.as_str(),
+            form: self.form.clone(),
+            headers: headers.iter().cloned().collect(),
+            repeats: if *again { Repeats::TakenAgain } else { Repeats::Skipped },
+            now: clock::now(),
+        };
+        let records = records.map_err(|unread| self.unread(&unread))?;
+        let report = Report::new(path.clone(), meter);
+        Ok(Reading { records, clerk, report, rate: self.arguments.rate })
+    }
+
+    fn unread(&self, unread: &Unread) -> Failure {
+        let path = self.arguments.file.display();
+        match unread {
+            Unread::Record { line, .. } | Unread::Rest { line, .. } => {
+                Failure::Wrong(format!("{path}:{line}: {unread}"))
+            }
+            Unread::File(_) => Failure::Undone(format!("{path}: {unread}")),
+        }
+    }
+
+    /// Goes through the whole file and keeps nothing.
+    fn check(&self) -> Result<Report, Failure> {
+        let mut reading = self.begin()?;
+        let mut shown = 0;
+        loop {
+            let batch = reading.batch().map_err(|unread| self.unread(&unread))?;
+            let Some(batch) = batch else { break };
+            for (line, taken) in batch {
+                reading.report.events += taken.webhook.events.len() as u64;
+                if self.arguments.dry_run && !self.arguments.json && shown < SHOWN {
+                    shown += 1;
+                    reading.report.clear();
+                    show_requests(line, &taken.requests)?;
+                }
+            }
+            reading.report.show_progress();
+        }
+        Ok(reading.report)
+    }
+
+    async fn keep(&self, mut reading: Reading<'_>, store: &Sqlite) -> Result<Report, Failure> {
+        loop {
+            let start = Instant::now();
+            let batch = reading.batch().map_err(|unread| self.unread(&unread))?;
+            let Some(batch) = batch else { break };
+            let webhooks: Vec<Webhook> = batch.into_iter().map(|(_, it)| it.webhook).collect();
+            let events: u64 = webhooks.iter().map(|it| it.events.len() as u64).sum();
+            let kept = join_all(webhooks.into_iter().map(|webhook| store.keep(webhook))).await;
+            let mut new = 0;
+            for kept in kept {
+                new += kept.map_err(|error| interrupted(&error, &mut reading.report))?.new as u64;
+            }
+            reading.report.events += new;
+            reading.report.repeats += events - new;
+            reading.report.show_progress();
+            sleep(start.elapsed().clamp(REST_MIN, REST_MAX)).await;
+        }
+        Ok(reading.report)
+    }
+
+    fn end(&self, report: &mut Report) -> Result<(), Failure> {
+        report.clear();
+        let text = match (self.arguments.json, self.arguments.dry_run) {
+            (true, _) => format!("{:#}\n", report.as_json()),
+            (false, true) => report.foretold(),
+            (false, false) => report.told(),
+        };
+        shown::print(&text)?;
+        if report.wrong > 0 { Err(Failure::Shown) } else { Ok(()) }
+    }
+}
+
+fn interrupted(error: &crate::store::StoreError, report: &mut Report) -> Failure {
+    report.clear();
+    let events = report.events;
+    Failure::Undone(format!("{error}; {events} events were imported: run it again, it is safe"))
+}
+
+fn show_requests(line: u64, requests: &[Request]) -> Result<(), Failure> {
+    let look = shown::stdout_look();
+    let shown: Vec<String> = requests.iter().map(|it| shown::request(it, look)).collect();
+    shown::print(&format!("line {line}\n{}\n", shown.concat()))
+}
+
+impl Reading<'_> {
+    /// The next records that are to be kept; none at the end of the file.
+    fn batch(&mut self) -> Result<Option<Vec<(u64, Taken)>>, Unread> {
+        let (mut batch, mut bytes, mut has_read) = (Vec::new(), 0, false);
+        for _ in 0..BATCH {
+            let Some(next) = self.records.next() else { break };
+            has_read = true;
+            match next {
+                Ok(record) => {
+                    let due_at = self.due_at();
+                    self.report.records += 1;
+                    match self.clerk.take(&record, due_at) {
+                        Ok(taken) => {
+                            bytes += taken.webhook.body.len();
+                            batch.extend(self.sort_out(taken).map(|taken| (record.line, taken)));
+                        }
+                        Err(reason) => self.report.wrong(record.line, &reason),
+                    }
+                }
+                Err(Unread::File(error)) => return Err(error.into()),
+                Err(ref unread @ (Unread::Record { line, .. } | Unread::Rest { line, .. })) => {
+                    self.report.records += 1;
+                    self.report.wrong(line, &unread.to_string());
+                }
+            }
+            if bytes > BATCH_BYTES {
+                break;
+            }
+        }
+        Ok(has_read.then_some(batch))
+    }
+
+    fn sort_out(&mut self, mut taken: Taken) -> Option<Taken> {
+        self.report.notes(std::mem::take(&mut taken.notes));
+        if taken.webhook.events.is_empty() {
+            let reason = taken.ignored.unwrap_or_else(|| "it carries no events".to_owned());
+            self.report.ignored(reason);
+            return None;
+        }
+        self.report.requests(&taken.requests);
+        Some(taken)
+    }
+
+    /// The pace counts what is taken in, be it new or not: a repeated import ends no sooner.
+    fn due_at(&self) -> Timestamp {
+        let taken = u32::try_from(self.report.records).unwrap_or(u32::MAX);
+        let wait = self.rate.map(|rate| rate.interval().saturating_mul(taken)).unwrap_or_default();
+        self.clerk.now.saturating_add(wait).unwrap_or(self.clerk.now)
+    }
+}

@@ -1,0 +1,165 @@
+//! The file that is imported, as bytes: which form it has, how far it is read, and never too much of
+//! it for one record.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+use std::rc::Rc;
+
+use clap::ValueEnum;
+
+use super::super::Failure;
+
+/// How much is looked at to tell the form.
+const PEEK_BYTES: usize = 64 * 1024;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// Columns with a heading; the separator is a comma, a semicolon or a tab
+    Csv,
+    /// A JSON array, or one object, or a tool's export that lists its records
+    Json,
+    /// One JSON value on each line
+    Ndjson,
+}
+
+impl Format {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Format::Csv => "csv",
+            Format::Json => "json",
+            Format::Ndjson => "ndjson",
+        }
+    }
+}
+
+/// How far a file is read.
+#[derive(Debug)]
+pub(super) struct Meter {
+    read: Cell<u64>,
+    /// How many bytes the record of now may still take.
+    left: Cell<u64>,
+    record_bytes_max: u64,
+    /// The size of the file; not known of standard input.
+    pub(super) total: Option<u64>,
+}
+
+impl Meter {
+    fn new(record_bytes_max: usize, total: Option<u64>) -> Meter {
+        let record_bytes_max = u64::try_from(record_bytes_max).unwrap_or(u64::MAX);
+        let meter = Meter { read: Cell::new(0), left: Cell::new(0), record_bytes_max, total };
+        meter.begin_record();
+        meter
+    }
+
+    pub(super) fn read(&self) -> u64 {
+        self.read.get()
+    }
+
+    /// Readers read ahead, so that a record may take a buffer more than its share.
+    pub(super) fn begin_record(&self) {
+        self.left.set(self.record_bytes_max.saturating_add(2 * PEEK_BYTES as u64));
+    }
+
+    pub(super) fn is_used_up(&self) -> bool {
+        self.left.get() == 0
+    }
+}
+
+/// Bytes that are counted as they are read.
+pub(super) struct Metered {
+    inner: Box<dyn Read>,
+    meter: Rc<Meter>,
+}
+
+impl Read for Metered {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.meter.left.get()).unwrap_or(usize::MAX);
+        if left == 0 && !buffer.is_empty() {
+            return Err(io::Error::other("a record is too long"));
+        }
+        let end = buffer.len().min(left);
+        let count = self.inner.read(&mut buffer[..end])?;
+        let bytes = count as u64;
+        self.meter.read.set(self.meter.read.get() + bytes);
+        self.meter.left.set(self.meter.left.get().saturating_sub(bytes));
+        Ok(count)
+    }
+}
+
+pub(super) type Bytes = BufReader<Metered>;
+
+/// Opens the file, or standard input for `-`. A byte order mark is skipped.
+pub(super) fn open(path: &Path, record_bytes_max: usize) -> Result<(Bytes, Rc<Meter>), Failure> {
+    let failed = |error: io::Error| Failure::Wrong(format!("{}: {error}", path.display()));
+    let (inner, total): (Box<dyn Read>, _) = if path == Path::new("-") {
+        (Box::new(io::stdin()), None)
+    } else {
+        let file = File::open(path).map_err(failed)?;
+        let total = file.metadata().ok().filter(std::fs::Metadata::is_file).map(|it| it.len());
+        (Box::new(file), total)
+    };
+    let meter = Rc::new(Meter::new(record_bytes_max, total));
+    let metered = Metered { inner, meter: Rc::clone(&meter) };
+    let mut bytes = BufReader::with_capacity(PEEK_BYTES, metered);
+    let beginning = bytes.fill_buf().map_err(failed)?;
+    if let Some(reason) = unreadable(beginning) {
+        return Err(Failure::Wrong(format!("{}: {reason}", path.display())));
+    }
+    if beginning.starts_with(b"\xef\xbb\xbf") {
+        bytes.consume(3);
+    }
+    Ok((bytes, meter))
+}
+
+/// What a person may take for a text file and is none.
+fn unreadable(beginning: &[u8]) -> Option<&'static str> {
+    match beginning {
+        [] => Some("it is empty"),
+        [b'P', b'K', 3, 4, ..] => Some("it is a workbook or an archive: save it as CSV"),
+        [0x1f, 0x8b, ..] => Some("it is packed with gzip: unpack it first"),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("it is UTF-16: save it as UTF-8"),
+        _ => None,
+    }
+}
+
+/// The form that the beginning of a file has; `list` is the member in which an export lists its records.
+pub(super) fn guess(beginning: &[u8], list: Option<&str>) -> Format {
+    let text = beginning.trim_ascii_start();
+    match text.first() {
+        Some(b'[') => Format::Json,
+        Some(b'{') => {
+            let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            match serde_json::from_slice::<serde_json::Value>(line) {
+                Ok(value) if list.is_some_and(|list| value[list].is_array()) => Format::Json,
+                Ok(_) => Format::Ndjson,
+                Err(_) => Format::Json,
+            }
+        }
+        _ => Format::Csv,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_form_shows_in_the_beginning() {
+        let check =
+            |text: &str, expected| assert_eq!(guess(text.as_bytes(), Some("items")), expected);
+        check("Name,E-mail\nAda,ada@example.com\n", Format::Csv);
+        check(" \n[{\"a\":1}]", Format::Json);
+        check("{\"a\":1}\n{\"a\":2}\n", Format::Ndjson);
+        check("{\n  \"a\": 1\n}\n", Format::Json);
+        check("{\"total_items\":1,\"items\":[]}", Format::Json);
+    }
+
+    #[test]
+    fn what_is_no_text_says_what_to_do() {
+        assert!(unreadable(b"PK\x03\x04rest").is_some_and(|it| it.contains("CSV")));
+        assert!(unreadable(b"\xff\xfea\0").is_some_and(|it| it.contains("UTF-8")));
+        assert_eq!(unreadable(b"Name"), None);
+    }
+}

@@ -1,0 +1,61 @@
+//! NDJSON: each line is a record by itself, so that a bad one harms no other.
+
+use std::io::{self, BufRead};
+use std::rc::Rc;
+
+use super::input::{Bytes, Meter};
+use super::record::{Record, Unread};
+
+pub(super) struct Lines {
+    bytes: Bytes,
+    meter: Rc<Meter>,
+    /// Lines that were read.
+    line: u64,
+}
+
+impl Lines {
+    pub(super) fn new(bytes: Bytes, meter: Rc<Meter>) -> Lines {
+        Lines { bytes, meter, line: 0 }
+    }
+
+    pub(super) fn next(&mut self) -> Option<Result<Record, Unread>> {
+        loop {
+            self.meter.begin_record();
+            let mut line = Vec::new();
+            let read = self.bytes.read_until(b'\n', &mut line);
+            self.line += 1;
+            match read {
+                Ok(0) => return None,
+                Ok(_) if line.trim_ascii().is_empty() => {}
+                Ok(_) => return Some(Record::parse(self.line, line.trim_ascii().to_vec())),
+                Err(_) if self.meter.is_used_up() => return Some(Err(self.leave_out())),
+                Err(error) => return Some(Err(error.into())),
+            }
+        }
+    }
+
+    /// Leaves out the rest of a line that is too long.
+    fn leave_out(&mut self) -> Unread {
+        let line = self.line;
+        match self.skip_line() {
+            Ok(()) => Unread::Record { line, reason: "the line is too long".to_owned() },
+            Err(error) => error.into(),
+        }
+    }
+
+    fn skip_line(&mut self) -> io::Result<()> {
+        loop {
+            self.meter.begin_record();
+            let buffer = self.bytes.fill_buf()?;
+            let end = buffer.iter().position(|byte| *byte == b'\n');
+            let (skipped, is_end) = match end {
+                Some(at) => (at + 1, true),
+                None => (buffer.len(), buffer.is_empty()),
+            };
+            self.bytes.consume(skipped);
+            if is_end {
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! CSV: a row becomes an object, its keys the headings.
+
+use std::io::BufRead;
+use std::rc::Rc;
+
+use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord};
+use serde_json::{Map, Value};
+
+use super::input::{Bytes, Meter};
+use super::record::{Record, Unread};
+
+pub(super) struct Rows {
+    reader: Reader<Bytes>,
+    meter: Rc<Meter>,
+    headings: Vec<String>,
+    row: StringRecord,
+    has_ended: bool,
+}
+
+impl Rows {
+    pub(super) fn new(mut bytes: Bytes, meter: Rc<Meter>) -> Result<Rows, Unread> {
+        let separator = separator(bytes.fill_buf()?);
+        let mut reader = ReaderBuilder::new().delimiter(separator).from_reader(bytes);
+        let headings = reader.headers().map(headings).map_err(|_| Unread::Rest {
+            line: 1,
+            reason: "the headings cannot be read: save the file as CSV in UTF-8".to_owned(),
+        })?;
+        Ok(Rows { reader, meter, headings, row: StringRecord::new(), has_ended: false })
+    }
+
+    pub(super) fn next(&mut self) -> Option<Result<Record, Unread>> {
+        if self.has_ended {
+            return None;
+        }
+        self.meter.begin_record();
+        let before = self.reader.position().line();
+        match self.reader.read_record(&mut self.row) {
+            Ok(true) => Some(Ok(self.record())),
+            Ok(false) => None,
+            Err(error) => {
+                let unread = self.unread(before, error);
+                self.has_ended = !matches!(unread, Unread::Record { .. });
+                Some(Err(unread))
+            }
+        }
+    }
+
+    fn record(&self) -> Record {
+        let line = self.row.position().map_or(0, csv::Position::line);
+        let cells = self.headings.iter().zip(&self.row);
+        let object: Map<String, Value> =
+            cells.map(|(heading, cell)| (heading.clone(), Value::from(cell))).collect();
+        let value = Value::Object(object);
+        Record { line, text: value.to_string(), value }
+    }
+
+    fn unread(&self, before: u64, error: csv::Error) -> Unread {
+        let line = error.position().map_or(before, csv::Position::line);
+        let reason = match error.kind() {
+            ErrorKind::Utf8 { err, .. } => {
+                let heading = self.headings.get(err.field()).map_or("", String::as_str);
+                format!("`{heading}` is not UTF-8: save the file as UTF-8")
+            }
+            ErrorKind::UnequalLengths { expected_len, len, .. } => {
+                format!("it has {len} cells, and there are {expected_len} headings")
+            }
+            _ if self.meter.is_used_up() => {
+                let reason = "the row is too long: does a quote not end?".to_owned();
+                return Unread::Rest { line, reason };
+            }
+            _ => return Unread::File(std::io::Error::other(error)),
+        };
+        Unread::Record { line, reason }
+    }
+}
+
+/// Spreadsheets write what is usual in their country: the one that parts the headings most often.
+fn separator(beginning: &[u8]) -> u8 {
+    let mut counts = [(b',', 0_usize), (b';', 0), (b'\t', 0)];
+    let mut is_quoted = false;
+    for byte in beginning {
+        match byte {
+            b'"' => is_quoted = !is_quoted,
+            b'\n' if !is_quoted => break,
+            _ if is_quoted => {}
+            _ => counts.iter_mut().filter(|(it, _)| it == byte).for_each(|(_, count)| *count += 1),
+        }
+    }
+    // Of equals the last would win, and the comma is the first guess.
+    counts.reverse();
+    counts.into_iter().max_by_key(|(_, count)| *count).map_or(b',', |(separator, _)| separator)
+}
+
+/// A column has a name of its own, as keys have to.
+fn headings(row: &StringRecord) -> Vec<String> {
+    let mut headings: Vec<String> = Vec::with_capacity(row.len());
+    for (index, written) in row.iter().enumerate() {
+        let written = written.trim();
+        let name =
+            if written.is_empty() { format!("column {}", index + 1) } else { written.to_owned() };
+        let mut heading = name.clone();
+        let mut repeat = 2;
+        while headings.contains(&heading) {
+            heading = format!("{name} ({repeat})");
+            repeat += 1;
+        }
+        headings.push(heading);
+    }
+    headings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_separator_shows_in_the_headings() {
+        assert_eq!(separator(b"Name,E-mail\nAda;Lovelace;x"), b',');
+        assert_eq!(separator(b"\"Name, first\";E-mail\n"), b';');
+        assert_eq!(separator(b"Name\tE-mail\n"), b'\t');
+        assert_eq!(separator(b"Name\n"), b',');
+    }
+
+    #[test]
+    fn every_column_has_a_name_of_its_own() {
+        let row = StringRecord::from(vec![" Other ", "", "Other", "Other"]);
+
+        assert_eq!(headings(&row), ["Other", "column 2", "Other (2)", "Other (3)"]);
+    }
+}

@@ -1,0 +1,43 @@
+//! `[import]` of a provider or mapping file: how a record of the tool's export becomes the payload of
+//! its webhook.
+
+use serde_json::{Value, json};
+
+use crate::event::Headers;
+use crate::mapping::{Selector, Untold};
+use crate::table::{Mistakes, Table};
+
+/// Left empty, records are payloads as they are.
+#[derive(Debug, Clone, Default)]
+pub struct Import {
+    /// The member of an export's JSON object that lists the records.
+    pub list: Option<String>,
+    payload: Option<Selector>,
+}
+
+/// One record of a file, and what is known beside it.
+#[derive(Debug, Clone, Copy)]
+pub struct Exported<'e> {
+    pub record: &'e Value,
+    pub format: &'static str,
+    /// The form's definition, if a person named its file.
+    pub form: Option<&'e Value>,
+}
+
+impl Import {
+    pub(super) fn read(mut table: Table<'_>, mistakes: &mut Mistakes) -> Import {
+        let list = table.text("list", mistakes).map(|text| text.text);
+        let payload = table.text("payload", mistakes);
+        let payload = payload.map(|text| Selector::compile(&text, mistakes));
+        table.finish(mistakes);
+        Import { list, payload }
+    }
+
+    /// The payload as JSON text; none where the record is it.
+    pub fn payload(&self, exported: Exported<'_>) -> Result<Option<String>, Untold> {
+        let Some(payload) = &self.payload else { return Ok(None) };
+        let Exported { record, format, form } = exported;
+        let seen = json!({ "record": record, "format": format, "form": form });
+        payload.text(&seen, &Headers::new()).map(Some)
+    }
+}

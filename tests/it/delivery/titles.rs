@@ -1,0 +1,205 @@
+//! Titles of feature requests: linked to what is there, however they are written.
+
+use std::time::Duration;
+
+use savio_relay::event::State;
+use serde_json::{Value, json};
+use wiremock::matchers::{method, path, query_param, query_param_is_missing};
+use wiremock::{Mock, ResponseTemplate};
+
+use super::{Relay, created, mappings_of, status};
+
+const PREFER: &str = r#"
+    [[feedback]]
+    problem = "$.text"
+    feature_request_title = { from = "$.title", existing = "prefer" }
+"#;
+
+fn titled(title: &str) -> Value {
+    json!({ "text": "Please", "title": title })
+}
+
+/// A page of feature requests, with the address of the next one.
+fn list(titles: &[&str], next: Option<&str>) -> ResponseTemplate {
+    let one = |(id, title): (usize, &&str)| json!({ "id": id, "title": title });
+    let results: Vec<Value> = titles.iter().enumerate().map(one).collect();
+    ResponseTemplate::new(200).set_body_json(json!({ "next": next, "results": results }))
+}
+
+impl Relay {
+    async fn linking(mapping: &str) -> Relay {
+        let relay = Relay::new().await;
+        relay.delivery.replace_mappings(mappings_of(mapping));
+        relay.savio_answers("/create-feedback/", &[created()]).await;
+        relay
+    }
+
+    /// Each list is given once, the last one for ever.
+    async fn savio_lists(&self, lists: &[ResponseTemplate]) {
+        let (last, before) = lists.split_last().unwrap();
+        let mock = |list: &ResponseTemplate| {
+            let here = Mock::given(method("GET")).and(path("/feature-requests/"));
+            here.and(query_param_is_missing("page")).respond_with(list.clone())
+        };
+        for list in before {
+            mock(list).up_to_n_times(1).mount(&self.savio).await;
+        }
+        mock(last).mount(&self.savio).await;
+    }
+
+    async fn lists_read(&self) -> usize {
+        let requests = self.savio.received_requests().await.unwrap();
+        requests.iter().filter(|it| it.url.path() == "/feature-requests/").count()
+    }
+
+    /// The titles that Savio was told, in order; null where there was none.
+    async fn titles(&self) -> Vec<Value> {
+        let requests = self.savio.received_requests().await.unwrap();
+        let sent = requests.iter().filter(|it| it.url.path() == "/create-feedback/");
+        sent.map(|it| it.body_json::<Value>().unwrap()["feature_request_title"].take()).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_title_that_differs_in_case_and_punctuation_is_sent_as_it_is_stored() {
+    let relay = Relay::linking(PREFER).await;
+    relay.savio_lists(&[list(&["Export", "Dark mode (web)"], None)]).await;
+    let id = relay.keep(titled("dark-mode, WEB!")).await;
+
+    relay.deliver_all(0).await;
+
+    assert_eq!(relay.titles().await, ["Dark mode (web)"]);
+    let record = relay.record(id).await;
+    assert_eq!(record.requests[0].request.body["feature_request_title"], "Dark mode (web)");
+    assert!(record.notes[0].contains("`dark-mode, WEB!` is written `Dark mode (web)`"));
+}
+
+#[tokio::test]
+async fn all_pages_are_read() {
+    let relay = Relay::linking(PREFER).await;
+    let next = format!("{}/feature-requests/?page=2", relay.savio.uri());
+    relay.savio_lists(&[list(&["Export"], Some(&next))]).await;
+    let second = Mock::given(path("/feature-requests/")).and(query_param("page", "2"));
+    second.respond_with(list(&["Dark mode"], None)).mount(&relay.savio).await;
+    relay.keep(titled("DARK MODE")).await;
+
+    relay.deliver_all(0).await;
+
+    assert_eq!(relay.titles().await, ["Dark mode"]);
+}
+
+#[tokio::test]
+async fn without_a_match_only_leaves_the_title_out_and_notes_it() {
+    let relay = Relay::linking(&PREFER.replace("prefer", "only")).await;
+    relay.savio_lists(&[list(&["Export"], None)]).await;
+    let id = relay.keep(titled("Dark mode")).await;
+
+    relay.deliver_all(0).await;
+
+    assert_eq!(relay.titles().await, [Value::Null]);
+    let expected =
+        "feedback[0].feature_request_title was left out: no feature request is `Dark mode`";
+    assert_eq!(relay.record(id).await.notes, [expected]);
+}
+
+#[tokio::test]
+async fn titles_that_are_new_together_are_written_alike() {
+    let relay = Relay::linking(PREFER).await;
+    relay.savio_lists(&[list(&[], None)]).await;
+    for title in ["Dark mode", "dark mode", "DARK MODE."] {
+        relay.keep(titled(title)).await;
+    }
+
+    for seconds in [0, 2, 4] {
+        relay.deliver_all(seconds).await;
+    }
+
+    let titles = relay.titles().await;
+    assert_eq!(titles.len(), 3);
+    assert!(titles.iter().all(|title| *title == titles[0]), "{titles:?}");
+}
+
+#[tokio::test]
+async fn a_title_that_was_made_is_known_without_another_list() {
+    let relay = Relay::linking(
+        &(PREFER.replace("prefer", "only")
+            + r#"
+        [[feedback]]
+        when = "@.new"
+        problem = "$.text"
+        feature_request_title = "$.new"
+    "#),
+    )
+    .await;
+    relay.savio_lists(&[list(&[], None)]).await;
+    relay.keep(json!({ "text": "Please", "title": "Nothing", "new": "Dark mode" })).await;
+    relay.deliver_all(0).await;
+
+    relay.keep(titled("dark mode")).await;
+    relay.deliver_all(5).await;
+
+    assert_eq!(relay.titles().await, [Value::Null, json!("Dark mode"), json!("Dark mode")]);
+    assert_eq!(relay.lists_read().await, 1);
+}
+
+#[tokio::test]
+async fn what_a_person_made_in_savio_is_found_soon() {
+    let relay = Relay::linking(PREFER).await;
+    relay.savio_lists(&[list(&[], None), list(&["Dark mode"], None)]).await;
+    relay.keep(titled("Export")).await;
+    relay.deliver_all(0).await;
+
+    relay.keep(titled("dark mode")).await;
+    relay.deliver_all(31).await;
+
+    assert_eq!(relay.titles().await, ["Export", "Dark mode"]);
+}
+
+#[tokio::test]
+async fn while_the_list_cannot_be_had_an_event_waits_and_makes_nothing() {
+    let relay = Relay::linking(PREFER).await;
+    relay.savio_lists(&[status(503), status(403), list(&["Dark mode"], None)]).await;
+    let id = relay.keep(titled("dark mode")).await;
+
+    relay.deliver_all(0).await;
+    let waiting = relay.record(id).await;
+    relay.deliver_all(35).await;
+    assert_eq!(relay.titles().await, [] as [Value; 0]);
+    relay.deliver_all(70).await;
+
+    assert_eq!((waiting.state, waiting.attempts.len()), (State::Queued, 0));
+    let reason = waiting.reason.unwrap();
+    assert!(reason.starts_with("the feature requests cannot be listed: "), "{reason}");
+    assert_eq!(relay.titles().await, ["Dark mode"]);
+}
+
+#[tokio::test]
+async fn one_list_serves_many_events() {
+    let relay = Relay::linking(PREFER).await;
+    let slow = list(&["Dark mode"], None).set_delay(Duration::from_millis(50));
+    relay.savio_lists(&[slow]).await;
+    for _ in 0..20 {
+        relay.keep(titled("dark mode")).await;
+    }
+
+    for seconds in [0, 2, 4, 6] {
+        relay.deliver_all(seconds).await;
+    }
+
+    assert_eq!(relay.titles().await, ["Dark mode"; 20]);
+    assert_eq!(relay.lists_read().await, 1);
+}
+
+#[tokio::test]
+async fn a_retry_goes_on_with_the_title_that_was_found() {
+    let relay = Relay::new().await;
+    relay.delivery.replace_mappings(mappings_of(PREFER));
+    relay.savio_answers("/create-feedback/", &[status(503), created()]).await;
+    relay.savio_lists(&[list(&["Dark mode"], None), list(&[], None)]).await;
+    relay.keep(titled("dark mode")).await;
+
+    relay.deliver_all(0).await;
+    relay.deliver_all(700).await;
+
+    assert_eq!(relay.titles().await, ["Dark mode", "Dark mode"]);
+}
