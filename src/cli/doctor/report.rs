@@ -108,7 +108,7 @@ fn line(finding: &Finding, look: Look) -> String {
 fn summary(findings: &[Finding]) -> String {
     let [wrong, unseen, warnings] =
         [Verdict::Wrong, Verdict::Unseen, Verdict::Warning].map(|it| count(findings, it));
-    let mut parts = vec![format!("{} things looked at", findings.len())];
+    let mut parts = vec![format!("looked at: {}", findings.len())];
     parts.extend((wrong > 0).then(|| format!("{wrong} wrong")));
     parts.extend((unseen > 0).then(|| format!("{unseen} could not be looked at")));
     parts.extend((warnings > 0).then(|| format!("{warnings} with a warning")));

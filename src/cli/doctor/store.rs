@@ -189,12 +189,12 @@ async fn standing(store: &dyn Store) -> Result<Vec<Finding>, StoreError> {
     let dead = of(State::Dead);
     if dead > 0 {
         let advice = "`savio-relay dead list` says why, `dead replay` sends them again";
-        found.push(Finding::warning(STORE, format!("{dead} events are dead")).advice(advice));
+        found.push(Finding::warning(STORE, format!("dead events: {dead}")).advice(advice));
     }
     let held = of(State::Held);
     if held > 0 {
         let advice = "`savio-relay events release` ends it: --arrived or --again";
-        found.push(Finding::warning(STORE, format!("{held} events are held")).advice(advice));
+        found.push(Finding::warning(STORE, format!("held events: {held}")).advice(advice));
     }
     Ok(found)
 }

@@ -185,7 +185,7 @@ impl Expected {
     }
 
     /// What the end of the process left of it.
-    fn settle_after_crash(&mut self, record: &Record) {
+    fn settle_after_crash(&mut self, record: &Record, now: i64) {
         self.in_flight = false;
         self.is_planned = !record.requests.is_empty();
         self.position = done(record);
@@ -195,6 +195,8 @@ impl Expected {
         }
         if is_sending(record) {
             self.or = vec![State::Held, State::Dead];
+            // The send that was cut off counts as an attempt, whether anything of it left or not.
+            self.first_attempt.get_or_insert(now);
         }
         let told = record.attempts.iter().filter(|one| one.outcome != Outcome::Interrupted);
         self.sent = told.map(sent).collect();
@@ -400,12 +402,13 @@ impl Reference {
         if self.crash_in.take().is_some() {
             self.life += 1;
             self.next_held_back = self.held_back_until;
+            let now = self.now;
             let events = self.events.iter_mut().zip(records);
             // A send may be marked though nothing of it left.
             let begun =
                 events.filter(|(expected, record)| expected.is_touched || is_sending(record));
             for (expected, record) in begun {
-                expected.settle_after_crash(record);
+                expected.settle_after_crash(record, now);
             }
         }
     }

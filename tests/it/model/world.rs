@@ -163,8 +163,15 @@ impl World {
         self.reference().paused[source] = false;
     }
 
+    /// After all that the last delivery did, which took some milliseconds.
+    fn later(&self) -> i64 {
+        let mut reference = self.reference();
+        reference.now += 1;
+        reference.now
+    }
+
     async fn replay(&mut self, number: usize) {
-        let now = self.reference().now;
+        let now = self.later();
         let filter = Filter { ids: vec![self.events[number]], ..Filter::default() };
         let begun_at = at(now);
         let order =
@@ -181,7 +188,7 @@ impl World {
     }
 
     async fn release(&mut self, number: usize, has_arrived: bool) {
-        let now = self.reference().now;
+        let now = self.later();
         if self.reference().events[number].state == State::Held {
             let word = if has_arrived { Word::Arrived } else { Word::Again };
             self.store.release(self.events[number], word, at(now)).await.unwrap();
