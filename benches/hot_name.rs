@@ -34,7 +34,7 @@ const MAPPING: &str = r#"
     problem = "$.text"
     person_email = "$.email"
     feature_request_title = "$.title"
-    tags = ["form", "$.tag"]
+    tags = ["$.tag"]
 "#;
 
 /// How long Savio takes for an answer.
@@ -136,7 +136,8 @@ async fn fill(store: &Arc<Sqlite>, beside: Beside, size: Size) {
         let from = number * size.hot / size.others;
         let until = (number + 1) * size.hot / size.others;
         let hot = (from..until).filter_map(|number| payload(beside, number));
-        let other = json!({ "text": "other", "email": format!("{number}@example.com") });
+        let other =
+            json!({ "text": "other", "tag": "form", "email": format!("{number}@example.com") });
         for payload in hot.chain([other]) {
             let store = store.clone();
             tasks.spawn(async move { store.keep(webhook(&payload)).await.unwrap() });
