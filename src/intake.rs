@@ -30,9 +30,7 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{any, get};
 use serde_json::json;
-use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Semaphore, watch};
-use tokio::task::block_in_place;
 use tower::limit::GlobalConcurrencyLimitLayer;
 use tower::{BoxError, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -55,9 +53,6 @@ use crate::clock;
 use crate::event::SourceName;
 use crate::store::{Origin, Store, Webhook};
 use crate::telemetry::metrics::Webhooks;
-
-/// Up to here unpacking takes less time than anybody notices.
-const AT_ONCE_BYTES_MAX: usize = 64 * 1024;
 
 /// How much JSON is parsed at a time; its values take up to some forty times the room of its text.
 const DECODING_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -322,8 +317,7 @@ impl Door {
         };
         let permits = u32::try_from(bytes).map_err(|_| Rejection::Overloaded)?;
         let _permit = self.decoding.acquire_many(permits).await.expect("never closed");
-        let unpack = || unpack::unpack(source, received, &self.settings.limits());
-        Ok(if bytes > AT_ONCE_BYTES_MAX { apart(unpack) } else { unpack() }?)
+        Ok(unpack::unpack(source, received, &self.settings.limits())?)
     }
 
     /// Why a webhook would not be kept now.
@@ -353,15 +347,6 @@ impl Door {
         let trusted = &self.settings.trusted_proxies;
         Some(client::address(peer.ip(), &parts.headers, trusted))
     }
-}
-
-/// Long work, while others of this thread go on: health is answered all the same.
-fn apart<T>(work: impl FnOnce() -> T) -> T {
-    // A runtime of one thread has nobody to go on.
-    if matches!(Handle::current().runtime_flavor(), RuntimeFlavor::MultiThread) {
-        return block_in_place(work);
-    }
-    work()
 }
 
 fn source_name(parts: &Parts) -> Option<SourceName> {
