@@ -2,6 +2,7 @@
 
 mod advance;
 mod claim;
+mod count;
 mod failure;
 mod gate;
 mod forget;
@@ -24,7 +25,6 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use rusqlite::Connection;
 use serde_json::Value;
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::time::{sleep, timeout};
@@ -191,9 +191,9 @@ impl Store for Sqlite {
         let Ok(Ok(room)) = room else {
             return Err(unavailable("too many webhooks wait for the disk"));
         };
-        let write = self.writer.write(move |connection| {
-            let _until_written = room;
-            keep::keep(connection, &webhook)
+        let write = self.writer.write(move |writing| {
+            let _until_written = &room;
+            keep::keep(writing, &webhook)
         });
         let kept = write.await?;
         if kept.new > 0 {
@@ -217,7 +217,7 @@ impl Store for Sqlite {
     }
 
     async fn renew(&self, claims: Vec<Claim>, until: Timestamp) -> Result<Vec<Claim>, StoreError> {
-        self.writer.write(move |connection| claim::renew(connection, claims, until)).await
+        self.writer.write(move |connection| claim::renew(connection, &claims, until)).await
     }
 
     async fn load(&self, claim: Claim) -> Result<Option<Claimed>, StoreError> {
@@ -236,7 +236,7 @@ impl Store for Sqlite {
     }
 
     async fn advance(&self, claim: Claim, progress: Progress) -> Result<(), StoreError> {
-        self.writer.write(move |connection| advance::advance(connection, claim, &progress)).await
+        self.writer.write(move |writing| advance::advance(writing, claim, &progress)).await
     }
 
     async fn next_due(&self, sources: Vec<SourceName>) -> Result<Option<Timestamp>, StoreError> {
@@ -307,7 +307,7 @@ impl Store for Sqlite {
         // What is to be changed is looked for apart from the writer, however long that takes.
         let step = self.readers.read(move |connection| replay::next(connection, id)).await?;
         if let Some(step) = step {
-            self.writer.write(move |connection| replay::take(connection, &step)).await?;
+            self.writer.write(move |writing| replay::take(writing, &step)).await?;
             self.arrive();
         }
         self.replay(id).await
@@ -331,13 +331,13 @@ impl Store for Sqlite {
         word: Word,
         now: Timestamp,
     ) -> Result<Released, StoreError> {
-        let write = move |connection: &Connection| release::release(connection, id, (word, now));
-        let released = self.writer.write(write).await?;
+        let write = self.writer.write(move |writing| release::release(writing, id, (word, now)));
+        let released = write.await?;
         self.arrive();
         Ok(released)
     }
 
     async fn forget(&self, settled_before: Timestamp) -> Result<Forgotten, StoreError> {
-        self.writer.write(move |connection| forget::forget(connection, settled_before)).await
+        self.writer.write(move |writing| forget::forget(writing, settled_before)).await
     }
 }

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, params};
 
+use super::count::Writing;
 use super::failure::Failure;
 use super::row::{Json, Time};
 use super::{claim, look, replay};
@@ -9,23 +10,23 @@ use crate::event::{Name, Outcome, Request, State};
 use crate::store::{Attempt, Claim, Next, Planned, Progress, RequestState};
 
 pub(super) fn advance(
-    connection: &Connection,
+    writing: &Writing<'_>,
     claim: Claim,
     progress: &Progress,
 ) -> Result<(), Failure> {
-    let event = claim::held(connection, claim)?;
+    let event = claim::held(writing, claim)?;
     if let Some(requests) = &progress.planned {
-        plan(connection, event, requests)?;
+        plan(writing, event, requests)?;
     }
     if !progress.notes.is_empty() {
-        note(connection, event, &progress.notes)?;
+        note(writing, event, &progress.notes)?;
     }
     if let Some(attempt) = &progress.attempt {
-        record(connection, event, attempt)?;
-        judge(connection, event, attempt)?;
-        count(connection, event, attempt.outcome)?;
+        record(writing, event, attempt)?;
+        judge(writing, event, attempt)?;
+        count(writing, event, attempt.outcome)?;
     }
-    go_on(connection, event, &progress.next)
+    go_on(writing, event, &progress.next)
 }
 
 fn plan(connection: &Connection, event: i64, requests: &[Request]) -> rusqlite::Result<()> {
@@ -145,37 +146,40 @@ fn count(connection: &Connection, event: i64, outcome: Outcome) -> rusqlite::Res
     Ok(())
 }
 
-fn go_on(connection: &Connection, event: i64, next: &Next) -> Result<(), Failure> {
+fn go_on(writing: &Writing<'_>, event: i64, next: &Next) -> Result<(), Failure> {
     match next {
         Next::Send { position, at } => {
             let sql = "UPDATE requests SET state = 'sending', sent_at = ?3
                        WHERE event = ?1 AND position = ?2";
-            let mut update = connection.prepare_cached(sql)?;
+            let mut update = writing.prepare_cached(sql)?;
             there_is(update.execute(params![event, position, Time(*at)])?, *position)
         }
         Next::Stay { reason } => {
             let sql = "UPDATE events SET reason = ?2 WHERE number = ?1";
-            connection.prepare_cached(sql)?.execute(params![event, reason])?;
+            writing.prepare_cached(sql)?.execute(params![event, reason])?;
             Ok(())
         }
         Next::Wait { until, reason } => {
             let sql = "UPDATE events SET due_at = ?2, reason = ?3, lease_until = NULL
                        WHERE number = ?1";
-            connection.prepare_cached(sql)?.execute(params![event, Time(*until), reason])?;
+            writing.prepare_cached(sql)?.execute(params![event, Time(*until), reason])?;
             Ok(())
         }
         Next::Settle { state, reason, at } => {
-            end_replay(connection, event)?;
+            end_replay(writing, event)?;
             if *state == State::Dead {
-                upsert_no_more(connection, event)?;
+                upsert_no_more(writing, event)?;
             }
             // What is held waits for a person: it has not settled.
             let settled_at = (*state != State::Held).then_some(Time(*at));
             let sql = "UPDATE events SET state = ?2, reason = ?3, settled_at = ?4, due_at = NULL,
                            lease_until = NULL
                        WHERE number = ?1";
-            let mut update = connection.prepare_cached(sql)?;
+            let mut update = writing.prepare_cached(sql)?;
             update.execute(params![event, state.as_str(), reason, settled_at])?;
+            let source = look::source(writing, event)?;
+            writing.went(&source, State::Queued);
+            writing.came(&source, *state);
             Ok(())
         }
     }

@@ -141,19 +141,16 @@ pub(super) fn load_one(connection: &Connection, claim: Claim) -> Result<Option<C
 
 pub(super) fn renew(
     connection: &Connection,
-    mut claims: Vec<Claim>,
+    claims: &[Claim],
     until: Timestamp,
 ) -> Result<Vec<Claim>, Failure> {
-    let mut failed = Ok(());
-    claims.retain(|claim| match set_lease(connection, *claim, Some(until)) {
-        Ok(held) => held,
-        Err(error) => {
-            failed = Err(error);
-            false
+    let mut renewed = Vec::with_capacity(claims.len());
+    for claim in claims {
+        if set_lease(connection, *claim, Some(until))? {
+            renewed.push(*claim);
         }
-    });
-    failed?;
-    Ok(claims)
+    }
+    Ok(renewed)
 }
 
 /// Gives claims back: the events can be claimed at once.

@@ -3,8 +3,10 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
+use super::count::Writing;
 use super::failure::Failure;
-use super::row::Time;
+use super::row::{Time, Word};
+use crate::event::State;
 use crate::store::Forgotten;
 
 /// One step forgets so many events at most, and stops after bodies of so many bytes.
@@ -17,35 +19,53 @@ const PAGES: i64 = 500;
 /// Room for what comes next.
 const PAGES_KEPT: i64 = 64;
 
-pub(super) fn forget(connection: &Connection, before: Timestamp) -> Result<Forgotten, Failure> {
-    let (events, is_all) = forget_events(connection, before)?;
-    forget_replays(connection, before)?;
-    let given_back_all = give_back(connection)?;
+pub(super) fn forget(writing: &Writing<'_>, before: Timestamp) -> Result<Forgotten, Failure> {
+    let (events, is_all) = forget_events(writing, before)?;
+    forget_replays(writing, before)?;
+    let given_back_all = give_back(writing)?;
     Ok(Forgotten { events, has_steps: !is_all || !given_back_all })
 }
 
-fn forget_events(connection: &Connection, before: Timestamp) -> Result<(usize, bool), Failure> {
-    let sql = "SELECT events.number, webhook, length(body) FROM events INDEXED BY events_settled
-                   JOIN webhooks ON webhooks.number = webhook
-               WHERE settled_at IS NOT NULL AND settled_at < ?1 ORDER BY settled_at LIMIT ?2";
-    let mut query = connection.prepare_cached(sql)?;
-    let old = query.query_map(params![Time(before), EVENTS], |row| {
-        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-    })?;
-    let old: Vec<(i64, i64, usize)> = old.collect::<rusqlite::Result<_>>()?;
-
+fn forget_events(writing: &Writing<'_>, before: Timestamp) -> Result<(usize, bool), Failure> {
     let (mut events, mut bytes) = (0, 0);
-    for (event, webhook, body) in &old {
+    for old in oldest(writing, before)? {
         if bytes > BYTES {
             return Ok((events, false));
         }
-        connection.prepare_cached("DELETE FROM events WHERE number = ?1")?.execute([event])?;
+        writing.prepare_cached("DELETE FROM events WHERE number = ?1")?.execute([old.number])?;
+        writing.went(&old.source, old.state);
         let sql = "DELETE FROM webhooks WHERE number = ?1
                        AND NOT EXISTS (SELECT 1 FROM events WHERE webhook = ?1)";
-        bytes += connection.prepare_cached(sql)?.execute([webhook])? * body;
+        bytes += writing.prepare_cached(sql)?.execute([old.webhook])? * old.body_bytes;
         events += 1;
     }
     Ok((events, events < EVENTS))
+}
+
+struct Old {
+    number: i64,
+    source: String,
+    state: State,
+    webhook: i64,
+    body_bytes: usize,
+}
+
+fn oldest(connection: &Connection, before: Timestamp) -> rusqlite::Result<Vec<Old>> {
+    let sql = "SELECT events.number, events.source, state, webhook, length(body)
+               FROM events INDEXED BY events_settled JOIN webhooks ON webhooks.number = webhook
+               WHERE settled_at IS NOT NULL AND settled_at < ?1 ORDER BY settled_at LIMIT ?2";
+    let mut query = connection.prepare_cached(sql)?;
+    let old = query.query_map(params![Time(before), EVENTS], |row| {
+        let Word(state) = row.get(2)?;
+        Ok(Old {
+            number: row.get(0)?,
+            source: row.get(1)?,
+            state,
+            webhook: row.get(3)?,
+            body_bytes: row.get(4)?,
+        })
+    })?;
+    old.collect()
 }
 
 /// Replays that were begun long ago and are over.

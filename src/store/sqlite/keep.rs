@@ -5,17 +5,19 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::claim::{IMPORTED, SENT};
+use super::count::Writing;
 use super::failure::Failure;
 use super::row::{Id, Json, Time};
-use crate::event::{EventId, SourceName};
+use crate::event::{EventId, SourceName, State};
 use crate::store::{Kept, NewEvent, Origin, Webhook};
 
-pub(super) fn keep(connection: &Connection, webhook: &Webhook) -> Result<Kept, Failure> {
-    let (kept, new) = sort_out(connection, webhook)?;
+pub(super) fn keep(writing: &Writing<'_>, webhook: &Webhook) -> Result<Kept, Failure> {
+    let (kept, new) = sort_out(writing, webhook)?;
     if !new.is_empty() {
-        let number = insert_webhook(connection, webhook)?;
+        let number = insert_webhook(writing, webhook)?;
         for event in &new {
-            insert_event(connection, webhook, number, event)?;
+            insert_event(writing, webhook, number, event)?;
+            writing.came(webhook.source.as_str(), State::Queued);
         }
     }
     Ok(Kept { events: kept, new: new.len() })

@@ -12,13 +12,14 @@ use tracing::warn;
 use super::{PATIENCE, claim};
 
 /// The n-th brings a database to version n.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("../../../migrations/sqlite/0001_events.sql"),
     include_str!("../../../migrations/sqlite/0002_gates.sql"),
     include_str!("../../../migrations/sqlite/0003_replays.sql"),
     include_str!("../../../migrations/sqlite/0004_sources.sql"),
     include_str!("../../../migrations/sqlite/0005_upserts.sql"),
     include_str!("../../../migrations/sqlite/0006_imports.sql"),
+    include_str!("../../../migrations/sqlite/0007_counted_per_commit.sql"),
 ];
 
 /// "SavR", as the first migration sets it.

@@ -3,28 +3,38 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::count::Writing;
 use super::failure::Failure;
+use super::look;
 use super::row::{Id, Time, Word as Kept};
 use crate::event::{EventId, State};
 use crate::store::{Released, Word};
 
 pub(super) fn release(
-    connection: &Connection,
+    writing: &Writing<'_>,
     id: EventId,
     (word, now): (Word, Timestamp),
 ) -> Result<Released, Failure> {
     let sql = "SELECT number, state FROM events WHERE id = ?1";
-    let mut query = connection.prepare_cached(sql)?;
+    let mut query = writing.prepare_cached(sql)?;
     let event = query.query_row([Id(id)], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     let Some((event, Kept(state))) = event else { return Ok(Released::NotFound) };
     if state != State::Held {
         return Ok(Released::NotHeld(state));
     }
-    let is_last = obey(connection, event, word)?;
+    let is_last = obey(writing, event, word)?;
+    let source = look::source(writing, event)?;
+    writing.went(&source, State::Held);
     match (word, is_last) {
-        (Word::Arrived, true) => deliver(connection, event, now).map(|()| Released::Delivered),
+        (Word::Arrived, true) => {
+            deliver(writing, event, now)?;
+            writing.came(&source, State::Delivered);
+            Ok(Released::Delivered)
+        }
         (Word::Arrived, false) | (Word::Again, _) => {
-            queue(connection, event, (word, now)).map(|()| Released::Queued)
+            queue(writing, event, (word, now))?;
+            writing.came(&source, State::Queued);
+            Ok(Released::Queued)
         }
     }
 }

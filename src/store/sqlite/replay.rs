@@ -3,8 +3,10 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::count::Writing;
 use super::failure::Failure;
 use super::list::{self, Candidate, Order, Search};
+use super::look;
 use super::row::{Json, Time, Word};
 use crate::event::{SourceName, State};
 use crate::store::{Cursor, Filter, NewReplay, Replay, ReplayId};
@@ -94,23 +96,23 @@ fn not_begun(connection: &Connection, replay: i64) -> rusqlite::Result<Vec<i64>>
 /// Nobody works on it.
 const FREE: &str = "events.state = 'queued' AND lease_until IS NULL";
 
-pub(super) fn take(connection: &Connection, step: &Step) -> Result<(), Failure> {
+pub(super) fn take(writing: &Writing<'_>, step: &Step) -> Result<(), Failure> {
     match step {
         // Somebody else may have taken the same step, or canceled.
-        Step::Queue { replay, after, .. } if !is_at(connection, *replay, *after)? => Ok(()),
+        Step::Queue { replay, after, .. } if !is_at(writing, *replay, *after)? => Ok(()),
         Step::Queue { replay, events, next, .. } => {
-            queue(connection, *replay, events)?;
+            queue(writing, *replay, events)?;
             match next {
-                Some(next) => move_on(connection, *replay, *next),
-                None => end(connection, *replay),
+                Some(next) => move_on(writing, *replay, *next),
+                None => end(writing, *replay),
             }
         }
         Step::GiveBack { replay, events } => {
             for event in events {
-                give_back(connection, *replay, *event)?;
+                give_back(writing, *replay, *event)?;
             }
             if events.len() < STEP {
-                end(connection, *replay)?;
+                end(writing, *replay)?;
             }
             Ok(())
         }
@@ -124,22 +126,22 @@ fn is_at(connection: &Connection, replay: i64, after: Option<Cursor>) -> Result<
     Ok(connection.prepare_cached(sql)?.exists(params![replay, received_at, number])?)
 }
 
-fn queue(connection: &Connection, replay: i64, events: &[Candidate]) -> Result<(), Failure> {
+fn queue(writing: &Writing<'_>, replay: i64, events: &[Candidate]) -> Result<(), Failure> {
     let sql = "SELECT begun_at, every, replayed FROM replays WHERE number = ?1";
-    let (begun_at, every, mut replayed): (i64, i64, i64) = connection
+    let (begun_at, every, mut replayed): (i64, i64, i64) = writing
         .prepare_cached(sql)?
         .query_row([replay], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     let before = replayed;
     for event in events.iter().filter(|event| event.state != State::Queued) {
         let due_at = begun_at.saturating_add(every.saturating_mul(replayed)).min(LATEST);
-        if queue_one(connection, replay, (event, due_at))? {
+        if queue_one(writing, replay, (event, due_at))? {
             replayed += 1;
         }
     }
     let sql = "UPDATE replays SET matched = matched + ?2, replayed = ?3, waiting = waiting + ?4
                WHERE number = ?1";
     let changes = params![replay, events.len(), replayed, replayed - before];
-    connection.prepare_cached(sql)?.execute(changes)?;
+    writing.prepare_cached(sql)?.execute(changes)?;
     Ok(())
 }
 
@@ -148,7 +150,7 @@ const LATEST: i64 = 253_370_764_799_000_000;
 
 /// Whether the event was still what it was found as.
 fn queue_one(
-    connection: &Connection,
+    writing: &Writing<'_>,
     replay: i64,
     (event, due_at): (&Candidate, i64),
 ) -> rusqlite::Result<bool> {
@@ -158,14 +160,17 @@ fn queue_one(
                SELECT number, ?2, state, reason, queued_at, tries, settled_at, replay
                FROM events WHERE number = ?1 AND state = ?3";
     let state = event.state.as_str();
-    if connection.prepare_cached(sql)?.execute(params![number, replay, state])? == 0 {
+    if writing.prepare_cached(sql)?.execute(params![number, replay, state])? == 0 {
         return Ok(false);
     }
     let sql = "UPDATE events SET state = 'queued', reason = ?2, settled_at = NULL, due_at = ?3,
                    queued_at = ?3, tries = 0, replay = 1
                WHERE number = ?1";
     let reason = format!("replayed by a person; it was {state}");
-    connection.prepare_cached(sql)?.execute(params![number, reason, due_at])?;
+    writing.prepare_cached(sql)?.execute(params![number, reason, due_at])?;
+    let source = look::source(writing, number)?;
+    writing.went(&source, event.state);
+    writing.came(&source, State::Queued);
     Ok(true)
 }
 
@@ -182,18 +187,24 @@ fn end(connection: &Connection, replay: i64) -> Result<(), Failure> {
     Ok(())
 }
 
-fn give_back(connection: &Connection, replay: i64, event: i64) -> Result<(), Failure> {
+fn give_back(writing: &Writing<'_>, replay: i64, event: i64) -> Result<(), Failure> {
     let sql = format!(
         "UPDATE events SET (state, reason, queued_at, tries, settled_at, replay, due_at)
              = (past.state, past.reason, past.queued_at, past.tries, past.settled_at,
                 past.replayed, NULL)
          FROM replayed AS past
-         WHERE number = ?1 AND past.event = ?1 AND past.replay = ?2 AND {FREE}"
+         WHERE number = ?1 AND past.event = ?1 AND past.replay = ?2 AND {FREE}
+         RETURNING source, state"
     );
-    if connection.prepare_cached(&sql)?.execute(params![event, replay])? == 1 {
-        begun(connection, event)?;
+    let mut update = writing.prepare_cached(&sql)?;
+    let given_back = update.query_row(params![event, replay], |row| Ok((row.get(0)?, row.get(1)?)));
+    let given_back: Option<(String, Word<State>)> = given_back.optional()?;
+    if let Some((source, Word(state))) = given_back {
+        writing.went(&source, State::Queued);
+        writing.came(&source, state);
+        begun(writing, event)?;
         let sql = "UPDATE replays SET given_back = given_back + 1 WHERE number = ?1";
-        connection.prepare_cached(sql)?.execute([replay])?;
+        writing.prepare_cached(sql)?.execute([replay])?;
     }
     Ok(())
 }

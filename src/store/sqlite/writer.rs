@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use tracing::{error, info};
 
 use super::PATIENCE;
+use super::count::Writing;
 use super::failure::{Failure, unavailable};
 use super::open::{Database, OpenError};
 use super::reader::Readers;
@@ -45,10 +46,11 @@ impl Writer {
         Ok(Writer { commands: Mutex::new(Some(commands)), thread: Mutex::new(Some(thread)) })
     }
 
-    /// Runs the work on the writer's thread; what it wrote is on disk when this returns `Ok`.
+    /// Runs the work on the writer's thread, a second time if what it wrote had to be rolled back; what
+    /// it wrote is on disk when this returns `Ok`.
     pub(super) async fn write<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+        work: impl Fn(&Writing<'_>) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
         let commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let closed = || unavailable("the store is closed");
@@ -57,7 +59,7 @@ impl Writer {
             return Err(unavailable("too much waits for the disk"));
         };
         let (reply, answer) = oneshot::channel();
-        let write = Write { work: Some(work), result: None, reply };
+        let write = Write { work, result: None, reply };
         place.map_err(|_| closed())?.send(Box::new(write));
         // The thread ends when no sender is left.
         drop(commands);
@@ -72,21 +74,20 @@ impl Writer {
 }
 
 trait Command: Send {
-    fn run(&mut self, connection: &Connection) -> Result<(), Failure>;
+    fn run(&mut self, writing: &Writing<'_>) -> Result<(), Failure>;
     /// Tells the caller, once it is known whether the commit is on disk.
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
 }
 
 struct Write<T, W> {
-    work: Option<W>,
+    work: W,
     result: Option<T>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
 
-impl<T: Send, W: FnOnce(&Connection) -> Result<T, Failure> + Send> Command for Write<T, W> {
-    fn run(&mut self, connection: &Connection) -> Result<(), Failure> {
-        let work = self.work.take().ok_or(Failure::Panicked)?;
-        self.result = Some(work(connection)?);
+impl<T: Send, W: Fn(&Writing<'_>) -> Result<T, Failure> + Send> Command for Write<T, W> {
+    fn run(&mut self, writing: &Writing<'_>) -> Result<(), Failure> {
+        self.result = Some((self.work)(writing)?);
         Ok(())
     }
 
@@ -137,10 +138,7 @@ impl Desk {
         }
     }
 
-    fn commit(
-        &mut self,
-        batch: &mut [Box<dyn Command>],
-    ) -> Result<Vec<Result<(), StoreError>>, Failure> {
+    fn commit(&mut self, batch: &mut [Box<dyn Command>]) -> Result<Outcomes, Failure> {
         let connection = self.database.connection()?;
         let written = transact(connection, batch);
         if written.is_err() && !connection.is_autocommit() {
@@ -171,39 +169,69 @@ impl Desk {
     }
 }
 
+type Outcomes = Vec<Result<(), StoreError>>;
+
 /// One commit for all; each command stands or falls alone, unless the disk itself fails.
-fn transact(
-    connection: &Connection,
-    batch: &mut [Box<dyn Command>],
-) -> Result<Vec<Result<(), StoreError>>, Failure> {
+fn transact(connection: &Connection, batch: &mut [Box<dyn Command>]) -> Result<Outcomes, Failure> {
+    let writing = Writing::on(connection);
     step(connection, "BEGIN IMMEDIATE")?;
-    let mut outcomes = Vec::with_capacity(batch.len());
-    for command in batch {
-        outcomes.push(run_alone(connection, command.as_mut())?);
-    }
+    let outcomes = match run_together(&writing, batch)? {
+        Some(outcomes) => outcomes,
+        None => {
+            step(connection, "ROLLBACK")?;
+            step(connection, "BEGIN IMMEDIATE")?;
+            run_apart(&writing, batch)?
+        }
+    };
+    writing.write_counts()?;
     step(connection, "COMMIT")?;
     Ok(outcomes)
 }
 
-fn run_alone(
-    connection: &Connection,
-    command: &mut dyn Command,
-) -> Result<Result<(), StoreError>, Failure> {
-    step(connection, "SAVEPOINT command")?;
-    let run = AssertUnwindSafe(|| command.run(connection));
-    let outcome = catch_unwind(run).unwrap_or(Err(Failure::Panicked));
-    let outcome = match outcome {
-        Err(failure) if failure.is_of_the_disk() || connection.is_autocommit() => {
-            return Err(failure);
+/// None if a command failed when it had written something, which cannot be taken back by itself.
+fn run_together(
+    writing: &Writing<'_>,
+    batch: &mut [Box<dyn Command>],
+) -> Result<Option<Outcomes>, Failure> {
+    let start = writing.counted();
+    let mut outcomes = Vec::with_capacity(batch.len());
+    for command in batch {
+        let written = writing.total_changes();
+        match run(writing, command.as_mut())? {
+            Err(_) if writing.total_changes() != written => {
+                writing.recount(start);
+                return Ok(None);
+            }
+            outcome => outcomes.push(outcome.map_err(StoreError::from)),
         }
-        Err(failure) => {
-            step(connection, "ROLLBACK TO command")?;
-            Err(StoreError::from(failure))
+    }
+    Ok(Some(outcomes))
+}
+
+/// The same at more cost: what a command wrote that failed is rolled back, and no more.
+fn run_apart(writing: &Writing<'_>, batch: &mut [Box<dyn Command>]) -> Result<Outcomes, Failure> {
+    let mut outcomes = Vec::with_capacity(batch.len());
+    for command in batch {
+        let start = writing.counted();
+        step(writing, "SAVEPOINT command")?;
+        let outcome = run(writing, command.as_mut())?;
+        if outcome.is_err() {
+            step(writing, "ROLLBACK TO command")?;
+            writing.recount(start);
         }
-        Ok(()) => Ok(()),
-    };
-    step(connection, "RELEASE command")?;
-    Ok(outcome)
+        step(writing, "RELEASE command")?;
+        outcomes.push(outcome.map_err(StoreError::from));
+    }
+    Ok(outcomes)
+}
+
+/// The outer result: whether the disk works.
+fn run(writing: &Writing<'_>, command: &mut dyn Command) -> Result<Result<(), Failure>, Failure> {
+    let run = AssertUnwindSafe(|| command.run(writing));
+    match catch_unwind(run).unwrap_or(Err(Failure::Panicked)) {
+        Err(failure) if failure.is_of_the_disk() || writing.is_autocommit() => Err(failure),
+        outcome => Ok(outcome),
+    }
 }
 
 fn step(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
@@ -213,11 +241,12 @@ fn step(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc as sync;
+    use std::sync::{OnceLock, mpsc as sync};
 
     use tokio::task::JoinSet;
 
     use super::*;
+    use crate::event::State;
     use crate::store::sqlite::open;
 
     fn writer(folder: &tempfile::TempDir) -> (Arc<Writer>, Connection) {
@@ -239,10 +268,16 @@ mod tests {
         connection.query_row("SELECT count(*) FROM webhooks", [], |row| row.get(0)).unwrap()
     }
 
+    /// A command that waits for it keeps others waiting, which then share a commit.
+    fn gate() -> (Arc<OnceLock<()>>, Arc<OnceLock<()>>) {
+        let gate = Arc::new(OnceLock::new());
+        (Arc::clone(&gate), gate)
+    }
+
     fn queue(
         tasks: &mut JoinSet<Result<(), StoreError>>,
         writer: &Arc<Writer>,
-        work: impl FnOnce(&Connection) -> Result<(), Failure> + Send + 'static,
+        work: impl Fn(&Writing<'_>) -> Result<(), Failure> + Send + 'static,
     ) {
         let writer = Arc::clone(writer);
         tasks.spawn(async move { writer.write(work).await });
@@ -253,13 +288,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (writer, observer) = writer(&folder);
 
-        let panicked = writer.write::<()>(|connection| {
-            note(connection)?;
+        let panicked = writer.write::<()>(|writing| {
+            note(writing)?;
             panic!("as planned")
         });
 
         assert!(panicked.await.is_err());
-        assert_eq!(writer.write(note).await, Ok(()));
+        assert_eq!(writer.write(|writing| note(writing)).await, Ok(()));
         assert_eq!(notes(&observer), 1);
     }
 
@@ -267,21 +302,49 @@ mod tests {
     async fn commands_that_wait_together_share_one_commit() {
         let folder = tempfile::tempdir().unwrap();
         let (writer, observer) = writer(&folder);
-        let (open_the_gate, gate) = sync::channel();
+        let (open_the_gate, gate) = gate();
         let (tell, seen) = sync::channel();
         let mut tasks = JoinSet::new();
-        queue(&mut tasks, &writer, move |_| gate.recv().map_err(|_| Failure::ClaimLost));
+        queue(&mut tasks, &writer, move |_| Ok(*gate.wait()));
         for _ in 0..10 {
-            queue(&mut tasks, &writer, note);
+            queue(&mut tasks, &writer, |writing| note(writing));
         }
         queue(&mut tasks, &writer, move |_| {
             tell.send(notes(&observer)).map_err(|_| Failure::ClaimLost)
         });
         tokio::task::yield_now().await;
 
-        open_the_gate.send(()).unwrap();
+        open_the_gate.set(()).unwrap();
 
         assert!(tasks.join_all().await.iter().all(Result::is_ok));
         assert_eq!(seen.recv().unwrap(), 0, "none was committed before the last");
+    }
+
+    #[tokio::test]
+    async fn a_command_that_fails_halfway_takes_back_what_it_wrote_and_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let (writer, observer) = writer(&folder);
+        let (open_the_gate, gate) = gate();
+        let mut tasks = JoinSet::new();
+        queue(&mut tasks, &writer, move |_| Ok(*gate.wait()));
+        queue(&mut tasks, &writer, |writing| note(writing));
+        queue(&mut tasks, &writer, |writing| {
+            note(writing)?;
+            writing.came("form", State::Queued);
+            Err(Failure::ClaimLost)
+        });
+        queue(&mut tasks, &writer, |writing| {
+            writing.came("form", State::Held);
+            note(writing)
+        });
+        tokio::task::yield_now().await;
+
+        open_the_gate.set(()).unwrap();
+
+        let failed = tasks.join_all().await.into_iter().filter(Result::is_err).count();
+        assert_eq!((failed, notes(&observer)), (1, 2));
+        let counts = "SELECT state, events FROM counts";
+        let counts = observer.query_row(counts, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        assert_eq!(counts, ("held".to_owned(), 1));
     }
 }

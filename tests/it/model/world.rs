@@ -9,7 +9,9 @@ use savio_relay::delivery::{Delivery, Destination, Mappings, Settings};
 use savio_relay::event::{EventId, State};
 use savio_relay::savio::{self, Client};
 use savio_relay::store::sqlite::{self, Sqlite};
-use savio_relay::store::{Filter, NewReplay, Record, ReplayId, Store, Webhook, Word, carry_out};
+use savio_relay::store::{
+    Count, Filter, NewReplay, Record, ReplayId, Store, Webhook, Word, carry_out,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -215,7 +217,21 @@ impl World {
 
     pub(super) async fn judge(&self) -> Result<(), String> {
         let records = self.records().await;
+        self.judge_counts(&records).await?;
         self.reference().judge(&records)
+    }
+
+    async fn judge_counts(&self, records: &[Record]) -> Result<(), String> {
+        for Count { source, state, events } in self.store.counts().await.unwrap() {
+            let is_one = |it: &&Record| it.event.source == source && it.state == state;
+            let there = records.iter().filter(is_one).count();
+            if u64::try_from(there) != Ok(events) {
+                return Err(format!("{there} of {source} are {state:?}, counted are {events}"));
+            }
+        }
+        let counted = self.store.counts().await.unwrap().iter().map(|it| it.events).sum();
+        let all = u64::try_from(records.len()) == Ok(counted);
+        if all { Ok(()) } else { Err(format!("{} events, counted are {counted}", records.len())) }
     }
 
     pub(super) async fn nothing_waits(&self) -> Result<(), String> {

@@ -1,0 +1,78 @@
+//! How many events each source has in each state: a commit's changes, added up and written once.
+
+use std::cell::RefCell;
+use std::ops::Deref;
+
+use rusqlite::{Connection, params};
+
+use crate::event::State;
+
+/// A commit in the making: what is written, and how the counts change by it.
+#[derive(Debug)]
+pub(super) struct Writing<'c> {
+    connection: &'c Connection,
+    changes: RefCell<Vec<Change>>,
+}
+
+#[derive(Debug, Clone)]
+struct Change {
+    source: String,
+    state: State,
+    events: i64,
+}
+
+impl Deref for Writing<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.connection
+    }
+}
+
+impl Writing<'_> {
+    pub(super) fn on(connection: &Connection) -> Writing<'_> {
+        Writing { connection, changes: RefCell::default() }
+    }
+
+    pub(super) fn came(&self, source: &str, state: State) {
+        self.change(source, state, 1);
+    }
+
+    pub(super) fn went(&self, source: &str, state: State) {
+        self.change(source, state, -1);
+    }
+
+    fn change(&self, source: &str, state: State, by: i64) {
+        let mut changes = self.changes.borrow_mut();
+        match changes.iter_mut().find(|it| it.state == state && it.source == source) {
+            Some(change) => change.events += by,
+            None => changes.push(Change { source: source.to_owned(), state, events: by }),
+        }
+    }
+
+    /// Where the counts are now; to come back to with `recount`.
+    pub(super) fn counted(&self) -> Counted {
+        Counted(self.changes.borrow().clone())
+    }
+
+    /// What was counted since is rolled back.
+    pub(super) fn recount(&self, counted: Counted) {
+        self.changes.replace(counted.0);
+    }
+
+    /// To be called once, before the commit.
+    pub(super) fn write_counts(&self) -> rusqlite::Result<()> {
+        let sql = "INSERT INTO counts VALUES (?1, ?2, ?3)
+                   ON CONFLICT DO UPDATE SET events = events + excluded.events";
+        for Change { source, state, events } in self.changes.take() {
+            if events != 0 {
+                let change = params![source, state.as_str(), events];
+                self.connection.prepare_cached(sql)?.execute(change)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Counted(Vec<Change>);
