@@ -175,13 +175,12 @@ type Outcomes = Vec<Result<(), StoreError>>;
 fn transact(connection: &Connection, batch: &mut [Box<dyn Command>]) -> Result<Outcomes, Failure> {
     let writing = Writing::on(connection);
     step(connection, "BEGIN IMMEDIATE")?;
-    let outcomes = match run_together(&writing, batch)? {
-        Some(outcomes) => outcomes,
-        None => {
-            step(connection, "ROLLBACK")?;
-            step(connection, "BEGIN IMMEDIATE")?;
-            run_apart(&writing, batch)?
-        }
+    let outcomes = if let Some(outcomes) = run_together(&writing, batch)? {
+        outcomes
+    } else {
+        step(connection, "ROLLBACK")?;
+        step(connection, "BEGIN IMMEDIATE")?;
+        run_apart(&writing, batch)?
     };
     writing.write_counts()?;
     step(connection, "COMMIT")?;
@@ -305,7 +304,10 @@ mod tests {
         let (open_the_gate, gate) = gate();
         let (tell, seen) = sync::channel();
         let mut tasks = JoinSet::new();
-        queue(&mut tasks, &writer, move |_| Ok(*gate.wait()));
+        queue(&mut tasks, &writer, move |_| {
+            gate.wait();
+            Ok(())
+        });
         for _ in 0..10 {
             queue(&mut tasks, &writer, |writing| note(writing));
         }
@@ -326,7 +328,10 @@ mod tests {
         let (writer, observer) = writer(&folder);
         let (open_the_gate, gate) = gate();
         let mut tasks = JoinSet::new();
-        queue(&mut tasks, &writer, move |_| Ok(*gate.wait()));
+        queue(&mut tasks, &writer, move |_| {
+            gate.wait();
+            Ok(())
+        });
         queue(&mut tasks, &writer, |writing| note(writing));
         queue(&mut tasks, &writer, |writing| {
             note(writing)?;
