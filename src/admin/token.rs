@@ -9,10 +9,17 @@ use subtle::ConstantTimeEq;
 #[derive(Clone)]
 pub struct Token(SecretString);
 
+const LENGTH_MIN: usize = 16;
+
 impl Token {
     /// None where it is empty: that would let in everybody.
     pub fn new(token: SecretString) -> Option<Token> {
         (!token.expose_secret().is_empty()).then_some(Token(token))
+    }
+
+    /// Others may guess it.
+    pub fn is_short(token: &SecretString) -> bool {
+        token.expose_secret().len() < LENGTH_MIN
     }
 
     /// In a time that tells nothing of the token.

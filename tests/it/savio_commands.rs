@@ -153,7 +153,7 @@ fn hundreds_of_contacts_arrive_though_many_calls_go_wrong() {
     let command = [&["contacts", "upsert", "-"], &calm[..]].concat();
     let (status, shown, errors) = savio.feed(&command, &contacts(300));
 
-    assert_eq!((status, shown.as_str()), (0, "300 contacts are at savio\n"), "{errors}");
+    assert_eq!((status, shown.as_str()), (0, "contacts at savio: 300\n"), "{errors}");
     let found = savio.json(&["contacts", "list", "--all", "--json"]);
     assert_eq!(found["results"].as_array().unwrap().len(), 300);
 }
@@ -181,7 +181,7 @@ fn lines_that_are_wrong_are_told_and_the_others_arrive() {
 
     let (status, shown, errors) = savio.feed(&["contacts", "upsert", "-"], input);
 
-    assert_eq!((status, shown.as_str()), (1, "1 contacts are at savio, 3 refused\n"));
+    assert_eq!((status, shown.as_str()), (1, "contacts at savio: 1, refused: 3\n"));
     let lines: Vec<&str> = errors.lines().collect();
     assert!(lines.iter().any(|line| line.starts_with("line 3: expected")), "{errors}");
     assert!(errors.contains("line 4: unknown field `emial`"), "{errors}");
@@ -236,7 +236,7 @@ fn a_wrong_token_stops_a_long_run_at_once() {
 
     let (status, shown, errors) = read(command.env("WRONG", "wrong-token").output().unwrap());
 
-    assert_eq!((status, shown.as_str()), (1, "0 contacts are at savio\n"));
+    assert_eq!((status, shown.as_str()), (1, "contacts at savio: 0\n"));
     assert!(errors.contains("savio does not take the token (401)"), "{errors}");
     assert!(!errors.contains("wrong-token"));
 }
@@ -248,7 +248,7 @@ fn a_savio_that_stays_away_ends_the_run_as_undone() {
 
     let (status, shown, errors) = savio.feed(&command, &contacts(50));
 
-    assert_eq!((status, shown.as_str()), (3, "0 contacts are at savio\n"));
+    assert_eq!((status, shown.as_str()), (3, "contacts at savio: 0\n"));
     assert!(errors.contains("savio is in trouble (503)"), "{errors}");
     assert!(errors.contains("run it again"), "{errors}");
 }

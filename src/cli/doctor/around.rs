@@ -4,9 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 
 use rustix::process::{Resource, getrlimit};
-use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 
+use crate::admin::Token;
 use crate::clock;
 use crate::config::Config;
 use crate::secret::Secret;
@@ -21,9 +21,6 @@ const OPEN_FILES: &str = "open files";
 
 /// Beside the connections: the store, the connections to Savio, the files that are watched.
 const FILES_BESIDE: u64 = 128;
-
-/// As `serve` judges it.
-const ADMIN_TOKEN_LENGTH_MIN: usize = 16;
 
 /// What providers are told.
 pub(super) fn public_url(config: &Config, files: &[SourceFile], findings: &mut Vec<Finding>) {
@@ -112,7 +109,7 @@ async fn neighbour(address: SocketAddr) -> Finding {
 
 fn admin_token(config: &Config) -> Finding {
     match &config.admin_token {
-        Secret::Found(token) if token.expose_secret().len() < ADMIN_TOKEN_LENGTH_MIN => {
+        Secret::Found(token) if Token::is_short(token) => {
             Finding::warning(ADMIN, "the admin token is short: others may guess it")
                 .advice("choose a long one, such as `openssl rand -hex 32` makes")
         }

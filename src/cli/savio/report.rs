@@ -89,12 +89,12 @@ impl Report {
         self.bar.clear();
         let Report { kind, order, done, refused, undone, .. } = self;
         let kind = kind.plural();
-        let mut sum = format!("{done} {kind} are at savio");
+        let mut sum = format!("{kind} at savio: {done}");
         if refused > 0 {
-            sum += &format!(", {refused} refused");
+            sum += &format!(", refused: {refused}");
         }
         if undone > 0 {
-            sum += &format!(", {undone} could not be sent");
+            sum += &format!(", not sent: {undone}");
         }
         if order.json {
             show::tell(&sum);

@@ -14,9 +14,6 @@ use crate::secret::Secret;
 
 use super::super::Failure;
 
-/// A shorter token can be guessed.
-const LENGTH_MIN: usize = 16;
-
 /// How a person gets the token.
 pub(super) enum Told {
     /// It is configured.
@@ -31,8 +28,7 @@ pub(super) enum Told {
 
 pub(super) fn token(config: &Config) -> Result<(Token, Told), Failure> {
     if let Secret::Found(token) = &config.admin_token {
-        let is_short = token.expose_secret().len() < LENGTH_MIN;
-        let told = if is_short { Told::Short } else { Told::Known };
+        let told = if Token::is_short(token) { Told::Short } else { Told::Known };
         let token = Token::new(token.clone()).ok_or(Failure::Wrong("it is empty".to_owned()))?;
         return Ok((token, told));
     }
