@@ -267,10 +267,21 @@ mod tests {
         connection.query_row("SELECT count(*) FROM webhooks", [], |row| row.get(0)).unwrap()
     }
 
-    /// A command that waits for it keeps others waiting, which then share a commit.
-    fn gate() -> (Arc<OnceLock<()>>, Arc<OnceLock<()>>) {
-        let gate = Arc::new(OnceLock::new());
-        (Arc::clone(&gate), gate)
+    /// Keeps the writer busy until the gate is opened: what is queued meanwhile shares a commit.
+    async fn keep_busy(
+        tasks: &mut JoinSet<Result<(), StoreError>>,
+        writer: &Arc<Writer>,
+    ) -> Arc<OnceLock<()>> {
+        let (begun, gate) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
+        let (begin, opened) = (Arc::clone(&begun), Arc::clone(&gate));
+        queue(tasks, writer, move |_| {
+            begin.get_or_init(|| ());
+            opened.wait();
+            Ok(())
+        });
+        tokio::task::yield_now().await;
+        begun.wait();
+        gate
     }
 
     fn queue(
@@ -301,13 +312,9 @@ mod tests {
     async fn commands_that_wait_together_share_one_commit() {
         let folder = tempfile::tempdir().unwrap();
         let (writer, observer) = writer(&folder);
-        let (open_the_gate, gate) = gate();
         let (tell, seen) = sync::channel();
         let mut tasks = JoinSet::new();
-        queue(&mut tasks, &writer, move |_| {
-            gate.wait();
-            Ok(())
-        });
+        let gate = keep_busy(&mut tasks, &writer).await;
         for _ in 0..10 {
             queue(&mut tasks, &writer, |writing| note(writing));
         }
@@ -316,7 +323,7 @@ mod tests {
         });
         tokio::task::yield_now().await;
 
-        open_the_gate.set(()).unwrap();
+        gate.set(()).unwrap();
 
         assert!(tasks.join_all().await.iter().all(Result::is_ok));
         assert_eq!(seen.recv().unwrap(), 0, "none was committed before the last");
@@ -326,12 +333,8 @@ mod tests {
     async fn a_command_that_fails_halfway_takes_back_what_it_wrote_and_no_more() {
         let folder = tempfile::tempdir().unwrap();
         let (writer, observer) = writer(&folder);
-        let (open_the_gate, gate) = gate();
         let mut tasks = JoinSet::new();
-        queue(&mut tasks, &writer, move |_| {
-            gate.wait();
-            Ok(())
-        });
+        let gate = keep_busy(&mut tasks, &writer).await;
         queue(&mut tasks, &writer, |writing| note(writing));
         queue(&mut tasks, &writer, |writing| {
             note(writing)?;
@@ -344,7 +347,7 @@ mod tests {
         });
         tokio::task::yield_now().await;
 
-        open_the_gate.set(()).unwrap();
+        gate.set(()).unwrap();
 
         let failed = tasks.join_all().await.into_iter().filter(Result::is_err).count();
         assert_eq!((failed, notes(&observer)), (1, 2));
