@@ -13,6 +13,7 @@ use crate::mistake::{Document, Mistake, nearest};
 use crate::secret::{self, Environment, Secret};
 use crate::store::sqlite;
 use crate::table::{self, Mistakes, Table};
+use crate::telemetry::traces;
 use crate::{delivery, intake, listener, telemetry};
 
 pub use destinations::{Destination, Destinations};
@@ -36,6 +37,7 @@ pub struct Config {
     /// What holds for all destinations; `Destination::delivery` adds what is its own.
     pub delivery: delivery::Settings,
     pub log: telemetry::Settings,
+    pub traces: traces::Settings,
 }
 
 /// The documents that were read, each with its mistakes.
@@ -55,7 +57,8 @@ impl Config {
     /// The same, where a mistake leaves what it is about as it would be without the key.
     pub fn read_in_part(file: Option<Document>, environment: &Environment) -> (Config, Read) {
         let mut config = Config::default_in(environment);
-        let mut read = Vec::new();
+        let (standard, mut read) = traces::Settings::standard(environment);
+        config.traces = standard;
         for document in file.into_iter().chain(overrides(environment)) {
             let mut mistakes = Mistakes::new();
             config.take(&document, environment, &mut mistakes);
@@ -77,6 +80,7 @@ impl Config {
             destinations: destinations::default_in(environment),
             delivery: delivery::Settings::default(),
             log: telemetry::Settings::default(),
+            traces: traces::Settings::default(),
         }
     }
 
@@ -111,6 +115,9 @@ impl Config {
         }
         if let Some(section) = root.table("log", mistakes) {
             self.log.take(section, mistakes);
+        }
+        if let Some(section) = root.table("traces", mistakes) {
+            self.traces.take(section, environment, mistakes);
         }
         root.finish(mistakes);
     }
@@ -251,8 +258,8 @@ fn overrides(environment: &Environment) -> Option<Document> {
         .filter_map(|(variable, value)| {
             let name = variable.strip_prefix(VARIABLE)?.to_lowercase();
             let key = match name.split_once("__") {
-                Some(("destinations", key)) => {
-                    format!("destinations.{}", key.replacen("__", ".", 1))
+                Some((section @ ("destinations" | "traces"), key)) => {
+                    format!("{section}.{}", key.replacen("__", ".", 1))
                 }
                 Some((section, key)) => format!("{section}.{key}"),
                 // An orchestrator sets other variables of this form for a service of this name.
@@ -268,10 +275,15 @@ fn overrides(environment: &Environment) -> Option<Document> {
 /// A variable's value as TOML: a number or truth value as itself, anything else as a text
 /// (whose JSON form is one of TOML's).
 fn written(value: &str) -> String {
-    if value.parse::<i64>().is_ok() || value.parse::<bool>().is_ok() {
+    if value.parse::<i64>().is_ok() || value.parse::<bool>().is_ok() || is_decimal(value) {
         return value.to_owned();
     }
     serde_json::Value::from(value).to_string()
+}
+
+fn is_decimal(value: &str) -> bool {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    value.split_once('.').is_some_and(|(whole, part)| digits(whole) && digits(part))
 }
 
 #[cfg(test)]

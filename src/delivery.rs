@@ -8,6 +8,7 @@ pub mod pauses;
 mod porter;
 pub mod retry;
 mod titles;
+mod told;
 mod turn;
 mod work;
 
@@ -29,6 +30,7 @@ use crate::mapping::{Mapped, Mapping};
 use crate::savio::{Answer, Client};
 use crate::store::{Attempt, Claim, Claimed, Next, Progress, Store, StoreError};
 use crate::telemetry::metrics::Attempts;
+use crate::telemetry::traces::{Parent, Rest, Traces};
 use claims::{Claims, Held};
 use gate::{Closed, Sign};
 use pauses::Pauses;
@@ -85,6 +87,7 @@ pub struct Delivery {
     porter: Porter,
     pauses: Arc<Pauses>,
     attempts: Attempts,
+    traces: Traces,
     titles: Titles,
 }
 
@@ -101,6 +104,7 @@ impl Delivery {
             porter,
             pauses: Arc::default(),
             attempts: Attempts::default(),
+            traces: Traces::default(),
             titles: Titles::new(),
         }
     }
@@ -116,6 +120,13 @@ impl Delivery {
     #[must_use]
     pub fn counting(mut self, attempts: Attempts) -> Delivery {
         self.attempts = attempts;
+        self
+    }
+
+    /// Telling of the work on each event there.
+    #[must_use]
+    pub fn tracing(mut self, traces: Traces) -> Delivery {
+        self.traces = traces;
         self
     }
 
@@ -153,7 +164,8 @@ impl Delivery {
     }
 
     async fn work_on(&self, claimed: Claimed, mut held: Held<'_>, clock: &Clock) -> Landed {
-        let (mut work, mut progress) = self.begin(claimed, clock).await;
+        let span = self.traces.delivery(&claimed.event, &self.destination.name, clock.now());
+        let (mut work, mut progress) = self.begin(claimed, span.parent(), clock).await;
         held.plan(work.upserts());
         loop {
             self.line_up(&mut held, &work, &mut progress).await;
@@ -164,16 +176,25 @@ impl Delivery {
                 }
                 Step::Park => {
                     held.park();
+                    span.ended(Rest::Parked);
                     return Landed::Parked;
                 }
-                Step::End => return Landed::Through,
+                Step::End(rest) => {
+                    span.ended(rest);
+                    return Landed::Through;
+                }
             }
         }
     }
 
     /// Maps an event that was not worked on before; goes on with one that was.
-    async fn begin(&self, claimed: Claimed, clock: &Clock) -> (Work, Progress) {
-        let mut work = Work::of(&claimed);
+    async fn begin(
+        &self,
+        claimed: Claimed,
+        span: Option<Parent>,
+        clock: &Clock,
+    ) -> (Work, Progress) {
+        let mut work = Work::of(&claimed, span);
         if claimed.requests.is_some() {
             let progress = match work.interrupted() {
                 Some(position) => {
@@ -241,10 +262,14 @@ impl Delivery {
             (Next::Send { position, .. }, Ok(())) => Step::Send(position),
             (Next::Send { .. }, Err(NotOurs)) => {
                 self.porter.forgo(clock.now());
-                Step::End
+                Step::End(Rest::Lost)
             }
             (Next::Stay { .. }, Ok(())) => Step::Park,
-            (Next::Stay { .. } | Next::Wait { .. } | Next::Settle { .. }, _) => Step::End,
+            (Next::Wait { until, .. }, Ok(())) => Step::End(Rest::Waits { until }),
+            (Next::Settle { state, .. }, Ok(())) => Step::End(Rest::Settled(state)),
+            (Next::Stay { .. } | Next::Wait { .. } | Next::Settle { .. }, Err(NotOurs)) => {
+                Step::End(Rest::Lost)
+            }
         }
     }
 
@@ -274,6 +299,7 @@ impl Delivery {
         if verdict.outcome == Outcome::Done {
             self.titles.taken(work.request(sent.position), clock.now());
         }
+        self.trace(work, &sent, &verdict);
         let summary = verdict.summary.clone();
         let progress = work.after(sent, verdict);
         if let Some(attempt) = &progress.attempt {
@@ -380,7 +406,7 @@ enum Step {
     Send(usize),
     /// It waits for another event, claimed.
     Park,
-    End,
+    End(Rest),
 }
 
 /// How work on an event ended for now.

@@ -53,6 +53,7 @@ use crate::clock;
 use crate::event::SourceName;
 use crate::store::{Origin, Store, Webhook};
 use crate::telemetry::metrics::Webhooks;
+use crate::telemetry::traces::Traces;
 
 /// How much JSON is parsed at a time; its values take up to some forty times the room of its text.
 const DECODING_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -104,6 +105,7 @@ pub struct Door {
     pub sources: Registry,
     pub rejected: Rejected,
     pub webhooks: Webhooks,
+    traces: Traces,
     settings: Settings,
     store: Arc<dyn Store>,
     /// Turns true when the relay shuts down.
@@ -123,7 +125,7 @@ impl std::fmt::Debug for Door {
 pub fn router(door: Arc<Door>) -> Router {
     let shedding = Arc::clone(&door);
     let shed = move |parts: Parts, _: BoxError| async move {
-        shedding.note(&parts, &Rejection::Overloaded);
+        shedding.note(&parts, clock::now(), &Rejection::Overloaded);
         Rejection::Overloaded
     };
     let hooks = Router::new()
@@ -149,14 +151,15 @@ pub fn router(door: Arc<Door>) -> Router {
 }
 
 async fn receive(State(door): State<Arc<Door>>, request: Request) -> Response {
+    let began = clock::now();
     let (parts, body) = request.into_parts();
     match door.receive(&parts, body).await {
         Ok(taken) => {
-            door.log(&parts, &taken);
+            door.log(&parts, began, &taken);
             taken.into_response()
         }
         Err(rejection) => {
-            door.note(&parts, &rejection);
+            door.note(&parts, began, &rejection);
             rejection.into_response()
         }
     }
@@ -173,6 +176,7 @@ impl Door {
             sources: Registry::new(sources),
             rejected: Rejected::default(),
             webhooks: Webhooks::default(),
+            traces: Traces::default(),
             paces: Paces::default(),
             bodies: Bodies::new(
                 settings.body_bytes_max,
@@ -184,6 +188,13 @@ impl Door {
             store,
             closing,
         }
+    }
+
+    /// Telling of each webhook there.
+    #[must_use]
+    pub fn tracing(mut self, traces: Traces) -> Door {
+        self.traces = traces;
+        self
     }
 
     pub fn limits(&self) -> Limits {
@@ -216,9 +227,9 @@ impl Door {
         let webhook =
             Webhook { source: name, received_at: now, headers, body, decoded, events, origin };
         let kept = self.store.keep(webhook).await.map_err(Rejection::NotKept)?;
-        Ok(match kept.new {
-            0 => Taken::Duplicate { events: kept.events, answer },
-            new => Taken::Accepted { events: kept.events, new, answer },
+        Ok(match kept.new_events() {
+            0 => Taken::Duplicate { kept, answer },
+            _ => Taken::Accepted { kept, answer },
         })
     }
 

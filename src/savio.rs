@@ -127,7 +127,8 @@ impl Client {
         }
     }
 
-    fn url(&self, kind: RequestKind) -> Url {
+    /// Where a request of this kind goes.
+    pub fn url(&self, kind: RequestKind) -> Url {
         self.base_url.join(match kind {
             RequestKind::Company => "companies/",
             RequestKind::Contact => "users/",

@@ -160,8 +160,15 @@ pub struct NewEvent {
 pub struct Kept {
     /// One id for each event of the webhook, in order; for a repeat the first one's.
     pub events: Vec<EventId>,
+    /// The positions of those that were there before, in order.
+    pub repeated: Vec<usize>,
+}
+
+impl Kept {
     /// How many of them were not there before.
-    pub new: usize,
+    pub fn new_events(&self) -> usize {
+        self.events.len() - self.repeated.len()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

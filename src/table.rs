@@ -155,6 +155,21 @@ impl<'t> Table<'t> {
         number
     }
 
+    /// A number from 0 to 1.
+    pub fn share(&mut self, key: &'static str, mistakes: &mut Mistakes) -> Option<f64> {
+        let value = self.value(key)?;
+        let number = match value.get_ref() {
+            DeValue::Float(float) => float.as_str().parse().ok(),
+            DeValue::Integer(integer) => integer.as_str().parse().ok(),
+            _ => None,
+        };
+        let share = number.filter(|number| (0.0..=1.0).contains(number));
+        if share.is_none() {
+            mistakes.push(wrong_type(key, value, "a number from 0 to 1"));
+        }
+        share
+    }
+
     /// A time span such as "30s", "1h 30m" or "30d"; a day has 24 hours.
     pub fn duration(&mut self, key: &'static str, mistakes: &mut Mistakes) -> Option<Duration> {
         let text = self.text(key, mistakes)?;

@@ -1,6 +1,7 @@
-//! Logs: one line per request and attempt, as text or JSON, on standard error. Metrics.
+//! Logs: one line per request and attempt, as text or JSON, on standard error. Metrics. Traces.
 
 pub mod metrics;
+pub mod traces;
 
 use std::panic::PanicHookInfo;
 

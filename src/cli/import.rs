@@ -218,7 +218,8 @@ impl Import<'_> {
             let kept = join_all(webhooks.into_iter().map(|webhook| store.keep(webhook))).await;
             let mut new = 0;
             for kept in kept {
-                new += kept.map_err(|error| interrupted(&error, &mut reading.report))?.new as u64;
+                new += kept.map_err(|error| interrupted(&error, &mut reading.report))?.new_events()
+                    as u64;
             }
             reading.report.events += new;
             reading.report.repeats += events - new;

@@ -2,6 +2,7 @@
 
 mod deliveries;
 mod looking_in;
+mod traced;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -26,6 +27,7 @@ use crate::sources::SourceFile;
 use crate::store::{Count, Sqlite, Store, upkeep};
 use crate::telemetry::Format;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
 use crate::{admin, clock, listener, telemetry};
 
 use super::load::{self, Shelf};
@@ -115,6 +117,7 @@ pub(super) struct Relay {
     deliveries: Deliveries,
     loops: Loops,
     told: Told,
+    traces: Traces,
 }
 
 impl Relay {
@@ -124,9 +127,10 @@ impl Relay {
         let store = Sqlite::open(&config.store).map_err(|error| undone(&error))?;
         let store = Arc::new(store);
         let (token, told) = looking_in::token(&config)?;
+        let traces = traced::start(&config.traces).await;
         let mut loops = Loops::default();
 
-        let deliveries = Deliveries::new(&config, &store, files)?;
+        let deliveries = Deliveries::new(&config, &store, (files, &traces))?;
         for delivery in deliveries.all() {
             loops.begin(Arc::clone(delivery).run(loops.closed()));
         }
@@ -135,7 +139,8 @@ impl Relay {
         loops.begin(upkeep::run(store.clone(), config.retention, wake, loops.closed()));
         let url = config.intake.public_url.clone().unwrap_or(format!("http://{address}"));
         let closing = loops.closing.subscribe();
-        let door = Arc::new(Door::new(config.intake, sources(files), store.clone(), closing));
+        let door = Door::new(config.intake, sources(files), store.clone(), closing);
+        let door = Arc::new(door.tracing(traces.clone()));
         let router = intake::router(Arc::clone(&door));
         loops.begin(listener::serve(listener, router, config.listener, loops.closed()));
         let router = admin::router(Arc::new(admin::Inside {
@@ -148,7 +153,7 @@ impl Relay {
             replay_ordered,
         }));
         loops.begin(listener::serve(admin_listener, router, config.listener, loops.closed()));
-        Ok(Relay { address, admin_address, url, store, door, deliveries, loops, told })
+        Ok(Relay { address, admin_address, url, store, door, deliveries, loops, told, traces })
     }
 
     /// Each source, live or off and why, and its URL: to people as one table.
@@ -264,6 +269,7 @@ impl Relay {
     pub(super) async fn stop(self) {
         self.loops.end().await;
         self.store.close().await;
+        traced::end(self.traces).await;
     }
 }
 

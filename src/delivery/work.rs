@@ -8,10 +8,13 @@ use super::retry::{Circumstances, Then, Verdict};
 use crate::event::{EventId, Name, Outcome, Request, State};
 use crate::savio::Answer;
 use crate::store::{Attempt, Claimed, Next, Planned, Progress, RequestState};
+use crate::telemetry::traces::Parent;
 
 #[derive(Debug)]
 pub(super) struct Work {
     pub(super) event: EventId,
+    /// Where its attempts belong in its trace.
+    pub(super) span: Option<Parent>,
     first_attempt_at: Option<Timestamp>,
     tries: u32,
     replay: bool,
@@ -34,9 +37,10 @@ pub(super) struct Sent {
 }
 
 impl Work {
-    pub(super) fn of(claimed: &Claimed) -> Work {
+    pub(super) fn of(claimed: &Claimed, span: Option<Parent>) -> Work {
         Work {
             event: claimed.event.id,
+            span,
             first_attempt_at: claimed.first_attempt_at,
             tries: claimed.tries,
             replay: claimed.replay,
@@ -74,6 +78,11 @@ impl Work {
     pub(super) fn circumstances(&self, sent: &Sent, age: Duration, chance: u32) -> Circumstances {
         let is_last_try = self.last_try == Some(sent.position);
         Circumstances { now: sent.answered_at, age, tries: self.tries, chance, is_last_try }
+    }
+
+    /// Which attempt in a row is under way, from 1.
+    pub(super) fn attempt_number(&self) -> u32 {
+        self.tries.saturating_add(1)
     }
 
     /// The first request that Savio does not have yet.

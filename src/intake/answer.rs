@@ -14,19 +14,18 @@ use super::payload::Undecodable;
 use super::provider::Answer;
 use super::signature::Unproven;
 use crate::event::EventId;
-use crate::store::StoreError;
+use crate::store::{Kept, StoreError};
 
 /// A request that came in well.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// `new` of the events were not there before.
+    /// Some of the events were not there before.
     Accepted {
-        events: Vec<EventId>,
-        new: usize,
+        kept: Kept,
         answer: Option<Answer>,
     },
     Duplicate {
-        events: Vec<EventId>,
+        kept: Kept,
         answer: Option<Answer>,
     },
     Ignored {
@@ -175,11 +174,11 @@ impl IntoResponse for Taken {
     fn into_response(self) -> Response {
         let status = self.status();
         let (body, answer) = match self {
-            Taken::Accepted { events, answer, .. } => {
-                (json!({ "status": "accepted", "events": ids(&events) }), answer)
+            Taken::Accepted { kept, answer } => {
+                (json!({ "status": "accepted", "events": ids(&kept.events) }), answer)
             }
-            Taken::Duplicate { events, answer } => {
-                (json!({ "status": "duplicate", "events": ids(&events) }), answer)
+            Taken::Duplicate { kept, answer } => {
+                (json!({ "status": "duplicate", "events": ids(&kept.events) }), answer)
             }
             Taken::Ignored { reason, answer } => {
                 (json!({ "status": "ignored", "reason": reason }), answer)

@@ -1,6 +1,7 @@
-//! What the log, the metrics and the list of refusals say of each request.
+//! What the log, the metrics, the traces and the list of refusals say of each request.
 
 use axum::http::request::Parts;
+use jiff::Timestamp;
 use tracing::field::display;
 use tracing::{debug, info, warn};
 
@@ -9,22 +10,32 @@ use super::rejected::Refusal;
 use super::{Door, source_name};
 use crate::clock;
 use crate::event::EventId;
+use crate::telemetry::traces::{self, Answered};
 
 impl Door {
-    pub(super) fn log(&self, parts: &Parts, taken: &Taken) {
+    pub(super) fn log(&self, parts: &Parts, began: Timestamp, taken: &Taken) {
         let source = source_name(parts).map(|name| name.to_string()).unwrap_or_default();
         let status = taken.status().as_u16();
-        let client = self.client(parts).map(display);
+        let address = self.client(parts);
+        let client = address.map(display);
         self.webhooks.answered(&source, status);
+        self.traces.webhook(&traces::Webhook {
+            began,
+            method: parts.method.as_str(),
+            source: &source,
+            client: address,
+            status,
+            answered: answered(taken),
+        });
         match taken {
-            Taken::Accepted { events, new, .. } => {
-                self.webhooks.repeated(&source, events.len() - new);
-                let events = first_ids(events);
+            Taken::Accepted { kept, .. } => {
+                self.webhooks.repeated(&source, kept.repeated.len());
+                let events = first_ids(&kept.events);
                 info!(source, status, client, events, "accepted a webhook for {source}");
             }
-            Taken::Duplicate { events, .. } => {
-                self.webhooks.repeated(&source, events.len());
-                let events = first_ids(events);
+            Taken::Duplicate { kept, .. } => {
+                self.webhooks.repeated(&source, kept.repeated.len());
+                let events = first_ids(&kept.events);
                 info!(source, status, client, events, "had a webhook for {source} already");
             }
             Taken::Ignored { reason, .. } => {
@@ -36,7 +47,7 @@ impl Door {
         }
     }
 
-    pub(super) fn note(&self, parts: &Parts, rejection: &Rejection) {
+    pub(super) fn note(&self, parts: &Parts, began: Timestamp, rejection: &Rejection) {
         let (status, error) = rejection.status();
         let status = status.as_u16();
         let known = source_name(parts).filter(|name| self.sources.current().contains_key(name));
@@ -50,10 +61,28 @@ impl Door {
         let client = self.client(parts);
         let from = client.map(display);
         warn!(%source, status, client = from, reason, cause, hint, "refused a webhook for {source}");
+        self.traces.webhook(&traces::Webhook {
+            began,
+            method: parts.method.as_str(),
+            source: source.as_str(),
+            client,
+            status,
+            answered: Answered::Rejected { error, reason: &reason },
+        });
         self.webhooks.answered(source.as_str(), status);
         self.webhooks.rejected(source.as_str(), error);
         let refusal = Refusal { at: clock::now(), status, error, reason, hint, client };
         self.rejected.add(&source, refusal);
+    }
+}
+
+fn answered(taken: &Taken) -> Answered<'_> {
+    match taken {
+        Taken::Accepted { kept, .. } | Taken::Duplicate { kept, .. } => {
+            Answered::Kept { events: &kept.events, repeated: &kept.repeated }
+        }
+        Taken::Ignored { .. } => Answered::Ignored,
+        Taken::Greeted(_) => Answered::Greeted,
     }
 }
 

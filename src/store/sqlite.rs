@@ -196,7 +196,7 @@ impl Store for Sqlite {
             keep::keep(writing, &webhook)
         });
         let kept = write.await?;
-        if kept.new > 0 {
+        if kept.new_events() > 0 {
             self.arrive();
         }
         Ok(kept)

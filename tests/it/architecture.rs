@@ -19,7 +19,7 @@ const TABLE: [(&str, &[&str]); 19] = [
     ("rate", &[]),
     ("table", &["mistake", "rate"]),
     ("secret", &["mistake", "table"]),
-    ("telemetry", &["mistake", "table"]),
+    ("telemetry", &["clock", "event", "mistake", "secret", "table"]),
     ("listener", &[]),
     ("intake", &["store"]),
     ("store", &[]),
@@ -73,7 +73,10 @@ const IMPURE: [&str; 11] = [
 const SPAWNS: [(&str, &[&str]); 7] = [
     ("tokio::spawn", &["cli/serve"]),
     ("task::spawn", &["cli/serve"]),
-    ("spawn_blocking", &["store", "delivery", "admin", "cli/reload", "cli/savio"]),
+    (
+        "spawn_blocking",
+        &["store", "delivery", "admin", "cli/doctor", "cli/reload", "cli/savio", "cli/serve"],
+    ),
     ("spawn_local", &[]),
     ("thread::spawn", &["store"]),
     ("thread::Builder", &["store"]),

@@ -166,7 +166,7 @@ async fn what_was_kept_can_be_claimed() {
     let kept = store.keep(webhook.clone()).await.unwrap();
     let claimed = claim_one(store, at(0)).await;
 
-    assert_eq!(kept, Kept { events: vec![webhook.events[0].id], new: 1 });
+    assert_eq!(kept, Kept { events: vec![webhook.events[0].id], repeated: Vec::new() });
     let event = Event {
         id: webhook.events[0].id,
         source: webhook.source,
@@ -201,7 +201,7 @@ async fn a_repeat_is_not_kept_again() {
 
     let repeat = store.keep(deliveries(&["a"])).await.unwrap();
 
-    assert_eq!(repeat, Kept { events: first.events, new: 0 });
+    assert_eq!(repeat, Kept { events: first.events, repeated: vec![0] });
     assert_eq!(claim(store, at(0), 9).await.len(), 1);
 }
 
@@ -213,7 +213,7 @@ async fn a_repeat_is_told_by_its_source_too() {
 
     store.keep(deliveries(&["a"])).await.unwrap();
 
-    assert_eq!(store.keep(other).await.unwrap().new, 1);
+    assert_eq!(store.keep(other).await.unwrap().new_events(), 1);
 }
 
 #[tokio::test]
@@ -224,7 +224,7 @@ async fn repeats_within_a_webhook_are_one_event() {
 
     let kept = store.keep(deliveries(&["b", "a", "b"])).await.unwrap();
 
-    assert_eq!(kept.new, 1);
+    assert_eq!(kept.repeated, [1, 2]);
     assert_eq!(kept.events[0], kept.events[2]);
     assert_eq!(claim(store, at(0), 9).await.len(), 2);
 }
@@ -240,7 +240,7 @@ async fn a_webhook_is_kept_whole_or_not_at_all() {
 
     assert!(matches!(refused, Err(StoreError::Impossible { .. })));
     assert_eq!(store.counts().await.unwrap(), []);
-    assert_eq!(store.keep(deliveries(&["a", "b", "c"])).await.unwrap().new, 3);
+    assert_eq!(store.keep(deliveries(&["a", "b", "c"])).await.unwrap().new_events(), 3);
 }
 
 #[tokio::test]

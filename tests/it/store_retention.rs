@@ -87,11 +87,11 @@ async fn a_forgotten_delivery_is_no_duplicate() {
     keep(store, again()).await;
     let claim = claim_one(store, at(0)).await.claim;
     store.advance(claim, step(settle(State::Delivered))).await.unwrap();
-    assert_eq!(store.keep(again()).await.unwrap().new, 0);
+    assert_eq!(store.keep(again()).await.unwrap().new_events(), 0);
 
     store.forget(at(10)).await.unwrap();
 
-    assert_eq!(store.keep(again()).await.unwrap().new, 1);
+    assert_eq!(store.keep(again()).await.unwrap().new_events(), 1);
 }
 
 #[tokio::test]

@@ -219,7 +219,7 @@ async fn a_database_that_is_locked_is_waited_for() {
     tokio::task::yield_now().await;
     other.execute_batch("COMMIT").unwrap();
 
-    assert_eq!(keeping.await.unwrap().unwrap().new, 1);
+    assert_eq!(keeping.await.unwrap().unwrap().new_events(), 1);
 }
 
 #[tokio::test]
@@ -233,7 +233,7 @@ async fn a_database_that_stays_locked_is_told_and_used_again() {
     other.execute_batch("COMMIT").unwrap();
 
     assert!(reason(refused).starts_with("the database is locked by another program"));
-    assert_eq!(store.keep(webhook(at(0))).await.unwrap().new, 1);
+    assert_eq!(store.keep(webhook(at(0))).await.unwrap().new_events(), 1);
 }
 
 #[tokio::test]

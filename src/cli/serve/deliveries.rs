@@ -11,6 +11,7 @@ use crate::secret::Secret;
 use crate::sources::SourceFile;
 use crate::store::Sqlite;
 use crate::telemetry::metrics::Attempts;
+use crate::telemetry::traces::Traces;
 use crate::{admin, clock};
 
 use super::super::Failure;
@@ -28,7 +29,7 @@ impl Deliveries {
     pub(super) fn new(
         config: &Config,
         store: &Arc<Sqlite>,
-        files: &[SourceFile],
+        (files, traces): (&[SourceFile], &Traces),
     ) -> Result<Deliveries, Failure> {
         let (pauses, attempts) = (Arc::new(Pauses::default()), Attempts::default());
         let mut by_destination = BTreeMap::new();
@@ -43,6 +44,7 @@ impl Deliveries {
             let settings = to.delivery(&config.delivery);
             let delivery = Delivery::new(store.clone(), destination, settings);
             let delivery = delivery.sharing(Arc::clone(&pauses)).counting(attempts.clone());
+            let delivery = delivery.tracing(traces.clone());
             by_destination.insert(name.clone(), Arc::new(delivery));
         }
         let deliveries = Deliveries { by_destination, without_token, attempts };

@@ -20,18 +20,19 @@ pub(super) fn keep(writing: &Writing<'_>, webhook: &Webhook) -> Result<Kept, Fai
             writing.came(webhook.source.as_str(), State::Queued);
         }
     }
-    Ok(Kept { events: kept, new: new.len() })
+    Ok(kept)
 }
 
 /// The id that stands for each event, and the events that are new.
 fn sort_out<'a>(
     connection: &Connection,
     webhook: &'a Webhook,
-) -> rusqlite::Result<(Vec<EventId>, Vec<&'a NewEvent>)> {
+) -> rusqlite::Result<(Kept, Vec<&'a NewEvent>)> {
     let mut ids = Vec::with_capacity(webhook.events.len());
+    let mut repeated = Vec::new();
     let mut new = Vec::new();
     let mut firsts: HashMap<&str, EventId> = HashMap::new();
-    for event in &webhook.events {
+    for (position, event) in webhook.events.iter().enumerate() {
         let Some(delivery_id) = event.delivery_id.as_deref() else {
             ids.push(event.id);
             new.push(event);
@@ -41,14 +42,15 @@ fn sort_out<'a>(
             Some(first) => Some(*first),
             None => seen_before(connection, &webhook.source, delivery_id)?,
         };
-        if first.is_none() {
-            new.push(event);
+        match first {
+            Some(_) => repeated.push(position),
+            None => new.push(event),
         }
         let id = first.unwrap_or(event.id);
         firsts.insert(delivery_id, id);
         ids.push(id);
     }
-    Ok((ids, new))
+    Ok((Kept { events: ids, repeated }, new))
 }
 
 fn seen_before(

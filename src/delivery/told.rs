@@ -1,0 +1,30 @@
+//! What the traces tell of an attempt.
+
+use super::Delivery;
+use super::retry::Verdict;
+use super::work::{Sent, Work};
+use crate::savio::Answer;
+use crate::telemetry::traces;
+
+impl Delivery {
+    /// Before the verdict changes the work.
+    pub(super) fn trace(&self, work: &Work, sent: &Sent, verdict: &Verdict) {
+        let Some(parent) = work.span else { return };
+        let request = work.request(sent.position).kind;
+        let client = self.destination.client.as_ref();
+        self.traces.attempt(
+            parent,
+            &traces::Attempt {
+                at: sent.at,
+                ms: sent.ms,
+                request,
+                url: client.ok().map(|client| client.url(request)),
+                destination: &self.destination.name,
+                number: work.attempt_number(),
+                outcome: verdict.outcome,
+                status: sent.answer.as_ref().and_then(Answer::status),
+                summary: &verdict.summary,
+            },
+        );
+    }
+}

@@ -1,0 +1,107 @@
+//! Traces: what happens to an event, as spans for an OpenTelemetry collector. Nothing else here knows
+//! OpenTelemetry; without a collector nothing is made and no thread runs.
+
+mod export;
+mod ids;
+mod settings;
+mod spans;
+
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use opentelemetry::trace::{SpanContext, SpanKind, Status, TraceFlags, TraceState};
+use opentelemetry::{InstrumentationScope, KeyValue};
+use opentelemetry_sdk::trace::{
+    BatchConfigBuilder, BatchSpanProcessor, SpanData, SpanEvents, SpanLinks, SpanProcessor,
+};
+
+use export::{Collector, Exporter};
+use ids::{Ids, Sample};
+
+pub use export::ask;
+pub use settings::{Settings, Target};
+pub use spans::{Answered, Attempt, Delivery, Parent, Rest, Webhook};
+
+/// How many spans wait for the collector at most; what is more is dropped.
+const QUEUE_MAX: usize = 16_384;
+
+/// How long the end of the relay waits for the collector.
+const END_MAX: Duration = Duration::from_secs(2);
+
+/// Where spans go. Clones go to the same place; the default goes nowhere, and costs nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Traces(Option<Arc<Sending>>);
+
+#[derive(Debug)]
+struct Sending {
+    queue: BatchSpanProcessor,
+    scope: InstrumentationScope,
+    sample: Sample,
+    /// Gone once the relay ends: nothing is tried again from then on.
+    open: Mutex<Option<Sender<()>>>,
+}
+
+/// A span that has ended.
+struct Span {
+    ids: Ids,
+    name: String,
+    kind: SpanKind,
+    began: Timestamp,
+    ended: Timestamp,
+    attributes: Vec<KeyValue>,
+    status: Status,
+}
+
+impl Traces {
+    /// Begins the thread that sends. It must not be called from an async thread. The error is why the
+    /// connection cannot be set up.
+    pub fn start(target: Target) -> Result<Traces, String> {
+        let sample = target.sample;
+        let (open, closing) = channel();
+        let exporter = Exporter::new(Collector::new(target)?, closing);
+        let config = BatchConfigBuilder::default().with_max_queue_size(QUEUE_MAX).build();
+        let scope = InstrumentationScope::builder(env!("CARGO_PKG_NAME"))
+            .with_version(env!("CARGO_PKG_VERSION"))
+            .build();
+        Ok(Traces(Some(Arc::new(Sending {
+            queue: BatchSpanProcessor::new(exporter, config),
+            scope,
+            sample,
+            open: Mutex::new(Some(open)),
+        }))))
+    }
+
+    /// Sends what waits, for two seconds at most; it blocks so long.
+    pub fn end(&self) {
+        let Some(sending) = &self.0 else { return };
+        drop(sending.open.lock().unwrap_or_else(PoisonError::into_inner).take());
+        // Whether the collector has them was said when it was last tried.
+        let _ = sending.queue.shutdown_with_timeout(END_MAX);
+    }
+}
+
+impl Sending {
+    /// A full queue drops it.
+    fn send(&self, span: Span) {
+        let Span { ids, name, kind, began, ended, attributes, status } = span;
+        let context =
+            SpanContext::new(ids.trace, ids.own, TraceFlags::SAMPLED, false, TraceState::default());
+        self.queue.on_end(SpanData {
+            span_context: context,
+            parent_span_id: ids.parent,
+            parent_span_is_remote: false,
+            span_kind: kind,
+            name: name.into(),
+            start_time: SystemTime::from(began),
+            end_time: SystemTime::from(ended.max(began)),
+            attributes,
+            dropped_attributes_count: 0,
+            events: SpanEvents::default(),
+            links: SpanLinks::default(),
+            status,
+            instrumentation_scope: self.scope.clone(),
+        });
+    }
+}
