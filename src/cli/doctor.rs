@@ -6,6 +6,7 @@ mod files;
 mod report;
 mod savio;
 mod store;
+mod traces;
 
 use std::path::PathBuf;
 
@@ -38,6 +39,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
             around::public_url(&config, &sources, &mut findings);
             around::listen(&config, &mut findings).await;
             savio::destinations(&config, &sources, &mut findings).await;
+            traces::collector(&config, &mut findings).await;
         });
         around::open_files(&config, &mut findings);
     }

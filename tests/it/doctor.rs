@@ -9,6 +9,7 @@ use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::relay::{Relay, program};
+use crate::traces::collector::Collector;
 
 const MAPPING: &str =
     "provider = \"form\"\nsecrets = [\"env:FORM_SECRET\"]\n[[feedback]]\nproblem = \"$.text\"\n";
@@ -179,6 +180,20 @@ async fn a_port_that_another_program_has_is_wrong() {
 
     report.check("wrong", "is taken by another");
     assert_eq!(report.code, Some(1));
+}
+
+#[tokio::test]
+async fn a_collector_is_asked_whether_it_answers() {
+    let deployment = Deployment::new(200).await;
+    let collector = Collector::new().await;
+    let doctor = |url: &str| deployment.doctor(&[("SAVIO_RELAY_TRACES__ENDPOINT", url)]);
+
+    let (well, away) = (doctor(&collector.0.uri()), doctor("http://127.0.0.1:9"));
+
+    deployment.doctor(&[]).check("ok", "no collector is configured");
+    well.check("ok", "and it answers");
+    away.check("warning", "http://127.0.0.1:9 does not take them");
+    assert_eq!((well.code, away.code), (Some(0), Some(0)));
 }
 
 #[tokio::test]

@@ -38,4 +38,5 @@ mod store_replay;
 mod store_retention;
 mod store_sqlite;
 mod store_upserts;
+mod traces;
 mod vectors;

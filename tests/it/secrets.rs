@@ -7,6 +7,7 @@ use std::process::Output;
 
 use data_encoding::{BASE64, HEXLOWER};
 use hmac::{Hmac, KeyInit, Mac};
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -14,7 +15,9 @@ use tempfile::TempDir;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
+use crate::kill::until_async;
 use crate::relay::{Relay, http, program};
+use crate::traces::collector::Collector;
 
 const SIGNING: &str = "canary-of-the-signature-1f";
 const ROTATED: &str = "canary-in-a-file-2e";
@@ -30,8 +33,13 @@ const MISTAKEN: &str = "canary-that-is-wrong-a6";
 /// What somebody wrote into a file where its name belongs.
 const WRITTEN: &str = "canary-written-out-b5";
 
-const CANARIES: [&str; 11] =
-    [SIGNING, ROTATED, IN_URL, PASSWORD, IN_BODY, SAVIO, ADMIN, COOKIE, BEARER, MISTAKEN, WRITTEN];
+/// What the collector of traces wants to see in a header.
+const COLLECTOR: &str = "canary-for-the-collector-c4";
+
+const CANARIES: [&str; 12] = [
+    SIGNING, ROTATED, IN_URL, PASSWORD, IN_BODY, SAVIO, ADMIN, COOKIE, BEARER, MISTAKEN, WRITTEN,
+    COLLECTOR,
+];
 
 const FEEDBACK: &str = "[[feedback]]\nproblem = [\"$.text\", \"$.Field1\"]\n";
 
@@ -48,6 +56,7 @@ type Seen = (String, Vec<u8>);
 struct House {
     folder: TempDir,
     _savio: MockServer,
+    collector: Collector,
     relay: Relay,
     http: Client,
     seen: Vec<Seen>,
@@ -66,8 +75,9 @@ impl House {
         }
         let savio = MockServer::start().await;
         Mock::given(any()).respond_with(echo).mount(&savio).await;
-        let relay = start(folder.path(), &format!("{}/app/api/", savio.uri()));
-        House { folder, _savio: savio, relay, http: http(), seen: Vec::new() }
+        let collector = Collector::new().await;
+        let relay = start(folder.path(), &format!("{}/app/api/", savio.uri()), &collector.0.uri());
+        House { folder, _savio: savio, collector, relay, http: http(), seen: Vec::new() }
     }
 
     fn post(&self, path: &str) -> RequestBuilder {
@@ -149,10 +159,24 @@ impl House {
             self.command(&command.split(' ').collect::<Vec<_>>());
         }
         self.seen.push(("the log".to_owned(), self.relay.log().into_bytes()));
+        let traces = self.traces().await;
+        assert!(!traces.is_empty());
+        self.seen.extend(traces.into_iter().map(|sent| ("the traces".to_owned(), sent)));
         for file in fs::read_dir(self.folder.path().join("store")).unwrap() {
             let path = file.unwrap().path();
             self.seen.push((path.display().to_string(), fs::read(&path).unwrap()));
         }
+    }
+
+    /// All that the collector got, once it knows of each webhook that the log knows.
+    async fn traces(&self) -> Vec<Vec<u8>> {
+        until_async(async || {
+            let spans = self.collector.spans().await;
+            let received = spans.iter().filter(|span| span.kind == SpanKind::Server).count();
+            received >= self.relay.logged(" webhook for ")
+        })
+        .await;
+        self.collector.requests().await.into_iter().map(|request| request.body).collect()
     }
 
     fn found(&self) -> Vec<String> {
@@ -188,10 +212,11 @@ fn secrets() -> Vec<(&'static str, String)> {
         ("IN_BODY", IN_BODY.to_owned()),
         ("SAVIO_API_TOKEN", SAVIO.to_owned()),
         ("ADMIN_TOKEN", ADMIN.to_owned()),
+        ("COLLECTOR", COLLECTOR.to_owned()),
     ]
 }
 
-fn start(folder: &Path, savio: &str) -> Relay {
+fn start(folder: &Path, savio: &str, collector: &str) -> Relay {
     let secrets = secrets();
     let mut variables: Vec<(&str, &str)> =
         secrets.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -200,6 +225,9 @@ fn start(folder: &Path, savio: &str) -> Relay {
         ("SAVIO_RELAY_STORE__URL", "sqlite:store/relay.db"),
         ("SAVIO_RELAY_LOG__LEVEL", "trace"),
         ("SAVIO_RELAY_SERVER__BODY_BYTES_MAX", "4096"),
+        ("SAVIO_RELAY_TRACES__ENDPOINT", collector),
+        ("SAVIO_RELAY_TRACES__HEADERS__AUTHORIZATION", "env:COLLECTOR"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "20"),
     ]);
     Relay::start(folder, &variables)
 }

@@ -1,0 +1,30 @@
+//! Traces: whether any are sent, and whether the collector answers.
+
+use tokio::task::spawn_blocking;
+
+use crate::config::Config;
+use crate::telemetry::traces::{Target, ask};
+
+use super::report::Finding;
+
+const TRACES: &str = "traces";
+
+pub(super) async fn collector(config: &Config, findings: &mut Vec<Finding>) {
+    findings.push(match config.traces.target() {
+        Ok(None) => Finding::ok(TRACES, "none are sent: no collector is configured"),
+        Ok(Some(target)) => asked(target).await,
+        Err(reason) => Finding::wrong(TRACES, format!("none are sent: {reason}"))
+            .advice("set it, or take the header out of [traces]"),
+    });
+}
+
+/// The relay does its work without a collector.
+async fn asked(target: Target) -> Finding {
+    let name = target.name();
+    match spawn_blocking(|| ask(target)).await {
+        Ok(Ok(())) => Finding::ok(TRACES, format!("they go to {name}, and it answers")),
+        Ok(Err(reason)) => Finding::warning(TRACES, format!("{name} does not take them: {reason}"))
+            .advice("OTLP over HTTP is mostly at port 4318, and 4317 is gRPC's"),
+        Err(error) => Finding::unseen(TRACES, error.to_string()),
+    }
+}

@@ -1,0 +1,431 @@
+//! Traces, as a collector sees them; and that no collector is ever in the way.
+
+pub(crate) mod collector;
+
+use std::fs;
+
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceResponse,
+};
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use prost::Message;
+use reqwest::{RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use wiremock::matchers::{any, method};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::kill::{until, until_async};
+use crate::relay::{Relay, http};
+use collector::{Collector, Span};
+
+const FORM: &str =
+    "provider = \"form\"\nsecrets = [\"env:FORM_SECRET\"]\n[[feedback]]\nproblem = \"$.text\"\n";
+
+/// A folder with two sources, of which one is off, a Savio, and a collector.
+struct Scene {
+    folder: TempDir,
+    savio: MockServer,
+    collector: Collector,
+}
+
+impl Scene {
+    async fn new() -> Scene {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("mappings")).unwrap();
+        fs::write(folder.path().join("mappings/form.toml"), FORM).unwrap();
+        let off = FORM.replace("FORM_SECRET", "NOBODY_SET_IT");
+        fs::write(folder.path().join("mappings/off.toml"), off).unwrap();
+        let savio = MockServer::start().await;
+        let scene = Scene { folder, savio, collector: Collector::new().await };
+        scene.savio_answers(201).await;
+        scene
+    }
+
+    /// From now on.
+    async fn savio_answers(&self, status: u16) {
+        self.savio.reset().await;
+        let answer = ResponseTemplate::new(status).set_body_json(json!({ "id": "Slow" }));
+        Mock::given(any()).respond_with(answer).mount(&self.savio).await;
+    }
+
+    fn relay(&self) -> Relay {
+        self.relay_to(&self.collector.0.uri(), &[])
+    }
+
+    fn relay_to(&self, collector: &str, variables: &[(&str, &str)]) -> Relay {
+        let settings = format!("[traces]\nendpoint = \"{collector}\"\n");
+        fs::write(self.folder.path().join("relay.toml"), settings).unwrap();
+        self.relay_with(variables)
+    }
+
+    fn relay_with(&self, variables: &[(&str, &str)]) -> Relay {
+        let base_url = format!("{}/app/api/", self.savio.uri());
+        let own = [
+            ("FORM_SECRET", "secret"),
+            ("SAVIO_API_TOKEN", "token"),
+            ("SAVIO_RELAY_SAVIO__BASE_URL", base_url.as_str()),
+            ("SAVIO_RELAY_RETRY__WAIT_MIN", "10ms"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "20"),
+        ];
+        Relay::start(self.folder.path(), &[&own, variables].concat())
+    }
+
+    /// Once so many requests came to Savio.
+    async fn delivered(&self, count: usize) {
+        until_async(async || self.savio.received_requests().await.unwrap().len() >= count).await;
+    }
+}
+
+fn webhook(relay: &Relay, source: &str, text: &str) -> RequestBuilder {
+    let call = http().post(format!("{}/hooks/{source}", relay.url));
+    call.header("x-relay-token", "secret").json(&json!({ "text": text }))
+}
+
+/// The id of the event that it became.
+async fn accepted(webhook: RequestBuilder) -> String {
+    let answer = webhook.send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::ACCEPTED);
+    let said: Value = answer.json().await.unwrap();
+    said["events"][0].as_str().unwrap().to_owned()
+}
+
+async fn status(webhook: RequestBuilder) -> u16 {
+    webhook.send().await.unwrap().status().as_u16()
+}
+
+fn named<'s>(spans: &'s [Span], name: &str) -> &'s Span {
+    let mut found = spans.iter().filter(|span| span.name == name);
+    let span = found.next().unwrap_or_else(|| panic!("no {name} in {spans:#?}"));
+    assert!(found.next().is_none(), "more than one {name} in {spans:#?}");
+    span
+}
+
+/// Whether the span has these attributes, with none that is named by mistake.
+#[track_caller]
+fn check(span: &Span, attributes: &[(&str, &str)]) {
+    for (key, value) in attributes {
+        let found = span.attributes.get(*key).map(String::as_str);
+        assert_eq!(found, Some(*value), "{key} in {span:#?}");
+    }
+}
+
+const RECEIPT: &str = "POST /hooks/{source}";
+
+#[tokio::test]
+async fn a_webhook_is_one_trace_from_receipt_to_delivery() {
+    let scene = Scene::new().await;
+    let relay = scene.relay();
+
+    let event = accepted(webhook(&relay, "form", "Slow")).await;
+
+    let spans = scene.collector.spans_from(3).await;
+    let [receipt, delivery, attempt] =
+        [RECEIPT, "deliver form", "send feedback"].map(|name| named(&spans, name));
+    assert!(spans.iter().all(|span| span.trace == event.replace('-', "") && span.error.is_none()));
+    assert_eq!((receipt.parent.as_str(), &receipt.id), ("", &event.replace('-', "")[16..].into()));
+    assert_eq!((&delivery.parent, &attempt.parent), (&receipt.id, &delivery.id));
+    let kinds = [receipt.kind, delivery.kind, attempt.kind];
+    assert_eq!(kinds, [SpanKind::Server, SpanKind::Consumer, SpanKind::Client]);
+    assert!(delivery.nanoseconds.start <= attempt.nanoseconds.start);
+    assert!(spans.iter().all(|span| span.nanoseconds.start <= span.nanoseconds.end));
+}
+
+#[tokio::test]
+async fn a_span_says_what_happened() {
+    let scene = Scene::new().await;
+    let relay = scene.relay();
+
+    let event = accepted(webhook(&relay, "form", "Slow")).await;
+
+    let spans = scene.collector.spans_from(3).await;
+    let answered = [("http.response.status_code", "202"), ("savio_relay.answer", "accepted")];
+    check(named(&spans, RECEIPT), &answered);
+    let asked = [("http.request.method", "POST"), ("http.route", "/hooks/{source}")];
+    check(named(&spans, RECEIPT), &asked);
+    let about = [("savio_relay.event.id", event.as_str()), ("savio_relay.source", "form")];
+    check(named(&spans, RECEIPT), &[about[0], about[1], ("client.address", "127.0.0.1")]);
+    check(named(&spans, "deliver form"), &about);
+    check(named(&spans, "deliver form"), &[("savio_relay.state", "delivered")]);
+    let url = format!("{}/app/api/create-feedback/", scene.savio.uri());
+    check(named(&spans, "send feedback"), &[("url.full", &url), ("server.address", "127.0.0.1")]);
+    let outcome = [("savio_relay.outcome", "done"), ("http.response.status_code", "201")];
+    check(named(&spans, "send feedback"), &outcome);
+}
+
+#[tokio::test]
+async fn a_repeat_lies_below_what_it_repeats() {
+    let scene = Scene::new().await;
+    let relay = scene.relay();
+    let webhook = || webhook(&relay, "form", "Slow").header("idempotency-key", "once");
+    let event = accepted(webhook()).await;
+
+    assert_eq!(status(webhook()).await, 200);
+
+    let spans = scene.collector.spans_from(4).await;
+    let is_repeat = |span: &&Span| span.attributes["savio_relay.event.id"] == event;
+    let receipts = spans.iter().filter(|span| span.name == RECEIPT).filter(is_repeat);
+    let receipts: Vec<_> = receipts.collect();
+    assert_eq!(receipts[1].parent, receipts[0].id);
+    assert_ne!(receipts[1].id, receipts[0].id);
+    check(
+        receipts[1],
+        &[("savio_relay.answer", "duplicate"), ("http.response.status_code", "200")],
+    );
+}
+
+#[tokio::test]
+async fn what_is_refused_has_a_trace_of_its_own() {
+    let scene = Scene::new().await;
+    let relay = scene.relay();
+
+    let unproven = http().post(format!("{}/hooks/form?token=no", relay.url)).body("{}");
+    assert_eq!(status(unproven).await, 401);
+    assert_eq!(status(webhook(&relay, "off", "Slow")).await, 503);
+
+    let spans = scene.collector.spans_from(2).await;
+    let [refused, off] = ["form", "off"].map(|source| {
+        spans.iter().find(|span| span.attributes["savio_relay.source"] == source).unwrap()
+    });
+    assert_ne!(refused.trace, off.trace);
+    assert_eq!((&*refused.parent, &refused.error), ("", &None));
+    check(
+        refused,
+        &[("savio_relay.answer", "rejected"), ("savio_relay.rejected", "signature wrong")],
+    );
+    let reason = "the source is off: the environment variable NOBODY_SET_IT is not set";
+    assert_eq!(off.error.as_deref(), Some(reason));
+    check(off, &[("error.type", "source off")]);
+}
+
+#[tokio::test]
+async fn what_a_stranger_sends_steers_nothing() {
+    let scene = Scene::new().await;
+    let relay = scene.relay();
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+
+    assert_eq!(status(webhook(&relay, "nobody", "Slow")).await, 404);
+    let event = accepted(webhook(&relay, "form", "Slow").header("traceparent", parent)).await;
+    scene.delivered(1).await;
+    assert!(relay.stop().success());
+
+    let spans = scene.collector.spans().await;
+    let traces: Vec<_> = spans.iter().map(|span| span.trace.clone()).collect();
+    assert_eq!(traces, vec![event.replace('-', ""); 3], "{spans:#?}");
+}
+
+#[tokio::test]
+async fn an_event_that_dies_is_an_error_without_savios_words() {
+    let scene = Scene::new().await;
+    scene.savio_answers(400).await;
+    let relay = scene.relay();
+
+    accepted(webhook(&relay, "form", "Slow")).await;
+
+    let spans = scene.collector.spans_from(3).await;
+    let (delivery, attempt) = (named(&spans, "deliver form"), named(&spans, "send feedback"));
+    assert_eq!(attempt.error.as_deref(), Some("savio answered 400"));
+    check(attempt, &[("savio_relay.outcome", "refused"), ("error.type", "400")]);
+    assert_eq!(delivery.error.as_deref(), Some("the event is dead"));
+    check(delivery, &[("savio_relay.state", "dead")]);
+    assert!(!format!("{spans:?}").contains("Slow"));
+}
+
+#[tokio::test]
+async fn a_later_process_tells_of_the_event_in_the_same_trace() {
+    let scene = Scene::new().await;
+    scene.savio_answers(503).await;
+    let relay = scene.relay();
+    accepted(webhook(&relay, "form", "Slow")).await;
+    let before = scene.collector.spans_from(3).await;
+    assert!(relay.stop().success());
+
+    scene.collector.answer(ResponseTemplate::new(200)).await;
+    scene.savio_answers(201).await;
+    let _relay = scene.relay();
+
+    let after = scene.collector.spans_from(2).await;
+    let waited = named(&before[..3], "deliver form");
+    check(waited, &[("savio_relay.state", "waits")]);
+    assert!(waited.attributes.contains_key("savio_relay.next_attempt_at"));
+    let delivered = named(&after, "deliver form");
+    assert_eq!((&delivered.trace, &delivered.parent), (&waited.trace, &waited.parent));
+    assert_ne!(named(&after, "send feedback").attributes["savio_relay.attempt"], "1");
+}
+
+#[tokio::test]
+async fn the_end_sends_what_waits() {
+    let scene = Scene::new().await;
+    let relay = scene.relay_to(&scene.collector.0.uri(), &[("OTEL_BSP_SCHEDULE_DELAY", "3600000")]);
+    accepted(webhook(&relay, "form", "Slow")).await;
+    scene.delivered(1).await;
+    assert_eq!(scene.collector.spans().await.len(), 0);
+
+    assert!(relay.stop().success());
+
+    assert_eq!(scene.collector.spans().await.len(), 3);
+}
+
+#[tokio::test]
+async fn the_standard_variables_name_collector_headers_and_service() {
+    let scene = Scene::new().await;
+    let collector = scene.collector.0.uri();
+    let relay = scene.relay_with(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=a%20b"),
+        ("OTEL_SERVICE_NAME", "relay-of-the-test"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test"),
+    ]);
+
+    accepted(webhook(&relay, "form", "Slow")).await;
+
+    scene.collector.spans_from(3).await;
+    assert_eq!(scene.collector.requests().await[0].headers["x-tenant"], "a b");
+    let resource = scene.collector.resource().await;
+    assert_eq!(resource["service.name"], "relay-of-the-test");
+    assert_eq!(resource["service.version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(resource["deployment.environment.name"], "test");
+}
+
+#[tokio::test]
+async fn headers_of_the_file_arrive_and_those_meant_for_others_do_not() {
+    let scene = Scene::new().await;
+    let settings = format!(
+        "[traces]\nendpoint = \"{}\"\nheaders.authorization = \"env:COLLECTOR\"\n",
+        scene.collector.0.uri()
+    );
+    fs::write(scene.folder.path().join("relay.toml"), settings).unwrap();
+    let others = [("COLLECTOR", "Bearer it"), ("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=other")];
+    let relay = scene.relay_with(&others);
+
+    accepted(webhook(&relay, "form", "Slow")).await;
+
+    scene.collector.spans_from(3).await;
+    let headers = &scene.collector.requests().await[0].headers;
+    assert_eq!(headers["authorization"], "Bearer it");
+    assert_eq!(headers["content-type"], "application/x-protobuf");
+    assert!(!headers.contains_key("x-tenant"));
+    assert_eq!(scene.collector.resource().await["service.name"], "savio-relay");
+}
+
+#[tokio::test]
+async fn a_sample_of_0_sends_nothing() {
+    let scene = Scene::new().await;
+    let relay = scene.relay_to(&scene.collector.0.uri(), &[("SAVIO_RELAY_TRACES__SAMPLE", "0.0")]);
+
+    accepted(webhook(&relay, "form", "Slow")).await;
+    assert_eq!(status(webhook(&relay, "off", "Slow")).await, 503);
+    scene.delivered(1).await;
+    assert!(relay.stop().success());
+
+    assert_eq!(scene.collector.requests().await.len(), 0);
+}
+
+/// Whether the process has the thread that sends spans.
+fn has_thread(relay: &Relay) -> bool {
+    let tasks = fs::read_dir(format!("/proc/{}/task", relay.id())).unwrap();
+    let name =
+        |task: fs::DirEntry| fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+    tasks.map(|task| name(task.unwrap())).any(|name| name.starts_with("OpenTelemetry"))
+}
+
+#[tokio::test]
+async fn without_a_collector_nothing_runs() {
+    let scene = Scene::new().await;
+    let disabled =
+        [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9"), ("OTEL_SDK_DISABLED", "true")];
+
+    assert!(!has_thread(&scene.relay_with(&[])));
+    assert!(!has_thread(&scene.relay_with(&disabled)));
+    assert!(has_thread(&scene.relay_with(&disabled[..1])));
+}
+
+#[tokio::test]
+async fn a_header_that_is_missing_turns_traces_off_and_is_said() {
+    let scene = Scene::new().await;
+    let settings = "[traces]\nendpoint = \"http://127.0.0.1:9\"\nheaders.key = \"env:NONE\"\n";
+    fs::write(scene.folder.path().join("relay.toml"), settings).unwrap();
+
+    let relay = scene.relay_with(&[]);
+
+    assert!(!has_thread(&relay));
+    let said = "no traces are sent: the environment variable NONE is not set";
+    assert!(relay.introduction.contains(said), "{}", relay.introduction);
+}
+
+#[tokio::test]
+async fn a_collector_that_is_away_harms_nothing_and_is_said_once() {
+    let scene = Scene::new().await;
+    let relay = scene.relay_to("http://127.0.0.1:9", &[]);
+
+    for text in ["Slow", "Slower"] {
+        accepted(webhook(&relay, "form", text)).await;
+    }
+    scene.delivered(2).await;
+    until(|| relay.logged("traces are lost") > 0).await;
+    accepted(webhook(&relay, "form", "Slowest")).await;
+    scene.delivered(3).await;
+
+    let log = relay.log();
+    assert!(relay.stop().success());
+    assert_eq!(log.matches("traces are lost").count(), 1, "{log}");
+}
+
+#[tokio::test]
+async fn trouble_with_the_collector_is_said_when_it_begins_and_when_it_ends() {
+    let scene = Scene::new().await;
+    scene.collector.answer(ResponseTemplate::new(500)).await;
+    let relay = scene.relay();
+    for tried in 1..=3 {
+        accepted(webhook(&relay, "form", "Slow")).await;
+        until_async(async || scene.collector.requests().await.len() >= tried).await;
+    }
+
+    scene.collector.answer(ResponseTemplate::new(200)).await;
+    until_async(async || {
+        accepted(webhook(&relay, "form", "Slow")).await;
+        relay.logged("takes traces again") > 0
+    })
+    .await;
+
+    assert_eq!(relay.logged("traces are lost"), 1);
+    assert_eq!(relay.logged("takes traces again"), 1);
+}
+
+#[tokio::test]
+async fn a_moment_of_trouble_costs_no_span() {
+    let scene = Scene::new().await;
+    scene.collector.0.reset().await;
+    for (answer, times) in [(503, 1), (200, u64::MAX)] {
+        let call = Mock::given(method("POST")).respond_with(ResponseTemplate::new(answer));
+        call.up_to_n_times(times).mount(&scene.collector.0).await;
+    }
+    let relay = scene.relay_to(&scene.collector.0.uri(), &[("OTEL_BSP_SCHEDULE_DELAY", "500")]);
+
+    accepted(webhook(&relay, "form", "Slow")).await;
+
+    let refused_and_taken = scene.collector.spans_from(6).await;
+    let receipts = refused_and_taken.iter().filter(|span| span.name == RECEIPT);
+    assert_eq!(receipts.count(), 2);
+    assert_eq!(relay.logged("traces are lost"), 0);
+}
+
+#[tokio::test]
+async fn why_a_collector_does_not_take_spans_is_said() {
+    let partial = ExportTracePartialSuccess { rejected_spans: 2, error_message: String::new() };
+    let partial = ExportTraceServiceResponse { partial_success: Some(partial) }.encode_to_vec();
+    let page = ResponseTemplate::new(200).set_body_raw("<html>", "text/html; charset=utf-8");
+    let moved = ResponseTemplate::new(302).insert_header("location", "http://127.0.0.1:9");
+    let scene = Scene::new().await;
+    for (answer, reason) in [
+        (ResponseTemplate::new(401), "it answered 401"),
+        (moved, "it answered 302"),
+        (page, "it answered with a page"),
+        (ResponseTemplate::new(200).set_body_raw(partial, "application/x-protobuf"), "refused 2"),
+    ] {
+        scene.collector.answer(answer).await;
+        let relay = scene.relay();
+        accepted(webhook(&relay, "form", "Slow")).await;
+        until(|| relay.logged(reason) == 1).await;
+    }
+}
