@@ -13,9 +13,11 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use opentelemetry::trace::{SpanContext, SpanKind, Status, TraceFlags, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue};
+use opentelemetry_sdk::error::OTelSdkError;
 use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, SpanData, SpanEvents, SpanLinks, SpanProcessor,
 };
+use tracing::warn;
 
 use export::{Collector, Exporter};
 use ids::{Ids, Sample};
@@ -77,8 +79,10 @@ impl Traces {
     pub fn end(&self) {
         let Some(sending) = &self.0 else { return };
         drop(sending.open.lock().unwrap_or_else(PoisonError::into_inner).take());
-        // Whether the collector has them was said when it was last tried.
-        let _ = sending.queue.shutdown_with_timeout(END_MAX);
+        // Other errors are those of an export, which was told.
+        if let Err(OTelSdkError::Timeout(_)) = sending.queue.shutdown_with_timeout(END_MAX) {
+            warn!("the last traces are lost: the collector did not take them in time");
+        }
     }
 }
 

@@ -66,6 +66,7 @@ impl Scene {
             ("SAVIO_API_TOKEN", "token"),
             ("SAVIO_RELAY_SAVIO__BASE_URL", base_url.as_str()),
             ("SAVIO_RELAY_RETRY__WAIT_MIN", "10ms"),
+            ("SAVIO_RELAY_SAVIO__BREAKER_FAILURES", "1000"),
             ("OTEL_BSP_SCHEDULE_DELAY", "20"),
         ];
         Relay::start(self.folder.path(), &[&own, variables].concat())
@@ -139,18 +140,29 @@ async fn a_span_says_what_happened() {
     let event = accepted(webhook(&relay, "form", "Slow")).await;
 
     let spans = scene.collector.spans_from(3).await;
-    let answered = [("http.response.status_code", "202"), ("savio_relay.answer", "accepted")];
-    check(named(&spans, RECEIPT), &answered);
-    let asked = [("http.request.method", "POST"), ("http.route", "/hooks/{source}")];
-    check(named(&spans, RECEIPT), &asked);
     let about = [("savio_relay.event.id", event.as_str()), ("savio_relay.source", "form")];
-    check(named(&spans, RECEIPT), &[about[0], about[1], ("client.address", "127.0.0.1")]);
-    check(named(&spans, "deliver form"), &about);
-    check(named(&spans, "deliver form"), &[("savio_relay.state", "delivered")]);
+    let asked = [("http.request.method", "POST"), ("http.route", "/hooks/{source}")];
+    let answered = [("http.response.status_code", "202"), ("savio_relay.answer", "accepted")];
+    let client = [("client.address", "127.0.0.1")];
+    check(named(&spans, RECEIPT), &[&about[..], &asked, &answered, &client].concat());
+    let state = [("savio_relay.state", "delivered"), ("savio_relay.destination", "default")];
+    check(named(&spans, "deliver form"), &[about, state].concat());
+}
+
+#[tokio::test]
+async fn an_attempt_says_where_it_went_and_what_came_of_it() {
+    let scene = Scene::new().await;
+    let relay = scene.relay();
+
+    accepted(webhook(&relay, "form", "Slow")).await;
+
+    let spans = scene.collector.spans_from(3).await;
     let url = format!("{}/app/api/create-feedback/", scene.savio.uri());
-    check(named(&spans, "send feedback"), &[("url.full", &url), ("server.address", "127.0.0.1")]);
+    let port = scene.savio.address().port().to_string();
+    let to = [("url.full", &*url), ("server.address", "127.0.0.1"), ("server.port", &port)];
     let outcome = [("savio_relay.outcome", "done"), ("http.response.status_code", "201")];
-    check(named(&spans, "send feedback"), &outcome);
+    let tried = [("http.request.method", "POST"), ("savio_relay.attempt", "1")];
+    check(named(&spans, "send feedback"), &[&to[..], &outcome, &tried].concat());
 }
 
 #[tokio::test]
@@ -158,44 +170,61 @@ async fn a_repeat_lies_below_what_it_repeats() {
     let scene = Scene::new().await;
     let relay = scene.relay();
     let webhook = || webhook(&relay, "form", "Slow").header("idempotency-key", "once");
-    let event = accepted(webhook()).await;
+    accepted(webhook()).await;
 
     assert_eq!(status(webhook()).await, 200);
 
     let spans = scene.collector.spans_from(4).await;
-    let is_repeat = |span: &&Span| span.attributes["savio_relay.event.id"] == event;
-    let receipts = spans.iter().filter(|span| span.name == RECEIPT).filter(is_repeat);
-    let receipts: Vec<_> = receipts.collect();
-    assert_eq!(receipts[1].parent, receipts[0].id);
-    assert_ne!(receipts[1].id, receipts[0].id);
-    check(
-        receipts[1],
-        &[("savio_relay.answer", "duplicate"), ("http.response.status_code", "200")],
-    );
+    let receipts: Vec<_> = spans.iter().filter(|span| span.name == RECEIPT).collect();
+    let [first, repeat] = receipts[..] else { panic!("{spans:#?}") };
+    assert_eq!((&repeat.trace, &repeat.parent), (&first.trace, &first.id));
+    assert_ne!(repeat.id, first.id);
+    check(repeat, &[("savio_relay.answer", "duplicate"), ("http.response.status_code", "200")]);
 }
 
 #[tokio::test]
 async fn what_is_refused_has_a_trace_of_its_own() {
     let scene = Scene::new().await;
     let relay = scene.relay();
+    let unproven = || http().post(format!("{}/hooks/form?token=no", relay.url)).body("{}");
 
-    let unproven = http().post(format!("{}/hooks/form?token=no", relay.url)).body("{}");
-    assert_eq!(status(unproven).await, 401);
-    assert_eq!(status(webhook(&relay, "off", "Slow")).await, 503);
+    assert_eq!([status(unproven()).await, status(unproven()).await], [401, 401]);
 
     let spans = scene.collector.spans_from(2).await;
-    let [refused, off] = ["form", "off"].map(|source| {
-        spans.iter().find(|span| span.attributes["savio_relay.source"] == source).unwrap()
-    });
-    assert_ne!(refused.trace, off.trace);
-    assert_eq!((&*refused.parent, &refused.error), ("", &None));
-    check(
-        refused,
-        &[("savio_relay.answer", "rejected"), ("savio_relay.rejected", "signature wrong")],
-    );
+    assert_ne!(spans[0].trace, spans[1].trace);
+    assert_eq!((&*spans[0].parent, &spans[0].error), ("", &None));
+    let answered = [("http.response.status_code", "401"), ("savio_relay.answer", "rejected")];
+    let reason = [("savio_relay.rejected", "signature wrong"), ("savio_relay.source", "form")];
+    check(&spans[0], &[answered, reason].concat());
+}
+
+#[tokio::test]
+async fn what_is_ignored_is_told_without_a_reason_that_the_sender_wrote() {
+    let scene = Scene::new().await;
+    let wanted = "events = [\"wanted\"]\n[event]\ntype = \"$.text\"\n[[feedback]]";
+    let picky = FORM.replace("[[feedback]]", wanted);
+    fs::write(scene.folder.path().join("mappings/form.toml"), picky).unwrap();
+    let relay = scene.relay();
+
+    assert_eq!(status(webhook(&relay, "form", "hushed")).await, 200);
+
+    let spans = scene.collector.spans_from(1).await;
+    check(&spans[0], &[("savio_relay.answer", "ignored"), ("http.response.status_code", "200")]);
+    assert_eq!((&*spans[0].parent, &spans[0].error), ("", &None));
+    assert!(!format!("{spans:?}").contains("hushed"));
+}
+
+#[tokio::test]
+async fn what_the_relay_cannot_take_is_an_error() {
+    let scene = Scene::new().await;
+    let relay = scene.relay();
+
+    assert_eq!(status(webhook(&relay, "off", "Slow")).await, 503);
+
+    let span = &scene.collector.spans_from(1).await[0];
     let reason = "the source is off: the environment variable NOBODY_SET_IT is not set";
-    assert_eq!(off.error.as_deref(), Some(reason));
-    check(off, &[("error.type", "source off")]);
+    assert_eq!(span.error.as_deref(), Some(reason));
+    check(span, &[("error.type", "source off"), ("savio_relay.rejected", "source off")]);
 }
 
 #[tokio::test]
@@ -238,19 +267,34 @@ async fn a_later_process_tells_of_the_event_in_the_same_trace() {
     let relay = scene.relay();
     accepted(webhook(&relay, "form", "Slow")).await;
     let before = scene.collector.spans_from(3).await;
+    let waited = before.iter().find(|span| span.name == "deliver form").unwrap();
     assert!(relay.stop().success());
-
     scene.collector.answer(ResponseTemplate::new(200)).await;
     scene.savio_answers(201).await;
+
     let _relay = scene.relay();
 
     let after = scene.collector.spans_from(2).await;
-    let waited = named(&before[..3], "deliver form");
-    check(waited, &[("savio_relay.state", "waits")]);
-    assert!(waited.attributes.contains_key("savio_relay.next_attempt_at"));
     let delivered = named(&after, "deliver form");
     assert_eq!((&delivered.trace, &delivered.parent), (&waited.trace, &waited.parent));
-    assert_ne!(named(&after, "send feedback").attributes["savio_relay.attempt"], "1");
+}
+
+#[tokio::test]
+async fn an_event_that_has_to_wait_says_until_when() {
+    let scene = Scene::new().await;
+    scene.savio_answers(503).await;
+    let relay = scene.relay();
+
+    accepted(webhook(&relay, "form", "Slow")).await;
+
+    let spans = scene.collector.spans_from(5).await;
+    let of = |name: &str| spans.iter().filter(|span| span.name == name).collect::<Vec<_>>();
+    let waits = of("deliver form")[0];
+    check(waits, &[("savio_relay.state", "waits")]);
+    assert!(waits.attributes["savio_relay.next_attempt_at"].parse::<jiff::Timestamp>().is_ok());
+    let attempt = of("send feedback")[1];
+    check(attempt, &[("savio_relay.attempt", "2"), ("savio_relay.outcome", "retry")]);
+    assert_eq!(attempt.error.as_deref(), Some("savio answered 503"));
 }
 
 #[tokio::test]
@@ -269,9 +313,8 @@ async fn the_end_sends_what_waits() {
 #[tokio::test]
 async fn the_standard_variables_name_collector_headers_and_service() {
     let scene = Scene::new().await;
-    let collector = scene.collector.0.uri();
     let relay = scene.relay_with(&[
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &scene.collector.0.uri()),
         ("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=a%20b"),
         ("OTEL_SERVICE_NAME", "relay-of-the-test"),
         ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test"),
@@ -283,17 +326,14 @@ async fn the_standard_variables_name_collector_headers_and_service() {
     assert_eq!(scene.collector.requests().await[0].headers["x-tenant"], "a b");
     let resource = scene.collector.resource().await;
     assert_eq!(resource["service.name"], "relay-of-the-test");
-    assert_eq!(resource["service.version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(resource["deployment.environment.name"], "test");
 }
 
 #[tokio::test]
 async fn headers_of_the_file_arrive_and_those_meant_for_others_do_not() {
     let scene = Scene::new().await;
-    let settings = format!(
-        "[traces]\nendpoint = \"{}\"\nheaders.authorization = \"env:COLLECTOR\"\n",
-        scene.collector.0.uri()
-    );
+    let headers = "headers.authorization = \"env:COLLECTOR\"";
+    let settings = format!("[traces]\nendpoint = \"{}\"\n{headers}", scene.collector.0.uri());
     fs::write(scene.folder.path().join("relay.toml"), settings).unwrap();
     let others = [("COLLECTOR", "Bearer it"), ("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=other")];
     let relay = scene.relay_with(&others);
@@ -305,7 +345,19 @@ async fn headers_of_the_file_arrive_and_those_meant_for_others_do_not() {
     assert_eq!(headers["authorization"], "Bearer it");
     assert_eq!(headers["content-type"], "application/x-protobuf");
     assert!(!headers.contains_key("x-tenant"));
-    assert_eq!(scene.collector.resource().await["service.name"], "savio-relay");
+}
+
+#[tokio::test]
+async fn a_service_without_a_name_is_called_as_the_program() {
+    let scene = Scene::new().await;
+    let relay = scene.relay();
+
+    accepted(webhook(&relay, "form", "Slow")).await;
+
+    scene.collector.spans_from(3).await;
+    let resource = scene.collector.resource().await;
+    assert_eq!(resource["service.name"], "savio-relay");
+    assert_eq!(resource["service.version"], env!("CARGO_PKG_VERSION"));
 }
 
 #[tokio::test]
@@ -382,14 +434,10 @@ async fn trouble_with_the_collector_is_said_when_it_begins_and_when_it_ends() {
     }
 
     scene.collector.answer(ResponseTemplate::new(200)).await;
-    until_async(async || {
-        accepted(webhook(&relay, "form", "Slow")).await;
-        relay.logged("takes traces again") > 0
-    })
-    .await;
+    accepted(webhook(&relay, "form", "Slow")).await;
 
+    until(|| relay.logged("takes traces again") > 0).await;
     assert_eq!(relay.logged("traces are lost"), 1);
-    assert_eq!(relay.logged("takes traces again"), 1);
 }
 
 #[tokio::test]
@@ -410,22 +458,25 @@ async fn a_moment_of_trouble_costs_no_span() {
     assert_eq!(relay.logged("traces are lost"), 0);
 }
 
+/// Whether it says why a collector that answers so has no spans.
+async fn check_reason(answer: ResponseTemplate, reason: &str) {
+    let scene = Scene::new().await;
+    scene.collector.answer(answer).await;
+    let relay = scene.relay();
+    accepted(webhook(&relay, "form", "Slow")).await;
+    until(|| relay.logged("traces are lost") > 0).await;
+    assert_eq!(relay.logged(reason), 1, "{}", relay.log());
+}
+
 #[tokio::test]
 async fn why_a_collector_does_not_take_spans_is_said() {
     let partial = ExportTracePartialSuccess { rejected_spans: 2, error_message: String::new() };
     let partial = ExportTraceServiceResponse { partial_success: Some(partial) }.encode_to_vec();
-    let page = ResponseTemplate::new(200).set_body_raw("<html>", "text/html; charset=utf-8");
+    let ok = || ResponseTemplate::new(200);
     let moved = ResponseTemplate::new(302).insert_header("location", "http://127.0.0.1:9");
-    let scene = Scene::new().await;
-    for (answer, reason) in [
-        (ResponseTemplate::new(401), "it answered 401"),
-        (moved, "it answered 302"),
-        (page, "it answered with a page"),
-        (ResponseTemplate::new(200).set_body_raw(partial, "application/x-protobuf"), "refused 2"),
-    ] {
-        scene.collector.answer(answer).await;
-        let relay = scene.relay();
-        accepted(webhook(&relay, "form", "Slow")).await;
-        until(|| relay.logged(reason) == 1).await;
-    }
+
+    check_reason(ResponseTemplate::new(401), "it answered 401").await;
+    check_reason(moved, "it answered 302").await;
+    check_reason(ok().set_body_raw("<html>", "text/html; charset=utf-8"), "with a page").await;
+    check_reason(ok().set_body_raw(partial, "application/x-protobuf"), "refused 2 spans").await;
 }
