@@ -1,21 +1,18 @@
-//! Traces, as a collector sees them; and that no collector is ever in the way.
+//! Traces, as a collector sees them.
 
 pub(crate) mod collector;
+mod trouble;
 
 use std::fs;
 
-use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTracePartialSuccess, ExportTraceServiceResponse,
-};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use prost::Message;
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use wiremock::matchers::{any, method};
+use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::kill::{until, until_async};
+use crate::kill::until_async;
 use crate::relay::{Relay, http};
 use collector::{Collector, Span};
 
@@ -102,7 +99,12 @@ fn named<'s>(spans: &'s [Span], name: &str) -> &'s Span {
     span
 }
 
-/// Whether the span has these attributes, with none that is named by mistake.
+/// In the order in which the webhooks were answered.
+fn receipts(spans: &[Span]) -> Vec<Span> {
+    spans.iter().filter(|span| span.name == RECEIPT).cloned().collect()
+}
+
+/// Whether the span has these attributes.
 #[track_caller]
 fn check(span: &Span, attributes: &[(&str, &str)]) {
     for (key, value) in attributes {
@@ -175,11 +177,32 @@ async fn a_repeat_lies_below_what_it_repeats() {
     assert_eq!(status(webhook()).await, 200);
 
     let spans = scene.collector.spans_from(4).await;
-    let receipts: Vec<_> = spans.iter().filter(|span| span.name == RECEIPT).collect();
-    let [first, repeat] = receipts[..] else { panic!("{spans:#?}") };
+    let [first, repeat] = &receipts(&spans)[..] else { panic!("{spans:#?}") };
     assert_eq!((&repeat.trace, &repeat.parent), (&first.trace, &first.id));
     assert_ne!(repeat.id, first.id);
     check(repeat, &[("savio_relay.answer", "duplicate"), ("http.response.status_code", "200")]);
+}
+
+#[tokio::test]
+async fn each_event_of_a_webhook_is_told_of_in_its_own_trace() {
+    let scene = Scene::new().await;
+    let each = "[event]\neach = \"$[*]\"\nid = \"$.text\"\n[[feedback]]";
+    let batched = FORM.replace("[[feedback]]", each);
+    fs::write(scene.folder.path().join("mappings/form.toml"), batched).unwrap();
+    let relay = scene.relay();
+    let send = |texts: &[&str]| {
+        let events: Vec<_> = texts.iter().map(|text| json!({ "text": text })).collect();
+        accepted(webhook(&relay, "form", "").json(&events))
+    };
+
+    let [first, other] = [send(&["a"]).await, send(&["b", "a", "c"]).await];
+
+    let receipts = receipts(&scene.collector.spans_from(10).await);
+    let told = |at: usize| (&*receipts[at].trace, &*receipts[at].attributes["savio_relay.answer"]);
+    let [first, other] = [first.replace('-', ""), other.replace('-', "")];
+    assert_eq!([told(0), told(2)], [(&*first, "accepted"), (&*first, "duplicate")]);
+    assert_eq!(told(1), (&*other, "accepted"));
+    assert_eq!((told(3).1, &*receipts[3].parent), ("accepted", ""));
 }
 
 #[tokio::test]
@@ -403,80 +426,4 @@ async fn a_header_that_is_missing_turns_traces_off_and_is_said() {
     assert!(!has_thread(&relay));
     let said = "no traces are sent: the environment variable NONE is not set";
     assert!(relay.introduction.contains(said), "{}", relay.introduction);
-}
-
-#[tokio::test]
-async fn a_collector_that_is_away_harms_nothing_and_is_said_once() {
-    let scene = Scene::new().await;
-    let relay = scene.relay_to("http://127.0.0.1:9", &[]);
-
-    for text in ["Slow", "Slower"] {
-        accepted(webhook(&relay, "form", text)).await;
-    }
-    scene.delivered(2).await;
-    until(|| relay.logged("traces are lost") > 0).await;
-    accepted(webhook(&relay, "form", "Slowest")).await;
-    scene.delivered(3).await;
-
-    let log = relay.log();
-    assert!(relay.stop().success());
-    assert_eq!(log.matches("traces are lost").count(), 1, "{log}");
-}
-
-#[tokio::test]
-async fn trouble_with_the_collector_is_said_when_it_begins_and_when_it_ends() {
-    let scene = Scene::new().await;
-    scene.collector.answer(ResponseTemplate::new(500)).await;
-    let relay = scene.relay();
-    for tried in 1..=3 {
-        accepted(webhook(&relay, "form", "Slow")).await;
-        until_async(async || scene.collector.requests().await.len() >= tried).await;
-    }
-
-    scene.collector.answer(ResponseTemplate::new(200)).await;
-    accepted(webhook(&relay, "form", "Slow")).await;
-
-    until(|| relay.logged("takes traces again") > 0).await;
-    assert_eq!(relay.logged("traces are lost"), 1);
-}
-
-#[tokio::test]
-async fn a_moment_of_trouble_costs_no_span() {
-    let scene = Scene::new().await;
-    scene.collector.0.reset().await;
-    for (answer, times) in [(503, 1), (200, u64::MAX)] {
-        let call = Mock::given(method("POST")).respond_with(ResponseTemplate::new(answer));
-        call.up_to_n_times(times).mount(&scene.collector.0).await;
-    }
-    let relay = scene.relay_to(&scene.collector.0.uri(), &[("OTEL_BSP_SCHEDULE_DELAY", "500")]);
-
-    accepted(webhook(&relay, "form", "Slow")).await;
-
-    let refused_and_taken = scene.collector.spans_from(6).await;
-    let receipts = refused_and_taken.iter().filter(|span| span.name == RECEIPT);
-    assert_eq!(receipts.count(), 2);
-    assert_eq!(relay.logged("traces are lost"), 0);
-}
-
-/// Whether it says why a collector that answers so has no spans.
-async fn check_reason(answer: ResponseTemplate, reason: &str) {
-    let scene = Scene::new().await;
-    scene.collector.answer(answer).await;
-    let relay = scene.relay();
-    accepted(webhook(&relay, "form", "Slow")).await;
-    until(|| relay.logged("traces are lost") > 0).await;
-    assert_eq!(relay.logged(reason), 1, "{}", relay.log());
-}
-
-#[tokio::test]
-async fn why_a_collector_does_not_take_spans_is_said() {
-    let partial = ExportTracePartialSuccess { rejected_spans: 2, error_message: String::new() };
-    let partial = ExportTraceServiceResponse { partial_success: Some(partial) }.encode_to_vec();
-    let ok = || ResponseTemplate::new(200);
-    let moved = ResponseTemplate::new(302).insert_header("location", "http://127.0.0.1:9");
-
-    check_reason(ResponseTemplate::new(401), "it answered 401").await;
-    check_reason(moved, "it answered 302").await;
-    check_reason(ok().set_body_raw("<html>", "text/html; charset=utf-8"), "with a page").await;
-    check_reason(ok().set_body_raw(partial, "application/x-protobuf"), "refused 2 spans").await;
 }
