@@ -272,15 +272,15 @@ mod tests {
         tasks: &mut JoinSet<Result<(), StoreError>>,
         writer: &Arc<Writer>,
     ) -> Arc<OnceLock<()>> {
-        let (begun, gate) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
-        let (begin, opened) = (Arc::clone(&begun), Arc::clone(&gate));
+        let (entered, gate) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
+        let (enter, opened) = (Arc::clone(&entered), Arc::clone(&gate));
         queue(tasks, writer, move |_| {
-            begin.get_or_init(|| ());
+            enter.get_or_init(|| ());
             opened.wait();
             Ok(())
         });
         tokio::task::yield_now().await;
-        begun.wait();
+        entered.wait();
         gate
     }
 
