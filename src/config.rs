@@ -275,7 +275,8 @@ fn overrides(environment: &Environment) -> Option<Document> {
 /// A variable's value as TOML: a number or truth value as itself, anything else as a text
 /// (whose JSON form is one of TOML's).
 fn written(value: &str) -> String {
-    if value.parse::<i64>().is_ok() || value.parse::<bool>().is_ok() || is_decimal(value) {
+    let is_whole = value.parse::<i64>().is_ok_and(|whole| whole.to_string() == value);
+    if is_whole || value.parse::<bool>().is_ok() || is_decimal(value) {
         return value.to_owned();
     }
     serde_json::Value::from(value).to_string()
@@ -283,7 +284,8 @@ fn written(value: &str) -> String {
 
 fn is_decimal(value: &str) -> bool {
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    value.split_once('.').is_some_and(|(whole, part)| digits(whole) && digits(part))
+    let is_whole = |part: &str| digits(part) && (part == "0" || !part.starts_with('0'));
+    value.split_once('.').is_some_and(|(whole, part)| is_whole(whole) && digits(part))
 }
 
 #[cfg(test)]

@@ -90,8 +90,8 @@ impl Destination {
                 Err(error) => {
                     let mistake = Mistake::error(text.place, format!("`base_url`: {error}"))
                         .help(format!("write it whole, such as \"{}\"", savio::BASE_URL));
-                    let has_password = error == savio::BadBaseUrl::Credentials;
-                    mistakes.push(if has_password { mistake.secret() } else { mistake });
+                    let may_hold_key = text.text.contains(['@', '?', '#']);
+                    mistakes.push(if may_hold_key { mistake.secret() } else { mistake });
                 }
             }
         }

@@ -35,6 +35,7 @@ use super::{
 };
 use crate::event::{EventId, Name, SourceName};
 use crate::telemetry::metrics::Commits;
+use count::Writing;
 use failure::unavailable;
 use open::Database;
 use reader::Readers;
@@ -339,5 +340,18 @@ impl Store for Sqlite {
 
     async fn forget(&self, settled_before: Timestamp) -> Result<Forgotten, StoreError> {
         self.writer.write(move |writing| forget::forget(writing, settled_before)).await
+    }
+
+    async fn recount(&self) -> Result<usize, StoreError> {
+        let wrong = self.readers.read(count::wrong).await?;
+        let count = wrong.len();
+        if count > 0 {
+            let mend = move |writing: &Writing<'_>| {
+                writing.mend(&wrong);
+                Ok(())
+            };
+            self.writer.write(mend).await?;
+        }
+        Ok(count)
     }
 }

@@ -1,5 +1,5 @@
-//! What a running relay does beside its work: it forgets what settled long ago, and finishes replays
-//! that were left half done.
+//! What a running relay does beside its work: it forgets what settled long ago, finishes replays that
+//! were left half done, and sees at its start whether its events are counted rightly.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::sleep;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{Store, StoreError, carry_out};
 use crate::clock;
@@ -26,6 +26,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) {
     let looking = async {
+        recount(&*store).await;
         loop {
             if let Err(error) = keep_up(&*store, retention, clock::now()).await {
                 warn!(%error, "the store cannot be tidied up now");
@@ -39,6 +40,15 @@ pub async fn run(
     tokio::select! {
         () = shutdown => {}
         () = looking => {}
+    }
+}
+
+/// What is listed and replayed is found by the counts.
+async fn recount(store: &dyn Store) {
+    match store.recount().await {
+        Ok(0) => {}
+        Ok(wrong) => error!(wrong, "the store had counted its events wrongly: a bug; it is mended"),
+        Err(error) => warn!(%error, "the events in the store cannot be counted"),
     }
 }
 

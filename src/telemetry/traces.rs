@@ -29,8 +29,9 @@ pub use spans::{Answered, Attempt, Delivery, Parent, Rest, Webhook};
 /// How many spans wait for the collector at most; what is more is dropped.
 const QUEUE_MAX: usize = 16_384;
 
-/// How long the end of the relay waits for the collector.
-const END_MAX: Duration = Duration::from_secs(2);
+/// How long the end of the relay waits for the collector: with all else it stays within the ten seconds
+/// that containers are given.
+const END_MAX: Duration = Duration::from_secs(1);
 
 /// Where spans go. Clones go to the same place; the default goes nowhere, and costs nothing.
 #[derive(Debug, Clone, Default)]
@@ -60,10 +61,13 @@ impl Traces {
     /// Begins the thread that sends. It must not be called from an async thread. The error is why the
     /// connection cannot be set up.
     pub fn start(target: Target) -> Result<Traces, String> {
-        let sample = target.sample;
+        let (sample, delay) = (target.sample, target.delay);
         let (open, closing) = channel();
         let exporter = Exporter::new(Collector::new(target)?, closing);
-        let config = BatchConfigBuilder::default().with_max_queue_size(QUEUE_MAX).build();
+        let config = BatchConfigBuilder::default()
+            .with_max_queue_size(QUEUE_MAX)
+            .with_scheduled_delay(delay)
+            .build();
         let scope = InstrumentationScope::builder(env!("CARGO_PKG_NAME"))
             .with_version(env!("CARGO_PKG_VERSION"))
             .build();
@@ -75,7 +79,7 @@ impl Traces {
         }))))
     }
 
-    /// Sends what waits, for two seconds at most; it blocks so long.
+    /// Sends what waits, for a second at most; it blocks so long.
     pub fn end(&self) {
         let Some(sending) = &self.0 else { return };
         drop(sending.open.lock().unwrap_or_else(PoisonError::into_inner).take());

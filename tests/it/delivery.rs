@@ -458,6 +458,9 @@ impl Store for Stumbling {
     async fn forget(&self, settled_before: Timestamp) -> Result<Forgotten, StoreError> {
         self.store.forget(settled_before).await
     }
+    async fn recount(&self) -> Result<usize, StoreError> {
+        self.store.recount().await
+    }
 }
 
 #[tokio::test]

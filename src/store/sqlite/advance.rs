@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, params};
 
+use super::claim::InHand;
 use super::count::Writing;
 use super::failure::Failure;
 use super::row::{Json, Time};
@@ -14,23 +15,25 @@ pub(super) fn advance(
     claim: Claim,
     progress: &Progress,
 ) -> Result<(), Failure> {
-    let event = claim::held(writing, claim)?;
+    let event = claim::in_hand(writing, claim)?;
     if let Some(requests) = &progress.planned {
-        plan(writing, event, requests)?;
+        plan(writing, &event, requests)?;
     }
     if !progress.notes.is_empty() {
-        note(writing, event, &progress.notes)?;
+        note(writing, event.number, &progress.notes)?;
     }
     if let Some(attempt) = &progress.attempt {
-        record(writing, event, attempt)?;
-        judge(writing, event, attempt)?;
-        count(writing, event, attempt.outcome)?;
+        record(writing, event.number, attempt)?;
+        judge(writing, event.number, attempt)?;
+        count_tries(writing, &event, attempt.outcome)?;
     }
-    go_on(writing, event, &progress.next)
+    go_on(writing, &event, &progress.next)
 }
 
-fn plan(connection: &Connection, event: i64, requests: &[Request]) -> rusqlite::Result<()> {
-    let planned = match replay::before(connection, event)? {
+fn plan(connection: &Connection, event: &InHand, requests: &[Request]) -> rusqlite::Result<()> {
+    let before = before(connection, event)?;
+    let event = event.number;
+    let planned = match before {
         Some(before) => {
             let earlier = look::earlier(connection, event, before)?;
             forget_plan(connection, event)?;
@@ -61,14 +64,19 @@ fn forget_plan(connection: &Connection, event: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// What an event was before it was replayed, if it was.
+fn before(connection: &Connection, event: &InHand) -> rusqlite::Result<Option<State>> {
+    if event.was_replayed { replay::before(connection, event.number) } else { Ok(None) }
+}
+
 /// An event that was replayed, and settles without a plan of its own. What it was keeps the past
 /// that a later replay counts.
-fn end_replay(connection: &Connection, event: i64) -> rusqlite::Result<()> {
-    if let Some(before) = replay::before(connection, event)? {
+fn end_replay(connection: &Connection, event: &InHand) -> rusqlite::Result<()> {
+    if let Some(before) = before(connection, event)? {
         if !replay::past_counts(before) {
-            forget_plan(connection, event)?;
+            forget_plan(connection, event.number)?;
         }
-        replay::begun(connection, event)?;
+        replay::begun(connection, event.number)?;
     }
     Ok(())
 }
@@ -132,43 +140,47 @@ fn judge(connection: &Connection, event: i64, attempt: &Attempt) -> Result<(), F
 }
 
 /// Keeps how many attempts failed in a row.
-fn count(connection: &Connection, event: i64, outcome: Outcome) -> rusqlite::Result<()> {
-    let sql = match outcome {
-        Outcome::Done => "UPDATE events SET tries = 0 WHERE number = ?1 AND tries > 0",
+fn count_tries(connection: &Connection, event: &InHand, outcome: Outcome) -> rusqlite::Result<()> {
+    let tries = match outcome {
+        Outcome::Done => 0,
         Outcome::Refused
         | Outcome::Paused
         | Outcome::Retry
         | Outcome::Unreachable
         | Outcome::Unanswered
-        | Outcome::Interrupted => "UPDATE events SET tries = tries + 1 WHERE number = ?1",
+        | Outcome::Interrupted => event.tries + 1,
     };
-    connection.prepare_cached(sql)?.execute([event])?;
+    if tries != event.tries {
+        let sql = "UPDATE events SET tries = ?2 WHERE number = ?1";
+        connection.prepare_cached(sql)?.execute([event.number, tries])?;
+    }
     Ok(())
 }
 
-fn go_on(writing: &Writing<'_>, event: i64, next: &Next) -> Result<(), Failure> {
+fn go_on(writing: &Writing<'_>, event: &InHand, next: &Next) -> Result<(), Failure> {
+    let InHand { number, source, .. } = event;
     match next {
         Next::Send { position, at } => {
             let sql = "UPDATE requests SET state = 'sending', sent_at = ?3
                        WHERE event = ?1 AND position = ?2";
             let mut update = writing.prepare_cached(sql)?;
-            there_is(update.execute(params![event, position, Time(*at)])?, *position)
+            there_is(update.execute(params![number, position, Time(*at)])?, *position)
         }
         Next::Stay { reason } => {
             let sql = "UPDATE events SET reason = ?2 WHERE number = ?1";
-            writing.prepare_cached(sql)?.execute(params![event, reason])?;
+            writing.prepare_cached(sql)?.execute(params![number, reason])?;
             Ok(())
         }
         Next::Wait { until, reason } => {
             let sql = "UPDATE events SET due_at = ?2, reason = ?3, lease_until = NULL
                        WHERE number = ?1";
-            writing.prepare_cached(sql)?.execute(params![event, Time(*until), reason])?;
+            writing.prepare_cached(sql)?.execute(params![number, Time(*until), reason])?;
             Ok(())
         }
         Next::Settle { state, reason, at } => {
             end_replay(writing, event)?;
             if *state == State::Dead {
-                upsert_no_more(writing, event)?;
+                upsert_no_more(writing, *number)?;
             }
             // What is held waits for a person: it has not settled.
             let settled_at = (*state != State::Held).then_some(Time(*at));
@@ -176,10 +188,9 @@ fn go_on(writing: &Writing<'_>, event: i64, next: &Next) -> Result<(), Failure> 
                            lease_until = NULL
                        WHERE number = ?1";
             let mut update = writing.prepare_cached(sql)?;
-            update.execute(params![event, state.as_str(), reason, settled_at])?;
-            let source = look::source(writing, event)?;
-            writing.went(&source, State::Queued);
-            writing.came(&source, *state);
+            update.execute(params![number, state.as_str(), reason, settled_at])?;
+            writing.went(source, State::Queued);
+            writing.came(source, *state);
             Ok(())
         }
     }

@@ -36,12 +36,14 @@ const ENDED: &str = "
 
 pub(super) fn lease(connection: &Connection, wanted: &Wanted) -> Result<Vec<Lease>, Failure> {
     let until = wanted.now.saturating_add(wanted.lease).unwrap_or(Timestamp::MAX);
-    let sql = "UPDATE events SET token = token + 1, lease_until = ?2 WHERE number = ?1
-               RETURNING id, token";
+    // `RETURNING` would say as much, by a table of its own for each event.
+    let sql = "UPDATE events SET token = token + 1, lease_until = ?2 WHERE number = ?1";
     let mut update = connection.prepare_cached(sql)?;
+    let mut query = connection.prepare_cached("SELECT id, token FROM events WHERE number = ?1")?;
     let mut leases = Vec::new();
     for (_, number) in first(connection, wanted)? {
-        let claim = update.query_row(params![number, Time(until)], claim)?;
+        update.execute(params![number, Time(until)])?;
+        let claim = query.query_row([number], claim)?;
         leases.push(Lease { claim, number });
     }
     Ok(leases)
@@ -110,12 +112,22 @@ fn claim(row: &Row<'_>) -> rusqlite::Result<Claim> {
     Ok(Claim { event, token: token.cast_unsigned() })
 }
 
+/// An event under a claim that still holds, as the next step finds it.
+pub(super) struct InHand {
+    pub(super) number: i64,
+    pub(super) source: String,
+    pub(super) tries: i64,
+    /// Only then there may be something in `replayed`.
+    pub(super) was_replayed: bool,
+}
+
 /// Reads what was claimed. One that cannot be read is left out, so that it harms no other; its
 /// lease ends by itself.
 pub(super) fn load(connection: &Connection, leases: &[Lease]) -> Result<Vec<Claimed>, Failure> {
     let mut claimed = Vec::with_capacity(leases.len());
+    let snapshot = connection.unchecked_transaction()?;
     for Lease { claim, number } in leases {
-        match look::claimed(connection, *claim, *number) {
+        match look::claimed(&snapshot, *claim, *number) {
             Ok(one) => claimed.push(one),
             Err(error) => match Failure::from(error) {
                 failure if failure.is_of_the_disk() => return Err(failure),
@@ -132,8 +144,8 @@ pub(super) fn load(connection: &Connection, leases: &[Lease]) -> Result<Vec<Clai
 pub(super) fn load_one(connection: &Connection, claim: Claim) -> Result<Option<Claimed>, Failure> {
     // All of it as it was at one moment.
     let snapshot = connection.unchecked_transaction()?;
-    match held(&snapshot, claim) {
-        Ok(number) => Ok(Some(look::claimed(&snapshot, claim, number)?)),
+    match in_hand(&snapshot, claim) {
+        Ok(event) => Ok(Some(look::claimed(&snapshot, claim, event.number)?)),
         Err(Failure::ClaimLost) => Ok(None),
         Err(failure) => Err(failure),
     }
@@ -178,14 +190,20 @@ fn set_lease(
     Ok(changed == 1)
 }
 
-/// The number of the claim's event, if it is still the claim's.
-pub(super) fn held(connection: &Connection, claim: Claim) -> Result<i64, Failure> {
-    let sql = "SELECT number FROM events WHERE id = ?1 AND token = ?2 AND lease_until IS NOT NULL";
-    connection
-        .prepare_cached(sql)?
-        .query_row(params![Id(claim.event), token(claim.token)], |row| row.get(0))
-        .optional()?
-        .ok_or(Failure::ClaimLost)
+/// The claim's event, if it is still the claim's.
+pub(super) fn in_hand(connection: &Connection, claim: Claim) -> Result<InHand, Failure> {
+    let sql = "SELECT number, source, tries, replay FROM events
+               WHERE id = ?1 AND token = ?2 AND lease_until IS NOT NULL";
+    let mut query = connection.prepare_cached(sql)?;
+    let event = query.query_row(params![Id(claim.event), token(claim.token)], |row| {
+        Ok(InHand {
+            number: row.get(0)?,
+            source: row.get(1)?,
+            tries: row.get(2)?,
+            was_replayed: row.get(3)?,
+        })
+    });
+    event.optional()?.ok_or(Failure::ClaimLost)
 }
 
 /// Ends all leases: those who held them are gone.

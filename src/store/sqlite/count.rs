@@ -5,6 +5,8 @@ use std::ops::Deref;
 
 use rusqlite::{Connection, params};
 
+use super::failure::Failure;
+use super::row::Word;
 use crate::event::State;
 
 /// A commit in the making: what is written, and how the counts change by it.
@@ -32,6 +34,13 @@ impl Deref for Writing<'_> {
 impl Writing<'_> {
     pub(super) fn on(connection: &Connection) -> Writing<'_> {
         Writing { connection, changes: RefCell::default() }
+    }
+
+    /// Puts right what was found to be wrong; the counts may have changed meanwhile, and rightly.
+    pub(super) fn mend(&self, wrong: &[Wrong]) {
+        for Wrong(change) in wrong {
+            self.change(&change.source, change.state, change.events);
+        }
     }
 
     pub(super) fn came(&self, source: &str, state: State) {
@@ -76,3 +85,43 @@ impl Writing<'_> {
 
 #[derive(Debug)]
 pub(super) struct Counted(Vec<Change>);
+
+/// A count that is not the number of its events, and by how much.
+#[derive(Debug)]
+pub(super) struct Wrong(Change);
+
+/// Counts all events, which takes a while if there are many.
+pub(super) fn wrong(connection: &Connection) -> Result<Vec<Wrong>, Failure> {
+    let sql = "SELECT source, state, sum(events) FROM (
+                   SELECT source, state, count(*) AS events FROM events GROUP BY source, state
+                   UNION ALL SELECT source, state, -events FROM counts)
+               GROUP BY source, state HAVING sum(events) <> 0";
+    let mut query = connection.prepare_cached(sql)?;
+    let wrong = query.query_map([], |row| {
+        let Word(state) = row.get(1)?;
+        Ok(Wrong(Change { source: row.get(0)?, state, events: row.get(2)? }))
+    })?;
+    Ok(wrong.collect::<rusqlite::Result<_>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::Sqlite;
+    use crate::store::{Count, Store};
+
+    #[tokio::test]
+    async fn a_count_that_went_wrong_is_put_right() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("relay.db");
+        let store = Sqlite::open(&super::super::Settings::new(&path)).unwrap();
+        let other = Connection::open(&path).unwrap();
+        other.execute("INSERT INTO counts VALUES ('form', 'dead', 3)", []).unwrap();
+        assert_eq!(store.counts().await.unwrap()[0].events, 3);
+
+        assert_eq!(store.recount().await, Ok(1));
+
+        assert_eq!(store.counts().await, Ok(Vec::<Count>::new()));
+        assert_eq!(store.recount().await, Ok(0));
+    }
+}

@@ -31,6 +31,16 @@ impl Failure {
         self.code() == Some(ErrorCode::DiskFull) || self.calls_for_reopening()
     }
 
+    /// Whether a statement failed or was broken off: SQLite does not count what it wrote before that.
+    pub(super) fn is_of_sqlite(&self) -> bool {
+        match self {
+            Failure::Database(_) | Failure::Panicked => true,
+            Failure::Open(_) | Failure::ClaimLost | Failure::Impossible(_) | Failure::Ended => {
+                false
+            }
+        }
+    }
+
     pub(super) fn calls_for_reopening(&self) -> bool {
         use ErrorCode::{CannotOpen, NotADatabase, OutOfMemory, ReadOnly, SystemIoFailure};
         matches!(

@@ -171,11 +171,6 @@ fn attempts(connection: &Connection, event: i64) -> rusqlite::Result<Vec<Attempt
     attempts.collect()
 }
 
-pub(super) fn source(connection: &Connection, event: i64) -> rusqlite::Result<String> {
-    let sql = "SELECT source FROM events WHERE number = ?1";
-    connection.prepare_cached(sql)?.query_row([event], |row| row.get(0))
-}
-
 pub(super) fn counts(connection: &Connection) -> Result<Vec<Count>, Failure> {
     let sql = "SELECT source, state, events FROM counts WHERE events > 0 ORDER BY source, state";
     let mut query = connection.prepare_cached(sql)?;

@@ -5,8 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::count::Writing;
 use super::failure::Failure;
-use super::look;
-use super::row::{Id, Time, Word as Kept};
+use super::row::{self, Id, Time};
 use crate::event::{EventId, State};
 use crate::store::{Released, Word};
 
@@ -15,28 +14,28 @@ pub(super) fn release(
     id: EventId,
     (word, now): (Word, Timestamp),
 ) -> Result<Released, Failure> {
-    let sql = "SELECT number, state FROM events WHERE id = ?1";
+    let sql = "SELECT number, state, source FROM events WHERE id = ?1";
     let mut query = writing.prepare_cached(sql)?;
-    let event = query.query_row([Id(id)], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    let Some((event, Kept(state))) = event else { return Ok(Released::NotFound) };
+    let found = query.query_row([Id(id)], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+    let found: Option<(i64, row::Word<State>, String)> = found.optional()?;
+    let Some((event, row::Word(state), source)) = found else { return Ok(Released::NotFound) };
     if state != State::Held {
         return Ok(Released::NotHeld(state));
     }
     let is_last = obey(writing, event, word)?;
-    let source = look::source(writing, event)?;
-    writing.went(&source, State::Held);
-    match (word, is_last) {
+    let (state, released) = match (word, is_last) {
         (Word::Arrived, true) => {
             deliver(writing, event, now)?;
-            writing.came(&source, State::Delivered);
-            Ok(Released::Delivered)
+            (State::Delivered, Released::Delivered)
         }
         (Word::Arrived, false) | (Word::Again, _) => {
             queue(writing, event, (word, now))?;
-            writing.came(&source, State::Queued);
-            Ok(Released::Queued)
+            (State::Queued, Released::Queued)
         }
-    }
+    };
+    writing.went(&source, State::Held);
+    writing.came(&source, state);
+    Ok(released)
 }
 
 /// Marks the request that is held. Tells whether no request is left then.

@@ -6,7 +6,6 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::count::Writing;
 use super::failure::Failure;
 use super::list::{self, Candidate, Order, Search};
-use super::look;
 use super::row::{Json, Time, Word};
 use crate::event::{SourceName, State};
 use crate::store::{Cursor, Filter, NewReplay, Replay, ReplayId};
@@ -165,10 +164,11 @@ fn queue_one(
     }
     let sql = "UPDATE events SET state = 'queued', reason = ?2, settled_at = NULL, due_at = ?3,
                    queued_at = ?3, tries = 0, replay = 1
-               WHERE number = ?1";
+               WHERE number = ?1
+               RETURNING source";
     let reason = format!("replayed by a person; it was {state}");
-    writing.prepare_cached(sql)?.execute(params![number, reason, due_at])?;
-    let source = look::source(writing, number)?;
+    let mut update = writing.prepare_cached(sql)?;
+    let source: String = update.query_row(params![number, reason, due_at], |row| row.get(0))?;
     writing.went(&source, event.state);
     writing.came(&source, State::Queued);
     Ok(true)

@@ -173,13 +173,14 @@ type Outcomes = Vec<Result<(), StoreError>>;
 
 /// One commit for all; each command stands or falls alone, unless the disk itself fails.
 fn transact(connection: &Connection, batch: &mut [Box<dyn Command>]) -> Result<Outcomes, Failure> {
-    let writing = Writing::on(connection);
     step(connection, "BEGIN IMMEDIATE")?;
+    let mut writing = Writing::on(connection);
     let outcomes = if let Some(outcomes) = run_together(&writing, batch)? {
         outcomes
     } else {
         step(connection, "ROLLBACK")?;
         step(connection, "BEGIN IMMEDIATE")?;
+        writing = Writing::on(connection);
         run_apart(&writing, batch)?
     };
     writing.write_counts()?;
@@ -187,18 +188,16 @@ fn transact(connection: &Connection, batch: &mut [Box<dyn Command>]) -> Result<O
     Ok(outcomes)
 }
 
-/// None if a command failed when it had written something, which cannot be taken back by itself.
+/// None if a command failed that may have written something, which cannot be taken back by itself.
 fn run_together(
     writing: &Writing<'_>,
     batch: &mut [Box<dyn Command>],
 ) -> Result<Option<Outcomes>, Failure> {
-    let start = writing.counted();
     let mut outcomes = Vec::with_capacity(batch.len());
     for command in batch {
         let written = writing.total_changes();
         match run(writing, command.as_mut())? {
-            Err(_) if writing.total_changes() != written => {
-                writing.recount(start);
+            Err(failure) if failure.is_of_sqlite() || writing.total_changes() != written => {
                 return Ok(None);
             }
             outcome => outcomes.push(outcome.map_err(StoreError::from)),

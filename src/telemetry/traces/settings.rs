@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
@@ -21,6 +22,11 @@ const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
 const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 const TRACES_HEADERS: &str = "OTEL_EXPORTER_OTLP_TRACES_HEADERS";
 
+/// In milliseconds. The SDK reads it too, and would not rest at all at 0.
+const SCHEDULE_DELAY: &str = "OTEL_BSP_SCHEDULE_DELAY";
+const DELAY: Duration = Duration::from_secs(5);
+const DELAY_MIN: Duration = Duration::from_millis(10);
+
 type Headers = BTreeMap<String, Secret>;
 
 #[derive(Debug, Clone)]
@@ -32,6 +38,7 @@ pub struct Settings {
     standard: Option<(Url, Headers)>,
     /// A standard variable turns all of it off.
     is_disabled: bool,
+    delay: Duration,
 }
 
 /// Where spans are sent, with which headers, and how many of them.
@@ -40,6 +47,8 @@ pub struct Target {
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) sample: Sample,
+    /// How long spans wait for others to be sent together.
+    pub(super) delay: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -62,6 +71,7 @@ impl Default for Settings {
             sample: Sample::ALL,
             standard: None,
             is_disabled: false,
+            delay: DELAY,
         }
     }
 }
@@ -85,7 +95,9 @@ impl Settings {
         let headers = url.as_ref().and_then(|_| named.next());
         let headers = headers.map(|it| headers_in(it, &mut read)).unwrap_or_default();
         let standard = url.map(|url| (url, headers));
-        (Settings { standard, is_disabled, ..Settings::default() }, read)
+        let delay = set(SCHEDULE_DELAY, environment).and_then(|ms| ms.parse().ok());
+        let delay = delay.map_or(DELAY, Duration::from_millis).max(DELAY_MIN);
+        (Settings { standard, is_disabled, delay, ..Settings::default() }, read)
     }
 
     /// Takes over what the section `[traces]` sets.
@@ -98,7 +110,7 @@ impl Settings {
         if let Some(text) = section.text("endpoint", mistakes) {
             match base(&text.text) {
                 Ok(url) => self.endpoint = Some(url),
-                Err(error) => mistakes.push(error.at(text.place)),
+                Err(error) => mistakes.push(error.at(text.place, &text.text)),
             }
         }
         if let Some(headers) = section.table("headers", mistakes) {
@@ -143,7 +155,7 @@ impl Settings {
         headers.extend(self.headers.clone());
         let headers = headers.iter().map(|(name, secret)| header(name, secret));
         let headers = headers.collect::<Result<HeaderMap, String>>()?;
-        Ok(Some(Target { url: url.clone(), headers, sample: self.sample }))
+        Ok(Some(Target { url: url.clone(), headers, sample: self.sample, delay: self.delay }))
     }
 }
 
@@ -155,13 +167,15 @@ impl Target {
 }
 
 impl BadEndpoint {
-    fn at(self, place: Range<usize>) -> Mistake {
-        self.told(Mistake::error(place, format!("`endpoint`: {self}")))
+    fn at(self, place: Range<usize>, text: &str) -> Mistake {
+        self.told(Mistake::error(place, format!("`endpoint`: {self}")), text)
     }
 
-    fn told(self, mistake: Mistake) -> Mistake {
+    /// What is more than scheme, host and port may be a key.
+    fn told(self, mistake: Mistake, text: &str) -> Mistake {
         let mistake = mistake.help("write it whole, such as \"http://localhost:4318\"");
-        if self == BadEndpoint::Credentials { mistake.secret() } else { mistake }
+        let is_plain = self == BadEndpoint::NoUrl && !text.contains(['@', '?', '#']);
+        if is_plain { mistake } else { mistake.secret() }
     }
 }
 
@@ -210,7 +224,7 @@ fn endpoint_in(
         Ok(url) => Some(url),
         Err(error) => {
             let message = format!("no traces are sent: {error}");
-            read.push((document, vec![error.told(Mistake::warning(place, message))]));
+            read.push((document, vec![error.told(Mistake::warning(place, message), text)]));
             None
         }
     }

@@ -396,11 +396,16 @@ impl Reference {
         }
     }
 
+    /// What was sent before arrives at nobody any more.
+    pub(super) fn begins_anew(&mut self) -> usize {
+        self.life += 1;
+        self.life
+    }
+
     /// The process is there again, and knows what the store has.
     pub(super) fn restarts(&mut self, records: &[Record]) {
         self.known.clear();
         if self.crash_in.take().is_some() {
-            self.life += 1;
             self.next_held_back = self.held_back_until;
             let now = self.now;
             let events = self.events.iter_mut().zip(records);

@@ -30,9 +30,10 @@ async fn serve(stream: TcpStream, reference: Arc<Mutex<Reference>>) {
         let answer = if first.starts_with("GET") {
             probed(reference.lock().unwrap().probe_works)
         } else {
-            let path = first.split(' ').nth(1).unwrap().to_owned();
-            let body = serde_json::from_slice(&body).unwrap();
-            match receive(&reference, &path, &body).await {
+            let path = first.split(' ').nth(1).unwrap().trim_start_matches('/');
+            let (life, path) = path.split_once('/').unwrap();
+            let (sender, body) = (life.parse().unwrap(), serde_json::from_slice(&body).unwrap());
+            match receive(&reference, (sender, &format!("/{path}")), &body).await {
                 Some(answer) => answer,
                 None => return,
             }
@@ -64,11 +65,19 @@ async fn read(stream: &mut BufReader<TcpStream>) -> Option<(String, Vec<u8>)> {
     Some((first, body))
 }
 
-/// None: the connection is closed without a word.
-async fn receive(reference: &Mutex<Reference>, path: &str, body: &Value) -> Option<String> {
-    let (arrived, life) = {
+/// None: the connection is closed without a word. What a process sent before it was killed may arrive
+/// when the next one is there: whether it does is left open, for nobody can know it.
+async fn receive(
+    reference: &Mutex<Reference>,
+    (sender, path): (usize, &str),
+    body: &Value,
+) -> Option<String> {
+    let arrived = {
         let mut reference = reference.lock().unwrap();
-        (reference.arrives(path, body), reference.life)
+        if reference.life != sender {
+            return None;
+        }
+        reference.arrives(path, body)
     };
     let Some((event, answer, yields)) = arrived else {
         // The process is killed meanwhile.
@@ -79,7 +88,7 @@ async fn receive(reference: &Mutex<Reference>, path: &str, body: &Value) -> Opti
     }
     {
         let mut reference = reference.lock().unwrap();
-        if reference.life != life {
+        if reference.life != sender {
             return None;
         }
         reference.answers(event, answer);

@@ -60,21 +60,15 @@ impl World {
     pub(super) async fn new(story: &Story, mappings: &Mappings) -> World {
         let reference = Arc::new(Mutex::new(Reference::new(story.holds, &story.answers)));
         let (url, savio) = super::savio::start(reference.clone()).await;
-        let (base_url, timeout) = (url.parse().unwrap(), Duration::from_mins(5));
-        let client = Client::new(savio::Settings { base_url, token: "T".into(), timeout }).unwrap();
         let unanswered = if story.holds { Unanswered::Hold } else { Unanswered::Retry };
         let retry = retry::Settings { unanswered, ..retry::Settings::default() };
         let settings = Settings { retry, ..Settings::default() };
         // Where memory can be used as a disk, a commit costs little.
         let folder = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap();
         let disk = open(&folder);
-        let destination = Destination {
-            name: "default".to_owned(),
-            client: Ok(client),
-            max_in_flight: story.max_in_flight,
-        };
-        let relay = Relay { destination, settings, mappings: mappings.clone() };
-        let delivery = relay.start(&disk);
+        let max_in_flight = story.max_in_flight;
+        let relay = Relay { url, max_in_flight, settings, mappings: mappings.clone() };
+        let delivery = relay.start(&disk, 0);
         World { folder, store: disk, delivery, relay, reference, savio, events: Vec::new() }
     }
 
@@ -155,7 +149,8 @@ impl World {
     async fn restart(&mut self) {
         self.store.close().await;
         self.store = open(&self.folder);
-        self.delivery = self.relay.start(&self.store);
+        let life = self.reference().begins_anew();
+        self.delivery = self.relay.start(&self.store, life);
         let records = self.records().await;
         self.reference().restarts(&records);
     }
@@ -261,16 +256,20 @@ fn open(folder: &TempDir) -> Arc<Sqlite> {
 
 /// What a process is started with.
 struct Relay {
-    destination: Destination,
+    /// Savio's; each life of the process has an address of its own there.
+    url: String,
+    max_in_flight: usize,
     settings: Settings,
     mappings: Mappings,
 }
 
 impl Relay {
-    fn start(&self, store: &Arc<Sqlite>) -> Arc<Delivery> {
-        let Destination { name, client, max_in_flight } = &self.destination;
-        let (name, client) = (name.clone(), client.clone());
-        let destination = Destination { name, client, max_in_flight: *max_in_flight };
+    fn start(&self, store: &Arc<Sqlite>, life: usize) -> Arc<Delivery> {
+        let base_url = format!("{}/{life}/", self.url).parse().unwrap();
+        let (token, timeout) = ("T".into(), Duration::from_mins(5));
+        let client = Client::new(savio::Settings { base_url, token, timeout }).unwrap();
+        let (name, client) = ("default".to_owned(), Ok(client));
+        let destination = Destination { name, client, max_in_flight: self.max_in_flight };
         let delivery = Delivery::new(store.clone(), destination, self.settings.clone());
         delivery.replace_mappings(self.mappings.clone());
         Arc::new(delivery)
