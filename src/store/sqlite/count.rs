@@ -59,13 +59,13 @@ impl Writing<'_> {
         }
     }
 
-    /// Where the counts are now; to come back to with `recount`.
+    /// Where the counts are now; to come back to with `uncount_to`.
     pub(super) fn counted(&self) -> Counted {
         Counted(self.changes.borrow().clone())
     }
 
     /// What was counted since is rolled back.
-    pub(super) fn recount(&self, counted: Counted) {
+    pub(super) fn uncount_to(&self, counted: Counted) {
         self.changes.replace(counted.0);
     }
 

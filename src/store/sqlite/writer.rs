@@ -215,7 +215,7 @@ fn run_apart(writing: &Writing<'_>, batch: &mut [Box<dyn Command>]) -> Result<Ou
         let outcome = run(writing, command.as_mut())?;
         if outcome.is_err() {
             step(writing, "ROLLBACK TO command")?;
-            writing.recount(start);
+            writing.uncount_to(start);
         }
         step(writing, "RELEASE command")?;
         outcomes.push(outcome.map_err(StoreError::from));
