@@ -136,7 +136,7 @@ async fn live(story: &Story, mappings: &Mappings) -> Result<(), TestCaseError> {
 }
 
 /// How many runs, unless PROPTEST_CASES says it.
-const RUNS: u32 = 250;
+const RUNS: u32 = 400;
 
 #[expect(clippy::disallowed_methods, reason = "proptest reads it, and has a default of its own")]
 fn says_how_many() -> bool {
