@@ -27,6 +27,7 @@ pub mod sandbox;
 pub mod clock;
 pub mod listener;
 pub mod mistake;
+pub mod outgoing;
 pub mod rate;
 pub mod secret;
 pub mod table;

@@ -20,6 +20,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 use crate::event::{Request, RequestKind};
+use crate::outgoing::chain;
 use call::{NoAnswer, Raw};
 
 pub use answer::{Answer, Content, Reply, TEXT_BYTES_MAX};
@@ -201,14 +202,4 @@ fn header(response: &Response, name: &http::HeaderName) -> Option<String> {
     const LENGTH_MAX: usize = 256;
     let value = response.headers().get(name)?.to_str().ok()?;
     (value.len() <= LENGTH_MAX).then(|| value.to_owned())
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

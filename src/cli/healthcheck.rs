@@ -7,10 +7,11 @@ use std::time::Duration;
 use reqwest::Url;
 use serde::Deserialize;
 
+use crate::outgoing::chain;
 use crate::secret::Environment;
 
 use super::send::client;
-use super::serve::{chain, runtime};
+use super::serve::runtime;
 use super::{Failure, load, show};
 
 /// Longer than the relay waits for its store.

@@ -14,6 +14,7 @@ use crate::clock;
 use crate::event::Headers;
 use crate::intake::signature::{Key, Presented, SigningKey, Stamp, Unsignable};
 use crate::intake::source::{Source, Standing};
+use crate::outgoing::chain;
 use crate::secret::Environment;
 use crate::sources::{Sample, SourceFile};
 
@@ -101,7 +102,7 @@ fn signing_key(source: &Source, private: Option<&Path>) -> Result<Option<Signing
 
 /// What cannot even be built is the address or a header as it was given.
 fn failure(error: &reqwest::Error) -> Failure {
-    let message = super::serve::chain(error);
+    let message = chain(error);
     if error.is_builder() { Failure::Wrong(message) } else { Failure::Undone(message) }
 }
 
@@ -115,7 +116,7 @@ pub(super) fn client(url: &str) -> Result<Client, Failure> {
         // TLS is not spoken, so a machine without CA certificates will do.
         client = client.no_proxy().tls_certs_only([]);
     }
-    client.build().map_err(|error| Failure::Undone(super::serve::chain(&error)))
+    client.build().map_err(|error| Failure::Undone(chain(&error)))
 }
 
 /// A payload as its provider would send it.

@@ -22,6 +22,7 @@ use crate::event::{SourceName, State};
 use crate::intake::source::{Sources, Standing};
 use crate::intake::{self, Door};
 use crate::mistake::show;
+use crate::outgoing::chain;
 use crate::secret::Environment;
 use crate::sources::SourceFile;
 use crate::store::{Count, Sqlite, Store, upkeep};
@@ -341,17 +342,6 @@ async fn watched(part: impl Future<Output = ()>, ended: Arc<Notify>) {
 
 pub(super) fn undone(error: &dyn std::error::Error) -> Failure {
     Failure::Undone(chain(error))
-}
-
-/// An error with its causes in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut message = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        message = format!("{message}: {cause}");
-        source = cause.source();
-    }
-    message
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! The address under which a Savio account's API lies.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 
 use reqwest::Url;
@@ -29,9 +28,7 @@ impl BaseUrl {
 
     /// Whether it is on this machine, which is never reached through a proxy.
     pub fn is_loopback(&self) -> bool {
-        let host = self.0.host_str().unwrap_or_default();
-        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+        crate::outgoing::is_loopback(&self.0)
     }
 
     /// Whether the URL has the same scheme, host and port.

@@ -7,11 +7,11 @@ use jiff::Timestamp;
 
 use crate::clock;
 use crate::config::Config;
+use crate::outgoing::chain;
 use crate::savio::{Client, Settings};
 use crate::secret::Secret;
 use crate::sources::SourceFile;
 
-use super::super::serve::chain;
 use super::report::Finding;
 
 const SAVIO: &str = "savio";

@@ -10,10 +10,10 @@ use rustix::process::geteuid;
 use crate::clock;
 use crate::config::Config;
 use crate::event::State;
+use crate::outgoing::chain;
 use crate::store::sqlite::{OpenError, Room, Settings, is_served};
 use crate::store::{Sqlite, Store, StoreError};
 
-use super::super::serve::chain;
 use super::report::Finding;
 
 const STORE: &str = "store";

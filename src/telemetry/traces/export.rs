@@ -2,7 +2,6 @@
 //! that is away or slow costs spans, and one line in the log.
 
 use std::io::Read as _;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Mutex, PoisonError};
@@ -25,6 +24,7 @@ use reqwest::redirect::Policy;
 use tracing::{info, warn};
 
 use super::Target;
+use crate::outgoing::{chain, is_loopback};
 
 const PROTOBUF: &str = "application/x-protobuf";
 
@@ -192,21 +192,4 @@ fn resource() -> Resource {
         KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
     ];
     Resource::builder().with_attributes(own.into_iter().filter(|it| lacks(&it.key))).build()
-}
-
-/// A machine's own address is never reached through a proxy.
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
