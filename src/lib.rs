@@ -24,10 +24,12 @@ pub mod config;
 pub mod cli;
 pub mod sandbox;
 
+pub mod client_key;
 pub mod clock;
 pub mod listener;
 pub mod mistake;
 pub mod outgoing;
+pub mod parse_memory;
 pub mod rate;
 pub mod secret;
 pub mod table;

@@ -34,7 +34,8 @@ pub struct Settings {
     pub header_timeout: Duration,
     /// For the peer to take up a part of its answers.
     pub answer_timeout: Duration,
-    /// A further one takes the place of the one that has waited longest for its client to send.
+    /// A further one takes the place of one whose client has yet to send: of the client that has most of
+    /// these, the one that has waited longest.
     pub connections_max: usize,
     /// After the shutdown began, for the requests that are under way.
     pub drain_timeout: Duration,
@@ -76,7 +77,7 @@ pub async fn serve(
             () = &mut shutdown => break,
             slot = slot(&slots, &waiting) => slot,
         };
-        let (client, unwanted) = waiting.enter();
+        let (client, unwanted) = waiting.enter(peer.ip().into());
         let (service, sender) = (router.clone(), Arc::clone(&client));
         let connection = http(settings.header_timeout).serve_connection(
             TokioIo::new(Patient::new(stream, settings.answer_timeout)),
@@ -151,7 +152,7 @@ async fn slot(slots: &Arc<Semaphore>, waiting: &Waiting) -> OwnedSemaphorePermit
     tokio::pin!(acquire);
     let slot = tokio::select! {
         slot = &mut acquire => slot,
-        () = waiting.close_longest() => acquire.await,
+        () = waiting.close_one() => acquire.await,
     };
     slot.expect("the semaphore is never closed")
 }
