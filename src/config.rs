@@ -133,6 +133,7 @@ impl Config {
         self.store.webhook_bytes_max = intake.body_bytes_max;
         set(&mut intake.json_depth_max, depth(&mut section, mistakes));
         set(&mut intake.key_bytes_max, size(&mut section, "key_bytes_max", mistakes));
+        set(&mut intake.parsed_bytes_max, size(&mut section, "parsed_bytes_max", mistakes));
         set(&mut intake.trusted_proxies, networks(&mut section, mistakes));
         set(&mut intake.body_timeout, span(&mut section, "body_timeout", mistakes));
         let header_timeout = span(&mut section, "header_timeout", mistakes);

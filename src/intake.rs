@@ -1,6 +1,7 @@
 //! `POST /hooks/{source}`: find the source, verify, decode, keep, answer.
 
 mod answer;
+mod arrived;
 mod body;
 pub mod client;
 mod greet;
@@ -8,6 +9,7 @@ pub mod handshake;
 mod headers;
 mod hint;
 mod journal;
+mod log_limit;
 mod pace;
 pub mod payload;
 pub mod provider;
@@ -18,12 +20,14 @@ pub mod source;
 pub mod unpack;
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZero;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::error_handling::HandleErrorLayer;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
@@ -31,32 +35,32 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{any, get};
 use serde_json::json;
 use tokio::sync::{Semaphore, watch};
-use tower::limit::GlobalConcurrencyLimitLayer;
-use tower::{BoxError, ServiceBuilder};
+use tokio::task::spawn_blocking;
 use tower_http::catch_panic::CatchPanicLayer;
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use self::answer::{Rejection, Taken};
-use self::body::{Bodies, Held};
-use self::client::Network;
+use self::arrived::{Arrived, Judged};
+use self::body::Bodies;
+use self::client::{Network, Sender};
 use self::greet::{Asker, Call};
 use self::handshake::Greeting;
 use self::hint::Doubted;
+use self::log_limit::LogLimit;
 use self::pace::{HINTS, Paces};
 use self::payload::Limits;
 use self::rejected::Rejected;
 use self::setup::Setup;
 use self::signature::{Presented, Unproven};
 use self::source::{Registry, Source, Sources, Standing};
-use self::unpack::{Received, Unpacked};
+use self::unpack::Unpacked;
+use crate::client_key::ClientKey;
 use crate::clock;
 use crate::event::SourceName;
+use crate::parse_memory::ParseMemory;
 use crate::store::{Origin, Store, Webhook};
 use crate::telemetry::metrics::Webhooks;
 use crate::telemetry::traces::Traces;
-
-/// How much JSON is parsed at a time; its values take up to some forty times the room of its text.
-const DECODING_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -68,11 +72,14 @@ pub struct Settings {
     pub body_timeout: Duration,
     /// Who is believed about where a request came from.
     pub trusted_proxies: Vec<Network>,
-    /// How many webhooks are worked on at a time; more are answered 503. Fewer than the listener takes
-    /// connections, so that health is answered all the same.
+    /// How many webhooks are worked on at a time, counted once their bodies are there; more are answered
+    /// 503. Fewer than the listener takes connections, so that health is answered all the same.
     pub requests_max: usize,
     /// How many bytes of bodies are held at a time; what exceeds it is answered 503.
     pub bodies_bytes_max: usize,
+    /// How much memory the JSON of one webhook may take once it is parsed, and all JSON that this process
+    /// parses at the same time.
+    pub parsed_bytes_max: usize,
 }
 
 impl Default for Settings {
@@ -86,16 +93,24 @@ impl Default for Settings {
             trusted_proxies: Vec::new(),
             requests_max: 448,
             bodies_bytes_max: 128 * 1024 * 1024,
+            parsed_bytes_max: 128 * 1024 * 1024,
         }
     }
 }
 
 impl Settings {
+    /// Whether a proxy stands before the relay, which serves no https itself, and is not named.
+    pub fn has_unnamed_proxy(&self) -> bool {
+        let is_https = |url: &String| url.starts_with("https:");
+        self.public_url.as_ref().is_some_and(is_https) && self.trusted_proxies.is_empty()
+    }
+
     pub fn limits(&self) -> Limits {
         Limits {
             bytes_max: self.body_bytes_max,
             depth_max: self.json_depth_max,
             key_bytes_max: self.key_bytes_max,
+            parsed_bytes_max: self.parsed_bytes_max,
         }
     }
 }
@@ -111,8 +126,15 @@ pub struct Door {
     /// Turns true when the relay shuts down.
     closing: watch::Receiver<bool>,
     paces: Paces,
+    log_limit: LogLimit,
     bodies: Bodies,
-    decoding: Semaphore,
+    /// One permit for each webhook that may be worked on.
+    requests: Semaphore,
+    /// One permit for each thread that may verify and decode at a time.
+    threads: Semaphore,
+    parse_memory: Arc<ParseMemory>,
+    /// Whether a proxy was seen that is not among `trusted_proxies`.
+    has_told_of_proxy: AtomicBool,
 }
 
 impl std::fmt::Debug for Door {
@@ -123,24 +145,11 @@ impl std::fmt::Debug for Door {
 
 /// The public listener's routes.
 pub fn router(door: Arc<Door>) -> Router {
-    let shedding = Arc::clone(&door);
-    let shed = move |parts: Parts, _: BoxError| async move {
-        shedding.note(&parts, clock::now(), &Rejection::Overloaded);
-        Rejection::Overloaded
-    };
-    let hooks = Router::new()
-        .route("/hooks/{source}", any(receive))
-        .route("/hooks/{source}/", any(receive))
-        .layer(
-            ServiceBuilder::new()
-                .layer(HandleErrorLayer::new(shed))
-                .load_shed()
-                .layer(GlobalConcurrencyLimitLayer::new(door.settings.requests_max)),
-        );
     Router::new()
         .route("/healthz", get(|| async { Json(json!({ "status": "ok" })) }))
         .route("/readyz", get(readiness))
-        .merge(hooks)
+        .route("/hooks/{source}", any(receive))
+        .route("/hooks/{source}/", any(receive))
         .fallback(|| async { Rejection::NoRoute })
         .method_not_allowed_fallback(|| async { Rejection::ReadOnly })
         .layer(CatchPanicLayer::custom(|_| {
@@ -153,6 +162,7 @@ pub fn router(door: Arc<Door>) -> Router {
 async fn receive(State(door): State<Arc<Door>>, request: Request) -> Response {
     let began = clock::now();
     let (parts, body) = request.into_parts();
+    let parts = Arc::new(parts);
     match door.receive(&parts, body).await {
         Ok(taken) => {
             door.log(&parts, began, &taken);
@@ -178,12 +188,16 @@ impl Door {
             webhooks: Webhooks::default(),
             traces: Traces::default(),
             paces: Paces::default(),
+            log_limit: LogLimit::default(),
             bodies: Bodies::new(
                 settings.body_bytes_max,
                 settings.bodies_bytes_max,
                 settings.body_timeout,
             ),
-            decoding: Semaphore::new(settings.body_bytes_max.max(DECODING_BYTES_MAX)),
+            requests: Semaphore::new(settings.requests_max),
+            threads: Semaphore::new(available_parallelism().map_or(1, NonZero::get)),
+            parse_memory: Arc::new(ParseMemory::new(settings.parsed_bytes_max)),
+            has_told_of_proxy: AtomicBool::new(false),
             settings,
             store,
             closing,
@@ -201,36 +215,75 @@ impl Door {
         self.settings.limits()
     }
 
-    async fn receive(&self, parts: &Parts, body: Body) -> Result<Taken, Rejection> {
+    async fn receive(self: &Arc<Self>, parts: &Arc<Parts>, body: Body) -> Result<Taken, Rejection> {
         let (source, setup) = self.find(parts)?;
         let headers = headers::collect(&parts.headers);
-        let mut held = self.bodies.read(&parts.headers, body).await?;
-        let now = clock::now();
-        let received = Received { headers: &headers, body: &held.bytes, now };
-        let call = Call { source: &source, parts, received };
-        if let Some(greeting) = self.admit(&call, setup.as_deref())? {
-            return Ok(Taken::Greeted(greeting));
-        }
-        source.signature.conceal(&mut held.bytes);
-        let received = Received { headers: &headers, body: &held.bytes, now };
-        let Unpacked { decoded, events, ignored } = self.unpack(&source, &received).await?;
+        let expected = self.expect(&source, setup.as_deref(), parts, &headers)?;
+        let body = self.bodies.read(&parts.headers, body, expected).await?;
+        let _request = self.requests.try_acquire().map_err(|_| Rejection::Overloaded)?;
+        let (parts, now) = (Arc::clone(parts), clock::now());
+        let arrived = Arrived { source, setup, parts, headers, body, now };
+        let (arrived, judged) = self.judge(arrived).await?;
+        let Arrived { source, headers, mut body, .. } = arrived;
+        let Unpacked { decoded, events, ignored } = match judged {
+            Judged::Greeted(greeting) => return Ok(Taken::Greeted(greeting)),
+            Judged::Unpacked(unpacked) => unpacked,
+        };
         let answer = source.answer.clone();
         if events.is_empty() {
             let reason = ignored.unwrap_or_else(|| "it carries no events".to_owned());
             return Ok(Taken::Ignored { reason, answer });
         }
-        self.bodies.make_room(&mut held, decoded.as_ref().map_or(0, String::len))?;
+        body.take_room(decoded.as_ref().map_or(0, String::len))?;
         let headers = headers::without_secrets(headers, &source);
-        let Held { bytes: body, room: _room } = held;
-        let name = source.name.clone();
-        let origin = Origin::Sent;
-        let webhook =
-            Webhook { source: name, received_at: now, headers, body, decoded, events, origin };
+        // The room stays taken until the webhook is kept.
+        let bytes = std::mem::take(&mut body.bytes);
+        let webhook = Webhook {
+            source: source.name.clone(),
+            received_at: now,
+            headers,
+            body: bytes,
+            decoded,
+            events,
+            origin: Origin::Sent,
+        };
         let kept = self.store.keep(webhook).await.map_err(Rejection::NotKept)?;
         Ok(match kept.new_events() {
             0 => Taken::Duplicate { kept, answer },
             _ => Taken::Accepted { kept, answer },
         })
+    }
+
+    /// Verifies and decodes what is whole: in place where that takes no longer than handing it to another
+    /// thread, else on one of the few threads for that.
+    async fn judge(self: &Arc<Self>, mut arrived: Arrived) -> Result<(Arrived, Judged), Rejection> {
+        if arrived.is_light() {
+            let judged = self.judge_now(&mut arrived)?;
+            return Ok((arrived, judged));
+        }
+        let evicted = arrived.body.evicted();
+        let _thread = tokio::select! {
+            thread = self.threads.acquire() => thread.expect("never closed"),
+            () = evicted.notified() => return Err(Rejection::Overloaded),
+        };
+        let door = Arc::clone(self);
+        let work = spawn_blocking(move || {
+            let judged = door.judge_now(&mut arrived)?;
+            Ok((arrived, judged))
+        });
+        work.await.unwrap_or(Err(Rejection::Panicked))
+    }
+
+    fn judge_now(&self, arrived: &mut Arrived) -> Result<Judged, Rejection> {
+        if let Some(greeting) = self.admit(&arrived.call(), arrived.setup.as_deref())? {
+            return Ok(Judged::Greeted(greeting));
+        }
+        arrived.body.verified()?;
+        arrived.source.signature.conceal(&mut arrived.body.bytes);
+        let limits = self.settings.limits();
+        let unpacked =
+            unpack::unpack(&arrived.source, &arrived.received(), &limits, &self.parse_memory)?;
+        Ok(Judged::Unpacked(unpacked))
     }
 
     /// The source, if it may be spoken to now and in this way; with what it awaits, if it does.
@@ -316,21 +369,6 @@ impl Door {
         hint::hint(&Doubted { signature, keys, presented, now: call.received.now }, unproven)
     }
 
-    async fn unpack(
-        &self,
-        source: &Source,
-        received: &Received<'_>,
-    ) -> Result<Unpacked, Rejection> {
-        let bytes = if payload::is_encoded(received.headers) {
-            self.settings.body_bytes_max
-        } else {
-            received.body.len()
-        };
-        let permits = u32::try_from(bytes).map_err(|_| Rejection::Overloaded)?;
-        let _permit = self.decoding.acquire_many(permits).await.expect("never closed");
-        Ok(unpack::unpack(source, received, &self.settings.limits())?)
-    }
-
     /// Why a webhook would not be kept now.
     async fn hindrances(&self) -> Vec<String> {
         let mut hindrances = Vec::new();
@@ -352,11 +390,36 @@ impl Door {
         hindrances
     }
 
+    /// Whether webhooks are turned away at present because there are too many, signed ones or not.
+    pub fn is_at_limit(&self) -> bool {
+        self.requests.available_permits() == 0 || self.bodies.is_short_of_room()
+    }
+
     /// None where the listener does not say.
     fn client(&self, parts: &Parts) -> Option<IpAddr> {
         let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
         let trusted = &self.settings.trusted_proxies;
         Some(client::address(peer.ip(), &parts.headers, trusted))
+    }
+
+    /// Whose share of the limits the request counts for; none where a proxy stands for its clients.
+    fn share(&self, parts: &Parts) -> Option<ClientKey> {
+        let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
+        let trusted = &self.settings.trusted_proxies;
+        match client::sender(peer.ip(), &parts.headers, trusted) {
+            Sender::Client(address) => Some(address.into()),
+            Sender::TrustedProxy => None,
+            Sender::UnknownProxy(address) => {
+                if !self.has_told_of_proxy.swap(true, Ordering::Relaxed) {
+                    warn!(
+                        proxy = %address,
+                        "{address} is a proxy that server.trusted_proxies does not name: its clients are not \
+                         told apart; set trusted_proxies = [\"{address}\"]"
+                    );
+                }
+                None
+            }
+        }
     }
 }
 
@@ -366,11 +429,14 @@ fn source_name(parts: &Parts) -> Option<SourceName> {
     payload::form::unescape(name.strip_suffix('/').unwrap_or(name)).parse().ok()
 }
 
+/// At its limit it is ready all the same: who stops it is a stranger, and a balancer that takes it out for
+/// that would do the stranger's work.
 async fn readiness(State(door): State<Arc<Door>>) -> Response {
     let reasons = door.hindrances().await;
+    let at_limit = door.is_at_limit();
     if reasons.is_empty() {
-        return Json(json!({ "status": "ready" })).into_response();
+        return Json(json!({ "status": "ready", "at_limit": at_limit })).into_response();
     }
-    let body = json!({ "status": "not ready", "reasons": reasons });
+    let body = json!({ "status": "not ready", "at_limit": at_limit, "reasons": reasons });
     (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
 }

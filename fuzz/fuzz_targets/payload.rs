@@ -14,7 +14,7 @@ const KINDS: [(&str, Option<Format>); 4] = [
     ("text/xml", Some(Format::Xml)),
 ];
 
-const LIMITS: Limits = Limits { bytes_max: 100_000, depth_max: 64, key_bytes_max: 1_024 };
+const LIMITS: Limits = Limits { bytes_max: 100_000, depth_max: 64, key_bytes_max: 1_024, parsed_bytes_max: 1 << 26 };
 
 fuzz_target!(|input: &[u8]| {
     let mut lines = input.splitn(2, |byte| *byte == b'\n');

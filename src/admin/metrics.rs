@@ -19,7 +19,11 @@ use crate::telemetry::metrics::{CONTENT_TYPE, Gauges, Paused, Queue};
     (status = 200, description = "OpenMetrics text", body = String,
         content_type = "application/openmetrics-text")))]
 pub(super) async fn metrics(Of(inside): Of<Arc<Inside>>) -> Result<Response, Refusal> {
-    let gauges = Gauges { sources: sources(&inside).await?, destinations: paused(&inside).await? };
+    let gauges = Gauges {
+        at_limit: inside.door.is_at_limit(),
+        sources: sources(&inside).await?,
+        destinations: paused(&inside).await?,
+    };
     let text = inside.metrics.text(&gauges);
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
 }

@@ -149,7 +149,10 @@ pub(super) struct RejectedListed {
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Rejected {
+    /// When the last one of these came.
     at: Timestamp,
+    /// How many equal ones came, each within a minute of the one before.
+    count: u64,
     source: SourceName,
     status: u16,
     /// As its sender was told.
@@ -176,6 +179,7 @@ pub(super) async fn rejected(
         let source = source.clone();
         inside.door.rejected.last(&source).into_iter().map(move |it| Rejected {
             at: it.at,
+            count: it.count,
             source: source.clone(),
             status: it.status,
             reason: it.reason,

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -41,6 +42,7 @@ pub(super) fn run(path: Option<&Path>, environment: &Environment) -> Result<(), 
     let config = load::config(path, environment)?;
     telemetry::start(&config.log);
     let format = config.log.format;
+    raise_open_files();
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let signalled = stopped();
@@ -68,6 +70,9 @@ pub(super) fn run(path: Option<&Path>, environment: &Environment) -> Result<(), 
     ended
 }
 
+/// More than all connections, the store and what is watched need.
+const OPEN_FILES_MAX: u64 = 16_384;
+
 fn show_mistakes(files: &[SourceFile], format: Format) {
     for file in files.iter().filter(|file| !file.mistakes.is_empty()) {
         match format {
@@ -76,6 +81,19 @@ fn show_mistakes(files: &[SourceFile], format: Format) {
                 shown::tell(&format!("{}\n", show(&file.document, &file.mistakes, look)));
             }
             Format::Json => load::log_mistakes(&file.document, &file.mistakes),
+        }
+    }
+}
+
+/// Many systems let a process open 1,024 files unless it asks for more, of which a flood of connections
+/// would leave none for the store.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(OPEN_FILES_MAX, |most| most.min(OPEN_FILES_MAX));
+    if limit.current.is_some_and(|current| current < wanted) {
+        let raised = Rlimit { current: Some(wanted), maximum: limit.maximum };
+        if let Err(error) = setrlimit(Resource::Nofile, raised) {
+            warn!(%error, "cannot raise the number of files that may be open to {wanted}");
         }
     }
 }
@@ -119,6 +137,7 @@ pub(super) struct Relay {
     loops: Loops,
     told: Told,
     traces: Traces,
+    has_unnamed_proxy: bool,
 }
 
 impl Relay {
@@ -138,10 +157,12 @@ impl Relay {
         let replay_ordered = Arc::new(Notify::new());
         let wake = Arc::clone(&replay_ordered);
         loops.begin(upkeep::run(store.clone(), config.retention, wake, loops.closed()));
+        let has_unnamed_proxy = config.intake.has_unnamed_proxy();
         let url = config.intake.public_url.clone().unwrap_or(format!("http://{address}"));
         let closing = loops.closing.subscribe();
         let door = Door::new(config.intake, sources(files), store.clone(), closing);
         let door = Arc::new(door.tracing(traces.clone()));
+        loops.begin(Arc::clone(&door).tell_left_out(loops.closed()));
         let router = intake::router(Arc::clone(&door));
         loops.begin(listener::serve(listener, router, config.listener, loops.closed()));
         let router = admin::router(Arc::new(admin::Inside {
@@ -154,7 +175,18 @@ impl Relay {
             replay_ordered,
         }));
         loops.begin(listener::serve(admin_listener, router, config.listener, loops.closed()));
-        Ok(Relay { address, admin_address, url, store, door, deliveries, loops, told, traces })
+        Ok(Relay {
+            address,
+            admin_address,
+            url,
+            store,
+            door,
+            deliveries,
+            loops,
+            told,
+            traces,
+            has_unnamed_proxy,
+        })
     }
 
     /// Each source, live or off and why, and its URL: to people as one table.
@@ -166,6 +198,12 @@ impl Relay {
         }
         if sources.is_empty() {
             warn!("there are no mapping files, so there is no source");
+        }
+        if self.has_unnamed_proxy {
+            warn!(
+                "server.public_url is https, and server.trusted_proxies names no proxy: set it to the \
+                 proxy's address, so that limits tell its clients apart"
+            );
         }
         warn_of(files);
         for (destination, reason) in self.deliveries.without_token(files) {

@@ -104,6 +104,12 @@ impl Rejection {
             Rejection::Undecodable(Undecodable::Malformed(_)) => {
                 (StatusCode::BAD_REQUEST, "undecodable")
             }
+            Rejection::Undecodable(Undecodable::TooHeavy(..)) => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "too many values")
+            }
+            Rejection::Undecodable(Undecodable::NoMemory) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "overloaded")
+            }
             Rejection::Undecodable(Undecodable::TooLarge(_)) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "too large")
             }

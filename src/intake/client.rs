@@ -53,6 +53,41 @@ impl Network {
     }
 }
 
+/// Whom limits for one client count a request for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sender {
+    Client(IpAddr),
+    /// It did not say for whom it stands.
+    TrustedProxy,
+    /// It says for whom it stands, and nobody said that it is to be believed: to count its requests for one
+    /// client would let any of its clients keep out the others.
+    UnknownProxy(IpAddr),
+}
+
+pub(super) fn sender(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> Sender {
+    let address = address(peer, headers, trusted);
+    if trusted.iter().any(|network| network.contains(address)) {
+        return Sender::TrustedProxy;
+    }
+    let is_peer = address == peer.to_canonical();
+    if is_peer && is_local(address) && headers.contains_key("x-forwarded-for") {
+        return Sender::UnknownProxy(address);
+    }
+    Sender::Client(address)
+}
+
+/// On this machine, or in a private network: where proxies are, and strangers are not.
+fn is_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            address.is_loopback() || address.is_private() || address.is_link_local()
+        }
+        IpAddr::V6(address) => {
+            address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local()
+        }
+    }
+}
+
 /// From the right of `X-Forwarded-For`, the first address that no trusted proxy has.
 pub(super) fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
     let is_trusted = |address| trusted.iter().any(|network| network.contains(address));
@@ -107,6 +142,31 @@ mod tests {
         check("8.8.8.8", &["1.1.1.1"], "8.8.8.8");
         check("10.0.0.1", &["1.1.1.1, unknown"], "10.0.0.1");
         check("10.0.0.1", &[], "10.0.0.1");
+    }
+
+    #[test]
+    fn only_local_peers_that_forward_are_proxies() {
+        let trusted = ["10.0.0.0/8".parse().unwrap()];
+        let check = |peer: &str, forwarded: Option<&str>, expected: Sender| {
+            let mut headers = HeaderMap::new();
+            if let Some(written) = forwarded {
+                headers.append("x-forwarded-for", written.parse().unwrap());
+            }
+            assert_eq!(sender(peer.parse().unwrap(), &headers, &trusted), expected, "{peer}");
+        };
+        let client = |address: &str| Sender::Client(address.parse().unwrap());
+        let unknown = |address: &str| Sender::UnknownProxy(address.parse().unwrap());
+
+        check("10.0.0.1", Some("1.1.1.1"), client("1.1.1.1"));
+        check("10.0.0.1", Some("unknown"), Sender::TrustedProxy);
+        check("10.0.0.1", None, Sender::TrustedProxy);
+        check("127.0.0.1", Some("1.1.1.1"), unknown("127.0.0.1"));
+        check("172.18.0.2", Some("1.1.1.1"), unknown("172.18.0.2"));
+        check("::ffff:192.168.0.2", Some("1.1.1.1"), unknown("192.168.0.2"));
+        check("fd00::1", Some("1.1.1.1"), unknown("fd00::1"));
+        check("127.0.0.1", None, client("127.0.0.1"));
+        check("8.8.8.8", Some("1.1.1.1"), client("8.8.8.8"));
+        check("2001:db8::1", Some("1.1.1.1"), client("2001:db8::1"));
     }
 
     #[test]

@@ -10,12 +10,12 @@ use super::answer::Rejection;
 use super::handshake::{Asked, Greeting, Handshake};
 use super::pace::{HANDSHAKES, Pace};
 use super::payload::{self, Limits};
-use super::setup::Setup;
+use super::setup::{self, Setup};
 use super::source::Source;
 use super::unpack::Received;
 
 /// Larger bodies are no handshakes.
-const BODY_BYTES_MAX: usize = 64 * 1024;
+pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// A request, all of it there, and the source that it is for.
 #[derive(Debug, Clone, Copy)]
@@ -60,10 +60,7 @@ impl Door {
 
     /// Takes the secret that a source waits for, keeps it, and makes the source live.
     pub(super) fn set_up(&self, setup: &Setup, call: &Call<'_>) -> Result<Greeting, Rejection> {
-        let waits = || Rejection::Off("it waits for its provider's first request".to_owned());
-        if !setup.is_meant(call.parts.uri.query()) {
-            return Err(waits());
-        }
+        setup.expects(call.parts.uri.query())?;
         let bringing = |it: &&Handshake| it.method == call.parts.method && it.brings_secret();
         let handshakes: Vec<&Handshake> = call.source.handshakes.iter().filter(bringing).collect();
         let body = self.body(call, &handshakes);
@@ -72,7 +69,7 @@ impl Door {
             let secret = handshake.secret(&question).map(SecretString::from)?;
             Some((secret, handshake.answer(&question)?))
         });
-        let (secret, greeting) = found.ok_or_else(waits)?;
+        let (secret, greeting) = found.ok_or_else(setup::waits)?;
         self.pace(call, HANDSHAKES)?;
         // This waits for the disk, once in a source's life.
         let live = setup.finish(&secret).map_err(Rejection::SecretNotKept)?;

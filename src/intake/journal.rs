@@ -1,15 +1,20 @@
 //! What the log, the metrics, the traces and the list of refusals say of each request.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::http::request::Parts;
 use jiff::Timestamp;
+use tokio::time::interval;
 use tracing::field::display;
 use tracing::{debug, info, warn};
 
 use super::answer::{Rejection, Taken};
+use super::log_limit::LeftOut;
 use super::rejected::Refusal;
 use super::{Door, source_name};
 use crate::clock;
-use crate::event::EventId;
+use crate::event::{EventId, SourceName};
 use crate::telemetry::traces::{self, Answered};
 
 impl Door {
@@ -55,9 +60,32 @@ impl Door {
             debug!(status, "a webhook for no source was refused");
             return;
         };
+        self.webhooks.answered(source.as_str(), status);
+        self.webhooks.rejected(source.as_str(), error);
+        let now = clock::now();
+        let is_told = self.log_limit.admits(&source, error, now);
+        let reason = rejection.to_string();
+        let hint = rejection.hint().map(str::to_owned);
+        let client = self.client(parts);
+        if is_told {
+            self.tell(parts, began, (&source, rejection));
+        }
+        let refusal = Refusal { at: now, status, error, reason, hint, client, count: 1 };
+        self.rejected.add(&source, refusal, is_told);
+    }
+
+    /// To the log and the collector.
+    fn tell(
+        &self,
+        parts: &Parts,
+        began: Timestamp,
+        (source, rejection): (&SourceName, &Rejection),
+    ) {
+        let (status, error) = rejection.status();
+        let status = status.as_u16();
         let reason = rejection.to_string();
         let cause = std::error::Error::source(rejection).map(ToString::to_string);
-        let hint = rejection.hint().map(str::to_owned);
+        let hint = rejection.hint();
         let client = self.client(parts);
         let from = client.map(display);
         warn!(%source, status, client = from, reason, cause, hint, "refused a webhook for {source}");
@@ -69,10 +97,24 @@ impl Door {
             status,
             answered: Answered::Rejected { error, reason: &reason },
         });
-        self.webhooks.answered(source.as_str(), status);
-        self.webhooks.rejected(source.as_str(), error);
-        let refusal = Refusal { at: clock::now(), status, error, reason, hint, client };
-        self.rejected.add(&source, refusal);
+    }
+
+    /// Tells each minute how many refused webhooks had no line of their own in the log.
+    pub async fn tell_left_out(self: Arc<Self>, closed: impl Future<Output = ()>) {
+        let mut minutes = interval(Duration::from_mins(1));
+        tokio::pin!(closed);
+        loop {
+            let is_last = tokio::select! {
+                () = &mut closed => true,
+                _ = minutes.tick() => false,
+            };
+            for LeftOut { source, error, count } in self.log_limit.take_left_out() {
+                warn!(%source, error, count, "refused {count} more webhooks for {source}: {error}");
+            }
+            if is_last {
+                return;
+            }
+        }
     }
 }
 

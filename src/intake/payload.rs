@@ -15,10 +15,14 @@ use serde_json::Value;
 
 pub use each::Each;
 pub(super) use each::{member, range_in};
-pub use members::parse_members;
+pub(super) use members::Members;
 pub use packing::{Format, Packing};
 
 use crate::event::Headers;
+use crate::parse_memory::weigh;
+
+/// What 100,000 values of a form or of XML take at most, and room to spare: an object in an object 448 bytes.
+const FORM_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// How many events one request may carry.
 pub const EVENTS_MAX: usize = 1_000;
@@ -30,6 +34,8 @@ pub struct Limits {
     /// `[[1]]` has depth 2.
     pub depth_max: usize,
     pub key_bytes_max: usize,
+    /// Of memory, once it is parsed.
+    pub parsed_bytes_max: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +48,10 @@ pub enum Undecodable {
     Malformed(String),
     #[error("the body is larger than {0} bytes once it is decompressed")]
     TooLarge(usize),
+    #[error("its values take {} MiB of memory once they are parsed, at most {}", .0 >> 20, .1 >> 20)]
+    TooHeavy(usize, usize),
+    #[error("there is no memory to parse it now")]
+    NoMemory,
     #[error("{0} events in one request, at most {EVENTS_MAX}")]
     TooManyEvents(usize),
 }
@@ -53,7 +63,7 @@ pub fn decode<'b>(
     body: &'b [u8],
     limits: &Limits,
 ) -> Result<Cow<'b, str>, Undecodable> {
-    let content_type = headers.get("content-type").map_or("", String::as_str);
+    let content_type = content_type(headers);
     let text = match plain(headers, body, limits)? {
         Cow::Borrowed(bytes) => packing.to_json(content_type, bytes, limits)?,
         Cow::Owned(bytes) => {
@@ -66,6 +76,20 @@ pub fn decode<'b>(
     }
     check_limits(&text, limits)?;
     Ok(without_lone_surrogates(text))
+}
+
+/// How much memory decoding takes beside the body and its text: forms and XML become values first, of
+/// which there are few; a field that holds JSON may hold any.
+pub fn decoding_weight(packing: &Packing, headers: &Headers, limits: &Limits) -> usize {
+    match packing.format(content_type(headers)) {
+        Ok(Format::Json) | Err(_) => 0,
+        Ok(_) if !packing.json_fields.is_empty() => limits.parsed_bytes_max,
+        Ok(Format::Form | Format::Multipart | Format::Xml) => FORM_BYTES_MAX,
+    }
+}
+
+fn content_type(headers: &Headers) -> &str {
+    headers.get("content-type").map_or("", String::as_str)
 }
 
 /// The body without its content encoding.
@@ -93,6 +117,15 @@ pub fn split(text: &str, each: Option<&Each>) -> Result<Vec<Range<usize>>, Undec
         Some(each) => each.ranges(text),
         None => Ok(std::iter::once(0..text.len()).collect()),
     }
+}
+
+/// How much memory the text takes once it is parsed, if that is allowed.
+pub(super) fn weight(text: &str, limits: &Limits) -> Result<usize, Undecodable> {
+    let weight = weigh(text);
+    if weight > limits.parsed_bytes_max {
+        return Err(Undecodable::TooHeavy(weight, limits.parsed_bytes_max));
+    }
+    Ok(weight)
 }
 
 pub fn parse(text: &str) -> Result<Value, Undecodable> {
@@ -222,7 +255,8 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits = Limits { bytes_max: 100, depth_max: 4, key_bytes_max: 8 };
+    const LIMITS: Limits =
+        Limits { bytes_max: 100, depth_max: 4, key_bytes_max: 8, parsed_bytes_max: 1 << 20 };
 
     fn headers(pairs: &[(&str, &str)]) -> Headers {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()

@@ -11,6 +11,7 @@ use subtle::ConstantTimeEq;
 use tempfile::NamedTempFile;
 use uuid::Uuid;
 
+use super::answer::Rejection;
 use super::payload::form;
 use super::source::{Source, Standing};
 
@@ -58,10 +59,14 @@ impl Setup {
         format!("/hooks/{}?setup={}", self.source.name, self.code.expose_secret())
     }
 
-    pub(super) fn is_meant(&self, query: Option<&str>) -> bool {
+    /// Refuses a request that does not bring the code.
+    pub(super) fn expects(&self, query: Option<&str>) -> Result<(), Rejection> {
         let code = self.code.expose_secret().as_bytes();
-        form::pairs(query.unwrap_or_default())
-            .any(|(name, value)| name == "setup" && bool::from(code.ct_eq(value.as_bytes())))
+        let is_code = |(name, value): (String, String)| {
+            name == "setup" && code.ct_eq(value.as_bytes()).into()
+        };
+        let is_meant = form::pairs(query.unwrap_or_default()).any(is_code);
+        if is_meant { Ok(()) } else { Err(waits()) }
     }
 
     /// Writes the secret down for good, and gives the source that it makes live.
@@ -71,6 +76,11 @@ impl Setup {
         write_once(&self.path, secret.expose_secret())?;
         Ok(Source { keys: vec![key], ..Source::clone(&self.source) })
     }
+}
+
+/// What anybody else is told.
+pub(super) fn waits() -> Rejection {
+    Rejection::Off("it waits for its provider's first request".to_owned())
 }
 
 /// All of it or nothing, for the owner's eyes only, on disk when this returns; a file that is

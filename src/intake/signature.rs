@@ -192,6 +192,24 @@ impl Signature {
         matches!(&self.scheme, Scheme::Seal(seal) if seal.message.contains(&Piece::Url))
     }
 
+    /// Whether the proof would have to be in the headers or the query, and is not there.
+    pub(super) fn is_missing_before_body(&self, presented: &Presented<'_>) -> bool {
+        let is_there =
+            |place: &Place| matches!(place, Place::Field(_)) || !place.values(presented).is_empty();
+        match &self.scheme {
+            Scheme::Seal(_) | Scheme::Jwt(_) | Scheme::Token { .. } => {
+                !self.places().iter().any(is_there)
+            }
+            Scheme::Basic => !presented.headers.contains_key("authorization"),
+            Scheme::None => false,
+        }
+    }
+
+    /// Whether verifying is work for elliptic curves: a hundred times that of a digest.
+    pub(super) fn has_public_key(&self) -> bool {
+        matches!(&self.scheme, Scheme::Seal(seal) if seal.method == Method::KeyPair)
+    }
+
     /// The headers that carry the proof, by lower-case name.
     pub fn proof_headers(&self) -> Vec<&str> {
         let mut names = Vec::new();

@@ -1,19 +1,25 @@
 //! A verified body's events: each one's id and type, and whether it is one to keep.
 
 use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::payload::{self, Limits, Undecodable};
+use super::payload::{self, Limits, Members, Undecodable};
 use super::source::Source;
 use crate::event::{EventId, Headers};
+use crate::parse_memory::{NoMemory, ParseMemory, Taken};
 use crate::store::NewEvent;
 
 /// Longer delivery ids are told apart by their hash.
 const DELIVERY_ID_BYTES_MAX: usize = 256;
 
 const TYPE_CHARS_MAX: usize = 128;
+
+/// A form of this length takes 4 MiB at most.
+const SMALL_BYTES_MAX: usize = 16 * 1024;
 
 /// A request as it came, all of its body there.
 #[derive(Debug, Clone, Copy)]
@@ -32,20 +38,34 @@ pub struct Unpacked {
     pub ignored: Option<String>,
 }
 
+/// How long a webhook waits for memory: after that its sender is better off coming again.
+const MEMORY_WAIT: Duration = Duration::from_secs(2);
+
+/// Blocks where it has to wait for memory.
 pub fn unpack(
     source: &Source,
     received: &Received<'_>,
     limits: &Limits,
+    memory: &Arc<ParseMemory>,
 ) -> Result<Unpacked, Undecodable> {
     let headers = received.headers;
-    let text = payload::decode(&source.packing, headers, received.body, limits)?;
+    let text = {
+        let weight = if is_small(received) {
+            0
+        } else {
+            payload::decoding_weight(&source.packing, headers, limits)
+        };
+        let _memory = take(memory, weight)?;
+        payload::decode(&source.packing, headers, received.body, limits)?
+    };
     let mut events = Vec::new();
     let mut ignored = None;
     for payload in payload::split(&text, source.each.as_ref())? {
-        let value = match &source.members {
-            Some(names) => payload::parse_members(&text[payload.clone()], names)?,
-            None => payload::parse(&text[payload.clone()])?,
-        };
+        // Delivery parses all of it.
+        payload::weight(&text[payload.clone()], limits)?;
+        let members = Members::find(&text[payload.clone()], source.members.as_deref())?;
+        let _memory = take(memory, members.weight(limits)?)?;
+        let value = members.parse()?;
         let event_type = source.event_type.as_ref().and_then(|find| find(&value, headers));
         let event_type = event_type.map(|name| name.chars().take(TYPE_CHARS_MAX).collect());
         if let Some(reason) = source.ignores(event_type.as_deref()) {
@@ -61,6 +81,15 @@ pub fn unpack(
         Cow::Owned(text) => Some(text),
     };
     Ok(Unpacked { decoded, events, ignored })
+}
+
+/// Its values are few, whatever it is.
+fn is_small(received: &Received<'_>) -> bool {
+    received.body.len() <= SMALL_BYTES_MAX && !payload::is_encoded(received.headers)
+}
+
+fn take(memory: &Arc<ParseMemory>, weight: usize) -> Result<Taken, Undecodable> {
+    memory.take_within(MEMORY_WAIT, weight).map_err(|NoMemory| Undecodable::NoMemory)
 }
 
 fn short(id: String) -> String {

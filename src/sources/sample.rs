@@ -1,6 +1,7 @@
 //! A payload in a file, taken in as a webhook would be, without its signature: `[[test]]` and `try`.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -8,6 +9,7 @@ use serde_json::Value;
 use crate::event::{Event, Headers};
 use crate::intake::payload::{Limits, Undecodable};
 use crate::intake::unpack::{Received, Unpacked, unpack};
+use crate::parse_memory::ParseMemory;
 use crate::table::{Mistakes, Table, Text, text_of, wrong_type};
 
 use super::SourceFile;
@@ -46,7 +48,8 @@ impl SourceFile {
     ) -> Option<Result<Carried, Undecodable>> {
         let source = self.source.as_ref()?;
         let received = Received { headers: &sample.headers, body: &sample.body, now };
-        let unpacked = unpack(source, &received, limits);
+        let memory = Arc::new(ParseMemory::new(limits.parsed_bytes_max));
+        let unpacked = unpack(source, &received, limits, &memory);
         Some(unpacked.and_then(|Unpacked { decoded, events, ignored }| {
             let text =
                 decoded.unwrap_or_else(|| String::from_utf8_lossy(&sample.body).into_owned());

@@ -135,6 +135,8 @@ impl Attempts {
 /// How things stand at the moment of a scrape; what is not in it has no series.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Gauges {
+    /// Whether webhooks are turned away because there are too many.
+    pub at_limit: bool,
     pub sources: Vec<Queue>,
     pub destinations: Vec<Paused>,
 }
@@ -210,6 +212,11 @@ impl Gauges {
             let of = OfDestination { destination: one.destination.clone() };
             set(&paused, &of, u64::from(one.paused));
         }
+        let at_limit: Gauge = Gauge::default();
+        at_limit.set(i64::from(self.at_limit));
+        let limit =
+            "1 while webhooks are turned away because there are too many, and shortly after";
+        standing.register("at_limit", limit, at_limit);
         standing.register("events", "Events that are kept, by state", events);
         let age = "Since when the oldest queued event of a source was received";
         standing.register("oldest_queued_seconds", age, oldest);
@@ -273,9 +280,11 @@ mod tests {
             oldest_queued_seconds,
         };
         let paused = |paused| vec![Paused { destination: "default".to_owned(), paused }];
-        metrics.text(&Gauges { sources: vec![queue(7, 60)], destinations: paused(true) });
+        let (sources, destinations) = (vec![queue(7, 60)], paused(true));
+        metrics.text(&Gauges { at_limit: true, sources, destinations });
 
-        let gauges = Gauges { sources: vec![queue(2, 5)], destinations: paused(false) };
+        let (sources, destinations) = (vec![queue(2, 5)], paused(false));
+        let gauges = Gauges { at_limit: false, sources, destinations };
         let text = metrics.text(&gauges);
 
         for line in [
@@ -283,6 +292,7 @@ mod tests {
             r#"savio_relay_events{source="form",state="dead"} 0"#,
             r#"savio_relay_oldest_queued_seconds{source="form"} 5"#,
             r#"savio_relay_destination_paused{destination="default"} 0"#,
+            "savio_relay_at_limit 0",
         ] {
             assert!(text.lines().any(|it| it == line), "{line} is not in\n{text}");
         }

@@ -21,6 +21,7 @@ mod jsonpath_cts;
 mod jsonpath_property;
 mod kill;
 mod listener;
+mod log_flood;
 mod model;
 mod providers;
 mod readme;

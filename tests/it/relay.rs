@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -19,6 +20,8 @@ pub(crate) struct Relay {
     pub(crate) introduction: String,
     /// The lines that it wrote since it listens.
     log: Arc<Mutex<Vec<String>>>,
+    /// Ends with its output.
+    reader: Option<JoinHandle<()>>,
 }
 
 pub(crate) const SECRET: &str = "a secret of the test";
@@ -30,15 +33,15 @@ impl Relay {
     }
 
     pub(crate) fn start_by(serve: &mut Command, variables: &[(&str, &str)]) -> Relay {
-        let (relay, lines) = Relay::start_and_listen(serve, variables);
+        let (mut relay, lines) = Relay::start_and_listen(serve, variables);
         // Its further output has to go somewhere, or a full pipe would stop it.
         let log = relay.log.clone();
-        std::thread::spawn(move || {
+        relay.reader = Some(std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 eprintln!("{line}");
                 log.lock().unwrap().push(line);
             }
-        });
+        }));
         relay
     }
 
@@ -72,12 +75,20 @@ impl Relay {
         let admin_url =
             said("the API is at ").split(['/', ',']).take(3).collect::<Vec<_>>().join("/");
         let url = said("listening on ").trim().to_owned();
-        (Relay { child, url, admin_url, introduction, log: Arc::default() }, lines)
+        let log = Arc::default();
+        (Relay { child, url, admin_url, introduction, log, reader: None }, lines)
     }
 
     /// How many lines of its log have this text in them.
     pub(crate) fn logged(&self, text: &str) -> usize {
         self.log.lock().unwrap().iter().filter(|line| line.contains(text)).count()
+    }
+
+    /// Stops it, and gives all that it wrote since it listened.
+    pub(crate) fn log_at_stop(mut self) -> String {
+        self.terminate();
+        self.reader.take().expect("its log is read").join().unwrap();
+        self.log()
     }
 
     /// All that it wrote since it listens.
@@ -103,6 +114,10 @@ impl Relay {
 
     /// As a container's stop does it; returns once it has left.
     pub(crate) fn stop(mut self) -> std::process::ExitStatus {
+        self.terminate()
+    }
+
+    fn terminate(&mut self) -> std::process::ExitStatus {
         let id = self.child.id().to_string();
         Command::new("kill").args(["-TERM", &id]).status().expect("kill is there");
         self.child.wait().expect("it was our child")

@@ -37,6 +37,13 @@ pub(super) fn public_url(config: &Config, files: &[SourceFile], findings: &mut V
         }
         Some(url) => Finding::ok(ADDRESS, format!("server.public_url is {url}")),
     });
+    if config.intake.has_unnamed_proxy() {
+        let found = "server.public_url is https, and server.trusted_proxies names no proxy: all \
+                     requests seem to come from the proxy's address";
+        findings.push(Finding::warning(ADDRESS, found).advice(
+            "set server.trusted_proxies to the proxy's address, so that limits tell its clients apart",
+        ));
+    }
     for source in live() {
         let name = &source.name;
         match url {

@@ -1,6 +1,7 @@
 //! Turns a record into the webhook that it would have come as, and says what becomes of it.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -11,6 +12,7 @@ use crate::intake::payload::{self, Limits};
 use crate::intake::source::Source;
 use crate::intake::unpack::{Received, Unpacked, unpack};
 use crate::mapping::Mapped;
+use crate::parse_memory::ParseMemory;
 use crate::sources::{Exported, SourceFile};
 use crate::store::{NewEvent, Origin, Webhook};
 
@@ -54,7 +56,8 @@ impl Clerk<'_> {
         let body = body.unwrap_or_else(|| record.text.clone()).into_bytes();
         let headers = self.headers();
         let received = Received { headers: &headers, body: &body, now: self.now };
-        let unpacked = unpack(self.source, &received, &self.limits);
+        let memory = Arc::new(ParseMemory::new(self.limits.parsed_bytes_max));
+        let unpacked = unpack(self.source, &received, &self.limits, &memory);
         let Unpacked { decoded, events, mut ignored } =
             unpacked.map_err(|error| error.to_string())?;
         let text = decoded.as_deref().map_or(body.as_slice(), str::as_bytes);

@@ -4,9 +4,12 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use super::{Limits, Undecodable, check_limits, malformed, without_lone_surrogates};
+use super::{Limits, Undecodable, check_limits, malformed, weight, without_lone_surrogates};
 
 const FIELDS_MAX: usize = 10_000;
+
+/// `a[b][c]` has three names; each may become an object of its own.
+const NAMES_MAX: usize = 100_000;
 
 /// The decoded names and values, in order. What is no valid escape stands for itself.
 pub fn pairs(text: &str) -> impl Iterator<Item = (String, String)> {
@@ -67,34 +70,40 @@ pub(super) fn to_json(
     }
     let (names, mut values): (Vec<String>, Vec<Value>) = fields.into_iter().unzip();
     let mut form = Map::new();
+    let mut names_left = NAMES_MAX;
     for (at, name) in names.iter().enumerate() {
         let leaf = Value::from(at);
         let steps = steps(name, limits.depth_max);
+        names_left = names_left.checked_sub(steps.len()).ok_or_else(|| {
+            malformed(format!("the fields have more than {NAMES_MAX} names, as `a[b]` has two"))
+        })?;
         let slot = form.entry(steps[0]).or_insert(Value::Null);
         if let Some(leaf) = put(slot, &steps[1..], leaf) {
             add(form.entry(name).or_insert(Value::Null), leaf);
         }
     }
     form.values_mut().for_each(|node| fill(node, &mut values));
+    let mut left = *limits;
     for name in json_fields {
         if let Some(value) = form.get_mut(name) {
-            parse_inside(value, limits)?;
+            left.parsed_bytes_max -= parse_inside(value, &left)?;
         }
     }
     Ok(Value::Object(form).to_string())
 }
 
-/// A text that holds JSON becomes what it holds; one that does not stays a text.
-fn parse_inside(value: &mut Value, limits: &Limits) -> Result<(), Undecodable> {
+/// A text that holds JSON becomes what it holds; one that does not stays a text. Gives what it weighs.
+fn parse_inside(value: &mut Value, limits: &Limits) -> Result<usize, Undecodable> {
     let Value::String(text) = value else {
-        return Ok(());
+        return Ok(0);
     };
     check_limits(text, limits)?;
+    let weight = weight(text, limits)?;
     let text = without_lone_surrogates(Cow::Borrowed(text.as_str()));
     if let Ok(inside) = serde_json::from_str(&text) {
         *value = inside;
     }
-    Ok(())
+    Ok(weight)
 }
 
 /// `a[b][]` is `a`, `b`, and the empty step: one more element. Any other name is one step.
@@ -170,7 +179,8 @@ fn fill(node: &mut Value, values: &mut [Value]) {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { bytes_max: 1_000, depth_max: 64, key_bytes_max: 1_000 };
+    const LIMITS: Limits =
+        Limits { bytes_max: 1_000, depth_max: 64, key_bytes_max: 1_000, parsed_bytes_max: 1 << 20 };
 
     fn json(body: &str) -> Result<String, Undecodable> {
         to_json(fields(body)?, &["json".to_owned()], &LIMITS)

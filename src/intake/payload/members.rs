@@ -1,39 +1,104 @@
-//! Parses a text whole, and keeps of its outermost object only the members that are asked for.
+//! Checks a text whole, and parses of its outermost object only the members that are asked for: the others,
+//! and lists, cost no memory.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{Undecodable, not_json, parse};
+use super::{Limits, Undecodable, not_json, parse, weight};
+use crate::parse_memory::weigh;
 
-/// What is refused is the same as where all is kept.
-pub fn parse_members(text: &str, names: &[String]) -> Result<Value, Undecodable> {
-    if !text.trim_ascii_start().starts_with('{') {
-        return parse(text);
-    }
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let members = deserializer.deserialize_map(Members(names));
-    let value = members.and_then(|members| deserializer.end().map(|()| Value::Object(members)));
-    value.map_err(|error| not_json(&error))
+/// What is to be parsed of a text that is known to be JSON.
+#[derive(Debug)]
+pub(in crate::intake) enum Members<'t> {
+    Whole(&'t str),
+    /// Of an object; none where there is no object.
+    Some {
+        text: &'t str,
+        members: Vec<(String, &'t RawValue)>,
+    },
 }
 
-struct Members<'n>(&'n [String]);
+impl<'t> Members<'t> {
+    /// Without names, all of it.
+    pub(in crate::intake) fn find(
+        text: &'t str,
+        names: Option<&[String]>,
+    ) -> Result<Members<'t>, Undecodable> {
+        let Some(names) = names else {
+            return Ok(Members::Whole(text));
+        };
+        let mut members = Vec::new();
+        if text.trim_ascii_start().starts_with('{') {
+            let mut deserializer = serde_json::Deserializer::from_str(text);
+            let found = deserializer.deserialize_map(Wanted(names));
+            let found = found.and_then(|found| deserializer.end().map(|()| found));
+            members = found.map_err(|error| mistake(text, &error))?;
+        } else {
+            check(text)?;
+        }
+        Ok(Members::Some { text, members })
+    }
 
-impl<'t> Visitor<'t> for Members<'_> {
-    type Value = Map<String, Value>;
+    /// How much memory `parse` will take; too much is an error.
+    pub(in crate::intake) fn weight(&self, limits: &Limits) -> Result<usize, Undecodable> {
+        match self {
+            Members::Whole(text) => weight(text, limits),
+            Members::Some { members, .. } => {
+                Ok(members.iter().map(|(name, raw)| name.len() + weigh(raw.get())).sum())
+            }
+        }
+    }
+
+    /// What is refused is refused in the same words as where all is parsed.
+    pub(in crate::intake) fn parse(self) -> Result<Value, Undecodable> {
+        let (text, members) = match self {
+            Members::Whole(text) => return parse(text),
+            Members::Some { text, members } => (text, members),
+        };
+        let mut object = Map::new();
+        for (name, raw) in members {
+            match serde_json::from_str(raw.get()) {
+                Ok(value) => object.insert(name, value),
+                Err(error) => return Err(mistake(text, &error)),
+            };
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+/// With its place in the whole text.
+fn mistake(text: &str, error: &serde_json::Error) -> Undecodable {
+    check(text).err().unwrap_or_else(|| not_json(error))
+}
+
+fn check(text: &str) -> Result<(), Undecodable> {
+    serde_json::from_str::<Checked>(text).map(|Checked| ()).map_err(|error| not_json(&error))
+}
+
+struct Wanted<'n>(&'n [String]);
+
+impl<'t> Visitor<'t> for Wanted<'_> {
+    type Value = Vec<(String, &'t RawValue)>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("an object")
     }
 
     fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Map::new();
+        let mut members: Self::Value = Vec::new();
         while let Some(key) = map.next_key::<String>()? {
-            if self.0.contains(&key) {
-                members.insert(key, map.next_value()?);
-            } else {
+            if !self.0.contains(&key) {
                 map.next_value::<Checked>()?;
+                continue;
+            }
+            let value = map.next_value()?;
+            // Of members with the same name, the last one counts.
+            match members.iter_mut().find(|(name, _)| *name == key) {
+                Some((_, earlier)) => *earlier = value,
+                None => members.push((key, value)),
             }
         }
         Ok(members)
@@ -98,7 +163,8 @@ mod tests {
     #[track_caller]
     fn check(text: &str, names: &[&str], expected: &str) {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        let parsed = parse_members(text, &names).map(|value| value.to_string());
+        let members = Members::find(text, Some(&names));
+        let parsed = members.and_then(Members::parse).map(|value| value.to_string());
         assert_eq!(parsed.as_deref(), Ok(expected));
     }
 
@@ -111,17 +177,52 @@ mod tests {
         );
         check(r#"{"a": 1, "a": 2}"#, &["a"], r#"{"a":2}"#);
         check(r#" {"a": 1} "#, &[], "{}");
-        check("[1]", &["a"], "[1]");
+        check("[1]", &["a"], "{}");
+        check("7", &["a"], "{}");
     }
 
     #[test]
     fn what_is_refused_is_refused_in_the_same_words() {
         let deep = format!("{{\"a\":{}", "[".repeat(200));
-        let bad =
-            [r#"{"a": 1e999}"#, r#"{"a": "\x"}"#, r#"{"a": tru}"#, r#"{"a": 1} 2"#, "{", &deep];
-        for text in bad {
+        let bad = [
+            r#"{"a": 1e999}"#,
+            r#"{"b": 1, "a": [1e999]}"#,
+            r#"{"a": "\x"}"#,
+            r#"{"a": tru}"#,
+            r#"{"a": 1} 2"#,
+            "{",
+            "[1, 1e999]",
+            "[1] 2",
+            "7 8",
+            &deep,
+        ];
+        for (text, names) in bad.iter().flat_map(|text| [(text, vec![]), (text, vec!["a".into()])])
+        {
             let expected = parse(text).map(|_| ()).unwrap_err();
-            assert_eq!(parse_members(text, &[]).map(|_| ()), Err(expected), "{text}");
+            let refused = Members::find(text, Some(&names)).and_then(Members::parse).map(|_| ());
+            assert_eq!(refused, Err(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn only_what_is_parsed_weighs() {
+        let list = format!("[{}0]", "0,".repeat(500_000));
+        let object = format!(r#"{{"a": 1, "b": {list}}}"#);
+        let limits = Limits {
+            bytes_max: usize::MAX,
+            depth_max: 64,
+            key_bytes_max: 1_024,
+            parsed_bytes_max: 1_000_000,
+        };
+        let weight = |text: &str, names: Option<&[&str]>| {
+            let names: Option<Vec<String>> =
+                names.map(|names| names.iter().map(ToString::to_string).collect());
+            Members::find(text, names.as_deref()).unwrap().weight(&limits)
+        };
+
+        assert!(weight(&object, Some(&["a"])).unwrap() < 200);
+        assert_eq!(weight(&list, Some(&["a"])), Ok(0));
+        assert!(weight(&object, Some(&["b"])).unwrap() > 30_000_000);
+        assert!(matches!(weight(&object, None), Err(Undecodable::TooHeavy(..))));
     }
 }

@@ -40,7 +40,7 @@ impl Packing {
     }
 
     /// XML has to be asked for; a missing content type is JSON.
-    fn format(&self, content_type: &str) -> Result<Format, Undecodable> {
+    pub(super) fn format(&self, content_type: &str) -> Result<Format, Undecodable> {
         let essence = content_type.split(';').next().unwrap_or_default();
         let essence = essence.trim().to_ascii_lowercase();
         let is_json = essence.is_empty()

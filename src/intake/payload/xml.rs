@@ -182,7 +182,8 @@ fn meant(reference: &BytesRef<'_>) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { bytes_max: 1_000, depth_max: 4, key_bytes_max: 100 };
+    const LIMITS: Limits =
+        Limits { bytes_max: 1_000, depth_max: 4, key_bytes_max: 100, parsed_bytes_max: 1 << 20 };
 
     #[track_caller]
     fn check(text: &str, expected: Result<&str, &str>) {

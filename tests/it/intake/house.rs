@@ -129,7 +129,7 @@ impl Request {
         self
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let framed = ["content-length", "transfer-encoding"];
         let length = self.body.len().to_string();
         let mut headers = self.headers.clone();

@@ -1,0 +1,95 @@
+//! A request whose body is whole, and what may be said of it before that.
+
+use std::sync::Arc;
+
+use axum::http::Method;
+use axum::http::request::Parts;
+use jiff::Timestamp;
+
+use super::Door;
+use super::answer::Rejection;
+use super::body::{Expected, ReceivedBody};
+use super::greet::Call;
+use super::handshake::{Greeting, Handshake};
+use super::setup::Setup;
+use super::signature::{Presented, Unproven};
+use super::source::Source;
+use super::unpack::{Received, Unpacked};
+use super::{greet, payload};
+use crate::event::Headers;
+
+/// Up to here, verifying and decoding takes less time than handing the body to another thread and back.
+const LIGHT_BYTES_MAX: usize = 16 * 1024;
+
+/// All that came, in one piece that another thread can take.
+pub(super) struct Arrived {
+    pub(super) source: Arc<Source>,
+    /// Where the source waits for its secret.
+    pub(super) setup: Option<Arc<Setup>>,
+    pub(super) parts: Arc<Parts>,
+    pub(super) headers: Headers,
+    pub(super) body: ReceivedBody,
+    pub(super) now: Timestamp,
+}
+
+/// What became of it.
+pub(super) enum Judged {
+    Greeted(Greeting),
+    Unpacked(Unpacked),
+}
+
+impl Arrived {
+    pub(super) fn received(&self) -> Received<'_> {
+        Received { headers: &self.headers, body: &self.body.bytes, now: self.now }
+    }
+
+    pub(super) fn call(&self) -> Call<'_> {
+        Call { source: &self.source, parts: &self.parts, received: self.received() }
+    }
+
+    /// A few hundred bytes may hold megabytes, elliptic curves cost much for any body, and the first
+    /// request of a source waits for the disk.
+    pub(super) fn is_light(&self) -> bool {
+        self.body.bytes.len() <= LIGHT_BYTES_MAX
+            && self.setup.is_none()
+            && !payload::is_encoded(&self.headers)
+            && !self.source.signature.has_public_key()
+    }
+}
+
+impl Door {
+    /// Looks at what came before the body: a request whose proof would have to be there already is refused
+    /// now, so that it takes no room.
+    pub(super) fn expect(
+        &self,
+        source: &Source,
+        setup: Option<&Setup>,
+        parts: &Parts,
+        headers: &Headers,
+    ) -> Result<Expected, Rejection> {
+        let client = self.share(parts);
+        let little = Expected { bytes_max: greet::BODY_BYTES_MAX, client };
+        if let Some(setup) = setup {
+            setup.expects(parts.uri.query())?;
+            return Ok(little);
+        }
+        if parts.method != Method::POST {
+            return Ok(little);
+        }
+        let presented = Presented {
+            method: parts.method.as_str(),
+            url: None,
+            query: parts.uri.query(),
+            headers,
+            body: &[],
+        };
+        if !source.signature.is_missing_before_body(&presented) {
+            return Ok(Expected { bytes_max: self.settings.body_bytes_max, client });
+        }
+        let is_greeted = |it: &Handshake| it.method == Method::POST && !it.signed;
+        if source.handshakes.iter().any(is_greeted) {
+            return Ok(little);
+        }
+        Err(Rejection::Unproven { unproven: Unproven::Missing, hint: None })
+    }
+}

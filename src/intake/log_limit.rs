@@ -1,0 +1,87 @@
+//! Keeps a flood of refused webhooks from becoming a flood of log lines.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::event::SourceName;
+use crate::rate::{Bucket, Rate};
+
+/// Of one source for one reason: enough to see what is wrong, and no load for whoever keeps the logs.
+const RATE: Rate = Rate { count: 5, period: Duration::from_secs(1) };
+
+/// Which lines are the same: the source, and the name of the error, of which there are a few.
+type Key = (SourceName, &'static str);
+
+#[derive(Debug, Default)]
+pub(super) struct LogLimit(Mutex<BTreeMap<Key, Entry>>);
+
+#[derive(Debug)]
+struct Entry {
+    bucket: Bucket,
+    left_out: u64,
+}
+
+/// Lines that were not written.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct LeftOut {
+    pub(super) source: SourceName,
+    pub(super) error: &'static str,
+    pub(super) count: u64,
+}
+
+impl LogLimit {
+    /// Whether one more line is to be written; one that is not is counted.
+    pub(super) fn admits(&self, source: &SourceName, error: &'static str, now: Timestamp) -> bool {
+        let mut entries = self.entries();
+        let entry = entries
+            .entry((source.clone(), error))
+            .or_insert_with(|| Entry { bucket: Bucket::full(RATE, now), left_out: 0 });
+        let is_admitted = entry.bucket.take(RATE, now).is_ok();
+        entry.left_out += u64::from(!is_admitted);
+        is_admitted
+    }
+
+    /// What was left out since this was asked last.
+    pub(super) fn take_left_out(&self) -> Vec<LeftOut> {
+        let mut entries = self.entries();
+        let left_out = entries.iter_mut().filter(|(_, entry)| entry.left_out > 0);
+        left_out
+            .map(|((source, error), entry)| LeftOut {
+                source: source.clone(),
+                error,
+                count: std::mem::take(&mut entry.left_out),
+            })
+            .collect()
+    }
+
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<Key, Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flood_is_five_lines_a_second_and_the_rest_is_counted() {
+        let limit = LogLimit::default();
+        let source: SourceName = "form".parse().unwrap();
+        let written = |error: &'static str, milliseconds: i64| {
+            let now = Timestamp::from_millisecond(milliseconds).unwrap();
+            (0..1_000).filter(|_| limit.admits(&source, error, now)).count()
+        };
+
+        assert_eq!(written("signature missing", 0), 5);
+        assert_eq!(written("signature wrong", 0), 5, "another reason has lines of its own");
+        assert_eq!(written("signature missing", 1_000), 5);
+
+        let count = |error, count| LeftOut { source: source.clone(), error, count };
+        let left_out = [count("signature missing", 1_990), count("signature wrong", 995)];
+        assert_eq!(limit.take_left_out(), left_out);
+        assert_eq!(limit.take_left_out(), []);
+    }
+}
