@@ -40,7 +40,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{debug, error, warn};
 
 use self::answer::{Rejection, Taken};
-use self::arrived::{Arrived, Judged};
+use self::arrived::{Arrived, Judged, Target};
 use self::body::Bodies;
 use self::client::{Network, Sender};
 use self::greet::{Asker, Call};
@@ -216,15 +216,15 @@ impl Door {
     }
 
     async fn receive(self: &Arc<Self>, parts: &Arc<Parts>, body: Body) -> Result<Taken, Rejection> {
-        let (source, setup) = self.find(parts)?;
+        let target = self.find(parts)?;
         let headers = headers::collect(&parts.headers);
-        let expected = self.expect(&source, setup.as_deref(), parts, &headers)?;
+        let expected = self.expect(&target, parts, &headers)?;
         let body = self.bodies.read(&parts.headers, body, expected).await?;
         let _request = self.requests.try_acquire().map_err(|_| Rejection::Overloaded)?;
         let (parts, now) = (Arc::clone(parts), clock::now());
-        let arrived = Arrived { source, setup, parts, headers, body, now };
+        let arrived = Arrived { target, parts, headers, body, now };
         let (arrived, judged) = self.judge(arrived).await?;
-        let Arrived { source, headers, mut body, .. } = arrived;
+        let Arrived { target: Target { source, .. }, headers, mut body, .. } = arrived;
         let Unpacked { decoded, events, ignored } = match judged {
             Judged::Greeted(greeting) => return Ok(Taken::Greeted(greeting)),
             Judged::Unpacked(unpacked) => unpacked,
@@ -275,19 +275,19 @@ impl Door {
     }
 
     fn judge_now(&self, arrived: &mut Arrived) -> Result<Judged, Rejection> {
-        if let Some(greeting) = self.admit(&arrived.call(), arrived.setup.as_deref())? {
+        if let Some(greeting) = self.admit(&arrived.call(), arrived.target.setup.as_deref())? {
             return Ok(Judged::Greeted(greeting));
         }
         arrived.body.verified()?;
-        arrived.source.signature.conceal(&mut arrived.body.bytes);
+        let source = &arrived.target.source;
+        source.signature.conceal(&mut arrived.body.bytes);
         let limits = self.settings.limits();
-        let unpacked =
-            unpack::unpack(&arrived.source, &arrived.received(), &limits, &self.parse_memory)?;
+        let unpacked = unpack::unpack(source, &arrived.received(), &limits, &self.parse_memory)?;
         Ok(Judged::Unpacked(unpacked))
     }
 
     /// The source, if it may be spoken to now and in this way; with what it awaits, if it does.
-    fn find(&self, parts: &Parts) -> Result<(Arc<Source>, Option<Arc<Setup>>), Rejection> {
+    fn find(&self, parts: &Parts) -> Result<Target, Rejection> {
         let name = source_name(parts).ok_or(Rejection::NoSource)?;
         let sources = self.sources.current();
         let standing = sources.get(&name).ok_or(Rejection::NoSource)?;
@@ -312,7 +312,7 @@ impl Door {
         if *self.closing.borrow() {
             return Err(Rejection::Closing);
         }
-        Ok((Arc::clone(source), setup))
+        Ok(Target { source: Arc::clone(source), setup })
     }
 
     /// Lets a webhook of the source pass, or says what a handshake is answered.

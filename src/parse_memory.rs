@@ -317,7 +317,9 @@ mod tests {
 
         drop(held);
 
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        for thread in threads {
+            thread.join().unwrap();
+        }
         assert_eq!(order.try_iter().collect::<Vec<_>>(), [10 * MIB, 3 * MIB]);
     }
 }

@@ -21,11 +21,16 @@ use crate::event::Headers;
 /// Up to here, verifying and decoding takes less time than handing the body to another thread and back.
 const LIGHT_BYTES_MAX: usize = 16 * 1024;
 
-/// All that came, in one piece that another thread can take.
-pub(super) struct Arrived {
+/// Whom a request is for.
+pub(super) struct Target {
     pub(super) source: Arc<Source>,
     /// Where the source waits for its secret.
     pub(super) setup: Option<Arc<Setup>>,
+}
+
+/// All that came, in one piece that another thread can take.
+pub(super) struct Arrived {
+    pub(super) target: Target,
     pub(super) parts: Arc<Parts>,
     pub(super) headers: Headers,
     pub(super) body: ReceivedBody,
@@ -44,16 +49,16 @@ impl Arrived {
     }
 
     pub(super) fn call(&self) -> Call<'_> {
-        Call { source: &self.source, parts: &self.parts, received: self.received() }
+        Call { source: &self.target.source, parts: &self.parts, received: self.received() }
     }
 
     /// A few hundred bytes may hold megabytes, elliptic curves cost much for any body, and the first
     /// request of a source waits for the disk.
     pub(super) fn is_light(&self) -> bool {
         self.body.bytes.len() <= LIGHT_BYTES_MAX
-            && self.setup.is_none()
+            && self.target.setup.is_none()
             && !payload::is_encoded(&self.headers)
-            && !self.source.signature.has_public_key()
+            && !self.target.source.signature.has_public_key()
     }
 }
 
@@ -62,14 +67,13 @@ impl Door {
     /// now, so that it takes no room.
     pub(super) fn expect(
         &self,
-        source: &Source,
-        setup: Option<&Setup>,
+        target: &Target,
         parts: &Parts,
         headers: &Headers,
     ) -> Result<Expected, Rejection> {
         let client = self.share(parts);
         let little = Expected { bytes_max: greet::BODY_BYTES_MAX, client };
-        if let Some(setup) = setup {
+        if let Some(setup) = &target.setup {
             setup.expects(parts.uri.query())?;
             return Ok(little);
         }
@@ -83,6 +87,7 @@ impl Door {
             headers,
             body: &[],
         };
+        let source = &target.source;
         if !source.signature.is_missing_before_body(&presented) {
             return Ok(Expected { bytes_max: self.settings.body_bytes_max, client });
         }

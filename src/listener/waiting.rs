@@ -168,7 +168,7 @@ mod tests {
     #[track_caller]
     fn check(opened_by: &[&str], expected: &[usize]) {
         let mut queue = Queue::default();
-        let closes: Vec<Arc<Notify>> = opened_by
+        let connections: Vec<Arc<Notify>> = opened_by
             .iter()
             .map(|address| {
                 let close = Arc::new(Notify::new());
@@ -177,7 +177,7 @@ mod tests {
             })
             .collect();
         let closed: Vec<usize> = std::iter::from_fn(|| queue.pop())
-            .map(|close| closes.iter().position(|it| Arc::ptr_eq(it, &close)).unwrap())
+            .map(|close| connections.iter().position(|it| Arc::ptr_eq(it, &close)).unwrap())
             .collect();
         assert_eq!(closed, expected);
         assert!(queue.clients.is_empty() && queue.by_count.is_empty());

@@ -200,25 +200,24 @@ mod tests {
 
     use super::*;
 
-    fn client(address: &str) -> Option<ClientKey> {
-        Some(address.parse::<IpAddr>().unwrap().into())
-    }
-
     fn room() -> Arc<Room> {
         Arc::new(Room::new(800, 50))
+    }
+
+    fn enter(room: &Arc<Room>, address: &str) -> Place {
+        room.enter(Some(address.parse::<IpAddr>().unwrap().into()))
     }
 
     #[test]
     fn longest_waiting_unverified_body_makes_room() {
         let room = room();
-        let mut bodies: Vec<Place> =
-            (0..8).map(|n| room.enter(client(&format!("10.0.0.{n}")))).collect();
+        let mut bodies: Vec<Place> = (0..8).map(|n| enter(&room, &format!("10.0.0.{n}"))).collect();
         for body in &mut bodies {
             body.grow(100).unwrap();
         }
         bodies[0].keep().unwrap();
 
-        let mut newcomer = room.enter(client("10.0.1.1"));
+        let mut newcomer = enter(&room, "10.0.1.1");
 
         assert_eq!(newcomer.grow(100), Ok(()));
         assert_eq!(bodies[1].keep(), Err(NoRoom), "it was evicted");
@@ -230,16 +229,16 @@ mod tests {
     #[test]
     fn client_has_an_eighth_of_the_room_until_it_is_verified() {
         let room = room();
-        let mut other = room.enter(client("2001:db8::1"));
+        let mut other = enter(&room, "2001:db8::1");
         other.grow(50).unwrap();
-        let mut first = room.enter(client("10.0.0.1"));
+        let mut first = enter(&room, "10.0.0.1");
         first.grow(60).unwrap();
-        let mut second = room.enter(client("10.0.0.1"));
+        let mut second = enter(&room, "10.0.0.1");
 
         assert_eq!(second.grow(50), Ok(()));
         assert_eq!(first.grow(0), Err(NoRoom), "the client's own goes first");
         assert_eq!(second.keep(), Ok(()));
-        let mut third = room.enter(client("10.0.0.1"));
+        let mut third = enter(&room, "10.0.0.1");
         assert_eq!(third.grow(100), Ok(()), "what is verified does not count");
         assert_eq!(other.grow(0), Ok(()));
     }
@@ -247,7 +246,7 @@ mod tests {
     #[test]
     fn one_body_fits_whatever_the_share() {
         let room = Arc::new(Room::new(100, 90));
-        assert_eq!(room.enter(client("10.0.0.1")).grow(90), Ok(()));
+        assert_eq!(enter(&room, "10.0.0.1").grow(90), Ok(()));
     }
 
     #[test]
@@ -262,7 +261,7 @@ mod tests {
     #[test]
     fn client_sends_64_unverified_bodies_at_a_time() {
         let room = room();
-        let mut bodies: Vec<Place> = (0..65).map(|_| room.enter(client("10.0.0.1"))).collect();
+        let mut bodies: Vec<Place> = (0..65).map(|_| enter(&room, "10.0.0.1")).collect();
 
         assert_eq!(bodies[0].grow(1), Err(NoRoom));
         assert_eq!(bodies[1].grow(1), Ok(()));
@@ -273,11 +272,11 @@ mod tests {
     fn room_is_free_again_when_its_bodies_are_gone() {
         let room = room();
         for _ in 0..10 {
-            let mut kept = room.enter(client("10.0.0.1"));
+            let mut kept = enter(&room, "10.0.0.1");
             kept.grow(50).unwrap();
             kept.keep().unwrap();
             kept.grow(600).unwrap();
-            let mut gone = room.enter(client("10.0.0.2"));
+            let mut gone = enter(&room, "10.0.0.2");
             assert_eq!(gone.grow(200), Err(NoRoom));
         }
         let table = room.table();
