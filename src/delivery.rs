@@ -19,6 +19,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -393,9 +394,9 @@ impl Delivery {
 }
 
 fn map(mapping: &Mapping, event: &Event) -> Result<Mapped, String> {
-    let payload = serde_json::from_str(&event.payload)
+    let payload: Value = serde_json::from_str(&event.payload)
         .map_err(|error| format!("the payload is no JSON: {error}"))?;
-    mapping.apply(event, &payload).map_err(|unmappable| unmappable.to_string())
+    mapping.apply(event, &Arc::new(payload)).map_err(|unmappable| unmappable.to_string())
 }
 
 /// Another works on the event now, or nobody can.

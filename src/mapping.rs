@@ -14,6 +14,7 @@ mod selector;
 mod template;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -117,12 +118,12 @@ impl Mapping {
         Mapping { blocks, templates: templates.seal(), answers }
     }
 
-    pub fn apply(&self, event: &Event, payload: &Value) -> Result<Mapped, Unmappable> {
+    pub fn apply(&self, event: &Event, payload: &Arc<Value>) -> Result<Mapped, Unmappable> {
         self.run(event, payload, Recorder::default()).0
     }
 
     /// What `apply` does with the event, and how each value was found.
-    pub fn explain(&self, event: &Event, payload: &Value) -> Explanation {
+    pub fn explain(&self, event: &Event, payload: &Arc<Value>) -> Explanation {
         let (mapped, recorder) = self.run(event, payload, Recorder::keeping());
         Explanation { mapped: Some(mapped), ..recorder.into_explanation() }
     }
@@ -130,7 +131,7 @@ impl Mapping {
     fn run(
         &self,
         event: &Event,
-        payload: &Value,
+        payload: &Arc<Value>,
         recorder: Recorder,
     ) -> (Result<Mapped, Unmappable>, Recorder) {
         let scope = Scope::of_event(event, payload, self.answers.as_ref());
@@ -174,7 +175,7 @@ impl Mapping {
     }
 
     /// What is probably not meant, as far as only a sample can show it.
-    pub fn doubts(&self, event: &Event, payload: &Value) -> Vec<Mistake> {
+    pub fn doubts(&self, event: &Event, payload: &Arc<Value>) -> Vec<Mistake> {
         let scope = Scope::of_event(event, payload, self.answers.as_ref());
         let blocks = self.blocks.iter().filter(|block| block.takes(event));
         blocks.flat_map(|block| block.doubts(&scope, &self.templates)).collect()

@@ -118,8 +118,8 @@ fn previewed(document: Document, given: Given, limits: &Limits) -> Previewed {
     }
     let mut made = Made::default();
     match given {
-        Given::Event(event) => match serde_json::from_str(&event.payload) {
-            Ok(payload) => made.add(&file, &event, &payload),
+        Given::Event(event) => match serde_json::from_str::<Value>(&event.payload) {
+            Ok(payload) => made.add(&file, &event, &Arc::new(payload)),
             Err(error) => made.reason = Some(format!("the payload is no JSON: {error}")),
         },
         Given::Payload(sample) => match file.carried(&sample, limits, clock::now()) {
@@ -137,7 +137,7 @@ fn previewed(document: Document, given: Given, limits: &Limits) -> Previewed {
 }
 
 impl Made {
-    fn add(&mut self, file: &SourceFile, event: &Event, payload: &Value) {
+    fn add(&mut self, file: &SourceFile, event: &Event, payload: &Arc<Value>) {
         let explanation = file.mapping.explain(event, payload);
         self.explain.extend(explanation.fields);
         match explanation.mapped {

@@ -8,6 +8,7 @@ mod sender;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -146,7 +147,7 @@ fn carried(
     file: &SourceFile,
     sample: &Sample,
     limits: &Limits,
-) -> Result<Vec<(Event, Value)>, Failure> {
+) -> Result<Vec<(Event, Arc<Value>)>, Failure> {
     if let Some(mistake) = file.mistakes.iter().find(|mistake| mistake.is_error()) {
         let Mistake { message, .. } = mistake;
         return Err(Failure::Wrong(format!("no mapping file can be drafted: {message}")));
@@ -157,7 +158,7 @@ fn carried(
 }
 
 /// Questions and answers of a form, as the provider's file finds them.
-fn answers(page: &Page, event: &Event, payload: &Value) -> Vec<(String, String)> {
+fn answers(page: &Page, event: &Event, payload: &Arc<Value>) -> Vec<(String, String)> {
     let mapped = page.trial(Trial::Answers).mapping.apply(event, payload);
     let lines = mapped.ok().and_then(|mapped| mapped.requests.into_iter().next());
     let lines = lines.and_then(|request| Some(request.body.get("problem")?.as_str()?.to_owned()));

@@ -17,8 +17,11 @@ use crate::event::{Event, Headers};
 const STEPS_MAX: usize = 20_000_000;
 /// What all templates of one event may burn together.
 const FUEL_MAX: u64 = 2_000_000;
-/// How much text all values of one event may hold together.
-const BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How much text all values of one event may hold together: three times the largest payload.
+const BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How much memory copies of parts of the payload may take: the item that a template looks at, and what
+/// `jsonpath()` gave to the templates of one event together.
+const COPIED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// One event, as all of its values see it.
 pub(super) struct Scope<'a> {
@@ -37,10 +40,9 @@ pub(super) struct Scope<'a> {
 /// The parts of an event in the form that templates want.
 #[derive(Default)]
 pub(super) struct SharedParts {
-    pub(super) payload: OnceCell<Shared>,
     pub(super) headers: OnceCell<Shared>,
     pub(super) event: OnceCell<Shared>,
-    pub(super) json: OnceCell<Arc<Value>>,
+    json: OnceCell<Arc<Value>>,
 }
 
 impl<'a> Scope<'a> {
@@ -50,7 +52,7 @@ impl<'a> Scope<'a> {
             headers,
             event: None,
             answers: None,
-            budget: Budget(Arc::new(AtomicUsize::new(STEPS_MAX))),
+            budget: Budget::new(),
             fuel: Cell::new(FUEL_MAX),
             bytes: Cell::new(BYTES_MAX),
             collected: OnceCell::new(),
@@ -60,10 +62,16 @@ impl<'a> Scope<'a> {
 
     pub(super) fn of_event(
         event: &'a Event,
-        payload: &'a Value,
+        payload: &'a Arc<Value>,
         answers: Option<&'a Answers>,
     ) -> Scope<'a> {
-        Scope { event: Some(event), answers, ..Scope::new(payload, &event.headers) }
+        let shared = SharedParts { json: Arc::clone(payload).into(), ..SharedParts::default() };
+        Scope { event: Some(event), answers, shared, ..Scope::new(payload, &event.headers) }
+    }
+
+    /// The payload in the form that templates want; of an event, it is there already.
+    pub(super) fn json(&self) -> Arc<Value> {
+        Arc::clone(self.shared.json.get_or_init(|| Arc::new(self.payload.clone())))
     }
 
     /// The form's questions with their answers; none where the provider has no `[answers]`.
@@ -102,7 +110,7 @@ pub(super) struct View<'a> {
     pub(super) scope: &'a Scope<'a>,
     pub(super) templates: &'a Templates,
     pub(super) item: Option<&'a Value>,
-    pub(super) shared_item: OnceCell<Shared>,
+    item_json: OnceCell<Result<Arc<Value>, Failure>>,
 }
 
 impl<'a> View<'a> {
@@ -111,7 +119,14 @@ impl<'a> View<'a> {
         templates: &'a Templates,
         item: Option<&'a Value>,
     ) -> View<'a> {
-        View { scope, templates, item, shared_item: OnceCell::new() }
+        View { scope, templates, item, item_json: OnceCell::new() }
+    }
+
+    /// The item in the form that templates want.
+    pub(super) fn item_json(&self) -> Result<Option<Arc<Value>>, Failure> {
+        let Some(item) = self.item else { return Ok(None) };
+        let copied = || copy_within(item, COPIED_BYTES_MAX).map(|(copy, _)| copy);
+        self.item_json.get_or_init(copied).clone().map(Some)
     }
 
     /// What `@` is.
@@ -128,11 +143,32 @@ impl<'a> View<'a> {
     }
 }
 
-/// How many steps the queries of one event have left.
+/// How many steps the queries of one event have left, and how much of the payload may be copied.
 #[derive(Debug, Clone)]
-pub(super) struct Budget(Arc<AtomicUsize>);
+pub(super) struct Budget(Arc<Left>);
+
+#[derive(Debug)]
+struct Left {
+    steps: AtomicUsize,
+    copied_bytes: AtomicUsize,
+}
 
 impl Budget {
+    fn new() -> Budget {
+        Budget(Arc::new(Left {
+            steps: AtomicUsize::new(STEPS_MAX),
+            copied_bytes: AtomicUsize::new(COPIED_BYTES_MAX),
+        }))
+    }
+
+    /// A copy that outlives the event's payload.
+    pub(super) fn copy(&self, json: &Value) -> Result<Arc<Value>, Failure> {
+        let left = self.0.copied_bytes.load(Ordering::Relaxed);
+        let (copy, bytes) = copy_within(json, left)?;
+        self.0.copied_bytes.store(left - bytes, Ordering::Relaxed);
+        Ok(copy)
+    }
+
     pub(super) fn nodes<'v>(
         &self,
         query: &Query,
@@ -151,12 +187,40 @@ impl Budget {
         evaluate: impl FnOnce(&mut usize) -> Result<T, BudgetExceeded>,
     ) -> Result<T, Failure> {
         // One event is mapped by one thread at a time; the atomic only lets templates share it.
-        let mut budget = self.0.load(Ordering::Relaxed);
+        let mut budget = self.0.steps.load(Ordering::Relaxed);
         if budget == 0 {
             return Err(Failure::new("the queries of this event take too many steps"));
         }
         let found = evaluate(&mut budget);
-        self.0.store(budget, Ordering::Relaxed);
+        self.0.steps.store(budget, Ordering::Relaxed);
         found.map_err(|error| Failure(error.to_string()))
+    }
+}
+
+/// With the memory that it takes.
+fn copy_within(json: &Value, bytes_max: usize) -> Result<(Arc<Value>, usize), Failure> {
+    let mut left = bytes_max;
+    if !takes(json, &mut left) {
+        return Err(Failure::new("a template gets no more than 16 MiB of the payload copied"));
+    }
+    Ok((Arc::new(json.clone()), bytes_max - left))
+}
+
+/// Whether the value keeps within what is left, which gets less by it.
+fn takes(json: &Value, left: &mut usize) -> bool {
+    const MEMBER_BYTES: usize = 2 * size_of::<Value>();
+    let own = match json {
+        Value::String(text) => text.len(),
+        Value::Object(members) => members.keys().map(|key| key.len() + MEMBER_BYTES).sum(),
+        Value::Array(_) | Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    };
+    match left.checked_sub(own + size_of::<Value>()) {
+        Some(rest) => *left = rest,
+        None => return false,
+    }
+    match json {
+        Value::Array(items) => items.iter().all(|item| takes(item, left)),
+        Value::Object(members) => members.values().all(|member| takes(member, left)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
     }
 }

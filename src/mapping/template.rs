@@ -321,17 +321,15 @@ fn context(uses: &[Variable], view: &View<'_>) -> Result<Value, Failure> {
     let scope = view.scope;
     for variable in uses {
         let value = match variable {
-            Variable::Payload => scope.shared.payload.get_or_init(|| share(scope.payload)).clone(),
+            Variable::Payload => share(&scope.json()),
             Variable::Headers => scope.shared.headers.get_or_init(|| headers(view)).clone(),
             Variable::Event => scope.shared.event.get_or_init(|| event(view)).clone(),
             Variable::Answers => scope.collected()?.map_or(Value::UNDEFINED, |collected| {
                 Value::from_dyn_object(DynObject::new(collected))
             }),
-            Variable::Item => {
-                view.shared_item.get_or_init(|| view.item.map_or(Value::UNDEFINED, share)).clone()
-            }
+            Variable::Item => view.item_json()?.as_ref().map_or(Value::UNDEFINED, share),
             Variable::Jsonpath => {
-                variables.push((ROOTS, roots(view)));
+                variables.push((ROOTS, roots(view)?));
                 continue;
             }
         };
@@ -340,11 +338,9 @@ fn context(uses: &[Variable], view: &View<'_>) -> Result<Value, Failure> {
     Ok(Value::from_pairs(variables))
 }
 
-fn roots(view: &View<'_>) -> Value {
-    let scope = view.scope;
-    let payload = scope.shared.json.get_or_init(|| Arc::new(scope.payload.clone())).clone();
-    let item = view.item.map(|item| Arc::new(item.clone()));
-    Value::from_object(Roots { payload, item, budget: scope.budget.clone() })
+fn roots(view: &View<'_>) -> Result<Value, Failure> {
+    let (payload, item) = (view.scope.json(), view.item_json()?);
+    Ok(Value::from_object(Roots { payload, item, budget: view.scope.budget.clone() }))
 }
 
 fn headers(view: &View<'_>) -> Value {

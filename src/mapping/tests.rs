@@ -49,7 +49,7 @@ fn event(event_type: Option<&str>) -> Event {
 }
 
 fn apply(file: &str, payload: &Value) -> Result<Mapped, Unmappable> {
-    sound(file).apply(&event(Some("note")), payload)
+    sound(file).apply(&event(Some("note")), &payload.clone().into())
 }
 
 /// The requests as they are written everywhere.

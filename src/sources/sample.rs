@@ -33,7 +33,7 @@ pub struct Sample {
 /// What a sample carries.
 #[derive(Debug)]
 pub struct Carried {
-    pub events: Vec<(Event, Value)>,
+    pub events: Vec<(Event, Arc<Value>)>,
     /// Why a part or all of it is no event to keep.
     pub ignored: Option<String>,
 }
@@ -66,7 +66,7 @@ impl SourceFile {
                     headers: sample.headers.clone(),
                     payload,
                 };
-                carried.events.push((event, value));
+                carried.events.push((event, Arc::new(value)));
             }
             Ok(carried)
         }))

@@ -1,6 +1,7 @@
 //! The drafted mapping file: what it says, and how it is written for people.
 
 use serde_json::Value;
+use std::sync::Arc;
 
 use crate::event::{Event, SourceName, TypePattern};
 use crate::sources::{Sample, SourceFile};
@@ -71,7 +72,7 @@ impl Page {
     }
 
     /// Names the types of these events, if each has one that can be told.
-    pub(super) fn take_types(&mut self, events: &[(Event, Value)]) {
+    pub(super) fn take_types(&mut self, events: &[(Event, Arc<Value>)]) {
         for (event, _) in events {
             let is_whole = |name: &&String| !name.starts_with('.') && !name.ends_with('.');
             let named = event.event_type.as_ref().filter(is_whole);

@@ -102,7 +102,7 @@ impl Clerk<'_> {
             headers: headers.clone(),
             payload,
         };
-        self.file.mapping.apply(&event, &value).map_err(|error| error.to_string())
+        self.file.mapping.apply(&event, &Arc::new(value)).map_err(|error| error.to_string())
     }
 
     /// By the provider's rule; else the record's hash, so that it is known when it comes again.

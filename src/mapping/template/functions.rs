@@ -11,7 +11,7 @@ use minijinja::value::Object;
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 use serde_json::Value as Json;
 
-use super::shared::share;
+use super::shared::{plain, share};
 use crate::mapping::markup::{html_to_text, slack_to_text};
 use crate::mapping::query::Query;
 use crate::mapping::scope::Budget;
@@ -64,6 +64,15 @@ pub(super) struct Roots {
 
 impl Object for Roots {}
 
+impl Roots {
+    fn share(&self, node: &Json) -> Result<Value, Error> {
+        if let Some(value) = plain(node) {
+            return Ok(value);
+        }
+        self.budget.copy(node).map(|copy| share(&copy)).map_err(|failure| invalid(failure.0))
+    }
+}
+
 /// Queries that stand in the templates as they are, by their text.
 pub(super) type Queries = BTreeMap<String, Query>;
 
@@ -103,10 +112,10 @@ fn jsonpath(state: &State, text: &str, queries: &Queries) -> Result<Value, Error
     let nodes = roots.budget.nodes(query, &roots.payload, current);
     let nodes = nodes.map_err(|failure| invalid(failure.0))?;
     if query.is_singular() {
-        return Ok(nodes.first().map_or(Value::UNDEFINED, |node| share(node)));
+        return nodes.first().map_or(Ok(Value::UNDEFINED), |node| roots.share(node));
     }
     state.consume_fuel(nodes.len() as u64)?;
-    Ok(nodes.into_iter().map(share).collect())
+    nodes.into_iter().map(|node| roots.share(node)).collect()
 }
 
 fn on_text(value: &Value, change: impl Fn(&str) -> String) -> Value {

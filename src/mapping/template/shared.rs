@@ -1,73 +1,120 @@
-//! JSON as templates see it: null is undefined, so that it can be looked into, and the order of keys
-//! is kept.
+//! JSON as templates see it: looked into where they do, never copied as a whole. Null is undefined, so that
+//! it can be looked into, and the order of keys is kept.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use minijinja::Value;
-use minijinja::value::{Enumerator, Object};
-use serde_json::{Map, Value as Json};
+use minijinja::value::{Enumerator, Object, ObjectRepr};
+use serde_json::Value as Json;
 
-pub(super) fn share(json: &Json) -> Value {
+pub(super) fn share(root: &Arc<Json>) -> Value {
+    shared(root, None, root)
+}
+
+/// A value without members; none of one that has some.
+pub(super) fn plain(json: &Json) -> Option<Value> {
     match json {
-        Json::Null => Value::UNDEFINED,
-        Json::Bool(boolean) => Value::from(*boolean),
-        Json::Number(number) => share_number(number),
-        Json::String(text) => Value::from(text.as_str()),
-        Json::Array(items) => Value::from_object(items.iter().map(share).collect::<Vec<_>>()),
-        Json::Object(entries) => Value::from_object(Entries::of(entries)),
+        Json::Null => Some(Value::UNDEFINED),
+        Json::Bool(boolean) => Some(Value::from(*boolean)),
+        Json::Number(number) => Some(plain_number(number)),
+        Json::String(text) => Some(Value::from(text.as_str())),
+        Json::Array(_) | Json::Object(_) => None,
     }
 }
 
-fn share_number(number: &serde_json::Number) -> Value {
+fn plain_number(number: &serde_json::Number) -> Value {
     if let Some(whole) = number.as_i64() {
         return Value::from(whole);
     }
     number.as_u64().map_or_else(|| Value::from(number.as_f64()), Value::from)
 }
 
-/// Up to here looking at one key after the other is quicker than a table of them.
-const SMALL: usize = 16;
+fn shared(root: &Arc<Json>, path: Option<Arc<Step>>, json: &Json) -> Value {
+    plain(json).unwrap_or_else(|| Value::from_object(Node { root: Arc::clone(root), path }))
+}
+
+/// A list or an object, by the way that leads to it: a reference would have to outlive the template.
+#[derive(Debug)]
+struct Node {
+    root: Arc<Json>,
+    /// None: the root itself.
+    path: Option<Arc<Step>>,
+}
+
+/// The last step of a path.
+#[derive(Debug)]
+struct Step {
+    before: Option<Arc<Step>>,
+    key: Key,
+}
 
 #[derive(Debug)]
-struct Entries {
-    entries: Vec<(Value, Value)>,
-    /// Where each key is, if there are many.
-    places: HashMap<String, usize>,
+enum Key {
+    Name(String),
+    At(usize),
 }
 
-impl Entries {
-    fn of(object: &Map<String, Json>) -> Entries {
-        let shared = object.iter().map(|(key, value)| (Value::from(key.as_str()), share(value)));
-        let is_small = object.len() <= SMALL;
-        let keys = object.keys().filter(|_| !is_small).cloned();
-        Entries { entries: shared.collect(), places: keys.zip(0..).collect() }
-    }
-
-    fn find(&self, key: &str) -> Option<&Value> {
-        if self.entries.len() > SMALL {
-            return self.places.get(key).map(|place| &self.entries[*place].1);
+impl Step {
+    /// Paths are as long as JSON may be nested.
+    fn find<'j>(&self, root: &'j Json) -> Option<&'j Json> {
+        let outer = match &self.before {
+            Some(before) => before.find(root)?,
+            None => root,
+        };
+        match &self.key {
+            Key::Name(name) => outer.get(name),
+            Key::At(at) => outer.get(at),
         }
-        let is_it = |(known, _): &&(Value, Value)| known.as_str() == Some(key);
-        self.entries.iter().find(is_it).map(|(_, value)| value)
     }
 }
 
-impl Object for Entries {
+impl Node {
+    fn json(&self) -> &Json {
+        let found = self.path.as_ref().and_then(|path| path.find(&self.root));
+        found.unwrap_or(&self.root)
+    }
+
+    fn inside(&self, key: Key, json: &Json) -> Value {
+        let path = Step { before: self.path.clone(), key };
+        shared(&self.root, Some(Arc::new(path)), json)
+    }
+}
+
+impl Object for Node {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        if self.json().is_array() { ObjectRepr::Seq } else { ObjectRepr::Map }
+    }
+
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        self.find(key.as_str()?).cloned()
+        if let Json::Array(items) = self.json() {
+            let at = key.as_usize()?;
+            return Some(self.inside(Key::At(at), items.get(at)?));
+        }
+        self.get_value_by_str(key.as_str()?)
     }
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
-        self.find(key).cloned()
+        let Json::Object(members) = self.json() else { return None };
+        Some(self.inside(Key::Name(key.to_owned()), members.get(key)?))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        let keys: Vec<Value> = self.entries.iter().map(|(key, _)| key.clone()).collect();
-        Enumerator::Iter(Box::new(keys.into_iter()))
+        match self.json() {
+            Json::Array(items) => Enumerator::Seq(items.len()),
+            Json::Object(members) => {
+                let keys: Vec<Value> =
+                    members.keys().map(|key| Value::from(key.as_str())).collect();
+                Enumerator::Iter(Box::new(keys.into_iter()))
+            }
+            _ => Enumerator::NonEnumerable,
+        }
     }
 
     fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
-        Some(self.entries.len())
+        match self.json() {
+            Json::Array(items) => Some(items.len()),
+            Json::Object(members) => Some(members.len()),
+            _ => None,
+        }
     }
 }

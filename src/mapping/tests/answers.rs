@@ -73,7 +73,7 @@ fn one_answer_is_found_by_question_reference_or_id() {
         ("{{ answers.c|upper }}{{ answers|string|length > 9 }}", json!("ANNtrue")),
     ] {
         let file = format!("[[feedback]]\nproblem = \"{template}\"\n{TYPEFORM}");
-        let body = sound(&file).apply(&super::event(None), &typeform());
+        let body = sound(&file).apply(&super::event(None), &typeform().into());
         let found = body.map_or(Value::Null, |mapped| mapped.requests[0].body["problem"].clone());
         assert_eq!(found, expected, "{template}");
     }
@@ -148,7 +148,7 @@ fn an_answer_that_fails_is_left_out_and_noted() {
     let file = "[answers]\nof = \"$\"\n[[feedback]]\nproblem = \"{{ answers }}\"";
     let payload = json!({"a": "x", "b": {"c": {"d": 1}}});
 
-    let mapped = sound(file).apply(&super::event(None), &payload).unwrap();
+    let mapped = sound(file).apply(&super::event(None), &payload.into()).unwrap();
 
     assert_eq!(mapped.requests[0].body["problem"], "a\nx");
     assert!(mapped.notes[0].contains("object"), "{:?}", mapped.notes);

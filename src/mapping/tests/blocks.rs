@@ -56,7 +56,7 @@ fn an_explanation_says_that_a_title_is_looked_up() {
     let file = "[[feedback]]\nproblem = \"a\"\n\
                 feature_request_title = { from = \"$.t\", existing = \"prefer\" }";
 
-    let told = sound(file).explain(&event(None), &json!({ "t": "Dark mode" }));
+    let told = sound(file).explain(&event(None), &json!({ "t": "Dark mode" }).into());
 
     let note = told.fields[1].note.as_deref();
     assert_eq!(note, Some("delivery takes the spelling of a feature request that is there"));
@@ -78,7 +78,7 @@ fn events_choose_the_blocks() {
         (Some("notes"), 1),
         (None, 1),
     ] {
-        let mapped = sound(file).apply(&event(kind), &json!({})).unwrap();
+        let mapped = sound(file).apply(&event(kind), &json!({}).into()).unwrap();
         assert_eq!(mapped.requests.len(), made, "{kind:?}");
     }
 }
@@ -173,7 +173,7 @@ fn an_optional_field_that_fails_is_left_out_and_noted() {
 
 #[test]
 fn when_and_for_each_that_fail_make_the_event_unmappable() {
-    let payload = json!({"x": "y"});
+    let payload = json!({"x": "y"}).into();
     for (key, value) in [("when", "{{ 'x'|date('%Y') }}"), ("for_each", "$[?@ < 'z']..*")] {
         let file = format!("[[feedback]]\nproblem = \"x\"\n{key} = \"{value}\"");
         let applied = sound(&file).apply(&event(None), &payload);
@@ -193,6 +193,26 @@ fn copies_of_a_large_payload_are_bounded() {
     let unmappable = apply(file, &payload).unwrap_err();
 
     assert!(unmappable.reason.contains("too large"), "{unmappable}");
+}
+
+#[test]
+fn templates_copy_no_more_than_16_mib_of_a_payload() {
+    let payload = json!({"x": vec![json!({"list": vec![0; 100_000]}); 3], "text": "t"});
+    let in_templates = |problem: &str, rest: &str| {
+        apply(&format!("[[feedback]]\nproblem = {problem:?}\n{rest}"), &payload)
+            .map(|mapped| mapped.requests.len())
+            .map_err(|unmappable| unmappable.reason)
+    };
+    let too_much = Err("a template gets no more than 16 MiB of the payload copied".to_owned());
+
+    let looked_into = "{{ payload.x|length }} {{ payload.x[2].list[99999] }} {{ payload.text }}";
+    assert_eq!(in_templates(looked_into, ""), Ok(1), "nothing is copied");
+    assert_eq!(in_templates("{{ jsonpath('$.x[0]').list|length }}", ""), Ok(1));
+    let twice = "{{ jsonpath('$.x[0]').list|length + jsonpath('$.x[*]')|length }}";
+    assert_eq!(in_templates(twice, ""), too_much);
+    let each = "for_each = \"$.x[*]\"";
+    assert_eq!(in_templates("{{ item.list|length }}", each), Ok(3), "one after the other");
+    assert_eq!(in_templates("{{ item|length }}", "for_each = \"$\""), too_much);
 }
 
 #[test]
@@ -224,7 +244,7 @@ fn an_explanation_says_what_gave_each_value_and_why_not() {
         name = "x"
     "#;
 
-    let explanation = sound(file).explain(&event(Some("note")), &json!({"text": "t"}));
+    let explanation = sound(file).explain(&event(Some("note")), &json!({"text": "t"}).into());
 
     let told = json!(explanation);
     let problem = &told["fields"][1];
@@ -241,7 +261,7 @@ fn an_explanation_says_what_gave_each_value_and_why_not() {
     );
     assert_eq!(
         explanation.mapped,
-        Some(sound(file).apply(&event(Some("note")), &json!({"text": "t"})))
+        Some(sound(file).apply(&event(Some("note")), &json!({"text": "t"}).into()))
     );
 }
 
@@ -250,7 +270,7 @@ fn each_request_tells_its_block() {
     let file = "[[feedback]]\nproblem = \"$.a\"\n[[company]]\ninternal_id = \"1\"\nname = \"A\"";
     let mapping = sound(file);
 
-    let mapped = mapping.apply(&event(None), &json!({"a": "x"})).unwrap();
+    let mapped = mapping.apply(&event(None), &json!({"a": "x"}).into()).unwrap();
 
     let blocks = mapping.blocks();
     let names: Vec<&str> = mapped.made_by.iter().map(|at| &*blocks[*at].name).collect();
@@ -262,7 +282,7 @@ fn each_request_tells_its_block() {
 fn what_could_be_read_is_given_beside_the_mistakes() {
     let (mapping, mistakes) = compile("[[feedback]]\nproblem = \"$.a\"\ntags = \"$.[\"");
 
-    let mapped = mapping.apply(&event(None), &json!({"a": "x"})).unwrap();
+    let mapped = mapping.apply(&event(None), &json!({"a": "x"}).into()).unwrap();
 
     assert_eq!(mistakes.len(), 1);
     assert_eq!(mapped.requests.len(), 1);

@@ -87,7 +87,7 @@ fn a_doubtful_condition_is_shown_with_a_sample() {
     let file = "[[feedback]]\nproblem = \"x\"\nfor_each = \"$.l[*]\"\nwhen = \"@.b && @.a\"";
     let payload = json!({"l": [{"a": 1, "b": 1}, {"a": null, "b": 1}, {"a": null, "b": 1}]});
 
-    let doubts = sound(file).doubts(&super::event(None), &payload);
+    let doubts = sound(file).doubts(&super::event(None), &payload.into());
 
     assert_eq!(doubts.len(), 1, "{doubts:?}");
     assert_eq!(doubts[0].severity, Severity::Warning);
@@ -102,7 +102,7 @@ proptest! {
         for key in ["person_name", "when", "for_each", "tags"] {
             let file = format!("[[feedback]]\nproblem = \"x\"\n{key} = {}", json!(value));
             let (mapping, mistakes) = compile(&file);
-            let _ = mapping.apply(&super::event(None), &json!({"a": [1]}));
+            let _ = mapping.apply(&super::event(None), &json!({"a": [1]}).into());
             show(&file, &mistakes);
         }
     }
