@@ -284,7 +284,7 @@ async fn held(relay: &Relay) -> EventId {
     let id = relay.keep(company_and_feedback()).await;
     let claimed = claim(&*relay.store, at(0), 1).await.remove(0);
     let requests = mappings()[&claimed.event.source]
-        .apply(&claimed.event, &company_and_feedback())
+        .apply(&claimed.event, &company_and_feedback().into())
         .unwrap()
         .requests;
     let settle = Next::Settle { state: State::Held, reason: None, at: at(0) };

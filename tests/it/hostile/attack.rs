@@ -14,11 +14,21 @@ use tokio::net::TcpStream;
 
 use crate::relay::SECRET;
 
+/// Which of them are as large as they may be.
+const HEAVY_EVERY: usize = 200;
+
+/// The largest body that is looked into when its signature is wrong, and the largest of all.
+const DIAGNOSED_BYTES: usize = 64 * 1024;
+const BODY_BYTES: usize = 5 * 1024 * 1024;
+
 pub(super) struct Attack(Vec<u8>);
 
 impl Attack {
     pub(super) fn new(number: usize) -> Attack {
         let random = &mut Rng::with_seed(number as u64);
+        if number % HEAVY_EVERY == HEAVY_EVERY - 1 {
+            return Attack(heavy(number / HEAVY_EVERY));
+        }
         Attack(match number % 14 {
             0 => bytes(random, 2_000),
             1 => headers(random),
@@ -51,6 +61,37 @@ impl Attack {
         // It may hang up on us, or wait for more than we send.
         let _ = tokio::time::timeout(Duration::from_secs(20), exchange).await;
     }
+}
+
+/// What costs most for its bytes: to look into, to parse, to map.
+fn heavy(number: usize) -> Vec<u8> {
+    let list = |bytes: usize, text: &str| {
+        format!("[{}]", vec![text; bytes / (text.len() + 1)].join(",")).into_bytes()
+    };
+    match number % 10 {
+        0 => wrongly_signed(&vec![b'\\'; DIAGNOSED_BYTES]),
+        1 => wrongly_signed(&vec![b'"'; DIAGNOSED_BYTES]),
+        2 => wrongly_signed(&vec![b'/'; DIAGNOSED_BYTES]),
+        3 => wrongly_signed(&vec![b'\\'; BODY_BYTES]),
+        4 => signed("", &list(BODY_BYTES, "{\"a\":0}")),
+        5 => signed("", &list(BODY_BYTES, "[0]")),
+        // These are as heavy as what is accepted may be.
+        6 => signed("", &list(BODY_BYTES / 3, "{\"a\":0}")),
+        7 => signed("", &list(BODY_BYTES / 6, "[[0]]")),
+        8 => signed("", &list(BODY_BYTES, "\"some words of a text\"")),
+        _ => signed("", format!("{{\"text\":\"{}\"}}", "\\n".repeat(BODY_BYTES / 3)).as_bytes()),
+    }
+}
+
+/// As a webhook of `github`, whose signature is of another body.
+fn wrongly_signed(body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "POST /hooks/github HTTP/1.1\r\nhost: x\r\nx-hub-signature-256: sha256={:064x}\r\n\
+         content-length: {}\r\n\r\n",
+        1,
+        body.len(),
+    );
+    [head.as_bytes(), body].concat()
 }
 
 fn bytes(random: &mut Rng, most: usize) -> Vec<u8> {
