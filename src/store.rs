@@ -53,6 +53,16 @@ pub trait Store: Send + Sync {
     /// Writes what came of the last step of an event and what the next is, in one commit.
     async fn advance(&self, claim: Claim, progress: Progress) -> Result<(), StoreError>;
 
+    /// Notes of a suspect that it is about to be mapped, alone: if the process ends before `unmark`, that
+    /// is held against the event. At the third time the event is dead.
+    async fn mark(&self, claim: Claim) -> Result<(), StoreError>;
+
+    /// The suspect was mapped and the process still runs, which clears it of what was held against it.
+    async fn unmark(&self, claim: Claim) -> Result<(), StoreError>;
+
+    /// Gives back all that this process has claimed, for a clean stop: none of it becomes a suspect.
+    async fn give_back(&self) -> Result<(), StoreError>;
+
     /// When the next queued event of these sources is due or its lease ends.
     async fn next_due(&self, sources: Vec<SourceName>) -> Result<Option<Timestamp>, StoreError>;
 
@@ -209,6 +219,16 @@ pub struct Claimed {
     pub replay: bool,
     /// Where it is to be mapped anew, the requests of before whose past counts: see `Planned::anew`.
     pub earlier: Vec<Planned>,
+    /// It was claimed before, and not mapped when the process or the lease ended.
+    pub suspect: Option<Suspect>,
+}
+
+/// An event whose mapping may have ended the process: it is mapped with nothing else being mapped, between
+/// `mark` and `unmark`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Suspect {
+    /// How often the process ended while this event was being mapped alone.
+    pub deaths: u32,
 }
 
 /// A request that an event became.

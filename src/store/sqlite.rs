@@ -15,6 +15,7 @@ mod release;
 mod replay;
 mod reserve;
 mod row;
+mod suspects;
 mod writer;
 
 use std::convert::Infallible;
@@ -238,6 +239,18 @@ impl Store for Sqlite {
 
     async fn advance(&self, claim: Claim, progress: Progress) -> Result<(), StoreError> {
         self.writer.write(move |writing| advance::advance(writing, claim, &progress)).await
+    }
+
+    async fn mark(&self, claim: Claim) -> Result<(), StoreError> {
+        self.writer.write(move |connection| suspects::mark(connection, claim)).await
+    }
+
+    async fn unmark(&self, claim: Claim) -> Result<(), StoreError> {
+        self.writer.write(move |connection| suspects::unmark(connection, claim)).await
+    }
+
+    async fn give_back(&self) -> Result<(), StoreError> {
+        self.writer.write(|connection| Ok(suspects::give_back(connection)?)).await
     }
 
     async fn next_due(&self, sources: Vec<SourceName>) -> Result<Option<Timestamp>, StoreError> {

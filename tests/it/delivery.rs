@@ -4,31 +4,27 @@ mod in_flight;
 mod names;
 mod outcomes;
 mod replayed;
+mod stumbling;
 mod titles;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use http::Method;
-use jiff::Timestamp;
 use savio_relay::delivery::{Delivery, Destination, Mappings, Settings, gate};
-use savio_relay::event::{EventId, Name, Outcome, Request, RequestKind, SourceName, State};
+use savio_relay::event::{EventId, Outcome, Request, RequestKind, State};
 use savio_relay::mapping::Mapping;
 use savio_relay::mistake::Document;
 use savio_relay::savio::{self, Client};
-use savio_relay::store::{
-    Claim, Claimed, Count, Filter, Forgotten, Kept, Listed, Matching, NewReplay, Next, Page,
-    Progress, Record, Released, Replay, ReplayId, RequestState, Store, StoreError, Wanted, Webhook,
-    Word,
-};
+use savio_relay::store::{Next, Progress, Record, RequestState, Store, StoreError, Webhook};
 use savio_relay::table::{self, Table};
 use serde_json::{Value, json};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::store_contract::{Place, at, claim, keep, step, webhook};
+use stumbling::Stumbling;
 
 const MAPPING: &str = r#"
     [[company]]
@@ -82,7 +78,7 @@ struct Relay {
     savio: MockServer,
     store: Arc<dyn Store>,
     delivery: Arc<Delivery>,
-    _place: Place,
+    place: Place,
 }
 
 impl Relay {
@@ -91,11 +87,15 @@ impl Relay {
     }
 
     async fn with(settings: Settings) -> Relay {
-        let (savio, place) = (MockServer::start().await, Place::new());
+        Relay::on(Place::new(), settings).await
+    }
+
+    async fn on(place: Place, settings: Settings) -> Relay {
+        let savio = MockServer::start().await;
         let store = place.open();
         let client = client(&savio.uri(), Duration::from_secs(30));
         let delivery = delivery_with(settings, store.clone(), destination(Ok(client), 8));
-        Relay { savio, store, delivery, _place: place }
+        Relay { savio, store, delivery, place }
     }
 
     /// Another delivery on the same store, as after a restart.
@@ -359,108 +359,6 @@ async fn an_event_whose_source_has_no_mapping_waits_for_one() {
     relay.delivery.replace_mappings(mappings());
     assert_eq!(relay.deliver_all(0).await, 1);
     assert_eq!(relay.record(id).await.state, State::Delivered);
-}
-
-/// A store that cannot write down the next few outcomes.
-struct Stumbling {
-    store: Arc<dyn Store>,
-    stumbles: AtomicUsize,
-    error: StoreError,
-}
-
-#[async_trait]
-impl Store for Stumbling {
-    async fn advance(&self, claim: Claim, progress: Progress) -> Result<(), StoreError> {
-        let fewer = |left: usize| left.checked_sub(1);
-        let stumbles = || self.stumbles.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fewer);
-        if progress.attempt.is_some() && stumbles().is_ok() {
-            return Err(self.error.clone());
-        }
-        self.store.advance(claim, progress).await
-    }
-    async fn keep(&self, webhook: Webhook) -> Result<Kept, StoreError> {
-        self.store.keep(webhook).await
-    }
-    async fn claim(&self, wanted: Wanted) -> Result<Vec<Claimed>, StoreError> {
-        self.store.claim(wanted).await
-    }
-    async fn load(&self, claim: Claim) -> Result<Option<Claimed>, StoreError> {
-        self.store.load(claim).await
-    }
-    async fn older(
-        &self,
-        place: u64,
-        upsert: Name,
-        sources: Vec<SourceName>,
-    ) -> Result<Option<u64>, StoreError> {
-        self.store.older(place, upsert, sources).await
-    }
-    async fn renew(&self, claims: Vec<Claim>, until: Timestamp) -> Result<Vec<Claim>, StoreError> {
-        self.store.renew(claims, until).await
-    }
-    async fn next_due(&self, sources: Vec<SourceName>) -> Result<Option<Timestamp>, StoreError> {
-        self.store.next_due(sources).await
-    }
-    async fn arrived(&self, seen: u64) -> u64 {
-        self.store.arrived(seen).await
-    }
-    async fn ready(&self) -> Result<(), StoreError> {
-        self.store.ready().await
-    }
-    async fn event(&self, id: EventId) -> Result<Option<Record>, StoreError> {
-        self.store.event(id).await
-    }
-    async fn body(&self, id: EventId) -> Result<Option<Vec<u8>>, StoreError> {
-        self.store.body(id).await
-    }
-    async fn counts(&self) -> Result<Vec<Count>, StoreError> {
-        self.store.counts().await
-    }
-    async fn oldest(&self) -> Result<Vec<(SourceName, Timestamp)>, StoreError> {
-        self.store.oldest().await
-    }
-    async fn gate(&self, name: &str) -> Result<Option<Value>, StoreError> {
-        self.store.gate(name).await
-    }
-    async fn keep_gate(&self, name: &str, gate: Value) -> Result<(), StoreError> {
-        self.store.keep_gate(name, gate).await
-    }
-
-    async fn list(&self, filter: Filter, page: Page) -> Result<Listed, StoreError> {
-        self.store.list(filter, page).await
-    }
-    async fn matching(&self, filter: Filter) -> Result<Matching, StoreError> {
-        self.store.matching(filter).await
-    }
-    async fn begin_replay(&self, order: NewReplay) -> Result<(), StoreError> {
-        self.store.begin_replay(order).await
-    }
-    async fn replay_on(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
-        self.store.replay_on(id).await
-    }
-    async fn cancel_replay(&self, id: ReplayId, now: Timestamp) -> Result<(), StoreError> {
-        self.store.cancel_replay(id, now).await
-    }
-    async fn replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
-        self.store.replay(id).await
-    }
-    async fn open_replays(&self) -> Result<Vec<ReplayId>, StoreError> {
-        self.store.open_replays().await
-    }
-    async fn release(
-        &self,
-        id: EventId,
-        word: Word,
-        now: Timestamp,
-    ) -> Result<Released, StoreError> {
-        self.store.release(id, word, now).await
-    }
-    async fn forget(&self, settled_before: Timestamp) -> Result<Forgotten, StoreError> {
-        self.store.forget(settled_before).await
-    }
-    async fn recount(&self) -> Result<usize, StoreError> {
-        self.store.recount().await
-    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod claims;
 mod steps;
+mod suspects;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,12 +1,13 @@
 //! Writes one step of an event: what came of the last send, and what is next.
 
+use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
 use super::claim::InHand;
 use super::count::Writing;
 use super::failure::Failure;
 use super::row::{Json, Time};
-use super::{claim, look, replay};
+use super::{claim, look, replay, suspects};
 use crate::event::{Name, Outcome, Request, State};
 use crate::store::{Attempt, Claim, Next, Planned, Progress, RequestState};
 
@@ -18,6 +19,10 @@ pub(super) fn advance(
     let event = claim::in_hand(writing, claim)?;
     if let Some(requests) = &progress.planned {
         plan(writing, &event, requests)?;
+    }
+    let is_over = progress.planned.is_some() || matches!(progress.next, Next::Settle { .. });
+    if is_over && event.is_suspect {
+        suspects::clear(writing, event.number)?;
     }
     if !progress.notes.is_empty() {
         note(writing, event.number, &progress.notes)?;
@@ -158,7 +163,7 @@ fn count_tries(connection: &Connection, event: &InHand, outcome: Outcome) -> rus
 }
 
 fn go_on(writing: &Writing<'_>, event: &InHand, next: &Next) -> Result<(), Failure> {
-    let InHand { number, source, .. } = event;
+    let number = &event.number;
     match next {
         Next::Send { position, at } => {
             let sql = "UPDATE requests SET state = 'sending', sent_at = ?3
@@ -178,22 +183,32 @@ fn go_on(writing: &Writing<'_>, event: &InHand, next: &Next) -> Result<(), Failu
             Ok(())
         }
         Next::Settle { state, reason, at } => {
-            end_replay(writing, event)?;
-            if *state == State::Dead {
-                upsert_no_more(writing, *number)?;
-            }
-            // What is held waits for a person: it has not settled.
-            let settled_at = (*state != State::Held).then_some(Time(*at));
-            let sql = "UPDATE events SET state = ?2, reason = ?3, settled_at = ?4, due_at = NULL,
-                           lease_until = NULL
-                       WHERE number = ?1";
-            let mut update = writing.prepare_cached(sql)?;
-            update.execute(params![number, state.as_str(), reason, settled_at])?;
-            writing.went(source, State::Queued);
-            writing.came(source, *state);
+            settle(writing, event, (*state, reason.as_deref(), *at))?;
             Ok(())
         }
     }
+}
+
+/// The event has come to its end.
+pub(super) fn settle(
+    writing: &Writing<'_>,
+    event: &InHand,
+    (state, reason, at): (State, Option<&str>, Timestamp),
+) -> rusqlite::Result<()> {
+    end_replay(writing, event)?;
+    if state == State::Dead {
+        upsert_no_more(writing, event.number)?;
+    }
+    // What is held waits for a person: it has not settled.
+    let settled_at = (state != State::Held).then_some(Time(at));
+    let sql = "UPDATE events SET state = ?2, reason = ?3, settled_at = ?4, due_at = NULL,
+                   lease_until = NULL
+               WHERE number = ?1";
+    let mut update = writing.prepare_cached(sql)?;
+    update.execute(params![event.number, state.as_str(), reason, settled_at])?;
+    writing.went(&event.source, State::Queued);
+    writing.came(&event.source, state);
+    Ok(())
 }
 
 fn there_is(changed: usize, position: usize) -> Result<(), Failure> {

@@ -7,8 +7,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use tracing::error;
 
 use super::failure::Failure;
-use super::look;
 use super::row::{Id, Source, Time, token};
+use super::{look, suspects};
 use crate::store::{Claim, Claimed, Wanted};
 
 /// A claim whose event is not read yet.
@@ -41,7 +41,11 @@ pub(super) fn lease(connection: &Connection, wanted: &Wanted) -> Result<Vec<Leas
     let mut update = connection.prepare_cached(sql)?;
     let mut query = connection.prepare_cached("SELECT id, token FROM events WHERE number = ?1")?;
     let mut leases = Vec::new();
-    for (_, number) in first(connection, wanted)? {
+    let ended = ended(connection, wanted)?;
+    for (_, number) in &ended {
+        suspects::suspect(connection, *number)?;
+    }
+    for (_, number) in first(connection, wanted, ended)? {
         update.execute(params![number, Time(until)])?;
         let claim = query.query_row([number], claim)?;
         leases.push(Lease { claim, number });
@@ -50,9 +54,12 @@ pub(super) fn lease(connection: &Connection, wanted: &Wanted) -> Result<Vec<Leas
 }
 
 /// As many as are wanted, in the order in which they go.
-fn first(connection: &Connection, wanted: &Wanted) -> rusqlite::Result<Vec<Candidate>> {
+fn first(
+    connection: &Connection,
+    wanted: &Wanted,
+    mut known: BTreeSet<Candidate>,
+) -> rusqlite::Result<Vec<Candidate>> {
     let mut first: Vec<Candidate> = Vec::new();
-    let mut known = ended(connection, wanted)?;
     for rank in RANKS {
         let slots = wanted.slots - first.len();
         if slots == 0 {
@@ -119,6 +126,8 @@ pub(super) struct InHand {
     pub(super) tries: i64,
     /// Only then there may be something in `replayed`.
     pub(super) was_replayed: bool,
+    /// Only then there is something in `suspects`.
+    pub(super) is_suspect: bool,
 }
 
 /// Reads what was claimed. One that cannot be read is left out, so that it harms no other; its
@@ -192,22 +201,22 @@ fn set_lease(
 
 /// The claim's event, if it is still the claim's.
 pub(super) fn in_hand(connection: &Connection, claim: Claim) -> Result<InHand, Failure> {
-    let sql = "SELECT number, source, tries, replay FROM events
-               WHERE id = ?1 AND token = ?2 AND lease_until IS NOT NULL";
+    // Where nobody is suspect, the table is one empty page.
+    let sql = "SELECT number, source, tries, replay,
+                   EXISTS (SELECT 1 FROM suspects WHERE suspects.event = number)
+               FROM events WHERE id = ?1 AND token = ?2 AND lease_until IS NOT NULL";
     let mut query = connection.prepare_cached(sql)?;
-    let event = query.query_row(params![Id(claim.event), token(claim.token)], |row| {
-        Ok(InHand {
-            number: row.get(0)?,
-            source: row.get(1)?,
-            tries: row.get(2)?,
-            was_replayed: row.get(3)?,
-        })
-    });
+    let event = query.query_row(params![Id(claim.event), token(claim.token)], in_hand_of);
     event.optional()?.ok_or(Failure::ClaimLost)
 }
 
-/// Ends all leases: those who held them are gone.
-pub(super) fn end_all(connection: &Connection) -> rusqlite::Result<usize> {
-    let sql = "UPDATE events SET lease_until = NULL WHERE lease_until IS NOT NULL";
-    connection.execute(sql, [])
+/// Of a row's first five columns.
+pub(super) fn in_hand_of(row: &Row<'_>) -> rusqlite::Result<InHand> {
+    Ok(InHand {
+        number: row.get(0)?,
+        source: row.get(1)?,
+        tries: row.get(2)?,
+        was_replayed: row.get(3)?,
+        is_suspect: row.get(4)?,
+    })
 }

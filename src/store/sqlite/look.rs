@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::replay;
 use super::row::{Id, Json, Source, Time, Word};
 use crate::event::{Event, EventId, Name, Request, SourceName, State};
-use crate::store::{Attempt, Claim, Claimed, Count, Planned, Record};
+use crate::store::{Attempt, Claim, Claimed, Count, Planned, Record, Suspect};
 
 // The first seven columns are an `Event`, in the order in which `event_of` takes them.
 const EVENT: &str = "
@@ -18,7 +18,8 @@ const EVENT: &str = "
         substr(CAST(coalesce(webhook.decoded, webhook.body) AS BLOB),
             event.payload_start + 1, event.payload_end - event.payload_start),
         event.number, event.state, event.reason, event.due_at, event.settled_at, event.notes,
-        event.queued_at, event.tries, event.replay
+        event.queued_at, event.tries, event.replay,
+        (SELECT deaths FROM suspects WHERE suspects.event = event.number)
     FROM events AS event JOIN webhooks AS webhook ON webhook.number = event.webhook";
 
 pub(super) fn event(connection: &Connection, id: EventId) -> Result<Option<Record>, Failure> {
@@ -55,7 +56,7 @@ pub(super) fn claimed(
             None => (requests(connection, number)?, Vec::new()),
         };
         let (event, tries, replay) = (event_of(row)?, row.get(14)?, row.get(15)?);
-        let place = row.get(7)?;
+        let (place, deaths): (u64, Option<u32>) = (row.get(7)?, row.get(16)?);
         Ok(Claimed {
             claim,
             event,
@@ -66,6 +67,7 @@ pub(super) fn claimed(
             tries,
             replay,
             earlier,
+            suspect: deaths.map(|deaths| Suspect { deaths }),
         })
     })
 }

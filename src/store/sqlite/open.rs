@@ -9,10 +9,11 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Row, TransactionBehavior};
 use tracing::warn;
 
-use super::{PATIENCE, claim};
+use super::{PATIENCE, suspects};
+use crate::clock;
 
 /// The n-th brings a database to version n.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("../../../migrations/sqlite/0001_events.sql"),
     include_str!("../../../migrations/sqlite/0002_gates.sql"),
     include_str!("../../../migrations/sqlite/0003_replays.sql"),
@@ -20,6 +21,7 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("../../../migrations/sqlite/0005_upserts.sql"),
     include_str!("../../../migrations/sqlite/0006_imports.sql"),
     include_str!("../../../migrations/sqlite/0007_counted_per_commit.sql"),
+    include_str!("../../../migrations/sqlite/0008_suspects.sql"),
 ];
 
 /// "SavR", as the first migration sets it.
@@ -85,7 +87,7 @@ impl Database {
     pub(super) fn open(path: &Path, log_bytes: u64) -> Result<Database, OpenError> {
         let database = Database::new(path, log_bytes, Some(lock(path)?))?;
         if let Some(connection) = &database.connection {
-            claim::end_all(connection)
+            suspects::end_all(connection, clock::now())
                 .map_err(|source| OpenError::Database { path: path.to_owned(), source })?;
         }
         Ok(database)
