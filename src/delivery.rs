@@ -7,6 +7,7 @@ mod names;
 pub mod pauses;
 mod porter;
 pub mod retry;
+pub mod suspect;
 mod titles;
 mod told;
 mod turn;
@@ -31,14 +32,15 @@ use crate::mapping::{Mapped, Mapping};
 use crate::savio::{Answer, Client};
 use crate::store::{Attempt, Claim, Claimed, Next, Progress, Store, StoreError};
 use crate::telemetry::metrics::Attempts;
-use crate::telemetry::traces::{Parent, Rest, Traces};
+use crate::telemetry::traces::{Rest, Traces};
 use claims::{Claims, Held};
 use gate::{Closed, Sign};
 use pauses::Pauses;
 use porter::Porter;
 use retry::Then;
+use suspect::MappingLock;
 use titles::Titles;
-use work::{Sent, Work};
+use work::{Sent, Unmapped, Work};
 
 /// Up to here mapping takes less time than handing the event to another thread and back.
 const MAPPED_AT_ONCE_BYTES_MAX: usize = 16 * 1024;
@@ -87,6 +89,7 @@ pub struct Delivery {
     claims: Claims,
     porter: Porter,
     pauses: Arc<Pauses>,
+    mapping_lock: Arc<MappingLock>,
     attempts: Attempts,
     traces: Traces,
     titles: Titles,
@@ -104,6 +107,7 @@ impl Delivery {
             mappings_replaced: Notify::new(),
             porter,
             pauses: Arc::default(),
+            mapping_lock: Arc::default(),
             attempts: Attempts::default(),
             traces: Traces::default(),
             titles: Titles::new(),
@@ -114,6 +118,13 @@ impl Delivery {
     #[must_use]
     pub fn sharing(mut self, pauses: Arc<Pauses>) -> Delivery {
         self.pauses = pauses;
+        self
+    }
+
+    /// With the lock under which all destinations of the process map.
+    #[must_use]
+    pub fn mapping_under(mut self, lock: Arc<MappingLock>) -> Delivery {
+        self.mapping_lock = lock;
         self
     }
 
@@ -166,7 +177,8 @@ impl Delivery {
 
     async fn work_on(&self, claimed: Claimed, mut held: Held<'_>, clock: &Clock) -> Landed {
         let span = self.traces.delivery(&claimed.event, &self.destination.name, clock.now());
-        let (mut work, mut progress) = self.begin(claimed, span.parent(), clock).await;
+        let mut work = Work::of(claimed, span.parent());
+        let mut progress = self.begin(&mut work, &held, clock).await;
         held.plan(work.upserts());
         loop {
             self.line_up(&mut held, &work, &mut progress).await;
@@ -189,42 +201,40 @@ impl Delivery {
     }
 
     /// Maps an event that was not worked on before; goes on with one that was.
-    async fn begin(
-        &self,
-        claimed: Claimed,
-        span: Option<Parent>,
-        clock: &Clock,
-    ) -> (Work, Progress) {
-        let mut work = Work::of(&claimed, span);
-        if claimed.requests.is_some() {
-            let progress = match work.interrupted() {
+    async fn begin(&self, work: &mut Work, held: &Held<'_>, clock: &Clock) -> Progress {
+        let Some(unmapped) = work.unmapped.take() else {
+            return match work.interrupted() {
                 Some(position) => {
                     let now = clock.now();
                     let sent = Sent { position, at: now, answered_at: now, ms: 0, answer: None };
-                    self.judge(&mut work, sent, clock).await
+                    self.judge(work, sent, clock).await
                 }
                 None => step(work.next(clock.now())),
             };
-            return (work, progress);
-        }
-        let mapped = match self.map(claimed.event, clock.now()).await {
+        };
+        let mapped = match self.map(unmapped, held, clock.now()).await {
             Ok(mapped) => self.link(mapped, clock).await,
             Err(next) => Err(next),
         };
         match mapped {
-            Ok(mapped) => {
-                work.plan(&mapped.requests);
+            Ok(Mapped { requests, notes, .. }) => {
+                work.plan(&requests);
                 let next = work.next(clock.now());
-                let Mapped { requests, notes, .. } = mapped;
-                (work, Progress { planned: Some(requests), notes, attempt: None, next })
+                Progress { planned: Some(requests), notes, attempt: None, next }
             }
-            Err(next) => (work, step(next)),
+            Err(next) => step(next),
         }
     }
 
     /// What the event becomes; if it becomes nothing, what is to be done instead. A large payload takes
     /// its time, so it is mapped apart from what waits for the network; a bug there costs this event only.
-    async fn map(&self, event: Event, now: Timestamp) -> Result<Mapped, Next> {
+    async fn map(
+        &self,
+        Unmapped { event, suspect }: Unmapped,
+        held: &Held<'_>,
+        now: Timestamp,
+    ) -> Result<Mapped, Next> {
+        let _permit = self.mapping_lock.acquire(suspect).await;
         let Some(mapping) = self.mappings().get(&event.source).cloned() else {
             let reason = format!("the source {} has no mapping at present", event.source);
             return Err(Next::Wait { until: now, reason });
@@ -232,7 +242,14 @@ impl Delivery {
         let dead = |reason| Next::Settle { state: State::Dead, reason: Some(reason), at: now };
         let is_small = event.payload.len() <= MAPPED_AT_ONCE_BYTES_MAX;
         let work = move || catch_unwind(AssertUnwindSafe(|| map(&mapping, &event)));
+        if suspect.is_some() && self.mark(held).await.is_err() {
+            let until = now.saturating_add(WRITE_WAIT_MAX).unwrap_or(now);
+            return Err(Next::Wait { until, reason: "it could not be marked".to_owned() });
+        }
         let mapped = if is_small { Ok(work()) } else { spawn_blocking(work).await };
+        if suspect.is_some() && mapped.is_ok() {
+            self.unmark(held).await;
+        }
         match mapped {
             Ok(Ok(mapped)) => mapped.map_err(dead),
             Ok(Err(_panic)) => {

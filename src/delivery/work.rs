@@ -5,9 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::retry::{Circumstances, Then, Verdict};
-use crate::event::{EventId, Name, Outcome, Request, State};
+use crate::event::{Event, EventId, Name, Outcome, Request, State};
 use crate::savio::Answer;
-use crate::store::{Attempt, Claimed, Next, Planned, Progress, RequestState};
+use crate::store::{Attempt, Claimed, Next, Planned, Progress, RequestState, Suspect};
 use crate::telemetry::traces::Parent;
 
 #[derive(Debug)]
@@ -20,9 +20,17 @@ pub(super) struct Work {
     replay: bool,
     /// The requests of before a replay.
     earlier: Vec<Planned>,
+    pub(super) unmapped: Option<Unmapped>,
     plan: Vec<Planned>,
     /// The request that was refused just now though the token works.
     last_try: Option<usize>,
+}
+
+/// An event that has no plan yet.
+#[derive(Debug)]
+pub(super) struct Unmapped {
+    pub(super) event: Event,
+    pub(super) suspect: Option<Suspect>,
 }
 
 /// An attempt before it is judged.
@@ -37,15 +45,18 @@ pub(super) struct Sent {
 }
 
 impl Work {
-    pub(super) fn of(claimed: &Claimed, span: Option<Parent>) -> Work {
+    pub(super) fn of(claimed: Claimed, span: Option<Parent>) -> Work {
+        let Claimed { event, requests, suspect, .. } = claimed;
+        let (id, is_mapped) = (event.id, requests.is_some());
         Work {
-            event: claimed.event.id,
+            event: id,
             span,
             first_attempt_at: claimed.first_attempt_at,
             tries: claimed.tries,
             replay: claimed.replay,
-            earlier: claimed.earlier.clone(),
-            plan: claimed.requests.clone().unwrap_or_default(),
+            earlier: claimed.earlier,
+            unmapped: (!is_mapped).then_some(Unmapped { event, suspect }),
+            plan: requests.unwrap_or_default(),
             last_try: None,
         }
     }

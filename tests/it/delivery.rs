@@ -5,6 +5,7 @@ mod names;
 mod outcomes;
 mod replayed;
 mod stumbling;
+mod suspects;
 mod titles;
 
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 
 mod reference;
 mod savio;
+mod suspects;
 mod world;
 
 use proptest::prelude::*;
@@ -43,6 +44,8 @@ enum Step {
     Deliver,
     /// The process is killed while it waits for its n-th answer from now.
     Crash(usize),
+    /// The process claims so many events and is killed before it has mapped one.
+    CrashUnmapped(usize),
     Restart,
     /// Seconds go by.
     Pass(i64),
@@ -100,6 +103,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => payload().prop_map(Step::Receive),
         6 => Just(Step::Deliver),
         1 => (1..4_usize).prop_map(Step::Crash),
+        1 => (1..4_usize).prop_map(Step::CrashUnmapped),
         1 => Just(Step::Restart),
         6 => prop::sample::select(vec![1, 6, 40, 70, 600, 3_700, 90_000, 260_000])
             .prop_map(Step::Pass),

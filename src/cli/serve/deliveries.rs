@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::config::{self, Config, Destinations};
 use crate::delivery::pauses::Pauses;
+use crate::delivery::suspect::MappingLock;
 use crate::delivery::{Delivery, Destination, Mappings};
 use crate::savio::{self, Client};
 use crate::secret::Secret;
@@ -32,6 +33,7 @@ impl Deliveries {
         (files, traces): (&[SourceFile], &Traces),
     ) -> Result<Deliveries, Failure> {
         let (pauses, attempts) = (Arc::new(Pauses::default()), Attempts::default());
+        let mapping_lock = Arc::new(MappingLock::default());
         let mut by_destination = BTreeMap::new();
         let mut without_token = BTreeMap::new();
         for (name, to) in &config.destinations {
@@ -44,7 +46,8 @@ impl Deliveries {
             let settings = to.delivery(&config.delivery);
             let delivery = Delivery::new(store.clone(), destination, settings);
             let delivery = delivery.sharing(Arc::clone(&pauses)).counting(attempts.clone());
-            let delivery = delivery.tracing(traces.clone());
+            let delivery =
+                delivery.tracing(traces.clone()).mapping_under(Arc::clone(&mapping_lock));
             by_destination.insert(name.clone(), Arc::new(delivery));
         }
         let deliveries = Deliveries { by_destination, without_token, attempts };

@@ -1,5 +1,6 @@
 //! The real gate, retry, names and store, on a disk in memory where there is one, and the reference.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -10,14 +11,14 @@ use savio_relay::event::{EventId, State};
 use savio_relay::savio::{self, Client};
 use savio_relay::store::sqlite::{self, Sqlite};
 use savio_relay::store::{
-    Count, Filter, NewReplay, Record, ReplayId, Store, Webhook, Word, carry_out,
+    Count, Filter, NewReplay, Record, ReplayId, Store, Wanted, Webhook, Word, carry_out,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use super::reference::{Expected, Reference};
-use super::{Payload, SOURCES, Step, Story};
+use super::{Payload, SOURCES, Step, Story, suspects};
 use crate::delivery::{event, mappings_of};
 use crate::store_contract::{at, name};
 
@@ -86,7 +87,15 @@ impl World {
                 self.deliver().await;
                 self.restart().await;
             }
-            Step::Restart => self.restart().await,
+            Step::CrashUnmapped(events) => {
+                let claimed = self.claim_due(*events).await;
+                self.restart().await;
+                suspects::are_all_suspect(&self.path(), &claimed).unwrap();
+            }
+            Step::Restart => {
+                self.store.give_back().await.unwrap();
+                self.restart().await;
+            }
             Step::Pass(seconds) => self.reference().now += seconds,
             Step::Pause => {
                 self.delivery.pause(at(now)).await.unwrap();
@@ -146,6 +155,16 @@ impl World {
         }
     }
 
+    /// What is claimed now and was not mapped before.
+    async fn claim_due(&self, slots: usize) -> Vec<EventId> {
+        let (sources, now) = (SOURCES.map(name).to_vec(), at(self.reference().now));
+        let wanted = Wanted { sources, slots, now, lease: Duration::from_mins(1) };
+        let claimed = self.store.claim(wanted).await.unwrap();
+        let unmapped = claimed.iter().filter(|one| one.requests.is_none());
+        unmapped.map(|one| one.event.id).collect()
+    }
+
+    /// Another process takes over; what was not given back is as after a crash.
     async fn restart(&mut self) {
         self.store.close().await;
         self.store = open(&self.folder);
@@ -213,6 +232,7 @@ impl World {
     pub(super) async fn judge(&self) -> Result<(), String> {
         let records = self.records().await;
         self.judge_counts(&records).await?;
+        suspects::judge(&self.path())?;
         self.reference().judge(&records)
     }
 
@@ -236,8 +256,12 @@ impl World {
                 let record = &records[number];
                 Err(format!("event {number} waits though nothing keeps it: {record:?}"))
             }
-            None => Ok(()),
+            None => suspects::there_are_none(&self.path()),
         }
+    }
+
+    fn path(&self) -> PathBuf {
+        path(&self.folder)
     }
 
     async fn records(&self) -> Vec<Record> {
@@ -250,8 +274,11 @@ impl World {
 }
 
 fn open(folder: &TempDir) -> Arc<Sqlite> {
-    let settings = sqlite::Settings::new(folder.path().join("relay.db"));
-    Arc::new(Sqlite::open(&settings).unwrap())
+    Arc::new(Sqlite::open(&sqlite::Settings::new(path(folder))).unwrap())
+}
+
+fn path(folder: &TempDir) -> PathBuf {
+    folder.path().join("relay.db")
 }
 
 /// What a process is started with.
