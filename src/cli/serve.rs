@@ -307,6 +307,9 @@ impl Relay {
     /// Refuses new webhooks, lets go out what is under way, and lets go of the store.
     pub(super) async fn stop(self) {
         self.loops.end().await;
+        if let Err(error) = self.store.give_back().await {
+            warn!(%error, "the next start takes this stop for a crash");
+        }
         self.store.close().await;
         traced::end(self.traces).await;
     }
