@@ -111,8 +111,13 @@ async fn settle(
     count: usize,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let now = Timestamp::from_second(1_800_000_000)?;
-    let wanted =
-        || Wanted { sources: vec![form()], slots: 250, now, lease: Duration::from_mins(1) };
+    let wanted = || Wanted {
+        sources: vec![form()],
+        slots: 250,
+        bytes_max: usize::MAX,
+        now,
+        lease: Duration::from_mins(1),
+    };
     for _ in 0..count / 250 {
         let claimed = store.claim(wanted()).await?;
         let settling = claimed.into_iter().map(|one| {

@@ -3,11 +3,12 @@
 mod claims;
 mod flight;
 pub mod gate;
+pub mod mapper;
 mod names;
 pub mod pauses;
 mod porter;
 pub mod retry;
-pub mod suspect;
+mod suspect;
 mod titles;
 mod told;
 mod turn;
@@ -15,19 +16,16 @@ mod work;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use serde_json::Value;
 use tokio::sync::Notify;
-use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use crate::clock;
-use crate::event::{Event, EventId, Outcome, SourceName, State};
+use crate::event::{EventId, Outcome, SourceName, State};
 use crate::mapping::{Mapped, Mapping};
 use crate::savio::{Answer, Client};
 use crate::store::{Attempt, Claim, Claimed, Next, Progress, Store, StoreError};
@@ -35,15 +33,12 @@ use crate::telemetry::metrics::Attempts;
 use crate::telemetry::traces::{Rest, Traces};
 use claims::{Claims, Held};
 use gate::{Closed, Sign};
+use mapper::{MapError, Mapper};
 use pauses::Pauses;
 use porter::Porter;
 use retry::Then;
-use suspect::MappingLock;
 use titles::Titles;
 use work::{Sent, Unmapped, Work};
-
-/// Up to here mapping takes less time than handing the event to another thread and back.
-const MAPPED_AT_ONCE_BYTES_MAX: usize = 16 * 1024;
 
 const WRITE_WAIT_MIN: Duration = Duration::from_millis(100);
 const WRITE_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -89,7 +84,7 @@ pub struct Delivery {
     claims: Claims,
     porter: Porter,
     pauses: Arc<Pauses>,
-    mapping_lock: Arc<MappingLock>,
+    mapper: Arc<Mapper>,
     attempts: Attempts,
     traces: Traces,
     titles: Titles,
@@ -107,7 +102,7 @@ impl Delivery {
             mappings_replaced: Notify::new(),
             porter,
             pauses: Arc::default(),
-            mapping_lock: Arc::default(),
+            mapper: Arc::default(),
             attempts: Attempts::default(),
             traces: Traces::default(),
             titles: Titles::new(),
@@ -121,10 +116,10 @@ impl Delivery {
         self
     }
 
-    /// With the lock under which all destinations of the process map.
+    /// Mapping where all destinations of the process do.
     #[must_use]
-    pub fn mapping_under(mut self, lock: Arc<MappingLock>) -> Delivery {
-        self.mapping_lock = lock;
+    pub fn mapping_by(mut self, mapper: Arc<Mapper>) -> Delivery {
+        self.mapper = mapper;
         self
     }
 
@@ -226,37 +221,35 @@ impl Delivery {
         }
     }
 
-    /// What the event becomes; if it becomes nothing, what is to be done instead. A large payload takes
-    /// its time, so it is mapped apart from what waits for the network; a bug there costs this event only.
+    /// What the event becomes; if it becomes nothing, what is to be done instead.
     async fn map(
         &self,
         Unmapped { event, suspect }: Unmapped,
         held: &Held<'_>,
         now: Timestamp,
     ) -> Result<Mapped, Next> {
-        let _permit = self.mapping_lock.acquire(suspect).await;
+        let _permit = self.mapper.lock.acquire(suspect).await;
         let Some(mapping) = self.mappings().get(&event.source).cloned() else {
             let reason = format!("the source {} has no mapping at present", event.source);
             return Err(Next::Wait { until: now, reason });
         };
-        let dead = |reason| Next::Settle { state: State::Dead, reason: Some(reason), at: now };
-        let is_small = event.payload.len() <= MAPPED_AT_ONCE_BYTES_MAX;
-        let work = move || catch_unwind(AssertUnwindSafe(|| map(&mapping, &event)));
         if suspect.is_some() && self.mark(held).await.is_err() {
             let until = now.saturating_add(WRITE_WAIT_MAX).unwrap_or(now);
             return Err(Next::Wait { until, reason: "it could not be marked".to_owned() });
         }
-        let mapped = if is_small { Ok(work()) } else { spawn_blocking(work).await };
-        if suspect.is_some() && mapped.is_ok() {
+        let mapped = self.mapper.map(mapping, event).await;
+        if suspect.is_some() && !matches!(mapped, Err(MapError::Stopped)) {
             self.unmark(held).await;
         }
-        match mapped {
-            Ok(Ok(mapped)) => mapped.map_err(dead),
-            Ok(Err(_panic)) => {
-                Err(dead("the mapping failed on it: this is a bug of the relay".to_owned()))
+        mapped.map_err(|error| {
+            let reason = error.to_string();
+            match error {
+                MapError::Unmappable(_) | MapError::Panicked => {
+                    Next::Settle { state: State::Dead, reason: Some(reason), at: now }
+                }
+                MapError::Stopped => Next::Wait { until: now, reason },
             }
-            Err(_) => Err(Next::Wait { until: now, reason: "the relay stops".to_owned() }),
-        }
+        })
     }
 
     /// Writes the step down; if the next is a send, which request that is, once the gate lets it go.
@@ -408,12 +401,6 @@ impl Delivery {
             warn!(event.id = %claim.event, %error, "event {} stays as it is", claim.event);
         }
     }
-}
-
-fn map(mapping: &Mapping, event: &Event) -> Result<Mapped, String> {
-    let payload: Value = serde_json::from_str(&event.payload)
-        .map_err(|error| format!("the payload is no JSON: {error}"))?;
-    mapping.apply(event, &Arc::new(payload)).map_err(|unmappable| unmappable.to_string())
 }
 
 /// Another works on the event now, or nobody can.

@@ -215,6 +215,27 @@ pub struct Request {
     pub body: Map<String, Value>,
 }
 
+impl Request {
+    /// About how much memory it takes.
+    pub fn bytes(&self) -> usize {
+        members_bytes(&self.body)
+    }
+}
+
+fn members_bytes(members: &Map<String, Value>) -> usize {
+    members.iter().map(|(name, value)| name.len() + value_bytes(value)).sum()
+}
+
+fn value_bytes(value: &Value) -> usize {
+    let inside = match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(value_bytes).sum(),
+        Value::Object(members) => members_bytes(members),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    };
+    size_of::<Value>() + inside
+}
+
 /// What came of one attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

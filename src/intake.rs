@@ -211,6 +211,13 @@ impl Door {
         self
     }
 
+    /// In the memory that all of the process parses in.
+    #[must_use]
+    pub fn parsing_in(mut self, memory: Arc<ParseMemory>) -> Door {
+        self.parse_memory = memory;
+        self
+    }
+
     pub fn limits(&self) -> Limits {
         self.settings.limits()
     }

@@ -190,6 +190,8 @@ pub struct Wanted {
     /// Only events of these sources.
     pub sources: Vec<SourceName>,
     pub slots: usize,
+    /// No more are given out once those that are hold so much memory.
+    pub bytes_max: usize,
     pub now: Timestamp,
     pub lease: Duration,
 }
@@ -219,6 +221,8 @@ pub struct Claimed {
     pub replay: bool,
     /// Where it is to be mapped anew, the requests of before whose past counts: see `Planned::anew`.
     pub earlier: Vec<Planned>,
+    /// About how much memory its payload and its requests take.
+    pub bytes: usize,
     /// It was claimed before, and not mapped when the process or the lease ended.
     pub suspect: Option<Suspect>,
 }

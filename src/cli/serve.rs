@@ -19,11 +19,13 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::config::Config;
+use crate::delivery::mapper::Mapper;
 use crate::event::{SourceName, State};
 use crate::intake::source::{Sources, Standing};
 use crate::intake::{self, Door};
 use crate::mistake::show;
 use crate::outgoing::chain;
+use crate::parse_memory::ParseMemory;
 use crate::secret::Environment;
 use crate::sources::SourceFile;
 use crate::store::{Count, Sqlite, Store, upkeep};
@@ -35,7 +37,7 @@ use crate::{admin, clock, listener, telemetry};
 use super::load::{self, Shelf};
 use super::reload::Reload;
 use super::{Failure, show as shown};
-use deliveries::Deliveries;
+use deliveries::{Deliveries, Shared};
 use looking_in::Told;
 
 pub(super) fn run(path: Option<&Path>, environment: &Environment) -> Result<(), Failure> {
@@ -150,7 +152,10 @@ impl Relay {
         let traces = traced::start(&config.traces).await;
         let mut loops = Loops::default();
 
-        let deliveries = Deliveries::new(&config, &store, (files, &traces))?;
+        let memory = Arc::new(ParseMemory::new(config.intake.parsed_bytes_max));
+        let mapper = Arc::new(Mapper::new(Arc::clone(&memory)));
+        let shared = Shared { traces: traces.clone(), mapper };
+        let deliveries = Deliveries::new(&config, &store, files, shared)?;
         for delivery in deliveries.all() {
             loops.begin(Arc::clone(delivery).run(loops.closed()));
         }
@@ -161,7 +166,7 @@ impl Relay {
         let url = config.intake.public_url.clone().unwrap_or(format!("http://{address}"));
         let closing = loops.closing.subscribe();
         let door = Door::new(config.intake, sources(files), store.clone(), closing);
-        let door = Arc::new(door.tracing(traces.clone()));
+        let door = Arc::new(door.tracing(traces.clone()).parsing_in(memory));
         loops.begin(Arc::clone(&door).tell_left_out(loops.closed()));
         let router = intake::router(Arc::clone(&door));
         loops.begin(listener::serve(listener, router, config.listener, loops.closed()));

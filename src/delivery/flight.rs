@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 use super::{Clock, Delivery, Landed};
 use crate::clock;
 use crate::event::EventId;
-use crate::store::{StoreError, Wanted};
+use crate::store::{Claimed, StoreError, Wanted};
 
 /// However near the next event is due, the store has this much rest.
 const LOOK_MIN: Duration = Duration::from_millis(20);
@@ -35,6 +35,10 @@ const PARKING_BYTES_MAX: usize = 64 * 1024;
 /// Every so many-th place in flight goes to an event that was parked, as long as others are there:
 /// those that wait for one another are to take little from the rest.
 const PARKED_EVERY: usize = 6;
+
+/// How much memory payloads and requests in hand may take; one event more begins in any case. Each of them
+/// may be 5 MiB large, and the requests that it becomes a few times that.
+const IN_HAND_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// How many leases are renewed at once, since others wait for the disk meanwhile.
 const RENEWED_MAX: usize = 512;
@@ -68,11 +72,28 @@ impl Delivery {
     }
 }
 
+/// An event that is worked on.
+#[derive(Debug, Clone, Copy)]
+struct InHand {
+    event: EventId,
+    bytes: usize,
+}
+
+impl InHand {
+    fn of(claimed: &Claimed) -> InHand {
+        InHand { event: claimed.event.id, bytes: claimed.bytes }
+    }
+}
+
 /// The events that are worked on at the same time.
 struct Flight {
     delivery: Arc<Delivery>,
     tasks: JoinSet<Landed>,
-    events: HashMap<Id, EventId>,
+    events: HashMap<Id, InHand>,
+    /// How much memory those take, those that are parked aside.
+    bytes: usize,
+    /// What each parked event takes when it goes on.
+    parked_bytes: HashMap<EventId, usize>,
     /// How many events more may be in hand, since many wait for others.
     parking: usize,
     /// Events since the last that was parked before.
@@ -86,6 +107,8 @@ impl Flight {
             delivery,
             tasks: JoinSet::new(),
             events: HashMap::new(),
+            bytes: 0,
+            parked_bytes: HashMap::new(),
             parking: 0,
             since_parked: 0,
             store_is_away: false,
@@ -151,7 +174,8 @@ impl Flight {
             return Ok(0);
         }
         let lease = self.delivery.settings.lease;
-        let wanted = Wanted { sources, slots, now, lease };
+        let bytes_max = IN_HAND_BYTES_MAX - self.bytes.min(IN_HAND_BYTES_MAX);
+        let wanted = Wanted { sources, slots, bytes_max, now, lease };
         let claimed = self.delivery.claims.claim(&*self.delivery.store, wanted).await?;
         let count = claimed.len();
         self.since_parked = self.since_parked.saturating_add(count);
@@ -159,9 +183,9 @@ impl Flight {
             self.parking = 0;
         }
         for one in claimed {
-            let (delivery, event) = (self.delivery.clone(), one.event.id);
+            let (delivery, in_hand) = (self.delivery.clone(), InHand::of(&one));
             let task = self.tasks.spawn(async move { delivery.deliver(one, now).await });
-            self.events.insert(task.id(), event);
+            self.take(task.id(), in_hand);
         }
         Ok(count)
     }
@@ -172,8 +196,14 @@ impl Flight {
         self.since_parked = 0;
         let (delivery, event) = (self.delivery.clone(), parked.0.event);
         let task = self.tasks.spawn(async move { delivery.deliver_parked(parked, now).await });
-        self.events.insert(task.id(), event);
+        let bytes = self.parked_bytes.remove(&event).unwrap_or_default();
+        self.take(task.id(), InHand { event, bytes });
         true
+    }
+
+    fn take(&mut self, task: Id, in_hand: InHand) {
+        self.bytes += in_hand.bytes;
+        self.events.insert(task, in_hand);
     }
 
     async fn until_due(&self, now: Timestamp) -> Result<Duration, StoreError> {
@@ -215,9 +245,13 @@ impl Flight {
     /// that it does not keep the relay busy.
     fn note(&mut self, landed: Result<(Id, Landed), JoinError>) {
         let task = landed.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
-        let event = self.events.remove(&task);
-        match (landed, event) {
-            (Err(error), Some(id)) => {
+        let in_hand = self.events.remove(&task);
+        self.bytes -= in_hand.as_ref().map_or(0, |it| it.bytes);
+        if let (Ok((_, Landed::Parked)), Some(InHand { event, bytes })) = (&landed, &in_hand) {
+            self.parked_bytes.insert(*event, *bytes);
+        }
+        match (landed, in_hand) {
+            (Err(error), Some(InHand { event: id, .. })) => {
                 error!(event.id = %id, %error, "work on event {id} broke off: a bug of the relay");
             }
             (Err(error), None) => error!(%error, "a probe broke off: a bug of the relay"),
@@ -242,6 +276,9 @@ impl Flight {
 
     /// How many events it makes sense to claim.
     fn room(&self, now: Timestamp) -> usize {
+        if self.bytes >= IN_HAND_BYTES_MAX {
+            return 0;
+        }
         self.free_slots().min(self.delivery.porter.room(now))
     }
 

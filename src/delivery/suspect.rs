@@ -19,7 +19,7 @@ const WAIT_PER_DEATH: Duration = Duration::from_secs(2);
 /// Who may map now: many at a time, or one suspect. One for all destinations of a process. Whoever comes
 /// first goes first, so that neither waits for ever.
 #[derive(Debug, Default)]
-pub struct MappingLock(RwLock<()>);
+pub(super) struct MappingLock(RwLock<()>);
 
 /// The right to map one event, until this is dropped.
 #[derive(Debug)]

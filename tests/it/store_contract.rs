@@ -92,7 +92,10 @@ async fn claim_from(
     slots: usize,
 ) -> Vec<Claimed> {
     let sources = sources.iter().map(|source| name(source)).collect();
-    store.claim(Wanted { sources, slots, now, lease: Duration::from_mins(1) }).await.unwrap()
+    store
+        .claim(Wanted { sources, slots, bytes_max: usize::MAX, now, lease: Duration::from_mins(1) })
+        .await
+        .unwrap()
 }
 
 pub(crate) async fn claim_one(store: &dyn Store, now: Timestamp) -> Claimed {

@@ -96,6 +96,7 @@ async fn claim_a(store: &dyn Store) -> EventId {
     let wanted = savio_relay::store::Wanted {
         sources: vec![name("a")],
         slots: 1,
+        bytes_max: usize::MAX,
         now: at(9),
         lease: std::time::Duration::from_mins(1),
     };

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::config::{self, Config, Destinations};
+use crate::delivery::mapper::Mapper;
 use crate::delivery::pauses::Pauses;
-use crate::delivery::suspect::MappingLock;
 use crate::delivery::{Delivery, Destination, Mappings};
 use crate::savio::{self, Client};
 use crate::secret::Secret;
@@ -17,6 +17,12 @@ use crate::{admin, clock};
 
 use super::super::Failure;
 use super::undone;
+
+/// What all destinations have in common.
+pub(super) struct Shared {
+    pub(super) traces: Traces,
+    pub(super) mapper: Arc<Mapper>,
+}
 
 pub(in crate::cli) struct Deliveries {
     by_destination: BTreeMap<String, Arc<Delivery>>,
@@ -30,10 +36,11 @@ impl Deliveries {
     pub(super) fn new(
         config: &Config,
         store: &Arc<Sqlite>,
-        (files, traces): (&[SourceFile], &Traces),
+        files: &[SourceFile],
+        shared: Shared,
     ) -> Result<Deliveries, Failure> {
         let (pauses, attempts) = (Arc::new(Pauses::default()), Attempts::default());
-        let mapping_lock = Arc::new(MappingLock::default());
+        let Shared { traces, mapper } = shared;
         let mut by_destination = BTreeMap::new();
         let mut without_token = BTreeMap::new();
         for (name, to) in &config.destinations {
@@ -46,8 +53,7 @@ impl Deliveries {
             let settings = to.delivery(&config.delivery);
             let delivery = Delivery::new(store.clone(), destination, settings);
             let delivery = delivery.sharing(Arc::clone(&pauses)).counting(attempts.clone());
-            let delivery =
-                delivery.tracing(traces.clone()).mapping_under(Arc::clone(&mapping_lock));
+            let delivery = delivery.tracing(traces.clone()).mapping_by(Arc::clone(&mapper));
             by_destination.insert(name.clone(), Arc::new(delivery));
         }
         let deliveries = Deliveries { by_destination, without_token, attempts };

@@ -39,15 +39,25 @@ pub(super) fn lease(connection: &Connection, wanted: &Wanted) -> Result<Vec<Leas
     // `RETURNING` would say as much, by a table of its own for each event.
     let sql = "UPDATE events SET token = token + 1, lease_until = ?2 WHERE number = ?1";
     let mut update = connection.prepare_cached(sql)?;
-    let mut query = connection.prepare_cached("SELECT id, token FROM events WHERE number = ?1")?;
+    // The length of a plan stands before its text: the text is not read for it.
+    let sql = "SELECT id, token, payload_end - payload_start + coalesce(
+                   (SELECT octet_length(requests) FROM plans WHERE plans.event = number), 0)
+               FROM events WHERE number = ?1";
+    let mut query = connection.prepare_cached(sql)?;
     let mut leases = Vec::new();
+    let mut left = wanted.bytes_max;
     let ended = ended(connection, wanted)?;
     for (_, number) in &ended {
         suspects::suspect(connection, *number)?;
     }
     for (_, number) in first(connection, wanted, ended)? {
+        if left == 0 {
+            break;
+        }
         update.execute(params![number, Time(until)])?;
-        let claim = query.query_row([number], claim)?;
+        let (claim, bytes): (_, usize) =
+            query.query_row([number], |row| Ok((claim(row)?, row.get(2)?)))?;
+        left = left.saturating_sub(bytes);
         leases.push(Lease { claim, number });
     }
     Ok(leases)

@@ -57,7 +57,10 @@ pub(super) fn claimed(
         };
         let (event, tries, replay) = (event_of(row)?, row.get(14)?, row.get(15)?);
         let (place, deaths): (u64, Option<u32>) = (row.get(7)?, row.get(16)?);
+        let planned = requests.iter().chain([&earlier]).flatten();
+        let bytes = event.payload.len() + planned.map(|it| it.request.bytes()).sum::<usize>();
         Ok(Claimed {
+            bytes,
             claim,
             event,
             place,

@@ -133,12 +133,14 @@ async fn event_whose_mapping_kills_the_process_is_dead_after_three_and_its_neigh
     let arrived = Arrived::default();
     let savio = start_savio(arrived.clone()).await;
     let secret = ("TYPEFORM_SECRET", SECRET);
-    let variables =
-        [secret, ("SAVIO_API_TOKEN", "token"), ("SAVIO_RELAY_SAVIO__BASE_URL", savio.as_str())];
+    // Else the event would be refused for what it takes.
+    let parsed = ("SAVIO_RELAY_SERVER__PARSED_BYTES_MAX", "1073741824");
+    let savio = ("SAVIO_RELAY_SAVIO__BASE_URL", savio.as_str());
+    let variables = [secret, parsed, ("SAVIO_API_TOKEN", "token"), savio];
     let has_arrived = |text: &str| arrived.lock().unwrap().contains_key(text);
 
     // Without a token nothing is mapped yet.
-    let relay = Relay::start(folder, &[secret]);
+    let relay = Relay::start(folder, &[secret, parsed]);
     for number in 0..5 {
         post(&relay.url, &format!("before {number}"), 0).await;
     }

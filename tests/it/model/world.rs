@@ -158,7 +158,8 @@ impl World {
     /// What is claimed now and was not mapped before.
     async fn claim_due(&self, slots: usize) -> Vec<EventId> {
         let (sources, now) = (SOURCES.map(name).to_vec(), at(self.reference().now));
-        let wanted = Wanted { sources, slots, now, lease: Duration::from_mins(1) };
+        let wanted =
+            Wanted { sources, slots, bytes_max: usize::MAX, now, lease: Duration::from_mins(1) };
         let claimed = self.store.claim(wanted).await.unwrap();
         let unmapped = claimed.iter().filter(|one| one.requests.is_none());
         unmapped.map(|one| one.event.id).collect()

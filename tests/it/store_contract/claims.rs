@@ -1,14 +1,15 @@
 //! Who may work on an event: leases, order, and what is not due yet.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use savio_relay::event::State;
-use savio_relay::store::{Claimed, Origin, Webhook};
+use savio_relay::event::{EventId, State};
+use savio_relay::store::{Claimed, NewEvent, Next, Origin, Progress, Wanted, Webhook};
 
 use super::{
-    Place, at, claim, claim_from, claim_one, deliveries, from, ids, keep, name, settle, step,
-    webhook,
+    Place, at, claim, claim_from, claim_one, deliveries, from, ids, keep, name, request, settle,
+    step, webhook,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -29,6 +30,34 @@ async fn one_event_is_claimed_once() {
     claimed.sort_unstable();
     claimed.dedup();
     assert_eq!(claimed.len(), 100);
+}
+
+#[tokio::test]
+async fn claim_stops_once_its_events_hold_as_much_memory_as_wanted() {
+    let place = Place::new();
+    let store = &*place.open();
+    let large = Webhook { body: vec![b' '; 1_000], ..webhook(at(0)) };
+    let events = vec![NewEvent { payload: 0..1_000, ..large.events[0].clone() }];
+    for _ in 0..5 {
+        let id = EventId::new(at(0));
+        let events = vec![NewEvent { id, ..events[0].clone() }];
+        keep(store, Webhook { events, ..large.clone() }).await;
+    }
+    let claim = async |bytes_max: usize| {
+        let (sources, lease) = (vec![name("form")], Duration::from_mins(1));
+        store.claim(Wanted { sources, slots: 5, bytes_max, now: at(0), lease }).await.unwrap()
+    };
+
+    assert_eq!(claim(0).await.len(), 0);
+    assert_eq!(claim(1).await.len(), 1, "one event fits in any case");
+    let claimed = claim(2_500).await;
+    assert_eq!((claimed.len(), claimed[0].bytes), (3, 1_000));
+    let planned = Progress {
+        planned: Some(vec![request(&"x".repeat(5_000))]),
+        ..step(Next::Wait { until: at(0), reason: String::new() })
+    };
+    store.advance(claimed[0].claim, planned).await.unwrap();
+    assert!(claim(usize::MAX).await.iter().any(|one| one.bytes > 6_000), "its plan counts too");
 }
 
 #[tokio::test]
