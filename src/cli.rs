@@ -24,7 +24,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::secret::Environment;
 
@@ -125,9 +127,35 @@ fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
     show::print(&String::from_utf8_lossy(&script))
 }
 
+fn parsed(given: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {
+    let mut command = Arguments::command();
+    let matches = command.try_get_matches_from_mut(given)?;
+    refuse_blanks(&mut command, &matches)?;
+    Arguments::from_arg_matches(&matches)
+}
+
+/// Refuses empty values: mostly they are those of shell variables that are not set, and an empty
+/// filter would mean everything.
+fn refuse_blanks(command: &mut clap::Command, matches: &ArgMatches) -> Result<(), clap::Error> {
+    let is_blank = |argument: &&clap::Arg| {
+        let id = argument.get_id().as_str();
+        let mut values = matches.get_raw(id).into_iter().flatten();
+        matches.value_source(id) == Some(ValueSource::CommandLine)
+            && values.any(|value| value.to_str().is_some_and(|value| value.trim().is_empty()))
+    };
+    let blank = command.get_arguments().find(is_blank).map(ToString::to_string);
+    if let Some(argument) = blank {
+        let message =
+            format!("the value of '{argument}' is empty: leave it out or give it a value");
+        return Err(command.error(ErrorKind::InvalidValue, message));
+    }
+    let Some((name, matches)) = matches.subcommand() else { return Ok(()) };
+    command.find_subcommand_mut(name).map_or(Ok(()), |command| refuse_blanks(command, matches))
+}
+
 /// Runs one command. Mistakes in the arguments end with 2.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let arguments = match parsed(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version are no errors: clap knows where each is printed and how it ends.

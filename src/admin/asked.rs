@@ -15,6 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::Inside;
 use super::refusal::Refusal;
 use crate::event::{EventId, State};
+use crate::json::Object;
 use crate::store::Filter;
 
 /// The parameters of a query, in two parts. One that neither knows is a mistake.
@@ -40,6 +41,9 @@ where
             let reason = format!("unknown parameter `{key}`; known here: {known}");
             return Err(Refusal::Wrong(reason));
         }
+        for (key, value) in &given {
+            not_blank(key, value)?;
+        }
         Ok(Parameters(read(&parts.uri)?, read(&parts.uri)?))
     }
 }
@@ -49,7 +53,15 @@ fn read<T: DeserializeOwned>(address: &Uri) -> Result<T, Refusal> {
     read.map(|Query(asked)| asked).map_err(|error| Refusal::Wrong(error.body_text()))
 }
 
-/// A JSON body; none at all counts as `{}`.
+/// An empty value is mostly that of a variable that is not set, and would mean everything.
+fn not_blank(key: &str, value: &str) -> Result<(), Refusal> {
+    if value.trim().is_empty() {
+        return Err(Refusal::Wrong(format!("`{key}` is empty: leave it out or give it a value")));
+    }
+    Ok(())
+}
+
+/// A body that is a JSON object; none at all counts as `{}`.
 pub(super) struct Order<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Order<T> {
@@ -62,7 +74,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Order<T> {
             return empty.map(Order).map_err(|error| Refusal::Wrong(error.to_string()));
         }
         let read = Json::from_request(request, state).await;
-        read.map(|Json(order)| Order(order)).map_err(|rejection| match rejection {
+        read.map(|Json(Object(order))| Order(order)).map_err(|rejection| match rejection {
             JsonRejection::MissingJsonContentType(_) => Refusal::ContentType,
             JsonRejection::BytesRejection(error) if error.status().as_u16() == 413 => {
                 Refusal::TooLarge
@@ -93,6 +105,9 @@ pub(super) struct Meant {
 impl Meant {
     pub(super) fn filter(self, inside: &Inside) -> Result<Filter, Refusal> {
         let Meant { state, source, destination, since, until, q } = self;
+        for (key, value) in [("source", &source), ("destination", &destination), ("q", &q)] {
+            value.as_deref().map_or(Ok(()), |value| not_blank(key, value))?;
+        }
         let senders =
             destination.map(|name| inside.destination(&name).map(|to| to.delivery.sources()));
         let mut sources = senders.transpose()?;
@@ -102,8 +117,7 @@ impl Meant {
             let sent_there = sources.is_none_or(|sources| sources.contains(&name));
             sources = Some(if sent_there { vec![name] } else { Vec::new() });
         }
-        let text = q.filter(|text| !text.is_empty());
-        Ok(Filter { ids: Vec::new(), state, sources, since, until, text })
+        Ok(Filter { ids: Vec::new(), state, sources, since, until, text: q })
     }
 
     pub(super) fn is_everything(&self) -> bool {

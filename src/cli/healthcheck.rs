@@ -7,6 +7,7 @@ use std::time::Duration;
 use reqwest::Url;
 use serde::Deserialize;
 
+use crate::json;
 use crate::outgoing::chain;
 use crate::secret::Environment;
 
@@ -95,7 +96,7 @@ pub(super) async fn ask(mut url: Url) -> Result<Health, Failure> {
 }
 
 fn health(status: u16, body: &[u8]) -> Option<Health> {
-    let said: Said = serde_json::from_slice(body).ok()?;
+    let said: Said = json::from_slice(body).ok()?;
     match (status, said.status.as_str()) {
         (200, "ready") => Some(Health::Ready),
         (503, "not ready") => Some(Health::NotReady { reasons: said.reasons }),

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::books::Books;
 use super::fields::{self, Kind, Need, Rule};
 use super::shelf::Fields;
+use crate::json;
 use crate::mistake::{Document, Mistake, nearest};
 
 /// Companies, contacts, feature requests and feedback, in this order.
@@ -68,7 +69,7 @@ const FEATURE_REQUEST: &[Rule] = &[
 impl Seed {
     /// Reads a file whole; all of its mistakes are told.
     pub fn read(document: &Document) -> Result<Seed, Vec<Mistake>> {
-        let file: File<'_> = serde_json::from_str(&document.text)
+        let file: File<'_> = json::from_slice(document.text.as_bytes())
             .map_err(|error| vec![no_json(document, &error)])?;
         let mut mistakes = Vec::new();
         let mut take = |list: &[&RawValue], rules: &'static [Rule]| {

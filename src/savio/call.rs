@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use super::answer::wait_asked;
 use super::error::{Error, Refusal};
 use super::{Client, header};
-use crate::clock;
+use crate::{clock, json};
 
 /// An answer as it came, as far as it was read.
 #[derive(Debug)]
@@ -110,7 +110,7 @@ impl Client {
             }
             End::Whole => {}
         }
-        serde_json::from_slice(&raw.bytes).map_err(|error| {
+        json::from_slice(&raw.bytes).map_err(|error| {
             let kind = if error.is_data() { "it is not as documented" } else { "it is no JSON" };
             failed(self.presentable(&format!("{kind}: {error}")))
         })

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::error::Error;
 use super::page::Pages;
 use super::{Client, SMALL_BYTES_MAX};
+use crate::json;
 
 /// A feature request ("Feature Request model" in the reference). Which fields there are beside the
 /// first ones depends on the columns of the account's own list.
@@ -15,10 +16,10 @@ pub struct FeatureRequest {
     pub title: String,
     #[serde(default)]
     pub description: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::objects")]
     pub tags: Vec<Tag>,
     /// Where it stands on roadmaps.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::objects")]
     pub roadmaps: Vec<Placement>,
     /// The date on which it was marked as shipped, as Savio writes it.
     #[serde(default)]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Client;
 use super::error::{Astray, Error};
+use crate::json;
 
 /// How long a page may be, in bytes; Savio's have some kilobytes.
 const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -17,6 +18,7 @@ const PAGES_MAX: usize = 20_000;
 
 /// One page of a list ("Returns a paginated list" in the reference).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
 pub struct Page<T> {
     /// How many entries all pages have together. Lists of feature requests do not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -26,6 +28,7 @@ pub struct Page<T> {
     pub next: Option<String>,
     #[serde(default)]
     pub previous: Option<String>,
+    #[serde(deserialize_with = "json::objects")]
     pub results: Vec<T>,
 }
 

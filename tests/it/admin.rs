@@ -2,6 +2,7 @@
 
 mod described;
 mod random;
+mod strict;
 
 use std::collections::BTreeMap;
 

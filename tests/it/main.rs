@@ -14,6 +14,7 @@ mod hostile;
 mod disk;
 mod doctor;
 mod draft;
+mod empty_values;
 mod events;
 mod import;
 mod intake;

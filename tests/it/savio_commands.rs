@@ -273,6 +273,37 @@ fn an_interrupted_run_says_so_and_can_be_repeated() {
 }
 
 #[test]
+fn a_list_is_taken_for_an_object_by_no_command() {
+    let savio = Sandbox::start(&[]);
+    let lines = "[\"77\",\"Name\",{}]\n[\"78\",\"Name\"]\n[]\n";
+    for things in ["contacts", "companies"] {
+        let (status, _, errors) = savio.feed(&[things, "upsert", "-"], lines);
+        assert_eq!(status, 1, "{errors}");
+        assert_eq!(errors.matches("a JSON object is expected").count(), 3, "{errors}");
+        assert_eq!(savio.json(&[things, "list", "--json"])["count"], 0);
+    }
+
+    let folder = savio.folder.path();
+    for seed in ["[]", "[[],[],[],[]]"] {
+        std::fs::write(folder.join("list.json"), seed).unwrap();
+        let arguments = ["sandbox", "--listen", "127.0.0.1:0", "--seed", "list.json"];
+        let (status, _, errors) = read(program(folder).args(arguments).output().unwrap());
+        assert_eq!(status, 1, "{errors}");
+        assert!(errors.contains("a JSON object is expected"), "{errors}");
+    }
+
+    let mapping = "provider = \"form\"\nsecrets = [\"env:X\"]\n[[feedback]]\nproblem = \"$.text\"\n\
+                   [[test]]\npayload = \"payload.json\"\nexpect = \"expect.json\"\n";
+    std::fs::write(folder.join("one.toml"), mapping).unwrap();
+    std::fs::write(folder.join("payload.json"), r#"{"text": "Slow"}"#).unwrap();
+    std::fs::write(folder.join("expect.json"), r#"[["feedback", {"problem": "Slow"}]]"#).unwrap();
+    let (status, shown, errors) =
+        read(program(folder).args(["check", "one.toml"]).output().unwrap());
+    assert_eq!(status, 1, "{errors}");
+    assert!((shown + &errors).contains("a JSON object is expected"), "{errors}");
+}
+
+#[test]
 fn mistakes_in_a_seed_are_shown_at_their_places() {
     let folder = tempfile::tempdir().unwrap();
     let seed = "{\"feature_requests\": [\n  {\"title\": \"A\", \"stat\": \"PLANNED\"},\n  {}\n]}\n";

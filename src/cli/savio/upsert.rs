@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
+use crate::json;
 use crate::savio::{Client, CompanyUpsert, ContactUpsert, Error};
 
 use super::super::{Failure, show};
@@ -99,8 +100,8 @@ pub(super) enum Upsert {
 impl Upsert {
     pub(super) fn read(kind: Kind, text: &[u8]) -> Result<Upsert, serde_json::Error> {
         match kind {
-            Kind::Contact => serde_json::from_slice(text).map(Upsert::Contact),
-            Kind::Company => serde_json::from_slice(text).map(Upsert::Company),
+            Kind::Contact => json::from_slice(text).map(Upsert::Contact),
+            Kind::Company => json::from_slice(text).map(Upsert::Company),
         }
     }
 

@@ -111,7 +111,7 @@ impl Jwt {
 
 fn decoded<T: DeserializeOwned>(part: &str) -> Result<T, Unproven> {
     let bytes = Encoding::Base64Url.decode(part).ok_or(Unproven::Wrong)?;
-    serde_json::from_slice(&bytes).map_err(|_| Unproven::Wrong)
+    crate::json::from_slice(&bytes).map_err(|_| Unproven::Wrong)
 }
 
 /// Whole seconds of a time that may have a fraction.

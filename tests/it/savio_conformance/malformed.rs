@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use savio_relay::savio::{
-    Astray, Client, CompanyUpsert, Contact, Created, Error, Page, Search, Settings,
+    Astray, Client, CompanyUpsert, Contact, Created, Error, NewFeedback, Page, Search, Settings,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -42,6 +42,24 @@ async fn check_unreadable(template: ResponseTemplate, expected: &str) {
     assert!(matches!(error, Error::NotSavio { .. }), "{error:?}");
     assert!(error.to_string().contains(expected), "{error}");
     assert!(!error.may_pass());
+}
+
+#[tokio::test]
+async fn a_list_is_taken_for_no_page_contact_or_tag() {
+    let ok = |body: &Value| ResponseTemplate::new(200).set_body_json(body);
+    let expected = "a JSON object is expected";
+    check_unreadable(ok(&json!([1, null, null, []])), expected).await;
+    check_unreadable(ok(&json!({ "results": [[7]] })), expected).await;
+
+    for (tags, roadmaps) in [(json!([[7, "red"]]), json!([])), (json!([]), json!([["2027"]]))] {
+        let found = json!({ "id": 7, "title": "A", "tags": tags, "roadmaps": roadmaps });
+        let (_savio, client) = answering(ok(&found)).await;
+        let error = client.feature_request(7).await.unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+    let (_savio, client) = answering(ok(&json!([7]))).await;
+    let error = client.create_feedback(&NewFeedback::default()).await.unwrap_err();
+    assert!(error.to_string().contains(expected), "{error}");
 }
 
 #[tokio::test]

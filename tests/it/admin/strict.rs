@@ -1,0 +1,92 @@
+//! What every route refuses: an empty value, which would mean everything, and a list for an object, whose
+//! members would be taken by position.
+
+use serde_json::{Value, json};
+
+use super::Scene;
+use super::described::Operation;
+
+fn parameters(of: &Operation) -> Vec<String> {
+    let parameters = of.said["parameters"].as_array().cloned().unwrap_or_default();
+    let in_query = parameters.iter().filter(|it| it["in"] == "query");
+    in_query.map(|it| it["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn an_empty_query_parameter_is_refused_by_every_route() {
+    let scene = Scene::new().await;
+    let mut tried = Vec::new();
+
+    for operation in scene.description().await.operations() {
+        for name in parameters(&operation) {
+            for blank in ["", "%20", "%09%0A"] {
+                let path = format!("{}?{name}={blank}", operation.path);
+                let answer = scene.call(&operation.method, &path, None).await;
+                let said = String::from_utf8_lossy(&answer.body).into_owned();
+                assert_eq!(answer.status, 400, "{path}: {said}");
+                assert!(said.contains(&format!("`{name}` is empty")), "{path}: {said}");
+            }
+            tried.push(name);
+        }
+    }
+
+    for name in ["state", "source", "destination", "since", "until", "q", "after", "limit"] {
+        assert!(tried.iter().any(|it| it == name), "{name} is a parameter");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_filter_value_replays_nothing() {
+    let scene = Scene::new().await;
+    let [_, _, _, dead] = scene.one_of_each().await;
+
+    for name in ["state", "source", "destination", "since", "until", "q"] {
+        for blank in ["", " ", "\t\n"] {
+            let other = if name == "state" { ("source", "form") } else { ("state", "dead") };
+            for order in [json!({ name: blank }), json!({ name: blank, other.0: other.1 })] {
+                let answer = scene.call("POST", "/api/v1/replay", Some(&order)).await;
+                let said = String::from_utf8_lossy(&answer.body).into_owned();
+                assert_eq!(answer.status, 400, "{order}: {said}");
+            }
+        }
+    }
+
+    assert_eq!(scene.get(&format!("/api/v1/events/{dead}")).await["state"], "dead");
+}
+
+/// What stands for an object by position, for some order of the API.
+fn lists() -> Vec<Value> {
+    let mapping = "[[feedback]]\nproblem = \"$.text\"\n";
+    vec![
+        json!([]),
+        json!([true]),
+        json!([[true]]),
+        json!([true, 5.0]),
+        json!([null, null, null, null, null, null, true]),
+        json!([mapping, { "text": "Slow" }, {}, null, null]),
+    ]
+}
+
+#[tokio::test]
+async fn a_list_is_taken_for_an_object_by_no_route() {
+    let scene = Scene::new().await;
+    let [_, _, held, _] = scene.one_of_each().await;
+    let mut routes = 0;
+
+    for operation in scene.description().await.operations() {
+        if operation.said.get("requestBody").is_none() {
+            continue;
+        }
+        routes += 1;
+        let path = operation.path.replace("{id}", &held);
+        for body in lists() {
+            let answer = scene.call(&operation.method, &path, Some(&body)).await;
+            let said = String::from_utf8_lossy(&answer.body).into_owned();
+            assert_eq!(answer.status, 400, "{path} {body}: {said}");
+            assert!(said.contains("a JSON object is expected"), "{path} {body}: {said}");
+        }
+    }
+
+    assert!(routes >= 4, "{routes} routes take a body");
+    assert_eq!(scene.get(&format!("/api/v1/events/{held}")).await["state"], "held");
+}
