@@ -1,6 +1,7 @@
 //! Takes queued events from the store, maps them, and sends the requests until Savio has them.
 
 mod claims;
+mod clock_watch;
 mod flight;
 pub mod gate;
 pub mod mapper;

@@ -1,9 +1,7 @@
 //! How many in a time: as people write it, and the token bucket that keeps to it.
 
 use std::str::FromStr;
-use std::time::Duration;
-
-use jiff::Timestamp;
+use std::time::{Duration, Instant};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
@@ -45,26 +43,27 @@ impl FromStr for Rate {
     }
 }
 
-/// Tokens, at most as many as the rate's count, that come back as time passes.
+/// Tokens, at most as many as the rate's count, that come back as time passes. Its clock is the steady
+/// one: the wall clock, set forth and back, would mint tokens, or none for as long as it was set back.
 #[derive(Debug, Clone, Copy)]
 pub struct Bucket {
     tokens: f64,
-    at: Timestamp,
+    at: Instant,
 }
 
 impl Bucket {
-    pub fn full(rate: Rate, now: Timestamp) -> Bucket {
+    pub fn full(rate: Rate, now: Instant) -> Bucket {
         Bucket { tokens: f64::from(rate.count), at: now }
     }
 
     /// Otherwise says how long to wait.
-    pub fn take(&mut self, rate: Rate, now: Timestamp) -> Result<(), Duration> {
+    pub fn take(&mut self, rate: Rate, now: Instant) -> Result<(), Duration> {
         let count = f64::from(rate.count);
         let token = rate.period.as_secs_f64() / count;
-        // A clock that was set back fills nothing.
-        let passed = now.duration_since(self.at).as_secs_f64().max(0.0);
+        // Of two that come at once the later one may have read the clock earlier.
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
         self.tokens = (self.tokens + passed / token).min(count);
-        self.at = now;
+        self.at = self.at.max(now);
         if self.tokens < 1.0 {
             return Err(Duration::from_secs_f64((1.0 - self.tokens) * token));
         }
@@ -96,9 +95,23 @@ mod tests {
         assert_eq!((within("10/s"), within("1/s"), within("1/h")), (11, 2, 1));
     }
 
+    /// How many tokens are taken at these seconds.
+    fn taken(rate: &str, seconds: &[u64]) -> usize {
+        let (rate, start) = (rate.parse().unwrap(), Instant::now());
+        let mut bucket = Bucket::full(rate, start);
+        let mut take = |second: &u64| bucket.take(rate, start + Duration::from_secs(*second));
+        seconds.iter().filter(|second| take(second).is_ok()).count()
+    }
+
+    #[test]
+    fn a_time_that_goes_forth_and_back_mints_no_more_than_passed() {
+        assert_eq!(taken("1/m", &[0, 60, 0, 60, 0, 60, 0, 60]), 2);
+        assert_eq!(taken("2/m", &[30, 0, 30, 0, 30, 60, 0, 60]), 3);
+    }
+
     #[test]
     fn the_wait_is_until_the_next_token() {
-        let now = Timestamp::from_second(0).unwrap();
+        let now = Instant::now();
         let mut bucket = Bucket { tokens: 0.5, at: now };
         let rate = "1/m".parse().unwrap();
 

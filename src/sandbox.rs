@@ -11,7 +11,7 @@ mod shelf;
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -71,7 +71,7 @@ pub async fn serve(
 
 /// The API under `/app/api/`, and what it holds under `/sandbox/`, where nothing goes wrong.
 fn router(Settings { token, faults, seed }: Settings) -> Router {
-    let trouble = Trouble::new(faults, clock::now());
+    let trouble = Trouble::new(faults, Instant::now());
     let books = Mutex::new(seed.sow(clock::now()));
     let account = Arc::new(Account { token, trouble, books });
     let api = Router::new()
@@ -116,7 +116,7 @@ async fn befall(
     request: Request,
     next: Next,
 ) -> Response {
-    let fate = match account.trouble.next(clock::now()) {
+    let fate = match account.trouble.next(Instant::now()) {
         Ok(fate) => fate,
         Err(wait) => return throttled(wait),
     };

@@ -37,6 +37,10 @@ pub trait Store: Send + Sync {
     /// Keeps the claims for another lease; gives back those that are still the caller's.
     async fn renew(&self, claims: Vec<Claim>, until: Timestamp) -> Result<Vec<Claim>, StoreError>;
 
+    /// To be called when the clock was, or may have been, set back: queued events of these sources wait, and
+    /// leases last, no longer from now on than they were meant to when that was written.
+    async fn rewind(&self, sources: Vec<SourceName>, now: Timestamp) -> Result<(), StoreError>;
+
     /// The event of a claim as it is now; none if the claim has ended.
     async fn load(&self, claim: Claim) -> Result<Option<Claimed>, StoreError>;
 

@@ -259,6 +259,8 @@ impl Reading<'_> {
         let (mut batch, mut bytes, mut has_read) = (Vec::new(), 0, false);
         for _ in 0..BATCH {
             let Some(next) = self.records.next() else { break };
+            // Nothing is to wait longer because the clock was set back meanwhile.
+            self.clerk.now = self.clerk.now.min(clock::now());
             has_read = true;
             match next {
                 Ok(record) => {

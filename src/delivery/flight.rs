@@ -3,13 +3,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tracing::{error, info, warn};
 
+use super::clock_watch::ClockWatch;
 use super::{Clock, Delivery, Landed};
 use crate::clock;
 use crate::event::EventId;
@@ -99,6 +100,7 @@ struct Flight {
     /// Events since the last that was parked before.
     since_parked: usize,
     store_is_away: bool,
+    clock: ClockWatch,
 }
 
 impl Flight {
@@ -112,6 +114,7 @@ impl Flight {
             parking: 0,
             since_parked: 0,
             store_is_away: false,
+            clock: ClockWatch::default(),
         }
     }
 
@@ -156,6 +159,7 @@ impl Flight {
 
     async fn claim(&mut self, now: Timestamp) -> Result<usize, StoreError> {
         self.delivery.open(now).await?;
+        self.follow_clock(now).await?;
         if self.delivery.porter.take_probe(now) {
             let delivery = self.delivery.clone();
             self.tasks.spawn(async move { delivery.probe(now).await });
@@ -166,6 +170,16 @@ impl Flight {
         let count = self.claim_new(now).await?;
         while self.room(now) > 0 && self.unpark(now) {}
         Ok(count)
+    }
+
+    /// No event waits longer, and no lease lasts longer, because the clock was set back.
+    async fn follow_clock(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        self.clock.look((now, Instant::now()), self.events.keys().copied());
+        if self.clock.is_due() {
+            self.delivery.store.rewind(self.delivery.live_sources(), now).await?;
+            self.clock.told();
+        }
+        Ok(())
     }
 
     async fn claim_new(&mut self, now: Timestamp) -> Result<usize, StoreError> {
@@ -245,6 +259,7 @@ impl Flight {
     /// that it does not keep the relay busy.
     fn note(&mut self, landed: Result<(Id, Landed), JoinError>) {
         let task = landed.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
+        self.clock.landed(task);
         let in_hand = self.events.remove(&task);
         self.bytes -= in_hand.as_ref().map_or(0, |it| it.bytes);
         if let (Ok((_, Landed::Parked)), Some(InHand { event, bytes })) = (&landed, &in_hand) {

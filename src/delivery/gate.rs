@@ -1,6 +1,8 @@
 //! The gate of a destination: whether a request may go now, and what the answers do to that. Pure.
 
 mod standstill;
+mod stored;
+mod wait;
 
 use std::time::Duration;
 
@@ -8,8 +10,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::retry::RETRY_AFTER_MAX;
 use crate::rate::Rate;
 use standstill::Standstill;
+use stored::Stored;
+use wait::Wait;
 
 /// How many refusals in a row, though the token works, stop the destination.
 const FORBIDDEN_MAX: u32 = 5;
@@ -59,20 +64,20 @@ pub enum Sign {
 
 /// Kept in the store, and the same after a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(from = "Stored", into = "Stored")]
 pub struct Gate {
     /// A person's pause; only a person ends it.
     by_person: Option<Pause>,
     by_relay: Option<Pause>,
-    held_back_until: Option<Timestamp>,
+    held_back: Option<Wait>,
     /// In a row.
     failures: u32,
-    /// The breaker is open, and lets one request through at this time.
-    breaker: Option<Timestamp>,
+    /// The breaker is open, and lets one request through at the end of this.
+    breaker: Option<Wait>,
     /// Requests in a row that were refused though the token works.
     forbidden: u32,
-    /// Before this no other request goes, by the rate.
-    next_send_at: Option<Timestamp>,
+    /// Before its end no other request goes, by the rate.
+    next_send: Option<Wait>,
     standstill: Standstill,
 }
 
@@ -83,15 +88,23 @@ pub struct Pause {
     ends: Ends,
 }
 
+impl Pause {
+    /// The next probe, if that may end it.
+    fn probe(&mut self) -> Option<&mut Wait> {
+        match &mut self.ends {
+            Ends::Probe(wait) => Some(wait),
+            Ends::Person | Ends::Token => None,
+        }
+    }
+}
+
 /// What ends a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Ends {
     Person,
     /// One that passes; the next one is due then.
-    Probe {
-        due_at: Timestamp,
-    },
+    Probe(Wait),
     /// A start with a token.
     Token,
 }
@@ -119,16 +132,16 @@ impl Gate {
     pub fn closed(&self, now: Timestamp) -> Option<Closed> {
         if let Some(pause) = self.by_person.as_ref().or(self.by_relay.as_ref()) {
             let until = match pause.ends {
-                Ends::Probe { due_at } => Some(due_at),
+                Ends::Probe(wait) => Some(wait.until()),
                 Ends::Person | Ends::Token => None,
             };
             return Some(Closed { reason: format!("paused: {}", pause.reason), until });
         }
-        let closed = |reason: &str, until: Option<Timestamp>| {
-            let until = until.filter(|until| *until > now);
+        let closed = |reason: &str, wait: Option<Wait>| {
+            let until = wait.map(|wait| wait.until()).filter(|until| *until > now);
             until.is_some().then(|| Closed { reason: reason.to_owned(), until })
         };
-        closed("savio asked to wait", self.held_back_until)
+        closed("savio asked to wait", self.held_back)
             .or_else(|| closed("savio failed several times in a row", self.breaker))
     }
 
@@ -142,8 +155,28 @@ impl Gate {
         self.pause().map(|pause| match pause.ends {
             _ if self.by_person.is_some() => PausedBy::Person,
             Ends::Token => PausedBy::Token,
-            Ends::Probe { .. } | Ends::Person => PausedBy::Answer,
+            Ends::Probe(_) | Ends::Person => PausedBy::Answer,
         })
+    }
+
+    /// Keeps all waits as long as they were meant to be though the clock was set back or the settings are
+    /// others; to be called before the gate is asked. Returns whether anything changed.
+    pub fn follow(&mut self, now: Timestamp, settings: &Settings) -> bool {
+        let turn_max = settings.rate.map_or(Duration::ZERO, |it| PATIENCE + it.interval());
+        let waits = [
+            (self.held_back.as_mut(), RETRY_AFTER_MAX),
+            (self.breaker.as_mut(), settings.breaker_wait.max(settings.answer_wait)),
+            (self.next_send.as_mut(), turn_max),
+            (self.by_relay.as_mut().and_then(Pause::probe), settings.probe_every),
+        ];
+        let mut has_changed = self.standstill.begins_after(now);
+        for (wait, longest) in waits {
+            has_changed |= wait.is_some_and(|wait| wait.follow(now, longest));
+        }
+        if has_changed {
+            self.turned(now);
+        }
+        has_changed
     }
 
     /// How many requests it makes sense to prepare now.
@@ -163,6 +196,7 @@ impl Gate {
 
     /// Lets a request go: at the time that comes back, which is now or shortly after.
     pub fn admit(&mut self, now: Timestamp, settings: &Settings) -> Result<Timestamp, Closed> {
+        self.follow(now, settings);
         if let Some(closed) = self.closed(now) {
             return Err(closed);
         }
@@ -174,10 +208,10 @@ impl Gate {
         if self.breaker.is_some() {
             // Nobody follows it before its answer can be there.
             let wait = settings.breaker_wait.max(settings.answer_wait);
-            self.breaker = Some(later(now, wait));
+            self.breaker = Some(Wait::new(now, later(now, wait)));
         }
         if let Some(rate) = settings.rate {
-            self.next_send_at = Some(later(turn, rate.interval()));
+            self.next_send = Some(Wait::new(now, later(turn, rate.interval())));
         }
         Ok(turn)
     }
@@ -185,22 +219,22 @@ impl Gate {
     /// A request that was let through did not go.
     pub fn forgo(&mut self, now: Timestamp, settings: &Settings) {
         if self.breaker.is_some() {
-            self.breaker = Some(now);
+            self.breaker = Some(Wait::new(now, now));
         }
-        if let (Some(rate), Some(next)) = (settings.rate, self.next_send_at) {
-            self.next_send_at = next.checked_sub(rate.interval()).ok();
+        if let (Some(rate), Some(next)) = (settings.rate, &mut self.next_send) {
+            next.shorten(rate.interval());
         }
     }
 
     fn turn(&self, now: Timestamp) -> Timestamp {
-        self.next_send_at.map_or(now, |next| next.max(now))
+        self.next_send.map_or(now, |next| next.until().max(now))
     }
 
     /// When the gate has to be looked at again though nothing happened.
     pub fn wakes_at(&self, now: Timestamp) -> Option<Timestamp> {
         match self.closed(now) {
             Some(closed) => closed.until,
-            None => self.next_send_at.filter(|next| *next > now),
+            None => self.next_send.map(|next| next.until()).filter(|next| *next > now),
         }
     }
 
@@ -209,17 +243,16 @@ impl Gate {
         if self.by_person.is_some() {
             return false;
         }
-        let Some(Pause { ends: Ends::Probe { due_at }, .. }) = &mut self.by_relay else {
-            return false;
-        };
-        let is_due = *due_at <= now;
+        let Some(probe) = self.by_relay.as_mut().and_then(Pause::probe) else { return false };
+        let is_due = probe.until() <= now;
         if is_due {
-            *due_at = later(now, settings.probe_every);
+            *probe = Wait::new(now, later(now, settings.probe_every));
         }
         is_due
     }
 
     pub fn note(&mut self, sign: &Sign, now: Timestamp, settings: &Settings) {
+        self.follow(now, settings);
         match sign {
             Sign::Works => {
                 self.works();
@@ -227,8 +260,8 @@ impl Gate {
             }
             Sign::Fails { hold_back_until } => self.fails(*hold_back_until, now, settings),
             Sign::Wrong { reason } => {
-                let due_at = later(now, settings.probe_every);
-                self.pause_by_relay(reason, now, Ends::Probe { due_at });
+                let probe = Wait::new(now, later(now, settings.probe_every));
+                self.pause_by_relay(reason, now, Ends::Probe(probe));
             }
             Sign::Forbidden { reason } => {
                 self.works();
@@ -238,7 +271,7 @@ impl Gate {
                 }
             }
             Sign::ProbePassed => {
-                let by_probe = |pause: &Pause| matches!(pause.ends, Ends::Probe { .. });
+                let by_probe = |pause: &Pause| matches!(pause.ends, Ends::Probe(_));
                 self.by_relay = self.by_relay.take().filter(|pause| !by_probe(pause));
             }
         }
@@ -252,16 +285,18 @@ impl Gate {
 
     fn fails(&mut self, hold_back_until: Option<Timestamp>, now: Timestamp, settings: &Settings) {
         self.failures = self.failures.saturating_add(1);
-        self.held_back_until = self.held_back_until.max(hold_back_until);
+        let asked = hold_back_until.map(|until| Wait::new(now, until));
+        let longer = [self.held_back, asked].into_iter().flatten();
+        self.held_back = longer.max_by_key(Wait::until);
         if self.failures >= settings.breaker_failures {
-            self.breaker = Some(later(now, settings.breaker_wait));
+            self.breaker = Some(Wait::new(now, later(now, settings.breaker_wait)));
         }
     }
 
     /// One that only a person or a token ends is not replaced by one that a probe ends.
     fn pause_by_relay(&mut self, reason: &str, now: Timestamp, ends: Ends) {
         match &mut self.by_relay {
-            Some(pause) if !matches!(pause.ends, Ends::Probe { .. }) => {}
+            Some(pause) if !matches!(pause.ends, Ends::Probe(_)) => {}
             Some(pause) => {
                 pause.ends = ends;
                 reason.clone_into(&mut pause.reason);
@@ -310,7 +345,8 @@ impl Gate {
     /// An open breaker counts as closed gate until something works again, not only until the next try.
     fn turned(&mut self, now: Timestamp) {
         let is_stopped = self.pause().is_some() || self.breaker.is_some();
-        let until = if is_stopped { Some(Timestamp::MAX) } else { self.held_back_until };
+        let until =
+            if is_stopped { Some(Timestamp::MAX) } else { self.held_back.map(|wait| wait.until()) };
         self.standstill.turn(now, until);
     }
 }

@@ -39,7 +39,7 @@ impl Porter {
         }
     }
 
-    /// Reads what was kept before, once, and writes what could not be written yet.
+    /// Reads what was kept before, once, follows the clock, and writes what could not be written yet.
     pub(super) async fn open(
         &self,
         store: &dyn Store,
@@ -57,7 +57,15 @@ impl Porter {
             }
         }
         drop(saving);
+        self.follow(now);
         if self.books().is_saved { Ok(()) } else { self.save(store).await }
+    }
+
+    /// A clock that was set back makes no wait longer.
+    fn follow(&self, now: Timestamp) {
+        let mut books = self.books();
+        let has_changed = books.gate.follow(now, &self.settings);
+        books.is_saved &= !has_changed;
     }
 
     pub(super) fn room(&self, now: Timestamp) -> usize {

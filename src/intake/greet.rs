@@ -1,5 +1,7 @@
 //! Handshakes at the door: who may ask, how often, and the first request that brings a secret.
 
+use std::time::Instant;
+
 use axum::http::request::Parts;
 use secrecy::SecretString;
 use serde_json::Value;
@@ -92,7 +94,7 @@ impl Door {
     }
 
     pub(super) fn pace(&self, call: &Call<'_>, pace: Pace) -> Result<(), Rejection> {
-        let taken = self.paces.take(&call.source.name, pace, call.received.now);
+        let taken = self.paces.take(&call.source.name, pace, Instant::now());
         taken.map_err(|wait| Rejection::TooOften { wait })
     }
 }

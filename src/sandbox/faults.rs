@@ -2,11 +2,10 @@
 
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use fastrand::Rng;
-use jiff::Timestamp;
 
 use crate::rate::{Bucket, Rate};
 
@@ -113,7 +112,7 @@ struct Course {
 }
 
 impl Trouble {
-    pub(super) fn new(faults: Faults, now: Timestamp) -> Trouble {
+    pub(super) fn new(faults: Faults, now: Instant) -> Trouble {
         let random = Rng::with_seed(faults.seed);
         let bucket = faults.rate.map(|rate| (rate, Bucket::full(rate, now)));
         Trouble { faults, course: Mutex::new(Course { random, bucket }) }
@@ -124,7 +123,7 @@ impl Trouble {
     }
 
     /// The fate of the next request; or in how long the rate lets one through.
-    pub(super) fn next(&self, now: Timestamp) -> Result<Fate, Duration> {
+    pub(super) fn next(&self, now: Instant) -> Result<Fate, Duration> {
         let mut course = self.course.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((rate, bucket)) = &mut course.bucket {
             bucket.take(*rate, now)?;
@@ -154,13 +153,10 @@ impl Trouble {
 mod tests {
     use super::*;
 
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
-
     fn fates(faults: &Faults, count: usize) -> Vec<Fate> {
-        let trouble = Trouble::new(faults.clone(), at(0));
-        (0..count).map(|_| trouble.next(at(0)).unwrap()).collect()
+        let now = Instant::now();
+        let trouble = Trouble::new(faults.clone(), now);
+        (0..count).map(|_| trouble.next(now).unwrap()).collect()
     }
 
     fn faults() -> Faults {
@@ -205,7 +201,9 @@ mod tests {
     #[test]
     fn what_the_rate_does_not_let_through_is_told_how_long_to_wait() {
         let rate = Rate { count: 2, period: Duration::from_secs(10) };
-        let trouble = Trouble::new(Faults { rate: Some(rate), ..Faults::default() }, at(0));
+        let start = Instant::now();
+        let at = |second| start + Duration::from_secs(second);
+        let trouble = Trouble::new(Faults { rate: Some(rate), ..Faults::default() }, start);
 
         let admitted: Vec<bool> = [0, 0, 1, 6, 7].map(|s| trouble.next(at(s)).is_ok()).to_vec();
 

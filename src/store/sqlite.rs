@@ -18,6 +18,7 @@ mod row;
 mod suspects;
 mod writer;
 
+mod rewind;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -233,6 +234,27 @@ impl Store for Sqlite {
         sources: Vec<SourceName>,
     ) -> Result<Option<u64>, StoreError> {
         self.readers
+    async fn rewind(&self, sources: Vec<SourceName>, now: Timestamp) -> Result<(), StoreError> {
+        let sources = Arc::new(sources);
+        loop {
+            let asked = Arc::clone(&sources);
+            let late = self.readers.read(move |connection| rewind::late(connection, &asked, now));
+            let rewind::Late { events, has_more, replays } = late.await?;
+            for chunk in events.chunks(rewind::CHANGED_MAX) {
+                let chunk = chunk.to_vec();
+                let write = move |writing: &Writing<'_>| rewind::events(writing, &chunk, now);
+                self.writer.write(write).await?;
+            }
+            if !replays.is_empty() {
+                let write = move |writing: &Writing<'_>| rewind::replays(writing, &replays, now);
+                self.writer.write(write).await?;
+            }
+            if !has_more {
+                return Ok(());
+            }
+        }
+    }
+
             .read(move |connection| look::older(connection, (place, upsert), &sources))
             .await
     }

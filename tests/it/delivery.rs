@@ -1,5 +1,6 @@
 //! What is queued is delivered: once, in order, again after trouble, and never silently lost.
 
+mod clock;
 mod in_flight;
 mod names;
 mod outcomes;

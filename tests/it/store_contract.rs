@@ -3,6 +3,7 @@
 mod claims;
 mod steps;
 mod suspects;
+mod waits;
 
 use std::sync::Arc;
 use std::time::Duration;

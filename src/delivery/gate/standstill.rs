@@ -38,6 +38,11 @@ impl Standstill {
         }
     }
 
+    /// Whether the last one begins later than now, because the clock was set back.
+    pub(super) fn begins_after(&self, now: Timestamp) -> bool {
+        self.0.last().is_some_and(|span| span.from > now)
+    }
+
     pub(super) fn between(&self, since: Timestamp, now: Timestamp) -> Duration {
         let within = |span: &Span| Span { from: span.from.max(since), until: span.until.min(now) };
         self.0.iter().map(|span| within(span).length()).sum()

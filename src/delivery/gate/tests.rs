@@ -157,6 +157,100 @@ fn requests_go_at_even_distances_and_not_faster() {
     assert_eq!(gate.admit(at(9), &settings), Ok(at(9)), "what was not used is not made up for");
 }
 
+const DAY: i64 = 86_400;
+
+/// The clock is set back by a day right after the second 10.
+fn set_back(mut gate: Gate, settings: &Settings) -> Gate {
+    gate.follow(at(10), settings);
+    assert!(gate.follow(at(10 - DAY), settings), "something waits");
+    gate
+}
+
+#[test]
+fn a_clock_that_is_set_back_makes_no_wait_longer() {
+    let settings = Settings::default();
+    let five = [fails(10), fails(10), fails(10), fails(10), fails(10)];
+
+    let held_back = set_back(gate(&[held_back(10, 70)]), &settings);
+    assert!(!is_open(&held_back, 69 - DAY) && is_open(&held_back, 70 - DAY));
+
+    let mut broken = set_back(gate(&five), &settings);
+    assert_eq!(admitted(&mut broken, 10 - DAY..70 - DAY), [40 - DAY]);
+
+    let mut wrong = set_back(gate(&[wrong(10)]), &settings);
+    let probes: Vec<i64> =
+        (10 - DAY..100 - DAY).filter(|second| wrong.take_probe(at(*second), &settings)).collect();
+    assert_eq!(probes, [70 - DAY]);
+
+    let settings = Settings { rate: Some("1/m".parse().unwrap()), ..settings };
+    let mut paced = Gate::default();
+    paced.admit(at(10), &settings).unwrap();
+    let mut paced = set_back(paced, &settings);
+    assert!(paced.admit(at(60 - DAY), &settings).is_err());
+    assert_eq!(paced.admit(at(70 - DAY), &settings), Ok(at(70 - DAY)));
+}
+
+#[test]
+fn a_clock_that_goes_forth_and_back_lets_no_more_through() {
+    let settings = Settings { rate: Some("1/m".parse().unwrap()), ..Settings::default() };
+    let mut gate = Gate::default();
+
+    let mut admitted = 0;
+    for second in 0..120 {
+        // Each second the clock is a day ahead for a moment, and right again.
+        gate.follow(at(second + DAY), &settings);
+        gate.follow(at(second), &settings);
+        admitted += usize::from(gate.admit(at(second), &settings).is_ok());
+    }
+
+    assert!(admitted <= 4, "{admitted} in two minutes, one a second before its turn");
+}
+
+#[test]
+fn what_an_older_version_stored_is_bounded_by_the_settings() {
+    let settings = Settings { rate: Some("1/m".parse().unwrap()), ..Settings::default() };
+    let ahead = at(DAY).to_string();
+    let old = serde_json::json!({
+        "held_back_until": ahead, "breaker": ahead, "next_send_at": ahead, "failures": 5,
+        "by_relay": { "reason": "r", "since": ahead, "ends": { "probe": { "due_at": ahead } } },
+        "standstill": [{ "from": ahead, "until": Timestamp::MAX }],
+    });
+    let mut gate: Gate = serde_json::from_value(old).unwrap();
+
+    assert!(gate.follow(at(0), &settings));
+
+    assert!(gate.take_probe(at(60), &settings));
+    gate.note(&Sign::ProbePassed, at(60), &settings);
+    assert!(!is_open(&gate, 3_599) && is_open(&gate, 3_600));
+    assert!(gate.admit(at(3_600), &settings).is_ok());
+    assert!(!gate.follow(at(3_600), &settings), "nothing is left to follow");
+}
+
+#[test]
+fn an_older_version_reads_what_this_one_stores() {
+    let mut gate = gate(&[held_back(0, 60), fails(0), fails(0), fails(0), fails(0), wrong(1)]);
+    let settings = Settings { rate: Some("1/m".parse().unwrap()), ..Settings::default() };
+    gate.next_send = Some(Wait::new(at(0), at(60)));
+    gate.follow(at(2), &settings);
+
+    let stored = serde_json::to_value(&gate).unwrap();
+
+    let text = |seconds| serde_json::Value::from(at(seconds).to_string());
+    assert_eq!((&stored["held_back_until"], &stored["breaker"]), (&text(60), &text(30)));
+    assert_eq!(stored["next_send_at"], text(60));
+    assert_eq!(stored["by_relay"]["ends"]["probe"]["due_at"], text(61));
+}
+
+#[test]
+fn time_stands_still_in_a_pause_though_the_clock_is_set_back() {
+    let settings = Settings::default();
+    let mut gate = gate(&[wrong(10)]);
+
+    gate.follow(at(10 - DAY), &settings);
+
+    assert_eq!(gate.clock(at(10 - 2 * DAY), at(4 * DAY)), Duration::from_hours(24));
+}
+
 #[test]
 fn a_gate_is_the_same_after_it_was_kept() {
     let mut gate = gate(&[fails(0), held_back(1, 60), wrong(2), forbidden(3)]);

@@ -25,7 +25,13 @@ pub(super) struct List {
     stored: HashMap<String, String>,
     /// What this process sends: the first spelling is that of all which follow.
     own: HashMap<String, Own>,
-    failed: Option<(Timestamp, String)>,
+    failed: Option<Failed>,
+}
+
+struct Failed {
+    at: Timestamp,
+    until: Timestamp,
+    reason: String,
 }
 
 struct Own {
@@ -67,15 +73,16 @@ impl List {
             Existing::Only => own.taken_at.is_some(),
         });
         let found = self.stored.get(&key).or(own.map(|own| &own.title)).filter(|_| !key.is_empty());
+        // What is later than now is by a clock that was set back since: it counts no more.
         let is_fresh = |span: Duration| {
             let age = self.listed_at.map(|at| Duration::try_from(now.duration_since(at)));
-            age.is_some_and(|age| age.unwrap_or_default() < span)
+            age.is_some_and(|age| age.is_ok_and(|age| age < span))
         };
         match (found, &self.failed) {
             (Some(stored), _) if is_fresh(FOUND_FOR) => Known::Spelled(stored.clone()),
             (None, _) if is_fresh(MISSED_FOR) => Known::Nowhere,
-            (_, Some((until, reason))) if *until > now => {
-                Known::Failed { until: *until, reason: reason.clone() }
+            (_, Some(failed)) if failed.at <= now && failed.until > now => {
+                Known::Failed { until: failed.until, reason: failed.reason.clone() }
             }
             (Some(_) | None, _) => Known::Stale,
         }
@@ -107,6 +114,7 @@ impl List {
         // What was taken before is in the list, or somebody removed it.
         let stored = &self.stored;
         self.own.retain(|key, own| {
+            own.taken_at = own.taken_at.map(|at| at.min(now));
             !stored.contains_key(key) && own.taken_at.is_none_or(|at| at >= begun_at)
         });
         self.listed_at = Some(now);
@@ -115,7 +123,7 @@ impl List {
 
     pub(super) fn fail(&mut self, reason: String, now: Timestamp) {
         let until = now.saturating_add(FAILED_FOR).unwrap_or(now);
-        self.failed = Some((until, reason));
+        self.failed = Some(Failed { at: now, until, reason });
     }
 }
 
@@ -172,6 +180,23 @@ mod tests {
 
         let look = |title| list.look_up(title, Existing::Only, at(7));
         assert_eq!((look("before"), look("meanwhile")), (Known::Nowhere, spelled("Meanwhile")));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_the_list_no_longer_valid() {
+        let mut list = listed(&["Dark mode"]);
+        let look = |list: &List, title, seconds| list.look_up(title, Existing::Only, at(seconds));
+        assert_eq!(look(&list, "dark-mode", -1), Known::Stale);
+        assert_eq!(look(&list, "Other", -86_400), Known::Stale);
+
+        list.fail("savio answered 503".to_owned(), at(0));
+        assert_eq!(look(&list, "Other", -86_400), Known::Stale);
+
+        list.taken("Meanwhile", at(5));
+        list.replace(Vec::new(), (at(-90), at(-80)));
+        assert_eq!(look(&list, "meanwhile", -79), spelled("Meanwhile"));
+        list.replace(Vec::new(), (at(-60), at(-50)));
+        assert_eq!(look(&list, "meanwhile", -49), Known::Nowhere);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Writes one step of an event: what came of the last send, and what is next.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
@@ -32,7 +34,7 @@ pub(super) fn advance(
         judge(writing, event.number, attempt)?;
         count_tries(writing, &event, attempt.outcome)?;
     }
-    go_on(writing, &event, &progress.next)
+    go_on(writing, &event, progress)
 }
 
 fn plan(connection: &Connection, event: &InHand, requests: &[Request]) -> rusqlite::Result<()> {
@@ -162,9 +164,9 @@ fn count_tries(connection: &Connection, event: &InHand, outcome: Outcome) -> rus
     Ok(())
 }
 
-fn go_on(writing: &Writing<'_>, event: &InHand, next: &Next) -> Result<(), Failure> {
+fn go_on(writing: &Writing<'_>, event: &InHand, progress: &Progress) -> Result<(), Failure> {
     let number = &event.number;
-    match next {
+    match &progress.next {
         Next::Send { position, at } => {
             let sql = "UPDATE requests SET state = 'sending', sent_at = ?3
                        WHERE event = ?1 AND position = ?2";
@@ -177,9 +179,13 @@ fn go_on(writing: &Writing<'_>, event: &InHand, next: &Next) -> Result<(), Failu
             Ok(())
         }
         Next::Wait { until, reason } => {
-            let sql = "UPDATE events SET due_at = ?2, reason = ?3, lease_until = NULL
+            // Without an attempt the wait began about when the lease did.
+            let sql = "UPDATE events SET due_at = ?2, reason = ?3, lease_until = NULL,
+                           waits_since = coalesce(?4, waits_since)
                        WHERE number = ?1";
-            writing.prepare_cached(sql)?.execute(params![number, Time(*until), reason])?;
+            let since = progress.attempt.as_ref().map(|attempt| Time(ended_at(attempt)));
+            let mut update = writing.prepare_cached(sql)?;
+            update.execute(params![number, Time(*until), reason, since])?;
             Ok(())
         }
         Next::Settle { state, reason, at } => {
@@ -209,6 +215,10 @@ pub(super) fn settle(
     writing.went(&event.source, State::Queued);
     writing.came(&event.source, state);
     Ok(())
+}
+
+fn ended_at(attempt: &Attempt) -> Timestamp {
+    attempt.at.saturating_add(Duration::from_millis(attempt.ms)).unwrap_or(attempt.at)
 }
 
 fn there_is(changed: usize, position: usize) -> Result<(), Failure> {

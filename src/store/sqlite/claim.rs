@@ -37,7 +37,8 @@ const ENDED: &str = "
 pub(super) fn lease(connection: &Connection, wanted: &Wanted) -> Result<Vec<Lease>, Failure> {
     let until = wanted.now.saturating_add(wanted.lease).unwrap_or(Timestamp::MAX);
     // `RETURNING` would say as much, by a table of its own for each event.
-    let sql = "UPDATE events SET token = token + 1, lease_until = ?2 WHERE number = ?1";
+    let sql = "UPDATE events SET token = token + 1, lease_until = ?2, waits_since = ?3
+               WHERE number = ?1";
     let mut update = connection.prepare_cached(sql)?;
     // The length of a plan stands before its text: the text is not read for it.
     let sql = "SELECT id, token, payload_end - payload_start + coalesce(
@@ -54,7 +55,7 @@ pub(super) fn lease(connection: &Connection, wanted: &Wanted) -> Result<Vec<Leas
         if left == 0 {
             break;
         }
-        update.execute(params![number, Time(until)])?;
+        update.execute(params![number, Time(until), Time(wanted.now)])?;
         let (claim, bytes): (_, usize) =
             query.query_row([number], |row| Ok((claim(row)?, row.get(2)?)))?;
         left = left.saturating_sub(bytes);
@@ -198,7 +199,9 @@ fn set_lease(
     claim: Claim,
     until: Option<Timestamp>,
 ) -> rusqlite::Result<bool> {
-    let sql = "UPDATE events SET lease_until = ?3
+    // All leases are equally long: one that ends later began as much later.
+    let sql = "UPDATE events SET lease_until = ?3,
+                   waits_since = waits_since + coalesce(?3 - lease_until, 0)
                WHERE id = ?1 AND token = ?2 AND lease_until IS NOT NULL";
     let until = until.map(Time);
     let changed = connection.prepare_cached(sql)?.execute(params![

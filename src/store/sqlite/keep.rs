@@ -89,8 +89,8 @@ fn insert_event(
         return Err(Failure::Impossible(format!("no payload at {place:?} of the webhook's body")));
     }
     let sql = "INSERT INTO events (id, webhook, payload_start, payload_end, source, type,
-                   delivery_id, state, received_at, queued_at, due_at, rank)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'queued', ?8, ?8, ?9, ?10)";
+                   delivery_id, state, received_at, queued_at, waits_since, due_at, rank)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'queued', ?8, ?8, ?8, ?9, ?10)";
     let (due_at, rank) = match webhook.origin {
         Origin::Sent => (webhook.received_at, SENT),
         Origin::Imported { due_at } => (due_at, IMPORTED),

@@ -13,7 +13,7 @@ use super::{PATIENCE, suspects};
 use crate::clock;
 
 /// The n-th brings a database to version n.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("../../../migrations/sqlite/0001_events.sql"),
     include_str!("../../../migrations/sqlite/0002_gates.sql"),
     include_str!("../../../migrations/sqlite/0003_replays.sql"),
@@ -22,6 +22,7 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("../../../migrations/sqlite/0006_imports.sql"),
     include_str!("../../../migrations/sqlite/0007_counted_per_commit.sql"),
     include_str!("../../../migrations/sqlite/0008_suspects.sql"),
+    include_str!("../../../migrations/sqlite/0009_waits.sql"),
 ];
 
 /// "SavR", as the first migration sets it.

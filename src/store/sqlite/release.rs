@@ -72,7 +72,7 @@ fn queue(
         Word::Again => "a person said to send it again",
     };
     let sql = "UPDATE events SET state = 'queued', reason = ?2, due_at = ?3, queued_at = ?3,
-                   tries = 0
+                   waits_since = ?3, tries = 0
                WHERE number = ?1";
     connection.prepare_cached(sql)?.execute(params![event, reason, Time(now)])?;
     Ok(())

@@ -133,7 +133,7 @@ fn queue(writing: &Writing<'_>, replay: i64, events: &[Candidate]) -> Result<(),
     let before = replayed;
     for event in events.iter().filter(|event| event.state != State::Queued) {
         let due_at = begun_at.saturating_add(every.saturating_mul(replayed)).min(LATEST);
-        if queue_one(writing, replay, (event, due_at))? {
+        if queue_one(writing, replay, (event, begun_at, due_at))? {
             replayed += 1;
         }
     }
@@ -151,7 +151,7 @@ const LATEST: i64 = 253_370_764_799_000_000;
 fn queue_one(
     writing: &Writing<'_>,
     replay: i64,
-    (event, due_at): (&Candidate, i64),
+    (event, begun_at, due_at): (&Candidate, i64, i64),
 ) -> rusqlite::Result<bool> {
     let number = event.place.number;
     let sql = "INSERT INTO replayed
@@ -163,12 +163,13 @@ fn queue_one(
         return Ok(false);
     }
     let sql = "UPDATE events SET state = 'queued', reason = ?2, settled_at = NULL, due_at = ?3,
-                   queued_at = ?3, tries = 0, replay = 1
+                   queued_at = ?3, waits_since = ?4, tries = 0, replay = 1
                WHERE number = ?1
                RETURNING source";
     let reason = format!("replayed by a person; it was {state}");
     let mut update = writing.prepare_cached(sql)?;
-    let source: String = update.query_row(params![number, reason, due_at], |row| row.get(0))?;
+    let values = params![number, reason, due_at, begun_at];
+    let source: String = update.query_row(values, |row| row.get(0))?;
     writing.went(&source, event.state);
     writing.came(&source, State::Queued);
     Ok(true)

@@ -46,6 +46,9 @@ impl Store for Stumbling {
     ) -> Result<Option<u64>, StoreError> {
         self.store.older(place, upsert, sources).await
     }
+    async fn rewind(&self, sources: Vec<SourceName>, now: Timestamp) -> Result<(), StoreError> {
+        self.store.rewind(sources, now).await
+    }
     async fn renew(&self, claims: Vec<Claim>, until: Timestamp) -> Result<Vec<Claim>, StoreError> {
         self.store.renew(claims, until).await
     }
