@@ -21,6 +21,7 @@ use crate::telemetry::metrics::{CONTENT_TYPE, Gauges, Paused, Queue};
 pub(super) async fn metrics(Of(inside): Of<Arc<Inside>>) -> Result<Response, Refusal> {
     let gauges = Gauges {
         at_limit: inside.door.is_at_limit(),
+        store_ready: inside.store.ready().await.is_ok(),
         sources: sources(&inside).await?,
         destinations: paused(&inside).await?,
     };

@@ -44,6 +44,8 @@ pub(super) struct Stats {
     /// By name, those that have any.
     sources: BTreeMap<String, Counts>,
     oldest_queued_seconds: Option<u64>,
+    /// Why a webhook would not be kept now; null where it would.
+    store_problem: Option<String>,
 }
 
 /// How many events are in each state.
@@ -80,5 +82,6 @@ pub(super) async fn stats(Of(inside): Of<Arc<Inside>>) -> Result<Json<Stats>, Re
     }
     let queues = queues(&*inside.store, clock::now()).await?;
     let oldest_queued_seconds = queues.values().filter_map(|queue| queue.oldest_seconds).max();
-    Ok(Json(Stats { events, sources, oldest_queued_seconds }))
+    let store_problem = inside.store.ready().await.err().map(|error| error.to_string());
+    Ok(Json(Stats { events, sources, oldest_queued_seconds, store_problem }))
 }

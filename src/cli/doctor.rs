@@ -2,6 +2,7 @@
 //! found, and what to do.
 
 mod around;
+mod damage;
 mod files;
 mod report;
 mod savio;
@@ -20,6 +21,9 @@ use report::{Finding, Verdict};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
+    /// Read the whole database and check it, which takes a while
+    #[arg(long)]
+    deep: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -35,7 +39,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
         let sources = Shelf::of(&config).sources(&config, environment);
         let sources = files::sources(sources, &config, &mut findings);
         runtime()?.block_on(async {
-            store::store(&config, &mut findings).await;
+            store::store(&config, arguments.deep, &mut findings).await;
             around::public_url(&config, &sources, &mut findings);
             around::listen(&config, &mut findings).await;
             savio::destinations(&config, &sources, &mut findings).await;

@@ -150,6 +150,8 @@ fn open(config: &Config) -> Result<Sqlite, Failure> {
         OpenError::File { .. }
         | OpenError::InUse { .. }
         | OpenError::Replaced { .. }
+        | OpenError::LogRemoved { .. }
+        | OpenError::LogForeign { .. }
         | OpenError::Foreign { .. }
         | OpenError::Newer { .. }
         | OpenError::Older { .. }

@@ -1,7 +1,7 @@
 //! What the log, the metrics, the traces and the list of refusals say of each request.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::request::Parts;
 use jiff::Timestamp;
@@ -63,7 +63,7 @@ impl Door {
         self.webhooks.answered(source.as_str(), status);
         self.webhooks.rejected(source.as_str(), error);
         let now = clock::now();
-        let is_told = self.log_limit.admits(&source, error, now);
+        let is_told = self.log_limit.admits(&source, error, Instant::now());
         let reason = rejection.to_string();
         let hint = rejection.hint().map(str::to_owned);
         let client = self.client(parts);

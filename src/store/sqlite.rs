@@ -1,9 +1,12 @@
 //! One node, the default: an SQLite file with one writer thread that groups commits.
 
 mod advance;
+pub mod check;
 mod claim;
 mod count;
+mod damage;
 mod failure;
+mod files;
 mod gate;
 mod forget;
 mod keep;
@@ -14,11 +17,11 @@ mod reader;
 mod release;
 mod replay;
 mod reserve;
+mod rewind;
 mod row;
 mod suspects;
 mod writer;
 
-mod rewind;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,6 +41,7 @@ use super::{
 use crate::event::{EventId, Name, SourceName};
 use crate::telemetry::metrics::Commits;
 use count::Writing;
+use damage::Damage;
 use failure::unavailable;
 use open::Database;
 use reader::Readers;
@@ -87,6 +91,7 @@ pub struct Sqlite {
     pub commits: Commits,
     writer: Writer,
     readers: Arc<Readers>,
+    damage: Arc<Damage>,
     reserve: Reserve,
     webhook_bytes_max: usize,
     waiting: Arc<Semaphore>,
@@ -120,13 +125,16 @@ impl Sqlite {
         reserve: Reserve,
         webhook_bytes_max: usize,
     ) -> Result<Sqlite, OpenError> {
-        let readers = Arc::new(Readers::new(database.path()));
+        let damage = Arc::new(Damage::none(database.path()));
+        let readers = Arc::new(Readers::new(database.path(), Arc::clone(&damage)));
         let commits = Commits::default();
-        let writer = Writer::start(database, Arc::clone(&readers), commits.clone())?;
+        let shared = (Arc::clone(&readers), Arc::clone(&damage));
+        let writer = Writer::start(database, shared, commits.clone())?;
         Ok(Sqlite {
             commits,
             writer,
             readers,
+            damage,
             reserve,
             webhook_bytes_max,
             waiting: Arc::new(Semaphore::new(WAITING_KIB)),
@@ -145,6 +153,7 @@ impl Sqlite {
     }
 
     async fn probe(&self) -> Result<(), StoreError> {
+        self.damage.check()?;
         self.reserve.admit(self.webhook_bytes_max, 0)?;
         let write = self.writer.write(|connection| Ok(open::touch(connection)?));
         let late = || unavailable(format!("the disk took longer than {PATIENCE:?}"));
@@ -186,6 +195,7 @@ impl Drop for Sqlite {
 #[async_trait]
 impl Store for Sqlite {
     async fn keep(&self, webhook: Webhook) -> Result<Kept, StoreError> {
+        self.damage.check()?;
         let bytes = webhook.body.len() + webhook.decoded.as_ref().map_or(0, String::len);
         let waiting = (WAITING_KIB - self.waiting.available_permits()) * 1024;
         self.reserve.admit(bytes, waiting)?;
@@ -206,6 +216,7 @@ impl Store for Sqlite {
     }
 
     async fn claim(&self, wanted: Wanted) -> Result<Vec<Claimed>, StoreError> {
+        self.damage.check()?;
         let leases = self.writer.write(move |connection| claim::lease(connection, &wanted)).await?;
         if leases.is_empty() {
             return Ok(Vec::new());
@@ -223,18 +234,8 @@ impl Store for Sqlite {
         self.writer.write(move |connection| claim::renew(connection, &claims, until)).await
     }
 
-    async fn load(&self, claim: Claim) -> Result<Option<Claimed>, StoreError> {
-        self.readers.read(move |connection| claim::load_one(connection, claim)).await
-    }
-
-    async fn older(
-        &self,
-        place: u64,
-        upsert: Name,
-        sources: Vec<SourceName>,
-    ) -> Result<Option<u64>, StoreError> {
-        self.readers
     async fn rewind(&self, sources: Vec<SourceName>, now: Timestamp) -> Result<(), StoreError> {
+        self.damage.check()?;
         let sources = Arc::new(sources);
         loop {
             let asked = Arc::clone(&sources);
@@ -255,6 +256,17 @@ impl Store for Sqlite {
         }
     }
 
+    async fn load(&self, claim: Claim) -> Result<Option<Claimed>, StoreError> {
+        self.readers.read(move |connection| claim::load_one(connection, claim)).await
+    }
+
+    async fn older(
+        &self,
+        place: u64,
+        upsert: Name,
+        sources: Vec<SourceName>,
+    ) -> Result<Option<u64>, StoreError> {
+        self.readers
             .read(move |connection| look::older(connection, (place, upsert), &sources))
             .await
     }
@@ -334,11 +346,13 @@ impl Store for Sqlite {
     }
 
     async fn begin_replay(&self, order: NewReplay) -> Result<(), StoreError> {
+        self.damage.check()?;
         self.reserve.admit(0, 0)?;
         self.writer.write(move |connection| replay::begin(connection, &order)).await
     }
 
     async fn replay_on(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
+        self.damage.check()?;
         self.reserve.admit(0, 0)?;
         // What is to be changed is looked for apart from the writer, however long that takes.
         let step = self.readers.read(move |connection| replay::next(connection, id)).await?;
@@ -367,6 +381,7 @@ impl Store for Sqlite {
         word: Word,
         now: Timestamp,
     ) -> Result<Released, StoreError> {
+        self.damage.check()?;
         let write = self.writer.write(move |writing| release::release(writing, id, (word, now)));
         let released = write.await?;
         self.arrive();
@@ -374,6 +389,7 @@ impl Store for Sqlite {
     }
 
     async fn forget(&self, settled_before: Timestamp) -> Result<Forgotten, StoreError> {
+        self.damage.check()?;
         self.writer.write(move |writing| forget::forget(writing, settled_before)).await
     }
 

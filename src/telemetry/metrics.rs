@@ -137,6 +137,8 @@ impl Attempts {
 pub struct Gauges {
     /// Whether webhooks are turned away because there are too many.
     pub at_limit: bool,
+    /// Whether a webhook would be kept.
+    pub store_ready: bool,
     pub sources: Vec<Queue>,
     pub destinations: Vec<Paused>,
 }
@@ -217,6 +219,9 @@ impl Gauges {
         let limit =
             "1 while webhooks are turned away because there are too many, and shortly after";
         standing.register("at_limit", limit, at_limit);
+        let ready = Gauge::<i64>::default();
+        ready.set(i64::from(self.store_ready));
+        standing.register("store_ready", "1 while a webhook would be kept", ready);
         standing.register("events", "Events that are kept, by state", events);
         let age = "Since when the oldest queued event of a source was received";
         standing.register("oldest_queued_seconds", age, oldest);
@@ -281,10 +286,10 @@ mod tests {
         };
         let paused = |paused| vec![Paused { destination: "default".to_owned(), paused }];
         let (sources, destinations) = (vec![queue(7, 60)], paused(true));
-        metrics.text(&Gauges { at_limit: true, sources, destinations });
+        metrics.text(&Gauges { at_limit: true, store_ready: false, sources, destinations });
 
         let (sources, destinations) = (vec![queue(2, 5)], paused(false));
-        let gauges = Gauges { at_limit: false, sources, destinations };
+        let gauges = Gauges { at_limit: false, store_ready: true, sources, destinations };
         let text = metrics.text(&gauges);
 
         for line in [
@@ -293,6 +298,7 @@ mod tests {
             r#"savio_relay_oldest_queued_seconds{source="form"} 5"#,
             r#"savio_relay_destination_paused{destination="default"} 0"#,
             "savio_relay_at_limit 0",
+            "savio_relay_store_ready 1",
         ] {
             assert!(text.lines().any(|it| it == line), "{line} is not in\n{text}");
         }

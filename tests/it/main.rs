@@ -35,6 +35,7 @@ mod savio_commands;
 mod savio_conformance;
 mod secrets;
 mod store_contract;
+mod store_files;
 mod store_list;
 mod store_replay;
 mod store_retention;

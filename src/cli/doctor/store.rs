@@ -14,10 +14,11 @@ use crate::outgoing::chain;
 use crate::store::sqlite::{OpenError, Room, Settings, is_served};
 use crate::store::{Sqlite, Store, StoreError};
 
+use super::damage::damage;
 use super::report::Finding;
 
-const STORE: &str = "store";
-const MIB: u64 = 1024 * 1024;
+pub(super) const STORE: &str = "store";
+pub(super) const MIB: u64 = 1024 * 1024;
 
 /// What lies elsewhere, where SQLite's locks and writes promise nothing.
 const REMOTE: [&str; 11] = [
@@ -39,7 +40,7 @@ const FLEETING: [&str; 3] = ["overlay", "ramfs", "tmpfs"];
 /// Of what is mounted where, on Linux.
 const MOUNTS: &str = "/proc/self/mountinfo";
 
-pub(super) async fn store(config: &Config, findings: &mut Vec<Finding>) {
+pub(super) async fn store(config: &Config, deep: bool, findings: &mut Vec<Finding>) {
     let settings = &config.store;
     let folder = settings.folder();
     if !folder.is_dir() {
@@ -53,6 +54,7 @@ pub(super) async fn store(config: &Config, findings: &mut Vec<Finding>) {
     if settings.path.exists() {
         findings.push(owner(&settings.path));
         findings.push(server(&settings.path));
+        findings.push(damage(settings, deep).await);
         findings.extend(events(settings).await);
     } else {
         let found = format!("{} is not there yet: `serve` makes it", settings.path.display());

@@ -150,7 +150,9 @@ pub(super) fn load(connection: &Connection, leases: &[Lease]) -> Result<Vec<Clai
         match look::claimed(&snapshot, *claim, *number) {
             Ok(one) => claimed.push(one),
             Err(error) => match Failure::from(error) {
-                failure if failure.is_of_the_disk() => return Err(failure),
+                failure if failure.is_of_the_disk() || failure.damage().is_some() => {
+                    return Err(failure);
+                }
                 failure => {
                     let id = claim.event;
                     error!(event.id = %id, %failure, "event {id} cannot be read from the store");

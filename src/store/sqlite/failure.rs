@@ -49,6 +49,16 @@ impl Failure {
         )
     }
 
+    /// What SQLite found wrong with the file itself.
+    pub(super) fn damage(&self) -> Option<String> {
+        let (Failure::Database(error) | Failure::Open(OpenError::Database { source: error, .. })) =
+            self
+        else {
+            return None;
+        };
+        is_damage(error).then(|| error.to_string())
+    }
+
     fn code(&self) -> Option<ErrorCode> {
         match self {
             Failure::Database(error) => error.sqlite_error_code(),
@@ -84,6 +94,12 @@ fn is_for_ever(error: &rusqlite::Error) -> bool {
         Some(code) => matches!(code, ConstraintViolation | TooBig | TypeMismatch),
         None => matches!(error, rusqlite::Error::ToSqlConversionFailure(_)),
     }
+}
+
+/// Whether the file itself is not as SQLite wrote it.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    use ErrorCode::{DatabaseCorrupt, NotADatabase};
+    matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
 }
 
 pub(super) fn unavailable(reason: impl Into<String>) -> StoreError {

@@ -1,14 +1,14 @@
 //! The database file: its lock, how it is opened, and its migrations.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Row, TransactionBehavior};
-use tracing::warn;
+use tracing::{error, warn};
 
+use super::files::{Identity, Locks, Log, LogState, beside, private};
 use super::{PATIENCE, suspects};
 use crate::clock;
 
@@ -55,6 +55,13 @@ pub enum OpenError {
     InUse { path: PathBuf, lock: PathBuf },
     #[error("another file was put in the place of {}: restart", path.display())]
     Replaced { path: PathBuf },
+    #[error("{}-wal was removed, and another program keeps it from being saved", path.display())]
+    LogRemoved { path: PathBuf },
+    #[error(
+        "another program has begun a log of its own at {}-wal: end that program and remove this file",
+        path.display()
+    )]
+    LogForeign { path: PathBuf },
     #[error("{} is a database of another program", path.display())]
     Foreign { path: PathBuf },
     #[error(
@@ -76,21 +83,16 @@ pub(super) struct Database {
     path: PathBuf,
     file: Identity,
     log_pages: u64,
-    connection: Option<Connection>,
-    lock: Option<File>,
+    connection: Option<(Connection, Log)>,
+    locks: Option<Locks>,
 }
-
-/// Device and inode.
-type Identity = (u64, u64);
 
 impl Database {
     /// The write-ahead log stays near `log_bytes`.
     pub(super) fn open(path: &Path, log_bytes: u64) -> Result<Database, OpenError> {
-        let database = Database::new(path, log_bytes, Some(lock(path)?))?;
-        if let Some(connection) = &database.connection {
-            suspects::end_all(connection, clock::now())
-                .map_err(|source| OpenError::Database { path: path.to_owned(), source })?;
-        }
+        let mut database = Database::new(path, log_bytes, Some(Locks::take(path)?))?;
+        suspects::end_all(database.connection()?, clock::now())
+            .map_err(|source| OpenError::Database { path: path.to_owned(), source })?;
         Ok(database)
     }
 
@@ -99,10 +101,10 @@ impl Database {
         Database::new(path, log_bytes, None)
     }
 
-    fn new(path: &Path, log_bytes: u64, lock: Option<File>) -> Result<Database, OpenError> {
-        let log_pages = (log_bytes / PAGE_BYTES).clamp(LOG_PAGES_MIN, LOG_PAGES_MAX);
+    fn new(path: &Path, log_bytes: u64, locks: Option<Locks>) -> Result<Database, OpenError> {
+        let log_pages = log_pages(log_bytes);
         let (path, file) = (path.to_owned(), identity(path)?);
-        let mut database = Database { path, file, log_pages, connection: None, lock };
+        let mut database = Database { path, file, log_pages, connection: None, locks };
         database.connection()?;
         Ok(database)
     }
@@ -113,33 +115,76 @@ impl Database {
 
     /// The connection, opened anew where it was closed.
     pub(super) fn connection(&mut self) -> Result<&Connection, OpenError> {
-        // The log belongs to the file that it was begun for, and would spoil another.
-        if identity(&self.path)? != self.file {
-            return Err(OpenError::Replaced { path: self.path.clone() });
-        }
+        self.is_in_place()?;
+        self.keep_locks()?;
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.connect()?,
         };
-        Ok(self.connection.insert(connection))
+        Ok(&self.connection.insert(connection).0)
     }
 
-    fn connect(&self) -> Result<Connection, OpenError> {
+    /// Whether the file is still at its path.
+    pub(super) fn is_in_place(&self) -> Result<(), OpenError> {
+        // The log belongs to the file that it was begun for, and would spoil another.
+        if identity(&self.path)? != self.file {
+            return Err(OpenError::Replaced { path: self.path.clone() });
+        }
+        Ok(())
+    }
+
+    /// Whoever removes the lock file lets nobody in by it.
+    fn keep_locks(&mut self) -> Result<(), OpenError> {
+        let Some(locks) = &mut self.locks else { return Ok(()) };
+        if locks.keep(&self.path)? {
+            let lock = beside(&self.path, ".lock");
+            let lock = lock.display();
+            error!("{lock} was removed or replaced while the relay runs on it: it is locked again");
+        }
+        Ok(())
+    }
+
+    /// Whether the log is the one that the next start will find.
+    pub(super) fn log_state(&self) -> LogState {
+        let log = self.connection.as_ref().map(|(_, log)| log);
+        log.map_or(LogState::InPlace, |log| log.state(&self.path))
+    }
+
+    /// Writes what is in a log that was removed into the database, and begins a new log. Nobody may read
+    /// from the database meanwhile, whose connections are to be closed before.
+    pub(super) fn save_removed_log(&mut self) -> Result<(), OpenError> {
+        let Some((connection, _)) = &self.connection else { return Ok(()) };
+        let refused = |source| OpenError::Database { path: self.path.clone(), source };
+        let is_busy = checkpoint(connection).map_err(refused)?;
+        if is_busy {
+            return Err(OpenError::LogRemoved { path: self.path.clone() });
+        }
+        self.disconnect();
+        self.connection()?;
+        let path = self.path.display();
+        error!(
+            "{path}-wal or {path}-shm was removed while the relay runs: what was in it is written to \
+             {path}, and nothing is lost. These files belong to the relay as long as it runs"
+        );
+        Ok(())
+    }
+
+    fn connect(&self) -> Result<(Connection, Log), OpenError> {
         let refused = |source| OpenError::Database { path: self.path.clone(), source };
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(&self.path, flags).map_err(refused)?;
         connection.busy_timeout(PATIENCE).map_err(refused)?;
         recognise(&connection, &self.path)?;
-        if self.lock.is_none() && version(&connection).map_err(refused)? < MIGRATIONS.len() {
+        if self.locks.is_none() && version(&connection).map_err(refused)? < MIGRATIONS.len() {
             return Err(OpenError::Older { path: self.path.clone() });
         }
         set_up(&connection, self.log_pages).map_err(refused)?;
         migrate(&mut connection).map_err(refused)?;
-        Ok(connection)
+        Ok((connection, Log::of(&self.path)?))
     }
 
     pub(super) fn is_in_transaction(&self) -> bool {
-        self.connection.as_ref().is_some_and(|connection| !connection.is_autocommit())
+        self.connection.as_ref().is_some_and(|(connection, _)| !connection.is_autocommit())
     }
 
     pub(super) fn disconnect(&mut self) {
@@ -148,13 +193,34 @@ impl Database {
 
     /// A server leaves one file behind, without its write-ahead log.
     pub(super) fn close(self) {
-        let (Some(connection), Some(_lock)) = (self.connection, self.lock) else { return };
-        let checkpoint = |row: &Row<'_>| row.get::<_, i64>(0);
-        let done = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], checkpoint);
-        if let Err(error) = done {
+        let (Some((connection, _)), Some(locks)) = (self.connection, self.locks) else { return };
+        if let Err(error) = checkpoint(&connection) {
             warn!(%error, "the write-ahead log stays beside the database");
         }
+        drop(connection);
+        drop(locks);
     }
+}
+
+/// Writes all of the log into the database. Tells whether others were in the way.
+fn checkpoint(connection: &Connection) -> rusqlite::Result<bool> {
+    let is_busy = |row: &Row<'_>| row.get(0);
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], is_busy)
+}
+
+fn identity(path: &Path) -> Result<Identity, OpenError> {
+    Identity::of(path).map_err(|source| OpenError::File { path: path.to_owned(), source })
+}
+
+/// How many pages the log has when it is written back.
+fn log_pages(log_bytes: u64) -> u64 {
+    (log_bytes / PAGE_BYTES).clamp(LOG_PAGES_MIN, LOG_PAGES_MAX)
+}
+
+/// How long the log may grow while somebody's reading keeps it from being written back: all of the
+/// reserve, of which it takes a quarter else, and no more than stays of it afterwards.
+pub(super) fn log_bytes_max(log_bytes: u64) -> u64 {
+    4 * log_pages(log_bytes) * PAGE_BYTES
 }
 
 /// The file, made if it is not there, by the name at which all its names meet.
@@ -179,23 +245,10 @@ pub(super) fn find(path: &Path) -> Result<PathBuf, OpenError> {
     }
 }
 
-/// A file of ours can be read by nobody else.
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    options
-}
-
-fn lock_of(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    PathBuf::from(name)
-}
-
 /// Whether a server runs on the file. Asking holds its lock for a moment, if nobody else does.
 pub fn is_served(path: &Path) -> io::Result<bool> {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let lock = match File::open(lock_of(&path)) {
+    let lock = match File::open(beside(&path, ".lock")) {
         Ok(lock) => lock,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
@@ -205,23 +258,6 @@ pub fn is_served(path: &Path) -> io::Result<bool> {
         Err(TryLockError::WouldBlock) => Ok(true),
         Err(TryLockError::Error(error)) => Err(error),
     }
-}
-
-fn lock(path: &Path) -> Result<File, OpenError> {
-    let lock = lock_of(path);
-    let refused = |source| OpenError::File { path: lock.clone(), source };
-    let file = private().open(&lock).map_err(refused)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned(), lock }),
-        Err(TryLockError::Error(error)) => Err(refused(error)),
-    }
-}
-
-fn identity(path: &Path) -> Result<Identity, OpenError> {
-    let file =
-        fs::metadata(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
-    Ok((file.dev(), file.ino()))
 }
 
 fn set_up(connection: &Connection, log_pages: u64) -> rusqlite::Result<()> {

@@ -2,21 +2,29 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use super::damage::Damage;
 use super::failure::{Failure, unavailable};
 use super::{PATIENCE, open};
 use crate::store::StoreError;
 
 const CONNECTIONS: usize = 4;
 
+/// How long the writer waits for those who read.
+const HOLD_PATIENCE: Duration = Duration::from_secs(2);
+const HOLD_PAUSE: Duration = Duration::from_millis(2);
+
 #[derive(Debug)]
 pub(super) struct Readers {
     path: PathBuf,
+    damage: Arc<Damage>,
     turns: Arc<Semaphore>,
     idle: Mutex<Idle>,
 }
@@ -29,9 +37,9 @@ struct Idle {
 }
 
 impl Readers {
-    pub(super) fn new(path: &Path) -> Readers {
+    pub(super) fn new(path: &Path, damage: Arc<Damage>) -> Readers {
         let turns = Arc::new(Semaphore::new(CONNECTIONS));
-        Readers { path: path.to_owned(), turns, idle: Mutex::default() }
+        Readers { path: path.to_owned(), damage, turns, idle: Mutex::default() }
     }
 
     pub(super) async fn read<T: Send + 'static>(
@@ -45,7 +53,7 @@ impl Readers {
         let readers = Arc::clone(self);
         let reading = spawn_blocking(move || {
             let _until_read = turn;
-            readers.run(work)
+            readers.run(work).inspect_err(|failure| readers.damage.note(failure))
         });
         match reading.await {
             Ok(answer) => Ok(answer?),
@@ -76,6 +84,21 @@ impl Readers {
         if idle.closed == closed {
             idle.connections.push(connection);
         }
+    }
+
+    /// Keeps all from reading and lets go of the file, once nobody reads; none if that takes long. It
+    /// blocks the thread.
+    pub(super) fn hold(&self) -> Option<SemaphorePermit<'_>> {
+        let turns = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
+        let begun = Instant::now();
+        while begun.elapsed() < HOLD_PATIENCE {
+            if let Ok(held) = self.turns.try_acquire_many(turns) {
+                self.close();
+                return Some(held);
+            }
+            thread::sleep(HOLD_PAUSE);
+        }
+        None
     }
 
     /// Lets go of the file; later reads open it anew.

@@ -12,7 +12,9 @@ use tracing::{error, info};
 
 use super::PATIENCE;
 use super::count::Writing;
+use super::damage::Damage;
 use super::failure::{Failure, unavailable};
+use super::files::LogState;
 use super::open::{Database, OpenError};
 use super::reader::Readers;
 use crate::store::StoreError;
@@ -27,23 +29,26 @@ const WAITING_MAX: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Writer {
     commands: Mutex<Option<mpsc::Sender<Box<dyn Command>>>>,
+    damage: Arc<Damage>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Writer {
     pub(super) fn start(
         database: Database,
-        readers: Arc<Readers>,
+        (readers, damage): (Arc<Readers>, Arc<Damage>),
         commits: Commits,
     ) -> Result<Writer, OpenError> {
         let path = database.path().to_owned();
         let (commands, waiting) = mpsc::channel(WAITING_MAX);
-        let desk = Desk { database, readers, commits, broken: false };
+        let watched = Arc::clone(&damage);
+        let desk = Desk { database, readers, damage: watched, commits, broken: false };
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || desk.run(waiting))
             .map_err(|source| OpenError::File { path, source })?;
-        Ok(Writer { commands: Mutex::new(Some(commands)), thread: Mutex::new(Some(thread)) })
+        let (commands, thread) = (Mutex::new(Some(commands)), Mutex::new(Some(thread)));
+        Ok(Writer { commands, damage, thread })
     }
 
     /// Runs the work on the writer's thread, a second time if what it wrote had to be rolled back; what
@@ -59,7 +64,8 @@ impl Writer {
             return Err(unavailable("too much waits for the disk"));
         };
         let (reply, answer) = oneshot::channel();
-        let write = Write { work, result: None, reply };
+        let damage = Arc::clone(&self.damage);
+        let write = Write { work, damage, result: None, reply };
         place.map_err(|_| closed())?.send(Box::new(write));
         // The thread ends when no sender is left.
         drop(commands);
@@ -81,13 +87,15 @@ trait Command: Send {
 
 struct Write<T, W> {
     work: W,
+    damage: Arc<Damage>,
     result: Option<T>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
 
 impl<T: Send, W: Fn(&Writing<'_>) -> Result<T, Failure> + Send> Command for Write<T, W> {
     fn run(&mut self, writing: &Writing<'_>) -> Result<(), Failure> {
-        self.result = Some((self.work)(writing)?);
+        let done = (self.work)(writing).inspect_err(|failure| self.damage.note(failure));
+        self.result = Some(done?);
         Ok(())
     }
 
@@ -103,6 +111,7 @@ impl<T: Send, W: Fn(&Writing<'_>) -> Result<T, Failure> + Send> Command for Writ
 struct Desk {
     database: Database,
     readers: Arc<Readers>,
+    damage: Arc<Damage>,
     commits: Commits,
     broken: bool,
 }
@@ -128,6 +137,7 @@ impl Desk {
                 }
             }
             Err(failure) => {
+                self.damage.note(&failure);
                 self.open_anew_after(&failure);
                 let error = StoreError::from(failure);
                 self.failed(&error);
@@ -139,12 +149,33 @@ impl Desk {
     }
 
     fn commit(&mut self, batch: &mut [Box<dyn Command>]) -> Result<Outcomes, Failure> {
+        self.keep_log()?;
         let connection = self.database.connection()?;
         let written = transact(connection, batch);
         if written.is_err() && !connection.is_autocommit() {
             connection.execute_batch("ROLLBACK")?;
         }
-        written
+        let outcomes = written?;
+        // Nobody is told of a commit that the next start would not find.
+        self.keep_log()?;
+        self.database.is_in_place()?;
+        Ok(outcomes)
+    }
+
+    /// Saves what is in the log, where somebody removed it from under us.
+    fn keep_log(&mut self) -> Result<(), Failure> {
+        match self.database.log_state() {
+            LogState::InPlace => return Ok(()),
+            LogState::Removed => {}
+            LogState::Foreign => {
+                let path = self.database.path().to_owned();
+                return Err(OpenError::LogForeign { path }.into());
+            }
+        }
+        let Some(_nobody_reads) = self.readers.hold() else {
+            return Err(OpenError::LogRemoved { path: self.database.path().to_owned() }.into());
+        };
+        Ok(self.database.save_removed_log()?)
     }
 
     fn open_anew_after(&mut self, failure: &Failure) {
@@ -250,8 +281,9 @@ mod tests {
     fn writer(folder: &tempfile::TempDir) -> (Arc<Writer>, Connection) {
         let path = open::create(&folder.path().join("relay.db")).unwrap();
         let database = Database::open(&path, 0).unwrap();
-        let writer =
-            Writer::start(database, Arc::new(Readers::new(&path)), Commits::default()).unwrap();
+        let damage = Arc::new(Damage::none(&path));
+        let readers = Arc::new(Readers::new(&path, Arc::clone(&damage)));
+        let writer = Writer::start(database, (readers, damage), Commits::default()).unwrap();
         (Arc::new(writer), Connection::open(&path).unwrap())
     }
 

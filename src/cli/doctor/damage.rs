@@ -1,0 +1,56 @@
+//! Whether the database file is as SQLite wrote it: a short look, or all of it.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::outgoing::chain;
+use crate::store::sqlite::Settings;
+use crate::store::sqlite::check::{Checked, Limits, check, log_bytes_of_check, time_of_check};
+
+use super::super::show;
+use super::report::Finding;
+use super::store::{MIB, STORE};
+
+/// What a look without `--deep` may take.
+const SHORT: Duration = Duration::from_secs(1);
+
+const ADVICE: &str = "stop the relay, copy the file and its -wal, and put a backup in its place, or what \
+                      `sqlite3 FILE .recover` saves of it";
+
+pub(super) async fn damage(settings: &Settings, deep: bool) -> Finding {
+    let shown = settings.path.display();
+    let bytes = fs::metadata(&settings.path).map_or(0, |file| file.len());
+    if deep {
+        let seconds = time_of_check(bytes).as_secs();
+        show::tell(&format!(
+            "checking {shown}, {} MiB: it takes about {seconds} s, less where the file is in memory",
+            bytes.div_ceil(MIB)
+        ));
+    }
+    let checked = match log_bytes_of_check(settings) {
+        Ok(log_bytes) => {
+            check(&settings.path, Limits { time: (!deep).then_some(SHORT), log_bytes }).await
+        }
+        Err(error) => Err(error),
+    };
+    match checked {
+        Ok(Checked::Whole) => Finding::ok(STORE, format!("{shown} is whole")),
+        Ok(Checked::Damaged(faults)) => {
+            let faults = faults.join("; ");
+            Finding::wrong(STORE, format!("{shown} is damaged: {faults}")).advice(ADVICE)
+        }
+        Ok(Checked::Late) => {
+            let found = format!("{shown} shows no damage to a short look; --deep reads all of it");
+            Finding::ok(STORE, found)
+        }
+        Ok(Checked::LogFull { log_bytes }) => {
+            let log = log_bytes.div_ceil(MIB);
+            let found = format!(
+                "the check of {shown} stopped: {shown}-wal has {log} MiB, half of what it may take \
+                 while somebody reads"
+            );
+            Finding::unseen(STORE, found).advice("check a copy, or try again when less comes in")
+        }
+        Err(error) => Finding::wrong(STORE, chain(&error)).advice(ADVICE),
+    }
+}
