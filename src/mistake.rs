@@ -36,6 +36,9 @@ pub struct Mistake {
     pub secret: bool,
 }
 
+/// So many mistakes of one file are shown; whoever has more corrects these first.
+pub const MISTAKES_MAX: usize = 100;
+
 /// All mistakes of one file as a compiler would show them: file, line, column, the text underlined,
 /// what to write instead. In order of their places.
 pub fn show(document: &Document, mistakes: &[Mistake], look: Look) -> String {

@@ -82,8 +82,10 @@ pub(super) fn clean(text: &str) -> String {
 /// Plain nodes as they are gathered: empty ones are left out, arrays count as their items.
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
-    nodes: Vec<Plain>,
+    found: Vec<Plain>,
     bytes: usize,
+    /// How many lists were gone through, empty ones included.
+    lists: usize,
 }
 
 impl Nodes {
@@ -117,16 +119,26 @@ impl Nodes {
         if let Plain::Text(text) = &node {
             self.bytes += text.len();
         }
-        if self.bytes > BYTES_MAX || self.nodes.len() >= NODES_MAX {
-            return Err(Failure::new("it gives more than 5 MiB or 100,000 items"));
+        if self.bytes > BYTES_MAX || self.found.len() >= NODES_MAX {
+            return Err(too_much());
         }
-        self.nodes.push(node);
+        self.found.push(node);
         Ok(())
     }
 
-    pub(super) fn finish(self) -> Vec<Plain> {
-        self.nodes
+    /// Counts a list: a template may give a small one very often.
+    pub(super) fn list(&mut self) -> Result<(), Failure> {
+        self.lists += 1;
+        if self.lists > NODES_MAX { Err(too_much()) } else { Ok(()) }
     }
+
+    pub(super) fn finish(self) -> Vec<Plain> {
+        self.found
+    }
+}
+
+fn too_much() -> Failure {
+    Failure::new("it gives more than 5 MiB or 100,000 items")
 }
 
 /// An object has no text; its first keys help to name the right one.

@@ -23,6 +23,9 @@ const BYTES_MAX: usize = 16 * 1024 * 1024;
 /// `jsonpath()` gave to the templates of one event together.
 const COPIED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// How much text of the payload templates may look at, each time counted anew: each look is a copy.
+const READ_BYTES_MAX: usize = 512 * 1024 * 1024;
+
 /// One event, as all of its values see it.
 pub(super) struct Scope<'a> {
     pub(super) payload: &'a Value,
@@ -151,13 +154,15 @@ pub(super) struct Budget(Arc<Left>);
 struct Left {
     steps: AtomicUsize,
     copied_bytes: AtomicUsize,
+    read_bytes: AtomicUsize,
 }
 
 impl Budget {
-    fn new() -> Budget {
+    pub(super) fn new() -> Budget {
         Budget(Arc::new(Left {
             steps: AtomicUsize::new(STEPS_MAX),
             copied_bytes: AtomicUsize::new(COPIED_BYTES_MAX),
+            read_bytes: AtomicUsize::new(READ_BYTES_MAX),
         }))
     }
 
@@ -167,6 +172,14 @@ impl Budget {
         let (copy, bytes) = copy_within(json, left)?;
         self.0.copied_bytes.store(left - bytes, Ordering::Relaxed);
         Ok(copy)
+    }
+
+    /// A text that a template looks at.
+    pub(super) fn read(&self, bytes: usize) -> Result<(), Failure> {
+        let left = self.0.read_bytes.load(Ordering::Relaxed).checked_sub(bytes);
+        self.0.read_bytes.store(left.unwrap_or(0), Ordering::Relaxed);
+        let too_much = || Failure::new("the templates of this event read too much text");
+        left.map(drop).ok_or_else(too_much)
     }
 
     pub(super) fn nodes<'v>(

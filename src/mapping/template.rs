@@ -1,9 +1,13 @@
 //! Templates: minijinja with its functions, within bounds of work and output.
 
+mod bounds;
+mod builtins;
 mod check;
 mod code;
 mod functions;
+mod guard;
 mod shared;
+mod weight;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -18,6 +22,7 @@ use super::plain::{self, Failure, Nodes, Plain, clean, object_failure};
 use super::scope::View;
 use check::Check;
 use functions::{Queries, ROOTS, Roots};
+use guard::Guarded;
 use shared::share;
 
 /// What one rendering may burn: about one per step, or per 64 bytes.
@@ -115,12 +120,26 @@ impl Templates {
         mistakes: &mut Mistakes,
     ) -> Option<Template> {
         let source = text.text.trim();
-        let mark = if self.is_expression(source) { EXPRESSION.to_string() } else { String::new() };
+        if let Err(out) = bounds::check_length(source) {
+            Check::new(text, &[], mistakes).bounds(out);
+            return None;
+        }
+        let pieces = code::pieces(source);
+        let mut check = Check::new(text, &pieces, mistakes);
+        if let Err(out) = bounds::check_depth(&pieces).and_then(|()| bounds::check_slices(&pieces))
+        {
+            check.bounds(out);
+            return None;
+        }
+        // The text as it is written is never compiled: that would work out what is constant in it.
+        let guarded = Guarded::new(source, &pieces);
+        let is_expression = self.is_expression(&guarded.text);
+        let mark = if is_expression { EXPRESSION.to_string() } else { String::new() };
         let name = format!("{mark}{}", self.count);
         self.count += 1;
-        let mut check = Check::new(text, mistakes);
-        if let Err(error) = self.environment.add_template_owned(name.clone(), source.to_owned()) {
-            check.syntax(&error);
+        if let Err(error) = self.environment.add_template_owned(name.clone(), guarded.text.clone())
+        {
+            check.syntax(&error, error.range().map(|at| guarded.original(at)));
             return None;
         }
         let compiled = self.environment.get_template(&name).expect("it was just added");
@@ -272,6 +291,7 @@ fn gather(value: &Value, nodes: &mut Nodes, depth: usize) -> Result<(), Failure>
             if depth == 0 {
                 return Err(Failure::new("it gives lists in lists, too deep"));
             }
+            nodes.list()?;
             let items = value.try_iter().map_err(failure)?;
             items.checked().try_for_each(|item| gather(&item.map_err(failure)?, nodes, depth - 1))
         }
@@ -321,13 +341,16 @@ fn context(uses: &[Variable], view: &View<'_>) -> Result<Value, Failure> {
     let scope = view.scope;
     for variable in uses {
         let value = match variable {
-            Variable::Payload => share(&scope.json()),
+            Variable::Payload => share(&scope.json(), &scope.budget),
             Variable::Headers => scope.shared.headers.get_or_init(|| headers(view)).clone(),
             Variable::Event => scope.shared.event.get_or_init(|| event(view)).clone(),
             Variable::Answers => scope.collected()?.map_or(Value::UNDEFINED, |collected| {
                 Value::from_dyn_object(DynObject::new(collected))
             }),
-            Variable::Item => view.item_json()?.as_ref().map_or(Value::UNDEFINED, share),
+            Variable::Item => {
+                let item = view.item_json()?;
+                item.map_or(Value::UNDEFINED, |item| share(&item, &scope.budget))
+            }
             Variable::Jsonpath => {
                 variables.push((ROOTS, roots(view)?));
                 continue;

@@ -17,6 +17,8 @@ pub(in crate::mapping) struct Collected {
     /// Positions by question and key: first as they are, then trimmed and in lower case.
     exact: HashMap<String, usize>,
     alike: HashMap<String, usize>,
+    /// How long it is, printed, or a little longer.
+    printed_bytes: usize,
     /// What could not be told.
     pub(in crate::mapping) notes: Vec<String>,
 }
@@ -36,6 +38,8 @@ struct Answer {
 
 impl Collected {
     pub(super) fn add(&mut self, asked: Asked, nodes: Vec<Plain>) {
+        let answer: usize = nodes.iter().map(Plain::bytes).sum();
+        self.printed_bytes += asked.question.len() + answer;
         self.answers.push(Answer { asked, nodes });
     }
 
@@ -49,6 +53,10 @@ impl Collected {
             self.exact.entry(name.clone()).or_insert(at);
             self.alike.entry(alike(name)).or_insert(at);
         }
+    }
+
+    pub(in crate::mapping) fn printed_bytes(&self) -> usize {
+        self.printed_bytes
     }
 
     fn find(&self, name: &str) -> Option<&Answer> {

@@ -1,14 +1,16 @@
 //! What is wrong, or probably wrong, with a template: said when the file is read, at its place.
 
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use minijinja::{Environment, Error, ErrorKind};
 
 use super::Variable;
-use super::code::{Token, tokens};
+use super::bounds::OutOfBounds;
+use super::code::{Piece, Token};
 use super::functions::{FILTERS, FUNCTIONS, Queries};
 use crate::mapping::query::Query;
-use crate::mistake::{Mistake, nearest};
+use crate::mistake::{MISTAKES_MAX, Mistake, nearest};
 use crate::table::{Mistakes, Text};
 
 pub(super) struct Check<'c> {
@@ -20,13 +22,23 @@ pub(super) struct Check<'c> {
 }
 
 impl<'c> Check<'c> {
-    pub(super) fn new(text: &'c Text, mistakes: &'c mut Mistakes) -> Check<'c> {
-        let source = text.text.trim();
+    pub(super) fn new(
+        text: &'c Text,
+        pieces: &[Piece<'c>],
+        mistakes: &'c mut Mistakes,
+    ) -> Check<'c> {
         let indent = text.text.len() - text.text.trim_start().len();
-        Check { text, indent, tokens: tokens(source), mistakes }
+        let tokens = pieces.iter().flat_map(|piece| piece.tokens.iter().cloned()).collect();
+        Check { text, indent, tokens, mistakes }
     }
 
-    pub(super) fn syntax(&mut self, error: &Error) {
+    pub(super) fn bounds(&mut self, out: OutOfBounds) {
+        let help = "give its parts names of their own: {% set part = ... %}";
+        self.mistakes.push(Mistake::error(self.place(out.at), out.message).help(help));
+    }
+
+    /// What minijinja cannot read, and where, if it says that.
+    pub(super) fn syntax(&mut self, error: &Error, at: Option<Range<usize>>) {
         if let Some((at, path)) = self.dollar() {
             let rest = path.trim_start_matches("$.");
             let mistake = Mistake::error(self.place(at), "a template cannot look up `$`");
@@ -35,7 +47,7 @@ impl<'c> Check<'c> {
         }
         let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
         let whole = 0..self.text.text.trim().len();
-        let at = error.range().filter(|at| at.end <= whole.end).unwrap_or(whole);
+        let at = at.filter(|at| at.end <= whole.end).unwrap_or(whole);
         let mistake = Mistake::error(self.place(at), format!("not a template: {detail}"));
         let help = "a value stands in {{ }}, a statement in {% %}: close each as it was opened";
         self.mistakes.push(mistake.help(help));
@@ -43,11 +55,11 @@ impl<'c> Check<'c> {
 
     /// A path that was written as a query inside of `{{ }}`.
     fn dollar(&self) -> Option<(Range<usize>, String)> {
-        let first = self.tokens.iter().position(|(token, _)| *token == Token::Sign('$'))?;
+        let first = self.tokens.iter().position(|(token, _)| *token == Token::Sign("$"))?;
         let start = self.tokens[first].1.start;
         let mut end = start + 1;
         for (token, at) in &self.tokens[first + 1..] {
-            let goes_on = at.start == end && matches!(token, Token::Word(_) | Token::Sign('.'));
+            let goes_on = at.start == end && matches!(token, Token::Word(_) | Token::Sign("."));
             if !goes_on {
                 break;
             }
@@ -58,8 +70,11 @@ impl<'c> Check<'c> {
 
     /// Variables that nothing gives are empty, which is hardly meant.
     pub(super) fn variables(&mut self, undeclared: &[String], known: &[Variable]) {
+        let places = self.places();
+        let called = self.called();
+        let mut unknown = 0;
         for name in undeclared {
-            let Some(at) = self.place_of(name) else {
+            let Some(at) = places.get(name.as_str()).map(|at| self.place(at.clone())) else {
                 continue;
             };
             match Variable::named(name) {
@@ -79,8 +94,10 @@ impl<'c> Check<'c> {
                     let message = format!("`{name}` is not known here");
                     self.mistakes.push(Mistake::error(at, message));
                 }
-                None if FUNCTIONS.contains(&name.as_str()) || self.is_called(name) => {}
+                None if FUNCTIONS.contains(&name.as_str()) || called.contains(name.as_str()) => {}
+                None if unknown == MISTAKES_MAX => {}
                 None => {
+                    unknown += 1;
                     let names = known.iter().map(|variable| variable.name());
                     let help = match nearest(name, names) {
                         Some(meant) => format!("did you mean `{meant}`?"),
@@ -96,6 +113,7 @@ impl<'c> Check<'c> {
     /// Functions, filters and tests are looked up by minijinja only when they are reached.
     pub(super) fn calls(&mut self, undeclared: &[String], environment: &Environment<'_>) {
         let mut state = environment.empty_state();
+        let undeclared: HashSet<&str> = undeclared.iter().map(String::as_str).collect();
         let mut unknown = Vec::new();
         for (position, (token, at)) in self.tokens.iter().enumerate() {
             let Token::Word(word) = *token else {
@@ -108,7 +126,7 @@ impl<'c> Check<'c> {
                     && position >= 2
                     && self.tokens[position - 2].0 == Token::Word("is");
             let kind = |error: Error| error.kind();
-            if before == Some(Token::Sign('|')) {
+            if before == Some(Token::Sign("|")) {
                 let found = state.apply_filter(word, &[]).map_err(kind);
                 if found == Err(ErrorKind::UnknownFilter) {
                     unknown.push(("filter", word, at.clone(), nearest(word, FILTERS)));
@@ -118,15 +136,15 @@ impl<'c> Check<'c> {
                 if found == Err(ErrorKind::UnknownTest) {
                     unknown.push(("test", word, at.clone(), None));
                 }
-            } else if after == Some(Token::Sign('('))
-                && before != Some(Token::Sign('.'))
+            } else if after == Some(Token::Sign("("))
+                && before != Some(Token::Sign("."))
                 && !FUNCTIONS.contains(&word)
-                && undeclared.iter().any(|name| name == word)
+                && undeclared.contains(word)
             {
                 unknown.push(("function", word, at.clone(), nearest(word, FUNCTIONS)));
             }
         }
-        for (what, word, at, meant) in unknown {
+        for (what, word, at, meant) in unknown.into_iter().take(MISTAKES_MAX) {
             let mistake = Mistake::error(self.place(at), format!("there is no {what} `{word}`"));
             self.mistakes.push(match meant {
                 Some(meant) => mistake.help(format!("did you mean `{meant}`?")),
@@ -139,12 +157,12 @@ impl<'c> Check<'c> {
     pub(super) fn queries(&mut self, queries: &mut Queries, has_item: bool) {
         let mut wrong = Vec::new();
         for window in self.tokens.windows(4) {
-            let [(function, _), (Token::Sign('('), _), (Token::Literal(text), at), (end, _)] =
+            let [(function, _), (Token::Sign("("), _), (Token::Literal(text), at), (end, _)] =
                 window
             else {
                 continue;
             };
-            if *function != Token::Word("jsonpath") || *end != Token::Sign(')') {
+            if *function != Token::Word("jsonpath") || *end != Token::Sign(")") {
                 continue;
             }
             if text.contains('\\') {
@@ -167,21 +185,29 @@ impl<'c> Check<'c> {
         self.mistakes.append(&mut wrong);
     }
 
-    fn is_called(&self, name: &str) -> bool {
-        self.tokens
-            .windows(2)
-            .any(|window| window[0].0 == Token::Word(name) && window[1].0 == Token::Sign('('))
+    /// The names that stand before a parenthesis.
+    fn called(&self) -> HashSet<&'c str> {
+        let pairs = self.tokens.windows(2);
+        let called = pairs.filter_map(|pair| match (pair[0].0, pair[1].0) {
+            (Token::Word(name), Token::Sign("(")) => Some(name),
+            _ => None,
+        });
+        called.collect()
     }
 
-    fn place_of(&self, name: &str) -> Option<Range<usize>> {
-        let mut before = Token::Sign(' ');
+    /// Where each name stands first; not as a member of something.
+    fn places(&self) -> HashMap<&'c str, Range<usize>> {
+        let mut places = HashMap::new();
+        let mut before = Token::Sign(" ");
         for (token, at) in &self.tokens {
-            if *token == Token::Word(name) && before != Token::Sign('.') {
-                return Some(self.place(at.clone()));
+            if let Token::Word(name) = token
+                && before != Token::Sign(".")
+            {
+                places.entry(*name).or_insert_with(|| at.clone());
             }
             before = *token;
         }
-        None
+        places
     }
 
     fn place(&self, at: Range<usize>) -> Range<usize> {

@@ -1,73 +1,175 @@
-//! The words inside of a template's `{{ }}` and `{% %}`: enough to give advice at their places.
+//! The code of a template, cut into tokens as minijinja cuts it: enough to bound it, to give advice at
+//! its places, and to know what stands between two operators.
 
 use std::ops::Range;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Token<'t> {
     Word(&'t str),
+    Number,
     /// A text in quotes, as it stands between them.
     Literal(&'t str),
-    Sign(char),
+    /// An operator, a bracket or another sign, of one or two characters.
+    Sign(&'t str),
 }
 
-/// The tokens of the code in a template, in order, each with its place.
-pub(super) fn tokens(template: &str) -> Vec<(Token<'_>, Range<usize>)> {
+/// One `{{ }}` or `{% %}`.
+#[derive(Debug)]
+pub(super) struct Piece<'t> {
+    pub(super) is_statement: bool,
+    /// In order, each with its place in the template.
+    pub(super) tokens: Vec<(Token<'t>, Range<usize>)>,
+}
+
+impl Piece<'_> {
+    /// The `=` of a `{% set %}`, by its position; those in brackets name arguments.
+    pub(super) fn assignment(&self) -> Option<usize> {
+        if !self.is_statement || self.tokens.first()?.0 != Token::Word("set") {
+            return None;
+        }
+        let mut open = 0_usize;
+        self.tokens.iter().position(|(token, _)| {
+            match token {
+                Token::Sign("(" | "[" | "{") => open += 1,
+                Token::Sign(")" | "]" | "}") => open = open.saturating_sub(1),
+                _ => {}
+            }
+            open == 0 && *token == Token::Sign("=")
+        })
+    }
+}
+
+const SIGNS_OF_TWO: [&str; 6] = ["//", "**", "==", "!=", ">=", "<="];
+
+/// Comments and raw text are left out.
+pub(super) fn pieces(template: &str) -> Vec<Piece<'_>> {
     let mut found = Vec::new();
     let mut at = 0;
     while let Some((start, closing)) = next_code(template, at) {
-        at = if closing == "#}" {
-            template[start..].find(closing).map_or(template.len(), |end| start + end + 2)
+        if closing == "#}" {
+            at = template[start..].find(closing).map_or(template.len(), |end| start + end + 2);
+        } else if let Some(text) = raw_tag(template, start, "raw").filter(|_| closing == "%}") {
+            at = raw_end(template, text);
         } else {
-            read_code(template, start, closing, &mut found)
-        };
+            let mut piece = Piece { is_statement: closing == "%}", tokens: Vec::new() };
+            at = read_code(template, start, closing, &mut piece.tokens);
+            found.push(piece);
+        }
     }
     found
 }
 
 /// Where the next piece of code begins, and what closes it.
 fn next_code(template: &str, from: usize) -> Option<(usize, &'static str)> {
-    let openings = [("{{", "}}"), ("{%", "%}"), ("{#", "#}")];
-    openings
-        .into_iter()
-        .filter_map(|(open, close)| Some((template[from..].find(open)? + from + 2, close)))
-        .min()
+    let bytes = template.as_bytes();
+    let mut start = from;
+    loop {
+        start += template[start..].find('{')? + 1;
+        let closing = match bytes.get(start) {
+            Some(b'{') => "}}",
+            Some(b'%') => "%}",
+            Some(b'#') => "#}",
+            _ => continue,
+        };
+        let control = closing != "#}" && matches!(bytes.get(start + 1), Some(b'-' | b'+'));
+        return Some((start + 1 + usize::from(control), closing));
+    }
 }
 
+/// Where the tag that begins at `start` ends, if it is nothing but this word.
+fn raw_tag(template: &str, start: usize, word: &str) -> Option<usize> {
+    let blank = |c: char| c.is_ascii_whitespace();
+    let rest = template[start..].trim_start_matches(blank).strip_prefix(word)?;
+    let rest = rest.trim_start_matches(blank);
+    let rest = rest.strip_prefix(['-', '+']).unwrap_or(rest).strip_prefix("%}")?;
+    Some(template.len() - rest.len())
+}
+
+fn raw_end(template: &str, from: usize) -> usize {
+    let mut at = from;
+    while let Some(found) = template[at..].find("{%") {
+        at += found + 2;
+        let control = usize::from(template[at..].starts_with(['-', '+']));
+        if let Some(end) = raw_tag(template, at + control, "endraw") {
+            return end;
+        }
+    }
+    template.len()
+}
+
+/// Gives the end of the code. What closes it does so outside of all brackets alone.
 fn read_code<'t>(
     template: &'t str,
     start: usize,
     closing: &str,
     found: &mut Vec<(Token<'t>, Range<usize>)>,
 ) -> usize {
+    let mut open = 0_usize;
     let mut at = start;
     while let Some(next) = template[at..].chars().next() {
-        if template[at..].starts_with(closing) {
-            return at + closing.len();
+        let rest = &template[at..];
+        let control = usize::from(rest.starts_with(['-', '+']));
+        if open == 0 && rest[control..].starts_with(closing) {
+            return at + control + closing.len();
         }
-        let (token, end) = match next {
-            '"' | '\'' => {
-                let quote = closing_quote(template, at, next);
-                let literal = &template[at + 1..quote.unwrap_or(template.len())];
-                (Some(Token::Literal(literal)), quote.map_or(template.len(), |quote| quote + 1))
-            }
-            c if is_wordy(c) => {
-                let end = word_end(template, at);
-                (Some(Token::Word(&template[at..end])), end)
-            }
-            c => (Some(Token::Sign(c)).filter(|_| !c.is_whitespace()), at + c.len_utf8()),
-        };
-        found.extend(token.map(|token| (token, at..end)));
+        if next.is_ascii_whitespace() {
+            at += 1;
+            continue;
+        }
+        let (token, end) = read_token(template, at, next);
+        match token {
+            Token::Sign("(" | "[" | "{") => open += 1,
+            Token::Sign(")" | "]" | "}") => open = open.saturating_sub(1),
+            _ => {}
+        }
+        found.push((token, at..end));
         at = end;
     }
     at
+}
+
+fn read_token(template: &str, at: usize, next: char) -> (Token<'_>, usize) {
+    let rest = &template[at..];
+    match next {
+        '"' | '\'' => {
+            let quote = closing_quote(template, at, next);
+            let literal = &template[at + 1..quote.unwrap_or(template.len())];
+            (Token::Literal(literal), quote.map_or(template.len(), |quote| quote + 1))
+        }
+        c if c.is_ascii_digit() => (Token::Number, at + number(rest)),
+        c if is_wordy(c) => {
+            let length = run(rest);
+            (Token::Word(&rest[..length]), at + length)
+        }
+        c => {
+            let two = rest.get(..2).filter(|two| SIGNS_OF_TWO.contains(two));
+            let length = two.map_or(c.len_utf8(), str::len);
+            (Token::Sign(&rest[..length]), at + length)
+        }
+    }
 }
 
 fn is_wordy(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-fn word_end(template: &str, start: usize) -> usize {
-    template[start..].find(|c| !is_wordy(c)).map_or(template.len(), |end| start + end)
+fn run(text: &str) -> usize {
+    text.find(|c| !is_wordy(c)).unwrap_or(text.len())
+}
+
+/// The length of a number, its fraction and its exponent included: `1e+5` has no operator in it.
+fn number(text: &str) -> usize {
+    let mut length = run(text);
+    let starts_with_digit = |at: usize| text[at..].starts_with(|c: char| c.is_ascii_digit());
+    if text[length..].starts_with('.') && starts_with_digit(length + 1) {
+        length += 1 + run(&text[length + 1..]);
+    }
+    let exponent =
+        text[..length].ends_with(['e', 'E']) && !(text.starts_with("0x") || text.starts_with("0X"));
+    if exponent && text[length..].starts_with(['+', '-']) && starts_with_digit(length + 1) {
+        length += 1 + run(&text[length + 1..]);
+    }
+    length
 }
 
 /// Where the literal that begins at `start` is closed, if it is.
@@ -88,23 +190,52 @@ mod tests {
 
     #[test]
     fn words_signs_and_literals_are_found_in_code_only() {
-        let words = |template| tokens(template).into_iter().map(|(token, _)| token).collect();
+        check("a {{ b|c }} d {# e #}", &[Token::Word("b"), Token::Sign("|"), Token::Word("c")]);
         check(
-            words("a {{ b|c }} d {# e #}"),
-            &[Token::Word("b"), Token::Sign('|'), Token::Word("c")],
-        );
-        check(
-            words("{% if 'a}}' %}{{ \"b\\\"c\" }}"),
+            "{% if 'a}}' %}{{ \"b\\\"c\" }}",
             &[Token::Word("if"), Token::Literal("a}}"), Token::Literal("b\\\"c")],
         );
-        check(words("{{ é"), &[Token::Word("é")]);
-        check(words("{{ 'a"), &[Token::Literal("a")]);
-        check(words("{{'é"), &[Token::Literal("é")]);
-        check(words("{{ '"), &[Token::Literal("")]);
+        check("{{ é", &[Token::Word("é")]);
+        check("{{ 'a", &[Token::Literal("a")]);
+        check("{{'é", &[Token::Literal("é")]);
+        check("{{ '", &[Token::Literal("")]);
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "reads better in the calls")]
-    fn check(found: Vec<Token<'_>>, expected: &[Token<'_>]) {
-        assert_eq!(found, expected);
+    #[test]
+    fn braces_inside_of_code_do_not_close_it() {
+        let (open, close, colon) = (Token::Sign("{"), Token::Sign("}"), Token::Sign(":"));
+        let one = Token::Number;
+        check("{{ {1:{1:1}} }} b", &[open, one, colon, open, one, colon, one, close, close]);
+    }
+
+    #[test]
+    fn a_number_is_one_token() {
+        check(
+            "{{ 1.5e+3-0x1e+b }}",
+            &[Token::Number, Token::Sign("-"), Token::Number, Token::Sign("+"), Token::Word("b")],
+        );
+        check(
+            "{{- a.1.b -}}",
+            &[
+                Token::Word("a"),
+                Token::Sign("."),
+                Token::Number,
+                Token::Sign("."),
+                Token::Word("b"),
+            ],
+        );
+    }
+
+    #[test]
+    fn raw_text_is_no_code() {
+        check("{% raw %}{{ a }}{%- endraw %}{{ b }}", &[Token::Word("b")]);
+        check("{% raw -%}{{ a }}", &[]);
+        check("{% rawish %}", &[Token::Word("rawish")]);
+    }
+
+    fn check(template: &str, expected: &[Token<'_>]) {
+        let tokens = pieces(template).into_iter().flat_map(|piece| piece.tokens);
+        let found: Vec<Token<'_>> = tokens.map(|(token, _)| token).collect();
+        assert_eq!(found, expected, "{template}");
     }
 }

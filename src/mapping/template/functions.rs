@@ -12,6 +12,8 @@ use minijinja::{Environment, Error, ErrorKind, State, Value};
 use serde_json::Value as Json;
 
 use super::shared::{plain, share};
+use super::weight::weigh_printed;
+use super::{builtins, weight};
 use crate::mapping::markup::{html_to_text, slack_to_text};
 use crate::mapping::query::Query;
 use crate::mapping::scope::Budget;
@@ -51,6 +53,9 @@ pub(super) const FILTERS: [&str; 24] = [
     "upper",
 ];
 
+/// minijinja's price of text.
+const BYTES_PER_FUEL: u64 = 64;
+
 /// From here on a number of time is one of milliseconds; as seconds it would be the year 5138.
 const MILLISECONDS_MIN: f64 = 1e11;
 
@@ -69,7 +74,8 @@ impl Roots {
         if let Some(value) = plain(node) {
             return Ok(value);
         }
-        self.budget.copy(node).map(|copy| share(&copy)).map_err(|failure| invalid(failure.0))
+        let copy = self.budget.copy(node).map_err(|failure| invalid(failure.0))?;
+        Ok(share(&copy, &self.budget))
     }
 }
 
@@ -77,14 +83,21 @@ impl Roots {
 pub(super) type Queries = BTreeMap<String, Query>;
 
 pub(super) fn add_filters(environment: &mut Environment<'static>) {
-    environment.add_filter("html_to_text", |value: &Value| on_text(value, html_to_text));
-    environment.add_filter("slack_to_text", |value: &Value| on_text(value, slack_to_text));
-    environment.add_filter("urlencode", |value: &Value| on_text(value, url_encode));
+    environment.add_filter("html_to_text", |state: &State, value: &Value| {
+        on_text(state, value, html_to_text)
+    });
+    environment.add_filter("slack_to_text", |state: &State, value: &Value| {
+        on_text(state, value, slack_to_text)
+    });
+    environment
+        .add_filter("urlencode", |state: &State, value: &Value| on_text(state, value, url_encode));
     environment.add_filter("split", split);
     environment.add_filter("date", date);
     environment.add_function("date", date);
     environment.add_test("none", |value: &Value| value.is_none() || value.is_undefined());
     environment.remove_global("debug");
+    builtins::bound(environment);
+    weight::add_filters(environment);
 }
 
 pub(super) fn add_jsonpath(environment: &mut Environment<'static>, queries: Arc<Queries>) {
@@ -111,31 +124,37 @@ fn jsonpath(state: &State, text: &str, queries: &Queries) -> Result<Value, Error
     let current = roots.item.as_ref().unwrap_or(&roots.payload);
     let nodes = roots.budget.nodes(query, &roots.payload, current);
     let nodes = nodes.map_err(|failure| invalid(failure.0))?;
+    let paid = |node: &Json| {
+        let text = node.as_str().map_or(0, str::len);
+        state.consume_fuel(1 + text as u64 / BYTES_PER_FUEL)?;
+        roots.share(node)
+    };
     if query.is_singular() {
-        return nodes.first().map_or(Ok(Value::UNDEFINED), |node| roots.share(node));
+        return nodes.first().map_or(Ok(Value::UNDEFINED), |node| paid(node));
     }
-    state.consume_fuel(nodes.len() as u64)?;
-    nodes.into_iter().map(|node| roots.share(node)).collect()
+    nodes.into_iter().map(paid).collect::<Result<Vec<Value>, Error>>().map(Value::from)
 }
 
-fn on_text(value: &Value, change: impl Fn(&str) -> String) -> Value {
+fn on_text(state: &State, value: &Value, change: impl Fn(&str) -> String) -> Result<Value, Error> {
     if value.is_undefined() || value.is_none() {
-        return Value::UNDEFINED;
+        return Ok(Value::UNDEFINED);
     }
-    Value::from(match value.as_str() {
+    weigh_printed(state, value, 0)?;
+    Ok(Value::from(match value.as_str() {
         Some(text) => change(text),
         None => change(&value.to_string()),
-    })
+    }))
 }
 
 /// The parts of a text, trimmed, the empty ones left out.
-fn split(value: &Value, separator: Option<&str>) -> Value {
+fn split(state: &State, value: &Value, separator: Option<&str>) -> Result<Value, Error> {
     if value.is_undefined() || value.is_none() {
-        return Value::from(Vec::<Value>::new());
+        return Ok(Value::from(Vec::<Value>::new()));
     }
+    weigh_printed(state, value, 0)?;
     let text = value.to_string();
     let separator = separator.filter(|separator| !separator.is_empty()).unwrap_or(",");
-    text.split(separator).map(str::trim).filter(|part| !part.is_empty()).collect()
+    Ok(text.split(separator).map(str::trim).filter(|part| !part.is_empty()).collect())
 }
 
 /// Everything but letters, digits and `-._~` as `%XX`.
@@ -185,6 +204,6 @@ fn time_of_number(number: f64) -> Option<Timestamp> {
     Timestamp::from_millisecond(milliseconds as i64).ok()
 }
 
-fn invalid(reason: impl Into<String>) -> Error {
+pub(super) fn invalid(reason: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOperation, reason.into())
 }

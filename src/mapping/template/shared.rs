@@ -7,8 +7,13 @@ use minijinja::Value;
 use minijinja::value::{Enumerator, Object, ObjectRepr};
 use serde_json::Value as Json;
 
-pub(super) fn share(root: &Arc<Json>) -> Value {
-    shared(root, None, root)
+use super::functions::invalid;
+use crate::mapping::scope::Budget;
+
+/// Each text that is looked at is a copy, of which the budget allows so many.
+pub(super) fn share(json: &Arc<Json>, budget: &Budget) -> Value {
+    let root = Arc::new(Root { json: Arc::clone(json), budget: budget.clone() });
+    shared(&root, None, json)
 }
 
 /// A value without members; none of one that has some.
@@ -22,6 +27,11 @@ pub(super) fn plain(json: &Json) -> Option<Value> {
     }
 }
 
+/// The JSON of a list or an object of the payload.
+pub(super) fn json_of(value: &Value) -> Option<&Json> {
+    value.downcast_object_ref::<Node>().map(Node::json)
+}
+
 fn plain_number(number: &serde_json::Number) -> Value {
     if let Some(whole) = number.as_i64() {
         return Value::from(whole);
@@ -29,16 +39,27 @@ fn plain_number(number: &serde_json::Number) -> Value {
     number.as_u64().map_or_else(|| Value::from(number.as_f64()), Value::from)
 }
 
-fn shared(root: &Arc<Json>, path: Option<Arc<Step>>, json: &Json) -> Value {
+fn shared(root: &Arc<Root>, path: Option<Arc<Step>>, json: &Json) -> Value {
+    if let Json::String(text) = json
+        && let Err(failure) = root.budget.read(text.len())
+    {
+        return Value::from(invalid(failure.0));
+    }
     plain(json).unwrap_or_else(|| Value::from_object(Node { root: Arc::clone(root), path }))
 }
 
 /// A list or an object, by the way that leads to it: a reference would have to outlive the template.
 #[derive(Debug)]
 struct Node {
-    root: Arc<Json>,
+    root: Arc<Root>,
     /// None: the root itself.
     path: Option<Arc<Step>>,
+}
+
+#[derive(Debug)]
+struct Root {
+    json: Arc<Json>,
+    budget: Budget,
 }
 
 /// The last step of a path.
@@ -70,8 +91,8 @@ impl Step {
 
 impl Node {
     fn json(&self) -> &Json {
-        let found = self.path.as_ref().and_then(|path| path.find(&self.root));
-        found.unwrap_or(&self.root)
+        let found = self.path.as_ref().and_then(|path| path.find(&self.root.json));
+        found.unwrap_or(&self.root.json)
     }
 
     fn inside(&self, key: Key, json: &Json) -> Value {

@@ -1,0 +1,220 @@
+//! minijinja's own filters and tests that do much for little fuel: each is paid for before it begins.
+
+use std::borrow::Cow;
+
+use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs, from_args};
+use minijinja::{Environment, Error, State, Value, filters, tests};
+
+use super::functions::invalid;
+use super::weight::{is_container, listed, weigh, weigh_all, weigh_all_printed, weigh_printed};
+
+/// minijinja's price of text.
+const BYTES_PER_FUEL: usize = 64;
+/// Its price of what it writes out as text from other values.
+const SERIALIZED_BYTES_PER_FUEL: usize = 4;
+
+pub(super) fn bound(environment: &mut Environment<'static>) {
+    bound_printing(environment);
+    bound_comparing(environment);
+    bound_lists(environment);
+    bound_tests(environment);
+}
+
+/// A filter or test of minijinja's, and what is paid before it begins.
+fn paid(
+    builtin: Value,
+    pay: impl Fn(&State, &[Value]) -> Result<(), Error> + Send + Sync + 'static,
+) -> impl Fn(&mut State, Rest<ValueOrKwargs>) -> Result<Value, Error> + Send + Sync + 'static {
+    move |state, arguments| {
+        let arguments = arguments.into_values();
+        pay(state, &arguments)?;
+        builtin.call(state, &arguments)
+    }
+}
+
+/// What takes anything as text.
+fn bound_printing(environment: &mut Environment<'static>) {
+    for (name, filter) in [
+        ("string", Value::from_function(filters::string)),
+        ("format", Value::from_function(filters::format)),
+        ("safe", Value::from_function(filters::safe)),
+        ("escape", Value::from_function(filters::escape)),
+        ("e", Value::from_function(filters::escape)),
+        ("upper", Value::from_function(filters::upper)),
+        ("lower", Value::from_function(filters::lower)),
+        ("title", Value::from_function(filters::title)),
+        ("capitalize", Value::from_function(filters::capitalize)),
+        ("lines", Value::from_function(filters::lines)),
+    ] {
+        environment.add_filter(name, paid(filter, weigh_all_printed));
+    }
+    environment.add_filter("join", paid(Value::from_function(filters::join), weigh_all));
+    environment.add_filter("trim", paid(Value::from_function(filters::trim), trimmed));
+    environment.add_filter("indent", paid(Value::from_function(filters::indent), indented));
+    environment.add_filter("replace", replace);
+    environment.add_filter("tojson", tojson);
+    environment.add_filter("pprint", |state: &State, value: &Value| {
+        weigh_printed(state, value, 4)?;
+        serialized(state, filters::pprint(value))
+    });
+}
+
+/// Each character is compared with each of those that are trimmed.
+fn trimmed(state: &State, arguments: &[Value]) -> Result<(), Error> {
+    weigh_all_printed(state, arguments)?;
+    let length = |at: usize| arguments.get(at).and_then(Value::as_str).map_or(0, str::len);
+    pay_bytes(state, length(0).saturating_mul(length(1)))
+}
+
+fn indented(state: &State, arguments: &[Value]) -> Result<(), Error> {
+    weigh_all_printed(state, arguments)?;
+    let lines = |text: &str| text.matches('\n').count() + 1;
+    let lines = arguments.first().and_then(Value::as_str).map_or(1, lines);
+    pay_bytes(state, lines.saturating_mul(number(arguments, "width")?.unwrap_or(4)))
+}
+
+/// The second argument, or that with the name.
+fn number(arguments: &[Value], name: &str) -> Result<Option<usize>, Error> {
+    let (arguments, named): (&[Value], Kwargs) = from_args(arguments)?;
+    let number = match arguments.get(1) {
+        Some(number) => Some(number.clone()),
+        None => named.get::<Option<Value>>(name)?,
+    };
+    Ok(number.and_then(|number| number.as_usize()))
+}
+
+fn replace(state: &State, arguments: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let arguments = arguments.into_values();
+    weigh_all_printed(state, &arguments)?;
+    let (text, from, to, count, named): (Cow<str>, Cow<str>, Cow<str>, Option<i64>, Kwargs) =
+        from_args(&arguments)?;
+    let count = count.map_or_else(|| named.get("count"), |count| Ok(Some(count)))?;
+    named.assert_all_used()?;
+    let count = count.and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX);
+    let found = text.matches(&*from).take(count).count();
+    pay_bytes(state, text.len().saturating_add(found.saturating_mul(to.len())))?;
+    Ok(Value::from(text.replacen(&*from, &to, count)))
+}
+
+fn tojson(state: &State, arguments: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let arguments = arguments.into_values();
+    let indent = number(&arguments, "indent")?.unwrap_or(2);
+    let (value, written, named): (&Value, Option<Value>, Kwargs) = from_args(&arguments)?;
+    weigh_printed(state, value, indent)?;
+    let json = filters::tojson(value, written, named)?;
+    pay(state, json.as_str().map_or(0, str::len) / SERIALIZED_BYTES_PER_FUEL)?;
+    Ok(json)
+}
+
+fn serialized(state: &State, text: String) -> Result<Value, Error> {
+    pay(state, text.len() / SERIALIZED_BYTES_PER_FUEL)?;
+    Ok(Value::from(text))
+}
+
+fn pay(state: &State, fuel: usize) -> Result<(), Error> {
+    state.consume_fuel(fuel as u64)
+}
+
+fn pay_bytes(state: &State, bytes: usize) -> Result<(), Error> {
+    pay(state, bytes / BYTES_PER_FUEL)
+}
+
+fn bound_comparing(environment: &mut Environment<'static>) {
+    for (name, filter) in [
+        ("sort", Value::from_function(filters::sort)),
+        ("min", Value::from_function(filters::min)),
+        ("max", Value::from_function(filters::max)),
+        ("unique", Value::from_function(filters::unique)),
+    ] {
+        environment.add_filter(name, paid(filter, weigh_all));
+    }
+    environment.add_filter("groupby", paid(Value::from_function(filters::groupby), sorted));
+    environment.add_filter("dictsort", paid(Value::from_function(filters::dictsort), sorted));
+}
+
+fn sorted(state: &State, arguments: &[Value]) -> Result<(), Error> {
+    weigh_all(state, arguments)?;
+    let length = arguments.first().and_then(Value::len).unwrap_or(0);
+    let comparisons = length.checked_ilog2().map_or(0, |log| length.saturating_mul(log as usize));
+    pay(state, comparisons)
+}
+
+/// What puts values into lists, and what goes through lists only when somebody asks.
+fn bound_lists(environment: &mut Environment<'static>) {
+    environment.add_filter("batch", paid(Value::from_function(filters::batch), weigh_all));
+    environment.add_filter("slice", paid(Value::from_function(filters::slice), weigh_all));
+    let arguments = |state: &State, arguments: &[Value]| {
+        weigh_all(state, arguments.get(1..).unwrap_or_default())
+    };
+    environment.add_filter("map", paid(Value::from_function(filters::map), arguments));
+    for (name, filter) in [
+        ("zip", Value::from_function(filters::zip)),
+        ("items", Value::from_function(filters::items)),
+        ("chain", Value::from_function(filters::chain)),
+    ] {
+        let lazy = paid(filter, weigh_all);
+        environment.add_filter(name, move |state: &mut State, arguments: Rest<ValueOrKwargs>| {
+            let lazy = lazy(state, arguments)?;
+            gone_through(state, &lazy)
+        });
+    }
+    environment.add_filter("sum", paid(Value::from_function(filters::sum), numbers));
+}
+
+fn gone_through(state: &State, lazy: &Value) -> Result<Value, Error> {
+    weigh(state, lazy)?;
+    if lazy.kind() != ValueKind::Map {
+        return if lazy.kind() == ValueKind::Iterable {
+            listed(lazy)
+        } else {
+            lazy.try_iter()?.checked().collect::<Result<Vec<Value>, Error>>().map(Value::from)
+        };
+    }
+    let mut entries = Vec::new();
+    for key in lazy.try_iter()?.checked() {
+        let key = key?;
+        let value = lazy.get_item(&key)?;
+        entries.push((key, value));
+    }
+    Ok(Value::from_pairs(entries))
+}
+
+/// A sum of lists would be made anew for each of them.
+fn numbers(_: &State, arguments: &[Value]) -> Result<(), Error> {
+    let (arguments, named): (&[Value], Kwargs) = from_args(arguments)?;
+    let start = match arguments.get(2) {
+        Some(start) => Some(start.clone()),
+        None => named.get::<Option<Value>>("start")?,
+    };
+    if start.is_some_and(|start| is_container(&start) || start.as_str().is_some()) {
+        return Err(invalid("sum adds numbers: begin with one"));
+    }
+    Ok(())
+}
+
+fn bound_tests(environment: &mut Environment<'static>) {
+    for (names, test) in [
+        (&["eq", "equalto", "=="][..], Value::from_function(tests::is_eq)),
+        (&["ne", "!="], Value::from_function(tests::is_ne)),
+        (&["lt", "lessthan", "<"], Value::from_function(tests::is_lt)),
+        (&["le", "<="], Value::from_function(tests::is_le)),
+        (&["gt", "greaterthan", ">"], Value::from_function(tests::is_gt)),
+        (&["ge", ">="], Value::from_function(tests::is_ge)),
+        (&["in"], Value::from_function(tests::is_in)),
+        (&["sameas"], Value::from_function(tests::is_sameas)),
+        (&["startingwith"], Value::from_function(tests::is_startingwith)),
+        (&["endingwith"], Value::from_function(tests::is_endingwith)),
+        (&["lower"], Value::from_function(tests::is_lower)),
+        (&["upper"], Value::from_function(tests::is_upper)),
+    ] {
+        for name in names {
+            environment.add_test(*name, paid(test.clone(), tested));
+        }
+    }
+}
+
+fn tested(state: &State, arguments: &[Value]) -> Result<(), Error> {
+    weigh_all(state, arguments)?;
+    let texts = arguments.iter().filter_map(Value::as_str);
+    pay_bytes(state, texts.map(str::len).sum())
+}

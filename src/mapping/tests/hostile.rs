@@ -1,0 +1,305 @@
+//! Templates that would overflow the stack, the memory or the patience.
+
+use super::*;
+
+/// A template as a TOML text in which nothing is escaped.
+fn file(template: &str) -> String {
+    format!("[[feedback]]\nproblem = '''{template}'''")
+}
+
+/// How a construct is written `n` times inside of itself or behind itself.
+fn constructs(n: usize) -> Vec<(&'static str, String)> {
+    let mut constructs = expressions(n);
+    constructs.extend(statements(n));
+    constructs
+}
+
+fn expressions(n: usize) -> Vec<(&'static str, String)> {
+    let chain = |link: &str| format!("{{{{ a{} }}}}", link.repeat(n));
+    let around =
+        |open: &str, close: &str| format!("{{{{ {}a{} }}}}", open.repeat(n), close.repeat(n));
+    vec![
+        ("~", chain("~a")),
+        ("+", chain("+a")),
+        ("-", chain("-a")),
+        ("*", chain("*a")),
+        ("/", chain("/a")),
+        ("//", chain("//a")),
+        ("%", chain("%a")),
+        ("**", chain("**a")),
+        ("and", chain(" and a")),
+        ("or", chain(" or a")),
+        ("==", chain("==a")),
+        ("<", chain("<a")),
+        ("in", chain(" in a")),
+        ("not in", chain(" not in a")),
+        ("is", chain(" is none")),
+        ("is not", chain(" is not none")),
+        ("filter", chain("|trim")),
+        ("filter with arguments", chain("|default(a)")),
+        ("member", chain(".a")),
+        ("subscript", chain("[0]")),
+        ("slice", chain("[:]")),
+        ("call", chain("()")),
+        ("method", chain(".a()")),
+        ("if else", chain(" if a else a")),
+        ("if", chain(" if a")),
+        ("not", around("not ", "")),
+        ("minus", around("- ", "")),
+        ("minus before everything", around("- - not -(", ")")),
+        ("parentheses", around("(", ")")),
+        ("tuple", around("(", ",)")),
+        ("list", around("[", "]")),
+        ("object", around("{1:", "}")),
+        ("argument", around("f(", ")")),
+        ("named argument", around("f(a=", ")")),
+        ("unpacked argument", around("f(*", ")")),
+        ("argument of a filter", around("a|default(", ")")),
+        ("argument of a test", around("a is eq(", ")")),
+        ("subscript in a subscript", around("a[", "]")),
+        ("all brackets", around("[{1:(f(a[", "]))}]")),
+    ]
+}
+
+fn statements(n: usize) -> Vec<(&'static str, String)> {
+    let times = |text: &str| text.repeat(n);
+    let blocks = |open: &str, close: &str| format!("{}{}", times(open), times(close));
+    let named: Vec<String> = (0..n).map(|at| format!("{{% block b{at} %}}")).collect();
+    let slack = "{% set x|trim(y=1) %}{% endset %}{% elif a %}";
+    vec![
+        ("elif", format!("{{% if a %}}{}{{% endif %}}", times("{% elif a %}a"))),
+        ("elif behind a block", format!("{{% if a %}}{}{{% endif %}}", times(slack))),
+        ("if in if", blocks("{% if a %}", "{% endif %}")),
+        ("if in else", blocks("{% if a %}{% else %}", "{% endif %}")),
+        ("for", blocks("{% for a in a %}", "{% endfor %}")),
+        ("for else", blocks("{% for a in a %}{% else %}", "{% endfor %}")),
+        ("with", blocks("{% with a=1 %}", "{% endwith %}")),
+        ("set", blocks("{% set a %}", "{% endset %}")),
+        ("filter block", blocks("{% filter trim %}", "{% endfilter %}")),
+        ("filters of a block", format!("{{% filter trim{} %}}{{% endfilter %}}", times("|trim"))),
+        ("macro", blocks("{% macro a() %}", "{% endmacro %}")),
+        ("call block", blocks("{% call a() %}", "{% endcall %}")),
+        ("autoescape", blocks("{% autoescape false %}", "{% endautoescape %}")),
+        ("block", named.concat() + &times("{% endblock %}")),
+        ("unpacked target", format!("{{% set {}a,b{} = 1 %}}", times("("), times(")"))),
+        ("slice by assignment", times("{% set a = a[:] %}") + "{{ a|first }}"),
+        ("list by assignment", times("{% set a = [a] %}")),
+    ]
+}
+
+/// Both who reads a template and who renders it follows each link with a call inside of a call.
+/// Here that is done on a test's stack of 2 MiB, in a debug build.
+#[test]
+fn no_chain_and_no_nesting_in_a_template_overflows_the_stack() {
+    for length in [1, 5, 10, 12, 24, 25, 26, 49, 50, 90, 99, 100, 101, 190, 199, 200, 201, 1_000] {
+        for (what, template) in constructs(length) {
+            let (mapping, mistakes) = compile(&file(&template));
+            let is_usable = !mistakes.iter().any(Mistake::is_error);
+            if is_usable {
+                drop(mapping.apply(&event(None), &json!({}).into()));
+            }
+            assert!(length < 201 || !is_usable || what == "list by assignment", "{what} {length}");
+        }
+    }
+    for (what, template) in constructs(20_000) {
+        let (_, mistakes) = compile(&file(&template));
+        assert!(mistakes[0].message.starts_with("the template"), "{what}: {}", mistakes[0].message);
+    }
+}
+
+#[test]
+fn a_chain_that_is_too_long_is_shown_where_it_is() {
+    let template = format!("{{{{ payload.a{} }}}}", " ~ payload.a".repeat(300));
+    let text = file(&template);
+
+    let (_, mistakes) = compile(&text);
+
+    assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+    assert!(mistakes[0].message.contains("too long"), "{mistakes:?}");
+    assert!(mistakes[0].help.as_ref().unwrap().contains("{% set"), "{mistakes:?}");
+    assert!(mistakes[0].place.start > 1_000 && mistakes[0].place.end < 1_500, "{mistakes:?}");
+}
+
+#[test]
+fn a_long_list_or_object_of_names_is_no_chain() {
+    let names: Vec<String> = (0..2_000).map(|at| format!("'n{at}': payload.a")).collect();
+    let template = format!("{{% set names = {{{}}} %}}{{{{ names.n7 }}}}", names.join(", "));
+
+    assert_eq!(problem(&format!("'''{template}'''"), &json!({"a": "x"})), "x");
+}
+
+/// `set` again and again, each time with what is twice as large.
+fn doubled(times: usize, by: &str, then: &str) -> String {
+    format!("{{% set a = [1, 2] %}}{}{then}", format!("{{% set a = {by} %}}").repeat(times))
+}
+
+/// What a filter makes of its arguments.
+const FILTERS: &[&str] = &[
+    "{{ payload | tojson(1000000000) }}",
+    "{{ payload | tojson(indent=1000000000) }}",
+    "{{ payload | tojson(100000) }}",
+    "{{ 'a\nb' | indent(1000000000) }}",
+    "{{ 'a\nb' | indent(width=1000000000) }}",
+    "{{ ('a\n' * 10000) | indent(100000) }}",
+    "{{ 'a' * 1000000000 }}",
+    "{{ '%1000000000s' | format('x') }}",
+    "{{ '%.1000000000f' | format(1.5) }}",
+    "{{ [1] | batch(1000000000, 'x') }}",
+    "{{ [1] | slice(1000000000, 'x') }}",
+    "{{ range(100000) | join('x' * 60000) }}",
+    "{{ ('a' * 1000000) | replace('a', 'b' * 100000) }}",
+    "{{ ('a' * 100000) | replace('', 'b' * 100000) }}",
+    "{{ ('a' * 100000) | replace('', 'b' * 100000, count=100000) }}",
+    "{{ ('a' * 1000000) | trim('b' * 1000000 ~ 'a') }}",
+    "{{ range(1000000000000) }}",
+    "{{ 2 ** 100000000 }}",
+    "{{ 1.5 | round(2000000000) }}",
+    "{{ date(0, '%9999999999Y' * 10000) }}",
+    "{{ ('&' * 100000) | e | e | e | e | e | e | e }}",
+    "{{ ('ß' * 1000000) | upper | length }}",
+    "{{ ([[1, 2, 3]] * 50000) | sum(start=[]) | length }}",
+    "{{ range(90000) | map('string') | list | sum(start='') | length }}",
+    "{{ range(90000) | zip(range(90000), range(90000), range(90000)) | list | length }}",
+    "{{ range(100000) | map('default', payload) | list | string | length }}",
+];
+
+/// What operators do with lists, and what goes deeper with each round.
+const LISTS: &[&str] = &[
+    "{% set b = ([1] * 100000000) ~ '' %}",
+    "{{ ([1] * 100000000) | string | length }}",
+    "{{ [[1] * 100000000] == [[1] * 100000000] }}",
+    "{% set n = namespace(x=[1]) %}{% for i in range(30000) %}{% set n.x = [n.x] %}{% endfor %}",
+    "{% set n = namespace(x=[1]) %}{% for i in range(9000) %}{% set n.x = n.x[0:] %}{% endfor %}
+     {{ n.x | first }}",
+    "{% set n = namespace(x=[1]) %}{% for i in range(9000) %}{% set n.x = n.x | zip %}{% endfor %}
+     {{ n.x | first }}",
+    "{% set n = namespace(x=1) %}{% for i in range(9000) %}{% set n = namespace(x=n) %}{% endfor %}",
+    "{% set n = namespace(x=1) %}{% for i in range(9000) %}{% set n.x = {'a': n.x} %}{% endfor %}",
+    "{% macro f(x) %}{{ f([x, x]) }}{% endmacro %}{{ f([1]) }}",
+    "{% for i in [1] recursive %}{{ loop([i, i]) }}{% endfor %}",
+];
+
+/// What would never be dropped, and never be printed to its end.
+const CIRCLES: &[&str] = &[
+    "{% set n = namespace(x=1) %}{% set n.x = n %}{{ n | string }}",
+    "{% set n = namespace(x=1) %}{% set n.x = [n] %}{{ n | tojson }}",
+    "{% set n = namespace(x=1) %}{% set n.x = {'a': n} %}{% set y = n ~ '' %}",
+    "{% set n = namespace(x=1) %}{% set (n.x, b) = (n, n) %}{% set y = n ~ '' %}",
+    "{% set n = namespace(x=1) %}{% set n.x, b = n, n %}{% set y = n ~ '' %}",
+    "{% set n = namespace(x=1) %}{% macro m() %}{{ n.x }}{% endmacro %}{% set n.x = m %}{{ n }}",
+    "{% for i in [1] %}{% set x = loop.changed(loop) %}{% endfor %}",
+    "{% for i in [1] %}{% set x = loop.changed([loop]) %}{% endfor %}",
+];
+
+/// The same again and again, each time for little fuel.
+const AGAIN: &[&str] = &[
+    "{% if payload.texts == payload.same %}{% endif %}",
+    "{% if payload.text < payload.like %}{% endif %}",
+    "{% if payload.text is eq(payload.like) %}{% endif %}",
+    "{% if payload.text is lower %}{% endif %}",
+    "{% if payload.texts in [payload.same] %}{% endif %}",
+    "{% set x = jsonpath('$') %}",
+    "{% set x = jsonpath('$.texts') %}",
+    "{% set x = payload.texts | sort %}",
+    "{% set x = payload.texts | max %}",
+    "{% set x = payload.texts | unique %}",
+    "{% set x = payload.text | html_to_text %}",
+    "{% set x = loop.changed(payload.texts) %}",
+];
+
+const GROWS: [&str; 12] = [
+    "[a, a]",
+    "a + a",
+    "(a, a)",
+    "{1: a, 2: a}",
+    "a | chain(a) | list",
+    "a | chain(a)",
+    "dict(x=a, y=a)",
+    "[a, a] | batch(2)",
+    "a * 2",
+    "[a] * 2",
+    "[none, none] | map('default', a, true)",
+    "(a | zip(a))",
+];
+
+const ENDS: [&str; 31] = [
+    "{% set b = a ~ '' %}",
+    "{{ a }}",
+    "{{ a | string | length }}",
+    "{{ a | tojson }}",
+    "{{ a | pprint }}",
+    "{{ [a] | join }}",
+    "{{ '%s' | format(a) }}",
+    "{{ a | e }}",
+    "{{ a | upper }}",
+    "{{ a | safe }}",
+    "{{ a | urlencode }}",
+    "{{ a | html_to_text }}",
+    "{{ a | split }}",
+    "{{ a | replace('1', '2') }}",
+    "{{ a | trim }}",
+    "{{ a | indent }}",
+    "{{ a | lines | length }}",
+    "{{ 5 in a }}",
+    "{{ a | length }}",
+    "{{ a | first }}",
+    "{{ a | last }}",
+    "{{ a | list | length }}",
+    "{{ a[200000000:] | first }}",
+    "{{ a[100000000] }}",
+    "{% if a %}x{% endif %}",
+    "{{ a | unique | length }}",
+    "{{ a | sort | length }}",
+    "{{ a | reverse | first }}",
+    "{{ {1: a} | dictsort }}",
+    "{{ a | groupby(0) | length }}",
+    "{{ {a: 1} }}",
+];
+
+fn hostile_templates() -> Vec<String> {
+    let mut templates: Vec<String> =
+        [FILTERS, LISTS, CIRCLES].concat().into_iter().map(str::to_owned).collect();
+    let again = |what: &&str| format!("{{% for i in range(30000) %}}{what}{{% endfor %}}");
+    templates.extend(AGAIN.iter().map(again));
+    // All are used on the first; of the others it is enough that they can be made no better.
+    templates.extend(ENDS.map(|then| doubled(40, GROWS[0], then)));
+    for by in &GROWS[1..] {
+        templates.extend(ENDS[..4].iter().map(|then| doubled(40, by, then)));
+    }
+    let two = doubled(24, "[a, a]", "{% set b = a %}") + &doubled(24, "[a, a]", "");
+    for then in ["{{ a == b }}", "{{ {1: a} == {1: b} }}", "{{ a is eq(b) }}", "{{ a in [b] }}"] {
+        templates.push(two.clone() + then);
+    }
+    templates
+}
+
+#[test]
+fn no_template_costs_more_than_its_fuel() {
+    let texts: Vec<String> = (0..200).map(|at| format!("{at:05}").repeat(100)).collect();
+    let text = "a".repeat(300_000);
+    let payload = json!({"texts": texts, "same": texts, "text": text, "like": text});
+    for template in hostile_templates() {
+        let began = std::time::Instant::now();
+        let given = match apply(&file(&template), &payload) {
+            Ok(mapped) => mapped.requests[0].body["problem"].to_string(),
+            Err(unmappable) => unmappable.to_string(),
+        };
+        assert!(given.len() < 300_000, "{template}: {given:.100}");
+        // In a debug build 100,000 units of fuel take about a second; without bounds it is minutes.
+        assert!(began.elapsed().as_secs() < 30, "{template}: {:?} {given:.100}", began.elapsed());
+    }
+}
+
+#[test]
+fn what_is_too_much_for_a_template_is_said() {
+    for (template, expected) in [
+        ("{{ payload | tojson(1000000000) }}", "takes too long"),
+        ("{% set n = namespace() %}{% set n.x = n %}x", "a namespace keeps no namespace"),
+        ("{{ [1, 2] * 3 }}", "cannot be multiplied in a template"),
+        ("{{ {payload: 1} }}", "cannot be a key in a template"),
+        ("{{ [1] | sum(start=[]) }}", "sum adds numbers"),
+    ] {
+        let failed = problem(&format!("'''{template}'''"), &json!({"a": 1}));
+        assert!(failed["failed"].as_str().unwrap().contains(expected), "{template}: {failed}");
+    }
+}
