@@ -24,6 +24,7 @@ use crate::table::{Mistakes, Table};
 
 pub use answers::Answers;
 pub use explain::{BlockStory, Explanation, FieldStory, Gave, Tried};
+pub use query::Patterns;
 pub use selector::{Selector, Untold};
 
 use block::{Block, Compiler, Run};
@@ -105,7 +106,17 @@ impl Mapping {
         answers: Option<Answers>,
         mistakes: &mut Mistakes,
     ) -> Mapping {
-        let mut templates = Templates::new();
+        Mapping::compile_within(file, answers, &Patterns::of_file(), mistakes)
+    }
+
+    /// The same, with patterns that the rest of the file shares the costs of.
+    pub fn compile_within(
+        file: &mut Table<'_>,
+        answers: Option<Answers>,
+        patterns: &Patterns,
+        mistakes: &mut Mistakes,
+    ) -> Mapping {
+        let mut templates = Templates::new(patterns);
         let has_answers = answers.is_some();
         let mut compiler = Compiler { templates: &mut templates, has_answers, mistakes };
         let mut blocks = Vec::new();

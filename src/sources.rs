@@ -15,7 +15,7 @@ use crate::intake::provider::{Origin, Provider};
 use crate::intake::setup::Setup;
 use crate::intake::signature::Signature;
 use crate::intake::source::{Field, Source, Standing, header_field};
-use crate::mapping::{self, Answers, Mapping, Selector};
+use crate::mapping::{self, Answers, Mapping, Patterns, Selector};
 use crate::mistake::{Document, Mistake, nearest};
 use crate::rate::Rate;
 use crate::secret::Environment;
@@ -57,6 +57,8 @@ struct Said {
     mapping: Mapping,
     tests: Vec<Test>,
     import: Import,
+    /// What its regular expressions may still cost.
+    patterns: Patterns,
 }
 
 impl SourceFile {
@@ -152,13 +154,14 @@ impl SourceFile {
 
 impl Said {
     fn read(file: &mut Table<'_>, environment: &Environment, mistakes: &mut Mistakes) -> Said {
+        let patterns = Patterns::of_file();
         let named = file.text("provider", mistakes);
-        let builtin = named.as_ref().and_then(|named| builtin(named, mistakes));
+        let builtin = named.as_ref().and_then(|named| builtin(named, &patterns, mistakes));
         let own = Provider::read(file, mistakes);
         let own_answers = file.table("answers", mistakes);
-        let own_answers = own_answers.map(|answers| Answers::compile(answers, mistakes));
+        let own_answers = own_answers.map(|answers| Answers::compile(answers, &patterns, mistakes));
         let own_import = file.table("import", mistakes);
-        let own_import = own_import.map(|import| Import::read(import, mistakes));
+        let own_import = own_import.map(|import| Import::read(import, &patterns, mistakes));
         let (provider, answers, import) = match builtin {
             Some(known) => {
                 let import = own_import.or(known.import);
@@ -173,9 +176,10 @@ impl Said {
             events: mapping::events(file, mistakes),
             rate: file.rate("rate", mistakes),
             destination: file.text("destination", mistakes),
-            mapping: Mapping::compile(file, answers, mistakes),
+            mapping: Mapping::compile_within(file, answers, &patterns, mistakes),
             tests: sample::read(file, mistakes),
             import: import.unwrap_or_default(),
+            patterns,
         }
     }
 
@@ -196,8 +200,9 @@ impl Said {
         let (keys, remarks) =
             secrets::keys(self.secrets.as_deref().unwrap_or_default(), &signature);
         let provider = &self.provider;
-        let (delivery_id, id_members) = field(provider.id.clone(), mistakes);
-        let (event_type, type_members) = field(provider.event_type.clone(), mistakes);
+        let (delivery_id, id_members) = field(provider.id.clone(), &self.patterns, mistakes);
+        let (event_type, type_members) =
+            field(provider.event_type.clone(), &self.patterns, mistakes);
         let source = Source {
             name,
             provider: self.provider_name.clone(),
@@ -247,10 +252,10 @@ struct Known {
 }
 
 /// What the program knows of a provider.
-fn builtin(name: &Text, mistakes: &mut Mistakes) -> Option<Known> {
+fn builtin(name: &Text, patterns: &Patterns, mistakes: &mut Mistakes) -> Option<Known> {
     if let Some(text) = Provider::builtin(&name.text) {
         let document = Document { name: name.text.clone(), text: text.to_owned() };
-        return Some(read_builtin(&document, mistakes));
+        return Some(read_builtin(&document, patterns, mistakes));
     }
     let help = match nearest(&name.text, Provider::names()) {
         Some(name) => format!("did you mean \"{name}\"?"),
@@ -263,26 +268,30 @@ fn builtin(name: &Text, mistakes: &mut Mistakes) -> Option<Known> {
     None
 }
 
-fn read_builtin(document: &Document, mistakes: &mut Mistakes) -> Known {
+fn read_builtin(document: &Document, patterns: &Patterns, mistakes: &mut Mistakes) -> Known {
     let root = table::parse(document, mistakes);
     let mut table = Table::root(document, &root);
     let provider = Provider::read(&mut table, mistakes);
     let answers = table.table("answers", mistakes);
-    let answers = answers.map(|answers| Answers::compile(answers, mistakes));
+    let answers = answers.map(|answers| Answers::compile(answers, patterns, mistakes));
     let import = table.table("import", mistakes);
-    let import = import.map(|import| Import::read(import, mistakes));
+    let import = import.map(|import| Import::read(import, patterns, mistakes));
     table.finish(mistakes);
     Known { provider, answers, import }
 }
 
 /// How intake finds a text in an event, without knowing the mapping language; and the members of the
 /// payload that it looks at, none if that may be all.
-fn field(origin: Option<Origin>, mistakes: &mut Mistakes) -> (Option<Field>, Option<Vec<String>>) {
+fn field(
+    origin: Option<Origin>,
+    patterns: &Patterns,
+    mistakes: &mut Mistakes,
+) -> (Option<Field>, Option<Vec<String>>) {
     match origin {
         None => (None, Some(Vec::new())),
         Some(Origin::Header(name)) => (Some(header_field(name)), Some(Vec::new())),
         Some(Origin::Value(text)) => {
-            let selector = Selector::compile(&text, mistakes);
+            let selector = Selector::compile_within(&text, patterns, mistakes);
             let members = selector.members();
             let select = move |payload: &_, headers: &_| selector.select(payload, headers);
             (Some(Arc::new(select)), members)

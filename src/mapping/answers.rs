@@ -12,7 +12,7 @@ use super::condition::When;
 use super::explain::Tries;
 use super::expression::{Expression, Reader, Takes};
 use super::plain::{Failure, Plain, joined};
-use super::query::Query;
+use super::query::{Patterns, Query};
 use super::scope::{Scope, View};
 use super::template::{Templates, Variable};
 use crate::mistake::Mistake;
@@ -71,8 +71,8 @@ const KNOWN: [Variable; 5] =
 
 impl Answers {
     /// Reads `[answers]` of a provider file or of a mapping file.
-    pub fn compile(mut table: Table<'_>, mistakes: &mut Mistakes) -> Answers {
-        let mut templates = Templates::new();
+    pub fn compile(mut table: Table<'_>, patterns: &Patterns, mistakes: &mut Mistakes) -> Answers {
+        let mut templates = Templates::new(patterns);
         let mut reader = Reader::new(table.document(), &mut templates, &KNOWN, mistakes);
         let source = reader.source(&mut table);
         let nested = reader.query_at("nested", &mut table);

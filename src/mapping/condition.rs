@@ -24,7 +24,7 @@ impl When {
         if text.text.contains("{{") || text.text.contains("{%") {
             return When::template(&text, reader);
         }
-        match Condition::parse(&text.text) {
+        match Condition::parse_within(&text.text, &reader.templates.patterns) {
             Ok(condition) => Some(When::Condition { condition, text }),
             Err(error) => {
                 reader.mistakes.push(query_mistake(&text, error));

@@ -111,7 +111,7 @@ impl<'r> Reader<'r> {
             self.mistakes.push(Mistake::error(text.part(0..1), message).help(help));
             return None;
         }
-        match Query::parse(&text.text) {
+        match Query::parse_within(&text.text, &self.templates.patterns) {
             Ok(query) => Some(query),
             Err(error) => {
                 self.mistakes.push(query_mistake(text, error));

@@ -22,6 +22,7 @@ use serde_json::Value;
 use compile::Compiler;
 pub use doubt::Doubt;
 use evaluate::{Evaluation, NODES_MAX, STEPS_MAX};
+pub use pattern::Patterns;
 use scan::Scan;
 use tree::{Logical, Path, Start};
 
@@ -59,6 +60,11 @@ pub struct BudgetExceeded;
 impl Query {
     /// White space around the text is a mistake, as in the RFC.
     pub fn parse(text: &str) -> Result<Query, QueryError> {
+        Query::parse_within(text, &Patterns::of_file())
+    }
+
+    /// The same, with patterns that others share the costs of.
+    pub(super) fn parse_within(text: &str, patterns: &Patterns) -> Result<Query, QueryError> {
         let scan = Scan::new(checked_length(text)?)?;
         advice::check_query(&scan)?;
         let parsed = match text.strip_prefix('@') {
@@ -67,7 +73,7 @@ impl Query {
         };
         let parsed = parsed.map_err(|error| unparsed(&error, 0, &scan))?;
         let start = if text.starts_with('@') { Start::Current } else { Start::Root };
-        let path = Compiler::new(&scan).path(start, &parsed.segments)?;
+        let path = Compiler::new(&scan, patterns).path(start, &parsed.segments)?;
         Ok(Query { path })
     }
 
@@ -122,6 +128,11 @@ impl Condition {
     const AFTER: &str = "]";
 
     pub fn parse(text: &str) -> Result<Condition, QueryError> {
+        Condition::parse_within(text, &Patterns::of_file())
+    }
+
+    /// The same, with patterns that others share the costs of.
+    pub(super) fn parse_within(text: &str, patterns: &Patterns) -> Result<Condition, QueryError> {
         let scan = Scan::new(checked_length(text)?)?;
         advice::check_condition(&scan)?;
         let wrapped = format!("{}{text}{}", Condition::BEFORE, Condition::AFTER);
@@ -131,7 +142,7 @@ impl Condition {
         let [Segment::Selector(Selector::Filter(filter))] = segments.as_slice() else {
             return Err(QueryError::new("this is not one condition", scan.whole()));
         };
-        let logical = Compiler::new(&scan).logical(filter)?;
+        let logical = Compiler::new(&scan, patterns).logical(filter)?;
         Ok(Condition { logical })
     }
 

@@ -9,6 +9,7 @@ use crate::table::{Mistakes, Text};
 use super::explain::Tries;
 use super::expression::{Expression, Reader, Takes};
 use super::plain::{clean, joined};
+use super::query::Patterns;
 use super::scope::{Scope, View};
 use super::template::{Templates, Variable};
 
@@ -35,7 +36,12 @@ enum Origin {
 
 impl Selector {
     pub fn compile(text: &Text, mistakes: &mut Mistakes) -> Selector {
-        let mut templates = Templates::new();
+        Selector::compile_within(text, &Patterns::of_file(), mistakes)
+    }
+
+    /// The same, with patterns that the rest of the file shares the costs of.
+    pub fn compile_within(text: &Text, patterns: &Patterns, mistakes: &mut Mistakes) -> Selector {
+        let mut templates = Templates::new(patterns);
         let origin = match text.text.strip_prefix("header:") {
             Some(name) => header(name, text, mistakes),
             None => expression(text, &mut templates, mistakes),

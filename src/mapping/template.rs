@@ -19,6 +19,7 @@ use crate::table::{Mistakes, Text};
 
 use super::answers::Collected;
 use super::plain::{self, Failure, Nodes, Plain, clean, object_failure};
+use super::query::Patterns;
 use super::scope::View;
 use check::Check;
 use functions::{Queries, ROOTS, Roots};
@@ -76,6 +77,8 @@ impl Variable {
 pub(super) struct Templates {
     environment: Environment<'static>,
     queries: Queries,
+    /// What the patterns of their file may still cost.
+    pub(super) patterns: Patterns,
     count: usize,
 }
 
@@ -98,7 +101,7 @@ impl Template {
 }
 
 impl Templates {
-    pub(super) fn new() -> Templates {
+    pub(super) fn new(patterns: &Patterns) -> Templates {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Chainable);
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
@@ -109,7 +112,7 @@ impl Templates {
         // One value of a file cannot pull in another.
         environment.set_path_join_callback(|_, _| Cow::Borrowed(""));
         functions::add_filters(&mut environment);
-        Templates { environment, queries: Queries::new(), count: 0 }
+        Templates { environment, queries: Queries::new(), patterns: patterns.clone(), count: 0 }
     }
 
     /// Compiles one template; `known` is what can be looked up where it stands.
@@ -149,7 +152,7 @@ impl Templates {
         let members = members(compiled.undeclared_variables(true));
         check.variables(&undeclared, known);
         check.calls(&undeclared, &self.environment);
-        check.queries(&mut self.queries, known.contains(&Variable::Item));
+        check.queries(&mut self.queries, &self.patterns, known.contains(&Variable::Item));
         let is_used = |variable: &Variable| undeclared.iter().any(|name| name == variable.name());
         let uses = known.iter().copied().filter(is_used).collect();
         Some(Template { name, uses, members })

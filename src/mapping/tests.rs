@@ -24,8 +24,9 @@ fn compile(text: &str) -> (Mapping, Mistakes) {
     let root = table::parse(&document, &mut mistakes);
     let mut file = Table::root(&document, &root);
     let answers = file.table("answers", &mut mistakes);
-    let answers = answers.map(|table| Answers::compile(table, &mut mistakes));
-    let mapping = Mapping::compile(&mut file, answers, &mut mistakes);
+    let patterns = Patterns::of_file();
+    let answers = answers.map(|table| Answers::compile(table, &patterns, &mut mistakes));
+    let mapping = Mapping::compile_within(&mut file, answers, &patterns, &mut mistakes);
     file.finish(&mut mistakes);
     (mapping, mistakes)
 }

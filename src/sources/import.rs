@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::event::Headers;
-use crate::mapping::{Selector, Untold};
+use crate::mapping::{Patterns, Selector, Untold};
 use crate::table::{Mistakes, Table};
 
 /// Left empty, records are payloads as they are.
@@ -25,10 +25,14 @@ pub struct Exported<'e> {
 }
 
 impl Import {
-    pub(super) fn read(mut table: Table<'_>, mistakes: &mut Mistakes) -> Import {
+    pub(super) fn read(
+        mut table: Table<'_>,
+        patterns: &Patterns,
+        mistakes: &mut Mistakes,
+    ) -> Import {
         let list = table.text("list", mistakes).map(|text| text.text);
         let payload = table.text("payload", mistakes);
-        let payload = payload.map(|text| Selector::compile(&text, mistakes));
+        let payload = payload.map(|text| Selector::compile_within(&text, patterns, mistakes));
         table.finish(mistakes);
         Import { list, payload }
     }

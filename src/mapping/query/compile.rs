@@ -11,7 +11,7 @@ use jsonpath_rust::parser::model::{
 use serde_json::{Number, Value};
 
 use super::QueryError;
-use super::pattern::{Cover, Pattern};
+use super::pattern::{Cover, Pattern, Patterns};
 use super::scan::{Scan, Sides};
 use super::tree::{
     Comparison, Logical, Matches, Operand, Operator, Path, Segment, Selector, Slice, Start,
@@ -21,16 +21,18 @@ type Compiled<T> = Result<T, QueryError>;
 
 /// Walks the tree in the order of the text, so that the next place is always the next node's.
 #[derive(Debug)]
-pub(super) struct Compiler {
+pub(super) struct Compiler<'p> {
+    patterns: &'p Patterns,
     whole: Range<usize>,
     paths: IntoIter<Range<usize>>,
     calls: IntoIter<Range<usize>>,
     comparisons: IntoIter<Sides>,
 }
 
-impl Compiler {
-    pub(super) fn new(scan: &Scan<'_>) -> Compiler {
+impl<'p> Compiler<'p> {
+    pub(super) fn new(scan: &Scan<'_>, patterns: &'p Patterns) -> Compiler<'p> {
         Compiler {
+            patterns,
             whole: scan.whole(),
             paths: scan.paths.clone().into_iter(),
             calls: scan.calls.clone().into_iter(),
@@ -116,7 +118,8 @@ impl Compiler {
         let text = self.value_argument(text, &place)?;
         let pattern = match pattern {
             FnArg::Literal(Literal::String(pattern)) => {
-                let compiled = Pattern::compile(pattern, cover).map_err(|bad| QueryError {
+                let compiled = Pattern::compile(pattern, cover, self.patterns);
+                let compiled = compiled.map_err(|bad| QueryError {
                     message: bad.message,
                     at: place,
                     help: bad.help.map(str::to_owned),

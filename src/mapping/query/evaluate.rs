@@ -154,7 +154,11 @@ impl<'v> Evaluation<'v> {
         for selector in selectors {
             self.spend(1)?;
             match selector {
-                Selector::Name(name) => found.extend(node.get(name)),
+                Selector::Name(name) => {
+                    // A name is hashed anew at each object that has more than one member.
+                    self.spend(if size(node) > 1 { name.len() / BYTES_PER_STEP } else { 0 })?;
+                    found.extend(node.get(name));
+                }
                 Selector::Wildcard => {
                     self.spend(size(node))?;
                     found.extend(children(node));

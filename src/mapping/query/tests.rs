@@ -181,6 +181,16 @@ fn a_long_key_over_an_array_costs_no_memory() {
 }
 
 #[test]
+fn a_long_name_is_paid_for_at_each_object() {
+    let document = json!(vec![json!({"a": 1, "b": 2}); 20_000]);
+
+    let long = format!("$..['{}']", "k".repeat(4_000));
+
+    assert_eq!(quickly(|| nodes(&long, &document)), Err(BudgetExceeded));
+    assert_eq!(quickly(|| nodes("$..['k']", &document)), Ok(vec![]));
+}
+
+#[test]
 fn explosive_queries_stop_on_their_budget() {
     let deep = (0..120).fold(json!(1), |inner, _| json!({ "a": inner }));
     let wide = json!({"x": vec![json!([1, 2, 3]); 20_000]});

@@ -9,7 +9,7 @@ use super::Variable;
 use super::bounds::OutOfBounds;
 use super::code::{Piece, Token};
 use super::functions::{FILTERS, FUNCTIONS, Queries};
-use crate::mapping::query::Query;
+use crate::mapping::query::{Patterns, Query};
 use crate::mistake::{MISTAKES_MAX, Mistake, nearest};
 use crate::table::{Mistakes, Text};
 
@@ -154,7 +154,7 @@ impl<'c> Check<'c> {
     }
 
     /// Parses the queries that stand in the template as they are.
-    pub(super) fn queries(&mut self, queries: &mut Queries, has_item: bool) {
+    pub(super) fn queries(&mut self, queries: &mut Queries, patterns: &Patterns, has_item: bool) {
         let mut wrong = Vec::new();
         for window in self.tokens.windows(4) {
             let [(function, _), (Token::Sign("("), _), (Token::Literal(text), at), (end, _)] =
@@ -168,7 +168,7 @@ impl<'c> Check<'c> {
             if text.contains('\\') {
                 continue;
             }
-            match Query::parse(text) {
+            match Query::parse_within(text, patterns) {
                 Ok(query) if query.is_relative() && !has_item => {
                     let mistake = Mistake::error(self.place(at.clone()), NO_ITEM);
                     wrong.push(mistake.help("begin with `$`, the payload"));

@@ -15,7 +15,7 @@ use super::shared::{plain, share};
 use super::weight::weigh_printed;
 use super::{builtins, weight};
 use crate::mapping::markup::{html_to_text, slack_to_text};
-use crate::mapping::query::Query;
+use crate::mapping::query::{Patterns, Query};
 use crate::mapping::scope::Budget;
 
 /// The name under which a template finds the roots of its queries; no template can assign to it.
@@ -114,8 +114,7 @@ fn jsonpath(state: &State, text: &str, queries: &Queries) -> Result<Value, Error
     let query = if let Some(query) = queries.get(text) {
         query
     } else {
-        state.consume_fuel(text.len() as u64)?;
-        parsed = Query::parse(text).map_err(|error| invalid(error.message))?;
+        parsed = computed(state, text)?;
         &parsed
     };
     if query.is_relative() && roots.item.is_none() {
@@ -133,6 +132,17 @@ fn jsonpath(state: &State, text: &str, queries: &Queries) -> Result<Value, Error
         return nodes.first().map_or(Ok(Value::UNDEFINED), |node| paid(node));
     }
     nodes.into_iter().map(paid).collect::<Result<Vec<Value>, Error>>().map(Value::from)
+}
+
+/// A query that is not in the template as it is. A unit of fuel is about a microsecond's work, which
+/// parsing takes for each byte; patterns are compiled for what is left.
+fn computed(state: &State, text: &str) -> Result<Query, Error> {
+    state.consume_fuel(text.len() as u64)?;
+    let fuel = state.fuel_levels().map_or(0, |(_, left)| left);
+    let patterns = Patterns::within(fuel);
+    let parsed = Query::parse_within(text, &patterns);
+    state.consume_fuel(fuel.saturating_sub(patterns.left()))?;
+    parsed.map_err(|error| invalid(error.message))
 }
 
 fn on_text(state: &State, value: &Value, change: impl Fn(&str) -> String) -> Result<Value, Error> {

@@ -303,3 +303,48 @@ fn what_is_too_much_for_a_template_is_said() {
         assert!(failed["failed"].as_str().unwrap().contains(expected), "{template}: {failed}");
     }
 }
+
+#[test]
+fn the_regular_expressions_of_a_file_are_bounded_together() {
+    let attribute = |at: usize| format!("a{at} = \"$.x[?match(@, '[a-z]{{0,100}}{at}')]\"\n");
+    let attributes: Vec<String> = (0..5_000).map(attribute).collect();
+    let head = "[[company]]\ninternal_id = '1'\nname = 'A'\n[company.filterable_attributes]\n";
+    let text = head.to_owned() + &attributes.concat();
+
+    let (_, mistakes) = compile(&text);
+
+    let first = &mistakes[0];
+    assert_eq!(first.message, "the regular expressions up to this one are too large together");
+    assert!(first.help.as_ref().unwrap().contains("`==`"));
+    let before = text[..first.place.start].matches("match(").count();
+    assert!((100..1_000).contains(&before), "{before}");
+}
+
+/// A query that is written out is compiled once; one that is put together pays for its patterns.
+#[test]
+fn a_query_that_is_put_together_pays_for_its_patterns() {
+    let again = |pattern: &str| {
+        let query = format!("\"$[?match(@.a, '{pattern}\" ~ i ~ \"')]\"");
+        format!("{{% for i in range(300) %}}{{% set x = jsonpath({query}) %}}{{% endfor %}}x")
+    };
+    let payload = json!([{"a": "x"}]);
+    for pattern in [r"[a-zäöü]{0,50}", r"[a-z]{0,1000}", r"([a-zäöü]{0,500}){500}"] {
+        let began = std::time::Instant::now();
+        let failed = problem(&format!("'''{}'''", again(pattern)), &payload);
+        let reason = failed["failed"].as_str().unwrap_or_default();
+        assert!(reason.contains("too long") || reason.contains("too large"), "{failed:.200}");
+        assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
+    }
+    let once = "{{ jsonpath(\"$[?match(@.a, '\" ~ 'x' ~ \"')].a\") | first }}";
+    assert_eq!(problem(&format!("'''{once}'''"), &payload), "x");
+}
+
+#[test]
+fn a_text_that_is_looked_at_again_and_again_is_counted() {
+    let text = "a".repeat(1024 * 1024);
+    let template = "{% for i in range(30000) %}{% if payload.text %}{% endif %}{% endfor %}x";
+
+    let failed = problem(&format!("'''{template}'''"), &json!({"text": text}));
+
+    assert_eq!(failed, json!({"failed": "the templates of this event read too much text"}));
+}

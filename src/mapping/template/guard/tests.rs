@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::super::code::pieces;
 use super::super::{Templates, share};
 use super::*;
+use crate::mapping::query::Patterns;
 use crate::mapping::scope::Budget;
 
 fn put_in(template: &str, expected: &str) {
@@ -86,7 +87,7 @@ fn templates_print_what_they_printed() {
     }));
     let payload = share(&payload, &Budget::new());
     for template in TEMPLATES {
-        let mut environment = Templates::new().environment;
+        let mut environment = Templates::new(&Patterns::of_file()).environment;
         let mut printed = |source: String| {
             environment.add_template_owned("t", source).unwrap();
             let compiled = environment.get_template("t").unwrap();
