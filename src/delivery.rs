@@ -229,6 +229,12 @@ impl Delivery {
         held: &Held<'_>,
         now: Timestamp,
     ) -> Result<Mapped, Next> {
+        if let Some(left) = self.mapper.lock.cooldown(suspect, now) {
+            let until = now.saturating_add(left).unwrap_or(now);
+            let reason =
+                "the process ended while it was mapped: that is tried again in some seconds";
+            return Err(Next::Wait { until, reason: reason.to_owned() });
+        }
         let _permit = self.mapper.lock.acquire(suspect).await;
         let Some(mapping) = self.mappings().get(&event.source).cloned() else {
             let reason = format!("the source {} has no mapping at present", event.source);

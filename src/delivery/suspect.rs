@@ -1,8 +1,10 @@
 //! Mapping a suspect: with nothing else being mapped and a mark on disk meanwhile, so that if the process
 //! ends, the next one knows by which event.
 
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::time::sleep;
 use tracing::{error, warn};
@@ -11,15 +13,21 @@ use super::claims::Held;
 use super::{Delivery, NotOurs, WRITE_WAIT_MAX, WRITE_WAIT_MIN};
 use crate::store::{StoreError, Suspect};
 
-/// After each death of the process a suspect waits up to so much longer, by chance. The rest of what was in
-/// hand goes before it; and where something else ends the process again and again, a short time after each
-/// start, that hardly ever falls twice into the few milliseconds in which the same event is marked.
-const WAIT_PER_DEATH: Duration = Duration::from_secs(2);
+/// So long after its start, and by chance up to so much longer, a process leaves alone each suspect under
+/// whose mark an earlier one died. Others are delivered meanwhile. And where something else ends the process
+/// again and again, no event is marked at the beginning of each short life: with 0 to 2 seconds instead, one
+/// of four loops of 100 kills met an event three times in the few milliseconds in which it was marked.
+const COOLDOWN_MIN: Duration = Duration::from_secs(5);
+const COOLDOWN_MORE: Duration = Duration::from_secs(5);
 
 /// Who may map now: many at a time, or one suspect. One for all destinations of a process. Whoever comes
 /// first goes first, so that neither waits for ever.
 #[derive(Debug, Default)]
-pub(super) struct MappingLock(RwLock<()>);
+pub(super) struct MappingLock {
+    lock: RwLock<()>,
+    /// Begins with the first event of the process.
+    cooldown: OnceLock<Cooldown>,
+}
 
 /// The right to map one event, until this is dropped.
 #[derive(Debug)]
@@ -29,18 +37,41 @@ pub(super) struct MappingPermit<'a> {
 }
 
 impl MappingLock {
+    /// How long the event is to be left alone yet.
+    pub(super) fn cooldown(&self, suspect: Option<Suspect>, now: Timestamp) -> Option<Duration> {
+        let cooldown = self.cooldown.get_or_init(|| Cooldown::beginning(now, fastrand::f64()));
+        let is_known = suspect.is_some_and(|suspect| suspect.deaths > 0);
+        if is_known { cooldown.left(now) } else { None }
+    }
+
     pub(super) async fn acquire(&self, suspect: Option<Suspect>) -> MappingPermit<'_> {
-        let Some(suspect) = suspect else {
-            return MappingPermit { _shared: Some(self.0.read().await), _alone: None };
-        };
-        sleep(wait(suspect, fastrand::f64())).await;
-        MappingPermit { _shared: None, _alone: Some(self.0.write().await) }
+        match suspect {
+            None => MappingPermit { _shared: Some(self.lock.read().await), _alone: None },
+            Some(_) => MappingPermit { _shared: None, _alone: Some(self.lock.write().await) },
+        }
     }
 }
 
-/// `chance` is from 0 to 1.
-fn wait(suspect: Suspect, chance: f64) -> Duration {
-    WAIT_PER_DEATH.saturating_mul(suspect.deaths).mul_f64(chance)
+#[derive(Debug)]
+struct Cooldown {
+    since: Timestamp,
+    started: Instant,
+    length: Duration,
+}
+
+impl Cooldown {
+    /// `chance` is from 0 to 1.
+    fn beginning(now: Timestamp, chance: f64) -> Cooldown {
+        let length = COOLDOWN_MIN + COOLDOWN_MORE.mul_f64(chance);
+        Cooldown { since: now, started: Instant::now(), length }
+    }
+
+    /// By whichever clock says that more time went by: one may have been set back.
+    fn left(&self, now: Timestamp) -> Option<Duration> {
+        let passed = Duration::try_from(now.duration_since(self.since)).unwrap_or_default();
+        let passed = passed.max(self.started.elapsed());
+        self.length.checked_sub(passed).filter(|left| !left.is_zero())
+    }
 }
 
 /// Whether a suspect is being mapped.
@@ -121,9 +152,17 @@ mod tests {
     }
 
     #[test]
-    fn suspect_waits_longer_the_more_often_the_process_died_of_it() {
-        assert_eq!(wait(Suspect { deaths: 0 }, 0.9), Duration::ZERO);
-        assert_eq!(wait(Suspect { deaths: 1 }, 0.5), Duration::from_secs(1));
-        assert_eq!(wait(Suspect { deaths: 2 }, 1.0), Duration::from_secs(4));
+    fn suspect_that_the_process_died_of_is_left_alone_for_some_seconds() {
+        let (lock, start) = (MappingLock::default(), Timestamp::UNIX_EPOCH);
+        let known = Some(Suspect { deaths: 1 });
+
+        let longest = COOLDOWN_MIN + COOLDOWN_MORE;
+        let left = lock.cooldown(known, start).expect("it is left alone");
+        assert!(left <= longest, "{left:?}");
+        assert_eq!(lock.cooldown(SUSPECT, start), None);
+        assert_eq!(lock.cooldown(None, start), None);
+        assert_eq!(lock.cooldown(known, start + longest), None);
+        let set_back = lock.cooldown(known, start - Duration::from_hours(1));
+        assert!(set_back.is_none_or(|left| left <= longest), "{set_back:?}");
     }
 }
