@@ -91,7 +91,16 @@ const SPAWNS: [(&str, &[&str]); 7] = [
     ("task::spawn", &["cli/serve"]),
     (
         "spawn_blocking",
-        &["store", "delivery", "admin", "cli/doctor", "cli/reload", "cli/savio", "cli/serve"],
+        &[
+            "store",
+            "intake",
+            "delivery",
+            "admin",
+            "cli/doctor",
+            "cli/reload",
+            "cli/savio",
+            "cli/serve",
+        ],
     ),
     ("spawn_local", &[]),
     ("thread::spawn", &["store"]),

@@ -37,10 +37,10 @@ async fn claim_stops_once_its_events_hold_as_much_memory_as_wanted() {
     let place = Place::new();
     let store = &*place.open();
     let large = Webhook { body: vec![b' '; 1_000], ..webhook(at(0)) };
-    let events = vec![NewEvent { payload: 0..1_000, ..large.events[0].clone() }];
+    let event = NewEvent { payload: 0..1_000, ..large.events[0].clone() };
     for _ in 0..5 {
         let id = EventId::new(at(0));
-        let events = vec![NewEvent { id, ..events[0].clone() }];
+        let events = vec![NewEvent { id, ..event.clone() }];
         keep(store, Webhook { events, ..large.clone() }).await;
     }
     let claim = async |bytes_max: usize| {
