@@ -90,7 +90,6 @@ pub(super) struct Locks {
     path: PathBuf,
     lock: (File, Identity),
     /// On the database itself, since the lock file may be removed.
-    #[expect(dead_code, reason = "it is held until it is dropped")]
     database: Option<File>,
 }
 
@@ -109,6 +108,16 @@ impl Locks {
         }
         self.lock = lock_file(database, &self.path)?;
         Ok(true)
+    }
+}
+
+impl Drop for Locks {
+    fn drop(&mut self) {
+        // Closing alone would leave them to a child that this process is just starting.
+        let _ = self.lock.0.unlock();
+        if let Some(database) = &self.database {
+            let _ = database.unlock();
+        }
     }
 }
 
