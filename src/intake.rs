@@ -222,6 +222,10 @@ impl Door {
         self.settings.limits()
     }
 
+    pub fn parse_memory(&self) -> &Arc<ParseMemory> {
+        &self.parse_memory
+    }
+
     async fn receive(self: &Arc<Self>, parts: &Arc<Parts>, body: Body) -> Result<Taken, Rejection> {
         let target = self.find(parts)?;
         let headers = headers::collect(&parts.headers);

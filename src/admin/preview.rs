@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Json, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
@@ -18,6 +20,7 @@ use crate::event::{Event, EventId, Request, SourceName};
 use crate::intake::payload::Limits;
 use crate::mapping::FieldStory;
 use crate::mistake::{Document, Mistake};
+use crate::parse_memory::{NoMemory, weigh};
 use crate::secret::Environment;
 use crate::sources::{Sample, SourceFile};
 
@@ -27,7 +30,8 @@ use crate::sources::{Sample, SourceFile};
 pub(super) struct PreviewOrder {
     mapping: String,
     /// Any JSON: what a webhook would bring.
-    payload: Option<Value>,
+    #[schema(value_type = Option<Value>)]
+    payload: Option<Box<RawValue>>,
     /// The headers that come with the payload.
     #[serde(default)]
     headers: BTreeMap<String, String>,
@@ -77,6 +81,20 @@ enum Given {
     Event(Box<Event>),
 }
 
+impl Given {
+    /// How much memory it takes once it is parsed.
+    fn weight(&self) -> usize {
+        match self {
+            Given::Payload(sample) => str::from_utf8(&sample.body).map_or(0, weigh),
+            Given::Event(event) => weigh(&event.payload),
+        }
+    }
+}
+
+/// How long a preview waits for what webhooks and deliveries parse.
+const MEMORY_WAIT: Duration = Duration::from_secs(10);
+const NO_MEMORY: &str = "there is no memory to parse the payload now: try again in some seconds";
+
 /// The requests that a mapping would make, or its mistakes
 #[utoipa::path(post, path = "/api/v1/preview", request_body = PreviewOrder,
     responses(Any, BadBody, (status = 200, body = Previewed),
@@ -89,7 +107,7 @@ pub(super) async fn preview(
     let given = match (payload, event) {
         (Some(payload), None) => {
             let headers = headers.into_iter().map(|(name, value)| (name.to_lowercase(), value));
-            Given::Payload(Sample { headers: headers.collect(), body: payload.to_string().into() })
+            Given::Payload(Sample { headers: headers.collect(), body: payload.get().into() })
         }
         (None, Some(id)) => {
             let record = inside.store.event(id).await?.ok_or_else(|| no_event(id))?;
@@ -104,10 +122,14 @@ pub(super) async fn preview(
         (None, Given::Event(event)) => event.source.to_string(),
         (None, Given::Payload(_)) => "preview".to_owned(),
     };
-    let limits = inside.door.limits();
     let document = Document { name: format!("{name}.toml"), text: mapping };
-    let mapped = spawn_blocking(move || previewed(document, given, &limits));
+    let (limits, memory) = (inside.door.limits(), Arc::clone(inside.door.parse_memory()));
+    let mapped = spawn_blocking(move || {
+        let memory = memory.take_within(MEMORY_WAIT, given.weight());
+        memory.map(|_taken| previewed(document, given, &limits))
+    });
     let previewed = mapped.await.map_err(|_| Refusal::Panicked)?;
+    let previewed = previewed.map_err(|NoMemory| Refusal::Away(NO_MEMORY.to_owned()))?;
     Ok(Json(previewed).into_response())
 }
 
