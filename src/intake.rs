@@ -45,14 +45,14 @@ use self::body::Bodies;
 use self::client::{Network, Sender};
 use self::greet::{Asker, Call};
 use self::handshake::Greeting;
-use self::hint::Doubted;
+use self::hint::Diagnoses;
 use self::log_limit::LogLimit;
 use self::pace::{HINTS, Paces};
 use self::payload::Limits;
 use self::rejected::Rejected;
 use self::setup::Setup;
-use self::signature::{Presented, Unproven};
-use self::source::{Registry, Source, Sources, Standing};
+use self::signature::Unproven;
+use self::source::{Registry, Sources, Standing};
 use self::unpack::Unpacked;
 use crate::client_key::ClientKey;
 use crate::clock;
@@ -126,6 +126,7 @@ pub struct Door {
     /// Turns true when the relay shuts down.
     closing: watch::Receiver<bool>,
     paces: Paces,
+    diagnoses: Diagnoses,
     log_limit: LogLimit,
     bodies: Bodies,
     /// One permit for each webhook that may be worked on.
@@ -188,6 +189,7 @@ impl Door {
             webhooks: Webhooks::default(),
             traces: Traces::default(),
             paces: Paces::default(),
+            diagnoses: Diagnoses::default(),
             log_limit: LogLimit::default(),
             bodies: Bodies::new(
                 settings.body_bytes_max,
@@ -235,11 +237,12 @@ impl Door {
         let (parts, now) = (Arc::clone(parts), clock::now());
         let arrived = Arrived { target, parts, headers, body, now };
         let (arrived, judged) = self.judge(arrived).await?;
-        let Arrived { target: Target { source, .. }, headers, mut body, .. } = arrived;
         let Unpacked { decoded, events, ignored } = match judged {
             Judged::Greeted(greeting) => return Ok(Taken::Greeted(greeting)),
+            Judged::Unproven(unproven) => return Err(self.refuse(arrived, unproven).await),
             Judged::Unpacked(unpacked) => unpacked,
         };
+        let Arrived { target: Target { source, .. }, headers, mut body, .. } = arrived;
         let answer = source.answer.clone();
         if events.is_empty() {
             let reason = ignored.unwrap_or_else(|| "it carries no events".to_owned());
@@ -286,8 +289,12 @@ impl Door {
     }
 
     fn judge_now(&self, arrived: &mut Arrived) -> Result<Judged, Rejection> {
-        if let Some(greeting) = self.admit(&arrived.call(), arrived.target.setup.as_deref())? {
-            return Ok(Judged::Greeted(greeting));
+        match self.admit(&arrived.call(), arrived.target.setup.as_deref()) {
+            Ok(None) => {}
+            Ok(Some(greeting)) => return Ok(Judged::Greeted(greeting)),
+            // What is probably wrong is found out apart from this, and not while others wait for it.
+            Err(Rejection::Unproven { unproven, .. }) => return Ok(Judged::Unproven(unproven)),
+            Err(rejection) => return Err(rejection),
         }
         arrived.body.verified()?;
         let source = &arrived.target.source;
@@ -334,7 +341,8 @@ impl Door {
         if let Some(setup) = setup {
             return self.set_up(setup, call).map(Some);
         }
-        if let Err(rejection) = self.verify(call) {
+        if let Err(unproven) = self.verify(call) {
+            let rejection = Rejection::Unproven { unproven, hint: None };
             return self.greet_stranger(call)?.ok_or(rejection).map(Some);
         }
         if let Some(rate) = call.source.rate {
@@ -344,23 +352,10 @@ impl Door {
     }
 
     /// Before this, nothing of the body is parsed, kept or logged.
-    fn verify(&self, call: &Call<'_>) -> Result<(), Rejection> {
-        let Call { source, parts, received } = call;
-        let address = parts.uri.path_and_query().map_or("", |address| address.as_str());
-        let url =
-            self.settings.public_url.as_ref().map(|public_url| format!("{public_url}{address}"));
-        let presented = Presented {
-            method: parts.method.as_str(),
-            url: url.as_deref(),
-            query: parts.uri.query(),
-            headers: received.headers,
-            body: received.body,
-        };
-        let verified = source.signature.verify(&source.keys, &presented, received.now);
-        let matched = verified.map_err(|unproven| Rejection::Unproven {
-            unproven,
-            hint: self.hint(call, &presented, unproven),
-        })?;
+    fn verify(&self, call: &Call<'_>) -> Result<(), Unproven> {
+        let (source, url) = (call.source, self.signed_url(call.parts));
+        let presented = call.presented(url.as_deref());
+        let matched = source.signature.verify(&source.keys, &presented, call.received.now)?;
         if let Some(position) = matched {
             self.webhooks.matched(source.name.as_str(), position);
             debug!(source = %source.name, secret = position, "the signature is right");
@@ -368,16 +363,24 @@ impl Door {
         Ok(())
     }
 
-    /// A flood of wrong signatures is not looked into.
-    fn hint(
-        &self,
-        call: &Call<'_>,
-        presented: &Presented<'_>,
-        unproven: Unproven,
-    ) -> Option<String> {
-        self.pace(call, HINTS).ok()?;
-        let Source { signature, keys, .. } = call.source;
-        hint::hint(&Doubted { signature, keys, presented, now: call.received.now }, unproven)
+    /// The address as the provider knows it.
+    fn signed_url(&self, parts: &Parts) -> Option<String> {
+        let address = parts.uri.path_and_query().map_or("", |address| address.as_str());
+        self.settings.public_url.as_ref().map(|public_url| format!("{public_url}{address}"))
+    }
+
+    /// With a hint at what is probably wrong; a flood of wrong signatures is not looked into.
+    async fn refuse(&self, arrived: Arrived, unproven: Unproven) -> Rejection {
+        let hint = match unproven {
+            Unproven::Missing => None,
+            _ if self.pace(&arrived.call(), HINTS).is_err() => None,
+            Unproven::OutsideWindow => hint::clock(&arrived),
+            Unproven::Wrong => {
+                let url = self.signed_url(&arrived.parts);
+                self.diagnoses.run(arrived, url).await
+            }
+        };
+        Rejection::Unproven { unproven, hint }
     }
 
     /// Why a webhook would not be kept now.

@@ -40,6 +40,8 @@ pub(super) struct Arrived {
 /// What became of it.
 pub(super) enum Judged {
     Greeted(Greeting),
+    /// It is not proven to be the source's.
+    Unproven(Unproven),
     Unpacked(Unpacked),
 }
 

@@ -13,6 +13,7 @@ use super::handshake::{Asked, Greeting, Handshake};
 use super::pace::{HANDSHAKES, Pace};
 use super::payload::{self, Limits};
 use super::setup::{self, Setup};
+use super::signature::Presented;
 use super::source::Source;
 use super::unpack::Received;
 
@@ -109,6 +110,17 @@ impl Handshake {
 }
 
 impl Call<'_> {
+    /// What its proof may lie in or cover; the URL as the provider knows it.
+    pub(super) fn presented<'a>(&'a self, url: Option<&'a str>) -> Presented<'a> {
+        Presented {
+            method: self.parts.method.as_str(),
+            url,
+            query: self.parts.uri.query(),
+            headers: self.received.headers,
+            body: self.received.body,
+        }
+    }
+
     fn asks<'a>(&'a self, body: Option<&'a Value>) -> Asked<'a> {
         Asked {
             method: &self.parts.method,

@@ -6,6 +6,7 @@ mod encoding;
 mod field;
 mod jwt;
 mod key;
+mod keyring;
 mod message;
 mod pair;
 mod place;
@@ -23,6 +24,7 @@ pub use encoding::Encoding;
 pub use field::Field;
 pub use jwt::Jwt;
 pub use key::{BadSecret, Key, SecretEncoding, SecretForm, SigningKey};
+pub use keyring::{Keyring, Tries};
 pub use pair::Curve;
 pub use place::Place;
 pub use seal::{Method, Seal};
@@ -106,12 +108,22 @@ impl Signature {
         presented: &Presented<'_>,
         now: Timestamp,
     ) -> Result<Option<usize>, Unproven> {
-        let keys: Vec<&Key> = keys.iter().filter(|key| key.in_force(now)).collect();
+        self.verify_with(&Keyring::new(keys, now, &Tries::unlimited()), presented, now)
+    }
+
+    /// The same, with no more tries than the keyring has.
+    pub fn verify_with(
+        &self,
+        keyring: &Keyring<'_>,
+        presented: &Presented<'_>,
+        now: Timestamp,
+    ) -> Result<Option<usize>, Unproven> {
+        let keys = &keyring.keys;
         let matched = match &self.scheme {
-            Scheme::Seal(seal) => seal.verify(&keys, presented, now)?,
-            Scheme::Jwt(jwt) => jwt.verify(&keys, presented, now)?,
-            Scheme::Token { places, prefix } => verify_token(places, prefix, &keys, presented)?,
-            Scheme::Basic => verify_basic(&keys, presented)?,
+            Scheme::Seal(seal) => seal.verify(keyring, presented, now)?,
+            Scheme::Jwt(jwt) => jwt.verify(keyring, presented, now)?,
+            Scheme::Token { places, prefix } => verify_token(places, prefix, keys, presented)?,
+            Scheme::Basic => verify_basic(keys, presented)?,
             Scheme::None => return Ok(None),
         };
         Ok(Some(matched))

@@ -41,5 +41,6 @@ mod store_replay;
 mod store_retention;
 mod store_sqlite;
 mod store_upserts;
+mod strangers;
 mod traces;
 mod vectors;

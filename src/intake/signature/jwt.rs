@@ -8,7 +8,9 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Number, json};
 use subtle::ConstantTimeEq;
 
-use super::{Algorithm, Encoding, Key, Place, Presented, SigningKey, Stamp, Unproven, Unsignable};
+use super::{
+    Algorithm, Encoding, Keyring, Place, Presented, SigningKey, Stamp, Unproven, Unsignable,
+};
 
 /// How long a token lasts that is made here.
 const LASTS_SECONDS: i64 = 300;
@@ -38,7 +40,7 @@ struct Claims {
 impl Jwt {
     pub(super) fn verify(
         &self,
-        keys: &[&Key],
+        keyring: &Keyring<'_>,
         presented: &Presented<'_>,
         now: Timestamp,
     ) -> Result<usize, Unproven> {
@@ -47,7 +49,7 @@ impl Jwt {
         let (signed, signature) = token.trim().rsplit_once('.').ok_or(Unproven::Wrong)?;
         let signature = Encoding::Base64Url.decode(signature).ok_or(Unproven::Wrong)?;
         let mut matched = Err(Unproven::Wrong);
-        for key in keys {
+        for key in keyring.keys.iter().take_while(|_| keyring.spend()) {
             let Some(secret) = key.secret() else { continue };
             let expected = self.algorithm.mac(secret, &[signed.as_bytes()]);
             if bool::from(expected.ct_eq(&signature)) {

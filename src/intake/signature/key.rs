@@ -154,16 +154,10 @@ impl Key {
         self.secret().is_some_and(|own| bool::from(own.ct_eq(secret)))
     }
 
-    /// The same key with other bytes.
-    #[must_use]
-    pub fn altered(&self, alter: impl FnOnce(&[u8]) -> Vec<u8>) -> Key {
-        let material = match &self.material {
-            Material::Secret(secret) => {
-                Material::Secret(SecretSlice::from(alter(secret.expose_secret())))
-            }
-            Material::Public(key) => Material::Public(key.clone()),
-        };
-        Key { material, ..*self }
+    /// The same key with other bytes; none for a public key.
+    pub fn altered(&self, alter: impl FnOnce(&[u8]) -> Vec<u8>) -> Option<Key> {
+        let material = Material::Secret(SecretSlice::from(alter(self.secret()?)));
+        Some(Key { material, ..*self })
     }
 
     pub fn in_force(&self, now: Timestamp) -> bool {

@@ -8,12 +8,16 @@ use subtle::ConstantTimeEq;
 
 use super::message::{Message, Values, is_form, with_any_port};
 use super::{
-    Algorithm, Clock, ClockPlace, Encoding, Key, Piece, Place, Presented, SigningKey, Stamp,
+    Algorithm, Clock, ClockPlace, Encoding, Keyring, Piece, Place, Presented, SigningKey, Stamp,
     Template, Unproven, Unsignable,
 };
 
-/// How many signatures of a list are tried: nobody has more secrets at a time, and each costs time.
+/// How many signatures of a list are compared: nobody has more secrets at a time.
 const SIGNATURES_MAX: usize = 16;
+
+/// How many of them are verified with a public key. Each reads the message again: 0.4 ms for 64 KiB with
+/// P-256, 11 ms for 5 MiB with Ed25519 (measured in a release build).
+const VERIFIED_MAX: usize = 4;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seal {
@@ -47,7 +51,7 @@ pub enum Method {
 impl Seal {
     pub(super) fn verify(
         &self,
-        keys: &[&Key],
+        keyring: &Keyring<'_>,
         presented: &Presented<'_>,
         now: Timestamp,
     ) -> Result<usize, Unproven> {
@@ -59,10 +63,8 @@ impl Seal {
             let (timestamp, id) = (timestamp.as_deref(), self.id(presented));
             let values = Values { timestamp, id, url: url.as_deref(), presented };
             let message = Message::new(&self.message, &values).map_err(|_| Unproven::Missing)?;
-            for key in keys {
-                if self.method.proves(key, &message, &given) {
-                    matched = Ok(key.position);
-                }
+            if let Some(position) = self.method.matching(keyring, &message, &given) {
+                matched = Ok(position);
             }
         }
         // These are looked at last: only who has the secret learns about our clock.
@@ -148,7 +150,8 @@ impl Seal {
 
     fn signatures(&self, written: &str) -> Vec<Vec<u8>> {
         let own = self.parts(written).filter_map(|part| part.strip_prefix(self.prefix.as_str()));
-        own.take(SIGNATURES_MAX).filter_map(|part| self.encoding.decode(part)).collect()
+        let most = if self.method == Method::KeyPair { VERIFIED_MAX } else { SIGNATURES_MAX };
+        own.take(most).filter_map(|part| self.encoding.decode(part)).collect()
     }
 
     fn id<'r>(&self, presented: &Presented<'r>) -> Option<&'r str> {
@@ -189,18 +192,29 @@ impl Seal {
 }
 
 impl Method {
-    /// Whether one of the signatures is right, in a time that does not depend on where they differ.
-    fn proves(self, key: &Key, message: &Message<'_>, given: &[Vec<u8>]) -> bool {
-        if let Some(public) = key.public() {
-            let message = message.parts(&[]).concat();
-            return self == Method::KeyPair
-                && given.iter().any(|signature| public.verifies(&message, signature));
+    /// The key with which one of the signatures is right, found in a time that does not depend on
+    /// where they differ.
+    fn matching(
+        self,
+        keyring: &Keyring<'_>,
+        message: &Message<'_>,
+        given: &[Vec<u8>],
+    ) -> Option<usize> {
+        let mut matched = None;
+        for key in &keyring.keys {
+            let is_right = if let Some(public) = key.public().filter(|_| self == Method::KeyPair) {
+                let message = message.parts(&[]).concat();
+                keyring.any(given, |signature| public.verifies(&message, signature))
+            } else if let Some(secret) = key.secret().filter(|_| keyring.spend()) {
+                self.digest(secret, message).is_some_and(|expected| is_among(&expected, given))
+            } else {
+                false
+            };
+            if is_right {
+                matched = Some(key.position);
+            }
         }
-        let Some(expected) = key.secret().and_then(|secret| self.digest(secret, message)) else {
-            return false;
-        };
-        let right = given.iter().map(|signature| expected.ct_eq(signature));
-        right.fold(subtle::Choice::from(0), |any, one| any | one).into()
+        matched
     }
 
     fn sign(self, key: &SigningKey, message: &Message<'_>) -> Result<Vec<u8>, Unsignable> {
@@ -222,6 +236,11 @@ impl Method {
             Method::KeyPair => None,
         }
     }
+}
+
+fn is_among(expected: &[u8], given: &[Vec<u8>]) -> bool {
+    let right = given.iter().map(|signature| expected.ct_eq(signature));
+    right.fold(subtle::Choice::from(0), |any, one| any | one).into()
 }
 
 /// As it stands in a header.

@@ -125,6 +125,29 @@ fn any_signature_of_a_list_may_match() {
 }
 
 #[test]
+fn few_signatures_of_a_list_are_verified_with_a_public_key() {
+    let seal = Seal {
+        method: Method::KeyPair,
+        separator: Some(",".to_owned()),
+        ..hmac(Algorithm::Sha256, Encoding::Hex, "")
+    };
+    let secret =
+        SecretForm { encoding: SecretEncoding::Key(Curve::Ed25519), ..SecretForm::default() };
+    let signature = Signature { secret, ..signature(Scheme::Seal(seal)) };
+    let (public, private) = signature.invent(&[7; 32]).unwrap();
+    let keys = [signature.key(&public, None, 0).unwrap()];
+    let right = &signed(&signature, &signature.signing_key(&private).unwrap(), b"{}")["x-sig"];
+    let verify = |wrong: usize| {
+        let list = format!("{}{right}", format!("{},", "00".repeat(64)).repeat(wrong));
+        let headers = headers(&[("x-sig", &list)]);
+        signature.verify(&keys, &presented(&headers, b"{}"), at(0))
+    };
+
+    assert_eq!(verify(3), Ok(Some(0)));
+    assert_eq!(verify(4), Err(Unproven::Wrong));
+}
+
+#[test]
 fn a_window_is_checked_in_both_directions() {
     let signature = signature(Scheme::Seal(timed()));
     let keys = keys(&signature, &["s"]);
