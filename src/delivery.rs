@@ -388,7 +388,7 @@ impl Delivery {
                     self.bury(claim, &reason).await;
                     return Err(NotOurs);
                 }
-                Err(StoreError::Unavailable { reason }) => {
+                Err(StoreError::Unavailable { reason, .. }) => {
                     if wait == WRITE_WAIT_MIN {
                         warn!(event.id = %id, reason, "cannot write down the progress of event {id}");
                     }

@@ -13,6 +13,7 @@ mod log_limit;
 mod pace;
 pub mod payload;
 pub mod provider;
+mod readiness;
 pub mod rejected;
 pub mod setup;
 pub mod signature;
@@ -49,6 +50,7 @@ use self::hint::Diagnoses;
 use self::log_limit::LogLimit;
 use self::pace::{HINTS, Paces};
 use self::payload::Limits;
+use self::readiness::Readiness;
 use self::rejected::Rejected;
 use self::setup::Setup;
 use self::signature::Unproven;
@@ -58,7 +60,7 @@ use crate::client_key::ClientKey;
 use crate::clock;
 use crate::event::SourceName;
 use crate::parse_memory::ParseMemory;
-use crate::store::{Origin, Store, Webhook};
+use crate::store::{Origin, Store, StoreError, Webhook};
 use crate::telemetry::metrics::Webhooks;
 use crate::telemetry::traces::Traces;
 
@@ -128,6 +130,7 @@ pub struct Door {
     paces: Paces,
     diagnoses: Diagnoses,
     log_limit: LogLimit,
+    readiness: Readiness,
     bodies: Bodies,
     /// One permit for each webhook that may be worked on.
     requests: Semaphore,
@@ -191,6 +194,7 @@ impl Door {
             paces: Paces::default(),
             diagnoses: Diagnoses::default(),
             log_limit: LogLimit::default(),
+            readiness: Readiness::default(),
             bodies: Bodies::new(
                 settings.body_bytes_max,
                 settings.bodies_bytes_max,
@@ -313,7 +317,7 @@ impl Door {
             Standing::Live(source) => (source, None),
             Standing::Awaited(setup) => (&setup.source, Some(Arc::clone(setup))),
             Standing::Off { .. } if parts.method != Method::POST => return Err(Rejection::Method),
-            Standing::Off { reason } => return Err(Rejection::Off(reason.clone())),
+            Standing::Off { reason } => return Err(Rejection::off(reason)),
         };
         let is_greeted = source.handshakes.iter().any(|it| it.method == parts.method);
         if parts.method != Method::POST && !is_greeted {
@@ -322,10 +326,10 @@ impl Door {
         if setup.is_none()
             && let Some(reason) = source.off(clock::now())
         {
-            return Err(Rejection::Off(reason.to_owned()));
+            return Err(Rejection::off(reason));
         }
         if source.signature.covers_url() && self.settings.public_url.is_none() {
-            return Err(Rejection::Off("its provider signs the URL, set public_url".to_owned()));
+            return Err(Rejection::off("its provider signs the URL, set public_url"));
         }
         if *self.closing.borrow() {
             return Err(Rejection::Closing);
@@ -383,15 +387,14 @@ impl Door {
         Rejection::Unproven { unproven, hint }
     }
 
-    /// Why a webhook would not be kept now.
-    async fn hindrances(&self) -> Vec<String> {
+    /// Why a webhook would not be kept now, as strangers may know it; the log has it in full.
+    async fn hindrances(&self) -> Vec<&'static str> {
         let mut hindrances = Vec::new();
         if *self.closing.borrow() {
-            hindrances.push(Rejection::Closing.to_string());
+            hindrances.push("the relay is shutting down");
         }
-        if let Err(error) = self.store.ready().await {
-            hindrances.push(error.to_string());
-        }
+        let stored = self.store.ready().await;
+        hindrances.extend(stored.as_ref().err().map(StoreError::outline));
         let now = clock::now();
         let live = |standing: &Standing| match standing {
             Standing::Live(source) => source.off(now).is_none(),
@@ -399,8 +402,9 @@ impl Door {
             Standing::Off { .. } => false,
         };
         if !self.sources.current().values().any(live) {
-            hindrances.push("no source is live".to_owned());
+            hindrances.push("no source is live");
         }
+        self.readiness.note(&hindrances, stored.err());
         hindrances
     }
 

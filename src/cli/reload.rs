@@ -173,7 +173,7 @@ impl Reload {
 
     async fn take(&mut self, written: &Written, files: &[SourceFile], relay: &Relay) {
         let taken = Taken::of(written, files);
-        relay.take(files);
+        relay.take(files).await;
         info!("took the mapping files: {}", taken.changes_since(&self.taken));
         if let (Some(config), true) = (&taken.config, taken.config != self.taken.config) {
             let name = &config.name;

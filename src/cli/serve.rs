@@ -2,6 +2,7 @@
 
 mod deliveries;
 mod looking_in;
+mod setups;
 mod traced;
 
 use std::collections::BTreeSet;
@@ -39,6 +40,7 @@ use super::reload::Reload;
 use super::{Failure, show as shown};
 use deliveries::{Deliveries, Shared};
 use looking_in::Told;
+use setups::Setups;
 
 pub(super) fn run(path: Option<&Path>, environment: &Environment) -> Result<(), Failure> {
     let config = load::config(path, environment)?;
@@ -52,7 +54,7 @@ pub(super) fn run(path: Option<&Path>, environment: &Environment) -> Result<(), 
         let files = Shelf::of(&config).sources(&config, environment)?;
         show_mistakes(&files, format);
         let relay = Relay::start(config, &files).await?;
-        relay.introduce(&files, format);
+        relay.introduce(&files, format).await;
         relay.warn_of_waiting(&files).await;
         let ended = tokio::select! {
             () = signalled => {
@@ -138,6 +140,7 @@ pub(super) struct Relay {
     deliveries: Deliveries,
     loops: Loops,
     told: Told,
+    setups: Setups,
     traces: Traces,
     has_unnamed_proxy: bool,
 }
@@ -146,8 +149,7 @@ impl Relay {
     pub(super) async fn start(config: Config, files: &[SourceFile]) -> Result<Relay, Failure> {
         let (listener, address) = listening(config.listen).await?;
         let (admin_listener, admin_address) = listening(config.admin_listen).await?;
-        let store = Sqlite::open(&config.store).map_err(|error| undone(&error))?;
-        let store = Arc::new(store);
+        let store = Arc::new(Sqlite::open(&config.store).map_err(|error| undone(&error))?);
         let (token, told) = looking_in::token(&config)?;
         let traces = traced::start(&config.traces).await;
         let mut loops = Loops::default();
@@ -164,6 +166,7 @@ impl Relay {
         loops.begin(upkeep::run(store.clone(), config.retention, wake, loops.closed()));
         let has_unnamed_proxy = config.intake.has_unnamed_proxy();
         let url = config.intake.public_url.clone().unwrap_or(format!("http://{address}"));
+        let setups = Setups::beside(&config.store.path, &url);
         let closing = loops.closing.subscribe();
         let door = Door::new(config.intake, sources(files), store.clone(), closing);
         let door = Arc::new(door.tracing(traces.clone()).parsing_in(memory));
@@ -189,14 +192,16 @@ impl Relay {
             deliveries,
             loops,
             told,
+            setups,
             traces,
             has_unnamed_proxy,
         })
     }
 
     /// Each source, live or off and why, and its URL: to people as one table.
-    fn introduce(&self, files: &[SourceFile], format: Format) {
+    async fn introduce(&self, files: &[SourceFile], format: Format) {
         let sources = self.door.sources.current();
+        self.setups.write(&sources).await;
         match format {
             Format::Text => shown::tell(&self.table(&sources)),
             Format::Json => self.announce(&Sources::new(), &sources),
@@ -244,9 +249,8 @@ impl Relay {
             let padded = format!("{:width$}", name.as_str());
             lines.push(match standing {
                 Standing::Live(_) => format!("  {padded}  live  {}/hooks/{name}", self.url),
-                // The code in it counts once, for whoever is shown it here.
                 Standing::Awaited(setup) => {
-                    format!("  {padded}  setup {}{}", self.url, setup.address())
+                    format!("  {padded}  setup {}", self.setups.line(setup))
                 }
                 Standing::Off { reason } => {
                     format!("  {padded}  off   {}/hooks/{name} ({reason})", self.url)
@@ -258,7 +262,7 @@ impl Relay {
 
     /// Takes a new set of mapping files. A source whose file is gone stays known, for a sender that
     /// hears 404 may never come again.
-    pub(super) fn take(&self, files: &[SourceFile]) {
+    pub(super) async fn take(&self, files: &[SourceFile]) {
         let known = self.door.sources.current();
         let mut sources = sources(files);
         for (name, old) in known.iter() {
@@ -272,7 +276,9 @@ impl Relay {
         self.deliveries.replace_mappings(files);
         self.door.sources.replace(sources);
         // Who reads that a source is live may post to it at once.
-        self.announce(&known, &self.door.sources.current());
+        let taken = self.door.sources.current();
+        self.setups.write(&taken).await;
+        self.announce(&known, &taken);
         warn_of(files);
     }
 
@@ -298,10 +304,7 @@ impl Relay {
                 (Standing::Live(_), _) => {
                     info!(source = %name, "{name} is live at {}/hooks/{name}", self.url);
                 }
-                (Standing::Awaited(setup), _) => {
-                    let address = setup.address();
-                    warn!(source = %name, "{name} waits for its secret at {}{address}", self.url);
-                }
+                (Standing::Awaited(setup), _) => self.setups.announce(setup),
                 (Standing::Off { reason }, Some(Standing::Off { reason: old }))
                     if reason == old => {}
                 (Standing::Off { reason }, _) => warn!(source = %name, "{name} is off: {reason}"),

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use super::gate::{Closed, Gate, Settings, Sign};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Trouble};
 
 pub(super) struct Porter {
     destination: String,
@@ -168,6 +168,7 @@ pub(super) fn read<T: Default + serde::de::DeserializeOwned>(
 ) -> Result<T, StoreError> {
     let Some(kept) = kept else { return Ok(T::default()) };
     serde_json::from_value(kept).map_err(|error| StoreError::Unavailable {
+        trouble: Trouble::File,
         reason: format!("the table gates holds what this version cannot read: {error}"),
     })
 }

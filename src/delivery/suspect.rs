@@ -110,7 +110,7 @@ impl Delivery {
                     error!(event.id = %id, reason, "event {id} cannot be marked as a suspect: a bug");
                     return Err(NotOurs);
                 }
-                Err(StoreError::Unavailable { reason }) => {
+                Err(StoreError::Unavailable { reason, .. }) => {
                     if wait == WRITE_WAIT_MIN {
                         warn!(event.id = %id, reason, "cannot mark event {id} as a suspect yet");
                     }

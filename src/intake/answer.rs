@@ -14,6 +14,7 @@ use super::payload::Undecodable;
 use super::provider::Answer;
 use super::signature::Unproven;
 use crate::event::EventId;
+use crate::outgoing::chain;
 use crate::store::{Kept, StoreError};
 
 /// A request that came in well.
@@ -35,7 +36,13 @@ pub(super) enum Taken {
     Greeted(Greeting),
 }
 
-/// A request that was refused at the door.
+/// A reason that names what is inside: a path, a variable, a setting.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Inside(pub(super) String);
+
+/// A request that was refused at the door. Its text is for the sender, who is a stranger; what is for
+/// the people who run the relay alone is its source.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Rejection {
     #[error("there is nothing at this address")]
@@ -46,8 +53,8 @@ pub(super) enum Rejection {
     Method,
     #[error("this address is read by GET")]
     ReadOnly,
-    #[error("the source is off: {0}")]
-    Off(String),
+    #[error("the source is off")]
+    Off(#[source] Inside),
     #[error("the relay is shutting down")]
     Closing,
     #[error("the relay is at its limit")]
@@ -128,6 +135,15 @@ impl Rejection {
 }
 
 impl Rejection {
+    pub(super) fn off(reason: impl Into<String>) -> Rejection {
+        Rejection::Off(Inside(reason.into()))
+    }
+
+    /// The whole reason, for the people who run the relay.
+    pub(super) fn reason(&self) -> String {
+        chain(self)
+    }
+
     pub(super) fn hint(&self) -> Option<&str> {
         if let Rejection::Unproven { hint, .. } = self { hint.as_deref() } else { None }
     }

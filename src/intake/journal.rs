@@ -15,6 +15,7 @@ use super::rejected::Refusal;
 use super::{Door, source_name};
 use crate::clock;
 use crate::event::{EventId, SourceName};
+use crate::outgoing::chain;
 use crate::telemetry::traces::{self, Answered};
 
 impl Door {
@@ -64,7 +65,7 @@ impl Door {
         self.webhooks.rejected(source.as_str(), error);
         let now = clock::now();
         let is_told = self.log_limit.admits(&source, error, Instant::now());
-        let reason = rejection.to_string();
+        let reason = rejection.reason();
         let hint = rejection.hint().map(str::to_owned);
         let client = self.client(parts);
         if is_told {
@@ -83,12 +84,13 @@ impl Door {
     ) {
         let (status, error) = rejection.status();
         let status = status.as_u16();
-        let reason = rejection.to_string();
-        let cause = std::error::Error::source(rejection).map(ToString::to_string);
+        let told = rejection.to_string();
+        let cause = std::error::Error::source(rejection).map(chain);
+        let reason = rejection.reason();
         let hint = rejection.hint();
         let client = self.client(parts);
         let from = client.map(display);
-        warn!(%source, status, client = from, reason, cause, hint, "refused a webhook for {source}");
+        warn!(%source, status, client = from, reason = told, cause, hint, "refused a webhook for {source}");
         self.traces.webhook(&traces::Webhook {
             began,
             method: parts.method.as_str(),

@@ -80,7 +80,7 @@ impl Setup {
 
 /// What anybody else is told.
 pub(super) fn waits() -> Rejection {
-    Rejection::Off("it waits for its provider's first request".to_owned())
+    Rejection::off("it waits for its provider's first request")
 }
 
 /// All of it or nothing, for the owner's eyes only, on disk when this returns; a file that is

@@ -2,6 +2,7 @@
 
 mod clock;
 mod digest;
+mod disguise;
 mod encoding;
 mod field;
 mod jwt;

@@ -36,7 +36,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     Claim, Claimed, Count, Filter, Forgotten, Kept, Listed, Matching, NewReplay, Page, Progress,
-    Record, Released, Replay, ReplayId, Store, StoreError, Wanted, Webhook, Word,
+    Record, Released, Replay, ReplayId, Store, StoreError, Trouble, Wanted, Webhook, Word,
 };
 use crate::event::{EventId, Name, SourceName};
 use crate::telemetry::metrics::Commits;
@@ -156,7 +156,7 @@ impl Sqlite {
         self.damage.check()?;
         self.reserve.admit(self.webhook_bytes_max, 0)?;
         let write = self.writer.write(|connection| Ok(open::touch(connection)?));
-        let late = || unavailable(format!("the disk took longer than {PATIENCE:?}"));
+        let late = || unavailable(Trouble::Busy, format!("the disk took longer than {PATIENCE:?}"));
         timeout(PATIENCE, write).await.unwrap_or_else(|_| Err(late()))
     }
 
@@ -202,7 +202,7 @@ impl Store for Sqlite {
         let kib = u32::try_from((bytes / 1024).min(WAITING_KIB)).unwrap_or(u32::MAX);
         let room = timeout(PATIENCE, Arc::clone(&self.waiting).acquire_many_owned(kib)).await;
         let Ok(Ok(room)) = room else {
-            return Err(unavailable("too many webhooks wait for the disk"));
+            return Err(unavailable(Trouble::Busy, "too many webhooks wait for the disk"));
         };
         let write = self.writer.write(move |writing| {
             let _until_written = &room;

@@ -19,7 +19,9 @@ use savio_relay::event::{EventId, Outcome, Request, RequestKind, State};
 use savio_relay::mapping::Mapping;
 use savio_relay::mistake::Document;
 use savio_relay::savio::{self, Client};
-use savio_relay::store::{Next, Progress, Record, RequestState, Store, StoreError, Webhook};
+use savio_relay::store::{
+    Next, Progress, Record, RequestState, Store, StoreError, Trouble, Webhook,
+};
 use savio_relay::table::{self, Table};
 use serde_json::{Value, json};
 use wiremock::matchers::{method, path};
@@ -368,7 +370,8 @@ async fn an_outcome_that_cannot_be_written_down_yet_is_kept_and_nothing_sent_aga
     let relay = Relay::new().await;
     relay.savio_answers("/companies/", &[created()]).await;
     relay.savio_answers("/create-feedback/", &[created()]).await;
-    let error = StoreError::Unavailable { reason: "the disk is full".to_owned() };
+    let (trouble, reason) = (Trouble::DiskFull, "the disk is full".to_owned());
+    let error = StoreError::Unavailable { trouble, reason };
     let store = Stumbling { store: relay.store.clone(), stumbles: AtomicUsize::new(3), error };
     let id = relay.keep(company_and_feedback()).await;
 

@@ -257,14 +257,17 @@ async fn what_is_only_read_says_so_to_a_post() {
 async fn a_source_that_is_off_asks_to_come_back_later() {
     let house = House::new().await;
     let cases = [
-        ("/hooks/unset", "the source is off: no secret is set"),
-        ("/hooks/bad", "the source is off: its mapping file has mistakes"),
-        ("/hooks/signs_url", "the source is off: its provider signs the URL, set public_url"),
+        ("unset", "the source is off: no secret is set"),
+        ("bad", "the source is off: its mapping file has mistakes"),
+        ("signs_url", "the source is off: its provider signs the URL, set public_url"),
     ];
-    for (path, reason) in cases {
-        let answer = house.send(&signed(path, b"{}")).await;
-        check(&answer, 503, reason);
+    for (name, reason) in cases {
+        let answer = house.send(&signed(&format!("/hooks/{name}"), b"{}")).await;
+        // Senders are strangers: the reason is for those who run the relay.
+        check(&answer, 503, "the source is off");
         assert!(answer.head.contains("\r\nretry-after: 30"), "{}", answer.head);
+        let source: SourceName = name.parse().unwrap();
+        assert_eq!(house.door.rejected.last(&source)[0].reason, reason);
     }
 }
 

@@ -17,7 +17,7 @@ fn open_error(settings: &Settings) -> String {
 
 fn reason(answer: Result<(), StoreError>) -> String {
     match answer {
-        Err(StoreError::Unavailable { reason }) => reason,
+        Err(StoreError::Unavailable { reason, .. }) => reason,
         other => panic!("{other:?}"),
     }
 }

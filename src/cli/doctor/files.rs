@@ -119,7 +119,7 @@ fn standings(shelf: &Shelf, files: &[SourceFile], findings: &mut Vec<Finding>) {
             Standing::Awaited(_) => {
                 live += 1;
                 let found = format!("{name} waits for its provider to bring the secret");
-                let advice = "the log of `serve` shows the address to register";
+                let advice = "`serve` shows the address to register on a terminal; without one it is in the file setup-addresses beside the store";
                 findings.push(Finding::warning(SOURCES, found).advice(advice));
             }
             Standing::Off { .. } if *shelf == Shelf::Shipped => off.push(name.as_str()),

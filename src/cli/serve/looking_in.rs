@@ -1,11 +1,10 @@
 //! The admin listener: its token, and what it looks into.
 
-use std::fs::OpenOptions;
 use std::io::{IsTerminal, Write as _};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
+use tempfile::NamedTempFile;
 use uuid::Uuid;
 
 use crate::admin::Token;
@@ -38,7 +37,7 @@ pub(super) fn token(config: &Config) -> Result<(Token, Told), Failure> {
         Told::Shown(made.clone())
     } else {
         let path = config.store.path.with_file_name("admin-token");
-        write(&path, &made).map_err(|error| {
+        write_for_owner(&path, &format!("{}\n", made.expose_secret())).map_err(|error| {
             let path = path.display();
             Failure::Undone(format!("cannot write the admin token to {path}: {error}"))
         })?;
@@ -48,12 +47,12 @@ pub(super) fn token(config: &Config) -> Result<(Token, Told), Failure> {
     Ok((token, told))
 }
 
-/// For the owner alone, whoever wrote the file before.
-fn write(path: &Path, token: &SecretString) -> std::io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    writeln!(file, "{}", token.expose_secret())
+/// For the owner alone, whoever wrote the file before, and whole whenever somebody reads it.
+pub(super) fn write_for_owner(path: &Path, text: &str) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    // It is made with mode 0600.
+    let mut file = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    file.write_all(text.as_bytes())?;
+    file.persist(path)?;
+    Ok(())
 }

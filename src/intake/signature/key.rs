@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use subtle::ConstantTimeEq;
 
 use super::pair::{self, Curve, PrivateKey, PublicKey};
-use super::{Algorithm, Encoding};
+use super::{Algorithm, Encoding, disguise};
 
 /// How the bytes of the key are written in the secret.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -164,11 +164,11 @@ impl Key {
         self.until.is_none_or(|last| Offset::UTC.to_datetime(now).date() <= last)
     }
 
-    /// Whether the text gives the secret away; one shorter than `bytes_min` is not looked for.
+    /// Whether the text gives the secret away, as it is or encoded; one shorter than `bytes_min` is
+    /// not looked for.
     pub fn is_in(&self, text: &str, bytes_min: usize) -> bool {
-        self.secret().filter(|secret| secret.len() >= bytes_min).is_some_and(|secret| {
-            text.as_bytes().windows(secret.len()).any(|window| window == secret)
-        })
+        let secret = self.secret().filter(|secret| secret.len() >= bytes_min);
+        secret.is_some_and(|secret| disguise::holds(text.as_bytes(), secret))
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use tracing::error;
 
 use super::failure::{Failure, unavailable};
-use crate::store::StoreError;
+use crate::store::{StoreError, Trouble};
 
 /// Until the next start, which reads the file anew.
 #[derive(Debug)]
@@ -38,9 +38,12 @@ impl Damage {
     pub(super) fn check(&self) -> Result<(), StoreError> {
         match self.found.get() {
             None => Ok(()),
-            Some(found) => Err(unavailable(format!(
-                "the database is damaged ({found}): stop the relay and run `savio-relay doctor --deep`"
-            ))),
+            Some(found) => Err(unavailable(
+                Trouble::Damaged,
+                format!(
+                    "the database is damaged ({found}): stop the relay and run `savio-relay doctor --deep`"
+                ),
+            )),
         }
     }
 }

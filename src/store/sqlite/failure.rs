@@ -5,7 +5,7 @@ use std::error::Error;
 use rusqlite::ErrorCode;
 
 use super::open::OpenError;
-use crate::store::StoreError;
+use crate::store::{StoreError, Trouble};
 
 /// Why a command wrote nothing.
 #[derive(Debug, thiserror::Error)]
@@ -77,12 +77,12 @@ impl From<Failure> for StoreError {
             Failure::Database(error) if is_for_ever(&error) => {
                 StoreError::Impossible { reason: error.to_string() }
             }
-            Failure::Database(error) => unavailable(reason(&error)),
-            Failure::Open(error) => unavailable(with_source(&error)),
+            Failure::Database(error) => unavailable(trouble(&error), reason(&error)),
+            Failure::Open(error) => unavailable(Trouble::File, with_source(&error)),
             Failure::ClaimLost => StoreError::ClaimLost,
             Failure::Impossible(reason) => StoreError::Impossible { reason },
             Failure::Panicked => StoreError::Impossible { reason: failure.to_string() },
-            Failure::Ended => unavailable(failure.to_string()),
+            Failure::Ended => unavailable(Trouble::Internal, failure.to_string()),
         }
     }
 }
@@ -102,8 +102,23 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
 }
 
-pub(super) fn unavailable(reason: impl Into<String>) -> StoreError {
-    StoreError::Unavailable { reason: reason.into() }
+pub(super) fn unavailable(trouble: Trouble, reason: impl Into<String>) -> StoreError {
+    StoreError::Unavailable { trouble, reason: reason.into() }
+}
+
+fn trouble(error: &rusqlite::Error) -> Trouble {
+    use ErrorCode::{
+        CannotOpen, DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, NotADatabase,
+        ReadOnly, SystemIoFailure,
+    };
+    match error.sqlite_error_code() {
+        Some(DiskFull) => Trouble::DiskFull,
+        Some(SystemIoFailure) => Trouble::DiskFailed,
+        Some(DatabaseBusy | DatabaseLocked) => Trouble::Busy,
+        Some(DatabaseCorrupt | NotADatabase) => Trouble::Damaged,
+        Some(ReadOnly | CannotOpen) => Trouble::File,
+        _ => Trouble::Internal,
+    }
 }
 
 pub(super) fn reason(error: &rusqlite::Error) -> String {

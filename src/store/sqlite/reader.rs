@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::damage::Damage;
 use super::failure::{Failure, unavailable};
 use super::{PATIENCE, open};
-use crate::store::StoreError;
+use crate::store::{StoreError, Trouble};
 
 const CONNECTIONS: usize = 4;
 
@@ -48,7 +48,7 @@ impl Readers {
     ) -> Result<T, StoreError> {
         let turn = timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;
         let Ok(Ok(turn)) = turn else {
-            return Err(unavailable("too many others read from the database"));
+            return Err(unavailable(Trouble::Busy, "too many others read from the database"));
         };
         let readers = Arc::clone(self);
         let reading = spawn_blocking(move || {

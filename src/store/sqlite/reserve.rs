@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Settings;
 use super::failure::unavailable;
-use crate::store::StoreError;
+use crate::store::{StoreError, Trouble};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -70,7 +70,10 @@ impl Reserve {
             return Ok(());
         }
         let (free, reserve) = (free / MIB, self.bytes / MIB);
-        Err(unavailable(format!("disk full: {free} MiB free, {reserve} MiB are kept in reserve")))
+        Err(unavailable(
+            Trouble::DiskFull,
+            format!("disk full: {free} MiB free, {reserve} MiB are kept in reserve"),
+        ))
     }
 
     fn free(&self, bytes: usize) -> Result<u64, StoreError> {
@@ -86,7 +89,10 @@ impl Reserve {
 
     fn look(&self) -> Result<Look, StoreError> {
         let disk = rustix::fs::statvfs(&self.folder).map_err(|error| {
-            unavailable(format!("cannot see the free space of {}: {error}", self.folder.display()))
+            unavailable(
+                Trouble::File,
+                format!("cannot see the free space of {}: {error}", self.folder.display()),
+            )
         })?;
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
         Ok(Look { at: Instant::now(), free, written: 0 })
@@ -111,7 +117,9 @@ mod tests {
     fn a_full_disk_says_how_full_it_is() {
         let reserve = Reserve::new(Path::new("/"), Some(u64::MAX)).unwrap();
 
-        let StoreError::Unavailable { reason } = reserve.admit(1, 0).unwrap_err() else { panic!() };
+        let StoreError::Unavailable { reason, .. } = reserve.admit(1, 0).unwrap_err() else {
+            panic!()
+        };
 
         assert!(reason.starts_with("disk full: "), "{reason}");
         assert!(reason.ends_with(" MiB are kept in reserve"), "{reason}");

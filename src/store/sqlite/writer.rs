@@ -17,7 +17,7 @@ use super::failure::{Failure, unavailable};
 use super::files::LogState;
 use super::open::{Database, OpenError};
 use super::reader::Readers;
-use crate::store::StoreError;
+use crate::store::{StoreError, Trouble};
 use crate::telemetry::metrics::Commits;
 
 /// How many commands may share a commit.
@@ -58,10 +58,10 @@ impl Writer {
         work: impl Fn(&Writing<'_>) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
         let commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let closed = || unavailable("the store is closed");
+        let closed = || unavailable(Trouble::Internal, "the store is closed");
         let commands = commands.ok_or_else(closed)?;
         let Ok(place) = timeout(PATIENCE, commands.reserve()).await else {
-            return Err(unavailable("too much waits for the disk"));
+            return Err(unavailable(Trouble::Busy, "too much waits for the disk"));
         };
         let (reply, answer) = oneshot::channel();
         let damage = Arc::clone(&self.damage);
