@@ -48,7 +48,7 @@ use self::greet::{Asker, Call};
 use self::handshake::Greeting;
 use self::hint::Diagnoses;
 use self::log_limit::LogLimit;
-use self::pace::{HINTS, Paces};
+use self::pace::{HINTS, Handshakes, Paces};
 use self::payload::Limits;
 use self::readiness::Readiness;
 use self::rejected::Rejected;
@@ -128,6 +128,7 @@ pub struct Door {
     /// Turns true when the relay shuts down.
     closing: watch::Receiver<bool>,
     paces: Paces,
+    handshakes: Handshakes,
     diagnoses: Diagnoses,
     log_limit: LogLimit,
     readiness: Readiness,
@@ -192,6 +193,7 @@ impl Door {
             webhooks: Webhooks::default(),
             traces: Traces::default(),
             paces: Paces::default(),
+            handshakes: Handshakes::default(),
             diagnoses: Diagnoses::default(),
             log_limit: LogLimit::default(),
             readiness: Readiness::default(),

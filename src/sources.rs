@@ -142,13 +142,21 @@ impl SourceFile {
             let day = key.until.map(|day| day.to_string()).unwrap_or_default();
             warnings.push(format!("secret {} ended after {day}", key.position + 1));
         }
-        if !source.signature.asks_for_secret() {
-            warnings.push("anybody can send to it: its scheme is none".to_owned());
-        }
-        if let Some(weak) = &source.signature.weak {
-            warnings.push(format!("its proof is weak: {weak}"));
-        }
+        warnings.extend(self.weaknesses());
         warnings
+    }
+
+    /// What its proof and its handshakes leave open.
+    pub fn weaknesses(&self) -> Vec<String> {
+        let Some(source) = &self.source else { return Vec::new() };
+        let mut weaknesses = Vec::new();
+        if !source.signature.asks_for_secret() {
+            weaknesses.push("anybody can send to it: its scheme is none".to_owned());
+        }
+        let of_proof = source.signature.weaknesses();
+        weaknesses.extend(of_proof.into_iter().map(|weak| format!("its proof is weak: {weak}")));
+        weaknesses.extend(source.handshakes.iter().flat_map(Handshake::weaknesses));
+        weaknesses
     }
 }
 

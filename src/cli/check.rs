@@ -79,7 +79,11 @@ fn report(source: &SourceFile) -> String {
         Standing::Awaited(_) => " (waits for its provider's first request)".to_owned(),
         Standing::Off { reason } => format!(" (off: {reason})"),
     };
-    lines + &format!("{name}: ok, {tests}{off}\n")
+    lines += &format!("{name}: ok, {tests}{off}\n");
+    for weakness in source.weaknesses() {
+        lines += &format!("  warning: {weakness}\n");
+    }
+    lines
 }
 
 /// Runs the file's tests and adds what they show to its mistakes.

@@ -10,7 +10,7 @@ use tracing::info;
 use super::Door;
 use super::answer::Rejection;
 use super::handshake::{Asked, Greeting, Handshake};
-use super::pace::{HANDSHAKES, Pace};
+use super::pace::Pace;
 use super::payload::{self, Limits};
 use super::setup::{self, Setup};
 use super::signature::Presented;
@@ -36,12 +36,12 @@ pub(super) enum Asker {
 }
 
 impl Door {
-    /// The answer to a handshake that nobody signed: at most one a second.
+    /// The answer to a handshake that nobody signed: at most one a second for a client.
     pub(super) fn greet_stranger(&self, call: &Call<'_>) -> Result<Option<Greeting>, Rejection> {
         let Some(greeting) = self.greeting(call, Asker::Stranger) else {
             return Ok(None);
         };
-        self.pace(call, HANDSHAKES)?;
+        self.pace_handshake(call)?;
         Ok(Some(greeting))
     }
 
@@ -73,7 +73,7 @@ impl Door {
             Some((secret, handshake.answer(&question)?))
         });
         let (secret, greeting) = found.ok_or_else(setup::waits)?;
-        self.pace(call, HANDSHAKES)?;
+        self.pace_handshake(call)?;
         // This waits for the disk, once in a source's life.
         let live = setup.finish(&secret).map_err(Rejection::SecretNotKept)?;
         info!(source = %live.name, "{} has its secret and is live", live.name);
@@ -92,6 +92,12 @@ impl Door {
         let decoded =
             payload::decode(&source.packing, received.headers, received.body, &limits).ok()?;
         payload::parse(&decoded).ok()
+    }
+
+    fn pace_handshake(&self, call: &Call<'_>) -> Result<(), Rejection> {
+        let client = self.share(call.parts);
+        let taken = self.handshakes.take(&call.source.name, client, Instant::now());
+        taken.map_err(|wait| Rejection::TooOften { wait })
     }
 
     pub(super) fn pace(&self, call: &Call<'_>, pace: Pace) -> Result<(), Rejection> {

@@ -2,13 +2,14 @@
 
 mod filled;
 mod read;
+mod weakness;
 #[cfg(test)]
 mod tests;
 
 use http::{HeaderName, HeaderValue, Method};
 use serde_json::{Map, Value};
 
-use self::filled::{Keyed, Place, Template};
+use self::filled::{Filling, Keyed, Place, Template};
 use super::signature::Key;
 use crate::event::Headers;
 
@@ -67,7 +68,11 @@ impl Handshake {
         let is_meant = self.method == asked.method
             && self.has.iter().all(|place| place.find(asked).is_some())
             && self.when.iter().all(|(place, value)| place.holds(value, asked));
-        if is_meant { self.reply.fill(asked) } else { None }
+        if is_meant {
+            self.reply.fill(&Filling { asked, keyed: self.reply.keyed, is_proven: self.signed })
+        } else {
+            None
+        }
     }
 
     /// The secret that the request brings.
@@ -77,6 +82,11 @@ impl Handshake {
 
     pub fn brings_secret(&self) -> bool {
         self.secret.is_some()
+    }
+
+    /// What it leaves open, in words for the people who run the relay.
+    pub fn weaknesses(&self) -> Vec<String> {
+        weakness::of(self)
     }
 
     /// Whether the body has to be read to know.
@@ -96,22 +106,22 @@ fn is_usable(secret: &str) -> bool {
 }
 
 impl Reply {
-    fn fill(&self, asked: &Asked<'_>) -> Option<Greeting> {
+    fn fill(&self, filling: &Filling<'_>) -> Option<Greeting> {
         let mut headers = vec![
             (http::header::CONTENT_TYPE, self.content_type.clone()),
             // What is repeated was written by somebody else.
             (http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         ];
         for (name, template) in &self.headers {
-            let value = template.fill(asked, self.keyed)?;
+            let value = template.fill(filling)?;
             headers.push((name.clone(), HeaderValue::try_from(value).ok()?));
         }
         let body = match &self.body {
-            Body::Text(template) => template.fill(asked, self.keyed)?,
+            Body::Text(template) => template.fill(filling)?,
             Body::Json(members) => {
                 let mut object = Map::new();
                 for (name, template) in members {
-                    object.insert(name.clone(), template.fill(asked, self.keyed)?.into());
+                    object.insert(name.clone(), template.fill(filling)?.into());
                 }
                 Value::Object(object).to_string()
             }

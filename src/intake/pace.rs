@@ -1,16 +1,16 @@
 //! How often a source may do something: token buckets, as many tokens as the rate's count.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::client_key::ClientKey;
 use crate::event::SourceName;
 use crate::rate::{Bucket, Rate};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Deed {
     Webhook,
-    Handshake,
     Hint,
 }
 
@@ -19,9 +19,6 @@ pub(super) struct Pace {
     deed: Deed,
     rate: Rate,
 }
-
-/// For those that nobody signed.
-pub(super) const HANDSHAKES: Pace = Pace { deed: Deed::Handshake, rate: per_second(1) };
 
 /// For looking into wrong signatures.
 pub(super) const HINTS: Pace = Pace { deed: Deed::Hint, rate: per_second(2) };
@@ -51,9 +48,94 @@ impl Paces {
     }
 }
 
+/// From one unsigned handshake of a client to the next.
+const HANDSHAKES_APART: Duration = Duration::from_secs(1);
+
+/// How many clients are remembered; of more the oldest are forgotten, who may then ask sooner.
+const CLIENTS_MAX: usize = 4_096;
+
+/// A client of a source; none: a proxy that stands for its clients, or nobody known.
+type SourceClient = (SourceName, Option<ClientKey>);
+
+/// Unsigned handshakes, at most one a second for each client of a source: one client alone cannot keep
+/// a provider from testing the address.
+#[derive(Debug, Default)]
+pub(super) struct Handshakes(Mutex<LastHandshakes>);
+
+#[derive(Debug, Default)]
+struct LastHandshakes {
+    /// When it was, for those of the last second.
+    last: BTreeMap<SourceClient, Instant>,
+    /// The same, oldest first.
+    order: VecDeque<(Instant, SourceClient)>,
+}
+
+impl Handshakes {
+    /// Otherwise says how long to wait.
+    pub(super) fn take(
+        &self,
+        source: &SourceName,
+        client: Option<ClientKey>,
+        now: Instant,
+    ) -> Result<(), Duration> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take((source.clone(), client), now)
+    }
+}
+
+impl LastHandshakes {
+    fn take(&mut self, client: SourceClient, now: Instant) -> Result<(), Duration> {
+        let passed = |at: Instant| now.saturating_duration_since(at);
+        while self.order.front().is_some_and(|(at, _)| passed(*at) >= HANDSHAKES_APART) {
+            self.forget_oldest();
+        }
+        if let Some(at) = self.last.get(&client) {
+            return Err(HANDSHAKES_APART.saturating_sub(passed(*at)));
+        }
+        while self.order.len() >= CLIENTS_MAX {
+            self.forget_oldest();
+        }
+        self.last.insert(client.clone(), now);
+        self.order.push_back((now, client));
+        Ok(())
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((_, client)) = self.order.pop_front() {
+            self.last.remove(&client);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn ask(last: &mut LastHandshakes, client: u32, at: Instant) -> bool {
+        let address = std::net::IpAddr::from(std::net::Ipv4Addr::from_bits(client));
+        let client = ("form".parse().unwrap(), Some(address.into()));
+        last.take(client, at).is_ok()
+    }
+
+    #[test]
+    fn each_client_has_one_handshake_a_second() {
+        let (mut last, start) = (LastHandshakes::default(), Instant::now());
+        let tries = [(1, 0), (1, 999), (2, 999), (1, 1_000), (1, 1_999), (2, 1_999), (1, 2_000)];
+        let taken =
+            tries.map(|(client, ms)| ask(&mut last, client, start + Duration::from_millis(ms)));
+        assert_eq!(taken, [true, false, true, true, false, true, true]);
+    }
+
+    #[test]
+    fn flood_of_clients_is_remembered_within_bounds() {
+        let (mut last, now) = (LastHandshakes::default(), Instant::now());
+        let many = u32::try_from(CLIENTS_MAX).unwrap() + 10;
+
+        assert!((0..many).all(|client| ask(&mut last, client, now)));
+
+        assert_eq!((last.last.len(), last.order.len()), (CLIENTS_MAX, CLIENTS_MAX));
+        // The oldest were forgotten, the newest were not.
+        assert!(ask(&mut last, 0, now) && !ask(&mut last, many - 1, now));
+    }
 
     /// How many of the tries at each of these milliseconds succeed.
     #[track_caller]

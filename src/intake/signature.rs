@@ -13,6 +13,7 @@ mod pair;
 mod place;
 mod seal;
 mod template;
+mod weakness;
 
 use data_encoding::BASE64;
 use jiff::Timestamp;
@@ -38,7 +39,7 @@ use crate::event::Headers;
 pub struct Signature {
     pub scheme: Scheme,
     pub secret: SecretForm,
-    /// What the proof leaves open, in words for the people who run the relay.
+    /// What it leaves open, as whoever described it says.
     pub weak: Option<String>,
 }
 
@@ -190,6 +191,11 @@ impl Signature {
                 field.ranges(body).into_iter().for_each(|range| body[range].fill(b'*'));
             }
         }
+    }
+
+    /// What the proof leaves open, in words for the people who run the relay.
+    pub fn weaknesses(&self) -> Vec<&str> {
+        weakness::of(self)
     }
 
     /// Whether requests prove anything.

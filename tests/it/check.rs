@@ -66,7 +66,74 @@ fn the_shipped_mapping_files_have_no_mistakes_and_pass_their_tests() {
 
     let shown = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{shown}");
-    assert!(!shown.contains("warning"), "{shown}");
+    // What these tools sign leaves that open, and no mapping can change it.
+    let warnings: Vec<&str> = shown.lines().filter(|line| line.contains("warning")).collect();
+    assert_eq!(warnings, SHIPPED_WARNINGS, "{shown}");
+}
+
+const SHIPPED_WARNINGS: [&str; 2] = [
+    // canny.toml
+    "  warning: its proof is weak: only a random number is signed, not the body: who has seen one request \
+     can send any other",
+    // segment.toml
+    "  warning: its proof is weak: of a batch only the first element is signed",
+];
+
+/// The keys of a source, and what is warned about; each with a secret and a block.
+const WEAK: [(&str, &str); 12] = [
+    ("[signature]\nscheme = \"none\"", "anybody can send to it"),
+    ("[signature]\nscheme = \"jwt\"\nbearer = true", "a token without `exp` never expires"),
+    ("[signature]\nscheme = \"jwt\"\nbearer = true", "its token covers no body"),
+    ("provider = \"crisp\"", "no window is set for its time"),
+    ("provider = \"canny\"", "only a random number is signed"),
+    ("provider = \"segment\"", "of a batch only the first element is signed"),
+    ("provider = \"github\"\n[signature]\nsigned = \"{method}\"", "its message covers no body"),
+    (
+        "provider = \"github\"\n[signature]\nsigned = \"{field:$.token}\"",
+        "its message covers only some fields of the body",
+    ),
+    (
+        "provider = \"github\"\n[signature]\nsigned = \"{first}\"",
+        "of a list only the first element is signed",
+    ),
+    (
+        "provider = \"github\"\n[[handshake]]\nmethod = \"GET\"\nbody = \"{hmac:query:a}\"",
+        "an unsigned handshake signs",
+    ),
+    (
+        "provider = \"github\"\n[[handshake]]\nmethod = \"GET\"\nbody = \"{query:a}\"\n\
+         content_type = \"text/HTML; charset=utf-8\"",
+        "an unsigned handshake repeats what a stranger sends as text/html",
+    ),
+    (
+        "provider = \"github\"\n[[handshake]]\nmethod = \"GET\"\nbody = \"{query:a}\"\n\
+         headers = { Content-Type = \"image/svg+xml\" }",
+        "as image/svg+xml",
+    ),
+];
+
+#[test]
+fn what_a_proof_or_handshake_leaves_open_is_warned_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weak.toml");
+    let run = |keys: &str| {
+        let file = format!("secrets = [\"env:A\"]\n{keys}\n[[feedback]]\nproblem = \"$.a\"\n");
+        std::fs::write(&path, file).unwrap();
+        let output = check(folder.path(), &["weak.toml"]);
+        let shown = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{shown}");
+        shown
+    };
+
+    for (keys, warning) in WEAK {
+        let shown = run(keys);
+        let is_it = |line: &str| line.starts_with("  warning: ") && line.contains(warning);
+        assert!(shown.lines().any(is_it), "{keys}: {shown}");
+    }
+    for strong in ["typeform", "slack", "twilio", "zoom", "standard-webhooks", "form", "discord"] {
+        let shown = run(&format!("provider = \"{strong}\""));
+        assert!(!shown.contains("warning"), "{strong}: {shown}");
+    }
 }
 
 #[test]

@@ -217,3 +217,21 @@ async fn which_secret_matched_is_counted() {
     assert_eq!(desk.house.door.webhooks.matches("github", 0), 2);
     assert_eq!(desk.house.door.webhooks.matches("github", 1), 0);
 }
+
+#[test]
+fn providers_with_a_weak_proof_are_known() {
+    let weaknesses = |provider: &str| {
+        let text = format!(
+            "provider = \"{provider}\"\nsecrets = [\"env:NONE\"]\n[[feedback]]\nproblem = \"$.x\""
+        );
+        let document = Document { name: "x.toml".to_owned(), text };
+        SourceFile::read(document, &[].into()).weaknesses().len()
+    };
+    let weak =
+        Provider::names().map(|name| (name, weaknesses(name))).filter(|(_, count)| *count > 0);
+    let weak: Vec<_> = weak.collect();
+
+    // Of monday also that a token without `exp` never expires.
+    let known = [("canny", 1), ("crisp", 1), ("monday", 2), ("segment", 1), ("sentry", 1)];
+    assert_eq!(weak, known);
+}

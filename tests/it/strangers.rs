@@ -14,7 +14,7 @@ use savio_relay::sources::SourceFile;
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 
-use crate::intake::house::{House, Request, SECRET};
+use crate::intake::house::{House, Request, SECRET, hex_hmac};
 use crate::kill::until;
 use crate::relay::{Relay, http};
 
@@ -200,4 +200,39 @@ async fn token_of_an_address_is_stored_in_no_form() {
         assert_eq!(headers[name], "*", "{name}");
     }
     assert_eq!(headers["x-harmless"], "100% a+b \\u0061");
+}
+
+/// As X's challenge-response check is written by a user.
+const CRC: &str = "provider = \"github\"\nsecrets = [\"env:SECRET\"]\n\
+                   [[handshake]]\nmethod = \"GET\"\nhas = [\"query:crc_token\"]\n\
+                   json = { response_token = \"sha256={hmac:query:crc_token}\" }\n";
+
+#[tokio::test]
+async fn unsigned_handshake_signs_no_webhook() {
+    let house = House::of_files(&[("crc", CRC)]).await;
+    let ask = |token: &str| Request::new("GET", &format!("/hooks/crc?crc_token={token}"));
+
+    let (right, long) = ("A-z_0~9.=".repeat(28), "a".repeat(257));
+    let forged = ["%7B%22x%22:%22spam%22%7D", "a%26b", "a+b", "a%2Fb", "a:b", "%C3%A9", "", &long];
+    for text in forged {
+        let answer = house.send(&ask(text)).await;
+        assert_eq!((answer.status, answer.text.contains("sha256")), (405, false), "{text}");
+    }
+    let answer = house.send(&ask(&right)).await;
+    let signed = format!("sha256={}", hex_hmac(right.as_bytes()));
+    assert_eq!(answer.body["response_token"].as_str(), Some(&*signed));
+}
+
+#[tokio::test]
+async fn handshakes_of_one_client_take_nothing_from_another() {
+    let house = House::of_files(&[("crc", CRC)]).await;
+    let ask = |client: &str| {
+        Request::new("GET", "/hooks/crc?crc_token=a").header("x-forwarded-for", client)
+    };
+
+    house.send_until(&ask("2001:db8::1"), 200).await;
+    house.send_until(&ask("2001:db8::2"), 429).await;
+
+    assert_eq!(house.send(&ask("2001:db8:0:1::1")).await.status, 200);
+    assert_eq!(house.send(&ask("203.0.113.9")).await.status, 200);
 }

@@ -11,6 +11,9 @@ use crate::intake::signature::{Algorithm, Encoding};
 /// Longer values are nobody's challenge.
 const VALUE_BYTES_MAX: usize = 1_024;
 
+/// The most that is signed for a stranger.
+const SIGNED_BYTES_MAX: usize = 256;
+
 /// Where a value lies in a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
@@ -26,6 +29,15 @@ pub(super) enum Place {
 pub(super) struct Keyed {
     pub(super) algorithm: Algorithm,
     pub(super) encoding: Encoding,
+}
+
+/// What a template is filled with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Filling<'r> {
+    pub(super) asked: &'r Asked<'r>,
+    pub(super) keyed: Keyed,
+    /// Whether only who has the secret gets the answer.
+    pub(super) is_proven: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -128,20 +140,40 @@ impl Template {
         Ok(Template(pieces))
     }
 
-    /// Nothing if a value is not there.
-    pub(super) fn fill(&self, asked: &Asked<'_>, keyed: Keyed) -> Option<String> {
+    /// Nothing if a value is not there, or is nothing to sign for a stranger.
+    pub(super) fn fill(&self, filling: &Filling<'_>) -> Option<String> {
+        let Filling { asked, keyed, is_proven } = *filling;
         let mut text = String::new();
         for piece in &self.0 {
             match piece {
                 Piece::Literal(literal) => text.push_str(literal),
                 Piece::Value(place) => text.push_str(&place.find(asked)?),
                 Piece::Keyed(place) => {
-                    let mac = asked.key?.mac(keyed.algorithm, place.find(asked)?.as_bytes());
+                    let value = place.find(asked).filter(|it| is_proven || is_challenge(it))?;
+                    let mac = asked.key?.mac(keyed.algorithm, value.as_bytes());
                     text.push_str(&keyed.encoding.encode(&mac));
                 }
             }
         }
         Some(text)
+    }
+
+    pub(super) fn is_keyed(&self) -> bool {
+        self.0.iter().any(|piece| matches!(piece, Piece::Keyed(_)))
+    }
+
+    /// The text of one that has no values in it.
+    pub(super) fn literal(&self) -> Option<String> {
+        let literal = |piece: &Piece| match piece {
+            Piece::Literal(literal) => Some(literal.clone()),
+            Piece::Value(_) | Piece::Keyed(_) => None,
+        };
+        self.0.iter().map(literal).collect()
+    }
+
+    /// Whether it has a value of the request in it, as it is.
+    pub(super) fn repeats(&self) -> bool {
+        self.0.iter().any(|piece| matches!(piece, Piece::Value(_)))
     }
 
     pub(super) fn places(&self) -> impl Iterator<Item = &Place> {
@@ -150,6 +182,13 @@ impl Template {
             Piece::Value(place) | Piece::Keyed(place) => Some(place),
         })
     }
+}
+
+/// Webhooks are signed with the same key, so that nothing is signed for a stranger that could be one:
+/// neither JSON, nor XML, nor a form of two fields.
+fn is_challenge(value: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._~=-".contains(&byte);
+    (1..=SIGNED_BYTES_MAX).contains(&value.len()) && value.bytes().all(plain)
 }
 
 fn piece(name: &str) -> Result<Piece, BadTemplate> {

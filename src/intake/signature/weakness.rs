@@ -1,0 +1,39 @@
+//! What a signature leaves open by its scheme.
+
+use super::{Piece, Scheme, Seal, Signature};
+
+const SENT_AGAIN: &str = "no window is set for its time: who has listened to a request can send it again \
+                          at any time";
+const NEVER_ENDS: &str = "a token without `exp` never expires";
+const TOKEN_ALONE: &str = "its token covers no body: who has seen one request can send any other until the \
+                           token expires";
+const NO_BODY: &str = "its message covers no body: who has seen one request can send any other";
+const SOME_FIELDS: &str = "its message covers only some fields of the body: who has seen one request can \
+                           change the rest";
+const FIRST_ALONE: &str = "of a list only the first element is signed";
+
+/// Words that a person wrote of it stand before what is found about the body.
+pub(super) fn of(signature: &Signature) -> Vec<&str> {
+    let (body, time) = match &signature.scheme {
+        Scheme::Seal(seal) => {
+            let is_endless = seal.clock.as_ref().is_some_and(|clock| clock.window.is_none());
+            (uncovered(seal), is_endless.then_some(SENT_AGAIN))
+        }
+        Scheme::Jwt(_) => (Some(TOKEN_ALONE), Some(NEVER_ENDS)),
+        // That a secret which is sent along proves no body is known to who chooses it.
+        Scheme::Token { .. } | Scheme::Basic | Scheme::None => (None, None),
+    };
+    signature.weak.as_deref().or(body).into_iter().chain(time).collect()
+}
+
+/// What of a body the message does not cover.
+fn uncovered(seal: &Seal) -> Option<&'static str> {
+    let covers = |piece| seal.message.contains(&piece);
+    if covers(Piece::Body) || covers(Piece::Form) || seal.body_hash.is_some() {
+        return None;
+    }
+    if covers(Piece::First) {
+        return Some(FIRST_ALONE);
+    }
+    Some(if seal.message.covers_body() { SOME_FIELDS } else { NO_BODY })
+}
