@@ -363,7 +363,13 @@ mod tests {
         let gate = settings.gate;
         assert_eq!((gate.rate, gate.breaker_failures), ("10/s".parse().ok(), 3));
         assert_eq!(gate.probe_every, Duration::from_secs(5));
-        for wrong in ["rate = \"fast\"", "unanswered = \"drop\"", "breaker_failures = 0"] {
+        assert!(
+            read("[savio]\ninsecure = true", &[]).unwrap().destinations[DEFAULT_DESTINATION]
+                .insecure
+        );
+        for wrong in
+            ["insecure = 1", "rate = \"fast\"", "unanswered = \"drop\"", "breaker_failures = 0"]
+        {
             assert!(read(&format!("[savio]\n{wrong}"), &[]).is_err(), "{wrong}");
         }
     }

@@ -334,12 +334,24 @@ impl Delivery {
         }
     }
 
+    /// Whether the token may go to the address as it is now; without a client none goes.
+    async fn permitted(&self) -> Result<(), String> {
+        match &self.destination.client {
+            Ok(client) => client.permitted().await,
+            Err(_) => Ok(()),
+        }
+    }
+
     /// Whether a destination that an answer paused is there again.
     async fn probe(&self, now: Timestamp) -> Landed {
         let clock = Clock::starting(now);
-        let sign = match self.ask_for_probe().await {
+        let asked = match self.permitted().await {
+            Ok(()) => self.ask_for_probe().await.map_err(|reason| format!("the probe: {reason}")),
+            Err(reason) => Err(reason),
+        };
+        let sign = match asked {
             Ok(()) => Sign::ProbePassed,
-            Err(reason) => Sign::Wrong { reason: format!("the probe: {reason}") },
+            Err(reason) => Sign::Wrong { reason },
         };
         self.porter.note(&*self.store, &sign, clock.now()).await;
         Landed::Through

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::net::IpAddr;
 
+use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Url;
 
 /// Whether it is on this machine, which is never reached through a proxy.
@@ -10,6 +11,22 @@ pub fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// The proxy of the environment through which our clients reach the URL, if any: its host and port,
+/// without the credentials that it may have.
+pub fn proxy(url: &Url) -> Option<String> {
+    // The same matcher decides in reqwest.
+    proxy_by(&Matcher::from_system(), url)
+}
+
+fn proxy_by(matcher: &Matcher, url: &Url) -> Option<String> {
+    if is_loopback(url) {
+        return None;
+    }
+    let proxy = matcher.intercept(&url.as_str().parse().ok()?)?;
+    let (host, port) = (proxy.uri().host()?, proxy.uri().port());
+    Some(port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
 }
 
 /// An error with its causes in one line.
@@ -21,4 +38,24 @@ pub fn chain(error: &dyn Error) -> String {
         source = cause.source();
     }
     message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proxy_is_shown_without_its_credentials() {
+        let matcher = Matcher::builder()
+            .http("http://someone:hunter2@proxy.example.com:3128")
+            .https("proxy.example.com")
+            .no("internal.example.com")
+            .build();
+        let proxy = |url: &str| proxy_by(&matcher, &url.parse().unwrap());
+
+        assert_eq!(proxy("http://savio.example.com/").as_deref(), Some("proxy.example.com:3128"));
+        assert_eq!(proxy("https://savio.example.com/").as_deref(), Some("proxy.example.com"));
+        assert_eq!(proxy("http://internal.example.com/"), None);
+        assert_eq!(proxy("http://127.0.0.1:9090/"), None);
+    }
 }

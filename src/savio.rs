@@ -4,6 +4,7 @@
 mod answer;
 mod base_url;
 mod call;
+mod cleartext;
 mod customers;
 mod date;
 mod error;
@@ -58,6 +59,7 @@ pub struct Client {
     http: reqwest::Client,
     base_url: BaseUrl,
     token: SecretString,
+    insecure: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +91,21 @@ impl Client {
                     ClientError::Http { base_url, source }
                 }
             })?;
-        Ok(Client { http, base_url, token })
+        Ok(Client { http, base_url, token, insecure: false })
+    }
+
+    /// If so, the token goes also to an address that is neither private nor encrypted.
+    #[must_use]
+    pub fn insecure(self, insecure: bool) -> Client {
+        Client { insecure, ..self }
+    }
+
+    /// Whether the token may go to the address as it is now, else why not. No call is made otherwise.
+    pub async fn permitted(&self) -> Result<(), String> {
+        if self.insecure {
+            return Ok(());
+        }
+        cleartext::refusal(&self.base_url).await.map_or(Ok(()), Err)
     }
 
     pub fn base_url(&self) -> &BaseUrl {
@@ -101,6 +117,7 @@ impl Client {
         let call = self.http.post(self.url(request.kind)).json(&request.body);
         match self.call(call, BODY_BYTES_MAX).await {
             Ok(raw) => Answer::Reply(self.reply(raw)),
+            Err(NoAnswer::Withheld(reason)) => Answer::Withheld { reason },
             Err(NoAnswer::NotSent(reason)) => Answer::NotSent { reason },
             Err(NoAnswer::NoReply(reason)) => Answer::NoReply { reason },
         }
@@ -117,11 +134,14 @@ impl Client {
                 let is_page = Content::has_results(&raw.bytes, raw.is_whole());
                 is_page.then_some(()).ok_or_else(|| "the answer is not as savio's".to_owned())
             }
-            Err(NoAnswer::NotSent(reason) | NoAnswer::NoReply(reason)) => Err(reason),
+            Err(
+                NoAnswer::Withheld(reason) | NoAnswer::NotSent(reason) | NoAnswer::NoReply(reason),
+            ) => Err(reason),
         }
     }
 
     async fn call(&self, call: RequestBuilder, bytes_max: usize) -> Result<Raw, NoAnswer> {
+        self.permitted().await.map_err(NoAnswer::Withheld)?;
         match call.send().await {
             Ok(response) => Ok(Raw::read(response, bytes_max).await),
             Err(error) => Err(self.failure(error)),

@@ -41,6 +41,9 @@ struct Account {
     /// The environment variable that holds the token; else what the configuration says
     #[arg(long, value_name = "NAME", global = true)]
     token_env: Option<String>,
+    /// Send the token also without TLS to an address that is not private
+    #[arg(long, global = true)]
+    insecure: bool,
     /// The configuration; relay.toml if it is there and none is named
     #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
@@ -135,6 +138,7 @@ impl Account {
         let base_url = self.base_url.unwrap_or(to.base_url);
         let settings = Settings { base_url, token, timeout: to.timeout };
         let client = Client::new(settings).map_err(|error| undone(&error))?;
+        let client = client.insecure(self.insecure || to.insecure);
         Ok(Opened { client, max_in_flight: to.max_in_flight })
     }
 }
@@ -177,9 +181,10 @@ async fn obey(thing: Thing, account: &Opened) -> Result<(), Failure> {
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         match error {
-            Error::Refused { .. } | Error::Unauthorized { .. } | Error::NotFound { .. } => {
-                Failure::Wrong(error.to_string())
-            }
+            Error::Refused { .. }
+            | Error::Unauthorized { .. }
+            | Error::NotFound { .. }
+            | Error::Insecure { .. } => Failure::Wrong(error.to_string()),
             Error::Throttled { .. }
             | Error::Unwell { .. }
             | Error::Unreachable { .. }

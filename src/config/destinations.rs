@@ -25,6 +25,8 @@ pub struct Destination {
     /// Without a token nothing is sent; webhooks are taken all the same.
     pub token: Secret,
     pub timeout: Duration,
+    /// Whether the token may go to an address that is neither private nor encrypted.
+    pub insecure: bool,
     pub max_in_flight: usize,
     gate: gate::Settings,
     unanswered: retry::Unanswered,
@@ -65,6 +67,7 @@ impl Destination {
             base_url: savio::BASE_URL.parse().expect("it is tested to be one"),
             token: secret::from_environment(variable, environment),
             timeout: Duration::from_secs(30),
+            insecure: false,
             max_in_flight: 8,
             gate: gate::Settings::default(),
             unanswered: retry::Unanswered::Retry,
@@ -98,6 +101,7 @@ impl Destination {
         if let Some(named) = section.text("token", mistakes) {
             set(&mut self.token, secret::find(&named, environment, mistakes));
         }
+        set(&mut self.insecure, section.boolean("insecure", mistakes));
         set(&mut self.max_in_flight, size(&mut section, "max_in_flight", mistakes));
         set(&mut self.timeout, span(&mut section, "timeout", mistakes));
         set(&mut self.unanswered, unanswered(&mut section, mistakes));

@@ -113,7 +113,8 @@ enum Ends {
 #[serde(rename_all = "snake_case")]
 pub enum PausedBy {
     Person,
-    /// What Savio answered: the token or the address is wrong.
+    /// What Savio answered: the token or the address is wrong; or the address would get the token in
+    /// clear.
     Answer,
     /// There is no token.
     Token,
@@ -325,9 +326,13 @@ impl Gate {
         self.turned(now);
     }
 
-    /// At a start: whether there is a token, else why not.
+    /// At a start: whether there is a token, else why not. What a probe ends is asked for at once,
+    /// since the token or the address may be another now.
     pub fn begin(&mut self, missing: Option<&str>, now: Timestamp) {
         self.by_relay = self.by_relay.take().filter(|pause| pause.ends != Ends::Token);
+        if let Some(Pause { ends: Ends::Probe { due_at }, .. }) = &mut self.by_relay {
+            *due_at = now.min(*due_at);
+        }
         if let Some(reason) = missing {
             let reason = reason.to_owned();
             self.by_relay = Some(Pause { reason, since: now, ends: Ends::Token });

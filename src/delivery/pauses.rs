@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 
 use super::Delivery;
-use super::gate::PausedBy;
+use super::gate::{PausedBy, Sign};
 use super::porter::{read, written};
 use crate::event::SourceName;
 use crate::store::{Store, StoreError};
@@ -121,6 +121,11 @@ impl Delivery {
     pub(super) async fn open(&self, now: Timestamp) -> Result<(), StoreError> {
         let missing = self.destination.client.as_ref().err().map(String::as_str);
         self.pauses.open(&*self.store).await?;
-        self.porter.open(&*self.store, missing, now).await
+        if self.porter.open(&*self.store, missing, now).await?
+            && let Err(reason) = self.permitted().await
+        {
+            self.porter.note(&*self.store, &Sign::Wrong { reason }, now).await;
+        }
+        Ok(())
     }
 }

@@ -39,15 +39,17 @@ impl Porter {
         }
     }
 
-    /// Reads what was kept before, once, follows the clock, and writes what could not be written yet.
+    /// Reads what was kept before, once, follows the clock, and writes what could not be written yet. Whether
+    /// it was read now.
     pub(super) async fn open(
         &self,
         store: &dyn Store,
         missing: Option<&str>,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let saving = self.saving.lock().await;
-        if !self.books().is_loaded {
+        let is_first = !self.books().is_loaded;
+        if is_first {
             let gate: Gate = read(store.gate(&self.name()).await?)?;
             let mut books = self.books();
             *books = Books { gate, is_loaded: true, is_saved: true };
@@ -58,7 +60,10 @@ impl Porter {
         }
         drop(saving);
         self.follow(now);
-        if self.books().is_saved { Ok(()) } else { self.save(store).await }
+        if !self.books().is_saved {
+            self.save(store).await?;
+        }
+        Ok(is_first)
     }
 
     /// A clock that was set back makes no wait longer.

@@ -92,6 +92,7 @@ pub enum Then {
 pub fn judge(answer: &Answer, circumstances: Circumstances, settings: &Settings) -> Verdict {
     let reply = match answer {
         Answer::Reply(reply) => reply,
+        Answer::Withheld { reason } => return withheld(reason.clone()),
         Answer::NotSent { reason } => {
             return retry(Outcome::Unreachable, reason.clone(), circumstances, settings);
         }
@@ -123,6 +124,13 @@ pub fn judge(answer: &Answer, circumstances: Circumstances, settings: &Settings)
             refused(summary, &reason, Sign::Works)
         }
     }
+}
+
+/// The destination waits until its address is another, or is private after all.
+fn withheld(reason: String) -> Verdict {
+    let sign = Some(Sign::Wrong { reason: reason.clone() });
+    let then = Then::Retry { wait: Duration::ZERO };
+    Verdict { outcome: Outcome::Paused, summary: reason, then, sign }
 }
 
 /// What a probe says of a verdict that asked for one.

@@ -12,6 +12,10 @@ pub const TEXT_BYTES_MAX: usize = 4096;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
     Reply(Reply),
+    /// It was not sent: the token would have gone in clear to an address that is not private.
+    Withheld {
+        reason: String,
+    },
     /// No connection was made, so not one byte of it has left.
     NotSent {
         reason: String,
@@ -51,7 +55,7 @@ impl Answer {
     pub fn status(&self) -> Option<u16> {
         match self {
             Answer::Reply(reply) => Some(reply.status),
-            Answer::NotSent { .. } | Answer::NoReply { .. } => None,
+            Answer::Withheld { .. } | Answer::NotSent { .. } | Answer::NoReply { .. } => None,
         }
     }
 
@@ -59,7 +63,9 @@ impl Answer {
     pub fn into_text(self) -> String {
         match self {
             Answer::Reply(reply) => reply.text,
-            Answer::NotSent { reason } | Answer::NoReply { reason } => reason,
+            Answer::Withheld { reason }
+            | Answer::NotSent { reason }
+            | Answer::NoReply { reason } => reason,
         }
     }
 }

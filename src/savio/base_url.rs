@@ -7,7 +7,7 @@ use reqwest::Url;
 
 /// An `http` or `https` URL whose path ends with `/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BaseUrl(Url);
+pub struct BaseUrl(pub(super) Url);
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadBaseUrl {
@@ -29,6 +29,11 @@ impl BaseUrl {
     /// Whether it is on this machine, which is never reached through a proxy.
     pub fn is_loopback(&self) -> bool {
         crate::outgoing::is_loopback(&self.0)
+    }
+
+    /// The proxy of the environment through which it is reached, if any: host and port.
+    pub fn proxy(&self) -> Option<String> {
+        crate::outgoing::proxy(&self.0)
     }
 
     /// Whether the URL has the same scheme, host and port.

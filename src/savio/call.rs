@@ -31,6 +31,8 @@ pub(super) enum End {
 /// Why there is no answer.
 #[derive(Debug)]
 pub(super) enum NoAnswer {
+    /// The token would have gone in clear to an address that is not private.
+    Withheld(String),
     /// No connection was made.
     NotSent(String),
     NoReply(String),
@@ -77,6 +79,7 @@ impl Client {
     /// The 2xx answer to a call; all else is an error.
     pub(super) async fn ask(&self, call: RequestBuilder, bytes_max: usize) -> Result<Raw, Error> {
         let raw = self.call(call, bytes_max).await.map_err(|no_answer| match no_answer {
+            NoAnswer::Withheld(reason) => Error::Insecure { reason },
             NoAnswer::NotSent(reason) => Error::Unreachable { reason },
             NoAnswer::NoReply(reason) => Error::Unanswered { reason },
         })?;

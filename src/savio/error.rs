@@ -29,6 +29,9 @@ pub enum Error {
     /// No connection: DNS, TCP, TLS. Nothing was sent.
     #[error("savio cannot be reached: {reason}")]
     Unreachable { reason: String },
+    /// Nothing was sent: the token would have gone in clear to an address that is not private.
+    #[error("the token is not sent: {reason}")]
+    Insecure { reason: String },
     /// It was sent, and then came no answer: the time was over, or the connection broke.
     #[error("savio gave no answer: {reason}")]
     Unanswered { reason: String },
@@ -66,6 +69,7 @@ impl Error {
             Error::Refused { .. }
             | Error::Unauthorized { .. }
             | Error::NotFound { .. }
+            | Error::Insecure { .. }
             | Error::NotSavio { .. }
             | Error::Astray(_) => false,
         }
@@ -79,6 +83,7 @@ impl Error {
             | Error::Unauthorized { .. }
             | Error::NotFound { .. }
             | Error::Unreachable { .. }
+            | Error::Insecure { .. }
             | Error::Unanswered { .. }
             | Error::NotSavio { .. }
             | Error::Astray(_) => None,
@@ -94,7 +99,10 @@ impl Error {
             Error::Unauthorized { .. } => Some(401),
             Error::NotFound { .. } => Some(404),
             Error::Throttled { .. } => Some(429),
-            Error::Unreachable { .. } | Error::Unanswered { .. } | Error::Astray(_) => None,
+            Error::Unreachable { .. }
+            | Error::Insecure { .. }
+            | Error::Unanswered { .. }
+            | Error::Astray(_) => None,
         }
     }
 }

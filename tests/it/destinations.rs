@@ -133,3 +133,46 @@ async fn a_destination_that_is_not_there_is_a_mistake_of_the_mapping_file() {
     assert_eq!(unknown.status.code(), Some(1));
     assert!(String::from_utf8(unknown.stderr).unwrap().contains("there are: default, eu"));
 }
+
+/// A Savio behind a name that is nobody's, which only the proxy of the environment knows.
+async fn scene_in_clear() -> (Scene, [(&'static str, String); 2]) {
+    let scene = Scene::new().await;
+    write_settings(&scene, "");
+    let found = ResponseTemplate::new(200).set_body_json(json!({ "results": [] }));
+    Mock::given(method("GET")).respond_with(found).mount(&scene.savio).await;
+    let made = ResponseTemplate::new(201).set_body_json(json!({ "id": 7 }));
+    Mock::given(method("POST")).respond_with(made).mount(&scene.savio).await;
+    let variables =
+        [("SAVIO_API_TOKEN", "canary-token".to_owned()), ("HTTP_PROXY", scene.savio.uri())];
+    (scene, variables)
+}
+
+fn write_settings(scene: &Scene, more: &str) {
+    let base_url = "http://savio.example.invalid/app/api/";
+    let settings = format!("[savio]\nbase_url = \"{base_url}\"\n{more}\n[destinations.eu]\n");
+    std::fs::write(scene.folder.path().join("relay.toml"), settings).unwrap();
+}
+
+#[tokio::test]
+async fn token_goes_in_clear_to_no_public_address_unless_it_is_wanted() {
+    let (scene, variables) = scene_in_clear().await;
+    let variables = variables.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let relay = scene.relay(&variables);
+
+    post(&relay, "home").await;
+    let said = || relay.introduction.clone() + &relay.log();
+    until(|| said().contains("default is paused: savio.example.invalid is not known")).await;
+    assert!(said().contains("`insecure = true`"), "{}", said());
+    let mut command = program(scene.folder.path());
+    let asked = command.args(["savio", "contacts", "list"]).envs(variables).output().unwrap();
+    let said = String::from_utf8(asked.stderr).unwrap();
+    assert_eq!(asked.status.code(), Some(1), "{said}");
+    assert!(said.contains("the token is not sent: savio.example.invalid"), "{said}");
+    assert!(relay.stop().success());
+    assert_eq!(scene.savio.received_requests().await.unwrap().len(), 0);
+
+    write_settings(&scene, "insecure = true");
+    let relay = scene.relay(&variables);
+    until(|| scene.count(&["--source", "home", "--state", "delivered"]) == 1).await;
+    assert!((relay.introduction.clone() + &relay.log()).contains("default goes on"));
+}

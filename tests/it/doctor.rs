@@ -205,3 +205,35 @@ async fn a_store_that_cannot_be_used_is_wrong() {
     doctor("sqlite:other.db").check("wrong", "cannot use the database");
     doctor("sqlite:nowhere/relay.db").check("wrong", "the folder nowhere is not there");
 }
+
+#[tokio::test]
+async fn proxy_of_a_destination_is_named_without_its_credentials() {
+    let deployment = Deployment::new(200).await;
+    let proxy = format!("http://someone:hunter2@{}", deployment.savio.address());
+    let doctor = |base_url: &str, more: &[(&str, &str)]| {
+        let fixed = [
+            ("SAVIO_RELAY_SAVIO__BASE_URL", base_url),
+            ("HTTP_PROXY", &*proxy),
+            ("HTTPS_PROXY", &*proxy),
+        ];
+        deployment.doctor(&[&fixed[..], more].concat())
+    };
+    let through = format!("through the proxy {}", deployment.savio.address());
+    let clear = "http://savio.example.invalid/app/api/";
+
+    let encrypted = doctor("https://savio.example.invalid/app/api/", &[]);
+    let insecure = doctor(clear, &[("SAVIO_RELAY_SAVIO__INSECURE", "true")]);
+    let without = doctor("https://savio.example.invalid/", &[("NO_PROXY", "example.invalid")]);
+    let refused = doctor(clear, &[]);
+
+    encrypted.check("ok", &through);
+    insecure.check("warning", &through);
+    insecure.check("warning", "the token goes in clear");
+    insecure.check("ok", "answers and takes the token");
+    refused.check("wrong", "`insecure = true`");
+    assert_eq!((refused.code, insecure.code), (Some(1), Some(0)), "{:#}", insecure.said);
+    assert!(!without.said.to_string().contains("through the proxy"), "{:#}", without.said);
+    for report in [encrypted, insecure, refused] {
+        assert!(!report.said.to_string().contains("hunter2"), "{:#}", report.said);
+    }
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, Destination};
 use crate::outgoing::chain;
 use crate::savio::{Client, Settings};
 use crate::secret::Secret;
@@ -49,10 +49,12 @@ pub(super) async fn destinations(
             Secret::Found(token) => {
                 let timeout = to.timeout.min(TIMEOUT_MAX);
                 let base_url = to.base_url.clone();
-                asked(name, Settings { base_url, token: token.clone(), timeout }).await
+                let settings = Settings { base_url, token: token.clone(), timeout };
+                asked(name, to.insecure, settings).await
             }
         };
         findings.push(finding);
+        findings.extend(on_the_way(name, to));
         client_with_time = client_with_time.or(client);
     }
     let theirs = match &client_with_time {
@@ -62,12 +64,35 @@ pub(super) async fn destinations(
     findings.push(compared(clock::now(), theirs));
 }
 
-async fn asked(name: &str, settings: Settings) -> (Finding, Option<Client>) {
+/// Who else sees what goes to the destination.
+fn on_the_way(name: &str, to: &Destination) -> Vec<Finding> {
+    let url = &to.base_url;
+    let proxy = url.proxy().map(|proxy| {
+        let found = format!("{name}: requests to {url} go through the proxy {proxy}");
+        if url.is_https() {
+            return Finding::ok(SAVIO, found);
+        }
+        Finding::warning(SAVIO, format!("{found}, which sees the token"))
+            .advice("use https://, or name the host in NO_PROXY if it is to be reached directly")
+    });
+    let in_clear = (to.insecure && !url.is_https()).then(|| {
+        let found = format!("{name}: the token goes in clear to {url}, as `insecure` allows");
+        Finding::warning(SAVIO, found).advice("use https:// where the server can")
+    });
+    proxy.into_iter().chain(in_clear).collect()
+}
+
+async fn asked(name: &str, insecure: bool, settings: Settings) -> (Finding, Option<Client>) {
     let url = settings.base_url.clone();
     let client = match Client::new(settings) {
-        Ok(client) => client,
+        Ok(client) => client.insecure(insecure),
         Err(error) => return (Finding::wrong(SAVIO, format!("{name}: {}", chain(&error))), None),
     };
+    if let Err(reason) = client.permitted().await {
+        let found = format!("{name}: {reason}");
+        let advice = "nothing is sent until then, and events wait";
+        return (Finding::wrong(SAVIO, found).advice(advice), None);
+    }
     let finding = match client.probe().await {
         Ok(()) => Finding::ok(SAVIO, format!("{name}: {url} answers and takes the token")),
         Err(reason) => {

@@ -190,7 +190,10 @@ impl Crew {
     /// Whether every other line would fare alike.
     fn is_hopeless(&self, error: &Error) -> bool {
         match error {
-            Error::Unauthorized { .. } | Error::NotFound { .. } | Error::Astray(_) => true,
+            Error::Unauthorized { .. }
+            | Error::NotFound { .. }
+            | Error::Insecure { .. }
+            | Error::Astray(_) => true,
             Error::NotSavio { .. } => !self.report.has_done_any(),
             Error::Refused { .. }
             | Error::Throttled { .. }

@@ -123,10 +123,13 @@ impl Report {
     }
 }
 
-/// Whether Savio will say the same again.
+/// Whether the same will be said again.
 fn is_refused(error: &Error) -> bool {
     match error {
-        Error::Refused { .. } | Error::Unauthorized { .. } | Error::NotFound { .. } => true,
+        Error::Refused { .. }
+        | Error::Unauthorized { .. }
+        | Error::NotFound { .. }
+        | Error::Insecure { .. } => true,
         Error::Throttled { .. }
         | Error::Unwell { .. }
         | Error::Unreachable { .. }

@@ -109,5 +109,6 @@ fn client(to: &config::Destination) -> Result<Result<Client, String>, Failure> {
         Secret::Missing(reason) => return Ok(Err(reason.clone())),
     };
     let settings = savio::Settings { base_url: to.base_url.clone(), token, timeout: to.timeout };
-    Client::new(settings).map(Ok).map_err(|error| undone(&error))
+    let client = Client::new(settings).map_err(|error| undone(&error))?;
+    Ok(Ok(client.insecure(to.insecure)))
 }

@@ -117,6 +117,15 @@ fn what_was_not_sent_is_told_from_what_got_no_answer() {
     check(&Answer::NoReply { reason: reason() }, Outcome::Unanswered, FIVE_SECONDS);
 }
 
+#[test]
+fn token_that_may_not_go_in_clear_pauses_the_destination() {
+    let reason = || "write https://".to_owned();
+    let withheld = Answer::Withheld { reason: reason() };
+
+    check(&withheld, Outcome::Paused, Then::Retry { wait: Duration::ZERO });
+    assert_eq!(sign(&withheld, FIRST), Some(Sign::Wrong { reason: reason() }));
+}
+
 fn check_retry_after(header: &str, seconds: u64) {
     let retry_after = Some(header.to_owned());
     let answer = Reply { retry_after, ..reply(429, Content::Empty) };

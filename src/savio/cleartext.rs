@@ -1,0 +1,119 @@
+//! Whether the token may go to an address without TLS, where whoever is on the way can read it.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use reqwest::Url;
+use tokio::net::lookup_host;
+use tokio::time::timeout;
+
+use super::BaseUrl;
+
+const ADVICE: &str = "write https://, or set `insecure = true` for this destination";
+
+const LOOKUP_MAX: Duration = Duration::from_secs(5);
+
+/// Nothing if the token may go there, else why it may not. A name counts as private only while it can
+/// be resolved, so the answer may change: it is asked for anew with each request.
+pub(super) async fn refusal(base_url: &BaseUrl) -> Option<String> {
+    let lookup = async |host: &str, port| {
+        let found = timeout(LOOKUP_MAX, lookup_host((host, port))).await;
+        Ok(found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?.collect())
+    };
+    refused(&base_url.0, lookup).await
+}
+
+async fn refused(
+    url: &Url,
+    lookup: impl AsyncFnOnce(&str, u16) -> io::Result<Vec<SocketAddr>>,
+) -> Option<String> {
+    if url.scheme() == "https" {
+        return None;
+    }
+    let host = url.host_str().unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    if let Ok(address) = bare.parse() {
+        let in_clear = || format!("{host} is no private address, and would get the token in clear");
+        return (!is_private(address)).then(|| format!("{}: {ADVICE}", in_clear()));
+    }
+    // A container's or a machine's own network knows such names, and the internet's DNS does not.
+    if !host.contains('.') {
+        return None;
+    }
+    match lookup(host, url.port_or_known_default().unwrap_or(80)).await {
+        Ok(found) if !found.is_empty() && found.iter().all(|it| is_private(it.ip())) => None,
+        Ok(_) => Some(format!(
+            "{host} has an address that is not private, and would get the token in clear: {ADVICE}"
+        )),
+        Err(error) => Some(format!(
+            "{host} is not known to be private, since its address cannot be found ({error}), and \
+             would get the token in clear: {ADVICE}, or wait until the name is found"
+        )),
+    }
+}
+
+/// On this machine, or on a network of one's own: loopback, RFC 1918, unique local and link-local.
+fn is_private(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => is_private_v4(address),
+        IpAddr::V6(address) => is_private_v6(address),
+    }
+}
+
+fn is_private_v4(address: Ipv4Addr) -> bool {
+    address.is_loopback() || address.is_private() || address.is_link_local()
+}
+
+fn is_private_v6(address: Ipv6Addr) -> bool {
+    address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a name resolves to; nothing: it cannot be resolved.
+    async fn check(url: &str, addresses: &[&str], part_of_refusal: Option<&str>) {
+        let lookup = async |_: &str, port| match addresses {
+            [] => Err(io::Error::other("no such name")),
+            found => {
+                Ok(found.iter().map(|it| SocketAddr::new(it.parse().unwrap(), port)).collect())
+            }
+        };
+        let refusal = refused(&url.parse().unwrap(), lookup).await;
+        assert_eq!(refusal.is_some(), part_of_refusal.is_some(), "{url}: {refusal:?}");
+        let refusal = refusal.unwrap_or_default();
+        for part in part_of_refusal.into_iter().chain(part_of_refusal.map(|_| "insecure = true")) {
+            assert!(refusal.contains(part), "{url}: {refusal}");
+        }
+    }
+
+    #[tokio::test]
+    async fn token_goes_in_clear_to_private_addresses_only() {
+        check("https://www.savio.io/", &["8.8.8.8"], None).await;
+        for private in
+            ["127.0.0.1", "127.8.8.8", "10.1.2.3", "172.31.0.1", "192.168.0.9", "169.254.1.1"]
+        {
+            check(&format!("http://{private}:9090/app/"), &[], None).await;
+        }
+        for private in
+            ["[::1]", "[fd00::1]", "[fe80::1]", "[::ffff:10.0.0.1]", "localhost", "savio"]
+        {
+            check(&format!("http://{private}/"), &[], None).await;
+        }
+        for public in ["8.8.8.8", "172.32.0.1", "100.64.0.1", "0.0.0.0", "[2001:db8::1]"] {
+            check(&format!("http://{public}/"), &[], Some("is no private address")).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn name_is_private_while_all_its_addresses_are() {
+        let url = "http://savio.example.com/app/api/";
+        check(url, &["10.0.0.1", "fd00::1", "127.0.0.1"], None).await;
+        check(url, &["10.0.0.1", "8.8.8.8"], Some("savio.example.com has an address")).await;
+        // As before DNS works; a later try sees the addresses.
+        check(url, &[], Some("cannot be found (no such name)")).await;
+        check("http://savio./", &[], Some("cannot be found")).await;
+    }
+}
