@@ -330,8 +330,8 @@ impl Gate {
     /// since the token or the address may be another now.
     pub fn begin(&mut self, missing: Option<&str>, now: Timestamp) {
         self.by_relay = self.by_relay.take().filter(|pause| pause.ends != Ends::Token);
-        if let Some(Pause { ends: Ends::Probe { due_at }, .. }) = &mut self.by_relay {
-            *due_at = now.min(*due_at);
+        if let Some(Pause { ends: Ends::Probe(wait), .. }) = &mut self.by_relay {
+            *wait = Wait::new(now, now);
         }
         if let Some(reason) = missing {
             let reason = reason.to_owned();
