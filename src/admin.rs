@@ -2,6 +2,7 @@
 //! OpenAPI is made from the same code.
 
 mod asked;
+mod body;
 mod destinations;
 mod events;
 mod metrics;
@@ -32,6 +33,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use self::body::Bodies;
 use self::refusal::Refusal;
 pub use self::token::Token;
 use crate::delivery::Delivery;
@@ -40,8 +42,6 @@ use crate::intake::Door;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 
-/// A mapping and a payload to preview it with, both of the largest size.
-const BODY_BYTES_MAX: usize = 12 * 1024 * 1024;
 const REQUESTS_MAX: usize = 64;
 
 /// What there is to look into.
@@ -109,9 +109,11 @@ pub fn router(inside: Arc<Inside>) -> Router {
         .route("/api/v1/openapi.json", get(|| async { description }))
         .fallback(|| async { Refusal::NotFound("there is nothing at this address".to_owned()) })
         .method_not_allowed_fallback(|| async { Refusal::Method })
-        .layer(from_fn_with_state(Arc::clone(&inside), admit))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        // What a body may cost is bounded for those who were let in, before it takes anybody's turn.
+        .layer(DefaultBodyLimit::disable())
         .layer(GlobalConcurrencyLimitLayer::new(REQUESTS_MAX))
+        .layer(from_fn_with_state(Bodies::new(), body::read))
+        .layer(from_fn_with_state(Arc::clone(&inside), admit))
         .layer(CatchPanicLayer::custom(|_| {
             error!("a request to the API was not answered: the relay made a mistake");
             Refusal::Panicked.into_response()

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::delivery::retry;
 use crate::event::DEFAULT_DESTINATION;
 use crate::intake::client::{BadNetwork, Network};
-use crate::mistake::{Document, Mistake, nearest};
+use crate::mistake::{self, Document, Mistake, nearest};
 use crate::secret::{self, Environment, Secret};
 use crate::store::sqlite;
 use crate::table::{self, Mistakes, Table};
@@ -62,6 +62,7 @@ impl Config {
         for document in file.into_iter().chain(overrides(environment)) {
             let mut mistakes = Mistakes::new();
             config.take(&document, environment, &mut mistakes);
+            mistake::limit(&document, &mut mistakes);
             read.push((document, mistakes));
         }
         (config, read)

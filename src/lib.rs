@@ -26,6 +26,7 @@ pub mod sandbox;
 
 pub mod client_key;
 pub mod clock;
+pub mod file;
 pub mod json;
 pub mod listener;
 pub mod mistake;

@@ -4,7 +4,9 @@ mod suspects;
 
 use std::ops::Range;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, renderer::DecorStyle};
+use annotate_snippets::{
+    AnnotationKind, Group, Level, Origin, Renderer, Snippet, renderer::DecorStyle,
+};
 
 /// A file as it was read. Places are byte ranges in its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +41,21 @@ pub struct Mistake {
 /// So many mistakes of one file are shown; whoever has more corrects these first.
 pub const MISTAKES_MAX: usize = 100;
 
+/// Leaves no more than that, errors before warnings, and says how many more there are at least: whoever
+/// finds mistakes stops at this number too.
+pub fn limit(document: &Document, mistakes: &mut Vec<Mistake>) {
+    if mistakes.len() <= MISTAKES_MAX {
+        return;
+    }
+    mistakes.sort_by_key(|mistake| (!mistake.is_error(), mistake.place.start));
+    let more = mistakes.len() - MISTAKES_MAX;
+    mistakes.truncate(MISTAKES_MAX);
+    let end = document.text.len();
+    let severity = mistakes[0].severity;
+    let message = format!("and at least {more} more; correct these first");
+    mistakes.push(Mistake::new(severity, end..end, message));
+}
+
 /// All mistakes of one file as a compiler would show them: file, line, column, the text underlined,
 /// what to write instead. In order of their places.
 pub fn show(document: &Document, mistakes: &[Mistake], look: Look) -> String {
@@ -50,13 +67,15 @@ pub fn show(document: &Document, mistakes: &[Mistake], look: Look) -> String {
 }
 
 fn mask(document: &Document, mistakes: &[Mistake]) -> Document {
-    let mut text = document.text.clone();
+    let text = &document.text;
+    let mut masked = text.clone().into_bytes();
     let known = mistakes.iter().filter(|mistake| mistake.secret).map(|it| it.place.clone());
-    for place in known.chain(suspects::suspects(&document.text)) {
-        let start = floor(&text, place.start);
-        let end = floor(&text, place.end).max(start);
-        text.replace_range(start..end, &"*".repeat(end - start));
+    for place in known.chain(suspects::suspects(text)) {
+        let start = floor(text, place.start);
+        let end = floor(text, place.end).max(start);
+        masked[start..end].fill(b'*');
     }
+    let text = String::from_utf8(masked).expect("whole characters became stars");
     Document { name: document.name.clone(), text }
 }
 
@@ -70,7 +89,7 @@ impl Mistake {
     }
 
     fn new(severity: Severity, place: Range<usize>, message: String) -> Mistake {
-        Mistake { severity, message, place, label: None, help: None, secret: false }
+        Mistake { severity, message: cut(message), place, label: None, help: None, secret: false }
     }
 
     #[must_use]
@@ -81,7 +100,7 @@ impl Mistake {
 
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Mistake {
-        self.help = Some(help.into());
+        self.help = Some(cut(help.into()));
         self
     }
 
@@ -105,19 +124,64 @@ impl Mistake {
     }
 
     fn render(&self, document: &Document, look: Look) -> String {
-        let start = floor(&document.text, self.place.start);
-        let end = floor(&document.text, self.place.end).max(start);
-        let annotation = AnnotationKind::Primary.span(start..end).label(self.label.as_deref());
-        let snippet = Snippet::source(&document.text).path(&document.name).annotation(annotation);
         let level = match self.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let mut report = vec![level.primary_title(&self.message).element(snippet)];
+        let title = level.primary_title(&self.message);
+        let (line, column) = self.line_and_column(document);
+        let excerpt = Excerpt::of(document, &self.place, line);
+        let mut report = vec![if excerpt.is_readable() {
+            let place = excerpt.place(&self.place);
+            let annotation = AnnotationKind::Primary.span(place).label(self.label.as_deref());
+            let snippet = Snippet::source(excerpt.text).line_start(excerpt.line);
+            title.element(snippet.path(&document.name).annotation(annotation))
+        } else {
+            let origin = Origin::path(document.name.as_str()).line(line).char_column(column);
+            title.element(origin)
+        }];
         report.extend(
             self.help.iter().map(|help| Group::with_title(Level::HELP.secondary_title(help))),
         );
         look.renderer().render(&report)
+    }
+}
+
+/// The lines around a mistake: whoever renders them goes through all that it gets.
+struct Excerpt<'d> {
+    text: &'d str,
+    /// Where it begins in the document.
+    start: usize,
+    /// The number of its first line.
+    line: usize,
+}
+
+impl<'d> Excerpt<'d> {
+    const LINES_AROUND: usize = 2;
+    /// A longer excerpt, such as that of a file in one line, shows nobody where something is.
+    const BYTES_MAX: usize = 16 * 1024;
+
+    fn of(document: &'d Document, place: &Range<usize>, line: usize) -> Excerpt<'d> {
+        let text = &document.text;
+        let first = floor(text, place.start);
+        let last = floor(text, place.end).max(first);
+        let before = text[..first].rmatch_indices('\n').nth(Excerpt::LINES_AROUND);
+        let start = before.map_or(0, |(at, _)| at + 1);
+        let after = text[last..].match_indices('\n').nth(Excerpt::LINES_AROUND);
+        let end = after.map_or(text.len(), |(at, _)| last + at + 1);
+        let above = text[start..first].matches('\n').count();
+        Excerpt { text: &text[start..end], start, line: line - above }
+    }
+
+    fn is_readable(&self) -> bool {
+        self.text.len() <= Excerpt::BYTES_MAX
+    }
+
+    /// A place of the document in this text.
+    fn place(&self, place: &Range<usize>) -> Range<usize> {
+        let start = floor(self.text, place.start.saturating_sub(self.start));
+        let end = floor(self.text, place.end.saturating_sub(self.start)).max(start);
+        start..end
     }
 }
 
@@ -139,9 +203,11 @@ impl Look {
 
 /// The candidate that a person most probably meant, if one is near enough.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let furthest = (word.chars().count() / 3).max(1) + usize::from(word.contains(['-', '_']));
+    let length = word.chars().count();
+    let furthest = (length / 3).max(1) + usize::from(word.contains(['-', '_']));
     candidates
         .into_iter()
+        .filter(|candidate| candidate.chars().count().abs_diff(length) <= furthest)
         .map(|candidate| (edits(&word.to_lowercase(), candidate), candidate))
         .filter(|(distance, _)| *distance <= furthest)
         .min_by_key(|(distance, _)| *distance)
@@ -166,6 +232,16 @@ fn edits(left: &str, right: &str) -> usize {
         above = std::mem::replace(&mut row, next);
     }
     row[right.len()]
+}
+
+/// What is written in the file may be repeated in a message, however long it is.
+fn cut(mut message: String) -> String {
+    const BYTES_MAX: usize = 1_000;
+    if message.len() > BYTES_MAX {
+        message.truncate(floor(&message, BYTES_MAX));
+        message.push('…');
+    }
+    message
 }
 
 fn floor(text: &str, at: usize) -> usize {
@@ -199,6 +275,59 @@ mod tests {
         assert_eq!(mistake.line_and_column(&document), (2, 6));
         assert!(shown.contains("m.toml:2:6"), "{shown}");
         assert!(shown.contains("help: write 3"), "{shown}");
+    }
+
+    /// How a file is shown with a mistake in each of its lines.
+    fn shown_of(line: &str, lines: usize) -> (usize, String) {
+        let text = line.repeat(lines);
+        let document = Document { name: "m.toml".into(), text };
+        let place = |at: usize| at * line.len()..at * line.len() + 1;
+        let mut mistakes: Vec<Mistake> =
+            (0..lines).map(|at| Mistake::error(place(at), "wrong").help("right")).collect();
+        limit(&document, &mut mistakes);
+        (mistakes.len(), show(&document, &mistakes, Look::Plain))
+    }
+
+    #[test]
+    fn at_most_a_hundred_mistakes_are_shown_and_the_others_counted() {
+        let (few, _) = shown_of("a = 1\n", 100);
+        let (many, shown) = shown_of("a = 1\n", 20_000);
+
+        assert_eq!((few, many), (100, 101));
+        assert_eq!(shown.matches("error: wrong").count(), 100);
+        assert!(shown.contains("m.toml:100:1") && !shown.contains("m.toml:101:1"));
+        assert!(
+            shown.contains("error: and at least 19900 more"),
+            "{}",
+            &shown[shown.len() - 300..]
+        );
+    }
+
+    #[test]
+    fn errors_are_shown_before_warnings() {
+        let document = Document { name: "m.toml".into(), text: "a = 1\n".repeat(200) };
+        let mut mistakes: Vec<Mistake> =
+            (0..200).map(|at| Mistake::warning(at..at + 1, "odd")).collect();
+        mistakes.push(Mistake::error(700..701, "wrong"));
+
+        limit(&document, &mut mistakes);
+
+        assert_eq!(mistakes[0].message, "wrong");
+        assert_eq!(mistakes.len(), 101);
+        assert!(mistakes.iter().filter(|mistake| mistake.is_error()).count() == 2);
+    }
+
+    #[test]
+    fn a_mistake_in_a_huge_line_is_told_by_its_place() {
+        let text = format!("a = '{}'\nb = 1\n", "x".repeat(1024 * 1024));
+        let place = text.find("b =").unwrap();
+        let document = Document { name: "m.toml".into(), text };
+
+        let mistakes = [Mistake::error(9..10, "wrong"), Mistake::error(place..place + 1, "odd")];
+        let shown = show(&document, &mistakes, Look::Plain);
+
+        assert!(shown.len() < 1_000, "{}", shown.len());
+        assert!(shown.contains("m.toml:1:10") && shown.contains("m.toml:2:1"), "{shown}");
     }
 
     fn check_shown(text: &str, is_shown: bool) {

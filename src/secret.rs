@@ -6,8 +6,12 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
+use crate::file;
 use crate::mistake::Mistake;
 use crate::table::{Mistakes, Text};
+
+/// A secret's file may be so large.
+const FILE_BYTES_MAX: usize = 64 * 1024;
 
 /// The environment variables of the process, read once at its start.
 pub type Environment = BTreeMap<String, String>;
@@ -19,11 +23,30 @@ pub enum Secret {
     Missing(String),
 }
 
+/// Where a secret is.
+#[derive(Debug, Clone, Copy)]
+enum Place<'n> {
+    Variable(&'n str),
+    File(&'n Path),
+}
+
 /// Looks up a secret. One that is written out is a mistake, and none.
 pub fn find(named: &Text, environment: &Environment, mistakes: &mut Mistakes) -> Option<Secret> {
+    Some(match place(named, mistakes)? {
+        Place::Variable(name) => from_environment(name, environment),
+        Place::File(path) => from_file(path),
+    })
+}
+
+/// Whether it is said where the secret is, without a look there. One that is written out is a mistake.
+pub fn is_named(named: &Text, mistakes: &mut Mistakes) -> bool {
+    place(named, mistakes).is_some()
+}
+
+fn place<'n>(named: &'n Text, mistakes: &mut Mistakes) -> Option<Place<'n>> {
     match named.text.split_once(':') {
-        Some(("env", name)) if !name.is_empty() => Some(from_environment(name, environment)),
-        Some(("file", path)) if !path.is_empty() => Some(from_file(Path::new(path))),
+        Some(("env", name)) if !name.is_empty() => Some(Place::Variable(name)),
+        Some(("file", path)) if !path.is_empty() => Some(Place::File(Path::new(path))),
         _ => {
             let message = "a secret is not written into a file";
             let help = "write \"env:NAME\" for an environment variable or \"file:PATH\" for a file";
@@ -48,9 +71,11 @@ pub fn from_environment(name: &str, environment: &Environment) -> Secret {
 
 /// One line end at the file's end is not part of the secret.
 fn from_file(path: &Path) -> Secret {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) => return Secret::Missing(format!("{}: {error}", path.display())),
+    let missing = |why: String| Secret::Missing(format!("{}: {why}", path.display()));
+    let text = match file::read(path, FILE_BYTES_MAX).map(String::from_utf8) {
+        Ok(Ok(text)) => text,
+        Ok(Err(_)) => return missing("it is not UTF-8".to_owned()),
+        Err(error) => return missing(error.to_string()),
     };
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let secret = line.strip_suffix('\r').unwrap_or(line);
@@ -96,6 +121,22 @@ mod tests {
         std::fs::write(&path, "s3cret \n").unwrap();
 
         check(&format!("file:{}", path.display()), Ok("s3cret "));
+    }
+
+    #[test]
+    fn a_secret_is_in_a_regular_file_of_at_most_64_kib() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        std::fs::write(&path, "s".repeat(64 * 1024)).unwrap();
+        check(&format!("file:{}", path.display()), Ok(&"s".repeat(64 * 1024)));
+
+        std::fs::write(&path, "s".repeat(64 * 1024 + 1)).unwrap();
+        let too_large = format!("{}: it is larger than 64 KiB", path.display());
+        check(&format!("file:{}", path.display()), Err(&too_large));
+        let special = "/dev/zero: it is no regular file, but a device, a pipe or a socket";
+        check("file:/dev/zero", Err(special));
+        let is_folder = format!("{}: it is a folder, not a file", folder.path().display());
+        check(&format!("file:{}", folder.path().display()), Err(&is_folder));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::intake::setup::Setup;
 use crate::intake::signature::Signature;
 use crate::intake::source::{Field, Source, Standing, header_field};
 use crate::mapping::{self, Answers, Mapping, Patterns, Selector};
-use crate::mistake::{Document, Mistake, nearest};
+use crate::mistake::{self, Document, Mistake, nearest};
 use crate::rate::Rate;
 use crate::secret::Environment;
 use crate::table::{self, Mistakes, Table, Text};
@@ -64,6 +64,15 @@ struct Said {
 impl SourceFile {
     /// Reads a mapping file whole: it goes on after a mistake, to find them all.
     pub fn read(document: Document, environment: &Environment) -> SourceFile {
+        SourceFile::read_with(document, Some(environment))
+    }
+
+    /// The same of a text that somebody sent: no file is opened that it names, and no variable read.
+    pub fn of_text(document: Document) -> SourceFile {
+        SourceFile::read_with(document, None)
+    }
+
+    fn read_with(document: Document, environment: Option<&Environment>) -> SourceFile {
         let mut mistakes = Mistakes::new();
         let name = name_of(&document, &mut mistakes);
         let root = table::parse(&document, &mut mistakes);
@@ -78,6 +87,7 @@ impl SourceFile {
         let (source, remarks) =
             known.map(|(name, signature)| said.source(name, signature, &mut mistakes)).unzip();
         let awaited = source.as_ref().and_then(|source| said.awaited(source));
+        mistake::limit(&document, &mut mistakes);
         let usable = !mistakes.iter().any(Mistake::is_error);
         SourceFile {
             document,
@@ -161,7 +171,11 @@ impl SourceFile {
 }
 
 impl Said {
-    fn read(file: &mut Table<'_>, environment: &Environment, mistakes: &mut Mistakes) -> Said {
+    fn read(
+        file: &mut Table<'_>,
+        environment: Option<&Environment>,
+        mistakes: &mut Mistakes,
+    ) -> Said {
         let patterns = Patterns::of_file();
         let named = file.text("provider", mistakes);
         let builtin = named.as_ref().and_then(|named| builtin(named, &patterns, mistakes));

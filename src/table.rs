@@ -7,16 +7,24 @@ use jiff::{Span, SpanRelativeTo};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::mistake::{Document, Mistake, nearest};
+use crate::mistake::{Document, MISTAKES_MAX, Mistake, nearest};
 use crate::rate::Rate;
 
 /// The mistakes found so far in one file.
 pub type Mistakes = Vec<Mistake>;
 
+/// A file that a person wrote is no longer; the longest shipped one has 12 KiB.
+pub const FILE_BYTES_MAX: usize = 1024 * 1024;
+
 /// Reads the file's root table. Text that is no TOML is a mistake; what could be read is given.
 pub fn parse<'t>(document: &'t Document, mistakes: &mut Mistakes) -> Spanned<DeTable<'t>> {
+    if document.text.len() > FILE_BYTES_MAX {
+        let message = format!("the file is larger than {} KiB", FILE_BYTES_MAX / 1024);
+        mistakes.push(Mistake::error(0..0, message));
+        return DeTable::parse_recoverable("").0;
+    }
     let (root, errors) = DeTable::parse_recoverable(&document.text);
-    for error in errors {
+    for error in errors.iter().take(MISTAKES_MAX) {
         let end = document.text.len();
         let place = error.span().unwrap_or(end..end);
         mistakes.push(Mistake::error(place, format!("not TOML: {}", error.message())));
@@ -242,10 +250,9 @@ impl<'t> Table<'t> {
 
     /// Reports every key that nobody asked for, with the nearest known one as advice.
     pub fn finish(self, mistakes: &mut Mistakes) {
-        for key in self.entries.keys() {
-            if self.known.contains(&key.get_ref().as_ref()) {
-                continue;
-            }
+        let unknown =
+            self.entries.keys().filter(|key| !self.known.contains(&key.get_ref().as_ref()));
+        for key in unknown.take(MISTAKES_MAX) {
             let message = format!("unknown key `{}`", key.get_ref());
             let help = match nearest(key.get_ref(), self.known.iter().copied()) {
                 Some(known) => format!("did you mean `{known}`?"),

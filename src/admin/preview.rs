@@ -21,7 +21,6 @@ use crate::intake::payload::Limits;
 use crate::mapping::FieldStory;
 use crate::mistake::{Document, Mistake};
 use crate::parse_memory::{NoMemory, weigh};
-use crate::secret::Environment;
 use crate::sources::{Sample, SourceFile};
 
 /// A mapping file's text, and either a payload or a stored event.
@@ -134,7 +133,7 @@ pub(super) async fn preview(
 }
 
 fn previewed(document: Document, given: Given, limits: &Limits) -> Previewed {
-    let file = SourceFile::read(document, &Environment::new());
+    let file = SourceFile::of_text(document);
     if file.mistakes.iter().any(Mistake::is_error) {
         return Previewed::Mistaken(Mistakes { mistakes: mistaken(&file) });
     }

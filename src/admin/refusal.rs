@@ -20,6 +20,8 @@ pub(super) enum Refusal {
     Conflict(String),
     #[error("the body is too large")]
     TooLarge,
+    #[error("the body did not arrive in time")]
+    TooSlow,
     #[error("send JSON, with Content-Type: application/json")]
     ContentType,
     /// The store cannot be read or written now.
@@ -48,6 +50,7 @@ impl Refusal {
             Refusal::Method => (StatusCode::METHOD_NOT_ALLOWED, "method not allowed"),
             Refusal::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
             Refusal::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too large"),
+            Refusal::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too slow"),
             Refusal::ContentType => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported content type")
             }
@@ -99,6 +102,9 @@ pub(super) enum NoEvent {
 #[derive(utoipa::IntoResponses)]
 #[expect(dead_code, reason = "only its description is used")]
 pub(super) enum BadBody {
+    /// The body did not arrive in time.
+    #[response(status = 408)]
+    TooSlow(Said),
     /// The body is too large.
     #[response(status = 413)]
     TooLarge(Said),

@@ -9,7 +9,7 @@ use crate::event::Request;
 use crate::intake::payload::Limits;
 use crate::intake::source::Standing;
 use crate::json::Object;
-use crate::mistake::{Document, Mistake, show};
+use crate::mistake::{self, Document, Mistake, show};
 use crate::secret::Environment;
 use crate::sources::{Sample, SourceFile, Test};
 
@@ -104,6 +104,7 @@ pub(super) fn examine(source: &mut SourceFile, shelf: &Shelf, limits: &Limits) {
     }
     mistakes.dedup();
     source.mistakes.extend(mistakes);
+    mistake::limit(&source.document, &mut source.mistakes);
 }
 
 struct Run<'r> {

@@ -18,7 +18,6 @@ use crate::intake;
 use crate::intake::payload::Limits;
 use crate::intake::provider::Provider;
 use crate::mistake::{Document, Mistake, nearest};
-use crate::secret::Environment;
 use crate::sources::{Sample, SourceFile};
 
 use super::load::{self, header};
@@ -215,5 +214,5 @@ fn create(path: &Path, content: &[u8]) -> std::io::Result<()> {
 
 /// A mapping file that is not on a disk.
 fn read(name: &str, text: String) -> SourceFile {
-    SourceFile::read(Document { name: format!("{name}.toml"), text }, &Environment::new())
+    SourceFile::of_text(Document { name: format!("{name}.toml"), text })
 }

@@ -1,21 +1,26 @@
 //! Reads what the commands work on: the configuration, the mapping files, their samples.
 
-use std::io::Read as _;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
 use crate::config::{self, Config, Destinations};
 use crate::event::SourceName;
+use crate::file::{self, FileError};
 use crate::mistake::{Document, Mistake, show};
 use crate::secret::Environment;
 use crate::sources::SourceFile;
+use crate::table::FILE_BYTES_MAX;
 
 use super::show::{stderr_look, tell};
 use super::{Failure, shipped};
 
 pub(super) const CONFIG: &str = "relay.toml";
 pub(super) const MAPPINGS: &str = "mappings";
+
+/// A payload, or what else is read whole; intake's own limit comes after.
+const BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The configuration; its mistakes and warnings are shown.
 pub(super) fn config(path: Option<&Path>, environment: &Environment) -> Result<Config, Failure> {
@@ -125,7 +130,8 @@ impl Shelf {
             Shelf::Folder(_) => {
                 let folder = Path::new(&mapping.name).parent().unwrap_or(Path::new(""));
                 let path = folder.join(path);
-                std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))
+                let read = file::read(&path, BYTES_MAX);
+                read.map_err(|error| format!("{}: {error}", path.display()))
             }
             Shelf::Shipped => {
                 let text = shipped::text(path).ok_or(format!("{path}: no such file"))?;
@@ -155,20 +161,31 @@ pub(super) fn header(written: &str) -> Result<(String, String), String> {
 
 /// A file's text. What is not UTF-8 shows as U+FFFD, and the file as one with mistakes.
 pub(super) fn document(path: &Path) -> Result<Document, Failure> {
-    let bytes = bytes(path)?;
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    Ok(Document { name: path.display().to_string(), text })
+    let bytes = stream(path, FILE_BYTES_MAX).map_err(unread(path))?;
+    Ok(document_of(path, &bytes))
+}
+
+fn document_of(path: &Path, bytes: &[u8]) -> Document {
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    Document { name: path.display().to_string(), text }
 }
 
 /// A file's content, or that of standard input for `-`.
 pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    let read = if path == Path::new("-") {
-        std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
-    } else {
-        std::fs::read(path)
-    };
-    read.map_err(|error| Failure::Wrong(format!("{}: {error}", path.display())))
+    stream(path, BYTES_MAX).map_err(unread(path))
+}
+
+/// What a person names on the command line may be a pipe as well.
+fn stream(path: &Path, bytes_max: usize) -> Result<Vec<u8>, FileError> {
+    if path == Path::new("-") {
+        return file::read_stream(std::io::stdin(), bytes_max);
+    }
+    file::read_stream(File::open(path)?, bytes_max)
+}
+
+fn unread(path: &Path) -> impl Fn(FileError) -> Failure {
+    let path = path.display().to_string();
+    move |error| Failure::Wrong(format!("{path}: {error}"))
 }
 
 fn in_folder(folder: &Path) -> Result<Vec<Document>, Failure> {
@@ -181,5 +198,9 @@ fn in_folder(folder: &Path) -> Result<Vec<Document>, Failure> {
         }
     }
     paths.sort();
-    paths.iter().map(|path| document(path)).collect()
+    let read = |path: &PathBuf| {
+        let bytes = file::read(path, FILE_BYTES_MAX).map_err(unread(path))?;
+        Ok(document_of(path, &bytes))
+    };
+    paths.iter().map(read).collect()
 }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use minijinja::value::{DynObject, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
 
+use crate::mistake::Mistake;
 use crate::table::{Mistakes, Text};
 
 use super::answers::Collected;
@@ -29,6 +30,8 @@ use shared::share;
 /// What one rendering may burn: about one per step, or per 64 bytes.
 const FUEL_MAX: u64 = 100_000;
 const OUTPUT_BYTES_MAX: usize = 256 * 1024;
+/// How many a file may have: each takes at least 10 KiB, however short it is.
+const TEMPLATES_MAX: usize = 2_000;
 /// Calls, includes and nested expressions may go this deep.
 const RECURSION_MAX: usize = 100;
 /// Lists in lists of an expression's value may go this deep.
@@ -123,17 +126,19 @@ impl Templates {
         mistakes: &mut Mistakes,
     ) -> Option<Template> {
         let source = text.text.trim();
-        if let Err(out) = bounds::check_length(source) {
-            Check::new(text, &[], mistakes).bounds(out);
+        if self.count == TEMPLATES_MAX {
+            let message = format!("the file has more than {TEMPLATES_MAX} templates");
+            mistakes.push(Mistake::error(text.place.clone(), message));
             return None;
         }
-        let pieces = code::pieces(source);
+        let pieces = match bounds::pieces_within(source) {
+            Ok(pieces) => pieces,
+            Err(out) => {
+                Check::new(text, &[], mistakes).bounds(out);
+                return None;
+            }
+        };
         let mut check = Check::new(text, &pieces, mistakes);
-        if let Err(out) = bounds::check_depth(&pieces).and_then(|()| bounds::check_slices(&pieces))
-        {
-            check.bounds(out);
-            return None;
-        }
         // The text as it is written is never compiled: that would work out what is constant in it.
         let guarded = Guarded::new(source, &pieces);
         let is_expression = self.is_expression(&guarded.text);

@@ -21,10 +21,11 @@ pub(super) struct Named {
     until: Option<Date>,
 }
 
-/// The secrets in their order, if any is named; a secret alone counts as a list of one.
+/// The secrets in their order, if any is named; a secret alone counts as a list of one. Without an
+/// environment nobody looks where they are.
 pub(super) fn read(
     file: &mut Table<'_>,
-    environment: &Environment,
+    environment: Option<&Environment>,
     mistakes: &mut Mistakes,
 ) -> Option<Vec<Named>> {
     let document = file.document();
@@ -42,7 +43,7 @@ pub(super) fn read(
 fn one(
     document: &Document,
     item: &Spanned<DeValue<'_>>,
-    environment: &Environment,
+    environment: Option<&Environment>,
     mistakes: &mut Mistakes,
 ) -> Option<Named> {
     if let Some(text) = text_of(document, item) {
@@ -71,7 +72,15 @@ fn one(
     Some(Named { until, ..found(&from?, environment, mistakes)? })
 }
 
-fn found(from: &Text, environment: &Environment, mistakes: &mut Mistakes) -> Option<Named> {
+fn found(from: &Text, environment: Option<&Environment>, mistakes: &mut Mistakes) -> Option<Named> {
+    let Some(environment) = environment else {
+        let secret = Secret::Missing("nobody looked where it is".to_owned());
+        return secret::is_named(from, mistakes).then_some(Named {
+            secret,
+            absent: None,
+            until: None,
+        });
+    };
     let secret = secret::find(from, environment, mistakes)?;
     Some(Named { secret, absent: secret::absent_file(from), until: None })
 }

@@ -1,5 +1,6 @@
 //! The API as programs use it: on the program itself, with its token.
 
+mod bounds;
 mod described;
 mod random;
 mod strict;

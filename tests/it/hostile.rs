@@ -220,7 +220,7 @@ fn health(address: SocketAddr) -> std::io::Result<String> {
     Ok(answer)
 }
 
-fn memory_kib(relay: &Relay, key: &str) -> u64 {
+pub(crate) fn memory_kib(relay: &Relay, key: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", relay.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()

@@ -21,6 +21,7 @@ mod intake;
 mod jsonpath_cts;
 mod jsonpath_property;
 mod kill;
+mod large_files;
 mod listener;
 mod log_flood;
 mod model;

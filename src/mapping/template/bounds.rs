@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::code::{Piece, Token};
+use super::code::{Piece, Token, pieces};
 
 /// Longer templates are refused, in bytes.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
@@ -33,15 +33,19 @@ pub(super) struct OutOfBounds {
     pub(super) at: Range<usize>,
 }
 
-pub(super) fn check_length(template: &str) -> Result<(), OutOfBounds> {
-    if template.len() <= TEXT_BYTES_MAX {
-        return Ok(());
+/// The code of a template, if all of it is within its bounds.
+pub(super) fn pieces_within(template: &str) -> Result<Vec<Piece<'_>>, OutOfBounds> {
+    if template.len() > TEXT_BYTES_MAX {
+        let message = format!("the template is longer than {} KiB", TEXT_BYTES_MAX / 1024);
+        return Err(OutOfBounds { message, at: 0..template.len() });
     }
-    let message = format!("the template is longer than {} KiB", TEXT_BYTES_MAX / 1024);
-    Err(OutOfBounds { message, at: 0..template.len() })
+    let pieces = pieces(template);
+    check_depth(&pieces)?;
+    check_slices(&pieces)?;
+    Ok(pieces)
 }
 
-pub(super) fn check_depth(pieces: &[Piece<'_>]) -> Result<(), OutOfBounds> {
+fn check_depth(pieces: &[Piece<'_>]) -> Result<(), OutOfBounds> {
     let mut blocks = Vec::new();
     for piece in pieces {
         check_piece(piece, blocks.iter().sum())?;
@@ -52,7 +56,7 @@ pub(super) fn check_depth(pieces: &[Piece<'_>]) -> Result<(), OutOfBounds> {
     Ok(())
 }
 
-pub(super) fn check_slices(pieces: &[Piece<'_>]) -> Result<(), OutOfBounds> {
+fn check_slices(pieces: &[Piece<'_>]) -> Result<(), OutOfBounds> {
     let mut slices = 0;
     for piece in pieces {
         let mut open = Vec::new();
@@ -119,7 +123,6 @@ fn innermost(levels: &mut [usize], change: impl Fn(usize) -> usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::code::pieces;
     use super::*;
 
     fn check(template: &str, is_good: bool) {

@@ -1,0 +1,81 @@
+//! Reads the bodies of those who were let in: a few at a time, within their size and their time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::refusal::Refusal;
+
+/// A mapping and a payload to preview it with, both of the largest size.
+const BYTES_MAX: usize = 12 * 1024 * 1024;
+/// The bodies that are held, and what is made of them: all together stay below 50 MiB.
+const AT_A_TIME_MAX: usize = 4;
+/// As intake's default.
+const TIME_MAX: Duration = Duration::from_secs(30);
+/// How long a body waits for another to go.
+const WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// The places for bodies.
+#[derive(Debug, Clone)]
+pub(super) struct Bodies {
+    places: Arc<Semaphore>,
+    time_max: Duration,
+}
+
+impl Bodies {
+    pub(super) fn new() -> Bodies {
+        Bodies { places: Arc::new(Semaphore::new(AT_A_TIME_MAX)), time_max: TIME_MAX }
+    }
+}
+
+/// Goes on with the whole body in hand; a request without one waits for no place.
+pub(super) async fn read(State(bodies): State<Bodies>, request: Request, next: Next) -> Response {
+    use axum::body::HttpBody as _;
+    if request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    let Ok(Ok(_place)) = timeout(WAIT_MAX, bodies.places.acquire()).await else {
+        let reason = "others are sending bodies: ask again later";
+        return Refusal::Away(reason.to_owned()).into_response();
+    };
+    let (parts, body) = request.into_parts();
+    match gather(body, bodies.time_max).await {
+        Ok(body) => next.run(Request::from_parts(parts, body)).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+async fn gather(body: Body, time_max: Duration) -> Result<Body, Refusal> {
+    let read = Limited::new(body, BYTES_MAX).collect();
+    let read = timeout(time_max, read).await.map_err(|_| Refusal::TooSlow)?;
+    match read {
+        Ok(whole) => Ok(Body::from(whole.to_bytes())),
+        Err(error) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge),
+        Err(_) => Err(Refusal::Wrong("the body broke off".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Bytes;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_is_read_within_its_size_and_its_time() {
+        let pending = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
+        let soon = Duration::from_millis(50);
+
+        assert_eq!(gather(Body::from_stream(pending), soon).await.unwrap_err(), Refusal::TooSlow);
+        let large = Body::from(vec![b' '; BYTES_MAX + 1]);
+        assert_eq!(gather(large, TIME_MAX).await.unwrap_err(), Refusal::TooLarge);
+        assert!(gather(Body::from(vec![b' '; BYTES_MAX]), TIME_MAX).await.is_ok());
+    }
+}
