@@ -44,10 +44,10 @@ fn bound_printing(environment: &mut Environment<'static>) {
         ("lower", Value::from_function(filters::lower)),
         ("title", Value::from_function(filters::title)),
         ("capitalize", Value::from_function(filters::capitalize)),
-        ("lines", Value::from_function(filters::lines)),
     ] {
         environment.add_filter(name, paid(filter, weigh_all_printed));
     }
+    environment.add_filter("lines", paid(Value::from_function(filters::lines), cut_into_lines));
     environment.add_filter("join", paid(Value::from_function(filters::join), weigh_all));
     environment.add_filter("trim", paid(Value::from_function(filters::trim), trimmed));
     environment.add_filter("indent", paid(Value::from_function(filters::indent), indented));
@@ -64,6 +64,13 @@ fn trimmed(state: &State, arguments: &[Value]) -> Result<(), Error> {
     weigh_all_printed(state, arguments)?;
     let length = |at: usize| arguments.get(at).and_then(Value::as_str).map_or(0, str::len);
     pay_bytes(state, length(0).saturating_mul(length(1)))
+}
+
+/// Each line is a value of its own.
+fn cut_into_lines(state: &State, arguments: &[Value]) -> Result<(), Error> {
+    weigh_all_printed(state, arguments)?;
+    let text = arguments.first().and_then(Value::as_str).unwrap_or_default();
+    pay(state, text.matches('\n').count() / 2)
 }
 
 fn indented(state: &State, arguments: &[Value]) -> Result<(), Error> {

@@ -164,6 +164,8 @@ fn split(state: &State, value: &Value, separator: Option<&str>) -> Result<Value,
     weigh_printed(state, value, 0)?;
     let text = value.to_string();
     let separator = separator.filter(|separator| !separator.is_empty()).unwrap_or(",");
+    // minijinja charges for the parts too, but only once all of them are there.
+    state.consume_fuel(text.matches(separator).count() as u64 / 2)?;
     Ok(text.split(separator).map(str::trim).filter(|part| !part.is_empty()).collect())
 }
 
