@@ -263,22 +263,12 @@ impl Relay {
     /// Takes a new set of mapping files. A source whose file is gone stays known, for a sender that
     /// hears 404 may never come again.
     pub(super) async fn take(&self, files: &[SourceFile]) {
-        let known = self.door.sources.current();
-        let mut sources = sources(files);
-        for (name, old) in known.iter() {
-            if let Some(Standing::Awaited(setup)) = sources.get(name) {
-                let standing = setup.after(old);
-                sources.insert(name.clone(), standing);
-            }
-            let reason = || "its mapping file is gone".to_owned();
-            sources.entry(name.clone()).or_insert_with(|| Standing::Off { reason: reason() });
-        }
+        let read = sources(files);
         self.deliveries.replace_mappings(files);
-        self.door.sources.replace(sources);
+        let (old, new) = self.door.sources.update(|old| following(old, &read));
         // Who reads that a source is live may post to it at once.
-        let taken = self.door.sources.current();
-        self.setups.write(&taken).await;
-        self.announce(&known, &taken);
+        self.setups.write(&new).await;
+        self.announce(&old, &new);
         warn_of(files);
     }
 
@@ -375,6 +365,20 @@ fn sources(files: &[SourceFile]) -> Sources {
     let now = clock::now();
     let named = files.iter().filter_map(|file| Some((file.name.clone()?, file.standing(now))));
     named.collect()
+}
+
+/// The sources as their files say now, after what they were before.
+fn following(old: &Sources, read: &Sources) -> Sources {
+    let mut sources = read.clone();
+    for (name, old) in old {
+        if let Some(Standing::Awaited(setup)) = sources.get(name) {
+            let standing = setup.after(old);
+            sources.insert(name.clone(), standing);
+        }
+        let reason = || "its mapping file is gone".to_owned();
+        sources.entry(name.clone()).or_insert_with(|| Standing::Off { reason: reason() });
+    }
+    sources
 }
 
 /// Runs a part of the relay, and tells when it ends, even by a panic.

@@ -77,7 +77,7 @@ impl Door {
         // This waits for the disk, once in a source's life.
         let live = setup.finish(&secret).map_err(Rejection::SecretNotKept)?;
         info!(source = %live.name, "{} has its secret and is live", live.name);
-        self.sources.go_live(live);
+        self.sources.go_live(&live);
         Ok(greeting)
     }
 

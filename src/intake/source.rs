@@ -113,15 +113,31 @@ impl Registry {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// One that was awaited is live from now on.
-    pub fn go_live(&self, source: Source) {
-        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let mut sources = Sources::clone(&current);
-        sources.insert(source.name.clone(), Standing::Live(Arc::new(source)));
-        *current = Arc::new(sources);
+    /// The source that was awaited has these keys from now on, and is live.
+    pub fn go_live(&self, source: &Source) {
+        self.update(|old| {
+            let mut sources = old.clone();
+            // Its mapping file may have changed since: a source that is off stays off, and its secret is
+            // found on disk once the file is right again.
+            if let Some(Standing::Awaited(setup)) = old.get(&source.name) {
+                let live = Source { keys: source.keys.clone(), ..Source::clone(&setup.source) };
+                sources.insert(source.name.clone(), Standing::Live(Arc::new(live)));
+            }
+            sources
+        });
     }
 
-    pub fn replace(&self, sources: Sources) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(sources);
+    /// Replaces the sources by what becomes of them, and returns both. `change` runs again if somebody else
+    /// changed them meanwhile, so that no change is lost; no lock is held while it runs.
+    pub fn update(&self, change: impl Fn(&Sources) -> Sources) -> (Arc<Sources>, Arc<Sources>) {
+        loop {
+            let old = self.current();
+            let new = Arc::new(change(&old));
+            let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            if Arc::ptr_eq(&current, &old) {
+                *current = Arc::clone(&new);
+                return (old, new);
+            }
+        }
     }
 }

@@ -1,12 +1,16 @@
 //! How webhooks may be packed, how providers introduce themselves, and how often they may come.
 
+use std::cell::Cell;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use savio_relay::clock;
 use savio_relay::event::SourceName;
+use savio_relay::intake::setup::Setup;
+use savio_relay::intake::source::{Source, Sources, Standing};
 use savio_relay::store::Store;
 use serde_json::{Value, json};
 
@@ -210,7 +214,6 @@ fn asana(path: &std::path::Path) -> String {
 
 /// The address that is shown for a source at the start.
 fn shown(house: &House, source: &str) -> String {
-    use savio_relay::intake::source::Standing;
     let sources = house.door.sources.current();
     let standing = &sources[&source.parse::<SourceName>().unwrap()];
     let Standing::Awaited(setup) = standing else { panic!("{standing:?}") };
@@ -243,6 +246,49 @@ async fn a_provider_that_brings_its_secret_makes_its_source_live() {
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     let restarted = House::of_files(&[("asana", &asana(&path))]).await;
     assert_eq!(restarted.send(&asana_event("/hooks/asana")).await.status, 202);
+}
+
+#[tokio::test]
+async fn secret_that_comes_while_the_sources_change_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("asana");
+    let house = House::of_files(&[("asana", &asana(&path))]).await;
+    let name: SourceName = "asana".parse().unwrap();
+    let Standing::Awaited(setup) = house.door.sources.current()[&name].clone() else { panic!() };
+    let key = setup.source.signature.key(&SECRET.into(), None, 0).unwrap();
+    let live = Source { keys: vec![key], ..Source::clone(&setup.source) };
+
+    let comes = Cell::new(true);
+    let (before, after) = house.door.sources.update(|old| {
+        if comes.replace(false) {
+            house.door.sources.go_live(&live);
+        }
+        old.clone()
+    });
+
+    assert!(matches!(before[&name], Standing::Live(_)), "{before:?}");
+    assert!(matches!(after[&name], Standing::Live(_)), "{after:?}");
+    assert_eq!(house.send(&asana_event("/hooks/asana")).await.status, 202);
+}
+
+#[tokio::test]
+async fn source_that_goes_live_keeps_what_its_file_says_by_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("asana");
+    let house = House::of_files(&[("asana", &asana(&path))]).await;
+    let name: SourceName = "asana".parse().unwrap();
+    let Standing::Awaited(setup) = house.door.sources.current()[&name].clone() else { panic!() };
+    let key = setup.source.signature.key(&SECRET.into(), None, 0).unwrap();
+    let live = Source { keys: vec![key], ..Source::clone(&setup.source) };
+    let changed = Source { provider: Some("changed".to_owned()), ..Source::clone(&setup.source) };
+    let changed = Standing::Awaited(Arc::new(Setup::new(Arc::new(changed), path)));
+    house.door.sources.update(|_| Sources::from([(name.clone(), changed.clone())]));
+
+    house.door.sources.go_live(&live);
+
+    let now = house.door.sources.current()[&name].clone();
+    let Standing::Live(source) = now else { panic!("{now:?}") };
+    assert_eq!((source.provider.as_deref(), source.keys.len()), (Some("changed"), 1));
 }
 
 #[tokio::test]
