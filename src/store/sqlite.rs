@@ -169,7 +169,7 @@ impl Sqlite {
         loop {
             sleep(LOOK_EVERY).await;
             // On the writer's connection, whose own commits do not count.
-            let look = self.writer.write(|connection| Ok(open::written_by_others(connection)?));
+            let look = self.writer.look(|connection| Ok(open::written_by_others(connection)?));
             if let Ok(written) = look.await
                 && self.written.swap(written, Ordering::Relaxed) != written
             {

@@ -3,11 +3,14 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use savio_relay::event::{EventId, State};
 use savio_relay::store::sqlite::{OpenError, Settings, Sqlite};
-use savio_relay::store::{Filter, NewEvent, Page, Store, StoreError};
+use savio_relay::store::{Claimed, Filter, NewEvent, Page, Store, StoreError};
+use savio_relay::telemetry::metrics::{Attempts, Gauges, Metrics, Webhooks};
+use tokio::time::timeout;
 
 use crate::store_contract::{Place, at, claim, keep, settle, step, webhook};
 
@@ -203,6 +206,24 @@ async fn a_file_that_is_gone_stops_the_intake_until_it_is_back() {
     assert!(reason(refused).contains("relay.db: No such file"));
     let id = keep(&*store, webhook(at(0))).await;
     assert!(store.event(id).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn writes_of_others_are_noticed_without_the_write_lock_and_without_a_commit() {
+    let place = Place::new();
+    let store = Sqlite::open(&place.settings()).unwrap();
+    let seen = store.arrived(0).await;
+    let other = Connection::open(&place.settings().path).unwrap();
+    let third = Connection::open(&place.settings().path).unwrap();
+    other.execute_batch("INSERT INTO gates VALUES ('sources', '{}')").unwrap();
+    third.execute_batch("BEGIN IMMEDIATE").unwrap();
+
+    let noticed = timeout(Duration::from_mins(1), store.arrived(seen)).await;
+
+    assert!(noticed.is_ok(), "it waits for the write lock");
+    let metrics = Metrics::of(&Webhooks::default(), &store.commits, &Attempts::default());
+    let text = metrics.text(&Gauges::default());
+    assert!(text.contains("\nsavio_relay_commit_seconds_count 0\n"), "{text}");
 }
 
 #[tokio::test]

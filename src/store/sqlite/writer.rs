@@ -57,6 +57,23 @@ impl Writer {
         &self,
         work: impl Fn(&Writing<'_>) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.run(Access::Write, work).await
+    }
+
+    /// Looks at something on the writer's connection that no reader sees. For this alone no transaction is
+    /// begun, so that it neither takes the write lock nor counts as a commit.
+    pub(super) async fn look<T: Send + 'static>(
+        &self,
+        look: impl Fn(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.run(Access::Look, move |writing: &Writing<'_>| look(writing)).await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        access: Access,
+        work: impl Fn(&Writing<'_>) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let closed = || unavailable(Trouble::Internal, "the store is closed");
         let commands = commands.ok_or_else(closed)?;
@@ -65,7 +82,7 @@ impl Writer {
         };
         let (reply, answer) = oneshot::channel();
         let damage = Arc::clone(&self.damage);
-        let write = Write { work, damage, result: None, reply };
+        let write = Write { access, work, damage, result: None, reply };
         place.map_err(|_| closed())?.send(Box::new(write));
         // The thread ends when no sender is left.
         drop(commands);
@@ -79,13 +96,23 @@ impl Writer {
     }
 }
 
+/// What a command does on the writer's connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Look,
+    Write,
+}
+
 trait Command: Send {
+    fn access(&self) -> Access;
+
     fn run(&mut self, writing: &Writing<'_>) -> Result<(), Failure>;
     /// Tells the caller, once it is known whether the commit is on disk.
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
 }
 
 struct Write<T, W> {
+    access: Access,
     work: W,
     damage: Arc<Damage>,
     result: Option<T>,
@@ -93,6 +120,10 @@ struct Write<T, W> {
 }
 
 impl<T: Send, W: Fn(&Writing<'_>) -> Result<T, Failure> + Send> Command for Write<T, W> {
+    fn access(&self) -> Access {
+        self.access
+    }
+
     fn run(&mut self, writing: &Writing<'_>) -> Result<(), Failure> {
         let done = (self.work)(writing).inspect_err(|failure| self.damage.note(failure));
         self.result = Some(done?);
@@ -127,11 +158,14 @@ impl Desk {
     }
 
     fn write(&mut self, batch: &mut Vec<Box<dyn Command>>) {
+        let writes = batch.iter().any(|command| command.access() == Access::Write);
         let start = Instant::now();
-        match self.commit(batch) {
+        match if writes { self.commit(batch) } else { self.look(batch) } {
             Ok(outcomes) => {
-                self.commits.took(start.elapsed());
-                self.recovered();
+                if writes {
+                    self.commits.took(start.elapsed());
+                    self.recovered();
+                }
                 for (command, outcome) in batch.drain(..).zip(outcomes) {
                     command.answer(outcome);
                 }
@@ -146,6 +180,15 @@ impl Desk {
                 }
             }
         }
+    }
+
+    fn look(&mut self, batch: &mut [Box<dyn Command>]) -> Result<Outcomes, Failure> {
+        self.keep_log()?;
+        let looking = Writing::on(self.database.connection()?);
+        let look = |command: &mut Box<dyn Command>| {
+            Ok(run(&looking, command.as_mut())?.map_err(StoreError::from))
+        };
+        batch.iter_mut().map(look).collect()
     }
 
     fn commit(&mut self, batch: &mut [Box<dyn Command>]) -> Result<Outcomes, Failure> {
