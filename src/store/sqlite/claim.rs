@@ -21,9 +21,10 @@ pub(super) struct Lease {
 type Candidate = (Timestamp, i64);
 
 /// Ranks of events: those of the first go before all of the next.
-pub(super) const SENT: i64 = 0;
-pub(super) const IMPORTED: i64 = 1;
-pub(super) const RANKS: [i64; 2] = [SENT, IMPORTED];
+pub(super) type QueueRank = i64;
+pub(super) const SENT: QueueRank = 0;
+pub(super) const IMPORTED: QueueRank = 1;
+pub(super) const RANKS: [QueueRank; 2] = [SENT, IMPORTED];
 
 // Both read the ends of an index, however long the queue is.
 const DUE: &str = "
@@ -31,7 +32,7 @@ const DUE: &str = "
     WHERE source = ?1 AND rank = ?2 AND state = 'queued' AND lease_until IS NULL AND due_at <= ?3
     ORDER BY due_at, number LIMIT ?4";
 const ENDED: &str = "
-    SELECT due_at, number, source FROM events INDEXED BY events_leased
+    SELECT due_at, number, source, rank FROM events INDEXED BY events_leased
     WHERE lease_until IS NOT NULL AND lease_until <= ?1";
 
 pub(super) fn lease(connection: &Connection, wanted: &Wanted) -> Result<Vec<Lease>, Failure> {
@@ -48,10 +49,10 @@ pub(super) fn lease(connection: &Connection, wanted: &Wanted) -> Result<Vec<Leas
     let mut leases = Vec::new();
     let mut left = wanted.bytes_max;
     let ended = ended(connection, wanted)?;
-    for (_, number) in &ended {
+    for (_, (_, number)) in &ended {
         suspects::suspect(connection, *number)?;
     }
-    for (_, number) in first(connection, wanted, ended)? {
+    for (_, number) in first(connection, wanted, &ended)? {
         if left == 0 {
             break;
         }
@@ -68,7 +69,7 @@ pub(super) fn lease(connection: &Connection, wanted: &Wanted) -> Result<Vec<Leas
 fn first(
     connection: &Connection,
     wanted: &Wanted,
-    mut known: BTreeSet<Candidate>,
+    known: &[(QueueRank, Candidate)],
 ) -> rusqlite::Result<Vec<Candidate>> {
     let mut first: Vec<Candidate> = Vec::new();
     for rank in RANKS {
@@ -76,7 +77,8 @@ fn first(
         if slots == 0 {
             break;
         }
-        first.extend(oldest(connection, wanted, (rank, slots, std::mem::take(&mut known)))?);
+        let known = known.iter().filter(|(its, _)| *its == rank).map(|(_, candidate)| *candidate);
+        first.extend(oldest(connection, wanted, (rank, slots, known.collect()))?);
     }
     Ok(first)
 }
@@ -85,7 +87,7 @@ fn first(
 fn oldest(
     connection: &Connection,
     wanted: &Wanted,
-    (rank, slots, known): (i64, usize, BTreeSet<Candidate>),
+    (rank, slots, known): (QueueRank, usize, BTreeSet<Candidate>),
 ) -> rusqlite::Result<BTreeSet<Candidate>> {
     let mut oldest = known;
     let limit = i64::try_from(slots).unwrap_or(i64::MAX);
@@ -105,15 +107,18 @@ fn oldest(
     Ok(oldest)
 }
 
-/// What was claimed by one who did not come back.
-fn ended(connection: &Connection, wanted: &Wanted) -> rusqlite::Result<BTreeSet<Candidate>> {
-    let mut ended = BTreeSet::new();
+/// What was claimed by one who did not come back, each with its rank, in which it stays.
+fn ended(
+    connection: &Connection,
+    wanted: &Wanted,
+) -> rusqlite::Result<Vec<(QueueRank, Candidate)>> {
+    let mut ended = Vec::new();
     let mut query = connection.prepare_cached(ENDED)?;
     let mut rows = query.query([Time(wanted.now)])?;
     while let Some(row) = rows.next()? {
         let Source(source) = row.get(2)?;
         if wanted.sources.contains(&source) {
-            ended.insert(candidate(row)?);
+            ended.push((row.get(3)?, candidate(row)?));
         }
     }
     Ok(ended)

@@ -109,6 +109,20 @@ async fn what_was_imported_goes_behind_all_that_was_sent() {
 }
 
 #[tokio::test]
+async fn imported_event_whose_lease_ended_stays_behind_what_was_sent() {
+    let place = Place::new();
+    let store = place.open();
+    let old = keep(&*store, imported(at(0), at(0))).await;
+    assert_eq!(ids(&claim(&*store, at(0), 1).await), [old]);
+    let new = keep(&*store, webhook(at(70))).await;
+
+    let first = claim(&*store, at(70), 1).await;
+    let second = claim(&*store, at(70), 1).await;
+
+    assert_eq!((ids(&first), ids(&second)), (vec![new], vec![old]));
+}
+
+#[tokio::test]
 async fn what_was_imported_waits_for_its_time() {
     let place = Place::new();
     let store = place.open();
