@@ -251,7 +251,8 @@ pub struct Claimed {
     pub first_attempt_at: Option<Timestamp>,
     /// What the mapping made of it at the first attempt; none before.
     pub requests: Option<Vec<Planned>>,
-    /// How many attempts failed in a row; waiting without an attempt adds none.
+    /// How many attempts failed in a row; waiting without an attempt adds none, nor does one that paused the
+    /// destination.
     pub tries: u32,
     /// A person had it replayed; its attempts are marked so.
     pub replay: bool,

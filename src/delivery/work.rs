@@ -125,7 +125,9 @@ impl Work {
             replay: self.replay,
         };
         self.first_attempt_at.get_or_insert(at);
-        self.tries = self.tries.saturating_add(1);
+        if outcome != Outcome::Paused {
+            self.tries = self.tries.saturating_add(1);
+        }
         planned.may_repeat |= matches!(outcome, Outcome::Unanswered | Outcome::Interrupted);
         let next = match then {
             Then::Done { savio_id } => {

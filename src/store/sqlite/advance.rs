@@ -150,8 +150,9 @@ fn judge(connection: &Connection, event: i64, attempt: &Attempt) -> Result<(), F
 fn count_tries(connection: &Connection, event: &InHand, outcome: Outcome) -> rusqlite::Result<()> {
     let tries = match outcome {
         Outcome::Done => 0,
+        // It was the destination that failed.
+        Outcome::Paused => event.tries,
         Outcome::Refused
-        | Outcome::Paused
         | Outcome::Retry
         | Outcome::Unreachable
         | Outcome::Unanswered

@@ -102,6 +102,25 @@ async fn a_token_that_is_wrong_for_four_days_makes_no_dead_letter() {
 
 #[tokio::test]
 async fn one_forbidden_endpoint_does_not_stop_the_others() {
+#[tokio::test]
+async fn first_failure_after_a_pause_waits_as_long_as_any_first_one() {
+    let relay = Relay::new().await;
+    relay.savio_answers("/create-feedback/", &[status(401)]).await;
+    relay.probe_answers(status(401)).await;
+    let id = relay.keep(feedback()).await;
+    relay.deliver_all(0).await;
+
+    relay.savio.reset().await;
+    relay.savio_answers("/create-feedback/", &[status(503)]).await;
+    relay.probe_answers(page()).await;
+    relay.deliver_all(600).await;
+
+    let record = relay.record(id).await;
+    assert_eq!(outcomes(&record), [(0, Outcome::Paused, false), (0, Outcome::Retry, false)]);
+    let wait = record.due_at.unwrap().duration_since(record.attempts[1].at);
+    assert!(wait.as_secs() < 9, "the first wait is 5 to 7.5 seconds, the second 10 to 15: {wait}");
+}
+
     let relay = Relay::new().await;
     relay.savio_answers("/companies/", &[status(403).set_body_string("no plan")]).await;
     relay.savio_answers("/create-feedback/", &[created()]).await;

@@ -128,6 +128,7 @@ async fn tries_count_the_failures_in_a_row() {
         (Some(attempt(0, Outcome::Retry)), wait(1)),
         (Some(attempt(0, Outcome::Unreachable)), wait(2)),
         (None, wait(3)),
+        (Some(attempt(0, Outcome::Paused)), wait(3)),
         (Some(attempt(0, Outcome::Done)), wait(4)),
         (Some(attempt(1, Outcome::Retry)), wait(5)),
     ] {
@@ -138,7 +139,7 @@ async fn tries_count_the_failures_in_a_row() {
         tries.push(claimed.tries);
     }
 
-    assert_eq!(tries, [0, 1, 2, 2, 0]);
+    assert_eq!(tries, [0, 1, 2, 2, 2, 0], "a pause is the destination's, and no try");
 }
 
 #[tokio::test]
