@@ -271,7 +271,9 @@ impl Flight {
             }
             (Err(error), None) => error!(%error, "a probe broke off: a bug of the relay"),
             (Ok((_, Landed::Parked)), _) => self.parking = (self.parking + 2).min(PARKING_MAX),
-            (Ok((_, Landed::Through)), _) => self.parking = self.parking.saturating_sub(1),
+            (Ok((_, Landed::Through)), Some(_)) => self.parking = self.parking.saturating_sub(1),
+            // A probe: it is no event that found its turn.
+            (Ok((_, Landed::Through)), None) => {}
         }
     }
 
@@ -301,5 +303,33 @@ impl Flight {
         let places = self.delivery.destination.max_in_flight;
         let ahead = places.saturating_mul(AHEAD_EACH).min(AHEAD_MAX);
         places.saturating_add(ahead + self.parking).saturating_sub(self.tasks.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Destination, Settings};
+    use super::*;
+    use crate::store::{Sqlite, sqlite};
+
+    #[tokio::test]
+    async fn end_of_a_probe_leaves_the_room_for_parked_events() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = sqlite::Settings::new(folder.path().join("relay.db"));
+        let store = Arc::new(Sqlite::open(&store).unwrap());
+        let client = Err("no token".to_owned());
+        let destination = Destination { name: "default".to_owned(), client, max_in_flight: 1 };
+        let delivery = Delivery::new(store, destination, Settings::default());
+        let mut flight = Flight::new(Arc::new(delivery));
+        flight.parking = 4;
+
+        flight.tasks.spawn(async { Landed::Through });
+        assert!(flight.land().await);
+        assert_eq!(flight.parking, 4, "a probe is no event");
+
+        let event = flight.tasks.spawn(async { Landed::Through });
+        flight.take(event.id(), InHand { event: EventId::new(Timestamp::UNIX_EPOCH), bytes: 1 });
+        assert!(flight.land().await);
+        assert_eq!((flight.parking, flight.bytes), (3, 0));
     }
 }
