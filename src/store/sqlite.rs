@@ -33,13 +33,16 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::time::{sleep, timeout};
+use tracing::warn;
 
 use super::{
     Claim, Claimed, Count, Filter, Forgotten, Kept, Listed, Matching, NewReplay, Page, Progress,
     Record, Released, Replay, ReplayId, Store, StoreError, Trouble, Wanted, Webhook, Word,
 };
+use crate::clock;
 use crate::event::{EventId, Name, SourceName};
 use crate::telemetry::metrics::Commits;
+use claim::{Loaded, Unreadable};
 use count::Writing;
 use damage::Damage;
 use failure::unavailable;
@@ -160,6 +163,20 @@ impl Sqlite {
         timeout(PATIENCE, write).await.unwrap_or_else(|_| Err(late()))
     }
 
+    /// What was read of events, once those that nobody can read are dead. If that fails, their leases end by
+    /// themselves, and they are read again.
+    async fn readable(&self, Loaded { claimed, unreadable }: Loaded) -> Vec<Claimed> {
+        if !unreadable.is_empty() {
+            let (now, dead) = (clock::now(), unreadable.clone());
+            let bury = move |writing: &Writing<'_>| claim::bury(writing, &dead, now);
+            match self.writer.write(bury).await {
+                Ok(()) => unreadable.iter().for_each(Unreadable::tell),
+                Err(error) => warn!(%error, "events that cannot be read stay as they are"),
+            }
+        }
+        claimed
+    }
+
     fn arrive(&self) {
         self.arrived.send_modify(|count| *count = count.wrapping_add(1));
     }
@@ -227,7 +244,7 @@ impl Store for Sqlite {
             // Nobody will work on them; if this fails too, the leases end by themselves.
             let _ = self.writer.write(move |connection| claim::end(connection, &claims)).await;
         }
-        loaded
+        Ok(self.readable(loaded?).await)
     }
 
     async fn renew(&self, claims: Vec<Claim>, until: Timestamp) -> Result<Vec<Claim>, StoreError> {
@@ -257,7 +274,8 @@ impl Store for Sqlite {
     }
 
     async fn load(&self, claim: Claim) -> Result<Option<Claimed>, StoreError> {
-        self.readers.read(move |connection| claim::load_one(connection, claim)).await
+        let loaded = self.readers.read(move |connection| claim::load_one(connection, claim)).await;
+        Ok(self.readable(loaded?).await.pop())
     }
 
     async fn older(

@@ -258,6 +258,50 @@ async fn a_database_that_stays_locked_is_told_and_used_again() {
 }
 
 #[tokio::test]
+async fn event_that_cannot_be_read_is_dead_and_harms_no_other() {
+    let place = Place::new();
+    let store = place.open();
+    let unreadable = keep(&*store, webhook(at(0))).await;
+    let good = keep(&*store, webhook(at(1))).await;
+    let file = Connection::open(&place.settings().path).unwrap();
+    file.execute("UPDATE webhooks SET headers = 'no JSON' WHERE number = 1", []).unwrap();
+
+    let claimed = claim(&*store, at(2), 9).await;
+    let again = claim(&*store, at(600), 9).await;
+
+    let ids = |claimed: &[Claimed]| claimed.iter().map(|it| it.event.id).collect::<Vec<_>>();
+    assert_eq!((ids(&claimed), ids(&again)), (vec![good], vec![good]));
+    let sql = "SELECT state, reason, lease_until FROM events WHERE id = ?1";
+    let (state, reason, lease): (String, String, Option<i64>) = file
+        .query_row(sql, [unreadable.as_bytes().as_slice()], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+        .unwrap();
+    assert_eq!((state.as_str(), lease), ("dead", None));
+    assert!(reason.starts_with("it cannot be read from the store: "), "{reason}");
+    assert_eq!(store.recount().await, Ok(0));
+}
+
+#[tokio::test]
+async fn claimed_event_that_cannot_be_read_any_more_is_dead() {
+    let place = Place::new();
+    let store = place.open();
+    keep(&*store, webhook(at(0))).await;
+    let claimed = claim(&*store, at(0), 1).await.remove(0);
+    let file = Connection::open(&place.settings().path).unwrap();
+    file.execute("UPDATE events SET notes = 'no JSON', payload_end = 1", []).unwrap();
+    file.execute("UPDATE webhooks SET body = x'ff'", []).unwrap();
+
+    assert_eq!(store.load(claimed.claim).await, Ok(None));
+
+    let counts = store.counts().await.unwrap();
+    assert_eq!(
+        counts.iter().map(|it| (it.state, it.events)).collect::<Vec<_>>(),
+        [(State::Dead, 1)]
+    );
+}
+
+#[tokio::test]
 async fn a_store_of_the_first_version_is_brought_up_to_date() {
     let place = Place::new();
     let file = Connection::open(&place.settings().path).unwrap();

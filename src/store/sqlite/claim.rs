@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use tracing::error;
+use tracing::{error, warn};
 
+use super::count::Writing;
 use super::failure::Failure;
 use super::row::{Id, Source, Time, token};
-use super::{look, suspects};
-use crate::store::{Claim, Claimed, Wanted};
+use super::{advance, look, suspects};
+use crate::event::State;
+use crate::store::{Claim, Claimed, Next, Progress, Wanted};
 
 /// A claim whose event is not read yet.
 pub(super) struct Lease {
@@ -146,35 +148,92 @@ pub(super) struct InHand {
     pub(super) is_suspect: bool,
 }
 
-/// Reads what was claimed. One that cannot be read is left out, so that it harms no other; its
-/// lease ends by itself.
-pub(super) fn load(connection: &Connection, leases: &[Lease]) -> Result<Vec<Claimed>, Failure> {
-    let mut claimed = Vec::with_capacity(leases.len());
-    let snapshot = connection.unchecked_transaction()?;
-    for Lease { claim, number } in leases {
-        match look::claimed(&snapshot, *claim, *number) {
-            Ok(one) => claimed.push(one),
-            Err(error) => match Failure::from(error) {
-                failure if failure.is_of_the_disk() || failure.damage().is_some() => {
-                    return Err(failure);
-                }
-                failure => {
-                    let id = claim.event;
-                    error!(event.id = %id, %failure, "event {id} cannot be read from the store");
-                }
-            },
-        }
-    }
-    Ok(claimed)
+/// What was read of events that were claimed.
+#[derive(Debug, Default)]
+pub(super) struct Loaded {
+    pub(super) claimed: Vec<Claimed>,
+    pub(super) unreadable: Vec<Unreadable>,
 }
 
-pub(super) fn load_one(connection: &Connection, claim: Claim) -> Result<Option<Claimed>, Failure> {
+/// An event whose row cannot be understood, now or later.
+#[derive(Debug, Clone)]
+pub(super) struct Unreadable {
+    claim: Claim,
+    reason: String,
+}
+
+/// Reads what was claimed. One that cannot be read at present is left out, so that it harms no other; its
+/// lease ends by itself.
+pub(super) fn load(connection: &Connection, leases: &[Lease]) -> Result<Loaded, Failure> {
+    let mut loaded = Loaded::default();
+    let snapshot = connection.unchecked_transaction()?;
+    for lease in leases {
+        match load_into(&mut loaded, &snapshot, lease) {
+            Err(failure) if failure.is_of_the_disk() || failure.damage().is_some() => {
+                return Err(failure);
+            }
+            Err(failure) => {
+                let id = lease.claim.event;
+                error!(event.id = %id, %failure, "event {id} cannot be read from the store");
+            }
+            Ok(()) => {}
+        }
+    }
+    Ok(loaded)
+}
+
+pub(super) fn load_one(connection: &Connection, claim: Claim) -> Result<Loaded, Failure> {
+    let mut loaded = Loaded::default();
     // All of it as it was at one moment.
     let snapshot = connection.unchecked_transaction()?;
     match in_hand(&snapshot, claim) {
-        Ok(event) => Ok(Some(look::claimed(&snapshot, claim, event.number)?)),
-        Err(Failure::ClaimLost) => Ok(None),
+        Ok(InHand { number, .. }) => {
+            load_into(&mut loaded, &snapshot, &Lease { claim, number })?;
+            Ok(loaded)
+        }
+        Err(Failure::ClaimLost) => Ok(loaded),
         Err(failure) => Err(failure),
+    }
+}
+
+fn load_into(
+    loaded: &mut Loaded,
+    connection: &Connection,
+    Lease { claim, number }: &Lease,
+) -> Result<(), Failure> {
+    match look::claimed(connection, *claim, *number).map_err(Failure::from) {
+        Ok(claimed) => loaded.claimed.push(claimed),
+        Err(failure) if failure.is_of_the_row() => {
+            let reason = format!("it cannot be read from the store: {failure}");
+            loaded.unreadable.push(Unreadable { claim: *claim, reason });
+        }
+        Err(failure) => return Err(failure),
+    }
+    Ok(())
+}
+
+/// Ends events that nobody can read: they would be claimed for ever. Those that were lost meanwhile are left.
+pub(super) fn bury(
+    writing: &Writing<'_>,
+    unreadable: &[Unreadable],
+    now: Timestamp,
+) -> Result<(), Failure> {
+    for Unreadable { claim, reason } in unreadable {
+        let dead = Next::Settle { state: State::Dead, reason: Some(reason.clone()), at: now };
+        let progress = Progress { planned: None, notes: Vec::new(), attempt: None, next: dead };
+        match advance::advance(writing, *claim, &progress) {
+            Ok(()) | Err(Failure::ClaimLost) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(())
+}
+
+impl Unreadable {
+    /// In the log, once it is on disk.
+    pub(super) fn tell(&self) {
+        let (id, state, reason) = (self.claim.event, State::Dead.as_str(), &self.reason);
+        warn!(event.id = %id, state, reason, "event {id} is {state}");
     }
 }
 

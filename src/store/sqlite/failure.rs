@@ -49,6 +49,11 @@ impl Failure {
         )
     }
 
+    /// Whether SQLite gave what was asked for and it cannot be understood, so that asking again is in vain.
+    pub(super) fn is_of_the_row(&self) -> bool {
+        matches!(self, Failure::Database(error) if error.sqlite_error_code().is_none())
+    }
+
     /// What SQLite found wrong with the file itself.
     pub(super) fn damage(&self) -> Option<String> {
         let (Failure::Database(error) | Failure::Open(OpenError::Database { source: error, .. })) =
