@@ -1,5 +1,6 @@
 //! Takes queued events from the store, maps them, and sends the requests until Savio has them.
 
+mod backoff;
 mod claims;
 mod clock_watch;
 mod flight;
@@ -32,6 +33,7 @@ use crate::savio::{Answer, Client};
 use crate::store::{Attempt, Claim, Claimed, Next, Progress, Store, StoreError};
 use crate::telemetry::metrics::Attempts;
 use crate::telemetry::traces::{Rest, Traces};
+use backoff::Process;
 use claims::{Claims, Held};
 use gate::{Closed, Sign};
 use mapper::{MapError, Mapper};
@@ -379,9 +381,10 @@ impl Delivery {
         }
     }
 
-    /// Tries until it is on disk: what was sent must never be sent again for want of a note of it.
+    /// Tries until it is on disk: what was sent must never be sent again because it was not noted. When the relay
+    /// stops, a step in which nothing was sent is left to the next start.
     async fn write(&self, held: &Held<'_>, progress: Progress) -> Result<(), NotOurs> {
-        let mut wait = WRITE_WAIT_MIN;
+        let mut backoff = self.claims.backoff();
         loop {
             let claim = held.claim();
             let id = claim.event;
@@ -401,11 +404,12 @@ impl Delivery {
                     return Err(NotOurs);
                 }
                 Err(StoreError::Unavailable { reason, .. }) => {
-                    if wait == WRITE_WAIT_MIN {
+                    if backoff.is_first() {
                         warn!(event.id = %id, reason, "cannot write down the progress of event {id}");
                     }
-                    sleep(wait).await;
-                    wait = (wait * 2).min(WRITE_WAIT_MAX);
+                    if backoff.pause().await == Process::Stops && progress.attempt.is_none() {
+                        return Err(NotOurs);
+                    }
                 }
             }
         }

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 
+use super::backoff::Backoff;
 use super::names::{Names, Place, Turn, Wish};
 use crate::event::{EventId, Name};
 use crate::store::{Claim, Claimed, Store, StoreError, Wanted};
@@ -16,6 +17,8 @@ pub(super) struct Claims {
     claiming: tokio::sync::Mutex<()>,
     waiting: Mutex<Waiting>,
     slots: Semaphore,
+    /// Whether the relay stops.
+    stopping: watch::Sender<bool>,
     /// A parked event may go on.
     pub(super) freed: Notify,
 }
@@ -37,6 +40,7 @@ impl Claims {
             claiming: tokio::sync::Mutex::default(),
             waiting: Mutex::default(),
             slots: Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS)),
+            stopping: watch::Sender::new(false),
             freed: Notify::new(),
         }
     }
@@ -74,6 +78,12 @@ impl Claims {
     /// From now on no event gets a place in flight that has none.
     pub(super) fn close_slots(&self) {
         self.slots.close();
+        self.stopping.send_replace(true);
+    }
+
+    /// For tries of the store, which do not go on for ever when the slots are closed.
+    pub(super) fn backoff(&self) -> Backoff {
+        Backoff::new(self.stopping.subscribe())
     }
 
     pub(super) fn free_slots(&self) -> usize {

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
-use tokio::time::sleep;
 use tracing::{error, warn};
 
+use super::backoff::Process;
 use super::claims::Held;
-use super::{Delivery, NotOurs, WRITE_WAIT_MAX, WRITE_WAIT_MIN};
+use super::{Delivery, NotOurs};
 use crate::store::{StoreError, Suspect};
 
 /// So long after its start, and by chance up to so much longer, a process leaves alone each suspect under
@@ -92,9 +92,10 @@ impl Delivery {
         let _ = self.write_mark(held, Mark::Unset).await;
     }
 
-    /// Retries until the store is available, since nothing could be sent before that anyway.
+    /// Retries until the store is available, since nothing could be sent before that anyway, or until the relay
+    /// stops.
     async fn write_mark(&self, held: &Held<'_>, mark: Mark) -> Result<(), NotOurs> {
-        let mut wait = WRITE_WAIT_MIN;
+        let mut backoff = self.claims.backoff();
         loop {
             let claim = held.claim();
             let id = claim.event;
@@ -111,11 +112,12 @@ impl Delivery {
                     return Err(NotOurs);
                 }
                 Err(StoreError::Unavailable { reason, .. }) => {
-                    if wait == WRITE_WAIT_MIN {
+                    if backoff.is_first() {
                         warn!(event.id = %id, reason, "cannot mark event {id} as a suspect yet");
                     }
-                    sleep(wait).await;
-                    wait = (wait * 2).min(WRITE_WAIT_MAX);
+                    if backoff.pause().await == Process::Stops {
+                        return Err(NotOurs);
+                    }
                 }
             }
         }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::sleep;
 use tracing::warn;
 
+use super::backoff::{Backoff, Process};
 use super::claims::{Held, Parked};
 use super::names::{Place, Turn, Wish};
 use super::work::Work;
-use super::{Clock, Delivery, Landed, WRITE_WAIT_MAX, WRITE_WAIT_MIN, step};
+use super::{Clock, Delivery, Landed, step};
 use crate::event::{Name, Outcome};
 use crate::store::{Claimed, Next, Progress, StoreError};
 
@@ -30,17 +30,17 @@ impl Delivery {
         };
         let wish = Wish::of(work.request(position));
         match self.take(held, wish).await {
-            Turn::Taken if held.take_slot().await => {}
-            Turn::Taken => {
+            Some(Turn::Taken) if held.take_slot().await => {}
+            Some(Turn::Taken) | None => {
                 let reason = "the relay stops".to_owned();
                 progress.next = Next::Wait { until: at, reason };
             }
-            Turn::Blocked => {
+            Some(Turn::Blocked) => {
                 held.leave_slot();
                 let reason = "another event that names the same goes first".to_owned();
                 progress.next = Next::Stay { reason };
             }
-            Turn::TurnedAway(count) => {
+            Some(Turn::TurnedAway(count)) => {
                 held.leave_slot();
                 let wait = AWAY_MIN.max(AWAY_EACH * count);
                 let until = at.saturating_add(wait).unwrap_or(Timestamp::MAX);
@@ -50,23 +50,24 @@ impl Delivery {
         }
     }
 
-    async fn take(&self, held: &Held<'_>, wish: Wish) -> Turn {
+    /// None: the relay stops before it is known.
+    async fn take(&self, held: &Held<'_>, wish: Wish) -> Option<Turn> {
         let upsert = wish.upsert();
         let turn = held.take(wish);
-        let (Turn::Taken, Some(upsert)) = (turn, upsert) else { return turn };
-        match self.older(held, upsert).await {
-            Some(older) => held.wait_behind(older),
-            None => turn,
+        let (Turn::Taken, Some(upsert)) = (turn, upsert) else { return Some(turn) };
+        match self.older(held, upsert).await.ok()? {
+            Some(older) => Some(held.wait_behind(older)),
+            None => Some(turn),
         }
     }
 
     /// The event in the store that makes this upsert before this one.
-    async fn older(&self, held: &Held<'_>, upsert: Name) -> Option<Place> {
-        let mut wait = WRITE_WAIT_MIN;
+    async fn older(&self, held: &Held<'_>, upsert: Name) -> Result<Option<Place>, StoreError> {
+        let mut backoff = self.claims.backoff();
         loop {
             match self.store.older(held.place(), upsert, self.live_sources()).await {
-                Ok(older) => return older,
-                Err(error) => self.store_is_away(&error, &mut wait).await,
+                Ok(older) => return Ok(older),
+                Err(error) => self.store_is_away(error, &mut backoff).await?,
             }
         }
     }
@@ -84,25 +85,32 @@ impl Delivery {
         Landed::Through
     }
 
-    /// None: it is not ours any more.
+    /// None: it is not ours any more, or the relay stops.
     async fn load(&self, held: &Held<'_>) -> Option<Claimed> {
-        let mut wait = WRITE_WAIT_MIN;
+        let mut backoff = self.claims.backoff();
         loop {
             let claim = held.claim();
             match self.store.load(claim).await {
                 Ok(Some(claimed)) => return Some(claimed),
                 Ok(None) if held.has_replaced(claim).await => {}
                 Ok(None) => return None,
-                Err(error) => self.store_is_away(&error, &mut wait).await,
+                Err(error) => self.store_is_away(error, &mut backoff).await.ok()?,
             }
         }
     }
 
-    async fn store_is_away(&self, error: &StoreError, wait: &mut Duration) {
-        if *wait == WRITE_WAIT_MIN {
+    /// Waits for the next try; gives the error back if the relay stops.
+    async fn store_is_away(
+        &self,
+        error: StoreError,
+        backoff: &mut Backoff,
+    ) -> Result<(), StoreError> {
+        if backoff.is_first() {
             warn!(%error, "cannot read how far events are");
         }
-        sleep(*wait).await;
-        *wait = (*wait * 2).min(WRITE_WAIT_MAX);
+        match backoff.pause().await {
+            Process::Runs => Ok(()),
+            Process::Stops => Err(error),
+        }
     }
 }

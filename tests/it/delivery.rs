@@ -372,7 +372,12 @@ async fn an_outcome_that_cannot_be_written_down_yet_is_kept_and_nothing_sent_aga
     relay.savio_answers("/create-feedback/", &[created()]).await;
     let (trouble, reason) = (Trouble::DiskFull, "the disk is full".to_owned());
     let error = StoreError::Unavailable { trouble, reason };
-    let store = Stumbling { store: relay.store.clone(), stumbles: AtomicUsize::new(3), error };
+    let store = Stumbling {
+        store: relay.store.clone(),
+        stumbles: AtomicUsize::new(3),
+        error,
+        reads_fail: AtomicUsize::new(0),
+    };
     let id = relay.keep(company_and_feedback()).await;
 
     delivery(Arc::new(store), &relay.savio.uri(), 8).deliver_all(at(0)).await;
@@ -388,7 +393,12 @@ async fn an_event_whose_progress_can_never_be_written_ends_and_is_not_sent_again
     let relay = Relay::new().await;
     relay.savio_answers("/create-feedback/", &[created()]).await;
     let error = StoreError::Impossible { reason: "no such request".to_owned() };
-    let store = Stumbling { store: relay.store.clone(), stumbles: AtomicUsize::new(1), error };
+    let store = Stumbling {
+        store: relay.store.clone(),
+        stumbles: AtomicUsize::new(1),
+        error,
+        reads_fail: AtomicUsize::new(0),
+    };
     let id = relay.keep(feedback()).await;
     let delivery = delivery(Arc::new(store), &relay.savio.uri(), 1);
 

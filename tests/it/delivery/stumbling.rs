@@ -17,6 +17,8 @@ pub(super) struct Stumbling {
     pub(super) store: Arc<dyn Store>,
     pub(super) stumbles: AtomicUsize,
     pub(super) error: StoreError,
+    /// 0: older events are found; else how often they were looked for in vain, and 1.
+    pub(super) reads_fail: AtomicUsize,
 }
 
 #[async_trait]
@@ -44,7 +46,11 @@ impl Store for Stumbling {
         upsert: Name,
         sources: Vec<SourceName>,
     ) -> Result<Option<u64>, StoreError> {
-        self.store.older(place, upsert, sources).await
+        let more = |failed: usize| (failed > 0).then_some(failed + 1);
+        match self.reads_fail.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more) {
+            Ok(_) => Err(self.error.clone()),
+            Err(_) => self.store.older(place, upsert, sources).await,
+        }
     }
     async fn rewind(&self, sources: Vec<SourceName>, now: Timestamp) -> Result<(), StoreError> {
         self.store.rewind(sources, now).await
