@@ -35,11 +35,11 @@ use crate::telemetry::metrics::Attempts;
 use crate::telemetry::traces::{Rest, Traces};
 use backoff::Process;
 use claims::{Claims, Held};
-use gate::{Closed, Sign};
+use gate::{Closed, Gate, Sign};
 use mapper::{MapError, Mapper};
 use pauses::Pauses;
 use porter::Porter;
-use retry::Then;
+use retry::{Circumstances, Then};
 use titles::Titles;
 use work::{Sent, Unmapped, Work};
 
@@ -305,7 +305,9 @@ impl Delivery {
 
     async fn judge(&self, work: &mut Work, sent: Sent, clock: &Clock) -> Progress {
         let age = self.porter.clock(work.tried_since(sent.at), sent.answered_at);
-        let circumstances = work.circumstances(&sent, age, fastrand::u32(..));
+        let has_given_id = self.porter.look(Gate::has_given_id);
+        let circumstances =
+            Circumstances { age, has_given_id, ..work.circumstances(&sent, fastrand::u32(..)) };
         let mut verdict = match &sent.answer {
             Some(answer) => retry::judge(answer, circumstances, &self.settings.retry),
             None => retry::judge_interrupted(circumstances, &self.settings.retry),

@@ -52,6 +52,8 @@ impl Default for Settings {
 pub enum Sign {
     /// Savio answered as itself: yes, or no to this request alone.
     Works,
+    /// The same, with the id of what it made.
+    GaveId,
     /// No answer, or one that says: later; for all requests, if it says until when.
     Fails { hold_back_until: Option<Timestamp> },
     /// The token or the address is wrong.
@@ -79,6 +81,8 @@ pub struct Gate {
     /// Before its end no other request goes, by the rate.
     next_send: Option<Wait>,
     standstill: Standstill,
+    /// The destination once answered with the id of what it made.
+    has_given_id: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -255,9 +259,10 @@ impl Gate {
     pub fn note(&mut self, sign: &Sign, now: Timestamp, settings: &Settings) {
         self.follow(now, settings);
         match sign {
-            Sign::Works => {
+            Sign::Works | Sign::GaveId => {
                 self.works();
                 self.forbidden = 0;
+                self.has_given_id |= *sign == Sign::GaveId;
             }
             Sign::Fails { hold_back_until } => self.fails(*hold_back_until, now, settings),
             Sign::Wrong { reason } => {
@@ -277,6 +282,11 @@ impl Gate {
             }
         }
         self.turned(now);
+    }
+
+    /// Whether the destination is known to be Savio, by an id that it gave at any time.
+    pub fn has_given_id(&self) -> bool {
+        self.has_given_id
     }
 
     fn works(&mut self) {

@@ -54,6 +54,8 @@ pub struct Circumstances {
     pub chance: u32,
     /// The request was refused just now though the token works.
     pub is_last_try: bool,
+    /// The destination once answered with the id of what it made, so that it is Savio.
+    pub has_given_id: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -100,12 +102,8 @@ pub fn judge(answer: &Answer, circumstances: Circumstances, settings: &Settings)
     };
     let summary = format!("savio answered {}", reply.status);
     match reply.status {
-        200..=299 => match done(reply) {
-            Some(then) => {
-                Verdict { outcome: Outcome::Done, summary, then, sign: Some(Sign::Works) }
-            }
-            None => no_savio(&summary, circumstances, settings),
-        },
+        200..=299 if is_savios(reply, circumstances) => done(summary, reply),
+        200..=299 => no_savio(reply, circumstances, settings),
         100..=199 | 300..=399 | 401..=405 | 407 if circumstances.is_last_try => {
             let reason = format!("{summary}, though the token works: {}", reply.text);
             let sign = Sign::Forbidden { reason: format!("{summary}, though the token works") };
@@ -199,12 +197,16 @@ fn held(summary: &str) -> Then {
     Then::Hold { reason: format!("it was sent, and may have arrived: {summary}") }
 }
 
-/// A page that some other server gave: the event waits until Savio is there, and never dies of it.
-fn no_savio(summary: &str, circumstances: Circumstances, settings: &Settings) -> Verdict {
-    let summary = format!("{summary}, but not as savio does: is base_url right?");
+/// A page that some other server gave: the event waits until Savio is there, and never dies of it. A 201
+/// says that something was made, so that only a person sends the request again.
+fn no_savio(reply: &Reply, circumstances: Circumstances, settings: &Settings) -> Verdict {
+    let summary =
+        format!("savio answered {}, but not as savio does: is base_url right?", reply.status);
     let then = match settings.unanswered {
-        Unanswered::Retry => Then::Retry { wait: settings.wait(circumstances) },
-        Unanswered::Hold => held(&summary),
+        Unanswered::Retry if reply.status != 201 => {
+            Then::Retry { wait: settings.wait(circumstances) }
+        }
+        Unanswered::Retry | Unanswered::Hold => held(&summary),
     };
     let sign = Some(Sign::Wrong { reason: summary.clone() });
     Verdict { outcome: Outcome::Unanswered, summary, then, sign }
@@ -228,15 +230,24 @@ fn hold_back(mut verdict: Verdict, reply: &Reply, circumstances: Circumstances) 
     verdict
 }
 
-/// Whether a 2xx says that Savio has it, and under which id.
-fn done(reply: &Reply) -> Option<Then> {
-    match &reply.content {
-        Content::Object { id } => Some(Then::Done { savio_id: id.clone() }),
-        Content::Empty | Content::Cut { says_json: true } => Some(Then::Done { savio_id: None }),
+/// Whether it is Savio that gave a 2xx.
+fn is_savios(reply: &Reply, circumstances: Circumstances) -> bool {
+    match reply.content {
+        Content::Object { .. } | Content::Empty | Content::Cut { says_json: true } => true,
         Content::Cut { says_json: false } | Content::Other => {
-            (reply.status == 201).then_some(Then::Done { savio_id: None })
+            reply.status == 201 && circumstances.has_given_id
         }
     }
+}
+
+fn done(summary: String, reply: &Reply) -> Verdict {
+    let (savio_id, sign) = match &reply.content {
+        Content::Object { id: Some(id) } => (Some(id.clone()), Sign::GaveId),
+        Content::Object { id: None } | Content::Empty | Content::Cut { .. } | Content::Other => {
+            (None, Sign::Works)
+        }
+    };
+    Verdict { outcome: Outcome::Done, summary, then: Then::Done { savio_id }, sign: Some(sign) }
 }
 
 #[cfg(test)]

@@ -85,10 +85,16 @@ impl Work {
         self.first_attempt_at.unwrap_or(now)
     }
 
-    /// `age` is by the destination's clock.
-    pub(super) fn circumstances(&self, sent: &Sent, age: Duration, chance: u32) -> Circumstances {
-        let is_last_try = self.last_try == Some(sent.position);
-        Circumstances { now: sent.answered_at, age, tries: self.tries, chance, is_last_try }
+    /// As far as they are the event's own.
+    pub(super) fn circumstances(&self, sent: &Sent, chance: u32) -> Circumstances {
+        Circumstances {
+            now: sent.answered_at,
+            age: Duration::ZERO,
+            tries: self.tries,
+            chance,
+            is_last_try: self.last_try == Some(sent.position),
+            has_given_id: false,
+        }
     }
 
     /// Which attempt in a row is under way, from 1.

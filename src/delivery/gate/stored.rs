@@ -21,6 +21,7 @@ pub(super) struct Stored {
     next_send_at: Option<Timestamp>,
     next_send_since: Option<Timestamp>,
     standstill: Standstill,
+    has_given_id: bool,
 }
 
 impl From<Stored> for Gate {
@@ -35,6 +36,7 @@ impl From<Stored> for Gate {
             forbidden: stored.forbidden,
             next_send: wait(stored.next_send_at, stored.next_send_since),
             standstill: stored.standstill,
+            has_given_id: stored.has_given_id,
         }
     }
 }
@@ -55,6 +57,7 @@ impl From<Gate> for Stored {
             next_send_at: until(gate.next_send),
             next_send_since: since(gate.next_send),
             standstill: gate.standstill,
+            has_given_id: gate.has_given_id,
         }
     }
 }

@@ -6,8 +6,15 @@ use serde_json::json;
 use super::*;
 
 const NOW: Timestamp = Timestamp::constant(1_795_341_600, 0); // 2026-11-22T10:00:00Z
-const FIRST: Circumstances =
-    Circumstances { now: NOW, age: Duration::ZERO, tries: 0, chance: 0, is_last_try: false };
+const FIRST: Circumstances = Circumstances {
+    now: NOW,
+    age: Duration::ZERO,
+    tries: 0,
+    chance: 0,
+    is_last_try: false,
+    has_given_id: true,
+};
+const UNKNOWN: Circumstances = Circumstances { has_given_id: false, ..FIRST };
 const LAST: Circumstances = Circumstances { is_last_try: true, ..FIRST };
 const LATE: Circumstances = Circumstances { age: Duration::from_hours(72), ..FIRST };
 const FIVE_SECONDS: Then = Then::Retry { wait: Duration::from_secs(5) };
@@ -40,6 +47,27 @@ fn a_success_is_done_and_its_id_kept() {
     check_content(201, Content::Other, None);
     check_content(201, Content::Cut { says_json: false }, None);
     check_content(200, Content::Cut { says_json: true }, None);
+}
+
+#[test]
+fn created_without_an_object_is_done_only_where_an_id_was_given_before() {
+    let settings = Settings::default();
+    for content in [Content::Other, Content::Cut { says_json: false }] {
+        let answer = Answer::Reply(reply(201, content));
+        assert_eq!(judge(&answer, FIRST, &settings).then, Then::Done { savio_id: None });
+
+        let verdict = judge(&answer, UNKNOWN, &settings);
+        assert_eq!(verdict.outcome, Outcome::Unanswered);
+        assert!(matches!(verdict.then, Then::Hold { .. }), "{verdict:?}");
+        assert!(matches!(verdict.sign, Some(Sign::Wrong { .. })), "{verdict:?}");
+    }
+    for content in [Content::Empty, Content::Object { id: None }, Content::Cut { says_json: true }]
+    {
+        let verdict = judge(&Answer::Reply(reply(201, content)), UNKNOWN, &settings);
+        assert_eq!((verdict.outcome, verdict.sign), (Outcome::Done, Some(Sign::Works)));
+    }
+    let object = Content::Object { id: Some(json!(7)) };
+    assert_eq!(sign(&Answer::Reply(reply(201, object)), UNKNOWN), Some(Sign::GaveId));
 }
 
 fn sign(answer: &Answer, circumstances: Circumstances) -> Option<Sign> {
@@ -228,12 +256,12 @@ proptest! {
         status in 0_u16..=999,
         retry_after in any::<Option<String>>(),
         (now, age) in any::<(i32, u64)>(),
-        (tries, chance, is_last_try) in any::<(u32, u32, bool)>(),
+        (tries, chance, is_last_try, has_given_id) in any::<(u32, u32, bool, bool)>(),
     ) {
         let now = Timestamp::from_second(now.into()).unwrap();
         let answer = Reply { retry_after, ..reply(status, Content::Empty) };
         let age = Duration::from_secs(age);
-        let circumstances = Circumstances { now, age, tries, chance, is_last_try };
+        let circumstances = Circumstances { now, age, tries, chance, is_last_try, has_given_id };
 
         judge(&Answer::Reply(answer), circumstances, &Settings::default());
     }

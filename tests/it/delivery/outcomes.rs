@@ -8,6 +8,8 @@ use savio_relay::delivery::pauses::Pauses;
 use savio_relay::delivery::retry::{self, Unanswered};
 use savio_relay::delivery::{Delivery, Destination, Settings};
 use savio_relay::event::{EventId, Outcome, State};
+use serde_json::json;
+use wiremock::ResponseTemplate;
 
 use super::{
     Relay, client, company_and_feedback, created, cut_off, delivery_with, destination, feedback,
@@ -173,6 +175,55 @@ async fn a_page_that_is_not_savio_pauses_and_is_a_send_without_an_answer() {
 
     let record = relay.record(id).await;
     assert_eq!(outcomes(&record), [(0, Outcome::Unanswered, false), (0, Outcome::Done, true)]);
+}
+
+/// 201s that Savio does not give.
+fn foreign() -> [ResponseTemplate; 4] {
+    [
+        status(201).set_body_json(json!([])),
+        status(201).set_body_json(json!("ok")),
+        status(201).set_body_string("ok"),
+        status(201).set_body_string("<html>Created</html>"),
+    ]
+}
+
+#[tokio::test]
+async fn created_without_an_object_of_a_destination_that_never_gave_an_id_is_held() {
+    for answer in foreign() {
+        let relay = Relay::new().await;
+        relay.savio_answers("/create-feedback/", &[answer, created()]).await;
+        relay.probe_answers(page()).await;
+        let id = relay.keep(feedback()).await;
+
+        relay.deliver_all(0).await;
+        let standing = relay.delivery.standing(at(0)).await.unwrap();
+        assert_eq!(standing.paused_by, Some(PausedBy::Answer));
+        relay.live(600, 2 * HOUR).await;
+
+        let record = relay.record(id).await;
+        assert_eq!(record.state, State::Held);
+        assert_eq!(outcomes(&record), [(0, Outcome::Unanswered, false)], "it is never retried");
+        let reason = record.reason.unwrap();
+        assert!(reason.starts_with("it was sent, and may have arrived: "), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn created_without_an_object_of_a_destination_that_gave_an_id_once_is_done() {
+    for answer in foreign() {
+        let mut relay = Relay::new().await;
+        relay.savio_answers("/create-feedback/", &[created(), answer]).await;
+        relay.keep(feedback()).await;
+        relay.deliver_all(0).await;
+        let id = relay.keep(feedback()).await;
+
+        relay.restart();
+        relay.deliver_all(0).await;
+
+        let record = relay.record(id).await;
+        assert_eq!(record.state, State::Delivered);
+        assert_eq!(outcomes(&record), [(0, Outcome::Done, false)]);
+    }
 }
 
 #[tokio::test]
