@@ -218,8 +218,19 @@ fn connections(base_url: &BaseUrl, timeout: Duration) -> reqwest::ClientBuilder 
     builder
 }
 
+/// Longer ones of an answer are not read.
+const HEADER_BYTES_MAX: usize = 256;
+
+/// All lines of a header as one.
+fn all_of(response: &Response, name: &http::HeaderName) -> Option<String> {
+    const LINES_MAX: usize = 8;
+    let lines = response.headers().get_all(name).iter().take(LINES_MAX);
+    let lines: Vec<&str> = lines.filter_map(|line| line.to_str().ok()).collect();
+    let line = lines.join(", ");
+    (!line.is_empty() && line.len() <= HEADER_BYTES_MAX).then_some(line)
+}
+
 fn header(response: &Response, name: &http::HeaderName) -> Option<String> {
-    const LENGTH_MAX: usize = 256;
     let value = response.headers().get(name)?.to_str().ok()?;
-    (value.len() <= LENGTH_MAX).then(|| value.to_owned())
+    (value.len() <= HEADER_BYTES_MAX).then(|| value.to_owned())
 }

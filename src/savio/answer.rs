@@ -77,12 +77,24 @@ impl Reply {
     }
 }
 
-/// A `Retry-After` header: seconds, or an HTTP date.
+/// A `Retry-After` header: seconds, of some servers with a fraction, or an HTTP date. Of several, such as one
+/// of a proxy and one of what is behind it, the longest counts.
 pub(super) fn wait_asked(text: &str, now: Timestamp) -> Option<Duration> {
-    let text = text.trim();
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
+    // A date is one too without its day of the week, after which it has a comma of its own.
+    text.split(',').map(str::trim).filter_map(|value| seconds(value).or(until(value, now))).max()
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());
+    if !is_digits(whole) || !is_digits(fraction) {
+        return None;
     }
+    let seconds: f64 = text.parse().ok()?;
+    Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
+}
+
+fn until(text: &str, now: Timestamp) -> Option<Duration> {
     let date = rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
     Some(Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO))
 }
@@ -139,6 +151,19 @@ mod tests {
         check(r#"{"id": [1]}"#, &Content::Object { id: None });
         check(r#"{"name": "Acme"}"#, &Content::Object { id: None });
         check(&format!(r#"{{"id": "{}"}}"#, "7".repeat(129)), &Content::Object { id: None });
+    }
+
+    #[test]
+    fn fraction_of_a_second_is_waited_for() {
+        let now = Timestamp::UNIX_EPOCH;
+        let check = |text, seconds| {
+            assert_eq!(wait_asked(text, now), Some(Duration::from_secs_f64(seconds)), "{text}");
+        };
+        check("1.5", 1.5);
+        check("0.25, 1", 1.0);
+        check("1, 1.5", 1.5);
+        check("Thu, 01 Jan 1970 00:00:10 GMT, 1.5", 10.0);
+        assert_eq!(wait_asked("soon", now), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::answer::wait_asked;
 use super::error::{Error, Refusal};
-use super::{Client, header};
+use super::{Client, all_of, header};
 use crate::{clock, json};
 
 /// An answer as it came, as far as it was read.
@@ -41,7 +41,7 @@ pub(super) enum NoAnswer {
 impl Raw {
     pub(super) async fn read(mut response: Response, bytes_max: usize) -> Raw {
         let status = response.status().as_u16();
-        let retry_after = header(&response, &http::header::RETRY_AFTER);
+        let retry_after = all_of(&response, &http::header::RETRY_AFTER);
         let content_type =
             header(&response, &http::header::CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
         let (bytes, end) = read_bounded(&mut response, bytes_max).await;

@@ -103,8 +103,6 @@ async fn a_token_that_is_wrong_for_four_days_makes_no_dead_letter() {
 }
 
 #[tokio::test]
-async fn one_forbidden_endpoint_does_not_stop_the_others() {
-#[tokio::test]
 async fn first_failure_after_a_pause_waits_as_long_as_any_first_one() {
     let relay = Relay::new().await;
     relay.savio_answers("/create-feedback/", &[status(401)]).await;
@@ -123,6 +121,8 @@ async fn first_failure_after_a_pause_waits_as_long_as_any_first_one() {
     assert!(wait.as_secs() < 9, "the first wait is 5 to 7.5 seconds, the second 10 to 15: {wait}");
 }
 
+#[tokio::test]
+async fn one_forbidden_endpoint_does_not_stop_the_others() {
     let relay = Relay::new().await;
     relay.savio_answers("/companies/", &[status(403).set_body_string("no plan")]).await;
     relay.savio_answers("/create-feedback/", &[created()]).await;
@@ -241,6 +241,21 @@ async fn retry_after_holds_back_all_events_of_the_destination() {
     relay.deliver_all(602).await;
 
     assert_eq!(relay.count(&ids, State::Delivered).await, 2);
+}
+
+#[tokio::test]
+async fn two_headers_that_ask_to_wait_are_both_understood() {
+    let relay = Relay::new().await;
+    let later = status(429).append_header("Retry-After", "10").append_header("Retry-After", "600");
+    relay.savio_answers("/create-feedback/", &[later, created()]).await;
+    let ids = relay.keep_some(1).await;
+
+    relay.deliver_all(0).await;
+    relay.deliver_all(590).await;
+    assert_eq!(relay.count(&ids, State::Queued).await, 1);
+    relay.deliver_all(602).await;
+
+    assert_eq!(relay.count(&ids, State::Delivered).await, 1);
 }
 
 #[tokio::test]
