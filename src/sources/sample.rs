@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::event::{Event, Headers};
+use crate::event::{Event, EventId, Headers};
 use crate::intake::payload::{Limits, Undecodable};
 use crate::intake::unpack::{Received, Unpacked, unpack};
 use crate::parse_memory::ParseMemory;
@@ -39,7 +39,8 @@ pub struct Carried {
 }
 
 impl SourceFile {
-    /// The events of a sample; `None` if the mapping file has mistakes.
+    /// The events of a sample, all with the nil id and received in 1970, so that what a mapping makes of these is
+    /// always the same; `None` if the mapping file has mistakes.
     pub fn carried(
         &self,
         sample: &Sample,
@@ -58,11 +59,11 @@ impl SourceFile {
                 let payload = text[new.payload].to_owned();
                 let value = crate::intake::payload::parse(&payload)?;
                 let event = Event {
-                    id: new.id,
+                    id: EventId::from_bytes([0; 16]),
                     source: source.name.clone(),
                     event_type: new.event_type,
                     delivery_id: new.delivery_id,
-                    received_at: now,
+                    received_at: Timestamp::UNIX_EPOCH,
                     headers: sample.headers.clone(),
                     payload,
                 };

@@ -45,6 +45,35 @@ const PLACES: [(&str, &str); 13] = [
 ];
 
 #[test]
+fn mapping_with_the_events_id_and_time_passes_its_own_test() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "own.toml",
+        r#"provider = "form"
+        secrets = ["env:SECRET"]
+        [[feedback]]
+        problem = "{{ event.id }} at {{ event.received_at }}"
+        [[test]]
+        payload = "own.json"
+        expect = "own.expect.json"
+        "#,
+    );
+    write("own.json", "{}");
+    let problem = "00000000-0000-0000-0000-000000000000 at 1970-01-01T00:00:00Z";
+    let expected = serde_json::json!([{ "request": "feedback", "body": { "problem": problem } }]);
+    write("own.expect.json", &expected.to_string());
+
+    let output = check(folder.path(), &["own.toml"]);
+    let tried = program(folder.path()).args(["try", "own.toml", "own.json", "--json"]).output();
+
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    let tried: serde_json::Value = serde_json::from_slice(&tried.unwrap().stdout).unwrap();
+    assert_eq!(tried, expected);
+}
+
+#[test]
 fn all_mistakes_of_a_mapping_file_are_shown_at_their_places_with_advice() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("bad.toml"), BAD).unwrap();
