@@ -45,7 +45,7 @@ use self::arrived::{Arrived, Judged, Target};
 use self::body::Bodies;
 use self::client::{Network, Sender};
 use self::greet::{Asker, Call};
-use self::handshake::Greeting;
+use self::handshake::{Greeting, Handshake};
 use self::hint::Diagnoses;
 use self::log_limit::LogLimit;
 use self::pace::{HINTS, Handshakes, Paces};
@@ -54,7 +54,7 @@ use self::readiness::Readiness;
 use self::rejected::Rejected;
 use self::setup::Setup;
 use self::signature::Unproven;
-use self::source::{Registry, Sources, Standing};
+use self::source::{Registry, Source, Sources, Standing};
 use self::unpack::Unpacked;
 use crate::client_key::ClientKey;
 use crate::clock;
@@ -318,25 +318,31 @@ impl Door {
         let (source, setup) = match standing {
             Standing::Live(source) => (source, None),
             Standing::Awaited(setup) => (&setup.source, Some(Arc::clone(setup))),
-            Standing::Off { .. } if parts.method != Method::POST => return Err(Rejection::Method),
-            Standing::Off { reason } => return Err(Rejection::off(reason)),
+            Standing::Off { reason } if is_used(&parts.method, &[]) => {
+                return Err(Rejection::off(reason));
+            }
+            Standing::Off { .. } => return Err(Rejection::Method),
         };
+        let off = source.off(clock::now()).filter(|_| setup.is_none());
+        if let Some(reason) = off.or_else(|| self.unusable(source)) {
+            let is_used = is_used(&parts.method, &source.handshakes);
+            return Err(if is_used { Rejection::off(reason) } else { Rejection::Method });
+        }
         let is_greeted = source.handshakes.iter().any(|it| it.method == parts.method);
         if parts.method != Method::POST && !is_greeted {
-            return Err(Rejection::Method);
-        }
-        if setup.is_none()
-            && let Some(reason) = source.off(clock::now())
-        {
-            return Err(Rejection::off(reason));
-        }
-        if source.signature.covers_url() && self.settings.public_url.is_none() {
-            return Err(Rejection::off("its provider signs the URL, set public_url"));
+            let waits = setup.is_some() && is_used(&parts.method, &[]);
+            return Err(if waits { setup::waits() } else { Rejection::Method });
         }
         if *self.closing.borrow() {
             return Err(Rejection::Closing);
         }
         Ok(Target { source: Arc::clone(source), setup })
+    }
+
+    /// Why the source cannot be used with these settings, if so.
+    fn unusable(&self, source: &Source) -> Option<&'static str> {
+        let lacks_url = source.signature.covers_url() && self.settings.public_url.is_none();
+        lacks_url.then_some("its provider signs the URL, set public_url")
     }
 
     /// Lets a webhook of the source pass, or says what a handshake is answered.
@@ -441,6 +447,13 @@ impl Door {
             }
         }
     }
+}
+
+/// Whether a provider may use the method at an address that is right: to send, or to test the address, which
+/// many do by GET or HEAD. A source that is off answers it so that the address is tested again later.
+fn is_used(method: &Method, handshakes: &[Handshake]) -> bool {
+    [Method::POST, Method::GET, Method::HEAD].contains(method)
+        || handshakes.iter().any(|it| it.method == *method)
 }
 
 fn source_name(parts: &Parts) -> Option<SourceName> {

@@ -371,3 +371,14 @@ async fn a_flood_of_wrong_signatures_is_not_looked_into() {
     assert_eq!(last.iter().map(|it| it.count).sum::<u64>(), 50);
     assert!((2..50).contains(&hints), "{hints}");
 }
+
+#[tokio::test]
+async fn test_of_the_address_of_a_source_that_waits_for_its_secret_is_503() {
+    let folder = tempfile::tempdir().unwrap();
+    let house = House::of_files(&[("asana", &asana(&folder.path().join("asana")))]).await;
+
+    for (method, status) in [("GET", 503), ("HEAD", 503), ("PUT", 405)] {
+        let answer = house.send(&Request::new(method, "/hooks/asana")).await;
+        assert_eq!(answer.status, status, "{method}");
+    }
+}

@@ -232,8 +232,12 @@ async fn what_is_not_there_is_404() {
 #[tokio::test]
 async fn a_known_source_takes_posts_and_handshakes_only() {
     let house = House::new().await;
-    for path in ["/hooks/github", "/hooks/unset", "/hooks/bad"] {
-        for method in ["GET", "PUT", "DELETE", "OPTIONS", "NONSENSE"] {
+    let other = ["PUT", "DELETE", "OPTIONS", "NONSENSE"];
+    let of_live = [&other[..], &["GET"]].concat();
+    for (path, methods) in
+        [("/hooks/github", &of_live[..]), ("/hooks/unset", &other), ("/hooks/bad", &other)]
+    {
+        for method in methods {
             let answer = house.send(&Request::new(method, path)).await;
             check(&answer, 405, "webhooks come by POST");
             assert!(answer.head.contains("\r\nallow: post"), "{}", answer.head);
@@ -241,6 +245,18 @@ async fn a_known_source_takes_posts_and_handshakes_only() {
     }
     assert_eq!(house.send(&Request::new("HEAD", "/hooks/github")).await.status, 405);
     assert_eq!(house.send(&Request::new("HEAD", "/hooks/greeted")).await.status, 200);
+}
+
+#[tokio::test]
+async fn test_of_the_address_of_a_source_that_is_off_is_503() {
+    let house = House::new().await;
+    for path in ["/hooks/unset", "/hooks/bad", "/hooks/signs_url"] {
+        for method in ["GET", "HEAD"] {
+            let answer = house.send(&Request::new(method, path)).await;
+            assert_eq!(answer.status, 503, "{method} {path}");
+            assert!(answer.head.contains("\r\nretry-after: 30"), "{}", answer.head);
+        }
+    }
 }
 
 #[tokio::test]
