@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::Uri;
 use axum::http::request::Parts;
 use axum::response::Json;
@@ -124,6 +124,19 @@ impl Meant {
         let Meant { state, source, destination, since, until, q } = self;
         let names = [source, destination, q];
         state.is_none() && since.is_none() && until.is_none() && names.iter().all(|it| it.is_none())
+    }
+}
+
+/// The part of an address that varies: a name or an id.
+pub(super) struct Segment(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Segment {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Segment, Refusal> {
+        let named = Path::<String>::from_request_parts(parts, state).await;
+        let unreadable = |_| Refusal::Wrong("the address is not UTF-8".to_owned());
+        named.map(|Path(name)| Segment(name)).map_err(unreadable)
     }
 }
 

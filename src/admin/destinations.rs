@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::asked::Segment;
 use super::refusal::{Any, Refusal, Said};
 use super::stats::{Queue, queues};
 use super::{Destination as To, Inside};
@@ -77,7 +78,7 @@ async fn one(inside: &Inside, (name, to): (&String, &To)) -> Result<Json<Destina
         (status = 404, description = "There is no such destination", body = Said)))]
 pub(super) async fn pause(
     State(inside): State<Arc<Inside>>,
-    Path(name): Path<String>,
+    Segment(name): Segment,
 ) -> Result<Json<Destination>, Refusal> {
     let to = inside.destination(&name)?;
     to.delivery.pause(clock::now()).await?;
@@ -90,7 +91,7 @@ pub(super) async fn pause(
         (status = 404, description = "There is no such destination", body = Said)))]
 pub(super) async fn resume(
     State(inside): State<Arc<Inside>>,
-    Path(name): Path<String>,
+    Segment(name): Segment,
 ) -> Result<Json<Destination>, Refusal> {
     let to = inside.destination(&name)?;
     to.delivery.resume(clock::now()).await?;

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State as Of};
+use axum::extract::State as Of;
 use axum::http::header;
 use axum::response::{IntoResponse, Json, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Inside;
-use super::asked::{Meant, Order, Parameters, id, no_event};
+use super::asked::{Meant, Order, Parameters, Segment, id, no_event};
 use super::refusal::{Any, BadBody, NoEvent, Refusal, Said};
 use crate::clock;
 use crate::event::{EventId, State};
@@ -51,7 +51,7 @@ pub(super) async fn list(
     responses(Any, NoEvent, (status = 200, body = Whole)))]
 pub(super) async fn show(
     Of(inside): Of<Arc<Inside>>,
-    Path(written): Path<String>,
+    Segment(written): Segment,
 ) -> Result<Response, Refusal> {
     let id = id(&written, "event")?;
     let record = inside.store.event(id).await?.ok_or_else(|| no_event(id))?;
@@ -63,7 +63,7 @@ pub(super) async fn show(
     responses(Any, NoEvent, (status = 200, body = Vec<u8>, content_type = "application/octet-stream")))]
 pub(super) async fn body(
     Of(inside): Of<Arc<Inside>>,
-    Path(written): Path<String>,
+    Segment(written): Segment,
 ) -> Result<Response, Refusal> {
     let id = id(&written, "event")?;
     let body = inside.store.body(id).await?.ok_or_else(|| no_event(id))?;
@@ -95,7 +95,7 @@ pub(super) struct AfterRelease {
         (status = 409, description = "It is not held", body = Said)))]
 pub(super) async fn release(
     Of(inside): Of<Arc<Inside>>,
-    Path(written): Path<String>,
+    Segment(written): Segment,
     Order(ReleaseOrder { arrived }): Order<ReleaseOrder>,
 ) -> Result<Json<AfterRelease>, Refusal> {
     let id = id(&written, "event")?;

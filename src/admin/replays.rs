@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Json;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Inside;
-use super::asked::{Meant, Order, id, no_event};
+use super::asked::{Meant, Order, Segment, id, no_event};
 use super::refusal::{Any, BadBody, NoEvent, Refusal, Said};
 use crate::clock;
 use crate::event::EventId;
@@ -63,7 +63,7 @@ pub(super) struct Ordered {
         (status = 409, description = "It is queued: it goes out anyway", body = Said)))]
 pub(super) async fn replay_one(
     State(inside): State<Arc<Inside>>,
-    Path(written): Path<String>,
+    Segment(written): Segment,
     Order(ReplayOneOrder { how }): Order<ReplayOneOrder>,
 ) -> Result<Json<Ordered>, Refusal> {
     let id: EventId = id(&written, "event")?;
@@ -142,7 +142,7 @@ fn no_replay(id: ReplayId) -> Refusal {
         (status = 404, description = "There is no such replay", body = Said)))]
 pub(super) async fn progress(
     State(inside): State<Arc<Inside>>,
-    Path(written): Path<String>,
+    Segment(written): Segment,
 ) -> Result<Json<Progressed>, Refusal> {
     let id = id(&written, "replay")?;
     let replay = inside.store.replay(id).await?.ok_or_else(|| no_replay(id))?;
@@ -155,7 +155,7 @@ pub(super) async fn progress(
         (status = 404, description = "There is no such replay", body = Said)))]
 pub(super) async fn cancel(
     State(inside): State<Arc<Inside>>,
-    Path(written): Path<String>,
+    Segment(written): Segment,
 ) -> Result<Json<Progressed>, Refusal> {
     let id = id(&written, "replay")?;
     inside.store.cancel_replay(id, clock::now()).await?;

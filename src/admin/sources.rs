@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Json;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Inside;
-use super::asked::Parameters;
+use super::asked::{Parameters, Segment};
 use super::refusal::{Any, Refusal, Said};
 use super::stats::{Queue, queues};
 use crate::clock;
@@ -109,7 +109,7 @@ async fn one(inside: &Inside, name: &SourceName) -> Result<Json<Source>, Refusal
         (status = 404, description = "There is no such source", body = Said)))]
 pub(super) async fn pause(
     State(inside): State<Arc<Inside>>,
-    Path(name): Path<String>,
+    Segment(name): Segment,
 ) -> Result<Json<Source>, Refusal> {
     let name = inside.source(&name)?;
     let to = inside.destination_of(&name).map(|(_, to)| to).or(inside.destinations.values().next());
@@ -125,7 +125,7 @@ pub(super) async fn pause(
         (status = 404, description = "There is no such source", body = Said)))]
 pub(super) async fn resume(
     State(inside): State<Arc<Inside>>,
-    Path(name): Path<String>,
+    Segment(name): Segment,
 ) -> Result<Json<Source>, Refusal> {
     let name = inside.source(&name)?;
     let to = inside.destination_of(&name).map(|(_, to)| to).or(inside.destinations.values().next());

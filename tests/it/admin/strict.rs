@@ -36,6 +36,26 @@ async fn an_empty_query_parameter_is_refused_by_every_route() {
 }
 
 #[tokio::test]
+async fn path_that_is_not_utf8_is_refused_in_json_by_every_route() {
+    let scene = Scene::new().await;
+    let mut tried = 0;
+
+    for operation in scene.description().await.operations() {
+        let Some((before, rest)) = operation.path.split_once('{') else { continue };
+        let (_, after) = rest.split_once('}').unwrap();
+        let path = format!("{before}%ff{after}");
+        let answer = scene.call(&operation.method, &path, Some(&json!({}))).await;
+        let said = String::from_utf8_lossy(&answer.body).into_owned();
+        assert_eq!(answer.status, 400, "{path}: {said}");
+        assert_eq!(answer.json()["error"], "bad request", "{path}: {said}");
+        assert!(answer.json()["reason"].as_str().unwrap().contains("UTF-8"), "{path}: {said}");
+        tried += 1;
+    }
+
+    assert!(tried >= 9, "{tried} routes have a part that varies");
+}
+
+#[tokio::test]
 async fn an_empty_filter_value_replays_nothing() {
     let scene = Scene::new().await;
     let [_, _, _, dead] = scene.one_of_each().await;
