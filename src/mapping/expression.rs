@@ -90,7 +90,7 @@ impl<'r> Reader<'r> {
     }
 
     pub(super) fn text(&mut self, text: &Text) -> Option<Expression> {
-        if text.text.starts_with(['$', '@']) {
+        if self.is_query(&text.text) {
             let query = self.query(text)?;
             return Some(Expression::Query { query, written: text.text.clone() });
         }
@@ -100,6 +100,12 @@ impl<'r> Reader<'r> {
         }
         let template = self.templates.add(text, self.known, self.mistakes)?;
         Some(Expression::Template { template, written: text.text.clone() })
+    }
+
+    /// Where there is no item, a text such as `@home` is no query of it that was put at the wrong place.
+    fn is_query(&self, text: &str) -> bool {
+        let Some(rest) = text.strip_prefix('@') else { return text.starts_with('$') };
+        self.known.contains(&Variable::Item) || rest.is_empty() || rest.starts_with(['.', '['])
     }
 
     /// A query at its place: `@` only where there is an item.

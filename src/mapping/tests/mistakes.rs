@@ -34,7 +34,9 @@ fn the_wrong_part_is_underlined_and_advice_given() {
     check("person_name = \"{{ $.a.b }}\"", "$.a.b", "payload.a.b");
     check("person_name = \"{{ payload.a|uper }}\"", "uper", "upper");
     check("person_name = \"{{ jsonpth('$.a') }}\"", "jsonpth", "jsonpath");
-    check("person_name = \"@.a\"", "@", "for_each");
+    for relative in ["@", "@.a", "@['a']", "@..a"] {
+        check(&format!("person_name = \"{relative}\""), "@", "for_each");
+    }
     check("person_name = \"{{ answers }}\"", "answers", "[answers]");
     check("persn_name = \"x\"", "persn_name", "person_name");
     check("tags = \"{{ jsonpath('@.a') }}\"", "'@.a'", "$");

@@ -40,6 +40,13 @@ fn other_text_is_a_template() {
 }
 
 #[test]
+fn text_that_begins_with_an_at_sign_is_no_query_outside_for_each() {
+    for text in ["@home", "@ada: see this", "@@", "@5", "@home.a", "@ home"] {
+        check_with(&json!({"home": 1}), text, json!(text));
+    }
+}
+
+#[test]
 fn what_is_not_there_is_empty_and_can_be_looked_into() {
     let payload = json!({"n": null, "o": {"n": null}});
     for text in [
