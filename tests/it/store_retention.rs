@@ -58,6 +58,44 @@ async fn what_is_held_or_queued_is_never_forgotten() {
 }
 
 #[tokio::test]
+async fn place_of_a_forgotten_event_is_never_given_again() {
+    let place = Place::new();
+    let mut store = place.open();
+    let mut places = Vec::new();
+    for _ in 0..3 {
+        for _ in 0..2 {
+            keep(&*store, webhook(at(0))).await;
+            let claimed = claim_one(&*store, at(0)).await;
+            places.push(claimed.place);
+            store.advance(claimed.claim, step(settle(State::Delivered))).await.unwrap();
+        }
+        assert_eq!(store.forget(at(10)).await.unwrap().events, 2);
+        drop(store);
+        store = place.open();
+    }
+
+    assert!(places.is_sorted_by(|one, next| one < next), "{places:?}");
+}
+
+#[tokio::test]
+async fn replay_leaves_out_what_came_after_its_order_though_the_newest_was_forgotten() {
+    let place = Place::new();
+    let store = &*place.open();
+    settled(store, State::Dead).await;
+    let id = ReplayId::new(at(20));
+    let filter = Filter { state: Some(State::Dead), ..Filter::default() };
+    let replay = NewReplay { id, filter, every: Duration::ZERO, begun_at: at(20) };
+    store.begin_replay(replay).await.unwrap();
+    assert_eq!(store.forget(at(10)).await.unwrap().events, 1);
+    let new = settled(store, State::Dead).await;
+
+    let replay = store.replay_on(id).await.unwrap().unwrap();
+
+    assert_eq!(replay.replayed, 0);
+    assert_eq!(store.event(new).await.unwrap().unwrap().state, State::Dead);
+}
+
+#[tokio::test]
 async fn a_webhook_goes_with_its_last_event() {
     let place = Place::new();
     let store = &*place.open();

@@ -28,7 +28,11 @@ pub(super) fn forget(writing: &Writing<'_>, before: Timestamp) -> Result<Forgott
 
 fn forget_events(writing: &Writing<'_>, before: Timestamp) -> Result<(usize, bool), Failure> {
     let (mut events, mut bytes) = (0, 0);
-    for old in oldest(writing, before)? {
+    let oldest = oldest(writing, before)?;
+    if !oldest.is_empty() {
+        keep_highest_number(writing)?;
+    }
+    for old in oldest {
         if bytes > BYTES {
             return Ok((events, false));
         }
@@ -40,6 +44,14 @@ fn forget_events(writing: &Writing<'_>, before: Timestamp) -> Result<(usize, boo
         events += 1;
     }
     Ok((events, events < EVENTS))
+}
+
+/// The newest event may go, and its number is not to come again.
+fn keep_highest_number(connection: &Connection) -> rusqlite::Result<()> {
+    let sql = "UPDATE forgotten
+               SET number = max(number, (SELECT coalesce(max(number), 0) FROM events))";
+    connection.prepare_cached(sql)?.execute([])?;
+    Ok(())
 }
 
 struct Old {

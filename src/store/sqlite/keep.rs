@@ -88,9 +88,12 @@ fn insert_event(
         let place = &event.payload;
         return Err(Failure::Impossible(format!("no payload at {place:?} of the webhook's body")));
     }
-    let sql = "INSERT INTO events (id, webhook, payload_start, payload_end, source, type,
+    // No number comes twice, that of an event that is forgotten included.
+    let sql = "INSERT INTO events (number, id, webhook, payload_start, payload_end, source, type,
                    delivery_id, state, received_at, queued_at, waits_since, due_at, rank)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'queued', ?8, ?8, ?8, ?9, ?10)";
+               VALUES (1 + max((SELECT coalesce(max(number), 0) FROM forgotten),
+                       (SELECT coalesce(max(number), 0) FROM events)),
+                   ?1, ?2, ?3, ?4, ?5, ?6, ?7, 'queued', ?8, ?8, ?8, ?9, ?10)";
     let (due_at, rank) = match webhook.origin {
         Origin::Sent => (webhook.received_at, SENT),
         Origin::Imported { due_at } => (due_at, IMPORTED),

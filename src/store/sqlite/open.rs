@@ -13,7 +13,7 @@ use super::{PATIENCE, suspects};
 use crate::clock;
 
 /// The n-th brings a database to version n.
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 10] = [
     include_str!("../../../migrations/sqlite/0001_events.sql"),
     include_str!("../../../migrations/sqlite/0002_gates.sql"),
     include_str!("../../../migrations/sqlite/0003_replays.sql"),
@@ -23,6 +23,7 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("../../../migrations/sqlite/0007_counted_per_commit.sql"),
     include_str!("../../../migrations/sqlite/0008_suspects.sql"),
     include_str!("../../../migrations/sqlite/0009_waits.sql"),
+    include_str!("../../../migrations/sqlite/0010_numbers.sql"),
 ];
 
 /// "SavR", as the first migration sets it.
