@@ -5,6 +5,8 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::Connection;
 use savio_relay::event::EventId;
@@ -142,6 +144,30 @@ async fn a_lock_that_is_removed_lets_no_second_server_in() {
     drop(store);
     assert!(!is_served(&settings.path).unwrap());
     Sqlite::open(&settings).unwrap();
+}
+
+#[test]
+fn looking_for_a_server_keeps_none_from_starting() {
+    let place = Place::new();
+    let settings = place.settings();
+    drop(Sqlite::open(&settings).unwrap());
+    let is_over = Arc::new(AtomicBool::new(false));
+    let looking = std::thread::spawn({
+        let (path, is_over) = (settings.path.clone(), Arc::clone(&is_over));
+        move || {
+            while !is_over.load(Ordering::Relaxed) {
+                is_served(&path).unwrap();
+            }
+        }
+    });
+
+    let started: Vec<Result<(), OpenError>> =
+        (0..50).map(|_| Sqlite::open(&settings).map(drop)).collect();
+
+    is_over.store(true, Ordering::Relaxed);
+    looking.join().unwrap();
+    let refused = started.iter().filter(|started| started.is_err()).count();
+    assert_eq!(refused, 0, "{started:?}");
 }
 
 /// Writes nonsense over the first page of a table or an index.

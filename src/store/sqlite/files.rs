@@ -5,6 +5,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::open::OpenError;
 
@@ -121,10 +123,30 @@ impl Drop for Locks {
     }
 }
 
+/// How long a start waits for those who look whether a server runs, such as `doctor`: they hold the lock, as
+/// others who look may, for some microseconds.
+const LOOKING_MAX: Duration = Duration::from_secs(5);
+const LOOKING_PAUSE: Duration = Duration::from_millis(5);
+
+/// Locks the file, unless a server does.
+fn lock(file: &File) -> Result<(), TryLockError> {
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if begun.elapsed() < LOOKING_MAX => {}
+            locked => return locked,
+        }
+        // A server's lock keeps everybody out.
+        file.try_lock_shared()?;
+        file.unlock().map_err(TryLockError::Error)?;
+        thread::sleep(LOOKING_PAUSE);
+    }
+}
+
 fn lock_file(database: &Path, path: &Path) -> Result<(File, Identity), OpenError> {
     let refused = |source| OpenError::File { path: path.to_owned(), source };
     let file = private().open(path).map_err(refused)?;
-    match file.try_lock() {
+    match lock(&file) {
         Ok(()) => {
             let identity = Identity::of_open(&file).map_err(refused)?;
             Ok((file, identity))
