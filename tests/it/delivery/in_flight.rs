@@ -133,8 +133,9 @@ async fn the_loop_takes_events_as_they_come_and_finishes_what_is_in_flight() {
     keep(&*store, just_now(&feedback())).await;
     gate.wait_for(1).await;
     let hanging = keep(&*store, just_now(&json!({ "text": "hang" }))).await;
-    let late = keep(&*store, just_now(&feedback())).await;
     gate.wait_for(1).await;
+    // Of two that are mapped at the same time either may get the one place in flight.
+    let late = keep(&*store, just_now(&feedback())).await;
 
     stop.send(()).unwrap();
     gate.may_go.add_permits(1);
