@@ -1,6 +1,7 @@
 //! A form's questions with their answers, as the provider's `[answers]` says where they lie.
 
 mod collected;
+mod printed;
 
 use std::collections::HashMap;
 
@@ -35,8 +36,12 @@ const QUESTIONS_MAX: usize = 2_000;
 ///   gives all answers; `match = { question = "@.id", answer = "@.field.id" }` are the two values
 ///   that are equal where an answer belongs to a question. An answer without a question comes last.
 /// - `question`: the question's text; `@` is the question. With `of`, its default is `@.key`.
+/// - `printed`: where the questions' texts stand only in one text, `question:answer, question:answer`.
+///   `printed = { text = "$.pretty", answer = ["@.value"] }` names that text and the ways in which an
+///   answer may be printed in it. `question` is then for those that are not found there.
 /// - `answer`: what was answered; `@` is the answer (the question, without `found_in`). With `of`,
-///   its default is the entry's value. Several nodes, such as chosen labels, stay several.
+///   its default is the entry's value. Several nodes, such as chosen labels, stay several; an
+///   object is its entries, each as `key: value`.
 /// - `keys`: values by which an answer can be looked up beside the question: reference, key, id.
 ///
 /// Queries see the payload as `$`, templates as `payload`; templates see `@` as `item`.
@@ -47,8 +52,11 @@ pub struct Answers {
     nested: Option<Query>,
     when: Option<When>,
     found: Option<Found>,
+    printed: Option<Printed>,
     question: Option<Expression>,
     answer: Option<Expression>,
+    /// How many nodes an answer takes: of an object of answers, without `answer`, the items by themselves.
+    takes: Takes,
     keys: Option<Expression>,
 }
 
@@ -66,6 +74,14 @@ struct Found {
     answer: Expression,
 }
 
+/// Questions that stand only in one text, each before its answer.
+#[derive(Debug, Clone)]
+struct Printed {
+    text: Expression,
+    /// Each is one way in which an answer may be printed.
+    answers: Vec<Expression>,
+}
+
 const KNOWN: [Variable; 5] =
     [Variable::Payload, Variable::Headers, Variable::Event, Variable::Item, Variable::Jsonpath];
 
@@ -78,6 +94,7 @@ impl Answers {
         let nested = reader.query_at("nested", &mut table);
         let when = When::read(&mut table, &mut reader);
         let found = reader.found(&mut table);
+        let printed = reader.printed(&mut table);
         let defaults = match source {
             Some(Source::Of(_)) => [Some("@.key"), Some("@.value.*"), Some("@.value")],
             Some(Source::Each(_)) | None => [None; 3],
@@ -87,6 +104,7 @@ impl Answers {
         // A list or an object of answers counts as its items.
         let entry =
             items.zip(value).map(|(items, value)| Expression::Alternatives(vec![items, value]));
+        let takes = if table.value("answer").is_some() { Takes::Answer } else { Takes::One };
         let answer = reader.value_at("answer", &mut table).or(entry);
         let keys = reader.value_at("keys", &mut table);
         for (key, is_missing) in [("question", question.is_none()), ("answer", answer.is_none())] {
@@ -96,7 +114,7 @@ impl Answers {
         }
         table.finish(reader.mistakes);
         let templates = templates.seal();
-        Answers { templates, source, nested, when, found, question, answer, keys }
+        Answers { templates, source, nested, when, found, printed, question, answer, takes, keys }
     }
 
     /// Reads all answers of one event.
@@ -151,18 +169,15 @@ impl Answers {
             return Err(Failure::new("the form has more than 2,000 questions"));
         }
         let mut apart = self.found.as_ref().map(|found| self.apart(found, scope)).transpose()?;
-        for question in questions {
+        let counted = self.counted(questions, scope)?;
+        let mut printed = self.printed(&counted, scope)?.into_iter();
+        for question in counted {
             let view = View::new(scope, &self.templates, Some(question));
-            if let Some(when) = &self.when
-                && !when.holds(&view)?
-            {
-                continue;
-            }
             let answer = match (&self.found, &mut apart) {
                 (Some(found), Some(apart)) => apart.take(&one(&found.question, &view)?),
-                _ => Some(*question),
+                _ => Some(question),
             };
-            let asked = self.asked(&view)?;
+            let asked = self.asked(&view, printed.next().flatten())?;
             let answer = answer.map(|answer| View::new(scope, &self.templates, Some(answer)));
             self.answer(answer, asked, collected);
         }
@@ -173,10 +188,54 @@ impl Answers {
         Ok(())
     }
 
-    fn asked(&self, view: &View<'_>) -> Result<Asked, Failure> {
+    /// The questions that `when` lets count.
+    fn counted<'v>(
+        &self,
+        questions: &[&'v Value],
+        scope: &Scope<'_>,
+    ) -> Result<Vec<&'v Value>, Failure> {
+        let Some(when) = &self.when else {
+            return Ok(questions.to_vec());
+        };
+        let mut counted = Vec::new();
+        for question in questions {
+            if when.holds(&View::new(scope, &self.templates, Some(question)))? {
+                counted.push(*question);
+            }
+        }
+        Ok(counted)
+    }
+
+    /// The text of each question, as far as it is found where all stand in one text.
+    fn printed(
+        &self,
+        questions: &[&Value],
+        scope: &Scope<'_>,
+    ) -> Result<Vec<Option<String>>, Failure> {
+        let Some(printed) = &self.printed else {
+            return Ok(Vec::new());
+        };
+        let text = one(&printed.text, &View::new(scope, &self.templates, None))?;
+        let mut answers = Vec::new();
+        for question in questions {
+            let view = View::new(scope, &self.templates, Some(question));
+            // One that cannot be told is not how it is printed.
+            let nodes = printed.answers.iter().filter_map(|answer| {
+                answer.nodes(&view, Takes::Answer, &mut Tries::default()).ok()
+            });
+            let shown = nodes.map(|nodes| joined(&nodes, ", ")).filter(|text| !text.is_empty());
+            answers.push(shown.collect());
+        }
+        let found = printed::questions(&text, &answers);
+        Ok(found.into_iter().map(|question| question.map(str::to_owned)).collect())
+    }
+
+    fn asked(&self, view: &View<'_>, printed: Option<String>) -> Result<Asked, Failure> {
         let mut asked = Asked::default();
-        if let Some(question) = &self.question {
-            asked.question = one(question, view)?;
+        match (printed, &self.question) {
+            (Some(printed), _) => asked.question = printed,
+            (None, Some(question)) => asked.question = one(question, view)?,
+            (None, None) => {}
         }
         if let Some(keys) = &self.keys {
             let keys = keys.nodes(view, Takes::Many, &mut Tries::default())?;
@@ -190,7 +249,7 @@ impl Answers {
         let (Some(view), Some(expression)) = (answer, &self.answer) else {
             return;
         };
-        match expression.nodes(&view, Takes::One, &mut Tries::default()) {
+        match expression.nodes(&view, self.takes, &mut Tries::default()) {
             Ok(nodes) if nodes.is_empty() => {}
             Ok(nodes) => collected.add(asked, nodes),
             Err(failure) => collected.notes.push(format!("an answer was left out: {failure}")),
@@ -272,6 +331,24 @@ impl Reader<'_> {
         let question = self.value_at("question", matching);
         let answer = self.value_at("answer", matching);
         Some(Found { query: query?, question: question?, answer: answer? })
+    }
+
+    fn printed(&mut self, table: &mut Table<'_>) -> Option<Printed> {
+        let mut printed = table.table("printed", self.mistakes)?;
+        for key in ["text", "answer"] {
+            if printed.value(key).is_none() {
+                let help = "write printed = { text = \"$.pretty\", answer = \"@.value\" }";
+                let message = format!("`printed` has no `{key}`");
+                self.mistakes.push(Mistake::error(printed.place.clone(), message).help(help));
+            }
+        }
+        let text = self.value_at("text", &mut printed);
+        let answers = match self.value_at("answer", &mut printed) {
+            Some(Expression::Alternatives(answers)) => Some(answers),
+            other => other.map(|answer| vec![answer]),
+        };
+        printed.finish(self.mistakes);
+        Some(Printed { text: text?, answers: answers? })
     }
 
     fn query_at(&mut self, key: &'static str, table: &mut Table<'_>) -> Option<Query> {

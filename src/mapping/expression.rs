@@ -42,6 +42,8 @@ pub(super) enum Expression {
 pub(super) enum Takes {
     /// One text: alternatives end with the first that is not empty.
     One,
+    /// The answer of a form: as one text, but objects count as their entries.
+    Answer,
     /// A list: all alternatives count.
     Many,
 }
@@ -202,7 +204,10 @@ impl Expression {
     ) -> Result<Vec<Plain>, Failure> {
         match self {
             Expression::Query { query, written } => {
-                let found = view.nodes(query).and_then(Nodes::of_json);
+                let found = view.nodes(query).and_then(|values| match takes {
+                    Takes::One | Takes::Many => Nodes::of_json(values),
+                    Takes::Answer => Nodes::of_answer(values),
+                });
                 let found = found.and_then(|nodes| view.scope.hold(nodes));
                 tries.add(written, &found);
                 found
@@ -223,7 +228,7 @@ impl Expression {
                 let mut all = Vec::new();
                 for alternative in alternatives {
                     all.extend(alternative.nodes(view, takes, tries)?);
-                    if takes == Takes::One && !all.is_empty() {
+                    if takes != Takes::Many && !all.is_empty() {
                         break;
                     }
                 }

@@ -110,6 +110,35 @@ impl Nodes {
         }
     }
 
+    /// Objects count as their entries, each a text of `key: value`.
+    pub(super) fn of_answer<'v>(
+        values: impl IntoIterator<Item = &'v Value>,
+    ) -> Result<Vec<Plain>, Failure> {
+        let mut nodes = Nodes::default();
+        for value in values {
+            nodes.push_answer(value)?;
+        }
+        Ok(nodes.finish())
+    }
+
+    fn push_answer(&mut self, value: &Value) -> Result<(), Failure> {
+        match value {
+            Value::Array(items) => items.iter().try_for_each(|item| self.push_answer(item)),
+            Value::Object(object) => {
+                for (key, value) in object {
+                    let answer = joined(&Nodes::of_answer([value])?, ", ");
+                    if !answer.is_empty() {
+                        self.push_text(&format!("{key}: {answer}"))?;
+                    }
+                }
+                Ok(())
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+                self.push_json(value)
+            }
+        }
+    }
+
     pub(super) fn push_text(&mut self, text: &str) -> Result<(), Failure> {
         let text = clean(text);
         if text.is_empty() { Ok(()) } else { self.push(Plain::Text(text)) }

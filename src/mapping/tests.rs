@@ -2,6 +2,7 @@
 
 mod answers;
 mod blocks;
+mod forms;
 mod hostile;
 mod mistakes;
 mod values;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use icu_normalizer::ComposingNormalizerBorrowed;
 use minijinja::Value as Shared;
 use minijinja::value::{Enumerator, Object, ObjectRepr};
 
@@ -14,7 +15,7 @@ use crate::mapping::plain::{Plain, joined};
 #[derive(Debug, Default)]
 pub(in crate::mapping) struct Collected {
     answers: Vec<Answer>,
-    /// Positions by question and key: first as they are, then trimmed and in lower case.
+    /// Positions by question and key: first as they are, then however they are spelled.
     exact: HashMap<String, usize>,
     alike: HashMap<String, usize>,
     /// How long it is, printed, or a little longer.
@@ -65,8 +66,11 @@ impl Collected {
     }
 }
 
+/// Without what a reader cannot see: capital letters, the form of characters, the kind of white space.
 fn alike(name: &str) -> String {
-    name.trim().to_lowercase()
+    let composed =
+        ComposingNormalizerBorrowed::new_nfc().normalize(&name.to_lowercase()).into_owned();
+    composed.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 impl fmt::Display for Collected {

@@ -118,7 +118,7 @@ impl Steps {
             self.change(node, &mut nodes)?;
         }
         let mut nodes = nodes.finish();
-        let is_one = takes == Takes::One && (self.number || self.max.is_some());
+        let is_one = takes != Takes::Many && (self.number || self.max.is_some());
         if nodes.len() > 1 && (self.join.is_some() || is_one) {
             let text = joined(&nodes, self.join.as_deref().unwrap_or(", "));
             nodes = vec![Plain::Text(text)];
