@@ -5,6 +5,7 @@ mod blocks;
 mod forms;
 mod hostile;
 mod mistakes;
+mod revenue;
 mod values;
 
 use serde_json::{Value, json};
