@@ -32,7 +32,12 @@ where
 
 /// Reads a struct from the text of a JSON object.
 pub fn from_slice<'de, T: Deserialize<'de>>(text: &'de [u8]) -> Result<T, serde_json::Error> {
-    serde_json::from_slice(text).map(|Object(object)| object)
+    serde_json::from_slice(unmarked(text)).map(|Object(object)| object)
+}
+
+/// A text without the byte order mark that some editors and tools write before it.
+pub fn unmarked(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
 struct ObjectVisitor<T>(PhantomData<T>);

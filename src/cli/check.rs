@@ -8,7 +8,7 @@ use crate::clock;
 use crate::event::Request;
 use crate::intake::payload::Limits;
 use crate::intake::source::Standing;
-use crate::json::Object;
+use crate::json::{self, Object};
 use crate::mistake::{self, Document, Mistake, show};
 use crate::secret::Environment;
 use crate::sources::{Sample, SourceFile, Test};
@@ -142,7 +142,7 @@ impl Run<'_> {
         let expect = &self.test.expect;
         let wrong = |message: String| Mistake::error(expect.place.clone(), message);
         let bytes = self.shelf.sample(&self.source.document, &expect.text).map_err(wrong)?;
-        let expected: Vec<Object<Request>> = serde_json::from_slice(&bytes)
+        let expected: Vec<Object<Request>> = serde_json::from_slice(json::unmarked(&bytes))
             .map_err(|error| wrong(format!("this file holds no requests: {error}")))?;
         let expected: Vec<Request> = expected.into_iter().map(|Object(request)| request).collect();
         match difference(&expected, requests) {

@@ -21,6 +21,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::event::Request;
 use crate::intake::source::Source;
+use crate::json;
 use crate::mistake::{Mistake, show};
 use crate::rate::Rate;
 use crate::secret::Environment;
@@ -121,7 +122,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
 
 fn read_form(path: &Path) -> Result<Value, Failure> {
     let bytes = load::bytes(path)?;
-    serde_json::from_slice(&bytes)
+    serde_json::from_slice(json::unmarked(&bytes))
         .map_err(|error| Failure::Wrong(format!("{}: not JSON: {error}", path.display())))
 }
 

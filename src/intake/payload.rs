@@ -88,8 +88,17 @@ pub fn decoding_weight(packing: &Packing, headers: &Headers, limits: &Limits) ->
     }
 }
 
+/// The content type. A proxy may write it a second time; both lines are kept as one, `TYPE, TYPE`.
 fn content_type(headers: &Headers) -> &str {
-    headers.get("content-type").map_or("", String::as_str)
+    let written = headers.get("content-type").map_or("", String::as_str);
+    let halves = written.match_indices(", ").map(|(at, _)| (&written[..at], &written[at + 2..]));
+    let mut same = halves.filter(|(first, second)| first.trim() == second.trim());
+    same.next().map_or(written, |(first, _)| first)
+}
+
+/// A text without the byte order mark that some editors and tools write before it.
+fn unmarked(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
 /// The body without its content encoding.
@@ -305,8 +314,55 @@ mod tests {
         check(json, b"{}\n{}", Err("not JSON: trailing characters at line 2 column 1"));
         check(json, b"\xff", Err("not UTF-8 at byte 0"));
         check(json, b"", Err("the body is empty"));
-        let mark = "the body starts with a byte order mark at line 1 column 1";
-        check(json, "\u{feff}{}".as_bytes(), Err(mark));
+        check(json, "\u{feff}".as_bytes(), Err("the body is empty"));
+    }
+
+    #[test]
+    fn byte_order_mark_before_json_is_skipped() {
+        let marked = "\u{feff}{\"a\":1}".as_bytes();
+        for content_type in ["application/json", "", "application/x-www-form-urlencoded"] {
+            check(content_type, marked, Ok("{\"a\":1}"));
+        }
+        check("application/x-www-form-urlencoded", "\u{feff}a=1".as_bytes(), Ok(r#"{"a":"1"}"#));
+        let field = "payload=%EF%BB%BF%7B%22a%22%3A1%7D";
+        check("application/x-www-form-urlencoded", field.as_bytes(), Ok(r#"{"a":1}"#));
+    }
+
+    #[test]
+    fn json_under_the_content_type_of_forms_is_json() {
+        for content_type in [
+            "application/x-www-form-urlencoded",
+            "Application/X-WWW-Form-urlencoded; charset=utf-8",
+        ] {
+            for (body, expected) in [
+                ("{\"a\":\"x&y=z+%41\"}", r#"{"a":"x&y=z+%41"}"#),
+                (" \r\n[1, {\"a\": \"=\"}]\n", r#"[1,{"a":"="}]"#),
+                ("[]", "[]"),
+                ("{}", "{}"),
+                // What only begins like JSON is a form.
+                ("{a}=1", r#"{"{a}":"1"}"#),
+                ("[x]=1", r#"{"[x]":"1"}"#),
+                ("{}=1&a=2", r#"{"{}":"1","a":"2"}"#),
+                ("7", r#"{"7":""}"#),
+            ] {
+                check(content_type, body.as_bytes(), Ok(expected));
+            }
+            let deep = "nested deeper than 4 levels at line 1 column 5";
+            check(content_type, b"[[[[[1]]]]]", Err(deep));
+        }
+    }
+
+    #[test]
+    fn content_type_in_two_lines_is_one() {
+        let form = "application/x-www-form-urlencoded";
+        check("application/json, application/json", b"[1]", Ok("[1]"));
+        check(&format!("{form}, {form}"), b"a=1", Ok(r#"{"a":"1"}"#));
+        let part = "--b, c\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n--b, c--";
+        let multipart = "multipart/form-data; boundary=\"b, c\"";
+        check(multipart, part.as_bytes(), Ok(r#"{"a":"1"}"#));
+        check(&format!("{multipart}, {multipart}"), part.as_bytes(), Ok(r#"{"a":"1"}"#));
+        let refused = "the content type is text/plain, application/json; send JSON or a form";
+        check("text/plain, application/json", b"[1]", Err(refused));
     }
 
     #[test]

@@ -58,6 +58,11 @@ pub fn unpack(
         let _memory = take(memory, weight)?;
         payload::decode(&source.packing, headers, received.body, limits)?
     };
+    // A byte order mark before JSON is not part of its text.
+    let skipped = match &text {
+        Cow::Borrowed(text) => received.body.len() - text.len(),
+        Cow::Owned(_) => 0,
+    };
     let mut events = Vec::new();
     let mut ignored = None;
     for payload in payload::split(&text, source.each.as_ref())? {
@@ -74,6 +79,7 @@ pub fn unpack(
         }
         let delivery_id = source.delivery_id.as_ref().and_then(|find| find(&value, headers));
         let delivery_id = delivery_id.filter(|id| !id.is_empty()).map(short);
+        let payload = payload.start + skipped..payload.end + skipped;
         events.push(NewEvent { id: EventId::new(received.now), event_type, delivery_id, payload });
     }
     let decoded = match text {

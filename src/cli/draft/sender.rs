@@ -10,6 +10,7 @@ use crate::intake::handshake::Handshake;
 use crate::intake::payload::{self, Limits};
 use crate::intake::provider::Provider;
 use crate::intake::source::Source;
+use crate::json;
 use crate::sources::Sample;
 
 /// A payload of which less is known than this is nobody's.
@@ -89,7 +90,8 @@ pub(super) fn complete(sample: &mut Sample) {
         return;
     }
     let written = String::from_utf8_lossy(&sample.body);
-    let first = written.lines().next().unwrap_or_default().trim_end();
+    let first =
+        written.trim_start_matches('\u{feff}').lines().next().unwrap_or_default().trim_end();
     let content_type = if let Some(boundary) = first.strip_prefix("--") {
         format!("multipart/form-data; boundary={boundary}")
     } else if starts_with(&sample.body, "<") {
@@ -107,7 +109,7 @@ pub(super) fn complete(sample: &mut Sample) {
 }
 
 fn starts_with(body: &[u8], beginning: &str) -> bool {
-    body.trim_ascii_start().starts_with(beginning.as_bytes())
+    json::unmarked(body).trim_ascii_start().starts_with(beginning.as_bytes())
 }
 
 /// How the file of a payload like this ends.

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use super::{Limits, Undecodable, check_limits, malformed, weight, without_lone_surrogates};
+use super::{
+    Limits, Undecodable, check_limits, malformed, unmarked, weight, without_lone_surrogates,
+};
 
 const FIELDS_MAX: usize = 10_000;
 
@@ -64,9 +66,9 @@ pub(super) fn to_json(
 ) -> Result<String, Undecodable> {
     if let [(name, Value::String(text))] = fields.as_slice()
         && name == "payload"
-        && text.trim_start().starts_with(['{', '['])
+        && unmarked(text).trim_start().starts_with(['{', '['])
     {
-        return Ok(text.clone());
+        return Ok(unmarked(text).to_owned());
     }
     let (names, mut values): (Vec<String>, Vec<Value>) = fields.into_iter().unzip();
     let mut form = Map::new();
@@ -99,7 +101,7 @@ fn parse_inside(value: &mut Value, limits: &Limits) -> Result<usize, Undecodable
     };
     check_limits(text, limits)?;
     let weight = weight(text, limits)?;
-    let text = without_lone_surrogates(Cow::Borrowed(text.as_str()));
+    let text = without_lone_surrogates(Cow::Borrowed(unmarked(text)));
     if let Ok(inside) = serde_json::from_str(&text) {
         *value = inside;
     }
@@ -209,6 +211,7 @@ mod tests {
     fn a_field_that_is_named_as_json_is_read_as_such() {
         check("json=%7B%220%22:[{}]%7D&b={}", r#"{"json":{"0":[{}]},"b":"{}"}"#);
         check("json=no+json&json=", r#"{"json":["no json",""]}"#);
+        check("json=%EF%BB%BF[1]", r#"{"json":[1]}"#);
         check(r#"json=["\ud83d"]"#, r#"{"json":["�"]}"#);
         assert!(json(&format!("json={}", "[".repeat(65))).is_err());
     }

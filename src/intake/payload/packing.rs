@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::{Limits, Undecodable, excerpt, form, malformed, multipart, utf8, xml};
+use serde::de::IgnoredAny;
+
+use super::{Limits, Undecodable, excerpt, form, multipart, unmarked, utf8, xml};
 use crate::table::{Mistakes, Table, word};
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -63,9 +65,13 @@ impl Packing {
         limits: &Limits,
     ) -> Result<Cow<'b, str>, Undecodable> {
         Ok(match self.format(content_type)? {
-            Format::Json => Cow::Borrowed(unmarked(utf8(body)?)?),
+            Format::Json => Cow::Borrowed(unmarked(utf8(body)?)),
             Format::Form => {
-                let fields = form::fields(unmarked(utf8(body)?)?)?;
+                let body = unmarked(utf8(body)?);
+                if is_json(body) {
+                    return Ok(Cow::Borrowed(body));
+                }
+                let fields = form::fields(body)?;
                 Cow::Owned(form::to_json(fields, &self.json_fields, limits)?)
             }
             Format::Multipart => {
@@ -77,9 +83,8 @@ impl Packing {
     }
 }
 
-fn unmarked(text: &str) -> Result<&str, Undecodable> {
-    if text.starts_with('\u{feff}') {
-        return Err(malformed("the body starts with a byte order mark at line 1 column 1"));
-    }
-    Ok(text)
+/// Whether this is an object or a list, which no form is: tools that send any body as a form send JSON so.
+fn is_json(body: &str) -> bool {
+    body.trim_ascii_start().starts_with(['{', '['])
+        && serde_json::from_str::<IgnoredAny>(body).is_ok()
 }
