@@ -27,16 +27,22 @@ fn link(text: &str, url: &str) -> String {
         let shown = if text.is_empty() { bare(url) } else { text };
         return shown.to_owned();
     }
-    format!("{text} ({})", url.strip_prefix("mailto:").unwrap_or(url))
+    format!("{text} ({})", strip_scheme(url, "mailto:").unwrap_or(url))
 }
 
 /// The part of an address that people write.
 fn bare(url: &str) -> &str {
     let url = url.trim().trim_end_matches('/');
-    for scheme in ["mailto:", "tel:", "https://", "http://"] {
-        if let Some(rest) = url.strip_prefix(scheme) {
-            return rest;
-        }
-    }
-    url
+    without_scheme(url).unwrap_or(url)
+}
+
+/// What follows the scheme of a link that people can use; none where it has another.
+fn without_scheme(url: &str) -> Option<&str> {
+    ["mailto:", "tel:", "https://", "http://"].iter().find_map(|scheme| strip_scheme(url, scheme))
+}
+
+/// Capital letters in a scheme make no difference.
+fn strip_scheme<'u>(url: &'u str, scheme: &str) -> Option<&'u str> {
+    let start = url.get(..scheme.len())?;
+    start.eq_ignore_ascii_case(scheme).then(|| &url[scheme.len()..])
 }

@@ -1,12 +1,19 @@
-//! XML: elements become objects by their names, without prefixes; nothing is expanded.
+//! XML: elements become objects by their names, without prefixes, and those with nothing inside but text that
+//! text; nothing is expanded.
+
+use std::collections::HashSet;
 
 use quick_xml::XmlVersion;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesRef, BytesStart, Event};
+use quick_xml::name::PrefixDeclaration;
 use quick_xml::reader::Reader;
 use serde_json::{Map, Value};
 
-use super::{Limits, Undecodable, excerpt, malformed};
+use super::{Limits, Undecodable, excerpt, malformed, unmarked};
+
+/// Attributes from here are about how an element is written, such as `xsi:nil` and `xsi:type`.
+const INSTANCE: &str = "http://www.w3.org/2001/XMLSchema-instance";
 
 /// Elements and attributes together.
 const NODES_MAX: usize = 100_000;
@@ -17,12 +24,17 @@ pub(super) fn to_json(
     lists: &[String],
     limits: &Limits,
 ) -> Result<String, Undecodable> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = unmarked(text);
     if text.trim_ascii().is_empty() {
         return Ok(String::new());
     }
-    let mut tree =
-        Tree { lists, depth_max: limits.depth_max, nodes: 0, open: vec![Element::root()] };
+    let mut tree = Tree {
+        lists,
+        depth_max: limits.depth_max,
+        nodes: 0,
+        open: vec![Element::root()],
+        instance: HashSet::from(["xsi".to_owned()]),
+    };
     let mut reader = Reader::from_str(text);
     loop {
         let at = reader.buffer_position();
@@ -45,18 +57,31 @@ struct Tree<'l> {
     nodes: usize,
     /// The elements that have begun and not ended, the outermost first.
     open: Vec<Element>,
+    /// Prefixes that stand for `INSTANCE`, whether it is declared or not.
+    instance: HashSet<String>,
 }
 
 struct Element {
     name: String,
-    /// Attributes and elements inside.
+    attributes: Vec<(String, Value)>,
+    /// Elements inside.
     members: Map<String, Value>,
     text: String,
+    is_nil: bool,
+    /// Whether an attribute says something beside how the element is written.
+    has_own_attributes: bool,
 }
 
 impl Element {
     fn new(name: &str) -> Element {
-        Element { name: name.to_owned(), members: Map::new(), text: String::new() }
+        Element {
+            name: name.to_owned(),
+            attributes: Vec::new(),
+            members: Map::new(),
+            text: String::new(),
+            is_nil: false,
+            has_own_attributes: false,
+        }
     }
 
     /// What is around the document's one element.
@@ -64,13 +89,18 @@ impl Element {
         Element::new("")
     }
 
-    /// An element that has nothing but text is that text.
+    /// An element without elements inside is its text, so that `$.a.b` finds it whatever its attributes are.
     fn into_value(self) -> Value {
-        let mut members = self.members;
-        if members.is_empty() {
+        let has_text = !self.text.trim().is_empty();
+        if self.is_nil && !has_text && self.members.is_empty() {
+            return Value::Null;
+        }
+        if self.members.is_empty() && (has_text || !self.has_own_attributes) {
             return Value::String(self.text);
         }
-        if !self.text.trim().is_empty() {
+        let mut members: Map<String, Value> = self.attributes.into_iter().collect();
+        members.extend(self.members);
+        if has_text {
             members.insert("#text".to_owned(), Value::String(self.text));
         }
         Value::Object(members)
@@ -109,9 +139,25 @@ impl Tree<'_> {
         }
         self.count()?;
         let mut element = Element::new(start.local_name().as_ref());
-        let mut attributes = start.attributes();
+        self.read_attributes(start, &mut element)?;
+        self.open.push(element);
+        Ok(())
+    }
+
+    fn read_attributes(
+        &mut self,
+        start: &BytesStart<'_>,
+        element: &mut Element,
+    ) -> Result<(), String> {
         // The crate's own check compares each with each.
-        for attribute in attributes.with_checks(false) {
+        for attribute in start.attributes().with_checks(false).flatten() {
+            if let Some(PrefixDeclaration::Named(prefix)) = attribute.key.as_namespace_binding()
+                && attribute.value.as_ref() == INSTANCE
+            {
+                self.instance.insert(prefix.to_owned());
+            }
+        }
+        for attribute in start.attributes().with_checks(false) {
             let attribute = attribute.map_err(|error| error.to_string())?;
             if attribute.key.as_namespace_binding().is_some() {
                 continue;
@@ -119,10 +165,16 @@ impl Tree<'_> {
             self.count()?;
             let value = attribute.normalized_value(XmlVersion::Explicit1_0);
             let value = value.map_err(|error| error.to_string())?.into_owned();
-            let name = format!("@{}", attribute.key.local_name().as_ref());
-            element.members.insert(name, Value::String(value));
+            let name = attribute.key.local_name();
+            let prefix = attribute.key.prefix();
+            if prefix.is_some_and(|prefix| self.instance.contains(prefix.as_ref())) {
+                element.is_nil |= name.as_ref() == "nil" && matches!(value.trim(), "true" | "1");
+            } else {
+                element.has_own_attributes = true;
+            }
+            let name = format!("@{}", name.as_ref());
+            element.attributes.push((name, Value::String(value)));
         }
-        self.open.push(element);
         Ok(())
     }
 
@@ -198,6 +250,33 @@ mod tests {
         check(&format!("{head}{text}"), Ok(r#"{"a":{"@b":"1","c":"x & y!","d":""}}"#));
         check("<a b='&lt;'> x <c/></a>", Ok(r##"{"a":{"@b":"<","c":"","#text":" x "}}"##));
         check("<a><![CDATA[<b>\r\n&amp;]]></a>", Ok(r#"{"a":"<b>\n&amp;"}"#));
+    }
+
+    #[test]
+    fn text_is_text_whatever_its_attributes() {
+        let xsi = "xmlns:xsi='http://www.w3.org/2001/XMLSchema-instance'";
+        let i = xsi.replace("xsi=", "i=");
+        for (inside, expected) in [
+            (format!("<b {xsi} xsi:nil='true'/>"), r#"{"b":null}"#),
+            (format!("<b xsi:nil='1' {xsi}></b>"), r#"{"b":null}"#),
+            (format!("<b {i} i:nil=' true '> </b>"), r#"{"b":null}"#),
+            (format!("<b i:nil='true' {i}/>"), r#"{"b":null}"#),
+            ("<b xsi:nil=\"true\"/>".to_owned(), r#"{"b":null}"#),
+            ("<b xsi:nil='false'/>".to_owned(), r#"{"b":""}"#),
+            ("<b xsi:nil='false'>x</b>".to_owned(), r#"{"b":"x"}"#),
+            ("<b xsi:nil='true'/><b>x</b>".to_owned(), r#"{"b":[null,"x"]}"#),
+            ("<item xsi:nil='true'/>".to_owned(), r#"{"item":[null]}"#),
+            ("<b xsi:type='xsd:string'>x</b>".to_owned(), r#"{"b":"x"}"#),
+            ("<b xsi:type='xsd:string'/>".to_owned(), r#"{"b":""}"#),
+            ("<b currency='EUR'>5</b>".to_owned(), r#"{"b":"5"}"#),
+            ("<b t:id='1'><![CDATA[x]]></b>".to_owned(), r#"{"b":"x"}"#),
+            ("<b xsi:type='T'><c/></b>".to_owned(), r#"{"b":{"@type":"T","c":""}}"#),
+            ("<b nil='true'/>".to_owned(), r#"{"b":{"@nil":"true"}}"#),
+            ("<b id='1'/>".to_owned(), r#"{"b":{"@id":"1"}}"#),
+            ("<b id='1'><c xsi:nil='true'/></b>".to_owned(), r#"{"b":{"@id":"1","c":null}}"#),
+        ] {
+            check(&format!("<a>{inside}</a>"), Ok(&format!("{{\"a\":{expected}}}")));
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use html5gum::emitters::callback::{CallbackEmitter, CallbackEvent};
 use html5gum::{Span, Tokenizer};
 
-use super::{capped, link};
+use super::{capped, link, without_scheme};
 
 const URL_BYTES_MAX: usize = 2048;
 
@@ -93,11 +93,11 @@ impl Page {
         match tag.as_slice() {
             b"script" | b"style" | b"head" | b"title" | b"template" => self.hidden = Some(tag),
             b"br" => self.breaks = (self.breaks + 1).min(2),
-            b"pre" => {
+            b"pre" | b"listing" | b"xmp" => {
                 self.break_lines(2);
                 self.preformatted += 1;
             }
-            b"ul" | b"ol" => {
+            b"ul" | b"ol" | b"menu" | b"dir" => {
                 self.break_lines(1);
                 self.lists += 1;
             }
@@ -124,11 +124,11 @@ impl Page {
         }
         match tag {
             b"a" => self.end_link(),
-            b"pre" => {
+            b"pre" | b"listing" | b"xmp" => {
                 self.preformatted = self.preformatted.saturating_sub(1);
                 self.break_lines(2);
             }
-            b"ul" | b"ol" => {
+            b"ul" | b"ol" | b"menu" | b"dir" => {
                 self.lists = self.lists.saturating_sub(1);
                 self.break_lines(1);
             }
@@ -143,8 +143,7 @@ impl Page {
     fn start_link(&mut self) {
         self.end_link();
         let url = std::mem::take(&mut self.target);
-        let shown = ["http://", "https://", "mailto:", "tel:"];
-        if shown.iter().any(|scheme| url.starts_with(scheme)) {
+        if without_scheme(&url).is_some() {
             self.link = Some(Link { url, start: self.text.len() });
         }
     }
@@ -213,12 +212,17 @@ fn belongs_in_head(tag: &[u8]) -> bool {
     )
 }
 
-/// How many line ends part an element from what is before and after it.
+/// How many line ends part an element from what is before and after it. All that browsers show as a block
+/// has one at least; lists and preformatted text are told apart before.
 fn lines_around(tag: &[u8]) -> usize {
     match tag {
         b"p" | b"h1" | b"h2" | b"h3" | b"h4" | b"h5" | b"h6" | b"blockquote" | b"table" => 2,
-        b"div" | b"tr" | b"hr" | b"section" | b"article" | b"header" | b"footer" | b"main"
-        | b"form" | b"dl" | b"dt" | b"dd" | b"figure" | b"body" => 1,
+        b"address" | b"article" | b"aside" | b"body" | b"caption" | b"center" | b"dd"
+        | b"details" | b"dialog" | b"div" | b"dl" | b"dt" | b"fieldset" | b"figcaption"
+        | b"figure" | b"footer" | b"form" | b"frameset" | b"header" | b"hgroup" | b"hr"
+        | b"html" | b"legend" | b"main" | b"nav" | b"optgroup" | b"option" | b"plaintext"
+        | b"search" | b"section" | b"select" | b"summary" | b"tbody" | b"tfoot" | b"thead"
+        | b"tr" => 1,
         _ => 0,
     }
 }
@@ -242,6 +246,34 @@ mod tests {
         check("<table><tr><td>a<td>b</tr><tr><td>c</table>", "a b\nc");
     }
 
+    /// All elements that HTML's rendering rules show as blocks, obsolete ones included.
+    const BLOCKS: &str = "address article aside blockquote body center dd details dialog dir div dl dt \
+        fieldset figcaption figure footer form h1 h2 h3 h4 h5 h6 header hgroup html legend li listing main \
+        menu nav ol optgroup option p pre search section summary table tbody tfoot thead tr ul xmp";
+
+    #[test]
+    fn every_block_element_stands_on_lines_of_its_own() {
+        for tag in BLOCKS.split_whitespace() {
+            for tag in [tag.to_owned(), tag.to_uppercase()] {
+                let text = html_to_text(&format!("a<{tag}>b</{tag}>c<{tag}>d</{tag}>"));
+                let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
+                let lines: Vec<&str> = lines.iter().map(|it| it.trim_start_matches("- ")).collect();
+                assert_eq!(lines, ["a", "b", "c", "d"], "{tag}: {text:?}");
+            }
+        }
+        check("a<hr>b<plaintext>c", "a\nb\nc");
+        check("<table><caption>a</caption><tr><td>b</table>", "a\nb");
+    }
+
+    #[test]
+    fn text_level_elements_stay_in_their_line() {
+        let inline = "abbr acronym b bdi bdo big button cite code data del dfn em font i ins kbd label mark \
+            meter nobr output q rp rt ruby s samp small span strike strong sub sup time tt u var";
+        for tag in inline.split_whitespace() {
+            check(&format!("a<{tag}>b</{tag}>c"), "abc");
+        }
+    }
+
     #[test]
     fn white_space_is_folded_except_in_pre() {
         check(" a \n\t b&nbsp; <b> c</b>d ", "a b cd");
@@ -257,6 +289,10 @@ mod tests {
         check("go <a href=https://x.io><img src=y></a> now", "go x.io now");
         check("<a href='javascript:alert(1)'>x</a> <a href='#top'>y</a>", "x y");
         check("<a href='https://x.io/a'>open", "open (https://x.io/a)");
+        check("<a href='HTTPS://X.io/a'>here</a>", "here (HTTPS://X.io/a)");
+        check("<a href='Http://x.io/'>x.io</a> <A HREF='HTTPS://x.io'></A>", "x.io x.io");
+        check("<a href='MAILTO:a@b.io'>Ann</a> <a href='Tel:1'>1</a>", "Ann (a@b.io) 1");
+        check("<a href='JavaScript:x()'>x</a> <a href='ftp://x'>y</a>", "x y");
     }
 
     #[test]

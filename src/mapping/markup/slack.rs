@@ -1,6 +1,6 @@
 //! Slack's marks as plain text: mentions, channels, links and its three escapes.
 
-use super::{capped, link};
+use super::{capped, link, strip_scheme};
 
 /// `<@U1|ann> see <https://x.io|here>` becomes `@ann see here (https://x.io)`.
 pub(crate) fn slack_to_text(marked: &str) -> String {
@@ -42,7 +42,7 @@ fn mark(inside: &str) -> String {
 }
 
 fn plain(url: &str) -> String {
-    let address = url.strip_prefix("mailto:").or_else(|| url.strip_prefix("tel:"));
+    let address = strip_scheme(url, "mailto:").or_else(|| strip_scheme(url, "tel:"));
     address.unwrap_or(url).to_owned()
 }
 
@@ -69,6 +69,7 @@ mod tests {
         check("<!date^1392734382^{date}|Feb 18>", "Feb 18");
         check("see <https://x.io/a|the docs>", "see the docs (https://x.io/a)");
         check("<https://x.io|x.io> <https://x.io/b>", "x.io https://x.io/b");
+        check("<MAILTO:a@b.io|a@b.io> <Mailto:a@b.io>", "a@b.io a@b.io");
         check("<mailto:a@b.io|a@b.io> <mailto:a@b.io|Ann>", "a@b.io Ann (a@b.io)");
     }
 

@@ -141,3 +141,29 @@ fn answer_is_found_however_its_question_is_spelled() {
         }
     }
 }
+
+#[test]
+fn slack_command_finds_the_address_in_its_sentence() {
+    let (mapping, _) = super::compile(include_str!("../../../mappings/slack.toml"));
+    for text in [
+        "ada@example.com needs dark mode",
+        "ask ada@example.com, she knows",
+        "ask ada@example.com; or (bob@example.com)",
+        "it was ada@example.com.",
+        "is it ada@example.com?",
+        "Ada (ada@example.com) wants it!",
+        "Ada <ada@example.com> wants it",
+        "Ada <mailto:ada@example.com|ada@example.com>, she wants it",
+        "mailto:ada@example.com: it is slow",
+        "@sales.team says\nada@example.com\nwants it",
+        "see example.com and a@b, ada@example.com,bob@example.com",
+        "\u{201c}ada@example.com\u{201d}\u{a0}wrote",
+        "'ada@example.com' \"x\"",
+        "*ada@example.com*\u{2026}",
+    ] {
+        let payload =
+            json!({"command": "/feedback", "text": text, "team_domain": "t", "channel_id": "C"});
+        let mapped = mapping.apply(&super::event(Some("/feedback")), &payload.into()).unwrap();
+        assert_eq!(mapped.requests[0].body["person_email"], "ada@example.com", "{text}");
+    }
+}
