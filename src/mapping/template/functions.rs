@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use minijinja::value::Object;
+use minijinja::value::{Object, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 use serde_json::Value as Json;
 
@@ -26,10 +26,11 @@ pub(super) const FUNCTIONS: [&str; 6] =
     ["jsonpath", "date", "range", "dict", "namespace", "caller"];
 
 /// Filters that are advised when an unknown one is used.
-pub(super) const FILTERS: [&str; 24] = [
+pub(super) const FILTERS: [&str; 25] = [
     "html_to_text",
     "slack_to_text",
     "date",
+    "number",
     "split",
     "urlencode",
     "capitalize",
@@ -55,6 +56,10 @@ pub(super) const FILTERS: [&str; 24] = [
 
 /// minijinja's price of text.
 const BYTES_PER_FUEL: u64 = 64;
+
+/// A text that is longer is no number: a double is written with 24 characters at most, or with 767 digits where
+/// all of them are wanted.
+const NUMBER_BYTES_MAX: usize = 1024;
 
 /// From here on a number of time is one of milliseconds; as seconds it would be the year 5138.
 const MILLISECONDS_MIN: f64 = 1e11;
@@ -91,6 +96,7 @@ pub(super) fn add_filters(environment: &mut Environment<'static>) {
     });
     environment
         .add_filter("urlencode", |state: &State, value: &Value| on_text(state, value, url_encode));
+    environment.add_filter("number", number);
     environment.add_filter("split", split);
     environment.add_filter("date", date);
     environment.add_function("date", date);
@@ -167,6 +173,21 @@ fn split(state: &State, value: &Value, separator: Option<&str>) -> Result<Value,
     // minijinja charges for the parts too, but only once all of them are there.
     state.consume_fuel(text.matches(separator).count() as u64 / 2)?;
     Ok(text.split(separator).map(str::trim).filter(|part| !part.is_empty()).collect())
+}
+
+/// A number, or a text that is one; empty for what is none, so that an answer that was not given is not 0.
+fn number(value: &Value) -> Value {
+    if value.kind() == ValueKind::Number {
+        return value.clone();
+    }
+    let text = value.as_str().map(str::trim).filter(|text| text.len() <= NUMBER_BYTES_MAX);
+    let Some(text) = text else { return Value::UNDEFINED };
+    let whole =
+        text.parse::<i64>().map(Value::from).or_else(|_| text.parse::<u64>().map(Value::from));
+    whole.unwrap_or_else(|_| {
+        let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
+        number.map_or(Value::UNDEFINED, Value::from)
+    })
 }
 
 /// Everything but letters, digits and `-._~` as `%XX`.

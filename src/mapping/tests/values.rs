@@ -243,3 +243,60 @@ fn check(value: &str, payload: Value, expected: Value) {
 fn check_with(payload: &Value, template: &str, expected: Value) {
     assert_eq!(problem(&format!("\"{template}\""), payload), expected, "{template}");
 }
+
+#[test]
+fn number_is_empty_for_what_is_none() {
+    for (value, expected) in [
+        (json!(7), json!("7")),
+        (json!(-0.5), json!("-0.5")),
+        (json!("7"), json!("7")),
+        (json!(" 7.5\n"), json!("7.5")),
+        (json!("-3"), json!("-3")),
+        (json!("1e3"), json!("1000")),
+        (json!("18446744073709551615"), json!("18446744073709551615")),
+        (json!(0), json!("0")),
+        (json!("0"), json!("0")),
+        (json!(""), Value::Null),
+        (json!(" "), Value::Null),
+        (json!("nine"), Value::Null),
+        (json!("9 of 10"), Value::Null),
+        (json!("1,5"), Value::Null),
+        (json!("NaN"), Value::Null),
+        (json!("-inf"), Value::Null),
+        (json!("1e999"), Value::Null),
+        (json!("0x10"), Value::Null),
+        (json!(true), Value::Null),
+        (json!(null), Value::Null),
+        (json!([7]), Value::Null),
+        (json!({"a": 7}), Value::Null),
+        (json!("7".repeat(100_000)), Value::Null),
+    ] {
+        let found = problem("\"{{ payload.a | number }}\"", &json!({"a": value}));
+        assert_eq!(found, expected, "{value}");
+    }
+    assert_eq!(problem("\"{{ payload.none | number }}\"", &json!({})), Value::Null);
+}
+
+#[test]
+fn zap_of_the_readme_leaves_out_who_gave_no_score() {
+    let readme = include_str!("../../../README.md");
+    let (_, zap) =
+        readme.split_once("provider = \"typeform\"\nsecrets  = [\"env:SURVEY_SECRET\"]").unwrap();
+    let when = zap.lines().find_map(|line| line.strip_prefix("when ")).unwrap();
+    let file = format!("[answers]\nof = \"$\"\n[[feedback]]\nproblem = \"x\"\nwhen {when}");
+    let question = "How likely are you to recommend us?";
+    for (answer, taken) in [
+        (json!(0), true),
+        (json!("8"), true),
+        (json!(8.5), true),
+        (json!(9), false),
+        (json!("10"), false),
+        (json!(null), false),
+        (json!(""), false),
+        (json!("very"), false),
+        (json!(["3", "4"]), false),
+    ] {
+        let mapped = apply(&file, &json!({question: answer})).unwrap();
+        assert_eq!(mapped.requests.len(), usize::from(taken), "{answer}");
+    }
+}
