@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::{Limits, Undecodable, excerpt, malformed, unmarked};
 
-/// Attributes from here are about how an element is written, such as `xsi:nil` and `xsi:type`.
+/// Where `xsi:nil` is from, whatever its prefix.
 const INSTANCE: &str = "http://www.w3.org/2001/XMLSchema-instance";
 
 /// Elements and attributes together.
@@ -68,8 +68,6 @@ struct Element {
     members: Map<String, Value>,
     text: String,
     is_nil: bool,
-    /// Whether an attribute says something beside how the element is written.
-    has_own_attributes: bool,
 }
 
 impl Element {
@@ -80,7 +78,6 @@ impl Element {
             members: Map::new(),
             text: String::new(),
             is_nil: false,
-            has_own_attributes: false,
         }
     }
 
@@ -95,7 +92,7 @@ impl Element {
         if self.is_nil && !has_text && self.members.is_empty() {
             return Value::Null;
         }
-        if self.members.is_empty() && (has_text || !self.has_own_attributes) {
+        if self.members.is_empty() && (has_text || self.attributes.is_empty()) {
             return Value::String(self.text);
         }
         let mut members: Map<String, Value> = self.attributes.into_iter().collect();
@@ -167,10 +164,11 @@ impl Tree<'_> {
             let value = value.map_err(|error| error.to_string())?.into_owned();
             let name = attribute.key.local_name();
             let prefix = attribute.key.prefix();
-            if prefix.is_some_and(|prefix| self.instance.contains(prefix.as_ref())) {
-                element.is_nil |= name.as_ref() == "nil" && matches!(value.trim(), "true" | "1");
-            } else {
-                element.has_own_attributes = true;
+            if name.as_ref() == "nil"
+                && prefix.is_some_and(|prefix| self.instance.contains(prefix.as_ref()))
+            {
+                element.is_nil |= matches!(value.trim(), "true" | "1");
+                continue;
             }
             let name = format!("@{}", name.as_ref());
             element.attributes.push((name, Value::String(value)));
@@ -267,7 +265,7 @@ mod tests {
             ("<b xsi:nil='true'/><b>x</b>".to_owned(), r#"{"b":[null,"x"]}"#),
             ("<item xsi:nil='true'/>".to_owned(), r#"{"item":[null]}"#),
             ("<b xsi:type='xsd:string'>x</b>".to_owned(), r#"{"b":"x"}"#),
-            ("<b xsi:type='xsd:string'/>".to_owned(), r#"{"b":""}"#),
+            ("<b xsi:type='T'/>".to_owned(), r#"{"b":{"@type":"T"}}"#),
             ("<b currency='EUR'>5</b>".to_owned(), r#"{"b":"5"}"#),
             ("<b t:id='1'><![CDATA[x]]></b>".to_owned(), r#"{"b":"x"}"#),
             ("<b xsi:type='T'><c/></b>".to_owned(), r#"{"b":{"@type":"T","c":""}}"#),
