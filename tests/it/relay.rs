@@ -1,6 +1,7 @@
 //! The program itself, started as its users start it, in a folder of its own.
 
 use std::io::{BufRead, BufReader, Lines};
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -140,9 +141,15 @@ pub(crate) fn program(folder: &Path) -> Command {
 
 /// A client of HTTP for tests; whichever test makes the first one.
 pub(crate) fn http() -> reqwest::Client {
+    http_from([127, 0, 0, 1].into())
+}
+
+/// The same, with requests that come from this address.
+pub(crate) fn http_from(address: IpAddr) -> reqwest::Client {
     // It fails only where another test installed it before.
     drop(rustls::crypto::ring::default_provider().install_default());
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5));
+    let client = client.local_address(address);
     client.build().expect("plain HTTP needs nothing of the machine")
 }
 
