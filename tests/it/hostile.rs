@@ -45,6 +45,10 @@ const HEALTH_PAUSE: Duration = Duration::from_millis(20);
 /// What docs/limits.md says that a container needs.
 const MEMORY_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
+/// What a limit of the process's data counts: beside the memory that it holds also the addresses that its
+/// allocator and its threads' stacks keep, which no container counts.
+const DATA_BYTES_MAX: u64 = 2 * MEMORY_BYTES_MAX;
+
 const MAPPINGS: [(&str, &str, &str); 4] = [
     ("github", "github", "$..text"),
     ("form", "form", "$..text"),
@@ -115,7 +119,7 @@ fn bounded(folder: &Path) -> Command {
     }
     let mut command = Command::new(PRLIMIT);
     command.current_dir(folder).env_clear();
-    command.arg(format!("--data={MEMORY_BYTES_MAX}")).arg(serve.get_program()).arg("serve");
+    command.arg(format!("--data={DATA_BYTES_MAX}")).arg(serve.get_program()).arg("serve");
     command
 }
 
