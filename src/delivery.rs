@@ -36,12 +36,12 @@ use crate::telemetry::traces::{Rest, Traces};
 use backoff::Process;
 use claims::{Claims, Held};
 use gate::{Closed, Gate, Sign};
-use mapper::{MapError, Mapper};
+use mapper::Mapper;
 use pauses::Pauses;
 use porter::Porter;
 use retry::{Circumstances, Then};
 use titles::Titles;
-use work::{Sent, Unmapped, Work};
+use work::{Sent, Work};
 
 const WRITE_WAIT_MIN: Duration = Duration::from_millis(100);
 const WRITE_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -222,43 +222,6 @@ impl Delivery {
             }
             Err(next) => step(next),
         }
-    }
-
-    /// What the event becomes; if it becomes nothing, what is to be done instead.
-    async fn map(
-        &self,
-        Unmapped { event, suspect }: Unmapped,
-        held: &Held<'_>,
-        now: Timestamp,
-    ) -> Result<Mapped, Next> {
-        if let Some(left) = self.mapper.lock.cooldown(suspect, now) {
-            let until = now.saturating_add(left).unwrap_or(now);
-            let reason =
-                "the process ended while it was mapped: that is tried again in some seconds";
-            return Err(Next::Wait { until, reason: reason.to_owned() });
-        }
-        let _permit = self.mapper.lock.acquire(suspect).await;
-        let Some(mapping) = self.mappings().get(&event.source).cloned() else {
-            let reason = format!("the source {} has no mapping at present", event.source);
-            return Err(Next::Wait { until: now, reason });
-        };
-        if suspect.is_some() && self.mark(held).await.is_err() {
-            let until = now.saturating_add(WRITE_WAIT_MAX).unwrap_or(now);
-            return Err(Next::Wait { until, reason: "it could not be marked".to_owned() });
-        }
-        let mapped = self.mapper.map(mapping, event).await;
-        if suspect.is_some() && !matches!(mapped, Err(MapError::Stopped)) {
-            self.unmark(held).await;
-        }
-        mapped.map_err(|error| {
-            let reason = error.to_string();
-            match error {
-                MapError::Unmappable(_) | MapError::Panicked => {
-                    Next::Settle { state: State::Dead, reason: Some(reason), at: now }
-                }
-                MapError::Stopped => Next::Wait { until: now, reason },
-            }
-        })
     }
 
     /// Writes the step down; if the next is a send, which request that is, once the gate lets it go.

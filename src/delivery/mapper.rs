@@ -6,14 +6,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
+use super::claims::Held;
 use super::suspect::MappingLock;
-use crate::event::Event;
+use super::work::Unmapped;
+use super::{Delivery, NotOurs, WRITE_WAIT_MAX};
+use crate::event::{Event, State};
 use crate::mapping::{Mapped, Mapping};
-use crate::parse_memory::{ParseMemory, weigh};
+use crate::parse_memory::{ParseMemory, Taken, weigh};
+use crate::store::Next;
 
 /// Where no other is given, as in tests.
 const MEMORY_BYTES: usize = 128 * 1024 * 1024;
@@ -34,8 +39,25 @@ pub(super) enum MapError {
     Unmappable(String),
     #[error("the mapping failed on it: this is a bug of the relay")]
     Panicked,
+    #[error("it could not be marked")]
+    Unmarked,
     #[error("the relay stops")]
     Stopped,
+}
+
+impl MapError {
+    fn next(self, now: Timestamp) -> Next {
+        let reason = self.to_string();
+        match self {
+            MapError::Unmappable(_) | MapError::Panicked => {
+                Next::Settle { state: State::Dead, reason: Some(reason), at: now }
+            }
+            MapError::Unmarked => {
+                Next::Wait { until: now.saturating_add(WRITE_WAIT_MAX).unwrap_or(now), reason }
+            }
+            MapError::Stopped => Next::Wait { until: now, reason },
+        }
+    }
 }
 
 impl Default for Mapper {
@@ -50,16 +72,31 @@ impl Mapper {
         Mapper { lock: MappingLock::default(), threads: Semaphore::new(threads), memory }
     }
 
+    /// Waits for the memory that the event's payload takes. For a suspect, before it is marked: while it
+    /// waits, the process may end by what others do.
+    async fn reserve(&self, event: Event) -> Result<(Event, Taken), MapError> {
+        let memory = Arc::clone(&self.memory);
+        let take = move || {
+            let taken = memory.take(weigh(&event.payload));
+            (event, taken)
+        };
+        spawn_blocking(take).await.map_err(|_| MapError::Stopped)
+    }
+
     /// However small the payload: a template or a query of a few bytes may take seconds. A bug there costs
     /// this event only.
-    pub(super) async fn map(
+    async fn map(
         &self,
         mapping: Arc<Mapping>,
         event: Event,
+        reserved: Option<Taken>,
     ) -> Result<Mapped, MapError> {
         let _thread = self.threads.acquire().await.map_err(|_| MapError::Stopped)?;
         let memory = Arc::clone(&self.memory);
-        let work = move || catch_unwind(AssertUnwindSafe(|| map(&mapping, &event, &memory)));
+        let work = move || {
+            let _memory = reserved.unwrap_or_else(|| memory.take(weigh(&event.payload)));
+            catch_unwind(AssertUnwindSafe(|| map(&mapping, &event)))
+        };
         match spawn_blocking(work).await {
             Ok(Ok(mapped)) => mapped.map_err(MapError::Unmappable),
             Ok(Err(_panic)) => Err(MapError::Panicked),
@@ -68,8 +105,49 @@ impl Mapper {
     }
 }
 
-fn map(mapping: &Mapping, event: &Event, memory: &Arc<ParseMemory>) -> Result<Mapped, String> {
-    let _memory = memory.take(weigh(&event.payload));
+impl Delivery {
+    /// What the event becomes; if it becomes nothing, what is to be done instead.
+    pub(super) async fn map(
+        &self,
+        Unmapped { event, suspect }: Unmapped,
+        held: &Held<'_>,
+        now: Timestamp,
+    ) -> Result<Mapped, Next> {
+        if let Some(left) = self.mapper.lock.cooldown(suspect, now) {
+            let until = now.saturating_add(left).unwrap_or(now);
+            let reason =
+                "the process ended while it was mapped: that is tried again in some seconds";
+            return Err(Next::Wait { until, reason: reason.to_owned() });
+        }
+        let _permit = self.mapper.lock.acquire(suspect).await;
+        let Some(mapping) = self.mappings().get(&event.source).cloned() else {
+            let reason = format!("the source {} has no mapping at present", event.source);
+            return Err(Next::Wait { until: now, reason });
+        };
+        let mapped = match suspect {
+            None => self.mapper.map(mapping, event, None).await,
+            Some(_) => self.map_suspect(mapping, event, held).await,
+        };
+        mapped.map_err(|error| error.next(now))
+    }
+
+    async fn map_suspect(
+        &self,
+        mapping: Arc<Mapping>,
+        event: Event,
+        held: &Held<'_>,
+    ) -> Result<Mapped, MapError> {
+        let (event, memory) = self.mapper.reserve(event).await?;
+        self.mark(held).await.map_err(|NotOurs| MapError::Unmarked)?;
+        let mapped = self.mapper.map(mapping, event, Some(memory)).await;
+        if !matches!(mapped, Err(MapError::Stopped)) {
+            self.unmark(held).await;
+        }
+        mapped
+    }
+}
+
+fn map(mapping: &Mapping, event: &Event) -> Result<Mapped, String> {
     let payload: Value = serde_json::from_str(&event.payload)
         .map_err(|error| format!("the payload is no JSON: {error}"))?;
     mapping.apply(event, &Arc::new(payload)).map_err(|unmappable| unmappable.to_string())

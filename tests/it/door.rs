@@ -248,15 +248,21 @@ async fn a_provider_that_brings_its_secret_makes_its_source_live() {
     assert_eq!(restarted.send(&asana_event("/hooks/asana")).await.status, 202);
 }
 
+/// The source that waits for its secret, and how it is with it.
+fn waiting_and_live(house: &House) -> (SourceName, Source, Source) {
+    let name: SourceName = "asana".parse().unwrap();
+    let Standing::Awaited(setup) = house.door.sources.current()[&name].clone() else { panic!() };
+    let waiting = Source::clone(&setup.source);
+    let key = waiting.signature.key(&SECRET.into(), None, 0).unwrap();
+    (name, waiting.clone(), Source { keys: vec![key], ..waiting })
+}
+
 #[tokio::test]
 async fn secret_that_comes_while_the_sources_change_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("asana");
     let house = House::of_files(&[("asana", &asana(&path))]).await;
-    let name: SourceName = "asana".parse().unwrap();
-    let Standing::Awaited(setup) = house.door.sources.current()[&name].clone() else { panic!() };
-    let key = setup.source.signature.key(&SECRET.into(), None, 0).unwrap();
-    let live = Source { keys: vec![key], ..Source::clone(&setup.source) };
+    let (name, _, live) = waiting_and_live(&house);
 
     let comes = Cell::new(true);
     let (before, after) = house.door.sources.update(|old| {
@@ -276,11 +282,8 @@ async fn source_that_goes_live_keeps_what_its_file_says_by_then() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("asana");
     let house = House::of_files(&[("asana", &asana(&path))]).await;
-    let name: SourceName = "asana".parse().unwrap();
-    let Standing::Awaited(setup) = house.door.sources.current()[&name].clone() else { panic!() };
-    let key = setup.source.signature.key(&SECRET.into(), None, 0).unwrap();
-    let live = Source { keys: vec![key], ..Source::clone(&setup.source) };
-    let changed = Source { provider: Some("changed".to_owned()), ..Source::clone(&setup.source) };
+    let (name, waiting, live) = waiting_and_live(&house);
+    let changed = Source { provider: Some("changed".to_owned()), ..waiting };
     let changed = Standing::Awaited(Arc::new(Setup::new(Arc::new(changed), path)));
     house.door.sources.update(|_| Sources::from([(name.clone(), changed.clone())]));
 
