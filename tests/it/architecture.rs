@@ -1,10 +1,15 @@
 //! Who may import whom, what stays pure, where tasks begin: the table of ARCHITECTURE.md, checked.
 
+mod exceptions;
+mod graph;
 mod paths;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use exceptions::{CIRCLES, FRONT_PAGE_USES};
+use graph::{circles, is_into_front_page, uses};
 use paths::{Named, named};
 
 /// What all parts may import.
@@ -256,20 +261,45 @@ fn source_files(folder: &Path, found: &mut Vec<String>) {
     }
 }
 
-#[test]
-fn the_sources_keep_the_table() {
+/// The path of each file of `src`, relative to it, and its text.
+fn sources() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     source_files(&root, &mut files);
     assert!(files.len() > 10, "the sources were not found");
-
-    let mut found = Vec::new();
-    for file in files {
+    files.sort();
+    let read = |file: String| {
         let path = Path::new(&file).strip_prefix(&root).unwrap().to_str().unwrap();
-        found.extend(violations(&path.replace('\\', "/"), &fs::read_to_string(&file).unwrap()));
-    }
+        (path.replace('\\', "/"), fs::read_to_string(&file).unwrap())
+    };
+    files.into_iter().map(read).collect()
+}
+
+#[test]
+fn the_sources_keep_the_table() {
+    let found: Vec<String> =
+        sources().iter().flat_map(|(path, text)| violations(path, text)).collect();
 
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+/// What the lists of exceptions have is not there any more has to leave them.
+#[test]
+fn files_use_each_other_in_no_circle_and_no_front_page_from_below() {
+    let files: Vec<_> = sources()
+        .into_iter()
+        .map(|(path, text)| {
+            let named = named(&text, &module_of(&path));
+            (path, named)
+        })
+        .collect();
+    let (into_front_pages, others): (BTreeSet<_>, BTreeSet<_>) =
+        uses(&files).into_iter().partition(is_into_front_page);
+    let into_front_pages: Vec<_> =
+        into_front_pages.iter().map(|(file, used)| (file.as_str(), used.as_str())).collect();
+
+    assert_eq!(into_front_pages, FRONT_PAGE_USES);
+    assert_eq!(circles(&others), CIRCLES);
 }
 
 fn check(path: &str, code: &str, wanted: &str) {
@@ -408,4 +438,56 @@ fn a_file_says_what_it_is_for_and_stays_short() {
     assert!(violations("savio.rs", &long)[0].contains("501 lines"));
     assert!(violations("savio/mod.rs", "//! A file.\n")[0].contains("beside"));
     assert!(violations("lib.rs", "//! 1\n//! 2\n//! 3\n//! 4\n").is_empty());
+}
+
+/// The uses among files that hold this code each.
+fn uses_of(files: &[(&str, &str)]) -> BTreeSet<graph::Use> {
+    let read = |(path, code): &(&str, &str)| {
+        let module = module_of(path);
+        ((*path).to_owned(), named(code, &module))
+    };
+    uses(&files.iter().map(read).collect::<Vec<_>>())
+}
+
+#[test]
+fn use_of_another_file_is_seen_in_every_form() {
+    for code in [
+        "use super::b::B;",
+        "use crate::store::{b::{self, B}};",
+        "use super::b;",
+        "fn f(b: super::b::B) {}",
+        "fn f() { format!(\"{}\", super::b::f()); }",
+        "#[serde(with = \"super::b\")]\nstruct S;",
+        "mod inner { use super::super::b::B; }",
+    ] {
+        let found = uses_of(&[("store/a.rs", code), ("store/b.rs", "")]);
+        let wanted = BTreeSet::from([("store/a.rs".to_owned(), "store/b.rs".to_owned())]);
+        assert_eq!(found, wanted, "{code}");
+    }
+    for code in ["#[cfg(test)] mod tests { use super::super::b::B; }", "use std::b::B;"] {
+        assert!(uses_of(&[("store/a.rs", code), ("store/b.rs", "")]).is_empty(), "{code}");
+    }
+}
+
+#[test]
+fn use_of_a_front_page_from_below_is_seen() {
+    for code in ["use super::B;", "use crate::store::B;", "fn f() { super::f() }"] {
+        let found = uses_of(&[("store.rs", "mod a;"), ("store/a.rs", code)]);
+        assert!(found.iter().any(is_into_front_page), "{code}");
+    }
+    let found = uses_of(&[("store.rs", "mod a; use a::A; fn f() { a::f() }"), ("store/a.rs", "")]);
+    assert_eq!(found.len(), 1);
+    assert!(!found.iter().any(is_into_front_page));
+}
+
+#[test]
+fn circle_of_files_is_seen() {
+    let circle = [
+        ("a.rs", "use crate::b::B;"),
+        ("b.rs", "use crate::c::C;"),
+        ("c.rs", "use crate::a::A;"),
+        ("d.rs", "use crate::a::A;"),
+    ];
+    assert_eq!(circles(&uses_of(&circle)), [["a.rs", "b.rs", "c.rs"]]);
+    assert!(circles(&uses_of(&circle[1..])).is_empty());
 }
