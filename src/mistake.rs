@@ -71,8 +71,8 @@ fn mask(document: &Document, mistakes: &[Mistake]) -> Document {
     let mut masked = text.clone().into_bytes();
     let known = mistakes.iter().filter(|mistake| mistake.secret).map(|it| it.place.clone());
     for place in known.chain(suspects::suspects(text)) {
-        let start = floor(text, place.start);
-        let end = floor(text, place.end).max(start);
+        let start = text.floor_char_boundary(place.start);
+        let end = text.floor_char_boundary(place.end).max(start);
         masked[start..end].fill(b'*');
     }
     let text = String::from_utf8(masked).expect("whole characters became stars");
@@ -117,7 +117,7 @@ impl Mistake {
 
     /// Line and column, both from 1, the column in characters.
     pub fn line_and_column(&self, document: &Document) -> (usize, usize) {
-        let before = &document.text[..floor(&document.text, self.place.start)];
+        let before = &document.text[..document.text.floor_char_boundary(self.place.start)];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let line = before.matches('\n').count() + 1;
         (line, before[line_start..].chars().count() + 1)
@@ -163,8 +163,8 @@ impl<'d> Excerpt<'d> {
 
     fn of(document: &'d Document, place: &Range<usize>, line: usize) -> Excerpt<'d> {
         let text = &document.text;
-        let first = floor(text, place.start);
-        let last = floor(text, place.end).max(first);
+        let first = text.floor_char_boundary(place.start);
+        let last = text.floor_char_boundary(place.end).max(first);
         let before = text[..first].rmatch_indices('\n').nth(Excerpt::LINES_AROUND);
         let start = before.map_or(0, |(at, _)| at + 1);
         let after = text[last..].match_indices('\n').nth(Excerpt::LINES_AROUND);
@@ -179,8 +179,8 @@ impl<'d> Excerpt<'d> {
 
     /// A place of the document in this text.
     fn place(&self, place: &Range<usize>) -> Range<usize> {
-        let start = floor(self.text, place.start.saturating_sub(self.start));
-        let end = floor(self.text, place.end.saturating_sub(self.start)).max(start);
+        let start = self.text.floor_char_boundary(place.start.saturating_sub(self.start));
+        let end = self.text.floor_char_boundary(place.end.saturating_sub(self.start)).max(start);
         start..end
     }
 }
@@ -238,18 +238,10 @@ fn edits(left: &str, right: &str) -> usize {
 fn cut(mut message: String) -> String {
     const BYTES_MAX: usize = 1_000;
     if message.len() > BYTES_MAX {
-        message.truncate(floor(&message, BYTES_MAX));
+        message.truncate(message.floor_char_boundary(BYTES_MAX));
         message.push('…');
     }
     message
-}
-
-fn floor(text: &str, at: usize) -> usize {
-    let mut at = at.min(text.len());
-    while !text.is_char_boundary(at) {
-        at -= 1;
-    }
-    at
 }
 
 #[cfg(test)]

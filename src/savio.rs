@@ -179,9 +179,7 @@ impl Client {
     /// Short, and without the token, which an answer may repeat.
     fn presentable(&self, text: &str) -> String {
         let blanked = text.replace(self.token.expose_secret(), "***");
-        let end_max = TEXT_BYTES_MAX.min(blanked.len());
-        let end = (0..=end_max).rev().find(|end| blanked.is_char_boundary(*end)).unwrap_or(0);
-        blanked[..end].to_owned()
+        blanked[..blanked.floor_char_boundary(TEXT_BYTES_MAX)].to_owned()
     }
 }
 

@@ -52,12 +52,12 @@ impl Text {
         Text { text: text.to_owned(), place, verbatim_at }
     }
 
-    /// The place in the file of a part of the text; the whole value where escapes blur it.
+    /// The place in the file of a part of the text, in whole characters; the whole value where escapes blur
+    /// it. Parsers name single bytes of a character that they do not expect.
     pub fn part(&self, part: Range<usize>) -> Range<usize> {
-        match self.verbatim_at {
-            Some(start) => start + part.start..start + part.end,
-            None => self.place.clone(),
-        }
+        let Some(at) = self.verbatim_at else { return self.place.clone() };
+        let start = self.text.floor_char_boundary(part.start);
+        at + start..at + self.text.ceil_char_boundary(part.end).max(start)
     }
 }
 

@@ -41,11 +41,7 @@ pub(super) fn without_secrets(mut headers: Headers, source: &Source) -> Headers 
         if secret {
             "*".clone_into(value);
         }
-        let mut end = VALUE_BYTES_MAX.min(value.len());
-        while !value.is_char_boundary(end) {
-            end -= 1;
-        }
-        value.truncate(end);
+        value.truncate(value.floor_char_boundary(VALUE_BYTES_MAX));
     }
     headers
 }

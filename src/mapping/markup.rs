@@ -14,11 +14,7 @@ fn capped(text: &str) -> (&str, &'static str) {
     if text.len() <= INPUT_BYTES_MAX {
         return (text, "");
     }
-    let mut end = INPUT_BYTES_MAX;
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    (&text[..end], "…")
+    (&text[..text.floor_char_boundary(INPUT_BYTES_MAX)], "…")
 }
 
 /// A link as people read it: `text (url)`, or only one of them where they say the same.

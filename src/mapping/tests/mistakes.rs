@@ -54,6 +54,38 @@ fn the_wrong_part_is_underlined_and_advice_given() {
     );
 }
 
+/// Parsers name a byte that they do not expect, which may be one of several of a character.
+#[test]
+fn place_of_a_mistake_is_in_whole_characters() {
+    for value in [
+        "{{ a é }}",
+        "{{ é }}",
+        "{{ payload.a | é }}",
+        "{{ payload.a é",
+        "{% é %}",
+        "{{ 'é' é }}",
+        "{{ last\u{742}\u{fffd} }}",
+        "$.é[",
+        "$é",
+        "é",
+        "😀",
+        "$.a[?@.é == é]",
+        "$.a[?match(@.b, 'é(')]",
+    ] {
+        for file in [
+            format!("[[feedback]]\nproblem = '{value}'").replace("''", "'"),
+            format!("[[feedback]]\nproblem = \"\"\"{value}\"\"\""),
+            format!("[[feedback]]\nproblem = \"$.a\"\nwhen = \"\"\"{value}\"\"\""),
+            format!("[[feedback]]\nproblem = {{ from = \"\"\"{value}\"\"\" }}"),
+        ] {
+            let (_, mistakes) = compile(&file);
+            for mistake in mistakes {
+                assert!(file.get(mistake.place.clone()).is_some(), "{file}: {mistake:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn probable_mistakes_are_warnings() {
     warns("person_name = \"{{ payloads.a }}\"", "payloads", "payload");
