@@ -6,6 +6,7 @@ mod check;
 mod code;
 mod functions;
 mod guard;
+mod lookups;
 mod shared;
 mod weight;
 
@@ -153,14 +154,26 @@ impl Templates {
         let compiled = self.environment.get_template(&name).expect("it was just added");
         let mut undeclared: Vec<String> =
             compiled.undeclared_variables(false).into_iter().collect();
+        undeclared.extend(self.sliced_variables(&guarded.text));
         undeclared.sort();
-        let members = members(compiled.undeclared_variables(true));
+        undeclared.dedup();
         check.variables(&undeclared, known);
         check.calls(&undeclared, &self.environment);
         check.queries(&mut self.queries, &self.patterns, known.contains(&Variable::Item));
-        let is_used = |variable: &Variable| undeclared.iter().any(|name| name == variable.name());
-        let uses = known.iter().copied().filter(is_used).collect();
+        let uses = known.iter().copied().filter(|it| lookups::uses(&pieces, it.name())).collect();
+        let may_query = lookups::uses(&pieces, Variable::Jsonpath.name());
+        let members = lookups::members(&pieces, Variable::Payload.name()).filter(|_| !may_query);
         Some(Template { name, uses, members })
+    }
+
+    /// The undeclared variables of a template with slices, into which minijinja does not look.
+    fn sliced_variables(&self, guarded: &str) -> impl Iterator<Item = String> {
+        let without = lookups::without_slices(guarded);
+        let without = without.and_then(|text| {
+            let template = self.environment.template_from_named_str("slices", &text).ok()?;
+            Some(template.undeclared_variables(false))
+        });
+        without.into_iter().flatten()
     }
 
     /// To be called once, behind the last template.
@@ -228,21 +241,6 @@ impl Templates {
         }
         Ok((text, printed))
     }
-}
-
-/// Names as a template looks them up: `payload.issue.title` stays below `issue`.
-fn members(names: impl IntoIterator<Item = String>) -> Option<Vec<String>> {
-    let mut members = Vec::new();
-    for name in names {
-        if name == Variable::Payload.name() || name == Variable::Jsonpath.name() {
-            return None;
-        }
-        let mut steps = name.split('.');
-        if steps.next() == Some(Variable::Payload.name()) {
-            members.extend(steps.next().map(str::to_owned));
-        }
-    }
-    Some(members)
 }
 
 /// The value of a text without `{{ }}`; nothing if it is blank.

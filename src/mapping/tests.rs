@@ -4,6 +4,7 @@ mod answers;
 mod blocks;
 mod forms;
 mod hostile;
+mod lookups;
 mod mistakes;
 mod revenue;
 mod values;
