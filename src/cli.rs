@@ -186,7 +186,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Err(failure) => {
             let message = failure.to_string();
             if !message.is_empty() {
-                show::tell(&format!("savio-relay: {}", show::visible(&message)));
+                show::tell(&format!("savio-relay: {}", show::line(&message)));
             }
             failure.exit_code()
         }

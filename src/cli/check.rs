@@ -53,7 +53,7 @@ pub(super) fn run(
 fn read(path: &Path) -> Option<Document> {
     let read = load::document(path);
     if let Err(failure) = &read {
-        shown::tell(&shown::visible(&failure.to_string()));
+        shown::tell(&shown::line(&failure.to_string()));
     }
     read.ok()
 }

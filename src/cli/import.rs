@@ -233,7 +233,7 @@ impl Import<'_> {
     fn end(&self, report: &mut Report) -> Result<(), Failure> {
         report.clear();
         let text = match (self.arguments.json, self.arguments.dry_run) {
-            (true, _) => format!("{:#}\n", report.as_json()),
+            (true, _) => shown::json(&format!("{:#}\n", report.as_json())),
             (false, true) => report.foretold(),
             (false, false) => report.told(),
         };

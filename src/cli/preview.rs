@@ -118,9 +118,9 @@ impl Tried {
             self.requests.iter().map(|request| shown::request(request, look)).collect();
         if self.requests.is_empty() {
             let reason = self.ignored.as_deref().unwrap_or("the mapping makes no request of it");
-            parts.push(format!("ignored: {}\n", shown::visible(reason)));
+            parts.push(format!("ignored: {}\n", shown::line(reason)));
         }
-        parts.extend(self.notes.iter().map(|it| format!("note: {}\n", shown::visible(it))));
+        parts.extend(self.notes.iter().map(|it| format!("note: {}\n", shown::line(it))));
         if explain {
             parts.extend(self.explanations.iter().map(|it| explained(it, look)));
         }
@@ -135,16 +135,17 @@ fn explained(explanation: &Explanation, look: Look) -> String {
         let asked: Vec<&str> = story.tried.iter().map(|it| it.query.as_str()).collect();
         let empty = || format!("empty; asked were {}", asked.join(" and "));
         let found = story.query.clone().unwrap_or_else(empty).replace('\n', "\\n");
-        let note = story.note.as_ref().map(|note| format!(" ({})", shown::visible(note)));
+        let note = story.note.as_ref().map(|note| format!(" ({})", shown::line(note)));
         let note = note.unwrap_or_default();
         lines += &format!("  {}: {found}{note}\n", story.field);
     }
     for story in explanation.blocks.iter().filter(|story| story.requests == 0) {
-        lines += &format!("  {}: no request, {}\n", story.block, story.reasons.join(", "));
+        lines +=
+            &format!("  {}: no request, {}\n", story.block, shown::line(&story.reasons.join(", ")));
     }
     lines
 }
 
 fn pretty(value: &serde_json::Value) -> String {
-    format!("{value:#}\n")
+    shown::json(&format!("{value:#}\n"))
 }

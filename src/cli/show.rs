@@ -44,9 +44,37 @@ pub(super) fn tell(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// Control characters are shown, not sent to the terminal; line ends are kept.
+/// Terminal control characters are shown, not sent there; line ends are kept.
 pub(super) fn visible(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if is_terminal_control(c) && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
+/// Whether a terminal obeys the character: control characters, those that change the direction of what
+/// follows (`Bidi_Control` of Unicode), and its own line ends.
+fn is_terminal_control(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
+/// JSON, with terminal control characters written as escapes: serde escapes no more of it than JSON demands.
+pub(super) fn json(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_terminal_control(c) && c != '\n' {
+            write!(shown, "\\u{:04x}", u32::from(c)).expect("writing to a String cannot fail");
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// A text that may be a stranger's, without line ends, which would make lines that look like ours.
+pub(super) fn line(text: &str) -> String {
+    visible(text.trim_end()).replace('\n', " ")
 }
 
 /// A text in one line, its white space narrowed.
@@ -87,11 +115,12 @@ pub(super) fn request(request: &Request, look: Look) -> String {
 
 /// Names and values in two columns.
 pub(super) fn fields<'a>(fields: impl Iterator<Item = (&'a String, &'a Value)> + Clone) -> String {
+    let fields = fields.map(|(name, value)| (line(name), value));
     let width = fields.clone().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     let mut shown = String::new();
     for (name, value) in fields {
         for (index, line) in printed(value).lines().enumerate() {
-            let name = if index == 0 { name } else { "" };
+            let name = if index == 0 { name.as_str() } else { "" };
             let line = format!("  {name:width$}  {line}");
             writeln!(shown, "{}", line.trim_end()).expect("writing to a String cannot fail");
         }

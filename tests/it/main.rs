@@ -43,5 +43,6 @@ mod store_retention;
 mod store_sqlite;
 mod store_upserts;
 mod strangers;
+mod terminal;
 mod traces;
 mod vectors;

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::mistake::Look;
 
-use super::super::show::{bold, stdout_look, visible};
+use super::super::show::{self, bold, stdout_look};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -75,7 +75,7 @@ pub(super) fn json(findings: &[Finding]) -> String {
         "warnings": count(findings, Verdict::Warning),
         "findings": findings,
     });
-    format!("{shown:#}\n")
+    show::json(&format!("{shown:#}\n"))
 }
 
 pub(super) fn text(findings: &[Finding]) -> String {
@@ -98,9 +98,9 @@ fn line(finding: &Finding, look: Look) -> String {
         Verdict::Ok => verdict,
         Verdict::Warning | Verdict::Wrong | Verdict::Unseen => bold(&verdict, look),
     };
-    let mut shown = format!("  {verdict}  {}\n", visible(&finding.found));
+    let mut shown = format!("  {verdict}  {}\n", show::line(&finding.found));
     if let Some(advice) = &finding.advice {
-        shown += &format!("           -> {}\n", visible(advice));
+        shown += &format!("           -> {}\n", show::line(advice));
     }
     shown
 }

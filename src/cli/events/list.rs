@@ -64,7 +64,7 @@ async fn collect(store: &Sqlite, filter: Filter, arguments: &Arguments) -> Resul
 pub(super) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value);
     let text = text.map_err(|error| Failure::Undone(error.to_string()))?;
-    shown::print(&(text + "\n"))
+    shown::print(&shown::json(&(text + "\n")))
 }
 
 fn table(events: &[Line], look: Look) -> String {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::event::{Request, RequestKind};
 
 use super::super::bar::Bar;
-use super::super::show::{tell, visible};
+use super::super::show::{line, tell};
 use super::input::Meter;
 
 /// How many mistakes are shown, and how many kinds of reasons are told apart.
@@ -48,11 +48,11 @@ impl Report {
         }
     }
 
-    pub(super) fn wrong(&mut self, line: u64, reason: &str) {
+    pub(super) fn wrong(&mut self, number: u64, reason: &str) {
         self.wrong += 1;
         if self.wrong <= SHOWN_MAX {
             self.clear();
-            tell(&format!("{}:{line}: {}", self.name.display(), visible(reason)));
+            tell(&format!("{}:{number}: {}", self.name.display(), line(reason)));
         }
     }
 
@@ -117,7 +117,7 @@ impl Report {
         let noted = self.notes.iter().map(|it| ("noted", it));
         let mut text = String::new();
         for (word, (reason, count)) in ignored.chain(noted) {
-            text += &format!("  {word} {count}: {}\n", visible(reason));
+            text += &format!("  {word} {count}: {}\n", line(reason));
         }
         if self.wrong > SHOWN_MAX {
             text += &format!("  mistakes that are not shown: {}\n", self.wrong - SHOWN_MAX);

@@ -47,7 +47,7 @@ pub(super) async fn create(client: &Client, arguments: Arguments) -> Result<(), 
     let json = arguments.json;
     let created = client.create_feedback(&arguments.feedback()?).await?;
     if json {
-        return show::print(&format!("{}\n", json!(created)));
+        return show::print(&show::json(&format!("{}\n", json!(created))));
     }
     let id = created.id.map_or(String::new(), |id| format!(" {id}"));
     show::print(&format!("feedback{id} is created\n"))

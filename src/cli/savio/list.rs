@@ -97,7 +97,7 @@ pub(super) async fn feature_request(
 ) -> Result<(), Failure> {
     let found = client.feature_request(arguments.id).await?;
     if arguments.json {
-        return show::print(&format!("{:#}\n", json!(found)));
+        return show::print(&show::json(&format!("{:#}\n", json!(found))));
     }
     show::print(&table::feature_request(&found))
 }
@@ -157,7 +157,7 @@ async fn print_json<T: Serialize + DeserializeOwned>(
     while let Some(page) = turn(&mut pages).await? {
         for entry in page.results {
             let before = if shown == 0 { "{\"results\":[\n" } else { ",\n" };
-            show::print(&format!("{before}{}", json!(entry)))?;
+            show::print(&show::json(&format!("{before}{}", json!(entry))))?;
             shown += 1;
         }
         bar.show(shown, page.count, "read");
@@ -165,7 +165,8 @@ async fn print_json<T: Serialize + DeserializeOwned>(
             bar.clear();
             let before = if shown == 0 { "{\"results\":[" } else { "\n" };
             let (count, next) = (json!(page.count), json!(page.next));
-            return show::print(&format!("{before}],\"count\":{count},\"next\":{next}}}\n"));
+            let end = format!("{before}],\"count\":{count},\"next\":{next}}}\n");
+            return show::print(&show::json(&end));
         }
     }
     Ok(())

@@ -51,7 +51,8 @@ impl Report {
     pub(super) fn done(&mut self, line: u64, kept: &Value) -> Result<(), Failure> {
         self.done += 1;
         if self.order.json {
-            return show::print(&format!("{}\n", json!({ "line": line, "id": kept["id"] })));
+            let done = json!({ "line": line, "id": kept["id"] });
+            return show::print(&show::json(&format!("{done}\n")));
         }
         Ok(())
     }
@@ -67,7 +68,7 @@ impl Report {
             Trouble::Savio(_) | Trouble::Line(_) => self.refused += 1,
         }
         if self.order.json {
-            return show::print(&format!("{}\n", as_json(line, &reason, trouble)));
+            return show::print(&show::json(&format!("{}\n", as_json(line, &reason, trouble))));
         }
         show::tell(&format!("line {line}: {}", one_line(&reason)));
         Ok(())

@@ -169,7 +169,7 @@ impl Output {
         }
         let kept = upsert.send(&account.client).await?;
         if self.json {
-            return show::print(&format!("{kept:#}\n"));
+            return show::print(&show::json(&format!("{kept:#}\n")));
         }
         let fields = kept.as_object().map_or_else(Map::new, Clone::clone);
         show::print(&format!("{name} is kept\n{}", table::filled(&fields)))
