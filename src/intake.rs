@@ -53,7 +53,7 @@ use self::payload::Limits;
 use self::readiness::Readiness;
 use self::rejected::Rejected;
 use self::setup::Setup;
-use self::signature::Unproven;
+use self::signature::{Presented, Unproven};
 use self::source::{Registry, Source, Sources, Standing};
 use self::unpack::Unpacked;
 use crate::client_key::ClientKey;
@@ -366,7 +366,9 @@ impl Door {
     /// Before this, nothing of the body is parsed, kept or logged.
     fn verify(&self, call: &Call<'_>) -> Result<(), Unproven> {
         let (source, url) = (call.source, self.signed_url(call.parts));
-        let presented = call.presented(url.as_deref());
+        let bytes_max = self.settings.body_bytes_max;
+        let body = call.covered(bytes_max).ok_or(Unproven::Wrong)?;
+        let presented = Presented { body: &body, ..call.presented(url.as_deref()) };
         let matched = source.signature.verify(&source.keys, &presented, call.received.now)?;
         if let Some(position) = matched {
             self.webhooks.matched(source.name.as_str(), position);
@@ -386,7 +388,9 @@ impl Door {
         let hint = match unproven {
             Unproven::Missing => None,
             _ if self.pace(&arrived.call(), HINTS).is_err() => None,
-            Unproven::OutsideWindow => hint::clock(&arrived),
+            Unproven::UnreadableTime | Unproven::OutsideWindow => {
+                hint::time(&arrived, self.signed_url(&arrived.parts).as_deref(), unproven)
+            }
             Unproven::Wrong => {
                 let url = self.signed_url(&arrived.parts);
                 self.diagnoses.run(arrived, url).await

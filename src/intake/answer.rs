@@ -105,6 +105,7 @@ impl Rejection {
                 match unproven {
                     Unproven::Missing => "signature missing",
                     Unproven::Wrong => "signature wrong",
+                    Unproven::UnreadableTime => "signature time unreadable",
                     Unproven::OutsideWindow => "signature outside window",
                 },
             ),

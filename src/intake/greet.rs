@@ -1,5 +1,6 @@
 //! Handshakes at the door: who may ask, how often, and the first request that brings a secret.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use axum::http::request::Parts;
@@ -125,6 +126,12 @@ impl Call<'_> {
             headers: self.received.headers,
             body: self.received.body,
         }
+    }
+
+    /// The body that its proof covers; none if it cannot be decompressed to no more bytes than these.
+    pub(super) fn covered(&self, bytes_max: usize) -> Option<Cow<'_, [u8]>> {
+        let Received { headers, body, .. } = self.received;
+        self.source.signature.covered(headers, body, bytes_max)
     }
 
     fn asks<'a>(&'a self, body: Option<&'a Value>) -> Asked<'a> {

@@ -1,5 +1,6 @@
 //! What a sender or its set-up probably did, where a signature is wrong: for logs, never for answers.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -7,15 +8,17 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use super::arrived::Arrived;
+use super::payload;
 use super::signature::{
-    Encoding, Key, Keyring, Presented, Scheme, Seal, Signature, Tries, Unproven,
+    Clock, Encoding, HashClaim, Jwt, Key, Keyring, Place, Presented, Scheme, Seal, Signature,
+    Tries, Unit, Unproven,
 };
 use super::source::Source;
 
 /// Larger bodies are not tried again.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// Enough for all 22 changes with two secrets and three URLs. A try costs at most 0.4 ms (P-256 over
+/// Enough for all 26 changes with two secrets and three URLs. A try costs at most 0.4 ms (P-256 over
 /// 64 KiB; HMAC-SHA512 0.14 ms, in a release build), so a diagnosis ends within 60 ms.
 const TRIES_MAX: usize = 160;
 
@@ -49,17 +52,61 @@ impl Diagnoses {
 
 fn diagnosed(arrived: &Arrived, signed_url: Option<&str>) -> Option<String> {
     let call = arrived.call();
-    let presented = &call.presented(signed_url);
     let Source { signature, keys, .. } = call.source;
+    let covered = call.covered(BODY_BYTES_MAX).unwrap_or_default();
+    let presented = Presented { body: &covered, ..call.presented(signed_url) };
     let tries = &Tries::at_most(TRIES_MAX);
-    Doubted { signature, keys, presented, now: arrived.now, tries }.hint()
+    let doubted = Doubted { signature, keys, presented: &presented, now: arrived.now, tries };
+    doubted.hint().or_else(|| compressed(&doubted, arrived))
 }
 
-/// How far the times are apart, where a signature is right and outside its window.
-pub(super) fn clock(arrived: &Arrived) -> Option<String> {
+/// Whether the signature is right over the body in its other form: compressed, or as it was before.
+fn compressed(doubted: &Doubted<'_>, arrived: &Arrived) -> Option<String> {
+    let whole = &arrived.body.bytes;
+    let inside = payload::decompressed(&arrived.headers, whole, BODY_BYTES_MAX).ok()?;
+    let (Cow::Owned(inside), is_inside) = (inside, doubted.signature.decompressed) else {
+        return None;
+    };
+    let body = if is_inside { whole } else { &inside };
+    let presented = Presented { body, ..*doubted.presented };
+    let is_right = Doubted { presented: &presented, ..*doubted }.would_be_right();
+    let hint = if is_inside {
+        "right over the compressed body: leave `decompressed` out"
+    } else {
+        "right over the body before it was compressed: set decompressed = true"
+    };
+    is_right.then(|| hint.to_owned())
+}
+
+/// What is wrong with the time, where a signature is right. Nothing is said of a large body whose proof may
+/// be in several places: each is verified once more.
+pub(super) fn time(
+    arrived: &Arrived,
+    signed_url: Option<&str>,
+    unproven: Unproven,
+) -> Option<String> {
     let call = arrived.call();
-    let signed_at = call.source.signature.signed_at(&call.presented(None))?;
-    Some(late(signed_at, arrived.now))
+    let Source { signature, keys, .. } = call.source;
+    let body = call.covered(arrived.body.bytes.len().max(BODY_BYTES_MAX))?;
+    if body.len() > BODY_BYTES_MAX && signature.has_several_places() {
+        return None;
+    }
+    let presented = &Presented { body: &body, ..call.presented(signed_url) };
+    let tries = &Tries::at_most(TRIES_MAX);
+    Doubted { signature, keys, presented, now: arrived.now, tries }.time(unproven)
+}
+
+/// The unit in which the time is within the window, if that is another one.
+fn in_another_unit(clock: &Clock, time: &str, now: Timestamp) -> Option<String> {
+    let is_near = |unit: &Unit| {
+        let gap = unit.read(time).map(|signed_at| now.duration_since(signed_at).unsigned_abs());
+        gap.zip(clock.window).is_some_and(|(gap, window)| gap <= window)
+    };
+    let unit = Unit::ALL.into_iter().filter(|unit| *unit != clock.unit).find(is_near)?;
+    let (found, expected) = (unit.as_str(), clock.unit.as_str());
+    Some(format!(
+        "right, but its time is written as {found}, not as {expected}: set unit = \"{found}\""
+    ))
 }
 
 fn late(signed_at: Timestamp, now: Timestamp) -> String {
@@ -82,8 +129,43 @@ struct Doubted<'r> {
 }
 
 impl Doubted<'_> {
+    /// Of a right signature whose time is not.
+    fn time(&self, unproven: Unproven) -> Option<String> {
+        let Scheme::Seal(seal) = &self.signature.scheme else {
+            let is_unread = unproven == Unproven::UnreadableTime;
+            return is_unread
+                .then(|| "right, but its `exp` or `nbf` is no number of seconds".to_owned());
+        };
+        let clock = seal.clock.as_ref()?;
+        let Some(time) = self.stated(seal, unproven) else {
+            return Some("right, but it has no time where `timestamp` says".to_owned());
+        };
+        let hint = in_another_unit(clock, &time, self.now)
+            .or_else(|| clock.unit.read(&time).map(|signed_at| late(signed_at, self.now)));
+        hint.or_else(|| {
+            let (time, unit) = (payload::excerpt(&time), clock.unit.as_str());
+            Some(format!("right, but its time `{time}` cannot be read as {unit}"))
+        })
+    }
+
+    /// The time of the proof that is right but for it; there may be wrong ones in other places.
+    fn stated(&self, seal: &Seal, unproven: Unproven) -> Option<String> {
+        if !self.signature.has_several_places() {
+            return seal.times(self.presented).pop();
+        }
+        let alone = |place: &Place| Seal { places: vec![place.clone()], ..seal.clone() };
+        let keyring = Keyring::new(self.keys, self.now, self.tries);
+        let is_right = |seal: &Seal| {
+            let signature =
+                Signature { scheme: Scheme::Seal(seal.clone()), ..self.signature.clone() };
+            signature.verify_with(&keyring, self.presented) == Err(unproven)
+        };
+        let right = seal.places.iter().map(alone).find(is_right)?;
+        right.times(self.presented).pop()
+    }
+
     fn hint(&self) -> Option<String> {
-        self.form().or_else(|| self.secret()).or_else(|| self.body())
+        self.form().or_else(|| self.plus()).or_else(|| self.secret()).or_else(|| self.body())
     }
 
     /// Right, be it at the wrong time.
@@ -92,49 +174,69 @@ impl Doubted<'_> {
             return false;
         }
         let keyring = Keyring::new(self.keys, self.now, self.tries);
-        match self.signature.verify_with(&keyring, self.presented, self.now) {
-            Ok(_) | Err(Unproven::OutsideWindow) => true,
+        match self.signature.verify_with(&keyring, self.presented) {
+            Ok(_) | Err(Unproven::UnreadableTime | Unproven::OutsideWindow) => true,
             Err(Unproven::Missing | Unproven::Wrong) => false,
         }
     }
 
+    /// In another encoding, or with another prefix.
     fn form(&self) -> Option<String> {
-        let Scheme::Seal(seal) = &self.signature.scheme else {
-            return None;
+        let scheme = &self.signature.scheme;
+        if let Some(expected) = encoding(scheme) {
+            let others = Encoding::ALL.into_iter().filter(|encoding| *encoding != expected);
+            for found in others {
+                if self.scheme_would_be_right(with_encoding(scheme, found)) {
+                    let (found, expected) = (found.as_str(), expected.as_str());
+                    return Some(format!("right, but {found} where {expected} is expected"));
+                }
+            }
+        }
+        self.prefixed(prefix(scheme)?)
+    }
+
+    /// Without the prefix, or with that of another scheme, such as `sha256=` or `v1=`.
+    fn prefixed(&self, expected: &str) -> Option<String> {
+        let scheme = &self.signature.scheme;
+        let encodings = match encoding(scheme) {
+            Some(_) if !expected.is_empty() => Encoding::ALL.map(Some).to_vec(),
+            _ => vec![None],
         };
-        let expected = seal.encoding.as_str();
-        for encoding in [Encoding::Hex, Encoding::Base64, Encoding::Base64Url] {
-            let other = Seal { encoding, ..seal.clone() };
-            if encoding != seal.encoding && self.seal_would_be_right(other) {
-                let found = encoding.as_str();
-                return Some(format!("right, but {found} where {expected} is expected"));
-            }
-            let bare = Seal { encoding, prefix: String::new(), ..seal.clone() };
-            if !seal.prefix.is_empty() && self.seal_would_be_right(bare) {
-                return Some(format!("right, but without the prefix `{}`", seal.prefix));
+        for encoding in encodings.into_iter().filter(|_| !expected.is_empty()) {
+            let written = encoding.map(|encoding| with_encoding(scheme, encoding));
+            if self.scheme_would_be_right(with_prefix(written.as_ref().unwrap_or(scheme), "")) {
+                return Some(format!("right, but without the prefix `{expected}`"));
             }
         }
-        self.prefixed(seal)
+        let found = PREFIXES.into_iter().filter(|prefix| *prefix != expected);
+        let found = found
+            .into_iter()
+            .find(|prefix| self.scheme_would_be_right(with_prefix(scheme, prefix)))?;
+        let expected = match expected {
+            "" => "no prefix".to_owned(),
+            expected => format!("`{expected}`"),
+        };
+        Some(format!("right, but `{found}` where {expected} is expected"))
     }
 
-    /// With the prefix of another scheme, such as `sha256=` or `v1=`.
-    fn prefixed(&self, seal: &Seal) -> Option<String> {
-        for prefix in ["sha256=", "sha1=", "sha512=", "v0=", "v1=", "v1,", "hmac-sha256="] {
-            let other = Seal { prefix: prefix.to_owned(), ..seal.clone() };
-            if prefix != seal.prefix && self.seal_would_be_right(other) {
-                let expected = match seal.prefix.as_str() {
-                    "" => "no prefix".to_owned(),
-                    expected => format!("`{expected}`"),
-                };
-                return Some(format!("right, but `{prefix}` where {expected} is expected"));
-            }
-        }
-        None
-    }
-
-    fn seal_would_be_right(&self, seal: Seal) -> bool {
-        let signature = Signature { scheme: Scheme::Seal(seal), ..self.signature.clone() };
+    fn scheme_would_be_right(&self, scheme: Scheme) -> bool {
+        let signature = Signature { scheme, ..self.signature.clone() };
         Doubted { signature: &signature, ..*self }.would_be_right()
+    }
+
+    /// With `+` for the spaces of the query, or of a form whose field is the proof.
+    fn plus(&self) -> Option<String> {
+        let query = self.presented.query.map(|query| query.replace('+', "%2B"));
+        let body = match (&self.signature.scheme, std::str::from_utf8(self.presented.body)) {
+            (Scheme::Token { .. }, Ok(body)) => Cow::Owned(body.replace('+', "%2B").into_bytes()),
+            _ => Cow::Borrowed(self.presented.body),
+        };
+        if query.as_deref() == self.presented.query && *body == *self.presented.body {
+            return None;
+        }
+        let presented = Presented { query: query.as_deref(), body: &body, ..*self.presented };
+        let hint = "right, but with `+`, which is a space in a URL or a form: write %2B";
+        Doubted { presented: &presented, ..*self }.would_be_right().then(|| hint.to_owned())
     }
 
     fn secret(&self) -> Option<String> {
@@ -175,6 +277,49 @@ impl Doubted<'_> {
     }
 }
 
+/// What signatures and tokens begin with elsewhere.
+const PREFIXES: [&str; 8] =
+    ["sha256=", "sha1=", "sha512=", "v0=", "v1=", "v1,", "hmac-sha256=", "Bearer "];
+
+/// How the scheme's digest is written, where it has one.
+fn encoding(scheme: &Scheme) -> Option<Encoding> {
+    match scheme {
+        Scheme::Seal(seal) => Some(seal.encoding),
+        Scheme::Jwt(jwt) => jwt.body_hash.as_ref().map(|hash| hash.encoding),
+        Scheme::Token { .. } | Scheme::Basic | Scheme::None => None,
+    }
+}
+
+fn with_encoding(scheme: &Scheme, encoding: Encoding) -> Scheme {
+    match scheme {
+        Scheme::Seal(seal) => Scheme::Seal(Seal { encoding, ..seal.clone() }),
+        Scheme::Jwt(jwt) => {
+            let hash = jwt.body_hash.clone().map(|hash| HashClaim { encoding, ..hash });
+            Scheme::Jwt(Jwt { body_hash: hash, ..jwt.clone() })
+        }
+        Scheme::Token { .. } | Scheme::Basic | Scheme::None => scheme.clone(),
+    }
+}
+
+fn prefix(scheme: &Scheme) -> Option<&str> {
+    match scheme {
+        Scheme::Seal(seal) => Some(&seal.prefix),
+        Scheme::Jwt(jwt) => Some(&jwt.prefix),
+        Scheme::Token { prefix, .. } => Some(prefix),
+        Scheme::Basic | Scheme::None => None,
+    }
+}
+
+fn with_prefix(scheme: &Scheme, prefix: &str) -> Scheme {
+    let prefix = prefix.to_owned();
+    match scheme {
+        Scheme::Seal(seal) => Scheme::Seal(Seal { prefix, ..seal.clone() }),
+        Scheme::Jwt(jwt) => Scheme::Jwt(Jwt { prefix, ..jwt.clone() }),
+        Scheme::Token { places, .. } => Scheme::Token { places: places.clone(), prefix },
+        Scheme::Basic | Scheme::None => scheme.clone(),
+    }
+}
+
 /// The JSON text with nothing but this between its tokens, behind `,` and `:`.
 fn spaced(body: &[u8], space: &[u8]) -> Vec<u8> {
     let mut written = Vec::with_capacity(body.len());
@@ -209,153 +354,4 @@ fn unescaped(body: &[u8]) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::Headers;
-    use crate::intake::provider::Provider;
-    use crate::mistake::Document;
-    use crate::table::{self, Mistakes, Table};
-
-    const NOW: i64 = 1_700_000_000;
-
-    fn signature(keys: &str) -> Signature {
-        let text = format!("[signature]\nscheme = \"hmac\"\nheader = \"X-Sig\"\n{keys}");
-        let document = Document { name: "x.toml".to_owned(), text };
-        let mut mistakes = Mistakes::new();
-        let root = table::parse(&document, &mut mistakes);
-        let provider = Provider::read(&mut Table::root(&document, &root), &mut mistakes);
-        let signature = provider.signature(0..0, &mut mistakes).unwrap();
-        assert_eq!(mistakes, []);
-        signature
-    }
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
-
-    /// The sender signs in its way, over its body; ours is what we know of it.
-    struct Case {
-        theirs: &'static str,
-        their_body: &'static str,
-        their_secret: &'static str,
-        ours: &'static str,
-        our_body: &'static str,
-    }
-
-    const RIGHT: Case = Case {
-        theirs: "prefix = \"sha256=\"",
-        their_body: "{\"a\": \"b\"}",
-        their_secret: "secret",
-        ours: "prefix = \"sha256=\"",
-        our_body: "{\"a\": \"b\"}",
-    };
-
-    #[track_caller]
-    fn check(case: &Case, expected: Option<&str>) {
-        let mut headers = Headers::new();
-        let unsigned = Presented {
-            method: "POST",
-            url: None,
-            query: None,
-            headers: &Headers::new(),
-            body: case.their_body.as_bytes(),
-        };
-        let theirs = signature(case.theirs);
-        let their_key = theirs.signing_key(&case.their_secret.into()).unwrap();
-        headers.extend(theirs.sign(&their_key, &unsigned, at(NOW - 700)).unwrap().headers);
-        let headers = headers.into_iter().map(|(name, value)| (name.to_lowercase(), value));
-        let (headers, body) = (headers.collect(), case.our_body.as_bytes());
-        let presented = Presented { headers: &headers, body, ..unsigned };
-        let ours = signature(case.ours);
-        let keys = [ours.key(&"secret".into(), None, 0).unwrap()];
-        let now = at(NOW);
-        let unproven = ours.verify(&keys, &presented, now).unwrap_err();
-        let tries = &Tries::at_most(TRIES_MAX);
-        let doubted = Doubted { signature: &ours, keys: &keys, presented: &presented, now, tries };
-        let hint = match unproven {
-            Unproven::Missing => None,
-            Unproven::OutsideWindow => ours.signed_at(&presented).map(|at| late(at, now)),
-            Unproven::Wrong => doubted.hint(),
-        };
-        assert_eq!(hint.as_deref(), expected);
-    }
-
-    #[test]
-    fn another_encoding_or_prefix_is_seen() {
-        let theirs = "prefix = \"sha256=\"\nencoding = \"base64\"";
-        check(&Case { theirs, ..RIGHT }, Some("right, but base64 where hex is expected"));
-        let hint = Some("right, but hex where base64 is expected");
-        check(&Case { ours: theirs, ..RIGHT }, hint);
-        check(&Case { theirs: "", ..RIGHT }, Some("right, but without the prefix `sha256=`"));
-        let hint = Some("right, but `sha256=` where no prefix is expected");
-        check(&Case { ours: "", ..RIGHT }, hint);
-        let hint = Some("right, but `v1=` where `sha256=` is expected");
-        check(&Case { theirs: "prefix = \"v1=\"", ..RIGHT }, hint);
-    }
-
-    #[test]
-    fn another_end_of_the_secret_is_seen() {
-        let hint = Some("right with a line end behind the secret: the sender's has one");
-        check(&Case { their_secret: "secret\n", ..RIGHT }, hint);
-        let hint = Some("right with a space behind the secret: the sender's has one");
-        check(&Case { their_secret: "secret ", ..RIGHT }, hint);
-        check(&Case { their_secret: "other", ..RIGHT }, None);
-    }
-
-    #[test]
-    fn a_body_that_was_changed_on_its_way_is_seen() {
-        let spaces = Some("right over the JSON without spaces: it was written anew");
-        check(&Case { their_body: "{\"a\":\"b\"}", ..RIGHT }, spaces);
-        let hint = Some("right over the JSON with other spaces: it was written anew");
-        check(&Case { our_body: "{\"a\":\n\"b\"}", ..RIGHT }, hint);
-        let hint = Some("right with a line end behind the body: it was cut off");
-        check(&Case { their_body: "{\"a\": \"b\"}\r\n", ..RIGHT }, hint);
-        let slash =
-            Case { their_body: r#"{"a":"/\\/ ,"}"#, our_body: r#"{"a":"\/\\\/ ,"}"#, ..RIGHT };
-        check(&slash, Some("right over the JSON without `\\/`: it was written anew"));
-    }
-
-    #[test]
-    fn body_of_backslashes_is_unescaped_in_linear_time() {
-        let body = [vec![b'\\'; 1_000_001], b"/".to_vec()].concat();
-        assert_eq!(unescaped(&body), [vec![b'\\'; 1_000_000], b"/".to_vec()].concat());
-    }
-
-    /// Of so many secrets the last one signed, over a body whose escapes were written anew.
-    fn hint_with_secrets(count: usize) -> (Option<String>, usize) {
-        let ours = signature("");
-        let key = |at: usize| ours.key(&format!("secret {at}").into(), None, at).unwrap();
-        let keys: Vec<Key> = (0..count).map(key).collect();
-        let sent = Headers::new();
-        let (method, url, query) = ("POST", None, None);
-        let sent = Presented { method, url, query, headers: &sent, body: b"{\"a\":\"/\"}" };
-        let signing = keys[count - 1].signing_key().unwrap();
-        let stamp = ours.sign(&signing, &sent, at(NOW)).unwrap();
-        let headers = stamp.headers.into_iter().collect();
-        let presented = Presented { headers: &headers, body: b"{\"a\": \"\\/\"}", ..sent };
-        let tries = Tries::at_most(TRIES_MAX);
-        let doubted = Doubted {
-            signature: &ours,
-            keys: &keys,
-            presented: &presented,
-            now: at(NOW),
-            tries: &tries,
-        };
-        (doubted.hint(), tries.left())
-    }
-
-    #[test]
-    fn diagnosis_ends_with_its_tries() {
-        let (hint, left) = hint_with_secrets(2);
-        assert_eq!(hint.as_deref(), Some("right over the JSON without `\\/`: it was written anew"));
-        assert!(left > TRIES_MAX / 2, "{left}");
-        assert_eq!(hint_with_secrets(16), (None, 0));
-    }
-
-    #[test]
-    fn a_clock_that_is_off_is_seen() {
-        let timed = "signed = \"{timestamp}{body}\"\ntimestamp = { from = \"header:X-T\", window = \"5m\" }";
-        let hint = "right, but signed 700 s ago: a late repeat, or a clock that is off";
-        check(&Case { theirs: timed, ours: timed, ..RIGHT }, Some(hint));
-    }
-}
+mod tests;

@@ -64,7 +64,7 @@ pub fn decode<'b>(
     limits: &Limits,
 ) -> Result<Cow<'b, str>, Undecodable> {
     let content_type = content_type(headers);
-    let text = match plain(headers, body, limits)? {
+    let text = match decompressed(headers, body, limits.bytes_max)? {
         Cow::Borrowed(bytes) => packing.to_json(content_type, bytes, limits)?,
         Cow::Owned(bytes) => {
             let text = packing.to_json(content_type, &bytes, limits)?;
@@ -97,20 +97,20 @@ fn content_type(headers: &Headers) -> &str {
 }
 
 /// A text without the byte order mark that some editors and tools write before it.
-fn unmarked(text: &str) -> &str {
+pub(super) fn unmarked(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
 /// The body without its content encoding.
-fn plain<'b>(
+pub(super) fn decompressed<'b>(
     headers: &Headers,
     body: &'b [u8],
-    limits: &Limits,
+    bytes_max: usize,
 ) -> Result<Cow<'b, [u8]>, Undecodable> {
     let written = headers.get("content-encoding").map_or("", String::as_str);
     match written.trim().to_ascii_lowercase().as_str() {
         "" | "identity" => Ok(Cow::Borrowed(body)),
-        "gzip" | "x-gzip" => gzip::inflate(body, limits.bytes_max).map(Cow::Owned),
+        "gzip" | "x-gzip" => gzip::inflate(body, bytes_max).map(Cow::Owned),
         other => Err(Undecodable::Encoding(excerpt(other))),
     }
 }
@@ -146,7 +146,7 @@ fn not_json(error: &serde_json::Error) -> Undecodable {
 }
 
 /// A stranger's words, short enough for an answer and a log line.
-fn excerpt(text: &str) -> String {
+pub(super) fn excerpt(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(64).collect()
 }
 

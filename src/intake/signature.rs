@@ -13,7 +13,10 @@ mod pair;
 mod place;
 mod seal;
 mod template;
+mod url;
 mod weakness;
+
+use std::borrow::Cow;
 
 use data_encoding::BASE64;
 use jiff::Timestamp;
@@ -24,14 +27,16 @@ pub use clock::{Clock, ClockPlace, Unit};
 pub use digest::Algorithm;
 pub use encoding::Encoding;
 pub use field::Field;
-pub use jwt::Jwt;
+pub use jwt::{HashClaim, Jwt};
 pub use key::{BadSecret, Key, SecretEncoding, SecretForm, SigningKey};
 pub use keyring::{Keyring, Tries};
 pub use pair::Curve;
 pub use place::Place;
 pub use seal::{Method, Seal};
 pub use template::{Piece, Template};
+pub use url::with_parameters;
 
+use super::payload;
 use crate::event::Headers;
 
 /// How the requests of a source prove that they are from it.
@@ -39,6 +44,8 @@ use crate::event::Headers;
 pub struct Signature {
     pub scheme: Scheme,
     pub secret: SecretForm,
+    /// Whether the body counts as it was before it was compressed.
+    pub decompressed: bool,
     /// What it leaves open, as whoever described it says.
     pub weak: Option<String>,
 }
@@ -68,13 +75,15 @@ pub struct Presented<'r> {
     pub body: &'r [u8],
 }
 
-/// Says nothing of what was expected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+/// Says nothing of what was expected. In order: the later ones are nearer to a proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Unproven {
     #[error("the signature is missing")]
     Missing,
     #[error("the signature is wrong")]
     Wrong,
+    #[error("the signature is right, but its time is missing or cannot be read")]
+    UnreadableTime,
     #[error("the signature is outside its time window")]
     OutsideWindow,
 }
@@ -102,6 +111,17 @@ pub struct Stamp {
     pub body: Option<Vec<u8>>,
 }
 
+impl Stamp {
+    /// With what another one adds behind it.
+    #[must_use]
+    pub fn and(mut self, other: Stamp) -> Stamp {
+        self.headers.extend(other.headers);
+        self.query.extend(other.query);
+        self.body = other.body.or(self.body);
+        self
+    }
+}
+
 impl Signature {
     /// Gives the position of the secret that matched; none where no secret is asked for.
     pub fn verify(
@@ -110,7 +130,7 @@ impl Signature {
         presented: &Presented<'_>,
         now: Timestamp,
     ) -> Result<Option<usize>, Unproven> {
-        self.verify_with(&Keyring::new(keys, now, &Tries::unlimited()), presented, now)
+        self.verify_with(&Keyring::new(keys, now, &Tries::unlimited()), presented)
     }
 
     /// The same, with no more tries than the keyring has.
@@ -118,12 +138,11 @@ impl Signature {
         &self,
         keyring: &Keyring<'_>,
         presented: &Presented<'_>,
-        now: Timestamp,
     ) -> Result<Option<usize>, Unproven> {
         let keys = &keyring.keys;
         let matched = match &self.scheme {
-            Scheme::Seal(seal) => seal.verify(keyring, presented, now)?,
-            Scheme::Jwt(jwt) => jwt.verify(keyring, presented, now)?,
+            Scheme::Seal(seal) => seal.verify(keyring, presented)?,
+            Scheme::Jwt(jwt) => jwt.verify(keyring, presented)?,
             Scheme::Token { places, prefix } => verify_token(places, prefix, keys, presented)?,
             Scheme::Basic => verify_basic(keys, presented)?,
             Scheme::None => return Ok(None),
@@ -176,12 +195,17 @@ impl Signature {
         self.secret.invent(seed)
     }
 
-    /// When the request says that it was signed, right or not.
-    pub fn signed_at(&self, presented: &Presented<'_>) -> Option<Timestamp> {
-        match &self.scheme {
-            Scheme::Seal(seal) => seal.signed_at(presented),
-            Scheme::Jwt(_) | Scheme::Token { .. } | Scheme::Basic | Scheme::None => None,
+    /// The body that the proof covers; none if it cannot be decompressed, or to no more bytes than these.
+    pub fn covered<'b>(
+        &self,
+        headers: &Headers,
+        body: &'b [u8],
+        bytes_max: usize,
+    ) -> Option<Cow<'b, [u8]>> {
+        if !self.decompressed {
+            return Some(Cow::Borrowed(body));
         }
+        payload::decompressed(headers, body, bytes_max).ok()
     }
 
     /// Overwrites the proof where it lies in the body, which keeps its length.
@@ -241,6 +265,10 @@ impl Signature {
         names
     }
 
+    pub(super) fn has_several_places(&self) -> bool {
+        self.places().len() > 1
+    }
+
     fn places(&self) -> &[Place] {
         match &self.scheme {
             Scheme::Seal(seal) => &seal.places,
@@ -249,6 +277,21 @@ impl Signature {
             Scheme::Basic | Scheme::None => &[],
         }
     }
+}
+
+/// The first of these that is right; else what comes nearest to it.
+fn any_of(
+    given: &[String],
+    mut verify: impl FnMut(&str) -> Result<usize, Unproven>,
+) -> Result<usize, Unproven> {
+    let mut nearest = Unproven::Missing;
+    for one in given {
+        match verify(one) {
+            Ok(position) => return Ok(position),
+            Err(unproven) => nearest = nearest.max(unproven),
+        }
+    }
+    Err(nearest)
 }
 
 fn verify_token(

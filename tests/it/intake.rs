@@ -1,6 +1,7 @@
 //! The public listener over HTTP: each row of its status table.
 
 pub(crate) mod house;
+mod proofs;
 mod strangers;
 
 use std::time::Duration;

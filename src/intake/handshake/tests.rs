@@ -22,7 +22,8 @@ struct Request(&'static str, &'static str, &'static [(&'static str, &'static str
 fn answer(keys: &str, request: &Request) -> Option<Greeting> {
     let (handshakes, mistakes) = read(&format!("[[handshake]]\n{keys}"));
     assert_eq!(mistakes, []);
-    let signature = Signature { scheme: Scheme::None, secret: SecretForm::default(), weak: None };
+    let (scheme, secret) = (Scheme::None, SecretForm::default());
+    let signature = Signature { scheme, secret, decompressed: false, weak: None };
     let key = signature.key(&"key".into(), None, 0).unwrap();
     let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     let headers = request.2.iter().map(own).collect();

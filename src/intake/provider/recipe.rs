@@ -1,17 +1,19 @@
 //! The table `[signature]`: as it is written, and as the signature that it describes.
 
 mod times;
+mod words;
 
 use std::ops::Range;
 use std::time::Duration;
 
 use self::times::Times;
+use self::words::{ALGORITHMS, ENCODINGS, SCHEMES, SECRET_ENCODINGS, SchemeWord, listed, word};
 use crate::intake::signature::{
-    Algorithm, Curve, Encoding, Field, Jwt, Method, Piece, Place, Scheme, Seal, SecretEncoding,
+    Algorithm, Encoding, Field, HashClaim, Jwt, Method, Piece, Place, Scheme, Seal, SecretEncoding,
     SecretForm, Signature, Template,
 };
 use crate::mistake::Mistake;
-use crate::table::{self, Mistakes, Table, Text};
+use crate::table::{Mistakes, Table, Text};
 
 /// Not yet checked as a whole: a mapping file may still put its own keys over a provider's.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +30,8 @@ pub struct Recipe {
     encoding: Option<Text>,
     signed: Option<Text>,
     any_port: Option<bool>,
+    url_decoded: Option<Text>,
+    decompressed: Option<bool>,
     body_hash: Option<Text>,
     id: Option<Vec<Text>>,
     timestamp: Times,
@@ -35,41 +39,6 @@ pub struct Recipe {
     secret_prefix: Option<Vec<Text>>,
     weak: Option<Text>,
 }
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum SchemeWord {
-    Hmac,
-    Hash,
-    Pair(Curve),
-    Jwt,
-    Token,
-    Basic,
-    None,
-}
-
-const SCHEMES: [(&str, SchemeWord); 8] = [
-    ("hmac", SchemeWord::Hmac),
-    ("hash", SchemeWord::Hash),
-    ("ed25519", SchemeWord::Pair(Curve::Ed25519)),
-    ("ecdsa-p256", SchemeWord::Pair(Curve::P256)),
-    ("jwt", SchemeWord::Jwt),
-    ("token", SchemeWord::Token),
-    ("basic", SchemeWord::Basic),
-    ("none", SchemeWord::None),
-];
-
-const ALGORITHMS: [(&str, Algorithm); 3] =
-    [("sha1", Algorithm::Sha1), ("sha256", Algorithm::Sha256), ("sha512", Algorithm::Sha512)];
-
-const ENCODINGS: [(&str, Encoding); 3] =
-    [("hex", Encoding::Hex), ("base64", Encoding::Base64), ("base64url", Encoding::Base64Url)];
-
-const SECRET_ENCODINGS: [(&str, SecretEncoding); 4] = [
-    ("text", SecretEncoding::Text),
-    ("hex", SecretEncoding::Encoded(Encoding::Hex)),
-    ("base64", SecretEncoding::Encoded(Encoding::Base64)),
-    ("base64url", SecretEncoding::Encoded(Encoding::Base64Url)),
-];
 
 /// How far a JWT's times may be off where the recipe does not say.
 const LEEWAY: Duration = Duration::from_mins(1);
@@ -89,6 +58,8 @@ impl Recipe {
             encoding: table.text("encoding", mistakes),
             signed: table.text("signed", mistakes),
             any_port: table.boolean("any_port", mistakes),
+            url_decoded: table.text("url_decoded", mistakes),
+            decompressed: table.boolean("decompressed", mistakes),
             body_hash: table.text("body_hash", mistakes),
             id: table.texts("id", mistakes),
             timestamp: Times::read(&mut table, mistakes),
@@ -127,6 +98,8 @@ impl Recipe {
             encoding: self.encoding.or(base.encoding),
             signed: self.signed.or(base.signed),
             any_port: self.any_port.or(base.any_port),
+            url_decoded: self.url_decoded.or(base.url_decoded),
+            decompressed: self.decompressed.or(base.decompressed),
             body_hash: self.body_hash.or(base.body_hash),
             id: self.id.or(base.id),
             timestamp: self.timestamp.over(base.timestamp),
@@ -143,13 +116,14 @@ impl Recipe {
             mistakes.push(Mistake::error(self.place.clone(), message).help(help));
             return None;
         };
-        let before = mistakes.len();
+        let before = errors(mistakes);
         let word = word(Some(scheme), &SCHEMES, SchemeWord::None, mistakes);
         let secret = self.secret_form(word, mistakes);
-        if mistakes.len() > before {
+        if errors(mistakes) > before {
             return None;
         }
         self.refuse_idle_keys(word, mistakes);
+        self.check_places(mistakes);
         let scheme = match word {
             SchemeWord::Hmac => {
                 Scheme::Seal(self.seal(Method::Hmac(self.digest(mistakes)), mistakes))
@@ -165,7 +139,8 @@ impl Recipe {
             SchemeWord::None => Scheme::None,
         };
         let weak = self.weak.as_ref().map(|weak| weak.text.clone());
-        (mistakes.len() == before).then_some(Signature { scheme, secret, weak })
+        let decompressed = self.decompressed.unwrap_or_default();
+        (errors(mistakes) == before).then_some(Signature { scheme, secret, decompressed, weak })
     }
 
     fn secret_form(&self, scheme: SchemeWord, mistakes: &mut Mistakes) -> SecretForm {
@@ -184,21 +159,24 @@ impl Recipe {
         let list = |texts: &Option<Vec<Text>>| Some(texts.as_ref()?.first()?.place.clone());
         let flag = |flag: Option<bool>| flag.map(|_| self.place.clone());
         let (message, place) = (scheme.has_message(), scheme.has_place());
+        let token = scheme == SchemeWord::Jwt;
         let decodes = !matches!(scheme, SchemeWord::Pair(_) | SchemeWord::None);
         let keys = [
             ("algorithm", scheme.has_algorithm(), text(&self.algorithm)),
-            ("encoding", message, text(&self.encoding)),
+            ("encoding", message || (token && self.body_hash.is_some()), text(&self.encoding)),
             ("separator", message, text(&self.separator)),
             ("signed", message, text(&self.signed)),
             ("any_port", message, flag(self.any_port)),
-            ("body_hash", message, text(&self.body_hash)),
+            ("url_decoded", message, text(&self.url_decoded)),
+            ("decompressed", message || token, flag(self.decompressed)),
+            ("body_hash", message || token, text(&self.body_hash)),
             ("id", message, list(&self.id)),
-            ("timestamp", message || scheme == SchemeWord::Jwt, self.timestamp.place.clone()),
+            ("timestamp", message || token, self.timestamp.place.clone()),
             ("header", place, list(&self.header)),
             ("query", place, text(&self.query)),
             ("field", place, text(&self.field)),
             ("bearer", place, flag(self.bearer)),
-            ("prefix", message || scheme == SchemeWord::Token, text(&self.prefix)),
+            ("prefix", place, text(&self.prefix)),
             ("secret_encoding", decodes, text(&self.secret_encoding)),
         ];
         let name = self.scheme.as_ref().map_or("", |scheme| scheme.text.as_str());
@@ -241,8 +219,26 @@ impl Recipe {
             let help = "write \"sha256\" for HS256 or \"sha512\" for HS512";
             mistakes.push(Mistake::error(written.place.clone(), message).help(help));
         }
-        let leeway = self.timestamp.leeway(mistakes).unwrap_or(LEEWAY);
-        Jwt { algorithm, places: self.places(mistakes), leeway }
+        Jwt {
+            algorithm,
+            places: self.places(mistakes),
+            prefix: written(self.prefix.as_ref()),
+            leeway: self.timestamp.leeway(mistakes).unwrap_or(LEEWAY),
+            body_hash: self.hash_claim(mistakes),
+        }
+    }
+
+    /// For a token, which has the hash in itself.
+    fn hash_claim(&self, mistakes: &mut Mistakes) -> Option<HashClaim> {
+        let written = self.body_hash.as_ref()?;
+        let encoding = word(self.encoding.as_ref(), &ENCODINGS, Encoding::Hex, mistakes);
+        let name = written.text.strip_prefix("claim:").filter(|name| !name.is_empty());
+        if name.is_none() {
+            let message = "`body_hash` is no claim of the token";
+            mistakes
+                .push(Mistake::error(written.place.clone(), message).help("write \"claim:NAME\""));
+        }
+        Some(HashClaim { name: name?.to_owned(), encoding })
     }
 
     fn seal(&self, method: Method, mistakes: &mut Mistakes) -> Seal {
@@ -254,6 +250,7 @@ impl Recipe {
             encoding: word(self.encoding.as_ref(), &ENCODINGS, Encoding::Hex, mistakes),
             message: self.message(method, mistakes),
             any_port: self.any_port.unwrap_or_default(),
+            url_decoded: written(self.url_decoded.as_ref()),
             body_hash: self.body_hash(mistakes),
             id: self.ids(mistakes),
             clock: self.timestamp.clock(mistakes),
@@ -280,6 +277,30 @@ impl Recipe {
             mistakes.push(Mistake::error(self.place.clone(), message).help(help));
         }
         places
+    }
+
+    /// Where the proof lies may be said twice, or so that it is overlooked.
+    fn check_places(&self, mistakes: &mut Mistakes) {
+        if let Some(field) = self.field.as_ref().filter(|_| self.decompressed == Some(true)) {
+            let message = "a proof in a compressed body cannot be overwritten in what is stored";
+            let help = "leave `decompressed` or `field` out";
+            mistakes.push(Mistake::error(field.place.clone(), message).help(help));
+        }
+        if self.bearer != Some(true) {
+            return;
+        }
+        let named = self.header.iter().flatten();
+        for name in named.filter(|name| name.text.trim().eq_ignore_ascii_case("authorization")) {
+            let message = "`bearer = true` reads the header Authorization already";
+            let mistake = Mistake::warning(name.place.clone(), message);
+            mistakes.push(mistake.help("leave this name out"));
+        }
+        let is_bearer = |prefix: &&Text| prefix.text.trim().eq_ignore_ascii_case("bearer");
+        if let Some(prefix) = self.prefix.as_ref().filter(is_bearer) {
+            let message = "`bearer = true` takes `Bearer ` off before `prefix` is looked for";
+            mistakes
+                .push(Mistake::warning(prefix.place.clone(), message).help("leave `prefix` out"));
+        }
     }
 
     fn separator(&self, mistakes: &mut Mistakes) -> Option<String> {
@@ -365,6 +386,19 @@ impl Recipe {
             mistakes.push(Mistake::error(place.clone(), message).help(help));
         }
         self.check_hash(seal, mistakes);
+        self.check_decoded(seal, mistakes);
+    }
+
+    fn check_decoded(&self, seal: &Seal, mistakes: &mut Mistakes) {
+        let Some(written) = &self.url_decoded else { return };
+        let (message, help) = if !seal.message.contains(&Piece::Url) {
+            ("`url_decoded` means nothing where {url} is not signed", "put {url} into `signed`")
+        } else if !written.text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            ("an escape in a URL is decoded to an ASCII character here", "write such as \":/?\"")
+        } else {
+            return;
+        };
+        mistakes.push(Mistake::error(written.place.clone(), message).help(help));
     }
 
     fn check_hash(&self, seal: &Seal, mistakes: &mut Mistakes) {
@@ -383,19 +417,8 @@ impl Recipe {
     }
 }
 
-impl SchemeWord {
-    /// Whether the proof is computed over a message.
-    fn has_message(self) -> bool {
-        matches!(self, SchemeWord::Hmac | SchemeWord::Hash | SchemeWord::Pair(_))
-    }
-
-    fn has_algorithm(self) -> bool {
-        matches!(self, SchemeWord::Hmac | SchemeWord::Hash | SchemeWord::Jwt)
-    }
-
-    fn has_place(self) -> bool {
-        self.has_message() || matches!(self, SchemeWord::Jwt | SchemeWord::Token)
-    }
+fn errors(mistakes: &Mistakes) -> usize {
+    mistakes.iter().filter(|mistake| mistake.is_error()).count()
 }
 
 fn written(text: Option<&Text>) -> String {
@@ -420,18 +443,4 @@ fn header_name(name: &str, place: &Range<usize>, mistakes: &mut Mistakes) -> Opt
         mistakes.push(Mistake::error(place.clone(), format!("`{name}` is no header's name")));
     }
     parsed.ok().map(|name| name.as_str().to_owned())
-}
-
-/// The meaning of one of few words; the default where none is written.
-fn word<T: Copy>(
-    text: Option<&Text>,
-    words: &[(&'static str, T)],
-    default: T,
-    mistakes: &mut Mistakes,
-) -> T {
-    text.and_then(|text| table::word(text, words, mistakes)).unwrap_or(default)
-}
-
-fn listed<T>(words: &[(&'static str, T)]) -> String {
-    words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ")
 }

@@ -198,6 +198,41 @@ fn a_hash_of_the_body_has_to_be_signed() {
 }
 
 #[test]
+fn claim_of_a_jwt_may_be_the_hash_of_the_body() {
+    let jwt = |rest: &str| format!("[signature]\nscheme = \"jwt\"\nheader = \"X\"\n{rest}");
+    check_mistakes(&jwt("body_hash = \"claim:body\"\nencoding = \"base64url\""), &[]);
+    check_mistakes(&jwt("prefix = \"JWT \"\ndecompressed = true"), &[]);
+    let nowhere = "`body_hash` is no claim of the token";
+    check_mistakes(&jwt("body_hash = \"query:h\""), &[(nowhere, "\"query:h\"")]);
+    check_mistakes(&jwt("body_hash = \"claim:\""), &[(nowhere, "\"claim:\"")]);
+    let idle = "`encoding` means nothing with the scheme \"jwt\"";
+    check_mistakes(&jwt("encoding = \"hex\""), &[(idle, "\"hex\"")]);
+    let hmac = "[signature]\nscheme = \"hmac\"\nheader = \"X\"\nbody_hash = \"claim:body\"";
+    check_mistakes(hmac, &[("`body_hash` is no place of a hash", "\"claim:body\"")]);
+}
+
+#[test]
+fn decoding_a_url_or_a_body_has_to_make_sense() {
+    let table = |rest: &str| format!("[signature]\nscheme = \"hmac\"\n{rest}");
+    let url = |rest: &str| table(&format!("header = \"X\"\n{rest}"));
+    check_mistakes(&url("signed = \"{url}{body}\"\nurl_decoded = \":/?@!$'()*,;\""), &[]);
+    let unsigned = "`url_decoded` means nothing where {url} is not signed";
+    check_mistakes(&url("url_decoded = \":\""), &[(unsigned, "\":\"")]);
+    let ascii = "an escape in a URL is decoded to an ASCII character here";
+    check_mistakes(&url("signed = \"{url}\"\nurl_decoded = \"é\""), &[(ascii, "\"é\"")]);
+    let stored = "a proof in a compressed body cannot be overwritten in what is stored";
+    check_mistakes(
+        "[signature]\nscheme = \"jwt\"\nfield = \"$.a\"\ndecompressed = true",
+        &[(stored, "\"$.a\"")],
+    );
+    let token = "[signature]\nscheme = \"token\"\nheader = \"X\"\ndecompressed = true";
+    check_mistakes(
+        token,
+        &[("`decompressed` means nothing with the scheme \"token\"", "signature")],
+    );
+}
+
+#[test]
 fn a_weakness_goes_with_its_scheme() {
     assert!(signature("canny", "").weak.is_some());
     assert!(signature("canny", "[signature]\nprefix = \"x\"").weak.is_some());

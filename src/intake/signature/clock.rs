@@ -30,8 +30,10 @@ pub enum ClockPlace {
 pub enum Unit {
     Seconds,
     Milliseconds,
-    /// RFC 3339 text
+    /// RFC 3339, with a space for its `T` too; without a zone it is UTC.
     Text,
+    /// As in the header `Date`, in each of its three forms.
+    HttpDate,
 }
 
 impl Clock {
@@ -61,8 +63,8 @@ impl Clock {
 
     pub(super) fn check(&self, written: Option<&str>, now: Timestamp) -> Result<(), Unproven> {
         let Some(window) = self.window else { return Ok(()) };
-        let signed_at = self.unit.read(written.ok_or(Unproven::Missing)?);
-        let signed_at = signed_at.ok_or(Unproven::Wrong)?;
+        let signed_at = written.and_then(|written| self.unit.read(written));
+        let signed_at = signed_at.ok_or(Unproven::UnreadableTime)?;
         if now.duration_since(signed_at).unsigned_abs() > window {
             return Err(Unproven::OutsideWindow);
         }
@@ -71,22 +73,35 @@ impl Clock {
 }
 
 impl Unit {
+    pub const ALL: [Unit; 4] = [Unit::Seconds, Unit::Milliseconds, Unit::Text, Unit::HttpDate];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Unit::Seconds => "seconds",
+            Unit::Milliseconds => "milliseconds",
+            Unit::Text => "text",
+            Unit::HttpDate => "http-date",
+        }
+    }
+
     /// Whole numbers of digits only: no sign, no spaces, no `Infinity`.
-    pub(super) fn read(self, text: &str) -> Option<Timestamp> {
+    pub fn read(self, text: &str) -> Option<Timestamp> {
         let digits = || text.bytes().all(|byte| byte.is_ascii_digit()).then_some(text);
         match self {
             Unit::Seconds => Timestamp::from_second(digits()?.parse().ok()?).ok(),
             Unit::Milliseconds => Timestamp::from_millisecond(digits()?.parse().ok()?).ok(),
-            Unit::Text => text.parse().ok(),
+            Unit::Text => text.parse().or_else(|_| format!("{text}Z").parse()).ok(),
+            Unit::HttpDate => Timestamp::try_from(httpdate::parse_http_date(text).ok()?).ok(),
         }
     }
 
-    /// A number, or where it is text a text.
+    /// A number, or a text.
     pub(super) fn write(self, at: Timestamp) -> Value {
         match self {
             Unit::Seconds => at.as_second().into(),
             Unit::Milliseconds => at.as_millisecond().into(),
             Unit::Text => at.to_string().into(),
+            Unit::HttpDate => at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string().into(),
         }
     }
 }

@@ -11,7 +11,7 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    pub(super) const ALL: [Encoding; 3] = [Encoding::Hex, Encoding::Base64, Encoding::Base64Url];
+    pub const ALL: [Encoding; 3] = [Encoding::Hex, Encoding::Base64, Encoding::Base64Url];
 
     pub fn as_str(self) -> &'static str {
         match self {

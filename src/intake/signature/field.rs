@@ -9,7 +9,8 @@ use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::intake::payload::{form, member, range_in};
+use crate::intake::payload::{form, member, range_in, unmarked};
+use crate::json;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Field {
@@ -49,7 +50,7 @@ impl Field {
                 form::pairs(&format!("={}", &body[last])).next().map(|(_, value)| value)
             }
             Field::Json(steps) => {
-                let root: &RawValue = serde_json::from_str(body).ok()?;
+                let root: &RawValue = serde_json::from_str(unmarked(body)).ok()?;
                 let node = steps.iter().try_fold(root, |node, step| children(node, step).pop())?;
                 plain(node).map(Cow::into_owned)
             }
@@ -63,7 +64,9 @@ impl Field {
         match self {
             Field::Form(name) => ranges_in_form(body, name),
             Field::Json(steps) => {
-                let Ok(root) = serde_json::from_str::<&RawValue>(body) else { return Vec::new() };
+                let Ok(root) = serde_json::from_str::<&RawValue>(unmarked(body)) else {
+                    return Vec::new();
+                };
                 let mut nodes = vec![root];
                 for step in steps {
                     nodes = nodes.into_iter().flat_map(|node| children(node, step)).collect();
@@ -77,7 +80,7 @@ impl Field {
 
     /// The body with this value in the field; none if there is no room for it.
     pub(super) fn put(&self, body: &[u8], value: &Value) -> Option<Vec<u8>> {
-        let body = std::str::from_utf8(body).ok()?;
+        let body = unmarked(std::str::from_utf8(body).ok()?);
         match self {
             Field::Form(name) => {
                 let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -121,12 +124,12 @@ fn is_named(pair: &str, name: &str) -> bool {
 }
 
 fn ranges_in_form(body: &str, name: &str) -> Vec<Range<usize>> {
-    let pairs = body.trim_end().split('&').filter(|pair| is_named(pair, name));
+    let pairs = unmarked(body).trim_end().split('&').filter(|pair| is_named(pair, name));
     let values = pairs.filter_map(|pair| pair.split_once('=')).map(|(_, value)| value);
     values.map(|value| range_in(body, value)).collect()
 }
 
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
     let escape = |byte: u8| {
         if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
@@ -156,7 +159,7 @@ fn children<'t>(node: &'t RawValue, step: &Step) -> Vec<&'t RawValue> {
 
 /// The first element of a list; none of an empty one or of what is no list.
 pub(super) fn first_element(body: &[u8]) -> Option<&[u8]> {
-    let body: &RawValue = serde_json::from_slice(body).ok()?;
+    let body: &RawValue = serde_json::from_slice(json::unmarked(body)).ok()?;
     children(body, &Step::Index(0)).pop().map(|element| element.get().as_bytes())
 }
 

@@ -1,15 +1,16 @@
-//! JSON Web Tokens that are signed with the secret. They prove who sent, and cover no body.
+//! JSON Web Tokens that are signed with the secret. They prove who sent, and cover no body but by a claim
+//! that is its hash.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
-use serde_json::{Number, json};
+use serde_json::{Map, Value, json};
 use subtle::ConstantTimeEq;
 
 use super::{
-    Algorithm, Encoding, Keyring, Place, Presented, SigningKey, Stamp, Unproven, Unsignable,
+    Algorithm, Encoding, Keyring, Place, Presented, SigningKey, Stamp, Unproven, Unsignable, any_of,
 };
 
 /// How long a token lasts that is made here.
@@ -19,9 +20,13 @@ const LASTS_SECONDS: i64 = 300;
 pub struct Jwt {
     /// The one that counts, whatever a token says of itself.
     pub algorithm: Algorithm,
+    /// It may be in any of them.
     pub places: Vec<Place>,
+    /// What it begins with.
+    pub prefix: String,
     /// By how much the clocks may differ.
     pub leeway: Duration,
+    pub body_hash: Option<HashClaim>,
 }
 
 #[derive(Deserialize)]
@@ -31,10 +36,11 @@ struct Header {
     crit: Option<IgnoredAny>,
 }
 
-#[derive(Deserialize)]
-struct Claims {
-    exp: Option<Number>,
-    nbf: Option<Number>,
+/// A claim that holds the SHA-256 of the body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HashClaim {
+    pub name: String,
+    pub encoding: Encoding,
 }
 
 impl Jwt {
@@ -42,45 +48,72 @@ impl Jwt {
         &self,
         keyring: &Keyring<'_>,
         presented: &Presented<'_>,
-        now: Timestamp,
     ) -> Result<usize, Unproven> {
-        let mut tokens = self.places.iter().flat_map(|place| place.values(presented));
-        let token = tokens.next().ok_or(Unproven::Missing)?;
-        let (signed, signature) = token.trim().rsplit_once('.').ok_or(Unproven::Wrong)?;
-        let signature = Encoding::Base64Url.decode(signature).ok_or(Unproven::Wrong)?;
+        let given: Vec<String> =
+            self.places.iter().filter_map(|place| place.first(presented)).collect();
+        any_of(&given, |written| {
+            let token = written.strip_prefix(self.prefix.as_str()).ok_or(Unproven::Wrong)?;
+            let (signed, signature) = token.trim().rsplit_once('.').ok_or(Unproven::Wrong)?;
+            let signature = Encoding::Base64Url.decode(signature).ok_or(Unproven::Wrong)?;
+            let position = self.matching(keyring, signed, &signature)?;
+            self.check(signed, presented.body, keyring.now)?;
+            Ok(position)
+        })
+    }
+
+    fn matching(
+        &self,
+        keyring: &Keyring<'_>,
+        signed: &str,
+        signature: &[u8],
+    ) -> Result<usize, Unproven> {
         let mut matched = Err(Unproven::Wrong);
         for key in keyring.keys.iter().take_while(|_| keyring.spend()) {
             let Some(secret) = key.secret() else { continue };
             let expected = self.algorithm.mac(secret, &[signed.as_bytes()]);
-            if bool::from(expected.ct_eq(&signature)) {
+            if bool::from(expected.ct_eq(signature)) {
                 matched = Ok(key.position);
             }
         }
-        let position = matched?;
-        self.check(signed, now)?;
-        Ok(position)
+        matched
     }
 
-    fn check(&self, signed: &str, now: Timestamp) -> Result<(), Unproven> {
+    fn check(&self, signed: &str, body: &[u8], now: Timestamp) -> Result<(), Unproven> {
         let (header, claims) = signed.split_once('.').ok_or(Unproven::Wrong)?;
         let header: Header = decoded(header)?;
         if header.alg != self.name() || header.crit.is_some() {
             return Err(Unproven::Wrong);
         }
-        let claims: Claims = decoded(claims)?;
+        let claims: Map<String, Value> = decoded(claims)?;
+        self.check_body(&claims, body)?;
         let now = now.as_second();
         let leeway = i64::try_from(self.leeway.as_secs()).unwrap_or(i64::MAX);
-        if let Some(end) = claims.exp
-            && now >= seconds(&end)?.saturating_add(leeway)
+        let time = |name: &str| claims.get(name).filter(|time| !time.is_null()).map(seconds);
+        if let Some(end) = time("exp")
+            && now >= end?.saturating_add(leeway)
         {
             return Err(Unproven::OutsideWindow);
         }
-        if let Some(start) = claims.nbf
-            && now < seconds(&start)?.saturating_sub(leeway)
+        if let Some(start) = time("nbf")
+            && now < start?.saturating_sub(leeway)
         {
             return Err(Unproven::OutsideWindow);
         }
         Ok(())
+    }
+
+    /// Of an empty body there may be no hash.
+    fn check_body(&self, claims: &Map<String, Value>, body: &[u8]) -> Result<(), Unproven> {
+        let Some(HashClaim { name, encoding }) = &self.body_hash else { return Ok(()) };
+        match claims.get(name) {
+            None | Some(Value::Null) if body.is_empty() => Ok(()),
+            None | Some(Value::Null) => Err(Unproven::Missing),
+            Some(stated) => {
+                let stated = stated.as_str().and_then(|stated| encoding.decode(stated));
+                let fits = stated.is_some_and(|hash| hash == Algorithm::Sha256.hash(&[body]));
+                if fits { Ok(()) } else { Err(Unproven::Wrong) }
+            }
+        }
     }
 
     pub(super) fn sign(
@@ -93,12 +126,16 @@ impl Jwt {
         let place = self.places.first().ok_or(Unsignable::NoField)?;
         let made = now.as_second();
         let header = json!({ "alg": self.name(), "typ": "JWT" });
-        let claims = json!({ "iat": made, "exp": made.saturating_add(LASTS_SECONDS) });
+        let mut claims = json!({ "iat": made, "exp": made.saturating_add(LASTS_SECONDS) });
+        if let Some(HashClaim { name, encoding }) = &self.body_hash {
+            claims[name] = encoding.encode(&Algorithm::Sha256.hash(&[body])).into();
+        }
         let [header, claims] =
             [header, claims].map(|part| Encoding::Base64Url.encode(part.to_string().as_bytes()));
         let signed = format!("{header}.{claims}");
-        let signature = self.algorithm.mac(secret, &[signed.as_bytes()]);
-        place.stamp(format!("{signed}.{}", Encoding::Base64Url.encode(&signature)), body)
+        let signature =
+            Encoding::Base64Url.encode(&self.algorithm.mac(secret, &[signed.as_bytes()]));
+        place.stamp(format!("{}{signed}.{signature}", self.prefix), body)
     }
 
     fn name(&self) -> &'static str {
@@ -117,10 +154,10 @@ fn decoded<T: DeserializeOwned>(part: &str) -> Result<T, Unproven> {
 }
 
 /// Whole seconds of a time that may have a fraction.
-fn seconds(time: &Number) -> Result<i64, Unproven> {
-    let written = time.to_string();
+fn seconds(time: &Value) -> Result<i64, Unproven> {
+    let written = time.as_number().map(ToString::to_string).unwrap_or_default();
     let whole = written.split('.').next().unwrap_or_default();
-    whole.parse().map_err(|_| Unproven::Wrong)
+    whole.parse().map_err(|_| Unproven::UnreadableTime)
 }
 
 #[cfg(test)]
@@ -131,8 +168,9 @@ mod tests {
     fn signature() -> Signature {
         let places = vec![Place::Bearer];
         let leeway = Duration::from_mins(1);
-        let scheme = Scheme::Jwt(Jwt { algorithm: Algorithm::Sha256, places, leeway });
-        Signature { scheme, secret: SecretForm::default(), weak: None }
+        let (algorithm, prefix) = (Algorithm::Sha256, String::new());
+        let scheme = Scheme::Jwt(Jwt { algorithm, places, prefix, leeway, body_hash: None });
+        Signature { scheme, secret: SecretForm::default(), decompressed: false, weak: None }
     }
 
     fn token(header: &str, claims: &str) -> String {
@@ -161,8 +199,8 @@ mod tests {
         check(&format!("Bearer {}", token(HEADER, r#"{"exp":941,"nbf":1060.9}"#)), Ok(Some(2)));
         check(&token(HEADER, r#"{"exp":940}"#), Err(Unproven::OutsideWindow));
         check(&token(HEADER, r#"{"nbf":1061}"#), Err(Unproven::OutsideWindow));
-        check(&token(HEADER, r#"{"exp":"soon"}"#), Err(Unproven::Wrong));
-        check(&token(HEADER, r#"{"exp":1e300}"#), Err(Unproven::Wrong));
+        check(&token(HEADER, r#"{"exp":"soon"}"#), Err(Unproven::UnreadableTime));
+        check(&token(HEADER, r#"{"exp":1e300}"#), Err(Unproven::UnreadableTime));
     }
 
     #[test]
@@ -190,5 +228,32 @@ mod tests {
         let stamp = signature.sign(&key, &request, now).unwrap();
 
         check(&stamp.headers[0].1, Ok(Some(2)));
+    }
+
+    /// From the test data of MessageBird's own SDK for Go.
+    #[test]
+    fn published_token_covers_its_body() {
+        let token = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJNZXNzYWdlQmlyZCIsIm5iZiI6MTYyNTQ3OTIwM\
+            CwiZXhwIjoxNjI1NDc5MjYwLCJqdGkiOiI5M2U1NTAwNi1hMGU4LTQ1MjYtYTE5MC1mYTVmZjAwZWExMTYiLCJ1cmxfaGFza\
+            CI6IjQxZjA1ZjBkZGQwYTIyYWIyMDlhYzQ2ZjQ3YzQ1NzJkOWNlZmEyNTdlZDc0YjI0MDA0YmFlNzUzZWNlNmMyNjAiLCJwY\
+            Xlsb2FkX2hhc2giOiJkZmZkNjAyMWJiMmJkNWIwYWY2NzYyOTA4MDllYzNhNTMxOTFkZDgxYzdmNzBhNGIyODY4OGEzNjIxO\
+            DI5ODZmIn0._H--TOuYFLpeEH39-rg5E3IHVkjHozBcaKVWPRC5m9I";
+        let key = "36efdd1aace2e26cd490f0d951138253bef2f7c6d34d18981da781555cc4cebb";
+        let hash = HashClaim { name: "payload_hash".to_owned(), encoding: Encoding::Hex };
+        let mut signature = signature();
+        if let Scheme::Jwt(jwt) = &mut signature.scheme {
+            (jwt.places, jwt.body_hash) = (vec![Place::Header("x".to_owned())], Some(hash));
+        }
+        let key = [signature.key(&key.into(), None, 0).unwrap()];
+        let headers = [("x".to_owned(), token.to_owned())].into();
+        let verify = |body, second| {
+            let (method, url, query) = ("POST", None, None);
+            let request = Presented { method, url, query, headers: &headers, body };
+            signature.verify(&key, &request, Timestamp::from_second(second).unwrap())
+        };
+
+        assert_eq!(verify(b"Hello, World!", 1_625_479_230), Ok(Some(0)));
+        assert_eq!(verify(b"Hello, World?", 1_625_479_230), Err(Unproven::Wrong));
+        assert_eq!(verify(b"Hello, World!", 1_625_479_330), Err(Unproven::OutsideWindow));
     }
 }

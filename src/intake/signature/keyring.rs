@@ -37,13 +37,15 @@ impl Tries {
 #[derive(Debug)]
 pub struct Keyring<'k> {
     pub(super) keys: Vec<&'k Key>,
+    /// The time at which they count.
+    pub(super) now: Timestamp,
     tries: &'k Tries,
 }
 
 impl<'k> Keyring<'k> {
     /// A proof that would need more tries than these counts as wrong.
     pub fn new(keys: &'k [Key], now: Timestamp, tries: &'k Tries) -> Keyring<'k> {
-        Keyring { keys: keys.iter().filter(|key| key.in_force(now)).collect(), tries }
+        Keyring { keys: keys.iter().filter(|key| key.in_force(now)).collect(), now, tries }
     }
 
     /// The first of these that is right with the key, as far as the tries go.

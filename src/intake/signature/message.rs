@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 
 use super::{Piece, Presented, Template, Unsignable, field};
-use crate::intake::payload::form;
+use crate::intake::payload::{form, unmarked};
 
 /// A form with more fields than this is not sorted.
 const FIELDS_MAX: usize = 10_000;
 
 /// The template's values, as they are in one request.
+#[derive(Clone, Copy)]
 pub(super) struct Values<'r> {
     pub(super) timestamp: Option<&'r str>,
     pub(super) id: Option<&'r str>,
@@ -74,7 +75,8 @@ impl<'r> Values<'r> {
             return Ok(Vec::new());
         }
         let body = std::str::from_utf8(self.presented.body).map_err(|_| Unsignable::NoField)?;
-        let mut pairs: Vec<(String, String)> = form::pairs(body).take(FIELDS_MAX + 1).collect();
+        let pairs = form::pairs(unmarked(body)).take(FIELDS_MAX + 1);
+        let mut pairs: Vec<(String, String)> = pairs.collect();
         if pairs.len() > FIELDS_MAX {
             return Err(Unsignable::NoField);
         }
@@ -88,41 +90,4 @@ pub(super) fn is_form(presented: &Presented<'_>) -> bool {
     let written = presented.headers.get("content-type").map_or("", String::as_str);
     let essence = written.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
-}
-
-/// The URL as it is, without its port, and with the port that its scheme has.
-pub(super) fn with_any_port(url: &str) -> Vec<String> {
-    let Some((scheme, rest)) = url.split_once("://") else { return vec![url.to_owned()] };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-    let host = match authority.rsplit_once(':') {
-        Some((host, port)) if is_port(port) => host,
-        _ => authority,
-    };
-    let port = if scheme.eq_ignore_ascii_case("https") { "443" } else { "80" };
-    let bare = format!("{scheme}://{host}{path}");
-    let full = format!("{scheme}://{host}:{port}{path}");
-    let mut urls = vec![url.to_owned(), bare, full];
-    urls.dedup();
-    urls
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(url: &str, expected: &[&str]) {
-        assert_eq!(with_any_port(url), expected);
-    }
-
-    #[test]
-    fn a_port_may_be_there_or_not() {
-        let bare = "https://a.com/x?b=1:2";
-        check(bare, &[bare, "https://a.com:443/x?b=1:2"]);
-        check("http://a.com:8080", &["http://a.com:8080", "http://a.com", "http://a.com:80"]);
-        check("http://[::1]/x", &["http://[::1]/x", "http://[::1]:80/x"]);
-        check("no url", &["no url"]);
-    }
 }

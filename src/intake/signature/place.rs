@@ -35,6 +35,11 @@ impl Place {
         values
     }
 
+    /// The first value: a request that repeats a parameter costs no more than one that does not.
+    pub(super) fn first(&self, presented: &Presented<'_>) -> Option<String> {
+        self.values(presented).into_iter().next()
+    }
+
     pub(super) fn stamp(&self, value: String, body: &[u8]) -> Result<Stamp, Unsignable> {
         let mut stamp = Stamp::default();
         match self {

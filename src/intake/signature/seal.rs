@@ -6,10 +6,11 @@ use jiff::Timestamp;
 use serde_json::Value;
 use subtle::ConstantTimeEq;
 
-use super::message::{Message, Values, is_form, with_any_port};
+use super::message::{Message, Values, is_form};
+use super::url::{decoded, with_any_port, with_parameters};
 use super::{
     Algorithm, Clock, ClockPlace, Encoding, Keyring, Piece, Place, Presented, SigningKey, Stamp,
-    Template, Unproven, Unsignable,
+    Template, Unproven, Unsignable, any_of,
 };
 
 /// How many signatures of a list are compared: nobody has more secrets at a time.
@@ -22,7 +23,7 @@ const VERIFIED_MAX: usize = 4;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seal {
     pub method: Method,
-    /// The first one that is there counts.
+    /// The proof may be in any of them.
     pub places: Vec<Place>,
     /// Splits the value into several signatures, any of which may match.
     pub separator: Option<String>,
@@ -32,6 +33,8 @@ pub struct Seal {
     pub message: Template,
     /// Whether the provider may have signed the URL with another port, or with none.
     pub any_port: bool,
+    /// The characters whose escapes the provider may have decoded in the URL before it signed.
+    pub url_decoded: String,
     /// Where the message has the body's SHA-256 in hex, for bodies that it does not cover itself.
     pub body_hash: Option<Place>,
     /// The headers that may carry `{id}`, by lower-case name.
@@ -53,11 +56,19 @@ impl Seal {
         &self,
         keyring: &Keyring<'_>,
         presented: &Presented<'_>,
-        now: Timestamp,
     ) -> Result<usize, Unproven> {
-        let written = self.written(presented).ok_or(Unproven::Missing)?;
-        let timestamp = self.timestamp(&written, presented);
-        let given = self.signatures(&written);
+        any_of(&self.written(presented), |written| self.check(written, keyring, presented))
+    }
+
+    /// Verifies what stands in one place.
+    fn check(
+        &self,
+        written: &str,
+        keyring: &Keyring<'_>,
+        presented: &Presented<'_>,
+    ) -> Result<usize, Unproven> {
+        let timestamp = self.timestamp(written, presented);
+        let given = self.signatures(written);
         let mut matched = Err(Unproven::Wrong);
         for url in self.urls(presented) {
             let (timestamp, id) = (timestamp.as_deref(), self.id(presented));
@@ -71,16 +82,16 @@ impl Seal {
         let position = matched?;
         self.check_body(presented)?;
         if let Some(clock) = &self.clock {
-            clock.check(timestamp.as_deref(), now)?;
+            clock.check(timestamp.as_deref(), keyring.now)?;
         }
         Ok(position)
     }
 
-    /// When the request says that it was signed.
-    pub(super) fn signed_at(&self, presented: &Presented<'_>) -> Option<Timestamp> {
-        let written = self.written(presented)?;
-        let timestamp = self.timestamp(&written, presented)?;
-        self.clock.as_ref()?.unit.read(&timestamp)
+    /// When the request says that it was signed, right or not: as it is written, once for each proof.
+    pub fn times(&self, presented: &Presented<'_>) -> Vec<String> {
+        let written = self.written(presented);
+        let times = written.iter().filter_map(|written| self.timestamp(written, presented));
+        times.map(Cow::into_owned).collect()
     }
 
     pub(super) fn sign(
@@ -98,18 +109,38 @@ impl Seal {
         let time = self.clock.as_ref().map(|clock| clock.unit.write(now));
         let before = self.put_time(time.as_ref(), presented.body, &mut stamp)?;
         let timestamp = time.as_ref().map(plain);
-        let body = stamp.body.as_deref().unwrap_or(presented.body);
-        let presented = Presented { body, ..*presented };
-        let (timestamp, url) = (timestamp.as_deref(), presented.url);
-        let values = Values { timestamp, id: Some(id), url, presented: &presented };
-        let message = Message::new(&self.message, &values)?;
-        let signature = self.encoding.encode(&self.method.sign(key, &message)?);
+        let body = stamp.body.clone().unwrap_or_else(|| presented.body.to_vec());
+        let presented = Presented { body: &body, ..*presented };
+        let hash = self.hash_to_add(&presented)?;
+        let values = Values {
+            timestamp: timestamp.as_deref(),
+            id: Some(id),
+            url: None,
+            presented: &presented,
+        };
+        let signature = self.encoding.encode(&self.sign_with(key, &hash, values)?);
         let place = self.places.first().ok_or(Unsignable::NoField)?;
-        let proof = place.stamp(format!("{before}{}{signature}", self.prefix), body)?;
-        stamp.headers.extend(proof.headers);
-        stamp.query.extend(proof.query);
-        stamp.body = proof.body.or(stamp.body);
-        Ok(stamp)
+        let proof = place.stamp(format!("{before}{}{signature}", self.prefix), &body)?;
+        Ok(stamp.and(hash).and(proof))
+    }
+
+    /// Signs what the request will be once the hash of its body is there.
+    fn sign_with(
+        &self,
+        key: &SigningKey,
+        hash: &Stamp,
+        values: Values<'_>,
+    ) -> Result<Vec<u8>, Unsignable> {
+        let bare = values.presented;
+        let mut headers = bare.headers.clone();
+        headers.extend(hash.headers.iter().cloned());
+        let query = format!("?{}", bare.query.unwrap_or_default());
+        let query = with_parameters(&query, &hash.query);
+        let url = bare.url.map(|url| with_parameters(url, &hash.query));
+        let url = url.map(|url| decoded(&url, &self.url_decoded));
+        let presented = Presented { headers: &headers, query: query.get(1..), ..*bare };
+        let values = Values { url: url.as_deref(), presented: &presented, ..values };
+        self.method.sign(key, &Message::new(&self.message, &values)?)
     }
 
     /// Gives what stands before the signature, where the time is in the same header.
@@ -136,8 +167,25 @@ impl Seal {
         Ok(String::new())
     }
 
-    fn written(&self, presented: &Presented<'_>) -> Option<String> {
-        self.places.iter().flat_map(|place| place.values(presented)).next()
+    /// The hash of the body, where it is part of the message or all that covers the body, and not yet there.
+    fn hash_to_add(&self, presented: &Presented<'_>) -> Result<Stamp, Unsignable> {
+        let Some(place) = &self.body_hash else { return Ok(Stamp::default()) };
+        let is_part = match place {
+            Place::Header(name) => self.message.contains(&Piece::Header(name.clone())),
+            Place::Query(name) => self.message.contains(&Piece::Query(name.clone())),
+            Place::Bearer | Place::Field(_) => false,
+        };
+        let is_needed = is_part || (!self.covers_body(presented) && !presented.body.is_empty());
+        if !is_needed || place.first(presented).is_some() {
+            return Ok(Stamp::default());
+        }
+        let hash = Encoding::Hex.encode(&Algorithm::Sha256.hash(&[presented.body]));
+        place.stamp(hash, presented.body)
+    }
+
+    /// What stands in each of the places.
+    fn written(&self, presented: &Presented<'_>) -> Vec<String> {
+        self.places.iter().filter_map(|place| place.first(presented)).collect()
     }
 
     fn parts<'w>(&self, written: &'w str) -> impl Iterator<Item = &'w str> {
@@ -166,25 +214,32 @@ impl Seal {
 
     /// The URLs that may have been signed.
     fn urls(&self, presented: &Presented<'_>) -> Vec<Option<String>> {
-        match presented.url {
-            Some(url) if self.any_port => with_any_port(url).into_iter().map(Some).collect(),
-            url => vec![url.map(str::to_owned)],
+        let Some(url) = presented.url else { return vec![None] };
+        let mut urls = if self.any_port { with_any_port(url) } else { vec![url.to_owned()] };
+        for at in 0..urls.len() {
+            let decoded = decoded(&urls[at], &self.url_decoded);
+            if !urls.contains(&decoded) {
+                urls.push(decoded);
+            }
         }
+        urls.into_iter().map(Some).collect()
+    }
+
+    fn covers_body(&self, presented: &Presented<'_>) -> bool {
+        self.message.covers_body() || (self.message.contains(&Piece::Form) && is_form(presented))
     }
 
     /// Where the message has a hash of the body, the body has to fit it; where the message does
     /// not cover the body, that hash has to be there.
     fn check_body(&self, presented: &Presented<'_>) -> Result<(), Unproven> {
-        let stated = self.body_hash.as_ref().map(|place| place.values(presented));
-        if let Some(stated) = stated.as_ref().and_then(|values| values.first()) {
+        let stated = self.body_hash.as_ref().and_then(|place| place.first(presented));
+        if let Some(stated) = stated {
             let actual = Algorithm::Sha256.hash(&[presented.body]);
-            let fits = Encoding::Hex.decode(stated).is_some_and(|hash| hash == actual);
+            let fits = Encoding::Hex.decode(&stated).is_some_and(|hash| hash == actual);
             return if fits { Ok(()) } else { Err(Unproven::Wrong) };
         }
         let asked = self.body_hash.is_some() || self.message.contains(&Piece::Form);
-        let covered = self.message.covers_body()
-            || (self.message.contains(&Piece::Form) && is_form(presented));
-        if asked && !covered && !presented.body.is_empty() {
+        if asked && !self.covers_body(presented) && !presented.body.is_empty() {
             return Err(Unproven::Missing);
         }
         Ok(())

@@ -19,7 +19,7 @@ pub(super) fn of(signature: &Signature) -> Vec<&str> {
             let is_endless = seal.clock.as_ref().is_some_and(|clock| clock.window.is_none());
             (uncovered(seal), is_endless.then_some(SENT_AGAIN))
         }
-        Scheme::Jwt(_) => (Some(TOKEN_ALONE), Some(NEVER_ENDS)),
+        Scheme::Jwt(jwt) => (jwt.body_hash.is_none().then_some(TOKEN_ALONE), Some(NEVER_ENDS)),
         // That a secret which is sent along proves no body is known to who chooses it.
         Scheme::Token { .. } | Scheme::Basic | Scheme::None => (None, None),
     };

@@ -8,9 +8,6 @@ use crate::intake::signature::{Clock, ClockPlace, Unit};
 use crate::mistake::Mistake;
 use crate::table::{Mistakes, Table, Text};
 
-const UNITS: [(&str, Unit); 3] =
-    [("seconds", Unit::Seconds), ("milliseconds", Unit::Milliseconds), ("text", Unit::Text)];
-
 #[derive(Debug, Clone, Default)]
 pub(super) struct Times {
     from: Option<Vec<Text>>,
@@ -52,7 +49,8 @@ impl Times {
             let help = "write from = \"header:NAME\" or from = \"part:t\"";
             mistakes.push(Mistake::error(place.clone(), message).help(help));
         }
-        let unit = word(self.unit.as_ref(), &UNITS, Unit::Seconds, mistakes);
+        let units = Unit::ALL.map(|unit| (unit.as_str(), unit));
+        let unit = word(self.unit.as_ref(), &units, Unit::Seconds, mistakes);
         Some(Clock { places, unit, window: self.window })
     }
 
