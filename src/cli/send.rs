@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
 use jiff::Timestamp;
-use reqwest::Client;
+use reqwest::{Client, Url};
 use secrecy::SecretString;
 
 use uuid::Uuid;
 
 use crate::clock;
 use crate::event::Headers;
-use crate::intake::signature::{Key, Presented, SigningKey, Stamp, Unsignable};
+use crate::intake::signature::{Key, Presented, SigningKey, Stamp, Unsignable, with_parameters};
 use crate::intake::source::{Source, Standing};
 use crate::outgoing::chain;
 use crate::secret::Environment;
@@ -42,6 +42,9 @@ pub(super) struct Arguments {
 }
 
 const TIMEOUT: Duration = Duration::from_mins(1);
+
+/// What a compressed payload may come to where it is signed as it was before.
+const COVERED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What the relay said to a webhook.
 pub(super) struct Said {
@@ -135,12 +138,15 @@ impl Webhook<'_> {
         url: &str,
         now: Timestamp,
     ) -> Result<Said, Failure> {
-        let stamp = self.stamp(url, now)?;
+        let mut url: Url =
+            url.parse().map_err(|error| Failure::Wrong(format!("{url}: {error}")))?;
+        url.set_fragment(None);
+        let stamp = self.stamp(&url, now)?;
         let mut headers: Headers = self.sample.headers.clone();
         headers.entry(CONTENT_TYPE.to_string()).or_insert("application/json".to_owned());
         headers.extend(stamp.headers);
         let body = stamp.body.unwrap_or_else(|| self.sample.body.clone());
-        let mut request = http.post(url).query(&stamp.query).body(body);
+        let mut request = http.post(with_parameters(url.as_str(), &stamp.query)).body(body);
         for (name, value) in &headers {
             request = request.header(name, value);
         }
@@ -149,33 +155,50 @@ impl Webhook<'_> {
         Ok(Said { status, body: answer.text().await.map_err(|error| failure(&error))? })
     }
 
-    /// What proves the payload. A header that is signed and not given, such as a nonce, is made up.
-    fn stamp(&self, url: &str, now: Timestamp) -> Result<Stamp, Failure> {
+    /// What proves the payload. A header or a parameter that is signed and not given, such as a nonce, is
+    /// made up.
+    fn stamp(&self, url: &Url, now: Timestamp) -> Result<Stamp, Failure> {
         let Some(key) = self.key else { return Ok(Stamp::default()) };
-        let mut headers = self.sample.headers.clone();
-        let mut made_up = Vec::new();
+        let signature = &self.source.signature;
+        let sample = self.sample;
+        let body = signature.covered(&sample.headers, &sample.body, COVERED_BYTES_MAX);
+        let body =
+            body.ok_or_else(|| Failure::Wrong("the payload cannot be decompressed".to_owned()))?;
+        let mut headers = sample.headers.clone();
+        headers.entry(CONTENT_TYPE.to_string()).or_insert("application/json".to_owned());
+        let mut made_up = Stamp::default();
         loop {
+            let url = with_parameters(&self.provider_url(url), &made_up.query);
             let presented = Presented {
                 method: "POST",
-                url: Some(self.signed_url.unwrap_or(url)),
-                query: None,
+                url: Some(&url),
+                query: url.split_once('?').map(|(_, query)| query),
                 headers: &headers,
-                body: &self.sample.body,
+                body: &body,
             };
-            match self.source.signature.sign(key, &presented, now) {
-                Ok(mut stamp) => {
-                    stamp.headers.append(&mut made_up);
-                    return Ok(stamp);
-                }
+            match signature.sign(key, &presented, now) {
+                Ok(stamp) => return Ok(made_up.and(stamp)),
                 Err(Unsignable::NoHeader(name)) if !headers.contains_key(&name) => {
                     let nonce = Uuid::new_v4().to_string();
                     headers.insert(name.clone(), nonce.clone());
-                    made_up.push((name, nonce));
+                    made_up.headers.push((name, nonce));
+                }
+                Err(Unsignable::NoParameter(name)) => {
+                    made_up.query.push((name, Uuid::new_v4().to_string()));
                 }
                 Err(error) => {
                     return Err(Failure::Wrong(format!("it cannot be signed: {error}")));
                 }
             }
+        }
+    }
+
+    /// The address as the provider knows it, with the query that is sent.
+    fn provider_url(&self, url: &Url) -> String {
+        match (self.signed_url, url.query()) {
+            (None, _) => url.to_string(),
+            (Some(known), None) => known.to_owned(),
+            (Some(known), Some(query)) => format!("{known}?{query}"),
         }
     }
 }

@@ -35,6 +35,7 @@ mod savio_client;
 mod savio_commands;
 mod savio_conformance;
 mod secrets;
+mod send;
 mod store_contract;
 mod store_files;
 mod store_list;
