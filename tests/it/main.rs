@@ -22,6 +22,7 @@ mod jsonpath_cts;
 mod jsonpath_property;
 mod kill;
 mod large_files;
+mod left_out;
 mod listener;
 mod log_flood;
 mod model;

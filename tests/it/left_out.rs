@@ -1,0 +1,49 @@
+//! Tests that need something which is not on every machine: left out loudly, and a failure in CI.
+
+use std::io::Write;
+
+/// To be called before a test returns without its case.
+#[track_caller]
+pub(crate) fn leave_out(what: &str) {
+    assert!(!is_ci(variable("CI").as_deref()), "{what}: nothing is left out in CI");
+    say(&format!("\n!!! LEFT OUT: {what}\n"));
+}
+
+/// The file that a variable names; none where the test is left out.
+#[track_caller]
+pub(crate) fn file_of(name: &str, what: &str) -> Option<String> {
+    let file = variable(name);
+    if file.is_none() {
+        leave_out(&format!("{what}; {name} names no file"));
+    }
+    file
+}
+
+/// To standard error itself: what a passing test prints is not shown.
+pub(crate) fn say(line: &str) {
+    std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
+}
+
+fn is_ci(variable: Option<&str>) -> bool {
+    variable.is_some_and(|value| !["", "0", "false"].contains(&value))
+}
+
+#[expect(clippy::disallowed_methods, reason = "what is needed lies beside this repository")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+#[test]
+fn ci_is_told_from_a_machine_of_a_person() {
+    for (variable, expected) in [
+        (Some("true"), true),
+        (Some("1"), true),
+        (Some("yes"), true),
+        (Some(""), false),
+        (Some("0"), false),
+        (Some("false"), false),
+        (None, false),
+    ] {
+        assert_eq!(is_ci(variable), expected, "{variable:?}");
+    }
+}
