@@ -124,7 +124,10 @@ impl Failure {
 fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "savio-relay", &mut script);
-    show::print(&String::from_utf8_lossy(&script))
+    let script = String::from_utf8_lossy(&script);
+    // clap_complete's script for bash calls a command with a hyphen in its name, as ours, `a__b` in one place and
+    // `a__subcmd__b` in another, and completes nothing behind it. Without that word both are the same.
+    show::print(&script.replace("__subcmd__", "__"))
 }
 
 fn parsed(given: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {

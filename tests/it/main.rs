@@ -6,6 +6,7 @@ mod admin;
 mod architecture;
 mod check;
 mod commands;
+mod completions;
 mod delivery;
 mod destinations;
 mod door;
