@@ -5,12 +5,11 @@ mod in_flight;
 mod names;
 mod outcomes;
 mod replayed;
-mod stumbling;
+mod faults;
 mod suspects;
 mod titles;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use http::Method;
@@ -19,16 +18,15 @@ use savio_relay::event::{EventId, Outcome, Request, RequestKind, State};
 use savio_relay::mapping::Mapping;
 use savio_relay::mistake::Document;
 use savio_relay::savio::{self, Client};
-use savio_relay::store::{
-    Next, Progress, Record, RequestState, Store, StoreError, Trouble, Webhook,
-};
+use savio_relay::store::{Next, Progress, Record, RequestState, Store, Webhook};
 use savio_relay::table::{self, Table};
 use serde_json::{Value, json};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
+use crate::kill::until;
 use crate::store_contract::{Place, at, claim, keep, step, webhook};
-use stumbling::Stumbling;
+use faults::{CapturedLog, DatabaseFaults};
 
 const MAPPING: &str = r#"
     [[company]]
@@ -370,17 +368,15 @@ async fn an_outcome_that_cannot_be_written_down_yet_is_kept_and_nothing_sent_aga
     let relay = Relay::new().await;
     relay.savio_answers("/companies/", &[created()]).await;
     relay.savio_answers("/create-feedback/", &[created()]).await;
-    let (trouble, reason) = (Trouble::DiskFull, "the disk is full".to_owned());
-    let error = StoreError::Unavailable { trouble, reason };
-    let store = Stumbling {
-        store: relay.store.clone(),
-        stumbles: AtomicUsize::new(3),
-        error,
-        reads_fail: AtomicUsize::new(0),
-    };
     let id = relay.keep(company_and_feedback()).await;
+    let (log, faults) = (CapturedLog::start(), DatabaseFaults::of(&relay.place));
+    faults.fail_attempt_inserts();
 
-    delivery(Arc::new(store), &relay.savio.uri(), 8).deliver_all(at(0)).await;
+    let delivery = Arc::clone(&relay.delivery);
+    let delivering = tokio::spawn(async move { delivery.deliver_all(at(0)).await });
+    until(|| log.says("cannot write down the progress of event")).await;
+    faults.clear();
+    delivering.await.unwrap();
 
     assert_eq!(relay.sent().await, ["/companies/", "/create-feedback/"]);
     let record = relay.record(id).await;
@@ -392,15 +388,10 @@ async fn an_outcome_that_cannot_be_written_down_yet_is_kept_and_nothing_sent_aga
 async fn an_event_whose_progress_can_never_be_written_ends_and_is_not_sent_again() {
     let relay = Relay::new().await;
     relay.savio_answers("/create-feedback/", &[created()]).await;
-    let error = StoreError::Impossible { reason: "no such request".to_owned() };
-    let store = Stumbling {
-        store: relay.store.clone(),
-        stumbles: AtomicUsize::new(1),
-        error,
-        reads_fail: AtomicUsize::new(0),
-    };
     let id = relay.keep(feedback()).await;
-    let delivery = delivery(Arc::new(store), &relay.savio.uri(), 1);
+    let faults = DatabaseFaults::of(&relay.place);
+    faults.reject_attempt_inserts("no such request");
+    let delivery = &relay.delivery;
 
     delivery.deliver_all(at(0)).await;
     delivery.deliver_all(at(3600)).await;

@@ -1,7 +1,6 @@
 //! Several events in flight: one that hangs, one that is claimed twice, the loop and its end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::extract::State as Shared;
@@ -11,18 +10,18 @@ use axum::{Json, Router};
 use savio_relay::clock;
 use savio_relay::delivery::{Delivery, Mappings, Settings};
 use savio_relay::event::{Outcome, State};
-use savio_relay::store::{StoreError, Trouble, Webhook};
+use savio_relay::store::Webhook;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
-use super::stumbling::Stumbling;
+use super::faults::{CapturedLog, DatabaseFaults};
 use super::{
     client, company_and_feedback, delivery, delivery_with, destination, event, feedback, mappings,
     outcomes,
 };
-use crate::kill::until_async;
+use crate::kill::until;
 use crate::store_contract::{Place, at, keep};
 
 /// A Savio that tells of each request, and answers one when it is let.
@@ -103,17 +102,14 @@ fn run(delivery: &Arc<Delivery>) -> (tokio::task::JoinHandle<()>, oneshot::Sende
 async fn store_that_is_not_available_keeps_no_event_without_news_from_stopping() {
     let (place, (_, savio)) = (Place::new(), Gate::start().await);
     let store = place.open();
-    let (trouble, reason) = (Trouble::DiskFull, "the disk is full".to_owned());
-    let error = StoreError::Unavailable { trouble, reason };
-    let (stumbles, reads_fail) = (AtomicUsize::new(0), AtomicUsize::new(1));
-    let stumbling = Stumbling { store: store.clone(), stumbles, error, reads_fail };
-    let stumbling = Arc::new(stumbling);
+    let (log, faults) = (CapturedLog::start(), DatabaseFaults::of(&place));
+    faults.fail_upsert_lookups();
     let settings = Settings { shutdown_timeout: Duration::from_hours(1), ..Settings::default() };
     let client = client(&savio, Duration::from_secs(30));
-    let delivery = delivery_with(settings, stumbling.clone(), destination(Ok(client), 1));
+    let delivery = delivery_with(settings, store.clone(), destination(Ok(client), 1));
     let (running, stop) = run(&delivery);
     let id = keep(&*store, just_now(&company_and_feedback())).await;
-    until_async(async || stumbling.reads_fail.load(Ordering::SeqCst) > 1).await;
+    until(|| log.says("cannot read how far events are")).await;
 
     stop.send(()).unwrap();
 

@@ -1,0 +1,82 @@
+//! Writes and reads that fail in a real database, by what another connection does to it.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use rusqlite::Connection;
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::store_contract::Place;
+
+pub(super) struct DatabaseFaults(Connection);
+
+impl DatabaseFaults {
+    pub(super) fn of(place: &Place) -> DatabaseFaults {
+        DatabaseFaults(Connection::open(place.settings().path).unwrap())
+    }
+
+    /// What came of a request cannot be written down until this ends.
+    pub(super) fn fail_attempt_inserts(&self) {
+        self.before_attempt_insert("no_such_function()");
+    }
+
+    /// What came of a request can never be written down, for this reason.
+    pub(super) fn reject_attempt_inserts(&self, reason: &str) {
+        self.before_attempt_insert(&format!("RAISE(ABORT, '{reason}')"));
+    }
+
+    pub(super) fn clear(&self) {
+        self.0.execute_batch("DROP TRIGGER fault").unwrap();
+    }
+
+    /// Events that have an upsert to make can no longer be looked for.
+    pub(super) fn fail_upsert_lookups(&self) {
+        self.0.execute_batch("DROP INDEX requests_upserting").unwrap();
+    }
+
+    fn before_attempt_insert(&self, expression: &str) {
+        let trigger = "CREATE TRIGGER fault BEFORE INSERT ON attempts BEGIN SELECT";
+        self.0.execute_batch(&format!("{trigger} {expression}; END")).unwrap();
+    }
+}
+
+/// What the relay logs on this thread.
+pub(super) struct CapturedLog {
+    lines: Lines,
+    _while_it_lives: DefaultGuard,
+}
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl CapturedLog {
+    pub(super) fn start() -> CapturedLog {
+        let lines = Lines::default();
+        let logging = tracing_subscriber::fmt().with_writer(lines.clone()).finish();
+        CapturedLog { lines, _while_it_lives: tracing::subscriber::set_default(logging) }
+    }
+
+    pub(super) fn says(&self, text: &str) -> bool {
+        String::from_utf8_lossy(&self.lines.0.lock().unwrap()).contains(text)
+    }
+}
+
+impl MakeWriter<'_> for Lines {
+    type Writer = Lines;
+
+    fn make_writer(&self) -> Lines {
+        self.clone()
+    }
+}
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
