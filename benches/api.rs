@@ -98,7 +98,16 @@ fn webhook(received_at: Timestamp) -> Webhook {
     let events = (0..WEBHOOK).map(event).collect();
     let headers = Headers::from([("content-type".to_owned(), "application/json".to_owned())]);
     let (source, origin) = (form(), Origin::Sent);
-    Webhook { source, received_at, headers, body: body.into_bytes(), decoded: None, events, origin }
+    Webhook {
+        source,
+        received_at,
+        headers,
+        body: body.into_bytes(),
+        decoded: None,
+        notes: Vec::new(),
+        events,
+        origin,
+    }
 }
 
 fn form() -> SourceName {

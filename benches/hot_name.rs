@@ -171,6 +171,7 @@ fn webhook(payload: &Value) -> Webhook {
         headers: [("content-type".to_owned(), "application/json".to_owned())].into(),
         body,
         decoded: None,
+        notes: Vec::new(),
         events: vec![NewEvent { id, event_type: None, delivery_id: None, payload }],
         origin: Origin::Sent,
     }

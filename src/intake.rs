@@ -243,7 +243,7 @@ impl Door {
         let (parts, now) = (Arc::clone(parts), clock::now());
         let arrived = Arrived { target, parts, headers, body, now };
         let (arrived, judged) = self.judge(arrived).await?;
-        let Unpacked { decoded, events, ignored } = match judged {
+        let Unpacked { decoded, events, notes, ignored } = match judged {
             Judged::Greeted(greeting) => return Ok(Taken::Greeted(greeting)),
             Judged::Unproven(unproven) => return Err(self.refuse(arrived, unproven).await),
             Judged::Unpacked(unpacked) => unpacked,
@@ -264,6 +264,7 @@ impl Door {
             headers,
             body: bytes,
             decoded,
+            notes,
             events,
             origin: Origin::Sent,
         };

@@ -183,6 +183,8 @@ pub struct Webhook {
     pub body: Vec<u8>,
     /// The body as JSON text, where it came as something else.
     pub decoded: Option<String>,
+    /// What was noted when it was decoded.
+    pub notes: Vec<String>,
     pub events: Vec<NewEvent>,
     pub origin: Origin,
 }
@@ -356,6 +358,7 @@ pub struct Record {
     pub settled_at: Option<Timestamp>,
     pub requests: Vec<Planned>,
     pub attempts: Vec<Attempt>,
+    /// What was noted when its webhook was decoded, and then of its requests.
     pub notes: Vec<String>,
 }
 

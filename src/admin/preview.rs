@@ -146,6 +146,7 @@ fn previewed(document: Document, given: Given, limits: &Limits) -> Previewed {
         Given::Payload(sample) => match file.carried(&sample, limits, clock::now()) {
             Some(Ok(carried)) => {
                 made.reason = carried.ignored;
+                made.notes = carried.notes;
                 for (event, payload) in &carried.events {
                     made.add(&file, event, payload);
                 }

@@ -82,7 +82,7 @@ fn attempt(file: &SourceFile, sample: &Sample, limits: &Limits) -> Result<Tried,
     let carried = carried.map_err(|error| Failure::Wrong(error.to_string()))?;
     let mut tried = Tried {
         requests: Vec::new(),
-        notes: Vec::new(),
+        notes: carried.notes,
         ignored: carried.ignored,
         explanations: Vec::new(),
         failed: None,

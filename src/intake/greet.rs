@@ -92,7 +92,7 @@ impl Door {
         let limits = Limits { bytes_max: BODY_BYTES_MAX, ..self.settings.limits() };
         let decoded =
             payload::decode(&source.packing, received.headers, received.body, &limits).ok()?;
-        payload::parse(&decoded).ok()
+        payload::parse(&decoded.text).ok()
     }
 
     fn pace_handshake(&self, call: &Call<'_>) -> Result<(), Rejection> {

@@ -1,11 +1,14 @@
 //! A verified body becomes one JSON text per event, within limits: pure.
 
+mod charset;
 mod each;
+mod fields;
 pub mod form;
 mod gzip;
 mod members;
 mod multipart;
 mod packing;
+mod parameter;
 mod xml;
 
 use std::borrow::Cow;
@@ -56,26 +59,40 @@ pub enum Undecodable {
     TooManyEvents(usize),
 }
 
-/// The body as JSON text, not yet parsed but safe to parse.
+/// A body as JSON text, not yet parsed but safe to parse.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decoded<'b> {
+    pub text: Cow<'b, str>,
+    /// Which of its texts are not what they are declared to be.
+    pub notes: Vec<String>,
+}
+
+impl<'b> Decoded<'b> {
+    fn as_it_is(text: &'b str) -> Decoded<'b> {
+        Decoded { text: Cow::Borrowed(text), notes: Vec::new() }
+    }
+
+    fn into_owned(self) -> Decoded<'static> {
+        Decoded { text: Cow::Owned(self.text.into_owned()), notes: self.notes }
+    }
+}
+
 pub fn decode<'b>(
     packing: &Packing,
     headers: &Headers,
     body: &'b [u8],
     limits: &Limits,
-) -> Result<Cow<'b, str>, Undecodable> {
+) -> Result<Decoded<'b>, Undecodable> {
     let content_type = content_type(headers);
-    let text = match decompressed(headers, body, limits.bytes_max)? {
+    let Decoded { text, notes } = match decompressed(headers, body, limits.bytes_max)? {
         Cow::Borrowed(bytes) => packing.to_json(content_type, bytes, limits)?,
-        Cow::Owned(bytes) => {
-            let text = packing.to_json(content_type, &bytes, limits)?;
-            Cow::Owned(text.into_owned())
-        }
+        Cow::Owned(bytes) => packing.to_json(content_type, &bytes, limits)?.into_owned(),
     };
     if text.trim_ascii().is_empty() {
         return Err(malformed("the body is empty"));
     }
     check_limits(&text, limits)?;
-    Ok(without_lone_surrogates(text))
+    Ok(Decoded { text: without_lone_surrogates(text), notes })
 }
 
 /// How much memory decoding takes beside the body and its text: forms and XML become values first, of
@@ -275,7 +292,7 @@ mod tests {
     fn check(content_type: &str, body: &[u8], expected: Result<&str, &str>) {
         let headers = headers(&[("content-type", content_type)]);
         let decoded = decode(&Packing::default(), &headers, body, &LIMITS)
-            .and_then(|text| parse(&text).map(|value| value.to_string()))
+            .and_then(|decoded| parse(&decoded.text).map(|value| value.to_string()))
             .map_err(|error| error.to_string());
         assert_eq!(decoded.as_deref().map_err(String::as_str), expected);
     }
@@ -285,7 +302,8 @@ mod tests {
         check("application/json", b"{\"a\":1}", Ok("{\"a\":1}"));
         check("Application/JSON; charset=utf-8", b" [1] \n", Ok("[1]"));
         check("application/vnd.survey.v1+json", b"\"x\"", Ok("\"x\""));
-        assert_eq!(decode(&Packing::default(), &Headers::new(), b"{}", &LIMITS).unwrap(), "{}");
+        let bare = decode(&Packing::default(), &Headers::new(), b"{}", &LIMITS);
+        assert_eq!(bare.unwrap().text, "{}");
     }
 
     #[test]
@@ -403,8 +421,8 @@ mod tests {
         fn no_bytes_make_the_decoder_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
             for content_type in ["application/json", "application/x-www-form-urlencoded"] {
                 let headers = headers(&[("content-type", content_type)]);
-                if let Ok(text) = decode(&Packing::default(), &headers, &body, &LIMITS) {
-                    let _ = parse(&text);
+                if let Ok(decoded) = decode(&Packing::default(), &headers, &body, &LIMITS) {
+                    let _ = parse(&decoded.text);
                 }
             }
         }
@@ -413,8 +431,8 @@ mod tests {
         fn no_text_makes_the_decoder_panic(body in "[\\[\\]{}\":,\\\\ud89a0é&=+%]{0,60}") {
             for content_type in ["application/json", "application/x-www-form-urlencoded"] {
                 let headers = headers(&[("content-type", content_type)]);
-                if let Ok(text) = decode(&Packing::default(), &headers, body.as_bytes(), &LIMITS) {
-                    let _ = parse(&text);
+                if let Ok(decoded) = decode(&Packing::default(), &headers, body.as_bytes(), &LIMITS) {
+                    let _ = parse(&decoded.text);
                 }
             }
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::payload::{self, Limits, Members, Undecodable};
+use super::payload::{self, Decoded, Limits, Members, Undecodable};
 use super::source::Source;
 use crate::event::{EventId, Headers};
 use crate::parse_memory::{NoMemory, ParseMemory, Taken};
@@ -34,6 +34,8 @@ pub struct Unpacked {
     /// The body as JSON, where it came as something else.
     pub decoded: Option<String>,
     pub events: Vec<NewEvent>,
+    /// Which of its texts are not what they are declared to be.
+    pub notes: Vec<String>,
     /// Why the first of those that are not kept is not.
     pub ignored: Option<String>,
 }
@@ -49,7 +51,7 @@ pub fn unpack(
     memory: &Arc<ParseMemory>,
 ) -> Result<Unpacked, Undecodable> {
     let headers = received.headers;
-    let text = {
+    let Decoded { text, notes } = {
         let weight = if is_small(received) {
             0
         } else {
@@ -86,7 +88,7 @@ pub fn unpack(
         Cow::Borrowed(_) => None,
         Cow::Owned(text) => Some(text),
     };
-    Ok(Unpacked { decoded, events, ignored })
+    Ok(Unpacked { decoded, events, notes, ignored })
 }
 
 /// Its values are few, whatever it is.

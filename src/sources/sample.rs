@@ -34,6 +34,8 @@ pub struct Sample {
 #[derive(Debug)]
 pub struct Carried {
     pub events: Vec<(Event, Arc<Value>)>,
+    /// What was noted when it was decoded.
+    pub notes: Vec<String>,
     /// Why a part or all of it is no event to keep.
     pub ignored: Option<String>,
 }
@@ -51,10 +53,10 @@ impl SourceFile {
         let received = Received { headers: &sample.headers, body: &sample.body, now };
         let memory = Arc::new(ParseMemory::new(limits.parsed_bytes_max));
         let unpacked = unpack(source, &received, limits, &memory);
-        Some(unpacked.and_then(|Unpacked { decoded, events, ignored }| {
+        Some(unpacked.and_then(|Unpacked { decoded, events, notes, ignored }| {
             let text =
                 decoded.unwrap_or_else(|| String::from_utf8_lossy(&sample.body).into_owned());
-            let mut carried = Carried { events: Vec::new(), ignored };
+            let mut carried = Carried { events: Vec::new(), notes, ignored };
             for new in events {
                 let payload = text[new.payload].to_owned();
                 let value = crate::intake::payload::parse(&payload)?;

@@ -32,7 +32,7 @@ pub struct Whole<'r> {
     requests: Vec<Sent<'r>>,
     /// Each attempt.
     history: Vec<Tried<'r>>,
-    /// What the mapping left out of the requests, and why.
+    /// Which texts are not in the character set that they declare, and what was left out of the requests, and why.
     notes: &'r [String],
 }
 

@@ -39,6 +39,33 @@ fn try_prints_the_requests_that_a_payload_becomes() {
 }
 
 #[test]
+fn fields_of_an_email_are_in_the_charsets_that_its_form_names() {
+    let part = |name: &str, content: &[u8]| {
+        let head = format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n");
+        [head.as_bytes(), content, b"\r\n"].concat()
+    };
+    let charsets = br#"{"from": "iso-8859-1", "subject": "UTF-8", "text": "windows-1252"}"#;
+    let body = [
+        part("headers", b"Message-ID: <1@mail.example.com>"),
+        part("from", b"J\xfcrgen <juergen@example.com>"),
+        part("subject", "Größe".as_bytes()),
+        part("text", b"Gr\xf6\xdfe: 5 \x80"),
+        part("charsets", charsets),
+        b"--b--".to_vec(),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("mail"), body.concat()).unwrap();
+    let content_type = "content-type:multipart/form-data; boundary=b";
+
+    let arguments = ["try", "sendgrid-inbound", "mail", "--json", "--header", content_type];
+    let output = run(folder.path(), &arguments);
+
+    let requests: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(requests[0]["body"]["problem"], "Größe\n\nGröße: 5 €");
+    assert_eq!(requests[0]["body"]["person_name"], "Jürgen");
+}
+
+#[test]
 fn try_explains_which_query_gave_a_value() {
     let folder = folder_with("payload.json", TYPEFORM);
 

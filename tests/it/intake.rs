@@ -55,6 +55,31 @@ async fn an_accepted_webhook_is_in_the_store_as_received_and_without_secrets() {
 }
 
 #[tokio::test]
+async fn form_in_another_charset_is_read_and_what_does_not_fit_is_noted() {
+    let house = House::new().await;
+    let form = |charset: &str| {
+        let content_type = format!("application/x-www-form-urlencoded{charset}");
+        Request::new("POST", "/hooks/form")
+            .header("x-relay-token", SECRET)
+            .header("content-type", &content_type)
+            .body(b"problem=Gr%F6%DFe")
+    };
+    let note = "the field `problem` is not UTF-8 and declares no known character set: what cannot be read is �";
+    for (charset, payload, notes) in [
+        ("; charset=ISO-8859-1", "{\"problem\":\"Größe\"}", vec![]),
+        ("", "{\"problem\":\"Gr��e\"}", vec![note]),
+    ] {
+        let id: EventId = house.send(&form(charset)).await.events()[0].parse().unwrap();
+        let record = house.store.event(id).await.unwrap().unwrap();
+        assert_eq!((record.event.payload.as_str(), record.notes), (payload, texts(&notes)));
+    }
+}
+
+fn texts(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(ToString::to_string).collect()
+}
+
+#[tokio::test]
 async fn what_is_no_wanted_event_is_ignored() {
     let house = House::new().await;
     let ping = signed("/hooks/github", b"{}").header("x-github-event", "ping");

@@ -54,6 +54,7 @@ pub(crate) fn webhook(received_at: Timestamp) -> Webhook {
         headers: [("content-type".to_owned(), "application/json".to_owned())].into(),
         body,
         decoded: None,
+        notes: Vec::new(),
         events: vec![NewEvent { id, event_type: None, delivery_id: None, payload }],
         origin: Origin::Sent,
     }

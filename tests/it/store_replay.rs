@@ -5,8 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use savio_relay::event::{EventId, Outcome, State};
 use savio_relay::store::{
-    Attempt, Filter, NewReplay, Progress, Released, Replay, ReplayId, RequestState, Store, Word,
-    carry_out,
+    Attempt, Filter, NewReplay, Progress, Released, Replay, ReplayId, RequestState, Store, Webhook,
+    Word, carry_out,
 };
 use serde_json::json;
 
@@ -163,6 +163,22 @@ async fn the_remarks_of_a_new_mapping_take_the_place_of_the_old() {
         store.advance(claimed.claim, planned).await.unwrap();
         store.advance(claimed.claim, step(settle(State::Dead))).await.unwrap();
         assert_eq!(record(store, id).await.notes, [note]);
+        replay(store, only(id)).await;
+    }
+}
+
+#[tokio::test]
+async fn notes_of_the_decoding_stay_when_an_event_is_mapped_anew() {
+    let place = Place::new();
+    let store = &*place.open();
+    let decoded = Webhook { notes: vec!["decoded".to_owned()], ..webhook(at(0)) };
+    let id = keep(store, decoded).await;
+    for note in ["old", "new"] {
+        let claimed = claim_one(store, at(20)).await;
+        let planned = Progress { notes: vec![note.to_owned()], ..begin(&["slow"]) };
+        store.advance(claimed.claim, planned).await.unwrap();
+        store.advance(claimed.claim, step(settle(State::Dead))).await.unwrap();
+        assert_eq!(record(store, id).await.notes, ["decoded", note]);
         replay(store, only(id)).await;
     }
 }

@@ -179,7 +179,8 @@ fn shapes(limits: &Limits) -> BTreeMap<String, Paths> {
 
 /// Of all events of the payload, if the source can read it.
 fn paths(source: &Source, sample: &Sample, limits: &Limits) -> Option<Paths> {
-    let text = payload::decode(&source.packing, &sample.headers, &sample.body, limits).ok()?;
+    let decoded = payload::decode(&source.packing, &sample.headers, &sample.body, limits).ok()?;
+    let text = decoded.text;
     let mut paths = Paths::new();
     for event in payload::split(&text, source.each.as_ref()).ok()? {
         collect(&payload::parse(&text[event]).ok()?, "", 0, &mut paths);

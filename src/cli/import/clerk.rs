@@ -58,10 +58,10 @@ impl Clerk<'_> {
         let received = Received { headers: &headers, body: &body, now: self.now };
         let memory = Arc::new(ParseMemory::new(self.limits.parsed_bytes_max));
         let unpacked = unpack(self.source, &received, &self.limits, &memory);
-        let Unpacked { decoded, events, mut ignored } =
+        let Unpacked { decoded, events, notes: decoding_notes, mut ignored } =
             unpacked.map_err(|error| error.to_string())?;
         let text = decoded.as_deref().map_or(body.as_slice(), str::as_bytes);
-        let (mut kept, mut requests, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut kept, mut requests, mut notes) = (Vec::new(), Vec::new(), decoding_notes.clone());
         for mut event in events {
             let made = self.map(&event, (text, &headers))?;
             notes.extend(made.notes);
@@ -75,7 +75,17 @@ impl Clerk<'_> {
         }
         let origin = Origin::Imported { due_at };
         let (source, received_at) = (self.source.name.clone(), self.now);
-        let webhook = Webhook { source, received_at, headers, body, decoded, events: kept, origin };
+        let (events, notes_of_it) = (kept, decoding_notes);
+        let webhook = Webhook {
+            source,
+            received_at,
+            headers,
+            body,
+            decoded,
+            notes: notes_of_it,
+            events,
+            origin,
+        };
         Ok(Taken { webhook, requests, notes, ignored })
     }
 

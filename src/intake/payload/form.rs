@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
+use super::fields::{RawContent, RawField};
 use super::{
     Limits, Undecodable, check_limits, malformed, unmarked, weight, without_lone_surrogates,
 };
@@ -22,8 +23,13 @@ pub fn pairs(text: &str) -> impl Iterator<Item = (String, String)> {
 }
 
 pub(in crate::intake) fn unescape(text: &str) -> String {
+    String::from_utf8(unescape_bytes(text.as_bytes()))
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+fn unescape_bytes(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
+    let mut rest = text;
     while let Some((byte, after)) = rest.split_first() {
         rest = after;
         match (byte, after) {
@@ -37,8 +43,7 @@ pub(in crate::intake) fn unescape(text: &str) -> String {
             _ => bytes.push(*byte),
         }
     }
-    String::from_utf8(bytes)
-        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+    bytes
 }
 
 fn digit(hex: u8) -> u8 {
@@ -49,9 +54,18 @@ fn digit(hex: u8) -> u8 {
 }
 
 /// The fields of a urlencoded body.
-pub(super) fn fields(body: &str) -> Result<Vec<(String, Value)>, Undecodable> {
-    let pairs = pairs(body.trim_end()).map(|(name, text)| (name, Value::String(text)));
-    let fields: Vec<_> = pairs.take(FIELDS_MAX + 1).collect();
+pub(super) fn fields(body: &[u8]) -> Result<Vec<RawField<'static>>, Undecodable> {
+    let pairs = body.trim_ascii_end().split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
+    let fields = pairs.map(|pair| {
+        let (name, value) = match pair.iter().position(|byte| *byte == b'=') {
+            Some(at) => (&pair[..at], &pair[at + 1..]),
+            None => (pair, [].as_slice()),
+        };
+        let bytes = Cow::Owned(unescape_bytes(value));
+        let name = Cow::Owned(unescape_bytes(name));
+        RawField { name, content: RawContent::Text { bytes, charset: None } }
+    });
+    let fields: Vec<_> = fields.take(FIELDS_MAX + 1).collect();
     if fields.len() > FIELDS_MAX {
         return Err(malformed(format!("the form has more than {FIELDS_MAX} fields")));
     }
@@ -179,13 +193,17 @@ fn fill(node: &mut Value, values: &mut [Value]) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::charset::TextReader;
+    use super::super::fields::{Declared, read};
     use super::*;
 
     const LIMITS: Limits =
         Limits { bytes_max: 1_000, depth_max: 64, key_bytes_max: 1_000, parsed_bytes_max: 1 << 20 };
 
     fn json(body: &str) -> Result<String, Undecodable> {
-        to_json(fields(body)?, &["json".to_owned()], &LIMITS)
+        let declared = Declared { of_request: None, charsets_field: None };
+        let fields = read(fields(body.as_bytes())?, declared, &mut TextReader::default());
+        to_json(fields, &["json".to_owned()], &LIMITS)
     }
 
     #[track_caller]

@@ -1,8 +1,12 @@
 //! `multipart/form-data`: fields are texts; of a file its name, type and size are kept.
 
-use serde_json::{Value, json};
+use std::borrow::Cow;
 
-use super::form::unescape;
+use percent_encoding::percent_decode;
+
+use super::charset::of_label;
+use super::fields::{RawContent, RawField};
+use super::parameter::parameter;
 use super::{Undecodable, malformed};
 
 const PARTS_MAX: usize = 1_000;
@@ -13,7 +17,10 @@ const HEADER_BYTES_MAX: usize = 8 * 1024;
 /// RFC 2046 says 70.
 const BOUNDARY_BYTES_MAX: usize = 200;
 
-pub(super) fn fields(content_type: &str, body: &[u8]) -> Result<Vec<(String, Value)>, Undecodable> {
+pub(super) fn fields<'b>(
+    content_type: &str,
+    body: &'b [u8],
+) -> Result<Vec<RawField<'b>>, Undecodable> {
     let boundary = parameter(content_type, "boundary").unwrap_or_default();
     if boundary.is_empty() || boundary.len() > BOUNDARY_BYTES_MAX {
         return Err(malformed("the content type names no usable boundary"));
@@ -84,14 +91,22 @@ fn rest_of_line(line: &[u8], delimiter: &[u8]) -> Option<(usize, bool)> {
     Some((delimiter.len() + space + line_end, false))
 }
 
-/// What the headers of a part say.
+/// What the headers of a part say. Their character set may be known only from a later part, so that each of
+/// their bytes is a character here.
 #[derive(Debug)]
 struct Head {
     name: String,
     /// Of a file.
-    filename: Option<String>,
+    filename: Option<Filename>,
     content_type: Option<String>,
     length: usize,
+}
+
+#[derive(Debug)]
+struct Filename {
+    bytes: Vec<u8>,
+    /// Of `filename*`, which names its own.
+    charset: Option<String>,
 }
 
 impl Head {
@@ -103,16 +118,16 @@ impl Head {
             let Some(end) = line else {
                 return Err(malformed(format!("the headers of part {number} do not end")));
             };
-            let line = String::from_utf8_lossy(&part[head.length..end]);
+            let line: String = part[head.length..end].iter().copied().map(char::from).collect();
             head.length = end;
-            if line.trim().is_empty() {
+            if line.trim_ascii().is_empty() {
                 break;
             }
             let Some((name, value)) = line.split_once(':') else {
                 continue;
             };
             if name.eq_ignore_ascii_case("content-type") {
-                head.content_type = Some(value.trim().to_owned());
+                head.content_type = Some(value.trim_ascii().to_owned());
             }
             if name.eq_ignore_ascii_case("content-disposition") {
                 has_name = head.dispose(value);
@@ -126,66 +141,70 @@ impl Head {
 
     /// Whether there is a name.
     fn dispose(&mut self, disposition: &str) -> bool {
-        let extended = parameter(disposition, "filename*");
-        let extended = extended.and_then(|it| it.rsplit('\'').next().map(unescape));
-        self.filename = parameter(disposition, "filename").or(extended);
+        let plain = parameter(disposition, "filename");
+        let plain = plain.map(|name| Filename { bytes: bytes(&name), charset: None });
+        let extended =
+            || parameter(disposition, "filename*").map(|value| Filename::extended(&value));
+        self.filename = plain.or_else(extended);
         let name = parameter(disposition, "name");
         let has_name = name.is_some();
         self.name = name.unwrap_or_default();
         has_name
     }
 
-    fn field(self, content: &[u8]) -> (String, Value) {
-        let value = match self.filename {
-            None => Value::String(String::from_utf8_lossy(content).into_owned()),
-            Some(name) => {
-                let content_type = self.content_type.unwrap_or_else(|| "text/plain".to_owned());
-                json!({ "name": name, "type": content_type, "size": content.len() })
+    fn field(self, content: &[u8]) -> RawField<'_> {
+        let content = match self.filename {
+            None => {
+                let label = self.content_type.and_then(|it| parameter(&it, "charset"));
+                let charset = label.and_then(|label| of_label(&label));
+                RawContent::Text { bytes: Cow::Borrowed(content), charset }
             }
+            Some(Filename { bytes: name, charset }) => RawContent::File {
+                name,
+                charset: charset.and_then(|label| of_label(&label)),
+                content_type: bytes(self.content_type.as_deref().unwrap_or("text/plain")),
+                size: content.len(),
+            },
         };
-        (self.name, value)
+        RawField { name: Cow::Owned(bytes(&self.name)), content }
     }
 }
 
-/// A parameter behind a header's value, such as `; name="x"`, the quotes undone as browsers do them.
-fn parameter(header: &str, wanted: &str) -> Option<String> {
-    let mut rest = header.split_once(';')?.1;
-    loop {
-        let (name, after) = rest.split_once('=')?;
-        let name = name.trim_matches([' ', '\t', ';']);
-        let (value, after) = if let Some(quoted) = after.trim_start().strip_prefix('"') {
-            quoted_value(quoted)
-        } else {
-            let (value, after) = after.split_once(';').unwrap_or((after, ""));
-            (value.trim().to_owned(), after)
-        };
-        if name.eq_ignore_ascii_case(wanted) {
-            return Some(value);
-        }
-        rest = after;
+impl Filename {
+    /// `UTF-8'en'%c3%a9.txt`
+    fn extended(value: &str) -> Filename {
+        let mut parts = value.splitn(3, '\'');
+        let (first, name) = (parts.next(), parts.nth(1));
+        let charset = first.filter(|_| name.is_some()).map(str::to_owned);
+        let name = bytes(name.unwrap_or(value));
+        Filename { bytes: percent_decode(&name).collect(), charset }
     }
 }
 
-/// Up to the closing quote, and what follows it.
-fn quoted_value(quoted: &str) -> (String, &str) {
-    let closing = quoted
-        .char_indices()
-        .find(|(at, c)| *c == '"' && !quoted[..*at].ends_with('\\'))
-        .map_or(quoted.len(), |(at, _)| at);
-    let value = quoted[..closing].replace("\\\"", "\"");
-    let value = value.replace("%22", "\"").replace("%0D", "\r").replace("%0A", "\n");
-    (value, quoted.get(closing + 1..).unwrap_or_default())
+/// The bytes of a header's text.
+fn bytes(text: &str) -> Vec<u8> {
+    text.chars().map(|c| u8::try_from(c).unwrap_or(b'?')).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::charset::TextReader;
+    use super::super::fields::{Declared, read};
     use super::*;
 
     const TYPE: &str = "multipart/form-data; boundary=\"x y\"";
 
+    fn texts(content_type: &str, body: &[u8]) -> Result<Vec<(String, Value)>, Undecodable> {
+        let declared = Declared { of_request: None, charsets_field: None };
+        Ok(read(fields(content_type, body)?, declared, &mut TextReader::default()))
+    }
+
     #[track_caller]
     fn check(body: &str, expected: Result<Value, &str>) {
-        let fields = fields(TYPE, body.replace('\n', "\r\n").as_bytes());
+        let body = body.replace('\n', "\r\n");
+        let fields = texts(TYPE, body.as_bytes());
         let found = fields.map(|fields| json!(fields)).map_err(|error| error.to_string());
         assert_eq!(found, expected.map_err(str::to_owned), "{body}");
     }
@@ -206,7 +225,7 @@ mod tests {
     fn a_line_end_alone_will_do() {
         let body = (part("name=a", "\n1") + "--x y--").into_bytes();
 
-        assert_eq!(fields(TYPE, &body).unwrap(), [("a".to_owned(), json!("1"))]);
+        assert_eq!(texts(TYPE, &body).unwrap(), [("a".to_owned(), json!("1"))]);
     }
 
     #[test]
@@ -243,6 +262,6 @@ mod tests {
         let many = part("name=a", "\n1").repeat(1_001) + "--x y--";
         check(&many, Err("the form has more than 1000 parts"));
         let reason = Err(malformed("the content type names no usable boundary"));
-        assert_eq!(fields("multipart/form-data", b""), reason);
+        assert_eq!(texts("multipart/form-data", b""), reason);
     }
 }

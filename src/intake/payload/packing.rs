@@ -4,7 +4,11 @@ use std::borrow::Cow;
 
 use serde::de::IgnoredAny;
 
-use super::{Limits, Undecodable, excerpt, form, multipart, unmarked, utf8, xml};
+use super::charset::{self, TextReader};
+use super::fields::{self, Declared, RawField};
+use super::parameter::parameter;
+use super::{Decoded, Limits, Undecodable, excerpt, form, multipart, unmarked, utf8, xml};
+use crate::json;
 use crate::table::{Mistakes, Table, word};
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -15,6 +19,8 @@ pub struct Packing {
     pub json_fields: Vec<String>,
     /// Elements of XML that are always lists.
     pub lists: Vec<String>,
+    /// The field of a form that names the character sets of others, as JSON.
+    pub charsets: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +37,7 @@ const FORMATS: [(&str, Format); 3] =
 impl Packing {
     pub fn read(mut table: Table<'_>, mistakes: &mut Mistakes) -> Packing {
         let format = table.text("format", mistakes);
+        let charsets = table.text("charsets", mistakes).map(|text| text.text);
         let mut texts = |key| {
             let texts = table.texts(key, mistakes).unwrap_or_default();
             texts.into_iter().map(|text| text.text).collect()
@@ -38,7 +45,7 @@ impl Packing {
         let (json_fields, lists) = (texts("json_fields"), texts("lists"));
         let format = format.and_then(|text| word(&text, &FORMATS, mistakes));
         table.finish(mistakes);
-        Packing { format, json_fields, lists }
+        Packing { format, json_fields, lists, charsets }
     }
 
     /// XML has to be asked for; a missing content type is JSON.
@@ -63,27 +70,57 @@ impl Packing {
         content_type: &str,
         body: &'b [u8],
         limits: &Limits,
-    ) -> Result<Cow<'b, str>, Undecodable> {
-        Ok(match self.format(content_type)? {
-            Format::Json => Cow::Borrowed(unmarked(utf8(body)?)),
+    ) -> Result<Decoded<'b>, Undecodable> {
+        match self.format(content_type)? {
+            Format::Json => utf8(body).map(unmarked).map(Decoded::as_it_is),
             Format::Form => {
-                let body = unmarked(utf8(body)?);
-                if is_json(body) {
-                    return Ok(Cow::Borrowed(body));
+                if let Some(json) = json_in(body)? {
+                    return Ok(Decoded::as_it_is(json));
                 }
-                let fields = form::fields(body)?;
-                Cow::Owned(form::to_json(fields, &self.json_fields, limits)?)
+                self.form(content_type, form::fields(json::unmarked(body))?, limits)
             }
             Format::Multipart => {
-                let fields = multipart::fields(content_type, body)?;
-                Cow::Owned(form::to_json(fields, &self.json_fields, limits)?)
+                self.form(content_type, multipart::fields(content_type, body)?, limits)
             }
-            Format::Xml => Cow::Owned(xml::to_json(utf8(body)?, &self.lists, limits)?),
-        })
+            Format::Xml => {
+                let mut texts = TextReader::default();
+                let charset = charset::of_xml(body, charset_of(content_type));
+                let text =
+                    xml::to_json(&texts.read("the XML", body, charset), &self.lists, limits)?;
+                Ok(Decoded { text: Cow::Owned(text), notes: texts.into_notes() })
+            }
+        }
+    }
+
+    fn form(
+        &self,
+        content_type: &str,
+        fields: Vec<RawField<'_>>,
+        limits: &Limits,
+    ) -> Result<Decoded<'static>, Undecodable> {
+        let mut texts = TextReader::default();
+        let charsets_field = self.charsets.as_deref();
+        let declared = Declared { of_request: charset_of(content_type), charsets_field };
+        let fields = fields::read(fields, declared, &mut texts);
+        let text = form::to_json(fields, &self.json_fields, limits)?;
+        Ok(Decoded { text: Cow::Owned(text), notes: texts.into_notes() })
     }
 }
 
-/// Whether this is an object or a list, which no form is: tools that send any body as a form send JSON so.
+fn charset_of(content_type: &str) -> Option<charset::Charset> {
+    charset::of_label(&parameter(content_type, "charset")?)
+}
+
+/// The body, if it is an object or a list, which no form is: tools that send any body as a form send JSON so.
+fn json_in(body: &[u8]) -> Result<Option<&str>, Undecodable> {
+    match utf8(body) {
+        Ok(text) => Ok(Some(unmarked(text)).filter(|text| is_json(text))),
+        // JSON is UTF-8, whatever is declared.
+        Err(error) if is_json(unmarked(&String::from_utf8_lossy(body))) => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
 fn is_json(body: &str) -> bool {
     body.trim_ascii_start().starts_with(['{', '['])
         && serde_json::from_str::<IgnoredAny>(body).is_ok()

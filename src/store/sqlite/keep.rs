@@ -90,10 +90,10 @@ fn insert_event(
     }
     // No number comes twice, that of an event that is forgotten included.
     let sql = "INSERT INTO events (number, id, webhook, payload_start, payload_end, source, type,
-                   delivery_id, state, received_at, queued_at, waits_since, due_at, rank)
+                   delivery_id, state, received_at, queued_at, waits_since, due_at, rank, decoding_notes)
                VALUES (1 + max((SELECT coalesce(max(number), 0) FROM forgotten),
                        (SELECT coalesce(max(number), 0) FROM events)),
-                   ?1, ?2, ?3, ?4, ?5, ?6, ?7, 'queued', ?8, ?8, ?8, ?9, ?10)";
+                   ?1, ?2, ?3, ?4, ?5, ?6, ?7, 'queued', ?8, ?8, ?8, ?9, ?10, ?11)";
     let (due_at, rank) = match webhook.origin {
         Origin::Sent => (webhook.received_at, SENT),
         Origin::Imported { due_at } => (due_at, IMPORTED),
@@ -109,6 +109,7 @@ fn insert_event(
         Time(webhook.received_at),
         Time(due_at),
         rank,
+        Json(&webhook.notes),
     ])?;
     Ok(())
 }

@@ -19,7 +19,8 @@ const EVENT: &str = "
             event.payload_start + 1, event.payload_end - event.payload_start),
         event.number, event.state, event.reason, event.due_at, event.settled_at, event.notes,
         event.queued_at, event.tries, event.replay,
-        (SELECT deaths FROM suspects WHERE suspects.event = event.number)
+        (SELECT deaths FROM suspects WHERE suspects.event = event.number),
+        event.decoding_notes
     FROM events AS event JOIN webhooks AS webhook ON webhook.number = event.webhook";
 
 pub(super) fn event(connection: &Connection, id: EventId) -> Result<Option<Record>, Failure> {
@@ -111,7 +112,9 @@ fn event_of(row: &Row<'_>) -> rusqlite::Result<Event> {
 
 fn record_of(row: &Row<'_>) -> rusqlite::Result<Record> {
     let Word(state) = row.get(8)?;
-    let Json(notes) = row.get(12)?;
+    let (Json(mut notes), Json(of_requests)): (Json<Vec<String>>, Json<Vec<String>>) =
+        (row.get(17)?, row.get(12)?);
+    notes.extend(of_requests);
     Ok(Record {
         event: event_of(row)?,
         state,

@@ -1,0 +1,113 @@
+//! Which characters the bytes of a form or of XML are: those of the character set that is declared, unless
+//! they are UTF-8. Labels are those of the WHATWG's encoding standard, as browsers and mail programs use them.
+
+use std::borrow::Cow;
+use std::fmt::Display;
+
+use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
+
+pub(super) type Charset = &'static Encoding;
+
+/// How many notes of one body are kept.
+const NOTES_MAX: usize = 20;
+
+/// The character set of a label; none if it is not known.
+pub(super) fn of_label(label: &str) -> Option<Charset> {
+    Encoding::for_label_no_replacement(label.as_bytes())
+}
+
+/// The character set of an XML document: by its byte order mark, by the request's content type, or by its own
+/// declaration.
+pub(super) fn of_xml(body: &[u8], of_request: Option<Charset>) -> Option<Charset> {
+    if let Some((charset, _)) = Encoding::for_bom(body) {
+        return Some(charset);
+    }
+    let of_two_bytes = match body {
+        [b'<', 0, b'?', 0, ..] => Some(UTF_16LE),
+        [0, b'<', 0, b'?', ..] => Some(UTF_16BE),
+        _ => None,
+    };
+    of_two_bytes.or(of_request).or_else(|| of_label(&declaration(body)?))
+}
+
+/// The label in `<?xml version="1.0" encoding="LABEL"?>`.
+fn declaration(body: &[u8]) -> Option<String> {
+    const BYTES_MAX: usize = 256;
+    let beginning = String::from_utf8_lossy(&body[..body.len().min(BYTES_MAX)]);
+    let (declaration, _) = beginning.trim_ascii_start().strip_prefix("<?xml")?.split_once("?>")?;
+    let (_, value) = declaration.split_once("encoding")?;
+    let value = value.trim_ascii_start().strip_prefix('=')?.trim_ascii_start();
+    let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    value[1..].split_once(quote).map(|(label, _)| label.to_owned())
+}
+
+/// Reads the texts of one body, and notes which of them are not what they are declared to be.
+#[derive(Debug, Default)]
+pub(super) struct TextReader {
+    notes: Vec<String>,
+    unnoted: usize,
+}
+
+impl TextReader {
+    pub(super) fn read<'b>(
+        &mut self,
+        what: impl Display,
+        bytes: &'b [u8],
+        declared: Option<Charset>,
+    ) -> Cow<'b, str> {
+        let text = str::from_utf8(bytes).ok();
+        match (text, declared) {
+            (Some(text), None) => Cow::Borrowed(text),
+            (Some(text), Some(charset)) if charset == UTF_8 => Cow::Borrowed(text),
+            (Some(text), Some(charset)) if !text.is_ascii() => {
+                let charset = charset.name();
+                self.note(format!(
+                    "{what} is declared as {charset} and is UTF-8: it is read as UTF-8"
+                ));
+                Cow::Borrowed(text)
+            }
+            // .NET declares the form that a text has in memory, and sends it as UTF-8.
+            (Some(text), Some(charset)) if is_utf16(charset) && !bytes.contains(&0) => {
+                Cow::Borrowed(text)
+            }
+            (_, Some(charset)) => {
+                let (text, is_wrong) = charset.decode_with_bom_removal(bytes);
+                if is_wrong {
+                    let charset = charset.name();
+                    self.note(format!(
+                        "{what} is not {charset}, as which it is declared: what cannot be read is \u{fffd}"
+                    ));
+                }
+                text
+            }
+            (None, None) => {
+                self.note(format!(
+                    "{what} is not UTF-8 and declares no known character set: what cannot be read is \u{fffd}"
+                ));
+                String::from_utf8_lossy(bytes)
+            }
+        }
+    }
+
+    fn note(&mut self, note: String) {
+        if self.notes.len() < NOTES_MAX {
+            self.notes.push(note);
+        } else {
+            self.unnoted += 1;
+        }
+    }
+
+    pub(super) fn into_notes(mut self) -> Vec<String> {
+        if self.unnoted > 0 {
+            self.notes.push(format!("{} more texts were not as declared", self.unnoted));
+        }
+        self.notes
+    }
+}
+
+fn is_utf16(charset: Charset) -> bool {
+    charset == UTF_16LE || charset == UTF_16BE
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! The fields of a form: as bytes, and as texts once all character sets that the form declares are known.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+
+use super::charset::{Charset, TextReader, of_label};
+use super::excerpt;
+
+/// The field by which browsers tell the character set of a form (HTML, RFC 7578).
+const CHARSET_FIELD: &[u8] = b"_charset_";
+
+/// A longer list of character sets is not read.
+const CHARSETS_BYTES_MAX: usize = 64 * 1024;
+
+/// A field before its bytes are read as text.
+#[derive(Debug)]
+pub(super) struct RawField<'b> {
+    pub(super) name: Cow<'b, [u8]>,
+    pub(super) content: RawContent<'b>,
+}
+
+#[derive(Debug)]
+pub(super) enum RawContent<'b> {
+    Text {
+        bytes: Cow<'b, [u8]>,
+        /// What the part itself declares.
+        charset: Option<Charset>,
+    },
+    File {
+        name: Vec<u8>,
+        charset: Option<Charset>,
+        content_type: Vec<u8>,
+        size: usize,
+    },
+}
+
+/// What is declared for a form beside its fields.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Declared<'d> {
+    pub(super) of_request: Option<Charset>,
+    /// The field that names the character sets of others, as a JSON object of labels.
+    pub(super) charsets_field: Option<&'d str>,
+}
+
+/// A text has the character set that its own part declares, or another field for it, or the form as a whole.
+pub(super) fn read(
+    fields: Vec<RawField<'_>>,
+    declared: Declared<'_>,
+    texts: &mut TextReader,
+) -> Vec<(String, Value)> {
+    let of_fields = declared.charsets_field.and_then(|name| charsets(&fields, name));
+    let of_fields = of_fields.unwrap_or_default();
+    let of_form =
+        text_of(&fields, CHARSET_FIELD).and_then(|label| of_label(str::from_utf8(label).ok()?));
+    let of_form = of_form.or(declared.of_request);
+    let read = fields.into_iter().map(|RawField { name, content }| {
+        let name = texts.read("the name of a field", &name, of_form).into_owned();
+        let value = match content {
+            RawContent::Text { bytes, charset } => {
+                let charset = charset.or_else(|| of_label(of_fields.get(&name)?)).or(of_form);
+                let what = format_args!("the field `{}`", excerpt(&name));
+                Value::String(texts.read(what, &bytes, charset).into_owned())
+            }
+            RawContent::File { name: file, charset, content_type, size } => {
+                let file = texts.read("the name of a file", &file, charset.or(of_form));
+                let content_type = String::from_utf8_lossy(&content_type);
+                json!({ "name": file, "type": content_type, "size": size })
+            }
+        };
+        (name, value)
+    });
+    read.collect()
+}
+
+fn charsets(fields: &[RawField<'_>], name: &str) -> Option<HashMap<String, String>> {
+    let text = text_of(fields, name.as_bytes())?;
+    if text.len() > CHARSETS_BYTES_MAX {
+        return None;
+    }
+    serde_json::from_slice(text).ok()
+}
+
+fn text_of<'f>(fields: &'f [RawField<'_>], name: &[u8]) -> Option<&'f [u8]> {
+    fields.iter().find(|field| *field.name == *name).and_then(|field| match &field.content {
+        RawContent::Text { bytes, .. } => Some(bytes.as_ref()),
+        RawContent::File { .. } => None,
+    })
+}
