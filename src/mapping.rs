@@ -12,7 +12,9 @@ pub mod query;
 mod scope;
 mod selector;
 mod template;
+mod validators;
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -50,6 +52,8 @@ pub struct Mapped {
     pub made_by: Vec<usize>,
     /// Fields that were left out, and why.
     pub notes: Vec<String>,
+    /// The names of fields that were left out since Savio would not take their values.
+    pub left_out: BTreeSet<&'static str>,
     /// Titles that delivery is to look up; here they are as the event has them.
     pub links: Vec<Link>,
 }

@@ -12,7 +12,7 @@ use super::condition::When;
 use super::explain::{Recorder, Told};
 use super::expression::Reader;
 use super::fields::{Field, IfEmpty, Origin, fields};
-use super::plain::Failure;
+use super::plain::{Failure, storable};
 use super::query::Query;
 use super::scope::{Scope, View};
 use super::template::{Templates, Variable};
@@ -168,7 +168,7 @@ impl Block {
         let mut body = Map::new();
         for (field, origin) in &self.fields {
             match self.value((field, origin), making, run)? {
-                Some(value) => drop(body.insert(field.name.to_owned(), value)),
+                Some(value) => drop(body.insert(field.name.to_owned(), storable(value))),
                 None if field.if_empty == IfEmpty::NoRequest => {
                     let reason = format!("`{}` is empty{}", field.name, making.of_item());
                     run.recorder.reason(&reason);
@@ -227,6 +227,7 @@ impl Block {
                 if field.if_empty != IfEmpty::LeaveOut {
                     return Err(self.unmappable(field.name, &failure));
                 }
+                run.mapped.left_out.insert(field.name);
                 run.note(format!("{}{} was left out: {failure}", name(), making.of_item()));
                 Ok(None)
             }

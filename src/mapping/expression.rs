@@ -54,6 +54,8 @@ pub(super) struct Reader<'r> {
     pub(super) templates: &'r mut Templates,
     pub(super) known: &'r [Variable],
     pub(super) mistakes: &'r mut Mistakes,
+    /// What the value is to be exactly one of, such as "URL": several would be joined, and are none.
+    pub(super) one: Option<&'static str>,
     depth: usize,
 }
 
@@ -64,7 +66,7 @@ impl<'r> Reader<'r> {
         known: &'r [Variable],
         mistakes: &'r mut Mistakes,
     ) -> Reader<'r> {
-        Reader { document, templates, known, mistakes, depth: 0 }
+        Reader { document, templates, known, mistakes, one: None, depth: 0 }
     }
 
     /// Reads the value of a key; nothing if it is a mistake.
@@ -94,6 +96,7 @@ impl<'r> Reader<'r> {
     pub(super) fn text(&mut self, text: &Text) -> Option<Expression> {
         if self.is_query(&text.text) {
             let query = self.query(text)?;
+            self.warn_of_several(text, &query);
             return Some(Expression::Query { query, written: text.text.clone() });
         }
         if !["{{", "{%", "{#"].iter().any(|open| text.text.contains(open)) {
@@ -102,6 +105,17 @@ impl<'r> Reader<'r> {
         }
         let template = self.templates.add(text, self.known, self.mistakes)?;
         Some(Expression::Template { template, written: text.text.clone() })
+    }
+
+    fn warn_of_several(&mut self, text: &Text, query: &Query) {
+        let Some(one) = self.one.filter(|_| !query.is_singular()) else { return };
+        let message = format!("`{}` may give several values, and Savio takes one {one}", text.text);
+        let query = text.text.replace('\\', "\\\\");
+        let quote = if query.contains('"') { '\'' } else { '"' };
+        let first = format!("{{{{ jsonpath({quote}{query}{quote}) | first }}}}");
+        let first = first.replace('\\', "\\\\").replace('"', "\\\"");
+        let help = format!("for the first of them write \"{first}\"");
+        self.mistakes.push(Mistake::warning(text.place.clone(), message).help(help));
     }
 
     /// Where there is no item, a text such as `@home` is no query of it that was put at the wrong place.

@@ -6,6 +6,7 @@ mod forms;
 mod hostile;
 mod lookups;
 mod mistakes;
+mod optional_fields;
 mod revenue;
 mod values;
 

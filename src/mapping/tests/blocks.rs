@@ -120,7 +120,7 @@ fn for_each_makes_one_request_per_node() {
         for_each = "$.items[*]"
         when = "@.keep == true && $.on == true"
         problem = "@.text"
-        source_url = "https://x/{{ item.id }}?{{ payload.q }}"
+        source_url = "https://x.example/{{ item.id }}?{{ payload.q }}"
         person_name = "$.who"
         company_name = "{{ jsonpath('@.id') }}"
     "#;
@@ -129,7 +129,7 @@ fn for_each_makes_one_request_per_node() {
 
     let body = |text, id: u8| {
         json!({"request": "feedback", "body": {
-            "problem": text, "source_url": format!("https://x/{id}?z"), "person_name": "W", "company_name": id.to_string()
+            "problem": text, "source_url": format!("https://x.example/{id}?z"), "person_name": "W", "company_name": id.to_string()
         }})
     };
     assert_eq!(requests(file, &payload), json!([body("a", 1), body("b", 2)]));

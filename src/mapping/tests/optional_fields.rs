@@ -1,0 +1,141 @@
+//! Values that Savio would refuse, and the whole request with them.
+
+use super::*;
+
+const FILE: &str = r#"
+    [[contact]]
+    internal_id = "$.id"
+    name = "$.name"
+    email = "$.email"
+
+    [[feedback]]
+    problem = "$.text"
+    source_url = "{{ payload.url }}"
+    source_username = "$.by"
+    person_email = "$.email"
+    person_name = "$.name"
+    tags = "$.tags"
+"#;
+
+/// What is left out of the contact and of the feedback of a payload that is right but for this.
+#[track_caller]
+fn check(change: &Value, left_out: &[&str], notes: &[&str]) {
+    let mut payload = json!({
+        "id": "1", "name": "Ada", "text": "Slow", "by": "bot", "tags": ["a"],
+        "email": "ada@example.com", "url": "https://example.com/1",
+    });
+    let whole = requests(FILE, &payload);
+    payload.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+    let mapped = apply(FILE, &payload).unwrap();
+    let given = json!(mapped.requests);
+    for (request, whole) in given.as_array().unwrap().iter().zip(whole.as_array().unwrap()) {
+        let names = |it: &Value| -> Vec<String> {
+            it["body"].as_object().unwrap().keys().cloned().collect()
+        };
+        let kept = |name: &String| !left_out.contains(&name.as_str());
+        let expected: Vec<String> = names(whole).into_iter().filter(kept).collect();
+        assert_eq!(names(request), expected, "{change}");
+    }
+    assert_eq!(mapped.left_out.iter().copied().collect::<Vec<_>>(), left_out, "{change}");
+    assert_eq!(mapped.notes, notes, "{change}");
+}
+
+#[test]
+fn optional_values_that_savio_would_refuse_are_left_out_with_a_note() {
+    let url = "feedback[0].source_url was left out: it is no URL";
+    let emails = [
+        "contact[0].email was left out: it is no e-mail address",
+        "feedback[0].person_email was left out: it is no e-mail address",
+    ];
+    for bad in ["/pricing", "https://a.example/1, https://a.example/2", "example.com", "https://x/"]
+    {
+        check(&json!({ "url": bad }), &["source_url"], &[url]);
+    }
+    for bad in ["a..b@x.example", "josé@example.com", "\u{200b}ada@example.com", "a@b, c@d.io"] {
+        check(&json!({ "email": bad }), &["email", "person_email"], &emails);
+    }
+    let several =
+        emails.map(|note| note.replace("it is no", "2 values are no") + ": take one of them");
+    let several = several.each_ref().map(String::as_str);
+    check(&json!({ "email": ["a@b.io", "c@d.io"] }), &["email", "person_email"], &several);
+    let both = [emails[0], url, emails[1]];
+    check(&json!({ "url": "x", "email": "x" }), &["email", "person_email", "source_url"], &both);
+}
+
+#[test]
+fn what_savio_takes_or_what_is_empty_is_not_noted() {
+    check(&json!({ "url": "HTTP://example.com:80/ä?q=a b".replace(' ', "+") }), &[], &[]);
+    check(&json!({ "email": "Ada.Rossi+x@bücher.example" }), &[], &[]);
+    let payload = json!({ "id": "1", "name": "Ada", "text": "Slow", "url": "", "email": null });
+    let mapped = apply(FILE, &payload).unwrap();
+    assert_eq!((mapped.left_out.len(), mapped.notes.len()), (0, 0));
+}
+
+#[test]
+fn nul_is_removed_from_every_text_of_a_request() {
+    let file = r#"
+        [[company]]
+        internal_id = "$.id"
+        name = "Ac\u0000me"
+        filterable_attributes = "$.traits"
+
+        [[feedback]]
+        problem = "$.text"
+        source_url = "$.url"
+        person_email = "$.email"
+        person_name = "{{ payload.name }} {{ payload.none }}"
+        feature_request_title = { from = "$.title", markup = "html", max = 10 }
+        tags = "$.tags"
+    "#;
+    let payload = json!({
+        "id": "\0 7\0", "traits": { "pl\0an": "p\0ro", "n": 1 }, "text": "Sl\0ow\0 ",
+        "url": "https://example.com/\u{0}1", "email": "\0ada@example.com", "name": "A\0da",
+        "title": "<b>Dark\0</b> mode", "tags": ["a\0", "\0", "a"],
+    });
+    let expected = json!([
+        { "request": "company", "body": {
+            "internal_id": "7", "name": "Acme", "filterable_attributes": { "plan": "pro", "n": 1 },
+        } },
+        { "request": "feedback", "body": {
+            "problem": "Slow", "source_url": "https://example.com/1",
+            "person_email": "ada@example.com", "person_name": "Ada",
+            "feature_request_title": "Dark mode", "tags": ["a"],
+        } },
+    ]);
+    assert_eq!(requests(file, &payload), expected);
+    let unmappable = apply("[[feedback]]\nproblem = \"$.text\"", &json!({ "text": " \0 " }));
+    assert_eq!(unmappable.unwrap_err().reason, "it is empty");
+}
+
+#[test]
+fn query_that_may_give_several_urls_or_addresses_is_warned_about() {
+    for (field, query, may) in [
+        ("source_url", "$.links[*].url", true),
+        ("source_url", "$..url", true),
+        ("source_url", "$.links[0:2]", true),
+        ("source_url", "$['a', 'b']", true),
+        ("person_email", "$.answers[?@.type == 'email'].email", true),
+        ("person_email", "$.answers[0].email", false),
+        ("person_name", "$.people[*].name", false),
+        ("tags", "$.tags[*]", false),
+    ] {
+        for written in [
+            format!("\"{query}\""),
+            format!("[\"$.first\", \"{query}\"]"),
+            format!("{{ from = \"{query}\", join = \" \" }}"),
+        ] {
+            let (_, mistakes) =
+                compile(&format!("[[feedback]]\nproblem = \"x\"\n{field} = {written}"));
+            let messages: Vec<&str> = mistakes.iter().map(|it| it.message.as_str()).collect();
+            let one = if field == "source_url" { "URL" } else { "address" };
+            let message = format!("`{query}` may give several values, and Savio takes one {one}");
+            let expected: &[&str] = if may { &[&message] } else { &[] };
+            assert_eq!(messages, expected, "{field} = {written}");
+            // What is advised is read as it is meant.
+            for mistake in &mistakes {
+                let advised = mistake.help.as_deref().unwrap().split_once("write ").unwrap().1;
+                sound(&format!("[[feedback]]\nproblem = \"x\"\n{field} = {advised}"));
+            }
+        }
+    }
+}
