@@ -132,8 +132,7 @@ async fn settle(
         let settling = claimed.into_iter().map(|one| {
             let reason = (state == State::Dead).then(|| "savio refused it: 400".to_owned());
             let next = Next::Settle { state, reason, at: now };
-            let notes = Vec::new();
-            store.advance(one.claim, Progress { planned: None, notes, attempt: None, next })
+            store.advance(one.claim, Progress::to(next))
         });
         for settled in futures(settling).await {
             settled?;

@@ -30,7 +30,7 @@ use crate::clock;
 use crate::event::{EventId, Outcome, SourceName, State};
 use crate::mapping::{Mapped, Mapping};
 use crate::savio::{Answer, Client};
-use crate::store::{Attempt, Claim, Claimed, Next, Progress, Store, StoreError};
+use crate::store::{Attempt, Claim, Claimed, Next, Progress, Shorter, Store, StoreError};
 use crate::telemetry::metrics::Attempts;
 use crate::telemetry::traces::{Rest, Traces};
 use backoff::Process;
@@ -215,10 +215,11 @@ impl Delivery {
             Err(next) => Err(next),
         };
         match mapped {
-            Ok(Mapped { requests, notes, .. }) => {
+            Ok(Mapped { requests, notes, left_out, .. }) => {
                 work.plan(&requests);
-                let next = work.next(clock.now());
-                Progress { planned: Some(requests), notes, attempt: None, next }
+                self.attempts.left_out(&self.destination.name, &left_out);
+                let next = step(work.next(clock.now()));
+                Progress { planned: Some(requests), notes, left_out, ..next }
             }
             Err(next) => step(next),
         }
@@ -269,8 +270,9 @@ impl Delivery {
     async fn judge(&self, work: &mut Work, sent: Sent, clock: &Clock) -> Progress {
         let age = self.porter.clock(work.tried_since(sent.at), sent.answered_at);
         let has_given_id = self.porter.look(Gate::has_given_id);
-        let circumstances =
-            Circumstances { age, has_given_id, ..work.circumstances(&sent, fastrand::u32(..)) };
+        let optional = work.optional(sent.position);
+        let of_event = work.circumstances(&sent, fastrand::u32(..));
+        let circumstances = Circumstances { age, has_given_id, optional: &optional, ..of_event };
         let mut verdict = match &sent.answer {
             Some(answer) => retry::judge(answer, circumstances, &self.settings.retry),
             None => retry::judge_interrupted(circumstances, &self.settings.retry),
@@ -288,7 +290,7 @@ impl Delivery {
         let summary = verdict.summary.clone();
         let progress = work.after(sent, verdict);
         if let Some(attempt) = &progress.attempt {
-            self.count(attempt);
+            self.count(attempt, progress.shorter.as_ref());
             self.log(work, attempt, &summary);
         }
         progress
@@ -324,8 +326,9 @@ impl Delivery {
         Landed::Through
     }
 
-    fn count(&self, attempt: &Attempt) {
+    fn count(&self, attempt: &Attempt, shorter: Option<&Shorter>) {
         let destination = &self.destination.name;
+        self.attempts.left_out(destination, shorter.into_iter().flat_map(|it| &it.left_out));
         self.attempts.came_to(destination, attempt.outcome.as_str());
         // Of an interrupted one nobody knows how long it took.
         if attempt.outcome != Outcome::Interrupted {
@@ -446,7 +449,7 @@ fn tell(id: EventId, next: &Next) {
 }
 
 fn step(next: Next) -> Progress {
-    Progress { planned: None, notes: Vec::new(), attempt: None, next }
+    Progress::to(next)
 }
 
 impl fmt::Debug for Delivery {

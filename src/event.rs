@@ -216,6 +216,12 @@ pub struct Request {
 }
 
 impl Request {
+    pub fn leave_out(&mut self, fields: &[String]) {
+        for field in fields {
+            self.body.shift_remove(field);
+        }
+    }
+
     /// About how much memory it takes.
     pub fn bytes(&self) -> usize {
         members_bytes(&self.body)

@@ -53,7 +53,7 @@ pub struct Mapped {
     /// Fields that were left out, and why.
     pub notes: Vec<String>,
     /// The names of fields that were left out since Savio would not take their values.
-    pub left_out: BTreeSet<&'static str>,
+    pub left_out: BTreeSet<String>,
     /// Titles that delivery is to look up; here they are as the event has them.
     pub links: Vec<Link>,
 }

@@ -7,6 +7,7 @@ mod shown;
 pub mod sqlite;
 pub mod upkeep;
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -283,6 +284,8 @@ pub struct Planned {
     pub savio_id: Option<Value>,
     /// An earlier send may have arrived.
     pub may_repeat: bool,
+    /// Fields that Savio refused, so that they are not in the request any more.
+    pub left_out: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -314,8 +317,28 @@ pub struct Progress {
     pub planned: Option<Vec<Request>>,
     /// Fields that were left out and other remarks of the mapping.
     pub notes: Vec<String>,
+    /// The names of fields that the mapping left out since Savio would not take their values.
+    pub left_out: BTreeSet<String>,
     pub attempt: Option<Attempt>,
+    /// The request of the attempt as it is sent from now on.
+    pub shorter: Option<Shorter>,
     pub next: Next,
+}
+
+/// A request without the fields that Savio refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shorter {
+    /// Which of the event's requests.
+    pub position: usize,
+    pub left_out: Vec<String>,
+}
+
+impl Progress {
+    /// A step in which nothing came of anything.
+    pub fn to(next: Next) -> Progress {
+        let (notes, left_out) = (Vec::new(), BTreeSet::new());
+        Progress { planned: None, notes, left_out, attempt: None, shorter: None, next }
+    }
 }
 
 /// One try at sending one request.
@@ -360,6 +383,8 @@ pub struct Record {
     pub attempts: Vec<Attempt>,
     /// What was noted when its webhook was decoded, and then of its requests.
     pub notes: Vec<String>,
+    /// The names of fields that were left out of its requests since Savio would not take their values.
+    pub left_out: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

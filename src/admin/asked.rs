@@ -100,11 +100,13 @@ pub(super) struct Meant {
     until: Option<Timestamp>,
     /// A part of the id, delivery id, type or reason; capital letters make no difference.
     q: Option<String>,
+    /// Whether fields were left out of its requests, since Savio would not take their values.
+    left_out: Option<bool>,
 }
 
 impl Meant {
     pub(super) fn filter(self, inside: &Inside) -> Result<Filter, Refusal> {
-        let Meant { state, source, destination, since, until, q } = self;
+        let Meant { state, source, destination, since, until, q, left_out } = self;
         for (key, value) in [("source", &source), ("destination", &destination), ("q", &q)] {
             value.as_deref().map_or(Ok(()), |value| not_blank(key, value))?;
         }
@@ -117,13 +119,14 @@ impl Meant {
             let sent_there = sources.is_none_or(|sources| sources.contains(&name));
             sources = Some(if sent_there { vec![name] } else { Vec::new() });
         }
-        Ok(Filter { ids: Vec::new(), state, sources, since, until, text: q })
+        Ok(Filter { ids: Vec::new(), state, sources, since, until, text: q, left_out })
     }
 
     pub(super) fn is_everything(&self) -> bool {
-        let Meant { state, source, destination, since, until, q } = self;
+        let Meant { state, source, destination, since, until, q, left_out } = self;
         let names = [source, destination, q];
-        state.is_none() && since.is_none() && until.is_none() && names.iter().all(|it| it.is_none())
+        let has_time = since.is_some() || until.is_some();
+        state.is_none() && left_out.is_none() && !has_time && names.iter().all(|it| it.is_none())
     }
 }
 

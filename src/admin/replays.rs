@@ -87,7 +87,7 @@ pub(super) async fn replay(
     Order(ReplayOrder { meant, how }): Order<ReplayOrder>,
 ) -> Result<Json<Ordered>, Refusal> {
     if meant.is_everything() {
-        let reason = "say which events: state, source, destination, since, until or q";
+        let reason = "say which events: state, source, destination, since, until, q or left_out";
         return Err(Refusal::Wrong(reason.to_owned()));
     }
     let filter = meant.filter(&inside)?;

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::gate::Sign;
-use crate::event::Outcome;
+use crate::event::{Outcome, RequestKind};
 use crate::savio::{Answer, Content, Reply};
 
 /// However long Savio asks to wait.
@@ -44,7 +44,7 @@ impl Default for Settings {
 
 /// What an answer is judged by, apart from itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Circumstances {
+pub struct Circumstances<'c> {
     pub now: Timestamp,
     /// Since the first attempt, by the destination's clock.
     pub age: Duration,
@@ -56,6 +56,8 @@ pub struct Circumstances {
     pub is_last_try: bool,
     /// The destination once answered with the id of what it made, so that it is Savio.
     pub has_given_id: bool,
+    /// The fields of the request without which it may be sent once more.
+    pub optional: &'c [&'static str],
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -75,6 +77,10 @@ pub enum Then {
     },
     /// The same request again, at once.
     Again,
+    /// The request again, at once, without these fields.
+    LeaveOut {
+        fields: Vec<&'static str>,
+    },
     /// The same request again, later.
     Retry {
         wait: Duration,
@@ -90,8 +96,18 @@ pub enum Then {
     },
 }
 
+/// The fields without which Savio takes a request that it refused for their values. Of others it is not known
+/// what a person would say of a request without them.
+pub(super) fn optional_fields(kind: RequestKind) -> &'static [&'static str] {
+    match kind {
+        RequestKind::Company => &[],
+        RequestKind::Contact => &["email"],
+        RequestKind::Feedback => &["source_url", "source_username", "person_email"],
+    }
+}
+
 /// The outcome table.
-pub fn judge(answer: &Answer, circumstances: Circumstances, settings: &Settings) -> Verdict {
+pub fn judge(answer: &Answer, circumstances: Circumstances<'_>, settings: &Settings) -> Verdict {
     let reply = match answer {
         Answer::Reply(reply) => reply,
         Answer::Withheld { reason } => return withheld(reason.clone()),
@@ -117,11 +133,24 @@ pub fn judge(answer: &Answer, circumstances: Circumstances, settings: &Settings)
             let verdict = retry(Outcome::Retry, summary, circumstances, settings);
             hold_back(verdict, reply, circumstances)
         }
+        400 if let Some(fields) = refused_fields(reply, circumstances.optional) => {
+            let summary = format!("{summary}: once more without {}", fields.join(", "));
+            let then = Then::LeaveOut { fields };
+            Verdict { outcome: Outcome::Refused, summary, then, sign: Some(Sign::Works) }
+        }
         _ => {
             let reason = format!("{summary}: {}", reply.text);
             refused(summary, &reason, Sign::Works)
         }
     }
+}
+
+/// The fields that Savio refuses, if it refuses nothing else and all of them may be left out.
+fn refused_fields(reply: &Reply, optional: &[&'static str]) -> Option<Vec<&'static str>> {
+    let refused: Map<String, Value> = serde_json::from_str(&reply.text).ok()?;
+    let find = |name: &String| optional.iter().copied().find(|field| field == name);
+    let fields: Vec<&'static str> = refused.keys().map(find).collect::<Option<_>>()?;
+    (!fields.is_empty()).then_some(fields)
 }
 
 /// The destination waits until its address is another, or is private after all.
@@ -148,7 +177,7 @@ pub fn after_probe(mut verdict: Verdict, probe: &Result<(), String>) -> Verdict 
 }
 
 /// An attempt that the end of the process cut off: it may have arrived.
-pub fn judge_interrupted(circumstances: Circumstances, settings: &Settings) -> Verdict {
+pub fn judge_interrupted(circumstances: Circumstances<'_>, settings: &Settings) -> Verdict {
     let summary = "the relay stopped during the send".to_owned();
     let mut verdict = unanswered(summary, circumstances, settings);
     verdict.outcome = Outcome::Interrupted;
@@ -161,7 +190,7 @@ pub fn judge_interrupted(circumstances: Circumstances, settings: &Settings) -> V
 
 impl Settings {
     /// Doubles with each try, plus up to half of it by chance.
-    fn wait(&self, circumstances: Circumstances) -> Duration {
+    fn wait(&self, circumstances: Circumstances<'_>) -> Duration {
         let doubled = self.wait_min.saturating_mul(2_u32.saturating_pow(circumstances.tries));
         let wait = doubled.min(self.wait_max);
         let part = f64::from(circumstances.chance) / f64::from(u32::MAX);
@@ -172,7 +201,7 @@ impl Settings {
 fn retry(
     outcome: Outcome,
     summary: String,
-    circumstances: Circumstances,
+    circumstances: Circumstances<'_>,
     settings: &Settings,
 ) -> Verdict {
     let then = if circumstances.age >= settings.give_up_after {
@@ -185,7 +214,7 @@ fn retry(
     Verdict { outcome, summary, then, sign }
 }
 
-fn unanswered(summary: String, circumstances: Circumstances, settings: &Settings) -> Verdict {
+fn unanswered(summary: String, circumstances: Circumstances<'_>, settings: &Settings) -> Verdict {
     let mut verdict = retry(Outcome::Unanswered, summary, circumstances, settings);
     if settings.unanswered == Unanswered::Hold {
         verdict.then = held(&verdict.summary);
@@ -199,7 +228,7 @@ fn held(summary: &str) -> Then {
 
 /// A page that some other server gave: the event waits until Savio is there, and never dies of it. A 201
 /// says that something was made, so that only a person sends the request again.
-fn no_savio(reply: &Reply, circumstances: Circumstances, settings: &Settings) -> Verdict {
+fn no_savio(reply: &Reply, circumstances: Circumstances<'_>, settings: &Settings) -> Verdict {
     let summary =
         format!("savio answered {}, but not as savio does: is base_url right?", reply.status);
     let then = match settings.unanswered {
@@ -219,7 +248,7 @@ fn refused(summary: String, reason: &str, sign: Sign) -> Verdict {
 }
 
 /// Savio may ask for a longer wait than ours, not for a shorter one, and then for all requests.
-fn hold_back(mut verdict: Verdict, reply: &Reply, circumstances: Circumstances) -> Verdict {
+fn hold_back(mut verdict: Verdict, reply: &Reply, circumstances: Circumstances<'_>) -> Verdict {
     let Some(asked) = reply.wait_asked(circumstances.now) else { return verdict };
     let asked = asked.min(RETRY_AFTER_MAX);
     if let Then::Retry { wait } = &mut verdict.then {
@@ -231,7 +260,7 @@ fn hold_back(mut verdict: Verdict, reply: &Reply, circumstances: Circumstances) 
 }
 
 /// Whether it is Savio that gave a 2xx.
-fn is_savios(reply: &Reply, circumstances: Circumstances) -> bool {
+fn is_savios(reply: &Reply, circumstances: Circumstances<'_>) -> bool {
     match reply.content {
         Content::Object { .. } | Content::Empty | Content::Cut { says_json: true } => true,
         Content::Cut { says_json: false } | Content::Other => {

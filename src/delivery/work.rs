@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::retry::{Circumstances, Then, Verdict};
-use crate::event::{Event, EventId, Name, Outcome, Request, State};
+use super::retry::{self, Circumstances, Then, Verdict};
+use crate::event::{Event, EventId, Name, Outcome, Request, RequestKind, State};
 use crate::savio::Answer;
-use crate::store::{Attempt, Claimed, Next, Planned, Progress, RequestState, Suspect};
+use crate::store::{Attempt, Claimed, Next, Planned, Progress, RequestState, Shorter, Suspect};
 use crate::telemetry::traces::Parent;
 
 #[derive(Debug)]
@@ -85,8 +85,18 @@ impl Work {
         self.first_attempt_at.unwrap_or(now)
     }
 
+    /// The fields that may be left out of the request: none once Savio refused some, so that there is no third try.
+    pub(super) fn optional(&self, position: usize) -> Vec<&'static str> {
+        let Planned { request, left_out, .. } = &self.plan[position];
+        if !left_out.is_empty() {
+            return Vec::new();
+        }
+        let fields = retry::optional_fields(request.kind).iter().copied();
+        fields.filter(|field| request.body.contains_key(*field)).collect()
+    }
+
     /// As far as they are the event's own.
-    pub(super) fn circumstances(&self, sent: &Sent, chance: u32) -> Circumstances {
+    pub(super) fn circumstances(&self, sent: &Sent, chance: u32) -> Circumstances<'static> {
         Circumstances {
             now: sent.answered_at,
             age: Duration::ZERO,
@@ -94,6 +104,7 @@ impl Work {
             chance,
             is_last_try: self.last_try == Some(sent.position),
             has_given_id: false,
+            optional: &[],
         }
     }
 
@@ -135,6 +146,7 @@ impl Work {
             self.tries = self.tries.saturating_add(1);
         }
         planned.may_repeat |= matches!(outcome, Outcome::Unanswered | Outcome::Interrupted);
+        let (mut notes, mut shorter) = (Vec::new(), None);
         let next = match then {
             Then::Done { savio_id } => {
                 planned.state = RequestState::Done;
@@ -142,6 +154,14 @@ impl Work {
                 attempt.savio_id = savio_id;
                 attempt.detail = None;
                 self.next(now)
+            }
+            Then::LeaveOut { fields } => {
+                let left_out: Vec<String> = fields.into_iter().map(str::to_owned).collect();
+                notes.push(refusal_note(planned.request.kind, &left_out));
+                planned.request.leave_out(&left_out);
+                planned.left_out.clone_from(&left_out);
+                shorter = Some(Shorter { position, left_out });
+                Next::Send { position, at: now }
             }
             Then::Again => {
                 self.last_try = (outcome != Outcome::Interrupted).then_some(position);
@@ -155,8 +175,13 @@ impl Work {
             Then::Hold { reason } => settle(State::Held, reason, now),
             Then::Dead { reason } => settle(State::Dead, reason, now),
         };
-        Progress { planned: None, notes: Vec::new(), attempt: Some(attempt), next }
+        Progress { notes, attempt: Some(attempt), shorter, ..Progress::to(next) }
     }
+}
+
+fn refusal_note(kind: RequestKind, left_out: &[String]) -> String {
+    let (kind, left_out) = (kind.as_str(), left_out.join(", "));
+    format!("{kind}: {left_out} was left out: savio refused the value and nothing else")
 }
 
 fn settle(state: State, reason: String, at: Timestamp) -> Next {

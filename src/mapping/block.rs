@@ -227,7 +227,7 @@ impl Block {
                 if field.if_empty != IfEmpty::LeaveOut {
                     return Err(self.unmappable(field.name, &failure));
                 }
-                run.mapped.left_out.insert(field.name);
+                run.mapped.left_out.insert(field.name.to_owned());
                 run.note(format!("{}{} was left out: {failure}", name(), making.of_item()));
                 Ok(None)
             }

@@ -23,6 +23,8 @@ pub struct Filter {
     pub until: Option<Timestamp>,
     /// A part of the id, delivery id, type or reason; capital letters make no difference.
     pub text: Option<String>,
+    /// Whether fields were left out of their requests, since Savio would not take the values.
+    pub left_out: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +88,8 @@ pub struct Line {
     pub reason: Option<String>,
     pub received_at: Timestamp,
     pub attempts: u64,
+    /// The fields that were left out of its requests since Savio would not take their values.
+    pub left_out: Vec<String>,
     #[serde(rename = "next_attempt_at")]
     pub due_at: Option<Timestamp>,
 }

@@ -126,9 +126,9 @@ impl Planned {
         earlier.sort_by_key(|planned| planned.state != RequestState::Done);
         let mut planned = Vec::with_capacity(requests.len());
         for request in requests {
-            let past = earlier.iter().position(|past| past.request == *request);
+            let past = earlier.iter().position(|past| past.was(request));
             planned.push(match past.map(|at| earlier.remove(at)) {
-                Some(past) => past.again(),
+                Some(past) => past.again(request),
                 None => Planned::waiting(request.clone()),
             });
         }
@@ -136,17 +136,33 @@ impl Planned {
     }
 
     fn waiting(request: Request) -> Planned {
-        Planned { request, state: RequestState::Waiting, savio_id: None, may_repeat: false }
+        Planned {
+            request,
+            state: RequestState::Waiting,
+            savio_id: None,
+            may_repeat: false,
+            left_out: Vec::new(),
+        }
     }
 
-    fn again(self) -> Planned {
-        match self.state {
-            RequestState::Done => self,
-            RequestState::Sending => Planned { may_repeat: true, ..Planned::waiting(self.request) },
-            RequestState::Waiting | RequestState::Refused => {
-                Planned { may_repeat: self.may_repeat, ..Planned::waiting(self.request) }
-            }
+    /// Whether this is what the mapping made, but for what Savio refused of it.
+    fn was(&self, request: &Request) -> bool {
+        if self.left_out.is_empty() {
+            return self.request == *request;
         }
+        let mut shorter = request.clone();
+        shorter.leave_out(&self.left_out);
+        self.request == shorter
+    }
+
+    /// What is to be sent again is sent whole: Savio may take it now.
+    fn again(self, request: &Request) -> Planned {
+        let may_repeat = match self.state {
+            RequestState::Done => return self,
+            RequestState::Sending => true,
+            RequestState::Waiting | RequestState::Refused => self.may_repeat,
+        };
+        Planned { may_repeat, ..Planned::waiting(request.clone()) }
     }
 }
 
@@ -163,7 +179,7 @@ mod tests {
     }
 
     fn planned(problem: &str, state: RequestState, may_repeat: bool) -> Planned {
-        Planned { request: request(problem), state, savio_id: None, may_repeat }
+        Planned { state, may_repeat, ..Planned::waiting(request(problem)) }
     }
 
     fn check(earlier: &[Planned], problems: &[&str], expected: &[(RequestState, bool)]) {
@@ -185,6 +201,22 @@ mod tests {
         check(&[planned("a", Refused, false)], &["a"], &[(Waiting, false)]);
         check(&[planned("a", Waiting, true)], &["a"], &[(Waiting, true)]);
         check(&[planned("a", Sending, false)], &["a"], &[(Waiting, true)]);
+    }
+
+    #[test]
+    fn request_that_was_sent_without_what_savio_refused_is_the_same() {
+        let mut whole = request("a");
+        whole.body.insert("source_url".to_owned(), "/pricing".into());
+        for (state, expected) in [
+            (RequestState::Done, (RequestState::Done, false, &request("a"))),
+            (RequestState::Sending, (RequestState::Waiting, true, &whole)),
+            (RequestState::Refused, (RequestState::Waiting, false, &whole)),
+        ] {
+            let left_out = vec!["source_url".to_owned()];
+            let past = Planned { left_out, ..planned("a", state, false) };
+            let anew = Planned::anew(std::slice::from_ref(&whole), vec![past]);
+            assert_eq!((anew[0].state, anew[0].may_repeat, &anew[0].request), expected);
+        }
     }
 
     #[test]

@@ -103,6 +103,7 @@ impl Record {
             reason: self.reason.clone(),
             received_at: self.event.received_at,
             attempts: u64::try_from(self.attempts.len()).unwrap_or(u64::MAX),
+            left_out: self.left_out.clone(),
             due_at: self.due_at,
         }
     }

@@ -10,6 +10,7 @@ mod files;
 mod gate;
 mod forget;
 mod keep;
+mod left_out;
 mod list;
 mod look;
 mod open;

@@ -104,9 +104,16 @@ struct Attempted {
     outcome: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LeftOut {
+    destination: String,
+    field: String,
+}
+
 /// What was tried at Savio.
 #[derive(Debug, Clone)]
 pub struct Attempts {
+    left_out: Family<LeftOut, Counter>,
     outcomes: Family<Attempted, Counter>,
     seconds: Family<OfDestination, Histogram, fn() -> Histogram>,
 }
@@ -115,7 +122,11 @@ impl Default for Attempts {
     /// From 10 milliseconds to 41 seconds.
     fn default() -> Attempts {
         let histogram = || Histogram::new(exponential_buckets(0.01, 2.0, 13));
-        Attempts { outcomes: Family::default(), seconds: Family::new_with_constructor(histogram) }
+        Attempts {
+            left_out: Family::default(),
+            outcomes: Family::default(),
+            seconds: Family::new_with_constructor(histogram),
+        }
     }
 }
 
@@ -123,6 +134,14 @@ impl Attempts {
     pub fn came_to(&self, destination: &str, outcome: &'static str) {
         let destination = destination.to_owned();
         self.outcomes.get_or_create(&Attempted { destination, outcome }).inc();
+    }
+
+    /// Fields of requests, of which there are few names.
+    pub fn left_out<'f>(&self, destination: &str, fields: impl IntoIterator<Item = &'f String>) {
+        for field in fields {
+            let (destination, field) = (destination.to_owned(), field.clone());
+            self.left_out.get_or_create(&LeftOut { destination, field }).inc();
+        }
     }
 
     pub fn took(&self, destination: &str, time: Duration) {
@@ -180,7 +199,10 @@ impl Metrics {
         counted.register("secret_matched", secrets, matched);
         let Commits(seconds) = commits.clone();
         counted.register("commit_seconds", "How long a commit to disk takes", seconds);
-        let Attempts { outcomes, seconds } = attempts.clone();
+        let Attempts { left_out, outcomes, seconds } = attempts.clone();
+        let refused =
+            "Fields of requests that were left out since Savio would not take their values";
+        counted.register("fields_left_out", refused, left_out);
         counted.register("attempts", "Requests to Savio, by what came of them", outcomes);
         counted.register("attempt_seconds", "How long Savio takes to answer", seconds);
         Metrics(counted)
@@ -259,6 +281,7 @@ mod tests {
         webhooks.matched("form", 1);
         commits.took(Duration::from_millis(3));
         attempts.came_to("default", "done");
+        attempts.left_out("default", &["source_url".to_owned()]);
         attempts.took("default", Duration::from_millis(250));
 
         let text = metrics.text(&Gauges::default());
@@ -268,6 +291,7 @@ mod tests {
             r#"savio_relay_duplicates_total{source="form"} 3"#,
             r#"savio_relay_secret_matched_total{source="form",secret="1"} 1"#,
             r#"savio_relay_commit_seconds_bucket{le="0.004"} 1"#,
+            r#"savio_relay_fields_left_out_total{destination="default",field="source_url"} 1"#,
             r#"savio_relay_attempts_total{destination="default",outcome="done"} 1"#,
             r#"savio_relay_attempt_seconds_bucket{le="0.32",destination="default"} 1"#,
         ] {

@@ -2,6 +2,7 @@
 
 mod clock;
 mod in_flight;
+mod left_out;
 mod names;
 mod outcomes;
 mod replayed;

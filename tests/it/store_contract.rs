@@ -120,7 +120,7 @@ pub(crate) fn request(problem: &str) -> Request {
 
 fn waiting(problem: &str) -> Planned {
     let (state, savio_id, may_repeat) = (RequestState::Waiting, None, false);
-    Planned { request: request(problem), state, savio_id, may_repeat }
+    Planned { request: request(problem), state, savio_id, may_repeat, left_out: Vec::new() }
 }
 
 pub(crate) fn attempt(position: usize, outcome: Outcome) -> Attempt {
@@ -139,7 +139,7 @@ pub(crate) fn attempt(position: usize, outcome: Outcome) -> Attempt {
 
 /// A step in which nothing came of anything.
 pub(crate) fn step(next: Next) -> Progress {
-    Progress { planned: None, notes: Vec::new(), attempt: None, next }
+    Progress::to(next)
 }
 
 pub(crate) fn send(position: usize) -> Next {

@@ -37,6 +37,9 @@ pub(super) struct Chosen {
     /// A part of the id, delivery id, type or reason
     #[arg(long = "q", value_name = "TEXT")]
     text: Option<String>,
+    /// Only events of which fields were left out, since Savio would not take their values
+    #[arg(long)]
+    left_out: bool,
 }
 
 impl Which {
@@ -46,13 +49,21 @@ impl Which {
         ids: Vec<EventId>,
         senders: impl FnOnce(&str) -> Result<Vec<SourceName>, Failure>,
     ) -> Result<Filter, Failure> {
-        let Chosen { source, destination, since, until, text } = self.chosen;
+        let Chosen { source, destination, since, until, text, left_out } = self.chosen;
         let mut sources = destination.as_deref().map(senders).transpose()?;
         if let Some(source) = source {
             let sent_there = sources.is_none_or(|sources| sources.contains(&source));
             sources = Some(if sent_there { vec![source] } else { Vec::new() });
         }
-        Ok(Filter { ids, state: self.state, sources, since, until, text })
+        Ok(Filter {
+            ids,
+            state: self.state,
+            sources,
+            since,
+            until,
+            text,
+            left_out: left_out.then_some(true),
+        })
     }
 }
 

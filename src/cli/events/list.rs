@@ -142,6 +142,7 @@ fn facts(record: &Record) -> Vec<(String, Value)> {
         ("imported", event.imported_at().map(one_line)),
         ("next attempt", record.due_at.map(time)),
         ("settled", record.settled_at.map(time)),
+        ("left out", Some(record.left_out.join(", ")).filter(|it| !it.is_empty())),
     ];
     let known = facts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     known.map(|(name, value)| (name, Value::from(value))).collect()

@@ -6,17 +6,18 @@ use serde_json::json;
 use super::*;
 
 const NOW: Timestamp = Timestamp::constant(1_795_341_600, 0); // 2026-11-22T10:00:00Z
-const FIRST: Circumstances = Circumstances {
+const FIRST: Circumstances<'_> = Circumstances {
     now: NOW,
     age: Duration::ZERO,
     tries: 0,
     chance: 0,
     is_last_try: false,
     has_given_id: true,
+    optional: &[],
 };
-const UNKNOWN: Circumstances = Circumstances { has_given_id: false, ..FIRST };
-const LAST: Circumstances = Circumstances { is_last_try: true, ..FIRST };
-const LATE: Circumstances = Circumstances { age: Duration::from_hours(72), ..FIRST };
+const UNKNOWN: Circumstances<'_> = Circumstances { has_given_id: false, ..FIRST };
+const LAST: Circumstances<'_> = Circumstances { is_last_try: true, ..FIRST };
+const LATE: Circumstances<'_> = Circumstances { age: Duration::from_hours(72), ..FIRST };
 const FIVE_SECONDS: Then = Then::Retry { wait: Duration::from_secs(5) };
 const WRONG: [u16; 11] = [101, 301, 302, 304, 308, 401, 402, 403, 404, 405, 407];
 
@@ -275,8 +276,45 @@ proptest! {
         let now = Timestamp::from_second(now.into()).unwrap();
         let answer = Reply { retry_after, ..reply(status, Content::Empty) };
         let age = Duration::from_secs(age);
-        let circumstances = Circumstances { now, age, tries, chance, is_last_try, has_given_id };
+        let circumstances = Circumstances { now, age, tries, chance, is_last_try, has_given_id, optional: &[] };
 
         judge(&Answer::Reply(answer), circumstances, &Settings::default());
     }
+}
+
+#[test]
+fn refusal_of_optional_fields_alone_is_tried_once_more_without_them() {
+    let all = optional_fields(RequestKind::Feedback);
+    assert_eq!(all, ["source_url", "source_username", "person_email"]);
+    assert_eq!(optional_fields(RequestKind::Contact), ["email"]);
+    assert_eq!(optional_fields(RequestKind::Company), [""; 0]);
+    let verdict = |status, text: &str, optional| {
+        let reply = Reply { text: text.to_owned(), ..reply(status, Content::Object { id: None }) };
+        judge(&Answer::Reply(reply), Circumstances { optional, ..FIRST }, &Settings::default())
+    };
+    let url = r#"{"source_url":["Enter a valid URL."]}"#;
+    let both = r#"{"person_email": ["Enter a valid email address."], "source_url": "no"}"#;
+    for (text, fields) in [(url, vec!["source_url"]), (both, vec!["person_email", "source_url"])] {
+        let Verdict { outcome, then, sign, .. } = verdict(400, text, all);
+        assert_eq!(then, Then::LeaveOut { fields }, "{text}");
+        assert_eq!((outcome, sign), (Outcome::Refused, Some(Sign::Works)));
+    }
+    let other = r#"{"source_url":["Enter a valid URL."],"problem":["This field is required."]}"#;
+    let is_dead = |it: &Verdict| matches!(it.then, Then::Dead { .. });
+    for text in [
+        other,
+        "{}",
+        "[\"source_url\"]",
+        "source_url",
+        r#"{"detail":"source_url"}"#,
+        "",
+        &url[..20],
+    ] {
+        assert!(is_dead(&verdict(400, text, all)), "{text}");
+    }
+    // Another status, a field that the request has not, a request that is shorter already.
+    assert!(is_dead(&verdict(422, url, all)));
+    assert!(is_dead(&verdict(400, url, &["person_email"])));
+    assert!(is_dead(&verdict(400, both, &["person_email"])));
+    assert!(is_dead(&verdict(400, url, &[])));
 }

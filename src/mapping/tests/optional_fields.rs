@@ -36,7 +36,7 @@ fn check(change: &Value, left_out: &[&str], notes: &[&str]) {
         let expected: Vec<String> = names(whole).into_iter().filter(kept).collect();
         assert_eq!(names(request), expected, "{change}");
     }
-    assert_eq!(mapped.left_out.iter().copied().collect::<Vec<_>>(), left_out, "{change}");
+    assert_eq!(mapped.left_out.iter().collect::<Vec<_>>(), left_out, "{change}");
     assert_eq!(mapped.notes, notes, "{change}");
 }
 

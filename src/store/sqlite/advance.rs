@@ -9,7 +9,7 @@ use super::claim::InHand;
 use super::count::Writing;
 use super::failure::Failure;
 use super::row::{Json, Time};
-use super::{claim, look, replay, suspects};
+use super::{claim, left_out, look, replay, suspects};
 use crate::event::{Name, Outcome, Request, State};
 use crate::store::{Attempt, Claim, Next, Planned, Progress, RequestState};
 
@@ -29,15 +29,19 @@ pub(super) fn advance(
     if !progress.notes.is_empty() {
         note(writing, event.number, &progress.notes)?;
     }
+    left_out::add(writing, event.number, &progress.left_out)?;
     if let Some(attempt) = &progress.attempt {
         record(writing, event.number, attempt)?;
         judge(writing, event.number, attempt)?;
         count_tries(writing, &event, attempt.outcome)?;
     }
+    if let Some(shorter) = &progress.shorter {
+        left_out::shorten(writing, event.number, shorter)?;
+    }
     go_on(writing, &event, progress)
 }
 
-fn plan(connection: &Connection, event: &InHand, requests: &[Request]) -> rusqlite::Result<()> {
+fn plan(connection: &Connection, event: &InHand, requests: &[Request]) -> Result<(), Failure> {
     let before = before(connection, event)?;
     let event = event.number;
     let planned = match before {
@@ -50,15 +54,20 @@ fn plan(connection: &Connection, event: &InHand, requests: &[Request]) -> rusqli
         None => Planned::anew(requests, Vec::new()),
     };
     let sql = "INSERT INTO plans (event, requests) VALUES (?1, ?2)";
+    let requests: Vec<&Request> = planned.iter().map(|planned| &planned.request).collect();
     connection.prepare_cached(sql)?.execute(params![event, Json(requests)])?;
-    let sql = "INSERT INTO requests (event, position, state, savio_id, may_repeat, upsert)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let sql =
+        "INSERT INTO requests (event, position, state, savio_id, may_repeat, upsert, left_out)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     let mut insert = connection.prepare_cached(sql)?;
     for (position, planned) in planned.iter().enumerate() {
-        let Planned { request, state, savio_id, may_repeat } = planned;
+        let Planned { request, state, savio_id, may_repeat, left_out } = planned;
         let (savio_id, upsert) = (savio_id.as_ref().map(Json), request.upsert());
         let upsert = upsert.as_ref().map(Name::as_bytes);
-        insert.execute(params![event, position, state.as_str(), savio_id, may_repeat, upsert])?;
+        let refused = (!left_out.is_empty()).then_some(Json(left_out));
+        let state = state.as_str();
+        insert.execute(params![event, position, state, savio_id, may_repeat, upsert, refused])?;
+        left_out::add(connection, event, left_out)?;
     }
     Ok(())
 }
@@ -66,7 +75,7 @@ fn plan(connection: &Connection, event: &InHand, requests: &[Request]) -> rusqli
 /// What the mapping made of it before, and said.
 fn forget_plan(connection: &Connection, event: i64) -> rusqlite::Result<()> {
     connection.prepare_cached("DELETE FROM plans WHERE event = ?1")?.execute([event])?;
-    let sql = "UPDATE events SET notes = '[]' WHERE number = ?1";
+    let sql = "UPDATE events SET notes = '[]', left_out = '[]' WHERE number = ?1";
     connection.prepare_cached(sql)?.execute([event])?;
     Ok(())
 }
@@ -222,7 +231,7 @@ fn ended_at(attempt: &Attempt) -> Timestamp {
     attempt.at.saturating_add(Duration::from_millis(attempt.ms)).unwrap_or(attempt.at)
 }
 
-fn there_is(changed: usize, position: usize) -> Result<(), Failure> {
+pub(super) fn there_is(changed: usize, position: usize) -> Result<(), Failure> {
     match changed {
         1 => Ok(()),
         _ => Err(Failure::Impossible(format!("the event has no request at position {position}"))),

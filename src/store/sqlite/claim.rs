@@ -220,8 +220,7 @@ pub(super) fn bury(
 ) -> Result<(), Failure> {
     for Unreadable { claim, reason } in unreadable {
         let dead = Next::Settle { state: State::Dead, reason: Some(reason.clone()), at: now };
-        let progress = Progress { planned: None, notes: Vec::new(), attempt: None, next: dead };
-        match advance::advance(writing, *claim, &progress) {
+        match advance::advance(writing, *claim, &Progress::to(dead)) {
             Ok(()) | Err(Failure::ClaimLost) => {}
             Err(failure) => return Err(failure),
         }

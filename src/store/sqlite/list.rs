@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::failure::Failure;
-use super::row::{Id, Source, Time, Word};
+use super::row::{Id, Json, Source, Time, Word};
 use crate::event::{SourceName, State};
 use crate::store::{Cursor, Filter, Line, Listed, Matching, Page};
 
@@ -101,13 +101,14 @@ fn says(connection: &Connection, event: &Candidate, text: Option<&str>) -> rusql
 }
 
 fn line(connection: &Connection, number: i64) -> rusqlite::Result<Line> {
-    let sql = "SELECT id, source, type, delivery_id, state, reason, received_at, due_at,
+    let sql = "SELECT id, source, type, delivery_id, state, reason, received_at, due_at, left_out,
                    (SELECT count(*) FROM attempts WHERE event = events.number)
                FROM events WHERE number = ?1";
     connection.prepare_cached(sql)?.query_row([number], |row| {
         let (Id(id), Source(source)) = (row.get(0)?, row.get(1)?);
         let (Word(state), Time(received_at)) = (row.get(4)?, row.get(6)?);
         let due_at: Option<Time> = row.get(7)?;
+        let Json(left_out) = row.get(8)?;
         Ok(Line {
             id,
             source,
@@ -116,7 +117,8 @@ fn line(connection: &Connection, number: i64) -> rusqlite::Result<Line> {
             state,
             reason: row.get(5)?,
             received_at,
-            attempts: row.get(8)?,
+            left_out,
+            attempts: row.get(9)?,
             due_at: due_at.map(|Time(due_at)| due_at),
         })
     })
@@ -147,17 +149,29 @@ pub(super) fn matching(connection: &Connection, filter: &Filter) -> Result<Match
 }
 
 fn count(connection: &Connection, stream: &Stream, filter: &Filter) -> rusqlite::Result<u64> {
-    let sql = if filter.since.is_none() && filter.until.is_none() {
-        "SELECT events FROM counts WHERE source = ?1 AND state = ?2 AND ?3 < ?4"
+    let sql = if filter.since.is_none() && filter.until.is_none() && filter.left_out.is_none() {
+        "SELECT events FROM counts WHERE source = ?1 AND state = ?2 AND ?3 < ?4".to_owned()
     } else {
-        "SELECT count(*) FROM events INDEXED BY events_listed
-         WHERE source = ?1 AND state = ?2 AND received_at BETWEEN ?3 AND ?4"
+        let (index, also) = by_left_out(filter);
+        format!(
+            "SELECT count(*) FROM events INDEXED BY {index}
+             WHERE source = ?1 AND state = ?2 AND received_at BETWEEN ?3 AND ?4 {also}"
+        )
     };
     let times = times(filter, None);
-    connection.prepare_cached(sql)?.query_row(
+    connection.prepare_cached(&sql)?.query_row(
         params![stream.source.as_str(), stream.state.as_str(), times.start(), times.end()],
         |row| row.get(0),
     )
+}
+
+/// The index in which events are looked up, and what else is asked of them.
+fn by_left_out(filter: &Filter) -> (&'static str, &'static str) {
+    match filter.left_out {
+        None => ("events_listed", ""),
+        Some(true) => ("events_left_out", "AND left_out <> '[]'"),
+        Some(false) => ("events_listed", "AND left_out = '[]'"),
+    }
 }
 
 /// The events of one source in one state: an index has them in order.
@@ -218,10 +232,11 @@ fn ahead(
         Order::NewestFirst => ("<", "DESC"),
         Order::OldestFirst => (">", "ASC"),
     };
+    let (index, also) = by_left_out(&search.filter);
     let sql = format!(
-        "SELECT received_at, number FROM events INDEXED BY events_listed
+        "SELECT received_at, number FROM events INDEXED BY {index}
          WHERE source = ?1 AND state = ?2 AND received_at BETWEEN ?3 AND ?4
-             AND (received_at <> ?5 OR number {beyond} ?6) AND number <= ?8
+             AND (received_at <> ?5 OR number {beyond} ?6) AND number <= ?8 {also}
          ORDER BY received_at {direction}, number {direction} LIMIT ?7"
     );
     let mut query = connection.prepare_cached(&sql)?;
@@ -260,8 +275,9 @@ fn named(
     streams: &[Stream],
     search: &Search,
 ) -> rusqlite::Result<Vec<Candidate>> {
-    let sql = "SELECT received_at, number, source, state FROM events WHERE id = ?1";
-    let mut query = connection.prepare_cached(sql)?;
+    let (_, also) = by_left_out(&search.filter);
+    let sql = format!("SELECT received_at, number, source, state FROM events WHERE id = ?1 {also}");
+    let mut query = connection.prepare_cached(&sql)?;
     let times = times(&search.filter, None);
     let mut found = Vec::new();
     for id in &search.filter.ids {

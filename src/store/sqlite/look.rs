@@ -20,7 +20,7 @@ const EVENT: &str = "
         event.number, event.state, event.reason, event.due_at, event.settled_at, event.notes,
         event.queued_at, event.tries, event.replay,
         (SELECT deaths FROM suspects WHERE suspects.event = event.number),
-        event.decoding_notes
+        event.decoding_notes, event.left_out
     FROM events AS event JOIN webhooks AS webhook ON webhook.number = event.webhook";
 
 pub(super) fn event(connection: &Connection, id: EventId) -> Result<Option<Record>, Failure> {
@@ -115,6 +115,7 @@ fn record_of(row: &Row<'_>) -> rusqlite::Result<Record> {
     let (Json(mut notes), Json(of_requests)): (Json<Vec<String>>, Json<Vec<String>>) =
         (row.get(17)?, row.get(12)?);
     notes.extend(of_requests);
+    let Json(left_out) = row.get(18)?;
     Ok(Record {
         event: event_of(row)?,
         state,
@@ -124,6 +125,7 @@ fn record_of(row: &Row<'_>) -> rusqlite::Result<Record> {
         requests: Vec::new(),
         attempts: Vec::new(),
         notes,
+        left_out,
     })
 }
 
@@ -144,7 +146,8 @@ fn requests(connection: &Connection, event: i64) -> rusqlite::Result<Option<Vec<
     let Some(Json(plan)) = plan else { return Ok(None) };
     let plan: Vec<Request> = plan;
 
-    let sql = "SELECT state, savio_id, may_repeat FROM requests WHERE event = ?1 ORDER BY position";
+    let sql = "SELECT state, savio_id, may_repeat, left_out FROM requests
+               WHERE event = ?1 ORDER BY position";
     let mut query = connection.prepare_cached(sql)?;
     let mut rows = query.query([event])?;
     let mut planned = Vec::with_capacity(plan.len());
@@ -152,7 +155,10 @@ fn requests(connection: &Connection, event: i64) -> rusqlite::Result<Option<Vec<
         let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
         let Word(state) = row.get(0)?;
         let savio_id = json_of(row, 1)?;
-        planned.push(Planned { request, state, savio_id, may_repeat: row.get(2)? });
+        let left_out: Option<Json<Vec<String>>> = row.get(3)?;
+        let left_out = left_out.map(|Json(fields)| fields).unwrap_or_default();
+        let may_repeat = row.get(2)?;
+        planned.push(Planned { request, state, savio_id, may_repeat, left_out });
     }
     Ok(Some(planned))
 }

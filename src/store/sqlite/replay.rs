@@ -17,8 +17,8 @@ pub(super) fn begin(connection: &Connection, order: &NewReplay) -> Result<(), Fa
     let NewReplay { id, filter, every, begun_at } = order;
     let every = i64::try_from(every.as_micros()).unwrap_or(i64::MAX);
     let sql = "INSERT INTO replays (id, ids, state, sources, since, until, text, every, begun_at,
-                   up_to)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,
+                   left_out, up_to)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,
                    (SELECT coalesce(max(number), 0) FROM events))";
     connection.prepare_cached(sql)?.execute(params![
         id.as_bytes(),
@@ -30,6 +30,7 @@ pub(super) fn begin(connection: &Connection, order: &NewReplay) -> Result<(), Fa
         filter.text,
         every,
         Time(*begun_at),
+        filter.left_out,
     ])?;
     Ok(())
 }
@@ -44,7 +45,7 @@ pub(super) enum Step {
 pub(super) fn next(connection: &Connection, id: ReplayId) -> Result<Option<Step>, Failure> {
     let snapshot = connection.unchecked_transaction()?;
     let sql = "SELECT number, canceled_at IS NOT NULL, ids, state, sources, since, until, text,
-                   after_received_at, after_number, up_to
+                   after_received_at, after_number, up_to, left_out
                FROM replays WHERE id = ?1 AND ended = 0";
     let mut query = snapshot.prepare_cached(sql)?;
     let open = query.query_row([id.as_bytes()], |row| {
@@ -74,6 +75,7 @@ fn filter_of(row: &Row<'_>) -> rusqlite::Result<Filter> {
         since: since.map(|Time(since)| since),
         until: until.map(|Time(until)| until),
         text: row.get(7)?,
+        left_out: row.get(11)?,
     })
 }
 

@@ -1,0 +1,325 @@
+//! A refusal of optional fields alone is answered by one more try without them.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use http::Method;
+use savio_relay::delivery::retry::{self, Unanswered};
+use savio_relay::delivery::{Delivery, Settings};
+use savio_relay::event::{EventId, Outcome, State};
+use savio_relay::store::{
+    Filter, NewReplay, Page, ReplayId, RequestState, StoreError, Trouble, carry_out,
+};
+use serde_json::{Value, json};
+use wiremock::matchers::{method, path};
+use wiremock::{Mock, ResponseTemplate};
+
+use super::stumbling::Stumbling;
+use super::{Relay, client, created, delivery_with, destination, mappings_of, outcomes, status};
+use crate::kill::until_async;
+use crate::store_contract::at;
+
+const MAPPING: &str = r#"
+    [[contact]]
+    when = "@.contact"
+    internal_id = "$.contact"
+    name = "Ada"
+    email = "$.email"
+
+    [[feedback]]
+    problem = "$.text"
+    source_url = "$.url"
+    source_username = "$.by"
+    person_email = "$.email"
+    tags = "$.tags"
+"#;
+
+fn payload() -> Value {
+    json!({ "text": "Slow", "url": "https://example.com/1", "by": "bot", "email": "ada@example.com" })
+}
+
+fn feedback() -> Value {
+    json!({
+        "problem": "Slow", "source_url": "https://example.com/1", "source_username": "bot",
+        "person_email": "ada@example.com",
+    })
+}
+
+fn without(fields: &[&str]) -> Value {
+    let mut body = feedback();
+    body.as_object_mut().unwrap().retain(|name, _| !fields.contains(&name.as_str()));
+    body
+}
+
+fn refused(fields: &[&str]) -> ResponseTemplate {
+    let said: serde_json::Map<String, Value> =
+        fields.iter().map(|name| ((*name).to_owned(), json!(["Not valid."]))).collect();
+    ResponseTemplate::new(400).set_body_json(said)
+}
+
+fn holding() -> Settings {
+    let retry = retry::Settings { unanswered: Unanswered::Hold, ..retry::Settings::default() };
+    Settings { retry, ..Settings::default() }
+}
+
+struct Scene {
+    relay: Relay,
+    id: EventId,
+}
+
+impl Scene {
+    /// One event, and what Savio answers to feedback, one after the other.
+    async fn new(payload: Value, answers: &[ResponseTemplate]) -> Scene {
+        Scene::with(Settings::default(), payload, answers).await
+    }
+
+    async fn with(settings: Settings, payload: Value, answers: &[ResponseTemplate]) -> Scene {
+        let relay = Relay::with(settings).await;
+        relay.delivery.replace_mappings(mappings_of(MAPPING));
+        relay.savio_answers("/create-feedback/", answers).await;
+        let id = relay.keep(payload).await;
+        Scene { relay, id }
+    }
+
+    /// The bodies that were sent to a path, in order.
+    async fn bodies(&self, path: &str) -> Vec<Value> {
+        let requests = self.relay.savio.received_requests().await.unwrap();
+        let sent = requests.iter().filter(|it| it.method == Method::POST && it.url.path() == path);
+        sent.map(|it| it.body_json().unwrap()).collect()
+    }
+
+    async fn feedback(&self) -> Vec<Value> {
+        self.bodies("/create-feedback/").await
+    }
+
+    /// Another delivery on the same store, as after a crash.
+    fn delivery(&self, settings: Settings) -> Arc<Delivery> {
+        let client = client(&self.relay.savio.uri(), Duration::from_secs(30));
+        let delivery =
+            delivery_with(settings, self.relay.store.clone(), destination(Ok(client), 8));
+        delivery.replace_mappings(mappings_of(MAPPING));
+        delivery
+    }
+}
+
+#[tokio::test]
+async fn refused_optional_fields_are_left_out_of_one_more_try() {
+    for fields in [
+        vec!["source_url"],
+        vec!["source_username"],
+        vec!["person_email"],
+        vec!["source_url", "source_username", "person_email"],
+    ] {
+        let scene = Scene::new(payload(), &[refused(&fields), created()]).await;
+
+        scene.relay.deliver_all(0).await;
+
+        assert_eq!(scene.feedback().await, [feedback(), without(&fields)]);
+        let record = scene.relay.record(scene.id).await;
+        assert_eq!(record.state, State::Delivered, "{fields:?}");
+        assert_eq!(outcomes(&record), [(0, Outcome::Refused, false), (0, Outcome::Done, false)]);
+        assert_eq!(json!(record.requests[0].request.body), without(&fields));
+        let note = "was left out: savio refused the value and nothing else";
+        assert!(record.notes.len() == 1 && record.notes[0].contains(note), "{:?}", record.notes);
+        let mut sorted: Vec<&str> = fields.clone();
+        sorted.sort_unstable();
+        assert_eq!(record.left_out, sorted);
+    }
+}
+
+#[tokio::test]
+async fn refused_address_of_a_contact_is_left_out() {
+    let payload = json!({ "contact": "7", "email": "ada@example.com", "text": "Slow" });
+    let scene = Scene::new(payload, &[created()]).await;
+    scene.relay.savio_answers("/users/", &[refused(&["email"]), created()]).await;
+
+    scene.relay.deliver_all(0).await;
+
+    let short = json!({ "internal_id": "7", "name": "Ada" });
+    let whole = json!({ "internal_id": "7", "name": "Ada", "email": "ada@example.com" });
+    assert_eq!(scene.bodies("/users/").await, [whole, short]);
+    let record = scene.relay.record(scene.id).await;
+    assert_eq!((record.state, record.left_out), (State::Delivered, vec!["email".to_owned()]));
+}
+
+#[tokio::test]
+async fn every_other_refusal_is_dead_at_once() {
+    let url = ["source_url"];
+    for (payload, answer) in [
+        (payload(), refused(&["source_url", "problem"])),
+        (payload(), refused(&["tags"])),
+        (payload(), refused(&["person_name"])),
+        (payload(), refused(&["detail"])),
+        (payload(), refused(&[])),
+        (payload(), status(400)),
+        (payload(), ResponseTemplate::new(400).set_body_string("source_url")),
+        (payload(), ResponseTemplate::new(422).set_body_json(json!({ "source_url": ["No."] }))),
+        // A field that was not sent is not missed.
+        (json!({ "text": "Slow" }), refused(&url)),
+    ] {
+        let scene = Scene::new(payload, &[answer, created()]).await;
+
+        scene.relay.deliver_all(0).await;
+
+        let record = scene.relay.record(scene.id).await;
+        assert_eq!((record.state, record.left_out.len()), (State::Dead, 0), "{:?}", record.reason);
+        assert_eq!(scene.feedback().await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn there_is_no_third_try() {
+    let scene =
+        Scene::new(payload(), &[refused(&["source_url"]), refused(&["person_email"]), created()])
+            .await;
+
+    scene.relay.deliver_all(0).await;
+
+    let record = scene.relay.record(scene.id).await;
+    assert_eq!(record.state, State::Dead);
+    assert_eq!(scene.feedback().await, [feedback(), without(&["source_url"])]);
+}
+
+#[tokio::test]
+async fn there_is_no_third_try_after_a_wait_and_a_restart_either() {
+    let answers = [refused(&["source_url"]), status(503), refused(&["person_email"]), created()];
+    let scene = Scene::new(payload(), &answers).await;
+    scene.relay.deliver_all(0).await;
+    assert_eq!(scene.relay.record(scene.id).await.state, State::Queued);
+
+    scene.delivery(Settings::default()).deliver_all(at(60)).await;
+
+    let short = without(&["source_url"]);
+    assert_eq!(scene.relay.record(scene.id).await.state, State::Dead);
+    assert_eq!(scene.feedback().await, [feedback(), short.clone(), short]);
+}
+
+/// The relay ends while the shorter request is on its way.
+async fn cut_off(settings: &Settings, scene: &Scene) {
+    let delivery = scene.delivery(settings.clone());
+    let sending = tokio::spawn(async move { delivery.deliver_all(at(0)).await });
+    until_async(async || scene.feedback().await.len() == 2).await;
+    sending.abort();
+    assert!(sending.await.unwrap_err().is_cancelled());
+}
+
+fn late() -> ResponseTemplate {
+    created().set_delay(Duration::from_mins(10))
+}
+
+#[tokio::test]
+async fn shorter_request_is_on_disk_with_its_note_when_it_is_sent() {
+    let answers = [refused(&["source_url"]), late(), created()];
+    let scene = Scene::new(payload(), &answers).await;
+    cut_off(&Settings::default(), &scene).await;
+
+    let record = scene.relay.record(scene.id).await;
+    assert_eq!(record.requests[0].state, RequestState::Sending);
+    assert_eq!(json!(record.requests[0].request.body), without(&["source_url"]));
+    assert_eq!((record.notes.len(), &record.left_out), (1, &vec!["source_url".to_owned()]));
+    assert_eq!(outcomes(&record), [(0, Outcome::Refused, false)]);
+
+    // It may have arrived: it is sent again, marked, and as short as it was.
+    scene.delivery(Settings::default()).deliver_all(at(120)).await;
+    let record = scene.relay.record(scene.id).await;
+    let expected =
+        [(0, Outcome::Refused, false), (0, Outcome::Interrupted, false), (0, Outcome::Done, true)];
+    assert_eq!((record.state, outcomes(&record)), (State::Delivered, expected.to_vec()));
+    assert_eq!(scene.feedback().await[2], without(&["source_url"]));
+}
+
+#[tokio::test]
+async fn shorter_request_that_a_crash_cut_off_is_held_where_a_person_wants_to_decide() {
+    let scene = Scene::with(holding(), payload(), &[refused(&["source_url"]), late()]).await;
+    cut_off(&holding(), &scene).await;
+
+    scene.delivery(holding()).deliver_all(at(120)).await;
+
+    let record = scene.relay.record(scene.id).await;
+    assert_eq!(record.state, State::Held);
+    assert_eq!(scene.feedback().await.len(), 2);
+}
+
+#[tokio::test]
+async fn crash_before_the_refusal_was_written_costs_one_more_refusal() {
+    let answers = [refused(&["source_url"]), refused(&["source_url"]), created()];
+    let scene = Scene::new(payload(), &answers).await;
+    let error = StoreError::Unavailable { trouble: Trouble::Busy, reason: "gone".to_owned() };
+    let store = Arc::new(Stumbling {
+        store: scene.relay.store.clone(),
+        stumbles: AtomicUsize::new(usize::MAX),
+        error,
+        reads_fail: AtomicUsize::new(0),
+    });
+    let client = client(&scene.relay.savio.uri(), Duration::from_secs(30));
+    let delivery = delivery_with(Settings::default(), store, destination(Ok(client), 8));
+    delivery.replace_mappings(mappings_of(MAPPING));
+    let sending = tokio::spawn(async move { delivery.deliver_all(at(0)).await });
+    until_async(async || !scene.feedback().await.is_empty()).await;
+    sending.abort();
+    assert!(sending.await.unwrap_err().is_cancelled());
+
+    scene.delivery(Settings::default()).deliver_all(at(120)).await;
+
+    let record = scene.relay.record(scene.id).await;
+    assert_eq!(record.state, State::Delivered);
+    assert_eq!(scene.feedback().await, [feedback(), feedback(), without(&["source_url"])]);
+}
+
+#[tokio::test]
+async fn feedback_that_was_made_without_a_field_is_not_made_again_by_a_replay() {
+    let payload = json!({ "contact": "7", "email": "ada@example.com", "text": "Slow" });
+    let scene = Scene::new(payload, &[status(400)]).await;
+    scene.relay.savio_answers("/users/", &[refused(&["email"]), created()]).await;
+    scene.relay.deliver_all(0).await;
+    assert_eq!(scene.relay.record(scene.id).await.state, State::Dead);
+
+    scene.relay.savio.reset().await;
+    for route in ["/users/", "/create-feedback/"] {
+        let made = Mock::given(method("POST")).and(path(route));
+        made.respond_with(created()).mount(&scene.relay.savio).await;
+    }
+    let filter = Filter { left_out: Some(true), ..Filter::default() };
+    let id = ReplayId::new(at(60));
+    let order = NewReplay { id, filter, every: Duration::ZERO, begun_at: at(60) };
+    scene.relay.store.begin_replay(order).await.unwrap();
+    carry_out(&*scene.relay.store, id, |_| ()).await.unwrap();
+    scene.relay.deliver_all(60).await;
+
+    assert_eq!(scene.relay.sent().await, ["/create-feedback/"]);
+    let record = scene.relay.record(scene.id).await;
+    assert_eq!((record.state, record.left_out), (State::Delivered, vec!["email".to_owned()]));
+}
+
+#[tokio::test]
+async fn events_are_listed_by_whether_fields_were_left_out() {
+    let scene = Scene::new(payload(), &[refused(&["source_url"]), created()]).await;
+    let store = &scene.relay.store;
+    scene.relay.deliver_all(0).await;
+    let by_mapping = scene.relay.keep(json!({ "text": "Slow", "url": "/pricing" })).await;
+    let whole = scene.relay.keep(payload()).await;
+    scene.relay.deliver_all(1).await;
+    assert_eq!(scene.relay.record(by_mapping).await.left_out, ["source_url"]);
+
+    for (left_out, expected) in [
+        (Some(true), vec![by_mapping, scene.id]),
+        (Some(false), vec![whole]),
+        (None, vec![whole, by_mapping, scene.id]),
+    ] {
+        for since in [None, Some(at(0))] {
+            for ids in [Vec::new(), vec![scene.id, by_mapping, whole]] {
+                let filter = Filter { left_out, since, ids, ..Filter::default() };
+                let page = Page { limit: 10, after: None };
+                let mut listed: Vec<EventId> = Vec::new();
+                for line in store.list(filter.clone(), page).await.unwrap().events {
+                    assert_eq!(line.left_out.is_empty(), line.id == whole);
+                    listed.push(line.id);
+                }
+                assert_eq!(listed, expected, "{filter:?}");
+                let matching = store.matching(filter).await.unwrap();
+                assert_eq!(matching.events, expected.len() as u64);
+            }
+        }
+    }
+}
