@@ -10,7 +10,7 @@ use axum::response::Json;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 use super::Inside;
 use super::refusal::Refusal;
@@ -85,23 +85,23 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Order<T> {
 }
 
 /// Which events are meant: those that are all of it.
-#[derive(Debug, Default, Deserialize, IntoParams, ToSchema)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Meant {
     #[param(inline)]
-    state: Option<State>,
+    pub(super) state: Option<State>,
     /// Of this source.
-    source: Option<String>,
+    pub(super) source: Option<String>,
     /// Of the sources that send to this destination.
-    destination: Option<String>,
+    pub(super) destination: Option<String>,
     /// Received then or later.
-    since: Option<Timestamp>,
+    pub(super) since: Option<Timestamp>,
     /// Received before.
-    until: Option<Timestamp>,
+    pub(super) until: Option<Timestamp>,
     /// A part of the id, delivery id, type or reason; capital letters make no difference.
-    q: Option<String>,
+    pub(super) q: Option<String>,
     /// Whether fields were left out of its requests, since Savio would not take their values.
-    left_out: Option<bool>,
+    pub(super) left_out: Option<bool>,
 }
 
 impl Meant {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::response::Json;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -12,24 +13,31 @@ use super::Inside;
 use super::asked::{Meant, Order, Segment, id, no_event};
 use super::refusal::{Any, BadBody, NoEvent, Refusal, Said};
 use crate::clock;
-use crate::event::EventId;
+use crate::event::{EventId, State as EventState};
 use crate::store::{Filter, NewReplay, Progressed, Replay, ReplayId};
 
 /// How long a caller waits for the first steps; the rest goes on without.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Which events, at least one parameter of it, and how.
+/// Which events, at least one parameter of it, and how. The filter is `Meant`, key by key: serde does not
+/// support `flatten` with `deny_unknown_fields`, and loses the place of a mistake.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReplayOrder {
-    #[serde(flatten)]
-    meant: Meant,
-    #[serde(flatten)]
-    how: How,
-}
-
-#[derive(Debug, Default, Deserialize, ToSchema)]
-pub(super) struct How {
+    #[schema(inline)]
+    state: Option<EventState>,
+    /// Of this source.
+    source: Option<String>,
+    /// Of the sources that send to this destination.
+    destination: Option<String>,
+    /// Received then or later.
+    since: Option<Timestamp>,
+    /// Received before.
+    until: Option<Timestamp>,
+    /// A part of the id, delivery id, type or reason; capital letters make no difference.
+    q: Option<String>,
+    /// Whether fields were left out of its requests, since Savio would not take their values.
+    left_out: Option<bool>,
     /// Only count what would be sent again.
     #[serde(default)]
     dry_run: bool,
@@ -42,8 +50,27 @@ pub(super) struct How {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReplayOneOrder {
-    #[serde(flatten)]
-    how: How,
+    /// Only count what would be sent again.
+    #[serde(default)]
+    dry_run: bool,
+    /// Left out: at once.
+    #[schema(exclusive_minimum = 0)]
+    rate: Option<f64>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct How {
+    dry_run: bool,
+    rate: Option<f64>,
+}
+
+impl ReplayOrder {
+    fn into_parts(self) -> (Meant, How) {
+        let ReplayOrder { state, source, destination, since, until, q, left_out, dry_run, rate } =
+            self;
+        let meant = Meant { state, source, destination, since, until, q, left_out };
+        (meant, How { dry_run, rate })
+    }
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -64,7 +91,7 @@ pub(super) struct Ordered {
 pub(super) async fn replay_one(
     State(inside): State<Arc<Inside>>,
     Segment(written): Segment,
-    Order(ReplayOneOrder { how }): Order<ReplayOneOrder>,
+    Order(ReplayOneOrder { dry_run, rate }): Order<ReplayOneOrder>,
 ) -> Result<Json<Ordered>, Refusal> {
     let id: EventId = id(&written, "event")?;
     let filter = Filter { ids: vec![id], ..Filter::default() };
@@ -75,7 +102,7 @@ pub(super) async fn replay_one(
     if matching.queued > 0 {
         return Err(Refusal::Conflict(format!("event {id} is queued: it goes out anyway")));
     }
-    order(&inside, filter, &how).await
+    order(&inside, filter, How { dry_run, rate }).await
 }
 
 /// Maps settled and held events anew and sends them again; from dead or held, what is done stays done
@@ -84,17 +111,18 @@ pub(super) async fn replay_one(
         (status = 404, description = "There is no such destination", body = Said)))]
 pub(super) async fn replay(
     State(inside): State<Arc<Inside>>,
-    Order(ReplayOrder { meant, how }): Order<ReplayOrder>,
+    Order(order_of): Order<ReplayOrder>,
 ) -> Result<Json<Ordered>, Refusal> {
+    let (meant, how) = order_of.into_parts();
     if meant.is_everything() {
         let reason = "say which events: state, source, destination, since, until, q or left_out";
         return Err(Refusal::Wrong(reason.to_owned()));
     }
     let filter = meant.filter(&inside)?;
-    order(&inside, filter, &how).await
+    order(&inside, filter, how).await
 }
 
-async fn order(inside: &Inside, filter: Filter, how: &How) -> Result<Json<Ordered>, Refusal> {
+async fn order(inside: &Inside, filter: Filter, how: How) -> Result<Json<Ordered>, Refusal> {
     let every = every(how.rate)?;
     if how.dry_run {
         let matched = inside.store.matching(filter).await?.events;

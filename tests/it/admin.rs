@@ -368,17 +368,18 @@ async fn a_mapping_is_previewed_before_it_is_saved() {
     let scene = Scene::new().await;
     let preview = async |order: Value| scene.post("/api/v1/preview", order).await;
 
-    let mapped =
-        preview(json!({ "mapping": MAPPING, "payload": { "text": "Slow", "mail": "a@b.c" } }))
-            .await;
+    let mapped = preview(
+        json!({ "mapping": MAPPING, "payload": { "text": "Slow", "mail": "a@b.example" } }),
+    )
+    .await;
 
     assert_eq!(
         mapped["requests"][0]["body"],
-        json!({ "problem": "Slow", "person_email": "a@b.c" })
+        json!({ "problem": "Slow", "person_email": "a@b.example" })
     );
     let explained = mapped["explain"].as_array().unwrap();
     let email = explained.iter().find(|it| it["field"] == "feedback[0].person_email").unwrap();
-    assert_eq!((&email["query"], &email["value"]), (&json!("$.mail"), &json!("a@b.c")));
+    assert_eq!((&email["query"], &email["value"]), (&json!("$.mail"), &json!("a@b.example")));
     assert_eq!(email["tried"][0], json!({ "query": "$.email", "gave": "nothing" }));
     let wrong = "provider = \"form\"\nsecrets = [\"env:S\"]\n[[feedback]]\nproblm = \"$.text\"\n";
     let answer = preview(json!({ "mapping": wrong, "payload": {} })).await;

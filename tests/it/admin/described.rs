@@ -40,7 +40,7 @@ impl Description {
         }
     }
 
-    fn resolve<'d>(&'d self, schema: &'d Value) -> &'d Value {
+    pub(super) fn resolve<'d>(&'d self, schema: &'d Value) -> &'d Value {
         match schema["$ref"].as_str() {
             Some(named) => self.resolve(self.0.pointer(named.trim_start_matches('#')).unwrap()),
             None => schema,

@@ -38,7 +38,8 @@ fn value(ids: &[String]) -> impl Strategy<Value = Value> + use<> {
 }
 
 fn body(ids: &[String]) -> impl Strategy<Value = Option<Value>> + use<> {
-    let keys = ["state", "source", "destination", "since", "until", "q", "left_out", "dry_run", "rate"];
+    let keys =
+        ["state", "source", "destination", "since", "until", "q", "left_out", "dry_run", "rate"];
     let keys = [&keys[..], &["arrived", "mapping", "payload", "event", "headers", "x"]].concat();
     let member = (prop::sample::select(keys), value(ids));
     let object = prop::collection::vec(member, 0..5).prop_map(|members| {

@@ -30,7 +30,9 @@ async fn an_empty_query_parameter_is_refused_by_every_route() {
         }
     }
 
-    for name in ["state", "source", "destination", "since", "until", "q", "left_out", "after", "limit"] {
+    for name in
+        ["state", "source", "destination", "since", "until", "q", "left_out", "after", "limit"]
+    {
         assert!(tried.iter().any(|it| it == name), "{name} is a parameter");
     }
 }
@@ -72,6 +74,49 @@ async fn an_empty_filter_value_replays_nothing() {
     }
 
     assert_eq!(scene.get(&format!("/api/v1/events/{dead}")).await["state"], "dead");
+}
+
+#[tokio::test]
+async fn unknown_key_is_refused_by_every_route_with_its_place_and_the_known_ones() {
+    let scene = Scene::new().await;
+    let [_, _, held, _] = scene.one_of_each().await;
+    let description = scene.description().await;
+    let mut routes = 0;
+
+    for operation in description.operations() {
+        let Some(body) = operation.said.get("requestBody") else { continue };
+        routes += 1;
+        let path = operation.path.replace("{id}", &held);
+        let order = json!({ "unknown": 1, "state": null, "rate": null, "event": null });
+        let answer = scene.call(&operation.method, &path, Some(&order)).await;
+        let said = answer.json()["reason"].as_str().unwrap().to_owned();
+        assert_eq!(answer.status, 400, "{path}: {said}");
+        assert!(said.contains("unknown field `unknown`, expected "), "{path}: {said}");
+        let at = order.to_string().find("unknown").unwrap() + "unknown\"".len();
+        assert!(said.ends_with(&format!(" at line 1 column {at}")), "{path}: {said}");
+        let schema = description.resolve(&body["content"]["application/json"]["schema"]);
+        assert_eq!(schema["additionalProperties"], false, "{path}: {schema}");
+    }
+
+    assert!(routes >= 4, "{routes} routes take a body");
+}
+
+/// A filter is the same in the query of a list and in the order of a replay.
+#[tokio::test]
+async fn replay_takes_the_filter_that_a_list_takes() {
+    let scene = Scene::new().await;
+    let operations = scene.description().await.operations();
+    let list = operations.iter().find(|it| it.method == "GET" && it.path == "/api/v1/events");
+    let filter = parameters(list.unwrap()).into_iter();
+    let filter: Vec<String> = filter.filter(|it| it != "limit" && it != "after").collect();
+    let schema = &scene.description().await.0["components"]["schemas"]["ReplayOrder"];
+
+    let properties = schema["properties"].as_object().cloned().unwrap_or_default();
+    let own = ["dry_run", "rate"];
+    let keys: Vec<String> =
+        properties.keys().filter(|it| !own.contains(&it.as_str())).cloned().collect();
+
+    assert_eq!(keys, filter);
 }
 
 /// What stands for an object by position, for some order of the API.
