@@ -14,7 +14,7 @@ use super::asked::{Meant, Order, Segment, id, no_event};
 use super::refusal::{Any, BadBody, NoEvent, Refusal, Said};
 use crate::clock;
 use crate::event::{EventId, State as EventState};
-use crate::store::{Filter, NewReplay, Progressed, Replay, ReplayId};
+use crate::store::{Filter, Matching, NewReplay, Progressed, Replay, ReplayId};
 
 /// How long a caller waits for the first steps; the rest goes on without.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -77,6 +77,8 @@ impl ReplayOrder {
 pub(super) struct Ordered {
     /// Events that the filter means so far, those that are queued already included.
     matched: u64,
+    /// Whether there may be more: a dry run looks for a text for a second, and counts up to 10,000 events with it.
+    at_least: bool,
     /// Those of them that are sent again; of a dry run none.
     replayed: u64,
     /// Null for a dry run.
@@ -125,14 +127,14 @@ pub(super) async fn replay(
 async fn order(inside: &Inside, filter: Filter, how: How) -> Result<Json<Ordered>, Refusal> {
     let every = every(how.rate)?;
     if how.dry_run {
-        let matched = inside.store.matching(filter).await?.events;
-        return Ok(Json(Ordered { matched, replayed: 0, replay_id: None }));
+        let Matching { events: matched, at_least, .. } = inside.store.matching(filter).await?;
+        return Ok(Json(Ordered { matched, at_least, replayed: 0, replay_id: None }));
     }
     let now = clock::now();
     let id = ReplayId::new(now);
     inside.store.begin_replay(NewReplay { id, filter, every, begun_at: now }).await?;
     let Replay { matched, replayed, .. } = first_steps(inside, id).await?;
-    Ok(Json(Ordered { matched, replayed, replay_id: Some(id) }))
+    Ok(Json(Ordered { matched, at_least: false, replayed, replay_id: Some(id) }))
 }
 
 fn every(rate: Option<f64>) -> Result<Duration, Refusal> {

@@ -100,6 +100,15 @@ pub struct Matching {
     pub events: u64,
     /// Those of them that a replay leaves alone.
     pub queued: u64,
+    /// There may be more: a search for a text counts for a second, and up to 10,000 events.
+    pub at_least: bool,
+}
+
+impl Matching {
+    pub(super) fn add(&mut self, state: State, events: u64) {
+        self.events += events;
+        self.queued += if state == State::Queued { events } else { 0 };
+    }
 }
 
 #[cfg(test)]

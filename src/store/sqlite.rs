@@ -20,6 +20,7 @@ mod replay;
 mod reserve;
 mod rewind;
 mod row;
+mod search;
 mod suspects;
 mod writer;
 
@@ -48,7 +49,7 @@ use count::Writing;
 use damage::Damage;
 use failure::unavailable;
 use open::Database;
-use reader::Readers;
+use reader::{Purpose, Readers};
 use reserve::Reserve;
 use writer::Writer;
 
@@ -240,7 +241,10 @@ impl Store for Sqlite {
             return Ok(Vec::new());
         }
         let claims: Vec<Claim> = leases.iter().map(|lease| lease.claim).collect();
-        let loaded = self.readers.read(move |connection| claim::load(connection, &leases)).await;
+        let loaded = self
+            .readers
+            .read(Purpose::Delivery, move |connection| claim::load(connection, &leases))
+            .await;
         if loaded.is_err() {
             // Nobody will work on them; if this fails too, the leases end by themselves.
             let _ = self.writer.write(move |connection| claim::end(connection, &claims)).await;
@@ -257,7 +261,9 @@ impl Store for Sqlite {
         let sources = Arc::new(sources);
         loop {
             let asked = Arc::clone(&sources);
-            let late = self.readers.read(move |connection| rewind::late(connection, &asked, now));
+            let late = self
+                .readers
+                .read(Purpose::Delivery, move |connection| rewind::late(connection, &asked, now));
             let rewind::Late { events, has_more, replays } = late.await?;
             for chunk in events.chunks(rewind::CHANGED_MAX) {
                 let chunk = chunk.to_vec();
@@ -275,7 +281,10 @@ impl Store for Sqlite {
     }
 
     async fn load(&self, claim: Claim) -> Result<Option<Claimed>, StoreError> {
-        let loaded = self.readers.read(move |connection| claim::load_one(connection, claim)).await;
+        let loaded = self
+            .readers
+            .read(Purpose::Delivery, move |connection| claim::load_one(connection, claim))
+            .await;
         Ok(self.readable(loaded?).await.pop())
     }
 
@@ -286,7 +295,9 @@ impl Store for Sqlite {
         sources: Vec<SourceName>,
     ) -> Result<Option<u64>, StoreError> {
         self.readers
-            .read(move |connection| look::older(connection, (place, upsert), &sources))
+            .read(Purpose::Delivery, move |connection| {
+                look::older(connection, (place, upsert), &sources)
+            })
             .await
     }
 
@@ -307,7 +318,9 @@ impl Store for Sqlite {
     }
 
     async fn next_due(&self, sources: Vec<SourceName>) -> Result<Option<Timestamp>, StoreError> {
-        self.readers.read(move |connection| look::next_due(connection, &sources)).await
+        self.readers
+            .read(Purpose::Delivery, move |connection| look::next_due(connection, &sources))
+            .await
     }
 
     async fn arrived(&self, seen: u64) -> u64 {
@@ -331,24 +344,24 @@ impl Store for Sqlite {
     }
 
     async fn event(&self, id: EventId) -> Result<Option<Record>, StoreError> {
-        self.readers.read(move |connection| look::event(connection, id)).await
+        self.readers.read(Purpose::Look, move |connection| look::event(connection, id)).await
     }
 
     async fn body(&self, id: EventId) -> Result<Option<Vec<u8>>, StoreError> {
-        self.readers.read(move |connection| look::body(connection, id)).await
+        self.readers.read(Purpose::Look, move |connection| look::body(connection, id)).await
     }
 
     async fn counts(&self) -> Result<Vec<Count>, StoreError> {
-        self.readers.read(look::counts).await
+        self.readers.read(Purpose::Look, look::counts).await
     }
 
     async fn oldest(&self) -> Result<Vec<(SourceName, Timestamp)>, StoreError> {
-        self.readers.read(look::oldest).await
+        self.readers.read(Purpose::Look, look::oldest).await
     }
 
     async fn gate(&self, name: &str) -> Result<Option<Value>, StoreError> {
         let name = name.to_owned();
-        self.readers.read(move |connection| gate::read(connection, &name)).await
+        self.readers.read(Purpose::Delivery, move |connection| gate::read(connection, &name)).await
     }
 
     async fn keep_gate(&self, name: &str, gate: Value) -> Result<(), StoreError> {
@@ -357,11 +370,21 @@ impl Store for Sqlite {
     }
 
     async fn list(&self, filter: Filter, page: Page) -> Result<Listed, StoreError> {
-        self.readers.read(move |connection| list::list(connection, filter, page)).await
+        if filter.text.is_some() {
+            return search::list(&self.readers, filter, page).await;
+        }
+        self.readers
+            .read(Purpose::Look, move |connection| list::list(connection, filter, page))
+            .await
     }
 
     async fn matching(&self, filter: Filter) -> Result<Matching, StoreError> {
-        self.readers.read(move |connection| list::matching(connection, &filter)).await
+        if filter.text.is_some() {
+            return search::matching(&self.readers, filter).await;
+        }
+        self.readers
+            .read(Purpose::Look, move |connection| list::matching(connection, &filter))
+            .await
     }
 
     async fn begin_replay(&self, order: NewReplay) -> Result<(), StoreError> {
@@ -374,7 +397,10 @@ impl Store for Sqlite {
         self.damage.check()?;
         self.reserve.admit(0, 0)?;
         // What is to be changed is looked for apart from the writer, however long that takes.
-        let step = self.readers.read(move |connection| replay::next(connection, id)).await?;
+        let step = self
+            .readers
+            .read(Purpose::Look, move |connection| replay::next(connection, id))
+            .await?;
         if let Some(step) = step {
             self.writer.write(move |writing| replay::take(writing, &step)).await?;
             self.arrive();
@@ -387,11 +413,11 @@ impl Store for Sqlite {
     }
 
     async fn replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
-        self.readers.read(move |connection| replay::look(connection, id)).await
+        self.readers.read(Purpose::Look, move |connection| replay::look(connection, id)).await
     }
 
     async fn open_replays(&self) -> Result<Vec<ReplayId>, StoreError> {
-        self.readers.read(replay::open).await
+        self.readers.read(Purpose::Look, replay::open).await
     }
 
     async fn release(
@@ -413,7 +439,7 @@ impl Store for Sqlite {
     }
 
     async fn recount(&self) -> Result<usize, StoreError> {
-        let wrong = self.readers.read(count::wrong).await?;
+        let wrong = self.readers.read(Purpose::Look, count::wrong).await?;
         let count = wrong.len();
         if count > 0 {
             let mend = move |writing: &Writing<'_>| {

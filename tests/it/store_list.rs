@@ -171,7 +171,7 @@ async fn what_matches_is_counted_and_how_much_of_it_is_queued() {
 
     for filter in [Filter::default(), text("-"), Filter { since: Some(at(0)), ..text("-") }] {
         let matching = store.matching(filter).await.unwrap();
-        assert_eq!(matching, Matching { events: 3, queued: 2 });
+        assert_eq!(matching, Matching { events: 3, queued: 2, at_least: false });
     }
 }
 
@@ -216,6 +216,32 @@ async fn page_of_a_hundred_thousand_events_costs_as_much_as_one_of_a_thousand() 
         // A look at all of them would take a hundred times as long.
         assert!(of_all < of_few * 10, "{of_all:?} and {of_few:?}");
     }
+}
+
+#[tokio::test]
+async fn search_that_stopped_goes_on_until_all_is_found() {
+    let place = Place::new();
+    let store = &*place.open();
+    many(store, 12_000).await;
+
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let listed = page(store, &text("-"), 500, after).await;
+        found.extend(listed.events.into_iter().map(|line| line.id));
+        after = listed.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let matching = store.matching(text("-")).await.unwrap();
+    let nowhere = store.matching(text("nowhere")).await.unwrap();
+
+    let mut each = found.clone();
+    each.sort_unstable();
+    each.dedup();
+    assert_eq!((found.len(), each.len()), (12_000, 12_000));
+    assert!(matching.at_least && (1_000..=10_000).contains(&matching.events), "{matching:?}");
+    assert_eq!(nowhere.events, 0);
 }
 
 #[tokio::test]

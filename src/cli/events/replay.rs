@@ -98,14 +98,16 @@ fn progress(replay: &Replay) {
 }
 
 fn count(matching: Matching, arguments: &Arguments) -> Result<(), Failure> {
-    let Matching { events, queued } = matching;
+    let Matching { events, queued, at_least } = matching;
     if arguments.json {
         return list::print_json(&json!({
-            "matched": events, "replayed": 0, "replay_id": null, "queued": queued,
+            "matched": events, "at_least": at_least, "replayed": 0, "replay_id": null,
+            "queued": queued,
         }));
     }
     let replayed = events - queued;
-    shown::print(&format!("{replayed} would be replayed, {queued} queued already\n"))
+    let at_least = if at_least { "at least " } else { "" };
+    shown::print(&format!("{at_least}{replayed} would be replayed, {queued} queued already\n"))
 }
 
 fn report(replay: &Replay, arguments: &Arguments) -> Result<(), Failure> {

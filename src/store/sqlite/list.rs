@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::ops::RangeInclusive;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -11,11 +12,11 @@ use super::row::{Id, Json, Source, Time, Word};
 use crate::event::{SourceName, State};
 use crate::store::{Cursor, Filter, Line, Listed, Matching, Page};
 
-const LIMIT_MAX: usize = 500;
+pub(super) const LIMIT_MAX: usize = 500;
 
 /// A search for a text reads so many events at a time, and so many for one page.
-const CHUNK: usize = 1000;
-const LOOKED_MAX: usize = 20_000;
+pub(super) const CHUNK: usize = 1000;
+pub(super) const LOOKED_MAX: usize = 20_000;
 
 /// What is looked for from a place on.
 #[derive(Debug, Clone)]
@@ -26,11 +27,25 @@ pub(super) struct Search {
     /// The number of the last event that may be meant.
     pub(super) up_to: i64,
     pub(super) limit: usize,
+    pub(super) slice: Slice,
+}
+
+/// How far a search for a text goes before it ends with a place to go on from: a thousand events at least.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slice {
+    /// How many events are looked at.
+    pub(super) looked_max: usize,
+    pub(super) until: Option<Instant>,
+}
+
+impl Slice {
+    pub(super) const PAGE: Slice = Slice { looked_max: LOOKED_MAX, until: None };
 }
 
 impl Search {
-    fn newest_first(filter: Filter, after: Option<Cursor>, limit: usize) -> Search {
-        Search { filter, order: Order::NewestFirst, after, up_to: i64::MAX, limit }
+    pub(super) fn newest_first(filter: Filter, after: Option<Cursor>, limit: usize) -> Search {
+        let (order, slice) = (Order::NewestFirst, Slice::PAGE);
+        Search { filter, order, after, up_to: i64::MAX, limit, slice }
     }
 }
 
@@ -44,6 +59,8 @@ pub(super) enum Order {
 pub(super) struct Found {
     pub(super) events: Vec<Candidate>,
     pub(super) next: Option<Cursor>,
+    /// How many events were looked at.
+    pub(super) looked: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,13 +70,18 @@ pub(super) struct Candidate {
 }
 
 pub(super) fn list(connection: &Connection, filter: Filter, page: Page) -> Result<Listed, Failure> {
+    let Page { limit, after } = page;
+    let search = Search::newest_first(filter, after, limit.clamp(1, LIMIT_MAX));
+    lines(connection, &search).map(|(listed, _)| listed)
+}
+
+/// What a search finds, and how many events it looked at.
+pub(super) fn lines(connection: &Connection, search: &Search) -> Result<(Listed, usize), Failure> {
     // All of it as it was at one moment.
     let snapshot = connection.unchecked_transaction()?;
-    let Page { limit, after } = page;
-    let limit = limit.clamp(1, LIMIT_MAX);
-    let found = find(&snapshot, &Search::newest_first(filter, after, limit))?;
-    let lines = found.events.iter().map(|event| line(&snapshot, event.place.number));
-    Ok(Listed { events: lines.collect::<rusqlite::Result<_>>()?, next: found.next })
+    let Found { events, next, looked } = find(&snapshot, search)?;
+    let lines = events.iter().map(|event| line(&snapshot, event.place.number));
+    Ok((Listed { events: lines.collect::<rusqlite::Result<_>>()?, next }, looked))
 }
 
 pub(super) fn find(connection: &Connection, search: &Search) -> rusqlite::Result<Found> {
@@ -69,21 +91,22 @@ pub(super) fn find(connection: &Connection, search: &Search) -> rusqlite::Result
     let (mut events, mut after, mut looked) = (Vec::new(), search.after, 0);
     loop {
         let chunk = chunk(connection, &streams, &Search { after, limit: size, ..search.clone() })?;
+        looked += chunk.len();
         for candidate in &chunk {
             if events.len() == search.limit {
-                return Ok(Found { events, next: after });
+                return Ok(Found { events, next: after, looked });
             }
             if says(connection, candidate, text.as_deref())? {
                 events.push(*candidate);
             }
             after = Some(candidate.place);
         }
-        looked += chunk.len();
         if chunk.len() < size {
-            return Ok(Found { events, next: None });
+            return Ok(Found { events, next: None, looked });
         }
-        if looked >= LOOKED_MAX {
-            return Ok(Found { events, next: after });
+        let Slice { looked_max, until } = search.slice;
+        if looked >= looked_max || until.is_some_and(|until| Instant::now() >= until) {
+            return Ok(Found { events, next: after, looked });
         }
     }
 }
@@ -124,28 +147,20 @@ fn line(connection: &Connection, number: i64) -> rusqlite::Result<Line> {
     })
 }
 
+/// Of a filter without a text, which would have to be searched for.
 pub(super) fn matching(connection: &Connection, filter: &Filter) -> Result<Matching, Failure> {
     let snapshot = connection.unchecked_transaction()?;
     let mut matching = Matching::default();
-    let mut add = |state, events| {
-        matching.events += events;
-        matching.queued += if state == State::Queued { events } else { 0 };
-    };
-    if filter.ids.is_empty() && filter.text.is_none() {
+    if filter.ids.is_empty() {
         for stream in streams(&snapshot, filter)? {
-            add(stream.state, count(&snapshot, &stream, filter)?);
+            matching.add(stream.state, count(&snapshot, &stream, filter)?);
         }
         return Ok(matching);
     }
-    let mut search = Search::newest_first(filter.clone(), None, CHUNK);
-    loop {
-        let found = find(&snapshot, &search)?;
-        found.events.iter().for_each(|event| add(event.state, 1));
-        match found.next {
-            Some(next) => search.after = Some(next),
-            None => return Ok(matching),
-        }
-    }
+    let search = Search::newest_first(filter.clone(), None, filter.ids.len());
+    let found = find(&snapshot, &search)?;
+    found.events.iter().for_each(|event| matching.add(event.state, 1));
+    Ok(matching)
 }
 
 fn count(connection: &Connection, stream: &Stream, filter: &Filter) -> rusqlite::Result<u64> {

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -15,7 +15,14 @@ use super::failure::{Failure, unavailable};
 use super::{PATIENCE, open};
 use crate::store::{StoreError, Trouble};
 
-const CONNECTIONS: usize = 4;
+/// How many may read at a time for each purpose. Who looks into the store keeps no delivery waiting, and who searches
+/// for a text, which reads events one by one, keeps nobody else who looks.
+const DELIVERY_TURNS: usize = 4;
+const LOOK_TURNS: usize = 4;
+const SEARCH_TURNS: usize = 1;
+
+/// How long a search waits for another one.
+const SEARCH_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long the writer waits for those who read.
 const HOLD_PATIENCE: Duration = Duration::from_secs(2);
@@ -25,8 +32,52 @@ const HOLD_PAUSE: Duration = Duration::from_millis(2);
 pub(super) struct Readers {
     path: PathBuf,
     damage: Arc<Damage>,
-    turns: Arc<Semaphore>,
+    delivery: Lane,
+    look: Lane,
+    search: Lane,
     idle: Mutex<Idle>,
+}
+
+/// What is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// What delivery needs to go on.
+    Delivery,
+    /// What people, programs and upkeep want to know.
+    Look,
+    /// A text, in very many events.
+    Search,
+}
+
+/// The turns of one purpose.
+#[derive(Debug)]
+struct Lane {
+    turns: Arc<Semaphore>,
+    count: usize,
+}
+
+/// The right to read; it is the next one's when it is dropped.
+#[derive(Debug)]
+pub(super) struct ReadTurn {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Lane {
+    fn new(count: usize) -> Lane {
+        Lane { turns: Arc::new(Semaphore::new(count)), count }
+    }
+
+    /// All of its turns.
+    fn hold(&self, until: Instant) -> Option<SemaphorePermit<'_>> {
+        let count = u32::try_from(self.count).unwrap_or(u32::MAX);
+        while Instant::now() < until {
+            if let Ok(held) = self.turns.try_acquire_many(count) {
+                return Some(held);
+            }
+            thread::sleep(HOLD_PAUSE);
+        }
+        None
+    }
 }
 
 #[derive(Debug, Default)]
@@ -38,22 +89,57 @@ struct Idle {
 
 impl Readers {
     pub(super) fn new(path: &Path, damage: Arc<Damage>) -> Readers {
-        let turns = Arc::new(Semaphore::new(CONNECTIONS));
-        Readers { path: path.to_owned(), damage, turns, idle: Mutex::default() }
+        Readers {
+            path: path.to_owned(),
+            damage,
+            delivery: Lane::new(DELIVERY_TURNS),
+            look: Lane::new(LOOK_TURNS),
+            search: Lane::new(SEARCH_TURNS),
+            idle: Mutex::default(),
+        }
+    }
+
+    fn lane(&self, purpose: Purpose) -> &Lane {
+        match purpose {
+            Purpose::Delivery => &self.delivery,
+            Purpose::Look => &self.look,
+            Purpose::Search => &self.search,
+        }
+    }
+
+    pub(super) async fn turn(&self, purpose: Purpose) -> Result<ReadTurn, StoreError> {
+        let (patience, busy) = match purpose {
+            Purpose::Delivery | Purpose::Look => {
+                (PATIENCE, "too many others read from the database")
+            }
+            Purpose::Search => (SEARCH_PATIENCE, "another search runs"),
+        };
+        let turns = Arc::clone(&self.lane(purpose).turns);
+        match timeout(patience, turns.acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(ReadTurn { _permit: permit }),
+            Ok(Err(_)) | Err(_) => Err(unavailable(Trouble::Busy, busy)),
+        }
     }
 
     pub(super) async fn read<T: Send + 'static>(
         self: &Arc<Self>,
+        purpose: Purpose,
         work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let turn = timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else {
-            return Err(unavailable(Trouble::Busy, "too many others read from the database"));
-        };
+        let turn = self.turn(purpose).await?;
+        self.read_in(turn, work).await.map(|(answer, _)| answer)
+    }
+
+    /// Gives the turn back for another read in it; whoever leaves meanwhile gives it up when this read ends.
+    pub(super) async fn read_in<T: Send + 'static>(
+        self: &Arc<Self>,
+        turn: ReadTurn,
+        work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<(T, ReadTurn), StoreError> {
         let readers = Arc::clone(self);
         let reading = spawn_blocking(move || {
-            let _until_read = turn;
-            readers.run(work).inspect_err(|failure| readers.damage.note(failure))
+            let answer = readers.run(work).inspect_err(|failure| readers.damage.note(failure));
+            answer.map(|answer| (answer, turn))
         });
         match reading.await {
             Ok(answer) => Ok(answer?),
@@ -88,17 +174,12 @@ impl Readers {
 
     /// Keeps all from reading and lets go of the file, once nobody reads; none if that takes long. It
     /// blocks the thread.
-    pub(super) fn hold(&self) -> Option<SemaphorePermit<'_>> {
-        let turns = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
+    pub(super) fn hold(&self) -> Option<[SemaphorePermit<'_>; 3]> {
         let begun = Instant::now();
-        while begun.elapsed() < HOLD_PATIENCE {
-            if let Ok(held) = self.turns.try_acquire_many(turns) {
-                self.close();
-                return Some(held);
-            }
-            thread::sleep(HOLD_PAUSE);
-        }
-        None
+        let until = begun.checked_add(HOLD_PATIENCE).unwrap_or(begun);
+        let held = [self.delivery.hold(until)?, self.look.hold(until)?, self.search.hold(until)?];
+        self.close();
+        Some(held)
     }
 
     /// Lets go of the file; later reads open it anew.
@@ -106,5 +187,45 @@ impl Readers {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.connections.clear();
         idle.closed += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn readers(folder: &tempfile::TempDir) -> Arc<Readers> {
+        let path = open::create(&folder.path().join("relay.db")).unwrap();
+        Arc::new(Readers::new(&path, Arc::new(Damage::none(&path))))
+    }
+
+    #[tokio::test]
+    async fn looking_and_searching_take_no_turn_of_delivery() {
+        let folder = tempfile::tempdir().unwrap();
+        let readers = readers(&folder);
+        let mut held = vec![readers.turn(Purpose::Search).await.unwrap()];
+        for _ in 0..LOOK_TURNS {
+            held.push(readers.turn(Purpose::Look).await.unwrap());
+        }
+
+        assert_eq!(readers.read(Purpose::Delivery, |_| Ok(7)).await, Ok(7));
+        let busy = readers.turn(Purpose::Search).await.map(drop);
+        assert_eq!(busy, Err(unavailable(Trouble::Busy, "another search runs")));
+
+        drop(held);
+        assert_eq!(readers.read(Purpose::Search, |_| Ok(7)).await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn all_turns_are_held_while_the_file_is_let_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let readers = readers(&folder);
+        for purpose in [Purpose::Delivery, Purpose::Look, Purpose::Search] {
+            let turn = readers.turn(purpose).await.unwrap();
+            assert!(readers.hold().is_none(), "{purpose:?}");
+            drop(turn);
+        }
+        let held = readers.hold();
+        assert!(held.is_some());
     }
 }

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::count::Writing;
 use super::failure::Failure;
-use super::list::{self, Candidate, Order, Search};
+use super::list::{self, Candidate, Order, Search, Slice};
 use super::row::{Json, Time, Word};
 use crate::event::{SourceName, State};
 use crate::store::{Cursor, Filter, NewReplay, Replay, ReplayId};
@@ -50,8 +50,14 @@ pub(super) fn next(connection: &Connection, id: ReplayId) -> Result<Option<Step>
     let mut query = snapshot.prepare_cached(sql)?;
     let open = query.query_row([id.as_bytes()], |row| {
         let (filter, order) = (filter_of(row)?, Order::OldestFirst);
-        let search =
-            Search { filter, order, after: after_of(row)?, up_to: row.get(10)?, limit: STEP };
+        let search = Search {
+            filter,
+            order,
+            after: after_of(row)?,
+            up_to: row.get(10)?,
+            limit: STEP,
+            slice: Slice::PAGE,
+        };
         Ok((row.get(0)?, row.get(1)?, search))
     });
     let Some((replay, canceled, search)) = open.optional()? else { return Ok(None) };
