@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use super::arrived::Arrived;
-use super::payload;
+use super::payload::{self, excerpt::excerpt};
 use super::signature::{
     Clock, Encoding, HashClaim, Jwt, Key, Keyring, Place, Presented, Scheme, Seal, Signature,
     Tries, Unit, Unproven,
@@ -143,7 +143,7 @@ impl Doubted<'_> {
         let hint = in_another_unit(clock, &time, self.now)
             .or_else(|| clock.unit.read(&time).map(|signed_at| late(signed_at, self.now)));
         hint.or_else(|| {
-            let (time, unit) = (payload::excerpt(&time), clock.unit.as_str());
+            let (time, unit) = (excerpt(&time), clock.unit.as_str());
             Some(format!("right, but its time `{time}` cannot be read as {unit}"))
         })
     }

@@ -2,6 +2,7 @@
 
 mod charset;
 mod each;
+pub(super) mod excerpt;
 mod fields;
 pub mod form;
 mod gzip;
@@ -18,6 +19,7 @@ use serde_json::Value;
 
 pub use each::Each;
 pub(super) use each::{member, range_in};
+use excerpt::excerpt;
 pub(super) use members::Members;
 pub use packing::{Format, Packing};
 
@@ -160,11 +162,6 @@ pub fn parse(text: &str) -> Result<Value, Undecodable> {
 
 fn not_json(error: &serde_json::Error) -> Undecodable {
     malformed(format!("not JSON: {error}"))
-}
-
-/// A stranger's words, short enough for an answer and a log line.
-pub(super) fn excerpt(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(64).collect()
 }
 
 fn utf8(body: &[u8]) -> Result<&str, Undecodable> {

@@ -1,7 +1,7 @@
 //! What Savio takes as a URL and as an e-mail address: the rules of Django's URLValidator and EmailValidator, which
 //! Django REST framework applies to such fields. What is refused here would cost the whole request.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use core::net::{Ipv4Addr, Ipv6Addr};
 
 const SCHEMES: [&str; 4] = ["http", "https", "ftp", "ftps"];
 /// Of Django's URLValidator, in characters.

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use super::charset::{Charset, TextReader, of_label};
-use super::excerpt;
+use super::excerpt::excerpt;
 
 /// The field by which browsers tell the character set of a form (HTML, RFC 7578).
 const CHARSET_FIELD: &[u8] = b"_charset_";

@@ -11,7 +11,7 @@ use super::failure::Failure;
 use super::row::{Json, Time};
 use super::{claim, left_out, look, replay, suspects};
 use crate::event::{Name, Outcome, Request, State};
-use crate::store::{Attempt, Claim, Next, Planned, Progress, RequestState};
+use crate::store::{Attempt, Claim, Next, Planned, Progress, RequestState, Shorter};
 
 pub(super) fn advance(
     writing: &Writing<'_>,
@@ -36,7 +36,9 @@ pub(super) fn advance(
         count_tries(writing, &event, attempt.outcome)?;
     }
     if let Some(shorter) = &progress.shorter {
-        left_out::shorten(writing, event.number, shorter)?;
+        let Shorter { position, left_out: fields } = shorter;
+        let changed = left_out::shorten(writing, event.number, (*position, fields))?;
+        there_is(changed, *position)?;
     }
     go_on(writing, &event, progress)
 }
@@ -231,7 +233,7 @@ fn ended_at(attempt: &Attempt) -> Timestamp {
     attempt.at.saturating_add(Duration::from_millis(attempt.ms)).unwrap_or(attempt.at)
 }
 
-pub(super) fn there_is(changed: usize, position: usize) -> Result<(), Failure> {
+fn there_is(changed: usize, position: usize) -> Result<(), Failure> {
     match changed {
         1 => Ok(()),
         _ => Err(Failure::Impossible(format!("the event has no request at position {position}"))),

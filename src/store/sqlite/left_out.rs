@@ -4,32 +4,27 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, params};
 
-use super::advance::there_is;
-use super::failure::Failure;
 use super::row::Json;
 use crate::event::Request;
-use crate::store::Shorter;
 
-/// From now on the request is sent without the fields, and waits for that.
+/// From now on the request is sent without the fields, and waits for that. Gives how many requests that are: one.
 pub(super) fn shorten(
     connection: &Connection,
     event: i64,
-    Shorter { position, left_out }: &Shorter,
-) -> Result<(), Failure> {
+    (position, left_out): (usize, &[String]),
+) -> rusqlite::Result<usize> {
+    add(connection, event, left_out)?;
     let sql = "SELECT requests FROM plans WHERE event = ?1";
     let Json(mut plan) = connection.prepare_cached(sql)?.query_row([event], |row| row.get(0))?;
     let requests: &mut Vec<Request> = &mut plan;
-    if let Some(request) = requests.get_mut(*position) {
+    if let Some(request) = requests.get_mut(position) {
         request.leave_out(left_out);
     }
     let sql = "UPDATE plans SET requests = ?2 WHERE event = ?1";
     connection.prepare_cached(sql)?.execute(params![event, Json(&plan)])?;
     let sql = "UPDATE requests SET state = 'waiting', left_out = ?3
                WHERE event = ?1 AND position = ?2";
-    let changed =
-        connection.prepare_cached(sql)?.execute(params![event, position, Json(left_out)])?;
-    there_is(changed, *position)?;
-    add(connection, event, left_out)
+    connection.prepare_cached(sql)?.execute(params![event, position, Json(left_out)])
 }
 
 /// Adds to the names that the event has.
@@ -37,7 +32,7 @@ pub(super) fn add<'f>(
     connection: &Connection,
     event: i64,
     fields: impl IntoIterator<Item = &'f String>,
-) -> Result<(), Failure> {
+) -> rusqlite::Result<()> {
     let mut fields = fields.into_iter().cloned().peekable();
     if fields.peek().is_none() {
         return Ok(());

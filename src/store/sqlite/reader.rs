@@ -38,6 +38,9 @@ pub(super) struct Readers {
     idle: Mutex<Idle>,
 }
 
+/// What was read, or why nothing was.
+pub(super) type Read<T> = Result<T, StoreError>;
+
 /// What is read for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
@@ -107,7 +110,7 @@ impl Readers {
         }
     }
 
-    pub(super) async fn turn(&self, purpose: Purpose) -> Result<ReadTurn, StoreError> {
+    pub(super) async fn turn(&self, purpose: Purpose) -> Read<ReadTurn> {
         let (patience, busy) = match purpose {
             Purpose::Delivery | Purpose::Look => {
                 (PATIENCE, "too many others read from the database")
@@ -125,7 +128,7 @@ impl Readers {
         self: &Arc<Self>,
         purpose: Purpose,
         work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
-    ) -> Result<T, StoreError> {
+    ) -> Read<T> {
         let turn = self.turn(purpose).await?;
         self.read_in(turn, work).await.map(|(answer, _)| answer)
     }
@@ -135,7 +138,7 @@ impl Readers {
         self: &Arc<Self>,
         turn: ReadTurn,
         work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
-    ) -> Result<(T, ReadTurn), StoreError> {
+    ) -> Read<(T, ReadTurn)> {
         let readers = Arc::clone(self);
         let reading = spawn_blocking(move || {
             let answer = readers.run(work).inspect_err(|failure| readers.damage.note(failure));

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::list::{self, CHUNK, LIMIT_MAX, LOOKED_MAX, Search, Slice};
-use super::reader::{Purpose, Readers};
-use crate::store::{Cursor, Filter, Listed, Matching, Page, StoreError};
+use super::reader::{Purpose, Read, Readers};
+use crate::store::filter::{Cursor, Filter, Listed, Matching, Page};
 
 /// A snapshot keeps the log of the database from being written back: so long, a busy log grows by some hundred KiB.
 const SLICE: Duration = Duration::from_millis(50);
@@ -20,7 +20,7 @@ pub(super) async fn list(
     readers: &Arc<Readers>,
     filter: Filter,
     Page { limit, after }: Page,
-) -> Result<Listed, StoreError> {
+) -> Read<Listed> {
     let limit = limit.clamp(1, LIMIT_MAX);
     let mut turn = readers.turn(Purpose::Search).await?;
     let begun = Instant::now();
@@ -43,10 +43,7 @@ pub(super) async fn list(
     }
 }
 
-pub(super) async fn matching(
-    readers: &Arc<Readers>,
-    filter: Filter,
-) -> Result<Matching, StoreError> {
+pub(super) async fn matching(readers: &Arc<Readers>, filter: Filter) -> Read<Matching> {
     let mut turn = readers.turn(Purpose::Search).await?;
     let begun = Instant::now();
     let mut matching = Matching::default();

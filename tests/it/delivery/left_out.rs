@@ -1,21 +1,18 @@
 //! A refusal of optional fields alone is answered by one more try without them.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use http::Method;
 use savio_relay::delivery::retry::{self, Unanswered};
 use savio_relay::delivery::{Delivery, Settings};
 use savio_relay::event::{EventId, Outcome, State};
-use savio_relay::store::{
-    Filter, NewReplay, Page, ReplayId, RequestState, StoreError, Trouble, carry_out,
-};
+use savio_relay::store::{Filter, NewReplay, Page, ReplayId, RequestState, carry_out};
 use serde_json::{Value, json};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, ResponseTemplate};
 
-use super::stumbling::Stumbling;
+use super::faults::DatabaseFaults;
 use super::{Relay, client, created, delivery_with, destination, mappings_of, outcomes, status};
 use crate::kill::until_async;
 use crate::store_contract::at;
@@ -245,20 +242,14 @@ async fn shorter_request_that_a_crash_cut_off_is_held_where_a_person_wants_to_de
 async fn crash_before_the_refusal_was_written_costs_one_more_refusal() {
     let answers = [refused(&["source_url"]), refused(&["source_url"]), created()];
     let scene = Scene::new(payload(), &answers).await;
-    let error = StoreError::Unavailable { trouble: Trouble::Busy, reason: "gone".to_owned() };
-    let store = Arc::new(Stumbling {
-        store: scene.relay.store.clone(),
-        stumbles: AtomicUsize::new(usize::MAX),
-        error,
-        reads_fail: AtomicUsize::new(0),
-    });
-    let client = client(&scene.relay.savio.uri(), Duration::from_secs(30));
-    let delivery = delivery_with(Settings::default(), store, destination(Ok(client), 8));
-    delivery.replace_mappings(mappings_of(MAPPING));
+    let faults = DatabaseFaults::of(&scene.relay.place);
+    faults.fail_attempt_inserts();
+    let delivery = Arc::clone(&scene.relay.delivery);
     let sending = tokio::spawn(async move { delivery.deliver_all(at(0)).await });
     until_async(async || !scene.feedback().await.is_empty()).await;
     sending.abort();
     assert!(sending.await.unwrap_err().is_cancelled());
+    faults.clear();
 
     scene.delivery(Settings::default()).deliver_all(at(120)).await;
 
