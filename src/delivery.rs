@@ -1,12 +1,14 @@
 //! Takes queued events from the store, maps them, and sends the requests until Savio has them.
 
+mod acquisition;
 mod backoff;
 mod claims;
+mod clock;
 mod clock_watch;
+mod conflicts;
 mod flight;
 pub mod gate;
 pub mod mapper;
-mod names;
 pub mod pauses;
 mod porter;
 pub mod retry;
@@ -23,10 +25,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
-use tokio::time::sleep;
 use tracing::{error, info, warn};
 
-use crate::clock;
 use crate::event::{EventId, Outcome, SourceName, State};
 use crate::mapping::{Mapped, Mapping};
 use crate::savio::{Answer, Client};
@@ -35,6 +35,7 @@ use crate::telemetry::metrics::Attempts;
 use crate::telemetry::traces::{Rest, Traces};
 use backoff::Process;
 use claims::{Claims, Held};
+use clock::Clock;
 use gate::{Closed, Gate, Sign};
 use mapper::Mapper;
 use pauses::Pauses;
@@ -177,15 +178,17 @@ impl Delivery {
         let span = self.traces.delivery(&claimed.event, &self.destination.name, clock.now());
         let mut work = Work::of(claimed, span.parent());
         let mut progress = self.begin(&mut work, &held, clock).await;
-        held.plan(work.upserts());
+        held.set_upserts(&work.upserts());
         loop {
             self.line_up(&mut held, &work, &mut progress).await;
             match self.go_on(&held, progress, clock).await {
                 Step::Send(position) => {
+                    held.set_upserts(&work.upserts());
                     let sent = self.send(&work, position, clock).await;
                     progress = self.judge(&mut work, sent, clock).await;
                 }
                 Step::Park => {
+                    held.set_upserts(&work.upserts());
                     held.park();
                     span.ended(Rest::Parked);
                     return Landed::Parked;
@@ -229,7 +232,7 @@ impl Delivery {
     async fn go_on(&self, held: &Held<'_>, mut progress: Progress, clock: &Clock) -> Step {
         if let Next::Send { .. } = progress.next {
             match self.porter.admit(clock.now()) {
-                Ok(turn) => sleep(clock.until(turn)).await,
+                Ok(turn) => clock.wait_until(turn).await,
                 Err(Closed { reason, .. }) => {
                     // It is due; the gate keeps it from being claimed.
                     progress.next = Next::Wait { until: clock.now(), reason };
@@ -240,7 +243,7 @@ impl Delivery {
         let has_news = progress.attempt.is_some() || !matches!(next, Next::Stay { .. });
         let written = if has_news { self.write(held, progress).await } else { Ok(()) };
         if written.is_ok() {
-            tell(held.claim().event, &next);
+            tell(held.event(), &next);
         }
         match (next, written) {
             (Next::Send { position, .. }, Ok(())) => Step::Send(position),
@@ -249,11 +252,17 @@ impl Delivery {
                 Step::End(Rest::Lost)
             }
             (Next::Stay { .. }, Ok(())) => Step::Park,
-            (Next::Wait { until, .. }, Ok(())) => Step::End(Rest::Waits { until }),
-            (Next::Settle { state, .. }, Ok(())) => Step::End(Rest::Settled(state)),
-            (Next::Stay { .. } | Next::Wait { .. } | Next::Settle { .. }, Err(NotOurs)) => {
-                Step::End(Rest::Lost)
+            (Next::Wait { until, .. } | Next::WaitBehind { at: until, .. }, Ok(())) => {
+                Step::End(Rest::Waits { until })
             }
+            (Next::Settle { state, .. }, Ok(())) => Step::End(Rest::Settled(state)),
+            (
+                Next::Stay { .. }
+                | Next::Wait { .. }
+                | Next::WaitBehind { .. }
+                | Next::Settle { .. },
+                Err(NotOurs),
+            ) => Step::End(Rest::Lost),
         }
     }
 
@@ -357,10 +366,7 @@ impl Delivery {
             let claim = held.claim();
             let id = claim.event;
             match self.store.advance(claim, progress.clone()).await {
-                Ok(()) => {
-                    held.written();
-                    return Ok(());
-                }
+                Ok(()) => return Ok(()),
                 Err(StoreError::ClaimLost) if held.has_replaced(claim).await => {}
                 Err(StoreError::ClaimLost) => {
                     warn!(event.id = %id, "the lease of event {id} ended while it was worked on");
@@ -387,7 +393,7 @@ impl Delivery {
     /// fails, its lease ends by itself.
     async fn bury(&self, claim: Claim, reason: &str) {
         let reason = Some(format!("a bug of the relay: {reason}"));
-        let dead = Next::Settle { state: State::Dead, reason, at: clock::now() };
+        let dead = Next::Settle { state: State::Dead, reason, at: crate::clock::now() };
         if let Err(error) = self.store.advance(claim, step(dead)).await {
             warn!(event.id = %claim.event, %error, "event {} stays as it is", claim.event);
         }
@@ -412,26 +418,6 @@ pub enum Landed {
     Through,
     /// It waits for another event.
     Parked,
-}
-
-/// The time that was given, going on.
-struct Clock {
-    now: Timestamp,
-    read: Instant,
-}
-
-impl Clock {
-    fn starting(now: Timestamp) -> Clock {
-        Clock { now, read: Instant::now() }
-    }
-
-    fn until(&self, at: Timestamp) -> Duration {
-        Duration::try_from(at.duration_since(self.now())).unwrap_or_default()
-    }
-
-    fn now(&self) -> Timestamp {
-        self.now.saturating_add(self.read.elapsed()).unwrap_or(self.now)
-    }
 }
 
 /// How an event ended, where its attempts do not say it.

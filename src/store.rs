@@ -35,8 +35,13 @@ pub trait Store: Send + Sync {
     /// sent. Each is the caller's until its lease ends.
     async fn claim(&self, wanted: Wanted) -> Result<Vec<Claimed>, StoreError>;
 
-    /// Keeps the claims for another lease; gives back those that are still the caller's.
-    async fn renew(&self, claims: Vec<Claim>, until: Timestamp) -> Result<Vec<Claim>, StoreError>;
+    /// Keeps the claims for another lease, and notes what their events wait for; returns those that are still the
+    /// caller's.
+    async fn renew(
+        &self,
+        renewals: Vec<Renewal>,
+        until: Timestamp,
+    ) -> Result<Vec<Claim>, StoreError>;
 
     /// To be called when the clock was, or may have been, set back: queued events of these sources wait, and
     /// leases last, no longer from now on than they were meant to when that was written.
@@ -45,15 +50,19 @@ pub trait Store: Send + Sync {
     /// The event of a claim as it is now; none if the claim has ended.
     async fn load(&self, claim: Claim) -> Result<Option<Claimed>, StoreError>;
 
-    /// The place of an event that was received before this place and waits in the queue with this
-    /// upsert before it, as the mapping made it. Events of other sources do not count, nor does what
-    /// is to be replayed and was not begun.
-    async fn older(
+    /// The oldest event that was received before this place and is in the queue, claimed or not, with this upsert still
+    /// to make, as its mapping was recorded. Events of other sources do not count, nor does what is to be replayed
+    /// and was not begun.
+    async fn earlier_upsert(
         &self,
         place: u64,
         upsert: Name,
         sources: Vec<SourceName>,
-    ) -> Result<Option<u64>, StoreError>;
+    ) -> Result<Option<EarlierUpsert>, StoreError>;
+
+    /// Has every event that waits behind an earlier one be due now, since that one may not count any more: to be called
+    /// when the sources changed whose events count.
+    async fn end_waits_behind(&self, now: Timestamp) -> Result<(), StoreError>;
 
     /// Writes what came of the last step of an event and what the next is, in one commit.
     async fn advance(&self, claim: Claim, progress: Progress) -> Result<(), StoreError>;
@@ -85,6 +94,9 @@ pub trait Store: Send + Sync {
 
     /// How many events each source has in each state in which it has any.
     async fn counts(&self) -> Result<Vec<Count>, StoreError>;
+
+    /// Of each source in which there are any, how many queued events wait for another event, as far as it was noted.
+    async fn waiting(&self) -> Result<Vec<Waiting>, StoreError>;
 
     /// Of each source with queued events, when the one that waits longest was received.
     async fn oldest(&self) -> Result<Vec<(SourceName, Timestamp)>, StoreError>;
@@ -243,6 +255,42 @@ pub struct Claim {
     pub token: u64,
 }
 
+/// A claim that is to last longer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renewal {
+    pub claim: Claim,
+    /// What its event waits for meanwhile.
+    pub waits_for: Option<WaitsFor>,
+}
+
+/// The other event that an event waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitsFor {
+    /// Its place in the order of receipt.
+    pub event: u64,
+    /// For people, with its id.
+    pub reason: String,
+}
+
+/// How many events of a source wait for another event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    pub source: SourceName,
+    /// Those that are in somebody's hands meanwhile.
+    pub claimed: u64,
+    pub unclaimed: u64,
+}
+
+/// An event in the queue that has an upsert to make before a later event makes the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct EarlierUpsert {
+    pub seq: u64,
+    pub event: EventId,
+    /// Of its last claim.
+    pub token: u64,
+    pub is_claimed: bool,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claimed {
     pub claim: Claim,
@@ -364,9 +412,12 @@ pub enum Next {
     /// The request at this position is marked `sending`, and the claim goes on.
     Send { position: usize, at: Timestamp },
     /// The claim goes on, and so does the event when another one is through.
-    Stay { reason: String },
+    Stay { waits_for: Option<WaitsFor> },
     /// The claim ends; the event waits.
     Wait { until: Timestamp, reason: String },
+    /// The claim ends; the event is due when the other one is that it waits for, since that has the same upsert
+    /// to make before. If it has not any more, or is claimed by now, the event is due at `at`.
+    WaitBehind { waits_for: WaitsFor, upsert: Name, at: Timestamp },
     /// The claim ends; the event has come to its end.
     Settle { state: State, reason: Option<String>, at: Timestamp },
 }
@@ -374,6 +425,8 @@ pub enum Next {
 /// All that is known of one event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
+    /// The event's place in the order of receipt.
+    pub seq: u64,
     pub event: Event,
     pub state: State,
     pub reason: Option<String>,

@@ -1,21 +1,21 @@
-//! The events in our hands: the newest claim of each, what its requests name, and its place in flight.
+//! The events in our hands: the newest claim of each, what its request waits for, and its place in flight.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 
 use super::backoff::Backoff;
-use super::names::{Names, Place, Turn, Wish};
-use crate::event::{EventId, Name};
-use crate::store::{Claim, Claimed, Store, StoreError, Wanted};
+use super::conflicts::{BlockedBy, Conflicts, Seq};
+use crate::event::{EventId, Name, SourceName};
+use crate::store::{Claim, Claimed, Renewal, Store, StoreError, WaitsFor, Wanted};
 
 #[derive(Debug)]
 pub(super) struct Claims {
-    newest: Mutex<HashMap<EventId, Claim>>,
+    table: Mutex<Table>,
     /// Locked while new claims come in.
     claiming: tokio::sync::Mutex<()>,
-    waiting: Mutex<Waiting>,
     slots: Semaphore,
     /// Whether the relay stops.
     stopping: watch::Sender<bool>,
@@ -24,21 +24,27 @@ pub(super) struct Claims {
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
-    names: Names,
-    /// Events that wait for another one: this, their claims and their names is all that is kept of them.
-    parked: HashMap<Place, EventId>,
+struct Table {
+    in_hand: HashMap<Seq, InHand>,
+    conflicts: Conflicts,
+}
+
+/// Of a parked event this and what it names is all that is kept.
+#[derive(Debug)]
+struct InHand {
+    claim: Claim,
+    source: SourceName,
+    is_parked: bool,
 }
 
 /// An event that is to be held again, to go on.
-pub(super) type Parked = (Claim, Place);
+pub(super) type Parked = (Claim, Seq);
 
 impl Claims {
     pub(super) fn new(max_in_flight: usize) -> Claims {
         Claims {
-            newest: Mutex::default(),
+            table: Mutex::default(),
             claiming: tokio::sync::Mutex::default(),
-            waiting: Mutex::default(),
             slots: Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS)),
             stopping: watch::Sender::new(false),
             freed: Notify::new(),
@@ -54,25 +60,32 @@ impl Claims {
     ) -> Result<Vec<Claimed>, StoreError> {
         let _claiming = self.claiming.lock().await;
         let mut claimed = store.claim(wanted).await?;
-        let mut newest = self.newest();
-        claimed.retain(|new| match newest.get_mut(&new.claim.event) {
+        let mut table = self.table();
+        let Table { in_hand, conflicts } = &mut *table;
+        claimed.retain(|new| match in_hand.get_mut(&new.place) {
             Some(held) => {
-                *held = new.claim;
+                held.claim = new.claim;
                 false
             }
             None => true,
         });
-        let mut waiting = self.waiting();
+        // All of them, before the first is mapped.
         for new in &claimed {
-            // All of them, before the first is mapped.
-            waiting.names.arrive(new.place);
+            let (claim, source) = (new.claim, new.event.source.clone());
+            in_hand.insert(new.place, InHand { claim, source, is_parked: false });
+            conflicts.register(new.place);
         }
         Ok(claimed)
     }
 
-    pub(super) fn hold(&self, claim: Claim, place: Place) -> Held<'_> {
-        self.newest().entry(claim.event).or_insert(claim);
-        Held { claims: self, first: claim, place, slot: None, is_parked: false }
+    /// Returns once all that the store had given out before is in hand.
+    pub(super) async fn handed_over(&self) {
+        let _no_claim_is_coming_in = self.claiming.lock().await;
+    }
+
+    pub(super) fn hold(&self, claim: Claim, seq: Seq) -> Held<'_> {
+        let used = AtomicU64::new(claim.token);
+        Held { claims: self, first: claim, used, seq, slot: None, is_parked: false }
     }
 
     /// From now on no event gets a place in flight that has none.
@@ -90,41 +103,77 @@ impl Claims {
         self.slots.available_permits()
     }
 
-    pub(super) fn all(&self) -> Vec<Claim> {
-        self.newest().values().copied().collect()
+    pub(super) fn all(&self) -> Vec<Seq> {
+        self.table().in_hand.keys().copied().collect()
+    }
+
+    /// The claims of those that are still in hand, with what each waits for.
+    pub(super) fn renewals(&self, events: &[Seq]) -> Vec<Renewal> {
+        let table = self.table();
+        let renewal = |seq: &Seq| {
+            let claim = table.in_hand.get(seq)?.claim;
+            Some(Renewal { claim, waits_for: table.waits_for(*seq) })
+        };
+        events.iter().filter_map(renewal).collect()
+    }
+
+    /// The other event that an event in hand waits for.
+    pub(super) fn waits_for(&self, seq: Seq) -> Option<WaitsFor> {
+        self.table().waits_for(seq)
+    }
+
+    /// Of each source, how many events in hand wait for another event.
+    pub(super) fn waiting(&self) -> BTreeMap<SourceName, u64> {
+        let mut waiting = BTreeMap::new();
+        for one in self.table().in_hand.values().filter(|one| one.is_parked) {
+            *waiting.entry(one.source.clone()).or_default() += 1;
+        }
+        waiting
     }
 
     /// The oldest parked event that may go on.
     pub(super) fn unpark(&self) -> Option<Parked> {
-        let event = {
-            let Waiting { names, parked } = &mut *self.waiting();
-            let place = names.next_ready(|place| parked.contains_key(place))?;
-            parked.remove(&place).map(|event| (event, place))
-        };
-        let (event, place) = event?;
-        Some((self.newest().get(&event).copied()?, place))
+        let Table { in_hand, conflicts } = &mut *self.table();
+        let is_parked = |seq: &Seq| in_hand.get(seq).is_some_and(|one| one.is_parked);
+        let seq = conflicts.next_ready(is_parked)?;
+        let parked = in_hand.get_mut(&seq)?;
+        parked.is_parked = false;
+        Some((parked.claim, seq))
     }
 
-    /// What is known of older events in the store may be out of date.
-    pub(super) fn ask_again(&self) {
-        self.change(Names::ask_again);
-    }
-
-    fn change<T>(&self, change: impl FnOnce(&mut Names) -> T) -> T {
-        let mut waiting = self.waiting();
-        let changed = change(&mut waiting.names);
-        if waiting.names.has_ready() {
+    fn change<T>(&self, change: impl FnOnce(&mut Table) -> T) -> T {
+        let mut table = self.table();
+        let changed = change(&mut table);
+        if table.conflicts.has_ready() {
             self.freed.notify_one();
         }
         changed
     }
 
-    fn newest(&self) -> MutexGuard<'_, HashMap<EventId, Claim>> {
-        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+impl Table {
+    fn waits_for(&self, seq: Seq) -> Option<WaitsFor> {
+        let blocked_by = self.conflicts.blocked_by(seq)?;
+        let (BlockedBy::Upsert { event, .. }
+        | BlockedBy::Unmapped { event }
+        | BlockedBy::Key { event, .. }) = blocked_by;
+        let id = self.in_hand.get(&event)?.claim.event;
+        let reason = match blocked_by {
+            BlockedBy::Upsert { key, .. } => {
+                format!("waits for event {id}, which upserts the same {} first", key.thing())
+            }
+            BlockedBy::Unmapped { .. } => {
+                format!("waits for event {id}, which was received before it and is not mapped yet")
+            }
+            BlockedBy::Key { key, .. } => {
+                format!("waits for event {id}, which names the same {} first", key.thing())
+            }
+        };
+        Some(WaitsFor { event, reason })
     }
 }
 
@@ -133,23 +182,32 @@ impl Claims {
 pub(super) struct Held<'a> {
     claims: &'a Claims,
     first: Claim,
-    place: Place,
+    /// The token of the claim under which the store was last asked for something.
+    used: AtomicU64,
+    seq: Seq,
     slot: Option<SemaphorePermit<'a>>,
     is_parked: bool,
 }
 
 impl Held<'_> {
-    pub(super) fn claim(&self) -> Claim {
-        self.claims.newest().get(&self.first.event).copied().unwrap_or(self.first)
+    pub(super) fn event(&self) -> EventId {
+        self.first.event
     }
 
-    pub(super) fn place(&self) -> Place {
-        self.place
+    /// For the next step of the store.
+    pub(super) fn claim(&self) -> Claim {
+        let claim = self.claims.table().in_hand.get(&self.seq).map_or(self.first, |one| one.claim);
+        self.used.store(claim.token, Ordering::Relaxed);
+        claim
+    }
+
+    pub(super) fn seq(&self) -> Seq {
+        self.seq
     }
 
     /// Whether a newer claim has taken the place of the one that was lost.
     pub(super) async fn has_replaced(&self, lost: Claim) -> bool {
-        let _no_claim_is_coming_in = self.claims.claiming.lock().await;
+        self.claims.handed_over().await;
         self.claim() != lost
     }
 
@@ -158,27 +216,18 @@ impl Held<'_> {
         self.slot = None;
     }
 
-    /// What the event has to upsert yet.
-    pub(super) fn plan(&self, upserts: Vec<Name>) {
-        self.claims.change(|names| names.plan(self.place, upserts));
+    /// What the event has to upsert yet, as it is known to the store or was mapped just now.
+    pub(super) fn set_upserts(&self, upserts: &[Name]) {
+        self.change(|conflicts| conflicts.set_upserts(self.seq, upserts));
     }
 
-    pub(super) fn take(&self, wish: Wish) -> Turn {
-        self.claims.change(|names| names.take(self.place, wish))
-    }
-
-    pub(super) fn wait_behind(&self, older: Place) -> Turn {
-        self.claims.change(|names| names.wait_behind(self.place, older))
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Conflicts) -> T) -> T {
+        self.claims.change(|table| change(&mut table.conflicts))
     }
 
     /// Savio has the request that is in flight.
-    pub(super) fn succeeded(&self) {
-        self.claims.change(|names| names.succeeded(self.place));
-    }
-
-    /// What came of the event so far is in the store.
-    pub(super) fn written(&self) {
-        self.claims.change(|names| names.written(self.place));
+    pub(super) fn mark_sent(&self) {
+        self.change(|conflicts| conflicts.mark_sent(self.seq));
     }
 
     /// Waits for one of the places in flight; false if there are no more.
@@ -192,17 +241,78 @@ impl Held<'_> {
     /// The event stays claimed and waits for its turn, without a place in flight.
     pub(super) fn park(mut self) {
         self.is_parked = true;
-        self.claims.waiting().parked.insert(self.place, self.first.event);
         // It may have become ready before.
-        self.claims.change(|_| ());
+        self.claims.change(|table| {
+            if let Some(one) = table.in_hand.get_mut(&self.seq) {
+                one.is_parked = true;
+            }
+        });
     }
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        if !self.is_parked {
-            self.claims.newest().remove(&self.first.event);
-            self.claims.change(|names| names.leave(self.place));
+        if self.is_parked {
+            return;
         }
+        let used = self.used.load(Ordering::Relaxed);
+        self.claims.change(|Table { in_hand, conflicts }| match in_hand.get_mut(&self.seq) {
+            // It was put back, and claimed again before it left our hands: nobody else works on that claim.
+            Some(one) if one.claim.token != used => {
+                one.is_parked = true;
+                conflicts.restart(self.seq);
+            }
+            Some(_) | None => {
+                in_hand.remove(&self.seq);
+                conflicts.remove(self.seq);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::delivery::step;
+    use crate::store::{NewEvent, Next, Origin, Sqlite, Webhook, sqlite};
+
+    fn webhook(now: Timestamp) -> Webhook {
+        let event =
+            NewEvent { id: EventId::new(now), event_type: None, delivery_id: None, payload: 0..2 };
+        Webhook {
+            source: "form".parse().unwrap(),
+            received_at: now,
+            headers: [].into(),
+            body: b"{}".to_vec(),
+            decoded: None,
+            events: vec![event],
+            origin: Origin::Sent,
+        }
+    }
+
+    #[tokio::test]
+    async fn event_that_is_claimed_again_before_it_left_our_hands_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&sqlite::Settings::new(folder.path().join("relay.db"))).unwrap();
+        let (now, claims) = (Timestamp::UNIX_EPOCH, Claims::new(1));
+        store.keep(webhook(now)).await.unwrap();
+        let (sources, lease) = (vec!["form".parse().unwrap()], std::time::Duration::from_mins(1));
+        let wanted = Wanted { sources, slots: 9, bytes_max: usize::MAX, now, lease };
+        let claimed = claims.claim(&store, wanted.clone()).await.unwrap().remove(0);
+        let held = claims.hold(claimed.claim, claimed.place);
+        let wait = Next::Wait { until: now, reason: "the test says so".to_owned() };
+        store.advance(held.claim(), step(wait)).await.unwrap();
+
+        assert_eq!(claims.claim(&store, wanted).await.unwrap(), [], "it is in our hands yet");
+        assert_eq!(claims.unpark(), None);
+        drop(held);
+
+        let (claim, seq) = claims.unpark().expect("it goes on under the new claim");
+        assert_eq!((claim.event, seq), (claimed.claim.event, claimed.place));
+        assert_ne!(claim.token, claimed.claim.token);
+        drop(claims.hold(claim, seq));
+        assert_eq!((claims.all(), claims.unpark()), (vec![], None));
     }
 }

@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 use super::clock_watch::ClockWatch;
 use super::{Clock, Delivery, Landed};
 use crate::clock;
-use crate::event::EventId;
+use crate::event::{EventId, SourceName};
 use crate::store::{Claimed, StoreError, Wanted};
 
 /// However near the next event is due, the store has this much rest.
@@ -101,6 +101,8 @@ struct Flight {
     since_parked: usize,
     store_is_away: bool,
     clock: ClockWatch,
+    /// As they were at the last look.
+    live_sources: Option<Vec<SourceName>>,
 }
 
 impl Flight {
@@ -115,6 +117,7 @@ impl Flight {
             since_parked: 0,
             store_is_away: false,
             clock: ClockWatch::default(),
+            live_sources: None,
         }
     }
 
@@ -160,6 +163,7 @@ impl Flight {
     async fn claim(&mut self, now: Timestamp) -> Result<usize, StoreError> {
         self.delivery.open(now).await?;
         self.follow_clock(now).await?;
+        self.follow_sources(now).await?;
         if self.delivery.porter.take_probe(now) {
             let delivery = self.delivery.clone();
             self.tasks.spawn(async move { delivery.probe(now).await });
@@ -182,6 +186,16 @@ impl Flight {
         Ok(())
     }
 
+    /// Events of a source that is paused, or has no mapping, are not waited for any more.
+    async fn follow_sources(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        let live = self.delivery.live_sources();
+        if self.live_sources.as_ref() != Some(&live) {
+            self.delivery.store.end_waits_behind(now).await?;
+            self.live_sources = Some(live);
+        }
+        Ok(())
+    }
+
     async fn claim_new(&mut self, now: Timestamp) -> Result<usize, StoreError> {
         let (sources, slots) = (self.delivery.live_sources(), self.room(now));
         if sources.is_empty() || slots == 0 {
@@ -193,6 +207,10 @@ impl Flight {
         let claimed = self.delivery.claims.claim(&*self.delivery.store, wanted).await?;
         let count = claimed.len();
         self.since_parked = self.since_parked.saturating_add(count);
+        if count < slots {
+            // No others are there: the next that was parked need not wait for a look into the store.
+            self.since_parked = PARKED_EVERY;
+        }
         if claimed.iter().any(|one| one.event.payload.len() > PARKING_BYTES_MAX) {
             self.parking = 0;
         }
@@ -229,13 +247,13 @@ impl Flight {
 
     async fn renew(&self, now: Timestamp) {
         let until = now.saturating_add(self.delivery.settings.lease).unwrap_or(now);
-        for claims in self.delivery.claims.all().chunks(RENEWED_MAX) {
-            if let Err(error) = self.delivery.store.renew(claims.to_vec(), until).await {
+        for events in self.delivery.claims.all().chunks(RENEWED_MAX) {
+            let renewals = self.delivery.claims.renewals(events);
+            if let Err(error) = self.delivery.store.renew(renewals, until).await {
                 warn!(%error, "cannot renew the leases of the events in hand");
                 return;
             }
         }
-        self.delivery.claims.ask_again();
     }
 
     /// Waits for one event to land; false if none is in flight.

@@ -121,7 +121,7 @@ impl Delivery {
         }
         let _permit = self.mapper.lock.acquire(suspect).await;
         let Some(mapping) = self.mappings().get(&event.source).cloned() else {
-            let reason = format!("the source {} has no mapping at present", event.source);
+            let reason = self.why_source_waits(&event.source).unwrap_or_default();
             return Err(Next::Wait { until: now, reason });
         };
         let mapped = match suspect {

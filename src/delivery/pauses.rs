@@ -53,6 +53,15 @@ impl Pauses {
         Ok(())
     }
 
+    /// The sources that a person paused, and since when.
+    pub async fn of_sources(
+        &self,
+        store: &dyn Store,
+    ) -> Result<BTreeMap<SourceName, Timestamp>, StoreError> {
+        self.open(store).await?;
+        Ok(self.all())
+    }
+
     pub(super) fn holds(&self, source: &SourceName) -> bool {
         self.paused().as_ref().is_some_and(|paused| paused.contains_key(source))
     }
@@ -72,6 +81,17 @@ pub struct Standing {
     pub paused_by: Option<PausedBy>,
     /// Why nothing goes to it now, if nothing does.
     pub reason: Option<String>,
+}
+
+/// Why no queued event of a source goes on, if none does.
+pub fn why_source_waits(
+    source: &SourceName,
+    (has_mapping, is_paused): (bool, bool),
+) -> Option<String> {
+    if !has_mapping {
+        return Some(format!("the source {source} has no mapping at present"));
+    }
+    is_paused.then(|| format!("a person paused the source {source}"))
 }
 
 impl Delivery {
@@ -104,6 +124,28 @@ impl Delivery {
         Ok(())
     }
 
+    /// Why no queued event of the source goes on, if none does.
+    pub fn why_source_waits(&self, source: &SourceName) -> Option<String> {
+        let state = (self.mappings().contains_key(source), self.pauses.holds(source));
+        why_source_waits(source, state)
+    }
+
+    /// Why nothing goes to the destination now, if nothing does.
+    pub fn why_closed(&self, now: Timestamp) -> Option<String> {
+        let closed = self.porter.look(|gate| gate.closed(now))?;
+        Some(format!("nothing is sent to {} now: {}", self.destination.name, closed.reason))
+    }
+
+    /// What an event in hand waits for: another event, by its place in the order of receipt.
+    pub fn waits_for(&self, seq: u64) -> Option<String> {
+        self.claims.waits_for(seq).map(|waits_for| waits_for.reason)
+    }
+
+    /// Of each source, how many events in hand wait for another event.
+    pub fn waiting(&self) -> BTreeMap<SourceName, u64> {
+        self.claims.waiting()
+    }
+
     pub async fn standing(&self, now: Timestamp) -> Result<Standing, StoreError> {
         self.open(now).await?;
         Ok(self.porter.look(|gate| Standing {
@@ -114,8 +156,7 @@ impl Delivery {
 
     /// The sources that a person paused, and since when.
     pub async fn paused_sources(&self) -> Result<BTreeMap<SourceName, Timestamp>, StoreError> {
-        self.pauses.open(&*self.store).await?;
-        Ok(self.pauses.all())
+        self.pauses.of_sources(&*self.store).await
     }
 
     pub(super) async fn open(&self, now: Timestamp) -> Result<(), StoreError> {

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::time::sleep;
 
 use super::gate::Sign;
 use super::retry::RETRY_AFTER_MAX;
@@ -119,7 +118,7 @@ impl Delivery {
         let mut titles = Vec::new();
         loop {
             match self.porter.admit(clock.now()) {
-                Ok(turn) => sleep(clock.until(turn)).await,
+                Ok(turn) => clock.wait_until(turn).await,
                 Err(closed) => {
                     return Err(Next::Wait { until: clock.now(), reason: closed.reason });
                 }

@@ -5,81 +5,106 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tracing::warn;
 
+use super::acquisition::{Acquisition, AcquisitionStep, Turn};
 use super::backoff::{Backoff, Process};
 use super::claims::{Held, Parked};
-use super::names::{Place, Turn, Wish};
+use super::conflicts::LockRequest;
 use super::work::Work;
 use super::{Clock, Delivery, Landed, step};
 use crate::event::{Name, Outcome};
-use crate::store::{Claimed, Next, Progress, StoreError};
+use crate::store::{Claimed, EarlierUpsert, Next, Progress, StoreError, WaitsFor};
 
-/// Where too many wait for a name, the rest comes again after this time, and not all at once.
-const AWAY_MIN: Duration = Duration::from_secs(30);
-const AWAY_EACH: Duration = Duration::from_millis(20);
+/// Where too many wait for a record, the rest comes again after this time, and not all at once.
+const QUEUE_FULL_WAIT_MIN: Duration = Duration::from_secs(30);
+const QUEUE_FULL_WAIT_EACH: Duration = Duration::from_millis(20);
+
+/// An earlier event is claimed and not in our hands: work on it broke off by a bug, and it goes on when its lease
+/// ends.
+const BROKEN_OFF_WAIT: Duration = Duration::from_secs(1);
 
 impl Delivery {
-    /// Gives back the names of a request that is done and takes those of the next, and a place in
+    /// Gives back the locks of a request that is done and takes those of the next, and a place in
     /// flight; where it is not its turn, the event is to wait instead.
     pub(super) async fn line_up(&self, held: &mut Held<'_>, work: &Work, progress: &mut Progress) {
         if progress.attempt.as_ref().is_some_and(|attempt| attempt.outcome == Outcome::Done) {
-            held.succeeded();
+            held.mark_sent();
         }
         let Next::Send { position, at } = progress.next else {
             held.leave_slot();
             return;
         };
-        let wish = Wish::of(work.request(position));
-        match self.take(held, wish).await {
-            Some(Turn::Taken) if held.take_slot().await => {}
-            Some(Turn::Taken) | None => {
-                let reason = "the relay stops".to_owned();
-                progress.next = Next::Wait { until: at, reason };
-            }
-            Some(Turn::Blocked) => {
-                held.leave_slot();
-                let reason = "another event that names the same goes first".to_owned();
-                progress.next = Next::Stay { reason };
-            }
-            Some(Turn::TurnedAway(count)) => {
-                held.leave_slot();
-                let wait = AWAY_MIN.max(AWAY_EACH * count);
-                let until = at.saturating_add(wait).unwrap_or(Timestamp::MAX);
-                let reason = "many other events that name the same go first".to_owned();
-                progress.next = Next::Wait { until, reason };
-            }
+        let request = LockRequest::of(work.request(position));
+        let turn = self.acquire_locks(held, request).await;
+        if matches!(turn, Ok(Turn::Granted)) && held.take_slot().await {
+            return;
         }
+        held.leave_slot();
+        progress.next = match turn {
+            Ok(Turn::Granted) | Err(_) => {
+                Next::Wait { until: at, reason: "the relay stops".to_owned() }
+            }
+            Ok(Turn::Blocked) => Next::Stay { waits_for: self.claims.waits_for(held.seq()) },
+            Ok(Turn::QueueFull(count)) => {
+                let wait = QUEUE_FULL_WAIT_MIN.max(QUEUE_FULL_WAIT_EACH * count);
+                let until = at.saturating_add(wait).unwrap_or(Timestamp::MAX);
+                let reason = "too many events are waiting for the same record".to_owned();
+                Next::Wait { until, reason }
+            }
+            Ok(Turn::Behind(earlier, upsert)) => {
+                Next::WaitBehind { waits_for: waits_for(earlier, upsert), upsert, at }
+            }
+            Ok(Turn::BrokenOff(earlier, upsert)) => {
+                let until = at.saturating_add(BROKEN_OFF_WAIT).unwrap_or(Timestamp::MAX);
+                Next::Wait { until, reason: waits_for(earlier, upsert).reason }
+            }
+        };
     }
 
-    /// None: the relay stops before it is known.
-    async fn take(&self, held: &Held<'_>, wish: Wish) -> Option<Turn> {
-        let upsert = wish.upsert();
-        let turn = held.take(wish);
-        let (Turn::Taken, Some(upsert)) = (turn, upsert) else { return Some(turn) };
-        match self.older(held, upsert).await.ok()? {
-            Some(older) => Some(held.wait_behind(older)),
-            None => Some(turn),
+    /// An error: the relay stops before it is known.
+    async fn acquire_locks(
+        &self,
+        held: &Held<'_>,
+        request: LockRequest,
+    ) -> Result<Turn, StoreError> {
+        let mut acquisition = Acquisition::new(held.seq(), request);
+        let mut step = held.change(|conflicts| acquisition.begin(conflicts));
+        loop {
+            step = match step {
+                AcquisitionStep::AskStore(upsert) => {
+                    let earlier = self.earlier_upsert(held, upsert).await?;
+                    held.change(|conflicts| acquisition.go_on(conflicts, earlier))
+                }
+                AcquisitionStep::AwaitClaims => {
+                    self.claims.handed_over().await;
+                    held.change(|conflicts| acquisition.begin(conflicts))
+                }
+                AcquisitionStep::Done(turn) => return Ok(turn),
+            };
         }
     }
 
     /// The event in the store that makes this upsert before this one.
-    async fn older(&self, held: &Held<'_>, upsert: Name) -> Result<Option<Place>, StoreError> {
+    async fn earlier_upsert(
+        &self,
+        held: &Held<'_>,
+        upsert: Name,
+    ) -> Result<Option<EarlierUpsert>, StoreError> {
         let mut backoff = self.claims.backoff();
         loop {
-            match self.store.older(held.place(), upsert, self.live_sources()).await {
-                Ok(older) => return Ok(older),
+            match self.store.earlier_upsert(held.seq(), upsert, self.live_sources()).await {
+                Ok(earlier) => return Ok(earlier),
                 Err(error) => self.store_is_away(error, &mut backoff).await?,
             }
         }
     }
 
     /// Goes on with an event that was parked, as it is now.
-    pub(super) async fn deliver_parked(&self, (claim, place): Parked, now: Timestamp) -> Landed {
-        let (held, clock) = (self.claims.hold(claim, place), Clock::starting(now));
+    pub(super) async fn deliver_parked(&self, (claim, seq): Parked, now: Timestamp) -> Landed {
+        let (held, clock) = (self.claims.hold(claim, seq), Clock::starting(now));
         let Some(claimed) = self.load(&held).await else { return Landed::Through };
-        if self.live_sources().contains(&claimed.event.source) {
+        let Some(reason) = self.why_source_waits(&claimed.event.source) else {
             return self.work_on(claimed, held, &clock).await;
-        }
-        let reason = "its source is paused, or has no mapping at present".to_owned();
+        };
         // If that fails, the event is not ours any more.
         let _ = self.write(&held, step(Next::Wait { until: clock.now(), reason })).await;
         Landed::Through
@@ -113,4 +138,10 @@ impl Delivery {
             Process::Stops => Err(error),
         }
     }
+}
+
+fn waits_for(earlier: EarlierUpsert, upsert: Name) -> WaitsFor {
+    let EarlierUpsert { seq, event: id, .. } = earlier;
+    let reason = format!("waits for event {id}, which upserts the same {} first", upsert.thing());
+    WaitsFor { event: seq, reason }
 }

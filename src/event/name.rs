@@ -8,36 +8,86 @@ use sha2::{Digest, Sha256};
 
 use super::{Request, RequestKind};
 
-/// Something that Savio finds by a name: a digest of what kind of thing it is and of its name, trimmed
-/// and without regard to upper and lower case.
+/// Something that Savio finds by a name: what kind of thing it is, and a digest of this and of its name,
+/// trimmed and without regard to upper and lower case.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name([u8; Name::LENGTH]);
+pub struct Name {
+    digest: [u8; Name::LENGTH],
+    kind: NameKind,
+}
+
+/// What a name is the name of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NameKind {
+    PersonId,
+    PersonEmail,
+    PersonName,
+    CompanyId,
+    CompanyName,
+    FeatureRequest,
+    Tag,
+    ContactUpsert,
+    CompanyUpsert,
+}
+
+impl NameKind {
+    /// A part of the digests that stores keep.
+    fn as_str(self) -> &'static str {
+        match self {
+            NameKind::PersonId => "person id",
+            NameKind::PersonEmail => "person email",
+            NameKind::PersonName => "person",
+            NameKind::CompanyId => "company id",
+            NameKind::CompanyName => "company",
+            NameKind::FeatureRequest => "feature request",
+            NameKind::Tag => "tag",
+            NameKind::ContactUpsert => "upsert of a contact",
+            NameKind::CompanyUpsert => "upsert of a company",
+        }
+    }
+
+    /// What people call the thing.
+    pub fn thing(self) -> &'static str {
+        match self {
+            NameKind::PersonId | NameKind::PersonEmail | NameKind::PersonName => "person",
+            NameKind::CompanyId | NameKind::CompanyName | NameKind::CompanyUpsert => "company",
+            NameKind::FeatureRequest => "feature request",
+            NameKind::Tag => "tag",
+            NameKind::ContactUpsert => "contact",
+        }
+    }
+}
 
 impl Name {
     const LENGTH: usize = 16;
 
     /// None: an empty name is no name.
-    pub fn new(kind: &str, name: &str) -> Option<Name> {
+    pub fn new(kind: NameKind, name: &str) -> Option<Name> {
         let name = name.trim().to_lowercase();
         if name.is_empty() {
             return None;
         }
         let mut digest = Sha256::new();
-        digest.update(kind);
+        digest.update(kind.as_str());
         digest.update([0]);
         digest.update(name);
         let digest = digest.finalize();
-        Some(Name(std::array::from_fn(|at| digest[at])))
+        Some(Name { digest: std::array::from_fn(|at| digest[at]), kind })
     }
 
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.digest
+    }
+
+    pub fn thing(&self) -> &'static str {
+        self.kind.thing()
     }
 }
 
 impl fmt::Debug for Name {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Name({:016x})", u128::from_be_bytes(self.0) >> 64)
+        let digest = u128::from_be_bytes(self.digest) >> 64;
+        write!(formatter, "Name({}, {digest:016x})", self.kind.as_str())
     }
 }
 
@@ -55,37 +105,39 @@ impl Request {
     ///   taken for one that does. (Its `company` is a number that Savio gave: it is there.)
     /// - A company is found by `internal_id`, and feedback finds it by `name`.
     pub fn names(&self) -> Vec<Name> {
-        let fields: &[(&str, &str)] = match self.kind {
-            RequestKind::Company => &[("company id", "internal_id"), ("company", "name")],
+        let fields: &[(NameKind, &str)] = match self.kind {
+            RequestKind::Company => {
+                &[(NameKind::CompanyId, "internal_id"), (NameKind::CompanyName, "name")]
+            }
             RequestKind::Contact => &[
-                ("person id", "internal_id"),
-                ("person email", "email"),
-                ("person", "name"),
-                ("company id", "company_internal_id"),
+                (NameKind::PersonId, "internal_id"),
+                (NameKind::PersonEmail, "email"),
+                (NameKind::PersonName, "name"),
+                (NameKind::CompanyId, "company_internal_id"),
             ],
             RequestKind::Feedback => self.names_of_feedback(),
         };
         let mut names: Vec<Name> =
-            fields.iter().filter_map(|(kind, key)| self.name(kind, key)).collect();
+            fields.iter().filter_map(|(kind, key)| self.name(*kind, key)).collect();
         if let (RequestKind::Feedback, Some(Value::Array(tags))) =
             (self.kind, self.body.get("tags"))
         {
-            names.extend(tags.iter().filter_map(|tag| named("tag", tag)));
+            names.extend(tags.iter().filter_map(|tag| named(NameKind::Tag, tag)));
         }
         names.sort_unstable();
         names.dedup();
         names
     }
 
-    fn names_of_feedback(&self) -> &'static [(&'static str, &'static str)] {
-        const EMAIL: [(&str, &str); 3] =
-            [("person email", "person_email"), ("company", "company_name"), TITLE];
-        const NAME: [(&str, &str); 3] =
-            [("person", "person_name"), ("company", "company_name"), TITLE];
-        const TITLE: (&str, &str) = ("feature request", "feature_request_title");
-        if self.name("person email", "person_email").is_some() {
+    fn names_of_feedback(&self) -> &'static [(NameKind, &'static str)] {
+        const EMAIL: [(NameKind, &str); 3] =
+            [(NameKind::PersonEmail, "person_email"), COMPANY, TITLE];
+        const NAME: [(NameKind, &str); 3] = [(NameKind::PersonName, "person_name"), COMPANY, TITLE];
+        const COMPANY: (NameKind, &str) = (NameKind::CompanyName, "company_name");
+        const TITLE: (NameKind, &str) = (NameKind::FeatureRequest, "feature_request_title");
+        if self.name(NameKind::PersonEmail, "person_email").is_some() {
             &EMAIL
-        } else if self.name("person", "person_name").is_some() {
+        } else if self.name(NameKind::PersonName, "person_name").is_some() {
             &NAME
         } else {
             &[TITLE]
@@ -96,18 +148,18 @@ impl Request {
     /// these go out one by one, in order of receipt.
     pub fn upsert(&self) -> Option<Name> {
         match self.kind {
-            RequestKind::Company => self.name("upsert of a company", "internal_id"),
-            RequestKind::Contact => self.name("upsert of a contact", "internal_id"),
+            RequestKind::Company => self.name(NameKind::CompanyUpsert, "internal_id"),
+            RequestKind::Contact => self.name(NameKind::ContactUpsert, "internal_id"),
             RequestKind::Feedback => None,
         }
     }
 
-    fn name(&self, kind: &str, key: &str) -> Option<Name> {
+    fn name(&self, kind: NameKind, key: &str) -> Option<Name> {
         named(kind, self.body.get(key)?)
     }
 }
 
-fn named(kind: &str, value: &Value) -> Option<Name> {
+fn named(kind: NameKind, value: &Value) -> Option<Name> {
     match value {
         Value::String(name) => Name::new(kind, name),
         Value::Number(number) => Name::new(kind, &number.to_string()),
@@ -126,9 +178,9 @@ mod tests {
     }
 
     /// Which names the request has, by their kinds and texts.
-    fn check(kind: RequestKind, body: &Value, expected: &[(&str, &str)]) {
+    fn check(kind: RequestKind, body: &Value, expected: &[(NameKind, &str)]) {
         let mut names: Vec<Name> =
-            expected.iter().map(|(kind, name)| Name::new(kind, name).unwrap()).collect();
+            expected.iter().map(|(kind, name)| Name::new(*kind, name).unwrap()).collect();
         names.sort_unstable();
         assert_eq!(request(kind, body).names(), names, "{body}");
     }
@@ -136,7 +188,7 @@ mod tests {
     #[test]
     fn feedback_names_whom_savio_looks_for() {
         let feedback = RequestKind::Feedback;
-        let ann = ("person email", "ann@example.com");
+        let ann = (NameKind::PersonEmail, "ann@example.com");
 
         check(feedback, &json!({ "problem": "slow" }), &[]);
         check(
@@ -147,13 +199,13 @@ mod tests {
         check(
             feedback,
             &json!({ "person_name": "Ann", "company_name": "Acme" }),
-            &[("person", "ann"), ("company", "acme")],
+            &[(NameKind::PersonName, "ann"), (NameKind::CompanyName, "acme")],
         );
         check(feedback, &json!({ "company_name": "Acme" }), &[]);
         check(
             feedback,
             &json!({ "feature_request_title": "Dark mode", "tags": ["red", " Red ", ""] }),
-            &[("feature request", "dark mode"), ("tag", "red")],
+            &[(NameKind::FeatureRequest, "dark mode"), (NameKind::Tag, "red")],
         );
     }
 
@@ -164,24 +216,24 @@ mod tests {
             &json!({ "internal_id": "7", "email": "ann@example.com", "name": "Ann",
                      "company_internal_id": 6, "company": 3 }),
             &[
-                ("person id", "7"),
-                ("person email", "ann@example.com"),
-                ("person", "ann"),
-                ("company id", "6"),
+                (NameKind::PersonId, "7"),
+                (NameKind::PersonEmail, "ann@example.com"),
+                (NameKind::PersonName, "ann"),
+                (NameKind::CompanyId, "6"),
             ],
         );
         check(
             RequestKind::Company,
             &json!({ "internal_id": "6", "name": "Acme", "filterable_attributes": {} }),
-            &[("company id", "6"), ("company", "acme")],
+            &[(NameKind::CompanyId, "6"), (NameKind::CompanyName, "acme")],
         );
     }
 
     #[test]
     fn names_are_alike_whatever_their_case_and_the_space_around_them() {
-        assert_eq!(Name::new("tag", " ÄRGER\n"), Name::new("tag", "ärger"));
-        assert_ne!(Name::new("tag", "acme"), Name::new("company", "acme"));
-        assert_eq!(Name::new("tag", " \t"), None);
+        assert_eq!(Name::new(NameKind::Tag, " ÄRGER\n"), Name::new(NameKind::Tag, "ärger"));
+        assert_ne!(Name::new(NameKind::Tag, "acme"), Name::new(NameKind::CompanyName, "acme"));
+        assert_eq!(Name::new(NameKind::Tag, " \t"), None);
     }
 
     #[test]
@@ -192,5 +244,15 @@ mod tests {
         assert_eq!(company(json!("6")).upsert(), company(json!(" 6 ")).upsert());
         assert_ne!(company(json!("6")).upsert(), contact.upsert());
         assert_eq!(request(RequestKind::Feedback, &json!({ "problem": "slow" })).upsert(), None);
+    }
+
+    #[test]
+    fn digests_are_those_that_stores_keep() {
+        let hex = |kind, name: &str| {
+            data_encoding::HEXLOWER.encode(Name::new(kind, name).unwrap().as_bytes())
+        };
+
+        assert_eq!(hex(NameKind::CompanyUpsert, "6"), "90e22adf14db888783af86744b71bd85");
+        assert_eq!(hex(NameKind::ContactUpsert, "6"), "73676e2d19177b0ad40b77d73fee1e1f");
     }
 }

@@ -79,6 +79,9 @@ pub struct Listed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = EventLine)]
 pub struct Line {
+    /// The event's place in the order of receipt.
+    #[serde(skip)]
+    pub seq: u64,
     pub id: EventId,
     pub source: SourceName,
     #[serde(rename = "type")]

@@ -95,6 +95,7 @@ impl Replay {
 impl Record {
     pub fn line(&self) -> Line {
         Line {
+            seq: self.seq,
             id: self.event.id,
             source: self.event.source.clone(),
             event_type: self.event.event_type.clone(),

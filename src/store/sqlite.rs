@@ -38,8 +38,9 @@ use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 use super::{
-    Claim, Claimed, Count, Filter, Forgotten, Kept, Listed, Matching, NewReplay, Page, Progress,
-    Record, Released, Replay, ReplayId, Store, StoreError, Trouble, Wanted, Webhook, Word,
+    Claim, Claimed, Count, EarlierUpsert, Filter, Forgotten, Kept, Listed, Matching, NewReplay,
+    Page, Progress, Record, Released, Renewal, Replay, ReplayId, Store, StoreError, Trouble,
+    Waiting, Wanted, Webhook, Word,
 };
 use crate::clock;
 use crate::event::{EventId, Name, SourceName};
@@ -252,8 +253,12 @@ impl Store for Sqlite {
         Ok(self.readable(loaded?).await)
     }
 
-    async fn renew(&self, claims: Vec<Claim>, until: Timestamp) -> Result<Vec<Claim>, StoreError> {
-        self.writer.write(move |connection| claim::renew(connection, &claims, until)).await
+    async fn renew(
+        &self,
+        renewals: Vec<Renewal>,
+        until: Timestamp,
+    ) -> Result<Vec<Claim>, StoreError> {
+        self.writer.write(move |connection| claim::renew(connection, &renewals, until)).await
     }
 
     async fn rewind(&self, sources: Vec<SourceName>, now: Timestamp) -> Result<(), StoreError> {
@@ -288,17 +293,23 @@ impl Store for Sqlite {
         Ok(self.readable(loaded?).await.pop())
     }
 
-    async fn older(
+    async fn earlier_upsert(
         &self,
         place: u64,
         upsert: Name,
         sources: Vec<SourceName>,
-    ) -> Result<Option<u64>, StoreError> {
+    ) -> Result<Option<EarlierUpsert>, StoreError> {
         self.readers
             .read(Purpose::Delivery, move |connection| {
-                look::older(connection, (place, upsert), &sources)
+                look::earlier_upsert(connection, (place, upsert), &sources)
             })
             .await
+    }
+
+    async fn end_waits_behind(&self, now: Timestamp) -> Result<(), StoreError> {
+        let end = move |writing: &Writing<'_>| rewind::end_waits_behind(writing, now);
+        while self.writer.write(end).await? == rewind::CHANGED_MAX {}
+        Ok(())
     }
 
     async fn advance(&self, claim: Claim, progress: Progress) -> Result<(), StoreError> {
@@ -353,6 +364,10 @@ impl Store for Sqlite {
 
     async fn counts(&self) -> Result<Vec<Count>, StoreError> {
         self.readers.read(Purpose::Look, look::counts).await
+    }
+
+    async fn waiting(&self) -> Result<Vec<Waiting>, StoreError> {
+        self.readers.read(Purpose::Look, look::waiting).await
     }
 
     async fn oldest(&self) -> Result<Vec<(SourceName, Timestamp)>, StoreError> {

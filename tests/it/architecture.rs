@@ -68,14 +68,15 @@ const SETTINGS: [&str; 7] =
     ["delivery", "intake", "listener", "mapping", "savio", "sources", "store"];
 
 /// No clock, no input or output, nothing that waits; each with what lies below it, tests aside.
-const PURE: [&str; 7] = [
+const PURE: [&str; 8] = [
     "intake/signature",
     "intake/payload",
     "intake/handshake",
     "mapping",
     "delivery/retry",
     "delivery/gate",
-    "delivery/names",
+    "delivery/acquisition",
+    "delivery/conflicts",
 ];
 
 const IMPURE: [&str; 11] = [

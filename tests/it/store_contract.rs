@@ -12,8 +12,8 @@ use jiff::{SignedDuration, Timestamp};
 use savio_relay::event::{Event, EventId, Outcome, Request, RequestKind, SourceName, State};
 use savio_relay::store::sqlite::{Settings, Sqlite};
 use savio_relay::store::{
-    Attempt, Claimed, Kept, NewEvent, Next, Origin, Planned, Progress, Record, RequestState, Store,
-    StoreError, Wanted, Webhook,
+    Attempt, Claim, Claimed, Kept, NewEvent, Next, Origin, Planned, Progress, Record, Renewal,
+    RequestState, Store, StoreError, Wanted, Webhook,
 };
 use serde_json::json;
 use tempfile::TempDir;
@@ -58,6 +58,11 @@ pub(crate) fn webhook(received_at: Timestamp) -> Webhook {
         events: vec![NewEvent { id, event_type: None, delivery_id: None, payload }],
         origin: Origin::Sent,
     }
+}
+
+/// Of events that wait for no other.
+pub(crate) fn renewals(claims: &[Claim]) -> Vec<Renewal> {
+    claims.iter().map(|claim| Renewal { claim: *claim, waits_for: None }).collect()
 }
 
 pub(crate) fn from(source: &str, received_at: Timestamp) -> Webhook {

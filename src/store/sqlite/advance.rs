@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::claim::InHand;
 use super::count::Writing;
@@ -11,7 +11,7 @@ use super::failure::Failure;
 use super::row::{Json, Time};
 use super::{claim, left_out, look, replay, suspects};
 use crate::event::{Name, Outcome, Request, State};
-use crate::store::{Attempt, Claim, Next, Planned, Progress, RequestState, Shorter};
+use crate::store::{Attempt, Claim, Next, Planned, Progress, RequestState, Shorter, WaitsFor};
 
 pub(super) fn advance(
     writing: &Writing<'_>,
@@ -183,28 +183,64 @@ fn go_on(writing: &Writing<'_>, event: &InHand, progress: &Progress) -> Result<(
             let sql = "UPDATE requests SET state = 'sending', sent_at = ?3
                        WHERE event = ?1 AND position = ?2";
             let mut update = writing.prepare_cached(sql)?;
-            there_is(update.execute(params![number, position, Time(*at)])?, *position)
+            there_is(update.execute(params![number, position, Time(*at)])?, *position)?;
+            if event.waits {
+                let sql = "UPDATE events SET reason = NULL, waits_for = NULL WHERE number = ?1";
+                writing.prepare_cached(sql)?.execute([number])?;
+            }
+            Ok(())
         }
-        Next::Stay { reason } => {
-            let sql = "UPDATE events SET reason = ?2 WHERE number = ?1";
-            writing.prepare_cached(sql)?.execute(params![number, reason])?;
+        Next::Stay { waits_for } => {
+            if let Some(WaitsFor { event, reason }) = waits_for {
+                let sql = "UPDATE events SET reason = ?2, waits_for = ?3 WHERE number = ?1";
+                writing.prepare_cached(sql)?.execute(params![number, reason, event])?;
+            }
             Ok(())
         }
         Next::Wait { until, reason } => {
-            // Without an attempt the wait began about when the lease did.
-            let sql = "UPDATE events SET due_at = ?2, reason = ?3, lease_until = NULL,
-                           waits_since = coalesce(?4, waits_since)
-                       WHERE number = ?1";
-            let since = progress.attempt.as_ref().map(|attempt| Time(ended_at(attempt)));
-            let mut update = writing.prepare_cached(sql)?;
-            update.execute(params![number, Time(*until), reason, since])?;
-            Ok(())
+            wait(writing, event, (*until, reason, None), progress.attempt.as_ref())
+        }
+        Next::WaitBehind { waits_for: WaitsFor { event: earlier, reason }, upsert, at } => {
+            let until = due_with(writing, *earlier, *upsert)?.unwrap_or(*at);
+            wait(writing, event, (until, reason, Some(*earlier)), progress.attempt.as_ref())
         }
         Next::Settle { state, reason, at } => {
             settle(writing, event, (*state, reason.as_deref(), *at))?;
             Ok(())
         }
     }
+}
+
+/// The claim ends, and the event waits: until a time, for a reason, and for another event if that is the reason.
+fn wait(
+    writing: &Writing<'_>,
+    event: &InHand,
+    (until, reason, waits_for): (Timestamp, &str, Option<u64>),
+    attempt: Option<&Attempt>,
+) -> Result<(), Failure> {
+    // Without an attempt the wait began about when the lease did.
+    let sql = "UPDATE events SET due_at = ?2, reason = ?3, waits_for = ?4, lease_until = NULL,
+                   waits_since = coalesce(?5, waits_since)
+               WHERE number = ?1";
+    let since = attempt.map(|attempt| Time(ended_at(attempt)));
+    let mut update = writing.prepare_cached(sql)?;
+    update.execute(params![event.number, Time(until), reason, waits_for, since])?;
+    Ok(())
+}
+
+/// When an event is due that has the upsert still to make; none: it has not, or somebody has just claimed it.
+fn due_with(
+    connection: &Connection,
+    event: u64,
+    upsert: Name,
+) -> rusqlite::Result<Option<Timestamp>> {
+    let sql = "SELECT due_at FROM events WHERE number = ?1 AND state = 'queued'
+                   AND lease_until IS NULL
+                   AND EXISTS (SELECT 1 FROM requests WHERE requests.event = number
+                       AND upsert = ?2 AND requests.state IN ('waiting', 'sending'))";
+    let mut query = connection.prepare_cached(sql)?;
+    let due = query.query_row(params![event, upsert.as_bytes()], |row| row.get(0)).optional()?;
+    Ok(due.map(|Time(due)| due))
 }
 
 /// The event has come to its end.
@@ -220,7 +256,7 @@ pub(super) fn settle(
     // What is held waits for a person: it has not settled.
     let settled_at = (state != State::Held).then_some(Time(at));
     let sql = "UPDATE events SET state = ?2, reason = ?3, settled_at = ?4, due_at = NULL,
-                   lease_until = NULL
+                   lease_until = NULL, waits_for = NULL
                WHERE number = ?1";
     let mut update = writing.prepare_cached(sql)?;
     update.execute(params![event.number, state.as_str(), reason, settled_at])?;

@@ -11,7 +11,7 @@ use super::failure::Failure;
 use super::row::{Id, Source, Time, token};
 use super::{advance, look, suspects};
 use crate::event::State;
-use crate::store::{Claim, Claimed, Next, Progress, Wanted};
+use crate::store::{Claim, Claimed, Next, Progress, Renewal, WaitsFor, Wanted};
 
 /// A claim whose event is not read yet.
 pub(super) struct Lease {
@@ -146,6 +146,8 @@ pub(super) struct InHand {
     pub(super) was_replayed: bool,
     /// Only then there is something in `suspects`.
     pub(super) is_suspect: bool,
+    /// Whether it was noted that it waits for another event.
+    pub(super) waits: bool,
 }
 
 /// What was read of events that were claimed.
@@ -238,13 +240,18 @@ impl Unreadable {
 
 pub(super) fn renew(
     connection: &Connection,
-    claims: &[Claim],
+    renewals: &[Renewal],
     until: Timestamp,
 ) -> Result<Vec<Claim>, Failure> {
-    let mut renewed = Vec::with_capacity(claims.len());
-    for claim in claims {
+    let mut renewed = Vec::with_capacity(renewals.len());
+    for Renewal { claim, waits_for } in renewals {
         if set_lease(connection, *claim, Some(until))? {
             renewed.push(*claim);
+            if let Some(WaitsFor { event, reason }) = waits_for {
+                let sql = "UPDATE events SET reason = ?2, waits_for = ?3 WHERE id = ?1";
+                let mut update = connection.prepare_cached(sql)?;
+                update.execute(params![Id(claim.event), reason, event])?;
+            }
         }
     }
     Ok(renewed)
@@ -281,14 +288,15 @@ fn set_lease(
 pub(super) fn in_hand(connection: &Connection, claim: Claim) -> Result<InHand, Failure> {
     // Where nobody is suspect, the table is one empty page.
     let sql = "SELECT number, source, tries, replay,
-                   EXISTS (SELECT 1 FROM suspects WHERE suspects.event = number)
+                   EXISTS (SELECT 1 FROM suspects WHERE suspects.event = number),
+                   waits_for IS NOT NULL
                FROM events WHERE id = ?1 AND token = ?2 AND lease_until IS NOT NULL";
     let mut query = connection.prepare_cached(sql)?;
     let event = query.query_row(params![Id(claim.event), token(claim.token)], in_hand_of);
     event.optional()?.ok_or(Failure::ClaimLost)
 }
 
-/// Of a row's first five columns.
+/// Of a row's first six columns.
 pub(super) fn in_hand_of(row: &Row<'_>) -> rusqlite::Result<InHand> {
     Ok(InHand {
         number: row.get(0)?,
@@ -296,5 +304,6 @@ pub(super) fn in_hand_of(row: &Row<'_>) -> rusqlite::Result<InHand> {
         tries: row.get(2)?,
         was_replayed: row.get(3)?,
         is_suspect: row.get(4)?,
+        waits: row.get(5)?,
     })
 }

@@ -133,6 +133,7 @@ fn line(connection: &Connection, number: i64) -> rusqlite::Result<Line> {
         let due_at: Option<Time> = row.get(7)?;
         let Json(left_out) = row.get(8)?;
         Ok(Line {
+            seq: number.cast_unsigned(),
             id,
             source,
             event_type: row.get(2)?,

@@ -9,7 +9,9 @@ use super::failure::Failure;
 use super::replay;
 use super::row::{Id, Json, Source, Time, Word};
 use crate::event::{Event, EventId, Name, Request, SourceName, State};
-use crate::store::{Attempt, Claim, Claimed, Count, Planned, Record, Suspect};
+use crate::store::{
+    Attempt, Claim, Claimed, Count, EarlierUpsert, Planned, Record, Suspect, Waiting,
+};
 
 // The first seven columns are an `Event`, in the order in which `event_of` takes them.
 const EVENT: &str = "
@@ -117,6 +119,7 @@ fn record_of(row: &Row<'_>) -> rusqlite::Result<Record> {
     notes.extend(of_requests);
     let Json(left_out) = row.get(18)?;
     Ok(Record {
+        seq: row.get(7)?,
         event: event_of(row)?,
         state,
         reason: row.get(9)?,
@@ -236,8 +239,8 @@ pub(super) fn next_due(
 }
 
 // The index ends with what is done, and what is dead is not in it.
-const OLDER: &str = "
-    SELECT request.event, event.source
+const EARLIER_UPSERT: &str = "
+    SELECT request.event, event.source, event.id, event.token, event.lease_until IS NOT NULL
     FROM requests AS request INDEXED BY requests_upserting
     JOIN events AS event ON event.number = request.event
     WHERE request.upsert = ?1 AND request.state IN ('waiting', 'sending') AND request.event < ?2
@@ -245,20 +248,37 @@ const OLDER: &str = "
         AND NOT EXISTS (SELECT 1 FROM replayed WHERE replayed.event = request.event)
     ORDER BY request.event";
 
-pub(super) fn older(
+pub(super) fn earlier_upsert(
     connection: &Connection,
     (place, upsert): (u64, Name),
     sources: &[SourceName],
-) -> Result<Option<u64>, Failure> {
-    let mut query = connection.prepare_cached(OLDER)?;
-    let mut rows = query.query(rusqlite::params![upsert.as_bytes(), place])?;
+) -> Result<Option<EarlierUpsert>, Failure> {
+    let mut query = connection.prepare_cached(EARLIER_UPSERT)?;
+    let mut rows = query.query(params![upsert.as_bytes(), place])?;
     while let Some(row) = rows.next()? {
         let Source(source) = row.get(1)?;
         if sources.contains(&source) {
-            return Ok(Some(row.get(0)?));
+            let Id(event) = row.get(2)?;
+            let token: i64 = row.get(3)?;
+            let (seq, is_claimed) = (row.get(0)?, row.get(4)?);
+            let token = token.cast_unsigned();
+            return Ok(Some(EarlierUpsert { seq, event, token, is_claimed }));
         }
     }
     Ok(None)
+}
+
+const WAITING: &str = "
+    SELECT source, sum(lease_until IS NOT NULL), sum(lease_until IS NULL)
+    FROM events INDEXED BY events_waiting WHERE waits_for IS NOT NULL GROUP BY source";
+
+pub(super) fn waiting(connection: &Connection) -> Result<Vec<Waiting>, Failure> {
+    let mut query = connection.prepare_cached(WAITING)?;
+    let waiting = query.query_map([], |row| {
+        let Source(source) = row.get(0)?;
+        Ok(Waiting { source, claimed: row.get(1)?, unclaimed: row.get(2)? })
+    })?;
+    Ok(waiting.collect::<rusqlite::Result<_>>()?)
 }
 
 fn first_to_end(

@@ -13,7 +13,7 @@ use super::{PATIENCE, suspects};
 use crate::clock;
 
 /// The n-th brings a database to version n.
-const MIGRATIONS: [&str; 12] = [
+const MIGRATIONS: [&str; 13] = [
     include_str!("../../../migrations/sqlite/0001_events.sql"),
     include_str!("../../../migrations/sqlite/0002_gates.sql"),
     include_str!("../../../migrations/sqlite/0003_replays.sql"),
@@ -26,6 +26,7 @@ const MIGRATIONS: [&str; 12] = [
     include_str!("../../../migrations/sqlite/0010_numbers.sql"),
     include_str!("../../../migrations/sqlite/0011_decoding_notes.sql"),
     include_str!("../../../migrations/sqlite/0012_left_out.sql"),
+    include_str!("../../../migrations/sqlite/0013_waits_for.sql"),
 ];
 
 /// "SavR", as the first migration sets it.

@@ -1,4 +1,4 @@
-//! Moves due times and leases back with a clock that was set back.
+//! Moves due times: back with a clock that was set back, and to now where there is nothing to wait for.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
@@ -77,6 +77,14 @@ pub(super) fn events(
         update.execute(params![number, Time(now)])?;
     }
     Ok(())
+}
+
+/// Makes some of the events due that wait behind an earlier one, and returns how many.
+pub(super) fn end_waits_behind(connection: &Connection, now: Timestamp) -> Result<usize, Failure> {
+    let sql = "UPDATE events SET due_at = ?1 WHERE number IN (
+                   SELECT number FROM events INDEXED BY events_waiting
+                   WHERE waits_for IS NOT NULL AND lease_until IS NULL AND due_at > ?1 LIMIT ?2)";
+    Ok(connection.prepare_cached(sql)?.execute(params![Time(now), CHANGED_MAX])?)
 }
 
 pub(super) fn replays(

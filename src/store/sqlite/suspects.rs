@@ -80,12 +80,12 @@ pub(super) fn suspect(connection: &Connection, number: i64) -> rusqlite::Result<
 }
 
 fn poisonous(connection: &Connection) -> rusqlite::Result<Vec<(InHand, EventId)>> {
-    let sql = "SELECT number, source, tries, replay, 1, id
+    let sql = "SELECT number, source, tries, replay, 1, waits_for IS NOT NULL, id
                FROM suspects JOIN events ON number = event
                WHERE deaths >= ?1 AND state = 'queued'";
     let mut query = connection.prepare(sql)?;
     let events = query.query_map([DEATHS_MAX], |row| {
-        let Id(id) = row.get(5)?;
+        let Id(id) = row.get(6)?;
         Ok((claim::in_hand_of(row)?, id))
     })?;
     events.collect()

@@ -7,13 +7,15 @@ use std::time::Duration;
 use axum::extract::State as Shared;
 use axum::http::{StatusCode, Uri};
 use axum::{Json, Router};
+use savio_relay::clock;
 use savio_relay::delivery::{Delivery, Mappings, Settings};
-use savio_relay::event::State;
+use savio_relay::event::{EventId, State};
 use savio_relay::store::{RequestState, Store, Webhook};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::{client, delivery_with, destination, event, mappings_of};
 use crate::store_contract::{Place, at, keep, name};
@@ -354,4 +356,101 @@ async fn an_event_that_waits_for_a_name_is_not_sent_once_its_source_is_paused() 
     relay.delivery.resume_source(&name("other")).await.unwrap();
     let again = relay.start(3);
     assert_eq!(relay.answer_all(again).await, ["2"]);
+}
+
+/// What the event waits for, once it waits in hand.
+async fn waits_for(relay: &Scripted, event: EventId) -> String {
+    let seq = relay.store.event(event).await.unwrap().unwrap().seq;
+    loop {
+        match relay.delivery.waits_for(seq) {
+            Some(reason) => return reason,
+            None => tokio::task::yield_now().await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn event_that_waits_in_hand_says_for_which_one() {
+    let mut relay = Scripted::new(4).await;
+    let ids = [
+        keep(&*relay.store, event(&company("Acme"))).await,
+        keep(&*relay.store, event(&company("Acme Inc"))).await,
+        keep(&*relay.store, event(&titled("a", "Dark mode"))).await,
+        keep(&*relay.store, event(&titled("b", "Dark mode"))).await,
+    ];
+    let delivery = relay.start(0);
+    let [acme, first] = relay.two().await;
+
+    let reason = format!("waits for event {}, which upserts the same company first", ids[0]);
+    assert_eq!(waits_for(&relay, ids[1]).await, reason);
+    let reason = format!("waits for event {}, which names the same feature request first", ids[2]);
+    assert_eq!(waits_for(&relay, ids[3]).await, reason);
+    assert_eq!(relay.delivery.waiting(), [(name("form"), 2)].into());
+
+    acme.answer(201);
+    first.answer(201);
+    assert_eq!(relay.answer_all(delivery).await.len(), 2);
+    assert_eq!(relay.delivery.waiting(), [].into());
+}
+
+#[tokio::test]
+async fn event_behind_one_that_waits_in_the_store_says_so_and_is_due_with_it() {
+    let mut relay = Scripted::new(4).await;
+    let first = keep(&*relay.store, event(&company("Acme"))).await;
+    let delivery = relay.start(0);
+    assert_eq!(relay.answer(503).await, "Acme");
+    delivery.await.unwrap();
+    let second = keep(&*relay.store, event(&company("Acme Inc"))).await;
+
+    let early = relay.start(2);
+    assert!(relay.answer_all(early).await.is_empty());
+
+    let [first, second] = [first, second].map(|id| relay.store.event(id));
+    let (first, second) = (first.await.unwrap().unwrap(), second.await.unwrap().unwrap());
+    let reason =
+        format!("waits for event {}, which upserts the same company first", first.event.id);
+    assert_eq!((second.due_at, second.reason), (first.due_at, Some(reason)));
+}
+
+#[tokio::test]
+async fn event_behind_another_waits_no_more_once_that_ones_source_is_paused() {
+    let mut relay = Scripted::new(4).await;
+    relay.keep(company("Acme")).await;
+    let delivery = relay.start(0);
+    assert_eq!(relay.answer(503).await, "Acme");
+    delivery.await.unwrap();
+    relay.keep_from("other", company("Acme Inc")).await;
+    let early = relay.start(2);
+    assert!(relay.answer_all(early).await.is_empty());
+
+    relay.delivery.pause_source(name("form"), at(2)).await.unwrap();
+    let delivery = relay.start(3);
+
+    assert_eq!(relay.answer_all(delivery).await, ["Acme Inc"]);
+}
+
+/// The leases of this relay are not renewed while the test runs: who waits for a renewal waits for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn four_hundred_upserts_of_one_company_are_delivered_without_a_stop() {
+    let mut relay = Scripted::new(8).await;
+    let names: Vec<String> = (0..400).map(|number| format!("Acme {number:03}")).collect();
+    for name in &names {
+        let webhook = Webhook { received_at: clock::now(), ..event(&company(name)) };
+        keep(&*relay.store, webhook).await;
+    }
+    let settings = Settings { lease: Duration::from_hours(24), ..Settings::default() };
+    let client = client(&relay.savio, Duration::from_mins(1));
+    let delivery = delivery_with(settings, relay.store.clone(), destination(Ok(client), 8));
+    delivery.replace_mappings(two_sources());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn(delivery.run(async { drop(stopped.await) }));
+
+    for name in &names {
+        let answered = timeout(Duration::from_mins(1), relay.answer(201)).await;
+        assert_eq!(answered.as_ref(), Ok(name));
+    }
+
+    stop.send(()).unwrap();
+    running.await.unwrap();
+    assert_eq!(relay.count(State::Delivered).await, 400);
 }

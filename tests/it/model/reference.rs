@@ -353,6 +353,13 @@ impl Reference {
         }
     }
 
+    /// Whether an older event has an upsert before it that is the next request of the other one.
+    pub(super) fn upserts_before(&self, older: usize, younger: usize) -> bool {
+        let (older, younger) = (&self.events[older], &self.events[younger]);
+        let next = younger.requests.get(younger.position).and_then(|next| next.upsert.as_deref());
+        next.is_some_and(|upsert| older.upserts(upsert))
+    }
+
     /// The outcome table.
     pub(super) fn answers(&mut self, event: usize, answer: Answer) {
         let (now, holds, probe_works) = (self.now, self.holds, self.probe_works);

@@ -41,6 +41,12 @@ const MAPPING: &str = r#"
     tags = ["$.tags[*]"]
 "#;
 
+/// The longest wait for a retry: an hour and half as much by chance, and the seconds that a delivery takes.
+const WAIT_MAX: i64 = 5_400 + 60;
+
+/// How long an event during whose mapping the process ended is left alone.
+const COOLDOWN_MAX: i64 = 11;
+
 pub(super) struct World {
     folder: TempDir,
     store: Arc<Sqlite>,
@@ -151,7 +157,10 @@ impl World {
         tokio::select! {
             biased;
             () = crashed.notified() => {}
-            _ = self.delivery.deliver_all(at(now)) => {}
+            _ = self.delivery.deliver_all(at(now)) => {
+                let waits = self.judge_waits().await;
+                self.reference().wrong.extend(waits.err());
+            }
         }
     }
 
@@ -224,10 +233,44 @@ impl World {
         for source in 0..SOURCES.len() {
             self.resume_source(source).await;
         }
-        for _ in 0..3 {
-            self.reference().now += 4 * 3_600;
+        for wait in [WAIT_MAX, COOLDOWN_MAX] {
+            self.reference().now += wait;
             self.deliver().await;
         }
+    }
+
+    /// No event waits while nothing it waits for is pending: each that is not due waits for its own retry, no longer than
+    /// the longest one, or for an older event that has the same upsert before it and waits itself.
+    async fn judge_waits(&self) -> Result<(), String> {
+        let now = self.reference().now;
+        if self.delivery.why_closed(at(now)).is_some() {
+            return Ok(());
+        }
+        let records = self.records().await;
+        let paused = self.reference().paused;
+        let waits = |record: &Record| {
+            let source = SOURCES.iter().position(|it| name(it) == record.event.source).unwrap();
+            record.state == State::Queued && !paused[source]
+        };
+        for (number, record) in records.iter().enumerate().filter(|(_, it)| waits(it)) {
+            let wrong = |what: &str| format!("event {number} waits: {what}\n{record:?}");
+            let due_at = record.due_at.unwrap();
+            if due_at <= at(now) || due_at > at(now + WAIT_MAX) {
+                return Err(wrong("it is due, or later than any wait"));
+            }
+            let reason = record.reason.as_deref().unwrap_or_default();
+            let Some(behind) = reason.strip_prefix("waits for event ") else { continue };
+            let is_it = |id: &EventId| behind.starts_with(&id.to_string());
+            let other = self.events.iter().position(is_it).unwrap();
+            let is_pending = self.reference().upserts_before(other, number);
+            if !waits(&records[other]) || records[other].due_at < record.due_at || !is_pending {
+                return Err(wrong(&format!(
+                    "event {other} does not keep it: {:?}",
+                    records[other]
+                )));
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn judge(&self) -> Result<(), String> {

@@ -8,8 +8,8 @@ use savio_relay::event::{EventId, State};
 use savio_relay::store::{Claimed, NewEvent, Next, Origin, Progress, Wanted, Webhook};
 
 use super::{
-    Place, at, claim, claim_from, claim_one, deliveries, from, ids, keep, name, request, settle,
-    step, webhook,
+    Place, at, claim, claim_from, claim_one, deliveries, from, ids, keep, name, renewals, request,
+    settle, step, webhook,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -189,7 +189,7 @@ async fn a_renewed_claim_goes_on() {
     keep(store, webhook(at(0))).await;
     let claimed = claim_one(store, at(0)).await;
 
-    let renewed = store.renew(vec![claimed.claim], at(120)).await.unwrap();
+    let renewed = store.renew(renewals(&[claimed.claim]), at(120)).await.unwrap();
 
     assert_eq!(renewed, [claimed.claim]);
     assert_eq!(claim(store, at(119), 9).await, []);
@@ -204,10 +204,10 @@ async fn only_claims_that_are_still_held_are_renewed() {
         keep(store, webhook(at(0))).await;
     }
     let [lost, settled, held] = claim(store, at(0), 3).await.try_into().unwrap();
-    store.renew(vec![settled.claim, held.claim], at(500)).await.unwrap();
+    store.renew(renewals(&[settled.claim, held.claim]), at(500)).await.unwrap();
     claim_one(store, at(60)).await;
     store.advance(settled.claim, step(settle(State::Ignored))).await.unwrap();
 
-    let claims = vec![lost.claim, settled.claim, held.claim];
+    let claims = renewals(&[lost.claim, settled.claim, held.claim]);
     assert_eq!(store.renew(claims, at(900)).await.unwrap(), [held.claim]);
 }

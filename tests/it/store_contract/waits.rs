@@ -6,8 +6,8 @@ use savio_relay::event::{EventId, Outcome, State};
 use savio_relay::store::{Filter, NewReplay, Origin, ReplayId, Store, Webhook, Word, carry_out};
 
 use super::{
-    Place, after, at, attempt, begin, claim, claim_one, from, ids, keep, name, record, settle,
-    step, wait, webhook,
+    Place, after, at, attempt, begin, claim, claim_one, from, ids, keep, name, record, renewals,
+    settle, step, wait, webhook,
 };
 
 const DAY: i64 = 24 * 3_600;
@@ -56,7 +56,7 @@ async fn a_wait_without_an_attempt_counts_from_the_last_renewal() {
     let store = place.open();
     let id = keep(&*store, webhook(at(0))).await;
     let claim = claim_one(&*store, at(0)).await.claim;
-    store.renew(vec![claim], at(3_600 + 60)).await.unwrap();
+    store.renew(renewals(&[claim]), at(3_600 + 60)).await.unwrap();
     store.advance(claim, step(wait(3_630))).await.unwrap();
 
     rewind(&*store, 3_601).await;
@@ -76,7 +76,8 @@ async fn a_lease_lasts_as_long_as_it_was_meant_to() {
 
     assert_eq!(store.next_due(vec![name("form")]).await.unwrap(), Some(at(60)));
     assert!(claim(&*store, at(59), 9).await.is_empty());
-    assert_eq!(store.renew(vec![held], at(120)).await.unwrap(), [held], "who holds it, keeps it");
+    let renewed = store.renew(renewals(&[held]), at(120)).await.unwrap();
+    assert_eq!(renewed, [held], "who holds it, keeps it");
     assert_eq!(ids(&claim(&*store, at(120), 9).await), [id]);
 }
 

@@ -1,0 +1,30 @@
+//! The clock of one delivery.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::time::sleep;
+
+/// The time that was given, going on.
+pub(super) struct Clock {
+    now: Timestamp,
+    read: Instant,
+}
+
+impl Clock {
+    pub(super) fn starting(now: Timestamp) -> Clock {
+        Clock { now, read: Instant::now() }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.now.saturating_add(self.read.elapsed()).unwrap_or(self.now)
+    }
+
+    pub(super) async fn wait_until(&self, at: Timestamp) {
+        let left = Duration::try_from(at.duration_since(self.now())).unwrap_or_default();
+        // Even a sleep of no time takes up to a millisecond.
+        if !left.is_zero() {
+            sleep(left).await;
+        }
+    }
+}

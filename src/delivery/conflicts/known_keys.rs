@@ -1,0 +1,56 @@
+//! Keys of things that are known to be in Savio: as many as fit, the newest surely among them.
+
+use std::collections::BTreeSet;
+
+use crate::event::Name;
+
+/// Two generations of half that many each: a key that is in use stays, one that is not is forgotten.
+#[derive(Debug, Clone)]
+#[cfg_attr(test, derive(Hash))]
+pub(super) struct KnownKeys {
+    keys_max: usize,
+    young: BTreeSet<Name>,
+    old: BTreeSet<Name>,
+}
+
+impl KnownKeys {
+    pub(super) fn new(keys_max: usize) -> KnownKeys {
+        KnownKeys { keys_max, young: BTreeSet::new(), old: BTreeSet::new() }
+    }
+
+    pub(super) fn contains(&self, key: Name) -> bool {
+        self.young.contains(&key) || self.old.contains(&key)
+    }
+
+    pub(super) fn learn(&mut self, key: Name) {
+        if self.young.len() >= self.keys_max / 2 && !self.young.contains(&key) {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::NameKind;
+
+    fn name(number: usize) -> Name {
+        Name::new(NameKind::Tag, &number.to_string()).unwrap()
+    }
+
+    #[test]
+    fn the_newest_are_known_and_the_oldest_forgotten() {
+        let mut known = KnownKeys::new(10);
+
+        for number in 0..100 {
+            known.learn(name(number));
+            known.learn(name(0));
+            assert!(known.young.len() + known.old.len() <= 10);
+        }
+
+        assert!(known.contains(name(0)), "one in use stays");
+        assert!((96..100).all(|number| known.contains(name(number))));
+        assert!((1..90).all(|number| !known.contains(name(number))));
+    }
+}

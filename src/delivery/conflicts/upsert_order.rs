@@ -1,0 +1,192 @@
+//! Upserts of one record go out one by one, in the order in which their events were received. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::seq::Seq;
+use crate::event::Name;
+
+/// For each record, the events in hand that have an upsert of it still to make, in order of receipt. An event
+/// may make its upsert if it is the first of them.
+///
+/// An event that is not mapped yet may turn out to have any upsert, so it counts as a member of every such set
+/// until `set_upserts` says which ones it has.
+///
+/// An upsert is still to be made until it is recorded in the store, not just until Savio has answered: whoever
+/// is the first here and then reads the store finds nothing there that was done already.
+#[derive(Debug, Clone, Default)]
+#[cfg_attr(test, derive(Hash))]
+pub(super) struct UpsertOrder {
+    pending: BTreeMap<Name, BTreeSet<Seq>>,
+    /// The keys under which each event is in `pending`.
+    keys: BTreeMap<Seq, Vec<Name>>,
+    unmapped: BTreeSet<Seq>,
+    /// Events that are the first for their key, and wait only until older ones are mapped.
+    waiting_for_mapping: BTreeSet<Seq>,
+}
+
+/// An older event in hand that goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EarlierEvent {
+    Upserts(Seq),
+    Unmapped(Seq),
+}
+
+impl UpsertOrder {
+    /// An event is in hand, and not mapped yet.
+    pub(super) fn register(&mut self, seq: Seq) {
+        if !self.keys.contains_key(&seq) {
+            self.unmapped.insert(seq);
+        }
+    }
+
+    /// The event is mapped, and has these upserts still to make. Returns events that may be the first now.
+    pub(super) fn set_upserts(&mut self, seq: Seq, upserts: &[Name]) -> Vec<Seq> {
+        let mut keys = upserts.to_vec();
+        keys.sort_unstable();
+        keys.dedup();
+        for key in &keys {
+            self.pending.entry(*key).or_default().insert(seq);
+        }
+        let before = self.keys.insert(seq, keys.clone()).unwrap_or_default();
+        let dropped = before.into_iter().filter(|key| !keys.contains(key));
+        let mut candidates = self.leave(seq, dropped);
+        candidates.extend(self.mapped(seq));
+        candidates
+    }
+
+    /// The event is not in hand any more. Returns events that may be the first now.
+    pub(super) fn remove(&mut self, seq: Seq) -> Vec<Seq> {
+        self.waiting_for_mapping.remove(&seq);
+        let keys = self.keys.remove(&seq).unwrap_or_default();
+        let mut candidates = self.leave(seq, keys.into_iter());
+        candidates.extend(self.mapped(seq));
+        candidates
+    }
+
+    /// Which event goes before this one's upsert; none: this one may go.
+    pub(super) fn earlier(&self, seq: Seq, key: Name) -> Option<EarlierEvent> {
+        let first = self.pending.get(&key).and_then(BTreeSet::first).copied();
+        let unmapped = self.unmapped.first().copied();
+        let is_older = |other: &Seq| *other < seq;
+        first
+            .filter(is_older)
+            .map(EarlierEvent::Upserts)
+            .or(unmapped.filter(is_older).map(EarlierEvent::Unmapped))
+    }
+
+    /// Has the event returned as a candidate once all older ones are mapped.
+    pub(super) fn wait_for_mapping(&mut self, seq: Seq) {
+        self.waiting_for_mapping.insert(seq);
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+            && self.keys.is_empty()
+            && self.unmapped.is_empty()
+            && self.waiting_for_mapping.is_empty()
+    }
+
+    fn leave(&mut self, seq: Seq, keys: impl Iterator<Item = Name>) -> Vec<Seq> {
+        let mut candidates = Vec::new();
+        for key in keys {
+            if let Some(events) = self.pending.get_mut(&key) {
+                events.remove(&seq);
+                candidates.extend(events.first());
+                if events.is_empty() {
+                    self.pending.remove(&key);
+                }
+            }
+        }
+        candidates
+    }
+
+    /// The event is mapped, or gone: those that waited only for that may go.
+    fn mapped(&mut self, seq: Seq) -> BTreeSet<Seq> {
+        if !self.unmapped.remove(&seq) {
+            return BTreeSet::new();
+        }
+        match self.unmapped.first() {
+            None => std::mem::take(&mut self.waiting_for_mapping),
+            Some(first) => {
+                let later = self.waiting_for_mapping.split_off(first);
+                std::mem::replace(&mut self.waiting_for_mapping, later)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::NameKind;
+
+    fn company(id: &str) -> Name {
+        Name::new(NameKind::CompanyUpsert, id).unwrap()
+    }
+
+    fn order(events: &[(Seq, &[Name])]) -> UpsertOrder {
+        let mut order = UpsertOrder::default();
+        for (seq, upserts) in events {
+            order.register(*seq);
+            order.set_upserts(*seq, upserts);
+        }
+        order
+    }
+
+    #[test]
+    fn first_event_of_a_key_may_go_and_the_next_one_once_it_is_done() {
+        let six = company("6");
+        let mut order = order(&[(3, &[six]), (1, &[six]), (2, &[six])]);
+
+        assert_eq!(order.earlier(1, six), None);
+        assert_eq!(order.earlier(2, six), Some(EarlierEvent::Upserts(1)));
+        assert_eq!(order.set_upserts(1, &[]), [2]);
+        assert_eq!(order.earlier(2, six), None);
+        assert_eq!(order.remove(2), [3]);
+        assert_eq!(order.earlier(3, six), None);
+    }
+
+    #[test]
+    fn upserts_of_other_records_wait_for_nothing() {
+        let order = order(&[(1, &[company("6")]), (2, &[company("7")])]);
+
+        assert_eq!(order.earlier(2, company("7")), None);
+    }
+
+    #[test]
+    fn event_with_two_upserts_of_one_record_goes_first_until_both_are_done() {
+        let (six, seven) = (company("6"), company("7"));
+        let mut order = order(&[(1, &[six, seven, six]), (2, &[six])]);
+
+        assert_eq!(order.set_upserts(1, &[seven, six]), [] as [Seq; 0]);
+        assert_eq!(order.earlier(2, six), Some(EarlierEvent::Upserts(1)));
+        assert_eq!(order.set_upserts(1, &[seven]), [2]);
+    }
+
+    #[test]
+    fn older_event_that_is_not_mapped_goes_before_every_upsert() {
+        let six = company("6");
+        let mut order = order(&[(3, &[six]), (5, &[six])]);
+        order.register(2);
+        order.register(4);
+
+        assert_eq!(order.earlier(3, six), Some(EarlierEvent::Unmapped(2)));
+        order.wait_for_mapping(3);
+        assert_eq!(order.set_upserts(4, &[]), [] as [Seq; 0]);
+        assert_eq!(order.set_upserts(2, &[company("7")]), [3]);
+        assert_eq!(order.earlier(3, six), None);
+    }
+
+    #[test]
+    fn event_that_leaves_unmapped_is_waited_for_no_more() {
+        let six = company("6");
+        let mut order = order(&[(2, &[six])]);
+        order.register(1);
+        order.wait_for_mapping(2);
+
+        assert_eq!(order.remove(1), [2]);
+        order.remove(2);
+        assert!(order.is_empty());
+    }
+}
