@@ -23,6 +23,7 @@ use axum::http::{HeaderValue, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
+use jiff::Timestamp;
 use serde_json::json;
 use tokio::sync::Notify;
 use tower::limit::GlobalConcurrencyLimitLayer;
@@ -37,9 +38,10 @@ use self::body::Bodies;
 use self::refusal::Refusal;
 pub use self::token::Token;
 use crate::delivery::Delivery;
+use crate::delivery::pauses::why_source_waits;
 use crate::event::SourceName;
 use crate::intake::Door;
-use crate::store::{Store, StoreError};
+use crate::store::{Line, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 
 const REQUESTS_MAX: usize = 64;
@@ -81,6 +83,29 @@ impl Inside {
     /// Where the events of a source go, as long as it has a mapping.
     fn destination_of(&self, source: &SourceName) -> Option<(&String, &Destination)> {
         self.destinations.iter().find(|(_, to)| to.delivery.sources().contains(source))
+    }
+
+    /// Why no queued event of the source goes on, if none does.
+    fn why_source_waits(&self, source: &SourceName, now: Timestamp) -> Option<String> {
+        match self.destination_of(source) {
+            Some((_, to)) => {
+                to.delivery.why_source_waits(source).or_else(|| to.delivery.why_closed(now))
+            }
+            None => why_source_waits(source, (false, false)),
+        }
+    }
+
+    /// What a queued event waits for, as far as the store does not have it, or not yet.
+    fn why_waits(&self, event: &Line, now: Timestamp) -> Option<String> {
+        let due_at = event.due_at?;
+        let Some((_, to)) = self.destination_of(&event.source) else {
+            return why_source_waits(&event.source, (false, false));
+        };
+        let delivery = &to.delivery;
+        delivery
+            .why_source_waits(&event.source)
+            .or_else(|| delivery.waits_for(event.seq))
+            .or_else(|| delivery.why_closed(now).filter(|_| due_at <= now))
     }
 
     /// The name of a source that there is.

@@ -34,13 +34,15 @@ pub(super) struct Destination {
     in_flight: usize,
     /// Of the sources that send to it.
     queued: u64,
+    /// Those of them that wait for another event.
+    waiting_for_event: u64,
     oldest_queued_seconds: Option<u64>,
 }
 
 /// All destinations, with what waits for each
 #[utoipa::path(get, path = "/api/v1/destinations", responses(Any, (status = 200, body = Listed)))]
 pub(super) async fn list(State(inside): State<Arc<Inside>>) -> Result<Json<Listed>, Refusal> {
-    let queues = queues(&*inside.store, clock::now()).await?;
+    let queues = queues(&inside, clock::now()).await?;
     let mut destinations = Vec::new();
     for (name, to) in &inside.destinations {
         destinations.push(destination((name, to), &queues).await?);
@@ -63,12 +65,13 @@ async fn destination(
         reason: standing.reason,
         in_flight: to.delivery.in_flight(),
         queued: own().map(|queue| queue.events).sum(),
+        waiting_for_event: own().map(|queue| queue.waiting_for_event).sum(),
         oldest_queued_seconds: own().filter_map(|queue| queue.oldest_seconds).max(),
     })
 }
 
 async fn one(inside: &Inside, (name, to): (&String, &To)) -> Result<Json<Destination>, Refusal> {
-    let queues = queues(&*inside.store, clock::now()).await?;
+    let queues = queues(inside, clock::now()).await?;
     Ok(Json(destination((name, to), &queues).await?))
 }
 

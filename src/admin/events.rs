@@ -43,7 +43,12 @@ pub(super) async fn list(
     let after = after.map(|after| after.parse()).transpose();
     let after = after.map_err(|error| Refusal::Wrong(format!("`after`: {error}")))?;
     let page = Page { limit: usize::from(limit), after };
-    Ok(Json(inside.store.list(meant.filter(&inside)?, page).await?))
+    let mut listed = inside.store.list(meant.filter(&inside)?, page).await?;
+    let now = clock::now();
+    for event in &mut listed.events {
+        event.reason = inside.why_waits(event, now).or(event.reason.take());
+    }
+    Ok(Json(listed))
 }
 
 /// All that is known of an event
@@ -54,7 +59,9 @@ pub(super) async fn show(
     Segment(written): Segment,
 ) -> Result<Response, Refusal> {
     let id = id(&written, "event")?;
-    let record = inside.store.event(id).await?.ok_or_else(|| no_event(id))?;
+    let mut record = inside.store.event(id).await?.ok_or_else(|| no_event(id))?;
+    let reason = inside.why_waits(&record.line(), clock::now());
+    record.reason = reason.or(record.reason);
     Ok(Json(record.whole()).into_response())
 }
 

@@ -41,7 +41,7 @@ async fn sources(inside: &Inside) -> Result<Vec<Queue>, Refusal> {
             *events = count.events;
         }
     }
-    let queues = queues(&*inside.store, clock::now()).await?;
+    let queues = queues(inside, clock::now()).await?;
     let queue = |(source, events): (SourceName, [(&'static str, u64); 5])| Queue {
         oldest_queued_seconds: queues.get(&source).and_then(|it| it.oldest_seconds).unwrap_or(0),
         source: source.to_string(),

@@ -1,6 +1,6 @@
 //! Sources: who may send, what waits of each, and what was refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -40,6 +40,10 @@ pub(super) struct Source {
     /// By a person: webhooks are taken, events wait.
     paused: bool,
     queued: u64,
+    /// Those of them that wait for another event.
+    waiting_for_event: u64,
+    /// Why none of them goes on, if none does.
+    queued_reason: Option<String>,
     oldest_queued_seconds: Option<u64>,
     last_event_at: Option<Timestamp>,
 }
@@ -52,6 +56,12 @@ pub(super) async fn list(State(inside): State<Arc<Inside>>) -> Result<Json<Liste
     for (name, standing) in inside.door.sources.current().iter() {
         sources.push(source(&inside, (name, standing), (&paused, &queues)).await?);
     }
+    // Those of an earlier process.
+    let known: BTreeSet<SourceName> = sources.iter().map(|it| it.name.clone()).collect();
+    for name in queues.keys().filter(|name| !known.contains(*name)) {
+        let gone = Standing::Off { reason: "it has no mapping file".to_owned() };
+        sources.push(source(&inside, (name, &gone), (&paused, &queues)).await?);
+    }
     Ok(Json(Listed { sources }))
 }
 
@@ -62,7 +72,7 @@ async fn looked_up(inside: &Inside) -> Result<(Paused, BTreeMap<SourceName, Queu
         Some(any) => any.delivery.paused_sources().await?,
         None => Paused::new(),
     };
-    Ok((paused, queues(&*inside.store, clock::now()).await?))
+    Ok((paused, queues(inside, clock::now()).await?))
 }
 
 async fn source(
@@ -89,6 +99,8 @@ async fn source(
         destination: inside.destination_of(name).map(|(destination, _)| destination.clone()),
         paused: paused.contains_key(name),
         queued: queue.events,
+        waiting_for_event: queue.waiting_for_event,
+        queued_reason: inside.why_source_waits(name, now).filter(|_| queue.events > 0),
         oldest_queued_seconds: queue.oldest_seconds,
         last_event_at: newest.events.first().map(|event| event.received_at),
         name: name.clone(),

@@ -13,7 +13,7 @@ use super::Inside;
 use super::refusal::{Any, Refusal};
 use crate::clock;
 use crate::event::{SourceName, State};
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 
 /// What waits of a source.
 #[derive(Debug, Clone, Copy, Default)]
@@ -21,19 +21,27 @@ pub(super) struct Queue {
     pub(super) events: u64,
     /// Since the oldest of them was received.
     pub(super) oldest_seconds: Option<u64>,
+    /// Those of them that wait for another event.
+    pub(super) waiting_for_event: u64,
 }
 
 pub(super) async fn queues(
-    store: &dyn Store,
+    inside: &Inside,
     now: Timestamp,
 ) -> Result<BTreeMap<SourceName, Queue>, StoreError> {
-    let mut queues: BTreeMap<SourceName, Queue> = BTreeMap::new();
+    let (store, mut queues) = (&inside.store, BTreeMap::<SourceName, Queue>::new());
     for count in store.counts().await?.into_iter().filter(|it| it.state == State::Queued) {
         queues.entry(count.source).or_default().events = count.events;
     }
     for (source, received_at) in store.oldest().await? {
         let age = now.duration_since(received_at).as_secs();
         queues.entry(source).or_default().oldest_seconds = Some(u64::try_from(age).unwrap_or(0));
+    }
+    // Of those in hand the store knows it later.
+    let in_hand = inside.destinations.values().flat_map(|to| to.delivery.waiting());
+    let in_store = store.waiting().await?.into_iter().map(|it| (it.source, it.unclaimed));
+    for (source, events) in in_hand.chain(in_store) {
+        queues.entry(source).or_default().waiting_for_event += events;
     }
     Ok(queues)
 }
@@ -80,7 +88,7 @@ pub(super) async fn stats(Of(inside): Of<Arc<Inside>>) -> Result<Json<Stats>, Re
         events.add(count.state, count.events);
         sources.entry(count.source.to_string()).or_default().add(count.state, count.events);
     }
-    let queues = queues(&*inside.store, clock::now()).await?;
+    let queues = queues(&inside, clock::now()).await?;
     let oldest_queued_seconds = queues.values().filter_map(|queue| queue.oldest_seconds).max();
     let store_problem = inside.store.ready().await.err().map(|error| error.to_string());
     Ok(Json(Stats { events, sources, oldest_queued_seconds, store_problem }))

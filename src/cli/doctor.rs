@@ -39,7 +39,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
         let sources = Shelf::of(&config).sources(&config, environment);
         let sources = files::sources(sources, &config, &mut findings);
         runtime()?.block_on(async {
-            store::store(&config, arguments.deep, &mut findings).await;
+            store::store(&config, (&sources, arguments.deep), &mut findings).await;
             around::public_url(&config, &sources, &mut findings);
             around::listen(&config, &mut findings).await;
             savio::destinations(&config, &sources, &mut findings).await;

@@ -4,6 +4,7 @@
 mod filter;
 mod list;
 mod replay;
+mod waits;
 
 use std::path::PathBuf;
 
@@ -20,6 +21,7 @@ use super::load::{self, Shelf};
 use super::serve::{runtime, undone};
 use super::{Failure, show as shown};
 use filter::{Chosen, Which};
+use waits::SourceWaits;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -120,9 +122,8 @@ impl From<DeadArguments> for Arguments {
 pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), Failure> {
     let config = load::config(arguments.config.as_deref(), environment)?;
     let store = open(&config)?;
-    let senders = |destination: &str| senders(destination, &config, environment);
     runtime()?.block_on(async {
-        let done = obey(arguments.command, &store, senders).await;
+        let done = obey(arguments.command, &store, (&config, environment)).await;
         store.close().await;
         done
     })
@@ -131,8 +132,7 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
 /// The sources that send to a destination, by the mapping files as they are now.
 fn senders(
     destination: &str,
-    config: &Config,
-    environment: &Environment,
+    (config, environment): (&Config, &Environment),
 ) -> Result<Vec<SourceName>, Failure> {
     if !config.destinations.contains_key(destination) {
         let known: Vec<&str> = config.destinations.keys().map(String::as_str).collect();
@@ -162,13 +162,18 @@ fn open(config: &Config) -> Result<Sqlite, Failure> {
 async fn obey(
     command: Command,
     store: &Sqlite,
-    senders: impl FnOnce(&str) -> Result<Vec<SourceName>, Failure>,
+    read: (&Config, &Environment),
 ) -> Result<(), Failure> {
+    let senders = |destination: &str| senders(destination, read);
     match command {
         Command::List { which, page } => {
-            list::list(store, which.filter(Vec::new(), senders)?, &page).await
+            let waits = SourceWaits::read(store, read).await?;
+            list::list(store, (which.filter(Vec::new(), senders)?, &waits), &page).await
         }
-        Command::Show { id, json } => show(store, id, json).await,
+        Command::Show { id, json } => {
+            let waits = SourceWaits::read(store, read).await?;
+            show(store, (id, &waits), json).await
+        }
         Command::Replay { ids, which, replay } => {
             replay::run(store, which.filter(ids, senders)?, &replay).await
         }
@@ -178,8 +183,13 @@ async fn obey(
     }
 }
 
-async fn show(store: &Sqlite, id: EventId, json: bool) -> Result<(), Failure> {
-    let record = store.event(id).await?.ok_or_else(|| unknown(id))?;
+async fn show(
+    store: &Sqlite,
+    (id, waits): (EventId, &SourceWaits),
+    json: bool,
+) -> Result<(), Failure> {
+    let mut record = store.event(id).await?.ok_or_else(|| unknown(id))?;
+    waits.add_to_record(&mut record);
     if json {
         return list::print_json(&record.whole());
     }

@@ -8,6 +8,8 @@ mod strict;
 use std::collections::BTreeMap;
 
 use reqwest::{Method, StatusCode};
+use savio_relay::clock;
+use savio_relay::store::sqlite::{Settings, Sqlite};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use wiremock::MockServer;
@@ -16,6 +18,7 @@ use wiremock::{Mock, ResponseTemplate};
 
 use crate::kill::until_async;
 use crate::relay::{Relay, http};
+use crate::store_contract::{from, keep};
 use described::{Description, Operation};
 
 const TOKEN: &str = "a token of the test";
@@ -436,4 +439,23 @@ async fn stats_count_events_by_state() {
     let counts = json!({ "queued": 0, "delivered": 1, "ignored": 1, "held": 1, "dead": 1 });
     assert_eq!((&stats["events"], &stats["sources"]["form"]), (&counts, &counts));
     assert_eq!(stats["oldest_queued_seconds"], Value::Null);
+}
+
+#[tokio::test]
+async fn event_whose_source_has_no_mapping_says_so_and_its_source_is_listed() {
+    let scene = Scene::new().await;
+    let store = Settings::new(scene.folder.path().join("relay.db"));
+    let store = Sqlite::open_beside(&store).unwrap();
+    let id = keep(&store, from("gone", clock::now())).await;
+    store.close().await;
+
+    let listed = scene.get("/api/v1/sources").await;
+
+    let waits = json!("the source gone has no mapping at present");
+    let gone = &listed["sources"][2];
+    assert_eq!((&gone["name"], &gone["live"]), (&json!("gone"), &json!(false)));
+    assert_eq!((&gone["queued"], &gone["queued_reason"]), (&json!(1), &waits), "{gone}");
+    assert_eq!(gone["waiting_for_event"], 0);
+    assert_eq!(scene.get("/api/v1/events?source=gone").await["events"][0]["reason"], waits);
+    assert_eq!(scene.get(&format!("/api/v1/events/{id}")).await["reason"], waits);
 }

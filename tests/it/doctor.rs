@@ -3,12 +3,16 @@
 use std::fs;
 use std::process::Output;
 
+use savio_relay::clock;
+use savio_relay::store::sqlite::{Settings, Sqlite};
+use savio_relay::store::{Next, Store, WaitsFor};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::relay::{Relay, program};
+use crate::store_contract::{at, claim_one, from, keep, step};
 use crate::traces::collector::Collector;
 
 const MAPPING: &str =
@@ -236,4 +240,27 @@ async fn proxy_of_a_destination_is_named_without_its_credentials() {
     for report in [encrypted, insecure, refused] {
         assert!(!report.said.to_string().contains("hunter2"), "{:#}", report.said);
     }
+}
+
+#[tokio::test]
+async fn events_that_wait_for_a_mapping_or_another_event_are_counted() {
+    let deployment = Deployment::new(200).await;
+    let store = Settings::new(deployment.folder.path().join("relay.db"));
+    let store = Sqlite::open(&store).unwrap();
+    let gone = keep(&store, from("gone", clock::now())).await;
+    let first = keep(&store, from("form", at(0))).await;
+    let claimed = claim_one(&store, at(0)).await;
+    let reason = format!("waits for event {first}, which upserts the same company first");
+    let waits_for = Some(WaitsFor { event: claimed.place, reason });
+    store.advance(claimed.claim, step(Next::Stay { waits_for })).await.unwrap();
+    store.close().await;
+
+    let report = deployment.doctor(&[]);
+
+    report.check("warning", "1 queued events wait: the source gone has no mapping at present");
+    report.check("ok", "1 queued events of form wait for another event");
+    let mut show = program(deployment.folder.path());
+    let show = show.args(["events", "show", &gone.to_string()]).envs(deployment.variables());
+    let shown = String::from_utf8(show.output().unwrap().stdout).unwrap();
+    assert!(shown.contains("the source gone has no mapping at present"), "{shown}");
 }

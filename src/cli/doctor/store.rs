@@ -9,10 +9,12 @@ use rustix::process::geteuid;
 
 use crate::clock;
 use crate::config::Config;
-use crate::event::State;
+use crate::delivery::pauses::{Pauses, why_source_waits};
+use crate::event::{SourceName, State};
 use crate::outgoing::chain;
+use crate::sources::SourceFile;
 use crate::store::sqlite::{OpenError, Room, Settings, is_served};
-use crate::store::{Sqlite, Store, StoreError};
+use crate::store::{Count, Sqlite, Store, StoreError, Waiting};
 
 use super::damage::damage;
 use super::report::Finding;
@@ -40,7 +42,11 @@ const FLEETING: [&str; 3] = ["overlay", "ramfs", "tmpfs"];
 /// Of what is mounted where, on Linux.
 const MOUNTS: &str = "/proc/self/mountinfo";
 
-pub(super) async fn store(config: &Config, deep: bool, findings: &mut Vec<Finding>) {
+pub(super) async fn store(
+    config: &Config,
+    (sources, deep): (&[SourceFile], bool),
+    findings: &mut Vec<Finding>,
+) {
     let settings = &config.store;
     let folder = settings.folder();
     if !folder.is_dir() {
@@ -55,7 +61,7 @@ pub(super) async fn store(config: &Config, deep: bool, findings: &mut Vec<Findin
         findings.push(owner(&settings.path));
         findings.push(server(&settings.path));
         findings.push(damage(settings, deep).await);
-        findings.extend(events(settings).await);
+        findings.extend(events(settings, sources).await);
     } else {
         let found = format!("{} is not there yet: `serve` makes it", settings.path.display());
         findings.push(Finding::ok(STORE, found));
@@ -154,7 +160,7 @@ fn server(path: &Path) -> Finding {
     }
 }
 
-async fn events(settings: &Settings) -> Vec<Finding> {
+async fn events(settings: &Settings, sources: &[SourceFile]) -> Vec<Finding> {
     let store = match Sqlite::open_beside(settings) {
         Ok(store) => store,
         Err(error @ OpenError::Older { .. }) => {
@@ -162,7 +168,13 @@ async fn events(settings: &Settings) -> Vec<Finding> {
         }
         Err(error) => return vec![Finding::wrong(STORE, chain(&error))],
     };
-    let found = standing(&store).await;
+    let mut found = standing(&store).await;
+    if let Ok(found) = &mut found {
+        match waiting(&store, sources).await {
+            Ok(waiting) => found.extend(waiting),
+            Err(error) => found.push(Finding::unseen(STORE, error.to_string())),
+        }
+    }
     store.close().await;
     found.unwrap_or_else(|error| vec![Finding::unseen(STORE, error.to_string())])
 }
@@ -197,6 +209,37 @@ async fn standing(store: &dyn Store) -> Result<Vec<Finding>, StoreError> {
     if held > 0 {
         let advice = "`savio-relay events release` ends it: --arrived or --again";
         found.push(Finding::warning(STORE, format!("held events: {held}")).advice(advice));
+    }
+    Ok(found)
+}
+
+/// What queued events wait for, apart from their time.
+async fn waiting(store: &dyn Store, files: &[SourceFile]) -> Result<Vec<Finding>, StoreError> {
+    let mut found = Vec::new();
+    let paused = Pauses::default().of_sources(store).await?;
+    let has_file = |source: &SourceName| {
+        // Files that could not be read tell nothing.
+        files.is_empty() || files.iter().any(|it| it.name.as_ref() == Some(source))
+    };
+    for Count { source, events, .. } in
+        store.counts().await?.into_iter().filter(|it| it.state == State::Queued)
+    {
+        let state = (has_file(&source), paused.contains_key(&source));
+        if let Some(reason) = why_source_waits(&source, state) {
+            let advice = if state.0 {
+                "`POST sources/NAME/resume` of the API ends the pause"
+            } else {
+                "put its mapping file back: they wait until then"
+            };
+            let waits = format!("{events} queued events wait: {reason}");
+            found.push(Finding::warning(STORE, waits).advice(advice));
+        }
+    }
+    for Waiting { source, claimed, unclaimed } in store.waiting().await? {
+        let events = claimed + unclaimed;
+        let waits = format!("{events} queued events of {source} wait for another event");
+        let advice = "`savio-relay events list --state queued` shows for which";
+        found.push(Finding::ok(STORE, waits).advice(advice));
     }
     Ok(found)
 }

@@ -11,6 +11,7 @@ use crate::store::{Attempt, Cursor, Filter, Line, Listed, Page, Planned, Record,
 
 use super::super::show::{one_line, shorten};
 use super::super::{Failure, show as shown};
+use super::waits::SourceWaits;
 
 /// How much of a reason a terminal's line shows; `events show` has all of it.
 const REASON_CHARS: usize = 60;
@@ -32,10 +33,11 @@ pub(super) struct Arguments {
 
 pub(super) async fn list(
     store: &Sqlite,
-    filter: Filter,
+    (filter, waits): (Filter, &SourceWaits),
     arguments: &Arguments,
 ) -> Result<(), Failure> {
-    let listed = collect(store, filter, arguments).await?;
+    let mut listed = collect(store, filter, arguments).await?;
+    listed.events.iter_mut().for_each(|line| waits.add_to_line(line));
     if arguments.json {
         return print_json(&listed);
     }

@@ -1,0 +1,47 @@
+//! Why queued events wait, where their source is the reason: the store does not know it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::config::Config;
+use crate::delivery::pauses::{Pauses, why_source_waits};
+use crate::event::{SourceName, State};
+use crate::secret::Environment;
+use crate::store::{Line, Record, Sqlite, StoreError};
+
+use super::super::load::Shelf;
+
+pub(super) struct SourceWaits {
+    /// The sources that have a mapping file now; none: the files cannot be read.
+    with_file: Option<BTreeSet<SourceName>>,
+    paused: BTreeMap<SourceName, Timestamp>,
+}
+
+impl SourceWaits {
+    pub(super) async fn read(
+        store: &Sqlite,
+        (config, environment): (&Config, &Environment),
+    ) -> Result<SourceWaits, StoreError> {
+        let files = Shelf::of(config).sources(config, environment).ok();
+        let with_file = files.map(|files| files.into_iter().filter_map(|file| file.name).collect());
+        Ok(SourceWaits { with_file, paused: Pauses::default().of_sources(store).await? })
+    }
+
+    pub(super) fn add_to_line(&self, line: &mut Line) {
+        if let (State::Queued, Some(reason)) = (line.state, self.reason(&line.source)) {
+            line.reason = Some(reason);
+        }
+    }
+
+    pub(super) fn add_to_record(&self, record: &mut Record) {
+        if let (State::Queued, Some(reason)) = (record.state, self.reason(&record.event.source)) {
+            record.reason = Some(reason);
+        }
+    }
+
+    fn reason(&self, source: &SourceName) -> Option<String> {
+        let has_mapping = self.with_file.as_ref().is_none_or(|files| files.contains(source));
+        why_source_waits(source, (has_mapping, self.paused.contains_key(source)))
+    }
+}
