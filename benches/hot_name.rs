@@ -1,4 +1,4 @@
-//! What one hot name among many events costs the others: their throughput beside it and without it.
+//! What events that name the same cost: each other, and the events beside them.
 //!
 //! `cargo bench --bench hot_name`, and with `-- --short` in a few seconds.
 
@@ -29,16 +29,35 @@ const MAPPING: &str = r#"
     internal_id = "$.account"
     name = "$.company"
 
+    [[contact]]
+    internal_id = "$.user"
+    company_internal_id = "$.account"
+
     [[feedback]]
     when = "{{ payload.text }}"
     problem = "$.text"
     person_email = "$.email"
+    company_name = "$.company"
     feature_request_title = "$.title"
     tags = ["$.tag"]
 "#;
 
 /// How long Savio takes for an answer.
 const LATENCY: Duration = Duration::from_millis(20);
+
+/// How many events that concern one company are due at once.
+const DUE_AT_ONCE: usize = 400;
+
+/// As many customers are imported, each with one of so many companies.
+const CUSTOMERS: usize = 500;
+const COMPANIES: usize = 5;
+
+/// How many requests are in flight at most.
+const IN_FLIGHT: usize = 8;
+
+/// Their upserts go one by one: they may take this much of Savio's own time, and so much more.
+const UPSERTS_FACTOR: f64 = 1.2;
+const UPSERTS_MORE: Duration = Duration::from_secs(2);
 
 /// How many webhooks are kept at the same time.
 const KEPT_AT_ONCE: usize = 256;
@@ -72,8 +91,73 @@ async fn main() {
     let is_short = std::env::args().any(|argument| argument == "--short");
     let size =
         if is_short { Size { others: 400, hot: 800 } } else { Size { others: 2_000, hot: 10_000 } };
+    for latency in [0, 20, 100] {
+        of_one_company(Duration::from_millis(latency)).await;
+    }
+    customers().await;
+    beside_others(size).await;
+}
+
+/// Prints how long customers take that are imported together with their companies.
+async fn customers() {
+    let customer = |number: usize| json!({ "user": number, "account": number % COMPANIES, "company": number % COMPANIES });
+    let took = seconds((0..CUSTOMERS).map(customer).collect(), LATENCY).await;
+    // Two requests for each of them.
+    let waves = f64::from(u32::try_from(2 * CUSTOMERS / IN_FLIGHT).unwrap());
+    let limit = UPSERTS_FACTOR * waves * LATENCY.as_secs_f64() + UPSERTS_MORE.as_secs_f64();
+    let ratio = took / limit;
+    println!(
+        "{CUSTOMERS} customers of {COMPANIES} companies, savio answers in {LATENCY:?}: {took:.2} s, limit {limit:.2} s, ratio {ratio:.2}"
+    );
+}
+
+/// Prints how long events that concern one company take, and how long they may.
+async fn of_one_company(latency: Duration) {
+    let upserts = (0..DUE_AT_ONCE).map(|number| upsert(&format!("Acme {number}"))).collect();
+    let took = seconds(upserts, latency).await;
+    let savio = latency.as_secs_f64() * f64::from(u32::try_from(DUE_AT_ONCE).unwrap());
+    let limit = UPSERTS_FACTOR * savio + UPSERTS_MORE.as_secs_f64();
+    let ratio = took / limit;
+    println!(
+        "{DUE_AT_ONCE} upserts of one company, savio answers in {latency:?}: {took:.2} s, limit {limit:.2} s, ratio {ratio:.2}"
+    );
+    let different = (0..DUE_AT_ONCE).map(|number| naming(number, &format!("Company {number}")));
+    let base = seconds(different.collect(), latency).await;
+    let same = (0..DUE_AT_ONCE).map(|number| naming(number, "Acme")).collect();
+    let took = seconds(same, latency).await;
+    let ratio = took / base;
+    println!(
+        "{DUE_AT_ONCE} that name one company, savio answers in {latency:?}: {took:.2} s, as many different ones {base:.2} s, ratio {ratio:.2}"
+    );
+}
+
+fn upsert(name: &str) -> Value {
+    json!({ "account": "6", "company": name })
+}
+
+fn naming(number: usize, company: &str) -> Value {
+    json!({ "text": "other", "email": format!("{number}@example.com"), "company": company })
+}
+
+/// How long Savio and the relay take for these events, with eight in flight.
+async fn seconds(payloads: Vec<Value>, latency: Duration) -> f64 {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = sqlite::Settings::new(folder.path().join("relay.db"));
+    let store = Arc::new(Sqlite::open(&settings).unwrap());
+    let requests = |payload: &Value| if payload.get("user").is_some() { 2 } else { 1 };
+    let count = payloads.iter().map(requests).sum();
+    for payload in payloads {
+        store.keep(webhook(&payload)).await.unwrap();
+    }
+    let savio = Savio::start(false, latency, (Counted::All, count)).await;
+    run(relay(store, &savio.url), &savio).await
+}
+
+async fn beside_others(size: Size) {
     let Size { others, hot } = size;
-    println!("{others} others beside {hot} hot ones, 8 in flight, savio answers in {LATENCY:?}");
+    println!(
+        "{others} others beside {hot} hot ones, {IN_FLIGHT} in flight, savio answers in {LATENCY:?}"
+    );
     let alone = throughput(Beside::Nobody, size).await;
     println!("alone: {alone:.0} others/s");
     for (what, beside, without) in [
@@ -99,8 +183,13 @@ async fn throughput(beside: Beside, size: Size) -> f64 {
     let store = Arc::new(Sqlite::open(&settings).unwrap());
     fill(&store, beside, size).await;
     let is_silent = matches!(beside, Beside::OneTitleUnanswered | Beside::OneUnanswered);
-    let savio = Savio::start(is_silent, size.others).await;
-    let delivery = relay(store, &savio.url);
+    let savio = Savio::start(is_silent, LATENCY, (Counted::Others, size.others)).await;
+    let seconds = run(relay(store, &savio.url), &savio).await;
+    f64::from(u32::try_from(size.others).unwrap()) / seconds
+}
+
+/// How many seconds it takes until all that are counted have come.
+async fn run(delivery: Arc<Delivery>, savio: &Savio) -> f64 {
     let (stop, stopped) = oneshot::channel::<()>();
     let start = Instant::now();
     let mut running = JoinSet::new();
@@ -109,14 +198,14 @@ async fn throughput(beside: Beside, size: Size) -> f64 {
     let seconds = start.elapsed().as_secs_f64();
     stop.send(()).unwrap();
     running.join_all().await;
-    f64::from(u32::try_from(size.others).unwrap()) / seconds
+    seconds
 }
 
 fn relay(store: Arc<dyn Store>, url: &str) -> Arc<Delivery> {
     let (base_url, timeout) = (url.parse().unwrap(), Duration::from_mins(5));
     let client = Client::new(savio::Settings { base_url, token: "T".into(), timeout }).unwrap();
     let destination =
-        Destination { name: "default".to_owned(), client: Ok(client), max_in_flight: 8 };
+        Destination { name: "default".to_owned(), client: Ok(client), max_in_flight: IN_FLIGHT };
     let shutdown_timeout = Duration::from_millis(100);
     let settings = Settings { shutdown_timeout, ..Settings::default() };
     let delivery = Delivery::new(store, destination, settings);
@@ -177,7 +266,14 @@ fn webhook(payload: &Value) -> Webhook {
     }
 }
 
-/// Answers 201 after a while, and counts the others.
+/// Which requests are waited for.
+#[derive(Clone, Copy, PartialEq)]
+enum Counted {
+    All,
+    Others,
+}
+
+/// Answers 201 after a while, and counts.
 struct Savio {
     url: String,
     all_came: Arc<Notify>,
@@ -187,17 +283,23 @@ struct Savio {
 #[derive(Clone)]
 struct Desk {
     leaves_hot_unanswered: bool,
-    others: Arc<AtomicUsize>,
+    latency: Duration,
+    counted: Counted,
+    left: Arc<AtomicUsize>,
     all_came: Arc<Notify>,
 }
 
 impl Savio {
-    async fn start(leaves_hot_unanswered: bool, others: usize) -> Savio {
+    async fn start(
+        leaves_hot_unanswered: bool,
+        latency: Duration,
+        (counted, count): (Counted, usize),
+    ) -> Savio {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let all_came = Arc::new(Notify::new());
-        let others = Arc::new(AtomicUsize::new(others));
-        let desk = Desk { leaves_hot_unanswered, others, all_came: all_came.clone() };
+        let (left, all_came) = (Arc::new(AtomicUsize::new(count)), Arc::new(Notify::new()));
+        let came = all_came.clone();
+        let desk = Desk { leaves_hot_unanswered, latency, counted, left, all_came: came };
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
@@ -218,10 +320,13 @@ async fn serve(stream: TcpStream, desk: Desk) {
         if is_hot && desk.leaves_hot_unanswered {
             std::future::pending::<()>().await;
         }
-        if !is_hot && desk.others.fetch_sub(1, Ordering::SeqCst) == 1 {
+        let is_counted = desk.counted == Counted::All || !is_hot;
+        if !desk.latency.is_zero() {
+            sleep(desk.latency).await;
+        }
+        if is_counted && desk.left.fetch_sub(1, Ordering::SeqCst) == 1 {
             desk.all_came.notify_one();
         }
-        sleep(LATENCY).await;
         let answer = b"HTTP/1.1 201 Created\r\nContent-Length: 8\r\n\r\n{\"id\":1}";
         if stream.write_all(answer).await.is_err() {
             return;

@@ -289,6 +289,7 @@ mod tests {
             decoded: None,
             events: vec![event],
             origin: Origin::Sent,
+            notes: Vec::new(),
         }
     }
 

@@ -305,7 +305,10 @@ async fn dead_events_are_counted_replayed_and_given_back() {
         order
     };
     let counted = scene.post("/api/v1/replay", meant(json!({ "dry_run": true }))).await;
-    assert_eq!(counted, json!({ "matched": 1, "replayed": 0, "replay_id": null }));
+    assert_eq!(
+        counted,
+        json!({ "matched": 1, "at_least": false, "replayed": 0, "replay_id": null })
+    );
     scene.post("/api/v1/destinations/default/pause", json!({})).await;
 
     let ordered = scene.post("/api/v1/replay", meant(json!({ "rate": 0.001 }))).await;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, ResponseTemplate};
 
-use super::faults::DatabaseFaults;
+use super::faults::{CapturedLog, DatabaseFaults};
 use super::{Relay, client, created, delivery_with, destination, mappings_of, outcomes, status};
 use crate::kill::until_async;
 use crate::store_contract::at;
@@ -242,11 +242,11 @@ async fn shorter_request_that_a_crash_cut_off_is_held_where_a_person_wants_to_de
 async fn crash_before_the_refusal_was_written_costs_one_more_refusal() {
     let answers = [refused(&["source_url"]), refused(&["source_url"]), created()];
     let scene = Scene::new(payload(), &answers).await;
-    let faults = DatabaseFaults::of(&scene.relay.place);
+    let (log, faults) = (CapturedLog::start(), DatabaseFaults::of(&scene.relay.place));
     faults.fail_attempt_inserts();
-    let delivery = Arc::clone(&scene.relay.delivery);
+    let delivery = scene.delivery(Settings::default());
     let sending = tokio::spawn(async move { delivery.deliver_all(at(0)).await });
-    until_async(async || !scene.feedback().await.is_empty()).await;
+    until_async(async || log.says("cannot write down the progress of event")).await;
     sending.abort();
     assert!(sending.await.unwrap_err().is_cancelled());
     faults.clear();
