@@ -31,6 +31,7 @@ const MAPPING: &str = r#"
 
     [[contact]]
     internal_id = "$.user"
+    name = "person {{ payload.user }}"
     company_internal_id = "$.account"
 
     [[feedback]]
