@@ -106,7 +106,8 @@ fn json_escapes_terminal_control_characters() {
         check_harmless(&shown);
         let parsed: Value = serde_json::from_str(&shown).unwrap();
         let request = if more.len() == 1 { &parsed[0] } else { &parsed["requests"][0] };
-        assert_eq!(request["body"]["tags"][0], foreign.as_str());
+        // Savio's database takes no NUL: none is sent.
+        assert_eq!(request["body"]["tags"][0], foreign.replace('\0', ""));
         assert!(shown.contains(HARMLESS), "{shown}");
     }
 }

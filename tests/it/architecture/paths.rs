@@ -4,6 +4,7 @@ use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use syn::visit::{self, Visit};
 use syn::{
     Attribute, ExprAsync, ExprAwait, ItemExternCrate, ItemMod, ItemUse, Macro, Signature, UseTree,
+    Visibility,
 };
 
 /// A path as it is written, and where.
@@ -125,6 +126,9 @@ impl<'ast> Visit<'ast> for Collector {
         }
         visit::visit_path(self, path);
     }
+
+    /// Says who may use the item, and uses nothing.
+    fn visit_visibility(&mut self, _: &'ast Visibility) {}
 
     fn visit_macro(&mut self, item: &'ast Macro) {
         visit::visit_macro(self, item);
