@@ -56,8 +56,9 @@ impl Delivery {
                 Ok(claimed) => count += claimed,
                 Err(error) => warn!(%error, "cannot claim events"),
             }
-            if !flight.land().await {
-                return count;
+            tokio::select! {
+                has_landed = flight.land() => if !has_landed { return count },
+                () = self.claims.freed.notified() => {}
             }
         }
     }
