@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use savio_relay::event::{EventId, Headers, SourceName, State};
 use savio_relay::store::sqlite::Settings;
-use savio_relay::store::{NewEvent, Next, Origin, Progress, Sqlite, Store, Wanted, Webhook};
+use savio_relay::store::{
+    ClaimRequest, NewEvent, NextStep, Progress, Sqlite, Store, Webhook, WebhookOrigin,
+};
 use serde_json::{Value, json};
 
 const TOKEN: &str = "a token of the benchmark";
@@ -97,7 +99,7 @@ fn webhook(received_at: Timestamp) -> Webhook {
     };
     let events = (0..WEBHOOK).map(event).collect();
     let headers = Headers::from([("content-type".to_owned(), "application/json".to_owned())]);
-    let (source, origin) = (form(), Origin::Sent);
+    let (source, origin) = (form(), WebhookOrigin::Sent);
     Webhook {
         source,
         received_at,
@@ -120,7 +122,7 @@ async fn settle(
     count: usize,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let now = Timestamp::from_second(1_800_000_000)?;
-    let wanted = || Wanted {
+    let wanted = || ClaimRequest {
         sources: vec![form()],
         slots: 250,
         bytes_max: usize::MAX,
@@ -131,7 +133,7 @@ async fn settle(
         let claimed = store.claim(wanted()).await?;
         let settling = claimed.into_iter().map(|one| {
             let reason = (state == State::Dead).then(|| "savio refused it: 400".to_owned());
-            let next = Next::Settle { state, reason, at: now };
+            let next = NextStep::Settle { state, reason, at: now };
             store.advance(one.claim, Progress::to(next))
         });
         for settled in futures(settling).await {

@@ -15,8 +15,8 @@ use savio_relay::mapping::Mapping;
 use savio_relay::mistake::Document;
 use savio_relay::savio::{self, Client};
 use savio_relay::store::sqlite::{self, Sqlite};
-use savio_relay::store::{NewEvent, Origin, Store, Webhook};
-use savio_relay::table::{self, Table};
+use savio_relay::store::{NewEvent, Store, Webhook, WebhookOrigin};
+use savio_relay::table::{self, TomlTable};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -213,7 +213,7 @@ fn relay(store: Arc<dyn Store>, url: &str) -> Arc<Delivery> {
     let document = Document { name: "form.toml".to_owned(), text: MAPPING.to_owned() };
     let mut mistakes = Vec::new();
     let root = table::parse(&document, &mut mistakes);
-    let mapping = Mapping::compile(&mut Table::root(&document, &root), None, &mut mistakes);
+    let mapping = Mapping::compile(&mut TomlTable::root(&document, &root), None, &mut mistakes);
     assert_eq!(mistakes, []);
     delivery.replace_mappings(Mappings::from([("form".parse().unwrap(), Arc::new(mapping))]));
     Arc::new(delivery)
@@ -263,7 +263,7 @@ fn webhook(payload: &Value) -> Webhook {
         decoded: None,
         notes: Vec::new(),
         events: vec![NewEvent { id, event_type: None, delivery_id: None, payload }],
-        origin: Origin::Sent,
+        origin: WebhookOrigin::Sent,
     }
 }
 

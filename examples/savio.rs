@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use savio_relay::savio::{Client, ContactUpsert, Filter, NewFeedback, Settings};
+use savio_relay::savio::{Client, ContactUpsert, FeatureRequestQuery, NewFeedback, Settings};
 use serde_json::{Map, json};
 
 #[tokio::main]
@@ -29,7 +29,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     client.create_feedback(&feedback).await?;
 
-    let newest = Filter { ordering: Some("-updated".to_owned()), ..Filter::default() };
+    let newest = FeatureRequestQuery {
+        ordering: Some("-updated".to_owned()),
+        ..FeatureRequestQuery::default()
+    };
     let mut pages = client.feature_requests(&newest).at_most(100);
     while let Some(page) = pages.next().await? {
         for one in page.results {

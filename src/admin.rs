@@ -35,24 +35,24 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::body::Bodies;
-use self::refusal::Refusal;
-pub use self::token::Token;
+use self::refusal::ApiError;
+pub use self::token::AdminToken;
 use crate::delivery::Delivery;
 use crate::delivery::pauses::why_source_waits;
 use crate::event::SourceName;
-use crate::intake::Door;
-use crate::store::{Line, Store, StoreError};
+use crate::intake::Intake;
+use crate::store::{EventSummary, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 
 const REQUESTS_MAX: usize = 64;
 
 /// What there is to look into.
-pub struct Inside {
-    pub token: Token,
+pub struct AdminState {
+    pub token: AdminToken,
     pub store: Arc<dyn Store>,
-    pub door: Arc<Door>,
+    pub door: Arc<Intake>,
     pub metrics: Metrics,
-    pub destinations: BTreeMap<String, Destination>,
+    pub destinations: BTreeMap<String, DestinationHandle>,
     /// What `/hooks/NAME` is appended to.
     pub url: String,
     /// Wakes what goes on with replays.
@@ -60,12 +60,12 @@ pub struct Inside {
 }
 
 #[derive(Debug)]
-pub struct Destination {
+pub struct DestinationHandle {
     pub base_url: String,
     pub delivery: Arc<Delivery>,
 }
 
-impl fmt::Debug for Inside {
+impl fmt::Debug for AdminState {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Inside")
@@ -74,14 +74,14 @@ impl fmt::Debug for Inside {
     }
 }
 
-impl Inside {
-    fn destination(&self, name: &str) -> Result<&Destination, Refusal> {
-        let unknown = || Refusal::NotFound(format!("there is no destination {name}"));
+impl AdminState {
+    fn destination(&self, name: &str) -> Result<&DestinationHandle, ApiError> {
+        let unknown = || ApiError::NotFound(format!("there is no destination {name}"));
         self.destinations.get(name).ok_or_else(unknown)
     }
 
     /// Where the events of a source go, as long as it has a mapping.
-    fn destination_of(&self, source: &SourceName) -> Option<(&String, &Destination)> {
+    fn destination_of(&self, source: &SourceName) -> Option<(&String, &DestinationHandle)> {
         self.destinations.iter().find(|(_, to)| to.delivery.sources().contains(source))
     }
 
@@ -96,7 +96,7 @@ impl Inside {
     }
 
     /// What a queued event waits for, as far as the store does not have it, or not yet.
-    fn why_waits(&self, event: &Line, now: Timestamp) -> Option<String> {
+    fn why_waits(&self, event: &EventSummary, now: Timestamp) -> Option<String> {
         let due_at = event.due_at?;
         let Some((_, to)) = self.destination_of(&event.source) else {
             return why_source_waits(&event.source, (false, false));
@@ -109,9 +109,9 @@ impl Inside {
     }
 
     /// The name of a source that there is.
-    fn source(&self, name: &str) -> Result<SourceName, Refusal> {
+    fn source(&self, name: &str) -> Result<SourceName, ApiError> {
         let known = name.parse().ok().filter(|it| self.door.sources.current().contains_key(it));
-        known.ok_or_else(|| Refusal::NotFound(format!("there is no source {name}")))
+        known.ok_or_else(|| ApiError::NotFound(format!("there is no source {name}")))
     }
 }
 
@@ -124,16 +124,16 @@ impl Inside {
     ),
     security(("token" = []))
 )]
-struct Description;
+struct ApiDescription;
 
 /// The admin listener's routes.
-pub fn router(inside: Arc<Inside>) -> Router {
+pub fn router(inside: Arc<AdminState>) -> Router {
     let (routes, description) = described();
     let description = Json(description);
     routes
         .route("/api/v1/openapi.json", get(|| async { description }))
-        .fallback(|| async { Refusal::NotFound("there is nothing at this address".to_owned()) })
-        .method_not_allowed_fallback(|| async { Refusal::Method })
+        .fallback(|| async { ApiError::NotFound("there is nothing at this address".to_owned()) })
+        .method_not_allowed_fallback(|| async { ApiError::Method })
         // What a body may cost is bounded for those who were let in, before it takes anybody's turn.
         .layer(DefaultBodyLimit::disable())
         .layer(GlobalConcurrencyLimitLayer::new(REQUESTS_MAX))
@@ -141,7 +141,7 @@ pub fn router(inside: Arc<Inside>) -> Router {
         .layer(from_fn_with_state(Arc::clone(&inside), admit))
         .layer(CatchPanicLayer::custom(|_| {
             error!("a request to the API was not answered: the relay made a mistake");
-            Refusal::Panicked.into_response()
+            ApiError::Panicked.into_response()
         }))
         .with_state(inside)
         .route("/healthz", get(|| async { Json(json!({ "status": "ok" })) }))
@@ -152,8 +152,8 @@ pub fn description() -> utoipa::openapi::OpenApi {
     described().1
 }
 
-fn described() -> (Router<Arc<Inside>>, utoipa::openapi::OpenApi) {
-    let (routes, mut description) = OpenApiRouter::with_openapi(Description::openapi())
+fn described() -> (Router<Arc<AdminState>>, utoipa::openapi::OpenApi) {
+    let (routes, mut description) = OpenApiRouter::with_openapi(ApiDescription::openapi())
         .routes(routes!(events::list))
         .routes(routes!(events::show))
         .routes(routes!(events::body))
@@ -179,11 +179,11 @@ fn described() -> (Router<Arc<Inside>>, utoipa::openapi::OpenApi) {
 }
 
 /// Lets in who has the token. What is answered belongs to nobody's cache.
-async fn admit(State(inside): State<Arc<Inside>>, request: Request, next: Next) -> Response {
+async fn admit(State(inside): State<Arc<AdminState>>, request: Request, next: Next) -> Response {
     let given = request.headers().get(header::AUTHORIZATION).and_then(|it| it.to_str().ok());
     let mut response = match given.and_then(bearer) {
         Some(token) if inside.token.is(token) => next.run(request).await,
-        Some(_) | None => Refusal::Unauthorized.into_response(),
+        Some(_) | None => ApiError::Unauthorized.into_response(),
     };
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -196,8 +196,8 @@ fn bearer(authorization: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-impl From<StoreError> for Refusal {
-    fn from(error: StoreError) -> Refusal {
-        Refusal::Away(error.to_string())
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> ApiError {
+        ApiError::Away(error.to_string())
     }
 }

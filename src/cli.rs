@@ -33,7 +33,7 @@ use crate::secret::Environment;
 /// A self-hosted webhook relay: takes signed webhooks, keeps them on disk, delivers them to Savio.
 #[derive(Debug, Parser)]
 #[command(name = "savio-relay", version, max_term_width = 100)]
-struct Arguments {
+struct Cli {
     #[command(subcommand)]
     command: Command,
 }
@@ -90,13 +90,13 @@ enum Command {
     /// Print the JSON Schema of a mapping file or of relay.toml
     Schema {
         #[arg(value_enum, default_value = "mapping")]
-        file: schema::File,
+        file: schema::SchemaFile,
     },
 }
 
 /// Why a command did not end well.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum CommandError {
     /// What the user gave, or what was checked, is wrong. It was shown already.
     #[error("")]
     Shown,
@@ -111,30 +111,30 @@ enum Failure {
     Undone(String),
 }
 
-impl Failure {
+impl CommandError {
     fn exit_code(&self) -> ExitCode {
         match self {
-            Failure::Shown | Failure::Wrong(_) => ExitCode::from(1),
-            Failure::Usage(_) => ExitCode::from(2),
-            Failure::Undone(_) => ExitCode::from(3),
+            CommandError::Shown | CommandError::Wrong(_) => ExitCode::from(1),
+            CommandError::Usage(_) => ExitCode::from(2),
+            CommandError::Undone(_) => ExitCode::from(3),
         }
     }
 }
 
-fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
+fn completions(shell: clap_complete::Shell) -> Result<(), CommandError> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Arguments::command(), "savio-relay", &mut script);
+    clap_complete::generate(shell, &mut Cli::command(), "savio-relay", &mut script);
     let script = String::from_utf8_lossy(&script);
     // clap_complete's script for bash calls a command with a hyphen in its name, as ours, `a__b` in one place and
     // `a__subcmd__b` in another, and completes nothing behind it. Without that word both are the same.
     show::print(&script.replace("__subcmd__", "__"))
 }
 
-fn parsed(given: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {
-    let mut command = Arguments::command();
+fn parsed(given: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut command = Cli::command();
     let matches = command.try_get_matches_from_mut(given)?;
     refuse_blanks(&mut command, &matches)?;
-    Arguments::from_arg_matches(&matches)
+    Cli::from_arg_matches(&matches)
 }
 
 /// Refuses empty values: mostly they are those of shell variables that are not set, and an empty

@@ -9,14 +9,14 @@ use std::time::Duration;
 use crate::delivery::retry;
 use crate::event::DEFAULT_DESTINATION;
 use crate::intake::client::{BadNetwork, Network};
-use crate::mistake::{self, Document, Mistake, nearest};
+use crate::mistake::{self, Diagnostic, Document, nearest};
 use crate::secret::{self, Environment, Secret};
 use crate::store::sqlite;
-use crate::table::{self, Mistakes, Table};
+use crate::table::{self, Diagnostics, TomlTable};
 use crate::telemetry::traces;
 use crate::{delivery, intake, listener, telemetry};
 
-pub use destinations::{Destination, Destinations};
+pub use destinations::{DestinationConfig, DestinationConfigs};
 
 /// Everything that a person can set, with what holds where nothing was set.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub struct Config {
     pub store: sqlite::Settings,
     /// How long an event is kept after it settled.
     pub retention: Duration,
-    pub destinations: Destinations,
+    pub destinations: DestinationConfigs,
     /// What holds for all destinations; `Destination::delivery` adds what is its own.
     pub delivery: delivery::Settings,
     pub log: telemetry::Settings,
@@ -41,26 +41,32 @@ pub struct Config {
 }
 
 /// The documents that were read, each with its mistakes.
-pub type Read = Vec<(Document, Mistakes)>;
+pub type ReadDocuments = Vec<(Document, Diagnostics)>;
 
 const VARIABLE: &str = "SAVIO_RELAY_";
 
 impl Config {
     /// Reads the file, if there is one, and then the variables `SAVIO_RELAY_SECTION__KEY` over it.
     /// The warnings come with the configuration.
-    pub fn read(file: Option<Document>, environment: &Environment) -> Result<(Config, Read), Read> {
+    pub fn read(
+        file: Option<Document>,
+        environment: &Environment,
+    ) -> Result<(Config, ReadDocuments), ReadDocuments> {
         let (config, read) = Config::read_in_part(file, environment);
-        let refused = read.iter().flat_map(|(_, mistakes)| mistakes).any(Mistake::is_error);
+        let refused = read.iter().flat_map(|(_, mistakes)| mistakes).any(Diagnostic::is_error);
         if refused { Err(read) } else { Ok((config, read)) }
     }
 
     /// The same, where a mistake leaves what it is about as it would be without the key.
-    pub fn read_in_part(file: Option<Document>, environment: &Environment) -> (Config, Read) {
+    pub fn read_in_part(
+        file: Option<Document>,
+        environment: &Environment,
+    ) -> (Config, ReadDocuments) {
         let mut config = Config::default_in(environment);
         let (standard, mut read) = traces::Settings::standard(environment);
         config.traces = standard;
         for document in file.into_iter().chain(overrides(environment)) {
-            let mut mistakes = Mistakes::new();
+            let mut mistakes = Diagnostics::new();
             config.take(&document, environment, &mut mistakes);
             mistake::limit(&document, &mut mistakes);
             read.push((document, mistakes));
@@ -86,9 +92,9 @@ impl Config {
     }
 
     /// Takes over what the document sets.
-    fn take(&mut self, document: &Document, environment: &Environment, mistakes: &mut Mistakes) {
+    fn take(&mut self, document: &Document, environment: &Environment, mistakes: &mut Diagnostics) {
         let root = table::parse(document, mistakes);
-        let mut root = Table::root(document, &root);
+        let mut root = TomlTable::root(document, &root);
         if let Some(folder) = root.text("mappings", mistakes) {
             self.mappings = Some(PathBuf::from(folder.text));
         }
@@ -123,7 +129,7 @@ impl Config {
         root.finish(mistakes);
     }
 
-    fn take_server(&mut self, mut section: Table<'_>, mistakes: &mut Mistakes) {
+    fn take_server(&mut self, mut section: TomlTable<'_>, mistakes: &mut Diagnostics) {
         set(&mut self.listen, address(&mut section, "listen", mistakes));
         set(&mut self.admin_listen, address(&mut section, "admin_listen", mistakes));
         if let Some(url) = url(&mut section, "public_url", mistakes) {
@@ -145,13 +151,13 @@ impl Config {
         section.finish(mistakes);
     }
 
-    fn take_store(&mut self, mut section: Table<'_>, mistakes: &mut Mistakes) {
+    fn take_store(&mut self, mut section: TomlTable<'_>, mistakes: &mut Diagnostics) {
         if let Some(url) = section.text("url", mistakes) {
             match url.text.strip_prefix("sqlite:").filter(|path| !path.is_empty()) {
                 Some(path) => self.store.path = PathBuf::from(path),
                 // The address of a server may carry a password.
                 None => mistakes.push(
-                    Mistake::error(url.place, "`url` names no store that this version has")
+                    Diagnostic::error(url.place, "`url` names no store that this version has")
                         .help("write \"sqlite:\" and a file's path, such as \"sqlite:relay.db\"")
                         .secret(),
                 ),
@@ -163,13 +169,13 @@ impl Config {
     }
 }
 
-fn take_retry(retry: &mut retry::Settings, mut section: Table<'_>, mistakes: &mut Mistakes) {
+fn take_retry(retry: &mut retry::Settings, mut section: TomlTable<'_>, mistakes: &mut Diagnostics) {
     set(&mut retry.wait_min, span(&mut section, "wait_min", mistakes));
     set(&mut retry.wait_max, span(&mut section, "wait_max", mistakes));
     set(&mut retry.give_up_after, span(&mut section, "give_up_after", mistakes));
     if retry.wait_min > retry.wait_max {
         let place = section.key_place("wait_min");
-        mistakes.push(Mistake::error(place, "`wait_min` is longer than `wait_max`"));
+        mistakes.push(Diagnostic::error(place, "`wait_min` is longer than `wait_max`"));
     }
     section.finish(mistakes);
 }
@@ -181,64 +187,76 @@ fn set<T>(setting: &mut T, value: Option<T>) {
 }
 
 /// A number from 1.
-fn size(section: &mut Table<'_>, key: &'static str, mistakes: &mut Mistakes) -> Option<usize> {
+fn size(
+    section: &mut TomlTable<'_>,
+    key: &'static str,
+    mistakes: &mut Diagnostics,
+) -> Option<usize> {
     let number = section.number(key, mistakes)?;
     let size = usize::try_from(number).ok().filter(|size| *size > 0);
     if size.is_none() {
-        mistakes.push(Mistake::error(section.key_place(key), format!("`{key}` is 1 or more")));
+        mistakes.push(Diagnostic::error(section.key_place(key), format!("`{key}` is 1 or more")));
     }
     size
 }
 
 fn address(
-    section: &mut Table<'_>,
+    section: &mut TomlTable<'_>,
     key: &'static str,
-    mistakes: &mut Mistakes,
+    mistakes: &mut Diagnostics,
 ) -> Option<SocketAddr> {
     let text = section.text(key, mistakes)?;
     let address = text.text.parse().ok();
     if address.is_none() {
         let message = format!("`{key}` is no address with a port");
         let help = "write an IP address and a port, such as \"127.0.0.1:8080\"";
-        mistakes.push(Mistake::error(text.place, message).help(help));
+        mistakes.push(Diagnostic::error(text.place, message).help(help));
     }
     address
 }
 
-fn networks(section: &mut Table<'_>, mistakes: &mut Mistakes) -> Option<Vec<Network>> {
+fn networks(section: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Option<Vec<Network>> {
     let mut networks = Vec::new();
     for text in section.texts("trusted_proxies", mistakes)? {
         if let Ok(network) = text.text.parse() {
             networks.push(network);
         } else {
             let message = format!("`{}` is no network", text.text);
-            mistakes.push(Mistake::error(text.place, message).help(BadNetwork.to_string()));
+            mistakes.push(Diagnostic::error(text.place, message).help(BadNetwork.to_string()));
         }
     }
     Some(networks)
 }
 
 /// serde_json reads at most 127 levels; the limit may not promise more.
-fn depth(section: &mut Table<'_>, mistakes: &mut Mistakes) -> Option<usize> {
+fn depth(section: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Option<usize> {
     let depth = size(section, "json_depth_max", mistakes)?;
     if depth > 127 {
         let place = section.key_place("json_depth_max");
-        mistakes.push(Mistake::error(place, "`json_depth_max` is 127 at most"));
+        mistakes.push(Diagnostic::error(place, "`json_depth_max` is 127 at most"));
     }
     Some(depth)
 }
 
 /// A time span longer than nothing.
-fn span(section: &mut Table<'_>, key: &'static str, mistakes: &mut Mistakes) -> Option<Duration> {
+fn span(
+    section: &mut TomlTable<'_>,
+    key: &'static str,
+    mistakes: &mut Diagnostics,
+) -> Option<Duration> {
     let duration = section.duration(key, mistakes)?;
     if duration.is_zero() {
         let place = section.key_place(key);
-        mistakes.push(Mistake::error(place, format!("`{key}` is longer than 0")));
+        mistakes.push(Diagnostic::error(place, format!("`{key}` is longer than 0")));
     }
     Some(duration)
 }
 
-fn url(section: &mut Table<'_>, key: &'static str, mistakes: &mut Mistakes) -> Option<String> {
+fn url(
+    section: &mut TomlTable<'_>,
+    key: &'static str,
+    mistakes: &mut Diagnostics,
+) -> Option<String> {
     let text = section.text(key, mistakes)?;
     let parsed = reqwest::Url::parse(&text.text).ok();
     let fits = parsed.is_some_and(|url| {
@@ -249,7 +267,7 @@ fn url(section: &mut Table<'_>, key: &'static str, mistakes: &mut Mistakes) -> O
     }
     let message = format!("`{key}` is no http or https URL");
     let help = "write it whole, such as \"https://relay.example.com\"";
-    mistakes.push(Mistake::error(text.place, message).help(help));
+    mistakes.push(Diagnostic::error(text.place, message).help(help));
     None
 }
 
@@ -302,7 +320,7 @@ mod tests {
             Err(refused) => Err(refused
                 .iter()
                 .map(|(document, mistakes)| {
-                    crate::mistake::show(document, mistakes, crate::mistake::Look::Plain)
+                    crate::mistake::show(document, mistakes, crate::mistake::OutputStyle::Plain)
                 })
                 .collect()),
         }
@@ -360,7 +378,7 @@ mod tests {
         let config = read(text, &[("SAVIO_RELAY_SAVIO__PROBE_EVERY", "5s")]).unwrap();
 
         let settings = config.destinations[DEFAULT_DESTINATION].delivery(&config.delivery);
-        assert_eq!(settings.retry.unanswered, retry::Unanswered::Hold);
+        assert_eq!(settings.retry.unanswered, retry::UnansweredPolicy::Hold);
         let gate = settings.gate;
         assert_eq!((gate.rate, gate.breaker_failures), ("10/s".parse().ok(), 3));
         assert_eq!(gate.probe_every, Duration::from_secs(5));

@@ -28,21 +28,21 @@ use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
 use crate::event::{EventId, Outcome, SourceName, State};
-use crate::mapping::{Mapped, Mapping};
-use crate::savio::{Answer, Client};
-use crate::store::{Attempt, Claim, Claimed, Next, Progress, Shorter, Store, StoreError};
+use crate::mapping::{MappedRequests, Mapping};
+use crate::savio::{Client, SendResult};
+use crate::store::{Attempt, Claim, ClaimedEvent, NextStep, Progress, Shorter, Store, StoreError};
 use crate::telemetry::metrics::Attempts;
-use crate::telemetry::traces::{Rest, Traces};
+use crate::telemetry::traces::{Traces, WorkResult};
 use backoff::Process;
-use claims::{Claims, Held};
-use clock::Clock;
-use gate::{Closed, Gate, Sign};
+use claims::{ClaimGuard, ClaimTable};
+use clock::RunClock;
+use gate::{Closed, Gate, Signal};
 use mapper::Mapper;
-use pauses::Pauses;
-use porter::Porter;
-use retry::{Circumstances, Then};
-use titles::Titles;
-use work::{Sent, Work};
+use pauses::SourcePauses;
+use porter::PersistedGate;
+use retry::{AttemptContext, Decision};
+use titles::FeatureRequests;
+use work::{RequestPlan, SentRequest};
 
 const WRITE_WAIT_MIN: Duration = Duration::from_millis(100);
 const WRITE_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -85,21 +85,21 @@ pub struct Delivery {
     settings: Settings,
     mappings: RwLock<Arc<Mappings>>,
     mappings_replaced: Notify,
-    claims: Claims,
-    porter: Porter,
-    pauses: Arc<Pauses>,
+    claims: ClaimTable,
+    porter: PersistedGate,
+    pauses: Arc<SourcePauses>,
     mapper: Arc<Mapper>,
     attempts: Attempts,
     traces: Traces,
-    titles: Titles,
+    titles: FeatureRequests,
 }
 
 impl Delivery {
     pub fn new(store: Arc<dyn Store>, destination: Destination, settings: Settings) -> Delivery {
-        let porter = Porter::new(&destination.name, settings.gate.clone());
+        let porter = PersistedGate::new(&destination.name, settings.gate.clone());
         Delivery {
             store,
-            claims: Claims::new(destination.max_in_flight),
+            claims: ClaimTable::new(destination.max_in_flight),
             destination,
             settings,
             mappings: RwLock::default(),
@@ -109,13 +109,13 @@ impl Delivery {
             mapper: Arc::default(),
             attempts: Attempts::default(),
             traces: Traces::default(),
-            titles: Titles::new(),
+            titles: FeatureRequests::new(),
         }
     }
 
     /// With the pauses of sources that all destinations of the store share.
     #[must_use]
-    pub fn sharing(mut self, pauses: Arc<Pauses>) -> Delivery {
+    pub fn sharing(mut self, pauses: Arc<SourcePauses>) -> Delivery {
         self.pauses = pauses;
         self
     }
@@ -169,45 +169,56 @@ impl Delivery {
     }
 
     /// Works on one event until it has come to its end or has to wait.
-    pub async fn deliver(&self, claimed: Claimed, now: Timestamp) -> Landed {
+    pub async fn deliver(&self, claimed: ClaimedEvent, now: Timestamp) -> Finished {
         let held = self.claims.hold(claimed.claim, claimed.place);
-        self.work_on(claimed, held, &Clock::starting(now)).await
+        self.work_on(claimed, held, &RunClock::starting(now)).await
     }
 
-    async fn work_on(&self, claimed: Claimed, mut held: Held<'_>, clock: &Clock) -> Landed {
+    async fn work_on(
+        &self,
+        claimed: ClaimedEvent,
+        mut held: ClaimGuard<'_>,
+        clock: &RunClock,
+    ) -> Finished {
         let span = self.traces.delivery(&claimed.event, &self.destination.name, clock.now());
-        let mut work = Work::of(claimed, span.parent());
+        let mut work = RequestPlan::of(claimed, span.parent());
         let mut progress = self.begin(&mut work, &held, clock).await;
         held.set_upserts(&work.upserts());
         loop {
             self.line_up(&mut held, &work, &mut progress).await;
             match self.go_on(&held, progress, clock).await {
-                Step::Send(position) => {
+                Action::Send(position) => {
                     held.set_upserts(&work.upserts());
                     let sent = self.send(&work, position, clock).await;
                     progress = self.judge(&mut work, sent, clock).await;
                 }
-                Step::Park => {
+                Action::Park => {
                     held.set_upserts(&work.upserts());
                     held.park();
-                    span.ended(Rest::Parked);
-                    return Landed::Parked;
+                    span.ended(WorkResult::Parked);
+                    return Finished::Parked;
                 }
-                Step::End(rest) => {
+                Action::End(rest) => {
                     span.ended(rest);
-                    return Landed::Through;
+                    return Finished::Through;
                 }
             }
         }
     }
 
     /// Maps an event that was not worked on before; goes on with one that was.
-    async fn begin(&self, work: &mut Work, held: &Held<'_>, clock: &Clock) -> Progress {
+    async fn begin(
+        &self,
+        work: &mut RequestPlan,
+        held: &ClaimGuard<'_>,
+        clock: &RunClock,
+    ) -> Progress {
         let Some(unmapped) = work.unmapped.take() else {
             return match work.interrupted() {
                 Some(position) => {
                     let now = clock.now();
-                    let sent = Sent { position, at: now, answered_at: now, ms: 0, answer: None };
+                    let sent =
+                        SentRequest { position, at: now, answered_at: now, ms: 0, answer: None };
                     self.judge(work, sent, clock).await
                 }
                 None => step(work.next(clock.now())),
@@ -218,7 +229,7 @@ impl Delivery {
             Err(next) => Err(next),
         };
         match mapped {
-            Ok(Mapped { requests, notes, left_out, .. }) => {
+            Ok(MappedRequests { requests, notes, left_out, .. }) => {
                 work.plan(&requests);
                 self.attempts.left_out(&self.destination.name, &left_out);
                 let next = step(work.next(clock.now()));
@@ -229,64 +240,69 @@ impl Delivery {
     }
 
     /// Writes the step down; if the next is a send, which request that is, once the gate lets it go.
-    async fn go_on(&self, held: &Held<'_>, mut progress: Progress, clock: &Clock) -> Step {
-        if let Next::Send { .. } = progress.next {
+    async fn go_on(
+        &self,
+        held: &ClaimGuard<'_>,
+        mut progress: Progress,
+        clock: &RunClock,
+    ) -> Action {
+        if let NextStep::Send { .. } = progress.next {
             match self.porter.admit(clock.now()) {
                 Ok(turn) => clock.wait_until(turn).await,
                 Err(Closed { reason, .. }) => {
                     // It is due; the gate keeps it from being claimed.
-                    progress.next = Next::Wait { until: clock.now(), reason };
+                    progress.next = NextStep::Wait { until: clock.now(), reason };
                 }
             }
         }
         let next = progress.next.clone();
-        let has_news = progress.attempt.is_some() || !matches!(next, Next::Stay { .. });
+        let has_news = progress.attempt.is_some() || !matches!(next, NextStep::Stay { .. });
         let written = if has_news { self.write(held, progress).await } else { Ok(()) };
         if written.is_ok() {
             tell(held.event(), &next);
         }
         match (next, written) {
-            (Next::Send { position, .. }, Ok(())) => Step::Send(position),
-            (Next::Send { .. }, Err(NotOurs)) => {
+            (NextStep::Send { position, .. }, Ok(())) => Action::Send(position),
+            (NextStep::Send { .. }, Err(ClaimLost)) => {
                 self.porter.forgo(clock.now());
-                Step::End(Rest::Lost)
+                Action::End(WorkResult::Lost)
             }
-            (Next::Stay { .. }, Ok(())) => Step::Park,
-            (Next::Wait { until, .. } | Next::WaitBehind { at: until, .. }, Ok(())) => {
-                Step::End(Rest::Waits { until })
+            (NextStep::Stay { .. }, Ok(())) => Action::Park,
+            (NextStep::Wait { until, .. } | NextStep::WaitBehind { at: until, .. }, Ok(())) => {
+                Action::End(WorkResult::Waits { until })
             }
-            (Next::Settle { state, .. }, Ok(())) => Step::End(Rest::Settled(state)),
+            (NextStep::Settle { state, .. }, Ok(())) => Action::End(WorkResult::Settled(state)),
             (
-                Next::Stay { .. }
-                | Next::Wait { .. }
-                | Next::WaitBehind { .. }
-                | Next::Settle { .. },
-                Err(NotOurs),
-            ) => Step::End(Rest::Lost),
+                NextStep::Stay { .. }
+                | NextStep::Wait { .. }
+                | NextStep::WaitBehind { .. }
+                | NextStep::Settle { .. },
+                Err(ClaimLost),
+            ) => Action::End(WorkResult::Lost),
         }
     }
 
-    async fn send(&self, work: &Work, position: usize, clock: &Clock) -> Sent {
+    async fn send(&self, work: &RequestPlan, position: usize, clock: &RunClock) -> SentRequest {
         let (at, start) = (clock.now(), Instant::now());
         let answer = match &self.destination.client {
             Ok(client) => client.send(work.request(position)).await,
-            Err(reason) => Answer::NotSent { reason: reason.clone() },
+            Err(reason) => SendResult::NotSent { reason: reason.clone() },
         };
         let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Sent { position, at, answered_at: clock.now(), ms, answer: Some(answer) }
+        SentRequest { position, at, answered_at: clock.now(), ms, answer: Some(answer) }
     }
 
-    async fn judge(&self, work: &mut Work, sent: Sent, clock: &Clock) -> Progress {
+    async fn judge(&self, work: &mut RequestPlan, sent: SentRequest, clock: &RunClock) -> Progress {
         let age = self.porter.clock(work.tried_since(sent.at), sent.answered_at);
         let has_given_id = self.porter.look(Gate::has_given_id);
         let optional = work.optional(sent.position);
         let of_event = work.circumstances(&sent, fastrand::u32(..));
-        let circumstances = Circumstances { age, has_given_id, optional: &optional, ..of_event };
+        let circumstances = AttemptContext { age, has_given_id, optional: &optional, ..of_event };
         let mut verdict = match &sent.answer {
             Some(answer) => retry::judge(answer, circumstances, &self.settings.retry),
             None => retry::judge_interrupted(circumstances, &self.settings.retry),
         };
-        if verdict.then == Then::Probe {
+        if verdict.then == Decision::Probe {
             verdict = retry::after_probe(verdict, &self.ask_for_probe().await);
         }
         if let Some(sign) = &verdict.sign {
@@ -321,18 +337,18 @@ impl Delivery {
     }
 
     /// Whether a destination that an answer paused is there again.
-    async fn probe(&self, now: Timestamp) -> Landed {
-        let clock = Clock::starting(now);
+    async fn probe(&self, now: Timestamp) -> Finished {
+        let clock = RunClock::starting(now);
         let asked = match self.permitted().await {
             Ok(()) => self.ask_for_probe().await.map_err(|reason| format!("the probe: {reason}")),
             Err(reason) => Err(reason),
         };
         let sign = match asked {
-            Ok(()) => Sign::ProbePassed,
-            Err(reason) => Sign::Wrong { reason },
+            Ok(()) => Signal::ProbePassed,
+            Err(reason) => Signal::Wrong { reason },
         };
         self.porter.note(&*self.store, &sign, clock.now()).await;
-        Landed::Through
+        Finished::Through
     }
 
     fn count(&self, attempt: &Attempt, shorter: Option<&Shorter>) {
@@ -345,7 +361,7 @@ impl Delivery {
         }
     }
 
-    fn log(&self, work: &Work, attempt: &Attempt, summary: &str) {
+    fn log(&self, work: &RequestPlan, attempt: &Attempt, summary: &str) {
         let Attempt { outcome, status, ms, .. } = attempt;
         let (id, destination) = (work.event, &self.destination.name);
         let request = work.request(attempt.position).kind.as_str();
@@ -360,7 +376,7 @@ impl Delivery {
 
     /// Tries until it is on disk: what was sent must never be sent again because it was not noted. When the relay
     /// stops, a step in which nothing was sent is left to the next start.
-    async fn write(&self, held: &Held<'_>, progress: Progress) -> Result<(), NotOurs> {
+    async fn write(&self, held: &ClaimGuard<'_>, progress: Progress) -> Result<(), ClaimLost> {
         let mut backoff = self.claims.backoff();
         loop {
             let claim = held.claim();
@@ -370,19 +386,19 @@ impl Delivery {
                 Err(StoreError::ClaimLost) if held.has_replaced(claim).await => {}
                 Err(StoreError::ClaimLost) => {
                     warn!(event.id = %id, "the lease of event {id} ended while it was worked on");
-                    return Err(NotOurs);
+                    return Err(ClaimLost);
                 }
                 Err(StoreError::Impossible { reason }) => {
                     error!(event.id = %id, reason, "the progress of event {id} cannot be kept: a bug");
                     self.bury(claim, &reason).await;
-                    return Err(NotOurs);
+                    return Err(ClaimLost);
                 }
                 Err(StoreError::Unavailable { reason, .. }) => {
                     if backoff.is_first() {
                         warn!(event.id = %id, reason, "cannot write down the progress of event {id}");
                     }
                     if backoff.pause().await == Process::Stops && progress.attempt.is_none() {
-                        return Err(NotOurs);
+                        return Err(ClaimLost);
                     }
                 }
             }
@@ -393,7 +409,7 @@ impl Delivery {
     /// fails, its lease ends by itself.
     async fn bury(&self, claim: Claim, reason: &str) {
         let reason = Some(format!("a bug of the relay: {reason}"));
-        let dead = Next::Settle { state: State::Dead, reason, at: crate::clock::now() };
+        let dead = NextStep::Settle { state: State::Dead, reason, at: crate::clock::now() };
         if let Err(error) = self.store.advance(claim, step(dead)).await {
             warn!(event.id = %claim.event, %error, "event {} stays as it is", claim.event);
         }
@@ -401,19 +417,19 @@ impl Delivery {
 }
 
 /// Another works on the event now, or nobody can.
-struct NotOurs;
+struct ClaimLost;
 
 /// What follows a step of an event.
-enum Step {
+enum Action {
     Send(usize),
     /// It waits for another event, claimed.
     Park,
-    End(Rest),
+    End(WorkResult),
 }
 
 /// How work on an event ended for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Landed {
+pub enum Finished {
     /// It is settled, or waits in the store.
     Through,
     /// It waits for another event.
@@ -421,8 +437,8 @@ pub enum Landed {
 }
 
 /// How an event ended, where its attempts do not say it.
-fn tell(id: EventId, next: &Next) {
-    let Next::Settle { state, reason, .. } = next else { return };
+fn tell(id: EventId, next: &NextStep) {
+    let NextStep::Settle { state, reason, .. } = next else { return };
     let (is, reason) = (state.as_str(), reason.as_deref());
     match state {
         State::Dead | State::Held => {
@@ -434,7 +450,7 @@ fn tell(id: EventId, next: &Next) {
     }
 }
 
-fn step(next: Next) -> Progress {
+fn step(next: NextStep) -> Progress {
     Progress::to(next)
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-pub use name::{Name, NameKind};
+pub use name::{NameKind, RecordKey};
 
 /// The name of a source: its mapping file's name and the last part of its address.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
@@ -30,24 +30,24 @@ impl SourceName {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a source's name has 1 to 64 of a-z, 0-9, - and _, and begins with a letter or digit")]
-pub struct BadSourceName;
+pub struct InvalidSourceName;
 
 impl FromStr for SourceName {
-    type Err = BadSourceName;
+    type Err = InvalidSourceName;
 
-    fn from_str(name: &str) -> Result<SourceName, BadSourceName> {
+    fn from_str(name: &str) -> Result<SourceName, InvalidSourceName> {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
         let fits = name.len() <= SourceName::LENGTH_MAX
             && name.starts_with(plain)
             && name.chars().all(|c| plain(c) || c == '-' || c == '_');
-        if fits { Ok(SourceName(name.to_owned())) } else { Err(BadSourceName) }
+        if fits { Ok(SourceName(name.to_owned())) } else { Err(InvalidSourceName) }
     }
 }
 
 impl TryFrom<String> for SourceName {
-    type Error = BadSourceName;
+    type Error = InvalidSourceName;
 
-    fn try_from(name: String) -> Result<SourceName, BadSourceName> {
+    fn try_from(name: String) -> Result<SourceName, InvalidSourceName> {
         name.parse()
     }
 }
@@ -106,7 +106,7 @@ pub struct TypePattern(String);
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("an event type stands as it is, or with `.*` for all that begin alike, as \"issues.*\"")]
-pub struct BadTypePattern;
+pub struct InvalidTypePattern;
 
 impl TypePattern {
     pub fn matches(&self, event_type: &str) -> bool {
@@ -122,12 +122,12 @@ impl TypePattern {
 }
 
 impl FromStr for TypePattern {
-    type Err = BadTypePattern;
+    type Err = InvalidTypePattern;
 
-    fn from_str(pattern: &str) -> Result<TypePattern, BadTypePattern> {
+    fn from_str(pattern: &str) -> Result<TypePattern, InvalidTypePattern> {
         let beginning = pattern.strip_suffix(".*").unwrap_or(pattern);
         let fits = !beginning.is_empty() && !beginning.contains('*');
-        if fits { Ok(TypePattern(pattern.to_owned())) } else { Err(BadTypePattern) }
+        if fits { Ok(TypePattern(pattern.to_owned())) } else { Err(InvalidTypePattern) }
     }
 }
 
@@ -286,7 +286,7 @@ mod tests {
             assert_eq!(good.parse::<SourceName>().unwrap().as_str(), good);
         }
         for bad in ["", "Form", "-a", "a/b", "..", "a b", &"a".repeat(65)] {
-            assert_eq!(bad.parse::<SourceName>(), Err(BadSourceName), "{bad}");
+            assert_eq!(bad.parse::<SourceName>(), Err(InvalidSourceName), "{bad}");
         }
     }
 
@@ -298,7 +298,7 @@ mod tests {
         assert!(matches("issues.*", "issues.opened") && matches("push", "push"));
         assert!(!matches("issues.*", "issues") && !matches("push", "push.x"));
         for bad in ["", "*", ".*", "is*ues", "issues*"] {
-            assert_eq!(bad.parse::<TypePattern>(), Err(BadTypePattern), "{bad}");
+            assert_eq!(bad.parse::<TypePattern>(), Err(InvalidTypePattern), "{bad}");
         }
     }
 

@@ -40,27 +40,27 @@ use tokio::task::spawn_blocking;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{debug, error, warn};
 
-use self::answer::{Rejection, Taken};
+use self::answer::{Acknowledgement, Rejection};
 use self::arrived::{Arrived, Judged, Target};
-use self::body::Bodies;
+use self::body::BodyReader;
 use self::client::{Network, Sender};
-use self::greet::{Asker, Call};
-use self::handshake::{Greeting, Handshake};
+use self::greet::{Caller, WebhookRequest};
+use self::handshake::{HandshakeResponse, HandshakeRule};
 use self::hint::Diagnoses;
 use self::log_limit::LogLimit;
-use self::pace::{HINTS, Handshakes, Paces};
+use self::pace::{HINTS, Handshakes, RateLimiters};
 use self::payload::Limits;
 use self::readiness::Readiness;
-use self::rejected::Rejected;
-use self::setup::Setup;
-use self::signature::{Presented, Unproven};
-use self::source::{Registry, Source, Sources, Standing};
-use self::unpack::Unpacked;
+use self::rejected::RecentRejections;
+use self::setup::PendingSetup;
+use self::signature::{SignedRequest, VerifyError};
+use self::source::{Registry, Source, SourceStatus, Sources};
+use self::unpack::ExtractedEvents;
 use crate::client_key::ClientKey;
 use crate::clock;
 use crate::event::SourceName;
 use crate::parse_memory::ParseMemory;
-use crate::store::{Origin, Store, StoreError, Webhook};
+use crate::store::{Store, StoreError, Webhook, WebhookOrigin};
 use crate::telemetry::metrics::Webhooks;
 use crate::telemetry::traces::Traces;
 
@@ -118,21 +118,21 @@ impl Settings {
 }
 
 /// Where webhooks come in.
-pub struct Door {
+pub struct Intake {
     pub sources: Registry,
-    pub rejected: Rejected,
+    pub rejected: RecentRejections,
     pub webhooks: Webhooks,
     traces: Traces,
     settings: Settings,
     store: Arc<dyn Store>,
     /// Turns true when the relay shuts down.
     closing: watch::Receiver<bool>,
-    paces: Paces,
+    paces: RateLimiters,
     handshakes: Handshakes,
     diagnoses: Diagnoses,
     log_limit: LogLimit,
     readiness: Readiness,
-    bodies: Bodies,
+    bodies: BodyReader,
     /// One permit for each webhook that may be worked on.
     requests: Semaphore,
     /// One permit for each thread that may verify and decode at a time.
@@ -142,14 +142,14 @@ pub struct Door {
     has_told_of_proxy: AtomicBool,
 }
 
-impl std::fmt::Debug for Door {
+impl std::fmt::Debug for Intake {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Door").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 
 /// The public listener's routes.
-pub fn router(door: Arc<Door>) -> Router {
+pub fn router(door: Arc<Intake>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { Json(json!({ "status": "ok" })) }))
         .route("/readyz", get(readiness))
@@ -164,7 +164,7 @@ pub fn router(door: Arc<Door>) -> Router {
         .with_state(door)
 }
 
-async fn receive(State(door): State<Arc<Door>>, request: Request) -> Response {
+async fn receive(State(door): State<Arc<Intake>>, request: Request) -> Response {
     let began = clock::now();
     let (parts, body) = request.into_parts();
     let parts = Arc::new(parts);
@@ -180,24 +180,24 @@ async fn receive(State(door): State<Arc<Door>>, request: Request) -> Response {
     }
 }
 
-impl Door {
+impl Intake {
     pub fn new(
         settings: Settings,
         sources: Sources,
         store: Arc<dyn Store>,
         closing: watch::Receiver<bool>,
-    ) -> Door {
-        Door {
+    ) -> Intake {
+        Intake {
             sources: Registry::new(sources),
-            rejected: Rejected::default(),
+            rejected: RecentRejections::default(),
             webhooks: Webhooks::default(),
             traces: Traces::default(),
-            paces: Paces::default(),
+            paces: RateLimiters::default(),
             handshakes: Handshakes::default(),
             diagnoses: Diagnoses::default(),
             log_limit: LogLimit::default(),
             readiness: Readiness::default(),
-            bodies: Bodies::new(
+            bodies: BodyReader::new(
                 settings.body_bytes_max,
                 settings.bodies_bytes_max,
                 settings.body_timeout,
@@ -214,14 +214,14 @@ impl Door {
 
     /// Telling of each webhook there.
     #[must_use]
-    pub fn tracing(mut self, traces: Traces) -> Door {
+    pub fn tracing(mut self, traces: Traces) -> Intake {
         self.traces = traces;
         self
     }
 
     /// In the memory that all of the process parses in.
     #[must_use]
-    pub fn parsing_in(mut self, memory: Arc<ParseMemory>) -> Door {
+    pub fn parsing_in(mut self, memory: Arc<ParseMemory>) -> Intake {
         self.parse_memory = memory;
         self
     }
@@ -234,7 +234,11 @@ impl Door {
         &self.parse_memory
     }
 
-    async fn receive(self: &Arc<Self>, parts: &Arc<Parts>, body: Body) -> Result<Taken, Rejection> {
+    async fn receive(
+        self: &Arc<Self>,
+        parts: &Arc<Parts>,
+        body: Body,
+    ) -> Result<Acknowledgement, Rejection> {
         let target = self.find(parts)?;
         let headers = headers::collect(&parts.headers);
         let expected = self.expect(&target, parts, &headers)?;
@@ -243,8 +247,8 @@ impl Door {
         let (parts, now) = (Arc::clone(parts), clock::now());
         let arrived = Arrived { target, parts, headers, body, now };
         let (arrived, judged) = self.judge(arrived).await?;
-        let Unpacked { decoded, events, notes, ignored } = match judged {
-            Judged::Greeted(greeting) => return Ok(Taken::Greeted(greeting)),
+        let ExtractedEvents { decoded, events, notes, ignored } = match judged {
+            Judged::Greeted(greeting) => return Ok(Acknowledgement::Greeted(greeting)),
             Judged::Unproven(unproven) => return Err(self.refuse(arrived, unproven).await),
             Judged::Unpacked(unpacked) => unpacked,
         };
@@ -252,7 +256,7 @@ impl Door {
         let answer = source.answer.clone();
         if events.is_empty() {
             let reason = ignored.unwrap_or_else(|| "it carries no events".to_owned());
-            return Ok(Taken::Ignored { reason, answer });
+            return Ok(Acknowledgement::Ignored { reason, answer });
         }
         body.take_room(decoded.as_ref().map_or(0, String::len))?;
         let headers = headers::without_secrets(headers, &source);
@@ -266,12 +270,12 @@ impl Door {
             decoded,
             notes,
             events,
-            origin: Origin::Sent,
+            origin: WebhookOrigin::Sent,
         };
         let kept = self.store.keep(webhook).await.map_err(Rejection::NotKept)?;
         Ok(match kept.new_events() {
-            0 => Taken::Duplicate { kept, answer },
-            _ => Taken::Accepted { kept, answer },
+            0 => Acknowledgement::Duplicate { kept, answer },
+            _ => Acknowledgement::Accepted { kept, answer },
         })
     }
 
@@ -317,12 +321,12 @@ impl Door {
         let sources = self.sources.current();
         let standing = sources.get(&name).ok_or(Rejection::NoSource)?;
         let (source, setup) = match standing {
-            Standing::Live(source) => (source, None),
-            Standing::Awaited(setup) => (&setup.source, Some(Arc::clone(setup))),
-            Standing::Off { reason } if is_used(&parts.method, &[]) => {
+            SourceStatus::Live(source) => (source, None),
+            SourceStatus::Awaited(setup) => (&setup.source, Some(Arc::clone(setup))),
+            SourceStatus::Off { reason } if is_used(&parts.method, &[]) => {
                 return Err(Rejection::off(reason));
             }
-            Standing::Off { .. } => return Err(Rejection::Method),
+            SourceStatus::Off { .. } => return Err(Rejection::Method),
         };
         let off = source.off(clock::now()).filter(|_| setup.is_none());
         if let Some(reason) = off.or_else(|| self.unusable(source)) {
@@ -347,7 +351,11 @@ impl Door {
     }
 
     /// Lets a webhook of the source pass, or says what a handshake is answered.
-    fn admit(&self, call: &Call<'_>, setup: Option<&Setup>) -> Result<Option<Greeting>, Rejection> {
+    fn admit(
+        &self,
+        call: &WebhookRequest<'_>,
+        setup: Option<&PendingSetup>,
+    ) -> Result<Option<HandshakeResponse>, Rejection> {
         if call.parts.method != Method::POST {
             return self.greet_stranger(call)?.ok_or(Rejection::Method).map(Some);
         }
@@ -361,15 +369,15 @@ impl Door {
         if let Some(rate) = call.source.rate {
             self.pace(call, pace::webhooks(rate))?;
         }
-        Ok(self.greeting(call, Asker::Proven))
+        Ok(self.greeting(call, Caller::Proven))
     }
 
     /// Before this, nothing of the body is parsed, kept or logged.
-    fn verify(&self, call: &Call<'_>) -> Result<(), Unproven> {
+    fn verify(&self, call: &WebhookRequest<'_>) -> Result<(), VerifyError> {
         let (source, url) = (call.source, self.signed_url(call.parts));
         let bytes_max = self.settings.body_bytes_max;
-        let body = call.covered(bytes_max).ok_or(Unproven::Wrong)?;
-        let presented = Presented { body: &body, ..call.presented(url.as_deref()) };
+        let body = call.covered(bytes_max).ok_or(VerifyError::Wrong)?;
+        let presented = SignedRequest { body: &body, ..call.presented(url.as_deref()) };
         let matched = source.signature.verify(&source.keys, &presented, call.received.now)?;
         if let Some(position) = matched {
             self.webhooks.matched(source.name.as_str(), position);
@@ -385,14 +393,14 @@ impl Door {
     }
 
     /// With a hint at what is probably wrong; a flood of wrong signatures is not looked into.
-    async fn refuse(&self, arrived: Arrived, unproven: Unproven) -> Rejection {
+    async fn refuse(&self, arrived: Arrived, unproven: VerifyError) -> Rejection {
         let hint = match unproven {
-            Unproven::Missing => None,
+            VerifyError::Missing => None,
             _ if self.pace(&arrived.call(), HINTS).is_err() => None,
-            Unproven::UnreadableTime | Unproven::OutsideWindow => {
+            VerifyError::UnreadableTime | VerifyError::OutsideWindow => {
                 hint::time(&arrived, self.signed_url(&arrived.parts).as_deref(), unproven)
             }
-            Unproven::Wrong => {
+            VerifyError::Wrong => {
                 let url = self.signed_url(&arrived.parts);
                 self.diagnoses.run(arrived, url).await
             }
@@ -409,10 +417,10 @@ impl Door {
         let stored = self.store.ready().await;
         hindrances.extend(stored.as_ref().err().map(StoreError::outline));
         let now = clock::now();
-        let live = |standing: &Standing| match standing {
-            Standing::Live(source) => source.off(now).is_none(),
-            Standing::Awaited(_) => true,
-            Standing::Off { .. } => false,
+        let live = |standing: &SourceStatus| match standing {
+            SourceStatus::Live(source) => source.off(now).is_none(),
+            SourceStatus::Awaited(_) => true,
+            SourceStatus::Off { .. } => false,
         };
         if !self.sources.current().values().any(live) {
             hindrances.push("no source is live");
@@ -456,7 +464,7 @@ impl Door {
 
 /// Whether a provider may use the method at an address that is right: to send, or to test the address, which
 /// many do by GET or HEAD. A source that is off answers it so that the address is tested again later.
-fn is_used(method: &Method, handshakes: &[Handshake]) -> bool {
+fn is_used(method: &Method, handshakes: &[HandshakeRule]) -> bool {
     [Method::POST, Method::GET, Method::HEAD].contains(method)
         || handshakes.iter().any(|it| it.method == *method)
 }
@@ -469,7 +477,7 @@ fn source_name(parts: &Parts) -> Option<SourceName> {
 
 /// At its limit it is ready all the same: who stops it is a stranger, and a balancer that takes it out for
 /// that would do the stranger's work.
-async fn readiness(State(door): State<Arc<Door>>) -> Response {
+async fn readiness(State(door): State<Arc<Intake>>) -> Response {
     let reasons = door.hindrances().await;
     let at_limit = door.is_at_limit();
     if reasons.is_empty() {

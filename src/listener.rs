@@ -24,9 +24,9 @@ use tokio::task::JoinSet;
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
-use self::arriving::{Arriving, discard};
-use self::patient::Patient;
-use self::waiting::{Client, Waiting};
+use self::arriving::{IncomingBody, discard};
+use self::patient::WriteTimeout;
+use self::waiting::{ConnectionState, IdleConnections};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
@@ -63,7 +63,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) {
     let slots = Arc::new(Semaphore::new(settings.connections_max));
-    let waiting = Arc::new(Waiting::default());
+    let waiting = Arc::new(IdleConnections::default());
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
@@ -80,7 +80,7 @@ pub async fn serve(
         let (client, unwanted) = waiting.enter(peer.ip().into());
         let (service, sender) = (router.clone(), Arc::clone(&client));
         let connection = http(settings.header_timeout).serve_connection(
-            TokioIo::new(Patient::new(stream, settings.answer_timeout)),
+            TokioIo::new(WriteTimeout::new(stream, settings.answer_timeout)),
             service_fn(move |request| {
                 answer(service.clone(), (peer, Arc::clone(&sender)), request)
             }),
@@ -102,7 +102,7 @@ pub async fn serve(
 /// Until the connection ends, or has to make room.
 async fn attend(
     connection: impl Future<Output = hyper::Result<()>>,
-    client: &Client,
+    client: &ConnectionState,
     unwanted: mpsc::Receiver<Incoming>,
 ) -> hyper::Result<()> {
     tokio::select! {
@@ -144,7 +144,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 }
 
 /// Whoever opens connections and says nothing keeps nobody else out.
-async fn slot(slots: &Arc<Semaphore>, waiting: &Waiting) -> OwnedSemaphorePermit {
+async fn slot(slots: &Arc<Semaphore>, waiting: &IdleConnections) -> OwnedSemaphorePermit {
     if let Ok(slot) = Arc::clone(slots).try_acquire_owned() {
         return slot;
     }
@@ -159,11 +159,11 @@ async fn slot(slots: &Arc<Semaphore>, waiting: &Waiting) -> OwnedSemaphorePermit
 
 async fn answer(
     router: Router,
-    (peer, client): (SocketAddr, Arc<Client>),
+    (peer, client): (SocketAddr, Arc<ConnectionState>),
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     request.extensions_mut().insert(ConnectInfo(peer));
-    let request = Arriving::new(request, Arc::clone(&client));
+    let request = IncomingBody::new(request, Arc::clone(&client));
     let answered = router.oneshot(request.map(Body::new)).await;
     client.wait();
     answered

@@ -21,15 +21,15 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::event::{Event, Request, RequestKind, TypePattern};
-use crate::mistake::Mistake;
-use crate::table::{Mistakes, Table};
+use crate::mistake::Diagnostic;
+use crate::table::{Diagnostics, TomlTable};
 
-pub use answers::Answers;
-pub use explain::{BlockStory, Explanation, FieldStory, Gave, Tried};
+pub use answers::AnswerRules;
+pub use explain::{BlockTrace, Explanation, FieldTrace, QueryResult, QueryTrace};
 pub use query::Patterns;
-pub use selector::{Selector, Untold};
+pub use selector::{ExtractError, Extractor};
 
-use block::{Block, Compiler, Run};
+use block::{BlockCompiler, MappingRun, RuleBlock};
 use explain::Recorder;
 use scope::Scope;
 use template::Templates;
@@ -38,14 +38,14 @@ use template::Templates;
 #[derive(Debug)]
 pub struct Mapping {
     /// In the order in which their requests go out.
-    blocks: Vec<Block>,
+    blocks: Vec<RuleBlock>,
     templates: Templates,
-    answers: Option<Answers>,
+    answers: Option<AnswerRules>,
 }
 
 /// What an event became.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Mapped {
+pub struct MappedRequests {
     /// In the order in which they go out; none when the event is ignored.
     pub requests: Vec<Request>,
     /// Which of `Mapping::blocks` made each request.
@@ -55,22 +55,22 @@ pub struct Mapped {
     /// The names of fields that were left out since Savio would not take their values.
     pub left_out: BTreeSet<String>,
     /// Titles that delivery is to look up; here they are as the event has them.
-    pub links: Vec<Link>,
+    pub links: Vec<FeatureRequestLink>,
 }
 
 /// The wish to link a request to a feature request that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Link {
-    /// Which of `Mapped::requests`.
+pub struct FeatureRequestLink {
+    /// Which of `MappedRequests::requests`.
     pub request: usize,
     /// Such as `feedback[0].feature_request_title`.
     pub field: String,
-    pub existing: Existing,
+    pub existing: LinkMode,
 }
 
 /// What becomes of a title that no feature request has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Existing {
+pub enum LinkMode {
     /// It is sent, and makes one.
     Prefer,
     /// It is left out.
@@ -80,7 +80,7 @@ pub enum Existing {
 /// Why an event cannot be mapped: which field, and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {reason}")]
-pub struct Unmappable {
+pub struct MappingError {
     /// Such as `feedback[0].problem`.
     pub field: String,
     pub reason: String,
@@ -94,11 +94,11 @@ pub struct BlockName {
     pub place: Range<usize>,
 }
 
-impl Existing {
+impl LinkMode {
     fn remark(self) -> &'static str {
         match self {
-            Existing::Prefer => "delivery takes the spelling of a feature request that is there",
-            Existing::Only => "delivery leaves it out unless a feature request is there",
+            LinkMode::Prefer => "delivery takes the spelling of a feature request that is there",
+            LinkMode::Only => "delivery leaves it out unless a feature request is there",
         }
     }
 }
@@ -106,23 +106,23 @@ impl Existing {
 impl Mapping {
     /// Takes the blocks `[[feedback]]`, `[[contact]]` and `[[company]]` out of a mapping file.
     pub fn compile(
-        file: &mut Table<'_>,
-        answers: Option<Answers>,
-        mistakes: &mut Mistakes,
+        file: &mut TomlTable<'_>,
+        answers: Option<AnswerRules>,
+        mistakes: &mut Diagnostics,
     ) -> Mapping {
         Mapping::compile_within(file, answers, &Patterns::of_file(), mistakes)
     }
 
     /// The same, with patterns that the rest of the file shares the costs of.
     pub fn compile_within(
-        file: &mut Table<'_>,
-        answers: Option<Answers>,
+        file: &mut TomlTable<'_>,
+        answers: Option<AnswerRules>,
         patterns: &Patterns,
-        mistakes: &mut Mistakes,
+        mistakes: &mut Diagnostics,
     ) -> Mapping {
         let mut templates = Templates::new(patterns);
         let has_answers = answers.is_some();
-        let mut compiler = Compiler { templates: &mut templates, has_answers, mistakes };
+        let mut compiler = BlockCompiler { templates: &mut templates, has_answers, mistakes };
         let mut blocks = Vec::new();
         for kind in [RequestKind::Company, RequestKind::Contact, RequestKind::Feedback] {
             let tables = file.tables(kind.as_str(), compiler.mistakes);
@@ -133,7 +133,11 @@ impl Mapping {
         Mapping { blocks, templates: templates.seal(), answers }
     }
 
-    pub fn apply(&self, event: &Event, payload: &Arc<Value>) -> Result<Mapped, Unmappable> {
+    pub fn apply(
+        &self,
+        event: &Event,
+        payload: &Arc<Value>,
+    ) -> Result<MappedRequests, MappingError> {
         self.run(event, payload, Recorder::default()).0
     }
 
@@ -148,10 +152,10 @@ impl Mapping {
         event: &Event,
         payload: &Arc<Value>,
         recorder: Recorder,
-    ) -> (Result<Mapped, Unmappable>, Recorder) {
+    ) -> (Result<MappedRequests, MappingError>, Recorder) {
         let scope = Scope::of_event(event, payload, self.answers.as_ref());
-        let mapped = Mapped::default();
-        let mut run = Run { scope: &scope, templates: &self.templates, mapped, recorder };
+        let mapped = MappedRequests::default();
+        let mut run = MappingRun { scope: &scope, templates: &self.templates, mapped, recorder };
         for (position, block) in self.blocks.iter().enumerate() {
             run.recorder.block(&block.name);
             if !block.takes(event) {
@@ -185,12 +189,12 @@ impl Mapping {
     /// The blocks in the order in which their requests go out.
     pub fn blocks(&self) -> Vec<BlockName> {
         let name =
-            |block: &Block| BlockName { name: block.name.clone(), place: block.place.clone() };
+            |block: &RuleBlock| BlockName { name: block.name.clone(), place: block.place.clone() };
         self.blocks.iter().map(name).collect()
     }
 
     /// What is probably not meant, as far as only a sample can show it.
-    pub fn doubts(&self, event: &Event, payload: &Arc<Value>) -> Vec<Mistake> {
+    pub fn doubts(&self, event: &Event, payload: &Arc<Value>) -> Vec<Diagnostic> {
         let scope = Scope::of_event(event, payload, self.answers.as_ref());
         let blocks = self.blocks.iter().filter(|block| block.takes(event));
         blocks.flat_map(|block| block.doubts(&scope, &self.templates)).collect()
@@ -198,7 +202,7 @@ impl Mapping {
 }
 
 /// The key `events` of a mapping file or of a block.
-pub fn events(table: &mut Table<'_>, mistakes: &mut Mistakes) -> Option<Vec<TypePattern>> {
+pub fn events(table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Option<Vec<TypePattern>> {
     let written = table.texts("events", mistakes)?;
     let mut patterns = Vec::new();
     for text in written {
@@ -206,7 +210,7 @@ pub fn events(table: &mut Table<'_>, mistakes: &mut Mistakes) -> Option<Vec<Type
             Ok(pattern) => patterns.push(pattern),
             Err(error) => {
                 let message = format!("`{}` is no event type", text.text);
-                mistakes.push(Mistake::error(text.place, message).help(error.to_string()));
+                mistakes.push(Diagnostic::error(text.place, message).help(error.to_string()));
             }
         }
     }

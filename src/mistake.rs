@@ -25,7 +25,7 @@ pub enum Severity {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mistake {
+pub struct Diagnostic {
     pub severity: Severity,
     pub message: String,
     /// Bytes of the document's text; what is underlined.
@@ -43,7 +43,7 @@ pub const MISTAKES_MAX: usize = 100;
 
 /// Leaves no more than that, errors before warnings, and says how many more there are at least: whoever
 /// finds mistakes stops at this number too.
-pub fn limit(document: &Document, mistakes: &mut Vec<Mistake>) {
+pub fn limit(document: &Document, mistakes: &mut Vec<Diagnostic>) {
     if mistakes.len() <= MISTAKES_MAX {
         return;
     }
@@ -53,20 +53,20 @@ pub fn limit(document: &Document, mistakes: &mut Vec<Mistake>) {
     let end = document.text.len();
     let severity = mistakes[0].severity;
     let message = format!("and at least {more} more; correct these first");
-    mistakes.push(Mistake::new(severity, end..end, message));
+    mistakes.push(Diagnostic::new(severity, end..end, message));
 }
 
 /// All mistakes of one file as a compiler would show them: file, line, column, the text underlined,
 /// what to write instead. In order of their places.
-pub fn show(document: &Document, mistakes: &[Mistake], look: Look) -> String {
+pub fn show(document: &Document, mistakes: &[Diagnostic], look: OutputStyle) -> String {
     let masked = mask(document, mistakes);
-    let mut ordered: Vec<&Mistake> = mistakes.iter().collect();
+    let mut ordered: Vec<&Diagnostic> = mistakes.iter().collect();
     ordered.sort_by_key(|mistake| mistake.place.start);
     let shown: Vec<String> = ordered.iter().map(|mistake| mistake.render(&masked, look)).collect();
     shown.join("\n\n")
 }
 
-fn mask(document: &Document, mistakes: &[Mistake]) -> Document {
+fn mask(document: &Document, mistakes: &[Diagnostic]) -> Document {
     let text = &document.text;
     let mut masked = text.clone().into_bytes();
     let known = mistakes.iter().filter(|mistake| mistake.secret).map(|it| it.place.clone());
@@ -79,34 +79,41 @@ fn mask(document: &Document, mistakes: &[Mistake]) -> Document {
     Document { name: document.name.clone(), text }
 }
 
-impl Mistake {
-    pub fn error(place: Range<usize>, message: impl Into<String>) -> Mistake {
-        Mistake::new(Severity::Error, place, message.into())
+impl Diagnostic {
+    pub fn error(place: Range<usize>, message: impl Into<String>) -> Diagnostic {
+        Diagnostic::new(Severity::Error, place, message.into())
     }
 
-    pub fn warning(place: Range<usize>, message: impl Into<String>) -> Mistake {
-        Mistake::new(Severity::Warning, place, message.into())
+    pub fn warning(place: Range<usize>, message: impl Into<String>) -> Diagnostic {
+        Diagnostic::new(Severity::Warning, place, message.into())
     }
 
-    fn new(severity: Severity, place: Range<usize>, message: String) -> Mistake {
-        Mistake { severity, message: cut(message), place, label: None, help: None, secret: false }
+    fn new(severity: Severity, place: Range<usize>, message: String) -> Diagnostic {
+        Diagnostic {
+            severity,
+            message: cut(message),
+            place,
+            label: None,
+            help: None,
+            secret: false,
+        }
     }
 
     #[must_use]
-    pub fn label(mut self, label: impl Into<String>) -> Mistake {
+    pub fn label(mut self, label: impl Into<String>) -> Diagnostic {
         self.label = Some(label.into());
         self
     }
 
     #[must_use]
-    pub fn help(mut self, help: impl Into<String>) -> Mistake {
+    pub fn help(mut self, help: impl Into<String>) -> Diagnostic {
         self.help = Some(cut(help.into()));
         self
     }
 
     /// Shows stars in place of the text that is wrong.
     #[must_use]
-    pub fn secret(mut self) -> Mistake {
+    pub fn secret(mut self) -> Diagnostic {
         self.secret = true;
         self
     }
@@ -123,7 +130,7 @@ impl Mistake {
         (line, before[line_start..].chars().count() + 1)
     }
 
-    fn render(&self, document: &Document, look: Look) -> String {
+    fn render(&self, document: &Document, look: OutputStyle) -> String {
         let level = match self.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
@@ -187,16 +194,16 @@ impl<'d> Excerpt<'d> {
 
 /// Whether what is printed goes to a terminal or into a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Look {
+pub enum OutputStyle {
     Terminal,
     Plain,
 }
 
-impl Look {
+impl OutputStyle {
     fn renderer(self) -> Renderer {
         match self {
-            Look::Terminal => Renderer::styled().decor_style(DecorStyle::Unicode),
-            Look::Plain => Renderer::plain(),
+            OutputStyle::Terminal => Renderer::styled().decor_style(DecorStyle::Unicode),
+            OutputStyle::Plain => Renderer::plain(),
         }
     }
 }
@@ -260,9 +267,9 @@ mod tests {
     fn a_mistake_is_shown_at_its_line_and_column() {
         let text = "a = 1\nbé = 2 # here\n".to_owned();
         let document = Document { name: "m.toml".into(), text };
-        let mistake = Mistake::error(12..13, "wrong number").help("write 3");
+        let mistake = Diagnostic::error(12..13, "wrong number").help("write 3");
 
-        let shown = show(&document, std::slice::from_ref(&mistake), Look::Plain);
+        let shown = show(&document, std::slice::from_ref(&mistake), OutputStyle::Plain);
 
         assert_eq!(mistake.line_and_column(&document), (2, 6));
         assert!(shown.contains("m.toml:2:6"), "{shown}");
@@ -274,10 +281,10 @@ mod tests {
         let text = line.repeat(lines);
         let document = Document { name: "m.toml".into(), text };
         let place = |at: usize| at * line.len()..at * line.len() + 1;
-        let mut mistakes: Vec<Mistake> =
-            (0..lines).map(|at| Mistake::error(place(at), "wrong").help("right")).collect();
+        let mut mistakes: Vec<Diagnostic> =
+            (0..lines).map(|at| Diagnostic::error(place(at), "wrong").help("right")).collect();
         limit(&document, &mut mistakes);
-        (mistakes.len(), show(&document, &mistakes, Look::Plain))
+        (mistakes.len(), show(&document, &mistakes, OutputStyle::Plain))
     }
 
     #[test]
@@ -298,9 +305,9 @@ mod tests {
     #[test]
     fn errors_are_shown_before_warnings() {
         let document = Document { name: "m.toml".into(), text: "a = 1\n".repeat(200) };
-        let mut mistakes: Vec<Mistake> =
-            (0..200).map(|at| Mistake::warning(at..at + 1, "odd")).collect();
-        mistakes.push(Mistake::error(700..701, "wrong"));
+        let mut mistakes: Vec<Diagnostic> =
+            (0..200).map(|at| Diagnostic::warning(at..at + 1, "odd")).collect();
+        mistakes.push(Diagnostic::error(700..701, "wrong"));
 
         limit(&document, &mut mistakes);
 
@@ -315,8 +322,9 @@ mod tests {
         let place = text.find("b =").unwrap();
         let document = Document { name: "m.toml".into(), text };
 
-        let mistakes = [Mistake::error(9..10, "wrong"), Mistake::error(place..place + 1, "odd")];
-        let shown = show(&document, &mistakes, Look::Plain);
+        let mistakes =
+            [Diagnostic::error(9..10, "wrong"), Diagnostic::error(place..place + 1, "odd")];
+        let shown = show(&document, &mistakes, OutputStyle::Plain);
 
         assert!(shown.len() < 1_000, "{}", shown.len());
         assert!(shown.contains("m.toml:1:10") && shown.contains("m.toml:2:1"), "{shown}");
@@ -324,10 +332,10 @@ mod tests {
 
     fn check_shown(text: &str, is_shown: bool) {
         let document = Document { name: "m.toml".into(), text: text.to_owned() };
-        let mistakes: Vec<Mistake> =
-            (0..text.len()).map(|at| Mistake::error(at..at + 1, "wrong")).collect();
+        let mistakes: Vec<Diagnostic> =
+            (0..text.len()).map(|at| Diagnostic::error(at..at + 1, "wrong")).collect();
 
-        let shown = show(&document, &mistakes, Look::Plain);
+        let shown = show(&document, &mistakes, OutputStyle::Plain);
 
         assert_eq!(shown.contains("hunter2"), is_shown, "{shown}");
     }
@@ -357,7 +365,8 @@ mod tests {
         let end = text.len();
         let document = Document { name: "m.toml".into(), text };
 
-        let shown = show(&document, &[Mistake::error(6..end, "wrong").secret()], Look::Plain);
+        let shown =
+            show(&document, &[Diagnostic::error(6..end, "wrong").secret()], OutputStyle::Plain);
 
         assert!(!shown.contains("hunter2"), "{shown}");
     }

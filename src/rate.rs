@@ -11,7 +11,7 @@ pub struct Rate {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a rate is a number and a time, such as \"10/s\", \"300/m\" or \"5000/h\"")]
-pub struct BadRate;
+pub struct InvalidRate;
 
 impl Rate {
     /// From one to the next, where they go at even distances.
@@ -27,33 +27,33 @@ impl Rate {
 }
 
 impl FromStr for Rate {
-    type Err = BadRate;
+    type Err = InvalidRate;
 
-    fn from_str(text: &str) -> Result<Rate, BadRate> {
-        let (count, unit) = text.trim().split_once('/').ok_or(BadRate)?;
+    fn from_str(text: &str) -> Result<Rate, InvalidRate> {
+        let (count, unit) = text.trim().split_once('/').ok_or(InvalidRate)?;
         let period = match unit.trim() {
             "s" => Duration::from_secs(1),
             "m" => Duration::from_mins(1),
             "h" => Duration::from_hours(1),
-            _ => return Err(BadRate),
+            _ => return Err(InvalidRate),
         };
-        let count: u32 = count.trim().parse().map_err(|_| BadRate)?;
-        let interval = period.checked_div(count).ok_or(BadRate)?;
-        if interval.is_zero() { Err(BadRate) } else { Ok(Rate { count, period }) }
+        let count: u32 = count.trim().parse().map_err(|_| InvalidRate)?;
+        let interval = period.checked_div(count).ok_or(InvalidRate)?;
+        if interval.is_zero() { Err(InvalidRate) } else { Ok(Rate { count, period }) }
     }
 }
 
 /// Tokens, at most as many as the rate's count, that come back as time passes. Its clock is the steady
 /// one: the wall clock, set forth and back, would mint tokens, or none for as long as it was set back.
 #[derive(Debug, Clone, Copy)]
-pub struct Bucket {
+pub struct TokenBucket {
     tokens: f64,
     at: Instant,
 }
 
-impl Bucket {
-    pub fn full(rate: Rate, now: Instant) -> Bucket {
-        Bucket { tokens: f64::from(rate.count), at: now }
+impl TokenBucket {
+    pub fn full(rate: Rate, now: Instant) -> TokenBucket {
+        TokenBucket { tokens: f64::from(rate.count), at: now }
     }
 
     /// Otherwise says how long to wait.
@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(interval(" 30 / m "), Ok(Duration::from_secs(2)));
         assert_eq!(interval("1/h"), Ok(Duration::from_hours(1)));
         for bad in ["", "10", "0/s", "-1/s", "1.5/s", "10/d", "/s", "99999999999/s"] {
-            assert_eq!(interval(bad), Err(BadRate), "{bad}");
+            assert_eq!(interval(bad), Err(InvalidRate), "{bad}");
         }
     }
 
@@ -98,7 +98,7 @@ mod tests {
     /// How many tokens are taken at these seconds.
     fn taken(rate: &str, seconds: &[u64]) -> usize {
         let (rate, start) = (rate.parse().unwrap(), Instant::now());
-        let mut bucket = Bucket::full(rate, start);
+        let mut bucket = TokenBucket::full(rate, start);
         let mut take = |second: &u64| bucket.take(rate, start + Duration::from_secs(*second));
         seconds.iter().filter(|second| take(second).is_ok()).count()
     }
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn the_wait_is_until_the_next_token() {
         let now = Instant::now();
-        let mut bucket = Bucket { tokens: 0.5, at: now };
+        let mut bucket = TokenBucket { tokens: 0.5, at: now };
         let rate = "1/m".parse().unwrap();
 
         assert_eq!(bucket.take(rate, now), Err(Duration::from_secs(30)));

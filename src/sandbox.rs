@@ -27,12 +27,12 @@ use tokio::net::TcpListener;
 use tokio::time::sleep;
 
 use crate::clock;
-use books::Books;
-use faults::{Fate, Trouble};
-use fields::Errors;
-use line::{Cut, Lines};
+use books::Account;
+use faults::{Fault, FaultInjector};
+use fields::FieldErrors;
+use line::{Connections, ResetHandle};
 
-pub use faults::{BadFaults, Failing, Faults, Share};
+pub use faults::{FailureRate, Faults, InvalidFaults, Share};
 pub use seed::Seed;
 
 const API: &str = "/app/api";
@@ -48,13 +48,13 @@ pub struct Settings {
 }
 
 #[derive(Debug)]
-struct Account {
+struct SandboxState {
     token: Option<SecretString>,
-    trouble: Trouble,
-    books: Mutex<Books>,
+    trouble: FaultInjector,
+    books: Mutex<Account>,
 }
 
-type Shared = State<Arc<Account>>;
+type SharedState = State<Arc<SandboxState>>;
 
 /// Serves until `shutdown` resolves; requests that are under way then are cut off.
 pub async fn serve(
@@ -62,18 +62,18 @@ pub async fn serve(
     settings: Settings,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let service = router(settings).into_make_service_with_connect_info::<Cut>();
+    let service = router(settings).into_make_service_with_connect_info::<ResetHandle>();
     tokio::select! {
-        served = axum::serve(Lines::new(listener), service) => served,
+        served = axum::serve(Connections::new(listener), service) => served,
         () = shutdown => Ok(()),
     }
 }
 
 /// The API under `/app/api/`, and what it holds under `/sandbox/`, where nothing goes wrong.
 fn router(Settings { token, faults, seed }: Settings) -> Router {
-    let trouble = Trouble::new(faults, Instant::now());
+    let trouble = FaultInjector::new(faults, Instant::now());
     let books = Mutex::new(seed.sow(clock::now()));
-    let account = Arc::new(Account { token, trouble, books });
+    let account = Arc::new(SandboxState { token, trouble, books });
     let api = Router::new()
         .route("/create-feedback/", post(api::create_feedback))
         .route("/feature-requests/", get(api::list_feature_requests))
@@ -92,8 +92,8 @@ fn router(Settings { token, faults, seed }: Settings) -> Router {
         .with_state(account)
 }
 
-impl Account {
-    fn books(&self) -> MutexGuard<'_, Books> {
+impl SandboxState {
+    fn books(&self) -> MutexGuard<'_, Account> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -111,8 +111,8 @@ impl Account {
 
 /// What the faults make of a request before the API sees it, or its answer after that.
 async fn befall(
-    State(account): Shared,
-    ConnectInfo(connection): ConnectInfo<Cut>,
+    State(account): SharedState,
+    ConnectInfo(connection): ConnectInfo<ResetHandle>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -122,16 +122,16 @@ async fn befall(
     };
     sleep(account.trouble.latency()).await;
     match fate {
-        Fate::Well => next.run(request).await,
-        Fate::Fail(status) => {
-            Refusal::detail(status, "The sandbox was told to fail.").into_response()
+        Fault::Well => next.run(request).await,
+        Fault::Fail(status) => {
+            ErrorResponse::detail(status, "The sandbox was told to fail.").into_response()
         }
-        Fate::Hang => std::future::pending().await,
-        Fate::ResetBefore => {
+        Fault::Hang => std::future::pending().await,
+        Fault::ResetBefore => {
             connection.cut();
             StatusCode::NO_CONTENT.into_response()
         }
-        Fate::ResetAfter => {
+        Fault::ResetAfter => {
             let answer = next.run(request).await;
             connection.cut();
             answer
@@ -142,11 +142,11 @@ async fn befall(
 fn throttled(wait: Duration) -> Response {
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     let detail = format!("Request was throttled. Expected available in {seconds} seconds.");
-    let refusal = Refusal::detail(StatusCode::TOO_MANY_REQUESTS, &detail);
+    let refusal = ErrorResponse::detail(StatusCode::TOO_MANY_REQUESTS, &detail);
     ([(RETRY_AFTER, seconds.to_string())], refusal).into_response()
 }
 
-async fn authenticate(State(account): Shared, request: Request, next: Next) -> Response {
+async fn authenticate(State(account): SharedState, request: Request, next: Next) -> Response {
     if account.lets_in(request.headers()) {
         return next.run(request).await;
     }
@@ -155,37 +155,37 @@ async fn authenticate(State(account): Shared, request: Request, next: Next) -> R
     } else {
         "Authentication credentials were not provided."
     };
-    let refusal = Refusal::detail(StatusCode::UNAUTHORIZED, detail);
+    let refusal = ErrorResponse::detail(StatusCode::UNAUTHORIZED, detail);
     ([(WWW_AUTHENTICATE, "Token")], refusal).into_response()
 }
 
-async fn not_found() -> Refusal {
-    Refusal::detail(StatusCode::NOT_FOUND, "Not found.")
+async fn not_found() -> ErrorResponse {
+    ErrorResponse::detail(StatusCode::NOT_FOUND, "Not found.")
 }
 
-async fn method_not_allowed(method: Method) -> Refusal {
+async fn method_not_allowed(method: Method) -> ErrorResponse {
     let detail = format!("Method \"{method}\" not allowed.");
-    Refusal::detail(StatusCode::METHOD_NOT_ALLOWED, &detail)
+    ErrorResponse::detail(StatusCode::METHOD_NOT_ALLOWED, &detail)
 }
 
 /// An answer that is no success, in the words of the real API.
 #[derive(Debug)]
-struct Refusal {
+struct ErrorResponse {
     status: StatusCode,
     body: Value,
 }
 
-impl Refusal {
-    fn detail(status: StatusCode, detail: &str) -> Refusal {
-        Refusal { status, body: json!({ "detail": detail }) }
+impl ErrorResponse {
+    fn detail(status: StatusCode, detail: &str) -> ErrorResponse {
+        ErrorResponse { status, body: json!({ "detail": detail }) }
     }
 
-    fn fields(errors: Errors) -> Refusal {
-        Refusal { status: StatusCode::BAD_REQUEST, body: Value::Object(errors) }
+    fn fields(errors: FieldErrors) -> ErrorResponse {
+        ErrorResponse { status: StatusCode::BAD_REQUEST, body: Value::Object(errors) }
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ErrorResponse {
     fn into_response(self) -> Response {
         (self.status, Json(self.body)).into_response()
     }

@@ -22,13 +22,13 @@ use serde::Serialize;
 
 use crate::event::{Request, RequestKind};
 use crate::outgoing::chain;
-use call::{NoAnswer, Raw};
+use call::{RawResponse, SendError};
 
-pub use answer::{Answer, Content, Reply, TEXT_BYTES_MAX};
-pub use base_url::{BadBaseUrl, BaseUrl};
-pub use customers::{Company, CompanyUpsert, Contact, ContactUpsert, Search};
-pub use error::{Astray, Error, Refusal};
-pub use feature_requests::{FeatureRequest, Filter, Placement, Tag};
+pub use answer::{ApiResponse, BodyKind, SendResult, TEXT_BYTES_MAX};
+pub use base_url::{BaseUrl, InvalidBaseUrl};
+pub use customers::{Company, CompanyUpsert, Contact, ContactUpsert, CustomerQuery};
+pub use error::{Error, ErrorDetails, NextPageError};
+pub use feature_requests::{FeatureRequest, FeatureRequestQuery, Placement, Tag};
 pub use feedback::{Created, NewFeedback};
 pub use page::{Page, Pages};
 
@@ -113,13 +113,13 @@ impl Client {
     }
 
     /// Sends one request once; redirects are not followed and nothing is tried again.
-    pub async fn send(&self, request: &Request) -> Answer {
+    pub async fn send(&self, request: &Request) -> SendResult {
         let call = self.http.post(self.url(request.kind)).json(&request.body);
         match self.call(call, BODY_BYTES_MAX).await {
-            Ok(raw) => Answer::Reply(self.reply(raw)),
-            Err(NoAnswer::Withheld(reason)) => Answer::Withheld { reason },
-            Err(NoAnswer::NotSent(reason)) => Answer::NotSent { reason },
-            Err(NoAnswer::NoReply(reason)) => Answer::NoReply { reason },
+            Ok(raw) => SendResult::Reply(self.reply(raw)),
+            Err(SendError::Withheld(reason)) => SendResult::Withheld { reason },
+            Err(SendError::NotSent(reason)) => SendResult::NotSent { reason },
+            Err(SendError::NoReply(reason)) => SendResult::NoReply { reason },
         }
     }
 
@@ -131,19 +131,21 @@ impl Client {
                 Err(format!("savio answered {}", raw.status))
             }
             Ok(raw) => {
-                let is_page = Content::has_results(&raw.bytes, raw.is_whole());
+                let is_page = BodyKind::has_results(&raw.bytes, raw.is_whole());
                 is_page.then_some(()).ok_or_else(|| "the answer is not as savio's".to_owned())
             }
             Err(
-                NoAnswer::Withheld(reason) | NoAnswer::NotSent(reason) | NoAnswer::NoReply(reason),
+                SendError::Withheld(reason)
+                | SendError::NotSent(reason)
+                | SendError::NoReply(reason),
             ) => Err(reason),
         }
     }
 
-    async fn call(&self, call: RequestBuilder, bytes_max: usize) -> Result<Raw, NoAnswer> {
-        self.permitted().await.map_err(NoAnswer::Withheld)?;
+    async fn call(&self, call: RequestBuilder, bytes_max: usize) -> Result<RawResponse, SendError> {
+        self.permitted().await.map_err(SendError::Withheld)?;
         match call.send().await {
-            Ok(response) => Ok(Raw::read(response, bytes_max).await),
+            Ok(response) => Ok(RawResponse::read(response, bytes_max).await),
             Err(error) => Err(self.failure(error)),
         }
     }
@@ -162,18 +164,18 @@ impl Client {
         call.expect("a filter is a flat list of texts").url().clone()
     }
 
-    fn reply(&self, raw: Raw) -> Reply {
-        let content = Content::of(&raw.bytes, raw.is_whole(), raw.content_type.contains("json"));
+    fn reply(&self, raw: RawResponse) -> ApiResponse {
+        let content = BodyKind::of(&raw.bytes, raw.is_whole(), raw.content_type.contains("json"));
         let text = self.presentable(&String::from_utf8_lossy(&raw.bytes));
-        Reply { status: raw.status, retry_after: raw.retry_after, content, text }
+        ApiResponse { status: raw.status, retry_after: raw.retry_after, content, text }
     }
 
     /// Connecting has a shorter timeout than the whole, so whatever else fails came after it. A kept
     /// connection that was closed before the first byte is replaced by the library and not seen here.
-    fn failure(&self, error: reqwest::Error) -> NoAnswer {
+    fn failure(&self, error: reqwest::Error) -> SendError {
         let surely_not_sent = error.is_connect() || error.is_builder();
         let reason = self.presentable(&chain(&error.without_url()));
-        if surely_not_sent { NoAnswer::NotSent(reason) } else { NoAnswer::NoReply(reason) }
+        if surely_not_sent { SendError::NotSent(reason) } else { SendError::NoReply(reason) }
     }
 
     /// Short, and without the token, which an answer may repeat.

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 
 use crate::file;
-use crate::mistake::Mistake;
-use crate::table::{Mistakes, Text};
+use crate::mistake::Diagnostic;
+use crate::table::{Diagnostics, SpannedText};
 
 /// A secret's file may be so large.
 const FILE_BYTES_MAX: usize = 64 * 1024;
@@ -31,7 +31,11 @@ enum Place<'n> {
 }
 
 /// Looks up a secret. One that is written out is a mistake, and none.
-pub fn find(named: &Text, environment: &Environment, mistakes: &mut Mistakes) -> Option<Secret> {
+pub fn find(
+    named: &SpannedText,
+    environment: &Environment,
+    mistakes: &mut Diagnostics,
+) -> Option<Secret> {
     Some(match place(named, mistakes)? {
         Place::Variable(name) => from_environment(name, environment),
         Place::File(path) => from_file(path),
@@ -39,25 +43,25 @@ pub fn find(named: &Text, environment: &Environment, mistakes: &mut Mistakes) ->
 }
 
 /// Whether it is said where the secret is, without a look there. One that is written out is a mistake.
-pub fn is_named(named: &Text, mistakes: &mut Mistakes) -> bool {
+pub fn is_named(named: &SpannedText, mistakes: &mut Diagnostics) -> bool {
     place(named, mistakes).is_some()
 }
 
-fn place<'n>(named: &'n Text, mistakes: &mut Mistakes) -> Option<Place<'n>> {
+fn place<'n>(named: &'n SpannedText, mistakes: &mut Diagnostics) -> Option<Place<'n>> {
     match named.text.split_once(':') {
         Some(("env", name)) if !name.is_empty() => Some(Place::Variable(name)),
         Some(("file", path)) if !path.is_empty() => Some(Place::File(Path::new(path))),
         _ => {
             let message = "a secret is not written into a file";
             let help = "write \"env:NAME\" for an environment variable or \"file:PATH\" for a file";
-            mistakes.push(Mistake::error(named.place.clone(), message).help(help).secret());
+            mistakes.push(Diagnostic::error(named.place.clone(), message).help(help).secret());
             None
         }
     }
 }
 
 /// The file that is named and that is not there.
-pub fn absent_file(named: &Text) -> Option<PathBuf> {
+pub fn absent_file(named: &SpannedText) -> Option<PathBuf> {
     let path = PathBuf::from(named.text.strip_prefix("file:").filter(|path| !path.is_empty())?);
     matches!(path.try_exists(), Ok(false)).then_some(path)
 }
@@ -99,7 +103,7 @@ mod tests {
             ("EMPTY".to_owned(), String::new()),
         ]);
         let document = Document { name: "m".into(), text: format!("\"{named}\"") };
-        let named = Text::new(&document, named, 0..document.text.len());
+        let named = SpannedText::new(&document, named, 0..document.text.len());
 
         match find(&named, &environment, &mut Vec::new()).unwrap() {
             Secret::Found(secret) => assert_eq!(Ok(secret.expose_secret()), expected),
@@ -145,7 +149,7 @@ mod tests {
         let mut mistakes = Vec::new();
 
         let found =
-            find(&Text::new(&document, "hunter2", 0..9), &Environment::new(), &mut mistakes);
+            find(&SpannedText::new(&document, "hunter2", 0..9), &Environment::new(), &mut mistakes);
 
         assert!(found.is_none());
         assert!(mistakes[0].secret);

@@ -10,34 +10,34 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::event::{DEFAULT_DESTINATION, SourceName, TypePattern};
-use crate::intake::handshake::Handshake;
-use crate::intake::provider::{Origin, Provider};
-use crate::intake::setup::Setup;
+use crate::intake::handshake::HandshakeRule;
+use crate::intake::provider::{Provider, ValueSource};
+use crate::intake::setup::PendingSetup;
 use crate::intake::signature::Signature;
-use crate::intake::source::{Field, Source, Standing, header_field};
-use crate::mapping::{self, Answers, Mapping, Patterns, Selector};
-use crate::mistake::{self, Document, Mistake, nearest};
+use crate::intake::source::{Source, SourceStatus, ValueLookup, header_field};
+use crate::mapping::{self, AnswerRules, Extractor, Mapping, Patterns};
+use crate::mistake::{self, Diagnostic, Document, nearest};
 use crate::rate::Rate;
 use crate::secret::Environment;
-use crate::table::{self, Mistakes, Table, Text};
+use crate::table::{self, Diagnostics, SpannedText, TomlTable};
 
-pub use import::{Exported, Import};
-pub use sample::{Sample, Test};
+pub use import::{ExportRecord, ImportRules};
+pub use sample::{MappingTest, SamplePayload};
 
 /// What one mapping file says.
 #[derive(Debug)]
-pub struct SourceFile {
+pub struct MappingFile {
     pub document: Document,
-    pub mistakes: Mistakes,
+    pub mistakes: Diagnostics,
     /// None where the file's name cannot be a source's.
     pub name: Option<SourceName>,
     pub mapping: Arc<Mapping>,
     /// Who may send; none where the file has mistakes.
     pub source: Option<Arc<Source>>,
     /// Where its events go, if not to the default destination.
-    destination: Option<Text>,
-    pub tests: Vec<Test>,
-    pub import: Import,
+    destination: Option<SpannedText>,
+    pub tests: Vec<MappingTest>,
+    pub import: ImportRules,
     /// What is to be said of its secrets: where each that is missing was looked for.
     remarks: Vec<String>,
     /// Where the secret will be that its provider brings.
@@ -45,40 +45,40 @@ pub struct SourceFile {
 }
 
 /// All that stands in the file.
-struct Said {
+struct ParsedFile {
     provider_name: Option<String>,
     provider: Provider,
     /// None: none is named.
-    secrets: Option<Vec<secrets::Named>>,
+    secrets: Option<Vec<secrets::SecretRef>>,
     /// None: those that its blocks name.
     events: Option<Vec<TypePattern>>,
     rate: Option<Rate>,
-    destination: Option<Text>,
+    destination: Option<SpannedText>,
     mapping: Mapping,
-    tests: Vec<Test>,
-    import: Import,
+    tests: Vec<MappingTest>,
+    import: ImportRules,
     /// What its regular expressions may still cost.
     patterns: Patterns,
 }
 
-impl SourceFile {
+impl MappingFile {
     /// Reads a mapping file whole: it goes on after a mistake, to find them all.
-    pub fn read(document: Document, environment: &Environment) -> SourceFile {
-        SourceFile::read_with(document, Some(environment))
+    pub fn read(document: Document, environment: &Environment) -> MappingFile {
+        MappingFile::read_with(document, Some(environment))
     }
 
     /// The same of a text that somebody sent: no file is opened that it names, and no variable read.
-    pub fn of_text(document: Document) -> SourceFile {
-        SourceFile::read_with(document, None)
+    pub fn of_text(document: Document) -> MappingFile {
+        MappingFile::read_with(document, None)
     }
 
-    fn read_with(document: Document, environment: Option<&Environment>) -> SourceFile {
-        let mut mistakes = Mistakes::new();
+    fn read_with(document: Document, environment: Option<&Environment>) -> MappingFile {
+        let mut mistakes = Diagnostics::new();
         let name = name_of(&document, &mut mistakes);
         let root = table::parse(&document, &mut mistakes);
-        let mut table = Table::root(&document, &root);
+        let mut table = TomlTable::root(&document, &root);
         let place = table.place.clone();
-        let said = Said::read(&mut table, environment, &mut mistakes);
+        let said = ParsedFile::read(&mut table, environment, &mut mistakes);
         table.finish(&mut mistakes);
 
         let named = said.provider_name.is_none() || said.provider.recipe.is_some();
@@ -88,8 +88,8 @@ impl SourceFile {
             known.map(|(name, signature)| said.source(name, signature, &mut mistakes)).unzip();
         let awaited = source.as_ref().and_then(|source| said.awaited(source));
         mistake::limit(&document, &mut mistakes);
-        let usable = !mistakes.iter().any(Mistake::is_error);
-        SourceFile {
+        let usable = !mistakes.iter().any(Diagnostic::is_error);
+        MappingFile {
             document,
             mistakes,
             name,
@@ -105,7 +105,7 @@ impl SourceFile {
 
     /// The file, checked for whether its destination is one of these.
     #[must_use]
-    pub fn sending_to<'n>(mut self, known: impl IntoIterator<Item = &'n str>) -> SourceFile {
+    pub fn sending_to<'n>(mut self, known: impl IntoIterator<Item = &'n str>) -> MappingFile {
         let known: Vec<&str> = known.into_iter().collect();
         if let Some(named) = self.destination.as_ref().filter(|it| !known.contains(&&*it.text)) {
             let help = match nearest(&named.text, known.iter().copied()) {
@@ -113,7 +113,7 @@ impl SourceFile {
                 None => format!("relay.toml has: {}", known.join(", ")),
             };
             let message = format!("there is no destination `{}`", named.text);
-            self.mistakes.push(Mistake::error(named.place.clone(), message).help(help));
+            self.mistakes.push(Diagnostic::error(named.place.clone(), message).help(help));
             self.source = None;
         }
         self
@@ -129,16 +129,19 @@ impl SourceFile {
     }
 
     /// Whether the source is live, or why it is off. What it awaits is made anew each time.
-    pub fn standing(&self, now: Timestamp) -> Standing {
-        let off = |reason: String| Standing::Off { reason };
+    pub fn standing(&self, now: Timestamp) -> SourceStatus {
+        let off = |reason: String| SourceStatus::Off { reason };
         let Some(source) = &self.source else {
             return off("its mapping file has mistakes: see `savio-relay check`".to_owned());
         };
         if let Some(path) = &self.awaited {
-            return Standing::Awaited(Arc::new(Setup::new(Arc::clone(source), path.clone())));
+            return SourceStatus::Awaited(Arc::new(PendingSetup::new(
+                Arc::clone(source),
+                path.clone(),
+            )));
         }
         match source.off(now) {
-            None => Standing::Live(Arc::clone(source)),
+            None => SourceStatus::Live(Arc::clone(source)),
             Some(reason) if self.remarks.is_empty() => off(reason.to_owned()),
             Some(_) => off(self.remarks.join("; ")),
         }
@@ -165,25 +168,26 @@ impl SourceFile {
         }
         let of_proof = source.signature.weaknesses();
         weaknesses.extend(of_proof.into_iter().map(|weak| format!("its proof is weak: {weak}")));
-        weaknesses.extend(source.handshakes.iter().flat_map(Handshake::weaknesses));
+        weaknesses.extend(source.handshakes.iter().flat_map(HandshakeRule::weaknesses));
         weaknesses
     }
 }
 
-impl Said {
+impl ParsedFile {
     fn read(
-        file: &mut Table<'_>,
+        file: &mut TomlTable<'_>,
         environment: Option<&Environment>,
-        mistakes: &mut Mistakes,
-    ) -> Said {
+        mistakes: &mut Diagnostics,
+    ) -> ParsedFile {
         let patterns = Patterns::of_file();
         let named = file.text("provider", mistakes);
         let builtin = named.as_ref().and_then(|named| builtin(named, &patterns, mistakes));
         let own = Provider::read(file, mistakes);
         let own_answers = file.table("answers", mistakes);
-        let own_answers = own_answers.map(|answers| Answers::compile(answers, &patterns, mistakes));
+        let own_answers =
+            own_answers.map(|answers| AnswerRules::compile(answers, &patterns, mistakes));
         let own_import = file.table("import", mistakes);
-        let own_import = own_import.map(|import| Import::read(import, &patterns, mistakes));
+        let own_import = own_import.map(|import| ImportRules::read(import, &patterns, mistakes));
         let (provider, answers, import) = match builtin {
             Some(known) => {
                 let import = own_import.or(known.import);
@@ -191,7 +195,7 @@ impl Said {
             }
             None => (own, own_answers, own_import),
         };
-        Said {
+        ParsedFile {
             provider_name: named.map(|named| named.text),
             provider,
             secrets: secrets::read(file, environment, mistakes),
@@ -210,12 +214,12 @@ impl Said {
         &self,
         name: SourceName,
         signature: Signature,
-        mistakes: &mut Mistakes,
+        mistakes: &mut Diagnostics,
     ) -> (Source, Vec<String>) {
         if signature.asks_for_secret() && self.secrets.is_none() {
             let example = name.as_str().to_uppercase().replace('-', "_");
             mistakes.push(
-                Mistake::error(0..0, "no secrets are named, so nobody could send")
+                Diagnostic::error(0..0, "no secrets are named, so nobody could send")
                     .help(format!("write secrets = [\"env:{example}_SECRET\"]")),
             );
         }
@@ -246,7 +250,7 @@ impl Said {
 
     /// The file of the secret that its provider will bring, if the source has none.
     fn awaited(&self, source: &Source) -> Option<PathBuf> {
-        let is_brought = source.handshakes.iter().any(Handshake::brings_secret);
+        let is_brought = source.handshakes.iter().any(HandshakeRule::brings_secret);
         if !is_brought || !source.keys.is_empty() {
             return None;
         }
@@ -255,26 +259,30 @@ impl Said {
 }
 
 /// The source's name is the file's, without its ending.
-fn name_of(document: &Document, mistakes: &mut Mistakes) -> Option<SourceName> {
+fn name_of(document: &Document, mistakes: &mut Diagnostics) -> Option<SourceName> {
     let stem = Path::new(&document.name).file_stem().unwrap_or_default().to_string_lossy();
     match stem.parse() {
         Ok(name) => Some(name),
         Err(error) => {
-            mistakes.push(Mistake::error(0..0, format!("the file's name: {error}")));
+            mistakes.push(Diagnostic::error(0..0, format!("the file's name: {error}")));
             None
         }
     }
 }
 
 /// What a provider file says.
-struct Known {
+struct BuiltinProvider {
     provider: Provider,
-    answers: Option<Answers>,
-    import: Option<Import>,
+    answers: Option<AnswerRules>,
+    import: Option<ImportRules>,
 }
 
 /// What the program knows of a provider.
-fn builtin(name: &Text, patterns: &Patterns, mistakes: &mut Mistakes) -> Option<Known> {
+fn builtin(
+    name: &SpannedText,
+    patterns: &Patterns,
+    mistakes: &mut Diagnostics,
+) -> Option<BuiltinProvider> {
     if let Some(text) = Provider::builtin(&name.text) {
         let document = Document { name: name.text.clone(), text: text.to_owned() };
         return Some(read_builtin(&document, patterns, mistakes));
@@ -286,34 +294,38 @@ fn builtin(name: &Text, patterns: &Patterns, mistakes: &mut Mistakes) -> Option<
             .to_owned(),
     };
     let message = format!("unknown provider `{}`", name.text);
-    mistakes.push(Mistake::error(name.place.clone(), message).help(help));
+    mistakes.push(Diagnostic::error(name.place.clone(), message).help(help));
     None
 }
 
-fn read_builtin(document: &Document, patterns: &Patterns, mistakes: &mut Mistakes) -> Known {
+fn read_builtin(
+    document: &Document,
+    patterns: &Patterns,
+    mistakes: &mut Diagnostics,
+) -> BuiltinProvider {
     let root = table::parse(document, mistakes);
-    let mut table = Table::root(document, &root);
+    let mut table = TomlTable::root(document, &root);
     let provider = Provider::read(&mut table, mistakes);
     let answers = table.table("answers", mistakes);
-    let answers = answers.map(|answers| Answers::compile(answers, patterns, mistakes));
+    let answers = answers.map(|answers| AnswerRules::compile(answers, patterns, mistakes));
     let import = table.table("import", mistakes);
-    let import = import.map(|import| Import::read(import, patterns, mistakes));
+    let import = import.map(|import| ImportRules::read(import, patterns, mistakes));
     table.finish(mistakes);
-    Known { provider, answers, import }
+    BuiltinProvider { provider, answers, import }
 }
 
 /// How intake finds a text in an event, without knowing the mapping language; and the members of the
 /// payload that it looks at, none if that may be all.
 fn field(
-    origin: Option<Origin>,
+    origin: Option<ValueSource>,
     patterns: &Patterns,
-    mistakes: &mut Mistakes,
-) -> (Option<Field>, Option<Vec<String>>) {
+    mistakes: &mut Diagnostics,
+) -> (Option<ValueLookup>, Option<Vec<String>>) {
     match origin {
         None => (None, Some(Vec::new())),
-        Some(Origin::Header(name)) => (Some(header_field(name)), Some(Vec::new())),
-        Some(Origin::Value(text)) => {
-            let selector = Selector::compile_within(&text, patterns, mistakes);
+        Some(ValueSource::Header(name)) => (Some(header_field(name)), Some(Vec::new())),
+        Some(ValueSource::Value(text)) => {
+            let selector = Extractor::compile_within(&text, patterns, mistakes);
             let members = selector.members();
             let select = move |payload: &_, headers: &_| selector.select(payload, headers);
             (Some(Arc::new(select)), members)

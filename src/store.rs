@@ -17,11 +17,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::event::{Event, EventId, Headers, Name, Outcome, Request, SourceName, State};
+use crate::event::{Event, EventId, Headers, Outcome, RecordKey, Request, SourceName, State};
 
-pub use filter::{BadCursor, Cursor, Filter, Line, Listed, Matching, Page};
-pub use replay::{NewReplay, Released, Replay, ReplayId, Word, carry_out};
-pub use shown::{Progressed, Whole};
+pub use filter::{
+    Cursor, EventFilter, EventPage, EventSummary, InvalidCursor, MatchCount, PageRequest,
+};
+pub use replay::{
+    HoldDecision, ReleaseOutcome, ReplayId, ReplayProgress, ReplayRequest, carry_out,
+};
+pub use shown::{EventView, ReplayView};
 pub use sqlite::Sqlite;
 
 /// Keeps events and their progress. Whatever returns `Ok` is on disk and survives a power loss.
@@ -29,11 +33,11 @@ pub use sqlite::Sqlite;
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Keeps all new events of the webhook, or none of it.
-    async fn keep(&self, webhook: Webhook) -> Result<Kept, StoreError>;
+    async fn keep(&self, webhook: Webhook) -> Result<StoredEvents, StoreError>;
 
     /// Gives out queued events that are due, oldest first, and what was imported behind all that was
     /// sent. Each is the caller's until its lease ends.
-    async fn claim(&self, wanted: Wanted) -> Result<Vec<Claimed>, StoreError>;
+    async fn claim(&self, wanted: ClaimRequest) -> Result<Vec<ClaimedEvent>, StoreError>;
 
     /// Keeps the claims for another lease, and notes what their events wait for; returns those that are still the
     /// caller's.
@@ -48,7 +52,7 @@ pub trait Store: Send + Sync {
     async fn rewind(&self, sources: Vec<SourceName>, now: Timestamp) -> Result<(), StoreError>;
 
     /// The event of a claim as it is now; none if the claim has ended.
-    async fn load(&self, claim: Claim) -> Result<Option<Claimed>, StoreError>;
+    async fn load(&self, claim: Claim) -> Result<Option<ClaimedEvent>, StoreError>;
 
     /// The oldest event that was received before this place and is in the queue, claimed or not, with this upsert still
     /// to make, as its mapping was recorded. Events of other sources do not count, nor does what is to be replayed
@@ -56,7 +60,7 @@ pub trait Store: Send + Sync {
     async fn earlier_upsert(
         &self,
         place: u64,
-        upsert: Name,
+        upsert: RecordKey,
         sources: Vec<SourceName>,
     ) -> Result<Option<EarlierUpsert>, StoreError>;
 
@@ -87,13 +91,13 @@ pub trait Store: Send + Sync {
     /// Whether a webhook would be kept now.
     async fn ready(&self) -> Result<(), StoreError>;
 
-    async fn event(&self, id: EventId) -> Result<Option<Record>, StoreError>;
+    async fn event(&self, id: EventId) -> Result<Option<EventRecord>, StoreError>;
 
     /// The whole webhook that the event came in, as received.
     async fn body(&self, id: EventId) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// How many events each source has in each state in which it has any.
-    async fn counts(&self) -> Result<Vec<Count>, StoreError>;
+    async fn counts(&self) -> Result<Vec<StateCount>, StoreError>;
 
     /// Of each source in which there are any, how many queued events wait for another event, as far as it was noted.
     async fn waiting(&self) -> Result<Vec<Waiting>, StoreError>;
@@ -107,20 +111,20 @@ pub trait Store: Send + Sync {
     async fn keep_gate(&self, name: &str, gate: Value) -> Result<(), StoreError>;
 
     /// Events that match, newest first. A page holds at most 500.
-    async fn list(&self, filter: Filter, page: Page) -> Result<Listed, StoreError>;
+    async fn list(&self, filter: EventFilter, page: PageRequest) -> Result<EventPage, StoreError>;
 
-    async fn matching(&self, filter: Filter) -> Result<Matching, StoreError>;
+    async fn matching(&self, filter: EventFilter) -> Result<MatchCount, StoreError>;
 
     /// Writes the order down; `carry_out` does what it says.
-    async fn begin_replay(&self, order: NewReplay) -> Result<(), StoreError>;
+    async fn begin_replay(&self, order: ReplayRequest) -> Result<(), StoreError>;
 
     /// The next step of a replay, small enough not to hold up who else writes.
-    async fn replay_on(&self, id: ReplayId) -> Result<Option<Replay>, StoreError>;
+    async fn replay_on(&self, id: ReplayId) -> Result<Option<ReplayProgress>, StoreError>;
 
     /// From now on its steps give back what was not begun yet: it becomes again what it was.
     async fn cancel_replay(&self, id: ReplayId, now: Timestamp) -> Result<(), StoreError>;
 
-    async fn replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError>;
+    async fn replay(&self, id: ReplayId) -> Result<Option<ReplayProgress>, StoreError>;
 
     /// Replays that have steps to do, oldest first.
     async fn open_replays(&self) -> Result<Vec<ReplayId>, StoreError>;
@@ -129,12 +133,12 @@ pub trait Store: Send + Sync {
     async fn release(
         &self,
         id: EventId,
-        word: Word,
+        word: HoldDecision,
         now: Timestamp,
-    ) -> Result<Released, StoreError>;
+    ) -> Result<ReleaseOutcome, StoreError>;
 
     /// Forgets a few of the events that settled before, as `replay_on` in a small step.
-    async fn forget(&self, settled_before: Timestamp) -> Result<Forgotten, StoreError>;
+    async fn forget(&self, settled_before: Timestamp) -> Result<Purged, StoreError>;
 
     /// Counts all events anew and puts right what `counts` says, if need be; how many were wrong. It
     /// takes a third of a second for a million events, and keeps nobody from writing.
@@ -199,12 +203,12 @@ pub struct Webhook {
     /// What was noted when it was decoded.
     pub notes: Vec<String>,
     pub events: Vec<NewEvent>,
-    pub origin: Origin,
+    pub origin: WebhookOrigin,
 }
 
 /// How a webhook came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
+pub enum WebhookOrigin {
     Sent,
     /// A person imported it, to be delivered from this time on.
     Imported {
@@ -222,14 +226,14 @@ pub struct NewEvent {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct StoredEvents {
     /// One id for each event of the webhook, in order; for a repeat the first one's.
     pub events: Vec<EventId>,
     /// The positions of those that were there before, in order.
     pub repeated: Vec<usize>,
 }
 
-impl Kept {
+impl StoredEvents {
     /// How many of them were not there before.
     pub fn new_events(&self) -> usize {
         self.events.len() - self.repeated.len()
@@ -237,7 +241,7 @@ impl Kept {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub struct Wanted {
+pub struct ClaimRequest {
     /// Only events of these sources.
     pub sources: Vec<SourceName>,
     pub slots: usize,
@@ -292,7 +296,7 @@ pub struct EarlierUpsert {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub struct Claimed {
+pub struct ClaimedEvent {
     pub claim: Claim,
     pub event: Event,
     /// In the order of receipt, which is that of the commits.
@@ -301,14 +305,14 @@ pub struct Claimed {
     /// Since it was queued last.
     pub first_attempt_at: Option<Timestamp>,
     /// What the mapping made of it at the first attempt; none before.
-    pub requests: Option<Vec<Planned>>,
+    pub requests: Option<Vec<PlannedRequest>>,
     /// How many attempts failed in a row; waiting without an attempt adds none, nor does one that paused the
     /// destination.
     pub tries: u32,
     /// A person had it replayed; its attempts are marked so.
     pub replay: bool,
-    /// Where it is to be mapped anew, the requests of before whose past counts: see `Planned::anew`.
-    pub earlier: Vec<Planned>,
+    /// Where it is to be mapped anew, the requests of before whose past counts: see `PlannedRequest::anew`.
+    pub earlier: Vec<PlannedRequest>,
     /// About how much memory its payload and its requests take.
     pub bytes: usize,
     /// It was claimed before, and not mapped when the process or the lease ended.
@@ -325,7 +329,7 @@ pub struct Suspect {
 
 /// A request that an event became.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Planned {
+pub struct PlannedRequest {
     pub request: Request,
     pub state: RequestState,
     /// Savio's id of what the request made.
@@ -370,7 +374,7 @@ pub struct Progress {
     pub attempt: Option<Attempt>,
     /// The request of the attempt as it is sent from now on.
     pub shorter: Option<Shorter>,
-    pub next: Next,
+    pub next: NextStep,
 }
 
 /// A request without the fields that Savio refused.
@@ -383,7 +387,7 @@ pub struct Shorter {
 
 impl Progress {
     /// A step in which nothing came of anything.
-    pub fn to(next: Next) -> Progress {
+    pub fn to(next: NextStep) -> Progress {
         let (notes, left_out) = (Vec::new(), BTreeSet::new());
         Progress { planned: None, notes, left_out, attempt: None, shorter: None, next }
     }
@@ -408,7 +412,7 @@ pub struct Attempt {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub enum Next {
+pub enum NextStep {
     /// The request at this position is marked `sending`, and the claim goes on.
     Send { position: usize, at: Timestamp },
     /// The claim goes on, and so does the event when another one is through.
@@ -417,14 +421,14 @@ pub enum Next {
     Wait { until: Timestamp, reason: String },
     /// The claim ends; the event is due when the other one is that it waits for, since that has the same upsert
     /// to make before. If it has not any more, or is claimed by now, the event is due at `at`.
-    WaitBehind { waits_for: WaitsFor, upsert: Name, at: Timestamp },
+    WaitBehind { waits_for: WaitsFor, upsert: RecordKey, at: Timestamp },
     /// The claim ends; the event has come to its end.
     Settle { state: State, reason: Option<String>, at: Timestamp },
 }
 
 /// All that is known of one event.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Record {
+pub struct EventRecord {
     /// The event's place in the order of receipt.
     pub seq: u64,
     pub event: Event,
@@ -432,7 +436,7 @@ pub struct Record {
     pub reason: Option<String>,
     pub due_at: Option<Timestamp>,
     pub settled_at: Option<Timestamp>,
-    pub requests: Vec<Planned>,
+    pub requests: Vec<PlannedRequest>,
     pub attempts: Vec<Attempt>,
     /// What was noted when its webhook was decoded, and then of its requests.
     pub notes: Vec<String>,
@@ -441,7 +445,7 @@ pub struct Record {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Count {
+pub struct StateCount {
     pub source: SourceName,
     pub state: State,
     pub events: u64,
@@ -449,7 +453,7 @@ pub struct Count {
 
 /// What one step of forgetting did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Forgotten {
+pub struct Purged {
     pub events: usize,
     /// Whether there is more to forget, or space to give back.
     pub has_steps: bool,

@@ -9,37 +9,37 @@ use tracing::error;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
-use crate::mistake::Mistake;
-use crate::table::{Mistakes, Table};
+use crate::mistake::Diagnostic;
+use crate::table::{Diagnostics, TomlTable};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    pub format: Format,
+    pub format: LogFormat,
     /// A level, or directives such as `info,savio_relay::delivery=debug`.
     pub level: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum LogFormat {
     Text,
     Json,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { format: Format::Text, level: "info".to_owned() }
+        Settings { format: LogFormat::Text, level: "info".to_owned() }
     }
 }
 
 impl Settings {
     /// Takes over what the section `[log]` sets.
-    pub fn take(&mut self, mut section: Table<'_>, mistakes: &mut Mistakes) {
+    pub fn take(&mut self, mut section: TomlTable<'_>, mistakes: &mut Diagnostics) {
         if let Some(format) = section.text("format", mistakes) {
             match format.text.as_str() {
-                "text" => self.format = Format::Text,
-                "json" => self.format = Format::Json,
+                "text" => self.format = LogFormat::Text,
+                "json" => self.format = LogFormat::Json,
                 _ => mistakes.push(
-                    Mistake::error(format.place, "unknown log format")
+                    Diagnostic::error(format.place, "unknown log format")
                         .help("write \"text\" or \"json\""),
                 ),
             }
@@ -49,7 +49,7 @@ impl Settings {
                 self.level = level.text;
             } else {
                 let help = "write \"error\", \"warn\", \"info\", \"debug\" or \"trace\"";
-                mistakes.push(Mistake::error(level.place, "unknown log level").help(help));
+                mistakes.push(Diagnostic::error(level.place, "unknown log level").help(help));
             }
         }
         section.finish(mistakes);
@@ -76,10 +76,10 @@ pub fn start(settings: &Settings) {
         .log_internal_errors(false);
     // A second call finds the first one's subscriber in place, which is as good.
     let started = match settings.format {
-        Format::Text => {
+        LogFormat::Text => {
             lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init()
         }
-        Format::Json => lines.json().flatten_event(true).try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
     if started.is_ok() {
         std::panic::set_hook(Box::new(log_panic));
@@ -103,9 +103,9 @@ mod tests {
     fn check(level: &str, is_known: bool) {
         let text = format!("level = \"{level}\"");
         let document = Document { name: "relay.toml".to_owned(), text };
-        let mut mistakes = Mistakes::new();
+        let mut mistakes = Diagnostics::new();
         let root = table::parse(&document, &mut mistakes);
-        Settings::default().take(Table::root(&document, &root), &mut mistakes);
+        Settings::default().take(TomlTable::root(&document, &root), &mut mistakes);
         assert_eq!(mistakes.is_empty(), is_known, "{level}");
     }
 

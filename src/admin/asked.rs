@@ -12,74 +12,74 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
-use super::Inside;
-use super::refusal::Refusal;
+use super::AdminState;
+use super::refusal::ApiError;
 use crate::event::{EventId, State};
 use crate::json::Object;
-use crate::store::Filter;
+use crate::store::EventFilter;
 
 /// The parameters of a query, in two parts. One that neither knows is a mistake.
-pub(super) struct Parameters<A, B = Nothing>(pub(super) A, pub(super) B);
+pub(super) struct QueryParams<A, B = NoParams>(pub(super) A, pub(super) B);
 
 #[derive(Debug, Deserialize, IntoParams)]
-pub(super) struct Nothing {}
+pub(super) struct NoParams {}
 
-impl<S, A, B> FromRequestParts<S> for Parameters<A, B>
+impl<S, A, B> FromRequestParts<S> for QueryParams<A, B>
 where
     S: Sync,
     A: DeserializeOwned + IntoParams,
     B: DeserializeOwned + IntoParams,
 {
-    type Rejection = Refusal;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Parameters<A, B>, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<QueryParams<A, B>, ApiError> {
         let described = [A::into_params(|| None), B::into_params(|| None)].concat();
         let known: Vec<&str> = described.iter().map(|it| it.name.as_str()).collect();
         let given: Vec<(String, String)> = read(&parts.uri)?;
         if let Some((key, _)) = given.iter().find(|(key, _)| !known.contains(&key.as_str())) {
             let known = known.join(", ");
             let reason = format!("unknown parameter `{key}`; known here: {known}");
-            return Err(Refusal::Wrong(reason));
+            return Err(ApiError::Wrong(reason));
         }
         for (key, value) in &given {
             not_blank(key, value)?;
         }
-        Ok(Parameters(read(&parts.uri)?, read(&parts.uri)?))
+        Ok(QueryParams(read(&parts.uri)?, read(&parts.uri)?))
     }
 }
 
-fn read<T: DeserializeOwned>(address: &Uri) -> Result<T, Refusal> {
+fn read<T: DeserializeOwned>(address: &Uri) -> Result<T, ApiError> {
     let read = Query::try_from_uri(address);
-    read.map(|Query(asked)| asked).map_err(|error| Refusal::Wrong(error.body_text()))
+    read.map(|Query(asked)| asked).map_err(|error| ApiError::Wrong(error.body_text()))
 }
 
 /// An empty value is mostly that of a variable that is not set, and would mean everything.
-fn not_blank(key: &str, value: &str) -> Result<(), Refusal> {
+fn not_blank(key: &str, value: &str) -> Result<(), ApiError> {
     if value.trim().is_empty() {
-        return Err(Refusal::Wrong(format!("`{key}` is empty: leave it out or give it a value")));
+        return Err(ApiError::Wrong(format!("`{key}` is empty: leave it out or give it a value")));
     }
     Ok(())
 }
 
 /// A body that is a JSON object; none at all counts as `{}`.
-pub(super) struct Order<T>(pub(super) T);
+pub(super) struct JsonBody<T>(pub(super) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Order<T> {
-    type Rejection = Refusal;
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+    type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Order<T>, Refusal> {
+    async fn from_request(request: Request, state: &S) -> Result<JsonBody<T>, ApiError> {
         use axum::body::HttpBody as _;
         if request.body().is_end_stream() {
             let empty = serde_json::from_str("{}");
-            return empty.map(Order).map_err(|error| Refusal::Wrong(error.to_string()));
+            return empty.map(JsonBody).map_err(|error| ApiError::Wrong(error.to_string()));
         }
         let read = Json::from_request(request, state).await;
-        read.map(|Json(Object(order))| Order(order)).map_err(|rejection| match rejection {
-            JsonRejection::MissingJsonContentType(_) => Refusal::ContentType,
+        read.map(|Json(Object(order))| JsonBody(order)).map_err(|rejection| match rejection {
+            JsonRejection::MissingJsonContentType(_) => ApiError::ContentType,
             JsonRejection::BytesRejection(error) if error.status().as_u16() == 413 => {
-                Refusal::TooLarge
+                ApiError::TooLarge
             }
-            other => Refusal::Wrong(other.body_text()),
+            other => ApiError::Wrong(other.body_text()),
         })
     }
 }
@@ -87,7 +87,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Order<T> {
 /// Which events are meant: those that are all of it.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Meant {
+pub(super) struct EventQuery {
     #[param(inline)]
     pub(super) state: Option<State>,
     /// Of this source.
@@ -104,9 +104,9 @@ pub(super) struct Meant {
     pub(super) left_out: Option<bool>,
 }
 
-impl Meant {
-    pub(super) fn filter(self, inside: &Inside) -> Result<Filter, Refusal> {
-        let Meant { state, source, destination, since, until, q, left_out } = self;
+impl EventQuery {
+    pub(super) fn filter(self, inside: &AdminState) -> Result<EventFilter, ApiError> {
+        let EventQuery { state, source, destination, since, until, q, left_out } = self;
         for (key, value) in [("source", &source), ("destination", &destination), ("q", &q)] {
             value.as_deref().map_or(Ok(()), |value| not_blank(key, value))?;
         }
@@ -115,15 +115,15 @@ impl Meant {
         let mut sources = senders.transpose()?;
         if let Some(name) = source {
             let name =
-                name.parse().map_err(|error| Refusal::Wrong(format!("`source`: {error}")))?;
+                name.parse().map_err(|error| ApiError::Wrong(format!("`source`: {error}")))?;
             let sent_there = sources.is_none_or(|sources| sources.contains(&name));
             sources = Some(if sent_there { vec![name] } else { Vec::new() });
         }
-        Ok(Filter { ids: Vec::new(), state, sources, since, until, text: q, left_out })
+        Ok(EventFilter { ids: Vec::new(), state, sources, since, until, text: q, left_out })
     }
 
     pub(super) fn is_everything(&self) -> bool {
-        let Meant { state, source, destination, since, until, q, left_out } = self;
+        let EventQuery { state, source, destination, since, until, q, left_out } = self;
         let names = [source, destination, q];
         let has_time = since.is_some() || until.is_some();
         state.is_none() && left_out.is_none() && !has_time && names.iter().all(|it| it.is_none())
@@ -134,20 +134,20 @@ impl Meant {
 pub(super) struct Segment(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Segment {
-    type Rejection = Refusal;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Segment, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Segment, ApiError> {
         let named = Path::<String>::from_request_parts(parts, state).await;
-        let unreadable = |_| Refusal::Wrong("the address is not UTF-8".to_owned());
+        let unreadable = |_| ApiError::Wrong("the address is not UTF-8".to_owned());
         named.map(|Path(name)| Segment(name)).map_err(unreadable)
     }
 }
 
 /// The id of an event or a replay in an address.
-pub(super) fn id<T: FromStr>(written: &str, what: &str) -> Result<T, Refusal> {
-    written.parse().map_err(|_| Refusal::NotFound(format!("there is no {what} {written}")))
+pub(super) fn id<T: FromStr>(written: &str, what: &str) -> Result<T, ApiError> {
+    written.parse().map_err(|_| ApiError::NotFound(format!("there is no {what} {written}")))
 }
 
-pub(super) fn no_event(id: EventId) -> Refusal {
-    Refusal::NotFound(format!("there is no event {id}"))
+pub(super) fn no_event(id: EventId) -> ApiError {
+    ApiError::NotFound(format!("there is no event {id}"))
 }

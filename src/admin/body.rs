@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::refusal::Refusal;
+use super::refusal::ApiError;
 
 /// A mapping and a payload to preview it with, both of the largest size.
 const BYTES_MAX: usize = 12 * 1024 * 1024;
@@ -43,7 +43,7 @@ pub(super) async fn read(State(bodies): State<Bodies>, request: Request, next: N
     }
     let Ok(Ok(_place)) = timeout(WAIT_MAX, bodies.places.acquire()).await else {
         let reason = "others are sending bodies: ask again later";
-        return Refusal::Away(reason.to_owned()).into_response();
+        return ApiError::Away(reason.to_owned()).into_response();
     };
     let (parts, body) = request.into_parts();
     match gather(body, bodies.time_max).await {
@@ -52,13 +52,13 @@ pub(super) async fn read(State(bodies): State<Bodies>, request: Request, next: N
     }
 }
 
-async fn gather(body: Body, time_max: Duration) -> Result<Body, Refusal> {
+async fn gather(body: Body, time_max: Duration) -> Result<Body, ApiError> {
     let read = Limited::new(body, BYTES_MAX).collect();
-    let read = timeout(time_max, read).await.map_err(|_| Refusal::TooSlow)?;
+    let read = timeout(time_max, read).await.map_err(|_| ApiError::TooSlow)?;
     match read {
         Ok(whole) => Ok(Body::from(whole.to_bytes())),
-        Err(error) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge),
-        Err(_) => Err(Refusal::Wrong("the body broke off".to_owned())),
+        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::TooLarge),
+        Err(_) => Err(ApiError::Wrong("the body broke off".to_owned())),
     }
 }
 
@@ -73,9 +73,9 @@ mod tests {
         let pending = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
         let soon = Duration::from_millis(50);
 
-        assert_eq!(gather(Body::from_stream(pending), soon).await.unwrap_err(), Refusal::TooSlow);
+        assert_eq!(gather(Body::from_stream(pending), soon).await.unwrap_err(), ApiError::TooSlow);
         let large = Body::from(vec![b' '; BYTES_MAX + 1]);
-        assert_eq!(gather(large, TIME_MAX).await.unwrap_err(), Refusal::TooLarge);
+        assert_eq!(gather(large, TIME_MAX).await.unwrap_err(), ApiError::TooLarge);
         assert!(gather(Body::from(vec![b' '; BYTES_MAX]), TIME_MAX).await.is_ok());
     }
 }

@@ -9,21 +9,21 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::asked::Segment;
-use super::refusal::{Any, Refusal, Said};
-use super::stats::{Queue, queues};
-use super::{Destination as To, Inside};
+use super::refusal::{ApiError, CommonErrors, ErrorBody};
+use super::stats::{QueueStats, queues};
+use super::{AdminState, DestinationHandle as To};
 use crate::clock;
 use crate::delivery::gate::PausedBy;
 use crate::event::SourceName;
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = DestinationsListed)]
-pub(super) struct Listed {
-    destinations: Vec<Destination>,
+pub(super) struct DestinationList {
+    destinations: Vec<DestinationView>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Destination {
+pub(super) struct DestinationView {
     name: String,
     base_url: String,
     paused: bool,
@@ -40,24 +40,26 @@ pub(super) struct Destination {
 }
 
 /// All destinations, with what waits for each
-#[utoipa::path(get, path = "/api/v1/destinations", responses(Any, (status = 200, body = Listed)))]
-pub(super) async fn list(State(inside): State<Arc<Inside>>) -> Result<Json<Listed>, Refusal> {
+#[utoipa::path(get, path = "/api/v1/destinations", responses(CommonErrors, (status = 200, body = DestinationList)))]
+pub(super) async fn list(
+    State(inside): State<Arc<AdminState>>,
+) -> Result<Json<DestinationList>, ApiError> {
     let queues = queues(&inside, clock::now()).await?;
     let mut destinations = Vec::new();
     for (name, to) in &inside.destinations {
         destinations.push(destination((name, to), &queues).await?);
     }
-    Ok(Json(Listed { destinations }))
+    Ok(Json(DestinationList { destinations }))
 }
 
 async fn destination(
     (name, to): (&String, &To),
-    queues: &BTreeMap<SourceName, Queue>,
-) -> Result<Destination, Refusal> {
+    queues: &BTreeMap<SourceName, QueueStats>,
+) -> Result<DestinationView, ApiError> {
     let standing = to.delivery.standing(clock::now()).await?;
     let sources = to.delivery.sources();
     let own = || sources.iter().filter_map(|source| queues.get(source));
-    Ok(Destination {
+    Ok(DestinationView {
         name: name.clone(),
         base_url: to.base_url.clone(),
         paused: standing.paused_by.is_some(),
@@ -70,19 +72,22 @@ async fn destination(
     })
 }
 
-async fn one(inside: &Inside, (name, to): (&String, &To)) -> Result<Json<Destination>, Refusal> {
+async fn one(
+    inside: &AdminState,
+    (name, to): (&String, &To),
+) -> Result<Json<DestinationView>, ApiError> {
     let queues = queues(inside, clock::now()).await?;
     Ok(Json(destination((name, to), &queues).await?))
 }
 
 /// Lets all events for a destination wait; what is on its way is finished
 #[utoipa::path(post, path = "/api/v1/destinations/{name}/pause", params(("name" = String, Path)),
-    responses(Any, (status = 200, body = Destination),
-        (status = 404, description = "There is no such destination", body = Said)))]
+    responses(CommonErrors, (status = 200, body = DestinationView),
+        (status = 404, description = "There is no such destination", body = ErrorBody)))]
 pub(super) async fn pause(
-    State(inside): State<Arc<Inside>>,
+    State(inside): State<Arc<AdminState>>,
     Segment(name): Segment,
-) -> Result<Json<Destination>, Refusal> {
+) -> Result<Json<DestinationView>, ApiError> {
     let to = inside.destination(&name)?;
     to.delivery.pause(clock::now()).await?;
     one(&inside, (&name, to)).await
@@ -90,12 +95,12 @@ pub(super) async fn pause(
 
 /// Ends every pause of a destination, the relay's own too; a missing token stays missing
 #[utoipa::path(post, path = "/api/v1/destinations/{name}/resume", params(("name" = String, Path)),
-    responses(Any, (status = 200, body = Destination),
-        (status = 404, description = "There is no such destination", body = Said)))]
+    responses(CommonErrors, (status = 200, body = DestinationView),
+        (status = 404, description = "There is no such destination", body = ErrorBody)))]
 pub(super) async fn resume(
-    State(inside): State<Arc<Inside>>,
+    State(inside): State<Arc<AdminState>>,
     Segment(name): Segment,
-) -> Result<Json<Destination>, Refusal> {
+) -> Result<Json<DestinationView>, ApiError> {
     let to = inside.destination(&name)?;
     to.delivery.resume(clock::now()).await?;
     one(&inside, (&name, to)).await

@@ -8,19 +8,19 @@ use axum::response::{IntoResponse, Json, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::Inside;
-use super::asked::{Meant, Order, Parameters, Segment, id, no_event};
-use super::refusal::{Any, BadBody, NoEvent, Refusal, Said};
+use super::AdminState;
+use super::asked::{EventQuery, JsonBody, QueryParams, Segment, id, no_event};
+use super::refusal::{ApiError, BodyErrors, CommonErrors, ErrorBody, EventNotFound};
 use crate::clock;
 use crate::event::{EventId, State};
-use crate::store::{Listed, Page, Released, Whole, Word};
+use crate::store::{EventPage, EventView, HoldDecision, PageRequest, ReleaseOutcome};
 
 const LIMIT: u16 = 50;
 const LIMIT_MAX: u16 = 500;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Paging {
+pub(super) struct PageParams {
     /// How many at most.
     #[param(minimum = 1, maximum = 500, default = 50)]
     limit: Option<u16>,
@@ -29,20 +29,20 @@ pub(super) struct Paging {
 }
 
 /// Events, newest first
-#[utoipa::path(get, path = "/api/v1/events", params(Paging, Meant),
-    responses(Any, (status = 200, body = Listed),
-        (status = 404, description = "There is no such destination", body = Said)))]
+#[utoipa::path(get, path = "/api/v1/events", params(PageParams, EventQuery),
+    responses(CommonErrors, (status = 200, body = EventPage),
+        (status = 404, description = "There is no such destination", body = ErrorBody)))]
 pub(super) async fn list(
-    Of(inside): Of<Arc<Inside>>,
-    Parameters(Paging { limit, after }, meant): Parameters<Paging, Meant>,
-) -> Result<Json<Listed>, Refusal> {
+    Of(inside): Of<Arc<AdminState>>,
+    QueryParams(PageParams { limit, after }, meant): QueryParams<PageParams, EventQuery>,
+) -> Result<Json<EventPage>, ApiError> {
     let limit = limit.unwrap_or(LIMIT);
     if !(1..=LIMIT_MAX).contains(&limit) {
-        return Err(Refusal::Wrong(format!("`limit` is from 1 to {LIMIT_MAX}")));
+        return Err(ApiError::Wrong(format!("`limit` is from 1 to {LIMIT_MAX}")));
     }
     let after = after.map(|after| after.parse()).transpose();
-    let after = after.map_err(|error| Refusal::Wrong(format!("`after`: {error}")))?;
-    let page = Page { limit: usize::from(limit), after };
+    let after = after.map_err(|error| ApiError::Wrong(format!("`after`: {error}")))?;
+    let page = PageRequest { limit: usize::from(limit), after };
     let mut listed = inside.store.list(meant.filter(&inside)?, page).await?;
     let now = clock::now();
     for event in &mut listed.events {
@@ -53,11 +53,11 @@ pub(super) async fn list(
 
 /// All that is known of an event
 #[utoipa::path(get, path = "/api/v1/events/{id}", params(("id" = String, Path)),
-    responses(Any, NoEvent, (status = 200, body = Whole)))]
+    responses(CommonErrors, EventNotFound, (status = 200, body = EventView)))]
 pub(super) async fn show(
-    Of(inside): Of<Arc<Inside>>,
+    Of(inside): Of<Arc<AdminState>>,
     Segment(written): Segment,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let id = id(&written, "event")?;
     let mut record = inside.store.event(id).await?.ok_or_else(|| no_event(id))?;
     let reason = inside.why_waits(&record.line(), clock::now());
@@ -67,11 +67,11 @@ pub(super) async fn show(
 
 /// The whole webhook that an event came in, byte for byte as received
 #[utoipa::path(get, path = "/api/v1/events/{id}/body", params(("id" = String, Path)),
-    responses(Any, NoEvent, (status = 200, body = Vec<u8>, content_type = "application/octet-stream")))]
+    responses(CommonErrors, EventNotFound, (status = 200, body = Vec<u8>, content_type = "application/octet-stream")))]
 pub(super) async fn body(
-    Of(inside): Of<Arc<Inside>>,
+    Of(inside): Of<Arc<AdminState>>,
     Segment(written): Segment,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let id = id(&written, "event")?;
     let body = inside.store.body(id).await?.ok_or_else(|| no_event(id))?;
     // Strangers wrote it: no browser is to take it for a page.
@@ -84,38 +84,38 @@ pub(super) async fn body(
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ReleaseOrder {
+pub(super) struct ReleaseBody {
     /// Whether Savio has the request that got no answer. If not, it is sent again.
     arrived: bool,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct AfterRelease {
+pub(super) struct ReleaseResult {
     id: EventId,
     state: State,
 }
 
 /// Ends a hold, by a person's word
 #[utoipa::path(post, path = "/api/v1/events/{id}/release", params(("id" = String, Path)),
-    request_body = ReleaseOrder,
-    responses(Any, NoEvent, BadBody, (status = 200, body = AfterRelease),
-        (status = 409, description = "It is not held", body = Said)))]
+    request_body = ReleaseBody,
+    responses(CommonErrors, EventNotFound, BodyErrors, (status = 200, body = ReleaseResult),
+        (status = 409, description = "It is not held", body = ErrorBody)))]
 pub(super) async fn release(
-    Of(inside): Of<Arc<Inside>>,
+    Of(inside): Of<Arc<AdminState>>,
     Segment(written): Segment,
-    Order(ReleaseOrder { arrived }): Order<ReleaseOrder>,
-) -> Result<Json<AfterRelease>, Refusal> {
+    JsonBody(ReleaseBody { arrived }): JsonBody<ReleaseBody>,
+) -> Result<Json<ReleaseResult>, ApiError> {
     let id = id(&written, "event")?;
-    let word = if arrived { Word::Arrived } else { Word::Again };
+    let word = if arrived { HoldDecision::Arrived } else { HoldDecision::Again };
     let state = match inside.store.release(id, word, clock::now()).await? {
-        Released::Queued => State::Queued,
-        Released::Delivered => State::Delivered,
-        Released::NotHeld(state) => {
+        ReleaseOutcome::Queued => State::Queued,
+        ReleaseOutcome::Delivered => State::Delivered,
+        ReleaseOutcome::NotHeld(state) => {
             let state = state.as_str();
             let reason = format!("event {id} is {state}: only what is held is released");
-            return Err(Refusal::Conflict(reason));
+            return Err(ApiError::Conflict(reason));
         }
-        Released::NotFound => return Err(no_event(id)),
+        ReleaseOutcome::NotFound => return Err(no_event(id)),
     };
-    Ok(Json(AfterRelease { id, state }))
+    Ok(Json(ReleaseResult { id, state }))
 }

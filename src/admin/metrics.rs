@@ -7,18 +7,18 @@ use axum::extract::State as Of;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
-use super::Inside;
-use super::refusal::{Any, Refusal};
+use super::AdminState;
+use super::refusal::{ApiError, CommonErrors};
 use super::stats::queues;
 use crate::clock;
 use crate::event::{SourceName, State};
-use crate::telemetry::metrics::{CONTENT_TYPE, Gauges, Paused, Queue};
+use crate::telemetry::metrics::{CONTENT_TYPE, DestinationGauge, Gauges, SourceGauges};
 
 /// Metrics for Prometheus
-#[utoipa::path(get, path = "/metrics", responses(Any,
+#[utoipa::path(get, path = "/metrics", responses(CommonErrors,
     (status = 200, description = "OpenMetrics text", body = String,
         content_type = "application/openmetrics-text")))]
-pub(super) async fn metrics(Of(inside): Of<Arc<Inside>>) -> Result<Response, Refusal> {
+pub(super) async fn metrics(Of(inside): Of<Arc<AdminState>>) -> Result<Response, ApiError> {
     let gauges = Gauges {
         at_limit: inside.door.is_at_limit(),
         store_ready: inside.store.ready().await.is_ok(),
@@ -30,7 +30,7 @@ pub(super) async fn metrics(Of(inside): Of<Arc<Inside>>) -> Result<Response, Ref
 }
 
 /// Each source that there is or of which there are events.
-async fn sources(inside: &Inside) -> Result<Vec<Queue>, Refusal> {
+async fn sources(inside: &AdminState) -> Result<Vec<SourceGauges>, ApiError> {
     let none = || State::ALL.map(|state| (state.as_str(), 0));
     let known = inside.door.sources.current();
     let mut events: BTreeMap<SourceName, [(&'static str, u64); 5]> =
@@ -42,7 +42,7 @@ async fn sources(inside: &Inside) -> Result<Vec<Queue>, Refusal> {
         }
     }
     let queues = queues(inside, clock::now()).await?;
-    let queue = |(source, events): (SourceName, [(&'static str, u64); 5])| Queue {
+    let queue = |(source, events): (SourceName, [(&'static str, u64); 5])| SourceGauges {
         oldest_queued_seconds: queues.get(&source).and_then(|it| it.oldest_seconds).unwrap_or(0),
         source: source.to_string(),
         events: events.to_vec(),
@@ -50,12 +50,12 @@ async fn sources(inside: &Inside) -> Result<Vec<Queue>, Refusal> {
     Ok(events.into_iter().map(queue).collect())
 }
 
-async fn paused(inside: &Inside) -> Result<Vec<Paused>, Refusal> {
+async fn paused(inside: &AdminState) -> Result<Vec<DestinationGauge>, ApiError> {
     let mut destinations = Vec::new();
     for (name, to) in &inside.destinations {
         let standing = to.delivery.standing(clock::now()).await?;
         let paused = standing.paused_by.is_some();
-        destinations.push(Paused { destination: name.clone(), paused });
+        destinations.push(DestinationGauge { destination: name.clone(), paused });
     }
     Ok(destinations)
 }

@@ -12,21 +12,21 @@ use serde_json::value::RawValue;
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
-use super::Inside;
-use super::asked::{Order, no_event};
-use super::refusal::{Any, BadBody, Refusal, Said};
+use super::AdminState;
+use super::asked::{JsonBody, no_event};
+use super::refusal::{ApiError, BodyErrors, CommonErrors, ErrorBody};
 use crate::clock;
 use crate::event::{Event, EventId, Request, SourceName};
 use crate::intake::payload::Limits;
-use crate::mapping::FieldStory;
-use crate::mistake::{Document, Mistake};
+use crate::mapping::FieldTrace;
+use crate::mistake::{Diagnostic, Document};
 use crate::parse_memory::{NoMemory, weigh};
-use crate::sources::{Sample, SourceFile};
+use crate::sources::{MappingFile, SamplePayload};
 
 /// A mapping file's text, and either a payload or a stored event.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct PreviewOrder {
+pub(super) struct PreviewBody {
     mapping: String,
     /// Any JSON: what a webhook would bring.
     #[schema(value_type = Option<Value>)]
@@ -42,16 +42,16 @@ pub(super) struct PreviewOrder {
 
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
-pub(super) enum Previewed {
-    Mapped(Made),
-    Mistaken(Mistakes),
+pub(super) enum PreviewResponse {
+    Mapped(PreviewResult),
+    Mistaken(PreviewErrors),
 }
 
 #[derive(Debug, Default, Serialize, ToSchema)]
-pub(super) struct Made {
+pub(super) struct PreviewResult {
     requests: Vec<Request>,
     /// For each field the query or template that gave its value, and all that were tried.
-    explain: Vec<FieldStory>,
+    explain: Vec<FieldTrace>,
     /// What was left out, and why.
     notes: Vec<String>,
     /// Why there is no request, or not all.
@@ -59,12 +59,12 @@ pub(super) struct Made {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Mistakes {
-    mistakes: Vec<Mistaken>,
+pub(super) struct PreviewErrors {
+    mistakes: Vec<DiagnosticView>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Mistaken {
+pub(super) struct DiagnosticView {
     /// From 1.
     line: usize,
     /// From 1, in characters.
@@ -75,17 +75,17 @@ pub(super) struct Mistaken {
 }
 
 /// What there is to be mapped.
-enum Given {
-    Payload(Sample),
+enum PreviewInput {
+    Payload(SamplePayload),
     Event(Box<Event>),
 }
 
-impl Given {
+impl PreviewInput {
     /// How much memory it takes once it is parsed.
     fn weight(&self) -> usize {
         match self {
-            Given::Payload(sample) => str::from_utf8(&sample.body).map_or(0, weigh),
-            Given::Event(event) => weigh(&event.payload),
+            PreviewInput::Payload(sample) => str::from_utf8(&sample.body).map_or(0, weigh),
+            PreviewInput::Event(event) => weigh(&event.payload),
         }
     }
 }
@@ -95,31 +95,34 @@ const MEMORY_WAIT: Duration = Duration::from_secs(10);
 const NO_MEMORY: &str = "there is no memory to parse the payload now: try again in some seconds";
 
 /// The requests that a mapping would make, or its mistakes
-#[utoipa::path(post, path = "/api/v1/preview", request_body = PreviewOrder,
-    responses(Any, BadBody, (status = 200, body = Previewed),
-        (status = 404, description = "There is no such event", body = Said)))]
+#[utoipa::path(post, path = "/api/v1/preview", request_body = PreviewBody,
+    responses(CommonErrors, BodyErrors, (status = 200, body = PreviewResponse),
+        (status = 404, description = "There is no such event", body = ErrorBody)))]
 pub(super) async fn preview(
-    State(inside): State<Arc<Inside>>,
-    Order(order): Order<PreviewOrder>,
-) -> Result<Response, Refusal> {
-    let PreviewOrder { mapping, payload, headers, event, source } = order;
+    State(inside): State<Arc<AdminState>>,
+    JsonBody(order): JsonBody<PreviewBody>,
+) -> Result<Response, ApiError> {
+    let PreviewBody { mapping, payload, headers, event, source } = order;
     let given = match (payload, event) {
         (Some(payload), None) => {
             let headers = headers.into_iter().map(|(name, value)| (name.to_lowercase(), value));
-            Given::Payload(Sample { headers: headers.collect(), body: payload.get().into() })
+            PreviewInput::Payload(SamplePayload {
+                headers: headers.collect(),
+                body: payload.get().into(),
+            })
         }
         (None, Some(id)) => {
             let record = inside.store.event(id).await?.ok_or_else(|| no_event(id))?;
-            Given::Event(Box::new(record.event))
+            PreviewInput::Event(Box::new(record.event))
         }
         (Some(_), Some(_)) | (None, None) => {
-            return Err(Refusal::Wrong("give either `payload` or `event`".to_owned()));
+            return Err(ApiError::Wrong("give either `payload` or `event`".to_owned()));
         }
     };
     let name = match (&source, &given) {
         (Some(name), _) => name.to_string(),
-        (None, Given::Event(event)) => event.source.to_string(),
-        (None, Given::Payload(_)) => "preview".to_owned(),
+        (None, PreviewInput::Event(event)) => event.source.to_string(),
+        (None, PreviewInput::Payload(_)) => "preview".to_owned(),
     };
     let document = Document { name: format!("{name}.toml"), text: mapping };
     let (limits, memory) = (inside.door.limits(), Arc::clone(inside.door.parse_memory()));
@@ -127,23 +130,23 @@ pub(super) async fn preview(
         let memory = memory.take_within(MEMORY_WAIT, given.weight());
         memory.map(|_taken| previewed(document, given, &limits))
     });
-    let previewed = mapped.await.map_err(|_| Refusal::Panicked)?;
-    let previewed = previewed.map_err(|NoMemory| Refusal::Away(NO_MEMORY.to_owned()))?;
+    let previewed = mapped.await.map_err(|_| ApiError::Panicked)?;
+    let previewed = previewed.map_err(|NoMemory| ApiError::Away(NO_MEMORY.to_owned()))?;
     Ok(Json(previewed).into_response())
 }
 
-fn previewed(document: Document, given: Given, limits: &Limits) -> Previewed {
-    let file = SourceFile::of_text(document);
-    if file.mistakes.iter().any(Mistake::is_error) {
-        return Previewed::Mistaken(Mistakes { mistakes: mistaken(&file) });
+fn previewed(document: Document, given: PreviewInput, limits: &Limits) -> PreviewResponse {
+    let file = MappingFile::of_text(document);
+    if file.mistakes.iter().any(Diagnostic::is_error) {
+        return PreviewResponse::Mistaken(PreviewErrors { mistakes: mistaken(&file) });
     }
-    let mut made = Made::default();
+    let mut made = PreviewResult::default();
     match given {
-        Given::Event(event) => match serde_json::from_str::<Value>(&event.payload) {
+        PreviewInput::Event(event) => match serde_json::from_str::<Value>(&event.payload) {
             Ok(payload) => made.add(&file, &event, &Arc::new(payload)),
             Err(error) => made.reason = Some(format!("the payload is no JSON: {error}")),
         },
-        Given::Payload(sample) => match file.carried(&sample, limits, clock::now()) {
+        PreviewInput::Payload(sample) => match file.carried(&sample, limits, clock::now()) {
             Some(Ok(carried)) => {
                 made.reason = carried.ignored;
                 made.notes = carried.notes;
@@ -155,11 +158,11 @@ fn previewed(document: Document, given: Given, limits: &Limits) -> Previewed {
             None => {}
         },
     }
-    Previewed::Mapped(made)
+    PreviewResponse::Mapped(made)
 }
 
-impl Made {
-    fn add(&mut self, file: &SourceFile, event: &Event, payload: &Arc<Value>) {
+impl PreviewResult {
+    fn add(&mut self, file: &MappingFile, event: &Event, payload: &Arc<Value>) {
         let explanation = file.mapping.explain(event, payload);
         self.explain.extend(explanation.fields);
         match explanation.mapped {
@@ -177,10 +180,15 @@ impl Made {
     }
 }
 
-fn mistaken(file: &SourceFile) -> Vec<Mistaken> {
-    let shown = |mistake: &Mistake| {
+fn mistaken(file: &MappingFile) -> Vec<DiagnosticView> {
+    let shown = |mistake: &Diagnostic| {
         let (line, column) = mistake.line_and_column(&file.document);
-        Mistaken { line, column, message: mistake.message.clone(), help: mistake.help.clone() }
+        DiagnosticView {
+            line,
+            column,
+            message: mistake.message.clone(),
+            help: mistake.help.clone(),
+        }
     };
     file.mistakes.iter().filter(|mistake| mistake.is_error()).map(shown).collect()
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Refusal {
+pub(super) enum ApiError {
     #[error("send the header Authorization: Bearer TOKEN with the admin token")]
     Unauthorized,
     #[error("{0}")]
@@ -34,39 +34,39 @@ pub(super) enum Refusal {
 /// Every error.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Error)]
-pub(super) struct Said {
+pub(super) struct ErrorBody {
     /// One of a few fixed texts.
     error: &'static str,
     /// For people.
     reason: String,
 }
 
-impl Refusal {
+impl ApiError {
     fn status(&self) -> (StatusCode, &'static str) {
         match self {
-            Refusal::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
-            Refusal::Wrong(_) => (StatusCode::BAD_REQUEST, "bad request"),
-            Refusal::NotFound(_) => (StatusCode::NOT_FOUND, "not found"),
-            Refusal::Method => (StatusCode::METHOD_NOT_ALLOWED, "method not allowed"),
-            Refusal::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
-            Refusal::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too large"),
-            Refusal::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too slow"),
-            Refusal::ContentType => {
+            ApiError::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            ApiError::Wrong(_) => (StatusCode::BAD_REQUEST, "bad request"),
+            ApiError::NotFound(_) => (StatusCode::NOT_FOUND, "not found"),
+            ApiError::Method => (StatusCode::METHOD_NOT_ALLOWED, "method not allowed"),
+            ApiError::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
+            ApiError::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too large"),
+            ApiError::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too slow"),
+            ApiError::ContentType => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported content type")
             }
-            Refusal::Away(_) => (StatusCode::SERVICE_UNAVAILABLE, "not available"),
-            Refusal::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
+            ApiError::Away(_) => (StatusCode::SERVICE_UNAVAILABLE, "not available"),
+            ApiError::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
         }
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, error) = self.status();
-        let said = Json(Said { error, reason: self.to_string() });
+        let said = Json(ErrorBody { error, reason: self.to_string() });
         let mut response = (status, said).into_response();
         let headers = response.headers_mut();
-        if self == Refusal::Unauthorized {
+        if self == ApiError::Unauthorized {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
@@ -79,36 +79,36 @@ impl IntoResponse for Refusal {
 /// The refusals that any route may give, for its description.
 #[derive(utoipa::IntoResponses)]
 #[expect(dead_code, reason = "only its description is used")]
-pub(super) enum Any {
+pub(super) enum CommonErrors {
     /// A parameter, a key or the body is not as described.
     #[response(status = 400)]
-    Wrong(Said),
+    Wrong(ErrorBody),
     /// The token is missing or wrong.
     #[response(status = 401)]
-    Unauthorized(Said),
+    Unauthorized(ErrorBody),
     /// The store cannot be read or written now; `Retry-After` says when to ask again.
     #[response(status = 503)]
-    Away(Said),
+    Away(ErrorBody),
 }
 
 #[derive(utoipa::IntoResponses)]
 #[expect(dead_code, reason = "only its description is used")]
-pub(super) enum NoEvent {
+pub(super) enum EventNotFound {
     /// There is no such event.
     #[response(status = 404)]
-    NotFound(Said),
+    NotFound(ErrorBody),
 }
 
 #[derive(utoipa::IntoResponses)]
 #[expect(dead_code, reason = "only its description is used")]
-pub(super) enum BadBody {
+pub(super) enum BodyErrors {
     /// The body did not arrive in time.
     #[response(status = 408)]
-    TooSlow(Said),
+    TooSlow(ErrorBody),
     /// The body is too large.
     #[response(status = 413)]
-    TooLarge(Said),
+    TooLarge(ErrorBody),
     /// The body is no JSON by its content type.
     #[response(status = 415)]
-    ContentType(Said),
+    ContentType(ErrorBody),
 }

@@ -9,21 +9,21 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Inside;
-use super::asked::{Meant, Order, Segment, id, no_event};
-use super::refusal::{Any, BadBody, NoEvent, Refusal, Said};
+use super::AdminState;
+use super::asked::{EventQuery, JsonBody, Segment, id, no_event};
+use super::refusal::{ApiError, BodyErrors, CommonErrors, ErrorBody, EventNotFound};
 use crate::clock;
 use crate::event::{EventId, State as EventState};
-use crate::store::{Filter, Matching, NewReplay, Progressed, Replay, ReplayId};
+use crate::store::{EventFilter, MatchCount, ReplayId, ReplayProgress, ReplayRequest, ReplayView};
 
 /// How long a caller waits for the first steps; the rest goes on without.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Which events, at least one parameter of it, and how. The filter is `Meant`, key by key: serde does not
+/// Which events, at least one parameter of it, and how. The filter is `EventQuery`, key by key: serde does not
 /// support `flatten` with `deny_unknown_fields`, and loses the place of a mistake.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ReplayOrder {
+pub(super) struct ReplayBody {
     #[schema(inline)]
     state: Option<EventState>,
     /// Of this source.
@@ -49,7 +49,7 @@ pub(super) struct ReplayOrder {
 /// For one event.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ReplayOneOrder {
+pub(super) struct ReplayOneBody {
     /// Only count what would be sent again.
     #[serde(default)]
     dry_run: bool,
@@ -59,22 +59,22 @@ pub(super) struct ReplayOneOrder {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct How {
+struct ReplayOptions {
     dry_run: bool,
     rate: Option<f64>,
 }
 
-impl ReplayOrder {
-    fn into_parts(self) -> (Meant, How) {
-        let ReplayOrder { state, source, destination, since, until, q, left_out, dry_run, rate } =
+impl ReplayBody {
+    fn into_parts(self) -> (EventQuery, ReplayOptions) {
+        let ReplayBody { state, source, destination, since, until, q, left_out, dry_run, rate } =
             self;
-        let meant = Meant { state, source, destination, since, until, q, left_out };
-        (meant, How { dry_run, rate })
+        let meant = EventQuery { state, source, destination, since, until, q, left_out };
+        (meant, ReplayOptions { dry_run, rate })
     }
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Ordered {
+pub(super) struct ReplayStarted {
     /// Events that the filter means so far, those that are queued already included.
     matched: u64,
     /// Whether there may be more: a dry run looks for a text for a second, and counts up to 10,000 events with it.
@@ -87,59 +87,63 @@ pub(super) struct Ordered {
 
 /// Maps a settled or held event anew and sends it again
 #[utoipa::path(post, path = "/api/v1/events/{id}/replay", params(("id" = String, Path)),
-    request_body = ReplayOneOrder,
-    responses(Any, NoEvent, BadBody, (status = 200, body = Ordered),
-        (status = 409, description = "It is queued: it goes out anyway", body = Said)))]
+    request_body = ReplayOneBody,
+    responses(CommonErrors, EventNotFound, BodyErrors, (status = 200, body = ReplayStarted),
+        (status = 409, description = "It is queued: it goes out anyway", body = ErrorBody)))]
 pub(super) async fn replay_one(
-    State(inside): State<Arc<Inside>>,
+    State(inside): State<Arc<AdminState>>,
     Segment(written): Segment,
-    Order(ReplayOneOrder { dry_run, rate }): Order<ReplayOneOrder>,
-) -> Result<Json<Ordered>, Refusal> {
+    JsonBody(ReplayOneBody { dry_run, rate }): JsonBody<ReplayOneBody>,
+) -> Result<Json<ReplayStarted>, ApiError> {
     let id: EventId = id(&written, "event")?;
-    let filter = Filter { ids: vec![id], ..Filter::default() };
+    let filter = EventFilter { ids: vec![id], ..EventFilter::default() };
     let matching = inside.store.matching(filter.clone()).await?;
     if matching.events == 0 {
         return Err(no_event(id));
     }
     if matching.queued > 0 {
-        return Err(Refusal::Conflict(format!("event {id} is queued: it goes out anyway")));
+        return Err(ApiError::Conflict(format!("event {id} is queued: it goes out anyway")));
     }
-    order(&inside, filter, How { dry_run, rate }).await
+    order(&inside, filter, ReplayOptions { dry_run, rate }).await
 }
 
 /// Maps settled and held events anew and sends them again; from dead or held, what is done stays done
-#[utoipa::path(post, path = "/api/v1/replay", request_body = ReplayOrder,
-    responses(Any, BadBody, (status = 200, body = Ordered),
-        (status = 404, description = "There is no such destination", body = Said)))]
+#[utoipa::path(post, path = "/api/v1/replay", request_body = ReplayBody,
+    responses(CommonErrors, BodyErrors, (status = 200, body = ReplayStarted),
+        (status = 404, description = "There is no such destination", body = ErrorBody)))]
 pub(super) async fn replay(
-    State(inside): State<Arc<Inside>>,
-    Order(order_of): Order<ReplayOrder>,
-) -> Result<Json<Ordered>, Refusal> {
+    State(inside): State<Arc<AdminState>>,
+    JsonBody(order_of): JsonBody<ReplayBody>,
+) -> Result<Json<ReplayStarted>, ApiError> {
     let (meant, how) = order_of.into_parts();
     if meant.is_everything() {
         let reason = "say which events: state, source, destination, since, until, q or left_out";
-        return Err(Refusal::Wrong(reason.to_owned()));
+        return Err(ApiError::Wrong(reason.to_owned()));
     }
     let filter = meant.filter(&inside)?;
     order(&inside, filter, how).await
 }
 
-async fn order(inside: &Inside, filter: Filter, how: How) -> Result<Json<Ordered>, Refusal> {
+async fn order(
+    inside: &AdminState,
+    filter: EventFilter,
+    how: ReplayOptions,
+) -> Result<Json<ReplayStarted>, ApiError> {
     let every = every(how.rate)?;
     if how.dry_run {
-        let Matching { events: matched, at_least, .. } = inside.store.matching(filter).await?;
-        return Ok(Json(Ordered { matched, at_least, replayed: 0, replay_id: None }));
+        let MatchCount { events: matched, at_least, .. } = inside.store.matching(filter).await?;
+        return Ok(Json(ReplayStarted { matched, at_least, replayed: 0, replay_id: None }));
     }
     let now = clock::now();
     let id = ReplayId::new(now);
-    inside.store.begin_replay(NewReplay { id, filter, every, begun_at: now }).await?;
-    let Replay { matched, replayed, .. } = first_steps(inside, id).await?;
-    Ok(Json(Ordered { matched, at_least: false, replayed, replay_id: Some(id) }))
+    inside.store.begin_replay(ReplayRequest { id, filter, every, begun_at: now }).await?;
+    let ReplayProgress { matched, replayed, .. } = first_steps(inside, id).await?;
+    Ok(Json(ReplayStarted { matched, at_least: false, replayed, replay_id: Some(id) }))
 }
 
-fn every(rate: Option<f64>) -> Result<Duration, Refusal> {
+fn every(rate: Option<f64>) -> Result<Duration, ApiError> {
     let Some(rate) = rate else { return Ok(Duration::ZERO) };
-    let wrong = || Refusal::Wrong("`rate` is a number of events a second, more than 0".to_owned());
+    let wrong = || ApiError::Wrong("`rate` is a number of events a second, more than 0".to_owned());
     if rate <= 0.0 {
         return Err(wrong());
     }
@@ -148,7 +152,7 @@ fn every(rate: Option<f64>) -> Result<Duration, Refusal> {
 
 /// A small replay is all queued when its caller is answered; what keeps up the store goes on with a
 /// larger one.
-async fn first_steps(inside: &Inside, id: ReplayId) -> Result<Replay, Refusal> {
+async fn first_steps(inside: &AdminState, id: ReplayId) -> Result<ReplayProgress, ApiError> {
     let begun = Instant::now();
     loop {
         let replay = inside.store.replay_on(id).await?.ok_or_else(|| no_replay(id))?;
@@ -162,18 +166,18 @@ async fn first_steps(inside: &Inside, id: ReplayId) -> Result<Replay, Refusal> {
     }
 }
 
-fn no_replay(id: ReplayId) -> Refusal {
-    Refusal::NotFound(format!("there is no replay {id}"))
+fn no_replay(id: ReplayId) -> ApiError {
+    ApiError::NotFound(format!("there is no replay {id}"))
 }
 
 /// How far a replay is
 #[utoipa::path(get, path = "/api/v1/replays/{id}", params(("id" = String, Path)),
-    responses(Any, (status = 200, body = Progressed),
-        (status = 404, description = "There is no such replay", body = Said)))]
+    responses(CommonErrors, (status = 200, body = ReplayView),
+        (status = 404, description = "There is no such replay", body = ErrorBody)))]
 pub(super) async fn progress(
-    State(inside): State<Arc<Inside>>,
+    State(inside): State<Arc<AdminState>>,
     Segment(written): Segment,
-) -> Result<Json<Progressed>, Refusal> {
+) -> Result<Json<ReplayView>, ApiError> {
     let id = id(&written, "replay")?;
     let replay = inside.store.replay(id).await?.ok_or_else(|| no_replay(id))?;
     Ok(Json(replay.progressed()))
@@ -181,12 +185,12 @@ pub(super) async fn progress(
 
 /// Ends a replay: what of it was not begun yet becomes again what it was
 #[utoipa::path(delete, path = "/api/v1/replays/{id}", params(("id" = String, Path)),
-    responses(Any, (status = 200, body = Progressed),
-        (status = 404, description = "There is no such replay", body = Said)))]
+    responses(CommonErrors, (status = 200, body = ReplayView),
+        (status = 404, description = "There is no such replay", body = ErrorBody)))]
 pub(super) async fn cancel(
-    State(inside): State<Arc<Inside>>,
+    State(inside): State<Arc<AdminState>>,
     Segment(written): Segment,
-) -> Result<Json<Progressed>, Refusal> {
+) -> Result<Json<ReplayView>, ApiError> {
     let id = id(&written, "replay")?;
     inside.store.cancel_replay(id, clock::now()).await?;
     Ok(Json(first_steps(&inside, id).await?.progressed()))

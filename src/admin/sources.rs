@@ -10,23 +10,23 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::Inside;
-use super::asked::{Parameters, Segment};
-use super::refusal::{Any, Refusal, Said};
-use super::stats::{Queue, queues};
+use super::AdminState;
+use super::asked::{QueryParams, Segment};
+use super::refusal::{ApiError, CommonErrors, ErrorBody};
+use super::stats::{QueueStats, queues};
 use crate::clock;
 use crate::event::SourceName;
-use crate::intake::source::Standing;
-use crate::store::{Filter, Page};
+use crate::intake::source::SourceStatus;
+use crate::store::{EventFilter, PageRequest};
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SourcesListed)]
-pub(super) struct Listed {
-    sources: Vec<Source>,
+pub(super) struct SourceList {
+    sources: Vec<SourceView>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Source {
+pub(super) struct SourceView {
     name: SourceName,
     /// Null where the mapping file describes it itself.
     provider: Option<String>,
@@ -49,8 +49,10 @@ pub(super) struct Source {
 }
 
 /// All sources, with what waits of each
-#[utoipa::path(get, path = "/api/v1/sources", responses(Any, (status = 200, body = Listed)))]
-pub(super) async fn list(State(inside): State<Arc<Inside>>) -> Result<Json<Listed>, Refusal> {
+#[utoipa::path(get, path = "/api/v1/sources", responses(CommonErrors, (status = 200, body = SourceList)))]
+pub(super) async fn list(
+    State(inside): State<Arc<AdminState>>,
+) -> Result<Json<SourceList>, ApiError> {
     let (paused, queues) = looked_up(&inside).await?;
     let mut sources = Vec::new();
     for (name, standing) in inside.door.sources.current().iter() {
@@ -59,39 +61,41 @@ pub(super) async fn list(State(inside): State<Arc<Inside>>) -> Result<Json<Liste
     // Those of an earlier process.
     let known: BTreeSet<SourceName> = sources.iter().map(|it| it.name.clone()).collect();
     for name in queues.keys().filter(|name| !known.contains(*name)) {
-        let gone = Standing::Off { reason: "it has no mapping file".to_owned() };
+        let gone = SourceStatus::Off { reason: "it has no mapping file".to_owned() };
         sources.push(source(&inside, (name, &gone), (&paused, &queues)).await?);
     }
-    Ok(Json(Listed { sources }))
+    Ok(Json(SourceList { sources }))
 }
 
-type Paused = BTreeMap<SourceName, Timestamp>;
+type PausedSources = BTreeMap<SourceName, Timestamp>;
 
-async fn looked_up(inside: &Inside) -> Result<(Paused, BTreeMap<SourceName, Queue>), Refusal> {
+async fn looked_up(
+    inside: &AdminState,
+) -> Result<(PausedSources, BTreeMap<SourceName, QueueStats>), ApiError> {
     let paused = match inside.destinations.values().next() {
         Some(any) => any.delivery.paused_sources().await?,
-        None => Paused::new(),
+        None => PausedSources::new(),
     };
     Ok((paused, queues(inside, clock::now()).await?))
 }
 
 async fn source(
-    inside: &Inside,
-    (name, standing): (&SourceName, &Standing),
-    (paused, queues): (&Paused, &BTreeMap<SourceName, Queue>),
-) -> Result<Source, Refusal> {
+    inside: &AdminState,
+    (name, standing): (&SourceName, &SourceStatus),
+    (paused, queues): (&PausedSources, &BTreeMap<SourceName, QueueStats>),
+) -> Result<SourceView, ApiError> {
     let now = clock::now();
     let (source, reason) = match standing {
-        Standing::Live(source) => (Some(source), source.off(now).map(str::to_owned)),
-        Standing::Awaited(setup) => {
+        SourceStatus::Live(source) => (Some(source), source.off(now).map(str::to_owned)),
+        SourceStatus::Awaited(setup) => {
             (Some(&setup.source), Some("it waits for its provider's first request".to_owned()))
         }
-        Standing::Off { reason } => (None, Some(reason.clone())),
+        SourceStatus::Off { reason } => (None, Some(reason.clone())),
     };
-    let own = Filter { sources: Some(vec![name.clone()]), ..Filter::default() };
-    let newest = inside.store.list(own, Page { limit: 1, after: None }).await?;
+    let own = EventFilter { sources: Some(vec![name.clone()]), ..EventFilter::default() };
+    let newest = inside.store.list(own, PageRequest { limit: 1, after: None }).await?;
     let queue = queues.get(name).copied().unwrap_or_default();
-    Ok(Source {
+    Ok(SourceView {
         provider: source.and_then(|source| source.provider.clone()),
         url: format!("{}/hooks/{name}", inside.url),
         live: reason.is_none(),
@@ -107,22 +111,22 @@ async fn source(
     })
 }
 
-async fn one(inside: &Inside, name: &SourceName) -> Result<Json<Source>, Refusal> {
+async fn one(inside: &AdminState, name: &SourceName) -> Result<Json<SourceView>, ApiError> {
     let (paused, queues) = looked_up(inside).await?;
     let sources = inside.door.sources.current();
-    let gone = || Refusal::NotFound(format!("there is no source {name}"));
+    let gone = || ApiError::NotFound(format!("there is no source {name}"));
     let standing = sources.get(name).ok_or_else(gone)?;
     Ok(Json(source(inside, (name, standing), (&paused, &queues)).await?))
 }
 
 /// Lets the events of a source wait; its webhooks are still taken
 #[utoipa::path(post, path = "/api/v1/sources/{name}/pause", params(("name" = String, Path)),
-    responses(Any, (status = 200, body = Source),
-        (status = 404, description = "There is no such source", body = Said)))]
+    responses(CommonErrors, (status = 200, body = SourceView),
+        (status = 404, description = "There is no such source", body = ErrorBody)))]
 pub(super) async fn pause(
-    State(inside): State<Arc<Inside>>,
+    State(inside): State<Arc<AdminState>>,
     Segment(name): Segment,
-) -> Result<Json<Source>, Refusal> {
+) -> Result<Json<SourceView>, ApiError> {
     let name = inside.source(&name)?;
     let to = inside.destination_of(&name).map(|(_, to)| to).or(inside.destinations.values().next());
     if let Some(to) = to {
@@ -133,12 +137,12 @@ pub(super) async fn pause(
 
 /// Ends a person's pause of a source
 #[utoipa::path(post, path = "/api/v1/sources/{name}/resume", params(("name" = String, Path)),
-    responses(Any, (status = 200, body = Source),
-        (status = 404, description = "There is no such source", body = Said)))]
+    responses(CommonErrors, (status = 200, body = SourceView),
+        (status = 404, description = "There is no such source", body = ErrorBody)))]
 pub(super) async fn resume(
-    State(inside): State<Arc<Inside>>,
+    State(inside): State<Arc<AdminState>>,
     Segment(name): Segment,
-) -> Result<Json<Source>, Refusal> {
+) -> Result<Json<SourceView>, ApiError> {
     let name = inside.source(&name)?;
     let to = inside.destination_of(&name).map(|(_, to)| to).or(inside.destinations.values().next());
     if let Some(to) = to {
@@ -149,18 +153,18 @@ pub(super) async fn resume(
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct OfSource {
+pub(super) struct SourceParam {
     /// Only of this source.
     source: Option<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct RejectedListed {
-    rejected: Vec<Rejected>,
+pub(super) struct RejectionList {
+    rejected: Vec<RejectionView>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Rejected {
+pub(super) struct RejectionView {
     /// When the last one of these came.
     at: Timestamp,
     /// How many equal ones came, each within a minute of the one before.
@@ -176,20 +180,20 @@ pub(super) struct Rejected {
 }
 
 /// The last 200 refused webhooks of each source since the start, newest first
-#[utoipa::path(get, path = "/api/v1/rejected", params(OfSource),
-    responses(Any, (status = 200, body = RejectedListed),
-        (status = 404, description = "There is no such source", body = Said)))]
+#[utoipa::path(get, path = "/api/v1/rejected", params(SourceParam),
+    responses(CommonErrors, (status = 200, body = RejectionList),
+        (status = 404, description = "There is no such source", body = ErrorBody)))]
 pub(super) async fn rejected(
-    State(inside): State<Arc<Inside>>,
-    Parameters(OfSource { source }, _): Parameters<OfSource>,
-) -> Result<Json<RejectedListed>, Refusal> {
+    State(inside): State<Arc<AdminState>>,
+    QueryParams(SourceParam { source }, _): QueryParams<SourceParam>,
+) -> Result<Json<RejectionList>, ApiError> {
     let names: Vec<SourceName> = match source {
         Some(name) => vec![inside.source(&name)?],
         None => inside.door.sources.current().keys().cloned().collect(),
     };
     let of = |source: &SourceName| {
         let source = source.clone();
-        inside.door.rejected.last(&source).into_iter().map(move |it| Rejected {
+        inside.door.rejected.last(&source).into_iter().map(move |it| RejectionView {
             at: it.at,
             count: it.count,
             source: source.clone(),
@@ -199,7 +203,7 @@ pub(super) async fn rejected(
             client: it.client,
         })
     };
-    let mut rejected: Vec<Rejected> = names.iter().flat_map(of).collect();
+    let mut rejected: Vec<RejectionView> = names.iter().flat_map(of).collect();
     rejected.sort_by_key(|it| std::cmp::Reverse(it.at));
-    Ok(Json(RejectedListed { rejected }))
+    Ok(Json(RejectionList { rejected }))
 }

@@ -9,15 +9,15 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Inside;
-use super::refusal::{Any, Refusal};
+use super::AdminState;
+use super::refusal::{ApiError, CommonErrors};
 use crate::clock;
 use crate::event::{SourceName, State};
 use crate::store::StoreError;
 
 /// What waits of a source.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Queue {
+pub(super) struct QueueStats {
     pub(super) events: u64,
     /// Since the oldest of them was received.
     pub(super) oldest_seconds: Option<u64>,
@@ -26,10 +26,10 @@ pub(super) struct Queue {
 }
 
 pub(super) async fn queues(
-    inside: &Inside,
+    inside: &AdminState,
     now: Timestamp,
-) -> Result<BTreeMap<SourceName, Queue>, StoreError> {
-    let (store, mut queues) = (&inside.store, BTreeMap::<SourceName, Queue>::new());
+) -> Result<BTreeMap<SourceName, QueueStats>, StoreError> {
+    let (store, mut queues) = (&inside.store, BTreeMap::<SourceName, QueueStats>::new());
     for count in store.counts().await?.into_iter().filter(|it| it.state == State::Queued) {
         queues.entry(count.source).or_default().events = count.events;
     }
@@ -48,9 +48,9 @@ pub(super) async fn queues(
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Stats {
-    events: Counts,
+    events: StateCounts,
     /// By name, those that have any.
-    sources: BTreeMap<String, Counts>,
+    sources: BTreeMap<String, StateCounts>,
     oldest_queued_seconds: Option<u64>,
     /// Why a webhook would not be kept now; null where it would.
     store_problem: Option<String>,
@@ -58,7 +58,7 @@ pub(super) struct Stats {
 
 /// How many events are in each state.
 #[derive(Debug, Clone, Copy, Default, Serialize, ToSchema)]
-pub(super) struct Counts {
+pub(super) struct StateCounts {
     queued: u64,
     delivered: u64,
     ignored: u64,
@@ -66,7 +66,7 @@ pub(super) struct Counts {
     dead: u64,
 }
 
-impl Counts {
+impl StateCounts {
     fn add(&mut self, state: State, events: u64) {
         let count = match state {
             State::Queued => &mut self.queued,
@@ -80,10 +80,10 @@ impl Counts {
 }
 
 /// Events by state, of all and of each source
-#[utoipa::path(get, path = "/api/v1/stats", responses(Any, (status = 200, body = Stats)))]
-pub(super) async fn stats(Of(inside): Of<Arc<Inside>>) -> Result<Json<Stats>, Refusal> {
-    let mut events = Counts::default();
-    let mut sources: BTreeMap<String, Counts> = BTreeMap::new();
+#[utoipa::path(get, path = "/api/v1/stats", responses(CommonErrors, (status = 200, body = Stats)))]
+pub(super) async fn stats(Of(inside): Of<Arc<AdminState>>) -> Result<Json<Stats>, ApiError> {
+    let mut events = StateCounts::default();
+    let mut sources: BTreeMap<String, StateCounts> = BTreeMap::new();
     for count in inside.store.counts().await? {
         events.add(count.state, count.events);
         sources.entry(count.source.to_string()).or_default().add(count.state, count.events);

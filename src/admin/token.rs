@@ -7,14 +7,14 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 #[derive(Clone)]
-pub struct Token(SecretString);
+pub struct AdminToken(SecretString);
 
 const LENGTH_MIN: usize = 16;
 
-impl Token {
+impl AdminToken {
     /// None where it is empty: that would let in everybody.
-    pub fn new(token: SecretString) -> Option<Token> {
-        (!token.expose_secret().is_empty()).then_some(Token(token))
+    pub fn new(token: SecretString) -> Option<AdminToken> {
+        (!token.expose_secret().is_empty()).then_some(AdminToken(token))
     }
 
     /// Others may guess it.
@@ -29,7 +29,7 @@ impl Token {
     }
 }
 
-impl fmt::Debug for Token {
+impl fmt::Debug for AdminToken {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Token(***)")
     }
@@ -41,13 +41,13 @@ mod tests {
 
     #[test]
     fn only_the_token_itself_is_it() {
-        let token = Token::new("open sesame".into()).unwrap();
+        let token = AdminToken::new("open sesame".into()).unwrap();
 
         assert!(token.is("open sesame"));
         for other in ["", "open", "open sesame ", "Open sesame"] {
             assert!(!token.is(other), "{other}");
         }
-        assert!(Token::new("".into()).is_none());
+        assert!(AdminToken::new("".into()).is_none());
         assert_eq!(format!("{token:?}"), "Token(***)");
     }
 }

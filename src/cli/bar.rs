@@ -9,14 +9,14 @@ const INTERVAL: Duration = Duration::from_millis(100);
 
 /// The last line of standard error while something goes on.
 #[derive(Debug)]
-pub(super) struct Bar {
+pub(super) struct ProgressBar {
     is_terminal: bool,
     shown_at: Option<Instant>,
 }
 
-impl Bar {
-    pub(super) fn new() -> Bar {
-        Bar { is_terminal: std::io::stderr().is_terminal(), shown_at: None }
+impl ProgressBar {
+    pub(super) fn new() -> ProgressBar {
+        ProgressBar { is_terminal: std::io::stderr().is_terminal(), shown_at: None }
     }
 
     /// So much of a whole, if that is known, and words about it.
@@ -37,7 +37,7 @@ impl Bar {
     }
 }
 
-impl Drop for Bar {
+impl Drop for ProgressBar {
     fn drop(&mut self) {
         self.clear();
     }

@@ -7,23 +7,23 @@ use serde_json::Value;
 use crate::clock;
 use crate::event::Request;
 use crate::intake::payload::Limits;
-use crate::intake::source::Standing;
+use crate::intake::source::SourceStatus;
 use crate::json::{self, Object};
-use crate::mistake::{self, Document, Mistake, show};
+use crate::mistake::{self, Diagnostic, Document, show};
 use crate::secret::Environment;
-use crate::sources::{Sample, SourceFile, Test};
+use crate::sources::{MappingFile, MappingTest, SamplePayload};
 
-use super::load::{self, Shelf};
-use super::{Failure, show as shown};
+use super::load::{self, Location};
+use super::{CommandError, show as shown};
 
 pub(super) fn run(
     files: &[PathBuf],
     config: Option<&Path>,
     environment: &Environment,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let (config, mut found) = load::config_in_part(config, environment)?;
     let limits = config.intake.limits();
-    let shelf = Shelf::of(&config);
+    let shelf = Location::of(&config);
     let (shelf, sources) = match files {
         [] => (shelf.clone(), shelf.sources(&config, environment)?),
         files => {
@@ -31,13 +31,13 @@ pub(super) fn run(
                 let document = read(path)?;
                 Some(load::source(document, &config.destinations, environment))
             };
-            let sources: Vec<SourceFile> = files.iter().filter_map(read).collect();
+            let sources: Vec<MappingFile> = files.iter().filter_map(read).collect();
             found += files.len() - sources.len();
-            (Shelf::Folder(PathBuf::new()), sources)
+            (Location::Folder(PathBuf::new()), sources)
         }
     };
     if sources.is_empty() && found == 0 {
-        return Err(Failure::Wrong("there are no mapping files".to_owned()));
+        return Err(CommandError::Wrong("there are no mapping files".to_owned()));
     }
     let mut text = String::new();
     for mut source in sources {
@@ -46,7 +46,7 @@ pub(super) fn run(
         text += &report(&source);
     }
     shown::print(&text)?;
-    if found == 0 { Ok(()) } else { Err(Failure::Shown) }
+    if found == 0 { Ok(()) } else { Err(CommandError::Shown) }
 }
 
 /// None for a file that is not there, which is told.
@@ -59,14 +59,14 @@ fn read(path: &Path) -> Option<Document> {
 }
 
 /// One line for a file in which all is well, else its mistakes.
-fn report(source: &SourceFile) -> String {
+fn report(source: &MappingFile) -> String {
     let name = &source.document.name;
     let mut lines = String::new();
     if !source.mistakes.is_empty() {
         lines += &show(&source.document, &source.mistakes, shown::stdout_look());
         lines += "\n\n";
     }
-    if source.mistakes.iter().any(Mistake::is_error) {
+    if source.mistakes.iter().any(Diagnostic::is_error) {
         return lines;
     }
     let tests = match source.tests.len() {
@@ -75,9 +75,9 @@ fn report(source: &SourceFile) -> String {
         many => format!("{many} tests"),
     };
     let off = match source.standing(clock::now()) {
-        Standing::Live(_) => String::new(),
-        Standing::Awaited(_) => " (waits for its provider's first request)".to_owned(),
-        Standing::Off { reason } => format!(" (off: {reason})"),
+        SourceStatus::Live(_) => String::new(),
+        SourceStatus::Awaited(_) => " (waits for its provider's first request)".to_owned(),
+        SourceStatus::Off { reason } => format!(" (off: {reason})"),
     };
     lines += &format!("{name}: ok, {tests}{off}\n");
     for weakness in source.weaknesses() {
@@ -87,19 +87,19 @@ fn report(source: &SourceFile) -> String {
 }
 
 /// Runs the file's tests and adds what they show to its mistakes.
-pub(super) fn examine(source: &mut SourceFile, shelf: &Shelf, limits: &Limits) {
+pub(super) fn examine(source: &mut MappingFile, shelf: &Location, limits: &Limits) {
     let mut mistakes = Vec::new();
     let mut worked = vec![false; source.mapping.blocks().len()];
     for test in &source.tests {
-        let run = Run { source, shelf, limits, test };
+        let run = TestRun { source, shelf, limits, test };
         if let Err(mistake) = run.test(&mut mistakes, &mut worked) {
             mistakes.push(mistake);
         }
     }
-    if !source.tests.is_empty() && !mistakes.iter().any(Mistake::is_error) {
+    if !source.tests.is_empty() && !mistakes.iter().any(Diagnostic::is_error) {
         for (block, _) in source.mapping.blocks().iter().zip(worked).filter(|(_, worked)| !worked) {
             let message = format!("no test makes a request of {}", block.name);
-            mistakes.push(Mistake::warning(block.place.clone(), message));
+            mistakes.push(Diagnostic::warning(block.place.clone(), message));
         }
     }
     mistakes.dedup();
@@ -107,19 +107,19 @@ pub(super) fn examine(source: &mut SourceFile, shelf: &Shelf, limits: &Limits) {
     mistake::limit(&source.document, &mut source.mistakes);
 }
 
-struct Run<'r> {
-    source: &'r SourceFile,
-    shelf: &'r Shelf,
+struct TestRun<'r> {
+    source: &'r MappingFile,
+    shelf: &'r Location,
     limits: &'r Limits,
-    test: &'r Test,
+    test: &'r MappingTest,
 }
 
-impl Run<'_> {
-    fn test(&self, doubts: &mut Vec<Mistake>, worked: &mut [bool]) -> Result<(), Mistake> {
+impl TestRun<'_> {
+    fn test(&self, doubts: &mut Vec<Diagnostic>, worked: &mut [bool]) -> Result<(), Diagnostic> {
         let test = self.test;
-        let wrong = |message: String| Mistake::error(test.payload.place.clone(), message);
+        let wrong = |message: String| Diagnostic::error(test.payload.place.clone(), message);
         let body = self.shelf.sample(&self.source.document, &test.payload.text).map_err(wrong)?;
-        let sample = Sample { headers: test.headers.clone(), body };
+        let sample = SamplePayload { headers: test.headers.clone(), body };
         let Some(carried) = self.source.carried(&sample, self.limits, clock::now()) else {
             return Ok(());
         };
@@ -138,9 +138,9 @@ impl Run<'_> {
         self.compare(&requests)
     }
 
-    fn compare(&self, requests: &[Request]) -> Result<(), Mistake> {
+    fn compare(&self, requests: &[Request]) -> Result<(), Diagnostic> {
         let expect = &self.test.expect;
-        let wrong = |message: String| Mistake::error(expect.place.clone(), message);
+        let wrong = |message: String| Diagnostic::error(expect.place.clone(), message);
         let bytes = self.shelf.sample(&self.source.document, &expect.text).map_err(wrong)?;
         let expected: Vec<Object<Request>> = serde_json::from_slice(json::unmarked(&bytes))
             .map_err(|error| wrong(format!("this file holds no requests: {error}")))?;

@@ -16,16 +16,16 @@ use crate::config::Config;
 use crate::event::{SourceName, State};
 use crate::intake::signature::{Signature, SigningKey};
 use crate::intake::source::Source;
-use crate::mistake::Look;
+use crate::mistake::OutputStyle;
 use crate::sandbox;
 use crate::secret::Environment;
-use crate::sources::{Sample, SourceFile, Test};
+use crate::sources::{MappingFile, MappingTest, SamplePayload};
 use crate::store::Store;
 
-use super::load::Shelf;
-use super::send::{Webhook, client};
+use super::load::Location;
+use super::send::{OutgoingWebhook, client};
 use super::serve::{Relay, listening, runtime, stopped};
-use super::{Failure, shipped, show as shown};
+use super::{CommandError, shipped, show as shown};
 
 /// What a provider that signs the URL believes to post to.
 const PUBLIC_URL: &str = "https://relay.example.com";
@@ -33,8 +33,8 @@ const PUBLIC_URL: &str = "https://relay.example.com";
 /// How long the samples may take to arrive in the sandbox.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-pub(super) fn run(once: bool) -> Result<(), Failure> {
-    let folder = tempfile::tempdir().map_err(|error| Failure::Undone(error.to_string()))?;
+pub(super) fn run(once: bool) -> Result<(), CommandError> {
+    let folder = tempfile::tempdir().map_err(|error| CommandError::Undone(error.to_string()))?;
     runtime()?.block_on(async {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let (listener, savio) = listening(any).await?;
@@ -53,7 +53,12 @@ pub(super) fn run(once: bool) -> Result<(), Failure> {
     })
 }
 
-async fn show(once: bool, savio: SocketAddr, token: String, store: &Path) -> Result<(), Failure> {
+async fn show(
+    once: bool,
+    savio: SocketAddr,
+    token: String,
+    store: &Path,
+) -> Result<(), CommandError> {
     let (mut environment, signers) = secrets();
     for (name, value) in [
         ("SAVIO_API_TOKEN", token.clone()),
@@ -66,9 +71,9 @@ async fn show(once: bool, savio: SocketAddr, token: String, store: &Path) -> Res
     ] {
         environment.insert(name.to_owned(), value);
     }
-    let (config, _) = Config::read(None, &environment).map_err(|_| Failure::Shown)?;
-    let read = |document| SourceFile::read(document, &environment);
-    let files: Vec<SourceFile> = shipped::mappings().into_iter().map(read).collect();
+    let (config, _) = Config::read(None, &environment).map_err(|_| CommandError::Shown)?;
+    let read = |document| MappingFile::read(document, &environment);
+    let files: Vec<MappingFile> = shipped::mappings().into_iter().map(read).collect();
     let relay = Relay::start(config, &files).await?;
     let demo = Demo { relay: &relay, files: &files, signers, savio, token };
     let mut arrived = demo.run().await;
@@ -89,7 +94,7 @@ fn secrets() -> (Environment, Signers) {
     let mut signers = Signers::new();
     for document in shipped::mappings() {
         let names: Vec<String> = named_variables(&document.text).map(str::to_owned).collect();
-        let file = SourceFile::read(document, &Environment::new());
+        let file = MappingFile::read(document, &Environment::new());
         let Some(source) = file.source else { continue };
         let Some((secret, signer)) = invent(&source.signature) else { continue };
         for name in names {
@@ -116,14 +121,14 @@ fn invent(signature: &Signature) -> Option<(SecretString, SecretString)> {
 
 struct Demo<'d> {
     relay: &'d Relay,
-    files: &'d [SourceFile],
+    files: &'d [MappingFile],
     signers: Signers,
     savio: SocketAddr,
     token: String,
 }
 
 impl Demo<'_> {
-    async fn run(&self) -> Result<(), Failure> {
+    async fn run(&self) -> Result<(), CommandError> {
         let Demo { relay, savio, .. } = self;
         let sent = shown::bold("Sent to the relay, each signed as its provider does it", look());
         shown::print(&format!(
@@ -148,30 +153,31 @@ impl Demo<'_> {
         &self,
         http: &Client,
         source: &Source,
-        (file, test): (&SourceFile, &Test),
-    ) -> Result<(), Failure> {
-        let body = Shelf::Shipped.sample(&file.document, &test.payload.text);
-        let body = body.map_err(Failure::Undone)?;
-        let sample = Sample { headers: test.headers.clone(), body };
+        (file, test): (&MappingFile, &MappingTest),
+    ) -> Result<(), CommandError> {
+        let body = Location::Shipped.sample(&file.document, &test.payload.text);
+        let body = body.map_err(CommandError::Undone)?;
+        let sample = SamplePayload { headers: test.headers.clone(), body };
         let url = format!("http://{}/hooks/{}", self.relay.address, source.name);
         let key = self.signers.get(&source.name);
         let signed_url = format!("{PUBLIC_URL}/hooks/{}", source.name);
-        let webhook = Webhook { source, sample: &sample, signed_url: Some(&signed_url), key };
+        let webhook =
+            OutgoingWebhook { source, sample: &sample, signed_url: Some(&signed_url), key };
         let said = webhook.post(http, &url, clock::now()).await?;
         let name = source.name.as_str();
         shown::print(&format!("  {name:17} {} {}\n", said.status, test.payload.text))?;
         match said.status {
             200..=299 => Ok(()),
-            _ => Err(Failure::Undone(format!("{name}: {}", said.body))),
+            _ => Err(CommandError::Undone(format!("{name}: {}", said.body))),
         }
     }
 
     /// Waits until nothing is queued.
-    async fn settled(&self) -> Result<(), Failure> {
+    async fn settled(&self) -> Result<(), CommandError> {
         let waiting = async {
             loop {
                 let counts = self.relay.store.counts().await;
-                let counts = counts.map_err(|error| Failure::Undone(error.to_string()))?;
+                let counts = counts.map_err(|error| CommandError::Undone(error.to_string()))?;
                 let open = counts.iter().filter(|count| count.state != State::Delivered);
                 let open: u64 = open.map(|count| count.events).sum();
                 if open == 0 {
@@ -180,12 +186,12 @@ impl Demo<'_> {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        let late = Failure::Undone("the samples did not arrive in time".to_owned());
+        let late = CommandError::Undone("the samples did not arrive in time".to_owned());
         tokio::time::timeout(PATIENCE, waiting).await.unwrap_or(Err(late))
     }
 
-    async fn show_arrived(&self, http: &Client, kind: &str) -> Result<(), Failure> {
-        let undone = |error: reqwest::Error| Failure::Undone(error.to_string());
+    async fn show_arrived(&self, http: &Client, kind: &str) -> Result<(), CommandError> {
+        let undone = |error: reqwest::Error| CommandError::Undone(error.to_string());
         let url = format!("http://{}/sandbox/{kind}", self.savio);
         let answer = http.get(url).bearer_auth(&self.token).send().await.map_err(undone)?;
         let held: Vec<Map<String, Value>> = answer.json().await.map_err(undone)?;
@@ -196,7 +202,7 @@ impl Demo<'_> {
         Ok(())
     }
 
-    fn invite(&self) -> Result<(), Failure> {
+    fn invite(&self) -> Result<(), CommandError> {
         shown::print(&format!(
             "\nBoth stay up until Ctrl-C. What the sandbox holds, and what the relay knows of each event:\n  \
              TOKEN={}\n  curl -H \"Authorization: Token $TOKEN\" http://{}/sandbox/feedback\n  \
@@ -207,13 +213,14 @@ impl Demo<'_> {
 }
 
 /// The first test of a file whose payload becomes requests.
-fn sample(file: &SourceFile) -> Option<&Test> {
+fn sample(file: &MappingFile) -> Option<&MappingTest> {
     file.tests.iter().find(|test| {
-        let expected = Shelf::Shipped.sample(&file.document, &test.expect.text).unwrap_or_default();
+        let expected =
+            Location::Shipped.sample(&file.document, &test.expect.text).unwrap_or_default();
         serde_json::from_slice::<Vec<Value>>(&expected).is_ok_and(|requests| !requests.is_empty())
     })
 }
 
-fn look() -> Look {
+fn look() -> OutputStyle {
     shown::stdout_look()
 }

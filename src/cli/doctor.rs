@@ -13,11 +13,11 @@ use std::path::PathBuf;
 
 use crate::secret::Environment;
 
-use super::Failure;
-use super::load::Shelf;
+use super::CommandError;
+use super::load::Location;
 use super::serve::runtime;
 use super::show;
-use report::{Finding, Verdict};
+use report::{Finding, FindingLevel};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -32,11 +32,11 @@ pub(super) struct Arguments {
     config: Option<PathBuf>,
 }
 
-pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<(), Failure> {
+pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<(), CommandError> {
     let mut findings = Vec::new();
     let config = files::configuration(arguments.config.as_deref(), environment, &mut findings);
     if let Some(config) = config {
-        let sources = Shelf::of(&config).sources(&config, environment);
+        let sources = Location::of(&config).sources(&config, environment);
         let sources = files::sources(sources, &config, &mut findings);
         runtime()?.block_on(async {
             store::store(&config, (&sources, arguments.deep), &mut findings).await;
@@ -50,9 +50,9 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
     let text = if arguments.json { report::json(&findings) } else { report::text(&findings) };
     show::print(&text)?;
     let has = |verdict| findings.iter().any(|finding: &Finding| finding.verdict == verdict);
-    match (has(Verdict::Wrong), has(Verdict::Unseen)) {
-        (true, _) => Err(Failure::Shown),
-        (false, true) => Err(Failure::Undone("not all could be looked at".to_owned())),
+    match (has(FindingLevel::Wrong), has(FindingLevel::Unseen)) {
+        (true, _) => Err(CommandError::Shown),
+        (false, true) => Err(CommandError::Undone("not all could be looked at".to_owned())),
         (false, false) => Ok(()),
     }
 }

@@ -17,14 +17,14 @@ use crate::event::{Event, Request, SourceName};
 use crate::intake;
 use crate::intake::payload::Limits;
 use crate::intake::provider::Provider;
-use crate::mistake::{Document, Mistake, nearest};
-use crate::sources::{Sample, SourceFile};
+use crate::mistake::{Diagnostic, Document, nearest};
+use crate::sources::{MappingFile, SamplePayload};
 
 use super::load::{self, header};
-use super::{Failure, show};
+use super::{CommandError, show};
 
-use page::{Page, Trial};
-use sender::Sender;
+use page::{DraftFile, DraftVariant};
+use sender::ProviderGuess;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -41,17 +41,17 @@ pub(super) struct Arguments {
     output: Option<PathBuf>,
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(super) fn run(arguments: Arguments) -> Result<(), CommandError> {
     if let Some(name) = &arguments.provider {
         known(name)?;
     }
     let body = load::bytes(&arguments.payload)?;
-    let mut sample = Sample { headers: arguments.headers.into_iter().collect(), body };
+    let mut sample = SamplePayload { headers: arguments.headers.into_iter().collect(), body };
     sender::complete(&mut sample);
     let limits = intake::Settings::default().limits();
-    let sender = Sender::of(&sample, arguments.provider.as_deref(), &limits);
+    let sender = ProviderGuess::of(&sample, arguments.provider.as_deref(), &limits);
     let name = name(arguments.output.as_deref(), &sender)?;
-    let page = Page::about(&sender, &name);
+    let page = DraftFile::about(&sender, &name);
     let (page, made) = fill(page, &sender, &sample, &limits)?;
     advise(&page, &sender, &sample);
     match arguments.output {
@@ -60,7 +60,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     }
 }
 
-fn known(name: &str) -> Result<(), Failure> {
+fn known(name: &str) -> Result<(), CommandError> {
     if Provider::builtin(name).is_some() {
         return Ok(());
     }
@@ -68,31 +68,31 @@ fn known(name: &str) -> Result<(), Failure> {
         Some(known) => format!("did you mean {known}?"),
         None => "`savio-relay providers` lists them".to_owned(),
     };
-    Err(Failure::Wrong(format!("no provider `{name}`; {help}")))
+    Err(CommandError::Wrong(format!("no provider `{name}`; {help}")))
 }
 
 /// What the source will be called: as its file, else as its provider.
-fn name(output: Option<&Path>, sender: &Sender) -> Result<SourceName, Failure> {
+fn name(output: Option<&Path>, sender: &ProviderGuess) -> Result<SourceName, CommandError> {
     let Some(path) = output else {
         let name = sender.provider.unwrap_or("my-tool");
-        return name.parse().map_err(|error| Failure::Wrong(format!("{name}: {error}")));
+        return name.parse().map_err(|error| CommandError::Wrong(format!("{name}: {error}")));
     };
-    let wrong = |reason: String| Failure::Wrong(format!("{}: {reason}", path.display()));
+    let wrong = |reason: String| CommandError::Wrong(format!("{}: {reason}", path.display()));
     if path.extension().is_none_or(|extension| extension != "toml") {
         return Err(wrong("a mapping file's name ends in .toml".to_owned()));
     }
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    stem.parse().map_err(|error: crate::event::BadSourceName| wrong(error.to_string()))
+    stem.parse().map_err(|error: crate::event::InvalidSourceName| wrong(error.to_string()))
 }
 
 /// Finds what can be found, and leaves out again what does not work on the payload.
 fn fill(
-    mut page: Page,
-    sender: &Sender,
-    sample: &Sample,
+    mut page: DraftFile,
+    sender: &ProviderGuess,
+    sample: &SamplePayload,
     limits: &Limits,
-) -> Result<(Page, Vec<Request>), Failure> {
-    let events = carried(&page.trial(Trial::Anything), sample, limits)?;
+) -> Result<(DraftFile, Vec<Request>), CommandError> {
+    let events = carried(&page.trial(DraftVariant::Anything), sample, limits)?;
     page.take_types(&events);
     let told = events.iter().find_map(|(event, payload)| {
         let answers = if sender.has_answers { answers(&page, event, payload) } else { Vec::new() };
@@ -103,32 +103,36 @@ fn fill(
         return Ok((page, Vec::new()));
     };
     page.take(found);
-    let mut tried = Tried::on(&page, sample, limits)?;
+    let mut tried = DraftTrial::on(&page, sample, limits)?;
     if page.leave_out(&tried.notes) {
-        tried = Tried::on(&page, sample, limits)?;
+        tried = DraftTrial::on(&page, sample, limits)?;
     }
     if tried.failed.is_some() {
         page.make_conditional();
-        tried = Tried::on(&page, sample, limits)?;
+        tried = DraftTrial::on(&page, sample, limits)?;
     }
     match tried.failed {
-        Some(reason) => Err(Failure::Wrong(reason)),
+        Some(reason) => Err(CommandError::Wrong(reason)),
         None => Ok((page, tried.requests)),
     }
 }
 
 /// What the page makes of the payload.
 #[derive(Debug, Default)]
-struct Tried {
+struct DraftTrial {
     requests: Vec<Request>,
     notes: Vec<String>,
     failed: Option<String>,
 }
 
-impl Tried {
-    fn on(page: &Page, sample: &Sample, limits: &Limits) -> Result<Tried, Failure> {
-        let file = page.trial(Trial::Whole);
-        let mut tried = Tried::default();
+impl DraftTrial {
+    fn on(
+        page: &DraftFile,
+        sample: &SamplePayload,
+        limits: &Limits,
+    ) -> Result<DraftTrial, CommandError> {
+        let file = page.trial(DraftVariant::Whole);
+        let mut tried = DraftTrial::default();
         for (event, payload) in &carried(&file, sample, limits)? {
             match file.mapping.apply(event, payload) {
                 Ok(mapped) => {
@@ -143,22 +147,22 @@ impl Tried {
 }
 
 fn carried(
-    file: &SourceFile,
-    sample: &Sample,
+    file: &MappingFile,
+    sample: &SamplePayload,
     limits: &Limits,
-) -> Result<Vec<(Event, Arc<Value>)>, Failure> {
+) -> Result<Vec<(Event, Arc<Value>)>, CommandError> {
     if let Some(mistake) = file.mistakes.iter().find(|mistake| mistake.is_error()) {
-        let Mistake { message, .. } = mistake;
-        return Err(Failure::Wrong(format!("no mapping file can be drafted: {message}")));
+        let Diagnostic { message, .. } = mistake;
+        return Err(CommandError::Wrong(format!("no mapping file can be drafted: {message}")));
     }
-    let carried = file.carried(sample, limits, clock::now()).ok_or(Failure::Shown)?;
-    let carried = carried.map_err(|error| Failure::Wrong(format!("the payload: {error}")))?;
+    let carried = file.carried(sample, limits, clock::now()).ok_or(CommandError::Shown)?;
+    let carried = carried.map_err(|error| CommandError::Wrong(format!("the payload: {error}")))?;
     Ok(carried.events)
 }
 
 /// Questions and answers of a form, as the provider's file finds them.
-fn answers(page: &Page, event: &Event, payload: &Arc<Value>) -> Vec<(String, String)> {
-    let mapped = page.trial(Trial::Answers).mapping.apply(event, payload);
+fn answers(page: &DraftFile, event: &Event, payload: &Arc<Value>) -> Vec<(String, String)> {
+    let mapped = page.trial(DraftVariant::Answers).mapping.apply(event, payload);
     let lines = mapped.ok().and_then(|mapped| mapped.requests.into_iter().next());
     let lines = lines.and_then(|request| Some(request.body.get("problem")?.as_str()?.to_owned()));
     let answer = |line: &str| {
@@ -169,7 +173,7 @@ fn answers(page: &Page, event: &Event, payload: &Arc<Value>) -> Vec<(String, Str
 }
 
 /// What a person has to do that no program can.
-fn advise(page: &Page, sender: &Sender, sample: &Sample) {
+fn advise(page: &DraftFile, sender: &ProviderGuess, sample: &SamplePayload) {
     if sender.provider.is_none() {
         show::tell("no tool that is known sends this: the draft asks for a token; see [signature]");
     }
@@ -182,24 +186,29 @@ fn advise(page: &Page, sender: &Sender, sample: &Sample) {
 }
 
 /// The mapping file, and its test in `samples/` beside it.
-fn write(path: &Path, page: &Page, sample: &Sample, made: &[Request]) -> Result<(), Failure> {
+fn write(
+    path: &Path,
+    page: &DraftFile,
+    sample: &SamplePayload,
+    made: &[Request],
+) -> Result<(), CommandError> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let base = format!("samples/{}.draft", page.name());
     let payload = format!("{base}.{}", sender::extension(sample));
     let expect = format!("{base}.expected.json");
     let mut files = vec![(path.to_owned(), page.written(None).into_bytes())];
     if page.has_problem() {
-        let test = page::Test { payload: &payload, expect: &expect, sample };
+        let test = page::DraftTest { payload: &payload, expect: &expect, sample };
         files[0].1 = page.written(Some(&test)).into_bytes();
         files.push((folder.join(&payload), sample.body.clone()));
         files.push((folder.join(&expect), format!("{:#}\n", json!(made)).into_bytes()));
     }
     if let Some((path, _)) = files.iter().find(|(path, _)| path.exists()) {
-        return Err(Failure::Wrong(format!("{} is there already", path.display())));
+        return Err(CommandError::Wrong(format!("{} is there already", path.display())));
     }
     for (path, content) in &files {
         create(path, content)
-            .map_err(|error| Failure::Undone(format!("{}: {error}", path.display())))?;
+            .map_err(|error| CommandError::Undone(format!("{}: {error}", path.display())))?;
         show::tell(&format!("wrote {}", path.display()));
     }
     Ok(())
@@ -213,6 +222,6 @@ fn create(path: &Path, content: &[u8]) -> std::io::Result<()> {
 }
 
 /// A mapping file that is not on a disk.
-fn read(name: &str, text: String) -> SourceFile {
-    SourceFile::of_text(Document { name: format!("{name}.toml"), text })
+fn read(name: &str, text: String) -> MappingFile {
+    MappingFile::of_text(Document { name: format!("{name}.toml"), text })
 }

@@ -15,29 +15,29 @@ use crate::config::Config;
 use crate::event::{EventId, SourceName, State};
 use crate::secret::Environment;
 use crate::store::sqlite::OpenError;
-use crate::store::{Released, Sqlite, Store, StoreError, Word};
+use crate::store::{HoldDecision, ReleaseOutcome, Sqlite, Store, StoreError};
 
-use super::load::{self, Shelf};
+use super::load::{self, Location};
 use super::serve::{runtime, undone};
-use super::{Failure, show as shown};
-use filter::{Chosen, Which};
+use super::{CommandError, show as shown};
+use filter::{CommonFilterOptions, FilterOptions};
 use waits::SourceWaits;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    command: EventsCommand,
     /// The configuration; relay.toml if it is there and none is named
     #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum EventsCommand {
     /// List events, newest first
     List {
         #[command(flatten)]
-        which: Which,
+        which: FilterOptions,
         #[command(flatten)]
         page: list::Arguments,
     },
@@ -58,7 +58,7 @@ enum Command {
         #[arg(value_name = "ID")]
         ids: Vec<EventId>,
         #[command(flatten)]
-        which: Which,
+        which: FilterOptions,
         #[command(flatten)]
         replay: replay::Arguments,
     },
@@ -89,7 +89,7 @@ enum DeadCommand {
     /// List dead events, newest first
     List {
         #[command(flatten)]
-        chosen: Chosen,
+        chosen: CommonFilterOptions,
         #[command(flatten)]
         page: list::Arguments,
     },
@@ -99,7 +99,7 @@ enum DeadCommand {
         #[arg(value_name = "ID")]
         ids: Vec<EventId>,
         #[command(flatten)]
-        chosen: Chosen,
+        chosen: CommonFilterOptions,
         #[command(flatten)]
         replay: replay::Arguments,
     },
@@ -108,18 +108,18 @@ enum DeadCommand {
 /// A command on dead events is one on events, with the state given.
 impl From<DeadArguments> for Arguments {
     fn from(arguments: DeadArguments) -> Arguments {
-        let dead = |chosen| Which { state: Some(State::Dead), chosen };
+        let dead = |chosen| FilterOptions { state: Some(State::Dead), chosen };
         let command = match arguments.command {
-            DeadCommand::List { chosen, page } => Command::List { which: dead(chosen), page },
+            DeadCommand::List { chosen, page } => EventsCommand::List { which: dead(chosen), page },
             DeadCommand::Replay { ids, chosen, replay } => {
-                Command::Replay { ids, which: dead(chosen), replay }
+                EventsCommand::Replay { ids, which: dead(chosen), replay }
             }
         };
         Arguments { command, config: arguments.config }
     }
 }
 
-pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), Failure> {
+pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), CommandError> {
     let config = load::config(arguments.config.as_deref(), environment)?;
     let store = open(&config)?;
     runtime()?.block_on(async {
@@ -133,20 +133,22 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
 fn senders(
     destination: &str,
     (config, environment): (&Config, &Environment),
-) -> Result<Vec<SourceName>, Failure> {
+) -> Result<Vec<SourceName>, CommandError> {
     if !config.destinations.contains_key(destination) {
         let known: Vec<&str> = config.destinations.keys().map(String::as_str).collect();
         let known = known.join(", ");
-        return Err(Failure::Wrong(format!("no destination `{destination}`; there are: {known}")));
+        return Err(CommandError::Wrong(format!(
+            "no destination `{destination}`; there are: {known}"
+        )));
     }
-    let files = Shelf::of(config).sources(config, environment)?;
+    let files = Location::of(config).sources(config, environment)?;
     let own = files.into_iter().filter(|file| file.destination() == destination);
     Ok(own.filter_map(|file| file.name).collect())
 }
 
-fn open(config: &Config) -> Result<Sqlite, Failure> {
+fn open(config: &Config) -> Result<Sqlite, CommandError> {
     Sqlite::open_beside(&config.store).map_err(|error| match &error {
-        OpenError::Missing { .. } => Failure::Wrong(error.to_string()),
+        OpenError::Missing { .. } => CommandError::Wrong(error.to_string()),
         OpenError::File { .. }
         | OpenError::InUse { .. }
         | OpenError::Replaced { .. }
@@ -160,25 +162,26 @@ fn open(config: &Config) -> Result<Sqlite, Failure> {
 }
 
 async fn obey(
-    command: Command,
+    command: EventsCommand,
     store: &Sqlite,
     read: (&Config, &Environment),
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let senders = |destination: &str| senders(destination, read);
     match command {
-        Command::List { which, page } => {
+        EventsCommand::List { which, page } => {
             let waits = SourceWaits::read(store, read).await?;
             list::list(store, (which.filter(Vec::new(), senders)?, &waits), &page).await
         }
-        Command::Show { id, json } => {
+        EventsCommand::Show { id, json } => {
             let waits = SourceWaits::read(store, read).await?;
             show(store, (id, &waits), json).await
         }
-        Command::Replay { ids, which, replay } => {
+        EventsCommand::Replay { ids, which, replay } => {
             replay::run(store, which.filter(ids, senders)?, &replay).await
         }
-        Command::Release { id, arrived, again: _ } => {
-            release(store, id, if arrived { Word::Arrived } else { Word::Again }).await
+        EventsCommand::Release { id, arrived, again: _ } => {
+            release(store, id, if arrived { HoldDecision::Arrived } else { HoldDecision::Again })
+                .await
         }
     }
 }
@@ -187,7 +190,7 @@ async fn show(
     store: &Sqlite,
     (id, waits): (EventId, &SourceWaits),
     json: bool,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let mut record = store.event(id).await?.ok_or_else(|| unknown(id))?;
     waits.add_to_record(&mut record);
     if json {
@@ -196,24 +199,26 @@ async fn show(
     shown::print(&list::whole(&record, shown::stdout_look()))
 }
 
-async fn release(store: &Sqlite, id: EventId, word: Word) -> Result<(), Failure> {
+async fn release(store: &Sqlite, id: EventId, word: HoldDecision) -> Result<(), CommandError> {
     match store.release(id, word, clock::now()).await? {
-        Released::Queued => shown::print(&format!("event {id} goes on: it is queued\n")),
-        Released::Delivered => shown::print(&format!("event {id} is delivered\n")),
-        Released::NotHeld(state) => {
+        ReleaseOutcome::Queued => shown::print(&format!("event {id} goes on: it is queued\n")),
+        ReleaseOutcome::Delivered => shown::print(&format!("event {id} is delivered\n")),
+        ReleaseOutcome::NotHeld(state) => {
             let state = state.as_str();
-            Err(Failure::Wrong(format!("event {id} is {state}: only what is held is released")))
+            Err(CommandError::Wrong(format!(
+                "event {id} is {state}: only what is held is released"
+            )))
         }
-        Released::NotFound => Err(unknown(id)),
+        ReleaseOutcome::NotFound => Err(unknown(id)),
     }
 }
 
-fn unknown(id: EventId) -> Failure {
-    Failure::Wrong(format!("there is no event {id}"))
+fn unknown(id: EventId) -> CommandError {
+    CommandError::Wrong(format!("there is no event {id}"))
 }
 
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Failure {
-        Failure::Undone(error.to_string())
+impl From<StoreError> for CommandError {
+    fn from(error: StoreError) -> CommandError {
+        CommandError::Undone(error.to_string())
     }
 }

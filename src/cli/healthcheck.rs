@@ -13,7 +13,7 @@ use crate::secret::Environment;
 
 use super::send::client;
 use super::serve::runtime;
-use super::{Failure, load, show};
+use super::{CommandError, load, show};
 
 /// Longer than the relay waits for its store.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,13 +39,13 @@ pub(super) enum Health {
 
 /// What `/readyz` answers.
 #[derive(Debug, Deserialize)]
-struct Said {
+struct ReadinessBody {
     status: String,
     #[serde(default)]
     reasons: Vec<String>,
 }
 
-pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<(), Failure> {
+pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<(), CommandError> {
     let url = match &arguments.url {
         Some(url) => url.clone(),
         None => own(load::config(arguments.config.as_deref(), environment)?.listen)?,
@@ -53,13 +53,13 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
     match runtime()?.block_on(ask(url))? {
         Health::Ready => show::print("ready\n"),
         Health::NotReady { reasons } => {
-            Err(Failure::Wrong(format!("not ready: {}", reasons.join("; "))))
+            Err(CommandError::Wrong(format!("not ready: {}", reasons.join("; "))))
         }
     }
 }
 
 /// The relay's own address, seen from this machine.
-pub(super) fn own(listen: SocketAddr) -> Result<Url, Failure> {
+pub(super) fn own(listen: SocketAddr) -> Result<Url, CommandError> {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
@@ -67,18 +67,18 @@ pub(super) fn own(listen: SocketAddr) -> Result<Url, Failure> {
     };
     if listen.port() == 0 {
         let unknown = "`listen` leaves the port open: say where the relay is with --url";
-        return Err(Failure::Wrong(unknown.to_owned()));
+        return Err(CommandError::Wrong(unknown.to_owned()));
     }
     let url = format!("http://{}", SocketAddr::new(ip, listen.port()));
     Ok(url.parse().expect("an address makes a URL"))
 }
 
-pub(super) async fn ask(mut url: Url) -> Result<Health, Failure> {
+pub(super) async fn ask(mut url: Url) -> Result<Health, CommandError> {
     if matches!(url.path(), "" | "/") {
         url.set_path("/readyz");
     }
     let undone = |error: reqwest::Error| {
-        Failure::Undone(format!("no answer from {url}: {}", chain(&error.without_url())))
+        CommandError::Undone(format!("no answer from {url}: {}", chain(&error.without_url())))
     };
     let call = client(url.as_str())?.get(url.clone()).timeout(TIMEOUT);
     let mut response = call.send().await.map_err(undone)?;
@@ -91,12 +91,12 @@ pub(super) async fn ask(mut url: Url) -> Result<Health, Failure> {
         }
     }
     health(status, &body).ok_or_else(|| {
-        Failure::Wrong(format!("{url} answers {status}, and not as savio-relay does"))
+        CommandError::Wrong(format!("{url} answers {status}, and not as savio-relay does"))
     })
 }
 
 fn health(status: u16, body: &[u8]) -> Option<Health> {
-    let said: Said = json::from_slice(body).ok()?;
+    let said: ReadinessBody = json::from_slice(body).ok()?;
     match (status, said.status.as_str()) {
         (200, "ready") => Some(Health::Ready),
         (503, "not ready") => Some(Health::NotReady { reasons: said.reasons }),

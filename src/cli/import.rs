@@ -22,20 +22,20 @@ use crate::config::Config;
 use crate::event::Request;
 use crate::intake::source::Source;
 use crate::json;
-use crate::mistake::{Mistake, show};
+use crate::mistake::{Diagnostic, show};
 use crate::rate::Rate;
 use crate::secret::Environment;
-use crate::sources::SourceFile;
+use crate::sources::MappingFile;
 use crate::store::sqlite::{OpenError, Settings};
 use crate::store::{Sqlite, Store, Webhook};
 
-use super::load::{self, Shelf, header};
+use super::load::{self, Location, header};
 use super::serve::{runtime, undone};
-use super::{Failure, show as shown};
-use clerk::{Clerk, Repeats, Taken};
-use input::Format;
-use record::{Records, Unread};
-use report::Report;
+use super::{CommandError, show as shown};
+use clerk::{DuplicatePolicy, MappedRecord, RecordMapper};
+use input::FileFormat;
+use record::{RecordError, RecordReader};
+use report::ImportSummary;
 
 /// How many records share a commit, as far as their bytes allow.
 const BATCH: usize = 256;
@@ -57,7 +57,7 @@ pub(super) struct Arguments {
     file: PathBuf,
     /// The form of the file; else what its beginning looks like
     #[arg(long, value_enum)]
-    format: Option<Format>,
+    format: Option<FileFormat>,
     /// The form's definition as its tool gives it, for exports that have answers without questions
     #[arg(long, value_name = "FILE")]
     form: Option<PathBuf>,
@@ -85,21 +85,21 @@ pub(super) struct Arguments {
     config: Option<PathBuf>,
 }
 
-pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<(), Failure> {
+pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<(), CommandError> {
     let is_standard_input = arguments.file == Path::new("-");
     if arguments.strict && is_standard_input {
-        return Err(Failure::Usage("--strict reads the file twice: name a file".to_owned()));
+        return Err(CommandError::Usage("--strict reads the file twice: name a file".to_owned()));
     }
     let config = load::config(arguments.config.as_deref(), environment)?;
-    let file = Shelf::of(&config).source(&arguments.source, (&config, environment))?;
+    let file = Location::of(&config).source(&arguments.source, (&config, environment))?;
     let Some(source) = file.source.as_deref() else {
-        let errors: Vec<Mistake> =
+        let errors: Vec<Diagnostic> =
             file.mistakes.iter().filter(|mistake| mistake.is_error()).cloned().collect();
         shown::tell(&show(&file.document, &errors, shown::stderr_look()));
-        return Err(Failure::Shown);
+        return Err(CommandError::Shown);
     };
     let form = arguments.form.as_deref().map(read_form).transpose()?;
-    let import = Import { arguments, config: &config, file: &file, source, form };
+    let import = ImportRun { arguments, config: &config, file: &file, source, form };
     if arguments.dry_run || arguments.strict {
         let mut checked = import.check()?;
         if arguments.dry_run {
@@ -107,7 +107,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
         }
         if checked.wrong > 0 {
             shown::tell("nothing was imported, since records are wrong");
-            return Err(Failure::Shown);
+            return Err(CommandError::Shown);
         }
     }
     // A file that is not there is told before a store is made for it.
@@ -120,14 +120,14 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
     })
 }
 
-fn read_form(path: &Path) -> Result<Value, Failure> {
+fn read_form(path: &Path) -> Result<Value, CommandError> {
     let bytes = load::bytes(path)?;
     serde_json::from_slice(json::unmarked(&bytes))
-        .map_err(|error| Failure::Wrong(format!("{}: not JSON: {error}", path.display())))
+        .map_err(|error| CommandError::Wrong(format!("{}: not JSON: {error}", path.display())))
 }
 
 /// The store, beside a server; a new one where none was yet.
-async fn open(settings: &Settings) -> Result<Sqlite, Failure> {
+async fn open(settings: &Settings) -> Result<Sqlite, CommandError> {
     let failed = |error: OpenError| undone(&error);
     match Sqlite::open_beside(settings) {
         Err(OpenError::Missing { .. }) => {
@@ -140,57 +140,57 @@ async fn open(settings: &Settings) -> Result<Sqlite, Failure> {
 }
 
 /// One import, from its file to its end.
-struct Import<'i> {
+struct ImportRun<'i> {
     arguments: &'i Arguments,
     config: &'i Config,
-    file: &'i SourceFile,
+    file: &'i MappingFile,
     source: &'i Source,
     form: Option<Value>,
 }
 
 /// The file as it is gone through.
-struct Reading<'r> {
-    records: Records,
-    clerk: Clerk<'r>,
-    report: Report,
+struct ImportReader<'r> {
+    records: RecordReader,
+    clerk: RecordMapper<'r>,
+    report: ImportSummary,
     rate: Option<Rate>,
 }
 
-impl Import<'_> {
-    fn begin(&self) -> Result<Reading<'_>, Failure> {
+impl ImportRun<'_> {
+    fn begin(&self) -> Result<ImportReader<'_>, CommandError> {
         let Arguments { file: path, headers, again, .. } = self.arguments;
         let limits = self.config.intake.limits();
         let list = self.file.import.list.as_deref();
         let (bytes, meter) = input::open(path, limits.bytes_max)?;
         let format = self.arguments.format.unwrap_or_else(|| input::guess(bytes.buffer(), list));
-        let records = Records::of(format, bytes, meter.clone(), list);
-        let clerk = Clerk {
+        let records = RecordReader::of(format, bytes, meter.clone(), list);
+        let clerk = RecordMapper {
             file: self.file,
             source: self.source,
             limits,
             format: format.as_str(),
             form: self.form.clone(),
             headers: headers.iter().cloned().collect(),
-            repeats: if *again { Repeats::TakenAgain } else { Repeats::Skipped },
+            repeats: if *again { DuplicatePolicy::TakenAgain } else { DuplicatePolicy::Skipped },
             now: clock::now(),
         };
         let records = records.map_err(|unread| self.unread(&unread))?;
-        let report = Report::new(path.clone(), meter);
-        Ok(Reading { records, clerk, report, rate: self.arguments.rate })
+        let report = ImportSummary::new(path.clone(), meter);
+        Ok(ImportReader { records, clerk, report, rate: self.arguments.rate })
     }
 
-    fn unread(&self, unread: &Unread) -> Failure {
+    fn unread(&self, unread: &RecordError) -> CommandError {
         let path = self.arguments.file.display();
         match unread {
-            Unread::Record { line, .. } | Unread::Rest { line, .. } => {
-                Failure::Wrong(format!("{path}:{line}: {unread}"))
+            RecordError::Record { line, .. } | RecordError::Rest { line, .. } => {
+                CommandError::Wrong(format!("{path}:{line}: {unread}"))
             }
-            Unread::File(_) => Failure::Undone(format!("{path}: {unread}")),
+            RecordError::File(_) => CommandError::Undone(format!("{path}: {unread}")),
         }
     }
 
     /// Goes through the whole file and keeps nothing.
-    fn check(&self) -> Result<Report, Failure> {
+    fn check(&self) -> Result<ImportSummary, CommandError> {
         let mut reading = self.begin()?;
         let mut shown = 0;
         loop {
@@ -209,7 +209,11 @@ impl Import<'_> {
         Ok(reading.report)
     }
 
-    async fn keep(&self, mut reading: Reading<'_>, store: &Sqlite) -> Result<Report, Failure> {
+    async fn keep(
+        &self,
+        mut reading: ImportReader<'_>,
+        store: &Sqlite,
+    ) -> Result<ImportSummary, CommandError> {
         loop {
             let start = Instant::now();
             let batch = reading.batch().map_err(|unread| self.unread(&unread))?;
@@ -230,7 +234,7 @@ impl Import<'_> {
         Ok(reading.report)
     }
 
-    fn end(&self, report: &mut Report) -> Result<(), Failure> {
+    fn end(&self, report: &mut ImportSummary) -> Result<(), CommandError> {
         report.clear();
         let text = match (self.arguments.json, self.arguments.dry_run) {
             (true, _) => shown::json(&format!("{:#}\n", report.as_json())),
@@ -238,25 +242,27 @@ impl Import<'_> {
             (false, false) => report.told(),
         };
         shown::print(&text)?;
-        if report.wrong > 0 { Err(Failure::Shown) } else { Ok(()) }
+        if report.wrong > 0 { Err(CommandError::Shown) } else { Ok(()) }
     }
 }
 
-fn interrupted(error: &crate::store::StoreError, report: &mut Report) -> Failure {
+fn interrupted(error: &crate::store::StoreError, report: &mut ImportSummary) -> CommandError {
     report.clear();
     let events = report.events;
-    Failure::Undone(format!("{error}; {events} events were imported: run it again, it is safe"))
+    CommandError::Undone(format!(
+        "{error}; {events} events were imported: run it again, it is safe"
+    ))
 }
 
-fn show_requests(line: u64, requests: &[Request]) -> Result<(), Failure> {
+fn show_requests(line: u64, requests: &[Request]) -> Result<(), CommandError> {
     let look = shown::stdout_look();
     let shown: Vec<String> = requests.iter().map(|it| shown::request(it, look)).collect();
     shown::print(&format!("line {line}\n{}\n", shown.concat()))
 }
 
-impl Reading<'_> {
+impl ImportReader<'_> {
     /// The next records that are to be kept; none at the end of the file.
-    fn batch(&mut self) -> Result<Option<Vec<(u64, Taken)>>, Unread> {
+    fn batch(&mut self) -> Result<Option<Vec<(u64, MappedRecord)>>, RecordError> {
         let (mut batch, mut bytes, mut has_read) = (Vec::new(), 0, false);
         for _ in 0..BATCH {
             let Some(next) = self.records.next() else { break };
@@ -275,8 +281,11 @@ impl Reading<'_> {
                         Err(reason) => self.report.wrong(record.line, &reason),
                     }
                 }
-                Err(Unread::File(error)) => return Err(error.into()),
-                Err(ref unread @ (Unread::Record { line, .. } | Unread::Rest { line, .. })) => {
+                Err(RecordError::File(error)) => return Err(error.into()),
+                Err(
+                    ref
+                    unread @ (RecordError::Record { line, .. } | RecordError::Rest { line, .. }),
+                ) => {
                     self.report.records += 1;
                     self.report.wrong(line, &unread.to_string());
                 }
@@ -288,7 +297,7 @@ impl Reading<'_> {
         Ok(has_read.then_some(batch))
     }
 
-    fn sort_out(&mut self, mut taken: Taken) -> Option<Taken> {
+    fn sort_out(&mut self, mut taken: MappedRecord) -> Option<MappedRecord> {
         self.report.notes(std::mem::take(&mut taken.notes));
         if taken.webhook.events.is_empty() {
             let reason = taken.ignored.unwrap_or_else(|| "it carries no events".to_owned());

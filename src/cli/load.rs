@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
-use crate::config::{self, Config, Destinations};
+use crate::config::{self, Config, DestinationConfigs};
 use crate::event::SourceName;
 use crate::file::{self, FileError};
-use crate::mistake::{Document, Mistake, show};
+use crate::mistake::{Diagnostic, Document, show};
 use crate::secret::Environment;
-use crate::sources::SourceFile;
+use crate::sources::MappingFile;
 use crate::table::FILE_BYTES_MAX;
 
 use super::show::{stderr_look, tell};
-use super::{Failure, shipped};
+use super::{CommandError, shipped};
 
 pub(super) const CONFIG: &str = "relay.toml";
 pub(super) const MAPPINGS: &str = "mappings";
@@ -23,11 +23,14 @@ pub(super) const MAPPINGS: &str = "mappings";
 const BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// The configuration; its mistakes and warnings are shown.
-pub(super) fn config(path: Option<&Path>, environment: &Environment) -> Result<Config, Failure> {
+pub(super) fn config(
+    path: Option<&Path>,
+    environment: &Environment,
+) -> Result<Config, CommandError> {
     let file = config_file(path)?;
     let (config, read) = match Config::read(file, environment) {
         Ok((config, read)) => (Ok(config), read),
-        Err(read) => (Err(Failure::Shown), read),
+        Err(read) => (Err(CommandError::Shown), read),
     };
     show_all(&read);
     config
@@ -37,7 +40,7 @@ pub(super) fn config(path: Option<&Path>, environment: &Environment) -> Result<C
 pub(super) fn config_in_part(
     path: Option<&Path>,
     environment: &Environment,
-) -> Result<(Config, usize), Failure> {
+) -> Result<(Config, usize), CommandError> {
     let (config, read) = Config::read_in_part(config_file(path)?, environment);
     show_all(&read);
     let mistakes = read.iter().flat_map(|(_, mistakes)| mistakes);
@@ -45,7 +48,7 @@ pub(super) fn config_in_part(
 }
 
 /// The file that is named, else `relay.toml`, if it is there.
-pub(super) fn config_file(path: Option<&Path>) -> Result<Option<Document>, Failure> {
+pub(super) fn config_file(path: Option<&Path>) -> Result<Option<Document>, CommandError> {
     match path {
         Some(path) => document(path).map(Some),
         None if Path::new(CONFIG).exists() => document(Path::new(CONFIG)).map(Some),
@@ -53,14 +56,14 @@ pub(super) fn config_file(path: Option<&Path>) -> Result<Option<Document>, Failu
     }
 }
 
-fn show_all(read: &config::Read) {
+fn show_all(read: &config::ReadDocuments) {
     for (document, mistakes) in read.iter().filter(|(_, mistakes)| !mistakes.is_empty()) {
         tell(&format!("{}\n", show(document, mistakes, stderr_look())));
     }
 }
 
 /// One line of the log for each mistake, where nobody would see it underlined.
-pub(super) fn log_mistakes(document: &Document, mistakes: &[Mistake]) {
+pub(super) fn log_mistakes(document: &Document, mistakes: &[Diagnostic]) {
     for mistake in mistakes {
         let (line, column) = mistake.line_and_column(document);
         let place = format!("{}:{line}:{column}", document.name);
@@ -71,19 +74,19 @@ pub(super) fn log_mistakes(document: &Document, mistakes: &[Mistake]) {
 
 /// Where mapping files and their samples are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Shelf {
+pub(super) enum Location {
     Folder(PathBuf),
     /// Inside the program.
     Shipped,
 }
 
-impl Shelf {
+impl Location {
     /// The folder that is configured; else `mappings`, if it is there; else the shipped files.
-    pub(super) fn of(config: &Config) -> Shelf {
+    pub(super) fn of(config: &Config) -> Location {
         match &config.mappings {
-            Some(folder) => Shelf::Folder(folder.clone()),
-            None if Path::new(MAPPINGS).is_dir() => Shelf::Folder(PathBuf::from(MAPPINGS)),
-            None => Shelf::Shipped,
+            Some(folder) => Location::Folder(folder.clone()),
+            None if Path::new(MAPPINGS).is_dir() => Location::Folder(PathBuf::from(MAPPINGS)),
+            None => Location::Shipped,
         }
     }
 
@@ -91,16 +94,16 @@ impl Shelf {
         &self,
         config: &Config,
         environment: &Environment,
-    ) -> Result<Vec<SourceFile>, Failure> {
+    ) -> Result<Vec<MappingFile>, CommandError> {
         let read = |document| source(document, &config.destinations, environment);
         Ok(self.documents()?.into_iter().map(read).collect())
     }
 
     /// The mapping files as they are written.
-    pub(super) fn documents(&self) -> Result<Vec<Document>, Failure> {
+    pub(super) fn documents(&self) -> Result<Vec<Document>, CommandError> {
         match self {
-            Shelf::Folder(folder) => in_folder(folder),
-            Shelf::Shipped => Ok(shipped::mappings()),
+            Location::Folder(folder) => in_folder(folder),
+            Location::Shipped => Ok(shipped::mappings()),
         }
     }
 
@@ -109,17 +112,17 @@ impl Shelf {
         &self,
         name: &str,
         (config, environment): (&Config, &Environment),
-    ) -> Result<SourceFile, Failure> {
+    ) -> Result<MappingFile, CommandError> {
         if Path::new(name).extension().is_some_and(|extension| extension == "toml") {
             return Ok(source(document(Path::new(name))?, &config.destinations, environment));
         }
         let mut files = self.sources(config, environment)?;
-        let is_it = |file: &SourceFile| file.name.as_ref().is_some_and(|it| it.as_str() == name);
+        let is_it = |file: &MappingFile| file.name.as_ref().is_some_and(|it| it.as_str() == name);
         let Some(at) = files.iter().position(is_it) else {
             let names: Vec<&str> =
                 files.iter().flat_map(|it| &it.name).map(SourceName::as_str).collect();
             let known = names.join(", ");
-            return Err(Failure::Wrong(format!("no source `{name}`; there are: {known}")));
+            return Err(CommandError::Wrong(format!("no source `{name}`; there are: {known}")));
         };
         Ok(files.swap_remove(at))
     }
@@ -127,13 +130,13 @@ impl Shelf {
     /// A file that a mapping file names, by its path from there.
     pub(super) fn sample(&self, mapping: &Document, path: &str) -> Result<Vec<u8>, String> {
         match self {
-            Shelf::Folder(_) => {
+            Location::Folder(_) => {
                 let folder = Path::new(&mapping.name).parent().unwrap_or(Path::new(""));
                 let path = folder.join(path);
                 let read = file::read(&path, BYTES_MAX);
                 read.map_err(|error| format!("{}: {error}", path.display()))
             }
-            Shelf::Shipped => {
+            Location::Shipped => {
                 let text = shipped::text(path).ok_or(format!("{path}: no such file"))?;
                 Ok(text.as_bytes().to_vec())
             }
@@ -144,10 +147,10 @@ impl Shelf {
 /// What the mapping file says, with the destinations that there are.
 pub(super) fn source(
     document: Document,
-    destinations: &Destinations,
+    destinations: &DestinationConfigs,
     environment: &Environment,
-) -> SourceFile {
-    SourceFile::read(document, environment).sending_to(destinations.keys().map(String::as_str))
+) -> MappingFile {
+    MappingFile::read(document, environment).sending_to(destinations.keys().map(String::as_str))
 }
 
 /// A header on the command line.
@@ -160,7 +163,7 @@ pub(super) fn header(written: &str) -> Result<(String, String), String> {
 }
 
 /// A file's text. What is not UTF-8 shows as U+FFFD, and the file as one with mistakes.
-pub(super) fn document(path: &Path) -> Result<Document, Failure> {
+pub(super) fn document(path: &Path) -> Result<Document, CommandError> {
     let bytes = stream(path, FILE_BYTES_MAX).map_err(unread(path))?;
     Ok(document_of(path, &bytes))
 }
@@ -171,7 +174,7 @@ fn document_of(path: &Path, bytes: &[u8]) -> Document {
 }
 
 /// A file's content, or that of standard input for `-`.
-pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
+pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, CommandError> {
     stream(path, BYTES_MAX).map_err(unread(path))
 }
 
@@ -183,13 +186,14 @@ fn stream(path: &Path, bytes_max: usize) -> Result<Vec<u8>, FileError> {
     file::read_stream(File::open(path)?, bytes_max)
 }
 
-fn unread(path: &Path) -> impl Fn(FileError) -> Failure {
+fn unread(path: &Path) -> impl Fn(FileError) -> CommandError {
     let path = path.display().to_string();
-    move |error| Failure::Wrong(format!("{path}: {error}"))
+    move |error| CommandError::Wrong(format!("{path}: {error}"))
 }
 
-fn in_folder(folder: &Path) -> Result<Vec<Document>, Failure> {
-    let failed = |error: std::io::Error| Failure::Wrong(format!("{}: {error}", folder.display()));
+fn in_folder(folder: &Path) -> Result<Vec<Document>, CommandError> {
+    let failed =
+        |error: std::io::Error| CommandError::Wrong(format!("{}: {error}", folder.display()));
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();

@@ -7,13 +7,13 @@ use serde_json::json;
 use crate::clock;
 use crate::event::{Headers, Request};
 use crate::intake::payload::Limits;
-use crate::mapping::{Explanation, Unmappable};
-use crate::mistake::{Look, Mistake, show};
+use crate::mapping::{Explanation, MappingError};
+use crate::mistake::{Diagnostic, OutputStyle, show};
 use crate::secret::Environment;
-use crate::sources::{Sample, SourceFile};
+use crate::sources::{MappingFile, SamplePayload};
 
-use super::load::{self, Shelf, header};
-use super::{Failure, show as shown};
+use super::load::{self, Location, header};
+use super::{CommandError, show as shown};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -36,33 +36,36 @@ pub(super) struct Arguments {
 }
 
 /// What one payload became.
-struct Tried {
+struct PreviewRun {
     requests: Vec<Request>,
     notes: Vec<String>,
     /// Why there may be no request.
     ignored: Option<String>,
     explanations: Vec<Explanation>,
     /// Why there is no more.
-    failed: Option<Unmappable>,
+    failed: Option<MappingError>,
 }
 
-pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), Failure> {
+pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), CommandError> {
     let config = load::config(arguments.config.as_deref(), environment)?;
-    let file = Shelf::of(&config).source(&arguments.source, (&config, environment))?;
-    if file.mistakes.iter().any(Mistake::is_error) {
+    let file = Location::of(&config).source(&arguments.source, (&config, environment))?;
+    if file.mistakes.iter().any(Diagnostic::is_error) {
         shown::tell(&show(&file.document, &file.mistakes, shown::stderr_look()));
-        return Err(Failure::Shown);
+        return Err(CommandError::Shown);
     }
     let body = load::bytes(&arguments.payload)?;
     let headers: Headers = arguments.headers.into_iter().collect();
     let limits = config.intake.limits();
-    let sample = Sample { headers, body };
+    let sample = SamplePayload { headers, body };
     let mut tried = attempt(&file, &sample, &limits)?;
     if let Some(error) = tried.failed {
         if arguments.explain {
-            tried.explanations.iter().for_each(|it| shown::tell(&explained(it, Look::Plain)));
+            tried
+                .explanations
+                .iter()
+                .for_each(|it| shown::tell(&explained(it, OutputStyle::Plain)));
         }
-        return Err(Failure::Wrong(error.to_string()));
+        return Err(CommandError::Wrong(error.to_string()));
     }
     tried.notes.extend(tried.requests.is_empty().then(|| header_missing(&file, &sample)).flatten());
     let text = match (arguments.json, arguments.explain) {
@@ -77,10 +80,14 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
     shown::print(&text)
 }
 
-fn attempt(file: &SourceFile, sample: &Sample, limits: &Limits) -> Result<Tried, Failure> {
-    let carried = file.carried(sample, limits, clock::now()).ok_or(Failure::Shown)?;
-    let carried = carried.map_err(|error| Failure::Wrong(error.to_string()))?;
-    let mut tried = Tried {
+fn attempt(
+    file: &MappingFile,
+    sample: &SamplePayload,
+    limits: &Limits,
+) -> Result<PreviewRun, CommandError> {
+    let carried = file.carried(sample, limits, clock::now()).ok_or(CommandError::Shown)?;
+    let carried = carried.map_err(|error| CommandError::Wrong(error.to_string()))?;
+    let mut tried = PreviewRun {
         requests: Vec::new(),
         notes: carried.notes,
         ignored: carried.ignored,
@@ -104,14 +111,14 @@ fn attempt(file: &SourceFile, sample: &Sample, limits: &Limits) -> Result<Tried,
 }
 
 /// Where the file's own tests give a header, a payload alone may not say what it is.
-fn header_missing(file: &SourceFile, sample: &Sample) -> Option<String> {
+fn header_missing(file: &MappingFile, sample: &SamplePayload) -> Option<String> {
     let given = |name: &String| sample.headers.contains_key(name);
     let (name, value) =
         file.tests.iter().find_map(|test| test.headers.iter().find(|(name, _)| !given(name)))?;
     Some(format!("its tests have a header that is not given here, such as --header {name}:{value}"))
 }
 
-impl Tried {
+impl PreviewRun {
     fn show(&self, explain: bool) -> String {
         let look = shown::stdout_look();
         let mut parts: Vec<String> =
@@ -129,7 +136,7 @@ impl Tried {
 }
 
 /// Where each value is from; for an empty one, what was asked.
-fn explained(explanation: &Explanation, look: Look) -> String {
+fn explained(explanation: &Explanation, look: OutputStyle) -> String {
     let mut lines = shown::bold("how each value was found", look) + "\n";
     for story in &explanation.fields {
         let asked: Vec<&str> = story.tried.iter().map(|it| it.query.as_str()).collect();

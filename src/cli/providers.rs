@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::intake::provider::Provider;
 use crate::mistake::nearest;
 
-use super::{Failure, shipped, show};
+use super::{CommandError, shipped, show};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -16,7 +16,7 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let text = match (&arguments.name, arguments.json) {
         (None, true) => format!("{:#}\n", Provider::names().map(summary).collect::<Value>()),
         (None, false) => table(),
@@ -26,18 +26,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     show::print(&text)
 }
 
-fn text(name: &str) -> Result<&'static str, Failure> {
+fn text(name: &str) -> Result<&'static str, CommandError> {
     Provider::builtin(name).ok_or_else(|| {
         let help = match nearest(name, Provider::names()) {
             Some(known) => format!("did you mean {known}?"),
             None => "`savio-relay providers` lists them".to_owned(),
         };
-        Failure::Wrong(format!("no provider `{name}`; {help}"))
+        CommandError::Wrong(format!("no provider `{name}`; {help}"))
     })
 }
 
 /// The provider file as JSON.
-fn entries(name: &str) -> Result<Map<String, Value>, Failure> {
+fn entries(name: &str) -> Result<Map<String, Value>, CommandError> {
     let file: Map<String, Value> =
         toml::from_str(text(name)?).expect("a test reads every provider file");
     Ok(file)

@@ -13,35 +13,35 @@ use tracing::{error, info, warn};
 
 use crate::config::Config;
 use crate::event::SourceName;
-use crate::mistake::{Document, Mistake};
+use crate::mistake::{Diagnostic, Document};
 use crate::secret::Environment;
-use crate::sources::SourceFile;
-use crate::table::Mistakes;
+use crate::sources::MappingFile;
+use crate::table::Diagnostics;
 
-use super::Failure;
-use super::load::{self, Shelf};
+use super::CommandError;
+use super::load::{self, Location};
 use super::serve::Relay;
-use watch::{Places, Watch};
+use watch::{FileWatcher, WatchedPaths};
 
 /// Looks at the files again at each SIGHUP, and whenever one changes.
-pub(super) struct Reload {
+pub(super) struct Reloader {
     /// The configuration that is named on the command line.
     config: Option<PathBuf>,
     environment: Arc<Environment>,
     /// Those with which the relay runs: they change at a restart.
     destinations: Arc<[String]>,
     hangups: Option<Signal>,
-    watch: Watch,
+    watch: FileWatcher,
     /// Of the mapping files.
     folder: PathBuf,
     /// At the last look, whether it was taken or not.
-    found: Result<Written, Refusal>,
-    taken: Taken,
+    found: Result<FileSet, ReloadError>,
+    taken: AppliedFiles,
 }
 
 /// What people wrote, as it was on the disk at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Written {
+struct FileSet {
     config: Option<Document>,
     /// Where the mapping files are, or would be.
     folder: PathBuf,
@@ -50,49 +50,53 @@ struct Written {
 
 /// The texts under which the relay runs.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Taken {
+struct AppliedFiles {
     config: Option<Document>,
     mappings: BTreeMap<SourceName, String>,
 }
 
 /// Why nothing of the new set is taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Refusal {
+enum ReloadError {
     Unreadable(String),
-    Mistaken(Vec<(Document, Mistakes)>),
+    Mistaken(Vec<(Document, Diagnostics)>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Occasion {
+enum ReloadTrigger {
     Asked,
     Changed,
 }
 
-type Set = (Written, Vec<SourceFile>);
+type CheckedSet = (FileSet, Vec<MappingFile>);
 
-impl Reload {
+impl Reloader {
     /// From here on no change is overlooked and no SIGHUP ends the process.
-    pub(super) fn begin(path: Option<&Path>, config: &Config, environment: &Environment) -> Reload {
+    pub(super) fn begin(
+        path: Option<&Path>,
+        config: &Config,
+        environment: &Environment,
+    ) -> Reloader {
         let hangups = signal(SignalKind::hangup());
         if let Err(error) = &hangups {
             warn!(%error, "SIGHUP cannot be watched: a reload happens only when a file changes");
         }
-        let found = Written::read(path, environment);
+        let found = FileSet::read(path, environment);
         let destinations = config.destinations.keys().cloned().collect();
-        let mut reload = Reload {
+        let mut reload = Reloader {
             config: path.map(Path::to_owned),
             environment: Arc::new(environment.clone()),
             destinations,
             hangups: hangups.ok(),
-            watch: Watch::default(),
+            watch: FileWatcher::default(),
             folder: load::MAPPINGS.into(),
-            taken: Taken::default(),
+            taken: AppliedFiles::default(),
             found,
         };
         if let Ok(written) = &reload.found {
             reload.folder.clone_from(&written.folder);
             let files = written.sources(&reload.destinations, environment);
-            reload.taken = Taken::of(written, &files);
+            reload.taken = AppliedFiles::of(written, &files);
         }
         reload.watch.begin(&reload.places());
         reload
@@ -102,8 +106,8 @@ impl Reload {
     pub(super) async fn keep_up(mut self, relay: &Relay) {
         loop {
             let occasion = tokio::select! {
-                () = hangup(&mut self.hangups) => Occasion::Asked,
-                () = self.watch.changed() => Occasion::Changed,
+                () = hangup(&mut self.hangups) => ReloadTrigger::Asked,
+                () = self.watch.changed() => ReloadTrigger::Changed,
             };
             // Before the files are read, so that no change after it is overlooked.
             self.watch.begin(&self.places());
@@ -113,19 +117,19 @@ impl Reload {
         }
     }
 
-    fn places(&self) -> Places {
-        Places {
+    fn places(&self) -> WatchedPaths {
+        WatchedPaths {
             config: self.config.clone().unwrap_or_else(|| load::CONFIG.into()),
             mappings: self.folder.clone(),
         }
     }
 
     /// Files may lie on a disk that hangs, so they are read apart from what answers signals.
-    async fn read(&self) -> Option<Result<Set, Refusal>> {
+    async fn read(&self) -> Option<Result<CheckedSet, ReloadError>> {
         let (config, environment) = (self.config.clone(), Arc::clone(&self.environment));
         let destinations = Arc::clone(&self.destinations);
         let read = spawn_blocking(move || {
-            let written = Written::read(config.as_deref(), &environment)?;
+            let written = FileSet::read(config.as_deref(), &environment)?;
             let files = written.sources(&destinations, &environment);
             Ok((written, files))
         });
@@ -136,9 +140,14 @@ impl Reload {
         read.ok()
     }
 
-    async fn judge(&mut self, read: Result<Set, Refusal>, occasion: Occasion, relay: &Relay) {
-        let found = read.as_ref().map(|(written, _)| written.clone()).map_err(Refusal::clone);
-        if occasion == Occasion::Changed && found == self.found {
+    async fn judge(
+        &mut self,
+        read: Result<CheckedSet, ReloadError>,
+        occasion: ReloadTrigger,
+        relay: &Relay,
+    ) {
+        let found = read.as_ref().map(|(written, _)| written.clone()).map_err(ReloadError::clone);
+        if occasion == ReloadTrigger::Changed && found == self.found {
             return;
         }
         if let Ok(written) = &found
@@ -158,21 +167,21 @@ impl Reload {
     }
 
     /// The set, if it can be taken whole.
-    fn fit(&self, (written, files): Set) -> Result<Set, Refusal> {
+    fn fit(&self, (written, files): CheckedSet) -> Result<CheckedSet, ReloadError> {
         if let (None, Some(config)) = (&written.config, &self.taken.config) {
-            return Err(Refusal::Unreadable(format!("{} is gone", config.name)));
+            return Err(ReloadError::Unreadable(format!("{} is gone", config.name)));
         }
-        let is_mistaken = |file: &SourceFile| file.mistakes.iter().any(Mistake::is_error);
+        let is_mistaken = |file: &MappingFile| file.mistakes.iter().any(Diagnostic::is_error);
         if files.iter().any(is_mistaken) {
             let mistaken = files.into_iter().filter(is_mistaken);
             let mistaken = mistaken.map(|file| (file.document, file.mistakes));
-            return Err(Refusal::Mistaken(mistaken.collect()));
+            return Err(ReloadError::Mistaken(mistaken.collect()));
         }
         Ok((written, files))
     }
 
-    async fn take(&mut self, written: &Written, files: &[SourceFile], relay: &Relay) {
-        let taken = Taken::of(written, files);
+    async fn take(&mut self, written: &FileSet, files: &[MappingFile], relay: &Relay) {
+        let taken = AppliedFiles::of(written, files);
         relay.take(files).await;
         info!("took the mapping files: {}", taken.changes_since(&self.taken));
         if let (Some(config), true) = (&taken.config, taken.config != self.taken.config) {
@@ -191,33 +200,34 @@ async fn hangup(hangups: &mut Option<Signal>) {
     }
 }
 
-impl Written {
-    fn read(config: Option<&Path>, environment: &Environment) -> Result<Written, Refusal> {
+impl FileSet {
+    fn read(config: Option<&Path>, environment: &Environment) -> Result<FileSet, ReloadError> {
         let document = load::config_file(config)?;
-        let (config, _) = Config::read(document.clone(), environment).map_err(Refusal::Mistaken)?;
-        let mappings = Shelf::of(&config).documents()?;
+        let (config, _) =
+            Config::read(document.clone(), environment).map_err(ReloadError::Mistaken)?;
+        let mappings = Location::of(&config).documents()?;
         let folder = config.mappings.unwrap_or_else(|| load::MAPPINGS.into());
-        Ok(Written { config: document, folder, mappings })
+        Ok(FileSet { config: document, folder, mappings })
     }
 
     /// With the secrets as they are now.
-    fn sources(&self, destinations: &[String], environment: &Environment) -> Vec<SourceFile> {
+    fn sources(&self, destinations: &[String], environment: &Environment) -> Vec<MappingFile> {
         let known = || destinations.iter().map(String::as_str);
         let read = |document: &Document| {
-            SourceFile::read(document.clone(), environment).sending_to(known())
+            MappingFile::read(document.clone(), environment).sending_to(known())
         };
         self.mappings.iter().map(read).collect()
     }
 }
 
-impl Taken {
-    fn of(written: &Written, files: &[SourceFile]) -> Taken {
-        let text = |file: &SourceFile| Some((file.name.clone()?, file.document.text.clone()));
+impl AppliedFiles {
+    fn of(written: &FileSet, files: &[MappingFile]) -> AppliedFiles {
+        let text = |file: &MappingFile| Some((file.name.clone()?, file.document.text.clone()));
         let mappings = files.iter().filter_map(text).collect();
-        Taken { config: written.config.clone(), mappings }
+        AppliedFiles { config: written.config.clone(), mappings }
     }
 
-    fn changes_since(&self, old: &Taken) -> String {
+    fn changes_since(&self, old: &AppliedFiles) -> String {
         let mut changes = Vec::new();
         for (name, text) in &self.mappings {
             match old.mappings.get(name) {
@@ -232,26 +242,26 @@ impl Taken {
     }
 }
 
-impl Refusal {
+impl ReloadError {
     fn log(&self) {
-        let Refusal::Mistaken(read) = self else { return };
+        let ReloadError::Mistaken(read) = self else { return };
         for (document, mistakes) in read {
             load::log_mistakes(document, mistakes);
         }
     }
 }
 
-impl From<Failure> for Refusal {
-    fn from(failure: Failure) -> Refusal {
-        Refusal::Unreadable(failure.to_string())
+impl From<CommandError> for ReloadError {
+    fn from(failure: CommandError) -> ReloadError {
+        ReloadError::Unreadable(failure.to_string())
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for ReloadError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refusal::Unreadable(reason) => formatter.write_str(reason),
-            Refusal::Mistaken(read) => {
+            ReloadError::Unreadable(reason) => formatter.write_str(reason),
+            ReloadError::Mistaken(read) => {
                 let errors = read.iter().flat_map(|(_, mistakes)| mistakes);
                 let count = errors.filter(|mistake| mistake.is_error()).count();
                 let names: Vec<&str> = read.iter().map(|(it, _)| it.name.as_str()).collect();

@@ -8,10 +8,10 @@ use secrecy::SecretString;
 
 use crate::mistake::show;
 use crate::rate::Rate;
-use crate::sandbox::{self, Failing, Faults, Seed, Settings, Share};
+use crate::sandbox::{self, FailureRate, Faults, Seed, Settings, Share};
 use crate::table::parse_duration;
 
-use super::Failure;
+use super::CommandError;
 use super::serve::{listening, runtime, stopped};
 use super::show::{stderr_look, tell};
 
@@ -30,7 +30,7 @@ pub(super) struct Arguments {
     seed: Option<PathBuf>,
     /// Answer a share of the requests with this status, such as 500:0.1; may be given several times
     #[arg(long, value_name = "STATUS:SHARE")]
-    fail: Vec<Failing>,
+    fail: Vec<FailureRate>,
     /// Wait so long before each answer, such as 200ms
     #[arg(long, value_name = "TIME", value_parser = latency)]
     latency: Option<Duration>,
@@ -48,7 +48,7 @@ pub(super) struct Arguments {
     fault_seed: Option<u64>,
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(super) fn run(arguments: Arguments) -> Result<(), CommandError> {
     let listen = arguments.listen;
     let settings = arguments.settings()?;
     runtime()?.block_on(async {
@@ -68,12 +68,12 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         }
         super::show::print(&said)?;
         let served = sandbox::serve(listener, settings, stopped()).await;
-        served.map_err(|error| Failure::Undone(error.to_string()))
+        served.map_err(|error| CommandError::Undone(error.to_string()))
     })
 }
 
 impl Arguments {
-    fn settings(self) -> Result<Settings, Failure> {
+    fn settings(self) -> Result<Settings, CommandError> {
         let faults = Faults {
             fail: self.fail,
             latency: self.latency.unwrap_or_default(),
@@ -82,17 +82,17 @@ impl Arguments {
             rate: self.rate_limit,
             seed: self.fault_seed.unwrap_or_else(|| fastrand::u64(..10_000)),
         };
-        faults.check().map_err(|error| Failure::Usage(error.to_string()))?;
+        faults.check().map_err(|error| CommandError::Usage(error.to_string()))?;
         let seed = self.seed.as_deref().map(seed).transpose()?.unwrap_or_default();
         Ok(Settings { token: self.token.map(SecretString::from), faults, seed })
     }
 }
 
-fn seed(path: &Path) -> Result<Seed, Failure> {
+fn seed(path: &Path) -> Result<Seed, CommandError> {
     let document = super::load::document(path)?;
     Seed::read(&document).map_err(|mistakes| {
         tell(&show(&document, &mistakes, stderr_look()));
-        Failure::Shown
+        CommandError::Shown
     })
 }
 

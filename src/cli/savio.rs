@@ -13,25 +13,25 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use crate::config::{Destination, Destinations};
+use crate::config::{DestinationConfig, DestinationConfigs};
 use crate::event::DEFAULT_DESTINATION;
 use crate::savio::{BaseUrl, Client, Error, Settings};
 use crate::secret::{self, Environment, Secret};
 
 use super::serve::{runtime, undone};
-use super::{Failure, load};
+use super::{CommandError, load};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(subcommand)]
-    thing: Thing,
+    thing: Resource,
     #[command(flatten)]
-    account: Account,
+    account: AccountOptions,
 }
 
 /// Which Savio, and as whom.
 #[derive(Debug, clap::Args)]
-struct Account {
+struct AccountOptions {
     /// The destination of the configuration whose base URL and token are used
     #[arg(long, value_name = "NAME", global = true, default_value = DEFAULT_DESTINATION)]
     destination: String,
@@ -50,7 +50,7 @@ struct Account {
 }
 
 #[derive(Debug, Subcommand)]
-enum Thing {
+enum Resource {
     /// Create feedback
     Feedback {
         #[command(subcommand)]
@@ -105,7 +105,7 @@ enum CompanyAction {
     Upsert(upsert::CompanyArguments),
 }
 
-pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), Failure> {
+pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), CommandError> {
     let account = arguments.account.open(environment)?;
     let runtime = runtime()?;
     let done = runtime.block_on(obey(arguments.thing, &account));
@@ -115,13 +115,13 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
 }
 
 /// The account, ready to be called.
-struct Opened {
+struct AccountClient {
     client: Client,
     max_in_flight: usize,
 }
 
-impl Account {
-    fn open(self, environment: &Environment) -> Result<Opened, Failure> {
+impl AccountOptions {
+    fn open(self, environment: &Environment) -> Result<AccountClient, CommandError> {
         let config = load::config(self.config.as_deref(), environment)?;
         let to = named(config.destinations, &self.destination)?;
         let token = match self.token_env {
@@ -132,65 +132,68 @@ impl Account {
             Secret::Found(token) => token,
             Secret::Missing(reason) => {
                 let help = "name another variable with --token-env";
-                return Err(Failure::Wrong(format!("no token for savio: {reason}; {help}")));
+                return Err(CommandError::Wrong(format!("no token for savio: {reason}; {help}")));
             }
         };
         let base_url = self.base_url.unwrap_or(to.base_url);
         let settings = Settings { base_url, token, timeout: to.timeout };
         let client = Client::new(settings).map_err(|error| undone(&error))?;
         let client = client.insecure(self.insecure || to.insecure);
-        Ok(Opened { client, max_in_flight: to.max_in_flight })
+        Ok(AccountClient { client, max_in_flight: to.max_in_flight })
     }
 }
 
-fn named(mut destinations: Destinations, name: &str) -> Result<Destination, Failure> {
+fn named(
+    mut destinations: DestinationConfigs,
+    name: &str,
+) -> Result<DestinationConfig, CommandError> {
     destinations.remove(name).ok_or_else(|| {
         let known: Vec<&str> = destinations.keys().map(String::as_str).collect();
         let known = known.join(", ");
-        Failure::Wrong(format!("no destination `{name}`; there are: {known}"))
+        CommandError::Wrong(format!("no destination `{name}`; there are: {known}"))
     })
 }
 
-async fn obey(thing: Thing, account: &Opened) -> Result<(), Failure> {
+async fn obey(thing: Resource, account: &AccountClient) -> Result<(), CommandError> {
     let client = &account.client;
     match thing {
-        Thing::Feedback { action: FeedbackAction::Create(arguments) } => {
+        Resource::Feedback { action: FeedbackAction::Create(arguments) } => {
             feedback::create(client, arguments).await
         }
-        Thing::FeatureRequests { action: FeatureRequestAction::List(arguments) } => {
+        Resource::FeatureRequests { action: FeatureRequestAction::List(arguments) } => {
             list::feature_requests(client, arguments).await
         }
-        Thing::FeatureRequests { action: FeatureRequestAction::Get(arguments) } => {
+        Resource::FeatureRequests { action: FeatureRequestAction::Get(arguments) } => {
             list::feature_request(client, arguments).await
         }
-        Thing::Contacts { action: ContactAction::List(arguments) } => {
+        Resource::Contacts { action: ContactAction::List(arguments) } => {
             list::contacts(client, arguments).await
         }
-        Thing::Contacts { action: ContactAction::Upsert(arguments) } => {
+        Resource::Contacts { action: ContactAction::Upsert(arguments) } => {
             arguments.run(account).await
         }
-        Thing::Companies { action: CompanyAction::List(arguments) } => {
+        Resource::Companies { action: CompanyAction::List(arguments) } => {
             list::companies(client, arguments).await
         }
-        Thing::Companies { action: CompanyAction::Upsert(arguments) } => {
+        Resource::Companies { action: CompanyAction::Upsert(arguments) } => {
             arguments.run(account).await
         }
     }
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Failure {
+impl From<Error> for CommandError {
+    fn from(error: Error) -> CommandError {
         match error {
             Error::Refused { .. }
             | Error::Unauthorized { .. }
             | Error::NotFound { .. }
-            | Error::Insecure { .. } => Failure::Wrong(error.to_string()),
+            | Error::Insecure { .. } => CommandError::Wrong(error.to_string()),
             Error::Throttled { .. }
             | Error::Unwell { .. }
             | Error::Unreachable { .. }
             | Error::Unanswered { .. }
             | Error::NotSavio { .. }
-            | Error::Astray(_) => Failure::Undone(error.to_string()),
+            | Error::Astray(_) => CommandError::Undone(error.to_string()),
         }
     }
 }

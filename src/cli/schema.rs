@@ -2,18 +2,18 @@
 
 use clap::ValueEnum;
 
-use super::Failure;
+use super::CommandError;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum File {
+pub(super) enum SchemaFile {
     Mapping,
     Relay,
 }
 
-pub(super) fn run(file: File) -> Result<(), Failure> {
+pub(super) fn run(file: SchemaFile) -> Result<(), CommandError> {
     let schema = match file {
-        File::Mapping => include_str!("../../mappings/mapping.schema.json"),
-        File::Relay => include_str!("../../relay.schema.json"),
+        SchemaFile::Mapping => include_str!("../../mappings/mapping.schema.json"),
+        SchemaFile::Relay => include_str!("../../relay.schema.json"),
     };
     super::show::print(schema)
 }

@@ -12,14 +12,16 @@ use uuid::Uuid;
 
 use crate::clock;
 use crate::event::Headers;
-use crate::intake::signature::{Key, Presented, SigningKey, Stamp, Unsignable, with_parameters};
-use crate::intake::source::{Source, Standing};
+use crate::intake::signature::{
+    Key, SignError, SignedParts, SignedRequest, SigningKey, with_parameters,
+};
+use crate::intake::source::{Source, SourceStatus};
 use crate::outgoing::chain;
 use crate::secret::Environment;
-use crate::sources::{Sample, SourceFile};
+use crate::sources::{MappingFile, SamplePayload};
 
-use super::load::{self, Shelf, header};
-use super::{Failure, show};
+use super::load::{self, Location, header};
+use super::{CommandError, show};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -47,44 +49,51 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 const COVERED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What the relay said to a webhook.
-pub(super) struct Said {
+pub(super) struct RelayResponse {
     pub(super) status: u16,
     pub(super) body: String,
 }
 
-pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), Failure> {
+pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), CommandError> {
     let config = load::config(arguments.config.as_deref(), environment)?;
-    let file = Shelf::of(&config).source(&arguments.source, (&config, environment))?;
+    let file = Location::of(&config).source(&arguments.source, (&config, environment))?;
     let source = sound(&file)?;
     let body = load::bytes(&arguments.payload)?;
-    let sample = Sample { headers: arguments.headers.into_iter().collect(), body };
+    let sample = SamplePayload { headers: arguments.headers.into_iter().collect(), body };
     let own = || format!("http://{}/hooks/{}", config.listen, source.name);
     let url = arguments.to.unwrap_or_else(own);
     let public_url = config.intake.public_url.as_deref();
     let signed_url = public_url.map(|it| format!("{it}/hooks/{}", source.name));
     let key = signing_key(source, arguments.private_key.as_deref())?;
-    let webhook =
-        Webhook { source, sample: &sample, signed_url: signed_url.as_deref(), key: key.as_ref() };
+    let webhook = OutgoingWebhook {
+        source,
+        sample: &sample,
+        signed_url: signed_url.as_deref(),
+        key: key.as_ref(),
+    };
 
     let said = super::serve::runtime()?
         .block_on(async { webhook.post(&client(&url)?, &url, clock::now()).await })?;
     show::print(&format!("{} {}\n", said.status, show::visible(said.body.trim_end())))?;
     match said.status {
         200..=299 => Ok(()),
-        500.. => Err(Failure::Undone("the relay could not take it".to_owned())),
-        _ => Err(Failure::Wrong("the relay refused it".to_owned())),
+        500.. => Err(CommandError::Undone("the relay could not take it".to_owned())),
+        _ => Err(CommandError::Wrong("the relay refused it".to_owned())),
     }
 }
 
-fn sound(file: &SourceFile) -> Result<&Source, Failure> {
-    if let Standing::Off { reason } = file.standing(clock::now()) {
-        return Err(Failure::Wrong(format!("the source is off: {reason}")));
+fn sound(file: &MappingFile) -> Result<&Source, CommandError> {
+    if let SourceStatus::Off { reason } = file.standing(clock::now()) {
+        return Err(CommandError::Wrong(format!("the source is off: {reason}")));
     }
-    file.source.as_deref().ok_or(Failure::Shown)
+    file.source.as_deref().ok_or(CommandError::Shown)
 }
 
 /// What signs as the provider does; none where nothing is signed.
-fn signing_key(source: &Source, private: Option<&Path>) -> Result<Option<SigningKey>, Failure> {
+fn signing_key(
+    source: &Source,
+    private: Option<&Path>,
+) -> Result<Option<SigningKey>, CommandError> {
     if !source.signature.asks_for_secret() {
         return Ok(None);
     }
@@ -93,23 +102,23 @@ fn signing_key(source: &Source, private: Option<&Path>) -> Result<Option<Signing
         let key = source.signature.signing_key(&text);
         return key
             .map(Some)
-            .map_err(|error| Failure::Wrong(format!("{}: the key {error}", path.display())));
+            .map_err(|error| CommandError::Wrong(format!("{}: the key {error}", path.display())));
     }
     let key = source.keys.iter().find(|key| key.in_force(clock::now()));
     let key = key.and_then(Key::signing_key);
     key.map(Some).ok_or_else(|| {
         let wanted = "its provider signs with a private key: name one with --private-key FILE";
-        Failure::Wrong(wanted.to_owned())
+        CommandError::Wrong(wanted.to_owned())
     })
 }
 
 /// What cannot even be built is the address or a header as it was given.
-fn failure(error: &reqwest::Error) -> Failure {
+fn failure(error: &reqwest::Error) -> CommandError {
     let message = chain(error);
-    if error.is_builder() { Failure::Wrong(message) } else { Failure::Undone(message) }
+    if error.is_builder() { CommandError::Wrong(message) } else { CommandError::Undone(message) }
 }
 
-pub(super) fn client(url: &str) -> Result<Client, Failure> {
+pub(super) fn client(url: &str) -> Result<Client, CommandError> {
     // It fails only where a provider was installed before, which serves as well.
     drop(rustls::crypto::ring::default_provider().install_default());
     let mut client = Client::builder()
@@ -119,27 +128,27 @@ pub(super) fn client(url: &str) -> Result<Client, Failure> {
         // TLS is not spoken, so a machine without CA certificates will do.
         client = client.no_proxy().tls_certs_only([]);
     }
-    client.build().map_err(|error| Failure::Undone(chain(&error)))
+    client.build().map_err(|error| CommandError::Undone(chain(&error)))
 }
 
 /// A payload as its provider would send it.
-pub(super) struct Webhook<'w> {
+pub(super) struct OutgoingWebhook<'w> {
     pub(super) source: &'w Source,
-    pub(super) sample: &'w Sample,
+    pub(super) sample: &'w SamplePayload,
     /// The address as the provider knows it.
     pub(super) signed_url: Option<&'w str>,
     pub(super) key: Option<&'w SigningKey>,
 }
 
-impl Webhook<'_> {
+impl OutgoingWebhook<'_> {
     pub(super) async fn post(
         &self,
         http: &Client,
         url: &str,
         now: Timestamp,
-    ) -> Result<Said, Failure> {
+    ) -> Result<RelayResponse, CommandError> {
         let mut url: Url =
-            url.parse().map_err(|error| Failure::Wrong(format!("{url}: {error}")))?;
+            url.parse().map_err(|error| CommandError::Wrong(format!("{url}: {error}")))?;
         url.set_fragment(None);
         let stamp = self.stamp(&url, now)?;
         let mut headers: Headers = self.sample.headers.clone();
@@ -152,24 +161,24 @@ impl Webhook<'_> {
         }
         let answer = request.send().await.map_err(|error| failure(&error))?;
         let status = answer.status().as_u16();
-        Ok(Said { status, body: answer.text().await.map_err(|error| failure(&error))? })
+        Ok(RelayResponse { status, body: answer.text().await.map_err(|error| failure(&error))? })
     }
 
     /// What proves the payload. A header or a parameter that is signed and not given, such as a nonce, is
     /// made up.
-    fn stamp(&self, url: &Url, now: Timestamp) -> Result<Stamp, Failure> {
-        let Some(key) = self.key else { return Ok(Stamp::default()) };
+    fn stamp(&self, url: &Url, now: Timestamp) -> Result<SignedParts, CommandError> {
+        let Some(key) = self.key else { return Ok(SignedParts::default()) };
         let signature = &self.source.signature;
         let sample = self.sample;
         let body = signature.covered(&sample.headers, &sample.body, COVERED_BYTES_MAX);
-        let body =
-            body.ok_or_else(|| Failure::Wrong("the payload cannot be decompressed".to_owned()))?;
+        let body = body
+            .ok_or_else(|| CommandError::Wrong("the payload cannot be decompressed".to_owned()))?;
         let mut headers = sample.headers.clone();
         headers.entry(CONTENT_TYPE.to_string()).or_insert("application/json".to_owned());
-        let mut made_up = Stamp::default();
+        let mut made_up = SignedParts::default();
         loop {
             let url = with_parameters(&self.provider_url(url), &made_up.query);
-            let presented = Presented {
+            let presented = SignedRequest {
                 method: "POST",
                 url: Some(&url),
                 query: url.split_once('?').map(|(_, query)| query),
@@ -178,16 +187,16 @@ impl Webhook<'_> {
             };
             match signature.sign(key, &presented, now) {
                 Ok(stamp) => return Ok(made_up.and(stamp)),
-                Err(Unsignable::NoHeader(name)) if !headers.contains_key(&name) => {
+                Err(SignError::NoHeader(name)) if !headers.contains_key(&name) => {
                     let nonce = Uuid::new_v4().to_string();
                     headers.insert(name.clone(), nonce.clone());
                     made_up.headers.push((name, nonce));
                 }
-                Err(Unsignable::NoParameter(name)) => {
+                Err(SignError::NoParameter(name)) => {
                     made_up.query.push((name, Uuid::new_v4().to_string()));
                 }
                 Err(error) => {
-                    return Err(Failure::Wrong(format!("it cannot be signed: {error}")));
+                    return Err(CommandError::Wrong(format!("it cannot be signed: {error}")));
                 }
             }
         }

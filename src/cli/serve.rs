@@ -22,27 +22,27 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::delivery::mapper::Mapper;
 use crate::event::{SourceName, State};
-use crate::intake::source::{Sources, Standing};
-use crate::intake::{self, Door};
+use crate::intake::source::{SourceStatus, Sources};
+use crate::intake::{self, Intake};
 use crate::mistake::show;
 use crate::outgoing::chain;
 use crate::parse_memory::ParseMemory;
 use crate::secret::Environment;
-use crate::sources::SourceFile;
-use crate::store::{Count, Sqlite, Store, upkeep};
-use crate::telemetry::Format;
+use crate::sources::MappingFile;
+use crate::store::{Sqlite, StateCount, Store, upkeep};
+use crate::telemetry::LogFormat;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
 use crate::{admin, clock, listener, telemetry};
 
-use super::load::{self, Shelf};
-use super::reload::Reload;
-use super::{Failure, show as shown};
+use super::load::{self, Location};
+use super::reload::Reloader;
+use super::{CommandError, show as shown};
 use deliveries::{Deliveries, Shared};
-use looking_in::Told;
+use looking_in::TokenOrigin;
 use setups::Setups;
 
-pub(super) fn run(path: Option<&Path>, environment: &Environment) -> Result<(), Failure> {
+pub(super) fn run(path: Option<&Path>, environment: &Environment) -> Result<(), CommandError> {
     let config = load::config(path, environment)?;
     telemetry::start(&config.log);
     let format = config.log.format;
@@ -50,8 +50,8 @@ pub(super) fn run(path: Option<&Path>, environment: &Environment) -> Result<(), 
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let signalled = stopped();
-        let reload = Reload::begin(path, &config, environment);
-        let files = Shelf::of(&config).sources(&config, environment)?;
+        let reload = Reloader::begin(path, &config, environment);
+        let files = Location::of(&config).sources(&config, environment)?;
         show_mistakes(&files, format);
         let relay = Relay::start(config, &files).await?;
         relay.introduce(&files, format).await;
@@ -63,7 +63,7 @@ pub(super) fn run(path: Option<&Path>, environment: &Environment) -> Result<(), 
             }
             () = reload.keep_up(&relay) => Ok(()),
             () = relay.loops.one_ended.notified() => {
-                Err(Failure::Undone("a part of the relay ended by itself: a bug".to_owned()))
+                Err(CommandError::Undone("a part of the relay ended by itself: a bug".to_owned()))
             }
         };
         relay.stop().await;
@@ -77,14 +77,14 @@ pub(super) fn run(path: Option<&Path>, environment: &Environment) -> Result<(), 
 /// More than all connections, the store and what is watched need.
 const OPEN_FILES_MAX: u64 = 16_384;
 
-fn show_mistakes(files: &[SourceFile], format: Format) {
+fn show_mistakes(files: &[MappingFile], format: LogFormat) {
     for file in files.iter().filter(|file| !file.mistakes.is_empty()) {
         match format {
-            Format::Text => {
+            LogFormat::Text => {
                 let look = shown::stderr_look();
                 shown::tell(&format!("{}\n", show(&file.document, &file.mistakes, look)));
             }
-            Format::Json => load::log_mistakes(&file.document, &file.mistakes),
+            LogFormat::Json => load::log_mistakes(&file.document, &file.mistakes),
         }
     }
 }
@@ -102,8 +102,8 @@ fn raise_open_files() {
     }
 }
 
-pub(super) fn runtime() -> Result<Runtime, Failure> {
-    Runtime::new().map_err(|error| Failure::Undone(error.to_string()))
+pub(super) fn runtime() -> Result<Runtime, CommandError> {
+    Runtime::new().map_err(|error| CommandError::Undone(error.to_string()))
 }
 
 /// Resolves at the first SIGTERM or SIGINT from now on.
@@ -122,8 +122,10 @@ pub(super) fn stopped() -> impl Future<Output = ()> {
     }
 }
 
-pub(super) async fn listening(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
-    let failed = |error| Failure::Undone(format!("cannot listen on {address}: {error}"));
+pub(super) async fn listening(
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), CommandError> {
+    let failed = |error| CommandError::Undone(format!("cannot listen on {address}: {error}"));
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
@@ -136,23 +138,26 @@ pub(super) struct Relay {
     /// What `/hooks/NAME` is appended to.
     url: String,
     pub(super) store: Arc<Sqlite>,
-    door: Arc<Door>,
+    door: Arc<Intake>,
     deliveries: Deliveries,
-    loops: Loops,
-    told: Told,
+    loops: Tasks,
+    told: TokenOrigin,
     setups: Setups,
     traces: Traces,
     has_unnamed_proxy: bool,
 }
 
 impl Relay {
-    pub(super) async fn start(config: Config, files: &[SourceFile]) -> Result<Relay, Failure> {
+    pub(super) async fn start(
+        config: Config,
+        files: &[MappingFile],
+    ) -> Result<Relay, CommandError> {
         let (listener, address) = listening(config.listen).await?;
         let (admin_listener, admin_address) = listening(config.admin_listen).await?;
         let store = Arc::new(Sqlite::open(&config.store).map_err(|error| undone(&error))?);
         let (token, told) = looking_in::token(&config)?;
         let traces = traced::start(&config.traces).await;
-        let mut loops = Loops::default();
+        let mut loops = Tasks::default();
 
         let memory = Arc::new(ParseMemory::new(config.intake.parsed_bytes_max));
         let mapper = Arc::new(Mapper::new(Arc::clone(&memory)));
@@ -168,12 +173,12 @@ impl Relay {
         let url = config.intake.public_url.clone().unwrap_or(format!("http://{address}"));
         let setups = Setups::beside(&config.store.path, &url);
         let closing = loops.closing.subscribe();
-        let door = Door::new(config.intake, sources(files), store.clone(), closing);
+        let door = Intake::new(config.intake, sources(files), store.clone(), closing);
         let door = Arc::new(door.tracing(traces.clone()).parsing_in(memory));
         loops.begin(Arc::clone(&door).tell_left_out(loops.closed()));
         let router = intake::router(Arc::clone(&door));
         loops.begin(listener::serve(listener, router, config.listener, loops.closed()));
-        let router = admin::router(Arc::new(admin::Inside {
+        let router = admin::router(Arc::new(admin::AdminState {
             token,
             store: store.clone(),
             door: Arc::clone(&door),
@@ -199,12 +204,12 @@ impl Relay {
     }
 
     /// Each source, live or off and why, and its URL: to people as one table.
-    async fn introduce(&self, files: &[SourceFile], format: Format) {
+    async fn introduce(&self, files: &[MappingFile], format: LogFormat) {
         let sources = self.door.sources.current();
         self.setups.write(&sources).await;
         match format {
-            Format::Text => shown::tell(&self.table(&sources)),
-            Format::Json => self.announce(&Sources::new(), &sources),
+            LogFormat::Text => shown::tell(&self.table(&sources)),
+            LogFormat::Json => self.announce(&Sources::new(), &sources),
         }
         if sources.is_empty() {
             warn!("there are no mapping files, so there is no source");
@@ -223,18 +228,18 @@ impl Relay {
             );
         }
         let say = |text: &str| match format {
-            Format::Text => shown::tell(text),
-            Format::Json => info!("{text}"),
+            LogFormat::Text => shown::tell(text),
+            LogFormat::Json => info!("{text}"),
         };
         let admin = format!("the API is at http://{}/api/v1/", self.admin_address);
         match &self.told {
-            Told::Known => say(&admin),
-            Told::Short => {
+            TokenOrigin::Known => say(&admin),
+            TokenOrigin::Short => {
                 say(&admin);
                 warn!("the admin token is short: others may guess it");
             }
-            Told::Written(path) => say(&format!("{admin}, its token in {}", path.display())),
-            Told::Shown(token) => {
+            TokenOrigin::Written(path) => say(&format!("{admin}, its token in {}", path.display())),
+            TokenOrigin::Shown(token) => {
                 // Where it stands on a terminal once, it stands in no log.
                 shown::tell(&format!("{admin}, its token is {}", token.expose_secret()));
             }
@@ -248,11 +253,11 @@ impl Relay {
         for (name, standing) in sources {
             let padded = format!("{:width$}", name.as_str());
             lines.push(match standing {
-                Standing::Live(_) => format!("  {padded}  live  {}/hooks/{name}", self.url),
-                Standing::Awaited(setup) => {
+                SourceStatus::Live(_) => format!("  {padded}  live  {}/hooks/{name}", self.url),
+                SourceStatus::Awaited(setup) => {
                     format!("  {padded}  setup {}", self.setups.line(setup))
                 }
-                Standing::Off { reason } => {
+                SourceStatus::Off { reason } => {
                     format!("  {padded}  off   {}/hooks/{name} ({reason})", self.url)
                 }
             });
@@ -262,7 +267,7 @@ impl Relay {
 
     /// Takes a new set of mapping files. A source whose file is gone stays known, for a sender that
     /// hears 404 may never come again.
-    pub(super) async fn take(&self, files: &[SourceFile]) {
+    pub(super) async fn take(&self, files: &[MappingFile]) {
         let read = sources(files);
         self.deliveries.replace_mappings(files);
         let (old, new) = self.door.sources.update(|old| following(old, &read));
@@ -273,12 +278,12 @@ impl Relay {
     }
 
     /// Events that nothing can map at present are easily forgotten.
-    pub(super) async fn warn_of_waiting(&self, files: &[SourceFile]) {
+    pub(super) async fn warn_of_waiting(&self, files: &[MappingFile]) {
         let mapped: BTreeSet<&SourceName> =
-            files.iter().filter_map(SourceFile::mapped).map(|(source, _)| source).collect();
+            files.iter().filter_map(MappingFile::mapped).map(|(source, _)| source).collect();
         // A store that is away is told of where it matters.
         let counts = self.store.counts().await.unwrap_or_default();
-        for Count { source, state, events } in counts {
+        for StateCount { source, state, events } in counts {
             if state == State::Queued && events > 0 && !mapped.contains(&source) {
                 warn!(%source, events, "queued events wait: the source {source} has no mapping at present");
             }
@@ -289,15 +294,17 @@ impl Relay {
     fn announce(&self, old: &Sources, new: &Sources) {
         for (name, standing) in new {
             match (standing, old.get(name)) {
-                (Standing::Live(_), Some(Standing::Live(_)))
-                | (Standing::Awaited(_), Some(Standing::Awaited(_))) => {}
-                (Standing::Live(_), _) => {
+                (SourceStatus::Live(_), Some(SourceStatus::Live(_)))
+                | (SourceStatus::Awaited(_), Some(SourceStatus::Awaited(_))) => {}
+                (SourceStatus::Live(_), _) => {
                     info!(source = %name, "{name} is live at {}/hooks/{name}", self.url);
                 }
-                (Standing::Awaited(setup), _) => self.setups.announce(setup),
-                (Standing::Off { reason }, Some(Standing::Off { reason: old }))
+                (SourceStatus::Awaited(setup), _) => self.setups.announce(setup),
+                (SourceStatus::Off { reason }, Some(SourceStatus::Off { reason: old }))
                     if reason == old => {}
-                (Standing::Off { reason }, _) => warn!(source = %name, "{name} is off: {reason}"),
+                (SourceStatus::Off { reason }, _) => {
+                    warn!(source = %name, "{name} is off: {reason}");
+                }
             }
         }
     }
@@ -315,14 +322,14 @@ impl Relay {
 
 /// What runs until the relay is stopped.
 #[derive(Default)]
-struct Loops {
+struct Tasks {
     closing: watch::Sender<bool>,
     /// Told when one of them ends, even by a panic.
     one_ended: Arc<Notify>,
-    tasks: Vec<JoinHandle<()>>,
+    running: Vec<JoinHandle<()>>,
 }
 
-impl Loops {
+impl Tasks {
     /// Resolves when they are to end.
     fn closed(&self) -> impl Future<Output = ()> + use<> {
         let mut closing = self.closing.subscribe();
@@ -334,12 +341,12 @@ impl Loops {
 
     fn begin(&mut self, part: impl Future<Output = ()> + Send + 'static) {
         let one_ended = Arc::clone(&self.one_ended);
-        self.tasks.push(tokio::spawn(watched(part, one_ended)));
+        self.running.push(tokio::spawn(watched(part, one_ended)));
     }
 
     async fn end(self) {
         self.closing.send_replace(true);
-        for task in self.tasks {
+        for task in self.running {
             if let Err(error) = task.await {
                 warn!(%error, "a part of the relay did not end well");
             }
@@ -348,7 +355,7 @@ impl Loops {
 }
 
 /// What a person should know of sources that are live.
-fn warn_of(files: &[SourceFile]) {
+fn warn_of(files: &[MappingFile]) {
     let now = clock::now();
     for source in files.iter().filter_map(|file| file.source.as_ref().zip(Some(file))) {
         let (source, file) = source;
@@ -361,7 +368,7 @@ fn warn_of(files: &[SourceFile]) {
 }
 
 /// Who may send, by the mapping files.
-fn sources(files: &[SourceFile]) -> Sources {
+fn sources(files: &[MappingFile]) -> Sources {
     let now = clock::now();
     let named = files.iter().filter_map(|file| Some((file.name.clone()?, file.standing(now))));
     named.collect()
@@ -371,12 +378,12 @@ fn sources(files: &[SourceFile]) -> Sources {
 fn following(old: &Sources, read: &Sources) -> Sources {
     let mut sources = read.clone();
     for (name, old) in old {
-        if let Some(Standing::Awaited(setup)) = sources.get(name) {
+        if let Some(SourceStatus::Awaited(setup)) = sources.get(name) {
             let standing = setup.after(old);
             sources.insert(name.clone(), standing);
         }
         let reason = || "its mapping file is gone".to_owned();
-        sources.entry(name.clone()).or_insert_with(|| Standing::Off { reason: reason() });
+        sources.entry(name.clone()).or_insert_with(|| SourceStatus::Off { reason: reason() });
     }
     sources
 }
@@ -393,8 +400,8 @@ async fn watched(part: impl Future<Output = ()>, ended: Arc<Notify>) {
     part.await;
 }
 
-pub(super) fn undone(error: &dyn std::error::Error) -> Failure {
-    Failure::Undone(chain(error))
+pub(super) fn undone(error: &dyn std::error::Error) -> CommandError {
+    CommandError::Undone(chain(error))
 }
 
 #[cfg(test)]

@@ -6,34 +6,34 @@ use std::io::{IsTerminal, Write as _};
 use serde_json::Value;
 
 use crate::event::Request;
-use crate::mistake::Look;
+use crate::mistake::OutputStyle;
 
-use super::Failure;
+use super::CommandError;
 
 /// How standard output is looked at.
-pub(super) fn stdout_look() -> Look {
-    if std::io::stdout().is_terminal() { Look::Terminal } else { Look::Plain }
+pub(super) fn stdout_look() -> OutputStyle {
+    if std::io::stdout().is_terminal() { OutputStyle::Terminal } else { OutputStyle::Plain }
 }
 
 /// How standard error is looked at.
-pub(super) fn stderr_look() -> Look {
-    if std::io::stderr().is_terminal() { Look::Terminal } else { Look::Plain }
+pub(super) fn stderr_look() -> OutputStyle {
+    if std::io::stderr().is_terminal() { OutputStyle::Terminal } else { OutputStyle::Plain }
 }
 
 /// The text in bold, where that can be shown.
-pub(super) fn bold(text: &str, look: Look) -> String {
+pub(super) fn bold(text: &str, look: OutputStyle) -> String {
     match look {
-        Look::Terminal => format!("\u{1b}[1m{text}\u{1b}[0m"),
-        Look::Plain => text.to_owned(),
+        OutputStyle::Terminal => format!("\u{1b}[1m{text}\u{1b}[0m"),
+        OutputStyle::Plain => text.to_owned(),
     }
 }
 
 /// Prints a text to standard output. A reader that went away, as `head` does, is no failure.
-pub(super) fn print(text: &str) -> Result<(), Failure> {
+pub(super) fn print(text: &str) -> Result<(), CommandError> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::Undone(format!("standard output: {error}")))
+            Err(CommandError::Undone(format!("standard output: {error}")))
         }
         Ok(()) | Err(_) => Ok(()),
     }
@@ -90,7 +90,11 @@ pub(super) fn shorten(text: &str, chars: usize) -> String {
 }
 
 /// Rows in columns, below their names.
-pub(super) fn table<const N: usize>(names: [&str; N], rows: &[[String; N]], look: Look) -> String {
+pub(super) fn table<const N: usize>(
+    names: [&str; N],
+    rows: &[[String; N]],
+    look: OutputStyle,
+) -> String {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.chain([names[column].len()]).max().unwrap_or(0)
@@ -107,7 +111,7 @@ pub(super) fn table<const N: usize>(names: [&str; N], rows: &[[String; N]], look
 }
 
 /// A request with its fields, each line indented by two spaces below the kind.
-pub(super) fn request(request: &Request, look: Look) -> String {
+pub(super) fn request(request: &Request, look: OutputStyle) -> String {
     let mut shown = bold(request.kind.as_str(), look) + "\n";
     shown += &fields(request.body.iter());
     shown
@@ -155,7 +159,8 @@ mod tests {
         let body = json!({"problem": "Slow\u{1b}[2J\nreally", "tags": ["a", "b"]});
         let body = body.as_object().unwrap().clone();
 
-        let shown = super::request(&Request { kind: RequestKind::Feedback, body }, Look::Plain);
+        let shown =
+            super::request(&Request { kind: RequestKind::Feedback, body }, OutputStyle::Plain);
 
         assert_eq!(
             shown,

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use crate::delivery::{self, gate, retry};
 use crate::event::{DEFAULT_DESTINATION, SourceName};
-use crate::mistake::Mistake;
+use crate::mistake::Diagnostic;
 use crate::savio::{self, BaseUrl};
 use crate::secret::{self, Environment, Secret};
-use crate::table::{Mistakes, Table};
+use crate::table::{Diagnostics, TomlTable};
 
 use super::{set, size, span};
 
@@ -16,11 +16,11 @@ use super::{set, size, span};
 const TOKEN: &str = "SAVIO_API_TOKEN";
 
 /// By name; the default one is always there.
-pub type Destinations = BTreeMap<String, Destination>;
+pub type DestinationConfigs = BTreeMap<String, DestinationConfig>;
 
 /// A destination before it is known whether there is a token for it.
 #[derive(Debug)]
-pub struct Destination {
+pub struct DestinationConfig {
     pub base_url: BaseUrl,
     /// Without a token nothing is sent; webhooks are taken all the same.
     pub token: Secret,
@@ -29,48 +29,48 @@ pub struct Destination {
     pub insecure: bool,
     pub max_in_flight: usize,
     gate: gate::Settings,
-    unanswered: retry::Unanswered,
+    unanswered: retry::UnansweredPolicy,
 }
 
-pub(super) fn default_in(environment: &Environment) -> Destinations {
-    [(DEFAULT_DESTINATION.to_owned(), Destination::with_token_in(TOKEN, environment))].into()
+pub(super) fn default_in(environment: &Environment) -> DestinationConfigs {
+    [(DEFAULT_DESTINATION.to_owned(), DestinationConfig::with_token_in(TOKEN, environment))].into()
 }
 
 /// Takes over what stands under `[destinations]`: each name is a table of its own.
 pub(super) fn take(
-    destinations: &mut Destinations,
-    named: &Table<'_>,
+    destinations: &mut DestinationConfigs,
+    named: &TomlTable<'_>,
     environment: &Environment,
-    mistakes: &mut Mistakes,
+    mistakes: &mut Diagnostics,
 ) {
     for (name, section) in named.named_tables("destinations", mistakes) {
         // The same marks as in a source's name: it stands in addresses, metrics and variables.
         if name.text.parse::<SourceName>().is_err() {
             let message = "a destination's name has 1 to 64 of a-z, 0-9, - and _, and begins with a \
                            letter or digit";
-            mistakes.push(Mistake::error(name.place, message));
+            mistakes.push(Diagnostic::error(name.place, message));
         } else if name.text == DEFAULT_DESTINATION {
             let message = "the destination \"default\" has a section of its own";
-            mistakes.push(Mistake::error(name.place, message).help("write [savio]"));
+            mistakes.push(Diagnostic::error(name.place, message).help("write [savio]"));
         } else {
             let variable = format!("{TOKEN}_{}", name.text.to_uppercase().replace('-', "_"));
-            let new = || Destination::with_token_in(&variable, environment);
+            let new = || DestinationConfig::with_token_in(&variable, environment);
             let destination = destinations.entry(name.text).or_insert_with(new);
             destination.take(section, environment, mistakes);
         }
     }
 }
 
-impl Destination {
-    fn with_token_in(variable: &str, environment: &Environment) -> Destination {
-        Destination {
+impl DestinationConfig {
+    fn with_token_in(variable: &str, environment: &Environment) -> DestinationConfig {
+        DestinationConfig {
             base_url: savio::BASE_URL.parse().expect("it is tested to be one"),
             token: secret::from_environment(variable, environment),
             timeout: Duration::from_secs(30),
             insecure: false,
             max_in_flight: 8,
             gate: gate::Settings::default(),
-            unanswered: retry::Unanswered::Retry,
+            unanswered: retry::UnansweredPolicy::Retry,
         }
     }
 
@@ -83,15 +83,15 @@ impl Destination {
 
     pub(super) fn take(
         &mut self,
-        mut section: Table<'_>,
+        mut section: TomlTable<'_>,
         environment: &Environment,
-        mistakes: &mut Mistakes,
+        mistakes: &mut Diagnostics,
     ) {
         if let Some(text) = section.text("base_url", mistakes) {
             match text.text.parse() {
                 Ok(base_url) => self.base_url = base_url,
                 Err(error) => {
-                    let mistake = Mistake::error(text.place, format!("`base_url`: {error}"))
+                    let mistake = Diagnostic::error(text.place, format!("`base_url`: {error}"))
                         .help(format!("write it whole, such as \"{}\"", savio::BASE_URL));
                     let may_hold_key = text.text.contains(['@', '?', '#']);
                     mistakes.push(if may_hold_key { mistake.secret() } else { mistake });
@@ -110,25 +110,28 @@ impl Destination {
     }
 }
 
-fn unanswered(section: &mut Table<'_>, mistakes: &mut Mistakes) -> Option<retry::Unanswered> {
+fn unanswered(
+    section: &mut TomlTable<'_>,
+    mistakes: &mut Diagnostics,
+) -> Option<retry::UnansweredPolicy> {
     let text = section.text("unanswered", mistakes)?;
     match text.text.as_str() {
-        "retry" => Some(retry::Unanswered::Retry),
-        "hold" => Some(retry::Unanswered::Hold),
+        "retry" => Some(retry::UnansweredPolicy::Retry),
+        "hold" => Some(retry::UnansweredPolicy::Hold),
         _ => {
             let message = "`unanswered` is \"retry\" or \"hold\"";
-            mistakes.push(Mistake::error(text.place, message));
+            mistakes.push(Diagnostic::error(text.place, message));
             None
         }
     }
 }
 
-fn take_gate(gate: &mut gate::Settings, section: &mut Table<'_>, mistakes: &mut Mistakes) {
+fn take_gate(gate: &mut gate::Settings, section: &mut TomlTable<'_>, mistakes: &mut Diagnostics) {
     if let Some(text) = section.text("rate", mistakes) {
         match text.text.parse() {
             Ok(rate) => gate.rate = Some(rate),
             Err(error) => {
-                let mistake = Mistake::error(text.place, format!("`rate`: {error}"));
+                let mistake = Diagnostic::error(text.place, format!("`rate`: {error}"));
                 mistakes.push(mistake);
             }
         }

@@ -1,7 +1,7 @@
 //! How an event comes to its locks: it asks who is in hand, then the store, and which step is next. Pure.
 
 use super::conflicts::{Conflicts, LockRequest, LockResult, Seq};
-use crate::event::Name;
+use crate::event::RecordKey;
 use crate::store::EarlierUpsert;
 
 /// The steps of one event. The store is asked after those who are in hand, since events go from there to the store: none
@@ -18,7 +18,7 @@ pub(super) struct Acquisition {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AcquisitionStep {
     /// Asks the store for an earlier event with this upsert, then `go_on`.
-    AskStore(Name),
+    AskStore(RecordKey),
     /// Waits until all that the store has given out is in hand, then `begin`.
     AwaitClaims,
     Done(Turn),
@@ -32,9 +32,9 @@ pub(super) enum Turn {
     Blocked,
     QueueFull(u32),
     /// An earlier event has the upsert before it, and waits in the store.
-    Behind(EarlierUpsert, Name),
+    Behind(EarlierUpsert, RecordKey),
     /// The same, but that event is claimed and not in hand: work on it broke off, and goes on when its lease ends.
-    BrokenOff(EarlierUpsert, Name),
+    BrokenOff(EarlierUpsert, RecordKey),
 }
 
 impl Acquisition {

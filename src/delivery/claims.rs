@@ -8,11 +8,11 @@ use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 
 use super::backoff::Backoff;
 use super::conflicts::{BlockedBy, Conflicts, Seq};
-use crate::event::{EventId, Name, SourceName};
-use crate::store::{Claim, Claimed, Renewal, Store, StoreError, WaitsFor, Wanted};
+use crate::event::{EventId, RecordKey, SourceName};
+use crate::store::{Claim, ClaimRequest, ClaimedEvent, Renewal, Store, StoreError, WaitsFor};
 
 #[derive(Debug)]
-pub(super) struct Claims {
+pub(super) struct ClaimTable {
     table: Mutex<Table>,
     /// Locked while new claims come in.
     claiming: tokio::sync::Mutex<()>,
@@ -38,11 +38,11 @@ struct InHand {
 }
 
 /// An event that is to be held again, to go on.
-pub(super) type Parked = (Claim, Seq);
+pub(super) type ResumedEvent = (Claim, Seq);
 
-impl Claims {
-    pub(super) fn new(max_in_flight: usize) -> Claims {
-        Claims {
+impl ClaimTable {
+    pub(super) fn new(max_in_flight: usize) -> ClaimTable {
+        ClaimTable {
             table: Mutex::default(),
             claiming: tokio::sync::Mutex::default(),
             slots: Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS)),
@@ -56,8 +56,8 @@ impl Claims {
     pub(super) async fn claim(
         &self,
         store: &dyn Store,
-        wanted: Wanted,
-    ) -> Result<Vec<Claimed>, StoreError> {
+        wanted: ClaimRequest,
+    ) -> Result<Vec<ClaimedEvent>, StoreError> {
         let _claiming = self.claiming.lock().await;
         let mut claimed = store.claim(wanted).await?;
         let mut table = self.table();
@@ -83,9 +83,9 @@ impl Claims {
         let _no_claim_is_coming_in = self.claiming.lock().await;
     }
 
-    pub(super) fn hold(&self, claim: Claim, seq: Seq) -> Held<'_> {
+    pub(super) fn hold(&self, claim: Claim, seq: Seq) -> ClaimGuard<'_> {
         let used = AtomicU64::new(claim.token);
-        Held { claims: self, first: claim, used, seq, slot: None, is_parked: false }
+        ClaimGuard { claims: self, first: claim, used, seq, slot: None, is_parked: false }
     }
 
     /// From now on no event gets a place in flight that has none.
@@ -132,7 +132,7 @@ impl Claims {
     }
 
     /// The oldest parked event that may go on.
-    pub(super) fn unpark(&self) -> Option<Parked> {
+    pub(super) fn unpark(&self) -> Option<ResumedEvent> {
         let Table { in_hand, conflicts } = &mut *self.table();
         let is_parked = |seq: &Seq| in_hand.get(seq).is_some_and(|one| one.is_parked);
         let seq = conflicts.next_ready(is_parked)?;
@@ -179,8 +179,8 @@ impl Table {
 
 /// An event in our hands, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Held<'a> {
-    claims: &'a Claims,
+pub(super) struct ClaimGuard<'a> {
+    claims: &'a ClaimTable,
     first: Claim,
     /// The token of the claim under which the store was last asked for something.
     used: AtomicU64,
@@ -189,7 +189,7 @@ pub(super) struct Held<'a> {
     is_parked: bool,
 }
 
-impl Held<'_> {
+impl ClaimGuard<'_> {
     pub(super) fn event(&self) -> EventId {
         self.first.event
     }
@@ -217,7 +217,7 @@ impl Held<'_> {
     }
 
     /// What the event has to upsert yet, as it is known to the store or was mapped just now.
-    pub(super) fn set_upserts(&self, upserts: &[Name]) {
+    pub(super) fn set_upserts(&self, upserts: &[RecordKey]) {
         self.change(|conflicts| conflicts.set_upserts(self.seq, upserts));
     }
 
@@ -250,7 +250,7 @@ impl Held<'_> {
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for ClaimGuard<'_> {
     fn drop(&mut self) {
         if self.is_parked {
             return;
@@ -276,7 +276,7 @@ mod tests {
 
     use super::*;
     use crate::delivery::step;
-    use crate::store::{NewEvent, Next, Origin, Sqlite, Webhook, sqlite};
+    use crate::store::{NewEvent, NextStep, Sqlite, Webhook, WebhookOrigin, sqlite};
 
     fn webhook(now: Timestamp) -> Webhook {
         let event =
@@ -288,7 +288,7 @@ mod tests {
             body: b"{}".to_vec(),
             decoded: None,
             events: vec![event],
-            origin: Origin::Sent,
+            origin: WebhookOrigin::Sent,
             notes: Vec::new(),
         }
     }
@@ -297,13 +297,13 @@ mod tests {
     async fn event_that_is_claimed_again_before_it_left_our_hands_goes_on() {
         let folder = tempfile::tempdir().unwrap();
         let store = Sqlite::open(&sqlite::Settings::new(folder.path().join("relay.db"))).unwrap();
-        let (now, claims) = (Timestamp::UNIX_EPOCH, Claims::new(1));
+        let (now, claims) = (Timestamp::UNIX_EPOCH, ClaimTable::new(1));
         store.keep(webhook(now)).await.unwrap();
         let (sources, lease) = (vec!["form".parse().unwrap()], std::time::Duration::from_mins(1));
-        let wanted = Wanted { sources, slots: 9, bytes_max: usize::MAX, now, lease };
+        let wanted = ClaimRequest { sources, slots: 9, bytes_max: usize::MAX, now, lease };
         let claimed = claims.claim(&store, wanted.clone()).await.unwrap().remove(0);
         let held = claims.hold(claimed.claim, claimed.place);
-        let wait = Next::Wait { until: now, reason: "the test says so".to_owned() };
+        let wait = NextStep::Wait { until: now, reason: "the test says so".to_owned() };
         store.advance(held.claim(), step(wait)).await.unwrap();
 
         assert_eq!(claims.claim(&store, wanted).await.unwrap(), [], "it is in our hands yet");

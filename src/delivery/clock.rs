@@ -6,14 +6,14 @@ use jiff::Timestamp;
 use tokio::time::sleep;
 
 /// The time that was given, going on.
-pub(super) struct Clock {
+pub(super) struct RunClock {
     now: Timestamp,
     read: Instant,
 }
 
-impl Clock {
-    pub(super) fn starting(now: Timestamp) -> Clock {
-        Clock { now, read: Instant::now() }
+impl RunClock {
+    pub(super) fn starting(now: Timestamp) -> RunClock {
+        RunClock { now, read: Instant::now() }
     }
 
     pub(super) fn now(&self) -> Timestamp {

@@ -9,7 +9,7 @@ mod upsert_order;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::event::{Name, Request};
+use crate::event::{RecordKey, Request};
 use key_locks::{Contention, KeyLocks};
 pub(super) use seq::Seq;
 use upsert_order::{EarlierEvent, UpsertOrder};
@@ -24,8 +24,8 @@ const WAITING_MAX: usize = 100_000;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[cfg_attr(test, derive(Hash))]
 pub(super) struct LockRequest {
-    names: Vec<Name>,
-    upsert: Option<Name>,
+    names: Vec<RecordKey>,
+    upsert: Option<RecordKey>,
 }
 
 impl LockRequest {
@@ -33,11 +33,11 @@ impl LockRequest {
         LockRequest { names: request.names(), upsert: request.upsert() }
     }
 
-    pub(super) fn upsert(&self) -> Option<Name> {
+    pub(super) fn upsert(&self) -> Option<RecordKey> {
         self.upsert
     }
 
-    fn keys(&self) -> impl Iterator<Item = Name> {
+    fn keys(&self) -> impl Iterator<Item = RecordKey> {
         self.names.iter().copied().chain(self.upsert)
     }
 
@@ -59,11 +59,11 @@ pub(super) enum LockResult {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BlockedBy {
     /// It makes the same upsert before.
-    Upsert { event: Seq, key: Name },
+    Upsert { event: Seq, key: RecordKey },
     /// It is older and may turn out to make the same upsert: it is not mapped yet.
     Unmapped { event: Seq },
     /// It names the same, which is not known to be in Savio.
-    Key { event: Seq, key: Name },
+    Key { event: Seq, key: RecordKey },
 }
 
 /// The events in hand, and what their requests wait for.
@@ -81,7 +81,7 @@ pub(super) enum BlockedBy {
 /// 3. An event is removed from here, or its upsert from its upserts, only after the store has it (`Delivery::write`), and
 ///    a claim is registered here before anybody may miss it (`Claims::handed_over`). So an older event that has the same
 ///    upsert before it is seen here or, after that, in the store (`Store::earlier_upsert`), at each moment.
-/// 4. Who finds it in the store goes back to the store, due when the older one is due (`Next::WaitBehind`); both are
+/// 4. Who finds it in the store goes back to the store, due when the older one is due (`NextStep::WaitBehind`); both are
 ///    read and written in one transaction. What is due is claimed. Nothing is kept here of events that are not in hand.
 #[derive(Debug, Clone)]
 #[cfg_attr(test, derive(Hash))]
@@ -140,7 +140,7 @@ impl Conflicts {
     }
 
     /// The upserts that the event still has to make: after it was mapped, and after each step that was recorded.
-    pub(super) fn set_upserts(&mut self, seq: Seq, upserts: &[Name]) {
+    pub(super) fn set_upserts(&mut self, seq: Seq, upserts: &[RecordKey]) {
         let candidates = self.order.set_upserts(seq, upserts);
         self.recheck(candidates);
     }
@@ -283,7 +283,7 @@ impl Conflicts {
                 candidates.extend(self.locks.release(seq));
                 continue;
             }
-            let keys: Vec<Name> = holder.request.keys().collect();
+            let keys: Vec<RecordKey> = holder.request.keys().collect();
             self.locks.queue(seq, keys.into_iter());
             if self.locks.contention(seq).is_none()
                 && let Some(holder) = self.holders.get_mut(&seq)

@@ -11,10 +11,10 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tracing::{error, info, warn};
 
 use super::clock_watch::ClockWatch;
-use super::{Clock, Delivery, Landed};
+use super::{Delivery, Finished, RunClock};
 use crate::clock;
 use crate::event::{EventId, SourceName};
-use crate::store::{Claimed, StoreError, Wanted};
+use crate::store::{ClaimRequest, ClaimedEvent, StoreError};
 
 /// However near the next event is due, the store has this much rest.
 const LOOK_MIN: Duration = Duration::from_millis(20);
@@ -47,8 +47,8 @@ const RENEWED_MAX: usize = 512;
 impl Delivery {
     /// Works on all that is due at `now`, and tells how many events that were.
     pub async fn deliver_all(self: &Arc<Self>, now: Timestamp) -> usize {
-        let mut flight = Flight::new(self.clone());
-        let clock = Clock::starting(now);
+        let mut flight = Worker::new(self.clone());
+        let clock = RunClock::starting(now);
         let mut count = 0;
         flight.renew(now).await;
         loop {
@@ -65,7 +65,7 @@ impl Delivery {
 
     /// Works on events as they come, until `shutdown`; then finishes what is in flight.
     pub async fn run(self: Arc<Self>, shutdown: impl Future<Output = ()>) {
-        let mut flight = Flight::new(self);
+        let mut flight = Worker::new(self);
         tokio::select! {
             () = shutdown => {}
             () = flight.keep_going() => {}
@@ -82,15 +82,15 @@ struct InHand {
 }
 
 impl InHand {
-    fn of(claimed: &Claimed) -> InHand {
+    fn of(claimed: &ClaimedEvent) -> InHand {
         InHand { event: claimed.event.id, bytes: claimed.bytes }
     }
 }
 
 /// The events that are worked on at the same time.
-struct Flight {
+struct Worker {
     delivery: Arc<Delivery>,
-    tasks: JoinSet<Landed>,
+    tasks: JoinSet<Finished>,
     events: HashMap<Id, InHand>,
     /// How much memory those take, those that are parked aside.
     bytes: usize,
@@ -106,9 +106,9 @@ struct Flight {
     live_sources: Option<Vec<SourceName>>,
 }
 
-impl Flight {
-    fn new(delivery: Arc<Delivery>) -> Flight {
-        Flight {
+impl Worker {
+    fn new(delivery: Arc<Delivery>) -> Worker {
+        Worker {
             delivery,
             tasks: JoinSet::new(),
             events: HashMap::new(),
@@ -204,7 +204,7 @@ impl Flight {
         }
         let lease = self.delivery.settings.lease;
         let bytes_max = IN_HAND_BYTES_MAX - self.bytes.min(IN_HAND_BYTES_MAX);
-        let wanted = Wanted { sources, slots, bytes_max, now, lease };
+        let wanted = ClaimRequest { sources, slots, bytes_max, now, lease };
         let claimed = self.delivery.claims.claim(&*self.delivery.store, wanted).await?;
         let count = claimed.len();
         self.since_parked = self.since_parked.saturating_add(count);
@@ -267,7 +267,7 @@ impl Flight {
     }
 
     /// All that landed meanwhile, so that their places are filled by one claim.
-    fn note_all(&mut self, first: Result<(Id, Landed), JoinError>) {
+    fn note_all(&mut self, first: Result<(Id, Finished), JoinError>) {
         self.note(first);
         while let Some(landed) = self.tasks.try_join_next_with_id() {
             self.note(landed);
@@ -276,12 +276,12 @@ impl Flight {
 
     /// An event whose work broke off by a bug is claimed again when its lease ends: not before, so
     /// that it does not keep the relay busy.
-    fn note(&mut self, landed: Result<(Id, Landed), JoinError>) {
+    fn note(&mut self, landed: Result<(Id, Finished), JoinError>) {
         let task = landed.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
         self.clock.landed(task);
         let in_hand = self.events.remove(&task);
         self.bytes -= in_hand.as_ref().map_or(0, |it| it.bytes);
-        if let (Ok((_, Landed::Parked)), Some(InHand { event, bytes })) = (&landed, &in_hand) {
+        if let (Ok((_, Finished::Parked)), Some(InHand { event, bytes })) = (&landed, &in_hand) {
             self.parked_bytes.insert(*event, *bytes);
         }
         match (landed, in_hand) {
@@ -289,10 +289,10 @@ impl Flight {
                 error!(event.id = %id, %error, "work on event {id} broke off: a bug of the relay");
             }
             (Err(error), None) => error!(%error, "a probe broke off: a bug of the relay"),
-            (Ok((_, Landed::Parked)), _) => self.parking = (self.parking + 2).min(PARKING_MAX),
-            (Ok((_, Landed::Through)), Some(_)) => self.parking = self.parking.saturating_sub(1),
+            (Ok((_, Finished::Parked)), _) => self.parking = (self.parking + 2).min(PARKING_MAX),
+            (Ok((_, Finished::Through)), Some(_)) => self.parking = self.parking.saturating_sub(1),
             // A probe: it is no event that found its turn.
-            (Ok((_, Landed::Through)), None) => {}
+            (Ok((_, Finished::Through)), None) => {}
         }
     }
 
@@ -339,14 +339,14 @@ mod tests {
         let client = Err("no token".to_owned());
         let destination = Destination { name: "default".to_owned(), client, max_in_flight: 1 };
         let delivery = Delivery::new(store, destination, Settings::default());
-        let mut flight = Flight::new(Arc::new(delivery));
+        let mut flight = Worker::new(Arc::new(delivery));
         flight.parking = 4;
 
-        flight.tasks.spawn(async { Landed::Through });
+        flight.tasks.spawn(async { Finished::Through });
         assert!(flight.land().await);
         assert_eq!(flight.parking, 4, "a probe is no event");
 
-        let event = flight.tasks.spawn(async { Landed::Through });
+        let event = flight.tasks.spawn(async { Finished::Through });
         flight.take(event.id(), InHand { event: EventId::new(Timestamp::UNIX_EPOCH), bytes: 1 });
         assert!(flight.land().await);
         assert_eq!((flight.parking, flight.bytes), (3, 0));

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::retry::RETRY_AFTER_MAX;
 use crate::rate::Rate;
-use standstill::Standstill;
+use standstill::Downtime;
 use stored::Stored;
 use wait::Wait;
 
@@ -49,7 +49,7 @@ impl Default for Settings {
 
 /// What an answer tells of the destination as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sign {
+pub enum Signal {
     /// Savio answered as itself: yes, or no to this request alone.
     Works,
     /// The same, with the id of what it made.
@@ -80,7 +80,7 @@ pub struct Gate {
     forbidden: u32,
     /// Before its end no other request goes, by the rate.
     next_send: Option<Wait>,
-    standstill: Standstill,
+    standstill: Downtime,
     /// The destination once answered with the id of what it made.
     has_given_id: bool,
 }
@@ -89,15 +89,15 @@ pub struct Gate {
 pub struct Pause {
     pub reason: String,
     pub since: Timestamp,
-    ends: Ends,
+    ends: ResumeOn,
 }
 
 impl Pause {
     /// The next probe, if that may end it.
     fn probe(&mut self) -> Option<&mut Wait> {
         match &mut self.ends {
-            Ends::Probe(wait) => Some(wait),
-            Ends::Person | Ends::Token => None,
+            ResumeOn::Probe(wait) => Some(wait),
+            ResumeOn::Person | ResumeOn::Token => None,
         }
     }
 }
@@ -105,7 +105,7 @@ impl Pause {
 /// What ends a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Ends {
+enum ResumeOn {
     Person,
     /// One that passes; the next one is due then.
     Probe(Wait),
@@ -137,8 +137,8 @@ impl Gate {
     pub fn closed(&self, now: Timestamp) -> Option<Closed> {
         if let Some(pause) = self.by_person.as_ref().or(self.by_relay.as_ref()) {
             let until = match pause.ends {
-                Ends::Probe(wait) => Some(wait.until()),
-                Ends::Person | Ends::Token => None,
+                ResumeOn::Probe(wait) => Some(wait.until()),
+                ResumeOn::Person | ResumeOn::Token => None,
             };
             return Some(Closed { reason: format!("paused: {}", pause.reason), until });
         }
@@ -159,8 +159,8 @@ impl Gate {
     pub fn paused_by(&self) -> Option<PausedBy> {
         self.pause().map(|pause| match pause.ends {
             _ if self.by_person.is_some() => PausedBy::Person,
-            Ends::Token => PausedBy::Token,
-            Ends::Probe(_) | Ends::Person => PausedBy::Answer,
+            ResumeOn::Token => PausedBy::Token,
+            ResumeOn::Probe(_) | ResumeOn::Person => PausedBy::Answer,
         })
     }
 
@@ -256,28 +256,28 @@ impl Gate {
         is_due
     }
 
-    pub fn note(&mut self, sign: &Sign, now: Timestamp, settings: &Settings) {
+    pub fn note(&mut self, sign: &Signal, now: Timestamp, settings: &Settings) {
         self.follow(now, settings);
         match sign {
-            Sign::Works | Sign::GaveId => {
+            Signal::Works | Signal::GaveId => {
                 self.works();
                 self.forbidden = 0;
-                self.has_given_id |= *sign == Sign::GaveId;
+                self.has_given_id |= *sign == Signal::GaveId;
             }
-            Sign::Fails { hold_back_until } => self.fails(*hold_back_until, now, settings),
-            Sign::Wrong { reason } => {
+            Signal::Fails { hold_back_until } => self.fails(*hold_back_until, now, settings),
+            Signal::Wrong { reason } => {
                 let probe = Wait::new(now, later(now, settings.probe_every));
-                self.pause_by_relay(reason, now, Ends::Probe(probe));
+                self.pause_by_relay(reason, now, ResumeOn::Probe(probe));
             }
-            Sign::Forbidden { reason } => {
+            Signal::Forbidden { reason } => {
                 self.works();
                 self.forbidden = self.forbidden.saturating_add(1);
                 if self.forbidden >= FORBIDDEN_MAX {
-                    self.pause_by_relay(reason, now, Ends::Person);
+                    self.pause_by_relay(reason, now, ResumeOn::Person);
                 }
             }
-            Sign::ProbePassed => {
-                let by_probe = |pause: &Pause| matches!(pause.ends, Ends::Probe(_));
+            Signal::ProbePassed => {
+                let by_probe = |pause: &Pause| matches!(pause.ends, ResumeOn::Probe(_));
                 self.by_relay = self.by_relay.take().filter(|pause| !by_probe(pause));
             }
         }
@@ -305,9 +305,9 @@ impl Gate {
     }
 
     /// One that only a person or a token ends is not replaced by one that a probe ends.
-    fn pause_by_relay(&mut self, reason: &str, now: Timestamp, ends: Ends) {
+    fn pause_by_relay(&mut self, reason: &str, now: Timestamp, ends: ResumeOn) {
         match &mut self.by_relay {
-            Some(pause) if !matches!(pause.ends, Ends::Probe(_)) => {}
+            Some(pause) if !matches!(pause.ends, ResumeOn::Probe(_)) => {}
             Some(pause) => {
                 pause.ends = ends;
                 reason.clone_into(&mut pause.reason);
@@ -322,7 +322,7 @@ impl Gate {
     /// A person's pause.
     pub fn stop(&mut self, reason: &str, now: Timestamp) {
         let reason = reason.to_owned();
-        self.by_person = Some(Pause { reason, since: now, ends: Ends::Person });
+        self.by_person = Some(Pause { reason, since: now, ends: ResumeOn::Person });
         self.turned(now);
     }
 
@@ -330,7 +330,7 @@ impl Gate {
     /// so does the want of a token.
     pub fn resume(&mut self, now: Timestamp) {
         self.by_person = None;
-        self.by_relay = self.by_relay.take().filter(|pause| pause.ends == Ends::Token);
+        self.by_relay = self.by_relay.take().filter(|pause| pause.ends == ResumeOn::Token);
         self.works();
         self.forbidden = 0;
         self.turned(now);
@@ -339,13 +339,13 @@ impl Gate {
     /// At a start: whether there is a token, else why not. What a probe ends is asked for at once,
     /// since the token or the address may be another now.
     pub fn begin(&mut self, missing: Option<&str>, now: Timestamp) {
-        self.by_relay = self.by_relay.take().filter(|pause| pause.ends != Ends::Token);
-        if let Some(Pause { ends: Ends::Probe(wait), .. }) = &mut self.by_relay {
+        self.by_relay = self.by_relay.take().filter(|pause| pause.ends != ResumeOn::Token);
+        if let Some(Pause { ends: ResumeOn::Probe(wait), .. }) = &mut self.by_relay {
             *wait = Wait::new(now, now);
         }
         if let Some(reason) = missing {
             let reason = reason.to_owned();
-            self.by_relay = Some(Pause { reason, since: now, ends: Ends::Token });
+            self.by_relay = Some(Pause { reason, since: now, ends: ResumeOn::Token });
         }
         self.turned(now);
     }

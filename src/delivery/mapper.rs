@@ -11,14 +11,14 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-use super::claims::Held;
+use super::claims::ClaimGuard;
 use super::suspect::MappingLock;
 use super::work::Unmapped;
-use super::{Delivery, NotOurs, WRITE_WAIT_MAX};
+use super::{ClaimLost, Delivery, WRITE_WAIT_MAX};
 use crate::event::{Event, State};
-use crate::mapping::{Mapped, Mapping};
+use crate::mapping::{MappedRequests, Mapping};
 use crate::parse_memory::{ParseMemory, Taken, weigh};
-use crate::store::Next;
+use crate::store::NextStep;
 
 /// Where no other is given, as in tests.
 const MEMORY_BYTES: usize = 128 * 1024 * 1024;
@@ -46,16 +46,16 @@ pub(super) enum MapError {
 }
 
 impl MapError {
-    fn next(self, now: Timestamp) -> Next {
+    fn next(self, now: Timestamp) -> NextStep {
         let reason = self.to_string();
         match self {
             MapError::Unmappable(_) | MapError::Panicked => {
-                Next::Settle { state: State::Dead, reason: Some(reason), at: now }
+                NextStep::Settle { state: State::Dead, reason: Some(reason), at: now }
             }
             MapError::Unmarked => {
-                Next::Wait { until: now.saturating_add(WRITE_WAIT_MAX).unwrap_or(now), reason }
+                NextStep::Wait { until: now.saturating_add(WRITE_WAIT_MAX).unwrap_or(now), reason }
             }
-            MapError::Stopped => Next::Wait { until: now, reason },
+            MapError::Stopped => NextStep::Wait { until: now, reason },
         }
     }
 }
@@ -90,7 +90,7 @@ impl Mapper {
         mapping: Arc<Mapping>,
         event: Event,
         reserved: Option<Taken>,
-    ) -> Result<Mapped, MapError> {
+    ) -> Result<MappedRequests, MapError> {
         let _thread = self.threads.acquire().await.map_err(|_| MapError::Stopped)?;
         let memory = Arc::clone(&self.memory);
         let work = move || {
@@ -110,19 +110,19 @@ impl Delivery {
     pub(super) async fn map(
         &self,
         Unmapped { event, suspect }: Unmapped,
-        held: &Held<'_>,
+        held: &ClaimGuard<'_>,
         now: Timestamp,
-    ) -> Result<Mapped, Next> {
+    ) -> Result<MappedRequests, NextStep> {
         if let Some(left) = self.mapper.lock.cooldown(suspect, now) {
             let until = now.saturating_add(left).unwrap_or(now);
             let reason =
                 "the process ended while it was mapped: that is tried again in some seconds";
-            return Err(Next::Wait { until, reason: reason.to_owned() });
+            return Err(NextStep::Wait { until, reason: reason.to_owned() });
         }
         let _permit = self.mapper.lock.acquire(suspect).await;
         let Some(mapping) = self.mappings().get(&event.source).cloned() else {
             let reason = self.why_source_waits(&event.source).unwrap_or_default();
-            return Err(Next::Wait { until: now, reason });
+            return Err(NextStep::Wait { until: now, reason });
         };
         let mapped = match suspect {
             None => self.mapper.map(mapping, event, None).await,
@@ -135,10 +135,10 @@ impl Delivery {
         &self,
         mapping: Arc<Mapping>,
         event: Event,
-        held: &Held<'_>,
-    ) -> Result<Mapped, MapError> {
+        held: &ClaimGuard<'_>,
+    ) -> Result<MappedRequests, MapError> {
         let (event, memory) = self.mapper.reserve(event).await?;
-        self.mark(held).await.map_err(|NotOurs| MapError::Unmarked)?;
+        self.mark(held).await.map_err(|ClaimLost| MapError::Unmarked)?;
         let mapped = self.mapper.map(mapping, event, Some(memory)).await;
         if !matches!(mapped, Err(MapError::Stopped)) {
             self.unmark(held).await;
@@ -147,7 +147,7 @@ impl Delivery {
     }
 }
 
-fn map(mapping: &Mapping, event: &Event) -> Result<Mapped, String> {
+fn map(mapping: &Mapping, event: &Event) -> Result<MappedRequests, String> {
     let payload: Value = serde_json::from_str(&event.payload)
         .map_err(|error| format!("the payload is no JSON: {error}"))?;
     mapping.apply(event, &Arc::new(payload)).map_err(|unmappable| unmappable.to_string())

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 
 use super::Delivery;
-use super::gate::{PausedBy, Sign};
+use super::gate::{PausedBy, Signal};
 use super::porter::{read, written};
 use crate::event::SourceName;
 use crate::store::{Store, StoreError};
@@ -15,19 +15,19 @@ use crate::store::{Store, StoreError};
 const SOURCES: &str = "sources";
 
 /// Since when a person wants the source to wait.
-type Paused = BTreeMap<SourceName, Timestamp>;
+type PausedSince = BTreeMap<SourceName, Timestamp>;
 
 /// The sources that a person paused: one for all destinations of a store, since a source may be given
 /// another destination meanwhile.
 #[derive(Debug, Default)]
-pub struct Pauses {
+pub struct SourcePauses {
     /// None: not read yet.
-    paused: Mutex<Option<Paused>>,
+    paused: Mutex<Option<PausedSince>>,
     /// Locked while they are read or written.
     saving: tokio::sync::Mutex<()>,
 }
 
-impl Pauses {
+impl SourcePauses {
     /// Reads what was kept before, once.
     async fn open(&self, store: &dyn Store) -> Result<(), StoreError> {
         let _saving = self.saving.lock().await;
@@ -42,7 +42,7 @@ impl Pauses {
     async fn change(
         &self,
         store: &dyn Store,
-        change: impl FnOnce(&mut Paused),
+        change: impl FnOnce(&mut PausedSince),
     ) -> Result<(), StoreError> {
         self.open(store).await?;
         let _saving = self.saving.lock().await;
@@ -66,18 +66,18 @@ impl Pauses {
         self.paused().as_ref().is_some_and(|paused| paused.contains_key(source))
     }
 
-    fn all(&self) -> Paused {
+    fn all(&self) -> PausedSince {
         self.paused().clone().unwrap_or_default()
     }
 
-    fn paused(&self) -> MutexGuard<'_, Option<Paused>> {
+    fn paused(&self) -> MutexGuard<'_, Option<PausedSince>> {
         self.paused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// How the destination is, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct DestinationStatus {
     pub paused_by: Option<PausedBy>,
     /// Why nothing goes to it now, if nothing does.
     pub reason: Option<String>,
@@ -109,14 +109,14 @@ impl Delivery {
 
     /// Webhooks are still taken; its events wait.
     pub async fn pause_source(&self, source: SourceName, now: Timestamp) -> Result<(), StoreError> {
-        let pause = |paused: &mut Paused| {
+        let pause = |paused: &mut PausedSince| {
             paused.entry(source).or_insert(now);
         };
         self.pauses.change(&*self.store, pause).await
     }
 
     pub async fn resume_source(&self, source: &SourceName) -> Result<(), StoreError> {
-        let resume = |paused: &mut Paused| {
+        let resume = |paused: &mut PausedSince| {
             paused.remove(source);
         };
         self.pauses.change(&*self.store, resume).await?;
@@ -146,9 +146,9 @@ impl Delivery {
         self.claims.waiting()
     }
 
-    pub async fn standing(&self, now: Timestamp) -> Result<Standing, StoreError> {
+    pub async fn standing(&self, now: Timestamp) -> Result<DestinationStatus, StoreError> {
         self.open(now).await?;
-        Ok(self.porter.look(|gate| Standing {
+        Ok(self.porter.look(|gate| DestinationStatus {
             paused_by: gate.paused_by(),
             reason: gate.closed(now).map(|closed| closed.reason),
         }))
@@ -165,7 +165,7 @@ impl Delivery {
         if self.porter.open(&*self.store, missing, now).await?
             && let Err(reason) = self.permitted().await
         {
-            self.porter.note(&*self.store, &Sign::Wrong { reason }, now).await;
+            self.porter.note(&*self.store, &Signal::Wrong { reason }, now).await;
         }
         Ok(())
     }

@@ -8,29 +8,29 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
-use super::gate::{Closed, Gate, Settings, Sign};
+use super::gate::{Closed, Gate, Settings, Signal};
 use crate::store::{Store, StoreError, Trouble};
 
-pub(super) struct Porter {
+pub(super) struct PersistedGate {
     destination: String,
     settings: Settings,
-    books: Mutex<Books>,
+    books: Mutex<GateState>,
     /// Locked while something is read or written, so that the newest is written last.
     saving: tokio::sync::Mutex<()>,
     pub(super) turned: Notify,
 }
 
 #[derive(Default)]
-struct Books {
+struct GateState {
     gate: Gate,
     is_loaded: bool,
     /// Whether the store has it all.
     is_saved: bool,
 }
 
-impl Porter {
-    pub(super) fn new(destination: &str, settings: Settings) -> Porter {
-        Porter {
+impl PersistedGate {
+    pub(super) fn new(destination: &str, settings: Settings) -> PersistedGate {
+        PersistedGate {
             destination: destination.to_owned(),
             settings,
             books: Mutex::default(),
@@ -52,7 +52,7 @@ impl Porter {
         if is_first {
             let gate: Gate = read(store.gate(&self.name()).await?)?;
             let mut books = self.books();
-            *books = Books { gate, is_loaded: true, is_saved: true };
+            *books = GateState { gate, is_loaded: true, is_saved: true };
             books.gate.begin(missing, now);
             if let Some(pause) = books.gate.pause() {
                 warn!(destination = self.destination, "paused: {}", pause.reason);
@@ -101,7 +101,7 @@ impl Porter {
     }
 
     /// What cannot be written down counts all the same, and is written with the next change.
-    pub(super) async fn note(&self, store: &dyn Store, sign: &Sign, now: Timestamp) {
+    pub(super) async fn note(&self, store: &dyn Store, sign: &Signal, now: Timestamp) {
         let has_changed = self.change(|gate, settings| gate.note(sign, now, settings));
         if has_changed && let Err(error) = self.save(store).await {
             let destination = &self.destination;
@@ -162,7 +162,7 @@ impl Porter {
         format!("destination {}", self.destination)
     }
 
-    fn books(&self) -> MutexGuard<'_, Books> {
+    fn books(&self) -> MutexGuard<'_, GateState> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

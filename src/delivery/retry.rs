@@ -5,9 +5,9 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
-use super::gate::Sign;
+use super::gate::Signal;
 use crate::event::{Outcome, RequestKind};
-use crate::savio::{Answer, Content, Reply};
+use crate::savio::{ApiResponse, BodyKind, SendResult};
 
 /// However long Savio asks to wait.
 pub(super) const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
@@ -19,12 +19,12 @@ pub struct Settings {
     pub wait_max: Duration,
     /// Counted from the first attempt, while the destination could be tried.
     pub give_up_after: Duration,
-    pub unanswered: Unanswered,
+    pub unanswered: UnansweredPolicy,
 }
 
 /// What becomes of a request that was sent and got no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unanswered {
+pub enum UnansweredPolicy {
     /// It is sent again, and marked.
     Retry,
     /// A person decides.
@@ -37,14 +37,14 @@ impl Default for Settings {
             wait_min: Duration::from_secs(5),
             wait_max: Duration::from_hours(1),
             give_up_after: Duration::from_hours(3 * 24),
-            unanswered: Unanswered::Retry,
+            unanswered: UnansweredPolicy::Retry,
         }
     }
 }
 
 /// What an answer is judged by, apart from itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Circumstances<'c> {
+pub struct AttemptContext<'c> {
     pub now: Timestamp,
     /// Since the first attempt, by the destination's clock.
     pub age: Duration,
@@ -65,13 +65,13 @@ pub struct Verdict {
     pub outcome: Outcome,
     /// What happened, in words that may be logged: nothing of the answer's body is in them.
     pub summary: String,
-    pub then: Then,
+    pub then: Decision,
     /// What it tells of the destination.
-    pub sign: Option<Sign>,
+    pub sign: Option<Signal>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub enum Then {
+pub enum Decision {
     Done {
         savio_id: Option<Value>,
     },
@@ -107,14 +107,20 @@ pub(super) fn optional_fields(kind: RequestKind) -> &'static [&'static str] {
 }
 
 /// The outcome table.
-pub fn judge(answer: &Answer, circumstances: Circumstances<'_>, settings: &Settings) -> Verdict {
+pub fn judge(
+    answer: &SendResult,
+    circumstances: AttemptContext<'_>,
+    settings: &Settings,
+) -> Verdict {
     let reply = match answer {
-        Answer::Reply(reply) => reply,
-        Answer::Withheld { reason } => return withheld(reason.clone()),
-        Answer::NotSent { reason } => {
+        SendResult::Reply(reply) => reply,
+        SendResult::Withheld { reason } => return withheld(reason.clone()),
+        SendResult::NotSent { reason } => {
             return retry(Outcome::Unreachable, reason.clone(), circumstances, settings);
         }
-        Answer::NoReply { reason } => return unanswered(reason.clone(), circumstances, settings),
+        SendResult::NoReply { reason } => {
+            return unanswered(reason.clone(), circumstances, settings);
+        }
     };
     let summary = format!("savio answered {}", reply.status);
     match reply.status {
@@ -122,12 +128,12 @@ pub fn judge(answer: &Answer, circumstances: Circumstances<'_>, settings: &Setti
         200..=299 => no_savio(reply, circumstances, settings),
         100..=199 | 300..=399 | 401..=405 | 407 if circumstances.is_last_try => {
             let reason = format!("{summary}, though the token works: {}", reply.text);
-            let sign = Sign::Forbidden { reason: format!("{summary}, though the token works") };
+            let sign = Signal::Forbidden { reason: format!("{summary}, though the token works") };
             refused(summary, &reason, sign)
         }
         100..=199 | 300..=399 | 401..=405 | 407 => {
             let summary = format!("{summary}: are its token and base_url right?");
-            Verdict { outcome: Outcome::Paused, summary, then: Then::Probe, sign: None }
+            Verdict { outcome: Outcome::Paused, summary, then: Decision::Probe, sign: None }
         }
         408 | 425 | 429 | 500.. => {
             let verdict = retry(Outcome::Retry, summary, circumstances, settings);
@@ -135,18 +141,18 @@ pub fn judge(answer: &Answer, circumstances: Circumstances<'_>, settings: &Setti
         }
         400 if let Some(fields) = refused_fields(reply, circumstances.optional) => {
             let summary = format!("{summary}: once more without {}", fields.join(", "));
-            let then = Then::LeaveOut { fields };
-            Verdict { outcome: Outcome::Refused, summary, then, sign: Some(Sign::Works) }
+            let then = Decision::LeaveOut { fields };
+            Verdict { outcome: Outcome::Refused, summary, then, sign: Some(Signal::Works) }
         }
         _ => {
             let reason = format!("{summary}: {}", reply.text);
-            refused(summary, &reason, Sign::Works)
+            refused(summary, &reason, Signal::Works)
         }
     }
 }
 
 /// The fields that Savio refuses, if it refuses nothing else and all of them may be left out.
-fn refused_fields(reply: &Reply, optional: &[&'static str]) -> Option<Vec<&'static str>> {
+fn refused_fields(reply: &ApiResponse, optional: &[&'static str]) -> Option<Vec<&'static str>> {
     let refused: Map<String, Value> = serde_json::from_str(&reply.text).ok()?;
     let find = |name: &String| optional.iter().copied().find(|field| field == name);
     let fields: Vec<&'static str> = refused.keys().map(find).collect::<Option<_>>()?;
@@ -155,8 +161,8 @@ fn refused_fields(reply: &Reply, optional: &[&'static str]) -> Option<Vec<&'stat
 
 /// The destination waits until its address is another, or is private after all.
 fn withheld(reason: String) -> Verdict {
-    let sign = Some(Sign::Wrong { reason: reason.clone() });
-    let then = Then::Retry { wait: Duration::ZERO };
+    let sign = Some(Signal::Wrong { reason: reason.clone() });
+    let then = Decision::Retry { wait: Duration::ZERO };
     Verdict { outcome: Outcome::Paused, summary: reason, then, sign }
 }
 
@@ -165,32 +171,32 @@ pub fn after_probe(mut verdict: Verdict, probe: &Result<(), String>) -> Verdict 
     match probe {
         Ok(()) => {
             verdict.outcome = Outcome::Retry;
-            verdict.then = Then::Again;
+            verdict.then = Decision::Again;
         }
         Err(reason) => {
             let reason = format!("{}; the probe: {reason}", verdict.summary);
-            verdict.then = Then::Retry { wait: Duration::ZERO };
-            verdict.sign = Some(Sign::Wrong { reason });
+            verdict.then = Decision::Retry { wait: Duration::ZERO };
+            verdict.sign = Some(Signal::Wrong { reason });
         }
     }
     verdict
 }
 
 /// An attempt that the end of the process cut off: it may have arrived.
-pub fn judge_interrupted(circumstances: Circumstances<'_>, settings: &Settings) -> Verdict {
+pub fn judge_interrupted(circumstances: AttemptContext<'_>, settings: &Settings) -> Verdict {
     let summary = "the relay stopped during the send".to_owned();
     let mut verdict = unanswered(summary, circumstances, settings);
     verdict.outcome = Outcome::Interrupted;
     verdict.sign = None;
-    if matches!(verdict.then, Then::Retry { .. }) {
-        verdict.then = Then::Again;
+    if matches!(verdict.then, Decision::Retry { .. }) {
+        verdict.then = Decision::Again;
     }
     verdict
 }
 
 impl Settings {
     /// Doubles with each try, plus up to half of it by chance.
-    fn wait(&self, circumstances: Circumstances<'_>) -> Duration {
+    fn wait(&self, circumstances: AttemptContext<'_>) -> Duration {
         let doubled = self.wait_min.saturating_mul(2_u32.saturating_pow(circumstances.tries));
         let wait = doubled.min(self.wait_max);
         let part = f64::from(circumstances.chance) / f64::from(u32::MAX);
@@ -201,82 +207,91 @@ impl Settings {
 fn retry(
     outcome: Outcome,
     summary: String,
-    circumstances: Circumstances<'_>,
+    circumstances: AttemptContext<'_>,
     settings: &Settings,
 ) -> Verdict {
     let then = if circumstances.age >= settings.give_up_after {
         let age = SignedDuration::from_secs(circumstances.age.as_secs().cast_signed());
-        Then::Dead { reason: format!("gave up after {age:#}: {summary}") }
+        Decision::Dead { reason: format!("gave up after {age:#}: {summary}") }
     } else {
-        Then::Retry { wait: settings.wait(circumstances) }
+        Decision::Retry { wait: settings.wait(circumstances) }
     };
-    let sign = Some(Sign::Fails { hold_back_until: None });
+    let sign = Some(Signal::Fails { hold_back_until: None });
     Verdict { outcome, summary, then, sign }
 }
 
-fn unanswered(summary: String, circumstances: Circumstances<'_>, settings: &Settings) -> Verdict {
+fn unanswered(summary: String, circumstances: AttemptContext<'_>, settings: &Settings) -> Verdict {
     let mut verdict = retry(Outcome::Unanswered, summary, circumstances, settings);
-    if settings.unanswered == Unanswered::Hold {
+    if settings.unanswered == UnansweredPolicy::Hold {
         verdict.then = held(&verdict.summary);
     }
     verdict
 }
 
-fn held(summary: &str) -> Then {
-    Then::Hold { reason: format!("it was sent, and may have arrived: {summary}") }
+fn held(summary: &str) -> Decision {
+    Decision::Hold { reason: format!("it was sent, and may have arrived: {summary}") }
 }
 
 /// A page that some other server gave: the event waits until Savio is there, and never dies of it. A 201
 /// says that something was made, so that only a person sends the request again.
-fn no_savio(reply: &Reply, circumstances: Circumstances<'_>, settings: &Settings) -> Verdict {
+fn no_savio(
+    reply: &ApiResponse,
+    circumstances: AttemptContext<'_>,
+    settings: &Settings,
+) -> Verdict {
     let summary =
         format!("savio answered {}, but not as savio does: is base_url right?", reply.status);
     let then = match settings.unanswered {
-        Unanswered::Retry if reply.status != 201 => {
-            Then::Retry { wait: settings.wait(circumstances) }
+        UnansweredPolicy::Retry if reply.status != 201 => {
+            Decision::Retry { wait: settings.wait(circumstances) }
         }
-        Unanswered::Retry | Unanswered::Hold => held(&summary),
+        UnansweredPolicy::Retry | UnansweredPolicy::Hold => held(&summary),
     };
-    let sign = Some(Sign::Wrong { reason: summary.clone() });
+    let sign = Some(Signal::Wrong { reason: summary.clone() });
     Verdict { outcome: Outcome::Unanswered, summary, then, sign }
 }
 
-fn refused(summary: String, reason: &str, sign: Sign) -> Verdict {
+fn refused(summary: String, reason: &str, sign: Signal) -> Verdict {
     let reason = reason.trim_end_matches([':', ' ']).to_owned();
-    let then = Then::Dead { reason };
+    let then = Decision::Dead { reason };
     Verdict { outcome: Outcome::Refused, summary, then, sign: Some(sign) }
 }
 
 /// Savio may ask for a longer wait than ours, not for a shorter one, and then for all requests.
-fn hold_back(mut verdict: Verdict, reply: &Reply, circumstances: Circumstances<'_>) -> Verdict {
+fn hold_back(
+    mut verdict: Verdict,
+    reply: &ApiResponse,
+    circumstances: AttemptContext<'_>,
+) -> Verdict {
     let Some(asked) = reply.wait_asked(circumstances.now) else { return verdict };
     let asked = asked.min(RETRY_AFTER_MAX);
-    if let Then::Retry { wait } = &mut verdict.then {
+    if let Decision::Retry { wait } = &mut verdict.then {
         *wait = asked.max(*wait);
     }
     let hold_back_until = circumstances.now.saturating_add(asked).ok();
-    verdict.sign = Some(Sign::Fails { hold_back_until });
+    verdict.sign = Some(Signal::Fails { hold_back_until });
     verdict
 }
 
 /// Whether it is Savio that gave a 2xx.
-fn is_savios(reply: &Reply, circumstances: Circumstances<'_>) -> bool {
+fn is_savios(reply: &ApiResponse, circumstances: AttemptContext<'_>) -> bool {
     match reply.content {
-        Content::Object { .. } | Content::Empty | Content::Cut { says_json: true } => true,
-        Content::Cut { says_json: false } | Content::Other => {
+        BodyKind::Object { .. } | BodyKind::Empty | BodyKind::Cut { says_json: true } => true,
+        BodyKind::Cut { says_json: false } | BodyKind::Other => {
             reply.status == 201 && circumstances.has_given_id
         }
     }
 }
 
-fn done(summary: String, reply: &Reply) -> Verdict {
+fn done(summary: String, reply: &ApiResponse) -> Verdict {
     let (savio_id, sign) = match &reply.content {
-        Content::Object { id: Some(id) } => (Some(id.clone()), Sign::GaveId),
-        Content::Object { id: None } | Content::Empty | Content::Cut { .. } | Content::Other => {
-            (None, Sign::Works)
-        }
+        BodyKind::Object { id: Some(id) } => (Some(id.clone()), Signal::GaveId),
+        BodyKind::Object { id: None }
+        | BodyKind::Empty
+        | BodyKind::Cut { .. }
+        | BodyKind::Other => (None, Signal::Works),
     };
-    Verdict { outcome: Outcome::Done, summary, then: Then::Done { savio_id }, sign: Some(sign) }
+    Verdict { outcome: Outcome::Done, summary, then: Decision::Done { savio_id }, sign: Some(sign) }
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tracing::{error, warn};
 
 use super::backoff::Process;
-use super::claims::Held;
-use super::{Delivery, NotOurs};
+use super::claims::ClaimGuard;
+use super::{ClaimLost, Delivery};
 use crate::store::{StoreError, Suspect};
 
 /// So long after its start, and by chance up to so much longer, a process leaves alone each suspect under
@@ -83,18 +83,18 @@ enum Mark {
 
 impl Delivery {
     /// Marks a suspect; once this returns, the mark is on disk.
-    pub(super) async fn mark(&self, held: &Held<'_>) -> Result<(), NotOurs> {
+    pub(super) async fn mark(&self, held: &ClaimGuard<'_>) -> Result<(), ClaimLost> {
         self.write_mark(held, Mark::Set).await
     }
 
-    pub(super) async fn unmark(&self, held: &Held<'_>) {
+    pub(super) async fn unmark(&self, held: &ClaimGuard<'_>) {
         // If the event is not ours any more, the mark is not either.
         let _ = self.write_mark(held, Mark::Unset).await;
     }
 
     /// Retries until the store is available, since nothing could be sent before that anyway, or until the relay
     /// stops.
-    async fn write_mark(&self, held: &Held<'_>, mark: Mark) -> Result<(), NotOurs> {
+    async fn write_mark(&self, held: &ClaimGuard<'_>, mark: Mark) -> Result<(), ClaimLost> {
         let mut backoff = self.claims.backoff();
         loop {
             let claim = held.claim();
@@ -106,17 +106,17 @@ impl Delivery {
             match written {
                 Ok(()) => return Ok(()),
                 Err(StoreError::ClaimLost) if held.has_replaced(claim).await => {}
-                Err(StoreError::ClaimLost) => return Err(NotOurs),
+                Err(StoreError::ClaimLost) => return Err(ClaimLost),
                 Err(StoreError::Impossible { reason }) => {
                     error!(event.id = %id, reason, "event {id} cannot be marked as a suspect: a bug");
-                    return Err(NotOurs);
+                    return Err(ClaimLost);
                 }
                 Err(StoreError::Unavailable { reason, .. }) => {
                     if backoff.is_first() {
                         warn!(event.id = %id, reason, "cannot mark event {id} as a suspect yet");
                     }
                     if backoff.pause().await == Process::Stops {
-                        return Err(NotOurs);
+                        return Err(ClaimLost);
                     }
                 }
             }

@@ -9,14 +9,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::gate::Sign;
+use super::gate::Signal;
 use super::retry::RETRY_AFTER_MAX;
-use super::{Clock, Delivery};
+use super::{Delivery, RunClock};
 use crate::event::{Request, RequestKind};
-use crate::mapping::{Existing, Link, Mapped};
-use crate::savio::{Error, Filter};
-use crate::store::Next;
-use list::{Known, List};
+use crate::mapping::{FeatureRequestLink, LinkMode, MappedRequests};
+use crate::savio::{Error, FeatureRequestQuery};
+use crate::store::NextStep;
+use list::{TitleIndex, TitleMatch};
 
 const TITLE: &str = "feature_request_title";
 
@@ -27,15 +27,18 @@ const PAGES_MAX: usize = 2_000;
 const READ_WAIT: Duration = Duration::from_secs(1);
 
 /// What is known of the feature requests of a destination.
-pub(super) struct Titles {
-    list: Mutex<List>,
+pub(super) struct FeatureRequests {
+    list: Mutex<TitleIndex>,
     /// Locked while the list is read, by one for all.
     reading: tokio::sync::Mutex<()>,
 }
 
-impl Titles {
-    pub(super) fn new() -> Titles {
-        Titles { list: Mutex::new(List::new()), reading: tokio::sync::Mutex::default() }
+impl FeatureRequests {
+    pub(super) fn new() -> FeatureRequests {
+        FeatureRequests {
+            list: Mutex::new(TitleIndex::new()),
+            reading: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Savio took the request: a title that it names is there.
@@ -47,7 +50,7 @@ impl Titles {
         }
     }
 
-    fn list(&self) -> MutexGuard<'_, List> {
+    fn list(&self) -> MutexGuard<'_, TitleIndex> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -55,7 +58,11 @@ impl Titles {
 impl Delivery {
     /// Puts the stored spelling of titles in the place of those that the mapping gave. Where the
     /// feature requests cannot be known, the event waits: it neither makes a second one nor dies.
-    pub(super) async fn link(&self, mut mapped: Mapped, clock: &Clock) -> Result<Mapped, Next> {
+    pub(super) async fn link(
+        &self,
+        mut mapped: MappedRequests,
+        clock: &RunClock,
+    ) -> Result<MappedRequests, NextStep> {
         for link in std::mem::take(&mut mapped.links) {
             let Some(Value::String(title)) = mapped.requests[link.request].body.get(TITLE) else {
                 continue;
@@ -71,20 +78,20 @@ impl Delivery {
     async fn known(
         &self,
         title: &str,
-        existing: Existing,
-        clock: &Clock,
-    ) -> Result<Option<String>, Next> {
+        existing: LinkMode,
+        clock: &RunClock,
+    ) -> Result<Option<String>, NextStep> {
         let look = || self.titles.list().look_up(title, existing, clock.now());
         let mut known = look();
-        if known == Known::Stale {
+        if known == TitleMatch::Stale {
             self.read_titles(clock).await?;
             known = look();
         }
         match known {
-            Known::Spelled(stored) => Ok(Some(stored)),
-            Known::Nowhere => Ok(None),
-            Known::Failed { until, reason } => Err(Next::Wait { until, reason }),
-            Known::Stale => Err(wait(clock)),
+            TitleMatch::Spelled(stored) => Ok(Some(stored)),
+            TitleMatch::Nowhere => Ok(None),
+            TitleMatch::Failed { until, reason } => Err(NextStep::Wait { until, reason }),
+            TitleMatch::Stale => Err(wait(clock)),
         }
     }
 
@@ -95,7 +102,7 @@ impl Delivery {
     }
 
     /// Reads all feature requests, one for all events that want to know.
-    async fn read_titles(&self, clock: &Clock) -> Result<(), Next> {
+    async fn read_titles(&self, clock: &RunClock) -> Result<(), NextStep> {
         let Ok(_reading) = self.titles.reading.try_lock() else { return Err(wait(clock)) };
         let begun_at = clock.now();
         match self.titles_of_all_pages(clock).await? {
@@ -109,18 +116,23 @@ impl Delivery {
     }
 
     /// Each page goes through the gate, as any request does.
-    async fn titles_of_all_pages(&self, clock: &Clock) -> Result<Result<Vec<String>, Error>, Next> {
+    async fn titles_of_all_pages(
+        &self,
+        clock: &RunClock,
+    ) -> Result<Result<Vec<String>, Error>, NextStep> {
         let client = match &self.destination.client {
             Ok(client) => client,
-            Err(reason) => return Err(Next::Wait { until: clock.now(), reason: reason.clone() }),
+            Err(reason) => {
+                return Err(NextStep::Wait { until: clock.now(), reason: reason.clone() });
+            }
         };
-        let mut pages = client.feature_requests(&Filter::default()).at_most(PAGES_MAX);
+        let mut pages = client.feature_requests(&FeatureRequestQuery::default()).at_most(PAGES_MAX);
         let mut titles = Vec::new();
         loop {
             match self.porter.admit(clock.now()) {
                 Ok(turn) => clock.wait_until(turn).await,
                 Err(closed) => {
-                    return Err(Next::Wait { until: clock.now(), reason: closed.reason });
+                    return Err(NextStep::Wait { until: clock.now(), reason: closed.reason });
                 }
             }
             let page = pages.next().await;
@@ -137,11 +149,11 @@ impl Delivery {
     /// whether the token works.
     async fn note_page<T>(&self, page: &Result<Option<T>, Error>, now: Timestamp) {
         let sign = match page {
-            Ok(Some(_)) => Sign::Works,
+            Ok(Some(_)) => Signal::Works,
             Err(error) if error.may_pass() => {
                 let until = error.retry_after().map(|wait| wait.min(RETRY_AFTER_MAX));
                 let until = until.and_then(|wait| now.saturating_add(wait).ok());
-                Sign::Fails { hold_back_until: until }
+                Signal::Fails { hold_back_until: until }
             }
             Ok(None) | Err(_) => {
                 self.porter.forgo(now);
@@ -152,13 +164,13 @@ impl Delivery {
     }
 }
 
-fn wait(clock: &Clock) -> Next {
+fn wait(clock: &RunClock) -> NextStep {
     let until = clock.now().saturating_add(READ_WAIT).unwrap_or(Timestamp::MAX);
-    Next::Wait { until, reason: "the feature requests are being listed".to_owned() }
+    NextStep::Wait { until, reason: "the feature requests are being listed".to_owned() }
 }
 
 /// What became of one title.
-fn settle(mapped: &mut Mapped, link: &Link, known: Option<&str>) {
+fn settle(mapped: &mut MappedRequests, link: &FeatureRequestLink, known: Option<&str>) {
     let body = &mut mapped.requests[link.request].body;
     let Some(title) = body.get(TITLE).and_then(Value::as_str).map(str::to_owned) else { return };
     match (known, link.existing) {
@@ -167,8 +179,8 @@ fn settle(mapped: &mut Mapped, link: &Link, known: Option<&str>) {
             body.insert(TITLE.to_owned(), stored.into());
             mapped.notes.push(format!("{}: `{title}` is written `{stored}` in savio", link.field));
         }
-        (None, Existing::Prefer) => {}
-        (None, Existing::Only) => {
+        (None, LinkMode::Prefer) => {}
+        (None, LinkMode::Only) => {
             body.shift_remove(TITLE);
             let note = format!("{} was left out: no feature request is `{title}`", link.field);
             mapped.notes.push(note);

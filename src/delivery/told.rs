@@ -2,19 +2,19 @@
 
 use super::Delivery;
 use super::retry::Verdict;
-use super::work::{Sent, Work};
-use crate::savio::Answer;
+use super::work::{RequestPlan, SentRequest};
+use crate::savio::SendResult;
 use crate::telemetry::traces;
 
 impl Delivery {
     /// Before the verdict changes the work.
-    pub(super) fn trace(&self, work: &Work, sent: &Sent, verdict: &Verdict) {
+    pub(super) fn trace(&self, work: &RequestPlan, sent: &SentRequest, verdict: &Verdict) {
         let Some(parent) = work.span else { return };
         let request = work.request(sent.position).kind;
         let client = self.destination.client.as_ref();
         self.traces.attempt(
             parent,
-            &traces::Attempt {
+            &traces::AttemptSpan {
                 at: sent.at,
                 ms: sent.ms,
                 request,
@@ -22,7 +22,7 @@ impl Delivery {
                 destination: &self.destination.name,
                 number: work.attempt_number(),
                 outcome: verdict.outcome,
-                status: sent.answer.as_ref().and_then(Answer::status),
+                status: sent.answer.as_ref().and_then(SendResult::status),
                 summary: &verdict.summary,
             },
         );

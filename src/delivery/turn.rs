@@ -7,12 +7,12 @@ use tracing::warn;
 
 use super::acquisition::{Acquisition, AcquisitionStep, Turn};
 use super::backoff::{Backoff, Process};
-use super::claims::{Held, Parked};
+use super::claims::{ClaimGuard, ResumedEvent};
 use super::conflicts::LockRequest;
-use super::work::Work;
-use super::{Clock, Delivery, Landed, step};
-use crate::event::{Name, Outcome};
-use crate::store::{Claimed, EarlierUpsert, Next, Progress, StoreError, WaitsFor};
+use super::work::RequestPlan;
+use super::{Delivery, Finished, RunClock, step};
+use crate::event::{Outcome, RecordKey};
+use crate::store::{ClaimedEvent, EarlierUpsert, NextStep, Progress, StoreError, WaitsFor};
 
 /// Where too many wait for a record, the rest comes again after this time, and not all at once.
 const QUEUE_FULL_WAIT_MIN: Duration = Duration::from_secs(30);
@@ -25,11 +25,16 @@ const BROKEN_OFF_WAIT: Duration = Duration::from_secs(1);
 impl Delivery {
     /// Gives back the locks of a request that is done and takes those of the next, and a place in
     /// flight; where it is not its turn, the event is to wait instead.
-    pub(super) async fn line_up(&self, held: &mut Held<'_>, work: &Work, progress: &mut Progress) {
+    pub(super) async fn line_up(
+        &self,
+        held: &mut ClaimGuard<'_>,
+        work: &RequestPlan,
+        progress: &mut Progress,
+    ) {
         if progress.attempt.as_ref().is_some_and(|attempt| attempt.outcome == Outcome::Done) {
             held.mark_sent();
         }
-        let Next::Send { position, at } = progress.next else {
+        let NextStep::Send { position, at } = progress.next else {
             held.leave_slot();
             return;
         };
@@ -41,21 +46,21 @@ impl Delivery {
         held.leave_slot();
         progress.next = match turn {
             Ok(Turn::Granted) | Err(_) => {
-                Next::Wait { until: at, reason: "the relay stops".to_owned() }
+                NextStep::Wait { until: at, reason: "the relay stops".to_owned() }
             }
-            Ok(Turn::Blocked) => Next::Stay { waits_for: self.claims.waits_for(held.seq()) },
+            Ok(Turn::Blocked) => NextStep::Stay { waits_for: self.claims.waits_for(held.seq()) },
             Ok(Turn::QueueFull(count)) => {
                 let wait = QUEUE_FULL_WAIT_MIN.max(QUEUE_FULL_WAIT_EACH * count);
                 let until = at.saturating_add(wait).unwrap_or(Timestamp::MAX);
                 let reason = "too many events are waiting for the same record".to_owned();
-                Next::Wait { until, reason }
+                NextStep::Wait { until, reason }
             }
             Ok(Turn::Behind(earlier, upsert)) => {
-                Next::WaitBehind { waits_for: waits_for(earlier, upsert), upsert, at }
+                NextStep::WaitBehind { waits_for: waits_for(earlier, upsert), upsert, at }
             }
             Ok(Turn::BrokenOff(earlier, upsert)) => {
                 let until = at.saturating_add(BROKEN_OFF_WAIT).unwrap_or(Timestamp::MAX);
-                Next::Wait { until, reason: waits_for(earlier, upsert).reason }
+                NextStep::Wait { until, reason: waits_for(earlier, upsert).reason }
             }
         };
     }
@@ -63,7 +68,7 @@ impl Delivery {
     /// An error: the relay stops before it is known.
     async fn acquire_locks(
         &self,
-        held: &Held<'_>,
+        held: &ClaimGuard<'_>,
         request: LockRequest,
     ) -> Result<Turn, StoreError> {
         let mut acquisition = Acquisition::new(held.seq(), request);
@@ -86,8 +91,8 @@ impl Delivery {
     /// The event in the store that makes this upsert before this one.
     async fn earlier_upsert(
         &self,
-        held: &Held<'_>,
-        upsert: Name,
+        held: &ClaimGuard<'_>,
+        upsert: RecordKey,
     ) -> Result<Option<EarlierUpsert>, StoreError> {
         let mut backoff = self.claims.backoff();
         loop {
@@ -99,19 +104,23 @@ impl Delivery {
     }
 
     /// Goes on with an event that was parked, as it is now.
-    pub(super) async fn deliver_parked(&self, (claim, seq): Parked, now: Timestamp) -> Landed {
-        let (held, clock) = (self.claims.hold(claim, seq), Clock::starting(now));
-        let Some(claimed) = self.load(&held).await else { return Landed::Through };
+    pub(super) async fn deliver_parked(
+        &self,
+        (claim, seq): ResumedEvent,
+        now: Timestamp,
+    ) -> Finished {
+        let (held, clock) = (self.claims.hold(claim, seq), RunClock::starting(now));
+        let Some(claimed) = self.load(&held).await else { return Finished::Through };
         let Some(reason) = self.why_source_waits(&claimed.event.source) else {
             return self.work_on(claimed, held, &clock).await;
         };
         // If that fails, the event is not ours any more.
-        let _ = self.write(&held, step(Next::Wait { until: clock.now(), reason })).await;
-        Landed::Through
+        let _ = self.write(&held, step(NextStep::Wait { until: clock.now(), reason })).await;
+        Finished::Through
     }
 
     /// None: it is not ours any more, or the relay stops.
-    async fn load(&self, held: &Held<'_>) -> Option<Claimed> {
+    async fn load(&self, held: &ClaimGuard<'_>) -> Option<ClaimedEvent> {
         let mut backoff = self.claims.backoff();
         loop {
             let claim = held.claim();
@@ -140,7 +149,7 @@ impl Delivery {
     }
 }
 
-fn waits_for(earlier: EarlierUpsert, upsert: Name) -> WaitsFor {
+fn waits_for(earlier: EarlierUpsert, upsert: RecordKey) -> WaitsFor {
     let EarlierUpsert { seq, event: id, .. } = earlier;
     let reason = format!("waits for event {id}, which upserts the same {} first", upsert.thing());
     WaitsFor { event: seq, reason }

@@ -4,24 +4,26 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::retry::{self, Circumstances, Then, Verdict};
-use crate::event::{Event, EventId, Name, Outcome, Request, RequestKind, State};
-use crate::savio::Answer;
-use crate::store::{Attempt, Claimed, Next, Planned, Progress, RequestState, Shorter, Suspect};
-use crate::telemetry::traces::Parent;
+use super::retry::{self, AttemptContext, Decision, Verdict};
+use crate::event::{Event, EventId, Outcome, RecordKey, Request, RequestKind, State};
+use crate::savio::SendResult;
+use crate::store::{
+    Attempt, ClaimedEvent, NextStep, PlannedRequest, Progress, RequestState, Shorter, Suspect,
+};
+use crate::telemetry::traces::ParentSpan;
 
 #[derive(Debug)]
-pub(super) struct Work {
+pub(super) struct RequestPlan {
     pub(super) event: EventId,
     /// Where its attempts belong in its trace.
-    pub(super) span: Option<Parent>,
+    pub(super) span: Option<ParentSpan>,
     first_attempt_at: Option<Timestamp>,
     tries: u32,
     replay: bool,
     /// The requests of before a replay.
-    earlier: Vec<Planned>,
+    earlier: Vec<PlannedRequest>,
     pub(super) unmapped: Option<Unmapped>,
-    plan: Vec<Planned>,
+    plan: Vec<PlannedRequest>,
     /// The request that was refused just now though the token works.
     last_try: Option<usize>,
 }
@@ -35,20 +37,20 @@ pub(super) struct Unmapped {
 
 /// An attempt before it is judged.
 #[derive(Debug)]
-pub(super) struct Sent {
+pub(super) struct SentRequest {
     pub(super) position: usize,
     pub(super) at: Timestamp,
     pub(super) answered_at: Timestamp,
     pub(super) ms: u64,
     /// None: the end of the process cut it off.
-    pub(super) answer: Option<Answer>,
+    pub(super) answer: Option<SendResult>,
 }
 
-impl Work {
-    pub(super) fn of(claimed: Claimed, span: Option<Parent>) -> Work {
-        let Claimed { event, requests, suspect, .. } = claimed;
+impl RequestPlan {
+    pub(super) fn of(claimed: ClaimedEvent, span: Option<ParentSpan>) -> RequestPlan {
+        let ClaimedEvent { event, requests, suspect, .. } = claimed;
         let (id, is_mapped) = (event.id, requests.is_some());
-        Work {
+        RequestPlan {
             event: id,
             span,
             first_attempt_at: claimed.first_attempt_at,
@@ -62,7 +64,7 @@ impl Work {
     }
 
     pub(super) fn plan(&mut self, requests: &[Request]) {
-        self.plan = Planned::anew(requests, std::mem::take(&mut self.earlier));
+        self.plan = PlannedRequest::anew(requests, std::mem::take(&mut self.earlier));
     }
 
     pub(super) fn request(&self, position: usize) -> &Request {
@@ -70,7 +72,7 @@ impl Work {
     }
 
     /// What is to be upserted yet, once for each request.
-    pub(super) fn upserts(&self) -> Vec<Name> {
+    pub(super) fn upserts(&self) -> Vec<RecordKey> {
         let left = self.plan.iter().filter(|planned| planned.state != RequestState::Done);
         left.filter_map(|planned| planned.request.upsert()).collect()
     }
@@ -87,7 +89,7 @@ impl Work {
 
     /// The fields that may be left out of the request: none once Savio refused some, so that there is no third try.
     pub(super) fn optional(&self, position: usize) -> Vec<&'static str> {
-        let Planned { request, left_out, .. } = &self.plan[position];
+        let PlannedRequest { request, left_out, .. } = &self.plan[position];
         if !left_out.is_empty() {
             return Vec::new();
         }
@@ -96,8 +98,8 @@ impl Work {
     }
 
     /// As far as they are the event's own.
-    pub(super) fn circumstances(&self, sent: &Sent, chance: u32) -> Circumstances<'static> {
-        Circumstances {
+    pub(super) fn circumstances(&self, sent: &SentRequest, chance: u32) -> AttemptContext<'static> {
+        AttemptContext {
             now: sent.answered_at,
             age: Duration::ZERO,
             tries: self.tries,
@@ -114,29 +116,29 @@ impl Work {
     }
 
     /// The first request that Savio does not have yet.
-    pub(super) fn next(&self, now: Timestamp) -> Next {
+    pub(super) fn next(&self, now: Timestamp) -> NextStep {
         if self.plan.is_empty() {
             let reason = Some("the mapping made no request".to_owned());
-            return Next::Settle { state: State::Ignored, reason, at: now };
+            return NextStep::Settle { state: State::Ignored, reason, at: now };
         }
         match self.plan.iter().position(|planned| planned.state != RequestState::Done) {
-            Some(position) => Next::Send { position, at: now },
-            None => Next::Settle { state: State::Delivered, reason: None, at: now },
+            Some(position) => NextStep::Send { position, at: now },
+            None => NextStep::Settle { state: State::Delivered, reason: None, at: now },
         }
     }
 
     /// What is to be written down after an attempt.
-    pub(super) fn after(&mut self, sent: Sent, verdict: Verdict) -> Progress {
-        let Sent { position, at, answered_at: now, ms, answer } = sent;
+    pub(super) fn after(&mut self, sent: SentRequest, verdict: Verdict) -> Progress {
+        let SentRequest { position, at, answered_at: now, ms, answer } = sent;
         let Verdict { outcome, summary, then, sign: _ } = verdict;
         let planned = &mut self.plan[position];
         let mut attempt = Attempt {
             position,
             at,
             outcome,
-            status: answer.as_ref().and_then(Answer::status),
+            status: answer.as_ref().and_then(SendResult::status),
             ms,
-            detail: Some(answer.map_or_else(|| summary.clone(), Answer::into_text)),
+            detail: Some(answer.map_or_else(|| summary.clone(), SendResult::into_text)),
             savio_id: None,
             may_repeat: planned.may_repeat,
             replay: self.replay,
@@ -148,32 +150,32 @@ impl Work {
         planned.may_repeat |= matches!(outcome, Outcome::Unanswered | Outcome::Interrupted);
         let (mut notes, mut shorter) = (Vec::new(), None);
         let next = match then {
-            Then::Done { savio_id } => {
+            Decision::Done { savio_id } => {
                 planned.state = RequestState::Done;
                 self.tries = 0;
                 attempt.savio_id = savio_id;
                 attempt.detail = None;
                 self.next(now)
             }
-            Then::LeaveOut { fields } => {
+            Decision::LeaveOut { fields } => {
                 let left_out: Vec<String> = fields.into_iter().map(str::to_owned).collect();
                 notes.push(refusal_note(planned.request.kind, &left_out));
                 planned.request.leave_out(&left_out);
                 planned.left_out.clone_from(&left_out);
                 shorter = Some(Shorter { position, left_out });
-                Next::Send { position, at: now }
+                NextStep::Send { position, at: now }
             }
-            Then::Again => {
+            Decision::Again => {
                 self.last_try = (outcome != Outcome::Interrupted).then_some(position);
-                Next::Send { position, at: now }
+                NextStep::Send { position, at: now }
             }
-            Then::Retry { wait } => {
+            Decision::Retry { wait } => {
                 let until = now.saturating_add(wait).unwrap_or(Timestamp::MAX);
-                Next::Wait { until, reason: summary }
+                NextStep::Wait { until, reason: summary }
             }
-            Then::Probe => Next::Wait { until: now, reason: summary },
-            Then::Hold { reason } => settle(State::Held, reason, now),
-            Then::Dead { reason } => settle(State::Dead, reason, now),
+            Decision::Probe => NextStep::Wait { until: now, reason: summary },
+            Decision::Hold { reason } => settle(State::Held, reason, now),
+            Decision::Dead { reason } => settle(State::Dead, reason, now),
         };
         Progress { notes, attempt: Some(attempt), shorter, ..Progress::to(next) }
     }
@@ -184,6 +186,6 @@ fn refusal_note(kind: RequestKind, left_out: &[String]) -> String {
     format!("{kind}: {left_out} was left out: savio refused the value and nothing else")
 }
 
-fn settle(state: State, reason: String, at: Timestamp) -> Next {
-    Next::Settle { state, reason: Some(reason), at }
+fn settle(state: State, reason: String, at: Timestamp) -> NextStep {
+    NextStep::Settle { state, reason: Some(reason), at }
 }

@@ -11,8 +11,8 @@ use super::{Request, RequestKind};
 /// Something that Savio finds by a name: what kind of thing it is, and a digest of this and of its name,
 /// trimmed and without regard to upper and lower case.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name {
-    digest: [u8; Name::LENGTH],
+pub struct RecordKey {
+    digest: [u8; RecordKey::LENGTH],
     kind: NameKind,
 }
 
@@ -58,11 +58,11 @@ impl NameKind {
     }
 }
 
-impl Name {
+impl RecordKey {
     const LENGTH: usize = 16;
 
     /// None: an empty name is no name.
-    pub fn new(kind: NameKind, name: &str) -> Option<Name> {
+    pub fn new(kind: NameKind, name: &str) -> Option<RecordKey> {
         let name = name.trim().to_lowercase();
         if name.is_empty() {
             return None;
@@ -72,7 +72,7 @@ impl Name {
         digest.update([0]);
         digest.update(name);
         let digest = digest.finalize();
-        Some(Name { digest: std::array::from_fn(|at| digest[at]), kind })
+        Some(RecordKey { digest: std::array::from_fn(|at| digest[at]), kind })
     }
 
     pub fn as_bytes(&self) -> &[u8] {
@@ -84,7 +84,7 @@ impl Name {
     }
 }
 
-impl fmt::Debug for Name {
+impl fmt::Debug for RecordKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digest = u128::from_be_bytes(self.digest) >> 64;
         write!(formatter, "Name({}, {digest:016x})", self.kind.as_str())
@@ -104,7 +104,7 @@ impl Request {
     ///   `name`. Whether an unknown `company_internal_id` makes a company is not documented: it is
     ///   taken for one that does. (Its `company` is a number that Savio gave: it is there.)
     /// - A company is found by `internal_id`, and feedback finds it by `name`.
-    pub fn names(&self) -> Vec<Name> {
+    pub fn names(&self) -> Vec<RecordKey> {
         let fields: &[(NameKind, &str)] = match self.kind {
             RequestKind::Company => {
                 &[(NameKind::CompanyId, "internal_id"), (NameKind::CompanyName, "name")]
@@ -117,7 +117,7 @@ impl Request {
             ],
             RequestKind::Feedback => self.names_of_feedback(),
         };
-        let mut names: Vec<Name> =
+        let mut names: Vec<RecordKey> =
             fields.iter().filter_map(|(kind, key)| self.name(*kind, key)).collect();
         if let (RequestKind::Feedback, Some(Value::Array(tags))) =
             (self.kind, self.body.get("tags"))
@@ -146,7 +146,7 @@ impl Request {
 
     /// The one thing whose state this request sets, whatever it was before: the last one counts, so
     /// these go out one by one, in order of receipt.
-    pub fn upsert(&self) -> Option<Name> {
+    pub fn upsert(&self) -> Option<RecordKey> {
         match self.kind {
             RequestKind::Company => self.name(NameKind::CompanyUpsert, "internal_id"),
             RequestKind::Contact => self.name(NameKind::ContactUpsert, "internal_id"),
@@ -154,15 +154,15 @@ impl Request {
         }
     }
 
-    fn name(&self, kind: NameKind, key: &str) -> Option<Name> {
+    fn name(&self, kind: NameKind, key: &str) -> Option<RecordKey> {
         named(kind, self.body.get(key)?)
     }
 }
 
-fn named(kind: NameKind, value: &Value) -> Option<Name> {
+fn named(kind: NameKind, value: &Value) -> Option<RecordKey> {
     match value {
-        Value::String(name) => Name::new(kind, name),
-        Value::Number(number) => Name::new(kind, &number.to_string()),
+        Value::String(name) => RecordKey::new(kind, name),
+        Value::Number(number) => RecordKey::new(kind, &number.to_string()),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }
@@ -179,8 +179,8 @@ mod tests {
 
     /// Which names the request has, by their kinds and texts.
     fn check(kind: RequestKind, body: &Value, expected: &[(NameKind, &str)]) {
-        let mut names: Vec<Name> =
-            expected.iter().map(|(kind, name)| Name::new(*kind, name).unwrap()).collect();
+        let mut names: Vec<RecordKey> =
+            expected.iter().map(|(kind, name)| RecordKey::new(*kind, name).unwrap()).collect();
         names.sort_unstable();
         assert_eq!(request(kind, body).names(), names, "{body}");
     }
@@ -231,9 +231,15 @@ mod tests {
 
     #[test]
     fn names_are_alike_whatever_their_case_and_the_space_around_them() {
-        assert_eq!(Name::new(NameKind::Tag, " ÄRGER\n"), Name::new(NameKind::Tag, "ärger"));
-        assert_ne!(Name::new(NameKind::Tag, "acme"), Name::new(NameKind::CompanyName, "acme"));
-        assert_eq!(Name::new(NameKind::Tag, " \t"), None);
+        assert_eq!(
+            RecordKey::new(NameKind::Tag, " ÄRGER\n"),
+            RecordKey::new(NameKind::Tag, "ärger")
+        );
+        assert_ne!(
+            RecordKey::new(NameKind::Tag, "acme"),
+            RecordKey::new(NameKind::CompanyName, "acme")
+        );
+        assert_eq!(RecordKey::new(NameKind::Tag, " \t"), None);
     }
 
     #[test]
@@ -249,7 +255,7 @@ mod tests {
     #[test]
     fn digests_are_those_that_stores_keep() {
         let hex = |kind, name: &str| {
-            data_encoding::HEXLOWER.encode(Name::new(kind, name).unwrap().as_bytes())
+            data_encoding::HEXLOWER.encode(RecordKey::new(kind, name).unwrap().as_bytes())
         };
 
         assert_eq!(hex(NameKind::CompanyUpsert, "6"), "90e22adf14db888783af86744b71bd85");

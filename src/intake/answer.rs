@@ -9,31 +9,31 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::handshake::Greeting;
-use super::payload::Undecodable;
-use super::provider::Answer;
-use super::signature::Unproven;
+use super::handshake::HandshakeResponse;
+use super::payload::DecodeError;
+use super::provider::AcceptedResponse;
+use super::signature::VerifyError;
 use crate::event::EventId;
 use crate::outgoing::chain;
-use crate::store::{Kept, StoreError};
+use crate::store::{StoreError, StoredEvents};
 
 /// A request that came in well.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Taken {
+pub(super) enum Acknowledgement {
     /// Some of the events were not there before.
     Accepted {
-        kept: Kept,
-        answer: Option<Answer>,
+        kept: StoredEvents,
+        answer: Option<AcceptedResponse>,
     },
     Duplicate {
-        kept: Kept,
-        answer: Option<Answer>,
+        kept: StoredEvents,
+        answer: Option<AcceptedResponse>,
     },
     Ignored {
         reason: String,
-        answer: Option<Answer>,
+        answer: Option<AcceptedResponse>,
     },
-    Greeted(Greeting),
+    Greeted(HandshakeResponse),
 }
 
 /// A reason that names what is inside: a path, a variable, a setting.
@@ -67,14 +67,14 @@ pub(super) enum Rejection {
     BrokenOff,
     #[error("{unproven}")]
     Unproven {
-        unproven: Unproven,
+        unproven: VerifyError,
         /// For us alone.
         hint: Option<String>,
     },
     #[error("too many requests")]
     TooOften { wait: Duration },
     #[error(transparent)]
-    Undecodable(#[from] Undecodable),
+    Undecodable(#[from] DecodeError),
     #[error("it cannot be kept now")]
     NotKept(#[source] StoreError),
     #[error("the secret cannot be kept")]
@@ -103,31 +103,31 @@ impl Rejection {
             Rejection::Unproven { unproven, .. } => (
                 StatusCode::UNAUTHORIZED,
                 match unproven {
-                    Unproven::Missing => "signature missing",
-                    Unproven::Wrong => "signature wrong",
-                    Unproven::UnreadableTime => "signature time unreadable",
-                    Unproven::OutsideWindow => "signature outside window",
+                    VerifyError::Missing => "signature missing",
+                    VerifyError::Wrong => "signature wrong",
+                    VerifyError::UnreadableTime => "signature time unreadable",
+                    VerifyError::OutsideWindow => "signature outside window",
                 },
             ),
-            Rejection::Undecodable(Undecodable::Malformed(_)) => {
+            Rejection::Undecodable(DecodeError::Malformed(_)) => {
                 (StatusCode::BAD_REQUEST, "undecodable")
             }
-            Rejection::Undecodable(Undecodable::TooHeavy(..)) => {
+            Rejection::Undecodable(DecodeError::TooHeavy(..)) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "too many values")
             }
-            Rejection::Undecodable(Undecodable::NoMemory) => {
+            Rejection::Undecodable(DecodeError::NoMemory) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "overloaded")
             }
-            Rejection::Undecodable(Undecodable::TooLarge(_)) => {
+            Rejection::Undecodable(DecodeError::TooLarge(_)) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "too large")
             }
-            Rejection::Undecodable(Undecodable::TooManyEvents(_)) => {
+            Rejection::Undecodable(DecodeError::TooManyEvents(_)) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "too many events")
             }
-            Rejection::Undecodable(Undecodable::ContentType(_)) => {
+            Rejection::Undecodable(DecodeError::ContentType(_)) => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported content type")
             }
-            Rejection::Undecodable(Undecodable::Encoding(_)) => {
+            Rejection::Undecodable(DecodeError::Encoding(_)) => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported content encoding")
             }
             Rejection::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
@@ -176,14 +176,14 @@ impl IntoResponse for Rejection {
     }
 }
 
-impl Taken {
+impl Acknowledgement {
     pub(super) fn status(&self) -> StatusCode {
         let (own, answered) = match self {
-            Taken::Accepted { answer, .. } => (StatusCode::ACCEPTED, answer.as_ref()),
-            Taken::Duplicate { answer, .. } | Taken::Ignored { answer, .. } => {
+            Acknowledgement::Accepted { answer, .. } => (StatusCode::ACCEPTED, answer.as_ref()),
+            Acknowledgement::Duplicate { answer, .. } | Acknowledgement::Ignored { answer, .. } => {
                 (StatusCode::OK, answer.as_ref())
             }
-            Taken::Greeted(greeting) => return status(greeting.status),
+            Acknowledgement::Greeted(greeting) => return status(greeting.status),
         };
         answered.map_or(own, |answer| status(answer.status))
     }
@@ -193,20 +193,20 @@ fn status(number: u16) -> StatusCode {
     StatusCode::from_u16(number).unwrap_or(StatusCode::OK)
 }
 
-impl IntoResponse for Taken {
+impl IntoResponse for Acknowledgement {
     fn into_response(self) -> Response {
         let status = self.status();
         let (body, answer) = match self {
-            Taken::Accepted { kept, answer } => {
+            Acknowledgement::Accepted { kept, answer } => {
                 (json!({ "status": "accepted", "events": ids(&kept.events) }), answer)
             }
-            Taken::Duplicate { kept, answer } => {
+            Acknowledgement::Duplicate { kept, answer } => {
                 (json!({ "status": "duplicate", "events": ids(&kept.events) }), answer)
             }
-            Taken::Ignored { reason, answer } => {
+            Acknowledgement::Ignored { reason, answer } => {
                 (json!({ "status": "ignored", "reason": reason }), answer)
             }
-            Taken::Greeted(greeting) => {
+            Acknowledgement::Greeted(greeting) => {
                 let headers: HeaderMap = greeting.headers.into_iter().collect();
                 return (status, headers, Body::from(greeting.body)).into_response();
             }

@@ -6,15 +6,15 @@ use axum::http::Method;
 use axum::http::request::Parts;
 use jiff::Timestamp;
 
-use super::Door;
+use super::Intake;
 use super::answer::Rejection;
 use super::body::{Expected, ReceivedBody};
-use super::greet::Call;
-use super::handshake::{Greeting, Handshake};
-use super::setup::Setup;
-use super::signature::{Presented, Unproven};
+use super::greet::WebhookRequest;
+use super::handshake::{HandshakeResponse, HandshakeRule};
+use super::setup::PendingSetup;
+use super::signature::{SignedRequest, VerifyError};
 use super::source::Source;
-use super::unpack::{Received, Unpacked};
+use super::unpack::{ExtractedEvents, ReceivedRequest};
 use super::{greet, payload};
 use crate::event::Headers;
 
@@ -25,7 +25,7 @@ const LIGHT_BYTES_MAX: usize = 16 * 1024;
 pub(super) struct Target {
     pub(super) source: Arc<Source>,
     /// Where the source waits for its secret.
-    pub(super) setup: Option<Arc<Setup>>,
+    pub(super) setup: Option<Arc<PendingSetup>>,
 }
 
 /// All that came, in one piece that another thread can take.
@@ -39,19 +39,23 @@ pub(super) struct Arrived {
 
 /// What became of it.
 pub(super) enum Judged {
-    Greeted(Greeting),
+    Greeted(HandshakeResponse),
     /// It is not proven to be the source's.
-    Unproven(Unproven),
-    Unpacked(Unpacked),
+    Unproven(VerifyError),
+    Unpacked(ExtractedEvents),
 }
 
 impl Arrived {
-    pub(super) fn received(&self) -> Received<'_> {
-        Received { headers: &self.headers, body: &self.body.bytes, now: self.now }
+    pub(super) fn received(&self) -> ReceivedRequest<'_> {
+        ReceivedRequest { headers: &self.headers, body: &self.body.bytes, now: self.now }
     }
 
-    pub(super) fn call(&self) -> Call<'_> {
-        Call { source: &self.target.source, parts: &self.parts, received: self.received() }
+    pub(super) fn call(&self) -> WebhookRequest<'_> {
+        WebhookRequest {
+            source: &self.target.source,
+            parts: &self.parts,
+            received: self.received(),
+        }
     }
 
     /// A few hundred bytes may hold megabytes, elliptic curves cost much for any body, and the first
@@ -64,7 +68,7 @@ impl Arrived {
     }
 }
 
-impl Door {
+impl Intake {
     /// Looks at what came before the body: a request whose proof would have to be there already is refused
     /// now, so that it takes no room.
     pub(super) fn expect(
@@ -82,7 +86,7 @@ impl Door {
         if parts.method != Method::POST {
             return Ok(little);
         }
-        let presented = Presented {
+        let presented = SignedRequest {
             method: parts.method.as_str(),
             url: None,
             query: parts.uri.query(),
@@ -93,10 +97,10 @@ impl Door {
         if !source.signature.is_missing_before_body(&presented) {
             return Ok(Expected { bytes_max: self.settings.body_bytes_max, client });
         }
-        let is_greeted = |it: &Handshake| it.method == Method::POST && !it.signed;
+        let is_greeted = |it: &HandshakeRule| it.method == Method::POST && !it.signed;
         if source.handshakes.iter().any(is_greeted) {
             return Ok(little);
         }
-        Err(Rejection::Unproven { unproven: Unproven::Missing, hint: None })
+        Err(Rejection::Unproven { unproven: VerifyError::Missing, hint: None })
     }
 }

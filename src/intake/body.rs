@@ -21,7 +21,7 @@ const PACE_FREE: Duration = Duration::from_secs(5);
 const PACE_BYTES_PER_SECOND: u32 = 1024;
 
 #[derive(Debug)]
-pub(super) struct Bodies {
+pub(super) struct BodyReader {
     timeout: Duration,
     room: Arc<Room>,
 }
@@ -41,9 +41,9 @@ pub(super) struct ReceivedBody {
     place: Place,
 }
 
-impl Bodies {
-    pub(super) fn new(bytes_max: usize, all_bytes_max: usize, timeout: Duration) -> Bodies {
-        Bodies { timeout, room: Arc::new(Room::new(all_bytes_max.max(bytes_max), bytes_max)) }
+impl BodyReader {
+    pub(super) fn new(bytes_max: usize, all_bytes_max: usize, timeout: Duration) -> BodyReader {
+        BodyReader { timeout, room: Arc::new(Room::new(all_bytes_max.max(bytes_max), bytes_max)) }
     }
 
     pub(super) async fn read(

@@ -8,48 +8,55 @@ use secrecy::SecretString;
 use serde_json::Value;
 use tracing::info;
 
-use super::Door;
+use super::Intake;
 use super::answer::Rejection;
-use super::handshake::{Asked, Greeting, Handshake};
-use super::pace::Pace;
+use super::handshake::{HandshakeRequest, HandshakeResponse, HandshakeRule};
+use super::pace::RateLimit;
 use super::payload::{self, Limits};
-use super::setup::{self, Setup};
-use super::signature::Presented;
+use super::setup::{self, PendingSetup};
+use super::signature::SignedRequest;
 use super::source::Source;
-use super::unpack::Received;
+use super::unpack::ReceivedRequest;
 
 /// Larger bodies are no handshakes.
 pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// A request, all of it there, and the source that it is for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Call<'r> {
+pub(super) struct WebhookRequest<'r> {
     pub(super) source: &'r Source,
     pub(super) parts: &'r Parts,
-    pub(super) received: Received<'r>,
+    pub(super) received: ReceivedRequest<'r>,
 }
 
 /// Who sent a request, as far as is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Asker {
+pub(super) enum Caller {
     Proven,
     Stranger,
 }
 
-impl Door {
+impl Intake {
     /// The answer to a handshake that nobody signed: at most one a second for a client.
-    pub(super) fn greet_stranger(&self, call: &Call<'_>) -> Result<Option<Greeting>, Rejection> {
-        let Some(greeting) = self.greeting(call, Asker::Stranger) else {
+    pub(super) fn greet_stranger(
+        &self,
+        call: &WebhookRequest<'_>,
+    ) -> Result<Option<HandshakeResponse>, Rejection> {
+        let Some(greeting) = self.greeting(call, Caller::Stranger) else {
             return Ok(None);
         };
         self.pace_handshake(call)?;
         Ok(Some(greeting))
     }
 
-    pub(super) fn greeting(&self, call: &Call<'_>, asker: Asker) -> Option<Greeting> {
-        let fits = |it: &&Handshake| it.method == call.parts.method && it.is_for(asker);
+    pub(super) fn greeting(
+        &self,
+        call: &WebhookRequest<'_>,
+        asker: Caller,
+    ) -> Option<HandshakeResponse> {
+        let fits = |it: &&HandshakeRule| it.method == call.parts.method && it.is_for(asker);
         let source = call.source;
-        let handshakes: Vec<&Handshake> = source.handshakes.iter().filter(fits).collect();
+        let handshakes: Vec<&HandshakeRule> = source.handshakes.iter().filter(fits).collect();
         let body = self.body(call, &handshakes);
         let question = call.asks(body.as_ref());
         handshakes.into_iter().find_map(|handshake| {
@@ -63,10 +70,15 @@ impl Door {
     }
 
     /// Takes the secret that a source waits for, keeps it, and makes the source live.
-    pub(super) fn set_up(&self, setup: &Setup, call: &Call<'_>) -> Result<Greeting, Rejection> {
+    pub(super) fn set_up(
+        &self,
+        setup: &PendingSetup,
+        call: &WebhookRequest<'_>,
+    ) -> Result<HandshakeResponse, Rejection> {
         setup.expects(call.parts.uri.query())?;
-        let bringing = |it: &&Handshake| it.method == call.parts.method && it.brings_secret();
-        let handshakes: Vec<&Handshake> = call.source.handshakes.iter().filter(bringing).collect();
+        let bringing = |it: &&HandshakeRule| it.method == call.parts.method && it.brings_secret();
+        let handshakes: Vec<&HandshakeRule> =
+            call.source.handshakes.iter().filter(bringing).collect();
         let body = self.body(call, &handshakes);
         let question = call.asks(body.as_ref());
         let found = handshakes.into_iter().find_map(|handshake| {
@@ -83,8 +95,8 @@ impl Door {
     }
 
     /// The decoded body, where a handshake depends on it.
-    fn body(&self, call: &Call<'_>, handshakes: &[&Handshake]) -> Option<Value> {
-        let Call { source, received, .. } = call;
+    fn body(&self, call: &WebhookRequest<'_>, handshakes: &[&HandshakeRule]) -> Option<Value> {
+        let WebhookRequest { source, received, .. } = call;
         let is_read = handshakes.iter().any(|handshake| handshake.reads_body());
         if !is_read || received.body.len() > BODY_BYTES_MAX {
             return None;
@@ -95,31 +107,31 @@ impl Door {
         payload::parse(&decoded.text).ok()
     }
 
-    fn pace_handshake(&self, call: &Call<'_>) -> Result<(), Rejection> {
+    fn pace_handshake(&self, call: &WebhookRequest<'_>) -> Result<(), Rejection> {
         let client = self.share(call.parts);
         let taken = self.handshakes.take(&call.source.name, client, Instant::now());
         taken.map_err(|wait| Rejection::TooOften { wait })
     }
 
-    pub(super) fn pace(&self, call: &Call<'_>, pace: Pace) -> Result<(), Rejection> {
+    pub(super) fn pace(&self, call: &WebhookRequest<'_>, pace: RateLimit) -> Result<(), Rejection> {
         let taken = self.paces.take(&call.source.name, pace, Instant::now());
         taken.map_err(|wait| Rejection::TooOften { wait })
     }
 }
 
-impl Handshake {
-    fn is_for(&self, asker: Asker) -> bool {
+impl HandshakeRule {
+    fn is_for(&self, asker: Caller) -> bool {
         match asker {
-            Asker::Proven => true,
-            Asker::Stranger => !self.signed,
+            Caller::Proven => true,
+            Caller::Stranger => !self.signed,
         }
     }
 }
 
-impl Call<'_> {
+impl WebhookRequest<'_> {
     /// What its proof may lie in or cover; the URL as the provider knows it.
-    pub(super) fn presented<'a>(&'a self, url: Option<&'a str>) -> Presented<'a> {
-        Presented {
+    pub(super) fn presented<'a>(&'a self, url: Option<&'a str>) -> SignedRequest<'a> {
+        SignedRequest {
             method: self.parts.method.as_str(),
             url,
             query: self.parts.uri.query(),
@@ -130,12 +142,12 @@ impl Call<'_> {
 
     /// The body that its proof covers; none if it cannot be decompressed to no more bytes than these.
     pub(super) fn covered(&self, bytes_max: usize) -> Option<Cow<'_, [u8]>> {
-        let Received { headers, body, .. } = self.received;
+        let ReceivedRequest { headers, body, .. } = self.received;
         self.source.signature.covered(headers, body, bytes_max)
     }
 
-    fn asks<'a>(&'a self, body: Option<&'a Value>) -> Asked<'a> {
-        Asked {
+    fn asks<'a>(&'a self, body: Option<&'a Value>) -> HandshakeRequest<'a> {
+        HandshakeRequest {
             method: &self.parts.method,
             query: self.parts.uri.query(),
             headers: self.received.headers,

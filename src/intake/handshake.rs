@@ -9,42 +9,42 @@ mod tests;
 use http::{HeaderName, HeaderValue, Method};
 use serde_json::{Map, Value};
 
-use self::filled::{Filling, Keyed, Place, Template};
+use self::filled::{Filling, HmacFormat, RequestField, TextTemplate};
 use super::signature::Key;
 use crate::event::Headers;
 
 /// What makes a request a handshake, and its answer. Whatever the answer repeats has to be there.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Handshake {
+pub struct HandshakeRule {
     pub method: Method,
     /// Whether it proves itself like any webhook.
     pub signed: bool,
-    has: Vec<Place>,
-    when: Vec<(Place, Value)>,
-    reply: Reply,
+    has: Vec<RequestField>,
+    when: Vec<(RequestField, Value)>,
+    reply: ResponseRule,
     /// Where the request brings the secret of all later ones.
-    secret: Option<Place>,
+    secret: Option<RequestField>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-struct Reply {
+struct ResponseRule {
     status: u16,
     content_type: HeaderValue,
-    headers: Vec<(HeaderName, Template)>,
-    body: Body,
-    keyed: Keyed,
+    headers: Vec<(HeaderName, TextTemplate)>,
+    body: ResponseBody,
+    keyed: HmacFormat,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-enum Body {
-    Text(Template),
+enum ResponseBody {
+    Text(TextTemplate),
     /// An object of texts.
-    Json(Vec<(String, Template)>),
+    Json(Vec<(String, TextTemplate)>),
 }
 
 /// A request that may be a handshake.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'r> {
+pub struct HandshakeRequest<'r> {
     pub method: &'r Method,
     pub query: Option<&'r str>,
     pub headers: &'r Headers,
@@ -56,15 +56,15 @@ pub struct Asked<'r> {
 
 /// The answer to a handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Greeting {
+pub struct HandshakeResponse {
     pub status: u16,
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub body: String,
 }
 
-impl Handshake {
+impl HandshakeRule {
     /// Nothing if the request is no such handshake.
-    pub fn answer(&self, asked: &Asked<'_>) -> Option<Greeting> {
+    pub fn answer(&self, asked: &HandshakeRequest<'_>) -> Option<HandshakeResponse> {
         let is_meant = self.method == asked.method
             && self.has.iter().all(|place| place.find(asked).is_some())
             && self.when.iter().all(|(place, value)| place.holds(value, asked));
@@ -76,7 +76,7 @@ impl Handshake {
     }
 
     /// The secret that the request brings.
-    pub fn secret(&self, asked: &Asked<'_>) -> Option<String> {
+    pub fn secret(&self, asked: &HandshakeRequest<'_>) -> Option<String> {
         self.secret.as_ref()?.find(asked).filter(|secret| is_usable(secret))
     }
 
@@ -91,12 +91,12 @@ impl Handshake {
 
     /// Whether the body has to be read to know.
     pub fn reads_body(&self) -> bool {
-        self.places().any(|place| matches!(place, Place::Field(_)))
+        self.places().any(|place| matches!(place, RequestField::Field(_)))
     }
 
-    fn places(&self) -> impl Iterator<Item = &Place> {
+    fn places(&self) -> impl Iterator<Item = &RequestField> {
         let conditions = self.has.iter().chain(self.when.iter().map(|(place, _)| place));
-        conditions.chain(&self.secret).chain(self.reply.templates().flat_map(Template::places))
+        conditions.chain(&self.secret).chain(self.reply.templates().flat_map(TextTemplate::places))
     }
 }
 
@@ -105,8 +105,8 @@ fn is_usable(secret: &str) -> bool {
     !secret.trim().is_empty() && !secret.chars().any(char::is_control)
 }
 
-impl Reply {
-    fn fill(&self, filling: &Filling<'_>) -> Option<Greeting> {
+impl ResponseRule {
+    fn fill(&self, filling: &Filling<'_>) -> Option<HandshakeResponse> {
         let mut headers = vec![
             (http::header::CONTENT_TYPE, self.content_type.clone()),
             // What is repeated was written by somebody else.
@@ -117,8 +117,8 @@ impl Reply {
             headers.push((name.clone(), HeaderValue::try_from(value).ok()?));
         }
         let body = match &self.body {
-            Body::Text(template) => template.fill(filling)?,
-            Body::Json(members) => {
+            ResponseBody::Text(template) => template.fill(filling)?,
+            ResponseBody::Json(members) => {
                 let mut object = Map::new();
                 for (name, template) in members {
                     object.insert(name.clone(), template.fill(filling)?.into());
@@ -126,13 +126,13 @@ impl Reply {
                 Value::Object(object).to_string()
             }
         };
-        Some(Greeting { status: self.status, headers, body })
+        Some(HandshakeResponse { status: self.status, headers, body })
     }
 
-    fn templates(&self) -> impl Iterator<Item = &Template> {
+    fn templates(&self) -> impl Iterator<Item = &TextTemplate> {
         let (text, members) = match &self.body {
-            Body::Text(template) => (Some(template), [].as_slice()),
-            Body::Json(members) => (None, members.as_slice()),
+            ResponseBody::Text(template) => (Some(template), [].as_slice()),
+            ResponseBody::Json(members) => (None, members.as_slice()),
         };
         let members = members.iter().map(|(_, template)| template);
         self.headers.iter().map(|(_, template)| template).chain(text).chain(members)

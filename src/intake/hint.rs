@@ -10,8 +10,8 @@ use tokio::task::spawn_blocking;
 use super::arrived::Arrived;
 use super::payload::{self, excerpt::excerpt};
 use super::signature::{
-    Clock, Encoding, HashClaim, Jwt, Key, Keyring, Place, Presented, Scheme, Seal, Signature,
-    Tries, Unit, Unproven,
+    CredentialLocation, Encoding, HashClaim, Jwt, Key, Keyring, MessageSignature, Scheme,
+    Signature, SignedRequest, TimestampRule, TimestampUnit, Tries, VerifyError,
 };
 use super::source::Source;
 
@@ -54,22 +54,23 @@ fn diagnosed(arrived: &Arrived, signed_url: Option<&str>) -> Option<String> {
     let call = arrived.call();
     let Source { signature, keys, .. } = call.source;
     let covered = call.covered(BODY_BYTES_MAX).unwrap_or_default();
-    let presented = Presented { body: &covered, ..call.presented(signed_url) };
+    let presented = SignedRequest { body: &covered, ..call.presented(signed_url) };
     let tries = &Tries::at_most(TRIES_MAX);
-    let doubted = Doubted { signature, keys, presented: &presented, now: arrived.now, tries };
+    let doubted =
+        FailedVerification { signature, keys, presented: &presented, now: arrived.now, tries };
     doubted.hint().or_else(|| compressed(&doubted, arrived))
 }
 
 /// Whether the signature is right over the body in its other form: compressed, or as it was before.
-fn compressed(doubted: &Doubted<'_>, arrived: &Arrived) -> Option<String> {
+fn compressed(doubted: &FailedVerification<'_>, arrived: &Arrived) -> Option<String> {
     let whole = &arrived.body.bytes;
     let inside = payload::decompressed(&arrived.headers, whole, BODY_BYTES_MAX).ok()?;
     let (Cow::Owned(inside), is_inside) = (inside, doubted.signature.decompressed) else {
         return None;
     };
     let body = if is_inside { whole } else { &inside };
-    let presented = Presented { body, ..*doubted.presented };
-    let is_right = Doubted { presented: &presented, ..*doubted }.would_be_right();
+    let presented = SignedRequest { body, ..*doubted.presented };
+    let is_right = FailedVerification { presented: &presented, ..*doubted }.would_be_right();
     let hint = if is_inside {
         "right over the compressed body: leave `decompressed` out"
     } else {
@@ -83,7 +84,7 @@ fn compressed(doubted: &Doubted<'_>, arrived: &Arrived) -> Option<String> {
 pub(super) fn time(
     arrived: &Arrived,
     signed_url: Option<&str>,
-    unproven: Unproven,
+    unproven: VerifyError,
 ) -> Option<String> {
     let call = arrived.call();
     let Source { signature, keys, .. } = call.source;
@@ -91,18 +92,18 @@ pub(super) fn time(
     if body.len() > BODY_BYTES_MAX && signature.has_several_places() {
         return None;
     }
-    let presented = &Presented { body: &body, ..call.presented(signed_url) };
+    let presented = &SignedRequest { body: &body, ..call.presented(signed_url) };
     let tries = &Tries::at_most(TRIES_MAX);
-    Doubted { signature, keys, presented, now: arrived.now, tries }.time(unproven)
+    FailedVerification { signature, keys, presented, now: arrived.now, tries }.time(unproven)
 }
 
 /// The unit in which the time is within the window, if that is another one.
-fn in_another_unit(clock: &Clock, time: &str, now: Timestamp) -> Option<String> {
-    let is_near = |unit: &Unit| {
+fn in_another_unit(clock: &TimestampRule, time: &str, now: Timestamp) -> Option<String> {
+    let is_near = |unit: &TimestampUnit| {
         let gap = unit.read(time).map(|signed_at| now.duration_since(signed_at).unsigned_abs());
         gap.zip(clock.window).is_some_and(|(gap, window)| gap <= window)
     };
-    let unit = Unit::ALL.into_iter().filter(|unit| *unit != clock.unit).find(is_near)?;
+    let unit = TimestampUnit::ALL.into_iter().filter(|unit| *unit != clock.unit).find(is_near)?;
     let (found, expected) = (unit.as_str(), clock.unit.as_str());
     Some(format!(
         "right, but its time is written as {found}, not as {expected}: set unit = \"{found}\""
@@ -120,19 +121,19 @@ fn late(signed_at: Timestamp, now: Timestamp) -> String {
 
 /// What is looked at anew, each time with one thing changed.
 #[derive(Debug, Clone, Copy)]
-struct Doubted<'r> {
+struct FailedVerification<'r> {
     signature: &'r Signature,
     keys: &'r [Key],
-    presented: &'r Presented<'r>,
+    presented: &'r SignedRequest<'r>,
     now: Timestamp,
     tries: &'r Tries,
 }
 
-impl Doubted<'_> {
+impl FailedVerification<'_> {
     /// Of a right signature whose time is not.
-    fn time(&self, unproven: Unproven) -> Option<String> {
+    fn time(&self, unproven: VerifyError) -> Option<String> {
         let Scheme::Seal(seal) = &self.signature.scheme else {
-            let is_unread = unproven == Unproven::UnreadableTime;
+            let is_unread = unproven == VerifyError::UnreadableTime;
             return is_unread
                 .then(|| "right, but its `exp` or `nbf` is no number of seconds".to_owned());
         };
@@ -149,13 +150,16 @@ impl Doubted<'_> {
     }
 
     /// The time of the proof that is right but for it; there may be wrong ones in other places.
-    fn stated(&self, seal: &Seal, unproven: Unproven) -> Option<String> {
+    fn stated(&self, seal: &MessageSignature, unproven: VerifyError) -> Option<String> {
         if !self.signature.has_several_places() {
             return seal.times(self.presented).pop();
         }
-        let alone = |place: &Place| Seal { places: vec![place.clone()], ..seal.clone() };
+        let alone = |place: &CredentialLocation| MessageSignature {
+            places: vec![place.clone()],
+            ..seal.clone()
+        };
         let keyring = Keyring::new(self.keys, self.now, self.tries);
-        let is_right = |seal: &Seal| {
+        let is_right = |seal: &MessageSignature| {
             let signature =
                 Signature { scheme: Scheme::Seal(seal.clone()), ..self.signature.clone() };
             signature.verify_with(&keyring, self.presented) == Err(unproven)
@@ -175,8 +179,8 @@ impl Doubted<'_> {
         }
         let keyring = Keyring::new(self.keys, self.now, self.tries);
         match self.signature.verify_with(&keyring, self.presented) {
-            Ok(_) | Err(Unproven::UnreadableTime | Unproven::OutsideWindow) => true,
-            Err(Unproven::Missing | Unproven::Wrong) => false,
+            Ok(_) | Err(VerifyError::UnreadableTime | VerifyError::OutsideWindow) => true,
+            Err(VerifyError::Missing | VerifyError::Wrong) => false,
         }
     }
 
@@ -221,7 +225,7 @@ impl Doubted<'_> {
 
     fn scheme_would_be_right(&self, scheme: Scheme) -> bool {
         let signature = Signature { scheme, ..self.signature.clone() };
-        Doubted { signature: &signature, ..*self }.would_be_right()
+        FailedVerification { signature: &signature, ..*self }.would_be_right()
     }
 
     /// With `+` for the spaces of the query, or of a form whose field is the proof.
@@ -234,9 +238,11 @@ impl Doubted<'_> {
         if query.as_deref() == self.presented.query && *body == *self.presented.body {
             return None;
         }
-        let presented = Presented { query: query.as_deref(), body: &body, ..*self.presented };
+        let presented = SignedRequest { query: query.as_deref(), body: &body, ..*self.presented };
         let hint = "right, but with `+`, which is a space in a URL or a form: write %2B";
-        Doubted { presented: &presented, ..*self }.would_be_right().then(|| hint.to_owned())
+        FailedVerification { presented: &presented, ..*self }
+            .would_be_right()
+            .then(|| hint.to_owned())
     }
 
     fn secret(&self) -> Option<String> {
@@ -253,7 +259,7 @@ impl Doubted<'_> {
 
     fn key_would_be_right(&self, alter: impl Fn(&[u8]) -> Vec<u8>) -> bool {
         let keys: Vec<Key> = self.keys.iter().filter_map(|key| key.altered(&alter)).collect();
-        Doubted { keys: &keys, ..*self }.would_be_right()
+        FailedVerification { keys: &keys, ..*self }.would_be_right()
     }
 
     /// No parser is let near it: it is not known whose body this is.
@@ -269,8 +275,8 @@ impl Doubted<'_> {
         ];
         let right = changed.into_iter().find(|(changed, _)| {
             changed != body && {
-                let presented = Presented { body: changed, ..*self.presented };
-                Doubted { presented: &presented, ..*self }.would_be_right()
+                let presented = SignedRequest { body: changed, ..*self.presented };
+                FailedVerification { presented: &presented, ..*self }.would_be_right()
             }
         });
         right.map(|(_, hint)| hint.to_owned())
@@ -292,7 +298,7 @@ fn encoding(scheme: &Scheme) -> Option<Encoding> {
 
 fn with_encoding(scheme: &Scheme, encoding: Encoding) -> Scheme {
     match scheme {
-        Scheme::Seal(seal) => Scheme::Seal(Seal { encoding, ..seal.clone() }),
+        Scheme::Seal(seal) => Scheme::Seal(MessageSignature { encoding, ..seal.clone() }),
         Scheme::Jwt(jwt) => {
             let hash = jwt.body_hash.clone().map(|hash| HashClaim { encoding, ..hash });
             Scheme::Jwt(Jwt { body_hash: hash, ..jwt.clone() })
@@ -313,7 +319,7 @@ fn prefix(scheme: &Scheme) -> Option<&str> {
 fn with_prefix(scheme: &Scheme, prefix: &str) -> Scheme {
     let prefix = prefix.to_owned();
     match scheme {
-        Scheme::Seal(seal) => Scheme::Seal(Seal { prefix, ..seal.clone() }),
+        Scheme::Seal(seal) => Scheme::Seal(MessageSignature { prefix, ..seal.clone() }),
         Scheme::Jwt(jwt) => Scheme::Jwt(Jwt { prefix, ..jwt.clone() }),
         Scheme::Token { places, .. } => Scheme::Token { places: places.clone(), prefix },
         Scheme::Basic | Scheme::None => scheme.clone(),

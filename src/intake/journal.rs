@@ -9,23 +9,23 @@ use tokio::time::interval;
 use tracing::field::display;
 use tracing::{debug, info, warn};
 
-use super::answer::{Rejection, Taken};
+use super::answer::{Acknowledgement, Rejection};
 use super::log_limit::LeftOut;
-use super::rejected::Refusal;
-use super::{Door, source_name};
+use super::rejected::RejectionRecord;
+use super::{Intake, source_name};
 use crate::clock;
 use crate::event::{EventId, SourceName};
 use crate::outgoing::chain;
-use crate::telemetry::traces::{self, Answered};
+use crate::telemetry::traces::{self, WebhookResult};
 
-impl Door {
-    pub(super) fn log(&self, parts: &Parts, began: Timestamp, taken: &Taken) {
+impl Intake {
+    pub(super) fn log(&self, parts: &Parts, began: Timestamp, taken: &Acknowledgement) {
         let source = source_name(parts).map(|name| name.to_string()).unwrap_or_default();
         let status = taken.status().as_u16();
         let address = self.client(parts);
         let client = address.map(display);
         self.webhooks.answered(&source, status);
-        self.traces.webhook(&traces::Webhook {
+        self.traces.webhook(&traces::WebhookSpan {
             began,
             method: parts.method.as_str(),
             source: &source,
@@ -34,20 +34,20 @@ impl Door {
             answered: answered(taken),
         });
         match taken {
-            Taken::Accepted { kept, .. } => {
+            Acknowledgement::Accepted { kept, .. } => {
                 self.webhooks.repeated(&source, kept.repeated.len());
                 let events = first_ids(&kept.events);
                 info!(source, status, client, events, "accepted a webhook for {source}");
             }
-            Taken::Duplicate { kept, .. } => {
+            Acknowledgement::Duplicate { kept, .. } => {
                 self.webhooks.repeated(&source, kept.repeated.len());
                 let events = first_ids(&kept.events);
                 info!(source, status, client, events, "had a webhook for {source} already");
             }
-            Taken::Ignored { reason, .. } => {
+            Acknowledgement::Ignored { reason, .. } => {
                 info!(source, status, client, reason, "ignored a webhook for {source}");
             }
-            Taken::Greeted(_) => {
+            Acknowledgement::Greeted(_) => {
                 info!(source, status, client, "answered a handshake for {source}");
             }
         }
@@ -71,7 +71,7 @@ impl Door {
         if is_told {
             self.tell(parts, began, (&source, rejection));
         }
-        let refusal = Refusal { at: now, status, error, reason, hint, client, count: 1 };
+        let refusal = RejectionRecord { at: now, status, error, reason, hint, client, count: 1 };
         self.rejected.add(&source, refusal, is_told);
     }
 
@@ -91,13 +91,13 @@ impl Door {
         let client = self.client(parts);
         let from = client.map(display);
         warn!(%source, status, client = from, reason = told, cause, hint, "refused a webhook for {source}");
-        self.traces.webhook(&traces::Webhook {
+        self.traces.webhook(&traces::WebhookSpan {
             began,
             method: parts.method.as_str(),
             source: source.as_str(),
             client,
             status,
-            answered: Answered::Rejected { error, reason: &reason },
+            answered: WebhookResult::Rejected { error, reason: &reason },
         });
     }
 
@@ -120,13 +120,13 @@ impl Door {
     }
 }
 
-fn answered(taken: &Taken) -> Answered<'_> {
+fn answered(taken: &Acknowledgement) -> WebhookResult<'_> {
     match taken {
-        Taken::Accepted { kept, .. } | Taken::Duplicate { kept, .. } => {
-            Answered::Kept { events: &kept.events, repeated: &kept.repeated }
+        Acknowledgement::Accepted { kept, .. } | Acknowledgement::Duplicate { kept, .. } => {
+            WebhookResult::Kept { events: &kept.events, repeated: &kept.repeated }
         }
-        Taken::Ignored { .. } => Answered::Ignored,
-        Taken::Greeted(_) => Answered::Greeted,
+        Acknowledgement::Ignored { .. } => WebhookResult::Ignored,
+        Acknowledgement::Greeted(_) => WebhookResult::Greeted,
     }
 }
 

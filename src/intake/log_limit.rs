@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::event::SourceName;
-use crate::rate::{Bucket, Rate};
+use crate::rate::{Rate, TokenBucket};
 
 /// Of one source for one reason: enough to see what is wrong, and no load for whoever keeps the logs.
 const RATE: Rate = Rate { count: 5, period: Duration::from_secs(1) };
@@ -18,7 +18,7 @@ pub(super) struct LogLimit(Mutex<BTreeMap<Key, Entry>>);
 
 #[derive(Debug)]
 struct Entry {
-    bucket: Bucket,
+    bucket: TokenBucket,
     left_out: u64,
 }
 
@@ -36,7 +36,7 @@ impl LogLimit {
         let mut entries = self.entries();
         let entry = entries
             .entry((source.clone(), error))
-            .or_insert_with(|| Entry { bucket: Bucket::full(RATE, now), left_out: 0 });
+            .or_insert_with(|| Entry { bucket: TokenBucket::full(RATE, now), left_out: 0 });
         let is_admitted = entry.bucket.take(RATE, now).is_ok();
         entry.left_out += u64::from(!is_admitted);
         is_admitted

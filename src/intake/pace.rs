@@ -6,25 +6,25 @@ use std::time::{Duration, Instant};
 
 use crate::client_key::ClientKey;
 use crate::event::SourceName;
-use crate::rate::{Bucket, Rate};
+use crate::rate::{Rate, TokenBucket};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Deed {
+enum LimitedAction {
     Webhook,
     Hint,
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Pace {
-    deed: Deed,
+pub(super) struct RateLimit {
+    deed: LimitedAction,
     rate: Rate,
 }
 
 /// For looking into wrong signatures.
-pub(super) const HINTS: Pace = Pace { deed: Deed::Hint, rate: per_second(2) };
+pub(super) const HINTS: RateLimit = RateLimit { deed: LimitedAction::Hint, rate: per_second(2) };
 
-pub(super) fn webhooks(rate: Rate) -> Pace {
-    Pace { deed: Deed::Webhook, rate }
+pub(super) fn webhooks(rate: Rate) -> RateLimit {
+    RateLimit { deed: LimitedAction::Webhook, rate }
 }
 
 const fn per_second(count: u32) -> Rate {
@@ -32,18 +32,18 @@ const fn per_second(count: u32) -> Rate {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Paces(Mutex<BTreeMap<(SourceName, Deed), Bucket>>);
+pub(super) struct RateLimiters(Mutex<BTreeMap<(SourceName, LimitedAction), TokenBucket>>);
 
-impl Paces {
+impl RateLimiters {
     /// Otherwise says how long to wait.
     pub(super) fn take(
         &self,
         source: &SourceName,
-        Pace { deed, rate }: Pace,
+        RateLimit { deed, rate }: RateLimit,
         now: Instant,
     ) -> Result<(), Duration> {
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let full = Bucket::full(rate, now);
+        let full = TokenBucket::full(rate, now);
         buckets.entry((source.clone(), deed)).or_insert(full).take(rate, now)
     }
 }
@@ -141,7 +141,7 @@ mod tests {
     #[track_caller]
     fn check(rate: &str, tries: &[(u64, usize)], expected: &[usize]) {
         let (rate, start): (Rate, _) = (rate.parse().unwrap(), Instant::now());
-        let paces = Paces::default();
+        let paces = RateLimiters::default();
         let source: SourceName = "form".parse().unwrap();
         let taken = tries.iter().map(|(at, count)| {
             let now = start + Duration::from_millis(*at);

@@ -17,11 +17,11 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-pub use each::Each;
+pub use each::BatchPath;
 pub(super) use each::{member, range_in};
 use excerpt::excerpt;
-pub(super) use members::Members;
-pub use packing::{Format, Packing};
+pub(super) use members::ProjectionVisitor;
+pub use packing::{BodyConfig, BodyFormat};
 
 use crate::event::Headers;
 use crate::parse_memory::weigh;
@@ -44,7 +44,7 @@ pub struct Limits {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Undecodable {
+pub enum DecodeError {
     #[error("the content type is {0}; send JSON or a form")]
     ContentType(String),
     #[error("the content encoding is {0}; send the body as it is, or gzip")]
@@ -80,11 +80,11 @@ impl<'b> Decoded<'b> {
 }
 
 pub fn decode<'b>(
-    packing: &Packing,
+    packing: &BodyConfig,
     headers: &Headers,
     body: &'b [u8],
     limits: &Limits,
-) -> Result<Decoded<'b>, Undecodable> {
+) -> Result<Decoded<'b>, DecodeError> {
     let content_type = content_type(headers);
     let Decoded { text, notes } = match decompressed(headers, body, limits.bytes_max)? {
         Cow::Borrowed(bytes) => packing.to_json(content_type, bytes, limits)?,
@@ -99,11 +99,11 @@ pub fn decode<'b>(
 
 /// How much memory decoding takes beside the body and its text: forms and XML become values first, of
 /// which there are few; a field that holds JSON may hold any.
-pub fn decoding_weight(packing: &Packing, headers: &Headers, limits: &Limits) -> usize {
+pub fn decoding_weight(packing: &BodyConfig, headers: &Headers, limits: &Limits) -> usize {
     match packing.format(content_type(headers)) {
-        Ok(Format::Json) | Err(_) => 0,
+        Ok(BodyFormat::Json) | Err(_) => 0,
         Ok(_) if !packing.json_fields.is_empty() => limits.parsed_bytes_max,
-        Ok(Format::Form | Format::Multipart | Format::Xml) => FORM_BYTES_MAX,
+        Ok(BodyFormat::Form | BodyFormat::Multipart | BodyFormat::Xml) => FORM_BYTES_MAX,
     }
 }
 
@@ -125,12 +125,12 @@ pub(super) fn decompressed<'b>(
     headers: &Headers,
     body: &'b [u8],
     bytes_max: usize,
-) -> Result<Cow<'b, [u8]>, Undecodable> {
+) -> Result<Cow<'b, [u8]>, DecodeError> {
     let written = headers.get("content-encoding").map_or("", String::as_str);
     match written.trim().to_ascii_lowercase().as_str() {
         "" | "identity" => Ok(Cow::Borrowed(body)),
         "gzip" | "x-gzip" => gzip::inflate(body, bytes_max).map(Cow::Owned),
-        other => Err(Undecodable::Encoding(excerpt(other))),
+        other => Err(DecodeError::Encoding(excerpt(other))),
     }
 }
 
@@ -140,7 +140,7 @@ pub fn is_encoded(headers: &Headers) -> bool {
 }
 
 /// The bytes of each event in the JSON text.
-pub fn split(text: &str, each: Option<&Each>) -> Result<Vec<Range<usize>>, Undecodable> {
+pub fn split(text: &str, each: Option<&BatchPath>) -> Result<Vec<Range<usize>>, DecodeError> {
     match each {
         Some(each) => each.ranges(text),
         None => Ok(std::iter::once(0..text.len()).collect()),
@@ -148,33 +148,33 @@ pub fn split(text: &str, each: Option<&Each>) -> Result<Vec<Range<usize>>, Undec
 }
 
 /// How much memory the text takes once it is parsed, if that is allowed.
-pub(super) fn weight(text: &str, limits: &Limits) -> Result<usize, Undecodable> {
+pub(super) fn weight(text: &str, limits: &Limits) -> Result<usize, DecodeError> {
     let weight = weigh(text);
     if weight > limits.parsed_bytes_max {
-        return Err(Undecodable::TooHeavy(weight, limits.parsed_bytes_max));
+        return Err(DecodeError::TooHeavy(weight, limits.parsed_bytes_max));
     }
     Ok(weight)
 }
 
-pub fn parse(text: &str) -> Result<Value, Undecodable> {
+pub fn parse(text: &str) -> Result<Value, DecodeError> {
     serde_json::from_str(text).map_err(|error| not_json(&error))
 }
 
-fn not_json(error: &serde_json::Error) -> Undecodable {
+fn not_json(error: &serde_json::Error) -> DecodeError {
     malformed(format!("not JSON: {error}"))
 }
 
-fn utf8(body: &[u8]) -> Result<&str, Undecodable> {
+fn utf8(body: &[u8]) -> Result<&str, DecodeError> {
     std::str::from_utf8(body)
         .map_err(|error| malformed(format!("not UTF-8 at byte {}", error.valid_up_to())))
 }
 
-fn malformed(reason: impl Into<String>) -> Undecodable {
-    Undecodable::Malformed(reason.into())
+fn malformed(reason: impl Into<String>) -> DecodeError {
+    DecodeError::Malformed(reason.into())
 }
 
 /// One pass over the text, before a parser may recurse into it or keep its keys.
-fn check_limits(text: &str, limits: &Limits) -> Result<(), Undecodable> {
+fn check_limits(text: &str, limits: &Limits) -> Result<(), DecodeError> {
     let bytes = text.as_bytes();
     let mut depth = 0_usize;
     let mut at = 0;
@@ -225,11 +225,11 @@ fn is_key(bytes: &[u8], string_end: usize) -> bool {
     after.trim_ascii_start().first() == Some(&b':')
 }
 
-fn beyond(text: &str, at: usize, what: &str) -> Undecodable {
+fn beyond(text: &str, at: usize, what: &str) -> DecodeError {
     let before = &text.as_bytes()[..at.min(text.len())];
     let line = before.split(|byte| *byte == b'\n').count();
     let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
-    Undecodable::Malformed(format!("{what} at line {line} column {column}"))
+    DecodeError::Malformed(format!("{what} at line {line} column {column}"))
 }
 
 /// JavaScript cuts emoji in two and sends half of them as `\ud83d`, which is no character. Such a
@@ -288,7 +288,7 @@ mod tests {
     #[track_caller]
     fn check(content_type: &str, body: &[u8], expected: Result<&str, &str>) {
         let headers = headers(&[("content-type", content_type)]);
-        let decoded = decode(&Packing::default(), &headers, body, &LIMITS)
+        let decoded = decode(&BodyConfig::default(), &headers, body, &LIMITS)
             .and_then(|decoded| parse(&decoded.text).map(|value| value.to_string()))
             .map_err(|error| error.to_string());
         assert_eq!(decoded.as_deref().map_err(String::as_str), expected);
@@ -299,7 +299,7 @@ mod tests {
         check("application/json", b"{\"a\":1}", Ok("{\"a\":1}"));
         check("Application/JSON; charset=utf-8", b" [1] \n", Ok("[1]"));
         check("application/vnd.survey.v1+json", b"\"x\"", Ok("\"x\""));
-        let bare = decode(&Packing::default(), &Headers::new(), b"{}", &LIMITS);
+        let bare = decode(&BodyConfig::default(), &Headers::new(), b"{}", &LIMITS);
         assert_eq!(bare.unwrap().text, "{}");
     }
 
@@ -316,10 +316,10 @@ mod tests {
         let identity = headers(&[("content-encoding", "identity")]);
 
         assert_eq!(
-            decode(&Packing::default(), &encoded, b"{}", &LIMITS),
-            Err(Undecodable::Encoding("br".into()))
+            decode(&BodyConfig::default(), &encoded, b"{}", &LIMITS),
+            Err(DecodeError::Encoding("br".into()))
         );
-        assert!(decode(&Packing::default(), &identity, b"{}", &LIMITS).is_ok());
+        assert!(decode(&BodyConfig::default(), &identity, b"{}", &LIMITS).is_ok());
     }
 
     #[test]
@@ -418,7 +418,7 @@ mod tests {
         fn no_bytes_make_the_decoder_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
             for content_type in ["application/json", "application/x-www-form-urlencoded"] {
                 let headers = headers(&[("content-type", content_type)]);
-                if let Ok(decoded) = decode(&Packing::default(), &headers, &body, &LIMITS) {
+                if let Ok(decoded) = decode(&BodyConfig::default(), &headers, &body, &LIMITS) {
                     let _ = parse(&decoded.text);
                 }
             }
@@ -428,7 +428,7 @@ mod tests {
         fn no_text_makes_the_decoder_panic(body in "[\\[\\]{}\":,\\\\ud89a0é&=+%]{0,60}") {
             for content_type in ["application/json", "application/x-www-form-urlencoded"] {
                 let headers = headers(&[("content-type", content_type)]);
-                if let Ok(decoded) = decode(&Packing::default(), &headers, body.as_bytes(), &LIMITS) {
+                if let Ok(decoded) = decode(&BodyConfig::default(), &headers, body.as_bytes(), &LIMITS) {
                     let _ = parse(&decoded.text);
                 }
             }

@@ -6,13 +6,13 @@ use std::ops::Range;
 
 use toml::Spanned;
 
-pub use recipe::Recipe;
+pub use recipe::SignatureConfig;
 
-use super::handshake::Handshake;
-use super::payload::{Each, Packing};
+use super::handshake::HandshakeRule;
+use super::payload::{BatchPath, BodyConfig};
 use super::signature::Signature;
-use crate::mistake::Mistake;
-use crate::table::{Mistakes, Table, Text};
+use crate::mistake::Diagnostic;
+use crate::table::{Diagnostics, SpannedText, TomlTable};
 
 /// All built-in provider files, by name.
 const BUILTIN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/providers.rs"));
@@ -22,30 +22,30 @@ const BUILTIN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/providers.r
 pub struct Provider {
     pub title: Option<String>,
     pub docs: Option<String>,
-    pub recipe: Option<Recipe>,
-    pub id: Option<Origin>,
-    pub event_type: Option<Origin>,
-    pub packing: Option<Packing>,
-    pub each: Option<Each>,
+    pub recipe: Option<SignatureConfig>,
+    pub id: Option<ValueSource>,
+    pub event_type: Option<ValueSource>,
+    pub packing: Option<BodyConfig>,
+    pub each: Option<BatchPath>,
     /// Types of what is sent but is no event.
     pub pings: Option<Vec<String>>,
-    pub handshakes: Option<Vec<Handshake>>,
+    pub handshakes: Option<Vec<HandshakeRule>>,
     /// To an accepted webhook.
-    pub answer: Option<Answer>,
+    pub answer: Option<AcceptedResponse>,
 }
 
 /// Where a delivery's id or an event's type is found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
+pub enum ValueSource {
     /// A header by its lower-case name.
     Header(String),
     /// A query or a template in the mapping language.
-    Value(Text),
+    Value(SpannedText),
 }
 
 /// What is answered where the provider wants to read it its own way.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct AcceptedResponse {
     pub status: u16,
     pub content_type: String,
     pub body: String,
@@ -62,18 +62,22 @@ impl Provider {
     }
 
     /// Takes the provider's keys out of the root table of a provider file or a mapping file.
-    pub fn read(file: &mut Table<'_>, mistakes: &mut Mistakes) -> Provider {
+    pub fn read(file: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Provider {
         let mut provider = Provider {
             title: file.text("title", mistakes).map(|title| title.text),
             docs: file.text("docs", mistakes).map(|docs| docs.text),
-            recipe: file.table("signature", mistakes).map(|table| Recipe::read(table, mistakes)),
-            packing: file.table("body", mistakes).map(|table| Packing::read(table, mistakes)),
-            answer: file.table("answer", mistakes).map(|table| Answer::read(table, mistakes)),
+            recipe: file
+                .table("signature", mistakes)
+                .map(|table| SignatureConfig::read(table, mistakes)),
+            packing: file.table("body", mistakes).map(|table| BodyConfig::read(table, mistakes)),
+            answer: file
+                .table("answer", mistakes)
+                .map(|table| AcceptedResponse::read(table, mistakes)),
             ..Provider::default()
         };
         let handshakes = file.tables("handshake", mistakes);
         if !handshakes.is_empty() {
-            let read = |table| Handshake::read(table, mistakes);
+            let read = |table| HandshakeRule::read(table, mistakes);
             provider.handshakes = Some(handshakes.into_iter().map(read).collect());
         }
         if let Some(event) = file.table("event", mistakes) {
@@ -82,9 +86,9 @@ impl Provider {
         provider
     }
 
-    fn read_event(&mut self, mut event: Table<'_>, mistakes: &mut Mistakes) {
-        self.id = event.text("id", mistakes).map(Origin::read);
-        self.event_type = event.text("type", mistakes).map(Origin::read);
+    fn read_event(&mut self, mut event: TomlTable<'_>, mistakes: &mut Diagnostics) {
+        self.id = event.text("id", mistakes).map(ValueSource::read);
+        self.event_type = event.text("type", mistakes).map(ValueSource::read);
         self.each = event.text("each", mistakes).and_then(|each| read_each(&each, mistakes));
         self.pings = event
             .texts("ping", mistakes)
@@ -115,41 +119,41 @@ impl Provider {
     }
 
     /// How requests prove themselves; `place` is underlined where nothing says so.
-    pub fn signature(&self, place: Range<usize>, mistakes: &mut Mistakes) -> Option<Signature> {
+    pub fn signature(&self, place: Range<usize>, mistakes: &mut Diagnostics) -> Option<Signature> {
         let Some(recipe) = &self.recipe else {
             let help = "name a `provider` (`savio-relay providers` lists them), or describe the \
                         tool's proof under [signature]";
             let message = "nothing says how the source proves itself";
-            mistakes.push(Mistake::error(place, message).help(help));
+            mistakes.push(Diagnostic::error(place, message).help(help));
             return None;
         };
         recipe.signature(mistakes)
     }
 }
 
-impl Origin {
-    fn read(text: Text) -> Origin {
+impl ValueSource {
+    fn read(text: SpannedText) -> ValueSource {
         match text.text.strip_prefix("header:") {
-            Some(name) => Origin::Header(name.trim().to_ascii_lowercase()),
-            None => Origin::Value(text),
+            Some(name) => ValueSource::Header(name.trim().to_ascii_lowercase()),
+            None => ValueSource::Value(text),
         }
     }
 }
 
-fn read_each(text: &Text, mistakes: &mut Mistakes) -> Option<Each> {
-    let each = Each::parse(&text.text);
+fn read_each(text: &SpannedText, mistakes: &mut Diagnostics) -> Option<BatchPath> {
+    let each = BatchPath::parse(&text.text);
     if each.is_none() {
         let message = "`each` is no list of events";
         let help = "write names and a final [*], such as \"$[*]\" or \"$.events[*]\"";
-        mistakes.push(Mistake::error(text.place.clone(), message).help(help));
+        mistakes.push(Diagnostic::error(text.place.clone(), message).help(help));
     }
     each
 }
 
-impl Answer {
-    pub fn read(mut table: Table<'_>, mistakes: &mut Mistakes) -> Answer {
+impl AcceptedResponse {
+    pub fn read(mut table: TomlTable<'_>, mistakes: &mut Diagnostics) -> AcceptedResponse {
         let status = table.number("status", mistakes).unwrap_or(200);
-        let accepted = Answer {
+        let accepted = AcceptedResponse {
             status: u16::try_from(status).unwrap_or_default(),
             content_type: text_or(&mut table, "content_type", "text/plain", mistakes),
             body: text_or(&mut table, "body", "", mistakes),
@@ -157,11 +161,11 @@ impl Answer {
         if !(200..300).contains(&accepted.status) {
             let place = table.value("status").map_or(table.place.clone(), Spanned::span);
             let message = "an answer has a status from 200 to 299";
-            mistakes.push(Mistake::error(place, message));
+            mistakes.push(Diagnostic::error(place, message));
         }
         if http::HeaderValue::from_str(&accepted.content_type).is_err() {
             let message = "`content_type` does not fit in a header";
-            mistakes.push(Mistake::error(table.place.clone(), message));
+            mistakes.push(Diagnostic::error(table.place.clone(), message));
         }
         table.finish(mistakes);
         accepted
@@ -169,10 +173,10 @@ impl Answer {
 }
 
 fn text_or(
-    table: &mut Table<'_>,
+    table: &mut TomlTable<'_>,
     key: &'static str,
     default: &str,
-    mistakes: &mut Mistakes,
+    mistakes: &mut Diagnostics,
 ) -> String {
     table.text(key, mistakes).map_or_else(|| default.to_owned(), |text| text.text)
 }

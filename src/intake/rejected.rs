@@ -17,13 +17,13 @@ const KEPT_MAX: usize = 200;
 const MERGED_AMONG: usize = 20;
 const MERGED_WITHIN: Duration = Duration::from_mins(1);
 
-type Book = BTreeMap<SourceName, VecDeque<Refusal>>;
+type RejectionsBySource = BTreeMap<SourceName, VecDeque<RejectionRecord>>;
 
 #[derive(Debug, Default)]
-pub struct Rejected(Mutex<Book>);
+pub struct RecentRejections(Mutex<RejectionsBySource>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct RejectionRecord {
     /// Of the last one.
     pub at: Timestamp,
     pub status: u16,
@@ -37,17 +37,17 @@ pub struct Refusal {
     pub count: u64,
 }
 
-impl Refusal {
-    fn is_repeated_by(&self, other: &Refusal) -> bool {
-        let same = |one: &Refusal| (one.error, one.client, one.hint.clone());
+impl RejectionRecord {
+    fn is_repeated_by(&self, other: &RejectionRecord) -> bool {
+        let same = |one: &RejectionRecord| (one.error, one.client, one.hint.clone());
         let within = other.at.duration_since(self.at).unsigned_abs() < MERGED_WITHIN;
         within && same(self) == same(other)
     }
 }
 
-impl Rejected {
+impl RecentRejections {
     /// Counts one more of its kind; where there is none, adds it if `is_new_told`.
-    pub fn add(&self, source: &SourceName, refusal: Refusal, is_new_told: bool) {
+    pub fn add(&self, source: &SourceName, refusal: RejectionRecord, is_new_told: bool) {
         let mut book = self.book();
         let last = book.entry(source.clone()).or_default();
         let same = last.iter_mut().rev().take(MERGED_AMONG).find(|it| it.is_repeated_by(&refusal));
@@ -65,20 +65,20 @@ impl Rejected {
     }
 
     /// The last ones of a source, newest first.
-    pub fn last(&self, source: &SourceName) -> Vec<Refusal> {
-        let mut last: Vec<Refusal> =
+    pub fn last(&self, source: &SourceName) -> Vec<RejectionRecord> {
+        let mut last: Vec<RejectionRecord> =
             self.book().get(source).into_iter().flatten().rev().cloned().collect();
         last.sort_by_key(|refusal| Reverse(refusal.at));
         last
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
+    fn book(&self) -> MutexGuard<'_, RejectionsBySource> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The oldest of the most frequent error goes: a flood takes no row from other errors.
-fn make_room(rows: &mut VecDeque<Refusal>) {
+fn make_room(rows: &mut VecDeque<RejectionRecord>) {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for row in rows.iter() {
         *counts.entry(row.error).or_default() += 1;
@@ -93,8 +93,8 @@ fn make_room(rows: &mut VecDeque<Refusal>) {
 mod tests {
     use super::*;
 
-    fn refusal(second: i64, error: &'static str, client: u8) -> Refusal {
-        Refusal {
+    fn refusal(second: i64, error: &'static str, client: u8) -> RejectionRecord {
+        RejectionRecord {
             at: Timestamp::from_second(second).unwrap(),
             status: 401,
             error,
@@ -108,12 +108,12 @@ mod tests {
     /// What is kept of these, newest first: when, from whom, how often.
     #[track_caller]
     fn check(refusals: &[(i64, &'static str, u8)], expected: &[(i64, u8, u64)]) {
-        let rejected = Rejected::default();
+        let rejected = RecentRejections::default();
         let source: SourceName = "form".parse().unwrap();
         for (second, error, client) in refusals {
             rejected.add(&source, refusal(*second, error, *client), true);
         }
-        let client = |it: &Refusal| match it.client {
+        let client = |it: &RejectionRecord| match it.client {
             Some(IpAddr::V4(address)) => address.octets()[3],
             _ => 0,
         };
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn last_200_are_kept() {
-        let rejected = Rejected::default();
+        let rejected = RecentRejections::default();
         let source: SourceName = "form".parse().unwrap();
 
         for second in 0..250 {
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn flood_of_one_error_leaves_the_others_in_the_list() {
-        let rejected = Rejected::default();
+        let rejected = RecentRejections::default();
         let source: SourceName = "form".parse().unwrap();
         rejected.add(&source, refusal(0, "too large", 1), true);
 

@@ -13,43 +13,43 @@ use uuid::Uuid;
 
 use super::answer::Rejection;
 use super::payload::form;
-use super::source::{Source, Standing};
+use super::source::{Source, SourceStatus};
 
 /// Waits for the secret; only who was shown the code may bring it.
-pub struct Setup {
+pub struct PendingSetup {
     pub source: Arc<Source>,
     code: SecretString,
     /// Where the secret will be, and where nothing is yet.
     path: PathBuf,
 }
 
-impl fmt::Debug for Setup {
+impl fmt::Debug for PendingSetup {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Setup").field("source", &self.source).finish_non_exhaustive()
     }
 }
 
-impl Setup {
-    pub fn new(source: Arc<Source>, path: PathBuf) -> Setup {
-        Setup { source, code: Uuid::new_v4().simple().to_string().into(), path }
+impl PendingSetup {
+    pub fn new(source: Arc<Source>, path: PathBuf) -> PendingSetup {
+        PendingSetup { source, code: Uuid::new_v4().simple().to_string().into(), path }
     }
 
     /// What stands for it where this stood before: the same code goes on to count.
-    pub fn after(&self, old: &Standing) -> Standing {
+    pub fn after(&self, old: &SourceStatus) -> SourceStatus {
         let source = Arc::clone(&self.source);
         match old {
             // The secret came while the mapping files were read.
-            Standing::Live(old) if self.path.exists() => {
+            SourceStatus::Live(old) if self.path.exists() => {
                 let keys = old.keys.clone();
-                Standing::Live(Arc::new(Source { keys, ..Source::clone(&source) }))
+                SourceStatus::Live(Arc::new(Source { keys, ..Source::clone(&source) }))
             }
-            Standing::Awaited(old) => {
+            SourceStatus::Awaited(old) => {
                 let (code, path) = (old.code.clone(), self.path.clone());
-                Standing::Awaited(Arc::new(Setup { source, code, path }))
+                SourceStatus::Awaited(Arc::new(PendingSetup { source, code, path }))
             }
-            Standing::Live(_) | Standing::Off { .. } => {
+            SourceStatus::Live(_) | SourceStatus::Off { .. } => {
                 let (code, path) = (self.code.clone(), self.path.clone());
-                Standing::Awaited(Arc::new(Setup { source, code, path }))
+                SourceStatus::Awaited(Arc::new(PendingSetup { source, code, path }))
             }
         }
     }

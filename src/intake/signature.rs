@@ -23,17 +23,17 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use secrecy::SecretString;
 
-pub use clock::{Clock, ClockPlace, Unit};
+pub use clock::{TimestampLocation, TimestampRule, TimestampUnit};
 pub use digest::Algorithm;
 pub use encoding::Encoding;
-pub use field::Field;
+pub use field::BodyField;
 pub use jwt::{HashClaim, Jwt};
-pub use key::{BadSecret, Key, SecretEncoding, SecretForm, SigningKey};
+pub use key::{InvalidSecret, Key, SecretEncoding, SecretFormat, SigningKey};
 pub use keyring::{Keyring, Tries};
 pub use pair::Curve;
-pub use place::Place;
-pub use seal::{Method, Seal};
-pub use template::{Piece, Template};
+pub use place::CredentialLocation;
+pub use seal::{MessageSignature, SigningMethod};
+pub use template::{MessagePart, MessageTemplate};
 pub use url::with_parameters;
 
 use super::payload;
@@ -43,7 +43,7 @@ use crate::event::Headers;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature {
     pub scheme: Scheme,
-    pub secret: SecretForm,
+    pub secret: SecretFormat,
     /// Whether the body counts as it was before it was compressed.
     pub decompressed: bool,
     /// What it leaves open, as whoever described it says.
@@ -53,11 +53,11 @@ pub struct Signature {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scheme {
     /// Something that only who has the secret can compute over the request.
-    Seal(Seal),
+    Seal(MessageSignature),
     /// A token that only who has the secret can make; it covers no body.
     Jwt(Jwt),
     /// The secret itself, in any of the places.
-    Token { places: Vec<Place>, prefix: String },
+    Token { places: Vec<CredentialLocation>, prefix: String },
     /// User and password of HTTP basic authentication; the secret is `user:password`.
     Basic,
     /// No proof at all.
@@ -66,7 +66,7 @@ pub enum Scheme {
 
 /// What of a request a proof may lie in or cover.
 #[derive(Debug, Clone, Copy)]
-pub struct Presented<'r> {
+pub struct SignedRequest<'r> {
     pub method: &'r str,
     /// The address as the provider knows it, with its query; none if it is not configured.
     pub url: Option<&'r str>,
@@ -77,7 +77,7 @@ pub struct Presented<'r> {
 
 /// Says nothing of what was expected. In order: the later ones are nearer to a proof.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
-pub enum Unproven {
+pub enum VerifyError {
     #[error("the signature is missing")]
     Missing,
     #[error("the signature is wrong")]
@@ -89,7 +89,7 @@ pub enum Unproven {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unsignable {
+pub enum SignError {
     #[error("the header {0} is signed and not given")]
     NoHeader(String),
     #[error("the URL is signed and not known")]
@@ -104,17 +104,17 @@ pub enum Unsignable {
 
 /// What `sign` adds to a request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Stamp {
+pub struct SignedParts {
     pub headers: Vec<(String, String)>,
     pub query: Vec<(String, String)>,
     /// The body with what was put into it, where that is where it has to be.
     pub body: Option<Vec<u8>>,
 }
 
-impl Stamp {
+impl SignedParts {
     /// With what another one adds behind it.
     #[must_use]
-    pub fn and(mut self, other: Stamp) -> Stamp {
+    pub fn and(mut self, other: SignedParts) -> SignedParts {
         self.headers.extend(other.headers);
         self.query.extend(other.query);
         self.body = other.body.or(self.body);
@@ -127,9 +127,9 @@ impl Signature {
     pub fn verify(
         &self,
         keys: &[Key],
-        presented: &Presented<'_>,
+        presented: &SignedRequest<'_>,
         now: Timestamp,
-    ) -> Result<Option<usize>, Unproven> {
+    ) -> Result<Option<usize>, VerifyError> {
         self.verify_with(&Keyring::new(keys, now, &Tries::unlimited()), presented)
     }
 
@@ -137,8 +137,8 @@ impl Signature {
     pub fn verify_with(
         &self,
         keyring: &Keyring<'_>,
-        presented: &Presented<'_>,
-    ) -> Result<Option<usize>, Unproven> {
+        presented: &SignedRequest<'_>,
+    ) -> Result<Option<usize>, VerifyError> {
         let keys = &keyring.keys;
         let matched = match &self.scheme {
             Scheme::Seal(seal) => seal.verify(keyring, presented)?,
@@ -154,23 +154,24 @@ impl Signature {
     pub fn sign(
         &self,
         key: &SigningKey,
-        presented: &Presented<'_>,
+        presented: &SignedRequest<'_>,
         now: Timestamp,
-    ) -> Result<Stamp, Unsignable> {
-        let secret = || key.secret().ok_or(Unsignable::WrongKey);
+    ) -> Result<SignedParts, SignError> {
+        let secret = || key.secret().ok_or(SignError::WrongKey);
         match &self.scheme {
             Scheme::Seal(seal) => seal.sign(key, presented, now),
             Scheme::Jwt(jwt) => jwt.sign(key, presented.body, now),
             Scheme::Token { places, prefix } => {
                 let token = format!("{prefix}{}", String::from_utf8_lossy(secret()?));
-                let place = places.first().ok_or(Unsignable::NoField)?;
+                let place = places.first().ok_or(SignError::NoField)?;
                 place.stamp(token, presented.body)
             }
             Scheme::Basic => {
                 let written = format!("Basic {}", BASE64.encode(secret()?));
-                Place::Header("authorization".to_owned()).stamp(written, presented.body)
+                CredentialLocation::Header("authorization".to_owned())
+                    .stamp(written, presented.body)
             }
-            Scheme::None => Ok(Stamp::default()),
+            Scheme::None => Ok(SignedParts::default()),
         }
     }
 
@@ -180,12 +181,12 @@ impl Signature {
         secret: &SecretString,
         until: Option<Date>,
         position: usize,
-    ) -> Result<Key, BadSecret> {
+    ) -> Result<Key, InvalidSecret> {
         self.secret.key(secret, until, position)
     }
 
     /// To sign with: the secret, or the private key.
-    pub fn signing_key(&self, secret: &SecretString) -> Result<SigningKey, BadSecret> {
+    pub fn signing_key(&self, secret: &SecretString) -> Result<SigningKey, InvalidSecret> {
         self.secret.signing_key(secret)
     }
 
@@ -211,7 +212,7 @@ impl Signature {
     /// Overwrites the proof where it lies in the body, which keeps its length.
     pub fn conceal(&self, body: &mut [u8]) {
         for place in self.places() {
-            if let Place::Field(field) = place {
+            if let CredentialLocation::Field(field) = place {
                 field.ranges(body).into_iter().for_each(|range| body[range].fill(b'*'));
             }
         }
@@ -232,13 +233,14 @@ impl Signature {
 
     /// Whether the public address has to be configured.
     pub fn covers_url(&self) -> bool {
-        matches!(&self.scheme, Scheme::Seal(seal) if seal.message.contains(&Piece::Url))
+        matches!(&self.scheme, Scheme::Seal(seal) if seal.message.contains(&MessagePart::Url))
     }
 
     /// Whether the proof would have to be in the headers or the query, and is not there.
-    pub(super) fn is_missing_before_body(&self, presented: &Presented<'_>) -> bool {
-        let is_there =
-            |place: &Place| matches!(place, Place::Field(_)) || !place.values(presented).is_empty();
+    pub(super) fn is_missing_before_body(&self, presented: &SignedRequest<'_>) -> bool {
+        let is_there = |place: &CredentialLocation| {
+            matches!(place, CredentialLocation::Field(_)) || !place.values(presented).is_empty()
+        };
         match &self.scheme {
             Scheme::Seal(_) | Scheme::Jwt(_) | Scheme::Token { .. } => {
                 !self.places().iter().any(is_there)
@@ -250,7 +252,7 @@ impl Signature {
 
     /// Whether verifying is work for elliptic curves: a hundred times that of a digest.
     pub(super) fn has_public_key(&self) -> bool {
-        matches!(&self.scheme, Scheme::Seal(seal) if seal.method == Method::KeyPair)
+        matches!(&self.scheme, Scheme::Seal(seal) if seal.method == SigningMethod::KeyPair)
     }
 
     /// The headers that carry the proof, by lower-case name.
@@ -258,8 +260,10 @@ impl Signature {
         let mut names = Vec::new();
         for place in self.places() {
             match place {
-                Place::Header(name) => names.push(name.as_str()),
-                Place::Query(_) | Place::Bearer | Place::Field(_) => {}
+                CredentialLocation::Header(name) => names.push(name.as_str()),
+                CredentialLocation::Query(_)
+                | CredentialLocation::Bearer
+                | CredentialLocation::Field(_) => {}
             }
         }
         names
@@ -269,7 +273,7 @@ impl Signature {
         self.places().len() > 1
     }
 
-    fn places(&self) -> &[Place] {
+    fn places(&self) -> &[CredentialLocation] {
         match &self.scheme {
             Scheme::Seal(seal) => &seal.places,
             Scheme::Jwt(jwt) => &jwt.places,
@@ -282,9 +286,9 @@ impl Signature {
 /// The first of these that is right; else what comes nearest to it.
 fn any_of(
     given: &[String],
-    mut verify: impl FnMut(&str) -> Result<usize, Unproven>,
-) -> Result<usize, Unproven> {
-    let mut nearest = Unproven::Missing;
+    mut verify: impl FnMut(&str) -> Result<usize, VerifyError>,
+) -> Result<usize, VerifyError> {
+    let mut nearest = VerifyError::Missing;
     for one in given {
         match verify(one) {
             Ok(position) => return Ok(position),
@@ -295,29 +299,32 @@ fn any_of(
 }
 
 fn verify_token(
-    places: &[Place],
+    places: &[CredentialLocation],
     prefix: &str,
     keys: &[&Key],
-    presented: &Presented<'_>,
-) -> Result<usize, Unproven> {
+    presented: &SignedRequest<'_>,
+) -> Result<usize, VerifyError> {
     let given: Vec<String> = places.iter().flat_map(|place| place.values(presented)).collect();
     if given.is_empty() {
-        return Err(Unproven::Missing);
+        return Err(VerifyError::Missing);
     }
     let tokens = given.iter().filter_map(|value| value.strip_prefix(prefix));
     matching(keys, tokens.map(str::as_bytes))
 }
 
-fn verify_basic(keys: &[&Key], presented: &Presented<'_>) -> Result<usize, Unproven> {
-    let written = presented.headers.get("authorization").ok_or(Unproven::Missing)?;
-    let credentials = place::after_word(written, "basic").ok_or(Unproven::Wrong)?;
-    let given = Encoding::Base64.decode(credentials).ok_or(Unproven::Wrong)?;
+fn verify_basic(keys: &[&Key], presented: &SignedRequest<'_>) -> Result<usize, VerifyError> {
+    let written = presented.headers.get("authorization").ok_or(VerifyError::Missing)?;
+    let credentials = place::after_word(written, "basic").ok_or(VerifyError::Wrong)?;
+    let given = Encoding::Base64.decode(credentials).ok_or(VerifyError::Wrong)?;
     matching(keys, std::iter::once(given.as_slice()))
 }
 
 /// Compares each with each, in a time that does not depend on where they differ.
-fn matching<'g>(keys: &[&Key], given: impl Iterator<Item = &'g [u8]>) -> Result<usize, Unproven> {
-    let mut matched = Err(Unproven::Wrong);
+fn matching<'g>(
+    keys: &[&Key],
+    given: impl Iterator<Item = &'g [u8]>,
+) -> Result<usize, VerifyError> {
+    let mut matched = Err(VerifyError::Wrong);
     for value in given {
         for key in keys {
             if key.is(value) {

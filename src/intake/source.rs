@@ -7,16 +7,16 @@ use std::sync::{Arc, PoisonError, RwLock};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::handshake::Handshake;
-use super::payload::{Each, Packing};
-use super::provider::Answer;
-use super::setup::Setup;
+use super::handshake::HandshakeRule;
+use super::payload::{BatchPath, BodyConfig};
+use super::provider::AcceptedResponse;
+use super::setup::PendingSetup;
 use super::signature::{Key, Signature};
 use crate::event::{Headers, SourceName, TypePattern};
 use crate::rate::Rate;
 
 /// Finds one text in an event: its delivery id, its type.
-pub type Field = Arc<dyn Fn(&Value, &Headers) -> Option<String> + Send + Sync>;
+pub type ValueLookup = Arc<dyn Fn(&Value, &Headers) -> Option<String> + Send + Sync>;
 
 #[derive(Clone)]
 pub struct Source {
@@ -27,23 +27,23 @@ pub struct Source {
     /// From the secrets that are set; without any, the source is off.
     pub keys: Vec<Key>,
     /// None: repeats are not known as such.
-    pub delivery_id: Option<Field>,
-    pub event_type: Option<Field>,
+    pub delivery_id: Option<ValueLookup>,
+    pub event_type: Option<ValueLookup>,
     /// The members of a payload that these two look at, so that no others are kept while it is taken
     /// in; none: they may look at all of it.
     pub members: Option<Vec<String>>,
-    pub packing: Packing,
+    pub packing: BodyConfig,
     /// None: a webhook is one event.
-    pub each: Option<Each>,
+    pub each: Option<BatchPath>,
     /// Types of what is sent but is no event.
     pub pings: Vec<String>,
     /// None: every type is wanted.
     pub events: Option<Vec<TypePattern>>,
-    pub handshakes: Vec<Handshake>,
+    pub handshakes: Vec<HandshakeRule>,
     /// How many webhooks it may send; none: as many as it likes.
     pub rate: Option<Rate>,
     /// None: the relay's own answer.
-    pub answer: Option<Answer>,
+    pub answer: Option<AcceptedResponse>,
 }
 
 impl Source {
@@ -82,22 +82,22 @@ impl fmt::Debug for Source {
 }
 
 /// The value of a header, as a field of an event.
-pub fn header_field(name: String) -> Field {
+pub fn header_field(name: String) -> ValueLookup {
     Arc::new(move |_, headers| headers.get(&name).cloned())
 }
 
 #[derive(Debug, Clone)]
-pub enum Standing {
+pub enum SourceStatus {
     Live(Arc<Source>),
     /// Nobody can send yet: its provider brings the secret.
-    Awaited(Arc<Setup>),
+    Awaited(Arc<PendingSetup>),
     /// Known, but nobody can send, such as when its mapping file is bad.
     Off {
         reason: String,
     },
 }
 
-pub type Sources = BTreeMap<SourceName, Standing>;
+pub type Sources = BTreeMap<SourceName, SourceStatus>;
 
 /// The sources of the moment, replaced as a whole.
 #[derive(Debug, Default)]
@@ -119,9 +119,9 @@ impl Registry {
             let mut sources = old.clone();
             // Its mapping file may have changed since: a source that is off stays off, and its secret is
             // found on disk once the file is right again.
-            if let Some(Standing::Awaited(setup)) = old.get(&source.name) {
+            if let Some(SourceStatus::Awaited(setup)) = old.get(&source.name) {
                 let live = Source { keys: source.keys.clone(), ..Source::clone(&setup.source) };
-                sources.insert(source.name.clone(), Standing::Live(Arc::new(live)));
+                sources.insert(source.name.clone(), SourceStatus::Live(Arc::new(live)));
             }
             sources
         });

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::payload::{self, Decoded, Limits, Members, Undecodable};
+use super::payload::{self, DecodeError, Decoded, Limits, ProjectionVisitor};
 use super::source::Source;
 use crate::event::{EventId, Headers};
 use crate::parse_memory::{NoMemory, ParseMemory, Taken};
@@ -23,14 +23,14 @@ const SMALL_BYTES_MAX: usize = 16 * 1024;
 
 /// A request as it came, all of its body there.
 #[derive(Debug, Clone, Copy)]
-pub struct Received<'r> {
+pub struct ReceivedRequest<'r> {
     pub headers: &'r Headers,
     pub body: &'r [u8],
     pub now: Timestamp,
 }
 
 #[derive(Debug)]
-pub struct Unpacked {
+pub struct ExtractedEvents {
     /// The body as JSON, where it came as something else.
     pub decoded: Option<String>,
     pub events: Vec<NewEvent>,
@@ -46,10 +46,10 @@ const MEMORY_WAIT: Duration = Duration::from_secs(2);
 /// Blocks where it has to wait for memory.
 pub fn unpack(
     source: &Source,
-    received: &Received<'_>,
+    received: &ReceivedRequest<'_>,
     limits: &Limits,
     memory: &Arc<ParseMemory>,
-) -> Result<Unpacked, Undecodable> {
+) -> Result<ExtractedEvents, DecodeError> {
     let headers = received.headers;
     let Decoded { text, notes } = {
         let weight = if is_small(received) {
@@ -70,7 +70,7 @@ pub fn unpack(
     for payload in payload::split(&text, source.each.as_ref())? {
         // Delivery parses all of it.
         payload::weight(&text[payload.clone()], limits)?;
-        let members = Members::find(&text[payload.clone()], source.members.as_deref())?;
+        let members = ProjectionVisitor::find(&text[payload.clone()], source.members.as_deref())?;
         let _memory = take(memory, members.weight(limits)?)?;
         let value = members.parse()?;
         let event_type = source.event_type.as_ref().and_then(|find| find(&value, headers));
@@ -88,16 +88,16 @@ pub fn unpack(
         Cow::Borrowed(_) => None,
         Cow::Owned(text) => Some(text),
     };
-    Ok(Unpacked { decoded, events, notes, ignored })
+    Ok(ExtractedEvents { decoded, events, notes, ignored })
 }
 
 /// Its values are few, whatever it is.
-fn is_small(received: &Received<'_>) -> bool {
+fn is_small(received: &ReceivedRequest<'_>) -> bool {
     received.body.len() <= SMALL_BYTES_MAX && !payload::is_encoded(received.headers)
 }
 
-fn take(memory: &Arc<ParseMemory>, weight: usize) -> Result<Taken, Undecodable> {
-    memory.take_within(MEMORY_WAIT, weight).map_err(|NoMemory| Undecodable::NoMemory)
+fn take(memory: &Arc<ParseMemory>, weight: usize) -> Result<Taken, DecodeError> {
+    memory.take_within(MEMORY_WAIT, weight).map_err(|NoMemory| DecodeError::NoMemory)
 }
 
 fn short(id: String) -> String {

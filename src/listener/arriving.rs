@@ -11,34 +11,37 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::sync::mpsc;
 
-use super::waiting::Client;
+use super::waiting::ConnectionState;
 
 /// Of a body that nobody wanted.
 const DISCARDED_BYTES_MAX: usize = 64 * 1024 * 1024;
 const DISCARDING_MAX: Duration = Duration::from_secs(5);
 
 /// A body as it arrives; its client waits no longer once it is all there.
-pub(super) struct Arriving {
+pub(super) struct IncomingBody {
     /// There until this is dropped.
     body: Option<Incoming>,
-    client: Arc<Client>,
+    client: Arc<ConnectionState>,
     /// Whether the client sends it without being told to go on.
     is_coming: bool,
 }
 
-impl Arriving {
-    pub(super) fn new(request: Request<Incoming>, client: Arc<Client>) -> Request<Arriving> {
+impl IncomingBody {
+    pub(super) fn new(
+        request: Request<Incoming>,
+        client: Arc<ConnectionState>,
+    ) -> Request<IncomingBody> {
         let is_coming = !request.headers().contains_key(header::EXPECT);
         request.map(|body| {
             if body.is_end_stream() {
                 client.leave();
             }
-            Arriving { body: Some(body), client, is_coming }
+            IncomingBody { body: Some(body), client, is_coming }
         })
     }
 }
 
-impl Body for Arriving {
+impl Body for IncomingBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -64,7 +67,7 @@ impl Body for Arriving {
     }
 }
 
-impl Drop for Arriving {
+impl Drop for IncomingBody {
     fn drop(&mut self) {
         if let Some(rest) = self.body.take()
             && self.is_coming

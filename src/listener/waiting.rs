@@ -12,14 +12,14 @@ use crate::client_key::ClientKey;
 
 /// All of them, by client.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
-    queue: Mutex<Queue>,
+pub(super) struct IdleConnections {
+    queue: Mutex<IdleQueue>,
     /// One has joined since this was last looked at.
     joined: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Queue {
+struct IdleQueue {
     last: u64,
     /// Each client's connections, the longest waiting first. No client is here without one.
     clients: HashMap<ClientKey, BTreeMap<u64, Arc<Notify>>>,
@@ -27,7 +27,7 @@ struct Queue {
     by_count: BTreeSet<(usize, Reverse<u64>, ClientKey)>,
 }
 
-impl Queue {
+impl IdleQueue {
     fn insert(&mut self, key: ClientKey, close: Arc<Notify>) -> u64 {
         self.last += 1;
         let ticket = self.last;
@@ -75,17 +75,17 @@ fn rank(
     Some((connections.len(), Reverse(*longest), key))
 }
 
-impl Waiting {
+impl IdleConnections {
     /// A new connection, which waits from now on; with what nobody wants of what it sends.
     pub(super) fn enter(
         self: &Arc<Self>,
         key: ClientKey,
-    ) -> (Arc<Client>, mpsc::Receiver<Incoming>) {
+    ) -> (Arc<ConnectionState>, mpsc::Receiver<Incoming>) {
         // There is one body at a time.
         let (unwanted, rests) = mpsc::channel(1);
         let waiting = Arc::clone(self);
         let (ticket, close) = (Mutex::default(), Arc::default());
-        let client = Client { waiting, key, ticket, close, unwanted };
+        let client = ConnectionState { waiting, key, ticket, close, unwanted };
         client.wait();
         (Arc::new(client), rests)
     }
@@ -101,22 +101,22 @@ impl Waiting {
         }
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    fn queue(&self) -> MutexGuard<'_, IdleQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The client's side of one connection.
 #[derive(Debug)]
-pub(super) struct Client {
-    waiting: Arc<Waiting>,
+pub(super) struct ConnectionState {
+    waiting: Arc<IdleConnections>,
     key: ClientKey,
     ticket: Mutex<Option<u64>>,
     close: Arc<Notify>,
     unwanted: mpsc::Sender<Incoming>,
 }
 
-impl Client {
+impl ConnectionState {
     /// It is the client's turn to send.
     pub(super) fn wait(&self) {
         self.leave();
@@ -148,7 +148,7 @@ impl Client {
     }
 }
 
-impl Drop for Client {
+impl Drop for ConnectionState {
     fn drop(&mut self) {
         self.leave();
     }
@@ -167,7 +167,7 @@ mod tests {
     /// Which connections are closed, in this order, of those that these clients opened in this one.
     #[track_caller]
     fn check(opened_by: &[&str], expected: &[usize]) {
-        let mut queue = Queue::default();
+        let mut queue = IdleQueue::default();
         let connections: Vec<Arc<Notify>> = opened_by
             .iter()
             .map(|address| {
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn connection_that_sends_is_not_closed() {
-        let mut queue = Queue::default();
+        let mut queue = IdleQueue::default();
         let first = queue.insert(key("1.1.1.1"), Arc::default());
         let second = Arc::new(Notify::new());
         queue.insert(key("1.1.1.1"), Arc::clone(&second));

@@ -7,19 +7,19 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use crate::table::{Mistakes, Table, Text};
+use crate::table::{Diagnostics, SpannedText, TomlTable};
 
-use super::condition::When;
-use super::explain::Tries;
-use super::expression::{Expression, Reader, Takes};
-use super::plain::{Failure, Plain, joined};
+use super::condition::WhenClause;
+use super::explain::QueryLog;
+use super::expression::{Cardinality, Expression, ValueReader};
+use super::plain::{Scalar, ValueError, joined};
 use super::query::{Patterns, Query};
-use super::scope::{Scope, View};
+use super::scope::{ItemScope, Scope};
 use super::template::{Templates, Variable};
-use crate::mistake::Mistake;
+use crate::mistake::Diagnostic;
 
-use collected::Asked;
-pub(super) use collected::Collected;
+pub(super) use collected::FormAnswers;
+use collected::Question;
 
 /// Questions in questions may go this deep, and there may be so many of them.
 const DEPTH_MAX: usize = 16;
@@ -46,29 +46,29 @@ const QUESTIONS_MAX: usize = 2_000;
 ///
 /// Queries see the payload as `$`, templates as `payload`; templates see `@` as `item`.
 #[derive(Debug, Clone)]
-pub struct Answers {
+pub struct AnswerRules {
     templates: Templates,
-    source: Option<Source>,
+    source: Option<QuestionSource>,
     nested: Option<Query>,
-    when: Option<When>,
-    found: Option<Found>,
+    when: Option<WhenClause>,
+    found: Option<AnswerMatch>,
     printed: Option<Printed>,
     question: Option<Expression>,
     answer: Option<Expression>,
     /// How many nodes an answer takes: of an object of answers, without `answer`, the items by themselves.
-    takes: Takes,
+    takes: Cardinality,
     keys: Option<Expression>,
 }
 
 #[derive(Debug, Clone)]
-enum Source {
+enum QuestionSource {
     Each(Query),
     Of(Query),
 }
 
 /// Answers that lie apart from their questions.
 #[derive(Debug, Clone)]
-struct Found {
+struct AnswerMatch {
     query: Query,
     question: Expression,
     answer: Expression,
@@ -85,26 +85,31 @@ struct Printed {
 const KNOWN: [Variable; 5] =
     [Variable::Payload, Variable::Headers, Variable::Event, Variable::Item, Variable::Jsonpath];
 
-impl Answers {
+impl AnswerRules {
     /// Reads `[answers]` of a provider file or of a mapping file.
-    pub fn compile(mut table: Table<'_>, patterns: &Patterns, mistakes: &mut Mistakes) -> Answers {
+    pub fn compile(
+        mut table: TomlTable<'_>,
+        patterns: &Patterns,
+        mistakes: &mut Diagnostics,
+    ) -> AnswerRules {
         let mut templates = Templates::new(patterns);
-        let mut reader = Reader::new(table.document(), &mut templates, &KNOWN, mistakes);
+        let mut reader = ValueReader::new(table.document(), &mut templates, &KNOWN, mistakes);
         let source = reader.source(&mut table);
         let nested = reader.query_at("nested", &mut table);
-        let when = When::read(&mut table, &mut reader);
+        let when = WhenClause::read(&mut table, &mut reader);
         let found = reader.found(&mut table);
         let printed = reader.printed(&mut table);
         let defaults = match source {
-            Some(Source::Of(_)) => [Some("@.key"), Some("@.value.*"), Some("@.value")],
-            Some(Source::Each(_)) | None => [None; 3],
+            Some(QuestionSource::Of(_)) => [Some("@.key"), Some("@.value.*"), Some("@.value")],
+            Some(QuestionSource::Each(_)) | None => [None; 3],
         };
         let [key, items, value] = defaults.map(|text| reader.default_value(text?));
         let question = reader.value_at("question", &mut table).or(key);
         // A list or an object of answers counts as its items.
         let entry =
             items.zip(value).map(|(items, value)| Expression::Alternatives(vec![items, value]));
-        let takes = if table.value("answer").is_some() { Takes::Answer } else { Takes::One };
+        let takes =
+            if table.value("answer").is_some() { Cardinality::Answer } else { Cardinality::One };
         let answer = reader.value_at("answer", &mut table).or(entry);
         let keys = reader.value_at("keys", &mut table);
         for (key, is_missing) in [("question", question.is_none()), ("answer", answer.is_none())] {
@@ -114,20 +119,31 @@ impl Answers {
         }
         table.finish(reader.mistakes);
         let templates = templates.seal();
-        Answers { templates, source, nested, when, found, printed, question, answer, takes, keys }
+        AnswerRules {
+            templates,
+            source,
+            nested,
+            when,
+            found,
+            printed,
+            question,
+            answer,
+            takes,
+            keys,
+        }
     }
 
     /// Reads all answers of one event.
-    pub(super) fn collect(&self, scope: &Scope<'_>) -> Result<Collected, Failure> {
-        let mut collected = Collected::default();
+    pub(super) fn collect(&self, scope: &Scope<'_>) -> Result<FormAnswers, ValueError> {
+        let mut collected = FormAnswers::default();
         match &self.source {
-            Some(Source::Each(query)) => {
-                let view = View::new(scope, &self.templates, None);
+            Some(QuestionSource::Each(query)) => {
+                let view = ItemScope::new(scope, &self.templates, None);
                 let questions = self.with_nested(view.nodes(query)?, scope)?;
                 self.read(&questions, scope, &mut collected)?;
             }
-            Some(Source::Of(query)) => {
-                let view = View::new(scope, &self.templates, None);
+            Some(QuestionSource::Of(query)) => {
+                let view = ItemScope::new(scope, &self.templates, None);
                 let entries = entries(&view.nodes(query)?)?;
                 self.read(&entries.iter().collect::<Vec<_>>(), scope, &mut collected)?;
             }
@@ -142,7 +158,7 @@ impl Answers {
         &self,
         questions: Vec<&'v Value>,
         scope: &'v Scope<'v>,
-    ) -> Result<Vec<&'v Value>, Failure> {
+    ) -> Result<Vec<&'v Value>, ValueError> {
         let Some(nested) = &self.nested else {
             return Ok(questions);
         };
@@ -151,7 +167,7 @@ impl Answers {
         while let Some((question, depth)) = open.pop() {
             found.push(question);
             if found.len() > QUESTIONS_MAX || depth == DEPTH_MAX {
-                return Err(Failure::new("the form has too many questions, or goes too deep"));
+                return Err(ValueError::new("the form has too many questions, or goes too deep"));
             }
             let inner = scope.budget.nodes(nested, scope.payload, question)?;
             open.extend(inner.into_iter().rev().map(|inner| (inner, depth + 1)));
@@ -163,27 +179,27 @@ impl Answers {
         &self,
         questions: &[&Value],
         scope: &Scope<'_>,
-        collected: &mut Collected,
-    ) -> Result<(), Failure> {
+        collected: &mut FormAnswers,
+    ) -> Result<(), ValueError> {
         if questions.len() > QUESTIONS_MAX {
-            return Err(Failure::new("the form has more than 2,000 questions"));
+            return Err(ValueError::new("the form has more than 2,000 questions"));
         }
         let mut apart = self.found.as_ref().map(|found| self.apart(found, scope)).transpose()?;
         let counted = self.counted(questions, scope)?;
         let mut printed = self.printed(&counted, scope)?.into_iter();
         for question in counted {
-            let view = View::new(scope, &self.templates, Some(question));
+            let view = ItemScope::new(scope, &self.templates, Some(question));
             let answer = match (&self.found, &mut apart) {
                 (Some(found), Some(apart)) => apart.take(&one(&found.question, &view)?),
                 _ => Some(question),
             };
             let asked = self.asked(&view, printed.next().flatten())?;
-            let answer = answer.map(|answer| View::new(scope, &self.templates, Some(answer)));
+            let answer = answer.map(|answer| ItemScope::new(scope, &self.templates, Some(answer)));
             self.answer(answer, asked, collected);
         }
-        for (key, answer) in apart.into_iter().flat_map(Apart::left) {
-            let view = View::new(scope, &self.templates, Some(answer));
-            self.answer(Some(view), Asked { question: key, keys: Vec::new() }, collected);
+        for (key, answer) in apart.into_iter().flat_map(UnmatchedAnswers::left) {
+            let view = ItemScope::new(scope, &self.templates, Some(answer));
+            self.answer(Some(view), Question { question: key, keys: Vec::new() }, collected);
         }
         Ok(())
     }
@@ -193,13 +209,13 @@ impl Answers {
         &self,
         questions: &[&'v Value],
         scope: &Scope<'_>,
-    ) -> Result<Vec<&'v Value>, Failure> {
+    ) -> Result<Vec<&'v Value>, ValueError> {
         let Some(when) = &self.when else {
             return Ok(questions.to_vec());
         };
         let mut counted = Vec::new();
         for question in questions {
-            if when.holds(&View::new(scope, &self.templates, Some(question)))? {
+            if when.holds(&ItemScope::new(scope, &self.templates, Some(question)))? {
                 counted.push(*question);
             }
         }
@@ -211,17 +227,17 @@ impl Answers {
         &self,
         questions: &[&Value],
         scope: &Scope<'_>,
-    ) -> Result<Vec<Option<String>>, Failure> {
+    ) -> Result<Vec<Option<String>>, ValueError> {
         let Some(printed) = &self.printed else {
             return Ok(Vec::new());
         };
-        let text = one(&printed.text, &View::new(scope, &self.templates, None))?;
+        let text = one(&printed.text, &ItemScope::new(scope, &self.templates, None))?;
         let mut answers = Vec::new();
         for question in questions {
-            let view = View::new(scope, &self.templates, Some(question));
+            let view = ItemScope::new(scope, &self.templates, Some(question));
             // One that cannot be told is not how it is printed.
             let nodes = printed.answers.iter().filter_map(|answer| {
-                answer.nodes(&view, Takes::Answer, &mut Tries::default()).ok()
+                answer.nodes(&view, Cardinality::Answer, &mut QueryLog::default()).ok()
             });
             let shown = nodes.map(|nodes| joined(&nodes, ", ")).filter(|text| !text.is_empty());
             answers.push(shown.collect());
@@ -230,40 +246,44 @@ impl Answers {
         Ok(found.into_iter().map(|question| question.map(str::to_owned)).collect())
     }
 
-    fn asked(&self, view: &View<'_>, printed: Option<String>) -> Result<Asked, Failure> {
-        let mut asked = Asked::default();
+    fn asked(&self, view: &ItemScope<'_>, printed: Option<String>) -> Result<Question, ValueError> {
+        let mut asked = Question::default();
         match (printed, &self.question) {
             (Some(printed), _) => asked.question = printed,
             (None, Some(question)) => asked.question = one(question, view)?,
             (None, None) => {}
         }
         if let Some(keys) = &self.keys {
-            let keys = keys.nodes(view, Takes::Many, &mut Tries::default())?;
-            asked.keys = keys.iter().map(Plain::text).collect();
+            let keys = keys.nodes(view, Cardinality::Many, &mut QueryLog::default())?;
+            asked.keys = keys.iter().map(Scalar::text).collect();
         }
         Ok(asked)
     }
 
     /// Keeps an answer under its question; one that cannot be told is left out, and noted.
-    fn answer(&self, answer: Option<View<'_>>, asked: Asked, collected: &mut Collected) {
+    fn answer(&self, answer: Option<ItemScope<'_>>, asked: Question, collected: &mut FormAnswers) {
         let (Some(view), Some(expression)) = (answer, &self.answer) else {
             return;
         };
-        match expression.nodes(&view, self.takes, &mut Tries::default()) {
+        match expression.nodes(&view, self.takes, &mut QueryLog::default()) {
             Ok(nodes) if nodes.is_empty() => {}
             Ok(nodes) => collected.add(asked, nodes),
             Err(failure) => collected.notes.push(format!("an answer was left out: {failure}")),
         }
     }
 
-    fn apart<'v>(&self, found: &Found, scope: &'v Scope<'v>) -> Result<Apart<'v>, Failure> {
-        let mut apart = Apart::default();
+    fn apart<'v>(
+        &self,
+        found: &AnswerMatch,
+        scope: &'v Scope<'v>,
+    ) -> Result<UnmatchedAnswers<'v>, ValueError> {
+        let mut apart = UnmatchedAnswers::default();
         let answers = scope.budget.nodes(&found.query, scope.payload, scope.payload)?;
         if answers.len() > QUESTIONS_MAX {
-            return Err(Failure::new("the form has more than 2,000 answers"));
+            return Err(ValueError::new("the form has more than 2,000 answers"));
         }
         for answer in answers {
-            let key = one(&found.answer, &View::new(scope, &self.templates, Some(answer)))?;
+            let key = one(&found.answer, &ItemScope::new(scope, &self.templates, Some(answer)))?;
             apart.positions.entry(key.clone()).or_insert(apart.answers.len());
             apart.answers.push(Some((key, answer)));
         }
@@ -273,12 +293,12 @@ impl Answers {
 
 /// Answers by the value that they share with their question, until it asks for them.
 #[derive(Default)]
-struct Apart<'v> {
+struct UnmatchedAnswers<'v> {
     answers: Vec<Option<(String, &'v Value)>>,
     positions: HashMap<String, usize>,
 }
 
-impl<'v> Apart<'v> {
+impl<'v> UnmatchedAnswers<'v> {
     fn take(&mut self, key: &str) -> Option<&'v Value> {
         let position = self.positions.get(key)?;
         self.answers[*position].take().map(|(_, answer)| answer)
@@ -289,17 +309,17 @@ impl<'v> Apart<'v> {
     }
 }
 
-fn one(expression: &Expression, view: &View<'_>) -> Result<String, Failure> {
-    let nodes = expression.nodes(view, Takes::One, &mut Tries::default())?;
+fn one(expression: &Expression, view: &ItemScope<'_>) -> Result<String, ValueError> {
+    let nodes = expression.nodes(view, Cardinality::One, &mut QueryLog::default())?;
     Ok(joined(&nodes, ", "))
 }
 
 /// An object's entries as questions with their answers.
-fn entries(objects: &[&Value]) -> Result<Vec<Value>, Failure> {
+fn entries(objects: &[&Value]) -> Result<Vec<Value>, ValueError> {
     let mut entries = Vec::new();
     for object in objects {
         let Value::Object(object) = object else {
-            return Err(Failure::new("`of` gives something that is no object"));
+            return Err(ValueError::new("`of` gives something that is no object"));
         };
         let shown = object.iter().filter(|(key, _)| !key.starts_with('_'));
         entries.extend(shown.map(|(key, value)| json!({"key": key, "value": value})));
@@ -307,39 +327,39 @@ fn entries(objects: &[&Value]) -> Result<Vec<Value>, Failure> {
     Ok(entries)
 }
 
-impl Reader<'_> {
-    fn source(&mut self, table: &mut Table<'_>) -> Option<Source> {
+impl ValueReader<'_> {
+    fn source(&mut self, table: &mut TomlTable<'_>) -> Option<QuestionSource> {
         let each = self.query_at("each", table);
         let of = self.query_at("of", table);
         if table.value("each").is_some() == table.value("of").is_some() {
             let message = "[answers] wants either `each` or `of`";
             let help = "write each = \"$.questions[*]\", or of = \"$.answers\" for one object";
-            self.mistakes.push(Mistake::error(table.place.clone(), message).help(help));
+            self.mistakes.push(Diagnostic::error(table.place.clone(), message).help(help));
         }
-        each.map(Source::Each).or(of.map(Source::Of))
+        each.map(QuestionSource::Each).or(of.map(QuestionSource::Of))
     }
 
-    fn found(&mut self, table: &mut Table<'_>) -> Option<Found> {
+    fn found(&mut self, table: &mut TomlTable<'_>) -> Option<AnswerMatch> {
         let query = self.query_at("found_in", table);
         let mut matching = table.table("match", self.mistakes);
         if table.value("found_in").is_some() != matching.is_some() {
             let message = "`found_in` and `match` go together";
             let help = "write match = { question = \"@.id\", answer = \"@.question_id\" }";
-            self.mistakes.push(Mistake::error(table.place.clone(), message).help(help));
+            self.mistakes.push(Diagnostic::error(table.place.clone(), message).help(help));
         }
         let matching = matching.as_mut()?;
         let question = self.value_at("question", matching);
         let answer = self.value_at("answer", matching);
-        Some(Found { query: query?, question: question?, answer: answer? })
+        Some(AnswerMatch { query: query?, question: question?, answer: answer? })
     }
 
-    fn printed(&mut self, table: &mut Table<'_>) -> Option<Printed> {
+    fn printed(&mut self, table: &mut TomlTable<'_>) -> Option<Printed> {
         let mut printed = table.table("printed", self.mistakes)?;
         for key in ["text", "answer"] {
             if printed.value(key).is_none() {
                 let help = "write printed = { text = \"$.pretty\", answer = \"@.value\" }";
                 let message = format!("`printed` has no `{key}`");
-                self.mistakes.push(Mistake::error(printed.place.clone(), message).help(help));
+                self.mistakes.push(Diagnostic::error(printed.place.clone(), message).help(help));
             }
         }
         let text = self.value_at("text", &mut printed);
@@ -351,23 +371,23 @@ impl Reader<'_> {
         Some(Printed { text: text?, answers: answers? })
     }
 
-    fn query_at(&mut self, key: &'static str, table: &mut Table<'_>) -> Option<Query> {
+    fn query_at(&mut self, key: &'static str, table: &mut TomlTable<'_>) -> Option<Query> {
         let text = table.text(key, self.mistakes)?;
         self.query(&text)
     }
 
-    fn value_at(&mut self, key: &'static str, table: &mut Table<'_>) -> Option<Expression> {
+    fn value_at(&mut self, key: &'static str, table: &mut TomlTable<'_>) -> Option<Expression> {
         let value = table.value(key)?;
         self.read(key, value)
     }
 
     fn default_value(&mut self, written: &str) -> Option<Expression> {
-        let text = Text::new(self.document, written, 0..0);
+        let text = SpannedText::new(self.document, written, 0..0);
         self.text(&text)
     }
 }
 
-fn missing(table: &Table<'_>, key: &str) -> Mistake {
+fn missing(table: &TomlTable<'_>, key: &str) -> Diagnostic {
     let help = format!("write {key} = \"@.path\", `@` being the {key}");
-    Mistake::error(table.place.clone(), format!("[answers] has no `{key}`")).help(help)
+    Diagnostic::error(table.place.clone(), format!("[answers] has no `{key}`")).help(help)
 }

@@ -5,108 +5,108 @@ use std::ops::Range;
 use serde_json::{Map, Value};
 
 use crate::event::{Event, Request, RequestKind, TypePattern};
-use crate::mistake::Mistake;
-use crate::table::{Mistakes, Table, Text};
+use crate::mistake::Diagnostic;
+use crate::table::{Diagnostics, SpannedText, TomlTable};
 
-use super::condition::When;
-use super::explain::{Recorder, Told};
-use super::expression::Reader;
-use super::fields::{Field, IfEmpty, Origin, fields};
-use super::plain::{Failure, storable};
+use super::condition::WhenClause;
+use super::explain::{FieldResult, Recorder};
+use super::expression::ValueReader;
+use super::fields::{EmptyPolicy, FieldRule, FieldValue, fields};
+use super::plain::{ValueError, storable};
 use super::query::Query;
-use super::scope::{Scope, View};
+use super::scope::{ItemScope, Scope};
 use super::template::{Templates, Variable};
-use super::{Link, Mapped, Unmappable, events};
+use super::{FeatureRequestLink, MappedRequests, MappingError, events};
 
 /// How many requests one event may become.
 const REQUESTS_MAX: usize = 1_000;
 
 #[derive(Debug)]
-pub(super) struct Block {
+pub(super) struct RuleBlock {
     kind: RequestKind,
     /// Such as `feedback[0]`.
     pub(super) name: String,
     pub(super) place: Range<usize>,
     /// None if it takes every event.
     pub(super) events: Option<Vec<TypePattern>>,
-    when: Option<When>,
+    when: Option<WhenClause>,
     for_each: Option<Query>,
-    fields: Vec<(&'static Field, Origin)>,
+    fields: Vec<(&'static FieldRule, FieldValue)>,
 }
 
 /// Where the blocks of a file are read into.
-pub(super) struct Compiler<'c> {
+pub(super) struct BlockCompiler<'c> {
     pub(super) templates: &'c mut Templates,
     pub(super) has_answers: bool,
-    pub(super) mistakes: &'c mut Mistakes,
+    pub(super) mistakes: &'c mut Diagnostics,
 }
 
-impl Compiler<'_> {
+impl BlockCompiler<'_> {
     pub(super) fn block(
         &mut self,
         (kind, position): (RequestKind, usize),
-        mut table: Table<'_>,
-    ) -> Block {
+        mut table: TomlTable<'_>,
+    ) -> RuleBlock {
         let events = events(&mut table, self.mistakes);
         let mut known =
             vec![Variable::Payload, Variable::Headers, Variable::Event, Variable::Jsonpath];
         known.extend(self.has_answers.then_some(Variable::Answers));
         let document = table.document();
-        let mut reader = Reader::new(document, self.templates, &known, self.mistakes);
+        let mut reader = ValueReader::new(document, self.templates, &known, self.mistakes);
         let for_each = table.text("for_each", reader.mistakes);
         let for_each = for_each.and_then(|text| nodes_query(&text, &mut reader));
         if table.value("for_each").is_some() {
             known.push(Variable::Item);
         }
-        let mut reader = Reader::new(document, self.templates, &known, self.mistakes);
-        let when = When::read(&mut table, &mut reader);
+        let mut reader = ValueReader::new(document, self.templates, &known, self.mistakes);
+        let when = WhenClause::read(&mut table, &mut reader);
         let mut read = Vec::new();
         for field in fields(kind) {
             let origin = field.read(&mut table, &mut reader);
             read.extend(origin.map(|origin| (field, origin)));
-            if field.if_empty != IfEmpty::LeaveOut && table.value(field.name).is_none() {
+            if field.if_empty != EmptyPolicy::LeaveOut && table.value(field.name).is_none() {
                 reader.mistakes.push(missing(kind, field, &table));
             }
         }
         let place = table.place.clone();
         table.finish(self.mistakes);
         let name = format!("{}[{position}]", kind.as_str());
-        Block { kind, name, place, events, when, for_each, fields: read }
+        RuleBlock { kind, name, place, events, when, for_each, fields: read }
     }
 }
 
-fn nodes_query(text: &Text, reader: &mut Reader<'_>) -> Option<Query> {
+fn nodes_query(text: &SpannedText, reader: &mut ValueReader<'_>) -> Option<Query> {
     if text.text.starts_with(['$', '@']) {
         return reader.query(text);
     }
     let message = "`for_each` wants a query that gives the items";
     let help = "write for_each = \"$.items[*]\"";
-    reader.mistakes.push(Mistake::error(text.place.clone(), message).help(help));
+    reader.mistakes.push(Diagnostic::error(text.place.clone(), message).help(help));
     None
 }
 
-fn missing(kind: RequestKind, field: &Field, table: &Table<'_>) -> Mistake {
+fn missing(kind: RequestKind, field: &FieldRule, table: &TomlTable<'_>) -> Diagnostic {
     let message = format!("this {} has no `{}`", kind.as_str(), field.name);
     let help = format!("Savio requires it: write {} = \"$.path\"", field.name);
-    Mistake::error(table.place.clone(), message).help(help)
+    Diagnostic::error(table.place.clone(), message).help(help)
 }
 
 /// One event on its way through the blocks.
-pub(super) struct Run<'r> {
+pub(super) struct MappingRun<'r> {
     pub(super) scope: &'r Scope<'r>,
     pub(super) templates: &'r Templates,
-    pub(super) mapped: Mapped,
+    pub(super) mapped: MappedRequests,
     pub(super) recorder: Recorder,
 }
 
 /// One request of a block that is being made.
-struct Making<'m> {
-    view: View<'m>,
+struct RequestDraft<'m> {
+    view: ItemScope<'m>,
     /// Which item of the `for_each` it is of, from 1.
     item: Option<usize>,
 }
 
-impl Block {
+impl RuleBlock {
     pub(super) fn takes(&self, event: &Event) -> bool {
         let Some(patterns) = &self.events else {
             return true;
@@ -116,19 +116,23 @@ impl Block {
     }
 
     /// Makes the requests of this block; `position` is its place among the blocks.
-    pub(super) fn run(&self, position: usize, run: &mut Run<'_>) -> Result<(), Unmappable> {
+    pub(super) fn run(
+        &self,
+        position: usize,
+        run: &mut MappingRun<'_>,
+    ) -> Result<(), MappingError> {
         let Some(query) = &self.for_each else {
-            let view = View::new(run.scope, run.templates, None);
-            return self.request(position, &Making { view, item: None }, run);
+            let view = ItemScope::new(run.scope, run.templates, None);
+            return self.request(position, &RequestDraft { view, item: None }, run);
         };
-        let items = View::new(run.scope, run.templates, None).nodes(query);
+        let items = ItemScope::new(run.scope, run.templates, None).nodes(query);
         let items = items.map_err(|failure| self.unmappable("for_each", &failure))?;
         if items.is_empty() {
             run.recorder.reason("`for_each` gives no item");
         }
         for (index, item) in items.into_iter().enumerate() {
-            let view = View::new(run.scope, run.templates, Some(item));
-            self.request(position, &Making { view, item: Some(index + 1) }, run)?;
+            let view = ItemScope::new(run.scope, run.templates, Some(item));
+            self.request(position, &RequestDraft { view, item: Some(index + 1) }, run)?;
         }
         Ok(())
     }
@@ -136,9 +140,9 @@ impl Block {
     fn request(
         &self,
         position: usize,
-        making: &Making<'_>,
-        run: &mut Run<'_>,
-    ) -> Result<(), Unmappable> {
+        making: &RequestDraft<'_>,
+        run: &mut MappingRun<'_>,
+    ) -> Result<(), MappingError> {
         if let Some(when) = &self.when
             && !when.holds(&making.view).map_err(|failure| self.unmappable("when", &failure))?
         {
@@ -149,7 +153,8 @@ impl Block {
             return Ok(());
         };
         if run.mapped.requests.len() == REQUESTS_MAX {
-            let failure = Failure(format!("the event becomes more than {REQUESTS_MAX} requests"));
+            let failure =
+                ValueError(format!("the event becomes more than {REQUESTS_MAX} requests"));
             return Err(self.unmappable("for_each", &failure));
         }
         run.recorder.request();
@@ -162,14 +167,14 @@ impl Block {
     /// The request's body; none if a field without which there is no request is empty.
     fn body(
         &self,
-        making: &Making<'_>,
-        run: &mut Run<'_>,
-    ) -> Result<Option<Map<String, Value>>, Unmappable> {
+        making: &RequestDraft<'_>,
+        run: &mut MappingRun<'_>,
+    ) -> Result<Option<Map<String, Value>>, MappingError> {
         let mut body = Map::new();
         for (field, origin) in &self.fields {
             match self.value((field, origin), making, run)? {
                 Some(value) => drop(body.insert(field.name.to_owned(), storable(value))),
-                None if field.if_empty == IfEmpty::NoRequest => {
+                None if field.if_empty == EmptyPolicy::NoRequest => {
                     let reason = format!("`{}` is empty{}", field.name, making.of_item());
                     run.recorder.reason(&reason);
                     run.note(format!("{}: no request, {reason}", self.name));
@@ -185,29 +190,29 @@ impl Block {
     fn links(
         &self,
         body: &Map<String, Value>,
-        making: &Making<'_>,
+        making: &RequestDraft<'_>,
         request: usize,
-    ) -> impl Iterator<Item = Link> {
+    ) -> impl Iterator<Item = FeatureRequestLink> {
         let there = self.fields.iter().filter(|(field, _)| body.contains_key(field.name));
         there.filter_map(move |(field, origin)| {
             let field = format!("{}.{}{}", self.name, field.name, making.of_item());
-            origin.existing().map(|existing| Link { request, field, existing })
+            origin.existing().map(|existing| FeatureRequestLink { request, field, existing })
         })
     }
 
     fn value(
         &self,
-        (field, origin): (&Field, &Origin),
-        making: &Making<'_>,
-        run: &mut Run<'_>,
-    ) -> Result<Option<Value>, Unmappable> {
+        (field, origin): (&FieldRule, &FieldValue),
+        making: &RequestDraft<'_>,
+        run: &mut MappingRun<'_>,
+    ) -> Result<Option<Value>, MappingError> {
         let mut tries = run.recorder.tries();
         let filled = field.fill(origin, &making.view, &mut tries);
         let name = || format!("{}.{}", self.name, field.name);
         match filled {
             Ok(filled) => {
                 let told = filled.value.as_ref().unwrap_or(&Value::Null);
-                run.recorder.field(name, tries, Told::Value(told));
+                run.recorder.field(name, tries, FieldResult::Value(told));
                 if filled.value.is_some()
                     && let Some(existing) = origin.existing()
                 {
@@ -216,15 +221,15 @@ impl Block {
                 for note in filled.notes {
                     run.note(format!("{}{}: {note}", name(), making.of_item()));
                 }
-                if filled.value.is_none() && field.if_empty == IfEmpty::Unmappable {
-                    let empty = Failure(format!("it is empty{}", making.of_item()));
+                if filled.value.is_none() && field.if_empty == EmptyPolicy::Unmappable {
+                    let empty = ValueError(format!("it is empty{}", making.of_item()));
                     return Err(self.unmappable(field.name, &empty));
                 }
                 Ok(filled.value)
             }
             Err(failure) => {
-                run.recorder.field(name, tries, Told::Note(&failure.0));
-                if field.if_empty != IfEmpty::LeaveOut {
+                run.recorder.field(name, tries, FieldResult::Note(&failure.0));
+                if field.if_empty != EmptyPolicy::LeaveOut {
                     return Err(self.unmappable(field.name, &failure));
                 }
                 run.mapped.left_out.insert(field.name.to_owned());
@@ -234,19 +239,19 @@ impl Block {
         }
     }
 
-    fn unmappable(&self, field: &str, failure: &Failure) -> Unmappable {
-        Unmappable { field: format!("{}.{field}", self.name), reason: failure.0.clone() }
+    fn unmappable(&self, field: &str, failure: &ValueError) -> MappingError {
+        MappingError { field: format!("{}.{field}", self.name), reason: failure.0.clone() }
     }
 
     /// What is probably not meant in `when`, seen with a sample.
-    pub(super) fn doubts(&self, scope: &Scope<'_>, templates: &Templates) -> Vec<Mistake> {
+    pub(super) fn doubts(&self, scope: &Scope<'_>, templates: &Templates) -> Vec<Diagnostic> {
         let Some(when) = &self.when else {
             return Vec::new();
         };
         let Some(query) = &self.for_each else {
             return when.doubts(scope.payload, scope.payload);
         };
-        let items = View::new(scope, templates, None).nodes(query).unwrap_or_default();
+        let items = ItemScope::new(scope, templates, None).nodes(query).unwrap_or_default();
         let mut doubts = Vec::new();
         for item in items.into_iter().take(REQUESTS_MAX) {
             for doubt in when.doubts(scope.payload, item) {
@@ -259,18 +264,18 @@ impl Block {
     }
 }
 
-impl Making<'_> {
+impl RequestDraft<'_> {
     fn of_item(&self) -> String {
         self.item.map_or(String::new(), |item| format!(" (item {item})"))
     }
 }
 
-impl Run<'_> {
+impl MappingRun<'_> {
     /// How many remarks of one event are kept.
     const NOTES_MAX: usize = 100;
 
     pub(super) fn note(&mut self, note: String) {
-        if self.mapped.notes.len() < Run::NOTES_MAX {
+        if self.mapped.notes.len() < MappingRun::NOTES_MAX {
             self.mapped.notes.push(note);
         }
     }

@@ -2,30 +2,33 @@
 
 use serde_json::Value;
 
-use crate::mistake::Mistake;
-use crate::table::{Table, Text};
+use crate::mistake::Diagnostic;
+use crate::table::{SpannedText, TomlTable};
 
-use super::expression::{Reader, query_mistake};
-use super::plain::Failure;
-use super::query::{Condition, Doubt};
-use super::scope::View;
+use super::expression::{ValueReader, query_mistake};
+use super::plain::ValueError;
+use super::query::{Condition, Lint};
+use super::scope::ItemScope;
 use super::template::Template;
 
 #[derive(Debug, Clone)]
-pub(super) enum When {
-    Condition { condition: Condition, text: Text },
+pub(super) enum WhenClause {
+    Condition { condition: Condition, text: SpannedText },
     Template(Template),
 }
 
-impl When {
+impl WhenClause {
     /// Reads the key `when`; nothing if it is not there, or a mistake.
-    pub(super) fn read(table: &mut Table<'_>, reader: &mut Reader<'_>) -> Option<When> {
+    pub(super) fn read(
+        table: &mut TomlTable<'_>,
+        reader: &mut ValueReader<'_>,
+    ) -> Option<WhenClause> {
         let text = table.text("when", reader.mistakes)?;
         if text.text.contains("{{") || text.text.contains("{%") {
-            return When::template(&text, reader);
+            return WhenClause::template(&text, reader);
         }
         match Condition::parse_within(&text.text, &reader.templates.patterns) {
-            Ok(condition) => Some(When::Condition { condition, text }),
+            Ok(condition) => Some(WhenClause::Condition { condition, text }),
             Err(error) => {
                 reader.mistakes.push(query_mistake(&text, error));
                 None
@@ -33,32 +36,32 @@ impl When {
         }
     }
 
-    fn template(text: &Text, reader: &mut Reader<'_>) -> Option<When> {
+    fn template(text: &SpannedText, reader: &mut ValueReader<'_>) -> Option<WhenClause> {
         let template = reader.templates.add(text, reader.known, reader.mistakes)?;
         if template.is_expression() {
-            return Some(When::Template(template));
+            return Some(WhenClause::Template(template));
         }
         let message = "`when` wants one condition, or one {{ expression }}";
         let help = "write \"@.path == 'text'\" or \"{{ payload.path == 'text' }}\"";
-        reader.mistakes.push(Mistake::error(text.place.clone(), message).help(help));
+        reader.mistakes.push(Diagnostic::error(text.place.clone(), message).help(help));
         None
     }
 
-    pub(super) fn holds(&self, view: &View<'_>) -> Result<bool, Failure> {
+    pub(super) fn holds(&self, view: &ItemScope<'_>) -> Result<bool, ValueError> {
         match self {
-            When::Condition { condition, .. } => view.holds(condition),
-            When::Template(template) => view.templates.holds(template, view),
+            WhenClause::Condition { condition, .. } => view.holds(condition),
+            WhenClause::Template(template) => view.templates.holds(template, view),
         }
     }
 
     /// What is probably not meant, seen with a sample; `current` is what `@` is.
-    pub(super) fn doubts(&self, payload: &Value, current: &Value) -> Vec<Mistake> {
-        let When::Condition { condition, text } = self else {
+    pub(super) fn doubts(&self, payload: &Value, current: &Value) -> Vec<Diagnostic> {
+        let WhenClause::Condition { condition, text } = self else {
             return Vec::new();
         };
         let doubts = condition.doubts(payload, current).into_iter();
         let warning =
-            |doubt: Doubt| Mistake::warning(text.part(doubt.at), doubt.message).help(doubt.help);
+            |doubt: Lint| Diagnostic::warning(text.part(doubt.at), doubt.message).help(doubt.help);
         doubts.map(warning).collect()
     }
 }

@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::plain::{Failure, Plain, joined};
-use super::{Mapped, Unmappable};
+use super::plain::{Scalar, ValueError, joined};
+use super::{MappedRequests, MappingError};
 
 /// How long a value may be in an explanation, in characters.
 const SHOWN_MAX: usize = 200;
@@ -14,16 +14,16 @@ const REASONS_MAX: usize = 100;
 /// What a mapping did with one event.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Explanation {
-    pub fields: Vec<FieldStory>,
-    pub blocks: Vec<BlockStory>,
+    pub fields: Vec<FieldTrace>,
+    pub blocks: Vec<BlockTrace>,
     /// What `apply` gives for the same event.
     #[serde(skip)]
-    pub mapped: Option<Result<Mapped, Unmappable>>,
+    pub mapped: Option<Result<MappedRequests, MappingError>>,
 }
 
 /// One field of one request.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct FieldStory {
+pub struct FieldTrace {
     /// Such as `feedback[0].problem`.
     pub field: String,
     /// Null if the field is empty.
@@ -31,7 +31,7 @@ pub struct FieldStory {
     /// The query or template that gave the value.
     pub query: Option<String>,
     /// All that were asked, in order.
-    pub tried: Vec<Tried>,
+    pub tried: Vec<QueryTrace>,
     /// Why the field was left out, or what delivery does with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -40,14 +40,14 @@ pub struct FieldStory {
 /// One query or template, and what it gave.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(as = AskedQuery)]
-pub struct Tried {
+pub struct QueryTrace {
     pub query: String,
-    pub gave: Gave,
+    pub gave: QueryResult,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Gave {
+pub enum QueryResult {
     /// The value, cut where it is long.
     Value(String),
     Nothing,
@@ -56,7 +56,7 @@ pub enum Gave {
 
 /// One block: how many requests it made, and why not more.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct BlockStory {
+pub struct BlockTrace {
     /// Such as `feedback[0]`.
     pub block: String,
     pub requests: usize,
@@ -79,23 +79,28 @@ impl Recorder {
         self.kept.unwrap_or_default()
     }
 
-    pub(super) fn tries(&self) -> Tries {
-        Tries { kept: self.kept.as_ref().map(|_| Vec::new()) }
+    pub(super) fn tries(&self) -> QueryLog {
+        QueryLog { kept: self.kept.as_ref().map(|_| Vec::new()) }
     }
 
-    pub(super) fn field(&mut self, field: impl FnOnce() -> String, tries: Tries, told: Told<'_>) {
+    pub(super) fn field(
+        &mut self,
+        field: impl FnOnce() -> String,
+        tries: QueryLog,
+        told: FieldResult<'_>,
+    ) {
         let Some(kept) = &mut self.kept else {
             return;
         };
         let (value, note) = match told {
-            Told::Value(value) => (value.clone(), None),
-            Told::Note(note) => (Value::Null, Some(note.to_owned())),
+            FieldResult::Value(value) => (value.clone(), None),
+            FieldResult::Note(note) => (Value::Null, Some(note.to_owned())),
         };
         let asked = tries.kept.unwrap_or_default();
-        let gave = |tried: &&Tried| matches!(tried.gave, Gave::Value(_));
+        let gave = |tried: &&QueryTrace| matches!(tried.gave, QueryResult::Value(_));
         let queries: Vec<&str> = asked.iter().filter(gave).map(|tried| &*tried.query).collect();
         let query = (!queries.is_empty() && !value.is_null()).then(|| queries.join(", "));
-        kept.fields.push(FieldStory { field: field(), value, query, tried: asked, note });
+        kept.fields.push(FieldTrace { field: field(), value, query, tried: asked, note });
     }
 
     /// What else is to be said of the field that was told last.
@@ -107,7 +112,7 @@ impl Recorder {
 
     pub(super) fn block(&mut self, name: &str) {
         if let Some(kept) = &mut self.kept {
-            kept.blocks.push(BlockStory {
+            kept.blocks.push(BlockTrace {
                 block: name.to_owned(),
                 requests: 0,
                 reasons: Vec::new(),
@@ -133,34 +138,34 @@ impl Recorder {
 
 /// What became of a field.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Told<'t> {
+pub(super) enum FieldResult<'t> {
     Value(&'t Value),
     Note(&'t str),
 }
 
 /// The queries and templates that one field asked.
 #[derive(Debug, Default)]
-pub(super) struct Tries {
-    kept: Option<Vec<Tried>>,
+pub(super) struct QueryLog {
+    kept: Option<Vec<QueryTrace>>,
 }
 
-impl Tries {
-    pub(super) fn add(&mut self, written: &str, found: &Result<Vec<Plain>, Failure>) {
+impl QueryLog {
+    pub(super) fn add(&mut self, written: &str, found: &Result<Vec<Scalar>, ValueError>) {
         let Some(kept) = &mut self.kept else {
             return;
         };
         let gave = match found {
-            Ok(nodes) if nodes.is_empty() => Gave::Nothing,
-            Ok(nodes) => Gave::Value(shortened(&joined(nodes, ", "))),
-            Err(failure) => Gave::Failure(failure.0.clone()),
+            Ok(nodes) if nodes.is_empty() => QueryResult::Nothing,
+            Ok(nodes) => QueryResult::Value(shortened(&joined(nodes, ", "))),
+            Err(failure) => QueryResult::Failure(failure.0.clone()),
         };
-        kept.push(Tried { query: written.to_owned(), gave });
+        kept.push(QueryTrace { query: written.to_owned(), gave });
     }
 
-    pub(super) fn add_default(&mut self, default: &Plain) {
+    pub(super) fn add_default(&mut self, default: &Scalar) {
         if let Some(kept) = &mut self.kept {
-            let gave = Gave::Value(shortened(&default.text()));
-            kept.push(Tried { query: "default".to_owned(), gave });
+            let gave = QueryResult::Value(shortened(&default.text()));
+            kept.push(QueryTrace { query: "default".to_owned(), gave });
         }
     }
 }

@@ -7,15 +7,15 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use crate::mistake::{Document, Mistake};
-use crate::table::{Mistakes, Table, Text, text_of, wrong_type};
+use crate::mistake::{Diagnostic, Document};
+use crate::table::{Diagnostics, SpannedText, TomlTable, text_of, wrong_type};
 
-use super::explain::Tries;
-use super::plain::{Failure, Nodes, Plain};
+use super::explain::QueryLog;
+use super::plain::{Scalar, ScalarList, ValueError};
 use super::query::{Query, QueryError};
-use super::scope::View;
+use super::scope::ItemScope;
 use super::template::{Template, Templates, Variable};
-use steps::Steps;
+use steps::ValueSteps;
 
 /// Tables in tables and lists in lists may go this deep.
 const DEPTH_MAX: usize = 16;
@@ -30,16 +30,16 @@ pub(super) enum Expression {
         template: Template,
         written: String,
     },
-    Literal(Plain),
+    Literal(Scalar),
     /// A text without `{{ }}` that is empty.
     Nothing,
     Alternatives(Vec<Expression>),
-    Steps(Box<Steps>),
+    Steps(Box<ValueSteps>),
 }
 
 /// How many nodes the place of a value takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Takes {
+pub(super) enum Cardinality {
     /// One text: alternatives end with the first that is not empty.
     One,
     /// The answer of a form: as one text, but objects count as their entries.
@@ -49,31 +49,31 @@ pub(super) enum Takes {
 }
 
 /// What is needed to read values, and what can be looked up where they stand.
-pub(super) struct Reader<'r> {
+pub(super) struct ValueReader<'r> {
     pub(super) document: &'r Document,
     pub(super) templates: &'r mut Templates,
     pub(super) known: &'r [Variable],
-    pub(super) mistakes: &'r mut Mistakes,
+    pub(super) mistakes: &'r mut Diagnostics,
     /// What the value is to be exactly one of, such as "URL": several would be joined, and are none.
     pub(super) one: Option<&'static str>,
     depth: usize,
 }
 
-impl<'r> Reader<'r> {
+impl<'r> ValueReader<'r> {
     pub(super) fn new(
         document: &'r Document,
         templates: &'r mut Templates,
         known: &'r [Variable],
-        mistakes: &'r mut Mistakes,
-    ) -> Reader<'r> {
-        Reader { document, templates, known, mistakes, one: None, depth: 0 }
+        mistakes: &'r mut Diagnostics,
+    ) -> ValueReader<'r> {
+        ValueReader { document, templates, known, mistakes, one: None, depth: 0 }
     }
 
     /// Reads the value of a key; nothing if it is a mistake.
     pub(super) fn read(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Expression> {
         if self.depth == DEPTH_MAX {
             let message = format!("`{key}` is nested too deep");
-            self.mistakes.push(Mistake::error(value.span(), message));
+            self.mistakes.push(Diagnostic::error(value.span(), message));
             return None;
         }
         self.depth += 1;
@@ -82,10 +82,10 @@ impl<'r> Reader<'r> {
             DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) => {
                 self.literal(key, value).map(Expression::Literal)
             }
-            DeValue::Datetime(time) => Some(Expression::Literal(Plain::Text(time.to_string()))),
+            DeValue::Datetime(time) => Some(Expression::Literal(Scalar::Text(time.to_string()))),
             DeValue::Array(items) => self.alternatives(key, items, value.span()),
             DeValue::Table(entries) => {
-                let table = Table::new(self.document, entries, value.span());
+                let table = TomlTable::new(self.document, entries, value.span());
                 self.steps(key, table).map(|steps| Expression::Steps(Box::new(steps)))
             }
         };
@@ -93,7 +93,7 @@ impl<'r> Reader<'r> {
         read
     }
 
-    pub(super) fn text(&mut self, text: &Text) -> Option<Expression> {
+    pub(super) fn text(&mut self, text: &SpannedText) -> Option<Expression> {
         if self.is_query(&text.text) {
             let query = self.query(text)?;
             self.warn_of_several(text, &query);
@@ -107,7 +107,7 @@ impl<'r> Reader<'r> {
         Some(Expression::Template { template, written: text.text.clone() })
     }
 
-    fn warn_of_several(&mut self, text: &Text, query: &Query) {
+    fn warn_of_several(&mut self, text: &SpannedText, query: &Query) {
         let Some(one) = self.one.filter(|_| !query.is_singular()) else { return };
         let message = format!("`{}` may give several values, and Savio takes one {one}", text.text);
         let query = text.text.replace('\\', "\\\\");
@@ -115,7 +115,7 @@ impl<'r> Reader<'r> {
         let first = format!("{{{{ jsonpath({quote}{query}{quote}) | first }}}}");
         let first = first.replace('\\', "\\\\").replace('"', "\\\"");
         let help = format!("for the first of them write \"{first}\"");
-        self.mistakes.push(Mistake::warning(text.place.clone(), message).help(help));
+        self.mistakes.push(Diagnostic::warning(text.place.clone(), message).help(help));
     }
 
     /// Where there is no item, a text such as `@home` is no query of it that was put at the wrong place.
@@ -125,12 +125,12 @@ impl<'r> Reader<'r> {
     }
 
     /// A query at its place: `@` only where there is an item.
-    pub(super) fn query(&mut self, text: &Text) -> Option<Query> {
+    pub(super) fn query(&mut self, text: &SpannedText) -> Option<Query> {
         let has_item = self.known.contains(&Variable::Item);
         if text.text.starts_with('@') && !has_item {
             let message = "`@` is the item of a for_each, and there is none here";
             let help = format!("begin with `$`, the payload; {}", literal_help(&text.text));
-            self.mistakes.push(Mistake::error(text.part(0..1), message).help(help));
+            self.mistakes.push(Diagnostic::error(text.part(0..1), message).help(help));
             return None;
         }
         match Query::parse_within(&text.text, &self.templates.patterns) {
@@ -149,7 +149,7 @@ impl<'r> Reader<'r> {
         place: Range<usize>,
     ) -> Option<Expression> {
         if items.is_empty() {
-            self.mistakes.push(Mistake::warning(place, format!("`{key}` is always empty")));
+            self.mistakes.push(Diagnostic::warning(place, format!("`{key}` is always empty")));
         }
         // All are read, so that all mistakes are found.
         let read: Vec<_> = items.iter().map(|item| self.read(key, item)).collect();
@@ -157,19 +157,19 @@ impl<'r> Reader<'r> {
     }
 
     /// A literal of a `map` or `default`, or a number or boolean by itself.
-    pub(super) fn literal(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Plain> {
+    pub(super) fn literal(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Scalar> {
         let literal = match value.get_ref() {
-            DeValue::String(text) => Some(Plain::Text(text.to_string())),
-            DeValue::Boolean(boolean) => Some(Plain::Boolean(*boolean)),
+            DeValue::String(text) => Some(Scalar::Text(text.to_string())),
+            DeValue::Boolean(boolean) => Some(Scalar::Boolean(*boolean)),
             DeValue::Integer(integer) => i64::from_str_radix(integer.as_str(), integer.radix())
                 .ok()
-                .map(|number| Plain::Number(number.into())),
+                .map(|number| Scalar::Number(number.into())),
             DeValue::Float(float) => float
                 .as_str()
                 .parse::<f64>()
                 .ok()
                 .and_then(serde_json::Number::from_f64)
-                .map(Plain::Number),
+                .map(Scalar::Number),
             DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => None,
         };
         if literal.is_none() {
@@ -185,13 +185,13 @@ fn literal_help(text: &str) -> String {
 }
 
 /// A query's or condition's error as a mistake in the file.
-pub(super) fn query_mistake(text: &Text, error: QueryError) -> Mistake {
-    let mistake = Mistake::error(text.part(error.at), error.message);
+pub(super) fn query_mistake(text: &SpannedText, error: QueryError) -> Diagnostic {
+    let mistake = Diagnostic::error(text.part(error.at), error.message);
     let rest = text.text.strip_prefix('$').unwrap_or_default();
     if !rest.is_empty() && !rest.starts_with(['.', '[']) {
         return mistake.help(literal_help(&text.text));
     }
-    Mistake { help: error.help, ..mistake }
+    Diagnostic { help: error.help, ..mistake }
 }
 
 impl Expression {
@@ -212,15 +212,15 @@ impl Expression {
     /// The nodes that this value comes to; each leaf that was asked is noted in `tries`.
     pub(super) fn nodes(
         &self,
-        view: &View<'_>,
-        takes: Takes,
-        tries: &mut Tries,
-    ) -> Result<Vec<Plain>, Failure> {
+        view: &ItemScope<'_>,
+        takes: Cardinality,
+        tries: &mut QueryLog,
+    ) -> Result<Vec<Scalar>, ValueError> {
         match self {
             Expression::Query { query, written } => {
                 let found = view.nodes(query).and_then(|values| match takes {
-                    Takes::One | Takes::Many => Nodes::of_json(values),
-                    Takes::Answer => Nodes::of_answer(values),
+                    Cardinality::One | Cardinality::Many => ScalarList::of_json(values),
+                    Cardinality::Answer => ScalarList::of_answer(values),
                 });
                 let found = found.and_then(|nodes| view.scope.hold(nodes));
                 tries.add(written, &found);
@@ -242,7 +242,7 @@ impl Expression {
                 let mut all = Vec::new();
                 for alternative in alternatives {
                     all.extend(alternative.nodes(view, takes, tries)?);
-                    if takes != Takes::Many && !all.is_empty() {
+                    if takes != Cardinality::Many && !all.is_empty() {
                         break;
                     }
                 }

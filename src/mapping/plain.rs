@@ -9,56 +9,56 @@ const NODES_MAX: usize = 100_000;
 /// Why a value cannot be told.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct Failure(pub(super) String);
+pub(super) struct ValueError(pub(super) String);
 
-impl Failure {
-    pub(super) fn new(reason: impl Into<String>) -> Failure {
-        Failure(reason.into())
+impl ValueError {
+    pub(super) fn new(reason: impl Into<String>) -> ValueError {
+        ValueError(reason.into())
     }
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Plain {
+pub(super) enum Scalar {
     Text(String),
     Number(Number),
     Boolean(bool),
 }
 
-impl Plain {
+impl Scalar {
     pub(super) fn text(&self) -> String {
         match self {
-            Plain::Text(text) => text.clone(),
-            Plain::Number(number) => print_number(number),
-            Plain::Boolean(boolean) => boolean.to_string(),
+            Scalar::Text(text) => text.clone(),
+            Scalar::Number(number) => print_number(number),
+            Scalar::Boolean(boolean) => boolean.to_string(),
         }
     }
 
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Plain::Text(text) => size_of::<Plain>() + text.len(),
-            Plain::Number(_) | Plain::Boolean(_) => size_of::<Plain>(),
+            Scalar::Text(text) => size_of::<Scalar>() + text.len(),
+            Scalar::Number(_) | Scalar::Boolean(_) => size_of::<Scalar>(),
         }
     }
 
     pub(super) fn into_json(self) -> Value {
         match self {
-            Plain::Text(text) => Value::String(text),
-            Plain::Number(number) => Value::Number(number),
-            Plain::Boolean(boolean) => Value::Bool(boolean),
+            Scalar::Text(text) => Value::String(text),
+            Scalar::Number(number) => Value::Number(number),
+            Scalar::Boolean(boolean) => Value::Bool(boolean),
         }
     }
 
     /// A text that reads as a number becomes it.
-    pub(super) fn into_number(self) -> Result<Number, Failure> {
+    pub(super) fn into_number(self) -> Result<Number, ValueError> {
         let text = match self {
-            Plain::Number(number) => return Ok(number),
-            Plain::Text(text) => text,
-            Plain::Boolean(_) => return Err(Failure::new("a boolean is no number")),
+            Scalar::Number(number) => return Ok(number),
+            Scalar::Text(text) => text,
+            Scalar::Boolean(_) => return Err(ValueError::new("a boolean is no number")),
         };
         let whole = text.parse::<i64>().map(Number::from);
         let whole = whole.or_else(|_| text.parse::<u64>().map(Number::from)).ok();
         let number = whole.or_else(|| text.parse::<f64>().ok().and_then(Number::from_f64));
-        number.ok_or_else(|| Failure::new("the text is no number"))
+        number.ok_or_else(|| ValueError::new("the text is no number"))
     }
 }
 
@@ -101,29 +101,29 @@ pub(super) fn storable(value: Value) -> Value {
 
 /// Plain nodes as they are gathered: empty ones are left out, arrays count as their items.
 #[derive(Debug, Default)]
-pub(super) struct Nodes {
-    found: Vec<Plain>,
+pub(super) struct ScalarList {
+    found: Vec<Scalar>,
     bytes: usize,
     /// How many lists were gone through, empty ones included.
     lists: usize,
 }
 
-impl Nodes {
+impl ScalarList {
     pub(super) fn of_json<'v>(
         values: impl IntoIterator<Item = &'v Value>,
-    ) -> Result<Vec<Plain>, Failure> {
-        let mut nodes = Nodes::default();
+    ) -> Result<Vec<Scalar>, ValueError> {
+        let mut nodes = ScalarList::default();
         for value in values {
             nodes.push_json(value)?;
         }
         Ok(nodes.finish())
     }
 
-    fn push_json(&mut self, value: &Value) -> Result<(), Failure> {
+    fn push_json(&mut self, value: &Value) -> Result<(), ValueError> {
         match value {
             Value::Null => Ok(()),
-            Value::Bool(boolean) => self.push(Plain::Boolean(*boolean)),
-            Value::Number(number) => self.push(Plain::Number(number.clone())),
+            Value::Bool(boolean) => self.push(Scalar::Boolean(*boolean)),
+            Value::Number(number) => self.push(Scalar::Number(number.clone())),
             Value::String(text) => self.push_text(text),
             Value::Array(items) => items.iter().try_for_each(|item| self.push_json(item)),
             Value::Object(object) => Err(object_failure(object.keys().map(String::as_str))),
@@ -133,20 +133,20 @@ impl Nodes {
     /// Objects count as their entries, each a text of `key: value`.
     pub(super) fn of_answer<'v>(
         values: impl IntoIterator<Item = &'v Value>,
-    ) -> Result<Vec<Plain>, Failure> {
-        let mut nodes = Nodes::default();
+    ) -> Result<Vec<Scalar>, ValueError> {
+        let mut nodes = ScalarList::default();
         for value in values {
             nodes.push_answer(value)?;
         }
         Ok(nodes.finish())
     }
 
-    fn push_answer(&mut self, value: &Value) -> Result<(), Failure> {
+    fn push_answer(&mut self, value: &Value) -> Result<(), ValueError> {
         match value {
             Value::Array(items) => items.iter().try_for_each(|item| self.push_answer(item)),
             Value::Object(object) => {
                 for (key, value) in object {
-                    let answer = joined(&Nodes::of_answer([value])?, ", ");
+                    let answer = joined(&ScalarList::of_answer([value])?, ", ");
                     if !answer.is_empty() {
                         self.push_text(&format!("{key}: {answer}"))?;
                     }
@@ -159,13 +159,13 @@ impl Nodes {
         }
     }
 
-    pub(super) fn push_text(&mut self, text: &str) -> Result<(), Failure> {
+    pub(super) fn push_text(&mut self, text: &str) -> Result<(), ValueError> {
         let text = clean(text);
-        if text.is_empty() { Ok(()) } else { self.push(Plain::Text(text)) }
+        if text.is_empty() { Ok(()) } else { self.push(Scalar::Text(text)) }
     }
 
-    pub(super) fn push(&mut self, node: Plain) -> Result<(), Failure> {
-        if let Plain::Text(text) = &node {
+    pub(super) fn push(&mut self, node: Scalar) -> Result<(), ValueError> {
+        if let Scalar::Text(text) = &node {
             self.bytes += text.len();
         }
         if self.bytes > BYTES_MAX || self.found.len() >= NODES_MAX {
@@ -176,34 +176,34 @@ impl Nodes {
     }
 
     /// Counts a list: a template may give a small one very often.
-    pub(super) fn list(&mut self) -> Result<(), Failure> {
+    pub(super) fn list(&mut self) -> Result<(), ValueError> {
         self.lists += 1;
         if self.lists > NODES_MAX { Err(too_much()) } else { Ok(()) }
     }
 
-    pub(super) fn finish(self) -> Vec<Plain> {
+    pub(super) fn finish(self) -> Vec<Scalar> {
         self.found
     }
 }
 
-fn too_much() -> Failure {
-    Failure::new("it gives more than 5 MiB or 100,000 items")
+fn too_much() -> ValueError {
+    ValueError::new("it gives more than 5 MiB or 100,000 items")
 }
 
 /// An object has no text; its first keys help to name the right one.
-pub(super) fn object_failure<'k>(keys: impl Iterator<Item = &'k str>) -> Failure {
+pub(super) fn object_failure<'k>(keys: impl Iterator<Item = &'k str>) -> ValueError {
     let keys: Vec<&str> = keys.filter(|key| key.len() <= 40).take(5).collect();
     let advice = if keys.is_empty() {
         String::new()
     } else {
         format!(" (its keys begin with {})", keys.join(", "))
     };
-    Failure(format!("it gives an object, not a text: name one of its keys{advice}"))
+    ValueError(format!("it gives an object, not a text: name one of its keys{advice}"))
 }
 
 /// The one text of several nodes.
-pub(super) fn joined(nodes: &[Plain], separator: &str) -> String {
-    nodes.iter().map(Plain::text).collect::<Vec<_>>().join(separator)
+pub(super) fn joined(nodes: &[Scalar], separator: &str) -> String {
+    nodes.iter().map(Scalar::text).collect::<Vec<_>>().join(separator)
 }
 
 #[cfg(test)]
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn an_object_is_an_error_that_names_its_keys() {
-        let failure = Nodes::of_json([&json!({"first": 1, "last": 2})]).unwrap_err();
+        let failure = ScalarList::of_json([&json!({"first": 1, "last": 2})]).unwrap_err();
 
         assert!(failure.0.contains("object"), "{failure}");
         assert!(failure.0.contains("first, last"), "{failure}");
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_text_may_be_read_as_a_number() {
-        let number = |text: &str| Plain::Text(text.into()).into_number();
+        let number = |text: &str| Scalar::Text(text.into()).into_number();
         assert_eq!(number("12"), Ok(Number::from(12)));
         assert_eq!(number("1.5"), Ok(Number::from_f64(1.5).unwrap()));
         assert_eq!(number("18446744073709551615"), Ok(Number::from(u64::MAX)));
@@ -242,6 +242,6 @@ mod tests {
     }
 
     fn check(value: &Value, expected: &str) {
-        assert_eq!(joined(&Nodes::of_json([value]).unwrap(), ", "), expected);
+        assert_eq!(joined(&ScalarList::of_json([value]).unwrap(), ", "), expected);
     }
 }

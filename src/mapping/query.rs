@@ -19,12 +19,12 @@ use jsonpath_rust::parser::parse_json_path;
 use pest::error::InputLocation;
 use serde_json::Value;
 
-use compile::Compiler;
-pub use doubt::Doubt;
+use compile::QueryCompiler;
+pub use doubt::Lint;
 use evaluate::{Evaluation, NODES_MAX, STEPS_MAX};
 pub use pattern::Patterns;
-use scan::Scan;
-use tree::{Logical, Path, Start};
+use scan::QueryTokens;
+use tree::{Logical, QueryPath, Start};
 
 /// Longer queries are refused, in bytes.
 const TEXT_BYTES_MAX: usize = 4096;
@@ -32,7 +32,7 @@ const TEXT_BYTES_MAX: usize = 4096;
 /// A query: `$...` on the payload, or `@...` on the item of a `for_each`.
 #[derive(Debug, Clone)]
 pub struct Query {
-    path: Path,
+    path: QueryPath,
 }
 
 /// A `when`: what RFC 9535 calls a logical expression, the inside of `[?...]`.
@@ -65,7 +65,7 @@ impl Query {
 
     /// The same, with patterns that others share the costs of.
     pub(super) fn parse_within(text: &str, patterns: &Patterns) -> Result<Query, QueryError> {
-        let scan = Scan::new(checked_length(text)?)?;
+        let scan = QueryTokens::new(checked_length(text)?)?;
         advice::check_query(&scan)?;
         let parsed = match text.strip_prefix('@') {
             Some(rest) => parse_json_path(&format!("${rest}")),
@@ -73,7 +73,7 @@ impl Query {
         };
         let parsed = parsed.map_err(|error| unparsed(&error, 0, &scan))?;
         let start = if text.starts_with('@') { Start::Current } else { Start::Root };
-        let path = Compiler::new(&scan, patterns).path(start, &parsed.segments)?;
+        let path = QueryCompiler::new(&scan, patterns).path(start, &parsed.segments)?;
         Ok(Query { path })
     }
 
@@ -133,7 +133,7 @@ impl Condition {
 
     /// The same, with patterns that others share the costs of.
     pub(super) fn parse_within(text: &str, patterns: &Patterns) -> Result<Condition, QueryError> {
-        let scan = Scan::new(checked_length(text)?)?;
+        let scan = QueryTokens::new(checked_length(text)?)?;
         advice::check_condition(&scan)?;
         let wrapped = format!("{}{text}{}", Condition::BEFORE, Condition::AFTER);
         let parsed = parse_json_path(&wrapped)
@@ -142,7 +142,7 @@ impl Condition {
         let [Segment::Selector(Selector::Filter(filter))] = segments.as_slice() else {
             return Err(QueryError::new("this is not one condition", scan.whole()));
         };
-        let logical = Compiler::new(&scan, patterns).logical(filter)?;
+        let logical = QueryCompiler::new(&scan, patterns).logical(filter)?;
         Ok(Condition { logical })
     }
 
@@ -165,7 +165,7 @@ impl Condition {
     }
 
     /// What is probably not meant: seen in the text, and in a sample payload.
-    pub fn doubts(&self, root: &Value, current: &Value) -> Vec<Doubt> {
+    pub fn doubts(&self, root: &Value, current: &Value) -> Vec<Lint> {
         doubt::doubts(&self.logical, root, current)
     }
 }
@@ -190,7 +190,7 @@ fn checked_length(text: &str) -> Result<&str, QueryError> {
 }
 
 /// The parser's error, `shift` bytes being what was put before the text.
-fn unparsed(error: &JsonPathError, shift: usize, scan: &Scan<'_>) -> QueryError {
+fn unparsed(error: &JsonPathError, shift: usize, scan: &QueryTokens<'_>) -> QueryError {
     match error {
         JsonPathError::PestError(error) => {
             let position = match error.location {

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use minijinja::Value as Shared;
 use serde_json::Value;
 
-use super::answers::{Answers, Collected};
-use super::plain::{Failure, Plain};
+use super::answers::{AnswerRules, FormAnswers};
+use super::plain::{Scalar, ValueError};
 use super::query::{BudgetExceeded, Condition, Query};
 use super::template::Templates;
 use crate::event::{Event, Headers};
@@ -32,17 +32,17 @@ pub(super) struct Scope<'a> {
     pub(super) headers: &'a Headers,
     /// None where a provider's file only asks for an id or a type.
     pub(super) event: Option<&'a Event>,
-    pub(super) answers: Option<&'a Answers>,
+    pub(super) answers: Option<&'a AnswerRules>,
     pub(super) budget: Budget,
     fuel: Cell<u64>,
     bytes: Cell<usize>,
-    collected: OnceCell<Result<Arc<Collected>, Failure>>,
-    pub(super) shared: SharedParts,
+    collected: OnceCell<Result<Arc<FormAnswers>, ValueError>>,
+    pub(super) shared: TemplateValues,
 }
 
 /// The parts of an event in the form that templates want.
 #[derive(Default)]
-pub(super) struct SharedParts {
+pub(super) struct TemplateValues {
     pub(super) headers: OnceCell<Shared>,
     pub(super) event: OnceCell<Shared>,
     json: OnceCell<Arc<Value>>,
@@ -59,16 +59,17 @@ impl<'a> Scope<'a> {
             fuel: Cell::new(FUEL_MAX),
             bytes: Cell::new(BYTES_MAX),
             collected: OnceCell::new(),
-            shared: SharedParts::default(),
+            shared: TemplateValues::default(),
         }
     }
 
     pub(super) fn of_event(
         event: &'a Event,
         payload: &'a Arc<Value>,
-        answers: Option<&'a Answers>,
+        answers: Option<&'a AnswerRules>,
     ) -> Scope<'a> {
-        let shared = SharedParts { json: Arc::clone(payload).into(), ..SharedParts::default() };
+        let shared =
+            TemplateValues { json: Arc::clone(payload).into(), ..TemplateValues::default() };
         Scope { event: Some(event), answers, shared, ..Scope::new(payload, &event.headers) }
     }
 
@@ -78,7 +79,7 @@ impl<'a> Scope<'a> {
     }
 
     /// The form's questions with their answers; none where the provider has no `[answers]`.
-    pub(super) fn collected(&self) -> Result<Option<Arc<Collected>>, Failure> {
+    pub(super) fn collected(&self) -> Result<Option<Arc<FormAnswers>>, ValueError> {
         let Some(answers) = self.answers else {
             return Ok(None);
         };
@@ -93,40 +94,40 @@ impl<'a> Scope<'a> {
         }
     }
 
-    pub(super) fn burn(&self, fuel: u64) -> Result<(), Failure> {
+    pub(super) fn burn(&self, fuel: u64) -> Result<(), ValueError> {
         let left = self.fuel.get().checked_sub(fuel);
         self.fuel.set(left.unwrap_or(0));
-        left.map(drop).ok_or_else(|| Failure::new("the templates of this event take too long"))
+        left.map(drop).ok_or_else(|| ValueError::new("the templates of this event take too long"))
     }
 
     /// Counts what a value holds, so that many requests cannot each take a copy of a large payload.
-    pub(super) fn hold(&self, nodes: Vec<Plain>) -> Result<Vec<Plain>, Failure> {
-        let bytes = nodes.iter().map(Plain::bytes).sum();
+    pub(super) fn hold(&self, nodes: Vec<Scalar>) -> Result<Vec<Scalar>, ValueError> {
+        let bytes = nodes.iter().map(Scalar::bytes).sum();
         let left = self.bytes.get().checked_sub(bytes);
         self.bytes.set(left.unwrap_or(0));
-        left.map(|_| nodes).ok_or_else(|| Failure::new("the values of this event are too large"))
+        left.map(|_| nodes).ok_or_else(|| ValueError::new("the values of this event are too large"))
     }
 }
 
 /// The scope, and the item of a `for_each` in it.
-pub(super) struct View<'a> {
+pub(super) struct ItemScope<'a> {
     pub(super) scope: &'a Scope<'a>,
     pub(super) templates: &'a Templates,
     pub(super) item: Option<&'a Value>,
-    item_json: OnceCell<Result<Arc<Value>, Failure>>,
+    item_json: OnceCell<Result<Arc<Value>, ValueError>>,
 }
 
-impl<'a> View<'a> {
+impl<'a> ItemScope<'a> {
     pub(super) fn new(
         scope: &'a Scope<'a>,
         templates: &'a Templates,
         item: Option<&'a Value>,
-    ) -> View<'a> {
-        View { scope, templates, item, item_json: OnceCell::new() }
+    ) -> ItemScope<'a> {
+        ItemScope { scope, templates, item, item_json: OnceCell::new() }
     }
 
     /// The item in the form that templates want.
-    pub(super) fn item_json(&self) -> Result<Option<Arc<Value>>, Failure> {
+    pub(super) fn item_json(&self) -> Result<Option<Arc<Value>>, ValueError> {
         let Some(item) = self.item else { return Ok(None) };
         let copied = || copy_within(item, COPIED_BYTES_MAX).map(|(copy, _)| copy);
         self.item_json.get_or_init(copied).clone().map(Some)
@@ -137,11 +138,11 @@ impl<'a> View<'a> {
         self.item.unwrap_or(self.scope.payload)
     }
 
-    pub(super) fn nodes(&self, query: &Query) -> Result<Vec<&'a Value>, Failure> {
+    pub(super) fn nodes(&self, query: &Query) -> Result<Vec<&'a Value>, ValueError> {
         self.scope.budget.nodes(query, self.scope.payload, self.current())
     }
 
-    pub(super) fn holds(&self, condition: &Condition) -> Result<bool, Failure> {
+    pub(super) fn holds(&self, condition: &Condition) -> Result<bool, ValueError> {
         self.scope.budget.holds(condition, self.scope.payload, self.current())
     }
 }
@@ -167,7 +168,7 @@ impl Budget {
     }
 
     /// A copy that outlives the event's payload.
-    pub(super) fn copy(&self, json: &Value) -> Result<Arc<Value>, Failure> {
+    pub(super) fn copy(&self, json: &Value) -> Result<Arc<Value>, ValueError> {
         let left = self.0.copied_bytes.load(Ordering::Relaxed);
         let (copy, bytes) = copy_within(json, left)?;
         self.0.copied_bytes.store(left - bytes, Ordering::Relaxed);
@@ -175,10 +176,10 @@ impl Budget {
     }
 
     /// A text that a template looks at.
-    pub(super) fn read(&self, bytes: usize) -> Result<(), Failure> {
+    pub(super) fn read(&self, bytes: usize) -> Result<(), ValueError> {
         let left = self.0.read_bytes.load(Ordering::Relaxed).checked_sub(bytes);
         self.0.read_bytes.store(left.unwrap_or(0), Ordering::Relaxed);
-        let too_much = || Failure::new("the templates of this event read too much text");
+        let too_much = || ValueError::new("the templates of this event read too much text");
         left.map(drop).ok_or_else(too_much)
     }
 
@@ -187,34 +188,39 @@ impl Budget {
         query: &Query,
         root: &'v Value,
         current: &'v Value,
-    ) -> Result<Vec<&'v Value>, Failure> {
+    ) -> Result<Vec<&'v Value>, ValueError> {
         self.spend(|budget| query.nodes_within(root, current, budget))
     }
 
-    fn holds(&self, condition: &Condition, root: &Value, current: &Value) -> Result<bool, Failure> {
+    fn holds(
+        &self,
+        condition: &Condition,
+        root: &Value,
+        current: &Value,
+    ) -> Result<bool, ValueError> {
         self.spend(|budget| condition.holds_within(root, current, budget))
     }
 
     fn spend<T>(
         &self,
         evaluate: impl FnOnce(&mut usize) -> Result<T, BudgetExceeded>,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, ValueError> {
         // One event is mapped by one thread at a time; the atomic only lets templates share it.
         let mut budget = self.0.steps.load(Ordering::Relaxed);
         if budget == 0 {
-            return Err(Failure::new("the queries of this event take too many steps"));
+            return Err(ValueError::new("the queries of this event take too many steps"));
         }
         let found = evaluate(&mut budget);
         self.0.steps.store(budget, Ordering::Relaxed);
-        found.map_err(|error| Failure(error.to_string()))
+        found.map_err(|error| ValueError(error.to_string()))
     }
 }
 
 /// With the memory that it takes.
-fn copy_within(json: &Value, bytes_max: usize) -> Result<(Arc<Value>, usize), Failure> {
+fn copy_within(json: &Value, bytes_max: usize) -> Result<(Arc<Value>, usize), ValueError> {
     let mut left = bytes_max;
     if !takes(json, &mut left) {
-        return Err(Failure::new("a template gets no more than 16 MiB of the payload copied"));
+        return Err(ValueError::new("a template gets no more than 16 MiB of the payload copied"));
     }
     Ok((Arc::new(json.clone()), bytes_max - left))
 }

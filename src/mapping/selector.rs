@@ -3,57 +3,61 @@
 use serde_json::Value;
 
 use crate::event::Headers;
-use crate::mistake::{Document, Mistake};
-use crate::table::{Mistakes, Text};
+use crate::mistake::{Diagnostic, Document};
+use crate::table::{Diagnostics, SpannedText};
 
-use super::explain::Tries;
-use super::expression::{Expression, Reader, Takes};
+use super::explain::QueryLog;
+use super::expression::{Cardinality, Expression, ValueReader};
 use super::plain::{clean, joined};
 use super::query::Patterns;
-use super::scope::{Scope, View};
+use super::scope::{ItemScope, Scope};
 use super::template::{Templates, Variable};
 
 /// One value of the language outside of a block: a provider file's `id`, `type`. It is `$...`, a
 /// template with `payload` and `headers`, or `header:X-Name`.
 #[derive(Debug, Clone)]
-pub struct Selector {
+pub struct Extractor {
     templates: Templates,
-    origin: Origin,
+    origin: ExtractorSource,
 }
 
 /// Why a selector gives nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Untold(String);
+pub struct ExtractError(String);
 
 #[derive(Debug, Clone)]
-enum Origin {
+enum ExtractorSource {
     Header(String),
     Expression(Expression),
     /// It was a mistake.
     Nothing,
 }
 
-impl Selector {
-    pub fn compile(text: &Text, mistakes: &mut Mistakes) -> Selector {
-        Selector::compile_within(text, &Patterns::of_file(), mistakes)
+impl Extractor {
+    pub fn compile(text: &SpannedText, mistakes: &mut Diagnostics) -> Extractor {
+        Extractor::compile_within(text, &Patterns::of_file(), mistakes)
     }
 
     /// The same, with patterns that the rest of the file shares the costs of.
-    pub fn compile_within(text: &Text, patterns: &Patterns, mistakes: &mut Mistakes) -> Selector {
+    pub fn compile_within(
+        text: &SpannedText,
+        patterns: &Patterns,
+        mistakes: &mut Diagnostics,
+    ) -> Extractor {
         let mut templates = Templates::new(patterns);
         let origin = match text.text.strip_prefix("header:") {
             Some(name) => header(name, text, mistakes),
             None => expression(text, &mut templates, mistakes),
         };
-        Selector { templates: templates.seal(), origin }
+        Extractor { templates: templates.seal(), origin }
     }
 
     /// The members of the payload's outermost object that it looks at; none if it may look at all.
     pub fn members(&self) -> Option<Vec<String>> {
         match &self.origin {
-            Origin::Header(_) | Origin::Nothing => Some(Vec::new()),
-            Origin::Expression(expression) => expression.members(),
+            ExtractorSource::Header(_) | ExtractorSource::Nothing => Some(Vec::new()),
+            ExtractorSource::Expression(expression) => expression.members(),
         }
     }
 
@@ -63,34 +67,41 @@ impl Selector {
     }
 
     /// The text that the payload gives, which may be empty; else why it cannot be told.
-    pub fn text(&self, payload: &Value, headers: &Headers) -> Result<String, Untold> {
+    pub fn text(&self, payload: &Value, headers: &Headers) -> Result<String, ExtractError> {
         match &self.origin {
-            Origin::Header(name) => Ok(headers.get(name).map(|it| clean(it)).unwrap_or_default()),
-            Origin::Expression(expression) => {
-                let scope = Scope::new(payload, headers);
-                let view = View::new(&scope, &self.templates, None);
-                let nodes = expression.nodes(&view, Takes::One, &mut Tries::default());
-                nodes.map(|nodes| joined(&nodes, ", ")).map_err(|failure| Untold(failure.0))
+            ExtractorSource::Header(name) => {
+                Ok(headers.get(name).map(|it| clean(it)).unwrap_or_default())
             }
-            Origin::Nothing => Ok(String::new()),
+            ExtractorSource::Expression(expression) => {
+                let scope = Scope::new(payload, headers);
+                let view = ItemScope::new(&scope, &self.templates, None);
+                let nodes = expression.nodes(&view, Cardinality::One, &mut QueryLog::default());
+                nodes.map(|nodes| joined(&nodes, ", ")).map_err(|failure| ExtractError(failure.0))
+            }
+            ExtractorSource::Nothing => Ok(String::new()),
         }
     }
 }
 
-fn header(name: &str, text: &Text, mistakes: &mut Mistakes) -> Origin {
+fn header(name: &str, text: &SpannedText, mistakes: &mut Diagnostics) -> ExtractorSource {
     let name = name.trim();
     let is_name = |c: char| c.is_ascii_alphanumeric() || "-_!#$%&'*+.^`|~".contains(c);
     if name.is_empty() || !name.chars().all(is_name) {
-        let mistake = Mistake::error(text.place.clone(), format!("`{name}` is no header's name"));
+        let mistake =
+            Diagnostic::error(text.place.clone(), format!("`{name}` is no header's name"));
         mistakes.push(mistake.help("write \"header:X-Name\""));
-        return Origin::Nothing;
+        return ExtractorSource::Nothing;
     }
-    Origin::Header(name.to_ascii_lowercase())
+    ExtractorSource::Header(name.to_ascii_lowercase())
 }
 
-fn expression(text: &Text, templates: &mut Templates, mistakes: &mut Mistakes) -> Origin {
+fn expression(
+    text: &SpannedText,
+    templates: &mut Templates,
+    mistakes: &mut Diagnostics,
+) -> ExtractorSource {
     let known = [Variable::Payload, Variable::Headers, Variable::Jsonpath];
     let document = Document { name: String::new(), text: String::new() };
-    let read = Reader::new(&document, templates, &known, mistakes).text(text);
-    read.map_or(Origin::Nothing, Origin::Expression)
+    let read = ValueReader::new(&document, templates, &known, mistakes).text(text);
+    read.map_or(ExtractorSource::Nothing, ExtractorSource::Expression)
 }

@@ -16,15 +16,15 @@ use std::sync::Arc;
 use minijinja::value::{DynObject, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
 
-use crate::mistake::Mistake;
-use crate::table::{Mistakes, Text};
+use crate::mistake::Diagnostic;
+use crate::table::{Diagnostics, SpannedText};
 
-use super::answers::Collected;
-use super::plain::{self, Failure, Nodes, Plain, clean, object_failure};
+use super::answers::FormAnswers;
+use super::plain::{self, Scalar, ScalarList, ValueError, clean, object_failure};
 use super::query::Patterns;
-use super::scope::View;
-use check::Check;
-use functions::{Queries, ROOTS, Roots};
+use super::scope::ItemScope;
+use check::TemplateCheck;
+use functions::{QueryRoots, ROOTS, StaticQueries};
 use guard::Guarded;
 use shared::share;
 
@@ -80,7 +80,7 @@ impl Variable {
 #[derive(Debug, Clone)]
 pub(super) struct Templates {
     environment: Environment<'static>,
-    queries: Queries,
+    queries: StaticQueries,
     /// What the patterns of their file may still cost.
     pub(super) patterns: Patterns,
     count: usize,
@@ -116,30 +116,35 @@ impl Templates {
         // One value of a file cannot pull in another.
         environment.set_path_join_callback(|_, _| Cow::Borrowed(""));
         functions::add_filters(&mut environment);
-        Templates { environment, queries: Queries::new(), patterns: patterns.clone(), count: 0 }
+        Templates {
+            environment,
+            queries: StaticQueries::new(),
+            patterns: patterns.clone(),
+            count: 0,
+        }
     }
 
     /// Compiles one template; `known` is what can be looked up where it stands.
     pub(super) fn add(
         &mut self,
-        text: &Text,
+        text: &SpannedText,
         known: &[Variable],
-        mistakes: &mut Mistakes,
+        mistakes: &mut Diagnostics,
     ) -> Option<Template> {
         let source = text.text.trim();
         if self.count == TEMPLATES_MAX {
             let message = format!("the file has more than {TEMPLATES_MAX} templates");
-            mistakes.push(Mistake::error(text.place.clone(), message));
+            mistakes.push(Diagnostic::error(text.place.clone(), message));
             return None;
         }
         let pieces = match bounds::pieces_within(source) {
             Ok(pieces) => pieces,
             Err(out) => {
-                Check::new(text, &[], mistakes).bounds(out);
+                TemplateCheck::new(text, &[], mistakes).bounds(out);
                 return None;
             }
         };
-        let mut check = Check::new(text, &pieces, mistakes);
+        let mut check = TemplateCheck::new(text, &pieces, mistakes);
         // The text as it is written is never compiled: that would work out what is constant in it.
         let guarded = Guarded::new(source, &pieces);
         let is_expression = self.is_expression(&guarded.text);
@@ -194,10 +199,10 @@ impl Templates {
     pub(super) fn nodes(
         &self,
         template: &Template,
-        view: &View<'_>,
-    ) -> Result<Vec<Plain>, Failure> {
+        view: &ItemScope<'_>,
+    ) -> Result<Vec<Scalar>, ValueError> {
         let (text, printed) = self.render(template, view)?;
-        let mut nodes = Nodes::default();
+        let mut nodes = ScalarList::default();
         if template.is_expression() {
             gather(&printed.last, &mut nodes, LIST_DEPTH_MAX)?;
         } else if printed.prints == 0 || printed.shown > 0 {
@@ -207,7 +212,11 @@ impl Templates {
     }
 
     /// Whether an expression's value is neither empty nor false.
-    pub(super) fn holds(&self, template: &Template, view: &View<'_>) -> Result<bool, Failure> {
+    pub(super) fn holds(
+        &self,
+        template: &Template,
+        view: &ItemScope<'_>,
+    ) -> Result<bool, ValueError> {
         let (text, printed) = self.render(template, view)?;
         if !template.is_expression() {
             return Ok(!text.trim().is_empty());
@@ -221,7 +230,11 @@ impl Templates {
         })
     }
 
-    fn render(&self, template: &Template, view: &View<'_>) -> Result<(String, Printed), Failure> {
+    fn render(
+        &self,
+        template: &Template,
+        view: &ItemScope<'_>,
+    ) -> Result<(String, RenderedOutput), ValueError> {
         let context = context(&template.uses, view)?;
         let compiled = self.environment.get_template(&template.name).map_err(failure)?;
         let rendered = compiled.render_captured(context);
@@ -233,7 +246,7 @@ impl Templates {
         let mut captured = rendered.map_err(failure)?;
         spent?;
         let printed = captured.with_state_mut(|state| {
-            std::mem::take(state.get_or_insert_extension_with(Printed::default))
+            std::mem::take(state.get_or_insert_extension_with(RenderedOutput::default))
         });
         let text = captured.into_output();
         if text.len() > OUTPUT_BYTES_MAX {
@@ -244,14 +257,14 @@ impl Templates {
 }
 
 /// The value of a text without `{{ }}`; nothing if it is blank.
-pub(super) fn literal(text: &str) -> Option<Plain> {
+pub(super) fn literal(text: &str) -> Option<Scalar> {
     let text = squeeze(&clean(text)).into_owned();
-    (!text.is_empty()).then_some(Plain::Text(text))
+    (!text.is_empty()).then_some(Scalar::Text(text))
 }
 
 /// What the `{{ }}` of one rendering printed.
 #[derive(Debug, Default)]
-struct Printed {
+struct RenderedOutput {
     /// How many were reached, and how many of them were not blank.
     prints: usize,
     shown: usize,
@@ -269,33 +282,33 @@ fn print(output: &mut Output, state: &mut State, value: &Value) -> Result<(), Er
         blank = text.trim().is_empty();
         output.write_str(&text)?;
     }
-    let printed = state.get_or_insert_extension_with(Printed::default);
+    let printed = state.get_or_insert_extension_with(RenderedOutput::default);
     printed.prints += 1;
     printed.shown += usize::from(!blank);
     printed.last = value.clone();
     Ok(())
 }
 
-fn text_of(value: &Value) -> Result<String, Failure> {
-    let mut nodes = Nodes::default();
+fn text_of(value: &Value) -> Result<String, ValueError> {
+    let mut nodes = ScalarList::default();
     gather(value, &mut nodes, LIST_DEPTH_MAX)?;
     Ok(plain::joined(&nodes.finish(), ", "))
 }
 
-fn gather(value: &Value, nodes: &mut Nodes, depth: usize) -> Result<(), Failure> {
+fn gather(value: &Value, nodes: &mut ScalarList, depth: usize) -> Result<(), ValueError> {
     match value.kind() {
         ValueKind::Undefined | ValueKind::None => Ok(()),
-        ValueKind::Bool => nodes.push(Plain::Boolean(value.is_true())),
+        ValueKind::Bool => nodes.push(Scalar::Boolean(value.is_true())),
         ValueKind::Number => nodes.push(number_of(value)),
         ValueKind::String | ValueKind::Bytes => {
             nodes.push_text(&squeeze(&clean(&value.to_string())))
         }
         ValueKind::Seq | ValueKind::Iterable => {
-            if let Some(collected) = value.downcast_object_ref::<Collected>() {
+            if let Some(collected) = value.downcast_object_ref::<FormAnswers>() {
                 return nodes.push_text(&collected.to_string());
             }
             if depth == 0 {
-                return Err(Failure::new("it gives lists in lists, too deep"));
+                return Err(ValueError::new("it gives lists in lists, too deep"));
             }
             nodes.list()?;
             let items = value.try_iter().map_err(failure)?;
@@ -305,24 +318,24 @@ fn gather(value: &Value, nodes: &mut Nodes, depth: usize) -> Result<(), Failure>
             let keys: Vec<Value> = value.try_iter().map_err(failure)?.take(5).collect();
             Err(object_failure(keys.iter().filter_map(Value::as_str)))
         }
-        _ => Err(Failure(format!("it gives a {}, not a text", value.kind()))),
+        _ => Err(ValueError(format!("it gives a {}, not a text", value.kind()))),
     }
 }
 
-fn number_of(value: &Value) -> Plain {
+fn number_of(value: &Value) -> Scalar {
     if let Ok(whole) = i64::try_from(value.clone()) {
         // 9.0 is given as a whole number too, and keeps its type.
         if value.is_integer() {
-            return Plain::Number(whole.into());
+            return Scalar::Number(whole.into());
         }
     }
     if let Ok(whole) = u64::try_from(value.clone())
         && value.is_integer()
     {
-        return Plain::Number(whole.into());
+        return Scalar::Number(whole.into());
     }
     let float = f64::try_from(value.clone()).ok().and_then(serde_json::Number::from_f64);
-    float.map_or_else(|| Plain::Text(value.to_string()), Plain::Number)
+    float.map_or_else(|| Scalar::Text(value.to_string()), Scalar::Number)
 }
 
 /// Three and more line ends become two.
@@ -342,7 +355,7 @@ fn squeeze(text: &str) -> Cow<'_, str> {
 }
 
 /// The variables that a template uses, made when the first one of an event asks for them.
-fn context(uses: &[Variable], view: &View<'_>) -> Result<Value, Failure> {
+fn context(uses: &[Variable], view: &ItemScope<'_>) -> Result<Value, ValueError> {
     let mut variables = Vec::with_capacity(uses.len());
     let scope = view.scope;
     for variable in uses {
@@ -367,16 +380,16 @@ fn context(uses: &[Variable], view: &View<'_>) -> Result<Value, Failure> {
     Ok(Value::from_pairs(variables))
 }
 
-fn roots(view: &View<'_>) -> Result<Value, Failure> {
+fn roots(view: &ItemScope<'_>) -> Result<Value, ValueError> {
     let (payload, item) = (view.scope.json(), view.item_json()?);
-    Ok(Value::from_object(Roots { payload, item, budget: view.scope.budget.clone() }))
+    Ok(Value::from_object(QueryRoots { payload, item, budget: view.scope.budget.clone() }))
 }
 
-fn headers(view: &View<'_>) -> Value {
+fn headers(view: &ItemScope<'_>) -> Value {
     Value::from_pairs(view.scope.headers.iter().map(|(name, value)| (name.as_str(), value)))
 }
 
-fn event(view: &View<'_>) -> Value {
+fn event(view: &ItemScope<'_>) -> Value {
     let Some(event) = view.scope.event else {
         return Value::UNDEFINED;
     };
@@ -389,20 +402,20 @@ fn event(view: &View<'_>) -> Value {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
-fn failure(error: Error) -> Failure {
+fn failure(error: Error) -> ValueError {
     if error.kind() == ErrorKind::OutOfFuel {
-        return Failure::new("the template takes too long");
+        return ValueError::new("the template takes too long");
     }
     match error.detail() {
-        Some(detail) => Failure(detail.to_owned()),
-        None => Failure(error.kind().to_string()),
+        Some(detail) => ValueError(detail.to_owned()),
+        None => ValueError(error.kind().to_string()),
     }
 }
 
-fn too_long() -> Failure {
-    Failure::new("the template prints more than 256 KiB")
+fn too_long() -> ValueError {
+    ValueError::new("the template prints more than 256 KiB")
 }
 
-fn invalid(failure: Failure) -> Error {
+fn invalid(failure: ValueError) -> Error {
     Error::new(ErrorKind::InvalidOperation, failure.0)
 }

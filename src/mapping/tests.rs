@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::event::{EventId, Headers};
-use crate::mistake::{Document, Look};
+use crate::mistake::{Document, OutputStyle};
 use crate::table;
 
 fn document(text: &str) -> Document {
@@ -22,14 +22,14 @@ fn document(text: &str) -> Document {
 }
 
 /// Compiles a file; `[answers]` may stand in it.
-fn compile(text: &str) -> (Mapping, Mistakes) {
+fn compile(text: &str) -> (Mapping, Diagnostics) {
     let document = document(text);
-    let mut mistakes = Mistakes::new();
+    let mut mistakes = Diagnostics::new();
     let root = table::parse(&document, &mut mistakes);
-    let mut file = Table::root(&document, &root);
+    let mut file = TomlTable::root(&document, &root);
     let answers = file.table("answers", &mut mistakes);
     let patterns = Patterns::of_file();
-    let answers = answers.map(|table| Answers::compile(table, &patterns, &mut mistakes));
+    let answers = answers.map(|table| AnswerRules::compile(table, &patterns, &mut mistakes));
     let mapping = Mapping::compile_within(&mut file, answers, &patterns, &mut mistakes);
     file.finish(&mut mistakes);
     (mapping, mistakes)
@@ -54,7 +54,7 @@ fn event(event_type: Option<&str>) -> Event {
     }
 }
 
-fn apply(file: &str, payload: &Value) -> Result<Mapped, Unmappable> {
+fn apply(file: &str, payload: &Value) -> Result<MappedRequests, MappingError> {
     sound(file).apply(&event(Some("note")), &payload.clone().into())
 }
 

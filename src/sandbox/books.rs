@@ -5,19 +5,19 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::fields::Errors;
-use super::shelf::{ENTRIES_MAX, Fields, Shelf};
+use super::fields::FieldErrors;
+use super::shelf::{Collection, ENTRIES_MAX, Fields};
 
 /// What a new feature request is in, where nobody said.
 const STATE: &str = "UNDER_REVIEW";
 
 #[derive(Debug)]
-pub(super) struct Books {
-    pub(super) feedback: Shelf,
-    pub(super) contacts: Shelf,
-    pub(super) companies: Shelf,
-    pub(super) feature_requests: Shelf,
-    tags: Shelf,
+pub(super) struct Account {
+    pub(super) feedback: Collection,
+    pub(super) contacts: Collection,
+    pub(super) companies: Collection,
+    pub(super) feature_requests: Collection,
+    tags: Collection,
     /// Who asked for which feature request, and for which company.
     asked: HashSet<(u64, u64)>,
     asked_for: HashSet<(u64, u64)>,
@@ -25,14 +25,14 @@ pub(super) struct Books {
     pub(super) products: Vec<&'static str>,
 }
 
-impl Default for Books {
-    fn default() -> Books {
-        Books {
-            feedback: Shelf::new(&[]),
-            contacts: Shelf::new(&["internal_id", "email", "name"]),
-            companies: Shelf::new(&["internal_id", "name"]),
-            feature_requests: Shelf::new(&["title"]),
-            tags: Shelf::new(&["title"]),
+impl Default for Account {
+    fn default() -> Account {
+        Account {
+            feedback: Collection::new(&[]),
+            contacts: Collection::new(&["internal_id", "email", "name"]),
+            companies: Collection::new(&["internal_id", "name"]),
+            feature_requests: Collection::new(&["title"]),
+            tags: Collection::new(&["title"]),
             asked: HashSet::new(),
             asked_for: HashSet::new(),
             products: Vec::new(),
@@ -40,7 +40,7 @@ impl Default for Books {
     }
 }
 
-impl Books {
+impl Account {
     pub(super) fn create_feedback(&mut self, mut feedback: Fields, now: Timestamp) -> u64 {
         feedback.entry("state").or_insert_with(|| Value::from("ACTIVE"));
         let person = self.person(&feedback, now);
@@ -147,7 +147,7 @@ impl Books {
         &mut self,
         mut contact: Fields,
         now: Timestamp,
-    ) -> Result<u64, Errors> {
+    ) -> Result<u64, FieldErrors> {
         let company = contact.shift_remove("company").as_ref().and_then(Value::as_u64);
         if let Some(id) = company.filter(|id| self.companies.get(*id).is_none()) {
             let message = format!("Invalid pk \"{id}\" - object does not exist.");
@@ -208,7 +208,7 @@ impl Books {
     }
 }
 
-fn upsert(shelf: &mut Shelf, known: Option<u64>, fields: Fields, now: Timestamp) -> u64 {
+fn upsert(shelf: &mut Collection, known: Option<u64>, fields: Fields, now: Timestamp) -> u64 {
     let Some(id) = known else {
         return shelf.add_at(now, fields);
     };

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use axum::http::StatusCode;
 use fastrand::Rng;
 
-use crate::rate::{Bucket, Rate};
+use crate::rate::{Rate, TokenBucket};
 
 /// What goes wrong. The shares are of all requests that the rate lets through.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Faults {
     /// Answered with these statuses, and not looked at.
-    pub fail: Vec<Failing>,
+    pub fail: Vec<FailureRate>,
     /// Before each request is looked at.
     pub latency: Duration,
     /// Never answered, and not looked at.
@@ -31,13 +31,13 @@ pub struct Faults {
 pub struct Share(f64);
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Failing {
+pub struct FailureRate {
     pub status: StatusCode,
     pub share: Share,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum BadFaults {
+pub enum InvalidFaults {
     #[error("a share of the requests is a number from 0 to 1, such as 0.1")]
     Share,
     #[error("write a status from 300 to 599 and the share of the requests, such as 500:0.1")]
@@ -47,34 +47,34 @@ pub enum BadFaults {
 }
 
 impl FromStr for Share {
-    type Err = BadFaults;
+    type Err = InvalidFaults;
 
-    fn from_str(text: &str) -> Result<Share, BadFaults> {
+    fn from_str(text: &str) -> Result<Share, InvalidFaults> {
         let share = text.trim().parse().ok().filter(|share| (0.0..=1.0).contains(share));
-        share.map(Share).ok_or(BadFaults::Share)
+        share.map(Share).ok_or(InvalidFaults::Share)
     }
 }
 
-impl FromStr for Failing {
-    type Err = BadFaults;
+impl FromStr for FailureRate {
+    type Err = InvalidFaults;
 
-    fn from_str(text: &str) -> Result<Failing, BadFaults> {
-        let (status, share) = text.split_once(':').ok_or(BadFaults::Failing)?;
-        let status: u16 = status.trim().parse().map_err(|_| BadFaults::Failing)?;
-        let status = StatusCode::from_u16(status).map_err(|_| BadFaults::Failing)?;
+    fn from_str(text: &str) -> Result<FailureRate, InvalidFaults> {
+        let (status, share) = text.split_once(':').ok_or(InvalidFaults::Failing)?;
+        let status: u16 = status.trim().parse().map_err(|_| InvalidFaults::Failing)?;
+        let status = StatusCode::from_u16(status).map_err(|_| InvalidFaults::Failing)?;
         if !(300..600).contains(&status.as_u16()) {
-            return Err(BadFaults::Failing);
+            return Err(InvalidFaults::Failing);
         }
-        Ok(Failing { status, share: share.parse()? })
+        Ok(FailureRate { status, share: share.parse()? })
     }
 }
 
 impl Faults {
     /// Whether each of the shares can be kept.
-    pub fn check(&self) -> Result<(), BadFaults> {
+    pub fn check(&self) -> Result<(), InvalidFaults> {
         /// Ten times 0.1 is a little off 1.
         const ROUNDING: f64 = 1e-9;
-        if self.shares() > 1.0 + ROUNDING { Err(BadFaults::TooMany) } else { Ok(()) }
+        if self.shares() > 1.0 + ROUNDING { Err(InvalidFaults::TooMany) } else { Ok(()) }
     }
 
     /// Whether it depends on the seed what goes wrong.
@@ -90,7 +90,7 @@ impl Faults {
 
 /// What becomes of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum Fault {
     Well,
     Fail(StatusCode),
     Hang,
@@ -100,22 +100,22 @@ pub(super) enum Fate {
 
 /// The faults at work.
 #[derive(Debug)]
-pub(super) struct Trouble {
+pub(super) struct FaultInjector {
     faults: Faults,
-    course: Mutex<Course>,
+    course: Mutex<FaultSequence>,
 }
 
 #[derive(Debug)]
-struct Course {
+struct FaultSequence {
     random: Rng,
-    bucket: Option<(Rate, Bucket)>,
+    bucket: Option<(Rate, TokenBucket)>,
 }
 
-impl Trouble {
-    pub(super) fn new(faults: Faults, now: Instant) -> Trouble {
+impl FaultInjector {
+    pub(super) fn new(faults: Faults, now: Instant) -> FaultInjector {
         let random = Rng::with_seed(faults.seed);
-        let bucket = faults.rate.map(|rate| (rate, Bucket::full(rate, now)));
-        Trouble { faults, course: Mutex::new(Course { random, bucket }) }
+        let bucket = faults.rate.map(|rate| (rate, TokenBucket::full(rate, now)));
+        FaultInjector { faults, course: Mutex::new(FaultSequence { random, bucket }) }
     }
 
     pub(super) fn latency(&self) -> Duration {
@@ -123,7 +123,7 @@ impl Trouble {
     }
 
     /// The fate of the next request; or in how long the rate lets one through.
-    pub(super) fn next(&self, now: Instant) -> Result<Fate, Duration> {
+    pub(super) fn next(&self, now: Instant) -> Result<Fault, Duration> {
         let mut course = self.course.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((rate, bucket)) = &mut course.bucket {
             bucket.take(*rate, now)?;
@@ -131,7 +131,7 @@ impl Trouble {
         Ok(self.fate(&mut course.random))
     }
 
-    fn fate(&self, random: &mut Rng) -> Fate {
+    fn fate(&self, random: &mut Rng) -> Fault {
         // Both are drawn for each request, so that one share does not move the others' faults.
         let (mut drawn, is_late) = (random.f64(), random.bool());
         let mut hits = |share: Share| {
@@ -139,13 +139,13 @@ impl Trouble {
             drawn < 0.0
         };
         if hits(self.faults.hang) {
-            return Fate::Hang;
+            return Fault::Hang;
         }
         if hits(self.faults.reset) {
-            return if is_late { Fate::ResetAfter } else { Fate::ResetBefore };
+            return if is_late { Fault::ResetAfter } else { Fault::ResetBefore };
         }
         let failing = self.faults.fail.iter().find(|failing| hits(failing.share));
-        failing.map_or(Fate::Well, |failing| Fate::Fail(failing.status))
+        failing.map_or(Fault::Well, |failing| Fault::Fail(failing.status))
     }
 }
 
@@ -153,9 +153,9 @@ impl Trouble {
 mod tests {
     use super::*;
 
-    fn fates(faults: &Faults, count: usize) -> Vec<Fate> {
+    fn fates(faults: &Faults, count: usize) -> Vec<Fault> {
         let now = Instant::now();
-        let trouble = Trouble::new(faults.clone(), now);
+        let trouble = FaultInjector::new(faults.clone(), now);
         (0..count).map(|_| trouble.next(now).unwrap()).collect()
     }
 
@@ -169,14 +169,14 @@ mod tests {
     fn each_fault_gets_its_share() {
         let fates = fates(&faults(), 10_000);
 
-        let share = |wanted: Fate| fates.iter().filter(|fate| **fate == wanted).count() / 100;
+        let share = |wanted: Fault| fates.iter().filter(|fate| **fate == wanted).count() / 100;
         for (fate, around) in [
-            (Fate::Fail(StatusCode::INTERNAL_SERVER_ERROR), 20),
-            (Fate::Fail(StatusCode::TOO_MANY_REQUESTS), 10),
-            (Fate::Hang, 10),
-            (Fate::ResetBefore, 10),
-            (Fate::ResetAfter, 10),
-            (Fate::Well, 40),
+            (Fault::Fail(StatusCode::INTERNAL_SERVER_ERROR), 20),
+            (Fault::Fail(StatusCode::TOO_MANY_REQUESTS), 10),
+            (Fault::Hang, 10),
+            (Fault::ResetBefore, 10),
+            (Fault::ResetAfter, 10),
+            (Fault::Well, 40),
         ] {
             assert!(share(fate).abs_diff(around) < 3, "{fate:?}: {}", share(fate));
         }
@@ -194,8 +194,8 @@ mod tests {
     fn shares_of_nothing_and_of_all_are_exact() {
         let all = Faults { hang: "1".parse().unwrap(), ..Faults::default() };
 
-        assert!(fates(&Faults::default(), 1_000).iter().all(|fate| *fate == Fate::Well));
-        assert!(fates(&all, 1_000).iter().all(|fate| *fate == Fate::Hang));
+        assert!(fates(&Faults::default(), 1_000).iter().all(|fate| *fate == Fault::Well));
+        assert!(fates(&all, 1_000).iter().all(|fate| *fate == Fault::Hang));
     }
 
     #[test]
@@ -203,7 +203,7 @@ mod tests {
         let rate = Rate { count: 2, period: Duration::from_secs(10) };
         let start = Instant::now();
         let at = |second| start + Duration::from_secs(second);
-        let trouble = Trouble::new(Faults { rate: Some(rate), ..Faults::default() }, start);
+        let trouble = FaultInjector::new(Faults { rate: Some(rate), ..Faults::default() }, start);
 
         let admitted: Vec<bool> = [0, 0, 1, 6, 7].map(|s| trouble.next(at(s)).is_ok()).to_vec();
 
@@ -211,8 +211,8 @@ mod tests {
         assert_eq!(trouble.next(at(8)), Err(Duration::from_secs(2)));
     }
 
-    fn check(text: &str, expected: Result<u16, BadFaults>) {
-        assert_eq!(text.parse::<Failing>().map(|it| it.status.as_u16()), expected, "{text}");
+    fn check(text: &str, expected: Result<u16, InvalidFaults>) {
+        assert_eq!(text.parse::<FailureRate>().map(|it| it.status.as_u16()), expected, "{text}");
     }
 
     #[test]
@@ -220,10 +220,10 @@ mod tests {
         check("503:0.25", Ok(503));
         check("302:1", Ok(302));
         for text in ["", "500", "0.1", "200:0.1", "600:0.1", "5e2:0.1"] {
-            check(text, Err(BadFaults::Failing));
+            check(text, Err(InvalidFaults::Failing));
         }
         for text in ["500:", "500:-0.1", "500:1.1", "500:NaN", "500:ten", "500:0,1"] {
-            check(text, Err(BadFaults::Share));
+            check(text, Err(InvalidFaults::Share));
         }
     }
 
@@ -234,6 +234,6 @@ mod tests {
 
         assert_eq!(all.check(), Ok(()));
         let more = Faults { hang: "0.01".parse().unwrap(), ..all };
-        assert_eq!(more.check(), Err(BadFaults::TooMany));
+        assert_eq!(more.check(), Err(InvalidFaults::TooMany));
     }
 }

@@ -3,10 +3,10 @@
 use serde_json::{Map, Value, json};
 
 /// Messages by field.
-pub(super) type Errors = Map<String, Value>;
+pub(super) type FieldErrors = Map<String, Value>;
 
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Kind {
+pub(super) enum FieldKind {
     Text,
     Email,
     Url,
@@ -24,42 +24,42 @@ pub(super) enum Need {
     Optional,
 }
 
-pub(super) type Rule = (&'static str, Kind, Need);
+pub(super) type Rule = (&'static str, FieldKind, Need);
 
 pub(super) const FEEDBACK: &[Rule] = &[
-    ("problem", Kind::Text, Need::Required),
-    ("feedback_type", Kind::Text, Need::Optional),
-    ("state", Kind::Text, Need::Optional),
-    ("source_url", Kind::Url, Need::Optional),
-    ("source_username", Kind::Text, Need::Optional),
-    ("person_email", Kind::Email, Need::Optional),
-    ("person_name", Kind::Text, Need::Optional),
-    ("company_name", Kind::Text, Need::Optional),
-    ("feature_request_title", Kind::Text, Need::Optional),
-    ("tags", Kind::Texts, Need::Optional),
+    ("problem", FieldKind::Text, Need::Required),
+    ("feedback_type", FieldKind::Text, Need::Optional),
+    ("state", FieldKind::Text, Need::Optional),
+    ("source_url", FieldKind::Url, Need::Optional),
+    ("source_username", FieldKind::Text, Need::Optional),
+    ("person_email", FieldKind::Email, Need::Optional),
+    ("person_name", FieldKind::Text, Need::Optional),
+    ("company_name", FieldKind::Text, Need::Optional),
+    ("feature_request_title", FieldKind::Text, Need::Optional),
+    ("tags", FieldKind::Texts, Need::Optional),
 ];
 
 pub(super) const CONTACT: &[Rule] = &[
-    ("internal_id", Kind::Text, Need::Required),
-    ("name", Kind::Text, Need::Required),
-    ("email", Kind::Email, Need::Optional),
-    ("company", Kind::Number, Need::Optional),
-    ("company_internal_id", Kind::Text, Need::Optional),
-    ("filterable_attributes", Kind::Object, Need::Optional),
+    ("internal_id", FieldKind::Text, Need::Required),
+    ("name", FieldKind::Text, Need::Required),
+    ("email", FieldKind::Email, Need::Optional),
+    ("company", FieldKind::Number, Need::Optional),
+    ("company_internal_id", FieldKind::Text, Need::Optional),
+    ("filterable_attributes", FieldKind::Object, Need::Optional),
 ];
 
 pub(super) const COMPANY: &[Rule] = &[
-    ("internal_id", Kind::Text, Need::Required),
-    ("name", Kind::Text, Need::Required),
-    ("filterable_attributes", Kind::Object, Need::Optional),
+    ("internal_id", FieldKind::Text, Need::Required),
+    ("name", FieldKind::Text, Need::Required),
+    ("filterable_attributes", FieldKind::Object, Need::Optional),
 ];
 
 /// The fields that are known, as they are kept: texts trimmed, numbers in their place as texts.
 pub(super) fn clean(
     body: &Map<String, Value>,
     rules: &[Rule],
-) -> Result<Map<String, Value>, Errors> {
-    let mut errors = Errors::new();
+) -> Result<Map<String, Value>, FieldErrors> {
+    let mut errors = FieldErrors::new();
     let mut kept = Map::new();
     for (field, kind, need) in rules {
         let message = match body.get(*field) {
@@ -76,36 +76,38 @@ pub(super) fn clean(
     if errors.is_empty() { Ok(kept) } else { Err(errors) }
 }
 
-fn tidy(value: &Value, kind: Kind) -> Value {
+fn tidy(value: &Value, kind: FieldKind) -> Value {
     match (kind, value) {
-        (Kind::Text | Kind::Email | Kind::Url, Value::String(text)) => Value::from(text.trim()),
-        (Kind::Text, Value::Number(number)) => Value::from(number.to_string()),
-        (Kind::Texts, Value::Array(items)) => {
-            items.iter().map(|item| tidy(item, Kind::Text)).collect()
+        (FieldKind::Text | FieldKind::Email | FieldKind::Url, Value::String(text)) => {
+            Value::from(text.trim())
+        }
+        (FieldKind::Text, Value::Number(number)) => Value::from(number.to_string()),
+        (FieldKind::Texts, Value::Array(items)) => {
+            items.iter().map(|item| tidy(item, FieldKind::Text)).collect()
         }
         (_, value) => value.clone(),
     }
 }
 
-fn mistake(value: &Value, kind: Kind) -> Option<String> {
+fn mistake(value: &Value, kind: FieldKind) -> Option<String> {
     if value.is_null() {
         return Some("This field may not be null.".to_owned());
     }
     match kind {
-        Kind::Text => text_mistake(value),
-        Kind::Email => text_mistake(value)
+        FieldKind::Text => text_mistake(value),
+        FieldKind::Email => text_mistake(value)
             .or_else(|| (!is_email(value)).then(|| "Enter a valid email address.".to_owned())),
-        Kind::Url => text_mistake(value)
+        FieldKind::Url => text_mistake(value)
             .or_else(|| (!is_url(value)).then(|| "Enter a valid URL.".to_owned())),
-        Kind::Number => (!value.is_u64()).then(|| "A valid integer is required.".to_owned()),
-        Kind::Texts => match value.as_array() {
+        FieldKind::Number => (!value.is_u64()).then(|| "A valid integer is required.".to_owned()),
+        FieldKind::Texts => match value.as_array() {
             Some(items) => items.iter().find_map(text_mistake),
             None => Some(format!("Expected a list of items but got type \"{}\".", name(value))),
         },
-        Kind::Object => (!value.is_object())
+        FieldKind::Object => (!value.is_object())
             .then(|| format!("Expected a dictionary of items but got type \"{}\".", name(value))),
-        Kind::Boolean => (!value.is_boolean()).then(|| "Must be a valid boolean.".to_owned()),
-        Kind::Placements => {
+        FieldKind::Boolean => (!value.is_boolean()).then(|| "Must be a valid boolean.".to_owned()),
+        FieldKind::Placements => {
             let fits = |item: &Value| item["roadmap"].is_string();
             let is_list = value.as_array().is_some_and(|items| items.iter().all(fits));
             (!is_list).then(|| "Expected a list of {\"roadmap\": ..., \"column\": ...}.".to_owned())

@@ -20,9 +20,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Once used, nothing more is sent on the connection, and its end is a reset.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Cut(Arc<AtomicBool>);
+pub(super) struct ResetHandle(Arc<AtomicBool>);
 
-impl Cut {
+impl ResetHandle {
     pub(super) fn cut(&self) {
         self.0.store(true, Ordering::Release);
     }
@@ -32,44 +32,44 @@ impl Cut {
     }
 }
 
-impl Connected<IncomingStream<'_, Lines>> for Cut {
-    fn connect_info(stream: IncomingStream<'_, Lines>) -> Cut {
+impl Connected<IncomingStream<'_, Connections>> for ResetHandle {
+    fn connect_info(stream: IncomingStream<'_, Connections>) -> ResetHandle {
         stream.io().cut.clone()
     }
 }
 
 /// Accepts lines, bounded in number.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(super) struct Connections {
     listener: TcpListener,
     slots: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct Connection {
     stream: TcpStream,
-    cut: Cut,
+    cut: ResetHandle,
     _slot: OwnedSemaphorePermit,
 }
 
-impl Lines {
-    pub(super) fn new(listener: TcpListener) -> Lines {
-        Lines { listener, slots: Arc::new(Semaphore::new(CONNECTIONS_MAX)) }
+impl Connections {
+    pub(super) fn new(listener: TcpListener) -> Connections {
+        Connections { listener, slots: Arc::new(Semaphore::new(CONNECTIONS_MAX)) }
     }
 }
 
-impl Listener for Lines {
-    type Io = Line;
+impl Listener for Connections {
+    type Io = Connection;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Line, SocketAddr) {
+    async fn accept(&mut self) -> (Connection, SocketAddr) {
         let slots = Arc::clone(&self.slots);
         let slot = slots.acquire_owned().await.expect("the semaphore is never closed");
         loop {
             // The one that fails is gone, or there are too many open files for now.
             if let Ok((stream, peer)) = self.listener.accept().await {
                 let _ = stream.set_nodelay(true);
-                return (Line { stream, cut: Cut::default(), _slot: slot }, peer);
+                return (Connection { stream, cut: ResetHandle::default(), _slot: slot }, peer);
             }
             tokio::time::sleep(ACCEPT_PAUSE).await;
         }
@@ -80,7 +80,7 @@ impl Listener for Lines {
     }
 }
 
-impl Line {
+impl Connection {
     /// The stream, if it may still be written to.
     fn open(self: Pin<&mut Self>) -> io::Result<Pin<&mut TcpStream>> {
         let line = self.get_mut();
@@ -93,7 +93,7 @@ impl Line {
     }
 }
 
-impl AsyncRead for Line {
+impl AsyncRead for Connection {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -103,7 +103,7 @@ impl AsyncRead for Line {
     }
 }
 
-impl AsyncWrite for Line {
+impl AsyncWrite for Connection {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,

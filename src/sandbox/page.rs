@@ -6,13 +6,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::shelf::Fields;
-use super::{API, Refusal};
+use super::{API, ErrorResponse};
 
 const PAGE: usize = 25;
 
 /// The parameters of all lists. An empty one is as good as none.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Asked {
+pub(super) struct ListQuery {
     /// A part of one of the fields that are searched.
     #[serde(default)]
     search: String,
@@ -34,14 +34,14 @@ pub(super) struct Asked {
 
 /// A part of what was found.
 #[derive(Debug)]
-pub(super) struct Window<'s> {
+pub(super) struct ListPage<'s> {
     pub(super) entries: Vec<&'s Fields>,
     number: usize,
     pages: usize,
     count: usize,
 }
 
-impl Asked {
+impl ListQuery {
     /// Whether the search finds an entry by these fields.
     pub(super) fn finds(&self, entry: &Fields, fields: &[&str]) -> bool {
         let wanted = self.search.trim().to_lowercase();
@@ -53,23 +53,23 @@ impl Asked {
     pub(super) fn window<'s>(
         &self,
         entries: impl Iterator<Item = &'s Fields>,
-    ) -> Result<Window<'s>, Refusal> {
+    ) -> Result<ListPage<'s>, ErrorResponse> {
         let mut entries: Vec<&Fields> = entries.collect();
         let count = entries.len();
         let number = self.page.unwrap_or(1);
         let pages = count.div_ceil(PAGE).max(1);
         if !(1..=pages).contains(&number) {
-            return Err(Refusal::detail(StatusCode::NOT_FOUND, "Invalid page."));
+            return Err(ErrorResponse::detail(StatusCode::NOT_FOUND, "Invalid page."));
         }
         if !self.ordering.is_empty() {
             entries = ordered(entries, &self.ordering);
         }
         let entries = entries.into_iter().skip((number - 1) * PAGE).take(PAGE).collect();
-        Ok(Window { entries, number, pages, count })
+        Ok(ListPage { entries, number, pages, count })
     }
 }
 
-impl Window<'_> {
+impl ListPage<'_> {
     /// `show` makes of an entry what the API shows of it.
     pub(super) fn page(
         &self,

@@ -8,11 +8,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::books::Books;
-use super::fields::{self, Kind, Need, Rule};
+use super::books::Account;
+use super::fields::{self, FieldKind, Need, Rule};
 use super::shelf::Fields;
 use crate::json;
-use crate::mistake::{Document, Mistake, nearest};
+use crate::mistake::{Diagnostic, Document, nearest};
 
 /// Companies, contacts, feature requests and feedback, in this order.
 #[derive(Debug, Clone, Default)]
@@ -25,7 +25,7 @@ pub struct Seed {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File<'t> {
+struct SeedFile<'t> {
     #[serde(borrow, default)]
     companies: Vec<&'t RawValue>,
     #[serde(borrow, default)]
@@ -38,42 +38,42 @@ struct File<'t> {
 
 /// A company is named by its internal id: Savio's own ids are not known before.
 const CONTACT: &[Rule] = &[
-    ("internal_id", Kind::Text, Need::Required),
-    ("name", Kind::Text, Need::Required),
-    ("email", Kind::Email, Need::Optional),
-    ("company_internal_id", Kind::Text, Need::Optional),
-    ("filterable_attributes", Kind::Object, Need::Optional),
+    ("internal_id", FieldKind::Text, Need::Required),
+    ("name", FieldKind::Text, Need::Required),
+    ("email", FieldKind::Email, Need::Optional),
+    ("company_internal_id", FieldKind::Text, Need::Optional),
+    ("filterable_attributes", FieldKind::Object, Need::Optional),
 ];
 
 const FEATURE_REQUEST: &[Rule] = &[
-    ("title", Kind::Text, Need::Required),
-    ("description", Kind::Text, Need::Optional),
-    ("tags", Kind::Texts, Need::Optional),
-    ("roadmaps", Kind::Placements, Need::Optional),
-    ("shipped_at", Kind::Text, Need::Optional),
-    ("state", Kind::Text, Need::Optional),
-    ("state_display", Kind::Text, Need::Optional),
-    ("product", Kind::Text, Need::Optional),
-    ("product_display", Kind::Text, Need::Optional),
-    ("product_area", Kind::Text, Need::Optional),
-    ("product_area_display", Kind::Text, Need::Optional),
-    ("priority", Kind::Text, Need::Optional),
-    ("priority_display", Kind::Text, Need::Optional),
-    ("effort", Kind::Text, Need::Optional),
-    ("effort_display", Kind::Text, Need::Optional),
-    ("is_public", Kind::Boolean, Need::Optional),
-    ("created", Kind::Text, Need::Optional),
-    ("updated", Kind::Text, Need::Optional),
+    ("title", FieldKind::Text, Need::Required),
+    ("description", FieldKind::Text, Need::Optional),
+    ("tags", FieldKind::Texts, Need::Optional),
+    ("roadmaps", FieldKind::Placements, Need::Optional),
+    ("shipped_at", FieldKind::Text, Need::Optional),
+    ("state", FieldKind::Text, Need::Optional),
+    ("state_display", FieldKind::Text, Need::Optional),
+    ("product", FieldKind::Text, Need::Optional),
+    ("product_display", FieldKind::Text, Need::Optional),
+    ("product_area", FieldKind::Text, Need::Optional),
+    ("product_area_display", FieldKind::Text, Need::Optional),
+    ("priority", FieldKind::Text, Need::Optional),
+    ("priority_display", FieldKind::Text, Need::Optional),
+    ("effort", FieldKind::Text, Need::Optional),
+    ("effort_display", FieldKind::Text, Need::Optional),
+    ("is_public", FieldKind::Boolean, Need::Optional),
+    ("created", FieldKind::Text, Need::Optional),
+    ("updated", FieldKind::Text, Need::Optional),
 ];
 
 impl Seed {
     /// Reads a file whole; all of its mistakes are told.
-    pub fn read(document: &Document) -> Result<Seed, Vec<Mistake>> {
-        let file: File<'_> = json::from_slice(document.text.as_bytes())
+    pub fn read(document: &Document) -> Result<Seed, Vec<Diagnostic>> {
+        let file: SeedFile<'_> = json::from_slice(document.text.as_bytes())
             .map_err(|error| vec![no_json(document, &error)])?;
         let mut mistakes = Vec::new();
         let mut take = |list: &[&RawValue], rules: &'static [Rule]| {
-            let reader = Reader { rules };
+            let reader = SeedReader { rules };
             let entries = list.iter().filter_map(|raw| {
                 reader.entry(raw, document).map_err(|wrong| mistakes.extend(wrong)).ok()
             });
@@ -92,7 +92,7 @@ impl Seed {
     }
 
     /// Contacts of companies that are not in the file.
-    fn strangers(&self, contacts: &[&RawValue], document: &Document) -> Vec<Mistake> {
+    fn strangers(&self, contacts: &[&RawValue], document: &Document) -> Vec<Diagnostic> {
         const KEY: &str = "company_internal_id";
         let id = |company: &'_ Fields| company.get("internal_id").cloned();
         let known: HashSet<Value> = self.companies.iter().filter_map(id).collect();
@@ -100,13 +100,13 @@ impl Seed {
         let strange = pairs.filter(|(it, _)| it.get(KEY).is_some_and(|id| !known.contains(id)));
         let mistake = |(_, raw): (&Fields, &&RawValue)| {
             let message = format!("`{KEY}`: there is no company of this internal id in the file");
-            Mistake::error(place(raw.get(), Some(KEY), document), message)
+            Diagnostic::error(place(raw.get(), Some(KEY), document), message)
         };
         strange.map(mistake).collect()
     }
 
-    pub(super) fn sow(self, now: Timestamp) -> Books {
-        let mut books = Books::default();
+    pub(super) fn sow(self, now: Timestamp) -> Account {
+        let mut books = Account::default();
         for fields in [["product", "product_display"], ["product_area", "product_area_display"]] {
             if self.feature_requests.iter().any(|it| it.contains_key(fields[0])) {
                 books.products.extend(fields);
@@ -130,15 +130,17 @@ impl Seed {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Reader {
+struct SeedReader {
     rules: &'static [Rule],
 }
 
-impl Reader {
-    fn entry(self, raw: &RawValue, document: &Document) -> Result<Fields, Vec<Mistake>> {
+impl SeedReader {
+    fn entry(self, raw: &RawValue, document: &Document) -> Result<Fields, Vec<Diagnostic>> {
         let at = |key: Option<&str>| place(raw.get(), key, document);
         let Ok(Value::Object(entry)) = serde_json::from_str(raw.get()) else {
-            return Err(vec![Mistake::error(at(None), "this is no object").help("write { ... }")]);
+            return Err(vec![
+                Diagnostic::error(at(None), "this is no object").help("write { ... }"),
+            ]);
         };
         let mut mistakes = Vec::new();
         let mut columns = Map::new();
@@ -154,7 +156,7 @@ impl Reader {
         let kept = fields::clean(&given, self.rules).map_err(|errors| {
             let wrong = |(name, messages): (String, Value)| {
                 let message = messages[0].as_str().unwrap_or_default().to_owned();
-                Mistake::error(at(Some(&name)), format!("`{name}`: {message}"))
+                Diagnostic::error(at(Some(&name)), format!("`{name}`: {message}"))
             };
             errors.into_iter().map(wrong).collect::<Vec<_>>()
         });
@@ -179,14 +181,14 @@ impl Reader {
         self.rules.iter().any(|(known, _, _)| *known == name)
     }
 
-    fn unknown(self, name: &str, place: Range<usize>) -> Mistake {
+    fn unknown(self, name: &str, place: Range<usize>) -> Diagnostic {
         let known: Vec<&str> = self.rules.iter().map(|(known, _, _)| *known).collect();
         let help = match nearest(name, known.iter().copied()) {
             Some(known) => format!("did you mean `{known}`?"),
             None if self.has_columns() => "a column of your own is a number".to_owned(),
             None => format!("known here: {}", known.join(", ")),
         };
-        Mistake::error(place, format!("unknown field `{name}`")).help(help)
+        Diagnostic::error(place, format!("unknown field `{name}`")).help(help)
     }
 }
 
@@ -200,14 +202,14 @@ fn place(entry: &str, key: Option<&str>, document: &Document) -> Range<usize> {
     }
 }
 
-fn no_json(document: &Document, error: &serde_json::Error) -> Mistake {
+fn no_json(document: &Document, error: &serde_json::Error) -> Diagnostic {
     let lines = document.text.split_inclusive('\n').take(error.line().saturating_sub(1));
     let start = lines.map(str::len).sum::<usize>() + error.column().saturating_sub(1);
     let message = error.to_string();
     let message = message.split(" at line ").next().unwrap_or_default().to_owned();
     let start = start.min(document.text.len());
     let help = "known are companies, contacts, feature_requests and feedback, each a list";
-    let mistake = Mistake::error(start..(start + 1).min(document.text.len()), message);
+    let mistake = Diagnostic::error(start..(start + 1).min(document.text.len()), message);
     if error.is_data() { mistake.help(help) } else { mistake }
 }
 

@@ -12,14 +12,14 @@ const BYTES_MAX: usize = 64 * 1024 * 1024;
 
 pub(super) type Fields = Map<String, Value>;
 /// A field by which an entry is known, and its value.
-type Key = (&'static str, String);
+type LookupKey = (&'static str, String);
 
 #[derive(Debug)]
-pub(super) struct Shelf {
+pub(super) struct Collection {
     /// The fields by which entries are found.
     known_by: &'static [&'static str],
     entries: BTreeMap<u64, Entry>,
-    keys: HashMap<Key, u64>,
+    keys: HashMap<LookupKey, u64>,
     last_id: u64,
     bytes: usize,
     bytes_max: usize,
@@ -32,9 +32,9 @@ struct Entry {
     bytes: usize,
 }
 
-impl Shelf {
-    pub(super) fn new(known_by: &'static [&'static str]) -> Shelf {
-        Shelf {
+impl Collection {
+    pub(super) fn new(known_by: &'static [&'static str]) -> Collection {
+        Collection {
             known_by,
             entries: BTreeMap::new(),
             keys: HashMap::new(),
@@ -131,7 +131,7 @@ impl Shelf {
         self.dropped += 1;
     }
 
-    fn keys_of(&self, fields: &Fields) -> Vec<Key> {
+    fn keys_of(&self, fields: &Fields) -> Vec<LookupKey> {
         let known = |field: &&'static str| {
             let value = fields.get(*field)?.as_str()?;
             Some((*field, key(field, value)))
@@ -160,8 +160,8 @@ mod tests {
 
     use super::*;
 
-    fn shelf_with(fields: &Value) -> Shelf {
-        let mut shelf = Shelf::new(&["internal_id", "email"]);
+    fn shelf_with(fields: &Value) -> Collection {
+        let mut shelf = Collection::new(&["internal_id", "email"]);
         shelf.add(fields.as_object().unwrap().clone());
         shelf
     }
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn the_newest_stay_within_the_bounds() {
-        let mut shelf = Shelf { bytes_max: 1_000, ..Shelf::new(&[]) };
+        let mut shelf = Collection { bytes_max: 1_000, ..Collection::new(&[]) };
         let large = Value::String("x".repeat(250));
         for _ in 0..5 {
             shelf.add(Map::from_iter([("problem".to_owned(), large.clone())]));

@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 pub const TEXT_BYTES_MAX: usize = 4096;
 
 #[derive(Debug, Clone, PartialEq)]
-pub enum Answer {
-    Reply(Reply),
+pub enum SendResult {
+    Reply(ApiResponse),
     /// It was not sent: the token would have gone in clear to an address that is not private.
     Withheld {
         reason: String,
@@ -27,18 +27,18 @@ pub enum Answer {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub struct Reply {
+pub struct ApiResponse {
     pub status: u16,
     /// The header as it came.
     pub retry_after: Option<String>,
-    pub content: Content,
+    pub content: BodyKind,
     /// The body's first 4 KiB, without the token.
     pub text: String,
 }
 
 /// What the body of an answer is.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Content {
+pub enum BodyKind {
     Empty,
     /// A JSON object; its `id`, if it is a number or a short text.
     Object {
@@ -51,26 +51,28 @@ pub enum Content {
     Other,
 }
 
-impl Answer {
+impl SendResult {
     pub fn status(&self) -> Option<u16> {
         match self {
-            Answer::Reply(reply) => Some(reply.status),
-            Answer::Withheld { .. } | Answer::NotSent { .. } | Answer::NoReply { .. } => None,
+            SendResult::Reply(reply) => Some(reply.status),
+            SendResult::Withheld { .. }
+            | SendResult::NotSent { .. }
+            | SendResult::NoReply { .. } => None,
         }
     }
 
     /// Savio's words, or why there are none.
     pub fn into_text(self) -> String {
         match self {
-            Answer::Reply(reply) => reply.text,
-            Answer::Withheld { reason }
-            | Answer::NotSent { reason }
-            | Answer::NoReply { reason } => reason,
+            SendResult::Reply(reply) => reply.text,
+            SendResult::Withheld { reason }
+            | SendResult::NotSent { reason }
+            | SendResult::NoReply { reason } => reason,
         }
     }
 }
 
-impl Reply {
+impl ApiResponse {
     /// How long Savio asks to wait.
     pub fn wait_asked(&self, now: Timestamp) -> Option<Duration> {
         self.retry_after.as_deref().and_then(|text| wait_asked(text, now))
@@ -99,17 +101,17 @@ fn until(text: &str, now: Timestamp) -> Option<Duration> {
     Some(Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO))
 }
 
-impl Content {
-    pub(super) fn of(bytes: &[u8], is_whole: bool, says_json: bool) -> Content {
+impl BodyKind {
+    pub(super) fn of(bytes: &[u8], is_whole: bool, says_json: bool) -> BodyKind {
         if !is_whole {
-            return Content::Cut { says_json };
+            return BodyKind::Cut { says_json };
         }
         if bytes.trim_ascii().is_empty() {
-            return Content::Empty;
+            return BodyKind::Empty;
         }
         match serde_json::from_slice::<Map<String, Value>>(bytes) {
-            Ok(mut object) => Content::Object { id: object.remove("id").filter(is_id) },
-            Err(_) => Content::Other,
+            Ok(mut object) => BodyKind::Object { id: object.remove("id").filter(is_id) },
+            Err(_) => BodyKind::Other,
         }
     }
 
@@ -139,18 +141,18 @@ mod tests {
 
     use super::*;
 
-    fn check(body: &str, expected: &Content) {
-        assert_eq!(&Content::of(body.as_bytes(), true, true), expected, "{body}");
+    fn check(body: &str, expected: &BodyKind) {
+        assert_eq!(&BodyKind::of(body.as_bytes(), true, true), expected, "{body}");
     }
 
     #[test]
     fn the_id_of_an_object_is_kept() {
-        check(r#"{"id": 7}"#, &Content::Object { id: Some(json!(7)) });
-        check(r#"{"id": "f-7"}"#, &Content::Object { id: Some(json!("f-7")) });
-        check(r#"{"id": null}"#, &Content::Object { id: None });
-        check(r#"{"id": [1]}"#, &Content::Object { id: None });
-        check(r#"{"name": "Acme"}"#, &Content::Object { id: None });
-        check(&format!(r#"{{"id": "{}"}}"#, "7".repeat(129)), &Content::Object { id: None });
+        check(r#"{"id": 7}"#, &BodyKind::Object { id: Some(json!(7)) });
+        check(r#"{"id": "f-7"}"#, &BodyKind::Object { id: Some(json!("f-7")) });
+        check(r#"{"id": null}"#, &BodyKind::Object { id: None });
+        check(r#"{"id": [1]}"#, &BodyKind::Object { id: None });
+        check(r#"{"name": "Acme"}"#, &BodyKind::Object { id: None });
+        check(&format!(r#"{{"id": "{}"}}"#, "7".repeat(129)), &BodyKind::Object { id: None });
     }
 
     #[test]
@@ -168,11 +170,11 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_told_apart() {
-        check("", &Content::Empty);
-        check(" \r\n", &Content::Empty);
-        check("<html>Sign in</html>", &Content::Other);
-        check("[]", &Content::Other);
-        check("null", &Content::Other);
-        check(&"{\"a\":".repeat(1000), &Content::Other);
+        check("", &BodyKind::Empty);
+        check(" \r\n", &BodyKind::Empty);
+        check("<html>Sign in</html>", &BodyKind::Other);
+        check("[]", &BodyKind::Other);
+        check("null", &BodyKind::Other);
+        check(&"{\"a\":".repeat(1000), &BodyKind::Other);
     }
 }

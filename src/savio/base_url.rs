@@ -10,7 +10,7 @@ use reqwest::Url;
 pub struct BaseUrl(pub(super) Url);
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadBaseUrl {
+pub enum InvalidBaseUrl {
     #[error("this is no URL; write it like https://www.savio.io/app/api/")]
     NoUrl,
     #[error("the URL has to begin with https:// or http://")]
@@ -47,18 +47,18 @@ impl BaseUrl {
 }
 
 impl FromStr for BaseUrl {
-    type Err = BadBaseUrl;
+    type Err = InvalidBaseUrl;
 
-    fn from_str(text: &str) -> Result<BaseUrl, BadBaseUrl> {
-        let mut url = Url::parse(text.trim()).map_err(|_| BadBaseUrl::NoUrl)?;
+    fn from_str(text: &str) -> Result<BaseUrl, InvalidBaseUrl> {
+        let mut url = Url::parse(text.trim()).map_err(|_| InvalidBaseUrl::NoUrl)?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(BadBaseUrl::Scheme);
+            return Err(InvalidBaseUrl::Scheme);
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(BadBaseUrl::Credentials);
+            return Err(InvalidBaseUrl::Credentials);
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return Err(BadBaseUrl::Query);
+            return Err(InvalidBaseUrl::Query);
         }
         if !url.path().ends_with('/') {
             url.set_path(&format!("{}/", url.path()));
@@ -77,7 +77,7 @@ impl fmt::Display for BaseUrl {
 mod tests {
     use super::*;
 
-    fn check(text: &str, expected: Result<&str, BadBaseUrl>) {
+    fn check(text: &str, expected: Result<&str, InvalidBaseUrl>) {
         let joined = text.parse::<BaseUrl>().map(|base| base.join("users/").to_string());
         assert_eq!(joined, expected.map(str::to_owned), "{text}");
     }
@@ -91,12 +91,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_base_is_refused() {
-        check("savio.io/app/api", Err(BadBaseUrl::NoUrl));
-        check("", Err(BadBaseUrl::NoUrl));
-        check("ftp://savio.test/", Err(BadBaseUrl::Scheme));
-        check("localhost:9090", Err(BadBaseUrl::Scheme));
-        check("https://me:secret@savio.test/", Err(BadBaseUrl::Credentials));
-        check("https://savio.test/?a=b", Err(BadBaseUrl::Query));
+        check("savio.io/app/api", Err(InvalidBaseUrl::NoUrl));
+        check("", Err(InvalidBaseUrl::NoUrl));
+        check("ftp://savio.test/", Err(InvalidBaseUrl::Scheme));
+        check("localhost:9090", Err(InvalidBaseUrl::Scheme));
+        check("https://me:secret@savio.test/", Err(InvalidBaseUrl::Credentials));
+        check("https://savio.test/?a=b", Err(InvalidBaseUrl::Query));
     }
 
     #[test]

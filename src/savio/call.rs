@@ -4,23 +4,23 @@ use reqwest::{RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 
 use super::answer::wait_asked;
-use super::error::{Error, Refusal};
+use super::error::{Error, ErrorDetails};
 use super::{Client, all_of, header};
 use crate::{clock, json};
 
 /// An answer as it came, as far as it was read.
 #[derive(Debug)]
-pub(super) struct Raw {
+pub(super) struct RawResponse {
     pub(super) status: u16,
     pub(super) retry_after: Option<String>,
     pub(super) content_type: String,
     pub(super) bytes: Vec<u8>,
-    pub(super) end: End,
+    pub(super) end: ReadEnd,
 }
 
 /// How the reading of an answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum ReadEnd {
     Whole,
     /// The connection ended, or the time did, before the body.
     BrokenOff,
@@ -30,7 +30,7 @@ pub(super) enum End {
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(super) enum NoAnswer {
+pub(super) enum SendError {
     /// The token would have gone in clear to an address that is not private.
     Withheld(String),
     /// No connection was made.
@@ -38,18 +38,18 @@ pub(super) enum NoAnswer {
     NoReply(String),
 }
 
-impl Raw {
-    pub(super) async fn read(mut response: Response, bytes_max: usize) -> Raw {
+impl RawResponse {
+    pub(super) async fn read(mut response: Response, bytes_max: usize) -> RawResponse {
         let status = response.status().as_u16();
         let retry_after = all_of(&response, &http::header::RETRY_AFTER);
         let content_type =
             header(&response, &http::header::CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
         let (bytes, end) = read_bounded(&mut response, bytes_max).await;
-        Raw { status, retry_after, content_type, bytes, end }
+        RawResponse { status, retry_after, content_type, bytes, end }
     }
 
     pub(super) fn is_whole(&self) -> bool {
-        self.end == End::Whole
+        self.end == ReadEnd::Whole
     }
 
     pub(super) fn is_html(&self) -> bool {
@@ -60,28 +60,32 @@ impl Raw {
     }
 }
 
-async fn read_bounded(response: &mut Response, bytes_max: usize) -> (Vec<u8>, End) {
+async fn read_bounded(response: &mut Response, bytes_max: usize) -> (Vec<u8>, ReadEnd) {
     let mut bytes = Vec::new();
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) if bytes.len() + chunk.len() > bytes_max => {
                 bytes.extend_from_slice(&chunk[..bytes_max - bytes.len()]);
-                return (bytes, End::TooLong);
+                return (bytes, ReadEnd::TooLong);
             }
             Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
-            Ok(None) => return (bytes, End::Whole),
-            Err(_) => return (bytes, End::BrokenOff),
+            Ok(None) => return (bytes, ReadEnd::Whole),
+            Err(_) => return (bytes, ReadEnd::BrokenOff),
         }
     }
 }
 
 impl Client {
     /// The 2xx answer to a call; all else is an error.
-    pub(super) async fn ask(&self, call: RequestBuilder, bytes_max: usize) -> Result<Raw, Error> {
+    pub(super) async fn ask(
+        &self,
+        call: RequestBuilder,
+        bytes_max: usize,
+    ) -> Result<RawResponse, Error> {
         let raw = self.call(call, bytes_max).await.map_err(|no_answer| match no_answer {
-            NoAnswer::Withheld(reason) => Error::Insecure { reason },
-            NoAnswer::NotSent(reason) => Error::Unreachable { reason },
-            NoAnswer::NoReply(reason) => Error::Unanswered { reason },
+            SendError::Withheld(reason) => Error::Insecure { reason },
+            SendError::NotSent(reason) => Error::Unreachable { reason },
+            SendError::NoReply(reason) => Error::Unanswered { reason },
         })?;
         match raw.status {
             200..=299 => Ok(raw),
@@ -96,22 +100,22 @@ impl Client {
         }
     }
 
-    pub(super) fn parse<T: DeserializeOwned>(&self, raw: &Raw) -> Result<T, Error> {
+    pub(super) fn parse<T: DeserializeOwned>(&self, raw: &RawResponse) -> Result<T, Error> {
         let status = raw.status;
         let failed = |reason: String| Error::NotSavio { status, reason };
         match raw.end {
-            End::TooLong => {
+            ReadEnd::TooLong => {
                 return Err(failed(format!("it is longer than {} bytes", raw.bytes.len())));
             }
-            End::BrokenOff => return Err(failed("it broke off before its end".to_owned())),
-            End::Whole if raw.bytes.trim_ascii().is_empty() => {
+            ReadEnd::BrokenOff => return Err(failed("it broke off before its end".to_owned())),
+            ReadEnd::Whole if raw.bytes.trim_ascii().is_empty() => {
                 return Err(failed("it is empty".to_owned()));
             }
-            End::Whole if raw.is_html() => {
+            ReadEnd::Whole if raw.is_html() => {
                 let reason = "it is an HTML page: is the base URL right?";
                 return Err(failed(reason.to_owned()));
             }
-            End::Whole => {}
+            ReadEnd::Whole => {}
         }
         json::from_slice(&raw.bytes).map_err(|error| {
             let kind = if error.is_data() { "it is not as documented" } else { "it is no JSON" };
@@ -119,7 +123,7 @@ impl Client {
         })
     }
 
-    fn later(&self, raw: &Raw) -> Error {
+    fn later(&self, raw: &RawResponse) -> Error {
         let wait = raw.retry_after.as_deref().and_then(|text| wait_asked(text, clock::now()));
         if raw.status == 429 {
             return Error::Throttled { retry_after: wait };
@@ -127,10 +131,10 @@ impl Client {
         Error::Unwell { status: raw.status, retry_after: wait, said: self.refusal(raw).to_string() }
     }
 
-    fn refusal(&self, raw: &Raw) -> Refusal {
+    fn refusal(&self, raw: &RawResponse) -> ErrorDetails {
         if raw.is_html() {
-            return Refusal::text("an HTML page");
+            return ErrorDetails::text("an HTML page");
         }
-        Refusal::read(&self.presentable(&String::from_utf8_lossy(&raw.bytes)))
+        ErrorDetails::read(&self.presentable(&String::from_utf8_lossy(&raw.bytes)))
     }
 }

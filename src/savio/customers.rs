@@ -95,7 +95,7 @@ pub struct CompanyUpsert {
 
 /// Which contacts or companies are listed, and in which order.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct Search {
+pub struct CustomerQuery {
     /// A part of a contact's e-mail address or name, or of a company's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub search: Option<String>,
@@ -106,7 +106,7 @@ pub struct Search {
 
 impl Client {
     /// The pages of the contacts. Nothing is asked before the first page is.
-    pub fn contacts(&self, search: &Search) -> Pages<Contact> {
+    pub fn contacts(&self, search: &CustomerQuery) -> Pages<Contact> {
         Pages::from(self, self.list("users/", search))
     }
 
@@ -118,7 +118,7 @@ impl Client {
     }
 
     /// The pages of the companies. Nothing is asked before the first page is.
-    pub fn companies(&self, search: &Search) -> Pages<Company> {
+    pub fn companies(&self, search: &CustomerQuery) -> Pages<Company> {
         Pages::from(self, self.list("companies/", search))
     }
 

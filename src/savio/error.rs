@@ -13,7 +13,7 @@ const TEXT_CHARS_MAX: usize = 200;
 pub enum Error {
     /// 400, and any 4xx that has no variant of its own: the same call will be refused again.
     #[error("savio refused it ({status}): {refusal}")]
-    Refused { status: u16, refusal: Refusal },
+    Refused { status: u16, refusal: ErrorDetails },
     /// 401: the token is missing or wrong, and every other call will be refused too.
     #[error("savio does not take the token (401): {said}")]
     Unauthorized { said: String },
@@ -41,12 +41,12 @@ pub enum Error {
     NotSavio { status: u16, reason: String },
     /// The pages of a list lead astray, and were not followed.
     #[error("the list's next page {0}")]
-    Astray(Astray),
+    Astray(NextPageError),
 }
 
 /// Why a next page is not followed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Astray {
+pub enum NextPageError {
     #[error("is no URL")]
     NoUrl,
     /// The token goes to no other scheme, host or port.
@@ -113,23 +113,23 @@ fn after(wait: Option<Duration>) -> String {
 
 /// What Savio says about a call that it refuses.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Refusal {
+pub struct ErrorDetails {
     /// Messages by field, in Savio's order; `non_field_errors` is of the whole.
     pub fields: Vec<(String, Vec<String>)>,
     /// `detail`, or the beginning of an answer of another form.
     pub text: String,
 }
 
-impl Refusal {
-    pub(super) fn text(text: &str) -> Refusal {
+impl ErrorDetails {
+    pub(super) fn text(text: &str) -> ErrorDetails {
         let text = text.chars().take(TEXT_CHARS_MAX).collect();
-        Refusal { fields: Vec::new(), text }
+        ErrorDetails { fields: Vec::new(), text }
     }
 
     /// An answer's text: `{"detail": "..."}`, `{"field": ["...", ...]}`, or anything else.
-    pub(super) fn read(text: &str) -> Refusal {
+    pub(super) fn read(text: &str) -> ErrorDetails {
         let Ok(mut object) = serde_json::from_str::<Map<String, Value>>(text) else {
-            return Refusal::text(text.trim());
+            return ErrorDetails::text(text.trim());
         };
         let detail = match object.shift_remove("detail") {
             Some(Value::String(detail)) => detail,
@@ -137,7 +137,7 @@ impl Refusal {
             None => String::new(),
         };
         let fields = object.into_iter().map(|(name, value)| (name, messages(value))).collect();
-        Refusal { fields, ..Refusal::text(&detail) }
+        ErrorDetails { fields, ..ErrorDetails::text(&detail) }
     }
 }
 
@@ -152,7 +152,7 @@ fn messages(value: Value) -> Vec<String> {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for ErrorDetails {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fields = self.fields.iter().map(|(name, messages)| match name.as_str() {
             "non_field_errors" => messages.join(" "),
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     fn check(answer: &str, expected: &str) {
-        assert_eq!(Refusal::read(answer).to_string(), expected, "{answer}");
+        assert_eq!(ErrorDetails::read(answer).to_string(), expected, "{answer}");
     }
 
     #[test]

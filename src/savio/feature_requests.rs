@@ -91,7 +91,7 @@ pub struct Placement {
 /// Which feature requests are listed, and in which order ("List Feature Requests" in the reference).
 /// What is left out filters nothing. All values are open: they may vary by account.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct Filter {
+pub struct FeatureRequestQuery {
     /// A part of the title.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub search: Option<String>,
@@ -117,7 +117,7 @@ pub struct Filter {
 
 impl Client {
     /// The pages of the feature requests. Nothing is asked before the first page is.
-    pub fn feature_requests(&self, filter: &Filter) -> Pages<FeatureRequest> {
+    pub fn feature_requests(&self, filter: &FeatureRequestQuery) -> Pages<FeatureRequest> {
         Pages::from(self, self.list("feature-requests/", filter))
     }
 

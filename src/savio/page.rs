@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Client;
-use super::error::{Astray, Error};
+use super::error::{Error, NextPageError};
 use crate::json;
 
 /// How long a page may be, in bytes; Savio's have some kilobytes.
@@ -68,7 +68,7 @@ impl<T: DeserializeOwned> Pages<T> {
             return Ok(None);
         };
         if self.seen.len() >= self.most {
-            return Err(Error::Astray(Astray::TooMany(self.most)));
+            return Err(Error::Astray(NextPageError::TooMany(self.most)));
         }
         let call = self.client.http.get(url.clone());
         let asked = self.client.ask(call, PAGE_BYTES_MAX).await;
@@ -92,15 +92,15 @@ impl<T: DeserializeOwned> Pages<T> {
         Ok(entries)
     }
 
-    fn follow(&self, from: &Url, next: &str) -> Result<Url, Astray> {
-        let next = from.join(next).map_err(|_| Astray::NoUrl)?;
+    fn follow(&self, from: &Url, next: &str) -> Result<Url, NextPageError> {
+        let next = from.join(next).map_err(|_| NextPageError::NoUrl)?;
         let is_ours = self.client.base_url.is_origin_of(&next);
         if !is_ours || !next.username().is_empty() || next.password().is_some() {
             let server = self.client.presentable(&next.origin().ascii_serialization());
-            return Err(Astray::Foreign(server));
+            return Err(NextPageError::Foreign(server));
         }
         if self.seen.contains(&next) {
-            return Err(Astray::Circle);
+            return Err(NextPageError::Circle);
         }
         Ok(next)
     }

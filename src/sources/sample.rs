@@ -7,24 +7,24 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::event::{Event, EventId, Headers};
-use crate::intake::payload::{Limits, Undecodable};
-use crate::intake::unpack::{Received, Unpacked, unpack};
+use crate::intake::payload::{DecodeError, Limits};
+use crate::intake::unpack::{ExtractedEvents, ReceivedRequest, unpack};
 use crate::parse_memory::ParseMemory;
-use crate::table::{Mistakes, Table, Text, text_of, wrong_type};
+use crate::table::{Diagnostics, SpannedText, TomlTable, text_of, wrong_type};
 
-use super::SourceFile;
+use super::MappingFile;
 
 /// `[[test]]` of a mapping file. Paths are relative to the file.
 #[derive(Debug, Clone)]
-pub struct Test {
-    pub payload: Text,
+pub struct MappingTest {
+    pub payload: SpannedText,
     pub headers: Headers,
-    pub expect: Text,
+    pub expect: SpannedText,
     pub place: Range<usize>,
 }
 
 #[derive(Debug, Clone)]
-pub struct Sample {
+pub struct SamplePayload {
     /// By lower-case name.
     pub headers: Headers,
     pub body: Vec<u8>,
@@ -32,7 +32,7 @@ pub struct Sample {
 
 /// What a sample carries.
 #[derive(Debug)]
-pub struct Carried {
+pub struct SampleEvents {
     pub events: Vec<(Event, Arc<Value>)>,
     /// What was noted when it was decoded.
     pub notes: Vec<String>,
@@ -40,23 +40,23 @@ pub struct Carried {
     pub ignored: Option<String>,
 }
 
-impl SourceFile {
+impl MappingFile {
     /// The events of a sample, all with the nil id and received in 1970, so that what a mapping makes of these is
     /// always the same; `None` if the mapping file has mistakes.
     pub fn carried(
         &self,
-        sample: &Sample,
+        sample: &SamplePayload,
         limits: &Limits,
         now: Timestamp,
-    ) -> Option<Result<Carried, Undecodable>> {
+    ) -> Option<Result<SampleEvents, DecodeError>> {
         let source = self.source.as_ref()?;
-        let received = Received { headers: &sample.headers, body: &sample.body, now };
+        let received = ReceivedRequest { headers: &sample.headers, body: &sample.body, now };
         let memory = Arc::new(ParseMemory::new(limits.parsed_bytes_max));
         let unpacked = unpack(source, &received, limits, &memory);
-        Some(unpacked.and_then(|Unpacked { decoded, events, notes, ignored }| {
+        Some(unpacked.and_then(|ExtractedEvents { decoded, events, notes, ignored }| {
             let text =
                 decoded.unwrap_or_else(|| String::from_utf8_lossy(&sample.body).into_owned());
-            let mut carried = Carried { events: Vec::new(), notes, ignored };
+            let mut carried = SampleEvents { events: Vec::new(), notes, ignored };
             for new in events {
                 let payload = text[new.payload].to_owned();
                 let value = crate::intake::payload::parse(&payload)?;
@@ -76,22 +76,22 @@ impl SourceFile {
     }
 }
 
-pub(super) fn read(file: &mut Table<'_>, mistakes: &mut Mistakes) -> Vec<Test> {
+pub(super) fn read(file: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Vec<MappingTest> {
     let tables = file.tables("test", mistakes);
     tables.into_iter().filter_map(|table| read_one(table, mistakes)).collect()
 }
 
-fn read_one(mut table: Table<'_>, mistakes: &mut Mistakes) -> Option<Test> {
+fn read_one(mut table: TomlTable<'_>, mistakes: &mut Diagnostics) -> Option<MappingTest> {
     let payload = table.required_text("payload", mistakes);
     let expect = table.required_text("expect", mistakes);
     let headers = table.table("headers", mistakes);
     let headers = headers.map(|headers| read_headers(&headers, mistakes)).unwrap_or_default();
     let place = table.place.clone();
     table.finish(mistakes);
-    Some(Test { payload: payload?, headers, expect: expect?, place })
+    Some(MappingTest { payload: payload?, headers, expect: expect?, place })
 }
 
-fn read_headers(table: &Table<'_>, mistakes: &mut Mistakes) -> Headers {
+fn read_headers(table: &TomlTable<'_>, mistakes: &mut Diagnostics) -> Headers {
     let mut headers = Headers::new();
     for (name, value) in table.entries() {
         match text_of(table.document(), value) {

@@ -7,13 +7,13 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use crate::intake::signature::{Key, Signature};
-use crate::mistake::{Document, Mistake};
+use crate::mistake::{Diagnostic, Document};
 use crate::secret::{self, Environment, Secret};
-use crate::table::{Mistakes, Table, Text, text_of, wrong_type};
+use crate::table::{Diagnostics, SpannedText, TomlTable, text_of, wrong_type};
 
 /// A secret as the mapping file names it.
 #[derive(Debug)]
-pub(super) struct Named {
+pub(super) struct SecretRef {
     secret: Secret,
     /// The file where it is not yet.
     pub(super) absent: Option<PathBuf>,
@@ -24,10 +24,10 @@ pub(super) struct Named {
 /// The secrets in their order, if any is named; a secret alone counts as a list of one. Without an
 /// environment nobody looks where they are.
 pub(super) fn read(
-    file: &mut Table<'_>,
+    file: &mut TomlTable<'_>,
     environment: Option<&Environment>,
-    mistakes: &mut Mistakes,
-) -> Option<Vec<Named>> {
+    mistakes: &mut Diagnostics,
+) -> Option<Vec<SecretRef>> {
     let document = file.document();
     let value = file.value("secrets")?;
     let items: Vec<&Spanned<DeValue<'_>>> = match value.get_ref().as_array() {
@@ -44,8 +44,8 @@ fn one(
     document: &Document,
     item: &Spanned<DeValue<'_>>,
     environment: Option<&Environment>,
-    mistakes: &mut Mistakes,
-) -> Option<Named> {
+    mistakes: &mut Diagnostics,
+) -> Option<SecretRef> {
     if let Some(text) = text_of(document, item) {
         return found(&text, environment, mistakes);
     }
@@ -55,7 +55,7 @@ fn one(
         mistakes.push(wrong_type("secrets", item, wanted));
         return None;
     };
-    let mut table = Table::new(document, entries, item.span());
+    let mut table = TomlTable::new(document, entries, item.span());
     let from = table.required_text("from", mistakes);
     let until = table.text("until", mistakes);
     table.finish(mistakes);
@@ -65,28 +65,32 @@ fn one(
         Some(Err(_)) => {
             let place = until.map_or(item.span(), |until| until.place);
             let message = "`until` is no date";
-            mistakes.push(Mistake::error(place, message).help("write it as \"2027-01-31\""));
+            mistakes.push(Diagnostic::error(place, message).help("write it as \"2027-01-31\""));
             return None;
         }
     };
-    Some(Named { until, ..found(&from?, environment, mistakes)? })
+    Some(SecretRef { until, ..found(&from?, environment, mistakes)? })
 }
 
-fn found(from: &Text, environment: Option<&Environment>, mistakes: &mut Mistakes) -> Option<Named> {
+fn found(
+    from: &SpannedText,
+    environment: Option<&Environment>,
+    mistakes: &mut Diagnostics,
+) -> Option<SecretRef> {
     let Some(environment) = environment else {
         let secret = Secret::Missing("nobody looked where it is".to_owned());
-        return secret::is_named(from, mistakes).then_some(Named {
+        return secret::is_named(from, mistakes).then_some(SecretRef {
             secret,
             absent: None,
             until: None,
         });
     };
     let secret = secret::find(from, environment, mistakes)?;
-    Some(Named { secret, absent: secret::absent_file(from), until: None })
+    Some(SecretRef { secret, absent: secret::absent_file(from), until: None })
 }
 
 /// The keys of those that are set, and what is to be said of the others.
-pub(super) fn keys(named: &[Named], signature: &Signature) -> (Vec<Key>, Vec<String>) {
+pub(super) fn keys(named: &[SecretRef], signature: &Signature) -> (Vec<Key>, Vec<String>) {
     let mut keys = Vec::new();
     let mut remarks = Vec::new();
     for (position, named) in named.iter().enumerate() {

@@ -11,7 +11,7 @@ use crate::event::{EventId, SourceName, State};
 
 /// Events that are all of this; left empty, it means all.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Filter {
+pub struct EventFilter {
     /// One of these; none named means any.
     pub ids: Vec<EventId>,
     pub state: Option<State>,
@@ -28,7 +28,7 @@ pub struct Filter {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Page {
+pub struct PageRequest {
     pub limit: usize,
     /// Where the page before ended.
     pub after: Option<Cursor>,
@@ -44,7 +44,7 @@ pub struct Cursor {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not the `next` of a page")]
-pub struct BadCursor;
+pub struct InvalidCursor;
 
 impl fmt::Display for Cursor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -53,14 +53,14 @@ impl fmt::Display for Cursor {
 }
 
 impl FromStr for Cursor {
-    type Err = BadCursor;
+    type Err = InvalidCursor;
 
-    fn from_str(text: &str) -> Result<Cursor, BadCursor> {
-        let (time, number) = text.rsplit_once('-').ok_or(BadCursor)?;
-        let time = time.parse().map_err(|_| BadCursor)?;
+    fn from_str(text: &str) -> Result<Cursor, InvalidCursor> {
+        let (time, number) = text.rsplit_once('-').ok_or(InvalidCursor)?;
+        let time = time.parse().map_err(|_| InvalidCursor)?;
         Ok(Cursor {
-            received_at: Timestamp::from_microsecond(time).map_err(|_| BadCursor)?,
-            number: number.parse().map_err(|_| BadCursor)?,
+            received_at: Timestamp::from_microsecond(time).map_err(|_| InvalidCursor)?,
+            number: number.parse().map_err(|_| InvalidCursor)?,
         })
     }
 }
@@ -68,8 +68,8 @@ impl FromStr for Cursor {
 /// A page of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = EventsListed)]
-pub struct Listed {
-    pub events: Vec<Line>,
+pub struct EventPage {
+    pub events: Vec<EventSummary>,
     /// Where the next page begins; none at the end. A search in much may give a short page and this.
     #[schema(value_type = Option<String>)]
     pub next: Option<Cursor>,
@@ -78,7 +78,7 @@ pub struct Listed {
 /// One event in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = EventLine)]
-pub struct Line {
+pub struct EventSummary {
     /// The event's place in the order of receipt.
     #[serde(skip)]
     pub seq: u64,
@@ -99,7 +99,7 @@ pub struct Line {
 
 /// How many events a filter means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Matching {
+pub struct MatchCount {
     pub events: u64,
     /// Those of them that a replay leaves alone.
     pub queued: u64,
@@ -107,7 +107,7 @@ pub struct Matching {
     pub at_least: bool,
 }
 
-impl Matching {
+impl MatchCount {
     pub(super) fn add(&mut self, state: State, events: u64) {
         self.events += events;
         self.queued += if state == State::Queued { events } else { 0 };
@@ -126,7 +126,7 @@ mod tests {
             assert_eq!(cursor.to_string().parse(), Ok(cursor));
         }
         for bad in ["", "7", "a-7", "7-b", "99999999999999999999-1", "9223372036854775807-1"] {
-            assert_eq!(bad.parse::<Cursor>(), Err(BadCursor), "{bad}");
+            assert_eq!(bad.parse::<Cursor>(), Err(InvalidCursor), "{bad}");
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Filter, Planned, RequestState, Store, StoreError};
+use super::{EventFilter, PlannedRequest, RequestState, Store, StoreError};
 use crate::event::{Request, State};
 
 /// Between two steps others have their turn at the disk for at least so long.
@@ -53,9 +53,9 @@ impl FromStr for ReplayId {
 /// What a person ordered: to send again the settled and held events of the filter that are there at
 /// that moment, from the oldest on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewReplay {
+pub struct ReplayRequest {
     pub id: ReplayId,
-    pub filter: Filter,
+    pub filter: EventFilter,
     /// Between the due times of two events; zero: all at once.
     pub every: Duration,
     pub begun_at: Timestamp,
@@ -63,7 +63,7 @@ pub struct NewReplay {
 
 /// How far a replay is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Replay {
+pub struct ReplayProgress {
     pub id: ReplayId,
     pub begun_at: Timestamp,
     /// Found so far, those that were queued already included.
@@ -83,8 +83,8 @@ pub struct Replay {
 pub async fn carry_out(
     store: &dyn Store,
     id: ReplayId,
-    mut tell: impl FnMut(&Replay),
-) -> Result<Option<Replay>, StoreError> {
+    mut tell: impl FnMut(&ReplayProgress),
+) -> Result<Option<ReplayProgress>, StoreError> {
     loop {
         let start = Instant::now();
         let replay = store.replay_on(id).await?;
@@ -100,7 +100,7 @@ pub async fn carry_out(
 
 /// What a person says of a request that was sent and got no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Word {
+pub enum HoldDecision {
     /// Savio has it.
     Arrived,
     /// It is to be sent again.
@@ -109,7 +109,7 @@ pub enum Word {
 
 /// What a person's word did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Released {
+pub enum ReleaseOutcome {
     /// The event goes on.
     Queued,
     /// That was its last request.
@@ -119,24 +119,24 @@ pub enum Released {
     NotFound,
 }
 
-impl Planned {
+impl PlannedRequest {
     /// What the mapping just made. A request that equals one of `earlier` has its past: what is done
     /// stays done, and what may have arrived may repeat.
-    pub fn anew(requests: &[Request], mut earlier: Vec<Planned>) -> Vec<Planned> {
+    pub fn anew(requests: &[Request], mut earlier: Vec<PlannedRequest>) -> Vec<PlannedRequest> {
         earlier.sort_by_key(|planned| planned.state != RequestState::Done);
         let mut planned = Vec::with_capacity(requests.len());
         for request in requests {
             let past = earlier.iter().position(|past| past.was(request));
             planned.push(match past.map(|at| earlier.remove(at)) {
                 Some(past) => past.again(request),
-                None => Planned::waiting(request.clone()),
+                None => PlannedRequest::waiting(request.clone()),
             });
         }
         planned
     }
 
-    fn waiting(request: Request) -> Planned {
-        Planned {
+    fn waiting(request: Request) -> PlannedRequest {
+        PlannedRequest {
             request,
             state: RequestState::Waiting,
             savio_id: None,
@@ -156,13 +156,13 @@ impl Planned {
     }
 
     /// What is to be sent again is sent whole: Savio may take it now.
-    fn again(self, request: &Request) -> Planned {
+    fn again(self, request: &Request) -> PlannedRequest {
         let may_repeat = match self.state {
             RequestState::Done => return self,
             RequestState::Sending => true,
             RequestState::Waiting | RequestState::Refused => self.may_repeat,
         };
-        Planned { may_repeat, ..Planned::waiting(request.clone()) }
+        PlannedRequest { may_repeat, ..PlannedRequest::waiting(request.clone()) }
     }
 }
 
@@ -178,14 +178,14 @@ mod tests {
         Request { kind: RequestKind::Feedback, body }
     }
 
-    fn planned(problem: &str, state: RequestState, may_repeat: bool) -> Planned {
-        Planned { state, may_repeat, ..Planned::waiting(request(problem)) }
+    fn planned(problem: &str, state: RequestState, may_repeat: bool) -> PlannedRequest {
+        PlannedRequest { state, may_repeat, ..PlannedRequest::waiting(request(problem)) }
     }
 
-    fn check(earlier: &[Planned], problems: &[&str], expected: &[(RequestState, bool)]) {
+    fn check(earlier: &[PlannedRequest], problems: &[&str], expected: &[(RequestState, bool)]) {
         let requests: Vec<Request> = problems.iter().map(|problem| request(problem)).collect();
 
-        let anew = Planned::anew(&requests, earlier.to_vec());
+        let anew = PlannedRequest::anew(&requests, earlier.to_vec());
 
         let states: Vec<_> = anew.iter().map(|one| (one.state, one.may_repeat)).collect();
         assert_eq!(states, expected);
@@ -213,8 +213,8 @@ mod tests {
             (RequestState::Refused, (RequestState::Waiting, false, &whole)),
         ] {
             let left_out = vec!["source_url".to_owned()];
-            let past = Planned { left_out, ..planned("a", state, false) };
-            let anew = Planned::anew(std::slice::from_ref(&whole), vec![past]);
+            let past = PlannedRequest { left_out, ..planned("a", state, false) };
+            let anew = PlannedRequest::anew(std::slice::from_ref(&whole), vec![past]);
             assert_eq!((anew[0].state, anew[0].may_repeat, &anew[0].request), expected);
         }
     }

@@ -5,7 +5,10 @@ use serde::ser::Serializer;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{Attempt, Cursor, Line, Planned, Record, Replay, ReplayId, RequestState};
+use super::{
+    Attempt, Cursor, EventRecord, EventSummary, PlannedRequest, ReplayId, ReplayProgress,
+    RequestState,
+};
 use crate::event::{Headers, Outcome, RequestKind};
 
 impl Serialize for Cursor {
@@ -17,9 +20,9 @@ impl Serialize for Cursor {
 /// An event with all that is known of it.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Event)]
-pub struct Whole<'r> {
+pub struct EventView<'r> {
     #[serde(flatten)]
-    line: Line,
+    line: EventSummary,
     settled_at: Option<jiff::Timestamp>,
     /// When a person imported it; null if it was sent.
     imported_at: Option<&'r str>,
@@ -29,16 +32,16 @@ pub struct Whole<'r> {
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
     headers: &'r Headers,
     /// What the mapping made of it, in the order in which they go out.
-    requests: Vec<Sent<'r>>,
+    requests: Vec<RequestView<'r>>,
     /// Each attempt.
-    history: Vec<Tried<'r>>,
+    history: Vec<AttemptView<'r>>,
     /// Which texts are not in the character set that they declare, and what was left out of the requests, and why.
     notes: &'r [String],
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = PlannedRequest)]
-struct Sent<'r> {
+struct RequestView<'r> {
     request: RequestKind,
     #[schema(value_type = Object)]
     body: &'r serde_json::Map<String, Value>,
@@ -50,7 +53,7 @@ struct Sent<'r> {
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Attempt)]
-struct Tried<'r> {
+struct AttemptView<'r> {
     at: jiff::Timestamp,
     outcome: Outcome,
     status: Option<u16>,
@@ -62,7 +65,7 @@ struct Tried<'r> {
 
 /// How far a replay is.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Progressed {
+pub struct ReplayView {
     replay_id: ReplayId,
     begun_at: jiff::Timestamp,
     /// Events found so far, those that were queued already included.
@@ -77,9 +80,9 @@ pub struct Progressed {
     done: bool,
 }
 
-impl Replay {
-    pub fn progressed(&self) -> Progressed {
-        Progressed {
+impl ReplayProgress {
+    pub fn progressed(&self) -> ReplayView {
+        ReplayView {
             replay_id: self.id,
             begun_at: self.begun_at,
             matched: self.matched,
@@ -92,9 +95,9 @@ impl Replay {
     }
 }
 
-impl Record {
-    pub fn line(&self) -> Line {
-        Line {
+impl EventRecord {
+    pub fn line(&self) -> EventSummary {
+        EventSummary {
             seq: self.seq,
             id: self.event.id,
             source: self.event.source.clone(),
@@ -109,24 +112,24 @@ impl Record {
         }
     }
 
-    pub fn whole(&self) -> Whole<'_> {
+    pub fn whole(&self) -> EventView<'_> {
         let text = &self.event.payload;
-        Whole {
+        EventView {
             line: self.line(),
             settled_at: self.settled_at,
             imported_at: self.event.imported_at(),
             payload: serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str())),
             headers: &self.event.headers,
-            requests: self.requests.iter().map(Sent::of).collect(),
-            history: self.attempts.iter().map(Tried::of).collect(),
+            requests: self.requests.iter().map(RequestView::of).collect(),
+            history: self.attempts.iter().map(AttemptView::of).collect(),
             notes: &self.notes,
         }
     }
 }
 
-impl Sent<'_> {
-    fn of(planned: &Planned) -> Sent<'_> {
-        Sent {
+impl RequestView<'_> {
+    fn of(planned: &PlannedRequest) -> RequestView<'_> {
+        RequestView {
             request: planned.request.kind,
             body: &planned.request.body,
             state: planned.state,
@@ -136,9 +139,9 @@ impl Sent<'_> {
     }
 }
 
-impl Tried<'_> {
-    fn of(attempt: &Attempt) -> Tried<'_> {
-        Tried {
+impl AttemptView<'_> {
+    fn of(attempt: &Attempt) -> AttemptView<'_> {
+        AttemptView {
             at: attempt.at,
             outcome: attempt.outcome,
             status: attempt.status,

@@ -38,24 +38,25 @@ use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 use super::{
-    Claim, Claimed, Count, EarlierUpsert, Filter, Forgotten, Kept, Listed, Matching, NewReplay,
-    Page, Progress, Record, Released, Renewal, Replay, ReplayId, Store, StoreError, Trouble,
-    Waiting, Wanted, Webhook, Word,
+    Claim, ClaimRequest, ClaimedEvent, EarlierUpsert, EventFilter, EventPage, EventRecord,
+    HoldDecision, MatchCount, PageRequest, Progress, Purged, ReleaseOutcome, Renewal, ReplayId,
+    ReplayProgress, ReplayRequest, StateCount, Store, StoreError, StoredEvents, Trouble, Waiting,
+    Webhook,
 };
 use crate::clock;
-use crate::event::{EventId, Name, SourceName};
+use crate::event::{EventId, RecordKey, SourceName};
 use crate::telemetry::metrics::Commits;
 use claim::{Loaded, Unreadable};
-use count::Writing;
+use count::Transaction;
 use damage::Damage;
 use failure::unavailable;
-use open::Database;
+use open::DatabaseFile;
 use reader::{Purpose, Readers};
-use reserve::Reserve;
+use reserve::DiskReserve;
 use writer::Writer;
 
 pub use open::{OpenError, is_served};
-pub use reserve::Room;
+pub use reserve::DiskSpace;
 
 /// How long a command waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -98,7 +99,7 @@ pub struct Sqlite {
     writer: Writer,
     readers: Arc<Readers>,
     damage: Arc<Damage>,
-    reserve: Reserve,
+    reserve: DiskReserve,
     webhook_bytes_max: usize,
     waiting: Arc<Semaphore>,
     /// How often events came to be due.
@@ -114,7 +115,7 @@ impl Sqlite {
         let path = open::create(&settings.path)?;
         let reserve = reserve(settings, &path)?;
         // The log has to fit into the reserve, with what it adds to the database.
-        let database = Database::open(&path, reserve.bytes() / 4)?;
+        let database = DatabaseFile::open(&path, reserve.bytes() / 4)?;
         Sqlite::start(database, reserve, settings.webhook_bytes_max)
     }
 
@@ -122,13 +123,13 @@ impl Sqlite {
     pub fn open_beside(settings: &Settings) -> Result<Sqlite, OpenError> {
         let path = open::find(&settings.path)?;
         let reserve = reserve(settings, &path)?;
-        let database = Database::open_beside(&path, reserve.bytes() / 4)?;
+        let database = DatabaseFile::open_beside(&path, reserve.bytes() / 4)?;
         Sqlite::start(database, reserve, settings.webhook_bytes_max)
     }
 
     fn start(
-        database: Database,
-        reserve: Reserve,
+        database: DatabaseFile,
+        reserve: DiskReserve,
         webhook_bytes_max: usize,
     ) -> Result<Sqlite, OpenError> {
         let damage = Arc::new(Damage::none(database.path()));
@@ -168,10 +169,10 @@ impl Sqlite {
 
     /// What was read of events, once those that nobody can read are dead. If that fails, their leases end by
     /// themselves, and they are read again.
-    async fn readable(&self, Loaded { claimed, unreadable }: Loaded) -> Vec<Claimed> {
+    async fn readable(&self, Loaded { claimed, unreadable }: Loaded) -> Vec<ClaimedEvent> {
         if !unreadable.is_empty() {
             let (now, dead) = (clock::now(), unreadable.clone());
-            let bury = move |writing: &Writing<'_>| claim::bury(writing, &dead, now);
+            let bury = move |writing: &Transaction<'_>| claim::bury(writing, &dead, now);
             match self.writer.write(bury).await {
                 Ok(()) => unreadable.iter().for_each(Unreadable::tell),
                 Err(error) => warn!(%error, "events that cannot be read stay as they are"),
@@ -199,9 +200,9 @@ impl Sqlite {
     }
 }
 
-fn reserve(settings: &Settings, path: &Path) -> Result<Reserve, OpenError> {
+fn reserve(settings: &Settings, path: &Path) -> Result<DiskReserve, OpenError> {
     let folder = path.parent().unwrap_or(path);
-    Reserve::new(folder, settings.reserve_bytes)
+    DiskReserve::new(folder, settings.reserve_bytes)
         .map_err(|source| OpenError::File { path: folder.to_owned(), source })
 }
 
@@ -214,7 +215,7 @@ impl Drop for Sqlite {
 
 #[async_trait]
 impl Store for Sqlite {
-    async fn keep(&self, webhook: Webhook) -> Result<Kept, StoreError> {
+    async fn keep(&self, webhook: Webhook) -> Result<StoredEvents, StoreError> {
         self.damage.check()?;
         let bytes = webhook.body.len() + webhook.decoded.as_ref().map_or(0, String::len);
         let waiting = (WAITING_KIB - self.waiting.available_permits()) * 1024;
@@ -235,7 +236,7 @@ impl Store for Sqlite {
         Ok(kept)
     }
 
-    async fn claim(&self, wanted: Wanted) -> Result<Vec<Claimed>, StoreError> {
+    async fn claim(&self, wanted: ClaimRequest) -> Result<Vec<ClaimedEvent>, StoreError> {
         self.damage.check()?;
         let leases = self.writer.write(move |connection| claim::lease(connection, &wanted)).await?;
         if leases.is_empty() {
@@ -272,11 +273,12 @@ impl Store for Sqlite {
             let rewind::Late { events, has_more, replays } = late.await?;
             for chunk in events.chunks(rewind::CHANGED_MAX) {
                 let chunk = chunk.to_vec();
-                let write = move |writing: &Writing<'_>| rewind::events(writing, &chunk, now);
+                let write = move |writing: &Transaction<'_>| rewind::events(writing, &chunk, now);
                 self.writer.write(write).await?;
             }
             if !replays.is_empty() {
-                let write = move |writing: &Writing<'_>| rewind::replays(writing, &replays, now);
+                let write =
+                    move |writing: &Transaction<'_>| rewind::replays(writing, &replays, now);
                 self.writer.write(write).await?;
             }
             if !has_more {
@@ -285,7 +287,7 @@ impl Store for Sqlite {
         }
     }
 
-    async fn load(&self, claim: Claim) -> Result<Option<Claimed>, StoreError> {
+    async fn load(&self, claim: Claim) -> Result<Option<ClaimedEvent>, StoreError> {
         let loaded = self
             .readers
             .read(Purpose::Delivery, move |connection| claim::load_one(connection, claim))
@@ -296,7 +298,7 @@ impl Store for Sqlite {
     async fn earlier_upsert(
         &self,
         place: u64,
-        upsert: Name,
+        upsert: RecordKey,
         sources: Vec<SourceName>,
     ) -> Result<Option<EarlierUpsert>, StoreError> {
         self.readers
@@ -307,7 +309,7 @@ impl Store for Sqlite {
     }
 
     async fn end_waits_behind(&self, now: Timestamp) -> Result<(), StoreError> {
-        let end = move |writing: &Writing<'_>| rewind::end_waits_behind(writing, now);
+        let end = move |writing: &Transaction<'_>| rewind::end_waits_behind(writing, now);
         while self.writer.write(end).await? == rewind::CHANGED_MAX {}
         Ok(())
     }
@@ -354,7 +356,7 @@ impl Store for Sqlite {
         answer
     }
 
-    async fn event(&self, id: EventId) -> Result<Option<Record>, StoreError> {
+    async fn event(&self, id: EventId) -> Result<Option<EventRecord>, StoreError> {
         self.readers.read(Purpose::Look, move |connection| look::event(connection, id)).await
     }
 
@@ -362,7 +364,7 @@ impl Store for Sqlite {
         self.readers.read(Purpose::Look, move |connection| look::body(connection, id)).await
     }
 
-    async fn counts(&self) -> Result<Vec<Count>, StoreError> {
+    async fn counts(&self) -> Result<Vec<StateCount>, StoreError> {
         self.readers.read(Purpose::Look, look::counts).await
     }
 
@@ -384,7 +386,7 @@ impl Store for Sqlite {
         self.writer.write(move |connection| gate::keep(connection, &name, &gate)).await
     }
 
-    async fn list(&self, filter: Filter, page: Page) -> Result<Listed, StoreError> {
+    async fn list(&self, filter: EventFilter, page: PageRequest) -> Result<EventPage, StoreError> {
         if filter.text.is_some() {
             return search::list(&self.readers, filter, page).await;
         }
@@ -393,7 +395,7 @@ impl Store for Sqlite {
             .await
     }
 
-    async fn matching(&self, filter: Filter) -> Result<Matching, StoreError> {
+    async fn matching(&self, filter: EventFilter) -> Result<MatchCount, StoreError> {
         if filter.text.is_some() {
             return search::matching(&self.readers, filter).await;
         }
@@ -402,13 +404,13 @@ impl Store for Sqlite {
             .await
     }
 
-    async fn begin_replay(&self, order: NewReplay) -> Result<(), StoreError> {
+    async fn begin_replay(&self, order: ReplayRequest) -> Result<(), StoreError> {
         self.damage.check()?;
         self.reserve.admit(0, 0)?;
         self.writer.write(move |connection| replay::begin(connection, &order)).await
     }
 
-    async fn replay_on(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
+    async fn replay_on(&self, id: ReplayId) -> Result<Option<ReplayProgress>, StoreError> {
         self.damage.check()?;
         self.reserve.admit(0, 0)?;
         // What is to be changed is looked for apart from the writer, however long that takes.
@@ -427,7 +429,7 @@ impl Store for Sqlite {
         self.writer.write(move |connection| replay::cancel(connection, id, now)).await
     }
 
-    async fn replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
+    async fn replay(&self, id: ReplayId) -> Result<Option<ReplayProgress>, StoreError> {
         self.readers.read(Purpose::Look, move |connection| replay::look(connection, id)).await
     }
 
@@ -438,9 +440,9 @@ impl Store for Sqlite {
     async fn release(
         &self,
         id: EventId,
-        word: Word,
+        word: HoldDecision,
         now: Timestamp,
-    ) -> Result<Released, StoreError> {
+    ) -> Result<ReleaseOutcome, StoreError> {
         self.damage.check()?;
         let write = self.writer.write(move |writing| release::release(writing, id, (word, now)));
         let released = write.await?;
@@ -448,7 +450,7 @@ impl Store for Sqlite {
         Ok(released)
     }
 
-    async fn forget(&self, settled_before: Timestamp) -> Result<Forgotten, StoreError> {
+    async fn forget(&self, settled_before: Timestamp) -> Result<Purged, StoreError> {
         self.damage.check()?;
         self.writer.write(move |writing| forget::forget(writing, settled_before)).await
     }
@@ -457,7 +459,7 @@ impl Store for Sqlite {
         let wrong = self.readers.read(Purpose::Look, count::wrong).await?;
         let count = wrong.len();
         if count > 0 {
-            let mend = move |writing: &Writing<'_>| {
+            let mend = move |writing: &Transaction<'_>| {
                 writing.mend(&wrong);
                 Ok(())
             };

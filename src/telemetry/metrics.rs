@@ -14,24 +14,24 @@ use prometheus_client::registry::Registry;
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfSource {
+struct SourceLabel {
     source: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Answered {
+struct StatusLabels {
     source: String,
     status: u16,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Refused {
+struct RejectionLabels {
     source: String,
     reason: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Matched {
+struct SecretLabels {
     source: String,
     secret: u64,
 }
@@ -39,26 +39,26 @@ struct Matched {
 /// What came in. A source is one that there is: a name that a stranger wrote would be a series more.
 #[derive(Debug, Clone, Default)]
 pub struct Webhooks {
-    answered: Family<Answered, Counter>,
-    rejected: Family<Refused, Counter>,
-    duplicates: Family<OfSource, Counter>,
-    matched: Family<Matched, Counter>,
+    answered: Family<StatusLabels, Counter>,
+    rejected: Family<RejectionLabels, Counter>,
+    duplicates: Family<SourceLabel, Counter>,
+    matched: Family<SecretLabels, Counter>,
 }
 
 impl Webhooks {
     pub fn answered(&self, source: &str, status: u16) {
-        self.answered.get_or_create(&Answered { source: source.to_owned(), status }).inc();
+        self.answered.get_or_create(&StatusLabels { source: source.to_owned(), status }).inc();
     }
 
     /// `reason` is one of a few fixed texts.
     pub fn rejected(&self, source: &str, reason: &'static str) {
-        self.rejected.get_or_create(&Refused { source: source.to_owned(), reason }).inc();
+        self.rejected.get_or_create(&RejectionLabels { source: source.to_owned(), reason }).inc();
     }
 
     /// Events that were there before.
     pub fn repeated(&self, source: &str, events: usize) {
         let events = u64::try_from(events).unwrap_or(u64::MAX);
-        self.duplicates.get_or_create(&OfSource { source: source.to_owned() }).inc_by(events);
+        self.duplicates.get_or_create(&SourceLabel { source: source.to_owned() }).inc_by(events);
     }
 
     /// Which secret of the source was the right one, by its position in the mapping file, from 0: tells
@@ -72,8 +72,8 @@ impl Webhooks {
     }
 }
 
-fn matched(source: &str, secret: usize) -> Matched {
-    Matched { source: source.to_owned(), secret: u64::try_from(secret).unwrap_or(u64::MAX) }
+fn matched(source: &str, secret: usize) -> SecretLabels {
+    SecretLabels { source: source.to_owned(), secret: u64::try_from(secret).unwrap_or(u64::MAX) }
 }
 
 /// How long the disk takes for a commit.
@@ -94,12 +94,12 @@ impl Commits {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfDestination {
+struct DestinationLabel {
     destination: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Attempted {
+struct OutcomeLabels {
     destination: String,
     outcome: &'static str,
 }
@@ -114,8 +114,8 @@ struct LeftOut {
 #[derive(Debug, Clone)]
 pub struct Attempts {
     left_out: Family<LeftOut, Counter>,
-    outcomes: Family<Attempted, Counter>,
-    seconds: Family<OfDestination, Histogram, fn() -> Histogram>,
+    outcomes: Family<OutcomeLabels, Counter>,
+    seconds: Family<DestinationLabel, Histogram, fn() -> Histogram>,
 }
 
 impl Default for Attempts {
@@ -133,7 +133,7 @@ impl Default for Attempts {
 impl Attempts {
     pub fn came_to(&self, destination: &str, outcome: &'static str) {
         let destination = destination.to_owned();
-        self.outcomes.get_or_create(&Attempted { destination, outcome }).inc();
+        self.outcomes.get_or_create(&OutcomeLabels { destination, outcome }).inc();
     }
 
     /// Fields of requests, of which there are few names.
@@ -147,7 +147,7 @@ impl Attempts {
     pub fn took(&self, destination: &str, time: Duration) {
         let destination = destination.to_owned();
         let time_s = time.as_secs_f64();
-        self.seconds.get_or_create(&OfDestination { destination }).observe(time_s);
+        self.seconds.get_or_create(&DestinationLabel { destination }).observe(time_s);
     }
 }
 
@@ -158,13 +158,13 @@ pub struct Gauges {
     pub at_limit: bool,
     /// Whether a webhook would be kept.
     pub store_ready: bool,
-    pub sources: Vec<Queue>,
-    pub destinations: Vec<Paused>,
+    pub sources: Vec<SourceGauges>,
+    pub destinations: Vec<DestinationGauge>,
 }
 
 /// The events of a source.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Queue {
+pub struct SourceGauges {
     pub source: String,
     /// How many there are in each state: with zeros, lest a series end that somebody watches.
     pub events: Vec<(&'static str, u64)>,
@@ -173,13 +173,13 @@ pub struct Queue {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Paused {
+pub struct DestinationGauge {
     pub destination: String,
     pub paused: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfState {
+struct StateLabels {
     source: String,
     state: &'static str,
 }
@@ -222,18 +222,18 @@ impl Metrics {
 impl Gauges {
     fn registry(&self) -> Registry {
         let mut standing = Registry::with_prefix("savio_relay");
-        let events: Family<OfState, Gauge> = Family::default();
-        let oldest: Family<OfSource, Gauge> = Family::default();
-        for Queue { source, events: counts, oldest_queued_seconds } in &self.sources {
+        let events: Family<StateLabels, Gauge> = Family::default();
+        let oldest: Family<SourceLabel, Gauge> = Family::default();
+        for SourceGauges { source, events: counts, oldest_queued_seconds } in &self.sources {
             for (state, count) in counts {
-                let of = OfState { source: source.clone(), state };
+                let of = StateLabels { source: source.clone(), state };
                 set(&events, &of, *count);
             }
-            set(&oldest, &OfSource { source: source.clone() }, *oldest_queued_seconds);
+            set(&oldest, &SourceLabel { source: source.clone() }, *oldest_queued_seconds);
         }
-        let paused: Family<OfDestination, Gauge> = Family::default();
+        let paused: Family<DestinationLabel, Gauge> = Family::default();
         for one in &self.destinations {
-            let of = OfDestination { destination: one.destination.clone() };
+            let of = DestinationLabel { destination: one.destination.clone() };
             set(&paused, &of, u64::from(one.paused));
         }
         let at_limit: Gauge = Gauge::default();
@@ -303,12 +303,12 @@ mod tests {
     #[test]
     fn how_things_stand_is_told_as_it_is_at_the_scrape() {
         let (.., metrics) = all();
-        let queue = |queued, oldest_queued_seconds| Queue {
+        let queue = |queued, oldest_queued_seconds| SourceGauges {
             source: "form".to_owned(),
             events: vec![("queued", queued), ("dead", 0)],
             oldest_queued_seconds,
         };
-        let paused = |paused| vec![Paused { destination: "default".to_owned(), paused }];
+        let paused = |paused| vec![DestinationGauge { destination: "default".to_owned(), paused }];
         let (sources, destinations) = (vec![queue(7, 60)], paused(true));
         metrics.text(&Gauges { at_limit: true, store_ready: false, sources, destinations });
 

@@ -20,11 +20,11 @@ use opentelemetry_sdk::trace::{
 use tracing::warn;
 
 use export::{Collector, Exporter};
-use ids::{Ids, Sample};
+use ids::{SamplingRatio, SpanIds};
 
 pub use export::ask;
 pub use settings::{Settings, Target};
-pub use spans::{Answered, Attempt, Delivery, Parent, Rest, Webhook};
+pub use spans::{AttemptSpan, DeliverySpan, ParentSpan, WebhookResult, WebhookSpan, WorkResult};
 
 /// How many spans wait for the collector at most; what is more is dropped.
 const QUEUE_MAX: usize = 16_384;
@@ -35,20 +35,20 @@ const END_MAX: Duration = Duration::from_secs(1);
 
 /// Where spans go. Clones go to the same place; the default goes nowhere, and costs nothing.
 #[derive(Debug, Clone, Default)]
-pub struct Traces(Option<Arc<Sending>>);
+pub struct Traces(Option<Arc<SpanQueue>>);
 
 #[derive(Debug)]
-struct Sending {
+struct SpanQueue {
     queue: BatchSpanProcessor,
     scope: InstrumentationScope,
-    sample: Sample,
+    sample: SamplingRatio,
     /// Gone once the relay ends: nothing is tried again from then on.
     open: Mutex<Option<Sender<()>>>,
 }
 
 /// A span that has ended.
-struct Span {
-    ids: Ids,
+struct FinishedSpan {
+    ids: SpanIds,
     name: String,
     kind: SpanKind,
     began: Timestamp,
@@ -71,7 +71,7 @@ impl Traces {
         let scope = InstrumentationScope::builder(env!("CARGO_PKG_NAME"))
             .with_version(env!("CARGO_PKG_VERSION"))
             .build();
-        Ok(Traces(Some(Arc::new(Sending {
+        Ok(Traces(Some(Arc::new(SpanQueue {
             queue: BatchSpanProcessor::new(exporter, config),
             scope,
             sample,
@@ -90,10 +90,10 @@ impl Traces {
     }
 }
 
-impl Sending {
+impl SpanQueue {
     /// A full queue drops it.
-    fn send(&self, span: Span) {
-        let Span { ids, name, kind, began, ended, attributes, status } = span;
+    fn send(&self, span: FinishedSpan) {
+        let FinishedSpan { ids, name, kind, began, ended, attributes, status } = span;
         let context =
             SpanContext::new(ids.trace, ids.own, TraceFlags::SAMPLED, false, TraceState::default());
         self.queue.on_end(SpanData {

@@ -19,8 +19,8 @@ use savio_relay::event::{EventId, Outcome, Request, RequestKind, State};
 use savio_relay::mapping::Mapping;
 use savio_relay::mistake::Document;
 use savio_relay::savio::{self, Client};
-use savio_relay::store::{Next, Progress, Record, RequestState, Store, Webhook};
-use savio_relay::table::{self, Table};
+use savio_relay::store::{EventRecord, NextStep, Progress, RequestState, Store, Webhook};
+use savio_relay::table::{self, TomlTable};
 use serde_json::{Value, json};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -47,7 +47,7 @@ pub(crate) fn mappings_of(mapping: &str) -> Mappings {
     let document = Document { name: "form.toml".to_owned(), text: mapping.to_owned() };
     let mut mistakes = Vec::new();
     let root = table::parse(&document, &mut mistakes);
-    let mapping = Mapping::compile(&mut Table::root(&document, &root), None, &mut mistakes);
+    let mapping = Mapping::compile(&mut TomlTable::root(&document, &root), None, &mut mistakes);
     assert_eq!(mistakes, []);
     [("form".parse().unwrap(), Arc::new(mapping))].into()
 }
@@ -132,7 +132,7 @@ impl Relay {
         self.delivery.deliver_all(at(seconds)).await
     }
 
-    async fn record(&self, id: EventId) -> Record {
+    async fn record(&self, id: EventId) -> EventRecord {
         self.store.event(id).await.unwrap().unwrap()
     }
 
@@ -172,7 +172,7 @@ fn status(status: u16) -> ResponseTemplate {
     ResponseTemplate::new(status)
 }
 
-fn outcomes(record: &Record) -> Vec<(usize, Outcome, bool)> {
+fn outcomes(record: &EventRecord) -> Vec<(usize, Outcome, bool)> {
     let attempts = record.attempts.iter();
     attempts.map(|attempt| (attempt.position, attempt.outcome, attempt.may_repeat)).collect()
 }
@@ -290,7 +290,7 @@ async fn held(relay: &Relay) -> EventId {
         .apply(&claimed.event, &company_and_feedback().into())
         .unwrap()
         .requests;
-    let settle = Next::Settle { state: State::Held, reason: None, at: at(0) };
+    let settle = NextStep::Settle { state: State::Held, reason: None, at: at(0) };
     let progress = Progress { planned: Some(requests), ..step(settle) };
     relay.store.advance(claimed.claim, progress).await.unwrap();
     id
@@ -301,7 +301,7 @@ async fn cut_off(store: &dyn Store) {
     let claimed = claim(store, at(0), 1).await.remove(0);
     let body = json!({ "problem": "It is slow" }).as_object().unwrap().clone();
     let request = Request { kind: RequestKind::Feedback, body };
-    let next = Next::Send { position: 0, at: at(0) };
+    let next = NextStep::Send { position: 0, at: at(0) };
     let sending = Progress { planned: Some(vec![request]), ..step(next) };
     store.advance(claimed.claim, sending).await.unwrap();
 }

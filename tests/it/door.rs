@@ -9,8 +9,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use savio_relay::clock;
 use savio_relay::event::SourceName;
-use savio_relay::intake::setup::Setup;
-use savio_relay::intake::source::{Source, Sources, Standing};
+use savio_relay::intake::setup::PendingSetup;
+use savio_relay::intake::source::{Source, SourceStatus, Sources};
 use savio_relay::store::Store;
 use serde_json::{Value, json};
 
@@ -216,7 +216,7 @@ fn asana(path: &std::path::Path) -> String {
 fn shown(house: &House, source: &str) -> String {
     let sources = house.door.sources.current();
     let standing = &sources[&source.parse::<SourceName>().unwrap()];
-    let Standing::Awaited(setup) = standing else { panic!("{standing:?}") };
+    let SourceStatus::Awaited(setup) = standing else { panic!("{standing:?}") };
     setup.address()
 }
 
@@ -251,7 +251,9 @@ async fn a_provider_that_brings_its_secret_makes_its_source_live() {
 /// The source that waits for its secret, and how it is with it.
 fn waiting_and_live(house: &House) -> (SourceName, Source, Source) {
     let name: SourceName = "asana".parse().unwrap();
-    let Standing::Awaited(setup) = house.door.sources.current()[&name].clone() else { panic!() };
+    let SourceStatus::Awaited(setup) = house.door.sources.current()[&name].clone() else {
+        panic!()
+    };
     let waiting = Source::clone(&setup.source);
     let key = waiting.signature.key(&SECRET.into(), None, 0).unwrap();
     (name, waiting.clone(), Source { keys: vec![key], ..waiting })
@@ -272,8 +274,8 @@ async fn secret_that_comes_while_the_sources_change_is_kept() {
         old.clone()
     });
 
-    assert!(matches!(before[&name], Standing::Live(_)), "{before:?}");
-    assert!(matches!(after[&name], Standing::Live(_)), "{after:?}");
+    assert!(matches!(before[&name], SourceStatus::Live(_)), "{before:?}");
+    assert!(matches!(after[&name], SourceStatus::Live(_)), "{after:?}");
     assert_eq!(house.send(&asana_event("/hooks/asana")).await.status, 202);
 }
 
@@ -284,13 +286,13 @@ async fn source_that_goes_live_keeps_what_its_file_says_by_then() {
     let house = House::of_files(&[("asana", &asana(&path))]).await;
     let (name, waiting, live) = waiting_and_live(&house);
     let changed = Source { provider: Some("changed".to_owned()), ..waiting };
-    let changed = Standing::Awaited(Arc::new(Setup::new(Arc::new(changed), path)));
+    let changed = SourceStatus::Awaited(Arc::new(PendingSetup::new(Arc::new(changed), path)));
     house.door.sources.update(|_| Sources::from([(name.clone(), changed.clone())]));
 
     house.door.sources.go_live(&live);
 
     let now = house.door.sources.current()[&name].clone();
-    let Standing::Live(source) = now else { panic!("{now:?}") };
+    let SourceStatus::Live(source) = now else { panic!("{now:?}") };
     assert_eq!((source.provider.as_deref(), source.keys.len()), (Some("changed"), 1));
 }
 

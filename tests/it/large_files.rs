@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use savio_relay::mistake::{Document, Look, show};
-use savio_relay::sources::SourceFile;
+use savio_relay::mistake::{Document, OutputStyle, show};
+use savio_relay::sources::MappingFile;
 use savio_relay::table::FILE_BYTES_MAX;
 
 /// In an optimized build each takes about a second at most; an unoptimized one beside other tests has
@@ -69,9 +69,9 @@ fn files() -> Vec<(&'static str, String)> {
 fn a_file_of_the_largest_size_is_checked_in_time_and_shown_in_part() {
     for (what, text) in files() {
         let began = Instant::now();
-        let file = SourceFile::of_text(Document { name: "large.toml".to_owned(), text });
+        let file = MappingFile::of_text(Document { name: "large.toml".to_owned(), text });
 
-        let shown = show(&file.document, &file.mistakes, Look::Plain);
+        let shown = show(&file.document, &file.mistakes, OutputStyle::Plain);
 
         assert!(file.mistakes.len() <= 101, "{what}: {}", file.mistakes.len());
         assert!(shown.len() < 1024 * 1024, "{what}: {}", shown.len());

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use savio_relay::clock;
 use savio_relay::intake::Settings;
 use savio_relay::intake::provider::Provider;
-use savio_relay::intake::source::{Sources, Standing};
+use savio_relay::intake::source::{SourceStatus, Sources};
 use savio_relay::mistake::Document;
 use savio_relay::secret::Environment;
-use savio_relay::sources::SourceFile;
+use savio_relay::sources::MappingFile;
 use savio_relay::store::Store;
 
 use crate::intake::house::{Answer, House, Request};
@@ -83,10 +83,10 @@ fn source(row: &Row) -> Sources {
     let secret = (row.keyring)(1).configured;
     let environment = Environment::from([("SECRET".to_owned(), secret)]);
     let document = Document { name: format!("{}.toml", row.provider), text };
-    let file = SourceFile::read(document, &environment);
+    let file = MappingFile::read(document, &environment);
     let source = file.source.unwrap_or_else(|| panic!("{}: {:?}", row.provider, file.mistakes));
     assert_eq!(source.keys.len(), 1, "{}", row.provider);
-    BTreeMap::from([(source.name.clone(), Standing::Live(Arc::clone(&source)))])
+    BTreeMap::from([(source.name.clone(), SourceStatus::Live(Arc::clone(&source)))])
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn providers_with_a_weak_proof_are_known() {
             "provider = \"{provider}\"\nsecrets = [\"env:NONE\"]\n[[feedback]]\nproblem = \"$.x\""
         );
         let document = Document { name: "x.toml".to_owned(), text };
-        SourceFile::read(document, &[].into()).weaknesses().len()
+        MappingFile::read(document, &[].into()).weaknesses().len()
     };
     let weak =
         Provider::names().map(|name| (name, weaknesses(name))).filter(|(_, count)| *count > 0);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use savio_relay::event::{Request, RequestKind};
-use savio_relay::savio::{Answer, Client, ClientError, Content, Reply, Settings};
+use savio_relay::savio::{ApiResponse, BodyKind, Client, ClientError, SendResult, Settings};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -28,11 +28,11 @@ fn request(kind: RequestKind) -> Request {
 }
 
 /// The answer of the client to one that Savio gave.
-async fn reply_to(template: ResponseTemplate) -> Reply {
+async fn reply_to(template: ResponseTemplate) -> ApiResponse {
     let savio = MockServer::start().await;
     Mock::given(method("POST")).respond_with(template).mount(&savio).await;
     match client(&savio.uri()).send(&request(RequestKind::Feedback)).await {
-        Answer::Reply(reply) => reply,
+        SendResult::Reply(reply) => reply,
         other => panic!("{other:?}"),
     }
 }
@@ -77,12 +77,12 @@ async fn read_request(connection: &mut TcpStream) {
     }
 }
 
-async fn send_raw(answers: &'static [(&'static str, Then)]) -> Answer {
+async fn send_raw(answers: &'static [(&'static str, Then)]) -> SendResult {
     let (url, _) = raw(answers).await;
     send_within_a_second(&url).await
 }
 
-async fn send_within_a_second(base_url: &str) -> Answer {
+async fn send_within_a_second(base_url: &str) -> SendResult {
     let settings = Settings { timeout: Duration::from_secs(1), ..settings(base_url) };
     Client::new(settings).unwrap().send(&request(RequestKind::Company)).await
 }
@@ -106,9 +106,12 @@ async fn each_kind_is_posted_to_its_route_with_the_token() {
             .mount(&savio)
             .await;
         let answer = client(&format!("{}/app/api", savio.uri())).send(&request(kind)).await;
-        let content = Content::Object { id: Some(json!(7)) };
+        let content = BodyKind::Object { id: Some(json!(7)) };
         let text = r#"{"id":7}"#.to_owned();
-        assert_eq!(answer, Answer::Reply(Reply { status: 201, retry_after: None, content, text }));
+        assert_eq!(
+            answer,
+            SendResult::Reply(ApiResponse { status: 201, retry_after: None, content, text })
+        );
     }
 }
 
@@ -137,7 +140,7 @@ async fn a_long_answer_is_kept_in_part_and_a_huge_one_not_read_to_its_end() {
     assert_eq!(long.text, "ü".repeat(2_048));
 
     let huge = reply_to(ResponseTemplate::new(200).set_body_string("x".repeat(1_000_000))).await;
-    assert_eq!(huge.content, Content::Cut { says_json: false });
+    assert_eq!(huge.content, BodyKind::Cut { says_json: false });
     assert_eq!(huge.text.len(), 4_096);
 }
 
@@ -149,7 +152,7 @@ async fn a_refused_connection_was_surely_not_sent() {
 
     let answer = client(&url).send(&request(RequestKind::Feedback)).await;
 
-    assert!(matches!(answer, Answer::NotSent { .. }), "{answer:?}");
+    assert!(matches!(answer, SendResult::NotSent { .. }), "{answer:?}");
 }
 
 #[tokio::test]
@@ -160,8 +163,8 @@ async fn a_name_that_nobody_has_was_surely_not_sent() {
     let withheld = client.send(&company).await;
     let answer = client.insecure(true).send(&company).await;
 
-    assert!(matches!(withheld, Answer::Withheld { .. }), "{withheld:?}");
-    assert!(matches!(answer, Answer::NotSent { .. }), "{answer:?}");
+    assert!(matches!(withheld, SendResult::Withheld { .. }), "{withheld:?}");
+    assert!(matches!(answer, SendResult::NotSent { .. }), "{answer:?}");
 }
 
 #[tokio::test]
@@ -174,7 +177,7 @@ async fn no_answer_or_half_of_one_is_no_reply() {
         &[("SSH-2.0-OpenSSH\r\n\r\n", Then::Close)],
     ] {
         let answer = send_raw(answers).await;
-        assert!(matches!(answer, Answer::NoReply { .. }), "{answer:?}");
+        assert!(matches!(answer, SendResult::NoReply { .. }), "{answer:?}");
     }
 }
 
@@ -183,8 +186,8 @@ async fn a_status_counts_even_if_the_body_breaks_off() {
     const CREATED: &str = "HTTP/1.1 201 Created\r\ncontent-type: application/json\r\n\
                            content-length: 99\r\n\r\n{\"id\": 7";
     for answers in [&[(CREATED, Then::Close)], &[(CREATED, Then::Hang)]] {
-        let Answer::Reply(reply) = send_raw(answers).await else { panic!("no reply") };
-        assert_eq!((reply.status, reply.content), (201, Content::Cut { says_json: true }));
+        let SendResult::Reply(reply) = send_raw(answers).await else { panic!("no reply") };
+        assert_eq!((reply.status, reply.content), (201, BodyKind::Cut { says_json: true }));
     }
 }
 
@@ -196,7 +199,7 @@ async fn a_kept_connection_that_was_closed_is_replaced() {
 
     for _ in 0..2 {
         let answer = client.send(&request(RequestKind::Company)).await;
-        assert!(matches!(answer, Answer::Reply(Reply { status: 201, .. })), "{answer:?}");
+        assert!(matches!(answer, SendResult::Reply(ApiResponse { status: 201, .. })), "{answer:?}");
         closed.recv().await.unwrap();
     }
 }
@@ -208,7 +211,7 @@ async fn https_without_tls_on_the_other_side_was_surely_not_sent() {
     match Client::new(Settings { timeout: Duration::from_secs(1), ..https }) {
         Ok(client) => {
             let answer = client.send(&request(RequestKind::Company)).await;
-            assert!(matches!(answer, Answer::NotSent { .. }), "{answer:?}");
+            assert!(matches!(answer, SendResult::NotSent { .. }), "{answer:?}");
         }
         // On a machine without CA certificates.
         Err(error) => assert!(matches!(error, ClientError::NoTls { .. }), "{error}"),

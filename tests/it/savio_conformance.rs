@@ -8,7 +8,8 @@ use std::time::Duration;
 use savio_relay::mistake::Document;
 use savio_relay::sandbox::{self, Faults, Seed};
 use savio_relay::savio::{
-    Client, CompanyUpsert, ContactUpsert, Error, FeatureRequest, Filter, Search, Settings,
+    Client, CompanyUpsert, ContactUpsert, CustomerQuery, Error, FeatureRequest,
+    FeatureRequestQuery, Settings,
 };
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
@@ -111,7 +112,7 @@ async fn a_feature_request_that_is_not_there_is_404() {
     assert_eq!(error, Error::NotFound { said: "Not found.".to_owned() });
 }
 
-async fn check_titles(client: &Client, filter: Filter, expected: &[&str]) {
+async fn check_titles(client: &Client, filter: FeatureRequestQuery, expected: &[&str]) {
     let found = client.feature_requests(&filter).all().await.unwrap();
     let titles: Vec<&str> = found.iter().map(|one| one.title.as_str()).collect();
     assert_eq!(titles, expected, "{filter:?}");
@@ -120,17 +121,20 @@ async fn check_titles(client: &Client, filter: Filter, expected: &[&str]) {
 #[tokio::test]
 async fn feature_requests_are_filtered_by_each_parameter() {
     let client = start(&seed()).await;
-    let none = Filter::default;
+    let none = FeatureRequestQuery::default;
     for (filter, expected) in [
         (none(), &["Weekly export", "Dark mode"][..]),
-        (Filter { search: some("DARK m"), ..none() }, &["Dark mode"]),
-        (Filter { state: some("PLANNED"), ..none() }, &["Weekly export"]),
-        (Filter { state: some("planned"), ..none() }, &[]),
-        (Filter { product: some("mobile"), ..none() }, &["Weekly export"]),
-        (Filter { product_area: some("reports"), ..none() }, &["Weekly export"]),
-        (Filter { tag: some("red"), state: some("SHIPPED"), ..none() }, &["Dark mode"]),
-        (Filter { tag: some("re"), ..none() }, &[]),
-        (Filter { roadmap: some("2027"), ..none() }, &["Weekly export"]),
+        (FeatureRequestQuery { search: some("DARK m"), ..none() }, &["Dark mode"]),
+        (FeatureRequestQuery { state: some("PLANNED"), ..none() }, &["Weekly export"]),
+        (FeatureRequestQuery { state: some("planned"), ..none() }, &[]),
+        (FeatureRequestQuery { product: some("mobile"), ..none() }, &["Weekly export"]),
+        (FeatureRequestQuery { product_area: some("reports"), ..none() }, &["Weekly export"]),
+        (
+            FeatureRequestQuery { tag: some("red"), state: some("SHIPPED"), ..none() },
+            &["Dark mode"],
+        ),
+        (FeatureRequestQuery { tag: some("re"), ..none() }, &[]),
+        (FeatureRequestQuery { roadmap: some("2027"), ..none() }, &["Weekly export"]),
     ] {
         check_titles(&client, filter, expected).await;
     }
@@ -147,7 +151,8 @@ async fn feature_requests_are_ordered_both_ways() {
         ("-MRR", ["Weekly export", "Dark mode"]),
         ("no-such-field", ["Weekly export", "Dark mode"]),
     ] {
-        let filter = Filter { ordering: some(ordering), ..Filter::default() };
+        let filter =
+            FeatureRequestQuery { ordering: some(ordering), ..FeatureRequestQuery::default() };
         check_titles(&client, filter, &expected).await;
     }
 }
@@ -155,7 +160,11 @@ async fn feature_requests_are_ordered_both_ways() {
 #[tokio::test]
 async fn a_product_filters_nothing_where_the_account_has_none() {
     let client = start(&json!({ "feature_requests": [{ "title": "Dark mode" }] })).await;
-    let filter = Filter { product: some("mobile"), product_area: some("x"), ..Filter::default() };
+    let filter = FeatureRequestQuery {
+        product: some("mobile"),
+        product_area: some("x"),
+        ..FeatureRequestQuery::default()
+    };
 
     check_titles(&client, filter, &["Dark mode"]).await;
     assert_eq!(client.feature_request(1).await.unwrap().product, None);
@@ -165,7 +174,10 @@ async fn a_product_filters_nothing_where_the_account_has_none() {
 async fn feature_requests_come_in_pages_without_a_count() {
     let titles = (1..=60).map(|number| json!({ "title": format!("Wish {number}") }));
     let client = start(&json!({ "feature_requests": titles.collect::<Vec<_>>() })).await;
-    let mut pages = client.feature_requests(&Filter { search: some("wish"), ..Filter::default() });
+    let mut pages = client.feature_requests(&FeatureRequestQuery {
+        search: some("wish"),
+        ..FeatureRequestQuery::default()
+    });
 
     let mut sizes = Vec::new();
     while let Some(page) = pages.next().await.unwrap() {
@@ -210,7 +222,7 @@ async fn a_contact_is_updated_by_its_internal_id_and_by_its_address() {
 
     assert_eq!((by_id.id, by_id.email), (1, some("ada@example.com")));
     assert_eq!((by_address.id, by_address.name), (1, some("Ada R.")));
-    assert_eq!(client.contacts(&Search::default()).all().await.unwrap().len(), 1);
+    assert_eq!(client.contacts(&CustomerQuery::default()).all().await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -253,7 +265,7 @@ async fn contacts_are_searched_and_ordered() {
     }
     let check = async |search: Option<&str>, ordering: Option<&str>, expected: &[&str]| {
         let (search, ordering) = (search.map(str::to_owned), ordering.map(str::to_owned));
-        let found = client.contacts(&Search { search, ordering }).all().await.unwrap();
+        let found = client.contacts(&CustomerQuery { search, ordering }).all().await.unwrap();
         let names: Vec<String> = found.into_iter().filter_map(|one| one.name).collect();
         assert_eq!(names, expected);
     };
@@ -269,7 +281,7 @@ async fn companies_are_searched_ordered_and_counted_in_pages() {
     let companies =
         (10..40).map(|number| json!({ "internal_id": number, "name": format!("Acme {number}") }));
     let client = start(&json!({ "companies": companies.collect::<Vec<_>>() })).await;
-    let search = Search { search: some("acme"), ordering: some("-name") };
+    let search = CustomerQuery { search: some("acme"), ordering: some("-name") };
     let mut pages = client.companies(&search);
 
     let first = pages.next().await.unwrap().unwrap();
@@ -288,10 +300,10 @@ async fn a_wrong_token_is_401_on_every_endpoint() {
 
     for error in [
         wrong.feature_request(1).await.unwrap_err(),
-        wrong.feature_requests(&Filter::default()).next().await.unwrap_err(),
-        wrong.contacts(&Search::default()).next().await.unwrap_err(),
+        wrong.feature_requests(&FeatureRequestQuery::default()).next().await.unwrap_err(),
+        wrong.contacts(&CustomerQuery::default()).next().await.unwrap_err(),
         wrong.upsert_contact(&contact("7", "Ada")).await.unwrap_err(),
-        wrong.companies(&Search::default()).next().await.unwrap_err(),
+        wrong.companies(&CustomerQuery::default()).next().await.unwrap_err(),
         wrong.upsert_company(&company("6", "Acme")).await.unwrap_err(),
         wrong.create_feedback(&feedback::problem("Slow")).await.unwrap_err(),
     ] {

@@ -12,8 +12,8 @@ use jiff::{SignedDuration, Timestamp};
 use savio_relay::event::{Event, EventId, Outcome, Request, RequestKind, SourceName, State};
 use savio_relay::store::sqlite::{Settings, Sqlite};
 use savio_relay::store::{
-    Attempt, Claim, Claimed, Kept, NewEvent, Next, Origin, Planned, Progress, Record, Renewal,
-    RequestState, Store, StoreError, Wanted, Webhook,
+    Attempt, Claim, ClaimRequest, ClaimedEvent, EventRecord, NewEvent, NextStep, PlannedRequest,
+    Progress, Renewal, RequestState, Store, StoreError, StoredEvents, Webhook, WebhookOrigin,
 };
 use serde_json::json;
 use tempfile::TempDir;
@@ -56,7 +56,7 @@ pub(crate) fn webhook(received_at: Timestamp) -> Webhook {
         decoded: None,
         notes: Vec::new(),
         events: vec![NewEvent { id, event_type: None, delivery_id: None, payload }],
-        origin: Origin::Sent,
+        origin: WebhookOrigin::Sent,
     }
 }
 
@@ -88,7 +88,7 @@ pub(crate) async fn keep(store: &dyn Store, webhook: Webhook) -> EventId {
 }
 
 /// Claims of `form`, with a lease of a minute.
-pub(crate) async fn claim(store: &dyn Store, now: Timestamp, slots: usize) -> Vec<Claimed> {
+pub(crate) async fn claim(store: &dyn Store, now: Timestamp, slots: usize) -> Vec<ClaimedEvent> {
     claim_from(store, &["form"], now, slots).await
 }
 
@@ -97,24 +97,30 @@ async fn claim_from(
     sources: &[&str],
     now: Timestamp,
     slots: usize,
-) -> Vec<Claimed> {
+) -> Vec<ClaimedEvent> {
     let sources = sources.iter().map(|source| name(source)).collect();
     store
-        .claim(Wanted { sources, slots, bytes_max: usize::MAX, now, lease: Duration::from_mins(1) })
+        .claim(ClaimRequest {
+            sources,
+            slots,
+            bytes_max: usize::MAX,
+            now,
+            lease: Duration::from_mins(1),
+        })
         .await
         .unwrap()
 }
 
-pub(crate) async fn claim_one(store: &dyn Store, now: Timestamp) -> Claimed {
+pub(crate) async fn claim_one(store: &dyn Store, now: Timestamp) -> ClaimedEvent {
     let mut claimed = claim(store, now, 1).await;
     claimed.pop().expect("an event is due")
 }
 
-fn ids(claimed: &[Claimed]) -> Vec<EventId> {
+fn ids(claimed: &[ClaimedEvent]) -> Vec<EventId> {
     claimed.iter().map(|one| one.claim.event).collect()
 }
 
-pub(crate) async fn record(store: &dyn Store, id: EventId) -> Record {
+pub(crate) async fn record(store: &dyn Store, id: EventId) -> EventRecord {
     store.event(id).await.unwrap().expect("the event is kept")
 }
 
@@ -123,9 +129,9 @@ pub(crate) fn request(problem: &str) -> Request {
     Request { kind: RequestKind::Feedback, body }
 }
 
-fn waiting(problem: &str) -> Planned {
+fn waiting(problem: &str) -> PlannedRequest {
     let (state, savio_id, may_repeat) = (RequestState::Waiting, None, false);
-    Planned { request: request(problem), state, savio_id, may_repeat, left_out: Vec::new() }
+    PlannedRequest { request: request(problem), state, savio_id, may_repeat, left_out: Vec::new() }
 }
 
 pub(crate) fn attempt(position: usize, outcome: Outcome) -> Attempt {
@@ -143,20 +149,20 @@ pub(crate) fn attempt(position: usize, outcome: Outcome) -> Attempt {
 }
 
 /// A step in which nothing came of anything.
-pub(crate) fn step(next: Next) -> Progress {
+pub(crate) fn step(next: NextStep) -> Progress {
     Progress::to(next)
 }
 
-pub(crate) fn send(position: usize) -> Next {
-    Next::Send { position, at: at(1) }
+pub(crate) fn send(position: usize) -> NextStep {
+    NextStep::Send { position, at: at(1) }
 }
 
-pub(crate) fn wait(seconds: i64) -> Next {
-    Next::Wait { until: at(seconds), reason: "savio said 503".to_owned() }
+pub(crate) fn wait(seconds: i64) -> NextStep {
+    NextStep::Wait { until: at(seconds), reason: "savio said 503".to_owned() }
 }
 
-pub(crate) fn settle(state: State) -> Next {
-    Next::Settle { state, reason: None, at: at(9) }
+pub(crate) fn settle(state: State) -> NextStep {
+    NextStep::Settle { state, reason: None, at: at(9) }
 }
 
 pub(crate) fn begin(problems: &[&str]) -> Progress {
@@ -164,7 +170,7 @@ pub(crate) fn begin(problems: &[&str]) -> Progress {
     Progress { planned, ..step(send(0)) }
 }
 
-pub(crate) fn after(attempt: Attempt, next: Next) -> Progress {
+pub(crate) fn after(attempt: Attempt, next: NextStep) -> Progress {
     Progress { attempt: Some(attempt), ..step(next) }
 }
 
@@ -177,7 +183,7 @@ async fn what_was_kept_can_be_claimed() {
     let kept = store.keep(webhook.clone()).await.unwrap();
     let claimed = claim_one(store, at(0)).await;
 
-    assert_eq!(kept, Kept { events: vec![webhook.events[0].id], repeated: Vec::new() });
+    assert_eq!(kept, StoredEvents { events: vec![webhook.events[0].id], repeated: Vec::new() });
     let event = Event {
         id: webhook.events[0].id,
         source: webhook.source,
@@ -212,7 +218,7 @@ async fn a_repeat_is_not_kept_again() {
 
     let repeat = store.keep(deliveries(&["a"])).await.unwrap();
 
-    assert_eq!(repeat, Kept { events: first.events, repeated: vec![0] });
+    assert_eq!(repeat, StoredEvents { events: first.events, repeated: vec![0] });
     assert_eq!(claim(store, at(0), 9).await.len(), 1);
 }
 

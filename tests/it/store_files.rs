@@ -196,7 +196,7 @@ async fn a_damaged_table_stops_the_store_and_is_told() {
     until_async(async || store.ready().await.is_err()).await;
     assert!(reason(store.ready().await).starts_with(expected));
     assert!(reason(store.keep(webhook(at(0))).await).starts_with(expected));
-    let wanted = savio_relay::store::Wanted {
+    let wanted = savio_relay::store::ClaimRequest {
         sources: vec!["form".parse().unwrap()],
         slots: 1,
         bytes_max: usize::MAX,

@@ -3,31 +3,38 @@
 use std::time::{Duration, Instant};
 
 use savio_relay::event::{EventId, Outcome, State};
-use savio_relay::store::{Cursor, Filter, Listed, Matching, NewEvent, Page, Store, Webhook};
+use savio_relay::store::{
+    Cursor, EventFilter, EventPage, MatchCount, NewEvent, PageRequest, Store, Webhook,
+};
 
 use crate::store_contract::{
     Place, after, at, attempt, begin, claim, claim_one, from, keep, name, settle, step, wait,
     webhook,
 };
 
-async fn list(store: &dyn Store, filter: &Filter) -> Vec<EventId> {
+async fn list(store: &dyn Store, filter: &EventFilter) -> Vec<EventId> {
     let listed = page(store, filter, 100, None).await;
     assert_eq!(listed.next, None);
     listed.events.iter().map(|line| line.id).collect()
 }
 
-async fn page(store: &dyn Store, filter: &Filter, limit: usize, after: Option<Cursor>) -> Listed {
-    store.list(filter.clone(), Page { limit, after }).await.unwrap()
+async fn page(
+    store: &dyn Store,
+    filter: &EventFilter,
+    limit: usize,
+    after: Option<Cursor>,
+) -> EventPage {
+    store.list(filter.clone(), PageRequest { limit, after }).await.unwrap()
 }
 
-async fn check(store: &dyn Store, filter: &Filter, expected: &[EventId]) {
+async fn check(store: &dyn Store, filter: &EventFilter, expected: &[EventId]) {
     assert_eq!(list(store, filter).await, expected, "{filter:?}");
     let matching = store.matching(filter.clone()).await.unwrap();
     assert_eq!(matching.events, expected.len() as u64, "{filter:?}");
 }
 
-fn text(text: &str) -> Filter {
-    Filter { text: Some(text.to_owned()), ..Filter::default() }
+fn text(text: &str) -> EventFilter {
+    EventFilter { text: Some(text.to_owned()), ..EventFilter::default() }
 }
 
 #[tokio::test]
@@ -38,7 +45,7 @@ async fn events_are_listed_newest_first() {
     let new = keep(store, from("b", at(3))).await;
     let between = keep(store, from("a", at(2))).await;
 
-    check(store, &Filter::default(), &[new, between, old]).await;
+    check(store, &EventFilter::default(), &[new, between, old]).await;
 }
 
 #[tokio::test]
@@ -49,7 +56,9 @@ async fn pages_follow_each_other_without_gap_or_repeat() {
     for (number, source) in (0..25).zip(["a", "b"].into_iter().cycle()) {
         kept.push(keep(store, from(source, at(number / 10))).await);
     }
-    for (filter, limit) in [(Filter::default(), 4), (Filter::default(), 5), (text("0"), 3)] {
+    for (filter, limit) in
+        [(EventFilter::default(), 4), (EventFilter::default(), 5), (text("0"), 3)]
+    {
         let (mut found, mut after) = (Vec::new(), None);
         loop {
             let listed = page(store, &filter, limit, after).await;
@@ -76,26 +85,27 @@ async fn a_filter_means_what_is_all_of_it() {
 
     let of = |source: Option<savio_relay::event::SourceName>, state| {
         let sources = source.map(|source| vec![source]);
-        Filter { sources, state, ..Filter::default() }
+        EventFilter { sources, state, ..EventFilter::default() }
     };
     check(store, &of(Some(name("a")), None), &[second, first]).await;
     check(store, &of(None, Some(State::Dead)), &[dead]).await;
     check(store, &of(Some(name("b")), Some(State::Dead)), &[]).await;
     check(store, &of(Some(name("c")), None), &[]).await;
-    let sources = |names: &[&str]| Filter {
+    let sources = |names: &[&str]| EventFilter {
         sources: Some(names.iter().map(|it| name(it)).collect()),
-        ..Filter::default()
+        ..EventFilter::default()
     };
     check(store, &sources(&["a", "b"]), &[other, second, first]).await;
     check(store, &sources(&[]), &[]).await;
     let ids = vec![other, first, EventId::new(at(0)), first];
-    check(store, &Filter { ids: ids.clone(), ..Filter::default() }, &[other, first]).await;
+    check(store, &EventFilter { ids: ids.clone(), ..EventFilter::default() }, &[other, first])
+        .await;
     let state = Some(State::Queued);
-    check(store, &Filter { ids, state, ..Filter::default() }, &[other]).await;
+    check(store, &EventFilter { ids, state, ..EventFilter::default() }, &[other]).await;
 }
 
 async fn claim_a(store: &dyn Store) -> EventId {
-    let wanted = savio_relay::store::Wanted {
+    let wanted = savio_relay::store::ClaimRequest {
         sources: vec![name("a")],
         slots: 1,
         bytes_max: usize::MAX,
@@ -115,7 +125,7 @@ async fn a_time_holds_from_its_beginning_to_before_its_end() {
     for second in 0..4 {
         ids.push(keep(store, webhook(at(second))).await);
     }
-    let within = |since, until| Filter { since, until, ..Filter::default() };
+    let within = |since, until| EventFilter { since, until, ..EventFilter::default() };
 
     check(store, &within(Some(at(2)), None), &[ids[3], ids[2]]).await;
     check(store, &within(None, Some(at(2))), &[ids[1], ids[0]]).await;
@@ -152,7 +162,7 @@ async fn a_line_tells_how_the_event_stands() {
     store.advance(claim, begin(&["slow"])).await.unwrap();
     store.advance(claim, after(attempt(0, Outcome::Retry), wait(5))).await.unwrap();
 
-    let line = page(store, &Filter::default(), 9, None).await.events.remove(0);
+    let line = page(store, &EventFilter::default(), 9, None).await.events.remove(0);
 
     assert_eq!((line.id, line.source, line.state), (id, name("form"), State::Queued));
     assert_eq!((line.received_at, line.due_at, line.attempts), (at(0), Some(at(5)), 1));
@@ -169,9 +179,11 @@ async fn what_matches_is_counted_and_how_much_of_it_is_queued() {
     let claim = claim_one(store, at(0)).await.claim;
     store.advance(claim, step(settle(State::Dead))).await.unwrap();
 
-    for filter in [Filter::default(), text("-"), Filter { since: Some(at(0)), ..text("-") }] {
+    for filter in
+        [EventFilter::default(), text("-"), EventFilter { since: Some(at(0)), ..text("-") }]
+    {
         let matching = store.matching(filter).await.unwrap();
-        assert_eq!(matching, Matching { events: 3, queued: 2, at_least: false });
+        assert_eq!(matching, MatchCount { events: 3, queued: 2, at_least: false });
     }
 }
 
@@ -189,7 +201,7 @@ async fn many(store: &dyn Store, events: i64) {
 }
 
 /// How long the quickest of many pages takes, one behind the other.
-async fn quickest(store: &dyn Store, filter: &Filter) -> Duration {
+async fn quickest(store: &dyn Store, filter: &EventFilter) -> Duration {
     let mut after = None;
     let mut quickest = Duration::MAX;
     for _ in 0..20 {
@@ -208,9 +220,9 @@ async fn page_of_a_hundred_thousand_events_costs_as_much_as_one_of_a_thousand() 
     let (few, all) = (small.open(), large.open());
     many(&*few, 1_000).await;
     many(&*all, 100_000).await;
-    let dead = Filter { state: Some(State::Dead), ..Filter::default() };
+    let dead = EventFilter { state: Some(State::Dead), ..EventFilter::default() };
 
-    for filter in [Filter::default(), dead] {
+    for filter in [EventFilter::default(), dead] {
         let (of_few, of_all) = (quickest(&*few, &filter).await, quickest(&*all, &filter).await);
 
         // A look at all of them would take a hundred times as long.
@@ -254,5 +266,5 @@ async fn a_search_in_much_gives_back_its_turn() {
     let last = page(store, &text("nowhere"), 50, first.next).await;
 
     assert!(first.events.is_empty() && first.next.is_some());
-    assert_eq!(last, Listed { events: Vec::new(), next: None });
+    assert_eq!(last, EventPage { events: Vec::new(), next: None });
 }

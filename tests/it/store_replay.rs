@@ -5,8 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use savio_relay::event::{EventId, Outcome, State};
 use savio_relay::store::{
-    Attempt, Filter, NewReplay, Progress, Released, Replay, ReplayId, RequestState, Store, Webhook,
-    Word, carry_out,
+    Attempt, EventFilter, HoldDecision, Progress, ReleaseOutcome, ReplayId, ReplayProgress,
+    ReplayRequest, RequestState, Store, Webhook, carry_out,
 };
 use serde_json::json;
 
@@ -45,26 +45,26 @@ async fn settled(store: &dyn Store, state: State) -> EventId {
     id
 }
 
-fn all(begun_at: Timestamp) -> NewReplay {
-    NewReplay {
+fn all(begun_at: Timestamp) -> ReplayRequest {
+    ReplayRequest {
         id: ReplayId::new(begun_at),
-        filter: Filter::default(),
+        filter: EventFilter::default(),
         every: Duration::ZERO,
         begun_at,
     }
 }
 
-fn only(id: EventId) -> NewReplay {
-    NewReplay { filter: Filter { ids: vec![id], ..Filter::default() }, ..all(at(20)) }
+fn only(id: EventId) -> ReplayRequest {
+    ReplayRequest { filter: EventFilter { ids: vec![id], ..EventFilter::default() }, ..all(at(20)) }
 }
 
-async fn replay(store: &dyn Store, order: NewReplay) -> Replay {
+async fn replay(store: &dyn Store, order: ReplayRequest) -> ReplayProgress {
     let id = order.id;
     store.begin_replay(order).await.unwrap();
     carry_out(store, id, |_| {}).await.unwrap().expect("it was begun")
 }
 
-async fn cancel(store: &dyn Store, id: ReplayId) -> Replay {
+async fn cancel(store: &dyn Store, id: ReplayId) -> ReplayProgress {
     store.cancel_replay(id, at(30)).await.unwrap();
     carry_out(store, id, |_| {}).await.unwrap().expect("it was begun")
 }
@@ -226,7 +226,7 @@ async fn a_pace_spreads_the_events_from_the_oldest_on() {
         store.advance(claim, step(settle(State::Dead))).await.unwrap();
     }
 
-    replay(store, NewReplay { every: Duration::from_secs(10), ..all(at(20)) }).await;
+    replay(store, ReplayRequest { every: Duration::from_secs(10), ..all(at(20)) }).await;
 
     for (id, due) in ids.into_iter().zip([20, 30, 40]) {
         assert_eq!(record(store, id).await.due_at, Some(at(due)));
@@ -245,7 +245,7 @@ async fn a_cancelled_replay_gives_back_what_was_not_begun() {
     for id in waiting {
         before.push(record(store, id).await);
     }
-    let order = NewReplay { every: Duration::from_secs(10), ..all(at(20)) };
+    let order = ReplayRequest { every: Duration::from_secs(10), ..all(at(20)) };
     let id = replay(store, order).await.id;
     let claimed = claim_one(store, at(20)).await;
 
@@ -342,14 +342,14 @@ async fn only_what_the_filter_means_is_replayed() {
     let id = dead(store).await;
     settled(store, State::Delivered).await;
     keep(store, from("other", at(0))).await;
-    let filter = Filter {
+    let filter = EventFilter {
         sources: Some(vec![name("form")]),
         state: Some(State::Dead),
         since: Some(at(0)),
-        ..Filter::default()
+        ..EventFilter::default()
     };
 
-    let replay = replay(store, NewReplay { filter, ..all(at(20)) }).await;
+    let replay = replay(store, ReplayRequest { filter, ..all(at(20)) }).await;
 
     assert_eq!((replay.matched, replay.replayed), (1, 1));
     assert_eq!(record(store, id).await.state, State::Queued);
@@ -411,12 +411,12 @@ async fn what_arrived_is_done_and_the_next_request_follows() {
     let unanswered = attempt(0, Outcome::Unanswered);
     store.advance(claim, after(unanswered, settle(State::Held))).await.unwrap();
 
-    let released = store.release(id, Word::Arrived, at(20)).await.unwrap();
+    let released = store.release(id, HoldDecision::Arrived, at(20)).await.unwrap();
 
     let claimed = claim_one(store, at(20)).await;
     let requests = claimed.requests.unwrap();
     let states: Vec<_> = requests.iter().map(|one| (one.state, one.may_repeat)).collect();
-    assert_eq!((released, claimed.queued_at), (Released::Queued, at(20)));
+    assert_eq!((released, claimed.queued_at), (ReleaseOutcome::Queued, at(20)));
     assert_eq!(states, [(Done, false), (Waiting, false)]);
 }
 
@@ -426,10 +426,10 @@ async fn when_the_last_request_arrived_the_event_is_delivered() {
     let store = &*place.open();
     let id = held(store).await;
 
-    let released = store.release(id, Word::Arrived, at(20)).await.unwrap();
+    let released = store.release(id, HoldDecision::Arrived, at(20)).await.unwrap();
 
     let record = record(store, id).await;
-    assert_eq!(released, Released::Delivered);
+    assert_eq!(released, ReleaseOutcome::Delivered);
     assert_eq!((record.state, record.settled_at), (State::Delivered, Some(at(20))));
     assert_eq!(record.reason.as_deref(), Some("a person said that it arrived"));
 }
@@ -440,11 +440,11 @@ async fn what_is_to_be_sent_again_is_marked() {
     let store = &*place.open();
     let id = held(store).await;
 
-    let released = store.release(id, Word::Again, at(20)).await.unwrap();
+    let released = store.release(id, HoldDecision::Again, at(20)).await.unwrap();
 
     let claimed = claim_one(store, at(20)).await;
     let requests = claimed.requests.unwrap();
-    assert_eq!((released, claimed.tries), (Released::Queued, 0));
+    assert_eq!((released, claimed.tries), (ReleaseOutcome::Queued, 0));
     assert_eq!((requests[0].state, requests[1].state), (RequestState::Done, RequestState::Waiting));
     assert!(requests[1].may_repeat);
 }
@@ -456,8 +456,11 @@ async fn only_what_is_held_can_be_released() {
     let id = dead(store).await;
     let unknown = EventId::new(at(0));
 
-    let released = store.release(id, Word::Again, at(20)).await.unwrap();
+    let released = store.release(id, HoldDecision::Again, at(20)).await.unwrap();
 
-    assert_eq!(released, Released::NotHeld(State::Dead));
-    assert_eq!(store.release(unknown, Word::Again, at(20)).await.unwrap(), Released::NotFound);
+    assert_eq!(released, ReleaseOutcome::NotHeld(State::Dead));
+    assert_eq!(
+        store.release(unknown, HoldDecision::Again, at(20)).await.unwrap(),
+        ReleaseOutcome::NotFound
+    );
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use savio_relay::event::{EventId, Outcome, State};
 use savio_relay::store::upkeep::keep_up;
-use savio_relay::store::{Filter, NewReplay, ReplayId, Store, Webhook};
+use savio_relay::store::{EventFilter, ReplayId, ReplayRequest, Store, Webhook};
 
 use crate::store_contract::{
     Place, after, at, attempt, begin, claim, claim_one, from, keep, settle, step, wait, webhook,
@@ -36,7 +36,7 @@ async fn what_settled_before_is_forgotten_and_counted_no_more() {
         assert!(!is_kept(store, id).await);
     }
     assert_eq!(store.counts().await.unwrap(), []);
-    assert_eq!(store.matching(Filter::default()).await.unwrap().events, 0);
+    assert_eq!(store.matching(EventFilter::default()).await.unwrap().events, 0);
 }
 
 #[tokio::test]
@@ -83,8 +83,8 @@ async fn replay_leaves_out_what_came_after_its_order_though_the_newest_was_forgo
     let store = &*place.open();
     settled(store, State::Dead).await;
     let id = ReplayId::new(at(20));
-    let filter = Filter { state: Some(State::Dead), ..Filter::default() };
-    let replay = NewReplay { id, filter, every: Duration::ZERO, begun_at: at(20) };
+    let filter = EventFilter { state: Some(State::Dead), ..EventFilter::default() };
+    let replay = ReplayRequest { id, filter, every: Duration::ZERO, begun_at: at(20) };
     store.begin_replay(replay).await.unwrap();
     assert_eq!(store.forget(at(10)).await.unwrap().events, 1);
     let new = settled(store, State::Dead).await;
@@ -145,7 +145,7 @@ async fn much_is_forgotten_in_small_steps() {
     keep_up(store, Duration::from_secs(10), at(20)).await.unwrap();
 
     assert!((1..=100).contains(&first.events) && first.has_steps, "{first:?}");
-    assert_eq!(store.matching(Filter::default()).await.unwrap().events, 1);
+    assert_eq!(store.matching(EventFilter::default()).await.unwrap().events, 1);
     assert!(is_kept(store, young).await);
 }
 
@@ -174,9 +174,9 @@ async fn a_replay_that_nobody_finished_is_finished() {
     let place = Place::new();
     let store = &*place.open();
     let id = settled(store, State::Dead).await;
-    let replay = NewReplay {
+    let replay = ReplayRequest {
         id: ReplayId::new(at(20)),
-        filter: Filter::default(),
+        filter: EventFilter::default(),
         every: Duration::ZERO,
         begun_at: at(20),
     };
@@ -192,8 +192,8 @@ async fn a_replay_that_is_over_is_forgotten_too() {
     let place = Place::new();
     let store = &*place.open();
     let id = ReplayId::new(at(20));
-    let filter = Filter::default();
-    let replay = NewReplay { id, filter, every: Duration::ZERO, begun_at: at(20) };
+    let filter = EventFilter::default();
+    let replay = ReplayRequest { id, filter, every: Duration::ZERO, begun_at: at(20) };
     store.begin_replay(replay).await.unwrap();
 
     keep_up(store, Duration::from_secs(10), at(30)).await.unwrap();

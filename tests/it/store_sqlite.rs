@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use savio_relay::event::{EventId, State};
 use savio_relay::store::sqlite::{OpenError, Settings, Sqlite};
-use savio_relay::store::{Claimed, Filter, Kept, NewEvent, Page, Store, StoreError};
+use savio_relay::store::{
+    ClaimedEvent, EventFilter, NewEvent, PageRequest, Store, StoreError, StoredEvents,
+};
 use savio_relay::telemetry::metrics::{Attempts, Gauges, Metrics, Webhooks};
 use tokio::time::timeout;
 
@@ -176,7 +178,7 @@ async fn a_webhooks_body_is_stored_once() {
 
 /// Begins to keep a webhook: the store has it, and cannot be through with it while another program holds the
 /// write lock.
-async fn begin(keeping: &mut (impl Future<Output = Result<Kept, StoreError>> + Unpin)) {
+async fn begin(keeping: &mut (impl Future<Output = Result<StoredEvents, StoreError>> + Unpin)) {
     tokio::select! {
         biased;
         kept = keeping => panic!("the database is locked: {kept:?}"),
@@ -306,7 +308,7 @@ async fn event_that_cannot_be_read_is_dead_and_harms_no_other() {
     let claimed = claim(&*store, at(2), 9).await;
     let again = claim(&*store, at(600), 9).await;
 
-    let ids = |claimed: &[Claimed]| claimed.iter().map(|it| it.event.id).collect::<Vec<_>>();
+    let ids = |claimed: &[ClaimedEvent]| claimed.iter().map(|it| it.event.id).collect::<Vec<_>>();
     assert_eq!((ids(&claimed), ids(&again)), (vec![good], vec![good]));
     let sql = "SELECT state, reason, lease_until FROM events WHERE id = ?1";
     let (state, reason, lease): (String, String, Option<i64>) = file
@@ -354,8 +356,8 @@ async fn a_store_of_the_first_version_is_brought_up_to_date() {
     file.pragma_update(None, "user_version", 1).unwrap();
     drop(file);
 
-    let page = Page { limit: 9, after: None };
-    let listed = place.open().list(Filter::default(), page).await.unwrap();
+    let page = PageRequest { limit: 9, after: None };
+    let listed = place.open().list(EventFilter::default(), page).await.unwrap();
 
     assert_eq!((listed.events[0].id, listed.events[0].received_at), (id, at(0)));
 }

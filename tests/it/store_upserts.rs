@@ -1,9 +1,9 @@
 //! Events that wait for one another: which upserts are still to be made, and when who waits is due.
 
 use jiff::Timestamp;
-use savio_relay::event::{EventId, Name, NameKind, Outcome, Request, RequestKind, State};
+use savio_relay::event::{EventId, NameKind, Outcome, RecordKey, Request, RequestKind, State};
 use savio_relay::store::{
-    Claimed, Next, Progress, Renewal, RequestState, Store, Waiting, WaitsFor,
+    ClaimedEvent, NextStep, Progress, Renewal, RequestState, Store, Waiting, WaitsFor,
 };
 use serde_json::json;
 
@@ -16,12 +16,12 @@ fn company() -> Request {
     Request { kind: RequestKind::Company, body }
 }
 
-fn upsert() -> Name {
+fn upsert() -> RecordKey {
     company().upsert().unwrap()
 }
 
 /// Claims the next event and writes down that it is to upsert the company, and what is next.
-async fn plan(store: &dyn Store, next: Next) -> Claimed {
+async fn plan(store: &dyn Store, next: NextStep) -> ClaimedEvent {
     let claimed = claim_one(store, at(0)).await;
     let progress = Progress { planned: Some(vec![company()]), ..step(next) };
     store.advance(claimed.claim, progress).await.unwrap();
@@ -52,7 +52,7 @@ async fn an_older_event_that_waits_with_the_same_upsert_is_found() {
     assert_eq!(earlier(&*store, second, "form").await, Some(first));
     assert_eq!(earlier(&*store, first, "form").await, None);
     assert_eq!(earlier(&*store, second, "other").await, None);
-    let another = Name::new(NameKind::CompanyUpsert, "7").unwrap();
+    let another = RecordKey::new(NameKind::CompanyUpsert, "7").unwrap();
     assert_eq!(store.earlier_upsert(second, another, vec![name("form")]).await, Ok(None));
 }
 
@@ -64,7 +64,7 @@ async fn what_is_done_or_dead_is_waited_for_no_more() {
         let (_, [_, second]) = first_waits(&*store).await;
         let first = claim_one(&*store, at(30)).await;
 
-        let dead = Next::Settle { state: State::Dead, reason: None, at: at(31) };
+        let dead = NextStep::Settle { state: State::Dead, reason: None, at: at(31) };
         let next = if outcome == Outcome::Done { wait(120) } else { dead };
         store.advance(first.claim, step(send(0))).await.unwrap();
         let attempt = Some(attempt(0, outcome));
@@ -81,7 +81,7 @@ async fn an_event_that_stays_is_claimed_and_says_why() {
     keep(&*store, from("form", at(0))).await;
     let (waits_for, reason) = (Some(behind(7)), Some(behind(7).reason));
 
-    let claimed = plan(&*store, Next::Stay { waits_for }).await;
+    let claimed = plan(&*store, NextStep::Stay { waits_for }).await;
 
     assert!(claim(&*store, at(1), 1).await.is_empty());
     let kept = record(&*store, claimed.claim.event).await;
@@ -94,7 +94,7 @@ async fn an_event_is_loaded_as_it_is_while_its_claim_lasts() {
     let place = Place::new();
     let store = place.open();
     keep(&*store, webhook(at(0))).await;
-    let claimed = plan(&*store, Next::Stay { waits_for: None }).await;
+    let claimed = plan(&*store, NextStep::Stay { waits_for: None }).await;
 
     let loaded = store.load(claimed.claim).await.unwrap().unwrap();
     assert_eq!((loaded.place, &loaded.event), (claimed.place, &claimed.event));
@@ -108,8 +108,8 @@ fn behind(event: u64) -> WaitsFor {
     WaitsFor { event, reason: format!("waits for event {event}") }
 }
 
-fn wait_behind(event: u64) -> Next {
-    Next::WaitBehind { waits_for: behind(event), upsert: upsert(), at: at(1) }
+fn wait_behind(event: u64) -> NextStep {
+    NextStep::WaitBehind { waits_for: behind(event), upsert: upsert(), at: at(1) }
 }
 
 async fn due(store: &dyn Store, id: EventId) -> Option<Timestamp> {
@@ -159,7 +159,7 @@ async fn event_behind_one_that_is_done_or_claimed_meanwhile_is_due_at_once() {
 
     store.advance(second.claim, step(wait_behind(first.place))).await.unwrap();
     assert_eq!(due(&*store, second.event.id).await, Some(at(1)), "who claimed it is known");
-    let delivered = Next::Settle { state: State::Delivered, reason: None, at: at(31) };
+    let delivered = NextStep::Settle { state: State::Delivered, reason: None, at: at(31) };
     let attempt = Some(attempt(0, Outcome::Done));
     store.advance(claimed.claim, Progress { attempt, ..step(delivered) }).await.unwrap();
     store.advance(third.claim, step(wait_behind(first.place))).await.unwrap();
@@ -184,7 +184,7 @@ async fn renewed_claim_says_what_its_event_waits_for_until_it_is_sent() {
     let place = Place::new();
     let store = place.open();
     keep(&*store, webhook(at(0))).await;
-    let claim = plan(&*store, Next::Stay { waits_for: None }).await.claim;
+    let claim = plan(&*store, NextStep::Stay { waits_for: None }).await.claim;
 
     let renewal = Renewal { claim, waits_for: Some(behind(7)) };
     assert_eq!(store.renew(vec![renewal], at(120)).await.unwrap(), [claim]);

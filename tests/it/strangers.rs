@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use savio_relay::clock;
 use savio_relay::event::{Headers, SourceName};
 use savio_relay::intake::Settings;
-use savio_relay::intake::signature::Presented;
+use savio_relay::intake::signature::SignedRequest;
 use savio_relay::mistake::Document;
-use savio_relay::sources::SourceFile;
+use savio_relay::sources::MappingFile;
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 
@@ -34,16 +34,17 @@ async fn body_of_backslashes_is_refused_in_linear_time() {
 }
 
 /// A source with a public key, and what its sender would put into the header `X-Sig` for this body.
-fn paired(body: &[u8]) -> (SourceFile, String) {
+fn paired(body: &[u8]) -> (MappingFile, String) {
     let text = "secrets = [\"env:PUBLIC_KEY\"]\n\
                 [signature]\nscheme = \"ecdsa-p256\"\nheader = \"X-Sig\"\nseparator = \",\"\n\
                 [[feedback]]\nproblem = \"$.x\"\n";
     let document = Document { name: "paired.toml".to_owned(), text: text.to_owned() };
-    let read = |environment| SourceFile::read(document.clone(), &environment);
+    let read = |environment| MappingFile::read(document.clone(), &environment);
     let signature = read([].into()).source.unwrap().signature.clone();
     let (public, private) = signature.invent(&[7; 32]).unwrap();
     let headers = Headers::new();
-    let presented = Presented { method: "POST", url: None, query: None, headers: &headers, body };
+    let presented =
+        SignedRequest { method: "POST", url: None, query: None, headers: &headers, body };
     let stamp = signature.sign(&signature.signing_key(&private).unwrap(), &presented, clock::now());
     let public = secrecy::ExposeSecret::expose_secret(&public).to_owned();
     (read([("PUBLIC_KEY".to_owned(), public)].into()), stamp.unwrap().headers[0].1.clone())

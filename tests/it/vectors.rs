@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use savio_relay::event::Headers;
-use savio_relay::intake::signature::Presented;
+use savio_relay::intake::signature::SignedRequest;
 use savio_relay::mistake::Document;
 use savio_relay::secret::Environment;
-use savio_relay::sources::SourceFile;
+use savio_relay::sources::MappingFile;
 use serde::Deserialize;
 
 use crate::left_out::{file_of, say};
@@ -54,11 +54,11 @@ impl Vector {
         let name = "vector.toml".to_owned();
         let text = format!("{}\n[[feedback]]\nproblem = \"$\"\n", self.recipe());
         let environment = Environment::from([("SECRET".to_owned(), self.secret.clone())]);
-        let file = SourceFile::read(Document { name, text }, &environment);
+        let file = MappingFile::read(Document { name, text }, &environment);
         let source = file.source.unwrap_or_else(|| panic!("{}: {:?}", self.scheme, file.mistakes));
         let headers: Headers =
             self.headers.iter().map(|(name, value)| (name.to_lowercase(), value.clone())).collect();
-        let presented = Presented {
+        let presented = SignedRequest {
             method: &self.method,
             url: self.url.as_deref(),
             query: self.url.as_deref().and_then(|url| Some(url.split_once('?')?.1)),

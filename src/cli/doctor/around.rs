@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpListener;
 
-use crate::admin::Token;
+use crate::admin::AdminToken;
 use crate::clock;
 use crate::config::Config;
 use crate::secret::Secret;
-use crate::sources::SourceFile;
+use crate::sources::MappingFile;
 
 use super::super::healthcheck::{self, Health};
 use super::report::Finding;
@@ -23,7 +23,7 @@ const OPEN_FILES: &str = "open files";
 const FILES_BESIDE: u64 = 128;
 
 /// What providers are told.
-pub(super) fn public_url(config: &Config, files: &[SourceFile], findings: &mut Vec<Finding>) {
+pub(super) fn public_url(config: &Config, files: &[MappingFile], findings: &mut Vec<Finding>) {
     let now = clock::now();
     let live = || files.iter().flat_map(|file| &file.source).filter(|it| it.off(now).is_none());
     let url = config.intake.public_url.as_deref();
@@ -116,7 +116,7 @@ async fn neighbour(address: SocketAddr) -> Finding {
 
 fn admin_token(config: &Config) -> Finding {
     match &config.admin_token {
-        Secret::Found(token) if Token::is_short(token) => {
+        Secret::Found(token) if AdminToken::is_short(token) => {
             Finding::warning(ADMIN, "the admin token is short: others may guess it")
                 .advice("choose a long one, such as `openssl rand -hex 32` makes")
         }

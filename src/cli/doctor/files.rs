@@ -4,13 +4,13 @@ use std::path::Path;
 
 use crate::clock;
 use crate::config::Config;
-use crate::intake::source::Standing;
-use crate::mistake::{Document, Mistake};
+use crate::intake::source::SourceStatus;
+use crate::mistake::{Diagnostic, Document};
 use crate::secret::Environment;
-use crate::sources::SourceFile;
+use crate::sources::MappingFile;
 
-use super::super::load::{self, CONFIG, Shelf};
-use super::super::{Failure, check};
+use super::super::load::{self, CONFIG, Location};
+use super::super::{CommandError, check};
 use super::report::Finding;
 
 const CONFIGURATION: &str = "configuration";
@@ -49,7 +49,7 @@ pub(super) fn configuration(
 }
 
 /// A mistake with its place; its text alone, for what is underlined may be a secret.
-fn found(part: &'static str, document: &Document, mistake: &Mistake) -> Finding {
+fn found(part: &'static str, document: &Document, mistake: &Diagnostic) -> Finding {
     let (line, column) = mistake.line_and_column(document);
     let text = format!("{}:{line}:{column}: {}", document.name, mistake.message);
     let finding =
@@ -62,10 +62,10 @@ fn found(part: &'static str, document: &Document, mistake: &Mistake) -> Finding 
 
 /// The sources that can be used, live or not.
 pub(super) fn sources(
-    read: Result<Vec<SourceFile>, Failure>,
+    read: Result<Vec<MappingFile>, CommandError>,
     config: &Config,
     findings: &mut Vec<Finding>,
-) -> Vec<SourceFile> {
+) -> Vec<MappingFile> {
     let mut files = match read {
         Ok(files) => files,
         Err(failure) => {
@@ -73,7 +73,7 @@ pub(super) fn sources(
             return Vec::new();
         }
     };
-    let shelf = Shelf::of(config);
+    let shelf = Location::of(config);
     let limits = config.intake.limits();
     for file in &mut files {
         check::examine(file, &shelf, &limits);
@@ -84,12 +84,12 @@ pub(super) fn sources(
     files
 }
 
-fn counted(shelf: &Shelf, files: &[SourceFile]) -> Finding {
+fn counted(shelf: &Location, files: &[MappingFile]) -> Finding {
     let place = match shelf {
-        Shelf::Folder(folder) => format!("in {}", folder.display()),
-        Shelf::Shipped => "inside the program (there is no folder `mappings` here)".to_owned(),
+        Location::Folder(folder) => format!("in {}", folder.display()),
+        Location::Shipped => "inside the program (there is no folder `mappings` here)".to_owned(),
     };
-    let wrong = files.iter().filter(|file| file.mistakes.iter().any(Mistake::is_error)).count();
+    let wrong = files.iter().filter(|file| file.mistakes.iter().any(Diagnostic::is_error)).count();
     match (files.len(), wrong) {
         (0, _) => Finding::wrong(MAPPINGS, format!("there are none {place}"))
             .advice("put one there for each tool; `savio-relay providers` lists the tools"),
@@ -99,13 +99,13 @@ fn counted(shelf: &Shelf, files: &[SourceFile]) -> Finding {
     }
 }
 
-fn standings(shelf: &Shelf, files: &[SourceFile], findings: &mut Vec<Finding>) {
+fn standings(shelf: &Location, files: &[MappingFile], findings: &mut Vec<Finding>) {
     let now = clock::now();
     let mut live = 0;
     let mut off = Vec::new();
     for (name, file) in files.iter().filter_map(|file| Some((file.name.as_ref()?, file))) {
         match file.standing(now) {
-            Standing::Live(source) => {
+            SourceStatus::Live(source) => {
                 live += 1;
                 let secrets = match source.keys.iter().filter(|key| key.in_force(now)).count() {
                     0 => "no secret asked for".to_owned(),
@@ -116,14 +116,14 @@ fn standings(shelf: &Shelf, files: &[SourceFile], findings: &mut Vec<Finding>) {
                 let warn = |it| Finding::warning(SOURCES, format!("{name}: {it}"));
                 findings.extend(file.warnings(now).into_iter().map(warn));
             }
-            Standing::Awaited(_) => {
+            SourceStatus::Awaited(_) => {
                 live += 1;
                 let found = format!("{name} waits for its provider to bring the secret");
                 let advice = "`serve` shows the address to register on a terminal; without one it is in the file setup-addresses beside the store";
                 findings.push(Finding::warning(SOURCES, found).advice(advice));
             }
-            Standing::Off { .. } if *shelf == Shelf::Shipped => off.push(name.as_str()),
-            Standing::Off { reason } => {
+            SourceStatus::Off { .. } if *shelf == Location::Shipped => off.push(name.as_str()),
+            SourceStatus::Off { reason } => {
                 findings.push(Finding::warning(SOURCES, format!("{name} is off: {reason}")));
             }
         }

@@ -3,13 +3,13 @@
 use serde::Serialize;
 use serde_json::json;
 
-use crate::mistake::Look;
+use crate::mistake::OutputStyle;
 
 use super::super::show::{self, bold, stdout_look};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Verdict {
+pub(super) enum FindingLevel {
     Ok,
     /// It works, and may be meant so.
     Warning,
@@ -18,13 +18,13 @@ pub(super) enum Verdict {
     Unseen,
 }
 
-impl Verdict {
+impl FindingLevel {
     fn as_str(self) -> &'static str {
         match self {
-            Verdict::Ok => "ok",
-            Verdict::Warning => "warning",
-            Verdict::Wrong => "WRONG",
-            Verdict::Unseen => "unseen",
+            FindingLevel::Ok => "ok",
+            FindingLevel::Warning => "warning",
+            FindingLevel::Wrong => "WRONG",
+            FindingLevel::Unseen => "unseen",
         }
     }
 }
@@ -34,7 +34,7 @@ impl Verdict {
 pub(super) struct Finding {
     /// Under which heading it stands.
     part: &'static str,
-    pub(super) verdict: Verdict,
+    pub(super) verdict: FindingLevel,
     /// What was looked at, and how it is.
     pub(super) found: String,
     /// What to do.
@@ -43,19 +43,19 @@ pub(super) struct Finding {
 
 impl Finding {
     pub(super) fn ok(part: &'static str, found: impl Into<String>) -> Finding {
-        Finding { part, verdict: Verdict::Ok, found: found.into(), advice: None }
+        Finding { part, verdict: FindingLevel::Ok, found: found.into(), advice: None }
     }
 
     pub(super) fn warning(part: &'static str, found: impl Into<String>) -> Finding {
-        Finding { verdict: Verdict::Warning, ..Finding::ok(part, found) }
+        Finding { verdict: FindingLevel::Warning, ..Finding::ok(part, found) }
     }
 
     pub(super) fn wrong(part: &'static str, found: impl Into<String>) -> Finding {
-        Finding { verdict: Verdict::Wrong, ..Finding::ok(part, found) }
+        Finding { verdict: FindingLevel::Wrong, ..Finding::ok(part, found) }
     }
 
     pub(super) fn unseen(part: &'static str, found: impl Into<String>) -> Finding {
-        Finding { verdict: Verdict::Unseen, ..Finding::ok(part, found) }
+        Finding { verdict: FindingLevel::Unseen, ..Finding::ok(part, found) }
     }
 
     #[must_use]
@@ -64,15 +64,15 @@ impl Finding {
     }
 }
 
-fn count(findings: &[Finding], verdict: Verdict) -> usize {
+fn count(findings: &[Finding], verdict: FindingLevel) -> usize {
     findings.iter().filter(|finding| finding.verdict == verdict).count()
 }
 
 pub(super) fn json(findings: &[Finding]) -> String {
     let shown = json!({
-        "wrong": count(findings, Verdict::Wrong),
-        "unseen": count(findings, Verdict::Unseen),
-        "warnings": count(findings, Verdict::Warning),
+        "wrong": count(findings, FindingLevel::Wrong),
+        "unseen": count(findings, FindingLevel::Unseen),
+        "warnings": count(findings, FindingLevel::Warning),
         "findings": findings,
     });
     show::json(&format!("{shown:#}\n"))
@@ -92,11 +92,11 @@ pub(super) fn text(findings: &[Finding]) -> String {
     shown + "\n" + &summary(findings) + "\n"
 }
 
-fn line(finding: &Finding, look: Look) -> String {
+fn line(finding: &Finding, look: OutputStyle) -> String {
     let verdict = format!("{:7}", finding.verdict.as_str());
     let verdict = match finding.verdict {
-        Verdict::Ok => verdict,
-        Verdict::Warning | Verdict::Wrong | Verdict::Unseen => bold(&verdict, look),
+        FindingLevel::Ok => verdict,
+        FindingLevel::Warning | FindingLevel::Wrong | FindingLevel::Unseen => bold(&verdict, look),
     };
     let mut shown = format!("  {verdict}  {}\n", show::line(&finding.found));
     if let Some(advice) = &finding.advice {
@@ -107,7 +107,8 @@ fn line(finding: &Finding, look: Look) -> String {
 
 fn summary(findings: &[Finding]) -> String {
     let [wrong, unseen, warnings] =
-        [Verdict::Wrong, Verdict::Unseen, Verdict::Warning].map(|it| count(findings, it));
+        [FindingLevel::Wrong, FindingLevel::Unseen, FindingLevel::Warning]
+            .map(|it| count(findings, it));
     let mut parts = vec![format!("looked at: {}", findings.len())];
     parts.extend((wrong > 0).then(|| format!("{wrong} wrong")));
     parts.extend((unseen > 0).then(|| format!("{unseen} could not be looked at")));

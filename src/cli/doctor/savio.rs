@@ -6,11 +6,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::clock;
-use crate::config::{Config, Destination};
+use crate::config::{Config, DestinationConfig};
 use crate::outgoing::chain;
 use crate::savio::{Client, Settings};
 use crate::secret::Secret;
-use crate::sources::SourceFile;
+use crate::sources::MappingFile;
 
 use super::report::Finding;
 
@@ -29,12 +29,13 @@ const BEGINNING: Timestamp = Timestamp::constant(1_767_225_600, 0);
 
 pub(super) async fn destinations(
     config: &Config,
-    files: &[SourceFile],
+    files: &[MappingFile],
     findings: &mut Vec<Finding>,
 ) {
     let now = clock::now();
-    let is_live = |file: &&SourceFile| file.source.as_ref().is_some_and(|it| it.off(now).is_none());
-    let used: BTreeSet<&str> = files.iter().filter(is_live).map(SourceFile::destination).collect();
+    let is_live =
+        |file: &&MappingFile| file.source.as_ref().is_some_and(|it| it.off(now).is_none());
+    let used: BTreeSet<&str> = files.iter().filter(is_live).map(MappingFile::destination).collect();
     let mut client_with_time = None;
     for (name, to) in &config.destinations {
         let (finding, client) = match &to.token {
@@ -65,7 +66,7 @@ pub(super) async fn destinations(
 }
 
 /// Who else sees what goes to the destination.
-fn on_the_way(name: &str, to: &Destination) -> Vec<Finding> {
+fn on_the_way(name: &str, to: &DestinationConfig) -> Vec<Finding> {
     let url = &to.base_url;
     let proxy = url.proxy().map(|proxy| {
         let found = format!("{name}: requests to {url} go through the proxy {proxy}");
@@ -142,7 +143,7 @@ fn compared(ours: Timestamp, theirs: Option<Timestamp>) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::Verdict;
+    use super::super::report::FindingLevel;
     use super::*;
 
     #[test]
@@ -153,10 +154,10 @@ mod tests {
             assert_eq!(compared(ours, Some(theirs)).verdict, verdict, "{off}");
         };
 
-        check(0, Verdict::Ok);
-        check(-29, Verdict::Ok);
-        check(45, Verdict::Warning);
-        check(-600, Verdict::Wrong);
-        assert_eq!(compared(Timestamp::UNIX_EPOCH, None).verdict, Verdict::Wrong);
+        check(0, FindingLevel::Ok);
+        check(-29, FindingLevel::Ok);
+        check(45, FindingLevel::Warning);
+        check(-600, FindingLevel::Wrong);
+        assert_eq!(compared(Timestamp::UNIX_EPOCH, None).verdict, FindingLevel::Wrong);
     }
 }

@@ -9,12 +9,12 @@ use rustix::process::geteuid;
 
 use crate::clock;
 use crate::config::Config;
-use crate::delivery::pauses::{Pauses, why_source_waits};
+use crate::delivery::pauses::{SourcePauses, why_source_waits};
 use crate::event::{SourceName, State};
 use crate::outgoing::chain;
-use crate::sources::SourceFile;
-use crate::store::sqlite::{OpenError, Room, Settings, is_served};
-use crate::store::{Count, Sqlite, Store, StoreError, Waiting};
+use crate::sources::MappingFile;
+use crate::store::sqlite::{DiskSpace, OpenError, Settings, is_served};
+use crate::store::{Sqlite, StateCount, Store, StoreError, Waiting};
 
 use super::damage::damage;
 use super::report::Finding;
@@ -44,7 +44,7 @@ const MOUNTS: &str = "/proc/self/mountinfo";
 
 pub(super) async fn store(
     config: &Config,
-    (sources, deep): (&[SourceFile], bool),
+    (sources, deep): (&[MappingFile], bool),
     findings: &mut Vec<Finding>,
 ) {
     let settings = &config.store;
@@ -117,8 +117,8 @@ fn kind_of<'m>(mounts: &'m str, path: &Path) -> Option<&'m str> {
 }
 
 fn room(settings: &Settings) -> Finding {
-    match Room::of(settings) {
-        Ok(Room { free_bytes, reserve_bytes }) => {
+    match DiskSpace::of(settings) {
+        Ok(DiskSpace { free_bytes, reserve_bytes }) => {
             let (free, reserve) = (free_bytes / MIB, reserve_bytes / MIB);
             let found = format!("{free} MiB are free; intake stops below {reserve} MiB");
             match free_bytes {
@@ -160,7 +160,7 @@ fn server(path: &Path) -> Finding {
     }
 }
 
-async fn events(settings: &Settings, sources: &[SourceFile]) -> Vec<Finding> {
+async fn events(settings: &Settings, sources: &[MappingFile]) -> Vec<Finding> {
     let store = match Sqlite::open_beside(settings) {
         Ok(store) => store,
         Err(error @ OpenError::Older { .. }) => {
@@ -214,14 +214,14 @@ async fn standing(store: &dyn Store) -> Result<Vec<Finding>, StoreError> {
 }
 
 /// What queued events wait for, apart from their time.
-async fn waiting(store: &dyn Store, files: &[SourceFile]) -> Result<Vec<Finding>, StoreError> {
+async fn waiting(store: &dyn Store, files: &[MappingFile]) -> Result<Vec<Finding>, StoreError> {
     let mut found = Vec::new();
-    let paused = Pauses::default().of_sources(store).await?;
+    let paused = SourcePauses::default().of_sources(store).await?;
     let has_file = |source: &SourceName| {
         // Files that could not be read tell nothing.
         files.is_empty() || files.iter().any(|it| it.name.as_ref() == Some(source))
     };
-    for Count { source, events, .. } in
+    for StateCount { source, events, .. } in
         store.counts().await?.into_iter().filter(|it| it.state == State::Queued)
     {
         let state = (has_file(&source), paused.contains_key(&source));

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::leaf::{Leaf, Path, leaves, quoted, words};
+use super::leaf::{Leaf, ValuePath, leaves, quoted, words};
 
 /// Values as a mapping file writes them, where something was found.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct FieldGuesses {
     pub(super) problem: Option<String>,
     /// The text without which there is no feedback, as what stands between braces.
     pub(super) text: String,
@@ -17,21 +17,21 @@ pub(super) struct Found {
 }
 
 /// A form's answers are questions with what was answered.
-pub(super) fn find(payload: &Value, answers: &[(String, String)]) -> Found {
+pub(super) fn find(payload: &Value, answers: &[(String, String)]) -> FieldGuesses {
     let leaves = leaves(payload);
     let email = best(&leaves, email_score);
     let (problem, text, place) = if answers.iter().any(|(_, answer)| !answer.is_empty()) {
-        (Some("{{ answers }}".to_owned()), "answers".to_owned(), Path::default())
+        (Some("{{ answers }}".to_owned()), "answers".to_owned(), ValuePath::default())
     } else if let Some(words) = best(&leaves, text_score) {
         (Some(problem(words, &leaves)), said(words), words.path.parent())
     } else {
-        (None, String::new(), Path::default())
+        (None, String::new(), ValuePath::default())
     };
     let asked = |is_it: fn(&str, &str) -> bool| {
         let (question, _) = answers.iter().find(|(question, answer)| is_it(question, answer))?;
         Some(format!("{{{{ answers['{}'] }}}}", quoted(question)))
     };
-    Found {
+    FieldGuesses {
         problem,
         text,
         person_email: asked(|_, answer| is_address(answer))
@@ -209,7 +209,7 @@ fn email_score(leaf: &Leaf<'_>) -> i64 {
 }
 
 /// Beside the address, else of somebody who may have said it.
-fn name(leaves: &[Leaf<'_>], email: Option<&Leaf<'_>>, place: &Path) -> Option<String> {
+fn name(leaves: &[Leaf<'_>], email: Option<&Leaf<'_>>, place: &ValuePath) -> Option<String> {
     let near = email.map(|leaf| leaf.path.parent());
     let beside = |keys: &[&str]| {
         let near = near.as_ref()?;
@@ -232,7 +232,7 @@ fn name(leaves: &[Leaf<'_>], email: Option<&Leaf<'_>>, place: &Path) -> Option<S
     best(leaves, score).map(|leaf| leaf.path.value())
 }
 
-fn name_score(leaf: &Leaf<'_>, near: Option<&Path>) -> i64 {
+fn name_score(leaf: &Leaf<'_>, near: Option<&ValuePath>) -> i64 {
     let (before, last) = leaf.path.words();
     let is_name = any(&last, &["name", "fullname", "displayname", "username", "login"]);
     let is_persons = any(&before, PEOPLE) || any(&last, PEOPLE);
@@ -260,7 +260,7 @@ fn company_score(leaf: &Leaf<'_>) -> i64 {
 }
 
 /// What is looked at by people, best in or above the place of the words.
-fn url_score(leaf: &Leaf<'_>, place: &Path) -> i64 {
+fn url_score(leaf: &Leaf<'_>, place: &ValuePath) -> i64 {
     let (before, last) = leaf.path.words();
     let is_for_machines =
         any(&last, &["api", "avatar", "image", "icon", "logo", "photo", "picture"])
@@ -326,7 +326,7 @@ mod tests {
 
     use super::*;
 
-    fn found(payload: &Value) -> Found {
+    fn found(payload: &Value) -> FieldGuesses {
         find(payload, &[])
     }
 

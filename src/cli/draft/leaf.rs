@@ -9,15 +9,15 @@ const LEAVES_MAX: usize = 5_000;
 /// One text.
 #[derive(Debug, Clone)]
 pub(super) struct Leaf<'v> {
-    pub(super) path: Path,
+    pub(super) path: ValuePath,
     pub(super) text: &'v str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Path(Vec<Step>);
+pub(super) struct ValuePath(Vec<ValueStep>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Step {
+enum ValueStep {
     Key(String),
     Index(usize),
     /// All items of this type, where the place in the list says nothing.
@@ -27,11 +27,11 @@ enum Step {
 /// In the order of the payload.
 pub(super) fn leaves(payload: &Value) -> Vec<Leaf<'_>> {
     let mut found = Vec::new();
-    collect(payload, &Path::default(), &mut found);
+    collect(payload, &ValuePath::default(), &mut found);
     found
 }
 
-fn collect<'v>(value: &'v Value, path: &Path, found: &mut Vec<Leaf<'v>>) {
+fn collect<'v>(value: &'v Value, path: &ValuePath, found: &mut Vec<Leaf<'v>>) {
     if found.len() == LEAVES_MAX || path.0.len() > DEPTH_MAX {
         return;
     }
@@ -41,61 +41,61 @@ fn collect<'v>(value: &'v Value, path: &Path, found: &mut Vec<Leaf<'v>>) {
         }
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                collect(item, &path.to(Step::at(index, item)), found);
+                collect(item, &path.to(ValueStep::at(index, item)), found);
             }
         }
         Value::Object(entries) => {
             for (key, value) in entries {
-                collect(value, &path.to(Step::Key(key.clone())), found);
+                collect(value, &path.to(ValueStep::Key(key.clone())), found);
             }
         }
         Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
-impl Step {
-    fn at(index: usize, item: &Value) -> Step {
+impl ValueStep {
+    fn at(index: usize, item: &Value) -> ValueStep {
         match item.get("type").and_then(Value::as_str) {
             Some(kind) if kind.to_ascii_lowercase().contains("email") => {
-                Step::OfType(kind.to_owned())
+                ValueStep::OfType(kind.to_owned())
             }
-            Some(_) | None => Step::Index(index),
+            Some(_) | None => ValueStep::Index(index),
         }
     }
 }
 
-impl Path {
-    fn to(&self, step: Step) -> Path {
+impl ValuePath {
+    fn to(&self, step: ValueStep) -> ValuePath {
         let mut steps = self.0.clone();
         steps.push(step);
-        Path(steps)
+        ValuePath(steps)
     }
 
-    pub(super) fn sibling(&self, key: &str) -> Path {
-        self.parent().to(Step::Key(key.to_owned()))
+    pub(super) fn sibling(&self, key: &str) -> ValuePath {
+        self.parent().to(ValueStep::Key(key.to_owned()))
     }
 
-    pub(super) fn below(&self, key: &str) -> Path {
-        self.to(Step::Key(key.to_owned()))
+    pub(super) fn below(&self, key: &str) -> ValuePath {
+        self.to(ValueStep::Key(key.to_owned()))
     }
 
-    pub(super) fn parent(&self) -> Path {
-        Path(self.0[..self.0.len().saturating_sub(1)].to_vec())
+    pub(super) fn parent(&self) -> ValuePath {
+        ValuePath(self.0[..self.0.len().saturating_sub(1)].to_vec())
     }
 
     pub(super) fn depth(&self) -> usize {
         self.0.len()
     }
 
-    pub(super) fn starts_with(&self, other: &Path) -> bool {
+    pub(super) fn starts_with(&self, other: &ValuePath) -> bool {
         self.0.starts_with(&other.0)
     }
 
     /// Lower-case words of its names, the last name's apart from those before it.
     pub(super) fn words(&self) -> (Vec<String>, Vec<String>) {
         let names = self.0.iter().filter_map(|step| match step {
-            Step::Key(name) => Some(name.as_str()),
-            Step::Index(_) | Step::OfType(_) => None,
+            ValueStep::Key(name) => Some(name.as_str()),
+            ValueStep::Index(_) | ValueStep::OfType(_) => None,
         });
         let mut names: Vec<&str> = names.collect();
         let last = names.pop().map(words).unwrap_or_default();
@@ -107,10 +107,10 @@ impl Path {
         let mut query = "$".to_owned();
         for step in &self.0 {
             match step {
-                Step::Key(key) if is_plain(key) => query += &format!(".{key}"),
-                Step::Key(key) => query += &format!("['{}']", quoted(key)),
-                Step::Index(index) => query += &format!("[{index}]"),
-                Step::OfType(kind) => query += &format!("[?@.type == '{}']", quoted(kind)),
+                ValueStep::Key(key) if is_plain(key) => query += &format!(".{key}"),
+                ValueStep::Key(key) => query += &format!("['{}']", quoted(key)),
+                ValueStep::Index(index) => query += &format!("[{index}]"),
+                ValueStep::OfType(kind) => query += &format!("[?@.type == '{}']", quoted(kind)),
             }
         }
         query
@@ -118,7 +118,7 @@ impl Path {
 
     /// As the value of a field: the first, where the query may give several.
     pub(super) fn value(&self) -> String {
-        if self.0.iter().any(|step| matches!(step, Step::OfType(_))) {
+        if self.0.iter().any(|step| matches!(step, ValueStep::OfType(_))) {
             return format!("{{{{ {} }}}}", self.expression());
         }
         self.query()
@@ -126,16 +126,16 @@ impl Path {
 
     /// As what stands in a template between braces.
     pub(super) fn expression(&self) -> String {
-        if self.0.iter().any(|step| matches!(step, Step::OfType(_))) {
+        if self.0.iter().any(|step| matches!(step, ValueStep::OfType(_))) {
             return format!("jsonpath(\"{}\") | first", self.query());
         }
         let mut expression = "payload".to_owned();
         for step in &self.0 {
             match step {
-                Step::Key(key) if is_plain(key) => expression += &format!(".{key}"),
-                Step::Key(key) => expression += &format!("['{}']", quoted(key)),
-                Step::Index(index) => expression += &format!("[{index}]"),
-                Step::OfType(_) => {}
+                ValueStep::Key(key) if is_plain(key) => expression += &format!(".{key}"),
+                ValueStep::Key(key) => expression += &format!("['{}']", quoted(key)),
+                ValueStep::Index(index) => expression += &format!("[{index}]"),
+                ValueStep::OfType(_) => {}
             }
         }
         expression

@@ -4,14 +4,14 @@ use serde_json::Value;
 use std::sync::Arc;
 
 use crate::event::{Event, SourceName, TypePattern};
-use crate::sources::{Sample, SourceFile};
+use crate::sources::{MappingFile, SamplePayload};
 
-use super::find::Found;
-use super::sender::{Secret, Sender};
+use super::find::FieldGuesses;
+use super::sender::{ProviderGuess, SecretKind};
 
 /// The file with its blocks, or with one for a question of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trial {
+pub(super) enum DraftVariant {
     Whole,
     /// Takes every type of event.
     Anything,
@@ -21,14 +21,14 @@ pub(super) enum Trial {
 
 /// The payload as the file's own test.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Test<'t> {
+pub(super) struct DraftTest<'t> {
     pub(super) payload: &'t str,
     pub(super) expect: &'t str,
-    pub(super) sample: &'t Sample,
+    pub(super) sample: &'t SamplePayload,
 }
 
 #[derive(Debug)]
-pub(super) struct Page {
+pub(super) struct DraftFile {
     name: SourceName,
     /// What goes before the blocks, but for `events`.
     head: String,
@@ -37,11 +37,11 @@ pub(super) struct Page {
     /// Without this no feedback is made, if that had to be said.
     when: Option<String>,
     text: String,
-    fields: Vec<Field>,
+    fields: Vec<DraftField>,
 }
 
 #[derive(Debug)]
-struct Field {
+struct DraftField {
     name: &'static str,
     why: &'static str,
     value: Option<String>,
@@ -50,9 +50,9 @@ struct Field {
 const ANSWERS: &str = "\n[[feedback]]\nproblem = \"\"\"{% for it in answers %}\
     {{ it | tojson }}\n{% endfor %}\"\"\"\n";
 
-impl Page {
-    pub(super) fn about(sender: &Sender, name: &SourceName) -> Page {
-        Page {
+impl DraftFile {
+    pub(super) fn about(sender: &ProviderGuess, name: &SourceName) -> DraftFile {
+        DraftFile {
             name: name.clone(),
             head: head(sender, name),
             events: Vec::new(),
@@ -86,11 +86,12 @@ impl Page {
         }
     }
 
-    pub(super) fn take(&mut self, found: Found) {
-        let Found { problem, text, person_email, person_name, company_name, source_url } = found;
+    pub(super) fn take(&mut self, found: FieldGuesses) {
+        let FieldGuesses { problem, text, person_email, person_name, company_name, source_url } =
+            found;
         self.problem = problem;
         self.text = text;
-        let field = |name, why, value| Field { name, why, value };
+        let field = |name, why, value| DraftField { name, why, value };
         self.fields = vec![
             field("person_email", "The person's address.", person_email),
             field("person_name", "The person's name.", person_name),
@@ -114,16 +115,18 @@ impl Page {
         self.when = Some(format!("{{{{ {} }}}}", self.text));
     }
 
-    pub(super) fn trial(&self, trial: Trial) -> SourceFile {
+    pub(super) fn trial(&self, trial: DraftVariant) -> MappingFile {
         let text = match trial {
-            Trial::Whole => self.written(None),
-            Trial::Anything => format!("{}\n[[feedback]]\nproblem = \"$.text\"\n", self.head),
-            Trial::Answers => format!("{}{ANSWERS}", self.head),
+            DraftVariant::Whole => self.written(None),
+            DraftVariant::Anything => {
+                format!("{}\n[[feedback]]\nproblem = \"$.text\"\n", self.head)
+            }
+            DraftVariant::Answers => format!("{}{ANSWERS}", self.head),
         };
         super::read(self.name.as_str(), text)
     }
 
-    pub(super) fn written(&self, test: Option<&Test<'_>>) -> String {
+    pub(super) fn written(&self, test: Option<&DraftTest<'_>>) -> String {
         let mut page = self.head.clone();
         if !self.events.is_empty() {
             let names: Vec<String> = self.events.iter().map(|name| quoted(name)).collect();
@@ -136,7 +139,7 @@ impl Page {
             page += &format!("when = {}\n", quoted(when));
         }
         page += &self.problem_lines();
-        for Field { name, why, value } in &self.fields {
+        for DraftField { name, why, value } in &self.fields {
             page += &match value {
                 Some(value) => format!("# {why}\n{name} = {}\n", quoted(value)),
                 None => format!("# {why} Nothing like it was found.\n# {name} = \"$.path\"\n"),
@@ -162,7 +165,7 @@ impl Page {
     }
 }
 
-fn head(sender: &Sender, name: &SourceName) -> String {
+fn head(sender: &ProviderGuess, name: &SourceName) -> String {
     let title = sender.title.as_deref().unwrap_or("a tool that the relay does not know");
     let mut head = format!(
         "#:schema ./mapping.schema.json\n#\n# {title}: a first draft, made from one payload. Read it, \
@@ -172,11 +175,11 @@ fn head(sender: &Sender, name: &SourceName) -> String {
     if let Some(provider) = sender.provider {
         head += &format!("provider = {}\n", quoted(provider));
     }
-    if sender.secret == Secret::Brought {
+    if sender.secret == SecretKind::Brought {
         head +=
             "# The tool brings its secret in its first request; the relay keeps it in this file.\n";
         head += &format!("secrets  = [\"file:{name}.secret\"]\n");
-    } else if sender.secret == Secret::Chosen {
+    } else if sender.secret == SecretKind::Chosen {
         let variable = name.as_str().to_uppercase().replace('-', "_");
         head += "# The secret stays out of this file: in the environment, or in \"file:PATH\".\n";
         head += &format!("secrets  = [\"env:{variable}_SECRET\"]\n");
@@ -188,7 +191,7 @@ fn head(sender: &Sender, name: &SourceName) -> String {
 }
 
 /// What a mapping file says itself where no provider does. It comes behind all plain keys.
-fn own(sender: &Sender) -> String {
+fn own(sender: &ProviderGuess) -> String {
     let token = "\n# The tool proves itself by a token: ?token=... in the URL, or a header. If it signs its\n\
          # requests, say how instead; see \"Your own provider\" in the README.\n[signature]\n\
          scheme = \"token\"\nquery  = \"token\"\nheader = \"X-Relay-Token\"\n";
@@ -198,7 +201,7 @@ fn own(sender: &Sender) -> String {
     }
 }
 
-fn lines(test: &Test<'_>) -> String {
+fn lines(test: &DraftTest<'_>) -> String {
     let headers: Vec<String> = test
         .sample
         .headers

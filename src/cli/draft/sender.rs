@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use crate::cli::shipped;
 use crate::event::Headers;
-use crate::intake::handshake::Handshake;
+use crate::intake::handshake::HandshakeRule;
 use crate::intake::payload::{self, Limits};
 use crate::intake::provider::Provider;
 use crate::intake::source::Source;
 use crate::json;
-use crate::sources::Sample;
+use crate::sources::SamplePayload;
 
 /// A payload of which less is known than this is nobody's.
 const LIKENESS_MIN: f64 = 0.35;
@@ -26,19 +26,19 @@ const PATHS_MAX: usize = 2_000;
 
 /// Who a mapping file is drafted for.
 #[derive(Debug, Default)]
-pub(super) struct Sender {
+pub(super) struct ProviderGuess {
     /// None: no tool that is known.
     pub(super) provider: Option<&'static str>,
     pub(super) title: Option<String>,
     pub(super) has_answers: bool,
-    pub(super) secret: Secret,
+    pub(super) secret: SecretKind,
     pub(super) type_is_in_a_header: bool,
     /// Without a provider: how the body is written, if a mapping file has to say so.
     pub(super) format: Option<&'static str>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Secret {
+pub(super) enum SecretKind {
     #[default]
     Chosen,
     /// The tool tells it in its first request.
@@ -47,28 +47,32 @@ pub(super) enum Secret {
 }
 
 /// Names of members from the outermost object on, through lists.
-type Paths = BTreeSet<String>;
+type PayloadShape = BTreeSet<String>;
 
-impl Sender {
-    pub(super) fn of(sample: &Sample, named: Option<&str>, limits: &Limits) -> Sender {
+impl ProviderGuess {
+    pub(super) fn of(
+        sample: &SamplePayload,
+        named: Option<&str>,
+        limits: &Limits,
+    ) -> ProviderGuess {
         let known = Provider::names().find(|name| Some(*name) == named);
         if let Some(name) = known.or_else(|| recognise(sample, limits)) {
-            return Sender::known(name);
+            return ProviderGuess::known(name);
         }
         let format = starts_with(&sample.body, "<").then_some("xml");
-        Sender { format, ..Sender::default() }
+        ProviderGuess { format, ..ProviderGuess::default() }
     }
 
-    fn known(name: &'static str) -> Sender {
+    fn known(name: &'static str) -> ProviderGuess {
         let text = Provider::builtin(name).unwrap_or_default();
         let file: Value = toml::from_str(text).unwrap_or_default();
         let source = source(name);
         let source = source.as_deref();
-        Sender {
+        ProviderGuess {
             provider: Some(name),
             title: file["title"].as_str().map(str::to_owned),
             has_answers: file.get("answers").is_some(),
-            secret: source.map_or(Secret::Chosen, secret),
+            secret: source.map_or(SecretKind::Chosen, secret),
             type_is_in_a_header: file["event"]["type"]
                 .as_str()
                 .is_some_and(|text| text.contains("header")),
@@ -77,15 +81,15 @@ impl Sender {
     }
 }
 
-fn secret(source: &Source) -> Secret {
-    if source.handshakes.iter().any(Handshake::brings_secret) {
-        return Secret::Brought;
+fn secret(source: &Source) -> SecretKind {
+    if source.handshakes.iter().any(HandshakeRule::brings_secret) {
+        return SecretKind::Brought;
     }
-    if source.signature.asks_for_secret() { Secret::Chosen } else { Secret::None }
+    if source.signature.asks_for_secret() { SecretKind::Chosen } else { SecretKind::None }
 }
 
 /// Says how the body is written, where no header does.
-pub(super) fn complete(sample: &mut Sample) {
+pub(super) fn complete(sample: &mut SamplePayload) {
     if sample.headers.contains_key("content-type") {
         return;
     }
@@ -113,7 +117,7 @@ fn starts_with(body: &[u8], beginning: &str) -> bool {
 }
 
 /// How the file of a payload like this ends.
-pub(super) fn extension(sample: &Sample) -> &'static str {
+pub(super) fn extension(sample: &SamplePayload) -> &'static str {
     let content_type = sample.headers.get("content-type").map_or("", String::as_str);
     match content_type {
         it if it.starts_with("multipart/") => "multipart",
@@ -123,7 +127,7 @@ pub(super) fn extension(sample: &Sample) -> &'static str {
     }
 }
 
-fn recognise(sample: &Sample, limits: &Limits) -> Option<&'static str> {
+fn recognise(sample: &SamplePayload, limits: &Limits) -> Option<&'static str> {
     let known = shapes(limits);
     let mut spread: BTreeMap<&str, f64> = BTreeMap::new();
     for path in known.values().flatten() {
@@ -160,8 +164,8 @@ fn source(name: &str) -> Option<std::sync::Arc<Source>> {
 }
 
 /// What the samples of each provider's mapping file look like.
-fn shapes(limits: &Limits) -> BTreeMap<String, Paths> {
-    let mut shapes: BTreeMap<String, Paths> = BTreeMap::new();
+fn shapes(limits: &Limits) -> BTreeMap<String, PayloadShape> {
+    let mut shapes: BTreeMap<String, PayloadShape> = BTreeMap::new();
     for document in shipped::mappings() {
         let name = document.name.trim_end_matches(".toml").to_owned();
         let file = super::read(&name, document.text);
@@ -170,7 +174,7 @@ fn shapes(limits: &Limits) -> BTreeMap<String, Paths> {
         let shape = shapes.entry(provider).or_default();
         for test in &file.tests {
             let body = shipped::text(&test.payload.text).unwrap_or_default();
-            let sample = Sample { headers: test.headers.clone(), body: body.into() };
+            let sample = SamplePayload { headers: test.headers.clone(), body: body.into() };
             shape.extend(paths(source, &sample, limits).unwrap_or_default());
         }
     }
@@ -178,17 +182,17 @@ fn shapes(limits: &Limits) -> BTreeMap<String, Paths> {
 }
 
 /// Of all events of the payload, if the source can read it.
-fn paths(source: &Source, sample: &Sample, limits: &Limits) -> Option<Paths> {
+fn paths(source: &Source, sample: &SamplePayload, limits: &Limits) -> Option<PayloadShape> {
     let decoded = payload::decode(&source.packing, &sample.headers, &sample.body, limits).ok()?;
     let text = decoded.text;
-    let mut paths = Paths::new();
+    let mut paths = PayloadShape::new();
     for event in payload::split(&text, source.each.as_ref()).ok()? {
         collect(&payload::parse(&text[event]).ok()?, "", 0, &mut paths);
     }
     Some(paths)
 }
 
-fn collect(value: &Value, path: &str, depth: usize, paths: &mut Paths) {
+fn collect(value: &Value, path: &str, depth: usize, paths: &mut PayloadShape) {
     if depth == DEPTH_MAX || paths.len() >= PATHS_MAX {
         return;
     }

@@ -6,22 +6,22 @@ use jiff::tz::TimeZone;
 
 use crate::clock;
 use crate::event::{EventId, SourceName, State};
-use crate::store::Filter;
+use crate::store::EventFilter;
 use crate::table::parse_duration;
 
-use super::super::Failure;
+use super::super::CommandError;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Which {
+pub(super) struct FilterOptions {
     /// queued, delivered, ignored, held or dead
     #[arg(long, value_parser = state)]
     pub(super) state: Option<State>,
     #[command(flatten)]
-    pub(super) chosen: Chosen,
+    pub(super) chosen: CommonFilterOptions,
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Chosen {
+pub(super) struct CommonFilterOptions {
     /// Only events of this source
     #[arg(long)]
     source: Option<SourceName>,
@@ -42,20 +42,20 @@ pub(super) struct Chosen {
     left_out: bool,
 }
 
-impl Which {
+impl FilterOptions {
     /// `senders` knows the sources of a destination.
     pub(super) fn filter(
         self,
         ids: Vec<EventId>,
-        senders: impl FnOnce(&str) -> Result<Vec<SourceName>, Failure>,
-    ) -> Result<Filter, Failure> {
-        let Chosen { source, destination, since, until, text, left_out } = self.chosen;
+        senders: impl FnOnce(&str) -> Result<Vec<SourceName>, CommandError>,
+    ) -> Result<EventFilter, CommandError> {
+        let CommonFilterOptions { source, destination, since, until, text, left_out } = self.chosen;
         let mut sources = destination.as_deref().map(senders).transpose()?;
         if let Some(source) = source {
             let sent_there = sources.is_none_or(|sources| sources.contains(&source));
             sources = Some(if sent_there { vec![source] } else { Vec::new() });
         }
-        Ok(Filter {
+        Ok(EventFilter {
             ids,
             state: self.state,
             sources,

@@ -6,11 +6,14 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::mistake::Look;
-use crate::store::{Attempt, Cursor, Filter, Line, Listed, Page, Planned, Record, Sqlite, Store};
+use crate::mistake::OutputStyle;
+use crate::store::{
+    Attempt, Cursor, EventFilter, EventPage, EventRecord, EventSummary, PageRequest,
+    PlannedRequest, Sqlite, Store,
+};
 
 use super::super::show::{one_line, shorten};
-use super::super::{Failure, show as shown};
+use super::super::{CommandError, show as shown};
 use super::waits::SourceWaits;
 
 /// How much of a reason a terminal's line shows; `events show` has all of it.
@@ -33,9 +36,9 @@ pub(super) struct Arguments {
 
 pub(super) async fn list(
     store: &Sqlite,
-    (filter, waits): (Filter, &SourceWaits),
+    (filter, waits): (EventFilter, &SourceWaits),
     arguments: &Arguments,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let mut listed = collect(store, filter, arguments).await?;
     listed.events.iter_mut().for_each(|line| waits.add_to_line(line));
     if arguments.json {
@@ -49,11 +52,15 @@ pub(super) async fn list(
     shown::print(&text)
 }
 
-async fn collect(store: &Sqlite, filter: Filter, arguments: &Arguments) -> Result<Listed, Failure> {
-    let mut listed = Listed { events: Vec::new(), next: arguments.after };
+async fn collect(
+    store: &Sqlite,
+    filter: EventFilter,
+    arguments: &Arguments,
+) -> Result<EventPage, CommandError> {
+    let mut listed = EventPage { events: Vec::new(), next: arguments.after };
     loop {
         let limit = (arguments.limit.get() - listed.events.len()).min(PAGE);
-        let page = Page { limit, after: listed.next };
+        let page = PageRequest { limit, after: listed.next };
         let found = store.list(filter.clone(), page).await?;
         listed.events.extend(found.events);
         listed.next = found.next;
@@ -63,13 +70,13 @@ async fn collect(store: &Sqlite, filter: Filter, arguments: &Arguments) -> Resul
     }
 }
 
-pub(super) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+pub(super) fn print_json(value: &impl Serialize) -> Result<(), CommandError> {
     let text = serde_json::to_string_pretty(value);
-    let text = text.map_err(|error| Failure::Undone(error.to_string()))?;
+    let text = text.map_err(|error| CommandError::Undone(error.to_string()))?;
     shown::print(&shown::json(&(text + "\n")))
 }
 
-fn table(events: &[Line], look: Look) -> String {
+fn table(events: &[EventSummary], look: OutputStyle) -> String {
     if events.is_empty() {
         return "no event matches\n".to_owned();
     }
@@ -93,7 +100,7 @@ fn table(events: &[Line], look: Look) -> String {
     text
 }
 
-fn row(line: &Line, look: Look) -> [String; 7] {
+fn row(line: &EventSummary, look: OutputStyle) -> [String; 7] {
     let reason = line.reason.as_deref().unwrap_or_default();
     [
         line.id.to_string(),
@@ -103,8 +110,8 @@ fn row(line: &Line, look: Look) -> [String; 7] {
         line.state.as_str().to_owned(),
         line.attempts.to_string(),
         match look {
-            Look::Terminal => shorten(&one_line(reason), REASON_CHARS),
-            Look::Plain => one_line(reason),
+            OutputStyle::Terminal => shorten(&one_line(reason), REASON_CHARS),
+            OutputStyle::Plain => one_line(reason),
         },
     ]
 }
@@ -114,7 +121,7 @@ fn time(time: Timestamp) -> String {
 }
 
 /// All that is known of one event. Times are UTC.
-pub(super) fn whole(record: &Record, look: Look) -> String {
+pub(super) fn whole(record: &EventRecord, look: OutputStyle) -> String {
     let mut text = shown::bold(&format!("event {}", record.event.id), look) + "\n";
     text += &shown::fields(facts(record).iter().map(|(name, value)| (name, value)));
     text += &part("requests", record.requests.iter().map(request), look);
@@ -132,7 +139,7 @@ pub(super) fn whole(record: &Record, look: Look) -> String {
     )
 }
 
-fn facts(record: &Record) -> Vec<(String, Value)> {
+fn facts(record: &EventRecord) -> Vec<(String, Value)> {
     let event = &record.event;
     let facts = [
         ("source", Some(event.source.to_string())),
@@ -150,12 +157,12 @@ fn facts(record: &Record) -> Vec<(String, Value)> {
     known.map(|(name, value)| (name, Value::from(value))).collect()
 }
 
-fn part(title: &str, lines: impl Iterator<Item = String>, look: Look) -> String {
+fn part(title: &str, lines: impl Iterator<Item = String>, look: OutputStyle) -> String {
     let lines: String = lines.collect();
     if lines.is_empty() { lines } else { format!("\n{}\n{lines}", shown::bold(title, look)) }
 }
 
-fn request(planned: &Planned) -> String {
+fn request(planned: &PlannedRequest) -> String {
     let mut line = format!("{}: {}", planned.request.kind.as_str(), planned.state.as_str());
     if let Some(id) = &planned.savio_id {
         line += &format!(", Savio's id {id}");

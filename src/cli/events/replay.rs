@@ -7,9 +7,11 @@ use serde_json::json;
 
 use crate::clock;
 use crate::event::EventId;
-use crate::store::{Filter, Matching, NewReplay, Replay, ReplayId, Sqlite, Store, carry_out};
+use crate::store::{
+    EventFilter, MatchCount, ReplayId, ReplayProgress, ReplayRequest, Sqlite, Store, carry_out,
+};
 
-use super::super::{Failure, show as shown};
+use super::super::{CommandError, show as shown};
 use super::{list, unknown};
 
 #[derive(Debug, clap::Args)]
@@ -49,9 +51,9 @@ fn every(rate: &str) -> Result<Duration, String> {
 
 pub(super) async fn run(
     store: &Sqlite,
-    filter: Filter,
+    filter: EventFilter,
     arguments: &Arguments,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     if let Some(id) = arguments.progress {
         let replay = store.replay(id).await?;
         return report(&replay.ok_or_else(|| no_replay(id))?, arguments);
@@ -67,19 +69,19 @@ pub(super) async fn run(
         return count(matching, arguments);
     }
     let (id, every) = (ReplayId::new(clock::now()), arguments.rate.unwrap_or_default());
-    let order = NewReplay { id, filter, every, begun_at: clock::now() };
+    let order = ReplayRequest { id, filter, every, begun_at: clock::now() };
     store.begin_replay(order).await?;
     let replay = carry_out(store, id, progress).await.map_err(|error| {
-        Failure::Undone(format!(
+        CommandError::Undone(format!(
             "{error}; a running relay goes on with replay {id} within a minute"
         ))
     })?;
     report(&replay.ok_or_else(|| no_replay(id))?, arguments)
 }
 
-async fn check_ids(store: &Sqlite, ids: &[EventId]) -> Result<(), Failure> {
+async fn check_ids(store: &Sqlite, ids: &[EventId]) -> Result<(), CommandError> {
     for id in ids {
-        let filter = Filter { ids: vec![*id], ..Filter::default() };
+        let filter = EventFilter { ids: vec![*id], ..EventFilter::default() };
         if store.matching(filter).await?.events == 0 {
             return Err(unknown(*id));
         }
@@ -87,18 +89,18 @@ async fn check_ids(store: &Sqlite, ids: &[EventId]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn no_replay(id: ReplayId) -> Failure {
-    Failure::Wrong(format!("there is no replay {id}"))
+fn no_replay(id: ReplayId) -> CommandError {
+    CommandError::Wrong(format!("there is no replay {id}"))
 }
 
-fn progress(replay: &Replay) {
+fn progress(replay: &ReplayProgress) {
     if replay.has_steps && std::io::stderr().is_terminal() {
         eprint!("\r{} replayed", replay.replayed - replay.given_back);
     }
 }
 
-fn count(matching: Matching, arguments: &Arguments) -> Result<(), Failure> {
-    let Matching { events, queued, at_least } = matching;
+fn count(matching: MatchCount, arguments: &Arguments) -> Result<(), CommandError> {
+    let MatchCount { events, queued, at_least } = matching;
     if arguments.json {
         return list::print_json(&json!({
             "matched": events, "at_least": at_least, "replayed": 0, "replay_id": null,
@@ -110,14 +112,14 @@ fn count(matching: Matching, arguments: &Arguments) -> Result<(), Failure> {
     shown::print(&format!("{at_least}{replayed} would be replayed, {queued} queued already\n"))
 }
 
-fn report(replay: &Replay, arguments: &Arguments) -> Result<(), Failure> {
+fn report(replay: &ReplayProgress, arguments: &Arguments) -> Result<(), CommandError> {
     if std::io::stderr().is_terminal() && arguments.progress.is_none() {
         eprint!("\r");
     }
     if arguments.json {
         return list::print_json(&replay.progressed());
     }
-    let Replay { id, matched, replayed, waiting, given_back, .. } = replay;
+    let ReplayProgress { id, matched, replayed, waiting, given_back, .. } = replay;
     let queued = matched - replayed;
     let mut text =
         format!("{replayed} replayed, {queued} queued already, {waiting} not begun yet\n");

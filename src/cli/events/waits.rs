@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::config::Config;
-use crate::delivery::pauses::{Pauses, why_source_waits};
+use crate::delivery::pauses::{SourcePauses, why_source_waits};
 use crate::event::{SourceName, State};
 use crate::secret::Environment;
-use crate::store::{Line, Record, Sqlite, StoreError};
+use crate::store::{EventRecord, EventSummary, Sqlite, StoreError};
 
-use super::super::load::Shelf;
+use super::super::load::Location;
 
 pub(super) struct SourceWaits {
     /// The sources that have a mapping file now; none: the files cannot be read.
@@ -23,18 +23,18 @@ impl SourceWaits {
         store: &Sqlite,
         (config, environment): (&Config, &Environment),
     ) -> Result<SourceWaits, StoreError> {
-        let files = Shelf::of(config).sources(config, environment).ok();
+        let files = Location::of(config).sources(config, environment).ok();
         let with_file = files.map(|files| files.into_iter().filter_map(|file| file.name).collect());
-        Ok(SourceWaits { with_file, paused: Pauses::default().of_sources(store).await? })
+        Ok(SourceWaits { with_file, paused: SourcePauses::default().of_sources(store).await? })
     }
 
-    pub(super) fn add_to_line(&self, line: &mut Line) {
+    pub(super) fn add_to_line(&self, line: &mut EventSummary) {
         if let (State::Queued, Some(reason)) = (line.state, self.reason(&line.source)) {
             line.reason = Some(reason);
         }
     }
 
-    pub(super) fn add_to_record(&self, record: &mut Record) {
+    pub(super) fn add_to_record(&self, record: &mut EventRecord) {
         if let (State::Queued, Some(reason)) = (record.state, self.reason(&record.event.source)) {
             record.reason = Some(reason);
         }

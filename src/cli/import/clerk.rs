@@ -10,35 +10,35 @@ use sha2::{Digest, Sha256};
 use crate::event::{Event, Headers, IMPORTED_HEADER, Request};
 use crate::intake::payload::{self, Limits};
 use crate::intake::source::Source;
-use crate::intake::unpack::{Received, Unpacked, unpack};
-use crate::mapping::Mapped;
+use crate::intake::unpack::{ExtractedEvents, ReceivedRequest, unpack};
+use crate::mapping::MappedRequests;
 use crate::parse_memory::ParseMemory;
-use crate::sources::{Exported, SourceFile};
-use crate::store::{NewEvent, Origin, Webhook};
+use crate::sources::{ExportRecord, MappingFile};
+use crate::store::{NewEvent, Webhook, WebhookOrigin};
 
-use super::record::Record;
+use super::record::ImportRecord;
 
-pub(super) struct Clerk<'c> {
-    pub(super) file: &'c SourceFile,
+pub(super) struct RecordMapper<'c> {
+    pub(super) file: &'c MappingFile,
     pub(super) source: &'c Source,
     pub(super) limits: Limits,
     pub(super) format: &'static str,
     pub(super) form: Option<Value>,
     /// Those that a person gave.
     pub(super) headers: Headers,
-    pub(super) repeats: Repeats,
+    pub(super) repeats: DuplicatePolicy,
     pub(super) now: Timestamp,
 }
 
 /// What becomes of a record that was imported before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Repeats {
+pub(super) enum DuplicatePolicy {
     Skipped,
     TakenAgain,
 }
 
 /// What a record came to.
-pub(super) struct Taken {
+pub(super) struct MappedRecord {
     pub(super) webhook: Webhook,
     pub(super) requests: Vec<Request>,
     /// What the mapping left out, and why.
@@ -47,18 +47,22 @@ pub(super) struct Taken {
     pub(super) ignored: Option<String>,
 }
 
-impl Clerk<'_> {
+impl RecordMapper<'_> {
     /// Takes one record, to be delivered from `due_at` on; else says what is wrong with it.
-    pub(super) fn take(&self, record: &Record, due_at: Timestamp) -> Result<Taken, String> {
+    pub(super) fn take(
+        &self,
+        record: &ImportRecord,
+        due_at: Timestamp,
+    ) -> Result<MappedRecord, String> {
         let form = self.form.as_ref();
-        let exported = Exported { record: &record.value, format: self.format, form };
+        let exported = ExportRecord { record: &record.value, format: self.format, form };
         let body = self.file.import.payload(exported).map_err(|error| error.to_string())?;
         let body = body.unwrap_or_else(|| record.text.clone()).into_bytes();
         let headers = self.headers();
-        let received = Received { headers: &headers, body: &body, now: self.now };
+        let received = ReceivedRequest { headers: &headers, body: &body, now: self.now };
         let memory = Arc::new(ParseMemory::new(self.limits.parsed_bytes_max));
         let unpacked = unpack(self.source, &received, &self.limits, &memory);
-        let Unpacked { decoded, events, notes: decoding_notes, mut ignored } =
+        let ExtractedEvents { decoded, events, notes: decoding_notes, mut ignored } =
             unpacked.map_err(|error| error.to_string())?;
         let text = decoded.as_deref().map_or(body.as_slice(), str::as_bytes);
         let (mut kept, mut requests, mut notes) = (Vec::new(), Vec::new(), decoding_notes.clone());
@@ -73,7 +77,7 @@ impl Clerk<'_> {
             kept.push(event);
             requests.extend(made.requests);
         }
-        let origin = Origin::Imported { due_at };
+        let origin = WebhookOrigin::Imported { due_at };
         let (source, received_at) = (self.source.name.clone(), self.now);
         let (events, notes_of_it) = (kept, decoding_notes);
         let webhook = Webhook {
@@ -86,7 +90,7 @@ impl Clerk<'_> {
             events,
             origin,
         };
-        Ok(Taken { webhook, requests, notes, ignored })
+        Ok(MappedRecord { webhook, requests, notes, ignored })
     }
 
     fn headers(&self) -> Headers {
@@ -99,7 +103,11 @@ impl Clerk<'_> {
 
     /// What delivery will make of the event: a record that comes to nothing is shown with its line,
     /// while its file is at hand.
-    fn map(&self, event: &NewEvent, (text, headers): (&[u8], &Headers)) -> Result<Mapped, String> {
+    fn map(
+        &self,
+        event: &NewEvent,
+        (text, headers): (&[u8], &Headers),
+    ) -> Result<MappedRequests, String> {
         let payload = text.get(event.payload.clone()).unwrap_or_default();
         let payload = String::from_utf8_lossy(payload).into_owned();
         let value = payload::parse(&payload).map_err(|error| error.to_string())?;
@@ -119,13 +127,13 @@ impl Clerk<'_> {
     fn delivery_id(
         &self,
         by_rule: Option<String>,
-        record: &Record,
+        record: &ImportRecord,
         payload: &Range<usize>,
     ) -> Option<String> {
         match (self.repeats, by_rule) {
-            (Repeats::TakenAgain, _) => None,
-            (Repeats::Skipped, Some(id)) => Some(id),
-            (Repeats::Skipped, None) => {
+            (DuplicatePolicy::TakenAgain, _) => None,
+            (DuplicatePolicy::Skipped, Some(id)) => Some(id),
+            (DuplicatePolicy::Skipped, None) => {
                 let hash = Sha256::digest(record.value.to_string());
                 let hash = data_encoding::HEXLOWER.encode(&hash);
                 Some(match payload.start {

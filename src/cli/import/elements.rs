@@ -3,20 +3,20 @@
 use std::io::{self, BufRead};
 use std::rc::Rc;
 
-use super::input::{Bytes, Meter};
-use super::record::{Record, Unread};
+use super::input::{MeteredInput, ReadMeter};
+use super::record::{ImportRecord, RecordError};
 
-pub(super) struct Elements {
-    bytes: Bytes,
-    meter: Rc<Meter>,
+pub(super) struct JsonRecords {
+    bytes: MeteredInput,
+    meter: Rc<ReadMeter>,
     /// The member of an object that lists the records.
     list: Option<String>,
     line: u64,
-    place: Place,
+    place: ArrayState,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum ArrayState {
     /// Before a value that stands by itself.
     Outside,
     InList,
@@ -24,75 +24,85 @@ enum Place {
 }
 
 /// What is wrong with the text at this place.
-enum Broken {
+enum JsonReadError {
     Ends,
     TooLong,
     File(io::Error),
 }
 
-impl From<io::Error> for Broken {
-    fn from(error: io::Error) -> Broken {
-        Broken::File(error)
+impl From<io::Error> for JsonReadError {
+    fn from(error: io::Error) -> JsonReadError {
+        JsonReadError::File(error)
     }
 }
 
-impl Elements {
-    pub(super) fn new(bytes: Bytes, meter: Rc<Meter>, list: Option<&str>) -> Elements {
+impl JsonRecords {
+    pub(super) fn new(
+        bytes: MeteredInput,
+        meter: Rc<ReadMeter>,
+        list: Option<&str>,
+    ) -> JsonRecords {
         let list = list.map(str::to_owned);
-        Elements { bytes, meter, list, line: 1, place: Place::Outside }
+        JsonRecords { bytes, meter, list, line: 1, place: ArrayState::Outside }
     }
 
-    pub(super) fn next(&mut self) -> Option<Result<Record, Unread>> {
+    pub(super) fn next(&mut self) -> Option<Result<ImportRecord, RecordError>> {
         self.meter.begin_record();
         let (mut line, mut text) = (self.line, Vec::new());
         match self.find(&mut line, &mut text) {
-            Ok(true) => Some(Record::parse(line, text)),
+            Ok(true) => Some(ImportRecord::parse(line, text)),
             Ok(false) => {
-                self.place = Place::End;
+                self.place = ArrayState::End;
                 None
             }
             Err(broken) => {
-                self.place = Place::End;
+                self.place = ArrayState::End;
                 Some(Err(self.unread(line, broken)))
             }
         }
     }
 
-    fn unread(&self, line: u64, broken: Broken) -> Unread {
+    fn unread(&self, line: u64, broken: JsonReadError) -> RecordError {
         match broken {
-            Broken::Ends => {
+            JsonReadError::Ends => {
                 let reason = "the file ends in the middle of a value".to_owned();
-                Unread::Rest { line, reason }
+                RecordError::Rest { line, reason }
             }
-            Broken::TooLong => Unread::Rest { line, reason: "the value is too long".to_owned() },
-            Broken::File(_) if self.meter.is_used_up() => self.unread(line, Broken::TooLong),
-            Broken::File(error) => Unread::File(error),
+            JsonReadError::TooLong => {
+                RecordError::Rest { line, reason: "the value is too long".to_owned() }
+            }
+            JsonReadError::File(_) if self.meter.is_used_up() => {
+                self.unread(line, JsonReadError::TooLong)
+            }
+            JsonReadError::File(error) => RecordError::File(error),
         }
     }
 
     /// The next record's text and line; false if there is none.
-    fn find(&mut self, line: &mut u64, text: &mut Vec<u8>) -> Result<bool, Broken> {
+    fn find(&mut self, line: &mut u64, text: &mut Vec<u8>) -> Result<bool, JsonReadError> {
         loop {
             let next = self.after_space()?;
             *line = self.line;
             match (self.place, next) {
-                (Place::End, _) | (Place::Outside, None) | (Place::InList, Some(b']')) => {
+                (ArrayState::End, _)
+                | (ArrayState::Outside, None)
+                | (ArrayState::InList, Some(b']')) => {
                     return Ok(false);
                 }
-                (Place::InList, None) => return Err(Broken::Ends),
-                (Place::Outside, Some(b'[')) => {
+                (ArrayState::InList, None) => return Err(JsonReadError::Ends),
+                (ArrayState::Outside, Some(b'[')) => {
                     self.take()?;
-                    self.place = Place::InList;
+                    self.place = ArrayState::InList;
                 }
-                (Place::Outside, Some(b'{')) => {
+                (ArrayState::Outside, Some(b'{')) => {
                     if self.object(text)? {
                         return Ok(true);
                     }
                     text.clear();
-                    self.place = Place::InList;
+                    self.place = ArrayState::InList;
                 }
-                (Place::InList, Some(b',')) => drop(self.take()?),
-                (Place::Outside | Place::InList, Some(_)) => {
+                (ArrayState::InList, Some(b',')) => drop(self.take()?),
+                (ArrayState::Outside | ArrayState::InList, Some(_)) => {
                     self.value(text)?;
                     return Ok(true);
                 }
@@ -102,10 +112,10 @@ impl Elements {
 
     /// An object that stands by itself is a record, unless it lists them: then reading goes on inside
     /// of its list, and this is false.
-    fn object(&mut self, text: &mut Vec<u8>) -> Result<bool, Broken> {
+    fn object(&mut self, text: &mut Vec<u8>) -> Result<bool, JsonReadError> {
         text.push(self.take()?);
         loop {
-            match self.peek()?.ok_or(Broken::Ends)? {
+            match self.peek()?.ok_or(JsonReadError::Ends)? {
                 b'}' => {
                     text.push(self.take()?);
                     return Ok(true);
@@ -129,7 +139,7 @@ impl Elements {
     }
 
     /// Goes behind the bracket with which a list begins, if one follows as a member's value.
-    fn enters_list(&mut self, text: &mut Vec<u8>) -> Result<bool, Broken> {
+    fn enters_list(&mut self, text: &mut Vec<u8>) -> Result<bool, JsonReadError> {
         let mut is_member = false;
         while let Some(byte) = self.peek()? {
             match byte {
@@ -147,11 +157,11 @@ impl Elements {
     }
 
     /// One value of any kind, as it is written.
-    fn value(&mut self, text: &mut Vec<u8>) -> Result<(), Broken> {
+    fn value(&mut self, text: &mut Vec<u8>) -> Result<(), JsonReadError> {
         let mut depth = 0_usize;
         loop {
             let Some(byte) = self.peek()? else {
-                return if depth == 0 { Ok(()) } else { Err(Broken::Ends) };
+                return if depth == 0 { Ok(()) } else { Err(JsonReadError::Ends) };
             };
             match byte {
                 b'"' => self.string(text)?,
@@ -173,7 +183,7 @@ impl Elements {
         }
     }
 
-    fn string(&mut self, text: &mut Vec<u8>) -> Result<(), Broken> {
+    fn string(&mut self, text: &mut Vec<u8>) -> Result<(), JsonReadError> {
         text.push(self.take()?);
         loop {
             let byte = self.take()?;
@@ -186,7 +196,7 @@ impl Elements {
         }
     }
 
-    fn after_space(&mut self) -> Result<Option<u8>, Broken> {
+    fn after_space(&mut self) -> Result<Option<u8>, JsonReadError> {
         while let Some(byte) = self.peek()? {
             if !byte.is_ascii_whitespace() {
                 return Ok(Some(byte));
@@ -196,12 +206,12 @@ impl Elements {
         Ok(None)
     }
 
-    fn peek(&mut self) -> Result<Option<u8>, Broken> {
+    fn peek(&mut self) -> Result<Option<u8>, JsonReadError> {
         Ok(self.bytes.fill_buf()?.first().copied())
     }
 
-    fn take(&mut self) -> Result<u8, Broken> {
-        let byte = self.peek()?.ok_or(Broken::Ends)?;
+    fn take(&mut self) -> Result<u8, JsonReadError> {
+        let byte = self.peek()?.ok_or(JsonReadError::Ends)?;
         self.bytes.consume(1);
         if byte == b'\n' {
             self.line += 1;
@@ -222,15 +232,15 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
         let (bytes, meter) = input::open(file.path(), 1000).unwrap_or_else(|_| panic!("it opens"));
-        let mut elements = Elements::new(bytes, meter, list);
+        let mut elements = JsonRecords::new(bytes, meter, list);
         let mut found = Vec::new();
         while let Some(next) = elements.next() {
             found.push(match next {
                 Ok(record) => (record.line, record.text),
-                Err(Unread::Record { line, reason } | Unread::Rest { line, reason }) => {
+                Err(RecordError::Record { line, reason } | RecordError::Rest { line, reason }) => {
                     (line, reason)
                 }
-                Err(Unread::File(error)) => panic!("{error}"),
+                Err(RecordError::File(error)) => panic!("{error}"),
             });
         }
         found

@@ -9,13 +9,13 @@ use std::rc::Rc;
 
 use clap::ValueEnum;
 
-use super::super::Failure;
+use super::super::CommandError;
 
 /// How much is looked at to tell the form.
 const PEEK_BYTES: usize = 64 * 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+pub(super) enum FileFormat {
     /// Columns with a heading; the separator is a comma, a semicolon or a tab
     Csv,
     /// A JSON array, or one object, or a tool's export that lists its records
@@ -24,19 +24,19 @@ pub(super) enum Format {
     Ndjson,
 }
 
-impl Format {
+impl FileFormat {
     pub(super) fn as_str(self) -> &'static str {
         match self {
-            Format::Csv => "csv",
-            Format::Json => "json",
-            Format::Ndjson => "ndjson",
+            FileFormat::Csv => "csv",
+            FileFormat::Json => "json",
+            FileFormat::Ndjson => "ndjson",
         }
     }
 }
 
 /// How far a file is read.
 #[derive(Debug)]
-pub(super) struct Meter {
+pub(super) struct ReadMeter {
     read: Cell<u64>,
     /// How many bytes the record of now may still take.
     left: Cell<u64>,
@@ -45,10 +45,10 @@ pub(super) struct Meter {
     pub(super) total: Option<u64>,
 }
 
-impl Meter {
-    fn new(record_bytes_max: usize, total: Option<u64>) -> Meter {
+impl ReadMeter {
+    fn new(record_bytes_max: usize, total: Option<u64>) -> ReadMeter {
         let record_bytes_max = u64::try_from(record_bytes_max).unwrap_or(u64::MAX);
-        let meter = Meter { read: Cell::new(0), left: Cell::new(0), record_bytes_max, total };
+        let meter = ReadMeter { read: Cell::new(0), left: Cell::new(0), record_bytes_max, total };
         meter.begin_record();
         meter
     }
@@ -68,12 +68,12 @@ impl Meter {
 }
 
 /// Bytes that are counted as they are read.
-pub(super) struct Metered {
+pub(super) struct MeteredReader {
     inner: Box<dyn Read>,
-    meter: Rc<Meter>,
+    meter: Rc<ReadMeter>,
 }
 
-impl Read for Metered {
+impl Read for MeteredReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = usize::try_from(self.meter.left.get()).unwrap_or(usize::MAX);
         if left == 0 && !buffer.is_empty() {
@@ -88,11 +88,14 @@ impl Read for Metered {
     }
 }
 
-pub(super) type Bytes = BufReader<Metered>;
+pub(super) type MeteredInput = BufReader<MeteredReader>;
 
 /// Opens the file, or standard input for `-`. A byte order mark is skipped.
-pub(super) fn open(path: &Path, record_bytes_max: usize) -> Result<(Bytes, Rc<Meter>), Failure> {
-    let failed = |error: io::Error| Failure::Wrong(format!("{}: {error}", path.display()));
+pub(super) fn open(
+    path: &Path,
+    record_bytes_max: usize,
+) -> Result<(MeteredInput, Rc<ReadMeter>), CommandError> {
+    let failed = |error: io::Error| CommandError::Wrong(format!("{}: {error}", path.display()));
     let (inner, total): (Box<dyn Read>, _) = if path == Path::new("-") {
         (Box::new(io::stdin()), None)
     } else {
@@ -100,12 +103,12 @@ pub(super) fn open(path: &Path, record_bytes_max: usize) -> Result<(Bytes, Rc<Me
         let total = file.metadata().ok().filter(std::fs::Metadata::is_file).map(|it| it.len());
         (Box::new(file), total)
     };
-    let meter = Rc::new(Meter::new(record_bytes_max, total));
-    let metered = Metered { inner, meter: Rc::clone(&meter) };
+    let meter = Rc::new(ReadMeter::new(record_bytes_max, total));
+    let metered = MeteredReader { inner, meter: Rc::clone(&meter) };
     let mut bytes = BufReader::with_capacity(PEEK_BYTES, metered);
     let beginning = bytes.fill_buf().map_err(failed)?;
     if let Some(reason) = unreadable(beginning) {
-        return Err(Failure::Wrong(format!("{}: {reason}", path.display())));
+        return Err(CommandError::Wrong(format!("{}: {reason}", path.display())));
     }
     if beginning.starts_with(b"\xef\xbb\xbf") {
         bytes.consume(3);
@@ -125,19 +128,19 @@ fn unreadable(beginning: &[u8]) -> Option<&'static str> {
 }
 
 /// The form that the beginning of a file has; `list` is the member in which an export lists its records.
-pub(super) fn guess(beginning: &[u8], list: Option<&str>) -> Format {
+pub(super) fn guess(beginning: &[u8], list: Option<&str>) -> FileFormat {
     let text = beginning.trim_ascii_start();
     match text.first() {
-        Some(b'[') => Format::Json,
+        Some(b'[') => FileFormat::Json,
         Some(b'{') => {
             let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
             match serde_json::from_slice::<serde_json::Value>(line) {
-                Ok(value) if list.is_some_and(|list| value[list].is_array()) => Format::Json,
-                Ok(_) => Format::Ndjson,
-                Err(_) => Format::Json,
+                Ok(value) if list.is_some_and(|list| value[list].is_array()) => FileFormat::Json,
+                Ok(_) => FileFormat::Ndjson,
+                Err(_) => FileFormat::Json,
             }
         }
-        _ => Format::Csv,
+        _ => FileFormat::Csv,
     }
 }
 
@@ -149,11 +152,11 @@ mod tests {
     fn the_form_shows_in_the_beginning() {
         let check =
             |text: &str, expected| assert_eq!(guess(text.as_bytes(), Some("items")), expected);
-        check("Name,E-mail\nAda,ada@example.com\n", Format::Csv);
-        check(" \n[{\"a\":1}]", Format::Json);
-        check("{\"a\":1}\n{\"a\":2}\n", Format::Ndjson);
-        check("{\n  \"a\": 1\n}\n", Format::Json);
-        check("{\"total_items\":1,\"items\":[]}", Format::Json);
+        check("Name,E-mail\nAda,ada@example.com\n", FileFormat::Csv);
+        check(" \n[{\"a\":1}]", FileFormat::Json);
+        check("{\"a\":1}\n{\"a\":2}\n", FileFormat::Ndjson);
+        check("{\n  \"a\": 1\n}\n", FileFormat::Json);
+        check("{\"total_items\":1,\"items\":[]}", FileFormat::Json);
     }
 
     #[test]

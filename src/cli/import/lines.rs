@@ -3,22 +3,22 @@
 use std::io::{self, BufRead};
 use std::rc::Rc;
 
-use super::input::{Bytes, Meter};
-use super::record::{Record, Unread};
+use super::input::{MeteredInput, ReadMeter};
+use super::record::{ImportRecord, RecordError};
 
-pub(super) struct Lines {
-    bytes: Bytes,
-    meter: Rc<Meter>,
+pub(super) struct NdjsonRecords {
+    bytes: MeteredInput,
+    meter: Rc<ReadMeter>,
     /// Lines that were read.
     line: u64,
 }
 
-impl Lines {
-    pub(super) fn new(bytes: Bytes, meter: Rc<Meter>) -> Lines {
-        Lines { bytes, meter, line: 0 }
+impl NdjsonRecords {
+    pub(super) fn new(bytes: MeteredInput, meter: Rc<ReadMeter>) -> NdjsonRecords {
+        NdjsonRecords { bytes, meter, line: 0 }
     }
 
-    pub(super) fn next(&mut self) -> Option<Result<Record, Unread>> {
+    pub(super) fn next(&mut self) -> Option<Result<ImportRecord, RecordError>> {
         loop {
             self.meter.begin_record();
             let mut line = Vec::new();
@@ -27,7 +27,7 @@ impl Lines {
             match read {
                 Ok(0) => return None,
                 Ok(_) if line.trim_ascii().is_empty() => {}
-                Ok(_) => return Some(Record::parse(self.line, line.trim_ascii().to_vec())),
+                Ok(_) => return Some(ImportRecord::parse(self.line, line.trim_ascii().to_vec())),
                 Err(_) if self.meter.is_used_up() => return Some(Err(self.leave_out())),
                 Err(error) => return Some(Err(error.into())),
             }
@@ -35,10 +35,10 @@ impl Lines {
     }
 
     /// Leaves out the rest of a line that is too long.
-    fn leave_out(&mut self) -> Unread {
+    fn leave_out(&mut self) -> RecordError {
         let line = self.line;
         match self.skip_line() {
-            Ok(()) => Unread::Record { line, reason: "the line is too long".to_owned() },
+            Ok(()) => RecordError::Record { line, reason: "the line is too long".to_owned() },
             Err(error) => error.into(),
         }
     }

@@ -5,14 +5,14 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use super::elements::Elements;
-use super::input::{Bytes, Format, Meter};
-use super::lines::Lines;
-use super::rows::Rows;
+use super::elements::JsonRecords;
+use super::input::{FileFormat, MeteredInput, ReadMeter};
+use super::lines::NdjsonRecords;
+use super::rows::CsvRecords;
 
 /// One record of a file.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Record {
+pub(super) struct ImportRecord {
     /// Where it begins.
     pub(super) line: u64,
     /// As JSON.
@@ -21,7 +21,7 @@ pub(super) struct Record {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unread {
+pub(super) enum RecordError {
     /// The record alone cannot be read.
     #[error("{reason}")]
     Record { line: u64, reason: String },
@@ -32,43 +32,43 @@ pub(super) enum Unread {
     File(#[from] io::Error),
 }
 
-pub(super) enum Records {
-    Csv(Box<Rows>),
-    Json(Elements),
-    Ndjson(Lines),
+pub(super) enum RecordReader {
+    Csv(Box<CsvRecords>),
+    Json(JsonRecords),
+    Ndjson(NdjsonRecords),
 }
 
-impl Records {
+impl RecordReader {
     pub(super) fn of(
-        format: Format,
-        bytes: Bytes,
-        meter: Rc<Meter>,
+        format: FileFormat,
+        bytes: MeteredInput,
+        meter: Rc<ReadMeter>,
         list: Option<&str>,
-    ) -> Result<Records, Unread> {
+    ) -> Result<RecordReader, RecordError> {
         Ok(match format {
-            Format::Csv => Records::Csv(Box::new(Rows::new(bytes, meter)?)),
-            Format::Json => Records::Json(Elements::new(bytes, meter, list)),
-            Format::Ndjson => Records::Ndjson(Lines::new(bytes, meter)),
+            FileFormat::Csv => RecordReader::Csv(Box::new(CsvRecords::new(bytes, meter)?)),
+            FileFormat::Json => RecordReader::Json(JsonRecords::new(bytes, meter, list)),
+            FileFormat::Ndjson => RecordReader::Ndjson(NdjsonRecords::new(bytes, meter)),
         })
     }
 
     /// None at the end.
-    pub(super) fn next(&mut self) -> Option<Result<Record, Unread>> {
+    pub(super) fn next(&mut self) -> Option<Result<ImportRecord, RecordError>> {
         match self {
-            Records::Csv(rows) => rows.next(),
-            Records::Json(elements) => elements.next(),
-            Records::Ndjson(lines) => lines.next(),
+            RecordReader::Csv(rows) => rows.next(),
+            RecordReader::Json(elements) => elements.next(),
+            RecordReader::Ndjson(lines) => lines.next(),
         }
     }
 }
 
-impl Record {
-    pub(super) fn parse(line: u64, bytes: Vec<u8>) -> Result<Record, Unread> {
-        let wrong = |line: u64, reason: String| Unread::Record { line, reason };
+impl ImportRecord {
+    pub(super) fn parse(line: u64, bytes: Vec<u8>) -> Result<ImportRecord, RecordError> {
+        let wrong = |line: u64, reason: String| RecordError::Record { line, reason };
         let text = String::from_utf8(bytes)
             .map_err(|_| wrong(line, "it is not UTF-8: save the file as UTF-8".to_owned()))?;
         match serde_json::from_str(&text) {
-            Ok(value) => Ok(Record { line, text, value }),
+            Ok(value) => Ok(ImportRecord { line, text, value }),
             Err(error) => {
                 let at = line + (error.line() as u64).saturating_sub(1);
                 let reason = error.to_string();

@@ -8,18 +8,18 @@ use serde_json::{Value, json};
 
 use crate::event::{Request, RequestKind};
 
-use super::super::bar::Bar;
+use super::super::bar::ProgressBar;
 use super::super::show::{line, tell};
-use super::input::Meter;
+use super::input::ReadMeter;
 
 /// How many mistakes are shown, and how many kinds of reasons are told apart.
 const SHOWN_MAX: u64 = 20;
 const REASONS_MAX: usize = 10;
 
-pub(super) struct Report {
+pub(super) struct ImportSummary {
     name: PathBuf,
-    meter: Rc<Meter>,
-    bar: Bar,
+    meter: Rc<ReadMeter>,
+    bar: ProgressBar,
     pub(super) records: u64,
     /// Events that are new in the store; in a dry run, those that would go there.
     pub(super) events: u64,
@@ -31,12 +31,12 @@ pub(super) struct Report {
     requests: BTreeMap<&'static str, u64>,
 }
 
-impl Report {
-    pub(super) fn new(name: PathBuf, meter: Rc<Meter>) -> Report {
-        Report {
+impl ImportSummary {
+    pub(super) fn new(name: PathBuf, meter: Rc<ReadMeter>) -> ImportSummary {
+        ImportSummary {
             name,
             meter,
-            bar: Bar::new(),
+            bar: ProgressBar::new(),
             records: 0,
             events: 0,
             repeats: 0,
@@ -89,7 +89,7 @@ impl Report {
 
     /// The end of a dry run, for people.
     pub(super) fn foretold(&self) -> String {
-        let Report { records, events, ignored, wrong, .. } = self;
+        let ImportSummary { records, events, ignored, wrong, .. } = self;
         let shown = [RequestKind::Company, RequestKind::Contact, RequestKind::Feedback]
             .iter()
             .filter_map(|kind| Some((kind.as_str(), self.requests.get(kind.as_str())?)));
@@ -104,7 +104,7 @@ impl Report {
 
     /// The end of an import, for people.
     pub(super) fn told(&self) -> String {
-        let Report { records, events, repeats, ignored, wrong, .. } = self;
+        let ImportSummary { records, events, repeats, ignored, wrong, .. } = self;
         format!(
             "records {records}: {events} events imported, {repeats} there before, {ignored} ignored, \
              {wrong} wrong\n{}",

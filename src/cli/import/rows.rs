@@ -7,29 +7,32 @@ use std::rc::Rc;
 use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord};
 use serde_json::{Map, Value};
 
-use super::input::{Bytes, Meter};
-use super::record::{Record, Unread};
+use super::input::{MeteredInput, ReadMeter};
+use super::record::{ImportRecord, RecordError};
 
-pub(super) struct Rows {
-    reader: Reader<Bytes>,
-    meter: Rc<Meter>,
+pub(super) struct CsvRecords {
+    reader: Reader<MeteredInput>,
+    meter: Rc<ReadMeter>,
     headings: Vec<String>,
     row: StringRecord,
     has_ended: bool,
 }
 
-impl Rows {
-    pub(super) fn new(mut bytes: Bytes, meter: Rc<Meter>) -> Result<Rows, Unread> {
+impl CsvRecords {
+    pub(super) fn new(
+        mut bytes: MeteredInput,
+        meter: Rc<ReadMeter>,
+    ) -> Result<CsvRecords, RecordError> {
         let separator = separator(bytes.fill_buf()?);
         let mut reader = ReaderBuilder::new().delimiter(separator).from_reader(bytes);
-        let headings = reader.headers().map(headings).map_err(|_| Unread::Rest {
+        let headings = reader.headers().map(headings).map_err(|_| RecordError::Rest {
             line: 1,
             reason: "the headings cannot be read: save the file as CSV in UTF-8".to_owned(),
         })?;
-        Ok(Rows { reader, meter, headings, row: StringRecord::new(), has_ended: false })
+        Ok(CsvRecords { reader, meter, headings, row: StringRecord::new(), has_ended: false })
     }
 
-    pub(super) fn next(&mut self) -> Option<Result<Record, Unread>> {
+    pub(super) fn next(&mut self) -> Option<Result<ImportRecord, RecordError>> {
         if self.has_ended {
             return None;
         }
@@ -40,22 +43,22 @@ impl Rows {
             Ok(false) => None,
             Err(error) => {
                 let unread = self.unread(before, error);
-                self.has_ended = !matches!(unread, Unread::Record { .. });
+                self.has_ended = !matches!(unread, RecordError::Record { .. });
                 Some(Err(unread))
             }
         }
     }
 
-    fn record(&self) -> Record {
+    fn record(&self) -> ImportRecord {
         let line = self.row.position().map_or(0, csv::Position::line);
         let cells = self.headings.iter().zip(&self.row);
         let object: Map<String, Value> =
             cells.map(|(heading, cell)| (heading.clone(), Value::from(cell))).collect();
         let value = Value::Object(object);
-        Record { line, text: value.to_string(), value }
+        ImportRecord { line, text: value.to_string(), value }
     }
 
-    fn unread(&self, before: u64, error: csv::Error) -> Unread {
+    fn unread(&self, before: u64, error: csv::Error) -> RecordError {
         let line = error.position().map_or(before, csv::Position::line);
         let reason = match error.kind() {
             ErrorKind::Utf8 { err, .. } => {
@@ -67,11 +70,11 @@ impl Rows {
             }
             _ if self.meter.is_used_up() => {
                 let reason = "the row is too long: does a quote not end?".to_owned();
-                return Unread::Rest { line, reason };
+                return RecordError::Rest { line, reason };
             }
-            _ => return Unread::File(std::io::Error::other(error)),
+            _ => return RecordError::File(std::io::Error::other(error)),
         };
-        Unread::Record { line, reason }
+        RecordError::Record { line, reason }
     }
 }
 

@@ -22,32 +22,32 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What is watched. Neither has to be there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Places {
+pub(super) struct WatchedPaths {
     pub(super) config: PathBuf,
     pub(super) mappings: PathBuf,
 }
 
 /// What stands at the places: a file is known by what changes when it is written, a folder by itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Look {
+struct FileStamps {
     config: Option<[i64; 4]>,
     mappings: Option<[u64; 2]>,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Watch {
+pub(super) struct FileWatcher {
     changed: Arc<Notify>,
     watcher: Option<RecommendedWatcher>,
-    places: Option<Places>,
-    seen: Look,
+    places: Option<WatchedPaths>,
+    seen: FileStamps,
     /// That it does not work was said already.
     complained: bool,
 }
 
-impl Watch {
+impl FileWatcher {
     /// Watches the folders that are at these places now: a folder that was put in the place of another
     /// is another to the system. What the last watch saw is not lost.
-    pub(super) fn begin(&mut self, places: &Places) {
+    pub(super) fn begin(&mut self, places: &WatchedPaths) {
         self.seen = places.look();
         self.places = Some(places.clone());
         match watcher(places, Arc::clone(&self.changed)) {
@@ -64,7 +64,7 @@ impl Watch {
     }
 
     /// Watches other places; what changed there before is to be looked at.
-    pub(super) fn move_to(&mut self, places: &Places) {
+    pub(super) fn move_to(&mut self, places: &WatchedPaths) {
         self.begin(places);
         self.changed.notify_one();
     }
@@ -84,7 +84,7 @@ impl Watch {
 
 /// Returns once something else stands at the places. Their folders are not watched: the store may lie
 /// there, and each of its writes would be told.
-async fn another(places: Option<Places>, seen: Look) -> Look {
+async fn another(places: Option<WatchedPaths>, seen: FileStamps) -> FileStamps {
     let Some(places) = places else { return std::future::pending().await };
     loop {
         sleep(LOOK_EVERY).await;
@@ -98,10 +98,10 @@ async fn another(places: Option<Places>, seen: Look) -> Look {
 }
 
 /// Watches the folder of the mapping files.
-fn watcher(places: &Places, changed: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
-    let Places { config, mappings } = places.absolute()?;
+fn watcher(places: &WatchedPaths, changed: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
+    let WatchedPaths { config, mappings } = places.absolute()?;
     let folder = mappings.clone();
-    let places = Places { config, mappings };
+    let places = WatchedPaths { config, mappings };
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
         if event.is_ok_and(|event| !concerns(&event, &places)) {
             return;
@@ -114,11 +114,11 @@ fn watcher(places: &Places, changed: Arc<Notify>) -> notify::Result<RecommendedW
     Ok(watcher)
 }
 
-impl Places {
-    fn look(&self) -> Look {
+impl WatchedPaths {
+    fn look(&self) -> FileStamps {
         let config = std::fs::metadata(&self.config).ok();
         let mappings = std::fs::metadata(&self.mappings).ok();
-        Look {
+        FileStamps {
             config: config.map(|file| {
                 let (size, number) = (file.size().cast_signed(), file.ino().cast_signed());
                 [number, size, file.mtime(), file.mtime_nsec()]
@@ -127,20 +127,20 @@ impl Places {
         }
     }
 
-    fn absolute(&self) -> std::io::Result<Places> {
+    fn absolute(&self) -> std::io::Result<WatchedPaths> {
         let config = std::path::absolute(&self.config)?;
-        Ok(Places { config, mappings: std::path::absolute(&self.mappings)? })
+        Ok(WatchedPaths { config, mappings: std::path::absolute(&self.mappings)? })
     }
 }
 
 /// The store may lie beside the configuration, so most of what happens in the folders is not ours.
-fn concerns(event: &Event, places: &Places) -> bool {
+fn concerns(event: &Event, places: &WatchedPaths) -> bool {
     let is_reading = matches!(event.kind, EventKind::Access(_));
     let named = |path: &PathBuf| path.file_name().is_none_or(|name| is_ours(name, places));
     !is_reading && (event.need_rescan() || event.paths.iter().any(named))
 }
 
-fn is_ours(name: &OsStr, places: &Places) -> bool {
+fn is_ours(name: &OsStr, places: &WatchedPaths) -> bool {
     let is_place = |path: &Path| path.file_name() == Some(name);
     let is_toml = Path::new(name).extension().is_some_and(|extension| extension == "toml");
     // Kubernetes replaces all files of a mounted folder at once, by a link called `..data`.
@@ -157,7 +157,7 @@ mod tests {
     const WRITTEN: EventKind = EventKind::Modify(ModifyKind::Data(DataChange::Any));
 
     fn check(event: &Event, expected: bool) {
-        let places = Places { config: "/etc/relay.conf".into(), mappings: "/etc/m".into() };
+        let places = WatchedPaths { config: "/etc/relay.conf".into(), mappings: "/etc/m".into() };
 
         assert_eq!(concerns(event, &places), expected, "{event:?}");
     }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::savio::{Client, NewFeedback};
 
-use super::super::{Failure, load, show};
+use super::super::{CommandError, load, show};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -43,7 +43,7 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-pub(super) async fn create(client: &Client, arguments: Arguments) -> Result<(), Failure> {
+pub(super) async fn create(client: &Client, arguments: Arguments) -> Result<(), CommandError> {
     let json = arguments.json;
     let created = client.create_feedback(&arguments.feedback()?).await?;
     if json {
@@ -54,7 +54,7 @@ pub(super) async fn create(client: &Client, arguments: Arguments) -> Result<(), 
 }
 
 impl Arguments {
-    fn feedback(self) -> Result<NewFeedback, Failure> {
+    fn feedback(self) -> Result<NewFeedback, CommandError> {
         let problem = match self.problem.as_str() {
             "-" => load::document("-".as_ref())?.text.trim().to_owned(),
             _ => self.problem,

@@ -7,14 +7,14 @@ use std::path::Path;
 
 use tokio::sync::mpsc::{Receiver, channel};
 
-use super::super::Failure;
+use super::super::CommandError;
 
 /// No contact or company is longer than this.
 const LINE_BYTES_MAX: u64 = 1024 * 1024;
 const AHEAD: usize = 64;
 
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct InputLine {
     /// From 1.
     pub(super) number: u64,
     /// None if it is too long.
@@ -24,15 +24,15 @@ pub(super) struct Line {
 }
 
 #[derive(Debug)]
-pub(super) struct Lines {
-    pub(super) read: Receiver<io::Result<Line>>,
+pub(super) struct InputLines {
+    pub(super) read: Receiver<io::Result<InputLine>>,
     /// How many bytes there are, where that can be known.
     pub(super) bytes: Option<u64>,
 }
 
 /// Begins to read; `-` is standard input.
-pub(super) fn open(path: &Path) -> Result<Lines, Failure> {
-    let failed = |error: io::Error| Failure::Wrong(format!("{}: {error}", path.display()));
+pub(super) fn open(path: &Path) -> Result<InputLines, CommandError> {
+    let failed = |error: io::Error| CommandError::Wrong(format!("{}: {error}", path.display()));
     let file = if path == Path::new("-") {
         File::from(io::stdin().as_fd().try_clone_to_owned().map_err(failed)?)
     } else {
@@ -40,13 +40,13 @@ pub(super) fn open(path: &Path) -> Result<Lines, Failure> {
     };
     let known = file.metadata().map_err(failed)?;
     if known.is_dir() {
-        return Err(Failure::Wrong(format!("{}: this is a folder", path.display())));
+        return Err(CommandError::Wrong(format!("{}: this is a folder", path.display())));
     }
     let bytes = known.is_file().then_some(known.len());
     let (tell, read) = channel(AHEAD);
     // A read may wait for a person, and nothing else has to.
     tokio::task::spawn_blocking(move || {
-        let mut reader = Reader { input: BufReader::new(file), number: 0, end: 0 };
+        let mut reader = LineReader { input: BufReader::new(file), number: 0, end: 0 };
         while let Some(line) = reader.next().transpose() {
             let is_last = line.is_err();
             if tell.blocking_send(line).is_err() || is_last {
@@ -54,18 +54,18 @@ pub(super) fn open(path: &Path) -> Result<Lines, Failure> {
             }
         }
     });
-    Ok(Lines { read, bytes })
+    Ok(InputLines { read, bytes })
 }
 
-struct Reader<R> {
+struct LineReader<R> {
     input: R,
     number: u64,
     end: u64,
 }
 
-impl<R: BufRead> Reader<R> {
+impl<R: BufRead> LineReader<R> {
     /// The next line that is not blank.
-    fn next(&mut self) -> io::Result<Option<Line>> {
+    fn next(&mut self) -> io::Result<Option<InputLine>> {
         loop {
             let mut bytes = Vec::new();
             let read = (&mut self.input).take(LINE_BYTES_MAX + 1).read_until(b'\n', &mut bytes)?;
@@ -77,13 +77,13 @@ impl<R: BufRead> Reader<R> {
             let is_too_long = read as u64 > LINE_BYTES_MAX && !bytes.ends_with(b"\n");
             if is_too_long {
                 self.skip()?;
-                return Ok(Some(Line { number: self.number, bytes: None, end: self.end }));
+                return Ok(Some(InputLine { number: self.number, bytes: None, end: self.end }));
             }
             let text = bytes.strip_prefix("\u{feff}".as_bytes()).filter(|_| self.number == 1);
             let text = text.unwrap_or(&bytes).trim_ascii();
             if !text.is_empty() {
                 let bytes = Some(text.to_vec());
-                return Ok(Some(Line { number: self.number, bytes, end: self.end }));
+                return Ok(Some(InputLine { number: self.number, bytes, end: self.end }));
             }
         }
     }
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Vec<(u64, Option<String>)> {
-        let mut reader = Reader { input: text.as_bytes(), number: 0, end: 0 };
+        let mut reader = LineReader { input: text.as_bytes(), number: 0, end: 0 };
         let lines = std::iter::from_fn(|| reader.next().unwrap());
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         lines.map(|line| (line.number, line.bytes.map(text))).collect()

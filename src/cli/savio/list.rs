@@ -7,10 +7,10 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::savio::{Client, Error, Filter, Page, Pages, Search};
+use crate::savio::{Client, CustomerQuery, Error, FeatureRequestQuery, Page, Pages};
 
-use super::super::bar::Bar;
-use super::super::{Failure, show};
+use super::super::bar::ProgressBar;
+use super::super::{CommandError, show};
 use super::table;
 
 /// A page that does not come is asked for so often, with waits between.
@@ -19,7 +19,7 @@ const WAIT_MIN: Duration = Duration::from_millis(500);
 const WAIT_MAX: Duration = Duration::from_mins(5);
 
 #[derive(Debug, Clone, Copy, clap::Args)]
-struct Output {
+struct ListOutput {
     /// Follow the pages to the last one
     #[arg(long)]
     all: bool,
@@ -37,7 +37,7 @@ pub(super) struct SearchArguments {
     #[arg(long, value_name = "FIELD", allow_hyphen_values = true)]
     ordering: Option<String>,
     #[command(flatten)]
-    output: Output,
+    output: ListOutput,
 }
 
 #[derive(Debug, clap::Args)]
@@ -64,7 +64,7 @@ pub(super) struct FeatureRequestArguments {
     #[arg(long, value_name = "TITLE")]
     roadmap: Option<String>,
     #[command(flatten)]
-    output: Output,
+    output: ListOutput,
 }
 
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -78,8 +78,8 @@ pub(super) struct GetArguments {
 pub(super) async fn feature_requests(
     client: &Client,
     arguments: FeatureRequestArguments,
-) -> Result<(), Failure> {
-    let filter = Filter {
+) -> Result<(), CommandError> {
+    let filter = FeatureRequestQuery {
         search: arguments.search,
         state: arguments.state,
         ordering: arguments.ordering,
@@ -94,7 +94,7 @@ pub(super) async fn feature_requests(
 pub(super) async fn feature_request(
     client: &Client,
     arguments: GetArguments,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let found = client.feature_request(arguments.id).await?;
     if arguments.json {
         return show::print(&show::json(&format!("{:#}\n", json!(found))));
@@ -102,21 +102,27 @@ pub(super) async fn feature_request(
     show::print(&table::feature_request(&found))
 }
 
-pub(super) async fn contacts(client: &Client, arguments: SearchArguments) -> Result<(), Failure> {
+pub(super) async fn contacts(
+    client: &Client,
+    arguments: SearchArguments,
+) -> Result<(), CommandError> {
     let SearchArguments { search, ordering, output } = arguments;
-    show(client.contacts(&Search { search, ordering }), output, table::contacts).await
+    show(client.contacts(&CustomerQuery { search, ordering }), output, table::contacts).await
 }
 
-pub(super) async fn companies(client: &Client, arguments: SearchArguments) -> Result<(), Failure> {
+pub(super) async fn companies(
+    client: &Client,
+    arguments: SearchArguments,
+) -> Result<(), CommandError> {
     let SearchArguments { search, ordering, output } = arguments;
-    show(client.companies(&Search { search, ordering }), output, table::companies).await
+    show(client.companies(&CustomerQuery { search, ordering }), output, table::companies).await
 }
 
 async fn show<T: Serialize + DeserializeOwned>(
     pages: Pages<T>,
-    output: Output,
+    output: ListOutput,
     table: fn(&[T]) -> String,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     if output.json {
         return print_json(pages, output).await;
     }
@@ -125,11 +131,11 @@ async fn show<T: Serialize + DeserializeOwned>(
 
 async fn print<T: DeserializeOwned>(
     mut pages: Pages<T>,
-    output: Output,
+    output: ListOutput,
     table: fn(&[T]) -> String,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let mut entries = Vec::new();
-    let mut bar = Bar::new();
+    let mut bar = ProgressBar::new();
     let (count, is_last) = loop {
         let Some(page) = turn(&mut pages).await? else { break (None, true) };
         entries.extend(page.results);
@@ -150,9 +156,9 @@ async fn print<T: DeserializeOwned>(
 /// Writes each page when it is there, so that a long list takes no memory.
 async fn print_json<T: Serialize + DeserializeOwned>(
     mut pages: Pages<T>,
-    output: Output,
-) -> Result<(), Failure> {
-    let mut bar = Bar::new();
+    output: ListOutput,
+) -> Result<(), CommandError> {
+    let mut bar = ProgressBar::new();
     let mut shown: u64 = 0;
     while let Some(page) = turn(&mut pages).await? {
         for entry in page.results {

@@ -12,13 +12,13 @@ use crate::rate::Rate;
 use crate::savio::{Client, Error};
 use crate::table::parse_duration;
 
-use super::super::Failure;
+use super::super::CommandError;
 use super::super::serve::stopped;
-use super::Opened;
-use super::lines::{self, Line, Lines};
-use super::queue::{Job, Queue};
-use super::report::{Report, Stop, Trouble};
-use super::upsert::{Kind, Upsert};
+use super::AccountClient;
+use super::lines::{self, InputLine, InputLines};
+use super::queue::{UpsertJob, UpsertQueue};
+use super::report::{BulkSummary, LineError, StopReason};
+use super::upsert::{RecordKind, UpsertRecord};
 
 /// The waits before a line is sent again, from first to last, and up to half as much by chance.
 const WAIT_MIN: Duration = Duration::from_millis(200);
@@ -26,7 +26,7 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 const GIVE_UP_AFTER: Duration = Duration::from_mins(5);
 
 #[derive(Debug, Clone, Copy, clap::Args)]
-pub(super) struct Pace {
+pub(super) struct PaceOptions {
     /// Send no more than this of a FILE: 10/s, 300/m or 1000/h
     #[arg(long)]
     rate: Option<Rate>,
@@ -38,7 +38,7 @@ pub(super) struct Pace {
     give_up_after: Option<Duration>,
 }
 
-impl Pace {
+impl PaceOptions {
     pub(super) fn is_given(self) -> bool {
         self.rate.is_some() || self.max_in_flight.is_some() || self.give_up_after.is_some()
     }
@@ -49,61 +49,61 @@ fn span(text: &str) -> Result<Duration, String> {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Order {
-    pub(super) pace: Pace,
+pub(super) struct BulkOptions {
+    pub(super) pace: PaceOptions,
     pub(super) json: bool,
 }
 
 /// Upserts all lines of a file; `-` is standard input.
 pub(super) async fn run(
-    account: &Opened,
-    (kind, file): (Kind, &Path),
-    order: Order,
-) -> Result<(), Failure> {
+    account: &AccountClient,
+    (kind, file): (RecordKind, &Path),
+    order: BulkOptions,
+) -> Result<(), CommandError> {
     let interrupted = stopped();
     let lines = lines::open(file)?;
     let in_flight_max = order.pace.max_in_flight.map_or(account.max_in_flight, NonZeroUsize::get);
-    let mut crew = Crew {
+    let mut crew = BulkUpsert {
         client: account.client.clone(),
         kind,
         in_flight_max,
         interval: order.pace.rate.map(Rate::interval).unwrap_or_default(),
         give_up_after: order.pace.give_up_after.unwrap_or(GIVE_UP_AFTER),
-        queue: Queue::default(),
+        queue: UpsertQueue::default(),
         flights: JoinSet::new(),
         free_at: Instant::now(),
         failures: 0,
-        report: Report::new(kind, order),
+        report: BulkSummary::new(kind, order),
     };
     let stop = tokio::select! {
         stop = crew.work(lines) => stop?,
-        () = interrupted => Some(Stop::Interrupted),
+        () = interrupted => Some(StopReason::Interrupted),
     };
     crew.report.end(stop)
 }
 
-type Landed = (Job, Result<Value, Error>);
+type JobResult = (UpsertJob, Result<Value, Error>);
 
-struct Crew {
+struct BulkUpsert {
     client: Client,
-    kind: Kind,
+    kind: RecordKind,
     in_flight_max: usize,
     /// From one call to the next.
     interval: Duration,
     give_up_after: Duration,
-    queue: Queue,
-    flights: JoinSet<Landed>,
+    queue: UpsertQueue,
+    flights: JoinSet<JobResult>,
     /// Nothing is sent before.
     free_at: Instant,
     /// Calls in a row that got no proper answer.
     failures: usize,
-    report: Report,
+    report: BulkSummary,
 }
 
-impl Crew {
+impl BulkUpsert {
     /// Works until all is settled; else says why the rest is left.
-    async fn work(&mut self, lines: Lines) -> Result<Option<Stop>, Failure> {
-        let Lines { mut read, bytes } = lines;
+    async fn work(&mut self, lines: InputLines) -> Result<Option<StopReason>, CommandError> {
+        let InputLines { mut read, bytes } = lines;
         let (mut is_open, mut end) = (true, 0);
         while is_open || !self.queue.is_empty() {
             self.launch(Instant::now());
@@ -116,7 +116,7 @@ impl Crew {
                         end = line.end;
                         self.take(line)?;
                     }
-                    Some(Err(error)) => stop = Some(Stop::Input(error)),
+                    Some(Err(error)) => stop = Some(StopReason::Input(error)),
                     None => is_open = false,
                 },
                 () = until(next_launch) => {}
@@ -129,20 +129,20 @@ impl Crew {
         Ok(None)
     }
 
-    fn take(&mut self, line: Line) -> Result<(), Failure> {
+    fn take(&mut self, line: InputLine) -> Result<(), CommandError> {
         let Some(bytes) = line.bytes else {
-            let trouble = Trouble::Line("the line is longer than 1 MiB".to_owned());
+            let trouble = LineError::Line("the line is longer than 1 MiB".to_owned());
             return self.report.failed(line.number, &trouble);
         };
-        match Upsert::read(self.kind, &bytes) {
+        match UpsertRecord::read(self.kind, &bytes) {
             Ok(upsert) => {
-                let job = Job { line: line.number, upsert, begun_at: None, tries: 0 };
+                let job = UpsertJob { line: line.number, upsert, begun_at: None, tries: 0 };
                 self.queue.push(job, Instant::now());
                 Ok(())
             }
             Err(error) => {
                 let message = error.to_string().replace(" at line 1 column", " at column");
-                self.report.failed(line.number, &Trouble::Line(message))
+                self.report.failed(line.number, &LineError::Line(message))
             }
         }
     }
@@ -167,8 +167,11 @@ impl Crew {
         self.queue.next_due().filter(|_| has_place).map(|due| due.max(self.free_at))
     }
 
-    fn land(&mut self, landed: Result<Landed, JoinError>) -> Result<Option<Stop>, Failure> {
-        let (job, answer) = landed.map_err(|error| Failure::Undone(error.to_string()))?;
+    fn land(
+        &mut self,
+        landed: Result<JobResult, JoinError>,
+    ) -> Result<Option<StopReason>, CommandError> {
+        let (job, answer) = landed.map_err(|error| CommandError::Undone(error.to_string()))?;
         match answer {
             Ok(kept) => {
                 self.failures = 0;
@@ -179,10 +182,10 @@ impl Crew {
             Err(error @ Error::Refused { .. }) => {
                 self.failures = 0;
                 self.queue.settle(&job, Instant::now());
-                self.report.failed(job.line, &Trouble::Savio(error))?;
+                self.report.failed(job.line, &LineError::Savio(error))?;
                 Ok(None)
             }
-            Err(error) if self.is_hopeless(&error) => Ok(Some(Stop::Savio(error))),
+            Err(error) if self.is_hopeless(&error) => Ok(Some(StopReason::Savio(error))),
             Err(error) => self.again(job, error),
         }
     }
@@ -205,7 +208,11 @@ impl Crew {
         }
     }
 
-    fn again(&mut self, mut job: Job, error: Error) -> Result<Option<Stop>, Failure> {
+    fn again(
+        &mut self,
+        mut job: UpsertJob,
+        error: Error,
+    ) -> Result<Option<StopReason>, CommandError> {
         let now = Instant::now();
         if let Some(asked) = error.retry_after() {
             self.free_at = self.free_at.max(now + asked);
@@ -226,10 +233,10 @@ impl Crew {
             return Ok(None);
         }
         if waves > 0 {
-            return Ok(Some(Stop::Savio(error)));
+            return Ok(Some(StopReason::Savio(error)));
         }
         self.queue.settle(&job, now);
-        self.report.failed(job.line, &Trouble::Savio(error))?;
+        self.report.failed(job.line, &LineError::Savio(error))?;
         Ok(None)
     }
 }

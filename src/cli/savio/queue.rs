@@ -4,17 +4,17 @@ use std::collections::btree_map::BTreeMap;
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
-use super::upsert::Upsert;
+use super::upsert::UpsertRecord;
 
 /// So many are held at most, so that a long input takes no memory.
 pub(super) const HELD_MAX: usize = 1_000;
 
 /// One upsert of the input.
 #[derive(Debug, PartialEq)]
-pub(super) struct Job {
+pub(super) struct UpsertJob {
     /// The line that it stands in, from 1.
     pub(super) line: u64,
-    pub(super) upsert: Upsert,
+    pub(super) upsert: UpsertRecord,
     /// When it was first sent.
     pub(super) begun_at: Option<Instant>,
     /// How often it failed.
@@ -22,14 +22,14 @@ pub(super) struct Job {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Queue {
-    due: BTreeMap<(Instant, u64), Job>,
+pub(super) struct UpsertQueue {
+    due: BTreeMap<(Instant, u64), UpsertJob>,
     /// By internal id: what waits until the one before it is settled. An id that is here is at work.
-    behind: HashMap<String, VecDeque<Job>>,
+    behind: HashMap<String, VecDeque<UpsertJob>>,
     held: usize,
 }
 
-impl Queue {
+impl UpsertQueue {
     pub(super) fn has_room(&self) -> bool {
         self.held < HELD_MAX
     }
@@ -39,7 +39,7 @@ impl Queue {
         self.held == 0
     }
 
-    pub(super) fn push(&mut self, job: Job, now: Instant) {
+    pub(super) fn push(&mut self, job: UpsertJob, now: Instant) {
         self.held += 1;
         if let Some(waiting) = self.behind.get_mut(job.upsert.internal_id()) {
             waiting.push_back(job);
@@ -50,7 +50,7 @@ impl Queue {
     }
 
     /// The one that has been due for longest.
-    pub(super) fn take(&mut self, now: Instant) -> Option<Job> {
+    pub(super) fn take(&mut self, now: Instant) -> Option<UpsertJob> {
         let first = self.due.first_entry().filter(|entry| entry.key().0 <= now)?;
         Some(first.remove())
     }
@@ -60,12 +60,12 @@ impl Queue {
         self.due.first_key_value().map(|((at, _), _)| *at)
     }
 
-    pub(super) fn again(&mut self, job: Job, at: Instant) {
+    pub(super) fn again(&mut self, job: UpsertJob, at: Instant) {
         self.due.insert((at, job.line), job);
     }
 
     /// The job is settled, so that the next one of its internal id may go.
-    pub(super) fn settle(&mut self, job: &Job, now: Instant) {
+    pub(super) fn settle(&mut self, job: &UpsertJob, now: Instant) {
         self.held -= 1;
         let id = job.upsert.internal_id();
         match self.behind.get_mut(id).and_then(VecDeque::pop_front) {
@@ -79,23 +79,23 @@ impl Queue {
 mod tests {
     use std::time::Duration;
 
-    use super::super::upsert::Kind;
+    use super::super::upsert::RecordKind;
     use super::*;
 
-    fn job(line: u64, internal_id: &str) -> Job {
+    fn job(line: u64, internal_id: &str) -> UpsertJob {
         let text = format!(r#"{{"internal_id": "{internal_id}", "name": "Ada"}}"#);
-        let upsert = Upsert::read(Kind::Contact, text.as_bytes()).unwrap();
-        Job { line, upsert, begun_at: None, tries: 0 }
+        let upsert = UpsertRecord::read(RecordKind::Contact, text.as_bytes()).unwrap();
+        UpsertJob { line, upsert, begun_at: None, tries: 0 }
     }
 
-    fn lines(queue: &mut Queue, now: Instant) -> Vec<u64> {
+    fn lines(queue: &mut UpsertQueue, now: Instant) -> Vec<u64> {
         std::iter::from_fn(|| queue.take(now)).map(|job| job.line).collect()
     }
 
     #[test]
     fn one_internal_id_goes_one_after_the_other() {
         let now = Instant::now();
-        let mut queue = Queue::default();
+        let mut queue = UpsertQueue::default();
         for (line, id) in [(1, "a"), (2, "a"), (3, "b")] {
             queue.push(job(line, id), now);
         }
@@ -112,7 +112,7 @@ mod tests {
     fn what_failed_comes_again_when_it_is_due() {
         let now = Instant::now();
         let later = now + Duration::from_secs(1);
-        let mut queue = Queue::default();
+        let mut queue = UpsertQueue::default();
         queue.push(job(1, "a"), now);
         let failed = queue.take(now).unwrap();
 

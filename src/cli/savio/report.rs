@@ -2,17 +2,17 @@
 
 use serde_json::{Value, json};
 
-use crate::savio::{Error, Refusal};
+use crate::savio::{Error, ErrorDetails};
 
-use super::super::Failure;
-use super::super::bar::Bar;
+use super::super::CommandError;
+use super::super::bar::ProgressBar;
 use super::super::show::{self, one_line};
-use super::many::Order;
-use super::upsert::Kind;
+use super::many::BulkOptions;
+use super::upsert::RecordKind;
 
 /// Why a line is not at Savio.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum LineError {
     /// The line itself is wrong.
     Line(String),
     Savio(Error),
@@ -20,7 +20,7 @@ pub(super) enum Trouble {
 
 /// Why the rest was not tried.
 #[derive(Debug)]
-pub(super) enum Stop {
+pub(super) enum StopReason {
     Interrupted,
     /// Every other line would fare alike.
     Savio(Error),
@@ -28,10 +28,10 @@ pub(super) enum Stop {
 }
 
 #[derive(Debug)]
-pub(super) struct Report {
-    kind: Kind,
-    order: Order,
-    bar: Bar,
+pub(super) struct BulkSummary {
+    kind: RecordKind,
+    order: BulkOptions,
+    bar: ProgressBar,
     done: u64,
     /// Lines that are wrong, or that Savio refuses.
     refused: u64,
@@ -39,16 +39,16 @@ pub(super) struct Report {
     undone: u64,
 }
 
-impl Report {
-    pub(super) fn new(kind: Kind, order: Order) -> Report {
-        Report { kind, order, bar: Bar::new(), done: 0, refused: 0, undone: 0 }
+impl BulkSummary {
+    pub(super) fn new(kind: RecordKind, order: BulkOptions) -> BulkSummary {
+        BulkSummary { kind, order, bar: ProgressBar::new(), done: 0, refused: 0, undone: 0 }
     }
 
     pub(super) fn has_done_any(&self) -> bool {
         self.done > 0
     }
 
-    pub(super) fn done(&mut self, line: u64, kept: &Value) -> Result<(), Failure> {
+    pub(super) fn done(&mut self, line: u64, kept: &Value) -> Result<(), CommandError> {
         self.done += 1;
         if self.order.json {
             let done = json!({ "line": line, "id": kept["id"] });
@@ -57,15 +57,15 @@ impl Report {
         Ok(())
     }
 
-    pub(super) fn failed(&mut self, line: u64, trouble: &Trouble) -> Result<(), Failure> {
+    pub(super) fn failed(&mut self, line: u64, trouble: &LineError) -> Result<(), CommandError> {
         self.bar.clear();
         let reason = match trouble {
-            Trouble::Line(reason) => reason.clone(),
-            Trouble::Savio(error) => error.to_string(),
+            LineError::Line(reason) => reason.clone(),
+            LineError::Savio(error) => error.to_string(),
         };
         match trouble {
-            Trouble::Savio(error) if !is_refused(error) => self.undone += 1,
-            Trouble::Savio(_) | Trouble::Line(_) => self.refused += 1,
+            LineError::Savio(error) if !is_refused(error) => self.undone += 1,
+            LineError::Savio(_) | LineError::Line(_) => self.refused += 1,
         }
         if self.order.json {
             return show::print(&show::json(&format!("{}\n", as_json(line, &reason, trouble))));
@@ -86,9 +86,9 @@ impl Report {
     }
 
     /// The sum, and how the command ends.
-    pub(super) fn end(mut self, stop: Option<Stop>) -> Result<(), Failure> {
+    pub(super) fn end(mut self, stop: Option<StopReason>) -> Result<(), CommandError> {
         self.bar.clear();
-        let Report { kind, order, done, refused, undone, .. } = self;
+        let BulkSummary { kind, order, done, refused, undone, .. } = self;
         let kind = kind.plural();
         let mut sum = format!("{kind} at savio: {done}");
         if refused > 0 {
@@ -104,21 +104,21 @@ impl Report {
         }
         let again = "run it again when that is mended: what is at savio already is only updated";
         match stop {
-            Some(Stop::Interrupted) => {
+            Some(StopReason::Interrupted) => {
                 let again = "run it again: what is at savio already is only updated";
-                Err(Failure::Undone(format!("interrupted before the end; {again}")))
+                Err(CommandError::Undone(format!("interrupted before the end; {again}")))
             }
-            Some(Stop::Savio(error)) if is_refused(&error) => {
-                Err(Failure::Wrong(format!("stopped before the end: {error}; {again}")))
+            Some(StopReason::Savio(error)) if is_refused(&error) => {
+                Err(CommandError::Wrong(format!("stopped before the end: {error}; {again}")))
             }
-            Some(Stop::Savio(error)) => {
-                Err(Failure::Undone(format!("stopped before the end: {error}; {again}")))
+            Some(StopReason::Savio(error)) => {
+                Err(CommandError::Undone(format!("stopped before the end: {error}; {again}")))
             }
-            Some(Stop::Input(error)) => {
-                Err(Failure::Undone(format!("the input cannot be read to its end: {error}")))
+            Some(StopReason::Input(error)) => {
+                Err(CommandError::Undone(format!("the input cannot be read to its end: {error}")))
             }
-            None if undone > 0 => Err(Failure::Undone(format!("{undone} {kind}: {again}"))),
-            None if refused > 0 => Err(Failure::Shown),
+            None if undone > 0 => Err(CommandError::Undone(format!("{undone} {kind}: {again}"))),
+            None if refused > 0 => Err(CommandError::Shown),
             None => Ok(()),
         }
     }
@@ -140,16 +140,16 @@ fn is_refused(error: &Error) -> bool {
     }
 }
 
-fn as_json(line: u64, reason: &str, trouble: &Trouble) -> Value {
+fn as_json(line: u64, reason: &str, trouble: &LineError) -> Value {
     let (status, fields) = match trouble {
-        Trouble::Savio(error) => (error.status(), fields(error)),
-        Trouble::Line(_) => (None, Value::Null),
+        LineError::Savio(error) => (error.status(), fields(error)),
+        LineError::Line(_) => (None, Value::Null),
     };
     json!({ "line": line, "error": { "status": status, "message": reason, "fields": fields } })
 }
 
 fn fields(error: &Error) -> Value {
-    let Error::Refused { refusal: Refusal { fields, .. }, .. } = error else {
+    let Error::Refused { refusal: ErrorDetails { fields, .. }, .. } = error else {
         return Value::Null;
     };
     fields.iter().map(|(name, messages)| (name.clone(), json!(messages))).collect()

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::mistake::Look;
+use crate::mistake::OutputStyle;
 use crate::savio::{Company, Contact, FeatureRequest};
 
 use super::super::show::{fields, one_line, shorten, stdout_look, table};
@@ -99,7 +99,7 @@ fn attributes(attributes: Option<&Map<String, Value>>) -> String {
 fn cell(text: Option<&String>) -> String {
     let line = text.map(|text| one_line(text)).unwrap_or_default();
     match stdout_look() {
-        Look::Terminal => shorten(&line, CHARS_MAX),
-        Look::Plain => line,
+        OutputStyle::Terminal => shorten(&line, CHARS_MAX),
+        OutputStyle::Plain => line,
     }
 }

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use crate::json;
 use crate::savio::{Client, CompanyUpsert, ContactUpsert, Error};
 
-use super::super::{Failure, show};
-use super::{Opened, many, table};
+use super::super::{CommandError, show};
+use super::{AccountClient, many, table};
 
 pub(super) const USAGE_OF_CONTACTS: &str = "\
 savio-relay savio contacts upsert --internal-id <ID> --name <NAME> [OPTIONS]
@@ -45,7 +45,7 @@ pub(super) struct ContactArguments {
     #[arg(long = "filterable-attribute", value_name = "KEY=VALUE", value_parser = attribute)]
     attributes: Vec<(String, Value)>,
     #[command(flatten)]
-    output: Output,
+    output: UpsertOutput,
 }
 
 #[derive(Debug, clap::Args)]
@@ -63,13 +63,13 @@ pub(super) struct CompanyArguments {
     #[arg(long = "filterable-attribute", value_name = "KEY=VALUE", value_parser = attribute)]
     attributes: Vec<(String, Value)>,
     #[command(flatten)]
-    output: Output,
+    output: UpsertOutput,
 }
 
 #[derive(Debug, clap::Args)]
-struct Output {
+struct UpsertOutput {
     #[command(flatten)]
-    pace: many::Pace,
+    pace: many::PaceOptions,
     /// Print JSON; of a file, one object for each line
     #[arg(long)]
     json: bool,
@@ -77,48 +77,48 @@ struct Output {
 
 /// What the lines of a file are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum RecordKind {
     Contact,
     Company,
 }
 
-impl Kind {
+impl RecordKind {
     pub(super) fn plural(self) -> &'static str {
         match self {
-            Kind::Contact => "contacts",
-            Kind::Company => "companies",
+            RecordKind::Contact => "contacts",
+            RecordKind::Company => "companies",
         }
     }
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Upsert {
+pub(super) enum UpsertRecord {
     Contact(ContactUpsert),
     Company(CompanyUpsert),
 }
 
-impl Upsert {
-    pub(super) fn read(kind: Kind, text: &[u8]) -> Result<Upsert, serde_json::Error> {
+impl UpsertRecord {
+    pub(super) fn read(kind: RecordKind, text: &[u8]) -> Result<UpsertRecord, serde_json::Error> {
         match kind {
-            Kind::Contact => json::from_slice(text).map(Upsert::Contact),
-            Kind::Company => json::from_slice(text).map(Upsert::Company),
+            RecordKind::Contact => json::from_slice(text).map(UpsertRecord::Contact),
+            RecordKind::Company => json::from_slice(text).map(UpsertRecord::Company),
         }
     }
 
     pub(super) fn internal_id(&self) -> &str {
         match self {
-            Upsert::Contact(contact) => &contact.internal_id,
-            Upsert::Company(company) => &company.internal_id,
+            UpsertRecord::Contact(contact) => &contact.internal_id,
+            UpsertRecord::Company(company) => &company.internal_id,
         }
     }
 
     /// Sends it once, and gives what Savio keeps.
     pub(super) async fn send(&self, client: &Client) -> Result<Value, Error> {
         match self {
-            Upsert::Contact(contact) => {
+            UpsertRecord::Contact(contact) => {
                 client.upsert_contact(contact).await.map(|kept| json!(kept))
             }
-            Upsert::Company(company) => {
+            UpsertRecord::Company(company) => {
                 client.upsert_company(company).await.map(|kept| json!(kept))
             }
         }
@@ -126,9 +126,9 @@ impl Upsert {
 }
 
 impl ContactArguments {
-    pub(super) async fn run(self, account: &Opened) -> Result<(), Failure> {
+    pub(super) async fn run(self, account: &AccountClient) -> Result<(), CommandError> {
         if let Some(file) = self.file {
-            return self.output.many(account, (Kind::Contact, file)).await;
+            return self.output.many(account, (RecordKind::Contact, file)).await;
         }
         let contact = ContactUpsert {
             internal_id: self.internal_id.unwrap_or_default(),
@@ -138,32 +138,41 @@ impl ContactArguments {
             company_internal_id: self.company_internal_id,
             filterable_attributes: self.attributes.into_iter().collect(),
         };
-        self.output.one(account, ("contact", Upsert::Contact(contact))).await
+        self.output.one(account, ("contact", UpsertRecord::Contact(contact))).await
     }
 }
 
 impl CompanyArguments {
-    pub(super) async fn run(self, account: &Opened) -> Result<(), Failure> {
+    pub(super) async fn run(self, account: &AccountClient) -> Result<(), CommandError> {
         if let Some(file) = self.file {
-            return self.output.many(account, (Kind::Company, file)).await;
+            return self.output.many(account, (RecordKind::Company, file)).await;
         }
         let company = CompanyUpsert {
             internal_id: self.internal_id.unwrap_or_default(),
             name: self.name.unwrap_or_default(),
             filterable_attributes: self.attributes.into_iter().collect(),
         };
-        self.output.one(account, ("company", Upsert::Company(company))).await
+        self.output.one(account, ("company", UpsertRecord::Company(company))).await
     }
 }
 
-impl Output {
-    async fn many(self, account: &Opened, (kind, file): (Kind, PathBuf)) -> Result<(), Failure> {
-        many::run(account, (kind, &file), many::Order { pace: self.pace, json: self.json }).await
+impl UpsertOutput {
+    async fn many(
+        self,
+        account: &AccountClient,
+        (kind, file): (RecordKind, PathBuf),
+    ) -> Result<(), CommandError> {
+        many::run(account, (kind, &file), many::BulkOptions { pace: self.pace, json: self.json })
+            .await
     }
 
-    async fn one(self, account: &Opened, (name, upsert): (&str, Upsert)) -> Result<(), Failure> {
+    async fn one(
+        self,
+        account: &AccountClient,
+        (name, upsert): (&str, UpsertRecord),
+    ) -> Result<(), CommandError> {
         if self.pace.is_given() {
-            return Err(Failure::Usage(
+            return Err(CommandError::Usage(
                 "--rate, --max-in-flight and --give-up-after are for a FILE".to_owned(),
             ));
         }
@@ -210,7 +219,9 @@ mod tests {
 
     #[test]
     fn an_id_may_be_written_as_a_number() {
-        let upsert = Upsert::read(Kind::Company, br#"{"internal_id": 6, "name": "Acme"}"#).unwrap();
+        let upsert =
+            UpsertRecord::read(RecordKind::Company, br#"{"internal_id": 6, "name": "Acme"}"#)
+                .unwrap();
 
         assert_eq!(upsert.internal_id(), "6");
     }
@@ -219,7 +230,7 @@ mod tests {
     fn a_field_that_is_not_known_is_refused() {
         let line = br#"{"internal_id": "6", "name": "Ada", "emial": "ada@example.com"}"#;
 
-        let error = Upsert::read(Kind::Contact, line).unwrap_err().to_string();
+        let error = UpsertRecord::read(RecordKind::Contact, line).unwrap_err().to_string();
 
         assert!(error.contains("unknown field `emial`"), "{error}");
     }

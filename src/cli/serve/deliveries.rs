@@ -3,19 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::config::{self, Config, Destinations};
+use crate::config::{self, Config, DestinationConfigs};
 use crate::delivery::mapper::Mapper;
-use crate::delivery::pauses::Pauses;
+use crate::delivery::pauses::SourcePauses;
 use crate::delivery::{Delivery, Destination, Mappings};
 use crate::savio::{self, Client};
 use crate::secret::Secret;
-use crate::sources::SourceFile;
+use crate::sources::MappingFile;
 use crate::store::Sqlite;
 use crate::telemetry::metrics::Attempts;
 use crate::telemetry::traces::Traces;
 use crate::{admin, clock};
 
-use super::super::Failure;
+use super::super::CommandError;
 use super::undone;
 
 /// What all destinations have in common.
@@ -36,10 +36,10 @@ impl Deliveries {
     pub(super) fn new(
         config: &Config,
         store: &Arc<Sqlite>,
-        files: &[SourceFile],
+        files: &[MappingFile],
         shared: Shared,
-    ) -> Result<Deliveries, Failure> {
-        let (pauses, attempts) = (Arc::new(Pauses::default()), Attempts::default());
+    ) -> Result<Deliveries, CommandError> {
+        let (pauses, attempts) = (Arc::new(SourcePauses::default()), Attempts::default());
         let Shared { traces, mapper } = shared;
         let mut by_destination = BTreeMap::new();
         let mut without_token = BTreeMap::new();
@@ -68,22 +68,22 @@ impl Deliveries {
     /// What the API looks into.
     pub(super) fn to_look_into(
         &self,
-        destinations: &Destinations,
-    ) -> BTreeMap<String, admin::Destination> {
-        let look_into = |(name, to): (&String, &config::Destination)| {
+        destinations: &DestinationConfigs,
+    ) -> BTreeMap<String, admin::DestinationHandle> {
+        let look_into = |(name, to): (&String, &config::DestinationConfig)| {
             let delivery = Arc::clone(self.by_destination.get(name)?);
             let base_url = to.base_url.to_string();
-            Some((name.clone(), admin::Destination { base_url, delivery }))
+            Some((name.clone(), admin::DestinationHandle { base_url, delivery }))
         };
         destinations.iter().filter_map(look_into).collect()
     }
 
     /// Takes the whole new set.
-    pub(super) fn replace_mappings(&self, files: &[SourceFile]) {
+    pub(super) fn replace_mappings(&self, files: &[MappingFile]) {
         for (name, delivery) in &self.by_destination {
             let own = files.iter().filter(|file| file.destination() == name);
             let mappings: Mappings = own
-                .filter_map(SourceFile::mapped)
+                .filter_map(MappingFile::mapped)
                 .map(|(source, mapping)| (source.clone(), Arc::clone(mapping)))
                 .collect();
             delivery.replace_mappings(mappings);
@@ -91,19 +91,19 @@ impl Deliveries {
     }
 
     /// The destinations to which a source would send that is live, and why nothing is sent to them.
-    pub(super) fn without_token(&self, files: &[SourceFile]) -> Vec<(&str, &str)> {
+    pub(super) fn without_token(&self, files: &[MappingFile]) -> Vec<(&str, &str)> {
         let now = clock::now();
         let is_live =
-            |file: &&SourceFile| file.source.as_ref().is_some_and(|it| it.off(now).is_none());
+            |file: &&MappingFile| file.source.as_ref().is_some_and(|it| it.off(now).is_none());
         let wanted: BTreeSet<&str> =
-            files.iter().filter(is_live).map(SourceFile::destination).collect();
+            files.iter().filter(is_live).map(MappingFile::destination).collect();
         let paused = self.without_token.iter().filter(|(name, _)| wanted.contains(name.as_str()));
         paused.map(|(name, reason)| (name.as_str(), reason.as_str())).collect()
     }
 }
 
 /// The client of the destination, or why nothing can be sent to it yet.
-fn client(to: &config::Destination) -> Result<Result<Client, String>, Failure> {
+fn client(to: &config::DestinationConfig) -> Result<Result<Client, String>, CommandError> {
     let token = match &to.token {
         Secret::Found(token) => token.clone(),
         Secret::Missing(reason) => return Ok(Err(reason.clone())),

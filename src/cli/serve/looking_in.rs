@@ -7,14 +7,14 @@ use secrecy::{ExposeSecret, SecretString};
 use tempfile::NamedTempFile;
 use uuid::Uuid;
 
-use crate::admin::Token;
+use crate::admin::AdminToken;
 use crate::config::Config;
 use crate::secret::Secret;
 
-use super::super::Failure;
+use super::super::CommandError;
 
 /// How a person gets the token.
-pub(super) enum Told {
+pub(super) enum TokenOrigin {
     /// It is configured.
     Known,
     /// It is configured, and too short to be safe.
@@ -25,25 +25,27 @@ pub(super) enum Told {
     Written(PathBuf),
 }
 
-pub(super) fn token(config: &Config) -> Result<(Token, Told), Failure> {
+pub(super) fn token(config: &Config) -> Result<(AdminToken, TokenOrigin), CommandError> {
     if let Secret::Found(token) = &config.admin_token {
-        let told = if Token::is_short(token) { Told::Short } else { Told::Known };
-        let token = Token::new(token.clone()).ok_or(Failure::Wrong("it is empty".to_owned()))?;
+        let told =
+            if AdminToken::is_short(token) { TokenOrigin::Short } else { TokenOrigin::Known };
+        let token =
+            AdminToken::new(token.clone()).ok_or(CommandError::Wrong("it is empty".to_owned()))?;
         return Ok((token, told));
     }
     let made =
         SecretString::from(format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()));
     let told = if std::io::stderr().is_terminal() {
-        Told::Shown(made.clone())
+        TokenOrigin::Shown(made.clone())
     } else {
         let path = config.store.path.with_file_name("admin-token");
         write_for_owner(&path, &format!("{}\n", made.expose_secret())).map_err(|error| {
             let path = path.display();
-            Failure::Undone(format!("cannot write the admin token to {path}: {error}"))
+            CommandError::Undone(format!("cannot write the admin token to {path}: {error}"))
         })?;
-        Told::Written(path)
+        TokenOrigin::Written(path)
     };
-    let token = Token::new(made).expect("it was just made");
+    let token = AdminToken::new(made).expect("it was just made");
     Ok((token, told))
 }
 

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use tokio::task::spawn_blocking;
 use tracing::warn;
 
-use crate::intake::setup::Setup;
-use crate::intake::source::{Sources, Standing};
+use crate::intake::setup::PendingSetup;
+use crate::intake::source::{SourceStatus, Sources};
 
 use super::looking_in::write_for_owner;
 use crate::cli::show;
@@ -37,7 +37,7 @@ impl Setups {
     }
 
     /// What the table of the sources has: the address, or where it is.
-    pub(super) fn line(&self, setup: &Setup) -> String {
+    pub(super) fn line(&self, setup: &PendingSetup) -> String {
         match &self.place {
             Place::Terminal => format!("{}{}", self.url, setup.address()),
             Place::File(path) => {
@@ -47,7 +47,7 @@ impl Setups {
         }
     }
 
-    pub(super) fn announce(&self, setup: &Setup) {
+    pub(super) fn announce(&self, setup: &PendingSetup) {
         let name = &setup.source.name;
         match &self.place {
             Place::Terminal => {
@@ -65,8 +65,10 @@ impl Setups {
     pub(super) async fn write(&self, sources: &Sources) {
         let Place::File(path) = &self.place else { return };
         let waiting = sources.iter().filter_map(|(name, standing)| match standing {
-            Standing::Awaited(setup) => Some(format!("{name} {}{}\n", self.url, setup.address())),
-            Standing::Live(_) | Standing::Off { .. } => None,
+            SourceStatus::Awaited(setup) => {
+                Some(format!("{name} {}{}\n", self.url, setup.address()))
+            }
+            SourceStatus::Live(_) | SourceStatus::Off { .. } => None,
         });
         let (text, file) = (waiting.collect::<String>(), path.clone());
         let work = move || match text.as_str() {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::known_keys::KnownKeys;
 use super::seq::Seq;
-use crate::event::Name;
+use crate::event::RecordKey;
 
 /// Exclusive locks, first come, first served: a request gets all of its keys or none, and while it waits, it
 /// stands in line for each of them and holds nothing. So there is no deadlock. Lines are in order of receipt,
@@ -15,16 +15,16 @@ use crate::event::Name;
 #[cfg_attr(test, derive(Hash))]
 pub(super) struct KeyLocks {
     known: KnownKeys,
-    held: BTreeMap<Name, Seq>,
-    lines: BTreeMap<Name, BTreeSet<Seq>>,
+    held: BTreeMap<RecordKey, Seq>,
+    lines: BTreeMap<RecordKey, BTreeSet<Seq>>,
     /// The keys that each event holds, or stands in line for.
-    keys: BTreeMap<Seq, Vec<Name>>,
+    keys: BTreeMap<Seq, Vec<RecordKey>>,
 }
 
 /// What a request waits for: a key that another event holds, or is to get first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Contention {
-    pub(super) key: Name,
+    pub(super) key: RecordKey,
     pub(super) with: Seq,
 }
 
@@ -42,7 +42,7 @@ impl KeyLocks {
     pub(super) fn try_lock(
         &mut self,
         seq: Seq,
-        keys: impl Iterator<Item = Name>,
+        keys: impl Iterator<Item = RecordKey>,
     ) -> Result<(), Contention> {
         self.queue(seq, keys);
         if let Some(contention) = self.contention(seq) {
@@ -56,8 +56,8 @@ impl KeyLocks {
     }
 
     /// Stands in line for those of the keys that are not known. The event holds none.
-    pub(super) fn queue(&mut self, seq: Seq, keys: impl Iterator<Item = Name>) {
-        let keys: Vec<Name> = keys.filter(|key| !self.known.contains(*key)).collect();
+    pub(super) fn queue(&mut self, seq: Seq, keys: impl Iterator<Item = RecordKey>) {
+        let keys: Vec<RecordKey> = keys.filter(|key| !self.known.contains(*key)).collect();
         for key in &keys {
             self.lines.entry(*key).or_default().insert(seq);
         }
@@ -89,7 +89,7 @@ impl KeyLocks {
     }
 
     /// These are in Savio: they need no lock any more. Returns events that may lock the rest of their keys now.
-    pub(super) fn learn(&mut self, keys: &[Name]) -> Vec<Seq> {
+    pub(super) fn learn(&mut self, keys: &[RecordKey]) -> Vec<Seq> {
         let mut candidates = Vec::new();
         for key in keys {
             self.known.learn(*key);
@@ -104,7 +104,7 @@ impl KeyLocks {
     }
 
     #[cfg(test)]
-    pub(super) fn knows(&self, key: Name) -> bool {
+    pub(super) fn knows(&self, key: RecordKey) -> bool {
         self.known.contains(key)
     }
 
@@ -114,7 +114,7 @@ impl KeyLocks {
     }
 }
 
-fn leave_line(lines: &mut BTreeMap<Name, BTreeSet<Seq>>, key: Name, seq: Seq) {
+fn leave_line(lines: &mut BTreeMap<RecordKey, BTreeSet<Seq>>, key: RecordKey, seq: Seq) {
     if let Some(line) = lines.get_mut(&key) {
         line.remove(&seq);
         if line.is_empty() {
@@ -128,8 +128,8 @@ mod tests {
     use super::*;
     use crate::event::NameKind;
 
-    fn tag(name: &str) -> Name {
-        Name::new(NameKind::Tag, name).unwrap()
+    fn tag(name: &str) -> RecordKey {
+        RecordKey::new(NameKind::Tag, name).unwrap()
     }
 
     fn lock(locks: &mut KeyLocks, seq: Seq, tags: &[&str]) -> Result<(), Contention> {

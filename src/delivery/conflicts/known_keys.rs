@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use crate::event::Name;
+use crate::event::RecordKey;
 
 /// Two generations of half that many each: a key that is in use stays, one that is not is forgotten.
 #[derive(Debug, Clone)]
 #[cfg_attr(test, derive(Hash))]
 pub(super) struct KnownKeys {
     keys_max: usize,
-    young: BTreeSet<Name>,
-    old: BTreeSet<Name>,
+    young: BTreeSet<RecordKey>,
+    old: BTreeSet<RecordKey>,
 }
 
 impl KnownKeys {
@@ -18,11 +18,11 @@ impl KnownKeys {
         KnownKeys { keys_max, young: BTreeSet::new(), old: BTreeSet::new() }
     }
 
-    pub(super) fn contains(&self, key: Name) -> bool {
+    pub(super) fn contains(&self, key: RecordKey) -> bool {
         self.young.contains(&key) || self.old.contains(&key)
     }
 
-    pub(super) fn learn(&mut self, key: Name) {
+    pub(super) fn learn(&mut self, key: RecordKey) {
         if self.young.len() >= self.keys_max / 2 && !self.young.contains(&key) {
             self.old = std::mem::take(&mut self.young);
         }
@@ -35,8 +35,8 @@ mod tests {
     use super::*;
     use crate::event::NameKind;
 
-    fn name(number: usize) -> Name {
-        Name::new(NameKind::Tag, &number.to_string()).unwrap()
+    fn name(number: usize) -> RecordKey {
+        RecordKey::new(NameKind::Tag, &number.to_string()).unwrap()
     }
 
     #[test]

@@ -11,12 +11,12 @@ use crate::delivery::acquisition::{Acquisition, AcquisitionStep, Turn};
 use crate::event::{EventId, NameKind};
 use crate::store::EarlierUpsert;
 
-fn tag(name: &str) -> Name {
-    Name::new(NameKind::Tag, name).unwrap()
+fn tag(name: &str) -> RecordKey {
+    RecordKey::new(NameKind::Tag, name).unwrap()
 }
 
-fn company(id: &str) -> Name {
-    Name::new(NameKind::CompanyUpsert, id).unwrap()
+fn company(id: &str) -> RecordKey {
+    RecordKey::new(NameKind::CompanyUpsert, id).unwrap()
 }
 
 fn tags(names: &[&str]) -> LockRequest {
@@ -170,7 +170,7 @@ fn plans() -> impl Strategy<Value = Vec<Plan>> {
 }
 
 fn request((tags, upsert): &(Vec<u8>, Option<u8>)) -> LockRequest {
-    let mut names: Vec<Name> = tags.iter().map(|name| tag(&name.to_string())).collect();
+    let mut names: Vec<RecordKey> = tags.iter().map(|name| tag(&name.to_string())).collect();
     names.sort_unstable();
     names.dedup();
     LockRequest { names, upsert: upsert.map(|id| company(&id.to_string())) }
@@ -194,8 +194,8 @@ struct World {
     next: Vec<usize>,
     /// Whether the store has what the mapping made of the event.
     is_planned: Vec<bool>,
-    known: BTreeSet<Name>,
-    made: Vec<(Name, Seq)>,
+    known: BTreeSet<RecordKey>,
+    made: Vec<(RecordKey, Seq)>,
 }
 
 impl World {
@@ -218,13 +218,13 @@ impl World {
         self.requests[event][self.next[event]].clone()
     }
 
-    fn upserts(&self, event: usize) -> Vec<Name> {
+    fn upserts(&self, event: usize) -> Vec<RecordKey> {
         let left = &self.requests[event][self.next[event]..];
         left.iter().filter_map(|request| request.upsert).collect()
     }
 
     /// The event in the store that has this upsert before this one.
-    fn earlier(&self, event: usize, upsert: Name) -> Option<EarlierUpsert> {
+    fn earlier(&self, event: usize, upsert: RecordKey) -> Option<EarlierUpsert> {
         let is_earlier = |at: &usize| {
             self.stages[*at] == Stage::Away
                 && self.is_planned[*at]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::seq::Seq;
-use crate::event::Name;
+use crate::event::RecordKey;
 
 /// For each record, the events in hand that have an upsert of it still to make, in order of receipt. An event
 /// may make its upsert if it is the first of them.
@@ -16,9 +16,9 @@ use crate::event::Name;
 #[derive(Debug, Clone, Default)]
 #[cfg_attr(test, derive(Hash))]
 pub(super) struct UpsertOrder {
-    pending: BTreeMap<Name, BTreeSet<Seq>>,
+    pending: BTreeMap<RecordKey, BTreeSet<Seq>>,
     /// The keys under which each event is in `pending`.
-    keys: BTreeMap<Seq, Vec<Name>>,
+    keys: BTreeMap<Seq, Vec<RecordKey>>,
     unmapped: BTreeSet<Seq>,
     /// Events that are the first for their key, and wait only until older ones are mapped.
     waiting_for_mapping: BTreeSet<Seq>,
@@ -40,7 +40,7 @@ impl UpsertOrder {
     }
 
     /// The event is mapped, and has these upserts still to make. Returns events that may be the first now.
-    pub(super) fn set_upserts(&mut self, seq: Seq, upserts: &[Name]) -> Vec<Seq> {
+    pub(super) fn set_upserts(&mut self, seq: Seq, upserts: &[RecordKey]) -> Vec<Seq> {
         let mut keys = upserts.to_vec();
         keys.sort_unstable();
         keys.dedup();
@@ -64,7 +64,7 @@ impl UpsertOrder {
     }
 
     /// Which event goes before this one's upsert; none: this one may go.
-    pub(super) fn earlier(&self, seq: Seq, key: Name) -> Option<EarlierEvent> {
+    pub(super) fn earlier(&self, seq: Seq, key: RecordKey) -> Option<EarlierEvent> {
         let first = self.pending.get(&key).and_then(BTreeSet::first).copied();
         let unmapped = self.unmapped.first().copied();
         let is_older = |other: &Seq| *other < seq;
@@ -87,7 +87,7 @@ impl UpsertOrder {
             && self.waiting_for_mapping.is_empty()
     }
 
-    fn leave(&mut self, seq: Seq, keys: impl Iterator<Item = Name>) -> Vec<Seq> {
+    fn leave(&mut self, seq: Seq, keys: impl Iterator<Item = RecordKey>) -> Vec<Seq> {
         let mut candidates = Vec::new();
         for key in keys {
             if let Some(events) = self.pending.get_mut(&key) {
@@ -121,11 +121,11 @@ mod tests {
     use super::*;
     use crate::event::NameKind;
 
-    fn company(id: &str) -> Name {
-        Name::new(NameKind::CompanyUpsert, id).unwrap()
+    fn company(id: &str) -> RecordKey {
+        RecordKey::new(NameKind::CompanyUpsert, id).unwrap()
     }
 
-    fn order(events: &[(Seq, &[Name])]) -> UpsertOrder {
+    fn order(events: &[(Seq, &[RecordKey])]) -> UpsertOrder {
         let mut order = UpsertOrder::default();
         for (seq, upserts) in events {
             order.register(*seq);

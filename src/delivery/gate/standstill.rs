@@ -11,15 +11,15 @@ const SPANS_MAX: usize = 64;
 /// Spans of time, oldest first, without overlap; the last one may end in the future.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Standstill(Vec<Span>);
+pub(super) struct Downtime(Vec<DowntimeSpan>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Span {
+struct DowntimeSpan {
     from: Timestamp,
     until: Timestamp,
 }
 
-impl Standstill {
+impl Downtime {
     /// From `now` on it stands still until then, or it goes, whatever was said before.
     pub(super) fn turn(&mut self, now: Timestamp, until: Option<Timestamp>) {
         if let Some(last) = self.0.last_mut() {
@@ -29,7 +29,7 @@ impl Standstill {
         let Some(until) = until.filter(|until| *until > now) else { return };
         match self.0.last_mut() {
             Some(last) if last.until == now => last.until = until,
-            _ => self.0.push(Span { from: now, until }),
+            _ => self.0.push(DowntimeSpan { from: now, until }),
         }
         if self.0.len() > SPANS_MAX {
             let oldest = self.0.remove(0);
@@ -44,12 +44,15 @@ impl Standstill {
     }
 
     pub(super) fn between(&self, since: Timestamp, now: Timestamp) -> Duration {
-        let within = |span: &Span| Span { from: span.from.max(since), until: span.until.min(now) };
+        let within = |span: &DowntimeSpan| DowntimeSpan {
+            from: span.from.max(since),
+            until: span.until.min(now),
+        };
         self.0.iter().map(|span| within(span).length()).sum()
     }
 }
 
-impl Span {
+impl DowntimeSpan {
     fn length(&self) -> Duration {
         Duration::try_from(self.until.duration_since(self.from)).unwrap_or_default()
     }
@@ -67,7 +70,7 @@ mod tests {
 
     /// Where it stands still and until when, at each turn.
     fn check(turns: &[(i64, Option<i64>)], (since, now): (i64, i64), seconds: u64) {
-        let mut standstill = Standstill::default();
+        let mut standstill = Downtime::default();
         for (turn, until) in turns {
             standstill.turn(at(*turn), until.map(at));
         }
@@ -95,7 +98,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_sum_is_kept_however_many_spans_there_were(gaps in prop::collection::vec((1_i64..9, 1_i64..9), 0..300)) {
-            let (mut standstill, mut now, mut sum) = (Standstill::default(), 0, 0);
+            let (mut standstill, mut now, mut sum) = (Downtime::default(), 0, 0);
             for (going, still) in gaps {
                 standstill.turn(at(now + going), Some(at(now + going + still)));
                 now += going + still;

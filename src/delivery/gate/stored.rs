@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::standstill::Standstill;
+use super::standstill::Downtime;
 use super::wait::Wait;
 use super::{Gate, Pause};
 
@@ -20,7 +20,7 @@ pub(super) struct Stored {
     forbidden: u32,
     next_send_at: Option<Timestamp>,
     next_send_since: Option<Timestamp>,
-    standstill: Standstill,
+    standstill: Downtime,
     has_given_id: bool,
 }
 

@@ -7,7 +7,7 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 /// A gate after these signs, each at its second.
-fn gate(signs: &[(i64, Sign)]) -> Gate {
+fn gate(signs: &[(i64, Signal)]) -> Gate {
     let mut gate = Gate::default();
     for (second, sign) in signs {
         gate.note(sign, at(*second), &Settings::default());
@@ -15,20 +15,20 @@ fn gate(signs: &[(i64, Sign)]) -> Gate {
     gate
 }
 
-fn fails(second: i64) -> (i64, Sign) {
-    (second, Sign::Fails { hold_back_until: None })
+fn fails(second: i64) -> (i64, Signal) {
+    (second, Signal::Fails { hold_back_until: None })
 }
 
-fn held_back(second: i64, until: i64) -> (i64, Sign) {
-    (second, Sign::Fails { hold_back_until: Some(at(until)) })
+fn held_back(second: i64, until: i64) -> (i64, Signal) {
+    (second, Signal::Fails { hold_back_until: Some(at(until)) })
 }
 
-fn wrong(second: i64) -> (i64, Sign) {
-    (second, Sign::Wrong { reason: "savio answered 401".to_owned() })
+fn wrong(second: i64) -> (i64, Signal) {
+    (second, Signal::Wrong { reason: "savio answered 401".to_owned() })
 }
 
-fn forbidden(second: i64) -> (i64, Sign) {
-    (second, Sign::Forbidden { reason: "savio answered 403".to_owned() })
+fn forbidden(second: i64) -> (i64, Signal) {
+    (second, Signal::Forbidden { reason: "savio answered 403".to_owned() })
 }
 
 /// When the gate lets through a request, asked every second.
@@ -54,7 +54,7 @@ fn the_breaker_opens_after_failures_in_a_row() {
     assert!(is_open(&gate(&[fails(0), fails(1), fails(2), fails(3)]), 4));
     assert!(!is_open(&gate(&[fails(0), fails(1), fails(2), fails(3), fails(4)]), 5));
 
-    let between = (2, Sign::Works);
+    let between = (2, Signal::Works);
     assert!(is_open(&gate(&[fails(0), fails(1), between, fails(3), fails(4), fails(5)]), 6));
 }
 
@@ -65,7 +65,7 @@ fn an_open_breaker_lets_one_through_and_closes_when_that_works() {
     assert_eq!(admitted(&mut gate, 0..60), [30]);
     gate.note(&fails(35).1, at(35), &Settings::default());
     assert_eq!(admitted(&mut gate, 35..90), [65]);
-    gate.note(&Sign::Works, at(66), &Settings::default());
+    gate.note(&Signal::Works, at(66), &Settings::default());
     assert_eq!(admitted(&mut gate, 66..69), [66, 67, 68]);
 }
 
@@ -86,16 +86,16 @@ fn a_probe_goes_every_minute_and_ends_the_pause() {
 
     assert_eq!(probes, [60, 120]);
     assert!(!is_open(&gate, 1_000_000));
-    gate.note(&Sign::ProbePassed, at(150), &settings);
+    gate.note(&Signal::ProbePassed, at(150), &settings);
     assert!(is_open(&gate, 150));
 }
 
 #[test]
 fn five_refusals_in_a_row_though_the_token_works_wait_for_a_person() {
     let four = [forbidden(0), forbidden(1), forbidden(2), forbidden(3)];
-    assert!(is_open(&gate(&[&four[..], &[(4, Sign::Works), forbidden(5)]].concat()), 6));
+    assert!(is_open(&gate(&[&four[..], &[(4, Signal::Works), forbidden(5)]].concat()), 6));
 
-    let mut gate = gate(&[&four[..], &[forbidden(4), wrong(5), (6, Sign::ProbePassed)]].concat());
+    let mut gate = gate(&[&four[..], &[forbidden(4), wrong(5), (6, Signal::ProbePassed)]].concat());
     assert!(!is_open(&gate, 7) && !gate.take_probe(at(1_000), &Settings::default()));
     gate.resume(at(1_001));
     assert!(is_open(&gate, 1_001));
@@ -106,7 +106,7 @@ fn the_relay_never_lifts_a_persons_pause() {
     let mut gate = gate(&[wrong(0)]);
     gate.stop("by a person", at(1));
 
-    for sign in [Sign::Works, Sign::ProbePassed, fails(0).1, forbidden(0).1] {
+    for sign in [Signal::Works, Signal::ProbePassed, fails(0).1, forbidden(0).1] {
         gate.note(&sign, at(100), &Settings::default());
         assert_eq!(gate.paused_by(), Some(PausedBy::Person));
     }
@@ -131,12 +131,12 @@ fn without_a_token_it_waits_for_a_start_with_one() {
 #[test]
 fn the_clock_stands_still_while_nothing_can_go() {
     let five = [fails(100), fails(100), fails(100), fails(100), fails(100)];
-    let cases: [(&[(i64, Sign)], u64); 5] = [
+    let cases: [(&[(i64, Signal)], u64); 5] = [
         (&[], 1_000),
         (&[held_back(100, 400)], 700),
-        (&[wrong(100), (600, Sign::ProbePassed)], 500),
+        (&[wrong(100), (600, Signal::ProbePassed)], 500),
         (&[wrong(100)], 100),
-        (&[&five[..], &[fails(500), (800, Sign::Works)]].concat(), 300),
+        (&[&five[..], &[fails(500), (800, Signal::Works)]].concat(), 300),
     ];
     for (signs, seconds) in cases {
         let clock = gate(signs).clock(at(0), at(1_000));
@@ -220,7 +220,7 @@ fn what_an_older_version_stored_is_bounded_by_the_settings() {
     assert!(gate.follow(at(0), &settings));
 
     assert!(gate.take_probe(at(60), &settings));
-    gate.note(&Sign::ProbePassed, at(60), &settings);
+    gate.note(&Signal::ProbePassed, at(60), &settings);
     assert!(!is_open(&gate, 3_599) && is_open(&gate, 3_600));
     assert!(gate.admit(at(3_600), &settings).is_ok());
     assert!(!gate.follow(at(3_600), &settings), "nothing is left to follow");

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 
 const NOW: Timestamp = Timestamp::constant(1_795_341_600, 0); // 2026-11-22T10:00:00Z
-const FIRST: Circumstances<'_> = Circumstances {
+const FIRST: AttemptContext<'_> = AttemptContext {
     now: NOW,
     age: Duration::ZERO,
     tries: 0,
@@ -15,81 +15,82 @@ const FIRST: Circumstances<'_> = Circumstances {
     has_given_id: true,
     optional: &[],
 };
-const UNKNOWN: Circumstances<'_> = Circumstances { has_given_id: false, ..FIRST };
-const LAST: Circumstances<'_> = Circumstances { is_last_try: true, ..FIRST };
-const LATE: Circumstances<'_> = Circumstances { age: Duration::from_hours(72), ..FIRST };
-const FIVE_SECONDS: Then = Then::Retry { wait: Duration::from_secs(5) };
+const UNKNOWN: AttemptContext<'_> = AttemptContext { has_given_id: false, ..FIRST };
+const LAST: AttemptContext<'_> = AttemptContext { is_last_try: true, ..FIRST };
+const LATE: AttemptContext<'_> = AttemptContext { age: Duration::from_hours(72), ..FIRST };
+const FIVE_SECONDS: Decision = Decision::Retry { wait: Duration::from_secs(5) };
 const WRONG: [u16; 11] = [101, 301, 302, 304, 308, 401, 402, 403, 404, 405, 407];
 
-fn reply(status: u16, content: Content) -> Reply {
-    Reply { status, retry_after: None, content, text: "no such tag".to_owned() }
+fn reply(status: u16, content: BodyKind) -> ApiResponse {
+    ApiResponse { status, retry_after: None, content, text: "no such tag".to_owned() }
 }
 
-fn check(answer: &Answer, outcome: Outcome, then: Then) {
+fn check(answer: &SendResult, outcome: Outcome, then: Decision) {
     let verdict = judge(answer, FIRST, &Settings::default());
     assert_eq!((verdict.outcome, verdict.then), (outcome, then), "{answer:?}");
 }
 
-fn check_status(statuses: &[u16], outcome: Outcome, then: &Then) {
+fn check_status(statuses: &[u16], outcome: Outcome, then: &Decision) {
     for status in statuses {
-        check(&Answer::Reply(reply(*status, Content::Other)), outcome, then.clone());
+        check(&SendResult::Reply(reply(*status, BodyKind::Other)), outcome, then.clone());
     }
 }
 
-fn check_content(status: u16, content: Content, savio_id: Option<Value>) {
-    check(&Answer::Reply(reply(status, content)), Outcome::Done, Then::Done { savio_id });
+fn check_content(status: u16, content: BodyKind, savio_id: Option<Value>) {
+    check(&SendResult::Reply(reply(status, content)), Outcome::Done, Decision::Done { savio_id });
 }
 
 #[test]
 fn a_success_is_done_and_its_id_kept() {
-    check_content(201, Content::Object { id: Some(json!(7)) }, Some(json!(7)));
-    check_content(200, Content::Object { id: None }, None);
-    check_content(204, Content::Empty, None);
-    check_content(201, Content::Other, None);
-    check_content(201, Content::Cut { says_json: false }, None);
-    check_content(200, Content::Cut { says_json: true }, None);
+    check_content(201, BodyKind::Object { id: Some(json!(7)) }, Some(json!(7)));
+    check_content(200, BodyKind::Object { id: None }, None);
+    check_content(204, BodyKind::Empty, None);
+    check_content(201, BodyKind::Other, None);
+    check_content(201, BodyKind::Cut { says_json: false }, None);
+    check_content(200, BodyKind::Cut { says_json: true }, None);
 }
 
 #[test]
 fn created_without_an_object_is_done_only_where_an_id_was_given_before() {
     let settings = Settings::default();
-    for content in [Content::Other, Content::Cut { says_json: false }] {
-        let answer = Answer::Reply(reply(201, content));
-        assert_eq!(judge(&answer, FIRST, &settings).then, Then::Done { savio_id: None });
+    for content in [BodyKind::Other, BodyKind::Cut { says_json: false }] {
+        let answer = SendResult::Reply(reply(201, content));
+        assert_eq!(judge(&answer, FIRST, &settings).then, Decision::Done { savio_id: None });
 
         let verdict = judge(&answer, UNKNOWN, &settings);
         assert_eq!(verdict.outcome, Outcome::Unanswered);
-        assert!(matches!(verdict.then, Then::Hold { .. }), "{verdict:?}");
-        assert!(matches!(verdict.sign, Some(Sign::Wrong { .. })), "{verdict:?}");
+        assert!(matches!(verdict.then, Decision::Hold { .. }), "{verdict:?}");
+        assert!(matches!(verdict.sign, Some(Signal::Wrong { .. })), "{verdict:?}");
     }
-    for content in [Content::Empty, Content::Object { id: None }, Content::Cut { says_json: true }]
+    for content in
+        [BodyKind::Empty, BodyKind::Object { id: None }, BodyKind::Cut { says_json: true }]
     {
-        let verdict = judge(&Answer::Reply(reply(201, content)), UNKNOWN, &settings);
-        assert_eq!((verdict.outcome, verdict.sign), (Outcome::Done, Some(Sign::Works)));
+        let verdict = judge(&SendResult::Reply(reply(201, content)), UNKNOWN, &settings);
+        assert_eq!((verdict.outcome, verdict.sign), (Outcome::Done, Some(Signal::Works)));
     }
-    let object = Content::Object { id: Some(json!(7)) };
-    assert_eq!(sign(&Answer::Reply(reply(201, object)), UNKNOWN), Some(Sign::GaveId));
+    let object = BodyKind::Object { id: Some(json!(7)) };
+    assert_eq!(sign(&SendResult::Reply(reply(201, object)), UNKNOWN), Some(Signal::GaveId));
 }
 
-fn sign(answer: &Answer, circumstances: Circumstances) -> Option<Sign> {
+fn sign(answer: &SendResult, circumstances: AttemptContext) -> Option<Signal> {
     judge(answer, circumstances, &Settings::default()).sign
 }
 
-fn answered(status: u16) -> Answer {
-    Answer::Reply(reply(status, Content::Other))
+fn answered(status: u16) -> SendResult {
+    SendResult::Reply(reply(status, BodyKind::Other))
 }
 
 #[test]
 fn a_page_that_is_not_savio_pauses_and_may_have_taken_it() {
     check_status(&[200, 202, 206, 299], Outcome::Unanswered, &FIVE_SECONDS);
-    let cut = reply(200, Content::Cut { says_json: false });
-    check(&Answer::Reply(cut), Outcome::Unanswered, FIVE_SECONDS);
-    assert!(matches!(sign(&answered(200), FIRST), Some(Sign::Wrong { .. })));
+    let cut = reply(200, BodyKind::Cut { says_json: false });
+    check(&SendResult::Reply(cut), Outcome::Unanswered, FIVE_SECONDS);
+    assert!(matches!(sign(&answered(200), FIRST), Some(Signal::Wrong { .. })));
 }
 
 #[test]
 fn a_wrong_token_or_address_is_probed() {
-    check_status(&WRONG, Outcome::Paused, &Then::Probe);
+    check_status(&WRONG, Outcome::Paused, &Decision::Probe);
     assert_eq!(sign(&answered(401), FIRST), None);
 }
 
@@ -100,8 +101,8 @@ fn a_probe_that_fails_pauses_and_the_event_waits() {
     let verdict = after_probe(verdict, &Err("savio answered 401".to_owned()));
 
     assert_eq!(verdict.outcome, Outcome::Paused);
-    assert_eq!(verdict.then, Then::Retry { wait: Duration::ZERO });
-    let Some(Sign::Wrong { reason }) = verdict.sign else { panic!("{verdict:?}") };
+    assert_eq!(verdict.then, Decision::Retry { wait: Duration::ZERO });
+    let Some(Signal::Wrong { reason }) = verdict.sign else { panic!("{verdict:?}") };
     assert!(reason.ends_with("the probe: savio answered 401"), "{reason}");
 }
 
@@ -111,27 +112,27 @@ fn a_refusal_though_the_probe_passes_is_tried_once_more_and_then_dead() {
     let once_more = after_probe(verdict, &Ok(()));
     let last = judge(&answered(403), LAST, &Settings::default());
 
-    assert_eq!((once_more.outcome, once_more.then), (Outcome::Retry, Then::Again));
+    assert_eq!((once_more.outcome, once_more.then), (Outcome::Retry, Decision::Again));
     assert_eq!(once_more.sign, None);
     assert_eq!(last.outcome, Outcome::Refused);
     let reason = "savio answered 403, though the token works: no such tag".to_owned();
-    assert_eq!(last.then, Then::Dead { reason });
-    assert!(matches!(last.sign, Some(Sign::Forbidden { .. })));
+    assert_eq!(last.then, Decision::Dead { reason });
+    assert!(matches!(last.sign, Some(Signal::Forbidden { .. })));
 }
 
 #[test]
 fn other_refusals_are_dead_with_what_savio_said() {
     for status in [400, 406, 409, 410, 413, 415, 422, 451] {
         let reason = format!("savio answered {status}: no such tag");
-        check_status(&[status], Outcome::Refused, &Then::Dead { reason });
+        check_status(&[status], Outcome::Refused, &Decision::Dead { reason });
     }
 }
 
 #[test]
 fn a_refusal_without_words_has_a_tidy_reason() {
-    let silent = Reply { text: String::new(), ..reply(400, Content::Empty) };
+    let silent = ApiResponse { text: String::new(), ..reply(400, BodyKind::Empty) };
     let reason = "savio answered 400".to_owned();
-    check(&Answer::Reply(silent), Outcome::Refused, Then::Dead { reason });
+    check(&SendResult::Reply(silent), Outcome::Refused, Decision::Dead { reason });
 }
 
 #[test]
@@ -142,24 +143,24 @@ fn trouble_at_savio_is_tried_again() {
 #[test]
 fn what_was_not_sent_is_told_from_what_got_no_answer() {
     let reason = || "connection refused".to_owned();
-    check(&Answer::NotSent { reason: reason() }, Outcome::Unreachable, FIVE_SECONDS);
-    check(&Answer::NoReply { reason: reason() }, Outcome::Unanswered, FIVE_SECONDS);
+    check(&SendResult::NotSent { reason: reason() }, Outcome::Unreachable, FIVE_SECONDS);
+    check(&SendResult::NoReply { reason: reason() }, Outcome::Unanswered, FIVE_SECONDS);
 }
 
 #[test]
 fn token_that_may_not_go_in_clear_pauses_the_destination() {
     let reason = || "write https://".to_owned();
-    let withheld = Answer::Withheld { reason: reason() };
+    let withheld = SendResult::Withheld { reason: reason() };
 
-    check(&withheld, Outcome::Paused, Then::Retry { wait: Duration::ZERO });
-    assert_eq!(sign(&withheld, FIRST), Some(Sign::Wrong { reason: reason() }));
+    check(&withheld, Outcome::Paused, Decision::Retry { wait: Duration::ZERO });
+    assert_eq!(sign(&withheld, FIRST), Some(Signal::Wrong { reason: reason() }));
 }
 
 fn check_retry_after(header: &str, seconds: u64) {
     let retry_after = Some(header.to_owned());
-    let answer = Reply { retry_after, ..reply(429, Content::Empty) };
+    let answer = ApiResponse { retry_after, ..reply(429, BodyKind::Empty) };
     let wait = Duration::from_secs(seconds);
-    check(&Answer::Reply(answer), Outcome::Retry, Then::Retry { wait });
+    check(&SendResult::Reply(answer), Outcome::Retry, Decision::Retry { wait });
 }
 
 #[test]
@@ -200,16 +201,16 @@ fn retry_after_never_shortens_the_wait() {
 fn tries_end_after_three_days_of_the_destinations_clock() {
     let settings = Settings::default();
     let reason = "gave up after 72h: savio answered 503".to_owned();
-    assert_eq!(judge(&answered(503), LATE, &settings).then, Then::Dead { reason });
+    assert_eq!(judge(&answered(503), LATE, &settings).then, Decision::Dead { reason });
 
-    let unreachable = Answer::NotSent { reason: "no route".to_owned() };
-    assert!(matches!(judge(&unreachable, LATE, &settings).then, Then::Dead { .. }));
+    let unreachable = SendResult::NotSent { reason: "no route".to_owned() };
+    assert!(matches!(judge(&unreachable, LATE, &settings).then, Decision::Dead { .. }));
 }
 
 #[test]
 fn a_wrong_destination_kills_no_event_however_long_it_lasts() {
     for status in WRONG {
-        assert_eq!(judge(&answered(status), LATE, &Settings::default()).then, Then::Probe);
+        assert_eq!(judge(&answered(status), LATE, &Settings::default()).then, Decision::Probe);
     }
     assert_eq!(judge(&answered(200), LATE, &Settings::default()).then, FIVE_SECONDS);
 }
@@ -218,16 +219,16 @@ fn a_wrong_destination_kills_no_event_however_long_it_lasts() {
 fn an_interrupted_send_is_repeated_at_once_but_not_for_ever() {
     let settings = Settings::default();
 
-    assert_eq!(judge_interrupted(FIRST, &settings).then, Then::Again);
-    assert!(matches!(judge_interrupted(LATE, &settings).then, Then::Dead { .. }));
+    assert_eq!(judge_interrupted(FIRST, &settings).then, Decision::Again);
+    assert!(matches!(judge_interrupted(LATE, &settings).then, Decision::Dead { .. }));
 }
 
 #[test]
 fn what_got_no_answer_is_held_where_a_person_wants_that() {
-    let settings = Settings { unanswered: Unanswered::Hold, ..Settings::default() };
-    let nothing = Answer::NoReply { reason: "timed out".to_owned() };
-    let unreachable = Answer::NotSent { reason: "no route".to_owned() };
-    let is_held = |verdict: Verdict| matches!(verdict.then, Then::Hold { .. });
+    let settings = Settings { unanswered: UnansweredPolicy::Hold, ..Settings::default() };
+    let nothing = SendResult::NoReply { reason: "timed out".to_owned() };
+    let unreachable = SendResult::NotSent { reason: "no route".to_owned() };
+    let is_held = |verdict: Verdict| matches!(verdict.then, Decision::Hold { .. });
 
     for circumstances in [FIRST, LATE] {
         assert!(is_held(judge(&nothing, circumstances, &settings)));
@@ -240,23 +241,23 @@ fn what_got_no_answer_is_held_where_a_person_wants_that() {
 
 #[test]
 fn each_answer_tells_of_the_destination() {
-    let fails = Some(Sign::Fails { hold_back_until: None });
-    assert_eq!(sign(&answered(201), FIRST), Some(Sign::Works));
-    assert_eq!(sign(&answered(400), FIRST), Some(Sign::Works));
+    let fails = Some(Signal::Fails { hold_back_until: None });
+    assert_eq!(sign(&answered(201), FIRST), Some(Signal::Works));
+    assert_eq!(sign(&answered(400), FIRST), Some(Signal::Works));
     assert_eq!(sign(&answered(503), FIRST), fails);
-    assert_eq!(sign(&Answer::NoReply { reason: String::new() }, FIRST), fails);
-    assert_eq!(sign(&Answer::NotSent { reason: String::new() }, FIRST), fails);
+    assert_eq!(sign(&SendResult::NoReply { reason: String::new() }, FIRST), fails);
+    assert_eq!(sign(&SendResult::NotSent { reason: String::new() }, FIRST), fails);
 
-    let asked = Reply { retry_after: Some("7200".to_owned()), ..reply(503, Content::Empty) };
+    let asked = ApiResponse { retry_after: Some("7200".to_owned()), ..reply(503, BodyKind::Empty) };
     let hold_back_until = Some(NOW + SignedDuration::from_hours(1));
-    assert_eq!(sign(&Answer::Reply(asked), FIRST), Some(Sign::Fails { hold_back_until }));
+    assert_eq!(sign(&SendResult::Reply(asked), FIRST), Some(Signal::Fails { hold_back_until }));
 }
 
 proptest! {
     #[test]
     fn waits_double_and_stay_within_their_bounds(tries: u32, chance: u32) {
         let settings = Settings::default();
-        let wait = |tries, chance| settings.wait(Circumstances { tries, chance, ..FIRST });
+        let wait = |tries, chance| settings.wait(AttemptContext { tries, chance, ..FIRST });
 
         let least = wait(tries, 0);
         let longer = wait(tries.saturating_add(1), 0);
@@ -274,11 +275,11 @@ proptest! {
         (tries, chance, is_last_try, has_given_id) in any::<(u32, u32, bool, bool)>(),
     ) {
         let now = Timestamp::from_second(now.into()).unwrap();
-        let answer = Reply { retry_after, ..reply(status, Content::Empty) };
+        let answer = ApiResponse { retry_after, ..reply(status, BodyKind::Empty) };
         let age = Duration::from_secs(age);
-        let circumstances = Circumstances { now, age, tries, chance, is_last_try, has_given_id, optional: &[] };
+        let circumstances = AttemptContext { now, age, tries, chance, is_last_try, has_given_id, optional: &[] };
 
-        judge(&Answer::Reply(answer), circumstances, &Settings::default());
+        judge(&SendResult::Reply(answer), circumstances, &Settings::default());
     }
 }
 
@@ -289,18 +290,19 @@ fn refusal_of_optional_fields_alone_is_tried_once_more_without_them() {
     assert_eq!(optional_fields(RequestKind::Contact), ["email"]);
     assert_eq!(optional_fields(RequestKind::Company), [""; 0]);
     let verdict = |status, text: &str, optional| {
-        let reply = Reply { text: text.to_owned(), ..reply(status, Content::Object { id: None }) };
-        judge(&Answer::Reply(reply), Circumstances { optional, ..FIRST }, &Settings::default())
+        let reply =
+            ApiResponse { text: text.to_owned(), ..reply(status, BodyKind::Object { id: None }) };
+        judge(&SendResult::Reply(reply), AttemptContext { optional, ..FIRST }, &Settings::default())
     };
     let url = r#"{"source_url":["Enter a valid URL."]}"#;
     let both = r#"{"person_email": ["Enter a valid email address."], "source_url": "no"}"#;
     for (text, fields) in [(url, vec!["source_url"]), (both, vec!["person_email", "source_url"])] {
         let Verdict { outcome, then, sign, .. } = verdict(400, text, all);
-        assert_eq!(then, Then::LeaveOut { fields }, "{text}");
-        assert_eq!((outcome, sign), (Outcome::Refused, Some(Sign::Works)));
+        assert_eq!(then, Decision::LeaveOut { fields }, "{text}");
+        assert_eq!((outcome, sign), (Outcome::Refused, Some(Signal::Works)));
     }
     let other = r#"{"source_url":["Enter a valid URL."],"problem":["This field is required."]}"#;
-    let is_dead = |it: &Verdict| matches!(it.then, Then::Dead { .. });
+    let is_dead = |it: &Verdict| matches!(it.then, Decision::Dead { .. });
     for text in [
         other,
         "{}",

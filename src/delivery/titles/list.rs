@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::spelling::Spelling;
-use crate::mapping::Existing;
+use super::spelling::TitleNormalizer;
+use crate::mapping::LinkMode;
 
 /// A title that was found counts so long, and one that was not found so long.
 const FOUND_FOR: Duration = Duration::from_mins(10);
@@ -18,13 +18,13 @@ const FAILED_FOR: Duration = Duration::from_secs(30);
 /// How many titles of our own are remembered.
 const OWN_MAX: usize = 10_000;
 
-pub(super) struct List {
-    spelling: Spelling,
+pub(super) struct TitleIndex {
+    spelling: TitleNormalizer,
     listed_at: Option<Timestamp>,
     /// The stored spelling of each title, by its key.
     stored: HashMap<String, String>,
     /// What this process sends: the first spelling is that of all which follow.
-    own: HashMap<String, Own>,
+    own: HashMap<String, PendingTitle>,
     failed: Option<Failed>,
 }
 
@@ -34,7 +34,7 @@ struct Failed {
     reason: String,
 }
 
-struct Own {
+struct PendingTitle {
     title: String,
     /// When Savio took it; none while it is only on its way.
     taken_at: Option<Timestamp>,
@@ -42,7 +42,7 @@ struct Own {
 
 /// What is known of a title.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Known {
+pub(super) enum TitleMatch {
     /// The spelling to send.
     Spelled(String),
     Nowhere,
@@ -55,10 +55,10 @@ pub(super) enum Known {
     },
 }
 
-impl List {
-    pub(super) fn new() -> List {
-        List {
-            spelling: Spelling::new(),
+impl TitleIndex {
+    pub(super) fn new() -> TitleIndex {
+        TitleIndex {
+            spelling: TitleNormalizer::new(),
             listed_at: None,
             stored: HashMap::new(),
             own: HashMap::new(),
@@ -66,11 +66,11 @@ impl List {
         }
     }
 
-    pub(super) fn look_up(&self, title: &str, existing: Existing, now: Timestamp) -> Known {
+    pub(super) fn look_up(&self, title: &str, existing: LinkMode, now: Timestamp) -> TitleMatch {
         let key = self.spelling.key(title);
         let own = self.own.get(&key).filter(|own| match existing {
-            Existing::Prefer => true,
-            Existing::Only => own.taken_at.is_some(),
+            LinkMode::Prefer => true,
+            LinkMode::Only => own.taken_at.is_some(),
         });
         let found = self.stored.get(&key).or(own.map(|own| &own.title)).filter(|_| !key.is_empty());
         // What is later than now is by a clock that was set back since: it counts no more.
@@ -79,12 +79,12 @@ impl List {
             age.is_some_and(|age| age.is_ok_and(|age| age < span))
         };
         match (found, &self.failed) {
-            (Some(stored), _) if is_fresh(FOUND_FOR) => Known::Spelled(stored.clone()),
-            (None, _) if is_fresh(MISSED_FOR) => Known::Nowhere,
+            (Some(stored), _) if is_fresh(FOUND_FOR) => TitleMatch::Spelled(stored.clone()),
+            (None, _) if is_fresh(MISSED_FOR) => TitleMatch::Nowhere,
             (_, Some(failed)) if failed.at <= now && failed.until > now => {
-                Known::Failed { until: failed.until, reason: failed.reason.clone() }
+                TitleMatch::Failed { until: failed.until, reason: failed.reason.clone() }
             }
-            (Some(_) | None, _) => Known::Stale,
+            (Some(_) | None, _) => TitleMatch::Stale,
         }
     }
 
@@ -92,7 +92,7 @@ impl List {
     pub(super) fn promise(&mut self, title: &str) {
         let key = self.spelling.key(title);
         if !key.is_empty() && !self.stored.contains_key(&key) && self.own.len() < OWN_MAX {
-            let own = Own { title: title.to_owned(), taken_at: None };
+            let own = PendingTitle { title: title.to_owned(), taken_at: None };
             self.own.entry(key).or_insert(own);
         }
     }
@@ -135,26 +135,29 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + seconds).unwrap()
     }
 
-    fn listed(titles: &[&str]) -> List {
-        let mut list = List::new();
+    fn listed(titles: &[&str]) -> TitleIndex {
+        let mut list = TitleIndex::new();
         list.replace(titles.iter().map(|title| (*title).to_owned()).collect(), (at(0), at(0)));
         list
     }
 
-    fn spelled(title: &str) -> Known {
-        Known::Spelled(title.to_owned())
+    fn spelled(title: &str) -> TitleMatch {
+        TitleMatch::Spelled(title.to_owned())
     }
 
     #[test]
     fn a_list_serves_for_a_while_and_a_miss_for_less() {
         let list = listed(&["Dark mode"]);
 
-        let look = |title, seconds| list.look_up(title, Existing::Only, at(seconds));
+        let look = |title, seconds| list.look_up(title, LinkMode::Only, at(seconds));
 
         assert_eq!(look("dark-mode", 599), spelled("Dark mode"));
-        assert_eq!(look("dark-mode", 600), Known::Stale);
-        assert_eq!((look("Other", 29), look("Other", 30)), (Known::Nowhere, Known::Stale));
-        assert_eq!(look("?!", 0), Known::Nowhere);
+        assert_eq!(look("dark-mode", 600), TitleMatch::Stale);
+        assert_eq!(
+            (look("Other", 29), look("Other", 30)),
+            (TitleMatch::Nowhere, TitleMatch::Stale)
+        );
+        assert_eq!(look("?!", 0), TitleMatch::Nowhere);
     }
 
     #[test]
@@ -164,10 +167,10 @@ mod tests {
         list.promise("Dark mode");
         list.promise("DARK MODE");
 
-        assert_eq!(list.look_up("dark mode!", Existing::Prefer, at(1)), spelled("Dark mode"));
-        assert_eq!(list.look_up("dark mode!", Existing::Only, at(1)), Known::Nowhere);
+        assert_eq!(list.look_up("dark mode!", LinkMode::Prefer, at(1)), spelled("Dark mode"));
+        assert_eq!(list.look_up("dark mode!", LinkMode::Only, at(1)), TitleMatch::Nowhere);
         list.taken("Dark mode", at(2));
-        assert_eq!(list.look_up("dark mode!", Existing::Only, at(3)), spelled("Dark mode"));
+        assert_eq!(list.look_up("dark mode!", LinkMode::Only, at(3)), spelled("Dark mode"));
     }
 
     #[test]
@@ -178,35 +181,39 @@ mod tests {
 
         list.replace(Vec::new(), (at(4), at(6)));
 
-        let look = |title| list.look_up(title, Existing::Only, at(7));
-        assert_eq!((look("before"), look("meanwhile")), (Known::Nowhere, spelled("Meanwhile")));
+        let look = |title| list.look_up(title, LinkMode::Only, at(7));
+        assert_eq!(
+            (look("before"), look("meanwhile")),
+            (TitleMatch::Nowhere, spelled("Meanwhile"))
+        );
     }
 
     #[test]
     fn a_clock_that_is_set_back_makes_the_list_no_longer_valid() {
         let mut list = listed(&["Dark mode"]);
-        let look = |list: &List, title, seconds| list.look_up(title, Existing::Only, at(seconds));
-        assert_eq!(look(&list, "dark-mode", -1), Known::Stale);
-        assert_eq!(look(&list, "Other", -86_400), Known::Stale);
+        let look =
+            |list: &TitleIndex, title, seconds| list.look_up(title, LinkMode::Only, at(seconds));
+        assert_eq!(look(&list, "dark-mode", -1), TitleMatch::Stale);
+        assert_eq!(look(&list, "Other", -86_400), TitleMatch::Stale);
 
         list.fail("savio answered 503".to_owned(), at(0));
-        assert_eq!(look(&list, "Other", -86_400), Known::Stale);
+        assert_eq!(look(&list, "Other", -86_400), TitleMatch::Stale);
 
         list.taken("Meanwhile", at(5));
         list.replace(Vec::new(), (at(-90), at(-80)));
         assert_eq!(look(&list, "meanwhile", -79), spelled("Meanwhile"));
         list.replace(Vec::new(), (at(-60), at(-50)));
-        assert_eq!(look(&list, "meanwhile", -49), Known::Nowhere);
+        assert_eq!(look(&list, "meanwhile", -49), TitleMatch::Nowhere);
     }
 
     #[test]
     fn a_list_that_cannot_be_had_is_not_asked_for_at_once() {
-        let mut list = List::new();
+        let mut list = TitleIndex::new();
 
         list.fail("savio answered 503".to_owned(), at(0));
 
-        let look = |seconds| list.look_up("Dark mode", Existing::Prefer, at(seconds));
-        assert!(matches!(look(29), Known::Failed { until, .. } if until == at(30)));
-        assert_eq!(look(30), Known::Stale);
+        let look = |seconds| list.look_up("Dark mode", LinkMode::Prefer, at(seconds));
+        assert!(matches!(look(29), TitleMatch::Failed { until, .. } if until == at(30)));
+        assert_eq!(look(30), TitleMatch::Stale);
     }
 }

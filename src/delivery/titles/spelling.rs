@@ -8,13 +8,13 @@ const IGNORED: &str = r"[\p{P}\p{Z}\p{Cc}\p{Cf}\x{fe0e}\x{fe0f}&&[^#%&@*]]+";
 
 const SIMPLER_MAX: usize = 8;
 
-pub(super) struct Spelling {
+pub(super) struct TitleNormalizer {
     ignored: Regex,
 }
 
-impl Spelling {
-    pub(super) fn new() -> Spelling {
-        Spelling { ignored: Regex::new(IGNORED).expect("it is tested to be one") }
+impl TitleNormalizer {
+    pub(super) fn new() -> TitleNormalizer {
+        TitleNormalizer { ignored: Regex::new(IGNORED).expect("it is tested to be one") }
     }
 
     /// Equal for titles that differ in case, punctuation, white space or the form of their
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     fn key(title: &str) -> String {
-        Spelling::new().key(title)
+        TitleNormalizer::new().key(title)
     }
 
     #[test]
@@ -85,7 +85,7 @@ mod tests {
     proptest! {
         #[test]
         fn case_and_white_space_make_no_difference(title in "\\PC{0,40}") {
-            let spelling = Spelling::new();
+            let spelling = TitleNormalizer::new();
             let key = spelling.key(&title);
             prop_assert_eq!(&spelling.key(&title.to_uppercase()), &key);
             prop_assert_eq!(&spelling.key(&format!("\t{title} ")), &key);
@@ -93,7 +93,7 @@ mod tests {
 
         #[test]
         fn a_key_is_its_own_key(title in "\\PC{0,40}") {
-            let spelling = Spelling::new();
+            let spelling = TitleNormalizer::new();
             let key = spelling.key(&title);
             prop_assert_eq!(spelling.key(&key), key);
         }

@@ -5,11 +5,11 @@ use serde_json::Value;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::filled::{Keyed, Place, Template};
-use super::{Body, Handshake, Reply};
+use super::filled::{HmacFormat, RequestField, TextTemplate};
+use super::{HandshakeRule, ResponseBody, ResponseRule};
 use crate::intake::signature::{Algorithm, Encoding};
-use crate::mistake::Mistake;
-use crate::table::{Mistakes, Table, Text, text_of, word, wrong_type};
+use crate::mistake::Diagnostic;
+use crate::table::{Diagnostics, SpannedText, TomlTable, text_of, word, wrong_type};
 
 const METHODS: [(&str, usize); 3] = [("HEAD", 0), ("GET", 1), ("POST", 2)];
 
@@ -21,17 +21,17 @@ const ENCODINGS: [(&str, Encoding); 3] =
 
 const PLACES: &str = "write \"header:NAME\", \"query:NAME\" or a path of names such as \"$.a.b\"";
 
-impl Handshake {
-    pub fn read(mut table: Table<'_>, mistakes: &mut Mistakes) -> Handshake {
+impl HandshakeRule {
+    pub fn read(mut table: TomlTable<'_>, mistakes: &mut Diagnostics) -> HandshakeRule {
         let method = read_method(&mut table, mistakes);
         let signed = table.boolean("signed", mistakes).unwrap_or(method == Method::POST);
         let secret = table.text("secret", mistakes);
         let has = table.texts("has", mistakes).unwrap_or_default();
-        let handshake = Handshake {
+        let handshake = HandshakeRule {
             signed,
             has: has.iter().filter_map(|text| place(text, mistakes)).collect(),
             when: read_when(&mut table, mistakes),
-            reply: Reply::read(&mut table, mistakes),
+            reply: ResponseRule::read(&mut table, mistakes),
             secret: secret.as_ref().and_then(|text| place(text, mistakes)),
             method,
         };
@@ -41,9 +41,9 @@ impl Handshake {
     }
 
     /// The keys have to make sense together.
-    fn check(&self, table: &Table<'_>, mistakes: &mut Mistakes) {
+    fn check(&self, table: &TomlTable<'_>, mistakes: &mut Diagnostics) {
         let mut wrong = |message: &str, help: &str| {
-            mistakes.push(Mistake::error(table.place.clone(), message).help(help));
+            mistakes.push(Diagnostic::error(table.place.clone(), message).help(help));
         };
         let is_post = self.method == Method::POST;
         if self.signed && !is_post {
@@ -59,23 +59,23 @@ impl Handshake {
     }
 }
 
-fn read_method(table: &mut Table<'_>, mistakes: &mut Mistakes) -> Method {
+fn read_method(table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Method {
     let method = table.required_text("method", mistakes);
     let found = method.and_then(|method| word(&method, &METHODS, mistakes));
     let methods = [Method::HEAD, Method::GET, Method::POST];
     found.map_or(Method::HEAD, |at| methods[at].clone())
 }
 
-fn place(text: &Text, mistakes: &mut Mistakes) -> Option<Place> {
-    let place = Place::parse(&text.text);
+fn place(text: &SpannedText, mistakes: &mut Diagnostics) -> Option<RequestField> {
+    let place = RequestField::parse(&text.text);
     if place.is_none() {
         let message = format!("`{}` is no place in a request", text.text);
-        mistakes.push(Mistake::error(text.place.clone(), message).help(PLACES));
+        mistakes.push(Diagnostic::error(text.place.clone(), message).help(PLACES));
     }
     place
 }
 
-fn read_when(table: &mut Table<'_>, mistakes: &mut Mistakes) -> Vec<(Place, Value)> {
+fn read_when(table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Vec<(RequestField, Value)> {
     let Some(when) = table.table("when", mistakes) else {
         return Vec::new();
     };
@@ -102,24 +102,24 @@ fn plain(value: &Spanned<DeValue<'_>>) -> Option<Value> {
     i64::from_str_radix(integer.as_str(), integer.radix()).ok().map(Value::from)
 }
 
-impl Reply {
-    fn read(table: &mut Table<'_>, mistakes: &mut Mistakes) -> Reply {
+impl ResponseRule {
+    fn read(table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> ResponseRule {
         let status = table.number("status", mistakes).unwrap_or(200);
         if !(200..300).contains(&status) {
             let place = table.value("status").map_or(table.place.clone(), Spanned::span);
-            mistakes.push(Mistake::error(place, "an answer has a status from 200 to 299"));
+            mistakes.push(Diagnostic::error(place, "an answer has a status from 200 to 299"));
         }
         let content_type = table.text("content_type", mistakes);
         let content_type = content_type.and_then(|text| header_value(&text, mistakes));
         let algorithm = table.text("algorithm", mistakes);
         let encoding = table.text("encoding", mistakes);
         let (body, default_type) = read_body(table, mistakes);
-        Reply {
+        ResponseRule {
             status: u16::try_from(status).unwrap_or_default(),
             content_type: content_type.unwrap_or(HeaderValue::from_static(default_type)),
             headers: read_headers(table, mistakes),
             body,
-            keyed: Keyed {
+            keyed: HmacFormat {
                 algorithm: algorithm
                     .and_then(|text| word(&text, &ALGORITHMS, mistakes))
                     .unwrap_or(Algorithm::Sha256),
@@ -132,21 +132,27 @@ impl Reply {
 }
 
 /// The body, and the content type that goes with it.
-fn read_body(table: &mut Table<'_>, mistakes: &mut Mistakes) -> (Body, &'static str) {
+fn read_body(
+    table: &mut TomlTable<'_>,
+    mistakes: &mut Diagnostics,
+) -> (ResponseBody, &'static str) {
     let text = table.text("body", mistakes);
     let json = table.table("json", mistakes);
     if let (Some(text), Some(_)) = (&text, &json) {
         let message = "an answer has a `body` or a `json`, not both";
-        mistakes.push(Mistake::error(text.place.clone(), message));
+        mistakes.push(Diagnostic::error(text.place.clone(), message));
     }
     if let Some(json) = json {
-        return (Body::Json(templates(&json, mistakes)), "application/json");
+        return (ResponseBody::Json(templates(&json, mistakes)), "application/json");
     }
     let text = text.map(|text| template(&text, mistakes)).unwrap_or_default();
-    (Body::Text(text), "text/plain")
+    (ResponseBody::Text(text), "text/plain")
 }
 
-fn read_headers(table: &mut Table<'_>, mistakes: &mut Mistakes) -> Vec<(HeaderName, Template)> {
+fn read_headers(
+    table: &mut TomlTable<'_>,
+    mistakes: &mut Diagnostics,
+) -> Vec<(HeaderName, TextTemplate)> {
     let Some(headers) = table.table("headers", mistakes) else {
         return Vec::new();
     };
@@ -154,7 +160,7 @@ fn read_headers(table: &mut Table<'_>, mistakes: &mut Mistakes) -> Vec<(HeaderNa
     for (name, template) in templates(&headers, mistakes) {
         match HeaderName::try_from(&name) {
             Ok(name) => named.push((name, template)),
-            Err(_) => mistakes.push(Mistake::error(
+            Err(_) => mistakes.push(Diagnostic::error(
                 headers.place.clone(),
                 format!("`{name}` is no header's name"),
             )),
@@ -163,16 +169,16 @@ fn read_headers(table: &mut Table<'_>, mistakes: &mut Mistakes) -> Vec<(HeaderNa
     named
 }
 
-fn header_value(text: &Text, mistakes: &mut Mistakes) -> Option<HeaderValue> {
+fn header_value(text: &SpannedText, mistakes: &mut Diagnostics) -> Option<HeaderValue> {
     let value = HeaderValue::try_from(&text.text).ok();
     if value.is_none() {
         let message = "`content_type` does not fit in a header";
-        mistakes.push(Mistake::error(text.place.clone(), message));
+        mistakes.push(Diagnostic::error(text.place.clone(), message));
     }
     value
 }
 
-fn templates(table: &Table<'_>, mistakes: &mut Mistakes) -> Vec<(String, Template)> {
+fn templates(table: &TomlTable<'_>, mistakes: &mut Diagnostics) -> Vec<(String, TextTemplate)> {
     let mut found = Vec::new();
     for (key, value) in table.entries() {
         match text_of(table.document(), value) {
@@ -183,10 +189,10 @@ fn templates(table: &Table<'_>, mistakes: &mut Mistakes) -> Vec<(String, Templat
     found
 }
 
-fn template(text: &Text, mistakes: &mut Mistakes) -> Template {
-    Template::parse(&text.text).unwrap_or_else(|bad| {
+fn template(text: &SpannedText, mistakes: &mut Diagnostics) -> TextTemplate {
+    TextTemplate::parse(&text.text).unwrap_or_else(|bad| {
         let help = "known are {header:NAME}, {query:NAME}, {$.a.b} and {hmac:...} of one of them";
-        mistakes.push(Mistake::error(text.place.clone(), bad.to_string()).help(help));
-        Template::default()
+        mistakes.push(Diagnostic::error(text.place.clone(), bad.to_string()).help(help));
+        TextTemplate::default()
     })
 }

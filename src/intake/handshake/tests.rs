@@ -3,31 +3,31 @@
 use serde_json::json;
 
 use super::*;
-use crate::intake::signature::{Scheme, SecretForm, Signature};
+use crate::intake::signature::{Scheme, SecretFormat, Signature};
 use crate::mistake::Document;
-use crate::table::{self, Mistakes, Table};
+use crate::table::{self, Diagnostics, TomlTable};
 
-fn read(text: &str) -> (Vec<Handshake>, Mistakes) {
+fn read(text: &str) -> (Vec<HandshakeRule>, Diagnostics) {
     let document = Document { name: "x.toml".to_owned(), text: text.to_owned() };
-    let mut mistakes = Mistakes::new();
+    let mut mistakes = Diagnostics::new();
     let root = table::parse(&document, &mut mistakes);
-    let tables = Table::root(&document, &root).tables("handshake", &mut mistakes);
-    let read = tables.into_iter().map(|table| Handshake::read(table, &mut mistakes)).collect();
+    let tables = TomlTable::root(&document, &root).tables("handshake", &mut mistakes);
+    let read = tables.into_iter().map(|table| HandshakeRule::read(table, &mut mistakes)).collect();
     (read, mistakes)
 }
 
 /// A request as `METHOD query header body`, each but the first empty or as it is.
 struct Request(&'static str, &'static str, &'static [(&'static str, &'static str)], Value);
 
-fn answer(keys: &str, request: &Request) -> Option<Greeting> {
+fn answer(keys: &str, request: &Request) -> Option<HandshakeResponse> {
     let (handshakes, mistakes) = read(&format!("[[handshake]]\n{keys}"));
     assert_eq!(mistakes, []);
-    let (scheme, secret) = (Scheme::None, SecretForm::default());
+    let (scheme, secret) = (Scheme::None, SecretFormat::default());
     let signature = Signature { scheme, secret, decompressed: false, weak: None };
     let key = signature.key(&"key".into(), None, 0).unwrap();
     let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     let headers = request.2.iter().map(own).collect();
-    handshakes[0].answer(&Asked {
+    handshakes[0].answer(&HandshakeRequest {
         method: &request.0.parse().unwrap(),
         query: Some(request.1),
         headers: &headers,

@@ -3,19 +3,19 @@
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 
-use super::{Body, Handshake, Template};
+use super::{HandshakeRule, ResponseBody, TextTemplate};
 
 /// Types in which a browser runs scripts.
 const ACTIVE: [&str; 5] =
     ["text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml"];
 
 /// Only unsigned ones are open to strangers.
-pub(super) fn of(handshake: &Handshake) -> Vec<String> {
+pub(super) fn of(handshake: &HandshakeRule) -> Vec<String> {
     if handshake.signed {
         return Vec::new();
     }
     let mut weaknesses = Vec::new();
-    if handshake.reply.templates().any(Template::is_keyed) {
+    if handshake.reply.templates().any(TextTemplate::is_keyed) {
         let what = "an unsigned handshake signs what a stranger sends with the secret of the webhooks, \
                     if it is 1 to 256 of A-Z a-z 0-9 . _ ~ = -";
         weaknesses.push(what.to_owned());
@@ -30,9 +30,9 @@ pub(super) fn of(handshake: &Handshake) -> Vec<String> {
 }
 
 /// In which active type the body repeats a part of the request.
-fn repeated_as(handshake: &Handshake) -> Option<&'static str> {
+fn repeated_as(handshake: &HandshakeRule) -> Option<&'static str> {
     let reply = &handshake.reply;
-    let Body::Text(template) = &reply.body else { return None };
+    let ResponseBody::Text(template) = &reply.body else { return None };
     let own = reply.headers.iter().filter(|(name, _)| name == CONTENT_TYPE);
     let own = own.filter_map(|(_, template)| template.literal());
     let mut types = own.chain(HeaderValue::to_str(&reply.content_type).map(str::to_owned));

@@ -4,16 +4,16 @@ use super::*;
 use crate::event::Headers;
 use crate::intake::provider::Provider;
 use crate::mistake::Document;
-use crate::table::{self, Mistakes, Table};
+use crate::table::{self, Diagnostics, TomlTable};
 
 const NOW: i64 = 1_700_000_000;
 
 fn signature(keys: &str) -> Signature {
     let text = format!("[signature]\nscheme = \"hmac\"\nheader = \"X-Sig\"\n{keys}");
     let document = Document { name: "x.toml".to_owned(), text };
-    let mut mistakes = Mistakes::new();
+    let mut mistakes = Diagnostics::new();
     let root = table::parse(&document, &mut mistakes);
-    let provider = Provider::read(&mut Table::root(&document, &root), &mut mistakes);
+    let provider = Provider::read(&mut TomlTable::root(&document, &root), &mut mistakes);
     let signature = provider.signature(0..0, &mut mistakes).unwrap();
     assert_eq!(mistakes, []);
     signature
@@ -43,7 +43,7 @@ const RIGHT: Case = Case {
 #[track_caller]
 fn check(case: &Case, expected: Option<&str>) {
     let mut headers = Headers::new();
-    let unsigned = Presented {
+    let unsigned = SignedRequest {
         method: "POST",
         url: None,
         query: None,
@@ -55,17 +55,18 @@ fn check(case: &Case, expected: Option<&str>) {
     headers.extend(theirs.sign(&their_key, &unsigned, at(NOW - 700)).unwrap().headers);
     let headers = headers.into_iter().map(|(name, value)| (name.to_lowercase(), value));
     let (headers, body) = (headers.collect(), case.our_body.as_bytes());
-    let presented = Presented { headers: &headers, body, ..unsigned };
+    let presented = SignedRequest { headers: &headers, body, ..unsigned };
     let ours = signature(case.ours);
     let keys = [ours.key(&"secret".into(), None, 0).unwrap()];
     let now = at(NOW);
     let unproven = ours.verify(&keys, &presented, now).unwrap_err();
     let tries = &Tries::at_most(TRIES_MAX);
-    let doubted = Doubted { signature: &ours, keys: &keys, presented: &presented, now, tries };
+    let doubted =
+        FailedVerification { signature: &ours, keys: &keys, presented: &presented, now, tries };
     let hint = match unproven {
-        Unproven::Missing => None,
-        Unproven::UnreadableTime | Unproven::OutsideWindow => doubted.time(unproven),
-        Unproven::Wrong => doubted.hint(),
+        VerifyError::Missing => None,
+        VerifyError::UnreadableTime | VerifyError::OutsideWindow => doubted.time(unproven),
+        VerifyError::Wrong => doubted.hint(),
     };
     assert_eq!(hint.as_deref(), expected);
 }
@@ -117,13 +118,13 @@ fn hint_with_secrets(count: usize) -> (Option<String>, usize) {
     let keys: Vec<Key> = (0..count).map(key).collect();
     let sent = Headers::new();
     let (method, url, query) = ("POST", None, None);
-    let sent = Presented { method, url, query, headers: &sent, body: b"{\"a\":\"/\"}" };
+    let sent = SignedRequest { method, url, query, headers: &sent, body: b"{\"a\":\"/\"}" };
     let signing = keys[count - 1].signing_key().unwrap();
     let stamp = ours.sign(&signing, &sent, at(NOW)).unwrap();
     let headers = stamp.headers.into_iter().collect();
-    let presented = Presented { headers: &headers, body: b"{\"a\": \"\\/\"}", ..sent };
+    let presented = SignedRequest { headers: &headers, body: b"{\"a\": \"\\/\"}", ..sent };
     let tries = Tries::at_most(TRIES_MAX);
-    let doubted = Doubted {
+    let doubted = FailedVerification {
         signature: &ours,
         keys: &keys,
         presented: &presented,

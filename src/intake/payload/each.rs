@@ -7,17 +7,17 @@ use serde::Deserializer as _;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{EVENTS_MAX, Undecodable, not_json};
+use super::{DecodeError, EVENTS_MAX, not_json};
 
 /// Such as `$[*]` or `$.data.events[*]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Each {
+pub struct BatchPath {
     members: Vec<String>,
 }
 
-impl Each {
+impl BatchPath {
     /// Names and a final `[*]` only: the elements keep their places in the body's text.
-    pub fn parse(query: &str) -> Option<Each> {
+    pub fn parse(query: &str) -> Option<BatchPath> {
         let mut rest = query.trim().strip_prefix('$')?.strip_suffix("[*]")?;
         let mut members = Vec::new();
         while !rest.is_empty() {
@@ -25,15 +25,15 @@ impl Each {
             members.push(name.to_owned());
             rest = after;
         }
-        Some(Each { members })
+        Some(BatchPath { members })
     }
 
     /// A body with one event in the place of the list counts as a list of one.
-    pub(super) fn ranges(&self, text: &str) -> Result<Vec<Range<usize>>, Undecodable> {
+    pub(super) fn ranges(&self, text: &str) -> Result<Vec<Range<usize>>, DecodeError> {
         let mut node: &RawValue = serde_json::from_str(text).map_err(|error| not_json(&error))?;
         for name in &self.members {
             node = find(node, name)?.ok_or_else(|| {
-                Undecodable::Malformed(format!(
+                DecodeError::Malformed(format!(
                     "no `{name}` where the list of events is looked for"
                 ))
             })?;
@@ -41,9 +41,10 @@ impl Each {
         if !node.get().starts_with('[') {
             return Ok(vec![range_in(text, node.get())]);
         }
-        let (elements, count) = node.deserialize_seq(Elements).map_err(|error| not_json(&error))?;
+        let (elements, count) =
+            node.deserialize_seq(ElementsVisitor).map_err(|error| not_json(&error))?;
         if count > EVENTS_MAX {
-            return Err(Undecodable::TooManyEvents(count));
+            return Err(DecodeError::TooManyEvents(count));
         }
         Ok(elements.iter().map(|element| range_in(text, element.get())).collect())
     }
@@ -64,11 +65,11 @@ pub(in crate::intake) fn member(rest: &str) -> Option<(&str, &str)> {
     (!name.contains('\\')).then_some((name, after))
 }
 
-fn find<'t>(node: &'t RawValue, name: &str) -> Result<Option<&'t RawValue>, Undecodable> {
+fn find<'t>(node: &'t RawValue, name: &str) -> Result<Option<&'t RawValue>, DecodeError> {
     if !node.get().starts_with('{') {
         return Ok(None);
     }
-    node.deserialize_map(Member(name)).map_err(|error| not_json(&error))
+    node.deserialize_map(MemberVisitor(name)).map_err(|error| not_json(&error))
 }
 
 /// `part` is a piece of `text`, not a copy.
@@ -77,9 +78,9 @@ pub(in crate::intake) fn range_in(text: &str, part: &str) -> Range<usize> {
     start..start + part.len()
 }
 
-struct Member<'n>(&'n str);
+struct MemberVisitor<'n>(&'n str);
 
-impl<'t> Visitor<'t> for Member<'_> {
+impl<'t> Visitor<'t> for MemberVisitor<'_> {
     type Value = Option<&'t RawValue>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -100,9 +101,9 @@ impl<'t> Visitor<'t> for Member<'_> {
 }
 
 /// The first elements up to the limit, and how many there are.
-struct Elements;
+struct ElementsVisitor;
 
-impl<'t> Visitor<'t> for Elements {
+impl<'t> Visitor<'t> for ElementsVisitor {
     type Value = (Vec<&'t RawValue>, usize);
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -132,7 +133,7 @@ mod tests {
 
     #[track_caller]
     fn check(query: &str, text: &str, expected: Result<&[&str], &str>) {
-        let found = Each::parse(query).expect("a query").ranges(text);
+        let found = BatchPath::parse(query).expect("a query").ranges(text);
         let found = found.map_err(|error| error.to_string());
         let parts = found.map(|ranges| ranges.into_iter().map(|r| &text[r]).collect::<Vec<_>>());
         assert_eq!(parts.as_deref().map_err(String::as_str), expected);
@@ -162,16 +163,16 @@ mod tests {
     #[test]
     fn a_thousand_events_are_the_most() {
         let list = |count: usize| format!("[{}]", vec!["1"; count].join(","));
-        let each = Each::parse("$[*]").unwrap();
+        let each = BatchPath::parse("$[*]").unwrap();
 
         assert_eq!(each.ranges(&list(1_000)).unwrap().len(), 1_000);
-        assert_eq!(each.ranges(&list(1_001)), Err(Undecodable::TooManyEvents(1_001)));
+        assert_eq!(each.ranges(&list(1_001)), Err(DecodeError::TooManyEvents(1_001)));
     }
 
     #[test]
     fn only_names_and_a_final_star_are_understood() {
         for query in ["$", "$.a", "$..a[*]", "$[0][*]", "$.a[*].b", "a[*]", "$[?@.a][*]", "$.[*]"] {
-            assert_eq!(Each::parse(query), None, "{query}");
+            assert_eq!(BatchPath::parse(query), None, "{query}");
         }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::fields::{RawContent, RawField};
 use super::{
-    Limits, Undecodable, check_limits, malformed, unmarked, weight, without_lone_surrogates,
+    DecodeError, Limits, check_limits, malformed, unmarked, weight, without_lone_surrogates,
 };
 
 const FIELDS_MAX: usize = 10_000;
@@ -54,7 +54,7 @@ fn digit(hex: u8) -> u8 {
 }
 
 /// The fields of a urlencoded body.
-pub(super) fn fields(body: &[u8]) -> Result<Vec<RawField<'static>>, Undecodable> {
+pub(super) fn fields(body: &[u8]) -> Result<Vec<RawField<'static>>, DecodeError> {
     let pairs = body.trim_ascii_end().split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
     let fields = pairs.map(|pair| {
         let (name, value) = match pair.iter().position(|byte| *byte == b'=') {
@@ -77,7 +77,7 @@ pub(super) fn to_json(
     fields: Vec<(String, Value)>,
     json_fields: &[String],
     limits: &Limits,
-) -> Result<String, Undecodable> {
+) -> Result<String, DecodeError> {
     if let [(name, Value::String(text))] = fields.as_slice()
         && name == "payload"
         && unmarked(text).trim_start().starts_with(['{', '['])
@@ -109,7 +109,7 @@ pub(super) fn to_json(
 }
 
 /// A text that holds JSON becomes what it holds; one that does not stays a text. Gives what it weighs.
-fn parse_inside(value: &mut Value, limits: &Limits) -> Result<usize, Undecodable> {
+fn parse_inside(value: &mut Value, limits: &Limits) -> Result<usize, DecodeError> {
     let Value::String(text) = value else {
         return Ok(0);
     };
@@ -200,7 +200,7 @@ mod tests {
     const LIMITS: Limits =
         Limits { bytes_max: 1_000, depth_max: 64, key_bytes_max: 1_000, parsed_bytes_max: 1 << 20 };
 
-    fn json(body: &str) -> Result<String, Undecodable> {
+    fn json(body: &str) -> Result<String, DecodeError> {
         let declared = Declared { of_request: None, charsets_field: None };
         let fields = read(fields(body.as_bytes())?, declared, &mut TextReader::default());
         to_json(fields, &["json".to_owned()], &LIMITS)

@@ -4,12 +4,12 @@ use std::io::Read as _;
 
 use flate2::bufread::GzDecoder;
 
-use super::{Undecodable, malformed};
+use super::{DecodeError, malformed};
 
 /// Beginning one costs far more than its bytes do, and none has to be longer than 20.
 const MEMBERS_MAX: usize = 1_000;
 
-pub(super) fn inflate(body: &[u8], bytes_max: usize) -> Result<Vec<u8>, Undecodable> {
+pub(super) fn inflate(body: &[u8], bytes_max: usize) -> Result<Vec<u8>, DecodeError> {
     let mut inflated = Vec::new();
     let mut rest = body;
     for _ in 0..MEMBERS_MAX {
@@ -18,7 +18,7 @@ pub(super) fn inflate(body: &[u8], bytes_max: usize) -> Result<Vec<u8>, Undecoda
         let read = member.read_to_end(&mut inflated);
         read.map_err(|error| malformed(format!("not gzip: {error}")))?;
         if inflated.len() > bytes_max {
-            return Err(Undecodable::TooLarge(bytes_max));
+            return Err(DecodeError::TooLarge(bytes_max));
         }
         rest = member.into_inner().into_inner();
         if rest.is_empty() {

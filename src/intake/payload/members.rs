@@ -7,12 +7,12 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{Limits, Undecodable, not_json, parse, weight};
+use super::{DecodeError, Limits, not_json, parse, weight};
 use crate::parse_memory::weigh;
 
 /// What is to be parsed of a text that is known to be JSON.
 #[derive(Debug)]
-pub(in crate::intake) enum Members<'t> {
+pub(in crate::intake) enum ProjectionVisitor<'t> {
     Whole(&'t str),
     /// Of an object; none where there is no object.
     Some {
@@ -21,14 +21,14 @@ pub(in crate::intake) enum Members<'t> {
     },
 }
 
-impl<'t> Members<'t> {
+impl<'t> ProjectionVisitor<'t> {
     /// Without names, all of it.
     pub(in crate::intake) fn find(
         text: &'t str,
         names: Option<&[String]>,
-    ) -> Result<Members<'t>, Undecodable> {
+    ) -> Result<ProjectionVisitor<'t>, DecodeError> {
         let Some(names) = names else {
-            return Ok(Members::Whole(text));
+            return Ok(ProjectionVisitor::Whole(text));
         };
         let mut members = Vec::new();
         if text.trim_ascii_start().starts_with('{') {
@@ -39,24 +39,24 @@ impl<'t> Members<'t> {
         } else {
             check(text)?;
         }
-        Ok(Members::Some { text, members })
+        Ok(ProjectionVisitor::Some { text, members })
     }
 
     /// How much memory `parse` will take; too much is an error.
-    pub(in crate::intake) fn weight(&self, limits: &Limits) -> Result<usize, Undecodable> {
+    pub(in crate::intake) fn weight(&self, limits: &Limits) -> Result<usize, DecodeError> {
         match self {
-            Members::Whole(text) => weight(text, limits),
-            Members::Some { members, .. } => {
+            ProjectionVisitor::Whole(text) => weight(text, limits),
+            ProjectionVisitor::Some { members, .. } => {
                 Ok(members.iter().map(|(name, raw)| name.len() + weigh(raw.get())).sum())
             }
         }
     }
 
     /// What is refused is refused in the same words as where all is parsed.
-    pub(in crate::intake) fn parse(self) -> Result<Value, Undecodable> {
+    pub(in crate::intake) fn parse(self) -> Result<Value, DecodeError> {
         let (text, members) = match self {
-            Members::Whole(text) => return parse(text),
-            Members::Some { text, members } => (text, members),
+            ProjectionVisitor::Whole(text) => return parse(text),
+            ProjectionVisitor::Some { text, members } => (text, members),
         };
         let mut object = Map::new();
         for (name, raw) in members {
@@ -70,12 +70,14 @@ impl<'t> Members<'t> {
 }
 
 /// With its place in the whole text.
-fn mistake(text: &str, error: &serde_json::Error) -> Undecodable {
+fn mistake(text: &str, error: &serde_json::Error) -> DecodeError {
     check(text).err().unwrap_or_else(|| not_json(error))
 }
 
-fn check(text: &str) -> Result<(), Undecodable> {
-    serde_json::from_str::<Checked>(text).map(|Checked| ()).map_err(|error| not_json(&error))
+fn check(text: &str) -> Result<(), DecodeError> {
+    serde_json::from_str::<SkippedValue>(text)
+        .map(|SkippedValue| ())
+        .map_err(|error| not_json(&error))
 }
 
 struct Wanted<'n>(&'n [String]);
@@ -91,7 +93,7 @@ impl<'t> Visitor<'t> for Wanted<'_> {
         let mut members: Self::Value = Vec::new();
         while let Some(key) = map.next_key::<String>()? {
             if !self.0.contains(&key) {
-                map.next_value::<Checked>()?;
+                map.next_value::<SkippedValue>()?;
                 continue;
             }
             let value = map.next_value()?;
@@ -106,53 +108,53 @@ impl<'t> Visitor<'t> for Wanted<'_> {
 }
 
 /// What was read to its end, and forgotten. `IgnoredAny` would let pass numbers that are too large.
-struct Checked;
+struct SkippedValue;
 
-impl<'t> Deserialize<'t> for Checked {
-    fn deserialize<D: Deserializer<'t>>(deserializer: D) -> Result<Checked, D::Error> {
-        deserializer.deserialize_any(Checked)
+impl<'t> Deserialize<'t> for SkippedValue {
+    fn deserialize<D: Deserializer<'t>>(deserializer: D) -> Result<SkippedValue, D::Error> {
+        deserializer.deserialize_any(SkippedValue)
     }
 }
 
-impl<'t> Visitor<'t> for Checked {
-    type Value = Checked;
+impl<'t> Visitor<'t> for SkippedValue {
+    type Value = SkippedValue;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("any JSON")
     }
 
-    fn visit_unit<E>(self) -> Result<Checked, E> {
-        Ok(Checked)
+    fn visit_unit<E>(self) -> Result<SkippedValue, E> {
+        Ok(SkippedValue)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Checked, E> {
-        Ok(Checked)
+    fn visit_bool<E>(self, _: bool) -> Result<SkippedValue, E> {
+        Ok(SkippedValue)
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Checked, E> {
-        Ok(Checked)
+    fn visit_u64<E>(self, _: u64) -> Result<SkippedValue, E> {
+        Ok(SkippedValue)
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Checked, E> {
-        Ok(Checked)
+    fn visit_i64<E>(self, _: i64) -> Result<SkippedValue, E> {
+        Ok(SkippedValue)
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Checked, E> {
-        Ok(Checked)
+    fn visit_f64<E>(self, _: f64) -> Result<SkippedValue, E> {
+        Ok(SkippedValue)
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<Checked, E> {
-        Ok(Checked)
+    fn visit_str<E>(self, _: &str) -> Result<SkippedValue, E> {
+        Ok(SkippedValue)
     }
 
-    fn visit_seq<A: SeqAccess<'t>>(self, mut list: A) -> Result<Checked, A::Error> {
-        while list.next_element::<Checked>()?.is_some() {}
-        Ok(Checked)
+    fn visit_seq<A: SeqAccess<'t>>(self, mut list: A) -> Result<SkippedValue, A::Error> {
+        while list.next_element::<SkippedValue>()?.is_some() {}
+        Ok(SkippedValue)
     }
 
-    fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Checked, A::Error> {
-        while map.next_entry::<Checked, Checked>()?.is_some() {}
-        Ok(Checked)
+    fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<SkippedValue, A::Error> {
+        while map.next_entry::<SkippedValue, SkippedValue>()?.is_some() {}
+        Ok(SkippedValue)
     }
 }
 
@@ -163,8 +165,8 @@ mod tests {
     #[track_caller]
     fn check(text: &str, names: &[&str], expected: &str) {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        let members = Members::find(text, Some(&names));
-        let parsed = members.and_then(Members::parse).map(|value| value.to_string());
+        let members = ProjectionVisitor::find(text, Some(&names));
+        let parsed = members.and_then(ProjectionVisitor::parse).map(|value| value.to_string());
         assert_eq!(parsed.as_deref(), Ok(expected));
     }
 
@@ -199,7 +201,9 @@ mod tests {
         for (text, names) in bad.iter().flat_map(|text| [(text, vec![]), (text, vec!["a".into()])])
         {
             let expected = parse(text).map(|_| ()).unwrap_err();
-            let refused = Members::find(text, Some(&names)).and_then(Members::parse).map(|_| ());
+            let refused = ProjectionVisitor::find(text, Some(&names))
+                .and_then(ProjectionVisitor::parse)
+                .map(|_| ());
             assert_eq!(refused, Err(expected), "{text}");
         }
     }
@@ -217,12 +221,12 @@ mod tests {
         let weight = |text: &str, names: Option<&[&str]>| {
             let names: Option<Vec<String>> =
                 names.map(|names| names.iter().map(ToString::to_string).collect());
-            Members::find(text, names.as_deref()).unwrap().weight(&limits)
+            ProjectionVisitor::find(text, names.as_deref()).unwrap().weight(&limits)
         };
 
         assert!(weight(&object, Some(&["a"])).unwrap() < 200);
         assert_eq!(weight(&list, Some(&["a"])), Ok(0));
         assert!(weight(&object, Some(&["b"])).unwrap() > 30_000_000);
-        assert!(matches!(weight(&object, None), Err(Undecodable::TooHeavy(..))));
+        assert!(matches!(weight(&object, None), Err(DecodeError::TooHeavy(..))));
     }
 }

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode;
 use super::charset::of_label;
 use super::fields::{RawContent, RawField};
 use super::parameter::parameter;
-use super::{Undecodable, malformed};
+use super::{DecodeError, malformed};
 
 const PARTS_MAX: usize = 1_000;
 
@@ -20,7 +20,7 @@ const BOUNDARY_BYTES_MAX: usize = 200;
 pub(super) fn fields<'b>(
     content_type: &str,
     body: &'b [u8],
-) -> Result<Vec<RawField<'b>>, Undecodable> {
+) -> Result<Vec<RawField<'b>>, DecodeError> {
     let boundary = parameter(content_type, "boundary").unwrap_or_default();
     if boundary.is_empty() || boundary.len() > BOUNDARY_BYTES_MAX {
         return Err(malformed("the content type names no usable boundary"));
@@ -110,7 +110,7 @@ struct Filename {
 }
 
 impl Head {
-    fn read(part: &[u8], number: usize) -> Result<Head, Undecodable> {
+    fn read(part: &[u8], number: usize) -> Result<Head, DecodeError> {
         let mut head = Head { name: String::new(), filename: None, content_type: None, length: 0 };
         let mut has_name = false;
         loop {
@@ -196,7 +196,7 @@ mod tests {
 
     const TYPE: &str = "multipart/form-data; boundary=\"x y\"";
 
-    fn texts(content_type: &str, body: &[u8]) -> Result<Vec<(String, Value)>, Undecodable> {
+    fn texts(content_type: &str, body: &[u8]) -> Result<Vec<(String, Value)>, DecodeError> {
         let declared = Declared { of_request: None, charsets_field: None };
         Ok(read(fields(content_type, body)?, declared, &mut TextReader::default()))
     }

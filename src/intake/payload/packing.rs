@@ -7,14 +7,14 @@ use serde::de::IgnoredAny;
 use super::charset::{self, TextReader};
 use super::fields::{self, Declared, RawField};
 use super::parameter::parameter;
-use super::{Decoded, Limits, Undecodable, excerpt, form, multipart, unmarked, utf8, xml};
+use super::{DecodeError, Decoded, Limits, excerpt, form, multipart, unmarked, utf8, xml};
 use crate::json;
-use crate::table::{Mistakes, Table, word};
+use crate::table::{Diagnostics, TomlTable, word};
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Packing {
+pub struct BodyConfig {
     /// Whatever the content type says.
-    pub format: Option<Format>,
+    pub format: Option<BodyFormat>,
     /// Fields of a form that hold JSON.
     pub json_fields: Vec<String>,
     /// Elements of XML that are always lists.
@@ -24,18 +24,18 @@ pub struct Packing {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum BodyFormat {
     Json,
     Form,
     Multipart,
     Xml,
 }
 
-const FORMATS: [(&str, Format); 3] =
-    [("json", Format::Json), ("form", Format::Form), ("xml", Format::Xml)];
+const FORMATS: [(&str, BodyFormat); 3] =
+    [("json", BodyFormat::Json), ("form", BodyFormat::Form), ("xml", BodyFormat::Xml)];
 
-impl Packing {
-    pub fn read(mut table: Table<'_>, mistakes: &mut Mistakes) -> Packing {
+impl BodyConfig {
+    pub fn read(mut table: TomlTable<'_>, mistakes: &mut Diagnostics) -> BodyConfig {
         let format = table.text("format", mistakes);
         let charsets = table.text("charsets", mistakes).map(|text| text.text);
         let mut texts = |key| {
@@ -45,23 +45,23 @@ impl Packing {
         let (json_fields, lists) = (texts("json_fields"), texts("lists"));
         let format = format.and_then(|text| word(&text, &FORMATS, mistakes));
         table.finish(mistakes);
-        Packing { format, json_fields, lists, charsets }
+        BodyConfig { format, json_fields, lists, charsets }
     }
 
     /// XML has to be asked for; a missing content type is JSON.
-    pub(super) fn format(&self, content_type: &str) -> Result<Format, Undecodable> {
+    pub(super) fn format(&self, content_type: &str) -> Result<BodyFormat, DecodeError> {
         let essence = content_type.split(';').next().unwrap_or_default();
         let essence = essence.trim().to_ascii_lowercase();
         let is_json = essence.is_empty()
             || essence == "application/json"
             || (essence.starts_with("application/") && essence.ends_with("+json"));
         match (self.format, essence.as_str()) {
-            (Some(Format::Form), "multipart/form-data") => Ok(Format::Multipart),
+            (Some(BodyFormat::Form), "multipart/form-data") => Ok(BodyFormat::Multipart),
             (Some(format), _) => Ok(format),
-            (None, _) if is_json => Ok(Format::Json),
-            (None, "application/x-www-form-urlencoded") => Ok(Format::Form),
-            (None, "multipart/form-data") => Ok(Format::Multipart),
-            (None, _) => Err(Undecodable::ContentType(excerpt(&essence))),
+            (None, _) if is_json => Ok(BodyFormat::Json),
+            (None, "application/x-www-form-urlencoded") => Ok(BodyFormat::Form),
+            (None, "multipart/form-data") => Ok(BodyFormat::Multipart),
+            (None, _) => Err(DecodeError::ContentType(excerpt(&essence))),
         }
     }
 
@@ -70,19 +70,19 @@ impl Packing {
         content_type: &str,
         body: &'b [u8],
         limits: &Limits,
-    ) -> Result<Decoded<'b>, Undecodable> {
+    ) -> Result<Decoded<'b>, DecodeError> {
         match self.format(content_type)? {
-            Format::Json => utf8(body).map(unmarked).map(Decoded::as_it_is),
-            Format::Form => {
+            BodyFormat::Json => utf8(body).map(unmarked).map(Decoded::as_it_is),
+            BodyFormat::Form => {
                 if let Some(json) = json_in(body)? {
                     return Ok(Decoded::as_it_is(json));
                 }
                 self.form(content_type, form::fields(json::unmarked(body))?, limits)
             }
-            Format::Multipart => {
+            BodyFormat::Multipart => {
                 self.form(content_type, multipart::fields(content_type, body)?, limits)
             }
-            Format::Xml => {
+            BodyFormat::Xml => {
                 let mut texts = TextReader::default();
                 let charset = charset::of_xml(body, charset_of(content_type));
                 let text =
@@ -97,7 +97,7 @@ impl Packing {
         content_type: &str,
         fields: Vec<RawField<'_>>,
         limits: &Limits,
-    ) -> Result<Decoded<'static>, Undecodable> {
+    ) -> Result<Decoded<'static>, DecodeError> {
         let mut texts = TextReader::default();
         let charsets_field = self.charsets.as_deref();
         let declared = Declared { of_request: charset_of(content_type), charsets_field };
@@ -112,7 +112,7 @@ fn charset_of(content_type: &str) -> Option<charset::Charset> {
 }
 
 /// The body, if it is an object or a list, which no form is: tools that send any body as a form send JSON so.
-fn json_in(body: &[u8]) -> Result<Option<&str>, Undecodable> {
+fn json_in(body: &[u8]) -> Result<Option<&str>, DecodeError> {
     match utf8(body) {
         Ok(text) => Ok(Some(unmarked(text)).filter(|text| is_json(text))),
         // JSON is UTF-8, whatever is declared.

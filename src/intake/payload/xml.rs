@@ -10,7 +10,7 @@ use quick_xml::name::PrefixDeclaration;
 use quick_xml::reader::Reader;
 use serde_json::{Map, Value};
 
-use super::{Limits, Undecodable, excerpt, malformed, unmarked};
+use super::{DecodeError, Limits, excerpt, malformed, unmarked};
 
 /// Where `xsi:nil` is from, whatever its prefix.
 const INSTANCE: &str = "http://www.w3.org/2001/XMLSchema-instance";
@@ -23,7 +23,7 @@ pub(super) fn to_json(
     text: &str,
     lists: &[String],
     limits: &Limits,
-) -> Result<String, Undecodable> {
+) -> Result<String, DecodeError> {
     let text = unmarked(text);
     if text.trim_ascii().is_empty() {
         return Ok(String::new());
@@ -47,7 +47,7 @@ pub(super) fn to_json(
     tree.finish()
 }
 
-fn not_xml(reason: &str, at: u64) -> Undecodable {
+fn not_xml(reason: &str, at: u64) -> DecodeError {
     malformed(format!("not XML: {} at byte {at}", excerpt(reason)))
 }
 
@@ -208,7 +208,7 @@ impl Tree<'_> {
         Ok(())
     }
 
-    fn finish(self) -> Result<String, Undecodable> {
+    fn finish(self) -> Result<String, DecodeError> {
         match <[Element; 1]>::try_from(self.open) {
             Ok([root]) if !root.members.is_empty() => Ok(Value::Object(root.members).to_string()),
             Ok(_) => Err(malformed("not XML: there is no element")),

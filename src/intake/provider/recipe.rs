@@ -6,46 +6,47 @@ mod words;
 use std::ops::Range;
 use std::time::Duration;
 
-use self::times::Times;
-use self::words::{ALGORITHMS, ENCODINGS, SCHEMES, SECRET_ENCODINGS, SchemeWord, listed, word};
+use self::times::TimestampConfig;
+use self::words::{ALGORITHMS, ENCODINGS, SCHEMES, SECRET_ENCODINGS, SchemeName, listed, word};
 use crate::intake::signature::{
-    Algorithm, Encoding, Field, HashClaim, Jwt, Method, Piece, Place, Scheme, Seal, SecretEncoding,
-    SecretForm, Signature, Template,
+    Algorithm, BodyField, CredentialLocation, Encoding, HashClaim, Jwt, MessagePart,
+    MessageSignature, MessageTemplate, Scheme, SecretEncoding, SecretFormat, Signature,
+    SigningMethod,
 };
-use crate::mistake::Mistake;
-use crate::table::{Mistakes, Table, Text};
+use crate::mistake::Diagnostic;
+use crate::table::{Diagnostics, SpannedText, TomlTable};
 
 /// Not yet checked as a whole: a mapping file may still put its own keys over a provider's.
 #[derive(Debug, Clone, Default)]
-pub struct Recipe {
+pub struct SignatureConfig {
     place: Range<usize>,
-    scheme: Option<Text>,
-    algorithm: Option<Text>,
-    header: Option<Vec<Text>>,
-    query: Option<Text>,
-    field: Option<Text>,
+    scheme: Option<SpannedText>,
+    algorithm: Option<SpannedText>,
+    header: Option<Vec<SpannedText>>,
+    query: Option<SpannedText>,
+    field: Option<SpannedText>,
     bearer: Option<bool>,
-    separator: Option<Text>,
-    prefix: Option<Text>,
-    encoding: Option<Text>,
-    signed: Option<Text>,
+    separator: Option<SpannedText>,
+    prefix: Option<SpannedText>,
+    encoding: Option<SpannedText>,
+    signed: Option<SpannedText>,
     any_port: Option<bool>,
-    url_decoded: Option<Text>,
+    url_decoded: Option<SpannedText>,
     decompressed: Option<bool>,
-    body_hash: Option<Text>,
-    id: Option<Vec<Text>>,
-    timestamp: Times,
-    secret_encoding: Option<Text>,
-    secret_prefix: Option<Vec<Text>>,
-    weak: Option<Text>,
+    body_hash: Option<SpannedText>,
+    id: Option<Vec<SpannedText>>,
+    timestamp: TimestampConfig,
+    secret_encoding: Option<SpannedText>,
+    secret_prefix: Option<Vec<SpannedText>>,
+    weak: Option<SpannedText>,
 }
 
 /// How far a JWT's times may be off where the recipe does not say.
 const LEEWAY: Duration = Duration::from_mins(1);
 
-impl Recipe {
-    pub(super) fn read(mut table: Table<'_>, mistakes: &mut Mistakes) -> Recipe {
-        let recipe = Recipe {
+impl SignatureConfig {
+    pub(super) fn read(mut table: TomlTable<'_>, mistakes: &mut Diagnostics) -> SignatureConfig {
+        let recipe = SignatureConfig {
             place: table.place.clone(),
             scheme: table.text("scheme", mistakes),
             algorithm: table.text("algorithm", mistakes),
@@ -62,7 +63,7 @@ impl Recipe {
             decompressed: table.boolean("decompressed", mistakes),
             body_hash: table.text("body_hash", mistakes),
             id: table.texts("id", mistakes),
-            timestamp: Times::read(&mut table, mistakes),
+            timestamp: TimestampConfig::read(&mut table, mistakes),
             secret_encoding: table.text("secret_encoding", mistakes),
             secret_prefix: table.texts("secret_prefix", mistakes),
             weak: table.text("weak", mistakes),
@@ -71,7 +72,7 @@ impl Recipe {
         recipe
     }
 
-    pub(super) fn over(self, base: Recipe) -> Recipe {
+    pub(super) fn over(self, base: SignatureConfig) -> SignatureConfig {
         if self.scheme.is_some() {
             return self;
         }
@@ -85,7 +86,7 @@ impl Recipe {
         } else {
             (base.header, base.query, base.field, base.bearer)
         };
-        Recipe {
+        SignatureConfig {
             place: self.place,
             scheme: base.scheme,
             algorithm: self.algorithm.or(base.algorithm),
@@ -109,15 +110,15 @@ impl Recipe {
         }
     }
 
-    pub(super) fn signature(&self, mistakes: &mut Mistakes) -> Option<Signature> {
+    pub(super) fn signature(&self, mistakes: &mut Diagnostics) -> Option<Signature> {
         let Some(scheme) = &self.scheme else {
             let message = "[signature] has no `scheme`";
             let help = format!("write one of: {}", listed(&SCHEMES));
-            mistakes.push(Mistake::error(self.place.clone(), message).help(help));
+            mistakes.push(Diagnostic::error(self.place.clone(), message).help(help));
             return None;
         };
         let before = errors(mistakes);
-        let word = word(Some(scheme), &SCHEMES, SchemeWord::None, mistakes);
+        let word = word(Some(scheme), &SCHEMES, SchemeName::None, mistakes);
         let secret = self.secret_form(word, mistakes);
         if errors(mistakes) > before {
             return None;
@@ -125,42 +126,42 @@ impl Recipe {
         self.refuse_idle_keys(word, mistakes);
         self.check_places(mistakes);
         let scheme = match word {
-            SchemeWord::Hmac => {
-                Scheme::Seal(self.seal(Method::Hmac(self.digest(mistakes)), mistakes))
+            SchemeName::Hmac => {
+                Scheme::Seal(self.seal(SigningMethod::Hmac(self.digest(mistakes)), mistakes))
             }
-            SchemeWord::Hash => Scheme::Seal(self.hash(mistakes)),
-            SchemeWord::Pair(_) => Scheme::Seal(self.pair(mistakes)),
-            SchemeWord::Jwt => Scheme::Jwt(self.jwt(mistakes)),
-            SchemeWord::Token => Scheme::Token {
+            SchemeName::Hash => Scheme::Seal(self.hash(mistakes)),
+            SchemeName::Pair(_) => Scheme::Seal(self.pair(mistakes)),
+            SchemeName::Jwt => Scheme::Jwt(self.jwt(mistakes)),
+            SchemeName::Token => Scheme::Token {
                 places: self.places(mistakes),
                 prefix: written(self.prefix.as_ref()),
             },
-            SchemeWord::Basic => Scheme::Basic,
-            SchemeWord::None => Scheme::None,
+            SchemeName::Basic => Scheme::Basic,
+            SchemeName::None => Scheme::None,
         };
         let weak = self.weak.as_ref().map(|weak| weak.text.clone());
         let decompressed = self.decompressed.unwrap_or_default();
         (errors(mistakes) == before).then_some(Signature { scheme, secret, decompressed, weak })
     }
 
-    fn secret_form(&self, scheme: SchemeWord, mistakes: &mut Mistakes) -> SecretForm {
+    fn secret_form(&self, scheme: SchemeName, mistakes: &mut Diagnostics) -> SecretFormat {
         let written = self.secret_encoding.as_ref();
         let encoding = match scheme {
-            SchemeWord::Pair(curve) => SecretEncoding::Key(curve),
+            SchemeName::Pair(curve) => SecretEncoding::Key(curve),
             _ => word(written, &SECRET_ENCODINGS, SecretEncoding::Text, mistakes),
         };
         let prefixes = self.secret_prefix.iter().flatten().map(|prefix| prefix.text.clone());
-        SecretForm { encoding, prefixes: prefixes.collect() }
+        SecretFormat { encoding, prefixes: prefixes.collect() }
     }
 
     /// Keys that say something which the scheme does not do.
-    fn refuse_idle_keys(&self, scheme: SchemeWord, mistakes: &mut Mistakes) {
-        let text = |text: &Option<Text>| text.as_ref().map(|text| text.place.clone());
-        let list = |texts: &Option<Vec<Text>>| Some(texts.as_ref()?.first()?.place.clone());
+    fn refuse_idle_keys(&self, scheme: SchemeName, mistakes: &mut Diagnostics) {
+        let text = |text: &Option<SpannedText>| text.as_ref().map(|text| text.place.clone());
+        let list = |texts: &Option<Vec<SpannedText>>| Some(texts.as_ref()?.first()?.place.clone());
         let flag = |flag: Option<bool>| flag.map(|_| self.place.clone());
         let (message, place) = (scheme.has_message(), scheme.has_place());
-        let token = scheme == SchemeWord::Jwt;
-        let decodes = !matches!(scheme, SchemeWord::Pair(_) | SchemeWord::None);
+        let token = scheme == SchemeName::Jwt;
+        let decodes = !matches!(scheme, SchemeName::Pair(_) | SchemeName::None);
         let keys = [
             ("algorithm", scheme.has_algorithm(), text(&self.algorithm)),
             ("encoding", message || (token && self.body_hash.is_some()), text(&self.encoding)),
@@ -183,41 +184,41 @@ impl Recipe {
         for (key, _, place) in keys.into_iter().filter(|(_, used, _)| !used) {
             if let Some(place) = place {
                 let message = format!("`{key}` means nothing with the scheme \"{name}\"");
-                mistakes.push(Mistake::error(place, message));
+                mistakes.push(Diagnostic::error(place, message));
             }
         }
     }
 
-    fn digest(&self, mistakes: &mut Mistakes) -> Algorithm {
+    fn digest(&self, mistakes: &mut Diagnostics) -> Algorithm {
         word(self.algorithm.as_ref(), &ALGORITHMS, Algorithm::Sha256, mistakes)
     }
 
-    fn hash(&self, mistakes: &mut Mistakes) -> Seal {
-        let seal = self.seal(Method::Hash(self.digest(mistakes)), mistakes);
-        if !seal.message.contains(&Piece::Secret) {
+    fn hash(&self, mistakes: &mut Diagnostics) -> MessageSignature {
+        let seal = self.seal(SigningMethod::Hash(self.digest(mistakes)), mistakes);
+        if !seal.message.contains(&MessagePart::Secret) {
             let message = "a plain hash that does not cover the secret proves nothing";
             let help = "put {secret} into `signed`, or write scheme = \"hmac\"";
-            mistakes.push(Mistake::error(self.signed_place(), message).help(help));
+            mistakes.push(Diagnostic::error(self.signed_place(), message).help(help));
         }
         seal
     }
 
-    fn pair(&self, mistakes: &mut Mistakes) -> Seal {
-        let seal = self.seal(Method::KeyPair, mistakes);
-        if seal.message.contains(&Piece::Secret) {
+    fn pair(&self, mistakes: &mut Diagnostics) -> MessageSignature {
+        let seal = self.seal(SigningMethod::KeyPair, mistakes);
+        if seal.message.contains(&MessagePart::Secret) {
             let message = "a private key is never part of what it signs";
             let help = "leave {secret} out of `signed`";
-            mistakes.push(Mistake::error(self.signed_place(), message).help(help));
+            mistakes.push(Diagnostic::error(self.signed_place(), message).help(help));
         }
         seal
     }
 
-    fn jwt(&self, mistakes: &mut Mistakes) -> Jwt {
+    fn jwt(&self, mistakes: &mut Diagnostics) -> Jwt {
         let algorithm = self.digest(mistakes);
         if let Some(written) = self.algorithm.as_ref().filter(|_| algorithm == Algorithm::Sha1) {
             let message = "no JWT is signed with sha1";
             let help = "write \"sha256\" for HS256 or \"sha512\" for HS512";
-            mistakes.push(Mistake::error(written.place.clone(), message).help(help));
+            mistakes.push(Diagnostic::error(written.place.clone(), message).help(help));
         }
         Jwt {
             algorithm,
@@ -229,20 +230,21 @@ impl Recipe {
     }
 
     /// For a token, which has the hash in itself.
-    fn hash_claim(&self, mistakes: &mut Mistakes) -> Option<HashClaim> {
+    fn hash_claim(&self, mistakes: &mut Diagnostics) -> Option<HashClaim> {
         let written = self.body_hash.as_ref()?;
         let encoding = word(self.encoding.as_ref(), &ENCODINGS, Encoding::Hex, mistakes);
         let name = written.text.strip_prefix("claim:").filter(|name| !name.is_empty());
         if name.is_none() {
             let message = "`body_hash` is no claim of the token";
-            mistakes
-                .push(Mistake::error(written.place.clone(), message).help("write \"claim:NAME\""));
+            mistakes.push(
+                Diagnostic::error(written.place.clone(), message).help("write \"claim:NAME\""),
+            );
         }
         Some(HashClaim { name: name?.to_owned(), encoding })
     }
 
-    fn seal(&self, method: Method, mistakes: &mut Mistakes) -> Seal {
-        let seal = Seal {
+    fn seal(&self, method: SigningMethod, mistakes: &mut Diagnostics) -> MessageSignature {
+        let seal = MessageSignature {
             method,
             places: self.places(mistakes),
             separator: self.separator(mistakes),
@@ -259,32 +261,32 @@ impl Recipe {
         seal
     }
 
-    fn places(&self, mistakes: &mut Mistakes) -> Vec<Place> {
-        let mut places: Vec<Place> = self
+    fn places(&self, mistakes: &mut Diagnostics) -> Vec<CredentialLocation> {
+        let mut places: Vec<CredentialLocation> = self
             .header
             .iter()
             .flatten()
             .filter_map(|name| header_name(&name.text, &name.place, mistakes))
-            .map(Place::Header)
+            .map(CredentialLocation::Header)
             .collect();
-        places.extend(self.query.iter().map(|name| Place::Query(name.text.clone())));
+        places.extend(self.query.iter().map(|name| CredentialLocation::Query(name.text.clone())));
         let field = self.field.as_ref().and_then(|name| field(name, 0, mistakes));
-        places.extend(field.map(Place::Field));
-        places.extend(self.bearer.filter(|bearer| *bearer).map(|_| Place::Bearer));
+        places.extend(field.map(CredentialLocation::Field));
+        places.extend(self.bearer.filter(|bearer| *bearer).map(|_| CredentialLocation::Bearer));
         if places.is_empty() {
             let message = "[signature] does not say where the proof is";
             let help = "write header = \"X-Signature\", query = \"token\", field = \"Key\" or bearer = true";
-            mistakes.push(Mistake::error(self.place.clone(), message).help(help));
+            mistakes.push(Diagnostic::error(self.place.clone(), message).help(help));
         }
         places
     }
 
     /// Where the proof lies may be said twice, or so that it is overlooked.
-    fn check_places(&self, mistakes: &mut Mistakes) {
+    fn check_places(&self, mistakes: &mut Diagnostics) {
         if let Some(field) = self.field.as_ref().filter(|_| self.decompressed == Some(true)) {
             let message = "a proof in a compressed body cannot be overwritten in what is stored";
             let help = "leave `decompressed` or `field` out";
-            mistakes.push(Mistake::error(field.place.clone(), message).help(help));
+            mistakes.push(Diagnostic::error(field.place.clone(), message).help(help));
         }
         if self.bearer != Some(true) {
             return;
@@ -292,55 +294,58 @@ impl Recipe {
         let named = self.header.iter().flatten();
         for name in named.filter(|name| name.text.trim().eq_ignore_ascii_case("authorization")) {
             let message = "`bearer = true` reads the header Authorization already";
-            let mistake = Mistake::warning(name.place.clone(), message);
+            let mistake = Diagnostic::warning(name.place.clone(), message);
             mistakes.push(mistake.help("leave this name out"));
         }
-        let is_bearer = |prefix: &&Text| prefix.text.trim().eq_ignore_ascii_case("bearer");
+        let is_bearer = |prefix: &&SpannedText| prefix.text.trim().eq_ignore_ascii_case("bearer");
         if let Some(prefix) = self.prefix.as_ref().filter(is_bearer) {
             let message = "`bearer = true` takes `Bearer ` off before `prefix` is looked for";
-            mistakes
-                .push(Mistake::warning(prefix.place.clone(), message).help("leave `prefix` out"));
+            mistakes.push(
+                Diagnostic::warning(prefix.place.clone(), message).help("leave `prefix` out"),
+            );
         }
     }
 
-    fn separator(&self, mistakes: &mut Mistakes) -> Option<String> {
+    fn separator(&self, mistakes: &mut Diagnostics) -> Option<String> {
         let separator = self.separator.as_ref()?;
         if separator.text.is_empty() {
             let message = "`separator` is empty";
             let help = "leave it out where the header is one signature";
-            mistakes.push(Mistake::error(separator.place.clone(), message).help(help));
+            mistakes.push(Diagnostic::error(separator.place.clone(), message).help(help));
             return None;
         }
         Some(separator.text.clone())
     }
 
-    fn message(&self, method: Method, mistakes: &mut Mistakes) -> Template {
+    fn message(&self, method: SigningMethod, mistakes: &mut Diagnostics) -> MessageTemplate {
         let default = match method {
-            Method::Hmac(_) | Method::KeyPair => "{body}",
-            Method::Hash(_) => "{secret}{body}",
+            SigningMethod::Hmac(_) | SigningMethod::KeyPair => "{body}",
+            SigningMethod::Hash(_) => "{secret}{body}",
         };
         let text = self.signed.as_ref().map_or(default, |signed| signed.text.as_str());
-        Template::parse(text).unwrap_or_else(|bad| {
+        MessageTemplate::parse(text).unwrap_or_else(|bad| {
             let place =
                 self.signed.as_ref().map_or(self.place.clone(), |signed| signed.part(bad.place));
-            mistakes.push(Mistake::error(place, bad.message).help(bad.help));
-            Template::default()
+            mistakes.push(Diagnostic::error(place, bad.message).help(bad.help));
+            MessageTemplate::default()
         })
     }
 
-    fn body_hash(&self, mistakes: &mut Mistakes) -> Option<Place> {
+    fn body_hash(&self, mistakes: &mut Diagnostics) -> Option<CredentialLocation> {
         let written = self.body_hash.as_ref()?;
         let place = match written.text.split_once(':') {
             Some(("header", name)) => {
-                return header_name(name, &written.place, mistakes).map(Place::Header);
+                return header_name(name, &written.place, mistakes).map(CredentialLocation::Header);
             }
-            Some(("query", name)) if !name.is_empty() => Some(Place::Query(name.to_owned())),
+            Some(("query", name)) if !name.is_empty() => {
+                Some(CredentialLocation::Query(name.to_owned()))
+            }
             _ => None,
         };
         if place.is_none() {
             let message = "`body_hash` is no place of a hash";
             let help = "write \"query:NAME\" or \"header:NAME\"";
-            mistakes.push(Mistake::error(written.place.clone(), message).help(help));
+            mistakes.push(Diagnostic::error(written.place.clone(), message).help(help));
         }
         place
     }
@@ -350,7 +355,7 @@ impl Recipe {
         self.signed.as_ref().map_or(&self.place, |signed| &signed.place).clone()
     }
 
-    fn ids(&self, mistakes: &mut Mistakes) -> Vec<String> {
+    fn ids(&self, mistakes: &mut Diagnostics) -> Vec<String> {
         let mut ids = Vec::new();
         for text in self.id.iter().flatten() {
             if let Some(name) = text.text.strip_prefix("header:") {
@@ -358,89 +363,91 @@ impl Recipe {
             } else {
                 let message = "`id` is no header";
                 let help = "write \"header:NAME\"";
-                mistakes.push(Mistake::error(text.place.clone(), message).help(help));
+                mistakes.push(Diagnostic::error(text.place.clone(), message).help(help));
             }
         }
         ids
     }
 
     /// What the message covers and what the other keys say have to fit together.
-    fn check_message(&self, seal: &Seal, mistakes: &mut Mistakes) {
+    fn check_message(&self, seal: &MessageSignature, mistakes: &mut Diagnostics) {
         let place = self.signed_place();
-        let signs_time = seal.message.contains(&Piece::Timestamp);
+        let signs_time = seal.message.contains(&MessagePart::Timestamp);
         if signs_time && seal.clock.is_none() {
             let message = "`signed` covers {timestamp}, and nothing says where that is";
             let help = "write timestamp = { from = \"header:X-Timestamp\", unit = \"seconds\" }";
-            mistakes.push(Mistake::error(place.clone(), message).help(help));
+            mistakes.push(Diagnostic::error(place.clone(), message).help(help));
         }
         let timed = seal.clock.as_ref().filter(|clock| clock.window.is_some());
         if timed.is_some_and(|clock| !signs_time && !clock.is_in_body(&seal.message)) {
             let place = self.timestamp.place.as_ref().unwrap_or(&place);
             let message = "a time window proves nothing about a time that is not signed";
             let help = "put {timestamp} into `signed`, or leave `window` out";
-            mistakes.push(Mistake::error(place.clone(), message).help(help));
+            mistakes.push(Diagnostic::error(place.clone(), message).help(help));
         }
-        if seal.message.contains(&Piece::Id) && seal.id.is_empty() {
+        if seal.message.contains(&MessagePart::Id) && seal.id.is_empty() {
             let message = "`signed` covers {id}, and nothing says where that is";
             let help = "write id = \"header:X-Id\"";
-            mistakes.push(Mistake::error(place.clone(), message).help(help));
+            mistakes.push(Diagnostic::error(place.clone(), message).help(help));
         }
         self.check_hash(seal, mistakes);
         self.check_decoded(seal, mistakes);
     }
 
-    fn check_decoded(&self, seal: &Seal, mistakes: &mut Mistakes) {
+    fn check_decoded(&self, seal: &MessageSignature, mistakes: &mut Diagnostics) {
         let Some(written) = &self.url_decoded else { return };
-        let (message, help) = if !seal.message.contains(&Piece::Url) {
+        let (message, help) = if !seal.message.contains(&MessagePart::Url) {
             ("`url_decoded` means nothing where {url} is not signed", "put {url} into `signed`")
         } else if !written.text.bytes().all(|byte| byte.is_ascii_graphic()) {
             ("an escape in a URL is decoded to an ASCII character here", "write such as \":/?\"")
         } else {
             return;
         };
-        mistakes.push(Mistake::error(written.place.clone(), message).help(help));
+        mistakes.push(Diagnostic::error(written.place.clone(), message).help(help));
     }
 
-    fn check_hash(&self, seal: &Seal, mistakes: &mut Mistakes) {
+    fn check_hash(&self, seal: &MessageSignature, mistakes: &mut Diagnostics) {
         let signed = |piece| seal.message.contains(&piece);
         let covered = match &seal.body_hash {
-            Some(Place::Header(name)) => signed(Piece::Header(name.clone())),
-            Some(Place::Query(name)) => signed(Piece::Url) || signed(Piece::Query(name.clone())),
-            Some(Place::Bearer | Place::Field(_)) | None => true,
+            Some(CredentialLocation::Header(name)) => signed(MessagePart::Header(name.clone())),
+            Some(CredentialLocation::Query(name)) => {
+                signed(MessagePart::Url) || signed(MessagePart::Query(name.clone()))
+            }
+            Some(CredentialLocation::Bearer | CredentialLocation::Field(_)) | None => true,
         };
         if !covered {
             let place = self.body_hash.as_ref().map_or(self.signed_place(), |it| it.place.clone());
             let message = "a hash of the body proves nothing where it is not signed";
             let help = "put {url}, or {query:NAME} or {header:NAME}, into `signed`";
-            mistakes.push(Mistake::error(place, message).help(help));
+            mistakes.push(Diagnostic::error(place, message).help(help));
         }
     }
 }
 
-fn errors(mistakes: &Mistakes) -> usize {
+fn errors(mistakes: &Diagnostics) -> usize {
     mistakes.iter().filter(|mistake| mistake.is_error()).count()
 }
 
-fn written(text: Option<&Text>) -> String {
+fn written(text: Option<&SpannedText>) -> String {
     text.map(|text| text.text.clone()).unwrap_or_default()
 }
 
 /// A field's name from this place in the text on.
-fn field(text: &Text, from: usize, mistakes: &mut Mistakes) -> Option<Field> {
+fn field(text: &SpannedText, from: usize, mistakes: &mut Diagnostics) -> Option<BodyField> {
     let name = &text.text[from..];
-    let field = Field::parse(name);
+    let field = BodyField::parse(name);
     if field.is_none() {
         let message = format!("`{name}` is no field");
         let help = "write a form's field by its name, or one of JSON as $.data.key";
-        mistakes.push(Mistake::error(text.place.clone(), message).help(help));
+        mistakes.push(Diagnostic::error(text.place.clone(), message).help(help));
     }
     field
 }
 
-fn header_name(name: &str, place: &Range<usize>, mistakes: &mut Mistakes) -> Option<String> {
+fn header_name(name: &str, place: &Range<usize>, mistakes: &mut Diagnostics) -> Option<String> {
     let parsed = http::HeaderName::from_bytes(name.trim().as_bytes());
     if parsed.is_err() {
-        mistakes.push(Mistake::error(place.clone(), format!("`{name}` is no header's name")));
+        mistakes.push(Diagnostic::error(place.clone(), format!("`{name}` is no header's name")));
     }
     parsed.ok().map(|name| name.as_str().to_owned())
 }

@@ -1,7 +1,7 @@
 //! Provider files and the tables of a mapping file that say the same.
 
 use super::*;
-use crate::intake::signature::{Algorithm, Method, Place, Scheme};
+use crate::intake::signature::{Algorithm, CredentialLocation, Scheme, SigningMethod};
 use crate::mistake::Document;
 use crate::table;
 
@@ -9,17 +9,17 @@ fn document(text: &str) -> Document {
     Document { name: "mapping.toml".to_owned(), text: text.to_owned() }
 }
 
-fn read(text: &str, mistakes: &mut Mistakes) -> Provider {
+fn read(text: &str, mistakes: &mut Diagnostics) -> Provider {
     let document = document(text);
     let root = table::parse(&document, mistakes);
-    let mut file = Table::root(&document, &root);
+    let mut file = TomlTable::root(&document, &root);
     let provider = Provider::read(&mut file, mistakes);
     file.finish(mistakes);
     provider
 }
 
 fn builtin(name: &str) -> Provider {
-    let mut mistakes = Mistakes::new();
+    let mut mistakes = Diagnostics::new();
     let provider = read(Provider::builtin(name).unwrap(), &mut mistakes);
     let others = ["unknown key `answers`", "unknown key `import`"];
     mistakes.retain(|mistake| !others.contains(&mistake.message.as_str()));
@@ -28,7 +28,7 @@ fn builtin(name: &str) -> Provider {
 }
 
 fn signature(name: &str, own: &str) -> Signature {
-    let mut mistakes = Mistakes::new();
+    let mut mistakes = Diagnostics::new();
     let own = read(own, &mut mistakes);
     let signature = own.over(builtin(name)).signature(0..0, &mut mistakes);
     assert_eq!(mistakes, []);
@@ -38,7 +38,7 @@ fn signature(name: &str, own: &str) -> Signature {
 /// Each message stands with the text that it underlines.
 #[track_caller]
 fn check_mistakes(text: &str, expected: &[(&str, &str)]) {
-    let mut mistakes = Mistakes::new();
+    let mut mistakes = Diagnostics::new();
     let provider = read(text, &mut mistakes);
     provider.signature(0..1, &mut mistakes);
     let found: Vec<(&str, &str)> = mistakes
@@ -52,7 +52,7 @@ fn check_mistakes(text: &str, expected: &[(&str, &str)]) {
 fn every_builtin_provider_file_is_right() {
     for name in Provider::names() {
         let provider = builtin(name);
-        let mut mistakes = Mistakes::new();
+        let mut mistakes = Diagnostics::new();
 
         assert!(provider.signature(0..0, &mut mistakes).is_some(), "{name}: {mistakes:?}");
         assert!(provider.title.is_some() && provider.docs.is_some(), "{name}");
@@ -64,7 +64,7 @@ fn every_builtin_provider_file_is_right() {
 fn a_signature_with_a_scheme_takes_the_place_of_the_providers() {
     let own = signature("typeform", "[signature]\nscheme = \"token\"\nbearer = true");
 
-    let places = vec![Place::Bearer];
+    let places = vec![CredentialLocation::Bearer];
     assert_eq!(own.scheme, Scheme::Token { places, prefix: String::new() });
 }
 
@@ -76,17 +76,20 @@ fn a_signature_without_a_scheme_changes_the_providers() {
         panic!("github's scheme changed");
     };
 
-    let places = vec![Place::Header("x-my-token".to_owned())];
+    let places = vec![CredentialLocation::Header("x-my-token".to_owned())];
     assert_eq!(own.scheme, Scheme::Token { places, prefix: String::new() });
-    assert_eq!((seal.method, seal.prefix.as_str()), (Method::Hmac(Algorithm::Sha512), "sha256="));
+    assert_eq!(
+        (seal.method, seal.prefix.as_str()),
+        (SigningMethod::Hmac(Algorithm::Sha512), "sha256=")
+    );
 }
 
 #[test]
 fn an_id_is_a_header_or_a_value_of_the_mapping_language() {
     let github = builtin("github");
 
-    assert_eq!(github.id, Some(Origin::Header("x-github-delivery".to_owned())));
-    assert!(matches!(github.event_type, Some(Origin::Value(_))));
+    assert_eq!(github.id, Some(ValueSource::Header("x-github-delivery".to_owned())));
+    assert!(matches!(github.event_type, Some(ValueSource::Value(_))));
     assert_eq!(github.pings, Some(vec!["ping".to_owned()]));
 }
 
@@ -242,7 +245,7 @@ fn a_weakness_goes_with_its_scheme() {
 #[test]
 fn an_accepted_webhook_may_be_answered_in_the_providers_own_form() {
     let text = "[answer]\nstatus = 204\ncontent_type = \"text/xml\"\nbody = \"<Ack/>\"";
-    let answer = read(text, &mut Mistakes::new()).answer.unwrap();
+    let answer = read(text, &mut Diagnostics::new()).answer.unwrap();
 
     assert_eq!((answer.status, answer.body.as_str()), (204, "<Ack/>"));
     let bad = "[signature]\nscheme = \"none\"\n[answer]\nstatus = 404";

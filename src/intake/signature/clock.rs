@@ -6,28 +6,28 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Field, Piece, Presented, Template, Unproven};
+use super::{BodyField, MessagePart, MessageTemplate, SignedRequest, VerifyError};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Clock {
+pub struct TimestampRule {
     /// The first one that is there counts.
-    pub places: Vec<ClockPlace>,
-    pub unit: Unit,
+    pub places: Vec<TimestampLocation>,
+    pub unit: TimestampUnit,
     /// Backwards and forwards; none where the provider states no limit.
     pub window: Option<Duration>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ClockPlace {
+pub enum TimestampLocation {
     /// A header by its lower-case name.
     Header(String),
     /// The part of the signature's list that begins with this and `=`.
     Part(String),
-    Field(Field),
+    Field(BodyField),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
+pub enum TimestampUnit {
     Seconds,
     Milliseconds,
     /// RFC 3339, with a space for its `T` too; without a zone it is UTC.
@@ -36,51 +36,59 @@ pub enum Unit {
     HttpDate,
 }
 
-impl Clock {
+impl TimestampRule {
     /// The time as it is written, of which `part` looks up a part of the signature's list.
     pub(super) fn written<'r>(
         &self,
-        presented: &Presented<'r>,
+        presented: &SignedRequest<'r>,
         part: impl Fn(&str) -> Option<&'r str>,
     ) -> Option<Cow<'r, str>> {
         self.places.iter().find_map(|place| match place {
-            ClockPlace::Header(name) => presented.headers.get(name).map(|it| it.as_str().into()),
-            ClockPlace::Part(name) => part(name).map(Cow::Borrowed),
-            ClockPlace::Field(field) => field.text(presented.body).map(Cow::Owned),
+            TimestampLocation::Header(name) => {
+                presented.headers.get(name).map(|it| it.as_str().into())
+            }
+            TimestampLocation::Part(name) => part(name).map(Cow::Borrowed),
+            TimestampLocation::Field(field) => field.text(presented.body).map(Cow::Owned),
         })
     }
 
     /// Whether a message that covers the body covers the time by that.
-    pub fn is_in_body(&self, message: &Template) -> bool {
-        let in_body = |place: &ClockPlace| match place {
-            ClockPlace::Field(field) => {
-                message.contains(&Piece::Body) || message.contains(&Piece::Field(field.clone()))
+    pub fn is_in_body(&self, message: &MessageTemplate) -> bool {
+        let in_body = |place: &TimestampLocation| match place {
+            TimestampLocation::Field(field) => {
+                message.contains(&MessagePart::Body)
+                    || message.contains(&MessagePart::Field(field.clone()))
             }
-            ClockPlace::Header(_) | ClockPlace::Part(_) => false,
+            TimestampLocation::Header(_) | TimestampLocation::Part(_) => false,
         };
         self.places.iter().all(in_body)
     }
 
-    pub(super) fn check(&self, written: Option<&str>, now: Timestamp) -> Result<(), Unproven> {
+    pub(super) fn check(&self, written: Option<&str>, now: Timestamp) -> Result<(), VerifyError> {
         let Some(window) = self.window else { return Ok(()) };
         let signed_at = written.and_then(|written| self.unit.read(written));
-        let signed_at = signed_at.ok_or(Unproven::UnreadableTime)?;
+        let signed_at = signed_at.ok_or(VerifyError::UnreadableTime)?;
         if now.duration_since(signed_at).unsigned_abs() > window {
-            return Err(Unproven::OutsideWindow);
+            return Err(VerifyError::OutsideWindow);
         }
         Ok(())
     }
 }
 
-impl Unit {
-    pub const ALL: [Unit; 4] = [Unit::Seconds, Unit::Milliseconds, Unit::Text, Unit::HttpDate];
+impl TimestampUnit {
+    pub const ALL: [TimestampUnit; 4] = [
+        TimestampUnit::Seconds,
+        TimestampUnit::Milliseconds,
+        TimestampUnit::Text,
+        TimestampUnit::HttpDate,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
-            Unit::Seconds => "seconds",
-            Unit::Milliseconds => "milliseconds",
-            Unit::Text => "text",
-            Unit::HttpDate => "http-date",
+            TimestampUnit::Seconds => "seconds",
+            TimestampUnit::Milliseconds => "milliseconds",
+            TimestampUnit::Text => "text",
+            TimestampUnit::HttpDate => "http-date",
         }
     }
 
@@ -88,20 +96,24 @@ impl Unit {
     pub fn read(self, text: &str) -> Option<Timestamp> {
         let digits = || text.bytes().all(|byte| byte.is_ascii_digit()).then_some(text);
         match self {
-            Unit::Seconds => Timestamp::from_second(digits()?.parse().ok()?).ok(),
-            Unit::Milliseconds => Timestamp::from_millisecond(digits()?.parse().ok()?).ok(),
-            Unit::Text => text.parse().or_else(|_| format!("{text}Z").parse()).ok(),
-            Unit::HttpDate => Timestamp::try_from(httpdate::parse_http_date(text).ok()?).ok(),
+            TimestampUnit::Seconds => Timestamp::from_second(digits()?.parse().ok()?).ok(),
+            TimestampUnit::Milliseconds => {
+                Timestamp::from_millisecond(digits()?.parse().ok()?).ok()
+            }
+            TimestampUnit::Text => text.parse().or_else(|_| format!("{text}Z").parse()).ok(),
+            TimestampUnit::HttpDate => {
+                Timestamp::try_from(httpdate::parse_http_date(text).ok()?).ok()
+            }
         }
     }
 
     /// A number, or a text.
     pub(super) fn write(self, at: Timestamp) -> Value {
         match self {
-            Unit::Seconds => at.as_second().into(),
-            Unit::Milliseconds => at.as_millisecond().into(),
-            Unit::Text => at.to_string().into(),
-            Unit::HttpDate => at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string().into(),
+            TimestampUnit::Seconds => at.as_second().into(),
+            TimestampUnit::Milliseconds => at.as_millisecond().into(),
+            TimestampUnit::Text => at.to_string().into(),
+            TimestampUnit::HttpDate => at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string().into(),
         }
     }
 }

@@ -13,24 +13,24 @@ use crate::intake::payload::{form, member, range_in, unmarked};
 use crate::json;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Field {
+pub enum BodyField {
     /// Of a form, by its name.
     Form(String),
     /// Of JSON, by names and indices: `$.data['the key'][0]`.
-    Json(Vec<Step>),
+    Json(Vec<FieldStep>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub enum FieldStep {
     Name(String),
     Index(usize),
 }
 
-impl Field {
+impl BodyField {
     /// What begins with `$` is a field of JSON, else a form's.
-    pub fn parse(text: &str) -> Option<Field> {
+    pub fn parse(text: &str) -> Option<BodyField> {
         let Some(mut rest) = text.strip_prefix('$') else {
-            return (!text.is_empty()).then(|| Field::Form(text.to_owned()));
+            return (!text.is_empty()).then(|| BodyField::Form(text.to_owned()));
         };
         let mut steps = Vec::new();
         while !rest.is_empty() {
@@ -38,18 +38,18 @@ impl Field {
             steps.push(step);
             rest = after;
         }
-        (!steps.is_empty()).then_some(Field::Json(steps))
+        (!steps.is_empty()).then_some(BodyField::Json(steps))
     }
 
     /// The text that the relay reads there; a number as it is written.
     pub(super) fn text(&self, body: &[u8]) -> Option<String> {
         let body = std::str::from_utf8(body).ok()?;
         match self {
-            Field::Form(name) => {
+            BodyField::Form(name) => {
                 let last = ranges_in_form(body, name).pop()?;
                 form::pairs(&format!("={}", &body[last])).next().map(|(_, value)| value)
             }
-            Field::Json(steps) => {
+            BodyField::Json(steps) => {
                 let root: &RawValue = serde_json::from_str(unmarked(body)).ok()?;
                 let node = steps.iter().try_fold(root, |node, step| children(node, step).pop())?;
                 plain(node).map(Cow::into_owned)
@@ -62,8 +62,8 @@ impl Field {
     pub(super) fn ranges(&self, body: &[u8]) -> Vec<Range<usize>> {
         let Ok(body) = std::str::from_utf8(body) else { return Vec::new() };
         match self {
-            Field::Form(name) => ranges_in_form(body, name),
-            Field::Json(steps) => {
+            BodyField::Form(name) => ranges_in_form(body, name),
+            BodyField::Json(steps) => {
                 let Ok(root) = serde_json::from_str::<&RawValue>(unmarked(body)) else {
                     return Vec::new();
                 };
@@ -82,14 +82,14 @@ impl Field {
     pub(super) fn put(&self, body: &[u8], value: &Value) -> Option<Vec<u8>> {
         let body = unmarked(std::str::from_utf8(body).ok()?);
         match self {
-            Field::Form(name) => {
+            BodyField::Form(name) => {
                 let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                 let kept = body.split('&').filter(|pair| !is_named(pair, name) && !pair.is_empty());
                 let own = format!("{}={}", escaped(name), escaped(&text));
                 let pairs: Vec<&str> = kept.chain([own.as_str()]).collect();
                 Some(pairs.join("&").into_bytes())
             }
-            Field::Json(steps) => {
+            BodyField::Json(steps) => {
                 let mut root: Value = serde_json::from_str(body).ok()?;
                 let slot = steps.iter().try_fold(&mut root, slot)?;
                 *slot = value.clone();
@@ -100,22 +100,22 @@ impl Field {
 }
 
 /// `.name`, `['name']` or `[0]` at the front, and what follows.
-fn step(rest: &str) -> Option<(Step, &str)> {
+fn step(rest: &str) -> Option<(FieldStep, &str)> {
     if let Some((name, after)) = member(rest) {
-        return Some((Step::Name(name.to_owned()), after));
+        return Some((FieldStep::Name(name.to_owned()), after));
     }
     let (index, after) = rest.strip_prefix('[')?.split_once(']')?;
-    Some((Step::Index(index.parse().ok()?), after))
+    Some((FieldStep::Index(index.parse().ok()?), after))
 }
 
 /// Objects that are not there are made.
-fn slot<'n>(node: &'n mut Value, step: &Step) -> Option<&'n mut Value> {
+fn slot<'n>(node: &'n mut Value, step: &FieldStep) -> Option<&'n mut Value> {
     if node.is_null() {
         *node = Value::Object(serde_json::Map::new());
     }
     match step {
-        Step::Name(name) => Some(node.as_object_mut()?.entry(name).or_insert(Value::Null)),
-        Step::Index(index) => node.get_mut(*index),
+        FieldStep::Name(name) => Some(node.as_object_mut()?.entry(name).or_insert(Value::Null)),
+        FieldStep::Index(index) => node.get_mut(*index),
     }
 }
 
@@ -148,10 +148,10 @@ fn plain(node: &RawValue) -> Option<Cow<'_, str>> {
 }
 
 /// All that is there: a key may be repeated, and then the last one counts.
-fn children<'t>(node: &'t RawValue, step: &Step) -> Vec<&'t RawValue> {
+fn children<'t>(node: &'t RawValue, step: &FieldStep) -> Vec<&'t RawValue> {
     let found = match (step, node.get().as_bytes().first()) {
-        (Step::Name(name), Some(b'{')) => node.deserialize_map(Named(name)).ok(),
-        (Step::Index(index), Some(b'[')) => node.deserialize_seq(Nth(*index)).ok(),
+        (FieldStep::Name(name), Some(b'{')) => node.deserialize_map(MemberValues(name)).ok(),
+        (FieldStep::Index(index), Some(b'[')) => node.deserialize_seq(ElementValue(*index)).ok(),
         _ => None,
     };
     found.unwrap_or_default()
@@ -160,12 +160,12 @@ fn children<'t>(node: &'t RawValue, step: &Step) -> Vec<&'t RawValue> {
 /// The first element of a list; none of an empty one or of what is no list.
 pub(super) fn first_element(body: &[u8]) -> Option<&[u8]> {
     let body: &RawValue = serde_json::from_slice(json::unmarked(body)).ok()?;
-    children(body, &Step::Index(0)).pop().map(|element| element.get().as_bytes())
+    children(body, &FieldStep::Index(0)).pop().map(|element| element.get().as_bytes())
 }
 
-struct Named<'n>(&'n str);
+struct MemberValues<'n>(&'n str);
 
-impl<'t> Visitor<'t> for Named<'_> {
+impl<'t> Visitor<'t> for MemberValues<'_> {
     type Value = Vec<&'t RawValue>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -185,9 +185,9 @@ impl<'t> Visitor<'t> for Named<'_> {
     }
 }
 
-struct Nth(usize);
+struct ElementValue(usize);
 
-impl<'t> Visitor<'t> for Nth {
+impl<'t> Visitor<'t> for ElementValue {
     type Value = Vec<&'t RawValue>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -213,14 +213,14 @@ mod tests {
 
     #[track_caller]
     fn check(field: &str, body: &str, expected: Option<&str>) {
-        let field = Field::parse(field).unwrap();
+        let field = BodyField::parse(field).unwrap();
         assert_eq!(field.text(body.as_bytes()).as_deref(), expected, "{body}");
     }
 
     #[track_caller]
     fn check_hidden(field: &str, body: &str, expected: &str) {
         let mut bytes = body.as_bytes().to_vec();
-        for range in Field::parse(field).unwrap().ranges(body.as_bytes()) {
+        for range in BodyField::parse(field).unwrap().ranges(body.as_bytes()) {
             bytes[range].fill(b'*');
         }
         assert_eq!(std::str::from_utf8(&bytes), Ok(expected));
@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn only_a_path_of_names_and_indices_is_a_field() {
         for bad in ["", "$", "$..a", "$.a[*]", "$.a[-1]", "$.a[", "$x"] {
-            assert_eq!(Field::parse(bad), None, "{bad}");
+            assert_eq!(BodyField::parse(bad), None, "{bad}");
         }
     }
 
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn a_value_is_put_into_the_field() {
         let put = |field: &str, body: &str| {
-            let body = Field::parse(field).unwrap().put(body.as_bytes(), &"a b".into());
+            let body = BodyField::parse(field).unwrap().put(body.as_bytes(), &"a b".into());
             body.map(|body| String::from_utf8(body).unwrap())
         };
 

@@ -10,7 +10,8 @@ use serde_json::{Map, Value, json};
 use subtle::ConstantTimeEq;
 
 use super::{
-    Algorithm, Encoding, Keyring, Place, Presented, SigningKey, Stamp, Unproven, Unsignable, any_of,
+    Algorithm, CredentialLocation, Encoding, Keyring, SignError, SignedParts, SignedRequest,
+    SigningKey, VerifyError, any_of,
 };
 
 /// How long a token lasts that is made here.
@@ -21,7 +22,7 @@ pub struct Jwt {
     /// The one that counts, whatever a token says of itself.
     pub algorithm: Algorithm,
     /// It may be in any of them.
-    pub places: Vec<Place>,
+    pub places: Vec<CredentialLocation>,
     /// What it begins with.
     pub prefix: String,
     /// By how much the clocks may differ.
@@ -30,7 +31,7 @@ pub struct Jwt {
 }
 
 #[derive(Deserialize)]
-struct Header {
+struct JwtHeader {
     alg: String,
     /// Conditions that have to be understood; none is.
     crit: Option<IgnoredAny>,
@@ -47,14 +48,14 @@ impl Jwt {
     pub(super) fn verify(
         &self,
         keyring: &Keyring<'_>,
-        presented: &Presented<'_>,
-    ) -> Result<usize, Unproven> {
+        presented: &SignedRequest<'_>,
+    ) -> Result<usize, VerifyError> {
         let given: Vec<String> =
             self.places.iter().filter_map(|place| place.first(presented)).collect();
         any_of(&given, |written| {
-            let token = written.strip_prefix(self.prefix.as_str()).ok_or(Unproven::Wrong)?;
-            let (signed, signature) = token.trim().rsplit_once('.').ok_or(Unproven::Wrong)?;
-            let signature = Encoding::Base64Url.decode(signature).ok_or(Unproven::Wrong)?;
+            let token = written.strip_prefix(self.prefix.as_str()).ok_or(VerifyError::Wrong)?;
+            let (signed, signature) = token.trim().rsplit_once('.').ok_or(VerifyError::Wrong)?;
+            let signature = Encoding::Base64Url.decode(signature).ok_or(VerifyError::Wrong)?;
             let position = self.matching(keyring, signed, &signature)?;
             self.check(signed, presented.body, keyring.now)?;
             Ok(position)
@@ -66,8 +67,8 @@ impl Jwt {
         keyring: &Keyring<'_>,
         signed: &str,
         signature: &[u8],
-    ) -> Result<usize, Unproven> {
-        let mut matched = Err(Unproven::Wrong);
+    ) -> Result<usize, VerifyError> {
+        let mut matched = Err(VerifyError::Wrong);
         for key in keyring.keys.iter().take_while(|_| keyring.spend()) {
             let Some(secret) = key.secret() else { continue };
             let expected = self.algorithm.mac(secret, &[signed.as_bytes()]);
@@ -78,11 +79,11 @@ impl Jwt {
         matched
     }
 
-    fn check(&self, signed: &str, body: &[u8], now: Timestamp) -> Result<(), Unproven> {
-        let (header, claims) = signed.split_once('.').ok_or(Unproven::Wrong)?;
-        let header: Header = decoded(header)?;
+    fn check(&self, signed: &str, body: &[u8], now: Timestamp) -> Result<(), VerifyError> {
+        let (header, claims) = signed.split_once('.').ok_or(VerifyError::Wrong)?;
+        let header: JwtHeader = decoded(header)?;
         if header.alg != self.name() || header.crit.is_some() {
-            return Err(Unproven::Wrong);
+            return Err(VerifyError::Wrong);
         }
         let claims: Map<String, Value> = decoded(claims)?;
         self.check_body(&claims, body)?;
@@ -92,26 +93,26 @@ impl Jwt {
         if let Some(end) = time("exp")
             && now >= end?.saturating_add(leeway)
         {
-            return Err(Unproven::OutsideWindow);
+            return Err(VerifyError::OutsideWindow);
         }
         if let Some(start) = time("nbf")
             && now < start?.saturating_sub(leeway)
         {
-            return Err(Unproven::OutsideWindow);
+            return Err(VerifyError::OutsideWindow);
         }
         Ok(())
     }
 
     /// Of an empty body there may be no hash.
-    fn check_body(&self, claims: &Map<String, Value>, body: &[u8]) -> Result<(), Unproven> {
+    fn check_body(&self, claims: &Map<String, Value>, body: &[u8]) -> Result<(), VerifyError> {
         let Some(HashClaim { name, encoding }) = &self.body_hash else { return Ok(()) };
         match claims.get(name) {
             None | Some(Value::Null) if body.is_empty() => Ok(()),
-            None | Some(Value::Null) => Err(Unproven::Missing),
+            None | Some(Value::Null) => Err(VerifyError::Missing),
             Some(stated) => {
                 let stated = stated.as_str().and_then(|stated| encoding.decode(stated));
                 let fits = stated.is_some_and(|hash| hash == Algorithm::Sha256.hash(&[body]));
-                if fits { Ok(()) } else { Err(Unproven::Wrong) }
+                if fits { Ok(()) } else { Err(VerifyError::Wrong) }
             }
         }
     }
@@ -121,9 +122,9 @@ impl Jwt {
         key: &SigningKey,
         body: &[u8],
         now: Timestamp,
-    ) -> Result<Stamp, Unsignable> {
-        let secret = key.secret().ok_or(Unsignable::WrongKey)?;
-        let place = self.places.first().ok_or(Unsignable::NoField)?;
+    ) -> Result<SignedParts, SignError> {
+        let secret = key.secret().ok_or(SignError::WrongKey)?;
+        let place = self.places.first().ok_or(SignError::NoField)?;
         let made = now.as_second();
         let header = json!({ "alg": self.name(), "typ": "JWT" });
         let mut claims = json!({ "iat": made, "exp": made.saturating_add(LASTS_SECONDS) });
@@ -148,29 +149,29 @@ impl Jwt {
     }
 }
 
-fn decoded<T: DeserializeOwned>(part: &str) -> Result<T, Unproven> {
-    let bytes = Encoding::Base64Url.decode(part).ok_or(Unproven::Wrong)?;
-    crate::json::from_slice(&bytes).map_err(|_| Unproven::Wrong)
+fn decoded<T: DeserializeOwned>(part: &str) -> Result<T, VerifyError> {
+    let bytes = Encoding::Base64Url.decode(part).ok_or(VerifyError::Wrong)?;
+    crate::json::from_slice(&bytes).map_err(|_| VerifyError::Wrong)
 }
 
 /// Whole seconds of a time that may have a fraction.
-fn seconds(time: &Value) -> Result<i64, Unproven> {
+fn seconds(time: &Value) -> Result<i64, VerifyError> {
     let written = time.as_number().map(ToString::to_string).unwrap_or_default();
     let whole = written.split('.').next().unwrap_or_default();
-    whole.parse().map_err(|_| Unproven::UnreadableTime)
+    whole.parse().map_err(|_| VerifyError::UnreadableTime)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::intake::signature::{Scheme, SecretForm, Signature};
+    use crate::intake::signature::{Scheme, SecretFormat, Signature};
 
     fn signature() -> Signature {
-        let places = vec![Place::Bearer];
+        let places = vec![CredentialLocation::Bearer];
         let leeway = Duration::from_mins(1);
         let (algorithm, prefix) = (Algorithm::Sha256, String::new());
         let scheme = Scheme::Jwt(Jwt { algorithm, places, prefix, leeway, body_hash: None });
-        Signature { scheme, secret: SecretForm::default(), decompressed: false, weak: None }
+        Signature { scheme, secret: SecretFormat::default(), decompressed: false, weak: None }
     }
 
     fn token(header: &str, claims: &str) -> String {
@@ -181,12 +182,12 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(token: &str, expected: Result<Option<usize>, Unproven>) {
+    fn check(token: &str, expected: Result<Option<usize>, VerifyError>) {
         let signature = signature();
         let key = signature.key(&"s".into(), None, 2).unwrap();
         let headers = [("authorization".to_owned(), token.to_owned())].into();
         let request =
-            Presented { method: "POST", url: None, query: None, headers: &headers, body: b"" };
+            SignedRequest { method: "POST", url: None, query: None, headers: &headers, body: b"" };
         let now = Timestamp::from_second(1_000).unwrap();
         assert_eq!(signature.verify(&[key], &request, now), expected, "{token}");
     }
@@ -197,23 +198,23 @@ mod tests {
     fn a_token_counts_in_its_time() {
         check(&token(HEADER, "{}"), Ok(Some(2)));
         check(&format!("Bearer {}", token(HEADER, r#"{"exp":941,"nbf":1060.9}"#)), Ok(Some(2)));
-        check(&token(HEADER, r#"{"exp":940}"#), Err(Unproven::OutsideWindow));
-        check(&token(HEADER, r#"{"nbf":1061}"#), Err(Unproven::OutsideWindow));
-        check(&token(HEADER, r#"{"exp":"soon"}"#), Err(Unproven::UnreadableTime));
-        check(&token(HEADER, r#"{"exp":1e300}"#), Err(Unproven::UnreadableTime));
+        check(&token(HEADER, r#"{"exp":940}"#), Err(VerifyError::OutsideWindow));
+        check(&token(HEADER, r#"{"nbf":1061}"#), Err(VerifyError::OutsideWindow));
+        check(&token(HEADER, r#"{"exp":"soon"}"#), Err(VerifyError::UnreadableTime));
+        check(&token(HEADER, r#"{"exp":1e300}"#), Err(VerifyError::UnreadableTime));
     }
 
     #[test]
     fn a_token_does_not_choose_how_it_is_verified() {
-        check(&token(r#"{"alg":"none"}"#, "{}"), Err(Unproven::Wrong));
-        check(&token(r#"{"alg":"HS512"}"#, "{}"), Err(Unproven::Wrong));
-        check(&token(r#"{"alg":"HS256","crit":["b64"]}"#, "{}"), Err(Unproven::Wrong));
+        check(&token(r#"{"alg":"none"}"#, "{}"), Err(VerifyError::Wrong));
+        check(&token(r#"{"alg":"HS512"}"#, "{}"), Err(VerifyError::Wrong));
+        check(&token(r#"{"alg":"HS256","crit":["b64"]}"#, "{}"), Err(VerifyError::Wrong));
         let unsigned = token(HEADER, "{}");
         let unsigned = unsigned.rsplit_once('.').unwrap().0;
         for bad in [unsigned, &format!("{unsigned}."), "..", "a.b.c", "x", "Basic czpz"] {
-            check(bad, Err(Unproven::Wrong));
+            check(bad, Err(VerifyError::Wrong));
         }
-        check("", Err(Unproven::Missing));
+        check("", Err(VerifyError::Missing));
     }
 
     #[test]
@@ -223,7 +224,7 @@ mod tests {
         let now = Timestamp::from_second(1_000).unwrap();
         let headers = crate::event::Headers::new();
         let request =
-            Presented { method: "POST", url: None, query: None, headers: &headers, body: b"" };
+            SignedRequest { method: "POST", url: None, query: None, headers: &headers, body: b"" };
 
         let stamp = signature.sign(&key, &request, now).unwrap();
 
@@ -242,18 +243,19 @@ mod tests {
         let hash = HashClaim { name: "payload_hash".to_owned(), encoding: Encoding::Hex };
         let mut signature = signature();
         if let Scheme::Jwt(jwt) = &mut signature.scheme {
-            (jwt.places, jwt.body_hash) = (vec![Place::Header("x".to_owned())], Some(hash));
+            (jwt.places, jwt.body_hash) =
+                (vec![CredentialLocation::Header("x".to_owned())], Some(hash));
         }
         let key = [signature.key(&key.into(), None, 0).unwrap()];
         let headers = [("x".to_owned(), token.to_owned())].into();
         let verify = |body, second| {
             let (method, url, query) = ("POST", None, None);
-            let request = Presented { method, url, query, headers: &headers, body };
+            let request = SignedRequest { method, url, query, headers: &headers, body };
             signature.verify(&key, &request, Timestamp::from_second(second).unwrap())
         };
 
         assert_eq!(verify(b"Hello, World!", 1_625_479_230), Ok(Some(0)));
-        assert_eq!(verify(b"Hello, World?", 1_625_479_230), Err(Unproven::Wrong));
-        assert_eq!(verify(b"Hello, World!", 1_625_479_330), Err(Unproven::OutsideWindow));
+        assert_eq!(verify(b"Hello, World?", 1_625_479_230), Err(VerifyError::Wrong));
+        assert_eq!(verify(b"Hello, World!", 1_625_479_330), Err(VerifyError::OutsideWindow));
     }
 }

@@ -11,7 +11,7 @@ use super::{Algorithm, Encoding, disguise};
 
 /// How the bytes of the key are written in the secret.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SecretForm {
+pub struct SecretFormat {
     pub encoding: SecretEncoding,
     /// The first that is there is dropped before decoding, such as `whsec_`.
     pub prefixes: Vec<String>,
@@ -29,7 +29,7 @@ pub enum SecretEncoding {
 /// One of a source's secrets, ready to verify with.
 #[derive(Debug, Clone)]
 pub struct Key {
-    material: Material,
+    material: KeyMaterial,
     /// The last day on which it counts, UTC.
     pub until: Option<Date>,
     /// Which of the source's secrets it is, from 0.
@@ -37,7 +37,7 @@ pub struct Key {
 }
 
 #[derive(Debug, Clone)]
-enum Material {
+enum KeyMaterial {
     Secret(SecretSlice<u8>),
     Public(PublicKey),
 }
@@ -53,33 +53,33 @@ pub(super) enum SigningMaterial {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadSecret {
+pub enum InvalidSecret {
     #[error("is empty")]
     Empty,
     #[error("is not {0}")]
     Form(&'static str),
 }
 
-impl SecretForm {
+impl SecretFormat {
     pub(super) fn key(
         &self,
         secret: &SecretString,
         until: Option<Date>,
         position: usize,
-    ) -> Result<Key, BadSecret> {
+    ) -> Result<Key, InvalidSecret> {
         let written = self.without_prefix(secret)?;
         let material = match self.encoding {
-            SecretEncoding::Text => Material::Secret(bytes_of(written)),
-            SecretEncoding::Encoded(encoding) => Material::Secret(decoded(encoding, written)?),
+            SecretEncoding::Text => KeyMaterial::Secret(bytes_of(written)),
+            SecretEncoding::Encoded(encoding) => KeyMaterial::Secret(decoded(encoding, written)?),
             SecretEncoding::Key(curve) => {
                 let key = pair::public(curve, written);
-                Material::Public(key.ok_or(BadSecret::Form(curve.public_name()))?)
+                KeyMaterial::Public(key.ok_or(InvalidSecret::Form(curve.public_name()))?)
             }
         };
         Ok(Key { material, until, position })
     }
 
-    pub(super) fn signing_key(&self, secret: &SecretString) -> Result<SigningKey, BadSecret> {
+    pub(super) fn signing_key(&self, secret: &SecretString) -> Result<SigningKey, InvalidSecret> {
         let written = self.without_prefix(secret)?;
         Ok(SigningKey(match self.encoding {
             SecretEncoding::Text => SigningMaterial::Secret(bytes_of(written)),
@@ -88,7 +88,7 @@ impl SecretForm {
             }
             SecretEncoding::Key(curve) => {
                 let key = pair::private(curve, written);
-                SigningMaterial::Private(key.ok_or(BadSecret::Form(curve.private_name()))?)
+                SigningMaterial::Private(key.ok_or(InvalidSecret::Form(curve.private_name()))?)
             }
         }))
     }
@@ -106,11 +106,11 @@ impl SecretForm {
         Some((secret.into(), signs.into()))
     }
 
-    fn without_prefix<'s>(&self, secret: &'s SecretString) -> Result<&'s str, BadSecret> {
+    fn without_prefix<'s>(&self, secret: &'s SecretString) -> Result<&'s str, InvalidSecret> {
         let secret = secret.expose_secret();
         let cut = self.prefixes.iter().find_map(|prefix| secret.strip_prefix(prefix.as_str()));
         let written = cut.unwrap_or(secret);
-        if written.is_empty() { Err(BadSecret::Empty) } else { Ok(written) }
+        if written.is_empty() { Err(InvalidSecret::Empty) } else { Ok(written) }
     }
 }
 
@@ -118,24 +118,24 @@ fn bytes_of(text: &str) -> SecretSlice<u8> {
     SecretSlice::from(text.as_bytes().to_vec())
 }
 
-fn decoded(encoding: Encoding, text: &str) -> Result<SecretSlice<u8>, BadSecret> {
-    let bytes = encoding.decode(text).ok_or(BadSecret::Form(encoding.as_str()))?;
-    if bytes.is_empty() { Err(BadSecret::Empty) } else { Ok(SecretSlice::from(bytes)) }
+fn decoded(encoding: Encoding, text: &str) -> Result<SecretSlice<u8>, InvalidSecret> {
+    let bytes = encoding.decode(text).ok_or(InvalidSecret::Form(encoding.as_str()))?;
+    if bytes.is_empty() { Err(InvalidSecret::Empty) } else { Ok(SecretSlice::from(bytes)) }
 }
 
 impl Key {
     /// None for a public key.
     pub(super) fn secret(&self) -> Option<&[u8]> {
         match &self.material {
-            Material::Secret(secret) => Some(secret.expose_secret()),
-            Material::Public(_) => None,
+            KeyMaterial::Secret(secret) => Some(secret.expose_secret()),
+            KeyMaterial::Public(_) => None,
         }
     }
 
     pub(super) fn public(&self) -> Option<&PublicKey> {
         match &self.material {
-            Material::Public(key) => Some(key),
-            Material::Secret(_) => None,
+            KeyMaterial::Public(key) => Some(key),
+            KeyMaterial::Secret(_) => None,
         }
     }
 
@@ -156,7 +156,7 @@ impl Key {
 
     /// The same key with other bytes; none for a public key.
     pub fn altered(&self, alter: impl FnOnce(&[u8]) -> Vec<u8>) -> Option<Key> {
-        let material = Material::Secret(SecretSlice::from(alter(self.secret()?)));
+        let material = KeyMaterial::Secret(SecretSlice::from(alter(self.secret()?)));
         Some(Key { material, ..*self })
     }
 

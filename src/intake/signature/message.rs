@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Piece, Presented, Template, Unsignable, field};
+use super::{MessagePart, MessageTemplate, SignError, SignedRequest, field};
 use crate::intake::payload::{form, unmarked};
 
 /// A form with more fields than this is not sorted.
@@ -10,75 +10,77 @@ const FIELDS_MAX: usize = 10_000;
 
 /// The template's values, as they are in one request.
 #[derive(Clone, Copy)]
-pub(super) struct Values<'r> {
+pub(super) struct MessageValues<'r> {
     pub(super) timestamp: Option<&'r str>,
     pub(super) id: Option<&'r str>,
     /// The URL as it is taken to be signed.
     pub(super) url: Option<&'r str>,
-    pub(super) presented: &'r Presented<'r>,
+    pub(super) presented: &'r SignedRequest<'r>,
 }
 
 /// A message but for the secret, which may be part of it.
-pub(super) struct Message<'r>(Vec<Part<'r>>);
+pub(super) struct SignedMessage<'r>(Vec<SignedPart<'r>>);
 
-enum Part<'r> {
+enum SignedPart<'r> {
     Bytes(Cow<'r, [u8]>),
     Secret,
 }
 
-impl<'r> Message<'r> {
+impl<'r> SignedMessage<'r> {
     pub(super) fn new(
-        template: &'r Template,
-        values: &Values<'r>,
-    ) -> Result<Message<'r>, Unsignable> {
+        template: &'r MessageTemplate,
+        values: &MessageValues<'r>,
+    ) -> Result<SignedMessage<'r>, SignError> {
         let parts = template.pieces().iter().map(|piece| values.part(piece));
-        parts.collect::<Result<_, _>>().map(Message)
+        parts.collect::<Result<_, _>>().map(SignedMessage)
     }
 
     pub(super) fn parts<'m>(&'m self, secret: &'m [u8]) -> Vec<&'m [u8]> {
-        let part = |part: &'m Part<'r>| match part {
-            Part::Bytes(bytes) => bytes.as_ref(),
-            Part::Secret => secret,
+        let part = |part: &'m SignedPart<'r>| match part {
+            SignedPart::Bytes(bytes) => bytes.as_ref(),
+            SignedPart::Secret => secret,
         };
         self.0.iter().map(part).collect()
     }
 }
 
-impl<'r> Values<'r> {
-    fn part(&self, piece: &'r Piece) -> Result<Part<'r>, Unsignable> {
-        let no_header = |name: &str| Unsignable::NoHeader(name.to_owned());
-        let Presented { method, query, headers, body, .. } = *self.presented;
+impl<'r> MessageValues<'r> {
+    fn part(&self, piece: &'r MessagePart) -> Result<SignedPart<'r>, SignError> {
+        let no_header = |name: &str| SignError::NoHeader(name.to_owned());
+        let SignedRequest { method, query, headers, body, .. } = *self.presented;
         let text = |text: &'r str| Cow::Borrowed(text.as_bytes());
-        Ok(Part::Bytes(match piece {
-            Piece::Secret => return Ok(Part::Secret),
-            Piece::Literal(literal) => text(literal),
-            Piece::Body => Cow::Borrowed(body),
-            Piece::First => Cow::Borrowed(field::first_element(body).unwrap_or(body)),
-            Piece::Form => Cow::Owned(self.form()?),
-            Piece::Field(field) => Cow::Owned(field.text(body).unwrap_or_default().into_bytes()),
-            Piece::Timestamp => text(self.timestamp.ok_or_else(|| no_header("timestamp"))?),
-            Piece::Id => text(self.id.ok_or_else(|| no_header("id"))?),
-            Piece::Method => text(method),
-            Piece::Url => text(self.url.ok_or(Unsignable::NoUrl)?),
-            Piece::Header(name) => text(headers.get(name).ok_or_else(|| no_header(name))?),
-            Piece::Query(name) => {
+        Ok(SignedPart::Bytes(match piece {
+            MessagePart::Secret => return Ok(SignedPart::Secret),
+            MessagePart::Literal(literal) => text(literal),
+            MessagePart::Body => Cow::Borrowed(body),
+            MessagePart::First => Cow::Borrowed(field::first_element(body).unwrap_or(body)),
+            MessagePart::Form => Cow::Owned(self.form()?),
+            MessagePart::Field(field) => {
+                Cow::Owned(field.text(body).unwrap_or_default().into_bytes())
+            }
+            MessagePart::Timestamp => text(self.timestamp.ok_or_else(|| no_header("timestamp"))?),
+            MessagePart::Id => text(self.id.ok_or_else(|| no_header("id"))?),
+            MessagePart::Method => text(method),
+            MessagePart::Url => text(self.url.ok_or(SignError::NoUrl)?),
+            MessagePart::Header(name) => text(headers.get(name).ok_or_else(|| no_header(name))?),
+            MessagePart::Query(name) => {
                 let value = form::pairs(query.unwrap_or_default()).find(|(given, _)| given == name);
-                let value = value.ok_or_else(|| Unsignable::NoParameter(name.clone()))?;
+                let value = value.ok_or_else(|| SignError::NoParameter(name.clone()))?;
                 Cow::Owned(value.1.into_bytes())
             }
         }))
     }
 
     /// The names and values of a form, sorted, each pair once; of another body nothing.
-    fn form(&self) -> Result<Vec<u8>, Unsignable> {
+    fn form(&self) -> Result<Vec<u8>, SignError> {
         if !is_form(self.presented) {
             return Ok(Vec::new());
         }
-        let body = std::str::from_utf8(self.presented.body).map_err(|_| Unsignable::NoField)?;
+        let body = std::str::from_utf8(self.presented.body).map_err(|_| SignError::NoField)?;
         let pairs = form::pairs(unmarked(body)).take(FIELDS_MAX + 1);
         let mut pairs: Vec<(String, String)> = pairs.collect();
         if pairs.len() > FIELDS_MAX {
-            return Err(Unsignable::NoField);
+            return Err(SignError::NoField);
         }
         pairs.sort_unstable();
         pairs.dedup();
@@ -86,7 +88,7 @@ impl<'r> Values<'r> {
     }
 }
 
-pub(super) fn is_form(presented: &Presented<'_>) -> bool {
+pub(super) fn is_form(presented: &SignedRequest<'_>) -> bool {
     let written = presented.headers.get("content-type").map_or("", String::as_str);
     let essence = written.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")

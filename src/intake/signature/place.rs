@@ -1,55 +1,57 @@
 //! Where a proof lies in a request: read from there, put there, overwritten there.
 
-use super::{Field, Presented, Stamp, Unsignable};
+use super::{BodyField, SignError, SignedParts, SignedRequest};
 use crate::intake::payload::form;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum CredentialLocation {
     /// A header by its lower-case name.
     Header(String),
     Query(String),
     /// `Authorization: Bearer ...`
     Bearer,
-    Field(Field),
+    Field(BodyField),
 }
 
-impl Place {
+impl CredentialLocation {
     /// What stands there; empty ones are as good as none.
-    pub(super) fn values(&self, presented: &Presented<'_>) -> Vec<String> {
+    pub(super) fn values(&self, presented: &SignedRequest<'_>) -> Vec<String> {
         let header = |name: &str| presented.headers.get(name).map(String::as_str);
         let mut values = match self {
-            Place::Header(name) => Vec::from_iter(header(name).map(str::to_owned)),
-            Place::Query(name) => form::pairs(presented.query.unwrap_or_default())
+            CredentialLocation::Header(name) => Vec::from_iter(header(name).map(str::to_owned)),
+            CredentialLocation::Query(name) => form::pairs(presented.query.unwrap_or_default())
                 .filter(|(given, _)| given == name)
                 .map(|(_, value)| value)
                 .collect(),
-            Place::Bearer => {
+            CredentialLocation::Bearer => {
                 let written = header("authorization");
                 Vec::from_iter(written.map(|it| after_word(it, "bearer").unwrap_or(it).to_owned()))
             }
             // What could not be overwritten is not taken either.
-            Place::Field(field) if field.ranges(presented.body).is_empty() => Vec::new(),
-            Place::Field(field) => Vec::from_iter(field.text(presented.body)),
+            CredentialLocation::Field(field) if field.ranges(presented.body).is_empty() => {
+                Vec::new()
+            }
+            CredentialLocation::Field(field) => Vec::from_iter(field.text(presented.body)),
         };
         values.retain(|value| !value.trim().is_empty());
         values
     }
 
     /// The first value: a request that repeats a parameter costs no more than one that does not.
-    pub(super) fn first(&self, presented: &Presented<'_>) -> Option<String> {
+    pub(super) fn first(&self, presented: &SignedRequest<'_>) -> Option<String> {
         self.values(presented).into_iter().next()
     }
 
-    pub(super) fn stamp(&self, value: String, body: &[u8]) -> Result<Stamp, Unsignable> {
-        let mut stamp = Stamp::default();
+    pub(super) fn stamp(&self, value: String, body: &[u8]) -> Result<SignedParts, SignError> {
+        let mut stamp = SignedParts::default();
         match self {
-            Place::Header(name) => stamp.headers.push((name.clone(), value)),
-            Place::Query(name) => stamp.query.push((name.clone(), value)),
-            Place::Bearer => {
+            CredentialLocation::Header(name) => stamp.headers.push((name.clone(), value)),
+            CredentialLocation::Query(name) => stamp.query.push((name.clone(), value)),
+            CredentialLocation::Bearer => {
                 stamp.headers.push(("authorization".to_owned(), format!("Bearer {value}")));
             }
-            Place::Field(field) => {
-                let changed = field.put(body, &value.into()).ok_or(Unsignable::NoField)?;
+            CredentialLocation::Field(field) => {
+                let changed = field.put(body, &value.into()).ok_or(SignError::NoField)?;
                 stamp.body = Some(changed);
             }
         }

@@ -6,11 +6,11 @@ use jiff::Timestamp;
 use serde_json::Value;
 use subtle::ConstantTimeEq;
 
-use super::message::{Message, Values, is_form};
+use super::message::{MessageValues, SignedMessage, is_form};
 use super::url::{decoded, with_any_port, with_parameters};
 use super::{
-    Algorithm, Clock, ClockPlace, Encoding, Keyring, Piece, Place, Presented, SigningKey, Stamp,
-    Template, Unproven, Unsignable, any_of,
+    Algorithm, CredentialLocation, Encoding, Keyring, MessagePart, MessageTemplate, SignError,
+    SignedParts, SignedRequest, SigningKey, TimestampLocation, TimestampRule, VerifyError, any_of,
 };
 
 /// How many signatures of a list are compared: nobody has more secrets at a time.
@@ -21,29 +21,29 @@ const SIGNATURES_MAX: usize = 16;
 const VERIFIED_MAX: usize = 4;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seal {
-    pub method: Method,
+pub struct MessageSignature {
+    pub method: SigningMethod,
     /// The proof may be in any of them.
-    pub places: Vec<Place>,
+    pub places: Vec<CredentialLocation>,
     /// Splits the value into several signatures, any of which may match.
     pub separator: Option<String>,
     /// What each signature begins with; in a list, others are skipped.
     pub prefix: String,
     pub encoding: Encoding,
-    pub message: Template,
+    pub message: MessageTemplate,
     /// Whether the provider may have signed the URL with another port, or with none.
     pub any_port: bool,
     /// The characters whose escapes the provider may have decoded in the URL before it signed.
     pub url_decoded: String,
     /// Where the message has the body's SHA-256 in hex, for bodies that it does not cover itself.
-    pub body_hash: Option<Place>,
+    pub body_hash: Option<CredentialLocation>,
     /// The headers that may carry `{id}`, by lower-case name.
     pub id: Vec<String>,
-    pub clock: Option<Clock>,
+    pub clock: Option<TimestampRule>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
+pub enum SigningMethod {
     Hmac(Algorithm),
     /// A plain digest; its message holds the secret.
     Hash(Algorithm),
@@ -51,12 +51,12 @@ pub enum Method {
     KeyPair,
 }
 
-impl Seal {
+impl MessageSignature {
     pub(super) fn verify(
         &self,
         keyring: &Keyring<'_>,
-        presented: &Presented<'_>,
-    ) -> Result<usize, Unproven> {
+        presented: &SignedRequest<'_>,
+    ) -> Result<usize, VerifyError> {
         any_of(&self.written(presented), |written| self.check(written, keyring, presented))
     }
 
@@ -65,15 +65,16 @@ impl Seal {
         &self,
         written: &str,
         keyring: &Keyring<'_>,
-        presented: &Presented<'_>,
-    ) -> Result<usize, Unproven> {
+        presented: &SignedRequest<'_>,
+    ) -> Result<usize, VerifyError> {
         let timestamp = self.timestamp(written, presented);
         let given = self.signatures(written);
-        let mut matched = Err(Unproven::Wrong);
+        let mut matched = Err(VerifyError::Wrong);
         for url in self.urls(presented) {
             let (timestamp, id) = (timestamp.as_deref(), self.id(presented));
-            let values = Values { timestamp, id, url: url.as_deref(), presented };
-            let message = Message::new(&self.message, &values).map_err(|_| Unproven::Missing)?;
+            let values = MessageValues { timestamp, id, url: url.as_deref(), presented };
+            let message =
+                SignedMessage::new(&self.message, &values).map_err(|_| VerifyError::Missing)?;
             if let Some(position) = self.method.matching(keyring, &message, &given) {
                 matched = Ok(position);
             }
@@ -88,7 +89,7 @@ impl Seal {
     }
 
     /// When the request says that it was signed, right or not: as it is written, once for each proof.
-    pub fn times(&self, presented: &Presented<'_>) -> Vec<String> {
+    pub fn times(&self, presented: &SignedRequest<'_>) -> Vec<String> {
         let written = self.written(presented);
         let times = written.iter().filter_map(|written| self.timestamp(written, presented));
         times.map(Cow::into_owned).collect()
@@ -97,10 +98,10 @@ impl Seal {
     pub(super) fn sign(
         &self,
         key: &SigningKey,
-        presented: &Presented<'_>,
+        presented: &SignedRequest<'_>,
         now: Timestamp,
-    ) -> Result<Stamp, Unsignable> {
-        let mut stamp = Stamp::default();
+    ) -> Result<SignedParts, SignError> {
+        let mut stamp = SignedParts::default();
         let made_id = format!("msg_{}", now.as_microsecond());
         let id = self.id(presented).unwrap_or(&made_id);
         if let Some(header) = self.id.first() {
@@ -110,16 +111,16 @@ impl Seal {
         let before = self.put_time(time.as_ref(), presented.body, &mut stamp)?;
         let timestamp = time.as_ref().map(plain);
         let body = stamp.body.clone().unwrap_or_else(|| presented.body.to_vec());
-        let presented = Presented { body: &body, ..*presented };
+        let presented = SignedRequest { body: &body, ..*presented };
         let hash = self.hash_to_add(&presented)?;
-        let values = Values {
+        let values = MessageValues {
             timestamp: timestamp.as_deref(),
             id: Some(id),
             url: None,
             presented: &presented,
         };
         let signature = self.encoding.encode(&self.sign_with(key, &hash, values)?);
-        let place = self.places.first().ok_or(Unsignable::NoField)?;
+        let place = self.places.first().ok_or(SignError::NoField)?;
         let proof = place.stamp(format!("{before}{}{signature}", self.prefix), &body)?;
         Ok(stamp.and(hash).and(proof))
     }
@@ -128,9 +129,9 @@ impl Seal {
     fn sign_with(
         &self,
         key: &SigningKey,
-        hash: &Stamp,
-        values: Values<'_>,
-    ) -> Result<Vec<u8>, Unsignable> {
+        hash: &SignedParts,
+        values: MessageValues<'_>,
+    ) -> Result<Vec<u8>, SignError> {
         let bare = values.presented;
         let mut headers = bare.headers.clone();
         headers.extend(hash.headers.iter().cloned());
@@ -138,9 +139,9 @@ impl Seal {
         let query = with_parameters(&query, &hash.query);
         let url = bare.url.map(|url| with_parameters(url, &hash.query));
         let url = url.map(|url| decoded(&url, &self.url_decoded));
-        let presented = Presented { headers: &headers, query: query.get(1..), ..*bare };
-        let values = Values { url: url.as_deref(), presented: &presented, ..values };
-        self.method.sign(key, &Message::new(&self.message, &values)?)
+        let presented = SignedRequest { headers: &headers, query: query.get(1..), ..*bare };
+        let values = MessageValues { url: url.as_deref(), presented: &presented, ..values };
+        self.method.sign(key, &SignedMessage::new(&self.message, &values)?)
     }
 
     /// Gives what stands before the signature, where the time is in the same header.
@@ -148,19 +149,19 @@ impl Seal {
         &self,
         time: Option<&Value>,
         body: &[u8],
-        stamp: &mut Stamp,
-    ) -> Result<String, Unsignable> {
+        stamp: &mut SignedParts,
+    ) -> Result<String, SignError> {
         let place = self.clock.as_ref().and_then(|clock| clock.places.first());
         match place.zip(time) {
-            Some((ClockPlace::Header(name), time)) => {
+            Some((TimestampLocation::Header(name), time)) => {
                 stamp.headers.push((name.clone(), plain(time)));
             }
-            Some((ClockPlace::Part(name), time)) => {
+            Some((TimestampLocation::Part(name), time)) => {
                 let separator = self.separator.as_deref().unwrap_or_default();
                 return Ok(format!("{name}={}{separator}", plain(time)));
             }
-            Some((ClockPlace::Field(field), time)) => {
-                stamp.body = Some(field.put(body, time).ok_or(Unsignable::NoField)?);
+            Some((TimestampLocation::Field(field), time)) => {
+                stamp.body = Some(field.put(body, time).ok_or(SignError::NoField)?);
             }
             None => {}
         }
@@ -168,23 +169,27 @@ impl Seal {
     }
 
     /// The hash of the body, where it is part of the message or all that covers the body, and not yet there.
-    fn hash_to_add(&self, presented: &Presented<'_>) -> Result<Stamp, Unsignable> {
-        let Some(place) = &self.body_hash else { return Ok(Stamp::default()) };
+    fn hash_to_add(&self, presented: &SignedRequest<'_>) -> Result<SignedParts, SignError> {
+        let Some(place) = &self.body_hash else { return Ok(SignedParts::default()) };
         let is_part = match place {
-            Place::Header(name) => self.message.contains(&Piece::Header(name.clone())),
-            Place::Query(name) => self.message.contains(&Piece::Query(name.clone())),
-            Place::Bearer | Place::Field(_) => false,
+            CredentialLocation::Header(name) => {
+                self.message.contains(&MessagePart::Header(name.clone()))
+            }
+            CredentialLocation::Query(name) => {
+                self.message.contains(&MessagePart::Query(name.clone()))
+            }
+            CredentialLocation::Bearer | CredentialLocation::Field(_) => false,
         };
         let is_needed = is_part || (!self.covers_body(presented) && !presented.body.is_empty());
         if !is_needed || place.first(presented).is_some() {
-            return Ok(Stamp::default());
+            return Ok(SignedParts::default());
         }
         let hash = Encoding::Hex.encode(&Algorithm::Sha256.hash(&[presented.body]));
         place.stamp(hash, presented.body)
     }
 
     /// What stands in each of the places.
-    fn written(&self, presented: &Presented<'_>) -> Vec<String> {
+    fn written(&self, presented: &SignedRequest<'_>) -> Vec<String> {
         self.places.iter().filter_map(|place| place.first(presented)).collect()
     }
 
@@ -198,22 +203,27 @@ impl Seal {
 
     fn signatures(&self, written: &str) -> Vec<Vec<u8>> {
         let own = self.parts(written).filter_map(|part| part.strip_prefix(self.prefix.as_str()));
-        let most = if self.method == Method::KeyPair { VERIFIED_MAX } else { SIGNATURES_MAX };
+        let most =
+            if self.method == SigningMethod::KeyPair { VERIFIED_MAX } else { SIGNATURES_MAX };
         own.take(most).filter_map(|part| self.encoding.decode(part)).collect()
     }
 
-    fn id<'r>(&self, presented: &Presented<'r>) -> Option<&'r str> {
+    fn id<'r>(&self, presented: &SignedRequest<'r>) -> Option<&'r str> {
         self.id.iter().find_map(|name| presented.headers.get(name)).map(String::as_str)
     }
 
-    fn timestamp<'r>(&self, written: &'r str, presented: &Presented<'r>) -> Option<Cow<'r, str>> {
+    fn timestamp<'r>(
+        &self,
+        written: &'r str,
+        presented: &SignedRequest<'r>,
+    ) -> Option<Cow<'r, str>> {
         self.clock.as_ref()?.written(presented, |name| {
             self.parts(written).find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
         })
     }
 
     /// The URLs that may have been signed.
-    fn urls(&self, presented: &Presented<'_>) -> Vec<Option<String>> {
+    fn urls(&self, presented: &SignedRequest<'_>) -> Vec<Option<String>> {
         let Some(url) = presented.url else { return vec![None] };
         let mut urls = if self.any_port { with_any_port(url) } else { vec![url.to_owned()] };
         for at in 0..urls.len() {
@@ -225,46 +235,48 @@ impl Seal {
         urls.into_iter().map(Some).collect()
     }
 
-    fn covers_body(&self, presented: &Presented<'_>) -> bool {
-        self.message.covers_body() || (self.message.contains(&Piece::Form) && is_form(presented))
+    fn covers_body(&self, presented: &SignedRequest<'_>) -> bool {
+        self.message.covers_body()
+            || (self.message.contains(&MessagePart::Form) && is_form(presented))
     }
 
     /// Where the message has a hash of the body, the body has to fit it; where the message does
     /// not cover the body, that hash has to be there.
-    fn check_body(&self, presented: &Presented<'_>) -> Result<(), Unproven> {
+    fn check_body(&self, presented: &SignedRequest<'_>) -> Result<(), VerifyError> {
         let stated = self.body_hash.as_ref().and_then(|place| place.first(presented));
         if let Some(stated) = stated {
             let actual = Algorithm::Sha256.hash(&[presented.body]);
             let fits = Encoding::Hex.decode(&stated).is_some_and(|hash| hash == actual);
-            return if fits { Ok(()) } else { Err(Unproven::Wrong) };
+            return if fits { Ok(()) } else { Err(VerifyError::Wrong) };
         }
-        let asked = self.body_hash.is_some() || self.message.contains(&Piece::Form);
+        let asked = self.body_hash.is_some() || self.message.contains(&MessagePart::Form);
         if asked && !self.covers_body(presented) && !presented.body.is_empty() {
-            return Err(Unproven::Missing);
+            return Err(VerifyError::Missing);
         }
         Ok(())
     }
 }
 
-impl Method {
+impl SigningMethod {
     /// The key with which one of the signatures is right, found in a time that does not depend on
     /// where they differ.
     fn matching(
         self,
         keyring: &Keyring<'_>,
-        message: &Message<'_>,
+        message: &SignedMessage<'_>,
         given: &[Vec<u8>],
     ) -> Option<usize> {
         let mut matched = None;
         for key in &keyring.keys {
-            let is_right = if let Some(public) = key.public().filter(|_| self == Method::KeyPair) {
-                let message = message.parts(&[]).concat();
-                keyring.any(given, |signature| public.verifies(&message, signature))
-            } else if let Some(secret) = key.secret().filter(|_| keyring.spend()) {
-                self.digest(secret, message).is_some_and(|expected| is_among(&expected, given))
-            } else {
-                false
-            };
+            let is_right =
+                if let Some(public) = key.public().filter(|_| self == SigningMethod::KeyPair) {
+                    let message = message.parts(&[]).concat();
+                    keyring.any(given, |signature| public.verifies(&message, signature))
+                } else if let Some(secret) = key.secret().filter(|_| keyring.spend()) {
+                    self.digest(secret, message).is_some_and(|expected| is_among(&expected, given))
+                } else {
+                    false
+                };
             if is_right {
                 matched = Some(key.position);
             }
@@ -272,23 +284,23 @@ impl Method {
         matched
     }
 
-    fn sign(self, key: &SigningKey, message: &Message<'_>) -> Result<Vec<u8>, Unsignable> {
+    fn sign(self, key: &SigningKey, message: &SignedMessage<'_>) -> Result<Vec<u8>, SignError> {
         let signature = match (key.private(), key.secret()) {
-            (Some(private), _) if self == Method::KeyPair => {
+            (Some(private), _) if self == SigningMethod::KeyPair => {
                 Some(private.sign(&message.parts(&[]).concat()))
             }
             (_, Some(secret)) => self.digest(secret, message),
             _ => None,
         };
-        signature.ok_or(Unsignable::WrongKey)
+        signature.ok_or(SignError::WrongKey)
     }
 
-    fn digest(self, secret: &[u8], message: &Message<'_>) -> Option<Vec<u8>> {
+    fn digest(self, secret: &[u8], message: &SignedMessage<'_>) -> Option<Vec<u8>> {
         let message = message.parts(secret);
         match self {
-            Method::Hmac(algorithm) => Some(algorithm.mac(secret, &message)),
-            Method::Hash(algorithm) => Some(algorithm.hash(&message)),
-            Method::KeyPair => None,
+            SigningMethod::Hmac(algorithm) => Some(algorithm.mac(secret, &message)),
+            SigningMethod::Hash(algorithm) => Some(algorithm.hash(&message)),
+            SigningMethod::KeyPair => None,
         }
     }
 }

@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-use super::Field;
+use super::BodyField;
 use crate::mistake::nearest;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Template(Vec<Piece>);
+pub struct MessageTemplate(Vec<MessagePart>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Piece {
+pub enum MessagePart {
     Literal(String),
     Body,
     /// The first element of the body, if that is a list, else the body.
@@ -17,7 +17,7 @@ pub enum Piece {
     /// A form's names and values, decoded and sorted; of another body nothing.
     Form,
     /// A field's text; nothing where it is absent.
-    Field(Field),
+    Field(BodyField),
     Timestamp,
     Id,
     Method,
@@ -31,7 +31,7 @@ pub enum Piece {
 
 /// What is wrong with a template, and where in its text.
 #[derive(Debug, PartialEq, Eq)]
-pub struct BadTemplate {
+pub struct InvalidMessageTemplate {
     pub place: Range<usize>,
     pub message: String,
     pub help: String,
@@ -51,9 +51,9 @@ const NAMES: [&str; 11] = [
     "query:NAME",
 ];
 
-impl Template {
+impl MessageTemplate {
     /// `{{` and `}}` stand for the braces themselves.
-    pub fn parse(text: &str) -> Result<Template, BadTemplate> {
+    pub fn parse(text: &str) -> Result<MessageTemplate, InvalidMessageTemplate> {
         let mut pieces = Vec::new();
         let mut literal = String::new();
         let mut at = 0;
@@ -75,30 +75,32 @@ impl Template {
             }
         }
         push_literal(&mut pieces, &mut literal);
-        Ok(Template(pieces))
+        Ok(MessageTemplate(pieces))
     }
 
-    pub fn contains(&self, piece: &Piece) -> bool {
+    pub fn contains(&self, piece: &MessagePart) -> bool {
         self.0.contains(piece)
     }
 
     /// Whether the body is part of the message whatever it is, if not all of it.
     pub fn covers_body(&self) -> bool {
-        self.0.iter().any(|piece| matches!(piece, Piece::Body | Piece::First | Piece::Field(_)))
+        self.0.iter().any(|piece| {
+            matches!(piece, MessagePart::Body | MessagePart::First | MessagePart::Field(_))
+        })
     }
 
-    pub fn pieces(&self) -> &[Piece] {
+    pub fn pieces(&self) -> &[MessagePart] {
         &self.0
     }
 }
 
-fn push_literal(pieces: &mut Vec<Piece>, literal: &mut String) {
+fn push_literal(pieces: &mut Vec<MessagePart>, literal: &mut String) {
     if !literal.is_empty() {
-        pieces.push(Piece::Literal(std::mem::take(literal)));
+        pieces.push(MessagePart::Literal(std::mem::take(literal)));
     }
 }
 
-fn piece(written: &str, place: Range<usize>) -> Result<Piece, BadTemplate> {
+fn piece(written: &str, place: Range<usize>) -> Result<MessagePart, InvalidMessageTemplate> {
     let Some(name) = written.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else {
         return Err(bad(place, "a `{` without its `}`"));
     };
@@ -106,37 +108,41 @@ fn piece(written: &str, place: Range<usize>) -> Result<Piece, BadTemplate> {
         return Ok(piece);
     }
     match name {
-        "body" => Ok(Piece::Body),
-        "first" => Ok(Piece::First),
-        "form" => Ok(Piece::Form),
-        "timestamp" => Ok(Piece::Timestamp),
-        "id" => Ok(Piece::Id),
-        "method" => Ok(Piece::Method),
-        "url" => Ok(Piece::Url),
-        "secret" => Ok(Piece::Secret),
+        "body" => Ok(MessagePart::Body),
+        "first" => Ok(MessagePart::First),
+        "form" => Ok(MessagePart::Form),
+        "timestamp" => Ok(MessagePart::Timestamp),
+        "id" => Ok(MessagePart::Id),
+        "method" => Ok(MessagePart::Method),
+        "url" => Ok(MessagePart::Url),
+        "secret" => Ok(MessagePart::Secret),
         _ => {
             let help = match nearest(name, NAMES) {
                 Some(known) => format!("did you mean `{{{known}}}`?"),
                 None => format!("known here: {}", NAMES.map(|it| format!("{{{it}}}")).join(" ")),
             };
-            Err(BadTemplate { place, message: format!("unknown part `{written}`"), help })
+            Err(InvalidMessageTemplate {
+                place,
+                message: format!("unknown part `{written}`"),
+                help,
+            })
         }
     }
 }
 
-fn named(kind: &str, name: &str) -> Option<Piece> {
+fn named(kind: &str, name: &str) -> Option<MessagePart> {
     match kind {
         _ if name.is_empty() => None,
-        "header" => Some(Piece::Header(name.to_ascii_lowercase())),
-        "query" => Some(Piece::Query(name.to_owned())),
-        "field" => Field::parse(name).map(Piece::Field),
+        "header" => Some(MessagePart::Header(name.to_ascii_lowercase())),
+        "query" => Some(MessagePart::Query(name.to_owned())),
+        "field" => BodyField::parse(name).map(MessagePart::Field),
         _ => None,
     }
 }
 
-fn bad(place: Range<usize>, message: &str) -> BadTemplate {
+fn bad(place: Range<usize>, message: &str) -> InvalidMessageTemplate {
     let help = "write `{{` and `}}` for the braces themselves".to_owned();
-    BadTemplate { place, message: message.to_owned(), help }
+    InvalidMessageTemplate { place, message: message.to_owned(), help }
 }
 
 #[cfg(test)]
@@ -144,27 +150,32 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(text: &str, expected: &[Piece]) {
-        assert_eq!(Template::parse(text).unwrap().pieces(), expected);
+    fn check(text: &str, expected: &[MessagePart]) {
+        assert_eq!(MessageTemplate::parse(text).unwrap().pieces(), expected);
     }
 
     #[track_caller]
     fn check_mistake(text: &str, place: Range<usize>, message: &str) {
-        let bad = Template::parse(text).unwrap_err();
+        let bad = MessageTemplate::parse(text).unwrap_err();
         assert_eq!((bad.place, bad.message.as_str()), (place, message));
     }
 
     #[test]
     fn names_in_braces_are_parts_and_the_rest_is_literal() {
-        let literal = |text: &str| Piece::Literal(text.to_owned());
-        check("{body}", &[Piece::Body]);
+        let literal = |text: &str| MessagePart::Literal(text.to_owned());
+        check("{body}", &[MessagePart::Body]);
         check(
             "v0:{timestamp}:{body}",
-            &[literal("v0:"), Piece::Timestamp, literal(":"), Piece::Body],
+            &[literal("v0:"), MessagePart::Timestamp, literal(":"), MessagePart::Body],
         );
         check(
             "{header:X-Nonce}é{{{id}}}",
-            &[Piece::Header("x-nonce".to_owned()), literal("é{"), Piece::Id, literal("}")],
+            &[
+                MessagePart::Header("x-nonce".to_owned()),
+                literal("é{"),
+                MessagePart::Id,
+                literal("}"),
+            ],
         );
         check("", &[]);
     }
@@ -174,6 +185,6 @@ mod tests {
         check_mistake("a{bdy}", 1..6, "unknown part `{bdy}`");
         check_mistake("a{body", 1..6, "a `{` without its `}`");
         check_mistake("a}", 1..2, "a `}` without its `{`");
-        assert_eq!(Template::parse("{bdy}").unwrap_err().help, "did you mean `{body}`?");
+        assert_eq!(MessageTemplate::parse("{bdy}").unwrap_err().help, "did you mean `{body}`?");
     }
 }

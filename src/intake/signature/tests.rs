@@ -13,18 +13,18 @@ fn headers(pairs: &[(&str, &str)]) -> Headers {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-fn presented<'r>(headers: &'r Headers, body: &'r [u8]) -> Presented<'r> {
-    Presented { method: "POST", url: None, query: None, headers, body }
+fn presented<'r>(headers: &'r Headers, body: &'r [u8]) -> SignedRequest<'r> {
+    SignedRequest { method: "POST", url: None, query: None, headers, body }
 }
 
-fn hmac(algorithm: Algorithm, encoding: Encoding, prefix: &str) -> Seal {
-    Seal {
-        method: Method::Hmac(algorithm),
-        places: vec![Place::Header("x-sig".to_owned())],
+fn hmac(algorithm: Algorithm, encoding: Encoding, prefix: &str) -> MessageSignature {
+    MessageSignature {
+        method: SigningMethod::Hmac(algorithm),
+        places: vec![CredentialLocation::Header("x-sig".to_owned())],
         separator: None,
         prefix: prefix.to_owned(),
         encoding,
-        message: Template::parse("{body}").unwrap(),
+        message: MessageTemplate::parse("{body}").unwrap(),
         any_port: false,
         url_decoded: String::new(),
         body_hash: None,
@@ -34,25 +34,25 @@ fn hmac(algorithm: Algorithm, encoding: Encoding, prefix: &str) -> Seal {
 }
 
 /// The shape of Stripe's header: `t=...,v1=...`, five minutes.
-fn timed() -> Seal {
-    let clock = Clock {
-        places: vec![ClockPlace::Part("t".to_owned())],
-        unit: Unit::Seconds,
+fn timed() -> MessageSignature {
+    let clock = TimestampRule {
+        places: vec![TimestampLocation::Part("t".to_owned())],
+        unit: TimestampUnit::Seconds,
         window: Some(std::time::Duration::from_mins(5)),
     };
-    Seal {
+    MessageSignature {
         separator: Some(",".to_owned()),
-        message: Template::parse("{timestamp}.{body}").unwrap(),
+        message: MessageTemplate::parse("{timestamp}.{body}").unwrap(),
         clock: Some(clock),
         ..hmac(Algorithm::Sha256, Encoding::Hex, "v1=")
     }
 }
 
 fn signature(scheme: Scheme) -> Signature {
-    Signature { scheme, secret: SecretForm::default(), decompressed: false, weak: None }
+    Signature { scheme, secret: SecretFormat::default(), decompressed: false, weak: None }
 }
 
-fn token(places: &[Place]) -> Signature {
+fn token(places: &[CredentialLocation]) -> Signature {
     signature(Scheme::Token { places: places.to_vec(), prefix: String::new() })
 }
 
@@ -72,7 +72,12 @@ fn signing(key: &Key) -> SigningKey {
 }
 
 #[track_caller]
-fn check(seal: Seal, secret: &str, sent: (&str, &str), expected: Result<usize, Unproven>) {
+fn check(
+    seal: MessageSignature,
+    secret: &str,
+    sent: (&str, &str),
+    expected: Result<usize, VerifyError>,
+) {
     let (header, body) = sent;
     let signature = signature(Scheme::Seal(seal));
     let headers = headers(&[("x-sig", header)]);
@@ -97,7 +102,7 @@ fn published_signatures_verify() {
     check(sha1, "secret", ("B17E04CBB22AFA8FFBFF8796FC1894ED27BADD9E", "{\"a\": \"z\"}"), Ok(1));
 }
 
-const WRONG: Result<usize, Unproven> = Err(Unproven::Wrong);
+const WRONG: Result<usize, VerifyError> = Err(VerifyError::Wrong);
 
 #[test]
 fn what_is_not_the_signature_is_wrong() {
@@ -105,12 +110,12 @@ fn what_is_not_the_signature_is_wrong() {
     for header in ["foo", "sha256=", "sha256=zz", "sha256=\u{fffd}", "sha256=7571", "="] {
         check(sha256(), "It's a Secret to Everybody", (header, "Hello, World!"), WRONG);
     }
-    check(sha256(), "s", (" ", ""), Err(Unproven::Missing));
+    check(sha256(), "s", (" ", ""), Err(VerifyError::Missing));
 }
 
 #[test]
 fn any_signature_of_a_list_may_match() {
-    let list = || Seal {
+    let list = || MessageSignature {
         separator: Some(",".to_owned()),
         ..hmac(Algorithm::Sha1, Encoding::Hex, "sha1=")
     };
@@ -127,13 +132,13 @@ fn any_signature_of_a_list_may_match() {
 
 #[test]
 fn few_signatures_of_a_list_are_verified_with_a_public_key() {
-    let seal = Seal {
-        method: Method::KeyPair,
+    let seal = MessageSignature {
+        method: SigningMethod::KeyPair,
         separator: Some(",".to_owned()),
         ..hmac(Algorithm::Sha256, Encoding::Hex, "")
     };
     let secret =
-        SecretForm { encoding: SecretEncoding::Key(Curve::Ed25519), ..SecretForm::default() };
+        SecretFormat { encoding: SecretEncoding::Key(Curve::Ed25519), ..SecretFormat::default() };
     let signature = Signature { secret, ..signature(Scheme::Seal(seal)) };
     let (public, private) = signature.invent(&[7; 32]).unwrap();
     let keys = [signature.key(&public, None, 0).unwrap()];
@@ -145,7 +150,7 @@ fn few_signatures_of_a_list_are_verified_with_a_public_key() {
     };
 
     assert_eq!(verify(3), Ok(Some(0)));
-    assert_eq!(verify(4), Err(Unproven::Wrong));
+    assert_eq!(verify(4), Err(VerifyError::Wrong));
 }
 
 #[test]
@@ -159,7 +164,7 @@ fn a_window_is_checked_in_both_directions() {
 
     assert!(headers["x-sig"].starts_with("t=1000,v1="), "{headers:?}");
     assert_eq!([verify(700), verify(1_000), verify(1_300)], [Ok(Some(0)); 3]);
-    assert_eq!([verify(699), verify(1_301)], [Err(Unproven::OutsideWindow); 2]);
+    assert_eq!([verify(699), verify(1_301)], [Err(VerifyError::OutsideWindow); 2]);
 }
 
 #[test]
@@ -167,10 +172,10 @@ fn a_time_that_is_no_time_is_refused() {
     for time in ["t=Infinity,", "t=-1,", "t=,", "t=99999999999999999999,", "t= 1000,"] {
         check(timed(), "s", (&format!("{time}v1=00"), "{}"), WRONG);
     }
-    check(timed(), "s", ("v1=00", "{}"), Err(Unproven::Missing));
+    check(timed(), "s", ("v1=00", "{}"), Err(VerifyError::Missing));
 }
 
-fn seal(change: impl FnOnce(Seal) -> Seal) -> Signature {
+fn seal(change: impl FnOnce(MessageSignature) -> MessageSignature) -> Signature {
     signature(Scheme::Seal(change(hmac(Algorithm::Sha256, Encoding::Hex, ""))))
 }
 
@@ -178,17 +183,17 @@ fn seal(change: impl FnOnce(Seal) -> Seal) -> Signature {
 #[track_caller]
 fn check_changed(
     signature: &Signature,
-    presented: &Presented<'_>,
-    changes: &[(&Presented<'_>, Result<usize, Unproven>)],
+    presented: &SignedRequest<'_>,
+    changes: &[(&SignedRequest<'_>, Result<usize, VerifyError>)],
 ) {
     let key = signature.key(&"s".into(), None, 0).unwrap();
     let stamp = signature.sign(&signing(&key), presented, at(1_000)).unwrap();
     let body = stamp.body.as_deref().unwrap_or(presented.body);
-    let same = Presented { body, ..*presented };
+    let same = SignedRequest { body, ..*presented };
     for (request, expected) in [(&same, Ok(0))].iter().chain(changes) {
         let mut headers = request.headers.clone();
         headers.extend(stamp.headers.iter().cloned());
-        let request = Presented { headers: &headers, ..**request };
+        let request = SignedRequest { headers: &headers, ..**request };
         let verified = signature.verify(std::slice::from_ref(&key), &request, at(1_000));
         assert_eq!(verified.map(Option::unwrap), *expected, "{request:?}");
     }
@@ -196,59 +201,62 @@ fn check_changed(
 
 #[test]
 fn a_form_is_signed_as_its_sorted_fields_and_another_body_by_its_hash() {
-    let signature = seal(|seal| Seal {
-        message: Template::parse("{url}{form}").unwrap(),
-        body_hash: Some(Place::Query("h".to_owned())),
+    let signature = seal(|seal| MessageSignature {
+        message: MessageTemplate::parse("{url}{form}").unwrap(),
+        body_hash: Some(CredentialLocation::Query("h".to_owned())),
         any_port: true,
         ..seal
     });
     let form = headers(&[("content-type", "application/x-www-form-urlencoded; charset=utf-8")]);
     let url = Some("https://a.com/x");
-    let sent = Presented { url, ..presented(&form, b"b=2&a=1&b=1") };
-    let sorted = Presented { body: b"a=1&b=1&b=2&a=%31", ..sent };
-    let port = Presented { url: Some("https://a.com:443/x"), ..sent };
-    let other = Presented { body: b"a=1&b=1&b=3", ..sent };
+    let sent = SignedRequest { url, ..presented(&form, b"b=2&a=1&b=1") };
+    let sorted = SignedRequest { body: b"a=1&b=1&b=2&a=%31", ..sent };
+    let port = SignedRequest { url: Some("https://a.com:443/x"), ..sent };
+    let other = SignedRequest { body: b"a=1&b=1&b=3", ..sent };
     check_changed(&signature, &sent, &[(&sorted, Ok(0)), (&port, Ok(0)), (&other, WRONG)]);
 
     let json = Headers::new();
-    let bare = Presented { url, ..presented(&json, b"{}") };
+    let bare = SignedRequest { url, ..presented(&json, b"{}") };
     let key = signature.key(&"s".into(), None, 0).unwrap();
     // A hash that is given already is not added.
-    let proof = signed_url(&signature, &key, &Presented { query: Some("h=0"), ..bare });
+    let proof = signed_url(&signature, &key, &SignedRequest { query: Some("h=0"), ..bare });
     let verify =
-        |presented: Presented| signature.verify(std::slice::from_ref(&key), &presented, at(0));
-    assert_eq!(verify(Presented { headers: &proof, ..bare }), Err(Unproven::Missing));
+        |presented: SignedRequest| signature.verify(std::slice::from_ref(&key), &presented, at(0));
+    assert_eq!(verify(SignedRequest { headers: &proof, ..bare }), Err(VerifyError::Missing));
     let hash = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
     let query = format!("h={hash}");
-    let hashed = Presented { headers: &proof, query: Some(&query), ..bare };
+    let hashed = SignedRequest { headers: &proof, query: Some(&query), ..bare };
     assert_eq!(verify(hashed), Ok(Some(0)));
-    assert_eq!(verify(Presented { body: b"[]", ..hashed }), Err(Unproven::Wrong));
+    assert_eq!(verify(SignedRequest { body: b"[]", ..hashed }), Err(VerifyError::Wrong));
 }
 
-fn signed_url(signature: &Signature, key: &Key, presented: &Presented<'_>) -> Headers {
+fn signed_url(signature: &Signature, key: &Key, presented: &SignedRequest<'_>) -> Headers {
     let stamp = signature.sign(&signing(key), presented, at(0)).unwrap();
     stamp.headers.into_iter().collect()
 }
 
 #[test]
 fn of_a_list_the_first_element_may_be_all_that_is_signed() {
-    let signature = seal(|seal| Seal { message: Template::parse("{first}").unwrap(), ..seal });
+    let signature = seal(|seal| MessageSignature {
+        message: MessageTemplate::parse("{first}").unwrap(),
+        ..seal
+    });
     let none = Headers::new();
     let list = presented(&none, b"[ {\"a\":1} ,2]");
-    let rest = Presented { body: b"[{\"a\":1}]", ..list };
-    let alone = Presented { body: b"{\"a\":1}", ..list };
-    let other = Presented { body: b"[{\"a\":2},2]", ..list };
+    let rest = SignedRequest { body: b"[{\"a\":1}]", ..list };
+    let alone = SignedRequest { body: b"{\"a\":1}", ..list };
+    let other = SignedRequest { body: b"[{\"a\":2},2]", ..list };
     check_changed(&signature, &list, &[(&rest, Ok(0)), (&alone, Ok(0)), (&other, WRONG)]);
 }
 
 #[test]
 fn a_time_in_the_body_counts_like_one_in_a_header() {
-    let clock = Clock {
-        places: vec![ClockPlace::Field(Field::parse("$.at").unwrap())],
-        unit: Unit::Milliseconds,
+    let clock = TimestampRule {
+        places: vec![TimestampLocation::Field(BodyField::parse("$.at").unwrap())],
+        unit: TimestampUnit::Milliseconds,
         window: Some(std::time::Duration::from_mins(1)),
     };
-    let signature = seal(|seal| Seal { clock: Some(clock), ..seal });
+    let signature = seal(|seal| MessageSignature { clock: Some(clock), ..seal });
     let none = Headers::new();
     check_changed(&signature, &presented(&none, b"{\"x\":1}"), &[]);
 
@@ -258,14 +266,14 @@ fn a_time_in_the_body_counts_like_one_in_a_header() {
     let body = stamp.body.unwrap();
     assert_eq!(body, b"{\"at\":1000000}");
     let late = signature.verify(&[key], &presented(&headers, &body), at(1_061));
-    assert_eq!(late, Err(Unproven::OutsideWindow));
+    assert_eq!(late, Err(VerifyError::OutsideWindow));
 }
 
 #[test]
 fn a_proof_in_the_body_is_overwritten_and_nothing_else() {
     let hidden = |field: &str, body: &str| {
         let mut bytes = body.as_bytes().to_vec();
-        token(&[Place::Field(Field::parse(field).unwrap())]).conceal(&mut bytes);
+        token(&[CredentialLocation::Field(BodyField::parse(field).unwrap())]).conceal(&mut bytes);
         String::from_utf8(bytes).unwrap()
     };
 
@@ -276,12 +284,12 @@ fn a_proof_in_the_body_is_overwritten_and_nothing_else() {
 
 #[test]
 fn a_token_may_be_a_field_of_the_body() {
-    let signature = token(&[Place::Field(Field::parse("Key").unwrap())]);
+    let signature = token(&[CredentialLocation::Field(BodyField::parse("Key").unwrap())]);
     let none = Headers::new();
     let sent = presented(&none, b"a=1");
-    let wrong = Presented { body: b"a=1&Key=t", ..sent };
-    let last = Presented { body: b"Key=t&Key=s", ..sent };
-    let missing = Err(Unproven::Missing);
+    let wrong = SignedRequest { body: b"a=1&Key=t", ..sent };
+    let last = SignedRequest { body: b"Key=t&Key=s", ..sent };
+    let missing = Err(VerifyError::Missing);
     check_changed(&signature, &sent, &[(&sent, missing), (&wrong, WRONG), (&last, Ok(0))]);
 }
 
@@ -300,20 +308,24 @@ fn a_trial_secret_signs_and_verifies() {
 
 #[test]
 fn a_token_may_be_in_any_of_its_places() {
-    let places = [Place::Query("token".to_owned()), Place::Header("x-t".to_owned()), Place::Bearer];
+    let places = [
+        CredentialLocation::Query("token".to_owned()),
+        CredentialLocation::Header("x-t".to_owned()),
+        CredentialLocation::Bearer,
+    ];
     let signature = token(&places);
     let keys = keys(&signature, &["a b"]);
     let verify = |query, pairs: &[(&str, &str)]| {
         let headers = headers(pairs);
-        signature.verify(&keys, &Presented { query, ..presented(&headers, b"") }, at(0))
+        signature.verify(&keys, &SignedRequest { query, ..presented(&headers, b"") }, at(0))
     };
 
     assert_eq!(verify(Some("x=1&token=a+b"), &[]), Ok(Some(0)));
     assert_eq!(verify(None, &[("x-t", "a b")]), Ok(Some(0)));
     assert_eq!(verify(None, &[("authorization", "bearer a b")]), Ok(Some(0)));
-    assert_eq!(verify(Some("token=a"), &[]), Err(Unproven::Wrong));
-    assert_eq!(verify(Some("token="), &[]), Err(Unproven::Missing));
-    assert_eq!(verify(None, &[]), Err(Unproven::Missing));
+    assert_eq!(verify(Some("token=a"), &[]), Err(VerifyError::Wrong));
+    assert_eq!(verify(Some("token="), &[]), Err(VerifyError::Missing));
+    assert_eq!(verify(None, &[]), Err(VerifyError::Missing));
 }
 
 #[test]
@@ -325,13 +337,13 @@ fn basic_authentication_is_user_and_password() {
     };
 
     assert_eq!(verify("Basic bWU6cGFzcw=="), Ok(Some(0)));
-    assert_eq!(verify("Basic bWU6cGFzcg=="), Err(Unproven::Wrong));
-    assert_eq!(verify("Bearer bWU6cGFzcw=="), Err(Unproven::Wrong));
+    assert_eq!(verify("Basic bWU6cGFzcg=="), Err(VerifyError::Wrong));
+    assert_eq!(verify("Bearer bWU6cGFzcw=="), Err(VerifyError::Wrong));
 }
 
 #[test]
 fn a_secret_counts_through_its_last_day() {
-    let signature = token(&[Place::Header("x-t".to_owned())]);
+    let signature = token(&[CredentialLocation::Header("x-t".to_owned())]);
     let key = signature.key(&"s".into(), Some("2027-01-31".parse().unwrap()), 3).unwrap();
     let verify = |now: &str| {
         let headers = headers(&[("x-t", "s")]);
@@ -343,20 +355,20 @@ fn a_secret_counts_through_its_last_day() {
     };
 
     assert_eq!(verify("2027-01-31T23:59:59Z"), Ok(Some(3)));
-    assert_eq!(verify("2027-02-01T00:00:00Z"), Err(Unproven::Wrong));
+    assert_eq!(verify("2027-02-01T00:00:00Z"), Err(VerifyError::Wrong));
 }
 
 #[test]
 fn secrets_are_decoded_as_the_provider_writes_them() {
     let encoding = SecretEncoding::Encoded(Encoding::Base64);
-    let form = SecretForm { encoding, prefixes: vec!["whsec_".to_owned()] };
+    let form = SecretFormat { encoding, prefixes: vec!["whsec_".to_owned()] };
     let signature = Signature { secret: form, ..signature(Scheme::Basic) };
     let key = |secret: &str| signature.key(&secret.into(), None, 0);
 
     assert_eq!(key("whsec_AQI=").unwrap().secret(), Some(&[1, 2][..]));
     assert_eq!(key("AQI").unwrap().secret(), Some(&[1, 2][..]));
-    assert_eq!(key("a:b").unwrap_err(), BadSecret::Form("base64"));
-    assert_eq!(key("").unwrap_err(), BadSecret::Empty);
+    assert_eq!(key("a:b").unwrap_err(), InvalidSecret::Form("base64"));
+    assert_eq!(key("").unwrap_err(), InvalidSecret::Empty);
 }
 
 #[test]

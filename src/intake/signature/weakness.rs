@@ -1,6 +1,6 @@
 //! What a signature leaves open by its scheme.
 
-use super::{Piece, Scheme, Seal, Signature};
+use super::{MessagePart, MessageSignature, Scheme, Signature};
 
 const SENT_AGAIN: &str = "no window is set for its time: who has listened to a request can send it again \
                           at any time";
@@ -27,12 +27,12 @@ pub(super) fn of(signature: &Signature) -> Vec<&str> {
 }
 
 /// What of a body the message does not cover.
-fn uncovered(seal: &Seal) -> Option<&'static str> {
+fn uncovered(seal: &MessageSignature) -> Option<&'static str> {
     let covers = |piece| seal.message.contains(&piece);
-    if covers(Piece::Body) || covers(Piece::Form) || seal.body_hash.is_some() {
+    if covers(MessagePart::Body) || covers(MessagePart::Form) || seal.body_hash.is_some() {
         return None;
     }
-    if covers(Piece::First) {
+    if covers(MessagePart::First) {
         return Some(FIRST_ALONE);
     }
     Some(if seal.message.covers_body() { SOME_FIELDS } else { NO_BODY })

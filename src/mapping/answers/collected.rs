@@ -8,13 +8,13 @@ use icu_normalizer::ComposingNormalizerBorrowed;
 use minijinja::Value as Shared;
 use minijinja::value::{Enumerator, Object, ObjectRepr};
 
-use crate::mapping::plain::{Plain, joined};
+use crate::mapping::plain::{Scalar, joined};
 
 /// Printed, it is one paragraph for each question with its answer; it can be looked up by question
 /// and key, and iterated over.
 #[derive(Debug, Default)]
-pub(in crate::mapping) struct Collected {
-    answers: Vec<Answer>,
+pub(in crate::mapping) struct FormAnswers {
+    answers: Vec<QuestionAnswer>,
     /// Positions by question and key: first as they are, then however they are spelled.
     exact: HashMap<String, usize>,
     alike: HashMap<String, usize>,
@@ -26,22 +26,22 @@ pub(in crate::mapping) struct Collected {
 
 /// What an answer can be looked up by.
 #[derive(Debug, Default)]
-pub(super) struct Asked {
+pub(super) struct Question {
     pub(super) question: String,
     pub(super) keys: Vec<String>,
 }
 
 #[derive(Debug)]
-struct Answer {
-    asked: Asked,
-    nodes: Vec<Plain>,
+struct QuestionAnswer {
+    asked: Question,
+    nodes: Vec<Scalar>,
 }
 
-impl Collected {
-    pub(super) fn add(&mut self, asked: Asked, nodes: Vec<Plain>) {
-        let answer: usize = nodes.iter().map(Plain::bytes).sum();
+impl FormAnswers {
+    pub(super) fn add(&mut self, asked: Question, nodes: Vec<Scalar>) {
+        let answer: usize = nodes.iter().map(Scalar::bytes).sum();
         self.printed_bytes += asked.question.len() + answer;
-        self.answers.push(Answer { asked, nodes });
+        self.answers.push(QuestionAnswer { asked, nodes });
     }
 
     /// To be called behind the last `add`. A question goes before another question's key.
@@ -60,7 +60,7 @@ impl Collected {
         self.printed_bytes
     }
 
-    fn find(&self, name: &str) -> Option<&Answer> {
+    fn find(&self, name: &str) -> Option<&QuestionAnswer> {
         let at = self.exact.get(name).or_else(|| self.alike.get(&alike(name)))?;
         self.answers.get(*at)
     }
@@ -73,7 +73,7 @@ fn alike(name: &str) -> String {
     composed.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-impl fmt::Display for Collected {
+impl fmt::Display for FormAnswers {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (position, answer) in self.answers.iter().enumerate() {
             if position > 0 {
@@ -88,7 +88,7 @@ impl fmt::Display for Collected {
     }
 }
 
-impl Answer {
+impl QuestionAnswer {
     /// One node is itself, several are a list.
     fn shared(&self) -> Shared {
         match self.nodes.as_slice() {
@@ -98,11 +98,11 @@ impl Answer {
     }
 }
 
-fn share(node: &Plain) -> Shared {
+fn share(node: &Scalar) -> Shared {
     match node {
-        Plain::Text(text) => Shared::from(text.as_str()),
-        Plain::Boolean(boolean) => Shared::from(*boolean),
-        Plain::Number(number) => match (number.as_i64(), number.as_u64()) {
+        Scalar::Text(text) => Shared::from(text.as_str()),
+        Scalar::Boolean(boolean) => Shared::from(*boolean),
+        Scalar::Number(number) => match (number.as_i64(), number.as_u64()) {
             (Some(whole), _) => Shared::from(whole),
             (None, Some(whole)) => Shared::from(whole),
             (None, None) => Shared::from(number.as_f64()),
@@ -110,14 +110,14 @@ fn share(node: &Plain) -> Shared {
     }
 }
 
-impl Object for Collected {
+impl Object for FormAnswers {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
         ObjectRepr::Seq
     }
 
     fn get_value(self: &Arc<Self>, key: &Shared) -> Option<Shared> {
         if let Some(name) = key.as_str() {
-            return self.find(name).map(Answer::shared);
+            return self.find(name).map(QuestionAnswer::shared);
         }
         let answer = self.answers.get(key.as_usize()?)?;
         let text = joined(&answer.nodes, ", ");

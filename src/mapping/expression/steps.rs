@@ -2,30 +2,30 @@
 
 use std::collections::HashMap;
 
-use crate::mistake::{Mistake, nearest};
-use crate::table::{Table, word};
+use crate::mistake::{Diagnostic, nearest};
+use crate::table::{TomlTable, word};
 
-use super::{Expression, Reader, Takes};
-use crate::mapping::Existing;
-use crate::mapping::explain::Tries;
+use super::{Cardinality, Expression, ValueReader};
+use crate::mapping::LinkMode;
+use crate::mapping::explain::QueryLog;
 use crate::mapping::markup::{html_to_text, slack_to_text};
-use crate::mapping::plain::{Failure, Nodes, Plain, joined};
-use crate::mapping::scope::View;
+use crate::mapping::plain::{Scalar, ScalarList, ValueError, joined};
+use crate::mapping::scope::ItemScope;
 
 /// The one field whose value may be looked up among what is there.
 const TITLE: &str = "feature_request_title";
 
 #[derive(Debug, Clone)]
-pub(in crate::mapping) struct Steps {
+pub(in crate::mapping) struct ValueSteps {
     from: Expression,
     markup: Option<Markup>,
-    map: Option<HashMap<String, Plain>>,
+    map: Option<HashMap<String, Scalar>>,
     join: Option<String>,
-    default: Option<Plain>,
+    default: Option<Scalar>,
     number: bool,
     /// Characters, the ellipsis included.
     max: Option<usize>,
-    pub(in crate::mapping) existing: Option<Existing>,
+    pub(in crate::mapping) existing: Option<LinkMode>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -34,8 +34,8 @@ enum Markup {
     Slack,
 }
 
-impl Reader<'_> {
-    pub(super) fn steps(&mut self, key: &str, mut table: Table<'_>) -> Option<Steps> {
+impl ValueReader<'_> {
+    pub(super) fn steps(&mut self, key: &str, mut table: TomlTable<'_>) -> Option<ValueSteps> {
         let written = table.value("from");
         let from = written.and_then(|value| self.read("from", value));
         let markup = self.markup(&mut table);
@@ -48,14 +48,14 @@ impl Reader<'_> {
         if written.is_none() {
             let message = format!("`{key}` has no `from`");
             let help = "write from = \"$.path\", the value that the other keys change";
-            self.mistakes.push(Mistake::error(table.place.clone(), message).help(help));
+            self.mistakes.push(Diagnostic::error(table.place.clone(), message).help(help));
         }
         table.finish(self.mistakes);
         let default = default.filter(|default| !default.text().trim().is_empty());
-        Some(Steps { from: from?, markup, map, join, default, number, max, existing })
+        Some(ValueSteps { from: from?, markup, map, join, default, number, max, existing })
     }
 
-    fn markup(&mut self, table: &mut Table<'_>) -> Option<Markup> {
+    fn markup(&mut self, table: &mut TomlTable<'_>) -> Option<Markup> {
         let text = table.text("markup", self.mistakes)?;
         match text.text.as_str() {
             "html" => Some(Markup::Html),
@@ -66,13 +66,13 @@ impl Reader<'_> {
                     Some(meant) => format!("did you mean \"{meant}\"?"),
                     None => "write \"html\" or \"slack\"".to_owned(),
                 };
-                self.mistakes.push(Mistake::error(text.place, message).help(help));
+                self.mistakes.push(Diagnostic::error(text.place, message).help(help));
                 None
             }
         }
     }
 
-    fn map(&mut self, table: &Table<'_>) -> HashMap<String, Plain> {
+    fn map(&mut self, table: &TomlTable<'_>) -> HashMap<String, Scalar> {
         let mut map = HashMap::new();
         for (key, value) in table.entries() {
             if let Some(literal) = self.literal(&key.text, value) {
@@ -83,45 +83,45 @@ impl Reader<'_> {
     }
 
     /// Only of the title itself: behind alternatives nobody could tell which of them is meant.
-    fn existing(&mut self, key: &str, table: &mut Table<'_>) -> Option<Existing> {
+    fn existing(&mut self, key: &str, table: &mut TomlTable<'_>) -> Option<LinkMode> {
         let text = table.text("existing", self.mistakes)?;
         if key != TITLE || self.depth != 1 {
             let message = format!("`existing` belongs to `{TITLE}` itself");
             let help =
                 format!("write {TITLE} = {{ from = [\"$.a\", \"$.b\"], existing = \"prefer\" }}");
-            self.mistakes.push(Mistake::error(table.key_place("existing"), message).help(help));
+            self.mistakes.push(Diagnostic::error(table.key_place("existing"), message).help(help));
             return None;
         }
-        let words = [("prefer", Existing::Prefer), ("only", Existing::Only)];
+        let words = [("prefer", LinkMode::Prefer), ("only", LinkMode::Only)];
         word(&text, &words, self.mistakes)
     }
 
-    fn max(&mut self, table: &mut Table<'_>) -> Option<usize> {
+    fn max(&mut self, table: &mut TomlTable<'_>) -> Option<usize> {
         let max = table.number("max", self.mistakes)?;
         if max == 0 {
             let place = table.key_place("max");
-            self.mistakes.push(Mistake::error(place, "`max` is 1 or more"));
+            self.mistakes.push(Diagnostic::error(place, "`max` is 1 or more"));
         }
         Some(usize::try_from(max).unwrap_or(usize::MAX))
     }
 }
 
-impl Steps {
+impl ValueSteps {
     pub(super) fn nodes(
         &self,
-        view: &View<'_>,
-        takes: Takes,
-        tries: &mut Tries,
-    ) -> Result<Vec<Plain>, Failure> {
-        let mut nodes = Nodes::default();
+        view: &ItemScope<'_>,
+        takes: Cardinality,
+        tries: &mut QueryLog,
+    ) -> Result<Vec<Scalar>, ValueError> {
+        let mut nodes = ScalarList::default();
         for node in self.from.nodes(view, takes, tries)? {
             self.change(node, &mut nodes)?;
         }
         let mut nodes = nodes.finish();
-        let is_one = takes != Takes::Many && (self.number || self.max.is_some());
+        let is_one = takes != Cardinality::Many && (self.number || self.max.is_some());
         if nodes.len() > 1 && (self.join.is_some() || is_one) {
             let text = joined(&nodes, self.join.as_deref().unwrap_or(", "));
-            nodes = vec![Plain::Text(text)];
+            nodes = vec![Scalar::Text(text)];
         }
         if nodes.is_empty()
             && let Some(default) = &self.default
@@ -133,10 +133,10 @@ impl Steps {
     }
 
     /// What is done to each node by itself.
-    fn change(&self, node: Plain, nodes: &mut Nodes) -> Result<(), Failure> {
+    fn change(&self, node: Scalar, nodes: &mut ScalarList) -> Result<(), ValueError> {
         let node = match self.markup {
-            Some(Markup::Html) => Plain::Text(html_to_text(&node.text())),
-            Some(Markup::Slack) => Plain::Text(slack_to_text(&node.text())),
+            Some(Markup::Html) => Scalar::Text(html_to_text(&node.text())),
+            Some(Markup::Slack) => Scalar::Text(slack_to_text(&node.text())),
             None => node,
         };
         let node = match &self.map {
@@ -144,18 +144,18 @@ impl Steps {
             None => Some(node),
         };
         match node {
-            Some(Plain::Text(text)) => nodes.push_text(&text),
+            Some(Scalar::Text(text)) => nodes.push_text(&text),
             Some(node) => nodes.push(node),
             None => Ok(()),
         }
     }
 
-    fn finish(&self, node: Plain) -> Result<Plain, Failure> {
+    fn finish(&self, node: Scalar) -> Result<Scalar, ValueError> {
         if self.number {
-            return node.into_number().map(Plain::Number);
+            return node.into_number().map(Scalar::Number);
         }
         Ok(match self.max {
-            Some(max) => Plain::Text(cut(node.text(), max)),
+            Some(max) => Scalar::Text(cut(node.text(), max)),
             None => node,
         })
     }

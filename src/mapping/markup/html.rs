@@ -12,7 +12,7 @@ const URL_BYTES_MAX: usize = 2048;
 /// Blocks become lines, list items begin with `- `, links are `text (url)`, white space is folded.
 pub(crate) fn html_to_text(html: &str) -> String {
     let (html, ending) = capped(html);
-    let mut page = Page::default();
+    let mut page = HtmlText::default();
     let mut emitter =
         CallbackEmitter::new(|event: CallbackEvent<'_>, _: Span<()>| -> Option<Infallible> {
             page.read(&event);
@@ -29,7 +29,7 @@ pub(crate) fn html_to_text(html: &str) -> String {
 
 /// The text so far, and where in the document we are.
 #[derive(Default)]
-struct Page {
+struct HtmlText {
     text: String,
     /// Line ends to write before the next word.
     breaks: usize,
@@ -39,20 +39,20 @@ struct Page {
     lists: usize,
     /// The element whose content is not shown.
     hidden: Option<Vec<u8>>,
-    link: Option<Link>,
+    link: Option<OpenLink>,
     tag: Vec<u8>,
     attribute: Vec<u8>,
     /// What the tag that is being read links to or stands for.
     target: String,
 }
 
-struct Link {
+struct OpenLink {
     url: String,
     /// Where its text begins.
     start: usize,
 }
 
-impl Page {
+impl HtmlText {
     fn read(&mut self, event: &CallbackEvent<'_>) {
         match event {
             CallbackEvent::OpenStartTag { name } => {
@@ -144,12 +144,12 @@ impl Page {
         self.end_link();
         let url = std::mem::take(&mut self.target);
         if without_scheme(&url).is_some() {
-            self.link = Some(Link { url, start: self.text.len() });
+            self.link = Some(OpenLink { url, start: self.text.len() });
         }
     }
 
     fn end_link(&mut self) {
-        let Some(Link { url, start }) = self.link.take() else {
+        let Some(OpenLink { url, start }) = self.link.take() else {
             return;
         };
         let written = self.text[start..].trim_start();

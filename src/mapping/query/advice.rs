@@ -5,20 +5,20 @@ mod comparisons;
 use std::ops::Range;
 
 use super::QueryError;
-use super::scan::{Kind, Scan, Token};
+use super::scan::{QueryToken, QueryTokens, TokenKind};
 use crate::mistake::nearest;
 
 const FUNCTIONS: [&str; 5] = ["length", "count", "value", "match", "search"];
 
 /// Finds in a query what can never be right; the parser, which takes some of it, comes after.
-pub(super) fn check_query(scan: &Scan<'_>) -> Result<(), QueryError> {
+pub(super) fn check_query(scan: &QueryTokens<'_>) -> Result<(), QueryError> {
     check_start(scan)?;
     check_tokens(scan, Brackets::default())?;
     comparisons::check(scan)
 }
 
 /// The same for a condition, which is all inside of a filter.
-pub(super) fn check_condition(scan: &Scan<'_>) -> Result<(), QueryError> {
+pub(super) fn check_condition(scan: &QueryTokens<'_>) -> Result<(), QueryError> {
     if scan.tokens.is_empty() {
         return Err(QueryError::new("an empty condition", scan.whole())
             .help("compare something, such as `@.status == 'open'`"));
@@ -33,23 +33,23 @@ pub(super) fn check_condition(scan: &Scan<'_>) -> Result<(), QueryError> {
 }
 
 /// The tokens that are in no bracket.
-fn outermost<'s, 't>(scan: &'s Scan<'t>) -> impl Iterator<Item = &'s Token<'t>> {
+fn outermost<'s, 't>(scan: &'s QueryTokens<'t>) -> impl Iterator<Item = &'s QueryToken<'t>> {
     let mut index = 0;
     std::iter::from_fn(move || {
         let token = scan.tokens.get(index)?;
-        index = if let Kind::Open(closed) = token.kind { closed } else { index } + 1;
+        index = if let TokenKind::Open(closed) = token.kind { closed } else { index } + 1;
         Some(token)
     })
 }
 
 /// The parser's error at a position for which there is no better advice.
-pub(super) fn unexpected(scan: &Scan<'_>, position: usize) -> QueryError {
+pub(super) fn unexpected(scan: &QueryTokens<'_>, position: usize) -> QueryError {
     let Some(token) = scan.tokens.iter().find(|token| token.at.end > position) else {
         let end = scan.text.len();
         return QueryError::new("something is missing at the end", end..end);
     };
     match token.kind {
-        Kind::Number if token.text.len() > 15 && !token.text.contains(['.', 'e', 'E']) => {
+        TokenKind::Number if token.text.len() > 15 && !token.text.contains(['.', 'e', 'E']) => {
             QueryError::new("this number is too large for a query", token.at.clone())
                 .help("whole numbers go up to 9007199254740991")
         }
@@ -60,7 +60,7 @@ pub(super) fn unexpected(scan: &Scan<'_>, position: usize) -> QueryError {
     }
 }
 
-fn check_start(scan: &Scan<'_>) -> Result<(), QueryError> {
+fn check_start(scan: &QueryTokens<'_>) -> Result<(), QueryError> {
     let begins = scan.text.starts_with(['$', '@']);
     let message = match scan.tokens.first() {
         None => "an empty query",
@@ -85,11 +85,11 @@ impl Brackets {
         self.filters.last().is_some_and(|filter| *filter)
     }
 
-    fn pass(&mut self, kind: Kind, text: &str) {
+    fn pass(&mut self, kind: TokenKind, text: &str) {
         match kind {
-            Kind::Open(_) => self.filters.push(text == "(" && self.in_filter()),
-            Kind::Close(_) => drop(self.filters.pop()),
-            Kind::Sign if text == "?" => {
+            TokenKind::Open(_) => self.filters.push(text == "(" && self.in_filter()),
+            TokenKind::Close(_) => drop(self.filters.pop()),
+            TokenKind::Sign if text == "?" => {
                 if let Some(innermost) = self.filters.last_mut() {
                     *innermost = true;
                 }
@@ -99,15 +99,15 @@ impl Brackets {
     }
 }
 
-fn check_tokens(scan: &Scan<'_>, mut brackets: Brackets) -> Result<(), QueryError> {
+fn check_tokens(scan: &QueryTokens<'_>, mut brackets: Brackets) -> Result<(), QueryError> {
     for index in 0..scan.tokens.len() {
         let token = &scan.tokens[index];
         let mistake = match token.kind {
-            Kind::Word => word(scan, index, &brackets),
-            Kind::Sign => sign(scan, index),
-            Kind::Text => text(token),
-            Kind::Path if index > 0 && !brackets.in_filter() => Some(outside_of_filter(token)),
-            Kind::Comparison if !brackets.in_filter() => {
+            TokenKind::Word => word(scan, index, &brackets),
+            TokenKind::Sign => sign(scan, index),
+            TokenKind::Text => text(token),
+            TokenKind::Path if index > 0 && !brackets.in_filter() => Some(outside_of_filter(token)),
+            TokenKind::Comparison if !brackets.in_filter() => {
                 comparisons::outside_of_filter(scan, index)
             }
             _ => None,
@@ -120,7 +120,7 @@ fn check_tokens(scan: &Scan<'_>, mut brackets: Brackets) -> Result<(), QueryErro
     Ok(())
 }
 
-fn word(scan: &Scan<'_>, index: usize, brackets: &Brackets) -> Option<QueryError> {
+fn word(scan: &QueryTokens<'_>, index: usize, brackets: &Brackets) -> Option<QueryError> {
     let token = &scan.tokens[index];
     let error = |message: &str| Some(QueryError::new(message, token.at.clone()));
     if scan.is_member(index) && !scan.is_call(index) {
@@ -137,7 +137,10 @@ fn word(scan: &Scan<'_>, index: usize, brackets: &Brackets) -> Option<QueryError
         return error("white space between the function and its `(`");
     }
     let alone = scan.before(index).is_none_or(|before| {
-        matches!(before.kind, Kind::Open(_) | Kind::Comparison | Kind::Junction | Kind::Sign)
+        matches!(
+            before.kind,
+            TokenKind::Open(_) | TokenKind::Comparison | TokenKind::Junction | TokenKind::Sign
+        )
     });
     if matches!(token.text, "true" | "false" | "null") || !alone {
         None
@@ -147,7 +150,7 @@ fn word(scan: &Scan<'_>, index: usize, brackets: &Brackets) -> Option<QueryError
 }
 
 /// A word that is no member's name, no function and no literal.
-fn bare(token: &Token<'_>, brackets: &Brackets) -> QueryError {
+fn bare(token: &QueryToken<'_>, brackets: &Brackets) -> QueryError {
     let name = token.text;
     let lower = name.to_lowercase();
     let error = QueryError::new(format!("a bare word: `{name}`"), token.at.clone());
@@ -164,7 +167,7 @@ fn bare(token: &Token<'_>, brackets: &Brackets) -> QueryError {
 }
 
 /// A text in quotes with a character or an escape that JSONPath does not take.
-fn text(token: &Token<'_>) -> Option<QueryError> {
+fn text(token: &QueryToken<'_>) -> Option<QueryError> {
     let quote = token.text.chars().next()?;
     let mut characters = token.text.char_indices();
     while let Some((at, character)) = characters.next() {
@@ -196,7 +199,7 @@ fn junction(word: &str) -> Option<&'static str> {
     }
 }
 
-fn function(scan: &Scan<'_>, index: usize) -> Option<QueryError> {
+fn function(scan: &QueryTokens<'_>, index: usize) -> Option<QueryError> {
     let name = scan.tokens[index].text;
     let error = |message: String| QueryError::new(message, scan.tokens[index].at.clone());
     if scan.is_member(index) {
@@ -207,7 +210,7 @@ fn function(scan: &Scan<'_>, index: usize) -> Option<QueryError> {
                 .help(format!("a function is written around its path: `length({before})`")),
         );
     }
-    if matches!(name, "count" | "value") && scan.kind(index + 2) != Some(Kind::Path) {
+    if matches!(name, "count" | "value") && scan.kind(index + 2) != Some(TokenKind::Path) {
         return Some(error(format!("`{name}` wants a path, such as `{name}(@.items[*])`")));
     }
     if FUNCTIONS.contains(&name) {
@@ -221,14 +224,14 @@ fn function(scan: &Scan<'_>, index: usize) -> Option<QueryError> {
     ))
 }
 
-fn sign(scan: &Scan<'_>, index: usize) -> Option<QueryError> {
+fn sign(scan: &QueryTokens<'_>, index: usize) -> Option<QueryError> {
     let token = &scan.tokens[index];
     let error = |message: &str| QueryError::new(message, token.at.clone());
     match token.text {
         "=" => Some(error("`=` is not a comparison").help("write `==`")),
         "&" => Some(error("`&` alone is nothing").help("write `&&`")),
         "|" => Some(error("`|` alone is nothing").help("write `||`")),
-        "-" if scan.before(index).is_some_and(|before| before.kind == Kind::Word) => {
+        "-" if scan.before(index).is_some_and(|before| before.kind == TokenKind::Word) => {
             Some(dashed(scan, index))
         }
         _ => None,
@@ -236,8 +239,8 @@ fn sign(scan: &Scan<'_>, index: usize) -> Option<QueryError> {
 }
 
 /// A name with a dash in it, without the quotes that it needs.
-fn dashed(scan: &Scan<'_>, index: usize) -> QueryError {
-    let belongs = |kind| matches!(kind, Some(Kind::Word | Kind::Number));
+fn dashed(scan: &QueryTokens<'_>, index: usize) -> QueryError {
+    let belongs = |kind| matches!(kind, Some(TokenKind::Word | TokenKind::Number));
     let joined = |at: usize| scan.tokens[at - 1].at.end == scan.tokens[at].at.start;
     let is_part = |at: usize| belongs(scan.kind(at)) || scan.is(at, "-");
     let (mut first, mut last) = (index - 1, index);
@@ -251,7 +254,7 @@ fn dashed(scan: &Scan<'_>, index: usize) -> QueryError {
     quoted_name(scan, place)
 }
 
-fn quoted_name(scan: &Scan<'_>, place: Range<usize>) -> QueryError {
+fn quoted_name(scan: &QueryTokens<'_>, place: Range<usize>) -> QueryError {
     let name = &scan.text[place.clone()];
     let before = scan.text[..place.start].trim_end_matches('.');
     let start = scan.paths.iter().rfind(|path| path.start < before.len());
@@ -260,27 +263,31 @@ fn quoted_name(scan: &Scan<'_>, place: Range<usize>) -> QueryError {
         .help(format!("write `{path}['{name}']`"))
 }
 
-fn outside_of_filter(token: &Token<'_>) -> QueryError {
+fn outside_of_filter(token: &QueryToken<'_>) -> QueryError {
     let message = format!("`{}` cannot stand here, outside of a filter", token.text);
     QueryError::new(message, token.at.clone())
         .help("a filter is written `[?...]`, such as `$.items[?@.kind == 'bug']`")
 }
 
 /// Two operands with nothing between them; the parser would take `$.a b` for one name.
-fn neighbours(scan: &Scan<'_>, index: usize) -> Option<QueryError> {
+fn neighbours(scan: &QueryTokens<'_>, index: usize) -> Option<QueryError> {
     let token = &scan.tokens[index];
     let before = scan.before(index)?;
-    let operand = |kind| matches!(kind, Kind::Word | Kind::Number | Kind::Text | Kind::Path);
-    let ended = operand(before.kind) || matches!(before.kind, Kind::Close(_));
+    let operand = |kind| {
+        matches!(kind, TokenKind::Word | TokenKind::Number | TokenKind::Text | TokenKind::Path)
+    };
+    let ended = operand(before.kind) || matches!(before.kind, TokenKind::Close(_));
     if !ended || !operand(token.kind) {
         return None;
     }
     let place = before.at.start..token.at.end;
-    let member = before.kind == Kind::Word && scan.is_member(index - 1);
+    let member = before.kind == TokenKind::Word && scan.is_member(index - 1);
     Some(match (before.kind, token.kind) {
-        (Kind::Path, Kind::Word) => QueryError::new("a dot is missing", place)
+        (TokenKind::Path, TokenKind::Word) => QueryError::new("a dot is missing", place)
             .help(format!("write `{}.{}`", before.text, token.text)),
-        (Kind::Word, Kind::Number | Kind::Word) if member => quoted_name(scan, place),
+        (TokenKind::Word, TokenKind::Number | TokenKind::Word) if member => {
+            quoted_name(scan, place)
+        }
         _ => {
             let message = format!("something is missing before `{}`", token.text);
             QueryError::new(message, token.at.clone())

@@ -12,26 +12,26 @@ use serde_json::{Number, Value};
 
 use super::QueryError;
 use super::pattern::{Cover, Pattern, Patterns};
-use super::scan::{Scan, Sides};
+use super::scan::{ComparisonSpans, QueryTokens};
 use super::tree::{
-    Comparison, Logical, Matches, Operand, Operator, Path, Segment, Selector, Slice, Start,
+    Comparison, Logical, Matches, Operand, Operator, QueryPath, Segment, Selector, Slice, Start,
 };
 
 type Compiled<T> = Result<T, QueryError>;
 
 /// Walks the tree in the order of the text, so that the next place is always the next node's.
 #[derive(Debug)]
-pub(super) struct Compiler<'p> {
+pub(super) struct QueryCompiler<'p> {
     patterns: &'p Patterns,
     whole: Range<usize>,
     paths: IntoIter<Range<usize>>,
     calls: IntoIter<Range<usize>>,
-    comparisons: IntoIter<Sides>,
+    comparisons: IntoIter<ComparisonSpans>,
 }
 
-impl<'p> Compiler<'p> {
-    pub(super) fn new(scan: &Scan<'_>, patterns: &'p Patterns) -> Compiler<'p> {
-        Compiler {
+impl<'p> QueryCompiler<'p> {
+    pub(super) fn new(scan: &QueryTokens<'_>, patterns: &'p Patterns) -> QueryCompiler<'p> {
+        QueryCompiler {
             patterns,
             whole: scan.whole(),
             paths: scan.paths.clone().into_iter(),
@@ -40,13 +40,13 @@ impl<'p> Compiler<'p> {
         }
     }
 
-    pub(super) fn path(&mut self, start: Start, segments: &[ParsedSegment]) -> Compiled<Path> {
+    pub(super) fn path(&mut self, start: Start, segments: &[ParsedSegment]) -> Compiled<QueryPath> {
         let place = self.path_place();
         let mut compiled = Vec::new();
         for segment in segments {
             compiled.push(self.segment(segment)?);
         }
-        Ok(Path { start, segments: compiled, place })
+        Ok(QueryPath { start, segments: compiled, place })
     }
 
     pub(super) fn logical(&mut self, filter: &Filter) -> Compiled<Logical> {
@@ -160,7 +160,7 @@ impl<'p> Compiler<'p> {
         }
     }
 
-    fn singular(&mut self, query: &SingularQuery) -> Path {
+    fn singular(&mut self, query: &SingularQuery) -> QueryPath {
         let (start, segments) = match query {
             SingularQuery::Current(segments) => (Start::Current, segments),
             SingularQuery::Root(segments) => (Start::Root, segments),
@@ -171,7 +171,7 @@ impl<'p> Compiler<'p> {
         });
         let segments =
             selectors.map(|selector| Segment { descends: false, selectors: vec![selector] });
-        Path { start, segments: segments.collect(), place: self.path_place() }
+        QueryPath { start, segments: segments.collect(), place: self.path_place() }
     }
 
     fn value_function(&mut self, function: &TestFunction) -> Compiled<Operand> {
@@ -216,7 +216,7 @@ impl<'p> Compiler<'p> {
             .help("`count(...)` counts them; `@.items[?length(@.name) > 3]` looks at each"))
     }
 
-    fn nodes_argument(&mut self, argument: &FnArg) -> Compiled<Path> {
+    fn nodes_argument(&mut self, argument: &FnArg) -> Compiled<QueryPath> {
         let call = self.call_place();
         if let FnArg::Test(test) = argument {
             match &**test {

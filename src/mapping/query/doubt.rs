@@ -5,11 +5,11 @@ use std::ops::Range;
 use serde_json::Value;
 
 use super::evaluate::Evaluation;
-use super::tree::{Comparison, Logical, Operand, Operator, Path};
+use super::tree::{Comparison, Logical, Operand, Operator, QueryPath};
 
 /// What a condition says that was probably not meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Doubt {
+pub struct Lint {
     pub message: String,
     pub help: String,
     /// Bytes of the condition's text.
@@ -17,18 +17,18 @@ pub struct Doubt {
 }
 
 /// `root` and `current` are a sample; without one, null shows what the text alone says.
-pub(super) fn doubts<'v>(logical: &Logical, root: &'v Value, current: &'v Value) -> Vec<Doubt> {
+pub(super) fn doubts<'v>(logical: &Logical, root: &'v Value, current: &'v Value) -> Vec<Lint> {
     let mut found = Vec::new();
-    look(logical, &Sample { root, current }, &mut found);
+    look(logical, &LintSample { root, current }, &mut found);
     found
 }
 
-struct Sample<'v> {
+struct LintSample<'v> {
     root: &'v Value,
     current: &'v Value,
 }
 
-fn look(logical: &Logical, sample: &Sample<'_>, found: &mut Vec<Doubt>) {
+fn look(logical: &Logical, sample: &LintSample<'_>, found: &mut Vec<Lint>) {
     match logical {
         Logical::Or(parts) | Logical::And(parts) => {
             for part in parts {
@@ -44,39 +44,41 @@ fn look(logical: &Logical, sample: &Sample<'_>, found: &mut Vec<Doubt>) {
 
 /// What an operand is in the sample, or by the text alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Known<'v> {
+enum OperandType<'v> {
     Number,
     Text(&'v str),
     Other,
 }
 
-impl<'v> Sample<'v> {
-    fn existence(&self, path: &Path) -> Option<Doubt> {
+impl<'v> LintSample<'v> {
+    fn existence(&self, path: &QueryPath) -> Option<Lint> {
         let node = path.is_singular().then(|| self.node(path))??;
         let value = match node {
             Value::Null => "null",
             Value::Bool(false) => "false",
             _ => return None,
         };
-        Some(Doubt {
+        Some(Lint {
             message: format!("this holds as soon as the field is there, and here it is {value}"),
             help: "say what it has to be, such as `== true` or `!= null`".to_owned(),
             at: path.place.clone(),
         })
     }
 
-    fn comparison(&self, comparison: &Comparison) -> Option<Doubt> {
+    fn comparison(&self, comparison: &Comparison) -> Option<Lint> {
         let (left, right) = (&comparison.left, &comparison.right);
         let text = match (self.known(left), self.known(right)) {
-            (Known::Number, Known::Text(text)) | (Known::Text(text), Known::Number) => text,
-            (Known::Text(text), Known::Other) | (Known::Other, Known::Text(text))
+            (OperandType::Number, OperandType::Text(text))
+            | (OperandType::Text(text), OperandType::Number) => text,
+            (OperandType::Text(text), OperandType::Other)
+            | (OperandType::Other, OperandType::Text(text))
                 if is_ordering(comparison.operator) && text.parse::<f64>().is_ok() =>
             {
                 text
             }
             _ => return None,
         };
-        Some(Doubt {
+        Some(Lint {
             message: "a number compared with a text: they are never equal, and have no order"
                 .to_owned(),
             help: match text.parse::<f64>() {
@@ -87,20 +89,20 @@ impl<'v> Sample<'v> {
         })
     }
 
-    fn known<'a>(&self, operand: &'a Operand) -> Known<'a>
+    fn known<'a>(&self, operand: &'a Operand) -> OperandType<'a>
     where
         'v: 'a,
     {
         match operand {
             Operand::Literal(literal) => known_value(literal),
-            Operand::Length(_) | Operand::Count(_) => Known::Number,
+            Operand::Length(_) | Operand::Count(_) => OperandType::Number,
             Operand::Path(path) | Operand::Value(path) => {
-                self.node(path).map_or(Known::Other, known_value)
+                self.node(path).map_or(OperandType::Other, known_value)
             }
         }
     }
 
-    fn node(&self, path: &Path) -> Option<&'v Value> {
+    fn node(&self, path: &QueryPath) -> Option<&'v Value> {
         match Evaluation::new(self.root).nodes(path, self.current).ok()?[..] {
             [node] => Some(node),
             _ => None,
@@ -108,11 +110,11 @@ impl<'v> Sample<'v> {
     }
 }
 
-fn known_value(value: &Value) -> Known<'_> {
+fn known_value(value: &Value) -> OperandType<'_> {
     match value {
-        Value::Number(_) => Known::Number,
-        Value::String(text) => Known::Text(text),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => Known::Other,
+        Value::Number(_) => OperandType::Number,
+        Value::String(text) => OperandType::Text(text),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => OperandType::Other,
     }
 }
 

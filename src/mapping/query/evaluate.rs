@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::BudgetExceeded;
 use super::number;
 use super::tree::{
-    Comparison, Logical, Matches, Operand, Operator, Path, Segment, Selector, Slice, Start,
+    Comparison, Logical, Matches, Operand, Operator, QueryPath, Segment, Selector, Slice, Start,
 };
 
 pub(super) const STEPS_MAX: usize = 1_000_000;
@@ -38,7 +38,11 @@ impl<'v> Evaluation<'v> {
         self.steps_left
     }
 
-    pub(super) fn nodes(&mut self, path: &Path, current: &'v Value) -> Budgeted<Vec<&'v Value>> {
+    pub(super) fn nodes(
+        &mut self,
+        path: &QueryPath,
+        current: &'v Value,
+    ) -> Budgeted<Vec<&'v Value>> {
         let mut nodes = vec![self.start(path, current)];
         for segment in &path.segments {
             let mut found = Vec::new();
@@ -106,7 +110,7 @@ impl<'v> Evaluation<'v> {
     }
 
     /// The node that a path gives, if it gives exactly one.
-    fn only(&mut self, path: &Path, current: &'v Value) -> Budgeted<Option<&'v Value>> {
+    fn only(&mut self, path: &QueryPath, current: &'v Value) -> Budgeted<Option<&'v Value>> {
         match self.nodes(path, current)?[..] {
             [node] => Ok(Some(node)),
             _ => Ok(None),
@@ -118,7 +122,7 @@ impl<'v> Evaluation<'v> {
         Ok(())
     }
 
-    fn start(&self, path: &Path, current: &'v Value) -> &'v Value {
+    fn start(&self, path: &QueryPath, current: &'v Value) -> &'v Value {
         match path.start {
             Start::Root => self.root,
             Start::Current => current,

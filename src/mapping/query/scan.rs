@@ -10,7 +10,7 @@ const NESTING_MAX: usize = 32;
 const CALLS_NESTED_MAX: usize = 3;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TokenKind {
     /// A name, `true`, `false`, `null`.
     Word,
     Number,
@@ -29,44 +29,44 @@ pub(super) enum Kind {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Token<'t> {
-    pub(super) kind: Kind,
+pub(super) struct QueryToken<'t> {
+    pub(super) kind: TokenKind,
     pub(super) text: &'t str,
     pub(super) at: Range<usize>,
 }
 
 #[derive(Debug)]
-pub(super) struct Scan<'t> {
+pub(super) struct QueryTokens<'t> {
     pub(super) text: &'t str,
-    pub(super) tokens: Vec<Token<'t>>,
+    pub(super) tokens: Vec<QueryToken<'t>>,
     /// Each `$...` and `@...` in the order in which they begin.
     pub(super) paths: Vec<Range<usize>>,
     /// Each `name(...)` likewise.
     pub(super) calls: Vec<Range<usize>>,
     /// Each `left operator right` in the order of the operators.
-    pub(super) comparisons: Vec<Sides>,
+    pub(super) comparisons: Vec<ComparisonSpans>,
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Sides {
+pub(super) struct ComparisonSpans {
     pub(super) left: Range<usize>,
     pub(super) operator: Range<usize>,
     pub(super) right: Range<usize>,
 }
 
-impl Sides {
+impl ComparisonSpans {
     pub(super) fn whole(&self) -> Range<usize> {
         self.left.start..self.right.end
     }
 }
 
-impl<'t> Scan<'t> {
+impl<'t> QueryTokens<'t> {
     /// Quotes and brackets are closed in what this gives.
-    pub(super) fn new(text: &'t str) -> Result<Scan<'t>, QueryError> {
+    pub(super) fn new(text: &'t str) -> Result<QueryTokens<'t>, QueryError> {
         let mut tokens = tokens(text)?;
         pair(&mut tokens)?;
         let (paths, calls, comparisons) = (Vec::new(), Vec::new(), Vec::new());
-        let mut scan = Scan { text, tokens, paths, calls, comparisons };
+        let mut scan = QueryTokens { text, tokens, paths, calls, comparisons };
         let indexes = 0..scan.tokens.len();
         scan.paths = indexes.clone().filter_map(|index| scan.path(index)).collect();
         scan.calls = indexes.clone().filter_map(|index| scan.call(index)).collect();
@@ -78,7 +78,7 @@ impl<'t> Scan<'t> {
         0..self.text.len()
     }
 
-    pub(super) fn kind(&self, index: usize) -> Option<Kind> {
+    pub(super) fn kind(&self, index: usize) -> Option<TokenKind> {
         self.tokens.get(index).map(|token| token.kind)
     }
 
@@ -86,7 +86,7 @@ impl<'t> Scan<'t> {
         self.tokens.get(index).is_some_and(|token| token.text == text)
     }
 
-    pub(super) fn before(&self, index: usize) -> Option<&Token<'t>> {
+    pub(super) fn before(&self, index: usize) -> Option<&QueryToken<'t>> {
         self.tokens.get(index.checked_sub(1)?)
     }
 
@@ -99,26 +99,28 @@ impl<'t> Scan<'t> {
         let Some([name, open]) = self.tokens.get(index..index + 2) else {
             return false;
         };
-        name.kind == Kind::Word && open.text == "(" && name.at.end == open.at.start
+        name.kind == TokenKind::Word && open.text == "(" && name.at.end == open.at.start
     }
 
     /// The last part by which the path at this place may give several values.
     pub(super) fn several(&self, path: &Range<usize>) -> Option<Range<usize>> {
-        let is_start = |token: &Token<'_>| token.kind == Kind::Path && token.at.start == path.start;
+        let is_start =
+            |token: &QueryToken<'_>| token.kind == TokenKind::Path && token.at.start == path.start;
         let mut index = self.tokens.iter().position(is_start)?;
         let mut part = None;
         while let Some(token) = self.tokens.get(index).filter(|token| token.at.end <= path.end) {
             let start = token.at.start;
             match token.kind {
-                Kind::Open(closed) => {
-                    let one = matches!(self.kind(index + 1), Some(Kind::Number | Kind::Text));
+                TokenKind::Open(closed) => {
+                    let one =
+                        matches!(self.kind(index + 1), Some(TokenKind::Number | TokenKind::Text));
                     if !one || closed != index + 2 {
                         part = Some(start..self.tokens[closed].at.end);
                     }
                     index = closed;
                 }
-                Kind::Sign if token.text == "*" => part = Some(start - 1..token.at.end),
-                Kind::Sign if self.is_member(index) => part = Some(start - 1..token.at.end),
+                TokenKind::Sign if token.text == "*" => part = Some(start - 1..token.at.end),
+                TokenKind::Sign if self.is_member(index) => part = Some(start - 1..token.at.end),
                 _ => {}
             }
             index += 1;
@@ -127,16 +129,16 @@ impl<'t> Scan<'t> {
     }
 
     fn path(&self, start: usize) -> Option<Range<usize>> {
-        if self.kind(start)? != Kind::Path {
+        if self.kind(start)? != TokenKind::Path {
             return None;
         }
         let mut last = start;
         while let Some(token) = self.tokens.get(last + 1) {
             last = match token.kind {
-                Kind::Open(closed) if token.text == "[" => closed,
-                Kind::Word if self.is_member(last + 1) => last + 1,
-                Kind::Sign if token.text == "." => last + 1,
-                Kind::Sign if token.text == "*" && self.is_member(last + 1) => last + 1,
+                TokenKind::Open(closed) if token.text == "[" => closed,
+                TokenKind::Word if self.is_member(last + 1) => last + 1,
+                TokenKind::Sign if token.text == "." => last + 1,
+                TokenKind::Sign if token.text == "*" && self.is_member(last + 1) => last + 1,
                 _ => break,
             };
         }
@@ -145,25 +147,26 @@ impl<'t> Scan<'t> {
 
     fn call(&self, index: usize) -> Option<Range<usize>> {
         match self.kind(index + 1)? {
-            Kind::Open(closed) if self.is_call(index) => {
+            TokenKind::Open(closed) if self.is_call(index) => {
                 Some(self.tokens[index].at.start..self.tokens[closed].at.end)
             }
             _ => None,
         }
     }
 
-    fn sides(&self, index: usize) -> Option<Sides> {
-        let operator = self.tokens.get(index).filter(|token| token.kind == Kind::Comparison)?;
+    fn sides(&self, index: usize) -> Option<ComparisonSpans> {
+        let operator =
+            self.tokens.get(index).filter(|token| token.kind == TokenKind::Comparison)?;
         let (before, after) = (self.before(index)?, self.tokens.get(index + 1)?);
         let spans = || self.paths.iter().chain(&self.calls);
         let left = spans().find(|span| span.end == before.at.end).unwrap_or(&before.at);
         let right = spans().find(|span| span.start == after.at.start).unwrap_or(&after.at);
         let (left, right) = (left.clone(), right.clone());
-        Some(Sides { left, operator: operator.at.clone(), right })
+        Some(ComparisonSpans { left, operator: operator.at.clone(), right })
     }
 }
 
-fn tokens(text: &str) -> Result<Vec<Token<'_>>, QueryError> {
+fn tokens(text: &str) -> Result<Vec<QueryToken<'_>>, QueryError> {
     let mut tokens = Vec::new();
     let mut start = 0;
     while let Some(first) = text[start..].chars().next() {
@@ -173,15 +176,15 @@ fn tokens(text: &str) -> Result<Vec<Token<'_>>, QueryError> {
                 start += 1;
                 continue;
             }
-            '\'' | '"' => (Kind::Text, quoted(rest, first).ok_or_else(|| unquoted(start))?),
-            '$' | '@' => (Kind::Path, 1),
-            '(' | '[' => (Kind::Open(0), 1),
-            ')' | ']' => (Kind::Close(0), 1),
-            _ if number(rest) > 0 => (Kind::Number, number(rest)),
-            _ if is_word(first) => (Kind::Word, run(rest, is_word)),
+            '\'' | '"' => (TokenKind::Text, quoted(rest, first).ok_or_else(|| unquoted(start))?),
+            '$' | '@' => (TokenKind::Path, 1),
+            '(' | '[' => (TokenKind::Open(0), 1),
+            ')' | ']' => (TokenKind::Close(0), 1),
+            _ if number(rest) > 0 => (TokenKind::Number, number(rest)),
+            _ if is_word(first) => (TokenKind::Word, run(rest, is_word)),
             _ => sign(rest, first),
         };
-        tokens.push(Token { kind, text: &rest[..length], at: start..start + length });
+        tokens.push(QueryToken { kind, text: &rest[..length], at: start..start + length });
         start += length;
     }
     Ok(tokens)
@@ -195,13 +198,13 @@ fn run(text: &str, belongs: impl Fn(char) -> bool) -> usize {
     text.find(|character| !belongs(character)).unwrap_or(text.len())
 }
 
-fn sign(rest: &str, first: char) -> (Kind, usize) {
+fn sign(rest: &str, first: char) -> (TokenKind, usize) {
     let two = rest.get(..2).unwrap_or_default();
     match (two, first) {
-        ("==" | "!=" | "<=" | ">=", _) => (Kind::Comparison, 2),
-        ("&&" | "||", _) => (Kind::Junction, 2),
-        (_, '<' | '>') => (Kind::Comparison, 1),
-        (_, other) => (Kind::Sign, other.len_utf8()),
+        ("==" | "!=" | "<=" | ">=", _) => (TokenKind::Comparison, 2),
+        ("&&" | "||", _) => (TokenKind::Junction, 2),
+        (_, '<' | '>') => (TokenKind::Comparison, 1),
+        (_, other) => (TokenKind::Sign, other.len_utf8()),
     }
 }
 
@@ -244,13 +247,13 @@ fn number(rest: &str) -> usize {
 }
 
 /// Gives every bracket the index of its other half.
-fn pair(tokens: &mut [Token<'_>]) -> Result<(), QueryError> {
+fn pair(tokens: &mut [QueryToken<'_>]) -> Result<(), QueryError> {
     let mut open = Vec::new();
     for index in 0..tokens.len() {
         let at = tokens[index].at.clone();
         match tokens[index].kind {
-            Kind::Open(_) => open.push(index),
-            Kind::Close(_) => {
+            TokenKind::Open(_) => open.push(index),
+            TokenKind::Close(_) => {
                 let Some(other) = open.pop() else {
                     let message = format!("nothing is open that `{}` closes", tokens[index].text);
                     return Err(QueryError::new(message, at));
@@ -258,8 +261,8 @@ fn pair(tokens: &mut [Token<'_>]) -> Result<(), QueryError> {
                 if !fits(&tokens[other], &tokens[index]) {
                     return Err(unclosed(&tokens[other]));
                 }
-                tokens[other].kind = Kind::Open(index);
-                tokens[index].kind = Kind::Close(other);
+                tokens[other].kind = TokenKind::Open(index);
+                tokens[index].kind = TokenKind::Close(other);
             }
             _ => {}
         }
@@ -270,20 +273,20 @@ fn pair(tokens: &mut [Token<'_>]) -> Result<(), QueryError> {
     open.last().map_or(Ok(()), |index| Err(unclosed(&tokens[*index])))
 }
 
-fn unclosed(open: &Token<'_>) -> QueryError {
+fn unclosed(open: &QueryToken<'_>) -> QueryError {
     let close = if open.text == "(" { ')' } else { ']' };
     QueryError::new(format!("this `{}` is not closed", open.text), open.at.clone())
         .help(format!("write `{close}` where it ends"))
 }
 
-fn fits(open: &Token<'_>, close: &Token<'_>) -> bool {
+fn fits(open: &QueryToken<'_>, close: &QueryToken<'_>) -> bool {
     matches!((open.text, close.text), ("(", ")") | ("[", "]"))
 }
 
-fn calls(tokens: &[Token<'_>], open: &[usize]) -> usize {
+fn calls(tokens: &[QueryToken<'_>], open: &[usize]) -> usize {
     let is_call = |index: &&usize| {
         let before = index.checked_sub(1).map(|before| &tokens[before]);
-        tokens[**index].text == "(" && before.is_some_and(|before| before.kind == Kind::Word)
+        tokens[**index].text == "(" && before.is_some_and(|before| before.kind == TokenKind::Word)
     };
     open.iter().filter(is_call).count()
 }
@@ -293,7 +296,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: &[&str]) {
-        let scan = Scan::new(text).unwrap();
+        let scan = QueryTokens::new(text).unwrap();
         let texts: Vec<&str> = scan.tokens.iter().map(|token| token.text).collect();
         assert_eq!(texts, expected, "{text}");
     }
@@ -314,9 +317,10 @@ mod tests {
     #[test]
     fn paths_calls_and_comparisons_have_their_places() {
         let text = "$.a[?@.b[0] == length(@..c) && $ > -1].*";
-        let scan = Scan::new(text).unwrap();
+        let scan = QueryTokens::new(text).unwrap();
 
-        let sides: Vec<Range<usize>> = scan.comparisons.iter().map(Sides::whole).collect();
+        let sides: Vec<Range<usize>> =
+            scan.comparisons.iter().map(ComparisonSpans::whole).collect();
         assert_eq!(texts(text, &scan.paths), [text, "@.b[0]", "@..c", "$"]);
         assert_eq!(texts(text, &scan.calls), ["length(@..c)"]);
         assert_eq!(texts(text, &sides), ["@.b[0] == length(@..c)", "$ > -1"]);

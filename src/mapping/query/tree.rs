@@ -15,7 +15,7 @@ pub(super) enum Start {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Path {
+pub(super) struct QueryPath {
     pub(super) start: Start,
     pub(super) segments: Vec<Segment>,
     /// Bytes of the query's text.
@@ -50,7 +50,7 @@ pub(super) enum Logical {
     Or(Vec<Logical>),
     And(Vec<Logical>),
     Not(Box<Logical>),
-    Exists(Path),
+    Exists(QueryPath),
     Compare(Box<Comparison>),
     Matches(Box<Matches>),
 }
@@ -79,10 +79,10 @@ pub(super) enum Operator {
 pub(super) enum Operand {
     Literal(Value),
     /// A singular path.
-    Path(Path),
+    Path(QueryPath),
     Length(Box<Operand>),
-    Count(Path),
-    Value(Path),
+    Count(QueryPath),
+    Value(QueryPath),
 }
 
 /// `match` and `search`, which differ in the pattern alone.
@@ -93,7 +93,7 @@ pub(super) struct Matches {
     pub(super) pattern: Option<Pattern>,
 }
 
-impl Path {
+impl QueryPath {
     pub(super) fn is_singular(&self) -> bool {
         self.segments.iter().all(|segment| {
             let one = matches!(segment.selectors[..], [Selector::Name(_) | Selector::Index(_)]);

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::code::{Piece, Token, pieces};
+use super::code::{Piece, TemplateToken, pieces};
 
 /// Longer templates are refused, in bytes.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
@@ -62,9 +62,9 @@ fn check_slices(pieces: &[Piece<'_>]) -> Result<(), OutOfBounds> {
         let mut open = Vec::new();
         for (token, at) in &piece.tokens {
             match token {
-                Token::Sign(sign @ ("(" | "[" | "{")) => open.push(*sign),
-                Token::Sign(")" | "]" | "}") => drop(open.pop()),
-                Token::Sign(":") => slices += usize::from(open.last() == Some(&"[")),
+                TemplateToken::Sign(sign @ ("(" | "[" | "{")) => open.push(*sign),
+                TemplateToken::Sign(")" | "]" | "}") => drop(open.pop()),
+                TemplateToken::Sign(":") => slices += usize::from(open.last() == Some(&"[")),
                 _ => {}
             }
             if slices > SLICES_MAX {
@@ -78,7 +78,7 @@ fn check_slices(pieces: &[Piece<'_>]) -> Result<(), OutOfBounds> {
 
 /// Keeps what each open block counts for; an `elif` stands inside of the condition before it.
 fn follow(piece: &Piece<'_>, blocks: &mut Vec<usize>) {
-    let Some((Token::Word(word), _)) = piece.tokens.first() else {
+    let Some((TemplateToken::Word(word), _)) = piece.tokens.first() else {
         return;
     };
     if word.starts_with("end") {
@@ -97,15 +97,17 @@ fn check_piece(piece: &Piece<'_>, outside: usize) -> Result<(), OutOfBounds> {
         let is_nested = levels.len() > 1;
         let start = if is_nested { NESTED } else { outside };
         match token {
-            Token::Sign("(" | "[" | "{") => levels.push(NESTED),
-            Token::Sign(")" | "]" | "}") if is_nested => {
+            TemplateToken::Sign("(" | "[" | "{") => levels.push(NESTED),
+            TemplateToken::Sign(")" | "]" | "}") if is_nested => {
                 levels.pop();
                 innermost(&mut levels, |links| links + 1);
             }
-            Token::Sign("," | ":") => innermost(&mut levels, |_| start),
-            Token::Sign(_) => innermost(&mut levels, |links| links + 1),
-            Token::Word(word) if LINKS.contains(word) => innermost(&mut levels, |links| links + 1),
-            Token::Word(_) | Token::Number | Token::Literal(_) => {}
+            TemplateToken::Sign("," | ":") => innermost(&mut levels, |_| start),
+            TemplateToken::Sign(_) => innermost(&mut levels, |links| links + 1),
+            TemplateToken::Word(word) if LINKS.contains(word) => {
+                innermost(&mut levels, |links| links + 1);
+            }
+            TemplateToken::Word(_) | TemplateToken::Number | TemplateToken::Literal(_) => {}
         }
         if levels.iter().sum::<usize>() > DEPTH_MAX {
             let message = "the template goes too deep, or its chain is too long, from here on";

@@ -7,59 +7,60 @@ use minijinja::{Environment, Error, ErrorKind};
 
 use super::Variable;
 use super::bounds::OutOfBounds;
-use super::code::{Piece, Token};
-use super::functions::{FILTERS, FUNCTIONS, Queries};
+use super::code::{Piece, TemplateToken};
+use super::functions::{FILTERS, FUNCTIONS, StaticQueries};
 use crate::mapping::query::{Patterns, Query};
-use crate::mistake::{MISTAKES_MAX, Mistake, nearest};
-use crate::table::{Mistakes, Text};
+use crate::mistake::{Diagnostic, MISTAKES_MAX, nearest};
+use crate::table::{Diagnostics, SpannedText};
 
-pub(super) struct Check<'c> {
-    text: &'c Text,
+pub(super) struct TemplateCheck<'c> {
+    text: &'c SpannedText,
     /// How much white space there is before the template.
     indent: usize,
-    tokens: Vec<(Token<'c>, Range<usize>)>,
-    mistakes: &'c mut Mistakes,
+    tokens: Vec<(TemplateToken<'c>, Range<usize>)>,
+    mistakes: &'c mut Diagnostics,
 }
 
-impl<'c> Check<'c> {
+impl<'c> TemplateCheck<'c> {
     pub(super) fn new(
-        text: &'c Text,
+        text: &'c SpannedText,
         pieces: &[Piece<'c>],
-        mistakes: &'c mut Mistakes,
-    ) -> Check<'c> {
+        mistakes: &'c mut Diagnostics,
+    ) -> TemplateCheck<'c> {
         let indent = text.text.len() - text.text.trim_start().len();
         let tokens = pieces.iter().flat_map(|piece| piece.tokens.iter().cloned()).collect();
-        Check { text, indent, tokens, mistakes }
+        TemplateCheck { text, indent, tokens, mistakes }
     }
 
     pub(super) fn bounds(&mut self, out: OutOfBounds) {
         let help = "give its parts names of their own: {% set part = ... %}";
-        self.mistakes.push(Mistake::error(self.place(out.at), out.message).help(help));
+        self.mistakes.push(Diagnostic::error(self.place(out.at), out.message).help(help));
     }
 
     /// What minijinja cannot read, and where, if it says that.
     pub(super) fn syntax(&mut self, error: &Error, at: Option<Range<usize>>) {
         if let Some((at, path)) = self.dollar() {
             let rest = path.trim_start_matches("$.");
-            let mistake = Mistake::error(self.place(at), "a template cannot look up `$`");
+            let mistake = Diagnostic::error(self.place(at), "a template cannot look up `$`");
             self.mistakes.push(mistake.help(format!("write payload.{rest} or jsonpath('{path}')")));
             return;
         }
         let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
         let whole = 0..self.text.text.trim().len();
         let at = at.filter(|at| at.end <= whole.end).unwrap_or(whole);
-        let mistake = Mistake::error(self.place(at), format!("not a template: {detail}"));
+        let mistake = Diagnostic::error(self.place(at), format!("not a template: {detail}"));
         let help = "a value stands in {{ }}, a statement in {% %}: close each as it was opened";
         self.mistakes.push(mistake.help(help));
     }
 
     /// A path that was written as a query inside of `{{ }}`.
     fn dollar(&self) -> Option<(Range<usize>, String)> {
-        let first = self.tokens.iter().position(|(token, _)| *token == Token::Sign("$"))?;
+        let first = self.tokens.iter().position(|(token, _)| *token == TemplateToken::Sign("$"))?;
         let start = self.tokens[first].1.start;
         let mut end = start + 1;
         for (token, at) in &self.tokens[first + 1..] {
-            let goes_on = at.start == end && matches!(token, Token::Word(_) | Token::Sign("."));
+            let goes_on = at.start == end
+                && matches!(token, TemplateToken::Word(_) | TemplateToken::Sign("."));
             if !goes_on {
                 break;
             }
@@ -83,16 +84,16 @@ impl<'c> Check<'c> {
                     let message = "`answers` is not known here: there is no [answers]";
                     let help = "write [answers] to say where the questions and answers lie, or \
                                 take them out of `payload`";
-                    self.mistakes.push(Mistake::error(at, message).help(help));
+                    self.mistakes.push(Diagnostic::error(at, message).help(help));
                 }
                 Some(Variable::Item) => {
                     let message = "`item` is empty here: the block has no for_each";
                     let help = "write `payload`, or give the block a for_each";
-                    self.mistakes.push(Mistake::warning(at, message).help(help));
+                    self.mistakes.push(Diagnostic::warning(at, message).help(help));
                 }
                 Some(_) => {
                     let message = format!("`{name}` is not known here");
-                    self.mistakes.push(Mistake::error(at, message));
+                    self.mistakes.push(Diagnostic::error(at, message));
                 }
                 None if FUNCTIONS.contains(&name.as_str()) || called.contains(name.as_str()) => {}
                 None if unknown == MISTAKES_MAX => {}
@@ -104,7 +105,7 @@ impl<'c> Check<'c> {
                         None => format!("write payload.{name} for what is in the payload"),
                     };
                     let message = format!("`{name}` is always empty: nothing has this name");
-                    self.mistakes.push(Mistake::warning(at, message).help(help));
+                    self.mistakes.push(Diagnostic::warning(at, message).help(help));
                 }
             }
         }
@@ -116,17 +117,17 @@ impl<'c> Check<'c> {
         let undeclared: HashSet<&str> = undeclared.iter().map(String::as_str).collect();
         let mut unknown = Vec::new();
         for (position, (token, at)) in self.tokens.iter().enumerate() {
-            let Token::Word(word) = *token else {
+            let TemplateToken::Word(word) = *token else {
                 continue;
             };
             let before = position.checked_sub(1).map(|before| self.tokens[before].0);
             let after = self.tokens.get(position + 1).map(|(token, _)| *token);
-            let tested = before == Some(Token::Word("is")) && word != "not"
-                || before == Some(Token::Word("not"))
+            let tested = before == Some(TemplateToken::Word("is")) && word != "not"
+                || before == Some(TemplateToken::Word("not"))
                     && position >= 2
-                    && self.tokens[position - 2].0 == Token::Word("is");
+                    && self.tokens[position - 2].0 == TemplateToken::Word("is");
             let kind = |error: Error| error.kind();
-            if before == Some(Token::Sign("|")) {
+            if before == Some(TemplateToken::Sign("|")) {
                 let found = state.apply_filter(word, &[]).map_err(kind);
                 if found == Err(ErrorKind::UnknownFilter) {
                     unknown.push(("filter", word, at.clone(), nearest(word, FILTERS)));
@@ -136,8 +137,8 @@ impl<'c> Check<'c> {
                 if found == Err(ErrorKind::UnknownTest) {
                     unknown.push(("test", word, at.clone(), None));
                 }
-            } else if after == Some(Token::Sign("("))
-                && before != Some(Token::Sign("."))
+            } else if after == Some(TemplateToken::Sign("("))
+                && before != Some(TemplateToken::Sign("."))
                 && !FUNCTIONS.contains(&word)
                 && undeclared.contains(word)
             {
@@ -145,7 +146,7 @@ impl<'c> Check<'c> {
             }
         }
         for (what, word, at, meant) in unknown.into_iter().take(MISTAKES_MAX) {
-            let mistake = Mistake::error(self.place(at), format!("there is no {what} `{word}`"));
+            let mistake = Diagnostic::error(self.place(at), format!("there is no {what} `{word}`"));
             self.mistakes.push(match meant {
                 Some(meant) => mistake.help(format!("did you mean `{meant}`?")),
                 None => mistake,
@@ -154,15 +155,24 @@ impl<'c> Check<'c> {
     }
 
     /// Parses the queries that stand in the template as they are.
-    pub(super) fn queries(&mut self, queries: &mut Queries, patterns: &Patterns, has_item: bool) {
+    pub(super) fn queries(
+        &mut self,
+        queries: &mut StaticQueries,
+        patterns: &Patterns,
+        has_item: bool,
+    ) {
         let mut wrong = Vec::new();
         for window in self.tokens.windows(4) {
-            let [(function, _), (Token::Sign("("), _), (Token::Literal(text), at), (end, _)] =
-                window
+            let [
+                (function, _),
+                (TemplateToken::Sign("("), _),
+                (TemplateToken::Literal(text), at),
+                (end, _),
+            ] = window
             else {
                 continue;
             };
-            if *function != Token::Word("jsonpath") || *end != Token::Sign(")") {
+            if *function != TemplateToken::Word("jsonpath") || *end != TemplateToken::Sign(")") {
                 continue;
             }
             if text.contains('\\') {
@@ -170,15 +180,15 @@ impl<'c> Check<'c> {
             }
             match Query::parse_within(text, patterns) {
                 Ok(query) if query.is_relative() && !has_item => {
-                    let mistake = Mistake::error(self.place(at.clone()), NO_ITEM);
+                    let mistake = Diagnostic::error(self.place(at.clone()), NO_ITEM);
                     wrong.push(mistake.help("begin with `$`, the payload"));
                 }
                 Ok(query) => drop(queries.insert((*text).to_owned(), query)),
                 Err(error) => {
                     let start = at.start + 1;
                     let at = self.place(start + error.at.start..start + error.at.end);
-                    let mistake = Mistake::error(at, error.message);
-                    wrong.push(Mistake { help: error.help, ..mistake });
+                    let mistake = Diagnostic::error(at, error.message);
+                    wrong.push(Diagnostic { help: error.help, ..mistake });
                 }
             }
         }
@@ -189,7 +199,7 @@ impl<'c> Check<'c> {
     fn called(&self) -> HashSet<&'c str> {
         let pairs = self.tokens.windows(2);
         let called = pairs.filter_map(|pair| match (pair[0].0, pair[1].0) {
-            (Token::Word(name), Token::Sign("(")) => Some(name),
+            (TemplateToken::Word(name), TemplateToken::Sign("(")) => Some(name),
             _ => None,
         });
         called.collect()
@@ -198,10 +208,10 @@ impl<'c> Check<'c> {
     /// Where each name stands first; not as a member of something.
     fn places(&self) -> HashMap<&'c str, Range<usize>> {
         let mut places = HashMap::new();
-        let mut before = Token::Sign(" ");
+        let mut before = TemplateToken::Sign(" ");
         for (token, at) in &self.tokens {
-            if let Token::Word(name) = token
-                && before != Token::Sign(".")
+            if let TemplateToken::Word(name) = token
+                && before != TemplateToken::Sign(".")
             {
                 places.entry(*name).or_insert_with(|| at.clone());
             }

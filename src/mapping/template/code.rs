@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Token<'t> {
+pub(super) enum TemplateToken<'t> {
     Word(&'t str),
     Number,
     /// A text in quotes, as it stands between them.
@@ -18,23 +18,23 @@ pub(super) enum Token<'t> {
 pub(super) struct Piece<'t> {
     pub(super) is_statement: bool,
     /// In order, each with its place in the template.
-    pub(super) tokens: Vec<(Token<'t>, Range<usize>)>,
+    pub(super) tokens: Vec<(TemplateToken<'t>, Range<usize>)>,
 }
 
 impl Piece<'_> {
     /// The `=` of a `{% set %}`, by its position; those in brackets name arguments.
     pub(super) fn assignment(&self) -> Option<usize> {
-        if !self.is_statement || self.tokens.first()?.0 != Token::Word("set") {
+        if !self.is_statement || self.tokens.first()?.0 != TemplateToken::Word("set") {
             return None;
         }
         let mut open = 0_usize;
         self.tokens.iter().position(|(token, _)| {
             match token {
-                Token::Sign("(" | "[" | "{") => open += 1,
-                Token::Sign(")" | "]" | "}") => open = open.saturating_sub(1),
+                TemplateToken::Sign("(" | "[" | "{") => open += 1,
+                TemplateToken::Sign(")" | "]" | "}") => open = open.saturating_sub(1),
                 _ => {}
             }
-            open == 0 && *token == Token::Sign("=")
+            open == 0 && *token == TemplateToken::Sign("=")
         })
     }
 }
@@ -102,7 +102,7 @@ fn read_code<'t>(
     template: &'t str,
     start: usize,
     closing: &str,
-    found: &mut Vec<(Token<'t>, Range<usize>)>,
+    found: &mut Vec<(TemplateToken<'t>, Range<usize>)>,
 ) -> usize {
     let mut open = 0_usize;
     let mut at = start;
@@ -118,8 +118,8 @@ fn read_code<'t>(
         }
         let (token, end) = read_token(template, at, next);
         match token {
-            Token::Sign("(" | "[" | "{") => open += 1,
-            Token::Sign(")" | "]" | "}") => open = open.saturating_sub(1),
+            TemplateToken::Sign("(" | "[" | "{") => open += 1,
+            TemplateToken::Sign(")" | "]" | "}") => open = open.saturating_sub(1),
             _ => {}
         }
         found.push((token, at..end));
@@ -128,23 +128,23 @@ fn read_code<'t>(
     at
 }
 
-fn read_token(template: &str, at: usize, next: char) -> (Token<'_>, usize) {
+fn read_token(template: &str, at: usize, next: char) -> (TemplateToken<'_>, usize) {
     let rest = &template[at..];
     match next {
         '"' | '\'' => {
             let quote = closing_quote(template, at, next);
             let literal = &template[at + 1..quote.unwrap_or(template.len())];
-            (Token::Literal(literal), quote.map_or(template.len(), |quote| quote + 1))
+            (TemplateToken::Literal(literal), quote.map_or(template.len(), |quote| quote + 1))
         }
-        c if c.is_ascii_digit() => (Token::Number, at + number(rest)),
+        c if c.is_ascii_digit() => (TemplateToken::Number, at + number(rest)),
         c if is_wordy(c) => {
             let length = run(rest);
-            (Token::Word(&rest[..length]), at + length)
+            (TemplateToken::Word(&rest[..length]), at + length)
         }
         c => {
             let two = rest.get(..2).filter(|two| SIGNS_OF_TWO.contains(two));
             let length = two.map_or(c.len_utf8(), str::len);
-            (Token::Sign(&rest[..length]), at + length)
+            (TemplateToken::Sign(&rest[..length]), at + length)
         }
     }
 }
@@ -190,21 +190,29 @@ mod tests {
 
     #[test]
     fn words_signs_and_literals_are_found_in_code_only() {
-        check("a {{ b|c }} d {# e #}", &[Token::Word("b"), Token::Sign("|"), Token::Word("c")]);
+        check(
+            "a {{ b|c }} d {# e #}",
+            &[TemplateToken::Word("b"), TemplateToken::Sign("|"), TemplateToken::Word("c")],
+        );
         check(
             "{% if 'a}}' %}{{ \"b\\\"c\" }}",
-            &[Token::Word("if"), Token::Literal("a}}"), Token::Literal("b\\\"c")],
+            &[
+                TemplateToken::Word("if"),
+                TemplateToken::Literal("a}}"),
+                TemplateToken::Literal("b\\\"c"),
+            ],
         );
-        check("{{ é", &[Token::Word("é")]);
-        check("{{ 'a", &[Token::Literal("a")]);
-        check("{{'é", &[Token::Literal("é")]);
-        check("{{ '", &[Token::Literal("")]);
+        check("{{ é", &[TemplateToken::Word("é")]);
+        check("{{ 'a", &[TemplateToken::Literal("a")]);
+        check("{{'é", &[TemplateToken::Literal("é")]);
+        check("{{ '", &[TemplateToken::Literal("")]);
     }
 
     #[test]
     fn braces_inside_of_code_do_not_close_it() {
-        let (open, close, colon) = (Token::Sign("{"), Token::Sign("}"), Token::Sign(":"));
-        let one = Token::Number;
+        let (open, close, colon) =
+            (TemplateToken::Sign("{"), TemplateToken::Sign("}"), TemplateToken::Sign(":"));
+        let one = TemplateToken::Number;
         check("{{ {1:{1:1}} }} b", &[open, one, colon, open, one, colon, one, close, close]);
     }
 
@@ -212,30 +220,36 @@ mod tests {
     fn a_number_is_one_token() {
         check(
             "{{ 1.5e+3-0x1e+b }}",
-            &[Token::Number, Token::Sign("-"), Token::Number, Token::Sign("+"), Token::Word("b")],
+            &[
+                TemplateToken::Number,
+                TemplateToken::Sign("-"),
+                TemplateToken::Number,
+                TemplateToken::Sign("+"),
+                TemplateToken::Word("b"),
+            ],
         );
         check(
             "{{- a.1.b -}}",
             &[
-                Token::Word("a"),
-                Token::Sign("."),
-                Token::Number,
-                Token::Sign("."),
-                Token::Word("b"),
+                TemplateToken::Word("a"),
+                TemplateToken::Sign("."),
+                TemplateToken::Number,
+                TemplateToken::Sign("."),
+                TemplateToken::Word("b"),
             ],
         );
     }
 
     #[test]
     fn raw_text_is_no_code() {
-        check("{% raw %}{{ a }}{%- endraw %}{{ b }}", &[Token::Word("b")]);
+        check("{% raw %}{{ a }}{%- endraw %}{{ b }}", &[TemplateToken::Word("b")]);
         check("{% raw -%}{{ a }}", &[]);
-        check("{% rawish %}", &[Token::Word("rawish")]);
+        check("{% rawish %}", &[TemplateToken::Word("rawish")]);
     }
 
-    fn check(template: &str, expected: &[Token<'_>]) {
+    fn check(template: &str, expected: &[TemplateToken<'_>]) {
         let tokens = pieces(template).into_iter().flat_map(|piece| piece.tokens);
-        let found: Vec<Token<'_>> = tokens.map(|(token, _)| token).collect();
+        let found: Vec<TemplateToken<'_>> = tokens.map(|(token, _)| token).collect();
         assert_eq!(found, expected, "{template}");
     }
 }

@@ -66,15 +66,15 @@ const MILLISECONDS_MIN: f64 = 1e11;
 
 /// What `jsonpath()` evaluates its queries on.
 #[derive(Debug)]
-pub(super) struct Roots {
+pub(super) struct QueryRoots {
     pub(super) payload: Arc<Json>,
     pub(super) item: Option<Arc<Json>>,
     pub(super) budget: Budget,
 }
 
-impl Object for Roots {}
+impl Object for QueryRoots {}
 
-impl Roots {
+impl QueryRoots {
     fn share(&self, node: &Json) -> Result<Value, Error> {
         if let Some(value) = plain(node) {
             return Ok(value);
@@ -85,7 +85,7 @@ impl Roots {
 }
 
 /// Queries that stand in the templates as they are, by their text.
-pub(super) type Queries = BTreeMap<String, Query>;
+pub(super) type StaticQueries = BTreeMap<String, Query>;
 
 pub(super) fn add_filters(environment: &mut Environment<'static>) {
     environment.add_filter("html_to_text", |state: &State, value: &Value| {
@@ -106,14 +106,15 @@ pub(super) fn add_filters(environment: &mut Environment<'static>) {
     weight::add_filters(environment);
 }
 
-pub(super) fn add_jsonpath(environment: &mut Environment<'static>, queries: Arc<Queries>) {
+pub(super) fn add_jsonpath(environment: &mut Environment<'static>, queries: Arc<StaticQueries>) {
     environment
         .add_function("jsonpath", move |state: &State, text: &str| jsonpath(state, text, &queries));
 }
 
-fn jsonpath(state: &State, text: &str, queries: &Queries) -> Result<Value, Error> {
+fn jsonpath(state: &State, text: &str, queries: &StaticQueries) -> Result<Value, Error> {
     let roots = state.lookup(ROOTS);
-    let Some(roots) = roots.as_ref().and_then(|roots| roots.downcast_object_ref::<Roots>()) else {
+    let Some(roots) = roots.as_ref().and_then(|roots| roots.downcast_object_ref::<QueryRoots>())
+    else {
         return Ok(Value::UNDEFINED);
     };
     let parsed;

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::code::{Piece, Token};
+use super::code::{Piece, TemplateToken};
 use super::weight::{ADDED, KEPT, KEY, MULTIPLIED, PRINTED, WEIGHED};
 
 /// A template with its filters.
@@ -98,7 +98,7 @@ struct Operand {
 }
 
 struct Reader<'r, 't> {
-    tokens: &'r [(Token<'t>, Range<usize>)],
+    tokens: &'r [(TemplateToken<'t>, Range<usize>)],
     at: usize,
     insertions: &'r mut Vec<(usize, String)>,
 }
@@ -107,13 +107,15 @@ impl<'t> Reader<'_, 't> {
     fn read(&mut self, piece: &Piece<'_>) {
         let keyword = if piece.is_statement { self.token(0) } else { None };
         match keyword {
-            Some(Token::Word("set")) => return self.set(piece),
-            Some(Token::Word("for")) => self.at = self.after_target(),
-            Some(Token::Word("call")) if self.token(1) == Some(Token::Sign("(")) => {
+            Some(TemplateToken::Word("set")) => return self.set(piece),
+            Some(TemplateToken::Word("for")) => self.at = self.after_target(),
+            Some(TemplateToken::Word("call"))
+                if self.token(1) == Some(TemplateToken::Sign("(")) =>
+            {
                 self.at = self.closing(1) + 1;
             }
             // The name, so that its parameters are arguments.
-            Some(Token::Word("macro")) => {
+            Some(TemplateToken::Word("macro")) => {
                 self.at = 2;
                 self.group(Level::Other);
             }
@@ -129,12 +131,13 @@ impl<'t> Reader<'_, 't> {
     /// What goes into a namespace stays there, so it must not be the namespace itself.
     fn set(&mut self, piece: &Piece<'_>) {
         let Some(equals) = piece.assignment() else {
-            let is_pipe = |(token, _): &(Token<'_>, _)| *token == Token::Sign("|");
+            let is_pipe = |(token, _): &(TemplateToken<'_>, _)| *token == TemplateToken::Sign("|");
             self.at = self.tokens.iter().position(is_pipe).unwrap_or(self.tokens.len());
             self.postfix(Content::Any);
             return;
         };
-        let into_member = self.tokens[..equals].iter().any(|(token, _)| *token == Token::Sign("."));
+        let into_member =
+            self.tokens[..equals].iter().any(|(token, _)| *token == TemplateToken::Sign("."));
         self.at = equals + 1;
         if into_member {
             self.insertions.push((self.tokens[equals].1.end, "(".to_owned()));
@@ -147,11 +150,11 @@ impl<'t> Reader<'_, 't> {
 
     /// Behind the `in` of a loop.
     fn after_target(&self) -> usize {
-        let is_in = |(token, _): &(Token<'_>, _)| *token == Token::Word("in");
+        let is_in = |(token, _): &(TemplateToken<'_>, _)| *token == TemplateToken::Word("in");
         self.tokens.iter().position(is_in).map_or(self.tokens.len(), |at| at + 1)
     }
 
-    fn token(&self, at: usize) -> Option<Token<'t>> {
+    fn token(&self, at: usize) -> Option<TemplateToken<'t>> {
         self.tokens.get(at).map(|(token, _)| *token)
     }
 
@@ -160,8 +163,8 @@ impl<'t> Reader<'_, 't> {
         let mut depth = 0_usize;
         let closes = self.tokens[open..].iter().position(|(token, _)| {
             match token {
-                Token::Sign("(" | "[" | "{") => depth += 1,
-                Token::Sign(")" | "]" | "}") => depth = depth.saturating_sub(1),
+                TemplateToken::Sign("(" | "[" | "{") => depth += 1,
+                TemplateToken::Sign(")" | "]" | "}") => depth = depth.saturating_sub(1),
                 _ => {}
             }
             depth == 0
@@ -174,7 +177,7 @@ impl<'t> Reader<'_, 't> {
         let mut operands: Vec<Operand> = Vec::new();
         let mut before = Joint::Free;
         let mut is_after_operand = false;
-        while !matches!(self.token(self.at), None | Some(Token::Sign(")" | "]" | "}"))) {
+        while !matches!(self.token(self.at), None | Some(TemplateToken::Sign(")" | "]" | "}"))) {
             if let Some(joint) = self.joint(is_after_operand) {
                 if is_after_operand && let Some(last) = operands.last_mut() {
                     last.after = joint;
@@ -195,26 +198,29 @@ impl<'t> Reader<'_, 't> {
 
     /// Passes what joins two operands, if it stands here.
     fn joint(&mut self, is_after_operand: bool) -> Option<Joint> {
-        let is_negated_in = self.token(self.at + 1) == Some(Token::Word("in"));
+        let is_negated_in = self.token(self.at + 1) == Some(TemplateToken::Word("in"));
         let joint = match self.token(self.at)? {
-            Token::Word("not") if is_negated_in => {
+            TemplateToken::Word("not") if is_negated_in => {
                 self.at += 1;
                 Joint::Guarded(WEIGHED)
             }
             // What is unpacked into arguments.
-            Token::Sign("*") if !is_after_operand => Joint::Free,
-            Token::Sign("*") => Joint::Guarded(MULTIPLIED),
-            Token::Sign("~") => Joint::Guarded(PRINTED),
-            Token::Sign("+") => Joint::Guarded(ADDED),
-            Token::Sign("==" | "!=" | "<" | ">" | "<=" | ">=") | Token::Word("in") => {
-                Joint::Guarded(WEIGHED)
+            TemplateToken::Sign("*") if !is_after_operand => Joint::Free,
+            TemplateToken::Sign("*") => Joint::Guarded(MULTIPLIED),
+            TemplateToken::Sign("~") => Joint::Guarded(PRINTED),
+            TemplateToken::Sign("+") => Joint::Guarded(ADDED),
+            TemplateToken::Sign("==" | "!=" | "<" | ">" | "<=" | ">=")
+            | TemplateToken::Word("in") => Joint::Guarded(WEIGHED),
+            TemplateToken::Sign(",") => Joint::Comma,
+            TemplateToken::Sign(":") => Joint::Colon,
+            TemplateToken::Sign("=") => Joint::Equals,
+            TemplateToken::Sign("(" | "[" | "{") => return None,
+            TemplateToken::Sign(_) | TemplateToken::Word("and" | "or" | "not" | "if" | "else") => {
+                Joint::Free
             }
-            Token::Sign(",") => Joint::Comma,
-            Token::Sign(":") => Joint::Colon,
-            Token::Sign("=") => Joint::Equals,
-            Token::Sign("(" | "[" | "{") => return None,
-            Token::Sign(_) | Token::Word("and" | "or" | "not" | "if" | "else") => Joint::Free,
-            Token::Word(_) | Token::Number | Token::Literal(_) => return None,
+            TemplateToken::Word(_) | TemplateToken::Number | TemplateToken::Literal(_) => {
+                return None;
+            }
         };
         self.at += 1;
         Some(joint)
@@ -229,16 +235,16 @@ impl<'t> Reader<'_, 't> {
         let token = self.token(self.at);
         match token {
             // The names that a `with` unpacks into.
-            Some(Token::Sign("("))
-                if self.token(self.closing(self.at) + 1) == Some(Token::Sign("=")) =>
+            Some(TemplateToken::Sign("("))
+                if self.token(self.closing(self.at) + 1) == Some(TemplateToken::Sign("=")) =>
             {
                 self.group(Level::Other)
             }
-            Some(Token::Sign("(")) => self.group(Level::Parentheses),
-            Some(Token::Sign("[")) => self.group(Level::List),
-            Some(Token::Sign("{")) => self.group(Level::Map),
-            Some(Token::Literal(_)) => {
-                while matches!(self.token(self.at), Some(Token::Literal(_))) {
+            Some(TemplateToken::Sign("(")) => self.group(Level::Parentheses),
+            Some(TemplateToken::Sign("[")) => self.group(Level::List),
+            Some(TemplateToken::Sign("{")) => self.group(Level::Map),
+            Some(TemplateToken::Literal(_)) => {
+                while matches!(self.token(self.at), Some(TemplateToken::Literal(_))) {
                     self.at += 1;
                 }
                 Content::Scalar
@@ -247,8 +253,8 @@ impl<'t> Reader<'_, 't> {
                 self.at += 1;
                 match other {
                     Some(
-                        Token::Word("true" | "True" | "false" | "False" | "none" | "None")
-                        | Token::Number,
+                        TemplateToken::Word("true" | "True" | "false" | "False" | "none" | "None")
+                        | TemplateToken::Number,
                     ) => Content::Scalar,
                     _ => Content::Any,
                 }
@@ -268,16 +274,16 @@ impl<'t> Reader<'_, 't> {
     fn postfix(&mut self, mut content: Content) -> Content {
         while let Some(token) = self.token(self.at) {
             match token {
-                Token::Sign(".") => self.at += 2,
-                Token::Sign("[") => drop(self.group(Level::Other)),
-                Token::Sign("(") => drop(self.group(Level::Arguments)),
-                Token::Sign("|") => {
+                TemplateToken::Sign(".") => self.at += 2,
+                TemplateToken::Sign("[") => drop(self.group(Level::Other)),
+                TemplateToken::Sign("(") => drop(self.group(Level::Arguments)),
+                TemplateToken::Sign("|") => {
                     self.at += 1;
                     self.called();
                 }
-                Token::Word("is") => {
+                TemplateToken::Word("is") => {
                     self.at += 1;
-                    self.at += usize::from(self.token(self.at) == Some(Token::Word("not")));
+                    self.at += usize::from(self.token(self.at) == Some(TemplateToken::Word("not")));
                     self.called();
                     self.argument_of_test();
                 }
@@ -291,36 +297,36 @@ impl<'t> Reader<'_, 't> {
     /// The name of a filter or test, and its arguments in brackets.
     fn called(&mut self) {
         self.at += 1;
-        while self.token(self.at) == Some(Token::Sign(".")) {
+        while self.token(self.at) == Some(TemplateToken::Sign(".")) {
             self.at += 2;
         }
-        if self.token(self.at) == Some(Token::Sign("(")) {
+        if self.token(self.at) == Some(TemplateToken::Sign("(")) {
             self.group(Level::Other);
         }
     }
 
     /// `a is divisibleby 3`: its argument may stand without brackets.
     fn argument_of_test(&mut self) {
-        if matches!(self.tokens.get(self.at.wrapping_sub(1)), Some((Token::Sign(")"), _))) {
+        if matches!(self.tokens.get(self.at.wrapping_sub(1)), Some((TemplateToken::Sign(")"), _))) {
             return;
         }
         let begins = match self.token(self.at) {
-            Some(Token::Word(word)) => !matches!(word, "and" | "or" | "else" | "is"),
-            Some(Token::Sign(sign)) => matches!(sign, "-" | "[" | "{"),
-            Some(Token::Number | Token::Literal(_)) => true,
+            Some(TemplateToken::Word(word)) => !matches!(word, "and" | "or" | "else" | "is"),
+            Some(TemplateToken::Sign(sign)) => matches!(sign, "-" | "[" | "{"),
+            Some(TemplateToken::Number | TemplateToken::Literal(_)) => true,
             None => false,
         };
         if !begins {
             return;
         }
-        while self.token(self.at) == Some(Token::Sign("-")) {
+        while self.token(self.at) == Some(TemplateToken::Sign("-")) {
             self.at += 1;
         }
         self.primary();
-        while matches!(self.token(self.at), Some(Token::Sign("." | "[" | "("))) {
+        while matches!(self.token(self.at), Some(TemplateToken::Sign("." | "[" | "("))) {
             match self.token(self.at) {
-                Some(Token::Sign(".")) => self.at += 2,
-                Some(Token::Sign("[")) => drop(self.group(Level::Other)),
+                Some(TemplateToken::Sign(".")) => self.at += 2,
+                Some(TemplateToken::Sign("[")) => drop(self.group(Level::Other)),
                 _ => drop(self.group(Level::Arguments)),
             }
         }

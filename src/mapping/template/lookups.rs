@@ -1,7 +1,7 @@
 //! What a template may look up, by its tokens. minijinja's own list of undeclared variables leaves out what is
 //! sliced, the arguments of a block's filter, and a variable that is set to what is made of itself.
 
-use super::code::{Piece, Token, pieces};
+use super::code::{Piece, TemplateToken, pieces};
 
 /// Whether the name stands anywhere as a variable. It may be one that the template sets itself: to look up
 /// more than is needed does no harm.
@@ -30,8 +30,8 @@ fn slice_signs(piece: &Piece<'_>) -> Vec<(usize, &'static str)> {
     // Of each open bracket: its signs, and whether something stands behind the last of them.
     let mut open: Vec<(Vec<(usize, &'static str)>, bool)> = Vec::new();
     for (token, at) in &piece.tokens {
-        let is_slice_colon =
-            *token == Token::Sign(":") && open.last().is_some_and(|(its, _)| !its.is_empty());
+        let is_slice_colon = *token == TemplateToken::Sign(":")
+            && open.last().is_some_and(|(its, _)| !its.is_empty());
         if let Some((its, has_operand)) = open.last_mut() {
             if is_slice_colon {
                 its.push((at.start, if *has_operand { "," } else { " " }));
@@ -39,9 +39,9 @@ fn slice_signs(piece: &Piece<'_>) -> Vec<(usize, &'static str)> {
             *has_operand = !is_slice_colon;
         }
         match token {
-            Token::Sign("[") => open.push((vec![(at.start, "[[")], false)),
-            Token::Sign("(" | "{") => open.push((Vec::new(), false)),
-            Token::Sign(")" | "]" | "}") => {
+            TemplateToken::Sign("[") => open.push((vec![(at.start, "[[")], false)),
+            TemplateToken::Sign("(" | "{") => open.push((Vec::new(), false)),
+            TemplateToken::Sign(")" | "]" | "}") => {
                 let (its, _) = open.pop().unwrap_or_default();
                 if its.len() > 1 {
                     signs.extend(its.into_iter().chain([(at.start, "]]")]));
@@ -68,9 +68,10 @@ pub(super) fn members(pieces: &[Piece<'_>], variable: &str) -> Option<Vec<String
 /// Where the name stands in the code, but not as a member of something.
 fn places(piece: &Piece<'_>, name: &str) -> impl Iterator<Item = usize> {
     let is_it = move |at: &usize| {
-        let is_member =
-            at.checked_sub(1).is_some_and(|before| token(piece, before) == Token::Sign("."));
-        token(piece, *at) == Token::Word(name) && !is_member
+        let is_member = at
+            .checked_sub(1)
+            .is_some_and(|before| token(piece, before) == TemplateToken::Sign("."));
+        token(piece, *at) == TemplateToken::Word(name) && !is_member
     };
     (0..piece.tokens.len()).filter(is_it)
 }
@@ -79,17 +80,19 @@ fn places(piece: &Piece<'_>, name: &str) -> impl Iterator<Item = usize> {
 fn member<'t>(piece: &Piece<'t>, at: usize) -> Option<&'t str> {
     let behind = |steps: usize| piece.tokens.get(at + steps).map(|(token, _)| *token);
     let (name, length) = match (behind(1)?, behind(2)?) {
-        (Token::Sign("."), Token::Word(name)) => (name, 3),
-        (Token::Sign("["), Token::Literal(name)) if behind(3) == Some(Token::Sign("]")) => {
+        (TemplateToken::Sign("."), TemplateToken::Word(name)) => (name, 3),
+        (TemplateToken::Sign("["), TemplateToken::Literal(name))
+            if behind(3) == Some(TemplateToken::Sign("]")) =>
+        {
             (name, 4)
         }
         _ => return None,
     };
     // A call may look at the variable itself, and an escape stands for another character.
-    let is_plain = behind(length) != Some(Token::Sign("(")) && !name.contains('\\');
+    let is_plain = behind(length) != Some(TemplateToken::Sign("(")) && !name.contains('\\');
     is_plain.then_some(name)
 }
 
-fn token<'t>(piece: &Piece<'t>, at: usize) -> Token<'t> {
+fn token<'t>(piece: &Piece<'t>, at: usize) -> TemplateToken<'t> {
     piece.tokens[at].0
 }

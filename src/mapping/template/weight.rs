@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::functions::invalid;
 use super::shared::json_of;
-use crate::mapping::answers::Collected;
+use crate::mapping::answers::FormAnswers;
 
 /// The filters that `guard.rs` puts in.
 pub(super) const WEIGHED: &str = "_weighed";
@@ -178,7 +178,7 @@ impl<'s, 'e, 't> Scales<'s, 'e, 't> {
     }
 
     fn add_items(&mut self, value: &Value) -> Result<(), Error> {
-        if let Some(collected) = value.downcast_object_ref::<Collected>() {
+        if let Some(collected) = value.downcast_object_ref::<FormAnswers>() {
             self.bytes += collected.printed_bytes();
             return Ok(());
         }

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{compile, problem, requests, sound};
-use crate::mapping::Selector;
-use crate::table::Text;
+use crate::mapping::Extractor;
+use crate::table::SpannedText;
 
 /// What a provider's file says of Typeform.
 const TYPEFORM: &str = r#"
@@ -189,7 +189,7 @@ fn a_selector_reads_a_header_a_query_or_a_template() {
 fn a_selector_that_is_wrong_is_a_mistake() {
     for bad in ["$.[", "{{ x", "header:", "header:a b", "@.a", "{{ event.id }}"] {
         let mut mistakes = Vec::new();
-        let selector = Selector::compile(&text(bad), &mut mistakes);
+        let selector = Extractor::compile(&text(bad), &mut mistakes);
         assert_eq!(mistakes.len(), 1, "{bad}");
         assert_eq!(selector.select(&json!({}), &super::event(None).headers), None, "{bad}");
     }
@@ -197,12 +197,12 @@ fn a_selector_that_is_wrong_is_a_mistake() {
 
 fn check(selector: &str, expected: Option<&str>) {
     let mut mistakes = Vec::new();
-    let selector = Selector::compile(&text(selector), &mut mistakes);
+    let selector = Extractor::compile(&text(selector), &mut mistakes);
     let payload = json!({"id": 7, "object": {}});
     let selected = selector.select(&payload, &super::event(None).headers);
     assert_eq!((selected.as_deref(), mistakes), (expected, vec![]));
 }
 
-fn text(text: &str) -> Text {
-    Text::new(&super::document(text), text, 0..text.len())
+fn text(text: &str) -> SpannedText {
+    SpannedText::new(&super::document(text), text, 0..text.len())
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Existing, Link, apply, compile, event, requests, sound};
+use super::{FeatureRequestLink, LinkMode, apply, compile, event, requests, sound};
 
 #[test]
 fn requests_go_out_company_contact_feedback() {
@@ -48,7 +48,7 @@ fn a_title_that_is_to_be_looked_up_is_a_wish_beside_the_request() {
 
     assert_eq!(mapped.requests[2].body["feature_request_title"], "Dark mode");
     let field = "feedback[0].feature_request_title (item 2)".to_owned();
-    assert_eq!(mapped.links, [Link { request: 2, field, existing: Existing::Only }]);
+    assert_eq!(mapped.links, [FeatureRequestLink { request: 2, field, existing: LinkMode::Only }]);
 }
 
 #[test]

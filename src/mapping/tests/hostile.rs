@@ -94,7 +94,7 @@ fn no_chain_and_no_nesting_in_a_template_overflows_the_stack() {
     for length in [1, 5, 10, 12, 24, 25, 26, 49, 50, 90, 99, 100, 101, 190, 199, 200, 201, 1_000] {
         for (what, template) in constructs(length) {
             let (mapping, mistakes) = compile(&file(&template));
-            let is_usable = !mistakes.iter().any(Mistake::is_error);
+            let is_usable = !mistakes.iter().any(Diagnostic::is_error);
             if is_usable {
                 drop(mapping.apply(&event(None), &json!({}).into()));
             }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::mapping::template::{Templates, Variable};
-use crate::table::Text;
+use crate::table::SpannedText;
 
 const ALL: [Variable; 6] = [
     Variable::Payload,
@@ -78,8 +78,8 @@ fn variable_is_found_in_every_place_of_a_template() {
 }
 
 fn members(text: &str) -> Option<Vec<String>> {
-    let text = Text::new(&document(text), text, 0..text.len());
-    let mut mistakes = Mistakes::new();
+    let text = SpannedText::new(&document(text), text, 0..text.len());
+    let mut mistakes = Diagnostics::new();
     let template = Templates::new(&Patterns::of_file()).add(&text, &ALL, &mut mistakes);
     template.unwrap_or_else(|| panic!("{mistakes:?}")).members.map(|mut members| {
         members.sort();

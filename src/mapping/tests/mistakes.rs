@@ -1,7 +1,7 @@
 //! Every mistake of a mapping file, at its place and with advice.
 
-use super::{Look, compile, document, sound};
-use crate::mistake::{self, Mistake, Severity};
+use super::{OutputStyle, compile, document, sound};
+use crate::mistake::{self, Diagnostic, Severity};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -161,6 +161,6 @@ fn expect(line: &str, severity: Severity, (underlined, advice): (&str, &str)) {
     assert!(help.contains(advice) || mistakes[0].message.contains(advice), "{shown}");
 }
 
-fn show(file: &str, mistakes: &[Mistake]) -> String {
-    mistake::show(&document(file), mistakes, Look::Plain)
+fn show(file: &str, mistakes: &[Diagnostic]) -> String {
+    mistake::show(&document(file), mistakes, OutputStyle::Plain)
 }

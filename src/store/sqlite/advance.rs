@@ -5,24 +5,26 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::claim::InHand;
-use super::count::Writing;
-use super::failure::Failure;
-use super::row::{Json, Time};
+use super::claim::LeasedEvent;
+use super::count::Transaction;
+use super::failure::SqliteError;
+use super::row::{JsonColumn, TimeColumn};
 use super::{claim, left_out, look, replay, suspects};
-use crate::event::{Name, Outcome, Request, State};
-use crate::store::{Attempt, Claim, Next, Planned, Progress, RequestState, Shorter, WaitsFor};
+use crate::event::{Outcome, RecordKey, Request, State};
+use crate::store::{
+    Attempt, Claim, NextStep, PlannedRequest, Progress, RequestState, Shorter, WaitsFor,
+};
 
 pub(super) fn advance(
-    writing: &Writing<'_>,
+    writing: &Transaction<'_>,
     claim: Claim,
     progress: &Progress,
-) -> Result<(), Failure> {
+) -> Result<(), SqliteError> {
     let event = claim::in_hand(writing, claim)?;
     if let Some(requests) = &progress.planned {
         plan(writing, &event, requests)?;
     }
-    let is_over = progress.planned.is_some() || matches!(progress.next, Next::Settle { .. });
+    let is_over = progress.planned.is_some() || matches!(progress.next, NextStep::Settle { .. });
     if is_over && event.is_suspect {
         suspects::clear(writing, event.number)?;
     }
@@ -43,7 +45,11 @@ pub(super) fn advance(
     go_on(writing, &event, progress)
 }
 
-fn plan(connection: &Connection, event: &InHand, requests: &[Request]) -> Result<(), Failure> {
+fn plan(
+    connection: &Connection,
+    event: &LeasedEvent,
+    requests: &[Request],
+) -> Result<(), SqliteError> {
     let before = before(connection, event)?;
     let event = event.number;
     let planned = match before {
@@ -51,22 +57,22 @@ fn plan(connection: &Connection, event: &InHand, requests: &[Request]) -> Result
             let earlier = look::earlier(connection, event, before)?;
             forget_plan(connection, event)?;
             replay::begun(connection, event)?;
-            Planned::anew(requests, earlier)
+            PlannedRequest::anew(requests, earlier)
         }
-        None => Planned::anew(requests, Vec::new()),
+        None => PlannedRequest::anew(requests, Vec::new()),
     };
     let sql = "INSERT INTO plans (event, requests) VALUES (?1, ?2)";
     let requests: Vec<&Request> = planned.iter().map(|planned| &planned.request).collect();
-    connection.prepare_cached(sql)?.execute(params![event, Json(requests)])?;
+    connection.prepare_cached(sql)?.execute(params![event, JsonColumn(requests)])?;
     let sql =
         "INSERT INTO requests (event, position, state, savio_id, may_repeat, upsert, left_out)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     let mut insert = connection.prepare_cached(sql)?;
     for (position, planned) in planned.iter().enumerate() {
-        let Planned { request, state, savio_id, may_repeat, left_out } = planned;
-        let (savio_id, upsert) = (savio_id.as_ref().map(Json), request.upsert());
-        let upsert = upsert.as_ref().map(Name::as_bytes);
-        let refused = (!left_out.is_empty()).then_some(Json(left_out));
+        let PlannedRequest { request, state, savio_id, may_repeat, left_out } = planned;
+        let (savio_id, upsert) = (savio_id.as_ref().map(JsonColumn), request.upsert());
+        let upsert = upsert.as_ref().map(RecordKey::as_bytes);
+        let refused = (!left_out.is_empty()).then_some(JsonColumn(left_out));
         let state = state.as_str();
         insert.execute(params![event, position, state, savio_id, may_repeat, upsert, refused])?;
         left_out::add(connection, event, left_out)?;
@@ -83,13 +89,13 @@ fn forget_plan(connection: &Connection, event: i64) -> rusqlite::Result<()> {
 }
 
 /// What an event was before it was replayed, if it was.
-fn before(connection: &Connection, event: &InHand) -> rusqlite::Result<Option<State>> {
+fn before(connection: &Connection, event: &LeasedEvent) -> rusqlite::Result<Option<State>> {
     if event.was_replayed { replay::before(connection, event.number) } else { Ok(None) }
 }
 
 /// An event that was replayed, and settles without a plan of its own. What it was keeps the past
 /// that a later replay counts.
-fn end_replay(connection: &Connection, event: &InHand) -> rusqlite::Result<()> {
+fn end_replay(connection: &Connection, event: &LeasedEvent) -> rusqlite::Result<()> {
     if let Some(before) = before(connection, event)? {
         if !replay::past_counts(before) {
             forget_plan(connection, event.number)?;
@@ -123,12 +129,12 @@ fn record(connection: &Connection, event: i64, attempt: &Attempt) -> rusqlite::R
     connection.prepare_cached(sql)?.execute(params![
         event,
         attempt.position,
-        Time(attempt.at),
+        TimeColumn(attempt.at),
         attempt.outcome.as_str(),
         attempt.status,
         attempt.ms,
         attempt.detail,
-        attempt.savio_id.as_ref().map(Json),
+        attempt.savio_id.as_ref().map(JsonColumn),
         attempt.may_repeat,
         attempt.replay,
     ])?;
@@ -136,7 +142,7 @@ fn record(connection: &Connection, event: i64, attempt: &Attempt) -> rusqlite::R
 }
 
 /// What the attempt's outcome makes of its request.
-fn judge(connection: &Connection, event: i64, attempt: &Attempt) -> Result<(), Failure> {
+fn judge(connection: &Connection, event: i64, attempt: &Attempt) -> Result<(), SqliteError> {
     let (state, may_repeat) = match attempt.outcome {
         Outcome::Done => (RequestState::Done, false),
         Outcome::Refused => (RequestState::Refused, false),
@@ -146,7 +152,7 @@ fn judge(connection: &Connection, event: i64, attempt: &Attempt) -> Result<(), F
     let sql = "UPDATE requests SET state = ?3, savio_id = coalesce(?4, savio_id),
                    may_repeat = may_repeat OR ?5
                WHERE event = ?1 AND position = ?2";
-    let savio_id = attempt.savio_id.as_ref().map(Json);
+    let savio_id = attempt.savio_id.as_ref().map(JsonColumn);
     let changed = connection.prepare_cached(sql)?.execute(params![
         event,
         attempt.position,
@@ -158,7 +164,11 @@ fn judge(connection: &Connection, event: i64, attempt: &Attempt) -> Result<(), F
 }
 
 /// Keeps how many attempts failed in a row.
-fn count_tries(connection: &Connection, event: &InHand, outcome: Outcome) -> rusqlite::Result<()> {
+fn count_tries(
+    connection: &Connection,
+    event: &LeasedEvent,
+    outcome: Outcome,
+) -> rusqlite::Result<()> {
     let tries = match outcome {
         Outcome::Done => 0,
         // It was the destination that failed.
@@ -176,35 +186,39 @@ fn count_tries(connection: &Connection, event: &InHand, outcome: Outcome) -> rus
     Ok(())
 }
 
-fn go_on(writing: &Writing<'_>, event: &InHand, progress: &Progress) -> Result<(), Failure> {
+fn go_on(
+    writing: &Transaction<'_>,
+    event: &LeasedEvent,
+    progress: &Progress,
+) -> Result<(), SqliteError> {
     let number = &event.number;
     match &progress.next {
-        Next::Send { position, at } => {
+        NextStep::Send { position, at } => {
             let sql = "UPDATE requests SET state = 'sending', sent_at = ?3
                        WHERE event = ?1 AND position = ?2";
             let mut update = writing.prepare_cached(sql)?;
-            there_is(update.execute(params![number, position, Time(*at)])?, *position)?;
+            there_is(update.execute(params![number, position, TimeColumn(*at)])?, *position)?;
             if event.waits {
                 let sql = "UPDATE events SET reason = NULL, waits_for = NULL WHERE number = ?1";
                 writing.prepare_cached(sql)?.execute([number])?;
             }
             Ok(())
         }
-        Next::Stay { waits_for } => {
+        NextStep::Stay { waits_for } => {
             if let Some(WaitsFor { event, reason }) = waits_for {
                 let sql = "UPDATE events SET reason = ?2, waits_for = ?3 WHERE number = ?1";
                 writing.prepare_cached(sql)?.execute(params![number, reason, event])?;
             }
             Ok(())
         }
-        Next::Wait { until, reason } => {
+        NextStep::Wait { until, reason } => {
             wait(writing, event, (*until, reason, None), progress.attempt.as_ref())
         }
-        Next::WaitBehind { waits_for: WaitsFor { event: earlier, reason }, upsert, at } => {
+        NextStep::WaitBehind { waits_for: WaitsFor { event: earlier, reason }, upsert, at } => {
             let until = due_with(writing, *earlier, *upsert)?.unwrap_or(*at);
             wait(writing, event, (until, reason, Some(*earlier)), progress.attempt.as_ref())
         }
-        Next::Settle { state, reason, at } => {
+        NextStep::Settle { state, reason, at } => {
             settle(writing, event, (*state, reason.as_deref(), *at))?;
             Ok(())
         }
@@ -213,18 +227,18 @@ fn go_on(writing: &Writing<'_>, event: &InHand, progress: &Progress) -> Result<(
 
 /// The claim ends, and the event waits: until a time, for a reason, and for another event if that is the reason.
 fn wait(
-    writing: &Writing<'_>,
-    event: &InHand,
+    writing: &Transaction<'_>,
+    event: &LeasedEvent,
     (until, reason, waits_for): (Timestamp, &str, Option<u64>),
     attempt: Option<&Attempt>,
-) -> Result<(), Failure> {
+) -> Result<(), SqliteError> {
     // Without an attempt the wait began about when the lease did.
     let sql = "UPDATE events SET due_at = ?2, reason = ?3, waits_for = ?4, lease_until = NULL,
                    waits_since = coalesce(?5, waits_since)
                WHERE number = ?1";
-    let since = attempt.map(|attempt| Time(ended_at(attempt)));
+    let since = attempt.map(|attempt| TimeColumn(ended_at(attempt)));
     let mut update = writing.prepare_cached(sql)?;
-    update.execute(params![event.number, Time(until), reason, waits_for, since])?;
+    update.execute(params![event.number, TimeColumn(until), reason, waits_for, since])?;
     Ok(())
 }
 
@@ -232,7 +246,7 @@ fn wait(
 fn due_with(
     connection: &Connection,
     event: u64,
-    upsert: Name,
+    upsert: RecordKey,
 ) -> rusqlite::Result<Option<Timestamp>> {
     let sql = "SELECT due_at FROM events WHERE number = ?1 AND state = 'queued'
                    AND lease_until IS NULL
@@ -240,13 +254,13 @@ fn due_with(
                        AND upsert = ?2 AND requests.state IN ('waiting', 'sending'))";
     let mut query = connection.prepare_cached(sql)?;
     let due = query.query_row(params![event, upsert.as_bytes()], |row| row.get(0)).optional()?;
-    Ok(due.map(|Time(due)| due))
+    Ok(due.map(|TimeColumn(due)| due))
 }
 
 /// The event has come to its end.
 pub(super) fn settle(
-    writing: &Writing<'_>,
-    event: &InHand,
+    writing: &Transaction<'_>,
+    event: &LeasedEvent,
     (state, reason, at): (State, Option<&str>, Timestamp),
 ) -> rusqlite::Result<()> {
     end_replay(writing, event)?;
@@ -254,7 +268,7 @@ pub(super) fn settle(
         upsert_no_more(writing, event.number)?;
     }
     // What is held waits for a person: it has not settled.
-    let settled_at = (state != State::Held).then_some(Time(at));
+    let settled_at = (state != State::Held).then_some(TimeColumn(at));
     let sql = "UPDATE events SET state = ?2, reason = ?3, settled_at = ?4, due_at = NULL,
                    lease_until = NULL, waits_for = NULL
                WHERE number = ?1";
@@ -269,9 +283,11 @@ fn ended_at(attempt: &Attempt) -> Timestamp {
     attempt.at.saturating_add(Duration::from_millis(attempt.ms)).unwrap_or(attempt.at)
 }
 
-fn there_is(changed: usize, position: usize) -> Result<(), Failure> {
+fn there_is(changed: usize, position: usize) -> Result<(), SqliteError> {
     match changed {
         1 => Ok(()),
-        _ => Err(Failure::Impossible(format!("the event has no request at position {position}"))),
+        _ => {
+            Err(SqliteError::Impossible(format!("the event has no request at position {position}")))
+        }
     }
 }

@@ -6,12 +6,12 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tracing::{error, warn};
 
-use super::count::Writing;
-use super::failure::Failure;
-use super::row::{Id, Source, Time, token};
+use super::count::Transaction;
+use super::failure::SqliteError;
+use super::row::{EventIdColumn, SourceColumn, TimeColumn, token};
 use super::{advance, look, suspects};
 use crate::event::State;
-use crate::store::{Claim, Claimed, Next, Progress, Renewal, WaitsFor, Wanted};
+use crate::store::{Claim, ClaimRequest, ClaimedEvent, NextStep, Progress, Renewal, WaitsFor};
 
 /// A claim whose event is not read yet.
 pub(super) struct Lease {
@@ -20,7 +20,7 @@ pub(super) struct Lease {
 }
 
 /// An event that may be claimed; sorts by when it was due, then by receipt.
-type Candidate = (Timestamp, i64);
+type DueEvent = (Timestamp, i64);
 
 /// Ranks of events: those of the first go before all of the next.
 pub(super) type QueueRank = i64;
@@ -37,7 +37,10 @@ const ENDED: &str = "
     SELECT due_at, number, source, rank FROM events INDEXED BY events_leased
     WHERE lease_until IS NOT NULL AND lease_until <= ?1";
 
-pub(super) fn lease(connection: &Connection, wanted: &Wanted) -> Result<Vec<Lease>, Failure> {
+pub(super) fn lease(
+    connection: &Connection,
+    wanted: &ClaimRequest,
+) -> Result<Vec<Lease>, SqliteError> {
     let until = wanted.now.saturating_add(wanted.lease).unwrap_or(Timestamp::MAX);
     // `RETURNING` would say as much, by a table of its own for each event.
     let sql = "UPDATE events SET token = token + 1, lease_until = ?2, waits_since = ?3
@@ -58,7 +61,7 @@ pub(super) fn lease(connection: &Connection, wanted: &Wanted) -> Result<Vec<Leas
         if left == 0 {
             break;
         }
-        update.execute(params![number, Time(until), Time(wanted.now)])?;
+        update.execute(params![number, TimeColumn(until), TimeColumn(wanted.now)])?;
         let (claim, bytes): (_, usize) =
             query.query_row([number], |row| Ok((claim(row)?, row.get(2)?)))?;
         left = left.saturating_sub(bytes);
@@ -70,10 +73,10 @@ pub(super) fn lease(connection: &Connection, wanted: &Wanted) -> Result<Vec<Leas
 /// As many as are wanted, in the order in which they go.
 fn first(
     connection: &Connection,
-    wanted: &Wanted,
-    known: &[(QueueRank, Candidate)],
-) -> rusqlite::Result<Vec<Candidate>> {
-    let mut first: Vec<Candidate> = Vec::new();
+    wanted: &ClaimRequest,
+    known: &[(QueueRank, DueEvent)],
+) -> rusqlite::Result<Vec<DueEvent>> {
+    let mut first: Vec<DueEvent> = Vec::new();
     for rank in RANKS {
         let slots = wanted.slots - first.len();
         if slots == 0 {
@@ -88,9 +91,9 @@ fn first(
 /// The oldest of a rank together with those that are known already.
 fn oldest(
     connection: &Connection,
-    wanted: &Wanted,
-    (rank, slots, known): (QueueRank, usize, BTreeSet<Candidate>),
-) -> rusqlite::Result<BTreeSet<Candidate>> {
+    wanted: &ClaimRequest,
+    (rank, slots, known): (QueueRank, usize, BTreeSet<DueEvent>),
+) -> rusqlite::Result<BTreeSet<DueEvent>> {
     let mut oldest = known;
     let limit = i64::try_from(slots).unwrap_or(i64::MAX);
     let mut query = connection.prepare_cached(DUE)?;
@@ -98,7 +101,7 @@ fn oldest(
         // Nothing younger than what is found already.
         let latest = if oldest.len() < slots { None } else { oldest.last() };
         let latest = latest.map_or(wanted.now, |(due_at, _)| wanted.now.min(*due_at));
-        let place = params![source.as_str(), rank, Time(latest), limit];
+        let place = params![source.as_str(), rank, TimeColumn(latest), limit];
         for candidate in query.query_map(place, candidate)? {
             oldest.insert(candidate?);
         }
@@ -112,13 +115,13 @@ fn oldest(
 /// What was claimed by one who did not come back, each with its rank, in which it stays.
 fn ended(
     connection: &Connection,
-    wanted: &Wanted,
-) -> rusqlite::Result<Vec<(QueueRank, Candidate)>> {
+    wanted: &ClaimRequest,
+) -> rusqlite::Result<Vec<(QueueRank, DueEvent)>> {
     let mut ended = Vec::new();
     let mut query = connection.prepare_cached(ENDED)?;
-    let mut rows = query.query([Time(wanted.now)])?;
+    let mut rows = query.query([TimeColumn(wanted.now)])?;
     while let Some(row) = rows.next()? {
-        let Source(source) = row.get(2)?;
+        let SourceColumn(source) = row.get(2)?;
         if wanted.sources.contains(&source) {
             ended.push((row.get(3)?, candidate(row)?));
         }
@@ -126,19 +129,19 @@ fn ended(
     Ok(ended)
 }
 
-fn candidate(row: &Row<'_>) -> rusqlite::Result<Candidate> {
-    let Time(due_at) = row.get(0)?;
+fn candidate(row: &Row<'_>) -> rusqlite::Result<DueEvent> {
+    let TimeColumn(due_at) = row.get(0)?;
     Ok((due_at, row.get(1)?))
 }
 
 fn claim(row: &Row<'_>) -> rusqlite::Result<Claim> {
-    let Id(event) = row.get(0)?;
+    let EventIdColumn(event) = row.get(0)?;
     let token: i64 = row.get(1)?;
     Ok(Claim { event, token: token.cast_unsigned() })
 }
 
 /// An event under a claim that still holds, as the next step finds it.
-pub(super) struct InHand {
+pub(super) struct LeasedEvent {
     pub(super) number: i64,
     pub(super) source: String,
     pub(super) tries: i64,
@@ -153,7 +156,7 @@ pub(super) struct InHand {
 /// What was read of events that were claimed.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
-    pub(super) claimed: Vec<Claimed>,
+    pub(super) claimed: Vec<ClaimedEvent>,
     pub(super) unreadable: Vec<Unreadable>,
 }
 
@@ -166,7 +169,7 @@ pub(super) struct Unreadable {
 
 /// Reads what was claimed. One that cannot be read at present is left out, so that it harms no other; its
 /// lease ends by itself.
-pub(super) fn load(connection: &Connection, leases: &[Lease]) -> Result<Loaded, Failure> {
+pub(super) fn load(connection: &Connection, leases: &[Lease]) -> Result<Loaded, SqliteError> {
     let mut loaded = Loaded::default();
     let snapshot = connection.unchecked_transaction()?;
     for lease in leases {
@@ -184,16 +187,16 @@ pub(super) fn load(connection: &Connection, leases: &[Lease]) -> Result<Loaded, 
     Ok(loaded)
 }
 
-pub(super) fn load_one(connection: &Connection, claim: Claim) -> Result<Loaded, Failure> {
+pub(super) fn load_one(connection: &Connection, claim: Claim) -> Result<Loaded, SqliteError> {
     let mut loaded = Loaded::default();
     // All of it as it was at one moment.
     let snapshot = connection.unchecked_transaction()?;
     match in_hand(&snapshot, claim) {
-        Ok(InHand { number, .. }) => {
+        Ok(LeasedEvent { number, .. }) => {
             load_into(&mut loaded, &snapshot, &Lease { claim, number })?;
             Ok(loaded)
         }
-        Err(Failure::ClaimLost) => Ok(loaded),
+        Err(SqliteError::ClaimLost) => Ok(loaded),
         Err(failure) => Err(failure),
     }
 }
@@ -202,8 +205,8 @@ fn load_into(
     loaded: &mut Loaded,
     connection: &Connection,
     Lease { claim, number }: &Lease,
-) -> Result<(), Failure> {
-    match look::claimed(connection, *claim, *number).map_err(Failure::from) {
+) -> Result<(), SqliteError> {
+    match look::claimed(connection, *claim, *number).map_err(SqliteError::from) {
         Ok(claimed) => loaded.claimed.push(claimed),
         Err(failure) if failure.is_of_the_row() => {
             let reason = format!("it cannot be read from the store: {failure}");
@@ -216,14 +219,14 @@ fn load_into(
 
 /// Ends events that nobody can read: they would be claimed for ever. Those that were lost meanwhile are left.
 pub(super) fn bury(
-    writing: &Writing<'_>,
+    writing: &Transaction<'_>,
     unreadable: &[Unreadable],
     now: Timestamp,
-) -> Result<(), Failure> {
+) -> Result<(), SqliteError> {
     for Unreadable { claim, reason } in unreadable {
-        let dead = Next::Settle { state: State::Dead, reason: Some(reason.clone()), at: now };
+        let dead = NextStep::Settle { state: State::Dead, reason: Some(reason.clone()), at: now };
         match advance::advance(writing, *claim, &Progress::to(dead)) {
-            Ok(()) | Err(Failure::ClaimLost) => {}
+            Ok(()) | Err(SqliteError::ClaimLost) => {}
             Err(failure) => return Err(failure),
         }
     }
@@ -242,7 +245,7 @@ pub(super) fn renew(
     connection: &Connection,
     renewals: &[Renewal],
     until: Timestamp,
-) -> Result<Vec<Claim>, Failure> {
+) -> Result<Vec<Claim>, SqliteError> {
     let mut renewed = Vec::with_capacity(renewals.len());
     for Renewal { claim, waits_for } in renewals {
         if set_lease(connection, *claim, Some(until))? {
@@ -250,7 +253,7 @@ pub(super) fn renew(
             if let Some(WaitsFor { event, reason }) = waits_for {
                 let sql = "UPDATE events SET reason = ?2, waits_for = ?3 WHERE id = ?1";
                 let mut update = connection.prepare_cached(sql)?;
-                update.execute(params![Id(claim.event), reason, event])?;
+                update.execute(params![EventIdColumn(claim.event), reason, event])?;
             }
         }
     }
@@ -258,7 +261,7 @@ pub(super) fn renew(
 }
 
 /// Gives claims back: the events can be claimed at once.
-pub(super) fn end(connection: &Connection, claims: &[Claim]) -> Result<(), Failure> {
+pub(super) fn end(connection: &Connection, claims: &[Claim]) -> Result<(), SqliteError> {
     for claim in claims {
         set_lease(connection, *claim, None)?;
     }
@@ -275,9 +278,9 @@ fn set_lease(
     let sql = "UPDATE events SET lease_until = ?3,
                    waits_since = waits_since + coalesce(?3 - lease_until, 0)
                WHERE id = ?1 AND token = ?2 AND lease_until IS NOT NULL";
-    let until = until.map(Time);
+    let until = until.map(TimeColumn);
     let changed = connection.prepare_cached(sql)?.execute(params![
-        Id(claim.event),
+        EventIdColumn(claim.event),
         token(claim.token),
         until
     ])?;
@@ -285,20 +288,21 @@ fn set_lease(
 }
 
 /// The claim's event, if it is still the claim's.
-pub(super) fn in_hand(connection: &Connection, claim: Claim) -> Result<InHand, Failure> {
+pub(super) fn in_hand(connection: &Connection, claim: Claim) -> Result<LeasedEvent, SqliteError> {
     // Where nobody is suspect, the table is one empty page.
     let sql = "SELECT number, source, tries, replay,
                    EXISTS (SELECT 1 FROM suspects WHERE suspects.event = number),
                    waits_for IS NOT NULL
                FROM events WHERE id = ?1 AND token = ?2 AND lease_until IS NOT NULL";
     let mut query = connection.prepare_cached(sql)?;
-    let event = query.query_row(params![Id(claim.event), token(claim.token)], in_hand_of);
-    event.optional()?.ok_or(Failure::ClaimLost)
+    let event =
+        query.query_row(params![EventIdColumn(claim.event), token(claim.token)], in_hand_of);
+    event.optional()?.ok_or(SqliteError::ClaimLost)
 }
 
 /// Of a row's first six columns.
-pub(super) fn in_hand_of(row: &Row<'_>) -> rusqlite::Result<InHand> {
-    Ok(InHand {
+pub(super) fn in_hand_of(row: &Row<'_>) -> rusqlite::Result<LeasedEvent> {
+    Ok(LeasedEvent {
         number: row.get(0)?,
         source: row.get(1)?,
         tries: row.get(2)?,

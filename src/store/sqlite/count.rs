@@ -5,25 +5,25 @@ use std::ops::Deref;
 
 use rusqlite::{Connection, params};
 
-use super::failure::Failure;
-use super::row::Word;
+use super::failure::SqliteError;
+use super::row::EnumColumn;
 use crate::event::State;
 
 /// A commit in the making: what is written, and how the counts change by it.
 #[derive(Debug)]
-pub(super) struct Writing<'c> {
+pub(super) struct Transaction<'c> {
     connection: &'c Connection,
-    changes: RefCell<Vec<Change>>,
+    changes: RefCell<Vec<CountChange>>,
 }
 
 #[derive(Debug, Clone)]
-struct Change {
+struct CountChange {
     source: String,
     state: State,
     events: i64,
 }
 
-impl Deref for Writing<'_> {
+impl Deref for Transaction<'_> {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
@@ -31,14 +31,14 @@ impl Deref for Writing<'_> {
     }
 }
 
-impl Writing<'_> {
-    pub(super) fn on(connection: &Connection) -> Writing<'_> {
-        Writing { connection, changes: RefCell::default() }
+impl Transaction<'_> {
+    pub(super) fn on(connection: &Connection) -> Transaction<'_> {
+        Transaction { connection, changes: RefCell::default() }
     }
 
     /// Puts right what was found to be wrong; the counts may have changed meanwhile, and rightly.
-    pub(super) fn mend(&self, wrong: &[Wrong]) {
-        for Wrong(change) in wrong {
+    pub(super) fn mend(&self, wrong: &[CountDrift]) {
+        for CountDrift(change) in wrong {
             self.change(&change.source, change.state, change.events);
         }
     }
@@ -55,17 +55,17 @@ impl Writing<'_> {
         let mut changes = self.changes.borrow_mut();
         match changes.iter_mut().find(|it| it.state == state && it.source == source) {
             Some(change) => change.events += by,
-            None => changes.push(Change { source: source.to_owned(), state, events: by }),
+            None => changes.push(CountChange { source: source.to_owned(), state, events: by }),
         }
     }
 
     /// Where the counts are now; to come back to with `uncount_to`.
-    pub(super) fn counted(&self) -> Counted {
-        Counted(self.changes.borrow().clone())
+    pub(super) fn counted(&self) -> CountSnapshot {
+        CountSnapshot(self.changes.borrow().clone())
     }
 
     /// What was counted since is rolled back.
-    pub(super) fn uncount_to(&self, counted: Counted) {
+    pub(super) fn uncount_to(&self, counted: CountSnapshot) {
         self.changes.replace(counted.0);
     }
 
@@ -73,7 +73,7 @@ impl Writing<'_> {
     pub(super) fn write_counts(&self) -> rusqlite::Result<()> {
         let sql = "INSERT INTO counts VALUES (?1, ?2, ?3)
                    ON CONFLICT DO UPDATE SET events = events + excluded.events";
-        for Change { source, state, events } in self.changes.take() {
+        for CountChange { source, state, events } in self.changes.take() {
             if events != 0 {
                 let change = params![source, state.as_str(), events];
                 self.connection.prepare_cached(sql)?.execute(change)?;
@@ -84,22 +84,22 @@ impl Writing<'_> {
 }
 
 #[derive(Debug)]
-pub(super) struct Counted(Vec<Change>);
+pub(super) struct CountSnapshot(Vec<CountChange>);
 
 /// A count that is not the number of its events, and by how much.
 #[derive(Debug)]
-pub(super) struct Wrong(Change);
+pub(super) struct CountDrift(CountChange);
 
 /// Counts all events, which takes a while if there are many.
-pub(super) fn wrong(connection: &Connection) -> Result<Vec<Wrong>, Failure> {
+pub(super) fn wrong(connection: &Connection) -> Result<Vec<CountDrift>, SqliteError> {
     let sql = "SELECT source, state, sum(events) FROM (
                    SELECT source, state, count(*) AS events FROM events GROUP BY source, state
                    UNION ALL SELECT source, state, -events FROM counts)
                GROUP BY source, state HAVING sum(events) <> 0";
     let mut query = connection.prepare_cached(sql)?;
     let wrong = query.query_map([], |row| {
-        let Word(state) = row.get(1)?;
-        Ok(Wrong(Change { source: row.get(0)?, state, events: row.get(2)? }))
+        let EnumColumn(state) = row.get(1)?;
+        Ok(CountDrift(CountChange { source: row.get(0)?, state, events: row.get(2)? }))
     })?;
     Ok(wrong.collect::<rusqlite::Result<_>>()?)
 }
@@ -108,7 +108,7 @@ pub(super) fn wrong(connection: &Connection) -> Result<Vec<Wrong>, Failure> {
 mod tests {
     use super::*;
     use crate::store::sqlite::Sqlite;
-    use crate::store::{Count, Store};
+    use crate::store::{StateCount, Store};
 
     #[tokio::test]
     async fn a_count_that_went_wrong_is_put_right() {
@@ -121,7 +121,7 @@ mod tests {
 
         assert_eq!(store.recount().await, Ok(1));
 
-        assert_eq!(store.counts().await, Ok(Vec::<Count>::new()));
+        assert_eq!(store.counts().await, Ok(Vec::<StateCount>::new()));
         assert_eq!(store.recount().await, Ok(0));
     }
 }

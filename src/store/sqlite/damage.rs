@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use tracing::error;
 
-use super::failure::{Failure, unavailable};
+use super::failure::{SqliteError, unavailable};
 use crate::store::{StoreError, Trouble};
 
 /// Until the next start, which reads the file anew.
@@ -21,7 +21,7 @@ impl Damage {
     }
 
     /// To be called with whatever went wrong in the database.
-    pub(super) fn note(&self, failure: &Failure) {
+    pub(super) fn note(&self, failure: &SqliteError) {
         let Some(found) = failure.damage() else { return };
         if self.found.set(found.clone()).is_ok() {
             let path = self.path.display();

@@ -9,7 +9,7 @@ use crate::store::{StoreError, Trouble};
 
 /// Why a command wrote nothing.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(super) enum SqliteError {
     #[error(transparent)]
     Database(#[from] rusqlite::Error),
     #[error(transparent)]
@@ -25,7 +25,7 @@ pub(super) enum Failure {
     Ended,
 }
 
-impl Failure {
+impl SqliteError {
     /// Whether it is the disk or the machine that failed, so that nothing else would work either.
     pub(super) fn is_of_the_disk(&self) -> bool {
         self.code() == Some(ErrorCode::DiskFull) || self.calls_for_reopening()
@@ -34,10 +34,11 @@ impl Failure {
     /// Whether a statement failed or was broken off: SQLite does not count what it wrote before that.
     pub(super) fn is_of_sqlite(&self) -> bool {
         match self {
-            Failure::Database(_) | Failure::Panicked => true,
-            Failure::Open(_) | Failure::ClaimLost | Failure::Impossible(_) | Failure::Ended => {
-                false
-            }
+            SqliteError::Database(_) | SqliteError::Panicked => true,
+            SqliteError::Open(_)
+            | SqliteError::ClaimLost
+            | SqliteError::Impossible(_)
+            | SqliteError::Ended => false,
         }
     }
 
@@ -51,13 +52,13 @@ impl Failure {
 
     /// Whether SQLite gave what was asked for and it cannot be understood, so that asking again is in vain.
     pub(super) fn is_of_the_row(&self) -> bool {
-        matches!(self, Failure::Database(error) if error.sqlite_error_code().is_none())
+        matches!(self, SqliteError::Database(error) if error.sqlite_error_code().is_none())
     }
 
     /// What SQLite found wrong with the file itself.
     pub(super) fn damage(&self) -> Option<String> {
-        let (Failure::Database(error) | Failure::Open(OpenError::Database { source: error, .. })) =
-            self
+        let (SqliteError::Database(error)
+        | SqliteError::Open(OpenError::Database { source: error, .. })) = self
         else {
             return None;
         };
@@ -66,28 +67,28 @@ impl Failure {
 
     fn code(&self) -> Option<ErrorCode> {
         match self {
-            Failure::Database(error) => error.sqlite_error_code(),
-            Failure::Open(_)
-            | Failure::ClaimLost
-            | Failure::Impossible(_)
-            | Failure::Panicked
-            | Failure::Ended => None,
+            SqliteError::Database(error) => error.sqlite_error_code(),
+            SqliteError::Open(_)
+            | SqliteError::ClaimLost
+            | SqliteError::Impossible(_)
+            | SqliteError::Panicked
+            | SqliteError::Ended => None,
         }
     }
 }
 
-impl From<Failure> for StoreError {
-    fn from(failure: Failure) -> StoreError {
+impl From<SqliteError> for StoreError {
+    fn from(failure: SqliteError) -> StoreError {
         match failure {
-            Failure::Database(error) if is_for_ever(&error) => {
+            SqliteError::Database(error) if is_for_ever(&error) => {
                 StoreError::Impossible { reason: error.to_string() }
             }
-            Failure::Database(error) => unavailable(trouble(&error), reason(&error)),
-            Failure::Open(error) => unavailable(Trouble::File, with_source(&error)),
-            Failure::ClaimLost => StoreError::ClaimLost,
-            Failure::Impossible(reason) => StoreError::Impossible { reason },
-            Failure::Panicked => StoreError::Impossible { reason: failure.to_string() },
-            Failure::Ended => unavailable(Trouble::Internal, failure.to_string()),
+            SqliteError::Database(error) => unavailable(trouble(&error), reason(&error)),
+            SqliteError::Open(error) => unavailable(Trouble::File, with_source(&error)),
+            SqliteError::ClaimLost => StoreError::ClaimLost,
+            SqliteError::Impossible(reason) => StoreError::Impossible { reason },
+            SqliteError::Panicked => StoreError::Impossible { reason: failure.to_string() },
+            SqliteError::Ended => unavailable(Trouble::Internal, failure.to_string()),
         }
     }
 }

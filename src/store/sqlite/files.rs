@@ -12,18 +12,18 @@ use super::open::OpenError;
 
 /// Device and inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Identity(u64, u64);
+pub(super) struct FileId(u64, u64);
 
-impl Identity {
+impl FileId {
     /// One look takes 1 to 2 µs, and a commit, of as many webhooks as wait, seven of them.
-    pub(super) fn of(path: &Path) -> io::Result<Identity> {
+    pub(super) fn of(path: &Path) -> io::Result<FileId> {
         let file = fs::metadata(path)?;
-        Ok(Identity(file.dev(), file.ino()))
+        Ok(FileId(file.dev(), file.ino()))
     }
 
-    fn of_open(file: &File) -> io::Result<Identity> {
+    fn of_open(file: &File) -> io::Result<FileId> {
         let file = file.metadata()?;
-        Ok(Identity(file.dev(), file.ino()))
+        Ok(FileId(file.dev(), file.ino()))
     }
 }
 
@@ -31,8 +31,8 @@ impl Identity {
 /// takes what is in the log from the next start.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Log {
-    log: Identity,
-    index: Identity,
+    log: FileId,
+    index: FileId,
 }
 
 /// What became of an open log.
@@ -50,16 +50,16 @@ impl Log {
     pub(super) fn of(database: &Path) -> Result<Log, OpenError> {
         let identity = |suffix| {
             let path = beside(database, suffix);
-            Identity::of(&path).map_err(|source| OpenError::File { path, source })
+            FileId::of(&path).map_err(|source| OpenError::File { path, source })
         };
         Ok(Log { log: identity("-wal")?, index: identity("-shm")? })
     }
 
     pub(super) fn state(&self, database: &Path) -> LogState {
         let path = beside(database, "-wal");
-        let log = Identity::of(&path).ok();
+        let log = FileId::of(&path).ok();
         let is_in_place = log == Some(self.log);
-        if is_in_place && Identity::of(&beside(database, "-shm")).ok() == Some(self.index) {
+        if is_in_place && FileId::of(&beside(database, "-shm")).ok() == Some(self.index) {
             return LogState::InPlace;
         }
         // A connection that only reads makes an empty one.
@@ -90,7 +90,7 @@ pub(super) fn private() -> OpenOptions {
 #[derive(Debug)]
 pub(super) struct Locks {
     path: PathBuf,
-    lock: (File, Identity),
+    lock: (File, FileId),
     /// On the database itself, since the lock file may be removed.
     database: Option<File>,
 }
@@ -105,7 +105,7 @@ impl Locks {
 
     /// Locks the lock file again if it is another than before, and tells whether it was.
     pub(super) fn keep(&mut self, database: &Path) -> Result<bool, OpenError> {
-        if Identity::of(&self.path).ok() == Some(self.lock.1) {
+        if FileId::of(&self.path).ok() == Some(self.lock.1) {
             return Ok(false);
         }
         self.lock = lock_file(database, &self.path)?;
@@ -143,12 +143,12 @@ fn lock(file: &File) -> Result<(), TryLockError> {
     }
 }
 
-fn lock_file(database: &Path, path: &Path) -> Result<(File, Identity), OpenError> {
+fn lock_file(database: &Path, path: &Path) -> Result<(File, FileId), OpenError> {
     let refused = |source| OpenError::File { path: path.to_owned(), source };
     let file = private().open(path).map_err(refused)?;
     match lock(&file) {
         Ok(()) => {
-            let identity = Identity::of_open(&file).map_err(refused)?;
+            let identity = FileId::of_open(&file).map_err(refused)?;
             Ok((file, identity))
         }
         Err(TryLockError::WouldBlock) => {

@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::count::Writing;
-use super::failure::Failure;
-use super::row::{Time, Word};
+use super::count::Transaction;
+use super::failure::SqliteError;
+use super::row::{EnumColumn, TimeColumn};
 use crate::event::State;
-use crate::store::Forgotten;
+use crate::store::Purged;
 
 /// One step forgets so many events at most, and stops after bodies of so many bytes.
 const EVENTS: usize = 100;
@@ -19,14 +19,17 @@ const PAGES: i64 = 500;
 /// Room for what comes next.
 const PAGES_KEPT: i64 = 64;
 
-pub(super) fn forget(writing: &Writing<'_>, before: Timestamp) -> Result<Forgotten, Failure> {
+pub(super) fn forget(writing: &Transaction<'_>, before: Timestamp) -> Result<Purged, SqliteError> {
     let (events, is_all) = forget_events(writing, before)?;
     forget_replays(writing, before)?;
     let given_back_all = give_back(writing)?;
-    Ok(Forgotten { events, has_steps: !is_all || !given_back_all })
+    Ok(Purged { events, has_steps: !is_all || !given_back_all })
 }
 
-fn forget_events(writing: &Writing<'_>, before: Timestamp) -> Result<(usize, bool), Failure> {
+fn forget_events(
+    writing: &Transaction<'_>,
+    before: Timestamp,
+) -> Result<(usize, bool), SqliteError> {
     let (mut events, mut bytes) = (0, 0);
     let oldest = oldest(writing, before)?;
     if !oldest.is_empty() {
@@ -54,7 +57,7 @@ fn keep_highest_number(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-struct Old {
+struct ExpiredEvent {
     number: i64,
     source: String,
     state: State,
@@ -62,14 +65,14 @@ struct Old {
     body_bytes: usize,
 }
 
-fn oldest(connection: &Connection, before: Timestamp) -> rusqlite::Result<Vec<Old>> {
+fn oldest(connection: &Connection, before: Timestamp) -> rusqlite::Result<Vec<ExpiredEvent>> {
     let sql = "SELECT events.number, events.source, state, webhook, length(body)
                FROM events INDEXED BY events_settled JOIN webhooks ON webhooks.number = webhook
                WHERE settled_at IS NOT NULL AND settled_at < ?1 ORDER BY settled_at LIMIT ?2";
     let mut query = connection.prepare_cached(sql)?;
-    let old = query.query_map(params![Time(before), EVENTS], |row| {
-        let Word(state) = row.get(2)?;
-        Ok(Old {
+    let old = query.query_map(params![TimeColumn(before), EVENTS], |row| {
+        let EnumColumn(state) = row.get(2)?;
+        Ok(ExpiredEvent {
             number: row.get(0)?,
             source: row.get(1)?,
             state,
@@ -81,15 +84,15 @@ fn oldest(connection: &Connection, before: Timestamp) -> rusqlite::Result<Vec<Ol
 }
 
 /// Replays that were begun long ago and are over.
-fn forget_replays(connection: &Connection, before: Timestamp) -> Result<(), Failure> {
+fn forget_replays(connection: &Connection, before: Timestamp) -> Result<(), SqliteError> {
     let sql = "DELETE FROM replays WHERE number IN
                    (SELECT number FROM replays WHERE ended AND begun_at < ?1 AND waiting = 0 LIMIT ?2)";
-    connection.prepare_cached(sql)?.execute(params![Time(before), EVENTS])?;
+    connection.prepare_cached(sql)?.execute(params![TimeColumn(before), EVENTS])?;
     Ok(())
 }
 
 /// Whether nothing more can be given back.
-fn give_back(connection: &Connection) -> Result<bool, Failure> {
+fn give_back(connection: &Connection) -> Result<bool, SqliteError> {
     let free = free_pages(connection)?;
     let pages = (free - PAGES_KEPT).clamp(0, PAGES);
     if pages == 0 {

@@ -5,13 +5,16 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::claim::{IMPORTED, SENT};
-use super::count::Writing;
-use super::failure::Failure;
-use super::row::{Id, Json, Time};
+use super::count::Transaction;
+use super::failure::SqliteError;
+use super::row::{EventIdColumn, JsonColumn, TimeColumn};
 use crate::event::{EventId, SourceName, State};
-use crate::store::{Kept, NewEvent, Origin, Webhook};
+use crate::store::{NewEvent, StoredEvents, Webhook, WebhookOrigin};
 
-pub(super) fn keep(writing: &Writing<'_>, webhook: &Webhook) -> Result<Kept, Failure> {
+pub(super) fn keep(
+    writing: &Transaction<'_>,
+    webhook: &Webhook,
+) -> Result<StoredEvents, SqliteError> {
     let (kept, new) = sort_out(writing, webhook)?;
     if !new.is_empty() {
         let number = insert_webhook(writing, webhook)?;
@@ -27,7 +30,7 @@ pub(super) fn keep(writing: &Writing<'_>, webhook: &Webhook) -> Result<Kept, Fai
 fn sort_out<'a>(
     connection: &Connection,
     webhook: &'a Webhook,
-) -> rusqlite::Result<(Kept, Vec<&'a NewEvent>)> {
+) -> rusqlite::Result<(StoredEvents, Vec<&'a NewEvent>)> {
     let mut ids = Vec::with_capacity(webhook.events.len());
     let mut repeated = Vec::new();
     let mut new = Vec::new();
@@ -50,7 +53,7 @@ fn sort_out<'a>(
         firsts.insert(delivery_id, id);
         ids.push(id);
     }
-    Ok((Kept { events: ids, repeated }, new))
+    Ok((StoredEvents { events: ids, repeated }, new))
 }
 
 fn seen_before(
@@ -63,7 +66,7 @@ fn seen_before(
         .prepare_cached(sql)?
         .query_row(params![source.as_str(), delivery_id], |row| row.get(0))
         .optional()
-        .map(|first| first.map(|Id(id)| id))
+        .map(|first| first.map(|EventIdColumn(id)| id))
 }
 
 fn insert_webhook(connection: &Connection, webhook: &Webhook) -> rusqlite::Result<i64> {
@@ -71,8 +74,8 @@ fn insert_webhook(connection: &Connection, webhook: &Webhook) -> rusqlite::Resul
                VALUES (?1, ?2, ?3, ?4, ?5)";
     connection.prepare_cached(sql)?.insert(params![
         webhook.source.as_str(),
-        Time(webhook.received_at),
-        Json(&webhook.headers),
+        TimeColumn(webhook.received_at),
+        JsonColumn(&webhook.headers),
         webhook.decoded,
         webhook.body,
     ])
@@ -83,10 +86,12 @@ fn insert_event(
     webhook: &Webhook,
     number: i64,
     event: &NewEvent,
-) -> Result<(), Failure> {
+) -> Result<(), SqliteError> {
     if !is_text(webhook, event) {
         let place = &event.payload;
-        return Err(Failure::Impossible(format!("no payload at {place:?} of the webhook's body")));
+        return Err(SqliteError::Impossible(format!(
+            "no payload at {place:?} of the webhook's body"
+        )));
     }
     // No number comes twice, that of an event that is forgotten included.
     let sql = "INSERT INTO events (number, id, webhook, payload_start, payload_end, source, type,
@@ -95,21 +100,21 @@ fn insert_event(
                        (SELECT coalesce(max(number), 0) FROM events)),
                    ?1, ?2, ?3, ?4, ?5, ?6, ?7, 'queued', ?8, ?8, ?8, ?9, ?10, ?11)";
     let (due_at, rank) = match webhook.origin {
-        Origin::Sent => (webhook.received_at, SENT),
-        Origin::Imported { due_at } => (due_at, IMPORTED),
+        WebhookOrigin::Sent => (webhook.received_at, SENT),
+        WebhookOrigin::Imported { due_at } => (due_at, IMPORTED),
     };
     connection.prepare_cached(sql)?.execute(params![
-        Id(event.id),
+        EventIdColumn(event.id),
         number,
         event.payload.start,
         event.payload.end,
         webhook.source.as_str(),
         event.event_type,
         event.delivery_id,
-        Time(webhook.received_at),
-        Time(due_at),
+        TimeColumn(webhook.received_at),
+        TimeColumn(due_at),
         rank,
-        Json(&webhook.notes),
+        JsonColumn(&webhook.notes),
     ])?;
     Ok(())
 }

@@ -7,10 +7,10 @@ use std::time::Instant;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::failure::Failure;
-use super::row::{Id, Json, Source, Time, Word};
+use super::failure::SqliteError;
+use super::row::{EnumColumn, EventIdColumn, JsonColumn, SourceColumn, TimeColumn};
 use crate::event::{SourceName, State};
-use crate::store::{Cursor, Filter, Line, Listed, Matching, Page};
+use crate::store::{Cursor, EventFilter, EventPage, EventSummary, MatchCount, PageRequest};
 
 pub(super) const LIMIT_MAX: usize = 500;
 
@@ -21,8 +21,8 @@ pub(super) const LOOKED_MAX: usize = 20_000;
 /// What is looked for from a place on.
 #[derive(Debug, Clone)]
 pub(super) struct Search {
-    pub(super) filter: Filter,
-    pub(super) order: Order,
+    pub(super) filter: EventFilter,
+    pub(super) order: SortOrder,
     pub(super) after: Option<Cursor>,
     /// The number of the last event that may be meant.
     pub(super) up_to: i64,
@@ -43,48 +43,55 @@ impl Slice {
 }
 
 impl Search {
-    pub(super) fn newest_first(filter: Filter, after: Option<Cursor>, limit: usize) -> Search {
-        let (order, slice) = (Order::NewestFirst, Slice::PAGE);
+    pub(super) fn newest_first(filter: EventFilter, after: Option<Cursor>, limit: usize) -> Search {
+        let (order, slice) = (SortOrder::NewestFirst, Slice::PAGE);
         Search { filter, order, after, up_to: i64::MAX, limit, slice }
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
+pub(super) enum SortOrder {
     NewestFirst,
     OldestFirst,
 }
 
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) events: Vec<Candidate>,
+pub(super) struct SearchResult {
+    pub(super) events: Vec<SearchHit>,
     pub(super) next: Option<Cursor>,
     /// How many events were looked at.
     pub(super) looked: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Candidate {
+pub(super) struct SearchHit {
     pub(super) place: Cursor,
     pub(super) state: State,
 }
 
-pub(super) fn list(connection: &Connection, filter: Filter, page: Page) -> Result<Listed, Failure> {
-    let Page { limit, after } = page;
+pub(super) fn list(
+    connection: &Connection,
+    filter: EventFilter,
+    page: PageRequest,
+) -> Result<EventPage, SqliteError> {
+    let PageRequest { limit, after } = page;
     let search = Search::newest_first(filter, after, limit.clamp(1, LIMIT_MAX));
     lines(connection, &search).map(|(listed, _)| listed)
 }
 
 /// What a search finds, and how many events it looked at.
-pub(super) fn lines(connection: &Connection, search: &Search) -> Result<(Listed, usize), Failure> {
+pub(super) fn lines(
+    connection: &Connection,
+    search: &Search,
+) -> Result<(EventPage, usize), SqliteError> {
     // All of it as it was at one moment.
     let snapshot = connection.unchecked_transaction()?;
-    let Found { events, next, looked } = find(&snapshot, search)?;
+    let SearchResult { events, next, looked } = find(&snapshot, search)?;
     let lines = events.iter().map(|event| line(&snapshot, event.place.number));
-    Ok((Listed { events: lines.collect::<rusqlite::Result<_>>()?, next }, looked))
+    Ok((EventPage { events: lines.collect::<rusqlite::Result<_>>()?, next }, looked))
 }
 
-pub(super) fn find(connection: &Connection, search: &Search) -> rusqlite::Result<Found> {
+pub(super) fn find(connection: &Connection, search: &Search) -> rusqlite::Result<SearchResult> {
     let streams = streams(connection, &search.filter)?;
     let text = search.filter.text.as_ref().map(|text| text.to_lowercase());
     let size = if text.is_some() { CHUNK } else { search.limit + 1 };
@@ -94,7 +101,7 @@ pub(super) fn find(connection: &Connection, search: &Search) -> rusqlite::Result
         looked += chunk.len();
         for candidate in &chunk {
             if events.len() == search.limit {
-                return Ok(Found { events, next: after, looked });
+                return Ok(SearchResult { events, next: after, looked });
             }
             if says(connection, candidate, text.as_deref())? {
                 events.push(*candidate);
@@ -102,37 +109,37 @@ pub(super) fn find(connection: &Connection, search: &Search) -> rusqlite::Result
             after = Some(candidate.place);
         }
         if chunk.len() < size {
-            return Ok(Found { events, next: None, looked });
+            return Ok(SearchResult { events, next: None, looked });
         }
         let Slice { looked_max, until } = search.slice;
         if looked >= looked_max || until.is_some_and(|until| Instant::now() >= until) {
-            return Ok(Found { events, next: after, looked });
+            return Ok(SearchResult { events, next: after, looked });
         }
     }
 }
 
 /// Whether the text is in what a person may know of an event.
-fn says(connection: &Connection, event: &Candidate, text: Option<&str>) -> rusqlite::Result<bool> {
+fn says(connection: &Connection, event: &SearchHit, text: Option<&str>) -> rusqlite::Result<bool> {
     let Some(text) = text else { return Ok(true) };
     let sql = "SELECT id, delivery_id, type, reason FROM events WHERE number = ?1";
     connection.prepare_cached(sql)?.query_row([event.place.number], |row| {
-        let Id(id) = row.get(0)?;
+        let EventIdColumn(id) = row.get(0)?;
         let words: [Option<String>; 3] = [row.get(1)?, row.get(2)?, row.get(3)?];
         let says = |word: &String| word.to_lowercase().contains(text);
         Ok(id.to_string().contains(text) || words.iter().flatten().any(says))
     })
 }
 
-fn line(connection: &Connection, number: i64) -> rusqlite::Result<Line> {
+fn line(connection: &Connection, number: i64) -> rusqlite::Result<EventSummary> {
     let sql = "SELECT id, source, type, delivery_id, state, reason, received_at, due_at, left_out,
                    (SELECT count(*) FROM attempts WHERE event = events.number)
                FROM events WHERE number = ?1";
     connection.prepare_cached(sql)?.query_row([number], |row| {
-        let (Id(id), Source(source)) = (row.get(0)?, row.get(1)?);
-        let (Word(state), Time(received_at)) = (row.get(4)?, row.get(6)?);
-        let due_at: Option<Time> = row.get(7)?;
-        let Json(left_out) = row.get(8)?;
-        Ok(Line {
+        let (EventIdColumn(id), SourceColumn(source)) = (row.get(0)?, row.get(1)?);
+        let (EnumColumn(state), TimeColumn(received_at)) = (row.get(4)?, row.get(6)?);
+        let due_at: Option<TimeColumn> = row.get(7)?;
+        let JsonColumn(left_out) = row.get(8)?;
+        Ok(EventSummary {
             seq: number.cast_unsigned(),
             id,
             source,
@@ -143,15 +150,18 @@ fn line(connection: &Connection, number: i64) -> rusqlite::Result<Line> {
             received_at,
             left_out,
             attempts: row.get(9)?,
-            due_at: due_at.map(|Time(due_at)| due_at),
+            due_at: due_at.map(|TimeColumn(due_at)| due_at),
         })
     })
 }
 
 /// Of a filter without a text, which would have to be searched for.
-pub(super) fn matching(connection: &Connection, filter: &Filter) -> Result<Matching, Failure> {
+pub(super) fn matching(
+    connection: &Connection,
+    filter: &EventFilter,
+) -> Result<MatchCount, SqliteError> {
     let snapshot = connection.unchecked_transaction()?;
-    let mut matching = Matching::default();
+    let mut matching = MatchCount::default();
     if filter.ids.is_empty() {
         for stream in streams(&snapshot, filter)? {
             matching.add(stream.state, count(&snapshot, &stream, filter)?);
@@ -164,7 +174,11 @@ pub(super) fn matching(connection: &Connection, filter: &Filter) -> Result<Match
     Ok(matching)
 }
 
-fn count(connection: &Connection, stream: &Stream, filter: &Filter) -> rusqlite::Result<u64> {
+fn count(
+    connection: &Connection,
+    stream: &EventStream,
+    filter: &EventFilter,
+) -> rusqlite::Result<u64> {
     let sql = if filter.since.is_none() && filter.until.is_none() && filter.left_out.is_none() {
         "SELECT events FROM counts WHERE source = ?1 AND state = ?2 AND ?3 < ?4".to_owned()
     } else {
@@ -182,7 +196,7 @@ fn count(connection: &Connection, stream: &Stream, filter: &Filter) -> rusqlite:
 }
 
 /// The index in which events are looked up, and what else is asked of them.
-fn by_left_out(filter: &Filter) -> (&'static str, &'static str) {
+fn by_left_out(filter: &EventFilter) -> (&'static str, &'static str) {
     match filter.left_out {
         None => ("events_listed", ""),
         Some(true) => ("events_left_out", "AND left_out <> '[]'"),
@@ -191,20 +205,20 @@ fn by_left_out(filter: &Filter) -> (&'static str, &'static str) {
 }
 
 /// The events of one source in one state: an index has them in order.
-struct Stream {
+struct EventStream {
     source: SourceName,
     state: State,
 }
 
-fn streams(connection: &Connection, filter: &Filter) -> rusqlite::Result<Vec<Stream>> {
+fn streams(connection: &Connection, filter: &EventFilter) -> rusqlite::Result<Vec<EventStream>> {
     let sql = "SELECT source, state FROM counts WHERE events > 0";
     let mut query = connection.prepare_cached(sql)?;
     let streams = query.query_map([], |row| {
-        let Source(source) = row.get(0)?;
-        let Word(state) = row.get(1)?;
-        Ok(Stream { source, state })
+        let SourceColumn(source) = row.get(0)?;
+        let EnumColumn(state) = row.get(1)?;
+        Ok(EventStream { source, state })
     })?;
-    let mut streams: Vec<Stream> = streams.collect::<rusqlite::Result<_>>()?;
+    let mut streams: Vec<EventStream> = streams.collect::<rusqlite::Result<_>>()?;
     streams.retain(|stream| {
         filter.sources.as_ref().is_none_or(|sources| sources.contains(&stream.source))
             && filter.state.is_none_or(|state| state == stream.state)
@@ -215,9 +229,9 @@ fn streams(connection: &Connection, filter: &Filter) -> rusqlite::Result<Vec<Str
 /// The first of all streams, in order.
 fn chunk(
     connection: &Connection,
-    streams: &[Stream],
+    streams: &[EventStream],
     search: &Search,
-) -> rusqlite::Result<Vec<Candidate>> {
+) -> rusqlite::Result<Vec<SearchHit>> {
     if !search.filter.ids.is_empty() {
         return named(connection, streams, search);
     }
@@ -231,8 +245,8 @@ fn chunk(
         if let Some(last) = first.last().filter(|_| first.len() == search.limit) {
             let last = last.place.received_at.as_microsecond();
             times = match search.order {
-                Order::NewestFirst => *times.start().max(&last)..=*times.end(),
-                Order::OldestFirst => *times.start()..=*times.end().min(&last),
+                SortOrder::NewestFirst => *times.start().max(&last)..=*times.end(),
+                SortOrder::OldestFirst => *times.start()..=*times.end().min(&last),
             };
         }
     }
@@ -241,12 +255,12 @@ fn chunk(
 
 fn ahead(
     connection: &Connection,
-    stream: &Stream,
+    stream: &EventStream,
     (search, times): (&Search, &RangeInclusive<i64>),
-) -> rusqlite::Result<Vec<Candidate>> {
+) -> rusqlite::Result<Vec<SearchHit>> {
     let (beyond, direction) = match search.order {
-        Order::NewestFirst => ("<", "DESC"),
-        Order::OldestFirst => (">", "ASC"),
+        SortOrder::NewestFirst => ("<", "DESC"),
+        SortOrder::OldestFirst => (">", "ASC"),
     };
     let (index, also) = by_left_out(&search.filter);
     let sql = format!(
@@ -268,19 +282,19 @@ fn ahead(
             search.limit,
             search.up_to,
         ],
-        |row| Ok(Candidate { place: place(row)?, state: stream.state }),
+        |row| Ok(SearchHit { place: place(row)?, state: stream.state }),
     )?;
     found.collect()
 }
 
 /// The microseconds that are meant, both ends included.
-fn times(filter: &Filter, after: Option<(Cursor, Order)>) -> RangeInclusive<i64> {
-    let Filter { since, until, .. } = filter;
+fn times(filter: &EventFilter, after: Option<(Cursor, SortOrder)>) -> RangeInclusive<i64> {
+    let EventFilter { since, until, .. } = filter;
     let mut from = since.map_or(i64::MIN, Timestamp::as_microsecond);
     let mut to = until.map_or(i64::MAX, |until| until.as_microsecond() - 1);
     match after {
-        Some((after, Order::NewestFirst)) => to = to.min(micros(after)),
-        Some((after, Order::OldestFirst)) => from = from.max(micros(after)),
+        Some((after, SortOrder::NewestFirst)) => to = to.min(micros(after)),
+        Some((after, SortOrder::OldestFirst)) => from = from.max(micros(after)),
         None => {}
     }
     from..=to
@@ -288,31 +302,32 @@ fn times(filter: &Filter, after: Option<(Cursor, Order)>) -> RangeInclusive<i64>
 
 fn named(
     connection: &Connection,
-    streams: &[Stream],
+    streams: &[EventStream],
     search: &Search,
-) -> rusqlite::Result<Vec<Candidate>> {
+) -> rusqlite::Result<Vec<SearchHit>> {
     let (_, also) = by_left_out(&search.filter);
     let sql = format!("SELECT received_at, number, source, state FROM events WHERE id = ?1 {also}");
     let mut query = connection.prepare_cached(&sql)?;
     let times = times(&search.filter, None);
     let mut found = Vec::new();
     for id in &search.filter.ids {
-        let event = query.query_row([Id(*id)], |row| {
-            let Source(source) = row.get(2)?;
-            let Word(state) = row.get(3)?;
-            Ok((source, Candidate { place: place(row)?, state }))
+        let event = query.query_row([EventIdColumn(*id)], |row| {
+            let SourceColumn(source) = row.get(2)?;
+            let EnumColumn(state) = row.get(3)?;
+            Ok((source, SearchHit { place: place(row)?, state }))
         });
         let Some((source, event)) = event.optional()? else { continue };
-        let is_meant = |stream: &Stream| stream.source == source && stream.state == event.state;
+        let is_meant =
+            |stream: &EventStream| stream.source == source && stream.state == event.state;
         if times.contains(&micros(event.place)) && streams.iter().any(is_meant) {
             found.push(event);
         }
     }
     sort(&mut found, search.order);
     found.dedup();
-    let is_ahead = |event: &Candidate| match (search.after, search.order) {
-        (Some(after), Order::NewestFirst) => event.place < after,
-        (Some(after), Order::OldestFirst) => event.place > after,
+    let is_ahead = |event: &SearchHit| match (search.after, search.order) {
+        (Some(after), SortOrder::NewestFirst) => event.place < after,
+        (Some(after), SortOrder::OldestFirst) => event.place > after,
         (None, _) => true,
     };
     found.retain(|event| is_ahead(event) && event.place.number <= search.up_to);
@@ -320,15 +335,15 @@ fn named(
     Ok(found)
 }
 
-fn sort(events: &mut [Candidate], order: Order) {
+fn sort(events: &mut [SearchHit], order: SortOrder) {
     match order {
-        Order::NewestFirst => events.sort_unstable_by_key(|event| Reverse(event.place)),
-        Order::OldestFirst => events.sort_unstable_by_key(|event| event.place),
+        SortOrder::NewestFirst => events.sort_unstable_by_key(|event| Reverse(event.place)),
+        SortOrder::OldestFirst => events.sort_unstable_by_key(|event| event.place),
     }
 }
 
 fn place(row: &Row<'_>) -> rusqlite::Result<Cursor> {
-    let Time(received_at) = row.get(0)?;
+    let TimeColumn(received_at) = row.get(0)?;
     Ok(Cursor { received_at, number: row.get(1)? })
 }
 

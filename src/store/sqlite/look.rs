@@ -5,12 +5,13 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
 use super::claim::RANKS;
-use super::failure::Failure;
+use super::failure::SqliteError;
 use super::replay;
-use super::row::{Id, Json, Source, Time, Word};
-use crate::event::{Event, EventId, Name, Request, SourceName, State};
+use super::row::{EnumColumn, EventIdColumn, JsonColumn, SourceColumn, TimeColumn};
+use crate::event::{Event, EventId, RecordKey, Request, SourceName, State};
 use crate::store::{
-    Attempt, Claim, Claimed, Count, EarlierUpsert, Planned, Record, Suspect, Waiting,
+    Attempt, Claim, ClaimedEvent, EarlierUpsert, EventRecord, PlannedRequest, StateCount, Suspect,
+    Waiting,
 };
 
 // The first seven columns are an `Event`, in the order in which `event_of` takes them.
@@ -25,34 +26,39 @@ const EVENT: &str = "
         event.decoding_notes, event.left_out
     FROM events AS event JOIN webhooks AS webhook ON webhook.number = event.webhook";
 
-pub(super) fn event(connection: &Connection, id: EventId) -> Result<Option<Record>, Failure> {
+pub(super) fn event(
+    connection: &Connection,
+    id: EventId,
+) -> Result<Option<EventRecord>, SqliteError> {
     // All of it as it was at one moment.
     let snapshot = connection.unchecked_transaction()?;
     let sql = format!("{EVENT} WHERE event.id = ?1");
     let mut query = snapshot.prepare_cached(&sql)?;
-    let found = query.query_row([Id(id)], |row| Ok((row.get(7)?, record_of(row)?))).optional()?;
+    let found = query
+        .query_row([EventIdColumn(id)], |row| Ok((row.get(7)?, record_of(row)?)))
+        .optional()?;
     let Some((number, mut record)) = found else { return Ok(None) };
     record.requests = requests(&snapshot, number)?.unwrap_or_default();
     record.attempts = attempts(&snapshot, number)?;
     Ok(Some(record))
 }
 
-pub(super) fn body(connection: &Connection, id: EventId) -> Result<Option<Vec<u8>>, Failure> {
+pub(super) fn body(connection: &Connection, id: EventId) -> Result<Option<Vec<u8>>, SqliteError> {
     let sql = "SELECT webhook.body FROM events AS event
                JOIN webhooks AS webhook ON webhook.number = event.webhook WHERE event.id = ?1";
     let mut query = connection.prepare_cached(sql)?;
-    Ok(query.query_row([Id(id)], |row| row.get(0)).optional()?)
+    Ok(query.query_row([EventIdColumn(id)], |row| row.get(0)).optional()?)
 }
 
 pub(super) fn claimed(
     connection: &Connection,
     claim: Claim,
     number: i64,
-) -> rusqlite::Result<Claimed> {
+) -> rusqlite::Result<ClaimedEvent> {
     let sql = format!("{EVENT} WHERE event.number = ?1");
     let mut query = connection.prepare_cached(&sql)?;
     query.query_row([number], |row| {
-        let Time(queued_at) = row.get(13)?;
+        let TimeColumn(queued_at) = row.get(13)?;
         let first_attempt_at = first_attempt(connection, number, queued_at)?;
         let (requests, earlier) = match replay::before(connection, number)? {
             Some(before) => (None, earlier(connection, number, before)?),
@@ -62,7 +68,7 @@ pub(super) fn claimed(
         let (place, deaths): (u64, Option<u32>) = (row.get(7)?, row.get(16)?);
         let planned = requests.iter().chain([&earlier]).flatten();
         let bytes = event.payload.len() + planned.map(|it| it.request.bytes()).sum::<usize>();
-        Ok(Claimed {
+        Ok(ClaimedEvent {
             bytes,
             claim,
             event,
@@ -86,7 +92,7 @@ fn first_attempt(
     let sql = "SELECT min(at) FROM attempts WHERE event = ?1 AND at >= ?2";
     connection
         .prepare_cached(sql)?
-        .query_row(rusqlite::params![event, Time(since)], |row| time_of(row, 0))
+        .query_row(rusqlite::params![event, TimeColumn(since)], |row| time_of(row, 0))
 }
 
 /// The requests of a replayed event whose past counts.
@@ -94,7 +100,7 @@ pub(super) fn earlier(
     connection: &Connection,
     event: i64,
     before: State,
-) -> rusqlite::Result<Vec<Planned>> {
+) -> rusqlite::Result<Vec<PlannedRequest>> {
     if !replay::past_counts(before) {
         return Ok(Vec::new());
     }
@@ -102,23 +108,25 @@ pub(super) fn earlier(
 }
 
 fn event_of(row: &Row<'_>) -> rusqlite::Result<Event> {
-    let Id(id) = row.get(0)?;
-    let Source(source) = row.get(1)?;
-    let Time(received_at) = row.get(4)?;
-    let Json(headers) = row.get(5)?;
+    let EventIdColumn(id) = row.get(0)?;
+    let SourceColumn(source) = row.get(1)?;
+    let TimeColumn(received_at) = row.get(4)?;
+    let JsonColumn(headers) = row.get(5)?;
     let payload = String::from_utf8(row.get(6)?)
         .map_err(|error| rusqlite::Error::Utf8Error(6, error.utf8_error()))?;
     let (event_type, delivery_id) = (row.get(2)?, row.get(3)?);
     Ok(Event { id, source, event_type, delivery_id, received_at, headers, payload })
 }
 
-fn record_of(row: &Row<'_>) -> rusqlite::Result<Record> {
-    let Word(state) = row.get(8)?;
-    let (Json(mut notes), Json(of_requests)): (Json<Vec<String>>, Json<Vec<String>>) =
-        (row.get(17)?, row.get(12)?);
+fn record_of(row: &Row<'_>) -> rusqlite::Result<EventRecord> {
+    let EnumColumn(state) = row.get(8)?;
+    let (JsonColumn(mut notes), JsonColumn(of_requests)): (
+        JsonColumn<Vec<String>>,
+        JsonColumn<Vec<String>>,
+    ) = (row.get(17)?, row.get(12)?);
     notes.extend(of_requests);
-    let Json(left_out) = row.get(18)?;
-    Ok(Record {
+    let JsonColumn(left_out) = row.get(18)?;
+    Ok(EventRecord {
         seq: row.get(7)?,
         event: event_of(row)?,
         state,
@@ -133,20 +141,20 @@ fn record_of(row: &Row<'_>) -> rusqlite::Result<Record> {
 }
 
 fn time_of(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
-    let time: Option<Time> = row.get(column)?;
-    Ok(time.map(|Time(time)| time))
+    let time: Option<TimeColumn> = row.get(column)?;
+    Ok(time.map(|TimeColumn(time)| time))
 }
 
 fn json_of(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Value>> {
-    let json: Option<Json<Value>> = row.get(column)?;
-    Ok(json.map(|Json(value)| value))
+    let json: Option<JsonColumn<Value>> = row.get(column)?;
+    Ok(json.map(|JsonColumn(value)| value))
 }
 
 /// What the mapping made of the event, with how far each is; none before it was applied.
-fn requests(connection: &Connection, event: i64) -> rusqlite::Result<Option<Vec<Planned>>> {
+fn requests(connection: &Connection, event: i64) -> rusqlite::Result<Option<Vec<PlannedRequest>>> {
     let sql = "SELECT requests FROM plans WHERE event = ?1";
     let plan = connection.prepare_cached(sql)?.query_row([event], |row| row.get(0)).optional()?;
-    let Some(Json(plan)) = plan else { return Ok(None) };
+    let Some(JsonColumn(plan)) = plan else { return Ok(None) };
     let plan: Vec<Request> = plan;
 
     let sql = "SELECT state, savio_id, may_repeat, left_out FROM requests
@@ -156,12 +164,12 @@ fn requests(connection: &Connection, event: i64) -> rusqlite::Result<Option<Vec<
     let mut planned = Vec::with_capacity(plan.len());
     for request in plan {
         let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-        let Word(state) = row.get(0)?;
+        let EnumColumn(state) = row.get(0)?;
         let savio_id = json_of(row, 1)?;
-        let left_out: Option<Json<Vec<String>>> = row.get(3)?;
-        let left_out = left_out.map(|Json(fields)| fields).unwrap_or_default();
+        let left_out: Option<JsonColumn<Vec<String>>> = row.get(3)?;
+        let left_out = left_out.map(|JsonColumn(fields)| fields).unwrap_or_default();
         let may_repeat = row.get(2)?;
-        planned.push(Planned { request, state, savio_id, may_repeat, left_out });
+        planned.push(PlannedRequest { request, state, savio_id, may_repeat, left_out });
     }
     Ok(Some(planned))
 }
@@ -171,8 +179,8 @@ fn attempts(connection: &Connection, event: i64) -> rusqlite::Result<Vec<Attempt
                FROM attempts WHERE event = ?1 ORDER BY number";
     let mut query = connection.prepare_cached(sql)?;
     let attempts = query.query_map([event], |row| {
-        let Time(at) = row.get(1)?;
-        let Word(outcome) = row.get(2)?;
+        let TimeColumn(at) = row.get(1)?;
+        let EnumColumn(outcome) = row.get(2)?;
         Ok(Attempt {
             position: row.get(0)?,
             at,
@@ -188,13 +196,13 @@ fn attempts(connection: &Connection, event: i64) -> rusqlite::Result<Vec<Attempt
     attempts.collect()
 }
 
-pub(super) fn counts(connection: &Connection) -> Result<Vec<Count>, Failure> {
+pub(super) fn counts(connection: &Connection) -> Result<Vec<StateCount>, SqliteError> {
     let sql = "SELECT source, state, events FROM counts WHERE events > 0 ORDER BY source, state";
     let mut query = connection.prepare_cached(sql)?;
     let counts = query.query_map([], |row| {
-        let Source(source) = row.get(0)?;
-        let Word(state) = row.get(1)?;
-        Ok(Count { source, state, events: row.get(2)? })
+        let SourceColumn(source) = row.get(0)?;
+        let EnumColumn(state) = row.get(1)?;
+        Ok(StateCount { source, state, events: row.get(2)? })
     })?;
     Ok(counts.collect::<rusqlite::Result<_>>()?)
 }
@@ -206,10 +214,10 @@ const OLDEST: &str = "
         WHERE events.source = counts.source AND state = 'queued'
     ) FROM counts WHERE state = 'queued' AND events > 0 ORDER BY source";
 
-pub(super) fn oldest(connection: &Connection) -> Result<Vec<(SourceName, Timestamp)>, Failure> {
+pub(super) fn oldest(connection: &Connection) -> Result<Vec<(SourceName, Timestamp)>, SqliteError> {
     let mut query = connection.prepare_cached(OLDEST)?;
     let oldest = query.query_map([], |row| {
-        let (Source(source), Time(received_at)) = (row.get(0)?, row.get(1)?);
+        let (SourceColumn(source), TimeColumn(received_at)) = (row.get(0)?, row.get(1)?);
         Ok((source, received_at))
     })?;
     Ok(oldest.collect::<rusqlite::Result<_>>()?)
@@ -226,7 +234,7 @@ const LEASES: &str = "
 pub(super) fn next_due(
     connection: &Connection,
     sources: &[SourceName],
-) -> Result<Option<Timestamp>, Failure> {
+) -> Result<Option<Timestamp>, SqliteError> {
     let mut next = first_to_end(connection, sources)?;
     let mut query = connection.prepare_cached(NEXT_DUE)?;
     for source in sources {
@@ -250,15 +258,15 @@ const EARLIER_UPSERT: &str = "
 
 pub(super) fn earlier_upsert(
     connection: &Connection,
-    (place, upsert): (u64, Name),
+    (place, upsert): (u64, RecordKey),
     sources: &[SourceName],
-) -> Result<Option<EarlierUpsert>, Failure> {
+) -> Result<Option<EarlierUpsert>, SqliteError> {
     let mut query = connection.prepare_cached(EARLIER_UPSERT)?;
     let mut rows = query.query(params![upsert.as_bytes(), place])?;
     while let Some(row) = rows.next()? {
-        let Source(source) = row.get(1)?;
+        let SourceColumn(source) = row.get(1)?;
         if sources.contains(&source) {
-            let Id(event) = row.get(2)?;
+            let EventIdColumn(event) = row.get(2)?;
             let token: i64 = row.get(3)?;
             let (seq, is_claimed) = (row.get(0)?, row.get(4)?);
             let token = token.cast_unsigned();
@@ -272,10 +280,10 @@ const WAITING: &str = "
     SELECT source, sum(lease_until IS NOT NULL), sum(lease_until IS NULL)
     FROM events INDEXED BY events_waiting WHERE waits_for IS NOT NULL GROUP BY source";
 
-pub(super) fn waiting(connection: &Connection) -> Result<Vec<Waiting>, Failure> {
+pub(super) fn waiting(connection: &Connection) -> Result<Vec<Waiting>, SqliteError> {
     let mut query = connection.prepare_cached(WAITING)?;
     let waiting = query.query_map([], |row| {
-        let Source(source) = row.get(0)?;
+        let SourceColumn(source) = row.get(0)?;
         Ok(Waiting { source, claimed: row.get(1)?, unclaimed: row.get(2)? })
     })?;
     Ok(waiting.collect::<rusqlite::Result<_>>()?)
@@ -288,7 +296,7 @@ fn first_to_end(
     let mut query = connection.prepare_cached(LEASES)?;
     let mut rows = query.query([])?;
     while let Some(row) = rows.next()? {
-        let Source(source) = row.get(1)?;
+        let SourceColumn(source) = row.get(1)?;
         if sources.contains(&source) {
             return time_of(row, 0);
         }
@@ -298,14 +306,14 @@ fn first_to_end(
 
 #[cfg(test)]
 mod tests {
-    use super::super::open::{self, Database};
+    use super::super::open::{self, DatabaseFile};
     use super::*;
 
     #[test]
     fn the_oldest_is_looked_up_in_an_index_alone() {
         let folder = tempfile::TempDir::new().unwrap();
         let path = open::create(&folder.path().join("relay.db")).unwrap();
-        let mut database = Database::open(&path, 1 << 20).unwrap();
+        let mut database = DatabaseFile::open(&path, 1 << 20).unwrap();
 
         let sql = format!("EXPLAIN QUERY PLAN {OLDEST}");
         let mut plan = database.connection().unwrap().prepare(&sql).unwrap();

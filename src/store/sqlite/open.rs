@@ -8,7 +8,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Row, TransactionBehavior};
 use tracing::{error, warn};
 
-use super::files::{Identity, Locks, Log, LogState, beside, private};
+use super::files::{FileId, Locks, Log, LogState, beside, private};
 use super::{PATIENCE, suspects};
 use crate::clock;
 
@@ -83,32 +83,32 @@ pub enum OpenError {
 
 /// The file as the writer has it. A server's holds the lock as long as it lives.
 #[derive(Debug)]
-pub(super) struct Database {
+pub(super) struct DatabaseFile {
     path: PathBuf,
-    file: Identity,
+    file: FileId,
     log_pages: u64,
     connection: Option<(Connection, Log)>,
     locks: Option<Locks>,
 }
 
-impl Database {
+impl DatabaseFile {
     /// The write-ahead log stays near `log_bytes`.
-    pub(super) fn open(path: &Path, log_bytes: u64) -> Result<Database, OpenError> {
-        let mut database = Database::new(path, log_bytes, Some(Locks::take(path)?))?;
+    pub(super) fn open(path: &Path, log_bytes: u64) -> Result<DatabaseFile, OpenError> {
+        let mut database = DatabaseFile::new(path, log_bytes, Some(Locks::take(path)?))?;
         suspects::end_all(database.connection()?, clock::now())
             .map_err(|source| OpenError::Database { path: path.to_owned(), source })?;
         Ok(database)
     }
 
     /// Beside a server, which may run: its claims stay.
-    pub(super) fn open_beside(path: &Path, log_bytes: u64) -> Result<Database, OpenError> {
-        Database::new(path, log_bytes, None)
+    pub(super) fn open_beside(path: &Path, log_bytes: u64) -> Result<DatabaseFile, OpenError> {
+        DatabaseFile::new(path, log_bytes, None)
     }
 
-    fn new(path: &Path, log_bytes: u64, locks: Option<Locks>) -> Result<Database, OpenError> {
+    fn new(path: &Path, log_bytes: u64, locks: Option<Locks>) -> Result<DatabaseFile, OpenError> {
         let log_pages = log_pages(log_bytes);
         let (path, file) = (path.to_owned(), identity(path)?);
-        let mut database = Database { path, file, log_pages, connection: None, locks };
+        let mut database = DatabaseFile { path, file, log_pages, connection: None, locks };
         database.connection()?;
         Ok(database)
     }
@@ -212,8 +212,8 @@ fn checkpoint(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], is_busy)
 }
 
-fn identity(path: &Path) -> Result<Identity, OpenError> {
-    Identity::of(path).map_err(|source| OpenError::File { path: path.to_owned(), source })
+fn identity(path: &Path) -> Result<FileId, OpenError> {
+    FileId::of(path).map_err(|source| OpenError::File { path: path.to_owned(), source })
 }
 
 /// How many pages the log has when it is written back.

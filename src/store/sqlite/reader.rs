@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::damage::Damage;
-use super::failure::{Failure, unavailable};
+use super::failure::{SqliteError, unavailable};
 use super::{PATIENCE, open};
 use crate::store::{StoreError, Trouble};
 
@@ -35,7 +35,7 @@ pub(super) struct Readers {
     delivery: Lane,
     look: Lane,
     search: Lane,
-    idle: Mutex<Idle>,
+    idle: Mutex<IdleReaders>,
 }
 
 /// What was read, or why nothing was.
@@ -84,7 +84,7 @@ impl Lane {
 }
 
 #[derive(Debug, Default)]
-struct Idle {
+struct IdleReaders {
     connections: Vec<Connection>,
     /// How often all were closed: one that was lent out before that is not taken back.
     closed: u64,
@@ -127,7 +127,7 @@ impl Readers {
     pub(super) async fn read<T: Send + 'static>(
         self: &Arc<Self>,
         purpose: Purpose,
-        work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+        work: impl FnOnce(&Connection) -> Result<T, SqliteError> + Send + 'static,
     ) -> Read<T> {
         let turn = self.turn(purpose).await?;
         self.read_in(turn, work).await.map(|(answer, _)| answer)
@@ -137,7 +137,7 @@ impl Readers {
     pub(super) async fn read_in<T: Send + 'static>(
         self: &Arc<Self>,
         turn: ReadTurn,
-        work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+        work: impl FnOnce(&Connection) -> Result<T, SqliteError> + Send + 'static,
     ) -> Read<(T, ReadTurn)> {
         let readers = Arc::clone(self);
         let reading = spawn_blocking(move || {
@@ -146,11 +146,14 @@ impl Readers {
         });
         match reading.await {
             Ok(answer) => Ok(answer?),
-            Err(_) => Err(Failure::Panicked.into()),
+            Err(_) => Err(SqliteError::Panicked.into()),
         }
     }
 
-    fn run<T>(&self, work: impl FnOnce(&Connection) -> Result<T, Failure>) -> Result<T, Failure> {
+    fn run<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, SqliteError>,
+    ) -> Result<T, SqliteError> {
         let (connection, closed) = self.take();
         let connection = match connection {
             Some(connection) => connection,

@@ -3,34 +3,37 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::count::Writing;
-use super::failure::Failure;
-use super::row::{self, Id, Time};
+use super::count::Transaction;
+use super::failure::SqliteError;
+use super::row::{self, EventIdColumn, TimeColumn};
 use crate::event::{EventId, State};
-use crate::store::{Released, Word};
+use crate::store::{HoldDecision, ReleaseOutcome};
 
 pub(super) fn release(
-    writing: &Writing<'_>,
+    writing: &Transaction<'_>,
     id: EventId,
-    (word, now): (Word, Timestamp),
-) -> Result<Released, Failure> {
+    (word, now): (HoldDecision, Timestamp),
+) -> Result<ReleaseOutcome, SqliteError> {
     let sql = "SELECT number, state, source FROM events WHERE id = ?1";
     let mut query = writing.prepare_cached(sql)?;
-    let found = query.query_row([Id(id)], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
-    let found: Option<(i64, row::Word<State>, String)> = found.optional()?;
-    let Some((event, row::Word(state), source)) = found else { return Ok(Released::NotFound) };
+    let found =
+        query.query_row([EventIdColumn(id)], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+    let found: Option<(i64, row::EnumColumn<State>, String)> = found.optional()?;
+    let Some((event, row::EnumColumn(state), source)) = found else {
+        return Ok(ReleaseOutcome::NotFound);
+    };
     if state != State::Held {
-        return Ok(Released::NotHeld(state));
+        return Ok(ReleaseOutcome::NotHeld(state));
     }
     let is_last = obey(writing, event, word)?;
     let (state, released) = match (word, is_last) {
-        (Word::Arrived, true) => {
+        (HoldDecision::Arrived, true) => {
             deliver(writing, event, now)?;
-            (State::Delivered, Released::Delivered)
+            (State::Delivered, ReleaseOutcome::Delivered)
         }
-        (Word::Arrived, false) | (Word::Again, _) => {
+        (HoldDecision::Arrived, false) | (HoldDecision::Again, _) => {
             queue(writing, event, (word, now))?;
-            (State::Queued, Released::Queued)
+            (State::Queued, ReleaseOutcome::Queued)
         }
     };
     writing.went(&source, State::Held);
@@ -39,10 +42,10 @@ pub(super) fn release(
 }
 
 /// Marks the request that is held. Tells whether no request is left then.
-fn obey(connection: &Connection, event: i64, word: Word) -> Result<bool, Failure> {
+fn obey(connection: &Connection, event: i64, word: HoldDecision) -> Result<bool, SqliteError> {
     let change = match word {
-        Word::Arrived => "state = 'done', may_repeat = 0",
-        Word::Again => "state = 'waiting', may_repeat = 1",
+        HoldDecision::Arrived => "state = 'done', may_repeat = 0",
+        HoldDecision::Again => "state = 'waiting', may_repeat = 1",
     };
     let sql = format!(
         "UPDATE requests SET {change} WHERE event = ?1 AND position
@@ -53,11 +56,11 @@ fn obey(connection: &Connection, event: i64, word: Word) -> Result<bool, Failure
     Ok(!connection.prepare_cached(sql)?.exists([event])?)
 }
 
-fn deliver(connection: &Connection, event: i64, now: Timestamp) -> Result<(), Failure> {
+fn deliver(connection: &Connection, event: i64, now: Timestamp) -> Result<(), SqliteError> {
     let sql = "UPDATE events SET state = 'delivered', settled_at = ?2,
                    reason = 'a person said that it arrived'
                WHERE number = ?1";
-    connection.prepare_cached(sql)?.execute(params![event, Time(now)])?;
+    connection.prepare_cached(sql)?.execute(params![event, TimeColumn(now)])?;
     Ok(())
 }
 
@@ -65,15 +68,15 @@ fn deliver(connection: &Connection, event: i64, now: Timestamp) -> Result<(), Fa
 fn queue(
     connection: &Connection,
     event: i64,
-    (word, now): (Word, Timestamp),
-) -> Result<(), Failure> {
+    (word, now): (HoldDecision, Timestamp),
+) -> Result<(), SqliteError> {
     let reason = match word {
-        Word::Arrived => "a person said that the request without an answer arrived",
-        Word::Again => "a person said to send it again",
+        HoldDecision::Arrived => "a person said that the request without an answer arrived",
+        HoldDecision::Again => "a person said to send it again",
     };
     let sql = "UPDATE events SET state = 'queued', reason = ?2, due_at = ?3, queued_at = ?3,
                    waits_since = ?3, tries = 0
                WHERE number = ?1";
-    connection.prepare_cached(sql)?.execute(params![event, reason, Time(now)])?;
+    connection.prepare_cached(sql)?.execute(params![event, reason, TimeColumn(now)])?;
     Ok(())
 }

@@ -3,18 +3,18 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::count::Writing;
-use super::failure::Failure;
-use super::list::{self, Candidate, Order, Search, Slice};
-use super::row::{Json, Time, Word};
+use super::count::Transaction;
+use super::failure::SqliteError;
+use super::list::{self, Search, SearchHit, Slice, SortOrder};
+use super::row::{EnumColumn, JsonColumn, TimeColumn};
 use crate::event::{SourceName, State};
-use crate::store::{Cursor, Filter, NewReplay, Replay, ReplayId};
+use crate::store::{Cursor, EventFilter, ReplayId, ReplayProgress, ReplayRequest};
 
 /// How many events one step changes.
 const STEP: usize = 500;
 
-pub(super) fn begin(connection: &Connection, order: &NewReplay) -> Result<(), Failure> {
-    let NewReplay { id, filter, every, begun_at } = order;
+pub(super) fn begin(connection: &Connection, order: &ReplayRequest) -> Result<(), SqliteError> {
+    let ReplayRequest { id, filter, every, begun_at } = order;
     let every = i64::try_from(every.as_micros()).unwrap_or(i64::MAX);
     let sql = "INSERT INTO replays (id, ids, state, sources, since, until, text, every, begun_at,
                    left_out, up_to)
@@ -22,34 +22,37 @@ pub(super) fn begin(connection: &Connection, order: &NewReplay) -> Result<(), Fa
                    (SELECT coalesce(max(number), 0) FROM events))";
     connection.prepare_cached(sql)?.execute(params![
         id.as_bytes(),
-        Json(&filter.ids),
+        JsonColumn(&filter.ids),
         filter.state.map(State::as_str),
-        filter.sources.as_ref().map(Json),
-        filter.since.map(Time),
-        filter.until.map(Time),
+        filter.sources.as_ref().map(JsonColumn),
+        filter.since.map(TimeColumn),
+        filter.until.map(TimeColumn),
         filter.text,
         every,
-        Time(*begun_at),
+        TimeColumn(*begun_at),
         filter.left_out,
     ])?;
     Ok(())
 }
 
 /// What a step is to change, as it was found apart from the writer.
-pub(super) enum Step {
-    Queue { replay: i64, after: Option<Cursor>, events: Vec<Candidate>, next: Option<Cursor> },
+pub(super) enum ReplayStep {
+    Queue { replay: i64, after: Option<Cursor>, events: Vec<SearchHit>, next: Option<Cursor> },
     GiveBack { replay: i64, events: Vec<i64> },
 }
 
 /// The next step; none if the replay has come to its end or is not there.
-pub(super) fn next(connection: &Connection, id: ReplayId) -> Result<Option<Step>, Failure> {
+pub(super) fn next(
+    connection: &Connection,
+    id: ReplayId,
+) -> Result<Option<ReplayStep>, SqliteError> {
     let snapshot = connection.unchecked_transaction()?;
     let sql = "SELECT number, canceled_at IS NOT NULL, ids, state, sources, since, until, text,
                    after_received_at, after_number, up_to, left_out
                FROM replays WHERE id = ?1 AND ended = 0";
     let mut query = snapshot.prepare_cached(sql)?;
     let open = query.query_row([id.as_bytes()], |row| {
-        let (filter, order) = (filter_of(row)?, Order::OldestFirst);
+        let (filter, order) = (filter_of(row)?, SortOrder::OldestFirst);
         let search = Search {
             filter,
             order,
@@ -62,32 +65,32 @@ pub(super) fn next(connection: &Connection, id: ReplayId) -> Result<Option<Step>
     });
     let Some((replay, canceled, search)) = open.optional()? else { return Ok(None) };
     if canceled {
-        return Ok(Some(Step::GiveBack { replay, events: not_begun(&snapshot, replay)? }));
+        return Ok(Some(ReplayStep::GiveBack { replay, events: not_begun(&snapshot, replay)? }));
     }
     let found = list::find(&snapshot, &search)?;
     let (after, next) = (search.after, found.next);
-    Ok(Some(Step::Queue { replay, after, events: found.events, next }))
+    Ok(Some(ReplayStep::Queue { replay, after, events: found.events, next }))
 }
 
-fn filter_of(row: &Row<'_>) -> rusqlite::Result<Filter> {
-    let Json(ids) = row.get(2)?;
-    let state: Option<Word<State>> = row.get(3)?;
-    let sources: Option<Json<Vec<SourceName>>> = row.get(4)?;
-    let (since, until): (Option<Time>, Option<Time>) = (row.get(5)?, row.get(6)?);
-    Ok(Filter {
+fn filter_of(row: &Row<'_>) -> rusqlite::Result<EventFilter> {
+    let JsonColumn(ids) = row.get(2)?;
+    let state: Option<EnumColumn<State>> = row.get(3)?;
+    let sources: Option<JsonColumn<Vec<SourceName>>> = row.get(4)?;
+    let (since, until): (Option<TimeColumn>, Option<TimeColumn>) = (row.get(5)?, row.get(6)?);
+    Ok(EventFilter {
         ids,
-        state: state.map(|Word(state)| state),
-        sources: sources.map(|Json(sources)| sources),
-        since: since.map(|Time(since)| since),
-        until: until.map(|Time(until)| until),
+        state: state.map(|EnumColumn(state)| state),
+        sources: sources.map(|JsonColumn(sources)| sources),
+        since: since.map(|TimeColumn(since)| since),
+        until: until.map(|TimeColumn(until)| until),
         text: row.get(7)?,
         left_out: row.get(11)?,
     })
 }
 
 fn after_of(row: &Row<'_>) -> rusqlite::Result<Option<Cursor>> {
-    let received_at: Option<Time> = row.get(8)?;
-    let Some(Time(received_at)) = received_at else { return Ok(None) };
+    let received_at: Option<TimeColumn> = row.get(8)?;
+    let Some(TimeColumn(received_at)) = received_at else { return Ok(None) };
     Ok(Some(Cursor { received_at, number: row.get(9)? }))
 }
 
@@ -103,18 +106,18 @@ fn not_begun(connection: &Connection, replay: i64) -> rusqlite::Result<Vec<i64>>
 /// Nobody works on it.
 const FREE: &str = "events.state = 'queued' AND lease_until IS NULL";
 
-pub(super) fn take(writing: &Writing<'_>, step: &Step) -> Result<(), Failure> {
+pub(super) fn take(writing: &Transaction<'_>, step: &ReplayStep) -> Result<(), SqliteError> {
     match step {
         // Somebody else may have taken the same step, or canceled.
-        Step::Queue { replay, after, .. } if !is_at(writing, *replay, *after)? => Ok(()),
-        Step::Queue { replay, events, next, .. } => {
+        ReplayStep::Queue { replay, after, .. } if !is_at(writing, *replay, *after)? => Ok(()),
+        ReplayStep::Queue { replay, events, next, .. } => {
             queue(writing, *replay, events)?;
             match next {
                 Some(next) => move_on(writing, *replay, *next),
                 None => end(writing, *replay),
             }
         }
-        Step::GiveBack { replay, events } => {
+        ReplayStep::GiveBack { replay, events } => {
             for event in events {
                 give_back(writing, *replay, *event)?;
             }
@@ -126,14 +129,15 @@ pub(super) fn take(writing: &Writing<'_>, step: &Step) -> Result<(), Failure> {
     }
 }
 
-fn is_at(connection: &Connection, replay: i64, after: Option<Cursor>) -> Result<bool, Failure> {
+fn is_at(connection: &Connection, replay: i64, after: Option<Cursor>) -> Result<bool, SqliteError> {
     let sql = "SELECT 1 FROM replays WHERE number = ?1 AND ended = 0
                    AND canceled_at IS NULL AND after_received_at IS ?2 AND after_number IS ?3";
-    let (received_at, number) = (after.map(|it| Time(it.received_at)), after.map(|it| it.number));
+    let (received_at, number) =
+        (after.map(|it| TimeColumn(it.received_at)), after.map(|it| it.number));
     Ok(connection.prepare_cached(sql)?.exists(params![replay, received_at, number])?)
 }
 
-fn queue(writing: &Writing<'_>, replay: i64, events: &[Candidate]) -> Result<(), Failure> {
+fn queue(writing: &Transaction<'_>, replay: i64, events: &[SearchHit]) -> Result<(), SqliteError> {
     let sql = "SELECT begun_at, every, replayed FROM replays WHERE number = ?1";
     let (begun_at, every, mut replayed): (i64, i64, i64) = writing
         .prepare_cached(sql)?
@@ -157,9 +161,9 @@ const LATEST: i64 = 253_370_764_799_000_000;
 
 /// Whether the event was still what it was found as.
 fn queue_one(
-    writing: &Writing<'_>,
+    writing: &Transaction<'_>,
     replay: i64,
-    (event, begun_at, due_at): (&Candidate, i64, i64),
+    (event, begun_at, due_at): (&SearchHit, i64, i64),
 ) -> rusqlite::Result<bool> {
     let number = event.place.number;
     let sql = "INSERT INTO replayed
@@ -183,20 +187,20 @@ fn queue_one(
     Ok(true)
 }
 
-fn move_on(connection: &Connection, replay: i64, next: Cursor) -> Result<(), Failure> {
+fn move_on(connection: &Connection, replay: i64, next: Cursor) -> Result<(), SqliteError> {
     let sql = "UPDATE replays SET after_received_at = ?2, after_number = ?3 WHERE number = ?1";
-    let place = params![replay, Time(next.received_at), next.number];
+    let place = params![replay, TimeColumn(next.received_at), next.number];
     connection.prepare_cached(sql)?.execute(place)?;
     Ok(())
 }
 
-fn end(connection: &Connection, replay: i64) -> Result<(), Failure> {
+fn end(connection: &Connection, replay: i64) -> Result<(), SqliteError> {
     let sql = "UPDATE replays SET ended = 1 WHERE number = ?1";
     connection.prepare_cached(sql)?.execute([replay])?;
     Ok(())
 }
 
-fn give_back(writing: &Writing<'_>, replay: i64, event: i64) -> Result<(), Failure> {
+fn give_back(writing: &Transaction<'_>, replay: i64, event: i64) -> Result<(), SqliteError> {
     let sql = format!(
         "UPDATE events SET (state, reason, queued_at, tries, settled_at, replay, due_at)
              = (past.state, past.reason, past.queued_at, past.tries, past.settled_at,
@@ -207,8 +211,8 @@ fn give_back(writing: &Writing<'_>, replay: i64, event: i64) -> Result<(), Failu
     );
     let mut update = writing.prepare_cached(&sql)?;
     let given_back = update.query_row(params![event, replay], |row| Ok((row.get(0)?, row.get(1)?)));
-    let given_back: Option<(String, Word<State>)> = given_back.optional()?;
-    if let Some((source, Word(state))) = given_back {
+    let given_back: Option<(String, EnumColumn<State>)> = given_back.optional()?;
+    if let Some((source, EnumColumn(state))) = given_back {
         writing.went(&source, State::Queued);
         writing.came(&source, state);
         begun(writing, event)?;
@@ -219,36 +223,43 @@ fn give_back(writing: &Writing<'_>, replay: i64, event: i64) -> Result<(), Failu
 }
 
 /// Steps from now on give back. One that had ended has steps again.
-pub(super) fn cancel(connection: &Connection, id: ReplayId, now: Timestamp) -> Result<(), Failure> {
+pub(super) fn cancel(
+    connection: &Connection,
+    id: ReplayId,
+    now: Timestamp,
+) -> Result<(), SqliteError> {
     let sql = "UPDATE replays SET canceled_at = ?2, ended = 0
                WHERE id = ?1 AND canceled_at IS NULL";
-    connection.prepare_cached(sql)?.execute(params![id.as_bytes(), Time(now)])?;
+    connection.prepare_cached(sql)?.execute(params![id.as_bytes(), TimeColumn(now)])?;
     Ok(())
 }
 
-pub(super) fn look(connection: &Connection, id: ReplayId) -> Result<Option<Replay>, Failure> {
+pub(super) fn look(
+    connection: &Connection,
+    id: ReplayId,
+) -> Result<Option<ReplayProgress>, SqliteError> {
     let sql = "SELECT begun_at, matched, replayed, waiting, given_back, canceled_at,
                    ended = 0
                FROM replays WHERE id = ?1";
     let mut query = connection.prepare_cached(sql)?;
     let replay = query.query_row([id.as_bytes()], |row| {
-        let Time(begun_at) = row.get(0)?;
-        let canceled_at: Option<Time> = row.get(5)?;
-        Ok(Replay {
+        let TimeColumn(begun_at) = row.get(0)?;
+        let canceled_at: Option<TimeColumn> = row.get(5)?;
+        Ok(ReplayProgress {
             id,
             begun_at,
             matched: row.get(1)?,
             replayed: row.get(2)?,
             waiting: row.get(3)?,
             given_back: row.get(4)?,
-            canceled_at: canceled_at.map(|Time(canceled_at)| canceled_at),
+            canceled_at: canceled_at.map(|TimeColumn(canceled_at)| canceled_at),
             has_steps: row.get(6)?,
         })
     });
     Ok(replay.optional()?)
 }
 
-pub(super) fn open(connection: &Connection) -> Result<Vec<ReplayId>, Failure> {
+pub(super) fn open(connection: &Connection) -> Result<Vec<ReplayId>, SqliteError> {
     let sql = "SELECT id FROM replays INDEXED BY replays_open
                WHERE ended = 0 ORDER BY number";
     let mut query = connection.prepare_cached(sql)?;
@@ -260,7 +271,7 @@ pub(super) fn open(connection: &Connection) -> Result<Vec<ReplayId>, Failure> {
 pub(super) fn before(connection: &Connection, event: i64) -> rusqlite::Result<Option<State>> {
     let sql = "SELECT state FROM replayed WHERE event = ?1";
     let state = connection.prepare_cached(sql)?.query_row([event], |row| row.get(0)).optional()?;
-    Ok(state.map(|Word(state)| state))
+    Ok(state.map(|EnumColumn(state)| state))
 }
 
 /// Whether what was done then stays done. What had been delivered is all sent again.

@@ -20,42 +20,42 @@ const COPIES: u64 = 2;
 
 /// The room on the disk of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
+pub struct DiskSpace {
     pub free_bytes: u64,
     /// Below this nothing new is kept.
     pub reserve_bytes: u64,
 }
 
-impl Room {
-    pub fn of(settings: &Settings) -> io::Result<Room> {
+impl DiskSpace {
+    pub fn of(settings: &Settings) -> io::Result<DiskSpace> {
         let folder = settings.folder();
         let disk = rustix::fs::statvfs(folder)?;
-        let reserve = Reserve::new(folder, settings.reserve_bytes)?;
+        let reserve = DiskReserve::new(folder, settings.reserve_bytes)?;
         let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
-        Ok(Room { free_bytes, reserve_bytes: reserve.bytes })
+        Ok(DiskSpace { free_bytes, reserve_bytes: reserve.bytes })
     }
 }
 
 #[derive(Debug)]
-pub(super) struct Reserve {
+pub(super) struct DiskReserve {
     folder: PathBuf,
     bytes: u64,
-    last: Mutex<Option<Look>>,
+    last: Mutex<Option<SpaceReading>>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Look {
+struct SpaceReading {
     at: Instant,
     free: u64,
     written: u64,
 }
 
-impl Reserve {
+impl DiskReserve {
     /// Left out, the reserve is 64 MiB, or 5 % of a smaller file system.
-    pub(super) fn new(folder: &Path, bytes: Option<u64>) -> io::Result<Reserve> {
+    pub(super) fn new(folder: &Path, bytes: Option<u64>) -> io::Result<DiskReserve> {
         let disk = rustix::fs::statvfs(folder)?;
         let bytes = bytes.unwrap_or_else(|| usual(disk.f_blocks.saturating_mul(disk.f_frsize)));
-        Ok(Reserve { folder: folder.to_owned(), bytes, last: Mutex::new(None) })
+        Ok(DiskReserve { folder: folder.to_owned(), bytes, last: Mutex::new(None) })
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -87,7 +87,7 @@ impl Reserve {
         Ok(look.free)
     }
 
-    fn look(&self) -> Result<Look, StoreError> {
+    fn look(&self) -> Result<SpaceReading, StoreError> {
         let disk = rustix::fs::statvfs(&self.folder).map_err(|error| {
             unavailable(
                 Trouble::File,
@@ -95,7 +95,7 @@ impl Reserve {
             )
         })?;
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        Ok(Look { at: Instant::now(), free, written: 0 })
+        Ok(SpaceReading { at: Instant::now(), free, written: 0 })
     }
 }
 
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_full_disk_says_how_full_it_is() {
-        let reserve = Reserve::new(Path::new("/"), Some(u64::MAX)).unwrap();
+        let reserve = DiskReserve::new(Path::new("/"), Some(u64::MAX)).unwrap();
 
         let StoreError::Unavailable { reason, .. } = reserve.admit(1, 0).unwrap_err() else {
             panic!()
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn what_waits_to_be_written_takes_room_too() {
-        let reserve = Reserve::new(Path::new("/"), Some(0)).unwrap();
+        let reserve = DiskReserve::new(Path::new("/"), Some(0)).unwrap();
         let free = usize::try_from(reserve.free(0).unwrap()).unwrap();
 
         assert!(reserve.admit(1, 0).is_ok());

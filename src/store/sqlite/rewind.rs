@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
 use super::claim::RANKS;
-use super::failure::Failure;
-use super::row::Time;
+use super::failure::SqliteError;
+use super::row::TimeColumn;
 use crate::event::SourceName;
 
 /// How many events one look finds, so that they take little memory.
@@ -40,16 +40,16 @@ pub(super) fn late(
     connection: &Connection,
     sources: &[SourceName],
     now: Timestamp,
-) -> Result<Late, Failure> {
-    let mut events = numbers(connection, LEASED, params![Time(now), FOUND_MAX])?;
+) -> Result<Late, SqliteError> {
+    let mut events = numbers(connection, LEASED, params![TimeColumn(now), FOUND_MAX])?;
     for source in sources {
         for rank in RANKS {
             let left = FOUND_MAX.saturating_sub(events.len());
-            let wanted = params![source.as_str(), rank, Time(now), left];
+            let wanted = params![source.as_str(), rank, TimeColumn(now), left];
             events.extend(numbers(connection, WAITING, wanted)?);
         }
     }
-    let replays = numbers(connection, REPLAYS, params![Time(now)])?;
+    let replays = numbers(connection, REPLAYS, params![TimeColumn(now)])?;
     Ok(Late { has_more: events.len() >= FOUND_MAX, events, replays })
 }
 
@@ -68,34 +68,37 @@ pub(super) fn events(
     connection: &Connection,
     numbers: &[i64],
     now: Timestamp,
-) -> Result<(), Failure> {
+) -> Result<(), SqliteError> {
     let sql = "UPDATE events SET due_at = due_at - (waits_since - ?2),
                    lease_until = lease_until - (waits_since - ?2), waits_since = ?2
                WHERE number = ?1 AND state = 'queued' AND waits_since > ?2";
     let mut update = connection.prepare_cached(sql)?;
     for number in numbers {
-        update.execute(params![number, Time(now)])?;
+        update.execute(params![number, TimeColumn(now)])?;
     }
     Ok(())
 }
 
 /// Makes some of the events due that wait behind an earlier one, and returns how many.
-pub(super) fn end_waits_behind(connection: &Connection, now: Timestamp) -> Result<usize, Failure> {
+pub(super) fn end_waits_behind(
+    connection: &Connection,
+    now: Timestamp,
+) -> Result<usize, SqliteError> {
     let sql = "UPDATE events SET due_at = ?1 WHERE number IN (
                    SELECT number FROM events INDEXED BY events_waiting
                    WHERE waits_for IS NOT NULL AND lease_until IS NULL AND due_at > ?1 LIMIT ?2)";
-    Ok(connection.prepare_cached(sql)?.execute(params![Time(now), CHANGED_MAX])?)
+    Ok(connection.prepare_cached(sql)?.execute(params![TimeColumn(now), CHANGED_MAX])?)
 }
 
 pub(super) fn replays(
     connection: &Connection,
     numbers: &[i64],
     now: Timestamp,
-) -> Result<(), Failure> {
+) -> Result<(), SqliteError> {
     let sql = "UPDATE replays SET begun_at = ?2 WHERE number = ?1 AND begun_at > ?2";
     let mut update = connection.prepare_cached(sql)?;
     for number in numbers {
-        update.execute(params![number, Time(now)])?;
+        update.execute(params![number, TimeColumn(now)])?;
     }
     Ok(())
 }

@@ -9,57 +9,57 @@ use serde::{Deserialize, Serialize};
 use crate::event::{EventId, SourceName};
 
 /// A time in microseconds.
-pub(super) struct Time(pub(super) Timestamp);
+pub(super) struct TimeColumn(pub(super) Timestamp);
 
-impl ToSql for Time {
+impl ToSql for TimeColumn {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(self.0.as_microsecond().into())
     }
 }
 
-impl FromSql for Time {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Time> {
-        Timestamp::from_microsecond(value.as_i64()?).map(Time).map_err(FromSqlError::other)
+impl FromSql for TimeColumn {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<TimeColumn> {
+        Timestamp::from_microsecond(value.as_i64()?).map(TimeColumn).map_err(FromSqlError::other)
     }
 }
 
-pub(super) struct Id(pub(super) EventId);
+pub(super) struct EventIdColumn(pub(super) EventId);
 
-impl ToSql for Id {
+impl ToSql for EventIdColumn {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(self.0.as_bytes().as_slice().into())
     }
 }
 
-impl FromSql for Id {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Id> {
-        <[u8; 16]>::column_result(value).map(|bytes| Id(EventId::from_bytes(bytes)))
+impl FromSql for EventIdColumn {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<EventIdColumn> {
+        <[u8; 16]>::column_result(value).map(|bytes| EventIdColumn(EventId::from_bytes(bytes)))
     }
 }
 
-pub(super) struct Source(pub(super) SourceName);
+pub(super) struct SourceColumn(pub(super) SourceName);
 
-impl FromSql for Source {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Source> {
-        value.as_str()?.parse().map(Source).map_err(FromSqlError::other)
+impl FromSql for SourceColumn {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<SourceColumn> {
+        value.as_str()?.parse().map(SourceColumn).map_err(FromSqlError::other)
     }
 }
 
 /// One of the words of an enum.
-pub(super) struct Word<T>(pub(super) T);
+pub(super) struct EnumColumn<T>(pub(super) T);
 
-impl<T: for<'a> Deserialize<'a>> FromSql for Word<T> {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Word<T>> {
+impl<T: for<'a> Deserialize<'a>> FromSql for EnumColumn<T> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<EnumColumn<T>> {
         let word: StrDeserializer<'_, serde::de::value::Error> =
             value.as_str()?.into_deserializer();
-        T::deserialize(word).map(Word).map_err(FromSqlError::other)
+        T::deserialize(word).map(EnumColumn).map_err(FromSqlError::other)
     }
 }
 
 /// JSON text.
-pub(super) struct Json<T>(pub(super) T);
+pub(super) struct JsonColumn<T>(pub(super) T);
 
-impl<T: Serialize> ToSql for Json<T> {
+impl<T: Serialize> ToSql for JsonColumn<T> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         let text = serde_json::to_string(&self.0)
             .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
@@ -67,9 +67,9 @@ impl<T: Serialize> ToSql for Json<T> {
     }
 }
 
-impl<T: DeserializeOwned> FromSql for Json<T> {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Json<T>> {
-        serde_json::from_str(value.as_str()?).map(Json).map_err(FromSqlError::other)
+impl<T: DeserializeOwned> FromSql for JsonColumn<T> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<JsonColumn<T>> {
+        serde_json::from_str(value.as_str()?).map(JsonColumn).map_err(FromSqlError::other)
     }
 }
 

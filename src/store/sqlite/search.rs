@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::list::{self, CHUNK, LIMIT_MAX, LOOKED_MAX, Search, Slice};
 use super::reader::{Purpose, Read, Readers};
-use crate::store::filter::{Cursor, Filter, Listed, Matching, Page};
+use crate::store::filter::{Cursor, EventFilter, EventPage, MatchCount, PageRequest};
 
 /// A snapshot keeps the log of the database from being written back: so long, a busy log grows by some hundred KiB.
 const SLICE: Duration = Duration::from_millis(50);
@@ -18,20 +18,20 @@ const COUNTED_MAX: u64 = 10_000;
 
 pub(super) async fn list(
     readers: &Arc<Readers>,
-    filter: Filter,
-    Page { limit, after }: Page,
-) -> Read<Listed> {
+    filter: EventFilter,
+    PageRequest { limit, after }: PageRequest,
+) -> Read<EventPage> {
     let limit = limit.clamp(1, LIMIT_MAX);
     let mut turn = readers.turn(Purpose::Search).await?;
     let begun = Instant::now();
-    let mut listed = Listed { events: Vec::new(), next: after };
+    let mut listed = EventPage { events: Vec::new(), next: after };
     let mut looked_max = LOOKED_MAX;
     loop {
         let left = limit - listed.events.len();
         let search = slice(&filter, listed.next, (left, looked_max));
         let (found, back) =
             readers.read_in(turn, move |connection| list::lines(connection, &search)).await?;
-        let (Listed { events, next }, looked) = found;
+        let (EventPage { events, next }, looked) = found;
         turn = back;
         looked_max = looked_max.saturating_sub(looked);
         listed.events.extend(events);
@@ -43,10 +43,10 @@ pub(super) async fn list(
     }
 }
 
-pub(super) async fn matching(readers: &Arc<Readers>, filter: Filter) -> Read<Matching> {
+pub(super) async fn matching(readers: &Arc<Readers>, filter: EventFilter) -> Read<MatchCount> {
     let mut turn = readers.turn(Purpose::Search).await?;
     let begun = Instant::now();
-    let mut matching = Matching::default();
+    let mut matching = MatchCount::default();
     let mut after = None;
     loop {
         let search = slice(&filter, after, (CHUNK, LOOKED_MAX));
@@ -65,7 +65,11 @@ pub(super) async fn matching(readers: &Arc<Readers>, filter: Filter) -> Read<Mat
     }
 }
 
-fn slice(filter: &Filter, after: Option<Cursor>, (limit, looked_max): (usize, usize)) -> Search {
+fn slice(
+    filter: &EventFilter,
+    after: Option<Cursor>,
+    (limit, looked_max): (usize, usize),
+) -> Search {
     let slice = Slice { looked_max, until: Instant::now().checked_add(SLICE) };
     Search { slice, ..Search::newest_first(filter.clone(), after, limit) }
 }

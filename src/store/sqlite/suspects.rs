@@ -2,14 +2,14 @@
 //! have ended it, by its memory or its stack; which one is known by a mark on disk while it is mapped alone.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 use tracing::warn;
 
 use super::advance;
-use super::claim::{self, InHand};
-use super::count::Writing;
-use super::failure::Failure;
-use super::row::Id;
+use super::claim::{self, LeasedEvent};
+use super::count::Transaction;
+use super::failure::SqliteError;
+use super::row::EventIdColumn;
 use crate::event::{EventId, State};
 use crate::store::Claim;
 
@@ -22,8 +22,9 @@ const REASON: &str = "the relay's process ended three times while it mapped this
 /// Ends all leases of a process that did not stop cleanly. Whatever it had in hand and not mapped may be the
 /// reason; an event that was the reason too often is not tried again.
 pub(super) fn end_all(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
-    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-    let writing = Writing::on(&transaction);
+    let transaction =
+        rusqlite::Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    let writing = Transaction::on(&transaction);
     let sql = format!("{SUSPECT} WHERE lease_until IS NOT NULL AND {UNMAPPED}");
     let suspects = writing.execute(&sql, [])?;
     // A mark counts only under a lease: without one nobody was mapping the event.
@@ -45,7 +46,7 @@ pub(super) fn end_all(connection: &Connection, now: Timestamp) -> rusqlite::Resu
     Ok(())
 }
 
-fn report(suspects: usize, poisonous: &[(InHand, EventId)]) {
+fn report(suspects: usize, poisonous: &[(LeasedEvent, EventId)]) {
     if suspects > 0 {
         warn!(
             suspects,
@@ -79,20 +80,20 @@ pub(super) fn suspect(connection: &Connection, number: i64) -> rusqlite::Result<
     Ok(())
 }
 
-fn poisonous(connection: &Connection) -> rusqlite::Result<Vec<(InHand, EventId)>> {
+fn poisonous(connection: &Connection) -> rusqlite::Result<Vec<(LeasedEvent, EventId)>> {
     let sql = "SELECT number, source, tries, replay, 1, waits_for IS NOT NULL, id
                FROM suspects JOIN events ON number = event
                WHERE deaths >= ?1 AND state = 'queued'";
     let mut query = connection.prepare(sql)?;
     let events = query.query_map([DEATHS_MAX], |row| {
-        let Id(id) = row.get(6)?;
+        let EventIdColumn(id) = row.get(6)?;
         Ok((claim::in_hand_of(row)?, id))
     })?;
     events.collect()
 }
 
 /// From here on the end of the process is held against this event.
-pub(super) fn mark(connection: &Connection, claim: Claim) -> Result<(), Failure> {
+pub(super) fn mark(connection: &Connection, claim: Claim) -> Result<(), SqliteError> {
     let event = claim::in_hand(connection, claim)?;
     let sql = "INSERT INTO suspects (event, marked) VALUES (?1, 1)
                ON CONFLICT DO UPDATE SET marked = 1";
@@ -101,7 +102,7 @@ pub(super) fn mark(connection: &Connection, claim: Claim) -> Result<(), Failure>
 }
 
 /// Its mapping came to an end, so it was not what ended the process before.
-pub(super) fn unmark(connection: &Connection, claim: Claim) -> Result<(), Failure> {
+pub(super) fn unmark(connection: &Connection, claim: Claim) -> Result<(), SqliteError> {
     let event = claim::in_hand(connection, claim)?;
     let sql = "UPDATE suspects SET marked = 0, deaths = 0 WHERE event = ?1";
     connection.prepare_cached(sql)?.execute([event.number])?;

@@ -11,11 +11,11 @@ use tokio::time::timeout;
 use tracing::{error, info};
 
 use super::PATIENCE;
-use super::count::Writing;
+use super::count::Transaction;
 use super::damage::Damage;
-use super::failure::{Failure, unavailable};
+use super::failure::{SqliteError, unavailable};
 use super::files::LogState;
-use super::open::{Database, OpenError};
+use super::open::{DatabaseFile, OpenError};
 use super::reader::Readers;
 use crate::store::{StoreError, Trouble};
 use crate::telemetry::metrics::Commits;
@@ -28,21 +28,21 @@ const WAITING_MAX: usize = 1024;
 
 #[derive(Debug)]
 pub(super) struct Writer {
-    commands: Mutex<Option<mpsc::Sender<Box<dyn Command>>>>,
+    commands: Mutex<Option<mpsc::Sender<Box<dyn WriteCommand>>>>,
     damage: Arc<Damage>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Writer {
     pub(super) fn start(
-        database: Database,
+        database: DatabaseFile,
         (readers, damage): (Arc<Readers>, Arc<Damage>),
         commits: Commits,
     ) -> Result<Writer, OpenError> {
         let path = database.path().to_owned();
         let (commands, waiting) = mpsc::channel(WAITING_MAX);
         let watched = Arc::clone(&damage);
-        let desk = Desk { database, readers, damage: watched, commits, broken: false };
+        let desk = WriterThread { database, readers, damage: watched, commits, broken: false };
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || desk.run(waiting))
@@ -55,7 +55,7 @@ impl Writer {
     /// it wrote is on disk when this returns `Ok`.
     pub(super) async fn write<T: Send + 'static>(
         &self,
-        work: impl Fn(&Writing<'_>) -> Result<T, Failure> + Send + 'static,
+        work: impl Fn(&Transaction<'_>) -> Result<T, SqliteError> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.run(Access::Write, work).await
     }
@@ -64,15 +64,15 @@ impl Writer {
     /// begun, so that it neither takes the write lock nor counts as a commit.
     pub(super) async fn look<T: Send + 'static>(
         &self,
-        look: impl Fn(&Connection) -> Result<T, Failure> + Send + 'static,
+        look: impl Fn(&Connection) -> Result<T, SqliteError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.run(Access::Look, move |writing: &Writing<'_>| look(writing)).await
+        self.run(Access::Look, move |writing: &Transaction<'_>| look(writing)).await
     }
 
     async fn run<T: Send + 'static>(
         &self,
         access: Access,
-        work: impl Fn(&Writing<'_>) -> Result<T, Failure> + Send + 'static,
+        work: impl Fn(&Transaction<'_>) -> Result<T, SqliteError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let closed = || unavailable(Trouble::Internal, "the store is closed");
@@ -82,11 +82,11 @@ impl Writer {
         };
         let (reply, answer) = oneshot::channel();
         let damage = Arc::clone(&self.damage);
-        let write = Write { access, work, damage, result: None, reply };
+        let write = PendingWrite { access, work, damage, result: None, reply };
         place.map_err(|_| closed())?.send(Box::new(write));
         // The thread ends when no sender is left.
         drop(commands);
-        answer.await.unwrap_or_else(|_| Err(Failure::Ended.into()))
+        answer.await.unwrap_or_else(|_| Err(SqliteError::Ended.into()))
     }
 
     /// Takes no more commands. The thread ends once all that wait are written.
@@ -103,15 +103,15 @@ enum Access {
     Write,
 }
 
-trait Command: Send {
+trait WriteCommand: Send {
     fn access(&self) -> Access;
 
-    fn run(&mut self, writing: &Writing<'_>) -> Result<(), Failure>;
+    fn run(&mut self, writing: &Transaction<'_>) -> Result<(), SqliteError>;
     /// Tells the caller, once it is known whether the commit is on disk.
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
 }
 
-struct Write<T, W> {
+struct PendingWrite<T, W> {
     access: Access,
     work: W,
     damage: Arc<Damage>,
@@ -119,36 +119,38 @@ struct Write<T, W> {
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
 
-impl<T: Send, W: Fn(&Writing<'_>) -> Result<T, Failure> + Send> Command for Write<T, W> {
+impl<T: Send, W: Fn(&Transaction<'_>) -> Result<T, SqliteError> + Send> WriteCommand
+    for PendingWrite<T, W>
+{
     fn access(&self) -> Access {
         self.access
     }
 
-    fn run(&mut self, writing: &Writing<'_>) -> Result<(), Failure> {
+    fn run(&mut self, writing: &Transaction<'_>) -> Result<(), SqliteError> {
         let done = (self.work)(writing).inspect_err(|failure| self.damage.note(failure));
         self.result = Some(done?);
         Ok(())
     }
 
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>) {
-        let Write { result, reply, .. } = *self;
-        let answer = outcome.and_then(|()| result.ok_or(Failure::Panicked.into()));
+        let PendingWrite { result, reply, .. } = *self;
+        let answer = outcome.and_then(|()| result.ok_or(SqliteError::Panicked.into()));
         // The caller may be gone; what was written stays.
         let _ = reply.send(answer);
     }
 }
 
 /// What the thread has before it.
-struct Desk {
-    database: Database,
+struct WriterThread {
+    database: DatabaseFile,
     readers: Arc<Readers>,
     damage: Arc<Damage>,
     commits: Commits,
     broken: bool,
 }
 
-impl Desk {
-    fn run(mut self, mut waiting: mpsc::Receiver<Box<dyn Command>>) {
+impl WriterThread {
+    fn run(mut self, mut waiting: mpsc::Receiver<Box<dyn WriteCommand>>) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         while waiting.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
             self.write(&mut batch);
@@ -157,7 +159,7 @@ impl Desk {
         self.database.close();
     }
 
-    fn write(&mut self, batch: &mut Vec<Box<dyn Command>>) {
+    fn write(&mut self, batch: &mut Vec<Box<dyn WriteCommand>>) {
         let writes = batch.iter().any(|command| command.access() == Access::Write);
         let start = Instant::now();
         match if writes { self.commit(batch) } else { self.look(batch) } {
@@ -182,16 +184,19 @@ impl Desk {
         }
     }
 
-    fn look(&mut self, batch: &mut [Box<dyn Command>]) -> Result<Outcomes, Failure> {
+    fn look(&mut self, batch: &mut [Box<dyn WriteCommand>]) -> Result<CommandResults, SqliteError> {
         self.keep_log()?;
-        let looking = Writing::on(self.database.connection()?);
-        let look = |command: &mut Box<dyn Command>| {
+        let looking = Transaction::on(self.database.connection()?);
+        let look = |command: &mut Box<dyn WriteCommand>| {
             Ok(run(&looking, command.as_mut())?.map_err(StoreError::from))
         };
         batch.iter_mut().map(look).collect()
     }
 
-    fn commit(&mut self, batch: &mut [Box<dyn Command>]) -> Result<Outcomes, Failure> {
+    fn commit(
+        &mut self,
+        batch: &mut [Box<dyn WriteCommand>],
+    ) -> Result<CommandResults, SqliteError> {
         self.keep_log()?;
         let connection = self.database.connection()?;
         let written = transact(connection, batch);
@@ -206,7 +211,7 @@ impl Desk {
     }
 
     /// Saves what is in the log, where somebody removed it from under us.
-    fn keep_log(&mut self) -> Result<(), Failure> {
+    fn keep_log(&mut self) -> Result<(), SqliteError> {
         match self.database.log_state() {
             LogState::InPlace => return Ok(()),
             LogState::Removed => {}
@@ -221,7 +226,7 @@ impl Desk {
         Ok(self.database.save_removed_log()?)
     }
 
-    fn open_anew_after(&mut self, failure: &Failure) {
+    fn open_anew_after(&mut self, failure: &SqliteError) {
         if failure.calls_for_reopening() || self.database.is_in_transaction() {
             self.readers.close();
             self.database.disconnect();
@@ -243,18 +248,21 @@ impl Desk {
     }
 }
 
-type Outcomes = Vec<Result<(), StoreError>>;
+type CommandResults = Vec<Result<(), StoreError>>;
 
 /// One commit for all; each command stands or falls alone, unless the disk itself fails.
-fn transact(connection: &Connection, batch: &mut [Box<dyn Command>]) -> Result<Outcomes, Failure> {
+fn transact(
+    connection: &Connection,
+    batch: &mut [Box<dyn WriteCommand>],
+) -> Result<CommandResults, SqliteError> {
     step(connection, "BEGIN IMMEDIATE")?;
-    let mut writing = Writing::on(connection);
+    let mut writing = Transaction::on(connection);
     let outcomes = if let Some(outcomes) = run_together(&writing, batch)? {
         outcomes
     } else {
         step(connection, "ROLLBACK")?;
         step(connection, "BEGIN IMMEDIATE")?;
-        writing = Writing::on(connection);
+        writing = Transaction::on(connection);
         run_apart(&writing, batch)?
     };
     writing.write_counts()?;
@@ -264,9 +272,9 @@ fn transact(connection: &Connection, batch: &mut [Box<dyn Command>]) -> Result<O
 
 /// None if a command failed that may have written something, which cannot be taken back by itself.
 fn run_together(
-    writing: &Writing<'_>,
-    batch: &mut [Box<dyn Command>],
-) -> Result<Option<Outcomes>, Failure> {
+    writing: &Transaction<'_>,
+    batch: &mut [Box<dyn WriteCommand>],
+) -> Result<Option<CommandResults>, SqliteError> {
     let mut outcomes = Vec::with_capacity(batch.len());
     for command in batch {
         let written = writing.total_changes();
@@ -281,7 +289,10 @@ fn run_together(
 }
 
 /// The same at more cost: what a command wrote that failed is rolled back, and no more.
-fn run_apart(writing: &Writing<'_>, batch: &mut [Box<dyn Command>]) -> Result<Outcomes, Failure> {
+fn run_apart(
+    writing: &Transaction<'_>,
+    batch: &mut [Box<dyn WriteCommand>],
+) -> Result<CommandResults, SqliteError> {
     let mut outcomes = Vec::with_capacity(batch.len());
     for command in batch {
         let start = writing.counted();
@@ -298,9 +309,12 @@ fn run_apart(writing: &Writing<'_>, batch: &mut [Box<dyn Command>]) -> Result<Ou
 }
 
 /// The outer result: whether the disk works.
-fn run(writing: &Writing<'_>, command: &mut dyn Command) -> Result<Result<(), Failure>, Failure> {
+fn run(
+    writing: &Transaction<'_>,
+    command: &mut dyn WriteCommand,
+) -> Result<Result<(), SqliteError>, SqliteError> {
     let run = AssertUnwindSafe(|| command.run(writing));
-    match catch_unwind(run).unwrap_or(Err(Failure::Panicked)) {
+    match catch_unwind(run).unwrap_or(Err(SqliteError::Panicked)) {
         Err(failure) if failure.is_of_the_disk() || writing.is_autocommit() => Err(failure),
         outcome => Ok(outcome),
     }
@@ -323,14 +337,14 @@ mod tests {
 
     fn writer(folder: &tempfile::TempDir) -> (Arc<Writer>, Connection) {
         let path = open::create(&folder.path().join("relay.db")).unwrap();
-        let database = Database::open(&path, 0).unwrap();
+        let database = DatabaseFile::open(&path, 0).unwrap();
         let damage = Arc::new(Damage::none(&path));
         let readers = Arc::new(Readers::new(&path, Arc::clone(&damage)));
         let writer = Writer::start(database, (readers, damage), Commits::default()).unwrap();
         (Arc::new(writer), Connection::open(&path).unwrap())
     }
 
-    fn note(connection: &Connection) -> Result<(), Failure> {
+    fn note(connection: &Connection) -> Result<(), SqliteError> {
         let sql = "INSERT INTO webhooks (source, received_at, headers, body)
                    VALUES ('form', 0, '{}', x'')";
         connection.execute(sql, [])?;
@@ -361,7 +375,7 @@ mod tests {
     fn queue(
         tasks: &mut JoinSet<Result<(), StoreError>>,
         writer: &Arc<Writer>,
-        work: impl Fn(&Writing<'_>) -> Result<(), Failure> + Send + 'static,
+        work: impl Fn(&Transaction<'_>) -> Result<(), SqliteError> + Send + 'static,
     ) {
         let writer = Arc::clone(writer);
         tasks.spawn(async move { writer.write(work).await });
@@ -393,7 +407,7 @@ mod tests {
             queue(&mut tasks, &writer, |writing| note(writing));
         }
         queue(&mut tasks, &writer, move |_| {
-            tell.send(notes(&observer)).map_err(|_| Failure::ClaimLost)
+            tell.send(notes(&observer)).map_err(|_| SqliteError::ClaimLost)
         });
         tokio::task::yield_now().await;
 
@@ -413,7 +427,7 @@ mod tests {
         queue(&mut tasks, &writer, |writing| {
             note(writing)?;
             writing.came("form", State::Queued);
-            Err(Failure::ClaimLost)
+            Err(SqliteError::ClaimLost)
         });
         queue(&mut tasks, &writer, |writing| {
             writing.came("form", State::Held);

@@ -56,7 +56,7 @@ pub(super) struct Collector {
 
 /// Why the collector does not have them.
 #[derive(Debug)]
-struct Refusal {
+struct ExportError {
     reason: String,
     may_pass: bool,
 }
@@ -77,7 +77,7 @@ impl Exporter {
         }
     }
 
-    fn send(&self, body: &[u8]) -> Result<(), Refusal> {
+    fn send(&self, body: &[u8]) -> Result<(), ExportError> {
         let mut sent = self.collector.post(body.to_vec());
         for wait in RETRY_WAITS {
             if !sent.as_ref().is_err_and(|refusal| refusal.may_pass) || self.closes_within(wait) {
@@ -95,11 +95,11 @@ impl Exporter {
     }
 
     /// One line when it begins, one when it is over.
-    fn tell(&self, sent: &Result<(), Refusal>) {
+    fn tell(&self, sent: &Result<(), ExportError>) {
         let was_told = self.is_told.swap(sent.is_err(), Ordering::Relaxed);
         let collector = self.collector.name();
         match sent {
-            Err(Refusal { reason, .. }) if !was_told => {
+            Err(ExportError { reason, .. }) if !was_told => {
                 warn!(collector, reason, "traces are lost: {collector} does not take them");
             }
             Ok(()) if was_told => info!(collector, "{collector} takes traces again"),
@@ -145,18 +145,21 @@ impl Collector {
         self.url.origin().ascii_serialization()
     }
 
-    fn post(&self, body: Vec<u8>) -> Result<(), Refusal> {
+    fn post(&self, body: Vec<u8>) -> Result<(), ExportError> {
         let call = self.http.post(self.url.clone()).header(CONTENT_TYPE, PROTOBUF).body(body);
-        let answer = call.send().map_err(|error| Refusal {
+        let answer = call.send().map_err(|error| ExportError {
             may_pass: error.is_connect(),
             reason: chain(&error.without_url()),
         })?;
         let status = answer.status();
         if !status.is_success() {
             let may_pass = matches!(status.as_u16(), 429 | 502 | 503 | 504);
-            return Err(Refusal { may_pass, reason: format!("it answered {}", status.as_u16()) });
+            return Err(ExportError {
+                may_pass,
+                reason: format!("it answered {}", status.as_u16()),
+            });
         }
-        taken(answer).map_err(|reason| Refusal { may_pass: false, reason })
+        taken(answer).map_err(|reason| ExportError { may_pass: false, reason })
     }
 }
 

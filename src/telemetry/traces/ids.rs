@@ -7,32 +7,32 @@ use crate::event::EventId;
 
 /// A span: its trace, itself, and the span in which it lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ids {
+pub(super) struct SpanIds {
     pub(super) trace: TraceId,
     pub(super) own: SpanId,
     pub(super) parent: SpanId,
 }
 
-impl Ids {
+impl SpanIds {
     /// The receipt of the event. Its trace is found by the event's id alone, however much later.
-    pub(super) fn root(event: EventId) -> Ids {
+    pub(super) fn root(event: EventId) -> SpanIds {
         let own = root_span(event);
-        Ids { trace: trace(event), own, parent: SpanId::INVALID }
+        SpanIds { trace: trace(event), own, parent: SpanId::INVALID }
     }
 
     /// Something that happens to the event later.
-    pub(super) fn below_root(event: EventId) -> Ids {
-        Ids { trace: trace(event), own: random_span(), parent: root_span(event) }
+    pub(super) fn below_root(event: EventId) -> SpanIds {
+        SpanIds { trace: trace(event), own: random_span(), parent: root_span(event) }
     }
 
-    pub(super) fn within(trace: TraceId, parent: SpanId) -> Ids {
-        Ids { trace, own: random_span(), parent }
+    pub(super) fn within(trace: TraceId, parent: SpanId) -> SpanIds {
+        SpanIds { trace, own: random_span(), parent }
     }
 
     /// What belongs to no event.
-    pub(super) fn alone() -> Ids {
+    pub(super) fn alone() -> SpanIds {
         let trace = TraceId::from_bytes(Uuid::new_v4().into_bytes());
-        Ids { trace, own: random_span(), parent: SpanId::INVALID }
+        SpanIds { trace, own: random_span(), parent: SpanId::INVALID }
     }
 }
 
@@ -53,14 +53,14 @@ fn random_span() -> SpanId {
 
 /// Which part of all traces is kept.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Sample(f64);
+pub(super) struct SamplingRatio(f64);
 
-impl Sample {
-    pub(super) const ALL: Sample = Sample(1.0);
+impl SamplingRatio {
+    pub(super) const ALL: SamplingRatio = SamplingRatio(1.0);
 
     /// None: it is not from 0 to 1.
-    pub(super) fn new(share: f64) -> Option<Sample> {
-        (0.0..=1.0).contains(&share).then_some(Sample(share))
+    pub(super) fn new(share: f64) -> Option<SamplingRatio> {
+        (0.0..=1.0).contains(&share).then_some(SamplingRatio(share))
     }
 
     /// All spans of a trace agree, since its random bits decide: the highest of the last seven bytes, as
@@ -82,7 +82,7 @@ mod tests {
     fn a_trace_is_found_by_the_events_id() {
         let event: EventId = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
 
-        let (root, later) = (Ids::root(event), Ids::below_root(event));
+        let (root, later) = (SpanIds::root(event), SpanIds::below_root(event));
 
         assert_eq!(root.trace.to_string(), "01890a5dac96774bbcceb302099a8057");
         assert_eq!(root.own.to_string(), "bcceb302099a8057");
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn what_belongs_to_no_event_has_a_trace_of_its_own() {
-        let (one, other) = (Ids::alone(), Ids::alone());
+        let (one, other) = (SpanIds::alone(), SpanIds::alone());
 
         assert_ne!(one.trace, other.trace);
         assert_eq!(one.parent, SpanId::INVALID);
@@ -103,7 +103,11 @@ mod tests {
     fn the_random_bits_decide_what_is_kept() {
         let trace = |bits: u32| TraceId::from(0xffff_u128 << 64 | u128::from(bits) << 24);
         let check = |share, bits, is_kept| {
-            assert_eq!(Sample::new(share).unwrap().takes(trace(bits)), is_kept, "{share} {bits}");
+            assert_eq!(
+                SamplingRatio::new(share).unwrap().takes(trace(bits)),
+                is_kept,
+                "{share} {bits}"
+            );
         };
 
         check(1.0, 0, true);
@@ -115,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_part_of_the_events_is_kept() {
-        let half = Sample::new(0.5).unwrap();
+        let half = SamplingRatio::new(0.5).unwrap();
 
         let kept = (0..2000).filter(|_| half.takes(trace(EventId::new(Timestamp::UNIX_EPOCH))));
 
@@ -126,7 +130,7 @@ mod tests {
     #[test]
     fn a_part_is_from_0_to_1() {
         for wrong in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
-            assert_eq!(Sample::new(wrong), None, "{wrong}");
+            assert_eq!(SamplingRatio::new(wrong), None, "{wrong}");
         }
     }
 }

@@ -9,10 +9,10 @@ use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::Sample;
-use crate::mistake::{Document, Mistake};
+use super::SamplingRatio;
+use crate::mistake::{Diagnostic, Document};
 use crate::secret::{self, Environment, Secret};
-use crate::table::{Mistakes, Table, text_of, wrong_type};
+use crate::table::{Diagnostics, TomlTable, text_of, wrong_type};
 
 /// The path that every collector has.
 const PATH: &str = "/v1/traces";
@@ -27,15 +27,15 @@ const SCHEDULE_DELAY: &str = "OTEL_BSP_SCHEDULE_DELAY";
 const DELAY: Duration = Duration::from_secs(5);
 const DELAY_MIN: Duration = Duration::from_millis(10);
 
-type Headers = BTreeMap<String, Secret>;
+type CollectorHeaders = BTreeMap<String, Secret>;
 
 #[derive(Debug, Clone)]
 pub struct Settings {
     endpoint: Option<Url>,
-    headers: Headers,
-    sample: Sample,
+    headers: CollectorHeaders,
+    sample: SamplingRatio,
     /// What the standard variables say; it counts where no endpoint is written.
-    standard: Option<(Url, Headers)>,
+    standard: Option<(Url, CollectorHeaders)>,
     /// A standard variable turns all of it off.
     is_disabled: bool,
     delay: Duration,
@@ -46,13 +46,13 @@ pub struct Settings {
 pub struct Target {
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
-    pub(super) sample: Sample,
+    pub(super) sample: SamplingRatio,
     /// How long spans wait for others to be sent together.
     pub(super) delay: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-enum BadEndpoint {
+enum InvalidEndpoint {
     #[error("this is no http or https URL")]
     NoUrl,
     #[error("the URL must carry no user and password; `headers` are for that")]
@@ -67,8 +67,8 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             endpoint: None,
-            headers: Headers::new(),
-            sample: Sample::ALL,
+            headers: CollectorHeaders::new(),
+            sample: SamplingRatio::ALL,
             standard: None,
             is_disabled: false,
             delay: DELAY,
@@ -79,7 +79,7 @@ impl Default for Settings {
 impl Settings {
     /// By the standard variables. They may be meant for other programs too, so a mistake in one is a
     /// warning.
-    pub fn standard(environment: &Environment) -> (Settings, Vec<(Document, Mistakes)>) {
+    pub fn standard(environment: &Environment) -> (Settings, Vec<(Document, Diagnostics)>) {
         let is = |name, value: &str| {
             environment.get(name).is_some_and(|it: &String| it.eq_ignore_ascii_case(value))
         };
@@ -103,9 +103,9 @@ impl Settings {
     /// Takes over what the section `[traces]` sets.
     pub fn take(
         &mut self,
-        mut section: Table<'_>,
+        mut section: TomlTable<'_>,
         environment: &Environment,
-        mistakes: &mut Mistakes,
+        mistakes: &mut Diagnostics,
     ) {
         if let Some(text) = section.text("endpoint", mistakes) {
             match base(&text.text) {
@@ -117,16 +117,16 @@ impl Settings {
             self.take_headers(&headers, environment, mistakes);
         }
         if let Some(share) = section.share("sample", mistakes) {
-            self.sample = Sample::new(share).unwrap_or(Sample::ALL);
+            self.sample = SamplingRatio::new(share).unwrap_or(SamplingRatio::ALL);
         }
         section.finish(mistakes);
     }
 
     fn take_headers(
         &mut self,
-        headers: &Table<'_>,
+        headers: &TomlTable<'_>,
         environment: &Environment,
-        mistakes: &mut Mistakes,
+        mistakes: &mut Diagnostics,
     ) {
         for (name, value) in headers.entries() {
             let Some(named) = text_of(headers.document(), value) else {
@@ -135,7 +135,7 @@ impl Settings {
             };
             if name.text.parse::<HeaderName>().is_err() {
                 let message = format!("`{}` is no name of a header", name.text);
-                mistakes.push(Mistake::error(name.place, message));
+                mistakes.push(Diagnostic::error(name.place, message));
             } else if let Some(secret) = secret::find(&named, environment, mistakes) {
                 self.headers.insert(name.text.to_lowercase(), secret);
             }
@@ -145,7 +145,7 @@ impl Settings {
     /// None: nothing is configured. The error is why nothing can be sent.
     pub fn target(&self) -> Result<Option<Target>, String> {
         let (url, mut headers) = match (&self.endpoint, &self.standard) {
-            (Some(url), _) => (url, Headers::new()),
+            (Some(url), _) => (url, CollectorHeaders::new()),
             (None, Some((url, headers))) => (url, headers.clone()),
             (None, None) => return Ok(None),
         };
@@ -166,15 +166,15 @@ impl Target {
     }
 }
 
-impl BadEndpoint {
-    fn at(self, place: Range<usize>, text: &str) -> Mistake {
-        self.told(Mistake::error(place, format!("`endpoint`: {self}")), text)
+impl InvalidEndpoint {
+    fn at(self, place: Range<usize>, text: &str) -> Diagnostic {
+        self.told(Diagnostic::error(place, format!("`endpoint`: {self}")), text)
     }
 
     /// What is more than scheme, host and port may be a key.
-    fn told(self, mistake: Mistake, text: &str) -> Mistake {
+    fn told(self, mistake: Diagnostic, text: &str) -> Diagnostic {
         let mistake = mistake.help("write it whole, such as \"http://localhost:4318\"");
-        let is_plain = self == BadEndpoint::NoUrl && !text.contains(['@', '?', '#']);
+        let is_plain = self == InvalidEndpoint::NoUrl && !text.contains(['@', '?', '#']);
         if is_plain { mistake } else { mistake.secret() }
     }
 }
@@ -184,14 +184,14 @@ fn set<'e>(name: &str, environment: &'e Environment) -> Option<&'e str> {
 }
 
 /// The URL of a collector, to which its path is added.
-fn base(text: &str) -> Result<Url, BadEndpoint> {
+fn base(text: &str) -> Result<Url, InvalidEndpoint> {
     let mut url = whole(text)?;
     if url.query().is_some() {
-        return Err(BadEndpoint::Query);
+        return Err(InvalidEndpoint::Query);
     }
     let path = url.path().trim_end_matches('/');
     if path.ends_with(PATH) {
-        return Err(BadEndpoint::Path);
+        return Err(InvalidEndpoint::Path);
     }
     let path = format!("{path}{PATH}");
     url.set_path(&path);
@@ -199,16 +199,16 @@ fn base(text: &str) -> Result<Url, BadEndpoint> {
 }
 
 /// The URL to which spans are posted as it is.
-fn whole(text: &str) -> Result<Url, BadEndpoint> {
-    let url = Url::parse(text.trim()).map_err(|_| BadEndpoint::NoUrl)?;
+fn whole(text: &str) -> Result<Url, InvalidEndpoint> {
+    let url = Url::parse(text.trim()).map_err(|_| InvalidEndpoint::NoUrl)?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(BadEndpoint::NoUrl);
+        return Err(InvalidEndpoint::NoUrl);
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(BadEndpoint::Credentials);
+        return Err(InvalidEndpoint::Credentials);
     }
     if url.fragment().is_some() {
-        return Err(BadEndpoint::Query);
+        return Err(InvalidEndpoint::Query);
     }
     Ok(url)
 }
@@ -216,29 +216,32 @@ fn whole(text: &str) -> Result<Url, BadEndpoint> {
 /// What the endpoint in a standard variable is; none if it is wrong.
 fn endpoint_in(
     (name, text): (&str, &str),
-    parse: fn(&str) -> Result<Url, BadEndpoint>,
-    read: &mut Vec<(Document, Mistakes)>,
+    parse: fn(&str) -> Result<Url, InvalidEndpoint>,
+    read: &mut Vec<(Document, Diagnostics)>,
 ) -> Option<Url> {
     let (document, place) = written(name, text);
     match parse(text) {
         Ok(url) => Some(url),
         Err(error) => {
             let message = format!("no traces are sent: {error}");
-            read.push((document, vec![error.told(Mistake::warning(place, message), text)]));
+            read.push((document, vec![error.told(Diagnostic::warning(place, message), text)]));
             None
         }
     }
 }
 
 /// Headers as `name=value,name=value`, their values percent-encoded.
-fn headers_in((name, text): (&str, &str), read: &mut Vec<(Document, Mistakes)>) -> Headers {
-    let mut headers = Headers::new();
+fn headers_in(
+    (name, text): (&str, &str),
+    read: &mut Vec<(Document, Diagnostics)>,
+) -> CollectorHeaders {
+    let mut headers = CollectorHeaders::new();
     for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
         if let Some((name, value)) = header_in(pair) {
             headers.insert(name.to_string(), Secret::Found(value));
         } else {
             let (document, place) = written(name, text);
-            let mistake = Mistake::warning(place, "a header is left out that cannot be read")
+            let mistake = Diagnostic::warning(place, "a header is left out that cannot be read")
                 .help("write name=value,name=value with the values percent-encoded");
             read.push((document, vec![mistake.secret()]));
         }
@@ -276,14 +279,15 @@ mod tests {
     use super::*;
     use crate::table;
 
-    fn read(text: &str, variables: &[(&str, &str)]) -> (Settings, Mistakes) {
+    fn read(text: &str, variables: &[(&str, &str)]) -> (Settings, Diagnostics) {
         let pairs = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let environment: Environment = pairs.collect();
         let (mut settings, read) = Settings::standard(&environment);
-        let mut mistakes: Mistakes = read.into_iter().flat_map(|(_, mistakes)| mistakes).collect();
+        let mut mistakes: Diagnostics =
+            read.into_iter().flat_map(|(_, mistakes)| mistakes).collect();
         let document = Document { name: "relay.toml".to_owned(), text: text.to_owned() };
         let root = table::parse(&document, &mut mistakes);
-        settings.take(Table::root(&document, &root), &environment, &mut mistakes);
+        settings.take(TomlTable::root(&document, &root), &environment, &mut mistakes);
         (settings, mistakes)
     }
 

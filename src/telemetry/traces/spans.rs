@@ -8,7 +8,7 @@ use opentelemetry::trace::{SpanId, SpanKind, Status, TraceId};
 use opentelemetry::{KeyValue, Value};
 use reqwest::Url;
 
-use super::{Ids, Sending, Span, Traces};
+use super::{FinishedSpan, SpanIds, SpanQueue, Traces};
 use crate::clock;
 use crate::event::{Event, EventId, Outcome, RequestKind, SourceName, State};
 
@@ -20,18 +20,18 @@ const DESTINATION: &str = "savio_relay.destination";
 
 /// A request to a source that there is, at its answer.
 #[derive(Debug)]
-pub struct Webhook<'a> {
+pub struct WebhookSpan<'a> {
     pub began: Timestamp,
     pub method: &'a str,
     pub source: &'a str,
     pub client: Option<IpAddr>,
     pub status: u16,
-    pub answered: Answered<'a>,
+    pub answered: WebhookResult<'a>,
 }
 
 /// What became of a webhook.
 #[derive(Debug, Clone, Copy)]
-pub enum Answered<'a> {
+pub enum WebhookResult<'a> {
     /// Its events are on disk; those at the positions `repeated` were before.
     Kept {
         events: &'a [EventId],
@@ -48,23 +48,23 @@ pub enum Answered<'a> {
 
 /// The work on one event, from its claim until this goes.
 #[derive(Debug)]
-pub struct Delivery(Option<Working>);
+pub struct DeliverySpan(Option<OpenDelivery>);
 
 #[derive(Debug)]
-struct Working {
+struct OpenDelivery {
     traces: Traces,
-    ids: Ids,
+    ids: SpanIds,
     began: Timestamp,
     event: EventId,
     source: SourceName,
     destination: String,
     /// None: the work was cut off.
-    rest: Option<Rest>,
+    rest: Option<WorkResult>,
 }
 
 /// How the work on an event ended for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rest {
+pub enum WorkResult {
     Settled(State),
     Waits {
         until: Timestamp,
@@ -77,14 +77,14 @@ pub enum Rest {
 
 /// The span in which an attempt lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Parent {
+pub struct ParentSpan {
     trace: TraceId,
     span: SpanId,
 }
 
 /// One try at sending a request.
 #[derive(Debug)]
-pub struct Attempt<'a> {
+pub struct AttemptSpan<'a> {
     pub at: Timestamp,
     pub ms: u64,
     pub request: RequestKind,
@@ -101,30 +101,30 @@ pub struct Attempt<'a> {
 
 impl Traces {
     /// One span for each event, in a trace that has the event's id; one for what is no event.
-    pub fn webhook(&self, webhook: &Webhook<'_>) {
+    pub fn webhook(&self, webhook: &WebhookSpan<'_>) {
         if self.0.is_none() {
             return;
         }
         match webhook.answered {
-            Answered::Kept { events, repeated } => {
+            WebhookResult::Kept { events, repeated } => {
                 for (position, event) in events.iter().enumerate() {
                     self.received(
                         webhook,
                         &if repeated.binary_search(&position).is_ok() {
-                            Receipt::of(*event, Ids::below_root(*event), "duplicate")
+                            Receipt::of(*event, SpanIds::below_root(*event), "duplicate")
                         } else {
-                            Receipt::of(*event, Ids::root(*event), "accepted")
+                            Receipt::of(*event, SpanIds::root(*event), "accepted")
                         },
                     );
                 }
             }
-            Answered::Ignored => self.received(webhook, &Receipt::alone("ignored")),
-            Answered::Greeted => self.received(webhook, &Receipt::alone("handshake")),
-            Answered::Rejected { .. } => self.received(webhook, &Receipt::alone("rejected")),
+            WebhookResult::Ignored => self.received(webhook, &Receipt::alone("ignored")),
+            WebhookResult::Greeted => self.received(webhook, &Receipt::alone("handshake")),
+            WebhookResult::Rejected { .. } => self.received(webhook, &Receipt::alone("rejected")),
         }
     }
 
-    fn received(&self, webhook: &Webhook<'_>, receipt: &Receipt) {
+    fn received(&self, webhook: &WebhookSpan<'_>, receipt: &Receipt) {
         let Some(sending) = self.keeping(receipt.ids) else { return };
         let method = known_method(webhook.method);
         let mut attributes = vec![
@@ -138,7 +138,7 @@ impl Traces {
         let event = receipt.event.map(|it| KeyValue::new(EVENT, it.to_string()));
         attributes.extend(client.into_iter().chain(event));
         let mut status = Status::Unset;
-        if let Answered::Rejected { error, reason } = webhook.answered {
+        if let WebhookResult::Rejected { error, reason } = webhook.answered {
             attributes.push(KeyValue::new("savio_relay.rejected", error));
             // What a client does wrong is no error of the server.
             if webhook.status >= 500 {
@@ -146,7 +146,7 @@ impl Traces {
                 status = Status::error(reason.to_owned());
             }
         }
-        sending.send(Span {
+        sending.send(FinishedSpan {
             ids: receipt.ids,
             name: format!("{} {ROUTE}", method.unwrap_or("HTTP")),
             kind: SpanKind::Server,
@@ -158,12 +158,12 @@ impl Traces {
     }
 
     /// Begins the work on an event, of which the span tells once what is given here goes.
-    pub fn delivery(&self, event: &Event, destination: &str, began: Timestamp) -> Delivery {
+    pub fn delivery(&self, event: &Event, destination: &str, began: Timestamp) -> DeliverySpan {
         if self.0.is_none() {
-            return Delivery(None);
+            return DeliverySpan(None);
         }
-        let ids = Ids::below_root(event.id);
-        Delivery(self.keeping(ids).map(|_| Working {
+        let ids = SpanIds::below_root(event.id);
+        DeliverySpan(self.keeping(ids).map(|_| OpenDelivery {
             traces: self.clone(),
             ids,
             began,
@@ -174,7 +174,7 @@ impl Traces {
         }))
     }
 
-    pub fn attempt(&self, parent: Parent, attempt: &Attempt<'_>) {
+    pub fn attempt(&self, parent: ParentSpan, attempt: &AttemptSpan<'_>) {
         let Some(sending) = &self.0 else { return };
         let mut attributes = vec![
             KeyValue::new("http.request.method", "POST"),
@@ -191,8 +191,8 @@ impl Traces {
             status = Status::error(attempt.summary.to_owned());
         }
         let took = SignedDuration::from_millis(i64::try_from(attempt.ms).unwrap_or(i64::MAX));
-        sending.send(Span {
-            ids: Ids::within(parent.trace, parent.span),
+        sending.send(FinishedSpan {
+            ids: SpanIds::within(parent.trace, parent.span),
             name: format!("send {}", attempt.request.as_str()),
             kind: SpanKind::Client,
             began: attempt.at,
@@ -203,49 +203,49 @@ impl Traces {
     }
 
     /// Where the spans of this trace go, if any do.
-    fn keeping(&self, ids: Ids) -> Option<&Sending> {
+    fn keeping(&self, ids: SpanIds) -> Option<&SpanQueue> {
         self.0.as_deref().filter(|sending| sending.sample.takes(ids.trace))
     }
 }
 
 /// What became of one event of a webhook, or of all of it.
 struct Receipt {
-    ids: Ids,
+    ids: SpanIds,
     event: Option<EventId>,
     answer: &'static str,
 }
 
 impl Receipt {
-    fn of(event: EventId, ids: Ids, answer: &'static str) -> Receipt {
+    fn of(event: EventId, ids: SpanIds, answer: &'static str) -> Receipt {
         Receipt { ids, event: Some(event), answer }
     }
 
     fn alone(answer: &'static str) -> Receipt {
-        Receipt { ids: Ids::alone(), event: None, answer }
+        Receipt { ids: SpanIds::alone(), event: None, answer }
     }
 }
 
-impl Delivery {
+impl DeliverySpan {
     /// Where its attempts belong; none if nothing is told of it.
-    pub fn parent(&self) -> Option<Parent> {
-        self.0.as_ref().map(|it| Parent { trace: it.ids.trace, span: it.ids.own })
+    pub fn parent(&self) -> Option<ParentSpan> {
+        self.0.as_ref().map(|it| ParentSpan { trace: it.ids.trace, span: it.ids.own })
     }
 
-    pub fn ended(mut self, rest: Rest) {
+    pub fn ended(mut self, rest: WorkResult) {
         if let Some(working) = &mut self.0 {
             working.rest = Some(rest);
         }
     }
 }
 
-impl Drop for Working {
+impl Drop for OpenDelivery {
     fn drop(&mut self) {
         let Some(sending) = &self.traces.0 else { return };
         let word = match self.rest {
-            Some(Rest::Settled(state)) => state.as_str(),
-            Some(Rest::Waits { .. }) => "waits",
-            Some(Rest::Parked) => "parked",
-            Some(Rest::Lost) => "lost",
+            Some(WorkResult::Settled(state)) => state.as_str(),
+            Some(WorkResult::Waits { .. }) => "waits",
+            Some(WorkResult::Parked) => "parked",
+            Some(WorkResult::Lost) => "lost",
             None => "cut off",
         };
         let mut attributes = vec![
@@ -254,13 +254,13 @@ impl Drop for Working {
             KeyValue::new(DESTINATION, std::mem::take(&mut self.destination)),
             KeyValue::new("savio_relay.state", word),
         ];
-        if let Some(Rest::Waits { until }) = self.rest {
+        if let Some(WorkResult::Waits { until }) = self.rest {
             attributes.push(KeyValue::new("savio_relay.next_attempt_at", until.to_string()));
         }
-        let is_dead = self.rest == Some(Rest::Settled(State::Dead));
+        let is_dead = self.rest == Some(WorkResult::Settled(State::Dead));
         // Why it is dead may quote what Savio answered, so it stands with the event alone.
         let status = if is_dead { Status::error("the event is dead") } else { Status::Unset };
-        sending.send(Span {
+        sending.send(FinishedSpan {
             ids: self.ids,
             name: format!("deliver {}", self.source),
             kind: SpanKind::Consumer,
@@ -288,7 +288,7 @@ fn address(url: &Url) -> impl Iterator<Item = KeyValue> {
 }
 
 /// A status that tells of an error, else what came of it.
-fn error_type(attempt: &Attempt<'_>) -> Value {
+fn error_type(attempt: &AttemptSpan<'_>) -> Value {
     match attempt.status {
         Some(status) if status >= 400 => status.to_string().into(),
         Some(_) | None => attempt.outcome.as_str().into(),

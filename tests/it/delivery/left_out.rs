@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use savio_relay::delivery::retry::{self, Unanswered};
+use savio_relay::delivery::retry::{self, UnansweredPolicy};
 use savio_relay::delivery::{Delivery, Settings};
 use savio_relay::event::{EventId, Outcome, State};
-use savio_relay::store::{Filter, NewReplay, Page, ReplayId, RequestState, carry_out};
+use savio_relay::store::{
+    EventFilter, PageRequest, ReplayId, ReplayRequest, RequestState, carry_out,
+};
 use serde_json::{Value, json};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, ResponseTemplate};
@@ -56,7 +58,8 @@ fn refused(fields: &[&str]) -> ResponseTemplate {
 }
 
 fn holding() -> Settings {
-    let retry = retry::Settings { unanswered: Unanswered::Hold, ..retry::Settings::default() };
+    let retry =
+        retry::Settings { unanswered: UnansweredPolicy::Hold, ..retry::Settings::default() };
     Settings { retry, ..Settings::default() }
 }
 
@@ -271,9 +274,9 @@ async fn feedback_that_was_made_without_a_field_is_not_made_again_by_a_replay() 
         let made = Mock::given(method("POST")).and(path(route));
         made.respond_with(created()).mount(&scene.relay.savio).await;
     }
-    let filter = Filter { left_out: Some(true), ..Filter::default() };
+    let filter = EventFilter { left_out: Some(true), ..EventFilter::default() };
     let id = ReplayId::new(at(60));
-    let order = NewReplay { id, filter, every: Duration::ZERO, begun_at: at(60) };
+    let order = ReplayRequest { id, filter, every: Duration::ZERO, begun_at: at(60) };
     scene.relay.store.begin_replay(order).await.unwrap();
     carry_out(&*scene.relay.store, id, |_| ()).await.unwrap();
     scene.relay.deliver_all(60).await;
@@ -300,8 +303,8 @@ async fn events_are_listed_by_whether_fields_were_left_out() {
     ] {
         for since in [None, Some(at(0))] {
             for ids in [Vec::new(), vec![scene.id, by_mapping, whole]] {
-                let filter = Filter { left_out, since, ids, ..Filter::default() };
-                let page = Page { limit: 10, after: None };
+                let filter = EventFilter { left_out, since, ids, ..EventFilter::default() };
+                let page = PageRequest { limit: 10, after: None };
                 let mut listed: Vec<EventId> = Vec::new();
                 for line in store.list(filter.clone(), page).await.unwrap().events {
                     assert_eq!(line.left_out.is_empty(), line.id == whole);

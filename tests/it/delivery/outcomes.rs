@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use savio_relay::delivery::gate::{self, PausedBy};
-use savio_relay::delivery::pauses::Pauses;
-use savio_relay::delivery::retry::{self, Unanswered};
+use savio_relay::delivery::pauses::SourcePauses;
+use savio_relay::delivery::retry::{self, UnansweredPolicy};
 use savio_relay::delivery::{Delivery, Destination, Settings};
 use savio_relay::event::{EventId, Outcome, State};
 use serde_json::json;
@@ -48,7 +48,8 @@ impl Relay {
 }
 
 fn holding() -> Settings {
-    let retry = retry::Settings { unanswered: Unanswered::Hold, ..retry::Settings::default() };
+    let retry =
+        retry::Settings { unanswered: UnansweredPolicy::Hold, ..retry::Settings::default() };
     Settings { retry, ..Settings::default() }
 }
 
@@ -313,7 +314,7 @@ async fn the_events_of_a_paused_source_wait_over_a_restart() {
 async fn a_pause_of_a_source_outlives_what_happens_to_other_destinations() {
     let mut relay = Relay::new().await;
     relay.savio_answers("/create-feedback/", &[created()]).await;
-    let pauses = Arc::<Pauses>::default();
+    let pauses = Arc::<SourcePauses>::default();
     let sharing = |relay: &Relay, name: &str| {
         let client = client(&relay.savio.uri(), Duration::from_secs(30));
         let destination =

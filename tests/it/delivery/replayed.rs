@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use savio_relay::event::{EventId, State};
-use savio_relay::store::{Filter, NewReplay, ReplayId, Word, carry_out};
+use savio_relay::store::{EventFilter, HoldDecision, ReplayId, ReplayRequest, carry_out};
 use serde_json::{Value, json};
 
 use super::{Relay, company_and_feedback, created, mappings_of, status};
@@ -12,10 +12,10 @@ use crate::store_contract::at;
 
 impl Relay {
     async fn replay(&self, id: EventId, seconds: i64) {
-        let filter = Filter { ids: vec![id], ..Filter::default() };
+        let filter = EventFilter { ids: vec![id], ..EventFilter::default() };
         let begun_at = at(seconds);
         let order =
-            NewReplay { id: ReplayId::new(begun_at), filter, every: Duration::ZERO, begun_at };
+            ReplayRequest { id: ReplayId::new(begun_at), filter, every: Duration::ZERO, begun_at };
         let replay = order.id;
         self.store.begin_replay(order).await.unwrap();
         carry_out(&*self.store, replay, |_| {}).await.unwrap();
@@ -98,7 +98,7 @@ async fn a_released_event_goes_on_behind_what_arrived() {
     relay.savio_answers("/create-feedback/", &[created()]).await;
     let id = super::held(&relay).await;
 
-    relay.store.release(id, Word::Arrived, at(10)).await.unwrap();
+    relay.store.release(id, HoldDecision::Arrived, at(10)).await.unwrap();
     relay.deliver_all(10).await;
 
     assert_eq!(relay.record(id).await.state, State::Delivered);

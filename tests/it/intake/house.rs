@@ -6,14 +6,14 @@ use std::sync::Arc;
 use hmac::{Hmac, KeyInit, Mac};
 use savio_relay::clock;
 use savio_relay::event::SourceName;
-use savio_relay::intake::provider::{Origin, Provider};
-use savio_relay::intake::source::{Source, Sources, Standing, header_field};
-use savio_relay::intake::{Door, Settings, router};
+use savio_relay::intake::provider::{Provider, ValueSource};
+use savio_relay::intake::source::{Source, SourceStatus, Sources, header_field};
+use savio_relay::intake::{Intake, Settings, router};
 use savio_relay::mistake::Document;
-use savio_relay::sources::SourceFile;
+use savio_relay::sources::MappingFile;
 use savio_relay::store::sqlite::Sqlite;
 use savio_relay::store::{Store, sqlite};
-use savio_relay::table::{self, Mistakes, Table};
+use savio_relay::table::{self, Diagnostics, TomlTable};
 use savio_relay::telemetry::metrics::{Attempts, Gauges, Metrics};
 use serde_json::Value;
 use sha2::Sha256;
@@ -26,7 +26,7 @@ pub(crate) const SECRET: &str = "a-secret-of-the-tests";
 
 pub(crate) struct House {
     pub(crate) address: SocketAddr,
-    pub(crate) door: Arc<Door>,
+    pub(crate) door: Arc<Intake>,
     pub(crate) store: Arc<Sqlite>,
     pub(crate) closing: watch::Sender<bool>,
     _folder: TempDir,
@@ -57,7 +57,7 @@ impl House {
         let store = Arc::new(Sqlite::open(&sqlite::Settings::new(path)).unwrap());
         let (closing, closed) = watch::channel(false);
         let kept: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
-        let door = Arc::new(Door::new(settings, sources, kept, closed));
+        let door = Arc::new(Intake::new(settings, sources, kept, closed));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let routes = router(Arc::clone(&door));
@@ -179,10 +179,10 @@ pub(crate) fn signed(path: &str, body: &[u8]) -> Request {
 }
 
 /// The source of a mapping file that has no block.
-fn standing(name: &str, text: &str) -> (SourceName, Standing) {
+fn standing(name: &str, text: &str) -> (SourceName, SourceStatus) {
     let text = format!("{text}\n[[feedback]]\nproblem = \"$.x\"");
     let environment = [("SECRET".to_owned(), SECRET.to_owned())].into();
-    let file = SourceFile::read(Document { name: format!("{name}.toml"), text }, &environment);
+    let file = MappingFile::read(Document { name: format!("{name}.toml"), text }, &environment);
     assert_eq!(file.mistakes, [], "{name}");
     (file.name.clone().unwrap(), file.standing(clock::now()))
 }
@@ -213,10 +213,10 @@ fn sources() -> Sources {
     let live = [github, form, many, picky, timed, trello, greeted, soap, unset];
     let mut sources: Sources = live
         .into_iter()
-        .map(|source| (source.name.clone(), Standing::Live(Arc::new(source))))
+        .map(|source| (source.name.clone(), SourceStatus::Live(Arc::new(source))))
         .collect();
     let reason = "its mapping file has mistakes".to_owned();
-    sources.insert("bad".parse().unwrap(), Standing::Off { reason });
+    sources.insert("bad".parse().unwrap(), SourceStatus::Off { reason });
     sources
 }
 
@@ -231,11 +231,11 @@ timestamp = { from = "header:X-Time", window = "5m" }
 fn source(name: &str, provider: &str, own: &str) -> Source {
     let base = read(Provider::builtin(provider).unwrap());
     let rules = read(own).over(base);
-    let signature = rules.signature(0..0, &mut Mistakes::new()).unwrap();
+    let signature = rules.signature(0..0, &mut Diagnostics::new()).unwrap();
     let key = signature.key(&SECRET.into(), None, 0).unwrap();
     let delivery_id = match rules.id {
-        Some(Origin::Header(name)) => Some(header_field(name)),
-        Some(Origin::Value(_)) | None => None,
+        Some(ValueSource::Header(name)) => Some(header_field(name)),
+        Some(ValueSource::Value(_)) | None => None,
     };
     Source {
         name: name.parse::<SourceName>().unwrap(),
@@ -257,9 +257,9 @@ fn source(name: &str, provider: &str, own: &str) -> Source {
 
 fn read(text: &str) -> Provider {
     let document = Document { name: "provider.toml".to_owned(), text: text.to_owned() };
-    let mut mistakes = Mistakes::new();
+    let mut mistakes = Diagnostics::new();
     let root = table::parse(&document, &mut mistakes);
-    let provider = Provider::read(&mut Table::root(&document, &root), &mut mistakes);
+    let provider = Provider::read(&mut TomlTable::root(&document, &root), &mut mistakes);
     assert_eq!(mistakes, []);
     provider
 }

@@ -11,10 +11,10 @@ use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
 use hmac::{Hmac, KeyInit, Mac};
 use savio_relay::clock;
 use savio_relay::intake::Settings;
-use savio_relay::intake::source::{Sources, Standing};
+use savio_relay::intake::source::{SourceStatus, Sources};
 use savio_relay::mistake::Document;
 use savio_relay::secret::Environment;
-use savio_relay::sources::SourceFile;
+use savio_relay::sources::MappingFile;
 use sha2::{Digest, Sha256};
 
 use super::house::{Answer, House, Request};
@@ -35,9 +35,9 @@ impl Fixture {
         let text = format!("secrets = \"env:SECRET\"\n{own}\n[[feedback]]\nproblem = \"$.x\"\n");
         let environment = Environment::from([("SECRET".to_owned(), secret.to_owned())]);
         let document = Document { name: "fixture.toml".to_owned(), text };
-        let file = SourceFile::read(document, &environment);
+        let file = MappingFile::read(document, &environment);
         let source = file.source.unwrap_or_else(|| panic!("{own}: {:?}", file.mistakes));
-        let live = Standing::Live(Arc::clone(&source));
+        let live = SourceStatus::Live(Arc::clone(&source));
         let sources: Sources = [(source.name.clone(), live)].into();
         let settings = Settings { public_url: Some(PUBLIC_URL.to_owned()), ..Settings::default() };
         Fixture { house: House::of(settings, sources).await, secret }

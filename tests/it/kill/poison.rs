@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use http::StatusCode;
 use savio_relay::event::{EventId, State};
 use savio_relay::store::sqlite::Settings;
-use savio_relay::store::{Record, Sqlite, Store};
+use savio_relay::store::{EventRecord, Sqlite, Store};
 use serde_json::{Value, json};
 
 use super::{Arrived, MAPPING, start_savio, until, until_async};
@@ -98,7 +98,7 @@ async fn post(url: &str, text: &str, numbers: usize) -> EventId {
     answer["events"][0].as_str().unwrap().parse().unwrap()
 }
 
-async fn record(folder: &Path, id: EventId) -> Record {
+async fn record(folder: &Path, id: EventId) -> EventRecord {
     let store = Sqlite::open_beside(&Settings::new(folder.join("relay.db"))).unwrap();
     store.event(id).await.unwrap().expect("an accepted event is kept")
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use savio_relay::event::{Outcome, State};
-use savio_relay::store::{Attempt, Record, RequestState};
+use savio_relay::store::{Attempt, EventRecord, RequestState};
 use serde_json::Value;
 use tokio::sync::Notify;
 
@@ -143,7 +143,7 @@ impl Expected {
     }
 
     /// Whether the store may have this of it.
-    fn allows(&self, record: &Record) -> Result<(), String> {
+    fn allows(&self, record: &EventRecord) -> Result<(), String> {
         let mut states = vec![self.state];
         states.extend(&self.or);
         if self.state == State::Queued && self.requests.is_empty() {
@@ -185,7 +185,7 @@ impl Expected {
     }
 
     /// What the end of the process left of it.
-    fn settle_after_crash(&mut self, record: &Record, now: i64) {
+    fn settle_after_crash(&mut self, record: &EventRecord, now: i64) {
         self.in_flight = false;
         self.is_planned = !record.requests.is_empty();
         self.position = done(record);
@@ -210,11 +210,11 @@ fn sent(attempt: &Attempt) -> Sent {
 }
 
 /// As the end of the process leaves it.
-fn is_sending(record: &Record) -> bool {
+fn is_sending(record: &EventRecord) -> bool {
     record.requests.iter().any(|request| request.state == RequestState::Sending)
 }
 
-fn done(record: &Record) -> usize {
+fn done(record: &EventRecord) -> usize {
     record.requests.iter().filter(|request| request.state == RequestState::Done).count()
 }
 
@@ -410,7 +410,7 @@ impl Reference {
     }
 
     /// The process is there again, and knows what the store has.
-    pub(super) fn restarts(&mut self, records: &[Record]) {
+    pub(super) fn restarts(&mut self, records: &[EventRecord]) {
         self.known.clear();
         if self.crash_in.take().is_some() {
             self.next_held_back = self.held_back_until;
@@ -426,7 +426,7 @@ impl Reference {
     }
 
     /// Whether all that is in the store may be.
-    pub(super) fn judge(&mut self, records: &[Record]) -> Result<(), String> {
+    pub(super) fn judge(&mut self, records: &[EventRecord]) -> Result<(), String> {
         if !self.wrong.is_empty() {
             return Err(self.wrong.join("\n"));
         }

@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use savio_relay::delivery::gate::PausedBy;
-use savio_relay::delivery::retry::{self, Unanswered};
+use savio_relay::delivery::retry::{self, UnansweredPolicy};
 use savio_relay::delivery::{Delivery, Destination, Mappings, Settings};
 use savio_relay::event::{EventId, State};
 use savio_relay::savio::{self, Client};
 use savio_relay::store::sqlite::{self, Sqlite};
 use savio_relay::store::{
-    Count, Filter, NewReplay, Record, ReplayId, Store, Wanted, Webhook, Word, carry_out,
+    ClaimRequest, EventFilter, EventRecord, HoldDecision, ReplayId, ReplayRequest, StateCount,
+    Store, Webhook, carry_out,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -67,7 +68,7 @@ impl World {
     pub(super) async fn new(story: &Story, mappings: &Mappings) -> World {
         let reference = Arc::new(Mutex::new(Reference::new(story.holds, &story.answers)));
         let (url, savio) = super::savio::start(reference.clone()).await;
-        let unanswered = if story.holds { Unanswered::Hold } else { Unanswered::Retry };
+        let unanswered = if story.holds { UnansweredPolicy::Hold } else { UnansweredPolicy::Retry };
         let retry = retry::Settings { unanswered, ..retry::Settings::default() };
         let settings = Settings { retry, ..Settings::default() };
         // Where memory can be used as a disk, a commit costs little.
@@ -167,8 +168,13 @@ impl World {
     /// What is claimed now and was not mapped before.
     async fn claim_due(&self, slots: usize) -> Vec<EventId> {
         let (sources, now) = (SOURCES.map(name).to_vec(), at(self.reference().now));
-        let wanted =
-            Wanted { sources, slots, bytes_max: usize::MAX, now, lease: Duration::from_mins(1) };
+        let wanted = ClaimRequest {
+            sources,
+            slots,
+            bytes_max: usize::MAX,
+            now,
+            lease: Duration::from_mins(1),
+        };
         let claimed = self.store.claim(wanted).await.unwrap();
         let unmapped = claimed.iter().filter(|one| one.requests.is_none());
         unmapped.map(|one| one.event.id).collect()
@@ -198,10 +204,10 @@ impl World {
 
     async fn replay(&mut self, number: usize) {
         let now = self.later();
-        let filter = Filter { ids: vec![self.events[number]], ..Filter::default() };
+        let filter = EventFilter { ids: vec![self.events[number]], ..EventFilter::default() };
         let begun_at = at(now);
         let order =
-            NewReplay { id: ReplayId::new(begun_at), filter, every: Duration::ZERO, begun_at };
+            ReplayRequest { id: ReplayId::new(begun_at), filter, every: Duration::ZERO, begun_at };
         let id = order.id;
         self.store.begin_replay(order).await.unwrap();
         let replay = carry_out(&*self.store, id, |_| {}).await.unwrap().unwrap();
@@ -216,7 +222,7 @@ impl World {
     async fn release(&mut self, number: usize, has_arrived: bool) {
         let now = self.later();
         if self.reference().events[number].state == State::Held {
-            let word = if has_arrived { Word::Arrived } else { Word::Again };
+            let word = if has_arrived { HoldDecision::Arrived } else { HoldDecision::Again };
             self.store.release(self.events[number], word, at(now)).await.unwrap();
             self.reference().events[number].release(has_arrived, now);
         }
@@ -248,7 +254,7 @@ impl World {
         }
         let records = self.records().await;
         let paused = self.reference().paused;
-        let waits = |record: &Record| {
+        let waits = |record: &EventRecord| {
             let source = SOURCES.iter().position(|it| name(it) == record.event.source).unwrap();
             record.state == State::Queued && !paused[source]
         };
@@ -280,9 +286,9 @@ impl World {
         self.reference().judge(&records)
     }
 
-    async fn judge_counts(&self, records: &[Record]) -> Result<(), String> {
-        for Count { source, state, events } in self.store.counts().await.unwrap() {
-            let is_one = |it: &&Record| it.event.source == source && it.state == state;
+    async fn judge_counts(&self, records: &[EventRecord]) -> Result<(), String> {
+        for StateCount { source, state, events } in self.store.counts().await.unwrap() {
+            let is_one = |it: &&EventRecord| it.event.source == source && it.state == state;
             let there = records.iter().filter(is_one).count();
             if u64::try_from(there) != Ok(events) {
                 return Err(format!("{there} of {source} are {state:?}, counted are {events}"));
@@ -308,7 +314,7 @@ impl World {
         path(&self.folder)
     }
 
-    async fn records(&self) -> Vec<Record> {
+    async fn records(&self) -> Vec<EventRecord> {
         let mut records = Vec::with_capacity(self.events.len());
         for id in &self.events {
             records.push(self.store.event(*id).await.unwrap().unwrap());

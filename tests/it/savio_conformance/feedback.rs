@@ -1,7 +1,7 @@
 //! Feedback finds people, companies, tags and feature requests, or creates them.
 
 use savio_relay::sandbox::Faults;
-use savio_relay::savio::{Error, Filter, NewFeedback, Search};
+use savio_relay::savio::{CustomerQuery, Error, FeatureRequestQuery, NewFeedback};
 use serde_json::{Value, json};
 
 use super::{some, start, start_with};
@@ -64,7 +64,7 @@ async fn a_person_is_found_by_address_then_by_name_or_created() {
         client.create_feedback(&feedback).await.unwrap();
     }
 
-    let people = client.contacts(&Search::default()).all().await.unwrap();
+    let people = client.contacts(&CustomerQuery::default()).all().await.unwrap();
     let people: Vec<_> = people.into_iter().map(|one| (one.name, one.email)).collect();
     let (ada, other) = (some("ada@example.com"), some("other@example.com"));
     assert_eq!(people, [(some("Ada"), ada), (some("Ada"), other), (some("Bea"), None)]);
@@ -82,8 +82,8 @@ async fn a_company_is_found_or_created_and_ignored_without_a_person() {
         client.create_feedback(&feedback).await.unwrap();
     }
 
-    let companies = client.companies(&Search::default()).all().await.unwrap();
-    let people = client.contacts(&Search::default()).all().await.unwrap();
+    let companies = client.companies(&CustomerQuery::default()).all().await.unwrap();
+    let people = client.contacts(&CustomerQuery::default()).all().await.unwrap();
     assert_eq!((companies.len(), &companies[0].name), (1, &some("Acme")));
     assert!(people.iter().all(|one| one.company_name == some("Acme")), "{people:?}");
 }
@@ -98,7 +98,7 @@ async fn a_feature_request_is_found_by_its_exact_title_or_created_and_counts() {
         client.create_feedback(&feedback).await.unwrap();
     }
 
-    let found = client.feature_requests(&Filter::default()).all().await.unwrap();
+    let found = client.feature_requests(&FeatureRequestQuery::default()).all().await.unwrap();
     let counts: Vec<_> = found
         .iter()
         .map(|one| ["Feedback", "Requests", "Companies"].map(|it| one.count(it)))

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use savio_relay::savio::{
-    Astray, Client, CompanyUpsert, Contact, Created, Error, NewFeedback, Page, Search, Settings,
+    Client, CompanyUpsert, Contact, Created, CustomerQuery, Error, NewFeedback, NextPageError,
+    Page, Settings,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,7 +23,7 @@ async fn answering(template: ResponseTemplate) -> (MockServer, Client) {
 
 async fn page_of(template: ResponseTemplate) -> Result<Option<Page<Contact>>, Error> {
     let (_savio, client) = answering(template).await;
-    client.contacts(&Search::default()).next().await
+    client.contacts(&CustomerQuery::default()).next().await
 }
 
 fn json_page(next: Option<&str>) -> Value {
@@ -115,14 +116,14 @@ async fn a_page_that_breaks_off_is_told_as_such() {
     let cut =
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{\"res";
 
-    let error = raw(cut).await.contacts(&Search::default()).next().await.unwrap_err();
+    let error = raw(cut).await.contacts(&CustomerQuery::default()).next().await.unwrap_err();
 
     assert!(error.to_string().contains("broke off"), "{error}");
 }
 
 #[tokio::test]
 async fn an_answer_that_never_begins_is_none() {
-    let error = raw("").await.contacts(&Search::default()).next().await.unwrap_err();
+    let error = raw("").await.contacts(&CustomerQuery::default()).next().await.unwrap_err();
 
     assert!(matches!(error, Error::Unanswered { .. }) && error.may_pass(), "{error:?}");
 }
@@ -220,9 +221,9 @@ async fn the_token_goes_to_no_other_server() {
         "file:///etc/passwd",
     ] {
         let error = astray(next).await;
-        assert!(matches!(error, Error::Astray(Astray::Foreign(_))), "{next}: {error}");
+        assert!(matches!(error, Error::Astray(NextPageError::Foreign(_))), "{next}: {error}");
     }
-    assert_eq!(astray("http://[").await, Error::Astray(Astray::NoUrl));
+    assert_eq!(astray("http://[").await, Error::Astray(NextPageError::NoUrl));
 }
 
 #[tokio::test]
@@ -234,10 +235,10 @@ async fn pages_that_go_round_in_circles_are_left() {
     let second = Mock::given(method("GET")).and(query_param("page", "2"));
     second.respond_with(answer("/users/")).expect(1).mount(&savio).await;
 
-    let mut pages = client(&savio.uri(), TOKEN).contacts(&Search::default());
+    let mut pages = client(&savio.uri(), TOKEN).contacts(&CustomerQuery::default());
 
     assert!(pages.next().await.unwrap().is_some());
-    assert_eq!(pages.next().await, Err(Error::Astray(Astray::Circle)));
+    assert_eq!(pages.next().await, Err(Error::Astray(NextPageError::Circle)));
     assert_eq!(pages.next().await, Ok(None));
 }
 
@@ -250,9 +251,10 @@ async fn pages_without_an_end_are_left() {
     };
     Mock::given(method("GET")).respond_with(endless).expect(5).mount(&savio).await;
 
-    let error = client(&savio.uri(), TOKEN).contacts(&Search::default()).at_most(5).all().await;
+    let error =
+        client(&savio.uri(), TOKEN).contacts(&CustomerQuery::default()).at_most(5).all().await;
 
-    assert_eq!(error, Err(Error::Astray(Astray::TooMany(5))));
+    assert_eq!(error, Err(Error::Astray(NextPageError::TooMany(5))));
 }
 
 #[tokio::test]
@@ -263,7 +265,7 @@ async fn a_page_that_failed_can_be_asked_for_again() {
     let page = ResponseTemplate::new(200).set_body_json(json_page(None));
     Mock::given(method("GET")).respond_with(page).mount(&savio).await;
 
-    let mut pages = client(&savio.uri(), TOKEN).contacts(&Search::default());
+    let mut pages = client(&savio.uri(), TOKEN).contacts(&CustomerQuery::default());
 
     assert!(pages.next().await.unwrap_err().may_pass());
     assert_eq!(pages.next().await.unwrap().unwrap().results.len(), 1);

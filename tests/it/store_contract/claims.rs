@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use savio_relay::event::{EventId, State};
-use savio_relay::store::{Claimed, NewEvent, Next, Origin, Progress, Wanted, Webhook};
+use savio_relay::store::{
+    ClaimRequest, ClaimedEvent, NewEvent, NextStep, Progress, Webhook, WebhookOrigin,
+};
 
 use super::{
     Place, at, claim, claim_from, claim_one, deliveries, from, ids, keep, name, renewals, request,
@@ -45,7 +47,7 @@ async fn claim_stops_once_its_events_hold_as_much_memory_as_wanted() {
     }
     let claim = async |bytes_max: usize| {
         let (sources, lease) = (vec![name("form")], Duration::from_mins(1));
-        store.claim(Wanted { sources, slots: 5, bytes_max, now: at(0), lease }).await.unwrap()
+        store.claim(ClaimRequest { sources, slots: 5, bytes_max, now: at(0), lease }).await.unwrap()
     };
 
     assert_eq!(claim(0).await.len(), 0);
@@ -54,7 +56,7 @@ async fn claim_stops_once_its_events_hold_as_much_memory_as_wanted() {
     assert_eq!((claimed.len(), claimed[0].bytes), (3, 1_000));
     let planned = Progress {
         planned: Some(vec![request(&"x".repeat(5_000))]),
-        ..step(Next::Wait { until: at(0), reason: String::new() })
+        ..step(NextStep::Wait { until: at(0), reason: String::new() })
     };
     store.advance(claimed[0].claim, planned).await.unwrap();
     assert!(claim(usize::MAX).await.iter().any(|one| one.bytes > 6_000), "its plan counts too");
@@ -89,7 +91,7 @@ async fn the_oldest_of_all_sources_comes_first() {
 }
 
 fn imported(received_at: Timestamp, due_at: Timestamp) -> Webhook {
-    Webhook { origin: Origin::Imported { due_at }, ..webhook(received_at) }
+    Webhook { origin: WebhookOrigin::Imported { due_at }, ..webhook(received_at) }
 }
 
 #[tokio::test]
@@ -103,7 +105,7 @@ async fn what_was_imported_goes_behind_all_that_was_sent() {
     let claimed = claim_from(&*store, &["form", "other"], at(9), 2).await;
     let last = claim_from(&*store, &["form", "other"], at(9), 2).await;
 
-    let ids = |claimed: &[Claimed]| claimed.iter().map(|one| one.event.id).collect::<Vec<_>>();
+    let ids = |claimed: &[ClaimedEvent]| claimed.iter().map(|one| one.event.id).collect::<Vec<_>>();
     assert_eq!(ids(&claimed), [new, other]);
     assert_eq!(ids(&last), [old]);
 }

@@ -1,7 +1,7 @@
 //! How an event goes on: each step is written whole, under a claim that still holds.
 
 use savio_relay::event::{EventId, Outcome, State};
-use savio_relay::store::{Attempt, Claim, Next, Progress, RequestState, StoreError};
+use savio_relay::store::{Attempt, Claim, NextStep, Progress, RequestState, StoreError};
 use serde_json::json;
 
 use super::{
@@ -51,7 +51,7 @@ async fn a_late_settlement_counts_while_nobody_else_has_the_event() {
     let claim = claim_one(store, at(0)).await.claim;
 
     store
-        .advance(claim, step(Next::Settle { state: State::Dead, reason: None, at: at(99) }))
+        .advance(claim, step(NextStep::Settle { state: State::Dead, reason: None, at: at(99) }))
         .await
         .unwrap();
 

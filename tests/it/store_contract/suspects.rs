@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use savio_relay::event::{EventId, State};
 use savio_relay::store::{
-    Claimed, Filter, NewReplay, Origin, ReplayId, Store, StoreError, Suspect, Webhook, carry_out,
+    ClaimedEvent, EventFilter, ReplayId, ReplayRequest, Store, StoreError, Suspect, Webhook,
+    WebhookOrigin, carry_out,
 };
 
 use super::{
@@ -27,8 +28,8 @@ async fn die_of_it(place: &Place, store: Arc<dyn Store>) -> Arc<dyn Store> {
 }
 
 async fn replay(store: &dyn Store, id: EventId) {
-    let filter = Filter { ids: vec![id], ..Filter::default() };
-    let order = NewReplay {
+    let filter = EventFilter { ids: vec![id], ..EventFilter::default() };
+    let order = ReplayRequest {
         id: ReplayId::new(at(20)),
         filter,
         every: std::time::Duration::ZERO,
@@ -39,7 +40,7 @@ async fn replay(store: &dyn Store, id: EventId) {
     carry_out(store, replay, |_| {}).await.unwrap();
 }
 
-fn suspects(claimed: &[Claimed]) -> Vec<Option<Suspect>> {
+fn suspects(claimed: &[ClaimedEvent]) -> Vec<Option<Suspect>> {
     claimed.iter().map(|one| one.suspect).collect()
 }
 
@@ -73,7 +74,7 @@ async fn imported_and_replayed_events_become_suspects_too() {
     store.advance(first, begin(&["slow"])).await.unwrap();
     store.advance(first, step(settle(State::Dead))).await.unwrap();
     replay(&*store, replayed).await;
-    let origin = Origin::Imported { due_at: at(0) };
+    let origin = WebhookOrigin::Imported { due_at: at(0) };
     keep(&*store, Webhook { origin, ..webhook(at(0)) }).await;
     assert_eq!(suspects(&claim(&*store, at(20), 9).await), [None; 2]);
 

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use savio_relay::event::{EventId, Outcome, State};
-use savio_relay::store::{Filter, NewReplay, Origin, ReplayId, Store, Webhook, Word, carry_out};
+use savio_relay::store::{
+    EventFilter, HoldDecision, ReplayId, ReplayRequest, Store, Webhook, WebhookOrigin, carry_out,
+};
 
 use super::{
     Place, after, at, attempt, begin, claim, claim_one, from, ids, keep, name, record, renewals,
@@ -89,7 +91,7 @@ async fn what_was_just_received_or_released_is_due_at_once() {
     let released = keep(&*store, webhook(at(0))).await;
     let claim = claim_one(&*store, at(0)).await.claim;
     store.advance(claim, step(settle(State::Held))).await.unwrap();
-    store.release(released, Word::Again, at(DAY)).await.unwrap();
+    store.release(released, HoldDecision::Again, at(DAY)).await.unwrap();
 
     rewind(&*store, 0).await;
 
@@ -102,7 +104,7 @@ async fn an_import_keeps_its_distances() {
     let store = place.open();
     let mut imported = Vec::new();
     for place in 0..3 {
-        let origin = Origin::Imported { due_at: at(DAY + 10 * place) };
+        let origin = WebhookOrigin::Imported { due_at: at(DAY + 10 * place) };
         imported.push(keep(&*store, Webhook { origin, ..webhook(at(DAY)) }).await);
     }
 
@@ -125,7 +127,7 @@ async fn a_replay_keeps_its_distances_also_for_what_it_finds_later() {
     }
     let id = ReplayId::new(at(DAY));
     let every = Duration::from_secs(10);
-    let order = NewReplay { id, filter: Filter::default(), every, begun_at: at(DAY) };
+    let order = ReplayRequest { id, filter: EventFilter::default(), every, begun_at: at(DAY) };
     store.begin_replay(order).await.unwrap();
     assert!(store.replay_on(id).await.unwrap().unwrap().has_steps);
 

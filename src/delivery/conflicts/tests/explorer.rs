@@ -52,7 +52,7 @@ enum Step {
     /// Before it asks for its locks.
     Begin(Acquisition),
     /// The store is to be read.
-    Ask(Acquisition, Name),
+    Ask(Acquisition, RecordKey),
     /// It was read, and the answer is on its way.
     Answer(Acquisition, Option<EarlierUpsert>),
     AwaitClaims(Acquisition),
@@ -89,7 +89,7 @@ struct State {
     /// How many more requests fail, and how many more leases end early.
     failures: u8,
     lease_ends: u8,
-    sent: BTreeMap<Name, Vec<usize>>,
+    sent: BTreeMap<RecordKey, Vec<usize>>,
 }
 
 /// A step that one of those who act may take.
@@ -305,7 +305,7 @@ impl State {
     }
 
     /// As `Store::earlier_upsert`.
-    fn earlier(&self, event: usize, upsert: Name) -> Option<EarlierUpsert> {
+    fn earlier(&self, event: usize, upsert: RecordKey) -> Option<EarlierUpsert> {
         let earlier = (0..event).find(|event| self.is_pending(*event, upsert))?;
         let (is_claimed, token) = (self.rows[earlier].lease.is_some(), self.rows[earlier].token);
         let (seq, event) = (earlier as Seq, EventId::from_bytes([0; 16]));
@@ -313,7 +313,7 @@ impl State {
     }
 
     /// By the store.
-    fn is_pending(&self, event: usize, upsert: Name) -> bool {
+    fn is_pending(&self, event: usize, upsert: RecordKey) -> bool {
         let row = &self.rows[event];
         let left = &self.plans[event][row.requests_done..];
         row.state == RowState::Queued
@@ -356,7 +356,7 @@ impl State {
         for (other, hand) in self.hands.iter().filter(|(other, _)| **other != event) {
             if matches!(hand.step, Step::Flying) {
                 let beside = &self.plans[*other][hand.sent];
-                let is_new = |key: &Name| !self.conflicts.locks.knows(*key);
+                let is_new = |key: &RecordKey| !self.conflicts.locks.knows(*key);
                 let shared =
                     beside.keys().filter(is_new).find(|key| request.keys().any(|own| own == *key));
                 assert_eq!(shared, None, "{other} and {event} at once: {self:#?}");
@@ -367,7 +367,7 @@ impl State {
         }
     }
 
-    fn upserts(&self, event: usize) -> Vec<Name> {
+    fn upserts(&self, event: usize) -> Vec<RecordKey> {
         let left = &self.plans[event][self.hands[&event].sent..];
         left.iter().filter_map(|request| request.upsert).collect()
     }

@@ -76,7 +76,7 @@ fn labels() -> impl Iterator<Item = (String, &'static [u8], &'static str)> {
     })
 }
 
-fn read(packing: &Packing, content_type: &str, body: &[u8]) -> (Value, Vec<String>) {
+fn read(packing: &BodyConfig, content_type: &str, body: &[u8]) -> (Value, Vec<String>) {
     let headers = Headers::from([("content-type".to_owned(), content_type.to_owned())]);
     let Decoded { text, notes } = decode(packing, &headers, body, &LIMITS).unwrap();
     (parse(&text).unwrap(), notes)
@@ -90,12 +90,12 @@ fn check(content_type: &str, body: &[u8], expected: &Value, notes: &[&str]) {
     assert_eq!(found.1, notes, "{content_type}: {shown}");
 }
 
-fn packing() -> Packing {
-    Packing { charsets: Some("charsets".to_owned()), ..Packing::default() }
+fn packing() -> BodyConfig {
+    BodyConfig { charsets: Some("charsets".to_owned()), ..BodyConfig::default() }
 }
 
-fn xml() -> Packing {
-    Packing { format: Some(Format::Xml), ..Packing::default() }
+fn xml() -> BodyConfig {
+    BodyConfig { format: Some(BodyFormat::Xml), ..BodyConfig::default() }
 }
 
 fn percent(bytes: &[u8]) -> String {

@@ -4,24 +4,27 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::{field, header_name, word};
-use crate::intake::signature::{Clock, ClockPlace, Unit};
-use crate::mistake::Mistake;
-use crate::table::{Mistakes, Table, Text};
+use crate::intake::signature::{TimestampLocation, TimestampRule, TimestampUnit};
+use crate::mistake::Diagnostic;
+use crate::table::{Diagnostics, SpannedText, TomlTable};
 
 #[derive(Debug, Clone, Default)]
-pub(super) struct Times {
-    from: Option<Vec<Text>>,
-    unit: Option<Text>,
+pub(super) struct TimestampConfig {
+    from: Option<Vec<SpannedText>>,
+    unit: Option<SpannedText>,
     window: Option<Duration>,
     pub(super) place: Option<Range<usize>>,
 }
 
-impl Times {
-    pub(super) fn read(signature: &mut Table<'_>, mistakes: &mut Mistakes) -> Times {
+impl TimestampConfig {
+    pub(super) fn read(
+        signature: &mut TomlTable<'_>,
+        mistakes: &mut Diagnostics,
+    ) -> TimestampConfig {
         let Some(mut table) = signature.table("timestamp", mistakes) else {
-            return Times::default();
+            return TimestampConfig::default();
         };
-        let times = Times {
+        let times = TimestampConfig {
             from: table.texts("from", mistakes),
             unit: table.text("unit", mistakes),
             window: table.duration("window", mistakes),
@@ -31,8 +34,8 @@ impl Times {
         times
     }
 
-    pub(super) fn over(self, base: Times) -> Times {
-        Times {
+    pub(super) fn over(self, base: TimestampConfig) -> TimestampConfig {
+        TimestampConfig {
             from: self.from.or(base.from),
             unit: self.unit.or(base.unit),
             window: self.window.or(base.window),
@@ -40,41 +43,45 @@ impl Times {
         }
     }
 
-    pub(super) fn clock(&self, mistakes: &mut Mistakes) -> Option<Clock> {
+    pub(super) fn clock(&self, mistakes: &mut Diagnostics) -> Option<TimestampRule> {
         let place = self.place.as_ref()?;
         let from = self.from.iter().flatten();
         let places = from.filter_map(|from| clock_place(from, mistakes)).collect();
         if self.from.is_none() {
             let message = "`timestamp` does not say where the time is";
             let help = "write from = \"header:NAME\" or from = \"part:t\"";
-            mistakes.push(Mistake::error(place.clone(), message).help(help));
+            mistakes.push(Diagnostic::error(place.clone(), message).help(help));
         }
-        let units = Unit::ALL.map(|unit| (unit.as_str(), unit));
-        let unit = word(self.unit.as_ref(), &units, Unit::Seconds, mistakes);
-        Some(Clock { places, unit, window: self.window })
+        let units = TimestampUnit::ALL.map(|unit| (unit.as_str(), unit));
+        let unit = word(self.unit.as_ref(), &units, TimestampUnit::Seconds, mistakes);
+        Some(TimestampRule { places, unit, window: self.window })
     }
 
     /// For a scheme that says itself where its times are.
-    pub(super) fn leeway(&self, mistakes: &mut Mistakes) -> Option<Duration> {
+    pub(super) fn leeway(&self, mistakes: &mut Diagnostics) -> Option<Duration> {
         let from = self.from.iter().flatten().map(|text| ("from", text));
         for (key, text) in from.chain(self.unit.iter().map(|text| ("unit", text))) {
             let message = format!("`{key}` means nothing here: the times are in the token");
-            mistakes.push(Mistake::error(text.place.clone(), message).help("leave it out"));
+            mistakes.push(Diagnostic::error(text.place.clone(), message).help("leave it out"));
         }
         self.window
     }
 }
 
-fn clock_place(from: &Text, mistakes: &mut Mistakes) -> Option<ClockPlace> {
+fn clock_place(from: &SpannedText, mistakes: &mut Diagnostics) -> Option<TimestampLocation> {
     match from.text.split_once(':') {
-        Some(("header", name)) => header_name(name, &from.place, mistakes).map(ClockPlace::Header),
-        Some(("part", name)) => Some(ClockPlace::Part(name.to_owned())),
-        Some((kind @ "field", _)) => field(from, kind.len() + 1, mistakes).map(ClockPlace::Field),
+        Some(("header", name)) => {
+            header_name(name, &from.place, mistakes).map(TimestampLocation::Header)
+        }
+        Some(("part", name)) => Some(TimestampLocation::Part(name.to_owned())),
+        Some((kind @ "field", _)) => {
+            field(from, kind.len() + 1, mistakes).map(TimestampLocation::Field)
+        }
         _ => {
             let message = "`from` is no place of a time";
             let help = "write \"header:NAME\", \"part:t\" for the part `t=...` of the header, or \
                         \"field:$.time\" for a field of the body";
-            mistakes.push(Mistake::error(from.place.clone(), message).help(help));
+            mistakes.push(Diagnostic::error(from.place.clone(), message).help(help));
             None
         }
     }

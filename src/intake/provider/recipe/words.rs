@@ -1,10 +1,10 @@
 //! The words that a signature's table may choose among.
 
 use crate::intake::signature::{Algorithm, Curve, Encoding, SecretEncoding};
-use crate::table::{self, Mistakes, Text};
+use crate::table::{self, Diagnostics, SpannedText};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SchemeWord {
+pub(super) enum SchemeName {
     Hmac,
     Hash,
     Pair(Curve),
@@ -14,15 +14,15 @@ pub(super) enum SchemeWord {
     None,
 }
 
-pub(super) const SCHEMES: [(&str, SchemeWord); 8] = [
-    ("hmac", SchemeWord::Hmac),
-    ("hash", SchemeWord::Hash),
-    ("ed25519", SchemeWord::Pair(Curve::Ed25519)),
-    ("ecdsa-p256", SchemeWord::Pair(Curve::P256)),
-    ("jwt", SchemeWord::Jwt),
-    ("token", SchemeWord::Token),
-    ("basic", SchemeWord::Basic),
-    ("none", SchemeWord::None),
+pub(super) const SCHEMES: [(&str, SchemeName); 8] = [
+    ("hmac", SchemeName::Hmac),
+    ("hash", SchemeName::Hash),
+    ("ed25519", SchemeName::Pair(Curve::Ed25519)),
+    ("ecdsa-p256", SchemeName::Pair(Curve::P256)),
+    ("jwt", SchemeName::Jwt),
+    ("token", SchemeName::Token),
+    ("basic", SchemeName::Basic),
+    ("none", SchemeName::None),
 ];
 
 pub(super) const ALGORITHMS: [(&str, Algorithm); 3] =
@@ -38,27 +38,27 @@ pub(super) const SECRET_ENCODINGS: [(&str, SecretEncoding); 4] = [
     ("base64url", SecretEncoding::Encoded(Encoding::Base64Url)),
 ];
 
-impl SchemeWord {
+impl SchemeName {
     /// Whether the proof is computed over a message.
     pub(super) fn has_message(self) -> bool {
-        matches!(self, SchemeWord::Hmac | SchemeWord::Hash | SchemeWord::Pair(_))
+        matches!(self, SchemeName::Hmac | SchemeName::Hash | SchemeName::Pair(_))
     }
 
     pub(super) fn has_algorithm(self) -> bool {
-        matches!(self, SchemeWord::Hmac | SchemeWord::Hash | SchemeWord::Jwt)
+        matches!(self, SchemeName::Hmac | SchemeName::Hash | SchemeName::Jwt)
     }
 
     pub(super) fn has_place(self) -> bool {
-        self.has_message() || matches!(self, SchemeWord::Jwt | SchemeWord::Token)
+        self.has_message() || matches!(self, SchemeName::Jwt | SchemeName::Token)
     }
 }
 
 /// The meaning of one of few words; the default where none is written.
 pub(super) fn word<T: Copy>(
-    text: Option<&Text>,
+    text: Option<&SpannedText>,
     words: &[(&'static str, T)],
     default: T,
-    mistakes: &mut Mistakes,
+    mistakes: &mut Diagnostics,
 ) -> T {
     text.and_then(|text| table::word(text, words, mistakes)).unwrap_or(default)
 }

@@ -4,16 +4,16 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn any_seal() -> impl Strategy<Value = Seal> {
+fn any_seal() -> impl Strategy<Value = MessageSignature> {
     let algorithm =
         prop_oneof![Just(Algorithm::Sha1), Just(Algorithm::Sha256), Just(Algorithm::Sha512)];
     let encoding =
         prop_oneof![Just(Encoding::Hex), Just(Encoding::Base64), Just(Encoding::Base64Url)];
     let plain =
         (algorithm, encoding).prop_map(|(algorithm, encoding)| hmac(algorithm, encoding, "v1="));
-    let hash = plain.clone().prop_map(|seal| Seal {
-        method: Method::Hash(Algorithm::Sha256),
-        message: Template::parse("{secret}{method}{body}").unwrap(),
+    let hash = plain.clone().prop_map(|seal| MessageSignature {
+        method: SigningMethod::Hash(Algorithm::Sha256),
+        message: MessageTemplate::parse("{secret}{method}{body}").unwrap(),
         ..seal
     });
     prop_oneof![plain, hash, Just(timed())]
@@ -24,11 +24,15 @@ fn any_pair() -> impl Strategy<Value = Signature> {
     (any_seal(), curve).prop_map(|(seal, curve)| {
         let message = match seal.clock {
             Some(_) => seal.message,
-            None => Template::parse("{method}{body}").unwrap(),
+            None => MessageTemplate::parse("{method}{body}").unwrap(),
         };
-        let scheme = Scheme::Seal(Seal { method: Method::KeyPair, message, ..seal });
+        let scheme =
+            Scheme::Seal(MessageSignature { method: SigningMethod::KeyPair, message, ..seal });
         let encoding = SecretEncoding::Key(curve);
-        Signature { secret: SecretForm { encoding, ..SecretForm::default() }, ..signature(scheme) }
+        Signature {
+            secret: SecretFormat { encoding, ..SecretFormat::default() },
+            ..signature(scheme)
+        }
     })
 }
 
@@ -51,13 +55,13 @@ proptest! {
 
         let mut tampered = body.clone();
         tampered[flip.index(body.len())] ^= 1 << bit;
-        prop_assert_eq!(verify(&keys, &headers, &tampered), Err(Unproven::Wrong));
+        prop_assert_eq!(verify(&keys, &headers, &tampered), Err(VerifyError::Wrong));
 
         let mut other = secret.clone().into_bytes();
         other[flip.index(secret.len())] ^= 1;
         let other = String::from_utf8(other).unwrap();
         let other = [signature.key(&other.as_str().into(), None, 0).unwrap()];
-        prop_assert_eq!(verify(&other, &headers, &body), Err(Unproven::Wrong));
+        prop_assert_eq!(verify(&other, &headers, &body), Err(VerifyError::Wrong));
     }
 
     #[test]
@@ -113,11 +117,11 @@ proptest! {
             signature.verify(&[key], &presented(headers, body), at(1_000))
         };
         prop_assert_eq!(verify(&public, &headers, &body), Ok(Some(0)));
-        prop_assert_eq!(verify(&other, &headers, &body), Err(Unproven::Wrong));
+        prop_assert_eq!(verify(&other, &headers, &body), Err(VerifyError::Wrong));
 
         let mut tampered = body.clone();
         tampered[flip.index(body.len())] ^= 1 << bit;
-        prop_assert_eq!(verify(&public, &headers, &tampered), Err(Unproven::Wrong));
+        prop_assert_eq!(verify(&public, &headers, &tampered), Err(VerifyError::Wrong));
 
         let mut forged = headers.clone();
         let written = &headers["x-sig"];

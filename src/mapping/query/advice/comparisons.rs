@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use super::super::QueryError;
-use super::super::scan::{Scan, Sides};
+use super::super::scan::{ComparisonSpans, QueryTokens};
 
 /// Finds a comparison of what is not one value, which the RFC forbids.
-pub(super) fn check(scan: &Scan<'_>) -> Result<(), QueryError> {
+pub(super) fn check(scan: &QueryTokens<'_>) -> Result<(), QueryError> {
     for sides in &scan.comparisons {
         for side in [&sides.left, &sides.right] {
             let text = &scan.text[side.clone()];
@@ -26,8 +26,8 @@ pub(super) fn check(scan: &Scan<'_>) -> Result<(), QueryError> {
 
 /// The comparison written inside of the path, in place of the part that gives several values.
 fn nested_filter(
-    scan: &Scan<'_>,
-    sides: &Sides,
+    scan: &QueryTokens<'_>,
+    sides: &ComparisonSpans,
     path: &Range<usize>,
     part: &Range<usize>,
 ) -> String {
@@ -47,7 +47,7 @@ fn nested_filter(
     }
 }
 
-pub(super) fn outside_of_filter(scan: &Scan<'_>, index: usize) -> Option<QueryError> {
+pub(super) fn outside_of_filter(scan: &QueryTokens<'_>, index: usize) -> Option<QueryError> {
     let at = &scan.tokens[index].at;
     let error = QueryError::new("a comparison stands in a filter, `[?...]`", at.clone());
     let sides = scan.comparisons.iter().find(|sides| sides.operator == *at)?;

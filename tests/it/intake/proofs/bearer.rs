@@ -2,7 +2,7 @@
 
 use savio_relay::mistake::Document;
 use savio_relay::secret::Environment;
-use savio_relay::sources::SourceFile;
+use savio_relay::sources::MappingFile;
 use serde_json::json;
 
 use super::{BODY, Fixture, WRONG, post};
@@ -76,7 +76,7 @@ fn mistakes(keys: &str) -> Vec<String> {
          [[feedback]]\nproblem = \"$.x\"\n"
     );
     let environment = Environment::from([("SECRET".to_owned(), "a-secret".to_owned())]);
-    let file = SourceFile::read(Document { name: "fixture.toml".to_owned(), text }, &environment);
+    let file = MappingFile::read(Document { name: "fixture.toml".to_owned(), text }, &environment);
     file.mistakes.into_iter().map(|mistake| mistake.message).collect()
 }
 
