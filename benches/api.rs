@@ -76,7 +76,7 @@ async fn fill(folder: &Path, events: usize) -> Result<Vec<EventId>, Box<dyn std:
     for number in 0..events / WEBHOOK {
         let second = i64::try_from(number)? * 600;
         ids.extend(
-            store.keep(webhook(Timestamp::from_second(1_767_225_600 + second)?)).await?.events,
+            store.store(webhook(Timestamp::from_second(1_767_225_600 + second)?)).await?.events,
         );
     }
     let settled = [(State::Dead, events / 100), (State::Delivered, events * 98 / 100)];

@@ -148,7 +148,7 @@ async fn seconds(payloads: Vec<Value>, latency: Duration) -> f64 {
     let requests = |payload: &Value| if payload.get("user").is_some() { 2 } else { 1 };
     let count = payloads.iter().map(requests).sum();
     for payload in payloads {
-        store.keep(webhook(&payload)).await.unwrap();
+        store.store(webhook(&payload)).await.unwrap();
     }
     let savio = Savio::start(false, latency, (Counted::All, count)).await;
     run(relay(store, &savio.url), &savio).await
@@ -230,7 +230,7 @@ async fn fill(store: &Arc<Sqlite>, beside: Beside, size: Size) {
             json!({ "text": "other", "tag": "form", "email": format!("{number}@example.com") });
         for payload in hot.chain([other]) {
             let store = store.clone();
-            tasks.spawn(async move { store.keep(webhook(&payload)).await.unwrap() });
+            tasks.spawn(async move { store.store(webhook(&payload)).await.unwrap() });
             if tasks.len() >= KEPT_AT_ONCE {
                 tasks.join_next().await.unwrap().unwrap();
             }

@@ -99,24 +99,24 @@ enum Command {
 enum CommandError {
     /// What the user gave, or what was checked, is wrong. It was shown already.
     #[error("")]
-    Shown,
+    AlreadyReported,
     /// What the user gave is wrong.
     #[error("{0}")]
-    Wrong(String),
+    InvalidInput(String),
     /// The arguments are right one by one, but not together.
     #[error("{0}; see --help")]
     Usage(String),
     /// It could not be done: network, disk, a server.
     #[error("{0}")]
-    Undone(String),
+    Failed(String),
 }
 
 impl CommandError {
     fn exit_code(&self) -> ExitCode {
         match self {
-            CommandError::Shown | CommandError::Wrong(_) => ExitCode::from(1),
+            CommandError::AlreadyReported | CommandError::InvalidInput(_) => ExitCode::from(1),
             CommandError::Usage(_) => ExitCode::from(2),
-            CommandError::Undone(_) => ExitCode::from(3),
+            CommandError::Failed(_) => ExitCode::from(3),
         }
     }
 }

@@ -164,7 +164,7 @@ impl Delivery {
     /// The sources whose events go on.
     fn live_sources(&self) -> Vec<SourceName> {
         let mappings = self.mappings();
-        let live = mappings.keys().filter(|source| !self.pauses.holds(source));
+        let live = mappings.keys().filter(|source| !self.pauses.is_paused(source));
         live.cloned().collect()
     }
 
@@ -256,7 +256,7 @@ impl Delivery {
             }
         }
         let next = progress.next.clone();
-        let has_news = progress.attempt.is_some() || !matches!(next, NextStep::Stay { .. });
+        let has_news = progress.attempt.is_some() || !matches!(next, NextStep::Park { .. });
         let written = if has_news { self.write(held, progress).await } else { Ok(()) };
         if written.is_ok() {
             tell(held.event(), &next);
@@ -264,16 +264,16 @@ impl Delivery {
         match (next, written) {
             (NextStep::Send { position, .. }, Ok(())) => Action::Send(position),
             (NextStep::Send { .. }, Err(ClaimLost)) => {
-                self.porter.forgo(clock.now());
+                self.porter.return_slot(clock.now());
                 Action::End(WorkResult::Lost)
             }
-            (NextStep::Stay { .. }, Ok(())) => Action::Park,
+            (NextStep::Park { .. }, Ok(())) => Action::Park,
             (NextStep::Wait { until, .. } | NextStep::WaitBehind { at: until, .. }, Ok(())) => {
                 Action::End(WorkResult::Waits { until })
             }
             (NextStep::Settle { state, .. }, Ok(())) => Action::End(WorkResult::Settled(state)),
             (
-                NextStep::Stay { .. }
+                NextStep::Park { .. }
                 | NextStep::Wait { .. }
                 | NextStep::WaitBehind { .. }
                 | NextStep::Settle { .. },
@@ -294,7 +294,7 @@ impl Delivery {
 
     async fn judge(&self, work: &mut RequestPlan, sent: SentRequest, clock: &RunClock) -> Progress {
         let age = self.porter.clock(work.tried_since(sent.at), sent.answered_at);
-        let has_given_id = self.porter.look(Gate::has_given_id);
+        let has_given_id = self.porter.read(Gate::has_given_id);
         let optional = work.optional(sent.position);
         let of_event = work.circumstances(&sent, fastrand::u32(..));
         let circumstances = AttemptContext { age, has_given_id, optional: &optional, ..of_event };
@@ -345,7 +345,7 @@ impl Delivery {
         };
         let sign = match asked {
             Ok(()) => Signal::ProbePassed,
-            Err(reason) => Signal::Wrong { reason },
+            Err(reason) => Signal::Misconfigured { reason },
         };
         self.porter.note(&*self.store, &sign, clock.now()).await;
         Finished::Through

@@ -156,10 +156,10 @@ pub fn router(door: Arc<Intake>) -> Router {
         .route("/hooks/{source}", any(receive))
         .route("/hooks/{source}/", any(receive))
         .fallback(|| async { Rejection::NoRoute })
-        .method_not_allowed_fallback(|| async { Rejection::ReadOnly })
+        .method_not_allowed_fallback(|| async { Rejection::GetRequired })
         .layer(CatchPanicLayer::custom(|_| {
             error!("a request was not answered: the relay made a mistake");
-            Rejection::Panicked.into_response()
+            Rejection::Internal.into_response()
         }))
         .with_state(door)
 }
@@ -272,7 +272,7 @@ impl Intake {
             events,
             origin: WebhookOrigin::Sent,
         };
-        let kept = self.store.keep(webhook).await.map_err(Rejection::NotKept)?;
+        let kept = self.store.store(webhook).await.map_err(Rejection::StoreUnavailable)?;
         Ok(match kept.new_events() {
             0 => Acknowledgement::Duplicate { kept, answer },
             _ => Acknowledgement::Accepted { kept, answer },
@@ -296,7 +296,7 @@ impl Intake {
             let judged = door.judge_now(&mut arrived)?;
             Ok((arrived, judged))
         });
-        work.await.unwrap_or(Err(Rejection::Panicked))
+        work.await.unwrap_or(Err(Rejection::Internal))
     }
 
     fn judge_now(&self, arrived: &mut Arrived) -> Result<Judged, Rejection> {
@@ -304,14 +304,16 @@ impl Intake {
             Ok(None) => {}
             Ok(Some(greeting)) => return Ok(Judged::Greeted(greeting)),
             // What is probably wrong is found out apart from this, and not while others wait for it.
-            Err(Rejection::Unproven { unproven, .. }) => return Ok(Judged::Unproven(unproven)),
+            Err(Rejection::Unauthenticated { unproven, .. }) => {
+                return Ok(Judged::Unproven(unproven));
+            }
             Err(rejection) => return Err(rejection),
         }
         arrived.body.verified()?;
         let source = &arrived.target.source;
-        source.signature.conceal(&mut arrived.body.bytes);
+        source.signature.redact(&mut arrived.body.bytes);
         let limits = self.settings.limits();
-        let unpacked = unpack::unpack(source, &arrived.received(), &limits, &self.parse_memory)?;
+        let unpacked = unpack::extract(source, &arrived.received(), &limits, &self.parse_memory)?;
         Ok(Judged::Unpacked(unpacked))
     }
 
@@ -322,24 +324,24 @@ impl Intake {
         let standing = sources.get(&name).ok_or(Rejection::NoSource)?;
         let (source, setup) = match standing {
             SourceStatus::Live(source) => (source, None),
-            SourceStatus::Awaited(setup) => (&setup.source, Some(Arc::clone(setup))),
+            SourceStatus::AwaitingSecret(setup) => (&setup.source, Some(Arc::clone(setup))),
             SourceStatus::Off { reason } if is_used(&parts.method, &[]) => {
                 return Err(Rejection::off(reason));
             }
-            SourceStatus::Off { .. } => return Err(Rejection::Method),
+            SourceStatus::Off { .. } => return Err(Rejection::PostRequired),
         };
         let off = source.off(clock::now()).filter(|_| setup.is_none());
         if let Some(reason) = off.or_else(|| self.unusable(source)) {
             let is_used = is_used(&parts.method, &source.handshakes);
-            return Err(if is_used { Rejection::off(reason) } else { Rejection::Method });
+            return Err(if is_used { Rejection::off(reason) } else { Rejection::PostRequired });
         }
         let is_greeted = source.handshakes.iter().any(|it| it.method == parts.method);
         if parts.method != Method::POST && !is_greeted {
             let waits = setup.is_some() && is_used(&parts.method, &[]);
-            return Err(if waits { setup::waits() } else { Rejection::Method });
+            return Err(if waits { setup::waits() } else { Rejection::PostRequired });
         }
         if *self.closing.borrow() {
-            return Err(Rejection::Closing);
+            return Err(Rejection::ShuttingDown);
         }
         Ok(Target { source: Arc::clone(source), setup })
     }
@@ -357,26 +359,26 @@ impl Intake {
         setup: Option<&PendingSetup>,
     ) -> Result<Option<HandshakeResponse>, Rejection> {
         if call.parts.method != Method::POST {
-            return self.greet_stranger(call)?.ok_or(Rejection::Method).map(Some);
+            return self.answer_unauthenticated(call)?.ok_or(Rejection::PostRequired).map(Some);
         }
         if let Some(setup) = setup {
-            return self.set_up(setup, call).map(Some);
+            return self.complete_setup(setup, call).map(Some);
         }
         if let Err(unproven) = self.verify(call) {
-            let rejection = Rejection::Unproven { unproven, hint: None };
-            return self.greet_stranger(call)?.ok_or(rejection).map(Some);
+            let rejection = Rejection::Unauthenticated { unproven, hint: None };
+            return self.answer_unauthenticated(call)?.ok_or(rejection).map(Some);
         }
         if let Some(rate) = call.source.rate {
             self.pace(call, pace::webhooks(rate))?;
         }
-        Ok(self.greeting(call, Caller::Proven))
+        Ok(self.greeting(call, Caller::Authenticated))
     }
 
     /// Before this, nothing of the body is parsed, kept or logged.
     fn verify(&self, call: &WebhookRequest<'_>) -> Result<(), VerifyError> {
         let (source, url) = (call.source, self.signed_url(call.parts));
         let bytes_max = self.settings.body_bytes_max;
-        let body = call.covered(bytes_max).ok_or(VerifyError::Wrong)?;
+        let body = call.covered(bytes_max).ok_or(VerifyError::Mismatch)?;
         let presented = SignedRequest { body: &body, ..call.presented(url.as_deref()) };
         let matched = source.signature.verify(&source.keys, &presented, call.received.now)?;
         if let Some(position) = matched {
@@ -397,19 +399,19 @@ impl Intake {
         let hint = match unproven {
             VerifyError::Missing => None,
             _ if self.pace(&arrived.call(), HINTS).is_err() => None,
-            VerifyError::UnreadableTime | VerifyError::OutsideWindow => {
+            VerifyError::UnreadableTime | VerifyError::OutsideTolerance => {
                 hint::time(&arrived, self.signed_url(&arrived.parts).as_deref(), unproven)
             }
-            VerifyError::Wrong => {
+            VerifyError::Mismatch => {
                 let url = self.signed_url(&arrived.parts);
                 self.diagnoses.run(arrived, url).await
             }
         };
-        Rejection::Unproven { unproven, hint }
+        Rejection::Unauthenticated { unproven, hint }
     }
 
     /// Why a webhook would not be kept now, as strangers may know it; the log has it in full.
-    async fn hindrances(&self) -> Vec<&'static str> {
+    async fn not_ready_reasons(&self) -> Vec<&'static str> {
         let mut hindrances = Vec::new();
         if *self.closing.borrow() {
             hindrances.push("the relay is shutting down");
@@ -419,7 +421,7 @@ impl Intake {
         let now = clock::now();
         let live = |standing: &SourceStatus| match standing {
             SourceStatus::Live(source) => source.off(now).is_none(),
-            SourceStatus::Awaited(_) => true,
+            SourceStatus::AwaitingSecret(_) => true,
             SourceStatus::Off { .. } => false,
         };
         if !self.sources.current().values().any(live) {
@@ -478,7 +480,7 @@ fn source_name(parts: &Parts) -> Option<SourceName> {
 /// At its limit it is ready all the same: who stops it is a stranger, and a balancer that takes it out for
 /// that would do the stranger's work.
 async fn readiness(State(door): State<Arc<Intake>>) -> Response {
-    let reasons = door.hindrances().await;
+    let reasons = door.not_ready_reasons().await;
     let at_limit = door.is_at_limit();
     if reasons.is_empty() {
         return Json(json!({ "status": "ready", "at_limit": at_limit })).into_response();

@@ -59,18 +59,18 @@ pub fn limit(document: &Document, mistakes: &mut Vec<Diagnostic>) {
 /// All mistakes of one file as a compiler would show them: file, line, column, the text underlined,
 /// what to write instead. In order of their places.
 pub fn show(document: &Document, mistakes: &[Diagnostic], look: OutputStyle) -> String {
-    let masked = mask(document, mistakes);
+    let masked = redact(document, mistakes);
     let mut ordered: Vec<&Diagnostic> = mistakes.iter().collect();
     ordered.sort_by_key(|mistake| mistake.place.start);
     let shown: Vec<String> = ordered.iter().map(|mistake| mistake.render(&masked, look)).collect();
     shown.join("\n\n")
 }
 
-fn mask(document: &Document, mistakes: &[Diagnostic]) -> Document {
+fn redact(document: &Document, mistakes: &[Diagnostic]) -> Document {
     let text = &document.text;
     let mut masked = text.clone().into_bytes();
     let known = mistakes.iter().filter(|mistake| mistake.secret).map(|it| it.place.clone());
-    for place in known.chain(suspects::suspects(text)) {
+    for place in known.chain(suspects::likely_secrets(text)) {
         let start = text.floor_char_boundary(place.start);
         let end = text.floor_char_boundary(place.end).max(start);
         masked[start..end].fill(b'*');

@@ -1,5 +1,5 @@
 //! The client of the Savio API, all of it: each call tells what happened, never what to do next.
-//! Typed calls end in [`Error`]; delivery uses [`Client::send`], whose [`Answer`] keeps what came.
+//! Typed calls end in [`Error`]; delivery uses [`Client::send`], whose [`SendResult`] keeps what came.
 
 mod answer;
 mod base_url;

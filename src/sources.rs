@@ -135,7 +135,7 @@ impl MappingFile {
             return off("its mapping file has mistakes: see `savio-relay check`".to_owned());
         };
         if let Some(path) = &self.awaited {
-            return SourceStatus::Awaited(Arc::new(PendingSetup::new(
+            return SourceStatus::AwaitingSecret(Arc::new(PendingSetup::new(
                 Arc::clone(source),
                 path.clone(),
             )));

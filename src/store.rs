@@ -23,7 +23,7 @@ pub use filter::{
     Cursor, EventFilter, EventPage, EventSummary, InvalidCursor, MatchCount, PageRequest,
 };
 pub use replay::{
-    HoldDecision, ReleaseOutcome, ReplayId, ReplayProgress, ReplayRequest, carry_out,
+    HoldDecision, ReleaseOutcome, ReplayId, ReplayProgress, ReplayRequest, run_replay,
 };
 pub use shown::{EventView, ReplayView};
 pub use sqlite::Sqlite;
@@ -33,7 +33,7 @@ pub use sqlite::Sqlite;
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Keeps all new events of the webhook, or none of it.
-    async fn keep(&self, webhook: Webhook) -> Result<StoredEvents, StoreError>;
+    async fn store(&self, webhook: Webhook) -> Result<StoredEvents, StoreError>;
 
     /// Gives out queued events that are due, oldest first, and what was imported behind all that was
     /// sent. Each is the caller's until its lease ends.
@@ -59,7 +59,7 @@ pub trait Store: Send + Sync {
     /// and was not begun.
     async fn earlier_upsert(
         &self,
-        place: u64,
+        seq: u64,
         upsert: RecordKey,
         sources: Vec<SourceName>,
     ) -> Result<Option<EarlierUpsert>, StoreError>;
@@ -86,7 +86,7 @@ pub trait Store: Send + Sync {
 
     /// How often events came to be due, by this process or another: returns once that is no longer
     /// `seen`. Each who waits has its own `seen`, from 0.
-    async fn arrived(&self, seen: u64) -> u64;
+    async fn wait_for_work(&self, seen: u64) -> u64;
 
     /// Whether a webhook would be kept now.
     async fn ready(&self) -> Result<(), StoreError>;
@@ -106,9 +106,9 @@ pub trait Store: Send + Sync {
     async fn oldest(&self) -> Result<Vec<(SourceName, Timestamp)>, StoreError>;
 
     /// What delivery kept under this name last: the state of a destination, or of all sources.
-    async fn gate(&self, name: &str) -> Result<Option<Value>, StoreError>;
+    async fn read_state(&self, name: &str) -> Result<Option<Value>, StoreError>;
 
-    async fn keep_gate(&self, name: &str, gate: Value) -> Result<(), StoreError>;
+    async fn write_state(&self, name: &str, gate: Value) -> Result<(), StoreError>;
 
     /// Events that match, newest first. A page holds at most 500.
     async fn list(&self, filter: EventFilter, page: PageRequest) -> Result<EventPage, StoreError>;
@@ -116,10 +116,10 @@ pub trait Store: Send + Sync {
     async fn matching(&self, filter: EventFilter) -> Result<MatchCount, StoreError>;
 
     /// Writes the order down; `carry_out` does what it says.
-    async fn begin_replay(&self, order: ReplayRequest) -> Result<(), StoreError>;
+    async fn start_replay(&self, order: ReplayRequest) -> Result<(), StoreError>;
 
     /// The next step of a replay, small enough not to hold up who else writes.
-    async fn replay_on(&self, id: ReplayId) -> Result<Option<ReplayProgress>, StoreError>;
+    async fn step_replay(&self, id: ReplayId) -> Result<Option<ReplayProgress>, StoreError>;
 
     /// From now on its steps give back what was not begun yet: it becomes again what it was.
     async fn cancel_replay(&self, id: ReplayId, now: Timestamp) -> Result<(), StoreError>;
@@ -138,7 +138,7 @@ pub trait Store: Send + Sync {
     ) -> Result<ReleaseOutcome, StoreError>;
 
     /// Forgets a few of the events that settled before, as `replay_on` in a small step.
-    async fn forget(&self, settled_before: Timestamp) -> Result<Purged, StoreError>;
+    async fn purge(&self, settled_before: Timestamp) -> Result<Purged, StoreError>;
 
     /// Counts all events anew and puts right what `counts` says, if need be; how many were wrong. It
     /// takes a third of a second for a million events, and keeps nobody from writing.
@@ -416,7 +416,7 @@ pub enum NextStep {
     /// The request at this position is marked `sending`, and the claim goes on.
     Send { position: usize, at: Timestamp },
     /// The claim goes on, and so does the event when another one is through.
-    Stay { waits_for: Option<WaitsFor> },
+    Park { waits_for: Option<WaitsFor> },
     /// The claim ends; the event waits.
     Wait { until: Timestamp, reason: String },
     /// The claim ends; the event is due when the other one is that it waits for, since that has the same upsert

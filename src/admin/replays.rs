@@ -136,7 +136,7 @@ async fn order(
     }
     let now = clock::now();
     let id = ReplayId::new(now);
-    inside.store.begin_replay(ReplayRequest { id, filter, every, begun_at: now }).await?;
+    inside.store.start_replay(ReplayRequest { id, filter, every, begun_at: now }).await?;
     let ReplayProgress { matched, replayed, .. } = first_steps(inside, id).await?;
     Ok(Json(ReplayStarted { matched, at_least: false, replayed, replay_id: Some(id) }))
 }
@@ -155,7 +155,7 @@ fn every(rate: Option<f64>) -> Result<Duration, ApiError> {
 async fn first_steps(inside: &AdminState, id: ReplayId) -> Result<ReplayProgress, ApiError> {
     let begun = Instant::now();
     loop {
-        let replay = inside.store.replay_on(id).await?.ok_or_else(|| no_replay(id))?;
+        let replay = inside.store.step_replay(id).await?.ok_or_else(|| no_replay(id))?;
         if !replay.has_steps {
             return Ok(replay);
         }

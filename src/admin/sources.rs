@@ -87,7 +87,7 @@ async fn source(
     let now = clock::now();
     let (source, reason) = match standing {
         SourceStatus::Live(source) => (Some(source), source.off(now).map(str::to_owned)),
-        SourceStatus::Awaited(setup) => {
+        SourceStatus::AwaitingSecret(setup) => {
             (Some(&setup.source), Some("it waits for its provider's first request".to_owned()))
         }
         SourceStatus::Off { reason } => (None, Some(reason.clone())),

@@ -37,7 +37,7 @@ pub(super) fn run(
         }
     };
     if sources.is_empty() && found == 0 {
-        return Err(CommandError::Wrong("there are no mapping files".to_owned()));
+        return Err(CommandError::InvalidInput("there are no mapping files".to_owned()));
     }
     let mut text = String::new();
     for mut source in sources {
@@ -46,7 +46,7 @@ pub(super) fn run(
         text += &report(&source);
     }
     shown::print(&text)?;
-    if found == 0 { Ok(()) } else { Err(CommandError::Shown) }
+    if found == 0 { Ok(()) } else { Err(CommandError::AlreadyReported) }
 }
 
 /// None for a file that is not there, which is told.
@@ -76,7 +76,7 @@ fn report(source: &MappingFile) -> String {
     };
     let off = match source.standing(clock::now()) {
         SourceStatus::Live(_) => String::new(),
-        SourceStatus::Awaited(_) => " (waits for its provider's first request)".to_owned(),
+        SourceStatus::AwaitingSecret(_) => " (waits for its provider's first request)".to_owned(),
         SourceStatus::Off { reason } => format!(" (off: {reason})"),
     };
     lines += &format!("{name}: ok, {tests}{off}\n");

@@ -34,7 +34,7 @@ const PUBLIC_URL: &str = "https://relay.example.com";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) fn run(once: bool) -> Result<(), CommandError> {
-    let folder = tempfile::tempdir().map_err(|error| CommandError::Undone(error.to_string()))?;
+    let folder = tempfile::tempdir().map_err(|error| CommandError::Failed(error.to_string()))?;
     runtime()?.block_on(async {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let (listener, savio) = listening(any).await?;
@@ -71,7 +71,8 @@ async fn show(
     ] {
         environment.insert(name.to_owned(), value);
     }
-    let (config, _) = Config::read(None, &environment).map_err(|_| CommandError::Shown)?;
+    let (config, _) =
+        Config::read(None, &environment).map_err(|_| CommandError::AlreadyReported)?;
     let read = |document| MappingFile::read(document, &environment);
     let files: Vec<MappingFile> = shipped::mappings().into_iter().map(read).collect();
     let relay = Relay::start(config, &files).await?;
@@ -156,7 +157,7 @@ impl Demo<'_> {
         (file, test): (&MappingFile, &MappingTest),
     ) -> Result<(), CommandError> {
         let body = Location::Shipped.sample(&file.document, &test.payload.text);
-        let body = body.map_err(CommandError::Undone)?;
+        let body = body.map_err(CommandError::Failed)?;
         let sample = SamplePayload { headers: test.headers.clone(), body };
         let url = format!("http://{}/hooks/{}", self.relay.address, source.name);
         let key = self.signers.get(&source.name);
@@ -168,7 +169,7 @@ impl Demo<'_> {
         shown::print(&format!("  {name:17} {} {}\n", said.status, test.payload.text))?;
         match said.status {
             200..=299 => Ok(()),
-            _ => Err(CommandError::Undone(format!("{name}: {}", said.body))),
+            _ => Err(CommandError::Failed(format!("{name}: {}", said.body))),
         }
     }
 
@@ -177,7 +178,7 @@ impl Demo<'_> {
         let waiting = async {
             loop {
                 let counts = self.relay.store.counts().await;
-                let counts = counts.map_err(|error| CommandError::Undone(error.to_string()))?;
+                let counts = counts.map_err(|error| CommandError::Failed(error.to_string()))?;
                 let open = counts.iter().filter(|count| count.state != State::Delivered);
                 let open: u64 = open.map(|count| count.events).sum();
                 if open == 0 {
@@ -186,12 +187,12 @@ impl Demo<'_> {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        let late = CommandError::Undone("the samples did not arrive in time".to_owned());
+        let late = CommandError::Failed("the samples did not arrive in time".to_owned());
         tokio::time::timeout(PATIENCE, waiting).await.unwrap_or(Err(late))
     }
 
     async fn show_arrived(&self, http: &Client, kind: &str) -> Result<(), CommandError> {
-        let undone = |error: reqwest::Error| CommandError::Undone(error.to_string());
+        let undone = |error: reqwest::Error| CommandError::Failed(error.to_string());
         let url = format!("http://{}/sandbox/{kind}", self.savio);
         let answer = http.get(url).bearer_auth(&self.token).send().await.map_err(undone)?;
         let held: Vec<Map<String, Value>> = answer.json().await.map_err(undone)?;

@@ -51,8 +51,8 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
     show::print(&text)?;
     let has = |verdict| findings.iter().any(|finding: &Finding| finding.verdict == verdict);
     match (has(FindingLevel::Wrong), has(FindingLevel::Unseen)) {
-        (true, _) => Err(CommandError::Shown),
-        (false, true) => Err(CommandError::Undone("not all could be looked at".to_owned())),
+        (true, _) => Err(CommandError::AlreadyReported),
+        (false, true) => Err(CommandError::Failed("not all could be looked at".to_owned())),
         (false, false) => Ok(()),
     }
 }

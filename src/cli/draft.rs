@@ -68,16 +68,19 @@ fn known(name: &str) -> Result<(), CommandError> {
         Some(known) => format!("did you mean {known}?"),
         None => "`savio-relay providers` lists them".to_owned(),
     };
-    Err(CommandError::Wrong(format!("no provider `{name}`; {help}")))
+    Err(CommandError::InvalidInput(format!("no provider `{name}`; {help}")))
 }
 
 /// What the source will be called: as its file, else as its provider.
 fn name(output: Option<&Path>, sender: &ProviderGuess) -> Result<SourceName, CommandError> {
     let Some(path) = output else {
         let name = sender.provider.unwrap_or("my-tool");
-        return name.parse().map_err(|error| CommandError::Wrong(format!("{name}: {error}")));
+        return name
+            .parse()
+            .map_err(|error| CommandError::InvalidInput(format!("{name}: {error}")));
     };
-    let wrong = |reason: String| CommandError::Wrong(format!("{}: {reason}", path.display()));
+    let wrong =
+        |reason: String| CommandError::InvalidInput(format!("{}: {reason}", path.display()));
     if path.extension().is_none_or(|extension| extension != "toml") {
         return Err(wrong("a mapping file's name ends in .toml".to_owned()));
     }
@@ -112,7 +115,7 @@ fn fill(
         tried = DraftTrial::on(&page, sample, limits)?;
     }
     match tried.failed {
-        Some(reason) => Err(CommandError::Wrong(reason)),
+        Some(reason) => Err(CommandError::InvalidInput(reason)),
         None => Ok((page, tried.requests)),
     }
 }
@@ -153,10 +156,14 @@ fn carried(
 ) -> Result<Vec<(Event, Arc<Value>)>, CommandError> {
     if let Some(mistake) = file.mistakes.iter().find(|mistake| mistake.is_error()) {
         let Diagnostic { message, .. } = mistake;
-        return Err(CommandError::Wrong(format!("no mapping file can be drafted: {message}")));
+        return Err(CommandError::InvalidInput(format!(
+            "no mapping file can be drafted: {message}"
+        )));
     }
-    let carried = file.carried(sample, limits, clock::now()).ok_or(CommandError::Shown)?;
-    let carried = carried.map_err(|error| CommandError::Wrong(format!("the payload: {error}")))?;
+    let carried =
+        file.carried(sample, limits, clock::now()).ok_or(CommandError::AlreadyReported)?;
+    let carried =
+        carried.map_err(|error| CommandError::InvalidInput(format!("the payload: {error}")))?;
     Ok(carried.events)
 }
 
@@ -204,11 +211,11 @@ fn write(
         files.push((folder.join(&expect), format!("{:#}\n", json!(made)).into_bytes()));
     }
     if let Some((path, _)) = files.iter().find(|(path, _)| path.exists()) {
-        return Err(CommandError::Wrong(format!("{} is there already", path.display())));
+        return Err(CommandError::InvalidInput(format!("{} is there already", path.display())));
     }
     for (path, content) in &files {
         create(path, content)
-            .map_err(|error| CommandError::Undone(format!("{}: {error}", path.display())))?;
+            .map_err(|error| CommandError::Failed(format!("{}: {error}", path.display())))?;
         show::tell(&format!("wrote {}", path.display()));
     }
     Ok(())

@@ -123,7 +123,7 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
     let config = load::config(arguments.config.as_deref(), environment)?;
     let store = open(&config)?;
     runtime()?.block_on(async {
-        let done = obey(arguments.command, &store, (&config, environment)).await;
+        let done = dispatch(arguments.command, &store, (&config, environment)).await;
         store.close().await;
         done
     })
@@ -137,7 +137,7 @@ fn senders(
     if !config.destinations.contains_key(destination) {
         let known: Vec<&str> = config.destinations.keys().map(String::as_str).collect();
         let known = known.join(", ");
-        return Err(CommandError::Wrong(format!(
+        return Err(CommandError::InvalidInput(format!(
             "no destination `{destination}`; there are: {known}"
         )));
     }
@@ -148,7 +148,7 @@ fn senders(
 
 fn open(config: &Config) -> Result<Sqlite, CommandError> {
     Sqlite::open_beside(&config.store).map_err(|error| match &error {
-        OpenError::Missing { .. } => CommandError::Wrong(error.to_string()),
+        OpenError::Missing { .. } => CommandError::InvalidInput(error.to_string()),
         OpenError::File { .. }
         | OpenError::InUse { .. }
         | OpenError::Replaced { .. }
@@ -161,7 +161,7 @@ fn open(config: &Config) -> Result<Sqlite, CommandError> {
     })
 }
 
-async fn obey(
+async fn dispatch(
     command: EventsCommand,
     store: &Sqlite,
     read: (&Config, &Environment),
@@ -205,7 +205,7 @@ async fn release(store: &Sqlite, id: EventId, word: HoldDecision) -> Result<(), 
         ReleaseOutcome::Delivered => shown::print(&format!("event {id} is delivered\n")),
         ReleaseOutcome::NotHeld(state) => {
             let state = state.as_str();
-            Err(CommandError::Wrong(format!(
+            Err(CommandError::InvalidInput(format!(
                 "event {id} is {state}: only what is held is released"
             )))
         }
@@ -214,11 +214,11 @@ async fn release(store: &Sqlite, id: EventId, word: HoldDecision) -> Result<(), 
 }
 
 fn unknown(id: EventId) -> CommandError {
-    CommandError::Wrong(format!("there is no event {id}"))
+    CommandError::InvalidInput(format!("there is no event {id}"))
 }
 
 impl From<StoreError> for CommandError {
     fn from(error: StoreError) -> CommandError {
-        CommandError::Undone(error.to_string())
+        CommandError::Failed(error.to_string())
     }
 }

@@ -53,7 +53,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
     match runtime()?.block_on(ask(url))? {
         Health::Ready => show::print("ready\n"),
         Health::NotReady { reasons } => {
-            Err(CommandError::Wrong(format!("not ready: {}", reasons.join("; "))))
+            Err(CommandError::InvalidInput(format!("not ready: {}", reasons.join("; "))))
         }
     }
 }
@@ -67,7 +67,7 @@ pub(super) fn own(listen: SocketAddr) -> Result<Url, CommandError> {
     };
     if listen.port() == 0 {
         let unknown = "`listen` leaves the port open: say where the relay is with --url";
-        return Err(CommandError::Wrong(unknown.to_owned()));
+        return Err(CommandError::InvalidInput(unknown.to_owned()));
     }
     let url = format!("http://{}", SocketAddr::new(ip, listen.port()));
     Ok(url.parse().expect("an address makes a URL"))
@@ -78,7 +78,7 @@ pub(super) async fn ask(mut url: Url) -> Result<Health, CommandError> {
         url.set_path("/readyz");
     }
     let undone = |error: reqwest::Error| {
-        CommandError::Undone(format!("no answer from {url}: {}", chain(&error.without_url())))
+        CommandError::Failed(format!("no answer from {url}: {}", chain(&error.without_url())))
     };
     let call = client(url.as_str())?.get(url.clone()).timeout(TIMEOUT);
     let mut response = call.send().await.map_err(undone)?;
@@ -91,7 +91,7 @@ pub(super) async fn ask(mut url: Url) -> Result<Health, CommandError> {
         }
     }
     health(status, &body).ok_or_else(|| {
-        CommandError::Wrong(format!("{url} answers {status}, and not as savio-relay does"))
+        CommandError::InvalidInput(format!("{url} answers {status}, and not as savio-relay does"))
     })
 }
 

@@ -96,7 +96,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
         let errors: Vec<Diagnostic> =
             file.mistakes.iter().filter(|mistake| mistake.is_error()).cloned().collect();
         shown::tell(&show(&file.document, &errors, shown::stderr_look()));
-        return Err(CommandError::Shown);
+        return Err(CommandError::AlreadyReported);
     };
     let form = arguments.form.as_deref().map(read_form).transpose()?;
     let import = ImportRun { arguments, config: &config, file: &file, source, form };
@@ -107,7 +107,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
         }
         if checked.wrong > 0 {
             shown::tell("nothing was imported, since records are wrong");
-            return Err(CommandError::Shown);
+            return Err(CommandError::AlreadyReported);
         }
     }
     // A file that is not there is told before a store is made for it.
@@ -122,8 +122,9 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
 
 fn read_form(path: &Path) -> Result<Value, CommandError> {
     let bytes = load::bytes(path)?;
-    serde_json::from_slice(json::unmarked(&bytes))
-        .map_err(|error| CommandError::Wrong(format!("{}: not JSON: {error}", path.display())))
+    serde_json::from_slice(json::unmarked(&bytes)).map_err(|error| {
+        CommandError::InvalidInput(format!("{}: not JSON: {error}", path.display()))
+    })
 }
 
 /// The store, beside a server; a new one where none was yet.
@@ -183,9 +184,9 @@ impl ImportRun<'_> {
         let path = self.arguments.file.display();
         match unread {
             RecordError::Record { line, .. } | RecordError::Rest { line, .. } => {
-                CommandError::Wrong(format!("{path}:{line}: {unread}"))
+                CommandError::InvalidInput(format!("{path}:{line}: {unread}"))
             }
-            RecordError::File(_) => CommandError::Undone(format!("{path}: {unread}")),
+            RecordError::File(_) => CommandError::Failed(format!("{path}: {unread}")),
         }
     }
 
@@ -220,7 +221,7 @@ impl ImportRun<'_> {
             let Some(batch) = batch else { break };
             let webhooks: Vec<Webhook> = batch.into_iter().map(|(_, it)| it.webhook).collect();
             let events: u64 = webhooks.iter().map(|it| it.events.len() as u64).sum();
-            let kept = join_all(webhooks.into_iter().map(|webhook| store.keep(webhook))).await;
+            let kept = join_all(webhooks.into_iter().map(|webhook| store.store(webhook))).await;
             let mut new = 0;
             for kept in kept {
                 new += kept.map_err(|error| interrupted(&error, &mut reading.report))?.new_events()
@@ -242,14 +243,14 @@ impl ImportRun<'_> {
             (false, false) => report.told(),
         };
         shown::print(&text)?;
-        if report.wrong > 0 { Err(CommandError::Shown) } else { Ok(()) }
+        if report.wrong > 0 { Err(CommandError::AlreadyReported) } else { Ok(()) }
     }
 }
 
 fn interrupted(error: &crate::store::StoreError, report: &mut ImportSummary) -> CommandError {
     report.clear();
     let events = report.events;
-    CommandError::Undone(format!(
+    CommandError::Failed(format!(
         "{error}; {events} events were imported: run it again, it is safe"
     ))
 }

@@ -30,7 +30,7 @@ pub(super) fn config(
     let file = config_file(path)?;
     let (config, read) = match Config::read(file, environment) {
         Ok((config, read)) => (Ok(config), read),
-        Err(read) => (Err(CommandError::Shown), read),
+        Err(read) => (Err(CommandError::AlreadyReported), read),
     };
     show_all(&read);
     config
@@ -122,7 +122,9 @@ impl Location {
             let names: Vec<&str> =
                 files.iter().flat_map(|it| &it.name).map(SourceName::as_str).collect();
             let known = names.join(", ");
-            return Err(CommandError::Wrong(format!("no source `{name}`; there are: {known}")));
+            return Err(CommandError::InvalidInput(format!(
+                "no source `{name}`; there are: {known}"
+            )));
         };
         Ok(files.swap_remove(at))
     }
@@ -188,12 +190,13 @@ fn stream(path: &Path, bytes_max: usize) -> Result<Vec<u8>, FileError> {
 
 fn unread(path: &Path) -> impl Fn(FileError) -> CommandError {
     let path = path.display().to_string();
-    move |error| CommandError::Wrong(format!("{path}: {error}"))
+    move |error| CommandError::InvalidInput(format!("{path}: {error}"))
 }
 
 fn in_folder(folder: &Path) -> Result<Vec<Document>, CommandError> {
-    let failed =
-        |error: std::io::Error| CommandError::Wrong(format!("{}: {error}", folder.display()));
+    let failed = |error: std::io::Error| {
+        CommandError::InvalidInput(format!("{}: {error}", folder.display()))
+    };
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();

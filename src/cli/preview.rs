@@ -51,7 +51,7 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
     let file = Location::of(&config).source(&arguments.source, (&config, environment))?;
     if file.mistakes.iter().any(Diagnostic::is_error) {
         shown::tell(&show(&file.document, &file.mistakes, shown::stderr_look()));
-        return Err(CommandError::Shown);
+        return Err(CommandError::AlreadyReported);
     }
     let body = load::bytes(&arguments.payload)?;
     let headers: Headers = arguments.headers.into_iter().collect();
@@ -65,7 +65,7 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
                 .iter()
                 .for_each(|it| shown::tell(&explained(it, OutputStyle::Plain)));
         }
-        return Err(CommandError::Wrong(error.to_string()));
+        return Err(CommandError::InvalidInput(error.to_string()));
     }
     tried.notes.extend(tried.requests.is_empty().then(|| header_missing(&file, &sample)).flatten());
     let text = match (arguments.json, arguments.explain) {
@@ -85,8 +85,9 @@ fn attempt(
     sample: &SamplePayload,
     limits: &Limits,
 ) -> Result<PreviewRun, CommandError> {
-    let carried = file.carried(sample, limits, clock::now()).ok_or(CommandError::Shown)?;
-    let carried = carried.map_err(|error| CommandError::Wrong(error.to_string()))?;
+    let carried =
+        file.carried(sample, limits, clock::now()).ok_or(CommandError::AlreadyReported)?;
+    let carried = carried.map_err(|error| CommandError::InvalidInput(error.to_string()))?;
     let mut tried = PreviewRun {
         requests: Vec::new(),
         notes: carried.notes,

@@ -32,7 +32,7 @@ fn text(name: &str) -> Result<&'static str, CommandError> {
             Some(known) => format!("did you mean {known}?"),
             None => "`savio-relay providers` lists them".to_owned(),
         };
-        CommandError::Wrong(format!("no provider `{name}`; {help}"))
+        CommandError::InvalidInput(format!("no provider `{name}`; {help}"))
     })
 }
 

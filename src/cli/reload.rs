@@ -103,7 +103,7 @@ impl Reloader {
     }
 
     /// Takes one new set after the other; does not end by itself.
-    pub(super) async fn keep_up(mut self, relay: &Relay) {
+    pub(super) async fn next(mut self, relay: &Relay) {
         loop {
             let occasion = tokio::select! {
                 () = hangup(&mut self.hangups) => ReloadTrigger::Asked,
@@ -182,7 +182,7 @@ impl Reloader {
 
     async fn take(&mut self, written: &FileSet, files: &[MappingFile], relay: &Relay) {
         let taken = AppliedFiles::of(written, files);
-        relay.take(files).await;
+        relay.apply(files).await;
         info!("took the mapping files: {}", taken.changes_since(&self.taken));
         if let (Some(config), true) = (&taken.config, taken.config != self.taken.config) {
             let name = &config.name;

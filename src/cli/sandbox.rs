@@ -68,7 +68,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), CommandError> {
         }
         super::show::print(&said)?;
         let served = sandbox::serve(listener, settings, stopped()).await;
-        served.map_err(|error| CommandError::Undone(error.to_string()))
+        served.map_err(|error| CommandError::Failed(error.to_string()))
     })
 }
 
@@ -92,7 +92,7 @@ fn seed(path: &Path) -> Result<Seed, CommandError> {
     let document = super::load::document(path)?;
     Seed::read(&document).map_err(|mistakes| {
         tell(&show(&document, &mistakes, stderr_look()));
-        CommandError::Shown
+        CommandError::AlreadyReported
     })
 }
 

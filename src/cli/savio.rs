@@ -108,7 +108,7 @@ enum CompanyAction {
 pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), CommandError> {
     let account = arguments.account.open(environment)?;
     let runtime = runtime()?;
-    let done = runtime.block_on(obey(arguments.thing, &account));
+    let done = runtime.block_on(dispatch(arguments.thing, &account));
     // A read of standard input that waits for its next line keeps nobody here.
     runtime.shutdown_background();
     done
@@ -132,7 +132,9 @@ impl AccountOptions {
             Secret::Found(token) => token,
             Secret::Missing(reason) => {
                 let help = "name another variable with --token-env";
-                return Err(CommandError::Wrong(format!("no token for savio: {reason}; {help}")));
+                return Err(CommandError::InvalidInput(format!(
+                    "no token for savio: {reason}; {help}"
+                )));
             }
         };
         let base_url = self.base_url.unwrap_or(to.base_url);
@@ -150,11 +152,11 @@ fn named(
     destinations.remove(name).ok_or_else(|| {
         let known: Vec<&str> = destinations.keys().map(String::as_str).collect();
         let known = known.join(", ");
-        CommandError::Wrong(format!("no destination `{name}`; there are: {known}"))
+        CommandError::InvalidInput(format!("no destination `{name}`; there are: {known}"))
     })
 }
 
-async fn obey(thing: Resource, account: &AccountClient) -> Result<(), CommandError> {
+async fn dispatch(thing: Resource, account: &AccountClient) -> Result<(), CommandError> {
     let client = &account.client;
     match thing {
         Resource::Feedback { action: FeedbackAction::Create(arguments) } => {
@@ -187,13 +189,13 @@ impl From<Error> for CommandError {
             Error::Refused { .. }
             | Error::Unauthorized { .. }
             | Error::NotFound { .. }
-            | Error::Insecure { .. } => CommandError::Wrong(error.to_string()),
+            | Error::Insecure { .. } => CommandError::InvalidInput(error.to_string()),
             Error::Throttled { .. }
-            | Error::Unwell { .. }
+            | Error::ServerError { .. }
             | Error::Unreachable { .. }
-            | Error::Unanswered { .. }
-            | Error::NotSavio { .. }
-            | Error::Astray(_) => CommandError::Undone(error.to_string()),
+            | Error::NoResponse { .. }
+            | Error::UnexpectedResponse { .. }
+            | Error::NextPage(_) => CommandError::Failed(error.to_string()),
         }
     }
 }

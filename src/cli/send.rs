@@ -77,16 +77,16 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
     show::print(&format!("{} {}\n", said.status, show::visible(said.body.trim_end())))?;
     match said.status {
         200..=299 => Ok(()),
-        500.. => Err(CommandError::Undone("the relay could not take it".to_owned())),
-        _ => Err(CommandError::Wrong("the relay refused it".to_owned())),
+        500.. => Err(CommandError::Failed("the relay could not take it".to_owned())),
+        _ => Err(CommandError::InvalidInput("the relay refused it".to_owned())),
     }
 }
 
 fn sound(file: &MappingFile) -> Result<&Source, CommandError> {
     if let SourceStatus::Off { reason } = file.standing(clock::now()) {
-        return Err(CommandError::Wrong(format!("the source is off: {reason}")));
+        return Err(CommandError::InvalidInput(format!("the source is off: {reason}")));
     }
-    file.source.as_deref().ok_or(CommandError::Shown)
+    file.source.as_deref().ok_or(CommandError::AlreadyReported)
 }
 
 /// What signs as the provider does; none where nothing is signed.
@@ -100,22 +100,26 @@ fn signing_key(
     if let Some(path) = private {
         let text = SecretString::from(load::document(path)?.text.trim());
         let key = source.signature.signing_key(&text);
-        return key
-            .map(Some)
-            .map_err(|error| CommandError::Wrong(format!("{}: the key {error}", path.display())));
+        return key.map(Some).map_err(|error| {
+            CommandError::InvalidInput(format!("{}: the key {error}", path.display()))
+        });
     }
     let key = source.keys.iter().find(|key| key.in_force(clock::now()));
     let key = key.and_then(Key::signing_key);
     key.map(Some).ok_or_else(|| {
         let wanted = "its provider signs with a private key: name one with --private-key FILE";
-        CommandError::Wrong(wanted.to_owned())
+        CommandError::InvalidInput(wanted.to_owned())
     })
 }
 
 /// What cannot even be built is the address or a header as it was given.
 fn failure(error: &reqwest::Error) -> CommandError {
     let message = chain(error);
-    if error.is_builder() { CommandError::Wrong(message) } else { CommandError::Undone(message) }
+    if error.is_builder() {
+        CommandError::InvalidInput(message)
+    } else {
+        CommandError::Failed(message)
+    }
 }
 
 pub(super) fn client(url: &str) -> Result<Client, CommandError> {
@@ -128,7 +132,7 @@ pub(super) fn client(url: &str) -> Result<Client, CommandError> {
         // TLS is not spoken, so a machine without CA certificates will do.
         client = client.no_proxy().tls_certs_only([]);
     }
-    client.build().map_err(|error| CommandError::Undone(chain(&error)))
+    client.build().map_err(|error| CommandError::Failed(chain(&error)))
 }
 
 /// A payload as its provider would send it.
@@ -148,7 +152,7 @@ impl OutgoingWebhook<'_> {
         now: Timestamp,
     ) -> Result<RelayResponse, CommandError> {
         let mut url: Url =
-            url.parse().map_err(|error| CommandError::Wrong(format!("{url}: {error}")))?;
+            url.parse().map_err(|error| CommandError::InvalidInput(format!("{url}: {error}")))?;
         url.set_fragment(None);
         let stamp = self.stamp(&url, now)?;
         let mut headers: Headers = self.sample.headers.clone();
@@ -171,8 +175,9 @@ impl OutgoingWebhook<'_> {
         let signature = &self.source.signature;
         let sample = self.sample;
         let body = signature.covered(&sample.headers, &sample.body, COVERED_BYTES_MAX);
-        let body = body
-            .ok_or_else(|| CommandError::Wrong("the payload cannot be decompressed".to_owned()))?;
+        let body = body.ok_or_else(|| {
+            CommandError::InvalidInput("the payload cannot be decompressed".to_owned())
+        })?;
         let mut headers = sample.headers.clone();
         headers.entry(CONTENT_TYPE.to_string()).or_insert("application/json".to_owned());
         let mut made_up = SignedParts::default();
@@ -196,7 +201,9 @@ impl OutgoingWebhook<'_> {
                     made_up.query.push((name, Uuid::new_v4().to_string()));
                 }
                 Err(error) => {
-                    return Err(CommandError::Wrong(format!("it cannot be signed: {error}")));
+                    return Err(CommandError::InvalidInput(format!(
+                        "it cannot be signed: {error}"
+                    )));
                 }
             }
         }

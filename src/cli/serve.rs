@@ -54,16 +54,16 @@ pub(super) fn run(path: Option<&Path>, environment: &Environment) -> Result<(), 
         let files = Location::of(&config).sources(&config, environment)?;
         show_mistakes(&files, format);
         let relay = Relay::start(config, &files).await?;
-        relay.introduce(&files, format).await;
+        relay.print_startup_report(&files, format).await;
         relay.warn_of_waiting(&files).await;
         let ended = tokio::select! {
             () = signalled => {
                 info!("shutting down");
                 Ok(())
             }
-            () = reload.keep_up(&relay) => Ok(()),
+            () = reload.next(&relay) => Ok(()),
             () = relay.loops.one_ended.notified() => {
-                Err(CommandError::Undone("a part of the relay ended by itself: a bug".to_owned()))
+                Err(CommandError::Failed("a part of the relay ended by itself: a bug".to_owned()))
             }
         };
         relay.stop().await;
@@ -103,7 +103,7 @@ fn raise_open_files() {
 }
 
 pub(super) fn runtime() -> Result<Runtime, CommandError> {
-    Runtime::new().map_err(|error| CommandError::Undone(error.to_string()))
+    Runtime::new().map_err(|error| CommandError::Failed(error.to_string()))
 }
 
 /// Resolves at the first SIGTERM or SIGINT from now on.
@@ -125,7 +125,7 @@ pub(super) fn stopped() -> impl Future<Output = ()> {
 pub(super) async fn listening(
     address: SocketAddr,
 ) -> Result<(TcpListener, SocketAddr), CommandError> {
-    let failed = |error| CommandError::Undone(format!("cannot listen on {address}: {error}"));
+    let failed = |error| CommandError::Failed(format!("cannot listen on {address}: {error}"));
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
@@ -204,12 +204,12 @@ impl Relay {
     }
 
     /// Each source, live or off and why, and its URL: to people as one table.
-    async fn introduce(&self, files: &[MappingFile], format: LogFormat) {
+    async fn print_startup_report(&self, files: &[MappingFile], format: LogFormat) {
         let sources = self.door.sources.current();
         self.setups.write(&sources).await;
         match format {
             LogFormat::Text => shown::tell(&self.table(&sources)),
-            LogFormat::Json => self.announce(&Sources::new(), &sources),
+            LogFormat::Json => self.log_changes(&Sources::new(), &sources),
         }
         if sources.is_empty() {
             warn!("there are no mapping files, so there is no source");
@@ -254,7 +254,7 @@ impl Relay {
             let padded = format!("{:width$}", name.as_str());
             lines.push(match standing {
                 SourceStatus::Live(_) => format!("  {padded}  live  {}/hooks/{name}", self.url),
-                SourceStatus::Awaited(setup) => {
+                SourceStatus::AwaitingSecret(setup) => {
                     format!("  {padded}  setup {}", self.setups.line(setup))
                 }
                 SourceStatus::Off { reason } => {
@@ -267,13 +267,13 @@ impl Relay {
 
     /// Takes a new set of mapping files. A source whose file is gone stays known, for a sender that
     /// hears 404 may never come again.
-    pub(super) async fn take(&self, files: &[MappingFile]) {
+    pub(super) async fn apply(&self, files: &[MappingFile]) {
         let read = sources(files);
         self.deliveries.replace_mappings(files);
         let (old, new) = self.door.sources.update(|old| following(old, &read));
         // Who reads that a source is live may post to it at once.
         self.setups.write(&new).await;
-        self.announce(&old, &new);
+        self.log_changes(&old, &new);
         warn_of(files);
     }
 
@@ -291,15 +291,15 @@ impl Relay {
     }
 
     /// Which sources are live or off that were not.
-    fn announce(&self, old: &Sources, new: &Sources) {
+    fn log_changes(&self, old: &Sources, new: &Sources) {
         for (name, standing) in new {
             match (standing, old.get(name)) {
                 (SourceStatus::Live(_), Some(SourceStatus::Live(_)))
-                | (SourceStatus::Awaited(_), Some(SourceStatus::Awaited(_))) => {}
+                | (SourceStatus::AwaitingSecret(_), Some(SourceStatus::AwaitingSecret(_))) => {}
                 (SourceStatus::Live(_), _) => {
                     info!(source = %name, "{name} is live at {}/hooks/{name}", self.url);
                 }
-                (SourceStatus::Awaited(setup), _) => self.setups.announce(setup),
+                (SourceStatus::AwaitingSecret(setup), _) => self.setups.announce(setup),
                 (SourceStatus::Off { reason }, Some(SourceStatus::Off { reason: old }))
                     if reason == old => {}
                 (SourceStatus::Off { reason }, _) => {
@@ -341,7 +341,7 @@ impl Tasks {
 
     fn begin(&mut self, part: impl Future<Output = ()> + Send + 'static) {
         let one_ended = Arc::clone(&self.one_ended);
-        self.running.push(tokio::spawn(watched(part, one_ended)));
+        self.running.push(tokio::spawn(supervised(part, one_ended)));
     }
 
     async fn end(self) {
@@ -378,7 +378,7 @@ fn sources(files: &[MappingFile]) -> Sources {
 fn following(old: &Sources, read: &Sources) -> Sources {
     let mut sources = read.clone();
     for (name, old) in old {
-        if let Some(SourceStatus::Awaited(setup)) = sources.get(name) {
+        if let Some(SourceStatus::AwaitingSecret(setup)) = sources.get(name) {
             let standing = setup.after(old);
             sources.insert(name.clone(), standing);
         }
@@ -389,7 +389,7 @@ fn following(old: &Sources, read: &Sources) -> Sources {
 }
 
 /// Runs a part of the relay, and tells when it ends, even by a panic.
-async fn watched(part: impl Future<Output = ()>, ended: Arc<Notify>) {
+async fn supervised(part: impl Future<Output = ()>, ended: Arc<Notify>) {
     struct Ending(Arc<Notify>);
     impl Drop for Ending {
         fn drop(&mut self) {
@@ -401,7 +401,7 @@ async fn watched(part: impl Future<Output = ()>, ended: Arc<Notify>) {
 }
 
 pub(super) fn undone(error: &dyn std::error::Error) -> CommandError {
-    CommandError::Undone(chain(error))
+    CommandError::Failed(chain(error))
 }
 
 #[cfg(test)]
@@ -412,7 +412,7 @@ mod tests {
     async fn a_part_that_panics_is_noticed() {
         let ended = Arc::new(Notify::new());
 
-        let part = tokio::spawn(watched(async { panic!("in a test") }, ended.clone()));
+        let part = tokio::spawn(supervised(async { panic!("in a test") }, ended.clone()));
 
         ended.notified().await;
         assert!(part.await.is_err());

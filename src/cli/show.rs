@@ -33,7 +33,7 @@ pub(super) fn print(text: &str) -> Result<(), CommandError> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(CommandError::Undone(format!("standard output: {error}")))
+            Err(CommandError::Failed(format!("standard output: {error}")))
         }
         Ok(()) | Err(_) => Ok(()),
     }

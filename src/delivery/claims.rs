@@ -298,7 +298,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Sqlite::open(&sqlite::Settings::new(folder.path().join("relay.db"))).unwrap();
         let (now, claims) = (Timestamp::UNIX_EPOCH, ClaimTable::new(1));
-        store.keep(webhook(now)).await.unwrap();
+        store.store(webhook(now)).await.unwrap();
         let (sources, lease) = (vec!["form".parse().unwrap()], std::time::Duration::from_mins(1));
         let wanted = ClaimRequest { sources, slots: 9, bytes_max: usize::MAX, now, lease };
         let claimed = claims.claim(&store, wanted.clone()).await.unwrap().remove(0);

@@ -132,7 +132,7 @@ impl Worker {
             let has_room = self.free_slots() > 0;
             tokio::select! {
                 Some(landed) = self.tasks.join_next_with_id() => self.note_all(landed),
-                count = delivery.store.arrived(seen), if has_room => seen = count,
+                count = delivery.store.wait_for_work(seen), if has_room => seen = count,
                 () = delivery.mappings_replaced.notified() => {}
                 () = delivery.porter.turned.notified() => {}
                 () = delivery.claims.freed.notified(), if has_room => {}

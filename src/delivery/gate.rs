@@ -51,13 +51,13 @@ impl Default for Settings {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Signal {
     /// Savio answered as itself: yes, or no to this request alone.
-    Works,
+    Healthy,
     /// The same, with the id of what it made.
     GaveId,
     /// No answer, or one that says: later; for all requests, if it says until when.
-    Fails { hold_back_until: Option<Timestamp> },
+    Failing { hold_back_until: Option<Timestamp> },
     /// The token or the address is wrong.
-    Wrong { reason: String },
+    Misconfigured { reason: String },
     /// The token and the address are right, and Savio refused all the same.
     Forbidden { reason: String },
     /// The probe found Savio there.
@@ -222,7 +222,7 @@ impl Gate {
     }
 
     /// A request that was let through did not go.
-    pub fn forgo(&mut self, now: Timestamp, settings: &Settings) {
+    pub fn return_slot(&mut self, now: Timestamp, settings: &Settings) {
         if self.breaker.is_some() {
             self.breaker = Some(Wait::new(now, now));
         }
@@ -259,13 +259,13 @@ impl Gate {
     pub fn note(&mut self, sign: &Signal, now: Timestamp, settings: &Settings) {
         self.follow(now, settings);
         match sign {
-            Signal::Works | Signal::GaveId => {
+            Signal::Healthy | Signal::GaveId => {
                 self.works();
                 self.forbidden = 0;
                 self.has_given_id |= *sign == Signal::GaveId;
             }
-            Signal::Fails { hold_back_until } => self.fails(*hold_back_until, now, settings),
-            Signal::Wrong { reason } => {
+            Signal::Failing { hold_back_until } => self.fails(*hold_back_until, now, settings),
+            Signal::Misconfigured { reason } => {
                 let probe = Wait::new(now, later(now, settings.probe_every));
                 self.pause_by_relay(reason, now, ResumeOn::Probe(probe));
             }

@@ -32,7 +32,7 @@ impl SourcePauses {
     async fn open(&self, store: &dyn Store) -> Result<(), StoreError> {
         let _saving = self.saving.lock().await;
         if self.paused().is_none() {
-            let kept = read(store.gate(SOURCES).await?)?;
+            let kept = read(store.read_state(SOURCES).await?)?;
             *self.paused() = Some(kept);
         }
         Ok(())
@@ -48,7 +48,7 @@ impl SourcePauses {
         let _saving = self.saving.lock().await;
         let mut paused = self.all();
         change(&mut paused);
-        store.keep_gate(SOURCES, written(&paused)).await?;
+        store.write_state(SOURCES, written(&paused)).await?;
         *self.paused() = Some(paused);
         Ok(())
     }
@@ -62,7 +62,7 @@ impl SourcePauses {
         Ok(self.all())
     }
 
-    pub(super) fn holds(&self, source: &SourceName) -> bool {
+    pub(super) fn is_paused(&self, source: &SourceName) -> bool {
         self.paused().as_ref().is_some_and(|paused| paused.contains_key(source))
     }
 
@@ -126,13 +126,13 @@ impl Delivery {
 
     /// Why no queued event of the source goes on, if none does.
     pub fn why_source_waits(&self, source: &SourceName) -> Option<String> {
-        let state = (self.mappings().contains_key(source), self.pauses.holds(source));
+        let state = (self.mappings().contains_key(source), self.pauses.is_paused(source));
         why_source_waits(source, state)
     }
 
     /// Why nothing goes to the destination now, if nothing does.
     pub fn why_closed(&self, now: Timestamp) -> Option<String> {
-        let closed = self.porter.look(|gate| gate.closed(now))?;
+        let closed = self.porter.read(|gate| gate.closed(now))?;
         Some(format!("nothing is sent to {} now: {}", self.destination.name, closed.reason))
     }
 
@@ -148,7 +148,7 @@ impl Delivery {
 
     pub async fn standing(&self, now: Timestamp) -> Result<DestinationStatus, StoreError> {
         self.open(now).await?;
-        Ok(self.porter.look(|gate| DestinationStatus {
+        Ok(self.porter.read(|gate| DestinationStatus {
             paused_by: gate.paused_by(),
             reason: gate.closed(now).map(|closed| closed.reason),
         }))
@@ -165,7 +165,7 @@ impl Delivery {
         if self.porter.open(&*self.store, missing, now).await?
             && let Err(reason) = self.permitted().await
         {
-            self.porter.note(&*self.store, &Signal::Wrong { reason }, now).await;
+            self.porter.note(&*self.store, &Signal::Misconfigured { reason }, now).await;
         }
         Ok(())
     }

@@ -50,7 +50,7 @@ impl PersistedGate {
         let saving = self.saving.lock().await;
         let is_first = !self.books().is_loaded;
         if is_first {
-            let gate: Gate = read(store.gate(&self.name()).await?)?;
+            let gate: Gate = read(store.read_state(&self.name()).await?)?;
             let mut books = self.books();
             *books = GateState { gate, is_loaded: true, is_saved: true };
             books.gate.begin(missing, now);
@@ -81,8 +81,8 @@ impl PersistedGate {
         self.books().gate.admit(now, &self.settings)
     }
 
-    pub(super) fn forgo(&self, now: Timestamp) {
-        self.books().gate.forgo(now, &self.settings);
+    pub(super) fn return_slot(&self, now: Timestamp) {
+        self.books().gate.return_slot(now, &self.settings);
         self.turned.notify_one();
     }
 
@@ -118,7 +118,7 @@ impl PersistedGate {
         self.save(store).await
     }
 
-    pub(super) fn look<T>(&self, look: impl FnOnce(&Gate) -> T) -> T {
+    pub(super) fn read<T>(&self, look: impl FnOnce(&Gate) -> T) -> T {
         look(&self.books().gate)
     }
 
@@ -151,7 +151,7 @@ impl PersistedGate {
             books.is_saved = true;
             written(&books.gate)
         };
-        let saved = store.keep_gate(&self.name(), gate).await;
+        let saved = store.write_state(&self.name(), gate).await;
         if saved.is_err() {
             self.books().is_saved = false;
         }

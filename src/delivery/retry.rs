@@ -142,11 +142,11 @@ pub fn judge(
         400 if let Some(fields) = refused_fields(reply, circumstances.optional) => {
             let summary = format!("{summary}: once more without {}", fields.join(", "));
             let then = Decision::LeaveOut { fields };
-            Verdict { outcome: Outcome::Refused, summary, then, sign: Some(Signal::Works) }
+            Verdict { outcome: Outcome::Refused, summary, then, sign: Some(Signal::Healthy) }
         }
         _ => {
             let reason = format!("{summary}: {}", reply.text);
-            refused(summary, &reason, Signal::Works)
+            refused(summary, &reason, Signal::Healthy)
         }
     }
 }
@@ -161,7 +161,7 @@ fn refused_fields(reply: &ApiResponse, optional: &[&'static str]) -> Option<Vec<
 
 /// The destination waits until its address is another, or is private after all.
 fn withheld(reason: String) -> Verdict {
-    let sign = Some(Signal::Wrong { reason: reason.clone() });
+    let sign = Some(Signal::Misconfigured { reason: reason.clone() });
     let then = Decision::Retry { wait: Duration::ZERO };
     Verdict { outcome: Outcome::Paused, summary: reason, then, sign }
 }
@@ -176,7 +176,7 @@ pub fn after_probe(mut verdict: Verdict, probe: &Result<(), String>) -> Verdict 
         Err(reason) => {
             let reason = format!("{}; the probe: {reason}", verdict.summary);
             verdict.then = Decision::Retry { wait: Duration::ZERO };
-            verdict.sign = Some(Signal::Wrong { reason });
+            verdict.sign = Some(Signal::Misconfigured { reason });
         }
     }
     verdict
@@ -216,7 +216,7 @@ fn retry(
     } else {
         Decision::Retry { wait: settings.wait(circumstances) }
     };
-    let sign = Some(Signal::Fails { hold_back_until: None });
+    let sign = Some(Signal::Failing { hold_back_until: None });
     Verdict { outcome, summary, then, sign }
 }
 
@@ -247,7 +247,7 @@ fn no_savio(
         }
         UnansweredPolicy::Retry | UnansweredPolicy::Hold => held(&summary),
     };
-    let sign = Some(Signal::Wrong { reason: summary.clone() });
+    let sign = Some(Signal::Misconfigured { reason: summary.clone() });
     Verdict { outcome: Outcome::Unanswered, summary, then, sign }
 }
 
@@ -269,7 +269,7 @@ fn hold_back(
         *wait = asked.max(*wait);
     }
     let hold_back_until = circumstances.now.saturating_add(asked).ok();
-    verdict.sign = Some(Signal::Fails { hold_back_until });
+    verdict.sign = Some(Signal::Failing { hold_back_until });
     verdict
 }
 
@@ -289,7 +289,7 @@ fn done(summary: String, reply: &ApiResponse) -> Verdict {
         BodyKind::Object { id: None }
         | BodyKind::Empty
         | BodyKind::Cut { .. }
-        | BodyKind::Other => (None, Signal::Works),
+        | BodyKind::Other => (None, Signal::Healthy),
     };
     Verdict { outcome: Outcome::Done, summary, then: Decision::Done { savio_id }, sign: Some(sign) }
 }

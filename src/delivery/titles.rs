@@ -149,14 +149,14 @@ impl Delivery {
     /// whether the token works.
     async fn note_page<T>(&self, page: &Result<Option<T>, Error>, now: Timestamp) {
         let sign = match page {
-            Ok(Some(_)) => Signal::Works,
+            Ok(Some(_)) => Signal::Healthy,
             Err(error) if error.may_pass() => {
                 let until = error.retry_after().map(|wait| wait.min(RETRY_AFTER_MAX));
                 let until = until.and_then(|wait| now.saturating_add(wait).ok());
-                Signal::Fails { hold_back_until: until }
+                Signal::Failing { hold_back_until: until }
             }
             Ok(None) | Err(_) => {
-                self.porter.forgo(now);
+                self.porter.return_slot(now);
                 return;
             }
         };

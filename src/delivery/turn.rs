@@ -48,7 +48,7 @@ impl Delivery {
             Ok(Turn::Granted) | Err(_) => {
                 NextStep::Wait { until: at, reason: "the relay stops".to_owned() }
             }
-            Ok(Turn::Blocked) => NextStep::Stay { waits_for: self.claims.waits_for(held.seq()) },
+            Ok(Turn::Blocked) => NextStep::Park { waits_for: self.claims.waits_for(held.seq()) },
             Ok(Turn::QueueFull(count)) => {
                 let wait = QUEUE_FULL_WAIT_MIN.max(QUEUE_FULL_WAIT_EACH * count);
                 let until = at.saturating_add(wait).unwrap_or(Timestamp::MAX);

@@ -64,7 +64,7 @@ impl RequestPlan {
     }
 
     pub(super) fn plan(&mut self, requests: &[Request]) {
-        self.plan = PlannedRequest::anew(requests, std::mem::take(&mut self.earlier));
+        self.plan = PlannedRequest::replan(requests, std::mem::take(&mut self.earlier));
     }
 
     pub(super) fn request(&self, position: usize) -> &Request {

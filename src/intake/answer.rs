@@ -50,37 +50,37 @@ pub(super) enum Rejection {
     #[error("there is no such source")]
     NoSource,
     #[error("webhooks come by POST")]
-    Method,
+    PostRequired,
     #[error("this address is read by GET")]
-    ReadOnly,
+    GetRequired,
     #[error("the source is off")]
-    Off(#[source] Inside),
+    SourceOff(#[source] Inside),
     #[error("the relay is shutting down")]
-    Closing,
+    ShuttingDown,
     #[error("the relay is at its limit")]
     Overloaded,
     #[error("the body is larger than {0} bytes")]
     TooLarge(usize),
     #[error("the body did not arrive in time")]
-    TooSlow,
+    BodyTimeout,
     #[error("the body broke off")]
-    BrokenOff,
+    IncompleteBody,
     #[error("{unproven}")]
-    Unproven {
+    Unauthenticated {
         unproven: VerifyError,
         /// For us alone.
         hint: Option<String>,
     },
     #[error("too many requests")]
-    TooOften { wait: Duration },
+    RateLimited { wait: Duration },
     #[error(transparent)]
     Undecodable(#[from] DecodeError),
     #[error("it cannot be kept now")]
-    NotKept(#[source] StoreError),
+    StoreUnavailable(#[source] StoreError),
     #[error("the secret cannot be kept")]
-    SecretNotKept(#[source] io::Error),
+    SecretNotSaved(#[source] io::Error),
     #[error("the relay made a mistake")]
-    Panicked,
+    Internal,
 }
 
 impl Rejection {
@@ -88,25 +88,25 @@ impl Rejection {
     pub(super) fn status(&self) -> (StatusCode, &'static str) {
         match self {
             Rejection::NoRoute | Rejection::NoSource => (StatusCode::NOT_FOUND, "not found"),
-            Rejection::Method | Rejection::ReadOnly => {
+            Rejection::PostRequired | Rejection::GetRequired => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method not allowed")
             }
-            Rejection::Off(_) => (StatusCode::SERVICE_UNAVAILABLE, "source off"),
-            Rejection::Closing => (StatusCode::SERVICE_UNAVAILABLE, "shutting down"),
+            Rejection::SourceOff(_) => (StatusCode::SERVICE_UNAVAILABLE, "source off"),
+            Rejection::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "shutting down"),
             Rejection::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
-            Rejection::NotKept(_) => (StatusCode::SERVICE_UNAVAILABLE, "not kept"),
-            Rejection::SecretNotKept(_) => (StatusCode::SERVICE_UNAVAILABLE, "secret not kept"),
-            Rejection::TooOften { .. } => (StatusCode::TOO_MANY_REQUESTS, "over the rate"),
+            Rejection::StoreUnavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "not kept"),
+            Rejection::SecretNotSaved(_) => (StatusCode::SERVICE_UNAVAILABLE, "secret not kept"),
+            Rejection::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "over the rate"),
             Rejection::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too large"),
-            Rejection::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too slow"),
-            Rejection::BrokenOff => (StatusCode::BAD_REQUEST, "broken off"),
-            Rejection::Unproven { unproven, .. } => (
+            Rejection::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "too slow"),
+            Rejection::IncompleteBody => (StatusCode::BAD_REQUEST, "broken off"),
+            Rejection::Unauthenticated { unproven, .. } => (
                 StatusCode::UNAUTHORIZED,
                 match unproven {
                     VerifyError::Missing => "signature missing",
-                    VerifyError::Wrong => "signature wrong",
+                    VerifyError::Mismatch => "signature wrong",
                     VerifyError::UnreadableTime => "signature time unreadable",
-                    VerifyError::OutsideWindow => "signature outside window",
+                    VerifyError::OutsideTolerance => "signature outside window",
                 },
             ),
             Rejection::Undecodable(DecodeError::Malformed(_)) => {
@@ -130,14 +130,14 @@ impl Rejection {
             Rejection::Undecodable(DecodeError::Encoding(_)) => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported content encoding")
             }
-            Rejection::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
+            Rejection::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
         }
     }
 }
 
 impl Rejection {
     pub(super) fn off(reason: impl Into<String>) -> Rejection {
-        Rejection::Off(Inside(reason.into()))
+        Rejection::SourceOff(Inside(reason.into()))
     }
 
     /// The whole reason, for the people who run the relay.
@@ -146,11 +146,11 @@ impl Rejection {
     }
 
     pub(super) fn hint(&self) -> Option<&str> {
-        if let Rejection::Unproven { hint, .. } = self { hint.as_deref() } else { None }
+        if let Rejection::Unauthenticated { hint, .. } = self { hint.as_deref() } else { None }
     }
 
     fn retry_after_s(&self, status: StatusCode) -> Option<u64> {
-        if let Rejection::TooOften { wait } = self {
+        if let Rejection::RateLimited { wait } = self {
             return Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
         }
         (status == StatusCode::SERVICE_UNAVAILABLE).then_some(30)
@@ -168,7 +168,7 @@ impl IntoResponse for Rejection {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if status == StatusCode::METHOD_NOT_ALLOWED {
-            let read_only = matches!(self, Rejection::ReadOnly);
+            let read_only = matches!(self, Rejection::GetRequired);
             let allowed = if read_only { "GET, HEAD" } else { "POST" };
             headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
         }

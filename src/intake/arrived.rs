@@ -101,6 +101,6 @@ impl Intake {
         if source.handshakes.iter().any(is_greeted) {
             return Ok(little);
         }
-        Err(Rejection::Unproven { unproven: VerifyError::Missing, hint: None })
+        Err(Rejection::Unauthenticated { unproven: VerifyError::Missing, hint: None })
     }
 }

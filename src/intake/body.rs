@@ -62,13 +62,13 @@ impl BodyReader {
         tokio::select! {
             // A body that is whole goes on, even when it was to make room in the same moment.
             biased;
-            read = self.gather(body, place, expected.bytes_max) => read,
+            read = self.buffer(body, place, expected.bytes_max) => read,
             () = evicted.notified() => Err(Rejection::Overloaded),
         }
     }
 
     /// Room is taken as the bytes arrive, so that a length that is only declared takes none.
-    async fn gather(
+    async fn buffer(
         &self,
         mut body: Body,
         place: Place,
@@ -79,10 +79,10 @@ impl BodyReader {
         loop {
             let deadline = began + self.timeout.min(due(received.bytes.len()));
             let frame = timeout_at(deadline, body.frame()).await;
-            let Some(frame) = frame.map_err(|_| Rejection::TooSlow)? else {
+            let Some(frame) = frame.map_err(|_| Rejection::BodyTimeout)? else {
                 return Ok(received);
             };
-            let frame = frame.map_err(|_| Rejection::BrokenOff)?;
+            let frame = frame.map_err(|_| Rejection::IncompleteBody)?;
             if let Ok(chunk) = frame.into_data() {
                 received.append(&chunk, bytes_max)?;
             }

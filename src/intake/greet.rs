@@ -32,17 +32,17 @@ pub(super) struct WebhookRequest<'r> {
 /// Who sent a request, as far as is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Caller {
-    Proven,
-    Stranger,
+    Authenticated,
+    Anonymous,
 }
 
 impl Intake {
     /// The answer to a handshake that nobody signed: at most one a second for a client.
-    pub(super) fn greet_stranger(
+    pub(super) fn answer_unauthenticated(
         &self,
         call: &WebhookRequest<'_>,
     ) -> Result<Option<HandshakeResponse>, Rejection> {
-        let Some(greeting) = self.greeting(call, Caller::Stranger) else {
+        let Some(greeting) = self.greeting(call, Caller::Anonymous) else {
             return Ok(None);
         };
         self.pace_handshake(call)?;
@@ -70,7 +70,7 @@ impl Intake {
     }
 
     /// Takes the secret that a source waits for, keeps it, and makes the source live.
-    pub(super) fn set_up(
+    pub(super) fn complete_setup(
         &self,
         setup: &PendingSetup,
         call: &WebhookRequest<'_>,
@@ -88,7 +88,7 @@ impl Intake {
         let (secret, greeting) = found.ok_or_else(setup::waits)?;
         self.pace_handshake(call)?;
         // This waits for the disk, once in a source's life.
-        let live = setup.finish(&secret).map_err(Rejection::SecretNotKept)?;
+        let live = setup.finish(&secret).map_err(Rejection::SecretNotSaved)?;
         info!(source = %live.name, "{} has its secret and is live", live.name);
         self.sources.go_live(&live);
         Ok(greeting)
@@ -110,20 +110,20 @@ impl Intake {
     fn pace_handshake(&self, call: &WebhookRequest<'_>) -> Result<(), Rejection> {
         let client = self.share(call.parts);
         let taken = self.handshakes.take(&call.source.name, client, Instant::now());
-        taken.map_err(|wait| Rejection::TooOften { wait })
+        taken.map_err(|wait| Rejection::RateLimited { wait })
     }
 
     pub(super) fn pace(&self, call: &WebhookRequest<'_>, pace: RateLimit) -> Result<(), Rejection> {
         let taken = self.paces.take(&call.source.name, pace, Instant::now());
-        taken.map_err(|wait| Rejection::TooOften { wait })
+        taken.map_err(|wait| Rejection::RateLimited { wait })
     }
 }
 
 impl HandshakeRule {
     fn is_for(&self, asker: Caller) -> bool {
         match asker {
-            Caller::Proven => true,
-            Caller::Stranger => !self.signed,
+            Caller::Authenticated => true,
+            Caller::Anonymous => !self.signed,
         }
     }
 }

@@ -179,8 +179,8 @@ impl FailedVerification<'_> {
         }
         let keyring = Keyring::new(self.keys, self.now, self.tries);
         match self.signature.verify_with(&keyring, self.presented) {
-            Ok(_) | Err(VerifyError::UnreadableTime | VerifyError::OutsideWindow) => true,
-            Err(VerifyError::Missing | VerifyError::Wrong) => false,
+            Ok(_) | Err(VerifyError::UnreadableTime | VerifyError::OutsideTolerance) => true,
+            Err(VerifyError::Missing | VerifyError::Mismatch) => false,
         }
     }
 

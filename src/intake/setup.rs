@@ -43,13 +43,13 @@ impl PendingSetup {
                 let keys = old.keys.clone();
                 SourceStatus::Live(Arc::new(Source { keys, ..Source::clone(&source) }))
             }
-            SourceStatus::Awaited(old) => {
+            SourceStatus::AwaitingSecret(old) => {
                 let (code, path) = (old.code.clone(), self.path.clone());
-                SourceStatus::Awaited(Arc::new(PendingSetup { source, code, path }))
+                SourceStatus::AwaitingSecret(Arc::new(PendingSetup { source, code, path }))
             }
             SourceStatus::Live(_) | SourceStatus::Off { .. } => {
                 let (code, path) = (self.code.clone(), self.path.clone());
-                SourceStatus::Awaited(Arc::new(PendingSetup { source, code, path }))
+                SourceStatus::AwaitingSecret(Arc::new(PendingSetup { source, code, path }))
             }
         }
     }

@@ -81,11 +81,11 @@ pub enum VerifyError {
     #[error("the signature is missing")]
     Missing,
     #[error("the signature is wrong")]
-    Wrong,
+    Mismatch,
     #[error("the signature is right, but its time is missing or cannot be read")]
     UnreadableTime,
     #[error("the signature is outside its time window")]
-    OutsideWindow,
+    OutsideTolerance,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -210,7 +210,7 @@ impl Signature {
     }
 
     /// Overwrites the proof where it lies in the body, which keeps its length.
-    pub fn conceal(&self, body: &mut [u8]) {
+    pub fn redact(&self, body: &mut [u8]) {
         for place in self.places() {
             if let CredentialLocation::Field(field) = place {
                 field.ranges(body).into_iter().for_each(|range| body[range].fill(b'*'));
@@ -314,8 +314,8 @@ fn verify_token(
 
 fn verify_basic(keys: &[&Key], presented: &SignedRequest<'_>) -> Result<usize, VerifyError> {
     let written = presented.headers.get("authorization").ok_or(VerifyError::Missing)?;
-    let credentials = place::after_word(written, "basic").ok_or(VerifyError::Wrong)?;
-    let given = Encoding::Base64.decode(credentials).ok_or(VerifyError::Wrong)?;
+    let credentials = place::after_word(written, "basic").ok_or(VerifyError::Mismatch)?;
+    let given = Encoding::Base64.decode(credentials).ok_or(VerifyError::Mismatch)?;
     matching(keys, std::iter::once(given.as_slice()))
 }
 
@@ -324,7 +324,7 @@ fn matching<'g>(
     keys: &[&Key],
     given: impl Iterator<Item = &'g [u8]>,
 ) -> Result<usize, VerifyError> {
-    let mut matched = Err(VerifyError::Wrong);
+    let mut matched = Err(VerifyError::Mismatch);
     for value in given {
         for key in keys {
             if key.is(value) {

@@ -90,7 +90,7 @@ pub fn header_field(name: String) -> ValueLookup {
 pub enum SourceStatus {
     Live(Arc<Source>),
     /// Nobody can send yet: its provider brings the secret.
-    Awaited(Arc<PendingSetup>),
+    AwaitingSecret(Arc<PendingSetup>),
     /// Known, but nobody can send, such as when its mapping file is bad.
     Off {
         reason: String,
@@ -119,7 +119,7 @@ impl Registry {
             let mut sources = old.clone();
             // Its mapping file may have changed since: a source that is off stays off, and its secret is
             // found on disk once the file is right again.
-            if let Some(SourceStatus::Awaited(setup)) = old.get(&source.name) {
+            if let Some(SourceStatus::AwaitingSecret(setup)) = old.get(&source.name) {
                 let live = Source { keys: source.keys.clone(), ..Source::clone(&setup.source) };
                 sources.insert(source.name.clone(), SourceStatus::Live(Arc::new(live)));
             }

@@ -44,7 +44,7 @@ pub struct ExtractedEvents {
 const MEMORY_WAIT: Duration = Duration::from_secs(2);
 
 /// Blocks where it has to wait for memory.
-pub fn unpack(
+pub fn extract(
     source: &Source,
     received: &ReceivedRequest<'_>,
     limits: &Limits,

@@ -222,13 +222,13 @@ impl Expression {
                     Cardinality::One | Cardinality::Many => ScalarList::of_json(values),
                     Cardinality::Answer => ScalarList::of_answer(values),
                 });
-                let found = found.and_then(|nodes| view.scope.hold(nodes));
+                let found = found.and_then(|nodes| view.scope.charge(nodes));
                 tries.add(written, &found);
                 found
             }
             Expression::Template { template, written } => {
                 let found = view.templates.nodes(template, view);
-                let found = found.and_then(|nodes| view.scope.hold(nodes));
+                let found = found.and_then(|nodes| view.scope.charge(nodes));
                 tries.add(written, &found);
                 found
             }

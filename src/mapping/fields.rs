@@ -265,7 +265,7 @@ fn entries(
         }
     }
     let held =
-        view.scope.hold(object.values().map(|value| Scalar::Text(value.to_string())).collect());
+        view.scope.charge(object.values().map(|value| Scalar::Text(value.to_string())).collect());
     tries.add(written, &held);
     held?;
     Ok(FilledField { value: filled(object), notes })

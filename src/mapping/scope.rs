@@ -94,14 +94,14 @@ impl<'a> Scope<'a> {
         }
     }
 
-    pub(super) fn burn(&self, fuel: u64) -> Result<(), ValueError> {
+    pub(super) fn consume_fuel(&self, fuel: u64) -> Result<(), ValueError> {
         let left = self.fuel.get().checked_sub(fuel);
         self.fuel.set(left.unwrap_or(0));
         left.map(drop).ok_or_else(|| ValueError::new("the templates of this event take too long"))
     }
 
     /// Counts what a value holds, so that many requests cannot each take a copy of a large payload.
-    pub(super) fn hold(&self, nodes: Vec<Scalar>) -> Result<Vec<Scalar>, ValueError> {
+    pub(super) fn charge(&self, nodes: Vec<Scalar>) -> Result<Vec<Scalar>, ValueError> {
         let bytes = nodes.iter().map(Scalar::bytes).sum();
         let left = self.bytes.get().checked_sub(bytes);
         self.bytes.set(left.unwrap_or(0));

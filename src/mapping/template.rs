@@ -242,7 +242,7 @@ impl Templates {
             Ok(captured) => captured.state().fuel_levels().map_or(0, |(burnt, _)| burnt),
             Err(_) => FUEL_MAX,
         };
-        let spent = view.scope.burn(burnt);
+        let spent = view.scope.consume_fuel(burnt);
         let mut captured = rendered.map_err(failure)?;
         spent?;
         let printed = captured.with_state_mut(|state| {

@@ -15,7 +15,7 @@ const HARMLESS: [&str; 4] = ["secret_encoding", "secret_prefix", "until", "key_b
 
 /// The places of the values under keys that sound like a secret's, but for those that only name
 /// where one is.
-pub(super) fn suspects(text: &str) -> Vec<Range<usize>> {
+pub(super) fn likely_secrets(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let (root, _) = DeTable::parse_recoverable(text);
     search(root.get_ref(), false, &mut found);

@@ -85,7 +85,7 @@ impl Client {
         let raw = self.call(call, bytes_max).await.map_err(|no_answer| match no_answer {
             SendError::Withheld(reason) => Error::Insecure { reason },
             SendError::NotSent(reason) => Error::Unreachable { reason },
-            SendError::NoReply(reason) => Error::Unanswered { reason },
+            SendError::NoReply(reason) => Error::NoResponse { reason },
         })?;
         match raw.status {
             200..=299 => Ok(raw),
@@ -93,7 +93,7 @@ impl Client {
             404 => Err(Error::NotFound { said: self.refusal(&raw).to_string() }),
             408 | 425 | 429 | 500.. => Err(self.later(&raw)),
             400..=499 => Err(Error::Refused { status: raw.status, refusal: self.refusal(&raw) }),
-            status => Err(Error::NotSavio {
+            status => Err(Error::UnexpectedResponse {
                 status,
                 reason: "an answer of this kind is none of savio's: is the base URL right?".into(),
             }),
@@ -102,7 +102,7 @@ impl Client {
 
     pub(super) fn parse<T: DeserializeOwned>(&self, raw: &RawResponse) -> Result<T, Error> {
         let status = raw.status;
-        let failed = |reason: String| Error::NotSavio { status, reason };
+        let failed = |reason: String| Error::UnexpectedResponse { status, reason };
         match raw.end {
             ReadEnd::TooLong => {
                 return Err(failed(format!("it is longer than {} bytes", raw.bytes.len())));
@@ -128,7 +128,11 @@ impl Client {
         if raw.status == 429 {
             return Error::Throttled { retry_after: wait };
         }
-        Error::Unwell { status: raw.status, retry_after: wait, said: self.refusal(raw).to_string() }
+        Error::ServerError {
+            status: raw.status,
+            retry_after: wait,
+            said: self.refusal(raw).to_string(),
+        }
     }
 
     fn refusal(&self, raw: &RawResponse) -> ErrorDetails {

@@ -25,7 +25,7 @@ pub enum Error {
     Throttled { retry_after: Option<Duration> },
     /// 5xx, 408 and 425: Savio is in trouble. What was sent may have been done all the same.
     #[error("savio is in trouble ({status}){}: {said}", after(*.retry_after))]
-    Unwell { status: u16, retry_after: Option<Duration>, said: String },
+    ServerError { status: u16, retry_after: Option<Duration>, said: String },
     /// No connection: DNS, TCP, TLS. Nothing was sent.
     #[error("savio cannot be reached: {reason}")]
     Unreachable { reason: String },
@@ -34,14 +34,14 @@ pub enum Error {
     Insecure { reason: String },
     /// It was sent, and then came no answer: the time was over, or the connection broke.
     #[error("savio gave no answer: {reason}")]
-    Unanswered { reason: String },
+    NoResponse { reason: String },
     /// An answer that the reference does not know: HTML, cut off, too long, other types, a redirect.
     /// With a 2xx, what was sent may have been done.
     #[error("the answer ({status}) is not as savio's: {reason}")]
-    NotSavio { status: u16, reason: String },
+    UnexpectedResponse { status: u16, reason: String },
     /// The pages of a list lead astray, and were not followed.
     #[error("the list's next page {0}")]
-    Astray(NextPageError),
+    NextPage(NextPageError),
 }
 
 /// Why a next page is not followed.
@@ -63,30 +63,32 @@ impl Error {
     pub fn may_pass(&self) -> bool {
         match self {
             Error::Throttled { .. }
-            | Error::Unwell { .. }
+            | Error::ServerError { .. }
             | Error::Unreachable { .. }
-            | Error::Unanswered { .. } => true,
+            | Error::NoResponse { .. } => true,
             Error::Refused { .. }
             | Error::Unauthorized { .. }
             | Error::NotFound { .. }
             | Error::Insecure { .. }
-            | Error::NotSavio { .. }
-            | Error::Astray(_) => false,
+            | Error::UnexpectedResponse { .. }
+            | Error::NextPage(_) => false,
         }
     }
 
     /// How long Savio asked to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Error::Throttled { retry_after } | Error::Unwell { retry_after, .. } => *retry_after,
+            Error::Throttled { retry_after } | Error::ServerError { retry_after, .. } => {
+                *retry_after
+            }
             Error::Refused { .. }
             | Error::Unauthorized { .. }
             | Error::NotFound { .. }
             | Error::Unreachable { .. }
             | Error::Insecure { .. }
-            | Error::Unanswered { .. }
-            | Error::NotSavio { .. }
-            | Error::Astray(_) => None,
+            | Error::NoResponse { .. }
+            | Error::UnexpectedResponse { .. }
+            | Error::NextPage(_) => None,
         }
     }
 
@@ -94,15 +96,15 @@ impl Error {
     pub fn status(&self) -> Option<u16> {
         match self {
             Error::Refused { status, .. }
-            | Error::Unwell { status, .. }
-            | Error::NotSavio { status, .. } => Some(*status),
+            | Error::ServerError { status, .. }
+            | Error::UnexpectedResponse { status, .. } => Some(*status),
             Error::Unauthorized { .. } => Some(401),
             Error::NotFound { .. } => Some(404),
             Error::Throttled { .. } => Some(429),
             Error::Unreachable { .. }
             | Error::Insecure { .. }
-            | Error::Unanswered { .. }
-            | Error::Astray(_) => None,
+            | Error::NoResponse { .. }
+            | Error::NextPage(_) => None,
         }
     }
 }

@@ -53,7 +53,7 @@ pub struct Created {
 }
 
 impl Client {
-    /// Creates feedback. Savio knows no repeats: after [`Error::Unanswered`], [`Error::Unwell`] or a
+    /// Creates feedback. Savio knows no repeats: after [`Error::NoResponse`], [`Error::ServerError`] or a
     /// 2xx that cannot be read, a second call may create it twice.
     pub async fn create_feedback(&self, feedback: &NewFeedback) -> Result<Created, Error> {
         let call = self.http.post(self.base_url.join("create-feedback/")).json(feedback);

@@ -68,7 +68,7 @@ impl<T: DeserializeOwned> Pages<T> {
             return Ok(None);
         };
         if self.seen.len() >= self.most {
-            return Err(Error::Astray(NextPageError::TooMany(self.most)));
+            return Err(Error::NextPage(NextPageError::TooMany(self.most)));
         }
         let call = self.client.http.get(url.clone());
         let asked = self.client.ask(call, PAGE_BYTES_MAX).await;
@@ -78,7 +78,7 @@ impl<T: DeserializeOwned> Pages<T> {
         let page: Page<T> = self.client.parse(&raw)?;
         self.seen.insert(url.clone());
         if let Some(next) = &page.next {
-            self.next = Some(self.follow(&url, next).map_err(Error::Astray)?);
+            self.next = Some(self.follow(&url, next).map_err(Error::NextPage)?);
         }
         Ok(Some(page))
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::event::{Event, EventId, Headers};
 use crate::intake::payload::{DecodeError, Limits};
-use crate::intake::unpack::{ExtractedEvents, ReceivedRequest, unpack};
+use crate::intake::unpack::{ExtractedEvents, ReceivedRequest, extract};
 use crate::parse_memory::ParseMemory;
 use crate::table::{Diagnostics, SpannedText, TomlTable, text_of, wrong_type};
 
@@ -52,7 +52,7 @@ impl MappingFile {
         let source = self.source.as_ref()?;
         let received = ReceivedRequest { headers: &sample.headers, body: &sample.body, now };
         let memory = Arc::new(ParseMemory::new(limits.parsed_bytes_max));
-        let unpacked = unpack(source, &received, limits, &memory);
+        let unpacked = extract(source, &received, limits, &memory);
         Some(unpacked.and_then(|ExtractedEvents { decoded, events, notes, ignored }| {
             let text =
                 decoded.unwrap_or_else(|| String::from_utf8_lossy(&sample.body).into_owned());

@@ -80,14 +80,14 @@ pub struct ReplayProgress {
 
 /// Carries a replay out, or its cancellation, telling how far it is after each step. The steps of
 /// two who do so at once add up to the same.
-pub async fn carry_out(
+pub async fn run_replay(
     store: &dyn Store,
     id: ReplayId,
     mut tell: impl FnMut(&ReplayProgress),
 ) -> Result<Option<ReplayProgress>, StoreError> {
     loop {
         let start = Instant::now();
-        let replay = store.replay_on(id).await?;
+        let replay = store.step_replay(id).await?;
         if let Some(replay) = &replay {
             tell(replay);
         }
@@ -122,7 +122,7 @@ pub enum ReleaseOutcome {
 impl PlannedRequest {
     /// What the mapping just made. A request that equals one of `earlier` has its past: what is done
     /// stays done, and what may have arrived may repeat.
-    pub fn anew(requests: &[Request], mut earlier: Vec<PlannedRequest>) -> Vec<PlannedRequest> {
+    pub fn replan(requests: &[Request], mut earlier: Vec<PlannedRequest>) -> Vec<PlannedRequest> {
         earlier.sort_by_key(|planned| planned.state != RequestState::Done);
         let mut planned = Vec::with_capacity(requests.len());
         for request in requests {
@@ -185,7 +185,7 @@ mod tests {
     fn check(earlier: &[PlannedRequest], problems: &[&str], expected: &[(RequestState, bool)]) {
         let requests: Vec<Request> = problems.iter().map(|problem| request(problem)).collect();
 
-        let anew = PlannedRequest::anew(&requests, earlier.to_vec());
+        let anew = PlannedRequest::replan(&requests, earlier.to_vec());
 
         let states: Vec<_> = anew.iter().map(|one| (one.state, one.may_repeat)).collect();
         assert_eq!(states, expected);
@@ -214,7 +214,7 @@ mod tests {
         ] {
             let left_out = vec!["source_url".to_owned()];
             let past = PlannedRequest { left_out, ..planned("a", state, false) };
-            let anew = PlannedRequest::anew(std::slice::from_ref(&whole), vec![past]);
+            let anew = PlannedRequest::replan(std::slice::from_ref(&whole), vec![past]);
             assert_eq!((anew[0].state, anew[0].may_repeat, &anew[0].request), expected);
         }
     }

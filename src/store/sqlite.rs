@@ -215,7 +215,7 @@ impl Drop for Sqlite {
 
 #[async_trait]
 impl Store for Sqlite {
-    async fn keep(&self, webhook: Webhook) -> Result<StoredEvents, StoreError> {
+    async fn store(&self, webhook: Webhook) -> Result<StoredEvents, StoreError> {
         self.damage.check()?;
         let bytes = webhook.body.len() + webhook.decoded.as_ref().map_or(0, String::len);
         let waiting = (WAITING_KIB - self.waiting.available_permits()) * 1024;
@@ -336,7 +336,7 @@ impl Store for Sqlite {
             .await
     }
 
-    async fn arrived(&self, seen: u64) -> u64 {
+    async fn wait_for_work(&self, seen: u64) -> u64 {
         let mut arrived = self.arrived.subscribe();
         tokio::select! {
             count = arrived.wait_for(|count| *count != seen) => count.map_or(seen, |count| *count),
@@ -376,12 +376,12 @@ impl Store for Sqlite {
         self.readers.read(Purpose::Look, look::oldest).await
     }
 
-    async fn gate(&self, name: &str) -> Result<Option<Value>, StoreError> {
+    async fn read_state(&self, name: &str) -> Result<Option<Value>, StoreError> {
         let name = name.to_owned();
         self.readers.read(Purpose::Delivery, move |connection| gate::read(connection, &name)).await
     }
 
-    async fn keep_gate(&self, name: &str, gate: Value) -> Result<(), StoreError> {
+    async fn write_state(&self, name: &str, gate: Value) -> Result<(), StoreError> {
         let name = name.to_owned();
         self.writer.write(move |connection| gate::keep(connection, &name, &gate)).await
     }
@@ -404,13 +404,13 @@ impl Store for Sqlite {
             .await
     }
 
-    async fn begin_replay(&self, order: ReplayRequest) -> Result<(), StoreError> {
+    async fn start_replay(&self, order: ReplayRequest) -> Result<(), StoreError> {
         self.damage.check()?;
         self.reserve.admit(0, 0)?;
         self.writer.write(move |connection| replay::begin(connection, &order)).await
     }
 
-    async fn replay_on(&self, id: ReplayId) -> Result<Option<ReplayProgress>, StoreError> {
+    async fn step_replay(&self, id: ReplayId) -> Result<Option<ReplayProgress>, StoreError> {
         self.damage.check()?;
         self.reserve.admit(0, 0)?;
         // What is to be changed is looked for apart from the writer, however long that takes.
@@ -450,7 +450,7 @@ impl Store for Sqlite {
         Ok(released)
     }
 
-    async fn forget(&self, settled_before: Timestamp) -> Result<Purged, StoreError> {
+    async fn purge(&self, settled_before: Timestamp) -> Result<Purged, StoreError> {
         self.damage.check()?;
         self.writer.write(move |writing| forget::forget(writing, settled_before)).await
     }

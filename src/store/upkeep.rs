@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
-use super::{Store, StoreError, carry_out};
+use super::{Store, StoreError, run_replay};
 use crate::clock;
 
 const EVERY: Duration = Duration::from_mins(1);
@@ -28,7 +28,7 @@ pub async fn run(
     let looking = async {
         recount(&*store).await;
         loop {
-            if let Err(error) = keep_up(&*store, retention, clock::now()).await {
+            if let Err(error) = run_once(&*store, retention, clock::now()).await {
                 warn!(%error, "the store cannot be tidied up now");
             }
             tokio::select! {
@@ -53,19 +53,19 @@ async fn recount(store: &dyn Store) {
 }
 
 /// All that is due at `now`.
-pub async fn keep_up(
+pub async fn run_once(
     store: &dyn Store,
     retention: Duration,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     for id in store.open_replays().await? {
-        carry_out(store, id, |_| {}).await?;
+        run_replay(store, id, |_| {}).await?;
     }
     let before = now.saturating_sub(retention).unwrap_or(Timestamp::MIN);
     let mut events = 0;
     loop {
         let start = Instant::now();
-        let step = store.forget(before).await?;
+        let step = store.purge(before).await?;
         events += step.events;
         if !step.has_steps {
             break;

@@ -216,7 +216,7 @@ fn asana(path: &std::path::Path) -> String {
 fn shown(house: &House, source: &str) -> String {
     let sources = house.door.sources.current();
     let standing = &sources[&source.parse::<SourceName>().unwrap()];
-    let SourceStatus::Awaited(setup) = standing else { panic!("{standing:?}") };
+    let SourceStatus::AwaitingSecret(setup) = standing else { panic!("{standing:?}") };
     setup.address()
 }
 
@@ -251,7 +251,7 @@ async fn a_provider_that_brings_its_secret_makes_its_source_live() {
 /// The source that waits for its secret, and how it is with it.
 fn waiting_and_live(house: &House) -> (SourceName, Source, Source) {
     let name: SourceName = "asana".parse().unwrap();
-    let SourceStatus::Awaited(setup) = house.door.sources.current()[&name].clone() else {
+    let SourceStatus::AwaitingSecret(setup) = house.door.sources.current()[&name].clone() else {
         panic!()
     };
     let waiting = Source::clone(&setup.source);
@@ -286,7 +286,8 @@ async fn source_that_goes_live_keeps_what_its_file_says_by_then() {
     let house = House::of_files(&[("asana", &asana(&path))]).await;
     let (name, waiting, live) = waiting_and_live(&house);
     let changed = Source { provider: Some("changed".to_owned()), ..waiting };
-    let changed = SourceStatus::Awaited(Arc::new(PendingSetup::new(Arc::new(changed), path)));
+    let changed =
+        SourceStatus::AwaitingSecret(Arc::new(PendingSetup::new(Arc::new(changed), path)));
     house.door.sources.update(|_| Sources::from([(name.clone(), changed.clone())]));
 
     house.door.sources.go_live(&live);

@@ -117,7 +117,7 @@ async fn settled(store: &Arc<Sqlite>, state: State, count: usize) -> Vec<EventId
     let template = webhook(at(0));
     let event = |_| NewEvent { id: EventId::new(at(0)), ..template.events[0].clone() };
     let events = (0..count).map(event).collect();
-    let kept = store.keep(Webhook { events, ..template.clone() }).await.unwrap();
+    let kept = store.store(Webhook { events, ..template.clone() }).await.unwrap();
     let mut settling = JoinSet::new();
     for claimed in claim(&**store, at(0), count).await {
         let store = Arc::clone(store);

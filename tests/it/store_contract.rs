@@ -84,7 +84,7 @@ fn deliveries(ids: &[&str]) -> Webhook {
 }
 
 pub(crate) async fn keep(store: &dyn Store, webhook: Webhook) -> EventId {
-    store.keep(webhook).await.unwrap().events[0]
+    store.store(webhook).await.unwrap().events[0]
 }
 
 /// Claims of `form`, with a lease of a minute.
@@ -180,7 +180,7 @@ async fn what_was_kept_can_be_claimed() {
     let store = &*place.open();
     let webhook = webhook(at(0));
 
-    let kept = store.keep(webhook.clone()).await.unwrap();
+    let kept = store.store(webhook.clone()).await.unwrap();
     let claimed = claim_one(store, at(0)).await;
 
     assert_eq!(kept, StoredEvents { events: vec![webhook.events[0].id], repeated: Vec::new() });
@@ -214,9 +214,9 @@ async fn a_payload_is_its_part_of_the_decoded_body() {
 async fn a_repeat_is_not_kept_again() {
     let place = Place::new();
     let store = &*place.open();
-    let first = store.keep(deliveries(&["a"])).await.unwrap();
+    let first = store.store(deliveries(&["a"])).await.unwrap();
 
-    let repeat = store.keep(deliveries(&["a"])).await.unwrap();
+    let repeat = store.store(deliveries(&["a"])).await.unwrap();
 
     assert_eq!(repeat, StoredEvents { events: first.events, repeated: vec![0] });
     assert_eq!(claim(store, at(0), 9).await.len(), 1);
@@ -228,18 +228,18 @@ async fn a_repeat_is_told_by_its_source_too() {
     let store = &*place.open();
     let other = Webhook { source: name("other"), ..deliveries(&["a"]) };
 
-    store.keep(deliveries(&["a"])).await.unwrap();
+    store.store(deliveries(&["a"])).await.unwrap();
 
-    assert_eq!(store.keep(other).await.unwrap().new_events(), 1);
+    assert_eq!(store.store(other).await.unwrap().new_events(), 1);
 }
 
 #[tokio::test]
 async fn repeats_within_a_webhook_are_one_event() {
     let place = Place::new();
     let store = &*place.open();
-    store.keep(deliveries(&["a"])).await.unwrap();
+    store.store(deliveries(&["a"])).await.unwrap();
 
-    let kept = store.keep(deliveries(&["b", "a", "b"])).await.unwrap();
+    let kept = store.store(deliveries(&["b", "a", "b"])).await.unwrap();
 
     assert_eq!(kept.repeated, [1, 2]);
     assert_eq!(kept.events[0], kept.events[2]);
@@ -253,11 +253,11 @@ async fn a_webhook_is_kept_whole_or_not_at_all() {
     let mut webhook = deliveries(&["a", "b", "c"]);
     webhook.events[2].id = webhook.events[0].id;
 
-    let refused = store.keep(webhook).await;
+    let refused = store.store(webhook).await;
 
     assert!(matches!(refused, Err(StoreError::Impossible { .. })));
     assert_eq!(store.counts().await.unwrap(), []);
-    assert_eq!(store.keep(deliveries(&["a", "b", "c"])).await.unwrap().new_events(), 3);
+    assert_eq!(store.store(deliveries(&["a", "b", "c"])).await.unwrap().new_events(), 3);
 }
 
 #[tokio::test]
@@ -269,7 +269,7 @@ async fn a_payload_that_is_no_text_is_refused() {
         webhook.body = body;
         webhook.events[0].payload = payload;
 
-        assert!(store.keep(webhook).await.is_err());
+        assert!(store.store(webhook).await.is_err());
     }
 }
 
@@ -286,7 +286,7 @@ async fn one_bad_webhook_harms_no_neighbour() {
             webhook.events[0].id = taken;
         }
         let store = Arc::clone(&store);
-        keeps.spawn(async move { store.keep(webhook).await.is_ok() });
+        keeps.spawn(async move { store.store(webhook).await.is_ok() });
     }
     let kept = keeps.join_all().await;
 
@@ -382,12 +382,12 @@ async fn of_each_source_it_is_known_since_when_its_oldest_event_waits() {
 async fn an_arrival_is_told_even_to_one_who_asks_later() {
     let place = Place::new();
     let store = &*place.open();
-    store.keep(deliveries(&["a"])).await.unwrap();
+    store.store(deliveries(&["a"])).await.unwrap();
 
-    let seen = store.arrived(0).await;
+    let seen = store.wait_for_work(0).await;
 
-    store.keep(deliveries(&["a"])).await.unwrap();
-    let again = tokio::time::timeout(Duration::ZERO, store.arrived(seen)).await;
+    store.store(deliveries(&["a"])).await.unwrap();
+    let again = tokio::time::timeout(Duration::ZERO, store.wait_for_work(seen)).await;
     assert!(again.is_err(), "a repeat is no arrival");
 }
 
@@ -395,9 +395,9 @@ async fn an_arrival_is_told_even_to_one_who_asks_later() {
 async fn an_arrival_is_told_to_each_who_waits() {
     let place = Place::new();
     let store = &*place.open();
-    let kept = async { store.keep(deliveries(&["a"])).await.unwrap() };
+    let kept = async { store.store(deliveries(&["a"])).await.unwrap() };
 
-    let (first, second, _) = tokio::join!(store.arrived(0), store.arrived(0), kept);
+    let (first, second, _) = tokio::join!(store.wait_for_work(0), store.wait_for_work(0), kept);
 
     assert_eq!((first, second), (1, 1));
 }

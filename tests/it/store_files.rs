@@ -98,7 +98,7 @@ async fn a_log_that_is_removed_while_nothing_comes_is_saved_too() {
     // As delivery does it while it waits.
     let waiting = tokio::spawn({
         let store = store.clone();
-        async move { store.arrived(1).await }
+        async move { store.wait_for_work(1).await }
     });
     until_async(async || events_after_a_crash(&path, &[id]).await == 1).await;
     waiting.abort();
@@ -114,7 +114,7 @@ async fn a_log_that_another_program_began_stops_the_store_until_it_is_gone() {
     fs::write(&log, "of another program").unwrap();
 
     let expected = "another program has begun a log of its own";
-    assert!(reason(store.keep(webhook(at(0))).await).contains(expected));
+    assert!(reason(store.store(webhook(at(0))).await).contains(expected));
     assert!(reason(store.ready().await).contains(expected));
     fs::remove_file(&log).unwrap();
     let other = keep(&*store, webhook(at(0))).await;
@@ -189,13 +189,13 @@ async fn a_damaged_table_stops_the_store_and_is_told() {
     let store = place.open();
     store.ready().await.expect("nothing has read the damaged page");
 
-    let kept = reason(store.keep(webhook(at(0))).await);
+    let kept = reason(store.store(webhook(at(0))).await);
     assert!(kept.contains("the database file is damaged"), "{kept}");
 
     let expected = "the database is damaged (database disk image is malformed): stop the relay";
     until_async(async || store.ready().await.is_err()).await;
     assert!(reason(store.ready().await).starts_with(expected));
-    assert!(reason(store.keep(webhook(at(0))).await).starts_with(expected));
+    assert!(reason(store.store(webhook(at(0))).await).starts_with(expected));
     let wanted = savio_relay::store::ClaimRequest {
         sources: vec!["form".parse().unwrap()],
         slots: 1,

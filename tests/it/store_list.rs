@@ -193,7 +193,7 @@ async fn many(store: &dyn Store, events: i64) {
         let template = webhook(at(second));
         let event = |_| NewEvent { id: EventId::new(at(second)), ..template.events[0].clone() };
         let events = (0..1000).map(event).collect();
-        store.keep(Webhook { events, ..template.clone() }).await.unwrap();
+        store.store(Webhook { events, ..template.clone() }).await.unwrap();
     }
     for claimed in claim(store, at(events), 500).await {
         store.advance(claimed.claim, step(settle(State::Dead))).await.unwrap();

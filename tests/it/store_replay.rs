@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use savio_relay::event::{EventId, Outcome, State};
 use savio_relay::store::{
     Attempt, EventFilter, HoldDecision, Progress, ReleaseOutcome, ReplayId, ReplayProgress,
-    ReplayRequest, RequestState, Store, Webhook, carry_out,
+    ReplayRequest, RequestState, Store, Webhook, run_replay,
 };
 use serde_json::json;
 
@@ -60,13 +60,13 @@ fn only(id: EventId) -> ReplayRequest {
 
 async fn replay(store: &dyn Store, order: ReplayRequest) -> ReplayProgress {
     let id = order.id;
-    store.begin_replay(order).await.unwrap();
-    carry_out(store, id, |_| {}).await.unwrap().expect("it was begun")
+    store.start_replay(order).await.unwrap();
+    run_replay(store, id, |_| {}).await.unwrap().expect("it was begun")
 }
 
 async fn cancel(store: &dyn Store, id: ReplayId) -> ReplayProgress {
     store.cancel_replay(id, at(30)).await.unwrap();
-    carry_out(store, id, |_| {}).await.unwrap().expect("it was begun")
+    run_replay(store, id, |_| {}).await.unwrap().expect("it was begun")
 }
 
 /// How the requests stand after the event was claimed and mapped anew to these.
@@ -207,10 +207,10 @@ async fn what_comes_after_the_order_is_not_replayed() {
     let order = all(at(0));
     let id = order.id;
     settled(store, State::Dead).await;
-    store.begin_replay(order).await.unwrap();
+    store.start_replay(order).await.unwrap();
     settled(store, State::Dead).await;
 
-    let replay = carry_out(store, id, |_| {}).await.unwrap().unwrap();
+    let replay = run_replay(store, id, |_| {}).await.unwrap().unwrap();
 
     assert_eq!((replay.matched, replay.replayed), (1, 1));
 }
@@ -283,7 +283,7 @@ async fn a_cancelled_replay_takes_no_more() {
     let id = dead(store).await;
     let order = only(id);
     let replay_id = order.id;
-    store.begin_replay(order).await.unwrap();
+    store.start_replay(order).await.unwrap();
 
     let canceled = cancel(store, replay_id).await;
 
@@ -303,14 +303,14 @@ async fn a_replay_goes_on_where_its_steps_stopped() {
     }
     let order = all(at(20));
     let id = order.id;
-    store.begin_replay(order).await.unwrap();
-    let first = store.replay_on(id).await.unwrap().unwrap();
+    store.start_replay(order).await.unwrap();
+    let first = store.step_replay(id).await.unwrap().unwrap();
     drop(store);
 
     let store = place.open();
     assert!((1..1201).contains(&first.replayed) && first.has_steps, "a step is small");
     assert_eq!(store.open_replays().await.unwrap(), [id]);
-    let replay = carry_out(&*store, id, |_| {}).await.unwrap().unwrap();
+    let replay = run_replay(&*store, id, |_| {}).await.unwrap().unwrap();
 
     assert_eq!((replay.matched, replay.replayed, replay.waiting), (1201, 1201, 1201));
     assert_eq!(store.open_replays().await.unwrap(), []);
@@ -326,9 +326,10 @@ async fn two_who_carry_out_one_replay_do_no_more_than_one() {
     }
     let order = all(at(20));
     let id = order.id;
-    store.begin_replay(order).await.unwrap();
+    store.start_replay(order).await.unwrap();
 
-    let (one, other) = tokio::join!(carry_out(&*store, id, |_| {}), carry_out(&*store, id, |_| {}));
+    let (one, other) =
+        tokio::join!(run_replay(&*store, id, |_| {}), run_replay(&*store, id, |_| {}));
 
     one.unwrap().unwrap();
     let replay = other.unwrap().unwrap();
@@ -364,7 +365,7 @@ async fn a_replay_that_was_never_ordered_is_not_there() {
     store.cancel_replay(id, at(1)).await.unwrap();
 
     assert_eq!(store.replay(id).await.unwrap(), None);
-    assert_eq!(store.replay_on(id).await.unwrap(), None);
+    assert_eq!(store.step_replay(id).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use savio_relay::event::{EventId, Outcome, State};
-use savio_relay::store::upkeep::keep_up;
+use savio_relay::store::upkeep::run_once;
 use savio_relay::store::{EventFilter, ReplayId, ReplayRequest, Store, Webhook};
 
 use crate::store_contract::{
@@ -30,9 +30,9 @@ async fn what_settled_before_is_forgotten_and_counted_no_more() {
     for state in [State::Delivered, State::Ignored, State::Dead] {
         let id = settled(store, state).await;
 
-        assert_eq!(store.forget(at(9)).await.unwrap().events, 0);
+        assert_eq!(store.purge(at(9)).await.unwrap().events, 0);
         assert!(is_kept(store, id).await);
-        assert_eq!(store.forget(at(10)).await.unwrap().events, 1);
+        assert_eq!(store.purge(at(10)).await.unwrap().events, 1);
         assert!(!is_kept(store, id).await);
     }
     assert_eq!(store.counts().await.unwrap(), []);
@@ -50,7 +50,7 @@ async fn what_is_held_or_queued_is_never_forgotten() {
         store.advance(claimed.claim, step(wait(5))).await.unwrap();
     }
 
-    keep_up(store, Duration::ZERO, at(1_000_000_000)).await.unwrap();
+    run_once(store, Duration::ZERO, at(1_000_000_000)).await.unwrap();
 
     for id in [held, queued, retried] {
         assert!(is_kept(store, id).await);
@@ -69,7 +69,7 @@ async fn place_of_a_forgotten_event_is_never_given_again() {
             places.push(claimed.place);
             store.advance(claimed.claim, step(settle(State::Delivered))).await.unwrap();
         }
-        assert_eq!(store.forget(at(10)).await.unwrap().events, 2);
+        assert_eq!(store.purge(at(10)).await.unwrap().events, 2);
         drop(store);
         store = place.open();
     }
@@ -85,11 +85,11 @@ async fn replay_leaves_out_what_came_after_its_order_though_the_newest_was_forgo
     let id = ReplayId::new(at(20));
     let filter = EventFilter { state: Some(State::Dead), ..EventFilter::default() };
     let replay = ReplayRequest { id, filter, every: Duration::ZERO, begun_at: at(20) };
-    store.begin_replay(replay).await.unwrap();
-    assert_eq!(store.forget(at(10)).await.unwrap().events, 1);
+    store.start_replay(replay).await.unwrap();
+    assert_eq!(store.purge(at(10)).await.unwrap().events, 1);
     let new = settled(store, State::Dead).await;
 
-    let replay = store.replay_on(id).await.unwrap().unwrap();
+    let replay = store.step_replay(id).await.unwrap().unwrap();
 
     assert_eq!(replay.replayed, 0);
     assert_eq!(store.event(new).await.unwrap().unwrap().state, State::Dead);
@@ -107,7 +107,7 @@ async fn a_webhook_goes_with_its_last_event() {
     let claim = claim_one(store, at(0)).await.claim;
     store.advance(claim, step(settle(State::Delivered))).await.unwrap();
 
-    store.forget(at(10)).await.unwrap();
+    store.purge(at(10)).await.unwrap();
 
     assert!(!is_kept(store, first).await);
     assert_eq!(store.event(second).await.unwrap().unwrap().event.payload, payload);
@@ -125,11 +125,11 @@ async fn a_forgotten_delivery_is_no_duplicate() {
     keep(store, again()).await;
     let claim = claim_one(store, at(0)).await.claim;
     store.advance(claim, step(settle(State::Delivered))).await.unwrap();
-    assert_eq!(store.keep(again()).await.unwrap().new_events(), 0);
+    assert_eq!(store.store(again()).await.unwrap().new_events(), 0);
 
-    store.forget(at(10)).await.unwrap();
+    store.purge(at(10)).await.unwrap();
 
-    assert_eq!(store.keep(again()).await.unwrap().new_events(), 1);
+    assert_eq!(store.store(again()).await.unwrap().new_events(), 1);
 }
 
 #[tokio::test]
@@ -141,8 +141,8 @@ async fn much_is_forgotten_in_small_steps() {
     }
     let young = keep(store, from("other", at(0))).await;
 
-    let first = store.forget(at(10)).await.unwrap();
-    keep_up(store, Duration::from_secs(10), at(20)).await.unwrap();
+    let first = store.purge(at(10)).await.unwrap();
+    run_once(store, Duration::from_secs(10), at(20)).await.unwrap();
 
     assert!((1..=100).contains(&first.events) && first.has_steps, "{first:?}");
     assert_eq!(store.matching(EventFilter::default()).await.unwrap().events, 1);
@@ -159,10 +159,10 @@ async fn the_space_of_what_is_forgotten_goes_back_to_the_disk() {
         let claim = claim_one(&*store, at(0)).await.claim;
         store.advance(claim, step(settle(State::Delivered))).await.unwrap();
     }
-    let first = store.forget(at(10)).await.unwrap();
+    let first = store.purge(at(10)).await.unwrap();
     assert!(first.events < 10, "a step is small in bytes too: {first:?}");
 
-    keep_up(&*store, Duration::from_secs(1), at(11)).await.unwrap();
+    run_once(&*store, Duration::from_secs(1), at(11)).await.unwrap();
     drop(store);
 
     let bytes = std::fs::metadata(place.settings().path).unwrap().len();
@@ -180,9 +180,9 @@ async fn a_replay_that_nobody_finished_is_finished() {
         every: Duration::ZERO,
         begun_at: at(20),
     };
-    store.begin_replay(replay).await.unwrap();
+    store.start_replay(replay).await.unwrap();
 
-    keep_up(store, Duration::from_hours(1), at(21)).await.unwrap();
+    run_once(store, Duration::from_hours(1), at(21)).await.unwrap();
 
     assert_eq!(store.event(id).await.unwrap().unwrap().state, State::Queued);
 }
@@ -194,10 +194,10 @@ async fn a_replay_that_is_over_is_forgotten_too() {
     let id = ReplayId::new(at(20));
     let filter = EventFilter::default();
     let replay = ReplayRequest { id, filter, every: Duration::ZERO, begun_at: at(20) };
-    store.begin_replay(replay).await.unwrap();
+    store.start_replay(replay).await.unwrap();
 
-    keep_up(store, Duration::from_secs(10), at(30)).await.unwrap();
+    run_once(store, Duration::from_secs(10), at(30)).await.unwrap();
     assert!(store.replay(id).await.unwrap().is_some());
-    keep_up(store, Duration::from_secs(10), at(31)).await.unwrap();
+    run_once(store, Duration::from_secs(10), at(31)).await.unwrap();
     assert!(store.replay(id).await.unwrap().is_none());
 }

@@ -141,7 +141,7 @@ async fn below_the_reserve_nothing_is_taken_but_what_was_taken_goes_on() {
     let full = Settings { reserve_bytes: Some(u64::MAX), ..place.settings() };
     let store = Sqlite::open(&full).unwrap();
 
-    let refused = store.keep(webhook(at(0))).await.map(|_| ());
+    let refused = store.store(webhook(at(0))).await.map(|_| ());
     let claimed = claim(&store, at(0), 9).await;
 
     assert!(reason(refused).starts_with("disk full: "));
@@ -169,7 +169,7 @@ async fn a_webhooks_body_is_stored_once() {
     many.body = vec![b' '; 1_000_000];
     many.events = (0..100).map(|_| NewEvent { ..webhook(at(0)).events.remove(0) }).collect();
 
-    store.keep(many).await.unwrap();
+    store.store(many).await.unwrap();
     drop(store);
 
     let bytes = fs::metadata(&place.settings().path).unwrap().len();
@@ -195,7 +195,7 @@ async fn a_webhook_whose_sender_left_is_kept_or_not_but_whole() {
     left.events = (0..3).map(|_| webhook(at(0)).events.remove(0)).collect();
     let ids: Vec<EventId> = left.events.iter().map(|event| event.id).collect();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let mut keeping = Box::pin(store.keep(left));
+    let mut keeping = Box::pin(store.store(left));
     begin(&mut keeping).await;
 
     drop(keeping);
@@ -216,7 +216,7 @@ async fn a_file_that_is_gone_stops_the_intake_until_it_is_back() {
     let away = path.with_file_name("away.db");
 
     fs::rename(&path, &away).unwrap();
-    let refused = store.keep(webhook(at(0))).await.map(|_| ());
+    let refused = store.store(webhook(at(0))).await.map(|_| ());
     fs::rename(&away, &path).unwrap();
 
     assert!(reason(refused).contains("relay.db: No such file"));
@@ -228,13 +228,13 @@ async fn a_file_that_is_gone_stops_the_intake_until_it_is_back() {
 async fn writes_of_others_are_noticed_without_the_write_lock_and_without_a_commit() {
     let place = Place::new();
     let store = Sqlite::open(&place.settings()).unwrap();
-    let seen = store.arrived(0).await;
+    let seen = store.wait_for_work(0).await;
     let other = Connection::open(&place.settings().path).unwrap();
     let third = Connection::open(&place.settings().path).unwrap();
     other.execute_batch("INSERT INTO gates VALUES ('sources', '{}')").unwrap();
     third.execute_batch("BEGIN IMMEDIATE").unwrap();
 
-    let noticed = timeout(Duration::from_mins(1), store.arrived(seen)).await;
+    let noticed = timeout(Duration::from_mins(1), store.wait_for_work(seen)).await;
 
     assert!(noticed.is_ok(), "it waits for the write lock");
     let metrics = Metrics::of(&Webhooks::default(), &store.commits, &Attempts::default());
@@ -255,7 +255,7 @@ fn commit_time(store: &Sqlite) -> Duration {
 async fn keep_behind_a_lock(store: &Sqlite, other: &Connection, held: Duration) -> bool {
     let before = commit_time(store);
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let mut keeping = Box::pin(store.keep(webhook(at(0))));
+    let mut keeping = Box::pin(store.store(webhook(at(0))));
     begin(&mut keeping).await;
     tokio::time::sleep(held).await;
     let given_back = Instant::now();
@@ -289,11 +289,11 @@ async fn a_database_that_stays_locked_is_told_and_used_again() {
     let other = Connection::open(&place.settings().path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
 
-    let refused = store.keep(webhook(at(0))).await.map(|_| ());
+    let refused = store.store(webhook(at(0))).await.map(|_| ());
     other.execute_batch("COMMIT").unwrap();
 
     assert!(reason(refused).starts_with("the database is locked by another program"));
-    assert_eq!(store.keep(webhook(at(0))).await.unwrap().new_events(), 1);
+    assert_eq!(store.store(webhook(at(0))).await.unwrap().new_events(), 1);
 }
 
 #[tokio::test]
@@ -399,7 +399,7 @@ async fn a_file_that_was_put_in_the_databases_place_is_not_touched() {
     fs::write(&other, "").unwrap();
 
     fs::rename(&other, &path).unwrap();
-    let refused = store.keep(webhook(at(0))).await.map(|_| ());
+    let refused = store.store(webhook(at(0))).await.map(|_| ());
 
     assert!(reason(refused).contains("another file was put in the place of"));
     assert_eq!(fs::metadata(&path).unwrap().len(), 0);

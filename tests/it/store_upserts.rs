@@ -81,7 +81,7 @@ async fn an_event_that_stays_is_claimed_and_says_why() {
     keep(&*store, from("form", at(0))).await;
     let (waits_for, reason) = (Some(behind(7)), Some(behind(7).reason));
 
-    let claimed = plan(&*store, NextStep::Stay { waits_for }).await;
+    let claimed = plan(&*store, NextStep::Park { waits_for }).await;
 
     assert!(claim(&*store, at(1), 1).await.is_empty());
     let kept = record(&*store, claimed.claim.event).await;
@@ -94,7 +94,7 @@ async fn an_event_is_loaded_as_it_is_while_its_claim_lasts() {
     let place = Place::new();
     let store = place.open();
     keep(&*store, webhook(at(0))).await;
-    let claimed = plan(&*store, NextStep::Stay { waits_for: None }).await;
+    let claimed = plan(&*store, NextStep::Park { waits_for: None }).await;
 
     let loaded = store.load(claimed.claim).await.unwrap().unwrap();
     assert_eq!((loaded.place, &loaded.event), (claimed.place, &claimed.event));
@@ -184,7 +184,7 @@ async fn renewed_claim_says_what_its_event_waits_for_until_it_is_sent() {
     let place = Place::new();
     let store = place.open();
     keep(&*store, webhook(at(0))).await;
-    let claim = plan(&*store, NextStep::Stay { waits_for: None }).await.claim;
+    let claim = plan(&*store, NextStep::Park { waits_for: None }).await.claim;
 
     let renewal = Renewal { claim, waits_for: Some(behind(7)) };
     assert_eq!(store.renew(vec![renewal], at(120)).await.unwrap(), [claim]);

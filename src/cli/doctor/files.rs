@@ -116,7 +116,7 @@ fn standings(shelf: &Location, files: &[MappingFile], findings: &mut Vec<Finding
                 let warn = |it| Finding::warning(SOURCES, format!("{name}: {it}"));
                 findings.extend(file.warnings(now).into_iter().map(warn));
             }
-            SourceStatus::Awaited(_) => {
+            SourceStatus::AwaitingSecret(_) => {
                 live += 1;
                 let found = format!("{name} waits for its provider to bring the secret");
                 let advice = "`serve` shows the address to register on a terminal; without one it is in the file setup-addresses beside the store";

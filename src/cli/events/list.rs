@@ -72,7 +72,7 @@ async fn collect(
 
 pub(super) fn print_json(value: &impl Serialize) -> Result<(), CommandError> {
     let text = serde_json::to_string_pretty(value);
-    let text = text.map_err(|error| CommandError::Undone(error.to_string()))?;
+    let text = text.map_err(|error| CommandError::Failed(error.to_string()))?;
     shown::print(&shown::json(&(text + "\n")))
 }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::clock;
 use crate::event::EventId;
 use crate::store::{
-    EventFilter, MatchCount, ReplayId, ReplayProgress, ReplayRequest, Sqlite, Store, carry_out,
+    EventFilter, MatchCount, ReplayId, ReplayProgress, ReplayRequest, Sqlite, Store, run_replay,
 };
 
 use super::super::{CommandError, show as shown};
@@ -60,7 +60,7 @@ pub(super) async fn run(
     }
     if let Some(id) = arguments.cancel {
         store.cancel_replay(id, clock::now()).await?;
-        let replay = carry_out(store, id, progress).await?;
+        let replay = run_replay(store, id, progress).await?;
         return report(&replay.ok_or_else(|| no_replay(id))?, arguments);
     }
     check_ids(store, &filter.ids).await?;
@@ -70,9 +70,9 @@ pub(super) async fn run(
     }
     let (id, every) = (ReplayId::new(clock::now()), arguments.rate.unwrap_or_default());
     let order = ReplayRequest { id, filter, every, begun_at: clock::now() };
-    store.begin_replay(order).await?;
-    let replay = carry_out(store, id, progress).await.map_err(|error| {
-        CommandError::Undone(format!(
+    store.start_replay(order).await?;
+    let replay = run_replay(store, id, progress).await.map_err(|error| {
+        CommandError::Failed(format!(
             "{error}; a running relay goes on with replay {id} within a minute"
         ))
     })?;
@@ -90,7 +90,7 @@ async fn check_ids(store: &Sqlite, ids: &[EventId]) -> Result<(), CommandError> 
 }
 
 fn no_replay(id: ReplayId) -> CommandError {
-    CommandError::Wrong(format!("there is no replay {id}"))
+    CommandError::InvalidInput(format!("there is no replay {id}"))
 }
 
 fn progress(replay: &ReplayProgress) {

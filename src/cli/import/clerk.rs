@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::event::{Event, Headers, IMPORTED_HEADER, Request};
 use crate::intake::payload::{self, Limits};
 use crate::intake::source::Source;
-use crate::intake::unpack::{ExtractedEvents, ReceivedRequest, unpack};
+use crate::intake::unpack::{ExtractedEvents, ReceivedRequest, extract};
 use crate::mapping::MappedRequests;
 use crate::parse_memory::ParseMemory;
 use crate::sources::{ExportRecord, MappingFile};
@@ -61,7 +61,7 @@ impl RecordMapper<'_> {
         let headers = self.headers();
         let received = ReceivedRequest { headers: &headers, body: &body, now: self.now };
         let memory = Arc::new(ParseMemory::new(self.limits.parsed_bytes_max));
-        let unpacked = unpack(self.source, &received, &self.limits, &memory);
+        let unpacked = extract(self.source, &received, &self.limits, &memory);
         let ExtractedEvents { decoded, events, notes: decoding_notes, mut ignored } =
             unpacked.map_err(|error| error.to_string())?;
         let text = decoded.as_deref().map_or(body.as_slice(), str::as_bytes);

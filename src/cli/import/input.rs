@@ -95,7 +95,8 @@ pub(super) fn open(
     path: &Path,
     record_bytes_max: usize,
 ) -> Result<(MeteredInput, Rc<ReadMeter>), CommandError> {
-    let failed = |error: io::Error| CommandError::Wrong(format!("{}: {error}", path.display()));
+    let failed =
+        |error: io::Error| CommandError::InvalidInput(format!("{}: {error}", path.display()));
     let (inner, total): (Box<dyn Read>, _) = if path == Path::new("-") {
         (Box::new(io::stdin()), None)
     } else {
@@ -108,7 +109,7 @@ pub(super) fn open(
     let mut bytes = BufReader::with_capacity(PEEK_BYTES, metered);
     let beginning = bytes.fill_buf().map_err(failed)?;
     if let Some(reason) = unreadable(beginning) {
-        return Err(CommandError::Wrong(format!("{}: {reason}", path.display())));
+        return Err(CommandError::InvalidInput(format!("{}: {reason}", path.display())));
     }
     if beginning.starts_with(b"\xef\xbb\xbf") {
         bytes.consume(3);

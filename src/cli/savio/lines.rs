@@ -32,7 +32,8 @@ pub(super) struct InputLines {
 
 /// Begins to read; `-` is standard input.
 pub(super) fn open(path: &Path) -> Result<InputLines, CommandError> {
-    let failed = |error: io::Error| CommandError::Wrong(format!("{}: {error}", path.display()));
+    let failed =
+        |error: io::Error| CommandError::InvalidInput(format!("{}: {error}", path.display()));
     let file = if path == Path::new("-") {
         File::from(io::stdin().as_fd().try_clone_to_owned().map_err(failed)?)
     } else {
@@ -40,7 +41,7 @@ pub(super) fn open(path: &Path) -> Result<InputLines, CommandError> {
     };
     let known = file.metadata().map_err(failed)?;
     if known.is_dir() {
-        return Err(CommandError::Wrong(format!("{}: this is a folder", path.display())));
+        return Err(CommandError::InvalidInput(format!("{}: this is a folder", path.display())));
     }
     let bytes = known.is_file().then_some(known.len());
     let (tell, read) = channel(AHEAD);

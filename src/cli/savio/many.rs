@@ -171,7 +171,7 @@ impl BulkUpsert {
         &mut self,
         landed: Result<JobResult, JoinError>,
     ) -> Result<Option<StopReason>, CommandError> {
-        let (job, answer) = landed.map_err(|error| CommandError::Undone(error.to_string()))?;
+        let (job, answer) = landed.map_err(|error| CommandError::Failed(error.to_string()))?;
         match answer {
             Ok(kept) => {
                 self.failures = 0;
@@ -196,13 +196,13 @@ impl BulkUpsert {
             Error::Unauthorized { .. }
             | Error::NotFound { .. }
             | Error::Insecure { .. }
-            | Error::Astray(_) => true,
-            Error::NotSavio { .. } => !self.report.has_done_any(),
+            | Error::NextPage(_) => true,
+            Error::UnexpectedResponse { .. } => !self.report.has_done_any(),
             Error::Refused { .. }
             | Error::Throttled { .. }
-            | Error::Unwell { .. }
+            | Error::ServerError { .. }
             | Error::Unreachable { .. }
-            | Error::Unanswered { .. } => {
+            | Error::NoResponse { .. } => {
                 error.retry_after().is_some_and(|asked| asked > self.give_up_after)
             }
         }

@@ -106,19 +106,19 @@ impl BulkSummary {
         match stop {
             Some(StopReason::Interrupted) => {
                 let again = "run it again: what is at savio already is only updated";
-                Err(CommandError::Undone(format!("interrupted before the end; {again}")))
+                Err(CommandError::Failed(format!("interrupted before the end; {again}")))
             }
             Some(StopReason::Savio(error)) if is_refused(&error) => {
-                Err(CommandError::Wrong(format!("stopped before the end: {error}; {again}")))
+                Err(CommandError::InvalidInput(format!("stopped before the end: {error}; {again}")))
             }
             Some(StopReason::Savio(error)) => {
-                Err(CommandError::Undone(format!("stopped before the end: {error}; {again}")))
+                Err(CommandError::Failed(format!("stopped before the end: {error}; {again}")))
             }
             Some(StopReason::Input(error)) => {
-                Err(CommandError::Undone(format!("the input cannot be read to its end: {error}")))
+                Err(CommandError::Failed(format!("the input cannot be read to its end: {error}")))
             }
-            None if undone > 0 => Err(CommandError::Undone(format!("{undone} {kind}: {again}"))),
-            None if refused > 0 => Err(CommandError::Shown),
+            None if undone > 0 => Err(CommandError::Failed(format!("{undone} {kind}: {again}"))),
+            None if refused > 0 => Err(CommandError::AlreadyReported),
             None => Ok(()),
         }
     }
@@ -132,11 +132,11 @@ fn is_refused(error: &Error) -> bool {
         | Error::NotFound { .. }
         | Error::Insecure { .. } => true,
         Error::Throttled { .. }
-        | Error::Unwell { .. }
+        | Error::ServerError { .. }
         | Error::Unreachable { .. }
-        | Error::Unanswered { .. }
-        | Error::NotSavio { .. }
-        | Error::Astray(_) => false,
+        | Error::NoResponse { .. }
+        | Error::UnexpectedResponse { .. }
+        | Error::NextPage(_) => false,
     }
 }
 

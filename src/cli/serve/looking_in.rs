@@ -29,8 +29,8 @@ pub(super) fn token(config: &Config) -> Result<(AdminToken, TokenOrigin), Comman
     if let Secret::Found(token) = &config.admin_token {
         let told =
             if AdminToken::is_short(token) { TokenOrigin::Short } else { TokenOrigin::Known };
-        let token =
-            AdminToken::new(token.clone()).ok_or(CommandError::Wrong("it is empty".to_owned()))?;
+        let token = AdminToken::new(token.clone())
+            .ok_or(CommandError::InvalidInput("it is empty".to_owned()))?;
         return Ok((token, told));
     }
     let made =
@@ -41,7 +41,7 @@ pub(super) fn token(config: &Config) -> Result<(AdminToken, TokenOrigin), Comman
         let path = config.store.path.with_file_name("admin-token");
         write_for_owner(&path, &format!("{}\n", made.expose_secret())).map_err(|error| {
             let path = path.display();
-            CommandError::Undone(format!("cannot write the admin token to {path}: {error}"))
+            CommandError::Failed(format!("cannot write the admin token to {path}: {error}"))
         })?;
         TokenOrigin::Written(path)
     };

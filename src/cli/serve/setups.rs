@@ -65,7 +65,7 @@ impl Setups {
     pub(super) async fn write(&self, sources: &Sources) {
         let Place::File(path) = &self.place else { return };
         let waiting = sources.iter().filter_map(|(name, standing)| match standing {
-            SourceStatus::Awaited(setup) => {
+            SourceStatus::AwaitingSecret(setup) => {
                 Some(format!("{name} {}{}\n", self.url, setup.address()))
             }
             SourceStatus::Live(_) | SourceStatus::Off { .. } => None,

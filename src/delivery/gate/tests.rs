@@ -16,15 +16,15 @@ fn gate(signs: &[(i64, Signal)]) -> Gate {
 }
 
 fn fails(second: i64) -> (i64, Signal) {
-    (second, Signal::Fails { hold_back_until: None })
+    (second, Signal::Failing { hold_back_until: None })
 }
 
 fn held_back(second: i64, until: i64) -> (i64, Signal) {
-    (second, Signal::Fails { hold_back_until: Some(at(until)) })
+    (second, Signal::Failing { hold_back_until: Some(at(until)) })
 }
 
 fn wrong(second: i64) -> (i64, Signal) {
-    (second, Signal::Wrong { reason: "savio answered 401".to_owned() })
+    (second, Signal::Misconfigured { reason: "savio answered 401".to_owned() })
 }
 
 fn forbidden(second: i64) -> (i64, Signal) {
@@ -54,7 +54,7 @@ fn the_breaker_opens_after_failures_in_a_row() {
     assert!(is_open(&gate(&[fails(0), fails(1), fails(2), fails(3)]), 4));
     assert!(!is_open(&gate(&[fails(0), fails(1), fails(2), fails(3), fails(4)]), 5));
 
-    let between = (2, Signal::Works);
+    let between = (2, Signal::Healthy);
     assert!(is_open(&gate(&[fails(0), fails(1), between, fails(3), fails(4), fails(5)]), 6));
 }
 
@@ -65,7 +65,7 @@ fn an_open_breaker_lets_one_through_and_closes_when_that_works() {
     assert_eq!(admitted(&mut gate, 0..60), [30]);
     gate.note(&fails(35).1, at(35), &Settings::default());
     assert_eq!(admitted(&mut gate, 35..90), [65]);
-    gate.note(&Signal::Works, at(66), &Settings::default());
+    gate.note(&Signal::Healthy, at(66), &Settings::default());
     assert_eq!(admitted(&mut gate, 66..69), [66, 67, 68]);
 }
 
@@ -74,7 +74,7 @@ fn one_that_was_let_through_and_did_not_go_leaves_its_place() {
     let mut gate = gate(&[fails(0), fails(0), fails(0), fails(0), fails(0)]);
 
     assert_eq!(admitted(&mut gate, 30..40), [30]);
-    gate.forgo(at(40), &Settings::default());
+    gate.return_slot(at(40), &Settings::default());
 
     assert_eq!(admitted(&mut gate, 40..50), [40]);
 }
@@ -93,7 +93,7 @@ fn a_probe_goes_every_minute_and_ends_the_pause() {
 #[test]
 fn five_refusals_in_a_row_though_the_token_works_wait_for_a_person() {
     let four = [forbidden(0), forbidden(1), forbidden(2), forbidden(3)];
-    assert!(is_open(&gate(&[&four[..], &[(4, Signal::Works), forbidden(5)]].concat()), 6));
+    assert!(is_open(&gate(&[&four[..], &[(4, Signal::Healthy), forbidden(5)]].concat()), 6));
 
     let mut gate = gate(&[&four[..], &[forbidden(4), wrong(5), (6, Signal::ProbePassed)]].concat());
     assert!(!is_open(&gate, 7) && !gate.take_probe(at(1_000), &Settings::default()));
@@ -106,7 +106,7 @@ fn the_relay_never_lifts_a_persons_pause() {
     let mut gate = gate(&[wrong(0)]);
     gate.stop("by a person", at(1));
 
-    for sign in [Signal::Works, Signal::ProbePassed, fails(0).1, forbidden(0).1] {
+    for sign in [Signal::Healthy, Signal::ProbePassed, fails(0).1, forbidden(0).1] {
         gate.note(&sign, at(100), &Settings::default());
         assert_eq!(gate.paused_by(), Some(PausedBy::Person));
     }
@@ -136,7 +136,7 @@ fn the_clock_stands_still_while_nothing_can_go() {
         (&[held_back(100, 400)], 700),
         (&[wrong(100), (600, Signal::ProbePassed)], 500),
         (&[wrong(100)], 100),
-        (&[&five[..], &[fails(500), (800, Signal::Works)]].concat(), 300),
+        (&[&five[..], &[fails(500), (800, Signal::Healthy)]].concat(), 300),
     ];
     for (signs, seconds) in cases {
         let clock = gate(signs).clock(at(0), at(1_000));

@@ -60,13 +60,13 @@ fn created_without_an_object_is_done_only_where_an_id_was_given_before() {
         let verdict = judge(&answer, UNKNOWN, &settings);
         assert_eq!(verdict.outcome, Outcome::Unanswered);
         assert!(matches!(verdict.then, Decision::Hold { .. }), "{verdict:?}");
-        assert!(matches!(verdict.sign, Some(Signal::Wrong { .. })), "{verdict:?}");
+        assert!(matches!(verdict.sign, Some(Signal::Misconfigured { .. })), "{verdict:?}");
     }
     for content in
         [BodyKind::Empty, BodyKind::Object { id: None }, BodyKind::Cut { says_json: true }]
     {
         let verdict = judge(&SendResult::Reply(reply(201, content)), UNKNOWN, &settings);
-        assert_eq!((verdict.outcome, verdict.sign), (Outcome::Done, Some(Signal::Works)));
+        assert_eq!((verdict.outcome, verdict.sign), (Outcome::Done, Some(Signal::Healthy)));
     }
     let object = BodyKind::Object { id: Some(json!(7)) };
     assert_eq!(sign(&SendResult::Reply(reply(201, object)), UNKNOWN), Some(Signal::GaveId));
@@ -85,7 +85,7 @@ fn a_page_that_is_not_savio_pauses_and_may_have_taken_it() {
     check_status(&[200, 202, 206, 299], Outcome::Unanswered, &FIVE_SECONDS);
     let cut = reply(200, BodyKind::Cut { says_json: false });
     check(&SendResult::Reply(cut), Outcome::Unanswered, FIVE_SECONDS);
-    assert!(matches!(sign(&answered(200), FIRST), Some(Signal::Wrong { .. })));
+    assert!(matches!(sign(&answered(200), FIRST), Some(Signal::Misconfigured { .. })));
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn a_probe_that_fails_pauses_and_the_event_waits() {
 
     assert_eq!(verdict.outcome, Outcome::Paused);
     assert_eq!(verdict.then, Decision::Retry { wait: Duration::ZERO });
-    let Some(Signal::Wrong { reason }) = verdict.sign else { panic!("{verdict:?}") };
+    let Some(Signal::Misconfigured { reason }) = verdict.sign else { panic!("{verdict:?}") };
     assert!(reason.ends_with("the probe: savio answered 401"), "{reason}");
 }
 
@@ -153,7 +153,7 @@ fn token_that_may_not_go_in_clear_pauses_the_destination() {
     let withheld = SendResult::Withheld { reason: reason() };
 
     check(&withheld, Outcome::Paused, Decision::Retry { wait: Duration::ZERO });
-    assert_eq!(sign(&withheld, FIRST), Some(Signal::Wrong { reason: reason() }));
+    assert_eq!(sign(&withheld, FIRST), Some(Signal::Misconfigured { reason: reason() }));
 }
 
 fn check_retry_after(header: &str, seconds: u64) {
@@ -241,16 +241,16 @@ fn what_got_no_answer_is_held_where_a_person_wants_that() {
 
 #[test]
 fn each_answer_tells_of_the_destination() {
-    let fails = Some(Signal::Fails { hold_back_until: None });
-    assert_eq!(sign(&answered(201), FIRST), Some(Signal::Works));
-    assert_eq!(sign(&answered(400), FIRST), Some(Signal::Works));
+    let fails = Some(Signal::Failing { hold_back_until: None });
+    assert_eq!(sign(&answered(201), FIRST), Some(Signal::Healthy));
+    assert_eq!(sign(&answered(400), FIRST), Some(Signal::Healthy));
     assert_eq!(sign(&answered(503), FIRST), fails);
     assert_eq!(sign(&SendResult::NoReply { reason: String::new() }, FIRST), fails);
     assert_eq!(sign(&SendResult::NotSent { reason: String::new() }, FIRST), fails);
 
     let asked = ApiResponse { retry_after: Some("7200".to_owned()), ..reply(503, BodyKind::Empty) };
     let hold_back_until = Some(NOW + SignedDuration::from_hours(1));
-    assert_eq!(sign(&SendResult::Reply(asked), FIRST), Some(Signal::Fails { hold_back_until }));
+    assert_eq!(sign(&SendResult::Reply(asked), FIRST), Some(Signal::Failing { hold_back_until }));
 }
 
 proptest! {
@@ -299,7 +299,7 @@ fn refusal_of_optional_fields_alone_is_tried_once_more_without_them() {
     for (text, fields) in [(url, vec!["source_url"]), (both, vec!["person_email", "source_url"])] {
         let Verdict { outcome, then, sign, .. } = verdict(400, text, all);
         assert_eq!(then, Decision::LeaveOut { fields }, "{text}");
-        assert_eq!((outcome, sign), (Outcome::Refused, Some(Signal::Works)));
+        assert_eq!((outcome, sign), (Outcome::Refused, Some(Signal::Healthy)));
     }
     let other = r#"{"source_url":["Enter a valid URL."],"problem":["This field is required."]}"#;
     let is_dead = |it: &Verdict| matches!(it.then, Decision::Dead { .. });

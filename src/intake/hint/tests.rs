@@ -65,8 +65,8 @@ fn check(case: &Case, expected: Option<&str>) {
         FailedVerification { signature: &ours, keys: &keys, presented: &presented, now, tries };
     let hint = match unproven {
         VerifyError::Missing => None,
-        VerifyError::UnreadableTime | VerifyError::OutsideWindow => doubted.time(unproven),
-        VerifyError::Wrong => doubted.hint(),
+        VerifyError::UnreadableTime | VerifyError::OutsideTolerance => doubted.time(unproven),
+        VerifyError::Mismatch => doubted.hint(),
     };
     assert_eq!(hint.as_deref(), expected);
 }

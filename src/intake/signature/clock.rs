@@ -69,7 +69,7 @@ impl TimestampRule {
         let signed_at = written.and_then(|written| self.unit.read(written));
         let signed_at = signed_at.ok_or(VerifyError::UnreadableTime)?;
         if now.duration_since(signed_at).unsigned_abs() > window {
-            return Err(VerifyError::OutsideWindow);
+            return Err(VerifyError::OutsideTolerance);
         }
         Ok(())
     }

@@ -53,9 +53,9 @@ impl Jwt {
         let given: Vec<String> =
             self.places.iter().filter_map(|place| place.first(presented)).collect();
         any_of(&given, |written| {
-            let token = written.strip_prefix(self.prefix.as_str()).ok_or(VerifyError::Wrong)?;
-            let (signed, signature) = token.trim().rsplit_once('.').ok_or(VerifyError::Wrong)?;
-            let signature = Encoding::Base64Url.decode(signature).ok_or(VerifyError::Wrong)?;
+            let token = written.strip_prefix(self.prefix.as_str()).ok_or(VerifyError::Mismatch)?;
+            let (signed, signature) = token.trim().rsplit_once('.').ok_or(VerifyError::Mismatch)?;
+            let signature = Encoding::Base64Url.decode(signature).ok_or(VerifyError::Mismatch)?;
             let position = self.matching(keyring, signed, &signature)?;
             self.check(signed, presented.body, keyring.now)?;
             Ok(position)
@@ -68,7 +68,7 @@ impl Jwt {
         signed: &str,
         signature: &[u8],
     ) -> Result<usize, VerifyError> {
-        let mut matched = Err(VerifyError::Wrong);
+        let mut matched = Err(VerifyError::Mismatch);
         for key in keyring.keys.iter().take_while(|_| keyring.spend()) {
             let Some(secret) = key.secret() else { continue };
             let expected = self.algorithm.mac(secret, &[signed.as_bytes()]);
@@ -80,10 +80,10 @@ impl Jwt {
     }
 
     fn check(&self, signed: &str, body: &[u8], now: Timestamp) -> Result<(), VerifyError> {
-        let (header, claims) = signed.split_once('.').ok_or(VerifyError::Wrong)?;
+        let (header, claims) = signed.split_once('.').ok_or(VerifyError::Mismatch)?;
         let header: JwtHeader = decoded(header)?;
         if header.alg != self.name() || header.crit.is_some() {
-            return Err(VerifyError::Wrong);
+            return Err(VerifyError::Mismatch);
         }
         let claims: Map<String, Value> = decoded(claims)?;
         self.check_body(&claims, body)?;
@@ -93,12 +93,12 @@ impl Jwt {
         if let Some(end) = time("exp")
             && now >= end?.saturating_add(leeway)
         {
-            return Err(VerifyError::OutsideWindow);
+            return Err(VerifyError::OutsideTolerance);
         }
         if let Some(start) = time("nbf")
             && now < start?.saturating_sub(leeway)
         {
-            return Err(VerifyError::OutsideWindow);
+            return Err(VerifyError::OutsideTolerance);
         }
         Ok(())
     }
@@ -112,7 +112,7 @@ impl Jwt {
             Some(stated) => {
                 let stated = stated.as_str().and_then(|stated| encoding.decode(stated));
                 let fits = stated.is_some_and(|hash| hash == Algorithm::Sha256.hash(&[body]));
-                if fits { Ok(()) } else { Err(VerifyError::Wrong) }
+                if fits { Ok(()) } else { Err(VerifyError::Mismatch) }
             }
         }
     }
@@ -150,8 +150,8 @@ impl Jwt {
 }
 
 fn decoded<T: DeserializeOwned>(part: &str) -> Result<T, VerifyError> {
-    let bytes = Encoding::Base64Url.decode(part).ok_or(VerifyError::Wrong)?;
-    crate::json::from_slice(&bytes).map_err(|_| VerifyError::Wrong)
+    let bytes = Encoding::Base64Url.decode(part).ok_or(VerifyError::Mismatch)?;
+    crate::json::from_slice(&bytes).map_err(|_| VerifyError::Mismatch)
 }
 
 /// Whole seconds of a time that may have a fraction.
@@ -198,21 +198,21 @@ mod tests {
     fn a_token_counts_in_its_time() {
         check(&token(HEADER, "{}"), Ok(Some(2)));
         check(&format!("Bearer {}", token(HEADER, r#"{"exp":941,"nbf":1060.9}"#)), Ok(Some(2)));
-        check(&token(HEADER, r#"{"exp":940}"#), Err(VerifyError::OutsideWindow));
-        check(&token(HEADER, r#"{"nbf":1061}"#), Err(VerifyError::OutsideWindow));
+        check(&token(HEADER, r#"{"exp":940}"#), Err(VerifyError::OutsideTolerance));
+        check(&token(HEADER, r#"{"nbf":1061}"#), Err(VerifyError::OutsideTolerance));
         check(&token(HEADER, r#"{"exp":"soon"}"#), Err(VerifyError::UnreadableTime));
         check(&token(HEADER, r#"{"exp":1e300}"#), Err(VerifyError::UnreadableTime));
     }
 
     #[test]
     fn a_token_does_not_choose_how_it_is_verified() {
-        check(&token(r#"{"alg":"none"}"#, "{}"), Err(VerifyError::Wrong));
-        check(&token(r#"{"alg":"HS512"}"#, "{}"), Err(VerifyError::Wrong));
-        check(&token(r#"{"alg":"HS256","crit":["b64"]}"#, "{}"), Err(VerifyError::Wrong));
+        check(&token(r#"{"alg":"none"}"#, "{}"), Err(VerifyError::Mismatch));
+        check(&token(r#"{"alg":"HS512"}"#, "{}"), Err(VerifyError::Mismatch));
+        check(&token(r#"{"alg":"HS256","crit":["b64"]}"#, "{}"), Err(VerifyError::Mismatch));
         let unsigned = token(HEADER, "{}");
         let unsigned = unsigned.rsplit_once('.').unwrap().0;
         for bad in [unsigned, &format!("{unsigned}."), "..", "a.b.c", "x", "Basic czpz"] {
-            check(bad, Err(VerifyError::Wrong));
+            check(bad, Err(VerifyError::Mismatch));
         }
         check("", Err(VerifyError::Missing));
     }
@@ -255,7 +255,7 @@ mod tests {
         };
 
         assert_eq!(verify(b"Hello, World!", 1_625_479_230), Ok(Some(0)));
-        assert_eq!(verify(b"Hello, World?", 1_625_479_230), Err(VerifyError::Wrong));
-        assert_eq!(verify(b"Hello, World!", 1_625_479_330), Err(VerifyError::OutsideWindow));
+        assert_eq!(verify(b"Hello, World?", 1_625_479_230), Err(VerifyError::Mismatch));
+        assert_eq!(verify(b"Hello, World!", 1_625_479_330), Err(VerifyError::OutsideTolerance));
     }
 }

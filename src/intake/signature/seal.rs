@@ -69,7 +69,7 @@ impl MessageSignature {
     ) -> Result<usize, VerifyError> {
         let timestamp = self.timestamp(written, presented);
         let given = self.signatures(written);
-        let mut matched = Err(VerifyError::Wrong);
+        let mut matched = Err(VerifyError::Mismatch);
         for url in self.urls(presented) {
             let (timestamp, id) = (timestamp.as_deref(), self.id(presented));
             let values = MessageValues { timestamp, id, url: url.as_deref(), presented };
@@ -247,7 +247,7 @@ impl MessageSignature {
         if let Some(stated) = stated {
             let actual = Algorithm::Sha256.hash(&[presented.body]);
             let fits = Encoding::Hex.decode(&stated).is_some_and(|hash| hash == actual);
-            return if fits { Ok(()) } else { Err(VerifyError::Wrong) };
+            return if fits { Ok(()) } else { Err(VerifyError::Mismatch) };
         }
         let asked = self.body_hash.is_some() || self.message.contains(&MessagePart::Form);
         if asked && !self.covers_body(presented) && !presented.body.is_empty() {

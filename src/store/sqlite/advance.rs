@@ -57,9 +57,9 @@ fn plan(
             let earlier = look::earlier(connection, event, before)?;
             forget_plan(connection, event)?;
             replay::begun(connection, event)?;
-            PlannedRequest::anew(requests, earlier)
+            PlannedRequest::replan(requests, earlier)
         }
-        None => PlannedRequest::anew(requests, Vec::new()),
+        None => PlannedRequest::replan(requests, Vec::new()),
     };
     let sql = "INSERT INTO plans (event, requests) VALUES (?1, ?2)";
     let requests: Vec<&Request> = planned.iter().map(|planned| &planned.request).collect();
@@ -204,7 +204,7 @@ fn go_on(
             }
             Ok(())
         }
-        NextStep::Stay { waits_for } => {
+        NextStep::Park { waits_for } => {
             if let Some(WaitsFor { event, reason }) = waits_for {
                 let sql = "UPDATE events SET reason = ?2, waits_for = ?3 WHERE number = ?1";
                 writing.prepare_cached(sql)?.execute(params![number, reason, event])?;

@@ -109,7 +109,7 @@ async fn replay_takes_the_filter_that_a_list_takes() {
     let list = operations.iter().find(|it| it.method == "GET" && it.path == "/api/v1/events");
     let filter = parameters(list.unwrap()).into_iter();
     let filter: Vec<String> = filter.filter(|it| it != "limit" && it != "after").collect();
-    let schema = &scene.description().await.0["components"]["schemas"]["ReplayOrder"];
+    let schema = &scene.description().await.0["components"]["schemas"]["ReplayBody"];
 
     let properties = schema["properties"].as_object().cloned().unwrap_or_default();
     let own = ["dry_run", "rate"];

@@ -8,7 +8,7 @@ use savio_relay::delivery::retry::{self, UnansweredPolicy};
 use savio_relay::delivery::{Delivery, Settings};
 use savio_relay::event::{EventId, Outcome, State};
 use savio_relay::store::{
-    EventFilter, PageRequest, ReplayId, ReplayRequest, RequestState, carry_out,
+    EventFilter, PageRequest, ReplayId, ReplayRequest, RequestState, run_replay,
 };
 use serde_json::{Value, json};
 use wiremock::matchers::{method, path};
@@ -277,8 +277,8 @@ async fn feedback_that_was_made_without_a_field_is_not_made_again_by_a_replay() 
     let filter = EventFilter { left_out: Some(true), ..EventFilter::default() };
     let id = ReplayId::new(at(60));
     let order = ReplayRequest { id, filter, every: Duration::ZERO, begun_at: at(60) };
-    scene.relay.store.begin_replay(order).await.unwrap();
-    carry_out(&*scene.relay.store, id, |_| ()).await.unwrap();
+    scene.relay.store.start_replay(order).await.unwrap();
+    run_replay(&*scene.relay.store, id, |_| ()).await.unwrap();
     scene.relay.deliver_all(60).await;
 
     assert_eq!(scene.relay.sent().await, ["/create-feedback/"]);

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use savio_relay::event::{EventId, State};
-use savio_relay::store::{EventFilter, HoldDecision, ReplayId, ReplayRequest, carry_out};
+use savio_relay::store::{EventFilter, HoldDecision, ReplayId, ReplayRequest, run_replay};
 use serde_json::{Value, json};
 
 use super::{Relay, company_and_feedback, created, mappings_of, status};
@@ -17,8 +17,8 @@ impl Relay {
         let order =
             ReplayRequest { id: ReplayId::new(begun_at), filter, every: Duration::ZERO, begun_at };
         let replay = order.id;
-        self.store.begin_replay(order).await.unwrap();
-        carry_out(&*self.store, replay, |_| {}).await.unwrap();
+        self.store.start_replay(order).await.unwrap();
+        run_replay(&*self.store, replay, |_| {}).await.unwrap();
     }
 
     /// What Savio was told at this path, in order.

@@ -12,7 +12,7 @@ use savio_relay::savio::{self, Client};
 use savio_relay::store::sqlite::{self, Sqlite};
 use savio_relay::store::{
     ClaimRequest, EventFilter, EventRecord, HoldDecision, ReplayId, ReplayRequest, StateCount,
-    Store, Webhook, carry_out,
+    Store, Webhook, run_replay,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -135,7 +135,7 @@ impl World {
             reference.events.push(Expected::new(payload));
             webhook
         };
-        let kept = self.store.keep(webhook).await.unwrap();
+        let kept = self.store.store(webhook).await.unwrap();
         self.events.extend(kept.events);
     }
 
@@ -209,8 +209,8 @@ impl World {
         let order =
             ReplayRequest { id: ReplayId::new(begun_at), filter, every: Duration::ZERO, begun_at };
         let id = order.id;
-        self.store.begin_replay(order).await.unwrap();
-        let replay = carry_out(&*self.store, id, |_| {}).await.unwrap().unwrap();
+        self.store.start_replay(order).await.unwrap();
+        let replay = run_replay(&*self.store, id, |_| {}).await.unwrap().unwrap();
         let mut reference = self.reference();
         let expected = &mut reference.events[number];
         assert_eq!(replay.replayed == 1, expected.state != State::Queued);

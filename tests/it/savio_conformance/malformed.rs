@@ -40,7 +40,7 @@ async fn any_2xx_is_a_list() {
 
 async fn check_unreadable(template: ResponseTemplate, expected: &str) {
     let error = page_of(template).await.unwrap_err();
-    assert!(matches!(error, Error::NotSavio { .. }), "{error:?}");
+    assert!(matches!(error, Error::UnexpectedResponse { .. }), "{error:?}");
     assert!(error.to_string().contains(expected), "{error}");
     assert!(!error.may_pass());
 }
@@ -125,7 +125,7 @@ async fn a_page_that_breaks_off_is_told_as_such() {
 async fn an_answer_that_never_begins_is_none() {
     let error = raw("").await.contacts(&CustomerQuery::default()).next().await.unwrap_err();
 
-    assert!(matches!(error, Error::Unanswered { .. }) && error.may_pass(), "{error:?}");
+    assert!(matches!(error, Error::NoResponse { .. }) && error.may_pass(), "{error:?}");
 }
 
 #[tokio::test]
@@ -138,7 +138,7 @@ async fn a_savio_that_takes_too_long_gave_no_answer() {
 
     let error = hasty.feature_request(1).await.unwrap_err();
 
-    assert!(matches!(error, Error::Unanswered { .. }), "{error:?}");
+    assert!(matches!(error, Error::NoResponse { .. }), "{error:?}");
 }
 
 #[tokio::test]
@@ -203,7 +203,7 @@ async fn an_upsert_without_an_answer_to_read_is_an_error() {
 
     let error = client.upsert_company(&CompanyUpsert::default()).await.unwrap_err();
 
-    assert!(matches!(error, Error::NotSavio { status: 201, .. }), "{error:?}");
+    assert!(matches!(error, Error::UnexpectedResponse { status: 201, .. }), "{error:?}");
 }
 
 async fn astray(next: &str) -> Error {
@@ -221,9 +221,9 @@ async fn the_token_goes_to_no_other_server() {
         "file:///etc/passwd",
     ] {
         let error = astray(next).await;
-        assert!(matches!(error, Error::Astray(NextPageError::Foreign(_))), "{next}: {error}");
+        assert!(matches!(error, Error::NextPage(NextPageError::Foreign(_))), "{next}: {error}");
     }
-    assert_eq!(astray("http://[").await, Error::Astray(NextPageError::NoUrl));
+    assert_eq!(astray("http://[").await, Error::NextPage(NextPageError::NoUrl));
 }
 
 #[tokio::test]
@@ -238,7 +238,7 @@ async fn pages_that_go_round_in_circles_are_left() {
     let mut pages = client(&savio.uri(), TOKEN).contacts(&CustomerQuery::default());
 
     assert!(pages.next().await.unwrap().is_some());
-    assert_eq!(pages.next().await, Err(Error::Astray(NextPageError::Circle)));
+    assert_eq!(pages.next().await, Err(Error::NextPage(NextPageError::Circle)));
     assert_eq!(pages.next().await, Ok(None));
 }
 
@@ -254,7 +254,7 @@ async fn pages_without_an_end_are_left() {
     let error =
         client(&savio.uri(), TOKEN).contacts(&CustomerQuery::default()).at_most(5).all().await;
 
-    assert_eq!(error, Err(Error::Astray(NextPageError::TooMany(5))));
+    assert_eq!(error, Err(Error::NextPage(NextPageError::TooMany(5))));
 }
 
 #[tokio::test]

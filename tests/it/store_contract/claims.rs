@@ -141,7 +141,7 @@ async fn what_was_imported_waits_for_its_time() {
 async fn events_of_one_moment_come_in_order_of_receipt() {
     let place = Place::new();
     let store = &*place.open();
-    let kept = store.keep(deliveries(&["a", "b", "c", "d", "e"])).await.unwrap();
+    let kept = store.store(deliveries(&["a", "b", "c", "d", "e"])).await.unwrap();
     let last = keep(store, webhook(at(0))).await;
 
     let claimed = ids(&claim(store, at(0), 9).await);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use savio_relay::event::{EventId, State};
 use savio_relay::store::{
     ClaimedEvent, EventFilter, ReplayId, ReplayRequest, Store, StoreError, Suspect, Webhook,
-    WebhookOrigin, carry_out,
+    WebhookOrigin, run_replay,
 };
 
 use super::{
@@ -36,8 +36,8 @@ async fn replay(store: &dyn Store, id: EventId) {
         begun_at: at(20),
     };
     let replay = order.id;
-    store.begin_replay(order).await.unwrap();
-    carry_out(store, replay, |_| {}).await.unwrap();
+    store.start_replay(order).await.unwrap();
+    run_replay(store, replay, |_| {}).await.unwrap();
 }
 
 fn suspects(claimed: &[ClaimedEvent]) -> Vec<Option<Suspect>> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use savio_relay::event::{EventId, Outcome, State};
 use savio_relay::store::{
-    EventFilter, HoldDecision, ReplayId, ReplayRequest, Store, Webhook, WebhookOrigin, carry_out,
+    EventFilter, HoldDecision, ReplayId, ReplayRequest, Store, Webhook, WebhookOrigin, run_replay,
 };
 
 use super::{
@@ -128,11 +128,11 @@ async fn a_replay_keeps_its_distances_also_for_what_it_finds_later() {
     let id = ReplayId::new(at(DAY));
     let every = Duration::from_secs(10);
     let order = ReplayRequest { id, filter: EventFilter::default(), every, begun_at: at(DAY) };
-    store.begin_replay(order).await.unwrap();
-    assert!(store.replay_on(id).await.unwrap().unwrap().has_steps);
+    store.start_replay(order).await.unwrap();
+    assert!(store.step_replay(id).await.unwrap().unwrap().has_steps);
 
     rewind(&*store, 0).await;
-    carry_out(&*store, id, |_| {}).await.unwrap();
+    run_replay(&*store, id, |_| {}).await.unwrap();
 
     assert_eq!(claim(&*store, at(0), 600).await.len(), 1);
     assert_eq!(claim(&*store, at(30), 600).await.len(), 3);
