@@ -70,22 +70,21 @@ pub(super) fn lease(
     Ok(leases)
 }
 
-/// As many as are wanted, in the order in which they go.
+/// As many as are wanted, of the first rank that has any: events that are claimed together are sent in whichever order
+/// they are mapped.
 fn first(
     connection: &Connection,
     wanted: &ClaimRequest,
     known: &[(QueueRank, DueEvent)],
-) -> rusqlite::Result<Vec<DueEvent>> {
-    let mut first: Vec<DueEvent> = Vec::new();
+) -> rusqlite::Result<BTreeSet<DueEvent>> {
     for rank in RANKS {
-        let slots = wanted.slots - first.len();
-        if slots == 0 {
-            break;
-        }
         let known = known.iter().filter(|(its, _)| *its == rank).map(|(_, candidate)| *candidate);
-        first.extend(oldest(connection, wanted, (rank, slots, known.collect()))?);
+        let first = oldest(connection, wanted, (rank, wanted.slots, known.collect()))?;
+        if !first.is_empty() {
+            return Ok(first);
+        }
     }
-    Ok(first)
+    Ok(BTreeSet::new())
 }
 
 /// The oldest of a rank together with those that are known already.
