@@ -368,6 +368,30 @@ mod tests {
     }
 
     #[test]
+    fn broken_json_under_the_content_type_of_forms_is_refused_with_its_place() {
+        for (body, expected) in [
+            ("{'problem':'x=1'}", "not JSON: key must be a string at line 1 column 2"),
+            (
+                r#"{"problem":"a=b&c=d""#,
+                "not JSON: EOF while parsing an object at line 1 column 20",
+            ),
+            (
+                "\u{feff} {\"problem\":NaN,\"q\":\"a=b\"}",
+                "not JSON: expected value at line 1 column 13",
+            ),
+            ("{problem: 'a=b'}", "not JSON: key must be a string at line 1 column 2"),
+            ("[1, 'a=b']", "not JSON: expected value at line 1 column 5"),
+            ("[", "not JSON: EOF while parsing a list at line 1 column 1"),
+            ("{\"a\":1}\n{\"a\":\"=\"}", "not JSON: trailing characters at line 2 column 1"),
+        ] {
+            for content_type in ["application/json", "application/x-www-form-urlencoded"] {
+                check(content_type, body.as_bytes(), Err(expected));
+            }
+        }
+        check("application/x-www-form-urlencoded", b"{'a':'\xff=1'}", Err("not UTF-8 at byte 6"));
+    }
+
+    #[test]
     fn content_type_in_two_lines_is_one() {
         let form = "application/x-www-form-urlencoded";
         check("application/json, application/json", b"[1]", Ok("[1]"));

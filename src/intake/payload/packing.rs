@@ -111,17 +111,25 @@ fn charset_of(content_type: &str) -> Option<charset::Charset> {
     charset::of_label(&parameter(content_type, "charset")?)
 }
 
-/// The body, if it is an object or a list, which no form is: tools that send any body as a form send JSON so.
+/// Returns the body if it is meant as an object or a list: tools that send any body as a form send JSON so. The parser
+/// reports where it is broken.
 fn json_in(body: &[u8]) -> Result<Option<&str>, DecodeError> {
     match utf8(body) {
-        Ok(text) => Ok(Some(unmarked(text)).filter(|text| is_json(text))),
+        Ok(text) => Ok(Some(unmarked(text)).filter(|text| is_meant_as_json(text))),
         // JSON is UTF-8, whatever is declared.
-        Err(error) if is_json(unmarked(&String::from_utf8_lossy(body))) => Err(error),
+        Err(error) if is_meant_as_json(unmarked(&String::from_utf8_lossy(body))) => Err(error),
         Err(_) => Ok(None),
     }
 }
 
-fn is_json(body: &str) -> bool {
-    body.trim_ascii_start().starts_with(['{', '['])
-        && serde_json::from_str::<IgnoredAny>(body).is_ok()
+/// Forms escape quotes, colons, commas and white space in a name and write `=` after it. So a broken body with a bracket
+/// first is a form only if it has an `=` and none of these before it, as `{a}=1`.
+fn is_meant_as_json(body: &str) -> bool {
+    let body = body.trim_ascii_start();
+    let is_form = || {
+        body.split_once('=').is_some_and(|(name, _)| {
+            !name.contains(['"', '\'', ':', ',']) && !name.contains(char::is_whitespace)
+        })
+    };
+    body.starts_with(['{', '[']) && (!is_form() || serde_json::from_str::<IgnoredAny>(body).is_ok())
 }
