@@ -168,6 +168,7 @@ impl Templates {
         let uses = known.iter().copied().filter(|it| lookups::uses(&pieces, it.name())).collect();
         let may_query = lookups::uses(&pieces, Variable::Jsonpath.name());
         let members = lookups::members(&pieces, Variable::Payload.name()).filter(|_| !may_query);
+        check.comparisons();
         Some(Template { name, uses, members })
     }
 

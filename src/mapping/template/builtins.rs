@@ -6,7 +6,9 @@ use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs, from_args};
 use minijinja::{Environment, Error, State, Value, filters, tests};
 
 use super::functions::invalid;
-use super::weight::{is_container, listed, weigh, weigh_all, weigh_all_printed, weigh_printed};
+use super::weight::{
+    is_container, is_there, listed, weigh, weigh_all, weigh_all_printed, weigh_printed,
+};
 
 /// minijinja's price of text.
 const BYTES_PER_FUEL: usize = 64;
@@ -203,10 +205,10 @@ fn bound_tests(environment: &mut Environment<'static>) {
     for (names, test) in [
         (&["eq", "equalto", "=="][..], Value::from_function(tests::is_eq)),
         (&["ne", "!="], Value::from_function(tests::is_ne)),
-        (&["lt", "lessthan", "<"], Value::from_function(tests::is_lt)),
-        (&["le", "<="], Value::from_function(tests::is_le)),
-        (&["gt", "greaterthan", ">"], Value::from_function(tests::is_gt)),
-        (&["ge", ">="], Value::from_function(tests::is_ge)),
+        (&["lt", "lessthan", "<"], ordering(tests::is_lt)),
+        (&["le", "<="], ordering(tests::is_le)),
+        (&["gt", "greaterthan", ">"], ordering(tests::is_gt)),
+        (&["ge", ">="], ordering(tests::is_ge)),
         (&["in"], Value::from_function(tests::is_in)),
         (&["sameas"], Value::from_function(tests::is_sameas)),
         (&["startingwith"], Value::from_function(tests::is_startingwith)),
@@ -218,6 +220,13 @@ fn bound_tests(environment: &mut Environment<'static>) {
             environment.add_test(*name, paid(test.clone(), tested));
         }
     }
+}
+
+/// A test that holds for no value that is not there, as the operator of its name.
+fn ordering(test: fn(&Value, &Value) -> bool) -> Value {
+    Value::from_function(move |value: &Value, other: &Value| {
+        is_there(value) && is_there(other) && test(value, other)
+    })
 }
 
 fn tested(state: &State, arguments: &[Value]) -> Result<(), Error> {

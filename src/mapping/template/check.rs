@@ -13,6 +13,9 @@ use crate::mapping::query::{Patterns, Query};
 use crate::mistake::{Diagnostic, MISTAKES_MAX, nearest};
 use crate::table::{Diagnostics, SpannedText};
 
+/// An operand that is longer is not looked through for advice.
+const OPERAND_TOKENS_MAX: usize = 64;
+
 pub(super) struct TemplateCheck<'c> {
     text: &'c SpannedText,
     /// How much white space there is before the template.
@@ -193,6 +196,73 @@ impl<'c> TemplateCheck<'c> {
             }
         }
         self.mistakes.append(&mut wrong);
+    }
+
+    /// Warns of `int` and `float` without a default where what they make is compared: they make 0 of what is not there.
+    pub(super) fn comparisons(&mut self) {
+        let found = (1..self.tokens.len()).filter_map(|at| self.zero_in_comparison(at));
+        for (word, at) in found.take(MISTAKES_MAX).collect::<Vec<_>>() {
+            let message = format!("`{word}` makes 0 of what is not there, which is then compared");
+            let help = "write `number`: no comparison with what is no number holds";
+            self.mistakes.push(Diagnostic::warning(self.place(at), message).help(help));
+        }
+    }
+
+    fn zero_in_comparison(&self, at: usize) -> Option<(&'c str, Range<usize>)> {
+        let TemplateToken::Word(word @ ("int" | "float")) = self.tokens[at].0 else { return None };
+        let mut end = at + 1;
+        if self.sign(at - 1) != Some("|") || self.sign(end) == Some("(") {
+            return None;
+        }
+        while self.sign(end) == Some("|") && end - at < OPERAND_TOKENS_MAX {
+            end += 2;
+            if self.sign(end) == Some("(") {
+                let length = self.tokens[end..].iter().take(OPERAND_TOKENS_MAX);
+                let mut length = length.map(|(token, _)| *token);
+                end += 1 + length.position(|token| token == TemplateToken::Sign(")"))?;
+            }
+        }
+        let start = self.operand_without_default(at - 1)?;
+        let is_ordering = |at| matches!(self.sign(at), Some("<" | "<=" | ">" | ">="));
+        let is_compared = is_ordering(end) || start.checked_sub(1).is_some_and(is_ordering);
+        is_compared.then(|| (word, self.tokens[at].1.clone()))
+    }
+
+    /// Where the operand begins that ends before this token; none if it has the filter `default`.
+    fn operand_without_default(&self, end: usize) -> Option<usize> {
+        let mut open = 0_usize;
+        for at in (end.saturating_sub(OPERAND_TOKENS_MAX)..end).rev() {
+            let before = at.checked_sub(1).and_then(|before| self.sign(before));
+            match self.tokens[at].0 {
+                TemplateToken::Sign(")" | "]" | "}") => open += 1,
+                TemplateToken::Sign("(" | "[" | "{") => {
+                    open = open.checked_sub(1)?;
+                    let is_called = at.checked_sub(1).is_some_and(|before| {
+                        matches!(self.tokens[before].0, TemplateToken::Word(_))
+                            || matches!(self.sign(before), Some(")" | "]"))
+                    });
+                    if open == 0 && !is_called {
+                        return Some(at);
+                    }
+                }
+                _ if open > 0 => {}
+                TemplateToken::Word("default" | "d") if before == Some("|") => return None,
+                TemplateToken::Word(_) | TemplateToken::Number | TemplateToken::Literal(_)
+                    if !matches!(before, Some("." | "|")) =>
+                {
+                    return Some(at);
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+
+    fn sign(&self, at: usize) -> Option<&'c str> {
+        match self.tokens.get(at)?.0 {
+            TemplateToken::Sign(sign) => Some(sign),
+            _ => None,
+        }
     }
 
     /// The names that stand before a parenthesis.

@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use super::code::{Piece, TemplateToken};
-use super::weight::{ADDED, KEPT, KEY, MULTIPLIED, PRINTED, WEIGHED};
+use super::weight::{ADDED, BEYOND, KEPT, KEY, MULTIPLIED, PRINTED, WEIGHED};
 
 /// A template with its filters.
 #[derive(Debug)]
@@ -57,12 +57,20 @@ impl Guarded {
 enum Joint {
     /// An operator that looks into its operands; the filter for these.
     Guarded(&'static str),
+    /// One of `<`, `<=`, `>` and `>=`; which of its operands is said to be the lesser.
+    Ordering(Side),
     /// It passes its operands on, or takes nothing but numbers.
     Free,
     Comma,
     Colon,
     /// The `=` of an argument.
     Equals,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Left,
+    Right,
 }
 
 /// What a level of brackets holds.
@@ -95,6 +103,22 @@ struct Operand {
     after: Joint,
     /// Where it ends in the template.
     end: usize,
+}
+
+impl Operand {
+    /// minijinja takes what is not there for less than all else. Where a comparison says that an operand is the
+    /// lesser one, `BEYOND` makes it greater than all else if it is not there, so that no comparison with it holds.
+    fn is_said_to_be_lesser(&self) -> bool {
+        // These bind tighter than the comparison, whose operand is then what they make.
+        let is_part = [self.before, self.after]
+            .iter()
+            .any(|joint| matches!(joint, Joint::Guarded(filter) if *filter != WEIGHED));
+        let is_lesser = match (self.before, self.after) {
+            (Joint::Ordering(side), _) => side == Side::Right,
+            (_, joint) => joint == Joint::Ordering(Side::Left),
+        };
+        self.content == Content::Any && is_lesser && !is_part
+    }
 }
 
 struct Reader<'r, 't> {
@@ -209,8 +233,9 @@ impl<'t> Reader<'_, 't> {
             TemplateToken::Sign("*") => Joint::Guarded(MULTIPLIED),
             TemplateToken::Sign("~") => Joint::Guarded(PRINTED),
             TemplateToken::Sign("+") => Joint::Guarded(ADDED),
-            TemplateToken::Sign("==" | "!=" | "<" | ">" | "<=" | ">=")
-            | TemplateToken::Word("in") => Joint::Guarded(WEIGHED),
+            TemplateToken::Sign("==" | "!=") | TemplateToken::Word("in") => Joint::Guarded(WEIGHED),
+            TemplateToken::Sign("<" | "<=") => Joint::Ordering(Side::Left),
+            TemplateToken::Sign(">" | ">=") => Joint::Ordering(Side::Right),
             TemplateToken::Sign(",") => Joint::Comma,
             TemplateToken::Sign(":") => Joint::Colon,
             TemplateToken::Sign("=") => Joint::Equals,
@@ -353,8 +378,9 @@ impl<'t> Reader<'_, 't> {
                 (None, None) if is_item && operand.content == Content::Any => &[WEIGHED],
                 (None, None) => &[],
             };
-            self.insertions
-                .extend(filters.iter().map(|filter| (operand.end, format!("|{filter}"))));
+            let beyond = operand.is_said_to_be_lesser().then_some(&BEYOND);
+            let filters = filters.iter().chain(beyond);
+            self.insertions.extend(filters.map(|filter| (operand.end, format!("|{filter}"))));
         }
     }
 }
@@ -363,8 +389,13 @@ impl<'t> Reader<'_, 't> {
 fn filter(joint: Joint, other: Option<&Operand>) -> Option<&'static str> {
     match joint {
         // What is compared with a literal is looked at no further than that goes.
-        Joint::Guarded(WEIGHED) if other.is_some_and(|it| it.content != Content::Any) => None,
+        Joint::Guarded(WEIGHED) | Joint::Ordering(_)
+            if other.is_some_and(|it| it.content != Content::Any) =>
+        {
+            None
+        }
         Joint::Guarded(filter) => Some(filter),
+        Joint::Ordering(_) => Some(WEIGHED),
         Joint::Free | Joint::Comma | Joint::Colon | Joint::Equals => None,
     }
 }

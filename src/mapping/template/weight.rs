@@ -1,8 +1,9 @@
 //! What a value weighs: the fuel that everything costs that walks through all of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use minijinja::value::ValueKind;
+use minijinja::value::{Object, ObjectRepr, ValueKind};
 use minijinja::{Environment, Error, State, Value};
 use serde_json::Value as Json;
 
@@ -17,6 +18,7 @@ pub(super) const ADDED: &str = "_added";
 pub(super) const MULTIPLIED: &str = "_multiplied";
 pub(super) const KEY: &str = "_key";
 pub(super) const KEPT: &str = "_kept";
+pub(super) const BEYOND: &str = "_beyond";
 
 /// Values in values may go this deep: more than any payload, and less than a stack.
 const DEPTH_MAX: usize = 160;
@@ -49,10 +51,28 @@ pub(super) fn add_filters(environment: &mut Environment<'static>) {
     });
     environment.add_filter(MULTIPLIED, |value: &Value| plain(value, "be multiplied"));
     environment.add_filter(KEY, |value: &Value| plain(value, "be a key"));
+    environment.add_filter(BEYOND, |value: &Value| {
+        if is_there(value) { value.clone() } else { Value::from_object(Beyond) }
+    });
     environment.add_filter(KEPT, |state: &State, value: &Value| {
         weigh(state, value)?;
         kept(value, KEPT_DEPTH_MAX)
     });
+}
+
+/// Orders behind every number, text, list and object.
+#[derive(Debug)]
+struct Beyond;
+
+impl Object for Beyond {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+}
+
+/// Whether the value is neither undefined nor none.
+pub(super) fn is_there(value: &Value) -> bool {
+    !value.is_undefined() && !value.is_none()
 }
 
 /// The value, unless it holds others.

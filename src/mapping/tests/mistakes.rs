@@ -94,6 +94,32 @@ fn probable_mistakes_are_warnings() {
 }
 
 #[test]
+fn number_filter_that_takes_nothing_for_zero_is_warned_about_where_it_is_compared() {
+    for comparison in [
+        "payload.a | int < 9",
+        "payload.a|int >= 9",
+        "9 > payload['a'].b | int",
+        "payload.a | trim | int | abs <= 9",
+        "payload.b | default(1) | int < 9 and 9 > payload.a | int",
+    ] {
+        warns(&format!("when = \"{{{{ {comparison} }}}}\""), "int", "`number`");
+        let float = comparison.replace("int", "float");
+        warns(&format!("when = \"{{{{ {float} }}}}\""), "float", "`number`");
+    }
+    for comparison in [
+        "payload.a | default(10) | int < 9",
+        "payload.a | int(10) < 9",
+        "payload.a | int(default=10) < 9",
+        "payload.a | number < 9",
+        "payload.a | int == 9",
+        "payload.a | int and payload.b < 9",
+        "payload.int < 9",
+    ] {
+        sound(&format!("[[feedback]]\nproblem = \"x\"\nwhen = \"{{{{ {comparison} }}}}\""));
+    }
+}
+
+#[test]
 fn what_templates_define_themselves_is_known() {
     sound("[[feedback]]\nproblem = \"{% macro m(x) %}{{ x }}{% endmacro %}{{ m('a') }}\"");
     sound(

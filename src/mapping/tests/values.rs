@@ -277,6 +277,51 @@ fn number_is_empty_for_what_is_none() {
     assert_eq!(problem("\"{{ payload.none | number }}\"", &json!({})), Value::Null);
 }
 
+/// A comparison, and whether it holds for a `payload.v`.
+type Comparison = (&'static str, fn(f64) -> bool);
+
+const COMPARISONS: [Comparison; 17] = [
+    ("payload.v | number < 9", |v| v < 9.0),
+    ("payload.v | number <= 9", |v| v <= 9.0),
+    ("payload.v | number > 9", |v| v > 9.0),
+    ("payload.v | number >= 9", |v| v >= 9.0),
+    ("9 < payload.v | number", |v| v > 9.0),
+    ("9 <= payload.v | number", |v| v >= 9.0),
+    ("9 > payload.v | number", |v| v < 9.0),
+    ("9 >= payload.v | number", |v| v <= 9.0),
+    ("0 < payload.v | number < 9", |v| 0.0 < v && v < 9.0),
+    ("9 > payload.v | number > 0", |v| 0.0 < v && v < 9.0),
+    ("(payload.v | number) < 9", |v| v < 9.0),
+    ("payload.v | number < payload.nine | number", |v| v < 9.0),
+    ("payload.nine | number >= payload.v | number", |v| v <= 9.0),
+    ("payload.v | number is lt 9", |v| v < 9.0),
+    ("payload.v | number is ge(9)", |v| v >= 9.0),
+    ("[payload.v | number] | select('<=', 9) | list", |v| v <= 9.0),
+    ("payload.v | number <= payload.v | number", |_| true),
+];
+
+#[test]
+fn comparison_with_what_is_no_number_is_false() {
+    for (comparison, holds) in COMPARISONS {
+        for number in [-3.0, 0.0, 8.5, 9.0, 10.0] {
+            let payload = json!({ "v": number, "nine": 9 });
+            check_with(&payload, &format!("{{{{ 'yes' if {comparison} else 'no' }}}}"), {
+                json!(if holds(number) { "yes" } else { "no" })
+            });
+        }
+        for value in [json!(null), json!(""), json!("n/a"), json!(true), json!([1]), json!({})] {
+            let payload = json!({ "v": value, "nine": 9 });
+            check_with(&payload, &format!("{{{{ 'yes' if {comparison} else 'no' }}}}"), {
+                json!("no")
+            });
+            let file = format!("[[feedback]]\nproblem = \"x\"\nwhen = \"{{{{ {comparison} }}}}\"");
+            assert_eq!(apply(&file, &payload).unwrap().requests.len(), 0, "{comparison}: {value}");
+        }
+    }
+    check_with(&json!({}), "{{ payload.none < 9 }}", json!("false"));
+    check_with(&json!({ "v": 1 }), "{{ payload.v < 2 < payload.none }}", json!("false"));
+}
+
 #[test]
 fn zap_of_the_readme_leaves_out_who_gave_no_score() {
     let readme = include_str!("../../../README.md");

@@ -32,6 +32,14 @@ fn operands_go_through_a_filter_as_they_bind() {
 }
 
 #[test]
+fn operand_that_is_said_to_be_the_lesser_may_be_beyond_all() {
+    put_in("{{ a < 9 and 9 >= b }}", "{{ a|_beyond < 9 and 9 >= b|_beyond }}");
+    put_in("{{ 9 < a and b > 9 }}", "{{ 9 < a and b > 9 }}");
+    put_in("{{ 1 < a < 9 > b > 1 }}", "{{ 1 < a < 9 > b|_beyond > 1 }}");
+    put_in("{{ a ~ b < 'x' }}", "{{ a|_printed ~ b|_printed < 'x' }}");
+}
+
+#[test]
 fn items_and_arguments_go_through_a_filter() {
     put_in("{{ [a, 'x', b ~ c] }}", "{{ [a|_weighed, 'x', b|_printed ~ c|_printed] }}");
     put_in("{{ {'a': a, b: [1, 'x']} }}", "{{ {'a': a|_weighed, b|_key: [1, 'x']} }}");
@@ -43,7 +51,7 @@ fn items_and_arguments_go_through_a_filter() {
 #[test]
 fn targets_of_statements_stay_as_they_are() {
     put_in("{% for (a, b) in c ~ d if a < b %}", {
-        "{% for (a, b) in c|_printed ~ d|_printed if a|_weighed < b|_weighed %}"
+        "{% for (a, b) in c|_printed ~ d|_printed if a|_weighed|_beyond < b|_weighed %}"
     });
     put_in("{% set (a, b) = c %}", "{% set (a, b) = c %}");
     put_in("{% set a.b = c ~ d %}", "{% set a.b =( c|_printed ~ d|_printed)|_kept %}");
