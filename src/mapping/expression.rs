@@ -15,6 +15,7 @@ use super::plain::{Scalar, ScalarList, ValueError};
 use super::query::{Query, QueryError};
 use super::scope::ItemScope;
 use super::template::{Template, Templates, Variable};
+use super::validators::Validator;
 use steps::ValueSteps;
 
 /// Tables in tables and lists in lists may go this deep.
@@ -54,8 +55,8 @@ pub(super) struct ValueReader<'r> {
     pub(super) templates: &'r mut Templates,
     pub(super) known: &'r [Variable],
     pub(super) mistakes: &'r mut Diagnostics,
-    /// What the value is to be exactly one of, such as "URL": several would be joined, and are none.
-    pub(super) one: Option<&'static str>,
+    /// What the value is to be exactly one of, such as a URL: several would be joined, and are none.
+    pub(super) one: Option<&'static Validator>,
     depth: usize,
 }
 
@@ -109,7 +110,7 @@ impl<'r> ValueReader<'r> {
 
     fn warn_of_several(&mut self, text: &SpannedText, query: &Query) {
         let Some(one) = self.one.filter(|_| !query.is_singular()) else { return };
-        let message = format!("`{}` may give several values, and Savio takes one {one}", text.text);
+        let message = several(&text.text, one);
         let query = text.text.replace('\\', "\\\\");
         let quote = if query.contains('"') { '\'' } else { '"' };
         let first = format!("{{{{ jsonpath({quote}{query}{quote}) | first }}}}");
@@ -177,6 +178,10 @@ impl<'r> ValueReader<'r> {
         }
         literal
     }
+}
+
+fn several(query: &str, one: &Validator) -> String {
+    format!("`{query}` may give several values, and Savio takes one {}", one.what_briefly)
 }
 
 /// How to write a text that would be read as a query.
@@ -250,5 +255,29 @@ impl Expression {
             }
             Expression::Steps(steps) => steps.nodes(view, takes, tries),
         }
+    }
+
+    /// Returns the nodes of the first alternative that `is_valid` takes; where it takes none, what the first gives that
+    /// is not empty, or its failure.
+    pub(super) fn valid_nodes(
+        &self,
+        view: &ItemScope<'_>,
+        is_valid: &dyn Fn(&[Scalar]) -> bool,
+        tries: &mut QueryLog,
+    ) -> Result<Vec<Scalar>, ValueError> {
+        let alternatives = match self {
+            Expression::Alternatives(alternatives) => alternatives,
+            Expression::Steps(steps) => return steps.valid_nodes(view, is_valid, tries),
+            _ => return self.nodes(view, Cardinality::One, tries),
+        };
+        let mut refused = None;
+        for alternative in alternatives {
+            match alternative.valid_nodes(view, is_valid, tries) {
+                Ok(nodes) if nodes.is_empty() => {}
+                Ok(nodes) if is_valid(&nodes) => return Ok(nodes),
+                other => drop(refused.get_or_insert(other)),
+            }
+        }
+        refused.unwrap_or_else(|| Ok(Vec::new()))
     }
 }

@@ -14,7 +14,7 @@ use super::expression::{Cardinality, Expression, ValueReader};
 use super::plain::{Scalar, ValueError, clean, joined};
 use super::query::Query;
 use super::scope::ItemScope;
-use super::validators::{is_email, is_url};
+use super::validators::{EMAIL, URL, Validator};
 
 /// One key of a request's body.
 #[derive(Debug)]
@@ -32,6 +32,16 @@ pub(super) enum FieldType {
     Whole,
     Tags,
     Attributes,
+}
+
+impl FieldType {
+    pub(super) fn validator(self) -> Option<&'static Validator> {
+        match self {
+            FieldType::Url => Some(&URL),
+            FieldType::Email => Some(&EMAIL),
+            FieldType::Text | FieldType::Whole | FieldType::Tags | FieldType::Attributes => None,
+        }
+    }
 }
 
 /// What becomes of the request when the field is empty.
@@ -126,13 +136,7 @@ impl FieldRule {
     ) -> Option<FieldValue> {
         let value = table.value(self.name)?;
         if self.wants != FieldType::Attributes {
-            reader.one = match self.wants {
-                FieldType::Url => Some("URL"),
-                FieldType::Email => Some("address"),
-                FieldType::Text | FieldType::Whole | FieldType::Tags | FieldType::Attributes => {
-                    None
-                }
-            };
+            reader.one = self.wants.validator();
             let read = reader.read(self.name, value).map(FieldValue::Expression);
             reader.one = None;
             return read;
@@ -169,15 +173,21 @@ impl FieldRule {
         };
         let takes =
             if self.wants == FieldType::Tags { Cardinality::Many } else { Cardinality::One };
-        let nodes = expression.nodes(view, takes, tries)?;
+        let nodes = match self.wants.validator() {
+            Some(validator) => {
+                let is_valid = |nodes: &[Scalar]| (validator.is_valid)(&joined(nodes, ", "));
+                expression.valid_nodes(view, &is_valid, tries)?
+            }
+            None => expression.nodes(view, takes, tries)?,
+        };
         if nodes.is_empty() {
             return Ok(FilledField::default());
         }
         let value = match self.wants {
             FieldType::Tags => tags(&nodes),
             FieldType::Whole => Value::from(whole(&nodes)?),
-            FieldType::Url => Value::String(valid(&nodes, is_url, "URL")?),
-            FieldType::Email => Value::String(valid(&nodes, is_email, "e-mail address")?),
+            FieldType::Url => Value::String(valid(&nodes, &URL)?),
+            FieldType::Email => Value::String(valid(&nodes, &EMAIL)?),
             FieldType::Text | FieldType::Attributes => Value::String(joined(&nodes, ", ")),
         };
         Ok(FilledField { value: Some(value), notes: Vec::new() })
@@ -197,9 +207,10 @@ fn whole(nodes: &[Scalar]) -> Result<i64, ValueError> {
 }
 
 /// A value that Savio would refuse, and the whole request with it, is left out.
-fn valid(nodes: &[Scalar], is_valid: fn(&str) -> bool, what: &str) -> Result<String, ValueError> {
+fn valid(nodes: &[Scalar], validator: &Validator) -> Result<String, ValueError> {
+    let what = validator.what;
     let text = joined(nodes, ", ");
-    if is_valid(&text) {
+    if (validator.is_valid)(&text) {
         return Ok(text);
     }
     Err(ValueError(match nodes {

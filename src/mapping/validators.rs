@@ -3,6 +3,19 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
+/// The rule of a value that is checked before it is sent.
+#[derive(Debug)]
+pub(super) struct Validator {
+    pub(super) is_valid: fn(&str) -> bool,
+    pub(super) what: &'static str,
+    /// The same in a message that has said what it is about.
+    pub(super) what_briefly: &'static str,
+}
+
+pub(super) const URL: Validator = Validator { is_valid: is_url, what: "URL", what_briefly: "URL" };
+pub(super) const EMAIL: Validator =
+    Validator { is_valid: is_email, what: "e-mail address", what_briefly: "address" };
+
 const SCHEMES: [&str; 4] = ["http", "https", "ftp", "ftps"];
 /// Of Django's URLValidator, in characters.
 const URL_CHARS_MAX: usize = 2048;

@@ -113,8 +113,31 @@ impl ValueSteps {
         takes: Cardinality,
         tries: &mut QueryLog,
     ) -> Result<Vec<Scalar>, ValueError> {
+        let found = self.from.nodes(view, takes, tries)?;
+        let nodes = self.changed(found, takes)?;
+        self.finished(nodes, tries)
+    }
+
+    /// The nodes of the first alternative of `from` that `is_valid` takes once it is changed.
+    pub(super) fn valid_nodes(
+        &self,
+        view: &ItemScope<'_>,
+        is_valid: &dyn Fn(&[Scalar]) -> bool,
+        tries: &mut QueryLog,
+    ) -> Result<Vec<Scalar>, ValueError> {
+        let changed = |found: &[Scalar]| {
+            let nodes = self.changed(found.to_vec(), Cardinality::One)?;
+            nodes.into_iter().map(|node| self.finish(node)).collect::<Result<Vec<_>, _>>()
+        };
+        let is_valid = |found: &[Scalar]| changed(found).is_ok_and(|nodes| is_valid(&nodes));
+        let found = self.from.valid_nodes(view, &is_valid, tries)?;
+        let nodes = self.changed(found, Cardinality::One)?;
+        self.finished(nodes, tries)
+    }
+
+    fn changed(&self, found: Vec<Scalar>, takes: Cardinality) -> Result<Vec<Scalar>, ValueError> {
         let mut nodes = ScalarList::default();
-        for node in self.from.nodes(view, takes, tries)? {
+        for node in found {
             self.change(node, &mut nodes)?;
         }
         let mut nodes = nodes.finish();
@@ -123,6 +146,14 @@ impl ValueSteps {
             let text = joined(&nodes, self.join.as_deref().unwrap_or(", "));
             nodes = vec![Scalar::Text(text)];
         }
+        Ok(nodes)
+    }
+
+    fn finished(
+        &self,
+        mut nodes: Vec<Scalar>,
+        tries: &mut QueryLog,
+    ) -> Result<Vec<Scalar>, ValueError> {
         if nodes.is_empty()
             && let Some(default) = &self.default
         {

@@ -63,6 +63,38 @@ fn optional_values_that_savio_would_refuse_are_left_out_with_a_note() {
 }
 
 #[test]
+fn alternative_that_savio_would_refuse_gives_way_to_the_next() {
+    let nested = r#"["$.e", ["$.list", { from = "$.f", max = 40 }], "{{ payload.g }}"]"#;
+    let inside = r#"{ from = ["$.e", "$.list", "$.f", "$.g"] }"#;
+    for alternatives in [r#"["$.e", "$.list", "$.f", "$.g"]"#, nested, inside] {
+        for (field, good, other, what) in [
+            ("person_email", "ada@ok.example", "bob@ok.example", "e-mail address"),
+            ("source_url", "https://ok.example/1", "https://ok.example/2", "URL"),
+        ] {
+            let file = format!("[[feedback]]\nproblem = \"x\"\n{field} = {alternatives}");
+            for (payload, expected) in [
+                (json!({ "e": good, "f": other }), json!(good)),
+                (json!({ "e": "n/a", "f": good }), json!(good)),
+                (json!({ "e": "n/a", "g": good }), json!(good)),
+                (json!({ "e": "", "list": [other, other], "f": good }), json!(good)),
+                (json!({ "e": { "a": 1 }, "f": good }), json!(good)),
+                (json!({ "e": { "a": 1 } }), Value::Null),
+                (json!({ "e": "n/a", "f": "none" }), Value::Null),
+                (json!({}), Value::Null),
+            ] {
+                let mapped = apply(&file, &payload).unwrap();
+                let found = mapped.requests[0].body.get(field).unwrap_or(&Value::Null);
+                assert_eq!(*found, expected, "{field} = {alternatives} of {payload}");
+                let is_noted = expected.is_null() && payload != json!({});
+                assert_eq!(mapped.notes.len(), usize::from(is_noted), "{payload}");
+            }
+            let none = apply(&file, &json!({ "e": "n/a", "f": "none" })).unwrap();
+            assert_eq!(none.notes, [format!("feedback[0].{field} was left out: it is no {what}")]);
+        }
+    }
+}
+
+#[test]
 fn what_savio_takes_or_what_is_empty_is_not_noted() {
     check(&json!({ "url": "HTTP://example.com:80/ä?q=a b".replace(' ', "+") }), &[], &[]);
     check(&json!({ "email": "Ada.Rossi+x@bücher.example" }), &[], &[]);
