@@ -64,6 +64,8 @@ struct Tree<'l> {
 struct Element {
     name: String,
     attributes: Vec<(String, Value)>,
+    /// Whether one of them is not of `INSTANCE`: these say how the element is written, not what it holds.
+    has_own_attributes: bool,
     /// Elements inside.
     members: Map<String, Value>,
     text: String,
@@ -75,6 +77,7 @@ impl Element {
         Element {
             name: name.to_owned(),
             attributes: Vec::new(),
+            has_own_attributes: false,
             members: Map::new(),
             text: String::new(),
             is_nil: false,
@@ -86,13 +89,14 @@ impl Element {
         Element::new("")
     }
 
-    /// An element without elements inside is its text, so that `$.a.b` finds it whatever its attributes are.
+    /// An element without elements inside is its text, so that `$.a.b` finds it whatever its attributes are. One that
+    /// is empty but for its own attributes, such as `<link href="…"/>`, holds its value in these.
     fn into_value(self) -> Value {
         let has_text = !self.text.trim().is_empty();
         if self.is_nil && !has_text && self.members.is_empty() {
             return Value::Null;
         }
-        if self.members.is_empty() && (has_text || self.attributes.is_empty()) {
+        if self.members.is_empty() && (has_text || !self.has_own_attributes) {
             return Value::String(self.text);
         }
         let mut members: Map<String, Value> = self.attributes.into_iter().collect();
@@ -164,12 +168,13 @@ impl Tree<'_> {
             let value = value.map_err(|error| error.to_string())?.into_owned();
             let name = attribute.key.local_name();
             let prefix = attribute.key.prefix();
-            if name.as_ref() == "nil"
-                && prefix.is_some_and(|prefix| self.instance.contains(prefix.as_ref()))
-            {
+            let is_of_instance =
+                prefix.is_some_and(|prefix| self.instance.contains(prefix.as_ref()));
+            if name.as_ref() == "nil" && is_of_instance {
                 element.is_nil |= matches!(value.trim(), "true" | "1");
                 continue;
             }
+            element.has_own_attributes |= !is_of_instance;
             let name = format!("@{}", name.as_ref());
             element.attributes.push((name, Value::String(value)));
         }
@@ -265,7 +270,11 @@ mod tests {
             ("<b xsi:nil='true'/><b>x</b>".to_owned(), r#"{"b":[null,"x"]}"#),
             ("<item xsi:nil='true'/>".to_owned(), r#"{"item":[null]}"#),
             ("<b xsi:type='xsd:string'>x</b>".to_owned(), r#"{"b":"x"}"#),
-            ("<b xsi:type='T'/>".to_owned(), r#"{"b":{"@type":"T"}}"#),
+            ("<b xsi:type='T'/>".to_owned(), r#"{"b":""}"#),
+            ("<b xsi:type=\"xsd:string\"></b>".to_owned(), r#"{"b":""}"#),
+            (format!("<b {i} i:type='T'> </b>"), r#"{"b":" "}"#),
+            ("<b xsi:type='T' id='1'/>".to_owned(), r#"{"b":{"@type":"T","@id":"1"}}"#),
+            ("<b xsi:type='T'/><b>x</b>".to_owned(), r#"{"b":["","x"]}"#),
             ("<b currency='EUR'>5</b>".to_owned(), r#"{"b":"5"}"#),
             ("<b t:id='1'><![CDATA[x]]></b>".to_owned(), r#"{"b":"x"}"#),
             ("<b xsi:type='T'><c/></b>".to_owned(), r#"{"b":{"@type":"T","c":""}}"#),
