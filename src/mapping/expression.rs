@@ -81,7 +81,9 @@ impl<'r> ValueReader<'r> {
         let read = match value.get_ref() {
             DeValue::String(_) => text_of(self.document, value).and_then(|text| self.text(&text)),
             DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) => {
-                self.literal(key, value).map(Expression::Literal)
+                let literal = self.literal(key, value)?;
+                self.warn_of_refused(&literal, value.span());
+                Some(Expression::Literal(literal))
             }
             DeValue::Datetime(time) => Some(Expression::Literal(Scalar::Text(time.to_string()))),
             DeValue::Array(items) => self.alternatives(key, items, value.span()),
@@ -102,9 +104,20 @@ impl<'r> ValueReader<'r> {
         }
         if !["{{", "{%", "{#"].iter().any(|open| text.text.contains(open)) {
             let literal = super::template::literal(&text.text);
+            if let Some(literal) = &literal {
+                self.warn_of_refused(literal, text.place.clone());
+            }
             return Some(literal.map_or(Expression::Nothing, Expression::Literal));
         }
         let template = self.templates.add(text, self.known, self.mistakes)?;
+        if let Some(one) = self.one {
+            for query in &template.several {
+                let message = several(query, one);
+                let quote = if query.contains('\'') { '"' } else { '\'' };
+                let help = format!("write jsonpath({quote}{query}{quote}) | first");
+                self.mistakes.push(Diagnostic::warning(text.place.clone(), message).help(help));
+            }
+        }
         Some(Expression::Template { template, written: text.text.clone() })
     }
 
@@ -117,6 +130,17 @@ impl<'r> ValueReader<'r> {
         let first = first.replace('\\', "\\\\").replace('"', "\\\"");
         let help = format!("for the first of them write \"{first}\"");
         self.mistakes.push(Diagnostic::warning(text.place.clone(), message).help(help));
+    }
+
+    /// A literal that is left out of every request.
+    pub(super) fn warn_of_refused(&mut self, literal: &Scalar, place: Range<usize>) {
+        let text = literal.text();
+        let text = text.trim();
+        let Some(one) = self.one.filter(|one| !text.is_empty() && !(one.is_valid)(text)) else {
+            return;
+        };
+        let message = format!("`{text}` is no {}, and Savio takes nothing else here", one.what);
+        self.mistakes.push(Diagnostic::warning(place, message));
     }
 
     /// Where there is no item, a text such as `@home` is no query of it that was put at the wrong place.

@@ -93,6 +93,8 @@ pub(super) struct Template {
     uses: Vec<Variable>,
     /// The members of the payload's outermost object that it looks at; none if it may look at all.
     pub(super) members: Option<Vec<String>>,
+    /// The queries whose nodes it gives as they are, and that may give several.
+    pub(super) several: Vec<String>,
 }
 
 /// A template that is one `{{ expression }}` gives its value; its name begins with this.
@@ -168,8 +170,12 @@ impl Templates {
         let uses = known.iter().copied().filter(|it| lookups::uses(&pieces, it.name())).collect();
         let may_query = lookups::uses(&pieces, Variable::Jsonpath.name());
         let members = lookups::members(&pieces, Variable::Payload.name()).filter(|_| !may_query);
+        let several = lookups::bare_queries(&pieces)
+            .filter(|text| self.queries.get(*text).is_some_and(|query| !query.is_singular()))
+            .map(str::to_owned)
+            .collect();
         check.comparisons();
-        Some(Template { name, uses, members })
+        Some(Template { name, uses, members, several })
     }
 
     /// The undeclared variables of a template with slices, into which minijinja does not look.

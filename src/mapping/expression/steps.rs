@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 
+use toml::Spanned;
+use toml::de::DeValue;
+
 use crate::mistake::{Diagnostic, nearest};
 use crate::table::{TomlTable, word};
 
@@ -37,11 +40,17 @@ enum Markup {
 impl ValueReader<'_> {
     pub(super) fn steps(&mut self, key: &str, mut table: TomlTable<'_>) -> Option<ValueSteps> {
         let written = table.value("from");
+        let one = self.one;
+        if table.value("map").is_some() {
+            // What `map` gives is sent, not what it is looked up by.
+            self.one = None;
+        }
         let from = written.and_then(|value| self.read("from", value));
+        self.one = one;
         let markup = self.markup(&mut table);
         let map = table.table("map", self.mistakes).map(|map| self.map(&map));
         let join = table.text("join", self.mistakes).map(|text| text.text);
-        let default = table.value("default").and_then(|value| self.literal("default", value));
+        let default = table.value("default").and_then(|value| self.sent_literal("default", value));
         let number = table.boolean("number", self.mistakes).unwrap_or(false);
         let max = self.max(&mut table);
         let existing = self.existing(key, &mut table);
@@ -75,11 +84,17 @@ impl ValueReader<'_> {
     fn map(&mut self, table: &TomlTable<'_>) -> HashMap<String, Scalar> {
         let mut map = HashMap::new();
         for (key, value) in table.entries() {
-            if let Some(literal) = self.literal(&key.text, value) {
+            if let Some(literal) = self.sent_literal(&key.text, value) {
                 map.insert(key.text, literal);
             }
         }
         map
+    }
+
+    fn sent_literal(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Scalar> {
+        let literal = self.literal(key, value)?;
+        self.warn_of_refused(&literal, value.span());
+        Some(literal)
     }
 
     /// Only of the title itself: behind alternatives nobody could tell which of them is meant.

@@ -54,6 +54,22 @@ fn slice_signs(piece: &Piece<'_>) -> Vec<(usize, &'static str)> {
     signs
 }
 
+/// The query of each `{{ jsonpath('…') }}` that does nothing with what the query gives.
+pub(super) fn bare_queries<'t>(pieces: &[Piece<'t>]) -> impl Iterator<Item = &'t str> {
+    pieces.iter().filter(|piece| !piece.is_statement).filter_map(|piece| {
+        let tokens: Vec<TemplateToken<'t>> = piece.tokens.iter().map(|(token, _)| *token).collect();
+        match tokens.as_slice() {
+            [
+                TemplateToken::Word("jsonpath"),
+                TemplateToken::Sign("("),
+                TemplateToken::Literal(query),
+                TemplateToken::Sign(")"),
+            ] => Some(*query),
+            _ => None,
+        }
+    })
+}
+
 /// The members of the variable that it looks at; none if it may look at all of it.
 pub(super) fn members(pieces: &[Piece<'_>], variable: &str) -> Option<Vec<String>> {
     let places = pieces.iter().flat_map(|piece| places(piece, variable).map(move |at| (piece, at)));

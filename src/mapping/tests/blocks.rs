@@ -158,7 +158,7 @@ fn a_contact_without_id_or_name_makes_no_request() {
 #[test]
 fn an_optional_field_that_fails_is_left_out_and_noted() {
     for (field, value) in [
-        ("person_email", "nobody"),
+        ("person_email", "{{ 'nobody' }}"),
         ("person_name", "$.object"),
         ("company_name", "{{ payload.object }}"),
         ("tags", "$.object"),

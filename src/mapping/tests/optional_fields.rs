@@ -171,3 +171,64 @@ fn query_that_may_give_several_urls_or_addresses_is_warned_about() {
         }
     }
 }
+
+#[test]
+fn template_that_may_give_several_urls_or_addresses_is_warned_about() {
+    for (written, query) in [
+        ("{{ jsonpath('$..url') }}", Some("$..url")),
+        ("https://example.com/{{ jsonpath('$.ids[*]') }}", Some("$.ids[*]")),
+        ("{{ jsonpath('$..url') | first }}", None),
+        ("{{ jsonpath('$.url') }}", None),
+        ("{% if jsonpath('$..url') %}https://example.com/{% endif %}", None),
+    ] {
+        for (field, one) in
+            [("source_url", Some("URL")), ("person_email", Some("address")), ("person_name", None)]
+        {
+            for value in [format!("\"{written}\""), format!("[\"{written}\"]")] {
+                let file = format!("[[feedback]]\nproblem = \"x\"\n{field} = {value}");
+                let (_, mistakes) = compile(&file);
+                let messages: Vec<&str> = mistakes.iter().map(|it| it.message.as_str()).collect();
+                let expected = query.zip(one).map(|(query, one)| {
+                    format!("`{query}` may give several values, and Savio takes one {one}")
+                });
+                let expected: Vec<&str> = expected.as_deref().into_iter().collect();
+                assert_eq!(messages, expected, "{file}");
+                for mistake in &mistakes {
+                    let help = format!("write jsonpath('{}') | first", query.unwrap());
+                    assert_eq!(mistake.help.as_deref(), Some(help.as_str()));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn literal_that_savio_would_refuse_is_warned_about() {
+    let url = "`/pricing` is no URL, and Savio takes nothing else here";
+    let address = "`nobody` is no e-mail address, and Savio takes nothing else here";
+    for (line, expected) in [
+        ("source_url = \"/pricing\"", Some(url)),
+        ("source_url = [\"$.url\", \"/pricing\"]", Some(url)),
+        ("source_url = { from = \"$.url\", default = \"/pricing\" }", Some(url)),
+        ("source_url = { from = \"$.url\", map = { a = \"/pricing\" } }", Some(url)),
+        ("person_email = \"nobody\"", Some(address)),
+        ("person_email = { from = [\"$.e\", \"nobody\"] }", Some(address)),
+        ("person_email = 7", Some("`7` is no e-mail address, and Savio takes nothing else here")),
+        ("person_email = \"ada@example.com\"", None),
+        ("person_email = \"\"", None),
+        ("person_email = { from = \"$.e\", default = \"\" }", None),
+        ("source_url = { from = \"https://example.com/1\" }", None),
+        ("source_url = { from = \"{{ payload.a }}\", default = \"https://example.com\" }", None),
+        // What is mapped is not sent.
+        ("source_url = { from = \"pro\", map = { pro = \"https://example.com\" } }", None),
+        ("person_name = \"nobody\"", None),
+        ("source_username = \"nobody\"", None),
+    ] {
+        let (_, mistakes) = compile(&format!("[[feedback]]\nproblem = \"x\"\n{line}"));
+        let messages: Vec<&str> = mistakes.iter().map(|it| it.message.as_str()).collect();
+        let expected: Vec<&str> = expected.into_iter().collect();
+        assert_eq!(messages, expected, "{line}");
+    }
+    let contact = "[[contact]]\ninternal_id = \"$.id\"\nname = \"$.n\"\nemail = \"nobody\"";
+    assert_eq!(compile(contact).1[0].message, address);
+}
