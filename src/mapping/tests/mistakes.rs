@@ -120,6 +120,22 @@ fn number_filter_that_takes_nothing_for_zero_is_warned_about_where_it_is_compare
 }
 
 #[test]
+fn unknown_key_names_each_known_one_once() {
+    for file in [
+        "[[feedback]]\nproblem = \"x\"\nzzzzzzzzzzzz = 1",
+        "[[contact]]\ninternal_id = \"1\"\nname = \"x\"\nzzzzzzzzzzzz = 1",
+        "[[feedback]]\nproblem = { from = \"$.a\", zzzzzzzzzzzz = 1 }",
+    ] {
+        let (_, mistakes) = compile(file);
+        let help = mistakes[0].help.as_deref().unwrap();
+        let known: Vec<&str> = help.strip_prefix("known here: ").unwrap().split(", ").collect();
+        let once: std::collections::BTreeSet<&str> = known.iter().copied().collect();
+        assert_eq!(known.len(), once.len(), "{help}");
+        assert!(known.len() > 3, "{help}");
+    }
+}
+
+#[test]
 fn what_templates_define_themselves_is_known() {
     sound("[[feedback]]\nproblem = \"{% macro m(x) %}{{ x }}{% endmacro %}{{ m('a') }}\"");
     sound(
