@@ -19,6 +19,13 @@ impl ProgressBar {
         ProgressBar { is_terminal: std::io::stderr().is_terminal(), shown_at: None }
     }
 
+    /// A bar beside rows on standard output: none where these go to a terminal, since a row in the making has no
+    /// line end yet, and the bar would erase it.
+    pub(super) fn beside_rows() -> ProgressBar {
+        let is_terminal = std::io::stderr().is_terminal() && !std::io::stdout().is_terminal();
+        ProgressBar { is_terminal, shown_at: None }
+    }
+
     /// So much of a whole, if that is known, and words about it.
     pub(super) fn show(&mut self, part: u64, whole: Option<u64>, words: &str) {
         let is_early = self.shown_at.is_some_and(|at| at.elapsed() < INTERVAL);

@@ -131,6 +131,39 @@ fn pages_are_followed_on_request() {
     assert_eq!((table.lines().count(), errors.as_str()), (26, "25 of 30; --all shows the rest\n"));
 }
 
+/// What a person sees at last: a terminal drops what stands on a line that is written anew.
+#[cfg(target_os = "linux")]
+fn on_terminal(command: &Command) -> String {
+    let called = std::iter::once(command.get_program()).chain(command.get_args());
+    let called: Vec<_> = called.map(|word| format!("'{}'", word.display())).collect();
+    let variables = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    let mut script = Command::new("script");
+    script.args(["-qec", &called.join(" "), "/dev/null"]).envs(variables).stdin(Stdio::null());
+    if let Some(folder) = command.get_current_dir() {
+        script.current_dir(folder);
+    }
+    let (status, shown, _) = read(script.output().unwrap());
+    assert_eq!(status, 0, "{shown}");
+    let kept = |line: &str| line.rsplit("\r\u{1b}[K").next().unwrap_or_default().to_owned();
+    shown.replace("\r\n", "\n").split('\n').map(kept).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn json_rows_on_a_terminal_are_not_erased_by_the_progress_bar() {
+    let savio = Sandbox::start(&[]);
+    savio.feed(&["contacts", "upsert", "-"], &contacts(30));
+    savio.run(&["companies", "upsert", "--internal-id", "6", "--name", "Acme"]);
+
+    for (kind, rows) in [("contacts", 30), ("companies", 1), ("feature-requests", 2)] {
+        let shown = on_terminal(&savio.savio(&[kind, "list", "--all", "--json"]));
+        let listed: Value = serde_json::from_str(&shown).unwrap_or_else(|error| {
+            panic!("{kind}: {error} in {shown:?}");
+        });
+        assert_eq!(listed["results"].as_array().unwrap().len(), rows, "{kind}");
+    }
+}
+
 #[test]
 fn attributes_of_one_contact_keep_their_types() {
     let savio = Sandbox::start(&[]);

@@ -95,7 +95,7 @@ fn no_replay(id: ReplayId) -> CommandError {
 
 fn progress(replay: &ReplayProgress) {
     if replay.has_steps && std::io::stderr().is_terminal() {
-        eprint!("\r{} replayed", replay.replayed - replay.given_back);
+        eprint!("\r\u{1b}[K{} replayed", replay.replayed - replay.given_back);
     }
 }
 
@@ -114,7 +114,7 @@ fn count(matching: MatchCount, arguments: &Arguments) -> Result<(), CommandError
 
 fn report(replay: &ReplayProgress, arguments: &Arguments) -> Result<(), CommandError> {
     if std::io::stderr().is_terminal() && arguments.progress.is_none() {
-        eprint!("\r");
+        eprint!("\r\u{1b}[K");
     }
     if arguments.json {
         return list::print_json(&replay.progressed());

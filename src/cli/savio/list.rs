@@ -158,7 +158,7 @@ async fn print_json<T: Serialize + DeserializeOwned>(
     mut pages: Pages<T>,
     output: ListOutput,
 ) -> Result<(), CommandError> {
-    let mut bar = ProgressBar::new();
+    let mut bar = ProgressBar::beside_rows();
     let mut shown: u64 = 0;
     while let Some(page) = turn(&mut pages).await? {
         for entry in page.results {
