@@ -52,7 +52,7 @@ enum EventsCommand {
     /// is not sent again
     #[command(override_usage = "savio-relay events replay [OPTIONS] <ID>... | FILTER")]
     #[command(group(ArgGroup::new("what").required(true).multiple(true).args(
-        ["ids", "state", "source", "destination", "since", "until", "text", "progress", "cancel"])))]
+        ["ids", "state", "source", "destination", "since", "until", "text", "left_out", "progress", "cancel"])))]
     Replay {
         /// Ids of events; without any, all that the filter means
         #[arg(value_name = "ID")]

@@ -165,6 +165,27 @@ async fn a_held_event_is_released_beside_a_running_relay() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_filter_alone_says_what_is_replayed() {
+    let place = Place::new(&[201]).await;
+    let store = place.store();
+    settled(&store, State::Dead, 3).await;
+    drop(store);
+
+    for (filter, matched) in [
+        (&["--left-out"][..], 0),
+        (&["--state", "dead"], 3),
+        (&["--source", "form"], 3),
+        (&["--destination", "default"], 3),
+        (&["--since", "2000-01-01"], 3),
+        (&["--until", "2000-01-01"], 0),
+        (&["--q", "no such text"], 0),
+    ] {
+        let counted = place.json(&[&["events", "replay", "--dry-run"], filter].concat());
+        assert_eq!(counted["matched"], json!(matched), "{filter:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replay_has_a_pace_and_an_end() {
     let place = Place::new(&[201]).await;
     let store = place.store();
