@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use jiff::fmt::rfc2822;
 use serde_json::{Map, Value};
 
 /// How much of an answer's text is kept.
@@ -82,8 +81,12 @@ impl ApiResponse {
 /// A `Retry-After` header: seconds, of some servers with a fraction, or an HTTP date. Of several, such as one
 /// of a proxy and one of what is behind it, the longest counts.
 pub(super) fn wait_asked(text: &str, now: Timestamp) -> Option<Duration> {
-    // A date is one too without its day of the week, after which it has a comma of its own.
-    text.split(',').map(str::trim).filter_map(|value| seconds(value).or(until(value, now))).max()
+    // A date may have a comma of its own, after the day of the week.
+    let values: Vec<&str> = text.split(',').map(str::trim).collect();
+    let pairs = values.windows(2).map(|pair| pair.join(", "));
+    let dates = values.iter().map(ToString::to_string).chain(pairs);
+    let dates = dates.filter_map(|date| until(&date, now));
+    values.iter().filter_map(|value| seconds(value)).chain(dates).max()
 }
 
 fn seconds(text: &str) -> Option<Duration> {
@@ -97,7 +100,7 @@ fn seconds(text: &str) -> Option<Duration> {
 }
 
 fn until(text: &str, now: Timestamp) -> Option<Duration> {
-    let date = rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+    let date = Timestamp::try_from(httpdate::parse_http_date(text).ok()?).ok()?;
     Some(Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO))
 }
 

@@ -174,6 +174,15 @@ fn retry_after_lengthens_the_wait_up_to_an_hour() {
 }
 
 #[test]
+fn retry_after_is_understood_in_each_form_of_an_http_date() {
+    check_retry_after("Sunday, 22-Nov-26 10:02:00 GMT", 120);
+    check_retry_after("Sun Nov 22 10:02:00 2026", 120);
+    check_retry_after("Sunday, 22-Nov-26 10:02:00 GMT, 60", 120);
+    check_retry_after("60, Sun Nov 22 10:02:00 2026", 120);
+    check_retry_after("Sun, 22 Nov 2026 10:01:00 GMT, Sun, 22 Nov 2026 10:02:00 GMT", 120);
+}
+
+#[test]
 fn retry_after_with_a_fraction_or_several_values_is_understood() {
     check_retry_after("120.0", 120);
     check_retry_after("7200.5", 3_600);
