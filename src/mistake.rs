@@ -1,12 +1,16 @@
 //! A mistake in a file that a person wrote: where it is, what is wrong, what to write instead.
 
 mod suspects;
+mod visible;
 
 use std::ops::Range;
 
 use annotate_snippets::{
     AnnotationKind, Group, Level, Origin, Renderer, Snippet, renderer::DecorStyle,
 };
+
+use visible::visible_source;
+pub use visible::{is_terminal_control, visible};
 
 /// A file as it was read. Places are byte ranges in its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,21 +139,22 @@ impl Diagnostic {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let title = level.primary_title(&self.message);
+        let (name, message) = (visible(&document.name), visible(&self.message));
+        let label = self.label.as_deref().map(visible);
+        let title = level.primary_title(&message);
         let (line, column) = self.line_and_column(document);
         let excerpt = Excerpt::of(document, &self.place, line);
         let mut report = vec![if excerpt.is_readable() {
-            let place = excerpt.place(&self.place);
-            let annotation = AnnotationKind::Primary.span(place).label(self.label.as_deref());
-            let snippet = Snippet::source(excerpt.text).line_start(excerpt.line);
-            title.element(snippet.path(&document.name).annotation(annotation))
+            let place = excerpt.visible_place(&self.place);
+            let annotation = AnnotationKind::Primary.span(place).label(label.as_deref());
+            let snippet = Snippet::source(visible_source(excerpt.text)).line_start(excerpt.line);
+            title.element(snippet.path(&name).annotation(annotation))
         } else {
-            let origin = Origin::path(document.name.as_str()).line(line).char_column(column);
+            let origin = Origin::path(name.as_str()).line(line).char_column(column);
             title.element(origin)
         }];
-        report.extend(
-            self.help.iter().map(|help| Group::with_title(Level::HELP.secondary_title(help))),
-        );
+        let help = self.help.as_deref().map(visible);
+        report.extend(help.iter().map(|help| Group::with_title(Level::HELP.secondary_title(help))));
         look.renderer().render(&report)
     }
 }
@@ -182,6 +187,13 @@ impl<'d> Excerpt<'d> {
 
     fn is_readable(&self) -> bool {
         self.text.len() <= Excerpt::BYTES_MAX
+    }
+
+    /// A place of the document in this text as it is shown: other characters may take more bytes.
+    fn visible_place(&self, place: &Range<usize>) -> Range<usize> {
+        let Range { start, end } = self.place(place);
+        let before = visible_source(&self.text[..start]).len();
+        before..before + visible_source(&self.text[start..end]).len()
     }
 
     /// A place of the document in this text.

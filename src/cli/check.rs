@@ -77,11 +77,11 @@ fn report(source: &MappingFile) -> String {
     let off = match source.standing(clock::now()) {
         SourceStatus::Live(_) => String::new(),
         SourceStatus::AwaitingSecret(_) => " (waits for its provider's first request)".to_owned(),
-        SourceStatus::Off { reason } => format!(" (off: {reason})"),
+        SourceStatus::Off { reason } => format!(" (off: {})", shown::line(&reason.to_string())),
     };
-    lines += &format!("{name}: ok, {tests}{off}\n");
+    lines += &format!("{}: ok, {tests}{off}\n", shown::line(name));
     for weakness in source.weaknesses() {
-        lines += &format!("  warning: {weakness}\n");
+        lines += &format!("  warning: {}\n", shown::line(weakness.as_ref()));
     }
     lines
 }

@@ -6,9 +6,11 @@ use std::io::{IsTerminal, Write as _};
 use serde_json::Value;
 
 use crate::event::Request;
-use crate::mistake::OutputStyle;
+use crate::mistake::{OutputStyle, is_terminal_control};
 
 use super::CommandError;
+
+pub(super) use crate::mistake::visible;
 
 /// How standard output is looked at.
 pub(super) fn stdout_look() -> OutputStyle {
@@ -42,21 +44,6 @@ pub(super) fn print(text: &str) -> Result<(), CommandError> {
 /// Says something on standard error. That nobody reads it any more is no reason to stop.
 pub(super) fn tell(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
-}
-
-/// Terminal control characters are shown, not sent there; line ends are kept.
-pub(super) fn visible(text: &str) -> String {
-    text.chars().map(|c| if is_terminal_control(c) && c != '\n' { '\u{fffd}' } else { c }).collect()
-}
-
-/// Whether a terminal obeys the character: control characters, those that change the direction of what
-/// follows (`Bidi_Control` of Unicode), and its own line ends.
-fn is_terminal_control(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-        )
 }
 
 /// JSON, with terminal control characters written as escapes: serde escapes no more of it than JSON demands.

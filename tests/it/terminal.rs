@@ -112,6 +112,37 @@ fn json_escapes_terminal_control_characters() {
     }
 }
 
+#[test]
+fn check_shows_a_mapping_file_without_control_characters() {
+    let folder = tempfile::tempdir().unwrap();
+    for foreign in control_characters().chars() {
+        for mapping in [
+            format!("[[feedback]]\nbad{foreign} = 1\n"),
+            format!("[[feedback]]\n\"bad{foreign}\" = 1 # {foreign}é\n"),
+            format!("provider = 'typefrom{foreign}'\n[[feedback]]\nproblem = '$.a{foreign}['\n"),
+        ] {
+            std::fs::write(folder.path().join("form.toml"), &mapping).unwrap();
+            let output = run(folder.path(), &["check", "form.toml"]);
+            assert_eq!(output.status.code(), Some(1), "{mapping:?}");
+            for shown in [output.stdout, output.stderr].map(text) {
+                check_harmless(&shown);
+            }
+        }
+    }
+}
+
+#[test]
+fn check_underlines_the_mistake_behind_a_control_character() {
+    let folder = tempfile::tempdir().unwrap();
+    let mapping = "[[feedback]]\n\"a\u{9b}\u{9b}\u{9b}\" = 1\n";
+    std::fs::write(folder.path().join("form.toml"), mapping).unwrap();
+
+    let shown = text(run(folder.path(), &["check", "form.toml"]).stdout);
+
+    assert!(shown.contains("\"a\u{fffd}\u{fffd}\u{fffd}\" = 1\n"), "{shown}");
+    assert!(shown.contains(" | ^^^^^^\n") || shown.contains(" | ^^^^^^ "), "{shown}");
+}
+
 async fn savio(status: u16, body: &Value) -> MockServer {
     let savio = MockServer::start().await;
     let answer = ResponseTemplate::new(status).set_body_json(body);
