@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use savio_relay::event::{EventId, State};
 use savio_relay::store::sqlite::{OpenError, Settings, Sqlite};
 use savio_relay::store::{
-    ClaimedEvent, EventFilter, NewEvent, PageRequest, Store, StoreError, StoredEvents,
+    ClaimedEvent, EventFilter, EventRecord, NewEvent, PageRequest, Store, StoreError, StoredEvents,
 };
 use savio_relay::telemetry::metrics::{Attempts, Gauges, Metrics, Webhooks};
 use tokio::time::timeout;
@@ -319,6 +319,42 @@ async fn event_that_cannot_be_read_is_dead_and_harms_no_other() {
     assert_eq!((state.as_str(), lease), ("dead", None));
     assert!(reason.starts_with("it cannot be read from the store: "), "{reason}");
     assert_eq!(store.recount().await, Ok(0));
+}
+
+/// The event as it is shown after this change of its rows, once it is dead.
+async fn damaged_event(change: &str) -> EventRecord {
+    let place = Place::new();
+    let store = place.open();
+    let id = keep(&*store, webhook(at(0))).await;
+    let claimed = claim(&*store, at(0), 1).await.remove(0);
+    let file = Connection::open(&place.settings().path).unwrap();
+    file.execute_batch(change).unwrap();
+    assert_eq!(store.load(claimed.claim).await, Ok(None), "{change}");
+
+    let record = store.event(id).await.unwrap().unwrap();
+
+    assert_eq!((record.event.id, record.state), (id, State::Dead), "{change}");
+    assert_eq!(record.event.source, webhook(at(0)).source, "{change}");
+    let reason = record.reason.clone().unwrap_or_default();
+    assert!(reason.starts_with("it cannot be read from the store: "), "{reason}");
+    record
+}
+
+#[tokio::test]
+async fn event_that_cannot_be_read_is_shown_without_its_unreadable_parts() {
+    let damages = [
+        ("the headers", "UPDATE webhooks SET headers = 'no JSON'"),
+        ("the payload", "UPDATE webhooks SET body = x'ff'; UPDATE events SET payload_end = 1"),
+        ("the type", "UPDATE events SET type = CAST(x'ff' AS TEXT)"),
+    ];
+    for (unreadable, change) in damages {
+        let record = damaged_event(change).await;
+        for (part, _) in damages {
+            let note = format!("{part} cannot be read from the store: ");
+            let is_noted = record.notes.iter().any(|it| it.starts_with(&note));
+            assert_eq!(is_noted, part == unreadable, "{change}: {:?}", record.notes);
+        }
+    }
 }
 
 #[tokio::test]

@@ -52,7 +52,7 @@ impl SqliteError {
 
     /// Whether SQLite gave what was asked for and it cannot be understood, so that asking again is in vain.
     pub(super) fn is_of_the_row(&self) -> bool {
-        matches!(self, SqliteError::Database(error) if error.sqlite_error_code().is_none())
+        matches!(self, SqliteError::Database(error) if is_of_the_row(error))
     }
 
     /// What SQLite found wrong with the file itself.
@@ -100,6 +100,10 @@ fn is_for_ever(error: &rusqlite::Error) -> bool {
         Some(code) => matches!(code, ConstraintViolation | TooBig | TypeMismatch),
         None => matches!(error, rusqlite::Error::ToSqlConversionFailure(_)),
     }
+}
+
+pub(super) fn is_of_the_row(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code().is_none()
 }
 
 /// Whether the file itself is not as SQLite wrote it.

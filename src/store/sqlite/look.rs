@@ -2,10 +2,11 @@
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::claim::RANKS;
-use super::failure::SqliteError;
+use super::failure::{SqliteError, is_of_the_row};
 use super::replay;
 use super::row::{EnumColumn, EventIdColumn, JsonColumn, SourceColumn, TimeColumn};
 use crate::event::{Event, EventId, RecordKey, Request, SourceName, State};
@@ -38,9 +39,28 @@ pub(super) fn event(
         .query_row([EventIdColumn(id)], |row| Ok((row.get(7)?, record_of(row)?)))
         .optional()?;
     let Some((number, mut record)) = found else { return Ok(None) };
-    record.requests = requests(&snapshot, number)?.unwrap_or_default();
-    record.attempts = attempts(&snapshot, number)?;
+    let mut missing = Vec::new();
+    let requests = requests(&snapshot, number);
+    record.requests = readable("requests", requests, &mut missing)?.unwrap_or_default();
+    record.attempts = readable("history", attempts(&snapshot, number), &mut missing)?;
+    record.notes.extend(missing);
     Ok(Some(record))
+}
+
+/// A part of an event for people to look at. One that cannot be read is left empty and noted, so that the others
+/// are shown: the event is dead because of it, and they want to know why.
+fn readable<T: Default>(
+    part: &str,
+    read: rusqlite::Result<T>,
+    missing: &mut Vec<String>,
+) -> rusqlite::Result<T> {
+    match read {
+        Err(error) if is_of_the_row(&error) => {
+            missing.push(format!("the {part} cannot be read from the store: {error}"));
+            Ok(T::default())
+        }
+        read => read,
+    }
 }
 
 pub(super) fn body(connection: &Connection, id: EventId) -> Result<Option<Vec<u8>>, SqliteError> {
@@ -111,33 +131,54 @@ fn event_of(row: &Row<'_>) -> rusqlite::Result<Event> {
     let EventIdColumn(id) = row.get(0)?;
     let SourceColumn(source) = row.get(1)?;
     let TimeColumn(received_at) = row.get(4)?;
-    let JsonColumn(headers) = row.get(5)?;
-    let payload = String::from_utf8(row.get(6)?)
-        .map_err(|error| rusqlite::Error::Utf8Error(6, error.utf8_error()))?;
+    let (headers, payload) = (json_column(row, 5)?, payload_of(row)?);
     let (event_type, delivery_id) = (row.get(2)?, row.get(3)?);
     Ok(Event { id, source, event_type, delivery_id, received_at, headers, payload })
 }
 
+fn payload_of(row: &Row<'_>) -> rusqlite::Result<String> {
+    String::from_utf8(row.get(6)?)
+        .map_err(|error| rusqlite::Error::Utf8Error(6, error.utf8_error()))
+}
+
+/// The parts that an event cannot be without have to be readable, and the others are shown if they are.
 fn record_of(row: &Row<'_>) -> rusqlite::Result<EventRecord> {
+    let EventIdColumn(id) = row.get(0)?;
+    let SourceColumn(source) = row.get(1)?;
+    let TimeColumn(received_at) = row.get(4)?;
     let EnumColumn(state) = row.get(8)?;
-    let (JsonColumn(mut notes), JsonColumn(of_requests)): (
-        JsonColumn<Vec<String>>,
-        JsonColumn<Vec<String>>,
-    ) = (row.get(17)?, row.get(12)?);
+    let mut missing = Vec::new();
+    let noted = &mut missing;
+    let event = Event {
+        id,
+        source,
+        event_type: readable("type", row.get(2), noted)?,
+        delivery_id: readable("delivery id", row.get(3), noted)?,
+        received_at,
+        headers: readable("headers", json_column(row, 5), noted)?,
+        payload: readable("payload", payload_of(row), noted)?,
+    };
+    let mut notes: Vec<String> = readable("notes on decoding", json_column(row, 17), noted)?;
+    let of_requests: Vec<String> = readable("notes on requests", json_column(row, 12), noted)?;
     notes.extend(of_requests);
-    let JsonColumn(left_out) = row.get(18)?;
-    Ok(EventRecord {
+    let mut record = EventRecord {
         seq: row.get(7)?,
-        event: event_of(row)?,
+        event,
         state,
-        reason: row.get(9)?,
-        due_at: time_of(row, 10)?,
-        settled_at: time_of(row, 11)?,
+        reason: readable("reason", row.get(9), noted)?,
+        due_at: readable("time of the next attempt", time_of(row, 10), noted)?,
+        settled_at: readable("time of the end", time_of(row, 11), noted)?,
         requests: Vec::new(),
         attempts: Vec::new(),
         notes,
-        left_out,
-    })
+        left_out: readable("names of fields left out", json_column(row, 18), noted)?,
+    };
+    record.notes.extend(missing);
+    Ok(record)
+}
+
+fn json_column<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    row.get(column).map(|JsonColumn(value)| value)
 }
 
 fn time_of(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
