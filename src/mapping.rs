@@ -3,6 +3,7 @@
 mod answers;
 mod block;
 mod condition;
+mod email;
 mod explain;
 mod expression;
 mod fields;

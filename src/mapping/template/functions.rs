@@ -14,6 +14,7 @@ use serde_json::Value as Json;
 use super::shared::{plain, share};
 use super::weight::weigh_printed;
 use super::{builtins, weight};
+use crate::mapping::email::first_email;
 use crate::mapping::markup::{html_to_text, slack_to_text};
 use crate::mapping::query::{Patterns, Query};
 use crate::mapping::scope::Budget;
@@ -26,9 +27,10 @@ pub(super) const FUNCTIONS: [&str; 6] =
     ["jsonpath", "date", "range", "dict", "namespace", "caller"];
 
 /// Filters that are advised when an unknown one is used.
-pub(super) const FILTERS: [&str; 25] = [
+pub(super) const FILTERS: [&str; 26] = [
     "html_to_text",
     "slack_to_text",
+    "first_email",
     "date",
     "number",
     "split",
@@ -93,6 +95,9 @@ pub(super) fn add_filters(environment: &mut Environment<'static>) {
     });
     environment.add_filter("slack_to_text", |state: &State, value: &Value| {
         on_text(state, value, slack_to_text)
+    });
+    environment.add_filter("first_email", |state: &State, value: &Value| {
+        on_text(state, value, |text| first_email(text).unwrap_or_default().to_owned())
     });
     environment
         .add_filter("urlencode", |state: &State, value: &Value| on_text(state, value, url_encode));

@@ -145,6 +145,12 @@ fn answer_is_found_however_its_question_is_spelled() {
 #[test]
 fn slack_command_finds_the_address_in_its_sentence() {
     let (mapping, _) = super::compile(include_str!("../../../mappings/slack.toml"));
+    let person = |text: &str| {
+        let payload =
+            json!({"command": "/feedback", "text": text, "team_domain": "t", "channel_id": "C"});
+        let mapped = mapping.apply(&super::event(Some("/feedback")), &payload.into()).unwrap();
+        mapped.requests[0].body.get("person_email").cloned()
+    };
     for text in [
         "ada@example.com needs dark mode",
         "ask ada@example.com, she knows",
@@ -160,10 +166,26 @@ fn slack_command_finds_the_address_in_its_sentence() {
         "\u{201c}ada@example.com\u{201d}\u{a0}wrote",
         "'ada@example.com' \"x\"",
         "*ada@example.com*\u{2026}",
+        "see https://user@host.example.com/x then ada@example.com",
+        "see https://user:password@host.example.com/x, ada@example.com",
+        "josé@example.com and ada@example.com",
+        "éva@example.com, ada@example.com",
+        "ada@example.com's boss",
+        "ada@example.com\u{2019}s boss",
+        "MAILTO:ada@example.com",
+        "email=ada@example.com",
+        "e-mail:ada@example.com/it is slow",
+        "ada@example.com\u{2014}she wants it",
+        "ada@example.com-she wants it",
+        "ada@example.com...she wants it",
+        "ada@example.comが欲しい",
+        "-ada@example.com",
+        "x@y@z.example.com ada@example.com",
     ] {
-        let payload =
-            json!({"command": "/feedback", "text": text, "team_domain": "t", "channel_id": "C"});
-        let mapped = mapping.apply(&super::event(Some("/feedback")), &payload.into()).unwrap();
-        assert_eq!(mapped.requests[0].body["person_email"], "ada@example.com", "{text}");
+        assert_eq!(person(text), Some(json!("ada@example.com")), "{text}");
+    }
+    for text in ["dark mode", "josé@example.com wants it", "ssh://root:key@host.example.com", "a@b"]
+    {
+        assert_eq!(person(text), None, "{text}");
     }
 }

@@ -1,0 +1,76 @@
+//! The first e-mail address in a text that people wrote.
+
+use super::validators::is_email;
+
+/// What ends a word. `=` and `/` may be in an address, and are in none that people have.
+const SEPARATORS: &str = "<>()[]{}\",;|=`\u{201c}\u{201d}\u{201e}\u{ab}\u{bb}";
+/// What an address has before its `@`, beside letters and digits.
+const LOCAL_SIGNS: &str = ".!#$%&'*+-^_~";
+
+/// The first one that Savio takes. A URL may have a user and `@`, and none of that is an address.
+pub(super) fn first_email(text: &str) -> Option<&str> {
+    let words = text.split(|c: char| c.is_whitespace() || SEPARATORS.contains(c));
+    words.filter(|word| word.contains('@')).find_map(|word| {
+        let end = word.find("://").unwrap_or(word.len());
+        // Each look goes no further than the next `@`, so that a text of them takes linear time.
+        word[..end].match_indices('@').find_map(|(at, _)| address(word, at))
+    })
+}
+
+/// The address around this `@`.
+fn address(word: &str, at: usize) -> Option<&str> {
+    let is_local = |c: char| c.is_ascii_alphanumeric() || LOCAL_SIGNS.contains(c);
+    let before = word[..at].trim_end_matches(is_local);
+    // Half of a name would be another's address.
+    if before.ends_with(|c: char| c.is_alphanumeric() || c == '@') {
+        return None;
+    }
+    let marks = word[before.len()..at].trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
+    let start = at - marks.len();
+    let rest = &word[at + 1..];
+    let is_host = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-');
+    let host = &rest[..rest.find(|c| !is_host(c)).unwrap_or(rest.len())];
+    if rest[host.len()..].starts_with('@') {
+        return None;
+    }
+    let end = at + 1 + host_without_tail(host).len();
+    Some(&word[start..end]).filter(|found| found[at - start..].contains('.') && is_email(found))
+}
+
+/// The host without what follows it with no space between: a full stop, or letters of another script or behind a
+/// hyphen at the top-level domain, which has neither.
+fn host_without_tail(host: &str) -> &str {
+    let host = host.split("..").next().unwrap_or(host).trim_end_matches(['.', '-']);
+    let top = host.rfind('.').map_or(0, |dot| dot + 1);
+    let is_plain = host[top..].starts_with(|c: char| c.is_ascii_alphabetic());
+    if !is_plain || host[top..].starts_with("xn--") {
+        return host;
+    }
+    let tail = host[top..].find(|c: char| !c.is_ascii_alphanumeric());
+    tail.map_or(host, |tail| &host[..top + tail])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_full_of_at_signs_is_searched_in_linear_time() {
+        for part in ["@", "a@", "a@b.", "a@b.c@", "\u{e9}@", "://@", "a.a"] {
+            assert_eq!(first_email(&(part.repeat(1_000_000) + "@")), None, "{part}");
+        }
+    }
+
+    #[test]
+    fn address_keeps_what_belongs_to_it() {
+        for address in [
+            "first.last+tag@sub.example.com",
+            "o'x@a.bc",
+            "ada_r@b\u{fc}cher.example",
+            "ada@xn--bcher-kva.xn--p1ai",
+            "test@domain.with.idn.tld.\u{909}\u{926}.\u{92a}\u{930}\u{940}",
+        ] {
+            assert_eq!(first_email(&format!("ask {address}, she knows")), Some(address));
+        }
+    }
+}
