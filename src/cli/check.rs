@@ -77,7 +77,7 @@ fn report(source: &MappingFile) -> String {
     let off = match source.standing(clock::now()) {
         SourceStatus::Live(_) => String::new(),
         SourceStatus::AwaitingSecret(_) => " (waits for its provider's first request)".to_owned(),
-        SourceStatus::Off { reason } => format!(" (off: {})", shown::line(&reason.to_string())),
+        SourceStatus::Off { reason } => format!(" (off: {})", shown::line(&reason)),
     };
     lines += &format!("{}: ok, {tests}{off}\n", shown::line(name));
     for weakness in source.weaknesses() {

@@ -148,30 +148,30 @@ fn record_of(row: &Row<'_>) -> rusqlite::Result<EventRecord> {
     let TimeColumn(received_at) = row.get(4)?;
     let EnumColumn(state) = row.get(8)?;
     let mut missing = Vec::new();
-    let noted = &mut missing;
+    let unread = &mut missing;
     let event = Event {
         id,
         source,
-        event_type: readable("type", row.get(2), noted)?,
-        delivery_id: readable("delivery id", row.get(3), noted)?,
+        event_type: readable("type", row.get(2), unread)?,
+        delivery_id: readable("delivery id", row.get(3), unread)?,
         received_at,
-        headers: readable("headers", json_column(row, 5), noted)?,
-        payload: readable("payload", payload_of(row), noted)?,
+        headers: readable("headers", json_column(row, 5), unread)?,
+        payload: readable("payload", payload_of(row), unread)?,
     };
-    let mut notes: Vec<String> = readable("notes on decoding", json_column(row, 17), noted)?;
-    let of_requests: Vec<String> = readable("notes on requests", json_column(row, 12), noted)?;
+    let mut notes: Vec<String> = readable("notes on decoding", json_column(row, 17), unread)?;
+    let of_requests: Vec<String> = readable("notes on requests", json_column(row, 12), unread)?;
     notes.extend(of_requests);
     let mut record = EventRecord {
         seq: row.get(7)?,
         event,
         state,
-        reason: readable("reason", row.get(9), noted)?,
-        due_at: readable("time of the next attempt", time_of(row, 10), noted)?,
-        settled_at: readable("time of the end", time_of(row, 11), noted)?,
+        reason: readable("reason", row.get(9), unread)?,
+        due_at: readable("time of the next attempt", time_of(row, 10), unread)?,
+        settled_at: readable("time of the end", time_of(row, 11), unread)?,
         requests: Vec::new(),
         attempts: Vec::new(),
         notes,
-        left_out: readable("names of fields left out", json_column(row, 18), noted)?,
+        left_out: readable("names of fields left out", json_column(row, 18), unread)?,
     };
     record.notes.extend(missing);
     Ok(record)
