@@ -83,8 +83,10 @@ async fn a_multipart_form_is_its_fields() {
 
 /// As Salesforce writes it, with each of these ids in a notification of its own.
 fn outbound_message(object: &str, ids: &[&str]) -> Request {
-    let object = format!("<sObject xsi:type=\"sf:{object}\"/>");
-    let one = |id: &&str| format!("<Notification><Id>{id}</Id>{object}</Notification>");
+    let one = |id: &&str| {
+        let object = format!("<sObject xsi:type=\"sf:{object}\"><sf:Id>5{id}</sf:Id></sObject>");
+        format!("<Notification><Id>{id}</Id>{object}</Notification>")
+    };
     let notifications: String = ids.iter().map(one).collect();
     let body = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?><s:Envelope xmlns:s=\"s\" xmlns:xsi=\"x\">\
