@@ -3,9 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use savio_relay::mistake::{Document, Look, show};
+use savio_relay::mistake::{Document, OutputStyle, show};
 use savio_relay::secret::Environment;
-use savio_relay::sources::SourceFile;
+use savio_relay::sources::MappingFile;
 
 fuzz_target!(|text: &str| {
     // A secret in a file would be looked for on this machine.
@@ -13,9 +13,9 @@ fuzz_target!(|text: &str| {
         return;
     }
     let document = Document { name: "fuzzed.toml".to_owned(), text: text.to_owned() };
-    let file = SourceFile::read(document, &Environment::new());
+    let file = MappingFile::read(document, &Environment::new());
     for mistake in &file.mistakes {
         assert!(text.get(mistake.place.clone()).is_some(), "{mistake:?}");
     }
-    show(&file.document, &file.mistakes, Look::Plain);
+    show(&file.document, &file.mistakes, OutputStyle::Plain);
 });

@@ -4,18 +4,18 @@
 
 use libfuzzer_sys::fuzz_target;
 use savio_relay::event::Headers;
-use savio_relay::mapping::Selector;
+use savio_relay::mapping::Extractor;
 use savio_relay::mistake::Document;
-use savio_relay::table::Text;
+use savio_relay::table::SpannedText;
 
 fuzz_target!(|input: &str| {
     let Some((query, payload)) = input.split_once('\n') else { return };
     let Ok(payload) = serde_json::from_str(payload) else { return };
     let query = format!("${query}");
     let document = Document { name: "fuzzed.toml".to_owned(), text: query.clone() };
-    let text = Text::new(&document, &query, 0..query.len());
+    let text = SpannedText::new(&document, &query, 0..query.len());
     let mut mistakes = Vec::new();
-    let selector = Selector::compile(&text, &mut mistakes);
+    let selector = Extractor::compile(&text, &mut mistakes);
     if mistakes.is_empty() {
         selector.select(&payload, &Headers::new());
     }

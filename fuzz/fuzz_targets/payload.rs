@@ -5,16 +5,17 @@
 
 use libfuzzer_sys::fuzz_target;
 use savio_relay::event::Headers;
-use savio_relay::intake::payload::{self, Each, Format, Limits, Packing};
+use savio_relay::intake::payload::{self, BatchPath, BodyConfig, BodyFormat, Limits};
 
-const KINDS: [(&str, Option<Format>); 4] = [
+const KINDS: [(&str, Option<BodyFormat>); 4] = [
     ("application/json", None),
     ("application/x-www-form-urlencoded", None),
     ("multipart/form-data; boundary=b", None),
-    ("text/xml", Some(Format::Xml)),
+    ("text/xml", Some(BodyFormat::Xml)),
 ];
 
-const LIMITS: Limits = Limits { bytes_max: 100_000, depth_max: 64, key_bytes_max: 1_024, parsed_bytes_max: 1 << 26 };
+const LIMITS: Limits =
+    Limits { bytes_max: 100_000, depth_max: 64, key_bytes_max: 1_024, parsed_bytes_max: 1 << 26 };
 
 fuzz_target!(|input: &[u8]| {
     let mut lines = input.splitn(2, |byte| *byte == b'\n');
@@ -25,15 +26,19 @@ fuzz_target!(|input: &[u8]| {
     if kind.ends_with(b"g") {
         headers.insert("content-encoding".to_owned(), "gzip".to_owned());
     }
-    let packing =
-        Packing { format, json_fields: vec!["a".to_owned()], lists: vec!["b".to_owned()] };
+    let packing = BodyConfig {
+        format,
+        json_fields: vec!["a".to_owned()],
+        lists: vec!["b".to_owned()],
+        charsets: Some("c".to_owned()),
+    };
     let Ok(decoded) = payload::decode(&packing, &headers, body, &LIMITS) else { return };
     let text = decoded.text;
     let parsed = payload::parse(&text);
     // Others may be the sender's own JSON: a form whose one field `payload` holds it.
     assert!(parsed.is_ok() || content_type != "text/xml", "our own JSON is not JSON");
     for each in ["$[*]", "$.a[*]"] {
-        for range in payload::split(&text, Each::parse(each).as_ref()).into_iter().flatten() {
+        for range in payload::split(&text, BatchPath::parse(each).as_ref()).into_iter().flatten() {
             let part = payload::parse(&text[range]);
             assert!(part.is_ok() || parsed.is_err(), "a part of JSON is not JSON");
         }

@@ -7,22 +7,23 @@ use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
 use savio_relay::event::Headers;
 use savio_relay::intake::provider::Provider;
-use savio_relay::intake::signature::{Presented, Scheme, Signature};
+use savio_relay::intake::signature::{Scheme, Signature, SignedRequest};
 use savio_relay::mistake::Document;
-use savio_relay::table::{self, Mistakes, Table};
+use savio_relay::table::{self, Diagnostics, TomlTable};
 
 fn signature(name: &str) -> Option<Signature> {
     let document = Document { name: name.to_owned(), text: Provider::builtin(name)?.to_owned() };
-    let mut mistakes = Mistakes::new();
+    let mut mistakes = Diagnostics::new();
     let root = table::parse(&document, &mut mistakes);
-    let provider = Provider::read(&mut Table::root(&document, &root), &mut mistakes);
+    let provider = Provider::read(&mut TomlTable::root(&document, &root), &mut mistakes);
     provider.signature(0..0, &mut mistakes)
 }
 
 fuzz_target!(|input: &[u8]| {
     let mut lines = input.splitn(5, |byte| *byte == b'\n');
     let mut line = || lines.next().unwrap_or_default();
-    let [which, value, other, query] = [line(), line(), line(), line()].map(String::from_utf8_lossy);
+    let [which, value, other, query] =
+        [line(), line(), line(), line()].map(String::from_utf8_lossy);
     let body = line();
     let names: Vec<&str> = Provider::names().collect();
     let drawn = which.bytes().next().map_or(0, usize::from) % names.len();
@@ -30,12 +31,15 @@ fuzz_target!(|input: &[u8]| {
     let Some(signature) = signature(name) else { return };
     let Some((secret, _)) = signature.invent(&[7; 32]) else { return };
     let Ok(key) = signature.key(&secret, None, 0) else { return };
-    let mut headers: Headers =
-        signature.proof_headers().into_iter().map(|it| (it.to_owned(), value.to_string())).collect();
+    let mut headers: Headers = signature
+        .proof_headers()
+        .into_iter()
+        .map(|it| (it.to_owned(), value.to_string()))
+        .collect();
     for name in ["authorization", "webhook-timestamp", "x-slack-request-timestamp"] {
         headers.entry(name.to_owned()).or_insert_with(|| other.to_string());
     }
-    let presented = Presented {
+    let presented = SignedRequest {
         method: "POST",
         url: Some("https://relay.example.com/hooks/x?a=b"),
         query: Some(&query),
@@ -47,6 +51,6 @@ fuzz_target!(|input: &[u8]| {
     // A token is guessed by who knows it, as this program does.
     assert!(verified.is_err() || !is_computed, "nobody guesses a signature");
     let mut concealed = body.to_vec();
-    signature.conceal(&mut concealed);
+    signature.redact(&mut concealed);
     assert_eq!(concealed.len(), body.len());
 });

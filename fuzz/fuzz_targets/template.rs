@@ -4,17 +4,17 @@
 
 use libfuzzer_sys::fuzz_target;
 use savio_relay::event::Headers;
-use savio_relay::mapping::Selector;
+use savio_relay::mapping::Extractor;
 use savio_relay::mistake::Document;
-use savio_relay::table::Text;
+use savio_relay::table::SpannedText;
 
 fuzz_target!(|input: &str| {
     let (template, payload) = input.split_once("\n---\n").unwrap_or((input, ""));
     let payload = serde_json::from_str(payload).unwrap_or_default();
     let document = Document { name: "fuzzed.toml".to_owned(), text: template.to_owned() };
-    let text = Text::new(&document, template, 0..template.len());
+    let text = SpannedText::new(&document, template, 0..template.len());
     let mut mistakes = Vec::new();
-    let selector = Selector::compile(&text, &mut mistakes);
+    let selector = Extractor::compile(&text, &mut mistakes);
     if mistakes.is_empty() {
         selector.select(&payload, &Headers::new());
     }
