@@ -51,7 +51,7 @@ pub(super) enum Variable {
 }
 
 impl Variable {
-    const ALL: [Variable; 6] = [
+    pub(super) const ALL: [Variable; 6] = [
         Variable::Payload,
         Variable::Headers,
         Variable::Event,

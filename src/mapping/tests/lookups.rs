@@ -4,15 +4,6 @@ use super::*;
 use crate::mapping::template::{Templates, Variable};
 use crate::table::SpannedText;
 
-const ALL: [Variable; 6] = [
-    Variable::Payload,
-    Variable::Headers,
-    Variable::Event,
-    Variable::Answers,
-    Variable::Item,
-    Variable::Jsonpath,
-];
-
 const MEANT: &str = "meant_to_be_found";
 
 /// A file whose block has this problem, with an item and answers that hold the same text.
@@ -80,7 +71,7 @@ fn variable_is_found_in_every_place_of_a_template() {
 fn members(text: &str) -> Option<Vec<String>> {
     let text = SpannedText::new(&document(text), text, 0..text.len());
     let mut mistakes = Diagnostics::new();
-    let template = Templates::new(&Patterns::of_file()).add(&text, &ALL, &mut mistakes);
+    let template = Templates::new(&Patterns::of_file()).add(&text, &Variable::ALL, &mut mistakes);
     template.unwrap_or_else(|| panic!("{mistakes:?}")).members.map(|mut members| {
         members.sort();
         members.dedup();
