@@ -12,13 +12,12 @@ use savio_relay::clock;
 use savio_relay::store::sqlite::{Settings, Sqlite};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use wiremock::MockServer;
 use wiremock::matchers::{body_partial_json, method};
-use wiremock::{Mock, ResponseTemplate};
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::kill::until_async;
-use crate::relay::{Relay, http};
-use crate::store_contract::{from, keep};
+use crate::support::relay::{Relay, http};
+use crate::support::store::{from, keep};
+use crate::support::wait::until_async;
 use described::{Description, Operation};
 
 const TOKEN: &str = "a token of the test";

@@ -1,5 +1,6 @@
 //! What is queued is delivered: once, in order, again after trouble, and never silently lost.
 
+pub(crate) mod model;
 mod clock;
 mod in_flight;
 mod left_out;
@@ -25,8 +26,8 @@ use serde_json::{Value, json};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::kill::until;
-use crate::store_contract::{Place, at, claim, keep, step, webhook};
+use crate::support::store::{Place, at, claim, keep, step, webhook};
+use crate::support::wait::until;
 use faults::{CapturedLog, DatabaseFaults};
 
 const MAPPING: &str = r#"

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::relay::program;
+use crate::support::relay::program;
 
 /// The code blocks of a language below a heading.
 fn blocks(heading: &str, language: &str) -> Vec<String> {

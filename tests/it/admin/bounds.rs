@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::{Scene, TOKEN};
-use crate::hostile::memory_kib;
+use crate::support::relay::memory_kib;
 
 /// Far longer than any answer takes, and shorter than what would wait for ever.
 const SOON: Duration = Duration::from_secs(20);

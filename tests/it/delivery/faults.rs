@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::store_contract::Place;
+use crate::support::store::Place;
 
 pub(super) struct DatabaseFaults(Connection);
 

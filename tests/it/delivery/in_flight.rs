@@ -21,8 +21,8 @@ use super::{
     client, company_and_feedback, delivery, delivery_with, destination, event, feedback, mappings,
     outcomes,
 };
-use crate::kill::until;
-use crate::store_contract::{Place, at, keep};
+use crate::support::store::{Place, at, keep};
+use crate::support::wait::until;
 
 /// A Savio that tells of each request, and answers one when it is let.
 #[derive(Clone)]

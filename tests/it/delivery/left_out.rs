@@ -16,8 +16,8 @@ use wiremock::{Mock, ResponseTemplate};
 
 use super::faults::{CapturedLog, DatabaseFaults};
 use super::{Relay, client, created, delivery_with, destination, mappings_of, outcomes, status};
-use crate::kill::until_async;
-use crate::store_contract::at;
+use crate::support::store::at;
+use crate::support::wait::until_async;
 
 const MAPPING: &str = r#"
     [[contact]]

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::{client, delivery_with, destination, event, mappings_of};
-use crate::store_contract::{Place, at, keep, name};
+use crate::support::store::{Place, at, keep, name};
 
 const MAPPING: &str = r#"
     [[company]]

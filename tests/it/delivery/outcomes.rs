@@ -16,7 +16,7 @@ use super::{
     Relay, client, company_and_feedback, created, cut_off, delivery_with, destination, feedback,
     outcomes, page, status,
 };
-use crate::store_contract::at;
+use crate::support::store::at;
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;

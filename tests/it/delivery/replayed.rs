@@ -8,7 +8,7 @@ use savio_relay::store::{EventFilter, HoldDecision, ReplayId, ReplayRequest, run
 use serde_json::{Value, json};
 
 use super::{Relay, company_and_feedback, created, mappings_of, status};
-use crate::store_contract::at;
+use crate::support::store::at;
 
 impl Relay {
     async fn replay(&self, id: EventId, seconds: i64) {
@@ -37,8 +37,8 @@ async fn a_dead_event_is_replayed_with_the_mapping_of_now() {
     let id = relay.keep(company_and_feedback()).await;
     relay.deliver_all(0).await;
     assert_eq!(relay.record(id).await.state, State::Dead);
-    let mapping =
-        super::MAPPING.replace("problem = \"$.text\"", "problem = \"{{ payload.text }}!\"");
+    let mapping = crate::delivery::MAPPING
+        .replace("problem = \"$.text\"", "problem = \"{{ payload.text }}!\"");
     relay.delivery.replace_mappings(mappings_of(&mapping));
 
     relay.replay(id, 10).await;
@@ -96,7 +96,7 @@ async fn a_replayed_event_has_all_its_tries_before_it() {
 async fn a_released_event_goes_on_behind_what_arrived() {
     let relay = Relay::new().await;
     relay.savio_answers("/create-feedback/", &[created()]).await;
-    let id = super::held(&relay).await;
+    let id = crate::delivery::held(&relay).await;
 
     relay.store.release(id, HoldDecision::Arrived, at(10)).await.unwrap();
     relay.deliver_all(10).await;

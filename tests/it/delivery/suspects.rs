@@ -5,7 +5,7 @@ use savio_relay::delivery::Settings;
 use savio_relay::event::State;
 
 use super::{Relay, created, event, feedback};
-use crate::store_contract::{Place, at, claim, keep};
+use crate::support::store::{Place, at, claim, keep};
 
 #[tokio::test]
 async fn hundred_events_that_were_in_hand_at_a_crash_are_delivered() {

@@ -1,0 +1,234 @@
+//! `check`: each mistake at its place, with advice, all in one run.
+
+use std::path::Path;
+use std::process::Output;
+
+use crate::support::relay::program;
+
+/// Line by line what is wrong, where, and the advice.
+const BAD: &str = r#"provider = "typefrom"
+secrets = ["hunter2"]
+evnts = ["form_response"]
+
+[[feedback]]
+problem = "$.form_response.answers[?@.type = 'text'].text"
+person_email = "$.form_response.answers[0.email"
+person_name = "{{ $.form_response.name }}"
+company_name = "{{ payload.form_response.company | uper }}"
+source_url = "{{ payload.form_response.url"
+tags = { from = "$.a", mp = { a = "b" } }
+when = "@.a.b[*].name == 'x'"
+
+[[feedback]]
+persn_email = "$.email"
+
+[[company]]
+name = "$.name"
+internal_id = "$.id"
+filterable_attributes = 7
+"#;
+
+const PLACES: [(&str, &str); 13] = [
+    ("bad.toml:1:12", "did you mean \"typeform\"?"),
+    ("bad.toml:2:12", "write \"env:NAME\""),
+    ("bad.toml:3:1", "did you mean `events`?"),
+    ("bad.toml:6:", "=="),
+    ("bad.toml:7:", "]"),
+    ("bad.toml:8:", "payload"),
+    ("bad.toml:9:", "upper"),
+    ("bad.toml:10:", "}}"),
+    ("bad.toml:11:", "`map`"),
+    ("bad.toml:12:", "[?@.name == 'x']"),
+    ("bad.toml:14:", "problem"),
+    ("bad.toml:15:1", "`person_email`"),
+    ("bad.toml:20:", "filterable_attributes"),
+];
+
+#[test]
+fn mapping_with_the_events_id_and_time_passes_its_own_test() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "own.toml",
+        r#"provider = "form"
+        secrets = ["env:SECRET"]
+        [[feedback]]
+        problem = "{{ event.id }} at {{ event.received_at }}"
+        [[test]]
+        payload = "own.json"
+        expect = "own.expect.json"
+        "#,
+    );
+    write("own.json", "{}");
+    let problem = "00000000-0000-0000-0000-000000000000 at 1970-01-01T00:00:00Z";
+    let expected = serde_json::json!([{ "request": "feedback", "body": { "problem": problem } }]);
+    write("own.expect.json", &expected.to_string());
+
+    let output = check(folder.path(), &["own.toml"]);
+    let tried = program(folder.path()).args(["try", "own.toml", "own.json", "--json"]).output();
+
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    let tried: serde_json::Value = serde_json::from_slice(&tried.unwrap().stdout).unwrap();
+    assert_eq!(tried, expected);
+}
+
+#[test]
+fn all_mistakes_of_a_mapping_file_are_shown_at_their_places_with_advice() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("bad.toml"), BAD).unwrap();
+
+    let output = check(folder.path(), &["bad.toml"]);
+
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    for (place, advice) in PLACES {
+        let mistakes: Vec<&str> = shown.split("\n\n").filter(|it| it.contains(place)).collect();
+        assert!(mistakes.iter().any(|it| it.contains(advice)), "{place} {advice} in\n{shown}");
+    }
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn the_shipped_mapping_files_have_no_mistakes_and_pass_their_tests() {
+    let output = check(Path::new(env!("CARGO_MANIFEST_DIR")), &[]);
+
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    // What these tools sign leaves that open, and no mapping can change it.
+    let warnings: Vec<&str> = shown.lines().filter(|line| line.contains("warning")).collect();
+    assert_eq!(warnings, SHIPPED_WARNINGS, "{shown}");
+}
+
+const SHIPPED_WARNINGS: [&str; 2] = [
+    // canny.toml
+    "  warning: its proof is weak: only a random number is signed, not the body: who has seen one request \
+     can send any other",
+    // segment.toml
+    "  warning: its proof is weak: of a batch only the first element is signed",
+];
+
+/// The keys of a source, and what is warned about; each with a secret and a block.
+const WEAK: [(&str, &str); 12] = [
+    ("[signature]\nscheme = \"none\"", "anybody can send to it"),
+    ("[signature]\nscheme = \"jwt\"\nbearer = true", "a token without `exp` never expires"),
+    ("[signature]\nscheme = \"jwt\"\nbearer = true", "its token covers no body"),
+    ("provider = \"crisp\"", "no window is set for its time"),
+    ("provider = \"canny\"", "only a random number is signed"),
+    ("provider = \"segment\"", "of a batch only the first element is signed"),
+    ("provider = \"github\"\n[signature]\nsigned = \"{method}\"", "its message covers no body"),
+    (
+        "provider = \"github\"\n[signature]\nsigned = \"{field:$.token}\"",
+        "its message covers only some fields of the body",
+    ),
+    (
+        "provider = \"github\"\n[signature]\nsigned = \"{first}\"",
+        "of a list only the first element is signed",
+    ),
+    (
+        "provider = \"github\"\n[[handshake]]\nmethod = \"GET\"\nbody = \"{hmac:query:a}\"",
+        "an unsigned handshake signs",
+    ),
+    (
+        "provider = \"github\"\n[[handshake]]\nmethod = \"GET\"\nbody = \"{query:a}\"\n\
+         content_type = \"text/HTML; charset=utf-8\"",
+        "an unsigned handshake repeats what a stranger sends as text/html",
+    ),
+    (
+        "provider = \"github\"\n[[handshake]]\nmethod = \"GET\"\nbody = \"{query:a}\"\n\
+         headers = { Content-Type = \"image/svg+xml\" }",
+        "as image/svg+xml",
+    ),
+];
+
+#[test]
+fn what_a_proof_or_handshake_leaves_open_is_warned_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weak.toml");
+    let run = |keys: &str| {
+        let file = format!("secrets = [\"env:A\"]\n{keys}\n[[feedback]]\nproblem = \"$.a\"\n");
+        std::fs::write(&path, file).unwrap();
+        let output = check(folder.path(), &["weak.toml"]);
+        let shown = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{shown}");
+        shown
+    };
+
+    for (keys, warning) in WEAK {
+        let shown = run(keys);
+        let is_it = |line: &str| line.starts_with("  warning: ") && line.contains(warning);
+        assert!(shown.lines().any(is_it), "{keys}: {shown}");
+    }
+    for strong in ["typeform", "slack", "twilio", "zoom", "standard-webhooks", "form", "discord"] {
+        let shown = run(&format!("provider = \"{strong}\""));
+        assert!(!shown.contains("warning"), "{strong}: {shown}");
+    }
+}
+
+#[test]
+fn without_a_folder_the_shipped_mapping_files_are_checked() {
+    let folder = tempfile::tempdir().unwrap();
+
+    let output = check(folder.path(), &[]);
+
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.contains("typeform.toml: ok"), "{shown}");
+}
+
+#[test]
+fn a_test_that_gives_other_requests_is_a_mistake() {
+    let folder = tempfile::tempdir().unwrap();
+    let mapping = r#"
+        provider = "form"
+        secrets = ["env:FORM_SECRET"]
+        [[feedback]]
+        problem = "$.message"
+        [[test]]
+        payload = "one.json"
+        expect = "one.expected.json"
+    "#;
+    let expected = r#"[{"request": "feedback", "body": {"problem": "Slow"}}]"#;
+    std::fs::write(folder.path().join("one.toml"), mapping).unwrap();
+    std::fs::write(folder.path().join("one.json"), r#"{"message": "Fast"}"#).unwrap();
+    std::fs::write(folder.path().join("one.expected.json"), expected).unwrap();
+
+    let output = check(folder.path(), &["one.toml"]);
+
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    assert!(shown.contains(r#"problem: expected "Slow", it gives "Fast""#), "{shown}");
+}
+
+#[test]
+fn mistakes_of_the_configuration_hide_none_of_the_mapping_files() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("relay.toml"), "mapings = \"x\"\n").unwrap();
+    std::fs::create_dir(folder.path().join("mappings")).unwrap();
+    std::fs::write(folder.path().join("mappings/bad.toml"), BAD).unwrap();
+
+    let output = check(folder.path(), &[]);
+
+    let told = String::from_utf8(output.stderr).unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    assert!(told.contains("did you mean `mappings`?"), "{told}");
+    assert!(shown.contains("did you mean `events`?"), "{shown}");
+}
+
+#[test]
+fn a_file_that_is_not_there_hides_no_mistakes_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("bad.toml"), BAD).unwrap();
+
+    let output = check(folder.path(), &["gone.toml", "bad.toml"]);
+
+    let told = String::from_utf8(output.stderr).unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    assert!(told.contains("gone.toml: No such file"), "{told}");
+    assert!(shown.contains("did you mean `events`?"), "{shown}");
+}
+
+fn check(folder: &Path, arguments: &[&str]) -> Output {
+    program(folder).arg("check").args(arguments).output().expect("the program runs")
+}

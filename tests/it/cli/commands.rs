@@ -1,0 +1,287 @@
+//! The commands as a user calls them: what they print and how they exit.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::Output;
+
+use serde_json::{Value, json};
+
+use crate::support::relay::{Relay, SECRET, http, program};
+
+const TYPEFORM: &str = r#"{
+    "event_id": "e1", "event_type": "form_response",
+    "form_response": {"form_id": "f", "answers": [
+        {"type": "email", "email": "mia@example.com", "field": {"id": "1", "type": "email"}}
+    ], "definition": {"fields": [{"id": "1", "title": "Your address?", "type": "email"}]}}
+}"#;
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    program(folder).args(arguments).output().expect("the program runs")
+}
+
+fn folder_with(name: &str, text: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(name), text).unwrap();
+    folder
+}
+
+#[test]
+fn try_prints_the_requests_that_a_payload_becomes() {
+    let folder = folder_with("payload.json", TYPEFORM);
+
+    let output = run(folder.path(), &["try", "typeform", "payload.json", "--json"]);
+
+    let requests: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(requests[0]["request"], "feedback");
+    assert_eq!(requests[0]["body"]["person_email"], "mia@example.com");
+}
+
+#[test]
+fn fields_of_an_email_are_in_the_charsets_that_its_form_names() {
+    let part = |name: &str, content: &[u8]| {
+        let head = format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n");
+        [head.as_bytes(), content, b"\r\n"].concat()
+    };
+    let charsets = br#"{"from": "iso-8859-1", "subject": "UTF-8", "text": "windows-1252"}"#;
+    let body = [
+        part("headers", b"Message-ID: <1@mail.example.com>"),
+        part("from", b"J\xfcrgen <juergen@example.com>"),
+        part("subject", "Größe".as_bytes()),
+        part("text", b"Gr\xf6\xdfe: 5 \x80"),
+        part("charsets", charsets),
+        b"--b--".to_vec(),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("mail"), body.concat()).unwrap();
+    let content_type = "content-type:multipart/form-data; boundary=b";
+
+    let arguments = ["try", "sendgrid-inbound", "mail", "--json", "--header", content_type];
+    let output = run(folder.path(), &arguments);
+
+    let requests: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(requests[0]["body"]["problem"], "Größe\n\nGröße: 5 €");
+    assert_eq!(requests[0]["body"]["person_name"], "Jürgen");
+}
+
+#[test]
+fn try_explains_which_query_gave_a_value() {
+    let folder = folder_with("payload.json", TYPEFORM);
+
+    let output = run(folder.path(), &["try", "typeform", "payload.json", "--explain"]);
+
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.contains("$.form_response.answers[?@.type == 'email'].email"), "{shown}");
+}
+
+#[test]
+fn try_of_an_event_that_is_not_wanted_prints_no_request() {
+    let folder = folder_with("payload.json", r#"{"event_type": "other"}"#);
+
+    let output = run(folder.path(), &["try", "typeform", "payload.json", "--json"]);
+
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap(), json!([]));
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn try_of_a_payload_without_a_problem_says_which_field_is_empty() {
+    let mapping =
+        "provider = \"form\"\nsecrets = [\"env:X\"]\n[[feedback]]\nproblem = \"$.text\"\n";
+    let folder = folder_with("one.toml", mapping);
+    std::fs::write(folder.path().join("payload.json"), "{}").unwrap();
+
+    let output = run(folder.path(), &["try", "one.toml", "payload.json"]);
+
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+    assert!(errors.contains("feedback[0].problem"), "{errors}");
+}
+
+#[test]
+fn try_explains_what_was_asked_for_a_problem_that_is_empty() {
+    let folder = folder_with("payload.json", "{}");
+
+    let output = run(folder.path(), &["try", "zapier", "payload.json", "--explain"]);
+
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+    assert!(errors.contains("feedback[0].problem: empty; asked were $."), "{errors}");
+}
+
+#[test]
+fn try_says_that_a_header_may_be_missing() {
+    let folder = folder_with("payload.json", r#"{"action": "opened"}"#);
+
+    let output = run(folder.path(), &["try", "github", "payload.json"]);
+
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.contains("--header x-github-event:issues"), "{shown}");
+}
+
+#[test]
+fn nothing_of_a_payload_steers_the_terminal() {
+    let folder = folder_with("payload.json", r#"{"event_type": "\u001b]0;\u0007", "a": 1}"#);
+
+    let output = run(folder.path(), &["try", "typeform", "payload.json"]);
+
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.contains("]0;") && !shown.contains(['\u{1b}', '\u{7}']), "{shown:?}");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [&["demo", "--once"][..], &["schema"], &["check"], &["try", "x", "y"]] {
+        let (gone, output) = std::io::pipe().unwrap();
+        drop(gone);
+        let mut command = program(folder.path());
+
+        let ended = command.args(arguments).stdout(output.try_clone().unwrap()).stderr(output);
+
+        let code = ended.status().unwrap().code();
+        assert_eq!(code, Some(i32::from(arguments[0] == "try")), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_relay_whose_log_nobody_reads_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let relay = Relay::start_unread(folder.path(), &[("TYPEFORM_SECRET", SECRET)]);
+    let url = format!("{}/hooks/typeform", relay.url);
+
+    for _ in 0..3 {
+        let answer = http().post(&url).body("{}").send().await.unwrap();
+        assert_eq!(answer.status(), 401);
+    }
+}
+
+#[test]
+fn each_line_of_a_json_log_is_json() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("mappings")).unwrap();
+    std::fs::write(folder.path().join("mappings/bad.toml"), "provider = \"typefrom\"").unwrap();
+    let mut relay = program(folder.path());
+    relay.arg("serve").stderr(std::process::Stdio::piped());
+    relay.env("SAVIO_RELAY_LOG__FORMAT", "json").env("SAVIO_RELAY_SERVER__LISTEN", "127.0.0.1:0");
+    relay.env("SAVIO_RELAY_SERVER__ADMIN_LISTEN", "127.0.0.1:0");
+
+    let mut child = relay.spawn().unwrap();
+
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let lines = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    let said = |line: &Value| line["message"].as_str().unwrap().to_owned();
+    let said: Vec<String> =
+        lines.map(|line| said(&line)).take_while(|it| !it.starts_with("listening on")).collect();
+    child.kill().and_then(|()| child.wait()).unwrap();
+    assert!(said.iter().any(|line| line.contains("unknown provider `typefrom`")), "{said:?}");
+    assert!(said.iter().any(|line| line.starts_with("bad is off: ")), "{said:?}");
+}
+
+#[test]
+fn what_is_wrong_with_a_call_decides_the_exit_status() {
+    let folder = folder_with("relay.toml", "[server]\nlisten = \"nowhere\"\n");
+
+    let check = |arguments: &[&str], expected| {
+        let output = run(folder.path(), arguments);
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(expected), "{arguments:?}: {errors}");
+        assert!(!errors.contains("panicked"), "{errors}");
+    };
+
+    check(&["serve", "--nonsense"], 2);
+    check(&["serve"], 1);
+    check(&["check"], 1);
+    check(&["serve", "--config", "missing.toml"], 1);
+    check(&["--version"], 0);
+    check(&["schema"], 0);
+    check(&["schema", "relay"], 0);
+    check(&["providers"], 0);
+    check(&["providers", "github", "--json"], 0);
+    check(&["providers", "githib"], 1);
+    check(&["completions", "bash"], 0);
+}
+
+#[test]
+fn faults_that_cannot_be_had_are_wrong_usage() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |arguments: &[&str], expected: &str| {
+        let output =
+            run(folder.path(), &[&["sandbox", "--listen", "127.0.0.1:0"], arguments].concat());
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {errors}");
+        assert!(errors.contains(expected), "{arguments:?}: {errors}");
+    };
+
+    check(&["--fail", "500"], "a status from 300 to 599 and the share");
+    check(&["--fail", "200:0.1"], "a status from 300 to 599 and the share");
+    check(&["--fail", "500:2"], "a number from 0 to 1");
+    check(&["--hang", "10%"], "a number from 0 to 1");
+    check(&["--reset=-1"], "a number from 0 to 1");
+    check(&["--latency", "200"], "such as 200ms");
+    check(&["--latency", "2h"], "a time up to an hour");
+    check(&["--rate-limit", "0/s"], "a rate is a number and a time, such as");
+    check(&["--hang", "0.6", "--reset", "0.6"], "more than 1 together");
+}
+
+#[test]
+fn the_demo_shows_what_arrived_in_savio() {
+    let folder = tempfile::tempdir().unwrap();
+
+    let output = run(folder.path(), &["demo", "--once"]);
+
+    let shown = String::from_utf8(output.stdout).unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{shown}{errors}");
+    for mapping in std::fs::read_dir("mappings").unwrap().map(|entry| entry.unwrap().path()) {
+        if mapping.extension().is_some_and(|extension| extension == "toml") {
+            let source = mapping.file_stem().unwrap().to_str().unwrap();
+            assert!(shown.contains(source), "{source} in {shown}");
+        }
+    }
+    assert!(shown.contains("problem"), "{shown}");
+}
+
+#[test]
+fn the_address_of_a_source_is_shown_before_its_secret_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+
+    let relay = Relay::start(folder.path(), &[("TYPEFORM_SECRET", SECRET)]);
+
+    let shown = |row: &str| relay.introduction.contains(row);
+    assert!(shown("/hooks/typeform\n"), "{}", relay.introduction);
+    assert!(shown("/hooks/zapier (the environment variable ZAPIER_SECRET is not set)"));
+}
+
+#[tokio::test]
+async fn send_signs_a_payload_as_its_provider_would() {
+    let folder = folder_with("payload.json", TYPEFORM);
+    let relay = Relay::start(folder.path(), &[("TYPEFORM_SECRET", SECRET)]);
+    let to = format!("{}/hooks/typeform", relay.url);
+
+    let send = |secret| {
+        let mut command = program(folder.path());
+        command.args(["send", "typeform", "payload.json", "--to", &to]);
+        command.env("TYPEFORM_SECRET", secret).output().unwrap()
+    };
+    let right = send(SECRET);
+    let wrong = send("another");
+
+    assert_eq!(right.status.code(), Some(0));
+    assert!(String::from_utf8(right.stdout).unwrap().starts_with("202 "));
+    assert_eq!(wrong.status.code(), Some(1));
+}
+
+#[test]
+fn send_tells_what_cannot_be_sent_from_what_does_not_arrive() {
+    let folder = folder_with("payload.json", TYPEFORM);
+    let send = |arguments: &[&str]| {
+        let mut command = program(folder.path());
+        command.args(["send", "typeform", "payload.json"]).args(arguments);
+        command.env("TYPEFORM_SECRET", SECRET).output().unwrap().status.code()
+    };
+    assert_eq!(send(&["--to", "relay.example.com"]), Some(1));
+    assert_eq!(send(&["--to", "ftp://relay.example.com"]), Some(1));
+    assert_eq!(send(&["--to", "http://127.0.0.1:1", "--header", "a b: c"]), Some(1));
+    assert_eq!(send(&["--to", "http://127.0.0.1:1"]), Some(3));
+}

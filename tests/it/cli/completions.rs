@@ -1,0 +1,98 @@
+//! What bash completes, with the script that `completions bash` prints, against what each command's help says.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::left_out::leave_out;
+use crate::support::relay::program;
+
+/// Asks bash for what it would offer behind each line of words, as it does when Tab is pressed.
+const ASK: &str = r#"
+source script.bash
+complete_line() {
+    COMP_WORDS=("$@"); COMP_CWORD=$(( $# - 1 )); COMPREPLY=()
+    local function=$(complete -p savio-relay | sed 's/.*-F \([^ ]*\).*/\1/')
+    "$function" "$1" "${@: -1}" "${@: -2:1}"
+    echo "${COMPREPLY[*]}"
+}
+while IFS= read -r line; do
+    eval "complete_line $line"
+done < lines
+"#;
+
+/// The options and the commands of a command, as its help has them.
+#[derive(Debug, PartialEq, Eq)]
+struct Words {
+    options: BTreeSet<String>,
+    commands: BTreeSet<String>,
+}
+
+fn words_of_help(folder: &Path, path: &[String]) -> Words {
+    let output = program(folder).args(path).arg("--help").output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let mut words = Words { options: BTreeSet::new(), commands: BTreeSet::new() };
+    let mut heading = "";
+    for line in help.lines() {
+        if !line.starts_with(' ') && line.ends_with(':') {
+            heading = line;
+        }
+        let first = line.split_whitespace().next().unwrap_or_default();
+        let is_entry = line.starts_with("  ") && !line.starts_with("          ");
+        if heading == "Commands:" && line.starts_with("  ") && !line.starts_with("   ") {
+            words.commands.insert(first.to_owned());
+        } else if heading == "Options:" && is_entry {
+            let option = line.split_whitespace().find(|word| word.starts_with("--"));
+            words.options.extend(option.map(str::to_owned));
+        }
+    }
+    words
+}
+
+/// Every command with its words, the commands in it included.
+fn all(folder: &Path) -> Vec<(Vec<String>, Words)> {
+    let mut found = Vec::new();
+    let mut paths = vec![Vec::new()];
+    while let Some(path) = paths.pop() {
+        let words = words_of_help(folder, &path);
+        for command in words.commands.iter().filter(|command| *command != "help") {
+            paths.push([path.clone(), vec![command.clone()]].concat());
+        }
+        found.push((path, words));
+    }
+    found
+}
+
+#[test]
+fn bash_completes_the_options_and_commands_of_every_command() {
+    if !Command::new("bash").arg("--version").output().is_ok_and(|bash| bash.status.success()) {
+        return leave_out("the completions of bash: there is no bash");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let commands = all(folder.path());
+    let script = program(folder.path()).args(["completions", "bash"]).output().unwrap().stdout;
+    fs::write(folder.path().join("script.bash"), script).unwrap();
+    let line = |path: &[String], last: &str| format!("savio-relay {} {last}\n", path.join(" "));
+    let lines = commands.iter().map(|(path, _)| line(path, "--") + &line(path, "''"));
+    fs::write(folder.path().join("lines"), lines.collect::<String>()).unwrap();
+
+    let asked =
+        Command::new("bash").arg("-c").arg(ASK).current_dir(folder.path()).output().unwrap();
+
+    let errors = String::from_utf8(asked.stderr).unwrap();
+    assert!(asked.status.success() && errors.is_empty(), "{errors}");
+    let offered = String::from_utf8(asked.stdout).unwrap();
+    let mut offered = offered.lines().map(|line| line.split(' ').collect::<BTreeSet<&str>>());
+    for (path, words) in &commands {
+        let (options, all) = (offered.next().unwrap(), offered.next().unwrap());
+        for option in &words.options {
+            assert!(options.contains(option.as_str()), "{path:?} {option}: {options:?}");
+        }
+        for command in &words.commands {
+            assert!(all.contains(command.as_str()), "{path:?} {command}: {all:?}");
+        }
+    }
+    let longest = commands.iter().map(|(path, _)| path.join(" ")).max_by_key(String::len).unwrap();
+    assert!(commands.len() > 30 && longest.starts_with("savio feature-requests"), "{longest}");
+}

@@ -1,0 +1,266 @@
+//! `doctor`, in deployments that are well and in some that are not.
+
+use std::fs;
+use std::process::Output;
+
+use savio_relay::clock;
+use savio_relay::store::sqlite::{Settings, Sqlite};
+use savio_relay::store::{NextStep, Store, WaitsFor};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use wiremock::matchers::method;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::support::collector::Collector;
+use crate::support::relay::{Relay, program};
+use crate::support::store::{at, claim_one, from, keep, step};
+
+const MAPPING: &str =
+    "provider = \"form\"\nsecrets = [\"env:FORM_SECRET\"]\n[[feedback]]\nproblem = \"$.text\"\n";
+
+struct Deployment {
+    folder: TempDir,
+    savio: MockServer,
+}
+
+impl Deployment {
+    /// With a Savio whose clock goes right and which answers its probe so.
+    async fn new(status: u16) -> Deployment {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("mappings")).unwrap();
+        fs::write(folder.path().join("mappings/form.toml"), MAPPING).unwrap();
+        let savio = MockServer::start().await;
+        let answer = ResponseTemplate::new(status).set_body_json(json!({ "results": [] }));
+        Mock::given(method("GET")).respond_with(answer).mount(&savio).await;
+        Deployment { folder, savio }
+    }
+
+    fn variables(&self) -> Vec<(&'static str, String)> {
+        let base_url = format!("{}/app/api/", self.savio.uri());
+        let fixed = [
+            ("FORM_SECRET", "s3cret"),
+            ("SAVIO_API_TOKEN", "t0ken"),
+            ("ADMIN_TOKEN", "long-enough-to-be-safe"),
+            ("SAVIO_RELAY_SERVER__LISTEN", "127.0.0.1:0"),
+            ("SAVIO_RELAY_SERVER__ADMIN_LISTEN", "127.0.0.1:0"),
+            ("SAVIO_RELAY_SERVER__PUBLIC_URL", "https://relay.example.com"),
+        ];
+        let mut variables = vec![("SAVIO_RELAY_SAVIO__BASE_URL", base_url)];
+        variables.extend(fixed.map(|(name, value)| (name, value.to_owned())));
+        variables
+    }
+
+    /// With some variables set otherwise.
+    fn doctor(&self, others: &[(&str, &str)]) -> Report {
+        let mut doctor = program(self.folder.path());
+        doctor.args(["doctor", "--json"]).envs(self.variables()).envs(others.iter().copied());
+        Report::of(&doctor.output().unwrap())
+    }
+}
+
+struct Report {
+    code: Option<i32>,
+    said: Value,
+}
+
+impl Report {
+    fn of(output: &Output) -> Report {
+        let said = serde_json::from_slice(&output.stdout);
+        let code = output.status.code();
+        Report { code, said: said.unwrap_or_else(|_| panic!("{output:?}")) }
+    }
+
+    /// Whether it found this, and judged it so.
+    fn check(&self, verdict: &str, text: &str) {
+        let findings = self.said["findings"].as_array().unwrap();
+        let is_it = |it: &&Value| it["found"].as_str().unwrap().contains(text);
+        let found: Vec<_> = findings.iter().filter(is_it).map(|it| &it["verdict"]).collect();
+        assert_eq!(found, [verdict], "{text}: {:#}", self.said);
+    }
+}
+
+#[tokio::test]
+async fn a_deployment_that_is_well_has_nothing_wrong() {
+    let deployment = Deployment::new(200).await;
+
+    let report = deployment.doctor(&[]);
+
+    assert_eq!((report.code, &report.said["wrong"]), (Some(0), &json!(0)), "{:#}", report.said);
+    report.check("ok", "form is live: 1 secret found");
+    report.check("ok", "form is at https://relay.example.com/hooks/form");
+    report.check("ok", "answers and takes the token");
+    report.check("ok", "it agrees with Savio's");
+    report.check("ok", "relay.db is not there yet");
+}
+
+#[tokio::test]
+async fn the_list_can_be_read_and_holds_no_secret() {
+    let deployment = Deployment::new(200).await;
+    let mut doctor = program(deployment.folder.path());
+
+    let output = doctor.arg("doctor").envs(deployment.variables()).output().unwrap();
+
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("configuration\n  ok       "), "{text}");
+    assert!(text.contains("sources\n  ok       form is live: 1 secret found\n"), "{text}");
+    assert!(!text.contains("s3cret") && !text.contains("t0ken"), "{text}");
+}
+
+#[tokio::test]
+async fn a_token_that_savio_does_not_take_is_wrong() {
+    let deployment = Deployment::new(401).await;
+
+    let report = deployment.doctor(&[]);
+
+    assert_eq!(report.code, Some(1));
+    report.check("wrong", "savio answered 401");
+    report.check("ok", "it agrees with Savio's");
+}
+
+#[tokio::test]
+async fn what_is_missing_is_told_with_where_it_was_looked_for() {
+    let deployment = Deployment::new(200).await;
+
+    let without_secret = deployment.doctor(&[("FORM_SECRET", "")]);
+    let without_token = deployment.doctor(&[("SAVIO_API_TOKEN", "")]);
+
+    without_secret.check("warning", "form is off: the environment variable FORM_SECRET is not set");
+    without_secret.check("wrong", "no source is live");
+    without_token.check("wrong", "the environment variable SAVIO_API_TOKEN is not set");
+    assert_eq!((without_secret.code, without_token.code), (Some(1), Some(1)));
+}
+
+#[tokio::test]
+async fn a_url_that_is_signed_has_to_be_known() {
+    let deployment = Deployment::new(200).await;
+    let mapping = MAPPING.replace("\"form\"", "\"trello\"");
+    fs::write(deployment.folder.path().join("mappings/trello.toml"), mapping).unwrap();
+    let doctor = |url| deployment.doctor(&[("SAVIO_RELAY_SERVER__PUBLIC_URL", url)]);
+
+    doctor("https://relay.example.com").check("ok", "trello is at https://relay.example.com");
+    doctor("http://relay.example.com").check("warning", "which is no https");
+    let variables = deployment.variables().into_iter().filter(|(name, _)| !name.ends_with("_URL"));
+    let mut without = program(deployment.folder.path());
+    let output = without.args(["doctor", "--json"]).envs(variables).output().unwrap();
+    Report::of(&output).check("wrong", "trello: its provider signs the URL");
+}
+
+#[tokio::test]
+async fn mistakes_in_files_are_told_at_their_places() {
+    let deployment = Deployment::new(200).await;
+    let mapping = MAPPING.replace("problem", "problm");
+    fs::write(deployment.folder.path().join("mappings/form.toml"), mapping).unwrap();
+    let mapping = deployment.doctor(&[]);
+    fs::write(deployment.folder.path().join("relay.toml"), "[savio]\ntokn = \"env:T\"").unwrap();
+    let config = deployment.doctor(&[]);
+
+    mapping.check("wrong", "mappings/form.toml:4:1: ");
+    config.check("wrong", "relay.toml:2:1: ");
+    assert_eq!((mapping.code, config.code), (Some(1), Some(1)));
+}
+
+#[tokio::test]
+async fn a_running_relay_is_recognised_with_its_store_and_port() {
+    let deployment = Deployment::new(200).await;
+    let variables = deployment.variables();
+    let variables: Vec<_> = variables.iter().map(|(name, it)| (*name, it.as_str())).collect();
+    let relay = Relay::start(deployment.folder.path(), &variables);
+    let address = relay.url.trim_start_matches("http://");
+
+    let report = deployment.doctor(&[("SAVIO_RELAY_SERVER__LISTEN", address)]);
+
+    assert_eq!(report.code, Some(0), "{:#}", report.said);
+    report.check("ok", "and is ready");
+    report.check("ok", "relay.db now");
+    report.check("ok", "its events: none yet");
+}
+
+#[tokio::test]
+async fn a_port_that_another_program_has_is_wrong() {
+    let deployment = Deployment::new(200).await;
+    let taken = deployment.savio.address().to_string();
+
+    let report = deployment.doctor(&[("SAVIO_RELAY_SERVER__LISTEN", &taken)]);
+
+    report.check("wrong", "is taken by another");
+    assert_eq!(report.code, Some(1));
+}
+
+#[tokio::test]
+async fn a_collector_is_asked_whether_it_answers() {
+    let deployment = Deployment::new(200).await;
+    let collector = Collector::new().await;
+    let doctor = |url: &str| deployment.doctor(&[("SAVIO_RELAY_TRACES__ENDPOINT", url)]);
+
+    let (well, away) = (doctor(&collector.0.uri()), doctor("http://127.0.0.1:9"));
+
+    deployment.doctor(&[]).check("ok", "no collector is configured");
+    well.check("ok", "and it answers");
+    away.check("warning", "http://127.0.0.1:9 does not take them");
+    assert_eq!((well.code, away.code), (Some(0), Some(0)));
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_used_is_wrong() {
+    let deployment = Deployment::new(200).await;
+    fs::write(deployment.folder.path().join("other.db"), "no database at all").unwrap();
+    let doctor = |url| deployment.doctor(&[("SAVIO_RELAY_STORE__URL", url)]);
+
+    doctor("sqlite:other.db").check("wrong", "cannot use the database");
+    doctor("sqlite:nowhere/relay.db").check("wrong", "the folder nowhere is not there");
+}
+
+#[tokio::test]
+async fn proxy_of_a_destination_is_named_without_its_credentials() {
+    let deployment = Deployment::new(200).await;
+    let proxy = format!("http://someone:hunter2@{}", deployment.savio.address());
+    let doctor = |base_url: &str, more: &[(&str, &str)]| {
+        let fixed = [
+            ("SAVIO_RELAY_SAVIO__BASE_URL", base_url),
+            ("HTTP_PROXY", &*proxy),
+            ("HTTPS_PROXY", &*proxy),
+        ];
+        deployment.doctor(&[&fixed[..], more].concat())
+    };
+    let through = format!("through the proxy {}", deployment.savio.address());
+    let clear = "http://savio.example.invalid/app/api/";
+
+    let encrypted = doctor("https://savio.example.invalid/app/api/", &[]);
+    let insecure = doctor(clear, &[("SAVIO_RELAY_SAVIO__INSECURE", "true")]);
+    let without = doctor("https://savio.example.invalid/", &[("NO_PROXY", "example.invalid")]);
+    let refused = doctor(clear, &[]);
+
+    encrypted.check("ok", &through);
+    insecure.check("warning", &through);
+    insecure.check("warning", "the token goes in clear");
+    insecure.check("ok", "answers and takes the token");
+    refused.check("wrong", "`insecure = true`");
+    assert_eq!((refused.code, insecure.code), (Some(1), Some(0)), "{:#}", insecure.said);
+    assert!(!without.said.to_string().contains("through the proxy"), "{:#}", without.said);
+    for report in [encrypted, insecure, refused] {
+        assert!(!report.said.to_string().contains("hunter2"), "{:#}", report.said);
+    }
+}
+
+#[tokio::test]
+async fn events_that_wait_for_a_mapping_or_another_event_are_counted() {
+    let deployment = Deployment::new(200).await;
+    let store = Settings::new(deployment.folder.path().join("relay.db"));
+    let store = Sqlite::open(&store).unwrap();
+    let gone = keep(&store, from("gone", clock::now())).await;
+    let first = keep(&store, from("form", at(0))).await;
+    let claimed = claim_one(&store, at(0)).await;
+    let reason = format!("waits for event {first}, which upserts the same company first");
+    let waits_for = Some(WaitsFor { event: claimed.place, reason });
+    store.advance(claimed.claim, step(NextStep::Park { waits_for })).await.unwrap();
+    store.close().await;
+
+    let report = deployment.doctor(&[]);
+
+    report.check("warning", "1 queued events wait: the source gone has no mapping at present");
+    report.check("ok", "1 queued events of form wait for another event");
+    let mut show = program(deployment.folder.path());
+    let show = show.args(["events", "show", &gone.to_string()]).envs(deployment.variables());
+    let shown = String::from_utf8(show.output().unwrap().stdout).unwrap();
+    assert!(shown.contains("the source gone has no mapping at present"), "{shown}");
+}

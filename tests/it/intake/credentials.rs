@@ -1,0 +1,246 @@
+//! Tables of proofs as providers send them, over HTTP: which are taken, and what the log says of the others.
+
+mod tokens;
+mod escapes;
+mod hashes;
+mod times;
+
+use std::sync::Arc;
+
+use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
+use hmac::{Hmac, KeyInit, Mac};
+use savio_relay::clock;
+use savio_relay::intake::Settings;
+use savio_relay::intake::source::{SourceStatus, Sources};
+use savio_relay::mistake::Document;
+use savio_relay::secret::Environment;
+use savio_relay::sources::MappingFile;
+use sha2::{Digest, Sha256};
+
+use crate::support::server::{Answer, House, Request};
+
+const PUBLIC_URL: &str = "https://relay.example.com";
+
+/// One source that proves itself as `own` says, with this secret.
+struct Fixture {
+    house: House,
+    secret: &'static str,
+}
+
+/// What became of one request: its status, the reason, and what the log adds.
+type Verdict = (u16, String, Option<String>);
+
+impl Fixture {
+    async fn new(own: &str, secret: &'static str) -> Fixture {
+        let text = format!("secrets = \"env:SECRET\"\n{own}\n[[feedback]]\nproblem = \"$.x\"\n");
+        let environment = Environment::from([("SECRET".to_owned(), secret.to_owned())]);
+        let document = Document { name: "fixture.toml".to_owned(), text };
+        let file = MappingFile::read(document, &environment);
+        let source = file.source.unwrap_or_else(|| panic!("{own}: {:?}", file.mistakes));
+        let live = SourceStatus::Live(Arc::clone(&source));
+        let sources: Sources = [(source.name.clone(), live)].into();
+        let settings = Settings { public_url: Some(PUBLIC_URL.to_owned()), ..Settings::default() };
+        Fixture { house: House::of(settings, sources).await, secret }
+    }
+
+    /// With a hint, which no sender is told.
+    async fn verdict(&self, request: &Request) -> Verdict {
+        let answer: Answer = self.house.send(request).await;
+        let refused = self.house.door.rejected.last(&"fixture".parse().unwrap());
+        let hint = refused.first().filter(|_| answer.status == 401).and_then(|it| it.hint.clone());
+        (answer.status, answer.reason().to_owned(), hint)
+    }
+
+    async fn accepts(&self, request: &Request, case: &str) {
+        let verdict = self.verdict(request).await;
+        assert_eq!(verdict.0, 202, "{case}: {verdict:?}");
+    }
+
+    /// For this reason, and with this hint.
+    async fn refuses(&self, request: &Request, why: (&str, Option<&str>), case: &str) {
+        let verdict = self.verdict(request).await;
+        assert_eq!(verdict, (401, why.0.to_owned(), why.1.map(str::to_owned)), "{case}");
+    }
+
+    fn mac(&self, message: &[u8]) -> Vec<u8> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.secret.as_bytes()).unwrap();
+        mac.update(message);
+        mac.finalize().into_bytes().to_vec()
+    }
+
+    fn hex(&self, message: &[u8]) -> String {
+        HEXLOWER.encode(&self.mac(message))
+    }
+
+    fn jwt(&self, claims: &serde_json::Value) -> String {
+        let [header, claims] = [r#"{"alg":"HS256","typ":"JWT"}"#, &claims.to_string()]
+            .map(|part| BASE64URL_NOPAD.encode(part.as_bytes()));
+        let signed = format!("{header}.{claims}");
+        format!("{signed}.{}", BASE64URL_NOPAD.encode(&self.mac(signed.as_bytes())))
+    }
+}
+
+fn post(path: &str) -> Request {
+    Request::new("POST", path).header("content-type", "application/json")
+}
+
+const WRONG: &str = "the signature is wrong";
+const BODY: &[u8] = br#"{"x":"y"}"#;
+
+/// Where the proof may be, and how it gets there.
+const PLACES: [(&str, &str); 5] = [
+    ("header = [\"X-A\", \"X-B\"]", "ab"),
+    ("header = [\"X-A\", \"X-B\", \"X-C\"]", "abc"),
+    ("header = \"X-A\"\nquery = \"sig\"", "aq"),
+    ("header = \"X-A\"\nbearer = true", "az"),
+    ("query = \"sig\"\nbearer = true", "qz"),
+];
+
+/// The request with the right proof in one place, and a wrong one in all others or in none.
+fn request_with(places: &str, right: char, proofs: (&str, Option<&str>)) -> Request {
+    let mut query = String::new();
+    let mut headers = Vec::new();
+    for place in places.chars() {
+        let Some(proof) = (if place == right { Some(proofs.0) } else { proofs.1 }) else {
+            continue;
+        };
+        match place {
+            'q' => query = format!("?sig={proof}"),
+            'z' => headers.push(("authorization".to_owned(), format!("Bearer {proof}"))),
+            name => headers.push((format!("x-{name}"), proof.to_owned())),
+        }
+    }
+    let request = post(&format!("/hooks/fixture{query}")).body(BODY);
+    headers.iter().fold(request, |it, (name, value)| it.header(name, value))
+}
+
+#[tokio::test]
+async fn right_proof_in_any_named_place_is_accepted() {
+    for scheme in ["hmac", "token", "jwt"] {
+        for (places, letters) in PLACES {
+            let own = format!("[signature]\nscheme = \"{scheme}\"\n{places}");
+            let fixture = Fixture::new(&own, "a-secret").await;
+            let right = match scheme {
+                "hmac" => fixture.hex(BODY),
+                "jwt" => fixture.jwt(&serde_json::json!({})),
+                _ => fixture.secret.to_owned(),
+            };
+            let other =
+                Fixture { secret: "another-secret", ..Fixture::new(&own, "a-secret").await };
+            let signed_by_another = match scheme {
+                "hmac" => other.hex(BODY),
+                "jwt" => other.jwt(&serde_json::json!({})),
+                _ => other.secret.to_owned(),
+            };
+            for place in letters.chars() {
+                for wrong in [None, Some("garbage"), Some(signed_by_another.as_str())] {
+                    let case = format!("{scheme}, {places}, right in {place}, else {wrong:?}");
+                    let request = request_with(letters, place, (&right, wrong));
+                    fixture.accepts(&request, &case).await;
+                }
+            }
+            let none_right = request_with(letters, '-', ("", Some(&signed_by_another)));
+            let verdict = fixture.verdict(&none_right).await;
+            assert_eq!((verdict.0, verdict.1.as_str()), (401, WRONG), "{scheme}, {places}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_header_is_read_with_its_own_time() {
+    let own = "[signature]\nscheme = \"hmac\"\nheader = [\"X-A\", \"X-B\"]\nseparator = \",\"\n\
+               prefix = \"v1=\"\nsigned = \"{timestamp}.{body}\"\n\
+               timestamp = { from = \"part:t\", window = \"5m\" }";
+    let fixture = Fixture::new(own, "a-secret").await;
+    let now = clock::now().as_second();
+    let at = |time: i64| {
+        let message = [format!("{time}.").as_bytes(), BODY].concat();
+        format!("t={time},v1={}", fixture.hex(&message))
+    };
+    let with =
+        |a: &str, b: &str| post("/hooks/fixture").header("x-a", a).header("x-b", b).body(BODY);
+
+    fixture.accepts(&with("t=1,v1=00", &at(now)), "wrong and right").await;
+    fixture.accepts(&with(&at(now - 9_000), &at(now)), "late and right").await;
+    let late = fixture.verdict(&with("t=1,v1=00", &at(now - 9_000))).await;
+    assert_eq!(late.1, "the signature is outside its time window");
+    assert!(late.2.unwrap().starts_with("right, but signed 900"));
+}
+
+#[tokio::test]
+async fn byte_order_mark_before_a_proof_in_the_body_is_skipped() {
+    for (field, content_type, body) in [
+        ("$.key", "application/json", r#"{"key":"a-secret","x":1}"#),
+        ("Key", "application/x-www-form-urlencoded", "Key=a-secret&x=1"),
+        ("x", "application/x-www-form-urlencoded", "Key=1&x=a-secret"),
+    ] {
+        let own = format!("[signature]\nscheme = \"token\"\nfield = \"{field}\"");
+        let fixture = Fixture::new(&own, "a-secret").await;
+        for mark in ["", "\u{feff}"] {
+            let request =
+                Request::new("POST", "/hooks/fixture").header("content-type", content_type);
+            let request = request.body(format!("{mark}{body}").as_bytes());
+            let answer = fixture.house.send(&request).await;
+            assert_eq!(answer.status, 202, "{field} {mark:?}: {answer:?}");
+            let id = answer.events()[0].parse().unwrap();
+            let kept = savio_relay::store::Store::event(&*fixture.house.store, id).await.unwrap();
+            let payload = kept.unwrap().event.payload;
+            assert!(payload.contains("********") && !payload.contains("secret"), "{payload}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn byte_order_mark_before_a_time_and_a_first_element_is_skipped() {
+    let own = "[signature]\nscheme = \"hmac\"\nheader = \"X-A\"\n\
+               timestamp = { from = \"field:$.at\", window = \"5m\" }";
+    let fixture = Fixture::new(own, "a-secret").await;
+    let body = format!("\u{feff}{{\"at\":{}}}", clock::now().as_second());
+    let request = post("/hooks/fixture").header("x-a", &fixture.hex(body.as_bytes()));
+    fixture.accepts(&request.body(body.as_bytes()), "time").await;
+
+    let own = "[signature]\nscheme = \"hmac\"\nheader = \"X-A\"\nsigned = \"{first}\"";
+    let fixture = Fixture::new(own, "a-secret").await;
+    let request = post("/hooks/fixture").header("x-a", &fixture.hex(b"{\"x\":1}"));
+    fixture.accepts(&request.body("\u{feff}[{\"x\":1},2]".as_bytes()), "first element").await;
+}
+
+#[tokio::test]
+async fn plus_sign_that_became_a_space_is_named() {
+    const SECRET: &str = "ab+cd/ef+gh+ij==";
+    let hint = Some("right, but with `+`, which is a space in a URL or a form: write %2B");
+    let fixture = Fixture::new("[signature]\nscheme = \"token\"\nquery = \"token\"", SECRET).await;
+    let with = |token: &str| post(&format!("/hooks/fixture?token={token}")).body(BODY);
+    fixture.accepts(&with("ab%2Bcd/ef%2Bgh%2Bij=="), "escaped").await;
+    fixture.accepts(&with("ab%2bcd%2Fef%2Bgh%2bij%3D%3D"), "all escaped").await;
+    fixture.refuses(&with("ab+cd/ef+gh+ij=="), (WRONG, hint), "as it is").await;
+    fixture.refuses(&with("ab+cd/ef%2Bgh+ij=="), (WRONG, hint), "one of three escaped").await;
+    fixture.refuses(&with("ab+cd/ef+gh+kl=="), (WRONG, None), "another").await;
+
+    let own = "[signature]\nscheme = \"token\"\nquery = \"token\"\nprefix = \"Key \"";
+    let fixture = Fixture::new(own, SECRET).await;
+    fixture.accepts(&with("Key+ab%2Bcd/ef%2Bgh%2Bij=="), "its own space").await;
+
+    let fixture = Fixture::new("[signature]\nscheme = \"token\"\nfield = \"Key\"", SECRET).await;
+    let form = Request::new("POST", "/hooks/fixture")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(b"a=1+2&Key=ab+cd/ef+gh+ij==");
+    fixture.refuses(&form, (WRONG, hint), "in a form").await;
+
+    let own = "[signature]\nscheme = \"hmac\"\nquery = \"sig\"\nencoding = \"base64\"";
+    let fixture = Fixture::new(own, "a-secret").await;
+    let (body, written) = (0..1_000)
+        .map(|n| format!("{{\"x\":{n}}}"))
+        .map(|body| (body.clone(), BASE64.encode(&fixture.mac(body.as_bytes()))))
+        .find(|(_, written)| written.contains('+'))
+        .unwrap();
+    let signed = post(&format!("/hooks/fixture?sig={written}")).body(body.as_bytes());
+    fixture.refuses(&signed, (WRONG, hint), "signature").await;
+    let escaped = written.replace('+', "%2B");
+    let signed = post(&format!("/hooks/fixture?sig={escaped}")).body(body.as_bytes());
+    fixture.accepts(&signed, "escaped signature").await;
+}
+
+fn sha256(bytes: &[u8]) -> Vec<u8> {
+    Sha256::digest(bytes).to_vec()
+}

@@ -1,0 +1,239 @@
+//! What a sender without a secret can make the relay do: little work, no signatures, no inside knowledge.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use savio_relay::clock;
+use savio_relay::event::{Headers, SourceName};
+use savio_relay::intake::Settings;
+use savio_relay::intake::signature::SignedRequest;
+use savio_relay::mistake::Document;
+use savio_relay::sources::MappingFile;
+use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
+
+use crate::support::relay::{Relay, http};
+use crate::support::server::{House, Request, SECRET, hex_hmac};
+use crate::support::wait::until;
+
+#[tokio::test]
+async fn body_of_backslashes_is_refused_in_linear_time() {
+    let house = House::new().await;
+    let webhook = Request::new("POST", "/hooks/github")
+        .header("x-hub-signature-256", &format!("sha256={:064}", 0))
+        .body(&vec![b'\\'; 64 * 1024]);
+
+    let begun = Instant::now();
+    let answer = house.send(&webhook).await;
+
+    // Milliseconds where it is linear; 2,000,000,000 steps where it is quadratic.
+    assert_eq!(answer.status, 401);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+/// A source with a public key, and what its sender would put into the header `X-Sig` for this body.
+fn paired(body: &[u8]) -> (MappingFile, String) {
+    let text = "secrets = [\"env:PUBLIC_KEY\"]\n\
+                [signature]\nscheme = \"ecdsa-p256\"\nheader = \"X-Sig\"\nseparator = \",\"\n\
+                [[feedback]]\nproblem = \"$.x\"\n";
+    let document = Document { name: "paired.toml".to_owned(), text: text.to_owned() };
+    let read = |environment| MappingFile::read(document.clone(), &environment);
+    let signature = read([].into()).source.unwrap().signature.clone();
+    let (public, private) = signature.invent(&[7; 32]).unwrap();
+    let headers = Headers::new();
+    let presented =
+        SignedRequest { method: "POST", url: None, query: None, headers: &headers, body };
+    let stamp = signature.sign(&signature.signing_key(&private).unwrap(), &presented, clock::now());
+    let public = secrecy::ExposeSecret::expose_secret(&public).to_owned();
+    (read([("PUBLIC_KEY".to_owned(), public)].into()), stamp.unwrap().headers[0].1.clone())
+}
+
+#[tokio::test]
+async fn health_is_answered_while_a_wrong_signature_is_diagnosed() {
+    let (file, signed) = paired(&[&vec![b'x'; 30_000][..], b"\n"].concat());
+    let sources = [(file.name.clone().unwrap(), file.standing(clock::now()))].into();
+    let house = House::of(Settings::default(), sources).await;
+    // Three of another message before the right one, so that the diagnosis takes a while.
+    let wrong = paired(b"other").1;
+    let list = format!("{wrong},{wrong},{wrong},{signed}");
+    let webhook = Request::new("POST", "/hooks/paired").header("x-sig", &list);
+    let webhook = webhook.body(&vec![b'x'; 30_000]);
+
+    let mut stream = house.begin(&webhook, 30_000).await;
+    let alive = house.send(&Request::new("GET", "/healthz")).await;
+    let answered_before = stream.try_read(&mut [0]);
+    stream.read_to_end(&mut Vec::new()).await.unwrap();
+
+    assert_eq!(alive.status, 200);
+    assert_eq!(answered_before.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    let refusal = &house.door.rejected.last(&"paired".parse::<SourceName>().unwrap())[0];
+    let hint = "right with a line end behind the body: it was cut off";
+    assert_eq!(refusal.hint.as_deref(), Some(hint));
+}
+
+/// A folder with these mapping files and a folder for the store.
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for inner in ["mappings", "store"] {
+        fs::create_dir(folder.path().join(inner)).unwrap();
+    }
+    for (name, text) in files {
+        write_mapping(folder.path(), name, text);
+    }
+    folder
+}
+
+fn write_mapping(folder: &Path, name: &str, text: &str) {
+    let text = format!("{text}\n[[feedback]]\nproblem = \"$.x\"\n");
+    fs::write(folder.join(format!("mappings/{name}.toml")), text).unwrap();
+}
+
+fn start(folder: &Path, variables: &[(&str, &str)]) -> Relay {
+    let store = [("SAVIO_RELAY_STORE__URL", "sqlite:store/relay.db"), ("SECRET", SECRET)];
+    Relay::start(folder, &[&store[..], variables].concat())
+}
+
+async fn get(url: &str) -> Value {
+    http().get(url).send().await.unwrap().json().await.unwrap()
+}
+
+#[tokio::test]
+async fn source_that_is_off_tells_no_path_and_no_variable() {
+    let folder = folder(&[
+        ("unset", "provider = \"form\"\nsecrets = [\"env:NOBODY_SET_IT\"]"),
+        ("absent", "provider = \"form\"\nsecrets = [\"file:nowhere/secret.txt\"]"),
+    ]);
+    let relay = start(folder.path(), &[]);
+
+    for (name, reason) in [("unset", "NOBODY_SET_IT"), ("absent", "nowhere/secret.txt")] {
+        let answer = http().post(format!("{}/hooks/{name}", relay.url)).send().await.unwrap();
+        let text = answer.text().await.unwrap();
+
+        assert_eq!(text, r#"{"error":"source off","reason":"the source is off"}"#);
+        until(|| relay.log().lines().any(|it| it.contains("refused") && it.contains(reason))).await;
+    }
+}
+
+#[tokio::test]
+async fn readyz_tells_the_kind_of_trouble_and_no_path() {
+    let folder = folder(&[("form", "provider = \"form\"\nsecrets = [\"env:SECRET\"]")]);
+    let relay = start(folder.path(), &[]);
+    let ready = format!("{}/readyz", relay.url);
+    assert_eq!(get(&ready).await["status"], "ready");
+
+    fs::rename(folder.path().join("store"), folder.path().join("elsewhere")).unwrap();
+    let mut answer = get(&ready).await;
+    while answer["status"] == "ready" {
+        answer = get(&ready).await;
+    }
+    get(&ready).await;
+
+    assert_eq!(answer["status"], "not ready");
+    let reasons = json!(["the store is not available: its file cannot be used"]);
+    assert_eq!(answer["reasons"], reasons, "{answer}");
+    until(|| relay.logged("not ready: ") > 0).await;
+    assert!(relay.log().contains("store/relay.db"), "{}", relay.log());
+    fs::rename(folder.path().join("elsewhere"), folder.path().join("store")).unwrap();
+    while get(&ready).await["status"] != "ready" {}
+    until(|| relay.logged("ready again") > 0).await;
+    // Once for each change, however often it was asked.
+    assert_eq!((relay.logged("not ready: "), relay.logged("ready again")), (1, 1));
+}
+
+const BROUGHT: &str = "provider = \"asana\"\nsecrets = [\"file:brought.txt\"]";
+
+/// The one line of the file with the addresses of sources that wait for their secret.
+fn setup_address(folder: &Path) -> String {
+    let path = folder.join("store/setup-addresses");
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    fs::read_to_string(path).unwrap()
+}
+
+#[tokio::test]
+async fn setup_code_is_in_no_log_and_in_a_file_of_the_owner() {
+    for format in ["text", "json"] {
+        let folder = folder(&[("waiting", BROUGHT)]);
+        let relay = start(folder.path(), &[("SAVIO_RELAY_LOG__FORMAT", format)]);
+        let first = setup_address(folder.path());
+        write_mapping(folder.path(), "later", &BROUGHT.replace("brought", "other"));
+        until(|| setup_address(folder.path()).lines().count() == 2).await;
+        until(|| relay.logged("took the mapping files") > 0).await;
+
+        assert!(first.starts_with("waiting http://127.0.0.1:"), "{first}");
+        assert!(setup_address(folder.path()).contains(&first), "the code stays the same");
+        let code = first.trim().split_once("setup=").unwrap().1;
+        let said = format!("{}{}", relay.introduction, relay.log());
+        assert!(!said.contains(code) && !said.contains("setup="), "{said}");
+        assert!(said.contains("store/setup-addresses"), "{said}");
+
+        let url = first.trim().split_once(' ').unwrap().1;
+        let greeting = http().post(url).header("x-hook-secret", SECRET);
+        assert_eq!(greeting.send().await.unwrap().status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn token_of_an_address_is_stored_in_no_form() {
+    let house = House::new().await;
+    let encoded: Vec<String> = SECRET.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    let (encoded, upper) = (encoded.concat(), encoded.concat().to_uppercase());
+    let base64 = data_encoding::BASE64.encode(format!("relay:{SECRET}").as_bytes());
+    let webhook = Request::new("POST", &format!("/hooks/form?token={SECRET}"))
+        .header("content-type", "application/json")
+        .header("referer", &format!("https://relay.test/hooks/form?token={encoded}"))
+        .header("x-forwarded-uri", &format!("/hooks/form?a=b&token={upper}&c=d"))
+        .header("x-original-url", &format!("/login?to={}", encoded.replace('%', "%25")))
+        .header("x-original-credentials", &format!("Basic {base64}"))
+        .header("x-request", &format!("{{\"url\":\"\\/hooks?token=\\u0061{}\"}}", &SECRET[1..]))
+        .header("x-harmless", "100% a+b \\u0061")
+        .body(b"{}");
+
+    let answer = house.send(&webhook).await;
+
+    let id = answer.events()[0].parse().unwrap();
+    let headers =
+        savio_relay::store::Store::event(&*house.store, id).await.unwrap().unwrap().event.headers;
+    for name in
+        ["referer", "x-forwarded-uri", "x-original-url", "x-original-credentials", "x-request"]
+    {
+        assert_eq!(headers[name], "*", "{name}");
+    }
+    assert_eq!(headers["x-harmless"], "100% a+b \\u0061");
+}
+
+/// As X's challenge-response check is written by a user.
+const CRC: &str = "provider = \"github\"\nsecrets = [\"env:SECRET\"]\n\
+                   [[handshake]]\nmethod = \"GET\"\nhas = [\"query:crc_token\"]\n\
+                   json = { response_token = \"sha256={hmac:query:crc_token}\" }\n";
+
+#[tokio::test]
+async fn unsigned_handshake_signs_no_webhook() {
+    let house = House::of_files(&[("crc", CRC)]).await;
+    let ask = |token: &str| Request::new("GET", &format!("/hooks/crc?crc_token={token}"));
+
+    let (right, long) = ("A-z_0~9.=".repeat(28), "a".repeat(257));
+    let forged = ["%7B%22x%22:%22spam%22%7D", "a%26b", "a+b", "a%2Fb", "a:b", "%C3%A9", "", &long];
+    for text in forged {
+        let answer = house.send(&ask(text)).await;
+        assert_eq!((answer.status, answer.text.contains("sha256")), (405, false), "{text}");
+    }
+    let answer = house.send(&ask(&right)).await;
+    let signed = format!("sha256={}", hex_hmac(right.as_bytes()));
+    assert_eq!(answer.body["response_token"].as_str(), Some(&*signed));
+}
+
+#[tokio::test]
+async fn handshakes_of_one_client_take_nothing_from_another() {
+    let house = House::of_files(&[("crc", CRC)]).await;
+    let ask = |client: &str| {
+        Request::new("GET", "/hooks/crc?crc_token=a").header("x-forwarded-for", client)
+    };
+
+    house.send_until(&ask("2001:db8::1"), 200).await;
+    house.send_until(&ask("2001:db8::2"), 429).await;
+
+    assert_eq!(house.send(&ask("2001:db8:0:1::1")).await.status, 200);
+    assert_eq!(house.send(&ask("203.0.113.9")).await.status, 200);
+}

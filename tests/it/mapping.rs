@@ -1,0 +1,6 @@
+//! The mapping language and its files.
+
+mod empty_values;
+mod jsonpath_cts;
+mod jsonpath_property;
+mod large_files;

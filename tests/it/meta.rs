@@ -1,0 +1,4 @@
+//! The repository itself: its layout and its documents.
+
+mod architecture;
+mod repository;

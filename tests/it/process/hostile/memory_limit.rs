@@ -1,0 +1,78 @@
+//! The memory that a program may take, enforced by the machine as a container's runtime does.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{fs, io};
+
+const PRLIMIT: &str = "/usr/bin/prlimit";
+
+/// A control group that can only take so many bytes; removed when it goes out of scope.
+pub(super) struct MemoryGroup {
+    folder: PathBuf,
+}
+
+impl MemoryGroup {
+    /// None where this machine, or who runs the test, cannot make one.
+    pub(super) fn new(bytes_max: u64) -> Option<MemoryGroup> {
+        let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+        groups.lines().find_map(|line| {
+            let (_, named) = line.split_once(':')?;
+            let (controllers, path) = named.split_once(':')?;
+            let path = path.trim_start_matches('/');
+            let (parent, limit) = if controllers == "memory" {
+                (Path::new("/sys/fs/cgroup/memory").join(path), "memory.limit_in_bytes")
+            } else if controllers.is_empty() {
+                // A group of version 2 that has processes has no groups inside: a sibling.
+                (Path::new("/sys/fs/cgroup").join(path).parent()?.to_owned(), "memory.max")
+            } else {
+                return None;
+            };
+            MemoryGroup::in_parent(&parent, limit, bytes_max).ok()
+        })
+    }
+
+    fn in_parent(parent: &Path, limit: &str, bytes_max: u64) -> io::Result<MemoryGroup> {
+        let folder = parent.join(format!("savio-relay-test-{}", std::process::id()));
+        // Elsewhere this would make a common folder.
+        if !parent.join("cgroup.procs").exists() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        fs::create_dir(&folder)?;
+        let group = MemoryGroup { folder };
+        // Fails where the controller is not there, or not ours.
+        fs::OpenOptions::new().write(true).open(group.folder.join(limit))?;
+        fs::write(group.folder.join(limit), bytes_max.to_string())?;
+        Ok(group)
+    }
+
+    /// The command, run as a member of the group under the same process number.
+    pub(super) fn enclose(&self, command: &Command) -> Command {
+        let mut enclosed = Command::new("/bin/sh");
+        enclosed
+            .arg("-c")
+            .arg("echo $$ > \"$0\" && exec \"$@\"")
+            .arg(self.folder.join("cgroup.procs"))
+            .arg(command.get_program())
+            .args(command.get_args());
+        enclosed
+    }
+}
+
+impl Drop for MemoryGroup {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir(&self.folder) {
+            eprintln!("!!! {}: {error}", self.folder.display());
+        }
+    }
+}
+
+/// The command with a limit of what the process has of data, where the machine can see to that.
+pub(super) fn with_data_limit(command: &Command, bytes_max: u64) -> Option<Command> {
+    if !Path::new(PRLIMIT).exists() {
+        return None;
+    }
+    let mut limited = Command::new(PRLIMIT);
+    limited.arg(format!("--data={bytes_max}")).arg(command.get_program());
+    limited.args(command.get_args());
+    Some(limited)
+}

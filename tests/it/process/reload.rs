@@ -1,0 +1,337 @@
+//! Mapping files change while the relay runs: a new set is taken whole or not at all, nothing is lost.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use http::StatusCode;
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use crate::support::relay::{Relay, SECRET, http, typeform_signature};
+use crate::support::savio::{Arrived, start_savio};
+use crate::support::wait::until;
+
+const RELOADS: usize = 100;
+const CONNECTIONS: usize = 4;
+
+/// A folder with the source `survey`, a relay that runs in it, and what Savio got.
+struct Scene {
+    folder: tempfile::TempDir,
+    relay: Relay,
+    arrived: Arrived,
+}
+
+impl Scene {
+    async fn start() -> Scene {
+        Scene::start_in(folder_with_survey()).await
+    }
+
+    async fn start_in(folder: tempfile::TempDir) -> Scene {
+        let arrived = Arrived::default();
+        let savio = start_savio(arrived.clone()).await;
+        let relay = start_relay(folder.path(), &savio, "8");
+        Scene { folder, relay, arrived }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join("mappings").join(format!("{name}.toml"))
+    }
+
+    async fn post(&self, source: &str, text: &str) -> StatusCode {
+        post(&http(), &self.relay.url, source, text).await
+    }
+
+    async fn arrives(&self, text: &str) {
+        until(|| self.arrived.lock().unwrap().contains_key(text)).await;
+    }
+
+    /// Returns once the log has one more line with this text.
+    async fn logs(&self, text: &str, before: usize) {
+        until(|| self.relay.logged(text) > before).await;
+    }
+}
+
+fn folder_with_survey() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("mappings")).unwrap();
+    write(&folder.path().join("mappings/survey.toml"), &mapping("first"));
+    folder
+}
+
+fn start_relay(folder: &Path, savio: &str, max_in_flight: &str) -> Relay {
+    let variables = [
+        ("TYPEFORM_SECRET", SECRET),
+        ("SAVIO_API_TOKEN", "token"),
+        ("SAVIO_RELAY_SAVIO__BASE_URL", savio),
+        ("SAVIO_RELAY_SAVIO__MAX_IN_FLIGHT", max_in_flight),
+    ];
+    Relay::start(folder, &variables)
+}
+
+/// The feedback's text is this word and the response's token.
+fn mapping(word: &str) -> String {
+    let problem = format!("{word} {{{{ payload.form_response.token }}}}");
+    format!(
+        "provider = \"typeform\"\nsecrets = [\"env:TYPEFORM_SECRET\"]\n\n[[feedback]]\n\
+         problem = \"{problem}\"\n"
+    )
+}
+
+const BAD: &str = "provider = \"typeform\"\nsecrets = [\"env:TYPEFORM_SECRET\"]\nevnts = [\"x\"]\n";
+
+/// As an editor does it that writes a new file and renames it.
+fn write(path: &Path, text: &str) {
+    let new = path.with_extension("new");
+    std::fs::write(&new, text).unwrap();
+    std::fs::rename(new, path).unwrap();
+}
+
+async fn post(http: &reqwest::Client, url: &str, source: &str, text: &str) -> StatusCode {
+    let body = json!({
+        "event_id": text,
+        "event_type": "form_response",
+        "form_response": {"token": text},
+    });
+    let body = body.to_string();
+    let sent = http
+        .post(format!("{url}/hooks/{source}"))
+        .header("content-type", "application/json")
+        .header("typeform-signature", typeform_signature(body.as_bytes()))
+        .body(body)
+        .send();
+    sent.await.unwrap().status()
+}
+
+#[tokio::test]
+async fn a_changed_mapping_file_is_taken_when_it_is_saved() {
+    let scene = Scene::start().await;
+
+    std::fs::write(scene.path("survey"), mapping("second")).unwrap();
+    scene.logs("took the mapping files: survey changed", 0).await;
+
+    assert_eq!(scene.post("survey", "1").await, 202);
+    scene.arrives("second 1").await;
+}
+
+#[tokio::test]
+async fn one_bad_file_leaves_all_as_it_was() {
+    let scene = Scene::start().await;
+    write(&scene.path("other"), BAD);
+    write(&scene.path("survey"), &mapping("second"));
+
+    scene.relay.hang_up();
+    scene.logs("the old ones stay: 1 mistake in mappings/other.toml", 0).await;
+
+    assert!(scene.relay.logged("mappings/other.toml:3:1: unknown key `evnts`") > 0);
+    assert_eq!(scene.post("other", "1").await, 404);
+    assert_eq!(scene.post("survey", "2").await, 202);
+    scene.arrives("first 2").await;
+}
+
+#[tokio::test]
+async fn a_new_mapping_file_is_a_live_source() {
+    let scene = Scene::start().await;
+    assert_eq!(scene.post("other", "1").await, 404);
+
+    write(&scene.path("other"), &mapping("other"));
+    scene.logs("other is live at", 0).await;
+
+    assert_eq!(scene.post("other", "1").await, 202);
+    scene.arrives("other 1").await;
+}
+
+#[tokio::test]
+async fn a_source_whose_file_is_gone_is_off_until_it_is_back() {
+    let scene = Scene::start().await;
+
+    std::fs::remove_file(scene.path("survey")).unwrap();
+    scene.logs("survey is off: its mapping file is gone", 0).await;
+    assert_eq!(scene.post("survey", "1").await, 503);
+
+    write(&scene.path("survey"), &mapping("back"));
+    scene.logs("survey is live", 0).await;
+    assert_eq!(scene.post("survey", "1").await, 202);
+    scene.arrives("back 1").await;
+}
+
+/// A Savio that never answers.
+async fn start_silent_savio() -> String {
+    let router = Router::new().fallback(std::future::pending::<StatusCode>);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    format!("http://{address}/app/api/")
+}
+
+#[tokio::test]
+async fn events_of_a_source_without_a_file_wait_for_it_over_a_restart() {
+    let folder = folder_with_survey();
+    let savio = start_silent_savio().await;
+    let relay = start_relay(folder.path(), &savio, "1");
+    for text in ["1", "2"] {
+        assert_eq!(post(&http(), &relay.url, "survey", text).await, 202);
+    }
+    relay.kill();
+    std::fs::remove_file(folder.path().join("mappings/survey.toml")).unwrap();
+
+    let scene = Scene::start_in(folder).await;
+    scene.logs("queued events wait: the source survey has no mapping at present", 0).await;
+    write(&scene.path("survey"), &mapping("back"));
+
+    // Which of them was sent before, and therefore mapped, depends on which was mapped first.
+    let has = |text: &str| scene.arrived.lock().unwrap().contains_key(text);
+    until(|| ["1", "2"].iter().all(|n| has(&format!("first {n}")) || has(&format!("back {n}"))))
+        .await;
+    assert!(has("back 1") || has("back 2"));
+}
+
+#[tokio::test]
+async fn a_folder_that_is_replaced_by_a_link_is_taken() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let mappings = folder.path().join("mappings");
+    // As Kubernetes mounts a ConfigMap.
+    for version in ["..1", "..2"] {
+        std::fs::create_dir_all(mappings.join(version)).unwrap();
+        std::fs::write(mappings.join(version).join("survey.toml"), mapping(version)).unwrap();
+    }
+    symlink("..1", mappings.join("..data")).unwrap();
+    symlink("..data/survey.toml", mappings.join("survey.toml")).unwrap();
+    let scene = Scene::start_in(folder).await;
+
+    symlink("..2", mappings.join("..data_tmp")).unwrap();
+    std::fs::rename(mappings.join("..data_tmp"), mappings.join("..data")).unwrap();
+    scene.logs("took the mapping files: survey changed", 0).await;
+
+    assert_eq!(scene.post("survey", "1").await, 202);
+    scene.arrives("..2 1").await;
+}
+
+#[tokio::test]
+async fn another_folder_put_in_the_place_of_the_first_is_watched_on() {
+    let scene = Scene::start().await;
+    let root = scene.folder.path();
+    std::fs::create_dir(root.join("next")).unwrap();
+    std::fs::write(root.join("next/survey.toml"), mapping("second")).unwrap();
+
+    std::fs::rename(root.join("mappings"), root.join("old")).unwrap();
+    std::fs::rename(root.join("next"), root.join("mappings")).unwrap();
+    scene.logs("survey changed", 0).await;
+    write(&scene.path("survey"), &mapping("third"));
+    scene.logs("survey changed", 1).await;
+
+    assert_eq!(scene.post("survey", "1").await, 202);
+    scene.arrives("third 1").await;
+}
+
+#[tokio::test]
+async fn secrets_in_files_are_read_anew() {
+    let scene = Scene::start().await;
+    let secret = scene.folder.path().join("secret");
+    std::fs::write(&secret, "an old secret").unwrap();
+    let with_file = mapping("kept").replace("env:TYPEFORM_SECRET", "file:secret");
+    write(&scene.path("survey"), &with_file);
+    scene.logs("survey changed", 0).await;
+    assert_eq!(scene.post("survey", "1").await, 401);
+
+    std::fs::write(&secret, SECRET).unwrap();
+    scene.relay.hang_up();
+    scene.logs("all are as before", 0).await;
+
+    assert_eq!(scene.post("survey", "1").await, 202);
+}
+
+#[tokio::test]
+async fn of_a_changed_configuration_the_folder_is_taken_and_the_rest_is_named() {
+    let scene = Scene::start().await;
+    let root = scene.folder.path();
+    std::fs::create_dir(root.join("others")).unwrap();
+    std::fs::write(root.join("others/other.toml"), mapping("other")).unwrap();
+
+    std::fs::write(root.join("relay.toml"), "mappings = \"others\"\n").unwrap();
+    scene.logs("relay.toml has changed: of it only `mappings`", 0).await;
+    assert_eq!(scene.post("other", "1").await, 202);
+    assert_eq!(scene.post("survey", "2").await, 503);
+
+    std::fs::write(root.join("relay.toml"), "mapings = \"others\"\n").unwrap();
+    scene.logs("the old ones stay: 1 mistake in relay.toml", 0).await;
+    std::fs::remove_file(root.join("relay.toml")).unwrap();
+    scene.logs("the old ones stay: relay.toml is gone", 0).await;
+    assert_eq!(scene.post("other", "3").await, 202);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_reloads_under_load_lose_no_webhook_and_answer_none_with_404() {
+    let scene = Scene::start().await;
+    let taken = Arc::new(Mutex::new(BTreeSet::new()));
+    let stop = Arc::new(AtomicBool::new(false));
+    let posting: Vec<_> = (0..CONNECTIONS)
+        .map(|connection| {
+            let url = scene.relay.url.clone();
+            tokio::spawn(post_until(stop.clone(), url, connection, taken.clone()))
+        })
+        .collect();
+
+    for round in 0..RELOADS {
+        reload(&scene, round).await;
+    }
+    write(&scene.path("survey"), &mapping("last"));
+    scene.relay.hang_up();
+    stop.store(true, Ordering::Relaxed);
+    for task in posting {
+        task.await.unwrap();
+    }
+
+    let taken = taken.lock().unwrap().clone();
+    assert!(taken.len() > RELOADS, "{} were taken", taken.len());
+    until(|| missing(&scene.arrived, &taken).is_empty()).await;
+    assert!(scene.relay.stop().success());
+}
+
+/// One of four kinds of change, and until the relay has looked at it.
+async fn reload(scene: &Scene, round: usize) {
+    let looked =
+        || scene.relay.logged("took the mapping files") + scene.relay.logged("the old ones stay");
+    let before = looked();
+    match round % 4 {
+        0 => write(&scene.path("survey"), BAD),
+        1 => write(&scene.path("survey"), &mapping(&format!("{round}"))),
+        2 => std::fs::remove_file(scene.path("survey")).unwrap(),
+        _ => write(&scene.path("survey"), &mapping("again")),
+    }
+    // Most are asked for, so that the test need not wait for the files to come to rest.
+    if !round.is_multiple_of(10) {
+        scene.relay.hang_up();
+    }
+    until(|| looked() > before).await;
+}
+
+async fn post_until(
+    stop: Arc<AtomicBool>,
+    url: String,
+    connection: usize,
+    taken: Arc<Mutex<BTreeSet<String>>>,
+) {
+    let http = http();
+    let mut number = 0;
+    while !stop.load(Ordering::Relaxed) {
+        number += 1;
+        let text = format!("{connection}-{number}");
+        match post(&http, &url, "survey", &text).await {
+            StatusCode::ACCEPTED => drop(taken.lock().unwrap().insert(text)),
+            StatusCode::SERVICE_UNAVAILABLE => tokio::task::yield_now().await,
+            status => panic!("{status} for {text}"),
+        }
+    }
+}
+
+/// What was taken and is not in Savio, under whichever mapping.
+fn missing(arrived: &Arrived, taken: &BTreeSet<String>) -> Vec<String> {
+    let arrived = arrived.lock().unwrap();
+    let tokens: BTreeSet<&str> =
+        arrived.keys().filter_map(|text| text.split_once(' ')).map(|(_, token)| token).collect();
+    taken.iter().filter(|text| !tokens.contains(text.as_str())).cloned().collect()
+}

@@ -1,0 +1,86 @@
+//! Collectors that are away, refuse or answer nonsense: none is ever in the way.
+
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceResponse,
+};
+use prost::Message;
+use wiremock::matchers::method;
+use wiremock::{Mock, ResponseTemplate};
+
+use super::{Scene, accepted, receipts, webhook};
+use crate::support::wait::{until, until_async};
+
+#[tokio::test]
+async fn a_collector_that_is_away_harms_nothing_and_is_said_once() {
+    let scene = Scene::new().await;
+    let relay = scene.relay_to("http://127.0.0.1:9", &[]);
+
+    for text in ["Slow", "Slower"] {
+        accepted(webhook(&relay, "form", text)).await;
+    }
+    scene.delivered(2).await;
+    until(|| relay.logged("traces are lost") > 0).await;
+    accepted(webhook(&relay, "form", "Slowest")).await;
+    scene.delivered(3).await;
+
+    let log = relay.log();
+    assert!(relay.stop().success());
+    assert_eq!(log.matches("traces are lost").count(), 1, "{log}");
+}
+
+#[tokio::test]
+async fn trouble_with_the_collector_is_said_when_it_begins_and_when_it_ends() {
+    let scene = Scene::new().await;
+    scene.collector.answer(ResponseTemplate::new(500)).await;
+    let relay = scene.relay();
+    for tried in 1..=3 {
+        accepted(webhook(&relay, "form", "Slow")).await;
+        until_async(async || scene.collector.requests().await.len() >= tried).await;
+    }
+
+    scene.collector.answer(ResponseTemplate::new(200)).await;
+    accepted(webhook(&relay, "form", "Slow")).await;
+
+    until(|| relay.logged("takes traces again") > 0).await;
+    assert_eq!(relay.logged("traces are lost"), 1);
+}
+
+#[tokio::test]
+async fn a_moment_of_trouble_costs_no_span() {
+    let scene = Scene::new().await;
+    scene.collector.0.reset().await;
+    for (answer, times) in [(503, 1), (200, u64::MAX)] {
+        let call = Mock::given(method("POST")).respond_with(ResponseTemplate::new(answer));
+        call.up_to_n_times(times).mount(&scene.collector.0).await;
+    }
+    let relay = scene.relay_to(&scene.collector.0.uri(), &[("OTEL_BSP_SCHEDULE_DELAY", "500")]);
+
+    accepted(webhook(&relay, "form", "Slow")).await;
+
+    let refused_and_taken = scene.collector.spans_from(6).await;
+    assert_eq!(receipts(&refused_and_taken).len(), 2);
+    assert_eq!(relay.logged("traces are lost"), 0);
+}
+
+/// Whether it says why a collector that answers so has no spans.
+async fn check_reason(answer: ResponseTemplate, reason: &str) {
+    let scene = Scene::new().await;
+    scene.collector.answer(answer).await;
+    let relay = scene.relay();
+    accepted(webhook(&relay, "form", "Slow")).await;
+    until(|| relay.logged("traces are lost") > 0).await;
+    assert_eq!(relay.logged(reason), 1, "{}", relay.log());
+}
+
+#[tokio::test]
+async fn why_a_collector_does_not_take_spans_is_said() {
+    let partial = ExportTracePartialSuccess { rejected_spans: 2, error_message: String::new() };
+    let partial = ExportTraceServiceResponse { partial_success: Some(partial) }.encode_to_vec();
+    let ok = || ResponseTemplate::new(200);
+    let moved = ResponseTemplate::new(302).insert_header("location", "http://127.0.0.1:9");
+
+    check_reason(ResponseTemplate::new(401), "it answered 401").await;
+    check_reason(moved, "it answered 302").await;
+    check_reason(ok().set_body_raw("<html>", "text/html; charset=utf-8"), "with a page").await;
+    check_reason(ok().set_body_raw(partial, "application/x-protobuf"), "refused 2 spans").await;
+}

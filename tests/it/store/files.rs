@@ -1,0 +1,355 @@
+//! The files of a store that somebody damages, removes or replaces while a relay runs on it.
+
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rusqlite::Connection;
+use savio_relay::event::EventId;
+use savio_relay::store::sqlite::{OpenError, Settings, Sqlite, is_served};
+use savio_relay::store::{Store, StoreError};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use wiremock::matchers::method;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::support::relay::{Relay, http, program};
+use crate::support::store::{Place, at, claim, keep, webhook};
+use crate::support::wait::until_async;
+
+fn reason<T: std::fmt::Debug>(answer: Result<T, StoreError>) -> String {
+    match answer {
+        Err(StoreError::Unavailable { reason, .. }) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    path.with_file_name(format!("relay.db{suffix}"))
+}
+
+/// What the next start would find after a loss of power now.
+async fn events_after_a_crash(path: &Path, ids: &[EventId]) -> usize {
+    let place = Place::new();
+    for suffix in ["", "-wal"] {
+        // The log may not be there.
+        let _ = fs::copy(beside(path, suffix), beside(&place.settings().path, suffix));
+    }
+    let store = place.open();
+    let mut found = 0;
+    for id in ids {
+        found += usize::from(store.event(*id).await.unwrap().is_some());
+    }
+    found
+}
+
+/// The store goes on after this was done to its files, and a crash loses nothing that was kept.
+async fn check_nothing_is_lost(suffixes: &[&str]) {
+    let place = Place::new();
+    let (store, path) = (place.open(), place.settings().path);
+    let mut ids = vec![keep(&*store, webhook(at(0))).await];
+    // Somebody looks meanwhile.
+    store.event(ids[0]).await.unwrap().unwrap();
+
+    for suffix in suffixes {
+        fs::remove_file(beside(&path, suffix)).unwrap();
+    }
+    ids.push(keep(&*store, webhook(at(0))).await);
+    assert_eq!(events_after_a_crash(&path, &ids).await, 2, "after another was kept");
+
+    for suffix in suffixes {
+        fs::remove_file(beside(&path, suffix)).unwrap();
+    }
+    store.ready().await.unwrap();
+    assert_eq!(
+        events_after_a_crash(&path, &ids).await,
+        2,
+        "after it was asked whether it is ready"
+    );
+
+    ids.push(keep(&*store, webhook(at(0))).await);
+    assert_eq!(claim(&*store, at(0), 9).await.len(), 3);
+    drop(store);
+    assert_eq!(events_after_a_crash(&path, &ids).await, 3, "after the end");
+}
+
+#[tokio::test]
+async fn a_log_that_is_removed_is_saved_before_a_new_one_is_begun() {
+    check_nothing_is_lost(&["-wal"]).await;
+}
+
+#[tokio::test]
+async fn a_logs_index_that_is_removed_is_made_anew() {
+    check_nothing_is_lost(&["-shm"]).await;
+    check_nothing_is_lost(&["-wal", "-shm"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_is_removed_while_nothing_comes_is_saved_too() {
+    let place = Place::new();
+    let (store, path) = (place.open(), place.settings().path);
+    let id = keep(&*store, webhook(at(0))).await;
+    fs::remove_file(beside(&path, "-wal")).unwrap();
+
+    // As delivery does it while it waits.
+    let waiting = tokio::spawn({
+        let store = store.clone();
+        async move { store.wait_for_work(1).await }
+    });
+    until_async(async || events_after_a_crash(&path, &[id]).await == 1).await;
+    waiting.abort();
+}
+
+#[tokio::test]
+async fn a_log_that_another_program_began_stops_the_store_until_it_is_gone() {
+    let place = Place::new();
+    let (store, path) = (place.open(), place.settings().path);
+    let id = keep(&*store, webhook(at(0))).await;
+    let log = beside(&path, "-wal");
+    fs::remove_file(&log).unwrap();
+    fs::write(&log, "of another program").unwrap();
+
+    let expected = "another program has begun a log of its own";
+    assert!(reason(store.store(webhook(at(0))).await).contains(expected));
+    assert!(reason(store.ready().await).contains(expected));
+    fs::remove_file(&log).unwrap();
+    let other = keep(&*store, webhook(at(0))).await;
+
+    assert_eq!(events_after_a_crash(&path, &[id, other]).await, 2);
+}
+
+#[tokio::test]
+async fn a_lock_that_is_removed_lets_no_second_server_in() {
+    let place = Place::new();
+    let settings = place.settings();
+    let (store, lock) = (place.open(), beside(&settings.path, ".lock"));
+
+    for _ in 0..2 {
+        fs::remove_file(&lock).unwrap();
+        let refused = Sqlite::open(&settings).unwrap_err();
+        assert!(matches!(refused, OpenError::InUse { .. }), "{refused}");
+        keep(&*store, webhook(at(0))).await;
+        assert!(is_served(&settings.path).unwrap(), "the lock file is there and locked again");
+    }
+    let foreign = lock.with_file_name("other");
+    fs::write(&foreign, "").unwrap();
+    fs::rename(&foreign, &lock).unwrap();
+    keep(&*store, webhook(at(0))).await;
+    assert!(is_served(&settings.path).unwrap());
+
+    drop(store);
+    assert!(!is_served(&settings.path).unwrap());
+    Sqlite::open(&settings).unwrap();
+}
+
+#[test]
+fn looking_for_a_server_keeps_none_from_starting() {
+    let place = Place::new();
+    let settings = place.settings();
+    drop(Sqlite::open(&settings).unwrap());
+    let is_over = Arc::new(AtomicBool::new(false));
+    let looking = std::thread::spawn({
+        let (path, is_over) = (settings.path.clone(), Arc::clone(&is_over));
+        move || {
+            while !is_over.load(Ordering::Relaxed) {
+                is_served(&path).unwrap();
+            }
+        }
+    });
+
+    let started: Vec<Result<(), OpenError>> =
+        (0..50).map(|_| Sqlite::open(&settings).map(drop)).collect();
+
+    is_over.store(true, Ordering::Relaxed);
+    looking.join().unwrap();
+    let refused = started.iter().filter(|started| started.is_err()).count();
+    assert_eq!(refused, 0, "{started:?}");
+}
+
+/// Writes nonsense over the first page of a table or an index.
+fn damage(path: &Path, table: &str) {
+    let file = Connection::open(path).unwrap();
+    let sql = "SELECT rootpage FROM sqlite_schema WHERE name = ?1";
+    let page: u64 = file.query_row(sql, [table], |row| row.get(0)).unwrap();
+    drop(file);
+    let file = OpenOptions::new().write(true).open(path).unwrap();
+    file.write_all_at(&[0xFF; 64], (page - 1) * 4096).unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_table_stops_the_store_and_is_told() {
+    let place = Place::new();
+    let settings = place.settings();
+    keep(&*place.open(), webhook(at(0))).await;
+    damage(&settings.path, "webhooks");
+    let store = place.open();
+    store.ready().await.expect("nothing has read the damaged page");
+
+    let kept = reason(store.store(webhook(at(0))).await);
+    assert!(kept.contains("the database file is damaged"), "{kept}");
+
+    let expected = "the database is damaged (database disk image is malformed): stop the relay";
+    until_async(async || store.ready().await.is_err()).await;
+    assert!(reason(store.ready().await).starts_with(expected));
+    assert!(reason(store.store(webhook(at(0))).await).starts_with(expected));
+    let wanted = savio_relay::store::ClaimRequest {
+        sources: vec!["form".parse().unwrap()],
+        slots: 1,
+        bytes_max: usize::MAX,
+        now: at(0),
+        lease: std::time::Duration::from_mins(1),
+    };
+    assert!(reason(store.claim(wanted).await).starts_with(expected));
+}
+
+#[tokio::test]
+async fn damage_that_only_a_reader_meets_is_told_too() {
+    let place = Place::new();
+    let settings = Settings::new(place.settings().path);
+    let id = keep(&*place.open(), webhook(at(0))).await;
+    damage(&settings.path, "webhooks");
+    let store = place.open();
+
+    reason(store.event(id).await);
+
+    until_async(async || store.ready().await.is_err()).await;
+}
+
+/// A folder with a source, and a Savio that takes everything.
+async fn deployment() -> (TempDir, MockServer) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("mappings")).unwrap();
+    let mapping = "provider = \"form\"\nsecrets = [\"env:FORM_SECRET\"]\n[[feedback]]\nproblem = \"$.text\"\n";
+    fs::write(folder.path().join("mappings/form.toml"), mapping).unwrap();
+    let savio = MockServer::start().await;
+    let created = ResponseTemplate::new(201).set_body_json(json!({ "id": 7 }));
+    Mock::given(method("POST")).respond_with(created).mount(&savio).await;
+    let found = ResponseTemplate::new(200).set_body_json(json!({ "results": [] }));
+    Mock::given(method("GET")).respond_with(found).mount(&savio).await;
+    (folder, savio)
+}
+
+fn variables(savio: &MockServer) -> Vec<(&'static str, String)> {
+    vec![
+        ("FORM_SECRET", "secret".to_owned()),
+        ("SAVIO_API_TOKEN", "token".to_owned()),
+        ("ADMIN_TOKEN", "a token of the test".to_owned()),
+        ("SAVIO_RELAY_SERVER__PUBLIC_URL", "https://relay.example.com".to_owned()),
+        ("SAVIO_RELAY_SAVIO__BASE_URL", format!("{}/app/api/", savio.uri())),
+    ]
+}
+
+fn start(folder: &Path, variables: &[(&'static str, String)]) -> Relay {
+    let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    Relay::start(folder, &variables)
+}
+
+async fn post(relay: &Relay) -> u16 {
+    let call = http().post(format!("{}/hooks/form", relay.url)).header("x-relay-token", "secret");
+    call.json(&json!({ "text": "Slow" })).send().await.unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn a_relay_on_a_damaged_database_is_not_ready_and_doctor_says_so() {
+    let (folder, savio) = deployment().await;
+    let variables = variables(&savio);
+    let relay = start(folder.path(), &variables);
+    assert_eq!(post(&relay).await, 202);
+    assert!(relay.stop().success());
+    let doctor = |others: &[&str], address: &str| {
+        let mut doctor = program(folder.path());
+        doctor.args(["doctor", "--json"]).args(others).envs(variables.clone());
+        doctor.env("SAVIO_RELAY_SERVER__LISTEN", address);
+        let output =
+            doctor.env("SAVIO_RELAY_SERVER__ADMIN_LISTEN", "127.0.0.1:0").output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        (output.status.code(), said, String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, said, errors) = doctor(&["--deep"], "127.0.0.1:0");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("relay.db is whole"), "{said}");
+    assert!(errors.contains("checking relay.db, 1 MiB: it takes about 1 s"), "{errors}");
+
+    damage(&folder.path().join("relay.db"), "webhooks");
+    let relay = start(folder.path(), &variables);
+    assert_eq!(post(&relay).await, 503);
+    let ready = || async { http().get(format!("{}/readyz", relay.url)).send().await.unwrap() };
+    until_async(async || ready().await.status() == 503).await;
+    assert!(ready().await.text().await.unwrap().contains("the database is damaged"));
+    assert_eq!(post(&relay).await, 503);
+    let api = |path: &str| {
+        let call = http().get(format!("{}{path}", relay.admin_url));
+        call.bearer_auth("a token of the test").send()
+    };
+    let stats: Value = api("/api/v1/stats").await.unwrap().json().await.unwrap();
+    assert!(stats["store_problem"].as_str().unwrap().contains("damaged"), "{stats}");
+    let metrics = api("/metrics").await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("savio_relay_store_ready 0"), "{metrics}");
+    // It may be found before the relay listens.
+    let said = relay.introduction.clone() + &relay.log();
+    assert_eq!(said.matches("`savio-relay doctor --deep`, then").count(), 1, "{said}");
+
+    let address = relay.url.trim_start_matches("http://");
+    for (others, address) in [(&[][..], address), (&["--deep"], address), (&[], "127.0.0.1:0")] {
+        let (code, said, _) = doctor(others, address);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("relay.db is damaged: "), "{said}");
+        assert_eq!(said.contains("is not ready: "), address != "127.0.0.1:0", "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_serve_does_not_start_though_the_lock_file_was_removed() {
+    let (folder, savio) = deployment().await;
+    let variables = variables(&savio);
+    let relay = start(folder.path(), &variables);
+    fs::remove_file(folder.path().join("relay.db.lock")).unwrap();
+
+    let mut second = program(folder.path());
+    second.arg("serve").envs(variables.clone()).stderr(Stdio::piped());
+    second.env("SAVIO_RELAY_SERVER__LISTEN", "127.0.0.1:0");
+    let mut second = second.env("SAVIO_RELAY_SERVER__ADMIN_LISTEN", "127.0.0.1:0").spawn().unwrap();
+    // Its standard error ends when it does; one that got in would go on.
+    let lines = BufReader::new(second.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let refused = lines.take_while(|line| !line.contains("listening on")).collect::<Vec<_>>();
+    let refused = refused.iter().any(|line| line.contains("another savio-relay runs on"));
+    // One that was refused ends by itself, some time after its standard error.
+    if !refused {
+        second.kill().unwrap();
+    }
+    let status = second.wait().unwrap();
+    assert!(refused, "{status}");
+    assert_eq!(status.code(), Some(3));
+    let path = folder.path().join("relay.db");
+    until_async(async || is_served(&path).unwrap()).await;
+    // It is locked before that is told, and the log is read by another thread.
+    let told = || relay.logged("relay.db.lock was removed or replaced");
+    until_async(async || told() > 0).await;
+    assert_eq!(told(), 1);
+    assert_eq!(post(&relay).await, 202);
+}
+
+#[tokio::test]
+async fn a_kill_after_the_log_was_removed_loses_nothing() {
+    let (folder, savio) = deployment().await;
+    let variables = variables(&savio);
+    let relay = start(folder.path(), &variables);
+    for _ in 0..5 {
+        assert_eq!(post(&relay).await, 202);
+    }
+    fs::remove_file(folder.path().join("relay.db-wal")).unwrap();
+    for _ in 0..5 {
+        assert_eq!(post(&relay).await, 202);
+    }
+    until_async(async || relay.logged("relay.db-wal or") > 0).await;
+    assert_eq!(relay.logged("relay.db-wal or"), 1, "{}", relay.log());
+    relay.kill();
+
+    let store = Sqlite::open(&Settings::new(folder.path().join("relay.db"))).unwrap();
+    let events: u64 = store.counts().await.unwrap().iter().map(|it| it.events).sum();
+    assert_eq!(events, 10);
+}

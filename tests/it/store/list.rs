@@ -1,0 +1,270 @@
+//! What every store promises to a person who looks for events.
+
+use std::time::{Duration, Instant};
+
+use savio_relay::event::{EventId, Outcome, State};
+use savio_relay::store::{
+    Cursor, EventFilter, EventPage, MatchCount, NewEvent, PageRequest, Store, Webhook,
+};
+
+use crate::support::store::{
+    Place, after, at, attempt, begin, claim, claim_one, from, keep, name, settle, step, wait,
+    webhook,
+};
+
+async fn list(store: &dyn Store, filter: &EventFilter) -> Vec<EventId> {
+    let listed = page(store, filter, 100, None).await;
+    assert_eq!(listed.next, None);
+    listed.events.iter().map(|line| line.id).collect()
+}
+
+async fn page(
+    store: &dyn Store,
+    filter: &EventFilter,
+    limit: usize,
+    after: Option<Cursor>,
+) -> EventPage {
+    store.list(filter.clone(), PageRequest { limit, after }).await.unwrap()
+}
+
+async fn check(store: &dyn Store, filter: &EventFilter, expected: &[EventId]) {
+    assert_eq!(list(store, filter).await, expected, "{filter:?}");
+    let matching = store.matching(filter.clone()).await.unwrap();
+    assert_eq!(matching.events, expected.len() as u64, "{filter:?}");
+}
+
+fn text(text: &str) -> EventFilter {
+    EventFilter { text: Some(text.to_owned()), ..EventFilter::default() }
+}
+
+#[tokio::test]
+async fn events_are_listed_newest_first() {
+    let place = Place::new();
+    let store = &*place.open();
+    let old = keep(store, from("a", at(1))).await;
+    let new = keep(store, from("b", at(3))).await;
+    let between = keep(store, from("a", at(2))).await;
+
+    check(store, &EventFilter::default(), &[new, between, old]).await;
+}
+
+#[tokio::test]
+async fn pages_follow_each_other_without_gap_or_repeat() {
+    let place = Place::new();
+    let store = &*place.open();
+    let mut kept = Vec::new();
+    for (number, source) in (0..25).zip(["a", "b"].into_iter().cycle()) {
+        kept.push(keep(store, from(source, at(number / 10))).await);
+    }
+    for (filter, limit) in
+        [(EventFilter::default(), 4), (EventFilter::default(), 5), (text("0"), 3)]
+    {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let listed = page(store, &filter, limit, after).await;
+            assert!(listed.events.len() <= limit);
+            found.extend(listed.events.iter().map(|line| line.id));
+            after = listed.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        found.reverse();
+        assert_eq!(found, kept);
+    }
+}
+
+#[tokio::test]
+async fn a_filter_means_what_is_all_of_it() {
+    let place = Place::new();
+    let store = &*place.open();
+    let first = keep(store, from("a", at(1))).await;
+    let dead = claim_a(store).await;
+    let second = keep(store, from("a", at(2))).await;
+    let other = keep(store, from("b", at(2))).await;
+
+    let of = |source: Option<savio_relay::event::SourceName>, state| {
+        let sources = source.map(|source| vec![source]);
+        EventFilter { sources, state, ..EventFilter::default() }
+    };
+    check(store, &of(Some(name("a")), None), &[second, first]).await;
+    check(store, &of(None, Some(State::Dead)), &[dead]).await;
+    check(store, &of(Some(name("b")), Some(State::Dead)), &[]).await;
+    check(store, &of(Some(name("c")), None), &[]).await;
+    let sources = |names: &[&str]| EventFilter {
+        sources: Some(names.iter().map(|it| name(it)).collect()),
+        ..EventFilter::default()
+    };
+    check(store, &sources(&["a", "b"]), &[other, second, first]).await;
+    check(store, &sources(&[]), &[]).await;
+    let ids = vec![other, first, EventId::new(at(0)), first];
+    check(store, &EventFilter { ids: ids.clone(), ..EventFilter::default() }, &[other, first])
+        .await;
+    let state = Some(State::Queued);
+    check(store, &EventFilter { ids, state, ..EventFilter::default() }, &[other]).await;
+}
+
+async fn claim_a(store: &dyn Store) -> EventId {
+    let wanted = savio_relay::store::ClaimRequest {
+        sources: vec![name("a")],
+        slots: 1,
+        bytes_max: usize::MAX,
+        now: at(9),
+        lease: std::time::Duration::from_mins(1),
+    };
+    let claim = store.claim(wanted).await.unwrap()[0].claim;
+    store.advance(claim, step(settle(State::Dead))).await.unwrap();
+    claim.event
+}
+
+#[tokio::test]
+async fn a_time_holds_from_its_beginning_to_before_its_end() {
+    let place = Place::new();
+    let store = &*place.open();
+    let mut ids = Vec::new();
+    for second in 0..4 {
+        ids.push(keep(store, webhook(at(second))).await);
+    }
+    let within = |since, until| EventFilter { since, until, ..EventFilter::default() };
+
+    check(store, &within(Some(at(2)), None), &[ids[3], ids[2]]).await;
+    check(store, &within(None, Some(at(2))), &[ids[1], ids[0]]).await;
+    check(store, &within(Some(at(1)), Some(at(2))), &[ids[1]]).await;
+    check(store, &within(Some(at(2)), Some(at(1))), &[]).await;
+}
+
+#[tokio::test]
+async fn a_text_is_found_in_id_delivery_id_type_and_reason() {
+    let place = Place::new();
+    let store = &*place.open();
+    let mut first = webhook(at(0));
+    first.events[0].delivery_id = Some("Delivery-77".to_owned());
+    first.events[0].event_type = Some("form_response".to_owned());
+    let first = keep(store, first).await;
+    let claim = claim_one(store, at(0)).await.claim;
+    store.advance(claim, step(wait(5))).await.unwrap();
+    let second = keep(store, webhook(at(1))).await;
+
+    for found in ["delivery-7", "FORM_", "savio said 503", &first.to_string()] {
+        check(store, &text(found), &[first]).await;
+    }
+    check(store, &text(&second.to_string()[20..].to_uppercase()), &[second]).await;
+    check(store, &text("%"), &[]).await;
+    check(store, &text(""), &[second, first]).await;
+}
+
+#[tokio::test]
+async fn a_line_tells_how_the_event_stands() {
+    let place = Place::new();
+    let store = &*place.open();
+    let id = keep(store, webhook(at(0))).await;
+    let claim = claim_one(store, at(0)).await.claim;
+    store.advance(claim, begin(&["slow"])).await.unwrap();
+    store.advance(claim, after(attempt(0, Outcome::Retry), wait(5))).await.unwrap();
+
+    let line = page(store, &EventFilter::default(), 9, None).await.events.remove(0);
+
+    assert_eq!((line.id, line.source, line.state), (id, name("form"), State::Queued));
+    assert_eq!((line.received_at, line.due_at, line.attempts), (at(0), Some(at(5)), 1));
+    assert_eq!(line.reason.as_deref(), Some("savio said 503"));
+}
+
+#[tokio::test]
+async fn what_matches_is_counted_and_how_much_of_it_is_queued() {
+    let place = Place::new();
+    let store = &*place.open();
+    for _ in 0..3 {
+        keep(store, webhook(at(0))).await;
+    }
+    let claim = claim_one(store, at(0)).await.claim;
+    store.advance(claim, step(settle(State::Dead))).await.unwrap();
+
+    for filter in
+        [EventFilter::default(), text("-"), EventFilter { since: Some(at(0)), ..text("-") }]
+    {
+        let matching = store.matching(filter).await.unwrap();
+        assert_eq!(matching, MatchCount { events: 3, queued: 2, at_least: false });
+    }
+}
+
+/// So many events in few webhooks, half of them dead.
+async fn many(store: &dyn Store, events: i64) {
+    for second in 0..events / 1000 {
+        let template = webhook(at(second));
+        let event = |_| NewEvent { id: EventId::new(at(second)), ..template.events[0].clone() };
+        let events = (0..1000).map(event).collect();
+        store.store(Webhook { events, ..template.clone() }).await.unwrap();
+    }
+    for claimed in claim(store, at(events), 500).await {
+        store.advance(claimed.claim, step(settle(State::Dead))).await.unwrap();
+    }
+}
+
+/// How long the quickest of many pages takes, one behind the other.
+async fn quickest(store: &dyn Store, filter: &EventFilter) -> Duration {
+    let mut after = None;
+    let mut quickest = Duration::MAX;
+    for _ in 0..20 {
+        let start = Instant::now();
+        let listed = page(store, filter, 20, after).await;
+        quickest = quickest.min(start.elapsed());
+        assert_eq!(listed.events.len(), 20);
+        after = listed.next;
+    }
+    quickest
+}
+
+#[tokio::test]
+async fn page_of_a_hundred_thousand_events_costs_as_much_as_one_of_a_thousand() {
+    let (small, large) = (Place::new(), Place::new());
+    let (few, all) = (small.open(), large.open());
+    many(&*few, 1_000).await;
+    many(&*all, 100_000).await;
+    let dead = EventFilter { state: Some(State::Dead), ..EventFilter::default() };
+
+    for filter in [EventFilter::default(), dead] {
+        let (of_few, of_all) = (quickest(&*few, &filter).await, quickest(&*all, &filter).await);
+
+        // A look at all of them would take a hundred times as long.
+        assert!(of_all < of_few * 10, "{of_all:?} and {of_few:?}");
+    }
+}
+
+#[tokio::test]
+async fn search_that_stopped_goes_on_until_all_is_found() {
+    let place = Place::new();
+    let store = &*place.open();
+    many(store, 12_000).await;
+
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let listed = page(store, &text("-"), 500, after).await;
+        found.extend(listed.events.into_iter().map(|line| line.id));
+        after = listed.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let matching = store.matching(text("-")).await.unwrap();
+    let nowhere = store.matching(text("nowhere")).await.unwrap();
+
+    let mut each = found.clone();
+    each.sort_unstable();
+    each.dedup();
+    assert_eq!((found.len(), each.len()), (12_000, 12_000));
+    assert!(matching.at_least && (1_000..=10_000).contains(&matching.events), "{matching:?}");
+    assert_eq!(nowhere.events, 0);
+}
+
+#[tokio::test]
+async fn a_search_in_much_gives_back_its_turn() {
+    let place = Place::new();
+    let store = &*place.open();
+    many(store, 30_000).await;
+
+    let first = page(store, &text("nowhere"), 50, None).await;
+    let last = page(store, &text("nowhere"), 50, first.next).await;
+
+    assert!(first.events.is_empty() && first.next.is_some());
+    assert_eq!(last, EventPage { events: Vec::new(), next: None });
+}

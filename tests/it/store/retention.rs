@@ -1,0 +1,203 @@
+//! What every store promises about what it forgets: all that settled long ago, and nothing else.
+
+use std::time::Duration;
+
+use savio_relay::event::{EventId, Outcome, State};
+use savio_relay::store::upkeep::run_once;
+use savio_relay::store::{EventFilter, ReplayId, ReplayRequest, Store, Webhook};
+
+use crate::support::store::{
+    Place, after, at, attempt, begin, claim, claim_one, from, keep, settle, step, wait, webhook,
+};
+
+/// Settled at second 9, if it settled.
+async fn settled(store: &dyn Store, state: State) -> EventId {
+    let id = keep(store, webhook(at(0))).await;
+    let claim = claim_one(store, at(0)).await.claim;
+    store.advance(claim, begin(&["slow"])).await.unwrap();
+    store.advance(claim, after(attempt(0, Outcome::Done), settle(state))).await.unwrap();
+    id
+}
+
+async fn is_kept(store: &dyn Store, id: EventId) -> bool {
+    store.event(id).await.unwrap().is_some()
+}
+
+#[tokio::test]
+async fn what_settled_before_is_forgotten_and_counted_no_more() {
+    let place = Place::new();
+    let store = &*place.open();
+    for state in [State::Delivered, State::Ignored, State::Dead] {
+        let id = settled(store, state).await;
+
+        assert_eq!(store.purge(at(9)).await.unwrap().events, 0);
+        assert!(is_kept(store, id).await);
+        assert_eq!(store.purge(at(10)).await.unwrap().events, 1);
+        assert!(!is_kept(store, id).await);
+    }
+    assert_eq!(store.counts().await.unwrap(), []);
+    assert_eq!(store.matching(EventFilter::default()).await.unwrap().events, 0);
+}
+
+#[tokio::test]
+async fn what_is_held_or_queued_is_never_forgotten() {
+    let place = Place::new();
+    let store = &*place.open();
+    let held = settled(store, State::Held).await;
+    let queued = keep(store, webhook(at(0))).await;
+    let retried = keep(store, webhook(at(0))).await;
+    for claimed in claim(store, at(0), 2).await {
+        store.advance(claimed.claim, step(wait(5))).await.unwrap();
+    }
+
+    run_once(store, Duration::ZERO, at(1_000_000_000)).await.unwrap();
+
+    for id in [held, queued, retried] {
+        assert!(is_kept(store, id).await);
+    }
+}
+
+#[tokio::test]
+async fn place_of_a_forgotten_event_is_never_given_again() {
+    let place = Place::new();
+    let mut store = place.open();
+    let mut places = Vec::new();
+    for _ in 0..3 {
+        for _ in 0..2 {
+            keep(&*store, webhook(at(0))).await;
+            let claimed = claim_one(&*store, at(0)).await;
+            places.push(claimed.place);
+            store.advance(claimed.claim, step(settle(State::Delivered))).await.unwrap();
+        }
+        assert_eq!(store.purge(at(10)).await.unwrap().events, 2);
+        drop(store);
+        store = place.open();
+    }
+
+    assert!(places.is_sorted_by(|one, next| one < next), "{places:?}");
+}
+
+#[tokio::test]
+async fn replay_leaves_out_what_came_after_its_order_though_the_newest_was_forgotten() {
+    let place = Place::new();
+    let store = &*place.open();
+    settled(store, State::Dead).await;
+    let id = ReplayId::new(at(20));
+    let filter = EventFilter { state: Some(State::Dead), ..EventFilter::default() };
+    let replay = ReplayRequest { id, filter, every: Duration::ZERO, begun_at: at(20) };
+    store.start_replay(replay).await.unwrap();
+    assert_eq!(store.purge(at(10)).await.unwrap().events, 1);
+    let new = settled(store, State::Dead).await;
+
+    let replay = store.step_replay(id).await.unwrap().unwrap();
+
+    assert_eq!(replay.replayed, 0);
+    assert_eq!(store.event(new).await.unwrap().unwrap().state, State::Dead);
+}
+
+#[tokio::test]
+async fn a_webhook_goes_with_its_last_event() {
+    let place = Place::new();
+    let store = &*place.open();
+    let mut two = webhook(at(0));
+    let second = EventId::new(at(0));
+    two.events.push(savio_relay::store::NewEvent { id: second, ..two.events[0].clone() });
+    let payload = String::from_utf8(two.body.clone()).unwrap();
+    let first = keep(store, two).await;
+    let claim = claim_one(store, at(0)).await.claim;
+    store.advance(claim, step(settle(State::Delivered))).await.unwrap();
+
+    store.purge(at(10)).await.unwrap();
+
+    assert!(!is_kept(store, first).await);
+    assert_eq!(store.event(second).await.unwrap().unwrap().event.payload, payload);
+}
+
+#[tokio::test]
+async fn a_forgotten_delivery_is_no_duplicate() {
+    let place = Place::new();
+    let store = &*place.open();
+    let again = || {
+        let mut webhook = webhook(at(0));
+        webhook.events[0].delivery_id = Some("a".to_owned());
+        webhook
+    };
+    keep(store, again()).await;
+    let claim = claim_one(store, at(0)).await.claim;
+    store.advance(claim, step(settle(State::Delivered))).await.unwrap();
+    assert_eq!(store.store(again()).await.unwrap().new_events(), 0);
+
+    store.purge(at(10)).await.unwrap();
+
+    assert_eq!(store.store(again()).await.unwrap().new_events(), 1);
+}
+
+#[tokio::test]
+async fn much_is_forgotten_in_small_steps() {
+    let place = Place::new();
+    let store = &*place.open();
+    for _ in 0..250 {
+        settled(store, State::Delivered).await;
+    }
+    let young = keep(store, from("other", at(0))).await;
+
+    let first = store.purge(at(10)).await.unwrap();
+    run_once(store, Duration::from_secs(10), at(20)).await.unwrap();
+
+    assert!((1..=100).contains(&first.events) && first.has_steps, "{first:?}");
+    assert_eq!(store.matching(EventFilter::default()).await.unwrap().events, 1);
+    assert!(is_kept(store, young).await);
+}
+
+#[tokio::test]
+async fn the_space_of_what_is_forgotten_goes_back_to_the_disk() {
+    let place = Place::new();
+    let store = place.open();
+    for _ in 0..40 {
+        let large = Webhook { body: vec![b' '; 1_000_000], ..webhook(at(0)) };
+        keep(&*store, large).await;
+        let claim = claim_one(&*store, at(0)).await.claim;
+        store.advance(claim, step(settle(State::Delivered))).await.unwrap();
+    }
+    let first = store.purge(at(10)).await.unwrap();
+    assert!(first.events < 10, "a step is small in bytes too: {first:?}");
+
+    run_once(&*store, Duration::from_secs(1), at(11)).await.unwrap();
+    drop(store);
+
+    let bytes = std::fs::metadata(place.settings().path).unwrap().len();
+    assert!(bytes < 1_000_000, "{bytes}");
+}
+
+#[tokio::test]
+async fn a_replay_that_nobody_finished_is_finished() {
+    let place = Place::new();
+    let store = &*place.open();
+    let id = settled(store, State::Dead).await;
+    let replay = ReplayRequest {
+        id: ReplayId::new(at(20)),
+        filter: EventFilter::default(),
+        every: Duration::ZERO,
+        begun_at: at(20),
+    };
+    store.start_replay(replay).await.unwrap();
+
+    run_once(store, Duration::from_hours(1), at(21)).await.unwrap();
+
+    assert_eq!(store.event(id).await.unwrap().unwrap().state, State::Queued);
+}
+
+#[tokio::test]
+async fn a_replay_that_is_over_is_forgotten_too() {
+    let place = Place::new();
+    let store = &*place.open();
+    let id = ReplayId::new(at(20));
+    let filter = EventFilter::default();
+    let replay = ReplayRequest { id, filter, every: Duration::ZERO, begun_at: at(20) };
+    store.start_replay(replay).await.unwrap();
+
+    run_once(store, Duration::from_secs(10), at(30)).await.unwrap();
+    assert!(store.replay(id).await.unwrap().is_some());
+    run_once(store, Duration::from_secs(10), at(31)).await.unwrap();
+    assert!(store.replay(id).await.unwrap().is_none());
+}

@@ -1,0 +1,442 @@
+//! What the SQLite store promises beyond the contract: its file, its lock, its disk.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use savio_relay::event::{EventId, State};
+use savio_relay::store::sqlite::{OpenError, Settings, Sqlite};
+use savio_relay::store::{
+    ClaimedEvent, EventFilter, EventRecord, NewEvent, PageRequest, Store, StoreError, StoredEvents,
+};
+use savio_relay::telemetry::metrics::{Attempts, Gauges, Metrics, Webhooks};
+use tokio::time::timeout;
+
+use crate::support::store::{Place, at, claim, keep, settle, step, webhook};
+
+fn open_error(settings: &Settings) -> String {
+    Sqlite::open(settings).expect_err("it cannot be opened").to_string()
+}
+
+fn reason(answer: Result<(), StoreError>) -> String {
+    match answer {
+        Err(StoreError::Unavailable { reason, .. }) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_new_start_claims_at_once_what_was_being_worked_on() {
+    let place = Place::new();
+    let store = place.open();
+    keep(&*store, webhook(at(0))).await;
+    let before = claim(&*store, at(0), 1).await.remove(0);
+    drop(store);
+
+    let store = place.open();
+    let late = store.advance(before.claim, step(settle(State::Dead))).await;
+    let after = claim(&*store, at(1), 1).await.remove(0);
+
+    assert_eq!(late, Err(StoreError::ClaimLost));
+    assert_eq!(after.event, before.event);
+    assert_ne!(after.claim, before.claim);
+}
+
+#[test]
+fn a_second_server_on_one_file_is_refused() {
+    let place = Place::new();
+    let settings = place.settings();
+    let first = Sqlite::open(&settings).unwrap();
+    let link = settings.path.with_file_name("other.db");
+    std::os::unix::fs::symlink(&settings.path, &link).unwrap();
+
+    for path in [settings.path.clone(), link] {
+        let refused = Sqlite::open(&Settings::new(path)).unwrap_err();
+        let OpenError::InUse { lock, .. } = refused else { panic!("{refused}") };
+        assert_eq!(lock.file_name().unwrap(), "relay.db.lock");
+    }
+    drop(first);
+    Sqlite::open(&settings).unwrap();
+}
+
+#[tokio::test]
+async fn a_closed_store_has_written_all_and_lets_go() {
+    let place = Place::new();
+    let store = Sqlite::open(&place.settings()).unwrap();
+    let id = keep(&store, webhook(at(0))).await;
+
+    store.close().await;
+
+    assert_eq!(reason(store.ready().await), "the store is closed");
+    assert!(!place.settings().path.with_file_name("relay.db-wal").exists());
+    assert!(place.open().event(id).await.unwrap().is_some());
+}
+
+#[test]
+fn the_file_is_the_owners_alone() {
+    let place = Place::new();
+    let _store = Sqlite::open(&place.settings()).unwrap();
+
+    for file in fs::read_dir(place.settings().path.parent().unwrap()).unwrap() {
+        let file = file.unwrap();
+        let mode = file.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{:?}", file.file_name());
+    }
+}
+
+#[test]
+fn the_file_can_give_space_back() {
+    let place = Place::new();
+    drop(Sqlite::open(&place.settings()).unwrap());
+
+    let file = Connection::open(&place.settings().path).unwrap();
+    let pragma = |name| file.pragma_query_value(None, name, |row| row.get::<_, String>(0));
+    let auto_vacuum: i64 = file.pragma_query_value(None, "auto_vacuum", |row| row.get(0)).unwrap();
+
+    assert_eq!(pragma("journal_mode").unwrap(), "wal");
+    assert_eq!(auto_vacuum, 2, "incremental");
+}
+
+#[test]
+fn a_database_of_a_newer_relay_is_refused() {
+    let place = Place::new();
+    drop(Sqlite::open(&place.settings()).unwrap());
+    let file = Connection::open(&place.settings().path).unwrap();
+    file.pragma_update(None, "user_version", 99).unwrap();
+
+    let error = open_error(&place.settings());
+
+    assert!(error.contains("relay.db was written by a newer savio-relay"), "{error}");
+    assert!(error.contains("its version is 99"), "{error}");
+}
+
+#[test]
+fn a_database_of_another_program_is_left_alone() {
+    let place = Place::new();
+    let file = Connection::open(&place.settings().path).unwrap();
+    file.execute_batch("CREATE TABLE songs (title TEXT)").unwrap();
+    let before = fs::read(&place.settings().path).unwrap();
+
+    let error = open_error(&place.settings());
+
+    assert!(error.ends_with("relay.db is a database of another program"), "{error}");
+    assert_eq!(fs::read(&place.settings().path).unwrap(), before);
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused_by_name() {
+    let place = Place::new();
+    fs::write(&place.settings().path, "a letter to my aunt ".repeat(100)).unwrap();
+    assert!(open_error(&place.settings()).contains("relay.db"));
+
+    let nowhere = Settings::new(place.settings().path.with_file_name("no/such/folder.db"));
+    assert!(open_error(&nowhere).contains("no/such/folder.db"));
+}
+
+#[tokio::test]
+async fn below_the_reserve_nothing_is_taken_but_what_was_taken_goes_on() {
+    let place = Place::new();
+    keep(&*place.open(), webhook(at(0))).await;
+    let full = Settings { reserve_bytes: Some(u64::MAX), ..place.settings() };
+    let store = Sqlite::open(&full).unwrap();
+
+    let refused = store.store(webhook(at(0))).await.map(|_| ());
+    let claimed = claim(&store, at(0), 9).await;
+
+    assert!(reason(refused).starts_with("disk full: "));
+    assert!(reason(store.ready().await).starts_with("disk full: "));
+    assert_eq!(claimed.len(), 1);
+    store.advance(claimed[0].claim, step(settle(State::Dead))).await.unwrap();
+}
+
+#[tokio::test]
+async fn it_is_ready_only_while_the_largest_webhook_would_fit() {
+    let place = Place::new();
+    let settings = Settings { webhook_bytes_max: usize::MAX / 4, ..place.settings() };
+    let store = Sqlite::open(&settings).unwrap();
+
+    keep(&store, webhook(at(0))).await;
+
+    assert!(reason(store.ready().await).starts_with("disk full: "));
+}
+
+#[tokio::test]
+async fn a_webhooks_body_is_stored_once() {
+    let place = Place::new();
+    let store = place.open();
+    let mut many = webhook(at(0));
+    many.body = vec![b' '; 1_000_000];
+    many.events = (0..100).map(|_| NewEvent { ..webhook(at(0)).events.remove(0) }).collect();
+
+    store.store(many).await.unwrap();
+    drop(store);
+
+    let bytes = fs::metadata(&place.settings().path).unwrap().len();
+    assert!((1_000_000..1_200_000).contains(&bytes), "{bytes}");
+}
+
+/// Begins to keep a webhook: the store has it, and cannot be through with it while another program holds the
+/// write lock.
+async fn begin(keeping: &mut (impl Future<Output = Result<StoredEvents, StoreError>> + Unpin)) {
+    tokio::select! {
+        biased;
+        kept = keeping => panic!("the database is locked: {kept:?}"),
+        () = std::future::ready(()) => {}
+    }
+}
+
+#[tokio::test]
+async fn a_webhook_whose_sender_left_is_kept_or_not_but_whole() {
+    let place = Place::new();
+    let store = place.open();
+    let other = Connection::open(&place.settings().path).unwrap();
+    let mut left = webhook(at(0));
+    left.events = (0..3).map(|_| webhook(at(0)).events.remove(0)).collect();
+    let ids: Vec<EventId> = left.events.iter().map(|event| event.id).collect();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut keeping = Box::pin(store.store(left));
+    begin(&mut keeping).await;
+
+    drop(keeping);
+    other.execute_batch("COMMIT").unwrap();
+    let kept = keep(&*store, webhook(at(0))).await;
+
+    let claimed = claim(&*store, at(0), 9).await;
+    let claimed = |id: &EventId| claimed.iter().any(|one| one.claim.event == *id);
+    assert!(claimed(&kept));
+    assert!([0, 3].contains(&ids.iter().filter(|id| claimed(id)).count()));
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_stops_the_intake_until_it_is_back() {
+    let place = Place::new();
+    let store = place.open();
+    let path = place.settings().path;
+    let away = path.with_file_name("away.db");
+
+    fs::rename(&path, &away).unwrap();
+    let refused = store.store(webhook(at(0))).await.map(|_| ());
+    fs::rename(&away, &path).unwrap();
+
+    assert!(reason(refused).contains("relay.db: No such file"));
+    let id = keep(&*store, webhook(at(0))).await;
+    assert!(store.event(id).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn writes_of_others_are_noticed_without_the_write_lock_and_without_a_commit() {
+    let place = Place::new();
+    let store = Sqlite::open(&place.settings()).unwrap();
+    let seen = store.wait_for_work(0).await;
+    let other = Connection::open(&place.settings().path).unwrap();
+    let third = Connection::open(&place.settings().path).unwrap();
+    other.execute_batch("INSERT INTO gates VALUES ('sources', '{}')").unwrap();
+    third.execute_batch("BEGIN IMMEDIATE").unwrap();
+
+    let noticed = timeout(Duration::from_mins(1), store.wait_for_work(seen)).await;
+
+    assert!(noticed.is_ok(), "it waits for the write lock");
+    let metrics = Metrics::of(&Webhooks::default(), &store.commits, &Attempts::default());
+    let text = metrics.text(&Gauges::default());
+    assert!(text.contains("\nsavio_relay_commit_seconds_count 0\n"), "{text}");
+}
+
+/// How long all commits took.
+fn commit_time(store: &Sqlite) -> Duration {
+    let (webhooks, attempts) = (Webhooks::default(), Attempts::default());
+    let text = Metrics::of(&webhooks, &store.commits, &attempts).text(&Gauges::default());
+    let sum = text.lines().find_map(|line| line.strip_prefix("savio_relay_commit_seconds_sum "));
+    Duration::from_secs_f64(sum.unwrap().parse().unwrap())
+}
+
+/// Keeps a webhook while another program holds the write lock for this time, and tells whether the commit
+/// began before the lock was given back.
+async fn keep_behind_a_lock(store: &Sqlite, other: &Connection, held: Duration) -> bool {
+    let before = commit_time(store);
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut keeping = Box::pin(store.store(webhook(at(0))));
+    begin(&mut keeping).await;
+    tokio::time::sleep(held).await;
+    let given_back = Instant::now();
+    other.execute_batch("COMMIT").unwrap();
+
+    assert_eq!(keeping.await.unwrap().new_events(), 1);
+
+    let ended = Instant::now();
+    let took = commit_time(store).saturating_sub(before);
+    ended.checked_sub(took).is_some_and(|begun| begun < given_back)
+}
+
+#[tokio::test]
+async fn a_database_that_is_locked_is_waited_for() {
+    let place = Place::new();
+    let store = Sqlite::open(&place.settings()).unwrap();
+    let other = Connection::open(&place.settings().path).unwrap();
+
+    // The system decides when the writer begins: the lock is held longer until that is seen.
+    let mut held = Duration::from_millis(1);
+    while !keep_behind_a_lock(&store, &other, held).await {
+        held *= 2;
+        assert!(held < Duration::from_secs(5), "no commit began while the database was locked");
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_stays_locked_is_told_and_used_again() {
+    let place = Place::new();
+    let store = place.open();
+    let other = Connection::open(&place.settings().path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+
+    let refused = store.store(webhook(at(0))).await.map(|_| ());
+    other.execute_batch("COMMIT").unwrap();
+
+    assert!(reason(refused).starts_with("the database is locked by another program"));
+    assert_eq!(store.store(webhook(at(0))).await.unwrap().new_events(), 1);
+}
+
+#[tokio::test]
+async fn event_that_cannot_be_read_is_dead_and_harms_no_other() {
+    let place = Place::new();
+    let store = place.open();
+    let unreadable = keep(&*store, webhook(at(0))).await;
+    let good = keep(&*store, webhook(at(1))).await;
+    let file = Connection::open(&place.settings().path).unwrap();
+    file.execute("UPDATE webhooks SET headers = 'no JSON' WHERE number = 1", []).unwrap();
+
+    let claimed = claim(&*store, at(2), 9).await;
+    let again = claim(&*store, at(600), 9).await;
+
+    let ids = |claimed: &[ClaimedEvent]| claimed.iter().map(|it| it.event.id).collect::<Vec<_>>();
+    assert_eq!((ids(&claimed), ids(&again)), (vec![good], vec![good]));
+    let sql = "SELECT state, reason, lease_until FROM events WHERE id = ?1";
+    let (state, reason, lease): (String, String, Option<i64>) = file
+        .query_row(sql, [unreadable.as_bytes().as_slice()], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+        .unwrap();
+    assert_eq!((state.as_str(), lease), ("dead", None));
+    assert!(reason.starts_with("it cannot be read from the store: "), "{reason}");
+    assert_eq!(store.recount().await, Ok(0));
+}
+
+/// The event as it is shown after this change of its rows, once it is dead.
+async fn damaged_event(change: &str) -> EventRecord {
+    let place = Place::new();
+    let store = place.open();
+    let id = keep(&*store, webhook(at(0))).await;
+    let claimed = claim(&*store, at(0), 1).await.remove(0);
+    let file = Connection::open(&place.settings().path).unwrap();
+    file.execute_batch(change).unwrap();
+    assert_eq!(store.load(claimed.claim).await, Ok(None), "{change}");
+
+    let record = store.event(id).await.unwrap().unwrap();
+
+    assert_eq!((record.event.id, record.state), (id, State::Dead), "{change}");
+    assert_eq!(record.event.source, webhook(at(0)).source, "{change}");
+    let reason = record.reason.clone().unwrap_or_default();
+    assert!(reason.starts_with("it cannot be read from the store: "), "{reason}");
+    record
+}
+
+#[tokio::test]
+async fn event_that_cannot_be_read_is_shown_without_its_unreadable_parts() {
+    let damages = [
+        ("the headers", "UPDATE webhooks SET headers = 'no JSON'"),
+        ("the payload", "UPDATE webhooks SET body = x'ff'; UPDATE events SET payload_end = 1"),
+        ("the type", "UPDATE events SET type = CAST(x'ff' AS TEXT)"),
+    ];
+    for (unreadable, change) in damages {
+        let record = damaged_event(change).await;
+        for (part, _) in damages {
+            let note = format!("{part} cannot be read from the store: ");
+            let is_noted = record.notes.iter().any(|it| it.starts_with(&note));
+            assert_eq!(is_noted, part == unreadable, "{change}: {:?}", record.notes);
+        }
+    }
+}
+
+#[tokio::test]
+async fn claimed_event_that_cannot_be_read_any_more_is_dead() {
+    let place = Place::new();
+    let store = place.open();
+    keep(&*store, webhook(at(0))).await;
+    let claimed = claim(&*store, at(0), 1).await.remove(0);
+    let file = Connection::open(&place.settings().path).unwrap();
+    file.execute("UPDATE events SET notes = 'no JSON', payload_end = 1", []).unwrap();
+    file.execute("UPDATE webhooks SET body = x'ff'", []).unwrap();
+
+    assert_eq!(store.load(claimed.claim).await, Ok(None));
+
+    let counts = store.counts().await.unwrap();
+    assert_eq!(
+        counts.iter().map(|it| (it.state, it.events)).collect::<Vec<_>>(),
+        [(State::Dead, 1)]
+    );
+}
+
+#[tokio::test]
+async fn a_store_of_the_first_version_is_brought_up_to_date() {
+    let place = Place::new();
+    let file = Connection::open(&place.settings().path).unwrap();
+    file.execute_batch(include_str!("../../../migrations/sqlite/0001_events.sql")).unwrap();
+    let (id, time) = (EventId::new(at(0)), at(0).as_microsecond());
+    let sql = "INSERT INTO webhooks (source, received_at, headers, body)
+               VALUES ('form', ?1, '{}', x'7b7d')";
+    file.execute(sql, [time]).unwrap();
+    let sql = "INSERT INTO events (id, webhook, payload_start, payload_end, source, state,
+                   queued_at, settled_at)
+               VALUES (?1, 1, 0, 2, 'form', 'dead', ?2, ?2)";
+    file.execute(sql, rusqlite::params![id.as_bytes(), time]).unwrap();
+    file.pragma_update(None, "user_version", 1).unwrap();
+    drop(file);
+
+    let page = PageRequest { limit: 9, after: None };
+    let listed = place.open().list(EventFilter::default(), page).await.unwrap();
+
+    assert_eq!((listed.events[0].id, listed.events[0].received_at), (id, at(0)));
+}
+
+#[tokio::test]
+async fn a_store_that_needs_bringing_up_to_date_is_left_to_the_server() {
+    let place = Place::new();
+    drop(Sqlite::open(&place.settings()).unwrap());
+    let file = Connection::open(&place.settings().path).unwrap();
+    file.pragma_update(None, "user_version", 1).unwrap();
+
+    let error = Sqlite::open_beside(&place.settings()).unwrap_err();
+
+    assert!(matches!(error, OpenError::Older { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_store_beside_the_server_leaves_its_claims_and_its_file() {
+    let place = Place::new();
+    let store = place.open();
+    keep(&*store, webhook(at(0))).await;
+    let held = claim(&*store, at(0), 1).await.remove(0);
+
+    let beside = Sqlite::open_beside(&place.settings()).unwrap();
+    beside.close().await;
+
+    store.advance(held.claim, step(settle(State::Dead))).await.unwrap();
+    let nowhere = Settings::new(place.settings().path.with_file_name("none.db"));
+    let error = Sqlite::open_beside(&nowhere).unwrap_err();
+    assert!(matches!(error, OpenError::Missing { .. }) && !nowhere.path.exists());
+}
+
+#[tokio::test]
+async fn a_file_that_was_put_in_the_databases_place_is_not_touched() {
+    let place = Place::new();
+    let store = place.open();
+    let path = place.settings().path;
+    let other = path.with_file_name("other.db");
+    fs::write(&other, "").unwrap();
+
+    fs::rename(&other, &path).unwrap();
+    let refused = store.store(webhook(at(0))).await.map(|_| ());
+
+    assert!(reason(refused).contains("another file was put in the place of"));
+    assert_eq!(fs::metadata(&path).unwrap().len(), 0);
+}

@@ -1,0 +1,214 @@
+//! How an event goes on: each step is written whole, under a claim that still holds.
+
+use savio_relay::event::{EventId, Outcome, State};
+use savio_relay::store::{Attempt, Claim, NextStep, Progress, RequestState, StoreError};
+use serde_json::json;
+
+use crate::support::store::{
+    Place, after, at, attempt, begin, claim_from, claim_one, keep, name, record, request, send,
+    settle, step, wait, waiting, webhook,
+};
+
+#[tokio::test]
+async fn a_lost_claim_writes_nothing() {
+    let place = Place::new();
+    let store = &*place.open();
+    let id = keep(store, webhook(at(0))).await;
+    let lost = claim_one(store, at(0)).await.claim;
+    let held = claim_one(store, at(60)).await.claim;
+    let before = record(store, id).await;
+
+    let late = Progress { notes: vec!["late".to_owned()], ..begin(&["slow"]) };
+    let refused = store.advance(lost, late).await;
+
+    assert_eq!(refused, Err(StoreError::ClaimLost));
+    assert_eq!(record(store, id).await, before);
+    store.advance(held, begin(&["slow"])).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_claim_ends_with_waiting_and_settling() {
+    let place = Place::new();
+    let store = &*place.open();
+    keep(store, webhook(at(0))).await;
+    let first = claim_one(store, at(0)).await.claim;
+    store.advance(first, step(wait(5))).await.unwrap();
+
+    assert_eq!(store.advance(first, step(wait(9))).await, Err(StoreError::ClaimLost));
+
+    let second = claim_one(store, at(5)).await.claim;
+    store.advance(second, step(settle(State::Dead))).await.unwrap();
+    assert_eq!(store.advance(second, step(wait(9))).await, Err(StoreError::ClaimLost));
+    let unknown = Claim { event: EventId::new(at(0)), token: 1 };
+    assert_eq!(store.advance(unknown, step(wait(9))).await, Err(StoreError::ClaimLost));
+}
+
+#[tokio::test]
+async fn a_late_settlement_counts_while_nobody_else_has_the_event() {
+    let place = Place::new();
+    let store = &*place.open();
+    let id = keep(store, webhook(at(0))).await;
+    let claim = claim_one(store, at(0)).await.claim;
+
+    store
+        .advance(claim, step(NextStep::Settle { state: State::Dead, reason: None, at: at(99) }))
+        .await
+        .unwrap();
+
+    assert_eq!(record(store, id).await.state, State::Dead);
+}
+
+#[tokio::test]
+async fn an_event_goes_on_at_the_request_that_failed() {
+    let place = Place::new();
+    let store = &*place.open();
+    keep(store, webhook(at(0))).await;
+    let claim = claim_one(store, at(0)).await.claim;
+    let done = Attempt { savio_id: Some(json!(42)), ..attempt(0, Outcome::Done) };
+
+    store.advance(claim, begin(&["first", "second"])).await.unwrap();
+    store.advance(claim, after(done, send(1))).await.unwrap();
+    store.advance(claim, after(attempt(1, Outcome::Retry), wait(5))).await.unwrap();
+    let again = claim_one(store, at(5)).await;
+
+    let mut first = waiting("first");
+    first.state = RequestState::Done;
+    first.savio_id = Some(json!(42));
+    assert_eq!(again.requests, Some(vec![first, waiting("second")]));
+    assert_eq!((again.tries, again.queued_at), (1, at(0)));
+}
+
+#[tokio::test]
+async fn each_outcome_leaves_its_request_in_a_state() {
+    use RequestState::{Done, Refused, Waiting};
+    check(Outcome::Done, Done, false).await;
+    check(Outcome::Refused, Refused, false).await;
+    check(Outcome::Retry, Waiting, false).await;
+    check(Outcome::Paused, Waiting, false).await;
+    check(Outcome::Unreachable, Waiting, false).await;
+    check(Outcome::Unanswered, Waiting, true).await;
+    check(Outcome::Interrupted, Waiting, true).await;
+}
+
+async fn check(outcome: Outcome, state: RequestState, may_repeat: bool) {
+    let place = Place::new();
+    let store = &*place.open();
+    let id = keep(store, webhook(at(0))).await;
+    let claim = claim_one(store, at(0)).await.claim;
+
+    store.advance(claim, begin(&["slow"])).await.unwrap();
+    store.advance(claim, after(attempt(0, outcome), wait(5))).await.unwrap();
+
+    let request = record(store, id).await.requests.remove(0);
+    assert_eq!((request.state, request.may_repeat), (state, may_repeat), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_request_that_may_have_arrived_stays_marked() {
+    let place = Place::new();
+    let store = &*place.open();
+    keep(store, webhook(at(0))).await;
+    let claim = claim_one(store, at(0)).await.claim;
+
+    store.advance(claim, begin(&["slow"])).await.unwrap();
+    store.advance(claim, after(attempt(0, Outcome::Unanswered), send(0))).await.unwrap();
+    store.advance(claim, after(attempt(0, Outcome::Retry), wait(5))).await.unwrap();
+
+    let requests = claim_one(store, at(5)).await.requests.unwrap();
+    assert!(requests[0].may_repeat);
+}
+
+#[tokio::test]
+async fn tries_count_the_failures_in_a_row() {
+    let place = Place::new();
+    let store = &*place.open();
+    keep(store, webhook(at(0))).await;
+    let mut tries = Vec::new();
+    for (attempt, next) in [
+        (Some(attempt(0, Outcome::Retry)), wait(1)),
+        (Some(attempt(0, Outcome::Unreachable)), wait(2)),
+        (None, wait(3)),
+        (Some(attempt(0, Outcome::Paused)), wait(3)),
+        (Some(attempt(0, Outcome::Done)), wait(4)),
+        (Some(attempt(1, Outcome::Retry)), wait(5)),
+    ] {
+        let claimed = claim_one(store, at(5)).await;
+        let planned = claimed.requests.is_none().then(|| vec![request("a"), request("b")]);
+        let progress = Progress { planned, attempt, ..step(next) };
+        store.advance(claimed.claim, progress).await.unwrap();
+        tries.push(claimed.tries);
+    }
+
+    assert_eq!(tries, [0, 1, 2, 2, 2, 0], "a pause is the destination's, and no try");
+}
+
+#[tokio::test]
+async fn the_whole_history_of_an_event_is_kept() {
+    let place = Place::new();
+    let store = &*place.open();
+    let id = keep(store, webhook(at(0))).await;
+    let claim = claim_one(store, at(0)).await.claim;
+    let mut refused = attempt(0, Outcome::Refused);
+    refused.status = Some(400);
+    refused.detail = Some("problem is too long".to_owned());
+
+    store.advance(claim, begin(&["slow"])).await.unwrap();
+    store.advance(claim, after(attempt(0, Outcome::Retry), send(0))).await.unwrap();
+    store.advance(claim, after(refused.clone(), settle(State::Dead))).await.unwrap();
+
+    let record = record(store, id).await;
+    assert_eq!(record.attempts, [attempt(0, Outcome::Retry), refused]);
+    assert_eq!(record.requests[0].state, RequestState::Refused);
+}
+
+#[tokio::test]
+async fn reasons_and_notes_are_still_there_after_reopening() {
+    let place = Place::new();
+    let store = place.open();
+    let id = keep(&*store, webhook(at(0))).await;
+    let claim = claim_one(&*store, at(0)).await.claim;
+    let first = Progress { notes: vec!["no company".to_owned()], ..begin(&["slow"]) };
+    let second = Progress { notes: vec!["no tags".to_owned()], ..step(wait(5)) };
+    store.advance(claim, first).await.unwrap();
+    store.advance(claim, second).await.unwrap();
+    drop(store);
+
+    let record = record(&*place.open(), id).await;
+
+    assert_eq!((record.state, record.due_at), (State::Queued, Some(at(5))));
+    assert_eq!(record.reason.as_deref(), Some("savio said 503"));
+    assert_eq!(record.notes, ["no company", "no tags"]);
+}
+
+#[tokio::test]
+async fn a_step_of_a_request_that_is_not_there_writes_nothing() {
+    let place = Place::new();
+    let store = &*place.open();
+    let id = keep(store, webhook(at(0))).await;
+    let claim = claim_one(store, at(0)).await.claim;
+
+    let progress = Progress { planned: Some(vec![request("slow")]), ..step(send(1)) };
+    let refused = store.advance(claim, progress).await;
+
+    assert!(matches!(refused, Err(StoreError::Impossible { .. })));
+    assert_eq!(record(store, id).await.requests, []);
+    store.advance(claim, begin(&["slow"])).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_settled_or_held_leaves_the_queue() {
+    let place = Place::new();
+    let store = &*place.open();
+    for state in [State::Delivered, State::Ignored, State::Held, State::Dead] {
+        let id = keep(store, webhook(at(0))).await;
+        let claim = claim_one(store, at(0)).await.claim;
+
+        store.advance(claim, step(settle(state))).await.unwrap();
+
+        let settled_at = (state != State::Held).then_some(at(9));
+        let record = record(store, id).await;
+        assert_eq!((record.state, record.settled_at), (state, settled_at));
+        assert_eq!(claim_from(store, &["form"], at(1_000_000), 9).await, []);
+    }
+    assert_eq!(store.next_due(vec![name("form")]).await.unwrap(), None);
+}

@@ -1,0 +1,317 @@
+//! Which events are suspects, and what becomes of one that ends the process again and again. Dropping the
+//! store with claims out is a crash.
+
+use std::sync::Arc;
+
+use savio_relay::event::{EventId, State};
+use savio_relay::store::{
+    ClaimedEvent, EventFilter, ReplayId, ReplayRequest, Store, StoreError, Suspect, Webhook,
+    WebhookOrigin, run_replay,
+};
+
+use crate::support::store::{
+    Place, at, begin, claim, claim_one, keep, record, request, send, settle, step, wait, webhook,
+};
+
+const FRESH: Option<Suspect> = Some(Suspect { deaths: 0 });
+
+/// The process is killed, and there is another one.
+fn crash(place: &Place, store: Arc<dyn Store>) -> Arc<dyn Store> {
+    drop(store);
+    place.open()
+}
+
+/// The process dies while the one event that is due is being mapped alone.
+async fn die_of_it(place: &Place, store: Arc<dyn Store>) -> Arc<dyn Store> {
+    store.mark(claim_one(&*store, at(99)).await.claim).await.unwrap();
+    crash(place, store)
+}
+
+async fn replay(store: &dyn Store, id: EventId) {
+    let filter = EventFilter { ids: vec![id], ..EventFilter::default() };
+    let order = ReplayRequest {
+        id: ReplayId::new(at(20)),
+        filter,
+        every: std::time::Duration::ZERO,
+        begun_at: at(20),
+    };
+    let replay = order.id;
+    store.start_replay(order).await.unwrap();
+    run_replay(store, replay, |_| {}).await.unwrap();
+}
+
+fn suspects(claimed: &[ClaimedEvent]) -> Vec<Option<Suspect>> {
+    claimed.iter().map(|one| one.suspect).collect()
+}
+
+#[tokio::test]
+async fn event_that_was_claimed_and_not_mapped_at_a_crash_is_suspect() {
+    let place = Place::new();
+    let store = place.open();
+    for _ in 0..4 {
+        keep(&*store, webhook(at(0))).await;
+    }
+    let claimed = claim(&*store, at(0), 3).await;
+    assert_eq!(suspects(&claimed), [None; 3]);
+    store.advance(claimed[1].claim, begin(&["mapped"])).await.unwrap();
+    store.advance(claimed[2].claim, step(wait(1))).await.unwrap();
+
+    let store = crash(&place, store);
+
+    let claimed = claim(&*store, at(1), 9).await;
+    let [first, mapped, never_claimed, waits] = &claimed[..] else { panic!("{claimed:?}") };
+    assert_eq!(first.suspect, FRESH);
+    assert!(mapped.requests.is_some() && mapped.suspect.is_none());
+    assert_eq!((never_claimed.suspect, waits.suspect), (None, None));
+}
+
+/// What is due, which two claims give: first what was sent, then what was imported.
+async fn sent_and_imported(store: &dyn Store) -> Vec<ClaimedEvent> {
+    let mut claimed = claim(store, at(20), 9).await;
+    claimed.extend(claim(store, at(20), 9).await);
+    claimed
+}
+
+#[tokio::test]
+async fn imported_and_replayed_events_become_suspects_too() {
+    let place = Place::new();
+    let store = place.open();
+    let replayed = keep(&*store, webhook(at(0))).await;
+    let first = claim_one(&*store, at(0)).await.claim;
+    store.advance(first, begin(&["slow"])).await.unwrap();
+    store.advance(first, step(settle(State::Dead))).await.unwrap();
+    replay(&*store, replayed).await;
+    let origin = WebhookOrigin::Imported { due_at: at(0) };
+    keep(&*store, Webhook { origin, ..webhook(at(0)) }).await;
+    assert_eq!(suspects(&sent_and_imported(&*store).await), [None; 2]);
+
+    let store = crash(&place, store);
+
+    let claimed = sent_and_imported(&*store).await;
+    assert_eq!(suspects(&claimed), [FRESH; 2]);
+    assert_eq!(claimed[0].event.id, replayed);
+    assert_eq!(claimed[0].earlier.len(), 1, "what was done before counts as without a crash");
+    store.advance(claimed[0].claim, begin(&["slow"])).await.unwrap();
+    let store = crash(&place, store);
+    let again = claim_one(&*store, at(20)).await;
+    assert_eq!((again.event.id, again.suspect), (replayed, None));
+}
+
+#[tokio::test]
+async fn event_whose_lease_ended_before_it_was_mapped_is_suspect() {
+    let place = Place::new();
+    let store = place.open();
+    keep(&*store, webhook(at(0))).await;
+    let mapped = keep(&*store, webhook(at(0))).await;
+    let claimed = claim(&*store, at(0), 2).await;
+    store.advance(claimed[1].claim, begin(&["mapped"])).await.unwrap();
+
+    let claimed = claim(&*store, at(60), 9).await;
+
+    assert_eq!((claimed[1].event.id, claimed[1].suspect), (mapped, None));
+    assert_eq!(claimed[0].suspect, FRESH);
+}
+
+#[tokio::test]
+async fn clean_stop_makes_no_suspect_and_counts_nothing() {
+    let place = Place::new();
+    let mut store = place.open();
+    keep(&*store, webhook(at(0))).await;
+    for _ in 0..4 {
+        let claimed = claim_one(&*store, at(0)).await;
+        assert_eq!(claimed.suspect, None);
+        store.give_back().await.unwrap();
+        let late = store.advance(claimed.claim, begin(&["slow"])).await;
+        assert_eq!(late, Err(StoreError::ClaimLost));
+        store = crash(&place, store);
+    }
+
+    claim_one(&*store, at(0)).await;
+    store = crash(&place, store);
+    for _ in 0..4 {
+        let claimed = claim_one(&*store, at(0)).await;
+        assert_eq!(claimed.suspect, FRESH);
+        store.mark(claimed.claim).await.unwrap();
+        store.give_back().await.unwrap();
+        store = crash(&place, store);
+    }
+}
+
+#[tokio::test]
+async fn event_is_no_suspect_any_more_once_it_is_mapped_or_settled() {
+    let place = Place::new();
+    let store = place.open();
+    let steps =
+        [begin(&["slow"]), step(settle(State::Dead)), step(settle(State::Ignored)), step(wait(0))];
+    for _ in &steps {
+        keep(&*store, webhook(at(0))).await;
+    }
+    claim(&*store, at(0), 9).await;
+    let store = crash(&place, store);
+    let claimed = claim(&*store, at(0), 9).await;
+    assert_eq!(suspects(&claimed), [FRESH; 4]);
+    let ids: Vec<EventId> = claimed.iter().map(|one| one.event.id).collect();
+
+    for (one, progress) in claimed.iter().zip(steps) {
+        store.advance(one.claim, progress).await.unwrap();
+    }
+
+    for id in &ids[1..3] {
+        replay(&*store, *id).await;
+    }
+    let store = crash(&place, store);
+    let claimed = claim(&*store, at(20), 9).await;
+    let of = |id: &EventId| claimed.iter().find(|one| one.event.id == *id).unwrap().suspect;
+    assert_eq!([of(&ids[0]), of(&ids[1]), of(&ids[2])], [None; 3]);
+    assert_eq!(of(&ids[3]), FRESH, "it waits, and was not mapped yet");
+}
+
+#[tokio::test]
+async fn event_under_whose_mark_the_process_died_three_times_is_dead() {
+    let place = Place::new();
+    let mut store = place.open();
+    let id = keep(&*store, webhook(at(0))).await;
+    let crashed = claim_one(&*store, at(0)).await.suspect;
+    store = crash(&place, store);
+    for deaths in 0..3 {
+        assert_eq!(record(&*store, id).await.state, State::Queued);
+        let claimed = claim_one(&*store, at(0)).await;
+        assert_eq!(claimed.suspect, Some(Suspect { deaths }));
+        store.mark(claimed.claim).await.unwrap();
+        store = crash(&place, store);
+    }
+
+    assert_eq!(crashed, None);
+    let dead = record(&*store, id).await;
+    assert_eq!((dead.state, dead.due_at), (State::Dead, None));
+    assert!(dead.settled_at.is_some());
+    let reason = dead.reason.unwrap();
+    assert!(
+        reason.starts_with("the relay's process ended three times while it mapped"),
+        "{reason}"
+    );
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.len(), counts[0].state, counts[0].events), (1, State::Dead, 1));
+    assert_eq!(store.recount().await, Ok(0));
+    assert_eq!(claim(&*store, at(99), 9).await, []);
+}
+
+#[tokio::test]
+async fn event_that_died_of_its_mapping_costs_three_restarts_again_when_it_is_replayed() {
+    let place = Place::new();
+    let mut store = place.open();
+    let id = keep(&*store, webhook(at(0))).await;
+    claim_one(&*store, at(0)).await;
+    store = crash(&place, store);
+    for _ in 0..3 {
+        store = die_of_it(&place, store).await;
+    }
+    assert_eq!(record(&*store, id).await.state, State::Dead);
+
+    replay(&*store, id).await;
+    for _ in 0..3 {
+        assert_eq!(record(&*store, id).await.state, State::Queued);
+        store = die_of_it(&place, store).await;
+    }
+    assert_eq!(record(&*store, id).await.state, State::Dead);
+
+    replay(&*store, id).await;
+    let claimed = claim_one(&*store, at(99)).await;
+    assert_eq!(claimed.suspect, FRESH);
+    store.advance(claimed.claim, begin(&["there is more memory"])).await.unwrap();
+    let store = crash(&place, store);
+    let planned = claim_one(&*store, at(99)).await;
+    assert_eq!(planned.requests.unwrap()[0].request, request("there is more memory"));
+    assert_eq!(planned.suspect, None);
+}
+
+#[tokio::test]
+async fn crash_without_its_mark_is_not_held_against_an_event() {
+    let place = Place::new();
+    let mut store = place.open();
+    let id = keep(&*store, webhook(at(0))).await;
+    for _ in 0..10 {
+        claim_one(&*store, at(0)).await;
+        store = crash(&place, store);
+    }
+
+    assert_eq!(claim_one(&*store, at(0)).await.suspect, FRESH);
+    assert_eq!(record(&*store, id).await.state, State::Queued);
+}
+
+#[tokio::test]
+async fn death_of_the_process_is_held_against_the_marked_event_alone() {
+    let place = Place::new();
+    let mut store = place.open();
+    for _ in 0..3 {
+        keep(&*store, webhook(at(0))).await;
+    }
+    claim(&*store, at(0), 9).await;
+    store = crash(&place, store);
+
+    for _ in 0..2 {
+        let claimed = claim(&*store, at(0), 9).await;
+        store.mark(claimed[0].claim).await.unwrap();
+        store.unmark(claimed[0].claim).await.unwrap();
+        store.mark(claimed[1].claim).await.unwrap();
+        store = crash(&place, store);
+    }
+
+    let deaths = claim(&*store, at(0), 9).await;
+    let deaths: Vec<u32> = deaths.iter().map(|one| one.suspect.unwrap().deaths).collect();
+    assert_eq!(deaths, [0, 2, 0]);
+}
+
+#[tokio::test]
+async fn suspect_that_was_mapped_is_cleared_of_earlier_deaths() {
+    let place = Place::new();
+    let mut store = place.open();
+    keep(&*store, webhook(at(0))).await;
+    claim_one(&*store, at(0)).await;
+    store = crash(&place, store);
+    for _ in 0..2 {
+        store = die_of_it(&place, store).await;
+    }
+
+    let claimed = claim_one(&*store, at(0)).await;
+    assert_eq!(claimed.suspect, Some(Suspect { deaths: 2 }));
+    store.mark(claimed.claim).await.unwrap();
+    store.unmark(claimed.claim).await.unwrap();
+    store = crash(&place, store);
+
+    assert_eq!(claim_one(&*store, at(0)).await.suspect, FRESH);
+}
+
+#[tokio::test]
+async fn death_while_sending_is_not_held_against_an_event() {
+    let place = Place::new();
+    let mut store = place.open();
+    let id = keep(&*store, webhook(at(0))).await;
+    claim_one(&*store, at(0)).await;
+    store = crash(&place, store);
+    let claimed = claim_one(&*store, at(0)).await;
+    store.mark(claimed.claim).await.unwrap();
+    store.advance(claimed.claim, begin(&["slow"])).await.unwrap();
+    for _ in 0..5 {
+        store = crash(&place, store);
+        let claimed = claim_one(&*store, at(0)).await;
+        assert_eq!(claimed.suspect, None);
+        store.advance(claimed.claim, step(send(0))).await.unwrap();
+    }
+
+    assert_eq!(record(&*store, id).await.state, State::Queued);
+}
+
+#[tokio::test]
+async fn claim_that_was_lost_marks_nothing() {
+    let place = Place::new();
+    let mut store = place.open();
+    keep(&*store, webhook(at(0))).await;
+    let lost = claim_one(&*store, at(0)).await.claim;
+    claim_one(&*store, at(60)).await;
+
+    assert_eq!(store.mark(lost).await, Err(StoreError::ClaimLost));
+    assert_eq!(store.unmark(lost).await, Err(StoreError::ClaimLost));
+    store = crash(&place, store);
+    assert_eq!(claim_one(&*store, at(60)).await.suspect, FRESH);
+}

@@ -1,0 +1,155 @@
+//! What the store promises where the clock was set back: nothing waits longer than it was meant to.
+
+use std::time::Duration;
+
+use savio_relay::event::{EventId, Outcome, State};
+use savio_relay::store::{
+    EventFilter, HoldDecision, ReplayId, ReplayRequest, Store, Webhook, WebhookOrigin, run_replay,
+};
+
+use crate::support::store::{
+    Place, after, at, attempt, begin, claim, claim_one, from, ids, keep, name, record, renewals,
+    settle, step, wait, webhook,
+};
+
+const DAY: i64 = 24 * 3_600;
+
+async fn rewind(store: &dyn Store, seconds: i64) {
+    store.rewind(vec![name("form")], at(seconds)).await.unwrap();
+}
+
+/// When it is due, in seconds, whatever part of a second was lost.
+async fn due(store: &dyn Store, id: EventId) -> i64 {
+    record(store, id).await.due_at.unwrap().duration_since(at(0)).as_secs()
+}
+
+/// An event that failed at second 1, and waits until second 60.
+async fn waiting(store: &dyn Store) -> EventId {
+    let id = keep(store, webhook(at(0))).await;
+    let claim = claim_one(store, at(0)).await.claim;
+    store.advance(claim, begin(&["first"])).await.unwrap();
+    store.advance(claim, after(attempt(0, Outcome::Retry), wait(60))).await.unwrap();
+    id
+}
+
+#[tokio::test]
+async fn a_retry_waits_as_long_as_it_was_meant_to() {
+    let place = Place::new();
+    let store = place.open();
+    let id = waiting(&*store).await;
+
+    rewind(&*store, 2).await;
+    assert_eq!(due(&*store, id).await, 60, "the clock was not set back");
+    rewind(&*store, -DAY).await;
+    assert_eq!(due(&*store, id).await, 59 - DAY);
+    rewind(&*store, -DAY).await;
+    assert_eq!(due(&*store, id).await, 59 - DAY, "it is moved once");
+
+    drop(store);
+    let store = place.open();
+    rewind(&*store, -2 * DAY).await;
+    assert_eq!(due(&*store, id).await, 59 - 2 * DAY);
+    assert_eq!(ids(&claim(&*store, at(60 - 2 * DAY), 9).await), [id]);
+}
+
+#[tokio::test]
+async fn a_wait_without_an_attempt_counts_from_the_last_renewal() {
+    let place = Place::new();
+    let store = place.open();
+    let id = keep(&*store, webhook(at(0))).await;
+    let claim = claim_one(&*store, at(0)).await.claim;
+    store.renew(renewals(&[claim]), at(3_600 + 60)).await.unwrap();
+    store.advance(claim, step(wait(3_630))).await.unwrap();
+
+    rewind(&*store, 3_601).await;
+    assert_eq!(due(&*store, id).await, 3_630);
+    rewind(&*store, 1_800).await;
+    assert_eq!(due(&*store, id).await, 1_830);
+}
+
+#[tokio::test]
+async fn a_lease_lasts_as_long_as_it_was_meant_to() {
+    let place = Place::new();
+    let store = place.open();
+    let id = keep(&*store, webhook(at(0))).await;
+    let held = claim_one(&*store, at(DAY)).await.claim;
+
+    rewind(&*store, 0).await;
+
+    assert_eq!(store.next_due(vec![name("form")]).await.unwrap(), Some(at(60)));
+    assert!(claim(&*store, at(59), 9).await.is_empty());
+    let renewed = store.renew(renewals(&[held]), at(120)).await.unwrap();
+    assert_eq!(renewed, [held], "who holds it, keeps it");
+    assert_eq!(ids(&claim(&*store, at(120), 9).await), [id]);
+}
+
+#[tokio::test]
+async fn what_was_just_received_or_released_is_due_at_once() {
+    let place = Place::new();
+    let store = place.open();
+    keep(&*store, webhook(at(DAY))).await;
+    let released = keep(&*store, webhook(at(0))).await;
+    let claim = claim_one(&*store, at(0)).await.claim;
+    store.advance(claim, step(settle(State::Held))).await.unwrap();
+    store.release(released, HoldDecision::Again, at(DAY)).await.unwrap();
+
+    rewind(&*store, 0).await;
+
+    assert_eq!(crate::support::store::claim(&*store, at(0), 9).await.len(), 2);
+}
+
+#[tokio::test]
+async fn an_import_keeps_its_distances() {
+    let place = Place::new();
+    let store = place.open();
+    let mut imported = Vec::new();
+    for place in 0..3 {
+        let origin = WebhookOrigin::Imported { due_at: at(DAY + 10 * place) };
+        imported.push(keep(&*store, Webhook { origin, ..webhook(at(DAY)) }).await);
+    }
+
+    rewind(&*store, 0).await;
+
+    for (place, id) in (0..).zip(imported) {
+        assert_eq!(due(&*store, id).await, 10 * place);
+    }
+}
+
+#[tokio::test]
+async fn a_replay_keeps_its_distances_also_for_what_it_finds_later() {
+    let place = Place::new();
+    let store = place.open();
+    for _ in 0..600 {
+        keep(&*store, webhook(at(0))).await;
+    }
+    for claimed in claim(&*store, at(0), 600).await {
+        store.advance(claimed.claim, step(settle(State::Dead))).await.unwrap();
+    }
+    let id = ReplayId::new(at(DAY));
+    let every = Duration::from_secs(10);
+    let order = ReplayRequest { id, filter: EventFilter::default(), every, begun_at: at(DAY) };
+    store.start_replay(order).await.unwrap();
+    assert!(store.step_replay(id).await.unwrap().unwrap().has_steps);
+
+    rewind(&*store, 0).await;
+    run_replay(&*store, id, |_| {}).await.unwrap();
+
+    assert_eq!(claim(&*store, at(0), 600).await.len(), 1);
+    assert_eq!(claim(&*store, at(30), 600).await.len(), 3);
+    assert_eq!(claim(&*store, at(5_990), 600).await.len(), 600, "these and those before them");
+}
+
+#[tokio::test]
+async fn many_events_are_moved_and_those_of_other_sources_are_left() {
+    let place = Place::new();
+    let store = place.open();
+    for _ in 0..1_200 {
+        keep(&*store, webhook(at(DAY))).await;
+    }
+    let other = keep(&*store, from("other", at(DAY))).await;
+
+    rewind(&*store, 0).await;
+
+    assert_eq!(claim(&*store, at(0), 2_000).await.len(), 1_200);
+    assert_eq!(due(&*store, other).await, DAY);
+}

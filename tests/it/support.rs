@@ -1,0 +1,10 @@
+//! What tests of all folders share.
+
+pub(crate) mod collector;
+pub(crate) mod left_out;
+pub(crate) mod relay;
+pub(crate) mod savio;
+pub(crate) mod server;
+pub(crate) mod signer;
+pub(crate) mod store;
+pub(crate) mod wait;
