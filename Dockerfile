@@ -3,8 +3,8 @@
 FROM rust:1-slim-bookworm AS build
 WORKDIR /src
 COPY . .
-# The caches keep the dependencies over builds. Cargo tells changes by time, and a checkout of an older
-# commit has older files than the cache: so all of ours count as new.
+# The caches keep compiled dependencies between builds. Cargo detects changes by modification time, and a
+# checkout of an older commit has older files than the cache: touching the sources forces a rebuild.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     find src mappings migrations relay.schema.json build.rs Cargo.toml -exec touch {} + \
@@ -13,27 +13,27 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     && mkdir -p /out/data /out/etc/savio-relay \
     && cp -r mappings /out/etc/savio-relay/mappings
 
-# glibc, certificate authorities and nothing else: no shell, no package manager.
+# Contains only glibc and CA certificates: no shell, no package manager.
 FROM gcr.io/distroless/cc-debian12:nonroot
 LABEL org.opencontainers.image.title="savio-relay" \
-      org.opencontainers.image.description="Takes signed webhooks, keeps them on disk, and delivers them to Savio" \
+      org.opencontainers.image.description="Receives signed webhooks, stores them on disk, and delivers them to Savio" \
       org.opencontainers.image.licenses="MIT"
 COPY --from=build /out/usr/local/bin/savio-relay /usr/local/bin/savio-relay
 COPY --from=build /out/etc/savio-relay /etc/savio-relay
-# A new volume takes over the owner of the folder that it covers.
+# A new volume inherits the owner of the directory that it is mounted on.
 COPY --from=build --chown=65532:65532 /out/data /data
 
-# These come before what a relay.toml says.
+# These variables override the same settings in relay.toml.
 ENV SAVIO_RELAY_SERVER__LISTEN=0.0.0.0:8080 \
     SAVIO_RELAY_SERVER__ADMIN_LISTEN=0.0.0.0:8081 \
     SAVIO_RELAY_STORE__URL=sqlite:/data/relay.db
-# A relay.toml and mappings that are mounted here are found.
+# The relay reads relay.toml and mappings from its working directory: mount your own here.
 WORKDIR /etc/savio-relay
 USER 65532:65532
 VOLUME /data
 EXPOSE 8080 8081
 STOPSIGNAL SIGTERM
-# Not ready is told from dead by the reasons that it prints.
+# A failing check prints the reasons, which distinguishes a relay that is not ready from one that is down.
 HEALTHCHECK --interval=30s --timeout=15s --start-period=10s --retries=3 \
     CMD ["/usr/local/bin/savio-relay", "healthcheck"]
 ENTRYPOINT ["/usr/local/bin/savio-relay"]

@@ -1,17 +1,17 @@
-# What people type most. `just --list` shows it.
+# Common commands; `just --list` shows them.
 
-# Everything that CI checks.
+# Run everything that CI checks.
 check:
     .ci/run
 
-# Relay and sandbox in one process, with a signed sample of each source.
+# Run relay and sandbox in one process and send a signed sample of each source.
 demo:
     cargo run --release -- demo
 
-# Rates, waits, processor time and memory under load; ten minutes.
+# Measure throughput, latency, CPU time and memory under load (ten minutes).
 load:
     cargo bench --bench load
 
-# Mistakes in the shipped mapping files, and their tests.
+# Check the bundled mapping files and run their tests.
 mappings:
     cargo run -- check mappings/*.toml
