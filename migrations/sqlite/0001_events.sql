@@ -1,22 +1,22 @@
--- Times are microseconds since 1970, UTC: SELECT datetime(queued_at / 1000000, 'unixepoch') FROM events;
+-- Times are microseconds since the Unix epoch (UTC): SELECT datetime(queued_at / 1000000, 'unixepoch') FROM events;
 -- Ids are 16 bytes: SELECT hex(id) FROM events;
 
-PRAGMA application_id = 0x53617652; -- "SavR": tells this file from those of other programs
+PRAGMA application_id = 0x53617652; -- "SavR": identifies the file as a savio-relay database
 
 CREATE TABLE webhooks (
     number      INTEGER PRIMARY KEY,
     source      TEXT    NOT NULL,
     received_at INTEGER NOT NULL,
     headers     TEXT    NOT NULL, -- a JSON object
-    decoded     TEXT,             -- the body as JSON, where it came as something else
+    decoded     TEXT,             -- the body converted to JSON; null if it was JSON
     body        BLOB    NOT NULL
 ) STRICT;
 
 CREATE TABLE events (
-    number        INTEGER PRIMARY KEY, -- in order of receipt
+    number        INTEGER PRIMARY KEY, -- ascending in order of receipt
     id            BLOB    NOT NULL UNIQUE CHECK (length(id) = 16),
     webhook       INTEGER NOT NULL REFERENCES webhooks (number),
-    payload_start INTEGER NOT NULL,    -- bytes of the webhook's decoded, else of its body
+    payload_start INTEGER NOT NULL,    -- byte offset in the webhook's decoded, otherwise in its body
     payload_end   INTEGER NOT NULL,
     source        TEXT    NOT NULL,
     type          TEXT,
@@ -24,11 +24,11 @@ CREATE TABLE events (
     state         TEXT    NOT NULL CHECK (state IN ('queued', 'delivered', 'ignored', 'held', 'dead')),
     reason        TEXT,
     notes         TEXT    NOT NULL DEFAULT '[]', -- a JSON array of texts
-    queued_at     INTEGER NOT NULL,    -- giving up counts from here
+    queued_at     INTEGER NOT NULL,    -- only attempts since then count for giving up
     due_at        INTEGER,
-    tries         INTEGER NOT NULL DEFAULT 0, -- attempts that failed in a row
-    token         INTEGER NOT NULL DEFAULT 0, -- of the last claim
-    lease_until   INTEGER,             -- null: nobody works on it
+    tries         INTEGER NOT NULL DEFAULT 0, -- consecutive failed attempts
+    token         INTEGER NOT NULL DEFAULT 0, -- fencing token of the last claim
+    lease_until   INTEGER,             -- null: not claimed
     settled_at    INTEGER,
     CHECK ((state = 'queued') = (due_at IS NOT NULL)),
     CHECK (state = 'queued' OR lease_until IS NULL),
@@ -41,7 +41,8 @@ CREATE INDEX events_leased ON events (lease_until) WHERE lease_until IS NOT NULL
 CREATE INDEX events_settled ON events (settled_at) WHERE settled_at IS NOT NULL;
 CREATE INDEX events_webhook ON events (webhook);
 
--- What the mapping made of an event; none before it was applied. Written once, apart from what changes often.
+-- The mapped requests of an event; no row before it is mapped. They are written once, so they are separate from
+-- columns that change often.
 CREATE TABLE plans (
     event    INTEGER PRIMARY KEY REFERENCES events (number) ON DELETE CASCADE,
     requests TEXT    NOT NULL -- [{"request": "feedback", "body": {...}}, ...]
@@ -49,11 +50,11 @@ CREATE TABLE plans (
 
 CREATE TABLE requests (
     event      INTEGER NOT NULL REFERENCES plans (event) ON DELETE CASCADE,
-    position   INTEGER NOT NULL, -- in the plan, from 0
+    position   INTEGER NOT NULL, -- index in the plan, from 0
     state      TEXT    NOT NULL CHECK (state IN ('waiting', 'sending', 'done', 'refused')),
-    sent_at    INTEGER,          -- when the last send began
+    sent_at    INTEGER,          -- start of the last attempt
     savio_id   TEXT,             -- JSON
-    may_repeat INTEGER NOT NULL DEFAULT 0, -- an earlier send may have arrived
+    may_repeat INTEGER NOT NULL DEFAULT 0, -- 1: an earlier attempt may have succeeded
     PRIMARY KEY (event, position)
 ) STRICT, WITHOUT ROWID;
 
@@ -71,7 +72,7 @@ CREATE TABLE attempts (
     PRIMARY KEY (event, number)
 ) STRICT, WITHOUT ROWID;
 
--- How many events a source has in a state: kept up to date, since counting takes long.
+-- Number of events per source and state, maintained incrementally because counting rows is slow.
 CREATE TABLE counts (
     source TEXT    NOT NULL,
     state  TEXT    NOT NULL,

@@ -1,4 +1,4 @@
--- The state of each destination (paused, held back, breaker, rate), and the sources that a person paused.
+-- State of each destination (pause, backoff, circuit breaker, rate limit), and the sources paused by a person.
 CREATE TABLE gates (
     name  TEXT PRIMARY KEY, -- 'destination NAME' or 'sources'
     state TEXT NOT NULL     -- JSON

@@ -1,12 +1,12 @@
--- Events are listed by when they were received: of each source and state in order, without their bodies.
+-- Lists events by time of receipt, for each source and state, without reading their webhooks.
 ALTER TABLE events ADD COLUMN received_at INTEGER NOT NULL DEFAULT 0;
 UPDATE events SET received_at = (SELECT received_at FROM webhooks WHERE number = webhook);
 CREATE INDEX events_listed ON events (source, state, received_at);
 
-ALTER TABLE events ADD COLUMN replay INTEGER NOT NULL DEFAULT 0;   -- a person had it replayed: its next attempts say so
+ALTER TABLE events ADD COLUMN replay INTEGER NOT NULL DEFAULT 0;   -- 1: replayed by a person; marks the next attempts
 ALTER TABLE attempts ADD COLUMN replay INTEGER NOT NULL DEFAULT 0;
 
--- What a person ordered. It is carried out in steps, from the oldest event to the newest.
+-- Replays that were requested. They are executed in steps, from the oldest event to the newest.
 CREATE TABLE replays (
     number            INTEGER PRIMARY KEY,
     id                BLOB    NOT NULL UNIQUE CHECK (length(id) = 16),
@@ -16,22 +16,22 @@ CREATE TABLE replays (
     since             INTEGER,
     until             INTEGER,
     text              TEXT,
-    up_to             INTEGER NOT NULL, -- the last event's number then: what came after the order is not meant
+    up_to             INTEGER NOT NULL, -- number of the last event at the time of the request; later events are excluded
     every             INTEGER NOT NULL, -- microseconds between two events
     begun_at          INTEGER NOT NULL,
     matched           INTEGER NOT NULL DEFAULT 0,
     replayed          INTEGER NOT NULL DEFAULT 0,
-    waiting           INTEGER NOT NULL DEFAULT 0, -- rows of `replayed`: kept up to date
+    waiting           INTEGER NOT NULL DEFAULT 0, -- number of rows in `replayed`, maintained incrementally
     given_back        INTEGER NOT NULL DEFAULT 0,
-    after_received_at INTEGER,          -- the last event that was looked at
+    after_received_at INTEGER,          -- position: the last event that was processed
     after_number      INTEGER,
     canceled_at       INTEGER,
-    ended             INTEGER NOT NULL DEFAULT 0 -- 0: there are steps to do
+    ended             INTEGER NOT NULL DEFAULT 0 -- 0: steps remain
 ) STRICT;
 
 CREATE INDEX replays_open ON replays (number) WHERE ended = 0;
 
--- Events of a replay that were not begun yet, and what they were before.
+-- Events of a replay that have not been started, with their previous state, to restore it on cancellation.
 CREATE TABLE replayed (
     event      INTEGER PRIMARY KEY REFERENCES events (number) ON DELETE CASCADE,
     replay     INTEGER NOT NULL REFERENCES replays (number),
@@ -40,7 +40,7 @@ CREATE TABLE replayed (
     queued_at  INTEGER NOT NULL,
     tries      INTEGER NOT NULL,
     settled_at INTEGER,
-    replayed   INTEGER NOT NULL -- what `events.replay` was
+    replayed   INTEGER NOT NULL -- previous value of `events.replay`
 ) STRICT;
 
 CREATE INDEX replayed_of ON replayed (replay, event);

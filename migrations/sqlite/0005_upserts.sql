@@ -1,5 +1,5 @@
--- Which company or contact a request upserts, as a digest: an older event that has the same before it goes first.
--- Null where it upserts nothing, and in events that ended without it.
+-- Digest of the company or contact that a request upserts. Upserts of the same record are sent in order of receipt.
+-- Null if the request is not an upsert, or if the event was settled without it.
 ALTER TABLE requests ADD COLUMN upsert BLOB;
 CREATE INDEX requests_upserting ON requests (upsert, event)
     WHERE upsert IS NOT NULL AND state IN ('waiting', 'sending');

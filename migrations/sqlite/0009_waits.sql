@@ -1,5 +1,5 @@
--- When, by the clock of that moment, the due time or the lease was set last. Where that is later than now, the clock
--- was set back, and both move back with it: no event waits longer than its own wait.
+-- Time at which the due time or the lease was last set. If it is in the future, the clock was set back: both times are
+-- moved back by the difference, so that no event waits longer than intended.
 ALTER TABLE events ADD COLUMN waits_since INTEGER;
 UPDATE events SET waits_since = coalesce(
     (SELECT max(at + ms * 1000) FROM attempts WHERE event = events.number AND at >= queued_at),

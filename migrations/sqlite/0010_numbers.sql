@@ -1,6 +1,6 @@
--- The highest number that an event ever had, as far as its row is gone: retention removes the newest too, and SQLite
--- gives the number after the highest that it finds. Numbers are the order of receipt: places in lists, what a replay is
--- meant for, and the order of upserts go by them. (Numbers of webhooks may come again: nothing refers to one that is gone.)
+-- The highest number of any removed event. Retention may remove the newest event, and SQLite assigns the highest existing
+-- number plus one, which would reuse its number. Numbers define the order of receipt: list positions, the range of a
+-- replay and the order of upserts depend on them. (Numbers of webhooks may be reused: nothing refers to a removed one.)
 CREATE TABLE forgotten (
     number INTEGER NOT NULL
 ) STRICT;

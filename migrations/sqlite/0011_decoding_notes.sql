@@ -1,3 +1,3 @@
--- What was noted when the event's webhook was decoded, such as a text that is not in the character set that it declares.
--- `notes` are of its requests, and go with them when it is mapped anew.
+-- Notes from decoding the webhook, such as a text that does not match its declared character set. They are separate from
+-- `notes`, which belong to the requests and are replaced when the event is mapped again.
 ALTER TABLE events ADD COLUMN decoding_notes TEXT NOT NULL DEFAULT '[]'; -- a JSON array of texts
