@@ -1,5 +1,5 @@
-//! The client of Savio's API as a library. Start `savio-relay sandbox`, then run
-//! `cargo run --example savio`; another base URL may follow, and SAVIO_API_TOKEN holds the token.
+//! Uses the client of Savio's API as a library. Start `savio-relay sandbox`, then run
+//! `cargo run --example savio -- [BASE_URL]`. The token is read from the environment variable SAVIO_API_TOKEN.
 
 use std::error::Error;
 use std::time::Duration;

@@ -30,7 +30,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::secret::Environment;
 
-/// A self-hosted webhook relay: takes signed webhooks, keeps them on disk, delivers them to Savio.
+/// Self-hosted webhook relay: receives signed webhooks, stores them on disk, delivers them to Savio.
 #[derive(Debug, Parser)]
 #[command(name = "savio-relay", version, max_term_width = 100)]
 struct Cli {
@@ -42,53 +42,55 @@ struct Cli {
 enum Command {
     /// Run the relay
     Serve {
-        /// The configuration; relay.toml if it is there and none is named
+        /// Configuration file (default: relay.toml if it exists)
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
-    /// Run relay and sandbox on a temporary store, and send a signed sample of each source
+    /// Run relay and sandbox with a temporary store, and send a signed sample of each source
     Demo {
-        /// Exit when everything has arrived
+        /// Exit when all samples have been delivered
         #[arg(long)]
         once: bool,
     },
-    /// Find mistakes in the configuration and the mapping files, and run their tests
+    /// Check the configuration and the mapping files, and run the tests of the mapping files
     Check {
-        /// Mapping files; without any, the configuration and all of its mapping files
+        /// Mapping files (default: the configuration and all of its mapping files)
         files: Vec<PathBuf>,
-        /// The configuration; relay.toml if it is there and none is named
+        /// Configuration file (default: relay.toml if it exists)
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
-    /// Show the requests that a payload becomes; nothing is sent
+    /// Show the requests that a payload is mapped to, without sending them
     Try(preview::Arguments),
-    /// Write a first mapping file from a payload
+    /// Generate a first mapping file from a payload
     Draft(draft::Arguments),
-    /// Take old responses of a file as events; works beside a running relay, and is safe to repeat
+    /// Import past responses from a file; safe to repeat, works while a relay is running
     Import(import::Arguments),
-    /// Look at events, send them again, end what is held; works beside a running relay
+    /// List, inspect, replay and release events; works while a relay is running
     Events(events::Arguments),
-    /// Look at the events that could not be delivered, and send them again
+    /// List and replay events that could not be delivered
     Dead(events::DeadArguments),
-    /// Sign a payload as its provider would, and post it to the relay
+    /// Sign a payload like its provider and post it to the relay
     Send(send::Arguments),
-    /// List the tools that are known, or show one of them in full
+    /// List the supported providers, or show the definition of one
     Providers(providers::Arguments),
-    /// Use Savio's API: feedback, feature requests, contacts, companies
+    /// Call Savio's API: feedback, feature requests, contacts, companies
     Savio(Box<savio::Arguments>),
-    /// Find what is wrong with this deployment: files, secrets, store, clock, Savio
+    /// Diagnose this deployment: files, secrets, store, clock, Savio
     Doctor(doctor::Arguments),
-    /// Ask the running relay whether it would take a webhook now
+    /// Ask the running relay whether it is ready to accept webhooks
     Healthcheck(healthcheck::Arguments),
-    /// Run a Savio on this machine, to try and test against
+    /// Run a local Savio API for testing
     Sandbox(sandbox::Arguments),
-    /// Print what completes the commands in a shell
+    /// Print a completion script for a shell
     Completions {
+        /// Shell to print the script for
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
     /// Print the JSON Schema of a mapping file or of relay.toml
     Schema {
+        /// Type of file to describe
         #[arg(value_enum, default_value = "mapping")]
         file: schema::SchemaFile,
     },

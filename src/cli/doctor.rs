@@ -21,13 +21,13 @@ use report::{Finding, FindingLevel};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Read the whole database and check it, which takes a while
+    /// Read and check the whole database (slow)
     #[arg(long)]
     deep: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// The configuration; relay.toml if it is there and none is named
+    /// Configuration file (default: relay.toml if it exists)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }

@@ -28,15 +28,15 @@ use sender::ProviderGuess;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// A file with the payload; - is standard input
+    /// File with the payload; - for standard input
     payload: PathBuf,
-    /// The tool that sent it; left out, it is known by its headers or its form
+    /// Provider of the payload (default: detected from headers and content)
     #[arg(long, value_name = "NAME")]
     provider: Option<String>,
-    /// A header of the webhook, where the event's type or id is in one; repeatable
+    /// Header of the webhook, if the event's type or id is in one; repeatable
     #[arg(long = "header", value_name = "NAME:VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
-    /// Write the mapping file here, with the payload as its test in samples/ beside it
+    /// Write the mapping file to FILE, and the payload as its test to samples/ beside it
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }

@@ -27,7 +27,7 @@ use waits::SourceWaits;
 pub(super) struct Arguments {
     #[command(subcommand)]
     command: EventsCommand,
-    /// The configuration; relay.toml if it is there and none is named
+    /// Configuration file (default: relay.toml if it exists)
     #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
 }
@@ -41,20 +41,20 @@ enum EventsCommand {
         #[command(flatten)]
         page: list::Arguments,
     },
-    /// Show all that is known of an event
+    /// Show all details of an event
     Show {
+        /// Event id
         id: EventId,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Map settled and held events anew and send them again; from dead or held, what Savio has already
-    /// is not sent again
+    /// Map settled and held events again and send them; dead and held ones skip completed requests
     #[command(override_usage = "savio-relay events replay [OPTIONS] <ID>... | FILTER")]
     #[command(group(ArgGroup::new("what").required(true).multiple(true).args(
         ["ids", "state", "source", "destination", "since", "until", "text", "left_out", "progress", "cancel"])))]
     Replay {
-        /// Ids of events; without any, all that the filter means
+        /// Event ids (default: all events that match the filter)
         #[arg(value_name = "ID")]
         ids: Vec<EventId>,
         #[command(flatten)]
@@ -62,14 +62,15 @@ enum EventsCommand {
         #[command(flatten)]
         replay: replay::Arguments,
     },
-    /// End a hold: a request was sent, no answer came, and a person knows what became of it
+    /// Release a held event whose request was sent but not answered
     #[command(group(ArgGroup::new("word").required(true).args(["arrived", "again"])))]
     Release {
+        /// Event id
         id: EventId,
-        /// It is in Savio; the next request follows
+        /// Savio has the request; continue with the next one
         #[arg(long)]
         arrived: bool,
-        /// Send it again
+        /// Send the request again
         #[arg(long)]
         again: bool,
     },
@@ -79,7 +80,7 @@ enum EventsCommand {
 pub(super) struct DeadArguments {
     #[command(subcommand)]
     command: DeadCommand,
-    /// The configuration; relay.toml if it is there and none is named
+    /// Configuration file (default: relay.toml if it exists)
     #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
 }
@@ -93,9 +94,9 @@ enum DeadCommand {
         #[command(flatten)]
         page: list::Arguments,
     },
-    /// Map dead events anew and send them again, all or those of the filter
+    /// Map dead events again and send them: all, or those that match the filter
     Replay {
-        /// Ids of events; without any, all that the filter means
+        /// Event ids (default: all events that match the filter)
         #[arg(value_name = "ID")]
         ids: Vec<EventId>,
         #[command(flatten)]

@@ -22,10 +22,10 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Where the relay is, such as http://127.0.0.1:8080; else as the configuration says
+    /// URL of the relay, such as http://127.0.0.1:8080 (default: from the configuration)
     #[arg(long, value_name = "URL")]
     url: Option<Url>,
-    /// The configuration; relay.toml if it is there and none is named
+    /// Configuration file (default: relay.toml if it exists)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }

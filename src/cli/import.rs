@@ -51,36 +51,35 @@ const SHOWN: usize = 3;
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "they are flags of a command line")]
 pub(super) struct Arguments {
-    /// The source's name, or the path of a mapping file
+    /// Source name, or path of a mapping file
     source: String,
-    /// A file of records: CSV, a JSON array, or NDJSON; - is standard input
+    /// File of records: CSV, a JSON array or NDJSON; - for standard input
     file: PathBuf,
-    /// The form of the file; else what its beginning looks like
+    /// Format of the file (default: detected from its beginning)
     #[arg(long, value_enum)]
     format: Option<FileFormat>,
-    /// The form's definition as its tool gives it, for exports that have answers without questions
+    /// Form definition from the tool's API, for exports with answers but without questions
     #[arg(long, value_name = "FILE")]
     form: Option<PathBuf>,
-    /// A header of each record, where the event's type is in one; repeatable
+    /// Header of each record, if the event's type is in one; repeatable
     #[arg(long = "header", value_name = "NAME:VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
-    /// Show counts and the first requests; nothing is kept
+    /// Show counts and the first requests without storing anything
     #[arg(long)]
     dry_run: bool,
-    /// Import nothing if any record is wrong
+    /// Import nothing if any record is invalid
     #[arg(long)]
     strict: bool,
-    /// Take records again that were imported before
+    /// Import records again that were imported before
     #[arg(long)]
     again: bool,
-    /// How many to deliver in a second, minute or hour: 5/s, 100/m, 1000/h; what is sent to the relay
-    /// goes before them in any case
+    /// Delivery rate: 5/s, 100/m or 1000/h; live events are always delivered first
     #[arg(long)]
     rate: Option<Rate>,
     /// Print the counts as JSON
     #[arg(long)]
     json: bool,
-    /// The configuration; relay.toml if it is there and none is named
+    /// Configuration file (default: relay.toml if it exists)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }

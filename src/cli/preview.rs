@@ -17,20 +17,20 @@ use super::{CommandError, show as shown};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The source's name, or the path of a mapping file
+    /// Source name, or path of a mapping file
     source: String,
-    /// A file with the payload; - is standard input
+    /// File with the payload; - for standard input
     payload: PathBuf,
-    /// A header of the webhook, where the event's type or id is in one; repeatable
+    /// Header of the webhook, if the event's type or id is in one; repeatable
     #[arg(long = "header", value_name = "NAME:VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
-    /// Print JSON: the requests as [[test]] expects them
+    /// Print the requests as JSON, in the format that [[test]] expects
     #[arg(long)]
     json: bool,
-    /// Show which query or template gave each value, and which gave none
+    /// Show which query or template produced each value, and which produced none
     #[arg(long)]
     explain: bool,
-    /// The configuration; relay.toml if it is there and none is named
+    /// Configuration file (default: relay.toml if it exists)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }

@@ -9,7 +9,7 @@ use super::{CommandError, shipped, show};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// One of them, in full
+    /// Provider to show in full
     name: Option<String>,
     /// Print JSON
     #[arg(long)]

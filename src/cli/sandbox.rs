@@ -19,31 +19,31 @@ const LATENCY_MAX: Duration = Duration::from_hours(1);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Where to listen
+    /// Address to listen on
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
     listen: SocketAddr,
-    /// The one token that is let in; without it, any
+    /// Required token (default: any token is accepted)
     #[arg(long)]
     token: Option<String>,
-    /// A JSON file with what it holds from the start: companies, contacts, feature requests, feedback
+    /// JSON file with initial data: companies, contacts, feature requests, feedback
     #[arg(long, value_name = "FILE")]
     seed: Option<PathBuf>,
-    /// Answer a share of the requests with this status, such as 500:0.1; may be given several times
+    /// Answer a share of the requests with this status, such as 500:0.1; repeatable
     #[arg(long, value_name = "STATUS:SHARE")]
     fail: Vec<FailureRate>,
-    /// Wait so long before each answer, such as 200ms
-    #[arg(long, value_name = "TIME", value_parser = latency)]
+    /// Delay before each answer, such as 200ms
+    #[arg(long, value_name = "DURATION", value_parser = latency)]
     latency: Option<Duration>,
-    /// Never answer a share of the requests, such as 0.1
+    /// Share of the requests that are never answered, such as 0.1
     #[arg(long, value_name = "SHARE")]
     hang: Option<Share>,
-    /// Cut the connection of a share of the requests: half of them had been taken before, half not
+    /// Share of the requests whose connection is reset, half of them after they were processed
     #[arg(long, value_name = "SHARE")]
     reset: Option<Share>,
-    /// Answer 429 to more requests than this, such as 10/s, 300/m or 1000/h
+    /// Rate limit, such as 10/s, 300/m or 1000/h; requests above it are answered with 429
     #[arg(long, value_name = "RATE")]
     rate_limit: Option<Rate>,
-    /// The same number gives the same faults again, in order of the requests
+    /// Seed for reproducible faults, in the order of the requests
     #[arg(long, value_name = "NUMBER")]
     fault_seed: Option<u64>,
 }

@@ -32,19 +32,19 @@ pub(super) struct Arguments {
 /// Which Savio, and as whom.
 #[derive(Debug, clap::Args)]
 struct AccountOptions {
-    /// The destination of the configuration whose base URL and token are used
+    /// Destination in the configuration whose base URL and token are used
     #[arg(long, value_name = "NAME", global = true, default_value = DEFAULT_DESTINATION)]
     destination: String,
-    /// Savio's API; else that of the configuration
+    /// Base URL of Savio's API (default: from the configuration)
     #[arg(long, value_name = "URL", global = true)]
     base_url: Option<BaseUrl>,
-    /// The environment variable that holds the token; else what the configuration says
+    /// Environment variable with the token (default: from the configuration)
     #[arg(long, value_name = "NAME", global = true)]
     token_env: Option<String>,
-    /// Send the token also without TLS to an address that is not private
+    /// Allow sending the token without TLS to an address that is not private
     #[arg(long, global = true)]
     insecure: bool,
-    /// The configuration; relay.toml if it is there and none is named
+    /// Configuration file (default: relay.toml if it exists)
     #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
 }
@@ -56,17 +56,17 @@ enum Resource {
         #[command(subcommand)]
         action: FeedbackAction,
     },
-    /// List feature requests, or get one
+    /// List feature requests, or show one
     FeatureRequests {
         #[command(subcommand)]
         action: FeatureRequestAction,
     },
-    /// List contacts; create or update them
+    /// List contacts, or create or update them
     Contacts {
         #[command(subcommand)]
         action: ContactAction,
     },
-    /// List companies; create or update them
+    /// List companies, or create or update them
     Companies {
         #[command(subcommand)]
         action: CompanyAction,
@@ -75,7 +75,7 @@ enum Resource {
 
 #[derive(Debug, Subcommand)]
 enum FeedbackAction {
-    /// Create a piece of feedback; each call creates another one
+    /// Create a piece of feedback; each call creates a new one
     Create(feedback::Arguments),
 }
 
@@ -91,7 +91,7 @@ enum FeatureRequestAction {
 enum ContactAction {
     /// List contacts
     List(list::SearchArguments),
-    /// Create a contact, or update the one with that internal id or e-mail address; with FILE, many
+    /// Create or update a contact, matched by internal id or e-mail address, or many from FILE
     #[command(override_usage = upsert::USAGE_OF_CONTACTS)]
     Upsert(upsert::ContactArguments),
 }
@@ -100,7 +100,7 @@ enum ContactAction {
 enum CompanyAction {
     /// List companies
     List(list::SearchArguments),
-    /// Create a company, or update the one with that internal id; with FILE, many
+    /// Create or update a company, matched by internal id, or many from FILE
     #[command(override_usage = upsert::USAGE_OF_COMPANIES)]
     Upsert(upsert::CompanyArguments),
 }

@@ -25,20 +25,20 @@ use super::{CommandError, show};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The source's name, or the path of a mapping file
+    /// Source name, or path of a mapping file
     source: String,
-    /// A file with the payload; - is standard input
+    /// File with the payload; - for standard input
     payload: PathBuf,
-    /// Where to post it; else the relay of the configuration
+    /// URL to post to (default: the relay in the configuration)
     #[arg(long, value_name = "URL")]
     to: Option<String>,
-    /// A header of the webhook, where the event's type or id is in one; repeatable
+    /// Header of the webhook, if the event's type or id is in one; repeatable
     #[arg(long = "header", value_name = "NAME:VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
-    /// What signs, where the provider signs with a private key: PKCS#8, or its bytes in hex
+    /// Private key for providers that sign asymmetrically: PKCS#8, or its bytes in hex
     #[arg(long, value_name = "FILE")]
     private_key: Option<PathBuf>,
-    /// The configuration; relay.toml if it is there and none is named
+    /// Configuration file (default: relay.toml if it exists)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }

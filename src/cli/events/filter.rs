@@ -13,7 +13,7 @@ use super::super::CommandError;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct FilterOptions {
-    /// queued, delivered, ignored, held or dead
+    /// Only events in this state: queued, delivered, ignored, held or dead
     #[arg(long, value_parser = state)]
     pub(super) state: Option<State>,
     #[command(flatten)]
@@ -25,19 +25,19 @@ pub(super) struct CommonFilterOptions {
     /// Only events of this source
     #[arg(long)]
     source: Option<SourceName>,
-    /// Only events of the sources that send to this destination
+    /// Only events of sources that send to this destination
     #[arg(long)]
     destination: Option<String>,
-    /// Received since: so long ago (2h, 7d), a date or a time (2026-01-31, 2026-01-31T12:00:00Z)
+    /// Received since: an age (2h, 7d), a date (2026-01-31) or a time (2026-01-31T12:00:00Z)
     #[arg(long, value_name = "TIME", value_parser = since)]
     since: Option<Timestamp>,
-    /// Received before; a date counts to its end
+    /// Received before this time; a date includes the whole day
     #[arg(long, value_name = "TIME", value_parser = until)]
     until: Option<Timestamp>,
-    /// A part of the id, delivery id, type or reason
+    /// Text in the id, delivery id, type or reason
     #[arg(long = "q", value_name = "TEXT")]
     text: Option<String>,
-    /// Only events of which fields were left out, since Savio would not take their values
+    /// Only events with fields left out because Savio would not accept their values
     #[arg(long)]
     left_out: bool,
 }

@@ -23,11 +23,11 @@ const PAGE: usize = 500;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// How many
+    /// Maximum number of events
     #[arg(long, default_value = "50")]
     limit: NonZeroUsize,
-    /// Go on where a list ended: what it called next
-    #[arg(long, value_name = "NEXT")]
+    /// Continue a previous list from the cursor that it printed
+    #[arg(long, value_name = "CURSOR")]
     after: Option<Cursor>,
     /// Print JSON
     #[arg(long)]

@@ -16,17 +16,17 @@ use super::{list, unknown};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Only count what would be sent again
+    /// Count the events without replaying them
     #[arg(long)]
     dry_run: bool,
-    /// How many to begin in a second, minute or hour: 5/s, 100/m, 1000/h; without it, all at once
+    /// Rate at which events are started: 5/s, 100/m or 1000/h (default: all at once)
     #[arg(long, value_parser = every)]
     rate: Option<Duration>,
-    /// Show how far a replay is
-    #[arg(long, value_name = "REPLAY", conflicts_with_all = ["ids", "dry_run", "rate", "cancel"])]
+    /// Show the progress of a replay
+    #[arg(long, value_name = "REPLAY_ID", conflicts_with_all = ["ids", "dry_run", "rate", "cancel"])]
     progress: Option<ReplayId>,
-    /// End a replay: what of it was not begun yet becomes again what it was
-    #[arg(long, value_name = "REPLAY", conflicts_with_all = ["ids", "dry_run", "rate"])]
+    /// Cancel a replay; events that were not started return to their previous state
+    #[arg(long, value_name = "REPLAY_ID", conflicts_with_all = ["ids", "dry_run", "rate"])]
     cancel: Option<ReplayId>,
     /// Print JSON
     #[arg(long)]

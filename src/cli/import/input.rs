@@ -16,11 +16,11 @@ const PEEK_BYTES: usize = 64 * 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum FileFormat {
-    /// Columns with a heading; the separator is a comma, a semicolon or a tab
+    /// Columns with a header row, separated by commas, semicolons or tabs
     Csv,
-    /// A JSON array, or one object, or a tool's export that lists its records
+    /// JSON array, single object, or an export that contains a list of records
     Json,
-    /// One JSON value on each line
+    /// One JSON value per line
     Ndjson,
 }
 

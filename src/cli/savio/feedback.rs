@@ -8,34 +8,34 @@ use super::super::{CommandError, load, show};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The problem that the user is having; - reads it from standard input
+    /// Problem that the user has; - reads it from standard input
     #[arg(long)]
     problem: String,
-    /// The type of customer, such as ACTIVE; your account knows which there are
+    /// Type of customer, one of those in your account, such as ACTIVE
     #[arg(long, value_name = "TYPE")]
     feedback_type: Option<String>,
-    /// The state of triage; ACTIVE if left out
+    /// Triage state (default: ACTIVE)
     #[arg(long)]
     state: Option<String>,
-    /// Where the feedback was given
+    /// Link to the source of the feedback
     #[arg(long, value_name = "URL")]
     source_url: Option<String>,
-    /// Who adds it
+    /// User who submits the feedback
     #[arg(long, value_name = "NAME")]
     source_username: Option<String>,
-    /// Whom it is from: a person with that address is found or created
-    #[arg(long, value_name = "ADDRESS")]
+    /// E-mail address of the person; Savio finds or creates the person
+    #[arg(long, value_name = "EMAIL")]
     person_email: Option<String>,
-    /// The person's full name
+    /// Full name of the person
     #[arg(long, value_name = "NAME")]
     person_name: Option<String>,
-    /// The person's company, found or created; it needs a person
+    /// Company of the person; Savio finds or creates it, but ignores it without a person
     #[arg(long, value_name = "NAME")]
     company_name: Option<String>,
-    /// The feature request to link to; another spelling creates another one
+    /// Exact title of the feature request to link; Savio creates it if none exists
     #[arg(long, value_name = "TITLE")]
     feature_request_title: Option<String>,
-    /// A tag; may be given several times
+    /// Tag; repeatable
     #[arg(long = "tag", value_name = "TITLE")]
     tags: Vec<String>,
     /// Print JSON

@@ -20,7 +20,7 @@ const WAIT_MAX: Duration = Duration::from_mins(5);
 
 #[derive(Debug, Clone, Copy, clap::Args)]
 struct ListOutput {
-    /// Follow the pages to the last one
+    /// Fetch all pages
     #[arg(long)]
     all: bool,
     /// Print JSON
@@ -30,10 +30,10 @@ struct ListOutput {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct SearchArguments {
-    /// A part of the name (of contacts, of the e-mail address too)
+    /// Text in the name (for contacts, also in the e-mail address)
     #[arg(long, value_name = "TEXT")]
     search: Option<String>,
-    /// The field to order by; -FIELD for the greatest first, as in --ordering=-updated
+    /// Field to sort by; -FIELD for descending order, as in --ordering=-updated
     #[arg(long, value_name = "FIELD", allow_hyphen_values = true)]
     ordering: Option<String>,
     #[command(flatten)]
@@ -42,25 +42,25 @@ pub(super) struct SearchArguments {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct FeatureRequestArguments {
-    /// A part of the title
+    /// Text in the title
     #[arg(long, value_name = "TEXT")]
     search: Option<String>,
-    /// The status, such as PLANNED; your account knows which there are
+    /// Status, one of those in your account, such as PLANNED
     #[arg(long)]
     state: Option<String>,
-    /// The field to order by; -FIELD for the greatest first, as in --ordering=-updated
+    /// Field to sort by; -FIELD for descending order, as in --ordering=-updated
     #[arg(long, value_name = "FIELD", allow_hyphen_values = true)]
     ordering: Option<String>,
-    /// A product's slug; ignored by accounts without products
+    /// Slug of a product; ignored by accounts without products
     #[arg(long, value_name = "SLUG")]
     product: Option<String>,
-    /// A product area's slug; ignored by accounts without product areas
+    /// Slug of a product area; ignored by accounts without product areas
     #[arg(long, value_name = "SLUG")]
     product_area: Option<String>,
-    /// A tag's title
+    /// Title of a tag
     #[arg(long, value_name = "TITLE")]
     tag: Option<String>,
-    /// A roadmap's title
+    /// Title of a roadmap
     #[arg(long, value_name = "TITLE")]
     roadmap: Option<String>,
     #[command(flatten)]
@@ -69,6 +69,7 @@ pub(super) struct FeatureRequestArguments {
 
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(super) struct GetArguments {
+    /// Id of the feature request
     id: u64,
     /// Print JSON
     #[arg(long)]

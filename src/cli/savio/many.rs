@@ -27,14 +27,14 @@ const GIVE_UP_AFTER: Duration = Duration::from_mins(5);
 
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(super) struct PaceOptions {
-    /// Send no more than this of a FILE: 10/s, 300/m or 1000/h
+    /// Rate limit for the lines of FILE: 10/s, 300/m or 1000/h
     #[arg(long)]
     rate: Option<Rate>,
-    /// How many lines of a FILE may be under way at once; else what the configuration says
+    /// Maximum concurrent requests for FILE (default: from the configuration)
     #[arg(long, value_name = "NUMBER")]
     max_in_flight: Option<NonZeroUsize>,
-    /// Try a line of a FILE for so long; 5m if left out
-    #[arg(long, value_name = "TIME", value_parser = span)]
+    /// Time to retry each line of FILE (default: 5m)
+    #[arg(long, value_name = "DURATION", value_parser = span)]
     give_up_after: Option<Duration>,
 }
 

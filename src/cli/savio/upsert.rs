@@ -23,25 +23,25 @@ const ONE: [&str; 6] =
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ContactArguments {
-    /// NDJSON, one contact in each line with these fields; - is standard input
+    /// NDJSON file, one contact per line with the fields below; - for standard input
     #[arg(conflicts_with_all = ONE)]
     file: Option<PathBuf>,
-    /// The contact's id in your system
+    /// Id of the contact in your system
     #[arg(long, value_name = "ID", required_unless_present = "file")]
     internal_id: Option<String>,
-    /// The full name
+    /// Full name
     #[arg(long, required_unless_present = "file")]
     name: Option<String>,
-    /// The e-mail address
-    #[arg(long, value_name = "ADDRESS")]
+    /// E-mail address
+    #[arg(long, value_name = "EMAIL")]
     email: Option<String>,
-    /// The company, by its id at Savio
+    /// Company, by its id in Savio
     #[arg(long, value_name = "NUMBER")]
     company: Option<u64>,
-    /// The company, by its id in your system
+    /// Company, by its id in your system
     #[arg(long, value_name = "ID")]
     company_internal_id: Option<String>,
-    /// An attribute; numbers, true and false keep their type, quotes make a text: plan='"7"'
+    /// Attribute, repeatable; numbers and booleans keep their type, quotes make text: plan='"7"'
     #[arg(long = "filterable-attribute", value_name = "KEY=VALUE", value_parser = attribute)]
     attributes: Vec<(String, Value)>,
     #[command(flatten)]
@@ -50,16 +50,16 @@ pub(super) struct ContactArguments {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct CompanyArguments {
-    /// NDJSON, one company in each line with these fields; - is standard input
+    /// NDJSON file, one company per line with the fields below; - for standard input
     #[arg(conflicts_with_all = ["internal_id", "name", "attributes"])]
     file: Option<PathBuf>,
-    /// The company's id in your system
+    /// Id of the company in your system
     #[arg(long, value_name = "ID", required_unless_present = "file")]
     internal_id: Option<String>,
-    /// The company's name
+    /// Name of the company
     #[arg(long, required_unless_present = "file")]
     name: Option<String>,
-    /// An attribute; numbers, true and false keep their type, quotes make a text: plan='"7"'
+    /// Attribute, repeatable; numbers and booleans keep their type, quotes make text: plan='"7"'
     #[arg(long = "filterable-attribute", value_name = "KEY=VALUE", value_parser = attribute)]
     attributes: Vec<(String, Value)>,
     #[command(flatten)]
@@ -70,7 +70,7 @@ pub(super) struct CompanyArguments {
 struct UpsertOutput {
     #[command(flatten)]
     pace: many::PaceOptions,
-    /// Print JSON; of a file, one object for each line
+    /// Print JSON; for FILE, one object per line
     #[arg(long)]
     json: bool,
 }
