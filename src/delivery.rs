@@ -258,6 +258,7 @@ impl Delivery {
         let next = progress.next.clone();
         let has_news = progress.attempt.is_some() || !matches!(next, NextStep::Park { .. });
         let written = if has_news { self.write(held, progress).await } else { Ok(()) };
+        held.set_request_open(written.is_ok() && matches!(next, NextStep::Send { .. }));
         if written.is_ok() {
             tell(held.event(), &next);
         }

@@ -82,8 +82,8 @@ async fn show(
         arrived = demo.invite();
         stopped().await;
     }
-    relay.stop().await;
-    arrived
+    let stopped = relay.stop().await;
+    arrived.and(stopped)
 }
 
 /// What signs for each source.

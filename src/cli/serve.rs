@@ -3,12 +3,14 @@
 mod deliveries;
 mod looking_in;
 mod setups;
+mod stop;
 mod traced;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use secrecy::ExposeSecret;
@@ -17,6 +19,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
 use crate::config::Config;
@@ -41,6 +44,7 @@ use super::{CommandError, show as shown};
 use deliveries::{Deliveries, Shared};
 use looking_in::TokenOrigin;
 use setups::Setups;
+use stop::StopDeadlines;
 
 pub(super) fn run(path: Option<&Path>, environment: &Environment) -> Result<(), CommandError> {
     let config = load::config(path, environment)?;
@@ -66,10 +70,10 @@ pub(super) fn run(path: Option<&Path>, environment: &Environment) -> Result<(), 
                 Err(CommandError::Failed("a part of the relay ended by itself: a bug".to_owned()))
             }
         };
-        relay.stop().await;
-        ended
+        let stopped = relay.stop().await;
+        ended.and(stopped)
     });
-    // A file that is being read from a disk that hangs keeps nobody here: all is written by now.
+    // A file that is being read from a disk that hangs keeps nobody here: all that can be is written by now.
     runtime.shutdown_background();
     ended
 }
@@ -157,7 +161,7 @@ impl Relay {
         let store = Arc::new(Sqlite::open(&config.store).map_err(|error| undone(&error))?);
         let (token, told) = looking_in::token(&config)?;
         let traces = traced::start(&config.traces).await;
-        let mut loops = Tasks::default();
+        let mut loops = Tasks::new(config.delivery.shutdown_timeout);
 
         let memory = Arc::new(ParseMemory::new(config.intake.parsed_bytes_max));
         let mapper = Arc::new(Mapper::new(Arc::clone(&memory)));
@@ -309,27 +313,33 @@ impl Relay {
         }
     }
 
-    /// Refuses new webhooks, lets go out what is under way, and lets go of the store.
-    pub(super) async fn stop(self) {
-        self.loops.end().await;
-        if let Err(error) = self.store.give_back().await {
-            warn!(%error, "the next start takes this stop for a crash");
-        }
-        self.store.close().await;
-        traced::end(self.traces).await;
+    /// Refuses new webhooks, finishes what is under way, and closes the store, all within
+    /// `server.shutdown_timeout` and a second. An error: events in hand stay claimed.
+    pub(super) async fn stop(self) -> Result<(), CommandError> {
+        let deadlines = StopDeadlines::after(self.loops.shutdown_timeout);
+        self.loops.end(deadlines.parts()).await;
+        let (closed, ()) =
+            tokio::join!(stop::close(&self.store, deadlines), traced::end(self.traces));
+        closed.map_err(|error| undone(&error))
     }
 }
 
 /// What runs until the relay is stopped.
-#[derive(Default)]
 struct Tasks {
     closing: watch::Sender<bool>,
     /// Told when one of them ends, even by a panic.
     one_ended: Arc<Notify>,
     running: Vec<JoinHandle<()>>,
+    /// How long they may take to end.
+    shutdown_timeout: Duration,
 }
 
 impl Tasks {
+    fn new(shutdown_timeout: Duration) -> Tasks {
+        let (closing, one_ended) = (watch::Sender::default(), Arc::default());
+        Tasks { closing, one_ended, running: Vec::new(), shutdown_timeout }
+    }
+
     /// Resolves when they are to end.
     fn closed(&self) -> impl Future<Output = ()> + use<> {
         let mut closing = self.closing.subscribe();
@@ -344,11 +354,13 @@ impl Tasks {
         self.running.push(tokio::spawn(supervised(part, one_ended)));
     }
 
-    async fn end(self) {
+    async fn end(self, deadline: Instant) {
         self.closing.send_replace(true);
         for task in self.running {
-            if let Err(error) = task.await {
-                warn!(%error, "a part of the relay did not end well");
+            match timeout_at(deadline, task).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => warn!(%error, "a part of the relay did not end well"),
+                Err(_) => warn!("a part of the relay did not end in time"),
             }
         }
     }

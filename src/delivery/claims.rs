@@ -1,10 +1,11 @@
 //! The events in our hands: the newest claim of each, what its request waits for, and its place in flight.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
+use tracing::warn;
 
 use super::backoff::Backoff;
 use super::conflicts::{BlockedBy, Conflicts, Seq};
@@ -85,7 +86,9 @@ impl ClaimTable {
 
     pub(super) fn hold(&self, claim: Claim, seq: Seq) -> ClaimGuard<'_> {
         let used = AtomicU64::new(claim.token);
-        ClaimGuard { claims: self, first: claim, used, seq, slot: None, is_parked: false }
+        let request_open = AtomicBool::new(false);
+        let (slot, is_parked) = (None, false);
+        ClaimGuard { claims: self, first: claim, used, seq, slot, request_open, is_parked }
     }
 
     /// From now on no event gets a place in flight that has none.
@@ -186,6 +189,8 @@ pub(super) struct ClaimGuard<'a> {
     used: AtomicU64,
     seq: Seq,
     slot: Option<SemaphorePermit<'a>>,
+    /// Whether a request was marked as `sending` whose answer is not on disk.
+    request_open: AtomicBool,
     is_parked: bool,
 }
 
@@ -209,6 +214,11 @@ impl ClaimGuard<'_> {
     pub(super) async fn has_replaced(&self, lost: Claim) -> bool {
         self.claims.handed_over().await;
         self.claim() != lost
+    }
+
+    /// Whether from now on a request is under way whose answer is yet to be recorded.
+    pub(super) fn set_request_open(&self, is_open: bool) {
+        self.request_open.store(is_open, Ordering::Relaxed);
     }
 
     /// Nothing of the event is sent now.
@@ -254,6 +264,14 @@ impl Drop for ClaimGuard<'_> {
     fn drop(&mut self) {
         if self.is_parked {
             return;
+        }
+        if *self.request_open.get_mut() {
+            let id = self.first.event;
+            warn!(
+                event.id = %id,
+                "work on event {id} was cut off before the answer to its request was recorded: the request \
+                 counts as one that may have arrived"
+            );
         }
         let used = self.used.load(Ordering::Relaxed);
         self.claims.change(|Table { in_hand, conflicts }| match in_hand.get_mut(&self.seq) {

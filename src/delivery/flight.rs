@@ -307,6 +307,8 @@ impl Worker {
         if landed.is_err() {
             let cut_off = self.tasks.len();
             warn!(cut_off, "events are cut off by the shutdown, and go on at the next start");
+            // Each says what it could not record, before the process ends.
+            self.tasks.shutdown().await;
         }
     }
 

@@ -159,6 +159,11 @@ impl Sqlite {
             tokio::task::spawn_blocking(move || thread.map(std::thread::JoinHandle::join)).await;
     }
 
+    /// How many events are claimed.
+    pub async fn in_hand(&self) -> Result<u64, StoreError> {
+        self.readers.read(Purpose::Look, look::in_hand).await
+    }
+
     async fn probe(&self) -> Result<(), StoreError> {
         self.damage.check()?;
         self.reserve.admit(self.webhook_bytes_max, 0)?;

@@ -255,6 +255,11 @@ const OLDEST: &str = "
         WHERE events.source = counts.source AND state = 'queued'
     ) FROM counts WHERE state = 'queued' AND events > 0 ORDER BY source";
 
+pub(super) fn in_hand(connection: &Connection) -> Result<u64, SqliteError> {
+    let sql = "SELECT count(*) FROM events WHERE lease_until IS NOT NULL";
+    Ok(connection.query_row(sql, [], |row| row.get(0))?)
+}
+
 pub(super) fn oldest(connection: &Connection) -> Result<Vec<(SourceName, Timestamp)>, SqliteError> {
     let mut query = connection.prepare_cached(OLDEST)?;
     let oldest = query.query_map([], |row| {

@@ -1,5 +1,6 @@
 //! Promise 1 and 3: kill -9 under load loses nothing, and what may repeat is marked.
 
+mod locked;
 mod poison;
 mod stop;
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Lines};
 use std::net::IpAddr;
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -87,10 +87,15 @@ impl Relay {
     }
 
     /// Stops it, and gives all that it wrote since it listened.
-    pub(crate) fn log_at_stop(mut self) -> String {
-        self.terminate();
+    pub(crate) fn log_at_stop(self) -> String {
+        self.stop_with_log().1
+    }
+
+    /// Stops it, and gives its exit status with all that it wrote since it listened.
+    pub(crate) fn stop_with_log(mut self) -> (ExitStatus, String) {
+        let status = self.terminate();
         self.reader.take().expect("its log is read").join().unwrap();
-        self.log()
+        (status, self.log())
     }
 
     /// All that it wrote since it listens.
@@ -115,13 +120,18 @@ impl Relay {
     }
 
     /// As a container's stop does it; returns once it has left.
-    pub(crate) fn stop(mut self) -> std::process::ExitStatus {
+    pub(crate) fn stop(mut self) -> ExitStatus {
         self.terminate()
     }
 
-    fn terminate(&mut self) -> std::process::ExitStatus {
+    /// Sends the signal of a stop, and does not wait.
+    pub(crate) fn ask_to_stop(&self) {
         let id = self.child.id().to_string();
         Command::new("kill").args(["-TERM", &id]).status().expect("kill is there");
+    }
+
+    fn terminate(&mut self) -> ExitStatus {
+        self.ask_to_stop();
         self.child.wait().expect("it was our child")
     }
 }
