@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::failure::SqliteError;
-use super::row::{EnumColumn, EventIdColumn, JsonColumn, SourceColumn, TimeColumn};
+use super::row::{EnumColumn, EventIdColumn, ShownColumn, SourceColumn, TimeColumn};
 use crate::event::{SourceName, State};
 use crate::store::{Cursor, EventFilter, EventPage, EventSummary, MatchCount, PageRequest};
 
@@ -124,7 +124,7 @@ fn says(connection: &Connection, event: &SearchHit, text: Option<&str>) -> rusql
     let sql = "SELECT id, delivery_id, type, reason FROM events WHERE number = ?1";
     connection.prepare_cached(sql)?.query_row([event.place.number], |row| {
         let EventIdColumn(id) = row.get(0)?;
-        let words: [Option<String>; 3] = [row.get(1)?, row.get(2)?, row.get(3)?];
+        let words = [shown(row, 1)?, shown(row, 2)?, shown(row, 3)?];
         let says = |word: &String| word.to_lowercase().contains(text);
         Ok(id.to_string().contains(text) || words.iter().flatten().any(says))
     })
@@ -138,21 +138,28 @@ fn line(connection: &Connection, number: i64) -> rusqlite::Result<EventSummary> 
         let (EventIdColumn(id), SourceColumn(source)) = (row.get(0)?, row.get(1)?);
         let (EnumColumn(state), TimeColumn(received_at)) = (row.get(4)?, row.get(6)?);
         let due_at: Option<TimeColumn> = row.get(7)?;
-        let JsonColumn(left_out) = row.get(8)?;
+        // That it is no JSON is noted where the event alone is shown.
+        let left_out = shown(row, 8)?.and_then(|json| serde_json::from_str(&json).ok());
         Ok(EventSummary {
             seq: number.cast_unsigned(),
             id,
             source,
-            event_type: row.get(2)?,
-            delivery_id: row.get(3)?,
+            event_type: shown(row, 2)?,
+            delivery_id: shown(row, 3)?,
             state,
-            reason: row.get(5)?,
+            reason: shown(row, 5)?,
             received_at,
-            left_out,
+            left_out: left_out.unwrap_or_default(),
             attempts: row.get(9)?,
             due_at: due_at.map(|TimeColumn(due_at)| due_at),
         })
     })
+}
+
+/// One event that holds what is no UTF-8 keeps no other from being listed.
+fn shown(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
+    let text: Option<ShownColumn> = row.get(column)?;
+    Ok(text.map(|ShownColumn(text)| text))
 }
 
 /// Of a filter without a text, which would have to be searched for.

@@ -248,17 +248,17 @@ pub(super) fn counts(connection: &Connection) -> Result<Vec<StateCount>, SqliteE
     Ok(counts.collect::<rusqlite::Result<_>>()?)
 }
 
+pub(super) fn in_hand(connection: &Connection) -> Result<u64, SqliteError> {
+    let sql = "SELECT count(*) FROM events WHERE lease_until IS NOT NULL";
+    Ok(connection.query_row(sql, [], |row| row.get(0))?)
+}
+
 // The end of an index for each source, however long the queue is.
 const OLDEST: &str = "
     SELECT source, (
         SELECT min(received_at) FROM events INDEXED BY events_listed
         WHERE events.source = counts.source AND state = 'queued'
     ) FROM counts WHERE state = 'queued' AND events > 0 ORDER BY source";
-
-pub(super) fn in_hand(connection: &Connection) -> Result<u64, SqliteError> {
-    let sql = "SELECT count(*) FROM events WHERE lease_until IS NOT NULL";
-    Ok(connection.query_row(sql, [], |row| row.get(0))?)
-}
 
 pub(super) fn oldest(connection: &Connection) -> Result<Vec<(SourceName, Timestamp)>, SqliteError> {
     let mut query = connection.prepare_cached(OLDEST)?;

@@ -45,6 +45,18 @@ impl FromSql for SourceColumn {
     }
 }
 
+/// A text for people to look at: bytes that are not UTF-8 are shown as the replacement character.
+pub(super) struct ShownColumn(pub(super) String);
+
+impl FromSql for ShownColumn {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<ShownColumn> {
+        let (ValueRef::Text(bytes) | ValueRef::Blob(bytes)) = value else {
+            return Err(FromSqlError::InvalidType);
+        };
+        Ok(ShownColumn(String::from_utf8_lossy(bytes).into_owned()))
+    }
+}
+
 /// One of the words of an enum.
 pub(super) struct EnumColumn<T>(pub(super) T);
 

@@ -268,3 +268,30 @@ async fn a_search_in_much_gives_back_its_turn() {
     assert!(first.events.is_empty() && first.next.is_some());
     assert_eq!(last, EventPage { events: Vec::new(), next: None });
 }
+
+#[tokio::test]
+async fn event_with_a_text_that_is_not_utf8_is_listed_with_the_others() {
+    let place = Place::new();
+    let store = &*place.open();
+    let damaged = keep(store, webhook(at(0))).await;
+    let good = keep(store, webhook(at(1))).await;
+    let file = rusqlite::Connection::open(&place.settings().path).unwrap();
+    for column in ["type", "delivery_id", "reason", "left_out"] {
+        let change =
+            format!("UPDATE events SET {column} = CAST(x'41ff42' AS TEXT) WHERE number = 1");
+        file.execute(&change, []).unwrap();
+
+        let named = EventFilter { ids: vec![damaged, good], ..EventFilter::default() };
+        for filter in [EventFilter::default(), text("-"), named] {
+            let listed = page(store, &filter, 9, None).await.events;
+            let ids: Vec<EventId> = listed.iter().map(|line| line.id).collect();
+            assert_eq!(ids, [good, damaged], "{column}: {filter:?}");
+        }
+    }
+
+    let listed = page(store, &EventFilter::default(), 9, None).await.events.remove(1);
+    let shown = Some("A\u{fffd}B");
+    assert_eq!(listed.event_type.as_deref(), shown);
+    assert_eq!((listed.delivery_id.as_deref(), listed.reason.as_deref()), (shown, shown));
+    assert_eq!(page(store, &text("a\u{fffd}b"), 9, None).await.events.len(), 1);
+}
