@@ -127,7 +127,8 @@ impl ValuePath {
     /// As what stands in a template between braces.
     pub(super) fn expression(&self) -> String {
         if self.0.iter().any(|step| matches!(step, ValueStep::OfType(_))) {
-            return format!("jsonpath(\"{}\") | first", self.query());
+            let query = self.query().replace('\\', "\\\\").replace('"', "\\\"");
+            return format!("jsonpath(\"{query}\") | first");
         }
         let mut expression = "payload".to_owned();
         for step in &self.0 {
@@ -147,9 +148,19 @@ fn is_plain(key: &str) -> bool {
         && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// For a text between single quotes.
+/// For a text between single quotes, in a query or a template: neither takes control characters as they are.
 pub(super) fn quoted(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('\'', "\\'").replace('\n', "\\n").replace('\t', "\\t")
+    let mut quoted = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\\' | '\'' => quoted.extend(['\\', c]),
+            '\n' => quoted += "\\n",
+            '\t' => quoted += "\\t",
+            c if c.is_ascii_control() => quoted += &format!("\\u{:04x}", u32::from(c)),
+            c => quoted.push(c),
+        }
+    }
+    quoted
 }
 
 /// `personEmail`, `person_email` and `Person e-mail` alike.

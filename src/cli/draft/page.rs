@@ -3,6 +3,7 @@
 use serde_json::Value;
 use std::sync::Arc;
 
+use crate::cli::show;
 use crate::event::{Event, SourceName, TypePattern};
 use crate::sources::{MappingFile, SamplePayload};
 
@@ -226,7 +227,7 @@ fn hint() -> String {
         .to_owned()
 }
 
-/// A text in quotes, as TOML and JSON write it alike.
+/// A text in quotes, as TOML and JSON write it alike. A draft is read on a terminal first.
 fn quoted(text: &str) -> String {
-    Value::from(text).to_string().replace('\u{7f}', "\\u007f")
+    show::json(&Value::from(text).to_string())
 }

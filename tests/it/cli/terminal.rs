@@ -112,6 +112,41 @@ fn json_escapes_terminal_control_characters() {
     }
 }
 
+/// The draft is harmless and works on its payload: it finds the words.
+#[track_caller]
+fn check_draft(payload: &Value) {
+    let folder = folder(payload);
+    let output = run(folder.path(), &["draft", "payload.json"]);
+    let (draft, errors) = (text(output.stdout), text(output.stderr));
+    assert!(output.status.success(), "{errors}");
+    check_harmless(&draft);
+    check_harmless(&errors);
+    std::fs::write(folder.path().join("drafted.toml"), draft).unwrap();
+    let output = run(folder.path(), &["try", "drafted.toml", "payload.json", "--json"]);
+    let requests: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(requests[0]["body"]["problem"], WORDS, "{}", text(output.stderr));
+    assert_eq!(requests[0]["body"]["person_email"], "ada@example.com");
+}
+
+const WORDS: &str = "The export is slow, and I would like it to be quicker.";
+
+#[test]
+fn draft_escapes_terminal_control_characters_of_keys() {
+    let all = control_characters() + "\r\n\t'\"\\" + HARMLESS;
+    let (words, email) = (format!("feedback {all} text"), format!("email {all}"));
+    check_draft(&json!({ words.as_str(): WORDS, email.as_str(): "ada@example.com" }));
+}
+
+#[test]
+fn draft_escapes_terminal_control_characters_of_keys_in_lists() {
+    for c in ["\u{1b}", "\u{9b}", "\u{202e}", "'", "\"", "\\"] {
+        let (kind, words) = (format!("text {c}"), format!("feedback {c}"));
+        let items =
+            json!([{ "type": "id", "value": "7" }, { "type": kind, words.as_str(): WORDS }]);
+        check_draft(&json!({ "items": items, "email": "ada@example.com" }));
+    }
+}
+
 #[test]
 fn check_shows_a_mapping_file_without_control_characters() {
     let folder = tempfile::tempdir().unwrap();
