@@ -123,9 +123,14 @@ impl CommandError {
     }
 }
 
+/// The tree of commands, for the documentation.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 fn completions(shell: clap_complete::Shell) -> Result<(), CommandError> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "savio-relay", &mut script);
+    clap_complete::generate(shell, &mut command(), "savio-relay", &mut script);
     let script = String::from_utf8_lossy(&script);
     // clap_complete's script for bash calls a command with a hyphen in its name, as ours, `a__b` in one place and
     // `a__subcmd__b` in another, and completes nothing behind it. Without that word both are the same.
@@ -133,7 +138,7 @@ fn completions(shell: clap_complete::Shell) -> Result<(), CommandError> {
 }
 
 fn parsed(given: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    let mut command = Cli::command();
+    let mut command = command();
     let matches = command.try_get_matches_from_mut(given)?;
     refuse_blanks(&mut command, &matches)?;
     Cli::from_arg_matches(&matches)

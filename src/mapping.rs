@@ -29,6 +29,7 @@ pub use answers::AnswerRules;
 pub use explain::{BlockTrace, Explanation, FieldTrace, QueryResult, QueryTrace};
 pub use query::Patterns;
 pub use selector::{ExtractError, Extractor};
+pub use template::{TEMPLATE_FUNCTIONS, TemplateFunction};
 
 use block::{BlockCompiler, MappingRun, RuleBlock};
 use explain::Recorder;

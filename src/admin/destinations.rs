@@ -39,7 +39,7 @@ pub(super) struct DestinationView {
     oldest_queued_seconds: Option<u64>,
 }
 
-/// All destinations, with what waits for each
+/// List destinations, with what waits for each
 #[utoipa::path(get, path = "/api/v1/destinations", responses(CommonErrors, (status = 200, body = DestinationList)))]
 pub(super) async fn list(
     State(inside): State<Arc<AdminState>>,
@@ -80,7 +80,7 @@ async fn one(
     Ok(Json(destination((name, to), &queues).await?))
 }
 
-/// Lets all events for a destination wait; what is on its way is finished
+/// Pause a destination: its events wait, requests in progress are finished
 #[utoipa::path(post, path = "/api/v1/destinations/{name}/pause", params(("name" = String, Path)),
     responses(CommonErrors, (status = 200, body = DestinationView),
         (status = 404, description = "There is no such destination", body = ErrorBody)))]
@@ -93,7 +93,7 @@ pub(super) async fn pause(
     one(&inside, (&name, to)).await
 }
 
-/// Ends every pause of a destination, the relay's own too; a missing token stays missing
+/// Resume a destination, also if the relay itself paused it
 #[utoipa::path(post, path = "/api/v1/destinations/{name}/resume", params(("name" = String, Path)),
     responses(CommonErrors, (status = 200, body = DestinationView),
         (status = 404, description = "There is no such destination", body = ErrorBody)))]

@@ -28,7 +28,7 @@ pub(super) struct PageParams {
     after: Option<String>,
 }
 
-/// Events, newest first
+/// List events, newest first
 #[utoipa::path(get, path = "/api/v1/events", params(PageParams, EventQuery),
     responses(CommonErrors, (status = 200, body = EventPage),
         (status = 404, description = "There is no such destination", body = ErrorBody)))]
@@ -51,7 +51,7 @@ pub(super) async fn list(
     Ok(Json(listed))
 }
 
-/// All that is known of an event
+/// Show an event: payload, requests, attempts
 #[utoipa::path(get, path = "/api/v1/events/{id}", params(("id" = String, Path)),
     responses(CommonErrors, EventNotFound, (status = 200, body = EventView)))]
 pub(super) async fn show(
@@ -65,7 +65,7 @@ pub(super) async fn show(
     Ok(Json(record.whole()).into_response())
 }
 
-/// The whole webhook that an event came in, byte for byte as received
+/// Get the body of the webhook, byte for byte as received
 #[utoipa::path(get, path = "/api/v1/events/{id}/body", params(("id" = String, Path)),
     responses(CommonErrors, EventNotFound, (status = 200, body = Vec<u8>, content_type = "application/octet-stream")))]
 pub(super) async fn body(
@@ -95,7 +95,7 @@ pub(super) struct ReleaseResult {
     state: State,
 }
 
-/// Ends a hold, by a person's word
+/// Release a held event: it arrived, or send it again
 #[utoipa::path(post, path = "/api/v1/events/{id}/release", params(("id" = String, Path)),
     request_body = ReleaseBody,
     responses(CommonErrors, EventNotFound, BodyErrors, (status = 200, body = ReleaseResult),

@@ -14,7 +14,7 @@ use crate::clock;
 use crate::event::{SourceName, State};
 use crate::telemetry::metrics::{CONTENT_TYPE, DestinationGauge, Gauges, SourceGauges};
 
-/// Metrics for Prometheus
+/// Get the metrics, for Prometheus
 #[utoipa::path(get, path = "/metrics", responses(CommonErrors,
     (status = 200, description = "OpenMetrics text", body = String,
         content_type = "application/openmetrics-text")))]

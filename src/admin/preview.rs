@@ -94,7 +94,7 @@ impl PreviewInput {
 const MEMORY_WAIT: Duration = Duration::from_secs(10);
 const NO_MEMORY: &str = "there is no memory to parse the payload now: try again in some seconds";
 
-/// The requests that a mapping would make, or its mistakes
+/// Show the requests that a mapping would make, or its mistakes
 #[utoipa::path(post, path = "/api/v1/preview", request_body = PreviewBody,
     responses(CommonErrors, BodyErrors, (status = 200, body = PreviewResponse),
         (status = 404, description = "There is no such event", body = ErrorBody)))]

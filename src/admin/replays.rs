@@ -85,7 +85,7 @@ pub(super) struct ReplayStarted {
     replay_id: Option<ReplayId>,
 }
 
-/// Maps a settled or held event anew and sends it again
+/// Replay a settled or held event: map it again and send it
 #[utoipa::path(post, path = "/api/v1/events/{id}/replay", params(("id" = String, Path)),
     request_body = ReplayOneBody,
     responses(CommonErrors, EventNotFound, BodyErrors, (status = 200, body = ReplayStarted),
@@ -107,7 +107,7 @@ pub(super) async fn replay_one(
     order(&inside, filter, ReplayOptions { dry_run, rate }).await
 }
 
-/// Maps settled and held events anew and sends them again; from dead or held, what is done stays done
+/// Replay the settled and held events that match a filter
 #[utoipa::path(post, path = "/api/v1/replay", request_body = ReplayBody,
     responses(CommonErrors, BodyErrors, (status = 200, body = ReplayStarted),
         (status = 404, description = "There is no such destination", body = ErrorBody)))]
@@ -170,7 +170,7 @@ fn no_replay(id: ReplayId) -> ApiError {
     ApiError::NotFound(format!("there is no replay {id}"))
 }
 
-/// How far a replay is
+/// Show the progress of a replay
 #[utoipa::path(get, path = "/api/v1/replays/{id}", params(("id" = String, Path)),
     responses(CommonErrors, (status = 200, body = ReplayView),
         (status = 404, description = "There is no such replay", body = ErrorBody)))]
@@ -183,7 +183,7 @@ pub(super) async fn progress(
     Ok(Json(replay.progressed()))
 }
 
-/// Ends a replay: what of it was not begun yet becomes again what it was
+/// Cancel a replay: events that were not started yet keep their earlier state
 #[utoipa::path(delete, path = "/api/v1/replays/{id}", params(("id" = String, Path)),
     responses(CommonErrors, (status = 200, body = ReplayView),
         (status = 404, description = "There is no such replay", body = ErrorBody)))]

@@ -48,7 +48,7 @@ pub(super) struct SourceView {
     last_event_at: Option<Timestamp>,
 }
 
-/// All sources, with what waits of each
+/// List sources, with what waits of each
 #[utoipa::path(get, path = "/api/v1/sources", responses(CommonErrors, (status = 200, body = SourceList)))]
 pub(super) async fn list(
     State(inside): State<Arc<AdminState>>,
@@ -119,7 +119,7 @@ async fn one(inside: &AdminState, name: &SourceName) -> Result<Json<SourceView>,
     Ok(Json(source(inside, (name, standing), (&paused, &queues)).await?))
 }
 
-/// Lets the events of a source wait; its webhooks are still taken
+/// Pause a source: its events wait, its webhooks are still accepted
 #[utoipa::path(post, path = "/api/v1/sources/{name}/pause", params(("name" = String, Path)),
     responses(CommonErrors, (status = 200, body = SourceView),
         (status = 404, description = "There is no such source", body = ErrorBody)))]
@@ -135,7 +135,7 @@ pub(super) async fn pause(
     one(&inside, &name).await
 }
 
-/// Ends a person's pause of a source
+/// Resume a source
 #[utoipa::path(post, path = "/api/v1/sources/{name}/resume", params(("name" = String, Path)),
     responses(CommonErrors, (status = 200, body = SourceView),
         (status = 404, description = "There is no such source", body = ErrorBody)))]
@@ -179,7 +179,7 @@ pub(super) struct RejectionView {
     client: Option<IpAddr>,
 }
 
-/// The last 200 refused webhooks of each source since the start, newest first
+/// List the last 200 rejected webhooks of each source since the start, newest first
 #[utoipa::path(get, path = "/api/v1/rejected", params(SourceParam),
     responses(CommonErrors, (status = 200, body = RejectionList),
         (status = 404, description = "There is no such source", body = ErrorBody)))]

@@ -79,7 +79,7 @@ impl StateCounts {
     }
 }
 
-/// Events by state, of all and of each source
+/// Count events by state, in total and for each source
 #[utoipa::path(get, path = "/api/v1/stats", responses(CommonErrors, (status = 200, body = Stats)))]
 pub(super) async fn stats(Of(inside): Of<Arc<AdminState>>) -> Result<Json<Stats>, ApiError> {
     let mut events = StateCounts::default();

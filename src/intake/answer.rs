@@ -223,3 +223,144 @@ impl IntoResponse for Acknowledgement {
 fn ids(events: &[EventId]) -> Vec<String> {
     events.iter().map(ToString::to_string).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, HashSet};
+    use std::fs;
+
+    use super::*;
+
+    const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/http-responses.md");
+
+    fn when(rejection: &Rejection) -> &'static str {
+        match rejection {
+            Rejection::NoRoute => "there is no such path",
+            Rejection::NoSource => "there is no such source",
+            Rejection::PostRequired => "the method is not POST",
+            Rejection::GetRequired => "a POST to `/healthz` or `/readyz`",
+            Rejection::SourceOff(_) => {
+                "the source is off: its secret is not set, or its file is gone or has a mistake"
+            }
+            Rejection::ShuttingDown => "the relay is shutting down",
+            Rejection::Overloaded => "too many webhooks at the same time",
+            Rejection::TooLarge(_) => "the body is too large",
+            Rejection::BodyTimeout => "the body did not arrive in time",
+            Rejection::IncompleteBody => "the connection ended before the body",
+            Rejection::Unauthenticated { unproven, .. } => match unproven {
+                VerifyError::Missing => "there is no signature or token",
+                VerifyError::Mismatch => "the signature or token is wrong",
+                VerifyError::UnreadableTime => {
+                    "the signature is valid, but its time is missing or not readable"
+                }
+                VerifyError::OutsideTolerance => "the signature is too old, or from the future",
+            },
+            Rejection::RateLimited { .. } => {
+                "more than the source's `rate`, or a second unsigned handshake of a client in a second"
+            }
+            Rejection::Undecodable(error) => when_undecodable(error),
+            Rejection::StoreUnavailable(_) => {
+                "the disk is full, or the database unavailable or damaged"
+            }
+            Rejection::SecretNotSaved(_) => "the secret of a handshake could not be saved",
+            Rejection::Internal => "an internal error",
+        }
+    }
+
+    fn when_undecodable(error: &DecodeError) -> &'static str {
+        match error {
+            DecodeError::Malformed(_) => {
+                "the body is authentic but not valid JSON, form data, XML or gzip, or exceeds a \
+                 [limit](limits.md#one-webhook)"
+            }
+            DecodeError::TooHeavy(..) => "the parsed body takes too much memory",
+            DecodeError::NoMemory => "there was no memory for the parsed body",
+            DecodeError::TooLarge(_) => "the decompressed body is too large",
+            DecodeError::TooManyEvents(_) => "the webhook has too many events",
+            DecodeError::ContentType(_) => "the content type is not supported",
+            DecodeError::Encoding(_) => "the content encoding is not gzip",
+        }
+    }
+
+    /// One of each kind; what `when` names and this lacks is not in the table.
+    fn all() -> Vec<Rejection> {
+        let mut all = vec![
+            Rejection::NoRoute,
+            Rejection::NoSource,
+            Rejection::PostRequired,
+            Rejection::GetRequired,
+            Rejection::off(""),
+            Rejection::ShuttingDown,
+            Rejection::Overloaded,
+            Rejection::TooLarge(0),
+            Rejection::BodyTimeout,
+            Rejection::IncompleteBody,
+            Rejection::RateLimited { wait: Duration::ZERO },
+            Rejection::StoreUnavailable(StoreError::ClaimLost),
+            Rejection::SecretNotSaved(io::ErrorKind::Other.into()),
+            Rejection::Internal,
+        ];
+        let unproven = [
+            VerifyError::Missing,
+            VerifyError::Mismatch,
+            VerifyError::UnreadableTime,
+            VerifyError::OutsideTolerance,
+        ];
+        all.extend(unproven.map(|unproven| Rejection::Unauthenticated { unproven, hint: None }));
+        let undecodable = [
+            DecodeError::Malformed(String::new()),
+            DecodeError::TooHeavy(0, 0),
+            DecodeError::NoMemory,
+            DecodeError::TooLarge(0),
+            DecodeError::TooManyEvents(0),
+            DecodeError::ContentType(String::new()),
+            DecodeError::Encoding(String::new()),
+        ];
+        all.extend(undecodable.map(Rejection::Undecodable));
+        all
+    }
+
+    fn table() -> String {
+        let mut rows: BTreeMap<(u16, &str), Vec<&str>> = BTreeMap::new();
+        for rejection in all() {
+            let (status, error) = rejection.status();
+            rows.entry((status.as_u16(), error)).or_default().push(when(&rejection));
+        }
+        let rows = rows.iter().map(|((status, error), when)| {
+            format!("| {status} | `{error}` | {} |\n", when.join("; "))
+        });
+        format!(
+            "\n| Status | `error` | When |\n| --- | --- | --- |\n{}\n",
+            rows.collect::<String>()
+        )
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "whoever runs the tests says whether they write")]
+    fn is_update() -> bool {
+        std::env::var_os("UPDATE_DOCS").is_some_and(|value| value == "1")
+    }
+
+    #[test]
+    fn every_rejection_is_among_all() {
+        let code = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/", file!()));
+        let (_, variants) = code.split_once("enum Rejection {\n").unwrap();
+        let (variants, _) = variants.split_once("\n}\n").unwrap();
+
+        let all: HashSet<_> = all().iter().map(std::mem::discriminant).collect();
+        assert_eq!(all.len(), variants.matches("#[error(").count());
+    }
+
+    #[test]
+    fn docs_list_every_rejection() {
+        let page = fs::read_to_string(PAGE).unwrap();
+        let begin = "<!-- generated: statuses -->\n";
+        let (before, rest) = page.split_once(begin).unwrap();
+        let (_, after) = rest.split_once("<!-- end -->").unwrap();
+        let current = format!("{before}{begin}{}<!-- end -->{after}", table());
+        if is_update() {
+            fs::write(PAGE, current).unwrap();
+        } else {
+            assert_eq!(page, current, "run UPDATE_DOCS=1 cargo test docs");
+        }
+    }
+}

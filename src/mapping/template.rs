@@ -7,6 +7,7 @@ mod code;
 mod functions;
 mod guard;
 mod lookups;
+mod reference;
 mod shared;
 mod weight;
 
@@ -27,6 +28,8 @@ use check::TemplateCheck;
 use functions::{QueryRoots, ROOTS, StaticQueries};
 use guard::Guarded;
 use shared::share;
+
+pub use reference::{TEMPLATE_FUNCTIONS, TemplateFunction};
 
 /// What one rendering may burn: about one per step, or per 64 bytes.
 const FUEL_MAX: u64 = 100_000;

@@ -192,19 +192,18 @@ impl Metrics {
     pub fn of(webhooks: &Webhooks, commits: &Commits, attempts: &Attempts) -> Metrics {
         let mut counted = Registry::with_prefix("savio_relay");
         let Webhooks { answered, rejected, duplicates, matched } = webhooks.clone();
-        counted.register("webhooks", "Requests to a source, by the status of the answer", answered);
-        counted.register("rejected", "Webhooks that were refused at the door", rejected);
-        counted.register("duplicates", "Events that were kept before", duplicates);
-        let secrets = "Proofs that were right, by the position of the secret in the mapping file";
+        counted.register("webhooks", "Webhooks received, by the status of the response", answered);
+        counted.register("rejected", "Rejected webhooks, by reason", rejected);
+        counted.register("duplicates", "Events that were received again", duplicates);
+        let secrets = "Valid signatures, by the position of the secret in the mapping file, from 0";
         counted.register("secret_matched", secrets, matched);
         let Commits(seconds) = commits.clone();
-        counted.register("commit_seconds", "How long a commit to disk takes", seconds);
+        counted.register("commit_seconds", "Duration of a commit to disk", seconds);
         let Attempts { left_out, outcomes, seconds } = attempts.clone();
-        let refused =
-            "Fields of requests that were left out since Savio would not take their values";
+        let refused = "Fields that were omitted from requests because Savio rejected their values";
         counted.register("fields_left_out", refused, left_out);
-        counted.register("attempts", "Requests to Savio, by what came of them", outcomes);
-        counted.register("attempt_seconds", "How long Savio takes to answer", seconds);
+        counted.register("attempts", "Requests to Savio, by outcome", outcomes);
+        counted.register("attempt_seconds", "Response time of Savio", seconds);
         Metrics(counted)
     }
 
@@ -238,16 +237,18 @@ impl Gauges {
         }
         let at_limit: Gauge = Gauge::default();
         at_limit.set(i64::from(self.at_limit));
-        let limit =
-            "1 while webhooks are turned away because there are too many, and shortly after";
+        let limit = "1 while webhooks are refused because there are too many, and shortly after";
         standing.register("at_limit", limit, at_limit);
         let ready = Gauge::<i64>::default();
         ready.set(i64::from(self.store_ready));
-        standing.register("store_ready", "1 while a webhook would be kept", ready);
-        standing.register("events", "Events that are kept, by state", events);
-        let age = "Since when the oldest queued event of a source was received";
+        let stored =
+            "1 while webhooks can be stored; 0 if the disk is full or the database unavailable";
+        standing.register("store_ready", stored, ready);
+        standing.register("events", "Stored events, by state", events);
+        let age = "Age of the oldest queued event of a source, 0 if none is queued";
         standing.register("oldest_queued_seconds", age, oldest);
-        standing.register("destination_paused", "1 while nothing is sent to it", paused);
+        let pause = "1 while the destination is paused, by a person or by the relay";
+        standing.register("destination_paused", pause, paused);
         standing
     }
 }

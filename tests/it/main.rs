@@ -9,7 +9,6 @@ mod intake;
 mod mapping;
 mod meta;
 mod process;
-mod readme;
 mod savio;
 mod store;
 mod support;

@@ -1,4 +1,5 @@
 //! The repository itself: its layout and its documents.
 
 mod architecture;
+mod docs;
 mod repository;

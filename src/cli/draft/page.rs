@@ -194,7 +194,7 @@ fn head(sender: &ProviderGuess, name: &SourceName) -> String {
 /// What a mapping file says itself where no provider does. It comes behind all plain keys.
 fn own(sender: &ProviderGuess) -> String {
     let token = "\n# The tool proves itself by a token: ?token=... in the URL, or a header. If it signs its\n\
-         # requests, say how instead; see \"Your own provider\" in the README.\n[signature]\n\
+         # requests, say how instead; see docs/providers.md.\n[signature]\n\
          scheme = \"token\"\nquery  = \"token\"\nheader = \"X-Relay-Token\"\n";
     match sender.format {
         Some(format) => format!("{token}\n[body]\nformat = {}\n", quoted(format)),

@@ -329,3 +329,72 @@ fn refusal_of_optional_fields_alone_is_tried_once_more_without_them() {
     assert!(is_dead(&verdict(400, both, &["person_email"])));
     assert!(is_dead(&verdict(400, url, &[])));
 }
+
+fn decision_name(then: &Decision) -> &'static str {
+    match then {
+        Decision::Done { .. } => "done",
+        Decision::Again => "send again",
+        Decision::LeaveOut { .. } => "send without these fields",
+        Decision::Retry { .. } => "retry later",
+        Decision::Probe => "probe",
+        Decision::Hold { .. } => "held",
+        Decision::Dead { .. } => "dead",
+    }
+}
+
+type Case = (SendResult, AttemptContext<'static>, UnansweredPolicy);
+
+/// The rows of the table in docs/delivery.md, in its order, as answers to a request.
+fn documented_cases() -> Vec<Vec<Case>> {
+    let retry = |answer, context| (answer, context, UnansweredPolicy::Retry);
+    let of = |status, content| SendResult::Reply(reply(status, content));
+    let statuses = |statuses: &[u16], context| {
+        statuses.iter().map(|status| retry(answered(*status), context)).collect::<Vec<Case>>()
+    };
+    let no_reply = || SendResult::NoReply { reason: String::new() };
+    let refused = ApiResponse {
+        text: r#"{"source_url":["Enter a valid URL."]}"#.to_owned(),
+        ..reply(400, BodyKind::Object { id: None })
+    };
+    let optional = AttemptContext { optional: optional_fields(RequestKind::Feedback), ..FIRST };
+    vec![
+        vec![
+            retry(of(201, BodyKind::Object { id: Some(json!(7)) }), UNKNOWN),
+            retry(of(204, BodyKind::Empty), UNKNOWN),
+        ],
+        statuses(&[201], FIRST),
+        statuses(&[201], UNKNOWN),
+        statuses(&[200, 202, 299], FIRST),
+        statuses(&WRONG, FIRST),
+        statuses(&WRONG, LAST),
+        vec![retry(SendResult::Reply(refused), optional)],
+        statuses(&[400, 406, 409, 410, 413, 422], FIRST),
+        statuses(&[408, 425, 429, 500, 503], FIRST),
+        vec![retry(SendResult::NotSent { reason: String::new() }, FIRST)],
+        vec![retry(no_reply(), FIRST)],
+        vec![(no_reply(), FIRST, UnansweredPolicy::Hold)],
+    ]
+}
+
+#[test]
+fn documented_outcomes_are_those_of_judge() {
+    let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/delivery.md"));
+    let (_, table) = page.split_once("| Savio's response | Outcome | Details |\n").unwrap();
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .skip(1)
+        .map_while(|line| line.strip_prefix("| "))
+        .map(|line| line.split(" | ").collect())
+        .collect();
+    let cases = documented_cases();
+    assert_eq!(rows.len(), cases.len());
+
+    for (row, cases) in rows.iter().zip(cases) {
+        for (answer, context, unanswered) in cases {
+            let verdict = judge(&answer, context, &Settings { unanswered, ..Settings::default() });
+            assert_eq!(row[1], decision_name(&verdict.then), "{}: {answer:?}", row[0]);
+            let is_paused = matches!(verdict.sign, Some(Signal::Misconfigured { .. }));
+            assert_eq!(row[2].contains("destination is paused"), is_paused, "{}", row[0]);
+        }
+    }
+}

@@ -323,10 +323,10 @@ fn comparison_with_what_is_no_number_is_false() {
 }
 
 #[test]
-fn zap_of_the_readme_leaves_out_who_gave_no_score() {
-    let readme = include_str!("../../../README.md");
+fn zap_of_the_documentation_ignores_an_answer_without_score() {
+    let page = include_str!("../../../docs/from-zapier.md");
     let (_, zap) =
-        readme.split_once("provider = \"typeform\"\nsecrets  = [\"env:SURVEY_SECRET\"]").unwrap();
+        page.split_once("provider = \"typeform\"\nsecrets  = [\"env:SURVEY_SECRET\"]").unwrap();
     let when = zap.lines().find_map(|line| line.strip_prefix("when ")).unwrap();
     let file = format!("[answers]\nof = \"$\"\n[[feedback]]\nproblem = \"x\"\nwhen {when}");
     let question = "How likely are you to recommend us?";

@@ -1,0 +1,61 @@
+//! The documentation: README.md, docs/ and the documents beside them.
+
+mod examples;
+mod generated;
+mod limits;
+mod links;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+pub(super) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    let text = fs::read_to_string(root().join(path));
+    text.unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Files below a folder, as paths from the root, that end in this way.
+fn files(folder: &str, ending: &str) -> Vec<String> {
+    let mut folders = vec![root().join(folder)];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path: PathBuf = entry.unwrap().path();
+            let name = path.strip_prefix(root()).unwrap().to_str().unwrap().replace('\\', "/");
+            if path.is_dir() {
+                folders.push(path);
+            } else if name.ends_with(ending) {
+                found.push(name);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// All documents, as paths from the root.
+fn documents() -> Vec<String> {
+    let beside = ["README.md", "ARCHITECTURE.md", "GUARANTEES.md", "CHANGELOG.md"];
+    beside.map(str::to_owned).into_iter().chain(files("docs", ".md")).collect()
+}
+
+/// The lines of a document outside its code blocks.
+fn prose(text: &str) -> impl Iterator<Item = &str> {
+    let mut is_code = false;
+    text.lines().filter(move |line| {
+        let is_fence = line.trim_start().starts_with("```");
+        is_code ^= is_fence;
+        !is_code && !is_fence
+    })
+}
+
+/// The text below a heading of the second level, up to the next one.
+fn section(path: &str, heading: &str) -> String {
+    let text = read(path);
+    let start = text.split_once(&format!("\n## {heading}\n"));
+    let (_, section) = start.unwrap_or_else(|| panic!("{path} has no section {heading}"));
+    section.split("\n## ").next().unwrap().to_owned()
+}

@@ -1,0 +1,137 @@
+//! From the mapping files and provider files that are part of the program.
+
+use std::fmt::Write;
+
+use super::super::{files, read};
+use super::plain;
+
+struct MappingFile {
+    name: String,
+    path: String,
+    /// None: it describes its own.
+    provider: Option<String>,
+    /// The comments before the first key, without `# `.
+    comments: Vec<String>,
+}
+
+impl MappingFile {
+    fn all() -> Vec<MappingFile> {
+        files("mappings", ".toml")
+            .into_iter()
+            .map(|path| {
+                let text = read(&path);
+                let comments = text.lines().skip(1).map_while(|line| line.strip_prefix('#'));
+                let comments = comments.map(|line| line.strip_prefix(' ').unwrap_or(line));
+                let comments = comments.map(str::to_owned).collect();
+                let name = path.rsplit('/').next().unwrap().trim_end_matches(".toml").to_owned();
+                let keys: toml::Table = toml::from_str(&text).unwrap();
+                let provider = keys.get("provider").map(|it| it.as_str().unwrap().to_owned());
+                MappingFile { name, path, provider, comments }
+            })
+            .collect()
+    }
+
+    /// The first line: the tool's name, and what becomes of its webhooks.
+    fn summary(&self) -> &str {
+        self.comments.iter().find(|line| !line.is_empty()).unwrap()
+    }
+
+    /// The comments after the first line: what it does, its set-up steps, what may be changed.
+    fn details(&self) -> String {
+        let lines = self.comments.iter().skip_while(|line| line.is_empty()).skip(1);
+        // The last line, about `check`, is the same in every file: a sentence where headings are.
+        let lines = lines.filter(|line| line.starts_with(' ') || !line.ends_with('.'));
+        let details = lines.map(|line| line.trim_end()).collect::<Vec<_>>().join("\n");
+        details.trim_matches('\n').to_owned()
+    }
+}
+
+/// A row for each mapping file.
+pub(super) fn mappings() -> String {
+    let mut out = String::from("\n| Source | What it does |\n| --- | --- |\n");
+    for file in MappingFile::all() {
+        writeln!(out, "| [`{0}`](#{0}) | {1} |", file.name, plain(file.summary())).unwrap();
+    }
+    out.push('\n');
+    out
+}
+
+/// A section for each mapping file.
+pub(super) fn setup() -> String {
+    let mut out = String::new();
+    for file in MappingFile::all() {
+        let MappingFile { name, path, .. } = &file;
+        writeln!(out, "\n### {name}\n\n{}", plain(file.summary())).unwrap();
+        writeln!(out, "[The file](../{path}).\n\n```text\n{}\n```", file.details()).unwrap();
+    }
+    out.push('\n');
+    out
+}
+
+struct ProviderFile {
+    name: String,
+    title: String,
+    docs: String,
+    scheme: String,
+}
+
+impl ProviderFile {
+    fn all() -> Vec<ProviderFile> {
+        files("src", ".toml")
+            .into_iter()
+            .map(|path| {
+                let file: toml::Table = toml::from_str(&read(&path)).unwrap();
+                let text = |value: &toml::Value| value.as_str().unwrap().to_owned();
+                let name = path.rsplit('/').next().unwrap().trim_end_matches(".toml").to_owned();
+                let scheme = text(&file["signature"]["scheme"]);
+                ProviderFile {
+                    name,
+                    title: text(&file["title"]),
+                    docs: text(&file["docs"]),
+                    scheme,
+                }
+            })
+            .collect()
+    }
+}
+
+/// A row for each known provider.
+pub(super) fn providers() -> String {
+    let mappings = MappingFile::all();
+    let mut out = String::from(
+        "\n| `provider` | Tool | Signature | Mapping file |\n| --- | --- | --- | --- |\n",
+    );
+    for ProviderFile { name, title, docs, scheme } in ProviderFile::all() {
+        let own = mappings.iter().filter(|mapping| mapping.provider.as_ref() == Some(&name));
+        let own: Vec<String> = own.map(|it| format!("[`{0}`](#{0})", it.name)).collect();
+        let own = own.join(", ");
+        writeln!(out, "| `{name}` | [{title}]({docs}) | `{scheme}` | {own} |").unwrap();
+    }
+    out.push('\n');
+    out
+}
+
+/// How many there are, for the README.
+pub(super) fn counts() -> String {
+    let (mappings, providers) = (MappingFile::all().len(), ProviderFile::all().len());
+    let names = [
+        "Typeform",
+        "Intercom",
+        "Zendesk",
+        "HubSpot",
+        "Salesforce",
+        "Slack",
+        "GitHub",
+        "Jira",
+        "Stripe",
+        "Segment",
+    ];
+    let titles: Vec<String> = ProviderFile::all().into_iter().map(|it| it.title).collect();
+    for name in names {
+        assert!(titles.iter().any(|it| it.starts_with(name)), "{name} is no known provider");
+    }
+    format!(
+        "\n{mappings} mapping files are bundled, and the signatures of {providers} tools are known, among them\n{}.\n\n",
+        names.join(", ")
+    )
+}

@@ -1,0 +1,211 @@
+//! The numbers in docs/limits.md are those of the code.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{files, read};
+
+/// The expression of a constant, found by its name and a part of its file's path: it may move, and is found again.
+fn constant(path: &str, name: &str) -> String {
+    let start = format!("const {name}: ");
+    let mut found = Vec::new();
+    for file in files("src", ".rs").into_iter().filter(|file| file.contains(path)) {
+        let code = read(&file);
+        let lines = code.lines().filter_map(|line| line.trim().split_once(&start));
+        found.extend(
+            lines.filter_map(|(_, rest)| rest.split_once(" = ")).map(|(_, it)| it.to_owned()),
+        );
+    }
+    let [expression] = found.as_slice() else { panic!("{path}: {} times {name}", found.len()) };
+    expression.trim_end_matches(';').to_owned()
+}
+
+fn number(path: &str, name: &str) -> u64 {
+    let expression = constant(path, name);
+    let factors = expression.split('*').map(|it| it.trim().replace('_', ""));
+    factors
+        .map(|it| it.parse::<u64>().unwrap_or_else(|_| panic!("{name} = {expression}")))
+        .product()
+}
+
+fn bytes(bytes: u64) -> String {
+    match bytes {
+        _ if bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
+        _ if bytes.is_multiple_of(1 << 10) => format!("{} KiB", bytes >> 10),
+        _ => format!("{bytes} bytes"),
+    }
+}
+
+fn count(count: u64) -> String {
+    let digits = count.to_string();
+    let first = digits.len() % 3;
+    let mut groups = vec![&digits[..first]];
+    groups.extend((first..digits.len()).step_by(3).map(|at| &digits[at..at + 3]));
+    groups.retain(|group| !group.is_empty());
+    groups.join(",")
+}
+
+/// `Duration::from_secs(5)` as `5 s`.
+fn duration(path: &str, name: &str) -> String {
+    let expression = constant(path, name);
+    let (unit, rest) = expression.strip_prefix("Duration::from_").unwrap().split_once('(').unwrap();
+    let number = rest.trim_end_matches(')');
+    match unit {
+        "secs" => format!("{number} s"),
+        "mins" => format!("{number} min"),
+        "hours" => format!("{number} h"),
+        _ => panic!("{name} = {expression}"),
+    }
+}
+
+/// The default of a setting, as its schema has it.
+fn default(setting: &str) -> String {
+    let schema: Value = serde_json::from_str(&read("relay.schema.json")).unwrap();
+    let (section, key) = setting.split_once('.').unwrap();
+    let section = if section == "savio" {
+        &schema["$defs"]["destination"]
+    } else {
+        &schema["properties"][section]
+    };
+    match &section["properties"][key]["default"] {
+        Value::Number(number) if key.contains("bytes") => bytes(number.as_u64().unwrap()),
+        Value::Number(number) if key.contains("depth") => format!("{number} levels"),
+        Value::Number(number) => number.to_string(),
+        Value::String(span) => {
+            let (number, unit) = span.split_at(span.len() - 1);
+            format!("{number} {}", if unit == "d" { "days" } else { unit })
+        }
+        other => panic!("{setting} has the default {other}"),
+    }
+}
+
+fn intake_limits() -> Vec<(&'static str, String)> {
+    let intake = savio_relay::intake::Settings::default();
+    let listener = savio_relay::listener::Settings::default();
+    let size = |size: usize| u64::try_from(size).unwrap();
+    let bytes_of = |path, name| bytes(number(path, name));
+    let count_of = |path, name| count(number(path, name));
+    let per_second = |count: u64| format!("{count} a second");
+    assert!(constant("intake/", "HINTS").contains("per_second(2)"));
+    assert!(constant("intake/", "RATE").contains("count: 5, period: Duration::from_secs(1)"));
+    vec![
+        (
+            "slowest body, after the first 5 s",
+            format!("{} a second", bytes_of("intake/", "PACE_BYTES_PER_SECOND")),
+        ),
+        ("size of the headers", bytes_of("listener", "HEADER_BYTES_MAX")),
+        ("events", count_of("intake/payload", "EVENTS_MAX")),
+        ("form fields", count_of("payload/form.rs", "FIELDS_MAX")),
+        ("names in form fields (`a[b]` has two)", count_of("payload/", "NAMES_MAX")),
+        ("parts of a multipart form", count_of("payload/", "PARTS_MAX")),
+        ("elements and attributes of XML", count_of("payload/xml.rs", "NODES_MAX")),
+        ("members of a gzip body", count_of("payload/", "MEMBERS_MAX")),
+        ("webhooks of a source in a time", "none".to_owned()),
+        ("connections", count(size(listener.connections_max))),
+        (
+            "webhooks being processed, counted once their bodies have arrived",
+            count(size(intake.requests_max)),
+        ),
+        ("bodies", bytes(size(intake.bodies_bytes_max))),
+        ("requests to the admin API", count_of("src/admin", "REQUESTS_MAX")),
+        ("request bodies of the admin API", count_of("src/admin/", "AT_A_TIME_MAX")),
+        ("unverified bodies of one client", count_of("intake/", "UNVERIFIED_OF_CLIENT_MAX")),
+        (
+            "share of the room for bodies that one client's unverified bodies can use",
+            format!("1/{}", number("intake/", "SHARE")),
+        ),
+        (
+            "unsigned handshakes answered for one client",
+            duration("intake/", "HANDSHAKES_APART").replace(" s", " a second"),
+        ),
+        ("wrong signatures diagnosed for one source", per_second(2)),
+        ("signatures compared in one request", count_of("intake/signature/", "SIGNATURES_MAX")),
+        (
+            "signatures verified with a public key in one request",
+            count_of("intake/signature/", "VERIFIED_MAX"),
+        ),
+        ("refused webhooks logged for one source and reason", per_second(5)),
+        ("refused webhooks listed for one source", count_of("intake/", "KEPT_MAX")),
+    ]
+}
+
+fn mapping_limits() -> Vec<(&'static str, String)> {
+    let bytes_of = |path, name| bytes(number(path, name));
+    let count_of = |path, name| count(number(path, name));
+    vec![
+        ("size of a mapping file", bytes_of("table.rs", "FILE_BYTES_MAX")),
+        ("templates in a mapping file", count_of("mapping/", "TEMPLATES_MAX")),
+        (
+            "compiled regular expressions of a mapping file",
+            bytes(1024 * number("mapping/", "FILE_KIB_MAX")),
+        ),
+        ("mistakes shown for a file", count_of("src/", "MISTAKES_MAX")),
+        ("questions of a form", count_of("mapping/", "QUESTIONS_MAX")),
+        ("requests of an event", count_of("mapping/", "REQUESTS_MAX")),
+        ("memory of an event's requests", bytes_of("scope.rs", "BYTES_MAX")),
+        ("length of a query", bytes_of("mapping/query.rs", "TEXT_BYTES_MAX")),
+        ("steps of a query", count_of("query/evaluate", "STEPS_MAX")),
+        ("results of a query", count_of("query/evaluate", "NODES_MAX")),
+        ("nesting of a query", format!("{} levels", number("mapping/", "NESTING_MAX"))),
+        (
+            "nesting of function calls in a query",
+            format!("{} levels", number("mapping/", "CALLS_NESTED_MAX")),
+        ),
+        ("length of a template", bytes_of("template/bounds", "TEXT_BYTES_MAX")),
+        ("depth of a template", count_of("template/bounds", "DEPTH_MAX")),
+        ("units of work of a template", count_of("template.rs", "FUEL_MAX")),
+        ("output of a template", bytes_of("mapping/", "OUTPUT_BYTES_MAX")),
+        ("input of `html_to_text` and `slack_to_text`", bytes_of("mapping/", "INPUT_BYTES_MAX")),
+    ]
+}
+
+fn other_limits() -> Vec<(&'static str, String)> {
+    let bytes_of = |path, name| bytes(number(path, name));
+    let count_of = |path, name| count(number(path, name));
+    vec![
+        ("longest `Retry-After` that is honoured", duration("delivery/", "RETRY_AFTER_MAX")),
+        (
+            "crashes while mapping an event, after which it is dead",
+            count_of("store/", "DEATHS_MAX"),
+        ),
+        ("spans that wait for the trace collector", count_of("telemetry/", "QUEUE_MAX")),
+        ("size of a secret's file", bytes_of("secret.rs", "FILE_BYTES_MAX")),
+        ("shortest secret that is recognised in headers", bytes_of("intake/", "SECRET_BYTES_MIN")),
+        ("body of a request to the admin API", bytes_of("src/admin/", "BYTES_MAX")),
+        ("time for the body of a request to the admin API", duration("src/admin/", "TIME_MAX")),
+        ("events on a page of the admin API", count_of("src/admin/", "LIMIT_MAX")),
+        ("line of a bulk upsert", bytes_of("cli/savio/", "LINE_BYTES_MAX")),
+        ("entries of each kind in the sandbox", count_of("sandbox/", "ENTRIES_MAX")),
+        ("JSON in the sandbox", bytes_of("sandbox/", "BYTES_MAX")),
+    ]
+}
+
+#[test]
+fn documented_limits_are_those_of_the_code() {
+    let page = read("docs/limits.md");
+    let mut documented = BTreeMap::new();
+    let mut of_code: BTreeMap<String, String> = [intake_limits(), mapping_limits(), other_limits()]
+        .into_iter()
+        .flatten()
+        .map(|(limit, value)| (limit.to_owned(), value))
+        .collect();
+    let mut is_limits = false;
+    for line in page.lines() {
+        is_limits = line.starts_with("| Limit |") || (is_limits && line.starts_with('|'));
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        if !is_limits || cells[1] == "Limit" || cells[1].starts_with("---") {
+            continue;
+        }
+        documented.insert(cells[1].to_owned(), cells[2].to_owned());
+        let setting = cells.get(3).map(|cell| cell.trim_matches('`')).filter(|it| it.contains('.'));
+        if let Some(setting) = setting {
+            of_code.insert(cells[1].to_owned(), default(setting));
+        }
+    }
+
+    for (limit, value) in &documented {
+        assert_eq!(Some(value), of_code.get(limit), "{limit}");
+    }
+    assert_eq!(documented.len(), of_code.len(), "limits that are not documented");
+}
