@@ -311,7 +311,7 @@ impl Intake {
         }
         arrived.body.verified()?;
         let source = &arrived.target.source;
-        source.signature.redact(&mut arrived.body.bytes);
+        source.signature.redact(&arrived.headers, &mut arrived.body.bytes);
         let limits = self.settings.limits();
         let unpacked = unpack::extract(source, &arrived.received(), &limits, &self.parse_memory)?;
         Ok(Judged::Unpacked(unpacked))

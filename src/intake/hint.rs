@@ -231,8 +231,8 @@ impl FailedVerification<'_> {
     /// With `+` for the spaces of the query, or of a form whose field is the proof.
     fn plus(&self) -> Option<String> {
         let query = self.presented.query.map(|query| query.replace('+', "%2B"));
-        let body = match (&self.signature.scheme, std::str::from_utf8(self.presented.body)) {
-            (Scheme::Token { .. }, Ok(body)) => Cow::Owned(body.replace('+', "%2B").into_bytes()),
+        let body = match &self.signature.scheme {
+            Scheme::Token { .. } => Cow::Owned(with_plus_signs(self.presented.body)),
             _ => Cow::Borrowed(self.presented.body),
         };
         if query.as_deref() == self.presented.query && *body == *self.presented.body {
@@ -281,6 +281,10 @@ impl FailedVerification<'_> {
         });
         right.map(|(_, hint)| hint.to_owned())
     }
+}
+
+fn with_plus_signs(form: &[u8]) -> Vec<u8> {
+    form.split(|byte| *byte == b'+').collect::<Vec<_>>().join(b"%2B".as_slice())
 }
 
 /// What signatures and tokens begin with elsewhere.

@@ -160,16 +160,15 @@ impl Signature {
         let secret = || key.secret().ok_or(SignError::WrongKey);
         match &self.scheme {
             Scheme::Seal(seal) => seal.sign(key, presented, now),
-            Scheme::Jwt(jwt) => jwt.sign(key, presented.body, now),
+            Scheme::Jwt(jwt) => jwt.sign(key, presented, now),
             Scheme::Token { places, prefix } => {
                 let token = format!("{prefix}{}", String::from_utf8_lossy(secret()?));
                 let place = places.first().ok_or(SignError::NoField)?;
-                place.stamp(token, presented.body)
+                place.stamp(token, presented)
             }
             Scheme::Basic => {
                 let written = format!("Basic {}", BASE64.encode(secret()?));
-                CredentialLocation::Header("authorization".to_owned())
-                    .stamp(written, presented.body)
+                CredentialLocation::Header("authorization".to_owned()).stamp(written, presented)
             }
             Scheme::None => Ok(SignedParts::default()),
         }
@@ -210,10 +209,10 @@ impl Signature {
     }
 
     /// Overwrites the proof where it lies in the body, which keeps its length.
-    pub fn redact(&self, body: &mut [u8]) {
+    pub fn redact(&self, headers: &Headers, body: &mut [u8]) {
         for place in self.places() {
             if let CredentialLocation::Field(field) = place {
-                field.ranges(body).into_iter().for_each(|range| body[range].fill(b'*'));
+                field.ranges(headers, body).into_iter().for_each(|range| body[range].fill(b'*'));
             }
         }
     }

@@ -48,7 +48,9 @@ impl TimestampRule {
                 presented.headers.get(name).map(|it| it.as_str().into())
             }
             TimestampLocation::Part(name) => part(name).map(Cow::Borrowed),
-            TimestampLocation::Field(field) => field.text(presented.body).map(Cow::Owned),
+            TimestampLocation::Field(field) => {
+                field.text(presented.headers, presented.body).map(Cow::Owned)
+            }
         })
     }
 

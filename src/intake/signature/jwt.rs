@@ -120,7 +120,7 @@ impl Jwt {
     pub(super) fn sign(
         &self,
         key: &SigningKey,
-        body: &[u8],
+        presented: &SignedRequest<'_>,
         now: Timestamp,
     ) -> Result<SignedParts, SignError> {
         let secret = key.secret().ok_or(SignError::WrongKey)?;
@@ -129,14 +129,14 @@ impl Jwt {
         let header = json!({ "alg": self.name(), "typ": "JWT" });
         let mut claims = json!({ "iat": made, "exp": made.saturating_add(LASTS_SECONDS) });
         if let Some(HashClaim { name, encoding }) = &self.body_hash {
-            claims[name] = encoding.encode(&Algorithm::Sha256.hash(&[body])).into();
+            claims[name] = encoding.encode(&Algorithm::Sha256.hash(&[presented.body])).into();
         }
         let [header, claims] =
             [header, claims].map(|part| Encoding::Base64Url.encode(part.to_string().as_bytes()));
         let signed = format!("{header}.{claims}");
         let signature =
             Encoding::Base64Url.encode(&self.algorithm.mac(secret, &[signed.as_bytes()]));
-        place.stamp(format!("{}{signed}.{signature}", self.prefix), body)
+        place.stamp(format!("{}{signed}.{signature}", self.prefix), presented)
     }
 
     fn name(&self) -> &'static str {

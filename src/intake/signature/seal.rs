@@ -108,7 +108,7 @@ impl MessageSignature {
             stamp.headers.push((header.clone(), id.to_owned()));
         }
         let time = self.clock.as_ref().map(|clock| clock.unit.write(now));
-        let before = self.put_time(time.as_ref(), presented.body, &mut stamp)?;
+        let before = self.put_time(time.as_ref(), presented, &mut stamp)?;
         let timestamp = time.as_ref().map(plain);
         let body = stamp.body.clone().unwrap_or_else(|| presented.body.to_vec());
         let presented = SignedRequest { body: &body, ..*presented };
@@ -121,7 +121,7 @@ impl MessageSignature {
         };
         let signature = self.encoding.encode(&self.sign_with(key, &hash, values)?);
         let place = self.places.first().ok_or(SignError::NoField)?;
-        let proof = place.stamp(format!("{before}{}{signature}", self.prefix), &body)?;
+        let proof = place.stamp(format!("{before}{}{signature}", self.prefix), &presented)?;
         Ok(stamp.and(hash).and(proof))
     }
 
@@ -148,7 +148,7 @@ impl MessageSignature {
     fn put_time(
         &self,
         time: Option<&Value>,
-        body: &[u8],
+        presented: &SignedRequest<'_>,
         stamp: &mut SignedParts,
     ) -> Result<String, SignError> {
         let place = self.clock.as_ref().and_then(|clock| clock.places.first());
@@ -161,7 +161,8 @@ impl MessageSignature {
                 return Ok(format!("{name}={}{separator}", plain(time)));
             }
             Some((TimestampLocation::Field(field), time)) => {
-                stamp.body = Some(field.put(body, time).ok_or(SignError::NoField)?);
+                let changed = field.put(presented.headers, presented.body, time);
+                stamp.body = Some(changed.ok_or(SignError::NoField)?);
             }
             None => {}
         }
@@ -185,7 +186,7 @@ impl MessageSignature {
             return Ok(SignedParts::default());
         }
         let hash = Encoding::Hex.encode(&Algorithm::Sha256.hash(&[presented.body]));
-        place.stamp(hash, presented.body)
+        place.stamp(hash, presented)
     }
 
     /// What stands in each of the places.

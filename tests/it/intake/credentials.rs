@@ -2,6 +2,7 @@
 
 mod tokens;
 mod escapes;
+mod fields;
 mod hashes;
 mod times;
 
