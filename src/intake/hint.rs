@@ -97,6 +97,17 @@ pub(super) fn time(
     FailedVerification { signature, keys, presented, now: arrived.now, tries }.time(unproven)
 }
 
+/// Which part of a signature is missing where another part of it is there. Nothing is said of a large body.
+pub(super) fn missing(arrived: &Arrived, signed_url: Option<&str>) -> Option<String> {
+    if arrived.body.bytes.len() > BODY_BYTES_MAX {
+        return None;
+    }
+    let call = arrived.call();
+    let body = call.covered(BODY_BYTES_MAX)?;
+    let presented = SignedRequest { body: &body, ..call.presented(signed_url) };
+    call.source.signature.missing_part(&presented)
+}
+
 /// The unit in which the time is within the window, if that is another one.
 fn in_another_unit(clock: &TimestampRule, time: &str, now: Timestamp) -> Option<String> {
     let is_near = |unit: &TimestampUnit| {

@@ -150,6 +150,18 @@ impl Signature {
         Ok(Some(matched))
     }
 
+    /// Returns which part of the proof is missing where `verify` reports that, and another part is there or the body
+    /// cannot be searched for it. It names what the source's file names, and repeats nothing of the request. The
+    /// body is read once or twice, without cryptography.
+    pub(super) fn missing_part(&self, presented: &SignedRequest<'_>) -> Option<String> {
+        let part = match &self.scheme {
+            Scheme::Seal(seal) => seal.missing_part(presented),
+            Scheme::Jwt(jwt) => jwt.missing_part(presented),
+            Scheme::Token { .. } | Scheme::Basic | Scheme::None => None,
+        };
+        part.or_else(|| self.places().iter().find_map(|place| place.obstacle(presented)))
+    }
+
     /// What a provider would add to the request.
     pub fn sign(
         &self,

@@ -27,6 +27,14 @@ impl FormField {
         }
     }
 
+    /// Why the body has no fields: it is not in the parts that its content type says.
+    pub(in crate::intake) fn obstacle(headers: &Headers, body: &[u8]) -> Option<String> {
+        let content_type = content_type::of(headers);
+        let is_multipart = content_type::is_multipart(&content_type);
+        let read = is_multipart.then(|| multipart::fields(&content_type, body))?;
+        read.err().map(|error| format!("the fields of the body cannot be read: {error}"))
+    }
+
     /// The body with this value in the field; none if there is no room for it.
     pub(in crate::intake) fn put(
         headers: &Headers,
@@ -81,4 +89,32 @@ fn put_urlencoded(body: &[u8], (name, value): (&str, &str)) -> Vec<u8> {
 fn place(body: &[u8], part: &[u8]) -> Range<usize> {
     let start = part.as_ptr() as usize - body.as_ptr() as usize;
     start..start + part.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn value_that_is_put_into_a_field_is_found_there() {
+        for (content_type, body) in [
+            ("application/x-www-form-urlencoded", b"x=\xf6".as_slice()),
+            ("application/x-www-form-urlencoded", b""),
+            ("multipart/form-data; boundary=b", b"--b--"),
+            (
+                "multipart/form-data; boundary=b",
+                b"--b\r\nContent-Disposition: form-data; name=x\r\n\r\n\xf6\r\n--b--\r\n",
+            ),
+        ] {
+            let headers = Headers::from([("content-type".to_owned(), content_type.to_owned())]);
+            let changed = FormField::put(&headers, body, ("a \"b", "1 & 2")).unwrap();
+            let found = FormField::find(&headers, &changed, "a \"b");
+            assert_eq!((found.ranges.len(), found.value), (1, Some(b"1 & 2".to_vec())));
+            let other = FormField::find(&headers, &changed, "x").value;
+            assert_eq!(other, FormField::find(&headers, body, "x").value);
+        }
+        let headers =
+            Headers::from([("content-type".to_owned(), "multipart/form-data".to_owned())]);
+        assert_eq!(FormField::put(&headers, b"--b--", ("a", "1")), None);
+    }
 }

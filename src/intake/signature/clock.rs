@@ -26,6 +26,19 @@ pub enum TimestampLocation {
     Field(BodyField),
 }
 
+impl TimestampLocation {
+    /// In the words of the source's file.
+    pub(super) fn described(&self) -> String {
+        match self {
+            TimestampLocation::Header(name) => format!("the header {name}"),
+            TimestampLocation::Part(name) => format!("`{name}=` in its list"),
+            TimestampLocation::Field(_) => {
+                "the field of the body that `timestamp` names".to_owned()
+            }
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimestampUnit {
     Seconds,

@@ -81,6 +81,18 @@ impl BodyField {
         }
     }
 
+    /// Why no field can be found in the body, whatever its name is.
+    pub(super) fn obstacle(&self, headers: &Headers, body: &[u8]) -> Option<String> {
+        match self {
+            BodyField::Form(_) => FormField::obstacle(headers, body),
+            BodyField::Json(_) => {
+                let read: Result<IgnoredAny, _> = serde_json::from_slice(json::unmarked(body));
+                let hint = "the body is no JSON, in which `field` is looked for";
+                read.is_err().then(|| hint.to_owned())
+            }
+        }
+    }
+
     /// The body with this value in the field; none if there is no room for it.
     pub(super) fn put(&self, headers: &Headers, body: &[u8], value: &Value) -> Option<Vec<u8>> {
         match self {

@@ -117,6 +117,13 @@ impl Jwt {
         }
     }
 
+    /// Returns which part is missing of a token that is there.
+    pub(super) fn missing_part(&self, presented: &SignedRequest<'_>) -> Option<String> {
+        let HashClaim { name, .. } = self.body_hash.as_ref()?;
+        let is_there = self.places.iter().any(|place| place.first(presented).is_some());
+        is_there.then(|| format!("right, but without the claim {name}, the hash of the body"))
+    }
+
     pub(super) fn sign(
         &self,
         key: &SigningKey,

@@ -46,6 +46,17 @@ impl CredentialLocation {
         self.values(presented).into_iter().next()
     }
 
+    /// Why a body cannot be searched for the field in which the proof is.
+    pub(super) fn obstacle(&self, presented: &SignedRequest<'_>) -> Option<String> {
+        let CredentialLocation::Field(field) = self else { return None };
+        let encoding = presented.headers.get("content-encoding").map_or("", |it| it.trim());
+        if !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity") {
+            let hint = "the body is compressed, and a proof in a field of it is read before that is undone";
+            return Some(hint.to_owned());
+        }
+        field.obstacle(presented.headers, presented.body)
+    }
+
     pub(super) fn stamp(
         &self,
         value: String,

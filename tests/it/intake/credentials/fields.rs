@@ -3,7 +3,7 @@
 use savio_relay::clock;
 use savio_relay::store::Store;
 
-use super::{Fixture, WRONG};
+use super::{BODY, Fixture, WRONG, post};
 use crate::support::server::Request;
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -109,4 +109,26 @@ async fn sorted_form_is_signed_in_its_own_character_set() {
             fixture.accepts(&request, &content_type).await;
         }
     }
+}
+
+#[tokio::test]
+async fn body_in_which_no_field_can_be_found_is_named() {
+    const MISSING: &str = "the signature is missing";
+    let of_form =
+        Fixture::new("[signature]\nscheme = \"token\"\nfield = \"Key\"", "a-secret").await;
+    let why = "the body is compressed, and a proof in a field of it is read before that is undone";
+    let hint = (MISSING, Some(why));
+    let compressed = request(FORM, b"\x1f\x8b\x08").header("content-encoding", "gzip");
+    of_form.refuses(&compressed, hint, "gzip").await;
+    let unsplit = request("multipart/form-data", b"Key=a-secret");
+    let why = "the fields of the body cannot be read: the content type names no usable boundary";
+    of_form.refuses(&unsplit, (MISSING, Some(why)), "no boundary").await;
+    for (content_type, body) in bodies(&[("x", b"1")]) {
+        of_form.refuses(&request(content_type, &body), (MISSING, None), content_type).await;
+    }
+    let of_json =
+        Fixture::new("[signature]\nscheme = \"token\"\nfield = \"$.k\"", "a-secret").await;
+    let why = "the body is no JSON, in which `field` is looked for";
+    of_json.refuses(&request(FORM, b"k=a-secret"), (MISSING, Some(why)), "a form").await;
+    of_json.refuses(&post("/hooks/fixture").body(BODY), (MISSING, None), "no such field").await;
 }
