@@ -1,6 +1,7 @@
 //! The words of the relay: what happened at a source, and what it becomes at Savio.
 
 mod name;
+mod storable;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,6 +14,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub use name::{NameKind, RecordKey};
+pub use storable::{NUL, storable};
 
 /// The name of a source: its mapping file's name and the last part of its address.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]

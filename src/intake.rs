@@ -311,7 +311,7 @@ impl Intake {
         }
         arrived.body.verified()?;
         let source = &arrived.target.source;
-        source.signature.redact(&mut arrived.body.bytes);
+        source.signature.redact(&arrived.headers, &mut arrived.body.bytes);
         let limits = self.settings.limits();
         let unpacked = unpack::extract(source, &arrived.received(), &limits, &self.parse_memory)?;
         Ok(Judged::Unpacked(unpacked))
@@ -397,7 +397,9 @@ impl Intake {
     /// With a hint at what is probably wrong; a flood of wrong signatures is not looked into.
     async fn refuse(&self, arrived: Arrived, unproven: VerifyError) -> Rejection {
         let hint = match unproven {
-            VerifyError::Missing => None,
+            VerifyError::Missing => {
+                hint::missing(&arrived, self.signed_url(&arrived.parts).as_deref())
+            }
             _ if self.pace(&arrived.call(), HINTS).is_err() => None,
             VerifyError::UnreadableTime | VerifyError::OutsideTolerance => {
                 hint::time(&arrived, self.signed_url(&arrived.parts).as_deref(), unproven)

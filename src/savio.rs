@@ -20,7 +20,7 @@ use reqwest::{RequestBuilder, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
-use crate::event::{Request, RequestKind};
+use crate::event::{Request, RequestKind, storable};
 use crate::outgoing::chain;
 use call::{RawResponse, SendError};
 
@@ -162,6 +162,12 @@ impl Client {
     fn list(&self, path: &str, filter: &impl Serialize) -> Url {
         let call = self.http.get(self.base_url.join(path)).query(filter).build();
         call.expect("a filter is a flat list of texts").url().clone()
+    }
+
+    /// A call that writes, without what Savio cannot store; what [`Client::send`] sends was cleaned when it was mapped.
+    fn write(&self, kind: RequestKind, body: &impl Serialize) -> RequestBuilder {
+        let body = serde_json::to_value(body).expect("texts, numbers and maps of them are JSON");
+        self.http.post(self.url(kind)).json(&storable(body))
     }
 
     fn reply(&self, raw: RawResponse) -> ApiResponse {

@@ -97,6 +97,17 @@ pub(super) fn time(
     FailedVerification { signature, keys, presented, now: arrived.now, tries }.time(unproven)
 }
 
+/// Which part of a signature is missing where another part of it is there. Nothing is said of a large body.
+pub(super) fn missing(arrived: &Arrived, signed_url: Option<&str>) -> Option<String> {
+    if arrived.body.bytes.len() > BODY_BYTES_MAX {
+        return None;
+    }
+    let call = arrived.call();
+    let body = call.covered(BODY_BYTES_MAX)?;
+    let presented = SignedRequest { body: &body, ..call.presented(signed_url) };
+    call.source.signature.missing_part(&presented)
+}
+
 /// The unit in which the time is within the window, if that is another one.
 fn in_another_unit(clock: &TimestampRule, time: &str, now: Timestamp) -> Option<String> {
     let is_near = |unit: &TimestampUnit| {
@@ -231,8 +242,8 @@ impl FailedVerification<'_> {
     /// With `+` for the spaces of the query, or of a form whose field is the proof.
     fn plus(&self) -> Option<String> {
         let query = self.presented.query.map(|query| query.replace('+', "%2B"));
-        let body = match (&self.signature.scheme, std::str::from_utf8(self.presented.body)) {
-            (Scheme::Token { .. }, Ok(body)) => Cow::Owned(body.replace('+', "%2B").into_bytes()),
+        let body = match &self.signature.scheme {
+            Scheme::Token { .. } => Cow::Owned(with_plus_signs(self.presented.body)),
             _ => Cow::Borrowed(self.presented.body),
         };
         if query.as_deref() == self.presented.query && *body == *self.presented.body {
@@ -281,6 +292,10 @@ impl FailedVerification<'_> {
         });
         right.map(|(_, hint)| hint.to_owned())
     }
+}
+
+fn with_plus_signs(form: &[u8]) -> Vec<u8> {
+    form.split(|byte| *byte == b'+').collect::<Vec<_>>().join(b"%2B".as_slice())
 }
 
 /// What signatures and tokens begin with elsewhere.

@@ -1,15 +1,18 @@
 //! A verified body becomes one JSON text per event, within limits: pure.
 
 mod charset;
+pub(super) mod content_type;
 mod each;
 pub(super) mod excerpt;
 mod fields;
 pub mod form;
+mod form_field;
 mod gzip;
 mod members;
 mod multipart;
 mod packing;
 mod parameter;
+mod transfer;
 mod xml;
 
 use std::borrow::Cow;
@@ -20,6 +23,7 @@ use serde_json::Value;
 pub use each::BatchPath;
 pub(super) use each::{member, range_in};
 use excerpt::excerpt;
+pub(super) use form_field::FormField;
 pub(super) use members::ProjectionVisitor;
 pub use packing::{BodyConfig, BodyFormat};
 
@@ -85,10 +89,10 @@ pub fn decode<'b>(
     body: &'b [u8],
     limits: &Limits,
 ) -> Result<Decoded<'b>, DecodeError> {
-    let content_type = content_type(headers);
+    let content_type = content_type::of(headers);
     let Decoded { text, notes } = match decompressed(headers, body, limits.bytes_max)? {
-        Cow::Borrowed(bytes) => packing.to_json(content_type, bytes, limits)?,
-        Cow::Owned(bytes) => packing.to_json(content_type, &bytes, limits)?.into_owned(),
+        Cow::Borrowed(bytes) => packing.to_json(&content_type, bytes, limits)?,
+        Cow::Owned(bytes) => packing.to_json(&content_type, &bytes, limits)?.into_owned(),
     };
     if text.trim_ascii().is_empty() {
         return Err(malformed("the body is empty"));
@@ -100,19 +104,11 @@ pub fn decode<'b>(
 /// How much memory decoding takes beside the body and its text: forms and XML become values first, of
 /// which there are few; a field that holds JSON may hold any.
 pub fn decoding_weight(packing: &BodyConfig, headers: &Headers, limits: &Limits) -> usize {
-    match packing.format(content_type(headers)) {
+    match packing.format(&content_type::of(headers)) {
         Ok(BodyFormat::Json) | Err(_) => 0,
         Ok(_) if !packing.json_fields.is_empty() => limits.parsed_bytes_max,
         Ok(BodyFormat::Form | BodyFormat::Multipart | BodyFormat::Xml) => FORM_BYTES_MAX,
     }
-}
-
-/// The content type. A proxy may write it a second time; both lines are kept as one, `TYPE, TYPE`.
-fn content_type(headers: &Headers) -> &str {
-    let written = headers.get("content-type").map_or("", String::as_str);
-    let halves = written.match_indices(", ").map(|(at, _)| (&written[..at], &written[at + 2..]));
-    let mut same = halves.filter(|(first, second)| first.trim() == second.trim());
-    same.next().map_or(written, |(first, _)| first)
 }
 
 /// A text without the byte order mark that some editors and tools write before it.
@@ -400,6 +396,21 @@ mod tests {
         let multipart = "multipart/form-data; boundary=\"b, c\"";
         check(multipart, part.as_bytes(), Ok(r#"{"a":"1"}"#));
         check(&format!("{multipart}, {multipart}"), part.as_bytes(), Ok(r#"{"a":"1"}"#));
+        let utf8 = "application/json; charset=utf-8";
+        check(&format!("application/json, {utf8}"), b"[1]", Ok("[1]"));
+        check(&format!("{utf8},application/json, {utf8}"), b"[1]", Ok("[1]"));
+        check(&format!("{utf8}, application/json; charset=latin1"), b"[1]", Ok("[1]"));
+        check(&format!("multipart/form-data, {multipart}"), part.as_bytes(), Ok(r#"{"a":"1"}"#));
+        check(&format!("{multipart}, multipart/form-data"), part.as_bytes(), Ok(r#"{"a":"1"}"#));
+        for (charsets, expected) in [
+            (["", "; charset=latin1"], "\u{f6}"),
+            (["; charset=latin1", ""], "\u{f6}"),
+            (["; charset=latin2", "; charset=iso-8859-5"], "\u{f6}"),
+            (["; charset=iso-8859-5", "; charset=latin2"], "\u{456}"),
+        ] {
+            let lines = charsets.map(|charset| format!("{form}{charset}")).join(", ");
+            check(&lines, b"a=%F6", Ok(&format!("{{\"a\":\"{expected}\"}}")));
+        }
         let refused = "the content type is text/plain, application/json; send JSON or a form";
         check("text/plain, application/json", b"[1]", Err(refused));
     }

@@ -150,6 +150,18 @@ impl Signature {
         Ok(Some(matched))
     }
 
+    /// Returns which part of the proof is missing where `verify` reports that, and another part is there or the body
+    /// cannot be searched for it. It names what the source's file names, and repeats nothing of the request. The
+    /// body is read once or twice, without cryptography.
+    pub(super) fn missing_part(&self, presented: &SignedRequest<'_>) -> Option<String> {
+        let part = match &self.scheme {
+            Scheme::Seal(seal) => seal.missing_part(presented),
+            Scheme::Jwt(jwt) => jwt.missing_part(presented),
+            Scheme::Token { .. } | Scheme::Basic | Scheme::None => None,
+        };
+        part.or_else(|| self.places().iter().find_map(|place| place.obstacle(presented)))
+    }
+
     /// What a provider would add to the request.
     pub fn sign(
         &self,
@@ -160,16 +172,15 @@ impl Signature {
         let secret = || key.secret().ok_or(SignError::WrongKey);
         match &self.scheme {
             Scheme::Seal(seal) => seal.sign(key, presented, now),
-            Scheme::Jwt(jwt) => jwt.sign(key, presented.body, now),
+            Scheme::Jwt(jwt) => jwt.sign(key, presented, now),
             Scheme::Token { places, prefix } => {
                 let token = format!("{prefix}{}", String::from_utf8_lossy(secret()?));
                 let place = places.first().ok_or(SignError::NoField)?;
-                place.stamp(token, presented.body)
+                place.stamp(token, presented)
             }
             Scheme::Basic => {
                 let written = format!("Basic {}", BASE64.encode(secret()?));
-                CredentialLocation::Header("authorization".to_owned())
-                    .stamp(written, presented.body)
+                CredentialLocation::Header("authorization".to_owned()).stamp(written, presented)
             }
             Scheme::None => Ok(SignedParts::default()),
         }
@@ -210,10 +221,10 @@ impl Signature {
     }
 
     /// Overwrites the proof where it lies in the body, which keeps its length.
-    pub fn redact(&self, body: &mut [u8]) {
+    pub fn redact(&self, headers: &Headers, body: &mut [u8]) {
         for place in self.places() {
             if let CredentialLocation::Field(field) = place {
-                field.ranges(body).into_iter().for_each(|range| body[range].fill(b'*'));
+                field.ranges(headers, body).into_iter().for_each(|range| body[range].fill(b'*'));
             }
         }
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde_json::{Map, Value};
 
-use crate::event::{Event, Request, RequestKind, TypePattern};
+use crate::event::{Event, Request, RequestKind, TypePattern, storable};
 use crate::mistake::Diagnostic;
 use crate::table::{Diagnostics, SpannedText, TomlTable};
 
@@ -12,7 +12,7 @@ use super::condition::WhenClause;
 use super::explain::{FieldResult, Recorder};
 use super::expression::ValueReader;
 use super::fields::{EmptyPolicy, FieldRule, FieldValue, fields};
-use super::plain::{ValueError, storable};
+use super::plain::ValueError;
 use super::query::Query;
 use super::scope::{ItemScope, Scope};
 use super::template::{Templates, Variable};

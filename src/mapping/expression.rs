@@ -49,6 +49,22 @@ pub(super) enum Cardinality {
     Many,
 }
 
+/// Whether Savio would take the nodes as the value of a field, else why not.
+pub(super) type NodesCheck<'c> = &'c dyn Fn(&[Scalar]) -> Result<(), ValueError>;
+
+#[derive(Debug, Default)]
+pub(super) struct ValidNodes {
+    pub(super) nodes: Vec<Scalar>,
+    /// What is wrong with the value whose place `default` took.
+    pub(super) replaced: Option<ValueError>,
+}
+
+impl From<Vec<Scalar>> for ValidNodes {
+    fn from(nodes: Vec<Scalar>) -> ValidNodes {
+        ValidNodes { nodes, replaced: None }
+    }
+}
+
 /// What is needed to read values, and what can be looked up where they stand.
 pub(super) struct ValueReader<'r> {
     pub(super) document: &'r Document,
@@ -281,27 +297,27 @@ impl Expression {
         }
     }
 
-    /// Returns the nodes of the first alternative that `is_valid` takes; where it takes none, what the first gives that
+    /// Returns the nodes of the first alternative that `check` takes; where it takes none, what the first gives that
     /// is not empty, or its failure.
     pub(super) fn valid_nodes(
         &self,
         view: &ItemScope<'_>,
-        is_valid: &dyn Fn(&[Scalar]) -> bool,
+        check: NodesCheck<'_>,
         tries: &mut QueryLog,
-    ) -> Result<Vec<Scalar>, ValueError> {
+    ) -> Result<ValidNodes, ValueError> {
         let alternatives = match self {
             Expression::Alternatives(alternatives) => alternatives,
-            Expression::Steps(steps) => return steps.valid_nodes(view, is_valid, tries),
-            _ => return self.nodes(view, Cardinality::One, tries),
+            Expression::Steps(steps) => return steps.valid_nodes(view, check, tries),
+            _ => return self.nodes(view, Cardinality::One, tries).map(ValidNodes::from),
         };
         let mut refused = None;
         for alternative in alternatives {
-            match alternative.valid_nodes(view, is_valid, tries) {
-                Ok(nodes) if nodes.is_empty() => {}
-                Ok(nodes) if is_valid(&nodes) => return Ok(nodes),
+            match alternative.valid_nodes(view, check, tries) {
+                Ok(found) if found.nodes.is_empty() => {}
+                Ok(found) if check(&found.nodes).is_ok() => return Ok(found),
                 other => drop(refused.get_or_insert(other)),
             }
         }
-        refused.unwrap_or_else(|| Ok(Vec::new()))
+        refused.unwrap_or_else(|| Ok(ValidNodes::default()))
     }
 }

@@ -10,7 +10,7 @@ use crate::table::{TomlTable, text_of};
 
 use super::LinkMode;
 use super::explain::QueryLog;
-use super::expression::{Cardinality, Expression, ValueReader};
+use super::expression::{Cardinality, Expression, ValidNodes, ValueReader};
 use super::plain::{Scalar, ValueError, clean, joined};
 use super::query::Query;
 use super::scope::ItemScope;
@@ -173,13 +173,17 @@ impl FieldRule {
         };
         let takes =
             if self.wants == FieldType::Tags { Cardinality::Many } else { Cardinality::One };
-        let nodes = match self.wants.validator() {
-            Some(validator) => {
-                let is_valid = |nodes: &[Scalar]| (validator.is_valid)(&joined(nodes, ", "));
-                expression.valid_nodes(view, &is_valid, tries)?
+        let ValidNodes { nodes, replaced } = match (self.wants.validator(), self.wants) {
+            (Some(validator), _) => {
+                let check = |nodes: &[Scalar]| valid(nodes, validator).map(drop);
+                expression.valid_nodes(view, &check, tries)?
             }
-            None => expression.nodes(view, takes, tries)?,
+            (None, FieldType::Whole) => {
+                expression.valid_nodes(view, &|nodes| whole(nodes).map(drop), tries)?
+            }
+            (None, _) => expression.nodes(view, takes, tries)?.into(),
         };
+        let notes = Vec::from_iter(replaced.map(|reason| default_note(&reason)));
         if nodes.is_empty() {
             return Ok(FilledField::default());
         }
@@ -190,8 +194,12 @@ impl FieldRule {
             FieldType::Email => Value::String(valid(&nodes, &EMAIL)?),
             FieldType::Text | FieldType::Attributes => Value::String(joined(&nodes, ", ")),
         };
-        Ok(FilledField { value: Some(value), notes: Vec::new() })
+        Ok(FilledField { value: Some(value), notes })
     }
+}
+
+fn default_note(reason: &ValueError) -> String {
+    format!("{reason}: `default` is sent instead")
 }
 
 fn tags(nodes: &[Scalar]) -> Value {
@@ -228,9 +236,10 @@ fn each(
     let mut object = Map::new();
     let mut notes = Vec::new();
     for (name, expression) in attributes {
-        match expression.nodes(view, Cardinality::One, tries) {
-            Ok(found) => {
-                let value = match <[Scalar; 1]>::try_from(found) {
+        match expression.valid_nodes(view, &|_| Ok(()), tries) {
+            Ok(ValidNodes { nodes, replaced }) => {
+                notes.extend(replaced.map(|reason| format!("`{name}`: {}", default_note(&reason))));
+                let value = match <[Scalar; 1]>::try_from(nodes) {
                     Ok([node]) => Some(node.into_json()),
                     Err(several) => {
                         Some(joined(&several, ", ").into()).filter(|_| !several.is_empty())

@@ -2,6 +2,8 @@
 
 use serde_json::{Number, Value};
 
+use crate::event::NUL;
+
 /// What all nodes of one value may hold together.
 const BYTES_MAX: usize = 5 * 1024 * 1024;
 const NODES_MAX: usize = 100_000;
@@ -73,9 +75,6 @@ pub(super) fn print_number(number: &Number) -> String {
     }
 }
 
-/// What PostgreSQL, and with it Savio, refuses in any text.
-const NUL: char = '\0';
-
 /// Trimmed, with the line ends of this world, and without what Savio cannot store.
 pub(super) fn clean(text: &str) -> String {
     if text.contains(NUL) {
@@ -83,20 +82,6 @@ pub(super) fn clean(text: &str) -> String {
     }
     let text = text.trim();
     if text.contains("\r\n") { text.replace("\r\n", "\n") } else { text.to_owned() }
-}
-
-/// A value of a request without what Savio cannot store. Most texts were cleaned before; keys of attributes and
-/// texts of the mapping file were not.
-pub(super) fn storable(value: Value) -> Value {
-    match value {
-        Value::String(text) if text.contains(NUL) => Value::String(text.replace(NUL, "")),
-        Value::Array(items) => items.into_iter().map(storable).collect(),
-        Value::Object(members) => {
-            let members = members.into_iter().map(|(key, value)| (key.replace(NUL, ""), value));
-            Value::Object(members.map(|(key, value)| (key, storable(value))).collect())
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
-    }
 }
 
 /// Plain nodes as they are gathered: empty ones are left out, arrays count as their items.

@@ -101,7 +101,13 @@ fn is_label(label: &str, chars_min: usize, is_allowed: impl Fn(char) -> bool) ->
 }
 
 fn is_letter_or_digit(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '\u{a1}'..='\u{ffff}')
+    c.is_ascii_alphanumeric() || (matches!(c, '\u{a1}'..='\u{ffff}') && !is_zero_width(c))
+}
+
+/// Characters that copied texts have around and inside addresses, and that nobody sees. Django takes them in the name
+/// of a host, where they make it another one.
+pub(super) fn is_zero_width(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}')
 }
 
 pub(super) fn is_email(text: &str) -> bool {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::error::Error;
 use super::page::Pages;
 use super::{Client, SMALL_BYTES_MAX};
+use crate::event::RequestKind;
 
 /// A person at Savio ("Contact model" in the reference).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -112,7 +113,7 @@ impl Client {
 
     /// Creates or updates a contact, which is safe to repeat.
     pub async fn upsert_contact(&self, contact: &ContactUpsert) -> Result<Contact, Error> {
-        let call = self.http.post(self.base_url.join("users/")).json(contact);
+        let call = self.write(RequestKind::Contact, contact);
         let raw = self.ask(call, SMALL_BYTES_MAX).await?;
         self.parse(&raw)
     }
@@ -124,7 +125,7 @@ impl Client {
 
     /// Creates or updates a company, which is safe to repeat.
     pub async fn upsert_company(&self, company: &CompanyUpsert) -> Result<Company, Error> {
-        let call = self.http.post(self.base_url.join("companies/")).json(company);
+        let call = self.write(RequestKind::Company, company);
         let raw = self.ask(call, SMALL_BYTES_MAX).await?;
         self.parse(&raw)
     }

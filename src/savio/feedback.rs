@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Error;
 use super::{Client, SMALL_BYTES_MAX};
+use crate::event::RequestKind;
 
 /// Feedback to create ("Create Feedback" in the reference). Only `problem` is required.
 ///
@@ -56,7 +57,7 @@ impl Client {
     /// Creates feedback. Savio knows no repeats: after [`Error::NoResponse`], [`Error::ServerError`] or a
     /// 2xx that cannot be read, a second call may create it twice.
     pub async fn create_feedback(&self, feedback: &NewFeedback) -> Result<Created, Error> {
-        let call = self.http.post(self.base_url.join("create-feedback/")).json(feedback);
+        let call = self.write(RequestKind::Feedback, feedback);
         let raw = self.ask(call, SMALL_BYTES_MAX).await?;
         if raw.is_whole() && raw.bytes.trim_ascii().is_empty() {
             return Ok(Created { id: None });

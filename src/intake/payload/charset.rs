@@ -11,23 +11,22 @@ pub(super) type Charset = &'static Encoding;
 /// How many notes of one body are kept.
 const NOTES_MAX: usize = 20;
 
-/// The character set of a label; none if it is not known.
+/// The character set of a label; none if it is not known. Some programs put it into single quotes, which are none
+/// in a header.
 pub(super) fn of_label(label: &str) -> Option<Charset> {
-    Encoding::for_label_no_replacement(label.as_bytes())
+    let label = label.trim_ascii();
+    let quoted = label.strip_prefix('\'').and_then(|label| label.strip_suffix('\''));
+    Encoding::for_label_no_replacement(quoted.unwrap_or(label).as_bytes())
 }
 
-/// The character set of an XML document: by its byte order mark, by the request's content type, or by its own
-/// declaration.
-pub(super) fn of_xml(body: &[u8], of_request: Option<Charset>) -> Option<Charset> {
-    if let Some((charset, _)) = Encoding::for_bom(body) {
-        return Some(charset);
-    }
+/// The character set that the beginning of an XML document shows: by its byte order mark, or by two bytes a character.
+fn marked(body: &[u8]) -> Option<Charset> {
     let of_two_bytes = match body {
         [b'<', 0, b'?', 0, ..] => Some(UTF_16LE),
         [0, b'<', 0, b'?', ..] => Some(UTF_16BE),
         _ => None,
     };
-    of_two_bytes.or(of_request).or_else(|| of_label(&declaration(body)?))
+    Encoding::for_bom(body).map(|(charset, _)| charset).or(of_two_bytes)
 }
 
 /// The label in `<?xml version="1.0" encoding="LABEL"?>`.
@@ -89,7 +88,30 @@ impl TextReader {
         }
     }
 
-    fn note(&mut self, note: String) {
+    /// The character set of an XML document, in the order of RFC 7303: by its byte order mark, by the request's
+    /// content type, by its own declaration. A request that declares UTF-8, which many do for every body, does not
+    /// make a document unreadable that is not.
+    pub(super) fn charset_of_xml(
+        &mut self,
+        body: &[u8],
+        of_request: Option<Charset>,
+    ) -> Option<Charset> {
+        if let Some(charset) = marked(body) {
+            return Some(charset);
+        }
+        let own = || of_label(&declaration(body)?);
+        if of_request != Some(UTF_8) || str::from_utf8(body).is_ok() {
+            return of_request.or_else(own);
+        }
+        let Some(own) = own().filter(|own| *own != UTF_8) else { return of_request };
+        let name = own.name();
+        self.note(format!(
+            "the XML is not UTF-8, as which the request declares it: it is read as {name}, as it declares itself"
+        ));
+        Some(own)
+    }
+
+    pub(super) fn note(&mut self, note: String) {
         if self.notes.len() < NOTES_MAX {
             self.notes.push(note);
         } else {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::charset::{Charset, TextReader, of_label};
 use super::excerpt::excerpt;
+use super::transfer::TransferEncoding;
 
 /// The field by which browsers tell the character set of a form (HTML, RFC 7578).
 const CHARSET_FIELD: &[u8] = b"_charset_";
@@ -27,13 +28,31 @@ pub(super) enum RawContent<'b> {
         bytes: Cow<'b, [u8]>,
         /// What the part itself declares.
         charset: Option<Charset>,
+        encoding: TransferEncoding,
     },
     File {
         name: Vec<u8>,
         charset: Option<Charset>,
         content_type: Vec<u8>,
-        size: usize,
+        content: &'b [u8],
+        encoding: TransferEncoding,
     },
+}
+
+impl RawField<'_> {
+    /// The field without the transfer encoding of its part. What is not encoded as it says stays as it is.
+    fn decoded(mut self, texts: &mut TextReader) -> Self {
+        let RawContent::Text { bytes, encoding, .. } = &mut self.content else { return self };
+        match encoding.decoded(bytes) {
+            Ok(Cow::Borrowed(_)) => {}
+            Ok(Cow::Owned(decoded)) => *bytes = Cow::Owned(decoded),
+            Err(reason) => {
+                let name = String::from_utf8_lossy(&self.name);
+                texts.note(format!("the field `{}` {reason}: it is kept as it is", excerpt(&name)));
+            }
+        }
+        self
+    }
 }
 
 /// What is declared for a form beside its fields.
@@ -50,6 +69,7 @@ pub(super) fn read(
     declared: Declared<'_>,
     texts: &mut TextReader,
 ) -> Vec<(String, Value)> {
+    let fields: Vec<_> = fields.into_iter().map(|field| field.decoded(texts)).collect();
     let of_fields = declared.charsets_field.and_then(|name| charsets(&fields, name));
     let of_fields = of_fields.unwrap_or_default();
     let of_form =
@@ -58,12 +78,14 @@ pub(super) fn read(
     let read = fields.into_iter().map(|RawField { name, content }| {
         let name = texts.read("the name of a field", &name, of_form).into_owned();
         let value = match content {
-            RawContent::Text { bytes, charset } => {
+            RawContent::Text { bytes, charset, .. } => {
                 let charset = charset.or_else(|| of_label(of_fields.get(&name)?)).or(of_form);
                 let what = format_args!("the field `{}`", excerpt(&name));
                 Value::String(texts.read(what, &bytes, charset).into_owned())
             }
-            RawContent::File { name: file, charset, content_type, size } => {
+            RawContent::File { name: file, charset, content_type, content, encoding } => {
+                let decoded = encoding.decoded(content);
+                let size = decoded.map_or(content.len(), |decoded| decoded.len());
                 let file = texts.read("the name of a file", &file, charset.or(of_form));
                 let content_type = String::from_utf8_lossy(&content_type);
                 json!({ "name": file, "type": content_type, "size": size })

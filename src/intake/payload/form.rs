@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use super::fields::{RawContent, RawField};
+use super::transfer::TransferEncoding;
 use super::{
     DecodeError, Limits, check_limits, malformed, unmarked, weight, without_lone_surrogates,
 };
@@ -27,7 +28,16 @@ pub(in crate::intake) fn unescape(text: &str) -> String {
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-fn unescape_bytes(text: &[u8]) -> Vec<u8> {
+/// The names and values as they are written, whatever their character set; no value where there is no `=`.
+pub(in crate::intake) fn byte_pairs(body: &[u8]) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+    let pairs = body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
+    pairs.map(|pair| match pair.iter().position(|byte| *byte == b'=') {
+        Some(at) => (&pair[..at], Some(&pair[at + 1..])),
+        None => (pair, None),
+    })
+}
+
+pub(in crate::intake) fn unescape_bytes(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((byte, after)) = rest.split_first() {
@@ -46,6 +56,14 @@ fn unescape_bytes(text: &[u8]) -> Vec<u8> {
     bytes
 }
 
+pub(in crate::intake) fn escape(text: &str) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+    let escape = |byte: u8| {
+        if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    };
+    text.bytes().map(escape).collect()
+}
+
 fn digit(hex: u8) -> u8 {
     match hex {
         b'0'..=b'9' => hex - b'0',
@@ -55,15 +73,11 @@ fn digit(hex: u8) -> u8 {
 
 /// The fields of a urlencoded body.
 pub(super) fn fields(body: &[u8]) -> Result<Vec<RawField<'static>>, DecodeError> {
-    let pairs = body.trim_ascii_end().split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
-    let fields = pairs.map(|pair| {
-        let (name, value) = match pair.iter().position(|byte| *byte == b'=') {
-            Some(at) => (&pair[..at], &pair[at + 1..]),
-            None => (pair, [].as_slice()),
-        };
-        let bytes = Cow::Owned(unescape_bytes(value));
+    let fields = byte_pairs(body.trim_ascii_end()).map(|(name, value)| {
+        let bytes = Cow::Owned(unescape_bytes(value.unwrap_or_default()));
+        let (charset, encoding) = (None, TransferEncoding::Identity);
         let name = Cow::Owned(unescape_bytes(name));
-        RawField { name, content: RawContent::Text { bytes, charset: None } }
+        RawField { name, content: RawContent::Text { bytes, charset, encoding } }
     });
     let fields: Vec<_> = fields.take(FIELDS_MAX + 1).collect();
     if fields.len() > FIELDS_MAX {

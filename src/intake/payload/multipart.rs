@@ -7,6 +7,7 @@ use percent_encoding::percent_decode;
 use super::charset::of_label;
 use super::fields::{RawContent, RawField};
 use super::parameter::parameter;
+use super::transfer::TransferEncoding;
 use super::{DecodeError, malformed};
 
 const PARTS_MAX: usize = 1_000;
@@ -47,11 +48,31 @@ pub(super) fn fields<'b>(
     Ok(fields)
 }
 
+/// The body with one more field behind the others; none if it has no end.
+pub(super) fn with_field(
+    content_type: &str,
+    body: &[u8],
+    (name, value): (&str, &str),
+) -> Option<Vec<u8>> {
+    let delimiter = format!("--{}", parameter(content_type, "boundary")?);
+    let mut last = Delimiter::find(body, 0, delimiter.as_bytes())?;
+    while !last.is_last {
+        last = Delimiter::find(body, last.end - 1, delimiter.as_bytes())?;
+    }
+    let name = name.replace('"', "%22");
+    let own = format!(
+        "{delimiter}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+    );
+    Some([&body[..last.line], own.as_bytes(), &body[last.line..]].concat())
+}
+
 /// A line that parts two parts.
 #[derive(Debug, Clone, Copy)]
 struct Delimiter {
     /// Where the content before it ends; the line end before the delimiter belongs to it.
     start: usize,
+    /// Where its own line begins.
+    line: usize,
     end: usize,
     is_last: bool,
 }
@@ -65,7 +86,7 @@ impl Delimiter {
                 let before = &body[..line];
                 let before = before.strip_suffix(b"\n").unwrap_or(before);
                 let start = before.strip_suffix(b"\r").unwrap_or(before).len();
-                return Some(Delimiter { start, end: line + length, is_last });
+                return Some(Delimiter { start, line, end: line + length, is_last });
             }
             line = line_after(body, line)?;
         }
@@ -99,6 +120,7 @@ struct Head {
     /// Of a file.
     filename: Option<Filename>,
     content_type: Option<String>,
+    encoding: TransferEncoding,
     length: usize,
 }
 
@@ -111,7 +133,13 @@ struct Filename {
 
 impl Head {
     fn read(part: &[u8], number: usize) -> Result<Head, DecodeError> {
-        let mut head = Head { name: String::new(), filename: None, content_type: None, length: 0 };
+        let mut head = Head {
+            name: String::new(),
+            filename: None,
+            content_type: None,
+            encoding: TransferEncoding::Identity,
+            length: 0,
+        };
         let mut has_name = false;
         loop {
             let line = line_after(part, head.length).filter(|end| *end <= HEADER_BYTES_MAX);
@@ -128,6 +156,9 @@ impl Head {
             };
             if name.eq_ignore_ascii_case("content-type") {
                 head.content_type = Some(value.trim_ascii().to_owned());
+            }
+            if name.eq_ignore_ascii_case("content-transfer-encoding") {
+                head.encoding = TransferEncoding::named(value);
             }
             if name.eq_ignore_ascii_case("content-disposition") {
                 has_name = head.dispose(value);
@@ -153,17 +184,19 @@ impl Head {
     }
 
     fn field(self, content: &[u8]) -> RawField<'_> {
+        let encoding = self.encoding;
         let content = match self.filename {
             None => {
                 let label = self.content_type.and_then(|it| parameter(&it, "charset"));
                 let charset = label.and_then(|label| of_label(&label));
-                RawContent::Text { bytes: Cow::Borrowed(content), charset }
+                RawContent::Text { bytes: Cow::Borrowed(content), charset, encoding }
             }
             Some(Filename { bytes: name, charset }) => RawContent::File {
                 name,
                 charset: charset.and_then(|label| of_label(&label)),
                 content_type: bytes(self.content_type.as_deref().unwrap_or("text/plain")),
-                size: content.len(),
+                content,
+                encoding,
             },
         };
         RawField { name: Cow::Owned(bytes(&self.name)), content }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::de::IgnoredAny;
 
 use super::charset::{self, TextReader};
+use super::content_type;
 use super::fields::{self, Declared, RawField};
 use super::parameter::parameter;
 use super::{DecodeError, Decoded, Limits, excerpt, form, multipart, unmarked, utf8, xml};
@@ -50,8 +51,7 @@ impl BodyConfig {
 
     /// XML has to be asked for; a missing content type is JSON.
     pub(super) fn format(&self, content_type: &str) -> Result<BodyFormat, DecodeError> {
-        let essence = content_type.split(';').next().unwrap_or_default();
-        let essence = essence.trim().to_ascii_lowercase();
+        let essence = content_type::essence(content_type);
         let is_json = essence.is_empty()
             || essence == "application/json"
             || (essence.starts_with("application/") && essence.ends_with("+json"));
@@ -84,7 +84,7 @@ impl BodyConfig {
             }
             BodyFormat::Xml => {
                 let mut texts = TextReader::default();
-                let charset = charset::of_xml(body, charset_of(content_type));
+                let charset = texts.charset_of_xml(body, charset_of(content_type));
                 let text =
                     xml::to_json(&texts.read("the XML", body, charset), &self.lists, limits)?;
                 Ok(Decoded { text: Cow::Owned(text), notes: texts.into_notes() })

@@ -6,7 +6,8 @@ pub(super) fn parameter(header: &str, wanted: &str) -> Option<String> {
     let mut rest = header.split_once(';')?.1;
     loop {
         let (name, after) = rest.split_once('=')?;
-        let name = name.trim_matches([' ', '\t', ';']);
+        // What stands before it without a `=` is no parameter.
+        let name = name.rsplit(';').next().unwrap_or(name).trim_ascii();
         let (value, after) = if let Some(quoted) = after.trim_ascii_start().strip_prefix('"') {
             quoted_value(quoted)
         } else {

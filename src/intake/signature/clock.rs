@@ -26,6 +26,19 @@ pub enum TimestampLocation {
     Field(BodyField),
 }
 
+impl TimestampLocation {
+    /// In the words of the source's file.
+    pub(super) fn described(&self) -> String {
+        match self {
+            TimestampLocation::Header(name) => format!("the header {name}"),
+            TimestampLocation::Part(name) => format!("`{name}=` in its list"),
+            TimestampLocation::Field(_) => {
+                "the field of the body that `timestamp` names".to_owned()
+            }
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimestampUnit {
     Seconds,
@@ -48,7 +61,9 @@ impl TimestampRule {
                 presented.headers.get(name).map(|it| it.as_str().into())
             }
             TimestampLocation::Part(name) => part(name).map(Cow::Borrowed),
-            TimestampLocation::Field(field) => field.text(presented.body).map(Cow::Owned),
+            TimestampLocation::Field(field) => {
+                field.text(presented.headers, presented.body).map(Cow::Owned)
+            }
         })
     }
 

@@ -9,7 +9,8 @@ use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::intake::payload::{form, member, range_in, unmarked};
+use crate::event::Headers;
+use crate::intake::payload::{FormField, member, range_in, unmarked};
 use crate::json;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,28 +43,30 @@ impl BodyField {
     }
 
     /// The text that the relay reads there; a number as it is written.
-    pub(super) fn text(&self, body: &[u8]) -> Option<String> {
-        let body = std::str::from_utf8(body).ok()?;
+    pub(super) fn text(&self, headers: &Headers, body: &[u8]) -> Option<String> {
+        let bytes = self.bytes(headers, body)?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The same in the character set in which a form has it.
+    pub(super) fn bytes(&self, headers: &Headers, body: &[u8]) -> Option<Vec<u8>> {
         match self {
-            BodyField::Form(name) => {
-                let last = ranges_in_form(body, name).pop()?;
-                form::pairs(&format!("={}", &body[last])).next().map(|(_, value)| value)
-            }
+            BodyField::Form(name) => FormField::find(headers, body, name).value,
             BodyField::Json(steps) => {
-                let root: &RawValue = serde_json::from_str(unmarked(body)).ok()?;
+                let root: &RawValue = serde_json::from_slice(json::unmarked(body)).ok()?;
                 let node = steps.iter().try_fold(root, |node, step| children(node, step).pop())?;
-                plain(node).map(Cow::into_owned)
+                plain(node).map(|text| text.into_owned().into_bytes())
             }
         }
     }
 
     /// Each place where the field's text stands, without the quotes of JSON. What is no text is no
     /// such place.
-    pub(super) fn ranges(&self, body: &[u8]) -> Vec<Range<usize>> {
-        let Ok(body) = std::str::from_utf8(body) else { return Vec::new() };
+    pub(super) fn ranges(&self, headers: &Headers, body: &[u8]) -> Vec<Range<usize>> {
         match self {
-            BodyField::Form(name) => ranges_in_form(body, name),
+            BodyField::Form(name) => FormField::find(headers, body, name).ranges,
             BodyField::Json(steps) => {
+                let Ok(body) = std::str::from_utf8(body) else { return Vec::new() };
                 let Ok(root) = serde_json::from_str::<&RawValue>(unmarked(body)) else {
                     return Vec::new();
                 };
@@ -78,19 +81,27 @@ impl BodyField {
         }
     }
 
+    /// Why no field can be found in the body, whatever its name is.
+    pub(super) fn obstacle(&self, headers: &Headers, body: &[u8]) -> Option<String> {
+        match self {
+            BodyField::Form(_) => FormField::obstacle(headers, body),
+            BodyField::Json(_) => {
+                let read: Result<IgnoredAny, _> = serde_json::from_slice(json::unmarked(body));
+                let hint = "the body is no JSON, in which `field` is looked for";
+                read.is_err().then(|| hint.to_owned())
+            }
+        }
+    }
+
     /// The body with this value in the field; none if there is no room for it.
-    pub(super) fn put(&self, body: &[u8], value: &Value) -> Option<Vec<u8>> {
-        let body = unmarked(std::str::from_utf8(body).ok()?);
+    pub(super) fn put(&self, headers: &Headers, body: &[u8], value: &Value) -> Option<Vec<u8>> {
         match self {
             BodyField::Form(name) => {
                 let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                let kept = body.split('&').filter(|pair| !is_named(pair, name) && !pair.is_empty());
-                let own = format!("{}={}", escaped(name), escaped(&text));
-                let pairs: Vec<&str> = kept.chain([own.as_str()]).collect();
-                Some(pairs.join("&").into_bytes())
+                FormField::put(headers, body, (name, &text))
             }
             BodyField::Json(steps) => {
-                let mut root: Value = serde_json::from_str(body).ok()?;
+                let mut root: Value = serde_json::from_slice(json::unmarked(body)).ok()?;
                 let slot = steps.iter().try_fold(&mut root, slot)?;
                 *slot = value.clone();
                 Some(root.to_string().into_bytes())
@@ -117,24 +128,6 @@ fn slot<'n>(node: &'n mut Value, step: &FieldStep) -> Option<&'n mut Value> {
         FieldStep::Name(name) => Some(node.as_object_mut()?.entry(name).or_insert(Value::Null)),
         FieldStep::Index(index) => node.get_mut(*index),
     }
-}
-
-fn is_named(pair: &str, name: &str) -> bool {
-    form::pairs(pair).next().is_some_and(|(written, _)| written == name)
-}
-
-fn ranges_in_form(body: &str, name: &str) -> Vec<Range<usize>> {
-    let pairs = unmarked(body).trim_end().split('&').filter(|pair| is_named(pair, name));
-    let values = pairs.filter_map(|pair| pair.split_once('=')).map(|(_, value)| value);
-    values.map(|value| range_in(body, value)).collect()
-}
-
-pub(super) fn escaped(text: &str) -> String {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
-    let escape = |byte: u8| {
-        if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
-    };
-    text.bytes().map(escape).collect()
 }
 
 /// A text without its quotes and escapes, a number or a boolean as it is written.
@@ -214,13 +207,13 @@ mod tests {
     #[track_caller]
     fn check(field: &str, body: &str, expected: Option<&str>) {
         let field = BodyField::parse(field).unwrap();
-        assert_eq!(field.text(body.as_bytes()).as_deref(), expected, "{body}");
+        assert_eq!(field.text(&Headers::new(), body.as_bytes()).as_deref(), expected, "{body}");
     }
 
     #[track_caller]
     fn check_hidden(field: &str, body: &str, expected: &str) {
         let mut bytes = body.as_bytes().to_vec();
-        for range in BodyField::parse(field).unwrap().ranges(body.as_bytes()) {
+        for range in BodyField::parse(field).unwrap().ranges(&Headers::new(), body.as_bytes()) {
             bytes[range].fill(b'*');
         }
         assert_eq!(std::str::from_utf8(&bytes), Ok(expected));
@@ -266,7 +259,8 @@ mod tests {
     #[test]
     fn a_value_is_put_into_the_field() {
         let put = |field: &str, body: &str| {
-            let body = BodyField::parse(field).unwrap().put(body.as_bytes(), &"a b".into());
+            let field = BodyField::parse(field).unwrap();
+            let body = field.put(&Headers::new(), body.as_bytes(), &"a b".into());
             body.map(|body| String::from_utf8(body).unwrap())
         };
 

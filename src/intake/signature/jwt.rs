@@ -117,10 +117,17 @@ impl Jwt {
         }
     }
 
+    /// Returns which part is missing of a token that is there.
+    pub(super) fn missing_part(&self, presented: &SignedRequest<'_>) -> Option<String> {
+        let HashClaim { name, .. } = self.body_hash.as_ref()?;
+        let is_there = self.places.iter().any(|place| place.first(presented).is_some());
+        is_there.then(|| format!("right, but without the claim {name}, the hash of the body"))
+    }
+
     pub(super) fn sign(
         &self,
         key: &SigningKey,
-        body: &[u8],
+        presented: &SignedRequest<'_>,
         now: Timestamp,
     ) -> Result<SignedParts, SignError> {
         let secret = key.secret().ok_or(SignError::WrongKey)?;
@@ -129,14 +136,14 @@ impl Jwt {
         let header = json!({ "alg": self.name(), "typ": "JWT" });
         let mut claims = json!({ "iat": made, "exp": made.saturating_add(LASTS_SECONDS) });
         if let Some(HashClaim { name, encoding }) = &self.body_hash {
-            claims[name] = encoding.encode(&Algorithm::Sha256.hash(&[body])).into();
+            claims[name] = encoding.encode(&Algorithm::Sha256.hash(&[presented.body])).into();
         }
         let [header, claims] =
             [header, claims].map(|part| Encoding::Base64Url.encode(part.to_string().as_bytes()));
         let signed = format!("{header}.{claims}");
         let signature =
             Encoding::Base64Url.encode(&self.algorithm.mac(secret, &[signed.as_bytes()]));
-        place.stamp(format!("{}{signed}.{signature}", self.prefix), body)
+        place.stamp(format!("{}{signed}.{signature}", self.prefix), presented)
     }
 
     fn name(&self) -> &'static str {

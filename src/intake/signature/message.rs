@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use super::{MessagePart, MessageTemplate, SignError, SignedRequest, field};
-use crate::intake::payload::{form, unmarked};
+use crate::intake::payload::{content_type, form};
+use crate::json;
 
 /// A form with more fields than this is not sorted.
 const FIELDS_MAX: usize = 10_000;
@@ -55,9 +56,7 @@ impl<'r> MessageValues<'r> {
             MessagePart::Body => Cow::Borrowed(body),
             MessagePart::First => Cow::Borrowed(field::first_element(body).unwrap_or(body)),
             MessagePart::Form => Cow::Owned(self.form()?),
-            MessagePart::Field(field) => {
-                Cow::Owned(field.text(body).unwrap_or_default().into_bytes())
-            }
+            MessagePart::Field(field) => Cow::Owned(field.bytes(headers, body).unwrap_or_default()),
             MessagePart::Timestamp => text(self.timestamp.ok_or_else(|| no_header("timestamp"))?),
             MessagePart::Id => text(self.id.ok_or_else(|| no_header("id"))?),
             MessagePart::Method => text(method),
@@ -76,20 +75,20 @@ impl<'r> MessageValues<'r> {
         if !is_form(self.presented) {
             return Ok(Vec::new());
         }
-        let body = std::str::from_utf8(self.presented.body).map_err(|_| SignError::NoField)?;
-        let pairs = form::pairs(unmarked(body)).take(FIELDS_MAX + 1);
-        let mut pairs: Vec<(String, String)> = pairs.collect();
+        let pairs = form::byte_pairs(json::unmarked(self.presented.body)).map(|(name, value)| {
+            (form::unescape_bytes(name), form::unescape_bytes(value.unwrap_or_default()))
+        });
+        let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = pairs.take(FIELDS_MAX + 1).collect();
         if pairs.len() > FIELDS_MAX {
             return Err(SignError::NoField);
         }
         pairs.sort_unstable();
         pairs.dedup();
-        Ok(pairs.into_iter().flat_map(|(name, value)| (name + &value).into_bytes()).collect())
+        Ok(pairs.into_iter().flat_map(|(name, value)| [name, value].concat()).collect())
     }
 }
 
 pub(super) fn is_form(presented: &SignedRequest<'_>) -> bool {
-    let written = presented.headers.get("content-type").map_or("", String::as_str);
-    let essence = written.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    let content_type = content_type::of(presented.headers);
+    content_type::essence(&content_type) == "application/x-www-form-urlencoded"
 }

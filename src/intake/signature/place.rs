@@ -28,10 +28,14 @@ impl CredentialLocation {
                 Vec::from_iter(written.map(|it| after_word(it, "bearer").unwrap_or(it).to_owned()))
             }
             // What could not be overwritten is not taken either.
-            CredentialLocation::Field(field) if field.ranges(presented.body).is_empty() => {
+            CredentialLocation::Field(field)
+                if field.ranges(presented.headers, presented.body).is_empty() =>
+            {
                 Vec::new()
             }
-            CredentialLocation::Field(field) => Vec::from_iter(field.text(presented.body)),
+            CredentialLocation::Field(field) => {
+                Vec::from_iter(field.text(presented.headers, presented.body))
+            }
         };
         values.retain(|value| !value.trim().is_empty());
         values
@@ -42,7 +46,22 @@ impl CredentialLocation {
         self.values(presented).into_iter().next()
     }
 
-    pub(super) fn stamp(&self, value: String, body: &[u8]) -> Result<SignedParts, SignError> {
+    /// Why a body cannot be searched for the field in which the proof is.
+    pub(super) fn obstacle(&self, presented: &SignedRequest<'_>) -> Option<String> {
+        let CredentialLocation::Field(field) = self else { return None };
+        let encoding = presented.headers.get("content-encoding").map_or("", |it| it.trim());
+        if !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity") {
+            let hint = "the body is compressed, and a proof in a field of it is read before that is undone";
+            return Some(hint.to_owned());
+        }
+        field.obstacle(presented.headers, presented.body)
+    }
+
+    pub(super) fn stamp(
+        &self,
+        value: String,
+        presented: &SignedRequest<'_>,
+    ) -> Result<SignedParts, SignError> {
         let mut stamp = SignedParts::default();
         match self {
             CredentialLocation::Header(name) => stamp.headers.push((name.clone(), value)),
@@ -51,8 +70,8 @@ impl CredentialLocation {
                 stamp.headers.push(("authorization".to_owned(), format!("Bearer {value}")));
             }
             CredentialLocation::Field(field) => {
-                let changed = field.put(body, &value.into()).ok_or(SignError::NoField)?;
-                stamp.body = Some(changed);
+                let changed = field.put(presented.headers, presented.body, &value.into());
+                stamp.body = Some(changed.ok_or(SignError::NoField)?);
             }
         }
         Ok(stamp)

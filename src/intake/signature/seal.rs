@@ -88,6 +88,48 @@ impl MessageSignature {
         Ok(position)
     }
 
+    /// Returns which part is missing beside a signature that is there.
+    pub(super) fn missing_part(&self, presented: &SignedRequest<'_>) -> Option<String> {
+        let written = self.written(presented).into_iter().next()?;
+        let (timestamp, id) = (self.timestamp(&written, presented), self.id(presented));
+        let (timestamp, url) = (timestamp.as_deref(), presented.url);
+        let values = MessageValues { timestamp, id, url, presented };
+        let message = SignedMessage::new(&self.message, &values);
+        Some(match message.map(drop) {
+            Err(SignError::NoHeader(name)) if name == "timestamp" && timestamp.is_none() => {
+                let places = self.clock.iter().flat_map(|clock| &clock.places);
+                let places: Vec<String> = places.map(TimestampLocation::described).collect();
+                format!("it is there, but not its time: {}", places.join(" or "))
+            }
+            Err(SignError::NoHeader(name)) if name == "id" && id.is_none() => {
+                let names: Vec<String> =
+                    self.id.iter().map(|name| format!("the header {name}")).collect();
+                format!("it is there, but not its id: {}", names.join(" or "))
+            }
+            Err(SignError::NoHeader(name)) => {
+                format!("it is there, but not the header {name}, which it covers")
+            }
+            Err(SignError::NoParameter(name)) => {
+                format!("it is there, but not the URL's parameter {name}, which it covers")
+            }
+            Err(SignError::NoUrl) => {
+                "it is there and covers the URL, which is not known: set public_url".to_owned()
+            }
+            Err(SignError::NoField | SignError::WrongKey) => {
+                "it is there, but the body is not one that it can cover".to_owned()
+            }
+            Ok(()) => format!("right, but without the hash of the body{}", self.hash_place()),
+        })
+    }
+
+    fn hash_place(&self) -> String {
+        match &self.body_hash {
+            Some(CredentialLocation::Header(name)) => format!(", the header {name}"),
+            Some(CredentialLocation::Query(name)) => format!(", the URL's parameter {name}"),
+            Some(CredentialLocation::Bearer | CredentialLocation::Field(_)) | None => String::new(),
+        }
+    }
+
     /// When the request says that it was signed, right or not: as it is written, once for each proof.
     pub fn times(&self, presented: &SignedRequest<'_>) -> Vec<String> {
         let written = self.written(presented);
@@ -108,7 +150,7 @@ impl MessageSignature {
             stamp.headers.push((header.clone(), id.to_owned()));
         }
         let time = self.clock.as_ref().map(|clock| clock.unit.write(now));
-        let before = self.put_time(time.as_ref(), presented.body, &mut stamp)?;
+        let before = self.put_time(time.as_ref(), presented, &mut stamp)?;
         let timestamp = time.as_ref().map(plain);
         let body = stamp.body.clone().unwrap_or_else(|| presented.body.to_vec());
         let presented = SignedRequest { body: &body, ..*presented };
@@ -121,7 +163,7 @@ impl MessageSignature {
         };
         let signature = self.encoding.encode(&self.sign_with(key, &hash, values)?);
         let place = self.places.first().ok_or(SignError::NoField)?;
-        let proof = place.stamp(format!("{before}{}{signature}", self.prefix), &body)?;
+        let proof = place.stamp(format!("{before}{}{signature}", self.prefix), &presented)?;
         Ok(stamp.and(hash).and(proof))
     }
 
@@ -148,7 +190,7 @@ impl MessageSignature {
     fn put_time(
         &self,
         time: Option<&Value>,
-        body: &[u8],
+        presented: &SignedRequest<'_>,
         stamp: &mut SignedParts,
     ) -> Result<String, SignError> {
         let place = self.clock.as_ref().and_then(|clock| clock.places.first());
@@ -161,7 +203,8 @@ impl MessageSignature {
                 return Ok(format!("{name}={}{separator}", plain(time)));
             }
             Some((TimestampLocation::Field(field), time)) => {
-                stamp.body = Some(field.put(body, time).ok_or(SignError::NoField)?);
+                let changed = field.put(presented.headers, presented.body, time);
+                stamp.body = Some(changed.ok_or(SignError::NoField)?);
             }
             None => {}
         }
@@ -185,7 +228,7 @@ impl MessageSignature {
             return Ok(SignedParts::default());
         }
         let hash = Encoding::Hex.encode(&Algorithm::Sha256.hash(&[presented.body]));
-        place.stamp(hash, presented.body)
+        place.stamp(hash, presented)
     }
 
     /// What stands in each of the places.

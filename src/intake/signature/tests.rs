@@ -273,7 +273,8 @@ fn a_time_in_the_body_counts_like_one_in_a_header() {
 fn a_proof_in_the_body_is_overwritten_and_nothing_else() {
     let hidden = |field: &str, body: &str| {
         let mut bytes = body.as_bytes().to_vec();
-        token(&[CredentialLocation::Field(BodyField::parse(field).unwrap())]).redact(&mut bytes);
+        token(&[CredentialLocation::Field(BodyField::parse(field).unwrap())])
+            .redact(&Headers::new(), &mut bytes);
         String::from_utf8(bytes).unwrap()
     };
 

@@ -1,6 +1,6 @@
 //! The forms of a URL that a provider may have signed, and what is added to one.
 
-use super::field::escaped;
+use crate::intake::payload::form::escape;
 
 /// The URL as it is, without its port, and with the port that its scheme has.
 pub(super) fn with_any_port(url: &str) -> Vec<String> {
@@ -49,7 +49,7 @@ pub fn with_parameters(url: &str, parameters: &[(String, String)]) -> String {
             Some((_, "")) => "",
             Some(_) => "&",
         };
-        longer += &format!("{joint}{}={}", escaped(name), escaped(value));
+        longer += &format!("{joint}{}={}", escape(name), escape(value));
     }
     longer
 }

@@ -8,7 +8,7 @@ use toml::de::DeValue;
 use crate::mistake::{Diagnostic, nearest};
 use crate::table::{TomlTable, word};
 
-use super::{Cardinality, Expression, ValueReader};
+use super::{Cardinality, Expression, NodesCheck, ValidNodes, ValueReader};
 use crate::mapping::LinkMode;
 use crate::mapping::explain::QueryLog;
 use crate::mapping::markup::{html_to_text, slack_to_text};
@@ -133,21 +133,35 @@ impl ValueSteps {
         self.finished(nodes, tries)
     }
 
-    /// The nodes of the first alternative of `from` that `is_valid` takes once it is changed.
+    /// The nodes of the first alternative of `from` that `check` takes once it is changed; `default` where it takes none.
     pub(super) fn valid_nodes(
         &self,
         view: &ItemScope<'_>,
-        is_valid: &dyn Fn(&[Scalar]) -> bool,
+        check: NodesCheck<'_>,
         tries: &mut QueryLog,
-    ) -> Result<Vec<Scalar>, ValueError> {
+    ) -> Result<ValidNodes, ValueError> {
         let changed = |found: &[Scalar]| {
             let nodes = self.changed(found.to_vec(), Cardinality::One)?;
             nodes.into_iter().map(|node| self.finish(node)).collect::<Result<Vec<_>, _>>()
         };
-        let is_valid = |found: &[Scalar]| changed(found).is_ok_and(|nodes| is_valid(&nodes));
-        let found = self.from.valid_nodes(view, &is_valid, tries)?;
-        let nodes = self.changed(found, Cardinality::One)?;
-        self.finished(nodes, tries)
+        let is_valid = |found: &[Scalar]| check(&changed(found)?);
+        let found = self.from.valid_nodes(view, &is_valid, tries);
+        let given = found.and_then(|found| {
+            let nodes = changed(&found.nodes)?;
+            Ok(ValidNodes { nodes, ..found })
+        });
+        if self.default.is_none() {
+            return given;
+        }
+        let replaced = match &given {
+            Ok(given) if given.nodes.is_empty() => None,
+            Ok(value) => match check(&value.nodes) {
+                Ok(()) => return given,
+                Err(refusal) => Some(refusal),
+            },
+            Err(failure) => Some(failure.clone()),
+        };
+        Ok(ValidNodes { nodes: self.finished(Vec::new(), tries)?, replaced })
     }
 
     fn changed(&self, found: Vec<Scalar>, takes: Cardinality) -> Result<Vec<Scalar>, ValueError> {

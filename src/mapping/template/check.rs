@@ -16,6 +16,9 @@ use crate::table::{Diagnostics, SpannedText};
 /// An operand that is longer is not looked through for advice.
 const OPERAND_TOKENS_MAX: usize = 64;
 
+/// Words before which a parenthesis calls nothing.
+const KEYWORDS: [&str; 8] = ["and", "elif", "else", "if", "in", "is", "not", "or"];
+
 pub(super) struct TemplateCheck<'c> {
     text: &'c SpannedText,
     /// How much white space there is before the template.
@@ -210,11 +213,27 @@ impl<'c> TemplateCheck<'c> {
 
     fn zero_in_comparison(&self, at: usize) -> Option<(&'c str, Range<usize>)> {
         let TemplateToken::Word(word @ ("int" | "float")) = self.tokens[at].0 else { return None };
-        let mut end = at + 1;
-        if self.sign(at - 1) != Some("|") || self.sign(end) == Some("(") {
+        if self.sign(at - 1) != Some("|") || self.sign(at + 1) == Some("(") {
             return None;
         }
-        while self.sign(end) == Some("|") && end - at < OPERAND_TOKENS_MAX {
+        let mut end = self.end_of_filters(at + 1)?;
+        let mut start = self.operand_without_default(at - 1)?;
+        while let Some(opening) = start.checked_sub(1).filter(|before| self.is_grouping(*before))
+            && self.sign(end) == Some(")")
+            && end - at < OPERAND_TOKENS_MAX
+        {
+            start = opening;
+            end = self.end_of_filters(end + 1)?;
+        }
+        let is_ordering = |at| matches!(self.sign(at), Some("<" | "<=" | ">" | ">="));
+        let is_compared = is_ordering(end) || start.checked_sub(1).is_some_and(is_ordering);
+        is_compared.then(|| (word, self.tokens[at].1.clone()))
+    }
+
+    /// Where the filters end that begin at this token.
+    fn end_of_filters(&self, begin: usize) -> Option<usize> {
+        let mut end = begin;
+        while self.sign(end) == Some("|") && end - begin < OPERAND_TOKENS_MAX {
             end += 2;
             if self.sign(end) == Some("(") {
                 let length = self.tokens[end..].iter().take(OPERAND_TOKENS_MAX);
@@ -222,10 +241,18 @@ impl<'c> TemplateCheck<'c> {
                 end += 1 + length.position(|token| token == TemplateToken::Sign(")"))?;
             }
         }
-        let start = self.operand_without_default(at - 1)?;
-        let is_ordering = |at| matches!(self.sign(at), Some("<" | "<=" | ">" | ">="));
-        let is_compared = is_ordering(end) || start.checked_sub(1).is_some_and(is_ordering);
-        is_compared.then(|| (word, self.tokens[at].1.clone()))
+        Some(end)
+    }
+
+    /// Whether this is a parenthesis that only groups, and calls nothing.
+    fn is_grouping(&self, at: usize) -> bool {
+        let before = at.checked_sub(1).map(|before| self.tokens[before].0);
+        let is_call = match before {
+            Some(TemplateToken::Word(word)) => !KEYWORDS.contains(&word),
+            Some(TemplateToken::Sign(sign)) => matches!(sign, ")" | "]"),
+            _ => false,
+        };
+        self.sign(at) == Some("(") && !is_call
     }
 
     /// Where the operand begins that ends before this token; none if it has the filter `default`.

@@ -54,7 +54,10 @@ fn slice_signs(piece: &Piece<'_>) -> Vec<(usize, &'static str)> {
     signs
 }
 
-/// The query of each `{{ jsonpath('…') }}` that does nothing with what the query gives.
+/// Filters that keep all nodes of a list.
+const LIST_FILTERS: [&str; 6] = ["d", "default", "list", "reverse", "sort", "unique"];
+
+/// The query of each `{{ jsonpath('…') }}` that gives all nodes of the query, as a list or joined to one text.
 pub(super) fn bare_queries<'t>(pieces: &[Piece<'t>]) -> impl Iterator<Item = &'t str> {
     pieces.iter().filter(|piece| !piece.is_statement).filter_map(|piece| {
         let tokens: Vec<TemplateToken<'t>> = piece.tokens.iter().map(|(token, _)| *token).collect();
@@ -64,10 +67,44 @@ pub(super) fn bare_queries<'t>(pieces: &[Piece<'t>]) -> impl Iterator<Item = &'t
                 TemplateToken::Sign("("),
                 TemplateToken::Literal(query),
                 TemplateToken::Sign(")"),
-            ] => Some(*query),
+                filters @ ..,
+            ] if keeps_all(filters) => Some(*query),
             _ => None,
         }
     })
+}
+
+/// Whether filters, `| name` or `| name(…)` each, leave several nodes several; `join` makes one text of them, and what
+/// comes behind it does not change that.
+fn keeps_all(mut filters: &[TemplateToken<'_>]) -> bool {
+    loop {
+        filters = match filters {
+            [] | [TemplateToken::Sign("|"), TemplateToken::Word("join"), ..] => return true,
+            [TemplateToken::Sign("|"), TemplateToken::Word(name), rest @ ..]
+                if LIST_FILTERS.contains(name) =>
+            {
+                without_arguments(rest)
+            }
+            _ => return false,
+        };
+    }
+}
+
+/// What follows the parentheses, if there are any.
+fn without_arguments<'a, 't>(tokens: &'a [TemplateToken<'t>]) -> &'a [TemplateToken<'t>] {
+    let mut open = 0_usize;
+    let end = tokens.iter().position(|token| {
+        match token {
+            TemplateToken::Sign("(") => open += 1,
+            TemplateToken::Sign(")") => open = open.saturating_sub(1),
+            _ => {}
+        }
+        open == 0
+    });
+    match (tokens.first(), end) {
+        (Some(TemplateToken::Sign("(")), Some(end)) => &tokens[end + 1..],
+        _ => tokens,
+    }
 }
 
 /// The members of the variable that it looks at; none if it may look at all of it.

@@ -32,7 +32,7 @@ pub const TEMPLATE_FUNCTIONS: [TemplateFunction; 8] = [
     TemplateFunction {
         name: "first_email",
         usage: "first_email",
-        meaning: "the first e-mail address in a text that Savio accepts",
+        meaning: "the first e-mail address in a text that Savio accepts; zero-width characters around it are removed, one inside makes it none",
         example: "{{ payload.text | first_email }}",
     },
     TemplateFunction {

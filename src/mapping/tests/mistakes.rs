@@ -101,6 +101,10 @@ fn number_filter_that_takes_nothing_for_zero_is_warned_about_where_it_is_compare
         "9 > payload['a'].b | int",
         "payload.a | trim | int | abs <= 9",
         "payload.b | default(1) | int < 9 and 9 > payload.a | int",
+        "(payload.a | int) < 9",
+        "9 >= (payload.a | int)",
+        "payload.b and ((payload.a | int) | abs) < 9",
+        "not (payload['a'] | int | abs) | abs > 9",
     ] {
         warns(&format!("when = \"{{{{ {comparison} }}}}\""), "int", "`number`");
         let float = comparison.replace("int", "float");
@@ -113,6 +117,10 @@ fn number_filter_that_takes_nothing_for_zero_is_warned_about_where_it_is_compare
         "payload.a | number < 9",
         "payload.a | int == 9",
         "payload.a | int and payload.b < 9",
+        "(payload.a | default(10) | int) < 9",
+        "(payload.a | int(10)) < 9",
+        "(payload.a | int) == 9",
+        "(payload.a | int) and (payload.b) < 9",
         "payload.int < 9",
     ] {
         sound(&format!("[[feedback]]\nproblem = \"x\"\nwhen = \"{{{{ {comparison} }}}}\""));

@@ -54,6 +54,23 @@ fn optional_values_that_savio_would_refuse_are_left_out_with_a_note() {
     for bad in ["a..b@x.example", "josé@example.com", "\u{200b}ada@example.com", "a@b, c@d.io"] {
         check(&json!({ "email": bad }), &["email", "person_email"], &emails);
     }
+    for zero_width in ["\u{200b}", "\u{200c}", "\u{200d}", "\u{2060}", "\u{feff}"] {
+        for place in [
+            "*ada@example.com",
+            "a*da@example.com",
+            "ada*@example.com",
+            "ada@*example.com",
+            "ada@exam*ple.com",
+            "ada@example*.com",
+            "ada@example.c*om",
+            "ada@example.com*",
+        ] {
+            let bad = place.replace('*', zero_width);
+            check(&json!({ "email": bad }), &["email", "person_email"], &emails);
+        }
+        let host = format!("https://exam{zero_width}ple.com/");
+        check(&json!({ "url": host }), &["source_url"], &[url]);
+    }
     let several =
         emails.map(|note| note.replace("it is no", "2 values are no") + ": take one of them");
     let several = several.each_ref().map(String::as_str);
@@ -92,6 +109,84 @@ fn alternative_that_savio_would_refuse_gives_way_to_the_next() {
             assert_eq!(none.notes, [format!("feedback[0].{field} was left out: it is no {what}")]);
         }
     }
+}
+
+/// A line with a default, a value that Savio would refuse (as JSON), the default, and what is noted.
+const DEFAULTS: [(&str, &str, &str, &str); 7] = [
+    (
+        "source_url = { from = \"$.v\", default = \"https://ok.example/\" }",
+        "\"/a\"",
+        "\"https://ok.example/\"",
+        "it is no URL",
+    ),
+    (
+        "source_url = { from = [\"$.v\", \"$.w\"], default = \"https://ok.example/\" }",
+        "\"/a\"",
+        "\"https://ok.example/\"",
+        "it is no URL",
+    ),
+    (
+        "source_url = [\"$.w\", { from = \"$.v\", default = \"https://ok.example/\" }]",
+        "\"/a\"",
+        "\"https://ok.example/\"",
+        "it is no URL",
+    ),
+    (
+        "source_url = { from = \"$.v\", default = \"https://ok.example/\" }",
+        "[\"a\", \"b\"]",
+        "\"https://ok.example/\"",
+        "2 values are no URL: take one of them",
+    ),
+    (
+        "person_email = { from = \"{{ payload.v }}\", default = \"a@b.io\" }",
+        "\"n/a\"",
+        "\"a@b.io\"",
+        "it is no e-mail address",
+    ),
+    (
+        "email = { from = \"$.v\", default = \"a@b.io\" }",
+        "\"n/a\"",
+        "\"a@b.io\"",
+        "it is no e-mail address",
+    ),
+    ("company = { from = \"$.v\", default = 7 }", "\"n/a\"", "7", "it is no whole number"),
+];
+
+#[test]
+fn default_takes_the_place_of_a_value_that_savio_would_refuse() {
+    for (line, refused, expected, reason) in DEFAULTS {
+        let [refused, expected]: [Value; 2] =
+            [refused, expected].map(|text| serde_json::from_str(text).unwrap());
+        let field = line.split(' ').next().unwrap();
+        let (block, required) = match field {
+            "email" | "company" => ("contact", "internal_id = \"1\"\nname = \"Ada\""),
+            _ => ("feedback", "problem = \"x\""),
+        };
+        let file = format!("[[{block}]]\n{required}\n{line}");
+        let mapped = apply(&file, &json!({ "v": refused })).unwrap();
+        assert_eq!(mapped.requests[0].body[field], expected, "{file}");
+        let note = format!("{block}[0].{field}: {reason}: `default` is sent instead");
+        assert_eq!(mapped.notes, [note], "{file}");
+        assert!(mapped.left_out.is_empty(), "{file}");
+        // Nothing is noted where there is nothing to be refused.
+        let empty = apply(&file, &json!({ "v": "" })).unwrap();
+        assert_eq!((&empty.requests[0].body[field], empty.notes.len()), (&expected, 0), "{file}");
+    }
+}
+
+#[test]
+fn default_takes_the_place_of_an_attribute_that_is_no_number() {
+    let file = r#"
+        [[contact]]
+        internal_id = "1"
+        name = "Ada"
+        filterable_attributes = { mrr = { from = "$.v", number = true, default = 0 } }
+    "#;
+    let mapped = apply(file, &json!({ "v": "n/a" })).unwrap();
+    assert_eq!(mapped.requests[0].body["filterable_attributes"], json!({ "mrr": 0 }));
+    let note =
+        "contact[0].filterable_attributes: `mrr`: the text is no number: `default` is sent instead";
+    assert_eq!(mapped.notes, [note]);
 }
 
 #[test]
@@ -177,6 +272,14 @@ fn template_that_may_give_several_urls_or_addresses_is_warned_about() {
     for (written, query) in [
         ("{{ jsonpath('$..url') }}", Some("$..url")),
         ("https://example.com/{{ jsonpath('$.ids[*]') }}", Some("$.ids[*]")),
+        ("{{ jsonpath('$..url') | join(', ') }}", Some("$..url")),
+        ("{{ jsonpath('$..url') | join }}", Some("$..url")),
+        ("{{ jsonpath('$..url') | unique | join(' ') | trim }}", Some("$..url")),
+        ("{{ jsonpath('$..url') | default(['(', ')']) | sort }}", Some("$..url")),
+        ("a{{ jsonpath('$.ids[*]') | join }}", Some("$.ids[*]")),
+        ("{{ jsonpath('$.url') | join }}", None),
+        ("{{ jsonpath('$..url') | sort | first }}", None),
+        ("{{ jsonpath('$..url') | length }}", None),
         ("{{ jsonpath('$..url') | first }}", None),
         ("{{ jsonpath('$.url') }}", None),
         ("{% if jsonpath('$..url') %}https://example.com/{% endif %}", None),

@@ -2,6 +2,7 @@
 
 mod tokens;
 mod escapes;
+mod fields;
 mod hashes;
 mod times;
 
@@ -243,4 +244,42 @@ async fn plus_sign_that_became_a_space_is_named() {
 
 fn sha256(bytes: &[u8]) -> Vec<u8> {
     Sha256::digest(bytes).to_vec()
+}
+
+#[tokio::test]
+async fn part_that_is_missing_beside_a_signature_is_named() {
+    const MISSING: &str = "the signature is missing";
+    let hmac = "[signature]\nscheme = \"hmac\"\nheader = \"X-A\"\n";
+    let cases = [
+        (
+            "signed = \"{timestamp}.{body}\"\ntimestamp = { from = \"header:X-T\", window = \"5m\" }",
+            "it is there, but not its time: the header x-t",
+        ),
+        (
+            "prefix = \"v1=\"\nseparator = \",\"\nsigned = \"{timestamp}.{body}\"\n\
+             timestamp = { from = \"part:t\", unit = \"seconds\", window = \"5m\" }",
+            "it is there, but not its time: `t=` in its list",
+        ),
+        (
+            "id = \"header:X-Id\"\nsigned = \"{id}.{body}\"",
+            "it is there, but not its id: the header x-id",
+        ),
+        (
+            "signed = \"{header:X-Topic}{body}\"",
+            "it is there, but not the header x-topic, which it covers",
+        ),
+    ];
+    for (own, hint) in cases {
+        let fixture = Fixture::new(&format!("{hmac}{own}"), "a-secret").await;
+        let signed = post("/hooks/fixture").header("x-a", "v1=00").body(BODY);
+        fixture.refuses(&signed, (MISSING, Some(hint)), own).await;
+        fixture.refuses(&post("/hooks/fixture").body(BODY), (MISSING, None), own).await;
+    }
+
+    let own = "[signature]\nscheme = \"jwt\"\nbearer = true\nbody_hash = \"claim:payload_hash\"";
+    let fixture = Fixture::new(own, "a-secret").await;
+    let token = format!("Bearer {}", fixture.jwt(&serde_json::json!({})));
+    let signed = post("/hooks/fixture").header("authorization", &token).body(BODY);
+    let hint = Some("right, but without the claim payload_hash, the hash of the body");
+    fixture.refuses(&signed, (MISSING, hint), own).await;
 }

@@ -165,6 +165,24 @@ fn json_rows_on_a_terminal_are_not_erased_by_the_progress_bar() {
 }
 
 #[test]
+fn nul_is_sent_by_no_command() {
+    let savio = Sandbox::start(&[]);
+    let line = r#"{"internal_id":"7\u0000","name":"A\u0000da","filterable_attributes":{"pl\u0000an":"p\u0000ro"}}"#;
+    for things in ["contacts", "companies"] {
+        let (status, shown, errors) = savio.feed(&[things, "upsert", "-"], line);
+        assert_eq!(status, 0, "{things}: {shown} {errors}");
+        let kept = savio.run(&[things, "list", "--json"]).1.replace([' ', '\n'], "");
+        for expected in [r#""internal_id":"7""#, r#""name":"Ada""#, r#""plan":"pro""#] {
+            assert!(kept.contains(expected), "{things}: {kept}");
+        }
+        let one =
+            [things, "upsert", "--internal-id", "8", "--name", "Bob", "--filterable-attribute"];
+        let kept = savio.json(&[one.as_slice(), &["plan=\"p\\u0000ro\"", "--json"]].concat());
+        assert!(kept.to_string().contains(r#""plan":"pro""#), "{kept}");
+    }
+}
+
+#[test]
 fn attributes_of_one_contact_keep_their_types() {
     let savio = Sandbox::start(&[]);
     savio.run(&["companies", "upsert", "--internal-id", "6", "--name", "Acme"]);

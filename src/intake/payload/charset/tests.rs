@@ -198,6 +198,88 @@ fn xml_of_two_bytes_a_character_is_read() {
 }
 
 #[test]
+fn xml_that_is_not_the_utf8_of_its_request_has_the_charset_that_it_declares() {
+    let latin = b"<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><a>Gr\xf6\xdfe</a>";
+    let utf8 = "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><a>Größe</a>".as_bytes();
+    let marked = [b"\xef\xbb\xbf", utf8].concat();
+    let own = "the XML is not UTF-8, as which the request declares it: it is read as windows-1252, as it declares \
+               itself";
+    let not_own = "the XML is declared as windows-1252 and is UTF-8: it is read as UTF-8";
+    let read_as_utf8 = "the XML is not UTF-8, as which it is declared: what cannot be read is �";
+    for (content_type, body, expected, notes) in [
+        ("text/xml", latin.as_slice(), "Größe", vec![]),
+        ("text/xml; charset=utf-8", latin, "Größe", vec![own]),
+        ("text/xml; charset=\"UTF-8\"", latin, "Größe", vec![own]),
+        ("text/xml; charset=x-none", latin, "Größe", vec![]),
+        ("text/xml; charset=koi8-r", latin, "GrЖъe", vec![]),
+        ("text/xml; charset=utf-8", utf8, "Größe", vec![]),
+        ("text/xml", utf8, "Größe", vec![not_own]),
+        ("text/xml; charset=iso-8859-1", utf8, "Größe", vec![not_own]),
+        ("text/xml; charset=iso-8859-1", marked.as_slice(), "Größe", vec![]),
+        ("text/xml; charset=utf-8", b"<?xml version='1.0'?><a>\xf6</a>", "�", vec![read_as_utf8]),
+        ("text/xml; charset=utf-8", b"<?xml encoding='utf8'?><a>\xf6</a>", "�", vec![read_as_utf8]),
+    ] {
+        let found = read(&xml(), content_type, body);
+        let notes: Vec<String> = notes.into_iter().map(str::to_owned).collect();
+        assert_eq!(found, (json!({ "a": expected }), notes), "{content_type}");
+    }
+}
+
+#[test]
+fn charset_in_single_quotes_is_known() {
+    for (label, bytes, text) in labels() {
+        let expected = json!({ "a": text });
+        let form = format!("a={}", percent(bytes));
+        check(&format!("{FORM}; charset='{label}'"), form.as_bytes(), &expected, &[]);
+        let body = multipart(&[part("a", "", bytes)]);
+        check(&format!("{MULTIPART}; charset='{label}'"), &body, &expected, &[]);
+        let head = format!("Content-Type: text/plain; charset='{label}'\r\n");
+        check(MULTIPART, &multipart(&[part("a", &head, bytes)]), &expected, &[]);
+    }
+    // A parameter without a value hides none behind it.
+    check(&format!("{FORM}; x; charset=latin1"), b"a=%F6", &json!({ "a": "ö" }), &[]);
+}
+
+#[test]
+fn transfer_encoding_of_a_part_is_undone() {
+    let latin = "Content-Type: text/plain; charset=iso-8859-1\r\n";
+    for (encoding, charset, written, text) in [
+        ("quoted-printable", "", "Gr=C3=B6=C3=9F=\r\ne =3d 1", "Größe = 1"),
+        ("Quoted-Printable", latin, "Gr=F6=dfe", "Größe"),
+        ("base64", "", "R3LDtsOf\r\nZQ==", "Größe"),
+        (" BASE64 ", latin, "R3L232U", "Größe"),
+        ("8bit", "", "Gr=C3", "Gr=C3"),
+        ("binary", latin, "R3LDtsOf", "R3LDtsOf"),
+    ] {
+        let head = format!("{charset}Content-Transfer-Encoding:{encoding}\r\n");
+        let body = multipart(&[part("a", &head, written.as_bytes())]);
+        check(MULTIPART, &body, &json!({ "a": text }), &[]);
+    }
+    let charsets = part("charsets", "Content-Transfer-Encoding: base64\r\n", b"eyJhIjoibDEifQ==");
+    let (value, notes) =
+        read(&packing(), MULTIPART, &multipart(&[part("a", "", b"\xf6"), charsets]));
+    assert_eq!((&value["a"], notes), (&json!("ö"), Vec::new()));
+    let file = b"--b\r\nContent-Disposition: form-data; name=f; filename=x\r\n\
+        Content-Transfer-Encoding: base64\r\n\r\nR3LD\r\ntsOf\r\n--b--";
+    let expected = json!({ "f": { "name": "x", "type": "text/plain", "size": 6 } });
+    check(MULTIPART, file, &expected, &[]);
+}
+
+#[test]
+fn part_that_is_not_encoded_as_it_says_is_kept_with_a_note() {
+    for (encoding, written, reason) in [
+        ("quoted-printable", "1 = 2", "is no quoted-printable text"),
+        ("base64", "Größe", "is no base64"),
+        ("x-uuencode", "abc", "has a transfer encoding that is not known"),
+    ] {
+        let head = format!("Content-Transfer-Encoding: {encoding}\r\n");
+        let body = multipart(&[part("a", &head, written.as_bytes())]);
+        let note = format!("the field `a` {reason}: it is kept as it is");
+        check(MULTIPART, &body, &json!({ "a": written }), &[&note]);
+    }
+}
+
+#[test]
 fn text_that_is_utf8_is_read_so_whatever_is_declared() {
     let note = "the field `a` is declared as windows-1252 and is UTF-8: it is read as UTF-8";
     let expected = json!({ "a": "Größe" });

@@ -72,7 +72,8 @@ async fn claim_of_a_token_covers_the_body() {
             let verdict = fixture.verdict(&request(bad.clone(), &body)).await;
             assert_eq!((verdict.0, verdict.1.as_str()), (401, WRONG), "{name} {bad}");
         }
-        fixture.refuses(&request(json!(null), &body), (MISSING, None), name).await;
+        let hint = format!("right, but without the claim {claim}, the hash of the body");
+        fixture.refuses(&request(json!(null), &body), (MISSING, Some(&hint)), name).await;
     }
 }
 

@@ -1,0 +1,116 @@
+//! The `Content-Transfer-Encoding` of a part. RFC 7578 deprecates it for forms; senders that build parts with mail
+//! libraries use it.
+
+use std::borrow::Cow;
+
+use data_encoding::BASE64_NOPAD;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TransferEncoding {
+    /// `7bit`, `8bit` and `binary` name no change of the content.
+    Identity,
+    Base64,
+    QuotedPrintable,
+    Unknown,
+}
+
+impl TransferEncoding {
+    pub(super) fn named(label: &str) -> TransferEncoding {
+        match label.trim_ascii().to_ascii_lowercase().as_str() {
+            "" | "7bit" | "8bit" | "binary" => TransferEncoding::Identity,
+            "base64" => TransferEncoding::Base64,
+            "quoted-printable" => TransferEncoding::QuotedPrintable,
+            _ => TransferEncoding::Unknown,
+        }
+    }
+
+    /// Returns the content without the encoding, or why that is not possible.
+    pub(super) fn decoded(self, content: &[u8]) -> Result<Cow<'_, [u8]>, &'static str> {
+        match self {
+            TransferEncoding::Identity => Ok(Cow::Borrowed(content)),
+            TransferEncoding::Base64 => base64(content).map(Cow::Owned).ok_or("is no base64"),
+            TransferEncoding::QuotedPrintable => {
+                quoted_printable(content).map(Cow::Owned).ok_or("is no quoted-printable text")
+            }
+            TransferEncoding::Unknown => Err("has a transfer encoding that is not known"),
+        }
+    }
+}
+
+/// Lines may have any length, and the padding may be missing.
+fn base64(content: &[u8]) -> Option<Vec<u8>> {
+    let mut digits: Vec<u8> = content.to_vec();
+    digits.retain(|byte| !byte.is_ascii_whitespace());
+    let padding = digits.iter().rev().take(2).take_while(|byte| **byte == b'=').count();
+    digits.truncate(digits.len() - padding);
+    BASE64_NOPAD.decode(&digits).ok()
+}
+
+fn quoted_printable(content: &[u8]) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(content.len());
+    let mut rest = content;
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        if *byte != b'=' {
+            decoded.push(*byte);
+        } else if let [high, low, after @ ..] = rest
+            && let (Some(high), Some(low)) = (digit(*high), digit(*low))
+        {
+            decoded.push(high << 4 | low);
+            rest = after;
+        } else {
+            rest = after_soft_line_end(rest)?;
+        }
+    }
+    Some(decoded)
+}
+
+fn digit(hex: u8) -> Option<u8> {
+    char::from(hex).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+/// What follows a line end that only keeps lines short; white space may stand before it.
+fn after_soft_line_end(rest: &[u8]) -> Option<&[u8]> {
+    let spaces = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    match &rest[spaces..] {
+        [] => Some(&[]),
+        [b'\r', b'\n', after @ ..] | [b'\n', after @ ..] => Some(after),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(label: &str, content: &str, expected: Option<&str>) {
+        let decoded = TransferEncoding::named(label).decoded(content.as_bytes()).ok();
+        assert_eq!(decoded.as_deref(), expected.map(str::as_bytes), "{label}: {content:?}");
+    }
+
+    #[test]
+    fn encodings_are_undone() {
+        check(
+            " Quoted-Printable ",
+            "Gr=C3=b6=C3=9Fe =3D=\r\n 1=  \n2\r\n=",
+            Some("Größe = 12\r\n"),
+        );
+        check("BASE64", "R3LDtsOf\r\nZQ==\r\n", Some("Größe"));
+        check("base64", "R3LDtsOfZQ", Some("Größe"));
+        for label in ["", "7bit", "8BIT", "binary"] {
+            check(label, "=C3=B6", Some("=C3=B6"));
+        }
+    }
+
+    #[test]
+    fn malformed_content_is_not_decoded() {
+        for malformed in ["a=G0", "1 = 2", "=é", "=\r3D", "=4"] {
+            check("quoted-printable", malformed, None);
+        }
+        for malformed in ["R3LDtsOfZ", "R3L-tsOf", "R3LD====", "=R3LD", "é"] {
+            check("base64", malformed, None);
+        }
+        check("x-uuencode", "abc", None);
+    }
+}
