@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use savio_relay::clock;
 use savio_relay::delivery::{Delivery, Destination, Mappings, Settings};
+use savio_relay::diagnostics::diagnostic::Document;
+use savio_relay::diagnostics::table::{self, TomlTable};
 use savio_relay::event::EventId;
 use savio_relay::mapping::Mapping;
-use savio_relay::mistake::Document;
 use savio_relay::savio::{self, Client};
 use savio_relay::store::sqlite::{self, Sqlite};
 use savio_relay::store::{NewEvent, Store, Webhook, WebhookOrigin};
-use savio_relay::table::{self, TomlTable};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};

@@ -1,17 +1,11 @@
 //! Looking in: the JSON API of the admin listener, for people with its token. Its description in
 //! OpenAPI is made from the same code.
 
-mod asked;
+mod params;
+mod error;
+mod auth;
+pub(crate) mod api;
 mod body;
-mod destinations;
-mod events;
-mod metrics;
-mod preview;
-mod refusal;
-mod replays;
-mod sources;
-mod stats;
-mod token;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,15 +28,15 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use self::body::Bodies;
-use self::refusal::ApiError;
-pub use self::token::AdminToken;
 use crate::delivery::Delivery;
-use crate::delivery::pauses::why_source_waits;
+use crate::delivery::source_pauses::why_source_waits;
 use crate::event::SourceName;
 use crate::intake::Intake;
 use crate::store::{EventSummary, Store, StoreError};
 use crate::telemetry::metrics::Metrics;
+pub use auth::AdminToken;
+use body::Bodies;
+use error::ApiError;
 
 const REQUESTS_MAX: usize = 64;
 
@@ -154,23 +148,23 @@ pub fn description() -> utoipa::openapi::OpenApi {
 
 fn described() -> (Router<Arc<AdminState>>, utoipa::openapi::OpenApi) {
     let (routes, mut description) = OpenApiRouter::with_openapi(ApiDescription::openapi())
-        .routes(routes!(events::list))
-        .routes(routes!(events::show))
-        .routes(routes!(events::body))
-        .routes(routes!(events::release))
-        .routes(routes!(replays::replay_one))
-        .routes(routes!(replays::replay))
-        .routes(routes!(replays::progress, replays::cancel))
-        .routes(routes!(sources::list))
-        .routes(routes!(sources::pause))
-        .routes(routes!(sources::resume))
-        .routes(routes!(sources::rejected))
-        .routes(routes!(destinations::list))
-        .routes(routes!(destinations::pause))
-        .routes(routes!(destinations::resume))
-        .routes(routes!(preview::preview))
-        .routes(routes!(stats::stats))
-        .routes(routes!(metrics::metrics))
+        .routes(routes!(api::events::list))
+        .routes(routes!(api::events::show))
+        .routes(routes!(api::events::body))
+        .routes(routes!(api::events::release))
+        .routes(routes!(api::replays::replay_one))
+        .routes(routes!(api::replays::replay))
+        .routes(routes!(api::replays::progress, api::replays::cancel))
+        .routes(routes!(api::sources::list))
+        .routes(routes!(api::sources::pause))
+        .routes(routes!(api::sources::resume))
+        .routes(routes!(api::sources::rejected))
+        .routes(routes!(api::destinations::list))
+        .routes(routes!(api::destinations::pause))
+        .routes(routes!(api::destinations::resume))
+        .routes(routes!(api::preview::preview))
+        .routes(routes!(api::stats::stats))
+        .routes(routes!(api::metrics::metrics))
         .split_for_parts();
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
     let components = description.components.get_or_insert_default();

@@ -1,6 +1,7 @@
 //! The command line: what the commands are called, what they take, and how they end.
 
-mod bar;
+mod progress_bar;
+mod output;
 mod check;
 mod demo;
 mod doctor;
@@ -17,8 +18,6 @@ mod savio;
 mod schema;
 mod send;
 mod serve;
-mod shipped;
-mod show;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -134,7 +133,7 @@ fn completions(shell: clap_complete::Shell) -> Result<(), CommandError> {
     let script = String::from_utf8_lossy(&script);
     // clap_complete's script for bash calls a command with a hyphen in its name, as ours, `a__b` in one place and
     // `a__subcmd__b` in another, and completes nothing behind it. Without that word both are the same.
-    show::print(&script.replace("__subcmd__", "__"))
+    output::print(&script.replace("__subcmd__", "__"))
 }
 
 fn parsed(given: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
@@ -196,7 +195,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Err(failure) => {
             let message = failure.to_string();
             if !message.is_empty() {
-                show::tell(&format!("savio-relay: {}", show::line(&message)));
+                output::tell(&format!("savio-relay: {}", output::line(&message)));
             }
             failure.exit_code()
         }

@@ -6,16 +6,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::delivery::retry;
+use crate::delivery::outcome;
+use crate::diagnostics::diagnostic::{self, Diagnostic, Document, nearest};
+use crate::diagnostics::table::{self, Diagnostics, TomlTable};
 use crate::event::DEFAULT_DESTINATION;
-use crate::intake::client::{BadNetwork, Network};
-use crate::mistake::{self, Diagnostic, Document, nearest};
+use crate::intake::client_ip::{BadNetwork, Network};
 use crate::secret::{self, Environment, Secret};
 use crate::store::sqlite;
-use crate::table::{self, Diagnostics, TomlTable};
 use crate::telemetry::traces;
 use crate::{delivery, intake, listener, telemetry};
-
 pub use destinations::{DestinationConfig, DestinationConfigs};
 
 /// Everything that a person can set, with what holds where nothing was set.
@@ -68,7 +67,7 @@ impl Config {
         for document in file.into_iter().chain(overrides(environment)) {
             let mut mistakes = Diagnostics::new();
             config.take(&document, environment, &mut mistakes);
-            mistake::limit(&document, &mut mistakes);
+            diagnostic::limit(&document, &mut mistakes);
             read.push((document, mistakes));
         }
         (config, read)
@@ -169,7 +168,11 @@ impl Config {
     }
 }
 
-fn take_retry(retry: &mut retry::Settings, mut section: TomlTable<'_>, mistakes: &mut Diagnostics) {
+fn take_retry(
+    retry: &mut outcome::Settings,
+    mut section: TomlTable<'_>,
+    mistakes: &mut Diagnostics,
+) {
     set(&mut retry.wait_min, span(&mut section, "wait_min", mistakes));
     set(&mut retry.wait_max, span(&mut section, "wait_max", mistakes));
     set(&mut retry.give_up_after, span(&mut section, "give_up_after", mistakes));
@@ -320,7 +323,7 @@ mod tests {
             Err(refused) => Err(refused
                 .iter()
                 .map(|(document, mistakes)| {
-                    crate::mistake::show(document, mistakes, crate::mistake::OutputStyle::Plain)
+                    diagnostic::show(document, mistakes, diagnostic::OutputStyle::Plain)
                 })
                 .collect()),
         }
@@ -378,7 +381,7 @@ mod tests {
         let config = read(text, &[("SAVIO_RELAY_SAVIO__PROBE_EVERY", "5s")]).unwrap();
 
         let settings = config.destinations[DEFAULT_DESTINATION].delivery(&config.delivery);
-        assert_eq!(settings.retry.unanswered, retry::UnansweredPolicy::Hold);
+        assert_eq!(settings.retry.unanswered, outcome::UnansweredPolicy::Hold);
         let gate = settings.gate;
         assert_eq!((gate.rate, gate.breaker_failures), ("10/s".parse().ok(), 3));
         assert_eq!(gate.probe_every, Duration::from_secs(5));

@@ -1,22 +1,22 @@
 //! Takes queued events from the store, maps them, and sends the requests until Savio has them.
 
+mod worker;
+pub mod source_pauses;
+mod persisted_gate;
+pub mod outcome;
+mod feature_requests;
+mod attempt;
+mod job;
+mod plan;
 mod acquisition;
 mod backoff;
 mod claims;
 mod clock;
 mod clock_watch;
 mod conflicts;
-mod flight;
 pub mod gate;
 pub mod mapper;
-pub mod pauses;
-mod porter;
-pub mod retry;
 mod suspect;
-mod titles;
-mod told;
-mod turn;
-mod work;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -36,13 +36,13 @@ use crate::telemetry::traces::{Traces, WorkResult};
 use backoff::Process;
 use claims::{ClaimGuard, ClaimTable};
 use clock::RunClock;
+use feature_requests::FeatureRequests;
 use gate::{Closed, Gate, Signal};
 use mapper::Mapper;
-use pauses::SourcePauses;
-use porter::PersistedGate;
-use retry::{AttemptContext, Decision};
-use titles::FeatureRequests;
-use work::{RequestPlan, SentRequest};
+use outcome::{AttemptContext, Decision};
+use persisted_gate::PersistedGate;
+use plan::{RequestPlan, SentRequest};
+use source_pauses::SourcePauses;
 
 const WRITE_WAIT_MIN: Duration = Duration::from_millis(100);
 const WRITE_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -61,7 +61,7 @@ pub struct Destination {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    pub retry: retry::Settings,
+    pub retry: outcome::Settings,
     pub gate: gate::Settings,
     /// How long an event is ours without a word; renewed while it is worked on.
     pub lease: Duration,
@@ -71,7 +71,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
-            retry: retry::Settings::default(),
+            retry: outcome::Settings::default(),
             gate: gate::Settings::default(),
             lease: Duration::from_mins(1),
             shutdown_timeout: Duration::from_secs(8),
@@ -300,11 +300,11 @@ impl Delivery {
         let of_event = work.circumstances(&sent, fastrand::u32(..));
         let circumstances = AttemptContext { age, has_given_id, optional: &optional, ..of_event };
         let mut verdict = match &sent.answer {
-            Some(answer) => retry::judge(answer, circumstances, &self.settings.retry),
-            None => retry::judge_interrupted(circumstances, &self.settings.retry),
+            Some(answer) => outcome::judge(answer, circumstances, &self.settings.retry),
+            None => outcome::judge_interrupted(circumstances, &self.settings.retry),
         };
         if verdict.then == Decision::Probe {
-            verdict = retry::after_probe(verdict, &self.ask_for_probe().await);
+            verdict = outcome::after_probe(verdict, &self.ask_for_probe().await);
         }
         if let Some(sign) = &verdict.sign {
             self.porter.note(&*self.store, sign, clock.now()).await;

@@ -1,24 +1,24 @@
 //! `POST /hooks/{source}`: find the source, verify, decode, keep, answer.
 
-mod answer;
-mod arrived;
+mod response;
+mod request;
+pub mod client_ip;
+mod admission;
+mod signature_hint;
+mod access_log;
+mod rate_limit;
+pub mod recent_rejections;
+pub mod events;
 mod body;
-pub mod client;
-mod greet;
 pub mod handshake;
 mod headers;
-mod hint;
-mod journal;
 mod log_limit;
-mod pace;
 pub mod payload;
 pub mod provider;
 mod readiness;
-pub mod rejected;
 pub mod setup;
 pub mod signature;
 pub mod source;
-pub mod unpack;
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZero;
@@ -40,29 +40,29 @@ use tokio::task::spawn_blocking;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{debug, error, warn};
 
-use self::answer::{Acknowledgement, Rejection};
-use self::arrived::{Arrived, Judged, Target};
-use self::body::BodyReader;
-use self::client::{Network, Sender};
-use self::greet::{Caller, WebhookRequest};
-use self::handshake::{HandshakeResponse, HandshakeRule};
-use self::hint::Diagnoses;
-use self::log_limit::LogLimit;
-use self::pace::{HINTS, Handshakes, RateLimiters};
-use self::payload::Limits;
-use self::readiness::Readiness;
-use self::rejected::RecentRejections;
-use self::setup::PendingSetup;
-use self::signature::{SignedRequest, VerifyError};
-use self::source::{Registry, Source, SourceStatus, Sources};
-use self::unpack::ExtractedEvents;
-use crate::client_key::ClientKey;
 use crate::clock;
 use crate::event::SourceName;
 use crate::parse_memory::ParseMemory;
+use crate::rate::client_key::ClientKey;
 use crate::store::{Store, StoreError, Webhook, WebhookOrigin};
 use crate::telemetry::metrics::Webhooks;
 use crate::telemetry::traces::Traces;
+use admission::{Caller, WebhookRequest};
+use body::BodyReader;
+use client_ip::{Network, Sender};
+use events::ExtractedEvents;
+use handshake::{HandshakeResponse, HandshakeRule};
+use log_limit::LogLimit;
+use payload::Limits;
+use rate_limit::{HINTS, Handshakes, RateLimiters};
+use readiness::Readiness;
+use recent_rejections::RecentRejections;
+use request::{Arrived, Judged, Target};
+use response::{Acknowledgement, Rejection};
+use setup::PendingSetup;
+use signature::{SignedRequest, VerifyError};
+use signature_hint::Diagnoses;
+use source::{Registry, Source, SourceStatus, Sources};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -313,7 +313,7 @@ impl Intake {
         let source = &arrived.target.source;
         source.signature.redact(&arrived.headers, &mut arrived.body.bytes);
         let limits = self.settings.limits();
-        let unpacked = unpack::extract(source, &arrived.received(), &limits, &self.parse_memory)?;
+        let unpacked = events::extract(source, &arrived.received(), &limits, &self.parse_memory)?;
         Ok(Judged::Unpacked(unpacked))
     }
 
@@ -369,7 +369,7 @@ impl Intake {
             return self.answer_unauthenticated(call)?.ok_or(rejection).map(Some);
         }
         if let Some(rate) = call.source.rate {
-            self.pace(call, pace::webhooks(rate))?;
+            self.pace(call, rate_limit::webhooks(rate))?;
         }
         Ok(self.greeting(call, Caller::Authenticated))
     }
@@ -398,11 +398,11 @@ impl Intake {
     async fn refuse(&self, arrived: Arrived, unproven: VerifyError) -> Rejection {
         let hint = match unproven {
             VerifyError::Missing => {
-                hint::missing(&arrived, self.signed_url(&arrived.parts).as_deref())
+                signature_hint::missing(&arrived, self.signed_url(&arrived.parts).as_deref())
             }
             _ if self.pace(&arrived.call(), HINTS).is_err() => None,
             VerifyError::UnreadableTime | VerifyError::OutsideTolerance => {
-                hint::time(&arrived, self.signed_url(&arrived.parts).as_deref(), unproven)
+                signature_hint::time(&arrived, self.signed_url(&arrived.parts).as_deref(), unproven)
             }
             VerifyError::Mismatch => {
                 let url = self.signed_url(&arrived.parts);
@@ -442,14 +442,14 @@ impl Intake {
     fn client(&self, parts: &Parts) -> Option<IpAddr> {
         let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
         let trusted = &self.settings.trusted_proxies;
-        Some(client::address(peer.ip(), &parts.headers, trusted))
+        Some(client_ip::address(peer.ip(), &parts.headers, trusted))
     }
 
     /// Whose share of the limits the request counts for; none where a proxy stands for its clients.
     fn share(&self, parts: &Parts) -> Option<ClientKey> {
         let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
         let trusted = &self.settings.trusted_proxies;
-        match client::sender(peer.ip(), &parts.headers, trusted) {
+        match client_ip::sender(peer.ip(), &parts.headers, trusted) {
             Sender::Client(address) => Some(address.into()),
             Sender::TrustedProxy => None,
             Sender::UnknownProxy(address) => {

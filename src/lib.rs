@@ -10,6 +10,9 @@
 //! Left of the store nothing knows Savio; right of it nothing knows HTTP servers. The halves meet in
 //! the words ([`event`]) and the one trait ([`store::Store`]).
 
+pub mod http_client;
+pub mod diagnostics;
+pub mod mapping_file;
 pub mod event;
 
 pub mod intake;
@@ -18,21 +21,16 @@ pub mod delivery;
 pub mod mapping;
 pub mod savio;
 
-pub mod sources;
 pub mod admin;
 pub mod config;
 pub mod cli;
 pub mod sandbox;
 
-pub mod client_key;
 pub mod clock;
 pub mod file;
 pub mod json;
 pub mod listener;
-pub mod mistake;
-pub mod outgoing;
 pub mod parse_memory;
 pub mod rate;
 pub mod secret;
-pub mod table;
 pub mod telemetry;

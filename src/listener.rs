@@ -1,8 +1,8 @@
 //! Accepts connections for a router, bounded in number and in how long a request may take to arrive.
 
-mod arriving;
-mod patient;
-mod waiting;
+mod incoming_body;
+mod write_timeout;
+mod idle_connections;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -24,9 +24,9 @@ use tokio::task::JoinSet;
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
-use self::arriving::{IncomingBody, discard};
-use self::patient::WriteTimeout;
-use self::waiting::{ConnectionState, IdleConnections};
+use idle_connections::{ConnectionState, IdleConnections};
+use incoming_body::{IncomingBody, discard};
+use write_timeout::WriteTimeout;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {

@@ -1,19 +1,10 @@
 //! The rules that turn an event's payload into requests.
 
-mod answers;
-mod block;
-mod condition;
-mod email;
-mod explain;
-mod expression;
-mod fields;
+mod explanation;
+mod extractor;
+pub(crate) mod rules;
+pub mod language;
 mod markup;
-mod plain;
-pub mod query;
-mod scope;
-mod selector;
-mod template;
-mod validators;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -21,20 +12,18 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::diagnostics::diagnostic::Diagnostic;
+use crate::diagnostics::table::{Diagnostics, TomlTable};
 use crate::event::{Event, Request, RequestKind, TypePattern};
-use crate::mistake::Diagnostic;
-use crate::table::{Diagnostics, TomlTable};
-
-pub use answers::AnswerRules;
-pub use explain::{BlockTrace, Explanation, FieldTrace, QueryResult, QueryTrace};
-pub use query::Patterns;
-pub use selector::{ExtractError, Extractor};
-pub use template::{TEMPLATE_FUNCTIONS, TemplateFunction};
-
-use block::{BlockCompiler, MappingRun, RuleBlock};
-use explain::Recorder;
-use scope::Scope;
-use template::Templates;
+use explanation::Recorder;
+pub use explanation::{BlockTrace, Explanation, FieldTrace, QueryResult, QueryTrace};
+pub use extractor::{ExtractError, Extractor};
+pub use language::query::Patterns;
+use language::scope::Scope;
+use language::template::Templates;
+pub use language::template::{TEMPLATE_FUNCTIONS, TemplateFunction};
+pub use rules::answers::AnswerRules;
+use rules::block::{BlockCompiler, MappingRun, RuleBlock};
 
 /// The compiled blocks of one mapping file.
 #[derive(Debug)]

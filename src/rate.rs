@@ -1,5 +1,7 @@
 //! How many in a time: as people write it, and the token bucket that keeps to it.
 
+pub mod client_key;
+
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 

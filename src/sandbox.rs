@@ -1,13 +1,13 @@
 //! Savio on the user's own machine: the same routes, codes and messages, with a bounded memory.
 
-mod api;
-mod books;
+mod routes;
+mod account;
+mod connection;
+mod list_query;
+mod collection;
 mod faults;
 mod fields;
-mod line;
-mod page;
 mod seed;
-mod shelf;
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,12 +27,11 @@ use tokio::net::TcpListener;
 use tokio::time::sleep;
 
 use crate::clock;
-use books::Account;
+use account::Account;
+use connection::{Connections, ResetHandle};
+pub use faults::{FailureRate, Faults, InvalidFaults, Share};
 use faults::{Fault, FaultInjector};
 use fields::FieldErrors;
-use line::{Connections, ResetHandle};
-
-pub use faults::{FailureRate, Faults, InvalidFaults, Share};
 pub use seed::Seed;
 
 const API: &str = "/app/api";
@@ -75,11 +74,11 @@ fn router(Settings { token, faults, seed }: Settings) -> Router {
     let books = Mutex::new(seed.sow(clock::now()));
     let account = Arc::new(SandboxState { token, trouble, books });
     let api = Router::new()
-        .route("/create-feedback/", post(api::create_feedback))
-        .route("/feature-requests/", get(api::list_feature_requests))
-        .route("/feature-requests/{id}/", get(api::feature_request))
-        .route("/users/", get(api::list_contacts).post(api::upsert_contact))
-        .route("/companies/", get(api::list_companies).post(api::upsert_company))
+        .route("/create-feedback/", post(routes::create_feedback))
+        .route("/feature-requests/", get(routes::list_feature_requests))
+        .route("/feature-requests/{id}/", get(routes::feature_request))
+        .route("/users/", get(routes::list_contacts).post(routes::upsert_contact))
+        .route("/companies/", get(routes::list_companies).post(routes::upsert_company))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         .layer(middleware::from_fn_with_state(account.clone(), authenticate))
@@ -87,7 +86,7 @@ fn router(Settings { token, faults, seed }: Settings) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
     Router::new()
         .nest(API, api)
-        .route("/sandbox/{shelf}", get(api::held))
+        .route("/sandbox/{shelf}", get(routes::held))
         .fallback(not_found)
         .with_state(account)
 }

@@ -1,12 +1,12 @@
 //! The client of the Savio API, all of it: each call tells what happened, never what to do next.
 //! Typed calls end in [`Error`]; delivery uses [`Client::send`], whose [`SendResult`] keeps what came.
 
-mod answer;
+mod send_result;
+mod transport;
+mod server_time;
 mod base_url;
-mod call;
 mod cleartext;
 mod customers;
-mod date;
 mod error;
 mod feature_requests;
 mod feedback;
@@ -21,16 +21,15 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 use crate::event::{Request, RequestKind, storable};
-use crate::outgoing::chain;
-use call::{RawResponse, SendError};
-
-pub use answer::{ApiResponse, BodyKind, SendResult, TEXT_BYTES_MAX};
+use crate::http_client::chain;
 pub use base_url::{BaseUrl, InvalidBaseUrl};
 pub use customers::{Company, CompanyUpsert, Contact, ContactUpsert, CustomerQuery};
 pub use error::{Error, ErrorDetails, NextPageError};
 pub use feature_requests::{FeatureRequest, FeatureRequestQuery, Placement, Tag};
 pub use feedback::{Created, NewFeedback};
 pub use page::{Page, Pages};
+pub use send_result::{ApiResponse, BodyKind, SendResult, TEXT_BYTES_MAX};
+use transport::{RawResponse, SendError};
 
 /// Savio itself.
 pub const BASE_URL: &str = "https://www.savio.io/app/api/";

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
+use crate::diagnostics::diagnostic::Diagnostic;
+use crate::diagnostics::table::{Diagnostics, SpannedText};
 use crate::file;
-use crate::mistake::Diagnostic;
-use crate::table::{Diagnostics, SpannedText};
 
 /// A secret's file may be so large.
 const FILE_BYTES_MAX: usize = 64 * 1024;
@@ -93,9 +93,8 @@ fn from_file(path: &Path) -> Secret {
 mod tests {
     use secrecy::ExposeSecret;
 
-    use crate::mistake::Document;
-
     use super::*;
+    use crate::diagnostics::diagnostic::Document;
 
     fn check(named: &str, expected: Result<&str, &str>) {
         let environment = Environment::from([

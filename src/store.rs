@@ -1,11 +1,11 @@
 //! The durability promise: what is kept before a webhook is answered, and how delivery goes on from
 //! it after any interruption.
 
+pub mod maintenance;
 mod filter;
 mod replay;
 mod shown;
 pub mod sqlite;
-pub mod upkeep;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -18,7 +18,6 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::event::{Event, EventId, Headers, Outcome, RecordKey, Request, SourceName, State};
-
 pub use filter::{
     Cursor, EventFilter, EventPage, EventSummary, InvalidCursor, MatchCount, PageRequest,
 };

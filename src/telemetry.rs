@@ -9,8 +9,8 @@ use tracing::error;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
-use crate::mistake::Diagnostic;
-use crate::table::{Diagnostics, TomlTable};
+use crate::diagnostics::diagnostic::Diagnostic;
+use crate::diagnostics::table::{Diagnostics, TomlTable};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -96,8 +96,8 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mistake::Document;
-    use crate::table;
+    use crate::diagnostics::diagnostic::Document;
+    use crate::diagnostics::table;
 
     #[track_caller]
     fn check(level: &str, is_known: bool) {

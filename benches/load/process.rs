@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
-use crate::ceiling;
 use crate::client::Connection;
 use crate::sink::Sink;
-use crate::{Failed, webhook};
+use crate::{Failed, ceiling, webhook};
 
 const MAPPINGS: [(&str, &str); 3] = [
     ("typeform.toml", include_str!("../../mappings/typeform.toml")),

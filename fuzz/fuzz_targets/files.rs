@@ -3,9 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use savio_relay::mistake::{Document, OutputStyle, show};
+use savio_relay::diagnostics::diagnostic::{Document, OutputStyle, show};
+use savio_relay::mapping_file::file::MappingFile;
 use savio_relay::secret::Environment;
-use savio_relay::sources::MappingFile;
 
 fuzz_target!(|text: &str| {
     // A secret in a file would be looked for on this machine.

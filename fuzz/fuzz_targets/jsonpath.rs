@@ -3,10 +3,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use savio_relay::diagnostics::diagnostic::Document;
+use savio_relay::diagnostics::table::SpannedText;
 use savio_relay::event::Headers;
 use savio_relay::mapping::Extractor;
-use savio_relay::mistake::Document;
-use savio_relay::table::SpannedText;
 
 fuzz_target!(|input: &str| {
     let Some((query, payload)) = input.split_once('\n') else { return };

@@ -5,11 +5,11 @@
 
 use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
+use savio_relay::diagnostics::diagnostic::Document;
+use savio_relay::diagnostics::table::{self, Diagnostics, TomlTable};
 use savio_relay::event::Headers;
 use savio_relay::intake::provider::Provider;
 use savio_relay::intake::signature::{Scheme, Signature, SignedRequest};
-use savio_relay::mistake::Document;
-use savio_relay::table::{self, Diagnostics, TomlTable};
 
 fn signature(name: &str) -> Option<Signature> {
     let document = Document { name: name.to_owned(), text: Provider::builtin(name)?.to_owned() };

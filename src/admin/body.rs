@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::refusal::ApiError;
+use super::error::ApiError;
 
 /// A mapping and a payload to preview it with, both of the largest size.
 const BYTES_MAX: usize = 12 * 1024 * 1024;

@@ -4,17 +4,16 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::load::{self, Location};
+use super::{CommandError, output as shown};
 use crate::clock;
+use crate::diagnostics::diagnostic::{self, Diagnostic, Document, show};
 use crate::event::Request;
 use crate::intake::payload::Limits;
 use crate::intake::source::SourceStatus;
 use crate::json::{self, Object};
-use crate::mistake::{self, Diagnostic, Document, show};
+use crate::mapping_file::file::{MappingFile, MappingTest, SamplePayload};
 use crate::secret::Environment;
-use crate::sources::{MappingFile, MappingTest, SamplePayload};
-
-use super::load::{self, Location};
-use super::{CommandError, show as shown};
 
 pub(super) fn run(
     files: &[PathBuf],
@@ -104,7 +103,7 @@ pub(super) fn examine(source: &mut MappingFile, shelf: &Location, limits: &Limit
     }
     mistakes.dedup();
     source.mistakes.extend(mistakes);
-    mistake::limit(&source.document, &mut source.mistakes);
+    diagnostic::limit(&source.document, &mut source.mistakes);
 }
 
 struct TestRun<'r> {

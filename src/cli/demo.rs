@@ -11,21 +11,20 @@ use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::clock;
-use crate::config::Config;
-use crate::event::{SourceName, State};
-use crate::intake::signature::{Signature, SigningKey};
-use crate::intake::source::Source;
-use crate::mistake::OutputStyle;
-use crate::sandbox;
-use crate::secret::Environment;
-use crate::sources::{MappingFile, MappingTest, SamplePayload};
-use crate::store::Store;
-
 use super::load::Location;
 use super::send::{OutgoingWebhook, client};
 use super::serve::{Relay, listening, runtime, stopped};
-use super::{CommandError, shipped, show as shown};
+use super::{CommandError, output as shown};
+use crate::config::Config;
+use crate::diagnostics::diagnostic::OutputStyle;
+use crate::event::{SourceName, State};
+use crate::intake::signature::{Signature, SigningKey};
+use crate::intake::source::Source;
+use crate::mapping_file::bundle;
+use crate::mapping_file::file::{MappingFile, MappingTest, SamplePayload};
+use crate::secret::Environment;
+use crate::store::Store;
+use crate::{clock, sandbox};
 
 /// What a provider that signs the URL believes to post to.
 const PUBLIC_URL: &str = "https://relay.example.com";
@@ -74,7 +73,7 @@ async fn show(
     let (config, _) =
         Config::read(None, &environment).map_err(|_| CommandError::AlreadyReported)?;
     let read = |document| MappingFile::read(document, &environment);
-    let files: Vec<MappingFile> = shipped::mappings().into_iter().map(read).collect();
+    let files: Vec<MappingFile> = bundle::mappings().into_iter().map(read).collect();
     let relay = Relay::start(config, &files).await?;
     let demo = Demo { relay: &relay, files: &files, signers, savio, token };
     let mut arrived = demo.run().await;
@@ -93,7 +92,7 @@ type Signers = BTreeMap<SourceName, SigningKey>;
 fn secrets() -> (Environment, Signers) {
     let mut environment = Environment::new();
     let mut signers = Signers::new();
-    for document in shipped::mappings() {
+    for document in bundle::mappings() {
         let names: Vec<String> = named_variables(&document.text).map(str::to_owned).collect();
         let file = MappingFile::read(document, &Environment::new());
         let Some(source) = file.source else { continue };

@@ -1,23 +1,21 @@
 //! `doctor`: goes through all that a deployment stands on, and says what was looked at, what was
 //! found, and what to do.
 
-mod around;
+mod host;
+mod finding;
 mod damage;
 mod files;
-mod report;
 mod savio;
 mod store;
 mod traces;
 
 use std::path::PathBuf;
 
-use crate::secret::Environment;
-
-use super::CommandError;
 use super::load::Location;
 use super::serve::runtime;
-use super::show;
-use report::{Finding, FindingLevel};
+use super::{CommandError, output};
+use crate::secret::Environment;
+use finding::{Finding, FindingLevel};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -40,15 +38,15 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
         let sources = files::sources(sources, &config, &mut findings);
         runtime()?.block_on(async {
             store::store(&config, (&sources, arguments.deep), &mut findings).await;
-            around::public_url(&config, &sources, &mut findings);
-            around::listen(&config, &mut findings).await;
+            host::public_url(&config, &sources, &mut findings);
+            host::listen(&config, &mut findings).await;
             savio::destinations(&config, &sources, &mut findings).await;
             traces::collector(&config, &mut findings).await;
         });
-        around::open_files(&config, &mut findings);
+        host::open_files(&config, &mut findings);
     }
-    let text = if arguments.json { report::json(&findings) } else { report::text(&findings) };
-    show::print(&text)?;
+    let text = if arguments.json { finding::json(&findings) } else { finding::text(&findings) };
+    output::print(&text)?;
     let has = |verdict| findings.iter().any(|finding: &Finding| finding.verdict == verdict);
     match (has(FindingLevel::Wrong), has(FindingLevel::Unseen)) {
         (true, _) => Err(CommandError::AlreadyReported),

@@ -1,9 +1,9 @@
 //! `draft`: a first mapping file, written from one payload: which tool sent it, what in it is what.
 
-mod find;
-mod leaf;
-mod page;
-mod sender;
+mod field_guesses;
+mod leaves;
+mod draft_file;
+mod provider_guess;
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -12,19 +12,16 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::clock;
+use super::load::{self, header};
+use super::{CommandError, output};
+use crate::diagnostics::diagnostic::{Diagnostic, Document, nearest};
 use crate::event::{Event, Request, SourceName};
-use crate::intake;
 use crate::intake::payload::Limits;
 use crate::intake::provider::Provider;
-use crate::mistake::{Diagnostic, Document, nearest};
-use crate::sources::{MappingFile, SamplePayload};
-
-use super::load::{self, header};
-use super::{CommandError, show};
-
-use page::{DraftFile, DraftVariant};
-use sender::ProviderGuess;
+use crate::mapping_file::file::{MappingFile, SamplePayload};
+use crate::{clock, intake};
+use draft_file::{DraftFile, DraftVariant};
+use provider_guess::ProviderGuess;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -47,7 +44,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), CommandError> {
     }
     let body = load::bytes(&arguments.payload)?;
     let mut sample = SamplePayload { headers: arguments.headers.into_iter().collect(), body };
-    sender::complete(&mut sample);
+    provider_guess::complete(&mut sample);
     let limits = intake::Settings::default().limits();
     let sender = ProviderGuess::of(&sample, arguments.provider.as_deref(), &limits);
     let name = name(arguments.output.as_deref(), &sender)?;
@@ -56,7 +53,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), CommandError> {
     advise(&page, &sender, &sample);
     match arguments.output {
         Some(path) => write(&path, &page, &sample, &made),
-        None => show::print(&page.written(None)),
+        None => output::print(&page.written(None)),
     }
 }
 
@@ -99,7 +96,7 @@ fn fill(
     page.take_types(&events);
     let told = events.iter().find_map(|(event, payload)| {
         let answers = if sender.has_answers { answers(&page, event, payload) } else { Vec::new() };
-        let found = find::find(payload, &answers);
+        let found = field_guesses::find(payload, &answers);
         found.problem.is_some().then_some(found)
     });
     let Some(found) = told else {
@@ -182,13 +179,15 @@ fn answers(page: &DraftFile, event: &Event, payload: &Arc<Value>) -> Vec<(String
 /// What a person has to do that no program can.
 fn advise(page: &DraftFile, sender: &ProviderGuess, sample: &SamplePayload) {
     if sender.provider.is_none() {
-        show::tell("no tool that is known sends this: the draft asks for a token; see [signature]");
+        output::tell(
+            "no tool that is known sends this: the draft asks for a token; see [signature]",
+        );
     }
     if !page.has_problem() {
-        show::tell("nothing in it reads like a person's words: name the text in `problem`");
+        output::tell("nothing in it reads like a person's words: name the text in `problem`");
     }
     if sender.type_is_in_a_header && sample.headers.keys().all(|name| name == "content-type") {
-        show::tell("its type is in a header: give it with --header NAME:VALUE to be told apart");
+        output::tell("its type is in a header: give it with --header NAME:VALUE to be told apart");
     }
 }
 
@@ -201,11 +200,11 @@ fn write(
 ) -> Result<(), CommandError> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let base = format!("samples/{}.draft", page.name());
-    let payload = format!("{base}.{}", sender::extension(sample));
+    let payload = format!("{base}.{}", provider_guess::extension(sample));
     let expect = format!("{base}.expected.json");
     let mut files = vec![(path.to_owned(), page.written(None).into_bytes())];
     if page.has_problem() {
-        let test = page::DraftTest { payload: &payload, expect: &expect, sample };
+        let test = draft_file::DraftTest { payload: &payload, expect: &expect, sample };
         files[0].1 = page.written(Some(&test)).into_bytes();
         files.push((folder.join(&payload), sample.body.clone()));
         files.push((folder.join(&expect), format!("{:#}\n", json!(made)).into_bytes()));
@@ -216,7 +215,7 @@ fn write(
     for (path, content) in &files {
         create(path, content)
             .map_err(|error| CommandError::Failed(format!("{}: {error}", path.display())))?;
-        show::tell(&format!("wrote {}", path.display()));
+        output::tell(&format!("wrote {}", path.display()));
     }
     Ok(())
 }

@@ -10,16 +10,15 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Subcommand};
 
+use super::load::{self, Location};
+use super::serve::{runtime, undone};
+use super::{CommandError, output as shown};
 use crate::clock;
 use crate::config::Config;
 use crate::event::{EventId, SourceName, State};
 use crate::secret::Environment;
 use crate::store::sqlite::OpenError;
 use crate::store::{HoldDecision, ReleaseOutcome, Sqlite, Store, StoreError};
-
-use super::load::{self, Location};
-use super::serve::{runtime, undone};
-use super::{CommandError, show as shown};
 use filter::{CommonFilterOptions, FilterOptions};
 use waits::SourceWaits;
 

@@ -7,13 +7,12 @@ use std::time::Duration;
 use reqwest::Url;
 use serde::Deserialize;
 
-use crate::json;
-use crate::outgoing::chain;
-use crate::secret::Environment;
-
 use super::send::client;
 use super::serve::runtime;
-use super::{CommandError, load, show};
+use super::{CommandError, load, output};
+use crate::http_client::chain;
+use crate::json;
+use crate::secret::Environment;
 
 /// Longer than the relay waits for its store.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -51,7 +50,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
         None => own(load::config(arguments.config.as_deref(), environment)?.listen)?,
     };
     match runtime()?.block_on(ask(url))? {
-        Health::Ready => show::print("ready\n"),
+        Health::Ready => output::print("ready\n"),
         Health::NotReady { reasons } => {
             Err(CommandError::InvalidInput(format!("not ready: {}", reasons.join("; "))))
         }

@@ -1,13 +1,13 @@
 //! `import`: old responses of a file as events of a source, through its mapping. Works on the store
 //! itself, whether a relay runs on it or not.
 
-mod clerk;
-mod elements;
+mod record_mapper;
+mod json_records;
+mod ndjson_records;
+mod summary;
+mod csv_records;
 mod input;
-mod lines;
 mod record;
-mod report;
-mod rows;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -17,25 +17,23 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use crate::clock;
-use crate::config::Config;
-use crate::event::Request;
-use crate::intake::source::Source;
-use crate::json;
-use crate::mistake::{Diagnostic, show};
-use crate::rate::Rate;
-use crate::secret::Environment;
-use crate::sources::MappingFile;
-use crate::store::sqlite::{OpenError, Settings};
-use crate::store::{Sqlite, Store, Webhook};
-
 use super::load::{self, Location, header};
 use super::serve::{runtime, undone};
-use super::{CommandError, show as shown};
-use clerk::{DuplicatePolicy, MappedRecord, RecordMapper};
+use super::{CommandError, output as shown};
+use crate::config::Config;
+use crate::diagnostics::diagnostic::{Diagnostic, show};
+use crate::event::Request;
+use crate::intake::source::Source;
+use crate::mapping_file::file::MappingFile;
+use crate::rate::Rate;
+use crate::secret::Environment;
+use crate::store::sqlite::{OpenError, Settings};
+use crate::store::{Sqlite, Store, Webhook};
+use crate::{clock, json};
 use input::FileFormat;
 use record::{RecordError, RecordReader};
-use report::ImportSummary;
+use record_mapper::{DuplicatePolicy, MappedRecord, RecordMapper};
+use summary::ImportSummary;
 
 /// How many records share a commit, as far as their bytes allow.
 const BATCH: usize = 256;

@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
+use super::CommandError;
+use super::output::{stderr_look, tell};
 use crate::config::{self, Config, DestinationConfigs};
+use crate::diagnostics::diagnostic::{Diagnostic, Document, show};
+use crate::diagnostics::table::FILE_BYTES_MAX;
 use crate::event::SourceName;
 use crate::file::{self, FileError};
-use crate::mistake::{Diagnostic, Document, show};
+use crate::mapping_file::bundle;
+use crate::mapping_file::file::MappingFile;
 use crate::secret::Environment;
-use crate::sources::MappingFile;
-use crate::table::FILE_BYTES_MAX;
-
-use super::show::{stderr_look, tell};
-use super::{CommandError, shipped};
 
 pub(super) const CONFIG: &str = "relay.toml";
 pub(super) const MAPPINGS: &str = "mappings";
@@ -103,7 +103,7 @@ impl Location {
     pub(super) fn documents(&self) -> Result<Vec<Document>, CommandError> {
         match self {
             Location::Folder(folder) => in_folder(folder),
-            Location::Shipped => Ok(shipped::mappings()),
+            Location::Shipped => Ok(bundle::mappings()),
         }
     }
 
@@ -139,7 +139,7 @@ impl Location {
                 read.map_err(|error| format!("{}: {error}", path.display()))
             }
             Location::Shipped => {
-                let text = shipped::text(path).ok_or(format!("{path}: no such file"))?;
+                let text = bundle::text(path).ok_or(format!("{path}: no such file"))?;
                 Ok(text.as_bytes().to_vec())
             }
         }

@@ -4,16 +4,15 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
+use super::load::{self, Location, header};
+use super::{CommandError, output as shown};
 use crate::clock;
+use crate::diagnostics::diagnostic::{Diagnostic, OutputStyle, show};
 use crate::event::{Headers, Request};
 use crate::intake::payload::Limits;
 use crate::mapping::{Explanation, MappingError};
-use crate::mistake::{Diagnostic, OutputStyle, show};
+use crate::mapping_file::file::{MappingFile, SamplePayload};
 use crate::secret::Environment;
-use crate::sources::{MappingFile, SamplePayload};
-
-use super::load::{self, Location, header};
-use super::{CommandError, show as shown};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {

@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
+use super::{CommandError, output};
+use crate::diagnostics::diagnostic::nearest;
 use crate::intake::provider::Provider;
-use crate::mistake::nearest;
-
-use super::{CommandError, shipped, show};
+use crate::mapping_file::bundle;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -23,7 +23,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
         (Some(name), true) => format!("{:#}\n", Value::Object(entries(name)?)),
         (Some(name), false) => text(name)?.to_owned(),
     };
-    show::print(&text)
+    output::print(&text)
 }
 
 fn text(name: &str) -> Result<&'static str, CommandError> {
@@ -57,7 +57,7 @@ fn summary(name: &str) -> Value {
 
 /// Whether a mapping file for it comes with the program.
 fn has_mapping(name: &str) -> bool {
-    shipped::text(&format!("{name}.toml")).is_some()
+    bundle::text(&format!("{name}.toml")).is_some()
 }
 
 fn table() -> String {
@@ -69,5 +69,5 @@ fn table() -> String {
             [name.to_owned(), text("title"), text("scheme"), mapping.to_owned()]
         })
         .collect();
-    show::table(["provider", "tool", "scheme", "mapping file"], &rows, show::stdout_look())
+    output::table(["provider", "tool", "scheme", "mapping file"], &rows, output::stdout_look())
 }

@@ -11,16 +11,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::spawn_blocking;
 use tracing::{error, info, warn};
 
-use crate::config::Config;
-use crate::event::SourceName;
-use crate::mistake::{Diagnostic, Document};
-use crate::secret::Environment;
-use crate::sources::MappingFile;
-use crate::table::Diagnostics;
-
 use super::CommandError;
 use super::load::{self, Location};
 use super::serve::Relay;
+use crate::config::Config;
+use crate::diagnostics::diagnostic::{Diagnostic, Document};
+use crate::diagnostics::table::Diagnostics;
+use crate::event::SourceName;
+use crate::mapping_file::file::MappingFile;
+use crate::secret::Environment;
 use watch::{FileWatcher, WatchedPaths};
 
 /// Looks at the files again at each SIGHUP, and whenever one changes.

@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::mistake::show;
+use super::CommandError;
+use super::output::{stderr_look, tell};
+use super::serve::{listening, runtime, stopped};
+use crate::diagnostics::diagnostic::show;
+use crate::diagnostics::table::parse_duration;
 use crate::rate::Rate;
 use crate::sandbox::{self, FailureRate, Faults, Seed, Settings, Share};
-use crate::table::parse_duration;
-
-use super::CommandError;
-use super::serve::{listening, runtime, stopped};
-use super::show::{stderr_look, tell};
 
 const LATENCY_MAX: Duration = Duration::from_hours(1);
 
@@ -66,7 +65,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), CommandError> {
                 settings.faults.seed
             );
         }
-        super::show::print(&said)?;
+        crate::cli::output::print(&said)?;
         let served = sandbox::serve(listener, settings, stopped()).await;
         served.map_err(|error| CommandError::Failed(error.to_string()))
     })
@@ -89,7 +88,7 @@ impl Arguments {
 }
 
 fn seed(path: &Path) -> Result<Seed, CommandError> {
-    let document = super::load::document(path)?;
+    let document = crate::cli::load::document(path)?;
     Seed::read(&document).map_err(|mistakes| {
         tell(&show(&document, &mistakes, stderr_look()));
         CommandError::AlreadyReported

@@ -1,11 +1,11 @@
 //! `savio`: all of Savio's API for a person or a script.
 
+mod input_lines;
+mod bulk;
+mod summary;
 mod feedback;
-mod lines;
 mod list;
-mod many;
 mod queue;
-mod report;
 mod table;
 mod upsert;
 
@@ -13,13 +13,12 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
+use super::serve::{runtime, undone};
+use super::{CommandError, load};
 use crate::config::{DestinationConfig, DestinationConfigs};
 use crate::event::DEFAULT_DESTINATION;
 use crate::savio::{BaseUrl, Client, Error, Settings};
 use crate::secret::{self, Environment, Secret};
-
-use super::serve::{runtime, undone};
-use super::{CommandError, load};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {

@@ -15,5 +15,5 @@ pub(super) fn run(file: SchemaFile) -> Result<(), CommandError> {
         SchemaFile::Mapping => include_str!("../../mappings/mapping.schema.json"),
         SchemaFile::Relay => include_str!("../../relay.schema.json"),
     };
-    super::show::print(schema)
+    crate::cli::output::print(schema)
 }

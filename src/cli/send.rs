@@ -7,21 +7,19 @@ use http::header::CONTENT_TYPE;
 use jiff::Timestamp;
 use reqwest::{Client, Url};
 use secrecy::SecretString;
-
 use uuid::Uuid;
 
+use super::load::{self, Location, header};
+use super::{CommandError, output};
 use crate::clock;
 use crate::event::Headers;
+use crate::http_client::chain;
 use crate::intake::signature::{
     Key, SignError, SignedParts, SignedRequest, SigningKey, with_parameters,
 };
 use crate::intake::source::{Source, SourceStatus};
-use crate::outgoing::chain;
+use crate::mapping_file::file::{MappingFile, SamplePayload};
 use crate::secret::Environment;
-use crate::sources::{MappingFile, SamplePayload};
-
-use super::load::{self, Location, header};
-use super::{CommandError, show};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -72,9 +70,9 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
         key: key.as_ref(),
     };
 
-    let said = super::serve::runtime()?
+    let said = crate::cli::serve::runtime()?
         .block_on(async { webhook.post(&client(&url)?, &url, clock::now()).await })?;
-    show::print(&format!("{} {}\n", said.status, show::visible(said.body.trim_end())))?;
+    output::print(&format!("{} {}\n", said.status, output::visible(said.body.trim_end())))?;
     match said.status {
         200..=299 => Ok(()),
         500.. => Err(CommandError::Failed("the relay could not take it".to_owned())),

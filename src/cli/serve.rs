@@ -22,25 +22,24 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
+use super::load::{self, Location};
+use super::reload::Reloader;
+use super::{CommandError, output as shown};
 use crate::config::Config;
 use crate::delivery::mapper::Mapper;
+use crate::diagnostics::diagnostic::show;
 use crate::event::{SourceName, State};
+use crate::http_client::chain;
 use crate::intake::source::{SourceStatus, Sources};
 use crate::intake::{self, Intake};
-use crate::mistake::show;
-use crate::outgoing::chain;
+use crate::mapping_file::file::MappingFile;
 use crate::parse_memory::ParseMemory;
 use crate::secret::Environment;
-use crate::sources::MappingFile;
-use crate::store::{Sqlite, StateCount, Store, upkeep};
+use crate::store::{Sqlite, StateCount, Store, maintenance};
 use crate::telemetry::LogFormat;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
 use crate::{admin, clock, listener, telemetry};
-
-use super::load::{self, Location};
-use super::reload::Reloader;
-use super::{CommandError, show as shown};
 use deliveries::{Deliveries, Shared};
 use looking_in::TokenOrigin;
 use setups::Setups;
@@ -172,7 +171,7 @@ impl Relay {
         }
         let replay_ordered = Arc::new(Notify::new());
         let wake = Arc::clone(&replay_ordered);
-        loops.begin(upkeep::run(store.clone(), config.retention, wake, loops.closed()));
+        loops.begin(maintenance::run(store.clone(), config.retention, wake, loops.closed()));
         let has_unnamed_proxy = config.intake.has_unnamed_proxy();
         let url = config.intake.public_url.clone().unwrap_or(format!("http://{address}"));
         let setups = Setups::beside(&config.store.path, &url);

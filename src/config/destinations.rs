@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::delivery::{self, gate, retry};
+use super::{set, size, span};
+use crate::delivery::{self, gate, outcome};
+use crate::diagnostics::diagnostic::Diagnostic;
+use crate::diagnostics::table::{Diagnostics, TomlTable};
 use crate::event::{DEFAULT_DESTINATION, SourceName};
-use crate::mistake::Diagnostic;
 use crate::savio::{self, BaseUrl};
 use crate::secret::{self, Environment, Secret};
-use crate::table::{Diagnostics, TomlTable};
-
-use super::{set, size, span};
 
 /// The variable with the default one's token; another's has its name behind it.
 const TOKEN: &str = "SAVIO_API_TOKEN";
@@ -29,7 +28,7 @@ pub struct DestinationConfig {
     pub insecure: bool,
     pub max_in_flight: usize,
     gate: gate::Settings,
-    unanswered: retry::UnansweredPolicy,
+    unanswered: outcome::UnansweredPolicy,
 }
 
 pub(super) fn default_in(environment: &Environment) -> DestinationConfigs {
@@ -70,13 +69,13 @@ impl DestinationConfig {
             insecure: false,
             max_in_flight: 8,
             gate: gate::Settings::default(),
-            unanswered: retry::UnansweredPolicy::Retry,
+            unanswered: outcome::UnansweredPolicy::Retry,
         }
     }
 
     /// What holds for delivery to it, beside what holds for all.
     pub fn delivery(&self, common: &delivery::Settings) -> delivery::Settings {
-        let retry = retry::Settings { unanswered: self.unanswered, ..common.retry.clone() };
+        let retry = outcome::Settings { unanswered: self.unanswered, ..common.retry.clone() };
         let gate = gate::Settings { answer_wait: self.timeout, ..self.gate.clone() };
         delivery::Settings { retry, gate, ..common.clone() }
     }
@@ -113,11 +112,11 @@ impl DestinationConfig {
 fn unanswered(
     section: &mut TomlTable<'_>,
     mistakes: &mut Diagnostics,
-) -> Option<retry::UnansweredPolicy> {
+) -> Option<outcome::UnansweredPolicy> {
     let text = section.text("unanswered", mistakes)?;
     match text.text.as_str() {
-        "retry" => Some(retry::UnansweredPolicy::Retry),
-        "hold" => Some(retry::UnansweredPolicy::Hold),
+        "retry" => Some(outcome::UnansweredPolicy::Retry),
+        "hold" => Some(outcome::UnansweredPolicy::Hold),
         _ => {
             let message = "`unanswered` is \"retry\" or \"hold\"";
             mistakes.push(Diagnostic::error(text.place, message));

@@ -1,6 +1,6 @@
 //! The gate of a destination: whether a request may go now, and what the answers do to that. Pure.
 
-mod standstill;
+mod downtime;
 mod stored;
 mod wait;
 
@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::retry::RETRY_AFTER_MAX;
+use super::outcome::RETRY_AFTER_MAX;
 use crate::rate::Rate;
-use standstill::Downtime;
+use downtime::Downtime;
 use stored::Stored;
 use wait::Wait;
 

@@ -12,8 +12,8 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use super::claims::ClaimGuard;
+use super::plan::Unmapped;
 use super::suspect::MappingLock;
-use super::work::Unmapped;
 use super::{ClaimLost, Delivery, WRITE_WAIT_MAX};
 use crate::event::{Event, State};
 use crate::mapping::{MappedRequests, Mapping};

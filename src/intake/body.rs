@@ -11,9 +11,9 @@ use http_body_util::BodyExt;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use self::room::{NoRoom, Place, Room};
-use super::answer::Rejection;
-use crate::client_key::ClientKey;
+use super::response::Rejection;
+use crate::rate::client_key::ClientKey;
+use room::{NoRoom, Place, Room};
 
 /// A body may take its time at first, as behind a connection that was just set up.
 const PACE_FREE: Duration = Duration::from_secs(5);

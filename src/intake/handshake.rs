@@ -1,7 +1,7 @@
 //! Requests by which a provider tests the address, and what it wants to hear: pure.
 
-mod filled;
-mod read;
+mod template;
+mod config;
 mod weakness;
 #[cfg(test)]
 mod tests;
@@ -9,9 +9,9 @@ mod tests;
 use http::{HeaderName, HeaderValue, Method};
 use serde_json::{Map, Value};
 
-use self::filled::{Filling, HmacFormat, RequestField, TextTemplate};
 use super::signature::Key;
 use crate::event::Headers;
+use template::{Filling, HmacFormat, RequestField, TextTemplate};
 
 /// What makes a request a handshake, and its answer. Whatever the answer repeats has to be there.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,16 +1,16 @@
 //! A verified body becomes one JSON text per event, within limits: pure.
 
+mod batch;
+mod projection;
+mod body_config;
 mod charset;
 pub(super) mod content_type;
-mod each;
 pub(super) mod excerpt;
 mod fields;
 pub mod form;
 mod form_field;
 mod gzip;
-mod members;
 mod multipart;
-mod packing;
 mod parameter;
 mod transfer;
 mod xml;
@@ -20,15 +20,14 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-pub use each::BatchPath;
-pub(super) use each::{member, range_in};
-use excerpt::excerpt;
-pub(super) use form_field::FormField;
-pub(super) use members::ProjectionVisitor;
-pub use packing::{BodyConfig, BodyFormat};
-
 use crate::event::Headers;
 use crate::parse_memory::weigh;
+pub use batch::BatchPath;
+pub(super) use batch::{member, range_in};
+pub use body_config::{BodyConfig, BodyFormat};
+use excerpt::excerpt;
+pub(super) use form_field::FormField;
+pub(super) use projection::ProjectionVisitor;
 
 /// What 100,000 values of a form or of XML take at most, and room to spare: an object in an object 448 bytes.
 const FORM_BYTES_MAX: usize = 64 * 1024 * 1024;

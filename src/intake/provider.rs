@@ -1,18 +1,15 @@
 //! The language of the provider files: how a kind of sender signs, greets and names its events.
 
-mod recipe;
-
 use std::ops::Range;
 
 use toml::Spanned;
 
-pub use recipe::SignatureConfig;
-
 use super::handshake::HandshakeRule;
 use super::payload::{BatchPath, BodyConfig};
 use super::signature::Signature;
-use crate::mistake::Diagnostic;
-use crate::table::{Diagnostics, SpannedText, TomlTable};
+use crate::diagnostics::diagnostic::Diagnostic;
+use crate::diagnostics::table::{Diagnostics, SpannedText, TomlTable};
+pub use signature_config::SignatureConfig;
 
 /// All built-in provider files, by name.
 const BUILTIN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/providers.rs"));
@@ -181,5 +178,8 @@ fn text_or(
     table.text(key, mistakes).map_or_else(|| default.to_owned(), |text| text.text)
 }
 
+mod signature_config;
+pub(crate) mod timestamp_config;
+pub(crate) mod keywords;
 #[cfg(test)]
 mod tests;

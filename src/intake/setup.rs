@@ -11,8 +11,8 @@ use subtle::ConstantTimeEq;
 use tempfile::NamedTempFile;
 use uuid::Uuid;
 
-use super::answer::Rejection;
 use super::payload::form;
+use super::response::Rejection;
 use super::source::{Source, SourceStatus};
 
 /// Waits for the secret; only who was shown the code may bring it.

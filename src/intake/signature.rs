@@ -1,18 +1,18 @@
 //! Whether a request is from its source: verify and sign, in constant time. Pure.
 
-mod clock;
+mod timestamp;
+mod body_field;
+mod signed_message;
+mod key_pair;
+mod location;
+mod message_signature;
+mod message_template;
 mod digest;
 mod disguise;
 mod encoding;
-mod field;
 mod jwt;
 mod key;
 mod keyring;
-mod message;
-mod pair;
-mod place;
-mod seal;
-mod template;
 mod url;
 mod weakness;
 
@@ -23,21 +23,20 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use secrecy::SecretString;
 
-pub use clock::{TimestampLocation, TimestampRule, TimestampUnit};
-pub use digest::Algorithm;
-pub use encoding::Encoding;
-pub use field::BodyField;
-pub use jwt::{HashClaim, Jwt};
-pub use key::{InvalidSecret, Key, SecretEncoding, SecretFormat, SigningKey};
-pub use keyring::{Keyring, Tries};
-pub use pair::Curve;
-pub use place::CredentialLocation;
-pub use seal::{MessageSignature, SigningMethod};
-pub use template::{MessagePart, MessageTemplate};
-pub use url::with_parameters;
-
 use super::payload;
 use crate::event::Headers;
+pub use body_field::BodyField;
+pub use digest::Algorithm;
+pub use encoding::Encoding;
+pub use jwt::{HashClaim, Jwt};
+pub use key::{InvalidSecret, Key, SecretEncoding, SecretFormat, SigningKey};
+pub use key_pair::Curve;
+pub use keyring::{Keyring, Tries};
+pub use location::CredentialLocation;
+pub use message_signature::{MessageSignature, SigningMethod};
+pub use message_template::{MessagePart, MessageTemplate};
+pub use timestamp::{TimestampLocation, TimestampRule, TimestampUnit};
+pub use url::with_parameters;
 
 /// How the requests of a source prove that they are from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -325,7 +324,7 @@ fn verify_token(
 
 fn verify_basic(keys: &[&Key], presented: &SignedRequest<'_>) -> Result<usize, VerifyError> {
     let written = presented.headers.get("authorization").ok_or(VerifyError::Missing)?;
-    let credentials = place::after_word(written, "basic").ok_or(VerifyError::Mismatch)?;
+    let credentials = location::after_word(written, "basic").ok_or(VerifyError::Mismatch)?;
     let given = Encoding::Base64.decode(credentials).ok_or(VerifyError::Mismatch)?;
     matching(keys, std::iter::once(given.as_slice()))
 }

@@ -13,9 +13,9 @@ mod values;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::diagnostics::diagnostic::{Document, OutputStyle};
+use crate::diagnostics::table;
 use crate::event::{EventId, Headers};
-use crate::mistake::{Document, OutputStyle};
-use crate::table;
 
 fn document(text: &str) -> Document {
     Document { name: "m.toml".to_owned(), text: text.to_owned() }

@@ -8,11 +8,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::books::Account;
+use super::account::Account;
+use super::collection::Fields;
 use super::fields::{self, FieldKind, Need, Rule};
-use super::shelf::Fields;
+use crate::diagnostics::diagnostic::{Diagnostic, Document, nearest};
 use crate::json;
-use crate::mistake::{Diagnostic, Document, nearest};
 
 /// Companies, contacts, feature requests and feedback, in this order.
 #[derive(Debug, Clone, Default)]

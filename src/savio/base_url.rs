@@ -28,12 +28,12 @@ impl BaseUrl {
 
     /// Whether it is on this machine, which is never reached through a proxy.
     pub fn is_loopback(&self) -> bool {
-        crate::outgoing::is_loopback(&self.0)
+        crate::http_client::is_loopback(&self.0)
     }
 
     /// The proxy of the environment through which it is reached, if any: host and port.
     pub fn proxy(&self) -> Option<String> {
-        crate::outgoing::proxy(&self.0)
+        crate::http_client::proxy(&self.0)
     }
 
     /// Whether the URL has the same scheme, host and port.

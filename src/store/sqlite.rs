@@ -1,28 +1,11 @@
 //! One node, the default: an SQLite file with one writer thread that groups commits.
 
-mod advance;
-pub mod check;
-mod claim;
-mod count;
-mod damage;
-mod failure;
-mod files;
-mod gate;
-mod forget;
-mod keep;
-mod left_out;
-mod list;
-mod look;
-mod open;
-mod reader;
-mod release;
-mod replay;
-mod reserve;
-mod rewind;
-mod row;
-mod search;
-mod suspects;
-mod writer;
+mod inbox;
+pub(crate) mod queue;
+pub(crate) mod archive;
+pub(crate) mod maintenance;
+pub(crate) mod rows;
+pub mod engine;
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -46,17 +29,16 @@ use super::{
 use crate::clock;
 use crate::event::{EventId, RecordKey, SourceName};
 use crate::telemetry::metrics::Commits;
-use claim::{Loaded, Unreadable};
-use count::Transaction;
-use damage::Damage;
-use failure::unavailable;
-use open::DatabaseFile;
-use reader::{Purpose, Readers};
-use reserve::DiskReserve;
-use writer::Writer;
-
-pub use open::{OpenError, is_served};
-pub use reserve::DiskSpace;
+use engine::damage::Damage;
+use engine::database_file::DatabaseFile;
+pub use engine::database_file::{OpenError, is_served};
+use engine::disk_reserve::DiskReserve;
+pub use engine::disk_reserve::DiskSpace;
+use engine::error::unavailable;
+use engine::readers::{Purpose, Readers};
+use engine::transaction::Transaction;
+use engine::writer::Writer;
+use queue::leases::{Loaded, Unreadable};
 
 /// How long a command waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -112,7 +94,7 @@ pub struct Sqlite {
 impl Sqlite {
     /// Opens or creates the file. Claims of an earlier process end.
     pub fn open(settings: &Settings) -> Result<Sqlite, OpenError> {
-        let path = open::create(&settings.path)?;
+        let path = engine::database_file::create(&settings.path)?;
         let reserve = reserve(settings, &path)?;
         // The log has to fit into the reserve, with what it adds to the database.
         let database = DatabaseFile::open(&path, reserve.bytes() / 4)?;
@@ -121,7 +103,7 @@ impl Sqlite {
 
     /// Opens the file of a server beside it, whether it runs or not: to look, replay and release.
     pub fn open_beside(settings: &Settings) -> Result<Sqlite, OpenError> {
-        let path = open::find(&settings.path)?;
+        let path = engine::database_file::find(&settings.path)?;
         let reserve = reserve(settings, &path)?;
         let database = DatabaseFile::open_beside(&path, reserve.bytes() / 4)?;
         Sqlite::start(database, reserve, settings.webhook_bytes_max)
@@ -161,13 +143,13 @@ impl Sqlite {
 
     /// How many events are claimed.
     pub async fn in_hand(&self) -> Result<u64, StoreError> {
-        self.readers.read(Purpose::Look, look::in_hand).await
+        self.readers.read(Purpose::Look, queue::schedule::in_hand).await
     }
 
     async fn probe(&self) -> Result<(), StoreError> {
         self.damage.check()?;
         self.reserve.admit(self.webhook_bytes_max, 0)?;
-        let write = self.writer.write(|connection| Ok(open::touch(connection)?));
+        let write = self.writer.write(|connection| Ok(engine::database_file::touch(connection)?));
         let late = || unavailable(Trouble::Busy, format!("the disk took longer than {PATIENCE:?}"));
         timeout(PATIENCE, write).await.unwrap_or_else(|_| Err(late()))
     }
@@ -177,7 +159,7 @@ impl Sqlite {
     async fn readable(&self, Loaded { claimed, unreadable }: Loaded) -> Vec<ClaimedEvent> {
         if !unreadable.is_empty() {
             let (now, dead) = (clock::now(), unreadable.clone());
-            let bury = move |writing: &Transaction<'_>| claim::bury(writing, &dead, now);
+            let bury = move |writing: &Transaction<'_>| queue::leases::bury(writing, &dead, now);
             match self.writer.write(bury).await {
                 Ok(()) => unreadable.iter().for_each(Unreadable::tell),
                 Err(error) => warn!(%error, "events that cannot be read stay as they are"),
@@ -195,7 +177,9 @@ impl Sqlite {
         loop {
             sleep(LOOK_EVERY).await;
             // On the writer's connection, whose own commits do not count.
-            let look = self.writer.look(|connection| Ok(open::written_by_others(connection)?));
+            let look = self
+                .writer
+                .look(|connection| Ok(engine::database_file::written_by_others(connection)?));
             if let Ok(written) = look.await
                 && self.written.swap(written, Ordering::Relaxed) != written
             {
@@ -205,7 +189,7 @@ impl Sqlite {
     }
 }
 
-fn reserve(settings: &Settings, path: &Path) -> Result<DiskReserve, OpenError> {
+pub(crate) fn reserve(settings: &Settings, path: &Path) -> Result<DiskReserve, OpenError> {
     let folder = path.parent().unwrap_or(path);
     DiskReserve::new(folder, settings.reserve_bytes)
         .map_err(|source| OpenError::File { path: folder.to_owned(), source })
@@ -232,7 +216,7 @@ impl Store for Sqlite {
         };
         let write = self.writer.write(move |writing| {
             let _until_written = &room;
-            keep::keep(writing, &webhook)
+            inbox::keep(writing, &webhook)
         });
         let kept = write.await?;
         if kept.new_events() > 0 {
@@ -243,18 +227,20 @@ impl Store for Sqlite {
 
     async fn claim(&self, wanted: ClaimRequest) -> Result<Vec<ClaimedEvent>, StoreError> {
         self.damage.check()?;
-        let leases = self.writer.write(move |connection| claim::lease(connection, &wanted)).await?;
+        let leases =
+            self.writer.write(move |connection| queue::leases::lease(connection, &wanted)).await?;
         if leases.is_empty() {
             return Ok(Vec::new());
         }
         let claims: Vec<Claim> = leases.iter().map(|lease| lease.claim).collect();
         let loaded = self
             .readers
-            .read(Purpose::Delivery, move |connection| claim::load(connection, &leases))
+            .read(Purpose::Delivery, move |connection| queue::leases::load(connection, &leases))
             .await;
         if loaded.is_err() {
             // Nobody will work on them; if this fails too, the leases end by themselves.
-            let _ = self.writer.write(move |connection| claim::end(connection, &claims)).await;
+            let _ =
+                self.writer.write(move |connection| queue::leases::end(connection, &claims)).await;
         }
         Ok(self.readable(loaded?).await)
     }
@@ -264,7 +250,9 @@ impl Store for Sqlite {
         renewals: Vec<Renewal>,
         until: Timestamp,
     ) -> Result<Vec<Claim>, StoreError> {
-        self.writer.write(move |connection| claim::renew(connection, &renewals, until)).await
+        self.writer
+            .write(move |connection| queue::leases::renew(connection, &renewals, until))
+            .await
     }
 
     async fn rewind(&self, sources: Vec<SourceName>, now: Timestamp) -> Result<(), StoreError> {
@@ -272,18 +260,19 @@ impl Store for Sqlite {
         let sources = Arc::new(sources);
         loop {
             let asked = Arc::clone(&sources);
-            let late = self
-                .readers
-                .read(Purpose::Delivery, move |connection| rewind::late(connection, &asked, now));
-            let rewind::Late { events, has_more, replays } = late.await?;
-            for chunk in events.chunks(rewind::CHANGED_MAX) {
+            let late = self.readers.read(Purpose::Delivery, move |connection| {
+                queue::rewind::late(connection, &asked, now)
+            });
+            let queue::rewind::Late { events, has_more, replays } = late.await?;
+            for chunk in events.chunks(queue::rewind::CHANGED_MAX) {
                 let chunk = chunk.to_vec();
-                let write = move |writing: &Transaction<'_>| rewind::events(writing, &chunk, now);
+                let write =
+                    move |writing: &Transaction<'_>| queue::rewind::events(writing, &chunk, now);
                 self.writer.write(write).await?;
             }
             if !replays.is_empty() {
                 let write =
-                    move |writing: &Transaction<'_>| rewind::replays(writing, &replays, now);
+                    move |writing: &Transaction<'_>| queue::rewind::replays(writing, &replays, now);
                 self.writer.write(write).await?;
             }
             if !has_more {
@@ -295,7 +284,7 @@ impl Store for Sqlite {
     async fn load(&self, claim: Claim) -> Result<Option<ClaimedEvent>, StoreError> {
         let loaded = self
             .readers
-            .read(Purpose::Delivery, move |connection| claim::load_one(connection, claim))
+            .read(Purpose::Delivery, move |connection| queue::leases::load_one(connection, claim))
             .await;
         Ok(self.readable(loaded?).await.pop())
     }
@@ -308,36 +297,38 @@ impl Store for Sqlite {
     ) -> Result<Option<EarlierUpsert>, StoreError> {
         self.readers
             .read(Purpose::Delivery, move |connection| {
-                look::earlier_upsert(connection, (place, upsert), &sources)
+                queue::schedule::earlier_upsert(connection, (place, upsert), &sources)
             })
             .await
     }
 
     async fn end_waits_behind(&self, now: Timestamp) -> Result<(), StoreError> {
-        let end = move |writing: &Transaction<'_>| rewind::end_waits_behind(writing, now);
-        while self.writer.write(end).await? == rewind::CHANGED_MAX {}
+        let end = move |writing: &Transaction<'_>| queue::rewind::end_waits_behind(writing, now);
+        while self.writer.write(end).await? == queue::rewind::CHANGED_MAX {}
         Ok(())
     }
 
     async fn advance(&self, claim: Claim, progress: Progress) -> Result<(), StoreError> {
-        self.writer.write(move |writing| advance::advance(writing, claim, &progress)).await
+        self.writer.write(move |writing| queue::progress::advance(writing, claim, &progress)).await
     }
 
     async fn mark(&self, claim: Claim) -> Result<(), StoreError> {
-        self.writer.write(move |connection| suspects::mark(connection, claim)).await
+        self.writer.write(move |connection| queue::suspects::mark(connection, claim)).await
     }
 
     async fn unmark(&self, claim: Claim) -> Result<(), StoreError> {
-        self.writer.write(move |connection| suspects::unmark(connection, claim)).await
+        self.writer.write(move |connection| queue::suspects::unmark(connection, claim)).await
     }
 
     async fn give_back(&self) -> Result<(), StoreError> {
-        self.writer.write(|connection| Ok(suspects::give_back(connection)?)).await
+        self.writer.write(|connection| Ok(queue::suspects::give_back(connection)?)).await
     }
 
     async fn next_due(&self, sources: Vec<SourceName>) -> Result<Option<Timestamp>, StoreError> {
         self.readers
-            .read(Purpose::Delivery, move |connection| look::next_due(connection, &sources))
+            .read(Purpose::Delivery, move |connection| {
+                queue::schedule::next_due(connection, &sources)
+            })
             .await
     }
 
@@ -362,57 +353,67 @@ impl Store for Sqlite {
     }
 
     async fn event(&self, id: EventId) -> Result<Option<EventRecord>, StoreError> {
-        self.readers.read(Purpose::Look, move |connection| look::event(connection, id)).await
+        self.readers
+            .read(Purpose::Look, move |connection| queue::schedule::event(connection, id))
+            .await
     }
 
     async fn body(&self, id: EventId) -> Result<Option<Vec<u8>>, StoreError> {
-        self.readers.read(Purpose::Look, move |connection| look::body(connection, id)).await
+        self.readers
+            .read(Purpose::Look, move |connection| queue::schedule::body(connection, id))
+            .await
     }
 
     async fn counts(&self) -> Result<Vec<StateCount>, StoreError> {
-        self.readers.read(Purpose::Look, look::counts).await
+        self.readers.read(Purpose::Look, queue::schedule::counts).await
     }
 
     async fn waiting(&self) -> Result<Vec<Waiting>, StoreError> {
-        self.readers.read(Purpose::Look, look::waiting).await
+        self.readers.read(Purpose::Look, queue::schedule::waiting).await
     }
 
     async fn oldest(&self) -> Result<Vec<(SourceName, Timestamp)>, StoreError> {
-        self.readers.read(Purpose::Look, look::oldest).await
+        self.readers.read(Purpose::Look, queue::schedule::oldest).await
     }
 
     async fn read_state(&self, name: &str) -> Result<Option<Value>, StoreError> {
         let name = name.to_owned();
-        self.readers.read(Purpose::Delivery, move |connection| gate::read(connection, &name)).await
+        self.readers
+            .read(Purpose::Delivery, move |connection| {
+                queue::destination_state::read(connection, &name)
+            })
+            .await
     }
 
     async fn write_state(&self, name: &str, gate: Value) -> Result<(), StoreError> {
         let name = name.to_owned();
-        self.writer.write(move |connection| gate::keep(connection, &name, &gate)).await
+        self.writer
+            .write(move |connection| queue::destination_state::keep(connection, &name, &gate))
+            .await
     }
 
     async fn list(&self, filter: EventFilter, page: PageRequest) -> Result<EventPage, StoreError> {
         if filter.text.is_some() {
-            return search::list(&self.readers, filter, page).await;
+            return archive::text_search::list(&self.readers, filter, page).await;
         }
         self.readers
-            .read(Purpose::Look, move |connection| list::list(connection, filter, page))
+            .read(Purpose::Look, move |connection| archive::search::list(connection, filter, page))
             .await
     }
 
     async fn matching(&self, filter: EventFilter) -> Result<MatchCount, StoreError> {
         if filter.text.is_some() {
-            return search::matching(&self.readers, filter).await;
+            return archive::text_search::matching(&self.readers, filter).await;
         }
         self.readers
-            .read(Purpose::Look, move |connection| list::matching(connection, &filter))
+            .read(Purpose::Look, move |connection| archive::search::matching(connection, &filter))
             .await
     }
 
     async fn start_replay(&self, order: ReplayRequest) -> Result<(), StoreError> {
         self.damage.check()?;
         self.reserve.admit(0, 0)?;
-        self.writer.write(move |connection| replay::begin(connection, &order)).await
+        self.writer.write(move |connection| archive::replay::begin(connection, &order)).await
     }
 
     async fn step_replay(&self, id: ReplayId) -> Result<Option<ReplayProgress>, StoreError> {
@@ -421,25 +422,27 @@ impl Store for Sqlite {
         // What is to be changed is looked for apart from the writer, however long that takes.
         let step = self
             .readers
-            .read(Purpose::Look, move |connection| replay::next(connection, id))
+            .read(Purpose::Look, move |connection| archive::replay::next(connection, id))
             .await?;
         if let Some(step) = step {
-            self.writer.write(move |writing| replay::take(writing, &step)).await?;
+            self.writer.write(move |writing| archive::replay::take(writing, &step)).await?;
             self.arrive();
         }
         self.replay(id).await
     }
 
     async fn cancel_replay(&self, id: ReplayId, now: Timestamp) -> Result<(), StoreError> {
-        self.writer.write(move |connection| replay::cancel(connection, id, now)).await
+        self.writer.write(move |connection| archive::replay::cancel(connection, id, now)).await
     }
 
     async fn replay(&self, id: ReplayId) -> Result<Option<ReplayProgress>, StoreError> {
-        self.readers.read(Purpose::Look, move |connection| replay::look(connection, id)).await
+        self.readers
+            .read(Purpose::Look, move |connection| archive::replay::look(connection, id))
+            .await
     }
 
     async fn open_replays(&self) -> Result<Vec<ReplayId>, StoreError> {
-        self.readers.read(Purpose::Look, replay::open).await
+        self.readers.read(Purpose::Look, archive::replay::open).await
     }
 
     async fn release(
@@ -449,7 +452,8 @@ impl Store for Sqlite {
         now: Timestamp,
     ) -> Result<ReleaseOutcome, StoreError> {
         self.damage.check()?;
-        let write = self.writer.write(move |writing| release::release(writing, id, (word, now)));
+        let write =
+            self.writer.write(move |writing| archive::release::release(writing, id, (word, now)));
         let released = write.await?;
         self.arrive();
         Ok(released)
@@ -457,11 +461,13 @@ impl Store for Sqlite {
 
     async fn purge(&self, settled_before: Timestamp) -> Result<Purged, StoreError> {
         self.damage.check()?;
-        self.writer.write(move |writing| forget::forget(writing, settled_before)).await
+        self.writer
+            .write(move |writing| maintenance::retention::forget(writing, settled_before))
+            .await
     }
 
     async fn recount(&self) -> Result<usize, StoreError> {
-        let wrong = self.readers.read(Purpose::Look, count::wrong).await?;
+        let wrong = self.readers.read(Purpose::Look, engine::transaction::wrong).await?;
         let count = wrong.len();
         if count > 0 {
             let mend = move |writing: &Transaction<'_>| {

@@ -19,10 +19,9 @@ use opentelemetry_sdk::trace::{
 };
 use tracing::warn;
 
+pub use export::ask;
 use export::{Collector, Exporter};
 use ids::{SamplingRatio, SpanIds};
-
-pub use export::ask;
 pub use settings::{Settings, Target};
 pub use spans::{AttemptSpan, DeliverySpan, ParentSpan, WebhookResult, WebhookSpan, WorkResult};
 

@@ -16,12 +16,12 @@ use std::time::Duration;
 
 use http::Method;
 use savio_relay::delivery::{Delivery, Destination, Mappings, Settings, gate};
+use savio_relay::diagnostics::diagnostic::Document;
+use savio_relay::diagnostics::table::{self, TomlTable};
 use savio_relay::event::{EventId, Outcome, Request, RequestKind, State};
 use savio_relay::mapping::Mapping;
-use savio_relay::mistake::Document;
 use savio_relay::savio::{self, Client};
 use savio_relay::store::{EventRecord, NextStep, Progress, RequestState, Store, Webhook};
-use savio_relay::table::{self, TomlTable};
 use serde_json::{Value, json};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};

@@ -3,13 +3,14 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::outgoing::chain;
-use crate::store::sqlite::Settings;
-use crate::store::sqlite::check::{Checked, Limits, check, log_bytes_of_check, time_of_check};
-
-use super::super::show;
-use super::report::Finding;
+use super::finding::Finding;
 use super::store::{MIB, STORE};
+use crate::cli::output;
+use crate::http_client::chain;
+use crate::store::sqlite::Settings;
+use crate::store::sqlite::engine::check::{
+    Checked, Limits, check, log_bytes_of_check, time_of_check,
+};
 
 /// What a look without `--deep` may take.
 const SHORT: Duration = Duration::from_secs(1);
@@ -22,7 +23,7 @@ pub(super) async fn damage(settings: &Settings, deep: bool) -> Finding {
     let bytes = fs::metadata(&settings.path).map_or(0, |file| file.len());
     if deep {
         let seconds = time_of_check(bytes).as_secs();
-        show::tell(&format!(
+        output::tell(&format!(
             "checking {shown}, {} MiB: it takes about {seconds} s, less where the file is in memory",
             bytes.div_ceil(MIB)
         ));

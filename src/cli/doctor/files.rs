@@ -2,16 +2,15 @@
 
 use std::path::Path;
 
+use super::finding::Finding;
+use crate::cli::load::{self, CONFIG, Location};
+use crate::cli::{CommandError, check};
 use crate::clock;
 use crate::config::Config;
+use crate::diagnostics::diagnostic::{Diagnostic, Document};
 use crate::intake::source::SourceStatus;
-use crate::mistake::{Diagnostic, Document};
+use crate::mapping_file::file::MappingFile;
 use crate::secret::Environment;
-use crate::sources::MappingFile;
-
-use super::super::load::{self, CONFIG, Location};
-use super::super::{CommandError, check};
-use super::report::Finding;
 
 const CONFIGURATION: &str = "configuration";
 const MAPPINGS: &str = "mapping files";

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::finding::Finding;
 use crate::clock;
 use crate::config::{Config, DestinationConfig};
-use crate::outgoing::chain;
+use crate::http_client::chain;
+use crate::mapping_file::file::MappingFile;
 use crate::savio::{Client, Settings};
 use crate::secret::Secret;
-use crate::sources::MappingFile;
-
-use super::report::Finding;
 
 const SAVIO: &str = "savio";
 const CLOCK: &str = "clock";
@@ -143,8 +142,8 @@ fn compared(ours: Timestamp, theirs: Option<Timestamp>) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::FindingLevel;
     use super::*;
+    use crate::cli::doctor::finding::FindingLevel;
 
     #[test]
     fn a_clock_is_judged_by_how_far_it_is_off() {

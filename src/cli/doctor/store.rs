@@ -7,17 +7,16 @@ use std::path::Path;
 use rustix::fs::{Access, access};
 use rustix::process::geteuid;
 
+use super::damage::damage;
+use super::finding::Finding;
 use crate::clock;
 use crate::config::Config;
-use crate::delivery::pauses::{SourcePauses, why_source_waits};
+use crate::delivery::source_pauses::{SourcePauses, why_source_waits};
 use crate::event::{SourceName, State};
-use crate::outgoing::chain;
-use crate::sources::MappingFile;
+use crate::http_client::chain;
+use crate::mapping_file::file::MappingFile;
 use crate::store::sqlite::{DiskSpace, OpenError, Settings, is_served};
 use crate::store::{Sqlite, StateCount, Store, StoreError, Waiting};
-
-use super::damage::damage;
-use super::report::Finding;
 
 pub(super) const STORE: &str = "store";
 pub(super) const MIB: u64 = 1024 * 1024;

@@ -2,10 +2,9 @@
 
 use tokio::task::spawn_blocking;
 
+use super::finding::Finding;
 use crate::config::Config;
 use crate::telemetry::traces::{Target, ask};
-
-use super::report::Finding;
 
 const TRACES: &str = "traces";
 

@@ -4,12 +4,11 @@ use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 
+use crate::cli::CommandError;
 use crate::clock;
+use crate::diagnostics::table::parse_duration;
 use crate::event::{EventId, SourceName, State};
 use crate::store::EventFilter;
-use crate::table::parse_duration;
-
-use super::super::CommandError;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct FilterOptions {

@@ -6,15 +6,14 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::mistake::OutputStyle;
+use super::waits::SourceWaits;
+use crate::cli::output::{one_line, shorten};
+use crate::cli::{CommandError, output as shown};
+use crate::diagnostics::diagnostic::OutputStyle;
 use crate::store::{
     Attempt, Cursor, EventFilter, EventPage, EventRecord, EventSummary, PageRequest,
     PlannedRequest, Sqlite, Store,
 };
-
-use super::super::show::{one_line, shorten};
-use super::super::{CommandError, show as shown};
-use super::waits::SourceWaits;
 
 /// How much of a reason a terminal's line shows; `events show` has all of it.
 const REASON_CHARS: usize = 60;

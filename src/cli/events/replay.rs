@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::{list, unknown};
+use crate::cli::{CommandError, output as shown};
 use crate::clock;
 use crate::event::EventId;
 use crate::store::{
     EventFilter, MatchCount, ReplayId, ReplayProgress, ReplayRequest, Sqlite, Store, run_replay,
 };
-
-use super::super::{CommandError, show as shown};
-use super::{list, unknown};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {

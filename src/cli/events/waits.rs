@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use crate::cli::load::Location;
 use crate::config::Config;
-use crate::delivery::pauses::{SourcePauses, why_source_waits};
+use crate::delivery::source_pauses::{SourcePauses, why_source_waits};
 use crate::event::{SourceName, State};
 use crate::secret::Environment;
 use crate::store::{EventRecord, EventSummary, Sqlite, StoreError};
-
-use super::super::load::Location;
 
 pub(super) struct SourceWaits {
     /// The sources that have a mapping file now; none: the files cannot be read.

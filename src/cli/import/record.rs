@@ -5,10 +5,10 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use super::elements::JsonRecords;
+use super::csv_records::CsvRecords;
 use super::input::{FileFormat, MeteredInput, ReadMeter};
-use super::lines::NdjsonRecords;
-use super::rows::CsvRecords;
+use super::json_records::JsonRecords;
+use super::ndjson_records::NdjsonRecords;
 
 /// One record of a file.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,9 +2,8 @@
 
 use serde_json::json;
 
+use crate::cli::{CommandError, load, output};
 use crate::savio::{Client, NewFeedback};
-
-use super::super::{CommandError, load, show};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -47,10 +46,10 @@ pub(super) async fn create(client: &Client, arguments: Arguments) -> Result<(), 
     let json = arguments.json;
     let created = client.create_feedback(&arguments.feedback()?).await?;
     if json {
-        return show::print(&show::json(&format!("{}\n", json!(created))));
+        return output::print(&output::json(&format!("{}\n", json!(created))));
     }
     let id = created.id.map_or(String::new(), |id| format!(" {id}"));
-    show::print(&format!("feedback{id} is created\n"))
+    output::print(&format!("feedback{id} is created\n"))
 }
 
 impl Arguments {
@@ -61,7 +60,7 @@ impl Arguments {
         };
         if self.company_name.is_some() && self.person_email.is_none() && self.person_name.is_none()
         {
-            show::tell(
+            output::tell(
                 "note: savio ignores --company-name without --person-email or --person-name",
             );
         }

@@ -7,11 +7,10 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::savio::{Client, CustomerQuery, Error, FeatureRequestQuery, Page, Pages};
-
-use super::super::bar::ProgressBar;
-use super::super::{CommandError, show};
 use super::table;
+use crate::cli::progress_bar::ProgressBar;
+use crate::cli::{CommandError, output};
+use crate::savio::{Client, CustomerQuery, Error, FeatureRequestQuery, Page, Pages};
 
 /// A page that does not come is asked for so often, with waits between.
 const TRIES_MAX: u32 = 8;
@@ -98,9 +97,9 @@ pub(super) async fn feature_request(
 ) -> Result<(), CommandError> {
     let found = client.feature_request(arguments.id).await?;
     if arguments.json {
-        return show::print(&show::json(&format!("{:#}\n", json!(found))));
+        return output::print(&output::json(&format!("{:#}\n", json!(found))));
     }
-    show::print(&table::feature_request(&found))
+    output::print(&table::feature_request(&found))
 }
 
 pub(super) async fn contacts(
@@ -146,10 +145,10 @@ async fn print<T: DeserializeOwned>(
         }
     };
     bar.clear();
-    show::print(&table(&entries))?;
+    output::print(&table(&entries))?;
     if !is_last {
         let of = count.map_or(String::new(), |count| format!(" of {count}"));
-        show::tell(&format!("{}{of}; --all shows the rest", entries.len()));
+        output::tell(&format!("{}{of}; --all shows the rest", entries.len()));
     }
     Ok(())
 }
@@ -164,7 +163,7 @@ async fn print_json<T: Serialize + DeserializeOwned>(
     while let Some(page) = turn(&mut pages).await? {
         for entry in page.results {
             let before = if shown == 0 { "{\"results\":[\n" } else { ",\n" };
-            show::print(&show::json(&format!("{before}{}", json!(entry))))?;
+            output::print(&output::json(&format!("{before}{}", json!(entry))))?;
             shown += 1;
         }
         bar.show(shown, page.count, "read");
@@ -173,7 +172,7 @@ async fn print_json<T: Serialize + DeserializeOwned>(
             let before = if shown == 0 { "{\"results\":[" } else { "\n" };
             let (count, next) = (json!(page.count), json!(page.next));
             let end = format!("{before}],\"count\":{count},\"next\":{next}}}\n");
-            return show::print(&show::json(&end));
+            return output::print(&output::json(&end));
         }
     }
     Ok(())

@@ -79,8 +79,8 @@ impl UpsertQueue {
 mod tests {
     use std::time::Duration;
 
-    use super::super::upsert::RecordKind;
     use super::*;
+    use crate::cli::savio::upsert::RecordKind;
 
     fn job(line: u64, internal_id: &str) -> UpsertJob {
         let text = format!(r#"{{"internal_id": "{internal_id}", "name": "Ada"}}"#);

@@ -2,10 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::mistake::OutputStyle;
+use crate::cli::output::{fields, one_line, shorten, stdout_look, table};
+use crate::diagnostics::diagnostic::OutputStyle;
 use crate::savio::{Company, Contact, FeatureRequest};
-
-use super::super::show::{fields, one_line, shorten, stdout_look, table};
 
 /// How much of a text a terminal's line shows.
 const CHARS_MAX: usize = 50;

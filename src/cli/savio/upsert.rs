@@ -4,11 +4,10 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
+use super::{AccountClient, bulk, table};
+use crate::cli::{CommandError, output};
 use crate::json;
 use crate::savio::{Client, CompanyUpsert, ContactUpsert, Error};
-
-use super::super::{CommandError, show};
-use super::{AccountClient, many, table};
 
 pub(super) const USAGE_OF_CONTACTS: &str = "\
 savio-relay savio contacts upsert --internal-id <ID> --name <NAME> [OPTIONS]
@@ -69,7 +68,7 @@ pub(super) struct CompanyArguments {
 #[derive(Debug, clap::Args)]
 struct UpsertOutput {
     #[command(flatten)]
-    pace: many::PaceOptions,
+    pace: bulk::PaceOptions,
     /// Print JSON; for FILE, one object per line
     #[arg(long)]
     json: bool,
@@ -162,7 +161,7 @@ impl UpsertOutput {
         account: &AccountClient,
         (kind, file): (RecordKind, PathBuf),
     ) -> Result<(), CommandError> {
-        many::run(account, (kind, &file), many::BulkOptions { pace: self.pace, json: self.json })
+        bulk::run(account, (kind, &file), bulk::BulkOptions { pace: self.pace, json: self.json })
             .await
     }
 
@@ -178,10 +177,10 @@ impl UpsertOutput {
         }
         let kept = upsert.send(&account.client).await?;
         if self.json {
-            return show::print(&show::json(&format!("{kept:#}\n")));
+            return output::print(&output::json(&format!("{kept:#}\n")));
         }
         let fields = kept.as_object().map_or_else(Map::new, Clone::clone);
-        show::print(&format!("{name} is kept\n{}", table::filled(&fields)))
+        output::print(&format!("{name} is kept\n{}", table::filled(&fields)))
     }
 }
 

@@ -3,20 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::undone;
+use crate::cli::CommandError;
 use crate::config::{self, Config, DestinationConfigs};
 use crate::delivery::mapper::Mapper;
-use crate::delivery::pauses::SourcePauses;
+use crate::delivery::source_pauses::SourcePauses;
 use crate::delivery::{Delivery, Destination, Mappings};
+use crate::mapping_file::file::MappingFile;
 use crate::savio::{self, Client};
 use crate::secret::Secret;
-use crate::sources::MappingFile;
 use crate::store::Sqlite;
 use crate::telemetry::metrics::Attempts;
 use crate::telemetry::traces::Traces;
 use crate::{admin, clock};
-
-use super::super::CommandError;
-use super::undone;
 
 /// What all destinations have in common.
 pub(super) struct Shared {

@@ -8,10 +8,9 @@ use tempfile::NamedTempFile;
 use uuid::Uuid;
 
 use crate::admin::AdminToken;
+use crate::cli::CommandError;
 use crate::config::Config;
 use crate::secret::Secret;
-
-use super::super::CommandError;
 
 /// How a person gets the token.
 pub(super) enum TokenOrigin {

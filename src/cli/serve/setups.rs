@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use tokio::task::spawn_blocking;
 use tracing::warn;
 
+use super::looking_in::write_for_owner;
+use crate::cli::output;
 use crate::intake::setup::PendingSetup;
 use crate::intake::source::{SourceStatus, Sources};
-
-use super::looking_in::write_for_owner;
-use crate::cli::show;
 
 pub(super) struct Setups {
     /// What a source's address is appended to.
@@ -52,7 +51,7 @@ impl Setups {
         match &self.place {
             Place::Terminal => {
                 warn!(source = %name, "{name} waits for its secret at an address that is shown once");
-                show::tell(&format!("register {}{}", self.url, setup.address()));
+                output::tell(&format!("register {}{}", self.url, setup.address()));
             }
             Place::File(path) => {
                 let path = path.display();

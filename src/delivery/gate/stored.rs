@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::standstill::Downtime;
+use super::downtime::Downtime;
 use super::wait::Wait;
 use super::{Gate, Pause};
 

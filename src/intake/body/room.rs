@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::client_key::ClientKey;
+use crate::rate::client_key::ClientKey;
 
 /// The part of the room that one client's unverified bodies may take.
 const SHARE: usize = 8;

@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use super::*;
+use crate::diagnostics::diagnostic::Document;
+use crate::diagnostics::table::{self, Diagnostics, TomlTable};
 use crate::intake::signature::{Scheme, SecretFormat, Signature};
-use crate::mistake::Document;
-use crate::table::{self, Diagnostics, TomlTable};
 
 fn read(text: &str) -> (Vec<HandshakeRule>, Diagnostics) {
     let document = Document { name: "x.toml".to_owned(), text: text.to_owned() };

@@ -207,9 +207,9 @@ fn fill(node: &mut Value, values: &mut [Value]) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::charset::TextReader;
-    use super::super::fields::{Declared, read};
     use super::*;
+    use crate::intake::payload::charset::TextReader;
+    use crate::intake::payload::fields::{Declared, read};
 
     const LIMITS: Limits =
         Limits { bytes_max: 1_000, depth_max: 64, key_bytes_max: 1_000, parsed_bytes_max: 1 << 20 };

@@ -223,9 +223,9 @@ fn bytes(text: &str) -> Vec<u8> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::charset::TextReader;
-    use super::super::fields::{Declared, read};
     use super::*;
+    use crate::intake::payload::charset::TextReader;
+    use crate::intake::payload::fields::{Declared, read};
 
     const TYPE: &str = "multipart/form-data; boundary=\"x y\"";
 

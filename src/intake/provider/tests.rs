@@ -1,9 +1,9 @@
 //! Provider files and the tables of a mapping file that say the same.
 
 use super::*;
+use crate::diagnostics::diagnostic::Document;
+use crate::diagnostics::table;
 use crate::intake::signature::{Algorithm, CredentialLocation, Scheme, SigningMethod};
-use crate::mistake::Document;
-use crate::table;
 
 fn document(text: &str) -> Document {
     Document { name: "mapping.toml".to_owned(), text: text.to_owned() }

@@ -6,7 +6,7 @@ use jiff::tz::Offset;
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use subtle::ConstantTimeEq;
 
-use super::pair::{self, Curve, PrivateKey, PublicKey};
+use super::key_pair::{self, Curve, PrivateKey, PublicKey};
 use super::{Algorithm, Encoding, disguise};
 
 /// How the bytes of the key are written in the secret.
@@ -72,7 +72,7 @@ impl SecretFormat {
             SecretEncoding::Text => KeyMaterial::Secret(bytes_of(written)),
             SecretEncoding::Encoded(encoding) => KeyMaterial::Secret(decoded(encoding, written)?),
             SecretEncoding::Key(curve) => {
-                let key = pair::public(curve, written);
+                let key = key_pair::public(curve, written);
                 KeyMaterial::Public(key.ok_or(InvalidSecret::Form(curve.public_name()))?)
             }
         };
@@ -87,7 +87,7 @@ impl SecretFormat {
                 SigningMaterial::Secret(decoded(encoding, written)?)
             }
             SecretEncoding::Key(curve) => {
-                let key = pair::private(curve, written);
+                let key = key_pair::private(curve, written);
                 SigningMaterial::Private(key.ok_or(InvalidSecret::Form(curve.private_name()))?)
             }
         }))
@@ -99,7 +99,7 @@ impl SecretFormat {
         let secret = match self.encoding {
             SecretEncoding::Text => private.clone(),
             SecretEncoding::Encoded(encoding) => encoding.encode(seed),
-            SecretEncoding::Key(curve) => pair::private(curve, &private)?.public_hex(),
+            SecretEncoding::Key(curve) => key_pair::private(curve, &private)?.public_hex(),
         };
         let signs =
             if matches!(self.encoding, SecretEncoding::Key(_)) { private } else { secret.clone() };

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{compile, problem, requests, sound};
+use crate::diagnostics::table::SpannedText;
 use crate::mapping::Extractor;
-use crate::table::SpannedText;
 
 /// What a provider's file says of Typeform.
 const TYPEFORM: &str = r#"

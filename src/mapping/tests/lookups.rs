@@ -1,8 +1,8 @@
 //! What a template looks up is there, wherever in the template it stands.
 
 use super::*;
-use crate::mapping::template::{Templates, Variable};
-use crate::table::SpannedText;
+use crate::diagnostics::table::SpannedText;
+use crate::mapping::language::template::{Templates, Variable};
 
 const MEANT: &str = "meant_to_be_found";
 

@@ -1,9 +1,10 @@
 //! Every mistake of a mapping file, at its place and with advice.
 
-use super::{OutputStyle, compile, document, sound};
-use crate::mistake::{self, Diagnostic, Severity};
 use proptest::prelude::*;
 use serde_json::json;
+
+use super::{OutputStyle, compile, document, sound};
+use crate::diagnostics::diagnostic::{self, Diagnostic, Severity};
 
 #[test]
 fn ten_mistakes_are_shown_at_their_places() {
@@ -212,5 +213,5 @@ fn expect(line: &str, severity: Severity, (underlined, advice): (&str, &str)) {
 }
 
 fn show(file: &str, mistakes: &[Diagnostic]) -> String {
-    mistake::show(&document(file), mistakes, OutputStyle::Plain)
+    diagnostic::show(&document(file), mistakes, OutputStyle::Plain)
 }

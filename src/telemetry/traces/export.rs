@@ -24,7 +24,7 @@ use reqwest::redirect::Policy;
 use tracing::{info, warn};
 
 use super::Target;
-use crate::outgoing::{chain, is_loopback};
+use crate::http_client::{chain, is_loopback};
 
 const PROTOBUF: &str = "application/x-protobuf";
 

@@ -10,9 +10,9 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::SamplingRatio;
-use crate::mistake::{Diagnostic, Document};
+use crate::diagnostics::diagnostic::{Diagnostic, Document};
+use crate::diagnostics::table::{Diagnostics, TomlTable, text_of, wrong_type};
 use crate::secret::{self, Environment, Secret};
-use crate::table::{Diagnostics, TomlTable, text_of, wrong_type};
 
 /// The path that every collector has.
 const PATH: &str = "/v1/traces";
@@ -277,7 +277,7 @@ fn header(name: &str, secret: &Secret) -> Result<(HeaderName, HeaderValue), Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table;
+    use crate::diagnostics::table;
 
     fn read(text: &str, variables: &[(&str, &str)]) -> (Settings, Diagnostics) {
         let pairs = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));

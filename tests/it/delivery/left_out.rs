@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use savio_relay::delivery::retry::{self, UnansweredPolicy};
+use savio_relay::delivery::outcome::{self, UnansweredPolicy};
 use savio_relay::delivery::{Delivery, Settings};
 use savio_relay::event::{EventId, Outcome, State};
 use savio_relay::store::{
@@ -59,7 +59,7 @@ fn refused(fields: &[&str]) -> ResponseTemplate {
 
 fn holding() -> Settings {
     let retry =
-        retry::Settings { unanswered: UnansweredPolicy::Hold, ..retry::Settings::default() };
+        outcome::Settings { unanswered: UnansweredPolicy::Hold, ..outcome::Settings::default() };
     Settings { retry, ..Settings::default() }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use savio_relay::delivery::gate::{self, PausedBy};
-use savio_relay::delivery::pauses::SourcePauses;
-use savio_relay::delivery::retry::{self, UnansweredPolicy};
+use savio_relay::delivery::outcome::{self, UnansweredPolicy};
+use savio_relay::delivery::source_pauses::SourcePauses;
 use savio_relay::delivery::{Delivery, Destination, Settings};
 use savio_relay::event::{EventId, Outcome, State};
 use serde_json::json;
@@ -49,7 +49,7 @@ impl Relay {
 
 fn holding() -> Settings {
     let retry =
-        retry::Settings { unanswered: UnansweredPolicy::Hold, ..retry::Settings::default() };
+        outcome::Settings { unanswered: UnansweredPolicy::Hold, ..outcome::Settings::default() };
     Settings { retry, ..Settings::default() }
 }
 

@@ -11,11 +11,11 @@ use std::sync::Arc;
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
 use hmac::{Hmac, KeyInit, Mac};
 use savio_relay::clock;
+use savio_relay::diagnostics::diagnostic::Document;
 use savio_relay::intake::Settings;
 use savio_relay::intake::source::{SourceStatus, Sources};
-use savio_relay::mistake::Document;
+use savio_relay::mapping_file::file::MappingFile;
 use savio_relay::secret::Environment;
-use savio_relay::sources::MappingFile;
 use sha2::{Digest, Sha256};
 
 use crate::support::server::{Answer, House, Request};

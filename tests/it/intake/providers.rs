@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use savio_relay::clock;
+use savio_relay::diagnostics::diagnostic::Document;
 use savio_relay::intake::Settings;
 use savio_relay::intake::provider::Provider;
 use savio_relay::intake::source::{SourceStatus, Sources};
-use savio_relay::mistake::Document;
+use savio_relay::mapping_file::file::MappingFile;
 use savio_relay::secret::Environment;
-use savio_relay::sources::MappingFile;
 use savio_relay::store::Store;
 
 use crate::support::server::{Answer, House, Request};

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use savio_relay::diagnostics::diagnostic::Document;
 use savio_relay::event::Headers;
 use savio_relay::intake::signature::SignedRequest;
-use savio_relay::mistake::Document;
+use savio_relay::mapping_file::file::MappingFile;
 use savio_relay::secret::Environment;
-use savio_relay::sources::MappingFile;
 use serde::Deserialize;
 
 use crate::support::left_out::{file_of, say};

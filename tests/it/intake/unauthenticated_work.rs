@@ -6,11 +6,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use savio_relay::clock;
+use savio_relay::diagnostics::diagnostic::Document;
 use savio_relay::event::{Headers, SourceName};
 use savio_relay::intake::Settings;
 use savio_relay::intake::signature::SignedRequest;
-use savio_relay::mistake::Document;
-use savio_relay::sources::MappingFile;
+use savio_relay::mapping_file::file::MappingFile;
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use savio_relay::mapping::query::Query;
+use savio_relay::mapping::language::query::Query;
 use serde_json::Value;
 
 use crate::support::left_out::file_of;

@@ -3,7 +3,7 @@
 use jsonpath_rfc9535::JsonPath;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use savio_relay::mapping::query::{Condition, Query};
+use savio_relay::mapping::language::query::{Condition, Query};
 use serde_json::Value;
 
 const CASES: u32 = 2000;

@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use savio_relay::mistake::{Document, OutputStyle, show};
-use savio_relay::sources::MappingFile;
-use savio_relay::table::FILE_BYTES_MAX;
+use savio_relay::diagnostics::diagnostic::{Document, OutputStyle, show};
+use savio_relay::diagnostics::table::FILE_BYTES_MAX;
+use savio_relay::mapping_file::file::MappingFile;
 
 /// In an optimized build each takes about a second at most; an unoptimized one beside other tests has
 /// time to spare. What is quadratic takes many minutes.

@@ -5,7 +5,7 @@ mod malformed;
 
 use std::time::Duration;
 
-use savio_relay::mistake::Document;
+use savio_relay::diagnostics::diagnostic::Document;
 use savio_relay::sandbox::{self, Faults, Seed};
 use savio_relay::savio::{
     Client, CompanyUpsert, ContactUpsert, CustomerQuery, Error, FeatureRequest,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use savio_relay::event::{EventId, Outcome, State};
-use savio_relay::store::upkeep::run_once;
+use savio_relay::store::maintenance::run_once;
 use savio_relay::store::{EventFilter, ReplayId, ReplayRequest, Store, Webhook};
 
 use crate::support::store::{

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
 use savio_relay::clock;
+use savio_relay::diagnostics::diagnostic::Document;
+use savio_relay::diagnostics::table::{self, Diagnostics, TomlTable};
 use savio_relay::event::SourceName;
 use savio_relay::intake::provider::{Provider, ValueSource};
 use savio_relay::intake::source::{Source, SourceStatus, Sources, header_field};
 use savio_relay::intake::{Intake, Settings, router};
-use savio_relay::mistake::Document;
-use savio_relay::sources::MappingFile;
+use savio_relay::mapping_file::file::MappingFile;
 use savio_relay::store::sqlite::Sqlite;
 use savio_relay::store::{Store, sqlite};
-use savio_relay::table::{self, Diagnostics, TomlTable};
 use savio_relay::telemetry::metrics::{Attempts, Gauges, Metrics};
 use serde_json::Value;
 use sha2::Sha256;

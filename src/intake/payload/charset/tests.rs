@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::*;
+use crate::intake::payload::*;
 
 const LIMITS: Limits =
     Limits { bytes_max: 10_000, depth_max: 8, key_bytes_max: 100, parsed_bytes_max: 1 << 20 };

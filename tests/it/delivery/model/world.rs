@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use savio_relay::delivery::gate::PausedBy;
-use savio_relay::delivery::retry::{self, UnansweredPolicy};
+use savio_relay::delivery::outcome::{self, UnansweredPolicy};
 use savio_relay::delivery::{Delivery, Destination, Mappings, Settings};
 use savio_relay::event::{EventId, State};
 use savio_relay::savio::{self, Client};
@@ -69,7 +69,7 @@ impl World {
         let reference = Arc::new(Mutex::new(Reference::new(story.holds, &story.answers)));
         let (url, savio) = crate::delivery::model::savio::start(reference.clone()).await;
         let unanswered = if story.holds { UnansweredPolicy::Hold } else { UnansweredPolicy::Retry };
-        let retry = retry::Settings { unanswered, ..retry::Settings::default() };
+        let retry = outcome::Settings { unanswered, ..outcome::Settings::default() };
         let settings = Settings { retry, ..Settings::default() };
         // Where memory can be used as a disk, a commit costs little.
         let folder = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap();

@@ -1,8 +1,8 @@
 //! All forms of `Authorization: Bearer`, with all recipes that may mean it.
 
-use savio_relay::mistake::Document;
+use savio_relay::diagnostics::diagnostic::Document;
+use savio_relay::mapping_file::file::MappingFile;
 use savio_relay::secret::Environment;
-use savio_relay::sources::MappingFile;
 use serde_json::json;
 
 use super::{BODY, Fixture, WRONG, post};

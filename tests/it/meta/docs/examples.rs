@@ -172,7 +172,11 @@ fn seed_of_the_sandbox_page_is_valid() {
     let name = "seed.json".to_owned();
 
     assert!(
-        savio_relay::sandbox::Seed::read(&savio_relay::mistake::Document { name, text }).is_ok()
+        savio_relay::sandbox::Seed::read(&savio_relay::diagnostics::diagnostic::Document {
+            name,
+            text
+        })
+        .is_ok()
     );
 }
 

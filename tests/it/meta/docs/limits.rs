@@ -144,9 +144,9 @@ fn mapping_limits() -> Vec<(&'static str, String)> {
         ("questions of a form", count_of("mapping/", "QUESTIONS_MAX")),
         ("requests of an event", count_of("mapping/", "REQUESTS_MAX")),
         ("memory of an event's requests", bytes_of("scope.rs", "BYTES_MAX")),
-        ("length of a query", bytes_of("mapping/query.rs", "TEXT_BYTES_MAX")),
-        ("steps of a query", count_of("query/evaluate", "STEPS_MAX")),
-        ("results of a query", count_of("query/evaluate", "NODES_MAX")),
+        ("length of a query", bytes_of("language/query.rs", "TEXT_BYTES_MAX")),
+        ("steps of a query", count_of("query/evaluator", "STEPS_MAX")),
+        ("results of a query", count_of("query/evaluator", "NODES_MAX")),
         ("nesting of a query", format!("{} levels", number("mapping/", "NESTING_MAX"))),
         (
             "nesting of function calls in a query",

@@ -1,0 +1,121 @@
+//! Events: the list, one in full, its bytes, and a person's word on what is held.
+
+use std::sync::Arc;
+
+use axum::extract::State as Of;
+use axum::http::header;
+use axum::response::{IntoResponse, Json, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::admin::AdminState;
+use crate::admin::error::{ApiError, BodyErrors, CommonErrors, ErrorBody, EventNotFound};
+use crate::admin::params::{EventQuery, JsonBody, QueryParams, Segment, id, no_event};
+use crate::clock;
+use crate::event::{EventId, State};
+use crate::store::{EventPage, EventView, HoldDecision, PageRequest, ReleaseOutcome};
+
+const LIMIT: u16 = 50;
+const LIMIT_MAX: u16 = 500;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PageParams {
+    /// How many at most.
+    #[param(minimum = 1, maximum = 500, default = 50)]
+    limit: Option<u16>,
+    /// The `next` of the page before.
+    after: Option<String>,
+}
+
+/// List events, newest first
+#[utoipa::path(get, path = "/api/v1/events", params(PageParams, EventQuery),
+    responses(CommonErrors, (status = 200, body = EventPage),
+        (status = 404, description = "There is no such destination", body = ErrorBody)))]
+pub(crate) async fn list(
+    Of(inside): Of<Arc<AdminState>>,
+    QueryParams(PageParams { limit, after }, meant): QueryParams<PageParams, EventQuery>,
+) -> Result<Json<EventPage>, ApiError> {
+    let limit = limit.unwrap_or(LIMIT);
+    if !(1..=LIMIT_MAX).contains(&limit) {
+        return Err(ApiError::Wrong(format!("`limit` is from 1 to {LIMIT_MAX}")));
+    }
+    let after = after.map(|after| after.parse()).transpose();
+    let after = after.map_err(|error| ApiError::Wrong(format!("`after`: {error}")))?;
+    let page = PageRequest { limit: usize::from(limit), after };
+    let mut listed = inside.store.list(meant.filter(&inside)?, page).await?;
+    let now = clock::now();
+    for event in &mut listed.events {
+        event.reason = inside.why_waits(event, now).or(event.reason.take());
+    }
+    Ok(Json(listed))
+}
+
+/// Show an event: payload, requests, attempts
+#[utoipa::path(get, path = "/api/v1/events/{id}", params(("id" = String, Path)),
+    responses(CommonErrors, EventNotFound, (status = 200, body = EventView)))]
+pub(crate) async fn show(
+    Of(inside): Of<Arc<AdminState>>,
+    Segment(written): Segment,
+) -> Result<Response, ApiError> {
+    let id = id(&written, "event")?;
+    let mut record = inside.store.event(id).await?.ok_or_else(|| no_event(id))?;
+    let reason = inside.why_waits(&record.line(), clock::now());
+    record.reason = reason.or(record.reason);
+    Ok(Json(record.whole()).into_response())
+}
+
+/// Get the body of the webhook, byte for byte as received
+#[utoipa::path(get, path = "/api/v1/events/{id}/body", params(("id" = String, Path)),
+    responses(CommonErrors, EventNotFound, (status = 200, body = Vec<u8>, content_type = "application/octet-stream")))]
+pub(crate) async fn body(
+    Of(inside): Of<Arc<AdminState>>,
+    Segment(written): Segment,
+) -> Result<Response, ApiError> {
+    let id = id(&written, "event")?;
+    let body = inside.store.body(id).await?.ok_or_else(|| no_event(id))?;
+    // Strangers wrote it: no browser is to take it for a page.
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{id}\"")),
+    ];
+    Ok((headers, body).into_response())
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReleaseBody {
+    /// Whether Savio has the request that got no answer. If not, it is sent again.
+    arrived: bool,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ReleaseResult {
+    id: EventId,
+    state: State,
+}
+
+/// Release a held event: it arrived, or send it again
+#[utoipa::path(post, path = "/api/v1/events/{id}/release", params(("id" = String, Path)),
+    request_body = ReleaseBody,
+    responses(CommonErrors, EventNotFound, BodyErrors, (status = 200, body = ReleaseResult),
+        (status = 409, description = "It is not held", body = ErrorBody)))]
+pub(crate) async fn release(
+    Of(inside): Of<Arc<AdminState>>,
+    Segment(written): Segment,
+    JsonBody(ReleaseBody { arrived }): JsonBody<ReleaseBody>,
+) -> Result<Json<ReleaseResult>, ApiError> {
+    let id = id(&written, "event")?;
+    let word = if arrived { HoldDecision::Arrived } else { HoldDecision::Again };
+    let state = match inside.store.release(id, word, clock::now()).await? {
+        ReleaseOutcome::Queued => State::Queued,
+        ReleaseOutcome::Delivered => State::Delivered,
+        ReleaseOutcome::NotHeld(state) => {
+            let state = state.as_str();
+            let reason = format!("event {id} is {state}: only what is held is released");
+            return Err(ApiError::Conflict(reason));
+        }
+        ReleaseOutcome::NotFound => return Err(no_event(id)),
+    };
+    Ok(Json(ReleaseResult { id, state }))
+}

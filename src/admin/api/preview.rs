@@ -1,0 +1,194 @@
+//! What a mapping that is not saved yet would make of a payload. Nothing is kept or sent.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Json, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tokio::task::spawn_blocking;
+use utoipa::ToSchema;
+
+use crate::admin::AdminState;
+use crate::admin::error::{ApiError, BodyErrors, CommonErrors, ErrorBody};
+use crate::admin::params::{JsonBody, no_event};
+use crate::clock;
+use crate::diagnostics::diagnostic::{Diagnostic, Document};
+use crate::event::{Event, EventId, Request, SourceName};
+use crate::intake::payload::Limits;
+use crate::mapping::FieldTrace;
+use crate::mapping_file::file::{MappingFile, SamplePayload};
+use crate::parse_memory::{NoMemory, weigh};
+
+/// A mapping file's text, and either a payload or a stored event.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PreviewBody {
+    mapping: String,
+    /// Any JSON: what a webhook would bring.
+    #[schema(value_type = Option<Value>)]
+    payload: Option<Box<RawValue>>,
+    /// The headers that come with the payload.
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    event: Option<EventId>,
+    /// The source's name; for a stored event its own, else "preview".
+    #[schema(value_type = Option<String>)]
+    source: Option<SourceName>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum PreviewResponse {
+    Mapped(PreviewResult),
+    Mistaken(PreviewErrors),
+}
+
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(crate) struct PreviewResult {
+    requests: Vec<Request>,
+    /// For each field the query or template that gave its value, and all that were tried.
+    explain: Vec<FieldTrace>,
+    /// What was left out, and why.
+    notes: Vec<String>,
+    /// Why there is no request, or not all.
+    reason: Option<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PreviewErrors {
+    mistakes: Vec<DiagnosticView>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DiagnosticView {
+    /// From 1.
+    line: usize,
+    /// From 1, in characters.
+    column: usize,
+    message: String,
+    /// What to write instead.
+    help: Option<String>,
+}
+
+/// What there is to be mapped.
+enum PreviewInput {
+    Payload(SamplePayload),
+    Event(Box<Event>),
+}
+
+impl PreviewInput {
+    /// How much memory it takes once it is parsed.
+    fn weight(&self) -> usize {
+        match self {
+            PreviewInput::Payload(sample) => str::from_utf8(&sample.body).map_or(0, weigh),
+            PreviewInput::Event(event) => weigh(&event.payload),
+        }
+    }
+}
+
+/// How long a preview waits for what webhooks and deliveries parse.
+const MEMORY_WAIT: Duration = Duration::from_secs(10);
+const NO_MEMORY: &str = "there is no memory to parse the payload now: try again in some seconds";
+
+/// Show the requests that a mapping would make, or its mistakes
+#[utoipa::path(post, path = "/api/v1/preview", request_body = PreviewBody,
+    responses(CommonErrors, BodyErrors, (status = 200, body = PreviewResponse),
+        (status = 404, description = "There is no such event", body = ErrorBody)))]
+pub(crate) async fn preview(
+    State(inside): State<Arc<AdminState>>,
+    JsonBody(order): JsonBody<PreviewBody>,
+) -> Result<Response, ApiError> {
+    let PreviewBody { mapping, payload, headers, event, source } = order;
+    let given = match (payload, event) {
+        (Some(payload), None) => {
+            let headers = headers.into_iter().map(|(name, value)| (name.to_lowercase(), value));
+            PreviewInput::Payload(SamplePayload {
+                headers: headers.collect(),
+                body: payload.get().into(),
+            })
+        }
+        (None, Some(id)) => {
+            let record = inside.store.event(id).await?.ok_or_else(|| no_event(id))?;
+            PreviewInput::Event(Box::new(record.event))
+        }
+        (Some(_), Some(_)) | (None, None) => {
+            return Err(ApiError::Wrong("give either `payload` or `event`".to_owned()));
+        }
+    };
+    let name = match (&source, &given) {
+        (Some(name), _) => name.to_string(),
+        (None, PreviewInput::Event(event)) => event.source.to_string(),
+        (None, PreviewInput::Payload(_)) => "preview".to_owned(),
+    };
+    let document = Document { name: format!("{name}.toml"), text: mapping };
+    let (limits, memory) = (inside.door.limits(), Arc::clone(inside.door.parse_memory()));
+    let mapped = spawn_blocking(move || {
+        let memory = memory.take_within(MEMORY_WAIT, given.weight());
+        memory.map(|_taken| previewed(document, given, &limits))
+    });
+    let previewed = mapped.await.map_err(|_| ApiError::Panicked)?;
+    let previewed = previewed.map_err(|NoMemory| ApiError::Away(NO_MEMORY.to_owned()))?;
+    Ok(Json(previewed).into_response())
+}
+
+fn previewed(document: Document, given: PreviewInput, limits: &Limits) -> PreviewResponse {
+    let file = MappingFile::of_text(document);
+    if file.mistakes.iter().any(Diagnostic::is_error) {
+        return PreviewResponse::Mistaken(PreviewErrors { mistakes: mistaken(&file) });
+    }
+    let mut made = PreviewResult::default();
+    match given {
+        PreviewInput::Event(event) => match serde_json::from_str::<Value>(&event.payload) {
+            Ok(payload) => made.add(&file, &event, &Arc::new(payload)),
+            Err(error) => made.reason = Some(format!("the payload is no JSON: {error}")),
+        },
+        PreviewInput::Payload(sample) => match file.carried(&sample, limits, clock::now()) {
+            Some(Ok(carried)) => {
+                made.reason = carried.ignored;
+                made.notes = carried.notes;
+                for (event, payload) in &carried.events {
+                    made.add(&file, event, payload);
+                }
+            }
+            Some(Err(error)) => made.reason = Some(error.to_string()),
+            None => {}
+        },
+    }
+    PreviewResponse::Mapped(made)
+}
+
+impl PreviewResult {
+    fn add(&mut self, file: &MappingFile, event: &Event, payload: &Arc<Value>) {
+        let explanation = file.mapping.explain(event, payload);
+        self.explain.extend(explanation.fields);
+        match explanation.mapped {
+            Some(Ok(mapped)) => {
+                self.requests.extend(mapped.requests);
+                self.notes.extend(mapped.notes);
+            }
+            Some(Err(unmappable)) => self.reason = Some(unmappable.to_string()),
+            None => {}
+        }
+        if self.requests.is_empty() && self.reason.is_none() {
+            let reasons = explanation.blocks.iter().flat_map(|block| &block.reasons);
+            self.reason = Some(reasons.cloned().collect::<Vec<_>>().join("; "));
+        }
+    }
+}
+
+fn mistaken(file: &MappingFile) -> Vec<DiagnosticView> {
+    let shown = |mistake: &Diagnostic| {
+        let (line, column) = mistake.line_and_column(&file.document);
+        DiagnosticView {
+            line,
+            column,
+            message: mistake.message.clone(),
+            help: mistake.help.clone(),
+        }
+    };
+    file.mistakes.iter().filter(|mistake| mistake.is_error()).map(shown).collect()
+}

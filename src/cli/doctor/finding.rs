@@ -1,0 +1,119 @@
+//! What was found, as a list to read or as JSON.
+
+use serde::Serialize;
+use serde_json::json;
+
+use crate::cli::output::{self, bold, stdout_look};
+use crate::diagnostics::diagnostic::OutputStyle;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum FindingLevel {
+    Ok,
+    /// It works, and may be meant so.
+    Warning,
+    Wrong,
+    /// It could not be looked at.
+    Unseen,
+}
+
+impl FindingLevel {
+    fn as_str(self) -> &'static str {
+        match self {
+            FindingLevel::Ok => "ok",
+            FindingLevel::Warning => "warning",
+            FindingLevel::Wrong => "WRONG",
+            FindingLevel::Unseen => "unseen",
+        }
+    }
+}
+
+/// One line of the list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Finding {
+    /// Under which heading it stands.
+    part: &'static str,
+    pub(super) verdict: FindingLevel,
+    /// What was looked at, and how it is.
+    pub(super) found: String,
+    /// What to do.
+    advice: Option<String>,
+}
+
+impl Finding {
+    pub(super) fn ok(part: &'static str, found: impl Into<String>) -> Finding {
+        Finding { part, verdict: FindingLevel::Ok, found: found.into(), advice: None }
+    }
+
+    pub(super) fn warning(part: &'static str, found: impl Into<String>) -> Finding {
+        Finding { verdict: FindingLevel::Warning, ..Finding::ok(part, found) }
+    }
+
+    pub(super) fn wrong(part: &'static str, found: impl Into<String>) -> Finding {
+        Finding { verdict: FindingLevel::Wrong, ..Finding::ok(part, found) }
+    }
+
+    pub(super) fn unseen(part: &'static str, found: impl Into<String>) -> Finding {
+        Finding { verdict: FindingLevel::Unseen, ..Finding::ok(part, found) }
+    }
+
+    #[must_use]
+    pub(super) fn advice(self, advice: impl Into<String>) -> Finding {
+        Finding { advice: Some(advice.into()), ..self }
+    }
+}
+
+fn count(findings: &[Finding], verdict: FindingLevel) -> usize {
+    findings.iter().filter(|finding| finding.verdict == verdict).count()
+}
+
+pub(super) fn json(findings: &[Finding]) -> String {
+    let shown = json!({
+        "wrong": count(findings, FindingLevel::Wrong),
+        "unseen": count(findings, FindingLevel::Unseen),
+        "warnings": count(findings, FindingLevel::Warning),
+        "findings": findings,
+    });
+    output::json(&format!("{shown:#}\n"))
+}
+
+pub(super) fn text(findings: &[Finding]) -> String {
+    let look = stdout_look();
+    let mut shown = String::new();
+    let mut part = "";
+    for finding in findings {
+        if finding.part != part {
+            part = finding.part;
+            shown += &format!("{}\n", bold(part, look));
+        }
+        shown += &line(finding, look);
+    }
+    shown + "\n" + &summary(findings) + "\n"
+}
+
+fn line(finding: &Finding, look: OutputStyle) -> String {
+    let verdict = format!("{:7}", finding.verdict.as_str());
+    let verdict = match finding.verdict {
+        FindingLevel::Ok => verdict,
+        FindingLevel::Warning | FindingLevel::Wrong | FindingLevel::Unseen => bold(&verdict, look),
+    };
+    let mut shown = format!("  {verdict}  {}\n", output::line(&finding.found));
+    if let Some(advice) = &finding.advice {
+        shown += &format!("           -> {}\n", output::line(advice));
+    }
+    shown
+}
+
+fn summary(findings: &[Finding]) -> String {
+    let [wrong, unseen, warnings] =
+        [FindingLevel::Wrong, FindingLevel::Unseen, FindingLevel::Warning]
+            .map(|it| count(findings, it));
+    let mut parts = vec![format!("looked at: {}", findings.len())];
+    parts.extend((wrong > 0).then(|| format!("{wrong} wrong")));
+    parts.extend((unseen > 0).then(|| format!("{unseen} could not be looked at")));
+    parts.extend((warnings > 0).then(|| format!("{warnings} with a warning")));
+    if parts.len() == 1 {
+        parts.push("all is well".to_owned());
+    }
+    parts.join(", ")
+}

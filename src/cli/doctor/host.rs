@@ -1,0 +1,147 @@
+//! The machine and the network before the relay: its address, its port, its open files.
+
+use std::io;
+use std::net::SocketAddr;
+
+use rustix::process::{Resource, getrlimit};
+use tokio::net::TcpListener;
+
+use super::finding::Finding;
+use crate::admin::AdminToken;
+use crate::cli::healthcheck::{self, Health};
+use crate::clock;
+use crate::config::Config;
+use crate::mapping_file::file::MappingFile;
+use crate::secret::Secret;
+
+const ADDRESS: &str = "address";
+const ADMIN: &str = "looking in";
+const OPEN_FILES: &str = "open files";
+
+/// Beside the connections: the store, the connections to Savio, the files that are watched.
+const FILES_BESIDE: u64 = 128;
+
+/// What providers are told.
+pub(super) fn public_url(config: &Config, files: &[MappingFile], findings: &mut Vec<Finding>) {
+    let now = clock::now();
+    let live = || files.iter().flat_map(|file| &file.source).filter(|it| it.off(now).is_none());
+    let url = config.intake.public_url.as_deref();
+    findings.push(match url {
+        None => Finding::warning(ADDRESS, "server.public_url is not set").advice(
+            "set it to the https address that providers see; it is shown in each source's URL",
+        ),
+        Some(url) if !url.starts_with("https:") => {
+            Finding::warning(ADDRESS, format!("server.public_url is {url}, which is no https"))
+                .advice("most providers post to https only: put a proxy with TLS before the relay")
+        }
+        Some(url) => Finding::ok(ADDRESS, format!("server.public_url is {url}")),
+    });
+    if config.intake.has_unnamed_proxy() {
+        let found = "server.public_url is https, and server.trusted_proxies names no proxy: all \
+                     requests seem to come from the proxy's address";
+        findings.push(Finding::warning(ADDRESS, found).advice(
+            "set server.trusted_proxies to the proxy's address, so that limits tell its clients apart",
+        ));
+    }
+    for source in live() {
+        let name = &source.name;
+        match url {
+            None if source.signature.covers_url() => {
+                let found = format!("{name}: its provider signs the URL, which is not known");
+                findings.push(Finding::wrong(ADDRESS, found).advice("set server.public_url"));
+            }
+            None => {}
+            Some(url) => {
+                findings.push(Finding::ok(ADDRESS, format!("{name} is at {url}/hooks/{name}")));
+            }
+        }
+    }
+}
+
+/// Free, or taken by a relay that is well.
+pub(super) async fn listen(config: &Config, findings: &mut Vec<Finding>) {
+    let (address, admin) = (config.listen, config.admin_listen);
+    let taken = is_taken(address).await;
+    findings.push(match &taken {
+        Ok(false) => Finding::ok(ADDRESS, format!("{address} is free: no relay runs there now")),
+        Ok(true) => neighbour(address).await,
+        Err(error) => unusable(address, error),
+    });
+    findings.push(match (is_taken(admin).await, taken) {
+        (Ok(false), _) => Finding::ok(ADDRESS, format!("{admin}, for looking in, is free")),
+        (Ok(true), Ok(true)) => {
+            Finding::ok(ADDRESS, format!("{admin}, for looking in, is taken, as is {address}"))
+        }
+        (Ok(true), _) => Finding::wrong(ADDRESS, format!("{admin}, for looking in, is taken"))
+            .advice("end what has it, or choose another server.admin_listen"),
+        (Err(error), _) => unusable(admin, &error),
+    });
+    findings.push(admin_token(config));
+}
+
+async fn is_taken(address: SocketAddr) -> io::Result<bool> {
+    match TcpListener::bind(address).await {
+        Ok(_) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+fn unusable(address: SocketAddr, error: &io::Error) -> Finding {
+    Finding::wrong(ADDRESS, format!("cannot listen on {address}: {error}"))
+        .advice("choose another address; ports below 1024 want a privilege")
+}
+
+/// Who has the relay's address.
+async fn neighbour(address: SocketAddr) -> Finding {
+    let health = match healthcheck::own(address) {
+        Ok(url) => healthcheck::ask(url).await,
+        Err(failure) => Err(failure),
+    };
+    match health {
+        Ok(Health::Ready) => {
+            Finding::ok(ADDRESS, format!("a relay runs on {address}, and is ready"))
+        }
+        Ok(Health::NotReady { reasons }) => {
+            let reasons = reasons.join("; ");
+            Finding::wrong(ADDRESS, format!("the relay on {address} is not ready: {reasons}"))
+        }
+        Err(failure) => {
+            Finding::wrong(ADDRESS, format!("{address} is taken by another program: {failure}"))
+                .advice("end that program, or choose another server.listen")
+        }
+    }
+}
+
+fn admin_token(config: &Config) -> Finding {
+    match &config.admin_token {
+        Secret::Found(token) if AdminToken::is_short(token) => {
+            Finding::warning(ADMIN, "the admin token is short: others may guess it")
+                .advice("choose a long one, such as `openssl rand -hex 32` makes")
+        }
+        Secret::Found(_) if !config.admin_listen.ip().is_loopback() => {
+            let found = format!("{} is no address of this machine alone", config.admin_listen);
+            Finding::warning(ADMIN, found)
+                .advice("a proxy with TLS belongs before it, for the token goes over it")
+        }
+        Secret::Found(_) => Finding::ok(ADMIN, "the admin token is found"),
+        Secret::Missing(reason) => {
+            Finding::ok(ADMIN, format!("{reason}: each start of `serve` makes a new admin token"))
+        }
+    }
+}
+
+pub(super) fn open_files(config: &Config, findings: &mut Vec<Finding>) {
+    let connections = u64::try_from(config.listener.connections_max).unwrap_or(u64::MAX);
+    let wanted = connections.saturating_add(FILES_BESIDE);
+    findings.push(match getrlimit(Resource::Nofile).current {
+        Some(limit) if limit < wanted => {
+            let found = format!("this shell may open {limit} files, the relay may need {wanted}");
+            Finding::warning(OPEN_FILES, found).advice("raise it with `ulimit -n` or LimitNOFILE")
+        }
+        Some(limit) => {
+            Finding::ok(OPEN_FILES, format!("this shell may open {limit}, {wanted} are enough"))
+        }
+        None => Finding::ok(OPEN_FILES, "this shell may open any number"),
+    });
+}

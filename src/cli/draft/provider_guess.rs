@@ -1,0 +1,215 @@
+//! Which tool sent a payload: by its headers, else by which samples have most in common with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::event::Headers;
+use crate::intake::handshake::HandshakeRule;
+use crate::intake::payload::{self, Limits};
+use crate::intake::provider::Provider;
+use crate::intake::source::Source;
+use crate::json;
+use crate::mapping_file::bundle;
+use crate::mapping_file::file::SamplePayload;
+
+/// A payload of which less is known than this is nobody's.
+const LIKENESS_MIN: f64 = 0.35;
+/// A few names in common are chance.
+const COMMON_MIN: f64 = 1.5;
+/// What a name weighs that no sample has, beside one that only one tool's samples have.
+const UNKNOWN: f64 = 0.3;
+/// What a header that carries the provider's proof says, beside the payload's form.
+const PROOF: f64 = 1.0;
+const DEPTH_MAX: usize = 8;
+const PATHS_MAX: usize = 2_000;
+
+/// Who a mapping file is drafted for.
+#[derive(Debug, Default)]
+pub(super) struct ProviderGuess {
+    /// None: no tool that is known.
+    pub(super) provider: Option<&'static str>,
+    pub(super) title: Option<String>,
+    pub(super) has_answers: bool,
+    pub(super) secret: SecretKind,
+    pub(super) type_is_in_a_header: bool,
+    /// Without a provider: how the body is written, if a mapping file has to say so.
+    pub(super) format: Option<&'static str>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SecretKind {
+    #[default]
+    Chosen,
+    /// The tool tells it in its first request.
+    Brought,
+    None,
+}
+
+/// Names of members from the outermost object on, through lists.
+type PayloadShape = BTreeSet<String>;
+
+impl ProviderGuess {
+    pub(super) fn of(
+        sample: &SamplePayload,
+        named: Option<&str>,
+        limits: &Limits,
+    ) -> ProviderGuess {
+        let known = Provider::names().find(|name| Some(*name) == named);
+        if let Some(name) = known.or_else(|| recognise(sample, limits)) {
+            return ProviderGuess::known(name);
+        }
+        let format = starts_with(&sample.body, "<").then_some("xml");
+        ProviderGuess { format, ..ProviderGuess::default() }
+    }
+
+    fn known(name: &'static str) -> ProviderGuess {
+        let text = Provider::builtin(name).unwrap_or_default();
+        let file: Value = toml::from_str(text).unwrap_or_default();
+        let source = source(name);
+        let source = source.as_deref();
+        ProviderGuess {
+            provider: Some(name),
+            title: file["title"].as_str().map(str::to_owned),
+            has_answers: file.get("answers").is_some(),
+            secret: source.map_or(SecretKind::Chosen, secret),
+            type_is_in_a_header: file["event"]["type"]
+                .as_str()
+                .is_some_and(|text| text.contains("header")),
+            format: None,
+        }
+    }
+}
+
+fn secret(source: &Source) -> SecretKind {
+    if source.handshakes.iter().any(HandshakeRule::brings_secret) {
+        return SecretKind::Brought;
+    }
+    if source.signature.asks_for_secret() { SecretKind::Chosen } else { SecretKind::None }
+}
+
+/// Says how the body is written, where no header does.
+pub(super) fn complete(sample: &mut SamplePayload) {
+    if sample.headers.contains_key("content-type") {
+        return;
+    }
+    let written = String::from_utf8_lossy(&sample.body);
+    let first =
+        written.trim_start_matches('\u{feff}').lines().next().unwrap_or_default().trim_end();
+    let content_type = if let Some(boundary) = first.strip_prefix("--") {
+        format!("multipart/form-data; boundary={boundary}")
+    } else if starts_with(&sample.body, "<") {
+        "text/xml".to_owned()
+    } else if !starts_with(&sample.body, "{") && !starts_with(&sample.body, "[") {
+        let is_form = first.contains('=') && !first.contains(['"', '{', ' ']);
+        if !is_form {
+            return;
+        }
+        "application/x-www-form-urlencoded".to_owned()
+    } else {
+        return;
+    };
+    sample.headers.insert("content-type".to_owned(), content_type);
+}
+
+fn starts_with(body: &[u8], beginning: &str) -> bool {
+    json::unmarked(body).trim_ascii_start().starts_with(beginning.as_bytes())
+}
+
+/// How the file of a payload like this ends.
+pub(super) fn extension(sample: &SamplePayload) -> &'static str {
+    let content_type = sample.headers.get("content-type").map_or("", String::as_str);
+    match content_type {
+        it if it.starts_with("multipart/") => "multipart",
+        it if it.contains("urlencoded") => "form",
+        it if it.contains("xml") => "xml",
+        _ => "json",
+    }
+}
+
+fn recognise(sample: &SamplePayload, limits: &Limits) -> Option<&'static str> {
+    let known = shapes(limits);
+    let mut spread: BTreeMap<&str, f64> = BTreeMap::new();
+    for path in known.values().flatten() {
+        *spread.entry(path).or_default() += 1.0;
+    }
+    // What many tools send tells little of which one it was.
+    let weight = |path: &String| spread.get(path.as_str()).map_or(UNKNOWN, |tools| 1.0 / tools);
+    let mut best: Option<(f64, &'static str)> = None;
+    for name in Provider::names() {
+        let Some(source) = source(name) else { continue };
+        let shape = known.get(name).cloned().unwrap_or_default();
+        let paths = paths(&source, sample, limits).unwrap_or_default();
+        let all: f64 = paths.iter().map(weight).sum();
+        let common: f64 = paths.intersection(&shape).map(weight).sum();
+        let likeness = if common >= COMMON_MIN { common / all } else { 0.0 };
+        let score = likeness + if carries_proof(&source, &sample.headers) { PROOF } else { 0.0 };
+        if score >= LIKENESS_MIN && best.is_none_or(|(best, _)| score > best) {
+            best = Some((score, name));
+        }
+    }
+    best.map(|(_, name)| name)
+}
+
+fn carries_proof(source: &Source, headers: &Headers) -> bool {
+    source.signature.proof_headers().iter().any(|name| headers.contains_key(*name))
+}
+
+/// The source that a mapping file with nothing of its own gives.
+fn source(name: &str) -> Option<std::sync::Arc<Source>> {
+    let text = format!(
+        "provider = \"{name}\"\nsecrets = [\"env:SECRET\"]\n[[feedback]]\nproblem = \"$.text\"\n"
+    );
+    crate::cli::draft::read(name, text).source
+}
+
+/// What the samples of each provider's mapping file look like.
+fn shapes(limits: &Limits) -> BTreeMap<String, PayloadShape> {
+    let mut shapes: BTreeMap<String, PayloadShape> = BTreeMap::new();
+    for document in bundle::mappings() {
+        let name = document.name.trim_end_matches(".toml").to_owned();
+        let file = crate::cli::draft::read(&name, document.text);
+        let Some(source) = &file.source else { continue };
+        let Some(provider) = source.provider.clone() else { continue };
+        let shape = shapes.entry(provider).or_default();
+        for test in &file.tests {
+            let body = bundle::text(&test.payload.text).unwrap_or_default();
+            let sample = SamplePayload { headers: test.headers.clone(), body: body.into() };
+            shape.extend(paths(source, &sample, limits).unwrap_or_default());
+        }
+    }
+    shapes
+}
+
+/// Of all events of the payload, if the source can read it.
+fn paths(source: &Source, sample: &SamplePayload, limits: &Limits) -> Option<PayloadShape> {
+    let decoded = payload::decode(&source.packing, &sample.headers, &sample.body, limits).ok()?;
+    let text = decoded.text;
+    let mut paths = PayloadShape::new();
+    for event in payload::split(&text, source.each.as_ref()).ok()? {
+        collect(&payload::parse(&text[event]).ok()?, "", 0, &mut paths);
+    }
+    Some(paths)
+}
+
+fn collect(value: &Value, path: &str, depth: usize, paths: &mut PayloadShape) {
+    if depth == DEPTH_MAX || paths.len() >= PATHS_MAX {
+        return;
+    }
+    match value {
+        Value::Object(entries) => {
+            for (key, value) in entries {
+                let path = format!("{path}.{key}");
+                collect(value, &path, depth + 1, paths);
+                paths.insert(path);
+            }
+        }
+        Value::Array(items) => {
+            let path = format!("{path}[]");
+            for item in items {
+                collect(item, &path, depth + 1, paths);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}

@@ -1,0 +1,145 @@
+//! What an import did: shown while it goes on, and told at its end.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use serde_json::{Value, json};
+
+use super::input::ReadMeter;
+use crate::cli::output::{line, tell};
+use crate::cli::progress_bar::ProgressBar;
+use crate::event::{Request, RequestKind};
+
+/// How many mistakes are shown, and how many kinds of reasons are told apart.
+const SHOWN_MAX: u64 = 20;
+const REASONS_MAX: usize = 10;
+
+pub(super) struct ImportSummary {
+    name: PathBuf,
+    meter: Rc<ReadMeter>,
+    bar: ProgressBar,
+    pub(super) records: u64,
+    /// Events that are new in the store; in a dry run, those that would go there.
+    pub(super) events: u64,
+    pub(super) repeats: u64,
+    pub(super) ignored: u64,
+    pub(super) wrong: u64,
+    reasons: BTreeMap<String, u64>,
+    notes: BTreeMap<String, u64>,
+    requests: BTreeMap<&'static str, u64>,
+}
+
+impl ImportSummary {
+    pub(super) fn new(name: PathBuf, meter: Rc<ReadMeter>) -> ImportSummary {
+        ImportSummary {
+            name,
+            meter,
+            bar: ProgressBar::new(),
+            records: 0,
+            events: 0,
+            repeats: 0,
+            ignored: 0,
+            wrong: 0,
+            reasons: BTreeMap::new(),
+            notes: BTreeMap::new(),
+            requests: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn wrong(&mut self, number: u64, reason: &str) {
+        self.wrong += 1;
+        if self.wrong <= SHOWN_MAX {
+            self.clear();
+            tell(&format!("{}:{number}: {}", self.name.display(), line(reason)));
+        }
+    }
+
+    pub(super) fn ignored(&mut self, reason: String) {
+        self.ignored += 1;
+        count(&mut self.reasons, reason);
+    }
+
+    /// What the mapping left out of records that were taken.
+    pub(super) fn notes(&mut self, notes: Vec<String>) {
+        for note in notes {
+            count(&mut self.notes, note);
+        }
+    }
+
+    pub(super) fn requests(&mut self, requests: &[Request]) {
+        for request in requests {
+            *self.requests.entry(request.kind.as_str()).or_default() += 1;
+        }
+    }
+
+    /// A bar, if somebody looks at it.
+    pub(super) fn show_progress(&mut self) {
+        let words = format!("{} records, {} events", self.records, self.events);
+        match self.meter.total {
+            Some(total) => self.bar.show(self.meter.read(), Some(total), &words),
+            None => self.bar.show(self.records, None, "records"),
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.bar.clear();
+    }
+
+    /// The end of a dry run, for people.
+    pub(super) fn foretold(&self) -> String {
+        let ImportSummary { records, events, ignored, wrong, .. } = self;
+        let shown = [RequestKind::Company, RequestKind::Contact, RequestKind::Feedback]
+            .iter()
+            .filter_map(|kind| Some((kind.as_str(), self.requests.get(kind.as_str())?)));
+        let shown: Vec<String> = shown.map(|(kind, count)| format!("{count} {kind}")).collect();
+        let made = if shown.is_empty() { "nothing".to_owned() } else { shown.join(", ") };
+        format!(
+            "records {records}: {events} events would be imported, {ignored} ignored, {wrong} wrong\n  \
+             requests: {made}\n{}",
+            self.remarks()
+        )
+    }
+
+    /// The end of an import, for people.
+    pub(super) fn told(&self) -> String {
+        let ImportSummary { records, events, repeats, ignored, wrong, .. } = self;
+        format!(
+            "records {records}: {events} events imported, {repeats} there before, {ignored} ignored, \
+             {wrong} wrong\n{}",
+            self.remarks()
+        )
+    }
+
+    fn remarks(&self) -> String {
+        let ignored = self.reasons.iter().map(|it| ("ignored", it));
+        let noted = self.notes.iter().map(|it| ("noted", it));
+        let mut text = String::new();
+        for (word, (reason, count)) in ignored.chain(noted) {
+            text += &format!("  {word} {count}: {}\n", line(reason));
+        }
+        if self.wrong > SHOWN_MAX {
+            text += &format!("  mistakes that are not shown: {}\n", self.wrong - SHOWN_MAX);
+        }
+        text
+    }
+
+    pub(super) fn as_json(&self) -> Value {
+        json!({
+            "records": self.records,
+            "events": self.events,
+            "repeats": self.repeats,
+            "ignored": self.ignored,
+            "wrong": self.wrong,
+            "requests": self.requests,
+            "notes": self.notes,
+        })
+    }
+}
+
+/// Of many different reasons only the first are told apart.
+fn count(reasons: &mut BTreeMap<String, u64>, reason: String) {
+    let has_room = reasons.len() < REASONS_MAX || reasons.contains_key(&reason);
+    let reason = if has_room { reason } else { "others".to_owned() };
+    *reasons.entry(reason).or_default() += 1;
+}

@@ -1,0 +1,155 @@
+//! What became of each line, told while it goes on, and the sum of it at the end.
+
+use serde_json::{Value, json};
+
+use super::bulk::BulkOptions;
+use super::upsert::RecordKind;
+use crate::cli::CommandError;
+use crate::cli::output::{self, one_line};
+use crate::cli::progress_bar::ProgressBar;
+use crate::savio::{Error, ErrorDetails};
+
+/// Why a line is not at Savio.
+#[derive(Debug)]
+pub(super) enum LineError {
+    /// The line itself is wrong.
+    Line(String),
+    Savio(Error),
+}
+
+/// Why the rest was not tried.
+#[derive(Debug)]
+pub(super) enum StopReason {
+    Interrupted,
+    /// Every other line would fare alike.
+    Savio(Error),
+    Input(std::io::Error),
+}
+
+#[derive(Debug)]
+pub(super) struct BulkSummary {
+    kind: RecordKind,
+    order: BulkOptions,
+    bar: ProgressBar,
+    done: u64,
+    /// Lines that are wrong, or that Savio refuses.
+    refused: u64,
+    /// Lines that might have been taken at another time.
+    undone: u64,
+}
+
+impl BulkSummary {
+    pub(super) fn new(kind: RecordKind, order: BulkOptions) -> BulkSummary {
+        BulkSummary { kind, order, bar: ProgressBar::new(), done: 0, refused: 0, undone: 0 }
+    }
+
+    pub(super) fn has_done_any(&self) -> bool {
+        self.done > 0
+    }
+
+    pub(super) fn done(&mut self, line: u64, kept: &Value) -> Result<(), CommandError> {
+        self.done += 1;
+        if self.order.json {
+            let done = json!({ "line": line, "id": kept["id"] });
+            return output::print(&output::json(&format!("{done}\n")));
+        }
+        Ok(())
+    }
+
+    pub(super) fn failed(&mut self, line: u64, trouble: &LineError) -> Result<(), CommandError> {
+        self.bar.clear();
+        let reason = match trouble {
+            LineError::Line(reason) => reason.clone(),
+            LineError::Savio(error) => error.to_string(),
+        };
+        match trouble {
+            LineError::Savio(error) if !is_refused(error) => self.undone += 1,
+            LineError::Savio(_) | LineError::Line(_) => self.refused += 1,
+        }
+        if self.order.json {
+            return output::print(&output::json(&format!("{}\n", as_json(line, &reason, trouble))));
+        }
+        output::tell(&format!("line {line}: {}", one_line(&reason)));
+        Ok(())
+    }
+
+    pub(super) fn progress(&mut self, read: u64, bytes: Option<u64>) {
+        let failed = match self.refused + self.undone {
+            0 => String::new(),
+            failed => format!(", {failed} failed"),
+        };
+        match bytes {
+            Some(bytes) => self.bar.show(read, Some(bytes), &format!("{} done{failed}", self.done)),
+            None => self.bar.show(self.done, None, &format!("done{failed}")),
+        }
+    }
+
+    /// The sum, and how the command ends.
+    pub(super) fn end(mut self, stop: Option<StopReason>) -> Result<(), CommandError> {
+        self.bar.clear();
+        let BulkSummary { kind, order, done, refused, undone, .. } = self;
+        let kind = kind.plural();
+        let mut sum = format!("{kind} at savio: {done}");
+        if refused > 0 {
+            sum += &format!(", refused: {refused}");
+        }
+        if undone > 0 {
+            sum += &format!(", not sent: {undone}");
+        }
+        if order.json {
+            output::tell(&sum);
+        } else {
+            output::print(&format!("{sum}\n"))?;
+        }
+        let again = "run it again when that is mended: what is at savio already is only updated";
+        match stop {
+            Some(StopReason::Interrupted) => {
+                let again = "run it again: what is at savio already is only updated";
+                Err(CommandError::Failed(format!("interrupted before the end; {again}")))
+            }
+            Some(StopReason::Savio(error)) if is_refused(&error) => {
+                Err(CommandError::InvalidInput(format!("stopped before the end: {error}; {again}")))
+            }
+            Some(StopReason::Savio(error)) => {
+                Err(CommandError::Failed(format!("stopped before the end: {error}; {again}")))
+            }
+            Some(StopReason::Input(error)) => {
+                Err(CommandError::Failed(format!("the input cannot be read to its end: {error}")))
+            }
+            None if undone > 0 => Err(CommandError::Failed(format!("{undone} {kind}: {again}"))),
+            None if refused > 0 => Err(CommandError::AlreadyReported),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether the same will be said again.
+fn is_refused(error: &Error) -> bool {
+    match error {
+        Error::Refused { .. }
+        | Error::Unauthorized { .. }
+        | Error::NotFound { .. }
+        | Error::Insecure { .. } => true,
+        Error::Throttled { .. }
+        | Error::ServerError { .. }
+        | Error::Unreachable { .. }
+        | Error::NoResponse { .. }
+        | Error::UnexpectedResponse { .. }
+        | Error::NextPage(_) => false,
+    }
+}
+
+fn as_json(line: u64, reason: &str, trouble: &LineError) -> Value {
+    let (status, fields) = match trouble {
+        LineError::Savio(error) => (error.status(), fields(error)),
+        LineError::Line(_) => (None, Value::Null),
+    };
+    json!({ "line": line, "error": { "status": status, "message": reason, "fields": fields } })
+}
+
+fn fields(error: &Error) -> Value {
+    let Error::Refused { refusal: ErrorDetails { fields, .. }, .. } = error else {
+        return Value::Null;
+    };
+    fields.iter().map(|(name, messages)| (name.clone(), json!(messages))).collect()
+}

@@ -1,0 +1,191 @@
+//! One event on its way: which of its requests is next, and what an attempt changes. Pure.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::outcome::{self, AttemptContext, Decision, Verdict};
+use crate::event::{Event, EventId, Outcome, RecordKey, Request, RequestKind, State};
+use crate::savio::SendResult;
+use crate::store::{
+    Attempt, ClaimedEvent, NextStep, PlannedRequest, Progress, RequestState, Shorter, Suspect,
+};
+use crate::telemetry::traces::ParentSpan;
+
+#[derive(Debug)]
+pub(super) struct RequestPlan {
+    pub(super) event: EventId,
+    /// Where its attempts belong in its trace.
+    pub(super) span: Option<ParentSpan>,
+    first_attempt_at: Option<Timestamp>,
+    tries: u32,
+    replay: bool,
+    /// The requests of before a replay.
+    earlier: Vec<PlannedRequest>,
+    pub(super) unmapped: Option<Unmapped>,
+    plan: Vec<PlannedRequest>,
+    /// The request that was refused just now though the token works.
+    last_try: Option<usize>,
+}
+
+/// An event that has no plan yet.
+#[derive(Debug)]
+pub(super) struct Unmapped {
+    pub(super) event: Event,
+    pub(super) suspect: Option<Suspect>,
+}
+
+/// An attempt before it is judged.
+#[derive(Debug)]
+pub(super) struct SentRequest {
+    pub(super) position: usize,
+    pub(super) at: Timestamp,
+    pub(super) answered_at: Timestamp,
+    pub(super) ms: u64,
+    /// None: the end of the process cut it off.
+    pub(super) answer: Option<SendResult>,
+}
+
+impl RequestPlan {
+    pub(super) fn of(claimed: ClaimedEvent, span: Option<ParentSpan>) -> RequestPlan {
+        let ClaimedEvent { event, requests, suspect, .. } = claimed;
+        let (id, is_mapped) = (event.id, requests.is_some());
+        RequestPlan {
+            event: id,
+            span,
+            first_attempt_at: claimed.first_attempt_at,
+            tries: claimed.tries,
+            replay: claimed.replay,
+            earlier: claimed.earlier,
+            unmapped: (!is_mapped).then_some(Unmapped { event, suspect }),
+            plan: requests.unwrap_or_default(),
+            last_try: None,
+        }
+    }
+
+    pub(super) fn plan(&mut self, requests: &[Request]) {
+        self.plan = PlannedRequest::replan(requests, std::mem::take(&mut self.earlier));
+    }
+
+    pub(super) fn request(&self, position: usize) -> &Request {
+        &self.plan[position].request
+    }
+
+    /// What is to be upserted yet, once for each request.
+    pub(super) fn upserts(&self) -> Vec<RecordKey> {
+        let left = self.plan.iter().filter(|planned| planned.state != RequestState::Done);
+        left.filter_map(|planned| planned.request.upsert()).collect()
+    }
+
+    /// The request whose send was cut off.
+    pub(super) fn interrupted(&self) -> Option<usize> {
+        self.plan.iter().position(|planned| planned.state == RequestState::Sending)
+    }
+
+    /// When giving up begins to count: at the first attempt since the event was queued.
+    pub(super) fn tried_since(&self, now: Timestamp) -> Timestamp {
+        self.first_attempt_at.unwrap_or(now)
+    }
+
+    /// The fields that may be left out of the request: none once Savio refused some, so that there is no third try.
+    pub(super) fn optional(&self, position: usize) -> Vec<&'static str> {
+        let PlannedRequest { request, left_out, .. } = &self.plan[position];
+        if !left_out.is_empty() {
+            return Vec::new();
+        }
+        let fields = outcome::optional_fields(request.kind).iter().copied();
+        fields.filter(|field| request.body.contains_key(*field)).collect()
+    }
+
+    /// As far as they are the event's own.
+    pub(super) fn circumstances(&self, sent: &SentRequest, chance: u32) -> AttemptContext<'static> {
+        AttemptContext {
+            now: sent.answered_at,
+            age: Duration::ZERO,
+            tries: self.tries,
+            chance,
+            is_last_try: self.last_try == Some(sent.position),
+            has_given_id: false,
+            optional: &[],
+        }
+    }
+
+    /// Which attempt in a row is under way, from 1.
+    pub(super) fn attempt_number(&self) -> u32 {
+        self.tries.saturating_add(1)
+    }
+
+    /// The first request that Savio does not have yet.
+    pub(super) fn next(&self, now: Timestamp) -> NextStep {
+        if self.plan.is_empty() {
+            let reason = Some("the mapping made no request".to_owned());
+            return NextStep::Settle { state: State::Ignored, reason, at: now };
+        }
+        match self.plan.iter().position(|planned| planned.state != RequestState::Done) {
+            Some(position) => NextStep::Send { position, at: now },
+            None => NextStep::Settle { state: State::Delivered, reason: None, at: now },
+        }
+    }
+
+    /// What is to be written down after an attempt.
+    pub(super) fn after(&mut self, sent: SentRequest, verdict: Verdict) -> Progress {
+        let SentRequest { position, at, answered_at: now, ms, answer } = sent;
+        let Verdict { outcome, summary, then, sign: _ } = verdict;
+        let planned = &mut self.plan[position];
+        let mut attempt = Attempt {
+            position,
+            at,
+            outcome,
+            status: answer.as_ref().and_then(SendResult::status),
+            ms,
+            detail: Some(answer.map_or_else(|| summary.clone(), SendResult::into_text)),
+            savio_id: None,
+            may_repeat: planned.may_repeat,
+            replay: self.replay,
+        };
+        self.first_attempt_at.get_or_insert(at);
+        if outcome != Outcome::Paused {
+            self.tries = self.tries.saturating_add(1);
+        }
+        planned.may_repeat |= matches!(outcome, Outcome::Unanswered | Outcome::Interrupted);
+        let (mut notes, mut shorter) = (Vec::new(), None);
+        let next = match then {
+            Decision::Done { savio_id } => {
+                planned.state = RequestState::Done;
+                self.tries = 0;
+                attempt.savio_id = savio_id;
+                attempt.detail = None;
+                self.next(now)
+            }
+            Decision::LeaveOut { fields } => {
+                let left_out: Vec<String> = fields.into_iter().map(str::to_owned).collect();
+                notes.push(refusal_note(planned.request.kind, &left_out));
+                planned.request.leave_out(&left_out);
+                planned.left_out.clone_from(&left_out);
+                shorter = Some(Shorter { position, left_out });
+                NextStep::Send { position, at: now }
+            }
+            Decision::Again => {
+                self.last_try = (outcome != Outcome::Interrupted).then_some(position);
+                NextStep::Send { position, at: now }
+            }
+            Decision::Retry { wait } => {
+                let until = now.saturating_add(wait).unwrap_or(Timestamp::MAX);
+                NextStep::Wait { until, reason: summary }
+            }
+            Decision::Probe => NextStep::Wait { until: now, reason: summary },
+            Decision::Hold { reason } => settle(State::Held, reason, now),
+            Decision::Dead { reason } => settle(State::Dead, reason, now),
+        };
+        Progress { notes, attempt: Some(attempt), shorter, ..Progress::to(next) }
+    }
+}
+
+fn refusal_note(kind: RequestKind, left_out: &[String]) -> String {
+    let (kind, left_out) = (kind.as_str(), left_out.join(", "));
+    format!("{kind}: {left_out} was left out: savio refused the value and nothing else")
+}
+
+fn settle(state: State, reason: String, at: Timestamp) -> NextStep {
+    NextStep::Settle { state, reason: Some(reason), at }
+}

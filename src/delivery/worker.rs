@@ -1,0 +1,356 @@
+//! The loop of delivery: as many events in flight as the destination takes, and one that hangs
+//! stalls no other.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tracing::{error, info, warn};
+
+use super::clock_watch::ClockWatch;
+use super::{Delivery, Finished, RunClock};
+use crate::clock;
+use crate::event::{EventId, SourceName};
+use crate::store::{ClaimRequest, ClaimedEvent, StoreError};
+
+/// However near the next event is due, the store has this much rest.
+const LOOK_MIN: Duration = Duration::from_millis(20);
+const LOOK_MAX: Duration = Duration::from_mins(1);
+const STORE_AWAY_WAIT: Duration = Duration::from_secs(1);
+
+/// For each place in flight so many events more are in hand, up to a limit: while one is sent, the next
+/// is read and mapped, and the last is settled, each of which waits for the disk.
+const AHEAD_EACH: usize = 2;
+const AHEAD_MAX: usize = 32;
+
+/// How many more than that may be in hand, where many turn out to wait for others: so these are soon
+/// out of the way.
+const PARKING_MAX: usize = 40;
+
+/// Not where one of them is larger than this, since each is in memory until it is mapped.
+const PARKING_BYTES_MAX: usize = 64 * 1024;
+
+/// Every so many-th place in flight goes to an event that was parked, as long as others are there:
+/// those that wait for one another are to take little from the rest.
+const PARKED_EVERY: usize = 6;
+
+/// How much memory payloads and requests in hand may take; one event more begins in any case. Each of them
+/// may be 5 MiB large, and the requests that it becomes a few times that.
+const IN_HAND_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How many leases are renewed at once, since others wait for the disk meanwhile.
+const RENEWED_MAX: usize = 512;
+
+impl Delivery {
+    /// Works on all that is due at `now`, and tells how many events that were.
+    pub async fn deliver_all(self: &Arc<Self>, now: Timestamp) -> usize {
+        let mut flight = Worker::new(self.clone());
+        let clock = RunClock::starting(now);
+        let mut count = 0;
+        flight.renew(now).await;
+        loop {
+            match flight.claim(clock.now()).await {
+                Ok(claimed) => count += claimed,
+                Err(error) => warn!(%error, "cannot claim events"),
+            }
+            tokio::select! {
+                has_landed = flight.land() => if !has_landed { return count },
+                () = self.claims.freed.notified() => {}
+            }
+        }
+    }
+
+    /// Works on events as they come, until `shutdown`; then finishes what is in flight.
+    pub async fn run(self: Arc<Self>, shutdown: impl Future<Output = ()>) {
+        let mut flight = Worker::new(self);
+        tokio::select! {
+            () = shutdown => {}
+            () = flight.keep_going() => {}
+        }
+        flight.wind_down().await;
+    }
+}
+
+/// An event that is worked on.
+#[derive(Debug, Clone, Copy)]
+struct InHand {
+    event: EventId,
+    bytes: usize,
+}
+
+impl InHand {
+    fn of(claimed: &ClaimedEvent) -> InHand {
+        InHand { event: claimed.event.id, bytes: claimed.bytes }
+    }
+}
+
+/// The events that are worked on at the same time.
+struct Worker {
+    delivery: Arc<Delivery>,
+    tasks: JoinSet<Finished>,
+    events: HashMap<Id, InHand>,
+    /// How much memory those take, those that are parked aside.
+    bytes: usize,
+    /// What each parked event takes when it goes on.
+    parked_bytes: HashMap<EventId, usize>,
+    /// How many events more may be in hand, since many wait for others.
+    parking: usize,
+    /// Events since the last that was parked before.
+    since_parked: usize,
+    store_is_away: bool,
+    clock: ClockWatch,
+    /// As they were at the last look.
+    live_sources: Option<Vec<SourceName>>,
+}
+
+impl Worker {
+    fn new(delivery: Arc<Delivery>) -> Worker {
+        Worker {
+            delivery,
+            tasks: JoinSet::new(),
+            events: HashMap::new(),
+            bytes: 0,
+            parked_bytes: HashMap::new(),
+            parking: 0,
+            since_parked: 0,
+            store_is_away: false,
+            clock: ClockWatch::default(),
+            live_sources: None,
+        }
+    }
+
+    async fn keep_going(&mut self) {
+        let delivery = self.delivery.clone();
+        let mut renewal = interval((delivery.settings.lease / 3).max(LOOK_MIN));
+        renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut seen = 0;
+        loop {
+            let look_again = self.fill(clock::now()).await;
+            let has_room = self.free_slots() > 0;
+            tokio::select! {
+                Some(landed) = self.tasks.join_next_with_id() => self.note_all(landed),
+                count = delivery.store.wait_for_work(seen), if has_room => seen = count,
+                () = delivery.mappings_replaced.notified() => {}
+                () = delivery.porter.turned.notified() => {}
+                () = delivery.claims.freed.notified(), if has_room => {}
+                () = sleep(look_again) => {}
+                _ = renewal.tick() => self.renew(clock::now()).await,
+            }
+        }
+    }
+
+    /// Takes as many events as there is room for, and tells after which time to look again.
+    async fn fill(&mut self, now: Timestamp) -> Duration {
+        let slots = self.free_slots();
+        let claimed = self.claim(now).await;
+        let rest = self.delivery.porter.rest(now).unwrap_or(LOOK_MAX).clamp(LOOK_MIN, LOOK_MAX);
+        let look_again = match claimed {
+            Ok(claimed) if claimed >= slots || self.room(now) == 0 => Ok(rest),
+            Ok(_) => self.until_due(now).await.map(|due| due.min(rest)),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &look_again
+            && !self.store_is_away
+        {
+            warn!(%error, "no events can be claimed");
+        }
+        self.store_is_away = look_again.is_err();
+        look_again.unwrap_or(STORE_AWAY_WAIT)
+    }
+
+    async fn claim(&mut self, now: Timestamp) -> Result<usize, StoreError> {
+        self.delivery.open(now).await?;
+        self.follow_clock(now).await?;
+        self.follow_sources(now).await?;
+        if self.delivery.porter.take_probe(now) {
+            let delivery = self.delivery.clone();
+            self.tasks.spawn(async move { delivery.probe(now).await });
+        }
+        if self.since_parked >= PARKED_EVERY - 1 && self.room(now) > 0 {
+            self.unpark(now);
+        }
+        let count = self.claim_new(now).await?;
+        while self.room(now) > 0 && self.unpark(now) {}
+        Ok(count)
+    }
+
+    /// No event waits longer, and no lease lasts longer, because the clock was set back.
+    async fn follow_clock(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        self.clock.look((now, Instant::now()), self.events.keys().copied());
+        if self.clock.is_due() {
+            self.delivery.store.rewind(self.delivery.live_sources(), now).await?;
+            self.clock.told();
+        }
+        Ok(())
+    }
+
+    /// Events of a source that is paused, or has no mapping, are not waited for any more.
+    async fn follow_sources(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        let live = self.delivery.live_sources();
+        if self.live_sources.as_ref() != Some(&live) {
+            self.delivery.store.end_waits_behind(now).await?;
+            self.live_sources = Some(live);
+        }
+        Ok(())
+    }
+
+    async fn claim_new(&mut self, now: Timestamp) -> Result<usize, StoreError> {
+        let (sources, slots) = (self.delivery.live_sources(), self.room(now));
+        if sources.is_empty() || slots == 0 {
+            return Ok(0);
+        }
+        let lease = self.delivery.settings.lease;
+        let bytes_max = IN_HAND_BYTES_MAX - self.bytes.min(IN_HAND_BYTES_MAX);
+        let wanted = ClaimRequest { sources, slots, bytes_max, now, lease };
+        let claimed = self.delivery.claims.claim(&*self.delivery.store, wanted).await?;
+        let count = claimed.len();
+        self.since_parked = self.since_parked.saturating_add(count);
+        if count < slots {
+            // No others are there: the next that was parked need not wait for a look into the store.
+            self.since_parked = PARKED_EVERY;
+        }
+        if claimed.iter().any(|one| one.event.payload.len() > PARKING_BYTES_MAX) {
+            self.parking = 0;
+        }
+        for one in claimed {
+            let (delivery, in_hand) = (self.delivery.clone(), InHand::of(&one));
+            let task = self.tasks.spawn(async move { delivery.deliver(one, now).await });
+            self.take(task.id(), in_hand);
+        }
+        Ok(count)
+    }
+
+    /// Goes on with an event that waited for others; false if none can.
+    fn unpark(&mut self, now: Timestamp) -> bool {
+        let Some(parked) = self.delivery.claims.unpark() else { return false };
+        self.since_parked = 0;
+        let (delivery, event) = (self.delivery.clone(), parked.0.event);
+        let task = self.tasks.spawn(async move { delivery.deliver_parked(parked, now).await });
+        let bytes = self.parked_bytes.remove(&event).unwrap_or_default();
+        self.take(task.id(), InHand { event, bytes });
+        true
+    }
+
+    fn take(&mut self, task: Id, in_hand: InHand) {
+        self.bytes += in_hand.bytes;
+        self.events.insert(task, in_hand);
+    }
+
+    async fn until_due(&self, now: Timestamp) -> Result<Duration, StoreError> {
+        let due = self.delivery.store.next_due(self.delivery.live_sources()).await?;
+        let until =
+            |due: Timestamp| Duration::try_from(due.duration_since(now)).unwrap_or_default();
+        Ok(due.map_or(LOOK_MAX, until).clamp(LOOK_MIN, LOOK_MAX))
+    }
+
+    async fn renew(&self, now: Timestamp) {
+        let until = now.saturating_add(self.delivery.settings.lease).unwrap_or(now);
+        for events in self.delivery.claims.all().chunks(RENEWED_MAX) {
+            let renewals = self.delivery.claims.renewals(events);
+            if let Err(error) = self.delivery.store.renew(renewals, until).await {
+                warn!(%error, "cannot renew the leases of the events in hand");
+                return;
+            }
+        }
+    }
+
+    /// Waits for one event to land; false if none is in flight.
+    async fn land(&mut self) -> bool {
+        let Some(landed) = self.tasks.join_next_with_id().await else {
+            return false;
+        };
+        self.note(landed);
+        true
+    }
+
+    /// All that landed meanwhile, so that their places are filled by one claim.
+    fn note_all(&mut self, first: Result<(Id, Finished), JoinError>) {
+        self.note(first);
+        while let Some(landed) = self.tasks.try_join_next_with_id() {
+            self.note(landed);
+        }
+    }
+
+    /// An event whose work broke off by a bug is claimed again when its lease ends: not before, so
+    /// that it does not keep the relay busy.
+    fn note(&mut self, landed: Result<(Id, Finished), JoinError>) {
+        let task = landed.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
+        self.clock.landed(task);
+        let in_hand = self.events.remove(&task);
+        self.bytes -= in_hand.as_ref().map_or(0, |it| it.bytes);
+        if let (Ok((_, Finished::Parked)), Some(InHand { event, bytes })) = (&landed, &in_hand) {
+            self.parked_bytes.insert(*event, *bytes);
+        }
+        match (landed, in_hand) {
+            (Err(error), Some(InHand { event: id, .. })) => {
+                error!(event.id = %id, %error, "work on event {id} broke off: a bug of the relay");
+            }
+            (Err(error), None) => error!(%error, "a probe broke off: a bug of the relay"),
+            (Ok((_, Finished::Parked)), _) => self.parking = (self.parking + 2).min(PARKING_MAX),
+            (Ok((_, Finished::Through)), Some(_)) => self.parking = self.parking.saturating_sub(1),
+            // A probe: it is no event that found its turn.
+            (Ok((_, Finished::Through)), None) => {}
+        }
+    }
+
+    async fn wind_down(&mut self) {
+        let limit = self.delivery.settings.shutdown_timeout;
+        self.delivery.claims.close_slots();
+        let in_flight = self.tasks.len();
+        if in_flight > 0 {
+            info!(in_flight, "finishing the events in flight");
+        }
+        let landed = timeout(limit, async { while self.land().await {} }).await;
+        if landed.is_err() {
+            let cut_off = self.tasks.len();
+            warn!(cut_off, "events are cut off by the shutdown, and go on at the next start");
+            // Each says what it could not record, before the process ends.
+            self.tasks.shutdown().await;
+        }
+    }
+
+    /// How many events it makes sense to claim.
+    fn room(&self, now: Timestamp) -> usize {
+        if self.bytes >= IN_HAND_BYTES_MAX {
+            return 0;
+        }
+        self.free_slots().min(self.delivery.porter.room(now))
+    }
+
+    fn free_slots(&self) -> usize {
+        let places = self.delivery.destination.max_in_flight;
+        let ahead = places.saturating_mul(AHEAD_EACH).min(AHEAD_MAX);
+        places.saturating_add(ahead + self.parking).saturating_sub(self.tasks.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::{Destination, Settings};
+    use crate::store::{Sqlite, sqlite};
+
+    #[tokio::test]
+    async fn end_of_a_probe_leaves_the_room_for_parked_events() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = sqlite::Settings::new(folder.path().join("relay.db"));
+        let store = Arc::new(Sqlite::open(&store).unwrap());
+        let client = Err("no token".to_owned());
+        let destination = Destination { name: "default".to_owned(), client, max_in_flight: 1 };
+        let delivery = Delivery::new(store, destination, Settings::default());
+        let mut flight = Worker::new(Arc::new(delivery));
+        flight.parking = 4;
+
+        flight.tasks.spawn(async { Finished::Through });
+        assert!(flight.land().await);
+        assert_eq!(flight.parking, 4, "a probe is no event");
+
+        let event = flight.tasks.spawn(async { Finished::Through });
+        flight.take(event.id(), InHand { event: EventId::new(Timestamp::UNIX_EPOCH), bytes: 1 });
+        assert!(flight.land().await);
+        assert_eq!((flight.parking, flight.bytes), (3, 0));
+    }
+}

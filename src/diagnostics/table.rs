@@ -1,0 +1,336 @@
+//! A TOML file read key by key: every mistake is kept with its place, and reading goes on.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use jiff::{Span, SpanRelativeTo};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::diagnostic::{Diagnostic, Document, MISTAKES_MAX, nearest};
+use crate::rate::Rate;
+
+/// The mistakes found so far in one file.
+pub type Diagnostics = Vec<Diagnostic>;
+
+/// A file that a person wrote is no longer; the longest shipped one has 12 KiB.
+pub const FILE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Reads the file's root table. Text that is no TOML is a mistake; what could be read is given.
+pub fn parse<'t>(document: &'t Document, mistakes: &mut Diagnostics) -> Spanned<DeTable<'t>> {
+    if document.text.len() > FILE_BYTES_MAX {
+        let message = format!("the file is larger than {} KiB", FILE_BYTES_MAX / 1024);
+        mistakes.push(Diagnostic::error(0..0, message));
+        return DeTable::parse_recoverable("").0;
+    }
+    let (root, errors) = DeTable::parse_recoverable(&document.text);
+    for error in errors.iter().take(MISTAKES_MAX) {
+        let end = document.text.len();
+        let place = error.span().unwrap_or(end..end);
+        mistakes.push(Diagnostic::error(place, format!("not TOML: {}", error.message())));
+    }
+    if let Some(at) = document.text.find(char::REPLACEMENT_CHARACTER) {
+        let place = at..at + char::REPLACEMENT_CHARACTER.len_utf8();
+        mistakes
+            .push(Diagnostic::error(place, "not UTF-8 from here").help("save the file as UTF-8"));
+    }
+    root
+}
+
+/// A text value and its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpannedText {
+    pub text: String,
+    pub place: Range<usize>,
+    /// Where the text itself begins, if it stands in the file as it is, without escapes.
+    verbatim_at: Option<usize>,
+}
+
+impl SpannedText {
+    pub fn new(document: &Document, text: &str, place: Range<usize>) -> SpannedText {
+        let written = document.text.get(place.clone()).unwrap_or_default();
+        let verbatim_at = written.find(text).map(|at| place.start + at);
+        SpannedText { text: text.to_owned(), place, verbatim_at }
+    }
+
+    /// The place in the file of a part of the text, in whole characters; the whole value where escapes blur
+    /// it. Parsers name single bytes of a character that they do not expect.
+    pub fn part(&self, part: Range<usize>) -> Range<usize> {
+        let Some(at) = self.verbatim_at else { return self.place.clone() };
+        let start = self.text.floor_char_boundary(part.start);
+        at + start..at + self.text.ceil_char_boundary(part.end).max(start)
+    }
+}
+
+/// One table of the file. A key counts as known once it was asked for; `finish` reports the others.
+#[derive(Debug)]
+pub struct TomlTable<'t> {
+    document: &'t Document,
+    entries: &'t DeTable<'t>,
+    /// What a mistake about the table as a whole underlines.
+    pub place: Range<usize>,
+    known: Vec<&'static str>,
+}
+
+impl<'t> TomlTable<'t> {
+    pub fn new(
+        document: &'t Document,
+        entries: &'t DeTable<'t>,
+        place: Range<usize>,
+    ) -> TomlTable<'t> {
+        TomlTable { document, entries, place, known: Vec::new() }
+    }
+
+    pub fn root(document: &'t Document, root: &'t Spanned<DeTable<'t>>) -> TomlTable<'t> {
+        let first_line = document.text.find('\n').unwrap_or(document.text.len());
+        TomlTable::new(document, root.get_ref(), 0..first_line)
+    }
+
+    pub fn document(&self) -> &'t Document {
+        self.document
+    }
+
+    pub fn value(&mut self, key: &'static str) -> Option<&'t Spanned<DeValue<'t>>> {
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
+        self.entries.get(key)
+    }
+
+    /// Where the key is written; the table's place if it is not.
+    pub fn key_place(&self, key: &str) -> Range<usize> {
+        let written = self.entries.keys().find(|written| written.get_ref() == key);
+        written.map_or_else(|| self.place.clone(), Spanned::span)
+    }
+
+    /// All keys with their values, in the order of the file: for tables whose keys are free.
+    pub fn entries(
+        &self,
+    ) -> impl Iterator<Item = (SpannedText, &'t Spanned<DeValue<'t>>)> + use<'t> {
+        let document = self.document;
+        self.entries
+            .iter()
+            .map(move |(key, value)| (SpannedText::new(document, key.get_ref(), key.span()), value))
+    }
+
+    pub fn text(&mut self, key: &'static str, mistakes: &mut Diagnostics) -> Option<SpannedText> {
+        let value = self.value(key)?;
+        let text = text_of(self.document, value);
+        if text.is_none() {
+            mistakes.push(wrong_type(key, value, "a text in quotes"));
+        }
+        text
+    }
+
+    /// A text that has to be there.
+    pub fn required_text(
+        &mut self,
+        key: &'static str,
+        mistakes: &mut Diagnostics,
+    ) -> Option<SpannedText> {
+        if self.entries.get(key).is_none() {
+            mistakes
+                .push(Diagnostic::error(self.place.clone(), format!("`{key}` is missing here")));
+        }
+        self.text(key, mistakes)
+    }
+
+    /// A list of texts; one text alone counts as a list of one.
+    pub fn texts(
+        &mut self,
+        key: &'static str,
+        mistakes: &mut Diagnostics,
+    ) -> Option<Vec<SpannedText>> {
+        let value = self.value(key)?;
+        if let Some(text) = text_of(self.document, value) {
+            return Some(vec![text]);
+        }
+        let Some(items) = value.get_ref().as_array() else {
+            mistakes.push(wrong_type(key, value, "a list of texts"));
+            return None;
+        };
+        let mut texts = Vec::new();
+        for item in items {
+            match text_of(self.document, item) {
+                Some(text) => texts.push(text),
+                None => mistakes.push(wrong_type(key, item, "a text in quotes")),
+            }
+        }
+        Some(texts)
+    }
+
+    pub fn boolean(&mut self, key: &'static str, mistakes: &mut Diagnostics) -> Option<bool> {
+        let value = self.value(key)?;
+        let boolean = value.get_ref().as_bool();
+        if boolean.is_none() {
+            mistakes.push(wrong_type(key, value, "true or false"));
+        }
+        boolean
+    }
+
+    /// A whole number that is not negative.
+    pub fn number(&mut self, key: &'static str, mistakes: &mut Diagnostics) -> Option<u64> {
+        let value = self.value(key)?;
+        let number = value
+            .get_ref()
+            .as_integer()
+            .and_then(|integer| u64::from_str_radix(integer.as_str(), integer.radix()).ok());
+        if number.is_none() {
+            mistakes.push(wrong_type(key, value, "a whole number, 0 or more"));
+        }
+        number
+    }
+
+    /// A number from 0 to 1.
+    pub fn share(&mut self, key: &'static str, mistakes: &mut Diagnostics) -> Option<f64> {
+        let value = self.value(key)?;
+        let number = match value.get_ref() {
+            DeValue::Float(float) => float.as_str().parse().ok(),
+            DeValue::Integer(integer) => integer.as_str().parse().ok(),
+            _ => None,
+        };
+        let share = number.filter(|number| (0.0..=1.0).contains(number));
+        if share.is_none() {
+            mistakes.push(wrong_type(key, value, "a number from 0 to 1"));
+        }
+        share
+    }
+
+    /// A time span such as "30s", "1h 30m" or "30d"; a day has 24 hours.
+    pub fn duration(&mut self, key: &'static str, mistakes: &mut Diagnostics) -> Option<Duration> {
+        let text = self.text(key, mistakes)?;
+        let duration = parse_duration(&text.text);
+        if duration.is_none() {
+            let message = format!("`{key}` is no time span");
+            let help = "write a number with its unit, such as \"30s\", \"5m\", \"1h\" or \"30d\"";
+            mistakes.push(Diagnostic::error(text.place, message).help(help));
+        }
+        duration
+    }
+
+    /// A rate such as "50/s", "300/m" or "1000/h".
+    pub fn rate(&mut self, key: &'static str, mistakes: &mut Diagnostics) -> Option<Rate> {
+        let text = self.text(key, mistakes)?;
+        let rate = text.text.parse().ok();
+        if rate.is_none() {
+            let message = format!("`{key}` is no rate");
+            let help = "write how many in a second, a minute or an hour: \"50/s\", \"300/m\"";
+            mistakes.push(Diagnostic::error(text.place, message).help(help));
+        }
+        rate
+    }
+
+    pub fn table(
+        &mut self,
+        key: &'static str,
+        mistakes: &mut Diagnostics,
+    ) -> Option<TomlTable<'t>> {
+        let value = self.value(key)?;
+        let Some(entries) = value.get_ref().as_table() else {
+            mistakes.push(wrong_type(key, value, &format!("a table: [{key}]")));
+            return None;
+        };
+        Some(TomlTable::new(self.document, entries, self.key_place(key)))
+    }
+
+    /// The tables written as `[[key]]`.
+    pub fn tables(&mut self, key: &'static str, mistakes: &mut Diagnostics) -> Vec<TomlTable<'t>> {
+        let Some(value) = self.value(key) else {
+            return Vec::new();
+        };
+        let Some(items) = value.get_ref().as_array() else {
+            mistakes.push(
+                wrong_type(key, value, "a list of tables")
+                    .help(format!("write [[{key}]] with two brackets")),
+            );
+            return Vec::new();
+        };
+        let mut tables = Vec::new();
+        for item in items {
+            match item.get_ref().as_table() {
+                Some(entries) => tables.push(TomlTable::new(self.document, entries, item.span())),
+                None => mistakes.push(wrong_type(key, item, &format!("a table: [[{key}]]"))),
+            }
+        }
+        tables
+    }
+
+    /// The tables written as `[key.NAME]` for any names, where this is the table `[key]`.
+    pub fn named_tables(
+        &self,
+        key: &str,
+        mistakes: &mut Diagnostics,
+    ) -> Vec<(SpannedText, TomlTable<'t>)> {
+        let mut tables = Vec::new();
+        for (name, value) in self.entries() {
+            if let Some(entries) = value.get_ref().as_table() {
+                let place = name.place.clone();
+                tables.push((name, TomlTable::new(self.document, entries, place)));
+            } else {
+                let wanted = format!("a table: [{key}.{}]", name.text);
+                mistakes.push(wrong_type(&name.text, value, &wanted));
+            }
+        }
+        tables
+    }
+
+    /// Reports every key that nobody asked for, with the nearest known one as advice.
+    pub fn finish(self, mistakes: &mut Diagnostics) {
+        let unknown =
+            self.entries.keys().filter(|key| !self.known.contains(&key.get_ref().as_ref()));
+        for key in unknown.take(MISTAKES_MAX) {
+            let message = format!("unknown key `{}`", key.get_ref());
+            let help = match nearest(key.get_ref(), self.known.iter().copied()) {
+                Some(known) => format!("did you mean `{known}`?"),
+                None => format!("known here: {}", self.known.join(", ")),
+            };
+            mistakes.push(Diagnostic::error(key.span(), message).help(help));
+        }
+    }
+}
+
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let span: Span = text.trim().parse().ok()?;
+    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
+    Duration::try_from(duration).ok()
+}
+
+/// The meaning of one of few words.
+pub fn word<T: Copy>(
+    text: &SpannedText,
+    words: &[(&'static str, T)],
+    mistakes: &mut Diagnostics,
+) -> Option<T> {
+    if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == text.text) {
+        return Some(*meaning);
+    }
+    let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+    let help = match nearest(&text.text, known.iter().copied()) {
+        Some(known) => format!("did you mean \"{known}\"?"),
+        None => format!("write one of: {}", known.join(", ")),
+    };
+    let message = format!("unknown word \"{}\"", text.text);
+    mistakes.push(Diagnostic::error(text.place.clone(), message).help(help));
+    None
+}
+
+pub fn text_of(document: &Document, value: &Spanned<DeValue<'_>>) -> Option<SpannedText> {
+    value.get_ref().as_str().map(|text| SpannedText::new(document, text, value.span()))
+}
+
+/// The mistake of a value that is not of the type that its key wants.
+pub fn wrong_type(key: &str, value: &Spanned<DeValue<'_>>, wanted: &str) -> Diagnostic {
+    Diagnostic::error(value.span(), format!("`{key}` wants {wanted}")).label(type_of(value))
+}
+
+fn type_of(value: &Spanned<DeValue<'_>>) -> &'static str {
+    match value.get_ref() {
+        DeValue::String(_) => "this is a text",
+        DeValue::Integer(_) => "this is a whole number",
+        DeValue::Float(_) => "this is a number",
+        DeValue::Boolean(_) => "this is true or false",
+        DeValue::Datetime(_) => "this is a date",
+        DeValue::Array(_) => "this is a list",
+        DeValue::Table(_) => "this is a table",
+    }
+}

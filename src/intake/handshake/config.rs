@@ -1,0 +1,198 @@
+//! `[[handshake]]` as it is written in a provider file or a mapping file.
+
+use http::{HeaderName, HeaderValue, Method};
+use serde_json::Value;
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::template::{HmacFormat, RequestField, TextTemplate};
+use super::{HandshakeRule, ResponseBody, ResponseRule};
+use crate::diagnostics::diagnostic::Diagnostic;
+use crate::diagnostics::table::{Diagnostics, SpannedText, TomlTable, text_of, word, wrong_type};
+use crate::intake::signature::{Algorithm, Encoding};
+
+const METHODS: [(&str, usize); 3] = [("HEAD", 0), ("GET", 1), ("POST", 2)];
+
+const ALGORITHMS: [(&str, Algorithm); 3] =
+    [("sha1", Algorithm::Sha1), ("sha256", Algorithm::Sha256), ("sha512", Algorithm::Sha512)];
+
+const ENCODINGS: [(&str, Encoding); 3] =
+    [("hex", Encoding::Hex), ("base64", Encoding::Base64), ("base64url", Encoding::Base64Url)];
+
+const PLACES: &str = "write \"header:NAME\", \"query:NAME\" or a path of names such as \"$.a.b\"";
+
+impl HandshakeRule {
+    pub fn read(mut table: TomlTable<'_>, mistakes: &mut Diagnostics) -> HandshakeRule {
+        let method = read_method(&mut table, mistakes);
+        let signed = table.boolean("signed", mistakes).unwrap_or(method == Method::POST);
+        let secret = table.text("secret", mistakes);
+        let has = table.texts("has", mistakes).unwrap_or_default();
+        let handshake = HandshakeRule {
+            signed,
+            has: has.iter().filter_map(|text| place(text, mistakes)).collect(),
+            when: read_when(&mut table, mistakes),
+            reply: ResponseRule::read(&mut table, mistakes),
+            secret: secret.as_ref().and_then(|text| place(text, mistakes)),
+            method,
+        };
+        handshake.check(&table, mistakes);
+        table.finish(mistakes);
+        handshake
+    }
+
+    /// The keys have to make sense together.
+    fn check(&self, table: &TomlTable<'_>, mistakes: &mut Diagnostics) {
+        let mut wrong = |message: &str, help: &str| {
+            mistakes.push(Diagnostic::error(table.place.clone(), message).help(help));
+        };
+        let is_post = self.method == Method::POST;
+        if self.signed && !is_post {
+            wrong("only a POST is signed", "leave `signed` out");
+        }
+        if self.signed && self.secret.is_some() {
+            wrong("what brings the secret cannot be signed with it", "write signed = false");
+        }
+        if is_post && self.places().next().is_none() {
+            let help = "say under `when` or `has` what is there in a handshake only";
+            wrong("this would take every webhook for a handshake", help);
+        }
+    }
+}
+
+fn read_method(table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Method {
+    let method = table.required_text("method", mistakes);
+    let found = method.and_then(|method| word(&method, &METHODS, mistakes));
+    let methods = [Method::HEAD, Method::GET, Method::POST];
+    found.map_or(Method::HEAD, |at| methods[at].clone())
+}
+
+fn place(text: &SpannedText, mistakes: &mut Diagnostics) -> Option<RequestField> {
+    let place = RequestField::parse(&text.text);
+    if place.is_none() {
+        let message = format!("`{}` is no place in a request", text.text);
+        mistakes.push(Diagnostic::error(text.place.clone(), message).help(PLACES));
+    }
+    place
+}
+
+fn read_when(table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Vec<(RequestField, Value)> {
+    let Some(when) = table.table("when", mistakes) else {
+        return Vec::new();
+    };
+    let mut conditions = Vec::new();
+    for (key, value) in when.entries() {
+        let expected = plain(value);
+        if expected.is_none() {
+            mistakes.push(wrong_type(&key.text, value, "a text, a whole number, true or false"));
+        }
+        conditions.extend(place(&key, mistakes).zip(expected));
+    }
+    conditions
+}
+
+fn plain(value: &Spanned<DeValue<'_>>) -> Option<Value> {
+    let value = value.get_ref();
+    if let Some(text) = value.as_str() {
+        return Some(Value::from(text));
+    }
+    if let Some(truth) = value.as_bool() {
+        return Some(Value::from(truth));
+    }
+    let integer = value.as_integer()?;
+    i64::from_str_radix(integer.as_str(), integer.radix()).ok().map(Value::from)
+}
+
+impl ResponseRule {
+    fn read(table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> ResponseRule {
+        let status = table.number("status", mistakes).unwrap_or(200);
+        if !(200..300).contains(&status) {
+            let place = table.value("status").map_or(table.place.clone(), Spanned::span);
+            mistakes.push(Diagnostic::error(place, "an answer has a status from 200 to 299"));
+        }
+        let content_type = table.text("content_type", mistakes);
+        let content_type = content_type.and_then(|text| header_value(&text, mistakes));
+        let algorithm = table.text("algorithm", mistakes);
+        let encoding = table.text("encoding", mistakes);
+        let (body, default_type) = read_body(table, mistakes);
+        ResponseRule {
+            status: u16::try_from(status).unwrap_or_default(),
+            content_type: content_type.unwrap_or(HeaderValue::from_static(default_type)),
+            headers: read_headers(table, mistakes),
+            body,
+            keyed: HmacFormat {
+                algorithm: algorithm
+                    .and_then(|text| word(&text, &ALGORITHMS, mistakes))
+                    .unwrap_or(Algorithm::Sha256),
+                encoding: encoding
+                    .and_then(|text| word(&text, &ENCODINGS, mistakes))
+                    .unwrap_or(Encoding::Hex),
+            },
+        }
+    }
+}
+
+/// The body, and the content type that goes with it.
+fn read_body(
+    table: &mut TomlTable<'_>,
+    mistakes: &mut Diagnostics,
+) -> (ResponseBody, &'static str) {
+    let text = table.text("body", mistakes);
+    let json = table.table("json", mistakes);
+    if let (Some(text), Some(_)) = (&text, &json) {
+        let message = "an answer has a `body` or a `json`, not both";
+        mistakes.push(Diagnostic::error(text.place.clone(), message));
+    }
+    if let Some(json) = json {
+        return (ResponseBody::Json(templates(&json, mistakes)), "application/json");
+    }
+    let text = text.map(|text| template(&text, mistakes)).unwrap_or_default();
+    (ResponseBody::Text(text), "text/plain")
+}
+
+fn read_headers(
+    table: &mut TomlTable<'_>,
+    mistakes: &mut Diagnostics,
+) -> Vec<(HeaderName, TextTemplate)> {
+    let Some(headers) = table.table("headers", mistakes) else {
+        return Vec::new();
+    };
+    let mut named = Vec::new();
+    for (name, template) in templates(&headers, mistakes) {
+        match HeaderName::try_from(&name) {
+            Ok(name) => named.push((name, template)),
+            Err(_) => mistakes.push(Diagnostic::error(
+                headers.place.clone(),
+                format!("`{name}` is no header's name"),
+            )),
+        }
+    }
+    named
+}
+
+fn header_value(text: &SpannedText, mistakes: &mut Diagnostics) -> Option<HeaderValue> {
+    let value = HeaderValue::try_from(&text.text).ok();
+    if value.is_none() {
+        let message = "`content_type` does not fit in a header";
+        mistakes.push(Diagnostic::error(text.place.clone(), message));
+    }
+    value
+}
+
+fn templates(table: &TomlTable<'_>, mistakes: &mut Diagnostics) -> Vec<(String, TextTemplate)> {
+    let mut found = Vec::new();
+    for (key, value) in table.entries() {
+        match text_of(table.document(), value) {
+            Some(text) => found.push((key.text, template(&text, mistakes))),
+            None => mistakes.push(wrong_type(&key.text, value, "a text in quotes")),
+        }
+    }
+    found
+}
+
+fn template(text: &SpannedText, mistakes: &mut Diagnostics) -> TextTemplate {
+    TextTemplate::parse(&text.text).unwrap_or_else(|bad| {
+        let help = "known are {header:NAME}, {query:NAME}, {$.a.b} and {hmac:...} of one of them";
+        mistakes.push(Diagnostic::error(text.place.clone(), bad.to_string()).help(help));
+        TextTemplate::default()
+    })
+}

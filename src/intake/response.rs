@@ -1,0 +1,366 @@
+//! What a sender is told: each outcome's status and body, in one place.
+
+use std::io;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::handshake::HandshakeResponse;
+use super::payload::DecodeError;
+use super::provider::AcceptedResponse;
+use super::signature::VerifyError;
+use crate::event::EventId;
+use crate::http_client::chain;
+use crate::store::{StoreError, StoredEvents};
+
+/// A request that came in well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Acknowledgement {
+    /// Some of the events were not there before.
+    Accepted {
+        kept: StoredEvents,
+        answer: Option<AcceptedResponse>,
+    },
+    Duplicate {
+        kept: StoredEvents,
+        answer: Option<AcceptedResponse>,
+    },
+    Ignored {
+        reason: String,
+        answer: Option<AcceptedResponse>,
+    },
+    Greeted(HandshakeResponse),
+}
+
+/// A reason that names what is inside: a path, a variable, a setting.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Inside(pub(super) String);
+
+/// A request that was refused at the door. Its text is for the sender, who is a stranger; what is for
+/// the people who run the relay alone is its source.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Rejection {
+    #[error("there is nothing at this address")]
+    NoRoute,
+    #[error("there is no such source")]
+    NoSource,
+    #[error("webhooks come by POST")]
+    PostRequired,
+    #[error("this address is read by GET")]
+    GetRequired,
+    #[error("the source is off")]
+    SourceOff(#[source] Inside),
+    #[error("the relay is shutting down")]
+    ShuttingDown,
+    #[error("the relay is at its limit")]
+    Overloaded,
+    #[error("the body is larger than {0} bytes")]
+    TooLarge(usize),
+    #[error("the body did not arrive in time")]
+    BodyTimeout,
+    #[error("the body broke off")]
+    IncompleteBody,
+    #[error("{unproven}")]
+    Unauthenticated {
+        unproven: VerifyError,
+        /// For us alone.
+        hint: Option<String>,
+    },
+    #[error("too many requests")]
+    RateLimited { wait: Duration },
+    #[error(transparent)]
+    Undecodable(#[from] DecodeError),
+    #[error("it cannot be kept now")]
+    StoreUnavailable(#[source] StoreError),
+    #[error("the secret cannot be kept")]
+    SecretNotSaved(#[source] io::Error),
+    #[error("the relay made a mistake")]
+    Internal,
+}
+
+impl Rejection {
+    /// The status and its name: a few fixed words, fit for a metric.
+    pub(super) fn status(&self) -> (StatusCode, &'static str) {
+        match self {
+            Rejection::NoRoute | Rejection::NoSource => (StatusCode::NOT_FOUND, "not found"),
+            Rejection::PostRequired | Rejection::GetRequired => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method not allowed")
+            }
+            Rejection::SourceOff(_) => (StatusCode::SERVICE_UNAVAILABLE, "source off"),
+            Rejection::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "shutting down"),
+            Rejection::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            Rejection::StoreUnavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "not kept"),
+            Rejection::SecretNotSaved(_) => (StatusCode::SERVICE_UNAVAILABLE, "secret not kept"),
+            Rejection::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "over the rate"),
+            Rejection::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too large"),
+            Rejection::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "too slow"),
+            Rejection::IncompleteBody => (StatusCode::BAD_REQUEST, "broken off"),
+            Rejection::Unauthenticated { unproven, .. } => (
+                StatusCode::UNAUTHORIZED,
+                match unproven {
+                    VerifyError::Missing => "signature missing",
+                    VerifyError::Mismatch => "signature wrong",
+                    VerifyError::UnreadableTime => "signature time unreadable",
+                    VerifyError::OutsideTolerance => "signature outside window",
+                },
+            ),
+            Rejection::Undecodable(DecodeError::Malformed(_)) => {
+                (StatusCode::BAD_REQUEST, "undecodable")
+            }
+            Rejection::Undecodable(DecodeError::TooHeavy(..)) => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "too many values")
+            }
+            Rejection::Undecodable(DecodeError::NoMemory) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "overloaded")
+            }
+            Rejection::Undecodable(DecodeError::TooLarge(_)) => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "too large")
+            }
+            Rejection::Undecodable(DecodeError::TooManyEvents(_)) => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "too many events")
+            }
+            Rejection::Undecodable(DecodeError::ContentType(_)) => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported content type")
+            }
+            Rejection::Undecodable(DecodeError::Encoding(_)) => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported content encoding")
+            }
+            Rejection::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
+        }
+    }
+}
+
+impl Rejection {
+    pub(super) fn off(reason: impl Into<String>) -> Rejection {
+        Rejection::SourceOff(Inside(reason.into()))
+    }
+
+    /// The whole reason, for the people who run the relay.
+    pub(super) fn reason(&self) -> String {
+        chain(self)
+    }
+
+    pub(super) fn hint(&self) -> Option<&str> {
+        if let Rejection::Unauthenticated { hint, .. } = self { hint.as_deref() } else { None }
+    }
+
+    fn retry_after_s(&self, status: StatusCode) -> Option<u64> {
+        if let Rejection::RateLimited { wait } = self {
+            return Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
+        }
+        (status == StatusCode::SERVICE_UNAVAILABLE).then_some(30)
+    }
+}
+
+impl IntoResponse for Rejection {
+    fn into_response(self) -> Response {
+        let (status, error) = self.status();
+        let body = Json(json!({ "error": error, "reason": self.to_string() }));
+        let retry_after = self.retry_after_s(status);
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            let read_only = matches!(self, Rejection::GetRequired);
+            let allowed = if read_only { "GET, HEAD" } else { "POST" };
+            headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
+        }
+        response
+    }
+}
+
+impl Acknowledgement {
+    pub(super) fn status(&self) -> StatusCode {
+        let (own, answered) = match self {
+            Acknowledgement::Accepted { answer, .. } => (StatusCode::ACCEPTED, answer.as_ref()),
+            Acknowledgement::Duplicate { answer, .. } | Acknowledgement::Ignored { answer, .. } => {
+                (StatusCode::OK, answer.as_ref())
+            }
+            Acknowledgement::Greeted(greeting) => return status(greeting.status),
+        };
+        answered.map_or(own, |answer| status(answer.status))
+    }
+}
+
+fn status(number: u16) -> StatusCode {
+    StatusCode::from_u16(number).unwrap_or(StatusCode::OK)
+}
+
+impl IntoResponse for Acknowledgement {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let (body, answer) = match self {
+            Acknowledgement::Accepted { kept, answer } => {
+                (json!({ "status": "accepted", "events": ids(&kept.events) }), answer)
+            }
+            Acknowledgement::Duplicate { kept, answer } => {
+                (json!({ "status": "duplicate", "events": ids(&kept.events) }), answer)
+            }
+            Acknowledgement::Ignored { reason, answer } => {
+                (json!({ "status": "ignored", "reason": reason }), answer)
+            }
+            Acknowledgement::Greeted(greeting) => {
+                let headers: HeaderMap = greeting.headers.into_iter().collect();
+                return (status, headers, Body::from(greeting.body)).into_response();
+            }
+        };
+        match answer {
+            None => (status, Json(body)).into_response(),
+            Some(answer) => {
+                (status, [(header::CONTENT_TYPE, answer.content_type)], answer.body).into_response()
+            }
+        }
+    }
+}
+
+fn ids(events: &[EventId]) -> Vec<String> {
+    events.iter().map(ToString::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, HashSet};
+    use std::fs;
+
+    use super::*;
+
+    const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/http-responses.md");
+
+    fn when(rejection: &Rejection) -> &'static str {
+        match rejection {
+            Rejection::NoRoute => "there is no such path",
+            Rejection::NoSource => "there is no such source",
+            Rejection::PostRequired => "the method is not POST",
+            Rejection::GetRequired => "a POST to `/healthz` or `/readyz`",
+            Rejection::SourceOff(_) => {
+                "the source is off: its secret is not set, or its file is gone or has a mistake"
+            }
+            Rejection::ShuttingDown => "the relay is shutting down",
+            Rejection::Overloaded => "too many webhooks at the same time",
+            Rejection::TooLarge(_) => "the body is too large",
+            Rejection::BodyTimeout => "the body did not arrive in time",
+            Rejection::IncompleteBody => "the connection ended before the body",
+            Rejection::Unauthenticated { unproven, .. } => match unproven {
+                VerifyError::Missing => "there is no signature or token",
+                VerifyError::Mismatch => "the signature or token is wrong",
+                VerifyError::UnreadableTime => {
+                    "the signature is valid, but its time is missing or not readable"
+                }
+                VerifyError::OutsideTolerance => "the signature is too old, or from the future",
+            },
+            Rejection::RateLimited { .. } => {
+                "more than the source's `rate`, or a second unsigned handshake of a client in a second"
+            }
+            Rejection::Undecodable(error) => when_undecodable(error),
+            Rejection::StoreUnavailable(_) => {
+                "the disk is full, or the database unavailable or damaged"
+            }
+            Rejection::SecretNotSaved(_) => "the secret of a handshake could not be saved",
+            Rejection::Internal => "an internal error",
+        }
+    }
+
+    fn when_undecodable(error: &DecodeError) -> &'static str {
+        match error {
+            DecodeError::Malformed(_) => {
+                "the body is authentic but not valid JSON, form data, XML or gzip, or exceeds a \
+                 [limit](limits.md#one-webhook)"
+            }
+            DecodeError::TooHeavy(..) => "the parsed body takes too much memory",
+            DecodeError::NoMemory => "there was no memory for the parsed body",
+            DecodeError::TooLarge(_) => "the decompressed body is too large",
+            DecodeError::TooManyEvents(_) => "the webhook has too many events",
+            DecodeError::ContentType(_) => "the content type is not supported",
+            DecodeError::Encoding(_) => "the content encoding is not gzip",
+        }
+    }
+
+    /// One of each kind; what `when` names and this lacks is not in the table.
+    fn all() -> Vec<Rejection> {
+        let mut all = vec![
+            Rejection::NoRoute,
+            Rejection::NoSource,
+            Rejection::PostRequired,
+            Rejection::GetRequired,
+            Rejection::off(""),
+            Rejection::ShuttingDown,
+            Rejection::Overloaded,
+            Rejection::TooLarge(0),
+            Rejection::BodyTimeout,
+            Rejection::IncompleteBody,
+            Rejection::RateLimited { wait: Duration::ZERO },
+            Rejection::StoreUnavailable(StoreError::ClaimLost),
+            Rejection::SecretNotSaved(io::ErrorKind::Other.into()),
+            Rejection::Internal,
+        ];
+        let unproven = [
+            VerifyError::Missing,
+            VerifyError::Mismatch,
+            VerifyError::UnreadableTime,
+            VerifyError::OutsideTolerance,
+        ];
+        all.extend(unproven.map(|unproven| Rejection::Unauthenticated { unproven, hint: None }));
+        let undecodable = [
+            DecodeError::Malformed(String::new()),
+            DecodeError::TooHeavy(0, 0),
+            DecodeError::NoMemory,
+            DecodeError::TooLarge(0),
+            DecodeError::TooManyEvents(0),
+            DecodeError::ContentType(String::new()),
+            DecodeError::Encoding(String::new()),
+        ];
+        all.extend(undecodable.map(Rejection::Undecodable));
+        all
+    }
+
+    fn table() -> String {
+        let mut rows: BTreeMap<(u16, &str), Vec<&str>> = BTreeMap::new();
+        for rejection in all() {
+            let (status, error) = rejection.status();
+            rows.entry((status.as_u16(), error)).or_default().push(when(&rejection));
+        }
+        let rows = rows.iter().map(|((status, error), when)| {
+            format!("| {status} | `{error}` | {} |\n", when.join("; "))
+        });
+        format!(
+            "\n| Status | `error` | When |\n| --- | --- | --- |\n{}\n",
+            rows.collect::<String>()
+        )
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "whoever runs the tests says whether they write")]
+    fn is_update() -> bool {
+        std::env::var_os("UPDATE_DOCS").is_some_and(|value| value == "1")
+    }
+
+    #[test]
+    fn every_rejection_is_among_all() {
+        let code = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/", file!()));
+        let (_, variants) = code.split_once("enum Rejection {\n").unwrap();
+        let (variants, _) = variants.split_once("\n}\n").unwrap();
+
+        let all: HashSet<_> = all().iter().map(std::mem::discriminant).collect();
+        assert_eq!(all.len(), variants.matches("#[error(").count());
+    }
+
+    #[test]
+    fn docs_list_every_rejection() {
+        let page = fs::read_to_string(PAGE).unwrap();
+        let begin = "<!-- generated: statuses -->\n";
+        let (before, rest) = page.split_once(begin).unwrap();
+        let (_, after) = rest.split_once("<!-- end -->").unwrap();
+        let current = format!("{before}{begin}{}<!-- end -->{after}", table());
+        if is_update() {
+            fs::write(PAGE, current).unwrap();
+        } else {
+            assert_eq!(page, current, "run UPDATE_DOCS=1 cargo test docs");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The message that a signature covers, written as a template such as `v0:{timestamp}:{body}`.
+
+use std::ops::Range;
+
+use super::BodyField;
+use crate::diagnostics::diagnostic::nearest;
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MessageTemplate(Vec<MessagePart>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MessagePart {
+    Literal(String),
+    Body,
+    /// The first element of the body, if that is a list, else the body.
+    First,
+    /// A form's names and values, decoded and sorted; of another body nothing.
+    Form,
+    /// A field's text; nothing where it is absent.
+    Field(BodyField),
+    Timestamp,
+    Id,
+    Method,
+    Url,
+    Secret,
+    /// A header by its lower-case name.
+    Header(String),
+    /// A parameter of the URL.
+    Query(String),
+}
+
+/// What is wrong with a template, and where in its text.
+#[derive(Debug, PartialEq, Eq)]
+pub struct InvalidMessageTemplate {
+    pub place: Range<usize>,
+    pub message: String,
+    pub help: String,
+}
+
+const NAMES: [&str; 11] = [
+    "body",
+    "first",
+    "form",
+    "field:NAME",
+    "timestamp",
+    "id",
+    "method",
+    "url",
+    "secret",
+    "header:NAME",
+    "query:NAME",
+];
+
+impl MessageTemplate {
+    /// `{{` and `}}` stand for the braces themselves.
+    pub fn parse(text: &str) -> Result<MessageTemplate, InvalidMessageTemplate> {
+        let mut pieces = Vec::new();
+        let mut literal = String::new();
+        let mut at = 0;
+        while let Some(next) = text[at..].chars().next() {
+            let rest = &text[at..];
+            if rest.starts_with("{{") || rest.starts_with("}}") {
+                literal.push(next);
+                at += 2;
+            } else if next == '{' {
+                let end = rest.find('}').map_or(text.len(), |end| at + end + 1);
+                push_literal(&mut pieces, &mut literal);
+                pieces.push(piece(&text[at..end], at..end)?);
+                at = end;
+            } else if next == '}' {
+                return Err(bad(at..at + 1, "a `}` without its `{`"));
+            } else {
+                literal.push(next);
+                at += next.len_utf8();
+            }
+        }
+        push_literal(&mut pieces, &mut literal);
+        Ok(MessageTemplate(pieces))
+    }
+
+    pub fn contains(&self, piece: &MessagePart) -> bool {
+        self.0.contains(piece)
+    }
+
+    /// Whether the body is part of the message whatever it is, if not all of it.
+    pub fn covers_body(&self) -> bool {
+        self.0.iter().any(|piece| {
+            matches!(piece, MessagePart::Body | MessagePart::First | MessagePart::Field(_))
+        })
+    }
+
+    pub fn pieces(&self) -> &[MessagePart] {
+        &self.0
+    }
+}
+
+fn push_literal(pieces: &mut Vec<MessagePart>, literal: &mut String) {
+    if !literal.is_empty() {
+        pieces.push(MessagePart::Literal(std::mem::take(literal)));
+    }
+}
+
+fn piece(written: &str, place: Range<usize>) -> Result<MessagePart, InvalidMessageTemplate> {
+    let Some(name) = written.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else {
+        return Err(bad(place, "a `{` without its `}`"));
+    };
+    if let Some(piece) = name.split_once(':').and_then(|(kind, name)| named(kind, name)) {
+        return Ok(piece);
+    }
+    match name {
+        "body" => Ok(MessagePart::Body),
+        "first" => Ok(MessagePart::First),
+        "form" => Ok(MessagePart::Form),
+        "timestamp" => Ok(MessagePart::Timestamp),
+        "id" => Ok(MessagePart::Id),
+        "method" => Ok(MessagePart::Method),
+        "url" => Ok(MessagePart::Url),
+        "secret" => Ok(MessagePart::Secret),
+        _ => {
+            let help = match nearest(name, NAMES) {
+                Some(known) => format!("did you mean `{{{known}}}`?"),
+                None => format!("known here: {}", NAMES.map(|it| format!("{{{it}}}")).join(" ")),
+            };
+            Err(InvalidMessageTemplate {
+                place,
+                message: format!("unknown part `{written}`"),
+                help,
+            })
+        }
+    }
+}
+
+fn named(kind: &str, name: &str) -> Option<MessagePart> {
+    match kind {
+        _ if name.is_empty() => None,
+        "header" => Some(MessagePart::Header(name.to_ascii_lowercase())),
+        "query" => Some(MessagePart::Query(name.to_owned())),
+        "field" => BodyField::parse(name).map(MessagePart::Field),
+        _ => None,
+    }
+}
+
+fn bad(place: Range<usize>, message: &str) -> InvalidMessageTemplate {
+    let help = "write `{{` and `}}` for the braces themselves".to_owned();
+    InvalidMessageTemplate { place, message: message.to_owned(), help }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &[MessagePart]) {
+        assert_eq!(MessageTemplate::parse(text).unwrap().pieces(), expected);
+    }
+
+    #[track_caller]
+    fn check_mistake(text: &str, place: Range<usize>, message: &str) {
+        let bad = MessageTemplate::parse(text).unwrap_err();
+        assert_eq!((bad.place, bad.message.as_str()), (place, message));
+    }
+
+    #[test]
+    fn names_in_braces_are_parts_and_the_rest_is_literal() {
+        let literal = |text: &str| MessagePart::Literal(text.to_owned());
+        check("{body}", &[MessagePart::Body]);
+        check(
+            "v0:{timestamp}:{body}",
+            &[literal("v0:"), MessagePart::Timestamp, literal(":"), MessagePart::Body],
+        );
+        check(
+            "{header:X-Nonce}é{{{id}}}",
+            &[
+                MessagePart::Header("x-nonce".to_owned()),
+                literal("é{"),
+                MessagePart::Id,
+                literal("}"),
+            ],
+        );
+        check("", &[]);
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_place() {
+        check_mistake("a{bdy}", 1..6, "unknown part `{bdy}`");
+        check_mistake("a{body", 1..6, "a `{` without its `}`");
+        check_mistake("a}", 1..2, "a `}` without its `{`");
+        assert_eq!(MessageTemplate::parse("{bdy}").unwrap_err().help, "did you mean `{body}`?");
+    }
+}

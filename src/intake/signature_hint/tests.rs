@@ -1,0 +1,151 @@
+//! What is said of requests that were signed in another way than is known.
+
+use super::*;
+use crate::diagnostics::diagnostic::Document;
+use crate::diagnostics::table::{self, Diagnostics, TomlTable};
+use crate::event::Headers;
+use crate::intake::provider::Provider;
+
+const NOW: i64 = 1_700_000_000;
+
+fn signature(keys: &str) -> Signature {
+    let text = format!("[signature]\nscheme = \"hmac\"\nheader = \"X-Sig\"\n{keys}");
+    let document = Document { name: "x.toml".to_owned(), text };
+    let mut mistakes = Diagnostics::new();
+    let root = table::parse(&document, &mut mistakes);
+    let provider = Provider::read(&mut TomlTable::root(&document, &root), &mut mistakes);
+    let signature = provider.signature(0..0, &mut mistakes).unwrap();
+    assert_eq!(mistakes, []);
+    signature
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+/// The sender signs in its way, over its body; ours is what we know of it.
+struct Case {
+    theirs: &'static str,
+    their_body: &'static str,
+    their_secret: &'static str,
+    ours: &'static str,
+    our_body: &'static str,
+}
+
+const RIGHT: Case = Case {
+    theirs: "prefix = \"sha256=\"",
+    their_body: "{\"a\": \"b\"}",
+    their_secret: "secret",
+    ours: "prefix = \"sha256=\"",
+    our_body: "{\"a\": \"b\"}",
+};
+
+#[track_caller]
+fn check(case: &Case, expected: Option<&str>) {
+    let mut headers = Headers::new();
+    let unsigned = SignedRequest {
+        method: "POST",
+        url: None,
+        query: None,
+        headers: &Headers::new(),
+        body: case.their_body.as_bytes(),
+    };
+    let theirs = signature(case.theirs);
+    let their_key = theirs.signing_key(&case.their_secret.into()).unwrap();
+    headers.extend(theirs.sign(&their_key, &unsigned, at(NOW - 700)).unwrap().headers);
+    let headers = headers.into_iter().map(|(name, value)| (name.to_lowercase(), value));
+    let (headers, body) = (headers.collect(), case.our_body.as_bytes());
+    let presented = SignedRequest { headers: &headers, body, ..unsigned };
+    let ours = signature(case.ours);
+    let keys = [ours.key(&"secret".into(), None, 0).unwrap()];
+    let now = at(NOW);
+    let unproven = ours.verify(&keys, &presented, now).unwrap_err();
+    let tries = &Tries::at_most(TRIES_MAX);
+    let doubted =
+        FailedVerification { signature: &ours, keys: &keys, presented: &presented, now, tries };
+    let hint = match unproven {
+        VerifyError::Missing => None,
+        VerifyError::UnreadableTime | VerifyError::OutsideTolerance => doubted.time(unproven),
+        VerifyError::Mismatch => doubted.hint(),
+    };
+    assert_eq!(hint.as_deref(), expected);
+}
+
+#[test]
+fn another_encoding_or_prefix_is_seen() {
+    let theirs = "prefix = \"sha256=\"\nencoding = \"base64\"";
+    check(&Case { theirs, ..RIGHT }, Some("right, but base64 where hex is expected"));
+    let hint = Some("right, but hex where base64 is expected");
+    check(&Case { ours: theirs, ..RIGHT }, hint);
+    check(&Case { theirs: "", ..RIGHT }, Some("right, but without the prefix `sha256=`"));
+    let hint = Some("right, but `sha256=` where no prefix is expected");
+    check(&Case { ours: "", ..RIGHT }, hint);
+    let hint = Some("right, but `v1=` where `sha256=` is expected");
+    check(&Case { theirs: "prefix = \"v1=\"", ..RIGHT }, hint);
+}
+
+#[test]
+fn another_end_of_the_secret_is_seen() {
+    let hint = Some("right with a line end behind the secret: the sender's has one");
+    check(&Case { their_secret: "secret\n", ..RIGHT }, hint);
+    let hint = Some("right with a space behind the secret: the sender's has one");
+    check(&Case { their_secret: "secret ", ..RIGHT }, hint);
+    check(&Case { their_secret: "other", ..RIGHT }, None);
+}
+
+#[test]
+fn a_body_that_was_changed_on_its_way_is_seen() {
+    let spaces = Some("right over the JSON without spaces: it was written anew");
+    check(&Case { their_body: "{\"a\":\"b\"}", ..RIGHT }, spaces);
+    let hint = Some("right over the JSON with other spaces: it was written anew");
+    check(&Case { our_body: "{\"a\":\n\"b\"}", ..RIGHT }, hint);
+    let hint = Some("right with a line end behind the body: it was cut off");
+    check(&Case { their_body: "{\"a\": \"b\"}\r\n", ..RIGHT }, hint);
+    let slash = Case { their_body: r#"{"a":"/\\/ ,"}"#, our_body: r#"{"a":"\/\\\/ ,"}"#, ..RIGHT };
+    check(&slash, Some("right over the JSON without `\\/`: it was written anew"));
+}
+
+#[test]
+fn body_of_backslashes_is_unescaped_in_linear_time() {
+    let body = [vec![b'\\'; 1_000_001], b"/".to_vec()].concat();
+    assert_eq!(unescaped(&body), [vec![b'\\'; 1_000_000], b"/".to_vec()].concat());
+}
+
+/// Of so many secrets the last one signed, over a body whose escapes were written anew.
+fn hint_with_secrets(count: usize) -> (Option<String>, usize) {
+    let ours = signature("");
+    let key = |at: usize| ours.key(&format!("secret {at}").into(), None, at).unwrap();
+    let keys: Vec<Key> = (0..count).map(key).collect();
+    let sent = Headers::new();
+    let (method, url, query) = ("POST", None, None);
+    let sent = SignedRequest { method, url, query, headers: &sent, body: b"{\"a\":\"/\"}" };
+    let signing = keys[count - 1].signing_key().unwrap();
+    let stamp = ours.sign(&signing, &sent, at(NOW)).unwrap();
+    let headers = stamp.headers.into_iter().collect();
+    let presented = SignedRequest { headers: &headers, body: b"{\"a\": \"\\/\"}", ..sent };
+    let tries = Tries::at_most(TRIES_MAX);
+    let doubted = FailedVerification {
+        signature: &ours,
+        keys: &keys,
+        presented: &presented,
+        now: at(NOW),
+        tries: &tries,
+    };
+    (doubted.hint(), tries.left())
+}
+
+#[test]
+fn diagnosis_ends_with_its_tries() {
+    let (hint, left) = hint_with_secrets(2);
+    assert_eq!(hint.as_deref(), Some("right over the JSON without `\\/`: it was written anew"));
+    assert!(left > TRIES_MAX / 2, "{left}");
+    assert_eq!(hint_with_secrets(16), (None, 0));
+}
+
+#[test]
+fn a_clock_that_is_off_is_seen() {
+    let timed =
+        "signed = \"{timestamp}{body}\"\ntimestamp = { from = \"header:X-T\", window = \"5m\" }";
+    let hint = "right, but signed 700 s ago: a late repeat, or a clock that is off";
+    check(&Case { theirs: timed, ours: timed, ..RIGHT }, Some(hint));
+}

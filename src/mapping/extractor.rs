@@ -1,0 +1,106 @@
+//! One value of the language outside of a block: how a provider's file tells an event's id and type.
+
+use serde_json::Value;
+
+use super::explanation::QueryLog;
+use super::language::expression::{Cardinality, Expression, ValueReader};
+use super::language::query::Patterns;
+use super::language::scope::{ItemScope, Scope};
+use super::language::template::{Templates, Variable};
+use super::language::value::{clean, joined};
+use crate::diagnostics::diagnostic::{Diagnostic, Document};
+use crate::diagnostics::table::{Diagnostics, SpannedText};
+use crate::event::Headers;
+
+/// One value of the language outside of a block: a provider file's `id`, `type`. It is `$...`, a
+/// template with `payload` and `headers`, or `header:X-Name`.
+#[derive(Debug, Clone)]
+pub struct Extractor {
+    templates: Templates,
+    origin: ExtractorSource,
+}
+
+/// Why a selector gives nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ExtractError(String);
+
+#[derive(Debug, Clone)]
+enum ExtractorSource {
+    Header(String),
+    Expression(Expression),
+    /// It was a mistake.
+    Nothing,
+}
+
+impl Extractor {
+    pub fn compile(text: &SpannedText, mistakes: &mut Diagnostics) -> Extractor {
+        Extractor::compile_within(text, &Patterns::of_file(), mistakes)
+    }
+
+    /// The same, with patterns that the rest of the file shares the costs of.
+    pub fn compile_within(
+        text: &SpannedText,
+        patterns: &Patterns,
+        mistakes: &mut Diagnostics,
+    ) -> Extractor {
+        let mut templates = Templates::new(patterns);
+        let origin = match text.text.strip_prefix("header:") {
+            Some(name) => header(name, text, mistakes),
+            None => expression(text, &mut templates, mistakes),
+        };
+        Extractor { templates: templates.seal(), origin }
+    }
+
+    /// The members of the payload's outermost object that it looks at; none if it may look at all.
+    pub fn members(&self) -> Option<Vec<String>> {
+        match &self.origin {
+            ExtractorSource::Header(_) | ExtractorSource::Nothing => Some(Vec::new()),
+            ExtractorSource::Expression(expression) => expression.members(),
+        }
+    }
+
+    /// The text that the payload gives; `None` if it is empty or cannot be told.
+    pub fn select(&self, payload: &Value, headers: &Headers) -> Option<String> {
+        self.text(payload, headers).ok().filter(|text| !text.is_empty())
+    }
+
+    /// The text that the payload gives, which may be empty; else why it cannot be told.
+    pub fn text(&self, payload: &Value, headers: &Headers) -> Result<String, ExtractError> {
+        match &self.origin {
+            ExtractorSource::Header(name) => {
+                Ok(headers.get(name).map(|it| clean(it)).unwrap_or_default())
+            }
+            ExtractorSource::Expression(expression) => {
+                let scope = Scope::new(payload, headers);
+                let view = ItemScope::new(&scope, &self.templates, None);
+                let nodes = expression.nodes(&view, Cardinality::One, &mut QueryLog::default());
+                nodes.map(|nodes| joined(&nodes, ", ")).map_err(|failure| ExtractError(failure.0))
+            }
+            ExtractorSource::Nothing => Ok(String::new()),
+        }
+    }
+}
+
+fn header(name: &str, text: &SpannedText, mistakes: &mut Diagnostics) -> ExtractorSource {
+    let name = name.trim();
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "-_!#$%&'*+.^`|~".contains(c);
+    if name.is_empty() || !name.chars().all(is_name) {
+        let mistake =
+            Diagnostic::error(text.place.clone(), format!("`{name}` is no header's name"));
+        mistakes.push(mistake.help("write \"header:X-Name\""));
+        return ExtractorSource::Nothing;
+    }
+    ExtractorSource::Header(name.to_ascii_lowercase())
+}
+
+fn expression(
+    text: &SpannedText,
+    templates: &mut Templates,
+    mistakes: &mut Diagnostics,
+) -> ExtractorSource {
+    let known = [Variable::Payload, Variable::Headers, Variable::Jsonpath];
+    let document = Document { name: String::new(), text: String::new() };
+    let read = ValueReader::new(&document, templates, &known, mistakes).text(text);
+    read.map_or(ExtractorSource::Nothing, ExtractorSource::Expression)
+}

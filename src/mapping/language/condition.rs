@@ -1,0 +1,66 @@
+//! `when`: a JSONPath condition, or an expression of a template.
+
+use serde_json::Value;
+
+use super::expression::{ValueReader, query_mistake};
+use super::query::{Condition, Lint};
+use super::scope::ItemScope;
+use super::template::Template;
+use super::value::ValueError;
+use crate::diagnostics::diagnostic::Diagnostic;
+use crate::diagnostics::table::{SpannedText, TomlTable};
+
+#[derive(Debug, Clone)]
+pub(crate) enum WhenClause {
+    Condition { condition: Condition, text: SpannedText },
+    Template(Template),
+}
+
+impl WhenClause {
+    /// Reads the key `when`; nothing if it is not there, or a mistake.
+    pub(crate) fn read(
+        table: &mut TomlTable<'_>,
+        reader: &mut ValueReader<'_>,
+    ) -> Option<WhenClause> {
+        let text = table.text("when", reader.mistakes)?;
+        if text.text.contains("{{") || text.text.contains("{%") {
+            return WhenClause::template(&text, reader);
+        }
+        match Condition::parse_within(&text.text, &reader.templates.patterns) {
+            Ok(condition) => Some(WhenClause::Condition { condition, text }),
+            Err(error) => {
+                reader.mistakes.push(query_mistake(&text, error));
+                None
+            }
+        }
+    }
+
+    fn template(text: &SpannedText, reader: &mut ValueReader<'_>) -> Option<WhenClause> {
+        let template = reader.templates.add(text, reader.known, reader.mistakes)?;
+        if template.is_expression() {
+            return Some(WhenClause::Template(template));
+        }
+        let message = "`when` wants one condition, or one {{ expression }}";
+        let help = "write \"@.path == 'text'\" or \"{{ payload.path == 'text' }}\"";
+        reader.mistakes.push(Diagnostic::error(text.place.clone(), message).help(help));
+        None
+    }
+
+    pub(crate) fn holds(&self, view: &ItemScope<'_>) -> Result<bool, ValueError> {
+        match self {
+            WhenClause::Condition { condition, .. } => view.holds(condition),
+            WhenClause::Template(template) => view.templates.holds(template, view),
+        }
+    }
+
+    /// What is probably not meant, seen with a sample; `current` is what `@` is.
+    pub(crate) fn doubts(&self, payload: &Value, current: &Value) -> Vec<Diagnostic> {
+        let WhenClause::Condition { condition, text } = self else {
+            return Vec::new();
+        };
+        let doubts = condition.doubts(payload, current).into_iter();
+        let warning =
+            |doubt: Lint| Diagnostic::warning(text.part(doubt.at), doubt.message).help(doubt.help);
+        doubts.map(warning).collect()
+    }
+}

@@ -1,0 +1,206 @@
+//! JSONPath (RFC 9535): parsed by jsonpath-rust, checked at load, evaluated here within a budget.
+//! Narrower than the RFC in one point: the pattern of `match` and `search` is a text in quotes,
+//! compiled at load; one that is taken from the payload is refused.
+
+mod compiler;
+mod lint;
+mod evaluator;
+mod lexer;
+mod ast;
+mod advice;
+mod number;
+mod pattern;
+
+use std::ops::Range;
+
+use jsonpath_rust::parser::errors::JsonPathError;
+use jsonpath_rust::parser::model::{JpQuery, Segment, Selector};
+use jsonpath_rust::parser::parse_json_path;
+use pest::error::InputLocation;
+use serde_json::Value;
+
+use ast::{Logical, QueryPath, Start};
+use compiler::QueryCompiler;
+use evaluator::{Evaluation, NODES_MAX, STEPS_MAX};
+use lexer::QueryTokens;
+pub use lint::Lint;
+pub use pattern::Patterns;
+
+/// Longer queries are refused, in bytes.
+const TEXT_BYTES_MAX: usize = 4096;
+
+/// A query: `$...` on the payload, or `@...` on the item of a `for_each`.
+#[derive(Debug, Clone)]
+pub struct Query {
+    path: QueryPath,
+}
+
+/// A `when`: what RFC 9535 calls a logical expression, the inside of `[?...]`.
+#[derive(Debug, Clone)]
+pub struct Condition {
+    logical: Logical,
+}
+
+/// What is wrong with the text of a query.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct QueryError {
+    pub message: String,
+    /// Bytes of the text that was given.
+    pub at: Range<usize>,
+    /// What to write instead.
+    pub help: Option<String>,
+}
+
+/// The payload would cost more than a query may spend; it says nothing about what it found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the query takes more than {STEPS_MAX} steps or gives more than {NODES_MAX} values here")]
+pub struct BudgetExceeded;
+
+impl Query {
+    /// White space around the text is a mistake, as in the RFC.
+    pub fn parse(text: &str) -> Result<Query, QueryError> {
+        Query::parse_within(text, &Patterns::of_file())
+    }
+
+    /// The same, with patterns that others share the costs of.
+    pub(crate) fn parse_within(text: &str, patterns: &Patterns) -> Result<Query, QueryError> {
+        let scan = QueryTokens::new(checked_length(text)?)?;
+        advice::check_query(&scan)?;
+        let parsed = match text.strip_prefix('@') {
+            Some(rest) => parse_json_path(&format!("${rest}")),
+            None => parse_json_path(text),
+        };
+        let parsed = parsed.map_err(|error| unparsed(&error, 0, &scan))?;
+        let start = if text.starts_with('@') { Start::Current } else { Start::Root };
+        let path = QueryCompiler::new(&scan, patterns).path(start, &parsed.segments)?;
+        Ok(Query { path })
+    }
+
+    /// The nodes in the order of the RFC; `$` is `root`, `@` is `current`.
+    pub fn nodes<'v>(
+        &self,
+        root: &'v Value,
+        current: &'v Value,
+    ) -> Result<Vec<&'v Value>, BudgetExceeded> {
+        let nodes = Evaluation::new(root).nodes(&self.path, current)?;
+        if nodes.len() > NODES_MAX { Err(BudgetExceeded) } else { Ok(nodes) }
+    }
+
+    /// The same out of a budget that many queries share, from which the steps are taken.
+    pub(crate) fn nodes_within<'v>(
+        &self,
+        root: &'v Value,
+        current: &'v Value,
+        budget: &mut usize,
+    ) -> Result<Vec<&'v Value>, BudgetExceeded> {
+        let mut evaluation = Evaluation::within(root, *budget);
+        let before = evaluation.steps_left();
+        let nodes = evaluation.nodes(&self.path, current);
+        // A query that failed has spent all that it had.
+        *budget -= before - nodes.as_ref().map_or(0, |_| evaluation.steps_left());
+        nodes
+            .and_then(|nodes| if nodes.len() > NODES_MAX { Err(BudgetExceeded) } else { Ok(nodes) })
+    }
+
+    /// It starts at `@`.
+    pub fn is_relative(&self) -> bool {
+        self.path.start == Start::Current
+    }
+
+    /// The member of the payload's outermost object below which it stays.
+    pub(crate) fn member(&self) -> Option<&str> {
+        let first = self.path.segments.first().filter(|_| self.is_singular())?;
+        match &first.selectors[..] {
+            [ast::Selector::Name(name)] if !self.is_relative() => Some(name),
+            _ => None,
+        }
+    }
+
+    /// It gives one node at most, whatever the payload.
+    pub fn is_singular(&self) -> bool {
+        self.path.is_singular()
+    }
+}
+
+impl Condition {
+    const BEFORE: &str = "$[?";
+    const AFTER: &str = "]";
+
+    pub fn parse(text: &str) -> Result<Condition, QueryError> {
+        Condition::parse_within(text, &Patterns::of_file())
+    }
+
+    /// The same, with patterns that others share the costs of.
+    pub(crate) fn parse_within(text: &str, patterns: &Patterns) -> Result<Condition, QueryError> {
+        let scan = QueryTokens::new(checked_length(text)?)?;
+        advice::check_condition(&scan)?;
+        let wrapped = format!("{}{text}{}", Condition::BEFORE, Condition::AFTER);
+        let parsed = parse_json_path(&wrapped)
+            .map_err(|error| unparsed(&error, Condition::BEFORE.len(), &scan))?;
+        let JpQuery { segments } = parsed;
+        let [Segment::Selector(Selector::Filter(filter))] = segments.as_slice() else {
+            return Err(QueryError::new("this is not one condition", scan.whole()));
+        };
+        let logical = QueryCompiler::new(&scan, patterns).logical(filter)?;
+        Ok(Condition { logical })
+    }
+
+    pub fn holds(&self, root: &Value, current: &Value) -> Result<bool, BudgetExceeded> {
+        Evaluation::new(root).holds(&self.logical, current)
+    }
+
+    /// The same out of a budget that many conditions share, from which the steps are taken.
+    pub(crate) fn holds_within(
+        &self,
+        root: &Value,
+        current: &Value,
+        budget: &mut usize,
+    ) -> Result<bool, BudgetExceeded> {
+        let mut evaluation = Evaluation::within(root, *budget);
+        let before = evaluation.steps_left();
+        let held = evaluation.holds(&self.logical, current);
+        *budget -= before - held.as_ref().map_or(0, |_| evaluation.steps_left());
+        held
+    }
+
+    /// What is probably not meant: seen in the text, and in a sample payload.
+    pub fn doubts(&self, root: &Value, current: &Value) -> Vec<Lint> {
+        lint::doubts(&self.logical, root, current)
+    }
+}
+
+impl QueryError {
+    fn new(message: impl Into<String>, at: Range<usize>) -> QueryError {
+        QueryError { message: message.into(), at, help: None }
+    }
+
+    fn help(mut self, help: impl Into<String>) -> QueryError {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+fn checked_length(text: &str) -> Result<&str, QueryError> {
+    if text.len() <= TEXT_BYTES_MAX {
+        return Ok(text);
+    }
+    let message = format!("longer than {TEXT_BYTES_MAX} bytes");
+    Err(QueryError::new(message, 0..text.len()))
+}
+
+/// The parser's error, `shift` bytes being what was put before the text.
+fn unparsed(error: &JsonPathError, shift: usize, scan: &QueryTokens<'_>) -> QueryError {
+    match error {
+        JsonPathError::PestError(error) => {
+            let position = match error.location {
+                InputLocation::Pos(position) | InputLocation::Span((position, _)) => position,
+            };
+            advice::unexpected(scan, position.saturating_sub(shift))
+        }
+        other => QueryError::new(format!("not JSONPath (RFC 9535): {other}"), scan.whole()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,297 @@
+//! What people write instead of JSONPath, and what they should write.
+
+mod comparisons;
+
+use std::ops::Range;
+
+use super::QueryError;
+use super::lexer::{QueryToken, QueryTokens, TokenKind};
+use crate::diagnostics::diagnostic::nearest;
+
+const FUNCTIONS: [&str; 5] = ["length", "count", "value", "match", "search"];
+
+/// Finds in a query what can never be right; the parser, which takes some of it, comes after.
+pub(super) fn check_query(scan: &QueryTokens<'_>) -> Result<(), QueryError> {
+    check_start(scan)?;
+    check_tokens(scan, Brackets::default())?;
+    comparisons::check(scan)
+}
+
+/// The same for a condition, which is all inside of a filter.
+pub(super) fn check_condition(scan: &QueryTokens<'_>) -> Result<(), QueryError> {
+    if scan.tokens.is_empty() {
+        return Err(QueryError::new("an empty condition", scan.whole())
+            .help("compare something, such as `@.status == 'open'`"));
+    }
+    check_tokens(scan, Brackets { filters: vec![true] })?;
+    comparisons::check(scan)?;
+    match outermost(scan).find(|token| token.text == ",") {
+        None => Ok(()),
+        Some(comma) => Err(QueryError::new("this is not one condition", comma.at.clone())
+            .help("join two with `&&` or `||`")),
+    }
+}
+
+/// The tokens that are in no bracket.
+fn outermost<'s, 't>(scan: &'s QueryTokens<'t>) -> impl Iterator<Item = &'s QueryToken<'t>> {
+    let mut index = 0;
+    std::iter::from_fn(move || {
+        let token = scan.tokens.get(index)?;
+        index = if let TokenKind::Open(closed) = token.kind { closed } else { index } + 1;
+        Some(token)
+    })
+}
+
+/// The parser's error at a position for which there is no better advice.
+pub(super) fn unexpected(scan: &QueryTokens<'_>, position: usize) -> QueryError {
+    let Some(token) = scan.tokens.iter().find(|token| token.at.end > position) else {
+        let end = scan.text.len();
+        return QueryError::new("something is missing at the end", end..end);
+    };
+    match token.kind {
+        TokenKind::Number if token.text.len() > 15 && !token.text.contains(['.', 'e', 'E']) => {
+            QueryError::new("this number is too large for a query", token.at.clone())
+                .help("whole numbers go up to 9007199254740991")
+        }
+        _ => {
+            let message = format!("`{}` does not belong here", token.text);
+            QueryError::new(message, token.at.clone())
+        }
+    }
+}
+
+fn check_start(scan: &QueryTokens<'_>) -> Result<(), QueryError> {
+    let begins = scan.text.starts_with(['$', '@']);
+    let message = match scan.tokens.first() {
+        None => "an empty query",
+        Some(_) if scan.text.trim() != scan.text => "a query has no white space around it",
+        Some(_) if !begins => "a query begins with `$`, the payload",
+        Some(_) => return Ok(()),
+    };
+    let path = scan.text.trim().trim_start_matches('.');
+    let path = if path.starts_with(['$', '@']) { path.to_owned() } else { format!("$.{path}") };
+    Err(QueryError::new(message, scan.whole()).help(format!("write `{path}`")))
+}
+
+/// Which of the open brackets are filters: `@` and comparisons stand in these alone.
+#[derive(Debug, Default)]
+struct Brackets {
+    filters: Vec<bool>,
+}
+
+impl Brackets {
+    /// Of the innermost.
+    fn in_filter(&self) -> bool {
+        self.filters.last().is_some_and(|filter| *filter)
+    }
+
+    fn pass(&mut self, kind: TokenKind, text: &str) {
+        match kind {
+            TokenKind::Open(_) => self.filters.push(text == "(" && self.in_filter()),
+            TokenKind::Close(_) => drop(self.filters.pop()),
+            TokenKind::Sign if text == "?" => {
+                if let Some(innermost) = self.filters.last_mut() {
+                    *innermost = true;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn check_tokens(scan: &QueryTokens<'_>, mut brackets: Brackets) -> Result<(), QueryError> {
+    for index in 0..scan.tokens.len() {
+        let token = &scan.tokens[index];
+        let mistake = match token.kind {
+            TokenKind::Word => word(scan, index, &brackets),
+            TokenKind::Sign => sign(scan, index),
+            TokenKind::Text => text(token),
+            TokenKind::Path if index > 0 && !brackets.in_filter() => Some(outside_of_filter(token)),
+            TokenKind::Comparison if !brackets.in_filter() => {
+                comparisons::outside_of_filter(scan, index)
+            }
+            _ => None,
+        };
+        if let Some(error) = mistake.or_else(|| neighbours(scan, index)) {
+            return Err(error);
+        }
+        brackets.pass(token.kind, token.text);
+    }
+    Ok(())
+}
+
+fn word(scan: &QueryTokens<'_>, index: usize, brackets: &Brackets) -> Option<QueryError> {
+    let token = &scan.tokens[index];
+    let error = |message: &str| Some(QueryError::new(message, token.at.clone()));
+    if scan.is_member(index) && !scan.is_call(index) {
+        let touches = scan.before(index).is_some_and(|dot| dot.at.end == token.at.start);
+        return if touches { None } else { error("white space between the dot and the name") };
+    }
+    if let Some(sign) = junction(token.text) {
+        return error(&format!("`{}` is written `{sign}`", token.text));
+    }
+    if scan.is_call(index) {
+        return function(scan, index);
+    }
+    if FUNCTIONS.contains(&token.text) && scan.is(index + 1, "(") {
+        return error("white space between the function and its `(`");
+    }
+    let alone = scan.before(index).is_none_or(|before| {
+        matches!(
+            before.kind,
+            TokenKind::Open(_) | TokenKind::Comparison | TokenKind::Junction | TokenKind::Sign
+        )
+    });
+    if matches!(token.text, "true" | "false" | "null") || !alone {
+        None
+    } else {
+        Some(bare(token, brackets))
+    }
+}
+
+/// A word that is no member's name, no function and no literal.
+fn bare(token: &QueryToken<'_>, brackets: &Brackets) -> QueryError {
+    let name = token.text;
+    let lower = name.to_lowercase();
+    let error = QueryError::new(format!("a bare word: `{name}`"), token.at.clone());
+    if name.contains(['‘', '’', '“', '”']) {
+        return error.help("write straight quotes: `'text'`");
+    }
+    if !brackets.in_filter() {
+        return error.help(format!("a name in brackets has quotes: `['{name}']`"));
+    }
+    match lower.as_str() {
+        "true" | "false" | "null" => error.help(format!("write `{lower}`")),
+        _ => error.help(format!("write `@.{name}` for the field, `'{name}'` for the text")),
+    }
+}
+
+/// A text in quotes with a character or an escape that JSONPath does not take.
+fn text(token: &QueryToken<'_>) -> Option<QueryError> {
+    let quote = token.text.chars().next()?;
+    let mut characters = token.text.char_indices();
+    while let Some((at, character)) = characters.next() {
+        let start = token.at.start + at;
+        if character < ' ' {
+            let message = "a line end, a tab or another control character in a text in quotes";
+            let error = QueryError::new(message, start..start + 1);
+            return Some(error.help(r"write `\n`, `\t` or `\u0000`"));
+        }
+        if character != '\\' {
+            continue;
+        }
+        let (_, escaped) = characters.next()?;
+        if escaped != quote && !r"bfnrt/\u".contains(escaped) {
+            let message = format!(r"JSONPath knows no escape `\{escaped}`");
+            let error = QueryError::new(message, start..start + 1 + escaped.len_utf8());
+            return Some(error.help(format!(r"a backslash is written twice: `\\{escaped}`")));
+        }
+    }
+    None
+}
+
+fn junction(word: &str) -> Option<&'static str> {
+    match word.to_ascii_lowercase().as_str() {
+        "and" => Some("&&"),
+        "or" => Some("||"),
+        "not" => Some("!"),
+        _ => None,
+    }
+}
+
+fn function(scan: &QueryTokens<'_>, index: usize) -> Option<QueryError> {
+    let name = scan.tokens[index].text;
+    let error = |message: String| QueryError::new(message, scan.tokens[index].at.clone());
+    if scan.is_member(index) {
+        let path = scan.paths.iter().rfind(|path| path.contains(&scan.tokens[index].at.start))?;
+        let before = &scan.text[path.start..scan.tokens[index].at.start - 1];
+        return Some(
+            error(format!("`{name}` cannot be called at the end of a path"))
+                .help(format!("a function is written around its path: `length({before})`")),
+        );
+    }
+    if matches!(name, "count" | "value") && scan.kind(index + 2) != Some(TokenKind::Path) {
+        return Some(error(format!("`{name}` wants a path, such as `{name}(@.items[*])`")));
+    }
+    if FUNCTIONS.contains(&name) {
+        return None;
+    }
+    Some(error(format!("`{name}` is not a function of JSONPath (RFC 9535)")).help(
+        match nearest(name, FUNCTIONS) {
+            Some(function) => format!("did you mean `{function}`?"),
+            None => format!("there are {}", FUNCTIONS.join(", ")),
+        },
+    ))
+}
+
+fn sign(scan: &QueryTokens<'_>, index: usize) -> Option<QueryError> {
+    let token = &scan.tokens[index];
+    let error = |message: &str| QueryError::new(message, token.at.clone());
+    match token.text {
+        "=" => Some(error("`=` is not a comparison").help("write `==`")),
+        "&" => Some(error("`&` alone is nothing").help("write `&&`")),
+        "|" => Some(error("`|` alone is nothing").help("write `||`")),
+        "-" if scan.before(index).is_some_and(|before| before.kind == TokenKind::Word) => {
+            Some(dashed(scan, index))
+        }
+        _ => None,
+    }
+}
+
+/// A name with a dash in it, without the quotes that it needs.
+fn dashed(scan: &QueryTokens<'_>, index: usize) -> QueryError {
+    let belongs = |kind| matches!(kind, Some(TokenKind::Word | TokenKind::Number));
+    let joined = |at: usize| scan.tokens[at - 1].at.end == scan.tokens[at].at.start;
+    let is_part = |at: usize| belongs(scan.kind(at)) || scan.is(at, "-");
+    let (mut first, mut last) = (index - 1, index);
+    while first > 0 && is_part(first - 1) && joined(first) {
+        first -= 1;
+    }
+    while is_part(last + 1) && joined(last + 1) {
+        last += 1;
+    }
+    let place = scan.tokens[first].at.start..scan.tokens[last].at.end;
+    quoted_name(scan, place)
+}
+
+fn quoted_name(scan: &QueryTokens<'_>, place: Range<usize>) -> QueryError {
+    let name = &scan.text[place.clone()];
+    let before = scan.text[..place.start].trim_end_matches('.');
+    let start = scan.paths.iter().rfind(|path| path.start < before.len());
+    let path = start.map_or("$", |path| &before[path.start..]);
+    QueryError::new("a name with other signs than letters, digits and `_` needs quotes", place)
+        .help(format!("write `{path}['{name}']`"))
+}
+
+fn outside_of_filter(token: &QueryToken<'_>) -> QueryError {
+    let message = format!("`{}` cannot stand here, outside of a filter", token.text);
+    QueryError::new(message, token.at.clone())
+        .help("a filter is written `[?...]`, such as `$.items[?@.kind == 'bug']`")
+}
+
+/// Two operands with nothing between them; the parser would take `$.a b` for one name.
+fn neighbours(scan: &QueryTokens<'_>, index: usize) -> Option<QueryError> {
+    let token = &scan.tokens[index];
+    let before = scan.before(index)?;
+    let operand = |kind| {
+        matches!(kind, TokenKind::Word | TokenKind::Number | TokenKind::Text | TokenKind::Path)
+    };
+    let ended = operand(before.kind) || matches!(before.kind, TokenKind::Close(_));
+    if !ended || !operand(token.kind) {
+        return None;
+    }
+    let place = before.at.start..token.at.end;
+    let member = before.kind == TokenKind::Word && scan.is_member(index - 1);
+    Some(match (before.kind, token.kind) {
+        (TokenKind::Path, TokenKind::Word) => QueryError::new("a dot is missing", place)
+            .help(format!("write `{}.{}`", before.text, token.text)),
+        (TokenKind::Word, TokenKind::Number | TokenKind::Word) if member => {
+            quoted_name(scan, place)
+        }
+        _ => {
+            let message = format!("something is missing before `{}`", token.text);
+            QueryError::new(message, token.at.clone())
+                .help("conditions are joined with `&&` or `||`, values compared with `==`")
+        }
+    })
+}

@@ -1,0 +1,59 @@
+//! Comparisons where they cannot stand, or of what they cannot take.
+
+use std::ops::Range;
+
+use crate::mapping::language::query::QueryError;
+use crate::mapping::language::query::lexer::{ComparisonSpans, QueryTokens};
+
+/// Finds a comparison of what is not one value, which the RFC forbids.
+pub(super) fn check(scan: &QueryTokens<'_>) -> Result<(), QueryError> {
+    for sides in &scan.comparisons {
+        for side in [&sides.left, &sides.right] {
+            let text = &scan.text[side.clone()];
+            if text.starts_with("match(") || text.starts_with("search(") {
+                return Err(QueryError::new("this is true or false by itself", side.clone())
+                    .help(format!("write `{text}` alone, or `!{text}`")));
+            }
+            if let Some(part) = scan.several(side) {
+                let message = format!("`{text}` may give several values, a comparison takes one");
+                return Err(QueryError::new(message, side.clone())
+                    .help(nested_filter(scan, sides, side, &part)));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The comparison written inside of the path, in place of the part that gives several values.
+fn nested_filter(
+    scan: &QueryTokens<'_>,
+    sides: &ComparisonSpans,
+    path: &Range<usize>,
+    part: &Range<usize>,
+) -> String {
+    let text = scan.text;
+    let before = &text[path.start..part.start];
+    let item = format!("@{}", &text[part.end..path.end]);
+    let operator = &text[sides.operator.clone()];
+    let on_the_left = *path == sides.left;
+    let other = &text[if on_the_left { sides.right.clone() } else { sides.left.clone() }];
+    if !matches!(&text[part.clone()], "[*]" | ".*") || other.starts_with('@') {
+        return "a nested filter looks at each: `@.items[?@.name == 'x']`".to_owned();
+    }
+    if on_the_left {
+        format!("a nested filter looks at each: `{before}[?{item} {operator} {other}]`")
+    } else {
+        format!("a nested filter looks at each: `{before}[?{other} {operator} {item}]`")
+    }
+}
+
+pub(super) fn outside_of_filter(scan: &QueryTokens<'_>, index: usize) -> Option<QueryError> {
+    let at = &scan.tokens[index].at;
+    let error = QueryError::new("a comparison stands in a filter, `[?...]`", at.clone());
+    let sides = scan.comparisons.iter().find(|sides| sides.operator == *at)?;
+    let help = match scan.several(&sides.left) {
+        Some(part) => nested_filter(scan, sides, &sides.left, &part),
+        None => "write a filter, such as `$.items[?@.kind == 'bug']`".to_owned(),
+    };
+    Some(error.help(help))
+}

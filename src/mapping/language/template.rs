@@ -1,0 +1,429 @@
+//! Templates: minijinja with its functions, within bounds of work and output.
+
+mod lexer;
+mod json_value;
+mod bounds;
+mod builtins;
+mod check;
+mod functions;
+mod guard;
+mod lookups;
+mod reference;
+mod weight;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use minijinja::value::{DynObject, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
+
+use super::query::Patterns;
+use super::scope::ItemScope;
+use super::value::{self, Scalar, ScalarList, ValueError, clean, object_failure};
+use crate::diagnostics::diagnostic::Diagnostic;
+use crate::diagnostics::table::{Diagnostics, SpannedText};
+use crate::mapping::rules::answers::FormAnswers;
+use check::TemplateCheck;
+use functions::{QueryRoots, ROOTS, StaticQueries};
+use guard::Guarded;
+use json_value::share;
+pub use reference::{TEMPLATE_FUNCTIONS, TemplateFunction};
+
+/// What one rendering may burn: about one per step, or per 64 bytes.
+const FUEL_MAX: u64 = 100_000;
+const OUTPUT_BYTES_MAX: usize = 256 * 1024;
+/// How many a file may have: each takes at least 10 KiB, however short it is.
+const TEMPLATES_MAX: usize = 2_000;
+/// Calls, includes and nested expressions may go this deep.
+const RECURSION_MAX: usize = 100;
+/// Lists in lists of an expression's value may go this deep.
+const LIST_DEPTH_MAX: usize = 64;
+
+/// What a template can look up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Variable {
+    Payload,
+    Headers,
+    Event,
+    Answers,
+    Item,
+    /// The function `jsonpath`, which needs the payload.
+    Jsonpath,
+}
+
+impl Variable {
+    pub(crate) const ALL: [Variable; 6] = [
+        Variable::Payload,
+        Variable::Headers,
+        Variable::Event,
+        Variable::Answers,
+        Variable::Item,
+        Variable::Jsonpath,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Variable::Payload => "payload",
+            Variable::Headers => "headers",
+            Variable::Event => "event",
+            Variable::Answers => "answers",
+            Variable::Item => "item",
+            Variable::Jsonpath => "jsonpath",
+        }
+    }
+
+    fn named(name: &str) -> Option<Variable> {
+        Variable::ALL.into_iter().find(|variable| variable.name() == name)
+    }
+}
+
+/// All templates of one file.
+#[derive(Debug, Clone)]
+pub(crate) struct Templates {
+    environment: Environment<'static>,
+    queries: StaticQueries,
+    /// What the patterns of their file may still cost.
+    pub(crate) patterns: Patterns,
+    count: usize,
+}
+
+/// One template of a file, by its name there.
+#[derive(Debug, Clone)]
+pub(crate) struct Template {
+    name: String,
+    uses: Vec<Variable>,
+    /// The members of the payload's outermost object that it looks at; none if it may look at all.
+    pub(crate) members: Option<Vec<String>>,
+    /// The queries whose nodes it gives as they are, and that may give several.
+    pub(crate) several: Vec<String>,
+}
+
+/// A template that is one `{{ expression }}` gives its value; its name begins with this.
+const EXPRESSION: char = '=';
+
+impl Template {
+    pub(crate) fn is_expression(&self) -> bool {
+        self.name.starts_with(EXPRESSION)
+    }
+}
+
+impl Templates {
+    pub(crate) fn new(patterns: &Patterns) -> Templates {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Chainable);
+        environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+        environment.set_fuel(Some(FUEL_MAX));
+        environment.set_recursion_limit(RECURSION_MAX);
+        environment.set_debug(false);
+        environment.set_formatter(print);
+        // One value of a file cannot pull in another.
+        environment.set_path_join_callback(|_, _| Cow::Borrowed(""));
+        functions::add_filters(&mut environment);
+        Templates {
+            environment,
+            queries: StaticQueries::new(),
+            patterns: patterns.clone(),
+            count: 0,
+        }
+    }
+
+    /// Compiles one template; `known` is what can be looked up where it stands.
+    pub(crate) fn add(
+        &mut self,
+        text: &SpannedText,
+        known: &[Variable],
+        mistakes: &mut Diagnostics,
+    ) -> Option<Template> {
+        let source = text.text.trim();
+        if self.count == TEMPLATES_MAX {
+            let message = format!("the file has more than {TEMPLATES_MAX} templates");
+            mistakes.push(Diagnostic::error(text.place.clone(), message));
+            return None;
+        }
+        let pieces = match bounds::pieces_within(source) {
+            Ok(pieces) => pieces,
+            Err(out) => {
+                TemplateCheck::new(text, &[], mistakes).bounds(out);
+                return None;
+            }
+        };
+        let mut check = TemplateCheck::new(text, &pieces, mistakes);
+        // The text as it is written is never compiled: that would work out what is constant in it.
+        let guarded = Guarded::new(source, &pieces);
+        let is_expression = self.is_expression(&guarded.text);
+        let mark = if is_expression { EXPRESSION.to_string() } else { String::new() };
+        let name = format!("{mark}{}", self.count);
+        self.count += 1;
+        if let Err(error) = self.environment.add_template_owned(name.clone(), guarded.text.clone())
+        {
+            check.syntax(&error, error.range().map(|at| guarded.original(at)));
+            return None;
+        }
+        let compiled = self.environment.get_template(&name).expect("it was just added");
+        let mut undeclared: Vec<String> =
+            compiled.undeclared_variables(false).into_iter().collect();
+        undeclared.extend(self.sliced_variables(&guarded.text));
+        undeclared.sort();
+        undeclared.dedup();
+        check.variables(&undeclared, known);
+        check.calls(&undeclared, &self.environment);
+        check.queries(&mut self.queries, &self.patterns, known.contains(&Variable::Item));
+        let uses = known.iter().copied().filter(|it| lookups::uses(&pieces, it.name())).collect();
+        let may_query = lookups::uses(&pieces, Variable::Jsonpath.name());
+        let members = lookups::members(&pieces, Variable::Payload.name()).filter(|_| !may_query);
+        let several = lookups::bare_queries(&pieces)
+            .filter(|text| self.queries.get(*text).is_some_and(|query| !query.is_singular()))
+            .map(str::to_owned)
+            .collect();
+        check.comparisons();
+        Some(Template { name, uses, members, several })
+    }
+
+    /// The undeclared variables of a template with slices, into which minijinja does not look.
+    fn sliced_variables(&self, guarded: &str) -> impl Iterator<Item = String> {
+        let without = lookups::without_slices(guarded);
+        let without = without.and_then(|text| {
+            let template = self.environment.template_from_named_str("slices", &text).ok()?;
+            Some(template.undeclared_variables(false))
+        });
+        without.into_iter().flatten()
+    }
+
+    /// To be called once, behind the last template.
+    pub(crate) fn seal(mut self) -> Templates {
+        let queries = Arc::new(std::mem::take(&mut self.queries));
+        functions::add_jsonpath(&mut self.environment, queries);
+        self
+    }
+
+    fn is_expression(&self, source: &str) -> bool {
+        let inside = source.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
+        inside.is_some_and(|inside| {
+            let inside = inside.trim_start_matches(['-', '+']).trim_end_matches(['-', '+']);
+            self.environment.compile_expression(inside).is_ok()
+        })
+    }
+
+    pub(crate) fn nodes(
+        &self,
+        template: &Template,
+        view: &ItemScope<'_>,
+    ) -> Result<Vec<Scalar>, ValueError> {
+        let (text, printed) = self.render(template, view)?;
+        let mut nodes = ScalarList::default();
+        if template.is_expression() {
+            gather(&printed.last, &mut nodes, LIST_DEPTH_MAX)?;
+        } else if printed.prints == 0 || printed.shown > 0 {
+            nodes.push_text(&squeeze(&clean(&text)))?;
+        }
+        Ok(nodes.finish())
+    }
+
+    /// Whether an expression's value is neither empty nor false.
+    pub(crate) fn holds(
+        &self,
+        template: &Template,
+        view: &ItemScope<'_>,
+    ) -> Result<bool, ValueError> {
+        let (text, printed) = self.render(template, view)?;
+        if !template.is_expression() {
+            return Ok(!text.trim().is_empty());
+        }
+        let value = printed.last;
+        Ok(match value.kind() {
+            ValueKind::Undefined | ValueKind::None => false,
+            ValueKind::String => value.as_str().is_some_and(|text| !text.trim().is_empty()),
+            ValueKind::Number => true,
+            _ => value.is_true(),
+        })
+    }
+
+    fn render(
+        &self,
+        template: &Template,
+        view: &ItemScope<'_>,
+    ) -> Result<(String, RenderedOutput), ValueError> {
+        let context = context(&template.uses, view)?;
+        let compiled = self.environment.get_template(&template.name).map_err(failure)?;
+        let rendered = compiled.render_captured(context);
+        let burnt = match &rendered {
+            Ok(captured) => captured.state().fuel_levels().map_or(0, |(burnt, _)| burnt),
+            Err(_) => FUEL_MAX,
+        };
+        let spent = view.scope.consume_fuel(burnt);
+        let mut captured = rendered.map_err(failure)?;
+        spent?;
+        let printed = captured.with_state_mut(|state| {
+            std::mem::take(state.get_or_insert_extension_with(RenderedOutput::default))
+        });
+        let text = captured.into_output();
+        if text.len() > OUTPUT_BYTES_MAX {
+            return Err(too_long());
+        }
+        Ok((text, printed))
+    }
+}
+
+/// The value of a text without `{{ }}`; nothing if it is blank.
+pub(crate) fn literal(text: &str) -> Option<Scalar> {
+    let text = squeeze(&clean(text)).into_owned();
+    (!text.is_empty()).then_some(Scalar::Text(text))
+}
+
+/// What the `{{ }}` of one rendering printed.
+#[derive(Debug, Default)]
+struct RenderedOutput {
+    /// How many were reached, and how many of them were not blank.
+    prints: usize,
+    shown: usize,
+    last: Value,
+}
+
+/// Prints a value of `{{ }}` as a query's nodes would be printed.
+fn print(output: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
+    let mut blank = true;
+    if !state.name().starts_with(EXPRESSION) {
+        let text = match value.as_str() {
+            Some(text) => Cow::Borrowed(text),
+            None => Cow::Owned(text_of(value).map_err(invalid)?),
+        };
+        blank = text.trim().is_empty();
+        output.write_str(&text)?;
+    }
+    let printed = state.get_or_insert_extension_with(RenderedOutput::default);
+    printed.prints += 1;
+    printed.shown += usize::from(!blank);
+    printed.last = value.clone();
+    Ok(())
+}
+
+fn text_of(value: &Value) -> Result<String, ValueError> {
+    let mut nodes = ScalarList::default();
+    gather(value, &mut nodes, LIST_DEPTH_MAX)?;
+    Ok(value::joined(&nodes.finish(), ", "))
+}
+
+fn gather(value: &Value, nodes: &mut ScalarList, depth: usize) -> Result<(), ValueError> {
+    match value.kind() {
+        ValueKind::Undefined | ValueKind::None => Ok(()),
+        ValueKind::Bool => nodes.push(Scalar::Boolean(value.is_true())),
+        ValueKind::Number => nodes.push(number_of(value)),
+        ValueKind::String | ValueKind::Bytes => {
+            nodes.push_text(&squeeze(&clean(&value.to_string())))
+        }
+        ValueKind::Seq | ValueKind::Iterable => {
+            if let Some(collected) = value.downcast_object_ref::<FormAnswers>() {
+                return nodes.push_text(&collected.to_string());
+            }
+            if depth == 0 {
+                return Err(ValueError::new("it gives lists in lists, too deep"));
+            }
+            nodes.list()?;
+            let items = value.try_iter().map_err(failure)?;
+            items.checked().try_for_each(|item| gather(&item.map_err(failure)?, nodes, depth - 1))
+        }
+        ValueKind::Map => {
+            let keys: Vec<Value> = value.try_iter().map_err(failure)?.take(5).collect();
+            Err(object_failure(keys.iter().filter_map(Value::as_str)))
+        }
+        _ => Err(ValueError(format!("it gives a {}, not a text", value.kind()))),
+    }
+}
+
+fn number_of(value: &Value) -> Scalar {
+    if let Ok(whole) = i64::try_from(value.clone()) {
+        // 9.0 is given as a whole number too, and keeps its type.
+        if value.is_integer() {
+            return Scalar::Number(whole.into());
+        }
+    }
+    if let Ok(whole) = u64::try_from(value.clone())
+        && value.is_integer()
+    {
+        return Scalar::Number(whole.into());
+    }
+    let float = f64::try_from(value.clone()).ok().and_then(serde_json::Number::from_f64);
+    float.map_or_else(|| Scalar::Text(value.to_string()), Scalar::Number)
+}
+
+/// Three and more line ends become two.
+fn squeeze(text: &str) -> Cow<'_, str> {
+    if !text.contains("\n\n\n") {
+        return Cow::Borrowed(text);
+    }
+    let mut squeezed = String::with_capacity(text.len());
+    let mut line_ends = 0;
+    for c in text.chars() {
+        line_ends = if c == '\n' { line_ends + 1 } else { 0 };
+        if line_ends <= 2 {
+            squeezed.push(c);
+        }
+    }
+    Cow::Owned(squeezed)
+}
+
+/// The variables that a template uses, made when the first one of an event asks for them.
+fn context(uses: &[Variable], view: &ItemScope<'_>) -> Result<Value, ValueError> {
+    let mut variables = Vec::with_capacity(uses.len());
+    let scope = view.scope;
+    for variable in uses {
+        let value = match variable {
+            Variable::Payload => share(&scope.json(), &scope.budget),
+            Variable::Headers => scope.shared.headers.get_or_init(|| headers(view)).clone(),
+            Variable::Event => scope.shared.event.get_or_init(|| event(view)).clone(),
+            Variable::Answers => scope.collected()?.map_or(Value::UNDEFINED, |collected| {
+                Value::from_dyn_object(DynObject::new(collected))
+            }),
+            Variable::Item => {
+                let item = view.item_json()?;
+                item.map_or(Value::UNDEFINED, |item| share(&item, &scope.budget))
+            }
+            Variable::Jsonpath => {
+                variables.push((ROOTS, roots(view)?));
+                continue;
+            }
+        };
+        variables.push((variable.name(), value));
+    }
+    Ok(Value::from_pairs(variables))
+}
+
+fn roots(view: &ItemScope<'_>) -> Result<Value, ValueError> {
+    let (payload, item) = (view.scope.json(), view.item_json()?);
+    Ok(Value::from_object(QueryRoots { payload, item, budget: view.scope.budget.clone() }))
+}
+
+fn headers(view: &ItemScope<'_>) -> Value {
+    Value::from_pairs(view.scope.headers.iter().map(|(name, value)| (name.as_str(), value)))
+}
+
+fn event(view: &ItemScope<'_>) -> Value {
+    let Some(event) = view.scope.event else {
+        return Value::UNDEFINED;
+    };
+    Value::from_pairs([
+        ("id", Value::from(event.id.to_string())),
+        ("type", event.event_type.as_deref().map_or(Value::UNDEFINED, Value::from)),
+        ("source", Value::from(event.source.as_str())),
+        ("received_at", Value::from(event.received_at.to_string())),
+    ])
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
+fn failure(error: Error) -> ValueError {
+    if error.kind() == ErrorKind::OutOfFuel {
+        return ValueError::new("the template takes too long");
+    }
+    match error.detail() {
+        Some(detail) => ValueError(detail.to_owned()),
+        None => ValueError(error.kind().to_string()),
+    }
+}
+
+fn too_long() -> ValueError {
+    ValueError::new("the template prints more than 256 KiB")
+}
+
+fn invalid(failure: ValueError) -> Error {
+    Error::new(ErrorKind::InvalidOperation, failure.0)
+}

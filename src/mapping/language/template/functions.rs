@@ -1,0 +1,248 @@
+//! The functions and filters that templates have beside minijinja's own.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use minijinja::value::{Object, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, State, Value};
+use serde_json::Value as Json;
+
+use super::json_value::{plain, share};
+use super::weight::weigh_printed;
+use super::{builtins, weight};
+use crate::mapping::language::email::first_email;
+use crate::mapping::language::query::{Patterns, Query};
+use crate::mapping::language::scope::Budget;
+use crate::mapping::markup::{html_to_text, slack_to_text};
+
+/// The name under which a template finds the roots of its queries; no template can assign to it.
+pub(super) const ROOTS: &str = "$";
+
+/// Names of functions that a template may call.
+pub(super) const FUNCTIONS: [&str; 6] =
+    ["jsonpath", "date", "range", "dict", "namespace", "caller"];
+
+/// Filters that are advised when an unknown one is used.
+pub(super) const FILTERS: [&str; 26] = [
+    "html_to_text",
+    "slack_to_text",
+    "first_email",
+    "date",
+    "number",
+    "split",
+    "urlencode",
+    "capitalize",
+    "default",
+    "first",
+    "float",
+    "format",
+    "int",
+    "join",
+    "last",
+    "length",
+    "list",
+    "lower",
+    "map",
+    "replace",
+    "round",
+    "selectattr",
+    "title",
+    "trim",
+    "unique",
+    "upper",
+];
+
+/// minijinja's price of text.
+const BYTES_PER_FUEL: u64 = 64;
+
+/// A text that is longer is no number: a double is written with 24 characters at most, or with 767 digits where
+/// all of them are wanted.
+const NUMBER_BYTES_MAX: usize = 1024;
+
+/// From here on a number of time is one of milliseconds; as seconds it would be the year 5138.
+const MILLISECONDS_MIN: f64 = 1e11;
+
+/// What `jsonpath()` evaluates its queries on.
+#[derive(Debug)]
+pub(super) struct QueryRoots {
+    pub(super) payload: Arc<Json>,
+    pub(super) item: Option<Arc<Json>>,
+    pub(super) budget: Budget,
+}
+
+impl Object for QueryRoots {}
+
+impl QueryRoots {
+    fn share(&self, node: &Json) -> Result<Value, Error> {
+        if let Some(value) = plain(node) {
+            return Ok(value);
+        }
+        let copy = self.budget.copy(node).map_err(|failure| invalid(failure.0))?;
+        Ok(share(&copy, &self.budget))
+    }
+}
+
+/// Queries that stand in the templates as they are, by their text.
+pub(super) type StaticQueries = BTreeMap<String, Query>;
+
+pub(super) fn add_filters(environment: &mut Environment<'static>) {
+    environment.add_filter("html_to_text", |state: &State, value: &Value| {
+        on_text(state, value, html_to_text)
+    });
+    environment.add_filter("slack_to_text", |state: &State, value: &Value| {
+        on_text(state, value, slack_to_text)
+    });
+    environment.add_filter("first_email", |state: &State, value: &Value| {
+        on_text(state, value, |text| first_email(text).unwrap_or_default().to_owned())
+    });
+    environment
+        .add_filter("urlencode", |state: &State, value: &Value| on_text(state, value, url_encode));
+    environment.add_filter("number", number);
+    environment.add_filter("split", split);
+    environment.add_filter("date", date);
+    environment.add_function("date", date);
+    environment.add_test("none", |value: &Value| value.is_none() || value.is_undefined());
+    environment.remove_global("debug");
+    builtins::bound(environment);
+    weight::add_filters(environment);
+}
+
+pub(super) fn add_jsonpath(environment: &mut Environment<'static>, queries: Arc<StaticQueries>) {
+    environment
+        .add_function("jsonpath", move |state: &State, text: &str| jsonpath(state, text, &queries));
+}
+
+fn jsonpath(state: &State, text: &str, queries: &StaticQueries) -> Result<Value, Error> {
+    let roots = state.lookup(ROOTS);
+    let Some(roots) = roots.as_ref().and_then(|roots| roots.downcast_object_ref::<QueryRoots>())
+    else {
+        return Ok(Value::UNDEFINED);
+    };
+    let parsed;
+    let query = if let Some(query) = queries.get(text) {
+        query
+    } else {
+        parsed = computed(state, text)?;
+        &parsed
+    };
+    if query.is_relative() && roots.item.is_none() {
+        return Err(invalid("`@` is the item, and there is none outside of for_each"));
+    }
+    let current = roots.item.as_ref().unwrap_or(&roots.payload);
+    let nodes = roots.budget.nodes(query, &roots.payload, current);
+    let nodes = nodes.map_err(|failure| invalid(failure.0))?;
+    let paid = |node: &Json| {
+        let text = node.as_str().map_or(0, str::len);
+        state.consume_fuel(1 + text as u64 / BYTES_PER_FUEL)?;
+        roots.share(node)
+    };
+    if query.is_singular() {
+        return nodes.first().map_or(Ok(Value::UNDEFINED), |node| paid(node));
+    }
+    nodes.into_iter().map(paid).collect::<Result<Vec<Value>, Error>>().map(Value::from)
+}
+
+/// A query that is not in the template as it is. A unit of fuel is about a microsecond's work, which
+/// parsing takes for each byte; patterns are compiled for what is left.
+fn computed(state: &State, text: &str) -> Result<Query, Error> {
+    state.consume_fuel(text.len() as u64)?;
+    let fuel = state.fuel_levels().map_or(0, |(_, left)| left);
+    let patterns = Patterns::within(fuel);
+    let parsed = Query::parse_within(text, &patterns);
+    state.consume_fuel(fuel.saturating_sub(patterns.left()))?;
+    parsed.map_err(|error| invalid(error.message))
+}
+
+fn on_text(state: &State, value: &Value, change: impl Fn(&str) -> String) -> Result<Value, Error> {
+    if value.is_undefined() || value.is_none() {
+        return Ok(Value::UNDEFINED);
+    }
+    weigh_printed(state, value, 0)?;
+    Ok(Value::from(match value.as_str() {
+        Some(text) => change(text),
+        None => change(&value.to_string()),
+    }))
+}
+
+/// The parts of a text, trimmed, the empty ones left out.
+fn split(state: &State, value: &Value, separator: Option<&str>) -> Result<Value, Error> {
+    if value.is_undefined() || value.is_none() {
+        return Ok(Value::from(Vec::<Value>::new()));
+    }
+    weigh_printed(state, value, 0)?;
+    let text = value.to_string();
+    let separator = separator.filter(|separator| !separator.is_empty()).unwrap_or(",");
+    // minijinja charges for the parts too, but only once all of them are there.
+    state.consume_fuel(text.matches(separator).count() as u64 / 2)?;
+    Ok(text.split(separator).map(str::trim).filter(|part| !part.is_empty()).collect())
+}
+
+/// A number, or a text that is one; empty for what is none, so that an answer that was not given is not 0.
+fn number(value: &Value) -> Value {
+    if value.kind() == ValueKind::Number {
+        return value.clone();
+    }
+    let text = value.as_str().map(str::trim).filter(|text| text.len() <= NUMBER_BYTES_MAX);
+    let Some(text) = text else { return Value::UNDEFINED };
+    let whole =
+        text.parse::<i64>().map(Value::from).or_else(|_| text.parse::<u64>().map(Value::from));
+    whole.unwrap_or_else(|_| {
+        let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
+        number.map_or(Value::UNDEFINED, Value::from)
+    })
+}
+
+/// Everything but letters, digits and `-._~` as `%XX`.
+fn url_encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            write!(encoded, "%{byte:02X}").expect("a String takes any text");
+        }
+    }
+    encoded
+}
+
+/// A time in UTC; `value` is in seconds, milliseconds or RFC 3339.
+fn date(value: &Value, format: Option<&str>) -> Result<Value, Error> {
+    if value.is_undefined() || value.is_none() || value.as_str().is_some_and(str::is_empty) {
+        return Ok(Value::UNDEFINED);
+    }
+    let time = time_of(value).ok_or_else(|| {
+        invalid("date() wants seconds, milliseconds or a time such as 2026-01-31T12:00:00Z")
+    })?;
+    let format = format.unwrap_or("%Y-%m-%d");
+    jiff::fmt::strtime::format(format, &time.to_zoned(TimeZone::UTC))
+        .map(Value::from)
+        .map_err(|error| invalid(format!("date() cannot use the format `{format}`: {error}")))
+}
+
+fn time_of(value: &Value) -> Option<Timestamp> {
+    let Some(text) = value.as_str().map(str::trim) else {
+        return time_of_number(f64::try_from(value.clone()).ok()?);
+    };
+    if let Ok(number) = text.parse::<f64>() {
+        return time_of_number(number);
+    }
+    let without_zone = || text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok();
+    text.parse::<Timestamp>().ok().or_else(|| Some(without_zone()?.timestamp()))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a time that is too large is refused by jiff")]
+fn time_of_number(number: f64) -> Option<Timestamp> {
+    if !number.is_finite() {
+        return None;
+    }
+    let milliseconds = if number.abs() < MILLISECONDS_MIN { number * 1000.0 } else { number };
+    Timestamp::from_millisecond(milliseconds as i64).ok()
+}
+
+pub(super) fn invalid(reason: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidOperation, reason.into())
+}

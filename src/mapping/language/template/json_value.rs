@@ -1,0 +1,141 @@
+//! JSON as templates see it: looked into where they do, never copied as a whole. Null is undefined, so that
+//! it can be looked into, and the order of keys is kept.
+
+use std::sync::Arc;
+
+use minijinja::Value;
+use minijinja::value::{Enumerator, Object, ObjectRepr};
+use serde_json::Value as Json;
+
+use super::functions::invalid;
+use crate::mapping::language::scope::Budget;
+
+/// Each text that is looked at is a copy, of which the budget allows so many.
+pub(super) fn share(json: &Arc<Json>, budget: &Budget) -> Value {
+    let root = Arc::new(Root { json: Arc::clone(json), budget: budget.clone() });
+    shared(&root, None, json)
+}
+
+/// A value without members; none of one that has some.
+pub(super) fn plain(json: &Json) -> Option<Value> {
+    match json {
+        Json::Null => Some(Value::UNDEFINED),
+        Json::Bool(boolean) => Some(Value::from(*boolean)),
+        Json::Number(number) => Some(plain_number(number)),
+        Json::String(text) => Some(Value::from(text.as_str())),
+        Json::Array(_) | Json::Object(_) => None,
+    }
+}
+
+/// The JSON of a list or an object of the payload.
+pub(super) fn json_of(value: &Value) -> Option<&Json> {
+    value.downcast_object_ref::<Node>().map(Node::json)
+}
+
+fn plain_number(number: &serde_json::Number) -> Value {
+    if let Some(whole) = number.as_i64() {
+        return Value::from(whole);
+    }
+    number.as_u64().map_or_else(|| Value::from(number.as_f64()), Value::from)
+}
+
+fn shared(root: &Arc<Root>, path: Option<Arc<Step>>, json: &Json) -> Value {
+    if let Json::String(text) = json
+        && let Err(failure) = root.budget.read(text.len())
+    {
+        return Value::from(invalid(failure.0));
+    }
+    plain(json).unwrap_or_else(|| Value::from_object(Node { root: Arc::clone(root), path }))
+}
+
+/// A list or an object, by the way that leads to it: a reference would have to outlive the template.
+#[derive(Debug)]
+struct Node {
+    root: Arc<Root>,
+    /// None: the root itself.
+    path: Option<Arc<Step>>,
+}
+
+#[derive(Debug)]
+struct Root {
+    json: Arc<Json>,
+    budget: Budget,
+}
+
+/// The last step of a path.
+#[derive(Debug)]
+struct Step {
+    before: Option<Arc<Step>>,
+    key: Key,
+}
+
+#[derive(Debug)]
+enum Key {
+    Name(String),
+    At(usize),
+}
+
+impl Step {
+    /// Paths are as long as JSON may be nested.
+    fn find<'j>(&self, root: &'j Json) -> Option<&'j Json> {
+        let outer = match &self.before {
+            Some(before) => before.find(root)?,
+            None => root,
+        };
+        match &self.key {
+            Key::Name(name) => outer.get(name),
+            Key::At(at) => outer.get(at),
+        }
+    }
+}
+
+impl Node {
+    fn json(&self) -> &Json {
+        let found = self.path.as_ref().and_then(|path| path.find(&self.root.json));
+        found.unwrap_or(&self.root.json)
+    }
+
+    fn inside(&self, key: Key, json: &Json) -> Value {
+        let path = Step { before: self.path.clone(), key };
+        shared(&self.root, Some(Arc::new(path)), json)
+    }
+}
+
+impl Object for Node {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        if self.json().is_array() { ObjectRepr::Seq } else { ObjectRepr::Map }
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        if let Json::Array(items) = self.json() {
+            let at = key.as_usize()?;
+            return Some(self.inside(Key::At(at), items.get(at)?));
+        }
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        let Json::Object(members) = self.json() else { return None };
+        Some(self.inside(Key::Name(key.to_owned()), members.get(key)?))
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        match self.json() {
+            Json::Array(items) => Enumerator::Seq(items.len()),
+            Json::Object(members) => {
+                let keys: Vec<Value> =
+                    members.keys().map(|key| Value::from(key.as_str())).collect();
+                Enumerator::Iter(Box::new(keys.into_iter()))
+            }
+            _ => Enumerator::NonEnumerable,
+        }
+    }
+
+    fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
+        match self.json() {
+            Json::Array(items) => Some(items.len()),
+            Json::Object(members) => Some(members.len()),
+            _ => None,
+        }
+    }
+}

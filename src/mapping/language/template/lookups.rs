@@ -1,0 +1,151 @@
+//! What a template may look up, by its tokens. minijinja's own list of undeclared variables leaves out what is
+//! sliced, the arguments of a block's filter, and a variable that is set to what is made of itself.
+
+use super::lexer::{Piece, TemplateToken, pieces};
+
+/// Whether the name stands anywhere as a variable. It may be one that the template sets itself: to look up
+/// more than is needed does no harm.
+pub(super) fn uses(pieces: &[Piece<'_>], name: &str) -> bool {
+    pieces.iter().any(|piece| places(piece, name).next().is_some())
+}
+
+/// The template with each slice as a list in a subscript, `a[[b,c]]` for `a[b:c]`, so that minijinja finds the
+/// variables in it; none if it has no slice.
+pub(super) fn without_slices(template: &str) -> Option<String> {
+    let mut written = String::with_capacity(template.len() + 8);
+    let mut from = 0;
+    for piece in pieces(template) {
+        for (at, sign) in slice_signs(&piece) {
+            written.push_str(&template[from..at]);
+            written.push_str(sign);
+            from = at + 1;
+        }
+    }
+    (from > 0).then(|| written + &template[from..])
+}
+
+/// Where the brackets and colons of slices stand, each with what takes its place.
+fn slice_signs(piece: &Piece<'_>) -> Vec<(usize, &'static str)> {
+    let mut signs = Vec::new();
+    // Of each open bracket: its signs, and whether something stands behind the last of them.
+    let mut open: Vec<(Vec<(usize, &'static str)>, bool)> = Vec::new();
+    for (token, at) in &piece.tokens {
+        let is_slice_colon = *token == TemplateToken::Sign(":")
+            && open.last().is_some_and(|(its, _)| !its.is_empty());
+        if let Some((its, has_operand)) = open.last_mut() {
+            if is_slice_colon {
+                its.push((at.start, if *has_operand { "," } else { " " }));
+            }
+            *has_operand = !is_slice_colon;
+        }
+        match token {
+            TemplateToken::Sign("[") => open.push((vec![(at.start, "[[")], false)),
+            TemplateToken::Sign("(" | "{") => open.push((Vec::new(), false)),
+            TemplateToken::Sign(")" | "]" | "}") => {
+                let (its, _) = open.pop().unwrap_or_default();
+                if its.len() > 1 {
+                    signs.extend(its.into_iter().chain([(at.start, "]]")]));
+                }
+            }
+            _ => {}
+        }
+    }
+    signs.sort_unstable();
+    signs
+}
+
+/// Filters that keep all nodes of a list.
+const LIST_FILTERS: [&str; 6] = ["d", "default", "list", "reverse", "sort", "unique"];
+
+/// The query of each `{{ jsonpath('…') }}` that gives all nodes of the query, as a list or joined to one text.
+pub(super) fn bare_queries<'t>(pieces: &[Piece<'t>]) -> impl Iterator<Item = &'t str> {
+    pieces.iter().filter(|piece| !piece.is_statement).filter_map(|piece| {
+        let tokens: Vec<TemplateToken<'t>> = piece.tokens.iter().map(|(token, _)| *token).collect();
+        match tokens.as_slice() {
+            [
+                TemplateToken::Word("jsonpath"),
+                TemplateToken::Sign("("),
+                TemplateToken::Literal(query),
+                TemplateToken::Sign(")"),
+                filters @ ..,
+            ] if keeps_all(filters) => Some(*query),
+            _ => None,
+        }
+    })
+}
+
+/// Whether filters, `| name` or `| name(…)` each, leave several nodes several; `join` makes one text of them, and what
+/// comes behind it does not change that.
+fn keeps_all(mut filters: &[TemplateToken<'_>]) -> bool {
+    loop {
+        filters = match filters {
+            [] | [TemplateToken::Sign("|"), TemplateToken::Word("join"), ..] => return true,
+            [TemplateToken::Sign("|"), TemplateToken::Word(name), rest @ ..]
+                if LIST_FILTERS.contains(name) =>
+            {
+                without_arguments(rest)
+            }
+            _ => return false,
+        };
+    }
+}
+
+/// What follows the parentheses, if there are any.
+fn without_arguments<'a, 't>(tokens: &'a [TemplateToken<'t>]) -> &'a [TemplateToken<'t>] {
+    let mut open = 0_usize;
+    let end = tokens.iter().position(|token| {
+        match token {
+            TemplateToken::Sign("(") => open += 1,
+            TemplateToken::Sign(")") => open = open.saturating_sub(1),
+            _ => {}
+        }
+        open == 0
+    });
+    match (tokens.first(), end) {
+        (Some(TemplateToken::Sign("(")), Some(end)) => &tokens[end + 1..],
+        _ => tokens,
+    }
+}
+
+/// The members of the variable that it looks at; none if it may look at all of it.
+pub(super) fn members(pieces: &[Piece<'_>], variable: &str) -> Option<Vec<String>> {
+    let places = pieces.iter().flat_map(|piece| places(piece, variable).map(move |at| (piece, at)));
+    let members = places.filter_map(|(piece, at)| match member(piece, at) {
+        // The target of a `set` is set, not looked up.
+        None if piece.assignment() == Some(at + 1) => None,
+        member => Some(member.map(str::to_owned)),
+    });
+    members.collect()
+}
+
+/// Where the name stands in the code, but not as a member of something.
+fn places(piece: &Piece<'_>, name: &str) -> impl Iterator<Item = usize> {
+    let is_it = move |at: &usize| {
+        let is_member = at
+            .checked_sub(1)
+            .is_some_and(|before| token(piece, before) == TemplateToken::Sign("."));
+        token(piece, *at) == TemplateToken::Word(name) && !is_member
+    };
+    (0..piece.tokens.len()).filter(is_it)
+}
+
+/// The member that is looked up of the variable at this place, if it is only one.
+fn member<'t>(piece: &Piece<'t>, at: usize) -> Option<&'t str> {
+    let behind = |steps: usize| piece.tokens.get(at + steps).map(|(token, _)| *token);
+    let (name, length) = match (behind(1)?, behind(2)?) {
+        (TemplateToken::Sign("."), TemplateToken::Word(name)) => (name, 3),
+        (TemplateToken::Sign("["), TemplateToken::Literal(name))
+            if behind(3) == Some(TemplateToken::Sign("]")) =>
+        {
+            (name, 4)
+        }
+        _ => return None,
+    };
+    // A call may look at the variable itself, and an escape stands for another character.
+    let is_plain = behind(length) != Some(TemplateToken::Sign("(")) && !name.contains('\\');
+    is_plain.then_some(name)
+}
+
+fn token<'t>(piece: &Piece<'t>, at: usize) -> TemplateToken<'t> {
+    piece.tokens[at].0
+}

@@ -1,0 +1,232 @@
+//! What a value comes to: plain nodes, each a text, a number or a boolean, none of them empty.
+
+use serde_json::{Number, Value};
+
+use crate::event::NUL;
+
+/// What all nodes of one value may hold together.
+const BYTES_MAX: usize = 5 * 1024 * 1024;
+const NODES_MAX: usize = 100_000;
+
+/// Why a value cannot be told.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct ValueError(pub(crate) String);
+
+impl ValueError {
+    pub(crate) fn new(reason: impl Into<String>) -> ValueError {
+        ValueError(reason.into())
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Scalar {
+    Text(String),
+    Number(Number),
+    Boolean(bool),
+}
+
+impl Scalar {
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Scalar::Text(text) => text.clone(),
+            Scalar::Number(number) => print_number(number),
+            Scalar::Boolean(boolean) => boolean.to_string(),
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Scalar::Text(text) => size_of::<Scalar>() + text.len(),
+            Scalar::Number(_) | Scalar::Boolean(_) => size_of::<Scalar>(),
+        }
+    }
+
+    pub(crate) fn into_json(self) -> Value {
+        match self {
+            Scalar::Text(text) => Value::String(text),
+            Scalar::Number(number) => Value::Number(number),
+            Scalar::Boolean(boolean) => Value::Bool(boolean),
+        }
+    }
+
+    /// A text that reads as a number becomes it.
+    pub(crate) fn into_number(self) -> Result<Number, ValueError> {
+        let text = match self {
+            Scalar::Number(number) => return Ok(number),
+            Scalar::Text(text) => text,
+            Scalar::Boolean(_) => return Err(ValueError::new("a boolean is no number")),
+        };
+        let whole = text.parse::<i64>().map(Number::from);
+        let whole = whole.or_else(|_| text.parse::<u64>().map(Number::from)).ok();
+        let number = whole.or_else(|| text.parse::<f64>().ok().and_then(Number::from_f64));
+        number.ok_or_else(|| ValueError::new("the text is no number"))
+    }
+}
+
+/// `9.0` is printed as `9`.
+pub(crate) fn print_number(number: &Number) -> String {
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    match number.as_f64() {
+        Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < EXACT_MAX => {
+            format!("{float:.0}")
+        }
+        _ => number.to_string(),
+    }
+}
+
+/// Trimmed, with the line ends of this world, and without what Savio cannot store.
+pub(crate) fn clean(text: &str) -> String {
+    if text.contains(NUL) {
+        return clean(&text.replace(NUL, ""));
+    }
+    let text = text.trim();
+    if text.contains("\r\n") { text.replace("\r\n", "\n") } else { text.to_owned() }
+}
+
+/// Plain nodes as they are gathered: empty ones are left out, arrays count as their items.
+#[derive(Debug, Default)]
+pub(crate) struct ScalarList {
+    found: Vec<Scalar>,
+    bytes: usize,
+    /// How many lists were gone through, empty ones included.
+    lists: usize,
+}
+
+impl ScalarList {
+    pub(crate) fn of_json<'v>(
+        values: impl IntoIterator<Item = &'v Value>,
+    ) -> Result<Vec<Scalar>, ValueError> {
+        let mut nodes = ScalarList::default();
+        for value in values {
+            nodes.push_json(value)?;
+        }
+        Ok(nodes.finish())
+    }
+
+    fn push_json(&mut self, value: &Value) -> Result<(), ValueError> {
+        match value {
+            Value::Null => Ok(()),
+            Value::Bool(boolean) => self.push(Scalar::Boolean(*boolean)),
+            Value::Number(number) => self.push(Scalar::Number(number.clone())),
+            Value::String(text) => self.push_text(text),
+            Value::Array(items) => items.iter().try_for_each(|item| self.push_json(item)),
+            Value::Object(object) => Err(object_failure(object.keys().map(String::as_str))),
+        }
+    }
+
+    /// Objects count as their entries, each a text of `key: value`.
+    pub(crate) fn of_answer<'v>(
+        values: impl IntoIterator<Item = &'v Value>,
+    ) -> Result<Vec<Scalar>, ValueError> {
+        let mut nodes = ScalarList::default();
+        for value in values {
+            nodes.push_answer(value)?;
+        }
+        Ok(nodes.finish())
+    }
+
+    fn push_answer(&mut self, value: &Value) -> Result<(), ValueError> {
+        match value {
+            Value::Array(items) => items.iter().try_for_each(|item| self.push_answer(item)),
+            Value::Object(object) => {
+                for (key, value) in object {
+                    let answer = joined(&ScalarList::of_answer([value])?, ", ");
+                    if !answer.is_empty() {
+                        self.push_text(&format!("{key}: {answer}"))?;
+                    }
+                }
+                Ok(())
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+                self.push_json(value)
+            }
+        }
+    }
+
+    pub(crate) fn push_text(&mut self, text: &str) -> Result<(), ValueError> {
+        let text = clean(text);
+        if text.is_empty() { Ok(()) } else { self.push(Scalar::Text(text)) }
+    }
+
+    pub(crate) fn push(&mut self, node: Scalar) -> Result<(), ValueError> {
+        if let Scalar::Text(text) = &node {
+            self.bytes += text.len();
+        }
+        if self.bytes > BYTES_MAX || self.found.len() >= NODES_MAX {
+            return Err(too_much());
+        }
+        self.found.push(node);
+        Ok(())
+    }
+
+    /// Counts a list: a template may give a small one very often.
+    pub(crate) fn list(&mut self) -> Result<(), ValueError> {
+        self.lists += 1;
+        if self.lists > NODES_MAX { Err(too_much()) } else { Ok(()) }
+    }
+
+    pub(crate) fn finish(self) -> Vec<Scalar> {
+        self.found
+    }
+}
+
+fn too_much() -> ValueError {
+    ValueError::new("it gives more than 5 MiB or 100,000 items")
+}
+
+/// An object has no text; its first keys help to name the right one.
+pub(crate) fn object_failure<'k>(keys: impl Iterator<Item = &'k str>) -> ValueError {
+    let keys: Vec<&str> = keys.filter(|key| key.len() <= 40).take(5).collect();
+    let advice = if keys.is_empty() {
+        String::new()
+    } else {
+        format!(" (its keys begin with {})", keys.join(", "))
+    };
+    ValueError(format!("it gives an object, not a text: name one of its keys{advice}"))
+}
+
+/// The one text of several nodes.
+pub(crate) fn joined(nodes: &[Scalar], separator: &str) -> String {
+    nodes.iter().map(Scalar::text).collect::<Vec<_>>().join(separator)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn nodes_are_printed_and_joined() {
+        check(&json!("  a\r\nb "), "a\nb");
+        check(&json!([9.0, 9.5, -0.5, 1e300, 12_345_678_901_234_567_i64]), {
+            "9, 9.5, -0.5, 1e+300, 12345678901234567"
+        });
+        check(&json!([true, null, "", "  ", ["x", ["y"]]]), "true, x, y");
+        check(&json!(null), "");
+    }
+
+    #[test]
+    fn an_object_is_an_error_that_names_its_keys() {
+        let failure = ScalarList::of_json([&json!({"first": 1, "last": 2})]).unwrap_err();
+
+        assert!(failure.0.contains("object"), "{failure}");
+        assert!(failure.0.contains("first, last"), "{failure}");
+    }
+
+    #[test]
+    fn a_text_may_be_read_as_a_number() {
+        let number = |text: &str| Scalar::Text(text.into()).into_number();
+        assert_eq!(number("12"), Ok(Number::from(12)));
+        assert_eq!(number("1.5"), Ok(Number::from_f64(1.5).unwrap()));
+        assert_eq!(number("18446744073709551615"), Ok(Number::from(u64::MAX)));
+        for bad in ["twelve", "NaN", "inf", "1,5"] {
+            assert!(number(bad).is_err(), "{bad}");
+        }
+    }
+
+    fn check(value: &Value, expected: &str) {
+        assert_eq!(joined(&ScalarList::of_json([value]).unwrap(), ", "), expected);
+    }
+}

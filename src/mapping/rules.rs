@@ -1,0 +1,4 @@
+//! Rules that a mapping file declares: blocks, fields, form answers, events.
+pub(crate) mod answers;
+pub(crate) mod block;
+pub(crate) mod fields;

@@ -1,0 +1,390 @@
+//! A form's questions with their answers, as the provider's `[answers]` says where they lie.
+
+mod printed;
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+
+use crate::diagnostics::diagnostic::Diagnostic;
+use crate::diagnostics::table::{Diagnostics, SpannedText, TomlTable};
+use crate::mapping::explanation::QueryLog;
+use crate::mapping::language::condition::WhenClause;
+use crate::mapping::language::expression::{Cardinality, Expression, ValueReader};
+pub(crate) use crate::mapping::language::form_answers::FormAnswers;
+use crate::mapping::language::form_answers::Question;
+use crate::mapping::language::query::{Patterns, Query};
+use crate::mapping::language::scope::{ItemScope, Scope};
+use crate::mapping::language::template::{Templates, Variable};
+use crate::mapping::language::value::{Scalar, ValueError, joined};
+
+/// Questions in questions may go this deep, and there may be so many of them.
+const DEPTH_MAX: usize = 16;
+const QUESTIONS_MAX: usize = 2_000;
+
+/// How questions and answers lie in a form provider's payload. Its keys:
+///
+/// - `each`: a query that gives the questions (or the answers) in the order of the form.
+/// - `of`: instead, a query that gives the one object whose entries are question and answer; each
+///   entry is then seen as `{"key": ..., "value": ...}`. Keys that begin with `_` are left out.
+/// - `nested`: a query that gives the questions inside of a question, such as a group's.
+/// - `when`: which of them count; a condition, as a block has it.
+/// - `found_in`, `match`: where the answers lie apart from the questions. `found_in` is a query that
+///   gives all answers; `match = { question = "@.id", answer = "@.field.id" }` are the two values
+///   that are equal where an answer belongs to a question. An answer without a question comes last.
+/// - `question`: the question's text; `@` is the question. With `of`, its default is `@.key`.
+/// - `printed`: where the questions' texts stand only in one text, `question:answer, question:answer`.
+///   `printed = { text = "$.pretty", answer = ["@.value"] }` names that text and the ways in which an
+///   answer may be printed in it. `question` is then for those that are not found there.
+/// - `answer`: what was answered; `@` is the answer (the question, without `found_in`). With `of`,
+///   its default is the entry's value. Several nodes, such as chosen labels, stay several; an
+///   object is its entries, each as `key: value`.
+/// - `keys`: values by which an answer can be looked up beside the question: reference, key, id.
+///
+/// Queries see the payload as `$`, templates as `payload`; templates see `@` as `item`.
+#[derive(Debug, Clone)]
+pub struct AnswerRules {
+    templates: Templates,
+    source: Option<QuestionSource>,
+    nested: Option<Query>,
+    when: Option<WhenClause>,
+    found: Option<AnswerMatch>,
+    printed: Option<Printed>,
+    question: Option<Expression>,
+    answer: Option<Expression>,
+    /// How many nodes an answer takes: of an object of answers, without `answer`, the items by themselves.
+    takes: Cardinality,
+    keys: Option<Expression>,
+}
+
+#[derive(Debug, Clone)]
+enum QuestionSource {
+    Each(Query),
+    Of(Query),
+}
+
+/// Answers that lie apart from their questions.
+#[derive(Debug, Clone)]
+struct AnswerMatch {
+    query: Query,
+    question: Expression,
+    answer: Expression,
+}
+
+/// Questions that stand only in one text, each before its answer.
+#[derive(Debug, Clone)]
+struct Printed {
+    text: Expression,
+    /// Each is one way in which an answer may be printed.
+    answers: Vec<Expression>,
+}
+
+const KNOWN: [Variable; 5] =
+    [Variable::Payload, Variable::Headers, Variable::Event, Variable::Item, Variable::Jsonpath];
+
+impl AnswerRules {
+    /// Reads `[answers]` of a provider file or of a mapping file.
+    pub fn compile(
+        mut table: TomlTable<'_>,
+        patterns: &Patterns,
+        mistakes: &mut Diagnostics,
+    ) -> AnswerRules {
+        let mut templates = Templates::new(patterns);
+        let mut reader = ValueReader::new(table.document(), &mut templates, &KNOWN, mistakes);
+        let source = reader.source(&mut table);
+        let nested = reader.query_at("nested", &mut table);
+        let when = WhenClause::read(&mut table, &mut reader);
+        let found = reader.found(&mut table);
+        let printed = reader.printed(&mut table);
+        let defaults = match source {
+            Some(QuestionSource::Of(_)) => [Some("@.key"), Some("@.value.*"), Some("@.value")],
+            Some(QuestionSource::Each(_)) | None => [None; 3],
+        };
+        let [key, items, value] = defaults.map(|text| reader.default_value(text?));
+        let question = reader.value_at("question", &mut table).or(key);
+        // A list or an object of answers counts as its items.
+        let entry =
+            items.zip(value).map(|(items, value)| Expression::Alternatives(vec![items, value]));
+        let takes =
+            if table.value("answer").is_some() { Cardinality::Answer } else { Cardinality::One };
+        let answer = reader.value_at("answer", &mut table).or(entry);
+        let keys = reader.value_at("keys", &mut table);
+        for (key, is_missing) in [("question", question.is_none()), ("answer", answer.is_none())] {
+            if is_missing && source.is_some() && table.value(key).is_none() {
+                reader.mistakes.push(missing(&table, key));
+            }
+        }
+        table.finish(reader.mistakes);
+        let templates = templates.seal();
+        AnswerRules {
+            templates,
+            source,
+            nested,
+            when,
+            found,
+            printed,
+            question,
+            answer,
+            takes,
+            keys,
+        }
+    }
+
+    /// Reads all answers of one event.
+    pub(crate) fn collect(&self, scope: &Scope<'_>) -> Result<FormAnswers, ValueError> {
+        let mut collected = FormAnswers::default();
+        match &self.source {
+            Some(QuestionSource::Each(query)) => {
+                let view = ItemScope::new(scope, &self.templates, None);
+                let questions = self.with_nested(view.nodes(query)?, scope)?;
+                self.read(&questions, scope, &mut collected)?;
+            }
+            Some(QuestionSource::Of(query)) => {
+                let view = ItemScope::new(scope, &self.templates, None);
+                let entries = entries(&view.nodes(query)?)?;
+                self.read(&entries.iter().collect::<Vec<_>>(), scope, &mut collected)?;
+            }
+            None => {}
+        }
+        collected.index();
+        Ok(collected)
+    }
+
+    /// The questions with those inside of them, in the order of the form.
+    fn with_nested<'v>(
+        &self,
+        questions: Vec<&'v Value>,
+        scope: &'v Scope<'v>,
+    ) -> Result<Vec<&'v Value>, ValueError> {
+        let Some(nested) = &self.nested else {
+            return Ok(questions);
+        };
+        let mut found = Vec::new();
+        let mut open: Vec<(&Value, usize)> = questions.into_iter().rev().map(|q| (q, 0)).collect();
+        while let Some((question, depth)) = open.pop() {
+            found.push(question);
+            if found.len() > QUESTIONS_MAX || depth == DEPTH_MAX {
+                return Err(ValueError::new("the form has too many questions, or goes too deep"));
+            }
+            let inner = scope.budget.nodes(nested, scope.payload, question)?;
+            open.extend(inner.into_iter().rev().map(|inner| (inner, depth + 1)));
+        }
+        Ok(found)
+    }
+
+    fn read(
+        &self,
+        questions: &[&Value],
+        scope: &Scope<'_>,
+        collected: &mut FormAnswers,
+    ) -> Result<(), ValueError> {
+        if questions.len() > QUESTIONS_MAX {
+            return Err(ValueError::new("the form has more than 2,000 questions"));
+        }
+        let mut apart = self.found.as_ref().map(|found| self.apart(found, scope)).transpose()?;
+        let counted = self.counted(questions, scope)?;
+        let mut printed = self.printed(&counted, scope)?.into_iter();
+        for question in counted {
+            let view = ItemScope::new(scope, &self.templates, Some(question));
+            let answer = match (&self.found, &mut apart) {
+                (Some(found), Some(apart)) => apart.take(&one(&found.question, &view)?),
+                _ => Some(question),
+            };
+            let asked = self.asked(&view, printed.next().flatten())?;
+            let answer = answer.map(|answer| ItemScope::new(scope, &self.templates, Some(answer)));
+            self.answer(answer, asked, collected);
+        }
+        for (key, answer) in apart.into_iter().flat_map(UnmatchedAnswers::left) {
+            let view = ItemScope::new(scope, &self.templates, Some(answer));
+            self.answer(Some(view), Question { question: key, keys: Vec::new() }, collected);
+        }
+        Ok(())
+    }
+
+    /// The questions that `when` lets count.
+    fn counted<'v>(
+        &self,
+        questions: &[&'v Value],
+        scope: &Scope<'_>,
+    ) -> Result<Vec<&'v Value>, ValueError> {
+        let Some(when) = &self.when else {
+            return Ok(questions.to_vec());
+        };
+        let mut counted = Vec::new();
+        for question in questions {
+            if when.holds(&ItemScope::new(scope, &self.templates, Some(question)))? {
+                counted.push(*question);
+            }
+        }
+        Ok(counted)
+    }
+
+    /// The text of each question, as far as it is found where all stand in one text.
+    fn printed(
+        &self,
+        questions: &[&Value],
+        scope: &Scope<'_>,
+    ) -> Result<Vec<Option<String>>, ValueError> {
+        let Some(printed) = &self.printed else {
+            return Ok(Vec::new());
+        };
+        let text = one(&printed.text, &ItemScope::new(scope, &self.templates, None))?;
+        let mut answers = Vec::new();
+        for question in questions {
+            let view = ItemScope::new(scope, &self.templates, Some(question));
+            // One that cannot be told is not how it is printed.
+            let nodes = printed.answers.iter().filter_map(|answer| {
+                answer.nodes(&view, Cardinality::Answer, &mut QueryLog::default()).ok()
+            });
+            let shown = nodes.map(|nodes| joined(&nodes, ", ")).filter(|text| !text.is_empty());
+            answers.push(shown.collect());
+        }
+        let found = printed::questions(&text, &answers);
+        Ok(found.into_iter().map(|question| question.map(str::to_owned)).collect())
+    }
+
+    fn asked(&self, view: &ItemScope<'_>, printed: Option<String>) -> Result<Question, ValueError> {
+        let mut asked = Question::default();
+        match (printed, &self.question) {
+            (Some(printed), _) => asked.question = printed,
+            (None, Some(question)) => asked.question = one(question, view)?,
+            (None, None) => {}
+        }
+        if let Some(keys) = &self.keys {
+            let keys = keys.nodes(view, Cardinality::Many, &mut QueryLog::default())?;
+            asked.keys = keys.iter().map(Scalar::text).collect();
+        }
+        Ok(asked)
+    }
+
+    /// Keeps an answer under its question; one that cannot be told is left out, and noted.
+    fn answer(&self, answer: Option<ItemScope<'_>>, asked: Question, collected: &mut FormAnswers) {
+        let (Some(view), Some(expression)) = (answer, &self.answer) else {
+            return;
+        };
+        match expression.nodes(&view, self.takes, &mut QueryLog::default()) {
+            Ok(nodes) if nodes.is_empty() => {}
+            Ok(nodes) => collected.add(asked, nodes),
+            Err(failure) => collected.notes.push(format!("an answer was left out: {failure}")),
+        }
+    }
+
+    fn apart<'v>(
+        &self,
+        found: &AnswerMatch,
+        scope: &'v Scope<'v>,
+    ) -> Result<UnmatchedAnswers<'v>, ValueError> {
+        let mut apart = UnmatchedAnswers::default();
+        let answers = scope.budget.nodes(&found.query, scope.payload, scope.payload)?;
+        if answers.len() > QUESTIONS_MAX {
+            return Err(ValueError::new("the form has more than 2,000 answers"));
+        }
+        for answer in answers {
+            let key = one(&found.answer, &ItemScope::new(scope, &self.templates, Some(answer)))?;
+            apart.positions.entry(key.clone()).or_insert(apart.answers.len());
+            apart.answers.push(Some((key, answer)));
+        }
+        Ok(apart)
+    }
+}
+
+/// Answers by the value that they share with their question, until it asks for them.
+#[derive(Default)]
+struct UnmatchedAnswers<'v> {
+    answers: Vec<Option<(String, &'v Value)>>,
+    positions: HashMap<String, usize>,
+}
+
+impl<'v> UnmatchedAnswers<'v> {
+    fn take(&mut self, key: &str) -> Option<&'v Value> {
+        let position = self.positions.get(key)?;
+        self.answers[*position].take().map(|(_, answer)| answer)
+    }
+
+    fn left(self) -> impl Iterator<Item = (String, &'v Value)> {
+        self.answers.into_iter().flatten()
+    }
+}
+
+fn one(expression: &Expression, view: &ItemScope<'_>) -> Result<String, ValueError> {
+    let nodes = expression.nodes(view, Cardinality::One, &mut QueryLog::default())?;
+    Ok(joined(&nodes, ", "))
+}
+
+/// An object's entries as questions with their answers.
+fn entries(objects: &[&Value]) -> Result<Vec<Value>, ValueError> {
+    let mut entries = Vec::new();
+    for object in objects {
+        let Value::Object(object) = object else {
+            return Err(ValueError::new("`of` gives something that is no object"));
+        };
+        let shown = object.iter().filter(|(key, _)| !key.starts_with('_'));
+        entries.extend(shown.map(|(key, value)| json!({"key": key, "value": value})));
+    }
+    Ok(entries)
+}
+
+impl ValueReader<'_> {
+    fn source(&mut self, table: &mut TomlTable<'_>) -> Option<QuestionSource> {
+        let each = self.query_at("each", table);
+        let of = self.query_at("of", table);
+        if table.value("each").is_some() == table.value("of").is_some() {
+            let message = "[answers] wants either `each` or `of`";
+            let help = "write each = \"$.questions[*]\", or of = \"$.answers\" for one object";
+            self.mistakes.push(Diagnostic::error(table.place.clone(), message).help(help));
+        }
+        each.map(QuestionSource::Each).or(of.map(QuestionSource::Of))
+    }
+
+    fn found(&mut self, table: &mut TomlTable<'_>) -> Option<AnswerMatch> {
+        let query = self.query_at("found_in", table);
+        let mut matching = table.table("match", self.mistakes);
+        if table.value("found_in").is_some() != matching.is_some() {
+            let message = "`found_in` and `match` go together";
+            let help = "write match = { question = \"@.id\", answer = \"@.question_id\" }";
+            self.mistakes.push(Diagnostic::error(table.place.clone(), message).help(help));
+        }
+        let matching = matching.as_mut()?;
+        let question = self.value_at("question", matching);
+        let answer = self.value_at("answer", matching);
+        Some(AnswerMatch { query: query?, question: question?, answer: answer? })
+    }
+
+    fn printed(&mut self, table: &mut TomlTable<'_>) -> Option<Printed> {
+        let mut printed = table.table("printed", self.mistakes)?;
+        for key in ["text", "answer"] {
+            if printed.value(key).is_none() {
+                let help = "write printed = { text = \"$.pretty\", answer = \"@.value\" }";
+                let message = format!("`printed` has no `{key}`");
+                self.mistakes.push(Diagnostic::error(printed.place.clone(), message).help(help));
+            }
+        }
+        let text = self.value_at("text", &mut printed);
+        let answers = match self.value_at("answer", &mut printed) {
+            Some(Expression::Alternatives(answers)) => Some(answers),
+            other => other.map(|answer| vec![answer]),
+        };
+        printed.finish(self.mistakes);
+        Some(Printed { text: text?, answers: answers? })
+    }
+
+    fn query_at(&mut self, key: &'static str, table: &mut TomlTable<'_>) -> Option<Query> {
+        let text = table.text(key, self.mistakes)?;
+        self.query(&text)
+    }
+
+    fn value_at(&mut self, key: &'static str, table: &mut TomlTable<'_>) -> Option<Expression> {
+        let value = table.value(key)?;
+        self.read(key, value)
+    }
+
+    fn default_value(&mut self, written: &str) -> Option<Expression> {
+        let text = SpannedText::new(self.document, written, 0..0);
+        self.text(&text)
+    }
+}
+
+fn missing(table: &TomlTable<'_>, key: &str) -> Diagnostic {
+    let help = format!("write {key} = \"@.path\", `@` being the {key}");
+    Diagnostic::error(table.place.clone(), format!("[answers] has no `{key}`")).help(help)
+}

@@ -1,0 +1,281 @@
+//! One `[[feedback]]`, `[[contact]]` or `[[company]]`: which events it takes, what it makes of them.
+
+use std::ops::Range;
+
+use serde_json::{Map, Value};
+
+use super::fields::{EmptyPolicy, FieldRule, FieldValue, fields};
+use crate::diagnostics::diagnostic::Diagnostic;
+use crate::diagnostics::table::{Diagnostics, SpannedText, TomlTable};
+use crate::event::{Event, Request, RequestKind, TypePattern, storable};
+use crate::mapping::explanation::{FieldResult, Recorder};
+use crate::mapping::language::condition::WhenClause;
+use crate::mapping::language::expression::ValueReader;
+use crate::mapping::language::query::Query;
+use crate::mapping::language::scope::{ItemScope, Scope};
+use crate::mapping::language::template::{Templates, Variable};
+use crate::mapping::language::value::ValueError;
+use crate::mapping::{FeatureRequestLink, MappedRequests, MappingError, events};
+
+/// How many requests one event may become.
+const REQUESTS_MAX: usize = 1_000;
+
+#[derive(Debug)]
+pub(crate) struct RuleBlock {
+    kind: RequestKind,
+    /// Such as `feedback[0]`.
+    pub(crate) name: String,
+    pub(crate) place: Range<usize>,
+    /// None if it takes every event.
+    pub(crate) events: Option<Vec<TypePattern>>,
+    when: Option<WhenClause>,
+    for_each: Option<Query>,
+    fields: Vec<(&'static FieldRule, FieldValue)>,
+}
+
+/// Where the blocks of a file are read into.
+pub(crate) struct BlockCompiler<'c> {
+    pub(crate) templates: &'c mut Templates,
+    pub(crate) has_answers: bool,
+    pub(crate) mistakes: &'c mut Diagnostics,
+}
+
+impl BlockCompiler<'_> {
+    pub(crate) fn block(
+        &mut self,
+        (kind, position): (RequestKind, usize),
+        mut table: TomlTable<'_>,
+    ) -> RuleBlock {
+        let events = events(&mut table, self.mistakes);
+        let mut known =
+            vec![Variable::Payload, Variable::Headers, Variable::Event, Variable::Jsonpath];
+        known.extend(self.has_answers.then_some(Variable::Answers));
+        let document = table.document();
+        let mut reader = ValueReader::new(document, self.templates, &known, self.mistakes);
+        let for_each = table.text("for_each", reader.mistakes);
+        let for_each = for_each.and_then(|text| nodes_query(&text, &mut reader));
+        if table.value("for_each").is_some() {
+            known.push(Variable::Item);
+        }
+        let mut reader = ValueReader::new(document, self.templates, &known, self.mistakes);
+        let when = WhenClause::read(&mut table, &mut reader);
+        let mut read = Vec::new();
+        for field in fields(kind) {
+            let origin = field.read(&mut table, &mut reader);
+            read.extend(origin.map(|origin| (field, origin)));
+            if field.if_empty != EmptyPolicy::LeaveOut && table.value(field.name).is_none() {
+                reader.mistakes.push(missing(kind, field, &table));
+            }
+        }
+        let place = table.place.clone();
+        table.finish(self.mistakes);
+        let name = format!("{}[{position}]", kind.as_str());
+        RuleBlock { kind, name, place, events, when, for_each, fields: read }
+    }
+}
+
+fn nodes_query(text: &SpannedText, reader: &mut ValueReader<'_>) -> Option<Query> {
+    if text.text.starts_with(['$', '@']) {
+        return reader.query(text);
+    }
+    let message = "`for_each` wants a query that gives the items";
+    let help = "write for_each = \"$.items[*]\"";
+    reader.mistakes.push(Diagnostic::error(text.place.clone(), message).help(help));
+    None
+}
+
+fn missing(kind: RequestKind, field: &FieldRule, table: &TomlTable<'_>) -> Diagnostic {
+    let message = format!("this {} has no `{}`", kind.as_str(), field.name);
+    let help = format!("Savio requires it: write {} = \"$.path\"", field.name);
+    Diagnostic::error(table.place.clone(), message).help(help)
+}
+
+/// One event on its way through the blocks.
+pub(crate) struct MappingRun<'r> {
+    pub(crate) scope: &'r Scope<'r>,
+    pub(crate) templates: &'r Templates,
+    pub(crate) mapped: MappedRequests,
+    pub(crate) recorder: Recorder,
+}
+
+/// One request of a block that is being made.
+struct RequestDraft<'m> {
+    view: ItemScope<'m>,
+    /// Which item of the `for_each` it is of, from 1.
+    item: Option<usize>,
+}
+
+impl RuleBlock {
+    pub(crate) fn takes(&self, event: &Event) -> bool {
+        let Some(patterns) = &self.events else {
+            return true;
+        };
+        let event_type = event.event_type.as_deref();
+        event_type.is_some_and(|name| patterns.iter().any(|pattern| pattern.matches(name)))
+    }
+
+    /// Makes the requests of this block; `position` is its place among the blocks.
+    pub(crate) fn run(
+        &self,
+        position: usize,
+        run: &mut MappingRun<'_>,
+    ) -> Result<(), MappingError> {
+        let Some(query) = &self.for_each else {
+            let view = ItemScope::new(run.scope, run.templates, None);
+            return self.request(position, &RequestDraft { view, item: None }, run);
+        };
+        let items = ItemScope::new(run.scope, run.templates, None).nodes(query);
+        let items = items.map_err(|failure| self.unmappable("for_each", &failure))?;
+        if items.is_empty() {
+            run.recorder.reason("`for_each` gives no item");
+        }
+        for (index, item) in items.into_iter().enumerate() {
+            let view = ItemScope::new(run.scope, run.templates, Some(item));
+            self.request(position, &RequestDraft { view, item: Some(index + 1) }, run)?;
+        }
+        Ok(())
+    }
+
+    fn request(
+        &self,
+        position: usize,
+        making: &RequestDraft<'_>,
+        run: &mut MappingRun<'_>,
+    ) -> Result<(), MappingError> {
+        if let Some(when) = &self.when
+            && !when.holds(&making.view).map_err(|failure| self.unmappable("when", &failure))?
+        {
+            run.recorder.reason(&format!("`when` is false{}", making.of_item()));
+            return Ok(());
+        }
+        let Some(body) = self.body(making, run)? else {
+            return Ok(());
+        };
+        if run.mapped.requests.len() == REQUESTS_MAX {
+            let failure =
+                ValueError(format!("the event becomes more than {REQUESTS_MAX} requests"));
+            return Err(self.unmappable("for_each", &failure));
+        }
+        run.recorder.request();
+        run.mapped.links.extend(self.links(&body, making, run.mapped.requests.len()));
+        run.mapped.requests.push(Request { kind: self.kind, body });
+        run.mapped.made_by.push(position);
+        Ok(())
+    }
+
+    /// The request's body; none if a field without which there is no request is empty.
+    fn body(
+        &self,
+        making: &RequestDraft<'_>,
+        run: &mut MappingRun<'_>,
+    ) -> Result<Option<Map<String, Value>>, MappingError> {
+        let mut body = Map::new();
+        for (field, origin) in &self.fields {
+            match self.value((field, origin), making, run)? {
+                Some(value) => drop(body.insert(field.name.to_owned(), storable(value))),
+                None if field.if_empty == EmptyPolicy::NoRequest => {
+                    let reason = format!("`{}` is empty{}", field.name, making.of_item());
+                    run.recorder.reason(&reason);
+                    run.note(format!("{}: no request, {reason}", self.name));
+                    return Ok(None);
+                }
+                None => {}
+            }
+        }
+        Ok(Some(body))
+    }
+
+    /// The fields of this request that delivery looks up.
+    fn links(
+        &self,
+        body: &Map<String, Value>,
+        making: &RequestDraft<'_>,
+        request: usize,
+    ) -> impl Iterator<Item = FeatureRequestLink> {
+        let there = self.fields.iter().filter(|(field, _)| body.contains_key(field.name));
+        there.filter_map(move |(field, origin)| {
+            let field = format!("{}.{}{}", self.name, field.name, making.of_item());
+            origin.existing().map(|existing| FeatureRequestLink { request, field, existing })
+        })
+    }
+
+    fn value(
+        &self,
+        (field, origin): (&FieldRule, &FieldValue),
+        making: &RequestDraft<'_>,
+        run: &mut MappingRun<'_>,
+    ) -> Result<Option<Value>, MappingError> {
+        let mut tries = run.recorder.tries();
+        let filled = field.fill(origin, &making.view, &mut tries);
+        let name = || format!("{}.{}", self.name, field.name);
+        match filled {
+            Ok(filled) => {
+                let told = filled.value.as_ref().unwrap_or(&Value::Null);
+                run.recorder.field(name, tries, FieldResult::Value(told));
+                if filled.value.is_some()
+                    && let Some(existing) = origin.existing()
+                {
+                    run.recorder.remark(existing.remark());
+                }
+                for note in filled.notes {
+                    run.note(format!("{}{}: {note}", name(), making.of_item()));
+                }
+                if filled.value.is_none() && field.if_empty == EmptyPolicy::Unmappable {
+                    let empty = ValueError(format!("it is empty{}", making.of_item()));
+                    return Err(self.unmappable(field.name, &empty));
+                }
+                Ok(filled.value)
+            }
+            Err(failure) => {
+                run.recorder.field(name, tries, FieldResult::Note(&failure.0));
+                if field.if_empty != EmptyPolicy::LeaveOut {
+                    return Err(self.unmappable(field.name, &failure));
+                }
+                run.mapped.left_out.insert(field.name.to_owned());
+                run.note(format!("{}{} was left out: {failure}", name(), making.of_item()));
+                Ok(None)
+            }
+        }
+    }
+
+    fn unmappable(&self, field: &str, failure: &ValueError) -> MappingError {
+        MappingError { field: format!("{}.{field}", self.name), reason: failure.0.clone() }
+    }
+
+    /// What is probably not meant in `when`, seen with a sample.
+    pub(crate) fn doubts(&self, scope: &Scope<'_>, templates: &Templates) -> Vec<Diagnostic> {
+        let Some(when) = &self.when else {
+            return Vec::new();
+        };
+        let Some(query) = &self.for_each else {
+            return when.doubts(scope.payload, scope.payload);
+        };
+        let items = ItemScope::new(scope, templates, None).nodes(query).unwrap_or_default();
+        let mut doubts = Vec::new();
+        for item in items.into_iter().take(REQUESTS_MAX) {
+            for doubt in when.doubts(scope.payload, item) {
+                if !doubts.contains(&doubt) {
+                    doubts.push(doubt);
+                }
+            }
+        }
+        doubts
+    }
+}
+
+impl RequestDraft<'_> {
+    fn of_item(&self) -> String {
+        self.item.map_or(String::new(), |item| format!(" (item {item})"))
+    }
+}
+
+impl MappingRun<'_> {
+    /// How many remarks of one event are kept.
+    const NOTES_MAX: usize = 100;
+
+    pub(crate) fn note(&mut self, note: String) {
+        if self.mapped.notes.len() < MappingRun::NOTES_MAX {
+            self.mapped.notes.push(note);
+        }
+    }
+}

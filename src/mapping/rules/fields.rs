@@ -1,0 +1,295 @@
+//! Which fields a request has, and how each is made from its value.
+
+use std::collections::HashSet;
+
+use serde_json::{Map, Value};
+
+use crate::diagnostics::diagnostic::Diagnostic;
+use crate::diagnostics::table::{TomlTable, text_of};
+use crate::event::RequestKind;
+use crate::mapping::LinkMode;
+use crate::mapping::explanation::QueryLog;
+use crate::mapping::language::expression::{Cardinality, Expression, ValidNodes, ValueReader};
+use crate::mapping::language::query::Query;
+use crate::mapping::language::scope::ItemScope;
+use crate::mapping::language::validators::{EMAIL, URL, Validator};
+use crate::mapping::language::value::{Scalar, ValueError, clean, joined};
+
+/// One key of a request's body.
+#[derive(Debug)]
+pub(crate) struct FieldRule {
+    pub(crate) name: &'static str,
+    pub(crate) wants: FieldType,
+    pub(crate) if_empty: EmptyPolicy,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FieldType {
+    Text,
+    Url,
+    Email,
+    Whole,
+    Tags,
+    Attributes,
+}
+
+impl FieldType {
+    pub(crate) fn validator(self) -> Option<&'static Validator> {
+        match self {
+            FieldType::Url => Some(&URL),
+            FieldType::Email => Some(&EMAIL),
+            FieldType::Text | FieldType::Whole | FieldType::Tags | FieldType::Attributes => None,
+        }
+    }
+}
+
+/// What becomes of the request when the field is empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EmptyPolicy {
+    LeaveOut,
+    NoRequest,
+    Unmappable,
+}
+
+/// How many attributes that cannot be sent are noted.
+const NOTES_MAX: usize = 20;
+
+const fn optional(name: &'static str, wants: FieldType) -> FieldRule {
+    FieldRule { name, wants, if_empty: EmptyPolicy::LeaveOut }
+}
+
+const fn required(name: &'static str, if_empty: EmptyPolicy) -> FieldRule {
+    FieldRule { name, wants: FieldType::Text, if_empty }
+}
+
+const FEEDBACK: [FieldRule; 10] = [
+    required("problem", EmptyPolicy::Unmappable),
+    optional("feedback_type", FieldType::Text),
+    optional("state", FieldType::Text),
+    optional("source_url", FieldType::Url),
+    optional("source_username", FieldType::Text),
+    optional("person_email", FieldType::Email),
+    optional("person_name", FieldType::Text),
+    optional("company_name", FieldType::Text),
+    optional("feature_request_title", FieldType::Text),
+    optional("tags", FieldType::Tags),
+];
+
+const CONTACT: [FieldRule; 6] = [
+    required("internal_id", EmptyPolicy::NoRequest),
+    required("name", EmptyPolicy::NoRequest),
+    optional("email", FieldType::Email),
+    optional("company", FieldType::Whole),
+    optional("company_internal_id", FieldType::Text),
+    optional("filterable_attributes", FieldType::Attributes),
+];
+
+const COMPANY: [FieldRule; 3] = [
+    required("internal_id", EmptyPolicy::NoRequest),
+    required("name", EmptyPolicy::NoRequest),
+    optional("filterable_attributes", FieldType::Attributes),
+];
+
+pub(crate) fn fields(kind: RequestKind) -> &'static [FieldRule] {
+    match kind {
+        RequestKind::Feedback => &FEEDBACK,
+        RequestKind::Contact => &CONTACT,
+        RequestKind::Company => &COMPANY,
+    }
+}
+
+/// Where a field's value comes from.
+#[derive(Debug, Clone)]
+pub(crate) enum FieldValue {
+    Expression(Expression),
+    /// The attributes, each with its own value.
+    Each(Vec<(String, Expression)>),
+    /// All plain entries of an object.
+    Entries(Query, String),
+}
+
+impl FieldValue {
+    /// Whether delivery is to look the value up, and what becomes of it if it is not found.
+    pub(crate) fn existing(&self) -> Option<LinkMode> {
+        match self {
+            FieldValue::Expression(Expression::Steps(steps)) => steps.existing,
+            FieldValue::Expression(_) | FieldValue::Each(_) | FieldValue::Entries(..) => None,
+        }
+    }
+}
+
+/// A field's value, and what had to be left out of it.
+#[derive(Debug, Default)]
+pub(crate) struct FilledField {
+    /// None if the field is empty.
+    pub(crate) value: Option<Value>,
+    pub(crate) notes: Vec<String>,
+}
+
+impl FieldRule {
+    /// Reads the field's value; nothing if it is not there, or a mistake.
+    pub(crate) fn read(
+        &self,
+        table: &mut TomlTable<'_>,
+        reader: &mut ValueReader<'_>,
+    ) -> Option<FieldValue> {
+        let value = table.value(self.name)?;
+        if self.wants != FieldType::Attributes {
+            reader.one = self.wants.validator();
+            let read = reader.read(self.name, value).map(FieldValue::Expression);
+            reader.one = None;
+            return read;
+        }
+        if let Some(entries) = value.get_ref().as_table() {
+            let table = TomlTable::new(reader.document, entries, value.span());
+            let mut read = Vec::new();
+            for (key, value) in table.entries() {
+                read.extend(reader.read(&key.text, value).map(|expression| (key.text, expression)));
+            }
+            return Some(FieldValue::Each(read));
+        }
+        let text = text_of(reader.document, value).filter(|text| text.text.starts_with(['$', '@']));
+        let Some(text) = text else {
+            let message = format!("`{}` wants a table or a query", self.name);
+            let help = "write { plan = \"$.plan\" }, or \"$.traits\" for all entries of an object";
+            reader.mistakes.push(Diagnostic::error(value.span(), message).help(help));
+            return None;
+        };
+        reader.query(&text).map(|query| FieldValue::Entries(query, text.text))
+    }
+
+    /// Fills the field for one event.
+    pub(crate) fn fill(
+        &self,
+        origin: &FieldValue,
+        view: &ItemScope<'_>,
+        tries: &mut QueryLog,
+    ) -> Result<FilledField, ValueError> {
+        let expression = match origin {
+            FieldValue::Expression(expression) => expression,
+            FieldValue::Each(attributes) => return Ok(each(attributes, view, tries)),
+            FieldValue::Entries(query, written) => return entries((query, written), view, tries),
+        };
+        let takes =
+            if self.wants == FieldType::Tags { Cardinality::Many } else { Cardinality::One };
+        let ValidNodes { nodes, replaced } = match (self.wants.validator(), self.wants) {
+            (Some(validator), _) => {
+                let check = |nodes: &[Scalar]| valid(nodes, validator).map(drop);
+                expression.valid_nodes(view, &check, tries)?
+            }
+            (None, FieldType::Whole) => {
+                expression.valid_nodes(view, &|nodes| whole(nodes).map(drop), tries)?
+            }
+            (None, _) => expression.nodes(view, takes, tries)?.into(),
+        };
+        let notes = Vec::from_iter(replaced.map(|reason| default_note(&reason)));
+        if nodes.is_empty() {
+            return Ok(FilledField::default());
+        }
+        let value = match self.wants {
+            FieldType::Tags => tags(&nodes),
+            FieldType::Whole => Value::from(whole(&nodes)?),
+            FieldType::Url => Value::String(valid(&nodes, &URL)?),
+            FieldType::Email => Value::String(valid(&nodes, &EMAIL)?),
+            FieldType::Text | FieldType::Attributes => Value::String(joined(&nodes, ", ")),
+        };
+        Ok(FilledField { value: Some(value), notes })
+    }
+}
+
+fn default_note(reason: &ValueError) -> String {
+    format!("{reason}: `default` is sent instead")
+}
+
+fn tags(nodes: &[Scalar]) -> Value {
+    let mut seen = HashSet::new();
+    let tags = nodes.iter().map(Scalar::text).filter(|tag| seen.insert(tag.clone()));
+    tags.map(Value::String).collect()
+}
+
+/// Savio's own id of a company: 9, 9.0 or "9".
+fn whole(nodes: &[Scalar]) -> Result<i64, ValueError> {
+    let text = joined(nodes, ", ");
+    text.parse().map_err(|_| ValueError::new("it is no whole number"))
+}
+
+/// A value that Savio would refuse, and the whole request with it, is left out.
+fn valid(nodes: &[Scalar], validator: &Validator) -> Result<String, ValueError> {
+    let what = validator.what;
+    let text = joined(nodes, ", ");
+    if (validator.is_valid)(&text) {
+        return Ok(text);
+    }
+    Err(ValueError(match nodes {
+        [_] => format!("it is no {what}"),
+        several => format!("{} values are no {what}: take one of them", several.len()),
+    }))
+}
+
+/// Attributes keep numbers and booleans; each that fails is left out by itself.
+fn each(
+    attributes: &[(String, Expression)],
+    view: &ItemScope<'_>,
+    tries: &mut QueryLog,
+) -> FilledField {
+    let mut object = Map::new();
+    let mut notes = Vec::new();
+    for (name, expression) in attributes {
+        match expression.valid_nodes(view, &|_| Ok(()), tries) {
+            Ok(ValidNodes { nodes, replaced }) => {
+                notes.extend(replaced.map(|reason| format!("`{name}`: {}", default_note(&reason))));
+                let value = match <[Scalar; 1]>::try_from(nodes) {
+                    Ok([node]) => Some(node.into_json()),
+                    Err(several) => {
+                        Some(joined(&several, ", ").into()).filter(|_| !several.is_empty())
+                    }
+                };
+                object.extend(value.map(|value| (name.clone(), value)));
+            }
+            Err(failure) => notes.push(format!("`{name}` was left out: {failure}")),
+        }
+    }
+    FilledField { value: filled(object), notes }
+}
+
+/// All plain entries of the objects that a query gives.
+fn entries(
+    (query, written): (&Query, &str),
+    view: &ItemScope<'_>,
+    tries: &mut QueryLog,
+) -> Result<FilledField, ValueError> {
+    let mut object = Map::new();
+    let mut notes = Vec::new();
+    for node in view.nodes(query)? {
+        let found = match node {
+            Value::Object(found) => found,
+            Value::Null => continue,
+            _ => return Err(ValueError::new("it gives something that is no object")),
+        };
+        for (key, value) in found {
+            match value {
+                Value::Bool(_) | Value::Number(_) => {
+                    object.insert(key.clone(), value.clone());
+                }
+                Value::String(text) if clean(text).is_empty() => {}
+                Value::String(text) => {
+                    object.insert(key.clone(), clean(text).into());
+                }
+                Value::Null => {}
+                Value::Array(_) | Value::Object(_) if notes.len() == NOTES_MAX => {}
+                Value::Array(_) | Value::Object(_) => {
+                    notes.push(format!("`{key}` was left out: it is a list or an object"));
+                }
+            }
+        }
+    }
+    let held =
+        view.scope.charge(object.values().map(|value| Scalar::Text(value.to_string())).collect());
+    tries.add(written, &held);
+    held?;
+    Ok(FilledField { value: filled(object), notes })
+}
+
+fn filled(object: Map<String, Value>) -> Option<Value> {
+    (!object.is_empty()).then_some(Value::Object(object))
+}

@@ -1,0 +1,6 @@
+//! Mapping files: their location, their content, their tests.
+pub(crate) mod bundle;
+pub mod file;
+pub(crate) mod import_rules;
+pub(crate) mod sample;
+pub(crate) mod secrets;

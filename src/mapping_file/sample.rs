@@ -1,0 +1,102 @@
+//! A payload in a file, taken in as a webhook would be, without its signature: `[[test]]` and `try`.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::file::MappingFile;
+use crate::diagnostics::table::{Diagnostics, SpannedText, TomlTable, text_of, wrong_type};
+use crate::event::{Event, EventId, Headers};
+use crate::intake::events::{ExtractedEvents, ReceivedRequest, extract};
+use crate::intake::payload::{DecodeError, Limits};
+use crate::parse_memory::ParseMemory;
+
+/// `[[test]]` of a mapping file. Paths are relative to the file.
+#[derive(Debug, Clone)]
+pub struct MappingTest {
+    pub payload: SpannedText,
+    pub headers: Headers,
+    pub expect: SpannedText,
+    pub place: Range<usize>,
+}
+
+#[derive(Debug, Clone)]
+pub struct SamplePayload {
+    /// By lower-case name.
+    pub headers: Headers,
+    pub body: Vec<u8>,
+}
+
+/// What a sample carries.
+#[derive(Debug)]
+pub struct SampleEvents {
+    pub events: Vec<(Event, Arc<Value>)>,
+    /// What was noted when it was decoded.
+    pub notes: Vec<String>,
+    /// Why a part or all of it is no event to keep.
+    pub ignored: Option<String>,
+}
+
+impl MappingFile {
+    /// The events of a sample, all with the nil id and received in 1970, so that what a mapping makes of these is
+    /// always the same; `None` if the mapping file has mistakes.
+    pub fn carried(
+        &self,
+        sample: &SamplePayload,
+        limits: &Limits,
+        now: Timestamp,
+    ) -> Option<Result<SampleEvents, DecodeError>> {
+        let source = self.source.as_ref()?;
+        let received = ReceivedRequest { headers: &sample.headers, body: &sample.body, now };
+        let memory = Arc::new(ParseMemory::new(limits.parsed_bytes_max));
+        let unpacked = extract(source, &received, limits, &memory);
+        Some(unpacked.and_then(|ExtractedEvents { decoded, events, notes, ignored }| {
+            let text =
+                decoded.unwrap_or_else(|| String::from_utf8_lossy(&sample.body).into_owned());
+            let mut carried = SampleEvents { events: Vec::new(), notes, ignored };
+            for new in events {
+                let payload = text[new.payload].to_owned();
+                let value = crate::intake::payload::parse(&payload)?;
+                let event = Event {
+                    id: EventId::from_bytes([0; 16]),
+                    source: source.name.clone(),
+                    event_type: new.event_type,
+                    delivery_id: new.delivery_id,
+                    received_at: Timestamp::UNIX_EPOCH,
+                    headers: sample.headers.clone(),
+                    payload,
+                };
+                carried.events.push((event, Arc::new(value)));
+            }
+            Ok(carried)
+        }))
+    }
+}
+
+pub(crate) fn read(file: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Vec<MappingTest> {
+    let tables = file.tables("test", mistakes);
+    tables.into_iter().filter_map(|table| read_one(table, mistakes)).collect()
+}
+
+fn read_one(mut table: TomlTable<'_>, mistakes: &mut Diagnostics) -> Option<MappingTest> {
+    let payload = table.required_text("payload", mistakes);
+    let expect = table.required_text("expect", mistakes);
+    let headers = table.table("headers", mistakes);
+    let headers = headers.map(|headers| read_headers(&headers, mistakes)).unwrap_or_default();
+    let place = table.place.clone();
+    table.finish(mistakes);
+    Some(MappingTest { payload: payload?, headers, expect: expect?, place })
+}
+
+fn read_headers(table: &TomlTable<'_>, mistakes: &mut Diagnostics) -> Headers {
+    let mut headers = Headers::new();
+    for (name, value) in table.entries() {
+        match text_of(table.document(), value) {
+            Some(text) => drop(headers.insert(name.text.to_lowercase(), text.text)),
+            None => mistakes.push(wrong_type(&name.text, value, "a text in quotes")),
+        }
+    }
+    headers
+}

@@ -1,0 +1,106 @@
+//! `secrets` of a mapping file: where each is found, and until when it counts.
+
+use std::path::PathBuf;
+
+use jiff::civil::Date;
+use toml::Spanned;
+use toml::de::DeValue;
+
+use crate::diagnostics::diagnostic::{Diagnostic, Document};
+use crate::diagnostics::table::{Diagnostics, SpannedText, TomlTable, text_of, wrong_type};
+use crate::intake::signature::{Key, Signature};
+use crate::secret::{self, Environment, Secret};
+
+/// A secret as the mapping file names it.
+#[derive(Debug)]
+pub(crate) struct SecretRef {
+    secret: Secret,
+    /// The file where it is not yet.
+    pub(crate) absent: Option<PathBuf>,
+    /// The last day on which it counts, UTC.
+    until: Option<Date>,
+}
+
+/// The secrets in their order, if any is named; a secret alone counts as a list of one. Without an
+/// environment nobody looks where they are.
+pub(crate) fn read(
+    file: &mut TomlTable<'_>,
+    environment: Option<&Environment>,
+    mistakes: &mut Diagnostics,
+) -> Option<Vec<SecretRef>> {
+    let document = file.document();
+    let value = file.value("secrets")?;
+    let items: Vec<&Spanned<DeValue<'_>>> = match value.get_ref().as_array() {
+        Some(items) => items.iter().collect(),
+        None => vec![value],
+    };
+    let is_empty = items.is_empty();
+    let named = items.into_iter().filter_map(|item| one(document, item, environment, mistakes));
+    let named = named.collect();
+    (!is_empty).then_some(named)
+}
+
+fn one(
+    document: &Document,
+    item: &Spanned<DeValue<'_>>,
+    environment: Option<&Environment>,
+    mistakes: &mut Diagnostics,
+) -> Option<SecretRef> {
+    if let Some(text) = text_of(document, item) {
+        return found(&text, environment, mistakes);
+    }
+    let Some(entries) = item.get_ref().as_table() else {
+        let wanted =
+            "\"env:NAME\", \"file:PATH\" or { from = \"env:NAME\", until = \"2027-01-31\" }";
+        mistakes.push(wrong_type("secrets", item, wanted));
+        return None;
+    };
+    let mut table = TomlTable::new(document, entries, item.span());
+    let from = table.required_text("from", mistakes);
+    let until = table.text("until", mistakes);
+    table.finish(mistakes);
+    let until = match until.as_ref().map(|until| until.text.parse::<Date>()) {
+        None => None,
+        Some(Ok(date)) => Some(date),
+        Some(Err(_)) => {
+            let place = until.map_or(item.span(), |until| until.place);
+            let message = "`until` is no date";
+            mistakes.push(Diagnostic::error(place, message).help("write it as \"2027-01-31\""));
+            return None;
+        }
+    };
+    Some(SecretRef { until, ..found(&from?, environment, mistakes)? })
+}
+
+fn found(
+    from: &SpannedText,
+    environment: Option<&Environment>,
+    mistakes: &mut Diagnostics,
+) -> Option<SecretRef> {
+    let Some(environment) = environment else {
+        let secret = Secret::Missing("nobody looked where it is".to_owned());
+        return secret::is_named(from, mistakes).then_some(SecretRef {
+            secret,
+            absent: None,
+            until: None,
+        });
+    };
+    let secret = secret::find(from, environment, mistakes)?;
+    Some(SecretRef { secret, absent: secret::absent_file(from), until: None })
+}
+
+/// The keys of those that are set, and what is to be said of the others.
+pub(crate) fn keys(named: &[SecretRef], signature: &Signature) -> (Vec<Key>, Vec<String>) {
+    let mut keys = Vec::new();
+    let mut remarks = Vec::new();
+    for (position, named) in named.iter().enumerate() {
+        match &named.secret {
+            Secret::Missing(reason) => remarks.push(reason.clone()),
+            Secret::Found(secret) => match signature.key(secret, named.until, position) {
+                Ok(key) => keys.push(key),
+                Err(error) => remarks.push(format!("secret {} {error}", position + 1)),
+            },
+        }
+    }
+    (keys, remarks)
+}

@@ -1,0 +1,129 @@
+//! Lists of what is held: searched, filtered, ordered, a page at a time.
+
+use axum::http::header::HOST;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use reqwest::Url;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::collection::Fields;
+use super::{API, ErrorResponse};
+
+const PAGE: usize = 25;
+
+/// The parameters of all lists. An empty one is as good as none.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct ListQuery {
+    /// A part of one of the fields that are searched.
+    #[serde(default)]
+    search: String,
+    /// A field; with `-` before it, the greatest first.
+    #[serde(default)]
+    ordering: String,
+    #[serde(default)]
+    pub(super) state: String,
+    #[serde(default)]
+    pub(super) product: String,
+    #[serde(default)]
+    pub(super) product_area: String,
+    #[serde(default)]
+    pub(super) tag: String,
+    #[serde(default)]
+    pub(super) roadmap: String,
+    page: Option<usize>,
+}
+
+/// A part of what was found.
+#[derive(Debug)]
+pub(super) struct ListPage<'s> {
+    pub(super) entries: Vec<&'s Fields>,
+    number: usize,
+    pages: usize,
+    count: usize,
+}
+
+impl ListQuery {
+    /// Whether the search finds an entry by these fields.
+    pub(super) fn finds(&self, entry: &Fields, fields: &[&str]) -> bool {
+        let wanted = self.search.trim().to_lowercase();
+        let text = |field: &&str| entry.get(*field).and_then(Value::as_str).unwrap_or_default();
+        wanted.is_empty() || fields.iter().any(|field| text(field).to_lowercase().contains(&wanted))
+    }
+
+    /// The page that was asked for, in the order that was; entries come oldest first.
+    pub(super) fn window<'s>(
+        &self,
+        entries: impl Iterator<Item = &'s Fields>,
+    ) -> Result<ListPage<'s>, ErrorResponse> {
+        let mut entries: Vec<&Fields> = entries.collect();
+        let count = entries.len();
+        let number = self.page.unwrap_or(1);
+        let pages = count.div_ceil(PAGE).max(1);
+        if !(1..=pages).contains(&number) {
+            return Err(ErrorResponse::detail(StatusCode::NOT_FOUND, "Invalid page."));
+        }
+        if !self.ordering.is_empty() {
+            entries = ordered(entries, &self.ordering);
+        }
+        let entries = entries.into_iter().skip((number - 1) * PAGE).take(PAGE).collect();
+        Ok(ListPage { entries, number, pages, count })
+    }
+}
+
+impl ListPage<'_> {
+    /// `show` makes of an entry what the API shows of it.
+    pub(super) fn page(
+        &self,
+        (headers, uri): (&HeaderMap, &Uri),
+        show: impl Fn(&Fields) -> Value,
+    ) -> Map<String, Value> {
+        let link = |number: usize| {
+            let is_there = (1..=self.pages).contains(&number);
+            Value::from(is_there.then(|| address(headers, uri, number)).flatten())
+        };
+        let results: Vec<Value> = self.entries.iter().map(|entry| show(entry)).collect();
+        Map::from_iter([
+            ("count".to_owned(), json!(self.count)),
+            ("next".to_owned(), link(self.number + 1)),
+            ("previous".to_owned(), link(self.number - 1)),
+            ("results".to_owned(), Value::from(results)),
+        ])
+    }
+}
+
+/// What is compared. Where it is equal, the older one stays first.
+#[derive(Debug, PartialEq, PartialOrd)]
+enum Rank {
+    Nothing,
+    Number(f64),
+    Text(String),
+}
+
+fn ordered<'s>(entries: Vec<&'s Fields>, ordering: &str) -> Vec<&'s Fields> {
+    let descending = ordering.strip_prefix('-');
+    let field = descending.unwrap_or(ordering);
+    let rank = |entry: &'s Fields| match entry.get(field) {
+        Some(Value::Number(number)) => number.as_f64().map_or(Rank::Nothing, Rank::Number),
+        Some(Value::Bool(truth)) => Rank::Number(f64::from(u8::from(*truth))),
+        Some(Value::String(text)) => Rank::Text(text.to_lowercase()),
+        Some(Value::Null | Value::Array(_) | Value::Object(_)) | None => Rank::Nothing,
+    };
+    let mut ranked: Vec<(Rank, &Fields)> =
+        entries.into_iter().map(|entry| (rank(entry), entry)).collect();
+    ranked.sort_by(|(left, _), (right, _)| {
+        let order = left.partial_cmp(right).expect("JSON has no NaN");
+        if descending.is_some() { order.reverse() } else { order }
+    });
+    ranked.into_iter().map(|(_, entry)| entry).collect()
+}
+
+/// The URL that was asked for, with another page; none if the sender does not say whom it calls.
+fn address(headers: &HeaderMap, uri: &Uri, page: usize) -> Option<String> {
+    let host = headers.get(HOST)?.to_str().ok()?;
+    let mut url = Url::parse(&format!("http://{host}{API}{uri}")).ok()?;
+    let mut query: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+    query.retain(|(name, _)| name != "page");
+    query.push(("page".to_owned(), page.to_string()));
+    url.query_pairs_mut().clear().extend_pairs(query);
+    Some(url.into())
+}

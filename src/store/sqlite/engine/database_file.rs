@@ -1,0 +1,336 @@
+//! The database file: its lock, how it is opened, and its migrations.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, Row, TransactionBehavior};
+use tracing::{error, warn};
+
+use super::files::{FileId, Locks, Log, LogState, beside, private};
+use crate::clock;
+use crate::store::sqlite::PATIENCE;
+use crate::store::sqlite::queue::suspects;
+
+/// The n-th brings a database to version n.
+const MIGRATIONS: [&str; 13] = [
+    include_str!("../../../../migrations/sqlite/0001_events.sql"),
+    include_str!("../../../../migrations/sqlite/0002_gates.sql"),
+    include_str!("../../../../migrations/sqlite/0003_replays.sql"),
+    include_str!("../../../../migrations/sqlite/0004_sources.sql"),
+    include_str!("../../../../migrations/sqlite/0005_upserts.sql"),
+    include_str!("../../../../migrations/sqlite/0006_imports.sql"),
+    include_str!("../../../../migrations/sqlite/0007_counted_per_commit.sql"),
+    include_str!("../../../../migrations/sqlite/0008_suspects.sql"),
+    include_str!("../../../../migrations/sqlite/0009_waits.sql"),
+    include_str!("../../../../migrations/sqlite/0010_numbers.sql"),
+    include_str!("../../../../migrations/sqlite/0011_decoding_notes.sql"),
+    include_str!("../../../../migrations/sqlite/0012_left_out.sql"),
+    include_str!("../../../../migrations/sqlite/0013_waits_for.sql"),
+];
+
+/// "SavR", as the first migration sets it.
+const APPLICATION_ID: i64 = 0x5361_7652;
+
+/// Statements that stay prepared: more than there are.
+const STATEMENTS: usize = 64;
+
+/// The log is written back into the database at this size.
+const LOG_PAGES_MAX: u64 = 4000;
+const LOG_PAGES_MIN: u64 = 50;
+const PAGE_BYTES: u64 = 4096;
+
+// No memory map: where the disk fails, that would end the process instead of the call.
+const PRAGMAS: &str = "
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = FULL;
+    PRAGMA fullfsync = ON;
+    PRAGMA foreign_keys = ON;
+    PRAGMA temp_store = MEMORY;
+    PRAGMA mmap_size = 0;
+    PRAGMA cache_size = -16384;
+    PRAGMA journal_size_limit = 67108864;";
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("cannot open {}", path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("another savio-relay runs on {} (it locks {})", path.display(), lock.display())]
+    InUse { path: PathBuf, lock: PathBuf },
+    #[error("another file was put in the place of {}: restart", path.display())]
+    Replaced { path: PathBuf },
+    #[error("{}-wal was removed, and another program keeps it from being saved", path.display())]
+    LogRemoved { path: PathBuf },
+    #[error(
+        "another program has begun a log of its own at {}-wal: end that program and remove this file",
+        path.display()
+    )]
+    LogForeign { path: PathBuf },
+    #[error("{} is a database of another program", path.display())]
+    Foreign { path: PathBuf },
+    #[error(
+        "{} was written by a newer savio-relay: its version is {found}, this one knows {known}",
+        path.display()
+    )]
+    Newer { path: PathBuf, found: usize, known: usize },
+    #[error("{} was written by an older savio-relay: `serve` brings it up to date", path.display())]
+    Older { path: PathBuf },
+    #[error("there is no store at {}", path.display())]
+    Missing { path: PathBuf },
+    #[error("cannot use the database {}", path.display())]
+    Database { path: PathBuf, source: rusqlite::Error },
+}
+
+/// The file as the writer has it. A server's holds the lock as long as it lives.
+#[derive(Debug)]
+pub(crate) struct DatabaseFile {
+    path: PathBuf,
+    file: FileId,
+    log_pages: u64,
+    connection: Option<(Connection, Log)>,
+    locks: Option<Locks>,
+}
+
+impl DatabaseFile {
+    /// The write-ahead log stays near `log_bytes`.
+    pub(crate) fn open(path: &Path, log_bytes: u64) -> Result<DatabaseFile, OpenError> {
+        let mut database = DatabaseFile::new(path, log_bytes, Some(Locks::take(path)?))?;
+        suspects::end_all(database.connection()?, clock::now())
+            .map_err(|source| OpenError::Database { path: path.to_owned(), source })?;
+        Ok(database)
+    }
+
+    /// Beside a server, which may run: its claims stay.
+    pub(crate) fn open_beside(path: &Path, log_bytes: u64) -> Result<DatabaseFile, OpenError> {
+        DatabaseFile::new(path, log_bytes, None)
+    }
+
+    fn new(path: &Path, log_bytes: u64, locks: Option<Locks>) -> Result<DatabaseFile, OpenError> {
+        let log_pages = log_pages(log_bytes);
+        let (path, file) = (path.to_owned(), identity(path)?);
+        let mut database = DatabaseFile { path, file, log_pages, connection: None, locks };
+        database.connection()?;
+        Ok(database)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The connection, opened anew where it was closed.
+    pub(crate) fn connection(&mut self) -> Result<&Connection, OpenError> {
+        self.is_in_place()?;
+        self.keep_locks()?;
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.connect()?,
+        };
+        Ok(&self.connection.insert(connection).0)
+    }
+
+    /// Whether the file is still at its path.
+    pub(crate) fn is_in_place(&self) -> Result<(), OpenError> {
+        // The log belongs to the file that it was begun for, and would spoil another.
+        if identity(&self.path)? != self.file {
+            return Err(OpenError::Replaced { path: self.path.clone() });
+        }
+        Ok(())
+    }
+
+    /// Whoever removes the lock file lets nobody in by it.
+    fn keep_locks(&mut self) -> Result<(), OpenError> {
+        let Some(locks) = &mut self.locks else { return Ok(()) };
+        if locks.keep(&self.path)? {
+            let lock = beside(&self.path, ".lock");
+            let lock = lock.display();
+            error!("{lock} was removed or replaced while the relay runs on it: it is locked again");
+        }
+        Ok(())
+    }
+
+    /// Whether the log is the one that the next start will find.
+    pub(crate) fn log_state(&self) -> LogState {
+        let log = self.connection.as_ref().map(|(_, log)| log);
+        log.map_or(LogState::InPlace, |log| log.state(&self.path))
+    }
+
+    /// Writes what is in a log that was removed into the database, and begins a new log. Nobody may read
+    /// from the database meanwhile, whose connections are to be closed before.
+    pub(crate) fn save_removed_log(&mut self) -> Result<(), OpenError> {
+        let Some((connection, _)) = &self.connection else { return Ok(()) };
+        let refused = |source| OpenError::Database { path: self.path.clone(), source };
+        let is_busy = checkpoint(connection).map_err(refused)?;
+        if is_busy {
+            return Err(OpenError::LogRemoved { path: self.path.clone() });
+        }
+        self.disconnect();
+        self.connection()?;
+        let path = self.path.display();
+        error!(
+            "{path}-wal or {path}-shm was removed while the relay runs: what was in it is written to \
+             {path}, and nothing is lost. These files belong to the relay as long as it runs"
+        );
+        Ok(())
+    }
+
+    fn connect(&self) -> Result<(Connection, Log), OpenError> {
+        let refused = |source| OpenError::Database { path: self.path.clone(), source };
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = Connection::open_with_flags(&self.path, flags).map_err(refused)?;
+        connection.busy_timeout(PATIENCE).map_err(refused)?;
+        recognise(&connection, &self.path)?;
+        if self.locks.is_none() && version(&connection).map_err(refused)? < MIGRATIONS.len() {
+            return Err(OpenError::Older { path: self.path.clone() });
+        }
+        set_up(&connection, self.log_pages).map_err(refused)?;
+        migrate(&mut connection).map_err(refused)?;
+        Ok((connection, Log::of(&self.path)?))
+    }
+
+    pub(crate) fn is_in_transaction(&self) -> bool {
+        self.connection.as_ref().is_some_and(|(connection, _)| !connection.is_autocommit())
+    }
+
+    pub(crate) fn disconnect(&mut self) {
+        self.connection = None;
+    }
+
+    /// A server leaves one file behind, without its write-ahead log.
+    pub(crate) fn close(self) {
+        let (Some((connection, _)), Some(locks)) = (self.connection, self.locks) else { return };
+        if let Err(error) = checkpoint(&connection) {
+            warn!(%error, "the write-ahead log stays beside the database");
+        }
+        drop(connection);
+        drop(locks);
+    }
+}
+
+/// Writes all of the log into the database. Tells whether others were in the way.
+fn checkpoint(connection: &Connection) -> rusqlite::Result<bool> {
+    let is_busy = |row: &Row<'_>| row.get(0);
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], is_busy)
+}
+
+fn identity(path: &Path) -> Result<FileId, OpenError> {
+    FileId::of(path).map_err(|source| OpenError::File { path: path.to_owned(), source })
+}
+
+/// How many pages the log has when it is written back.
+fn log_pages(log_bytes: u64) -> u64 {
+    (log_bytes / PAGE_BYTES).clamp(LOG_PAGES_MIN, LOG_PAGES_MAX)
+}
+
+/// How long the log may grow while somebody's reading keeps it from being written back: all of the
+/// reserve, of which it takes a quarter else, and no more than stays of it afterwards.
+pub(crate) fn log_bytes_max(log_bytes: u64) -> u64 {
+    4 * log_pages(log_bytes) * PAGE_BYTES
+}
+
+/// The file, made if it is not there, by the name at which all its names meet.
+pub(crate) fn create(path: &Path) -> Result<PathBuf, OpenError> {
+    let refused = |source| OpenError::File { path: path.to_owned(), source };
+    // One that is there is left closed: closing it again would end SQLite's locks in this process.
+    match private().create_new(true).open(path) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(refused(error)),
+    }
+    path.canonicalize().map_err(refused)
+}
+
+/// The file that is there already, by the name at which all its names meet.
+pub(crate) fn find(path: &Path) -> Result<PathBuf, OpenError> {
+    let path = path.to_owned();
+    match path.canonicalize() {
+        Ok(found) => Ok(found),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(OpenError::Missing { path }),
+        Err(source) => Err(OpenError::File { path, source }),
+    }
+}
+
+/// Whether a server runs on the file. Asking holds its lock for a moment, if nobody else does.
+pub fn is_served(path: &Path) -> io::Result<bool> {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let lock = match File::open(beside(&path, ".lock")) {
+        Ok(lock) => lock,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    match lock.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn set_up(connection: &Connection, log_pages: u64) -> rusqlite::Result<()> {
+    // This has to come before the first page is written, and would itself write to a full disk.
+    if version(connection)? == 0 {
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    }
+    connection.execute_batch(PRAGMAS)?;
+    keep_plans(connection)?;
+    connection.pragma_update(None, "wal_autocheckpoint", log_pages)?;
+    Ok(())
+}
+
+/// Statements are prepared once. Without the guarantee one with a `LIMIT` that is bound is prepared
+/// anew for each value.
+fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(())
+}
+
+pub(crate) fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(PATIENCE)?;
+    keep_plans(&connection)?;
+    Ok(connection)
+}
+
+/// Refuses a file that is not ours, before anything in it is changed.
+fn recognise(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let number = |sql| connection.query_row(sql, [], |row| row.get(0));
+    let refused = |source| OpenError::Database { path: path.to_owned(), source };
+    let application: i64 = number("PRAGMA application_id").map_err(refused)?;
+    let tables: i64 = number("SELECT count(*) FROM sqlite_schema").map_err(refused)?;
+    if tables > 0 && application != APPLICATION_ID {
+        return Err(OpenError::Foreign { path: path.to_owned() });
+    }
+    let found = version(connection).map_err(refused)?;
+    let known = MIGRATIONS.len();
+    if found > known {
+        return Err(OpenError::Newer { path: path.to_owned(), found, known });
+    }
+    Ok(())
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<usize> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    for (index, migration) in MIGRATIONS.iter().enumerate() {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if version(&transaction)? == index {
+            transaction.execute_batch(migration)?;
+            transaction.pragma_update(None, "user_version", index + 1)?;
+        }
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// Writes to the disk without a change.
+pub(crate) fn touch(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "user_version", MIGRATIONS.len())
+}
+
+/// Another number than before, if another connection wrote since.
+pub(crate) fn written_by_others(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "data_version", |row| row.get(0))
+}

@@ -1,0 +1,136 @@
+//! Free space that intake leaves alone, so that what was taken can still be settled.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::error::unavailable;
+use crate::store::sqlite::Settings;
+use crate::store::{StoreError, Trouble};
+
+const MIB: u64 = 1024 * 1024;
+
+/// A look at the disk holds this long, or until a part of the reserve could be written since.
+const LOOK_FOR: Duration = Duration::from_secs(1);
+const LOOKS: u64 = 16;
+
+/// What is kept is written twice: to the log and, later, to the database.
+const COPIES: u64 = 2;
+
+/// The room on the disk of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskSpace {
+    pub free_bytes: u64,
+    /// Below this nothing new is kept.
+    pub reserve_bytes: u64,
+}
+
+impl DiskSpace {
+    pub fn of(settings: &Settings) -> io::Result<DiskSpace> {
+        let folder = settings.folder();
+        let disk = rustix::fs::statvfs(folder)?;
+        let reserve = DiskReserve::new(folder, settings.reserve_bytes)?;
+        let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
+        Ok(DiskSpace { free_bytes, reserve_bytes: reserve.bytes })
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct DiskReserve {
+    folder: PathBuf,
+    bytes: u64,
+    last: Mutex<Option<SpaceReading>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct SpaceReading {
+    at: Instant,
+    free: u64,
+    written: u64,
+}
+
+impl DiskReserve {
+    /// Left out, the reserve is 64 MiB, or 5 % of a smaller file system.
+    pub(crate) fn new(folder: &Path, bytes: Option<u64>) -> io::Result<DiskReserve> {
+        let disk = rustix::fs::statvfs(folder)?;
+        let bytes = bytes.unwrap_or_else(|| usual(disk.f_blocks.saturating_mul(disk.f_frsize)));
+        Ok(DiskReserve { folder: folder.to_owned(), bytes, last: Mutex::new(None) })
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether there is room for so many more bytes beside those that wait to be written.
+    pub(crate) fn admit(&self, bytes: usize, waiting: usize) -> Result<(), StoreError> {
+        let free = self.free(bytes)?;
+        let needed = u64::try_from(bytes.saturating_add(waiting)).unwrap_or(u64::MAX);
+        if free >= needed.saturating_mul(COPIES).saturating_add(self.bytes) {
+            return Ok(());
+        }
+        let (free, reserve) = (free / MIB, self.bytes / MIB);
+        Err(unavailable(
+            Trouble::DiskFull,
+            format!("disk full: {free} MiB free, {reserve} MiB are kept in reserve"),
+        ))
+    }
+
+    fn free(&self, bytes: usize) -> Result<u64, StoreError> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut look = match *last {
+            Some(look) if look.at.elapsed() < LOOK_FOR && look.written < self.bytes / LOOKS => look,
+            _ => self.look()?,
+        };
+        look.written = look.written.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        *last = Some(look);
+        Ok(look.free)
+    }
+
+    fn look(&self) -> Result<SpaceReading, StoreError> {
+        let disk = rustix::fs::statvfs(&self.folder).map_err(|error| {
+            unavailable(
+                Trouble::File,
+                format!("cannot see the free space of {}: {error}", self.folder.display()),
+            )
+        })?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        Ok(SpaceReading { at: Instant::now(), free, written: 0 })
+    }
+}
+
+fn usual(total: u64) -> u64 {
+    (total / 20).min(64 * MIB)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_disk_has_a_small_reserve() {
+        assert_eq!(usual(100 * 1024 * MIB), 64 * MIB);
+        assert_eq!(usual(100 * MIB), 5 * MIB);
+    }
+
+    #[test]
+    fn a_full_disk_says_how_full_it_is() {
+        let reserve = DiskReserve::new(Path::new("/"), Some(u64::MAX)).unwrap();
+
+        let StoreError::Unavailable { reason, .. } = reserve.admit(1, 0).unwrap_err() else {
+            panic!()
+        };
+
+        assert!(reason.starts_with("disk full: "), "{reason}");
+        assert!(reason.ends_with(" MiB are kept in reserve"), "{reason}");
+    }
+
+    #[test]
+    fn what_waits_to_be_written_takes_room_too() {
+        let reserve = DiskReserve::new(Path::new("/"), Some(0)).unwrap();
+        let free = usize::try_from(reserve.free(0).unwrap()).unwrap();
+
+        assert!(reserve.admit(1, 0).is_ok());
+        assert!(reserve.admit(1, free).is_err());
+    }
+}

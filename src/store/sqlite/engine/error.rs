@@ -1,0 +1,155 @@
+//! What can go wrong in the database, in words for the one on call.
+
+use std::error::Error;
+
+use rusqlite::ErrorCode;
+
+use super::database_file::OpenError;
+use crate::store::{StoreError, Trouble};
+
+/// Why a command wrote nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SqliteError {
+    #[error(transparent)]
+    Database(#[from] rusqlite::Error),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error("the claim has ended")]
+    ClaimLost,
+    /// The command itself asks for what cannot be.
+    #[error("{0}")]
+    Impossible(String),
+    #[error("a bug in the store, see the log")]
+    Panicked,
+    #[error("the store's writer ended")]
+    Ended,
+}
+
+impl SqliteError {
+    /// Whether it is the disk or the machine that failed, so that nothing else would work either.
+    pub(crate) fn is_of_the_disk(&self) -> bool {
+        self.code() == Some(ErrorCode::DiskFull) || self.calls_for_reopening()
+    }
+
+    /// Whether a statement failed or was broken off: SQLite does not count what it wrote before that.
+    pub(crate) fn is_of_sqlite(&self) -> bool {
+        match self {
+            SqliteError::Database(_) | SqliteError::Panicked => true,
+            SqliteError::Open(_)
+            | SqliteError::ClaimLost
+            | SqliteError::Impossible(_)
+            | SqliteError::Ended => false,
+        }
+    }
+
+    pub(crate) fn calls_for_reopening(&self) -> bool {
+        use ErrorCode::{CannotOpen, NotADatabase, OutOfMemory, ReadOnly, SystemIoFailure};
+        matches!(
+            self.code(),
+            Some(CannotOpen | NotADatabase | OutOfMemory | ReadOnly | SystemIoFailure)
+        )
+    }
+
+    /// Whether SQLite gave what was asked for and it cannot be understood, so that asking again is in vain.
+    pub(crate) fn is_of_the_row(&self) -> bool {
+        matches!(self, SqliteError::Database(error) if is_of_the_row(error))
+    }
+
+    /// What SQLite found wrong with the file itself.
+    pub(crate) fn damage(&self) -> Option<String> {
+        let (SqliteError::Database(error)
+        | SqliteError::Open(OpenError::Database { source: error, .. })) = self
+        else {
+            return None;
+        };
+        is_damage(error).then(|| error.to_string())
+    }
+
+    fn code(&self) -> Option<ErrorCode> {
+        match self {
+            SqliteError::Database(error) => error.sqlite_error_code(),
+            SqliteError::Open(_)
+            | SqliteError::ClaimLost
+            | SqliteError::Impossible(_)
+            | SqliteError::Panicked
+            | SqliteError::Ended => None,
+        }
+    }
+}
+
+impl From<SqliteError> for StoreError {
+    fn from(failure: SqliteError) -> StoreError {
+        match failure {
+            SqliteError::Database(error) if is_for_ever(&error) => {
+                StoreError::Impossible { reason: error.to_string() }
+            }
+            SqliteError::Database(error) => unavailable(trouble(&error), reason(&error)),
+            SqliteError::Open(error) => unavailable(Trouble::File, with_source(&error)),
+            SqliteError::ClaimLost => StoreError::ClaimLost,
+            SqliteError::Impossible(reason) => StoreError::Impossible { reason },
+            SqliteError::Panicked => StoreError::Impossible { reason: failure.to_string() },
+            SqliteError::Ended => unavailable(Trouble::Internal, failure.to_string()),
+        }
+    }
+}
+
+/// Whether it is what was to be written that is wrong, so that it will be wrong again.
+fn is_for_ever(error: &rusqlite::Error) -> bool {
+    use ErrorCode::{ConstraintViolation, TooBig, TypeMismatch};
+    match error.sqlite_error_code() {
+        Some(code) => matches!(code, ConstraintViolation | TooBig | TypeMismatch),
+        None => matches!(error, rusqlite::Error::ToSqlConversionFailure(_)),
+    }
+}
+
+pub(crate) fn is_of_the_row(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code().is_none()
+}
+
+/// Whether the file itself is not as SQLite wrote it.
+pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
+    use ErrorCode::{DatabaseCorrupt, NotADatabase};
+    matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
+}
+
+pub(crate) fn unavailable(trouble: Trouble, reason: impl Into<String>) -> StoreError {
+    StoreError::Unavailable { trouble, reason: reason.into() }
+}
+
+fn trouble(error: &rusqlite::Error) -> Trouble {
+    use ErrorCode::{
+        CannotOpen, DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, NotADatabase,
+        ReadOnly, SystemIoFailure,
+    };
+    match error.sqlite_error_code() {
+        Some(DiskFull) => Trouble::DiskFull,
+        Some(SystemIoFailure) => Trouble::DiskFailed,
+        Some(DatabaseBusy | DatabaseLocked) => Trouble::Busy,
+        Some(DatabaseCorrupt | NotADatabase) => Trouble::Damaged,
+        Some(ReadOnly | CannotOpen) => Trouble::File,
+        _ => Trouble::Internal,
+    }
+}
+
+pub(crate) fn reason(error: &rusqlite::Error) -> String {
+    let what = match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => "disk full",
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            "the database is locked by another program"
+        }
+        Some(ErrorCode::ReadOnly) => "the database cannot be written",
+        Some(ErrorCode::CannotOpen) => "the database cannot be opened",
+        Some(ErrorCode::SystemIoFailure) => "the disk failed",
+        Some(ErrorCode::DatabaseCorrupt) => "the database file is damaged",
+        Some(ErrorCode::NotADatabase) => "the file is not an SQLite database",
+        _ => return error.to_string(),
+    };
+    format!("{what} ({error})")
+}
+
+fn with_source(error: &OpenError) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}

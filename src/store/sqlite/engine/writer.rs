@@ -1,0 +1,446 @@
+//! The one thread that writes: it groups the commands that wait into one commit.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tracing::{error, info};
+
+use super::damage::Damage;
+use super::database_file::{DatabaseFile, OpenError};
+use super::error::{SqliteError, unavailable};
+use super::files::LogState;
+use super::readers::Readers;
+use super::transaction::Transaction;
+use crate::store::sqlite::PATIENCE;
+use crate::store::{StoreError, Trouble};
+use crate::telemetry::metrics::Commits;
+
+/// How many commands may share a commit.
+const BATCH_MAX: usize = 256;
+
+/// How many commands may wait.
+const WAITING_MAX: usize = 1024;
+
+#[derive(Debug)]
+pub(crate) struct Writer {
+    commands: Mutex<Option<mpsc::Sender<Box<dyn WriteCommand>>>>,
+    damage: Arc<Damage>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    pub(crate) fn start(
+        database: DatabaseFile,
+        (readers, damage): (Arc<Readers>, Arc<Damage>),
+        commits: Commits,
+    ) -> Result<Writer, OpenError> {
+        let path = database.path().to_owned();
+        let (commands, waiting) = mpsc::channel(WAITING_MAX);
+        let watched = Arc::clone(&damage);
+        let desk = WriterThread { database, readers, damage: watched, commits, broken: false };
+        let thread = thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || desk.run(waiting))
+            .map_err(|source| OpenError::File { path, source })?;
+        let (commands, thread) = (Mutex::new(Some(commands)), Mutex::new(Some(thread)));
+        Ok(Writer { commands, damage, thread })
+    }
+
+    /// Runs the work on the writer's thread, a second time if what it wrote had to be rolled back; what
+    /// it wrote is on disk when this returns `Ok`.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        work: impl Fn(&Transaction<'_>) -> Result<T, SqliteError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.run(Access::Write, work).await
+    }
+
+    /// Looks at something on the writer's connection that no reader sees. For this alone no transaction is
+    /// begun, so that it neither takes the write lock nor counts as a commit.
+    pub(crate) async fn look<T: Send + 'static>(
+        &self,
+        look: impl Fn(&Connection) -> Result<T, SqliteError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.run(Access::Look, move |writing: &Transaction<'_>| look(writing)).await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        access: Access,
+        work: impl Fn(&Transaction<'_>) -> Result<T, SqliteError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let closed = || unavailable(Trouble::Internal, "the store is closed");
+        let commands = commands.ok_or_else(closed)?;
+        let Ok(place) = timeout(PATIENCE, commands.reserve()).await else {
+            return Err(unavailable(Trouble::Busy, "too much waits for the disk"));
+        };
+        let (reply, answer) = oneshot::channel();
+        let damage = Arc::clone(&self.damage);
+        let write = PendingWrite { access, work, damage, result: None, reply };
+        place.map_err(|_| closed())?.send(Box::new(write));
+        // The thread ends when no sender is left.
+        drop(commands);
+        answer.await.unwrap_or_else(|_| Err(SqliteError::Ended.into()))
+    }
+
+    /// Takes no more commands. The thread ends once all that wait are written.
+    pub(crate) fn stop(&self) -> Option<JoinHandle<()>> {
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// What a command does on the writer's connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Look,
+    Write,
+}
+
+trait WriteCommand: Send {
+    fn access(&self) -> Access;
+
+    fn run(&mut self, writing: &Transaction<'_>) -> Result<(), SqliteError>;
+    /// Tells the caller, once it is known whether the commit is on disk.
+    fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
+}
+
+struct PendingWrite<T, W> {
+    access: Access,
+    work: W,
+    damage: Arc<Damage>,
+    result: Option<T>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T: Send, W: Fn(&Transaction<'_>) -> Result<T, SqliteError> + Send> WriteCommand
+    for PendingWrite<T, W>
+{
+    fn access(&self) -> Access {
+        self.access
+    }
+
+    fn run(&mut self, writing: &Transaction<'_>) -> Result<(), SqliteError> {
+        let done = (self.work)(writing).inspect_err(|failure| self.damage.note(failure));
+        self.result = Some(done?);
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<(), StoreError>) {
+        let PendingWrite { result, reply, .. } = *self;
+        let answer = outcome.and_then(|()| result.ok_or(SqliteError::Panicked.into()));
+        // The caller may be gone; what was written stays.
+        let _ = reply.send(answer);
+    }
+}
+
+/// What the thread has before it.
+struct WriterThread {
+    database: DatabaseFile,
+    readers: Arc<Readers>,
+    damage: Arc<Damage>,
+    commits: Commits,
+    broken: bool,
+}
+
+impl WriterThread {
+    fn run(mut self, mut waiting: mpsc::Receiver<Box<dyn WriteCommand>>) {
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        while waiting.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
+            self.write(&mut batch);
+        }
+        self.readers.close();
+        self.database.close();
+    }
+
+    fn write(&mut self, batch: &mut Vec<Box<dyn WriteCommand>>) {
+        let writes = batch.iter().any(|command| command.access() == Access::Write);
+        let start = Instant::now();
+        match if writes { self.commit(batch) } else { self.look(batch) } {
+            Ok(outcomes) => {
+                if writes {
+                    self.commits.took(start.elapsed());
+                    self.recovered();
+                }
+                for (command, outcome) in batch.drain(..).zip(outcomes) {
+                    command.answer(outcome);
+                }
+            }
+            Err(failure) => {
+                self.damage.note(&failure);
+                self.open_anew_after(&failure);
+                let error = StoreError::from(failure);
+                self.failed(&error);
+                for command in batch.drain(..) {
+                    command.answer(Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    fn look(&mut self, batch: &mut [Box<dyn WriteCommand>]) -> Result<CommandResults, SqliteError> {
+        self.keep_log()?;
+        let looking = Transaction::on(self.database.connection()?);
+        let look = |command: &mut Box<dyn WriteCommand>| {
+            Ok(run(&looking, command.as_mut())?.map_err(StoreError::from))
+        };
+        batch.iter_mut().map(look).collect()
+    }
+
+    fn commit(
+        &mut self,
+        batch: &mut [Box<dyn WriteCommand>],
+    ) -> Result<CommandResults, SqliteError> {
+        self.keep_log()?;
+        let connection = self.database.connection()?;
+        let written = transact(connection, batch);
+        if written.is_err() && !connection.is_autocommit() {
+            connection.execute_batch("ROLLBACK")?;
+        }
+        let outcomes = written?;
+        // Nobody is told of a commit that the next start would not find.
+        self.keep_log()?;
+        self.database.is_in_place()?;
+        Ok(outcomes)
+    }
+
+    /// Saves what is in the log, where somebody removed it from under us.
+    fn keep_log(&mut self) -> Result<(), SqliteError> {
+        match self.database.log_state() {
+            LogState::InPlace => return Ok(()),
+            LogState::Removed => {}
+            LogState::Foreign => {
+                let path = self.database.path().to_owned();
+                return Err(OpenError::LogForeign { path }.into());
+            }
+        }
+        let Some(_nobody_reads) = self.readers.hold() else {
+            return Err(OpenError::LogRemoved { path: self.database.path().to_owned() }.into());
+        };
+        Ok(self.database.save_removed_log()?)
+    }
+
+    fn open_anew_after(&mut self, failure: &SqliteError) {
+        if failure.calls_for_reopening() || self.database.is_in_transaction() {
+            self.readers.close();
+            self.database.disconnect();
+        }
+    }
+
+    fn failed(&mut self, error: &StoreError) {
+        if !self.broken {
+            error!(%error, "the store cannot write");
+        }
+        self.broken = true;
+    }
+
+    fn recovered(&mut self) {
+        if self.broken {
+            info!("the store writes again");
+        }
+        self.broken = false;
+    }
+}
+
+type CommandResults = Vec<Result<(), StoreError>>;
+
+/// One commit for all; each command stands or falls alone, unless the disk itself fails.
+fn transact(
+    connection: &Connection,
+    batch: &mut [Box<dyn WriteCommand>],
+) -> Result<CommandResults, SqliteError> {
+    step(connection, "BEGIN IMMEDIATE")?;
+    let mut writing = Transaction::on(connection);
+    let outcomes = if let Some(outcomes) = run_together(&writing, batch)? {
+        outcomes
+    } else {
+        step(connection, "ROLLBACK")?;
+        step(connection, "BEGIN IMMEDIATE")?;
+        writing = Transaction::on(connection);
+        run_apart(&writing, batch)?
+    };
+    writing.write_counts()?;
+    step(connection, "COMMIT")?;
+    Ok(outcomes)
+}
+
+/// None if a command failed that may have written something, which cannot be taken back by itself.
+fn run_together(
+    writing: &Transaction<'_>,
+    batch: &mut [Box<dyn WriteCommand>],
+) -> Result<Option<CommandResults>, SqliteError> {
+    let mut outcomes = Vec::with_capacity(batch.len());
+    for command in batch {
+        let written = writing.total_changes();
+        match run(writing, command.as_mut())? {
+            Err(failure) if failure.is_of_sqlite() || writing.total_changes() != written => {
+                return Ok(None);
+            }
+            outcome => outcomes.push(outcome.map_err(StoreError::from)),
+        }
+    }
+    Ok(Some(outcomes))
+}
+
+/// The same at more cost: what a command wrote that failed is rolled back, and no more.
+fn run_apart(
+    writing: &Transaction<'_>,
+    batch: &mut [Box<dyn WriteCommand>],
+) -> Result<CommandResults, SqliteError> {
+    let mut outcomes = Vec::with_capacity(batch.len());
+    for command in batch {
+        let start = writing.counted();
+        step(writing, "SAVEPOINT command")?;
+        let outcome = run(writing, command.as_mut())?;
+        if outcome.is_err() {
+            step(writing, "ROLLBACK TO command")?;
+            writing.uncount_to(start);
+        }
+        step(writing, "RELEASE command")?;
+        outcomes.push(outcome.map_err(StoreError::from));
+    }
+    Ok(outcomes)
+}
+
+/// The outer result: whether the disk works.
+fn run(
+    writing: &Transaction<'_>,
+    command: &mut dyn WriteCommand,
+) -> Result<Result<(), SqliteError>, SqliteError> {
+    let run = AssertUnwindSafe(|| command.run(writing));
+    match catch_unwind(run).unwrap_or(Err(SqliteError::Panicked)) {
+        Err(failure) if failure.is_of_the_disk() || writing.is_autocommit() => Err(failure),
+        outcome => Ok(outcome),
+    }
+}
+
+fn step(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([])?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{OnceLock, mpsc as sync};
+
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::event::State;
+    use crate::store::sqlite::engine::database_file;
+
+    fn writer(folder: &tempfile::TempDir) -> (Arc<Writer>, Connection) {
+        let path = database_file::create(&folder.path().join("relay.db")).unwrap();
+        let database = DatabaseFile::open(&path, 0).unwrap();
+        let damage = Arc::new(Damage::none(&path));
+        let readers = Arc::new(Readers::new(&path, Arc::clone(&damage)));
+        let writer = Writer::start(database, (readers, damage), Commits::default()).unwrap();
+        (Arc::new(writer), Connection::open(&path).unwrap())
+    }
+
+    fn note(connection: &Connection) -> Result<(), SqliteError> {
+        let sql = "INSERT INTO webhooks (source, received_at, headers, body)
+                   VALUES ('form', 0, '{}', x'')";
+        connection.execute(sql, [])?;
+        Ok(())
+    }
+
+    fn notes(connection: &Connection) -> i64 {
+        connection.query_row("SELECT count(*) FROM webhooks", [], |row| row.get(0)).unwrap()
+    }
+
+    /// Keeps the writer busy until the gate is opened: what is queued meanwhile shares a commit.
+    async fn keep_busy(
+        tasks: &mut JoinSet<Result<(), StoreError>>,
+        writer: &Arc<Writer>,
+    ) -> Arc<OnceLock<()>> {
+        let (entered, gate) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
+        let (enter, opened) = (Arc::clone(&entered), Arc::clone(&gate));
+        queue(tasks, writer, move |_| {
+            enter.get_or_init(|| ());
+            opened.wait();
+            Ok(())
+        });
+        tokio::task::yield_now().await;
+        entered.wait();
+        gate
+    }
+
+    fn queue(
+        tasks: &mut JoinSet<Result<(), StoreError>>,
+        writer: &Arc<Writer>,
+        work: impl Fn(&Transaction<'_>) -> Result<(), SqliteError> + Send + 'static,
+    ) {
+        let writer = Arc::clone(writer);
+        tasks.spawn(async move { writer.write(work).await });
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_one_command_is_that_commands_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (writer, observer) = writer(&folder);
+
+        let panicked = writer.write::<()>(|writing| {
+            note(writing)?;
+            panic!("as planned")
+        });
+
+        assert!(panicked.await.is_err());
+        assert_eq!(writer.write(|writing| note(writing)).await, Ok(()));
+        assert_eq!(notes(&observer), 1);
+    }
+
+    #[tokio::test]
+    async fn commands_that_wait_together_share_one_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let (writer, observer) = writer(&folder);
+        let (tell, seen) = sync::channel();
+        let mut tasks = JoinSet::new();
+        let gate = keep_busy(&mut tasks, &writer).await;
+        for _ in 0..10 {
+            queue(&mut tasks, &writer, |writing| note(writing));
+        }
+        queue(&mut tasks, &writer, move |_| {
+            tell.send(notes(&observer)).map_err(|_| SqliteError::ClaimLost)
+        });
+        tokio::task::yield_now().await;
+
+        gate.set(()).unwrap();
+
+        assert!(tasks.join_all().await.iter().all(Result::is_ok));
+        assert_eq!(seen.recv().unwrap(), 0, "none was committed before the last");
+    }
+
+    #[tokio::test]
+    async fn a_command_that_fails_halfway_takes_back_what_it_wrote_and_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let (writer, observer) = writer(&folder);
+        let mut tasks = JoinSet::new();
+        let gate = keep_busy(&mut tasks, &writer).await;
+        queue(&mut tasks, &writer, |writing| note(writing));
+        queue(&mut tasks, &writer, |writing| {
+            note(writing)?;
+            writing.came("form", State::Queued);
+            Err(SqliteError::ClaimLost)
+        });
+        queue(&mut tasks, &writer, |writing| {
+            writing.came("form", State::Held);
+            note(writing)
+        });
+        tokio::task::yield_now().await;
+
+        gate.set(()).unwrap();
+
+        let failed = tasks.join_all().await.into_iter().filter(Result::is_err).count();
+        assert_eq!((failed, notes(&observer)), (1, 2));
+        let counts = "SELECT state, events FROM counts";
+        let counts = observer.query_row(counts, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        assert_eq!(counts, ("held".to_owned(), 1));
+    }
+}

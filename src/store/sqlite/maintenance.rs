@@ -1,0 +1,2 @@
+//! Upkeep of the database: retention, recounts, replays in steps.
+pub(crate) mod retention;

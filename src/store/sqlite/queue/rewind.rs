@@ -1,0 +1,104 @@
+//! Moves due times: back with a clock that was set back, and to now where there is nothing to wait for.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+
+use super::leases::RANKS;
+use crate::event::SourceName;
+use crate::store::sqlite::engine::error::SqliteError;
+use crate::store::sqlite::rows::columns::TimeColumn;
+
+/// How many events one look finds, so that they take little memory.
+const FOUND_MAX: usize = 10_000;
+
+/// How many events one commit changes: others wait for the disk meanwhile.
+pub(crate) const CHANGED_MAX: usize = 500;
+
+/// What waits longer than it was meant to.
+#[derive(Debug, Default)]
+pub(crate) struct Late {
+    pub(crate) events: Vec<i64>,
+    /// Whether there may be more events than these.
+    pub(crate) has_more: bool,
+    /// Replays whose next events would be due too late.
+    pub(crate) replays: Vec<i64>,
+}
+
+// Of the index only what is due later: a million such events take 0.25 s, apart from the writer.
+const WAITING: &str = "
+    SELECT number FROM events INDEXED BY events_due
+    WHERE source = ?1 AND rank = ?2 AND state = 'queued' AND lease_until IS NULL AND due_at > ?3
+        AND waits_since > ?3
+    LIMIT ?4";
+const LEASED: &str = "
+    SELECT number FROM events INDEXED BY events_leased
+    WHERE lease_until IS NOT NULL AND lease_until > ?1 AND waits_since > ?1 LIMIT ?2";
+const REPLAYS: &str = "
+    SELECT number FROM replays INDEXED BY replays_open WHERE ended = 0 AND begun_at > ?1";
+
+pub(crate) fn late(
+    connection: &Connection,
+    sources: &[SourceName],
+    now: Timestamp,
+) -> Result<Late, SqliteError> {
+    let mut events = numbers(connection, LEASED, params![TimeColumn(now), FOUND_MAX])?;
+    for source in sources {
+        for rank in RANKS {
+            let left = FOUND_MAX.saturating_sub(events.len());
+            let wanted = params![source.as_str(), rank, TimeColumn(now), left];
+            events.extend(numbers(connection, WAITING, wanted)?);
+        }
+    }
+    let replays = numbers(connection, REPLAYS, params![TimeColumn(now)])?;
+    Ok(Late { has_more: events.len() >= FOUND_MAX, events, replays })
+}
+
+fn numbers(
+    connection: &Connection,
+    sql: &str,
+    parameters: &[&dyn rusqlite::ToSql],
+) -> rusqlite::Result<Vec<i64>> {
+    let mut query = connection.prepare_cached(sql)?;
+    let numbers = query.query_map(parameters, |row| row.get(0))?;
+    numbers.collect()
+}
+
+/// Each event's wait and lease begin now, as long as they were.
+pub(crate) fn events(
+    connection: &Connection,
+    numbers: &[i64],
+    now: Timestamp,
+) -> Result<(), SqliteError> {
+    let sql = "UPDATE events SET due_at = due_at - (waits_since - ?2),
+                   lease_until = lease_until - (waits_since - ?2), waits_since = ?2
+               WHERE number = ?1 AND state = 'queued' AND waits_since > ?2";
+    let mut update = connection.prepare_cached(sql)?;
+    for number in numbers {
+        update.execute(params![number, TimeColumn(now)])?;
+    }
+    Ok(())
+}
+
+/// Makes some of the events due that wait behind an earlier one, and returns how many.
+pub(crate) fn end_waits_behind(
+    connection: &Connection,
+    now: Timestamp,
+) -> Result<usize, SqliteError> {
+    let sql = "UPDATE events SET due_at = ?1 WHERE number IN (
+                   SELECT number FROM events INDEXED BY events_waiting
+                   WHERE waits_for IS NOT NULL AND lease_until IS NULL AND due_at > ?1 LIMIT ?2)";
+    Ok(connection.prepare_cached(sql)?.execute(params![TimeColumn(now), CHANGED_MAX])?)
+}
+
+pub(crate) fn replays(
+    connection: &Connection,
+    numbers: &[i64],
+    now: Timestamp,
+) -> Result<(), SqliteError> {
+    let sql = "UPDATE replays SET begun_at = ?2 WHERE number = ?1 AND begun_at > ?2";
+    let mut update = connection.prepare_cached(sql)?;
+    for number in numbers {
+        update.execute(params![number, TimeColumn(now)])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,2 @@
+//! Rows of the database as types.
+pub(crate) mod columns;
