@@ -1,5 +1,6 @@
 //! Savio on the user's own machine: the same routes, codes and messages, with a bounded memory.
 
+mod error;
 mod routes;
 mod account;
 mod connection;
@@ -8,33 +9,32 @@ mod collection;
 mod faults;
 mod fields;
 mod seed;
+mod state;
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
-use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
-use subtle::ConstantTimeEq;
+use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
 use crate::clock;
-use account::Account;
 use connection::{Connections, ResetHandle};
+use error::ErrorResponse;
 pub use faults::{FailureRate, Faults, InvalidFaults, Share};
 use faults::{Fault, FaultInjector};
-use fields::FieldErrors;
+use list_query::API;
 pub use seed::Seed;
+use state::{SandboxState, SharedState};
 
-const API: &str = "/app/api";
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 #[derive(Debug, Clone, Default)]
@@ -45,15 +45,6 @@ pub struct Settings {
     /// What it holds from the start.
     pub seed: Seed,
 }
-
-#[derive(Debug)]
-struct SandboxState {
-    token: Option<SecretString>,
-    trouble: FaultInjector,
-    books: Mutex<Account>,
-}
-
-type SharedState = State<Arc<SandboxState>>;
 
 /// Serves until `shutdown` resolves; requests that are under way then are cut off.
 pub async fn serve(
@@ -89,23 +80,6 @@ fn router(Settings { token, faults, seed }: Settings) -> Router {
         .route("/sandbox/{shelf}", get(routes::held))
         .fallback(not_found)
         .with_state(account)
-}
-
-impl SandboxState {
-    fn books(&self) -> MutexGuard<'_, Account> {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lets_in(&self, headers: &HeaderMap) -> bool {
-        let given = headers.get(AUTHORIZATION).map_or(&b""[..], |value| value.as_bytes());
-        let (scheme, token) = given.split_at(given.len().min(b"Token ".len()));
-        let token = token.trim_ascii();
-        let is_right = match &self.token {
-            Some(wanted) => token.ct_eq(wanted.expose_secret().as_bytes()).into(),
-            None => !token.is_empty(),
-        };
-        scheme.eq_ignore_ascii_case(b"Token ") && is_right
-    }
 }
 
 /// What the faults make of a request before the API sees it, or its answer after that.
@@ -165,27 +139,4 @@ async fn not_found() -> ErrorResponse {
 async fn method_not_allowed(method: Method) -> ErrorResponse {
     let detail = format!("Method \"{method}\" not allowed.");
     ErrorResponse::detail(StatusCode::METHOD_NOT_ALLOWED, &detail)
-}
-
-/// An answer that is no success, in the words of the real API.
-#[derive(Debug)]
-struct ErrorResponse {
-    status: StatusCode,
-    body: Value,
-}
-
-impl ErrorResponse {
-    fn detail(status: StatusCode, detail: &str) -> ErrorResponse {
-        ErrorResponse { status, body: json!({ "detail": detail }) }
-    }
-
-    fn fields(errors: FieldErrors) -> ErrorResponse {
-        ErrorResponse { status: StatusCode::BAD_REQUEST, body: Value::Object(errors) }
-    }
-}
-
-impl IntoResponse for ErrorResponse {
-    fn into_response(self) -> Response {
-        (self.status, Json(self.body)).into_response()
-    }
 }

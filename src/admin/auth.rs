@@ -2,9 +2,15 @@
 
 use std::fmt;
 
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+
+use super::error::ApiError;
 
 #[derive(Clone)]
 pub struct AdminToken(SecretString);
@@ -23,7 +29,7 @@ impl AdminToken {
     }
 
     /// In a time that tells nothing of the token.
-    pub(super) fn is(&self, given: &str) -> bool {
+    fn is(&self, given: &str) -> bool {
         let digest = |text: &str| Sha256::digest(text.as_bytes());
         digest(self.0.expose_secret()).ct_eq(&digest(given)).into()
     }
@@ -33,6 +39,28 @@ impl fmt::Debug for AdminToken {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Token(***)")
     }
+}
+
+/// Passes on requests with the token. Responses are not cached, since they depend on it.
+pub(super) async fn admit(
+    State(expected): State<AdminToken>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let given = request.headers().get(header::AUTHORIZATION).and_then(|it| it.to_str().ok());
+    let mut response = match given.and_then(bearer) {
+        Some(token) if expected.is(token) => next.run(request).await,
+        Some(_) | None => ApiError::Unauthorized.into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 #[cfg(test)]

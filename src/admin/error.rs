@@ -5,6 +5,8 @@ use axum::response::{IntoResponse, Json, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::store::StoreError;
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ApiError {
     #[error("send the header Authorization: Bearer TOKEN with the admin token")]
@@ -111,4 +113,10 @@ pub(super) enum BodyErrors {
     /// The body is no JSON by its content type.
     #[response(status = 415)]
     ContentType(ErrorBody),
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> ApiError {
+        ApiError::Away(error.to_string())
+    }
 }

@@ -12,8 +12,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
-use super::AdminState;
 use super::error::ApiError;
+use super::state::AdminState;
 use crate::event::{EventId, State};
 use crate::json::Object;
 use crate::store::EventFilter;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::collection::Fields;
-use super::{API, ErrorResponse};
+use super::error::ErrorResponse;
 
 const PAGE: usize = 25;
 
@@ -127,3 +127,5 @@ fn address(headers: &HeaderMap, uri: &Uri, page: usize) -> Option<String> {
     url.query_pairs_mut().clear().extend_pairs(query);
     Some(url.into())
 }
+
+pub(super) const API: &str = "/app/api";

@@ -10,9 +10,10 @@ use serde_json::{Map, Value, json};
 
 use super::account::Account;
 use super::collection::Fields;
+use super::error::ErrorResponse;
 use super::fields::{self, Rule};
 use super::list_query::ListQuery;
-use super::{ErrorResponse, SharedState};
+use super::state::SharedState;
 use crate::clock;
 
 type ApiResult = Result<(StatusCode, Json<Value>), ErrorResponse>;

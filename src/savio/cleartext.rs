@@ -8,7 +8,7 @@ use reqwest::Url;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
-use super::BaseUrl;
+use super::base_url::BaseUrl;
 
 const ADVICE: &str = "write https://, or set `insecure = true` for this destination";
 

@@ -4,9 +4,9 @@ use serde::de::Deserializer;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::client::{Client, SMALL_BYTES_MAX};
 use super::error::Error;
 use super::page::Pages;
-use super::{Client, SMALL_BYTES_MAX};
 use crate::event::RequestKind;
 
 /// A person at Savio ("Contact model" in the reference).

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::client::{Client, SMALL_BYTES_MAX};
 use super::error::Error;
 use super::page::Pages;
-use super::{Client, SMALL_BYTES_MAX};
 use crate::json;
 
 /// A feature request ("Feature Request model" in the reference). Which fields there are beside the

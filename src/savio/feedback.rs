@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::client::{Client, SMALL_BYTES_MAX};
 use super::error::Error;
-use super::{Client, SMALL_BYTES_MAX};
 use crate::event::RequestKind;
 
 /// Feedback to create ("Create Feedback" in the reference). Only `problem` is required.

@@ -7,7 +7,7 @@ use reqwest::Url;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::Client;
+use super::client::Client;
 use super::error::{Error, NextPageError};
 use crate::json;
 

@@ -4,7 +4,8 @@ use http::header::DATE;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 
-use super::{Client, header};
+use super::client::Client;
+use super::transport::header;
 
 impl Client {
     /// By the `Date` of any answer, to the second; none if it cannot be asked.

@@ -1,12 +1,6 @@
 //! One call of the API: what was asked, what came back, and what of it is an error.
 
-use reqwest::{RequestBuilder, Response};
-use serde::de::DeserializeOwned;
-
-use super::error::{Error, ErrorDetails};
-use super::send_result::wait_asked;
-use super::{Client, all_of, header};
-use crate::{clock, json};
+use reqwest::Response;
 
 /// An answer as it came, as far as it was read.
 #[derive(Debug)]
@@ -75,70 +69,19 @@ async fn read_bounded(response: &mut Response, bytes_max: usize) -> (Vec<u8>, Re
     }
 }
 
-impl Client {
-    /// The 2xx answer to a call; all else is an error.
-    pub(super) async fn ask(
-        &self,
-        call: RequestBuilder,
-        bytes_max: usize,
-    ) -> Result<RawResponse, Error> {
-        let raw = self.call(call, bytes_max).await.map_err(|no_answer| match no_answer {
-            SendError::Withheld(reason) => Error::Insecure { reason },
-            SendError::NotSent(reason) => Error::Unreachable { reason },
-            SendError::NoReply(reason) => Error::NoResponse { reason },
-        })?;
-        match raw.status {
-            200..=299 => Ok(raw),
-            401 => Err(Error::Unauthorized { said: self.refusal(&raw).to_string() }),
-            404 => Err(Error::NotFound { said: self.refusal(&raw).to_string() }),
-            408 | 425 | 429 | 500.. => Err(self.later(&raw)),
-            400..=499 => Err(Error::Refused { status: raw.status, refusal: self.refusal(&raw) }),
-            status => Err(Error::UnexpectedResponse {
-                status,
-                reason: "an answer of this kind is none of savio's: is the base URL right?".into(),
-            }),
-        }
-    }
+/// Longer ones of an answer are not read.
+pub(super) const HEADER_BYTES_MAX: usize = 256;
 
-    pub(super) fn parse<T: DeserializeOwned>(&self, raw: &RawResponse) -> Result<T, Error> {
-        let status = raw.status;
-        let failed = |reason: String| Error::UnexpectedResponse { status, reason };
-        match raw.end {
-            ReadEnd::TooLong => {
-                return Err(failed(format!("it is longer than {} bytes", raw.bytes.len())));
-            }
-            ReadEnd::BrokenOff => return Err(failed("it broke off before its end".to_owned())),
-            ReadEnd::Whole if raw.bytes.trim_ascii().is_empty() => {
-                return Err(failed("it is empty".to_owned()));
-            }
-            ReadEnd::Whole if raw.is_html() => {
-                let reason = "it is an HTML page: is the base URL right?";
-                return Err(failed(reason.to_owned()));
-            }
-            ReadEnd::Whole => {}
-        }
-        json::from_slice(&raw.bytes).map_err(|error| {
-            let kind = if error.is_data() { "it is not as documented" } else { "it is no JSON" };
-            failed(self.presentable(&format!("{kind}: {error}")))
-        })
-    }
+/// All lines of a header as one.
+pub(super) fn all_of(response: &Response, name: &http::HeaderName) -> Option<String> {
+    const LINES_MAX: usize = 8;
+    let lines = response.headers().get_all(name).iter().take(LINES_MAX);
+    let lines: Vec<&str> = lines.filter_map(|line| line.to_str().ok()).collect();
+    let line = lines.join(", ");
+    (!line.is_empty() && line.len() <= HEADER_BYTES_MAX).then_some(line)
+}
 
-    fn later(&self, raw: &RawResponse) -> Error {
-        let wait = raw.retry_after.as_deref().and_then(|text| wait_asked(text, clock::now()));
-        if raw.status == 429 {
-            return Error::Throttled { retry_after: wait };
-        }
-        Error::ServerError {
-            status: raw.status,
-            retry_after: wait,
-            said: self.refusal(raw).to_string(),
-        }
-    }
-
-    fn refusal(&self, raw: &RawResponse) -> ErrorDetails {
-        if raw.is_html() {
-            return ErrorDetails::text("an HTML page");
-        }
-        ErrorDetails::read(&self.presentable(&String::from_utf8_lossy(&raw.bytes)))
-    }
+pub(super) fn header(response: &Response, name: &http::HeaderName) -> Option<String> {
+    let value = response.headers().get(name)?.to_str().ok()?;
+    (value.len() <= HEADER_BYTES_MAX).then(|| value.to_owned())
 }

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::stats::{QueueStats, queues};
 use crate::admin::error::{ApiError, CommonErrors, ErrorBody};
 use crate::admin::params::Segment;
-use crate::admin::{AdminState, DestinationHandle as To};
+use crate::admin::state::{AdminState, DestinationHandle as To};
 use crate::clock;
 use crate::delivery::gate::PausedBy;
 use crate::event::SourceName;

@@ -8,9 +8,9 @@ use axum::response::{IntoResponse, Json, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::admin::AdminState;
 use crate::admin::error::{ApiError, BodyErrors, CommonErrors, ErrorBody, EventNotFound};
 use crate::admin::params::{EventQuery, JsonBody, QueryParams, Segment, id, no_event};
+use crate::admin::state::AdminState;
 use crate::clock;
 use crate::event::{EventId, State};
 use crate::store::{EventPage, EventView, HoldDecision, PageRequest, ReleaseOutcome};

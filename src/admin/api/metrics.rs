@@ -8,8 +8,8 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 use super::stats::queues;
-use crate::admin::AdminState;
 use crate::admin::error::{ApiError, CommonErrors};
+use crate::admin::state::AdminState;
 use crate::clock;
 use crate::event::{SourceName, State};
 use crate::telemetry::metrics::{CONTENT_TYPE, DestinationGauge, Gauges, SourceGauges};

@@ -12,9 +12,9 @@ use serde_json::value::RawValue;
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
-use crate::admin::AdminState;
 use crate::admin::error::{ApiError, BodyErrors, CommonErrors, ErrorBody};
 use crate::admin::params::{JsonBody, no_event};
+use crate::admin::state::AdminState;
 use crate::clock;
 use crate::diagnostics::diagnostic::{Diagnostic, Document};
 use crate::event::{Event, EventId, Request, SourceName};

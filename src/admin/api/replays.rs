@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::admin::AdminState;
 use crate::admin::error::{ApiError, BodyErrors, CommonErrors, ErrorBody, EventNotFound};
 use crate::admin::params::{EventQuery, JsonBody, Segment, id, no_event};
+use crate::admin::state::AdminState;
 use crate::clock;
 use crate::event::{EventId, State as EventState};
 use crate::store::{EventFilter, MatchCount, ReplayId, ReplayProgress, ReplayRequest, ReplayView};

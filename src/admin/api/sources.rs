@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::stats::{QueueStats, queues};
-use crate::admin::AdminState;
 use crate::admin::error::{ApiError, CommonErrors, ErrorBody};
 use crate::admin::params::{QueryParams, Segment};
+use crate::admin::state::AdminState;
 use crate::clock;
 use crate::event::SourceName;
 use crate::intake::source::SourceStatus;

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::admin::AdminState;
 use crate::admin::error::{ApiError, CommonErrors};
+use crate::admin::state::AdminState;
 use crate::clock;
 use crate::event::{SourceName, State};
 use crate::store::StoreError;

@@ -9,7 +9,7 @@ use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::SamplingRatio;
+use super::ids::SamplingRatio;
 use crate::diagnostics::diagnostic::{Diagnostic, Document};
 use crate::diagnostics::table::{Diagnostics, TomlTable, text_of, wrong_type};
 use crate::secret::{self, Environment, Secret};

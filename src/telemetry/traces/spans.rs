@@ -8,7 +8,8 @@ use opentelemetry::trace::{SpanId, SpanKind, Status, TraceId};
 use opentelemetry::{KeyValue, Value};
 use reqwest::Url;
 
-use super::{FinishedSpan, SpanIds, SpanQueue, Traces};
+use super::ids::SpanIds;
+use super::span_queue::{FinishedSpan, SpanQueue, Traces};
 use crate::clock;
 use crate::event::{Event, EventId, Outcome, RequestKind, SourceName, State};
 

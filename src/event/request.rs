@@ -1,93 +1,100 @@
-//! What a request names at Savio, in a form in which two names can be compared: short, and the same
-//! for all who write it a little differently.
+//! One call to Savio: its kind and body, and what came of it.
 
-use std::fmt;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
-use serde_json::Value;
-use sha2::{Digest, Sha256};
+use super::record_key::{NameKind, RecordKey};
 
-use super::{Request, RequestKind};
-
-/// Something that Savio finds by a name: what kind of thing it is, and a digest of this and of its name,
-/// trimmed and without regard to upper and lower case.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RecordKey {
-    digest: [u8; RecordKey::LENGTH],
-    kind: NameKind,
+/// What a request makes at Savio, in the order in which the requests of one event go out.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestKind {
+    Company,
+    Contact,
+    Feedback,
 }
 
-/// What a name is the name of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum NameKind {
-    PersonId,
-    PersonEmail,
-    PersonName,
-    CompanyId,
-    CompanyName,
-    FeatureRequest,
-    Tag,
-    ContactUpsert,
-    CompanyUpsert,
-}
-
-impl NameKind {
-    /// A part of the digests that stores keep.
-    fn as_str(self) -> &'static str {
+impl RequestKind {
+    pub fn as_str(self) -> &'static str {
         match self {
-            NameKind::PersonId => "person id",
-            NameKind::PersonEmail => "person email",
-            NameKind::PersonName => "person",
-            NameKind::CompanyId => "company id",
-            NameKind::CompanyName => "company",
-            NameKind::FeatureRequest => "feature request",
-            NameKind::Tag => "tag",
-            NameKind::ContactUpsert => "upsert of a contact",
-            NameKind::CompanyUpsert => "upsert of a company",
+            RequestKind::Company => "company",
+            RequestKind::Contact => "contact",
+            RequestKind::Feedback => "feedback",
+        }
+    }
+}
+
+/// One call to Savio: `{"request":"feedback","body":{...}}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    #[serde(rename = "request")]
+    pub kind: RequestKind,
+    #[schema(value_type = Object)]
+    pub body: Map<String, Value>,
+}
+
+impl Request {
+    pub fn leave_out(&mut self, fields: &[String]) {
+        for field in fields {
+            self.body.shift_remove(field);
         }
     }
 
-    /// What people call the thing.
-    pub fn thing(self) -> &'static str {
+    /// About how much memory it takes.
+    pub fn bytes(&self) -> usize {
+        members_bytes(&self.body)
+    }
+}
+
+pub(super) fn members_bytes(members: &Map<String, Value>) -> usize {
+    members.iter().map(|(name, value)| name.len() + value_bytes(value)).sum()
+}
+
+pub(super) fn value_bytes(value: &Value) -> usize {
+    let inside = match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(value_bytes).sum(),
+        Value::Object(members) => members_bytes(members),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    };
+    size_of::<Value>() + inside
+}
+
+/// What came of one attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Savio has it.
+    Done,
+    /// Savio will not take it, now or later.
+    Refused,
+    /// The destination is wrong as a whole; it was paused.
+    Paused,
+    /// Savio said: later.
+    Retry,
+    /// It was surely not sent.
+    Unreachable,
+    /// It was sent, and no answer came.
+    Unanswered,
+    /// The process ended during the send.
+    Interrupted,
+}
+
+impl Outcome {
+    pub fn as_str(self) -> &'static str {
         match self {
-            NameKind::PersonId | NameKind::PersonEmail | NameKind::PersonName => "person",
-            NameKind::CompanyId | NameKind::CompanyName | NameKind::CompanyUpsert => "company",
-            NameKind::FeatureRequest => "feature request",
-            NameKind::Tag => "tag",
-            NameKind::ContactUpsert => "contact",
+            Outcome::Done => "done",
+            Outcome::Refused => "refused",
+            Outcome::Paused => "paused",
+            Outcome::Retry => "retry",
+            Outcome::Unreachable => "unreachable",
+            Outcome::Unanswered => "unanswered",
+            Outcome::Interrupted => "interrupted",
         }
-    }
-}
-
-impl RecordKey {
-    const LENGTH: usize = 16;
-
-    /// None: an empty name is no name.
-    pub fn new(kind: NameKind, name: &str) -> Option<RecordKey> {
-        let name = name.trim().to_lowercase();
-        if name.is_empty() {
-            return None;
-        }
-        let mut digest = Sha256::new();
-        digest.update(kind.as_str());
-        digest.update([0]);
-        digest.update(name);
-        let digest = digest.finalize();
-        Some(RecordKey { digest: std::array::from_fn(|at| digest[at]), kind })
-    }
-
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.digest
-    }
-
-    pub fn thing(&self) -> &'static str {
-        self.kind.thing()
-    }
-}
-
-impl fmt::Debug for RecordKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digest = u128::from_be_bytes(self.digest) >> 64;
-        write!(formatter, "Name({}, {digest:016x})", self.kind.as_str())
     }
 }
 
