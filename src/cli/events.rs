@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::event::{EventId, SourceName, State};
 use crate::secret::Environment;
 use crate::store::sqlite::OpenError;
-use crate::store::{HoldDecision, ReleaseOutcome, Sqlite, Store, StoreError};
+use crate::store::{Archive, HoldDecision, ReleaseOutcome, Sqlite, StoreError};
 use filter::{CommonFilterOptions, FilterOptions};
 use waits::SourceWaits;
 

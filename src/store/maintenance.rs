@@ -4,13 +4,43 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
-use super::{Store, StoreError, run_replay};
+use super::error::StoreError;
+use super::replay::{ReplayId, ReplayProgress};
 use crate::clock;
+
+/// The work beside intake and delivery, in small steps.
+#[async_trait]
+pub trait Maintenance: Send + Sync {
+    /// Replays that have steps to do, oldest first.
+    async fn open_replays(&self) -> Result<Vec<ReplayId>, StoreError>;
+
+    /// The next step of a replay, small enough not to hold up who else writes.
+    async fn step_replay(&self, id: ReplayId) -> Result<Option<ReplayProgress>, StoreError>;
+
+    /// Forgets a few of the events that settled before, as `replay_on` in a small step.
+    async fn purge(&self, settled_before: Timestamp) -> Result<Purged, StoreError>;
+
+    /// Counts all events anew and puts right what `counts` says, if need be; how many were wrong. It
+    /// takes a third of a second for a million events, and keeps nobody from writing.
+    async fn recount(&self) -> Result<usize, StoreError>;
+}
+
+/// What one step of forgetting did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Purged {
+    pub events: usize,
+    /// Whether there is more to forget, or space to give back.
+    pub has_steps: bool,
+}
+
+/// Between two steps others have their turn at the disk for at least so long.
+const REST: Duration = Duration::from_millis(20);
 
 const EVERY: Duration = Duration::from_mins(1);
 
@@ -20,7 +50,7 @@ const REST_MIN: Duration = Duration::from_millis(10);
 
 /// Looks every minute, and when it is woken, until `shutdown`.
 pub async fn run(
-    store: Arc<dyn Store>,
+    store: Arc<dyn Maintenance>,
     retention: Duration,
     wake: Arc<Notify>,
     shutdown: impl Future<Output = ()>,
@@ -44,7 +74,7 @@ pub async fn run(
 }
 
 /// What is listed and replayed is found by the counts.
-async fn recount(store: &dyn Store) {
+async fn recount(store: &dyn Maintenance) {
     match store.recount().await {
         Ok(0) => {}
         Ok(wrong) => error!(wrong, "the store had counted its events wrongly: a bug; it is mended"),
@@ -54,7 +84,7 @@ async fn recount(store: &dyn Store) {
 
 /// All that is due at `now`.
 pub async fn run_once(
-    store: &dyn Store,
+    store: &dyn Maintenance,
     retention: Duration,
     now: Timestamp,
 ) -> Result<(), StoreError> {
@@ -76,4 +106,24 @@ pub async fn run_once(
         info!(events, "forgot events that settled before {before}");
     }
     Ok(())
+}
+
+/// Carries a replay out, or its cancellation, telling how far it is after each step. The steps of
+/// two who do so at once add up to the same.
+pub async fn run_replay(
+    store: &dyn Maintenance,
+    id: ReplayId,
+    mut tell: impl FnMut(&ReplayProgress),
+) -> Result<Option<ReplayProgress>, StoreError> {
+    loop {
+        let start = Instant::now();
+        let replay = store.step_replay(id).await?;
+        if let Some(replay) = &replay {
+            tell(replay);
+        }
+        if !replay.is_some_and(|replay| replay.has_steps) {
+            return Ok(replay);
+        }
+        sleep(start.elapsed().max(REST)).await;
+    }
 }

@@ -16,7 +16,7 @@ use crate::event::{SourceName, State};
 use crate::http_client::chain;
 use crate::mapping_file::file::MappingFile;
 use crate::store::sqlite::{DiskSpace, OpenError, Settings, is_served};
-use crate::store::{Sqlite, StateCount, Store, StoreError, Waiting};
+use crate::store::{Archive, Sqlite, StateCount, Store, StoreError, Waiting};
 
 pub(super) const STORE: &str = "store";
 pub(super) const MIB: u64 = 1024 * 1024;
@@ -178,7 +178,7 @@ async fn events(settings: &Settings, sources: &[MappingFile]) -> Vec<Finding> {
     found.unwrap_or_else(|error| vec![Finding::unseen(STORE, error.to_string())])
 }
 
-async fn standing(store: &dyn Store) -> Result<Vec<Finding>, StoreError> {
+async fn standing(store: &dyn Archive) -> Result<Vec<Finding>, StoreError> {
     let counts = store.counts().await?;
     let of =
         |state| -> u64 { counts.iter().filter(|it| it.state == state).map(|it| it.events).sum() };

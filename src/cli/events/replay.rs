@@ -10,7 +10,7 @@ use crate::cli::{CommandError, output as shown};
 use crate::clock;
 use crate::event::EventId;
 use crate::store::{
-    EventFilter, MatchCount, ReplayId, ReplayProgress, ReplayRequest, Sqlite, Store, run_replay,
+    Archive, EventFilter, MatchCount, ReplayId, ReplayProgress, ReplayRequest, Sqlite, run_replay,
 };
 
 #[derive(Debug, clap::Args)]

@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::event::{EventId, State};
+use crate::store::replay::{HoldDecision, ReleaseOutcome};
 use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::engine::transaction::Transaction;
 use crate::store::sqlite::rows::columns::{self, EventIdColumn, TimeColumn};
-use crate::store::{HoldDecision, ReleaseOutcome};
 
 pub(crate) fn release(
     writing: &Transaction<'_>,

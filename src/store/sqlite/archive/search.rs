@@ -8,11 +8,11 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::event::{SourceName, State};
+use crate::store::filter::{Cursor, EventFilter, EventPage, EventSummary, MatchCount, PageRequest};
 use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::rows::columns::{
     EnumColumn, EventIdColumn, ShownColumn, SourceColumn, TimeColumn,
 };
-use crate::store::{Cursor, EventFilter, EventPage, EventSummary, MatchCount, PageRequest};
 
 pub(crate) const LIMIT_MAX: usize = 500;
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
-use super::database_file::OpenError;
+use super::error::OpenError;
 
 /// Device and inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,10 +3,9 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::leases::RANKS;
 use crate::event::SourceName;
 use crate::store::sqlite::engine::error::SqliteError;
-use crate::store::sqlite::rows::columns::TimeColumn;
+use crate::store::sqlite::rows::columns::{Priority, TimeColumn};
 
 /// How many events one look finds, so that they take little memory.
 const FOUND_MAX: usize = 10_000;
@@ -43,9 +42,9 @@ pub(crate) fn late(
 ) -> Result<Late, SqliteError> {
     let mut events = numbers(connection, LEASED, params![TimeColumn(now), FOUND_MAX])?;
     for source in sources {
-        for rank in RANKS {
+        for priority in Priority::ALL {
             let left = FOUND_MAX.saturating_sub(events.len());
-            let wanted = params![source.as_str(), rank, TimeColumn(now), left];
+            let wanted = params![source.as_str(), priority, TimeColumn(now), left];
             events.extend(numbers(connection, WAITING, wanted)?);
         }
     }
