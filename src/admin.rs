@@ -6,6 +6,7 @@ mod error;
 mod auth;
 pub(crate) mod api;
 mod body;
+pub(crate) mod views;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -9,7 +9,6 @@ mod inbox;
 mod queue;
 mod archive;
 pub mod maintenance;
-mod shown;
 pub mod sqlite;
 
 use async_trait::async_trait;
@@ -27,7 +26,6 @@ pub use queue::{
     Shorter, Suspect, WaitsFor,
 };
 pub use replay::{HoldDecision, ReleaseOutcome, ReplayId, ReplayProgress, ReplayRequest};
-pub use shown::{EventView, ReplayView};
 pub use sqlite::Sqlite;
 
 /// Keeps events and their progress. Whatever returns `Ok` is on disk and survives a power loss.

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::error::StoreError;
-use super::filter::{EventFilter, EventPage, MatchCount, PageRequest};
+use super::filter::{EventFilter, EventPage, EventSummary, MatchCount, PageRequest};
 use super::planned_request::PlannedRequest;
 use super::queue::Attempt;
 use super::replay::{HoldDecision, ReleaseOutcome, ReplayId, ReplayProgress, ReplayRequest};
@@ -65,6 +65,25 @@ pub struct EventRecord {
     pub notes: Vec<String>,
     /// The names of fields that were left out of its requests since Savio would not take their values.
     pub left_out: Vec<String>,
+}
+
+impl EventRecord {
+    /// The event as it is in a list.
+    pub fn summary(&self) -> EventSummary {
+        EventSummary {
+            seq: self.seq,
+            id: self.event.id,
+            source: self.event.source.clone(),
+            event_type: self.event.event_type.clone(),
+            delivery_id: self.event.delivery_id.clone(),
+            state: self.state,
+            reason: self.reason.clone(),
+            received_at: self.event.received_at,
+            attempts: u64::try_from(self.attempts.len()).unwrap_or(u64::MAX),
+            left_out: self.left_out.clone(),
+            due_at: self.due_at,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,9 +12,10 @@ use utoipa::ToSchema;
 use crate::admin::AdminState;
 use crate::admin::error::{ApiError, BodyErrors, CommonErrors, ErrorBody, EventNotFound};
 use crate::admin::params::{EventQuery, JsonBody, Segment, id, no_event};
+use crate::admin::views::ReplayView;
 use crate::clock;
 use crate::event::{EventId, State as EventState};
-use crate::store::{EventFilter, MatchCount, ReplayId, ReplayProgress, ReplayRequest, ReplayView};
+use crate::store::{EventFilter, MatchCount, ReplayId, ReplayProgress, ReplayRequest};
 
 /// How long a caller waits for the first steps; the rest goes on without.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -180,7 +181,7 @@ pub(crate) async fn progress(
 ) -> Result<Json<ReplayView>, ApiError> {
     let id = id(&written, "replay")?;
     let replay = inside.store.replay(id).await?.ok_or_else(|| no_replay(id))?;
-    Ok(Json(replay.progressed()))
+    Ok(Json(ReplayView::of(&replay)))
 }
 
 /// Cancel a replay: events that were not started yet keep their earlier state
@@ -193,5 +194,5 @@ pub(crate) async fn cancel(
 ) -> Result<Json<ReplayView>, ApiError> {
     let id = id(&written, "replay")?;
     inside.store.cancel_replay(id, clock::now()).await?;
-    Ok(Json(first_steps(&inside, id).await?.progressed()))
+    Ok(Json(ReplayView::of(&first_steps(&inside, id).await?)))
 }

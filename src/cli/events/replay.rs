@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{list, unknown};
+use crate::admin::views::ReplayView;
 use crate::cli::{CommandError, output as shown};
 use crate::clock;
 use crate::event::EventId;
@@ -116,7 +117,7 @@ fn report(replay: &ReplayProgress, arguments: &Arguments) -> Result<(), CommandE
         eprint!("\r\u{1b}[K");
     }
     if arguments.json {
-        return list::print_json(&replay.progressed());
+        return list::print_json(&ReplayView::of(replay));
     }
     let ReplayProgress { id, matched, replayed, waiting, given_back, .. } = replay;
     let queued = matched - replayed;
