@@ -33,7 +33,8 @@ use crate::store::queue::{
 };
 use claimed::{Loaded, Unreadable};
 
-/// How soon it is seen that another process wrote.
+/// How soon it is noticed that another process wrote, such as `events replay` beside the server. It also bounds how
+/// long a removed log stays unnoticed while nothing is written: each look of the writer checks the log first.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 #[async_trait]
@@ -178,7 +179,8 @@ async fn readable(store: &Sqlite, Loaded { claimed, unreadable }: Loaded) -> Vec
 async fn watch_others(store: &Sqlite) -> Infallible {
     loop {
         sleep(LOOK_EVERY).await;
-        // On the writer's connection, whose own commits do not count.
+        // `data_version` changes with the commits of other connections than the one that asks. On a reader's it would
+        // change with each commit of this process, and wake delivery.
         let look =
             store.writer.look(|connection| Ok(database_file::written_by_others(connection)?));
         if let Ok(written) = look.await

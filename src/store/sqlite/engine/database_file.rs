@@ -19,12 +19,22 @@ pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Statements that stay prepared: more than there are.
 const STATEMENTS: usize = 64;
 
-/// The log is written back into the database at this size.
+/// The log is written back into the database at this size: just below 16 MiB, a quarter of the usual reserve.
 const LOG_PAGES_MAX: u64 = 4000;
+/// A shorter log would be written back every few commits.
 const LOG_PAGES_MIN: u64 = 50;
 const PAGE_BYTES: u64 = 4096;
 
-// No memory map: where the disk fails, that would end the process instead of the call.
+// `WAL`: who reads does not wait for who writes, and a commit is one write at the end of a file.
+// `synchronous`: FULL waits for the disk at each commit. With NORMAL a power loss would take the last commits, which
+// were answered 202.
+// `fullfsync`: macOS needs it for the same promise, elsewhere it does nothing.
+// `foreign_keys`: what belongs to an event is deleted with it, by ON DELETE CASCADE.
+// `temp_store`: sorting does not write to a disk that may be full.
+// `mmap_size`: no memory map: where the disk fails, that would end the process instead of the call.
+// `cache_size`: 16 MiB at most, of the writer's connection alone.
+// `journal_size_limit`: 64 MiB, about what `log_bytes_max` allows: a log that grew longer behind a long read is cut to
+// it once it is written back.
 const PRAGMAS: &str = "
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
@@ -171,6 +181,8 @@ fn identity(path: &Path) -> Result<FileId, OpenError> {
 
 /// How many pages the log has when it is written back.
 fn log_pages(log_bytes: u64) -> u64 {
+    // A longer log would take the room in which accepted events settle; with a shorter one, pages that change often are
+    // written into the database more often.
     (log_bytes / PAGE_BYTES).clamp(LOG_PAGES_MIN, LOG_PAGES_MAX)
 }
 
@@ -205,11 +217,13 @@ pub(crate) fn find(path: &Path) -> Result<PathBuf, OpenError> {
 /// Whether a server runs on the file. Asking holds its lock for a moment, if nobody else does.
 pub fn is_served(path: &Path) -> io::Result<bool> {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    // Not the database: opening and closing that would end the locks that SQLite has on it in this process.
     let lock = match File::open(beside(&path, ".lock")) {
         Ok(lock) => lock,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
     };
+    // Shared, so that two who ask at once do not take each other for a server.
     match lock.try_lock_shared() {
         Ok(()) => Ok(false),
         Err(TryLockError::WouldBlock) => Ok(true),

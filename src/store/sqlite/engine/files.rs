@@ -142,6 +142,9 @@ fn lock(file: &File) -> Result<(), TryLockError> {
     }
 }
 
+// A file of its own, since SQLite's locks cannot tell whether a server runs: they last as long as a transaction, and
+// one that lasted longer (`locking_mode = EXCLUSIVE`) would keep `events`, `doctor` and backups out, which work beside
+// a server.
 fn lock_file(database: &Path, path: &Path) -> Result<(File, FileId), OpenError> {
     let refused = |source| OpenError::File { path: path.to_owned(), source };
     let file = private().open(path).map_err(refused)?;

@@ -21,7 +21,9 @@ pub(crate) struct Lease {
 /// An event that may be claimed; sorts by when it was due, then by receipt.
 type DueEvent = (Timestamp, i64);
 
-// Both read the ends of an index, however long the queue is.
+// Both read the ends of an index, however long the queue is. `INDEXED BY`, since SQLite has no statistics of the tables
+// and guesses: with another index it would sort or search all of the queue. Where the named one cannot be used,
+// preparing the statement fails.
 const DUE: &str = "
     SELECT due_at, number FROM events INDEXED BY events_due
     WHERE source = ?1 AND rank = ?2 AND state = 'queued' AND lease_until IS NULL AND due_at <= ?3
@@ -87,6 +89,8 @@ fn oldest(
     wanted: &ClaimRequest,
     (priority, slots, known): (Priority, usize, BTreeSet<DueEvent>),
 ) -> rusqlite::Result<BTreeSet<DueEvent>> {
+    // Merged here and not by `source IN (...) ORDER BY`, for which SQLite would sort all that is due: each of these
+    // queries reads at most as many entries at the end of its part of the index as there are slots.
     let mut oldest = known;
     let limit = i64::try_from(slots).unwrap_or(i64::MAX);
     let mut query = connection.prepare_cached(DUE)?;
