@@ -28,13 +28,13 @@ pub use queue::{
 pub use replay::{HoldDecision, ReleaseOutcome, ReplayId, ReplayProgress, ReplayRequest};
 pub use sqlite::Sqlite;
 
-/// Keeps events and their progress. Whatever returns `Ok` is on disk and survives a power loss.
-/// Times are kept to the microsecond.
+/// Stores events and their progress. Whatever returns `Ok` is on disk and survives a power loss. Times are kept to the
+/// microsecond.
 ///
-/// Each reader is given the part that it needs, as a trait object of that part.
+/// Each part of the relay is given what it needs: intake an `Inbox`, delivery a `Queue`.
 #[async_trait]
 pub trait Store: Inbox + Queue + Archive + Maintenance {
-    /// Writes what was begun and lets go of the file; later calls fail.
+    /// Completes what was begun and releases the database; later writes fail.
     async fn close(&self);
 }
 

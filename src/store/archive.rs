@@ -15,32 +15,32 @@ use crate::event::{Event, EventId, SourceName, State};
 pub trait Archive: Send + Sync {
     async fn event(&self, id: EventId) -> Result<Option<EventRecord>, StoreError>;
 
-    /// The whole webhook that the event came in, as received.
+    /// Returns the body of the whole webhook that the event came in, as received.
     async fn body(&self, id: EventId) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// How many events each source has in each state in which it has any.
+    /// Counts the events of each source in each state in which it has any.
     async fn counts(&self) -> Result<Vec<StateCount>, StoreError>;
 
-    /// Of each source in which there are any, how many queued events wait for another event, as far as it was noted.
+    /// Counts, for each source that has any, the queued events that wait for another event, as far as that is recorded.
     async fn waiting(&self) -> Result<Vec<Waiting>, StoreError>;
 
-    /// Of each source with queued events, when the one that waits longest was received.
-    async fn oldest(&self) -> Result<Vec<(SourceName, Timestamp)>, StoreError>;
+    /// Returns, for each source with queued events, when the oldest of them was received.
+    async fn oldest_queued(&self) -> Result<Vec<(SourceName, Timestamp)>, StoreError>;
 
-    /// Events that match, newest first. A page holds at most 500.
+    /// Lists the events that match, newest first. A page holds at most 500.
     async fn list(&self, filter: EventFilter, page: PageRequest) -> Result<EventPage, StoreError>;
 
-    async fn matching(&self, filter: EventFilter) -> Result<MatchCount, StoreError>;
+    async fn count_matching(&self, filter: EventFilter) -> Result<MatchCount, StoreError>;
 
-    /// Writes the order down; `carry_out` does what it says.
+    /// Records the order; `run_replay` carries it out.
     async fn start_replay(&self, order: ReplayRequest) -> Result<(), StoreError>;
 
-    /// From now on its steps give back what was not begun yet: it becomes again what it was.
+    /// Cancels a replay: its next steps turn the events that were not begun yet back into what they were.
     async fn cancel_replay(&self, id: ReplayId, now: Timestamp) -> Result<(), StoreError>;
 
     async fn replay(&self, id: ReplayId) -> Result<Option<ReplayProgress>, StoreError>;
 
-    /// Ends what is held, by a person's word.
+    /// Ends the hold of an event by a person's decision.
     async fn release(
         &self,
         id: EventId,

@@ -11,14 +11,14 @@ use crate::event::{EventId, Headers, SourceName};
 /// Stores webhooks.
 #[async_trait]
 pub trait Inbox: Send + Sync {
-    /// Keeps all new events of the webhook, or none of it.
+    /// Stores all new events of the webhook, or none of it.
     async fn store(&self, webhook: Webhook) -> Result<StoredEvents, StoreError>;
 
-    /// Whether a webhook would be kept now.
+    /// Checks that a webhook would be stored now.
     async fn ready(&self) -> Result<(), StoreError>;
 }
 
-/// A webhook that proved itself, as it was received.
+/// A verified webhook, as it was received.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Webhook {
     pub source: SourceName,

@@ -14,37 +14,37 @@ use super::error::StoreError;
 use super::replay::{ReplayId, ReplayProgress};
 use crate::clock;
 
-/// The work beside intake and delivery, in small steps.
+/// Does the work beside intake and delivery, in small steps.
 #[async_trait]
 pub trait Maintenance: Send + Sync {
-    /// Replays that have steps to do, oldest first.
+    /// Returns the replays that have steps to do, oldest first.
     async fn open_replays(&self) -> Result<Vec<ReplayId>, StoreError>;
 
-    /// The next step of a replay, small enough not to hold up who else writes.
+    /// Takes the next step of a replay, small enough not to hold up other writes.
     async fn step_replay(&self, id: ReplayId) -> Result<Option<ReplayProgress>, StoreError>;
 
-    /// Forgets a few of the events that settled before, as `replay_on` in a small step.
+    /// Purges a small batch of events that settled before this time.
     async fn purge(&self, settled_before: Timestamp) -> Result<Purged, StoreError>;
 
-    /// Counts all events anew and puts right what `counts` says, if need be; how many were wrong. It
-    /// takes a third of a second for a million events, and keeps nobody from writing.
+    /// Counts all events anew, corrects what `counts` says, and returns how many counts were wrong. It takes a third of
+    /// a second for a million events, and keeps nobody from writing.
     async fn recount(&self) -> Result<usize, StoreError>;
 }
 
-/// What one step of forgetting did.
+/// The result of one step of purging.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Purged {
     pub events: usize,
-    /// Whether there is more to forget, or space to give back.
+    /// Whether there is more to purge, or space to give back.
     pub has_steps: bool,
 }
 
-/// Between two steps others have their turn at the disk for at least so long.
+/// Pause after each step of a replay, in which others have the disk; longer if the step took longer.
 const REST: Duration = Duration::from_millis(20);
 
 const EVERY: Duration = Duration::from_mins(1);
 
-/// After a step others have the disk for so many times as long as it took.
+/// Pause after each step of purging, as a multiple of the time that it took.
 const REST_TIMES: u32 = 4;
 const REST_MIN: Duration = Duration::from_millis(10);
 
@@ -82,7 +82,7 @@ async fn recount(store: &dyn Maintenance) {
     }
 }
 
-/// All that is due at `now`.
+/// Does all that is due at `now`.
 pub async fn run_once(
     store: &dyn Maintenance,
     retention: Duration,
@@ -108,8 +108,8 @@ pub async fn run_once(
     Ok(())
 }
 
-/// Carries a replay out, or its cancellation, telling how far it is after each step. The steps of
-/// two who do so at once add up to the same.
+/// Carries a replay out, or its cancellation, and passes its progress to `tell` after each step. Two callers may do so
+/// at once.
 pub async fn run_replay(
     store: &dyn Maintenance,
     id: ReplayId,

@@ -14,28 +14,27 @@ use crate::event::{Event, EventId, Outcome, RecordKey, Request, SourceName, Stat
 /// Gives out queued events and records their progress.
 #[async_trait]
 pub trait Queue: Send + Sync {
-    /// Gives out queued events that are due, oldest first, and what was imported behind all that was
-    /// sent. Each is the caller's until its lease ends.
+    /// Claims queued events that are due, oldest first, and imported ones only where no other is due. Each is the
+    /// caller's until its lease ends.
     async fn claim(&self, wanted: ClaimRequest) -> Result<Vec<ClaimedEvent>, StoreError>;
 
-    /// Keeps the claims for another lease, and notes what their events wait for; returns those that are still the
-    /// caller's.
+    /// Extends the leases and records what the events wait for; returns the claims that are still the caller's.
     async fn renew(
         &self,
         renewals: Vec<Renewal>,
         until: Timestamp,
     ) -> Result<Vec<Claim>, StoreError>;
 
-    /// To be called when the clock was, or may have been, set back: queued events of these sources wait, and
-    /// leases last, no longer from now on than they were meant to when that was written.
+    /// Shortens the waits of queued events of these sources, and all leases, to what they were when they were written.
+    /// To be called when the clock was, or may have been, set back.
     async fn rewind(&self, sources: Vec<SourceName>, now: Timestamp) -> Result<(), StoreError>;
 
-    /// The event of a claim as it is now; none if the claim has ended.
+    /// Reads the event of a claim anew; none if the claim has ended.
     async fn load(&self, claim: Claim) -> Result<Option<ClaimedEvent>, StoreError>;
 
-    /// The oldest event that was received before this place and is in the queue, claimed or not, with this upsert still
-    /// to make, as its mapping was recorded. Events of other sources do not count, nor does what is to be replayed
-    /// and was not begun.
+    /// Finds the oldest event that was received before this place and is in the queue, claimed or not, with this upsert
+    /// still to make, as its mapping was recorded. Events of other sources do not count, nor do those that wait for
+    /// their replay.
     async fn earlier_upsert(
         &self,
         seq: u64,
@@ -43,34 +42,34 @@ pub trait Queue: Send + Sync {
         sources: Vec<SourceName>,
     ) -> Result<Option<EarlierUpsert>, StoreError>;
 
-    /// Has every event that waits behind an earlier one be due now, since that one may not count any more: to be called
-    /// when the sources changed whose events count.
+    /// Makes every event due that waits behind an earlier one. To be called when the sources change, since the earlier
+    /// one may not count any more.
     async fn end_waits_behind(&self, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Writes what came of the last step of an event and what the next is, in one commit.
+    /// Records the result of an event's last step and its next step, in one commit.
     async fn advance(&self, claim: Claim, progress: Progress) -> Result<(), StoreError>;
 
-    /// Notes of a suspect that it is about to be mapped, alone: if the process ends before `unmark`, that
-    /// is held against the event. At the third time the event is dead.
+    /// Records that a suspect is about to be mapped, alone: if the process ends before `unmark`, that counts against the
+    /// event. At the third time the event is dead.
     async fn mark(&self, claim: Claim) -> Result<(), StoreError>;
 
-    /// The suspect was mapped and the process still runs, which clears it of what was held against it.
+    /// Records that the suspect was mapped and the process still runs, which clears it.
     async fn unmark(&self, claim: Claim) -> Result<(), StoreError>;
 
-    /// Gives back all that this process has claimed, for a clean stop: none of it becomes a suspect.
+    /// Ends all claims of this process for a clean stop: none of their events becomes a suspect.
     async fn give_back(&self) -> Result<(), StoreError>;
 
-    /// When the next queued event of these sources is due or its lease ends.
+    /// Returns when the next queued event of these sources is due or its lease ends.
     async fn next_due(&self, sources: Vec<SourceName>) -> Result<Option<Timestamp>, StoreError>;
 
-    /// How often events came to be due, by this process or another: returns once that is no longer
-    /// `seen`. Each who waits has its own `seen`, from 0.
+    /// Counts how often work arrived, by this process or another, and returns once the count is not `seen`. Each
+    /// caller passes what its last call returned, at first 0.
     async fn wait_for_work(&self, seen: u64) -> u64;
 
-    /// What delivery kept under this name last: the state of a destination, or of all sources.
+    /// Reads what delivery wrote under this name last: the state of a destination, or of all sources.
     async fn read_state(&self, name: &str) -> Result<Option<Value>, StoreError>;
 
-    async fn write_state(&self, name: &str, gate: Value) -> Result<(), StoreError>;
+    async fn write_state(&self, name: &str, state: Value) -> Result<(), StoreError>;
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -135,7 +134,7 @@ pub struct ClaimedEvent {
     pub tries: u32,
     /// A person had it replayed; its attempts are marked so.
     pub replay: bool,
-    /// Where it is to be mapped anew, the requests of before whose past counts: see `PlannedRequest::anew`.
+    /// Where it is to be mapped anew, the requests of before whose past counts: see `PlannedRequest::replan`.
     pub earlier: Vec<PlannedRequest>,
     /// About how much memory its payload and its requests take.
     pub bytes: usize,
@@ -167,7 +166,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A step in which nothing came of anything.
+    /// A step without a result.
     pub fn to(next: NextStep) -> Progress {
         let (notes, left_out) = (Vec::new(), BTreeSet::new());
         Progress { planned: None, notes, left_out, attempt: None, shorter: None, next }

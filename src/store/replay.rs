@@ -70,7 +70,7 @@ pub struct ReplayProgress {
     /// Those that are again what they were, since it was canceled.
     pub given_back: u64,
     pub canceled_at: Option<Timestamp>,
-    /// Whether `replay_on` has more to do.
+    /// Whether `step_replay` has more to do.
     pub has_steps: bool,
 }
 

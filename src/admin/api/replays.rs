@@ -98,7 +98,7 @@ pub(crate) async fn replay_one(
 ) -> Result<Json<ReplayStarted>, ApiError> {
     let id: EventId = id(&written, "event")?;
     let filter = EventFilter { ids: vec![id], ..EventFilter::default() };
-    let matching = inside.store.matching(filter.clone()).await?;
+    let matching = inside.store.count_matching(filter.clone()).await?;
     if matching.events == 0 {
         return Err(no_event(id));
     }
@@ -132,7 +132,8 @@ async fn order(
 ) -> Result<Json<ReplayStarted>, ApiError> {
     let every = every(how.rate)?;
     if how.dry_run {
-        let MatchCount { events: matched, at_least, .. } = inside.store.matching(filter).await?;
+        let MatchCount { events: matched, at_least, .. } =
+            inside.store.count_matching(filter).await?;
         return Ok(Json(ReplayStarted { matched, at_least, replayed: 0, replay_id: None }));
     }
     let now = clock::now();

@@ -190,7 +190,7 @@ async fn standing(store: &dyn Archive) -> Result<Vec<Finding>, StoreError> {
     let all = if all.is_empty() { "none yet".to_owned() } else { all.join(", ") };
     let mut found = vec![Finding::ok(STORE, format!("its events: {all}"))];
     let now = clock::now();
-    if let Some((source, since)) = store.oldest().await?.into_iter().min_by_key(|it| it.1) {
+    if let Some((source, since)) = store.oldest_queued().await?.into_iter().min_by_key(|it| it.1) {
         let minutes = now.duration_since(since).as_mins();
         let waits = format!("the oldest queued event, of {source}, waits for {minutes} min");
         found.push(match minutes {

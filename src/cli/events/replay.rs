@@ -65,7 +65,7 @@ pub(super) async fn run(
     }
     check_ids(store, &filter.ids).await?;
     if arguments.dry_run {
-        let matching = store.matching(filter).await?;
+        let matching = store.count_matching(filter).await?;
         return count(matching, arguments);
     }
     let (id, every) = (ReplayId::new(clock::now()), arguments.rate.unwrap_or_default());
@@ -82,7 +82,7 @@ pub(super) async fn run(
 async fn check_ids(store: &Sqlite, ids: &[EventId]) -> Result<(), CommandError> {
     for id in ids {
         let filter = EventFilter { ids: vec![*id], ..EventFilter::default() };
-        if store.matching(filter).await?.events == 0 {
+        if store.count_matching(filter).await?.events == 0 {
             return Err(unknown(*id));
         }
     }

@@ -36,8 +36,8 @@ impl Archive for Sqlite {
         self.readers.read(Purpose::Look, stats::waiting).await
     }
 
-    async fn oldest(&self) -> Result<Vec<(SourceName, Timestamp)>, StoreError> {
-        self.readers.read(Purpose::Look, stats::oldest).await
+    async fn oldest_queued(&self) -> Result<Vec<(SourceName, Timestamp)>, StoreError> {
+        self.readers.read(Purpose::Look, stats::oldest_queued).await
     }
 
     async fn list(&self, filter: EventFilter, page: PageRequest) -> Result<EventPage, StoreError> {
@@ -49,12 +49,12 @@ impl Archive for Sqlite {
             .await
     }
 
-    async fn matching(&self, filter: EventFilter) -> Result<MatchCount, StoreError> {
+    async fn count_matching(&self, filter: EventFilter) -> Result<MatchCount, StoreError> {
         if filter.text.is_some() {
-            return text_search::matching(&self.readers, filter).await;
+            return text_search::count_matching(&self.readers, filter).await;
         }
         self.readers
-            .read(Purpose::Look, move |connection| search::matching(connection, &filter))
+            .read(Purpose::Look, move |connection| search::count_matching(connection, &filter))
             .await
     }
 

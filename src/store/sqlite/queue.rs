@@ -155,9 +155,11 @@ impl Queue for Sqlite {
             .await
     }
 
-    async fn write_state(&self, name: &str, gate: Value) -> Result<(), StoreError> {
+    async fn write_state(&self, name: &str, state: Value) -> Result<(), StoreError> {
         let name = name.to_owned();
-        self.writer.write(move |connection| destination_state::keep(connection, &name, &gate)).await
+        self.writer
+            .write(move |connection| destination_state::keep(connection, &name, &state))
+            .await
     }
 }
 

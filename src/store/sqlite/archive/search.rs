@@ -165,7 +165,7 @@ fn shown(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
 }
 
 /// Of a filter without a text, which would have to be searched for.
-pub(crate) fn matching(
+pub(crate) fn count_matching(
     connection: &Connection,
     filter: &EventFilter,
 ) -> Result<MatchCount, SqliteError> {

@@ -31,7 +31,9 @@ const OLDEST: &str = "
         WHERE events.source = counts.source AND state = 'queued'
     ) FROM counts WHERE state = 'queued' AND events > 0 ORDER BY source";
 
-pub(crate) fn oldest(connection: &Connection) -> Result<Vec<(SourceName, Timestamp)>, SqliteError> {
+pub(crate) fn oldest_queued(
+    connection: &Connection,
+) -> Result<Vec<(SourceName, Timestamp)>, SqliteError> {
     let mut query = connection.prepare_cached(OLDEST)?;
     let oldest = query.query_map([], |row| {
         let (SourceColumn(source), TimeColumn(received_at)) = (row.get(0)?, row.get(1)?);

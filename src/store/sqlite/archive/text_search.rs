@@ -43,7 +43,10 @@ pub(crate) async fn list(
     }
 }
 
-pub(crate) async fn matching(readers: &Arc<Readers>, filter: EventFilter) -> Read<MatchCount> {
+pub(crate) async fn count_matching(
+    readers: &Arc<Readers>,
+    filter: EventFilter,
+) -> Read<MatchCount> {
     let mut turn = readers.turn(Purpose::Search).await?;
     let begun = Instant::now();
     let mut matching = MatchCount::default();
