@@ -6,7 +6,7 @@ pub(super) mod damage;
 pub(super) mod database_file;
 pub(super) mod disk_reserve;
 pub(super) mod error;
-pub(super) mod files;
+mod files;
 mod migrations;
 pub(super) mod readers;
 pub(super) mod transaction;

@@ -9,7 +9,7 @@ use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::engine::transaction::Transaction;
 use crate::store::sqlite::rows::columns::{self, EventIdColumn, TimeColumn};
 
-pub(crate) fn release(
+pub(super) fn release(
     writing: &Transaction<'_>,
     id: EventId,
     (word, now): (HoldDecision, Timestamp),

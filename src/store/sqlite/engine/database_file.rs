@@ -110,7 +110,7 @@ impl DatabaseFile {
     }
 
     /// Whether the log is the one that the next start will find.
-    pub(crate) fn log_state(&self) -> LogState {
+    pub(super) fn log_state(&self) -> LogState {
         let log = self.connection.as_ref().map(|(_, log)| log);
         log.map_or(LogState::InPlace, |log| log.state(&self.path))
     }

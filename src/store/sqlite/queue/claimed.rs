@@ -15,21 +15,21 @@ use crate::store::sqlite::rows::events;
 
 /// What was read of events that were claimed.
 #[derive(Debug, Default)]
-pub(crate) struct Loaded {
-    pub(crate) claimed: Vec<ClaimedEvent>,
-    pub(crate) unreadable: Vec<Unreadable>,
+pub(super) struct Loaded {
+    pub(super) claimed: Vec<ClaimedEvent>,
+    pub(super) unreadable: Vec<Unreadable>,
 }
 
 /// An event whose row cannot be understood, now or later.
 #[derive(Debug, Clone)]
-pub(crate) struct Unreadable {
+pub(super) struct Unreadable {
     claim: Claim,
     reason: String,
 }
 
 /// Reads what was claimed. One that cannot be read at present is left out, so that it harms no other; its
 /// lease ends by itself.
-pub(crate) fn load(connection: &Connection, leases: &[Lease]) -> Result<Loaded, SqliteError> {
+pub(super) fn load(connection: &Connection, leases: &[Lease]) -> Result<Loaded, SqliteError> {
     let mut loaded = Loaded::default();
     let snapshot = connection.unchecked_transaction()?;
     for lease in leases {
@@ -47,7 +47,7 @@ pub(crate) fn load(connection: &Connection, leases: &[Lease]) -> Result<Loaded, 
     Ok(loaded)
 }
 
-pub(crate) fn load_one(connection: &Connection, claim: Claim) -> Result<Loaded, SqliteError> {
+pub(super) fn load_one(connection: &Connection, claim: Claim) -> Result<Loaded, SqliteError> {
     let mut loaded = Loaded::default();
     // All of it as it was at one moment.
     let snapshot = connection.unchecked_transaction()?;
@@ -78,7 +78,7 @@ fn load_into(
 }
 
 /// Ends events that nobody can read: they would be claimed for ever. Those that were lost meanwhile are left.
-pub(crate) fn bury(
+pub(super) fn bury(
     writing: &Transaction<'_>,
     unreadable: &[Unreadable],
     now: Timestamp,
@@ -95,7 +95,7 @@ pub(crate) fn bury(
 
 impl Unreadable {
     /// In the log, once it is on disk.
-    pub(crate) fn tell(&self) {
+    pub(super) fn tell(&self) {
         let (id, state, reason) = (self.claim.event, State::Dead.as_str(), &self.reason);
         warn!(event.id = %id, state, reason, "event {id} is {state}");
     }

@@ -13,9 +13,9 @@ use crate::store::sqlite::rows::columns::{
 };
 
 /// A claim whose event is not read yet.
-pub(crate) struct Lease {
-    pub(crate) claim: Claim,
-    pub(crate) number: i64,
+pub(super) struct Lease {
+    pub(super) claim: Claim,
+    pub(super) number: i64,
 }
 
 /// An event that may be claimed; sorts by when it was due, then by receipt.
@@ -32,7 +32,7 @@ const ENDED: &str = "
     SELECT due_at, number, source, rank FROM events INDEXED BY events_leased
     WHERE lease_until IS NOT NULL AND lease_until <= ?1";
 
-pub(crate) fn lease(
+pub(super) fn lease(
     connection: &Connection,
     wanted: &ClaimRequest,
 ) -> Result<Vec<Lease>, SqliteError> {
@@ -137,7 +137,7 @@ fn claim(row: &Row<'_>) -> rusqlite::Result<Claim> {
     Ok(Claim { event, token: token.cast_unsigned() })
 }
 
-pub(crate) fn renew(
+pub(super) fn renew(
     connection: &Connection,
     renewals: &[Renewal],
     until: Timestamp,
@@ -157,7 +157,7 @@ pub(crate) fn renew(
 }
 
 /// Gives claims back: the events can be claimed at once.
-pub(crate) fn end(connection: &Connection, claims: &[Claim]) -> Result<(), SqliteError> {
+pub(super) fn end(connection: &Connection, claims: &[Claim]) -> Result<(), SqliteError> {
     for claim in claims {
         set_lease(connection, *claim, None)?;
     }

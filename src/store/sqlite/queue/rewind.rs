@@ -11,16 +11,16 @@ use crate::store::sqlite::rows::columns::{Priority, TimeColumn};
 const FOUND_MAX: usize = 10_000;
 
 /// How many events one commit changes: others wait for the disk meanwhile.
-pub(crate) const CHANGED_MAX: usize = 500;
+pub(super) const CHANGED_MAX: usize = 500;
 
 /// What waits longer than it was meant to.
 #[derive(Debug, Default)]
-pub(crate) struct Late {
-    pub(crate) events: Vec<i64>,
+pub(super) struct Late {
+    pub(super) events: Vec<i64>,
     /// Whether there may be more events than these.
-    pub(crate) has_more: bool,
+    pub(super) has_more: bool,
     /// Replays whose next events would be due too late.
-    pub(crate) replays: Vec<i64>,
+    pub(super) replays: Vec<i64>,
 }
 
 // Of the index only what is due later: a million such events take 0.25 s, apart from the writer.
@@ -35,7 +35,7 @@ const LEASED: &str = "
 const REPLAYS: &str = "
     SELECT number FROM replays INDEXED BY replays_open WHERE ended = 0 AND begun_at > ?1";
 
-pub(crate) fn late(
+pub(super) fn late(
     connection: &Connection,
     sources: &[SourceName],
     now: Timestamp,
@@ -63,7 +63,7 @@ fn numbers(
 }
 
 /// Each event's wait and lease begin now, as long as they were.
-pub(crate) fn events(
+pub(super) fn events(
     connection: &Connection,
     numbers: &[i64],
     now: Timestamp,
@@ -79,7 +79,7 @@ pub(crate) fn events(
 }
 
 /// Makes some of the events due that wait behind an earlier one, and returns how many.
-pub(crate) fn end_waits_behind(
+pub(super) fn end_waits_behind(
     connection: &Connection,
     now: Timestamp,
 ) -> Result<usize, SqliteError> {
@@ -89,7 +89,7 @@ pub(crate) fn end_waits_behind(
     Ok(connection.prepare_cached(sql)?.execute(params![TimeColumn(now), CHANGED_MAX])?)
 }
 
-pub(crate) fn replays(
+pub(super) fn replays(
     connection: &Connection,
     numbers: &[i64],
     now: Timestamp,

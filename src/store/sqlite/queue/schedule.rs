@@ -17,7 +17,7 @@ const LEASES: &str = "
     SELECT lease_until, source FROM events INDEXED BY events_leased
     WHERE lease_until IS NOT NULL ORDER BY lease_until";
 
-pub(crate) fn next_due(
+pub(super) fn next_due(
     connection: &Connection,
     sources: &[SourceName],
 ) -> Result<Option<Timestamp>, SqliteError> {
@@ -57,7 +57,7 @@ const EARLIER_UPSERT: &str = "
         AND NOT EXISTS (SELECT 1 FROM replayed WHERE replayed.event = request.event)
     ORDER BY request.event";
 
-pub(crate) fn earlier_upsert(
+pub(super) fn earlier_upsert(
     connection: &Connection,
     (place, upsert): (u64, RecordKey),
     sources: &[SourceName],
