@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use savio_relay::event::{EventId, Headers, SourceName, State};
 use savio_relay::store::sqlite::Settings;
 use savio_relay::store::{
-    ClaimRequest, NewEvent, NextStep, Progress, Sqlite, Store, Webhook, WebhookOrigin,
+    ClaimRequest, Inbox, NewEvent, NextStep, Progress, Queue, Sqlite, Webhook, WebhookOrigin,
 };
 use serde_json::{Value, json};
 

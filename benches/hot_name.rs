@@ -16,7 +16,7 @@ use savio_relay::event::EventId;
 use savio_relay::mapping::Mapping;
 use savio_relay::savio::{self, Client};
 use savio_relay::store::sqlite::{self, Sqlite};
-use savio_relay::store::{NewEvent, Store, Webhook, WebhookOrigin};
+use savio_relay::store::{Inbox, NewEvent, Store, Webhook, WebhookOrigin};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};

@@ -7,6 +7,7 @@ mod auth;
 pub(crate) mod api;
 mod body;
 mod state;
+pub(crate) mod views;
 
 use std::sync::Arc;
 

@@ -30,7 +30,7 @@ use tracing::{error, info, warn};
 use crate::event::{EventId, Outcome, SourceName, State};
 use crate::mapping::{MappedRequests, Mapping};
 use crate::savio::{Client, SendResult};
-use crate::store::{Attempt, Claim, ClaimedEvent, NextStep, Progress, Shorter, Store, StoreError};
+use crate::store::{Attempt, Claim, ClaimedEvent, NextStep, Progress, Queue, Shorter, StoreError};
 use crate::telemetry::metrics::Attempts;
 use crate::telemetry::traces::{Traces, WorkResult};
 use backoff::Process;
@@ -80,7 +80,7 @@ impl Default for Settings {
 }
 
 pub struct Delivery {
-    store: Arc<dyn Store>,
+    store: Arc<dyn Queue>,
     destination: Destination,
     settings: Settings,
     mappings: RwLock<Arc<Mappings>>,
@@ -95,7 +95,7 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    pub fn new(store: Arc<dyn Store>, destination: Destination, settings: Settings) -> Delivery {
+    pub fn new(store: Arc<dyn Queue>, destination: Destination, settings: Settings) -> Delivery {
         let porter = PersistedGate::new(&destination.name, settings.gate.clone());
         Delivery {
             store,

@@ -44,7 +44,7 @@ use crate::clock;
 use crate::event::SourceName;
 use crate::parse_memory::ParseMemory;
 use crate::rate::client_key::ClientKey;
-use crate::store::{Store, StoreError, Webhook, WebhookOrigin};
+use crate::store::{Inbox, StoreError, Webhook, WebhookOrigin};
 use crate::telemetry::metrics::Webhooks;
 use crate::telemetry::traces::Traces;
 use admission::{Caller, WebhookRequest};
@@ -124,7 +124,7 @@ pub struct Intake {
     pub webhooks: Webhooks,
     traces: Traces,
     settings: Settings,
-    store: Arc<dyn Store>,
+    store: Arc<dyn Inbox>,
     /// Turns true when the relay shuts down.
     closing: watch::Receiver<bool>,
     paces: RateLimiters,
@@ -184,7 +184,7 @@ impl Intake {
     pub fn new(
         settings: Settings,
         sources: Sources,
-        store: Arc<dyn Store>,
+        store: Arc<dyn Inbox>,
         closing: watch::Receiver<bool>,
     ) -> Intake {
         Intake {

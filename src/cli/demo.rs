@@ -23,7 +23,7 @@ use crate::intake::source::Source;
 use crate::mapping_file::bundle;
 use crate::mapping_file::file::{MappingFile, MappingTest, SamplePayload};
 use crate::secret::Environment;
-use crate::store::Store;
+use crate::store::Archive;
 use crate::{clock, sandbox};
 
 /// What a provider that signs the URL believes to post to.

@@ -13,12 +13,13 @@ use clap::{ArgGroup, Subcommand};
 use super::load::{self, Location};
 use super::serve::{runtime, undone};
 use super::{CommandError, output as shown};
+use crate::admin::views::EventView;
 use crate::clock;
 use crate::config::Config;
 use crate::event::{EventId, SourceName, State};
 use crate::secret::Environment;
 use crate::store::sqlite::OpenError;
-use crate::store::{HoldDecision, ReleaseOutcome, Sqlite, Store, StoreError};
+use crate::store::{Archive, HoldDecision, ReleaseOutcome, Sqlite, StoreError};
 use filter::{CommonFilterOptions, FilterOptions};
 use waits::SourceWaits;
 
@@ -194,7 +195,7 @@ async fn show(
     let mut record = store.event(id).await?.ok_or_else(|| unknown(id))?;
     waits.add_to_record(&mut record);
     if json {
-        return list::print_json(&record.whole());
+        return list::print_json(&EventView::of(&record));
     }
     shown::print(&list::whole(&record, shown::stdout_look()))
 }

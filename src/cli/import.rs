@@ -28,7 +28,7 @@ use crate::mapping_file::file::MappingFile;
 use crate::rate::Rate;
 use crate::secret::Environment;
 use crate::store::sqlite::{OpenError, Settings};
-use crate::store::{Sqlite, Store, Webhook};
+use crate::store::{Inbox, Sqlite, Webhook};
 use crate::{clock, json};
 use input::FileFormat;
 use record::{RecordError, RecordReader};

@@ -35,7 +35,7 @@ use crate::intake::{self, Intake};
 use crate::mapping_file::file::MappingFile;
 use crate::parse_memory::ParseMemory;
 use crate::secret::Environment;
-use crate::store::{Sqlite, StateCount, Store, maintenance};
+use crate::store::{Archive, Sqlite, StateCount, maintenance};
 use crate::telemetry::LogFormat;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;

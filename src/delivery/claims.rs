@@ -10,7 +10,7 @@ use tracing::warn;
 use super::backoff::Backoff;
 use super::conflicts::{BlockedBy, Conflicts, Seq};
 use crate::event::{EventId, RecordKey, SourceName};
-use crate::store::{Claim, ClaimRequest, ClaimedEvent, Renewal, Store, StoreError, WaitsFor};
+use crate::store::{Claim, ClaimRequest, ClaimedEvent, Queue, Renewal, StoreError, WaitsFor};
 
 #[derive(Debug)]
 pub(super) struct ClaimTable {
@@ -56,7 +56,7 @@ impl ClaimTable {
     /// away, is left to who works on it, who goes on under the new claim: nothing is sent twice.
     pub(super) async fn claim(
         &self,
-        store: &dyn Store,
+        store: &dyn Queue,
         wanted: ClaimRequest,
     ) -> Result<Vec<ClaimedEvent>, StoreError> {
         let _claiming = self.claiming.lock().await;
@@ -294,7 +294,7 @@ mod tests {
 
     use super::*;
     use crate::delivery::step;
-    use crate::store::{NewEvent, NextStep, Sqlite, Webhook, WebhookOrigin, sqlite};
+    use crate::store::{Inbox, NewEvent, NextStep, Sqlite, Webhook, WebhookOrigin, sqlite};
 
     fn webhook(now: Timestamp) -> Webhook {
         let event =

@@ -80,7 +80,7 @@ pub(super) enum BlockedBy {
 /// 2. Who waits here waits for an event in hand: it ends in `set_upserts`, `mark_sent` or `remove`, whatever becomes of it.
 /// 3. An event is removed from here, or its upsert from its upserts, only after the store has it (`Delivery::write`), and
 ///    a claim is registered here before anybody may miss it (`Claims::handed_over`). So an older event that has the same
-///    upsert before it is seen here or, after that, in the store (`Store::earlier_upsert`), at each moment.
+///    upsert before it is seen here or, after that, in the store (`Queue::earlier_upsert`), at each moment.
 /// 4. Who finds it in the store goes back to the store, due when the older one is due (`NextStep::WaitBehind`); both are
 ///    read and written in one transaction. What is due is claimed. Nothing is kept here of events that are not in hand.
 #[derive(Debug, Clone)]

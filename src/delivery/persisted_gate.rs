@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use super::gate::{Closed, Gate, Settings, Signal};
-use crate::store::{Store, StoreError, Trouble};
+use crate::store::{Queue, StoreError, Trouble};
 
 pub(super) struct PersistedGate {
     destination: String,
@@ -43,7 +43,7 @@ impl PersistedGate {
     /// it was read now.
     pub(super) async fn open(
         &self,
-        store: &dyn Store,
+        store: &dyn Queue,
         missing: Option<&str>,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
@@ -101,7 +101,7 @@ impl PersistedGate {
     }
 
     /// What cannot be written down counts all the same, and is written with the next change.
-    pub(super) async fn note(&self, store: &dyn Store, sign: &Signal, now: Timestamp) {
+    pub(super) async fn note(&self, store: &dyn Queue, sign: &Signal, now: Timestamp) {
         let has_changed = self.change(|gate, settings| gate.note(sign, now, settings));
         if has_changed && let Err(error) = self.save(store).await {
             let destination = &self.destination;
@@ -111,7 +111,7 @@ impl PersistedGate {
 
     pub(super) async fn change_by_person(
         &self,
-        store: &dyn Store,
+        store: &dyn Queue,
         change: impl FnOnce(&mut Gate),
     ) -> Result<(), StoreError> {
         self.change(|gate, _| change(gate));
@@ -144,7 +144,7 @@ impl PersistedGate {
         }
     }
 
-    async fn save(&self, store: &dyn Store) -> Result<(), StoreError> {
+    async fn save(&self, store: &dyn Queue) -> Result<(), StoreError> {
         let _saving = self.saving.lock().await;
         let gate = {
             let mut books = self.books();

@@ -9,7 +9,7 @@ use super::Delivery;
 use super::gate::{PausedBy, Signal};
 use super::persisted_gate::{read, written};
 use crate::event::SourceName;
-use crate::store::{Store, StoreError};
+use crate::store::{Queue, StoreError};
 
 /// Under which name the store keeps them.
 const SOURCES: &str = "sources";
@@ -29,7 +29,7 @@ pub struct SourcePauses {
 
 impl SourcePauses {
     /// Reads what was kept before, once.
-    async fn open(&self, store: &dyn Store) -> Result<(), StoreError> {
+    async fn open(&self, store: &dyn Queue) -> Result<(), StoreError> {
         let _saving = self.saving.lock().await;
         if self.paused().is_none() {
             let kept = read(store.read_state(SOURCES).await?)?;
@@ -41,7 +41,7 @@ impl SourcePauses {
     /// A pause counts once it is on disk, and so does its end.
     async fn change(
         &self,
-        store: &dyn Store,
+        store: &dyn Queue,
         change: impl FnOnce(&mut PausedSince),
     ) -> Result<(), StoreError> {
         self.open(store).await?;
@@ -56,7 +56,7 @@ impl SourcePauses {
     /// The sources that a person paused, and since when.
     pub async fn of_sources(
         &self,
-        store: &dyn Store,
+        store: &dyn Queue,
     ) -> Result<BTreeMap<SourceName, Timestamp>, StoreError> {
         self.open(store).await?;
         Ok(self.all())

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use crate::event::{EventId, SourceName, State};
@@ -62,6 +62,12 @@ impl FromStr for Cursor {
             received_at: Timestamp::from_microsecond(time).map_err(|_| InvalidCursor)?,
             number: number.parse().map_err(|_| InvalidCursor)?,
         })
+    }
+}
+
+impl Serialize for Cursor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -4,23 +4,53 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
-use super::{Store, StoreError, run_replay};
+use super::error::StoreError;
+use super::replay::{ReplayId, ReplayProgress};
 use crate::clock;
+
+/// Does the work beside intake and delivery, in small steps.
+#[async_trait]
+pub trait Maintenance: Send + Sync {
+    /// Returns the replays that have steps to do, oldest first.
+    async fn open_replays(&self) -> Result<Vec<ReplayId>, StoreError>;
+
+    /// Takes the next step of a replay, small enough not to hold up other writes.
+    async fn step_replay(&self, id: ReplayId) -> Result<Option<ReplayProgress>, StoreError>;
+
+    /// Purges a small batch of events that settled before this time.
+    async fn purge(&self, settled_before: Timestamp) -> Result<Purged, StoreError>;
+
+    /// Counts all events anew, corrects what `counts` says, and returns how many counts were wrong. It takes a third of
+    /// a second for a million events, and keeps nobody from writing.
+    async fn recount(&self) -> Result<usize, StoreError>;
+}
+
+/// The result of one step of purging.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Purged {
+    pub events: usize,
+    /// Whether there is more to purge, or space to give back.
+    pub has_steps: bool,
+}
+
+/// Pause after each step of a replay, in which others have the disk; longer if the step took longer.
+const REST: Duration = Duration::from_millis(20);
 
 const EVERY: Duration = Duration::from_mins(1);
 
-/// After a step others have the disk for so many times as long as it took.
+/// Pause after each step of purging, as a multiple of the time that it took.
 const REST_TIMES: u32 = 4;
 const REST_MIN: Duration = Duration::from_millis(10);
 
 /// Looks every minute, and when it is woken, until `shutdown`.
 pub async fn run(
-    store: Arc<dyn Store>,
+    store: Arc<dyn Maintenance>,
     retention: Duration,
     wake: Arc<Notify>,
     shutdown: impl Future<Output = ()>,
@@ -44,7 +74,7 @@ pub async fn run(
 }
 
 /// What is listed and replayed is found by the counts.
-async fn recount(store: &dyn Store) {
+async fn recount(store: &dyn Maintenance) {
     match store.recount().await {
         Ok(0) => {}
         Ok(wrong) => error!(wrong, "the store had counted its events wrongly: a bug; it is mended"),
@@ -52,9 +82,9 @@ async fn recount(store: &dyn Store) {
     }
 }
 
-/// All that is due at `now`.
+/// Does all that is due at `now`.
 pub async fn run_once(
-    store: &dyn Store,
+    store: &dyn Maintenance,
     retention: Duration,
     now: Timestamp,
 ) -> Result<(), StoreError> {
@@ -76,4 +106,24 @@ pub async fn run_once(
         info!(events, "forgot events that settled before {before}");
     }
     Ok(())
+}
+
+/// Carries a replay out, or its cancellation, and passes its progress to `tell` after each step. Two callers may do so
+/// at once.
+pub async fn run_replay(
+    store: &dyn Maintenance,
+    id: ReplayId,
+    mut tell: impl FnMut(&ReplayProgress),
+) -> Result<Option<ReplayProgress>, StoreError> {
+    loop {
+        let start = Instant::now();
+        let replay = store.step_replay(id).await?;
+        if let Some(replay) = &replay {
+            tell(replay);
+        }
+        if !replay.is_some_and(|replay| replay.has_steps) {
+            return Ok(replay);
+        }
+        sleep(start.elapsed().max(REST)).await;
+    }
 }

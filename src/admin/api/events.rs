@@ -11,9 +11,10 @@ use utoipa::{IntoParams, ToSchema};
 use crate::admin::error::{ApiError, BodyErrors, CommonErrors, ErrorBody, EventNotFound};
 use crate::admin::params::{EventQuery, JsonBody, QueryParams, Segment, id, no_event};
 use crate::admin::state::AdminState;
+use crate::admin::views::EventView;
 use crate::clock;
 use crate::event::{EventId, State};
-use crate::store::{EventPage, EventView, HoldDecision, PageRequest, ReleaseOutcome};
+use crate::store::{EventPage, HoldDecision, PageRequest, ReleaseOutcome};
 
 const LIMIT: u16 = 50;
 const LIMIT_MAX: u16 = 500;
@@ -60,9 +61,9 @@ pub(crate) async fn show(
 ) -> Result<Response, ApiError> {
     let id = id(&written, "event")?;
     let mut record = inside.store.event(id).await?.ok_or_else(|| no_event(id))?;
-    let reason = inside.why_waits(&record.line(), clock::now());
+    let reason = inside.why_waits(&record.summary(), clock::now());
     record.reason = reason.or(record.reason);
-    Ok(Json(record.whole()).into_response())
+    Ok(Json(EventView::of(&record)).into_response())
 }
 
 /// Get the body of the webhook, byte for byte as received

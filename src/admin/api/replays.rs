@@ -12,9 +12,10 @@ use utoipa::ToSchema;
 use crate::admin::error::{ApiError, BodyErrors, CommonErrors, ErrorBody, EventNotFound};
 use crate::admin::params::{EventQuery, JsonBody, Segment, id, no_event};
 use crate::admin::state::AdminState;
+use crate::admin::views::ReplayView;
 use crate::clock;
 use crate::event::{EventId, State as EventState};
-use crate::store::{EventFilter, MatchCount, ReplayId, ReplayProgress, ReplayRequest, ReplayView};
+use crate::store::{EventFilter, MatchCount, ReplayId, ReplayProgress, ReplayRequest};
 
 /// How long a caller waits for the first steps; the rest goes on without.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -97,7 +98,7 @@ pub(crate) async fn replay_one(
 ) -> Result<Json<ReplayStarted>, ApiError> {
     let id: EventId = id(&written, "event")?;
     let filter = EventFilter { ids: vec![id], ..EventFilter::default() };
-    let matching = inside.store.matching(filter.clone()).await?;
+    let matching = inside.store.count_matching(filter.clone()).await?;
     if matching.events == 0 {
         return Err(no_event(id));
     }
@@ -131,7 +132,8 @@ async fn order(
 ) -> Result<Json<ReplayStarted>, ApiError> {
     let every = every(how.rate)?;
     if how.dry_run {
-        let MatchCount { events: matched, at_least, .. } = inside.store.matching(filter).await?;
+        let MatchCount { events: matched, at_least, .. } =
+            inside.store.count_matching(filter).await?;
         return Ok(Json(ReplayStarted { matched, at_least, replayed: 0, replay_id: None }));
     }
     let now = clock::now();
@@ -180,7 +182,7 @@ pub(crate) async fn progress(
 ) -> Result<Json<ReplayView>, ApiError> {
     let id = id(&written, "replay")?;
     let replay = inside.store.replay(id).await?.ok_or_else(|| no_replay(id))?;
-    Ok(Json(replay.progressed()))
+    Ok(Json(ReplayView::of(&replay)))
 }
 
 /// Cancel a replay: events that were not started yet keep their earlier state
@@ -193,5 +195,5 @@ pub(crate) async fn cancel(
 ) -> Result<Json<ReplayView>, ApiError> {
     let id = id(&written, "replay")?;
     inside.store.cancel_replay(id, clock::now()).await?;
-    Ok(Json(first_steps(&inside, id).await?.progressed()))
+    Ok(Json(ReplayView::of(&first_steps(&inside, id).await?)))
 }

@@ -33,7 +33,7 @@ pub(crate) async fn queues(
     for count in store.counts().await?.into_iter().filter(|it| it.state == State::Queued) {
         queues.entry(count.source).or_default().events = count.events;
     }
-    for (source, received_at) in store.oldest().await? {
+    for (source, received_at) in store.oldest_queued().await? {
         let age = now.duration_since(received_at).as_secs();
         queues.entry(source).or_default().oldest_seconds = Some(u64::try_from(age).unwrap_or(0));
     }

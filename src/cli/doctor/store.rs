@@ -16,7 +16,7 @@ use crate::event::{SourceName, State};
 use crate::http_client::chain;
 use crate::mapping_file::file::MappingFile;
 use crate::store::sqlite::{DiskSpace, OpenError, Settings, is_served};
-use crate::store::{Sqlite, StateCount, Store, StoreError, Waiting};
+use crate::store::{Archive, Sqlite, StateCount, Store, StoreError, Waiting};
 
 pub(super) const STORE: &str = "store";
 pub(super) const MIB: u64 = 1024 * 1024;
@@ -178,7 +178,7 @@ async fn events(settings: &Settings, sources: &[MappingFile]) -> Vec<Finding> {
     found.unwrap_or_else(|error| vec![Finding::unseen(STORE, error.to_string())])
 }
 
-async fn standing(store: &dyn Store) -> Result<Vec<Finding>, StoreError> {
+async fn standing(store: &dyn Archive) -> Result<Vec<Finding>, StoreError> {
     let counts = store.counts().await?;
     let of =
         |state| -> u64 { counts.iter().filter(|it| it.state == state).map(|it| it.events).sum() };
@@ -190,7 +190,7 @@ async fn standing(store: &dyn Store) -> Result<Vec<Finding>, StoreError> {
     let all = if all.is_empty() { "none yet".to_owned() } else { all.join(", ") };
     let mut found = vec![Finding::ok(STORE, format!("its events: {all}"))];
     let now = clock::now();
-    if let Some((source, since)) = store.oldest().await?.into_iter().min_by_key(|it| it.1) {
+    if let Some((source, since)) = store.oldest_queued().await?.into_iter().min_by_key(|it| it.1) {
         let minutes = now.duration_since(since).as_mins();
         let waits = format!("the oldest queued event, of {source}, waits for {minutes} min");
         found.push(match minutes {

@@ -11,8 +11,8 @@ use crate::cli::output::{one_line, shorten};
 use crate::cli::{CommandError, output as shown};
 use crate::diagnostics::diagnostic::OutputStyle;
 use crate::store::{
-    Attempt, Cursor, EventFilter, EventPage, EventRecord, EventSummary, PageRequest,
-    PlannedRequest, Sqlite, Store,
+    Archive, Attempt, Cursor, EventFilter, EventPage, EventRecord, EventSummary, PageRequest,
+    PlannedRequest, Sqlite,
 };
 
 /// How much of a reason a terminal's line shows; `events show` has all of it.

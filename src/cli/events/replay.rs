@@ -6,11 +6,12 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{list, unknown};
+use crate::admin::views::ReplayView;
 use crate::cli::{CommandError, output as shown};
 use crate::clock;
 use crate::event::EventId;
 use crate::store::{
-    EventFilter, MatchCount, ReplayId, ReplayProgress, ReplayRequest, Sqlite, Store, run_replay,
+    Archive, EventFilter, MatchCount, ReplayId, ReplayProgress, ReplayRequest, Sqlite, run_replay,
 };
 
 #[derive(Debug, clap::Args)]
@@ -64,7 +65,7 @@ pub(super) async fn run(
     }
     check_ids(store, &filter.ids).await?;
     if arguments.dry_run {
-        let matching = store.matching(filter).await?;
+        let matching = store.count_matching(filter).await?;
         return count(matching, arguments);
     }
     let (id, every) = (ReplayId::new(clock::now()), arguments.rate.unwrap_or_default());
@@ -81,7 +82,7 @@ pub(super) async fn run(
 async fn check_ids(store: &Sqlite, ids: &[EventId]) -> Result<(), CommandError> {
     for id in ids {
         let filter = EventFilter { ids: vec![*id], ..EventFilter::default() };
-        if store.matching(filter).await?.events == 0 {
+        if store.count_matching(filter).await?.events == 0 {
             return Err(unknown(*id));
         }
     }
@@ -116,7 +117,7 @@ fn report(replay: &ReplayProgress, arguments: &Arguments) -> Result<(), CommandE
         eprint!("\r\u{1b}[K");
     }
     if arguments.json {
-        return list::print_json(&replay.progressed());
+        return list::print_json(&ReplayView::of(replay));
     }
     let ReplayProgress { id, matched, replayed, waiting, given_back, .. } = replay;
     let queued = matched - replayed;

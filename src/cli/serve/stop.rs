@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{error, warn};
 
-use crate::store::{Sqlite, Store, StoreError, Trouble};
+use crate::store::{Queue, Sqlite, StoreError, Trouble};
 
 /// After `server.shutdown_timeout`, for writing that the events in hand are given back. It is one commit.
 const GIVE_BACK_TIME: Duration = Duration::from_millis(700);

@@ -1,5 +1,87 @@
 //! Reads of events for people and the API, and the actions they start: search, counts, replay, release.
-pub(crate) mod search;
-pub(crate) mod release;
-pub(crate) mod replay;
-pub(crate) mod text_search;
+
+mod release;
+pub(super) mod replay;
+mod search;
+pub(super) mod stats;
+mod text_search;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::database::Sqlite;
+use super::engine::readers::Purpose;
+use super::rows::events;
+use crate::event::{EventId, SourceName};
+use crate::store::archive::{Archive, EventRecord, StateCount, Waiting};
+use crate::store::error::StoreError;
+use crate::store::filter::{EventFilter, EventPage, MatchCount, PageRequest};
+use crate::store::replay::{HoldDecision, ReleaseOutcome, ReplayId, ReplayProgress, ReplayRequest};
+
+#[async_trait]
+impl Archive for Sqlite {
+    async fn event(&self, id: EventId) -> Result<Option<EventRecord>, StoreError> {
+        self.readers.read(Purpose::Look, move |connection| events::event(connection, id)).await
+    }
+
+    async fn body(&self, id: EventId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.readers.read(Purpose::Look, move |connection| events::body(connection, id)).await
+    }
+
+    async fn counts(&self) -> Result<Vec<StateCount>, StoreError> {
+        self.readers.read(Purpose::Look, stats::counts).await
+    }
+
+    async fn waiting(&self) -> Result<Vec<Waiting>, StoreError> {
+        self.readers.read(Purpose::Look, stats::waiting).await
+    }
+
+    async fn oldest_queued(&self) -> Result<Vec<(SourceName, Timestamp)>, StoreError> {
+        self.readers.read(Purpose::Look, stats::oldest_queued).await
+    }
+
+    async fn list(&self, filter: EventFilter, page: PageRequest) -> Result<EventPage, StoreError> {
+        if filter.text.is_some() {
+            return text_search::list(&self.readers, filter, page).await;
+        }
+        self.readers
+            .read(Purpose::Look, move |connection| search::list(connection, filter, page))
+            .await
+    }
+
+    async fn count_matching(&self, filter: EventFilter) -> Result<MatchCount, StoreError> {
+        if filter.text.is_some() {
+            return text_search::count_matching(&self.readers, filter).await;
+        }
+        self.readers
+            .read(Purpose::Look, move |connection| search::count_matching(connection, &filter))
+            .await
+    }
+
+    async fn start_replay(&self, order: ReplayRequest) -> Result<(), StoreError> {
+        self.damage.check()?;
+        self.reserve.admit(0, 0)?;
+        self.writer.write(move |connection| replay::begin(connection, &order)).await
+    }
+
+    async fn cancel_replay(&self, id: ReplayId, now: Timestamp) -> Result<(), StoreError> {
+        self.writer.write(move |connection| replay::cancel(connection, id, now)).await
+    }
+
+    async fn replay(&self, id: ReplayId) -> Result<Option<ReplayProgress>, StoreError> {
+        self.readers.read(Purpose::Look, move |connection| replay::look(connection, id)).await
+    }
+
+    async fn release(
+        &self,
+        id: EventId,
+        word: HoldDecision,
+        now: Timestamp,
+    ) -> Result<ReleaseOutcome, StoreError> {
+        self.damage.check()?;
+        let write = self.writer.write(move |writing| release::release(writing, id, (word, now)));
+        let released = write.await?;
+        self.arrive();
+        Ok(released)
+    }
+}

@@ -1,10 +1,13 @@
 //! The database file, its threads and transactions; knows no events.
+
+mod batch;
 pub mod check;
-pub(crate) mod transaction;
-pub(crate) mod damage;
-pub(crate) mod error;
-pub(crate) mod files;
-pub(crate) mod database_file;
-pub(crate) mod readers;
-pub(crate) mod disk_reserve;
-pub(crate) mod writer;
+pub(super) mod damage;
+pub(super) mod database_file;
+pub(super) mod disk_reserve;
+pub(super) mod error;
+mod files;
+mod migrations;
+pub(super) mod readers;
+pub(super) mod transaction;
+pub(super) mod writer;

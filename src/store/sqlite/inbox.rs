@@ -1,20 +1,70 @@
 //! Keeps a webhook: its body once, and each event that was not there before.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
+use tokio::time::timeout;
 
-use super::engine::error::SqliteError;
+use super::database::{Sqlite, WAITING_KIB};
+use super::engine::database_file::{self, BUSY_TIMEOUT};
+use super::engine::error::{SqliteError, unavailable};
 use super::engine::transaction::Transaction;
-use super::queue::leases::{IMPORTED, SENT};
-use super::rows::columns::{EventIdColumn, JsonColumn, TimeColumn};
+use super::rows::columns::{EventIdColumn, JsonColumn, Priority, TimeColumn};
 use crate::event::{EventId, SourceName, State};
-use crate::store::{NewEvent, StoredEvents, Webhook, WebhookOrigin};
+use crate::store::error::{StoreError, Trouble};
+use crate::store::inbox::{Inbox, NewEvent, StoredEvents, Webhook, WebhookOrigin};
 
-pub(super) fn keep(
-    writing: &Transaction<'_>,
-    webhook: &Webhook,
-) -> Result<StoredEvents, SqliteError> {
+/// How long an answer of `ready` holds, since asking costs a commit.
+const READY_FOR: Duration = Duration::from_secs(1);
+
+#[async_trait]
+impl Inbox for Sqlite {
+    async fn store(&self, webhook: Webhook) -> Result<StoredEvents, StoreError> {
+        self.damage.check()?;
+        let bytes = webhook.body.len() + webhook.decoded.as_ref().map_or(0, String::len);
+        let waiting = (WAITING_KIB - self.waiting.available_permits()) * 1024;
+        self.reserve.admit(bytes, waiting)?;
+        let kib = u32::try_from((bytes / 1024).min(WAITING_KIB)).unwrap_or(u32::MAX);
+        let room = timeout(BUSY_TIMEOUT, Arc::clone(&self.waiting).acquire_many_owned(kib)).await;
+        let Ok(Ok(room)) = room else {
+            return Err(unavailable(Trouble::Busy, "too many webhooks wait for the disk"));
+        };
+        let write = self.writer.write(move |writing| {
+            let _until_written = &room;
+            keep(writing, &webhook)
+        });
+        let kept = write.await?;
+        if kept.new_events() > 0 {
+            self.arrive();
+        }
+        Ok(kept)
+    }
+
+    async fn ready(&self) -> Result<(), StoreError> {
+        let mut last = self.ready.lock().await;
+        if let Some((at, answer)) = last.as_ref()
+            && at.elapsed() < READY_FOR
+        {
+            return answer.clone();
+        }
+        let answer = probe(self).await;
+        *last = Some((Instant::now(), answer.clone()));
+        answer
+    }
+}
+
+async fn probe(store: &Sqlite) -> Result<(), StoreError> {
+    store.damage.check()?;
+    store.reserve.admit(store.webhook_bytes_max, 0)?;
+    let write = store.writer.write(|connection| Ok(database_file::touch(connection)?));
+    let late = || unavailable(Trouble::Busy, format!("the disk took longer than {BUSY_TIMEOUT:?}"));
+    timeout(BUSY_TIMEOUT, write).await.unwrap_or_else(|_| Err(late()))
+}
+
+fn keep(writing: &Transaction<'_>, webhook: &Webhook) -> Result<StoredEvents, SqliteError> {
     let (kept, new) = sort_out(writing, webhook)?;
     if !new.is_empty() {
         let number = insert_webhook(writing, webhook)?;
@@ -100,8 +150,8 @@ fn insert_event(
                        (SELECT coalesce(max(number), 0) FROM events)),
                    ?1, ?2, ?3, ?4, ?5, ?6, ?7, 'queued', ?8, ?8, ?8, ?9, ?10, ?11)";
     let (due_at, rank) = match webhook.origin {
-        WebhookOrigin::Sent => (webhook.received_at, SENT),
-        WebhookOrigin::Imported { due_at } => (due_at, IMPORTED),
+        WebhookOrigin::Sent => (webhook.received_at, Priority::Live),
+        WebhookOrigin::Imported { due_at } => (due_at, Priority::Imported),
     };
     connection.prepare_cached(sql)?.execute(params![
         EventIdColumn(event.id),

@@ -1,8 +1,194 @@
 //! Events that are due: claims, progress, and the state of their destinations.
-pub(crate) mod progress;
-pub(crate) mod leases;
-pub(crate) mod destination_state;
-pub(crate) mod left_out;
-pub(crate) mod schedule;
-pub(crate) mod rewind;
-pub(crate) mod suspects;
+
+mod claimed;
+mod destination_state;
+pub(super) mod leased_event;
+mod leases;
+mod left_out;
+pub(super) mod progress;
+mod rewind;
+mod schedule;
+pub(super) mod suspects;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::time::sleep;
+use tracing::warn;
+
+use super::database::Sqlite;
+use super::engine::database_file;
+use super::engine::readers::Purpose;
+use super::engine::transaction::Transaction;
+use crate::clock;
+use crate::event::{RecordKey, SourceName};
+use crate::store::error::StoreError;
+use crate::store::queue::{
+    Claim, ClaimRequest, ClaimedEvent, EarlierUpsert, Progress, Queue, Renewal,
+};
+use claimed::{Loaded, Unreadable};
+
+/// How soon it is noticed that another process wrote, such as `events replay` beside the server. It also bounds how
+/// long a removed log stays unnoticed while nothing is written: each look of the writer checks the log first.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+#[async_trait]
+impl Queue for Sqlite {
+    async fn claim(&self, wanted: ClaimRequest) -> Result<Vec<ClaimedEvent>, StoreError> {
+        self.damage.check()?;
+        let leases =
+            self.writer.write(move |connection| leases::lease(connection, &wanted)).await?;
+        if leases.is_empty() {
+            return Ok(Vec::new());
+        }
+        let claims: Vec<Claim> = leases.iter().map(|lease| lease.claim).collect();
+        let loaded = self
+            .readers
+            .read(Purpose::Delivery, move |connection| claimed::load(connection, &leases))
+            .await;
+        if loaded.is_err() {
+            // Nobody will work on them; if this fails too, the leases end by themselves.
+            let _ = self.writer.write(move |connection| leases::end(connection, &claims)).await;
+        }
+        Ok(readable(self, loaded?).await)
+    }
+
+    async fn renew(
+        &self,
+        renewals: Vec<Renewal>,
+        until: Timestamp,
+    ) -> Result<Vec<Claim>, StoreError> {
+        self.writer.write(move |connection| leases::renew(connection, &renewals, until)).await
+    }
+
+    async fn rewind(&self, sources: Vec<SourceName>, now: Timestamp) -> Result<(), StoreError> {
+        self.damage.check()?;
+        let sources = Arc::new(sources);
+        loop {
+            let asked = Arc::clone(&sources);
+            let late = self
+                .readers
+                .read(Purpose::Delivery, move |connection| rewind::late(connection, &asked, now));
+            let rewind::Late { events, has_more, replays } = late.await?;
+            for chunk in events.chunks(rewind::CHANGED_MAX) {
+                let chunk = chunk.to_vec();
+                let write = move |writing: &Transaction<'_>| rewind::events(writing, &chunk, now);
+                self.writer.write(write).await?;
+            }
+            if !replays.is_empty() {
+                let write =
+                    move |writing: &Transaction<'_>| rewind::replays(writing, &replays, now);
+                self.writer.write(write).await?;
+            }
+            if !has_more {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn load(&self, claim: Claim) -> Result<Option<ClaimedEvent>, StoreError> {
+        let loaded = self
+            .readers
+            .read(Purpose::Delivery, move |connection| claimed::load_one(connection, claim))
+            .await;
+        Ok(readable(self, loaded?).await.pop())
+    }
+
+    async fn earlier_upsert(
+        &self,
+        place: u64,
+        upsert: RecordKey,
+        sources: Vec<SourceName>,
+    ) -> Result<Option<EarlierUpsert>, StoreError> {
+        self.readers
+            .read(Purpose::Delivery, move |connection| {
+                schedule::earlier_upsert(connection, (place, upsert), &sources)
+            })
+            .await
+    }
+
+    async fn end_waits_behind(&self, now: Timestamp) -> Result<(), StoreError> {
+        let end = move |writing: &Transaction<'_>| rewind::end_waits_behind(writing, now);
+        while self.writer.write(end).await? == rewind::CHANGED_MAX {}
+        Ok(())
+    }
+
+    async fn advance(&self, claim: Claim, progress: Progress) -> Result<(), StoreError> {
+        self.writer.write(move |writing| progress::advance(writing, claim, &progress)).await
+    }
+
+    async fn mark(&self, claim: Claim) -> Result<(), StoreError> {
+        self.writer.write(move |connection| suspects::mark(connection, claim)).await
+    }
+
+    async fn unmark(&self, claim: Claim) -> Result<(), StoreError> {
+        self.writer.write(move |connection| suspects::unmark(connection, claim)).await
+    }
+
+    async fn give_back(&self) -> Result<(), StoreError> {
+        self.writer.write(|connection| Ok(suspects::give_back(connection)?)).await
+    }
+
+    async fn next_due(&self, sources: Vec<SourceName>) -> Result<Option<Timestamp>, StoreError> {
+        self.readers
+            .read(Purpose::Delivery, move |connection| schedule::next_due(connection, &sources))
+            .await
+    }
+
+    async fn wait_for_work(&self, seen: u64) -> u64 {
+        let mut arrived = self.arrived.subscribe();
+        tokio::select! {
+            count = arrived.wait_for(|count| *count != seen) => count.map_or(seen, |count| *count),
+            never = watch_others(self) => match never {},
+        }
+    }
+
+    async fn read_state(&self, name: &str) -> Result<Option<Value>, StoreError> {
+        let name = name.to_owned();
+        self.readers
+            .read(Purpose::Delivery, move |connection| destination_state::read(connection, &name))
+            .await
+    }
+
+    async fn write_state(&self, name: &str, state: Value) -> Result<(), StoreError> {
+        let name = name.to_owned();
+        self.writer
+            .write(move |connection| destination_state::keep(connection, &name, &state))
+            .await
+    }
+}
+
+/// What was read of events, once those that nobody can read are dead. If that fails, their leases end by
+/// themselves, and they are read again.
+async fn readable(store: &Sqlite, Loaded { claimed, unreadable }: Loaded) -> Vec<ClaimedEvent> {
+    if !unreadable.is_empty() {
+        let (now, dead) = (clock::now(), unreadable.clone());
+        let bury = move |writing: &Transaction<'_>| claimed::bury(writing, &dead, now);
+        match store.writer.write(bury).await {
+            Ok(()) => unreadable.iter().for_each(Unreadable::tell),
+            Err(error) => warn!(%error, "events that cannot be read stay as they are"),
+        }
+    }
+    claimed
+}
+
+/// Notices what other processes write, and does not end.
+async fn watch_others(store: &Sqlite) -> Infallible {
+    loop {
+        sleep(LOOK_EVERY).await;
+        // `data_version` changes with the commits of other connections than the one that asks. On a reader's it would
+        // change with each commit of this process, and wake delivery.
+        let look =
+            store.writer.look(|connection| Ok(database_file::written_by_others(connection)?));
+        if let Ok(written) = look.await
+            && store.written.swap(written, Ordering::Relaxed) != written
+        {
+            store.arrive();
+        }
+    }
+}

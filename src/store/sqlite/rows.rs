@@ -1,2 +1,5 @@
 //! Rows of the database as types.
-pub(crate) mod columns;
+
+pub(super) mod columns;
+pub(super) mod events;
+pub(super) mod previous_state;

@@ -5,7 +5,7 @@ use std::process::Output;
 
 use savio_relay::clock;
 use savio_relay::store::sqlite::{Settings, Sqlite};
-use savio_relay::store::{NextStep, Store, WaitsFor};
+use savio_relay::store::{NextStep, Queue, WaitsFor};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use wiremock::matchers::method;

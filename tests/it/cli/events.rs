@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use savio_relay::event::{EventId, State};
 use savio_relay::store::sqlite::Settings;
-use savio_relay::store::{NewEvent, Sqlite, Store, Webhook};
+use savio_relay::store::{Inbox, NewEvent, Queue, Sqlite, Webhook};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinSet;

@@ -184,7 +184,7 @@ async fn byte_order_mark_before_a_proof_in_the_body_is_skipped() {
             let answer = fixture.house.send(&request).await;
             assert_eq!(answer.status, 202, "{field} {mark:?}: {answer:?}");
             let id = answer.events()[0].parse().unwrap();
-            let kept = savio_relay::store::Store::event(&*fixture.house.store, id).await.unwrap();
+            let kept = savio_relay::store::Archive::event(&*fixture.house.store, id).await.unwrap();
             let payload = kept.unwrap().event.payload;
             assert!(payload.contains("********") && !payload.contains("secret"), "{payload}");
         }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use savio_relay::store::Store;
+use savio_relay::store::Archive;
 use serde_json::{Value, json};
 
 use crate::support::server::{Answer, House, Request, SECRET, signed};

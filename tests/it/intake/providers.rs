@@ -12,7 +12,7 @@ use savio_relay::intake::provider::Provider;
 use savio_relay::intake::source::{SourceStatus, Sources};
 use savio_relay::mapping_file::file::MappingFile;
 use savio_relay::secret::Environment;
-use savio_relay::store::Store;
+use savio_relay::store::Archive;
 
 use crate::support::server::{Answer, House, Request};
 

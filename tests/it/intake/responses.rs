@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::support::server::{House, Request, SECRET, signed};
 use savio_relay::event::{EventId, SourceName};
 use savio_relay::intake::Settings;
-use savio_relay::store::Store;
+use savio_relay::store::Archive;
 use serde_json::json;
 
 #[track_caller]

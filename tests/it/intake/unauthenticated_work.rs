@@ -194,7 +194,7 @@ async fn token_of_an_address_is_stored_in_no_form() {
 
     let id = answer.events()[0].parse().unwrap();
     let headers =
-        savio_relay::store::Store::event(&*house.store, id).await.unwrap().unwrap().event.headers;
+        savio_relay::store::Archive::event(&*house.store, id).await.unwrap().unwrap().event.headers;
     for name in
         ["referer", "x-forwarded-uri", "x-original-url", "x-original-credentials", "x-request"]
     {

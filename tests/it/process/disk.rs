@@ -11,7 +11,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use savio_relay::event::{EventId, State};
 use savio_relay::store::sqlite::Settings;
-use savio_relay::store::{Sqlite, Store};
+use savio_relay::store::{Archive, Sqlite};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use wiremock::matchers::method;

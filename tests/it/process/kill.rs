@@ -15,7 +15,7 @@ use http::StatusCode;
 use reqwest::{Client, Response};
 use savio_relay::event::{EventId, State as Ending};
 use savio_relay::store::sqlite::Settings;
-use savio_relay::store::{Sqlite, Store};
+use savio_relay::store::{Archive, Sqlite};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 

@@ -210,7 +210,7 @@ async fn of_each_source_it_is_known_since_when_its_oldest_event_waits() {
     store.advance(begun[0].claim, step(wait(90))).await.unwrap();
     store.advance(settled[0].claim, step(settle(State::Delivered))).await.unwrap();
 
-    let oldest = store.oldest().await.unwrap();
+    let oldest = store.oldest_queued().await.unwrap();
 
     assert_eq!(oldest, [(name("a"), at(10)), (name("b"), at(5))]);
 }

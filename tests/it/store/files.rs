@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rusqlite::Connection;
 use savio_relay::event::EventId;
 use savio_relay::store::sqlite::{OpenError, Settings, Sqlite, is_served};
-use savio_relay::store::{Store, StoreError};
+use savio_relay::store::{Archive, StoreError};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use wiremock::matchers::method;

@@ -29,7 +29,7 @@ async fn page(
 
 async fn check(store: &dyn Store, filter: &EventFilter, expected: &[EventId]) {
     assert_eq!(list(store, filter).await, expected, "{filter:?}");
-    let matching = store.matching(filter.clone()).await.unwrap();
+    let matching = store.count_matching(filter.clone()).await.unwrap();
     assert_eq!(matching.events, expected.len() as u64, "{filter:?}");
 }
 
@@ -182,7 +182,7 @@ async fn what_matches_is_counted_and_how_much_of_it_is_queued() {
     for filter in
         [EventFilter::default(), text("-"), EventFilter { since: Some(at(0)), ..text("-") }]
     {
-        let matching = store.matching(filter).await.unwrap();
+        let matching = store.count_matching(filter).await.unwrap();
         assert_eq!(matching, MatchCount { events: 3, queued: 2, at_least: false });
     }
 }
@@ -245,8 +245,8 @@ async fn search_that_stopped_goes_on_until_all_is_found() {
             break;
         }
     }
-    let matching = store.matching(text("-")).await.unwrap();
-    let nowhere = store.matching(text("nowhere")).await.unwrap();
+    let matching = store.count_matching(text("-")).await.unwrap();
+    let nowhere = store.count_matching(text("nowhere")).await.unwrap();
 
     let mut each = found.clone();
     each.sort_unstable();

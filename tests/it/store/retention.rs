@@ -36,7 +36,7 @@ async fn what_settled_before_is_forgotten_and_counted_no_more() {
         assert!(!is_kept(store, id).await);
     }
     assert_eq!(store.counts().await.unwrap(), []);
-    assert_eq!(store.matching(EventFilter::default()).await.unwrap().events, 0);
+    assert_eq!(store.count_matching(EventFilter::default()).await.unwrap().events, 0);
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn much_is_forgotten_in_small_steps() {
     run_once(store, Duration::from_secs(10), at(20)).await.unwrap();
 
     assert!((1..=100).contains(&first.events) && first.has_steps, "{first:?}");
-    assert_eq!(store.matching(EventFilter::default()).await.unwrap().events, 1);
+    assert_eq!(store.count_matching(EventFilter::default()).await.unwrap().events, 1);
     assert!(is_kept(store, young).await);
 }
 

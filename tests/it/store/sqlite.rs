@@ -8,7 +8,8 @@ use rusqlite::Connection;
 use savio_relay::event::{EventId, State};
 use savio_relay::store::sqlite::{OpenError, Settings, Sqlite};
 use savio_relay::store::{
-    ClaimedEvent, EventFilter, EventRecord, NewEvent, PageRequest, Store, StoreError, StoredEvents,
+    ClaimedEvent, EventFilter, EventRecord, Inbox, NewEvent, PageRequest, Queue, StoreError,
+    StoredEvents,
 };
 use savio_relay::telemetry::metrics::{Attempts, Gauges, Metrics, Webhooks};
 use tokio::time::timeout;

@@ -304,7 +304,7 @@ impl State {
         }
     }
 
-    /// As `Store::earlier_upsert`.
+    /// As `Queue::earlier_upsert`.
     fn earlier(&self, event: usize, upsert: RecordKey) -> Option<EarlierUpsert> {
         let earlier = (0..event).find(|event| self.is_pending(*event, upsert))?;
         let (is_claimed, token) = (self.rows[earlier].lease.is_some(), self.rows[earlier].token);
@@ -321,7 +321,7 @@ impl State {
             && left.iter().any(|request| request.upsert == Some(upsert))
     }
 
-    /// As `Store::advance`.
+    /// As `Queue::advance`.
     fn commit(&mut self, event: usize, hand: &InHand, write: Write) -> Step {
         self.hands.get_mut(&event).unwrap().used = hand.token;
         if self.rows[event].lease != Some(hand.token) {

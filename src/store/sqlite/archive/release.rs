@@ -4,12 +4,12 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::event::{EventId, State};
+use crate::store::replay::{HoldDecision, ReleaseOutcome};
 use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::engine::transaction::Transaction;
 use crate::store::sqlite::rows::columns::{self, EventIdColumn, TimeColumn};
-use crate::store::{HoldDecision, ReleaseOutcome};
 
-pub(crate) fn release(
+pub(super) fn release(
     writing: &Transaction<'_>,
     id: EventId,
     (word, now): (HoldDecision, Timestamp),

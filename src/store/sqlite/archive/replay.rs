@@ -5,10 +5,12 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::search::{self, Search, SearchHit, Slice, SortOrder};
 use crate::event::{SourceName, State};
+use crate::store::filter::{Cursor, EventFilter};
+use crate::store::replay::{ReplayId, ReplayProgress, ReplayRequest};
 use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::engine::transaction::Transaction;
 use crate::store::sqlite::rows::columns::{EnumColumn, JsonColumn, TimeColumn};
-use crate::store::{Cursor, EventFilter, ReplayId, ReplayProgress, ReplayRequest};
+use crate::store::sqlite::rows::previous_state;
 
 /// How many events one step changes.
 const STEP: usize = 500;
@@ -215,7 +217,7 @@ fn give_back(writing: &Transaction<'_>, replay: i64, event: i64) -> Result<(), S
     if let Some((source, EnumColumn(state))) = given_back {
         writing.went(&source, State::Queued);
         writing.came(&source, state);
-        begun(writing, event)?;
+        previous_state::begun(writing, event)?;
         let sql = "UPDATE replays SET given_back = given_back + 1 WHERE number = ?1";
         writing.prepare_cached(sql)?.execute([replay])?;
     }
@@ -265,31 +267,4 @@ pub(crate) fn open(connection: &Connection) -> Result<Vec<ReplayId>, SqliteError
     let mut query = connection.prepare_cached(sql)?;
     let ids = query.query_map([], |row| row.get(0).map(ReplayId::from_bytes))?;
     Ok(ids.collect::<rusqlite::Result<_>>()?)
-}
-
-/// What a replayed event was before, until it is mapped anew.
-pub(crate) fn before(connection: &Connection, event: i64) -> rusqlite::Result<Option<State>> {
-    let sql = "SELECT state FROM replayed WHERE event = ?1";
-    let state = connection.prepare_cached(sql)?.query_row([event], |row| row.get(0)).optional()?;
-    Ok(state.map(|EnumColumn(state)| state))
-}
-
-/// Whether what was done then stays done. What had been delivered is all sent again.
-pub(crate) fn past_counts(before: State) -> bool {
-    match before {
-        State::Dead | State::Held => true,
-        State::Delivered | State::Ignored | State::Queued => false,
-    }
-}
-
-/// From here it cannot be given back.
-pub(crate) fn begun(connection: &Connection, event: i64) -> rusqlite::Result<()> {
-    let sql = "DELETE FROM replayed WHERE event = ?1 RETURNING replay";
-    let mut delete = connection.prepare_cached(sql)?;
-    let replay: Option<i64> = delete.query_row([event], |row| row.get(0)).optional()?;
-    if let Some(replay) = replay {
-        let sql = "UPDATE replays SET waiting = waiting - 1 WHERE number = ?1";
-        connection.prepare_cached(sql)?.execute([replay])?;
-    }
-    Ok(())
 }

@@ -8,70 +8,70 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::event::{SourceName, State};
+use crate::store::filter::{Cursor, EventFilter, EventPage, EventSummary, MatchCount, PageRequest};
 use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::rows::columns::{
     EnumColumn, EventIdColumn, ShownColumn, SourceColumn, TimeColumn,
 };
-use crate::store::{Cursor, EventFilter, EventPage, EventSummary, MatchCount, PageRequest};
 
-pub(crate) const LIMIT_MAX: usize = 500;
+pub(super) const LIMIT_MAX: usize = 500;
 
 /// A search for a text reads so many events at a time, and so many for one page.
-pub(crate) const CHUNK: usize = 1000;
-pub(crate) const LOOKED_MAX: usize = 20_000;
+pub(super) const CHUNK: usize = 1000;
+pub(super) const LOOKED_MAX: usize = 20_000;
 
 /// What is looked for from a place on.
 #[derive(Debug, Clone)]
-pub(crate) struct Search {
-    pub(crate) filter: EventFilter,
-    pub(crate) order: SortOrder,
-    pub(crate) after: Option<Cursor>,
+pub(super) struct Search {
+    pub(super) filter: EventFilter,
+    pub(super) order: SortOrder,
+    pub(super) after: Option<Cursor>,
     /// The number of the last event that may be meant.
-    pub(crate) up_to: i64,
-    pub(crate) limit: usize,
-    pub(crate) slice: Slice,
+    pub(super) up_to: i64,
+    pub(super) limit: usize,
+    pub(super) slice: Slice,
 }
 
 /// How far a search for a text goes before it ends with a place to go on from: a thousand events at least.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Slice {
+pub(super) struct Slice {
     /// How many events are looked at.
-    pub(crate) looked_max: usize,
-    pub(crate) until: Option<Instant>,
+    pub(super) looked_max: usize,
+    pub(super) until: Option<Instant>,
 }
 
 impl Slice {
-    pub(crate) const PAGE: Slice = Slice { looked_max: LOOKED_MAX, until: None };
+    pub(super) const PAGE: Slice = Slice { looked_max: LOOKED_MAX, until: None };
 }
 
 impl Search {
-    pub(crate) fn newest_first(filter: EventFilter, after: Option<Cursor>, limit: usize) -> Search {
+    pub(super) fn newest_first(filter: EventFilter, after: Option<Cursor>, limit: usize) -> Search {
         let (order, slice) = (SortOrder::NewestFirst, Slice::PAGE);
         Search { filter, order, after, up_to: i64::MAX, limit, slice }
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SortOrder {
+pub(super) enum SortOrder {
     NewestFirst,
     OldestFirst,
 }
 
 #[derive(Debug)]
-pub(crate) struct SearchResult {
-    pub(crate) events: Vec<SearchHit>,
-    pub(crate) next: Option<Cursor>,
+pub(super) struct SearchResult {
+    pub(super) events: Vec<SearchHit>,
+    pub(super) next: Option<Cursor>,
     /// How many events were looked at.
-    pub(crate) looked: usize,
+    pub(super) looked: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SearchHit {
-    pub(crate) place: Cursor,
-    pub(crate) state: State,
+    pub(super) place: Cursor,
+    pub(super) state: State,
 }
 
-pub(crate) fn list(
+pub(super) fn list(
     connection: &Connection,
     filter: EventFilter,
     page: PageRequest,
@@ -82,7 +82,7 @@ pub(crate) fn list(
 }
 
 /// What a search finds, and how many events it looked at.
-pub(crate) fn lines(
+pub(super) fn lines(
     connection: &Connection,
     search: &Search,
 ) -> Result<(EventPage, usize), SqliteError> {
@@ -93,7 +93,7 @@ pub(crate) fn lines(
     Ok((EventPage { events: lines.collect::<rusqlite::Result<_>>()?, next }, looked))
 }
 
-pub(crate) fn find(connection: &Connection, search: &Search) -> rusqlite::Result<SearchResult> {
+pub(super) fn find(connection: &Connection, search: &Search) -> rusqlite::Result<SearchResult> {
     let streams = streams(connection, &search.filter)?;
     let text = search.filter.text.as_ref().map(|text| text.to_lowercase());
     let size = if text.is_some() { CHUNK } else { search.limit + 1 };
@@ -165,7 +165,7 @@ fn shown(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
 }
 
 /// Of a filter without a text, which would have to be searched for.
-pub(crate) fn matching(
+pub(super) fn count_matching(
     connection: &Connection,
     filter: &EventFilter,
 ) -> Result<MatchCount, SqliteError> {

@@ -16,7 +16,7 @@ const SEARCH_MAX: Duration = Duration::from_secs(1);
 /// Nobody wants to know it more exactly.
 const COUNTED_MAX: u64 = 10_000;
 
-pub(crate) async fn list(
+pub(super) async fn list(
     readers: &Arc<Readers>,
     filter: EventFilter,
     PageRequest { limit, after }: PageRequest,
@@ -43,7 +43,10 @@ pub(crate) async fn list(
     }
 }
 
-pub(crate) async fn matching(readers: &Arc<Readers>, filter: EventFilter) -> Read<MatchCount> {
+pub(super) async fn count_matching(
+    readers: &Arc<Readers>,
+    filter: EventFilter,
+) -> Read<MatchCount> {
     let mut turn = readers.turn(Purpose::Search).await?;
     let begun = Instant::now();
     let mut matching = MatchCount::default();

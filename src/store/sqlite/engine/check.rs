@@ -8,9 +8,11 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use super::database_file;
+use super::disk_reserve::DiskReserve;
+use super::error::{self, OpenError};
 use super::files::beside;
-use super::{database_file, error};
-use crate::store::sqlite::Settings;
+use crate::store::sqlite::settings::Settings;
 
 /// How fast it goes, measured on 600 MiB that were not in memory; there it is fifteen times as fast.
 const BYTES_PER_SECOND: u64 = 50 * 1024 * 1024;
@@ -50,16 +52,16 @@ pub fn time_of_check(bytes: u64) -> Duration {
 }
 
 /// Half of what the write-ahead log may take.
-pub fn log_bytes_of_check(settings: &Settings) -> Result<u64, database_file::OpenError> {
+pub fn log_bytes_of_check(settings: &Settings) -> Result<u64, OpenError> {
     let path = database_file::find(&settings.path)?;
-    Ok(database_file::log_bytes_max(crate::store::sqlite::reserve(settings, &path)?.bytes() / 4)
-        / 2)
+    let reserve = DiskReserve::beside(&path, settings)?;
+    Ok(database_file::log_bytes_max(reserve.bytes() / 4) / 2)
 }
 
 /// Reads the file and writes nothing.
-pub async fn check(path: &Path, limits: Limits) -> Result<Checked, database_file::OpenError> {
+pub async fn check(path: &Path, limits: Limits) -> Result<Checked, OpenError> {
     let (path, log) = (database_file::find(path)?, beside(path, "-wal"));
-    let refused = |source| database_file::OpenError::Database { path: path.clone(), source };
+    let refused = |source| OpenError::Database { path: path.clone(), source };
     let begun = Instant::now();
     let stop = || {
         let log_bytes = fs::metadata(&log).map_or(0, |log| log.len());

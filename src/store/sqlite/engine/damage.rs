@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use tracing::error;
 
 use super::error::{SqliteError, unavailable};
-use crate::store::{StoreError, Trouble};
+use crate::store::error::{StoreError, Trouble};
 
 /// Until the next start, which reads the file anew.
 #[derive(Debug)]

@@ -1,47 +1,40 @@
-//! The database file: its lock, how it is opened, and its migrations.
+//! The database file: how it is opened and closed, and what becomes of its write-ahead log.
 
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, Row, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Row};
 use tracing::{error, warn};
 
+use super::error::OpenError;
 use super::files::{FileId, Locks, Log, LogState, beside, private};
-use crate::clock;
-use crate::store::sqlite::PATIENCE;
-use crate::store::sqlite::queue::suspects;
+use super::migrations;
 
-/// The n-th brings a database to version n.
-const MIGRATIONS: [&str; 13] = [
-    include_str!("../../../../migrations/sqlite/0001_events.sql"),
-    include_str!("../../../../migrations/sqlite/0002_gates.sql"),
-    include_str!("../../../../migrations/sqlite/0003_replays.sql"),
-    include_str!("../../../../migrations/sqlite/0004_sources.sql"),
-    include_str!("../../../../migrations/sqlite/0005_upserts.sql"),
-    include_str!("../../../../migrations/sqlite/0006_imports.sql"),
-    include_str!("../../../../migrations/sqlite/0007_counted_per_commit.sql"),
-    include_str!("../../../../migrations/sqlite/0008_suspects.sql"),
-    include_str!("../../../../migrations/sqlite/0009_waits.sql"),
-    include_str!("../../../../migrations/sqlite/0010_numbers.sql"),
-    include_str!("../../../../migrations/sqlite/0011_decoding_notes.sql"),
-    include_str!("../../../../migrations/sqlite/0012_left_out.sql"),
-    include_str!("../../../../migrations/sqlite/0013_waits_for.sql"),
-];
-
-/// "SavR", as the first migration sets it.
-const APPLICATION_ID: i64 = 0x5361_7652;
+/// Longest wait of a command for its turn: for the lock of another process, a place in the queue or a reader.
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Statements that stay prepared: more than there are.
 const STATEMENTS: usize = 64;
 
-/// The log is written back into the database at this size.
+/// The log is written back into the database at this size: just below 16 MiB, a quarter of the usual reserve.
 const LOG_PAGES_MAX: u64 = 4000;
+/// A shorter log would be written back every few commits.
 const LOG_PAGES_MIN: u64 = 50;
 const PAGE_BYTES: u64 = 4096;
 
-// No memory map: where the disk fails, that would end the process instead of the call.
+// `WAL`: who reads does not wait for who writes, and a commit is one write at the end of a file.
+// `synchronous`: FULL waits for the disk at each commit. With NORMAL a power loss would take the last commits, which
+// were answered 202.
+// `fullfsync`: macOS needs it for the same promise, elsewhere it does nothing.
+// `foreign_keys`: what belongs to an event is deleted with it, by ON DELETE CASCADE.
+// `temp_store`: sorting does not write to a disk that may be full.
+// `mmap_size`: no memory map: where the disk fails, that would end the process instead of the call.
+// `cache_size`: 16 MiB at most, of the writer's connection alone.
+// `journal_size_limit`: 64 MiB, about what `log_bytes_max` allows: a log that grew longer behind a long read is cut to
+// it once it is written back.
 const PRAGMAS: &str = "
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
@@ -51,36 +44,6 @@ const PRAGMAS: &str = "
     PRAGMA mmap_size = 0;
     PRAGMA cache_size = -16384;
     PRAGMA journal_size_limit = 67108864;";
-
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    #[error("cannot open {}", path.display())]
-    File { path: PathBuf, source: io::Error },
-    #[error("another savio-relay runs on {} (it locks {})", path.display(), lock.display())]
-    InUse { path: PathBuf, lock: PathBuf },
-    #[error("another file was put in the place of {}: restart", path.display())]
-    Replaced { path: PathBuf },
-    #[error("{}-wal was removed, and another program keeps it from being saved", path.display())]
-    LogRemoved { path: PathBuf },
-    #[error(
-        "another program has begun a log of its own at {}-wal: end that program and remove this file",
-        path.display()
-    )]
-    LogForeign { path: PathBuf },
-    #[error("{} is a database of another program", path.display())]
-    Foreign { path: PathBuf },
-    #[error(
-        "{} was written by a newer savio-relay: its version is {found}, this one knows {known}",
-        path.display()
-    )]
-    Newer { path: PathBuf, found: usize, known: usize },
-    #[error("{} was written by an older savio-relay: `serve` brings it up to date", path.display())]
-    Older { path: PathBuf },
-    #[error("there is no store at {}", path.display())]
-    Missing { path: PathBuf },
-    #[error("cannot use the database {}", path.display())]
-    Database { path: PathBuf, source: rusqlite::Error },
-}
 
 /// The file as the writer has it. A server's holds the lock as long as it lives.
 #[derive(Debug)]
@@ -95,10 +58,7 @@ pub(crate) struct DatabaseFile {
 impl DatabaseFile {
     /// The write-ahead log stays near `log_bytes`.
     pub(crate) fn open(path: &Path, log_bytes: u64) -> Result<DatabaseFile, OpenError> {
-        let mut database = DatabaseFile::new(path, log_bytes, Some(Locks::take(path)?))?;
-        suspects::end_all(database.connection()?, clock::now())
-            .map_err(|source| OpenError::Database { path: path.to_owned(), source })?;
-        Ok(database)
+        DatabaseFile::new(path, log_bytes, Some(Locks::take(path)?))
     }
 
     /// Beside a server, which may run: its claims stay.
@@ -150,7 +110,7 @@ impl DatabaseFile {
     }
 
     /// Whether the log is the one that the next start will find.
-    pub(crate) fn log_state(&self) -> LogState {
+    pub(super) fn log_state(&self) -> LogState {
         let log = self.connection.as_ref().map(|(_, log)| log);
         log.map_or(LogState::InPlace, |log| log.state(&self.path))
     }
@@ -178,13 +138,15 @@ impl DatabaseFile {
         let refused = |source| OpenError::Database { path: self.path.clone(), source };
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(&self.path, flags).map_err(refused)?;
-        connection.busy_timeout(PATIENCE).map_err(refused)?;
-        recognise(&connection, &self.path)?;
-        if self.locks.is_none() && version(&connection).map_err(refused)? < MIGRATIONS.len() {
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(refused)?;
+        migrations::recognise(&connection, &self.path)?;
+        if self.locks.is_none()
+            && migrations::version(&connection).map_err(refused)? < migrations::LATEST
+        {
             return Err(OpenError::Older { path: self.path.clone() });
         }
         set_up(&connection, self.log_pages).map_err(refused)?;
-        migrate(&mut connection).map_err(refused)?;
+        migrations::migrate(&mut connection).map_err(refused)?;
         Ok((connection, Log::of(&self.path)?))
     }
 
@@ -219,6 +181,8 @@ fn identity(path: &Path) -> Result<FileId, OpenError> {
 
 /// How many pages the log has when it is written back.
 fn log_pages(log_bytes: u64) -> u64 {
+    // A longer log would take the room in which accepted events settle; with a shorter one, pages that change often are
+    // written into the database more often.
     (log_bytes / PAGE_BYTES).clamp(LOG_PAGES_MIN, LOG_PAGES_MAX)
 }
 
@@ -253,11 +217,13 @@ pub(crate) fn find(path: &Path) -> Result<PathBuf, OpenError> {
 /// Whether a server runs on the file. Asking holds its lock for a moment, if nobody else does.
 pub fn is_served(path: &Path) -> io::Result<bool> {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    // Not the database: opening and closing that would end the locks that SQLite has on it in this process.
     let lock = match File::open(beside(&path, ".lock")) {
         Ok(lock) => lock,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
     };
+    // Shared, so that two who ask at once do not take each other for a server.
     match lock.try_lock_shared() {
         Ok(()) => Ok(false),
         Err(TryLockError::WouldBlock) => Ok(true),
@@ -267,7 +233,7 @@ pub fn is_served(path: &Path) -> io::Result<bool> {
 
 fn set_up(connection: &Connection, log_pages: u64) -> rusqlite::Result<()> {
     // This has to come before the first page is written, and would itself write to a full disk.
-    if version(connection)? == 0 {
+    if migrations::version(connection)? == 0 {
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     }
     connection.execute_batch(PRAGMAS)?;
@@ -287,47 +253,14 @@ fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
 pub(crate) fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(PATIENCE)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     keep_plans(&connection)?;
     Ok(connection)
 }
 
-/// Refuses a file that is not ours, before anything in it is changed.
-fn recognise(connection: &Connection, path: &Path) -> Result<(), OpenError> {
-    let number = |sql| connection.query_row(sql, [], |row| row.get(0));
-    let refused = |source| OpenError::Database { path: path.to_owned(), source };
-    let application: i64 = number("PRAGMA application_id").map_err(refused)?;
-    let tables: i64 = number("SELECT count(*) FROM sqlite_schema").map_err(refused)?;
-    if tables > 0 && application != APPLICATION_ID {
-        return Err(OpenError::Foreign { path: path.to_owned() });
-    }
-    let found = version(connection).map_err(refused)?;
-    let known = MIGRATIONS.len();
-    if found > known {
-        return Err(OpenError::Newer { path: path.to_owned(), found, known });
-    }
-    Ok(())
-}
-
-fn version(connection: &Connection) -> rusqlite::Result<usize> {
-    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
-}
-
-fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
-    for (index, migration) in MIGRATIONS.iter().enumerate() {
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        if version(&transaction)? == index {
-            transaction.execute_batch(migration)?;
-            transaction.pragma_update(None, "user_version", index + 1)?;
-        }
-        transaction.commit()?;
-    }
-    Ok(())
-}
-
 /// Writes to the disk without a change.
 pub(crate) fn touch(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "user_version", MIGRATIONS.len())
+    connection.pragma_update(None, "user_version", migrations::LATEST)
 }
 
 /// Another number than before, if another connection wrote since.

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::error::unavailable;
-use crate::store::sqlite::Settings;
-use crate::store::{StoreError, Trouble};
+use super::error::{OpenError, unavailable};
+use crate::store::error::{StoreError, Trouble};
+use crate::store::sqlite::settings::Settings;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -52,10 +52,17 @@ struct SpaceReading {
 
 impl DiskReserve {
     /// Left out, the reserve is 64 MiB, or 5 % of a smaller file system.
-    pub(crate) fn new(folder: &Path, bytes: Option<u64>) -> io::Result<DiskReserve> {
+    fn new(folder: &Path, bytes: Option<u64>) -> io::Result<DiskReserve> {
         let disk = rustix::fs::statvfs(folder)?;
         let bytes = bytes.unwrap_or_else(|| usual(disk.f_blocks.saturating_mul(disk.f_frsize)));
         Ok(DiskReserve { folder: folder.to_owned(), bytes, last: Mutex::new(None) })
+    }
+
+    /// The reserve on the disk of a database.
+    pub(crate) fn beside(database: &Path, settings: &Settings) -> Result<DiskReserve, OpenError> {
+        let folder = database.parent().unwrap_or(database);
+        DiskReserve::new(folder, settings.reserve_bytes)
+            .map_err(|source| OpenError::File { path: folder.to_owned(), source })
     }
 
     pub(crate) fn bytes(&self) -> u64 {

@@ -1,11 +1,43 @@
 //! What can go wrong in the database, in words for the one on call.
 
 use std::error::Error;
+use std::io;
+use std::path::PathBuf;
 
 use rusqlite::ErrorCode;
 
-use super::database_file::OpenError;
-use crate::store::{StoreError, Trouble};
+use crate::store::error::{StoreError, Trouble};
+
+/// Why a database cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("cannot open {}", path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("another savio-relay runs on {} (it locks {})", path.display(), lock.display())]
+    InUse { path: PathBuf, lock: PathBuf },
+    #[error("another file was put in the place of {}: restart", path.display())]
+    Replaced { path: PathBuf },
+    #[error("{}-wal was removed, and another program keeps it from being saved", path.display())]
+    LogRemoved { path: PathBuf },
+    #[error(
+        "another program has begun a log of its own at {}-wal: end that program and remove this file",
+        path.display()
+    )]
+    LogForeign { path: PathBuf },
+    #[error("{} is a database of another program", path.display())]
+    Foreign { path: PathBuf },
+    #[error(
+        "{} was written by a newer savio-relay: its version is {found}, this one knows {known}",
+        path.display()
+    )]
+    Newer { path: PathBuf, found: usize, known: usize },
+    #[error("{} was written by an older savio-relay: `serve` brings it up to date", path.display())]
+    Older { path: PathBuf },
+    #[error("there is no store at {}", path.display())]
+    Missing { path: PathBuf },
+    #[error("cannot use the database {}", path.display())]
+    Database { path: PathBuf, source: rusqlite::Error },
+}
 
 /// Why a command wrote nothing.
 #[derive(Debug, thiserror::Error)]

@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
-use super::database_file::OpenError;
+use super::error::OpenError;
 
 /// Device and inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FileId(u64, u64);
+pub(super) struct FileId(u64, u64);
 
 impl FileId {
     /// One look takes 1 to 2 µs, and a commit, of as many webhooks as wait, seven of them.
-    pub(crate) fn of(path: &Path) -> io::Result<FileId> {
+    pub(super) fn of(path: &Path) -> io::Result<FileId> {
         let file = fs::metadata(path)?;
         Ok(FileId(file.dev(), file.ino()))
     }
@@ -29,14 +29,14 @@ impl FileId {
 /// The write-ahead log and its index, as SQLite opened them: whoever removes one of them while it is open
 /// takes what is in the log from the next start.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Log {
+pub(super) struct Log {
     log: FileId,
     index: FileId,
 }
 
 /// What became of an open log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LogState {
+pub(super) enum LogState {
     InPlace,
     /// What is in it can be written into the database from here.
     Removed,
@@ -46,7 +46,7 @@ pub(crate) enum LogState {
 
 impl Log {
     /// Right after SQLite opened or made them.
-    pub(crate) fn of(database: &Path) -> Result<Log, OpenError> {
+    pub(super) fn of(database: &Path) -> Result<Log, OpenError> {
         let identity = |suffix| {
             let path = beside(database, suffix);
             FileId::of(&path).map_err(|source| OpenError::File { path, source })
@@ -54,7 +54,7 @@ impl Log {
         Ok(Log { log: identity("-wal")?, index: identity("-shm")? })
     }
 
-    pub(crate) fn state(&self, database: &Path) -> LogState {
+    pub(super) fn state(&self, database: &Path) -> LogState {
         let path = beside(database, "-wal");
         let log = FileId::of(&path).ok();
         let is_in_place = log == Some(self.log);
@@ -71,14 +71,14 @@ impl Log {
     }
 }
 
-pub(crate) fn beside(database: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(database: &Path, suffix: &str) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
 }
 
 /// A file of ours can be read by nobody else.
-pub(crate) fn private() -> OpenOptions {
+pub(super) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     options
@@ -87,7 +87,7 @@ pub(crate) fn private() -> OpenOptions {
 /// A server's locks, held until they are dropped. No connection may be open then: closing the database file
 /// ends all locks that SQLite has on it in this process.
 #[derive(Debug)]
-pub(crate) struct Locks {
+pub(super) struct Locks {
     path: PathBuf,
     lock: (File, FileId),
     /// On the database itself, since the lock file may be removed.
@@ -95,7 +95,7 @@ pub(crate) struct Locks {
 }
 
 impl Locks {
-    pub(crate) fn take(database: &Path) -> Result<Locks, OpenError> {
+    pub(super) fn take(database: &Path) -> Result<Locks, OpenError> {
         let path = beside(database, ".lock");
         let lock = lock_file(database, &path)?;
         let database = lock_database(database, &path)?;
@@ -103,7 +103,7 @@ impl Locks {
     }
 
     /// Locks the lock file again if it is another than before, and tells whether it was.
-    pub(crate) fn keep(&mut self, database: &Path) -> Result<bool, OpenError> {
+    pub(super) fn keep(&mut self, database: &Path) -> Result<bool, OpenError> {
         if FileId::of(&self.path).ok() == Some(self.lock.1) {
             return Ok(false);
         }
@@ -142,6 +142,9 @@ fn lock(file: &File) -> Result<(), TryLockError> {
     }
 }
 
+// A file of its own, since SQLite's locks cannot tell whether a server runs: they last as long as a transaction, and
+// one that lasted longer (`locking_mode = EXCLUSIVE`) would keep `events`, `doctor` and backups out, which work beside
+// a server.
 fn lock_file(database: &Path, path: &Path) -> Result<(File, FileId), OpenError> {
     let refused = |source| OpenError::File { path: path.to_owned(), source };
     let file = private().open(path).map_err(refused)?;

@@ -11,10 +11,9 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::damage::Damage;
-use super::database_file;
+use super::database_file::{self, BUSY_TIMEOUT};
 use super::error::{SqliteError, unavailable};
-use crate::store::sqlite::PATIENCE;
-use crate::store::{StoreError, Trouble};
+use crate::store::error::{StoreError, Trouble};
 
 /// How many may read at a time for each purpose. Who looks into the store keeps no delivery waiting, and who searches
 /// for a text, which reads events one by one, keeps nobody else who looks.
@@ -114,7 +113,7 @@ impl Readers {
     pub(crate) async fn turn(&self, purpose: Purpose) -> Read<ReadTurn> {
         let (patience, busy) = match purpose {
             Purpose::Delivery | Purpose::Look => {
-                (PATIENCE, "too many others read from the database")
+                (BUSY_TIMEOUT, "too many others read from the database")
             }
             Purpose::Search => (SEARCH_PATIENCE, "another search runs"),
         };

@@ -1,6 +1,5 @@
 //! The one thread that writes: it groups the commands that wait into one commit.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
@@ -10,14 +9,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::{error, info};
 
+use super::batch::{self, Access, CommandResults, WriteCommand};
 use super::damage::Damage;
-use super::database_file::{DatabaseFile, OpenError};
-use super::error::{SqliteError, unavailable};
+use super::database_file::{BUSY_TIMEOUT, DatabaseFile};
+use super::error::{OpenError, SqliteError, unavailable};
 use super::files::LogState;
 use super::readers::Readers;
 use super::transaction::Transaction;
-use crate::store::sqlite::PATIENCE;
-use crate::store::{StoreError, Trouble};
+use crate::store::error::{StoreError, Trouble};
 use crate::telemetry::metrics::Commits;
 
 /// How many commands may share a commit.
@@ -77,7 +76,7 @@ impl Writer {
         let commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let closed = || unavailable(Trouble::Internal, "the store is closed");
         let commands = commands.ok_or_else(closed)?;
-        let Ok(place) = timeout(PATIENCE, commands.reserve()).await else {
+        let Ok(place) = timeout(BUSY_TIMEOUT, commands.reserve()).await else {
             return Err(unavailable(Trouble::Busy, "too much waits for the disk"));
         };
         let (reply, answer) = oneshot::channel();
@@ -94,21 +93,6 @@ impl Writer {
         self.commands.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.thread.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
-}
-
-/// What a command does on the writer's connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Access {
-    Look,
-    Write,
-}
-
-trait WriteCommand: Send {
-    fn access(&self) -> Access;
-
-    fn run(&mut self, writing: &Transaction<'_>) -> Result<(), SqliteError>;
-    /// Tells the caller, once it is known whether the commit is on disk.
-    fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
 }
 
 struct PendingWrite<T, W> {
@@ -188,7 +172,7 @@ impl WriterThread {
         self.keep_log()?;
         let looking = Transaction::on(self.database.connection()?);
         let look = |command: &mut Box<dyn WriteCommand>| {
-            Ok(run(&looking, command.as_mut())?.map_err(StoreError::from))
+            Ok(batch::run(&looking, command.as_mut())?.map_err(StoreError::from))
         };
         batch.iter_mut().map(look).collect()
     }
@@ -199,7 +183,7 @@ impl WriterThread {
     ) -> Result<CommandResults, SqliteError> {
         self.keep_log()?;
         let connection = self.database.connection()?;
-        let written = transact(connection, batch);
+        let written = batch::transact(connection, batch);
         if written.is_err() && !connection.is_autocommit() {
             connection.execute_batch("ROLLBACK")?;
         }
@@ -246,83 +230,6 @@ impl WriterThread {
         }
         self.broken = false;
     }
-}
-
-type CommandResults = Vec<Result<(), StoreError>>;
-
-/// One commit for all; each command stands or falls alone, unless the disk itself fails.
-fn transact(
-    connection: &Connection,
-    batch: &mut [Box<dyn WriteCommand>],
-) -> Result<CommandResults, SqliteError> {
-    step(connection, "BEGIN IMMEDIATE")?;
-    let mut writing = Transaction::on(connection);
-    let outcomes = if let Some(outcomes) = run_together(&writing, batch)? {
-        outcomes
-    } else {
-        step(connection, "ROLLBACK")?;
-        step(connection, "BEGIN IMMEDIATE")?;
-        writing = Transaction::on(connection);
-        run_apart(&writing, batch)?
-    };
-    writing.write_counts()?;
-    step(connection, "COMMIT")?;
-    Ok(outcomes)
-}
-
-/// None if a command failed that may have written something, which cannot be taken back by itself.
-fn run_together(
-    writing: &Transaction<'_>,
-    batch: &mut [Box<dyn WriteCommand>],
-) -> Result<Option<CommandResults>, SqliteError> {
-    let mut outcomes = Vec::with_capacity(batch.len());
-    for command in batch {
-        let written = writing.total_changes();
-        match run(writing, command.as_mut())? {
-            Err(failure) if failure.is_of_sqlite() || writing.total_changes() != written => {
-                return Ok(None);
-            }
-            outcome => outcomes.push(outcome.map_err(StoreError::from)),
-        }
-    }
-    Ok(Some(outcomes))
-}
-
-/// The same at more cost: what a command wrote that failed is rolled back, and no more.
-fn run_apart(
-    writing: &Transaction<'_>,
-    batch: &mut [Box<dyn WriteCommand>],
-) -> Result<CommandResults, SqliteError> {
-    let mut outcomes = Vec::with_capacity(batch.len());
-    for command in batch {
-        let start = writing.counted();
-        step(writing, "SAVEPOINT command")?;
-        let outcome = run(writing, command.as_mut())?;
-        if outcome.is_err() {
-            step(writing, "ROLLBACK TO command")?;
-            writing.uncount_to(start);
-        }
-        step(writing, "RELEASE command")?;
-        outcomes.push(outcome.map_err(StoreError::from));
-    }
-    Ok(outcomes)
-}
-
-/// The outer result: whether the disk works.
-fn run(
-    writing: &Transaction<'_>,
-    command: &mut dyn WriteCommand,
-) -> Result<Result<(), SqliteError>, SqliteError> {
-    let run = AssertUnwindSafe(|| command.run(writing));
-    match catch_unwind(run).unwrap_or(Err(SqliteError::Panicked)) {
-        Err(failure) if failure.is_of_the_disk() || writing.is_autocommit() => Err(failure),
-        outcome => Ok(outcome),
-    }
-}
-
-fn step(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
-    connection.prepare_cached(sql)?.execute([])?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
 use crate::event::State;
-use crate::store::Purged;
+use crate::store::maintenance::Purged;
 use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::engine::transaction::Transaction;
 use crate::store::sqlite::rows::columns::{EnumColumn, TimeColumn};
@@ -19,7 +19,7 @@ const PAGES: i64 = 500;
 /// Room for what comes next.
 const PAGES_KEPT: i64 = 64;
 
-pub(crate) fn forget(writing: &Transaction<'_>, before: Timestamp) -> Result<Purged, SqliteError> {
+pub(super) fn forget(writing: &Transaction<'_>, before: Timestamp) -> Result<Purged, SqliteError> {
     let (events, is_all) = forget_events(writing, before)?;
     forget_replays(writing, before)?;
     let given_back_all = give_back(writing)?;

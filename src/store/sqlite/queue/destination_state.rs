@@ -6,13 +6,13 @@ use serde_json::Value;
 use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::rows::columns::JsonColumn;
 
-pub(crate) fn read(connection: &Connection, name: &str) -> Result<Option<Value>, SqliteError> {
+pub(super) fn read(connection: &Connection, name: &str) -> Result<Option<Value>, SqliteError> {
     let sql = "SELECT state FROM gates WHERE name = ?1";
     let found = connection.prepare_cached(sql)?.query_row([name], |row| row.get(0)).optional()?;
     Ok(found.map(|JsonColumn(state)| state))
 }
 
-pub(crate) fn keep(connection: &Connection, name: &str, state: &Value) -> Result<(), SqliteError> {
+pub(super) fn keep(connection: &Connection, name: &str, state: &Value) -> Result<(), SqliteError> {
     let sql = "INSERT INTO gates (name, state) VALUES (?1, ?2)
                ON CONFLICT (name) DO UPDATE SET state = excluded.state";
     connection.prepare_cached(sql)?.execute(params![name, JsonColumn(state)])?;

@@ -3,32 +3,27 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
-use tracing::{error, warn};
+use rusqlite::{Connection, Row, params};
 
-use super::{progress, schedule, suspects};
-use crate::event::State;
+use super::suspects;
+use crate::store::queue::{Claim, ClaimRequest, Renewal, WaitsFor};
 use crate::store::sqlite::engine::error::SqliteError;
-use crate::store::sqlite::engine::transaction::Transaction;
-use crate::store::sqlite::rows::columns::{EventIdColumn, SourceColumn, TimeColumn, token};
-use crate::store::{Claim, ClaimRequest, ClaimedEvent, NextStep, Progress, Renewal, WaitsFor};
+use crate::store::sqlite::rows::columns::{
+    EventIdColumn, Priority, SourceColumn, TimeColumn, token,
+};
 
 /// A claim whose event is not read yet.
-pub(crate) struct Lease {
-    pub(crate) claim: Claim,
-    number: i64,
+pub(super) struct Lease {
+    pub(super) claim: Claim,
+    pub(super) number: i64,
 }
 
 /// An event that may be claimed; sorts by when it was due, then by receipt.
 type DueEvent = (Timestamp, i64);
 
-/// Ranks of events: those of the first go before all of the next.
-pub(crate) type QueueRank = i64;
-pub(crate) const SENT: QueueRank = 0;
-pub(crate) const IMPORTED: QueueRank = 1;
-pub(crate) const RANKS: [QueueRank; 2] = [SENT, IMPORTED];
-
-// Both read the ends of an index, however long the queue is.
+// Both read the ends of an index, however long the queue is. `INDEXED BY`, since SQLite has no statistics of the tables
+// and guesses: with another index it would sort or search all of the queue. Where the named one cannot be used,
+// preparing the statement fails.
 const DUE: &str = "
     SELECT due_at, number FROM events INDEXED BY events_due
     WHERE source = ?1 AND rank = ?2 AND state = 'queued' AND lease_until IS NULL AND due_at <= ?3
@@ -37,7 +32,7 @@ const ENDED: &str = "
     SELECT due_at, number, source, rank FROM events INDEXED BY events_leased
     WHERE lease_until IS NOT NULL AND lease_until <= ?1";
 
-pub(crate) fn lease(
+pub(super) fn lease(
     connection: &Connection,
     wanted: &ClaimRequest,
 ) -> Result<Vec<Lease>, SqliteError> {
@@ -75,11 +70,12 @@ pub(crate) fn lease(
 fn first(
     connection: &Connection,
     wanted: &ClaimRequest,
-    known: &[(QueueRank, DueEvent)],
+    known: &[(Priority, DueEvent)],
 ) -> rusqlite::Result<BTreeSet<DueEvent>> {
-    for rank in RANKS {
-        let known = known.iter().filter(|(its, _)| *its == rank).map(|(_, candidate)| *candidate);
-        let first = oldest(connection, wanted, (rank, wanted.slots, known.collect()))?;
+    for priority in Priority::ALL {
+        let known =
+            known.iter().filter(|(its, _)| *its == priority).map(|(_, candidate)| *candidate);
+        let first = oldest(connection, wanted, (priority, wanted.slots, known.collect()))?;
         if !first.is_empty() {
             return Ok(first);
         }
@@ -91,8 +87,10 @@ fn first(
 fn oldest(
     connection: &Connection,
     wanted: &ClaimRequest,
-    (rank, slots, known): (QueueRank, usize, BTreeSet<DueEvent>),
+    (priority, slots, known): (Priority, usize, BTreeSet<DueEvent>),
 ) -> rusqlite::Result<BTreeSet<DueEvent>> {
+    // Merged here and not by `source IN (...) ORDER BY`, for which SQLite would sort all that is due: each of these
+    // queries reads at most as many entries at the end of its part of the index as there are slots.
     let mut oldest = known;
     let limit = i64::try_from(slots).unwrap_or(i64::MAX);
     let mut query = connection.prepare_cached(DUE)?;
@@ -100,7 +98,7 @@ fn oldest(
         // Nothing younger than what is found already.
         let latest = if oldest.len() < slots { None } else { oldest.last() };
         let latest = latest.map_or(wanted.now, |(due_at, _)| wanted.now.min(*due_at));
-        let place = params![source.as_str(), rank, TimeColumn(latest), limit];
+        let place = params![source.as_str(), priority, TimeColumn(latest), limit];
         for candidate in query.query_map(place, candidate)? {
             oldest.insert(candidate?);
         }
@@ -115,7 +113,7 @@ fn oldest(
 fn ended(
     connection: &Connection,
     wanted: &ClaimRequest,
-) -> rusqlite::Result<Vec<(QueueRank, DueEvent)>> {
+) -> rusqlite::Result<Vec<(Priority, DueEvent)>> {
     let mut ended = Vec::new();
     let mut query = connection.prepare_cached(ENDED)?;
     let mut rows = query.query([TimeColumn(wanted.now)])?;
@@ -139,108 +137,7 @@ fn claim(row: &Row<'_>) -> rusqlite::Result<Claim> {
     Ok(Claim { event, token: token.cast_unsigned() })
 }
 
-/// An event under a claim that still holds, as the next step finds it.
-pub(crate) struct LeasedEvent {
-    pub(crate) number: i64,
-    pub(crate) source: String,
-    pub(crate) tries: i64,
-    /// Only then there may be something in `replayed`.
-    pub(crate) was_replayed: bool,
-    /// Only then there is something in `suspects`.
-    pub(crate) is_suspect: bool,
-    /// Whether it was noted that it waits for another event.
-    pub(crate) waits: bool,
-}
-
-/// What was read of events that were claimed.
-#[derive(Debug, Default)]
-pub(crate) struct Loaded {
-    pub(crate) claimed: Vec<ClaimedEvent>,
-    pub(crate) unreadable: Vec<Unreadable>,
-}
-
-/// An event whose row cannot be understood, now or later.
-#[derive(Debug, Clone)]
-pub(crate) struct Unreadable {
-    claim: Claim,
-    reason: String,
-}
-
-/// Reads what was claimed. One that cannot be read at present is left out, so that it harms no other; its
-/// lease ends by itself.
-pub(crate) fn load(connection: &Connection, leases: &[Lease]) -> Result<Loaded, SqliteError> {
-    let mut loaded = Loaded::default();
-    let snapshot = connection.unchecked_transaction()?;
-    for lease in leases {
-        match load_into(&mut loaded, &snapshot, lease) {
-            Err(failure) if failure.is_of_the_disk() || failure.damage().is_some() => {
-                return Err(failure);
-            }
-            Err(failure) => {
-                let id = lease.claim.event;
-                error!(event.id = %id, %failure, "event {id} cannot be read from the store");
-            }
-            Ok(()) => {}
-        }
-    }
-    Ok(loaded)
-}
-
-pub(crate) fn load_one(connection: &Connection, claim: Claim) -> Result<Loaded, SqliteError> {
-    let mut loaded = Loaded::default();
-    // All of it as it was at one moment.
-    let snapshot = connection.unchecked_transaction()?;
-    match in_hand(&snapshot, claim) {
-        Ok(LeasedEvent { number, .. }) => {
-            load_into(&mut loaded, &snapshot, &Lease { claim, number })?;
-            Ok(loaded)
-        }
-        Err(SqliteError::ClaimLost) => Ok(loaded),
-        Err(failure) => Err(failure),
-    }
-}
-
-fn load_into(
-    loaded: &mut Loaded,
-    connection: &Connection,
-    Lease { claim, number }: &Lease,
-) -> Result<(), SqliteError> {
-    match schedule::claimed(connection, *claim, *number).map_err(SqliteError::from) {
-        Ok(claimed) => loaded.claimed.push(claimed),
-        Err(failure) if failure.is_of_the_row() => {
-            let reason = format!("it cannot be read from the store: {failure}");
-            loaded.unreadable.push(Unreadable { claim: *claim, reason });
-        }
-        Err(failure) => return Err(failure),
-    }
-    Ok(())
-}
-
-/// Ends events that nobody can read: they would be claimed for ever. Those that were lost meanwhile are left.
-pub(crate) fn bury(
-    writing: &Transaction<'_>,
-    unreadable: &[Unreadable],
-    now: Timestamp,
-) -> Result<(), SqliteError> {
-    for Unreadable { claim, reason } in unreadable {
-        let dead = NextStep::Settle { state: State::Dead, reason: Some(reason.clone()), at: now };
-        match progress::advance(writing, *claim, &Progress::to(dead)) {
-            Ok(()) | Err(SqliteError::ClaimLost) => {}
-            Err(failure) => return Err(failure),
-        }
-    }
-    Ok(())
-}
-
-impl Unreadable {
-    /// In the log, once it is on disk.
-    pub(crate) fn tell(&self) {
-        let (id, state, reason) = (self.claim.event, State::Dead.as_str(), &self.reason);
-        warn!(event.id = %id, state, reason, "event {id} is {state}");
-    }
-}
-
-pub(crate) fn renew(
+pub(super) fn renew(
     connection: &Connection,
     renewals: &[Renewal],
     until: Timestamp,
@@ -260,7 +157,7 @@ pub(crate) fn renew(
 }
 
 /// Gives claims back: the events can be claimed at once.
-pub(crate) fn end(connection: &Connection, claims: &[Claim]) -> Result<(), SqliteError> {
+pub(super) fn end(connection: &Connection, claims: &[Claim]) -> Result<(), SqliteError> {
     for claim in claims {
         set_lease(connection, *claim, None)?;
     }
@@ -284,29 +181,4 @@ fn set_lease(
         until
     ])?;
     Ok(changed == 1)
-}
-
-/// The claim's event, if it is still the claim's.
-pub(crate) fn in_hand(connection: &Connection, claim: Claim) -> Result<LeasedEvent, SqliteError> {
-    // Where nobody is suspect, the table is one empty page.
-    let sql = "SELECT number, source, tries, replay,
-                   EXISTS (SELECT 1 FROM suspects WHERE suspects.event = number),
-                   waits_for IS NOT NULL
-               FROM events WHERE id = ?1 AND token = ?2 AND lease_until IS NOT NULL";
-    let mut query = connection.prepare_cached(sql)?;
-    let event =
-        query.query_row(params![EventIdColumn(claim.event), token(claim.token)], in_hand_of);
-    event.optional()?.ok_or(SqliteError::ClaimLost)
-}
-
-/// Of a row's first six columns.
-pub(crate) fn in_hand_of(row: &Row<'_>) -> rusqlite::Result<LeasedEvent> {
-    Ok(LeasedEvent {
-        number: row.get(0)?,
-        source: row.get(1)?,
-        tries: row.get(2)?,
-        was_replayed: row.get(3)?,
-        is_suspect: row.get(4)?,
-        waits: row.get(5)?,
-    })
 }

@@ -8,7 +8,7 @@ use crate::event::Request;
 use crate::store::sqlite::rows::columns::JsonColumn;
 
 /// From now on the request is sent without the fields, and waits for that. Gives how many requests that are: one.
-pub(crate) fn shorten(
+pub(super) fn shorten(
     connection: &Connection,
     event: i64,
     (position, left_out): (usize, &[String]),
@@ -29,7 +29,7 @@ pub(crate) fn shorten(
 }
 
 /// Adds to the names that the event has.
-pub(crate) fn add<'f>(
+pub(super) fn add<'f>(
     connection: &Connection,
     event: i64,
     fields: impl IntoIterator<Item = &'f String>,

@@ -5,23 +5,22 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::leases::LeasedEvent;
-use super::{leases, left_out, schedule, suspects};
+use super::leased_event::{self, LeasedEvent};
+use super::{left_out, suspects};
 use crate::event::{Outcome, RecordKey, Request, State};
-use crate::store::sqlite::archive::replay;
+use crate::store::planned_request::{PlannedRequest, RequestState};
+use crate::store::queue::{Attempt, Claim, NextStep, Progress, Shorter, WaitsFor};
 use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::engine::transaction::Transaction;
 use crate::store::sqlite::rows::columns::{JsonColumn, TimeColumn};
-use crate::store::{
-    Attempt, Claim, NextStep, PlannedRequest, Progress, RequestState, Shorter, WaitsFor,
-};
+use crate::store::sqlite::rows::{events, previous_state};
 
 pub(crate) fn advance(
     writing: &Transaction<'_>,
     claim: Claim,
     progress: &Progress,
 ) -> Result<(), SqliteError> {
-    let event = leases::in_hand(writing, claim)?;
+    let event = leased_event::in_hand(writing, claim)?;
     if let Some(requests) = &progress.planned {
         plan(writing, &event, requests)?;
     }
@@ -55,9 +54,9 @@ fn plan(
     let event = event.number;
     let planned = match before {
         Some(before) => {
-            let earlier = schedule::earlier(connection, event, before)?;
+            let earlier = events::earlier(connection, event, before)?;
             forget_plan(connection, event)?;
-            replay::begun(connection, event)?;
+            previous_state::begun(connection, event)?;
             PlannedRequest::replan(requests, earlier)
         }
         None => PlannedRequest::replan(requests, Vec::new()),
@@ -91,17 +90,17 @@ fn forget_plan(connection: &Connection, event: i64) -> rusqlite::Result<()> {
 
 /// What an event was before it was replayed, if it was.
 fn before(connection: &Connection, event: &LeasedEvent) -> rusqlite::Result<Option<State>> {
-    if event.was_replayed { replay::before(connection, event.number) } else { Ok(None) }
+    if event.was_replayed { previous_state::before(connection, event.number) } else { Ok(None) }
 }
 
 /// An event that was replayed, and settles without a plan of its own. What it was keeps the past
 /// that a later replay counts.
 fn end_replay(connection: &Connection, event: &LeasedEvent) -> rusqlite::Result<()> {
     if let Some(before) = before(connection, event)? {
-        if !replay::past_counts(before) {
+        if !previous_state::past_counts(before) {
             forget_plan(connection, event.number)?;
         }
-        replay::begun(connection, event.number)?;
+        previous_state::begun(connection, event.number)?;
     }
     Ok(())
 }

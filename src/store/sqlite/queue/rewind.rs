@@ -3,25 +3,24 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::leases::RANKS;
 use crate::event::SourceName;
 use crate::store::sqlite::engine::error::SqliteError;
-use crate::store::sqlite::rows::columns::TimeColumn;
+use crate::store::sqlite::rows::columns::{Priority, TimeColumn};
 
 /// How many events one look finds, so that they take little memory.
 const FOUND_MAX: usize = 10_000;
 
 /// How many events one commit changes: others wait for the disk meanwhile.
-pub(crate) const CHANGED_MAX: usize = 500;
+pub(super) const CHANGED_MAX: usize = 500;
 
 /// What waits longer than it was meant to.
 #[derive(Debug, Default)]
-pub(crate) struct Late {
-    pub(crate) events: Vec<i64>,
+pub(super) struct Late {
+    pub(super) events: Vec<i64>,
     /// Whether there may be more events than these.
-    pub(crate) has_more: bool,
+    pub(super) has_more: bool,
     /// Replays whose next events would be due too late.
-    pub(crate) replays: Vec<i64>,
+    pub(super) replays: Vec<i64>,
 }
 
 // Of the index only what is due later: a million such events take 0.25 s, apart from the writer.
@@ -36,16 +35,16 @@ const LEASED: &str = "
 const REPLAYS: &str = "
     SELECT number FROM replays INDEXED BY replays_open WHERE ended = 0 AND begun_at > ?1";
 
-pub(crate) fn late(
+pub(super) fn late(
     connection: &Connection,
     sources: &[SourceName],
     now: Timestamp,
 ) -> Result<Late, SqliteError> {
     let mut events = numbers(connection, LEASED, params![TimeColumn(now), FOUND_MAX])?;
     for source in sources {
-        for rank in RANKS {
+        for priority in Priority::ALL {
             let left = FOUND_MAX.saturating_sub(events.len());
-            let wanted = params![source.as_str(), rank, TimeColumn(now), left];
+            let wanted = params![source.as_str(), priority, TimeColumn(now), left];
             events.extend(numbers(connection, WAITING, wanted)?);
         }
     }
@@ -64,7 +63,7 @@ fn numbers(
 }
 
 /// Each event's wait and lease begin now, as long as they were.
-pub(crate) fn events(
+pub(super) fn events(
     connection: &Connection,
     numbers: &[i64],
     now: Timestamp,
@@ -80,7 +79,7 @@ pub(crate) fn events(
 }
 
 /// Makes some of the events due that wait behind an earlier one, and returns how many.
-pub(crate) fn end_waits_behind(
+pub(super) fn end_waits_behind(
     connection: &Connection,
     now: Timestamp,
 ) -> Result<usize, SqliteError> {
@@ -90,7 +89,7 @@ pub(crate) fn end_waits_behind(
     Ok(connection.prepare_cached(sql)?.execute(params![TimeColumn(now), CHANGED_MAX])?)
 }
 
-pub(crate) fn replays(
+pub(super) fn replays(
     connection: &Connection,
     numbers: &[i64],
     now: Timestamp,

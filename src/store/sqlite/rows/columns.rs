@@ -1,6 +1,7 @@
 //! How our types look in a column.
 
 use jiff::Timestamp;
+use rusqlite::Row;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeOwned, IntoDeserializer};
@@ -88,4 +89,42 @@ impl<T: DeserializeOwned> FromSql for JsonColumn<T> {
 /// Tokens keep their bits.
 pub(crate) fn token(token: u64) -> i64 {
     token.cast_signed()
+}
+
+/// The column `rank` of an event: all that are live go before any that was imported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Priority {
+    Live,
+    Imported,
+}
+
+impl Priority {
+    /// The first to go first.
+    pub(crate) const ALL: [Priority; 2] = [Priority::Live, Priority::Imported];
+
+    fn rank(self) -> i64 {
+        match self {
+            Priority::Live => 0,
+            Priority::Imported => 1,
+        }
+    }
+}
+
+impl ToSql for Priority {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.rank().into())
+    }
+}
+
+impl FromSql for Priority {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Priority> {
+        let rank = value.as_i64()?;
+        let found = Priority::ALL.into_iter().find(|priority| priority.rank() == rank);
+        found.ok_or(FromSqlError::OutOfRange(rank))
+    }
+}
+
+pub(crate) fn time_of(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+    let time: Option<TimeColumn> = row.get(column)?;
+    Ok(time.map(|TimeColumn(time)| time))
 }

@@ -11,8 +11,8 @@ use savio_relay::event::{EventId, State};
 use savio_relay::savio::{self, Client};
 use savio_relay::store::sqlite::{self, Sqlite};
 use savio_relay::store::{
-    ClaimRequest, EventFilter, EventRecord, HoldDecision, ReplayId, ReplayRequest, StateCount,
-    Store, Webhook, run_replay,
+    Archive, ClaimRequest, EventFilter, EventRecord, HoldDecision, Inbox, Queue, ReplayId,
+    ReplayRequest, StateCount, Webhook, run_replay,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -1,7 +1,7 @@
 //! Proofs in a field of the body, whatever the character sets of the other fields are.
 
 use savio_relay::clock;
-use savio_relay::store::Store;
+use savio_relay::store::Archive;
 
 use super::{BODY, Fixture, WRONG, post};
 use crate::support::server::Request;
@@ -42,7 +42,7 @@ async fn token_in_a_field_is_found_beside_text_in_another_character_set() {
             let answer = fixture.house.send(&request(&content_type, &body)).await;
             assert_eq!(answer.status, 202, "{content_type}: {answer:?}");
             let id = answer.events()[0].parse().unwrap();
-            let kept = Store::event(&*fixture.house.store, id).await.unwrap();
+            let kept = Archive::event(&*fixture.house.store, id).await.unwrap();
             let payload = kept.unwrap().event.payload;
             assert!(payload.contains(r#""Key":"********""#), "{payload}");
             assert!(!payload.contains("a-secret"), "{payload}");

@@ -12,7 +12,7 @@ use http::StatusCode;
 use rusqlite::Connection;
 use savio_relay::event::{EventId, State as Ending};
 use savio_relay::store::sqlite::Settings;
-use savio_relay::store::{Sqlite, Store};
+use savio_relay::store::{Archive, Sqlite};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

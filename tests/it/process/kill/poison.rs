@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use http::StatusCode;
 use savio_relay::event::{EventId, State};
 use savio_relay::store::sqlite::Settings;
-use savio_relay::store::{EventRecord, Sqlite, Store};
+use savio_relay::store::{Archive, EventRecord, Sqlite};
 use serde_json::{Value, json};
 
 use super::{Arrived, MAPPING};

@@ -1,26 +1,18 @@
-//! How events look as JSON, to the command line and to programs.
+//! Events and replays as JSON, for the API and the command line.
 
 use serde::Serialize;
-use serde::ser::Serializer;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{
-    Attempt, Cursor, EventRecord, EventSummary, PlannedRequest, ReplayId, ReplayProgress,
-    RequestState,
-};
 use crate::event::{Headers, Outcome, RequestKind};
-
-impl Serialize for Cursor {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
+use crate::store::{
+    Attempt, EventRecord, EventSummary, PlannedRequest, ReplayId, ReplayProgress, RequestState,
+};
 
 /// An event with all that is known of it.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Event)]
-pub struct EventView<'r> {
+pub(crate) struct EventView<'r> {
     #[serde(flatten)]
     line: EventSummary,
     settled_at: Option<jiff::Timestamp>,
@@ -65,7 +57,7 @@ struct AttemptView<'r> {
 
 /// How far a replay is.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ReplayView {
+pub(crate) struct ReplayView {
     replay_id: ReplayId,
     begun_at: jiff::Timestamp,
     /// Events found so far, those that were queued already included.
@@ -80,49 +72,33 @@ pub struct ReplayView {
     done: bool,
 }
 
-impl ReplayProgress {
-    pub fn progressed(&self) -> ReplayView {
+impl ReplayView {
+    pub(crate) fn of(replay: &ReplayProgress) -> ReplayView {
         ReplayView {
-            replay_id: self.id,
-            begun_at: self.begun_at,
-            matched: self.matched,
-            replayed: self.replayed,
-            waiting: self.waiting,
-            given_back: self.given_back,
-            canceled: self.canceled_at.is_some(),
-            done: !self.has_steps,
+            replay_id: replay.id,
+            begun_at: replay.begun_at,
+            matched: replay.matched,
+            replayed: replay.replayed,
+            waiting: replay.waiting,
+            given_back: replay.given_back,
+            canceled: replay.canceled_at.is_some(),
+            done: !replay.has_steps,
         }
     }
 }
 
-impl EventRecord {
-    pub fn line(&self) -> EventSummary {
-        EventSummary {
-            seq: self.seq,
-            id: self.event.id,
-            source: self.event.source.clone(),
-            event_type: self.event.event_type.clone(),
-            delivery_id: self.event.delivery_id.clone(),
-            state: self.state,
-            reason: self.reason.clone(),
-            received_at: self.event.received_at,
-            attempts: u64::try_from(self.attempts.len()).unwrap_or(u64::MAX),
-            left_out: self.left_out.clone(),
-            due_at: self.due_at,
-        }
-    }
-
-    pub fn whole(&self) -> EventView<'_> {
-        let text = &self.event.payload;
+impl EventView<'_> {
+    pub(crate) fn of(record: &EventRecord) -> EventView<'_> {
+        let text = &record.event.payload;
         EventView {
-            line: self.line(),
-            settled_at: self.settled_at,
-            imported_at: self.event.imported_at(),
+            line: record.summary(),
+            settled_at: record.settled_at,
+            imported_at: record.event.imported_at(),
             payload: serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str())),
-            headers: &self.event.headers,
-            requests: self.requests.iter().map(RequestView::of).collect(),
-            history: self.attempts.iter().map(AttemptView::of).collect(),
-            notes: &self.notes,
+            headers: &record.event.headers,
+            requests: record.requests.iter().map(RequestView::of).collect(),
+            history: record.attempts.iter().map(AttemptView::of).collect(),
+            notes: &record.notes,
         }
     }
 }

@@ -1,0 +1,103 @@
+//! What people and the API need of the store: events to look at, and the actions on them.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::error::StoreError;
+use super::filter::{EventFilter, EventPage, EventSummary, MatchCount, PageRequest};
+use super::planned_request::PlannedRequest;
+use super::queue::Attempt;
+use super::replay::{HoldDecision, ReleaseOutcome, ReplayId, ReplayProgress, ReplayRequest};
+use crate::event::{Event, EventId, SourceName, State};
+
+/// Shows events, replays and releases them.
+#[async_trait]
+pub trait Archive: Send + Sync {
+    async fn event(&self, id: EventId) -> Result<Option<EventRecord>, StoreError>;
+
+    /// Returns the body of the whole webhook that the event came in, as received.
+    async fn body(&self, id: EventId) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Counts the events of each source in each state in which it has any.
+    async fn counts(&self) -> Result<Vec<StateCount>, StoreError>;
+
+    /// Counts, for each source that has any, the queued events that wait for another event, as far as that is recorded.
+    async fn waiting(&self) -> Result<Vec<Waiting>, StoreError>;
+
+    /// Returns, for each source with queued events, when the oldest of them was received.
+    async fn oldest_queued(&self) -> Result<Vec<(SourceName, Timestamp)>, StoreError>;
+
+    /// Lists the events that match, newest first. A page holds at most 500.
+    async fn list(&self, filter: EventFilter, page: PageRequest) -> Result<EventPage, StoreError>;
+
+    async fn count_matching(&self, filter: EventFilter) -> Result<MatchCount, StoreError>;
+
+    /// Records the order; `run_replay` carries it out.
+    async fn start_replay(&self, order: ReplayRequest) -> Result<(), StoreError>;
+
+    /// Cancels a replay: its next steps turn the events that were not begun yet back into what they were.
+    async fn cancel_replay(&self, id: ReplayId, now: Timestamp) -> Result<(), StoreError>;
+
+    async fn replay(&self, id: ReplayId) -> Result<Option<ReplayProgress>, StoreError>;
+
+    /// Ends the hold of an event by a person's decision.
+    async fn release(
+        &self,
+        id: EventId,
+        word: HoldDecision,
+        now: Timestamp,
+    ) -> Result<ReleaseOutcome, StoreError>;
+}
+
+/// All that is known of one event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventRecord {
+    /// The event's place in the order of receipt.
+    pub seq: u64,
+    pub event: Event,
+    pub state: State,
+    pub reason: Option<String>,
+    pub due_at: Option<Timestamp>,
+    pub settled_at: Option<Timestamp>,
+    pub requests: Vec<PlannedRequest>,
+    pub attempts: Vec<Attempt>,
+    /// What was noted when its webhook was decoded, and then of its requests.
+    pub notes: Vec<String>,
+    /// The names of fields that were left out of its requests since Savio would not take their values.
+    pub left_out: Vec<String>,
+}
+
+impl EventRecord {
+    /// The event as it is in a list.
+    pub fn summary(&self) -> EventSummary {
+        EventSummary {
+            seq: self.seq,
+            id: self.event.id,
+            source: self.event.source.clone(),
+            event_type: self.event.event_type.clone(),
+            delivery_id: self.event.delivery_id.clone(),
+            state: self.state,
+            reason: self.reason.clone(),
+            received_at: self.event.received_at,
+            attempts: u64::try_from(self.attempts.len()).unwrap_or(u64::MAX),
+            left_out: self.left_out.clone(),
+            due_at: self.due_at,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateCount {
+    pub source: SourceName,
+    pub state: State,
+    pub events: u64,
+}
+
+/// How many events of a source wait for another event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    pub source: SourceName,
+    /// Those that are in somebody's hands meanwhile.
+    pub claimed: u64,
+    pub unclaimed: u64,
+}

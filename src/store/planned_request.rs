@@ -1,0 +1,152 @@
+//! A request that an event became: how far it is, and what of its past counts when the event is mapped again.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::event::Request;
+
+/// A request that an event became.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedRequest {
+    pub request: Request,
+    pub state: RequestState,
+    /// Savio's id of what the request made.
+    pub savio_id: Option<Value>,
+    /// An earlier send may have arrived.
+    pub may_repeat: bool,
+    /// Fields that Savio refused, so that they are not in the request any more.
+    pub left_out: Vec<String>,
+}
+
+impl PlannedRequest {
+    /// What the mapping just made. A request that equals one of `earlier` has its past: what is done
+    /// stays done, and what may have arrived may repeat.
+    pub fn replan(requests: &[Request], mut earlier: Vec<PlannedRequest>) -> Vec<PlannedRequest> {
+        earlier.sort_by_key(|planned| planned.state != RequestState::Done);
+        let mut planned = Vec::with_capacity(requests.len());
+        for request in requests {
+            let past = earlier.iter().position(|past| past.was(request));
+            planned.push(match past.map(|at| earlier.remove(at)) {
+                Some(past) => past.again(request),
+                None => PlannedRequest::waiting(request.clone()),
+            });
+        }
+        planned
+    }
+
+    fn waiting(request: Request) -> PlannedRequest {
+        PlannedRequest {
+            request,
+            state: RequestState::Waiting,
+            savio_id: None,
+            may_repeat: false,
+            left_out: Vec::new(),
+        }
+    }
+
+    /// Whether this is what the mapping made, but for what Savio refused of it.
+    fn was(&self, request: &Request) -> bool {
+        if self.left_out.is_empty() {
+            return self.request == *request;
+        }
+        let mut shorter = request.clone();
+        shorter.leave_out(&self.left_out);
+        self.request == shorter
+    }
+
+    /// What is to be sent again is sent whole: Savio may take it now.
+    fn again(self, request: &Request) -> PlannedRequest {
+        let may_repeat = match self.state {
+            RequestState::Done => return self,
+            RequestState::Sending => true,
+            RequestState::Waiting | RequestState::Refused => self.may_repeat,
+        };
+        PlannedRequest { may_repeat, ..PlannedRequest::waiting(request.clone()) }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestState {
+    Waiting,
+    /// On disk before the first byte leaves; found at a claim, it was interrupted.
+    Sending,
+    Done,
+    Refused,
+}
+
+impl RequestState {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RequestState::Waiting => "waiting",
+            RequestState::Sending => "sending",
+            RequestState::Done => "done",
+            RequestState::Refused => "refused",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::event::RequestKind;
+
+    fn request(problem: &str) -> Request {
+        let body = json!({ "problem": problem }).as_object().unwrap().clone();
+        Request { kind: RequestKind::Feedback, body }
+    }
+
+    fn planned(problem: &str, state: RequestState, may_repeat: bool) -> PlannedRequest {
+        PlannedRequest { state, may_repeat, ..PlannedRequest::waiting(request(problem)) }
+    }
+
+    fn check(earlier: &[PlannedRequest], problems: &[&str], expected: &[(RequestState, bool)]) {
+        let requests: Vec<Request> = problems.iter().map(|problem| request(problem)).collect();
+
+        let anew = PlannedRequest::replan(&requests, earlier.to_vec());
+
+        let states: Vec<_> = anew.iter().map(|one| (one.state, one.may_repeat)).collect();
+        assert_eq!(states, expected);
+        assert!(anew.iter().zip(requests).all(|(one, request)| one.request == request));
+    }
+
+    #[test]
+    fn a_request_keeps_its_past_where_it_is_still_the_same() {
+        use RequestState::{Done, Refused, Sending, Waiting};
+        check(&[], &["a"], &[(Waiting, false)]);
+        check(&[planned("a", Done, false)], &["a", "b"], &[(Done, false), (Waiting, false)]);
+        check(&[planned("a", Done, false)], &["changed"], &[(Waiting, false)]);
+        check(&[planned("a", Refused, false)], &["a"], &[(Waiting, false)]);
+        check(&[planned("a", Waiting, true)], &["a"], &[(Waiting, true)]);
+        check(&[planned("a", Sending, false)], &["a"], &[(Waiting, true)]);
+    }
+
+    #[test]
+    fn request_that_was_sent_without_what_savio_refused_is_the_same() {
+        let mut whole = request("a");
+        whole.body.insert("source_url".to_owned(), "/pricing".into());
+        for (state, expected) in [
+            (RequestState::Done, (RequestState::Done, false, &request("a"))),
+            (RequestState::Sending, (RequestState::Waiting, true, &whole)),
+            (RequestState::Refused, (RequestState::Waiting, false, &whole)),
+        ] {
+            let left_out = vec!["source_url".to_owned()];
+            let past = PlannedRequest { left_out, ..planned("a", state, false) };
+            let anew = PlannedRequest::replan(std::slice::from_ref(&whole), vec![past]);
+            assert_eq!((anew[0].state, anew[0].may_repeat, &anew[0].request), expected);
+        }
+    }
+
+    #[test]
+    fn one_done_request_spares_one_send() {
+        use RequestState::{Done, Waiting};
+        let earlier = [planned("a", Waiting, true), planned("a", Done, false)];
+
+        check(&earlier, &["a"], &[(Done, false)]);
+        check(&earlier[1..], &["a", "a"], &[(Done, false), (Waiting, false)]);
+    }
+}

@@ -1,0 +1,77 @@
+//! How many events there are, and since when the oldest waits.
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+
+use crate::event::SourceName;
+use crate::store::archive::{StateCount, Waiting};
+use crate::store::sqlite::engine::error::SqliteError;
+use crate::store::sqlite::rows::columns::{EnumColumn, SourceColumn, TimeColumn};
+
+pub(crate) fn counts(connection: &Connection) -> Result<Vec<StateCount>, SqliteError> {
+    let sql = "SELECT source, state, events FROM counts WHERE events > 0 ORDER BY source, state";
+    let mut query = connection.prepare_cached(sql)?;
+    let counts = query.query_map([], |row| {
+        let SourceColumn(source) = row.get(0)?;
+        let EnumColumn(state) = row.get(1)?;
+        Ok(StateCount { source, state, events: row.get(2)? })
+    })?;
+    Ok(counts.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(crate) fn in_hand(connection: &Connection) -> Result<u64, SqliteError> {
+    let sql = "SELECT count(*) FROM events WHERE lease_until IS NOT NULL";
+    Ok(connection.query_row(sql, [], |row| row.get(0))?)
+}
+
+// The end of an index for each source, however long the queue is.
+const OLDEST: &str = "
+    SELECT source, (
+        SELECT min(received_at) FROM events INDEXED BY events_listed
+        WHERE events.source = counts.source AND state = 'queued'
+    ) FROM counts WHERE state = 'queued' AND events > 0 ORDER BY source";
+
+pub(crate) fn oldest_queued(
+    connection: &Connection,
+) -> Result<Vec<(SourceName, Timestamp)>, SqliteError> {
+    let mut query = connection.prepare_cached(OLDEST)?;
+    let oldest = query.query_map([], |row| {
+        let (SourceColumn(source), TimeColumn(received_at)) = (row.get(0)?, row.get(1)?);
+        Ok((source, received_at))
+    })?;
+    Ok(oldest.collect::<rusqlite::Result<_>>()?)
+}
+
+const WAITING: &str = "
+    SELECT source, sum(lease_until IS NOT NULL), sum(lease_until IS NULL)
+    FROM events INDEXED BY events_waiting WHERE waits_for IS NOT NULL GROUP BY source";
+
+pub(crate) fn waiting(connection: &Connection) -> Result<Vec<Waiting>, SqliteError> {
+    let mut query = connection.prepare_cached(WAITING)?;
+    let waiting = query.query_map([], |row| {
+        let SourceColumn(source) = row.get(0)?;
+        Ok(Waiting { source, claimed: row.get(1)?, unclaimed: row.get(2)? })
+    })?;
+    Ok(waiting.collect::<rusqlite::Result<_>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::engine::database_file::{self, DatabaseFile};
+
+    #[test]
+    fn the_oldest_is_looked_up_in_an_index_alone() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = database_file::create(&folder.path().join("relay.db")).unwrap();
+        let mut database = DatabaseFile::open(&path, 1 << 20).unwrap();
+
+        let sql = format!("EXPLAIN QUERY PLAN {OLDEST}");
+        let mut plan = database.connection().unwrap().prepare(&sql).unwrap();
+        let steps = plan.query_map([], |row| row.get(3)).unwrap();
+        let steps = steps.collect::<rusqlite::Result<Vec<String>>>().unwrap();
+
+        let lookup = "SEARCH events USING COVERING INDEX events_listed (source=? AND state=?)";
+        assert!(steps.contains(&lookup.to_owned()), "{steps:?}");
+    }
+}

@@ -1,0 +1,45 @@
+//! An event under a claim that still holds.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::store::queue::Claim;
+use crate::store::sqlite::engine::error::SqliteError;
+use crate::store::sqlite::rows::columns::{EventIdColumn, token};
+
+/// An event under a claim that still holds, as the next step finds it.
+pub(crate) struct LeasedEvent {
+    pub(crate) number: i64,
+    pub(crate) source: String,
+    pub(crate) tries: i64,
+    /// Only then there may be something in `replayed`.
+    pub(crate) was_replayed: bool,
+    /// Only then there is something in `suspects`.
+    pub(crate) is_suspect: bool,
+    /// Whether it was noted that it waits for another event.
+    pub(crate) waits: bool,
+}
+
+/// The claim's event, if it is still the claim's.
+pub(crate) fn in_hand(connection: &Connection, claim: Claim) -> Result<LeasedEvent, SqliteError> {
+    // Where nobody is suspect, the table is one empty page.
+    let sql = "SELECT number, source, tries, replay,
+                   EXISTS (SELECT 1 FROM suspects WHERE suspects.event = number),
+                   waits_for IS NOT NULL
+               FROM events WHERE id = ?1 AND token = ?2 AND lease_until IS NOT NULL";
+    let mut query = connection.prepare_cached(sql)?;
+    let event =
+        query.query_row(params![EventIdColumn(claim.event), token(claim.token)], in_hand_of);
+    event.optional()?.ok_or(SqliteError::ClaimLost)
+}
+
+/// Of a row's first six columns.
+pub(crate) fn in_hand_of(row: &Row<'_>) -> rusqlite::Result<LeasedEvent> {
+    Ok(LeasedEvent {
+        number: row.get(0)?,
+        source: row.get(1)?,
+        tries: row.get(2)?,
+        was_replayed: row.get(3)?,
+        is_suspect: row.get(4)?,
+        waits: row.get(5)?,
+    })
+}

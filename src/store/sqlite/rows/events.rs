@@ -1,0 +1,231 @@
+//! Events and all that belongs to them, as they are in the database.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::columns::{EnumColumn, EventIdColumn, JsonColumn, SourceColumn, TimeColumn, time_of};
+use super::previous_state;
+use crate::event::{Event, EventId, Request, State};
+use crate::store::archive::EventRecord;
+use crate::store::planned_request::PlannedRequest;
+use crate::store::queue::{Attempt, Claim, ClaimedEvent, Suspect};
+use crate::store::sqlite::engine::error::{SqliteError, is_of_the_row};
+
+// The first seven columns are an `Event`, in the order in which `event_of` takes them.
+const EVENT: &str = "
+    SELECT event.id, event.source, event.type, event.delivery_id, webhook.received_at,
+        webhook.headers,
+        substr(CAST(coalesce(webhook.decoded, webhook.body) AS BLOB),
+            event.payload_start + 1, event.payload_end - event.payload_start),
+        event.number, event.state, event.reason, event.due_at, event.settled_at, event.notes,
+        event.queued_at, event.tries, event.replay,
+        (SELECT deaths FROM suspects WHERE suspects.event = event.number),
+        event.decoding_notes, event.left_out
+    FROM events AS event JOIN webhooks AS webhook ON webhook.number = event.webhook";
+
+pub(crate) fn event(
+    connection: &Connection,
+    id: EventId,
+) -> Result<Option<EventRecord>, SqliteError> {
+    // All of it as it was at one moment.
+    let snapshot = connection.unchecked_transaction()?;
+    let sql = format!("{EVENT} WHERE event.id = ?1");
+    let mut query = snapshot.prepare_cached(&sql)?;
+    let found = query
+        .query_row([EventIdColumn(id)], |row| Ok((row.get(7)?, record_of(row)?)))
+        .optional()?;
+    let Some((number, mut record)) = found else { return Ok(None) };
+    let mut missing = Vec::new();
+    let requests = requests(&snapshot, number);
+    record.requests = readable("requests", requests, &mut missing)?.unwrap_or_default();
+    record.attempts = readable("history", attempts(&snapshot, number), &mut missing)?;
+    record.notes.extend(missing);
+    Ok(Some(record))
+}
+
+/// A part of an event for people to look at. One that cannot be read is left empty and noted, so that the others
+/// are shown: the event is dead because of it, and they want to know why.
+fn readable<T: Default>(
+    part: &str,
+    read: rusqlite::Result<T>,
+    missing: &mut Vec<String>,
+) -> rusqlite::Result<T> {
+    match read {
+        Err(error) if is_of_the_row(&error) => {
+            missing.push(format!("the {part} cannot be read from the store: {error}"));
+            Ok(T::default())
+        }
+        read => read,
+    }
+}
+
+pub(crate) fn body(connection: &Connection, id: EventId) -> Result<Option<Vec<u8>>, SqliteError> {
+    let sql = "SELECT webhook.body FROM events AS event
+               JOIN webhooks AS webhook ON webhook.number = event.webhook WHERE event.id = ?1";
+    let mut query = connection.prepare_cached(sql)?;
+    Ok(query.query_row([EventIdColumn(id)], |row| row.get(0)).optional()?)
+}
+
+pub(crate) fn claimed(
+    connection: &Connection,
+    claim: Claim,
+    number: i64,
+) -> rusqlite::Result<ClaimedEvent> {
+    let sql = format!("{EVENT} WHERE event.number = ?1");
+    let mut query = connection.prepare_cached(&sql)?;
+    query.query_row([number], |row| {
+        let TimeColumn(queued_at) = row.get(13)?;
+        let first_attempt_at = first_attempt(connection, number, queued_at)?;
+        let (requests, earlier) = match previous_state::before(connection, number)? {
+            Some(before) => (None, earlier(connection, number, before)?),
+            None => (requests(connection, number)?, Vec::new()),
+        };
+        let (event, tries, replay) = (event_of(row)?, row.get(14)?, row.get(15)?);
+        let (place, deaths): (u64, Option<u32>) = (row.get(7)?, row.get(16)?);
+        let planned = requests.iter().chain([&earlier]).flatten();
+        let bytes = event.payload.len() + planned.map(|it| it.request.bytes()).sum::<usize>();
+        Ok(ClaimedEvent {
+            bytes,
+            claim,
+            event,
+            place,
+            queued_at,
+            first_attempt_at,
+            requests,
+            tries,
+            replay,
+            earlier,
+            suspect: deaths.map(|deaths| Suspect { deaths }),
+        })
+    })
+}
+
+fn first_attempt(
+    connection: &Connection,
+    event: i64,
+    since: Timestamp,
+) -> rusqlite::Result<Option<Timestamp>> {
+    let sql = "SELECT min(at) FROM attempts WHERE event = ?1 AND at >= ?2";
+    connection
+        .prepare_cached(sql)?
+        .query_row(params![event, TimeColumn(since)], |row| time_of(row, 0))
+}
+
+/// The requests of a replayed event whose past counts.
+pub(crate) fn earlier(
+    connection: &Connection,
+    event: i64,
+    before: State,
+) -> rusqlite::Result<Vec<PlannedRequest>> {
+    if !previous_state::past_counts(before) {
+        return Ok(Vec::new());
+    }
+    Ok(requests(connection, event)?.unwrap_or_default())
+}
+
+fn event_of(row: &Row<'_>) -> rusqlite::Result<Event> {
+    let EventIdColumn(id) = row.get(0)?;
+    let SourceColumn(source) = row.get(1)?;
+    let TimeColumn(received_at) = row.get(4)?;
+    let (headers, payload) = (json_column(row, 5)?, payload_of(row)?);
+    let (event_type, delivery_id) = (row.get(2)?, row.get(3)?);
+    Ok(Event { id, source, event_type, delivery_id, received_at, headers, payload })
+}
+
+fn payload_of(row: &Row<'_>) -> rusqlite::Result<String> {
+    String::from_utf8(row.get(6)?)
+        .map_err(|error| rusqlite::Error::Utf8Error(6, error.utf8_error()))
+}
+
+/// The parts that an event cannot be without have to be readable, and the others are shown if they are.
+fn record_of(row: &Row<'_>) -> rusqlite::Result<EventRecord> {
+    let EventIdColumn(id) = row.get(0)?;
+    let SourceColumn(source) = row.get(1)?;
+    let TimeColumn(received_at) = row.get(4)?;
+    let EnumColumn(state) = row.get(8)?;
+    let mut missing = Vec::new();
+    let unread = &mut missing;
+    let event = Event {
+        id,
+        source,
+        event_type: readable("type", row.get(2), unread)?,
+        delivery_id: readable("delivery id", row.get(3), unread)?,
+        received_at,
+        headers: readable("headers", json_column(row, 5), unread)?,
+        payload: readable("payload", payload_of(row), unread)?,
+    };
+    let mut notes: Vec<String> = readable("notes on decoding", json_column(row, 17), unread)?;
+    let of_requests: Vec<String> = readable("notes on requests", json_column(row, 12), unread)?;
+    notes.extend(of_requests);
+    let mut record = EventRecord {
+        seq: row.get(7)?,
+        event,
+        state,
+        reason: readable("reason", row.get(9), unread)?,
+        due_at: readable("time of the next attempt", time_of(row, 10), unread)?,
+        settled_at: readable("time of the end", time_of(row, 11), unread)?,
+        requests: Vec::new(),
+        attempts: Vec::new(),
+        notes,
+        left_out: readable("names of fields left out", json_column(row, 18), unread)?,
+    };
+    record.notes.extend(missing);
+    Ok(record)
+}
+
+fn json_column<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    row.get(column).map(|JsonColumn(value)| value)
+}
+
+fn json_of(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Value>> {
+    let json: Option<JsonColumn<Value>> = row.get(column)?;
+    Ok(json.map(|JsonColumn(value)| value))
+}
+
+/// What the mapping made of the event, with how far each is; none before it was applied.
+fn requests(connection: &Connection, event: i64) -> rusqlite::Result<Option<Vec<PlannedRequest>>> {
+    let sql = "SELECT requests FROM plans WHERE event = ?1";
+    let plan = connection.prepare_cached(sql)?.query_row([event], |row| row.get(0)).optional()?;
+    let Some(JsonColumn(plan)) = plan else { return Ok(None) };
+    let plan: Vec<Request> = plan;
+
+    let sql = "SELECT state, savio_id, may_repeat, left_out FROM requests
+               WHERE event = ?1 ORDER BY position";
+    let mut query = connection.prepare_cached(sql)?;
+    let mut rows = query.query([event])?;
+    let mut planned = Vec::with_capacity(plan.len());
+    for request in plan {
+        let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+        let EnumColumn(state) = row.get(0)?;
+        let savio_id = json_of(row, 1)?;
+        let left_out: Option<JsonColumn<Vec<String>>> = row.get(3)?;
+        let left_out = left_out.map(|JsonColumn(fields)| fields).unwrap_or_default();
+        let may_repeat = row.get(2)?;
+        planned.push(PlannedRequest { request, state, savio_id, may_repeat, left_out });
+    }
+    Ok(Some(planned))
+}
+
+fn attempts(connection: &Connection, event: i64) -> rusqlite::Result<Vec<Attempt>> {
+    let sql = "SELECT position, at, outcome, status, ms, detail, savio_id, may_repeat, replay
+               FROM attempts WHERE event = ?1 ORDER BY number";
+    let mut query = connection.prepare_cached(sql)?;
+    let attempts = query.query_map([event], |row| {
+        let TimeColumn(at) = row.get(1)?;
+        let EnumColumn(outcome) = row.get(2)?;
+        Ok(Attempt {
+            position: row.get(0)?,
+            at,
+            outcome,
+            status: row.get(3)?,
+            ms: row.get(4)?,
+            detail: row.get(5)?,
+            savio_id: json_of(row, 6)?,
+            may_repeat: row.get(7)?,
+            replay: row.get(8)?,
+        })
+    })?;
+    attempts.collect()
+}
