@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
+use super::error::{DecodeError, malformed};
 use super::fields::{RawContent, RawField};
+use super::json::{check_limits, unmarked, weight, without_lone_surrogates};
+use super::limits::Limits;
 use super::transfer::TransferEncoding;
-use super::{
-    DecodeError, Limits, check_limits, malformed, unmarked, weight, without_lone_surrogates,
-};
 
 const FIELDS_MAX: usize = 10_000;
 
