@@ -63,7 +63,7 @@ impl Arrived {
         self.body.bytes.len() <= LIGHT_BYTES_MAX
             && self.target.setup.is_none()
             && !payload::is_encoded(&self.headers)
-            && !self.target.source.signature.has_public_key()
+            && !self.target.source.signature.scheme.has_public_key()
     }
 }
 
@@ -93,7 +93,7 @@ impl Intake {
             body: &[],
         };
         let source = &target.source;
-        if !source.signature.is_missing_before_body(&presented) {
+        if !source.signature.scheme.is_missing_before_body(&presented) {
             return Ok(Expected { bytes_max: self.settings.body_bytes_max, client });
         }
         let is_greeted = |it: &HandshakeRule| it.method == Method::POST && !it.signed;
