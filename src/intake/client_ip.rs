@@ -2,8 +2,14 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use axum::extract::ConnectInfo;
 use axum::http::HeaderMap;
+use axum::http::request::Parts;
+use tracing::warn;
+
+use crate::rate::client_key::ClientKey;
 
 /// Addresses that begin alike, such as `10.0.0.0/8`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,9 +59,48 @@ impl Network {
     }
 }
 
+/// Tells the clients of requests apart.
+#[derive(Debug)]
+pub(super) struct Clients {
+    trusted: Vec<Network>,
+    /// Whether a proxy was seen that is not among these.
+    has_warned_of_proxy: AtomicBool,
+}
+
+impl Clients {
+    pub(super) fn new(trusted: Vec<Network>) -> Clients {
+        Clients { trusted, has_warned_of_proxy: AtomicBool::new(false) }
+    }
+
+    /// None where the listener does not say.
+    pub(super) fn address(&self, parts: &Parts) -> Option<IpAddr> {
+        let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
+        Some(address(peer.ip(), &parts.headers, &self.trusted))
+    }
+
+    /// Whose share of the limits the request counts for; none where a proxy stands for its clients.
+    pub(super) fn key(&self, parts: &Parts) -> Option<ClientKey> {
+        let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
+        match sender(peer.ip(), &parts.headers, &self.trusted) {
+            Sender::Client(address) => Some(address.into()),
+            Sender::TrustedProxy => None,
+            Sender::UnknownProxy(address) => {
+                if !self.has_warned_of_proxy.swap(true, Ordering::Relaxed) {
+                    warn!(
+                        proxy = %address,
+                        "{address} is a proxy that server.trusted_proxies does not name: its clients are not \
+                         told apart; set trusted_proxies = [\"{address}\"]"
+                    );
+                }
+                None
+            }
+        }
+    }
+}
+
 /// Whom limits for one client count a request for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sender {
+enum Sender {
     Client(IpAddr),
     /// It did not say for whom it stands.
     TrustedProxy,
@@ -64,7 +109,7 @@ pub(super) enum Sender {
     UnknownProxy(IpAddr),
 }
 
-pub(super) fn sender(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> Sender {
+fn sender(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> Sender {
     let address = address(peer, headers, trusted);
     if trusted.iter().any(|network| network.contains(address)) {
         return Sender::TrustedProxy;
@@ -89,7 +134,7 @@ fn is_local(address: IpAddr) -> bool {
 }
 
 /// From the right of `X-Forwarded-For`, the first address that no trusted proxy has.
-pub(super) fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
+fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
     let is_trusted = |address| trusted.iter().any(|network| network.contains(address));
     let mut client = peer.to_canonical();
     for written in headers.get_all("x-forwarded-for").iter().rev() {

@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::payload::{self, DecodeError, Decoded, Limits, ProjectionVisitor};
+use super::request::ReceivedRequest;
 use super::source::Source;
-use crate::event::{EventId, Headers};
+use crate::event::EventId;
 use crate::parse_memory::{NoMemory, ParseMemory, Taken};
 use crate::store::NewEvent;
 
@@ -20,14 +20,6 @@ const TYPE_CHARS_MAX: usize = 128;
 
 /// A form of this length takes 4 MiB at most.
 const SMALL_BYTES_MAX: usize = 16 * 1024;
-
-/// A request as it came, all of its body there.
-#[derive(Debug, Clone, Copy)]
-pub struct ReceivedRequest<'r> {
-    pub headers: &'r Headers,
-    pub body: &'r [u8],
-    pub now: Timestamp,
-}
 
 #[derive(Debug)]
 pub struct ExtractedEvents {

@@ -16,7 +16,7 @@ use crate::admin::error::{ApiError, CommonErrors, ErrorBody};
 use crate::admin::params::{QueryParams, Segment};
 use crate::clock;
 use crate::event::SourceName;
-use crate::intake::source::SourceStatus;
+use crate::intake::registry::SourceStatus;
 use crate::store::{EventFilter, PageRequest};
 
 #[derive(Debug, Serialize, ToSchema)]
