@@ -7,55 +7,31 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::extract::ConnectInfo;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use ipnet::IpNet;
 use tracing::warn;
 
 use crate::rate::client_key::ClientKey;
 
-/// Addresses that begin alike, such as `10.0.0.0/8`.
+/// Addresses that begin alike, such as `10.0.0.0/8`; one address is a network of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
-    first: IpAddr,
-    prefix: u32,
-}
+pub struct Network(IpNet);
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a network is an address, or one with the length of its prefix, such as 10.0.0.0/8")]
-pub struct BadNetwork;
+pub struct InvalidNetwork;
 
 impl FromStr for Network {
-    type Err = BadNetwork;
+    type Err = InvalidNetwork;
 
-    fn from_str(text: &str) -> Result<Network, BadNetwork> {
-        let (address, prefix) = match text.split_once('/') {
-            Some((address, prefix)) => (address, Some(prefix)),
-            None => (text, None),
-        };
-        let first: IpAddr = address.parse().map_err(|_| BadNetwork)?;
-        let bits = bits(first);
-        let prefix = prefix.map_or(Ok(bits), str::parse).map_err(|_| BadNetwork)?;
-        if prefix > bits { Err(BadNetwork) } else { Ok(Network { first, prefix }) }
-    }
-}
-
-fn bits(address: IpAddr) -> u32 {
-    match address {
-        IpAddr::V4(_) => 32,
-        IpAddr::V6(_) => 128,
+    fn from_str(text: &str) -> Result<Network, InvalidNetwork> {
+        let address = || text.parse().map(|address: IpAddr| address.into());
+        text.parse().or_else(|_| address()).map(Network).map_err(|_| InvalidNetwork)
     }
 }
 
 impl Network {
     fn contains(&self, address: IpAddr) -> bool {
-        let (first, other, free) = match (self.first, address) {
-            (IpAddr::V4(first), IpAddr::V4(other)) => {
-                (u128::from(first.to_bits()), u128::from(other.to_bits()), 32 - self.prefix)
-            }
-            (IpAddr::V6(first), IpAddr::V6(other)) => {
-                (first.to_bits(), other.to_bits(), 128 - self.prefix)
-            }
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
-        };
-        (first ^ other).checked_shr(free).unwrap_or(0) == 0
+        self.0.contains(&address)
     }
 }
 
@@ -220,7 +196,7 @@ mod tests {
         assert!(all.contains("9.9.9.9".parse().unwrap()));
         assert!(!all.contains("::1".parse().unwrap()));
         for bad in ["", "10.0.0.0/33", "10.0.0/8", "::/129", "a/8", "::1/x"] {
-            assert_eq!(bad.parse::<Network>(), Err(BadNetwork), "{bad}");
+            assert_eq!(bad.parse::<Network>(), Err(InvalidNetwork), "{bad}");
         }
     }
 }

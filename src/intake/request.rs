@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use axum::http::request::Parts;
 use jiff::Timestamp;
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::body::ReceivedBody;
 use super::handshake::HandshakeRequest;
-use super::payload::{self, form};
+use super::payload;
 use super::setup::PendingSetup;
 use super::signature::SignedRequest;
 use super::source::Source;
@@ -23,7 +24,8 @@ const LIGHT_BYTES_MAX: usize = 16 * 1024;
 pub(super) fn source_name(parts: &Parts) -> Option<SourceName> {
     let name = parts.uri.path().strip_prefix("/hooks/")?;
     // `%2D` is `-`, and some senders write it so.
-    form::unescape(name.strip_suffix('/').unwrap_or(name)).parse().ok()
+    let name = percent_decode_str(name.strip_suffix('/').unwrap_or(name)).decode_utf8();
+    name.ok()?.parse().ok()
 }
 
 /// The source that a request is for.
