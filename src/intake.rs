@@ -295,7 +295,7 @@ impl Intake {
         // commit.
         body.take_room(decoded.as_ref().map_or(0, String::len))?;
         let headers = headers::without_secrets(headers, &source);
-        // The room stays taken until the webhook is stored.
+        // Only the bytes leave the body, whose room stays taken until the webhook is stored.
         let bytes = std::mem::take(&mut body.bytes);
         let webhook = Webhook {
             source: source.name.clone(),
