@@ -10,7 +10,7 @@ use crate::delivery::outcome;
 use crate::diagnostics::diagnostic::{self, Diagnostic, Document, nearest};
 use crate::diagnostics::table::{self, Diagnostics, TomlTable};
 use crate::event::DEFAULT_DESTINATION;
-use crate::intake::client_ip::{BadNetwork, Network};
+use crate::intake::client_ip::{InvalidNetwork, Network};
 use crate::secret::{self, Environment, Secret};
 use crate::store::sqlite;
 use crate::telemetry::traces;
@@ -225,7 +225,7 @@ fn networks(section: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Option<V
             networks.push(network);
         } else {
             let message = format!("`{}` is no network", text.text);
-            mistakes.push(Diagnostic::error(text.place, message).help(BadNetwork.to_string()));
+            mistakes.push(Diagnostic::error(text.place, message).help(InvalidNetwork.to_string()));
         }
     }
     Some(networks)

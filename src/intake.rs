@@ -1,35 +1,35 @@
 //! `POST /hooks/{source}`: find the source, verify, decode, keep, answer.
 
-mod response;
-mod request;
-pub mod client_ip;
-mod admission;
-mod signature_hint;
 mod access_log;
-mod rate_limit;
-pub mod recent_rejections;
-pub mod events;
+mod admission;
 mod body;
+pub mod client_ip;
+pub mod events;
 pub mod handshake;
 mod headers;
 mod log_limit;
 pub mod payload;
 pub mod provider;
+mod rate_limit;
 mod readiness;
+pub mod recent_rejections;
+pub mod registry;
+pub mod request;
+mod response;
 pub mod setup;
 pub mod signature;
+mod signature_hint;
 pub mod source;
 
-use std::net::{IpAddr, SocketAddr};
+use std::fmt;
 use std::num::NonZero;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Json, Response};
@@ -38,31 +38,27 @@ use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
 use tower_http::catch_panic::CatchPanicLayer;
-use tracing::{debug, error, warn};
+use tracing::error;
 
 use crate::clock;
-use crate::event::SourceName;
 use crate::parse_memory::ParseMemory;
-use crate::rate::client_key::ClientKey;
-use crate::store::{Inbox, StoreError, Webhook, WebhookOrigin};
+use crate::store::{Inbox, Webhook, WebhookOrigin};
 use crate::telemetry::metrics::Webhooks;
 use crate::telemetry::traces::Traces;
-use admission::{Caller, WebhookRequest};
-use body::BodyReader;
-use client_ip::{Network, Sender};
+use access_log::{AccessLog, AnsweredRequest};
+use admission::Admission;
+use body::{BodyReader, Expected};
+use client_ip::{Clients, Network};
 use events::ExtractedEvents;
 use handshake::{HandshakeResponse, HandshakeRule};
-use log_limit::LogLimit;
 use payload::Limits;
-use rate_limit::{HINTS, Handshakes, RateLimiters};
-use readiness::Readiness;
+use readiness::{Readiness, not_ready_reasons};
 use recent_rejections::RecentRejections;
-use request::{Arrived, Judged, Target};
+use registry::{Registry, SourceStatus, Sources};
+use request::{Arrived, Target, source_name};
 use response::{Acknowledgement, Rejection};
-use setup::PendingSetup;
-use signature::{SignedRequest, VerifyError};
-use signature_hint::Diagnoses;
-use source::{Registry, Source, SourceStatus, Sources};
+use signature::VerifyError;
+use source::Source;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -72,7 +68,7 @@ pub struct Settings {
     pub json_depth_max: usize,
     pub key_bytes_max: usize,
     pub body_timeout: Duration,
-    /// Who is believed about where a request came from.
+    /// Proxies whose `X-Forwarded-For` header is trusted.
     pub trusted_proxies: Vec<Network>,
     /// How many webhooks are worked on at a time, counted once their bodies are there; more are answered
     /// 503. Fewer than the listener takes connections, so that health is answered all the same.
@@ -93,6 +89,8 @@ impl Default for Settings {
             key_bytes_max: 1024,
             body_timeout: Duration::from_secs(30),
             trusted_proxies: Vec::new(),
+            // The listener takes 512 connections. With as many webhooks, this limit would never be met, and `/healthz`
+            // would wait behind slow senders; 64 connections stay free for it.
             requests_max: 448,
             bodies_bytes_max: 128 * 1024 * 1024,
             parsed_bytes_max: 128 * 1024 * 1024,
@@ -117,20 +115,18 @@ impl Settings {
     }
 }
 
-/// Where webhooks come in.
+/// Receives the webhooks of all sources and stores them.
 pub struct Intake {
     pub sources: Registry,
-    pub rejected: RecentRejections,
+    pub rejected: Arc<RecentRejections>,
     pub webhooks: Webhooks,
-    traces: Traces,
     settings: Settings,
     store: Arc<dyn Inbox>,
     /// Turns true when the relay shuts down.
     closing: watch::Receiver<bool>,
-    paces: RateLimiters,
-    handshakes: Handshakes,
-    diagnoses: Diagnoses,
-    log_limit: LogLimit,
+    clients: Clients,
+    admission: Admission,
+    access_log: AccessLog,
     readiness: Readiness,
     bodies: BodyReader,
     /// One permit for each webhook that may be worked on.
@@ -138,18 +134,23 @@ pub struct Intake {
     /// One permit for each thread that may verify and decode at a time.
     threads: Semaphore,
     parse_memory: Arc<ParseMemory>,
-    /// Whether a proxy was seen that is not among `trusted_proxies`.
-    has_told_of_proxy: AtomicBool,
 }
 
-impl std::fmt::Debug for Intake {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Door").field("settings", &self.settings).finish_non_exhaustive()
+/// The result for a request whose body is whole.
+enum Decision {
+    Handshake(HandshakeResponse),
+    Unauthenticated(VerifyError),
+    Events(ExtractedEvents),
+}
+
+impl fmt::Debug for Intake {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Intake").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 
 /// The public listener's routes.
-pub fn router(door: Arc<Intake>) -> Router {
+pub fn router(intake: Arc<Intake>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { Json(json!({ "status": "ok" })) }))
         .route("/readyz", get(readiness))
@@ -161,23 +162,40 @@ pub fn router(door: Arc<Intake>) -> Router {
             error!("a request was not answered: the relay made a mistake");
             Rejection::Internal.into_response()
         }))
-        .with_state(door)
+        .with_state(intake)
 }
 
-async fn receive(State(door): State<Arc<Intake>>, request: Request) -> Response {
+async fn receive(State(intake): State<Arc<Intake>>, request: Request) -> Response {
     let began = clock::now();
     let (parts, body) = request.into_parts();
     let parts = Arc::new(parts);
-    match door.receive(&parts, body).await {
-        Ok(taken) => {
-            door.log(&parts, began, &taken);
-            taken.into_response()
+    let received = intake.receive(&parts, body).await;
+    let client = intake.clients.address(&parts);
+    let request = AnsweredRequest { parts: &parts, began, client };
+    match received {
+        Ok(acknowledgement) => {
+            intake.access_log.accepted(&request, &acknowledgement);
+            acknowledgement.into_response()
         }
         Err(rejection) => {
-            door.note(&parts, began, &rejection);
+            intake.access_log.rejected(&request, &rejection, &intake.sources.current());
             rejection.into_response()
         }
     }
+}
+
+/// At its limit it is ready all the same: who stops it is a stranger, and a balancer that takes it out for
+/// that would do the stranger's work.
+async fn readiness(State(intake): State<Arc<Intake>>) -> Response {
+    let is_closing = *intake.closing.borrow();
+    let not_ready = not_ready_reasons(&*intake.store, &intake.sources.current(), is_closing).await;
+    intake.readiness.note(&not_ready);
+    let (reasons, at_limit) = (not_ready.reasons, intake.is_at_limit());
+    if reasons.is_empty() {
+        return Json(json!({ "status": "ready", "at_limit": at_limit })).into_response();
+    }
+    let body = json!({ "status": "not ready", "at_limit": at_limit, "reasons": reasons });
+    (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
 }
 
 impl Intake {
@@ -187,15 +205,13 @@ impl Intake {
         store: Arc<dyn Inbox>,
         closing: watch::Receiver<bool>,
     ) -> Intake {
+        let (webhooks, rejected) = (Webhooks::default(), Arc::<RecentRejections>::default());
+        let (limits, public_url) = (settings.limits(), settings.public_url.clone());
         Intake {
             sources: Registry::new(sources),
-            rejected: RecentRejections::default(),
-            webhooks: Webhooks::default(),
-            traces: Traces::default(),
-            paces: RateLimiters::default(),
-            handshakes: Handshakes::default(),
-            diagnoses: Diagnoses::default(),
-            log_limit: LogLimit::default(),
+            clients: Clients::new(settings.trusted_proxies.clone()),
+            admission: Admission::new(public_url, limits, webhooks.clone()),
+            access_log: AccessLog::new(webhooks.clone(), Arc::clone(&rejected)),
             readiness: Readiness::default(),
             bodies: BodyReader::new(
                 settings.body_bytes_max,
@@ -205,17 +221,18 @@ impl Intake {
             requests: Semaphore::new(settings.requests_max),
             threads: Semaphore::new(available_parallelism().map_or(1, NonZero::get)),
             parse_memory: Arc::new(ParseMemory::new(settings.parsed_bytes_max)),
-            has_told_of_proxy: AtomicBool::new(false),
+            rejected,
+            webhooks,
             settings,
             store,
             closing,
         }
     }
 
-    /// Telling of each webhook there.
+    /// Sends a span for each webhook there.
     #[must_use]
     pub fn tracing(mut self, traces: Traces) -> Intake {
-        self.traces = traces;
+        self.access_log.traces = traces;
         self
     }
 
@@ -234,23 +251,39 @@ impl Intake {
         &self.parse_memory
     }
 
+    /// Whether webhooks are turned away at present because there are too many, signed ones or not.
+    pub fn is_at_limit(&self) -> bool {
+        self.requests.available_permits() == 0 || self.bodies.is_short_of_room()
+    }
+
+    /// Logs each minute how many rejected webhooks had no line of their own.
+    pub async fn tell_left_out(self: Arc<Self>, closed: impl Future<Output = ()>) {
+        self.access_log.log_left_out(closed).await;
+    }
+
     async fn receive(
         self: &Arc<Self>,
         parts: &Arc<Parts>,
         body: Body,
     ) -> Result<Acknowledgement, Rejection> {
         let target = self.find(parts)?;
+        let client = self.clients.key(parts);
         let headers = headers::collect(&parts.headers);
-        let expected = self.expect(&target, parts, &headers)?;
+        let bytes_max = self.admission.body_bytes_max(&target, parts, &headers)?;
+        let expected = Expected { bytes_max, client };
         let body = self.bodies.read(&parts.headers, body, expected).await?;
+        // Counted only once the body is there: 448 connections that send slowly would shut out every signed webhook.
+        // Who finds no permit is answered 503 at once, since waiting requests would only add to the load.
         let _request = self.requests.try_acquire().map_err(|_| Rejection::Overloaded)?;
         let (parts, now) = (Arc::clone(parts), clock::now());
-        let arrived = Arrived { target, parts, headers, body, now };
-        let (arrived, judged) = self.judge(arrived).await?;
-        let ExtractedEvents { decoded, events, notes, ignored } = match judged {
-            Judged::Greeted(greeting) => return Ok(Acknowledgement::Greeted(greeting)),
-            Judged::Unproven(unproven) => return Err(self.refuse(arrived, unproven).await),
-            Judged::Unpacked(unpacked) => unpacked,
+        let arrived = Arrived { target, parts, client, headers, body, now };
+        let (arrived, decision) = self.decide(arrived).await?;
+        let ExtractedEvents { decoded, events, notes, ignored } = match decision {
+            Decision::Handshake(response) => return Ok(Acknowledgement::Greeted(response)),
+            Decision::Unauthenticated(unproven) => {
+                return Err(self.admission.refuse(arrived, unproven).await);
+            }
+            Decision::Events(extracted) => extracted,
         };
         let Arrived { target: Target { source, .. }, headers, mut body, .. } = arrived;
         let answer = source.answer.clone();
@@ -258,9 +291,11 @@ impl Intake {
             let reason = ignored.unwrap_or_else(|| "it carries no events".to_owned());
             return Ok(Acknowledgement::Ignored { reason, answer });
         }
+        // A second time: the body took its room while it arrived, and its decoded text is held beside it until the
+        // commit.
         body.take_room(decoded.as_ref().map_or(0, String::len))?;
         let headers = headers::without_secrets(headers, &source);
-        // The room stays taken until the webhook is kept.
+        // Only the bytes leave the body, whose room stays taken until the webhook is stored.
         let bytes = std::mem::take(&mut body.bytes);
         let webhook = Webhook {
             source: source.name.clone(),
@@ -279,50 +314,12 @@ impl Intake {
         })
     }
 
-    /// Verifies and decodes what is whole: in place where that takes no longer than handing it to another
-    /// thread, else on one of the few threads for that.
-    async fn judge(self: &Arc<Self>, mut arrived: Arrived) -> Result<(Arrived, Judged), Rejection> {
-        if arrived.is_light() {
-            let judged = self.judge_now(&mut arrived)?;
-            return Ok((arrived, judged));
-        }
-        let evicted = arrived.body.evicted();
-        let _thread = tokio::select! {
-            thread = self.threads.acquire() => thread.expect("never closed"),
-            () = evicted.notified() => return Err(Rejection::Overloaded),
-        };
-        let door = Arc::clone(self);
-        let work = spawn_blocking(move || {
-            let judged = door.judge_now(&mut arrived)?;
-            Ok((arrived, judged))
-        });
-        work.await.unwrap_or(Err(Rejection::Internal))
-    }
-
-    fn judge_now(&self, arrived: &mut Arrived) -> Result<Judged, Rejection> {
-        match self.admit(&arrived.call(), arrived.target.setup.as_deref()) {
-            Ok(None) => {}
-            Ok(Some(greeting)) => return Ok(Judged::Greeted(greeting)),
-            // What is probably wrong is found out apart from this, and not while others wait for it.
-            Err(Rejection::Unauthenticated { unproven, .. }) => {
-                return Ok(Judged::Unproven(unproven));
-            }
-            Err(rejection) => return Err(rejection),
-        }
-        arrived.body.verified()?;
-        let source = &arrived.target.source;
-        source.signature.redact(&arrived.headers, &mut arrived.body.bytes);
-        let limits = self.settings.limits();
-        let unpacked = events::extract(source, &arrived.received(), &limits, &self.parse_memory)?;
-        Ok(Judged::Unpacked(unpacked))
-    }
-
     /// The source, if it may be spoken to now and in this way; with what it awaits, if it does.
     fn find(&self, parts: &Parts) -> Result<Target, Rejection> {
         let name = source_name(parts).ok_or(Rejection::NoSource)?;
         let sources = self.sources.current();
-        let standing = sources.get(&name).ok_or(Rejection::NoSource)?;
-        let (source, setup) = match standing {
+        let status = sources.get(&name).ok_or(Rejection::NoSource)?;
+        let (source, setup) = match status {
             SourceStatus::Live(source) => (source, None),
             SourceStatus::AwaitingSecret(setup) => (&setup.source, Some(Arc::clone(setup))),
             SourceStatus::Off { reason } if is_used(&parts.method, &[]) => {
@@ -352,117 +349,48 @@ impl Intake {
         lacks_url.then_some("its provider signs the URL, set public_url")
     }
 
-    /// Lets a webhook of the source pass, or says what a handshake is answered.
-    fn admit(
-        &self,
-        call: &WebhookRequest<'_>,
-        setup: Option<&PendingSetup>,
-    ) -> Result<Option<HandshakeResponse>, Rejection> {
-        if call.parts.method != Method::POST {
-            return self.answer_unauthenticated(call)?.ok_or(Rejection::PostRequired).map(Some);
+    /// Verifies and decodes what is whole: in place where that takes no longer than handing it to another
+    /// thread, else on one of the few threads for that.
+    async fn decide(
+        self: &Arc<Self>,
+        mut arrived: Arrived,
+    ) -> Result<(Arrived, Decision), Rejection> {
+        if arrived.is_light() {
+            let decision = self.decide_now(&mut arrived)?;
+            return Ok((arrived, decision));
         }
-        if let Some(setup) = setup {
-            return self.complete_setup(setup, call).map(Some);
-        }
-        if let Err(unproven) = self.verify(call) {
-            let rejection = Rejection::Unauthenticated { unproven, hint: None };
-            return self.answer_unauthenticated(call)?.ok_or(rejection).map(Some);
-        }
-        if let Some(rate) = call.source.rate {
-            self.pace(call, rate_limit::webhooks(rate))?;
-        }
-        Ok(self.greeting(call, Caller::Authenticated))
-    }
-
-    /// Before this, nothing of the body is parsed, kept or logged.
-    fn verify(&self, call: &WebhookRequest<'_>) -> Result<(), VerifyError> {
-        let (source, url) = (call.source, self.signed_url(call.parts));
-        let bytes_max = self.settings.body_bytes_max;
-        let body = call.covered(bytes_max).ok_or(VerifyError::Mismatch)?;
-        let presented = SignedRequest { body: &body, ..call.presented(url.as_deref()) };
-        let matched = source.signature.verify(&source.keys, &presented, call.received.now)?;
-        if let Some(position) = matched {
-            self.webhooks.matched(source.name.as_str(), position);
-            debug!(source = %source.name, secret = position, "the signature is right");
-        }
-        Ok(())
-    }
-
-    /// The address as the provider knows it.
-    fn signed_url(&self, parts: &Parts) -> Option<String> {
-        let address = parts.uri.path_and_query().map_or("", |address| address.as_str());
-        self.settings.public_url.as_ref().map(|public_url| format!("{public_url}{address}"))
-    }
-
-    /// With a hint at what is probably wrong; a flood of wrong signatures is not looked into.
-    async fn refuse(&self, arrived: Arrived, unproven: VerifyError) -> Rejection {
-        let hint = match unproven {
-            VerifyError::Missing => {
-                signature_hint::missing(&arrived, self.signed_url(&arrived.parts).as_deref())
-            }
-            _ if self.pace(&arrived.call(), HINTS).is_err() => None,
-            VerifyError::UnreadableTime | VerifyError::OutsideTolerance => {
-                signature_hint::time(&arrived, self.signed_url(&arrived.parts).as_deref(), unproven)
-            }
-            VerifyError::Mismatch => {
-                let url = self.signed_url(&arrived.parts);
-                self.diagnoses.run(arrived, url).await
-            }
+        let evicted = arrived.body.evicted();
+        let _thread = tokio::select! {
+            thread = self.threads.acquire() => thread.expect("never closed"),
+            () = evicted.notified() => return Err(Rejection::Overloaded),
         };
-        Rejection::Unauthenticated { unproven, hint }
+        let intake = Arc::clone(self);
+        let work = spawn_blocking(move || {
+            let decision = intake.decide_now(&mut arrived)?;
+            Ok((arrived, decision))
+        });
+        work.await.unwrap_or(Err(Rejection::Internal))
     }
 
-    /// Why a webhook would not be kept now, as strangers may know it; the log has it in full.
-    async fn not_ready_reasons(&self) -> Vec<&'static str> {
-        let mut hindrances = Vec::new();
-        if *self.closing.borrow() {
-            hindrances.push("the relay is shutting down");
-        }
-        let stored = self.store.ready().await;
-        hindrances.extend(stored.as_ref().err().map(StoreError::outline));
-        let now = clock::now();
-        let live = |standing: &SourceStatus| match standing {
-            SourceStatus::Live(source) => source.off(now).is_none(),
-            SourceStatus::AwaitingSecret(_) => true,
-            SourceStatus::Off { .. } => false,
-        };
-        if !self.sources.current().values().any(live) {
-            hindrances.push("no source is live");
-        }
-        self.readiness.note(&hindrances, stored.err());
-        hindrances
-    }
-
-    /// Whether webhooks are turned away at present because there are too many, signed ones or not.
-    pub fn is_at_limit(&self) -> bool {
-        self.requests.available_permits() == 0 || self.bodies.is_short_of_room()
-    }
-
-    /// None where the listener does not say.
-    fn client(&self, parts: &Parts) -> Option<IpAddr> {
-        let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
-        let trusted = &self.settings.trusted_proxies;
-        Some(client_ip::address(peer.ip(), &parts.headers, trusted))
-    }
-
-    /// Whose share of the limits the request counts for; none where a proxy stands for its clients.
-    fn share(&self, parts: &Parts) -> Option<ClientKey> {
-        let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
-        let trusted = &self.settings.trusted_proxies;
-        match client_ip::sender(peer.ip(), &parts.headers, trusted) {
-            Sender::Client(address) => Some(address.into()),
-            Sender::TrustedProxy => None,
-            Sender::UnknownProxy(address) => {
-                if !self.has_told_of_proxy.swap(true, Ordering::Relaxed) {
-                    warn!(
-                        proxy = %address,
-                        "{address} is a proxy that server.trusted_proxies does not name: its clients are not \
-                         told apart; set trusted_proxies = [\"{address}\"]"
-                    );
-                }
-                None
+    fn decide_now(&self, arrived: &mut Arrived) -> Result<Decision, Rejection> {
+        let setup = arrived.target.setup.as_deref();
+        match self.admission.admit(&arrived.call(), setup, &self.sources) {
+            Ok(None) => {}
+            Ok(Some(response)) => return Ok(Decision::Handshake(response)),
+            // What is probably wrong is found out apart from this, and not while others wait for it.
+            Err(Rejection::Unauthenticated { unproven, .. }) => {
+                return Ok(Decision::Unauthenticated(unproven));
             }
+            Err(rejection) => return Err(rejection),
         }
+        arrived.body.verified()?;
+        let source = &arrived.target.source;
+        // Before the events are extracted: what is stored, the body as it came and the text that it becomes, must not
+        // hold the proof. The body keeps its length, so nothing that is read from it moves.
+        source.signature.redact(&arrived.headers, &mut arrived.body.bytes);
+        let limits = self.settings.limits();
+        let extracted = events::extract(source, &arrived.received(), &limits, &self.parse_memory)?;
+        Ok(Decision::Events(extracted))
     }
 }
 
@@ -471,22 +399,4 @@ impl Intake {
 fn is_used(method: &Method, handshakes: &[HandshakeRule]) -> bool {
     [Method::POST, Method::GET, Method::HEAD].contains(method)
         || handshakes.iter().any(|it| it.method == *method)
-}
-
-fn source_name(parts: &Parts) -> Option<SourceName> {
-    let name = parts.uri.path().strip_prefix("/hooks/")?;
-    // `%2D` is `-`, and some senders write it so.
-    payload::form::unescape(name.strip_suffix('/').unwrap_or(name)).parse().ok()
-}
-
-/// At its limit it is ready all the same: who stops it is a stranger, and a balancer that takes it out for
-/// that would do the stranger's work.
-async fn readiness(State(door): State<Arc<Intake>>) -> Response {
-    let reasons = door.not_ready_reasons().await;
-    let at_limit = door.is_at_limit();
-    if reasons.is_empty() {
-        return Json(json!({ "status": "ready", "at_limit": at_limit })).into_response();
-    }
-    let body = json!({ "status": "not ready", "at_limit": at_limit, "reasons": reasons });
-    (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
 }

@@ -10,7 +10,7 @@ use crate::clock;
 use crate::diagnostics::diagnostic::{self, Diagnostic, Document, show};
 use crate::event::Request;
 use crate::intake::payload::Limits;
-use crate::intake::source::SourceStatus;
+use crate::intake::registry::SourceStatus;
 use crate::json::{self, Object};
 use crate::mapping_file::file::{MappingFile, MappingTest, SamplePayload};
 use crate::secret::Environment;

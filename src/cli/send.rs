@@ -14,10 +14,11 @@ use super::{CommandError, output};
 use crate::clock;
 use crate::event::Headers;
 use crate::http_client::chain;
+use crate::intake::registry::SourceStatus;
 use crate::intake::signature::{
     Key, SignError, SignedParts, SignedRequest, SigningKey, with_parameters,
 };
-use crate::intake::source::{Source, SourceStatus};
+use crate::intake::source::Source;
 use crate::mapping_file::file::{MappingFile, SamplePayload};
 use crate::secret::Environment;
 

@@ -30,7 +30,7 @@ use crate::delivery::mapper::Mapper;
 use crate::diagnostics::diagnostic::show;
 use crate::event::{SourceName, State};
 use crate::http_client::chain;
-use crate::intake::source::{SourceStatus, Sources};
+use crate::intake::registry::{SourceStatus, Sources, carry_over};
 use crate::intake::{self, Intake};
 use crate::mapping_file::file::MappingFile;
 use crate::parse_memory::ParseMemory;
@@ -390,7 +390,7 @@ fn following(old: &Sources, read: &Sources) -> Sources {
     let mut sources = read.clone();
     for (name, old) in old {
         if let Some(SourceStatus::AwaitingSecret(setup)) = sources.get(name) {
-            let standing = setup.after(old);
+            let standing = carry_over(setup, old);
             sources.insert(name.clone(), standing);
         }
         let reason = || "its mapping file is gone".to_owned();

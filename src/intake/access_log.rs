@@ -1,5 +1,6 @@
-//! What the log, the metrics, the traces and the list of refusals say of each request.
+//! What the log, the metrics, the traces and the list of rejections say of each request.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,27 +10,52 @@ use tokio::time::interval;
 use tracing::field::display;
 use tracing::{debug, info, warn};
 
-use super::log_limit::LeftOut;
-use super::recent_rejections::RejectionRecord;
+use super::log_limit::{LeftOut, LogLimit};
+use super::recent_rejections::{RecentRejections, RejectionRecord};
+use super::registry::Sources;
+use super::request::source_name;
 use super::response::{Acknowledgement, Rejection};
-use super::{Intake, source_name};
 use crate::clock;
 use crate::event::{EventId, SourceName};
 use crate::http_client::chain;
-use crate::telemetry::traces::{self, WebhookResult};
+use crate::telemetry::metrics::Webhooks;
+use crate::telemetry::traces::{Traces, WebhookResult, WebhookSpan};
 
-impl Intake {
-    pub(super) fn log(&self, parts: &Parts, began: Timestamp, taken: &Acknowledgement) {
-        let source = source_name(parts).map(|name| name.to_string()).unwrap_or_default();
+/// Gives each request one line of the log, one count and one span. Of a flood of rejections it leaves out lines
+/// and spans, and counts them.
+#[derive(Debug)]
+pub(super) struct AccessLog {
+    webhooks: Webhooks,
+    rejections: Arc<RecentRejections>,
+    pub(super) traces: Traces,
+    limit: LogLimit,
+}
+
+/// A request that has its answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AnsweredRequest<'r> {
+    pub(super) parts: &'r Parts,
+    pub(super) began: Timestamp,
+    /// None where the listener does not say.
+    pub(super) client: Option<IpAddr>,
+}
+
+impl AccessLog {
+    pub(super) fn new(webhooks: Webhooks, rejections: Arc<RecentRejections>) -> AccessLog {
+        let (traces, limit) = (Traces::default(), LogLimit::default());
+        AccessLog { webhooks, rejections, traces, limit }
+    }
+
+    pub(super) fn accepted(&self, request: &AnsweredRequest<'_>, taken: &Acknowledgement) {
+        let source = source_name(request.parts).map(|name| name.to_string()).unwrap_or_default();
         let status = taken.status().as_u16();
-        let address = self.client(parts);
-        let client = address.map(display);
+        let client = request.client.map(display);
         self.webhooks.answered(&source, status);
-        self.traces.webhook(&traces::WebhookSpan {
-            began,
-            method: parts.method.as_str(),
+        self.traces.webhook(&WebhookSpan {
+            began: request.began,
+            method: request.parts.method.as_str(),
             source: &source,
-            client: address,
+            client: request.client,
             status,
             answered: answered(taken),
         });
@@ -53,10 +79,16 @@ impl Intake {
         }
     }
 
-    pub(super) fn note(&self, parts: &Parts, began: Timestamp, rejection: &Rejection) {
+    /// `sources` tells whose rejections are counted: a name that a stranger wrote would be a series more.
+    pub(super) fn rejected(
+        &self,
+        request: &AnsweredRequest<'_>,
+        rejection: &Rejection,
+        sources: &Sources,
+    ) {
         let (status, error) = rejection.status();
         let status = status.as_u16();
-        let known = source_name(parts).filter(|name| self.sources.current().contains_key(name));
+        let known = source_name(request.parts).filter(|name| sources.contains_key(name));
         let Some(source) = known else {
             debug!(status, "a webhook for no source was refused");
             return;
@@ -64,45 +96,44 @@ impl Intake {
         self.webhooks.answered(source.as_str(), status);
         self.webhooks.rejected(source.as_str(), error);
         let now = clock::now();
-        let is_told = self.log_limit.admits(&source, error, Instant::now());
+        let is_logged = self.limit.admits(&source, error, Instant::now());
         let reason = rejection.reason();
         let hint = rejection.hint().map(str::to_owned);
-        let client = self.client(parts);
-        if is_told {
-            self.tell(parts, began, (&source, rejection));
+        if is_logged {
+            self.log_rejection(request, &source, rejection);
         }
-        let refusal = RejectionRecord { at: now, status, error, reason, hint, client, count: 1 };
-        self.rejected.add(&source, refusal, is_told);
+        let client = request.client;
+        let record = RejectionRecord { at: now, status, error, reason, hint, client, count: 1 };
+        self.rejections.add(&source, record, is_logged);
     }
 
     /// To the log and the collector.
-    fn tell(
+    fn log_rejection(
         &self,
-        parts: &Parts,
-        began: Timestamp,
-        (source, rejection): (&SourceName, &Rejection),
+        request: &AnsweredRequest<'_>,
+        source: &SourceName,
+        rejection: &Rejection,
     ) {
         let (status, error) = rejection.status();
         let status = status.as_u16();
-        let told = rejection.to_string();
+        let public_reason = rejection.to_string();
         let cause = std::error::Error::source(rejection).map(chain);
         let reason = rejection.reason();
         let hint = rejection.hint();
-        let client = self.client(parts);
-        let from = client.map(display);
-        warn!(%source, status, client = from, reason = told, cause, hint, "refused a webhook for {source}");
-        self.traces.webhook(&traces::WebhookSpan {
-            began,
-            method: parts.method.as_str(),
+        let client = request.client.map(display);
+        warn!(%source, status, client, reason = public_reason, cause, hint, "refused a webhook for {source}");
+        self.traces.webhook(&WebhookSpan {
+            began: request.began,
+            method: request.parts.method.as_str(),
             source: source.as_str(),
-            client,
+            client: request.client,
             status,
             answered: WebhookResult::Rejected { error, reason: &reason },
         });
     }
 
-    /// Tells each minute how many refused webhooks had no line of their own in the log.
-    pub async fn tell_left_out(self: Arc<Self>, closed: impl Future<Output = ()>) {
+    /// Logs each minute how many rejected webhooks had no line of their own.
+    pub(super) async fn log_left_out(&self, closed: impl Future<Output = ()>) {
         let mut minutes = interval(Duration::from_mins(1));
         tokio::pin!(closed);
         loop {
@@ -110,7 +141,7 @@ impl Intake {
                 () = &mut closed => true,
                 _ = minutes.tick() => false,
             };
-            for LeftOut { source, error, count } in self.log_limit.take_left_out() {
+            for LeftOut { source, error, count } in self.limit.take_left_out() {
                 warn!(%source, error, count, "refused {count} more webhooks for {source}: {error}");
             }
             if is_last {

@@ -1,60 +1,168 @@
-//! Handshakes at the door: who may ask, how often, and the first request that brings a secret.
+//! Which requests may pass: rate limits, handshakes, verification, and the first request that brings a secret.
 
-use std::borrow::Cow;
 use std::time::Instant;
 
+use axum::http::Method;
 use axum::http::request::Parts;
 use secrecy::SecretString;
 use serde_json::Value;
-use tracing::info;
+use tracing::{debug, info};
 
-use super::Intake;
-use super::events::ReceivedRequest;
-use super::handshake::{HandshakeRequest, HandshakeResponse, HandshakeRule};
+use super::handshake::{HandshakeResponse, HandshakeRule};
 use super::payload::{self, Limits};
-use super::rate_limit::RateLimit;
+use super::rate_limit::{self, HINTS, Handshakes, RateLimit, RateLimiters};
+use super::registry::Registry;
+use super::request::{Arrived, Target, WebhookRequest};
 use super::response::Rejection;
 use super::setup::{self, PendingSetup};
-use super::signature::SignedRequest;
-use super::source::Source;
+use super::signature::{SignedRequest, VerifyError};
+use super::signature_hint::{self, Diagnoses};
+use crate::event::Headers;
+use crate::telemetry::metrics::Webhooks;
 
 /// Larger bodies are no handshakes.
-pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
+const HANDSHAKE_BYTES_MAX: usize = 64 * 1024;
 
-/// A request, all of it there, and the source that it is for.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct WebhookRequest<'r> {
-    pub(super) source: &'r Source,
-    pub(super) parts: &'r Parts,
-    pub(super) received: ReceivedRequest<'r>,
+/// What a request needs in order to pass, and the counts that limit it.
+#[derive(Debug)]
+pub(super) struct Admission {
+    public_url: Option<String>,
+    limits: Limits,
+    webhooks: Webhooks,
+    rates: RateLimiters,
+    handshakes: Handshakes,
+    diagnoses: Diagnoses,
 }
 
 /// Who sent a request, as far as is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Caller {
+enum Caller {
     Authenticated,
     Anonymous,
 }
 
-impl Intake {
+impl Admission {
+    /// `public_url` is where providers send to, which some of them sign; `webhooks` counts which secrets match.
+    pub(super) fn new(public_url: Option<String>, limits: Limits, webhooks: Webhooks) -> Admission {
+        Admission {
+            public_url,
+            limits,
+            webhooks,
+            rates: RateLimiters::default(),
+            handshakes: Handshakes::default(),
+            diagnoses: Diagnoses::default(),
+        }
+    }
+
+    /// Returns how large the body may be, from what came before it: a request whose proof would have to be there
+    /// already is refused now, so that it takes no room.
+    pub(super) fn body_bytes_max(
+        &self,
+        target: &Target,
+        parts: &Parts,
+        headers: &Headers,
+    ) -> Result<usize, Rejection> {
+        if let Some(setup) = &target.setup {
+            setup.expects(parts.uri.query())?;
+            return Ok(HANDSHAKE_BYTES_MAX);
+        }
+        if parts.method != Method::POST {
+            return Ok(HANDSHAKE_BYTES_MAX);
+        }
+        let presented = SignedRequest {
+            method: parts.method.as_str(),
+            url: None,
+            query: parts.uri.query(),
+            headers,
+            body: &[],
+        };
+        let source = &target.source;
+        if !source.signature.scheme.is_missing_before_body(&presented) {
+            return Ok(self.limits.bytes_max);
+        }
+        let is_greeted = |it: &HandshakeRule| it.method == Method::POST && !it.signed;
+        if source.handshakes.iter().any(is_greeted) {
+            return Ok(HANDSHAKE_BYTES_MAX);
+        }
+        Err(Rejection::Unauthenticated { unproven: VerifyError::Missing, hint: None })
+    }
+
+    /// Lets a webhook of the source pass, or returns what a handshake is answered. A source that waits for its
+    /// secret becomes live in `sources`.
+    pub(super) fn admit(
+        &self,
+        call: &WebhookRequest<'_>,
+        setup: Option<&PendingSetup>,
+        sources: &Registry,
+    ) -> Result<Option<HandshakeResponse>, Rejection> {
+        if call.parts.method != Method::POST {
+            return self.answer_unauthenticated(call)?.ok_or(Rejection::PostRequired).map(Some);
+        }
+        if let Some(setup) = setup {
+            return self.complete_setup(setup, call, sources).map(Some);
+        }
+        if let Err(unproven) = self.verify(call) {
+            let rejection = Rejection::Unauthenticated { unproven, hint: None };
+            return self.answer_unauthenticated(call)?.ok_or(rejection).map(Some);
+        }
+        if let Some(rate) = call.source.rate {
+            self.check_rate(call, rate_limit::webhooks(rate))?;
+        }
+        Ok(self.greeting(call, Caller::Authenticated))
+    }
+
+    /// The rejection of a request that is not proven, with a hint at what is probably wrong; a flood of wrong
+    /// signatures is not looked into.
+    pub(super) async fn refuse(&self, arrived: Arrived, unproven: VerifyError) -> Rejection {
+        let url = self.signed_url(&arrived.parts);
+        let hint = match unproven {
+            VerifyError::Missing => signature_hint::missing(&arrived, url.as_deref()),
+            _ if self.check_rate(&arrived.call(), HINTS).is_err() => None,
+            VerifyError::UnreadableTime | VerifyError::OutsideTolerance => {
+                signature_hint::time(&arrived, url.as_deref(), unproven)
+            }
+            VerifyError::Mismatch => self.diagnoses.run(arrived, url).await,
+        };
+        Rejection::Unauthenticated { unproven, hint }
+    }
+
+    /// Before this, nothing of the body is parsed, kept or logged.
+    fn verify(&self, call: &WebhookRequest<'_>) -> Result<(), VerifyError> {
+        let (source, url) = (call.source, self.signed_url(call.parts));
+        let body = call.covered(self.limits.bytes_max).ok_or(VerifyError::Mismatch)?;
+        let presented = SignedRequest { body: &body, ..call.presented(url.as_deref()) };
+        let matched = source.signature.verify(&source.keys, &presented, call.received.now)?;
+        if let Some(position) = matched {
+            self.webhooks.matched(source.name.as_str(), position);
+            debug!(source = %source.name, secret = position, "the signature is right");
+        }
+        Ok(())
+    }
+
+    /// The address as the provider knows it.
+    fn signed_url(&self, parts: &Parts) -> Option<String> {
+        let address = parts.uri.path_and_query().map_or("", |address| address.as_str());
+        self.public_url.as_ref().map(|public_url| format!("{public_url}{address}"))
+    }
+
     /// The answer to a handshake that nobody signed: at most one a second for a client.
-    pub(super) fn answer_unauthenticated(
+    fn answer_unauthenticated(
         &self,
         call: &WebhookRequest<'_>,
     ) -> Result<Option<HandshakeResponse>, Rejection> {
         let Some(greeting) = self.greeting(call, Caller::Anonymous) else {
             return Ok(None);
         };
-        self.pace_handshake(call)?;
+        self.check_handshake_rate(call)?;
         Ok(Some(greeting))
     }
 
-    pub(super) fn greeting(
-        &self,
-        call: &WebhookRequest<'_>,
-        asker: Caller,
-    ) -> Option<HandshakeResponse> {
-        let fits = |it: &&HandshakeRule| it.method == call.parts.method && it.is_for(asker);
+    fn greeting(&self, call: &WebhookRequest<'_>, caller: Caller) -> Option<HandshakeResponse> {
+        let is_allowed = |it: &HandshakeRule| match caller {
+            Caller::Authenticated => true,
+            Caller::Anonymous => !it.signed,
+        };
+        let fits = |it: &&HandshakeRule| it.method == call.parts.method && is_allowed(it);
         let source = call.source;
         let handshakes: Vec<&HandshakeRule> = source.handshakes.iter().filter(fits).collect();
         let body = self.body(call, &handshakes);
@@ -70,10 +178,11 @@ impl Intake {
     }
 
     /// Takes the secret that a source waits for, keeps it, and makes the source live.
-    pub(super) fn complete_setup(
+    fn complete_setup(
         &self,
         setup: &PendingSetup,
         call: &WebhookRequest<'_>,
+        sources: &Registry,
     ) -> Result<HandshakeResponse, Rejection> {
         setup.expects(call.parts.uri.query())?;
         let bringing = |it: &&HandshakeRule| it.method == call.parts.method && it.brings_secret();
@@ -86,11 +195,11 @@ impl Intake {
             Some((secret, handshake.answer(&question)?))
         });
         let (secret, greeting) = found.ok_or_else(setup::waits)?;
-        self.pace_handshake(call)?;
+        self.check_handshake_rate(call)?;
         // This waits for the disk, once in a source's life.
         let live = setup.finish(&secret).map_err(Rejection::SecretNotSaved)?;
         info!(source = %live.name, "{} has its secret and is live", live.name);
-        self.sources.go_live(&live);
+        sources.go_live(&live);
         Ok(greeting)
     }
 
@@ -98,61 +207,22 @@ impl Intake {
     fn body(&self, call: &WebhookRequest<'_>, handshakes: &[&HandshakeRule]) -> Option<Value> {
         let WebhookRequest { source, received, .. } = call;
         let is_read = handshakes.iter().any(|handshake| handshake.reads_body());
-        if !is_read || received.body.len() > BODY_BYTES_MAX {
+        if !is_read || received.body.len() > HANDSHAKE_BYTES_MAX {
             return None;
         }
-        let limits = Limits { bytes_max: BODY_BYTES_MAX, ..self.settings.limits() };
+        let limits = Limits { bytes_max: HANDSHAKE_BYTES_MAX, ..self.limits };
         let decoded =
             payload::decode(&source.packing, received.headers, received.body, &limits).ok()?;
         payload::parse(&decoded.text).ok()
     }
 
-    fn pace_handshake(&self, call: &WebhookRequest<'_>) -> Result<(), Rejection> {
-        let client = self.share(call.parts);
-        let taken = self.handshakes.take(&call.source.name, client, Instant::now());
+    fn check_handshake_rate(&self, call: &WebhookRequest<'_>) -> Result<(), Rejection> {
+        let taken = self.handshakes.take(&call.source.name, call.client, Instant::now());
         taken.map_err(|wait| Rejection::RateLimited { wait })
     }
 
-    pub(super) fn pace(&self, call: &WebhookRequest<'_>, pace: RateLimit) -> Result<(), Rejection> {
-        let taken = self.paces.take(&call.source.name, pace, Instant::now());
+    fn check_rate(&self, call: &WebhookRequest<'_>, limit: RateLimit) -> Result<(), Rejection> {
+        let taken = self.rates.take(&call.source.name, limit, Instant::now());
         taken.map_err(|wait| Rejection::RateLimited { wait })
-    }
-}
-
-impl HandshakeRule {
-    fn is_for(&self, asker: Caller) -> bool {
-        match asker {
-            Caller::Authenticated => true,
-            Caller::Anonymous => !self.signed,
-        }
-    }
-}
-
-impl WebhookRequest<'_> {
-    /// What its proof may lie in or cover; the URL as the provider knows it.
-    pub(super) fn presented<'a>(&'a self, url: Option<&'a str>) -> SignedRequest<'a> {
-        SignedRequest {
-            method: self.parts.method.as_str(),
-            url,
-            query: self.parts.uri.query(),
-            headers: self.received.headers,
-            body: self.received.body,
-        }
-    }
-
-    /// The body that its proof covers; none if it cannot be decompressed to no more bytes than these.
-    pub(super) fn covered(&self, bytes_max: usize) -> Option<Cow<'_, [u8]>> {
-        let ReceivedRequest { headers, body, .. } = self.received;
-        self.source.signature.covered(headers, body, bytes_max)
-    }
-
-    fn asks<'a>(&'a self, body: Option<&'a Value>) -> HandshakeRequest<'a> {
-        HandshakeRequest {
-            method: &self.parts.method,
-            query: self.parts.uri.query(),
-            headers: self.received.headers,
-            body,
-            key: self.source.keys.iter().find(|key| key.in_force(self.received.now)),
-        }
     }
 }

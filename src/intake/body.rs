@@ -109,7 +109,8 @@ impl ReceivedBody {
         }
         let capacity = self.bytes.capacity();
         if length > capacity {
-            // By halves, so that few bytes are copied often and little is taken that stays empty.
+            // Refused at once where there is no room, never queued: bodies that wait would hold what they have, and
+            // their senders come again. By halves, so that few bytes are copied often and little is taken that stays empty.
             let wanted = length.max(capacity + capacity / 2).min(bytes_max);
             self.take_room(wanted - capacity)?;
             self.bytes.reserve_exact(wanted - self.bytes.len());

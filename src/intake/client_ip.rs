@@ -2,60 +2,81 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use axum::extract::ConnectInfo;
 use axum::http::HeaderMap;
+use axum::http::request::Parts;
+use ipnet::IpNet;
+use tracing::warn;
 
-/// Addresses that begin alike, such as `10.0.0.0/8`.
+use crate::rate::client_key::ClientKey;
+
+/// Addresses that begin alike, such as `10.0.0.0/8`; one address is a network of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
-    first: IpAddr,
-    prefix: u32,
-}
+pub struct Network(IpNet);
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a network is an address, or one with the length of its prefix, such as 10.0.0.0/8")]
-pub struct BadNetwork;
+pub struct InvalidNetwork;
 
 impl FromStr for Network {
-    type Err = BadNetwork;
+    type Err = InvalidNetwork;
 
-    fn from_str(text: &str) -> Result<Network, BadNetwork> {
-        let (address, prefix) = match text.split_once('/') {
-            Some((address, prefix)) => (address, Some(prefix)),
-            None => (text, None),
-        };
-        let first: IpAddr = address.parse().map_err(|_| BadNetwork)?;
-        let bits = bits(first);
-        let prefix = prefix.map_or(Ok(bits), str::parse).map_err(|_| BadNetwork)?;
-        if prefix > bits { Err(BadNetwork) } else { Ok(Network { first, prefix }) }
-    }
-}
-
-fn bits(address: IpAddr) -> u32 {
-    match address {
-        IpAddr::V4(_) => 32,
-        IpAddr::V6(_) => 128,
+    fn from_str(text: &str) -> Result<Network, InvalidNetwork> {
+        let address = || text.parse().map(|address: IpAddr| address.into());
+        text.parse().or_else(|_| address()).map(Network).map_err(|_| InvalidNetwork)
     }
 }
 
 impl Network {
     fn contains(&self, address: IpAddr) -> bool {
-        let (first, other, free) = match (self.first, address) {
-            (IpAddr::V4(first), IpAddr::V4(other)) => {
-                (u128::from(first.to_bits()), u128::from(other.to_bits()), 32 - self.prefix)
+        self.0.contains(&address)
+    }
+}
+
+/// Tells the clients of requests apart.
+#[derive(Debug)]
+pub(super) struct Clients {
+    trusted: Vec<Network>,
+    /// Whether a proxy was seen that is not among these.
+    has_warned_of_proxy: AtomicBool,
+}
+
+impl Clients {
+    pub(super) fn new(trusted: Vec<Network>) -> Clients {
+        Clients { trusted, has_warned_of_proxy: AtomicBool::new(false) }
+    }
+
+    /// None where the listener does not say.
+    pub(super) fn address(&self, parts: &Parts) -> Option<IpAddr> {
+        let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
+        Some(address(peer.ip(), &parts.headers, &self.trusted))
+    }
+
+    /// Whose share of the limits the request counts for; none where a proxy stands for its clients.
+    pub(super) fn key(&self, parts: &Parts) -> Option<ClientKey> {
+        let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
+        match sender(peer.ip(), &parts.headers, &self.trusted) {
+            Sender::Client(address) => Some(address.into()),
+            Sender::TrustedProxy => None,
+            Sender::UnknownProxy(address) => {
+                if !self.has_warned_of_proxy.swap(true, Ordering::Relaxed) {
+                    warn!(
+                        proxy = %address,
+                        "{address} is a proxy that server.trusted_proxies does not name: its clients are not \
+                         told apart; set trusted_proxies = [\"{address}\"]"
+                    );
+                }
+                None
             }
-            (IpAddr::V6(first), IpAddr::V6(other)) => {
-                (first.to_bits(), other.to_bits(), 128 - self.prefix)
-            }
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
-        };
-        (first ^ other).checked_shr(free).unwrap_or(0) == 0
+        }
     }
 }
 
 /// Whom limits for one client count a request for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sender {
+enum Sender {
     Client(IpAddr),
     /// It did not say for whom it stands.
     TrustedProxy,
@@ -64,7 +85,7 @@ pub(super) enum Sender {
     UnknownProxy(IpAddr),
 }
 
-pub(super) fn sender(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> Sender {
+fn sender(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> Sender {
     let address = address(peer, headers, trusted);
     if trusted.iter().any(|network| network.contains(address)) {
         return Sender::TrustedProxy;
@@ -89,7 +110,7 @@ fn is_local(address: IpAddr) -> bool {
 }
 
 /// From the right of `X-Forwarded-For`, the first address that no trusted proxy has.
-pub(super) fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
+fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
     let is_trusted = |address| trusted.iter().any(|network| network.contains(address));
     let mut client = peer.to_canonical();
     for written in headers.get_all("x-forwarded-for").iter().rev() {
@@ -175,7 +196,7 @@ mod tests {
         assert!(all.contains("9.9.9.9".parse().unwrap()));
         assert!(!all.contains("::1".parse().unwrap()));
         for bad in ["", "10.0.0.0/33", "10.0.0/8", "::/129", "a/8", "::1/x"] {
-            assert_eq!(bad.parse::<Network>(), Err(BadNetwork), "{bad}");
+            assert_eq!(bad.parse::<Network>(), Err(InvalidNetwork), "{bad}");
         }
     }
 }

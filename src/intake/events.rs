@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::payload::{self, DecodeError, Decoded, Limits, ProjectionVisitor};
+use super::request::ReceivedRequest;
 use super::source::Source;
-use crate::event::{EventId, Headers};
+use crate::event::EventId;
 use crate::parse_memory::{NoMemory, ParseMemory, Taken};
 use crate::store::NewEvent;
 
@@ -18,16 +18,9 @@ const DELIVERY_ID_BYTES_MAX: usize = 256;
 
 const TYPE_CHARS_MAX: usize = 128;
 
-/// A form of this length takes 4 MiB at most.
+/// A form of this length takes 4 MiB at most: its values are few, whatever it is. Reserving for each of them what a
+/// large form takes would let two be decoded at a time.
 const SMALL_BYTES_MAX: usize = 16 * 1024;
-
-/// A request as it came, all of its body there.
-#[derive(Debug, Clone, Copy)]
-pub struct ReceivedRequest<'r> {
-    pub headers: &'r Headers,
-    pub body: &'r [u8],
-    pub now: Timestamp,
-}
 
 #[derive(Debug)]
 pub struct ExtractedEvents {
@@ -51,6 +44,8 @@ pub fn extract(
     memory: &Arc<ParseMemory>,
 ) -> Result<ExtractedEvents, DecodeError> {
     let headers = received.headers;
+    // Memory is reserved in bytes, not by the number of webhooks: what JSON takes once it is parsed is 1 to 140 times
+    // its text (see `weigh`), so any number of webhooks is too many of one kind or too few of another.
     let Decoded { text, notes } = {
         let weight = if is_small(received) {
             0
@@ -68,9 +63,11 @@ pub fn extract(
     let mut events = Vec::new();
     let mut ignored = None;
     for payload in payload::split(&text, source.each.as_ref())? {
-        // Delivery parses all of it.
+        // Of the whole payload, although only members are parsed here: delivery parses all of it, and an event that is
+        // too heavy for it must not be accepted.
         payload::weight(&text[payload.clone()], limits)?;
         let members = ProjectionVisitor::find(&text[payload.clone()], source.members.as_deref())?;
+        // For one payload at a time: a batch of many takes no more memory than its largest.
         let _memory = take(memory, members.weight(limits)?)?;
         let value = members.parse()?;
         let event_type = source.event_type.as_ref().and_then(|find| find(&value, headers));
@@ -91,7 +88,6 @@ pub fn extract(
     Ok(ExtractedEvents { decoded, events, notes, ignored })
 }
 
-/// Its values are few, whatever it is.
 fn is_small(received: &ReceivedRequest<'_>) -> bool {
     received.body.len() <= SMALL_BYTES_MAX && !payload::is_encoded(received.headers)
 }

@@ -5,11 +5,14 @@ mod projection;
 mod body_config;
 mod charset;
 pub(super) mod content_type;
+mod error;
 pub(super) mod excerpt;
 mod fields;
 pub mod form;
 mod form_field;
 mod gzip;
+mod json;
+mod limits;
 mod multipart;
 mod parameter;
 mod transfer;
@@ -18,69 +21,22 @@ mod xml;
 use std::borrow::Cow;
 use std::ops::Range;
 
-use serde_json::Value;
-
 use crate::event::Headers;
-use crate::parse_memory::weigh;
 pub use batch::BatchPath;
 pub(super) use batch::{member, range_in};
 pub use body_config::{BodyConfig, BodyFormat};
+pub use error::DecodeError;
+use error::malformed;
 use excerpt::excerpt;
 pub(super) use form_field::FormField;
+pub use json::{Decoded, parse};
+use json::{check_limits, without_lone_surrogates};
+pub(super) use json::{unmarked, weight};
+pub use limits::{EVENTS_MAX, Limits};
 pub(super) use projection::ProjectionVisitor;
 
 /// What 100,000 values of a form or of XML take at most, and room to spare: an object in an object 448 bytes.
 const FORM_BYTES_MAX: usize = 64 * 1024 * 1024;
-
-/// How many events one request may carry.
-pub const EVENTS_MAX: usize = 1_000;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Of the body, as it came and as it is after gunzip.
-    pub bytes_max: usize,
-    /// `[[1]]` has depth 2.
-    pub depth_max: usize,
-    pub key_bytes_max: usize,
-    /// Of memory, once it is parsed.
-    pub parsed_bytes_max: usize,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DecodeError {
-    #[error("the content type is {0}; send JSON or a form")]
-    ContentType(String),
-    #[error("the content encoding is {0}; send the body as it is, or gzip")]
-    Encoding(String),
-    #[error("{0}")]
-    Malformed(String),
-    #[error("the body is larger than {0} bytes once it is decompressed")]
-    TooLarge(usize),
-    #[error("its values take {} MiB of memory once they are parsed, at most {}", .0 >> 20, .1 >> 20)]
-    TooHeavy(usize, usize),
-    #[error("there is no memory to parse it now")]
-    NoMemory,
-    #[error("{0} events in one request, at most {EVENTS_MAX}")]
-    TooManyEvents(usize),
-}
-
-/// A body as JSON text, not yet parsed but safe to parse.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decoded<'b> {
-    pub text: Cow<'b, str>,
-    /// Which of its texts are not what they are declared to be.
-    pub notes: Vec<String>,
-}
-
-impl<'b> Decoded<'b> {
-    fn as_it_is(text: &'b str) -> Decoded<'b> {
-        Decoded { text: Cow::Borrowed(text), notes: Vec::new() }
-    }
-
-    fn into_owned(self) -> Decoded<'static> {
-        Decoded { text: Cow::Owned(self.text.into_owned()), notes: self.notes }
-    }
-}
 
 pub fn decode<'b>(
     packing: &BodyConfig,
@@ -110,11 +66,6 @@ pub fn decoding_weight(packing: &BodyConfig, headers: &Headers, limits: &Limits)
     }
 }
 
-/// A text without the byte order mark that some editors and tools write before it.
-pub(super) fn unmarked(text: &str) -> &str {
-    text.strip_prefix('\u{feff}').unwrap_or(text)
-}
-
 /// The body without its content encoding.
 pub(super) fn decompressed<'b>(
     headers: &Headers,
@@ -140,131 +91,6 @@ pub fn split(text: &str, each: Option<&BatchPath>) -> Result<Vec<Range<usize>>, 
         Some(each) => each.ranges(text),
         None => Ok(std::iter::once(0..text.len()).collect()),
     }
-}
-
-/// How much memory the text takes once it is parsed, if that is allowed.
-pub(super) fn weight(text: &str, limits: &Limits) -> Result<usize, DecodeError> {
-    let weight = weigh(text);
-    if weight > limits.parsed_bytes_max {
-        return Err(DecodeError::TooHeavy(weight, limits.parsed_bytes_max));
-    }
-    Ok(weight)
-}
-
-pub fn parse(text: &str) -> Result<Value, DecodeError> {
-    serde_json::from_str(text).map_err(|error| not_json(&error))
-}
-
-fn not_json(error: &serde_json::Error) -> DecodeError {
-    malformed(format!("not JSON: {error}"))
-}
-
-fn utf8(body: &[u8]) -> Result<&str, DecodeError> {
-    std::str::from_utf8(body)
-        .map_err(|error| malformed(format!("not UTF-8 at byte {}", error.valid_up_to())))
-}
-
-fn malformed(reason: impl Into<String>) -> DecodeError {
-    DecodeError::Malformed(reason.into())
-}
-
-/// One pass over the text, before a parser may recurse into it or keep its keys.
-fn check_limits(text: &str, limits: &Limits) -> Result<(), DecodeError> {
-    let bytes = text.as_bytes();
-    let mut depth = 0_usize;
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            b'"' => {
-                let end = string_end(bytes, at);
-                if end - at - 1 > limits.key_bytes_max && is_key(bytes, end) {
-                    return Err(beyond(
-                        text,
-                        at,
-                        &format!("a key is longer than {} bytes", limits.key_bytes_max),
-                    ));
-                }
-                at = end;
-            }
-            _ => {}
-        }
-        if depth > limits.depth_max {
-            return Err(beyond(
-                text,
-                at,
-                &format!("nested deeper than {} levels", limits.depth_max),
-            ));
-        }
-        at += 1;
-    }
-    Ok(())
-}
-
-/// Where the string that starts at the quote `start` has its closing quote, else the text's end.
-fn string_end(bytes: &[u8], start: usize) -> usize {
-    let mut at = start + 1;
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'"' => return at,
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-    }
-    at.min(bytes.len()).max(start + 1)
-}
-
-fn is_key(bytes: &[u8], string_end: usize) -> bool {
-    let after = bytes.get(string_end + 1..).unwrap_or_default();
-    after.trim_ascii_start().first() == Some(&b':')
-}
-
-fn beyond(text: &str, at: usize, what: &str) -> DecodeError {
-    let before = &text.as_bytes()[..at.min(text.len())];
-    let line = before.split(|byte| *byte == b'\n').count();
-    let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
-    DecodeError::Malformed(format!("{what} at line {line} column {column}"))
-}
-
-/// JavaScript cuts emoji in two and sends half of them as `\ud83d`, which is no character. Such a
-/// half becomes U+FFFD, so that a cut-off preview text does not cost the event.
-fn without_lone_surrogates(text: Cow<'_, str>) -> Cow<'_, str> {
-    let mut mended: Option<String> = None;
-    let mut copied = 0;
-    let mut at = 0;
-    while let Some(found) = text.get(at..).and_then(|rest| rest.find('\\')) {
-        at += found;
-        let width = match escaped_unit(&text, at) {
-            Some(0xD800..=0xDBFF)
-                if matches!(escaped_unit(&text, at + 6), Some(0xDC00..=0xDFFF)) =>
-            {
-                12
-            }
-            Some(0xD800..=0xDFFF) => {
-                let mended = mended.get_or_insert_default();
-                mended.push_str(&text[copied..at]);
-                mended.push_str("\\ufffd");
-                copied = at + 6;
-                6
-            }
-            Some(_) => 6,
-            // The escaped character may be longer than a byte; it is never a backslash's half.
-            None => 1 + text[at + 1..].chars().next().map_or(0, char::len_utf8),
-        };
-        at += width;
-    }
-    match mended {
-        Some(mended) => Cow::Owned(mended + &text[copied..]),
-        None => text,
-    }
-}
-
-/// The code unit of a `\uXXXX` that stands at `at`.
-fn escaped_unit(text: &str, at: usize) -> Option<u16> {
-    let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
-    let plain = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    plain.then(|| u16::from_str_radix(digits, 16).ok())?
 }
 
 #[cfg(test)]

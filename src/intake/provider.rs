@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use toml::Spanned;
 
-use super::handshake::HandshakeRule;
+use super::handshake::{self, HandshakeRule};
 use super::payload::{BatchPath, BodyConfig};
 use super::signature::Signature;
 use crate::diagnostics::diagnostic::Diagnostic;
@@ -74,7 +74,7 @@ impl Provider {
         };
         let handshakes = file.tables("handshake", mistakes);
         if !handshakes.is_empty() {
-            let read = |table| HandshakeRule::read(table, mistakes);
+            let read = |table| handshake::read(table, mistakes);
             provider.handshakes = Some(handshakes.into_iter().map(read).collect());
         }
         if let Some(event) = file.table("event", mistakes) {

@@ -1,47 +1,66 @@
-//! A request whose body is whole, and what may be said of it before that.
+//! A webhook's request, from the source that it names to its whole body.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use axum::http::Method;
 use axum::http::request::Parts;
 use jiff::Timestamp;
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
 
-use super::admission::WebhookRequest;
-use super::body::{Expected, ReceivedBody};
-use super::events::{ExtractedEvents, ReceivedRequest};
-use super::handshake::{HandshakeResponse, HandshakeRule};
-use super::response::Rejection;
+use super::body::ReceivedBody;
+use super::handshake::HandshakeRequest;
+use super::payload;
 use super::setup::PendingSetup;
-use super::signature::{SignedRequest, VerifyError};
+use super::signature::SignedRequest;
 use super::source::Source;
-use super::{Intake, admission, payload};
-use crate::event::Headers;
+use crate::event::{Headers, SourceName};
+use crate::rate::client_key::ClientKey;
 
 /// Up to here, verifying and decoding takes less time than handing the body to another thread and back.
 const LIGHT_BYTES_MAX: usize = 16 * 1024;
 
-/// Whom a request is for.
+/// The source that a request's path names.
+pub(super) fn source_name(parts: &Parts) -> Option<SourceName> {
+    let name = parts.uri.path().strip_prefix("/hooks/")?;
+    // `%2D` is `-`, and some senders write it so.
+    let name = percent_decode_str(name.strip_suffix('/').unwrap_or(name)).decode_utf8();
+    name.ok()?.parse().ok()
+}
+
+/// The source that a request is for.
 pub(super) struct Target {
     pub(super) source: Arc<Source>,
     /// Where the source waits for its secret.
     pub(super) setup: Option<Arc<PendingSetup>>,
 }
 
-/// All that came, in one piece that another thread can take.
+/// A request whose body is whole, in one piece that another thread can take.
 pub(super) struct Arrived {
     pub(super) target: Target,
     pub(super) parts: Arc<Parts>,
+    pub(super) client: Option<ClientKey>,
     pub(super) headers: Headers,
     pub(super) body: ReceivedBody,
     pub(super) now: Timestamp,
 }
 
-/// What became of it.
-pub(super) enum Judged {
-    Greeted(HandshakeResponse),
-    /// It is not proven to be the source's.
-    Unproven(VerifyError),
-    Unpacked(ExtractedEvents),
+/// A request whose body is whole, and the source that it is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WebhookRequest<'r> {
+    pub(super) source: &'r Source,
+    pub(super) parts: &'r Parts,
+    /// Whose share of the limits it counts for; none where that is not known.
+    pub(super) client: Option<ClientKey>,
+    pub(super) received: ReceivedRequest<'r>,
+}
+
+/// The parts of a request that its events are extracted from.
+#[derive(Debug, Clone, Copy)]
+pub struct ReceivedRequest<'r> {
+    pub headers: &'r Headers,
+    pub body: &'r [u8],
+    pub now: Timestamp,
 }
 
 impl Arrived {
@@ -53,6 +72,7 @@ impl Arrived {
         WebhookRequest {
             source: &self.target.source,
             parts: &self.parts,
+            client: self.client,
             received: self.received(),
         }
     }
@@ -63,43 +83,35 @@ impl Arrived {
         self.body.bytes.len() <= LIGHT_BYTES_MAX
             && self.target.setup.is_none()
             && !payload::is_encoded(&self.headers)
-            && !self.target.source.signature.has_public_key()
+            && !self.target.source.signature.scheme.has_public_key()
     }
 }
 
-impl Intake {
-    /// Looks at what came before the body: a request whose proof would have to be there already is refused
-    /// now, so that it takes no room.
-    pub(super) fn expect(
-        &self,
-        target: &Target,
-        parts: &Parts,
-        headers: &Headers,
-    ) -> Result<Expected, Rejection> {
-        let client = self.share(parts);
-        let little = Expected { bytes_max: admission::BODY_BYTES_MAX, client };
-        if let Some(setup) = &target.setup {
-            setup.expects(parts.uri.query())?;
-            return Ok(little);
+impl WebhookRequest<'_> {
+    /// What its proof may lie in or cover; the URL as the provider knows it.
+    pub(super) fn presented<'a>(&'a self, url: Option<&'a str>) -> SignedRequest<'a> {
+        SignedRequest {
+            method: self.parts.method.as_str(),
+            url,
+            query: self.parts.uri.query(),
+            headers: self.received.headers,
+            body: self.received.body,
         }
-        if parts.method != Method::POST {
-            return Ok(little);
+    }
+
+    /// The body that its proof covers; none if it cannot be decompressed to no more bytes than these.
+    pub(super) fn covered(&self, bytes_max: usize) -> Option<Cow<'_, [u8]>> {
+        let ReceivedRequest { headers, body, .. } = self.received;
+        self.source.signature.covered(headers, body, bytes_max)
+    }
+
+    pub(super) fn asks<'a>(&'a self, body: Option<&'a Value>) -> HandshakeRequest<'a> {
+        HandshakeRequest {
+            method: &self.parts.method,
+            query: self.parts.uri.query(),
+            headers: self.received.headers,
+            body,
+            key: self.source.keys.iter().find(|key| key.in_force(self.received.now)),
         }
-        let presented = SignedRequest {
-            method: parts.method.as_str(),
-            url: None,
-            query: parts.uri.query(),
-            headers,
-            body: &[],
-        };
-        let source = &target.source;
-        if !source.signature.is_missing_before_body(&presented) {
-            return Ok(Expected { bytes_max: self.settings.body_bytes_max, client });
-        }
-        let is_greeted = |it: &HandshakeRule| it.method == Method::POST && !it.signed;
-        if source.handshakes.iter().any(is_greeted) {
-            return Ok(little);
-        }
-        Err(Rejection::Unauthenticated { unproven: VerifyError::Missing, hint: None })
     }
 }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::payload::form;
 use super::response::Rejection;
-use super::source::{Source, SourceStatus};
+use super::source::Source;
 
 /// Waits for the secret; only who was shown the code may bring it.
 pub struct PendingSetup {
@@ -25,7 +25,7 @@ pub struct PendingSetup {
 
 impl fmt::Debug for PendingSetup {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Setup").field("source", &self.source).finish_non_exhaustive()
+        formatter.debug_struct("PendingSetup").field("source", &self.source).finish_non_exhaustive()
     }
 }
 
@@ -34,24 +34,15 @@ impl PendingSetup {
         PendingSetup { source, code: Uuid::new_v4().simple().to_string().into(), path }
     }
 
-    /// What stands for it where this stood before: the same code goes on to count.
-    pub fn after(&self, old: &SourceStatus) -> SourceStatus {
-        let source = Arc::clone(&self.source);
-        match old {
-            // The secret came while the mapping files were read.
-            SourceStatus::Live(old) if self.path.exists() => {
-                let keys = old.keys.clone();
-                SourceStatus::Live(Arc::new(Source { keys, ..Source::clone(&source) }))
-            }
-            SourceStatus::AwaitingSecret(old) => {
-                let (code, path) = (old.code.clone(), self.path.clone());
-                SourceStatus::AwaitingSecret(Arc::new(PendingSetup { source, code, path }))
-            }
-            SourceStatus::Live(_) | SourceStatus::Off { .. } => {
-                let (code, path) = (self.code.clone(), self.path.clone());
-                SourceStatus::AwaitingSecret(Arc::new(PendingSetup { source, code, path }))
-            }
-        }
+    /// The same code and file for the source as its mapping file describes it now.
+    pub(super) fn with_source(&self, source: &Arc<Source>) -> PendingSetup {
+        let (code, path) = (self.code.clone(), self.path.clone());
+        PendingSetup { source: Arc::clone(source), code, path }
+    }
+
+    /// Whether the secret has been written by now.
+    pub(super) fn has_secret_file(&self) -> bool {
+        self.path.exists()
     }
 
     /// What follows the relay's URL in the one to register with the provider.

@@ -90,7 +90,7 @@ pub(super) fn time(
     let call = arrived.call();
     let Source { signature, keys, .. } = call.source;
     let body = call.covered(arrived.body.bytes.len().max(BODY_BYTES_MAX))?;
-    if body.len() > BODY_BYTES_MAX && signature.has_several_places() {
+    if body.len() > BODY_BYTES_MAX && signature.scheme.has_several_places() {
         return None;
     }
     let presented = &SignedRequest { body: &body, ..call.presented(signed_url) };
@@ -106,7 +106,7 @@ pub(super) fn missing(arrived: &Arrived, signed_url: Option<&str>) -> Option<Str
     let call = arrived.call();
     let body = call.covered(BODY_BYTES_MAX)?;
     let presented = SignedRequest { body: &body, ..call.presented(signed_url) };
-    call.source.signature.missing_part(&presented)
+    call.source.signature.scheme.missing_part(&presented)
 }
 
 /// The unit in which the time is within the window, if that is another one.
@@ -163,7 +163,7 @@ impl FailedVerification<'_> {
 
     /// The time of the proof that is right but for it; there may be wrong ones in other places.
     fn stated(&self, seal: &MessageSignature, unproven: VerifyError) -> Option<String> {
-        if !self.signature.has_several_places() {
+        if !self.signature.scheme.has_several_places() {
             return seal.times(self.presented).pop();
         }
         let alone = |place: &CredentialLocation| MessageSignature {

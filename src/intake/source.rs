@@ -1,8 +1,7 @@
 //! Who may send to the relay: how they prove themselves, and which of their events are wanted.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -10,7 +9,6 @@ use serde_json::Value;
 use super::handshake::HandshakeRule;
 use super::payload::{BatchPath, BodyConfig};
 use super::provider::AcceptedResponse;
-use super::setup::PendingSetup;
 use super::signature::{Key, Signature};
 use crate::event::{Headers, SourceName, TypePattern};
 use crate::rate::Rate;
@@ -84,60 +82,4 @@ impl fmt::Debug for Source {
 /// The value of a header, as a field of an event.
 pub fn header_field(name: String) -> ValueLookup {
     Arc::new(move |_, headers| headers.get(&name).cloned())
-}
-
-#[derive(Debug, Clone)]
-pub enum SourceStatus {
-    Live(Arc<Source>),
-    /// Nobody can send yet: its provider brings the secret.
-    AwaitingSecret(Arc<PendingSetup>),
-    /// Known, but nobody can send, such as when its mapping file is bad.
-    Off {
-        reason: String,
-    },
-}
-
-pub type Sources = BTreeMap<SourceName, SourceStatus>;
-
-/// The sources of the moment, replaced as a whole.
-#[derive(Debug, Default)]
-pub struct Registry(RwLock<Arc<Sources>>);
-
-impl Registry {
-    pub fn new(sources: Sources) -> Registry {
-        Registry(RwLock::new(Arc::new(sources)))
-    }
-
-    pub fn current(&self) -> Arc<Sources> {
-        // What a panic may have left behind is an `Arc` that is there or not, never half of one.
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// The source that was awaited has these keys from now on, and is live.
-    pub fn go_live(&self, source: &Source) {
-        self.update(|old| {
-            let mut sources = old.clone();
-            // Its mapping file may have changed since: a source that is off stays off, and its secret is
-            // found on disk once the file is right again.
-            if let Some(SourceStatus::AwaitingSecret(setup)) = old.get(&source.name) {
-                let live = Source { keys: source.keys.clone(), ..Source::clone(&setup.source) };
-                sources.insert(source.name.clone(), SourceStatus::Live(Arc::new(live)));
-            }
-            sources
-        });
-    }
-
-    /// Replaces the sources by what becomes of them, and returns both. `change` runs again if somebody else
-    /// changed them meanwhile, so that no change is lost; no lock is held while it runs.
-    pub fn update(&self, change: impl Fn(&Sources) -> Sources) -> (Arc<Sources>, Arc<Sources>) {
-        loop {
-            let old = self.current();
-            let new = Arc::new(change(&old));
-            let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
-            if Arc::ptr_eq(&current, &old) {
-                *current = Arc::clone(&new);
-                return (old, new);
-            }
-        }
-    }
 }

@@ -10,11 +10,12 @@ pub use super::sample::{MappingTest, SamplePayload};
 use crate::diagnostics::diagnostic::{self, Diagnostic, Document, nearest};
 use crate::diagnostics::table::{self, Diagnostics, SpannedText, TomlTable};
 use crate::event::{DEFAULT_DESTINATION, SourceName, TypePattern};
-use crate::intake::handshake::HandshakeRule;
+use crate::intake::handshake::{self, HandshakeRule};
 use crate::intake::provider::{Provider, ValueSource};
+use crate::intake::registry::SourceStatus;
 use crate::intake::setup::PendingSetup;
 use crate::intake::signature::Signature;
-use crate::intake::source::{Source, SourceStatus, ValueLookup, header_field};
+use crate::intake::source::{Source, ValueLookup, header_field};
 use crate::mapping::{self, AnswerRules, Extractor, Mapping, Patterns};
 use crate::rate::Rate;
 use crate::secret::Environment;
@@ -163,7 +164,7 @@ impl MappingFile {
         }
         let of_proof = source.signature.weaknesses();
         weaknesses.extend(of_proof.into_iter().map(|weak| format!("its proof is weak: {weak}")));
-        weaknesses.extend(source.handshakes.iter().flat_map(HandshakeRule::weaknesses));
+        weaknesses.extend(source.handshakes.iter().flat_map(handshake::weaknesses));
         weaknesses
     }
 }

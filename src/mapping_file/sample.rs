@@ -9,8 +9,9 @@ use serde_json::Value;
 use super::file::MappingFile;
 use crate::diagnostics::table::{Diagnostics, SpannedText, TomlTable, text_of, wrong_type};
 use crate::event::{Event, EventId, Headers};
-use crate::intake::events::{ExtractedEvents, ReceivedRequest, extract};
+use crate::intake::events::{ExtractedEvents, extract};
 use crate::intake::payload::{DecodeError, Limits};
+use crate::intake::request::ReceivedRequest;
 use crate::parse_memory::ParseMemory;
 
 /// `[[test]]` of a mapping file. Paths are relative to the file.

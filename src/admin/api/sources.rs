@@ -16,7 +16,7 @@ use crate::admin::params::{QueryParams, Segment};
 use crate::admin::state::AdminState;
 use crate::clock;
 use crate::event::SourceName;
-use crate::intake::source::SourceStatus;
+use crate::intake::registry::SourceStatus;
 use crate::store::{EventFilter, PageRequest};
 
 #[derive(Debug, Serialize, ToSchema)]

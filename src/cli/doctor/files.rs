@@ -8,7 +8,7 @@ use crate::cli::{CommandError, check};
 use crate::clock;
 use crate::config::Config;
 use crate::diagnostics::diagnostic::{Diagnostic, Document};
-use crate::intake::source::SourceStatus;
+use crate::intake::registry::SourceStatus;
 use crate::mapping_file::file::MappingFile;
 use crate::secret::Environment;
 

@@ -9,8 +9,9 @@ use sha2::{Digest, Sha256};
 
 use super::record::ImportRecord;
 use crate::event::{Event, Headers, IMPORTED_HEADER, Request};
-use crate::intake::events::{ExtractedEvents, ReceivedRequest, extract};
+use crate::intake::events::{ExtractedEvents, extract};
 use crate::intake::payload::{self, Limits};
+use crate::intake::request::ReceivedRequest;
 use crate::intake::source::Source;
 use crate::mapping::MappedRequests;
 use crate::mapping_file::file::{ExportRecord, MappingFile};

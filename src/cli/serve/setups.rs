@@ -9,8 +9,8 @@ use tracing::warn;
 
 use super::looking_in::write_for_owner;
 use crate::cli::output;
+use crate::intake::registry::{SourceStatus, Sources};
 use crate::intake::setup::PendingSetup;
-use crate::intake::source::{SourceStatus, Sources};
 
 pub(super) struct Setups {
     /// What a source's address is appended to.

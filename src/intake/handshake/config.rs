@@ -5,57 +5,50 @@ use serde_json::Value;
 use toml::Spanned;
 use toml::de::DeValue;
 
+use super::rule::{HandshakeRule, ResponseBody, ResponseRule};
 use super::template::{HmacFormat, RequestField, TextTemplate};
-use super::{HandshakeRule, ResponseBody, ResponseRule};
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::table::{Diagnostics, SpannedText, TomlTable, text_of, word, wrong_type};
 use crate::intake::signature::{Algorithm, Encoding};
 
 const METHODS: [(&str, usize); 3] = [("HEAD", 0), ("GET", 1), ("POST", 2)];
 
-const ALGORITHMS: [(&str, Algorithm); 3] =
-    [("sha1", Algorithm::Sha1), ("sha256", Algorithm::Sha256), ("sha512", Algorithm::Sha512)];
-
-const ENCODINGS: [(&str, Encoding); 3] =
-    [("hex", Encoding::Hex), ("base64", Encoding::Base64), ("base64url", Encoding::Base64Url)];
-
 const PLACES: &str = "write \"header:NAME\", \"query:NAME\" or a path of names such as \"$.a.b\"";
 
-impl HandshakeRule {
-    pub fn read(mut table: TomlTable<'_>, mistakes: &mut Diagnostics) -> HandshakeRule {
-        let method = read_method(&mut table, mistakes);
-        let signed = table.boolean("signed", mistakes).unwrap_or(method == Method::POST);
-        let secret = table.text("secret", mistakes);
-        let has = table.texts("has", mistakes).unwrap_or_default();
-        let handshake = HandshakeRule {
-            signed,
-            has: has.iter().filter_map(|text| place(text, mistakes)).collect(),
-            when: read_when(&mut table, mistakes),
-            reply: ResponseRule::read(&mut table, mistakes),
-            secret: secret.as_ref().and_then(|text| place(text, mistakes)),
-            method,
-        };
-        handshake.check(&table, mistakes);
-        table.finish(mistakes);
-        handshake
-    }
+/// Reads one of the tables `[[handshake]]`.
+pub fn read(mut table: TomlTable<'_>, mistakes: &mut Diagnostics) -> HandshakeRule {
+    let method = read_method(&mut table, mistakes);
+    let signed = table.boolean("signed", mistakes).unwrap_or(method == Method::POST);
+    let secret = table.text("secret", mistakes);
+    let has = table.texts("has", mistakes).unwrap_or_default();
+    let handshake = HandshakeRule {
+        signed,
+        has: has.iter().filter_map(|text| place(text, mistakes)).collect(),
+        when: read_when(&mut table, mistakes),
+        reply: read_response(&mut table, mistakes),
+        secret: secret.as_ref().and_then(|text| place(text, mistakes)),
+        method,
+    };
+    check(&handshake, &table, mistakes);
+    table.finish(mistakes);
+    handshake
+}
 
-    /// The keys have to make sense together.
-    fn check(&self, table: &TomlTable<'_>, mistakes: &mut Diagnostics) {
-        let mut wrong = |message: &str, help: &str| {
-            mistakes.push(Diagnostic::error(table.place.clone(), message).help(help));
-        };
-        let is_post = self.method == Method::POST;
-        if self.signed && !is_post {
-            wrong("only a POST is signed", "leave `signed` out");
-        }
-        if self.signed && self.secret.is_some() {
-            wrong("what brings the secret cannot be signed with it", "write signed = false");
-        }
-        if is_post && self.places().next().is_none() {
-            let help = "say under `when` or `has` what is there in a handshake only";
-            wrong("this would take every webhook for a handshake", help);
-        }
+/// The keys have to make sense together.
+fn check(handshake: &HandshakeRule, table: &TomlTable<'_>, mistakes: &mut Diagnostics) {
+    let mut wrong = |message: &str, help: &str| {
+        mistakes.push(Diagnostic::error(table.place.clone(), message).help(help));
+    };
+    let is_post = handshake.method == Method::POST;
+    if handshake.signed && !is_post {
+        wrong("only a POST is signed", "leave `signed` out");
+    }
+    if handshake.signed && handshake.secret.is_some() {
+        wrong("what brings the secret cannot be signed with it", "write signed = false");
+    }
+    if is_post && handshake.places().next().is_none() {
+        let help = "say under `when` or `has` what is there in a handshake only";
+        wrong("this would take every webhook for a handshake", help);
     }
 }
 
@@ -102,32 +95,30 @@ fn plain(value: &Spanned<DeValue<'_>>) -> Option<Value> {
     i64::from_str_radix(integer.as_str(), integer.radix()).ok().map(Value::from)
 }
 
-impl ResponseRule {
-    fn read(table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> ResponseRule {
-        let status = table.number("status", mistakes).unwrap_or(200);
-        if !(200..300).contains(&status) {
-            let place = table.value("status").map_or(table.place.clone(), Spanned::span);
-            mistakes.push(Diagnostic::error(place, "an answer has a status from 200 to 299"));
-        }
-        let content_type = table.text("content_type", mistakes);
-        let content_type = content_type.and_then(|text| header_value(&text, mistakes));
-        let algorithm = table.text("algorithm", mistakes);
-        let encoding = table.text("encoding", mistakes);
-        let (body, default_type) = read_body(table, mistakes);
-        ResponseRule {
-            status: u16::try_from(status).unwrap_or_default(),
-            content_type: content_type.unwrap_or(HeaderValue::from_static(default_type)),
-            headers: read_headers(table, mistakes),
-            body,
-            keyed: HmacFormat {
-                algorithm: algorithm
-                    .and_then(|text| word(&text, &ALGORITHMS, mistakes))
-                    .unwrap_or(Algorithm::Sha256),
-                encoding: encoding
-                    .and_then(|text| word(&text, &ENCODINGS, mistakes))
-                    .unwrap_or(Encoding::Hex),
-            },
-        }
+fn read_response(table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> ResponseRule {
+    let status = table.number("status", mistakes).unwrap_or(200);
+    if !(200..300).contains(&status) {
+        let place = table.value("status").map_or(table.place.clone(), Spanned::span);
+        mistakes.push(Diagnostic::error(place, "an answer has a status from 200 to 299"));
+    }
+    let content_type = table.text("content_type", mistakes);
+    let content_type = content_type.and_then(|text| header_value(&text, mistakes));
+    let algorithm = table.text("algorithm", mistakes);
+    let encoding = table.text("encoding", mistakes);
+    let (body, default_type) = read_body(table, mistakes);
+    ResponseRule {
+        status: u16::try_from(status).unwrap_or_default(),
+        content_type: content_type.unwrap_or(HeaderValue::from_static(default_type)),
+        headers: read_headers(table, mistakes),
+        body,
+        keyed: HmacFormat {
+            algorithm: algorithm
+                .and_then(|text| word(&text, &Algorithm::NAMES, mistakes))
+                .unwrap_or(Algorithm::Sha256),
+            encoding: encoding
+                .and_then(|text| word(&text, &Encoding::NAMES, mistakes))
+                .unwrap_or(Encoding::Hex),
+        },
     }
 }
 

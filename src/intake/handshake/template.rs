@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::HandshakeRequest;
+use super::exchange::HandshakeRequest;
 use crate::intake::payload::form;
 use crate::intake::signature::{Algorithm, Encoding};
 

@@ -1,6 +1,6 @@
 //! Each shape of handshake that providers are known to have.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::diagnostics::diagnostic::Document;
@@ -12,7 +12,7 @@ fn read(text: &str) -> (Vec<HandshakeRule>, Diagnostics) {
     let mut mistakes = Diagnostics::new();
     let root = table::parse(&document, &mut mistakes);
     let tables = TomlTable::root(&document, &root).tables("handshake", &mut mistakes);
-    let read = tables.into_iter().map(|table| HandshakeRule::read(table, &mut mistakes)).collect();
+    let read = tables.into_iter().map(|table| super::read(table, &mut mistakes)).collect();
     (read, mistakes)
 }
 

@@ -3,14 +3,16 @@
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 
-use super::{HandshakeRule, ResponseBody, TextTemplate};
+use super::rule::{HandshakeRule, ResponseBody};
+use super::template::TextTemplate;
 
 /// Types in which a browser runs scripts.
 const ACTIVE: [&str; 5] =
     ["text/html", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml"];
 
-/// Only unsigned ones are open to strangers.
-pub(super) fn of(handshake: &HandshakeRule) -> Vec<String> {
+/// What a handshake leaves open, in words for the people who run the relay. Only unsigned ones are open to
+/// strangers.
+pub fn weaknesses(handshake: &HandshakeRule) -> Vec<String> {
     if handshake.signed {
         return Vec::new();
     }

@@ -7,7 +7,8 @@ use serde::Deserializer as _;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{DecodeError, EVENTS_MAX, not_json};
+use super::error::{DecodeError, not_json};
+use super::limits::EVENTS_MAX;
 
 /// Such as `$[*]` or `$.data.events[*]`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,11 +5,13 @@ use std::borrow::Cow;
 use serde::de::IgnoredAny;
 
 use super::charset::{self, TextReader};
+use super::error::DecodeError;
+use super::excerpt::excerpt;
 use super::fields::{self, Declared, RawField};
+use super::json::{Decoded, unmarked, utf8};
+use super::limits::Limits;
 use super::parameter::parameter;
-use super::{
-    DecodeError, Decoded, Limits, content_type, excerpt, form, multipart, unmarked, utf8, xml,
-};
+use super::{content_type, form, multipart, xml};
 use crate::diagnostics::table::{Diagnostics, TomlTable, word};
 use crate::json;
 

@@ -4,7 +4,7 @@ use std::io::Read as _;
 
 use flate2::bufread::GzDecoder;
 
-use super::{DecodeError, malformed};
+use super::error::{DecodeError, malformed};
 
 /// Beginning one costs far more than its bytes do, and none has to be longer than 20.
 const MEMBERS_MAX: usize = 1_000;

@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode;
 
 use super::charset::of_label;
+use super::error::{DecodeError, malformed};
 use super::fields::{RawContent, RawField};
 use super::parameter::parameter;
 use super::transfer::TransferEncoding;
-use super::{DecodeError, malformed};
 
 const PARTS_MAX: usize = 1_000;
 

@@ -7,7 +7,9 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{DecodeError, Limits, not_json, parse, weight};
+use super::error::{DecodeError, not_json};
+use super::json::{parse, weight};
+use super::limits::Limits;
 use crate::parse_memory::weigh;
 
 /// What is to be parsed of a text that is known to be JSON.

@@ -10,7 +10,10 @@ use quick_xml::name::PrefixDeclaration;
 use quick_xml::reader::Reader;
 use serde_json::{Map, Value};
 
-use super::{DecodeError, Limits, excerpt, malformed, unmarked};
+use super::error::{DecodeError, malformed};
+use super::excerpt::excerpt;
+use super::json::unmarked;
+use super::limits::Limits;
 
 /// Where `xsi:nil` is from, whatever its prefix.
 const INSTANCE: &str = "http://www.w3.org/2001/XMLSchema-instance";

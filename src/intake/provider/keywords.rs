@@ -1,7 +1,10 @@
-//! The words that a signature's table may choose among.
+//! The words that a signature's table may choose among, and the names in it.
 
+use std::ops::Range;
+
+use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::table::{self, Diagnostics, SpannedText};
-use crate::intake::signature::{Algorithm, Curve, Encoding, SecretEncoding};
+use crate::intake::signature::{BodyField, Curve, Encoding, SecretEncoding};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SchemeName {
@@ -25,17 +28,11 @@ pub(crate) const SCHEMES: [(&str, SchemeName); 8] = [
     ("none", SchemeName::None),
 ];
 
-pub(crate) const ALGORITHMS: [(&str, Algorithm); 3] =
-    [("sha1", Algorithm::Sha1), ("sha256", Algorithm::Sha256), ("sha512", Algorithm::Sha512)];
-
-pub(crate) const ENCODINGS: [(&str, Encoding); 3] =
-    [("hex", Encoding::Hex), ("base64", Encoding::Base64), ("base64url", Encoding::Base64Url)];
-
 pub(crate) const SECRET_ENCODINGS: [(&str, SecretEncoding); 4] = [
     ("text", SecretEncoding::Text),
-    ("hex", SecretEncoding::Encoded(Encoding::Hex)),
-    ("base64", SecretEncoding::Encoded(Encoding::Base64)),
-    ("base64url", SecretEncoding::Encoded(Encoding::Base64Url)),
+    (Encoding::Hex.as_str(), SecretEncoding::Encoded(Encoding::Hex)),
+    (Encoding::Base64.as_str(), SecretEncoding::Encoded(Encoding::Base64)),
+    (Encoding::Base64Url.as_str(), SecretEncoding::Encoded(Encoding::Base64Url)),
 ];
 
 impl SchemeName {
@@ -65,4 +62,32 @@ pub(crate) fn word<T: Copy>(
 
 pub(crate) fn listed<T>(words: &[(&'static str, T)]) -> String {
     words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ")
+}
+
+/// A field's name from this place in the text on.
+pub(super) fn field(
+    text: &SpannedText,
+    from: usize,
+    mistakes: &mut Diagnostics,
+) -> Option<BodyField> {
+    let name = &text.text[from..];
+    let field = BodyField::parse(name);
+    if field.is_none() {
+        let message = format!("`{name}` is no field");
+        let help = "write a form's field by its name, or one of JSON as $.data.key";
+        mistakes.push(Diagnostic::error(text.place.clone(), message).help(help));
+    }
+    field
+}
+
+pub(super) fn header_name(
+    name: &str,
+    place: &Range<usize>,
+    mistakes: &mut Diagnostics,
+) -> Option<String> {
+    let parsed = http::HeaderName::from_bytes(name.trim().as_bytes());
+    if parsed.is_err() {
+        mistakes.push(Diagnostic::error(place.clone(), format!("`{name}` is no header's name")));
+    }
+    parsed.ok().map(|name| name.as_str().to_owned())
 }

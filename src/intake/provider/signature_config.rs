@@ -3,14 +3,13 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use super::keywords::{ALGORITHMS, ENCODINGS, SCHEMES, SECRET_ENCODINGS, SchemeName, listed, word};
+use super::keywords::{SCHEMES, SECRET_ENCODINGS, SchemeName, field, header_name, listed, word};
 use super::timestamp_config::TimestampConfig;
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::table::{Diagnostics, SpannedText, TomlTable};
 use crate::intake::signature::{
-    Algorithm, BodyField, CredentialLocation, Encoding, HashClaim, Jwt, MessagePart,
-    MessageSignature, MessageTemplate, Scheme, SecretEncoding, SecretFormat, Signature,
-    SigningMethod,
+    Algorithm, CredentialLocation, Encoding, HashClaim, Jwt, MessagePart, MessageSignature,
+    MessageTemplate, Scheme, SecretEncoding, SecretFormat, Signature, SigningMethod,
 };
 
 /// Not yet checked as a whole: a mapping file may still put its own keys over a provider's.
@@ -187,7 +186,7 @@ impl SignatureConfig {
     }
 
     fn digest(&self, mistakes: &mut Diagnostics) -> Algorithm {
-        word(self.algorithm.as_ref(), &ALGORITHMS, Algorithm::Sha256, mistakes)
+        word(self.algorithm.as_ref(), &Algorithm::NAMES, Algorithm::Sha256, mistakes)
     }
 
     fn hash(&self, mistakes: &mut Diagnostics) -> MessageSignature {
@@ -229,7 +228,7 @@ impl SignatureConfig {
     /// For a token, which has the hash in itself.
     fn hash_claim(&self, mistakes: &mut Diagnostics) -> Option<HashClaim> {
         let written = self.body_hash.as_ref()?;
-        let encoding = word(self.encoding.as_ref(), &ENCODINGS, Encoding::Hex, mistakes);
+        let encoding = word(self.encoding.as_ref(), &Encoding::NAMES, Encoding::Hex, mistakes);
         let name = written.text.strip_prefix("claim:").filter(|name| !name.is_empty());
         if name.is_none() {
             let message = "`body_hash` is no claim of the token";
@@ -246,7 +245,7 @@ impl SignatureConfig {
             places: self.places(mistakes),
             separator: self.separator(mistakes),
             prefix: written(self.prefix.as_ref()),
-            encoding: word(self.encoding.as_ref(), &ENCODINGS, Encoding::Hex, mistakes),
+            encoding: word(self.encoding.as_ref(), &Encoding::NAMES, Encoding::Hex, mistakes),
             message: self.message(method, mistakes),
             any_port: self.any_port.unwrap_or_default(),
             url_decoded: written(self.url_decoded.as_ref()),
@@ -427,32 +426,4 @@ fn errors(mistakes: &Diagnostics) -> usize {
 
 fn written(text: Option<&SpannedText>) -> String {
     text.map(|text| text.text.clone()).unwrap_or_default()
-}
-
-/// A field's name from this place in the text on.
-pub(super) fn field(
-    text: &SpannedText,
-    from: usize,
-    mistakes: &mut Diagnostics,
-) -> Option<BodyField> {
-    let name = &text.text[from..];
-    let field = BodyField::parse(name);
-    if field.is_none() {
-        let message = format!("`{name}` is no field");
-        let help = "write a form's field by its name, or one of JSON as $.data.key";
-        mistakes.push(Diagnostic::error(text.place.clone(), message).help(help));
-    }
-    field
-}
-
-pub(super) fn header_name(
-    name: &str,
-    place: &Range<usize>,
-    mistakes: &mut Diagnostics,
-) -> Option<String> {
-    let parsed = http::HeaderName::from_bytes(name.trim().as_bytes());
-    if parsed.is_err() {
-        mistakes.push(Diagnostic::error(place.clone(), format!("`{name}` is no header's name")));
-    }
-    parsed.ok().map(|name| name.as_str().to_owned())
 }

@@ -3,8 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use super::keywords::word;
-use super::signature_config::{field, header_name};
+use super::keywords::{field, header_name, word};
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::table::{Diagnostics, SpannedText, TomlTable};
 use crate::intake::signature::{TimestampLocation, TimestampRule, TimestampUnit};

@@ -12,6 +12,10 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
+    /// As they are written in files.
+    pub const NAMES: [(&'static str, Algorithm); 3] =
+        [("sha1", Algorithm::Sha1), ("sha256", Algorithm::Sha256), ("sha512", Algorithm::Sha512)];
+
     pub(super) fn mac(self, key: &[u8], message: &[&[u8]]) -> Vec<u8> {
         match self {
             Algorithm::Sha1 => mac::<Hmac<Sha1>>(key, message),

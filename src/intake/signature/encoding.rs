@@ -14,7 +14,14 @@ pub enum Encoding {
 impl Encoding {
     pub const ALL: [Encoding; 3] = [Encoding::Hex, Encoding::Base64, Encoding::Base64Url];
 
-    pub fn as_str(self) -> &'static str {
+    /// As they are written in files.
+    pub const NAMES: [(&'static str, Encoding); 3] = [
+        (Encoding::Hex.as_str(), Encoding::Hex),
+        (Encoding::Base64.as_str(), Encoding::Base64),
+        (Encoding::Base64Url.as_str(), Encoding::Base64Url),
+    ];
+
+    pub const fn as_str(self) -> &'static str {
         match self {
             Encoding::Hex => "hex",
             Encoding::Base64 => "base64",

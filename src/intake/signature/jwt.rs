@@ -9,10 +9,12 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value, json};
 use subtle::ConstantTimeEq;
 
-use super::{
-    Algorithm, CredentialLocation, Encoding, Keyring, SignError, SignedParts, SignedRequest,
-    SigningKey, VerifyError, any_of,
-};
+use super::digest::Algorithm;
+use super::encoding::Encoding;
+use super::key::SigningKey;
+use super::keyring::Keyring;
+use super::location::CredentialLocation;
+use super::request::{SignError, SignedParts, SignedRequest, VerifyError, any_of};
 
 /// How long a token lasts that is made here.
 const LASTS_SECONDS: i64 = 300;

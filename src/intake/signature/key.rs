@@ -6,8 +6,10 @@ use jiff::tz::Offset;
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use subtle::ConstantTimeEq;
 
+use super::digest::Algorithm;
+use super::disguise;
+use super::encoding::Encoding;
 use super::key_pair::{self, Curve, PrivateKey, PublicKey};
-use super::{Algorithm, Encoding, disguise};
 
 /// How the bytes of the key are written in the secret.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

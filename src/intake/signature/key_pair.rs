@@ -8,7 +8,7 @@ use ed25519_dalek::{Signer, Verifier};
 use p256::ecdsa;
 use secrecy::zeroize::Zeroizing;
 
-use super::Encoding;
+use super::encoding::Encoding;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Curve {

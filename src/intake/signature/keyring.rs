@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use jiff::Timestamp;
 
-use super::Key;
+use super::key::Key;
 
 /// Each try is one signature, one key and one URL: an HMAC or a digest of the message, or one
 /// verification with a public key.

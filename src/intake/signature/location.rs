@@ -1,6 +1,7 @@
 //! Where a proof lies in a request: read from there, put there, overwritten there.
 
-use super::{BodyField, SignError, SignedParts, SignedRequest};
+use super::body_field::BodyField;
+use super::request::{SignError, SignedParts, SignedRequest};
 use crate::intake::payload::form;
 
 #[derive(Debug, Clone, PartialEq, Eq)]

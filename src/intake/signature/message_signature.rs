@@ -6,12 +6,16 @@ use jiff::Timestamp;
 use serde_json::Value;
 use subtle::ConstantTimeEq;
 
+use super::digest::Algorithm;
+use super::encoding::Encoding;
+use super::key::SigningKey;
+use super::keyring::Keyring;
+use super::location::CredentialLocation;
+use super::message_template::{MessagePart, MessageTemplate};
+use super::request::{SignError, SignedParts, SignedRequest, VerifyError, any_of};
 use super::signed_message::{MessageValues, SignedMessage, is_form};
+use super::timestamp::{TimestampLocation, TimestampRule};
 use super::url::{decoded, with_any_port, with_parameters};
-use super::{
-    Algorithm, CredentialLocation, Encoding, Keyring, MessagePart, MessageTemplate, SignError,
-    SignedParts, SignedRequest, SigningKey, TimestampLocation, TimestampRule, VerifyError, any_of,
-};
 
 /// How many signatures of a list are compared: nobody has more secrets at a time.
 const SIGNATURES_MAX: usize = 16;

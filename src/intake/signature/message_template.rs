@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::BodyField;
+use super::body_field::BodyField;
 use crate::diagnostics::diagnostic::nearest;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::{MessagePart, MessageTemplate, SignError, SignedRequest, body_field};
+use super::body_field;
+use super::message_template::{MessagePart, MessageTemplate};
+use super::request::{SignError, SignedRequest};
 use crate::intake::payload::{content_type, form};
 use crate::json;
 

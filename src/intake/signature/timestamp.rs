@@ -6,7 +6,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{BodyField, MessagePart, MessageTemplate, SignedRequest, VerifyError};
+use super::body_field::BodyField;
+use super::message_template::{MessagePart, MessageTemplate};
+use super::request::{SignedRequest, VerifyError};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimestampRule {

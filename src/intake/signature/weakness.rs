@@ -1,6 +1,8 @@
 //! What a signature leaves open by its scheme.
 
-use super::{MessagePart, MessageSignature, Scheme, Signature};
+use super::message_signature::MessageSignature;
+use super::message_template::MessagePart;
+use super::scheme::Scheme;
 
 const SENT_AGAIN: &str = "no window is set for its time: who has listened to a request can send it again \
                           at any time";
@@ -13,8 +15,8 @@ const SOME_FIELDS: &str = "its message covers only some fields of the body: who 
 const FIRST_ALONE: &str = "of a list only the first element is signed";
 
 /// Words that a person wrote of it stand before what is found about the body.
-pub(super) fn of(signature: &Signature) -> Vec<&str> {
-    let (body, time) = match &signature.scheme {
+pub(super) fn of<'s>(scheme: &Scheme, weak: Option<&'s str>) -> Vec<&'s str> {
+    let (body, time) = match scheme {
         Scheme::Seal(seal) => {
             let is_endless = seal.clock.as_ref().is_some_and(|clock| clock.window.is_none());
             (uncovered(seal), is_endless.then_some(SENT_AGAIN))
@@ -23,7 +25,7 @@ pub(super) fn of(signature: &Signature) -> Vec<&str> {
         // That a secret which is sent along proves no body is known to who chooses it.
         Scheme::Token { .. } | Scheme::Basic | Scheme::None => (None, None),
     };
-    signature.weak.as_deref().or(body).into_iter().chain(time).collect()
+    weak.or(body).into_iter().chain(time).collect()
 }
 
 /// What of a body the message does not cover.

@@ -13,7 +13,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use savio_relay::clock;
 use savio_relay::diagnostics::diagnostic::Document;
 use savio_relay::intake::Settings;
-use savio_relay::intake::source::{SourceStatus, Sources};
+use savio_relay::intake::registry::{SourceStatus, Sources};
 use savio_relay::mapping_file::file::MappingFile;
 use savio_relay::secret::Environment;
 use sha2::{Digest, Sha256};

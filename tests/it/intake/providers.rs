@@ -9,7 +9,7 @@ use savio_relay::clock;
 use savio_relay::diagnostics::diagnostic::Document;
 use savio_relay::intake::Settings;
 use savio_relay::intake::provider::Provider;
-use savio_relay::intake::source::{SourceStatus, Sources};
+use savio_relay::intake::registry::{SourceStatus, Sources};
 use savio_relay::mapping_file::file::MappingFile;
 use savio_relay::secret::Environment;
 use savio_relay::store::Archive;

@@ -1,6 +1,6 @@
 //! One table of labels, bytes and what they say, tried in every place in which a character set is declared.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::intake::payload::*;
 

@@ -1,0 +1,29 @@
+//! Why a body cannot be decoded.
+
+use super::limits::EVENTS_MAX;
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    #[error("the content type is {0}; send JSON or a form")]
+    ContentType(String),
+    #[error("the content encoding is {0}; send the body as it is, or gzip")]
+    Encoding(String),
+    #[error("{0}")]
+    Malformed(String),
+    #[error("the body is larger than {0} bytes once it is decompressed")]
+    TooLarge(usize),
+    #[error("its values take {} MiB of memory once they are parsed, at most {}", .0 >> 20, .1 >> 20)]
+    TooHeavy(usize, usize),
+    #[error("there is no memory to parse it now")]
+    NoMemory,
+    #[error("{0} events in one request, at most {EVENTS_MAX}")]
+    TooManyEvents(usize),
+}
+
+pub(super) fn malformed(reason: impl Into<String>) -> DecodeError {
+    DecodeError::Malformed(reason.into())
+}
+
+pub(super) fn not_json(error: &serde_json::Error) -> DecodeError {
+    malformed(format!("not JSON: {error}"))
+}
