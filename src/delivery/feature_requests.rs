@@ -9,8 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::gate::Signal;
-use super::outcome::RETRY_AFTER_MAX;
+use super::gate::{RETRY_AFTER_MAX, Signal};
 use super::{Delivery, RunClock};
 use crate::event::{Request, RequestKind};
 use crate::mapping::{FeatureRequestLink, LinkMode, MappedRequests};

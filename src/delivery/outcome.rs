@@ -5,12 +5,9 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
-use super::gate::Signal;
+use super::gate::{RETRY_AFTER_MAX, Signal};
 use crate::event::{Outcome, RequestKind};
 use crate::savio::{ApiResponse, BodyKind, SendResult};
-
-/// However long Savio asks to wait.
-pub(super) const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
