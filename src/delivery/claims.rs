@@ -7,8 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 use tracing::warn;
 
-use super::backoff::Backoff;
 use super::conflicts::{BlockedBy, Conflicts, Seq};
+use super::store_retry::StoreRetry;
 use crate::event::{EventId, RecordKey, SourceName};
 use crate::store::{Claim, ClaimRequest, ClaimedEvent, Renewal, Store, StoreError, WaitsFor};
 
@@ -38,7 +38,7 @@ struct InHand {
     is_parked: bool,
 }
 
-/// An event that is to be held again, to go on.
+/// An event that is to go on.
 pub(super) type ResumedEvent = (Claim, Seq);
 
 impl ClaimTable {
@@ -84,7 +84,7 @@ impl ClaimTable {
         let _no_claim_is_coming_in = self.claiming.lock().await;
     }
 
-    pub(super) fn hold(&self, claim: Claim, seq: Seq) -> ClaimGuard<'_> {
+    pub(super) fn guard(&self, claim: Claim, seq: Seq) -> ClaimGuard<'_> {
         let used = AtomicU64::new(claim.token);
         let request_open = AtomicBool::new(false);
         let (slot, is_parked) = (None, false);
@@ -98,8 +98,8 @@ impl ClaimTable {
     }
 
     /// For tries of the store, which do not go on for ever when the slots are closed.
-    pub(super) fn backoff(&self) -> Backoff {
-        Backoff::new(self.stopping.subscribe())
+    pub(super) fn store_retry(&self) -> StoreRetry {
+        StoreRetry::new(self.stopping.subscribe())
     }
 
     pub(super) fn free_slots(&self) -> usize {
@@ -222,7 +222,7 @@ impl ClaimGuard<'_> {
     }
 
     /// Nothing of the event is sent now.
-    pub(super) fn leave_slot(&mut self) {
+    pub(super) fn release_slot(&mut self) {
         self.slot = None;
     }
 
@@ -241,7 +241,7 @@ impl ClaimGuard<'_> {
     }
 
     /// Waits for one of the places in flight; false if there are no more.
-    pub(super) async fn take_slot(&mut self) -> bool {
+    pub(super) async fn acquire_slot(&mut self) -> bool {
         if self.slot.is_none() {
             self.slot = self.claims.slots.acquire().await.ok();
         }
@@ -293,8 +293,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::delivery::step;
-    use crate::store::{NewEvent, NextStep, Sqlite, Webhook, WebhookOrigin, sqlite};
+    use crate::store::{NewEvent, NextStep, Progress, Sqlite, Webhook, WebhookOrigin, sqlite};
 
     fn webhook(now: Timestamp) -> Webhook {
         let event =
@@ -320,9 +319,9 @@ mod tests {
         let (sources, lease) = (vec!["form".parse().unwrap()], std::time::Duration::from_mins(1));
         let wanted = ClaimRequest { sources, slots: 9, bytes_max: usize::MAX, now, lease };
         let claimed = claims.claim(&store, wanted.clone()).await.unwrap().remove(0);
-        let held = claims.hold(claimed.claim, claimed.place);
+        let held = claims.guard(claimed.claim, claimed.place);
         let wait = NextStep::Wait { until: now, reason: "the test says so".to_owned() };
-        store.advance(held.claim(), step(wait)).await.unwrap();
+        store.advance(held.claim(), Progress::to(wait)).await.unwrap();
 
         assert_eq!(claims.claim(&store, wanted).await.unwrap(), [], "it is in our hands yet");
         assert_eq!(claims.unpark(), None);
@@ -331,7 +330,7 @@ mod tests {
         let (claim, seq) = claims.unpark().expect("it goes on under the new claim");
         assert_eq!((claim.event, seq), (claimed.claim.event, claimed.place));
         assert_ne!(claim.token, claimed.claim.token);
-        drop(claims.hold(claim, seq));
+        drop(claims.guard(claim, seq));
         assert_eq!((claims.all(), claims.unpark()), (vec![], None));
     }
 }

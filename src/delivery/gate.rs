@@ -221,13 +221,13 @@ impl Gate {
         is_due
     }
 
-    pub fn note(&mut self, sign: &Signal, now: Timestamp, settings: &Settings) {
+    pub fn note(&mut self, signal: &Signal, now: Timestamp, settings: &Settings) {
         self.follow(now, settings);
-        match sign {
+        match signal {
             Signal::Healthy | Signal::GaveId => {
                 self.works();
                 self.forbidden = 0;
-                self.has_given_id |= *sign == Signal::GaveId;
+                self.has_given_id |= *signal == Signal::GaveId;
             }
             Signal::Failing { hold_back_until } => self.fails(*hold_back_until, now, settings),
             Signal::Misconfigured { reason } => {

@@ -46,6 +46,13 @@ pub(super) struct SentRequest {
     pub(super) answer: Option<SendResult>,
 }
 
+impl SentRequest {
+    /// An attempt that the end of the process cut off.
+    pub(super) fn interrupted(position: usize, now: Timestamp) -> SentRequest {
+        SentRequest { position, at: now, answered_at: now, ms: 0, answer: None }
+    }
+}
+
 impl RequestPlan {
     pub(super) fn of(claimed: ClaimedEvent, span: Option<ParentSpan>) -> RequestPlan {
         let ClaimedEvent { event, requests, suspect, .. } = claimed;
@@ -130,7 +137,7 @@ impl RequestPlan {
     /// What is to be written down after an attempt.
     pub(super) fn after(&mut self, sent: SentRequest, verdict: Verdict) -> Progress {
         let SentRequest { position, at, answered_at: now, ms, answer } = sent;
-        let Verdict { outcome, summary, then, sign: _ } = verdict;
+        let Verdict { outcome, summary, then, signal: _ } = verdict;
         let planned = &mut self.plan[position];
         let mut attempt = Attempt {
             position,
