@@ -4,7 +4,6 @@
 mod mapping_lock;
 
 use std::num::NonZero;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
@@ -95,11 +94,13 @@ impl Mapper {
         let memory = Arc::clone(&self.memory);
         let work = move || {
             let _memory = reserved.unwrap_or_else(|| memory.take(weigh(&event.payload)));
-            catch_unwind(AssertUnwindSafe(|| map(&mapping, &event)))
+            map(&mapping, &event)
         };
         match spawn_blocking(work).await {
-            Ok(Ok(mapped)) => mapped.map_err(MapError::Unmappable),
-            Ok(Err(_panic)) => Err(MapError::Panicked),
+            Ok(mapped) => mapped.map_err(MapError::Unmappable),
+            // It costs this event only: the mapping is not changed, and what is, from the fuel to the requests, is made for
+            // one event and dropped with it. The event is dead, or it would be mapped, and fail, again and again.
+            Err(error) if error.is_panic() => Err(MapError::Panicked),
             Err(_) => Err(MapError::Stopped),
         }
     }
