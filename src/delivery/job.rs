@@ -131,7 +131,7 @@ impl<'c> Job<'c> {
         };
         match self.map_and_link(unmapped).await {
             Ok(MappedRequests { requests, notes, left_out, .. }) => {
-                self.plan.plan(&requests);
+                self.plan.set_requests(&requests);
                 let destination = &self.context.destination.name;
                 self.context.process.attempts.left_out(destination, &left_out);
                 let next = Progress::to(self.plan.next(self.clock.now()));
@@ -162,11 +162,11 @@ impl<'c> Job<'c> {
             let reason = self.context.why_source_waits(&event.source).unwrap_or_default();
             return Err(NextStep::Wait { until: now, reason });
         };
-        let mapped = match suspect {
+        let requests = match suspect {
             None => mapper.map(mapping, event, None).await,
             Some(_) => self.map_suspect(mapping, event).await,
         };
-        mapped.map_err(|error| error.next(now))
+        requests.map_err(|error| error.next(now))
     }
 
     async fn map_suspect(
@@ -178,11 +178,11 @@ impl<'c> Job<'c> {
         let (event, memory) = mapper.reserve(event).await?;
         let marked = progress::mark(self.context, &self.guard).await;
         marked.map_err(|ClaimLost| MapError::Unmarked)?;
-        let mapped = mapper.map(mapping, event, Some(memory)).await;
-        if !matches!(mapped, Err(MapError::Stopped)) {
+        let requests = mapper.map(mapping, event, Some(memory)).await;
+        if !matches!(requests, Err(MapError::Stopped)) {
             progress::unmark(self.context, &self.guard).await;
         }
-        mapped
+        requests
     }
 
     /// Gives back the locks of a request that is done and takes those of the next, and a slot; where it is not its turn,
