@@ -52,13 +52,16 @@ impl ClaimTable {
         }
     }
 
-    /// Claims events. One that is still in our hands, because its lease ended while the store was
-    /// away, is left to who works on it, who goes on under the new claim: nothing is sent twice.
+    /// Claims events. One that is still in our hands, because its lease ended while the store was unavailable, is left to
+    /// the job that works on it, which goes on under the new claim: nothing is sent twice.
     pub(super) async fn claim(
         &self,
         store: &dyn Store,
         wanted: ClaimRequest,
     ) -> Result<Vec<ClaimedEvent>, StoreError> {
+        // The store gives out an event whose lease ended in one commit, and only after that is its new claim in the table.
+        // A job whose write fails in between with its old claim must not take the event for lost: it waits for this
+        // lock, and then reads the table (`handed_over`).
         let _claiming = self.claiming.lock().await;
         let mut claimed = store.claim(wanted).await?;
         let mut table = self.table();
@@ -70,7 +73,7 @@ impl ClaimTable {
             }
             None => true,
         });
-        // All of them, before the first is mapped.
+        // All of them, before the first is mapped: each may turn out to have an upsert that younger ones have to wait for.
         for new in &claimed {
             let (claim, source) = (new.claim, new.event.source.clone());
             in_hand.insert(new.place, InHand { claim, source, is_parked: false });
@@ -212,6 +215,7 @@ impl ClaimGuard<'_> {
 
     /// Whether a newer claim has taken the place of the one that was lost.
     pub(super) async fn has_replaced(&self, lost: Claim) -> bool {
+        // A claim that made this one invalid was committed before; once it is in the table, it can be seen.
         self.claims.handed_over().await;
         self.claim() != lost
     }

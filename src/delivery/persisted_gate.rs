@@ -149,9 +149,12 @@ impl PersistedGate {
     }
 
     async fn save(&self) -> Result<(), StoreError> {
+        // Without it, two writes could reach the store in the other order than they were taken from the state here, and
+        // the older would stay.
         let _saving = self.saving.lock().await;
         let gate = {
             let mut state = self.state();
+            // Before the write: a change while it is under way sets it to false again, and is written with the next save.
             state.is_saved = true;
             written(&state.gate)
         };
