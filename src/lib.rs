@@ -26,6 +26,7 @@ pub mod config;
 pub mod cli;
 pub mod sandbox;
 
+pub mod backoff;
 pub mod clock;
 pub mod file;
 pub mod json;

@@ -1,30 +1,127 @@
-//! What the traces tell of an attempt.
+//! One attempt: sends a request, judges the answer, and counts, logs and traces what came of it.
 
-use super::Delivery;
-use super::outcome::Verdict;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tracing::{info, warn};
+
+use super::clock::RunClock;
+use super::context::Context;
+use super::gate::{Gate, Signal};
+use super::outcome::{self, AttemptContext, Decision, Verdict};
 use super::plan::{RequestPlan, SentRequest};
+use crate::event::Outcome;
 use crate::savio::SendResult;
-use crate::telemetry::traces;
+use crate::store::{Attempt, Progress, Shorter};
+use crate::telemetry::traces::AttemptSpan;
 
-impl Delivery {
-    /// Before the verdict changes the work.
-    pub(super) fn trace(&self, work: &RequestPlan, sent: &SentRequest, verdict: &Verdict) {
-        let Some(parent) = work.span else { return };
-        let request = work.request(sent.position).kind;
-        let client = self.destination.client.as_ref();
-        self.traces.attempt(
-            parent,
-            &traces::AttemptSpan {
-                at: sent.at,
-                ms: sent.ms,
-                request,
-                url: client.ok().map(|client| client.url(request)),
-                destination: &self.destination.name,
-                number: work.attempt_number(),
-                outcome: verdict.outcome,
-                status: sent.answer.as_ref().and_then(SendResult::status),
-                summary: &verdict.summary,
-            },
-        );
+pub(super) async fn send(
+    context: &Context,
+    plan: &RequestPlan,
+    position: usize,
+    clock: &RunClock,
+) -> SentRequest {
+    let (at, start) = (clock.now(), Instant::now());
+    let answer = context.destination.send(plan.request(position)).await;
+    let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    SentRequest { position, at, answered_at: clock.now(), ms, answer: Some(answer) }
+}
+
+/// Decides what follows from the answer, and tells the gate what it says of the destination.
+pub(super) async fn judge(
+    context: &Context,
+    plan: &mut RequestPlan,
+    sent: SentRequest,
+    clock: &RunClock,
+) -> Progress {
+    let verdict = verdict(context, plan, &sent).await;
+    if let Some(signal) = &verdict.signal {
+        context.gate.note(signal, clock.now()).await;
     }
+    if verdict.outcome == Outcome::Done {
+        context.feature_requests.taken(plan.request(sent.position), clock.now());
+    }
+    // Before the verdict changes the plan.
+    trace(context, plan, &sent, &verdict);
+    let summary = verdict.summary.clone();
+    let progress = plan.after(sent, verdict);
+    if let Some(attempt) = &progress.attempt {
+        count(context, attempt, progress.shorter.as_ref());
+        log(context, plan, attempt, &summary);
+    }
+    progress
+}
+
+async fn verdict(context: &Context, plan: &RequestPlan, sent: &SentRequest) -> Verdict {
+    let age = context.gate.clock(plan.tried_since(sent.at), sent.answered_at);
+    let has_given_id = context.gate.read(Gate::has_given_id);
+    let optional = plan.optional(sent.position);
+    let of_event = plan.circumstances(sent, fastrand::u32(..));
+    let circumstances = AttemptContext { age, has_given_id, optional: &optional, ..of_event };
+    let settings = &context.settings.retry;
+    let verdict = match &sent.answer {
+        Some(answer) => outcome::judge(answer, circumstances, settings),
+        None => outcome::judge_interrupted(circumstances, settings),
+    };
+    if verdict.then == Decision::Probe {
+        outcome::after_probe(verdict, &context.destination.probe().await)
+    } else {
+        verdict
+    }
+}
+
+/// Finds out whether a destination that an answer paused is there again.
+pub(super) async fn probe(context: &Context, now: Timestamp) {
+    let clock = RunClock::starting(now);
+    let destination = &context.destination;
+    let answer = match destination.permitted().await {
+        Ok(()) => destination.probe().await.map_err(|reason| format!("the probe: {reason}")),
+        Err(reason) => Err(reason),
+    };
+    let signal = match answer {
+        Ok(()) => Signal::ProbePassed,
+        Err(reason) => Signal::Misconfigured { reason },
+    };
+    context.gate.note(&signal, clock.now()).await;
+}
+
+fn count(context: &Context, attempt: &Attempt, shorter: Option<&Shorter>) {
+    let (destination, attempts) = (&context.destination.name, &context.process.attempts);
+    attempts.left_out(destination, shorter.into_iter().flat_map(|it| &it.left_out));
+    attempts.came_to(destination, attempt.outcome.as_str());
+    // Of an interrupted one nobody knows how long it took.
+    if attempt.outcome != Outcome::Interrupted {
+        attempts.took(destination, Duration::from_millis(attempt.ms));
+    }
+}
+
+fn log(context: &Context, plan: &RequestPlan, attempt: &Attempt, summary: &str) {
+    let Attempt { outcome, status, ms, .. } = attempt;
+    let (id, destination) = (plan.event, &context.destination.name);
+    let request = plan.request(attempt.position).kind.as_str();
+    if *outcome == Outcome::Done {
+        let outcome = outcome.as_str();
+        info!(event.id = %id, destination, request, outcome, status, ms, "{summary}");
+    } else {
+        let outcome = outcome.as_str();
+        warn!(event.id = %id, destination, request, outcome, status, ms, "{summary}");
+    }
+}
+
+fn trace(context: &Context, plan: &RequestPlan, sent: &SentRequest, verdict: &Verdict) {
+    let Some(parent) = plan.span else { return };
+    let request = plan.request(sent.position).kind;
+    let client = context.destination.client.as_ref();
+    let span = AttemptSpan {
+        at: sent.at,
+        ms: sent.ms,
+        request,
+        url: client.ok().map(|client| client.url(request)),
+        destination: &context.destination.name,
+        number: plan.attempt_number(),
+        outcome: verdict.outcome,
+        status: sent.answer.as_ref().and_then(SendResult::status),
+        summary: &verdict.summary,
+    };
+    context.process.traces.attempt(parent, &span);
 }

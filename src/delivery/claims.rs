@@ -7,8 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 use tracing::warn;
 
-use super::backoff::Backoff;
 use super::conflicts::{BlockedBy, Conflicts, Seq};
+use super::store_retry::StoreRetry;
 use crate::event::{EventId, RecordKey, SourceName};
 use crate::store::{Claim, ClaimRequest, ClaimedEvent, Queue, Renewal, StoreError, WaitsFor};
 
@@ -38,7 +38,7 @@ struct InHand {
     is_parked: bool,
 }
 
-/// An event that is to be held again, to go on.
+/// An event that is to go on.
 pub(super) type ResumedEvent = (Claim, Seq);
 
 impl ClaimTable {
@@ -52,13 +52,16 @@ impl ClaimTable {
         }
     }
 
-    /// Claims events. One that is still in our hands, because its lease ended while the store was
-    /// away, is left to who works on it, who goes on under the new claim: nothing is sent twice.
+    /// Claims events. One that is still in our hands, because its lease ended while the store was unavailable, is left to
+    /// the job that works on it, which goes on under the new claim: nothing is sent twice.
     pub(super) async fn claim(
         &self,
         store: &dyn Queue,
         wanted: ClaimRequest,
     ) -> Result<Vec<ClaimedEvent>, StoreError> {
+        // The store gives out an event whose lease ended in one commit, and only after that is its new claim in the table.
+        // A job whose write fails in between with its old claim must not take the event for lost: it waits for this
+        // lock, and then reads the table (`handed_over`).
         let _claiming = self.claiming.lock().await;
         let mut claimed = store.claim(wanted).await?;
         let mut table = self.table();
@@ -70,7 +73,7 @@ impl ClaimTable {
             }
             None => true,
         });
-        // All of them, before the first is mapped.
+        // All of them, before the first is mapped: each may turn out to have an upsert that younger ones have to wait for.
         for new in &claimed {
             let (claim, source) = (new.claim, new.event.source.clone());
             in_hand.insert(new.place, InHand { claim, source, is_parked: false });
@@ -84,7 +87,7 @@ impl ClaimTable {
         let _no_claim_is_coming_in = self.claiming.lock().await;
     }
 
-    pub(super) fn hold(&self, claim: Claim, seq: Seq) -> ClaimGuard<'_> {
+    pub(super) fn guard(&self, claim: Claim, seq: Seq) -> ClaimGuard<'_> {
         let used = AtomicU64::new(claim.token);
         let request_open = AtomicBool::new(false);
         let (slot, is_parked) = (None, false);
@@ -98,8 +101,8 @@ impl ClaimTable {
     }
 
     /// For tries of the store, which do not go on for ever when the slots are closed.
-    pub(super) fn backoff(&self) -> Backoff {
-        Backoff::new(self.stopping.subscribe())
+    pub(super) fn store_retry(&self) -> StoreRetry {
+        StoreRetry::new(self.stopping.subscribe())
     }
 
     pub(super) fn free_slots(&self) -> usize {
@@ -212,6 +215,7 @@ impl ClaimGuard<'_> {
 
     /// Whether a newer claim has taken the place of the one that was lost.
     pub(super) async fn has_replaced(&self, lost: Claim) -> bool {
+        // A claim that made this one invalid was committed before; once it is in the table, it can be seen.
         self.claims.handed_over().await;
         self.claim() != lost
     }
@@ -222,7 +226,7 @@ impl ClaimGuard<'_> {
     }
 
     /// Nothing of the event is sent now.
-    pub(super) fn leave_slot(&mut self) {
+    pub(super) fn release_slot(&mut self) {
         self.slot = None;
     }
 
@@ -241,7 +245,7 @@ impl ClaimGuard<'_> {
     }
 
     /// Waits for one of the places in flight; false if there are no more.
-    pub(super) async fn take_slot(&mut self) -> bool {
+    pub(super) async fn acquire_slot(&mut self) -> bool {
         if self.slot.is_none() {
             self.slot = self.claims.slots.acquire().await.ok();
         }
@@ -293,8 +297,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::delivery::step;
-    use crate::store::{Inbox, NewEvent, NextStep, Sqlite, Webhook, WebhookOrigin, sqlite};
+    use crate::store::{NewEvent, NextStep, Progress, Sqlite, Webhook, WebhookOrigin, sqlite};
 
     fn webhook(now: Timestamp) -> Webhook {
         let event =
@@ -320,9 +323,9 @@ mod tests {
         let (sources, lease) = (vec!["form".parse().unwrap()], std::time::Duration::from_mins(1));
         let wanted = ClaimRequest { sources, slots: 9, bytes_max: usize::MAX, now, lease };
         let claimed = claims.claim(&store, wanted.clone()).await.unwrap().remove(0);
-        let held = claims.hold(claimed.claim, claimed.place);
+        let held = claims.guard(claimed.claim, claimed.place);
         let wait = NextStep::Wait { until: now, reason: "the test says so".to_owned() };
-        store.advance(held.claim(), step(wait)).await.unwrap();
+        store.advance(held.claim(), Progress::to(wait)).await.unwrap();
 
         assert_eq!(claims.claim(&store, wanted).await.unwrap(), [], "it is in our hands yet");
         assert_eq!(claims.unpark(), None);
@@ -331,7 +334,7 @@ mod tests {
         let (claim, seq) = claims.unpark().expect("it goes on under the new claim");
         assert_eq!((claim.event, seq), (claimed.claim.event, claimed.place));
         assert_ne!(claim.token, claimed.claim.token);
-        drop(claims.hold(claim, seq));
+        drop(claims.guard(claim, seq));
         assert_eq!((claims.all(), claims.unpark()), (vec![], None));
     }
 }

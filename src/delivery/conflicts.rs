@@ -78,9 +78,9 @@ pub(super) enum BlockedBy {
 /// 1. Each change of what somebody waits for goes through a method here, which looks again at those whom it may let go.
 ///    A waiting event is `Waiting` while `blocked_by` has an answer, and `Ready` otherwise.
 /// 2. Who waits here waits for an event in hand: it ends in `set_upserts`, `mark_sent` or `remove`, whatever becomes of it.
-/// 3. An event is removed from here, or its upsert from its upserts, only after the store has it (`Delivery::write`), and
-///    a claim is registered here before anybody may miss it (`Claims::handed_over`). So an older event that has the same
-///    upsert before it is seen here or, after that, in the store (`Queue::earlier_upsert`), at each moment.
+/// 3. An event is removed from here, or its upsert from its upserts, only after the store has it (`progress::record`), and
+///    a claim is registered here before anybody may miss it (`ClaimTable::handed_over`). So an older event that has the same
+///    upsert before it is seen here or, after that, in the store (`Store::earlier_upsert`), at each moment.
 /// 4. Who finds it in the store goes back to the store, due when the older one is due (`NextStep::WaitBehind`); both are
 ///    read and written in one transaction. What is due is claimed. Nothing is kept here of events that are not in hand.
 #[derive(Debug, Clone)]
@@ -136,6 +136,8 @@ impl Conflicts {
     /// An event is in hand; what it names is not known yet.
     pub(super) fn register(&mut self, seq: Seq) {
         self.holders.entry(seq).or_default();
+        // Events are mapped side by side, so a younger one may be mapped first. If its upsert went out before an older
+        // event turned out to have the same one, Savio would keep the values of the older one.
         self.order.register(seq);
     }
 
@@ -243,6 +245,8 @@ impl Conflicts {
 
     /// Locks what the request names, or else what keeps it from that. It is not in line, and holds nothing.
     fn block(&mut self, seq: Seq, request: &LockRequest) -> Option<BlockedBy> {
+        // Before the keys, so that it stands in no line while it waits for an upsert, and keeps nobody else waiting. An event
+        // that is not mapped yet counts as one that has the upsert (`register`).
         if let Some(blocked_by) = self.blocked_by_order(seq, request) {
             self.await_mapping(seq, blocked_by);
             return Some(blocked_by);

@@ -2,6 +2,7 @@
 
 mod title_index;
 mod title_key;
+mod title_reader;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,19 +10,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::gate::Signal;
-use super::outcome::RETRY_AFTER_MAX;
-use super::{Delivery, RunClock};
 use crate::event::{Request, RequestKind};
 use crate::mapping::{FeatureRequestLink, LinkMode, MappedRequests};
-use crate::savio::{Error, FeatureRequestQuery};
 use crate::store::NextStep;
 use title_index::{TitleIndex, TitleMatch};
+pub(super) use title_reader::TitleReader;
 
 const TITLE: &str = "feature_request_title";
-
-/// At 25 a page, 50,000 feature requests.
-const PAGES_MAX: usize = 2_000;
 
 /// While one event reads the list, others wait so long, each without its place.
 const READ_WAIT: Duration = Duration::from_secs(1);
@@ -50,24 +45,18 @@ impl FeatureRequests {
         }
     }
 
-    fn list(&self) -> MutexGuard<'_, TitleIndex> {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Delivery {
-    /// Puts the stored spelling of titles in the place of those that the mapping gave. Where the
-    /// feature requests cannot be known, the event waits: it neither makes a second one nor dies.
+    /// Puts the stored spelling of titles in the place of those that the mapping gave. Where the feature requests cannot
+    /// be known, the event waits: it neither makes a second one nor dies.
     pub(super) async fn link(
         &self,
         mut mapped: MappedRequests,
-        clock: &RunClock,
+        reader: &TitleReader<'_>,
     ) -> Result<MappedRequests, NextStep> {
         for link in std::mem::take(&mut mapped.links) {
             let Some(Value::String(title)) = mapped.requests[link.request].body.get(TITLE) else {
                 continue;
             };
-            let known = self.known(title, link.existing, clock).await?;
+            let known = self.known(title, link.existing, reader).await?;
             settle(&mut mapped, &link, known.as_deref());
         }
         self.promise(&mapped.requests);
@@ -79,93 +68,49 @@ impl Delivery {
         &self,
         title: &str,
         existing: LinkMode,
-        clock: &RunClock,
+        reader: &TitleReader<'_>,
     ) -> Result<Option<String>, NextStep> {
-        let look = || self.titles.list().look_up(title, existing, clock.now());
+        let look = || self.list().look_up(title, existing, reader.now());
         let mut known = look();
         if known == TitleMatch::Stale {
-            self.read_titles(clock).await?;
+            self.read_titles(reader).await?;
             known = look();
         }
         match known {
             TitleMatch::Spelled(stored) => Ok(Some(stored)),
             TitleMatch::Nowhere => Ok(None),
             TitleMatch::Failed { until, reason } => Err(NextStep::Wait { until, reason }),
-            TitleMatch::Stale => Err(wait(clock)),
+            TitleMatch::Stale => Err(wait(reader.now())),
         }
     }
 
     fn promise(&self, requests: &[Request]) {
         let titles = requests.iter().filter_map(|request| request.body.get(TITLE)?.as_str());
-        let mut list = self.titles.list();
+        let mut list = self.list();
         titles.for_each(|title| list.promise(title));
     }
 
     /// Reads all feature requests, one for all events that want to know.
-    async fn read_titles(&self, clock: &RunClock) -> Result<(), NextStep> {
-        let Ok(_reading) = self.titles.reading.try_lock() else { return Err(wait(clock)) };
-        let begun_at = clock.now();
-        match self.titles_of_all_pages(clock).await? {
-            Ok(titles) => self.titles.list().replace(titles, (begun_at, clock.now())),
+    async fn read_titles(&self, reader: &TitleReader<'_>) -> Result<(), NextStep> {
+        let Ok(_reading) = self.reading.try_lock() else { return Err(wait(reader.now())) };
+        let begun_at = reader.now();
+        match reader.titles().await? {
+            Ok(titles) => self.list().replace(titles, (begun_at, reader.now())),
             Err(error) => {
                 let reason = format!("the feature requests cannot be listed: {error}");
-                self.titles.list().fail(reason, clock.now());
+                self.list().fail(reason, reader.now());
             }
         }
         Ok(())
     }
 
-    /// Each page goes through the gate, as any request does.
-    async fn titles_of_all_pages(
-        &self,
-        clock: &RunClock,
-    ) -> Result<Result<Vec<String>, Error>, NextStep> {
-        let client = match &self.destination.client {
-            Ok(client) => client,
-            Err(reason) => {
-                return Err(NextStep::Wait { until: clock.now(), reason: reason.clone() });
-            }
-        };
-        let mut pages = client.feature_requests(&FeatureRequestQuery::default()).at_most(PAGES_MAX);
-        let mut titles = Vec::new();
-        loop {
-            match self.porter.admit(clock.now()) {
-                Ok(turn) => clock.wait_until(turn).await,
-                Err(closed) => {
-                    return Err(NextStep::Wait { until: clock.now(), reason: closed.reason });
-                }
-            }
-            let page = pages.next().await;
-            self.note_page(&page, clock.now()).await;
-            match page {
-                Ok(Some(page)) => titles.extend(page.results.into_iter().map(|one| one.title)),
-                Ok(None) => return Ok(Ok(titles)),
-                Err(error) => return Ok(Err(error)),
-            }
-        }
-    }
-
-    /// What a page tells of the destination. A refusal is of this list alone: the requests will show
-    /// whether the token works.
-    async fn note_page<T>(&self, page: &Result<Option<T>, Error>, now: Timestamp) {
-        let sign = match page {
-            Ok(Some(_)) => Signal::Healthy,
-            Err(error) if error.may_pass() => {
-                let until = error.retry_after().map(|wait| wait.min(RETRY_AFTER_MAX));
-                let until = until.and_then(|wait| now.saturating_add(wait).ok());
-                Signal::Failing { hold_back_until: until }
-            }
-            Ok(None) | Err(_) => {
-                self.porter.return_slot(now);
-                return;
-            }
-        };
-        self.porter.note(&*self.store, &sign, now).await;
+    fn list(&self) -> MutexGuard<'_, TitleIndex> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn wait(clock: &RunClock) -> NextStep {
-    let until = clock.now().saturating_add(READ_WAIT).unwrap_or(Timestamp::MAX);
+fn wait(now: Timestamp) -> NextStep {
+    let until = now.saturating_add(READ_WAIT).unwrap_or(Timestamp::MAX);
     NextStep::Wait { until, reason: "the feature requests are being listed".to_owned() }
 }
 

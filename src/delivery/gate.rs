@@ -1,6 +1,7 @@
 //! The gate of a destination: whether a request may go now, and what the answers do to that. Pure.
 
 mod downtime;
+mod pause;
 mod stored;
 mod wait;
 
@@ -8,19 +9,22 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
-use super::outcome::RETRY_AFTER_MAX;
 use crate::rate::Rate;
 use downtime::Downtime;
+use pause::ResumeOn;
+pub use pause::{Pause, PausedBy};
 use stored::Stored;
 use wait::Wait;
+
+/// The longest wait that Savio may ask for.
+pub(super) const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 
 /// How many refusals in a row, though the token works, stop the destination.
 const FORBIDDEN_MAX: u32 = 5;
 
 /// How long before its turn a request may be let through, to wait for it in its place.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TURN_WAIT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -85,45 +89,6 @@ pub struct Gate {
     has_given_id: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pause {
-    pub reason: String,
-    pub since: Timestamp,
-    ends: ResumeOn,
-}
-
-impl Pause {
-    /// The next probe, if that may end it.
-    fn probe(&mut self) -> Option<&mut Wait> {
-        match &mut self.ends {
-            ResumeOn::Probe(wait) => Some(wait),
-            ResumeOn::Person | ResumeOn::Token => None,
-        }
-    }
-}
-
-/// What ends a pause.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum ResumeOn {
-    Person,
-    /// One that passes; the next one is due then.
-    Probe(Wait),
-    /// A start with a token.
-    Token,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PausedBy {
-    Person,
-    /// What Savio answered: the token or the address is wrong; or the address would get the token in
-    /// clear.
-    Answer,
-    /// There is no token.
-    Token,
-}
-
 /// Why nothing may go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closed {
@@ -167,7 +132,7 @@ impl Gate {
     /// Keeps all waits as long as they were meant to be though the clock was set back or the settings are
     /// others; to be called before the gate is asked. Returns whether anything changed.
     pub fn follow(&mut self, now: Timestamp, settings: &Settings) -> bool {
-        let turn_max = settings.rate.map_or(Duration::ZERO, |it| PATIENCE + it.interval());
+        let turn_max = settings.rate.map_or(Duration::ZERO, |it| TURN_WAIT + it.interval());
         let waits = [
             (self.held_back.as_mut(), RETRY_AFTER_MAX),
             (self.breaker.as_mut(), settings.breaker_wait.max(settings.answer_wait)),
@@ -193,8 +158,8 @@ impl Gate {
             return 1;
         }
         match settings.rate {
-            Some(_) if self.turn(now) > later(now, PATIENCE) => 0,
-            Some(rate) => rate.within(PATIENCE),
+            Some(_) if self.turn(now) > later(now, TURN_WAIT) => 0,
+            Some(rate) => rate.within(TURN_WAIT),
             None => usize::MAX,
         }
     }
@@ -206,7 +171,7 @@ impl Gate {
             return Err(closed);
         }
         let turn = self.turn(now);
-        if turn > later(now, PATIENCE) {
+        if turn > later(now, TURN_WAIT) {
             let reason = "the rate of the destination".to_owned();
             return Err(Closed { reason, until: Some(turn) });
         }
@@ -256,13 +221,13 @@ impl Gate {
         is_due
     }
 
-    pub fn note(&mut self, sign: &Signal, now: Timestamp, settings: &Settings) {
+    pub fn note(&mut self, signal: &Signal, now: Timestamp, settings: &Settings) {
         self.follow(now, settings);
-        match sign {
+        match signal {
             Signal::Healthy | Signal::GaveId => {
                 self.works();
                 self.forbidden = 0;
-                self.has_given_id |= *sign == Signal::GaveId;
+                self.has_given_id |= *signal == Signal::GaveId;
             }
             Signal::Failing { hold_back_until } => self.fails(*hold_back_until, now, settings),
             Signal::Misconfigured { reason } => {
@@ -363,6 +328,44 @@ impl Gate {
         let until =
             if is_stopped { Some(Timestamp::MAX) } else { self.held_back.map(|wait| wait.until()) };
         self.standstill.turn(now, until);
+    }
+}
+
+impl From<Stored> for Gate {
+    fn from(stored: Stored) -> Gate {
+        let wait = |until: Option<Timestamp>, since| until.map(|until| Wait::stored(until, since));
+        Gate {
+            by_person: stored.by_person,
+            by_relay: stored.by_relay,
+            held_back: wait(stored.held_back_until, stored.held_back_since),
+            failures: stored.failures,
+            breaker: wait(stored.breaker, stored.breaker_since),
+            forbidden: stored.forbidden,
+            next_send: wait(stored.next_send_at, stored.next_send_since),
+            standstill: stored.standstill,
+            has_given_id: stored.has_given_id,
+        }
+    }
+}
+
+impl From<Gate> for Stored {
+    fn from(gate: Gate) -> Stored {
+        let until = |wait: Option<Wait>| wait.map(|wait| wait.until());
+        let since = |wait: Option<Wait>| wait.and_then(|wait| wait.since());
+        Stored {
+            by_person: gate.by_person,
+            by_relay: gate.by_relay,
+            held_back_until: until(gate.held_back),
+            held_back_since: since(gate.held_back),
+            failures: gate.failures,
+            breaker: until(gate.breaker),
+            breaker_since: since(gate.breaker),
+            forbidden: gate.forbidden,
+            next_send_at: until(gate.next_send),
+            next_send_since: since(gate.next_send),
+            standstill: gate.standstill,
+            has_given_id: gate.has_given_id,
+        }
     }
 }
 

@@ -1,18 +1,25 @@
-//! An event's turn: what its next request names is free, and there is a place in flight.
+//! The work on one event: it is mapped, takes its turn, and is sent until it is settled or has to wait.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tracing::warn;
 
 use super::acquisition::{Acquisition, AcquisitionStep, Turn};
-use super::backoff::{Backoff, Process};
+use super::attempt;
 use super::claims::{ClaimGuard, ResumedEvent};
+use super::clock::RunClock;
 use super::conflicts::LockRequest;
-use super::plan::RequestPlan;
-use super::{Delivery, Finished, RunClock, step};
-use crate::event::{Outcome, RecordKey};
+use super::context::Context;
+use super::feature_requests::TitleReader;
+use super::gate::Closed;
+use super::mapper::MapError;
+use super::plan::{RequestPlan, SentRequest, Unmapped};
+use super::progress::{self, ClaimLost};
+use crate::event::{Event, Outcome, RecordKey};
+use crate::mapping::{MappedRequests, Mapping};
 use crate::store::{ClaimedEvent, EarlierUpsert, NextStep, Progress, StoreError, WaitsFor};
+use crate::telemetry::traces::{DeliverySpan, WorkResult};
 
 /// Where too many wait for a record, the rest comes again after this time, and not all at once.
 const QUEUE_FULL_WAIT_MIN: Duration = Duration::from_secs(30);
@@ -22,33 +29,184 @@ const QUEUE_FULL_WAIT_EACH: Duration = Duration::from_millis(20);
 /// ends.
 const BROKEN_OFF_WAIT: Duration = Duration::from_secs(1);
 
-impl Delivery {
-    /// Gives back the locks of a request that is done and takes those of the next, and a place in
-    /// flight; where it is not its turn, the event is to wait instead.
-    pub(super) async fn line_up(
+/// How work on an event ended for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Finished {
+    /// It is settled, or waits in the store.
+    Done,
+    /// It waits for another event.
+    Parked,
+}
+
+/// What follows a step of an event.
+enum Action {
+    Send(usize),
+    /// It waits for another event, claimed.
+    Park,
+    End(WorkResult),
+}
+
+/// Works on an event that was claimed just now, until it has come to its end or has to wait.
+pub(super) async fn deliver(context: &Context, claimed: ClaimedEvent, now: Timestamp) -> Finished {
+    let guard = context.claims.guard(claimed.claim, claimed.place);
+    Job::new(context, claimed, guard, RunClock::starting(now)).work_on().await
+}
+
+/// Goes on with an event that was parked, as it is now.
+pub(super) async fn deliver_parked(
+    context: &Context,
+    (claim, seq): ResumedEvent,
+    now: Timestamp,
+) -> Finished {
+    let (guard, clock) = (context.claims.guard(claim, seq), RunClock::starting(now));
+    let Some(claimed) = progress::load(context, &guard).await else { return Finished::Done };
+    let Some(reason) = context.why_source_waits(&claimed.event.source) else {
+        return Job::new(context, claimed, guard, clock).work_on().await;
+    };
+    let wait = NextStep::Wait { until: clock.now(), reason };
+    // If that fails, the event is not ours any more.
+    let _ = progress::record(context, &guard, Progress::to(wait)).await;
+    Finished::Done
+}
+
+struct Job<'c> {
+    context: &'c Context,
+    plan: RequestPlan,
+    span: DeliverySpan,
+    clock: RunClock,
+    guard: ClaimGuard<'c>,
+}
+
+impl<'c> Job<'c> {
+    fn new(
+        context: &'c Context,
+        claimed: ClaimedEvent,
+        guard: ClaimGuard<'c>,
+        clock: RunClock,
+    ) -> Job<'c> {
+        let destination = &context.destination.name;
+        let span = context.process.traces.delivery(&claimed.event, destination, clock.now());
+        let plan = RequestPlan::of(claimed, span.parent());
+        Job { context, plan, span, clock, guard }
+    }
+
+    async fn work_on(mut self) -> Finished {
+        let mut progress = self.begin().await;
+        self.guard.set_upserts(&self.plan.upserts());
+        loop {
+            self.acquire_locks(&mut progress).await;
+            match self.record_and_admit(progress).await {
+                Action::Send(position) => {
+                    self.guard.set_upserts(&self.plan.upserts());
+                    let sent = attempt::send(self.context, &self.plan, position, &self.clock).await;
+                    progress = self.judge(sent).await;
+                }
+                Action::Park => {
+                    self.guard.set_upserts(&self.plan.upserts());
+                    self.guard.park();
+                    self.span.ended(WorkResult::Parked);
+                    return Finished::Parked;
+                }
+                Action::End(result) => {
+                    self.span.ended(result);
+                    return Finished::Done;
+                }
+            }
+        }
+    }
+
+    async fn judge(&mut self, sent: SentRequest) -> Progress {
+        attempt::judge(self.context, &mut self.plan, sent, &self.clock).await
+    }
+
+    /// Maps an event that was not worked on before; goes on with one that was.
+    async fn begin(&mut self) -> Progress {
+        let Some(unmapped) = self.plan.unmapped.take() else {
+            return match self.plan.interrupted() {
+                Some(position) => {
+                    self.judge(SentRequest::interrupted(position, self.clock.now())).await
+                }
+                None => Progress::to(self.plan.next(self.clock.now())),
+            };
+        };
+        match self.map_and_link(unmapped).await {
+            Ok(MappedRequests { requests, notes, left_out, .. }) => {
+                self.plan.set_requests(&requests);
+                let destination = &self.context.destination.name;
+                self.context.process.attempts.left_out(destination, &left_out);
+                let next = Progress::to(self.plan.next(self.clock.now()));
+                Progress { planned: Some(requests), notes, left_out, ..next }
+            }
+            Err(next) => Progress::to(next),
+        }
+    }
+
+    async fn map_and_link(&self, unmapped: Unmapped) -> Result<MappedRequests, NextStep> {
+        let Context { feature_requests, destination, gate, .. } = self.context;
+        let mapped = self.map(unmapped).await?;
+        let reader = TitleReader { client: &destination.client, gate, clock: &self.clock };
+        feature_requests.link(mapped, &reader).await
+    }
+
+    /// What the event becomes; if it becomes nothing, what is to be done instead.
+    async fn map(&self, Unmapped { event, suspect }: Unmapped) -> Result<MappedRequests, NextStep> {
+        let (mapper, now) = (&self.context.process.mapper, self.clock.now());
+        if let Some(left) = mapper.lock.cooldown(suspect, now) {
+            let until = now.saturating_add(left).unwrap_or(now);
+            let reason =
+                "the process ended while it was mapped: that is tried again in some seconds";
+            return Err(NextStep::Wait { until, reason: reason.to_owned() });
+        }
+        let _permit = mapper.lock.acquire(suspect).await;
+        let Some(mapping) = self.context.mappings().get(&event.source).cloned() else {
+            let reason = self.context.why_source_waits(&event.source).unwrap_or_default();
+            return Err(NextStep::Wait { until: now, reason });
+        };
+        let requests = match suspect {
+            None => mapper.map(mapping, event, None).await,
+            Some(_) => self.map_suspect(mapping, event).await,
+        };
+        requests.map_err(|error| error.next(now))
+    }
+
+    async fn map_suspect(
         &self,
-        held: &mut ClaimGuard<'_>,
-        work: &RequestPlan,
-        progress: &mut Progress,
-    ) {
+        mapping: Arc<Mapping>,
+        event: Event,
+    ) -> Result<MappedRequests, MapError> {
+        let mapper = &self.context.process.mapper;
+        let (event, memory) = mapper.reserve(event).await?;
+        let marked = progress::mark(self.context, &self.guard).await;
+        marked.map_err(|ClaimLost| MapError::Unmarked)?;
+        let requests = mapper.map(mapping, event, Some(memory)).await;
+        if !matches!(requests, Err(MapError::Stopped)) {
+            progress::unmark(self.context, &self.guard).await;
+        }
+        requests
+    }
+
+    /// Gives back the locks of a request that is done and takes those of the next, and a slot; where it is not its turn,
+    /// the event is to wait instead.
+    async fn acquire_locks(&mut self, progress: &mut Progress) {
         if progress.attempt.as_ref().is_some_and(|attempt| attempt.outcome == Outcome::Done) {
-            held.mark_sent();
+            self.guard.mark_sent();
         }
         let NextStep::Send { position, at } = progress.next else {
-            held.leave_slot();
+            self.guard.release_slot();
             return;
         };
-        let request = LockRequest::of(work.request(position));
-        let turn = self.acquire_locks(held, request).await;
-        if matches!(turn, Ok(Turn::Granted)) && held.take_slot().await {
+        let turn = self.acquire(LockRequest::of(self.plan.request(position))).await;
+        if matches!(turn, Ok(Turn::Granted)) && self.guard.acquire_slot().await {
             return;
         }
-        held.leave_slot();
+        self.guard.release_slot();
         progress.next = match turn {
             Ok(Turn::Granted) | Err(_) => {
                 NextStep::Wait { until: at, reason: "the relay stops".to_owned() }
             }
-            Ok(Turn::Blocked) => NextStep::Park { waits_for: self.claims.waits_for(held.seq()) },
+            Ok(Turn::Blocked) => {
+                NextStep::Park { waits_for: self.context.claims.waits_for(self.guard.seq()) }
+            }
             Ok(Turn::QueueFull(count)) => {
                 let wait = QUEUE_FULL_WAIT_MIN.max(QUEUE_FULL_WAIT_EACH * count);
                 let until = at.saturating_add(wait).unwrap_or(Timestamp::MAX);
@@ -66,85 +224,63 @@ impl Delivery {
     }
 
     /// An error: the relay stops before it is known.
-    async fn acquire_locks(
-        &self,
-        held: &ClaimGuard<'_>,
-        request: LockRequest,
-    ) -> Result<Turn, StoreError> {
-        let mut acquisition = Acquisition::new(held.seq(), request);
-        let mut step = held.change(|conflicts| acquisition.begin(conflicts));
+    async fn acquire(&self, request: LockRequest) -> Result<Turn, StoreError> {
+        let (context, guard) = (self.context, &self.guard);
+        let mut acquisition = Acquisition::new(guard.seq(), request);
+        let mut step = guard.change(|conflicts| acquisition.begin(conflicts));
         loop {
             step = match step {
                 AcquisitionStep::AskStore(upsert) => {
-                    let earlier = self.earlier_upsert(held, upsert).await?;
-                    held.change(|conflicts| acquisition.go_on(conflicts, earlier))
+                    let earlier = progress::earlier_upsert(context, guard, upsert).await?;
+                    guard.change(|conflicts| acquisition.go_on(conflicts, earlier))
                 }
                 AcquisitionStep::AwaitClaims => {
-                    self.claims.handed_over().await;
-                    held.change(|conflicts| acquisition.begin(conflicts))
+                    context.claims.handed_over().await;
+                    guard.change(|conflicts| acquisition.begin(conflicts))
                 }
                 AcquisitionStep::Done(turn) => return Ok(turn),
             };
         }
     }
 
-    /// The event in the store that makes this upsert before this one.
-    async fn earlier_upsert(
-        &self,
-        held: &ClaimGuard<'_>,
-        upsert: RecordKey,
-    ) -> Result<Option<EarlierUpsert>, StoreError> {
-        let mut backoff = self.claims.backoff();
-        loop {
-            match self.store.earlier_upsert(held.seq(), upsert, self.live_sources()).await {
-                Ok(earlier) => return Ok(earlier),
-                Err(error) => self.store_is_away(error, &mut backoff).await?,
+    /// Records the step; if the next is a send, which request that is, once the gate admits it.
+    async fn record_and_admit(&self, mut progress: Progress) -> Action {
+        let (context, guard, clock) = (self.context, &self.guard, &self.clock);
+        if let NextStep::Send { .. } = progress.next {
+            match context.gate.admit(clock.now()) {
+                Ok(turn) => clock.wait_until(turn).await,
+                Err(Closed { reason, .. }) => {
+                    // It is due; the gate keeps it from being claimed.
+                    progress.next = NextStep::Wait { until: clock.now(), reason };
+                }
             }
         }
-    }
-
-    /// Goes on with an event that was parked, as it is now.
-    pub(super) async fn deliver_parked(
-        &self,
-        (claim, seq): ResumedEvent,
-        now: Timestamp,
-    ) -> Finished {
-        let (held, clock) = (self.claims.hold(claim, seq), RunClock::starting(now));
-        let Some(claimed) = self.load(&held).await else { return Finished::Through };
-        let Some(reason) = self.why_source_waits(&claimed.event.source) else {
-            return self.work_on(claimed, held, &clock).await;
-        };
-        // If that fails, the event is not ours any more.
-        let _ = self.write(&held, step(NextStep::Wait { until: clock.now(), reason })).await;
-        Finished::Through
-    }
-
-    /// None: it is not ours any more, or the relay stops.
-    async fn load(&self, held: &ClaimGuard<'_>) -> Option<ClaimedEvent> {
-        let mut backoff = self.claims.backoff();
-        loop {
-            let claim = held.claim();
-            match self.store.load(claim).await {
-                Ok(Some(claimed)) => return Some(claimed),
-                Ok(None) if held.has_replaced(claim).await => {}
-                Ok(None) => return None,
-                Err(error) => self.store_is_away(error, &mut backoff).await.ok()?,
+        let next = progress.next.clone();
+        let has_news = progress.attempt.is_some() || !matches!(next, NextStep::Park { .. });
+        let recorded =
+            if has_news { progress::record(context, guard, progress).await } else { Ok(()) };
+        guard.set_request_open(recorded.is_ok() && matches!(next, NextStep::Send { .. }));
+        if recorded.is_ok() {
+            progress::log_state_change(guard.event(), &next);
+        }
+        match (next, recorded) {
+            (NextStep::Send { position, .. }, Ok(())) => Action::Send(position),
+            (NextStep::Send { .. }, Err(ClaimLost)) => {
+                context.gate.return_slot(clock.now());
+                Action::End(WorkResult::Lost)
             }
-        }
-    }
-
-    /// Waits for the next try; gives the error back if the relay stops.
-    async fn store_is_away(
-        &self,
-        error: StoreError,
-        backoff: &mut Backoff,
-    ) -> Result<(), StoreError> {
-        if backoff.is_first() {
-            warn!(%error, "cannot read how far events are");
-        }
-        match backoff.pause().await {
-            Process::Runs => Ok(()),
-            Process::Stops => Err(error),
+            (NextStep::Park { .. }, Ok(())) => Action::Park,
+            (NextStep::Wait { until, .. } | NextStep::WaitBehind { at: until, .. }, Ok(())) => {
+                Action::End(WorkResult::Waits { until })
+            }
+            (NextStep::Settle { state, .. }, Ok(())) => Action::End(WorkResult::Settled(state)),
+            (
+                NextStep::Park { .. }
+                | NextStep::Wait { .. }
+                | NextStep::WaitBehind { .. }
+                | NextStep::Settle { .. },
+                Err(ClaimLost),
+            ) => Action::End(WorkResult::Lost),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Where events are mapped: on a few threads apart from those that wait for the network, within the memory
 //! for parsed JSON, and a suspect alone.
 
+mod mapping_lock;
+
 use std::num::NonZero;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
@@ -11,14 +12,12 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-use super::claims::ClaimGuard;
-use super::plan::Unmapped;
-use super::suspect::MappingLock;
-use super::{ClaimLost, Delivery, WRITE_WAIT_MAX};
+use super::store_retry::STORE_RETRY_MAX;
 use crate::event::{Event, State};
 use crate::mapping::{MappedRequests, Mapping};
 use crate::parse_memory::{ParseMemory, Taken, weigh};
 use crate::store::NextStep;
+use mapping_lock::MappingLock;
 
 /// Where no other is given, as in tests.
 const MEMORY_BYTES: usize = 128 * 1024 * 1024;
@@ -46,14 +45,14 @@ pub(super) enum MapError {
 }
 
 impl MapError {
-    fn next(self, now: Timestamp) -> NextStep {
+    pub(super) fn next(self, now: Timestamp) -> NextStep {
         let reason = self.to_string();
         match self {
             MapError::Unmappable(_) | MapError::Panicked => {
                 NextStep::Settle { state: State::Dead, reason: Some(reason), at: now }
             }
             MapError::Unmarked => {
-                NextStep::Wait { until: now.saturating_add(WRITE_WAIT_MAX).unwrap_or(now), reason }
+                NextStep::Wait { until: now.saturating_add(STORE_RETRY_MAX).unwrap_or(now), reason }
             }
             MapError::Stopped => NextStep::Wait { until: now, reason },
         }
@@ -74,7 +73,7 @@ impl Mapper {
 
     /// Waits for the memory that the event's payload takes. For a suspect, before it is marked: while it
     /// waits, the process may end by what others do.
-    async fn reserve(&self, event: Event) -> Result<(Event, Taken), MapError> {
+    pub(super) async fn reserve(&self, event: Event) -> Result<(Event, Taken), MapError> {
         let memory = Arc::clone(&self.memory);
         let take = move || {
             let taken = memory.take(weigh(&event.payload));
@@ -85,7 +84,7 @@ impl Mapper {
 
     /// However small the payload: a template or a query of a few bytes may take seconds. A bug there costs
     /// this event only.
-    async fn map(
+    pub(super) async fn map(
         &self,
         mapping: Arc<Mapping>,
         event: Event,
@@ -95,55 +94,15 @@ impl Mapper {
         let memory = Arc::clone(&self.memory);
         let work = move || {
             let _memory = reserved.unwrap_or_else(|| memory.take(weigh(&event.payload)));
-            catch_unwind(AssertUnwindSafe(|| map(&mapping, &event)))
+            map(&mapping, &event)
         };
         match spawn_blocking(work).await {
-            Ok(Ok(mapped)) => mapped.map_err(MapError::Unmappable),
-            Ok(Err(_panic)) => Err(MapError::Panicked),
+            Ok(mapped) => mapped.map_err(MapError::Unmappable),
+            // It costs this event only: the mapping is not changed, and what is, from the fuel to the requests, is made for
+            // one event and dropped with it. The event is dead, or it would be mapped, and fail, again and again.
+            Err(error) if error.is_panic() => Err(MapError::Panicked),
             Err(_) => Err(MapError::Stopped),
         }
-    }
-}
-
-impl Delivery {
-    /// What the event becomes; if it becomes nothing, what is to be done instead.
-    pub(super) async fn map(
-        &self,
-        Unmapped { event, suspect }: Unmapped,
-        held: &ClaimGuard<'_>,
-        now: Timestamp,
-    ) -> Result<MappedRequests, NextStep> {
-        if let Some(left) = self.mapper.lock.cooldown(suspect, now) {
-            let until = now.saturating_add(left).unwrap_or(now);
-            let reason =
-                "the process ended while it was mapped: that is tried again in some seconds";
-            return Err(NextStep::Wait { until, reason: reason.to_owned() });
-        }
-        let _permit = self.mapper.lock.acquire(suspect).await;
-        let Some(mapping) = self.mappings().get(&event.source).cloned() else {
-            let reason = self.why_source_waits(&event.source).unwrap_or_default();
-            return Err(NextStep::Wait { until: now, reason });
-        };
-        let mapped = match suspect {
-            None => self.mapper.map(mapping, event, None).await,
-            Some(_) => self.map_suspect(mapping, event, held).await,
-        };
-        mapped.map_err(|error| error.next(now))
-    }
-
-    async fn map_suspect(
-        &self,
-        mapping: Arc<Mapping>,
-        event: Event,
-        held: &ClaimGuard<'_>,
-    ) -> Result<MappedRequests, MapError> {
-        let (event, memory) = self.mapper.reserve(event).await?;
-        self.mark(held).await.map_err(|ClaimLost| MapError::Unmarked)?;
-        let mapped = self.mapper.map(mapping, event, Some(memory)).await;
-        if !matches!(mapped, Err(MapError::Stopped)) {
-            self.unmark(held).await;
-        }
-        mapped
     }
 }
 

@@ -5,12 +5,10 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
-use super::gate::Signal;
+use super::gate::{RETRY_AFTER_MAX, Signal};
+use crate::backoff::Backoff;
 use crate::event::{Outcome, RequestKind};
 use crate::savio::{ApiResponse, BodyKind, SendResult};
-
-/// However long Savio asks to wait.
-pub(super) const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -67,7 +65,7 @@ pub struct Verdict {
     pub summary: String,
     pub then: Decision,
     /// What it tells of the destination.
-    pub sign: Option<Signal>,
+    pub signal: Option<Signal>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -128,12 +126,12 @@ pub fn judge(
         200..=299 => no_savio(reply, circumstances, settings),
         100..=199 | 300..=399 | 401..=405 | 407 if circumstances.is_last_try => {
             let reason = format!("{summary}, though the token works: {}", reply.text);
-            let sign = Signal::Forbidden { reason: format!("{summary}, though the token works") };
-            refused(summary, &reason, sign)
+            let signal = Signal::Forbidden { reason: format!("{summary}, though the token works") };
+            refused(summary, &reason, signal)
         }
         100..=199 | 300..=399 | 401..=405 | 407 => {
             let summary = format!("{summary}: are its token and base_url right?");
-            Verdict { outcome: Outcome::Paused, summary, then: Decision::Probe, sign: None }
+            Verdict { outcome: Outcome::Paused, summary, then: Decision::Probe, signal: None }
         }
         408 | 425 | 429 | 500.. => {
             let verdict = retry(Outcome::Retry, summary, circumstances, settings);
@@ -142,7 +140,7 @@ pub fn judge(
         400 if let Some(fields) = refused_fields(reply, circumstances.optional) => {
             let summary = format!("{summary}: once more without {}", fields.join(", "));
             let then = Decision::LeaveOut { fields };
-            Verdict { outcome: Outcome::Refused, summary, then, sign: Some(Signal::Healthy) }
+            Verdict { outcome: Outcome::Refused, summary, then, signal: Some(Signal::Healthy) }
         }
         _ => {
             let reason = format!("{summary}: {}", reply.text);
@@ -161,9 +159,9 @@ fn refused_fields(reply: &ApiResponse, optional: &[&'static str]) -> Option<Vec<
 
 /// The destination waits until its address is another, or is private after all.
 fn withheld(reason: String) -> Verdict {
-    let sign = Some(Signal::Misconfigured { reason: reason.clone() });
+    let signal = Some(Signal::Misconfigured { reason: reason.clone() });
     let then = Decision::Retry { wait: Duration::ZERO };
-    Verdict { outcome: Outcome::Paused, summary: reason, then, sign }
+    Verdict { outcome: Outcome::Paused, summary: reason, then, signal }
 }
 
 /// What a probe says of a verdict that asked for one.
@@ -176,7 +174,7 @@ pub fn after_probe(mut verdict: Verdict, probe: &Result<(), String>) -> Verdict 
         Err(reason) => {
             let reason = format!("{}; the probe: {reason}", verdict.summary);
             verdict.then = Decision::Retry { wait: Duration::ZERO };
-            verdict.sign = Some(Signal::Misconfigured { reason });
+            verdict.signal = Some(Signal::Misconfigured { reason });
         }
     }
     verdict
@@ -187,7 +185,7 @@ pub fn judge_interrupted(circumstances: AttemptContext<'_>, settings: &Settings)
     let summary = "the relay stopped during the send".to_owned();
     let mut verdict = unanswered(summary, circumstances, settings);
     verdict.outcome = Outcome::Interrupted;
-    verdict.sign = None;
+    verdict.signal = None;
     if matches!(verdict.then, Decision::Retry { .. }) {
         verdict.then = Decision::Again;
     }
@@ -197,10 +195,8 @@ pub fn judge_interrupted(circumstances: AttemptContext<'_>, settings: &Settings)
 impl Settings {
     /// Doubles with each try, plus up to half of it by chance.
     fn wait(&self, circumstances: AttemptContext<'_>) -> Duration {
-        let doubled = self.wait_min.saturating_mul(2_u32.saturating_pow(circumstances.tries));
-        let wait = doubled.min(self.wait_max);
-        let part = f64::from(circumstances.chance) / f64::from(u32::MAX);
-        wait.saturating_add((wait / 2).mul_f64(part))
+        let backoff = Backoff { wait_min: self.wait_min, wait_max: self.wait_max };
+        backoff.wait_by_chance(circumstances.tries, circumstances.chance)
     }
 }
 
@@ -216,8 +212,8 @@ fn retry(
     } else {
         Decision::Retry { wait: settings.wait(circumstances) }
     };
-    let sign = Some(Signal::Failing { hold_back_until: None });
-    Verdict { outcome, summary, then, sign }
+    let signal = Some(Signal::Failing { hold_back_until: None });
+    Verdict { outcome, summary, then, signal }
 }
 
 fn unanswered(summary: String, circumstances: AttemptContext<'_>, settings: &Settings) -> Verdict {
@@ -247,14 +243,14 @@ fn no_savio(
         }
         UnansweredPolicy::Retry | UnansweredPolicy::Hold => held(&summary),
     };
-    let sign = Some(Signal::Misconfigured { reason: summary.clone() });
-    Verdict { outcome: Outcome::Unanswered, summary, then, sign }
+    let signal = Some(Signal::Misconfigured { reason: summary.clone() });
+    Verdict { outcome: Outcome::Unanswered, summary, then, signal }
 }
 
-fn refused(summary: String, reason: &str, sign: Signal) -> Verdict {
+fn refused(summary: String, reason: &str, signal: Signal) -> Verdict {
     let reason = reason.trim_end_matches([':', ' ']).to_owned();
     let then = Decision::Dead { reason };
-    Verdict { outcome: Outcome::Refused, summary, then, sign: Some(sign) }
+    Verdict { outcome: Outcome::Refused, summary, then, signal: Some(signal) }
 }
 
 /// Savio may ask for a longer wait than ours, not for a shorter one, and then for all requests.
@@ -269,7 +265,7 @@ fn hold_back(
         *wait = asked.max(*wait);
     }
     let hold_back_until = circumstances.now.saturating_add(asked).ok();
-    verdict.sign = Some(Signal::Failing { hold_back_until });
+    verdict.signal = Some(Signal::Failing { hold_back_until });
     verdict
 }
 
@@ -284,14 +280,19 @@ fn is_savios(reply: &ApiResponse, circumstances: AttemptContext<'_>) -> bool {
 }
 
 fn done(summary: String, reply: &ApiResponse) -> Verdict {
-    let (savio_id, sign) = match &reply.content {
+    let (savio_id, signal) = match &reply.content {
         BodyKind::Object { id: Some(id) } => (Some(id.clone()), Signal::GaveId),
         BodyKind::Object { id: None }
         | BodyKind::Empty
         | BodyKind::Cut { .. }
         | BodyKind::Other => (None, Signal::Healthy),
     };
-    Verdict { outcome: Outcome::Done, summary, then: Decision::Done { savio_id }, sign: Some(sign) }
+    Verdict {
+        outcome: Outcome::Done,
+        summary,
+        then: Decision::Done { savio_id },
+        signal: Some(signal),
+    }
 }
 
 #[cfg(test)]

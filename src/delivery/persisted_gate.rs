@@ -1,6 +1,6 @@
 //! Keeps the gate of the destination: in memory, and in the store.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,9 +12,10 @@ use super::gate::{Closed, Gate, Settings, Signal};
 use crate::store::{Queue, StoreError, Trouble};
 
 pub(super) struct PersistedGate {
+    store: Arc<dyn Queue>,
     destination: String,
     settings: Settings,
-    books: Mutex<GateState>,
+    state: Mutex<GateState>,
     /// Locked while something is read or written, so that the newest is written last.
     saving: tokio::sync::Mutex<()>,
     pub(super) turned: Notify,
@@ -29,11 +30,16 @@ struct GateState {
 }
 
 impl PersistedGate {
-    pub(super) fn new(destination: &str, settings: Settings) -> PersistedGate {
+    pub(super) fn new(
+        store: Arc<dyn Queue>,
+        destination: &str,
+        settings: Settings,
+    ) -> PersistedGate {
         PersistedGate {
+            store,
             destination: destination.to_owned(),
             settings,
-            books: Mutex::default(),
+            state: Mutex::default(),
             saving: tokio::sync::Mutex::default(),
             turned: Notify::new(),
         }
@@ -43,67 +49,66 @@ impl PersistedGate {
     /// it was read now.
     pub(super) async fn open(
         &self,
-        store: &dyn Queue,
         missing: Option<&str>,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let saving = self.saving.lock().await;
-        let is_first = !self.books().is_loaded;
+        let is_first = !self.state().is_loaded;
         if is_first {
-            let gate: Gate = read(store.read_state(&self.name()).await?)?;
-            let mut books = self.books();
-            *books = GateState { gate, is_loaded: true, is_saved: true };
-            books.gate.begin(missing, now);
-            if let Some(pause) = books.gate.pause() {
+            let gate: Gate = read(self.store.read_state(&self.name()).await?)?;
+            let mut state = self.state();
+            *state = GateState { gate, is_loaded: true, is_saved: true };
+            state.gate.begin(missing, now);
+            if let Some(pause) = state.gate.pause() {
                 warn!(destination = self.destination, "paused: {}", pause.reason);
             }
         }
         drop(saving);
         self.follow(now);
-        if !self.books().is_saved {
-            self.save(store).await?;
+        if !self.state().is_saved {
+            self.save().await?;
         }
         Ok(is_first)
     }
 
     /// A clock that was set back makes no wait longer.
     fn follow(&self, now: Timestamp) {
-        let mut books = self.books();
-        let has_changed = books.gate.follow(now, &self.settings);
-        books.is_saved &= !has_changed;
+        let mut state = self.state();
+        let has_changed = state.gate.follow(now, &self.settings);
+        state.is_saved &= !has_changed;
     }
 
     pub(super) fn room(&self, now: Timestamp) -> usize {
-        self.books().gate.room(now, &self.settings)
+        self.state().gate.room(now, &self.settings)
     }
 
     pub(super) fn admit(&self, now: Timestamp) -> Result<Timestamp, Closed> {
-        self.books().gate.admit(now, &self.settings)
+        self.state().gate.admit(now, &self.settings)
     }
 
     pub(super) fn return_slot(&self, now: Timestamp) {
-        self.books().gate.return_slot(now, &self.settings);
+        self.state().gate.return_slot(now, &self.settings);
         self.turned.notify_one();
     }
 
     pub(super) fn take_probe(&self, now: Timestamp) -> bool {
-        self.books().gate.take_probe(now, &self.settings)
+        self.state().gate.take_probe(now, &self.settings)
     }
 
     pub(super) fn clock(&self, since: Timestamp, now: Timestamp) -> Duration {
-        self.books().gate.clock(since, now)
+        self.state().gate.clock(since, now)
     }
 
     /// How long nothing changes by itself.
     pub(super) fn rest(&self, now: Timestamp) -> Option<Duration> {
-        let at = self.books().gate.wakes_at(now)?;
+        let at = self.state().gate.wakes_at(now)?;
         Some(Duration::try_from(at.duration_since(now)).unwrap_or_default())
     }
 
     /// What cannot be written down counts all the same, and is written with the next change.
-    pub(super) async fn note(&self, store: &dyn Queue, sign: &Signal, now: Timestamp) {
-        let has_changed = self.change(|gate, settings| gate.note(sign, now, settings));
-        if has_changed && let Err(error) = self.save(store).await {
+    pub(super) async fn note(&self, signal: &Signal, now: Timestamp) {
+        let has_changed = self.change(|gate, settings| gate.note(signal, now, settings));
+        if has_changed && let Err(error) = self.save().await {
             let destination = &self.destination;
             warn!(%error, destination, "cannot write down the state of {destination}");
         }
@@ -111,31 +116,30 @@ impl PersistedGate {
 
     pub(super) async fn change_by_person(
         &self,
-        store: &dyn Queue,
         change: impl FnOnce(&mut Gate),
     ) -> Result<(), StoreError> {
         self.change(|gate, _| change(gate));
-        self.save(store).await
+        self.save().await
     }
 
     pub(super) fn read<T>(&self, look: impl FnOnce(&Gate) -> T) -> T {
-        look(&self.books().gate)
+        look(&self.state().gate)
     }
 
     fn change(&self, change: impl FnOnce(&mut Gate, &Settings)) -> bool {
-        let mut books = self.books();
-        let before = books.gate.clone();
-        change(&mut books.gate, &self.settings);
-        let has_changed = before != books.gate;
-        books.is_saved &= !has_changed;
+        let mut state = self.state();
+        let before = state.gate.clone();
+        change(&mut state.gate, &self.settings);
+        let has_changed = before != state.gate;
+        state.is_saved &= !has_changed;
         if has_changed {
-            self.tell(before.pause().map(|pause| &pause.reason), &books.gate);
+            self.log_pause(before.pause().map(|pause| &pause.reason), &state.gate);
             self.turned.notify_one();
         }
         has_changed
     }
 
-    fn tell(&self, before: Option<&String>, gate: &Gate) {
+    fn log_pause(&self, before: Option<&String>, gate: &Gate) {
         let destination = &self.destination;
         match (before, gate.pause()) {
             (None, Some(pause)) => warn!(destination, "{destination} is paused: {}", pause.reason),
@@ -144,16 +148,19 @@ impl PersistedGate {
         }
     }
 
-    async fn save(&self, store: &dyn Queue) -> Result<(), StoreError> {
+    async fn save(&self) -> Result<(), StoreError> {
+        // Without it, two writes could reach the store in the other order than they were taken from the state here, and
+        // the older would stay.
         let _saving = self.saving.lock().await;
         let gate = {
-            let mut books = self.books();
-            books.is_saved = true;
-            written(&books.gate)
+            let mut state = self.state();
+            // Before the write: a change while it is under way sets it to false again, and is written with the next save.
+            state.is_saved = true;
+            written(&state.gate)
         };
-        let saved = store.write_state(&self.name(), gate).await;
+        let saved = self.store.write_state(&self.name(), gate).await;
         if saved.is_err() {
-            self.books().is_saved = false;
+            self.state().is_saved = false;
         }
         saved
     }
@@ -162,8 +169,8 @@ impl PersistedGate {
         format!("destination {}", self.destination)
     }
 
-    fn books(&self) -> MutexGuard<'_, GateState> {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, GateState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

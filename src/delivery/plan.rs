@@ -23,7 +23,7 @@ pub(super) struct RequestPlan {
     /// The requests of before a replay.
     earlier: Vec<PlannedRequest>,
     pub(super) unmapped: Option<Unmapped>,
-    plan: Vec<PlannedRequest>,
+    requests: Vec<PlannedRequest>,
     /// The request that was refused just now though the token works.
     last_try: Option<usize>,
 }
@@ -46,6 +46,13 @@ pub(super) struct SentRequest {
     pub(super) answer: Option<SendResult>,
 }
 
+impl SentRequest {
+    /// An attempt that the end of the process cut off.
+    pub(super) fn interrupted(position: usize, now: Timestamp) -> SentRequest {
+        SentRequest { position, at: now, answered_at: now, ms: 0, answer: None }
+    }
+}
+
 impl RequestPlan {
     pub(super) fn of(claimed: ClaimedEvent, span: Option<ParentSpan>) -> RequestPlan {
         let ClaimedEvent { event, requests, suspect, .. } = claimed;
@@ -58,28 +65,28 @@ impl RequestPlan {
             replay: claimed.replay,
             earlier: claimed.earlier,
             unmapped: (!is_mapped).then_some(Unmapped { event, suspect }),
-            plan: requests.unwrap_or_default(),
+            requests: requests.unwrap_or_default(),
             last_try: None,
         }
     }
 
-    pub(super) fn plan(&mut self, requests: &[Request]) {
-        self.plan = PlannedRequest::replan(requests, std::mem::take(&mut self.earlier));
+    pub(super) fn set_requests(&mut self, requests: &[Request]) {
+        self.requests = PlannedRequest::replan(requests, std::mem::take(&mut self.earlier));
     }
 
     pub(super) fn request(&self, position: usize) -> &Request {
-        &self.plan[position].request
+        &self.requests[position].request
     }
 
     /// What is to be upserted yet, once for each request.
     pub(super) fn upserts(&self) -> Vec<RecordKey> {
-        let left = self.plan.iter().filter(|planned| planned.state != RequestState::Done);
+        let left = self.requests.iter().filter(|planned| planned.state != RequestState::Done);
         left.filter_map(|planned| planned.request.upsert()).collect()
     }
 
     /// The request whose send was cut off.
     pub(super) fn interrupted(&self) -> Option<usize> {
-        self.plan.iter().position(|planned| planned.state == RequestState::Sending)
+        self.requests.iter().position(|planned| planned.state == RequestState::Sending)
     }
 
     /// When giving up begins to count: at the first attempt since the event was queued.
@@ -89,7 +96,7 @@ impl RequestPlan {
 
     /// The fields that may be left out of the request: none once Savio refused some, so that there is no third try.
     pub(super) fn optional(&self, position: usize) -> Vec<&'static str> {
-        let PlannedRequest { request, left_out, .. } = &self.plan[position];
+        let PlannedRequest { request, left_out, .. } = &self.requests[position];
         if !left_out.is_empty() {
             return Vec::new();
         }
@@ -117,11 +124,11 @@ impl RequestPlan {
 
     /// The first request that Savio does not have yet.
     pub(super) fn next(&self, now: Timestamp) -> NextStep {
-        if self.plan.is_empty() {
+        if self.requests.is_empty() {
             let reason = Some("the mapping made no request".to_owned());
             return NextStep::Settle { state: State::Ignored, reason, at: now };
         }
-        match self.plan.iter().position(|planned| planned.state != RequestState::Done) {
+        match self.requests.iter().position(|planned| planned.state != RequestState::Done) {
             Some(position) => NextStep::Send { position, at: now },
             None => NextStep::Settle { state: State::Delivered, reason: None, at: now },
         }
@@ -130,8 +137,8 @@ impl RequestPlan {
     /// What is to be written down after an attempt.
     pub(super) fn after(&mut self, sent: SentRequest, verdict: Verdict) -> Progress {
         let SentRequest { position, at, answered_at: now, ms, answer } = sent;
-        let Verdict { outcome, summary, then, sign: _ } = verdict;
-        let planned = &mut self.plan[position];
+        let Verdict { outcome, summary, then, signal: _ } = verdict;
+        let planned = &mut self.requests[position];
         let mut attempt = Attempt {
             position,
             at,

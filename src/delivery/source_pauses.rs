@@ -5,8 +5,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
-use super::Delivery;
-use super::gate::{PausedBy, Signal};
 use super::persisted_gate::{read, written};
 use crate::event::SourceName;
 use crate::store::{Queue, StoreError};
@@ -29,13 +27,37 @@ pub struct SourcePauses {
 
 impl SourcePauses {
     /// Reads what was kept before, once.
-    async fn open(&self, store: &dyn Queue) -> Result<(), StoreError> {
+    pub(super) async fn open(&self, store: &dyn Queue) -> Result<(), StoreError> {
         let _saving = self.saving.lock().await;
         if self.paused().is_none() {
             let kept = read(store.read_state(SOURCES).await?)?;
             *self.paused() = Some(kept);
         }
         Ok(())
+    }
+
+    /// Webhooks of the source are still taken; its events wait.
+    pub(super) async fn pause(
+        &self,
+        store: &dyn Queue,
+        source: SourceName,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let pause = |paused: &mut PausedSince| {
+            paused.entry(source).or_insert(now);
+        };
+        self.change(store, pause).await
+    }
+
+    pub(super) async fn resume(
+        &self,
+        store: &dyn Queue,
+        source: &SourceName,
+    ) -> Result<(), StoreError> {
+        let resume = |paused: &mut PausedSince| {
+            paused.remove(source);
+        };
+        self.change(store, resume).await
     }
 
     /// A pause counts once it is on disk, and so does its end.
@@ -75,14 +97,6 @@ impl SourcePauses {
     }
 }
 
-/// How the destination is, for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DestinationStatus {
-    pub paused_by: Option<PausedBy>,
-    /// Why nothing goes to it now, if nothing does.
-    pub reason: Option<String>,
-}
-
 /// Why no queued event of a source goes on, if none does.
 pub fn why_source_waits(
     source: &SourceName,
@@ -92,81 +106,4 @@ pub fn why_source_waits(
         return Some(format!("the source {source} has no mapping at present"));
     }
     is_paused.then(|| format!("a person paused the source {source}"))
-}
-
-impl Delivery {
-    /// What is on its way is finished; then events wait, until `resume`.
-    pub async fn pause(&self, now: Timestamp) -> Result<(), StoreError> {
-        self.open(now).await?;
-        self.porter.change_by_person(&*self.store, |gate| gate.stop("by a person", now)).await
-    }
-
-    /// Ends every pause, the relay's own too.
-    pub async fn resume(&self, now: Timestamp) -> Result<(), StoreError> {
-        self.open(now).await?;
-        self.porter.change_by_person(&*self.store, |gate| gate.resume(now)).await
-    }
-
-    /// Webhooks are still taken; its events wait.
-    pub async fn pause_source(&self, source: SourceName, now: Timestamp) -> Result<(), StoreError> {
-        let pause = |paused: &mut PausedSince| {
-            paused.entry(source).or_insert(now);
-        };
-        self.pauses.change(&*self.store, pause).await
-    }
-
-    pub async fn resume_source(&self, source: &SourceName) -> Result<(), StoreError> {
-        let resume = |paused: &mut PausedSince| {
-            paused.remove(source);
-        };
-        self.pauses.change(&*self.store, resume).await?;
-        self.porter.turned.notify_one();
-        Ok(())
-    }
-
-    /// Why no queued event of the source goes on, if none does.
-    pub fn why_source_waits(&self, source: &SourceName) -> Option<String> {
-        let state = (self.mappings().contains_key(source), self.pauses.is_paused(source));
-        why_source_waits(source, state)
-    }
-
-    /// Why nothing goes to the destination now, if nothing does.
-    pub fn why_closed(&self, now: Timestamp) -> Option<String> {
-        let closed = self.porter.read(|gate| gate.closed(now))?;
-        Some(format!("nothing is sent to {} now: {}", self.destination.name, closed.reason))
-    }
-
-    /// What an event in hand waits for: another event, by its place in the order of receipt.
-    pub fn waits_for(&self, seq: u64) -> Option<String> {
-        self.claims.waits_for(seq).map(|waits_for| waits_for.reason)
-    }
-
-    /// Of each source, how many events in hand wait for another event.
-    pub fn waiting(&self) -> BTreeMap<SourceName, u64> {
-        self.claims.waiting()
-    }
-
-    pub async fn standing(&self, now: Timestamp) -> Result<DestinationStatus, StoreError> {
-        self.open(now).await?;
-        Ok(self.porter.read(|gate| DestinationStatus {
-            paused_by: gate.paused_by(),
-            reason: gate.closed(now).map(|closed| closed.reason),
-        }))
-    }
-
-    /// The sources that a person paused, and since when.
-    pub async fn paused_sources(&self) -> Result<BTreeMap<SourceName, Timestamp>, StoreError> {
-        self.pauses.of_sources(&*self.store).await
-    }
-
-    pub(super) async fn open(&self, now: Timestamp) -> Result<(), StoreError> {
-        let missing = self.destination.client.as_ref().err().map(String::as_str);
-        self.pauses.open(&*self.store).await?;
-        if self.porter.open(&*self.store, missing, now).await?
-            && let Err(reason) = self.permitted().await
-        {
-            self.porter.note(&*self.store, &Signal::Misconfigured { reason }, now).await;
-        }
-        Ok(())
-    }
 }

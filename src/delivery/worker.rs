@@ -1,6 +1,8 @@
 //! The loop of delivery: as many events in flight as the destination takes, and one that hangs
 //! stalls no other.
 
+mod clock_watch;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,27 +12,38 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tracing::{error, info, warn};
 
-use super::clock_watch::ClockWatch;
-use super::{Delivery, Finished, RunClock};
+use super::attempt;
+use super::clock::RunClock;
+use super::context::Context;
+use super::job::{self, Finished};
 use crate::clock;
 use crate::event::{EventId, SourceName};
 use crate::store::{ClaimRequest, ClaimedEvent, StoreError};
+use clock_watch::ClockWatch;
 
 /// However near the next event is due, the store has this much rest.
 const LOOK_MIN: Duration = Duration::from_millis(20);
 const LOOK_MAX: Duration = Duration::from_mins(1);
 const STORE_AWAY_WAIT: Duration = Duration::from_secs(1);
 
-/// For each place in flight so many events more are in hand, up to a limit: while one is sent, the next
-/// is read and mapped, and the last is settled, each of which waits for the disk.
+/// How many events more are in hand for each place in flight, up to a limit.
+// While one event is sent, the next is read and mapped, and the last is recorded, each of which waits for the disk: hence
+// two. `cargo bench --profile dev --bench hot_name -- --short` (8 places, answers after 20 ms, others alone) on two busy
+// cores: 198 events a second with none, 257 with one, 247 to 299 in seven runs with two, 270 with four. So some are needed,
+// and more than two gain nothing. The limit bounds what is in memory, and how many events a crash makes suspects, where
+// `max_in_flight` is large.
 const AHEAD_EACH: usize = 2;
 const AHEAD_MAX: usize = 32;
 
-/// How many more than that may be in hand, where many turn out to wait for others: so these are soon
-/// out of the way.
+/// How many more than that may be in hand, where many turn out to wait for others.
+// Thus the events of a record that many wait for are soon parked, and others found behind them. The number grows by two for
+// an event that is parked and shrinks by one for any other: it rises while more than a third of the events are parked, and
+// is 0 again soon after. Its greatest value is not from a measurement: in the benchmark above, with 800 events of one
+// record, 0 and 400 do as well.
 const PARKING_MAX: usize = 40;
+const PARKING_GROWTH: usize = 2;
 
-/// Not where one of them is larger than this, since each is in memory until it is mapped.
+/// The largest payload beside which more are in hand, since each is in memory until it is mapped.
 const PARKING_BYTES_MAX: usize = 64 * 1024;
 
 /// Every so many-th place in flight goes to an event that was parked, as long as others are there:
@@ -43,36 +56,6 @@ const IN_HAND_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// How many leases are renewed at once, since others wait for the disk meanwhile.
 const RENEWED_MAX: usize = 512;
-
-impl Delivery {
-    /// Works on all that is due at `now`, and tells how many events that were.
-    pub async fn deliver_all(self: &Arc<Self>, now: Timestamp) -> usize {
-        let mut flight = Worker::new(self.clone());
-        let clock = RunClock::starting(now);
-        let mut count = 0;
-        flight.renew(now).await;
-        loop {
-            match flight.claim(clock.now()).await {
-                Ok(claimed) => count += claimed,
-                Err(error) => warn!(%error, "cannot claim events"),
-            }
-            tokio::select! {
-                has_landed = flight.land() => if !has_landed { return count },
-                () = self.claims.freed.notified() => {}
-            }
-        }
-    }
-
-    /// Works on events as they come, until `shutdown`; then finishes what is in flight.
-    pub async fn run(self: Arc<Self>, shutdown: impl Future<Output = ()>) {
-        let mut flight = Worker::new(self);
-        tokio::select! {
-            () = shutdown => {}
-            () = flight.keep_going() => {}
-        }
-        flight.wind_down().await;
-    }
-}
 
 /// An event that is worked on.
 #[derive(Debug, Clone, Copy)]
@@ -88,8 +71,8 @@ impl InHand {
 }
 
 /// The events that are worked on at the same time.
-struct Worker {
-    delivery: Arc<Delivery>,
+pub(super) struct Worker {
+    context: Arc<Context>,
     tasks: JoinSet<Finished>,
     events: HashMap<Id, InHand>,
     /// How much memory those take, those that are parked aside.
@@ -107,9 +90,9 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(delivery: Arc<Delivery>) -> Worker {
+    pub(super) fn new(context: Arc<Context>) -> Worker {
         Worker {
-            delivery,
+            context,
             tasks: JoinSet::new(),
             events: HashMap::new(),
             bytes: 0,
@@ -122,9 +105,36 @@ impl Worker {
         }
     }
 
+    /// Works on events as they come, until `shutdown`; then finishes what is in flight.
+    pub(super) async fn run(mut self, shutdown: impl Future<Output = ()>) {
+        tokio::select! {
+            () = shutdown => {}
+            () = self.keep_going() => {}
+        }
+        self.wind_down().await;
+    }
+
+    /// Works on all that is due at `now`, and tells how many events that were.
+    pub(super) async fn run_once(mut self, now: Timestamp) -> usize {
+        let context = self.context.clone();
+        let clock = RunClock::starting(now);
+        let mut count = 0;
+        self.renew(now).await;
+        loop {
+            match self.claim(clock.now()).await {
+                Ok(claimed) => count += claimed,
+                Err(error) => warn!(%error, "cannot claim events"),
+            }
+            tokio::select! {
+                has_landed = self.land() => if !has_landed { return count },
+                () = context.claims.freed.notified() => {}
+            }
+        }
+    }
+
     async fn keep_going(&mut self) {
-        let delivery = self.delivery.clone();
-        let mut renewal = interval((delivery.settings.lease / 3).max(LOOK_MIN));
+        let context = self.context.clone();
+        let mut renewal = interval((context.settings.lease / 3).max(LOOK_MIN));
         renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut seen = 0;
         loop {
@@ -132,10 +142,10 @@ impl Worker {
             let has_room = self.free_slots() > 0;
             tokio::select! {
                 Some(landed) = self.tasks.join_next_with_id() => self.note_all(landed),
-                count = delivery.store.wait_for_work(seen), if has_room => seen = count,
-                () = delivery.mappings_replaced.notified() => {}
-                () = delivery.porter.turned.notified() => {}
-                () = delivery.claims.freed.notified(), if has_room => {}
+                count = context.store.wait_for_work(seen), if has_room => seen = count,
+                () = context.mappings_replaced.notified() => {}
+                () = context.gate.turned.notified() => {}
+                () = context.claims.freed.notified(), if has_room => {}
                 () = sleep(look_again) => {}
                 _ = renewal.tick() => self.renew(clock::now()).await,
             }
@@ -146,7 +156,7 @@ impl Worker {
     async fn fill(&mut self, now: Timestamp) -> Duration {
         let slots = self.free_slots();
         let claimed = self.claim(now).await;
-        let rest = self.delivery.porter.rest(now).unwrap_or(LOOK_MAX).clamp(LOOK_MIN, LOOK_MAX);
+        let rest = self.context.gate.rest(now).unwrap_or(LOOK_MAX).clamp(LOOK_MIN, LOOK_MAX);
         let look_again = match claimed {
             Ok(claimed) if claimed >= slots || self.room(now) == 0 => Ok(rest),
             Ok(_) => self.until_due(now).await.map(|due| due.min(rest)),
@@ -162,12 +172,15 @@ impl Worker {
     }
 
     async fn claim(&mut self, now: Timestamp) -> Result<usize, StoreError> {
-        self.delivery.open(now).await?;
+        self.context.open(now).await?;
         self.follow_clock(now).await?;
         self.follow_sources(now).await?;
-        if self.delivery.porter.take_probe(now) {
-            let delivery = self.delivery.clone();
-            self.tasks.spawn(async move { delivery.probe(now).await });
+        if self.context.gate.take_probe(now) {
+            let context = self.context.clone();
+            self.tasks.spawn(async move {
+                attempt::probe(&context, now).await;
+                Finished::Done
+            });
         }
         if self.since_parked >= PARKED_EVERY - 1 && self.room(now) > 0 {
             self.unpark(now);
@@ -181,7 +194,7 @@ impl Worker {
     async fn follow_clock(&mut self, now: Timestamp) -> Result<(), StoreError> {
         self.clock.look((now, Instant::now()), self.events.keys().copied());
         if self.clock.is_due() {
-            self.delivery.store.rewind(self.delivery.live_sources(), now).await?;
+            self.context.store.rewind(self.context.live_sources(), now).await?;
             self.clock.told();
         }
         Ok(())
@@ -189,23 +202,23 @@ impl Worker {
 
     /// Events of a source that is paused, or has no mapping, are not waited for any more.
     async fn follow_sources(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        let live = self.delivery.live_sources();
+        let live = self.context.live_sources();
         if self.live_sources.as_ref() != Some(&live) {
-            self.delivery.store.end_waits_behind(now).await?;
+            self.context.store.end_waits_behind(now).await?;
             self.live_sources = Some(live);
         }
         Ok(())
     }
 
     async fn claim_new(&mut self, now: Timestamp) -> Result<usize, StoreError> {
-        let (sources, slots) = (self.delivery.live_sources(), self.room(now));
+        let (sources, slots) = (self.context.live_sources(), self.room(now));
         if sources.is_empty() || slots == 0 {
             return Ok(0);
         }
-        let lease = self.delivery.settings.lease;
+        let lease = self.context.settings.lease;
         let bytes_max = IN_HAND_BYTES_MAX - self.bytes.min(IN_HAND_BYTES_MAX);
         let wanted = ClaimRequest { sources, slots, bytes_max, now, lease };
-        let claimed = self.delivery.claims.claim(&*self.delivery.store, wanted).await?;
+        let claimed = self.context.claims.claim(&*self.context.store, wanted).await?;
         let count = claimed.len();
         self.since_parked = self.since_parked.saturating_add(count);
         if count < slots {
@@ -216,8 +229,8 @@ impl Worker {
             self.parking = 0;
         }
         for one in claimed {
-            let (delivery, in_hand) = (self.delivery.clone(), InHand::of(&one));
-            let task = self.tasks.spawn(async move { delivery.deliver(one, now).await });
+            let (context, in_hand) = (self.context.clone(), InHand::of(&one));
+            let task = self.tasks.spawn(async move { job::deliver(&context, one, now).await });
             self.take(task.id(), in_hand);
         }
         Ok(count)
@@ -225,10 +238,11 @@ impl Worker {
 
     /// Goes on with an event that waited for others; false if none can.
     fn unpark(&mut self, now: Timestamp) -> bool {
-        let Some(parked) = self.delivery.claims.unpark() else { return false };
+        let Some(parked) = self.context.claims.unpark() else { return false };
         self.since_parked = 0;
-        let (delivery, event) = (self.delivery.clone(), parked.0.event);
-        let task = self.tasks.spawn(async move { delivery.deliver_parked(parked, now).await });
+        let (context, event) = (self.context.clone(), parked.0.event);
+        let task =
+            self.tasks.spawn(async move { job::deliver_parked(&context, parked, now).await });
         let bytes = self.parked_bytes.remove(&event).unwrap_or_default();
         self.take(task.id(), InHand { event, bytes });
         true
@@ -240,17 +254,17 @@ impl Worker {
     }
 
     async fn until_due(&self, now: Timestamp) -> Result<Duration, StoreError> {
-        let due = self.delivery.store.next_due(self.delivery.live_sources()).await?;
+        let due = self.context.store.next_due(self.context.live_sources()).await?;
         let until =
             |due: Timestamp| Duration::try_from(due.duration_since(now)).unwrap_or_default();
         Ok(due.map_or(LOOK_MAX, until).clamp(LOOK_MIN, LOOK_MAX))
     }
 
     async fn renew(&self, now: Timestamp) {
-        let until = now.saturating_add(self.delivery.settings.lease).unwrap_or(now);
-        for events in self.delivery.claims.all().chunks(RENEWED_MAX) {
-            let renewals = self.delivery.claims.renewals(events);
-            if let Err(error) = self.delivery.store.renew(renewals, until).await {
+        let until = now.saturating_add(self.context.settings.lease).unwrap_or(now);
+        for events in self.context.claims.all().chunks(RENEWED_MAX) {
+            let renewals = self.context.claims.renewals(events);
+            if let Err(error) = self.context.store.renew(renewals, until).await {
                 warn!(%error, "cannot renew the leases of the events in hand");
                 return;
             }
@@ -289,16 +303,18 @@ impl Worker {
                 error!(event.id = %id, %error, "work on event {id} broke off: a bug of the relay");
             }
             (Err(error), None) => error!(%error, "a probe broke off: a bug of the relay"),
-            (Ok((_, Finished::Parked)), _) => self.parking = (self.parking + 2).min(PARKING_MAX),
-            (Ok((_, Finished::Through)), Some(_)) => self.parking = self.parking.saturating_sub(1),
+            (Ok((_, Finished::Parked)), _) => {
+                self.parking = (self.parking + PARKING_GROWTH).min(PARKING_MAX);
+            }
+            (Ok((_, Finished::Done)), Some(_)) => self.parking = self.parking.saturating_sub(1),
             // A probe: it is no event that found its turn.
-            (Ok((_, Finished::Through)), None) => {}
+            (Ok((_, Finished::Done)), None) => {}
         }
     }
 
     async fn wind_down(&mut self) {
-        let limit = self.delivery.settings.shutdown_timeout;
-        self.delivery.claims.close_slots();
+        let limit = self.context.settings.shutdown_timeout;
+        self.context.claims.close_slots();
         let in_flight = self.tasks.len();
         if in_flight > 0 {
             info!(in_flight, "finishing the events in flight");
@@ -317,11 +333,11 @@ impl Worker {
         if self.bytes >= IN_HAND_BYTES_MAX {
             return 0;
         }
-        self.free_slots().min(self.delivery.porter.room(now))
+        self.free_slots().min(self.context.gate.room(now))
     }
 
     fn free_slots(&self) -> usize {
-        let places = self.delivery.destination.max_in_flight;
+        let places = self.context.destination.max_in_flight;
         let ahead = places.saturating_mul(AHEAD_EACH).min(AHEAD_MAX);
         places.saturating_add(ahead + self.parking).saturating_sub(self.tasks.len())
     }
@@ -330,7 +346,8 @@ impl Worker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::delivery::{Destination, Settings};
+    use crate::delivery::context::ProcessContext;
+    use crate::delivery::settings::{Destination, Settings};
     use crate::store::{Sqlite, sqlite};
 
     #[tokio::test]
@@ -340,17 +357,18 @@ mod tests {
         let store = Arc::new(Sqlite::open(&store).unwrap());
         let client = Err("no token".to_owned());
         let destination = Destination { name: "default".to_owned(), client, max_in_flight: 1 };
-        let delivery = Delivery::new(store, destination, Settings::default());
-        let mut flight = Worker::new(Arc::new(delivery));
-        flight.parking = 4;
+        let process = ProcessContext::default();
+        let context = Context::new(process, store, destination, Settings::default());
+        let mut worker = Worker::new(Arc::new(context));
+        worker.parking = 4;
 
-        flight.tasks.spawn(async { Finished::Through });
-        assert!(flight.land().await);
-        assert_eq!(flight.parking, 4, "a probe is no event");
+        worker.tasks.spawn(async { Finished::Done });
+        assert!(worker.land().await);
+        assert_eq!(worker.parking, 4, "a probe is no event");
 
-        let event = flight.tasks.spawn(async { Finished::Through });
-        flight.take(event.id(), InHand { event: EventId::new(Timestamp::UNIX_EPOCH), bytes: 1 });
-        assert!(flight.land().await);
-        assert_eq!((flight.parking, flight.bytes), (3, 0));
+        let event = worker.tasks.spawn(async { Finished::Done });
+        worker.take(event.id(), InHand { event: EventId::new(Timestamp::UNIX_EPOCH), bytes: 1 });
+        assert!(worker.land().await);
+        assert_eq!((worker.parking, worker.bytes), (3, 0));
     }
 }

@@ -56,7 +56,7 @@ async fn destination(
     (name, to): (&String, &To),
     queues: &BTreeMap<SourceName, QueueStats>,
 ) -> Result<DestinationView, ApiError> {
-    let standing = to.delivery.standing(clock::now()).await?;
+    let standing = to.delivery.status(clock::now()).await?;
     let sources = to.delivery.sources();
     let own = || sources.iter().filter_map(|source| queues.get(source));
     Ok(DestinationView {

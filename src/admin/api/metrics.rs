@@ -53,7 +53,7 @@ async fn sources(inside: &AdminState) -> Result<Vec<SourceGauges>, ApiError> {
 async fn paused(inside: &AdminState) -> Result<Vec<DestinationGauge>, ApiError> {
     let mut destinations = Vec::new();
     for (name, to) in &inside.destinations {
-        let standing = to.delivery.standing(clock::now()).await?;
+        let standing = to.delivery.status(clock::now()).await?;
         let paused = standing.paused_by.is_some();
         destinations.push(DestinationGauge { destination: name.clone(), paused });
     }

@@ -13,6 +13,7 @@ use super::input_lines::{self, InputLine, InputLines};
 use super::queue::{UpsertJob, UpsertQueue};
 use super::summary::{BulkSummary, LineError, StopReason};
 use super::upsert::{RecordKind, UpsertRecord};
+use crate::backoff::Backoff;
 use crate::cli::CommandError;
 use crate::cli::serve::stopped;
 use crate::diagnostics::table::parse_duration;
@@ -20,8 +21,8 @@ use crate::rate::Rate;
 use crate::savio::{Client, Error};
 
 /// The waits before a line is sent again, from first to last, and up to half as much by chance.
-const WAIT_MIN: Duration = Duration::from_millis(200);
-const WAIT_MAX: Duration = Duration::from_secs(30);
+const BACKOFF: Backoff =
+    Backoff { wait_min: Duration::from_millis(200), wait_max: Duration::from_secs(30) };
 const GIVE_UP_AFTER: Duration = Duration::from_mins(5);
 
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -241,8 +242,7 @@ impl BulkUpsert {
 }
 
 fn wait(tries: u32) -> Duration {
-    let wait = WAIT_MIN.saturating_mul(2_u32.saturating_pow(tries)).min(WAIT_MAX);
-    wait + (wait / 2).mul_f64(fastrand::f64())
+    BACKOFF.wait_by_chance(tries, fastrand::u32(..))
 }
 
 async fn until(at: Option<Instant>) {

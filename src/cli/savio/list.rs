@@ -8,14 +8,15 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use super::table;
+use crate::backoff::Backoff;
 use crate::cli::progress_bar::ProgressBar;
 use crate::cli::{CommandError, output};
 use crate::savio::{Client, CustomerQuery, Error, FeatureRequestQuery, Page, Pages};
 
 /// A page that does not come is asked for so often, with waits between.
 const TRIES_MAX: u32 = 8;
-const WAIT_MIN: Duration = Duration::from_millis(500);
-const WAIT_MAX: Duration = Duration::from_mins(5);
+const BACKOFF: Backoff =
+    Backoff { wait_min: Duration::from_millis(500), wait_max: Duration::from_mins(5) };
 
 #[derive(Debug, Clone, Copy, clap::Args)]
 struct ListOutput {
@@ -183,12 +184,11 @@ async fn turn<T: DeserializeOwned>(pages: &mut Pages<T>) -> Result<Option<Page<T
     for tries in 0..TRIES_MAX - 1 {
         match pages.next().await {
             Err(error) if error.may_pass() => {
-                let wait = WAIT_MIN.saturating_mul(2_u32.saturating_pow(tries));
                 let asked = error.retry_after().unwrap_or_default();
-                if asked > WAIT_MAX {
+                if asked > BACKOFF.wait_max {
                     return Err(error);
                 }
-                sleep(wait.max(asked)).await;
+                sleep(BACKOFF.wait(tries).max(asked)).await;
             }
             other => return other,
         }

@@ -7,8 +7,7 @@ use super::undone;
 use crate::cli::CommandError;
 use crate::config::{self, Config, DestinationConfigs};
 use crate::delivery::mapper::Mapper;
-use crate::delivery::source_pauses::SourcePauses;
-use crate::delivery::{Delivery, Destination, Mappings};
+use crate::delivery::{Delivery, Destination, Mappings, ProcessContext};
 use crate::mapping_file::file::MappingFile;
 use crate::savio::{self, Client};
 use crate::secret::Secret;
@@ -38,8 +37,10 @@ impl Deliveries {
         files: &[MappingFile],
         shared: Shared,
     ) -> Result<Deliveries, CommandError> {
-        let (pauses, attempts) = (Arc::new(SourcePauses::default()), Attempts::default());
         let Shared { traces, mapper } = shared;
+        let attempts = Attempts::default();
+        let process =
+            ProcessContext { pauses: Arc::default(), mapper, attempts: attempts.clone(), traces };
         let mut by_destination = BTreeMap::new();
         let mut without_token = BTreeMap::new();
         for (name, to) in &config.destinations {
@@ -50,9 +51,8 @@ impl Deliveries {
             let max_in_flight = to.max_in_flight;
             let destination = Destination { name: name.clone(), client, max_in_flight };
             let settings = to.delivery(&config.delivery);
-            let delivery = Delivery::new(store.clone(), destination, settings);
-            let delivery = delivery.sharing(Arc::clone(&pauses)).counting(attempts.clone());
-            let delivery = delivery.tracing(traces.clone()).mapping_by(Arc::clone(&mapper));
+            let process = process.clone();
+            let delivery = Delivery::sharing(process, store.clone(), destination, settings);
             by_destination.insert(name.clone(), Arc::new(delivery));
         }
         let deliveries = Deliveries { by_destination, without_token, attempts };

@@ -6,11 +6,11 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).unwrap()
 }
 
-/// A gate after these signs, each at its second.
-fn gate(signs: &[(i64, Signal)]) -> Gate {
+/// A gate after these signals, each at its second.
+fn gate(signals: &[(i64, Signal)]) -> Gate {
     let mut gate = Gate::default();
-    for (second, sign) in signs {
-        gate.note(sign, at(*second), &Settings::default());
+    for (second, signal) in signals {
+        gate.note(signal, at(*second), &Settings::default());
     }
     gate
 }
@@ -106,8 +106,8 @@ fn the_relay_never_lifts_a_persons_pause() {
     let mut gate = gate(&[wrong(0)]);
     gate.stop("by a person", at(1));
 
-    for sign in [Signal::Healthy, Signal::ProbePassed, fails(0).1, forbidden(0).1] {
-        gate.note(&sign, at(100), &Settings::default());
+    for signal in [Signal::Healthy, Signal::ProbePassed, fails(0).1, forbidden(0).1] {
+        gate.note(&signal, at(100), &Settings::default());
         assert_eq!(gate.paused_by(), Some(PausedBy::Person));
     }
     gate.begin(None, at(200));
@@ -138,9 +138,9 @@ fn the_clock_stands_still_while_nothing_can_go() {
         (&[wrong(100)], 100),
         (&[&five[..], &[fails(500), (800, Signal::Healthy)]].concat(), 300),
     ];
-    for (signs, seconds) in cases {
-        let clock = gate(signs).clock(at(0), at(1_000));
-        assert_eq!(clock, Duration::from_secs(seconds), "{signs:?}");
+    for (signals, seconds) in cases {
+        let clock = gate(signals).clock(at(0), at(1_000));
+        assert_eq!(clock, Duration::from_secs(seconds), "{signals:?}");
     }
 }
 

@@ -60,20 +60,20 @@ fn created_without_an_object_is_done_only_where_an_id_was_given_before() {
         let verdict = judge(&answer, UNKNOWN, &settings);
         assert_eq!(verdict.outcome, Outcome::Unanswered);
         assert!(matches!(verdict.then, Decision::Hold { .. }), "{verdict:?}");
-        assert!(matches!(verdict.sign, Some(Signal::Misconfigured { .. })), "{verdict:?}");
+        assert!(matches!(verdict.signal, Some(Signal::Misconfigured { .. })), "{verdict:?}");
     }
     for content in
         [BodyKind::Empty, BodyKind::Object { id: None }, BodyKind::Cut { says_json: true }]
     {
         let verdict = judge(&SendResult::Reply(reply(201, content)), UNKNOWN, &settings);
-        assert_eq!((verdict.outcome, verdict.sign), (Outcome::Done, Some(Signal::Healthy)));
+        assert_eq!((verdict.outcome, verdict.signal), (Outcome::Done, Some(Signal::Healthy)));
     }
     let object = BodyKind::Object { id: Some(json!(7)) };
-    assert_eq!(sign(&SendResult::Reply(reply(201, object)), UNKNOWN), Some(Signal::GaveId));
+    assert_eq!(signal(&SendResult::Reply(reply(201, object)), UNKNOWN), Some(Signal::GaveId));
 }
 
-fn sign(answer: &SendResult, circumstances: AttemptContext) -> Option<Signal> {
-    judge(answer, circumstances, &Settings::default()).sign
+fn signal(answer: &SendResult, circumstances: AttemptContext) -> Option<Signal> {
+    judge(answer, circumstances, &Settings::default()).signal
 }
 
 fn answered(status: u16) -> SendResult {
@@ -85,13 +85,13 @@ fn a_page_that_is_not_savio_pauses_and_may_have_taken_it() {
     check_status(&[200, 202, 206, 299], Outcome::Unanswered, &FIVE_SECONDS);
     let cut = reply(200, BodyKind::Cut { says_json: false });
     check(&SendResult::Reply(cut), Outcome::Unanswered, FIVE_SECONDS);
-    assert!(matches!(sign(&answered(200), FIRST), Some(Signal::Misconfigured { .. })));
+    assert!(matches!(signal(&answered(200), FIRST), Some(Signal::Misconfigured { .. })));
 }
 
 #[test]
 fn a_wrong_token_or_address_is_probed() {
     check_status(&WRONG, Outcome::Paused, &Decision::Probe);
-    assert_eq!(sign(&answered(401), FIRST), None);
+    assert_eq!(signal(&answered(401), FIRST), None);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn a_probe_that_fails_pauses_and_the_event_waits() {
 
     assert_eq!(verdict.outcome, Outcome::Paused);
     assert_eq!(verdict.then, Decision::Retry { wait: Duration::ZERO });
-    let Some(Signal::Misconfigured { reason }) = verdict.sign else { panic!("{verdict:?}") };
+    let Some(Signal::Misconfigured { reason }) = verdict.signal else { panic!("{verdict:?}") };
     assert!(reason.ends_with("the probe: savio answered 401"), "{reason}");
 }
 
@@ -113,11 +113,11 @@ fn a_refusal_though_the_probe_passes_is_tried_once_more_and_then_dead() {
     let last = judge(&answered(403), LAST, &Settings::default());
 
     assert_eq!((once_more.outcome, once_more.then), (Outcome::Retry, Decision::Again));
-    assert_eq!(once_more.sign, None);
+    assert_eq!(once_more.signal, None);
     assert_eq!(last.outcome, Outcome::Refused);
     let reason = "savio answered 403, though the token works: no such tag".to_owned();
     assert_eq!(last.then, Decision::Dead { reason });
-    assert!(matches!(last.sign, Some(Signal::Forbidden { .. })));
+    assert!(matches!(last.signal, Some(Signal::Forbidden { .. })));
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn token_that_may_not_go_in_clear_pauses_the_destination() {
     let withheld = SendResult::Withheld { reason: reason() };
 
     check(&withheld, Outcome::Paused, Decision::Retry { wait: Duration::ZERO });
-    assert_eq!(sign(&withheld, FIRST), Some(Signal::Misconfigured { reason: reason() }));
+    assert_eq!(signal(&withheld, FIRST), Some(Signal::Misconfigured { reason: reason() }));
 }
 
 fn check_retry_after(header: &str, seconds: u64) {
@@ -251,15 +251,15 @@ fn what_got_no_answer_is_held_where_a_person_wants_that() {
 #[test]
 fn each_answer_tells_of_the_destination() {
     let fails = Some(Signal::Failing { hold_back_until: None });
-    assert_eq!(sign(&answered(201), FIRST), Some(Signal::Healthy));
-    assert_eq!(sign(&answered(400), FIRST), Some(Signal::Healthy));
-    assert_eq!(sign(&answered(503), FIRST), fails);
-    assert_eq!(sign(&SendResult::NoReply { reason: String::new() }, FIRST), fails);
-    assert_eq!(sign(&SendResult::NotSent { reason: String::new() }, FIRST), fails);
+    assert_eq!(signal(&answered(201), FIRST), Some(Signal::Healthy));
+    assert_eq!(signal(&answered(400), FIRST), Some(Signal::Healthy));
+    assert_eq!(signal(&answered(503), FIRST), fails);
+    assert_eq!(signal(&SendResult::NoReply { reason: String::new() }, FIRST), fails);
+    assert_eq!(signal(&SendResult::NotSent { reason: String::new() }, FIRST), fails);
 
     let asked = ApiResponse { retry_after: Some("7200".to_owned()), ..reply(503, BodyKind::Empty) };
     let hold_back_until = Some(NOW + SignedDuration::from_hours(1));
-    assert_eq!(sign(&SendResult::Reply(asked), FIRST), Some(Signal::Failing { hold_back_until }));
+    assert_eq!(signal(&SendResult::Reply(asked), FIRST), Some(Signal::Failing { hold_back_until }));
 }
 
 proptest! {
@@ -306,9 +306,9 @@ fn refusal_of_optional_fields_alone_is_tried_once_more_without_them() {
     let url = r#"{"source_url":["Enter a valid URL."]}"#;
     let both = r#"{"person_email": ["Enter a valid email address."], "source_url": "no"}"#;
     for (text, fields) in [(url, vec!["source_url"]), (both, vec!["person_email", "source_url"])] {
-        let Verdict { outcome, then, sign, .. } = verdict(400, text, all);
+        let Verdict { outcome, then, signal, .. } = verdict(400, text, all);
         assert_eq!(then, Decision::LeaveOut { fields }, "{text}");
-        assert_eq!((outcome, sign), (Outcome::Refused, Some(Signal::Healthy)));
+        assert_eq!((outcome, signal), (Outcome::Refused, Some(Signal::Healthy)));
     }
     let other = r#"{"source_url":["Enter a valid URL."],"problem":["This field is required."]}"#;
     let is_dead = |it: &Verdict| matches!(it.then, Decision::Dead { .. });
@@ -393,7 +393,7 @@ fn documented_outcomes_are_those_of_judge() {
         for (answer, context, unanswered) in cases {
             let verdict = judge(&answer, context, &Settings { unanswered, ..Settings::default() });
             assert_eq!(row[1], decision_name(&verdict.then), "{}: {answer:?}", row[0]);
-            let is_paused = matches!(verdict.sign, Some(Signal::Misconfigured { .. }));
+            let is_paused = matches!(verdict.signal, Some(Signal::Misconfigured { .. }));
             assert_eq!(row[2].contains("destination is paused"), is_paused, "{}", row[0]);
         }
     }

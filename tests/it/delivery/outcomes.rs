@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use savio_relay::delivery::gate::{self, PausedBy};
 use savio_relay::delivery::outcome::{self, UnansweredPolicy};
 use savio_relay::delivery::source_pauses::SourcePauses;
-use savio_relay::delivery::{Delivery, Destination, Settings};
+use savio_relay::delivery::{Delivery, Destination, ProcessContext, Settings};
 use savio_relay::event::{EventId, Outcome, State};
 use serde_json::json;
 use wiremock::ResponseTemplate;
@@ -91,7 +91,7 @@ async fn a_token_that_is_wrong_for_four_days_makes_no_dead_letter() {
     let ids = relay.keep_some(3).await;
 
     relay.live(0, 4 * DAY).await;
-    let standing = relay.delivery.standing(at(4 * DAY)).await.unwrap();
+    let standing = relay.delivery.status(at(4 * DAY)).await.unwrap();
     assert_eq!(standing.paused_by, Some(PausedBy::Answer));
     assert!(standing.reason.unwrap().contains("the probe: savio answered 401"));
     assert_eq!(relay.sent().await.len(), 3, "no request goes while it is paused");
@@ -198,7 +198,7 @@ async fn created_without_an_object_of_a_destination_that_never_gave_an_id_is_hel
         let id = relay.keep(feedback()).await;
 
         relay.deliver_all(0).await;
-        let standing = relay.delivery.standing(at(0)).await.unwrap();
+        let standing = relay.delivery.status(at(0)).await.unwrap();
         assert_eq!(standing.paused_by, Some(PausedBy::Answer));
         relay.live(600, 2 * HOUR).await;
 
@@ -284,7 +284,7 @@ async fn a_persons_pause_holds_over_a_restart_and_only_a_person_ends_it() {
 
     relay.restart();
     relay.live(0, DAY).await;
-    let standing = relay.delivery.standing(at(DAY)).await.unwrap();
+    let standing = relay.delivery.status(at(DAY)).await.unwrap();
     assert_eq!(standing.paused_by, Some(PausedBy::Person));
     assert_eq!(relay.count(&ids, State::Queued).await, 2);
     relay.delivery.resume(at(DAY)).await.unwrap();
@@ -320,7 +320,8 @@ async fn a_pause_of_a_source_outlives_what_happens_to_other_destinations() {
         let destination =
             Destination { name: name.to_owned(), client: Ok(client), max_in_flight: 8 };
         let settings = Settings::default();
-        Delivery::new(relay.store.clone(), destination, settings).sharing(Arc::clone(&pauses))
+        let process = ProcessContext { pauses: Arc::clone(&pauses), ..ProcessContext::default() };
+        Delivery::sharing(process, relay.store.clone(), destination, settings)
     };
     let (one, other) = (sharing(&relay, "default"), sharing(&relay, "eu"));
     other.pause(at(0)).await.unwrap();
@@ -356,7 +357,7 @@ async fn without_a_token_events_wait_for_a_start_with_one() {
     relay.delivery = delivery_with(Settings::default(), relay.store.clone(), nobody);
 
     assert_eq!(relay.deliver_all(0).await, 0);
-    let reason = relay.delivery.standing(at(0)).await.unwrap().reason;
+    let reason = relay.delivery.status(at(0)).await.unwrap().reason;
     assert_eq!(reason.as_deref(), Some("paused: SAVIO_API_TOKEN is not set"));
     relay.restart();
     relay.deliver_all(9 * DAY).await;

@@ -142,7 +142,7 @@ impl World {
     /// All that is due now; the process may be killed meanwhile.
     async fn deliver(&mut self) {
         let now = self.reference().now;
-        let standing = self.delivery.standing(at(now)).await.unwrap();
+        let standing = self.delivery.status(at(now)).await.unwrap();
         let (crashed, by_person) = {
             let mut reference = self.reference();
             reference.begin();

@@ -1,16 +1,19 @@
-//! Waits between tries of the store: each twice as long as the one before, and short once the relay stops.
+//! Waits between tries of the store, which are short once the relay stops.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::{WRITE_WAIT_MAX, WRITE_WAIT_MIN};
+use crate::backoff::Backoff;
+
+const STORE_RETRY_MIN: Duration = Duration::from_millis(100);
+pub(super) const STORE_RETRY_MAX: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
-pub(super) struct Backoff {
-    wait: Duration,
-    has_failed: bool,
+pub(super) struct StoreRetry {
+    backoff: Backoff,
+    failures: u32,
     stopping: watch::Receiver<bool>,
 }
 
@@ -22,26 +25,26 @@ pub(super) enum Process {
     Stops,
 }
 
-impl Backoff {
-    pub(super) fn new(stopping: watch::Receiver<bool>) -> Backoff {
-        Backoff { wait: WRITE_WAIT_MIN, has_failed: false, stopping }
+impl StoreRetry {
+    pub(super) fn new(stopping: watch::Receiver<bool>) -> StoreRetry {
+        let backoff = Backoff { wait_min: STORE_RETRY_MIN, wait_max: STORE_RETRY_MAX };
+        StoreRetry { backoff, failures: 0, stopping }
     }
 
     /// Whether nothing failed before, so that the failure is to be logged.
     pub(super) fn is_first(&self) -> bool {
-        !self.has_failed
+        self.failures == 0
     }
 
     /// Waits before the next try. A stop ends the wait, and makes the next ones short, since it waits for
     /// what is to be written only a few seconds.
     pub(super) async fn pause(&mut self) -> Process {
-        self.has_failed = true;
+        let wait = self.backoff.wait(self.failures);
+        self.failures = self.failures.saturating_add(1);
         if *self.stopping.borrow() {
-            sleep(WRITE_WAIT_MIN).await;
+            sleep(STORE_RETRY_MIN).await;
             return Process::Stops;
         }
-        let wait = self.wait;
-        self.wait = (wait * 2).min(WRITE_WAIT_MAX);
         tokio::select! {
             () = sleep(wait) => Process::Runs,
             // A sender that is gone means the same.
@@ -58,31 +61,19 @@ mod tests {
 
     #[tokio::test]
     async fn stop_ends_a_long_wait_and_makes_the_next_ones_short() {
-        let stopping = watch::Sender::new(false);
-        let mut backoff = Backoff::new(stopping.subscribe());
-        backoff.wait = Duration::from_hours(1);
-        assert!(backoff.is_first());
+        let (stopping, hour) = (watch::Sender::new(false), Duration::from_hours(1));
+        let mut retry = StoreRetry::new(stopping.subscribe());
+        retry.backoff = Backoff { wait_min: hour, wait_max: hour };
+        assert!(retry.is_first());
 
         let waiting = tokio::spawn(async move {
-            let first = backoff.pause().await;
-            (first, backoff.pause().await, backoff.is_first())
+            let first = retry.pause().await;
+            (first, retry.pause().await, retry.is_first())
         });
         tokio::task::yield_now().await;
         stopping.send_replace(true);
 
         let waited = timeout(Duration::from_mins(1), waiting).await.expect("the stop ends it");
         assert_eq!(waited.unwrap(), (Process::Stops, Process::Stops, false));
-    }
-
-    #[tokio::test]
-    async fn waits_double_up_to_the_longest_while_the_relay_runs() {
-        let stopping = watch::Sender::new(false);
-        let mut backoff = Backoff::new(stopping.subscribe());
-        backoff.wait = Duration::ZERO;
-
-        assert_eq!(backoff.pause().await, Process::Runs);
-        backoff.wait = Duration::from_millis(1);
-        assert_eq!(backoff.pause().await, Process::Runs);
-        assert_eq!(backoff.wait, Duration::from_millis(2));
     }
 }

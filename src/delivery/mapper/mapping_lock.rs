@@ -1,17 +1,12 @@
-//! Mapping a suspect: with nothing else being mapped and a mark on disk meanwhile, so that if the process
-//! ends, the next one knows by which event.
+//! Maps a suspect with nothing else being mapped: if the process ends, the mark on disk says by which event.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
-use tracing::{error, warn};
 
-use super::backoff::Process;
-use super::claims::ClaimGuard;
-use super::{ClaimLost, Delivery};
-use crate::store::{StoreError, Suspect};
+use crate::store::Suspect;
 
 /// So long after its start, and by chance up to so much longer, a process leaves alone each suspect under
 /// whose mark an earlier one died. Others are delivered meanwhile. And where something else ends the process
@@ -23,7 +18,7 @@ const COOLDOWN_MORE: Duration = Duration::from_secs(5);
 /// Who may map now: many at a time, or one suspect. One for all destinations of a process. Whoever comes
 /// first goes first, so that neither waits for ever.
 #[derive(Debug, Default)]
-pub(super) struct MappingLock {
+pub(in crate::delivery) struct MappingLock {
     lock: RwLock<()>,
     /// Begins with the first event of the process.
     cooldown: OnceLock<Cooldown>,
@@ -31,20 +26,24 @@ pub(super) struct MappingLock {
 
 /// The right to map one event, until this is dropped.
 #[derive(Debug)]
-pub(super) struct MappingPermit<'a> {
+pub(in crate::delivery) struct MappingPermit<'a> {
     _shared: Option<RwLockReadGuard<'a, ()>>,
     _alone: Option<RwLockWriteGuard<'a, ()>>,
 }
 
 impl MappingLock {
     /// How long the event is to be left alone yet.
-    pub(super) fn cooldown(&self, suspect: Option<Suspect>, now: Timestamp) -> Option<Duration> {
+    pub(in crate::delivery) fn cooldown(
+        &self,
+        suspect: Option<Suspect>,
+        now: Timestamp,
+    ) -> Option<Duration> {
         let cooldown = self.cooldown.get_or_init(|| Cooldown::beginning(now, fastrand::f64()));
         let is_known = suspect.is_some_and(|suspect| suspect.deaths > 0);
         if is_known { cooldown.left(now) } else { None }
     }
 
-    pub(super) async fn acquire(&self, suspect: Option<Suspect>) -> MappingPermit<'_> {
+    pub(in crate::delivery) async fn acquire(&self, suspect: Option<Suspect>) -> MappingPermit<'_> {
         match suspect {
             None => MappingPermit { _shared: Some(self.lock.read().await), _alone: None },
             Some(_) => MappingPermit { _shared: None, _alone: Some(self.lock.write().await) },
@@ -71,56 +70,6 @@ impl Cooldown {
         let passed = Duration::try_from(now.duration_since(self.since)).unwrap_or_default();
         let passed = passed.max(self.started.elapsed());
         self.length.checked_sub(passed).filter(|left| !left.is_zero())
-    }
-}
-
-/// Whether a suspect is being mapped.
-#[derive(Debug, Clone, Copy)]
-enum Mark {
-    Set,
-    Unset,
-}
-
-impl Delivery {
-    /// Marks a suspect; once this returns, the mark is on disk.
-    pub(super) async fn mark(&self, held: &ClaimGuard<'_>) -> Result<(), ClaimLost> {
-        self.write_mark(held, Mark::Set).await
-    }
-
-    pub(super) async fn unmark(&self, held: &ClaimGuard<'_>) {
-        // If the event is not ours any more, the mark is not either.
-        let _ = self.write_mark(held, Mark::Unset).await;
-    }
-
-    /// Retries until the store is available, since nothing could be sent before that anyway, or until the relay
-    /// stops.
-    async fn write_mark(&self, held: &ClaimGuard<'_>, mark: Mark) -> Result<(), ClaimLost> {
-        let mut backoff = self.claims.backoff();
-        loop {
-            let claim = held.claim();
-            let id = claim.event;
-            let written = match mark {
-                Mark::Set => self.store.mark(claim).await,
-                Mark::Unset => self.store.unmark(claim).await,
-            };
-            match written {
-                Ok(()) => return Ok(()),
-                Err(StoreError::ClaimLost) if held.has_replaced(claim).await => {}
-                Err(StoreError::ClaimLost) => return Err(ClaimLost),
-                Err(StoreError::Impossible { reason }) => {
-                    error!(event.id = %id, reason, "event {id} cannot be marked as a suspect: a bug");
-                    return Err(ClaimLost);
-                }
-                Err(StoreError::Unavailable { reason, .. }) => {
-                    if backoff.is_first() {
-                        warn!(event.id = %id, reason, "cannot mark event {id} as a suspect yet");
-                    }
-                    if backoff.pause().await == Process::Stops {
-                        return Err(ClaimLost);
-                    }
-                }
-            }
-        }
     }
 }
 

@@ -1,0 +1,40 @@
+//! Waits between attempts: each twice as long as the one before, up to a longest.
+
+use std::time::Duration;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backoff {
+    /// Before the second attempt.
+    pub wait_min: Duration,
+    pub wait_max: Duration,
+}
+
+impl Backoff {
+    /// The wait after the first failure has 0 `failures` before it.
+    pub fn wait(self, failures: u32) -> Duration {
+        self.wait_min.saturating_mul(2_u32.saturating_pow(failures)).min(self.wait_max)
+    }
+
+    /// The same, longer by up to half, so that what failed together is not tried again together. `chance` is any number.
+    pub fn wait_by_chance(self, failures: u32, chance: u32) -> Duration {
+        let wait = self.wait(failures);
+        let part = f64::from(chance) / f64::from(u32::MAX);
+        wait.saturating_add((wait / 2).mul_f64(part))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wait_doubles_up_to_the_longest_and_grows_by_half_at_most() {
+        let [one, five] = [1, 5].map(Duration::from_secs);
+        let backoff = Backoff { wait_min: one, wait_max: five };
+
+        let waits = [0, 1, 2, 3, u32::MAX].map(|failures| backoff.wait(failures).as_secs());
+        assert_eq!(waits, [1, 2, 4, 5, 5]);
+        assert_eq!(backoff.wait_by_chance(9, 0), five);
+        assert_eq!(backoff.wait_by_chance(9, u32::MAX), five + five / 2);
+    }
+}

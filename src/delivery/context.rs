@@ -1,0 +1,94 @@
+//! What all work on a destination shares.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use jiff::Timestamp;
+use tokio::sync::Notify;
+
+use super::claims::ClaimTable;
+use super::feature_requests::FeatureRequests;
+use super::gate::Signal;
+use super::mapper::Mapper;
+use super::persisted_gate::PersistedGate;
+use super::settings::{Destination, Mappings, Settings};
+use super::source_pauses::{SourcePauses, why_source_waits};
+use crate::event::SourceName;
+use crate::store::{Queue, StoreError};
+use crate::telemetry::metrics::Attempts;
+use crate::telemetry::traces::Traces;
+
+/// What all destinations of a process share.
+#[derive(Debug, Clone, Default)]
+pub struct ProcessContext {
+    pub pauses: Arc<SourcePauses>,
+    pub mapper: Arc<Mapper>,
+    /// Counts the attempts of all destinations.
+    pub attempts: Attempts,
+    pub traces: Traces,
+}
+
+pub(super) struct Context {
+    pub(super) process: ProcessContext,
+    pub(super) store: Arc<dyn Queue>,
+    pub(super) destination: Destination,
+    pub(super) settings: Settings,
+    pub(super) claims: ClaimTable,
+    pub(super) gate: PersistedGate,
+    pub(super) feature_requests: FeatureRequests,
+    mappings: RwLock<Arc<Mappings>>,
+    pub(super) mappings_replaced: Notify,
+}
+
+impl Context {
+    pub(super) fn new(
+        process: ProcessContext,
+        store: Arc<dyn Queue>,
+        destination: Destination,
+        settings: Settings,
+    ) -> Context {
+        Context {
+            process,
+            claims: ClaimTable::new(destination.max_in_flight),
+            gate: PersistedGate::new(store.clone(), &destination.name, settings.gate.clone()),
+            feature_requests: FeatureRequests::new(),
+            store,
+            destination,
+            settings,
+            mappings: RwLock::default(),
+            mappings_replaced: Notify::new(),
+        }
+    }
+
+    /// Reads what the store has of pauses and of the gate, the first time, and follows the clock.
+    pub(super) async fn open(&self, now: Timestamp) -> Result<(), StoreError> {
+        let missing = self.destination.client.as_ref().err().map(String::as_str);
+        self.process.pauses.open(&*self.store).await?;
+        if self.gate.open(missing, now).await?
+            && let Err(reason) = self.destination.permitted().await
+        {
+            self.gate.note(&Signal::Misconfigured { reason }, now).await;
+        }
+        Ok(())
+    }
+
+    pub(super) fn mappings(&self) -> Arc<Mappings> {
+        self.mappings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn replace_mappings(&self, mappings: Mappings) {
+        *self.mappings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(mappings);
+        self.mappings_replaced.notify_one();
+    }
+
+    /// The sources whose events go on.
+    pub(super) fn live_sources(&self) -> Vec<SourceName> {
+        let mappings = self.mappings();
+        let live = mappings.keys().filter(|source| !self.process.pauses.is_paused(source));
+        live.cloned().collect()
+    }
+
+    pub(super) fn why_source_waits(&self, source: &SourceName) -> Option<String> {
+        let has_mapping = self.mappings().contains_key(source);
+        why_source_waits(source, (has_mapping, self.process.pauses.is_paused(source)))
+    }
+}
