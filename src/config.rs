@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::delivery::outcome;
-use crate::diagnostics::diagnostic::{self, Diagnostic, Document, nearest};
+use crate::diagnostics::diagnostic::{self, Diagnostic, Document};
+use crate::diagnostics::report;
+use crate::diagnostics::suggestion::nearest;
 use crate::diagnostics::table::{self, Diagnostics, TomlTable};
 use crate::event::DEFAULT_DESTINATION;
 use crate::intake::client_ip::{InvalidNetwork, Network};
@@ -323,7 +325,7 @@ mod tests {
             Err(refused) => Err(refused
                 .iter()
                 .map(|(document, mistakes)| {
-                    diagnostic::show(document, mistakes, diagnostic::OutputStyle::Plain)
+                    report::show(document, mistakes, report::OutputStyle::Plain)
                 })
                 .collect()),
         }

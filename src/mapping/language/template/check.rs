@@ -9,7 +9,8 @@ use super::Variable;
 use super::bounds::OutOfBounds;
 use super::functions::{FILTERS, FUNCTIONS, StaticQueries};
 use super::lexer::{Piece, TemplateToken};
-use crate::diagnostics::diagnostic::{Diagnostic, MISTAKES_MAX, nearest};
+use crate::diagnostics::diagnostic::{Diagnostic, MISTAKES_MAX};
+use crate::diagnostics::suggestion::nearest;
 use crate::diagnostics::table::{Diagnostics, SpannedText};
 use crate::mapping::language::query::{Patterns, Query};
 
