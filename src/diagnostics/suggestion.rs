@@ -1,7 +1,10 @@
 //! What a person probably meant, by the fewest edits.
 
 /// The candidate that a person most probably meant, if one is near enough.
-pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     let length = word.chars().count();
     let furthest = (length / 3).max(1) + usize::from(word.contains(['-', '_']));
     candidates

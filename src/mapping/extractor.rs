@@ -2,12 +2,14 @@
 
 use serde_json::Value;
 
-use super::explanation::QueryLog;
-use super::language::expression::{Cardinality, Expression, ValueReader};
+use super::language::expression::Expression;
+use super::language::item_values::ItemValues;
 use super::language::query::Patterns;
-use super::language::scope::{ItemScope, Scope};
+use super::language::query_log::QueryLog;
+use super::language::scope::Scope;
 use super::language::template::{Templates, Variable};
-use super::language::value::{clean, joined};
+use super::language::value::{Cardinality, clean, joined};
+use super::language::value_reader::ValueReader;
 use crate::diagnostics::diagnostic::{Diagnostic, Document};
 use crate::diagnostics::table::{Diagnostics, SpannedText};
 use crate::event::Headers;
@@ -73,7 +75,7 @@ impl Extractor {
             }
             ExtractorSource::Expression(expression) => {
                 let scope = Scope::new(payload, headers);
-                let view = ItemScope::new(&scope, &self.templates, None);
+                let view = ItemValues::new(&scope, &self.templates, None);
                 let nodes = expression.nodes(&view, Cardinality::One, &mut QueryLog::default());
                 nodes.map(|nodes| joined(&nodes, ", ")).map_err(|failure| ExtractError(failure.0))
             }

@@ -2,16 +2,15 @@
 //! Narrower than the RFC in one point: the pattern of `match` and `search` is a text in quotes,
 //! compiled at load; one that is taken from the payload is refused.
 
+mod advice;
+mod ast;
 mod compiler;
-mod lint;
+mod error;
 mod evaluator;
 mod lexer;
-mod ast;
-mod advice;
+mod lint;
 mod number;
 mod pattern;
-
-use std::ops::Range;
 
 use jsonpath_rust::parser::errors::JsonPathError;
 use jsonpath_rust::parser::model::{JpQuery, Segment, Selector};
@@ -21,7 +20,9 @@ use serde_json::Value;
 
 use ast::{Logical, QueryPath, Start};
 use compiler::QueryCompiler;
-use evaluator::{Evaluation, NODES_MAX, STEPS_MAX};
+pub use error::QueryError;
+pub use evaluator::BudgetExceeded;
+use evaluator::{Evaluation, NODES_MAX};
 use lexer::QueryTokens;
 pub use lint::Lint;
 pub use pattern::Patterns;
@@ -40,22 +41,6 @@ pub struct Query {
 pub struct Condition {
     logical: Logical,
 }
-
-/// What is wrong with the text of a query.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct QueryError {
-    pub message: String,
-    /// Bytes of the text that was given.
-    pub at: Range<usize>,
-    /// What to write instead.
-    pub help: Option<String>,
-}
-
-/// The payload would cost more than a query may spend; it says nothing about what it found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the query takes more than {STEPS_MAX} steps or gives more than {NODES_MAX} values here")]
-pub struct BudgetExceeded;
 
 impl Query {
     /// White space around the text is a mistake, as in the RFC.
@@ -167,17 +152,6 @@ impl Condition {
     /// What is probably not meant: seen in the text, and in a sample payload.
     pub fn doubts(&self, root: &Value, current: &Value) -> Vec<Lint> {
         lint::doubts(&self.logical, root, current)
-    }
-}
-
-impl QueryError {
-    fn new(message: impl Into<String>, at: Range<usize>) -> QueryError {
-        QueryError { message: message.into(), at, help: None }
-    }
-
-    fn help(mut self, help: impl Into<String>) -> QueryError {
-        self.help = Some(help.into());
-        self
     }
 }
 

@@ -7,11 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use minijinja::Value as Shared;
 use serde_json::Value;
 
+use super::form_answers::FormAnswers;
 use super::query::{BudgetExceeded, Condition, Query};
-use super::template::Templates;
 use super::value::{Scalar, ValueError};
 use crate::event::{Event, Headers};
-use crate::mapping::rules::answers::{AnswerRules, FormAnswers};
 
 /// What all queries of one event may take together.
 const STEPS_MAX: usize = 20_000_000;
@@ -26,13 +25,19 @@ const COPIED_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How much text of the payload templates may look at, each time counted anew: each look is a copy.
 const READ_BYTES_MAX: usize = 512 * 1024 * 1024;
 
+/// Where the answers of a form come from, which rules above the language say.
+pub(crate) trait AnswerSource {
+    /// Reads all answers of one event.
+    fn collect(&self, scope: &Scope<'_>) -> Result<FormAnswers, ValueError>;
+}
+
 /// One event, as all of its values see it.
 pub(crate) struct Scope<'a> {
     pub(crate) payload: &'a Value,
     pub(crate) headers: &'a Headers,
     /// None where a provider's file only asks for an id or a type.
     pub(crate) event: Option<&'a Event>,
-    pub(crate) answers: Option<&'a AnswerRules>,
+    answers: Option<&'a dyn AnswerSource>,
     pub(crate) budget: Budget,
     fuel: Cell<u64>,
     bytes: Cell<usize>,
@@ -66,7 +71,7 @@ impl<'a> Scope<'a> {
     pub(crate) fn of_event(
         event: &'a Event,
         payload: &'a Arc<Value>,
-        answers: Option<&'a AnswerRules>,
+        answers: Option<&'a dyn AnswerSource>,
     ) -> Scope<'a> {
         let shared =
             TemplateValues { json: Arc::clone(payload).into(), ..TemplateValues::default() };
@@ -111,19 +116,14 @@ impl<'a> Scope<'a> {
 
 /// The scope, and the item of a `for_each` in it.
 pub(crate) struct ItemScope<'a> {
-    pub(crate) scope: &'a Scope<'a>,
-    pub(crate) templates: &'a Templates,
+    pub(crate) event_scope: &'a Scope<'a>,
     pub(crate) item: Option<&'a Value>,
     item_json: OnceCell<Result<Arc<Value>, ValueError>>,
 }
 
 impl<'a> ItemScope<'a> {
-    pub(crate) fn new(
-        scope: &'a Scope<'a>,
-        templates: &'a Templates,
-        item: Option<&'a Value>,
-    ) -> ItemScope<'a> {
-        ItemScope { scope, templates, item, item_json: OnceCell::new() }
+    pub(crate) fn new(event_scope: &'a Scope<'a>, item: Option<&'a Value>) -> ItemScope<'a> {
+        ItemScope { event_scope, item, item_json: OnceCell::new() }
     }
 
     /// The item in the form that templates want.
@@ -135,15 +135,15 @@ impl<'a> ItemScope<'a> {
 
     /// What `@` is.
     fn current(&self) -> &'a Value {
-        self.item.unwrap_or(self.scope.payload)
+        self.item.unwrap_or(self.event_scope.payload)
     }
 
     pub(crate) fn nodes(&self, query: &Query) -> Result<Vec<&'a Value>, ValueError> {
-        self.scope.budget.nodes(query, self.scope.payload, self.current())
+        self.event_scope.budget.nodes(query, self.event_scope.payload, self.current())
     }
 
     pub(crate) fn holds(&self, condition: &Condition) -> Result<bool, ValueError> {
-        self.scope.budget.holds(condition, self.scope.payload, self.current())
+        self.event_scope.budget.holds(condition, self.event_scope.payload, self.current())
     }
 }
 

@@ -1,33 +1,37 @@
 //! Templates: minijinja with its functions, within bounds of work and output.
 
-mod lexer;
-mod json_value;
 mod bounds;
 mod builtins;
 mod check;
+mod error;
 mod functions;
 mod guard;
+mod json_value;
+mod lexer;
 mod lookups;
 mod reference;
+mod variable;
 mod weight;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use minijinja::value::{DynObject, ValueKind};
-use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
+use minijinja::{Environment, Error, Output, State, UndefinedBehavior, Value};
 
+use super::form_answers::FormAnswers;
 use super::query::Patterns;
 use super::scope::ItemScope;
 use super::value::{self, Scalar, ScalarList, ValueError, clean, object_failure};
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::table::{Diagnostics, SpannedText};
-use crate::mapping::rules::answers::FormAnswers;
 use check::TemplateCheck;
+use error::{failure, invalid};
 use functions::{QueryRoots, ROOTS, StaticQueries};
 use guard::Guarded;
 use json_value::share;
 pub use reference::{TEMPLATE_FUNCTIONS, TemplateFunction};
+pub(crate) use variable::Variable;
 
 /// What one rendering may burn: about one per step, or per 64 bytes.
 const FUEL_MAX: u64 = 100_000;
@@ -38,44 +42,6 @@ const TEMPLATES_MAX: usize = 2_000;
 const RECURSION_MAX: usize = 100;
 /// Lists in lists of an expression's value may go this deep.
 const LIST_DEPTH_MAX: usize = 64;
-
-/// What a template can look up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Variable {
-    Payload,
-    Headers,
-    Event,
-    Answers,
-    Item,
-    /// The function `jsonpath`, which needs the payload.
-    Jsonpath,
-}
-
-impl Variable {
-    pub(crate) const ALL: [Variable; 6] = [
-        Variable::Payload,
-        Variable::Headers,
-        Variable::Event,
-        Variable::Answers,
-        Variable::Item,
-        Variable::Jsonpath,
-    ];
-
-    fn name(self) -> &'static str {
-        match self {
-            Variable::Payload => "payload",
-            Variable::Headers => "headers",
-            Variable::Event => "event",
-            Variable::Answers => "answers",
-            Variable::Item => "item",
-            Variable::Jsonpath => "jsonpath",
-        }
-    }
-
-    fn named(name: &str) -> Option<Variable> {
-        Variable::ALL.into_iter().find(|variable| variable.name() == name)
-    }
-}
 
 /// All templates of one file.
 #[derive(Debug, Clone)]
@@ -250,7 +216,7 @@ impl Templates {
             Ok(captured) => captured.state().fuel_levels().map_or(0, |(burnt, _)| burnt),
             Err(_) => FUEL_MAX,
         };
-        let spent = view.scope.consume_fuel(burnt);
+        let spent = view.event_scope.consume_fuel(burnt);
         let mut captured = rendered.map_err(failure)?;
         spent?;
         let printed = captured.with_state_mut(|state| {
@@ -285,7 +251,7 @@ fn print(output: &mut Output, state: &mut State, value: &Value) -> Result<(), Er
     if !state.name().starts_with(EXPRESSION) {
         let text = match value.as_str() {
             Some(text) => Cow::Borrowed(text),
-            None => Cow::Owned(text_of(value).map_err(invalid)?),
+            None => Cow::Owned(text_of(value).map_err(|failure| invalid(failure.0))?),
         };
         blank = text.trim().is_empty();
         output.write_str(&text)?;
@@ -365,7 +331,7 @@ fn squeeze(text: &str) -> Cow<'_, str> {
 /// The variables that a template uses, made when the first one of an event asks for them.
 fn context(uses: &[Variable], view: &ItemScope<'_>) -> Result<Value, ValueError> {
     let mut variables = Vec::with_capacity(uses.len());
-    let scope = view.scope;
+    let scope = view.event_scope;
     for variable in uses {
         let value = match variable {
             Variable::Payload => share(&scope.json(), &scope.budget),
@@ -389,16 +355,16 @@ fn context(uses: &[Variable], view: &ItemScope<'_>) -> Result<Value, ValueError>
 }
 
 fn roots(view: &ItemScope<'_>) -> Result<Value, ValueError> {
-    let (payload, item) = (view.scope.json(), view.item_json()?);
-    Ok(Value::from_object(QueryRoots { payload, item, budget: view.scope.budget.clone() }))
+    let (payload, item) = (view.event_scope.json(), view.item_json()?);
+    Ok(Value::from_object(QueryRoots { payload, item, budget: view.event_scope.budget.clone() }))
 }
 
 fn headers(view: &ItemScope<'_>) -> Value {
-    Value::from_pairs(view.scope.headers.iter().map(|(name, value)| (name.as_str(), value)))
+    Value::from_pairs(view.event_scope.headers.iter().map(|(name, value)| (name.as_str(), value)))
 }
 
 fn event(view: &ItemScope<'_>) -> Value {
-    let Some(event) = view.scope.event else {
+    let Some(event) = view.event_scope.event else {
         return Value::UNDEFINED;
     };
     Value::from_pairs([
@@ -409,21 +375,6 @@ fn event(view: &ItemScope<'_>) -> Value {
     ])
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
-fn failure(error: Error) -> ValueError {
-    if error.kind() == ErrorKind::OutOfFuel {
-        return ValueError::new("the template takes too long");
-    }
-    match error.detail() {
-        Some(detail) => ValueError(detail.to_owned()),
-        None => ValueError(error.kind().to_string()),
-    }
-}
-
 fn too_long() -> ValueError {
     ValueError::new("the template prints more than 256 KiB")
-}
-
-fn invalid(failure: ValueError) -> Error {
-    Error::new(ErrorKind::InvalidOperation, failure.0)
 }

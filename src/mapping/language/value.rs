@@ -26,6 +26,17 @@ pub(crate) enum Scalar {
     Boolean(bool),
 }
 
+/// How many nodes the place of a value takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cardinality {
+    /// One text: alternatives end with the first that is not empty.
+    One,
+    /// The answer of a form: as one text, but objects count as their entries.
+    Answer,
+    /// A list: all alternatives count.
+    Many,
+}
+
 impl Scalar {
     pub(crate) fn text(&self) -> String {
         match self {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::{OutputStyle, compile, document, sound};
-use crate::diagnostics::diagnostic::{self, Diagnostic, Severity};
+use crate::diagnostics::diagnostic::{Diagnostic, Severity};
 use crate::diagnostics::report;
 
 #[test]

@@ -4,7 +4,7 @@ mod comparisons;
 
 use std::ops::Range;
 
-use super::QueryError;
+use super::error::QueryError;
 use super::lexer::{QueryToken, QueryTokens, TokenKind};
 use crate::diagnostics::suggestion::nearest;
 

@@ -10,10 +10,10 @@ use jsonpath_rust::parser::model::{
 };
 use serde_json::{Number, Value};
 
-use super::QueryError;
 use super::ast::{
     Comparison, Logical, Matches, Operand, Operator, QueryPath, Segment, Selector, Slice, Start,
 };
+use super::error::QueryError;
 use super::lexer::{ComparisonSpans, QueryTokens};
 use super::pattern::{Cover, Pattern, Patterns};
 

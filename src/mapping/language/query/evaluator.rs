@@ -8,13 +8,18 @@ use serde_json::Value;
 use super::ast::{
     Comparison, Logical, Matches, Operand, Operator, QueryPath, Segment, Selector, Slice, Start,
 };
-use super::{BudgetExceeded, number};
+use super::number;
 
 pub(super) const STEPS_MAX: usize = 1_000_000;
 pub(super) const NODES_MAX: usize = 100_000;
 
 /// So many bytes are hashed or compared in about the time of one step.
 const BYTES_PER_STEP: usize = 64;
+
+/// The payload would cost more than a query may spend; it says nothing about what it found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the query takes more than {STEPS_MAX} steps or gives more than {NODES_MAX} values here")]
+pub struct BudgetExceeded;
 
 type Budgeted<T> = Result<T, BudgetExceeded>;
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::QueryError;
+use super::error::QueryError;
 
 /// Brackets and parentheses inside of each other.
 const NESTING_MAX: usize = 32;

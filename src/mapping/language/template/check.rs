@@ -5,10 +5,10 @@ use std::ops::Range;
 
 use minijinja::{Environment, Error, ErrorKind};
 
-use super::Variable;
 use super::bounds::OutOfBounds;
 use super::functions::{FILTERS, FUNCTIONS, StaticQueries};
 use super::lexer::{Piece, TemplateToken};
+use super::variable::Variable;
 use crate::diagnostics::diagnostic::{Diagnostic, MISTAKES_MAX};
 use crate::diagnostics::suggestion::nearest;
 use crate::diagnostics::table::{Diagnostics, SpannedText};

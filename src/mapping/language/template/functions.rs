@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use minijinja::value::{Object, ValueKind};
-use minijinja::{Environment, Error, ErrorKind, State, Value};
+use minijinja::{Environment, Error, State, Value};
 use serde_json::Value as Json;
 
+use super::error::invalid;
 use super::json_value::{plain, share};
 use super::weight::weigh_printed;
 use super::{builtins, weight};
@@ -241,8 +242,4 @@ fn time_of_number(number: f64) -> Option<Timestamp> {
     }
     let milliseconds = if number.abs() < MILLISECONDS_MIN { number * 1000.0 } else { number };
     Timestamp::from_millisecond(milliseconds as i64).ok()
-}
-
-pub(super) fn invalid(reason: impl Into<String>) -> Error {
-    Error::new(ErrorKind::InvalidOperation, reason.into())
 }

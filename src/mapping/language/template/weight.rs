@@ -7,9 +7,9 @@ use minijinja::value::{Object, ObjectRepr, ValueKind};
 use minijinja::{Environment, Error, State, Value};
 use serde_json::Value as Json;
 
-use super::functions::invalid;
+use super::error::invalid;
 use super::json_value::json_of;
-use crate::mapping::rules::answers::FormAnswers;
+use crate::mapping::language::form_answers::FormAnswers;
 
 /// The filters that `guard.rs` puts in.
 pub(super) const WEIGHED: &str = "_weighed";
