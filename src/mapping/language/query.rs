@@ -22,7 +22,7 @@ use ast::{Logical, QueryPath, Start};
 use compiler::QueryCompiler;
 pub use error::QueryError;
 pub use evaluator::BudgetExceeded;
-use evaluator::{Evaluation, NODES_MAX};
+use evaluator::{Evaluation, NODES_MAX, STEPS_MAX};
 use lexer::QueryTokens;
 pub use lint::Lint;
 pub use pattern::Patterns;
@@ -68,8 +68,7 @@ impl Query {
         root: &'v Value,
         current: &'v Value,
     ) -> Result<Vec<&'v Value>, BudgetExceeded> {
-        let nodes = Evaluation::new(root).nodes(&self.path, current)?;
-        if nodes.len() > NODES_MAX { Err(BudgetExceeded) } else { Ok(nodes) }
+        self.nodes_within(root, current, &mut { STEPS_MAX })
     }
 
     /// The same out of a budget that many queries share, from which the steps are taken.
@@ -149,7 +148,7 @@ impl Condition {
         held
     }
 
-    /// What is probably not meant: seen in the text, and in a sample payload.
+    /// Warns of what is probably not meant: seen in the text, and in a sample payload.
     pub fn doubts(&self, root: &Value, current: &Value) -> Vec<Lint> {
         lint::doubts(&self.logical, root, current)
     }

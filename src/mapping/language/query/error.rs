@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// What is wrong with the text of a query.
+/// Mistake in the text of a query.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct QueryError {

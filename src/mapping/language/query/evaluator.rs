@@ -47,6 +47,8 @@ impl<'v> Evaluation<'v> {
         path: &QueryPath,
         current: &'v Value,
     ) -> Budgeted<Vec<&'v Value>> {
+        // One segment after the other, each over all nodes of the one before: so the nodes come in the order of
+        // RFC 9535, in which `first`, lists of tags and the requests of a `for_each` are made.
         let mut nodes = vec![self.start(path, current)];
         for segment in &path.segments {
             let mut found = Vec::new();
@@ -142,6 +144,8 @@ impl<'v> Evaluation<'v> {
         if !segment.descends {
             return self.select(&segment.selectors, node, found);
         }
+        // Depth first and a node before what is below it, as the RFC wants. No recursion: filters in filters would
+        // multiply it by the depth of the payload. Plain values have no children, and are left out.
         let mut waiting = vec![node];
         while let Some(node) = waiting.pop() {
             self.spend(1 + size(node))?;
