@@ -1,4 +1,4 @@
-//! The rules that turn an event's payload into requests.
+//! Turns an event's payload into requests, by the rules of a mapping file.
 
 mod explanation;
 mod extractor;
@@ -83,7 +83,7 @@ impl Mapping {
         self.run(event, payload, Recorder::default()).0
     }
 
-    /// What `apply` does with the event, and how each value was found.
+    /// Does what `apply` does, and records how each value was found.
     pub fn explain(&self, event: &Event, payload: &Arc<Value>) -> Explanation {
         let (mapped, recorder) = self.run(event, payload, Recorder::keeping());
         Explanation { mapped: Some(mapped), ..recorder.into_explanation() }
@@ -140,7 +140,7 @@ impl Mapping {
         self.blocks.iter().map(name).collect()
     }
 
-    /// What is probably not meant, as far as only a sample can show it.
+    /// Warns of what is probably not meant, as far as only a sample can show it.
     pub fn doubts(&self, event: &Event, payload: &Arc<Value>) -> Vec<Diagnostic> {
         let scope = self.scope(event, payload);
         let blocks = self.blocks.iter().filter(|block| block.takes(event));

@@ -5,7 +5,7 @@ use std::ops::Range;
 /// A file as it was read. Places are byte ranges in its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
-    /// How the file is called in messages: the path as the person gave it.
+    /// Name of the file in messages: the path as the person gave it.
     pub name: String,
     pub text: String,
 }
@@ -102,7 +102,7 @@ impl Diagnostic {
     }
 }
 
-/// What is written in the file may be repeated in a message, however long it is.
+/// Cuts a message: it may repeat text of the file, however long that is.
 fn cut(mut message: String) -> String {
     const BYTES_MAX: usize = 1_000;
     if message.len() > BYTES_MAX {

@@ -1,5 +1,5 @@
-//! Where a file that a person wrote seems to have a secret written out, so that it is never shown:
-//! a mistake beside it, or in its very key, is shown all the same.
+//! Finds and hides secrets that seem to be written out in a file, so that they are never shown: a mistake
+//! beside one, or in its key, is shown all the same.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ const FREE: [&str; 6] = ["feedback", "contact", "company", "answers", "event", "
 
 const HARMLESS: [&str; 4] = ["secret_encoding", "secret_prefix", "until", "key_bytes_max"];
 
-/// The document with stars in place of its secrets, as long as before.
+/// Returns the document with stars in place of its secrets, as long as before.
 pub(super) fn redact(document: &Document, mistakes: &[Diagnostic]) -> Document {
     let text = &document.text;
     let mut masked = text.clone().into_bytes();

@@ -9,7 +9,7 @@ use super::diagnostic::{Diagnostic, Document, Severity};
 use super::redaction::redact;
 use super::visible::{visible, visible_source};
 
-/// Whether what is printed goes to a terminal or into a file.
+/// Destination of the output: a terminal, or a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutputStyle {
     Terminal,
@@ -25,7 +25,7 @@ impl OutputStyle {
     }
 }
 
-/// All mistakes of one file as a compiler would show them: file, line, column, the text underlined,
+/// Shows all mistakes of one file as a compiler would: file, line, column, the text underlined,
 /// what to write instead. In order of their places.
 pub fn show(document: &Document, mistakes: &[Diagnostic], look: OutputStyle) -> String {
     let masked = redact(document, mistakes);

@@ -1,6 +1,6 @@
-//! What a person probably meant, by the fewest edits.
+//! Suggests the name that a person probably meant, by the fewest edits.
 
-/// The candidate that a person most probably meant, if one is near enough.
+/// Returns the candidate that a person most probably meant, if one is near enough.
 pub(crate) fn nearest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
@@ -16,7 +16,7 @@ pub(crate) fn nearest<'a>(
         .map(|(_, candidate)| candidate)
 }
 
-/// How many characters have to be put in, taken out, replaced, or swapped with the next.
+/// Counts the characters that have to be put in, taken out, replaced, or swapped with the next.
 fn edits(left: &str, right: &str) -> usize {
     let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());
     let mut above: Vec<usize> = Vec::new();

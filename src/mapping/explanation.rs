@@ -1,4 +1,4 @@
-//! How each value was found: kept by `explain`, left empty by `apply`, gathered by the same code.
+//! Records how each value was found: for `explain`; `apply` runs the same code and records nothing.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -9,12 +9,12 @@ use super::result::{MappedRequests, MappingError};
 
 const REASONS_MAX: usize = 100;
 
-/// What a mapping did with one event.
+/// Record of a mapping of one event.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Explanation {
     pub fields: Vec<FieldTrace>,
     pub blocks: Vec<BlockTrace>,
-    /// What `apply` gives for the same event.
+    /// Result of `apply` for the same event.
     #[serde(skip)]
     pub mapped: Option<Result<MappedRequests, MappingError>>,
 }
@@ -45,7 +45,7 @@ pub struct BlockTrace {
     pub reasons: Vec<String>,
 }
 
-/// Takes down an explanation, if one is wanted.
+/// Collects an explanation, if one is wanted.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
     kept: Option<Explanation>,
@@ -84,7 +84,7 @@ impl Recorder {
         kept.fields.push(FieldTrace { field: field(), value, query, tried: asked, note });
     }
 
-    /// What else is to be said of the field that was told last.
+    /// Adds a note to the most recent field.
     pub(super) fn remark(&mut self, remark: &str) {
         if let Some(field) = self.kept.as_mut().and_then(|kept| kept.fields.last_mut()) {
             field.note = Some(remark.to_owned());
@@ -101,7 +101,7 @@ impl Recorder {
         }
     }
 
-    /// Why the block that was begun last makes no request.
+    /// Adds a reason why the current block makes no request.
     pub(super) fn reason(&mut self, reason: &str) {
         if let Some(block) = self.kept.as_mut().and_then(|kept| kept.blocks.last_mut())
             && block.reasons.len() < REASONS_MAX
@@ -117,7 +117,7 @@ impl Recorder {
     }
 }
 
-/// What became of a field.
+/// Result of filling a field.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum FieldResult<'t> {
     Value(&'t Value),

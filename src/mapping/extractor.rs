@@ -1,4 +1,4 @@
-//! One value of the language outside of a block: how a provider's file tells an event's id and type.
+//! Extracts one value outside of a block, as a provider's file does for an event's id and type.
 
 use serde_json::Value;
 
@@ -22,7 +22,7 @@ pub struct Extractor {
     origin: ExtractorSource,
 }
 
-/// Why a selector gives nothing.
+/// Reason why an extractor gives nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ExtractError(String);

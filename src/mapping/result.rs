@@ -1,35 +1,35 @@
-//! What a mapping makes of an event: requests, or the reason why there are none.
+//! Result of a mapping: requests, or the reason why an event cannot be mapped.
 
 use std::collections::BTreeSet;
 
 use crate::event::Request;
 
-/// What an event became.
+/// Requests that an event became, and notes on them.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct MappedRequests {
     /// In the order in which they go out; none when the event is ignored.
     pub requests: Vec<Request>,
-    /// Which of `Mapping::blocks` made each request.
+    /// Position in `Mapping::blocks` of the block that made each request.
     pub made_by: Vec<usize>,
     /// Fields that were left out, and why.
     pub notes: Vec<String>,
     /// The names of fields that were left out since Savio would not take their values.
     pub left_out: BTreeSet<String>,
-    /// Titles that delivery is to look up; here they are as the event has them.
+    /// Titles that delivery looks up; in the requests they are as the event has them.
     pub links: Vec<FeatureRequestLink>,
 }
 
 /// The wish to link a request to a feature request that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeatureRequestLink {
-    /// Which of `MappedRequests::requests`.
+    /// Position in `MappedRequests::requests`.
     pub request: usize,
     /// Such as `feedback[0].feature_request_title`.
     pub field: String,
     pub existing: LinkMode,
 }
 
-/// What becomes of a title that no feature request has.
+/// Treatment of a title that no feature request has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkMode {
     /// It is sent, and makes one.
@@ -47,7 +47,7 @@ impl LinkMode {
     }
 }
 
-/// Why an event cannot be mapped: which field, and what is wrong with it.
+/// Reason why an event cannot be mapped: the field, and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {reason}")]
 pub struct MappingError {

@@ -53,7 +53,7 @@ impl WhenClause {
         }
     }
 
-    /// What is probably not meant, seen with a sample; `current` is what `@` is.
+    /// Warns of what is probably not meant, seen with a sample; `current` is what `@` is.
     pub(crate) fn doubts(&self, payload: &Value, current: &Value) -> Vec<Diagnostic> {
         let WhenClause::Condition { condition, text } = self else {
             return Vec::new();

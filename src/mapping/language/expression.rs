@@ -28,13 +28,13 @@ pub(crate) enum Expression {
     },
 }
 
-/// Whether Savio would take the nodes as the value of a field, else why not.
+/// Checks whether Savio would take the nodes as the value of a field.
 pub(crate) type NodesCheck<'c> = &'c dyn Fn(&[Scalar]) -> Result<(), ValueError>;
 
 #[derive(Debug, Default)]
 pub(crate) struct ValidNodes {
     pub(crate) nodes: Vec<Scalar>,
-    /// What is wrong with the value whose place `default` took.
+    /// Reason why `default` took the place of the value.
     pub(crate) replaced: Option<ValueError>,
 }
 

@@ -1,4 +1,4 @@
-//! What is needed to find the values of one item: what they can see, and the templates of their file.
+//! Context of the values of one item: the data that they can see, and the templates of their file.
 
 use serde_json::Value;
 

@@ -1,11 +1,11 @@
-//! The queries and templates that a value asked: kept to explain it, else not taken down.
+//! Log of the queries and templates that a value asked: kept to explain the value, otherwise empty.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::value::{Scalar, ValueError, joined};
 
-/// How long a value may be in an explanation, in characters.
+/// Longer values are cut in an explanation, in characters.
 const SHOWN_MAX: usize = 200;
 
 /// One query or template, and what it gave.

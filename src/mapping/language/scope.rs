@@ -1,4 +1,4 @@
-//! What the values of one event can see, made at most once per event, and what they may cost.
+//! Data that the values of one event can see, made at most once per event, and the budget of their work.
 
 use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
@@ -12,20 +12,20 @@ use super::query::{BudgetExceeded, Condition, Query};
 use super::value::{Scalar, ValueError};
 use crate::event::{Event, Headers};
 
-/// What all queries of one event may take together.
+/// Steps of all queries of one event together: twenty queries at their own limit.
 const STEPS_MAX: usize = 20_000_000;
-/// What all templates of one event may burn together.
+/// Fuel of all templates of one event together: twenty templates at their own limit.
 const FUEL_MAX: u64 = 2_000_000;
-/// How much text all values of one event may hold together: three times the largest payload.
+/// Text that all values of one event may hold together: three times the largest payload.
 const BYTES_MAX: usize = 16 * 1024 * 1024;
-/// How much memory copies of parts of the payload may take: the item that a template looks at, and what
+/// Memory that copies of parts of the payload may take: the item that a template looks at, and what
 /// `jsonpath()` gave to the templates of one event together.
 const COPIED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// How much text of the payload templates may look at, each time counted anew: each look is a copy.
+/// Text of the payload that templates may look at, counted at each look, since each is a copy.
 const READ_BYTES_MAX: usize = 512 * 1024 * 1024;
 
-/// Where the answers of a form come from, which rules above the language say.
+/// Source of a form's answers. The language does not know the rules that say where they lie.
 pub(crate) trait AnswerSource {
     /// Reads all answers of one event.
     fn collect(&self, scope: &Scope<'_>) -> Result<FormAnswers, ValueError>;
@@ -91,7 +91,7 @@ impl<'a> Scope<'a> {
         self.collected.get_or_init(|| answers.collect(self).map(Arc::new)).clone().map(Some)
     }
 
-    /// What could not be told while the answers were read.
+    /// Notes on answers that could not be read.
     pub(crate) fn answer_notes(&self) -> Vec<String> {
         match self.collected.get() {
             Some(Ok(collected)) => collected.notes.clone(),
@@ -133,7 +133,7 @@ impl<'a> ItemScope<'a> {
         self.item_json.get_or_init(copied).clone().map(Some)
     }
 
-    /// What `@` is.
+    /// The value of `@`.
     fn current(&self) -> &'a Value {
         self.item.unwrap_or(self.event_scope.payload)
     }
@@ -147,7 +147,7 @@ impl<'a> ItemScope<'a> {
     }
 }
 
-/// How many steps the queries of one event have left, and how much of the payload may be copied.
+/// Steps that the queries of one event have left, and bytes of the payload that may be copied and read.
 #[derive(Debug, Clone)]
 pub(crate) struct Budget(Arc<Left>);
 
@@ -216,7 +216,7 @@ impl Budget {
     }
 }
 
-/// With the memory that it takes.
+/// Returns the copy with the memory that it takes.
 fn copy_within(json: &Value, bytes_max: usize) -> Result<(Arc<Value>, usize), ValueError> {
     let mut left = bytes_max;
     if !takes(json, &mut left) {
@@ -225,7 +225,7 @@ fn copy_within(json: &Value, bytes_max: usize) -> Result<(Arc<Value>, usize), Va
     Ok((Arc::new(json.clone()), bytes_max - left))
 }
 
-/// Whether the value keeps within what is left, which gets less by it.
+/// Takes the size of the value from what is left; false if that is too little.
 fn takes(json: &Value, left: &mut usize) -> bool {
     const MEMBER_BYTES: usize = 2 * size_of::<Value>();
     let own = match json {

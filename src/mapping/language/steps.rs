@@ -1,4 +1,4 @@
-//! What the table form of a value does to the nodes of its `from`, in a fixed order.
+//! Changes of the table form of a value to the nodes of its `from`, in a fixed order.
 
 use std::collections::HashMap;
 
@@ -60,7 +60,7 @@ impl ValueSteps {
         nodes.into_iter().map(|node| self.finish(node)).collect()
     }
 
-    /// What is done to each node by itself.
+    /// Changes one node by itself.
     fn change(&self, node: Scalar, nodes: &mut ScalarList) -> Result<(), ValueError> {
         let node = match self.markup {
             Some(Markup::Html) => Scalar::Text(html_to_text(&node.text())),

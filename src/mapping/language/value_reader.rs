@@ -1,4 +1,4 @@
-//! Reads the values of a mapping file: what each is, and what is wrong with it.
+//! Reads the values of a mapping file, and finds the mistakes in them.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -23,13 +23,13 @@ const DEPTH_MAX: usize = 16;
 /// The one field whose value may be looked up among what is there.
 const TITLE: &str = "feature_request_title";
 
-/// What is needed to read values, and what can be looked up where they stand.
+/// Reads values: with what can be looked up where they stand.
 pub(crate) struct ValueReader<'r> {
     pub(crate) document: &'r Document,
     pub(crate) templates: &'r mut Templates,
     pub(crate) known: &'r [Variable],
     pub(crate) mistakes: &'r mut Diagnostics,
-    /// What the value is to be exactly one of, such as a URL: several would be joined, and are none.
+    /// Rule of a value that is exactly one, such as a URL: several would be joined, and are none.
     pub(crate) one: Option<&'static Validator>,
     depth: usize,
 }
@@ -266,7 +266,7 @@ fn several(query: &str, one: &Validator) -> String {
     format!("`{query}` may give several values, and Savio takes one {}", one.what_briefly)
 }
 
-/// How to write a text that would be read as a query.
+/// Advises how to write a text that would be read as a query.
 fn literal_help(text: &str) -> String {
     format!("for the text itself write {{{{ '{}' }}}}", text.replace('\'', "\\'"))
 }

@@ -1,9 +1,9 @@
-//! What HTML and Slack's marks have in common as plain text: the limit of their length, and links.
+//! Length limit and links, shared by HTML and Slack's marks.
 
-/// What is longer is cut, and ends with an ellipsis.
+/// Longer text is cut, and ends with an ellipsis.
 const INPUT_BYTES_MAX: usize = 64 * 1024;
 
-/// The text as far as it is read, and what is to be put behind it.
+/// Returns the text as far as it is read, and the ellipsis if it was cut.
 pub(super) fn capped(text: &str) -> (&str, &'static str) {
     if text.len() <= INPUT_BYTES_MAX {
         return (text, "");
@@ -26,12 +26,12 @@ fn bare(url: &str) -> &str {
     without_scheme(url).unwrap_or(url)
 }
 
-/// What follows the scheme of a link that people can use; none where it has another.
+/// Strips the scheme of a link that people can use; none where it has another.
 pub(super) fn without_scheme(url: &str) -> Option<&str> {
     ["mailto:", "tel:", "https://", "http://"].iter().find_map(|scheme| strip_scheme(url, scheme))
 }
 
-/// Capital letters in a scheme make no difference.
+/// Strips the scheme, in capital letters or not.
 pub(super) fn strip_scheme<'u>(url: &'u str, scheme: &str) -> Option<&'u str> {
     let start = url.get(..scheme.len())?;
     start.eq_ignore_ascii_case(scheme).then(|| &url[scheme.len()..])

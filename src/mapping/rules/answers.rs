@@ -1,8 +1,7 @@
-//! A form's questions with their answers, as the provider's `[answers]` says where they lie.
+//! Reads a form's questions with their answers, from the places that `[answers]` names.
 
 mod printed;
-
-use std::collections::HashMap;
+mod sources;
 
 use serde_json::{Value, json};
 
@@ -18,12 +17,13 @@ use crate::mapping::language::scope::{AnswerSource, ItemScope, Scope};
 use crate::mapping::language::template::{Templates, Variable};
 use crate::mapping::language::value::{Cardinality, Scalar, ValueError, joined};
 use crate::mapping::language::value_reader::ValueReader;
+use sources::{AnswerMatch, Printed, QuestionSource, UnmatchedAnswers, query_at, value_at};
 
 /// Questions in questions may go this deep, and there may be so many of them.
 const DEPTH_MAX: usize = 16;
 const QUESTIONS_MAX: usize = 2_000;
 
-/// How questions and answers lie in a form provider's payload. Its keys:
+/// Places of questions and answers in a form provider's payload. Its keys:
 ///
 /// - `each`: a query that gives the questions (or the answers) in the order of the form.
 /// - `of`: instead, a query that gives the one object whose entries are question and answer; each
@@ -53,31 +53,9 @@ pub struct AnswerRules {
     printed: Option<Printed>,
     question: Option<Expression>,
     answer: Option<Expression>,
-    /// How many nodes an answer takes: of an object of answers, without `answer`, the items by themselves.
+    /// Nodes that an answer takes: of an object of answers, without `answer`, the items by themselves.
     takes: Cardinality,
     keys: Option<Expression>,
-}
-
-#[derive(Debug, Clone)]
-enum QuestionSource {
-    Each(Query),
-    Of(Query),
-}
-
-/// Answers that lie apart from their questions.
-#[derive(Debug, Clone)]
-struct AnswerMatch {
-    query: Query,
-    question: Expression,
-    answer: Expression,
-}
-
-/// Questions that stand only in one text, each before its answer.
-#[derive(Debug, Clone)]
-struct Printed {
-    text: Expression,
-    /// Each is one way in which an answer may be printed.
-    answers: Vec<Expression>,
 }
 
 const KNOWN: [Variable; 5] =
@@ -92,24 +70,24 @@ impl AnswerRules {
     ) -> AnswerRules {
         let mut templates = Templates::new(patterns);
         let mut reader = ValueReader::new(table.document(), &mut templates, &KNOWN, mistakes);
-        let source = question_source(&mut reader, &mut table);
-        let nested = query_at(&mut reader, "nested", &mut table);
+        let source = QuestionSource::read(&mut table, &mut reader);
+        let nested = query_at("nested", &mut table, &mut reader);
         let when = WhenClause::read(&mut table, &mut reader);
-        let found = answer_match(&mut reader, &mut table);
-        let printed = printed_questions(&mut reader, &mut table);
+        let found = AnswerMatch::read(&mut table, &mut reader);
+        let printed = Printed::read(&mut table, &mut reader);
         let defaults = match source {
             Some(QuestionSource::Of(_)) => [Some("@.key"), Some("@.value.*"), Some("@.value")],
             Some(QuestionSource::Each(_)) | None => [None; 3],
         };
         let [key, items, value] = defaults.map(|text| default_value(&mut reader, text?));
-        let question = value_at(&mut reader, "question", &mut table).or(key);
+        let question = value_at("question", &mut table, &mut reader).or(key);
         // A list or an object of answers counts as its items.
         let entry =
             items.zip(value).map(|(items, value)| Expression::Alternatives(vec![items, value]));
         let takes =
             if table.value("answer").is_some() { Cardinality::Answer } else { Cardinality::One };
-        let answer = value_at(&mut reader, "answer", &mut table).or(entry);
-        let keys = value_at(&mut reader, "keys", &mut table);
+        let answer = value_at("answer", &mut table, &mut reader).or(entry);
+        let keys = value_at("keys", &mut table, &mut reader);
         for (key, is_missing) in [("question", question.is_none()), ("answer", answer.is_none())] {
             if is_missing && source.is_some() && table.value(key).is_none() {
                 reader.mistakes.push(missing(&table, key));
@@ -131,7 +109,7 @@ impl AnswerRules {
         }
     }
 
-    /// The questions with those inside of them, in the order of the form.
+    /// Returns the questions with those inside of them, in the order of the form.
     fn with_nested<'v>(
         &self,
         questions: Vec<&'v Value>,
@@ -242,7 +220,7 @@ impl AnswerRules {
         Ok(asked)
     }
 
-    /// Keeps an answer under its question; one that cannot be told is left out, and noted.
+    /// Adds an answer under its question; one that fails is left out, and noted.
     fn answer(&self, answer: Option<ItemValues<'_>>, asked: Question, collected: &mut FormAnswers) {
         let (Some(view), Some(expression)) = (answer, &self.answer) else {
             return;
@@ -266,8 +244,7 @@ impl AnswerRules {
         }
         for answer in answers {
             let key = one(&found.answer, &ItemValues::new(scope, &self.templates, Some(answer)))?;
-            apart.positions.entry(key.clone()).or_insert(apart.answers.len());
-            apart.answers.push(Some((key, answer)));
+            apart.add(key, answer);
         }
         Ok(apart)
     }
@@ -293,24 +270,6 @@ impl AnswerSource for AnswerRules {
     }
 }
 
-/// Answers by the value that they share with their question, until it asks for them.
-#[derive(Default)]
-struct UnmatchedAnswers<'v> {
-    answers: Vec<Option<(String, &'v Value)>>,
-    positions: HashMap<String, usize>,
-}
-
-impl<'v> UnmatchedAnswers<'v> {
-    fn take(&mut self, key: &str) -> Option<&'v Value> {
-        let position = self.positions.get(key)?;
-        self.answers[*position].take().map(|(_, answer)| answer)
-    }
-
-    fn left(self) -> impl Iterator<Item = (String, &'v Value)> {
-        self.answers.into_iter().flatten()
-    }
-}
-
 fn one(expression: &Expression, view: &ItemValues<'_>) -> Result<String, ValueError> {
     let nodes = expression.nodes(view, Cardinality::One, &mut QueryLog::default())?;
     Ok(joined(&nodes, ", "))
@@ -327,70 +286,6 @@ fn entries(objects: &[&Value]) -> Result<Vec<Value>, ValueError> {
         entries.extend(shown.map(|(key, value)| json!({"key": key, "value": value})));
     }
     Ok(entries)
-}
-
-fn question_source(
-    reader: &mut ValueReader<'_>,
-    table: &mut TomlTable<'_>,
-) -> Option<QuestionSource> {
-    let each = query_at(reader, "each", table);
-    let of = query_at(reader, "of", table);
-    if table.value("each").is_some() == table.value("of").is_some() {
-        let message = "[answers] wants either `each` or `of`";
-        let help = "write each = \"$.questions[*]\", or of = \"$.answers\" for one object";
-        reader.mistakes.push(Diagnostic::error(table.place.clone(), message).help(help));
-    }
-    each.map(QuestionSource::Each).or(of.map(QuestionSource::Of))
-}
-
-fn answer_match(reader: &mut ValueReader<'_>, table: &mut TomlTable<'_>) -> Option<AnswerMatch> {
-    let query = query_at(reader, "found_in", table);
-    let mut matching = table.table("match", reader.mistakes);
-    if table.value("found_in").is_some() != matching.is_some() {
-        let message = "`found_in` and `match` go together";
-        let help = "write match = { question = \"@.id\", answer = \"@.question_id\" }";
-        reader.mistakes.push(Diagnostic::error(table.place.clone(), message).help(help));
-    }
-    let matching = matching.as_mut()?;
-    let question = value_at(reader, "question", matching);
-    let answer = value_at(reader, "answer", matching);
-    Some(AnswerMatch { query: query?, question: question?, answer: answer? })
-}
-
-fn printed_questions(reader: &mut ValueReader<'_>, table: &mut TomlTable<'_>) -> Option<Printed> {
-    let mut printed = table.table("printed", reader.mistakes)?;
-    for key in ["text", "answer"] {
-        if printed.value(key).is_none() {
-            let help = "write printed = { text = \"$.pretty\", answer = \"@.value\" }";
-            let message = format!("`printed` has no `{key}`");
-            reader.mistakes.push(Diagnostic::error(printed.place.clone(), message).help(help));
-        }
-    }
-    let text = value_at(reader, "text", &mut printed);
-    let answers = match value_at(reader, "answer", &mut printed) {
-        Some(Expression::Alternatives(answers)) => Some(answers),
-        other => other.map(|answer| vec![answer]),
-    };
-    printed.finish(reader.mistakes);
-    Some(Printed { text: text?, answers: answers? })
-}
-
-fn query_at(
-    reader: &mut ValueReader<'_>,
-    key: &'static str,
-    table: &mut TomlTable<'_>,
-) -> Option<Query> {
-    let text = table.text(key, reader.mistakes)?;
-    reader.query(&text)
-}
-
-fn value_at(
-    reader: &mut ValueReader<'_>,
-    key: &'static str,
-    table: &mut TomlTable<'_>,
-) -> Option<Expression> {
-    let value = table.value(key)?;
-    reader.read(key, value)
 }
 
 fn default_value(reader: &mut ValueReader<'_>, written: &str) -> Option<Expression> {

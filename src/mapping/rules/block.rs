@@ -19,7 +19,7 @@ use crate::mapping::language::value::ValueError;
 use crate::mapping::language::value_reader::ValueReader;
 use crate::mapping::result::{FeatureRequestLink, MappedRequests, MappingError};
 
-/// How many requests one event may become.
+/// Requests that one event may become.
 const REQUESTS_MAX: usize = 1_000;
 
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub(crate) struct RuleBlock {
     fields: Vec<(&'static FieldRule, FieldValue)>,
 }
 
-/// Where the blocks of a file are read into.
+/// Reads the blocks of a file.
 pub(crate) struct BlockCompiler<'c> {
     pub(crate) templates: &'c mut Templates,
     pub(crate) has_answers: bool,
@@ -103,7 +103,7 @@ pub(crate) struct MappingRun<'r> {
 /// One request of a block that is being made.
 struct RequestDraft<'m> {
     view: ItemValues<'m>,
-    /// Which item of the `for_each` it is of, from 1.
+    /// Number of its item in the `for_each`, from 1.
     item: Option<usize>,
 }
 
@@ -244,7 +244,7 @@ impl RuleBlock {
         MappingError { field: format!("{}.{field}", self.name), reason: failure.0.clone() }
     }
 
-    /// What is probably not meant in `when`, seen with a sample.
+    /// Warns of what is probably not meant in `when`, seen with a sample.
     pub(crate) fn doubts(&self, scope: &Scope<'_>) -> Vec<Diagnostic> {
         let Some(when) = &self.when else {
             return Vec::new();
@@ -272,7 +272,7 @@ impl RequestDraft<'_> {
 }
 
 impl MappingRun<'_> {
-    /// How many remarks of one event are kept.
+    /// Notes of one event that are kept.
     const NOTES_MAX: usize = 100;
 
     pub(crate) fn note(&mut self, note: String) {

@@ -1,4 +1,4 @@
-//! Which fields a request has, and how each is made from its value.
+//! Fields of the three kinds of requests, and how each is filled from its value.
 
 use std::collections::HashSet;
 
@@ -44,7 +44,7 @@ impl FieldType {
     }
 }
 
-/// What becomes of the request when the field is empty.
+/// Effect of an empty field on the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EmptyPolicy {
     LeaveOut,
@@ -52,7 +52,7 @@ pub(crate) enum EmptyPolicy {
     Unmappable,
 }
 
-/// How many attributes that cannot be sent are noted.
+/// Attributes of one field that are noted as left out.
 const NOTES_MAX: usize = 20;
 
 const fn optional(name: &'static str, wants: FieldType) -> FieldRule {
@@ -99,7 +99,7 @@ pub(crate) fn fields(kind: RequestKind) -> &'static [FieldRule] {
     }
 }
 
-/// Where a field's value comes from.
+/// Source of a field's value.
 #[derive(Debug, Clone)]
 pub(crate) enum FieldValue {
     Expression(Expression),
@@ -110,7 +110,7 @@ pub(crate) enum FieldValue {
 }
 
 impl FieldValue {
-    /// Whether delivery is to look the value up, and what becomes of it if it is not found.
+    /// Returns how delivery looks the value up, if it does.
     pub(crate) fn existing(&self) -> Option<LinkMode> {
         match self {
             FieldValue::Expression(Expression::Table { steps, .. }) => steps.existing,

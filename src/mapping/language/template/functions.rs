@@ -67,7 +67,7 @@ const NUMBER_BYTES_MAX: usize = 1024;
 /// From here on a number of time is one of milliseconds; as seconds it would be the year 5138.
 const MILLISECONDS_MIN: f64 = 1e11;
 
-/// What `jsonpath()` evaluates its queries on.
+/// Values on which `jsonpath()` evaluates its queries.
 #[derive(Debug)]
 pub(super) struct QueryRoots {
     pub(super) payload: Arc<Json>,

@@ -1,6 +1,6 @@
 //! The names that a template can look up.
 
-/// What a template can look up.
+/// Name that a template can look up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Variable {
     Payload,
