@@ -10,6 +10,6 @@ pub(crate) mod query_log;
 pub(crate) mod scope;
 pub(crate) mod steps;
 pub(crate) mod template;
-pub(crate) mod validators;
+pub(crate) mod validator;
 pub(crate) mod value;
 pub(crate) mod value_reader;

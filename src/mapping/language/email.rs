@@ -1,6 +1,6 @@
 //! Finds the first e-mail address in a text that people wrote.
 
-use super::validators::{is_email, is_zero_width};
+use crate::event::{is_email, is_zero_width};
 
 /// Characters that end a word. `=` and `/` may be in an address, and are in none that people have.
 const SEPARATORS: &str = "<>()[]{}\",;|=`\u{201c}\u{201d}\u{201e}\u{ab}\u{bb}";

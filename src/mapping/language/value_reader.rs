@@ -10,7 +10,7 @@ use super::expression::Expression;
 use super::query::{Query, QueryError};
 use super::steps::{Markup, ValueSteps};
 use super::template::{self, Templates, Variable};
-use super::validators::Validator;
+use super::validator::Validator;
 use super::value::Scalar;
 use crate::diagnostics::diagnostic::{Diagnostic, Document};
 use crate::diagnostics::suggestion::nearest;

@@ -11,7 +11,7 @@ use crate::mapping::language::expression::{Expression, ValidNodes};
 use crate::mapping::language::item_values::ItemValues;
 use crate::mapping::language::query::Query;
 use crate::mapping::language::query_log::QueryLog;
-use crate::mapping::language::validators::{EMAIL, URL, Validator};
+use crate::mapping::language::validator::{EMAIL, URL, Validator};
 use crate::mapping::language::value::{Cardinality, Scalar, ValueError, clean, joined};
 use crate::mapping::language::value_reader::ValueReader;
 use crate::mapping::result::LinkMode;
