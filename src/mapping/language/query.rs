@@ -78,13 +78,8 @@ impl Query {
         current: &'v Value,
         budget: &mut usize,
     ) -> Result<Vec<&'v Value>, BudgetExceeded> {
-        let mut evaluation = Evaluation::within(root, *budget);
-        let before = evaluation.steps_left();
-        let nodes = evaluation.nodes(&self.path, current);
-        // A query that failed has spent all that it had.
-        *budget -= before - nodes.as_ref().map_or(0, |_| evaluation.steps_left());
-        nodes
-            .and_then(|nodes| if nodes.len() > NODES_MAX { Err(BudgetExceeded) } else { Ok(nodes) })
+        let nodes = within(root, budget, |evaluation| evaluation.nodes(&self.path, current))?;
+        if nodes.len() > NODES_MAX { Err(BudgetExceeded) } else { Ok(nodes) }
     }
 
     /// It starts at `@`.
@@ -131,7 +126,7 @@ impl Condition {
     }
 
     pub fn holds(&self, root: &Value, current: &Value) -> Result<bool, BudgetExceeded> {
-        Evaluation::new(root).holds(&self.logical, current)
+        self.holds_within(root, current, &mut { STEPS_MAX })
     }
 
     /// The same out of a budget that many conditions share, from which the steps are taken.
@@ -141,17 +136,27 @@ impl Condition {
         current: &Value,
         budget: &mut usize,
     ) -> Result<bool, BudgetExceeded> {
-        let mut evaluation = Evaluation::within(root, *budget);
-        let before = evaluation.steps_left();
-        let held = evaluation.holds(&self.logical, current);
-        *budget -= before - held.as_ref().map_or(0, |_| evaluation.steps_left());
-        held
+        within(root, budget, |evaluation| evaluation.holds(&self.logical, current))
     }
 
     /// Warns of what is probably not meant: seen in the text, and in a sample payload.
     pub fn doubts(&self, root: &Value, current: &Value) -> Vec<Lint> {
         lint::doubts(&self.logical, root, current)
     }
+}
+
+/// Evaluates within a budget, from which the steps are taken.
+fn within<'v, T>(
+    root: &'v Value,
+    budget: &mut usize,
+    evaluate: impl FnOnce(&mut Evaluation<'v>) -> Result<T, BudgetExceeded>,
+) -> Result<T, BudgetExceeded> {
+    let mut evaluation = Evaluation::within(root, *budget);
+    let before = evaluation.steps_left();
+    let result = evaluate(&mut evaluation);
+    // A query that failed has spent all that it had.
+    *budget -= before - result.as_ref().map_or(0, |_| evaluation.steps_left());
+    result
 }
 
 fn checked_length(text: &str) -> Result<&str, QueryError> {
