@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::delivery::outcome;
-use crate::diagnostics::diagnostic::{self, Diagnostic, Document, nearest};
+use crate::diagnostics::diagnostic::{self, Diagnostic, Document};
+use crate::diagnostics::suggestion::nearest;
 use crate::diagnostics::table::{self, Diagnostics, TomlTable};
 use crate::event::DEFAULT_DESTINATION;
 use crate::intake::client_ip::{InvalidNetwork, Network};
@@ -314,6 +315,7 @@ fn is_decimal(value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnostics::report::{OutputStyle, show};
 
     fn read(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
         let document = Document { name: "relay.toml".to_owned(), text: text.to_owned() };
@@ -322,9 +324,7 @@ mod tests {
             Ok((config, _)) => Ok(config),
             Err(refused) => Err(refused
                 .iter()
-                .map(|(document, mistakes)| {
-                    diagnostic::show(document, mistakes, diagnostic::OutputStyle::Plain)
-                })
+                .map(|(document, mistakes)| show(document, mistakes, OutputStyle::Plain))
                 .collect()),
         }
     }

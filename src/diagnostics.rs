@@ -1,4 +1,10 @@
 //! Messages about files that people write: what is wrong, where, and what to write instead.
+
 pub mod diagnostic;
-pub(crate) mod redaction;
+mod redaction;
+pub mod report;
+pub(crate) mod suggestion;
 pub mod table;
+mod visible;
+
+pub use visible::{is_terminal_control, visible};

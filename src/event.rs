@@ -4,6 +4,7 @@ mod id;
 mod record_key;
 mod request;
 mod storable;
+mod validators;
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,8 @@ pub use id::{
 pub use record_key::{NameKind, RecordKey};
 pub use request::{Outcome, Request, RequestKind};
 pub use storable::{NUL, storable};
+pub(crate) use validators::is_zero_width;
+pub use validators::{is_email, is_url};
 
 /// A webhook's headers by lower-case name; repeated ones are joined with `, `.
 pub type Headers = BTreeMap<String, String>;

@@ -1,12 +1,12 @@
-//! The rules that turn an event's payload into requests.
+//! Turns an event's payload into requests, by the rules of a mapping file.
 
 mod explanation;
 mod extractor;
-pub(crate) mod rules;
 pub mod language;
 mod markup;
+mod result;
+mod rules;
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -14,16 +14,19 @@ use serde_json::Value;
 
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::table::{Diagnostics, TomlTable};
-use crate::event::{Event, Request, RequestKind, TypePattern};
+use crate::event::{Event, RequestKind, TypePattern};
 use explanation::Recorder;
-pub use explanation::{BlockTrace, Explanation, FieldTrace, QueryResult, QueryTrace};
+pub use explanation::{BlockTrace, Explanation, FieldTrace};
 pub use extractor::{ExtractError, Extractor};
 pub use language::query::Patterns;
-use language::scope::Scope;
+pub use language::query_log::{QueryResult, QueryTrace};
+use language::scope::{AnswerSource, Scope};
 use language::template::Templates;
 pub use language::template::{TEMPLATE_FUNCTIONS, TemplateFunction};
+pub use result::{FeatureRequestLink, LinkMode, MappedRequests, MappingError};
 pub use rules::answers::AnswerRules;
 use rules::block::{BlockCompiler, MappingRun, RuleBlock};
+pub use rules::event_filter::events;
 
 /// The compiled blocks of one mapping file.
 #[derive(Debug)]
@@ -34,64 +37,12 @@ pub struct Mapping {
     answers: Option<AnswerRules>,
 }
 
-/// What an event became.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct MappedRequests {
-    /// In the order in which they go out; none when the event is ignored.
-    pub requests: Vec<Request>,
-    /// Which of `Mapping::blocks` made each request.
-    pub made_by: Vec<usize>,
-    /// Fields that were left out, and why.
-    pub notes: Vec<String>,
-    /// The names of fields that were left out since Savio would not take their values.
-    pub left_out: BTreeSet<String>,
-    /// Titles that delivery is to look up; here they are as the event has them.
-    pub links: Vec<FeatureRequestLink>,
-}
-
-/// The wish to link a request to a feature request that is there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FeatureRequestLink {
-    /// Which of `MappedRequests::requests`.
-    pub request: usize,
-    /// Such as `feedback[0].feature_request_title`.
-    pub field: String,
-    pub existing: LinkMode,
-}
-
-/// What becomes of a title that no feature request has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LinkMode {
-    /// It is sent, and makes one.
-    Prefer,
-    /// It is left out.
-    Only,
-}
-
-/// Why an event cannot be mapped: which field, and what is wrong with it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {reason}")]
-pub struct MappingError {
-    /// Such as `feedback[0].problem`.
-    pub field: String,
-    pub reason: String,
-}
-
 /// A block of the file, and where it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockName {
     /// Such as `feedback[0]`.
     pub name: String,
     pub place: Range<usize>,
-}
-
-impl LinkMode {
-    fn remark(self) -> &'static str {
-        match self {
-            LinkMode::Prefer => "delivery takes the spelling of a feature request that is there",
-            LinkMode::Only => "delivery leaves it out unless a feature request is there",
-        }
-    }
 }
 
 impl Mapping {
@@ -132,7 +83,7 @@ impl Mapping {
         self.run(event, payload, Recorder::default()).0
     }
 
-    /// What `apply` does with the event, and how each value was found.
+    /// Does what `apply` does, and records how each value was found.
     pub fn explain(&self, event: &Event, payload: &Arc<Value>) -> Explanation {
         let (mapped, recorder) = self.run(event, payload, Recorder::keeping());
         Explanation { mapped: Some(mapped), ..recorder.into_explanation() }
@@ -144,7 +95,7 @@ impl Mapping {
         payload: &Arc<Value>,
         recorder: Recorder,
     ) -> (Result<MappedRequests, MappingError>, Recorder) {
-        let scope = Scope::of_event(event, payload, self.answers.as_ref());
+        let scope = self.scope(event, payload);
         let mapped = MappedRequests::default();
         let mut run = MappingRun { scope: &scope, templates: &self.templates, mapped, recorder };
         for (position, block) in self.blocks.iter().enumerate() {
@@ -162,6 +113,11 @@ impl Mapping {
             run.note(note);
         }
         (Ok(run.mapped), run.recorder)
+    }
+
+    fn scope<'a>(&'a self, event: &'a Event, payload: &'a Arc<Value>) -> Scope<'a> {
+        let answers = self.answers.as_ref().map(|rules| rules as &dyn AnswerSource);
+        Scope::of_event(event, payload, answers)
     }
 
     /// The patterns that the blocks' own `events` name; `None` when a block takes every event.
@@ -184,28 +140,12 @@ impl Mapping {
         self.blocks.iter().map(name).collect()
     }
 
-    /// What is probably not meant, as far as only a sample can show it.
+    /// Warns of what is probably not meant, as far as only a sample can show it.
     pub fn doubts(&self, event: &Event, payload: &Arc<Value>) -> Vec<Diagnostic> {
-        let scope = Scope::of_event(event, payload, self.answers.as_ref());
+        let scope = self.scope(event, payload);
         let blocks = self.blocks.iter().filter(|block| block.takes(event));
-        blocks.flat_map(|block| block.doubts(&scope, &self.templates)).collect()
+        blocks.flat_map(|block| block.doubts(&scope)).collect()
     }
-}
-
-/// The key `events` of a mapping file or of a block.
-pub fn events(table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Option<Vec<TypePattern>> {
-    let written = table.texts("events", mistakes)?;
-    let mut patterns = Vec::new();
-    for text in written {
-        match text.text.parse::<TypePattern>() {
-            Ok(pattern) => patterns.push(pattern),
-            Err(error) => {
-                let message = format!("`{}` is no event type", text.text);
-                mistakes.push(Diagnostic::error(text.place, message).help(error.to_string()));
-            }
-        }
-    }
-    Some(patterns)
 }
 
 #[cfg(test)]

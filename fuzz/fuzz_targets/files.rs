@@ -3,7 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use savio_relay::diagnostics::diagnostic::{Document, OutputStyle, show};
+use savio_relay::diagnostics::diagnostic::Document;
+use savio_relay::diagnostics::report::{OutputStyle, show};
 use savio_relay::mapping_file::file::MappingFile;
 use savio_relay::secret::Environment;
 

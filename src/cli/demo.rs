@@ -16,7 +16,7 @@ use super::send::{OutgoingWebhook, client};
 use super::serve::{Relay, listening, runtime, stopped};
 use super::{CommandError, output as shown};
 use crate::config::Config;
-use crate::diagnostics::diagnostic::OutputStyle;
+use crate::diagnostics::report::OutputStyle;
 use crate::event::{SourceName, State};
 use crate::intake::signature::{Signature, SigningKey};
 use crate::intake::source::Source;

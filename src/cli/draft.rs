@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 
 use super::load::{self, header};
 use super::{CommandError, output};
-use crate::diagnostics::diagnostic::{Diagnostic, Document, nearest};
+use crate::diagnostics::diagnostic::{Diagnostic, Document};
+use crate::diagnostics::suggestion::nearest;
 use crate::event::{Event, Request, SourceName};
 use crate::intake::payload::Limits;
 use crate::intake::provider::Provider;

@@ -6,8 +6,9 @@ use std::io::{IsTerminal, Write as _};
 use serde_json::Value;
 
 use super::CommandError;
-pub(super) use crate::diagnostics::diagnostic::visible;
-use crate::diagnostics::diagnostic::{OutputStyle, is_terminal_control};
+use crate::diagnostics::is_terminal_control;
+use crate::diagnostics::report::OutputStyle;
+pub(super) use crate::diagnostics::visible;
 use crate::event::Request;
 
 /// How standard output is looked at.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{CommandError, output};
-use crate::diagnostics::diagnostic::nearest;
+use crate::diagnostics::suggestion::nearest;
 use crate::intake::provider::Provider;
 use crate::mapping_file::bundle;
 

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use super::CommandError;
 use super::output::{stderr_look, tell};
 use super::serve::{listening, runtime, stopped};
-use crate::diagnostics::diagnostic::show;
+use crate::diagnostics::report::show;
 use crate::diagnostics::table::parse_duration;
 use crate::rate::Rate;
 use crate::sandbox::{self, FailureRate, Faults, Seed, Settings, Share};

@@ -27,7 +27,7 @@ use super::reload::Reloader;
 use super::{CommandError, output as shown};
 use crate::config::Config;
 use crate::delivery::mapper::Mapper;
-use crate::diagnostics::diagnostic::show;
+use crate::diagnostics::report::show;
 use crate::event::{SourceName, State};
 use crate::http_client::chain;
 use crate::intake::registry::{SourceStatus, Sources, carry_over};

@@ -1,21 +1,36 @@
-//! Where a file that a person wrote seems to have a secret written out, so that it is never shown:
-//! a mistake beside it, or in its very key, is shown all the same.
+//! Finds and hides secrets that seem to be written out in a file, so that they are never shown: a mistake
+//! beside one, or in its key, is shown all the same.
 
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostic::nearest;
+use super::diagnostic::{Diagnostic, Document};
+use super::suggestion::nearest;
 
 /// Their entries are named by the person, or looked up in payloads.
 const FREE: [&str; 6] = ["feedback", "contact", "company", "answers", "event", "test"];
 
 const HARMLESS: [&str; 4] = ["secret_encoding", "secret_prefix", "until", "key_bytes_max"];
 
+/// Returns the document with stars in place of its secrets, as long as before.
+pub(super) fn redact(document: &Document, mistakes: &[Diagnostic]) -> Document {
+    let text = &document.text;
+    let mut masked = text.clone().into_bytes();
+    let known = mistakes.iter().filter(|mistake| mistake.secret).map(|it| it.place.clone());
+    for place in known.chain(likely_secrets(text)) {
+        let start = text.floor_char_boundary(place.start);
+        let end = text.floor_char_boundary(place.end).max(start);
+        masked[start..end].fill(b'*');
+    }
+    let text = String::from_utf8(masked).expect("whole characters became stars");
+    Document { name: document.name.clone(), text }
+}
+
 /// The places of the values under keys that sound like a secret's, but for those that only name
 /// where one is.
-pub(crate) fn likely_secrets(text: &str) -> Vec<Range<usize>> {
+fn likely_secrets(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let (root, _) = DeTable::parse_recoverable(text);
     search(root.get_ref(), false, &mut found);

@@ -7,7 +7,8 @@ use jiff::{Span, SpanRelativeTo};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostic::{Diagnostic, Document, MISTAKES_MAX, nearest};
+use super::diagnostic::{Diagnostic, Document, MISTAKES_MAX};
+use super::suggestion::nearest;
 use crate::rate::Rate;
 
 /// The mistakes found so far in one file.

@@ -1,22 +1,20 @@
-//! How each value was found: kept by `explain`, left empty by `apply`, gathered by the same code.
+//! Records how each value was found: for `explain`; `apply` runs the same code and records nothing.
 
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::language::value::{Scalar, ValueError, joined};
-use super::{MappedRequests, MappingError};
+use super::language::query_log::{QueryLog, QueryResult, QueryTrace};
+use super::result::{MappedRequests, MappingError};
 
-/// How long a value may be in an explanation, in characters.
-const SHOWN_MAX: usize = 200;
 const REASONS_MAX: usize = 100;
 
-/// What a mapping did with one event.
+/// Record of a mapping of one event.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Explanation {
     pub fields: Vec<FieldTrace>,
     pub blocks: Vec<BlockTrace>,
-    /// What `apply` gives for the same event.
+    /// Result of `apply` for the same event.
     #[serde(skip)]
     pub mapped: Option<Result<MappedRequests, MappingError>>,
 }
@@ -37,23 +35,6 @@ pub struct FieldTrace {
     pub note: Option<String>,
 }
 
-/// One query or template, and what it gave.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-#[schema(as = AskedQuery)]
-pub struct QueryTrace {
-    pub query: String,
-    pub gave: QueryResult,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum QueryResult {
-    /// The value, cut where it is long.
-    Value(String),
-    Nothing,
-    Failure(String),
-}
-
 /// One block: how many requests it made, and why not more.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct BlockTrace {
@@ -64,7 +45,7 @@ pub struct BlockTrace {
     pub reasons: Vec<String>,
 }
 
-/// Takes down an explanation, if one is wanted.
+/// Collects an explanation, if one is wanted.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
     kept: Option<Explanation>,
@@ -80,7 +61,7 @@ impl Recorder {
     }
 
     pub(super) fn tries(&self) -> QueryLog {
-        QueryLog { kept: self.kept.as_ref().map(|_| Vec::new()) }
+        if self.kept.is_some() { QueryLog::keeping() } else { QueryLog::default() }
     }
 
     pub(super) fn field(
@@ -96,14 +77,14 @@ impl Recorder {
             FieldResult::Value(value) => (value.clone(), None),
             FieldResult::Note(note) => (Value::Null, Some(note.to_owned())),
         };
-        let asked = tries.kept.unwrap_or_default();
+        let asked = tries.into_traces();
         let gave = |tried: &&QueryTrace| matches!(tried.gave, QueryResult::Value(_));
         let queries: Vec<&str> = asked.iter().filter(gave).map(|tried| &*tried.query).collect();
         let query = (!queries.is_empty() && !value.is_null()).then(|| queries.join(", "));
         kept.fields.push(FieldTrace { field: field(), value, query, tried: asked, note });
     }
 
-    /// What else is to be said of the field that was told last.
+    /// Adds a note to the most recent field.
     pub(super) fn remark(&mut self, remark: &str) {
         if let Some(field) = self.kept.as_mut().and_then(|kept| kept.fields.last_mut()) {
             field.note = Some(remark.to_owned());
@@ -120,7 +101,7 @@ impl Recorder {
         }
     }
 
-    /// Why the block that was begun last makes no request.
+    /// Adds a reason why the current block makes no request.
     pub(super) fn reason(&mut self, reason: &str) {
         if let Some(block) = self.kept.as_mut().and_then(|kept| kept.blocks.last_mut())
             && block.reasons.len() < REASONS_MAX
@@ -136,44 +117,9 @@ impl Recorder {
     }
 }
 
-/// What became of a field.
+/// Result of filling a field.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum FieldResult<'t> {
     Value(&'t Value),
     Note(&'t str),
-}
-
-/// The queries and templates that one field asked.
-#[derive(Debug, Default)]
-pub(crate) struct QueryLog {
-    kept: Option<Vec<QueryTrace>>,
-}
-
-impl QueryLog {
-    pub(super) fn add(&mut self, written: &str, found: &Result<Vec<Scalar>, ValueError>) {
-        let Some(kept) = &mut self.kept else {
-            return;
-        };
-        let gave = match found {
-            Ok(nodes) if nodes.is_empty() => QueryResult::Nothing,
-            Ok(nodes) => QueryResult::Value(shortened(&joined(nodes, ", "))),
-            Err(failure) => QueryResult::Failure(failure.0.clone()),
-        };
-        kept.push(QueryTrace { query: written.to_owned(), gave });
-    }
-
-    pub(super) fn add_default(&mut self, default: &Scalar) {
-        if let Some(kept) = &mut self.kept {
-            let gave = QueryResult::Value(shortened(&default.text()));
-            kept.push(QueryTrace { query: "default".to_owned(), gave });
-        }
-    }
-}
-
-fn shortened(text: &str) -> String {
-    if text.chars().nth(SHOWN_MAX).is_none() {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(SHOWN_MAX - 1).collect();
-    format!("{kept}…")
 }

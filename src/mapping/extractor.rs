@@ -1,13 +1,15 @@
-//! One value of the language outside of a block: how a provider's file tells an event's id and type.
+//! Extracts one value outside of a block, as a provider's file does for an event's id and type.
 
 use serde_json::Value;
 
-use super::explanation::QueryLog;
-use super::language::expression::{Cardinality, Expression, ValueReader};
+use super::language::expression::Expression;
+use super::language::item_values::ItemValues;
 use super::language::query::Patterns;
-use super::language::scope::{ItemScope, Scope};
+use super::language::query_log::QueryLog;
+use super::language::scope::Scope;
 use super::language::template::{Templates, Variable};
-use super::language::value::{clean, joined};
+use super::language::value::{Cardinality, clean, joined};
+use super::language::value_reader::ValueReader;
 use crate::diagnostics::diagnostic::{Diagnostic, Document};
 use crate::diagnostics::table::{Diagnostics, SpannedText};
 use crate::event::Headers;
@@ -20,7 +22,7 @@ pub struct Extractor {
     origin: ExtractorSource,
 }
 
-/// Why a selector gives nothing.
+/// Reason why an extractor gives nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ExtractError(String);
@@ -73,7 +75,7 @@ impl Extractor {
             }
             ExtractorSource::Expression(expression) => {
                 let scope = Scope::new(payload, headers);
-                let view = ItemScope::new(&scope, &self.templates, None);
+                let view = ItemValues::new(&scope, &self.templates, None);
                 let nodes = expression.nodes(&view, Cardinality::One, &mut QueryLog::default());
                 nodes.map(|nodes| joined(&nodes, ", ")).map_err(|failure| ExtractError(failure.0))
             }

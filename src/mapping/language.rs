@@ -1,11 +1,15 @@
 //! The mapping language: values, queries, templates, conditions.
-pub(crate) mod form_answers;
+
 pub(crate) mod condition;
 pub(crate) mod email;
 pub(crate) mod expression;
-pub(crate) mod steps;
-pub(crate) mod value;
+pub(crate) mod form_answers;
+pub(crate) mod item_values;
 pub mod query;
+pub(crate) mod query_log;
 pub(crate) mod scope;
+pub(crate) mod steps;
 pub(crate) mod template;
-pub(crate) mod validators;
+pub(crate) mod validator;
+pub(crate) mod value;
+pub(crate) mod value_reader;

@@ -13,7 +13,8 @@ mod values;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::diagnostics::diagnostic::{Document, OutputStyle};
+use crate::diagnostics::diagnostic::Document;
+use crate::diagnostics::report::OutputStyle;
 use crate::diagnostics::table;
 use crate::event::{EventId, Headers};
 

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 
 pub use super::import_rules::{ExportRecord, ImportRules};
 pub use super::sample::{MappingTest, SamplePayload};
-use crate::diagnostics::diagnostic::{self, Diagnostic, Document, nearest};
+use crate::diagnostics::diagnostic::{self, Diagnostic, Document};
+use crate::diagnostics::suggestion::nearest;
 use crate::diagnostics::table::{self, Diagnostics, SpannedText, TomlTable};
 use crate::event::{DEFAULT_DESTINATION, SourceName, TypePattern};
 use crate::intake::handshake::{self, HandshakeRule};

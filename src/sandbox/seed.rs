@@ -11,7 +11,8 @@ use serde_json::{Map, Value};
 use super::account::Account;
 use super::collection::Fields;
 use super::fields::{self, FieldKind, Need, Rule};
-use crate::diagnostics::diagnostic::{Diagnostic, Document, nearest};
+use crate::diagnostics::diagnostic::{Diagnostic, Document};
+use crate::diagnostics::suggestion::nearest;
 use crate::json;
 
 /// Companies, contacts, feature requests and feedback, in this order.

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::output::{self, bold, stdout_look};
-use crate::diagnostics::diagnostic::OutputStyle;
+use crate::diagnostics::report::OutputStyle;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

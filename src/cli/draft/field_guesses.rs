@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::leaves::{Leaf, ValuePath, leaves, quoted, words};
+use crate::event::is_email;
 
 /// Values as a mapping file writes them, where something was found.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -34,7 +35,7 @@ pub(super) fn find(payload: &Value, answers: &[(String, String)]) -> FieldGuesse
     FieldGuesses {
         problem,
         text,
-        person_email: asked(|_, answer| is_address(answer))
+        person_email: asked(|_, answer| is_email(answer))
             .or_else(|| email.map(|leaf| leaf.path.value())),
         person_name: asked(asks_for_name).or_else(|| name(&leaves, email, &place)),
         company_name: asked(asks_for_company)
@@ -110,7 +111,7 @@ fn text_score(leaf: &Leaf<'_>) -> i64 {
     let (before, last) = leaf.path.words();
     let count = i64::try_from(leaf.text.split_whitespace().count().min(60)).unwrap_or(60);
     let is_named = any(&last, WORDS);
-    if is_url(leaf.text) || is_address(leaf.text) || count < if is_named { 1 } else { 3 } {
+    if is_url(leaf.text) || is_email(leaf.text) || count < if is_named { 1 } else { 3 } {
         return 0;
     }
     let mut score = count + 10;
@@ -194,7 +195,7 @@ const STAFF: &[&str] = &[
 ];
 
 fn email_score(leaf: &Leaf<'_>) -> i64 {
-    if !is_address(leaf.text) {
+    if !is_email(leaf.text) {
         return 0;
     }
     let (before, last) = leaf.path.words();
@@ -239,7 +240,7 @@ fn name_score(leaf: &Leaf<'_>, near: Option<&ValuePath>) -> i64 {
     let is_other = any(&last, &["company", "first", "last", "file", "event", "form", "type"])
         || any(&before, &["company", "companies", "organization", "account", "tags", "labels"]);
     let is_alone = near.is_some_and(|near| leaf.path.parent() == *near);
-    if !is_name || is_other || !(is_persons || is_alone) || is_address(leaf.text) {
+    if !is_name || is_other || !(is_persons || is_alone) || is_email(leaf.text) {
         return 0;
     }
     let staff = if any(&before, STAFF) { 30 } else { 0 };
@@ -253,7 +254,7 @@ fn company_score(leaf: &Leaf<'_>) -> i64 {
     let (before, last) = leaf.path.words();
     let is_named = any(&last, COMPANIES) && !any(&last, &["id", "url", "size", "type", "domain"]);
     let is_its_name = any(&before, COMPANIES) && last == ["name"];
-    if !(is_named || is_its_name) || is_url(leaf.text) || is_address(leaf.text) {
+    if !(is_named || is_its_name) || is_url(leaf.text) || is_email(leaf.text) {
         return 0;
     }
     60 - depth(leaf)
@@ -293,7 +294,7 @@ fn asks_for_name(question: &str, answer: &str) -> bool {
     let words = words(question);
     any(&words, &["name"])
         && !any(&words, &["company", "organization", "organisation", "first", "last", "user"])
-        && !is_address(answer)
+        && !is_email(answer)
         && !answer.is_empty()
 }
 
@@ -307,17 +308,6 @@ fn asks_for_company(question: &str, answer: &str) -> bool {
 
 fn is_url(text: &str) -> bool {
     text.starts_with("https://") || text.starts_with("http://")
-}
-
-fn is_address(text: &str) -> bool {
-    let plain = |c: char| c.is_alphanumeric() || "._%+-'".contains(c);
-    text.split_once('@').is_some_and(|(name, domain)| {
-        !name.is_empty()
-            && name.chars().all(plain)
-            && domain.contains('.')
-            && !domain.starts_with('.')
-            && domain.chars().all(|c| c.is_alphanumeric() || c == '.' || c == '-')
-    })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::waits::SourceWaits;
 use crate::cli::output::{one_line, shorten};
 use crate::cli::{CommandError, output as shown};
-use crate::diagnostics::diagnostic::OutputStyle;
+use crate::diagnostics::report::OutputStyle;
 use crate::store::{
     Archive, Attempt, Cursor, EventFilter, EventPage, EventRecord, EventSummary, PageRequest,
     PlannedRequest, Sqlite,

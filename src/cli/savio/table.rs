@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::cli::output::{fields, one_line, shorten, stdout_look, table};
-use crate::diagnostics::diagnostic::OutputStyle;
+use crate::diagnostics::report::OutputStyle;
 use crate::savio::{Company, Contact, FeatureRequest};
 
 /// How much of a text a terminal's line shows.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::body_field::BodyField;
-use crate::diagnostics::diagnostic::nearest;
+use crate::diagnostics::suggestion::nearest;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MessageTemplate(Vec<MessagePart>);

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::expression::{ValueReader, query_mistake};
+use super::item_values::ItemValues;
 use super::query::{Condition, Lint};
-use super::scope::ItemScope;
 use super::template::Template;
 use super::value::ValueError;
+use super::value_reader::{ValueReader, query_mistake};
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::table::{SpannedText, TomlTable};
 
@@ -46,14 +46,14 @@ impl WhenClause {
         None
     }
 
-    pub(crate) fn holds(&self, view: &ItemScope<'_>) -> Result<bool, ValueError> {
+    pub(crate) fn holds(&self, view: &ItemValues<'_>) -> Result<bool, ValueError> {
         match self {
-            WhenClause::Condition { condition, .. } => view.holds(condition),
-            WhenClause::Template(template) => view.templates.holds(template, view),
+            WhenClause::Condition { condition, .. } => view.scope.holds(condition),
+            WhenClause::Template(template) => view.templates.holds(template, &view.scope),
         }
     }
 
-    /// What is probably not meant, seen with a sample; `current` is what `@` is.
+    /// Warns of what is probably not meant, seen with a sample; `current` is what `@` is.
     pub(crate) fn doubts(&self, payload: &Value, current: &Value) -> Vec<Diagnostic> {
         let WhenClause::Condition { condition, text } = self else {
             return Vec::new();

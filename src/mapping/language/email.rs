@@ -1,10 +1,10 @@
-//! The first e-mail address in a text that people wrote.
+//! Finds the first e-mail address in a text that people wrote.
 
-use super::validators::{is_email, is_zero_width};
+use crate::event::{is_email, is_zero_width};
 
-/// What ends a word. `=` and `/` may be in an address, and are in none that people have.
+/// Characters that end a word. `=` and `/` may be in an address, and are in none that people have.
 const SEPARATORS: &str = "<>()[]{}\",;|=`\u{201c}\u{201d}\u{201e}\u{ab}\u{bb}";
-/// What an address has before its `@`, beside letters and digits.
+/// Characters of an address before its `@`, beside letters and digits.
 const LOCAL_SIGNS: &str = ".!#$%&'*+-^_~";
 
 /// The first one that Savio takes. A URL may have a user and `@`, and none of that is an address.

@@ -18,13 +18,13 @@ pub(crate) struct FormAnswers {
     /// Positions by question and key: first as they are, then however they are spelled.
     exact: HashMap<String, usize>,
     alike: HashMap<String, usize>,
-    /// How long it is, printed, or a little longer.
+    /// Its length when printed, or a little more.
     printed_bytes: usize,
-    /// What could not be told.
+    /// Answers that could not be read.
     pub(crate) notes: Vec<String>,
 }
 
-/// What an answer can be looked up by.
+/// Texts by which an answer can be looked up.
 #[derive(Debug, Default)]
 pub(crate) struct Question {
     pub(crate) question: String,

@@ -2,16 +2,15 @@
 //! Narrower than the RFC in one point: the pattern of `match` and `search` is a text in quotes,
 //! compiled at load; one that is taken from the payload is refused.
 
+mod advice;
+mod ast;
 mod compiler;
-mod lint;
+mod error;
 mod evaluator;
 mod lexer;
-mod ast;
-mod advice;
+mod lint;
 mod number;
 mod pattern;
-
-use std::ops::Range;
 
 use jsonpath_rust::parser::errors::JsonPathError;
 use jsonpath_rust::parser::model::{JpQuery, Segment, Selector};
@@ -21,6 +20,8 @@ use serde_json::Value;
 
 use ast::{Logical, QueryPath, Start};
 use compiler::QueryCompiler;
+pub use error::QueryError;
+pub use evaluator::BudgetExceeded;
 use evaluator::{Evaluation, NODES_MAX, STEPS_MAX};
 use lexer::QueryTokens;
 pub use lint::Lint;
@@ -40,22 +41,6 @@ pub struct Query {
 pub struct Condition {
     logical: Logical,
 }
-
-/// What is wrong with the text of a query.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct QueryError {
-    pub message: String,
-    /// Bytes of the text that was given.
-    pub at: Range<usize>,
-    /// What to write instead.
-    pub help: Option<String>,
-}
-
-/// The payload would cost more than a query may spend; it says nothing about what it found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the query takes more than {STEPS_MAX} steps or gives more than {NODES_MAX} values here")]
-pub struct BudgetExceeded;
 
 impl Query {
     /// White space around the text is a mistake, as in the RFC.
@@ -83,8 +68,7 @@ impl Query {
         root: &'v Value,
         current: &'v Value,
     ) -> Result<Vec<&'v Value>, BudgetExceeded> {
-        let nodes = Evaluation::new(root).nodes(&self.path, current)?;
-        if nodes.len() > NODES_MAX { Err(BudgetExceeded) } else { Ok(nodes) }
+        self.nodes_within(root, current, &mut { STEPS_MAX })
     }
 
     /// The same out of a budget that many queries share, from which the steps are taken.
@@ -94,13 +78,8 @@ impl Query {
         current: &'v Value,
         budget: &mut usize,
     ) -> Result<Vec<&'v Value>, BudgetExceeded> {
-        let mut evaluation = Evaluation::within(root, *budget);
-        let before = evaluation.steps_left();
-        let nodes = evaluation.nodes(&self.path, current);
-        // A query that failed has spent all that it had.
-        *budget -= before - nodes.as_ref().map_or(0, |_| evaluation.steps_left());
-        nodes
-            .and_then(|nodes| if nodes.len() > NODES_MAX { Err(BudgetExceeded) } else { Ok(nodes) })
+        let nodes = within(root, budget, |evaluation| evaluation.nodes(&self.path, current))?;
+        if nodes.len() > NODES_MAX { Err(BudgetExceeded) } else { Ok(nodes) }
     }
 
     /// It starts at `@`.
@@ -147,7 +126,7 @@ impl Condition {
     }
 
     pub fn holds(&self, root: &Value, current: &Value) -> Result<bool, BudgetExceeded> {
-        Evaluation::new(root).holds(&self.logical, current)
+        self.holds_within(root, current, &mut { STEPS_MAX })
     }
 
     /// The same out of a budget that many conditions share, from which the steps are taken.
@@ -157,28 +136,27 @@ impl Condition {
         current: &Value,
         budget: &mut usize,
     ) -> Result<bool, BudgetExceeded> {
-        let mut evaluation = Evaluation::within(root, *budget);
-        let before = evaluation.steps_left();
-        let held = evaluation.holds(&self.logical, current);
-        *budget -= before - held.as_ref().map_or(0, |_| evaluation.steps_left());
-        held
+        within(root, budget, |evaluation| evaluation.holds(&self.logical, current))
     }
 
-    /// What is probably not meant: seen in the text, and in a sample payload.
+    /// Warns of what is probably not meant: seen in the text, and in a sample payload.
     pub fn doubts(&self, root: &Value, current: &Value) -> Vec<Lint> {
         lint::doubts(&self.logical, root, current)
     }
 }
 
-impl QueryError {
-    fn new(message: impl Into<String>, at: Range<usize>) -> QueryError {
-        QueryError { message: message.into(), at, help: None }
-    }
-
-    fn help(mut self, help: impl Into<String>) -> QueryError {
-        self.help = Some(help.into());
-        self
-    }
+/// Evaluates within a budget, from which the steps are taken.
+fn within<'v, T>(
+    root: &'v Value,
+    budget: &mut usize,
+    evaluate: impl FnOnce(&mut Evaluation<'v>) -> Result<T, BudgetExceeded>,
+) -> Result<T, BudgetExceeded> {
+    let mut evaluation = Evaluation::within(root, *budget);
+    let before = evaluation.steps_left();
+    let result = evaluate(&mut evaluation);
+    // A query that failed has spent all that it had.
+    *budget -= before - result.as_ref().map_or(0, |_| evaluation.steps_left());
+    result
 }
 
 fn checked_length(text: &str) -> Result<&str, QueryError> {

@@ -1,4 +1,4 @@
-//! What the values of one event can see, made at most once per event, and what they may cost.
+//! Data that the values of one event can see, made at most once per event, and the budget of their work.
 
 use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
@@ -7,24 +7,29 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use minijinja::Value as Shared;
 use serde_json::Value;
 
+use super::form_answers::FormAnswers;
 use super::query::{BudgetExceeded, Condition, Query};
-use super::template::Templates;
 use super::value::{Scalar, ValueError};
 use crate::event::{Event, Headers};
-use crate::mapping::rules::answers::{AnswerRules, FormAnswers};
 
-/// What all queries of one event may take together.
+/// Steps of all queries of one event together: twenty queries at their own limit.
 const STEPS_MAX: usize = 20_000_000;
-/// What all templates of one event may burn together.
+/// Fuel of all templates of one event together: twenty templates at their own limit.
 const FUEL_MAX: u64 = 2_000_000;
-/// How much text all values of one event may hold together: three times the largest payload.
+/// Text that all values of one event may hold together: three times the largest payload.
 const BYTES_MAX: usize = 16 * 1024 * 1024;
-/// How much memory copies of parts of the payload may take: the item that a template looks at, and what
+/// Memory that copies of parts of the payload may take: the item that a template looks at, and what
 /// `jsonpath()` gave to the templates of one event together.
 const COPIED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// How much text of the payload templates may look at, each time counted anew: each look is a copy.
+/// Text of the payload that templates may look at, counted at each look, since each is a copy.
 const READ_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// Source of a form's answers. The language does not know the rules that say where they lie.
+pub(crate) trait AnswerSource {
+    /// Reads all answers of one event.
+    fn collect(&self, scope: &Scope<'_>) -> Result<FormAnswers, ValueError>;
+}
 
 /// One event, as all of its values see it.
 pub(crate) struct Scope<'a> {
@@ -32,7 +37,7 @@ pub(crate) struct Scope<'a> {
     pub(crate) headers: &'a Headers,
     /// None where a provider's file only asks for an id or a type.
     pub(crate) event: Option<&'a Event>,
-    pub(crate) answers: Option<&'a AnswerRules>,
+    answers: Option<&'a dyn AnswerSource>,
     pub(crate) budget: Budget,
     fuel: Cell<u64>,
     bytes: Cell<usize>,
@@ -66,7 +71,7 @@ impl<'a> Scope<'a> {
     pub(crate) fn of_event(
         event: &'a Event,
         payload: &'a Arc<Value>,
-        answers: Option<&'a AnswerRules>,
+        answers: Option<&'a dyn AnswerSource>,
     ) -> Scope<'a> {
         let shared =
             TemplateValues { json: Arc::clone(payload).into(), ..TemplateValues::default() };
@@ -86,7 +91,7 @@ impl<'a> Scope<'a> {
         self.collected.get_or_init(|| answers.collect(self).map(Arc::new)).clone().map(Some)
     }
 
-    /// What could not be told while the answers were read.
+    /// Notes on answers that could not be read.
     pub(crate) fn answer_notes(&self) -> Vec<String> {
         match self.collected.get() {
             Some(Ok(collected)) => collected.notes.clone(),
@@ -111,19 +116,14 @@ impl<'a> Scope<'a> {
 
 /// The scope, and the item of a `for_each` in it.
 pub(crate) struct ItemScope<'a> {
-    pub(crate) scope: &'a Scope<'a>,
-    pub(crate) templates: &'a Templates,
+    pub(crate) event_scope: &'a Scope<'a>,
     pub(crate) item: Option<&'a Value>,
     item_json: OnceCell<Result<Arc<Value>, ValueError>>,
 }
 
 impl<'a> ItemScope<'a> {
-    pub(crate) fn new(
-        scope: &'a Scope<'a>,
-        templates: &'a Templates,
-        item: Option<&'a Value>,
-    ) -> ItemScope<'a> {
-        ItemScope { scope, templates, item, item_json: OnceCell::new() }
+    pub(crate) fn new(event_scope: &'a Scope<'a>, item: Option<&'a Value>) -> ItemScope<'a> {
+        ItemScope { event_scope, item, item_json: OnceCell::new() }
     }
 
     /// The item in the form that templates want.
@@ -133,21 +133,21 @@ impl<'a> ItemScope<'a> {
         self.item_json.get_or_init(copied).clone().map(Some)
     }
 
-    /// What `@` is.
+    /// The value of `@`.
     fn current(&self) -> &'a Value {
-        self.item.unwrap_or(self.scope.payload)
+        self.item.unwrap_or(self.event_scope.payload)
     }
 
     pub(crate) fn nodes(&self, query: &Query) -> Result<Vec<&'a Value>, ValueError> {
-        self.scope.budget.nodes(query, self.scope.payload, self.current())
+        self.event_scope.budget.nodes(query, self.event_scope.payload, self.current())
     }
 
     pub(crate) fn holds(&self, condition: &Condition) -> Result<bool, ValueError> {
-        self.scope.budget.holds(condition, self.scope.payload, self.current())
+        self.event_scope.budget.holds(condition, self.event_scope.payload, self.current())
     }
 }
 
-/// How many steps the queries of one event have left, and how much of the payload may be copied.
+/// Steps that the queries of one event have left, and bytes of the payload that may be copied and read.
 #[derive(Debug, Clone)]
 pub(crate) struct Budget(Arc<Left>);
 
@@ -216,7 +216,7 @@ impl Budget {
     }
 }
 
-/// With the memory that it takes.
+/// Returns the copy with the memory that it takes.
 fn copy_within(json: &Value, bytes_max: usize) -> Result<(Arc<Value>, usize), ValueError> {
     let mut left = bytes_max;
     if !takes(json, &mut left) {
@@ -225,7 +225,7 @@ fn copy_within(json: &Value, bytes_max: usize) -> Result<(Arc<Value>, usize), Va
     Ok((Arc::new(json.clone()), bytes_max - left))
 }
 
-/// Whether the value keeps within what is left, which gets less by it.
+/// Takes the size of the value from what is left; false if that is too little.
 fn takes(json: &Value, left: &mut usize) -> bool {
     const MEMBER_BYTES: usize = 2 * size_of::<Value>();
     let own = match json {

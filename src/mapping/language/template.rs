@@ -1,88 +1,54 @@
 //! Templates: minijinja with its functions, within bounds of work and output.
 
-mod lexer;
-mod json_value;
 mod bounds;
 mod builtins;
 mod check;
+mod error;
 mod functions;
 mod guard;
+mod json_value;
+mod lexer;
 mod lookups;
+mod output;
 mod reference;
+mod variable;
 mod weight;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use minijinja::value::{DynObject, ValueKind};
-use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
+use minijinja::{Environment, UndefinedBehavior, Value};
 
 use super::query::Patterns;
 use super::scope::ItemScope;
-use super::value::{self, Scalar, ScalarList, ValueError, clean, object_failure};
+use super::value::{Scalar, ScalarList, ValueError, clean};
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::table::{Diagnostics, SpannedText};
-use crate::mapping::rules::answers::FormAnswers;
 use check::TemplateCheck;
+use error::failure;
 use functions::{QueryRoots, ROOTS, StaticQueries};
 use guard::Guarded;
 use json_value::share;
+pub(crate) use output::literal;
+use output::{EXPRESSION, RenderedOutput, gather, print, squeeze};
 pub use reference::{TEMPLATE_FUNCTIONS, TemplateFunction};
+pub(crate) use variable::Variable;
 
-/// What one rendering may burn: about one per step, or per 64 bytes.
+/// Fuel of one rendering: about one unit per step, or per 64 bytes.
 const FUEL_MAX: u64 = 100_000;
 const OUTPUT_BYTES_MAX: usize = 256 * 1024;
-/// How many a file may have: each takes at least 10 KiB, however short it is.
+/// Templates of a file: each takes at least 10 KiB, however short it is.
 const TEMPLATES_MAX: usize = 2_000;
 /// Calls, includes and nested expressions may go this deep.
 const RECURSION_MAX: usize = 100;
-/// Lists in lists of an expression's value may go this deep.
-const LIST_DEPTH_MAX: usize = 64;
-
-/// What a template can look up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Variable {
-    Payload,
-    Headers,
-    Event,
-    Answers,
-    Item,
-    /// The function `jsonpath`, which needs the payload.
-    Jsonpath,
-}
-
-impl Variable {
-    pub(crate) const ALL: [Variable; 6] = [
-        Variable::Payload,
-        Variable::Headers,
-        Variable::Event,
-        Variable::Answers,
-        Variable::Item,
-        Variable::Jsonpath,
-    ];
-
-    fn name(self) -> &'static str {
-        match self {
-            Variable::Payload => "payload",
-            Variable::Headers => "headers",
-            Variable::Event => "event",
-            Variable::Answers => "answers",
-            Variable::Item => "item",
-            Variable::Jsonpath => "jsonpath",
-        }
-    }
-
-    fn named(name: &str) -> Option<Variable> {
-        Variable::ALL.into_iter().find(|variable| variable.name() == name)
-    }
-}
 
 /// All templates of one file.
 #[derive(Debug, Clone)]
 pub(crate) struct Templates {
     environment: Environment<'static>,
     queries: StaticQueries,
-    /// What the patterns of their file may still cost.
+    /// Budget of the patterns of their file.
     pub(crate) patterns: Patterns,
     count: usize,
 }
@@ -97,9 +63,6 @@ pub(crate) struct Template {
     /// The queries whose nodes it gives as they are, and that may give several.
     pub(crate) several: Vec<String>,
 }
-
-/// A template that is one `{{ expression }}` gives its value; its name begins with this.
-const EXPRESSION: char = '=';
 
 impl Template {
     pub(crate) fn is_expression(&self) -> bool {
@@ -212,14 +175,14 @@ impl Templates {
         let (text, printed) = self.render(template, view)?;
         let mut nodes = ScalarList::default();
         if template.is_expression() {
-            gather(&printed.last, &mut nodes, LIST_DEPTH_MAX)?;
+            gather(&printed.last, &mut nodes)?;
         } else if printed.prints == 0 || printed.shown > 0 {
             nodes.push_text(&squeeze(&clean(&text)))?;
         }
         Ok(nodes.finish())
     }
 
-    /// Whether an expression's value is neither empty nor false.
+    /// Returns whether an expression's value is neither empty nor false.
     pub(crate) fn holds(
         &self,
         template: &Template,
@@ -250,7 +213,7 @@ impl Templates {
             Ok(captured) => captured.state().fuel_levels().map_or(0, |(burnt, _)| burnt),
             Err(_) => FUEL_MAX,
         };
-        let spent = view.scope.consume_fuel(burnt);
+        let spent = view.event_scope.consume_fuel(burnt);
         let mut captured = rendered.map_err(failure)?;
         spent?;
         let printed = captured.with_state_mut(|state| {
@@ -264,108 +227,10 @@ impl Templates {
     }
 }
 
-/// The value of a text without `{{ }}`; nothing if it is blank.
-pub(crate) fn literal(text: &str) -> Option<Scalar> {
-    let text = squeeze(&clean(text)).into_owned();
-    (!text.is_empty()).then_some(Scalar::Text(text))
-}
-
-/// What the `{{ }}` of one rendering printed.
-#[derive(Debug, Default)]
-struct RenderedOutput {
-    /// How many were reached, and how many of them were not blank.
-    prints: usize,
-    shown: usize,
-    last: Value,
-}
-
-/// Prints a value of `{{ }}` as a query's nodes would be printed.
-fn print(output: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
-    let mut blank = true;
-    if !state.name().starts_with(EXPRESSION) {
-        let text = match value.as_str() {
-            Some(text) => Cow::Borrowed(text),
-            None => Cow::Owned(text_of(value).map_err(invalid)?),
-        };
-        blank = text.trim().is_empty();
-        output.write_str(&text)?;
-    }
-    let printed = state.get_or_insert_extension_with(RenderedOutput::default);
-    printed.prints += 1;
-    printed.shown += usize::from(!blank);
-    printed.last = value.clone();
-    Ok(())
-}
-
-fn text_of(value: &Value) -> Result<String, ValueError> {
-    let mut nodes = ScalarList::default();
-    gather(value, &mut nodes, LIST_DEPTH_MAX)?;
-    Ok(value::joined(&nodes.finish(), ", "))
-}
-
-fn gather(value: &Value, nodes: &mut ScalarList, depth: usize) -> Result<(), ValueError> {
-    match value.kind() {
-        ValueKind::Undefined | ValueKind::None => Ok(()),
-        ValueKind::Bool => nodes.push(Scalar::Boolean(value.is_true())),
-        ValueKind::Number => nodes.push(number_of(value)),
-        ValueKind::String | ValueKind::Bytes => {
-            nodes.push_text(&squeeze(&clean(&value.to_string())))
-        }
-        ValueKind::Seq | ValueKind::Iterable => {
-            if let Some(collected) = value.downcast_object_ref::<FormAnswers>() {
-                return nodes.push_text(&collected.to_string());
-            }
-            if depth == 0 {
-                return Err(ValueError::new("it gives lists in lists, too deep"));
-            }
-            nodes.list()?;
-            let items = value.try_iter().map_err(failure)?;
-            items.checked().try_for_each(|item| gather(&item.map_err(failure)?, nodes, depth - 1))
-        }
-        ValueKind::Map => {
-            let keys: Vec<Value> = value.try_iter().map_err(failure)?.take(5).collect();
-            Err(object_failure(keys.iter().filter_map(Value::as_str)))
-        }
-        _ => Err(ValueError(format!("it gives a {}, not a text", value.kind()))),
-    }
-}
-
-fn number_of(value: &Value) -> Scalar {
-    if let Ok(whole) = i64::try_from(value.clone()) {
-        // 9.0 is given as a whole number too, and keeps its type.
-        if value.is_integer() {
-            return Scalar::Number(whole.into());
-        }
-    }
-    if let Ok(whole) = u64::try_from(value.clone())
-        && value.is_integer()
-    {
-        return Scalar::Number(whole.into());
-    }
-    let float = f64::try_from(value.clone()).ok().and_then(serde_json::Number::from_f64);
-    float.map_or_else(|| Scalar::Text(value.to_string()), Scalar::Number)
-}
-
-/// Three and more line ends become two.
-fn squeeze(text: &str) -> Cow<'_, str> {
-    if !text.contains("\n\n\n") {
-        return Cow::Borrowed(text);
-    }
-    let mut squeezed = String::with_capacity(text.len());
-    let mut line_ends = 0;
-    for c in text.chars() {
-        line_ends = if c == '\n' { line_ends + 1 } else { 0 };
-        if line_ends <= 2 {
-            squeezed.push(c);
-        }
-    }
-    Cow::Owned(squeezed)
-}
-
 /// The variables that a template uses, made when the first one of an event asks for them.
 fn context(uses: &[Variable], view: &ItemScope<'_>) -> Result<Value, ValueError> {
     let mut variables = Vec::with_capacity(uses.len());
-    let scope = view.scope;
+    let scope = view.event_scope;
     for variable in uses {
         let value = match variable {
             Variable::Payload => share(&scope.json(), &scope.budget),
@@ -389,16 +254,16 @@ fn context(uses: &[Variable], view: &ItemScope<'_>) -> Result<Value, ValueError>
 }
 
 fn roots(view: &ItemScope<'_>) -> Result<Value, ValueError> {
-    let (payload, item) = (view.scope.json(), view.item_json()?);
-    Ok(Value::from_object(QueryRoots { payload, item, budget: view.scope.budget.clone() }))
+    let (payload, item) = (view.event_scope.json(), view.item_json()?);
+    Ok(Value::from_object(QueryRoots { payload, item, budget: view.event_scope.budget.clone() }))
 }
 
 fn headers(view: &ItemScope<'_>) -> Value {
-    Value::from_pairs(view.scope.headers.iter().map(|(name, value)| (name.as_str(), value)))
+    Value::from_pairs(view.event_scope.headers.iter().map(|(name, value)| (name.as_str(), value)))
 }
 
 fn event(view: &ItemScope<'_>) -> Value {
-    let Some(event) = view.scope.event else {
+    let Some(event) = view.event_scope.event else {
         return Value::UNDEFINED;
     };
     Value::from_pairs([
@@ -409,21 +274,6 @@ fn event(view: &ItemScope<'_>) -> Value {
     ])
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
-fn failure(error: Error) -> ValueError {
-    if error.kind() == ErrorKind::OutOfFuel {
-        return ValueError::new("the template takes too long");
-    }
-    match error.detail() {
-        Some(detail) => ValueError(detail.to_owned()),
-        None => ValueError(error.kind().to_string()),
-    }
-}
-
 fn too_long() -> ValueError {
     ValueError::new("the template prints more than 256 KiB")
-}
-
-fn invalid(failure: ValueError) -> Error {
-    Error::new(ErrorKind::InvalidOperation, failure.0)
 }

@@ -1,14 +1,14 @@
-//! What a value comes to: plain nodes, each a text, a number or a boolean, none of them empty.
+//! Nodes that a value comes to: each a text, a number or a boolean, none of them empty.
 
 use serde_json::{Number, Value};
 
 use crate::event::NUL;
 
-/// What all nodes of one value may hold together.
+/// Text that all nodes of one value may hold together.
 const BYTES_MAX: usize = 5 * 1024 * 1024;
 const NODES_MAX: usize = 100_000;
 
-/// Why a value cannot be told.
+/// Reason why a value cannot be found.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct ValueError(pub(crate) String);
@@ -24,6 +24,17 @@ pub(crate) enum Scalar {
     Text(String),
     Number(Number),
     Boolean(bool),
+}
+
+/// Number of nodes that the place of a value takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cardinality {
+    /// One text: alternatives end with the first that is not empty.
+    One,
+    /// The answer of a form: as one text, but objects count as their entries.
+    Answer,
+    /// A list: all alternatives count.
+    Many,
 }
 
 impl Scalar {
@@ -89,7 +100,7 @@ pub(crate) fn clean(text: &str) -> String {
 pub(crate) struct ScalarList {
     found: Vec<Scalar>,
     bytes: usize,
-    /// How many lists were gone through, empty ones included.
+    /// Lists that were gone through, empty ones included.
     lists: usize,
 }
 

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use html5gum::emitters::callback::{CallbackEmitter, CallbackEvent};
 use html5gum::{Span, Tokenizer};
 
-use super::{capped, link, without_scheme};
+use super::text::{capped, link, without_scheme};
 
 const URL_BYTES_MAX: usize = 2048;
 

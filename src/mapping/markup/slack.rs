@@ -1,6 +1,6 @@
 //! Slack's marks as plain text: mentions, channels, links and its three escapes.
 
-use super::{capped, link, strip_scheme};
+use super::text::{capped, link, strip_scheme};
 
 /// `<@U1|ann> see <https://x.io|here>` becomes `@ann see here (https://x.io)`.
 pub(crate) fn slack_to_text(marked: &str) -> String {

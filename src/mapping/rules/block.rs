@@ -4,20 +4,22 @@ use std::ops::Range;
 
 use serde_json::{Map, Value};
 
+use super::event_filter::events;
 use super::fields::{EmptyPolicy, FieldRule, FieldValue, fields};
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::table::{Diagnostics, SpannedText, TomlTable};
 use crate::event::{Event, Request, RequestKind, TypePattern, storable};
 use crate::mapping::explanation::{FieldResult, Recorder};
 use crate::mapping::language::condition::WhenClause;
-use crate::mapping::language::expression::ValueReader;
+use crate::mapping::language::item_values::ItemValues;
 use crate::mapping::language::query::Query;
 use crate::mapping::language::scope::{ItemScope, Scope};
 use crate::mapping::language::template::{Templates, Variable};
 use crate::mapping::language::value::ValueError;
-use crate::mapping::{FeatureRequestLink, MappedRequests, MappingError, events};
+use crate::mapping::language::value_reader::ValueReader;
+use crate::mapping::result::{FeatureRequestLink, MappedRequests, MappingError};
 
-/// How many requests one event may become.
+/// Requests that one event may become.
 const REQUESTS_MAX: usize = 1_000;
 
 #[derive(Debug)]
@@ -33,7 +35,7 @@ pub(crate) struct RuleBlock {
     fields: Vec<(&'static FieldRule, FieldValue)>,
 }
 
-/// Where the blocks of a file are read into.
+/// Reads the blocks of a file.
 pub(crate) struct BlockCompiler<'c> {
     pub(crate) templates: &'c mut Templates,
     pub(crate) has_answers: bool,
@@ -100,8 +102,8 @@ pub(crate) struct MappingRun<'r> {
 
 /// One request of a block that is being made.
 struct RequestDraft<'m> {
-    view: ItemScope<'m>,
-    /// Which item of the `for_each` it is of, from 1.
+    view: ItemValues<'m>,
+    /// Number of its item in the `for_each`, from 1.
     item: Option<usize>,
 }
 
@@ -121,16 +123,16 @@ impl RuleBlock {
         run: &mut MappingRun<'_>,
     ) -> Result<(), MappingError> {
         let Some(query) = &self.for_each else {
-            let view = ItemScope::new(run.scope, run.templates, None);
+            let view = ItemValues::new(run.scope, run.templates, None);
             return self.request(position, &RequestDraft { view, item: None }, run);
         };
-        let items = ItemScope::new(run.scope, run.templates, None).nodes(query);
+        let items = ItemScope::new(run.scope, None).nodes(query);
         let items = items.map_err(|failure| self.unmappable("for_each", &failure))?;
         if items.is_empty() {
             run.recorder.reason("`for_each` gives no item");
         }
         for (index, item) in items.into_iter().enumerate() {
-            let view = ItemScope::new(run.scope, run.templates, Some(item));
+            let view = ItemValues::new(run.scope, run.templates, Some(item));
             self.request(position, &RequestDraft { view, item: Some(index + 1) }, run)?;
         }
         Ok(())
@@ -242,15 +244,15 @@ impl RuleBlock {
         MappingError { field: format!("{}.{field}", self.name), reason: failure.0.clone() }
     }
 
-    /// What is probably not meant in `when`, seen with a sample.
-    pub(crate) fn doubts(&self, scope: &Scope<'_>, templates: &Templates) -> Vec<Diagnostic> {
+    /// Warns of what is probably not meant in `when`, seen with a sample.
+    pub(crate) fn doubts(&self, scope: &Scope<'_>) -> Vec<Diagnostic> {
         let Some(when) = &self.when else {
             return Vec::new();
         };
         let Some(query) = &self.for_each else {
             return when.doubts(scope.payload, scope.payload);
         };
-        let items = ItemScope::new(scope, templates, None).nodes(query).unwrap_or_default();
+        let items = ItemScope::new(scope, None).nodes(query).unwrap_or_default();
         let mut doubts = Vec::new();
         for item in items.into_iter().take(REQUESTS_MAX) {
             for doubt in when.doubts(scope.payload, item) {
@@ -270,7 +272,7 @@ impl RequestDraft<'_> {
 }
 
 impl MappingRun<'_> {
-    /// How many remarks of one event are kept.
+    /// Notes of one event that are kept.
     const NOTES_MAX: usize = 100;
 
     pub(crate) fn note(&mut self, note: String) {

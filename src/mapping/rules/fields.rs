@@ -1,4 +1,4 @@
-//! Which fields a request has, and how each is made from its value.
+//! Fields of the three kinds of requests, and how each is filled from its value.
 
 use std::collections::HashSet;
 
@@ -7,13 +7,14 @@ use serde_json::{Map, Value};
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::table::{TomlTable, text_of};
 use crate::event::RequestKind;
-use crate::mapping::LinkMode;
-use crate::mapping::explanation::QueryLog;
-use crate::mapping::language::expression::{Cardinality, Expression, ValidNodes, ValueReader};
+use crate::mapping::language::expression::{Expression, ValidNodes};
+use crate::mapping::language::item_values::ItemValues;
 use crate::mapping::language::query::Query;
-use crate::mapping::language::scope::ItemScope;
-use crate::mapping::language::validators::{EMAIL, URL, Validator};
-use crate::mapping::language::value::{Scalar, ValueError, clean, joined};
+use crate::mapping::language::query_log::QueryLog;
+use crate::mapping::language::validator::{EMAIL, URL, Validator};
+use crate::mapping::language::value::{Cardinality, Scalar, ValueError, clean, joined};
+use crate::mapping::language::value_reader::ValueReader;
+use crate::mapping::result::LinkMode;
 
 /// One key of a request's body.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ impl FieldType {
     }
 }
 
-/// What becomes of the request when the field is empty.
+/// Effect of an empty field on the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EmptyPolicy {
     LeaveOut,
@@ -51,7 +52,7 @@ pub(crate) enum EmptyPolicy {
     Unmappable,
 }
 
-/// How many attributes that cannot be sent are noted.
+/// Attributes of one field that are noted as left out.
 const NOTES_MAX: usize = 20;
 
 const fn optional(name: &'static str, wants: FieldType) -> FieldRule {
@@ -98,7 +99,7 @@ pub(crate) fn fields(kind: RequestKind) -> &'static [FieldRule] {
     }
 }
 
-/// Where a field's value comes from.
+/// Source of a field's value.
 #[derive(Debug, Clone)]
 pub(crate) enum FieldValue {
     Expression(Expression),
@@ -109,10 +110,10 @@ pub(crate) enum FieldValue {
 }
 
 impl FieldValue {
-    /// Whether delivery is to look the value up, and what becomes of it if it is not found.
+    /// Returns how delivery looks the value up, if it does.
     pub(crate) fn existing(&self) -> Option<LinkMode> {
         match self {
-            FieldValue::Expression(Expression::Steps(steps)) => steps.existing,
+            FieldValue::Expression(Expression::Table { steps, .. }) => steps.existing,
             FieldValue::Expression(_) | FieldValue::Each(_) | FieldValue::Entries(..) => None,
         }
     }
@@ -162,7 +163,7 @@ impl FieldRule {
     pub(crate) fn fill(
         &self,
         origin: &FieldValue,
-        view: &ItemScope<'_>,
+        view: &ItemValues<'_>,
         tries: &mut QueryLog,
     ) -> Result<FilledField, ValueError> {
         let expression = match origin {
@@ -229,7 +230,7 @@ fn valid(nodes: &[Scalar], validator: &Validator) -> Result<String, ValueError> 
 /// Attributes keep numbers and booleans; each that fails is left out by itself.
 fn each(
     attributes: &[(String, Expression)],
-    view: &ItemScope<'_>,
+    view: &ItemValues<'_>,
     tries: &mut QueryLog,
 ) -> FilledField {
     let mut object = Map::new();
@@ -255,12 +256,12 @@ fn each(
 /// All plain entries of the objects that a query gives.
 fn entries(
     (query, written): (&Query, &str),
-    view: &ItemScope<'_>,
+    view: &ItemValues<'_>,
     tries: &mut QueryLog,
 ) -> Result<FilledField, ValueError> {
     let mut object = Map::new();
     let mut notes = Vec::new();
-    for node in view.nodes(query)? {
+    for node in view.scope.nodes(query)? {
         let found = match node {
             Value::Object(found) => found,
             Value::Null => continue,
@@ -283,8 +284,10 @@ fn entries(
             }
         }
     }
-    let held =
-        view.scope.charge(object.values().map(|value| Scalar::Text(value.to_string())).collect());
+    let held = view
+        .scope
+        .event_scope
+        .charge(object.values().map(|value| Scalar::Text(value.to_string())).collect());
     tries.add(written, &held);
     held?;
     Ok(FilledField { value: filled(object), notes })

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::{OutputStyle, compile, document, sound};
-use crate::diagnostics::diagnostic::{self, Diagnostic, Severity};
+use crate::diagnostics::diagnostic::{Diagnostic, Severity};
+use crate::diagnostics::report;
 
 #[test]
 fn ten_mistakes_are_shown_at_their_places() {
@@ -213,5 +214,5 @@ fn expect(line: &str, severity: Severity, (underlined, advice): (&str, &str)) {
 }
 
 fn show(file: &str, mistakes: &[Diagnostic]) -> String {
-    diagnostic::show(&document(file), mistakes, OutputStyle::Plain)
+    report::show(&document(file), mistakes, OutputStyle::Plain)
 }

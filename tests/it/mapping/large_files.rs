@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use savio_relay::diagnostics::diagnostic::{Document, OutputStyle, show};
+use savio_relay::diagnostics::diagnostic::Document;
+use savio_relay::diagnostics::report::{OutputStyle, show};
 use savio_relay::diagnostics::table::FILE_BYTES_MAX;
 use savio_relay::mapping_file::file::MappingFile;
 

@@ -4,9 +4,9 @@ mod comparisons;
 
 use std::ops::Range;
 
-use super::QueryError;
+use super::error::QueryError;
 use super::lexer::{QueryToken, QueryTokens, TokenKind};
-use crate::diagnostics::diagnostic::nearest;
+use crate::diagnostics::suggestion::nearest;
 
 const FUNCTIONS: [&str; 5] = ["length", "count", "value", "match", "search"];
 

@@ -74,7 +74,7 @@ pub(super) enum Operator {
     GreaterOrEqual,
 }
 
-/// What gives one value or nothing.
+/// Operand of a comparison: it gives one value or nothing.
 #[derive(Debug, Clone)]
 pub(super) enum Operand {
     Literal(Value),

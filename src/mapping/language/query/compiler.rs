@@ -10,20 +10,25 @@ use jsonpath_rust::parser::model::{
 };
 use serde_json::{Number, Value};
 
-use super::QueryError;
 use super::ast::{
     Comparison, Logical, Matches, Operand, Operator, QueryPath, Segment, Selector, Slice, Start,
 };
+use super::error::QueryError;
 use super::lexer::{ComparisonSpans, QueryTokens};
 use super::pattern::{Cover, Pattern, Patterns};
 
 type Compiled<T> = Result<T, QueryError>;
 
-/// Walks the tree in the order of the text, so that the next place is always the next node's.
+/// Compiles the parser's tree, and gives each node its place in the text.
 #[derive(Debug)]
 pub(super) struct QueryCompiler<'p> {
     patterns: &'p Patterns,
     whole: Range<usize>,
+    // The tree has no places and the tokens have no tree: the nth path, call or comparison that is compiled is the nth of
+    // the text. So each method takes the place of its node where the node begins, before it goes into its parts, and
+    // these from left to right. A comparison is listed by its operator: its place is taken between its two operands,
+    // since `count(@[?@.a == 1]) == 2` has another one in the left operand. A method that compiles parts in another
+    // order underlines the wrong part of a query; the test below compares each place with the tree of its text.
     paths: IntoIter<Range<usize>>,
     calls: IntoIter<Range<usize>>,
     comparisons: IntoIter<ComparisonSpans>,
@@ -258,4 +263,109 @@ impl<'p> QueryCompiler<'p> {
 
 fn negated(logical: Logical, not: bool) -> Logical {
     if not { Logical::Not(Box::new(logical)) } else { logical }
+}
+
+#[cfg(test)]
+mod tests {
+    use jsonpath_rust::parser::parse_json_path;
+
+    use super::*;
+    use crate::mapping::language::query::{Condition, Query};
+
+    const QUERIES: [&str; 8] = [
+        "$.a[?@.b[0] == length(@.c) && $.d > -1].*",
+        "$[?count(@[?@.a == 1]) == 2 || @.b < 3]",
+        "$[?1 == count(@[?@.a != 'x' && $.b == @])]",
+        "$[?!(@.a || @..b[?@.c >= value($..d)]) && @.e]",
+        "$[?match(@.a, 'b') && search(value(@..c), 'd') && @.e == true]",
+        "$['a', ?@.b == 'c', 0, ?@['d'] <= @.e.f]..[?@.g]",
+        "$[?length(value(@.a[?@.b == $.c])) > count($..d)]",
+        "$ [ ? @ [ 'a' ] == \n count( $ ..b ) ]",
+    ];
+
+    #[test]
+    fn places_belong_to_their_nodes() {
+        QUERIES.into_iter().for_each(check);
+        for text in queries_of_the_compliance_suite() {
+            if Query::parse(&text).is_ok() {
+                check(&text);
+            }
+        }
+    }
+
+    fn check(text: &str) {
+        let scan = QueryTokens::new(text).unwrap();
+        let parsed = parse_json_path(text).unwrap();
+        let patterns = Patterns::of_file();
+        let mut compiler = QueryCompiler::new(&scan, &patterns);
+        let path = compiler.path(Start::Root, &parsed.segments).unwrap();
+
+        let left = (compiler.paths.len(), compiler.calls.len(), compiler.comparisons.len());
+        assert_eq!(left, (0, 0, 0), "{text}");
+        check_path(text, &path);
+    }
+
+    /// The text at the path's place compiles to the path.
+    fn check_path(text: &str, path: &QueryPath) {
+        let place = &text[path.place.clone()];
+        assert_eq!(shape(&Query::parse(place).unwrap().path), shape(path), "{place} in {text}");
+        for segment in &path.segments {
+            for selector in &segment.selectors {
+                if let Selector::Filter(logical) = selector {
+                    check_logical(text, logical);
+                }
+            }
+        }
+    }
+
+    fn check_logical(text: &str, logical: &Logical) {
+        match logical {
+            Logical::Or(parts) | Logical::And(parts) => {
+                for part in parts {
+                    check_logical(text, part);
+                }
+            }
+            Logical::Not(part) => check_logical(text, part),
+            Logical::Exists(path) => check_path(text, path),
+            Logical::Matches(matches) => check_operand(text, &matches.text),
+            Logical::Compare(comparison) => {
+                let place = &text[comparison.place.clone()];
+                let alone = Condition::parse(place).unwrap().logical;
+                assert_eq!(shape(&alone), shape(logical), "{place} in {text}");
+                check_operand(text, &comparison.left);
+                check_operand(text, &comparison.right);
+            }
+        }
+    }
+
+    fn check_operand(text: &str, operand: &Operand) {
+        match operand {
+            Operand::Literal(_) => {}
+            Operand::Length(operand) => check_operand(text, operand),
+            Operand::Path(path) | Operand::Count(path) | Operand::Value(path) => {
+                check_path(text, path);
+            }
+        }
+    }
+
+    /// What was compiled, without the places.
+    fn shape(compiled: &impl std::fmt::Debug) -> String {
+        let places = regex::Regex::new(r"place: \d+\.\.\d+").unwrap();
+        places.replace_all(&format!("{compiled:?}"), "").into_owned()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the suite lies beside this repository")]
+    fn queries_of_the_compliance_suite() -> Vec<String> {
+        let Ok(file) = std::env::var("JSONPATH_CTS") else {
+            let is_ci = std::env::var("CI").is_ok_and(|ci| !["", "0", "false"].contains(&&*ci));
+            assert!(!is_ci, "JSONPATH_CTS names no file: nothing is left out in CI");
+            return Vec::new();
+        };
+        let suite: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+        let cases = suite["tests"].as_array().unwrap().iter();
+        let queries: Vec<String> =
+            cases.map(|case| case["selector"].as_str().unwrap().to_owned()).collect();
+        assert!(queries.len() > 500, "the suite has only {} queries", queries.len());
+        queries
+    }
 }

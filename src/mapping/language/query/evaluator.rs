@@ -8,13 +8,18 @@ use serde_json::Value;
 use super::ast::{
     Comparison, Logical, Matches, Operand, Operator, QueryPath, Segment, Selector, Slice, Start,
 };
-use super::{BudgetExceeded, number};
+use super::number;
 
 pub(super) const STEPS_MAX: usize = 1_000_000;
 pub(super) const NODES_MAX: usize = 100_000;
 
 /// So many bytes are hashed or compared in about the time of one step.
 const BYTES_PER_STEP: usize = 64;
+
+/// The payload would cost more than a query may spend; it says nothing about what it found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the query takes more than {STEPS_MAX} steps or gives more than {NODES_MAX} values here")]
+pub struct BudgetExceeded;
 
 type Budgeted<T> = Result<T, BudgetExceeded>;
 
@@ -42,6 +47,8 @@ impl<'v> Evaluation<'v> {
         path: &QueryPath,
         current: &'v Value,
     ) -> Budgeted<Vec<&'v Value>> {
+        // One segment after the other, each over all nodes of the one before: so the nodes come in the order of
+        // RFC 9535, in which `first`, lists of tags and the requests of a `for_each` are made.
         let mut nodes = vec![self.start(path, current)];
         for segment in &path.segments {
             let mut found = Vec::new();
@@ -137,6 +144,8 @@ impl<'v> Evaluation<'v> {
         if !segment.descends {
             return self.select(&segment.selectors, node, found);
         }
+        // Depth first and a node before what is below it, as the RFC wants. No recursion: filters in filters would
+        // multiply it by the depth of the payload. Plain values have no children, and are left out.
         let mut waiting = vec![node];
         while let Some(node) = waiting.pop() {
             self.spend(1 + size(node))?;

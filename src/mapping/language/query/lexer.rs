@@ -1,8 +1,8 @@
-//! The words and signs of a query's text with their places, which the parser's tree does not keep.
+//! The words and signs of a query's text with their places.
 
 use std::ops::Range;
 
-use super::QueryError;
+use super::error::QueryError;
 
 /// Brackets and parentheses inside of each other.
 const NESTING_MAX: usize = 32;
@@ -35,6 +35,10 @@ pub(super) struct QueryToken<'t> {
     pub(super) at: Range<usize>,
 }
 
+// jsonpath-rust parses every query too, and this scanner decides nothing that the parser decides. It is here for two
+// things that the parser cannot give: places, which its tree does not keep, so that a mistake, or a comparison that
+// cannot hold, is underlined in the file; and the tokens of a text that the parser refuses, or takes for something else
+// (`$.a b` is one name to it), from which `advice` says what to write. `QueryCompiler` joins the two by their order.
 #[derive(Debug)]
 pub(super) struct QueryTokens<'t> {
     pub(super) text: &'t str,

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::ast::{Comparison, Logical, Operand, Operator, QueryPath};
 use super::evaluator::Evaluation;
 
-/// What a condition says that was probably not meant.
+/// Part of a condition that was probably not meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lint {
     pub message: String,
@@ -42,7 +42,7 @@ fn look(logical: &Logical, sample: &LintSample<'_>, found: &mut Vec<Lint>) {
     }
 }
 
-/// What an operand is in the sample, or by the text alone.
+/// Type of an operand in the sample, or by the text alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum OperandType<'v> {
     Number,

@@ -11,16 +11,15 @@ const COMPILED_KIB: [usize; 5] = [4, 16, 64, 256, 1024];
 /// times KiB take about the time of one step.
 const BYTES_TIMES_KIB_PER_STEP: usize = 16;
 
-/// What a pattern may remember of the texts that it was matched with, by each thread.
+/// Memory of a pattern for the texts that it was matched with, in each thread.
 const REMEMBERED_KIB: usize = 64;
 
 /// All patterns of one file, with what they remember.
 const FILE_KIB_MAX: u64 = 32 * 1024;
-/// How long compiling them may take; 5,000 patterns took as many milliseconds, and 2.4 GiB.
+/// Time that compiling them may take; 5,000 patterns took as many milliseconds, and 2.4 GiB.
 const FILE_MICROSECONDS_MAX: u64 = 500_000;
 
-/// What the patterns of one file, or of one query of a template, may still cost together. Those who
-/// share it have clones of it.
+/// Budget of the patterns of one file, or of one query of a template. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Patterns(Arc<Costs>);
 
@@ -80,7 +79,7 @@ pub(super) struct Pattern {
     compiled_kib: usize,
 }
 
-/// How much of the text a pattern has to cover.
+/// Part of the text that a pattern has to cover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cover {
     /// `match`
@@ -89,7 +88,7 @@ pub(super) enum Cover {
     Part,
 }
 
-/// What is wrong with a pattern, and what to write instead.
+/// Mistake in a pattern, and what to write instead.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct BadPattern {
     pub(super) message: String,
@@ -127,7 +126,7 @@ impl Pattern {
         self.regex.is_match(text)
     }
 
-    /// What it costs to look at the text.
+    /// Steps that matching the text costs.
     pub(super) fn steps(&self, text: &str) -> usize {
         1 + text.len().saturating_mul(self.compiled_kib) / BYTES_TIMES_KIB_PER_STEP
     }

@@ -8,12 +8,12 @@ use super::lexer::{Piece, TemplateToken, pieces};
 /// Longer templates are refused, in bytes.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
 
-/// How deep the tree of a template may be, in links of a chain such as `a ~ a ~ a`. Measured with
+/// Depth of the tree of a template, in links of a chain such as `a ~ a ~ a`. Measured with
 /// minijinja 3.1 in a debug build on a stack of 2 MiB, that of a tokio thread: a chain overflows it
 /// between 590 (`is not`) and 1,180 links (filters), `elif` at 800.
 const DEPTH_MAX: usize = 200;
 
-/// What a bracket, or a block inside of a block, counts for: 92 nested calls overflow the same stack.
+/// Links that a bracket, or a block inside of a block, counts for: 92 nested calls overflow the same stack.
 const NESTED: usize = 8;
 
 /// Each slice is gone through inside of the one that it is taken of.
@@ -26,7 +26,7 @@ const BLOCKS: [&str; 9] =
 /// Words that join two expressions, or stand before one.
 const LINKS: [&str; 7] = ["and", "or", "not", "if", "else", "in", "is"];
 
-/// What is out of bounds, and where.
+/// Bound that a template exceeds, and where.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct OutOfBounds {
     pub(super) message: String,

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs, from_args};
 use minijinja::{Environment, Error, State, Value, filters, tests};
 
-use super::functions::invalid;
+use super::error::invalid;
 use super::weight::{
     is_container, is_there, listed, weigh, weigh_all, weigh_all_printed, weigh_printed,
 };

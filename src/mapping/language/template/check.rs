@@ -1,15 +1,16 @@
-//! What is wrong, or probably wrong, with a template: said when the file is read, at its place.
+//! Finds what is wrong, or probably wrong, with a template when the file is read.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use minijinja::{Environment, Error, ErrorKind};
 
-use super::Variable;
 use super::bounds::OutOfBounds;
 use super::functions::{FILTERS, FUNCTIONS, StaticQueries};
 use super::lexer::{Piece, TemplateToken};
-use crate::diagnostics::diagnostic::{Diagnostic, MISTAKES_MAX, nearest};
+use super::variable::Variable;
+use crate::diagnostics::diagnostic::{Diagnostic, MISTAKES_MAX};
+use crate::diagnostics::suggestion::nearest;
 use crate::diagnostics::table::{Diagnostics, SpannedText};
 use crate::mapping::language::query::{Patterns, Query};
 
@@ -21,7 +22,7 @@ const KEYWORDS: [&str; 8] = ["and", "elif", "else", "if", "in", "is", "not", "or
 
 pub(super) struct TemplateCheck<'c> {
     text: &'c SpannedText,
-    /// How much white space there is before the template.
+    /// White space before the template.
     indent: usize,
     tokens: Vec<(TemplateToken<'c>, Range<usize>)>,
     mistakes: &'c mut Diagnostics,
@@ -43,7 +44,7 @@ impl<'c> TemplateCheck<'c> {
         self.mistakes.push(Diagnostic::error(self.place(out.at), out.message).help(help));
     }
 
-    /// What minijinja cannot read, and where, if it says that.
+    /// Reports what minijinja cannot read, at its place if it names one.
     pub(super) fn syntax(&mut self, error: &Error, at: Option<Range<usize>>) {
         if let Some((at, path)) = self.dollar() {
             let rest = path.trim_start_matches("$.");

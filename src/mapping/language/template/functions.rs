@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use minijinja::value::{Object, ValueKind};
-use minijinja::{Environment, Error, ErrorKind, State, Value};
+use minijinja::{Environment, Error, State, Value};
 use serde_json::Value as Json;
 
+use super::error::invalid;
 use super::json_value::{plain, share};
 use super::weight::weigh_printed;
 use super::{builtins, weight};
@@ -66,7 +67,7 @@ const NUMBER_BYTES_MAX: usize = 1024;
 /// From here on a number of time is one of milliseconds; as seconds it would be the year 5138.
 const MILLISECONDS_MIN: f64 = 1e11;
 
-/// What `jsonpath()` evaluates its queries on.
+/// Values on which `jsonpath()` evaluates its queries.
 #[derive(Debug)]
 pub(super) struct QueryRoots {
     pub(super) payload: Arc<Json>,
@@ -241,8 +242,4 @@ fn time_of_number(number: f64) -> Option<Timestamp> {
     }
     let milliseconds = if number.abs() < MILLISECONDS_MIN { number * 1000.0 } else { number };
     Timestamp::from_millisecond(milliseconds as i64).ok()
-}
-
-pub(super) fn invalid(reason: impl Into<String>) -> Error {
-    Error::new(ErrorKind::InvalidOperation, reason.into())
 }

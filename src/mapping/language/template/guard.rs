@@ -52,7 +52,7 @@ impl Guarded {
     }
 }
 
-/// What stands between two operands.
+/// Operator or sign between two operands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Joint {
     /// An operator that looks into its operands; the filter for these.
@@ -73,7 +73,7 @@ enum Side {
     Right,
 }
 
-/// What a level of brackets holds.
+/// Kind of a level of brackets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Level {
     List,
@@ -385,7 +385,7 @@ impl<'t> Reader<'_, 't> {
     }
 }
 
-/// What an operand of this joint goes through, whose other operand is `other`.
+/// Filter for an operand of this joint, whose other operand is `other`.
 fn filter(joint: Joint, other: Option<&Operand>) -> Option<&'static str> {
     match joint {
         // What is compared with a literal is looked at no further than that goes.

@@ -7,7 +7,7 @@ use minijinja::Value;
 use minijinja::value::{Enumerator, Object, ObjectRepr};
 use serde_json::Value as Json;
 
-use super::functions::invalid;
+use super::error::invalid;
 use crate::mapping::language::scope::Budget;
 
 /// Each text that is looked at is a copy, of which the budget allows so many.

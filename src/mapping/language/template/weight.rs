@@ -1,4 +1,4 @@
-//! What a value weighs: the fuel that everything costs that walks through all of it.
+//! Weight of a value: the fuel that a walk through all of it costs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,9 +7,9 @@ use minijinja::value::{Object, ObjectRepr, ValueKind};
 use minijinja::{Environment, Error, State, Value};
 use serde_json::Value as Json;
 
-use super::functions::invalid;
+use super::error::invalid;
 use super::json_value::json_of;
-use crate::mapping::rules::answers::FormAnswers;
+use crate::mapping::language::form_answers::FormAnswers;
 
 /// The filters that `guard.rs` puts in.
 pub(super) const WEIGHED: &str = "_weighed";
@@ -22,7 +22,7 @@ pub(super) const BEYOND: &str = "_beyond";
 
 /// Values in values may go this deep: more than any payload, and less than a stack.
 const DEPTH_MAX: usize = 160;
-/// How deep a list in a namespace may go.
+/// Depth of a list in a namespace.
 const KEPT_DEPTH_MAX: usize = 8;
 
 /// Comparing or copying so many values takes about as long as one unit of fuel.
@@ -31,7 +31,7 @@ const NODES_PER_FUEL: usize = 8;
 const BYTES_PER_FUEL: usize = 64;
 /// Printed, a value becomes up to six times as long, by escapes, and is held beside its parts.
 const PRINTED_BYTES_PER_FUEL: usize = 16;
-/// What the digits of a number with an exponent come to when they are written out.
+/// Length of a number with an exponent when its digits are written out.
 const FLOAT_BYTES: usize = 330;
 
 pub(super) fn add_filters(environment: &mut Environment<'static>) {
@@ -70,7 +70,7 @@ impl Object for Beyond {
     }
 }
 
-/// Whether the value is neither undefined nor none.
+/// Returns whether the value is neither undefined nor none.
 pub(super) fn is_there(value: &Value) -> bool {
     !value.is_undefined() && !value.is_none()
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::mapping::language::query::QueryError;
+use crate::mapping::language::query::error::QueryError;
 use crate::mapping::language::query::lexer::{ComparisonSpans, QueryTokens};
 
 /// Finds a comparison of what is not one value, which the RFC forbids.

@@ -1,20 +1,7 @@
-//! What Savio takes as a URL and as an e-mail address: the rules of Django's URLValidator and EmailValidator, which
-//! Django REST framework applies to such fields. What is refused here would cost the whole request.
+//! URLs and e-mail addresses that Savio accepts: the rules of Django's URLValidator and EmailValidator, which Django
+//! REST framework applies to such fields. Savio refuses a whole request for one field that breaks them.
 
 use core::net::{Ipv4Addr, Ipv6Addr};
-
-/// The rule of a value that is checked before it is sent.
-#[derive(Debug)]
-pub(crate) struct Validator {
-    pub(crate) is_valid: fn(&str) -> bool,
-    pub(crate) what: &'static str,
-    /// The same in a message that has said what it is about.
-    pub(crate) what_briefly: &'static str,
-}
-
-pub(crate) const URL: Validator = Validator { is_valid: is_url, what: "URL", what_briefly: "URL" };
-pub(crate) const EMAIL: Validator =
-    Validator { is_valid: is_email, what: "e-mail address", what_briefly: "address" };
 
 const SCHEMES: [&str; 4] = ["http", "https", "ftp", "ftps"];
 /// Of Django's URLValidator, in characters.
@@ -24,7 +11,7 @@ const EMAIL_CHARS_MAX: usize = 254;
 const HOST_CHARS_MAX: usize = 253;
 const LABEL_CHARS_MAX: usize = 63;
 
-pub(crate) fn is_url(text: &str) -> bool {
+pub fn is_url(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once("://") else {
         return false;
     };
@@ -110,7 +97,7 @@ pub(crate) fn is_zero_width(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}')
 }
 
-pub(crate) fn is_email(text: &str) -> bool {
+pub fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else {
         return false;
     };

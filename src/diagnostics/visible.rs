@@ -1,11 +1,11 @@
-//! Which characters of foreign text a terminal would obey, and what is shown for them.
+//! Replaces the characters of foreign text that a terminal would obey.
 
 /// Terminal control characters are shown, not sent there; line ends are kept.
 pub fn visible(text: &str) -> String {
     text.chars().map(|c| if is_terminal_control(c) && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
-/// Whether a terminal obeys the character: control characters, those that change the direction of what
+/// Returns whether a terminal obeys the character: control characters, those that change the direction of what
 /// follows (`Bidi_Control` of Unicode), and its own line ends.
 pub fn is_terminal_control(c: char) -> bool {
     c.is_control()

@@ -1,0 +1,22 @@
+//! Context of the values of one item: the data that they can see, and the templates of their file.
+
+use serde_json::Value;
+
+use super::scope::{ItemScope, Scope};
+use super::template::Templates;
+
+pub(crate) struct ItemValues<'a> {
+    pub(crate) scope: ItemScope<'a>,
+    pub(crate) templates: &'a Templates,
+}
+
+impl<'a> ItemValues<'a> {
+    /// `item` is that of a `for_each`, if there is one.
+    pub(crate) fn new(
+        scope: &'a Scope<'a>,
+        templates: &'a Templates,
+        item: Option<&'a Value>,
+    ) -> ItemValues<'a> {
+        ItemValues { scope: ItemScope::new(scope, item), templates }
+    }
+}

@@ -1,0 +1,16 @@
+//! Rules of values that are checked before they are sent.
+
+use crate::event::{is_email, is_url};
+
+/// The rule of a value that is checked before it is sent.
+#[derive(Debug)]
+pub(crate) struct Validator {
+    pub(crate) is_valid: fn(&str) -> bool,
+    pub(crate) what: &'static str,
+    /// The same in a message that has said what it is about.
+    pub(crate) what_briefly: &'static str,
+}
+
+pub(crate) const URL: Validator = Validator { is_valid: is_url, what: "URL", what_briefly: "URL" };
+pub(crate) const EMAIL: Validator =
+    Validator { is_valid: is_email, what: "e-mail address", what_briefly: "address" };

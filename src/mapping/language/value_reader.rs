@@ -1,0 +1,282 @@
+//! Reads the values of a mapping file, and finds the mistakes in them.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::expression::Expression;
+use super::query::{Query, QueryError};
+use super::steps::{Markup, ValueSteps};
+use super::template::{self, Templates, Variable};
+use super::validator::Validator;
+use super::value::Scalar;
+use crate::diagnostics::diagnostic::{Diagnostic, Document};
+use crate::diagnostics::suggestion::nearest;
+use crate::diagnostics::table::{Diagnostics, SpannedText, TomlTable, text_of, word, wrong_type};
+use crate::mapping::result::LinkMode;
+
+/// Tables in tables and lists in lists may go this deep.
+const DEPTH_MAX: usize = 16;
+
+/// The one field whose value may be looked up among what is there.
+const TITLE: &str = "feature_request_title";
+
+/// Reads values: with what can be looked up where they stand.
+pub(crate) struct ValueReader<'r> {
+    pub(crate) document: &'r Document,
+    pub(crate) templates: &'r mut Templates,
+    pub(crate) known: &'r [Variable],
+    pub(crate) mistakes: &'r mut Diagnostics,
+    /// Rule of a value that is exactly one, such as a URL: several would be joined, and are none.
+    pub(crate) one: Option<&'static Validator>,
+    depth: usize,
+}
+
+impl<'r> ValueReader<'r> {
+    pub(crate) fn new(
+        document: &'r Document,
+        templates: &'r mut Templates,
+        known: &'r [Variable],
+        mistakes: &'r mut Diagnostics,
+    ) -> ValueReader<'r> {
+        ValueReader { document, templates, known, mistakes, one: None, depth: 0 }
+    }
+
+    /// Reads the value of a key; nothing if it is a mistake.
+    pub(crate) fn read(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Expression> {
+        if self.depth == DEPTH_MAX {
+            let message = format!("`{key}` is nested too deep");
+            self.mistakes.push(Diagnostic::error(value.span(), message));
+            return None;
+        }
+        self.depth += 1;
+        let read = match value.get_ref() {
+            DeValue::String(_) => text_of(self.document, value).and_then(|text| self.text(&text)),
+            DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) => {
+                let literal = self.literal(key, value)?;
+                self.warn_of_refused(&literal, value.span());
+                Some(Expression::Literal(literal))
+            }
+            DeValue::Datetime(time) => Some(Expression::Literal(Scalar::Text(time.to_string()))),
+            DeValue::Array(items) => self.alternatives(key, items, value.span()),
+            DeValue::Table(entries) => {
+                let table = TomlTable::new(self.document, entries, value.span());
+                self.table(key, table)
+            }
+        };
+        self.depth -= 1;
+        read
+    }
+
+    pub(crate) fn text(&mut self, text: &SpannedText) -> Option<Expression> {
+        if self.is_query(&text.text) {
+            let query = self.query(text)?;
+            self.warn_of_several(text, &query);
+            return Some(Expression::Query { query, written: text.text.clone() });
+        }
+        if !["{{", "{%", "{#"].iter().any(|open| text.text.contains(open)) {
+            let literal = template::literal(&text.text);
+            if let Some(literal) = &literal {
+                self.warn_of_refused(literal, text.place.clone());
+            }
+            return Some(literal.map_or(Expression::Nothing, Expression::Literal));
+        }
+        let template = self.templates.add(text, self.known, self.mistakes)?;
+        if let Some(one) = self.one {
+            for query in &template.several {
+                let message = several(query, one);
+                let quote = if query.contains('\'') { '"' } else { '\'' };
+                let help = format!("write jsonpath({quote}{query}{quote}) | first");
+                self.mistakes.push(Diagnostic::warning(text.place.clone(), message).help(help));
+            }
+        }
+        Some(Expression::Template { template, written: text.text.clone() })
+    }
+
+    fn warn_of_several(&mut self, text: &SpannedText, query: &Query) {
+        let Some(one) = self.one.filter(|_| !query.is_singular()) else { return };
+        let message = several(&text.text, one);
+        let query = text.text.replace('\\', "\\\\");
+        let quote = if query.contains('"') { '\'' } else { '"' };
+        let first = format!("{{{{ jsonpath({quote}{query}{quote}) | first }}}}");
+        let first = first.replace('\\', "\\\\").replace('"', "\\\"");
+        let help = format!("for the first of them write \"{first}\"");
+        self.mistakes.push(Diagnostic::warning(text.place.clone(), message).help(help));
+    }
+
+    /// A literal that is left out of every request.
+    pub(crate) fn warn_of_refused(&mut self, literal: &Scalar, place: Range<usize>) {
+        let text = literal.text();
+        let text = text.trim();
+        let Some(one) = self.one.filter(|one| !text.is_empty() && !(one.is_valid)(text)) else {
+            return;
+        };
+        let message = format!("`{text}` is no {}, and Savio takes nothing else here", one.what);
+        self.mistakes.push(Diagnostic::warning(place, message));
+    }
+
+    /// Where there is no item, a text such as `@home` is no query of it that was put at the wrong place.
+    fn is_query(&self, text: &str) -> bool {
+        let Some(rest) = text.strip_prefix('@') else { return text.starts_with('$') };
+        self.known.contains(&Variable::Item) || rest.is_empty() || rest.starts_with(['.', '['])
+    }
+
+    /// A query at its place: `@` only where there is an item.
+    pub(crate) fn query(&mut self, text: &SpannedText) -> Option<Query> {
+        let has_item = self.known.contains(&Variable::Item);
+        if text.text.starts_with('@') && !has_item {
+            let message = "`@` is the item of a for_each, and there is none here";
+            let help = format!("begin with `$`, the payload; {}", literal_help(&text.text));
+            self.mistakes.push(Diagnostic::error(text.part(0..1), message).help(help));
+            return None;
+        }
+        match Query::parse_within(&text.text, &self.templates.patterns) {
+            Ok(query) => Some(query),
+            Err(error) => {
+                self.mistakes.push(query_mistake(text, error));
+                None
+            }
+        }
+    }
+
+    fn alternatives(
+        &mut self,
+        key: &str,
+        items: &[Spanned<DeValue<'_>>],
+        place: Range<usize>,
+    ) -> Option<Expression> {
+        if items.is_empty() {
+            self.mistakes.push(Diagnostic::warning(place, format!("`{key}` is always empty")));
+        }
+        // All are read, so that all mistakes are found.
+        let read: Vec<_> = items.iter().map(|item| self.read(key, item)).collect();
+        read.into_iter().collect::<Option<Vec<_>>>().map(Expression::Alternatives)
+    }
+
+    /// A literal of a `map` or `default`, or a number or boolean by itself.
+    pub(crate) fn literal(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Scalar> {
+        let literal = match value.get_ref() {
+            DeValue::String(text) => Some(Scalar::Text(text.to_string())),
+            DeValue::Boolean(boolean) => Some(Scalar::Boolean(*boolean)),
+            DeValue::Integer(integer) => i64::from_str_radix(integer.as_str(), integer.radix())
+                .ok()
+                .map(|number| Scalar::Number(number.into())),
+            DeValue::Float(float) => float
+                .as_str()
+                .parse::<f64>()
+                .ok()
+                .and_then(serde_json::Number::from_f64)
+                .map(Scalar::Number),
+            DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => None,
+        };
+        if literal.is_none() {
+            self.mistakes.push(wrong_type(key, value, "a text, a number, true or false"));
+        }
+        literal
+    }
+
+    /// The table form of a value.
+    fn table(&mut self, key: &str, mut table: TomlTable<'_>) -> Option<Expression> {
+        let written = table.value("from");
+        let one = self.one;
+        if table.value("map").is_some() {
+            // What `map` gives is sent, not what it is looked up by.
+            self.one = None;
+        }
+        let from = written.and_then(|value| self.read("from", value));
+        self.one = one;
+        let markup = self.markup(&mut table);
+        let map = table.table("map", self.mistakes).map(|map| self.map(&map));
+        let join = table.text("join", self.mistakes).map(|text| text.text);
+        let default = table.value("default").and_then(|value| self.sent_literal("default", value));
+        let number = table.boolean("number", self.mistakes).unwrap_or(false);
+        let max = self.max(&mut table);
+        let existing = self.existing(key, &mut table);
+        if written.is_none() {
+            let message = format!("`{key}` has no `from`");
+            let help = "write from = \"$.path\", the value that the other keys change";
+            self.mistakes.push(Diagnostic::error(table.place.clone(), message).help(help));
+        }
+        table.finish(self.mistakes);
+        let default = default.filter(|default| !default.text().trim().is_empty());
+        let steps = ValueSteps { markup, map, join, default, number, max, existing };
+        Some(Expression::Table { from: Box::new(from?), steps: Box::new(steps) })
+    }
+
+    fn markup(&mut self, table: &mut TomlTable<'_>) -> Option<Markup> {
+        let text = table.text("markup", self.mistakes)?;
+        match text.text.as_str() {
+            "html" => Some(Markup::Html),
+            "slack" => Some(Markup::Slack),
+            other => {
+                let message = format!("there is no markup `{other}`");
+                let help = match nearest(other, ["html", "slack"]) {
+                    Some(meant) => format!("did you mean \"{meant}\"?"),
+                    None => "write \"html\" or \"slack\"".to_owned(),
+                };
+                self.mistakes.push(Diagnostic::error(text.place, message).help(help));
+                None
+            }
+        }
+    }
+
+    fn map(&mut self, table: &TomlTable<'_>) -> HashMap<String, Scalar> {
+        let mut map = HashMap::new();
+        for (key, value) in table.entries() {
+            if let Some(literal) = self.sent_literal(&key.text, value) {
+                map.insert(key.text, literal);
+            }
+        }
+        map
+    }
+
+    fn sent_literal(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Scalar> {
+        let literal = self.literal(key, value)?;
+        self.warn_of_refused(&literal, value.span());
+        Some(literal)
+    }
+
+    /// Only of the title itself: behind alternatives nobody could tell which of them is meant.
+    fn existing(&mut self, key: &str, table: &mut TomlTable<'_>) -> Option<LinkMode> {
+        let text = table.text("existing", self.mistakes)?;
+        if key != TITLE || self.depth != 1 {
+            let message = format!("`existing` belongs to `{TITLE}` itself");
+            let help =
+                format!("write {TITLE} = {{ from = [\"$.a\", \"$.b\"], existing = \"prefer\" }}");
+            self.mistakes.push(Diagnostic::error(table.key_place("existing"), message).help(help));
+            return None;
+        }
+        let words = [("prefer", LinkMode::Prefer), ("only", LinkMode::Only)];
+        word(&text, &words, self.mistakes)
+    }
+
+    fn max(&mut self, table: &mut TomlTable<'_>) -> Option<usize> {
+        let max = table.number("max", self.mistakes)?;
+        if max == 0 {
+            let place = table.key_place("max");
+            self.mistakes.push(Diagnostic::error(place, "`max` is 1 or more"));
+        }
+        Some(usize::try_from(max).unwrap_or(usize::MAX))
+    }
+}
+
+fn several(query: &str, one: &Validator) -> String {
+    format!("`{query}` may give several values, and Savio takes one {}", one.what_briefly)
+}
+
+/// Advises how to write a text that would be read as a query.
+fn literal_help(text: &str) -> String {
+    format!("for the text itself write {{{{ '{}' }}}}", text.replace('\'', "\\'"))
+}
+
+/// A query's or condition's error as a mistake in the file.
+pub(crate) fn query_mistake(text: &SpannedText, error: QueryError) -> Diagnostic {
+    let mistake = Diagnostic::error(text.part(error.at), error.message);
+    let rest = text.text.strip_prefix('$').unwrap_or_default();
+    if !rest.is_empty() && !rest.starts_with(['.', '[']) {
+        return mistake.help(literal_help(&text.text));
+    }
+    Diagnostic { help: error.help, ..mistake }
+}
