@@ -297,6 +297,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
+    use crate::store::Inbox as _;
     use crate::store::{NewEvent, NextStep, Progress, Sqlite, Webhook, WebhookOrigin, sqlite};
 
     fn webhook(now: Timestamp) -> Webhook {
