@@ -142,6 +142,17 @@ fn log_of_serve_has_no_control_characters_of_a_mapping_file() {
 }
 
 #[test]
+fn draft_works_on_keys_with_replacement_characters() {
+    let folder = folder(&Value::Null);
+    for key in ["k\\ud83d", "k\\ufffd", "k\u{fffd}"] {
+        let payload =
+            format!("{{\"{key} feedback\": \"{WORDS}\", \"email\": \"ada@example.com\"}}");
+        std::fs::write(folder.path().join("payload.json"), payload).unwrap();
+        check_draft_in(folder.path());
+    }
+}
+
+#[test]
 fn json_escapes_terminal_control_characters() {
     let foreign = format!("a{}b{HARMLESS}", control_characters());
     let payload = json!({ "type": "wanted", "text": foreign, "tags": [foreign] });
