@@ -18,7 +18,7 @@ pub use id::{
 pub use record_key::{NameKind, RecordKey};
 pub use request::{Outcome, Request, RequestKind};
 pub use storable::{NUL, storable};
-pub(crate) use validators::is_zero_width;
+pub(crate) use validators::is_invisible;
 pub use validators::{is_email, is_url};
 
 /// A webhook's headers by lower-case name; repeated ones are joined with `, `.

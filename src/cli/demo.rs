@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::load::Location;
 use super::send::{OutgoingWebhook, client};
-use super::serve::{Relay, listening, runtime, stopped};
+use super::serve::{Relay, block_on, listening, stopped};
 use super::{CommandError, output as shown};
 use crate::config::Config;
 use crate::diagnostics::report::OutputStyle;
@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) fn run(once: bool) -> Result<(), CommandError> {
     let folder = tempfile::tempdir().map_err(|error| CommandError::Failed(error.to_string()))?;
-    runtime()?.block_on(async {
+    block_on(async {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let (listener, savio) = listening(any).await?;
         let token = Uuid::new_v4().to_string();

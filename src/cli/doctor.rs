@@ -12,7 +12,7 @@ mod traces;
 use std::path::PathBuf;
 
 use super::load::Location;
-use super::serve::runtime;
+use super::serve::block_on;
 use super::{CommandError, output};
 use crate::secret::Environment;
 use finding::{Finding, FindingLevel};
@@ -36,13 +36,14 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
     if let Some(config) = config {
         let sources = Location::of(&config).sources(&config, environment);
         let sources = files::sources(sources, &config, &mut findings);
-        runtime()?.block_on(async {
+        block_on(async {
             store::store(&config, (&sources, arguments.deep), &mut findings).await;
             host::public_url(&config, &sources, &mut findings);
             host::listen(&config, &mut findings).await;
             savio::destinations(&config, &sources, &mut findings).await;
             traces::collector(&config, &mut findings).await;
-        });
+            Ok(())
+        })?;
         host::open_files(&config, &mut findings);
     }
     let text = if arguments.json { finding::json(&findings) } else { finding::text(&findings) };

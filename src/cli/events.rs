@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Subcommand};
 
 use super::load::{self, Location};
-use super::serve::{runtime, undone};
+use super::serve::{block_on, undone};
 use super::{CommandError, output as shown};
 use crate::admin::views::EventView;
 use crate::clock;
@@ -123,7 +123,7 @@ impl From<DeadArguments> for Arguments {
 pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), CommandError> {
     let config = load::config(arguments.config.as_deref(), environment)?;
     let store = open(&config)?;
-    runtime()?.block_on(async {
+    block_on(async {
         let done = dispatch(arguments.command, &store, (&config, environment)).await;
         store.close().await;
         done

@@ -8,7 +8,7 @@ use reqwest::Url;
 use serde::Deserialize;
 
 use super::send::client;
-use super::serve::runtime;
+use super::serve::block_on;
 use super::{CommandError, load, output};
 use crate::http_client::chain;
 use crate::json;
@@ -49,7 +49,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
         Some(url) => url.clone(),
         None => own(load::config(arguments.config.as_deref(), environment)?.listen)?,
     };
-    match runtime()?.block_on(ask(url))? {
+    match block_on(ask(url))? {
         Health::Ready => output::print("ready\n"),
         Health::NotReady { reasons } => {
             Err(CommandError::InvalidInput(format!("not ready: {}", reasons.join("; "))))

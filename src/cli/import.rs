@@ -18,7 +18,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use super::load::{self, Location, header};
-use super::serve::{runtime, undone};
+use super::serve::{block_on, undone};
 use super::{CommandError, output as shown};
 use crate::config::Config;
 use crate::diagnostics::diagnostic::Diagnostic;
@@ -110,7 +110,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
     }
     // A file that is not there is told before a store is made for it.
     let reading = import.begin()?;
-    runtime()?.block_on(async {
+    block_on(async {
         let store = open(&config.store).await?;
         let done = import.keep(reading, &store).await;
         store.close().await;

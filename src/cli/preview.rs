@@ -143,6 +143,7 @@ fn explained(explanation: &Explanation, look: OutputStyle) -> String {
         let asked: Vec<&str> = story.tried.iter().map(|it| it.query.as_str()).collect();
         let empty = || format!("empty; asked were {}", asked.join(" and "));
         let found = story.query.clone().unwrap_or_else(empty).replace('\n', "\\n");
+        let found = shown::visible(&found);
         let note = story.note.as_ref().map(|note| format!(" ({})", shown::line(note)));
         let note = note.unwrap_or_default();
         lines += &format!("  {}: {found}{note}\n", story.field);

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 
 use super::CommandError;
 use super::output::{stderr_look, tell};
-use super::serve::{listening, runtime, stopped};
+use super::serve::{block_on, listening, stopped};
 use crate::diagnostics::report::show;
 use crate::diagnostics::table::parse_duration;
 use crate::rate::Rate;
@@ -50,7 +50,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: Arguments) -> Result<(), CommandError> {
     let listen = arguments.listen;
     let settings = arguments.settings()?;
-    runtime()?.block_on(async {
+    block_on(async {
         let (listener, address) = listening(listen).await?;
         let mut said = format!(
             "Savio's sandbox is at http://{address}/app/api/

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::serve::{runtime, undone};
+use super::serve::{block_on, undone};
 use super::{CommandError, load};
 use crate::config::{DestinationConfig, DestinationConfigs};
 use crate::event::DEFAULT_DESTINATION;
@@ -106,11 +106,7 @@ enum CompanyAction {
 
 pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), CommandError> {
     let account = arguments.account.open(environment)?;
-    let runtime = runtime()?;
-    let done = runtime.block_on(dispatch(arguments.thing, &account));
-    // A read of standard input that waits for its next line keeps nobody here.
-    runtime.shutdown_background();
-    done
+    block_on(dispatch(arguments.thing, &account))
 }
 
 /// The account, ready to be called.

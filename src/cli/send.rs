@@ -71,8 +71,9 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
         key: key.as_ref(),
     };
 
-    let said = crate::cli::serve::runtime()?
-        .block_on(async { webhook.post(&client(&url)?, &url, clock::now()).await })?;
+    let said = crate::cli::serve::block_on(async {
+        webhook.post(&client(&url)?, &url, clock::now()).await
+    })?;
     output::print(&format!("{} {}\n", said.status, output::visible(said.body.trim_end())))?;
     match said.status {
         200..=299 => Ok(()),

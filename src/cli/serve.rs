@@ -50,8 +50,7 @@ pub(super) fn run(path: Option<&Path>, environment: &Environment) -> Result<(), 
     telemetry::start(&config.log);
     let format = config.log.format;
     raise_open_files();
-    let runtime = runtime()?;
-    let ended = runtime.block_on(async {
+    block_on(async {
         let signalled = stopped();
         let reload = Reloader::begin(path, &config, environment);
         let files = Location::of(&config).sources(&config, environment)?;
@@ -71,10 +70,7 @@ pub(super) fn run(path: Option<&Path>, environment: &Environment) -> Result<(), 
         };
         let stopped = relay.stop().await;
         ended.and(stopped)
-    });
-    // A file that is being read from a disk that hangs keeps nobody here: all that can be is written by now.
-    runtime.shutdown_background();
-    ended
+    })
 }
 
 /// More than all connections, the store and what is watched need.
@@ -105,8 +101,16 @@ fn raise_open_files() {
     }
 }
 
-pub(super) fn runtime() -> Result<Runtime, CommandError> {
-    Runtime::new().map_err(|error| CommandError::Failed(error.to_string()))
+/// Runs the asynchronous part of a command on a runtime of its own.
+pub(super) fn block_on<T>(
+    work: impl Future<Output = Result<T, CommandError>>,
+) -> Result<T, CommandError> {
+    let runtime = Runtime::new().map_err(|error| CommandError::Failed(error.to_string()))?;
+    let ended = runtime.block_on(work);
+    // Dropping the runtime would wait for blocking calls, such as SQLite's wait of five seconds for a lock, a read from
+    // a disk that hangs, or one of standard input. All that can be is written by now.
+    runtime.shutdown_background();
+    ended
 }
 
 /// Resolves at the first SIGTERM or SIGINT from now on.

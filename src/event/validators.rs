@@ -88,13 +88,34 @@ fn is_label(label: &str, chars_min: usize, is_allowed: impl Fn(char) -> bool) ->
 }
 
 fn is_letter_or_digit(c: char) -> bool {
-    c.is_ascii_alphanumeric() || (matches!(c, '\u{a1}'..='\u{ffff}') && !is_zero_width(c))
+    let is_beyond_ascii = matches!(c, '\u{a1}'..='\u{ffff}');
+    c.is_ascii_alphanumeric() || (is_beyond_ascii && !is_invisible(c) && !c.is_whitespace())
 }
 
-/// Characters that copied texts have around and inside addresses, and that nobody sees. Django takes them in the name
-/// of a host, where they make it another one.
-pub(crate) fn is_zero_width(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}')
+/// Characters that copied texts have around and inside addresses, and that nobody sees: those that Unicode lets programs
+/// not show (`Default_Ignorable_Code_Point`), and marks of annotations. Django takes them in the name of a host, where
+/// they make it another one.
+pub(crate) fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 pub fn is_email(text: &str) -> bool {

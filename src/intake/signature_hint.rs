@@ -59,7 +59,10 @@ fn diagnosed(arrived: &Arrived, signed_url: Option<&str>) -> Option<String> {
     let tries = &Tries::at_most(TRIES_MAX);
     let doubted =
         FailedVerification { signature, keys, presented: &presented, now: arrived.now, tries };
-    doubted.hint().or_else(|| compressed(&doubted, arrived))
+    doubted.hint().or_else(|| compressed(&doubted, arrived)).or_else(|| match &signature.scheme {
+        Scheme::Seal(seal) => seal.absent_field(&presented),
+        Scheme::Jwt(_) | Scheme::Token { .. } | Scheme::Basic | Scheme::None => None,
+    })
 }
 
 /// Whether the signature is right over the body in its other form: compressed, or as it was before.

@@ -164,7 +164,8 @@ impl MappingFile {
             weaknesses.push("anybody can send to it: its scheme is none".to_owned());
         }
         let of_proof = source.signature.weaknesses();
-        weaknesses.extend(of_proof.into_iter().map(|weak| format!("its proof is weak: {weak}")));
+        let of_proof = of_proof.into_iter().map(diagnostic::visible);
+        weaknesses.extend(of_proof.map(|weak| format!("its proof is weak: {weak}")));
         weaknesses.extend(source.handshakes.iter().flat_map(handshake::weaknesses));
         weaknesses
     }

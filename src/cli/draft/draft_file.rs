@@ -229,5 +229,6 @@ fn hint() -> String {
 
 /// A text in quotes, as TOML and JSON write it alike. A draft is read on a terminal first.
 fn quoted(text: &str) -> String {
-    output::json(&Value::from(text).to_string())
+    // A replacement character in a mapping file counts as damage; in a payload it stands for half a character.
+    output::json(&Value::from(text).to_string()).replace(char::REPLACEMENT_CHARACTER, "\\ufffd")
 }

@@ -72,10 +72,9 @@ async fn give_back(store: &Sqlite, deadline: Instant) -> Result<(), String> {
         loop {
             match store.give_back().await {
                 Err(error @ StoreError::Unavailable { trouble: Trouble::Busy, .. }) => {
-                    if last.is_none() {
-                        warn!(%error, "the events in hand cannot be given back yet");
+                    if last.replace(error.clone()).is_none() {
+                        report_wait(store, &error).await;
                     }
-                    last = Some(error);
                     sleep(RETRY_PAUSE).await;
                 }
                 ended => return ended,
@@ -85,6 +84,14 @@ async fn give_back(store: &Sqlite, deadline: Instant) -> Result<(), String> {
     let ended = timeout_at(deadline, tries).await;
     let late = || last.map_or("the store takes too long to write".to_owned(), |it| it.to_string());
     ended.map_err(|_| late())?.map_err(|error| error.to_string())
+}
+
+async fn report_wait(store: &Sqlite, error: &StoreError) {
+    if let Ok(0) = store.in_hand().await {
+        warn!(%error, "the store cannot be written yet; nothing is in hand");
+    } else {
+        warn!(%error, "the events in hand cannot be given back yet");
+    }
 }
 
 /// What the next start finds.

@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use serde::de::IgnoredAny;
+
 use super::fields::RawContent;
 use super::{content_type, form, multipart};
 use crate::event::Headers;
@@ -27,12 +29,19 @@ impl FormField {
         }
     }
 
-    /// Why the body has no fields: it is not in the parts that its content type says.
+    /// Why the body has no fields: it is no form, or not in the parts that its content type says.
     pub(in crate::intake) fn obstacle(headers: &Headers, body: &[u8]) -> Option<String> {
         let content_type = content_type::of(headers);
-        let is_multipart = content_type::is_multipart(&content_type);
-        let read = is_multipart.then(|| multipart::fields(&content_type, body))?;
-        read.err().map(|error| format!("the fields of the body cannot be read: {error}"))
+        if content_type::is_multipart(&content_type) {
+            let read = multipart::fields(&content_type, body);
+            return read
+                .err()
+                .map(|error| format!("the fields of the body cannot be read: {error}"));
+        }
+        let essence = content_type::essence(&content_type);
+        let is_other = essence.ends_with("json") || essence.ends_with("xml");
+        let hint = "the body is no form, in which `field` is looked for";
+        (is_other || is_json(body)).then(|| hint.to_owned())
     }
 
     /// The body with this value in the field; none if there is no room for it.
@@ -72,6 +81,12 @@ impl FormField {
         }
         found
     }
+}
+
+/// Whether it is an object or a list: these are read as JSON under the content type of forms too.
+fn is_json(body: &[u8]) -> bool {
+    let text = json::unmarked(body).trim_ascii_start();
+    matches!(text.first(), Some(b'{' | b'[')) && serde_json::from_slice::<IgnoredAny>(text).is_ok()
 }
 
 /// The urlencoded body with this value in the field, and nowhere else in it.

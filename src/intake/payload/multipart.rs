@@ -97,6 +97,23 @@ fn line_after(body: &[u8], at: usize) -> Option<usize> {
     body.get(at..)?.iter().position(|byte| *byte == b'\n').map(|found| at + found + 1)
 }
 
+/// Where a header ends that may be folded: it goes on in lines that begin with white space (RFC 5322, 2.2.3).
+fn header_end(part: &[u8], at: usize) -> Option<usize> {
+    let is_blank = |line: &[u8]| line.trim_ascii().is_empty();
+    let mut end = line_after(part, at)?;
+    while !is_blank(&part[at..end])
+        && end <= HEADER_BYTES_MAX
+        && matches!(part.get(end), Some(b' ' | b'\t'))
+    {
+        let next = line_after(part, end)?;
+        if is_blank(&part[end..next]) {
+            break;
+        }
+        end = next;
+    }
+    Some(end)
+}
+
 /// How long the delimiter's line is, and whether it is the last one's.
 fn rest_of_line(line: &[u8], delimiter: &[u8]) -> Option<(usize, bool)> {
     let rest = line.strip_prefix(delimiter)?;
@@ -142,11 +159,12 @@ impl Head {
         };
         let mut has_name = false;
         loop {
-            let line = line_after(part, head.length).filter(|end| *end <= HEADER_BYTES_MAX);
+            let line = header_end(part, head.length).filter(|end| *end <= HEADER_BYTES_MAX);
             let Some(end) = line else {
                 return Err(malformed(format!("the headers of part {number} do not end")));
             };
             let line: String = part[head.length..end].iter().copied().map(char::from).collect();
+            let line = line.replace(['\r', '\n'], "");
             head.length = end;
             if line.trim_ascii().is_empty() {
                 break;
@@ -264,6 +282,19 @@ mod tests {
     #[test]
     fn a_field_without_content_may_end_with_its_headers() {
         check("--x y\ncontent-disposition: form-data; name=a\n\n--x y--", Ok(json!([["a", ""]])));
+    }
+
+    #[test]
+    fn folded_headers_of_a_part_are_read() {
+        for fold in ["\n ", "\n\t", "\n  \t"] {
+            let parameters = format!("{fold}name=\"a\";{fold}filename{fold}=x.txt");
+            let body = part(&parameters, &format!("Content-Type:{fold}text/x\n\n 1\n")) + "--x y--";
+            let file = json!({ "name": "x.txt", "type": "text/x", "size": 4 });
+            check(&body, Ok(json!([["a", file]])));
+        }
+        check(&(part("name=a", "\n 1\n 2") + "--x y--"), Ok(json!([["a", " 1\r\n 2"]])));
+        let endless = part("name=a", &format!("X: y{}", "\n y".repeat(8_200)));
+        check(&endless, Err("the headers of part 1 do not end"));
     }
 
     #[test]

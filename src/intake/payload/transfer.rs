@@ -26,6 +26,10 @@ impl TransferEncoding {
 
     /// Returns the content without the encoding, or why that is not possible.
     pub(super) fn decoded(self, content: &[u8]) -> Result<Cow<'_, [u8]>, &'static str> {
+        // A proof, overwritten before the rest is decoded.
+        if content.iter().all(|byte| *byte == b'*') {
+            return Ok(Cow::Borrowed(content));
+        }
         match self {
             TransferEncoding::Identity => Ok(Cow::Borrowed(content)),
             TransferEncoding::Base64 => base64(content).map(Cow::Owned).ok_or("is no base64"),
@@ -50,6 +54,14 @@ fn quoted_printable(content: &[u8]) -> Option<Vec<u8>> {
     let mut decoded = Vec::with_capacity(content.len());
     let mut rest = content;
     while let Some((byte, after)) = rest.split_first() {
+        let (spaces, behind) = rest.split_at(spaces_before(rest));
+        if !spaces.is_empty() {
+            // White space at a line's end was added on the way (RFC 2045, 6.7, rule 3).
+            let is_added = matches!(behind, [] | [b'\n', ..] | [b'\r', b'\n', ..]);
+            decoded.extend_from_slice(if is_added { &[] } else { spaces });
+            rest = behind;
+            continue;
+        }
         rest = after;
         if *byte != b'=' {
             decoded.push(*byte);
@@ -71,12 +83,15 @@ fn digit(hex: u8) -> Option<u8> {
 
 /// What follows a line end that only keeps lines short; white space may stand before it.
 fn after_soft_line_end(rest: &[u8]) -> Option<&[u8]> {
-    let spaces = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-    match &rest[spaces..] {
+    match &rest[spaces_before(rest)..] {
         [] => Some(&[]),
         [b'\r', b'\n', after @ ..] | [b'\n', after @ ..] => Some(after),
         _ => None,
     }
+}
+
+fn spaces_before(rest: &[u8]) -> usize {
+    rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count()
 }
 
 #[cfg(test)]
@@ -96,6 +111,8 @@ mod tests {
             "Gr=C3=b6=C3=9Fe =3D=\r\n 1=  \n2\r\n=",
             Some("Größe = 12\r\n"),
         );
+        check("quoted-printable", "a \t\r\nb c=20 \nd  e\t ", Some("a\r\nb c \nd  e"));
+        check("quoted-printable", " \r\n \t", Some("\r\n"));
         check("BASE64", "R3LDtsOf\r\nZQ==\r\n", Some("Größe"));
         check("base64", "R3LDtsOfZQ", Some("Größe"));
         for label in ["", "7bit", "8BIT", "binary"] {

@@ -67,7 +67,8 @@ struct Tree<'l> {
 struct Element {
     name: String,
     attributes: Vec<(String, Value)>,
-    /// Whether one of them is not of `INSTANCE`: these say how the element is written, not what it holds.
+    /// Whether one of them is neither of `INSTANCE` nor `xml:space` or `xml:lang`: these say how the element is
+    /// written, not what it holds.
     has_own_attributes: bool,
     /// Elements inside.
     members: Map<String, Value>,
@@ -177,7 +178,9 @@ impl Tree<'_> {
                 element.is_nil |= matches!(value.trim(), "true" | "1");
                 continue;
             }
-            element.has_own_attributes |= !is_of_instance;
+            let is_of_xml = prefix.is_some_and(|prefix| prefix.as_ref() == "xml");
+            let is_about_text = is_of_xml && matches!(name.as_ref(), "space" | "lang");
+            element.has_own_attributes |= !is_of_instance && !is_about_text;
             let name = format!("@{}", name.as_ref());
             element.attributes.push((name, Value::String(value)));
         }
@@ -282,6 +285,11 @@ mod tests {
             (format!("<b {xsi} xsi:schemaLocation='u v'/>"), r#"{"b":""}"#),
             (format!("<b {i} xmlns='u' i:type='T' i:nil='true'/>"), r#"{"b":null}"#),
             ("<b xsi:type='T'/><b>x</b>".to_owned(), r#"{"b":["","x"]}"#),
+            ("<b xml:space='preserve'/>".to_owned(), r#"{"b":""}"#),
+            ("<b xml:lang='de' xml:space='preserve' xsi:type='T'></b>".to_owned(), r#"{"b":""}"#),
+            ("<b xml:lang='de'>x</b>".to_owned(), r#"{"b":"x"}"#),
+            ("<b xml:id='1'/>".to_owned(), r#"{"b":{"@id":"1"}}"#),
+            ("<b lang='de'/>".to_owned(), r#"{"b":{"@lang":"de"}}"#),
             ("<b currency='EUR'>5</b>".to_owned(), r#"{"b":"5"}"#),
             ("<b t:id='1'><![CDATA[x]]></b>".to_owned(), r#"{"b":"x"}"#),
             ("<b xsi:type='T'><c/></b>".to_owned(), r#"{"b":{"@type":"T","c":""}}"#),

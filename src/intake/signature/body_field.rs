@@ -85,6 +85,9 @@ impl BodyField {
     pub(super) fn obstacle(&self, headers: &Headers, body: &[u8]) -> Option<String> {
         match self {
             BodyField::Form(_) => FormField::obstacle(headers, body),
+            BodyField::Json(_) if std::str::from_utf8(body).is_err() => {
+                Some("the body is not UTF-8, in which `field` is looked for".to_owned())
+            }
             BodyField::Json(_) => {
                 let read: Result<IgnoredAny, _> = serde_json::from_slice(json::unmarked(body));
                 let hint = "the body is no JSON, in which `field` is looked for";
@@ -107,6 +110,23 @@ impl BodyField {
                 Some(root.to_string().into_bytes())
             }
         }
+    }
+}
+
+/// As the source's file names it.
+impl fmt::Display for BodyField {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let steps = match self {
+            BodyField::Form(name) => return formatter.write_str(name),
+            BodyField::Json(steps) => steps,
+        };
+        formatter.write_str("$")?;
+        let is_plain = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        steps.iter().try_for_each(|step| match step {
+            FieldStep::Name(name) if is_plain(name) => write!(formatter, ".{name}"),
+            FieldStep::Name(name) => write!(formatter, "['{name}']"),
+            FieldStep::Index(index) => write!(formatter, "[{index}]"),
+        })
     }
 }
 

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use subtle::ConstantTimeEq;
 
+use super::body_field::BodyField;
 use super::digest::Algorithm;
 use super::encoding::Encoding;
 use super::key::SigningKey;
@@ -71,6 +72,9 @@ impl MessageSignature {
         keyring: &Keyring<'_>,
         presented: &SignedRequest<'_>,
     ) -> Result<usize, VerifyError> {
+        if !self.has_own_part(written) {
+            return Err(VerifyError::Missing);
+        }
         let timestamp = self.timestamp(written, presented);
         let given = self.signatures(written);
         let mut matched = Err(VerifyError::Mismatch);
@@ -94,16 +98,18 @@ impl MessageSignature {
 
     /// Returns which part is missing beside a signature that is there.
     pub(super) fn missing_part(&self, presented: &SignedRequest<'_>) -> Option<String> {
-        let written = self.written(presented).into_iter().next()?;
-        let (timestamp, id) = (self.timestamp(&written, presented), self.id(presented));
+        let lists = self.written(presented);
+        let Some(written) = lists.iter().find(|written| self.has_own_part(written)) else {
+            let hint = || format!("its list has no part `{}`", self.prefix);
+            return (!lists.is_empty()).then(hint);
+        };
+        let (timestamp, id) = (self.timestamp(written, presented), self.id(presented));
         let (timestamp, url) = (timestamp.as_deref(), presented.url);
         let values = MessageValues { timestamp, id, url, presented };
         let message = SignedMessage::new(&self.message, &values);
         Some(match message.map(drop) {
             Err(SignError::NoHeader(name)) if name == "timestamp" && timestamp.is_none() => {
-                let places = self.clock.iter().flat_map(|clock| &clock.places);
-                let places: Vec<String> = places.map(TimestampLocation::described).collect();
-                format!("it is there, but not its time: {}", places.join(" or "))
+                format!("it is there, but not its time: {}", self.time_places())
             }
             Err(SignError::NoHeader(name)) if name == "id" && id.is_none() => {
                 let names: Vec<String> =
@@ -124,6 +130,29 @@ impl MessageSignature {
             }
             Ok(()) => format!("right, but without the hash of the body{}", self.hash_place()),
         })
+    }
+
+    /// Returns what of the body is absent that a signature covers or is dated by, where that does not keep it from being
+    /// verified.
+    pub(in crate::intake) fn absent_field(&self, presented: &SignedRequest<'_>) -> Option<String> {
+        let SignedRequest { headers, body, .. } = *presented;
+        let is_absent = |field: &BodyField| field.bytes(headers, body).is_none();
+        let covered = self.message.pieces().iter().find_map(|piece| match piece {
+            MessagePart::Field(field) if is_absent(field) => Some(field),
+            _ => None,
+        });
+        if let Some(field) = covered {
+            return Some(format!("it covers the field `{field}` of the body, which is not there"));
+        }
+        let written = self.written(presented);
+        let has_time = written.iter().any(|written| self.timestamp(written, presented).is_some());
+        let is_missed = self.clock.is_some() && !has_time;
+        is_missed.then(|| format!("its time is not there: {}", self.time_places()))
+    }
+
+    fn time_places(&self) -> String {
+        let places = self.clock.iter().flat_map(|clock| &clock.places);
+        places.map(TimestampLocation::described).collect::<Vec<_>>().join(" or ")
     }
 
     fn hash_place(&self) -> String {
@@ -246,6 +275,12 @@ impl MessageSignature {
             None => vec![written],
         };
         parts.into_iter().map(str::trim)
+    }
+
+    /// Whether a list has a part with the prefix. What is no list is one signature, whatever it begins with.
+    fn has_own_part(&self, written: &str) -> bool {
+        self.separator.is_none()
+            || self.parts(written).any(|part| part.starts_with(self.prefix.as_str()))
     }
 
     fn signatures(&self, written: &str) -> Vec<Vec<u8>> {

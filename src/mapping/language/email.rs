@@ -1,6 +1,6 @@
 //! Finds the first e-mail address in a text that people wrote.
 
-use crate::event::{is_email, is_zero_width};
+use crate::event::{NUL, is_email, is_invisible};
 
 /// Characters that end a word. `=` and `/` may be in an address, and are in none that people have.
 const SEPARATORS: &str = "<>()[]{}\",;|=`\u{201c}\u{201d}\u{201e}\u{ab}\u{bb}";
@@ -8,8 +8,13 @@ const SEPARATORS: &str = "<>()[]{}\",;|=`\u{201c}\u{201d}\u{201e}\u{ab}\u{bb}";
 const LOCAL_SIGNS: &str = ".!#$%&'*+-^_~";
 
 /// The first one that Savio takes. A URL may have a user and `@`, and none of that is an address.
-pub(crate) fn first_email(text: &str) -> Option<&str> {
-    let words = text.split(|c: char| c.is_whitespace() || SEPARATORS.contains(c));
+pub(crate) fn first_email(text: &str) -> Option<String> {
+    // Savio stores no NUL, and none is sent: what it parts here is one address there.
+    first_address(&text.replace(NUL, "")).map(str::to_owned)
+}
+
+fn first_address(text: &str) -> Option<&str> {
+    let words = text.split(|c: char| is_word_end(c) || SEPARATORS.contains(c));
     words.filter(|word| word.contains('@')).find_map(|word| {
         let end = word.find("://").unwrap_or(word.len());
         // Each look goes no further than the next `@`, so that a text of them takes linear time.
@@ -17,20 +22,34 @@ pub(crate) fn first_email(text: &str) -> Option<&str> {
     })
 }
 
+/// Spaces and line ends that people write between words. U+3000 is the space of Chinese and Japanese texts.
+fn is_word_end(c: char) -> bool {
+    matches!(c, '\t'..='\r' | ' ' | '\u{2028}' | '\u{2029}' | '\u{3000}')
+}
+
+fn is_hidden(c: char) -> bool {
+    is_invisible(c) || (c.is_control() && !is_word_end(c))
+}
+
+/// What may stand inside an address and look as if it were its end.
+fn is_unseen(c: char) -> bool {
+    is_hidden(c) || (c.is_whitespace() && !is_word_end(c))
+}
+
 /// The address around this `@`.
 fn address(word: &str, at: usize) -> Option<&str> {
     let is_local = |c: char| c.is_ascii_alphanumeric() || LOCAL_SIGNS.contains(c);
     let before = word[..at].trim_end_matches(is_local);
     // Half of a name would be another's address.
-    let seen = before.trim_end_matches(is_zero_width);
-    let is_cut = seen.len() < before.len() && seen.ends_with(is_local);
+    let seen = before.trim_end_matches(is_unseen);
+    let is_cut = before[seen.len()..].contains(is_hidden) && seen.ends_with(is_local);
     if is_cut || seen.ends_with(|c: char| c.is_alphanumeric() || c == '@') {
         return None;
     }
     let marks = word[before.len()..at].trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
     let start = at - marks.len();
     let rest = &word[at + 1..];
-    let is_host = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-');
+    let is_host = |c: char| (c.is_alphanumeric() && !is_invisible(c)) || matches!(c, '.' | '-');
     let host = &rest[..rest.find(|c| !is_host(c)).unwrap_or(rest.len())];
     if rest[host.len()..].starts_with('@') || goes_on_unseen(&rest[host.len()..]) {
         return None;
@@ -39,11 +58,14 @@ fn address(word: &str, at: usize) -> Option<&str> {
     Some(&word[start..end]).filter(|found| found[at - start..].contains('.') && is_email(found))
 }
 
-/// Whether a host has more of its name behind characters without width.
+/// Whether a host has more of its name behind characters that are not seen. A space that is seen may end it.
 fn goes_on_unseen(rest: &str) -> bool {
-    let is_skipped = |c: char| is_zero_width(c) || matches!(c, '.' | '-');
-    rest.starts_with(is_zero_width)
-        && rest.trim_start_matches(is_skipped).starts_with(char::is_alphanumeric)
+    let behind = rest.trim_start_matches(is_unseen);
+    let gap = &rest[..rest.len() - behind.len()];
+    let is_joined = gap.contains(is_hidden) || behind.starts_with(['.', '-']);
+    let is_skipped = |c: char| is_unseen(c) || matches!(c, '.' | '-');
+    let goes_on = behind.trim_start_matches(is_skipped).starts_with(char::is_alphanumeric);
+    !gap.is_empty() && is_joined && goes_on
 }
 
 /// The host without what follows it with no space between: a full stop, or letters of another script or behind a
@@ -71,9 +93,20 @@ mod tests {
 
     #[test]
     fn text_full_of_at_signs_is_searched_in_linear_time() {
-        for part in
-            ["@", "a@", "a@b.", "a@b.c@", "\u{e9}@", "://@", "a.a", "a@b..c", "@-", "a@b.c\u{200b}"]
-        {
+        for part in [
+            "@",
+            "a@",
+            "a@b.",
+            "a@b.c@",
+            "\u{e9}@",
+            "://@",
+            "a.a",
+            "a@b..c",
+            "@-",
+            "a@b.c\u{200b}",
+            "\u{ad}@",
+            "a@b.c\u{a0}",
+        ] {
             let start = Instant::now();
             assert_eq!(first_email(&(part.repeat(PARTS) + "@")), None, "{part}");
             let took = start.elapsed();
@@ -84,7 +117,7 @@ mod tests {
     #[test]
     fn characters_without_width_around_an_address_are_no_part_of_it() {
         for zero_width in ["\u{200b}", "\u{200c}", "\u{200d}", "\u{2060}", "\u{feff}"] {
-            let found = |text: &str| first_email(&text.replace('*', zero_width)).map(str::to_owned);
+            let found = |text: &str| first_email(&text.replace('*', zero_width));
             for around in [
                 "*ada@example.com",
                 "ada@example.com*",
@@ -108,6 +141,48 @@ mod tests {
         }
     }
 
+    /// One of each kind: format characters, others that are not shown, spaces beyond ASCII, and controls.
+    const UNSEEN: &str = "\u{200b}\u{200e}\u{202a}\u{61c}\u{2061}\u{ad}\u{180e}\u{34f}\u{fe0f}\u{e0020}\u{3164}\
+        \u{115f}\u{ffa0}\u{17b4}\u{fffa}\u{1bca0}\u{a0}\u{2009}\u{202f}\u{85}\u{1f}\u{1}\u{7f}";
+
+    #[test]
+    fn no_half_of_an_address_is_taken() {
+        for unseen in UNSEEN.chars() {
+            for inside in [
+                "long*name@example.com",
+                "ask long*name@example.com now",
+                "long**name@example.com",
+                "longname*@example.com",
+                "longname@*example.com",
+                "longname@mail.example*.com",
+            ] {
+                let text = inside.replace('*', &unseen.to_string());
+                assert_eq!(first_email(&text), None, "{text:?}");
+            }
+            let around = format!("to: {unseen}ada@example.com{unseen}, she knows");
+            assert_eq!(first_email(&around).as_deref(), Some("ada@example.com"), "{around:?}");
+            if unseen != '\u{a0}' && unseen != '\u{2009}' && unseen != '\u{202f}' {
+                let cut = format!("ada@example.co{unseen}m");
+                assert_eq!(first_email(&cut), None, "{cut:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn spaces_and_line_ends_part_an_address_from_words() {
+        for text in [
+            "write to ada@example.com\u{a0}please",
+            "e-mail:\u{a0}ada@example.com",
+            "E-mail -\u{a0}ada@example.com",
+            "one\u{2028}ada@example.com\u{2029}two",
+            "\u{30e1}\u{30fc}\u{30eb}\u{3000}ada@example.com\u{3000}\u{3067}\u{3059}",
+            "one\r\nada@example.com\ttwo",
+            "a\0da@exam\0ple.com",
+        ] {
+            assert_eq!(first_email(text).as_deref(), Some("ada@example.com"), "{text:?}");
+        }
+    }
+
     #[test]
     fn address_keeps_what_belongs_to_it() {
         for address in [
@@ -117,7 +192,7 @@ mod tests {
             "ada@xn--bcher-kva.xn--p1ai",
             "test@domain.with.idn.tld.\u{909}\u{926}.\u{92a}\u{930}\u{940}",
         ] {
-            assert_eq!(first_email(&format!("ask {address}, she knows")), Some(address));
+            assert_eq!(first_email(&format!("ask {address}, she knows")).as_deref(), Some(address));
         }
     }
 }

@@ -54,7 +54,11 @@ fn optional_values_that_savio_would_refuse_are_left_out_with_a_note() {
     for bad in ["a..b@x.example", "josé@example.com", "\u{200b}ada@example.com", "a@b, c@d.io"] {
         check(&json!({ "email": bad }), &["email", "person_email"], &emails);
     }
-    for zero_width in ["\u{200b}", "\u{200c}", "\u{200d}", "\u{2060}", "\u{feff}"] {
+    for zero_width in [
+        "\u{200b}", "\u{200c}", "\u{200d}", "\u{2060}", "\u{feff}", "\u{ad}", "\u{180e}",
+        "\u{61c}", "\u{200e}", "\u{202a}", "\u{2061}", "\u{34f}", "\u{fe0f}", "\u{3164}",
+        "\u{115f}", "\u{ffa0}",
+    ] {
         for place in [
             "*ada@example.com",
             "a*da@example.com",
@@ -70,6 +74,11 @@ fn optional_values_that_savio_would_refuse_are_left_out_with_a_note() {
         }
         let host = format!("https://exam{zero_width}ple.com/");
         check(&json!({ "url": host }), &["source_url"], &[url]);
+    }
+    for space in ["\u{2009}", "\u{3000}"] {
+        let bad = format!("ada@exam{space}ple.com");
+        check(&json!({ "email": bad }), &["email", "person_email"], &emails);
+        check(&json!({ "url": format!("https://exam{space}ple.com/") }), &["source_url"], &[url]);
     }
     let several =
         emails.map(|note| note.replace("it is no", "2 values are no") + ": take one of them");

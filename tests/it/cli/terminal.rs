@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::support::relay::program;
+use crate::support::relay::{Relay, program};
 
 /// Terminal control characters: C0 but line ends and tabs, DEL, C1, and what changes the direction of text.
 fn control_characters() -> String {
@@ -18,6 +18,12 @@ fn control_characters() -> String {
     let separators = [0x2028, 0x2029];
     let all = c0.chain(c1).chain(marks).chain(bidi).chain(separators);
     all.map(|code| char::from_u32(code).unwrap()).collect()
+}
+
+/// The same as TOML writes them.
+fn escaped_control_characters() -> String {
+    let escaped = |c: char| format!("\\u{:04X}", u32::from(c));
+    control_characters().chars().map(escaped).collect::<Vec<_>>().concat()
 }
 
 /// Neighbours of these, which are shown as they are.
@@ -98,6 +104,55 @@ fn try_keeps_the_line_ends_of_a_value_and_harmless_characters() {
 }
 
 #[test]
+fn try_shows_queries_and_warnings_of_a_file_without_control_characters() {
+    let escaped = escaped_control_characters();
+    let payload = json!({ "type": "wanted", "text": "It is slow" });
+    let folder = folder(&payload);
+    let mapping =
+        MAPPING.replace("\"$.tags\"", "QUERY").replace("\"$.text\"", "[QUERY, \"$.text\"]");
+    let query = format!("\"{{{{ payload['{escaped}'] }}}}\"");
+    let mapping = mapping.replace("QUERY", &query);
+    let mapping =
+        mapping.replace("[signature]", &format!("[signature]\nweak = \"it is {escaped}\""));
+    std::fs::write(folder.path().join("form.toml"), mapping).unwrap();
+    for arguments in
+        [&["try", "form.toml", "payload.json", "--explain"][..], &["check", "form.toml"]]
+    {
+        let output = run(folder.path(), arguments);
+        let (shown, errors) = (text(output.stdout), text(output.stderr));
+        assert!(output.status.success(), "{shown}{errors}");
+        check_harmless(&shown);
+        check_harmless(&errors);
+    }
+}
+
+#[test]
+fn log_of_serve_has_no_control_characters_of_a_mapping_file() {
+    let escaped = escaped_control_characters();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("mappings")).unwrap();
+    let mapping =
+        MAPPING.replace("[signature]", &format!("[signature]\nweak = \"it is {escaped}\""));
+    std::fs::write(folder.path().join("mappings/form.toml"), mapping).unwrap();
+    let relay = Relay::start(folder.path(), &[("SECRET", "a secret")]);
+    let introduction = relay.introduction.clone();
+    let log = introduction + &relay.log_at_stop();
+    assert!(log.contains("its proof is weak: it is "), "{log}");
+    check_harmless(&log);
+}
+
+#[test]
+fn draft_works_on_keys_with_replacement_characters() {
+    let folder = folder(&Value::Null);
+    for key in ["k\\ud83d", "k\\ufffd", "k\u{fffd}"] {
+        let payload =
+            format!("{{\"{key} feedback\": \"{WORDS}\", \"email\": \"ada@example.com\"}}");
+        std::fs::write(folder.path().join("payload.json"), payload).unwrap();
+        check_draft_in(folder.path());
+    }
+}
+
+#[test]
 fn json_escapes_terminal_control_characters() {
     let foreign = format!("a{}b{HARMLESS}", control_characters());
     let payload = json!({ "type": "wanted", "text": foreign, "tags": [foreign] });
@@ -115,14 +170,18 @@ fn json_escapes_terminal_control_characters() {
 /// The draft is harmless and works on its payload: it finds the words.
 #[track_caller]
 fn check_draft(payload: &Value) {
-    let folder = folder(payload);
-    let output = run(folder.path(), &["draft", "payload.json"]);
+    check_draft_in(folder(payload).path());
+}
+
+#[track_caller]
+fn check_draft_in(folder: &Path) {
+    let output = run(folder, &["draft", "payload.json"]);
     let (draft, errors) = (text(output.stdout), text(output.stderr));
     assert!(output.status.success(), "{errors}");
     check_harmless(&draft);
     check_harmless(&errors);
-    std::fs::write(folder.path().join("drafted.toml"), draft).unwrap();
-    let output = run(folder.path(), &["try", "drafted.toml", "payload.json", "--json"]);
+    std::fs::write(folder.join("drafted.toml"), draft).unwrap();
+    let output = run(folder, &["try", "drafted.toml", "payload.json", "--json"]);
     let requests: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(requests[0]["body"]["problem"], WORDS, "{}", text(output.stderr));
     assert_eq!(requests[0]["body"]["person_email"], "ada@example.com");

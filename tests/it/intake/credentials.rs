@@ -276,6 +276,23 @@ async fn part_that_is_missing_beside_a_signature_is_named() {
         fixture.refuses(&post("/hooks/fixture").body(BODY), (MISSING, None), own).await;
     }
 
+    let list = "[signature]\nscheme = \"hmac\"\nheader = [\"X-A\", \"X-B\"]\nprefix = \"v1=\"\nseparator = \",\"\n\
+                timestamp = { from = \"part:t\", unit = \"seconds\", window = \"5m\" }\n";
+    let now = clock::now().as_second();
+    for signed in ["{timestamp}.{body}", "{timestamp}{query:q}"] {
+        let fixture = Fixture::new(&format!("{list}signed = \"{signed}\""), "a-secret").await;
+        for proof in [format!("t={now}"), format!("t={now},v0=00"), "00".to_owned()] {
+            let request = post("/hooks/fixture").header("x-a", &proof).body(BODY);
+            let hint = "its list has no part `v1=`";
+            fixture.refuses(&request, (MISSING, Some(hint)), &proof).await;
+        }
+    }
+    let fixture =
+        Fixture::new(&format!("{list}signed = \"{{timestamp}}{{query:q}}\""), "a-secret").await;
+    let request = post("/hooks/fixture").header("x-a", "t=1").header("x-b", "t=1,v1=00").body(BODY);
+    let hint = "it is there, but not the URL's parameter q, which it covers";
+    fixture.refuses(&request, (MISSING, Some(hint)), "in the second header").await;
+
     let own = "[signature]\nscheme = \"jwt\"\nbearer = true\nbody_hash = \"claim:payload_hash\"";
     let fixture = Fixture::new(own, "a-secret").await;
     let token = format!("Bearer {}", fixture.jwt(&serde_json::json!({})));

@@ -98,7 +98,7 @@ pub(super) fn add_filters(environment: &mut Environment<'static>) {
         on_text(state, value, slack_to_text)
     });
     environment.add_filter("first_email", |state: &State, value: &Value| {
-        on_text(state, value, |text| first_email(text).unwrap_or_default().to_owned())
+        on_text(state, value, |text| first_email(text).unwrap_or_default())
     });
     environment
         .add_filter("urlencode", |state: &State, value: &Value| on_text(state, value, url_encode));

@@ -63,7 +63,12 @@ async fn token_in_a_part_is_found_without_its_transfer_encoding() {
     {
         let head = format!("Content-Transfer-Encoding: {encoding}\r\n");
         let body = multipart(&[part("x", "", b"1"), part("Key", &head, written.as_bytes())]);
-        fixture.accepts(&request(MULTIPART, &body), encoding).await;
+        let answer = fixture.house.send(&request(MULTIPART, &body)).await;
+        assert_eq!(answer.status, 202, "{encoding}: {answer:?}");
+        let id = answer.events()[0].parse().unwrap();
+        let kept = Archive::event(&*fixture.house.store, id).await.unwrap().unwrap();
+        assert!(kept.notes.is_empty(), "{encoding}: {:?}", kept.notes);
+        assert!(kept.event.payload.contains(&"*".repeat(8)), "{encoding}");
     }
 }
 
@@ -131,4 +136,44 @@ async fn body_in_which_no_field_can_be_found_is_named() {
     let why = "the body is no JSON, in which `field` is looked for";
     of_json.refuses(&request(FORM, b"k=a-secret"), (MISSING, Some(why)), "a form").await;
     of_json.refuses(&post("/hooks/fixture").body(BODY), (MISSING, None), "no such field").await;
+    let latin = post("/hooks/fixture").body(b"{\"k\":\"a-secret\",\"x\":\"\xf6\"}");
+    let why = "the body is not UTF-8, in which `field` is looked for";
+    of_json.refuses(&latin, (MISSING, Some(why)), "no UTF-8").await;
+    let why = "the body is no form, in which `field` is looked for";
+    for (content_type, body) in [
+        ("application/json", b"{\"Key\":\"a-secret\"}".as_slice()),
+        ("application/vnd.x+json; charset=utf-8", b"[{\"Key\":1}]"),
+        (FORM, b"\xef\xbb\xbf {\"Key\":\"a-secret\"}"),
+        ("text/xml", b"<Key>a-secret</Key>"),
+        ("application/soap+xml", b"<Key>a-secret</Key>"),
+    ] {
+        of_form.refuses(&request(content_type, body), (MISSING, Some(why)), content_type).await;
+    }
+}
+
+#[tokio::test]
+async fn field_that_a_wrong_signature_covers_and_that_is_absent_is_named() {
+    let header = "[signature]\nscheme = \"hmac\"\nheader = \"X-A\"\n";
+    for (own, body, hint) in [
+        (
+            "signed = \"{field:name}\"",
+            "x=1",
+            "it covers the field `name` of the body, which is not there",
+        ),
+        (
+            "signed = \"{field:$.a['b c'][0].d}{body}\"",
+            "{\"a\":1}",
+            "it covers the field `$.a['b c'][0].d` of the body, which is not there",
+        ),
+        (
+            "timestamp = { from = \"field:at\", unit = \"seconds\", window = \"5m\" }",
+            "x=1",
+            "its time is not there: the field of the body that `timestamp` names",
+        ),
+    ] {
+        let fixture = Fixture::new(&format!("{header}{own}"), "a-secret").await;
+        let content_type = if body.starts_with('{') { "application/json" } else { FORM };
+        let signed = request(content_type, body.as_bytes()).header("x-a", &"0".repeat(64));
+        fixture.refuses(&signed, (WRONG, Some(hint)), own).await;
+    }
 }

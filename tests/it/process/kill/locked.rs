@@ -1,7 +1,8 @@
 //! A stop beside a store that another program keeps locked ends in time, and says what could not be written.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -17,11 +18,14 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{MAPPING, send};
-use crate::support::relay::{Relay, SECRET, http};
+use crate::support::relay::{Relay, SECRET, http, program};
 use crate::support::wait::until;
 
 /// Generous: one wait of SQLite's for the lock takes five seconds, and a stop had two to four of them.
 const STOP_MAX: Duration = Duration::from_secs(8);
+
+/// `demo` has the default `server.shutdown_timeout` of 8 s. A stop that waits for SQLite's own wait takes 14 s.
+const DEMO_STOP_MAX: Duration = Duration::from_secs(12);
 
 /// What the stand-in for Savio does to the store before it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +132,7 @@ fn stopped(relay: Relay) -> (ExitStatus, String) {
 fn assert_nothing_in_hand((status, log): &(ExitStatus, String)) {
     assert!(status.success(), "{log}");
     assert!(log.contains("could not be written during the stop; nothing was in hand"), "{log}");
+    assert!(!log.contains("events in hand"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -174,6 +179,7 @@ async fn stop_with_an_answer_that_cannot_be_recorded_ends_in_time_and_says_so() 
 
     assert_eq!(status.code(), Some(3), "{log}");
     assert!(log.contains("the events in hand could not be given back"), "{log}");
+    assert!(!log.contains("nothing is in hand"), "{log}");
     assert!(log.contains("the next start takes this stop for a crash"), "{log}");
     let told =
         format!("work on event {id} was cut off before the answer to its request was recorded");
@@ -212,10 +218,30 @@ async fn stop_is_clean_where_the_store_is_unlocked_before_its_end() {
     let lock = locked(&folder.path().join("relay.db"));
 
     relay.ask_to_stop();
-    until(|| relay.logged("the events in hand cannot be given back yet") == 1).await;
+    until(|| relay.logged("the store cannot be written yet; nothing is in hand") == 1).await;
     drop(lock);
     let (status, log) = relay.stop_with_log();
 
     assert!(status.success(), "{log}");
     assert!(!folder.path().join("relay.db-wal").exists(), "the log is written back");
+}
+
+#[test]
+fn demo_beside_a_locked_store_stops_in_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut demo = program(folder.path());
+    demo.arg("demo").env("TMPDIR", folder.path()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut demo = demo.spawn().unwrap();
+    let mut shown = BufReader::new(demo.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(shown.any(|line| line.starts_with("Both stay up until Ctrl-C")));
+    let own = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap();
+    let _lock = locked(&own.path().join("demo.db"));
+
+    let start = Instant::now();
+    Command::new("kill").args(["-TERM", &demo.id().to_string()]).status().unwrap();
+    drop(shown.last());
+    demo.wait().unwrap();
+
+    let took = start.elapsed();
+    assert!(took < DEMO_STOP_MAX, "the stop took {took:?}");
 }
