@@ -10,6 +10,7 @@ pub use super::sample::{MappingTest, SamplePayload};
 use crate::diagnostics::diagnostic::{self, Diagnostic, Document};
 use crate::diagnostics::suggestion::nearest;
 use crate::diagnostics::table::{self, Diagnostics, SpannedText, TomlTable};
+use crate::diagnostics::visible;
 use crate::event::{DEFAULT_DESTINATION, SourceName, TypePattern};
 use crate::intake::handshake::{self, HandshakeRule};
 use crate::intake::provider::{Provider, ValueSource};
@@ -164,7 +165,7 @@ impl MappingFile {
             weaknesses.push("anybody can send to it: its scheme is none".to_owned());
         }
         let of_proof = source.signature.weaknesses();
-        let of_proof = of_proof.into_iter().map(diagnostic::visible);
+        let of_proof = of_proof.into_iter().map(visible);
         weaknesses.extend(of_proof.map(|weak| format!("its proof is weak: {weak}")));
         weaknesses.extend(source.handshakes.iter().flat_map(handshake::weaknesses));
         weaknesses
