@@ -12,9 +12,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::load::{self, header};
-use super::{CommandError, output};
-use crate::diagnostics::diagnostic::{Diagnostic, Document};
+use super::error::CommandError;
+use super::input::header;
+use super::{input, output};
+use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::suggestion::nearest;
 use crate::event::{Event, Request, SourceName};
 use crate::intake::payload::Limits;
@@ -43,7 +44,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), CommandError> {
     if let Some(name) = &arguments.provider {
         known(name)?;
     }
-    let body = load::bytes(&arguments.payload)?;
+    let body = input::bytes(&arguments.payload)?;
     let mut sample = SamplePayload { headers: arguments.headers.into_iter().collect(), body };
     provider_guess::complete(&mut sample);
     let limits = intake::Settings::default().limits();
@@ -226,9 +227,4 @@ fn create(path: &Path, content: &[u8]) -> std::io::Result<()> {
         std::fs::create_dir_all(folder)?;
     }
     OpenOptions::new().write(true).create_new(true).open(path)?.write_all(content)
-}
-
-/// A mapping file that is not on a disk.
-fn read(name: &str, text: String) -> MappingFile {
-    MappingFile::of_text(Document { name: format!("{name}.toml"), text })
 }

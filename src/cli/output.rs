@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write as _};
 
 use serde_json::Value;
 
-use super::CommandError;
+use super::error::CommandError;
 use crate::diagnostics::is_terminal_control;
 use crate::diagnostics::report::OutputStyle;
 pub(super) use crate::diagnostics::visible;

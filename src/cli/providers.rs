@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{CommandError, output};
+use super::error::CommandError;
+use super::output;
 use crate::diagnostics::suggestion::nearest;
 use crate::intake::provider::Provider;
 use crate::mapping_file::bundle;

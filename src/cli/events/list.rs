@@ -7,9 +7,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::waits::SourceWaits;
+use crate::cli::error::CommandError;
+use crate::cli::output as shown;
 use crate::cli::output::{one_line, shorten};
-use crate::cli::{CommandError, output as shown};
 use crate::diagnostics::report::OutputStyle;
+use crate::event::EventId;
 use crate::store::{
     Archive, Attempt, Cursor, EventFilter, EventPage, EventRecord, EventSummary, PageRequest,
     PlannedRequest, Sqlite,
@@ -185,4 +187,9 @@ fn attempt(attempt: &Attempt) -> String {
     }
     let detail = attempt.detail.as_deref().map(one_line).unwrap_or_default();
     if detail.is_empty() { line + "\n" } else { format!("{line}: {detail}\n") }
+}
+
+/// The id is of no event.
+pub(super) fn unknown(id: EventId) -> CommandError {
+    CommandError::InvalidInput(format!("there is no event {id}"))
 }
