@@ -14,12 +14,10 @@ use serde_json::{Value, json};
 
 use super::error::CommandError;
 use super::input::header;
-use super::{input, output};
+use super::{input, output, providers};
 use crate::diagnostics::diagnostic::Diagnostic;
-use crate::diagnostics::suggestion::nearest;
 use crate::event::{Event, Request, SourceName};
 use crate::intake::payload::Limits;
-use crate::intake::provider::Provider;
 use crate::mapping_file::file::{MappingFile, SamplePayload};
 use crate::{clock, intake};
 use draft_file::{DraftFile, DraftVariant};
@@ -42,7 +40,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<(), CommandError> {
     if let Some(name) = &arguments.provider {
-        known(name)?;
+        providers::text(name)?;
     }
     let body = input::bytes(&arguments.payload)?;
     let mut sample = SamplePayload { headers: arguments.headers.into_iter().collect(), body };
@@ -57,17 +55,6 @@ pub(super) fn run(arguments: Arguments) -> Result<(), CommandError> {
         Some(path) => write(&path, &page, &sample, &made),
         None => output::print(&page.written(None)),
     }
-}
-
-fn known(name: &str) -> Result<(), CommandError> {
-    if Provider::builtin(name).is_some() {
-        return Ok(());
-    }
-    let help = match nearest(name, Provider::names()) {
-        Some(known) => format!("did you mean {known}?"),
-        None => "`savio-relay providers` lists them".to_owned(),
-    };
-    Err(CommandError::InvalidInput(format!("no provider `{name}`; {help}")))
 }
 
 /// What the source will be called: as its file, else as its provider.

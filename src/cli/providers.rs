@@ -27,7 +27,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     output::print(&text)
 }
 
-fn text(name: &str) -> Result<&'static str, CommandError> {
+/// The provider file of this name.
+pub(super) fn text(name: &str) -> Result<&'static str, CommandError> {
     Provider::builtin(name).ok_or_else(|| {
         let help = match nearest(name, Provider::names()) {
             Some(known) => format!("did you mean {known}?"),
