@@ -1,5 +1,7 @@
 //! The command line: what the commands are called, what they take, and how they end.
 
+mod error;
+mod input;
 mod progress_bar;
 mod output;
 mod check;
@@ -9,10 +11,9 @@ mod draft;
 mod events;
 mod healthcheck;
 mod import;
-mod load;
 mod preview;
 mod providers;
-mod reload;
+mod runtime;
 mod sandbox;
 mod savio;
 mod schema;
@@ -28,6 +29,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::secret::Environment;
+use error::CommandError;
 
 /// Self-hosted webhook relay: receives signed webhooks, stores them on disk, delivers them to Savio.
 #[derive(Debug, Parser)]
@@ -93,33 +95,6 @@ enum Command {
         #[arg(value_enum, default_value = "mapping")]
         file: schema::SchemaFile,
     },
-}
-
-/// Why a command did not end well.
-#[derive(Debug, thiserror::Error)]
-enum CommandError {
-    /// What the user gave, or what was checked, is wrong. It was shown already.
-    #[error("")]
-    AlreadyReported,
-    /// What the user gave is wrong.
-    #[error("{0}")]
-    InvalidInput(String),
-    /// The arguments are right one by one, but not together.
-    #[error("{0}; see --help")]
-    Usage(String),
-    /// It could not be done: network, disk, a server.
-    #[error("{0}")]
-    Failed(String),
-}
-
-impl CommandError {
-    fn exit_code(&self) -> ExitCode {
-        match self {
-            CommandError::AlreadyReported | CommandError::InvalidInput(_) => ExitCode::from(1),
-            CommandError::Usage(_) => ExitCode::from(2),
-            CommandError::Failed(_) => ExitCode::from(3),
-        }
-    }
 }
 
 /// The tree of commands, for the documentation.

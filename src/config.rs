@@ -1,22 +1,26 @@
 //! `relay.toml` and the environment: the settings of all other parts.
 
 mod destinations;
+mod environment;
+mod values;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::delivery::outcome;
-use crate::diagnostics::diagnostic::{self, Diagnostic, Document};
-use crate::diagnostics::suggestion::nearest;
+use crate::diagnostics::diagnostic::{self, Diagnostic};
+use crate::diagnostics::document::Document;
 use crate::diagnostics::table::{self, Diagnostics, TomlTable};
 use crate::event::DEFAULT_DESTINATION;
-use crate::intake::client_ip::{InvalidNetwork, Network};
+use crate::file::UnreadableFile;
 use crate::secret::{self, Environment, Secret};
 use crate::store::sqlite;
 use crate::telemetry::traces;
 use crate::{delivery, intake, listener, telemetry};
 pub use destinations::{DestinationConfig, DestinationConfigs};
+use environment::overrides;
+use values::{address, depth, networks, set, size, span, url};
 
 /// Everything that a person can set, with what holds where nothing was set.
 #[derive(Debug)]
@@ -40,12 +44,25 @@ pub struct Config {
     pub traces: traces::Settings,
 }
 
+/// The file that is read where none is named.
+pub const FILE: &str = "relay.toml";
+
 /// The documents that were read, each with its mistakes.
 pub type ReadDocuments = Vec<(Document, Diagnostics)>;
 
-const VARIABLE: &str = "SAVIO_RELAY_";
+/// The file that is named, else `relay.toml`, if it is there.
+pub fn document(path: Option<&Path>) -> Result<Option<Document>, UnreadableFile> {
+    let standard = Path::new(FILE);
+    let path = path.or_else(|| standard.exists().then_some(standard));
+    path.map(Document::read).transpose()
+}
 
 impl Config {
+    /// The names of the destinations, among which a mapping file may choose.
+    pub fn destination_names(&self) -> Vec<&str> {
+        self.destinations.keys().map(String::as_str).collect()
+    }
+
     /// Reads the file, if there is one, and then the variables `SAVIO_RELAY_SECTION__KEY` over it.
     /// The warnings come with the configuration.
     pub fn read(
@@ -182,134 +199,6 @@ fn take_retry(
         mistakes.push(Diagnostic::error(place, "`wait_min` is longer than `wait_max`"));
     }
     section.finish(mistakes);
-}
-
-fn set<T>(setting: &mut T, value: Option<T>) {
-    if let Some(value) = value {
-        *setting = value;
-    }
-}
-
-/// A number from 1.
-fn size(
-    section: &mut TomlTable<'_>,
-    key: &'static str,
-    mistakes: &mut Diagnostics,
-) -> Option<usize> {
-    let number = section.number(key, mistakes)?;
-    let size = usize::try_from(number).ok().filter(|size| *size > 0);
-    if size.is_none() {
-        mistakes.push(Diagnostic::error(section.key_place(key), format!("`{key}` is 1 or more")));
-    }
-    size
-}
-
-fn address(
-    section: &mut TomlTable<'_>,
-    key: &'static str,
-    mistakes: &mut Diagnostics,
-) -> Option<SocketAddr> {
-    let text = section.text(key, mistakes)?;
-    let address = text.text.parse().ok();
-    if address.is_none() {
-        let message = format!("`{key}` is no address with a port");
-        let help = "write an IP address and a port, such as \"127.0.0.1:8080\"";
-        mistakes.push(Diagnostic::error(text.place, message).help(help));
-    }
-    address
-}
-
-fn networks(section: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Option<Vec<Network>> {
-    let mut networks = Vec::new();
-    for text in section.texts("trusted_proxies", mistakes)? {
-        if let Ok(network) = text.text.parse() {
-            networks.push(network);
-        } else {
-            let message = format!("`{}` is no network", text.text);
-            mistakes.push(Diagnostic::error(text.place, message).help(InvalidNetwork.to_string()));
-        }
-    }
-    Some(networks)
-}
-
-/// serde_json reads at most 127 levels; the limit may not promise more.
-fn depth(section: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Option<usize> {
-    let depth = size(section, "json_depth_max", mistakes)?;
-    if depth > 127 {
-        let place = section.key_place("json_depth_max");
-        mistakes.push(Diagnostic::error(place, "`json_depth_max` is 127 at most"));
-    }
-    Some(depth)
-}
-
-/// A time span longer than nothing.
-fn span(
-    section: &mut TomlTable<'_>,
-    key: &'static str,
-    mistakes: &mut Diagnostics,
-) -> Option<Duration> {
-    let duration = section.duration(key, mistakes)?;
-    if duration.is_zero() {
-        let place = section.key_place(key);
-        mistakes.push(Diagnostic::error(place, format!("`{key}` is longer than 0")));
-    }
-    Some(duration)
-}
-
-fn url(
-    section: &mut TomlTable<'_>,
-    key: &'static str,
-    mistakes: &mut Diagnostics,
-) -> Option<String> {
-    let text = section.text(key, mistakes)?;
-    let parsed = reqwest::Url::parse(&text.text).ok();
-    let fits = parsed.is_some_and(|url| {
-        matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none()
-    });
-    if fits {
-        return Some(text.text);
-    }
-    let message = format!("`{key}` is no http or https URL");
-    let help = "write it whole, such as \"https://relay.example.com\"";
-    mistakes.push(Diagnostic::error(text.place, message).help(help));
-    None
-}
-
-/// The variables as a document of its own, so that a mistake in one is shown like any other.
-fn overrides(environment: &Environment) -> Option<Document> {
-    let lines: Vec<String> = environment
-        .iter()
-        .filter_map(|(variable, value)| {
-            let name = variable.strip_prefix(VARIABLE)?.to_lowercase();
-            let key = match name.split_once("__") {
-                Some((section @ ("destinations" | "traces"), key)) => {
-                    format!("{section}.{}", key.replacen("__", ".", 1))
-                }
-                Some((section, key)) => format!("{section}.{key}"),
-                // An orchestrator sets other variables of this form for a service of this name.
-                None => nearest(&name, ["mappings"]).map(|_| name)?,
-            };
-            Some(format!("{key} = {} # {variable}\n", written(value)))
-        })
-        .collect();
-    (!lines.is_empty())
-        .then(|| Document { name: "the environment".to_owned(), text: lines.concat() })
-}
-
-/// A variable's value as TOML: a number or truth value as itself, anything else as a text
-/// (whose JSON form is one of TOML's).
-fn written(value: &str) -> String {
-    let is_whole = value.parse::<i64>().is_ok_and(|whole| whole.to_string() == value);
-    if is_whole || value.parse::<bool>().is_ok() || is_decimal(value) {
-        return value.to_owned();
-    }
-    serde_json::Value::from(value).to_string()
-}
-
-fn is_decimal(value: &str) -> bool {
-    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    let is_whole = |part: &str| digits(part) && (part == "0" || !part.starts_with('0'));
-    value.split_once('.').is_some_and(|(whole, part)| is_whole(whole) && digits(part))
 }
 
 #[cfg(test)]

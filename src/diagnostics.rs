@@ -1,6 +1,7 @@
 //! Messages about files that people write: what is wrong, where, and what to write instead.
 
 pub mod diagnostic;
+pub mod document;
 mod redaction;
 pub mod report;
 pub(crate) mod suggestion;

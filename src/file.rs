@@ -1,9 +1,9 @@
-//! Reads a file that a configuration names: a regular one, and no more of it than it may have.
+//! Reads files that people name, and no more of one than it may have; of a configuration only regular files.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
@@ -39,6 +39,30 @@ pub fn read_stream(stream: impl Read, bytes_max: usize) -> Result<Vec<u8>, FileE
     let mut bytes = Vec::new();
     stream.take(bytes_max as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > bytes_max { Err(FileError::TooLarge(bytes_max)) } else { Ok(bytes) }
+}
+
+/// A file that cannot be read, by its path as a person gave it.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {error}", .path.display())]
+pub struct UnreadableFile {
+    path: PathBuf,
+    error: FileError,
+}
+
+/// Reads a file that a person names at the moment, on the command line: it may be a pipe as well, or
+/// standard input for `-`.
+pub fn read_named(path: &Path, bytes_max: usize) -> Result<Vec<u8>, UnreadableFile> {
+    let read = if path == Path::new("-") {
+        read_stream(io::stdin(), bytes_max)
+    } else {
+        File::open(path).map_err(FileError::from).and_then(|file| read_stream(file, bytes_max))
+    };
+    read.map_err(|error| UnreadableFile { path: path.to_owned(), error })
+}
+
+/// As `read`, with the path in the error.
+pub fn read_regular(path: &Path, bytes_max: usize) -> Result<Vec<u8>, UnreadableFile> {
+    read(path, bytes_max).map_err(|error| UnreadableFile { path: path.to_owned(), error })
 }
 
 fn open(path: &Path) -> Result<File, FileError> {

@@ -23,6 +23,7 @@ pub mod savio;
 
 pub mod admin;
 pub mod config;
+mod relay;
 pub mod cli;
 pub mod sandbox;
 

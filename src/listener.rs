@@ -5,6 +5,7 @@ mod write_timeout;
 mod idle_connections;
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +55,22 @@ impl Default for Settings {
 
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// An address on which the relay cannot listen.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {error}")]
+pub struct BindError {
+    address: SocketAddr,
+    error: io::Error,
+}
+
+/// Listens on an address; port 0 means any free one. Returns the address with the port that was given.
+pub async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
+    let failed = |error| BindError { address, error };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
 
 /// Serves until `shutdown` resolves, then lets the requests under way end.
 pub async fn serve(

@@ -2,5 +2,6 @@
 pub(crate) mod bundle;
 pub mod file;
 pub(crate) mod import_rules;
+pub(crate) mod location;
 pub(crate) mod sample;
 pub(crate) mod secrets;

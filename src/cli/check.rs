@@ -4,16 +4,18 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::load::{self, Location};
-use super::{CommandError, output as shown};
+use super::error::CommandError;
+use super::{input, output as shown};
 use crate::clock;
-use crate::diagnostics::diagnostic::{self, Diagnostic, Document};
+use crate::diagnostics::diagnostic::{self, Diagnostic};
+use crate::diagnostics::document::Document;
 use crate::diagnostics::report::show;
 use crate::event::Request;
 use crate::intake::payload::Limits;
 use crate::intake::registry::SourceStatus;
 use crate::json::{self, Object};
 use crate::mapping_file::file::{MappingFile, MappingTest, SamplePayload};
+use crate::mapping_file::location::Location;
 use crate::secret::Environment;
 
 pub(super) fn run(
@@ -21,19 +23,20 @@ pub(super) fn run(
     config: Option<&Path>,
     environment: &Environment,
 ) -> Result<(), CommandError> {
-    let (config, mut found) = load::config_in_part(config, environment)?;
+    let (config, mut found) = input::config_in_part(config, environment)?;
     let limits = config.intake.limits();
-    let shelf = Location::of(&config);
-    let (shelf, sources) = match files {
-        [] => (shelf.clone(), shelf.sources(&config, environment)?),
+    let location = Location::of(config.mappings.as_deref());
+    let (location, sources) = match files {
+        [] => (location.clone(), location.files(&config.destination_names(), environment)?),
         files => {
             let read = |path: &PathBuf| {
                 let document = read(path)?;
-                Some(load::source(document, &config.destinations, environment))
+                let file = MappingFile::read(document, environment);
+                Some(file.sending_to(config.destination_names()))
             };
             let sources: Vec<MappingFile> = files.iter().filter_map(read).collect();
             found += files.len() - sources.len();
-            (Location::Folder(PathBuf::new()), sources)
+            (Location::Directory(PathBuf::new()), sources)
         }
     };
     if sources.is_empty() && found == 0 {
@@ -41,7 +44,7 @@ pub(super) fn run(
     }
     let mut text = String::new();
     for mut source in sources {
-        examine(&mut source, &shelf, &limits);
+        examine(&mut source, &location, &limits);
         found += source.mistakes.iter().filter(|mistake| mistake.is_error()).count();
         text += &report(&source);
     }
@@ -51,7 +54,7 @@ pub(super) fn run(
 
 /// None for a file that is not there, which is told.
 fn read(path: &Path) -> Option<Document> {
-    let read = load::document(path);
+    let read = Document::read(path);
     if let Err(failure) = &read {
         shown::tell(&shown::line(&failure.to_string()));
     }
@@ -87,11 +90,11 @@ fn report(source: &MappingFile) -> String {
 }
 
 /// Runs the file's tests and adds what they show to its mistakes.
-pub(super) fn examine(source: &mut MappingFile, shelf: &Location, limits: &Limits) {
+pub(super) fn examine(source: &mut MappingFile, location: &Location, limits: &Limits) {
     let mut mistakes = Vec::new();
     let mut worked = vec![false; source.mapping.blocks().len()];
     for test in &source.tests {
-        let run = TestRun { source, shelf, limits, test };
+        let run = TestRun { source, location, limits, test };
         if let Err(mistake) = run.test(&mut mistakes, &mut worked) {
             mistakes.push(mistake);
         }
@@ -109,7 +112,7 @@ pub(super) fn examine(source: &mut MappingFile, shelf: &Location, limits: &Limit
 
 struct TestRun<'r> {
     source: &'r MappingFile,
-    shelf: &'r Location,
+    location: &'r Location,
     limits: &'r Limits,
     test: &'r MappingTest,
 }
@@ -118,7 +121,8 @@ impl TestRun<'_> {
     fn test(&self, doubts: &mut Vec<Diagnostic>, worked: &mut [bool]) -> Result<(), Diagnostic> {
         let test = self.test;
         let wrong = |message: String| Diagnostic::error(test.payload.place.clone(), message);
-        let body = self.shelf.sample(&self.source.document, &test.payload.text).map_err(wrong)?;
+        let body =
+            self.location.sample(&self.source.document, &test.payload.text).map_err(wrong)?;
         let sample = SamplePayload { headers: test.headers.clone(), body };
         let Some(carried) = self.source.carried(&sample, self.limits, clock::now()) else {
             return Ok(());
@@ -141,7 +145,7 @@ impl TestRun<'_> {
     fn compare(&self, requests: &[Request]) -> Result<(), Diagnostic> {
         let expect = &self.test.expect;
         let wrong = |message: String| Diagnostic::error(expect.place.clone(), message);
-        let bytes = self.shelf.sample(&self.source.document, &expect.text).map_err(wrong)?;
+        let bytes = self.location.sample(&self.source.document, &expect.text).map_err(wrong)?;
         let expected: Vec<Object<Request>> = serde_json::from_slice(json::unmarked(&bytes))
             .map_err(|error| wrong(format!("this file holds no requests: {error}")))?;
         let expected: Vec<Request> = expected.into_iter().map(|Object(request)| request).collect();

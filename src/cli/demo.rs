@@ -11,10 +11,10 @@ use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::load::Location;
+use super::error::CommandError;
+use super::output as shown;
+use super::runtime::{self, stopped};
 use super::send::{OutgoingWebhook, client};
-use super::serve::{Relay, block_on, listening, stopped};
-use super::{CommandError, output as shown};
 use crate::config::Config;
 use crate::diagnostics::report::OutputStyle;
 use crate::event::{SourceName, State};
@@ -22,21 +22,23 @@ use crate::intake::signature::{Signature, SigningKey};
 use crate::intake::source::Source;
 use crate::mapping_file::bundle;
 use crate::mapping_file::file::{MappingFile, MappingTest, SamplePayload};
+use crate::mapping_file::location::Location;
+use crate::relay::Relay;
 use crate::secret::Environment;
 use crate::store::Archive;
-use crate::{clock, sandbox};
+use crate::{clock, listener, sandbox};
 
 /// What a provider that signs the URL believes to post to.
 const PUBLIC_URL: &str = "https://relay.example.com";
 
 /// How long the samples may take to arrive in the sandbox.
-const PATIENCE: Duration = Duration::from_secs(30);
+const DEMO_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) fn run(once: bool) -> Result<(), CommandError> {
     let folder = tempfile::tempdir().map_err(|error| CommandError::Failed(error.to_string()))?;
-    block_on(async {
+    runtime::block_on(async {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (listener, savio) = listening(any).await?;
+        let (listener, savio) = listener::bind(any).await?;
         let token = Uuid::new_v4().to_string();
         let wanted = Some(SecretString::from(token.as_str()));
         let settings = sandbox::Settings { token: wanted, ..sandbox::Settings::default() };
@@ -82,7 +84,7 @@ async fn show(
         stopped().await;
     }
     let stopped = relay.stop().await;
-    arrived.and(stopped)
+    arrived.and(stopped.map_err(CommandError::from))
 }
 
 /// What signs for each source.
@@ -155,7 +157,7 @@ impl Demo<'_> {
         source: &Source,
         (file, test): (&MappingFile, &MappingTest),
     ) -> Result<(), CommandError> {
-        let body = Location::Shipped.sample(&file.document, &test.payload.text);
+        let body = Location::Bundled.sample(&file.document, &test.payload.text);
         let body = body.map_err(CommandError::Failed)?;
         let sample = SamplePayload { headers: test.headers.clone(), body };
         let url = format!("http://{}/hooks/{}", self.relay.address, source.name);
@@ -187,7 +189,7 @@ impl Demo<'_> {
             }
         };
         let late = CommandError::Failed("the samples did not arrive in time".to_owned());
-        tokio::time::timeout(PATIENCE, waiting).await.unwrap_or(Err(late))
+        tokio::time::timeout(DEMO_TIMEOUT, waiting).await.unwrap_or(Err(late))
     }
 
     async fn show_arrived(&self, http: &Client, kind: &str) -> Result<(), CommandError> {
@@ -216,7 +218,7 @@ impl Demo<'_> {
 fn sample(file: &MappingFile) -> Option<&MappingTest> {
     file.tests.iter().find(|test| {
         let expected =
-            Location::Shipped.sample(&file.document, &test.expect.text).unwrap_or_default();
+            Location::Bundled.sample(&file.document, &test.expect.text).unwrap_or_default();
         serde_json::from_slice::<Vec<Value>>(&expected).is_ok_and(|requests| !requests.is_empty())
     })
 }

@@ -11,9 +11,8 @@ mod traces;
 
 use std::path::PathBuf;
 
-use super::load::Location;
-use super::serve::block_on;
-use super::{CommandError, output};
+use super::error::CommandError;
+use super::{input, output, runtime};
 use crate::secret::Environment;
 use finding::{Finding, FindingLevel};
 
@@ -34,9 +33,9 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
     let mut findings = Vec::new();
     let config = files::configuration(arguments.config.as_deref(), environment, &mut findings);
     if let Some(config) = config {
-        let sources = Location::of(&config).sources(&config, environment);
+        let sources = input::mapping_files(&config, environment);
         let sources = files::sources(sources, &config, &mut findings);
-        block_on(async {
+        runtime::block_on(async {
             store::store(&config, (&sources, arguments.deep), &mut findings).await;
             host::public_url(&config, &sources, &mut findings);
             host::listen(&config, &mut findings).await;

@@ -12,13 +12,12 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::load::{self, header};
-use super::{CommandError, output};
-use crate::diagnostics::diagnostic::{Diagnostic, Document};
-use crate::diagnostics::suggestion::nearest;
+use super::error::CommandError;
+use super::input::header;
+use super::{input, output, providers};
+use crate::diagnostics::diagnostic::Diagnostic;
 use crate::event::{Event, Request, SourceName};
 use crate::intake::payload::Limits;
-use crate::intake::provider::Provider;
 use crate::mapping_file::file::{MappingFile, SamplePayload};
 use crate::{clock, intake};
 use draft_file::{DraftFile, DraftVariant};
@@ -41,9 +40,9 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<(), CommandError> {
     if let Some(name) = &arguments.provider {
-        known(name)?;
+        providers::text(name)?;
     }
-    let body = load::bytes(&arguments.payload)?;
+    let body = input::bytes(&arguments.payload)?;
     let mut sample = SamplePayload { headers: arguments.headers.into_iter().collect(), body };
     provider_guess::complete(&mut sample);
     let limits = intake::Settings::default().limits();
@@ -56,17 +55,6 @@ pub(super) fn run(arguments: Arguments) -> Result<(), CommandError> {
         Some(path) => write(&path, &page, &sample, &made),
         None => output::print(&page.written(None)),
     }
-}
-
-fn known(name: &str) -> Result<(), CommandError> {
-    if Provider::builtin(name).is_some() {
-        return Ok(());
-    }
-    let help = match nearest(name, Provider::names()) {
-        Some(known) => format!("did you mean {known}?"),
-        None => "`savio-relay providers` lists them".to_owned(),
-    };
-    Err(CommandError::InvalidInput(format!("no provider `{name}`; {help}")))
 }
 
 /// What the source will be called: as its file, else as its provider.
@@ -226,9 +214,4 @@ fn create(path: &Path, content: &[u8]) -> std::io::Result<()> {
         std::fs::create_dir_all(folder)?;
     }
     OpenOptions::new().write(true).create_new(true).open(path)?.write_all(content)
-}
-
-/// A mapping file that is not on a disk.
-fn read(name: &str, text: String) -> MappingFile {
-    MappingFile::of_text(Document { name: format!("{name}.toml"), text })
 }

@@ -10,16 +10,15 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Subcommand};
 
-use super::load::{self, Location};
-use super::serve::{block_on, undone};
-use super::{CommandError, output as shown};
+use super::error::CommandError;
+use super::{input, output as shown, runtime};
 use crate::admin::views::EventView;
 use crate::clock;
 use crate::config::Config;
 use crate::event::{EventId, SourceName, State};
 use crate::secret::Environment;
 use crate::store::sqlite::OpenError;
-use crate::store::{Archive, HoldDecision, ReleaseOutcome, Sqlite, StoreError};
+use crate::store::{Archive, HoldDecision, ReleaseOutcome, Sqlite};
 use filter::{CommonFilterOptions, FilterOptions};
 use waits::SourceWaits;
 
@@ -121,9 +120,9 @@ impl From<DeadArguments> for Arguments {
 }
 
 pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), CommandError> {
-    let config = load::config(arguments.config.as_deref(), environment)?;
+    let config = input::config(arguments.config.as_deref(), environment)?;
     let store = open(&config)?;
-    block_on(async {
+    runtime::block_on(async {
         let done = dispatch(arguments.command, &store, (&config, environment)).await;
         store.close().await;
         done
@@ -142,7 +141,7 @@ fn senders(
             "no destination `{destination}`; there are: {known}"
         )));
     }
-    let files = Location::of(config).sources(config, environment)?;
+    let files = input::mapping_files(config, environment)?;
     let own = files.into_iter().filter(|file| file.destination() == destination);
     Ok(own.filter_map(|file| file.name).collect())
 }
@@ -158,7 +157,7 @@ fn open(config: &Config) -> Result<Sqlite, CommandError> {
         | OpenError::Foreign { .. }
         | OpenError::Newer { .. }
         | OpenError::Older { .. }
-        | OpenError::Database { .. } => undone(&error),
+        | OpenError::Database { .. } => CommandError::failed(&error),
     })
 }
 
@@ -192,7 +191,7 @@ async fn show(
     (id, waits): (EventId, &SourceWaits),
     json: bool,
 ) -> Result<(), CommandError> {
-    let mut record = store.event(id).await?.ok_or_else(|| unknown(id))?;
+    let mut record = store.event(id).await?.ok_or_else(|| list::unknown(id))?;
     waits.add_to_record(&mut record);
     if json {
         return list::print_json(&EventView::of(&record));
@@ -210,16 +209,6 @@ async fn release(store: &Sqlite, id: EventId, word: HoldDecision) -> Result<(), 
                 "event {id} is {state}: only what is held is released"
             )))
         }
-        ReleaseOutcome::NotFound => Err(unknown(id)),
-    }
-}
-
-fn unknown(id: EventId) -> CommandError {
-    CommandError::InvalidInput(format!("there is no event {id}"))
-}
-
-impl From<StoreError> for CommandError {
-    fn from(error: StoreError) -> CommandError {
-        CommandError::Failed(error.to_string())
+        ReleaseOutcome::NotFound => Err(list::unknown(id)),
     }
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use reqwest::Url;
 use serde::Deserialize;
 
+use super::error::CommandError;
 use super::send::client;
-use super::serve::block_on;
-use super::{CommandError, load, output};
+use super::{input, output, runtime};
 use crate::http_client::chain;
 use crate::json;
 use crate::secret::Environment;
@@ -47,9 +47,9 @@ struct ReadinessBody {
 pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<(), CommandError> {
     let url = match &arguments.url {
         Some(url) => url.clone(),
-        None => own(load::config(arguments.config.as_deref(), environment)?.listen)?,
+        None => own(input::config(arguments.config.as_deref(), environment)?.listen)?,
     };
-    match block_on(ask(url))? {
+    match runtime::block_on(ask(url))? {
         Health::Ready => output::print("ready\n"),
         Health::NotReady { reasons } => {
             Err(CommandError::InvalidInput(format!("not ready: {}", reasons.join("; "))))

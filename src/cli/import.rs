@@ -1,12 +1,13 @@
 //! `import`: old responses of a file as events of a source, through its mapping. Works on the store
 //! itself, whether a relay runs on it or not.
 
+mod reader;
 mod record_mapper;
 mod json_records;
 mod ndjson_records;
 mod summary;
 mod csv_records;
-mod input;
+mod metered_input;
 mod record;
 
 use std::path::{Path, PathBuf};
@@ -17,9 +18,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::load::{self, Location, header};
-use super::serve::{block_on, undone};
-use super::{CommandError, output as shown};
+use super::error::CommandError;
+use super::input::header;
+use super::{input, output as shown, runtime};
 use crate::config::Config;
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::report::show;
@@ -31,8 +32,9 @@ use crate::secret::Environment;
 use crate::store::sqlite::{OpenError, Settings};
 use crate::store::{Inbox, Sqlite, Webhook};
 use crate::{clock, json};
-use input::FileFormat;
-use record::{RecordError, RecordReader};
+use metered_input::FileFormat;
+use reader::RecordReader;
+use record::RecordError;
 use record_mapper::{DuplicatePolicy, MappedRecord, RecordMapper};
 use summary::ImportSummary;
 
@@ -88,8 +90,8 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
     if arguments.strict && is_standard_input {
         return Err(CommandError::Usage("--strict reads the file twice: name a file".to_owned()));
     }
-    let config = load::config(arguments.config.as_deref(), environment)?;
-    let file = Location::of(&config).source(&arguments.source, (&config, environment))?;
+    let config = input::config(arguments.config.as_deref(), environment)?;
+    let file = input::mapping_file(&arguments.source, &config, environment)?;
     let Some(source) = file.source.as_deref() else {
         let errors: Vec<Diagnostic> =
             file.mistakes.iter().filter(|mistake| mistake.is_error()).cloned().collect();
@@ -110,7 +112,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
     }
     // A file that is not there is told before a store is made for it.
     let reading = import.begin()?;
-    block_on(async {
+    runtime::block_on(async {
         let store = open(&config.store).await?;
         let done = import.keep(reading, &store).await;
         store.close().await;
@@ -119,7 +121,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
 }
 
 fn read_form(path: &Path) -> Result<Value, CommandError> {
-    let bytes = load::bytes(path)?;
+    let bytes = input::bytes(path)?;
     serde_json::from_slice(json::unmarked(&bytes)).map_err(|error| {
         CommandError::InvalidInput(format!("{}: not JSON: {error}", path.display()))
     })
@@ -127,7 +129,7 @@ fn read_form(path: &Path) -> Result<Value, CommandError> {
 
 /// The store, beside a server; a new one where none was yet.
 async fn open(settings: &Settings) -> Result<Sqlite, CommandError> {
-    let failed = |error: OpenError| undone(&error);
+    let failed = |error: OpenError| CommandError::failed(&error);
     match Sqlite::open_beside(settings) {
         Err(OpenError::Missing { .. }) => {
             // Let go at once: a server may start meanwhile.
@@ -160,8 +162,9 @@ impl ImportRun<'_> {
         let Arguments { file: path, headers, again, .. } = self.arguments;
         let limits = self.config.intake.limits();
         let list = self.file.import.list.as_deref();
-        let (bytes, meter) = input::open(path, limits.bytes_max)?;
-        let format = self.arguments.format.unwrap_or_else(|| input::guess(bytes.buffer(), list));
+        let (bytes, meter) = metered_input::open(path, limits.bytes_max)?;
+        let format =
+            self.arguments.format.unwrap_or_else(|| metered_input::guess(bytes.buffer(), list));
         let records = RecordReader::of(format, bytes, meter.clone(), list);
         let clerk = RecordMapper {
             file: self.file,

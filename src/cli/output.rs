@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write as _};
 
 use serde_json::Value;
 
-use super::CommandError;
+use super::error::CommandError;
 use crate::diagnostics::is_terminal_control;
 use crate::diagnostics::report::OutputStyle;
 pub(super) use crate::diagnostics::visible;
@@ -68,7 +68,15 @@ pub(super) fn one_line(text: &str) -> String {
     visible(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-pub(super) fn shorten(text: &str, chars: usize) -> String {
+/// A text in one line of a table, shortened where the line has to fit a terminal.
+pub(super) fn cell(text: &str, chars_max: usize, look: OutputStyle) -> String {
+    match look {
+        OutputStyle::Terminal => shorten(&one_line(text), chars_max),
+        OutputStyle::Plain => one_line(text),
+    }
+}
+
+fn shorten(text: &str, chars: usize) -> String {
     if text.chars().count() <= chars {
         return text.to_owned();
     }

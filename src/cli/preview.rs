@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::load::{self, Location, header};
-use super::{CommandError, output as shown};
+use super::error::CommandError;
+use super::input::header;
+use super::{input, output as shown};
 use crate::clock;
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::report::{OutputStyle, show};
@@ -47,13 +48,13 @@ struct PreviewRun {
 }
 
 pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), CommandError> {
-    let config = load::config(arguments.config.as_deref(), environment)?;
-    let file = Location::of(&config).source(&arguments.source, (&config, environment))?;
+    let config = input::config(arguments.config.as_deref(), environment)?;
+    let file = input::mapping_file(&arguments.source, &config, environment)?;
     if file.mistakes.iter().any(Diagnostic::is_error) {
         shown::tell(&show(&file.document, &file.mistakes, shown::stderr_look()));
         return Err(CommandError::AlreadyReported);
     }
-    let body = load::bytes(&arguments.payload)?;
+    let body = input::bytes(&arguments.payload)?;
     let headers: Headers = arguments.headers.into_iter().collect();
     let limits = config.intake.limits();
     let sample = SamplePayload { headers, body };

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{CommandError, output};
+use super::error::CommandError;
+use super::output;
 use crate::diagnostics::suggestion::nearest;
 use crate::intake::provider::Provider;
 use crate::mapping_file::bundle;
@@ -26,7 +27,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     output::print(&text)
 }
 
-fn text(name: &str) -> Result<&'static str, CommandError> {
+/// The provider file of this name.
+pub(super) fn text(name: &str) -> Result<&'static str, CommandError> {
     Provider::builtin(name).ok_or_else(|| {
         let help = match nearest(name, Provider::names()) {
             Some(known) => format!("did you mean {known}?"),

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::CommandError;
-use super::output::{stderr_look, tell};
-use super::serve::{block_on, listening, stopped};
+use super::error::CommandError;
+use super::output::{print, stderr_look, tell};
+use super::runtime::{self, stopped};
+use crate::diagnostics::document::Document;
 use crate::diagnostics::report::show;
 use crate::diagnostics::table::parse_duration;
+use crate::listener;
 use crate::rate::Rate;
 use crate::sandbox::{self, FailureRate, Faults, Seed, Settings, Share};
 
@@ -50,22 +52,16 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: Arguments) -> Result<(), CommandError> {
     let listen = arguments.listen;
     let settings = arguments.settings()?;
-    block_on(async {
-        let (listener, address) = listening(listen).await?;
+    runtime::block_on(async {
+        let (listener, address) = listener::bind(listen).await?;
         let mut said = format!(
-            "Savio's sandbox is at http://{address}/app/api/
-\
-             what it holds:       http://{address}/sandbox/feedback (contacts, companies, feature-requests)
-"
+            "Savio's sandbox is at http://{address}/app/api/\n\
+             what it holds:       http://{address}/sandbox/feedback (contacts, companies, feature-requests)\n"
         );
         if settings.faults.chance() {
-            said += &format!(
-                "the same faults again: --fault-seed {}
-",
-                settings.faults.seed
-            );
+            said += &format!("the same faults again: --fault-seed {}\n", settings.faults.seed);
         }
-        crate::cli::output::print(&said)?;
+        print(&said)?;
         let served = sandbox::serve(listener, settings, stopped()).await;
         served.map_err(|error| CommandError::Failed(error.to_string()))
     })
@@ -88,7 +84,7 @@ impl Arguments {
 }
 
 fn seed(path: &Path) -> Result<Seed, CommandError> {
-    let document = crate::cli::load::document(path)?;
+    let document = Document::read(path)?;
     Seed::read(&document).map_err(|mistakes| {
         tell(&show(&document, &mistakes, stderr_look()));
         CommandError::AlreadyReported

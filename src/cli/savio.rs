@@ -1,7 +1,10 @@
 //! `savio`: all of Savio's API for a person or a script.
 
+mod account;
 mod input_lines;
 mod bulk;
+mod options;
+mod record;
 mod summary;
 mod feedback;
 mod list;
@@ -9,16 +12,12 @@ mod queue;
 mod table;
 mod upsert;
 
-use std::path::PathBuf;
-
 use clap::Subcommand;
 
-use super::serve::{block_on, undone};
-use super::{CommandError, load};
-use crate::config::{DestinationConfig, DestinationConfigs};
-use crate::event::DEFAULT_DESTINATION;
-use crate::savio::{BaseUrl, Client, Error, Settings};
-use crate::secret::{self, Environment, Secret};
+use super::error::CommandError;
+use super::runtime;
+use crate::secret::Environment;
+use account::{AccountClient, AccountOptions};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -26,26 +25,6 @@ pub(super) struct Arguments {
     thing: Resource,
     #[command(flatten)]
     account: AccountOptions,
-}
-
-/// Which Savio, and as whom.
-#[derive(Debug, clap::Args)]
-struct AccountOptions {
-    /// Destination in the configuration whose base URL and token are used
-    #[arg(long, value_name = "NAME", global = true, default_value = DEFAULT_DESTINATION)]
-    destination: String,
-    /// Base URL of Savio's API (default: from the configuration)
-    #[arg(long, value_name = "URL", global = true)]
-    base_url: Option<BaseUrl>,
-    /// Environment variable with the token (default: from the configuration)
-    #[arg(long, value_name = "NAME", global = true)]
-    token_env: Option<String>,
-    /// Allow sending the token without TLS to an address that is not private
-    #[arg(long, global = true)]
-    insecure: bool,
-    /// Configuration file (default: relay.toml if it exists)
-    #[arg(long, value_name = "FILE", global = true)]
-    config: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -106,49 +85,7 @@ enum CompanyAction {
 
 pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), CommandError> {
     let account = arguments.account.open(environment)?;
-    block_on(dispatch(arguments.thing, &account))
-}
-
-/// The account, ready to be called.
-struct AccountClient {
-    client: Client,
-    max_in_flight: usize,
-}
-
-impl AccountOptions {
-    fn open(self, environment: &Environment) -> Result<AccountClient, CommandError> {
-        let config = load::config(self.config.as_deref(), environment)?;
-        let to = named(config.destinations, &self.destination)?;
-        let token = match self.token_env {
-            Some(name) => secret::from_environment(&name, environment),
-            None => to.token,
-        };
-        let token = match token {
-            Secret::Found(token) => token,
-            Secret::Missing(reason) => {
-                let help = "name another variable with --token-env";
-                return Err(CommandError::InvalidInput(format!(
-                    "no token for savio: {reason}; {help}"
-                )));
-            }
-        };
-        let base_url = self.base_url.unwrap_or(to.base_url);
-        let settings = Settings { base_url, token, timeout: to.timeout };
-        let client = Client::new(settings).map_err(|error| undone(&error))?;
-        let client = client.insecure(self.insecure || to.insecure);
-        Ok(AccountClient { client, max_in_flight: to.max_in_flight })
-    }
-}
-
-fn named(
-    mut destinations: DestinationConfigs,
-    name: &str,
-) -> Result<DestinationConfig, CommandError> {
-    destinations.remove(name).ok_or_else(|| {
-        let known: Vec<&str> = destinations.keys().map(String::as_str).collect();
-        let known = known.join(", ");
-        CommandError::InvalidInput(format!("no destination `{name}`; there are: {known}"))
-    })
+    runtime::block_on(dispatch(arguments.thing, &account))
 }
 
 async fn dispatch(thing: Resource, account: &AccountClient) -> Result<(), CommandError> {
@@ -174,23 +111,6 @@ async fn dispatch(thing: Resource, account: &AccountClient) -> Result<(), Comman
         }
         Resource::Companies { action: CompanyAction::Upsert(arguments) } => {
             arguments.run(account).await
-        }
-    }
-}
-
-impl From<Error> for CommandError {
-    fn from(error: Error) -> CommandError {
-        match error {
-            Error::Refused { .. }
-            | Error::Unauthorized { .. }
-            | Error::NotFound { .. }
-            | Error::Insecure { .. } => CommandError::InvalidInput(error.to_string()),
-            Error::Throttled { .. }
-            | Error::ServerError { .. }
-            | Error::Unreachable { .. }
-            | Error::NoResponse { .. }
-            | Error::UnexpectedResponse { .. }
-            | Error::NextPage(_) => CommandError::Failed(error.to_string()),
         }
     }
 }

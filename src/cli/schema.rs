@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use super::CommandError;
+use super::error::CommandError;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum SchemaFile {

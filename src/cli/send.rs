@@ -9,9 +9,11 @@ use reqwest::{Client, Url};
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use super::load::{self, Location, header};
-use super::{CommandError, output};
+use super::error::CommandError;
+use super::input::header;
+use super::{input, output, runtime};
 use crate::clock;
+use crate::diagnostics::document::Document;
 use crate::event::Headers;
 use crate::http_client::chain;
 use crate::intake::registry::SourceStatus;
@@ -54,10 +56,10 @@ pub(super) struct RelayResponse {
 }
 
 pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), CommandError> {
-    let config = load::config(arguments.config.as_deref(), environment)?;
-    let file = Location::of(&config).source(&arguments.source, (&config, environment))?;
+    let config = input::config(arguments.config.as_deref(), environment)?;
+    let file = input::mapping_file(&arguments.source, &config, environment)?;
     let source = sound(&file)?;
-    let body = load::bytes(&arguments.payload)?;
+    let body = input::bytes(&arguments.payload)?;
     let sample = SamplePayload { headers: arguments.headers.into_iter().collect(), body };
     let own = || format!("http://{}/hooks/{}", config.listen, source.name);
     let url = arguments.to.unwrap_or_else(own);
@@ -71,9 +73,7 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
         key: key.as_ref(),
     };
 
-    let said = crate::cli::serve::block_on(async {
-        webhook.post(&client(&url)?, &url, clock::now()).await
-    })?;
+    let said = runtime::block_on(async { webhook.post(&client(&url)?, &url, clock::now()).await })?;
     output::print(&format!("{} {}\n", said.status, output::visible(said.body.trim_end())))?;
     match said.status {
         200..=299 => Ok(()),
@@ -98,7 +98,7 @@ fn signing_key(
         return Ok(None);
     }
     if let Some(path) = private {
-        let text = SecretString::from(load::document(path)?.text.trim());
+        let text = SecretString::from(Document::read(path)?.text.trim());
         let key = source.signature.signing_key(&text);
         return key.map(Some).map_err(|error| {
             CommandError::InvalidInput(format!("{}: the key {error}", path.display()))

@@ -2,13 +2,7 @@
 
 use std::ops::Range;
 
-/// A file as it was read. Places are byte ranges in its text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Document {
-    /// Name of the file in messages: the path as the person gave it.
-    pub name: String,
-    pub text: String,
-}
+pub use super::document::Document;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {

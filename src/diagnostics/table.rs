@@ -8,14 +8,12 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, Document, MISTAKES_MAX};
+pub use super::document::FILE_BYTES_MAX;
 use super::suggestion::nearest;
 use crate::rate::Rate;
 
 /// The mistakes found so far in one file.
 pub type Diagnostics = Vec<Diagnostic>;
-
-/// A file that a person wrote is no longer; the longest shipped one has 12 KiB.
-pub const FILE_BYTES_MAX: usize = 1024 * 1024;
 
 /// Reads the file's root table. Text that is no TOML is a mistake; what could be read is given.
 pub fn parse<'t>(document: &'t Document, mistakes: &mut Diagnostics) -> Spanned<DeTable<'t>> {

@@ -1,6 +1,6 @@
 //! The mapping files and samples that come inside the program.
 
-use crate::diagnostics::diagnostic::Document;
+use crate::diagnostics::document::Document;
 
 /// Path below `mappings/` and text.
 const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/shipped.rs"));

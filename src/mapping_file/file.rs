@@ -6,13 +6,16 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 pub use super::import_rules::{ExportRecord, ImportRules};
-pub use super::sample::{MappingTest, SamplePayload};
-use crate::diagnostics::diagnostic::{self, Diagnostic, Document};
+pub use super::sample::{MappingTest, SampleEvents, SamplePayload};
+use super::{sample, secrets};
+use crate::diagnostics::diagnostic::{self, Diagnostic};
+use crate::diagnostics::document::Document;
 use crate::diagnostics::suggestion::nearest;
 use crate::diagnostics::table::{self, Diagnostics, SpannedText, TomlTable};
 use crate::diagnostics::visible;
 use crate::event::{DEFAULT_DESTINATION, SourceName, TypePattern};
 use crate::intake::handshake::{self, HandshakeRule};
+use crate::intake::payload::{DecodeError, Limits};
 use crate::intake::provider::{Provider, ValueSource};
 use crate::intake::registry::SourceStatus;
 use crate::intake::setup::PendingSetup;
@@ -47,7 +50,7 @@ struct ParsedFile {
     provider_name: Option<String>,
     provider: Provider,
     /// None: none is named.
-    secrets: Option<Vec<super::secrets::SecretRef>>,
+    secrets: Option<Vec<secrets::SecretRef>>,
     /// None: those that its blocks name.
     events: Option<Vec<TypePattern>>,
     rate: Option<Rate>,
@@ -126,6 +129,16 @@ impl MappingFile {
         self.source.as_ref().map(|source| (&source.name, &self.mapping))
     }
 
+    /// The events of a sample, as the webhook would carry them; `None` if the file has mistakes.
+    pub fn carried(
+        &self,
+        sample: &SamplePayload,
+        limits: &Limits,
+        now: Timestamp,
+    ) -> Option<Result<SampleEvents, DecodeError>> {
+        Some(sample::events(self.source.as_ref()?, sample, limits, now))
+    }
+
     /// Whether the source is live, or why it is off. What it awaits is made anew each time.
     pub fn standing(&self, now: Timestamp) -> SourceStatus {
         let off = |reason: String| SourceStatus::Off { reason };
@@ -197,12 +210,12 @@ impl ParsedFile {
         ParsedFile {
             provider_name: named.map(|named| named.text),
             provider,
-            secrets: super::secrets::read(file, environment, mistakes),
+            secrets: secrets::read(file, environment, mistakes),
             events: mapping::events(file, mistakes),
             rate: file.rate("rate", mistakes),
             destination: file.text("destination", mistakes),
             mapping: Mapping::compile_within(file, answers, &patterns, mistakes),
-            tests: super::sample::read(file, mistakes),
+            tests: sample::read(file, mistakes),
             import: import.unwrap_or_default(),
             patterns,
         }
@@ -223,7 +236,7 @@ impl ParsedFile {
             );
         }
         let (keys, remarks) =
-            super::secrets::keys(self.secrets.as_deref().unwrap_or_default(), &signature);
+            secrets::keys(self.secrets.as_deref().unwrap_or_default(), &signature);
         let provider = &self.provider;
         let (delivery_id, id_members) = field(provider.id.clone(), &self.patterns, mistakes);
         let (event_type, type_members) =

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::file::MappingFile;
 use crate::diagnostics::table::{Diagnostics, SpannedText, TomlTable, text_of, wrong_type};
 use crate::event::{Event, EventId, Headers};
 use crate::intake::events::{ExtractedEvents, extract};
-use crate::intake::payload::{DecodeError, Limits};
+use crate::intake::payload::{self, DecodeError, Limits};
 use crate::intake::request::ReceivedRequest;
+use crate::intake::source::Source;
 use crate::parse_memory::ParseMemory;
 
 /// `[[test]]` of a mapping file. Paths are relative to the file.
@@ -40,40 +40,35 @@ pub struct SampleEvents {
     pub ignored: Option<String>,
 }
 
-impl MappingFile {
-    /// The events of a sample, all with the nil id and received in 1970, so that what a mapping makes of these is
-    /// always the same; `None` if the mapping file has mistakes.
-    pub fn carried(
-        &self,
-        sample: &SamplePayload,
-        limits: &Limits,
-        now: Timestamp,
-    ) -> Option<Result<SampleEvents, DecodeError>> {
-        let source = self.source.as_ref()?;
-        let received = ReceivedRequest { headers: &sample.headers, body: &sample.body, now };
-        let memory = Arc::new(ParseMemory::new(limits.parsed_bytes_max));
-        let unpacked = extract(source, &received, limits, &memory);
-        Some(unpacked.and_then(|ExtractedEvents { decoded, events, notes, ignored }| {
-            let text =
-                decoded.unwrap_or_else(|| String::from_utf8_lossy(&sample.body).into_owned());
-            let mut carried = SampleEvents { events: Vec::new(), notes, ignored };
-            for new in events {
-                let payload = text[new.payload].to_owned();
-                let value = crate::intake::payload::parse(&payload)?;
-                let event = Event {
-                    id: EventId::from_bytes([0; 16]),
-                    source: source.name.clone(),
-                    event_type: new.event_type,
-                    delivery_id: new.delivery_id,
-                    received_at: Timestamp::UNIX_EPOCH,
-                    headers: sample.headers.clone(),
-                    payload,
-                };
-                carried.events.push((event, Arc::new(value)));
-            }
-            Ok(carried)
-        }))
+/// The events of a sample, all with the nil id and received in 1970, so that what a mapping makes of these is
+/// always the same.
+pub(super) fn events(
+    source: &Source,
+    sample: &SamplePayload,
+    limits: &Limits,
+    now: Timestamp,
+) -> Result<SampleEvents, DecodeError> {
+    let received = ReceivedRequest { headers: &sample.headers, body: &sample.body, now };
+    let memory = Arc::new(ParseMemory::new(limits.parsed_bytes_max));
+    let extracted = extract(source, &received, limits, &memory)?;
+    let ExtractedEvents { decoded, events, notes, ignored } = extracted;
+    let text = decoded.unwrap_or_else(|| String::from_utf8_lossy(&sample.body).into_owned());
+    let mut carried = SampleEvents { events: Vec::new(), notes, ignored };
+    for new in events {
+        let payload = text[new.payload].to_owned();
+        let value = payload::parse(&payload)?;
+        let event = Event {
+            id: EventId::from_bytes([0; 16]),
+            source: source.name.clone(),
+            event_type: new.event_type,
+            delivery_id: new.delivery_id,
+            received_at: Timestamp::UNIX_EPOCH,
+            headers: sample.headers.clone(),
+            payload,
+        };
+        carried.events.push((event, Arc::new(value)));
     }
+    Ok(carried)
 }
 
 pub(crate) fn read(file: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Vec<MappingTest> {

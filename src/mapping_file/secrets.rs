@@ -6,7 +6,8 @@ use jiff::civil::Date;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use crate::diagnostics::diagnostic::{Diagnostic, Document};
+use crate::diagnostics::diagnostic::Diagnostic;
+use crate::diagnostics::document::Document;
 use crate::diagnostics::table::{Diagnostics, SpannedText, TomlTable, text_of, wrong_type};
 use crate::intake::signature::{Key, Signature};
 use crate::secret::{self, Environment, Secret};

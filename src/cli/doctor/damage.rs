@@ -4,13 +4,17 @@ use std::fs;
 use std::time::Duration;
 
 use super::finding::Finding;
-use super::store::{MIB, STORE};
 use crate::cli::output;
 use crate::http_client::chain;
 use crate::store::sqlite::Settings;
 use crate::store::sqlite::engine::check::{
     Checked, Limits, check, log_bytes_of_check, time_of_check,
 };
+
+/// The heading of all findings about the store.
+pub(super) const STORE: &str = "store";
+
+pub(super) const MIB: u64 = 1024 * 1024;
 
 /// What a look without `--deep` may take.
 const SHORT: Duration = Duration::from_secs(1);

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use super::finding::Finding;
-use crate::cli::load::{self, CONFIG, Location};
-use crate::cli::{CommandError, check};
+use crate::cli::check;
 use crate::clock;
-use crate::config::Config;
-use crate::diagnostics::diagnostic::{Diagnostic, Document};
+use crate::config::{self, Config};
+use crate::diagnostics::diagnostic::Diagnostic;
+use crate::diagnostics::document::Document;
 use crate::intake::registry::SourceStatus;
 use crate::mapping_file::file::MappingFile;
+use crate::mapping_file::location::{Location, LocationError};
 use crate::secret::Environment;
 
 const CONFIGURATION: &str = "configuration";
@@ -22,7 +23,7 @@ pub(super) fn configuration(
     environment: &Environment,
     findings: &mut Vec<Finding>,
 ) -> Option<Config> {
-    let file = match load::config_file(path) {
+    let file = match config::document(path) {
         Ok(file) => file,
         Err(failure) => {
             findings.push(Finding::wrong(CONFIGURATION, failure.to_string()));
@@ -40,7 +41,9 @@ pub(super) fn configuration(
     if config.is_some() {
         let what = match name {
             Some(name) => format!("{name} and the environment are read without a mistake"),
-            None => format!("there is no {CONFIG} here; the defaults and the environment count"),
+            None => {
+                format!("there is no {} here; the defaults and the environment count", config::FILE)
+            }
         };
         findings.push(Finding::ok(CONFIGURATION, what));
     }
@@ -61,7 +64,7 @@ fn found(part: &'static str, document: &Document, mistake: &Diagnostic) -> Findi
 
 /// The sources that can be used, live or not.
 pub(super) fn sources(
-    read: Result<Vec<MappingFile>, CommandError>,
+    read: Result<Vec<MappingFile>, LocationError>,
     config: &Config,
     findings: &mut Vec<Finding>,
 ) -> Vec<MappingFile> {
@@ -72,21 +75,21 @@ pub(super) fn sources(
             return Vec::new();
         }
     };
-    let shelf = Location::of(config);
+    let location = Location::of(config.mappings.as_deref());
     let limits = config.intake.limits();
     for file in &mut files {
-        check::examine(file, &shelf, &limits);
+        check::examine(file, &location, &limits);
         findings.extend(file.mistakes.iter().map(|it| found(MAPPINGS, &file.document, it)));
     }
-    findings.push(counted(&shelf, &files));
-    standings(&shelf, &files, findings);
+    findings.push(counted(&location, &files));
+    standings(&location, &files, findings);
     files
 }
 
-fn counted(shelf: &Location, files: &[MappingFile]) -> Finding {
-    let place = match shelf {
-        Location::Folder(folder) => format!("in {}", folder.display()),
-        Location::Shipped => "inside the program (there is no folder `mappings` here)".to_owned(),
+fn counted(location: &Location, files: &[MappingFile]) -> Finding {
+    let place = match location {
+        Location::Directory(folder) => format!("in {}", folder.display()),
+        Location::Bundled => "inside the program (there is no folder `mappings` here)".to_owned(),
     };
     let wrong = files.iter().filter(|file| file.mistakes.iter().any(Diagnostic::is_error)).count();
     match (files.len(), wrong) {
@@ -98,7 +101,7 @@ fn counted(shelf: &Location, files: &[MappingFile]) -> Finding {
     }
 }
 
-fn standings(shelf: &Location, files: &[MappingFile], findings: &mut Vec<Finding>) {
+fn standings(location: &Location, files: &[MappingFile], findings: &mut Vec<Finding>) {
     let now = clock::now();
     let mut live = 0;
     let mut off = Vec::new();
@@ -121,7 +124,7 @@ fn standings(shelf: &Location, files: &[MappingFile], findings: &mut Vec<Finding
                 let advice = "`serve` shows the address to register on a terminal; without one it is in the file setup-addresses beside the store";
                 findings.push(Finding::warning(SOURCES, found).advice(advice));
             }
-            SourceStatus::Off { .. } if *shelf == Location::Shipped => off.push(name.as_str()),
+            SourceStatus::Off { .. } if *location == Location::Bundled => off.push(name.as_str()),
             SourceStatus::Off { reason } => {
                 findings.push(Finding::warning(SOURCES, format!("{name} is off: {reason}")));
             }

@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::{Access, access};
 use rustix::process::geteuid;
 
-use super::damage::damage;
+use super::damage::{MIB, STORE, damage};
 use super::finding::Finding;
 use crate::clock;
 use crate::config::Config;
@@ -17,9 +17,6 @@ use crate::http_client::chain;
 use crate::mapping_file::file::MappingFile;
 use crate::store::sqlite::{DiskSpace, OpenError, Settings, is_served};
 use crate::store::{Archive, Sqlite, StateCount, Store, StoreError, Waiting};
-
-pub(super) const STORE: &str = "store";
-pub(super) const MIB: u64 = 1024 * 1024;
 
 /// What lies elsewhere, where SQLite's locks and writes promise nothing.
 const REMOTE: [&str; 11] = [

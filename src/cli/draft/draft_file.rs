@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::field_guesses::FieldGuesses;
-use super::provider_guess::{ProviderGuess, SecretKind};
+use super::provider_guess::{ProviderGuess, SecretKind, mapping_file};
 use crate::cli::output;
 use crate::event::{Event, SourceName, TypePattern};
 use crate::mapping_file::file::{MappingFile, SamplePayload};
@@ -124,7 +124,7 @@ impl DraftFile {
             }
             DraftVariant::Answers => format!("{}{ANSWERS}", self.head),
         };
-        crate::cli::draft::read(self.name.as_str(), text)
+        mapping_file(self.name.as_str(), text)
     }
 
     pub(super) fn written(&self, test: Option<&DraftTest<'_>>) -> String {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use crate::diagnostics::document::Document;
 use crate::event::Headers;
 use crate::intake::handshake::HandshakeRule;
 use crate::intake::payload::{self, Limits};
@@ -11,7 +12,7 @@ use crate::intake::provider::Provider;
 use crate::intake::source::Source;
 use crate::json;
 use crate::mapping_file::bundle;
-use crate::mapping_file::file::SamplePayload;
+use crate::mapping_file::file::{MappingFile, SamplePayload};
 
 /// A payload of which less is known than this is nobody's.
 const LIKENESS_MIN: f64 = 0.35;
@@ -160,15 +161,20 @@ fn source(name: &str) -> Option<std::sync::Arc<Source>> {
     let text = format!(
         "provider = \"{name}\"\nsecrets = [\"env:SECRET\"]\n[[feedback]]\nproblem = \"$.text\"\n"
     );
-    crate::cli::draft::read(name, text).source
+    mapping_file(name, text).source
+}
+
+/// A mapping file that is not on a disk.
+pub(super) fn mapping_file(name: &str, text: String) -> MappingFile {
+    MappingFile::of_text(Document { name: format!("{name}.toml"), text })
 }
 
 /// What the samples of each provider's mapping file look like.
 fn shapes(limits: &Limits) -> BTreeMap<String, PayloadShape> {
     let mut shapes: BTreeMap<String, PayloadShape> = BTreeMap::new();
     for document in bundle::mappings() {
-        let name = document.name.trim_end_matches(".toml").to_owned();
-        let file = crate::cli::draft::read(&name, document.text);
+        let _name = document.name.trim_end_matches(".toml").to_owned();
+        let file = MappingFile::of_text(document);
         let Some(source) = &file.source else { continue };
         let Some(provider) = source.provider.clone() else { continue };
         let shape = shapes.entry(provider).or_default();

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 
-use crate::cli::CommandError;
+use crate::cli::error::CommandError;
 use crate::clock;
 use crate::diagnostics::table::parse_duration;
 use crate::event::{EventId, SourceName, State};

@@ -7,9 +7,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::waits::SourceWaits;
-use crate::cli::output::{one_line, shorten};
-use crate::cli::{CommandError, output as shown};
+use crate::cli::error::CommandError;
+use crate::cli::output as shown;
+use crate::cli::output::{cell, one_line};
 use crate::diagnostics::report::OutputStyle;
+use crate::event::EventId;
 use crate::store::{
     Archive, Attempt, Cursor, EventFilter, EventPage, EventRecord, EventSummary, PageRequest,
     PlannedRequest, Sqlite,
@@ -79,24 +81,9 @@ fn table(events: &[EventSummary], look: OutputStyle) -> String {
     if events.is_empty() {
         return "no event matches\n".to_owned();
     }
-    let head = ["id", "received", "source", "type", "state", "attempts", "reason"];
-    let mut rows = vec![head.map(str::to_owned)];
-    rows.extend(events.iter().map(|line| row(line, look)));
-    let mut widths = [0; 7];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut text = String::new();
-    for (index, row) in rows.iter().enumerate() {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        let line = cells.collect::<Vec<_>>().join("  ");
-        let line = line.trim_end();
-        text += &if index == 0 { shown::bold(line, look) } else { line.to_owned() };
-        text.push('\n');
-    }
-    text
+    let rows: Vec<_> = events.iter().map(|line| row(line, look)).collect();
+    let names = ["id", "received", "source", "type", "state", "attempts", "reason"];
+    shown::table(names, &rows, look)
 }
 
 fn row(line: &EventSummary, look: OutputStyle) -> [String; 7] {
@@ -108,10 +95,7 @@ fn row(line: &EventSummary, look: OutputStyle) -> [String; 7] {
         one_line(line.event_type.as_deref().unwrap_or("-")),
         line.state.as_str().to_owned(),
         line.attempts.to_string(),
-        match look {
-            OutputStyle::Terminal => shorten(&one_line(reason), REASON_CHARS),
-            OutputStyle::Plain => one_line(reason),
-        },
+        cell(reason, REASON_CHARS, look),
     ]
 }
 
@@ -185,4 +169,9 @@ fn attempt(attempt: &Attempt) -> String {
     }
     let detail = attempt.detail.as_deref().map(one_line).unwrap_or_default();
     if detail.is_empty() { line + "\n" } else { format!("{line}: {detail}\n") }
+}
+
+/// The id is of no event.
+pub(super) fn unknown(id: EventId) -> CommandError {
+    CommandError::InvalidInput(format!("there is no event {id}"))
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{list, unknown};
+use super::list::{self, unknown};
 use crate::admin::views::ReplayView;
-use crate::cli::{CommandError, output as shown};
+use crate::cli::error::CommandError;
+use crate::cli::output as shown;
 use crate::clock;
 use crate::event::EventId;
 use crate::store::{

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::cli::load::Location;
+use crate::cli::input;
 use crate::config::Config;
 use crate::delivery::source_pauses::{SourcePauses, why_source_waits};
 use crate::event::{SourceName, State};
@@ -22,7 +22,7 @@ impl SourceWaits {
         store: &Sqlite,
         (config, environment): (&Config, &Environment),
     ) -> Result<SourceWaits, StoreError> {
-        let files = Location::of(config).sources(config, environment).ok();
+        let files = input::mapping_files(config, environment).ok();
         let with_file = files.map(|files| files.into_iter().filter_map(|file| file.name).collect());
         Ok(SourceWaits { with_file, paused: SourcePauses::default().of_sources(store).await? })
     }

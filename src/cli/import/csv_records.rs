@@ -7,7 +7,7 @@ use std::rc::Rc;
 use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord};
 use serde_json::{Map, Value};
 
-use super::input::{MeteredInput, ReadMeter};
+use super::metered_input::{MeteredInput, ReadMeter};
 use super::record::{ImportRecord, RecordError};
 
 pub(super) struct CsvRecords {

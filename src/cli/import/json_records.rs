@@ -3,7 +3,7 @@
 use std::io::{self, BufRead};
 use std::rc::Rc;
 
-use super::input::{MeteredInput, ReadMeter};
+use super::metered_input::{MeteredInput, ReadMeter};
 use super::record::{ImportRecord, RecordError};
 
 pub(super) struct JsonRecords {
@@ -225,13 +225,14 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
-    use crate::cli::import::input;
+    use crate::cli::import::metered_input;
 
     /// What is read of a text: the line and text of each record, or the line and reason.
     fn read(text: &str, list: Option<&str>) -> Vec<(u64, String)> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
-        let (bytes, meter) = input::open(file.path(), 1000).unwrap_or_else(|_| panic!("it opens"));
+        let (bytes, meter) =
+            metered_input::open(file.path(), 1000).unwrap_or_else(|_| panic!("it opens"));
         let mut elements = JsonRecords::new(bytes, meter, list);
         let mut found = Vec::new();
         while let Some(next) = elements.next() {

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead};
 use std::rc::Rc;
 
-use super::input::{MeteredInput, ReadMeter};
+use super::metered_input::{MeteredInput, ReadMeter};
 use super::record::{ImportRecord, RecordError};
 
 pub(super) struct NdjsonRecords {

@@ -1,14 +1,8 @@
 //! The records of a file, one after the other, however many there are.
 
 use std::io;
-use std::rc::Rc;
 
 use serde_json::Value;
-
-use super::csv_records::CsvRecords;
-use super::input::{FileFormat, MeteredInput, ReadMeter};
-use super::json_records::JsonRecords;
-use super::ndjson_records::NdjsonRecords;
 
 /// One record of a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,36 +24,6 @@ pub(super) enum RecordError {
     Rest { line: u64, reason: String },
     #[error("{0}")]
     File(#[from] io::Error),
-}
-
-pub(super) enum RecordReader {
-    Csv(Box<CsvRecords>),
-    Json(JsonRecords),
-    Ndjson(NdjsonRecords),
-}
-
-impl RecordReader {
-    pub(super) fn of(
-        format: FileFormat,
-        bytes: MeteredInput,
-        meter: Rc<ReadMeter>,
-        list: Option<&str>,
-    ) -> Result<RecordReader, RecordError> {
-        Ok(match format {
-            FileFormat::Csv => RecordReader::Csv(Box::new(CsvRecords::new(bytes, meter)?)),
-            FileFormat::Json => RecordReader::Json(JsonRecords::new(bytes, meter, list)),
-            FileFormat::Ndjson => RecordReader::Ndjson(NdjsonRecords::new(bytes, meter)),
-        })
-    }
-
-    /// None at the end.
-    pub(super) fn next(&mut self) -> Option<Result<ImportRecord, RecordError>> {
-        match self {
-            RecordReader::Csv(rows) => rows.next(),
-            RecordReader::Json(elements) => elements.next(),
-            RecordReader::Ndjson(lines) => lines.next(),
-        }
-    }
 }
 
 impl ImportRecord {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use serde_json::{Value, json};
 
-use super::input::ReadMeter;
+use super::metered_input::ReadMeter;
 use crate::cli::output::{line, tell};
 use crate::cli::progress_bar::ProgressBar;
 use crate::event::{Request, RequestKind};

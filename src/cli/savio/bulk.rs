@@ -8,15 +8,15 @@ use serde_json::Value;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep_until;
 
-use super::AccountClient;
+use super::account::AccountClient;
 use super::input_lines::{self, InputLine, InputLines};
+use super::options::BulkOptions;
 use super::queue::{UpsertJob, UpsertQueue};
+use super::record::{RecordKind, UpsertRecord};
 use super::summary::{BulkSummary, LineError, StopReason};
-use super::upsert::{RecordKind, UpsertRecord};
 use crate::backoff::Backoff;
-use crate::cli::CommandError;
-use crate::cli::serve::stopped;
-use crate::diagnostics::table::parse_duration;
+use crate::cli::error::CommandError;
+use crate::cli::runtime::stopped;
 use crate::rate::Rate;
 use crate::savio::{Client, Error};
 
@@ -24,35 +24,6 @@ use crate::savio::{Client, Error};
 const BACKOFF: Backoff =
     Backoff { wait_min: Duration::from_millis(200), wait_max: Duration::from_secs(30) };
 const GIVE_UP_AFTER: Duration = Duration::from_mins(5);
-
-#[derive(Debug, Clone, Copy, clap::Args)]
-pub(super) struct PaceOptions {
-    /// Rate limit for the lines of FILE: 10/s, 300/m or 1000/h
-    #[arg(long)]
-    rate: Option<Rate>,
-    /// Maximum concurrent requests for FILE (default: from the configuration)
-    #[arg(long, value_name = "NUMBER")]
-    max_in_flight: Option<NonZeroUsize>,
-    /// Time to retry each line of FILE (default: 5m)
-    #[arg(long, value_name = "DURATION", value_parser = span)]
-    give_up_after: Option<Duration>,
-}
-
-impl PaceOptions {
-    pub(super) fn is_given(self) -> bool {
-        self.rate.is_some() || self.max_in_flight.is_some() || self.give_up_after.is_some()
-    }
-}
-
-fn span(text: &str) -> Result<Duration, String> {
-    parse_duration(text).ok_or_else(|| "write a time, such as 30s or 5m".to_owned())
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(super) struct BulkOptions {
-    pub(super) pace: PaceOptions,
-    pub(super) json: bool,
-}
 
 /// Upserts all lines of a file; `-` is standard input.
 pub(super) async fn run(

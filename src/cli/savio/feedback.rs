@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::cli::{CommandError, load, output};
+use crate::cli::error::CommandError;
+use crate::cli::output;
+use crate::diagnostics::document::Document;
 use crate::savio::{Client, NewFeedback};
 
 #[derive(Debug, clap::Args)]
@@ -55,7 +57,7 @@ pub(super) async fn create(client: &Client, arguments: Arguments) -> Result<(), 
 impl Arguments {
     fn feedback(self) -> Result<NewFeedback, CommandError> {
         let problem = match self.problem.as_str() {
-            "-" => load::document("-".as_ref())?.text.trim().to_owned(),
+            "-" => Document::read("-".as_ref())?.text.trim().to_owned(),
             _ => self.problem,
         };
         if self.company_name.is_some() && self.person_email.is_none() && self.person_name.is_none()

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use tokio::sync::mpsc::{Receiver, channel};
 
-use crate::cli::CommandError;
+use crate::cli::error::CommandError;
 
 /// No contact or company is longer than this.
 const LINE_BYTES_MAX: u64 = 1024 * 1024;

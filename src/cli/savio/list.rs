@@ -9,8 +9,9 @@ use tokio::time::sleep;
 
 use super::table;
 use crate::backoff::Backoff;
+use crate::cli::error::CommandError;
+use crate::cli::output;
 use crate::cli::progress_bar::ProgressBar;
-use crate::cli::{CommandError, output};
 use crate::savio::{Client, CustomerQuery, Error, FeatureRequestQuery, Page, Pages};
 
 /// A page that does not come is asked for so often, with waits between.

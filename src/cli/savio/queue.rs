@@ -4,7 +4,7 @@ use std::collections::btree_map::BTreeMap;
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
-use super::upsert::UpsertRecord;
+use super::record::UpsertRecord;
 
 /// So many are held at most, so that a long input takes no memory.
 pub(super) const HELD_MAX: usize = 1_000;
@@ -80,7 +80,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::cli::savio::upsert::RecordKind;
+    use crate::cli::savio::record::RecordKind;
 
     fn job(line: u64, internal_id: &str) -> UpsertJob {
         let text = format!(r#"{{"internal_id": "{internal_id}", "name": "Ada"}}"#);

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::bulk::BulkOptions;
-use super::upsert::RecordKind;
-use crate::cli::CommandError;
+use super::options::BulkOptions;
+use super::record::RecordKind;
+use crate::cli::error::CommandError;
 use crate::cli::output::{self, one_line};
 use crate::cli::progress_bar::ProgressBar;
 use crate::savio::{Error, ErrorDetails};

@@ -2,8 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::cli::output::{fields, one_line, shorten, stdout_look, table};
-use crate::diagnostics::report::OutputStyle;
+use crate::cli::output::{self, fields, stdout_look, table};
 use crate::savio::{Company, Contact, FeatureRequest};
 
 /// How much of a text a terminal's line shows.
@@ -96,9 +95,5 @@ fn attributes(attributes: Option<&Map<String, Value>>) -> String {
 }
 
 fn cell(text: Option<&String>) -> String {
-    let line = text.map(|text| one_line(text)).unwrap_or_default();
-    match stdout_look() {
-        OutputStyle::Terminal => shorten(&line, CHARS_MAX),
-        OutputStyle::Plain => line,
-    }
+    output::cell(text.map_or("", String::as_str), CHARS_MAX, stdout_look())
 }

@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use super::{AccountClient, bulk, table};
-use crate::cli::{CommandError, output};
-use crate::json;
-use crate::savio::{Client, CompanyUpsert, ContactUpsert, Error};
+use super::account::AccountClient;
+use super::options::{BulkOptions, PaceOptions};
+use super::record::{RecordKind, UpsertRecord};
+use super::{bulk, table};
+use crate::cli::error::CommandError;
+use crate::cli::output;
+use crate::savio::{CompanyUpsert, ContactUpsert};
 
 pub(super) const USAGE_OF_CONTACTS: &str = "\
 savio-relay savio contacts upsert --internal-id <ID> --name <NAME> [OPTIONS]
@@ -68,60 +71,10 @@ pub(super) struct CompanyArguments {
 #[derive(Debug, clap::Args)]
 struct UpsertOutput {
     #[command(flatten)]
-    pace: bulk::PaceOptions,
+    pace: PaceOptions,
     /// Print JSON; for FILE, one object per line
     #[arg(long)]
     json: bool,
-}
-
-/// What the lines of a file are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum RecordKind {
-    Contact,
-    Company,
-}
-
-impl RecordKind {
-    pub(super) fn plural(self) -> &'static str {
-        match self {
-            RecordKind::Contact => "contacts",
-            RecordKind::Company => "companies",
-        }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum UpsertRecord {
-    Contact(ContactUpsert),
-    Company(CompanyUpsert),
-}
-
-impl UpsertRecord {
-    pub(super) fn read(kind: RecordKind, text: &[u8]) -> Result<UpsertRecord, serde_json::Error> {
-        match kind {
-            RecordKind::Contact => json::from_slice(text).map(UpsertRecord::Contact),
-            RecordKind::Company => json::from_slice(text).map(UpsertRecord::Company),
-        }
-    }
-
-    pub(super) fn internal_id(&self) -> &str {
-        match self {
-            UpsertRecord::Contact(contact) => &contact.internal_id,
-            UpsertRecord::Company(company) => &company.internal_id,
-        }
-    }
-
-    /// Sends it once, and gives what Savio keeps.
-    pub(super) async fn send(&self, client: &Client) -> Result<Value, Error> {
-        match self {
-            UpsertRecord::Contact(contact) => {
-                client.upsert_contact(contact).await.map(|kept| json!(kept))
-            }
-            UpsertRecord::Company(company) => {
-                client.upsert_company(company).await.map(|kept| json!(kept))
-            }
-        }
-    }
 }
 
 impl ContactArguments {
@@ -161,8 +114,8 @@ impl UpsertOutput {
         account: &AccountClient,
         (kind, file): (RecordKind, PathBuf),
     ) -> Result<(), CommandError> {
-        bulk::run(account, (kind, &file), bulk::BulkOptions { pace: self.pace, json: self.json })
-            .await
+        let options = BulkOptions { pace: self.pace, json: self.json };
+        bulk::run(account, (kind, &file), options).await
     }
 
     async fn one(
@@ -197,6 +150,8 @@ fn attribute(written: &str) -> Result<(String, Value), String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -214,23 +169,5 @@ mod tests {
         check("k=", json!(""));
         check("k=null", json!("null"));
         assert!(attribute("plan").is_err() && attribute("=pro").is_err());
-    }
-
-    #[test]
-    fn an_id_may_be_written_as_a_number() {
-        let upsert =
-            UpsertRecord::read(RecordKind::Company, br#"{"internal_id": 6, "name": "Acme"}"#)
-                .unwrap();
-
-        assert_eq!(upsert.internal_id(), "6");
-    }
-
-    #[test]
-    fn a_field_that_is_not_known_is_refused() {
-        let line = br#"{"internal_id": "6", "name": "Ada", "emial": "ada@example.com"}"#;
-
-        let error = UpsertRecord::read(RecordKind::Contact, line).unwrap_err().to_string();
-
-        assert!(error.contains("unknown field `emial`"), "{error}");
     }
 }

@@ -134,7 +134,7 @@ fn mapping_limits() -> Vec<(&'static str, String)> {
     let bytes_of = |path, name| bytes(number(path, name));
     let count_of = |path, name| count(number(path, name));
     vec![
-        ("size of a mapping file", bytes_of("table.rs", "FILE_BYTES_MAX")),
+        ("size of a mapping file", bytes_of("document.rs", "FILE_BYTES_MAX")),
         ("templates in a mapping file", count_of("mapping/", "TEMPLATES_MAX")),
         (
             "compiled regular expressions of a mapping file",

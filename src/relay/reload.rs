@@ -1,6 +1,6 @@
 //! Takes what people wrote while the relay runs: the whole new set of mapping files, or nothing of it.
 
-mod watch;
+mod file_watcher;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,19 +11,19 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::spawn_blocking;
 use tracing::{error, info, warn};
 
-use super::CommandError;
-use super::load::{self, Location};
-use super::serve::Relay;
-use crate::config::Config;
-use crate::diagnostics::diagnostic::{Diagnostic, Document};
+use crate::config::{self, Config};
+use crate::diagnostics::diagnostic::Diagnostic;
+use crate::diagnostics::document::Document;
 use crate::diagnostics::table::Diagnostics;
 use crate::event::SourceName;
+use crate::file::UnreadableFile;
 use crate::mapping_file::file::MappingFile;
+use crate::mapping_file::location::{DIRECTORY, Location, LocationError};
 use crate::secret::Environment;
-use watch::{FileWatcher, WatchedPaths};
+use file_watcher::{FileWatcher, WatchedPaths};
 
 /// Looks at the files again at each SIGHUP, and whenever one changes.
-pub(super) struct Reloader {
+pub(crate) struct Reloader {
     /// The configuration that is named on the command line.
     config: Option<PathBuf>,
     environment: Arc<Environment>,
@@ -35,7 +35,7 @@ pub(super) struct Reloader {
     folder: PathBuf,
     /// At the last look, whether it was taken or not.
     found: Result<FileSet, ReloadError>,
-    taken: AppliedFiles,
+    applied: AppliedFiles,
 }
 
 /// What people wrote, as it was on the disk at one moment.
@@ -67,11 +67,20 @@ enum ReloadTrigger {
     Changed,
 }
 
-type CheckedSet = (FileSet, Vec<MappingFile>);
+type ReadSet = (FileSet, Vec<MappingFile>);
+
+/// Mapping files without mistakes, which the relay is to apply.
+pub(crate) struct CheckedSet {
+    pub(super) files: Vec<MappingFile>,
+    /// In comparison with those before.
+    changes: String,
+    /// The configuration's name, if it has changed as well.
+    changed_config: Option<String>,
+}
 
 impl Reloader {
     /// From here on no change is overlooked and no SIGHUP ends the process.
-    pub(super) fn begin(
+    pub(crate) fn begin(
         path: Option<&Path>,
         config: &Config,
         environment: &Environment,
@@ -88,43 +97,44 @@ impl Reloader {
             destinations,
             hangups: hangups.ok(),
             watch: FileWatcher::default(),
-            folder: load::MAPPINGS.into(),
-            taken: AppliedFiles::default(),
+            folder: DIRECTORY.into(),
+            applied: AppliedFiles::default(),
             found,
         };
         if let Ok(written) = &reload.found {
             reload.folder.clone_from(&written.folder);
             let files = written.sources(&reload.destinations, environment);
-            reload.taken = AppliedFiles::of(written, &files);
+            reload.applied = AppliedFiles::of(written, &files);
         }
         reload.watch.begin(&reload.places());
         reload
     }
 
-    /// Takes one new set after the other; does not end by itself.
-    pub(super) async fn next(mut self, relay: &Relay) {
+    /// The next set that has no mistakes; one with mistakes is only logged.
+    pub(crate) async fn next(&mut self) -> CheckedSet {
         loop {
-            let occasion = tokio::select! {
+            let trigger = tokio::select! {
                 () = hangup(&mut self.hangups) => ReloadTrigger::Asked,
                 () = self.watch.changed() => ReloadTrigger::Changed,
             };
             // Before the files are read, so that no change after it is overlooked.
             self.watch.begin(&self.places());
-            if let Some(read) = self.read().await {
-                self.judge(read, occasion, relay).await;
+            let Some(read) = self.read().await else { continue };
+            if let Some(set) = self.judge(read, trigger) {
+                return set;
             }
         }
     }
 
     fn places(&self) -> WatchedPaths {
         WatchedPaths {
-            config: self.config.clone().unwrap_or_else(|| load::CONFIG.into()),
+            config: self.config.clone().unwrap_or_else(|| config::FILE.into()),
             mappings: self.folder.clone(),
         }
     }
 
     /// Files may lie on a disk that hangs, so they are read apart from what answers signals.
-    async fn read(&self) -> Option<Result<CheckedSet, ReloadError>> {
+    async fn read(&self) -> Option<Result<ReadSet, ReloadError>> {
         let (config, environment) = (self.config.clone(), Arc::clone(&self.environment));
         let destinations = Arc::clone(&self.destinations);
         let read = spawn_blocking(move || {
@@ -139,15 +149,14 @@ impl Reloader {
         read.ok()
     }
 
-    async fn judge(
+    fn judge(
         &mut self,
-        read: Result<CheckedSet, ReloadError>,
-        occasion: ReloadTrigger,
-        relay: &Relay,
-    ) {
+        read: Result<ReadSet, ReloadError>,
+        trigger: ReloadTrigger,
+    ) -> Option<CheckedSet> {
         let found = read.as_ref().map(|(written, _)| written.clone()).map_err(ReloadError::clone);
-        if occasion == ReloadTrigger::Changed && found == self.found {
-            return;
+        if trigger == ReloadTrigger::Changed && found == self.found {
+            return None;
         }
         if let Ok(written) = &found
             && written.folder != self.folder
@@ -156,18 +165,19 @@ impl Reloader {
             self.watch.move_to(&self.places());
         }
         self.found = found;
-        match read.and_then(|set| self.fit(set)) {
-            Ok((written, files)) => self.take(&written, &files, relay).await,
+        match read.and_then(|set| self.checked(set)) {
+            Ok(set) => Some(set),
             Err(refusal) => {
                 refusal.log();
                 warn!("the mapping files are not taken, the old ones stay: {refusal}");
+                None
             }
         }
     }
 
-    /// The set, if it can be taken whole.
-    fn fit(&self, (written, files): CheckedSet) -> Result<CheckedSet, ReloadError> {
-        if let (None, Some(config)) = (&written.config, &self.taken.config) {
+    /// The set, if it can be applied whole; from then on it is what later ones are compared with.
+    fn checked(&mut self, (written, files): ReadSet) -> Result<CheckedSet, ReloadError> {
+        if let (None, Some(config)) = (&written.config, &self.applied.config) {
             return Err(ReloadError::Unreadable(format!("{} is gone", config.name)));
         }
         let is_mistaken = |file: &MappingFile| file.mistakes.iter().any(Diagnostic::is_error);
@@ -176,19 +186,21 @@ impl Reloader {
             let mistaken = mistaken.map(|file| (file.document, file.mistakes));
             return Err(ReloadError::Mistaken(mistaken.collect()));
         }
-        Ok((written, files))
+        let new = AppliedFiles::of(&written, &files);
+        let old = std::mem::replace(&mut self.applied, new);
+        let changes = self.applied.changes_since(&old);
+        let config = self.applied.config.as_ref().filter(|_| self.applied.config != old.config);
+        let changed_config = config.map(|config| config.name.clone());
+        Ok(CheckedSet { files, changes, changed_config })
     }
+}
 
-    async fn take(&mut self, written: &FileSet, files: &[MappingFile], relay: &Relay) {
-        let taken = AppliedFiles::of(written, files);
-        relay.apply(files).await;
-        info!("took the mapping files: {}", taken.changes_since(&self.taken));
-        if let (Some(config), true) = (&taken.config, taken.config != self.taken.config) {
-            let name = &config.name;
+impl CheckedSet {
+    pub(super) fn log_applied(&self) {
+        info!("took the mapping files: {}", self.changes);
+        if let Some(name) = &self.changed_config {
             warn!("{name} has changed: of it only `mappings` is taken now, the rest at a restart");
         }
-        relay.warn_of_waiting(files).await;
-        self.taken = taken;
     }
 }
 
@@ -201,11 +213,11 @@ async fn hangup(hangups: &mut Option<Signal>) {
 
 impl FileSet {
     fn read(config: Option<&Path>, environment: &Environment) -> Result<FileSet, ReloadError> {
-        let document = load::config_file(config)?;
+        let document = config::document(config)?;
         let (config, _) =
             Config::read(document.clone(), environment).map_err(ReloadError::Mistaken)?;
-        let mappings = Location::of(&config).documents()?;
-        let folder = config.mappings.unwrap_or_else(|| load::MAPPINGS.into());
+        let mappings = Location::of(config.mappings.as_deref()).documents()?;
+        let folder = config.mappings.unwrap_or_else(|| DIRECTORY.into());
         Ok(FileSet { config: document, folder, mappings })
     }
 
@@ -245,14 +257,20 @@ impl ReloadError {
     fn log(&self) {
         let ReloadError::Mistaken(read) = self else { return };
         for (document, mistakes) in read {
-            load::log_mistakes(document, mistakes);
+            log_mistakes(document, mistakes);
         }
     }
 }
 
-impl From<CommandError> for ReloadError {
-    fn from(failure: CommandError) -> ReloadError {
-        ReloadError::Unreadable(failure.to_string())
+impl From<UnreadableFile> for ReloadError {
+    fn from(error: UnreadableFile) -> ReloadError {
+        ReloadError::Unreadable(error.to_string())
+    }
+}
+
+impl From<LocationError> for ReloadError {
+    fn from(error: LocationError) -> ReloadError {
+        ReloadError::Unreadable(error.to_string())
     }
 }
 
@@ -268,5 +286,15 @@ impl fmt::Display for ReloadError {
                 write!(formatter, "{count} {mistakes} in {}", names.join(", "))
             }
         }
+    }
+}
+
+/// One line of the log for each mistake, where nobody would see it underlined.
+pub(crate) fn log_mistakes(document: &Document, mistakes: &[Diagnostic]) {
+    for mistake in mistakes {
+        let (line, column) = mistake.line_and_column(document);
+        let place = format!("{}:{line}:{column}", document.name);
+        let help = mistake.help.as_deref();
+        warn!(help, "{place}: {}", mistake.message);
     }
 }

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::undone;
-use crate::cli::CommandError;
+use super::error::RelayError;
 use crate::config::{self, Config, DestinationConfigs};
 use crate::delivery::mapper::Mapper;
 use crate::delivery::{Delivery, Destination, Mappings, ProcessContext};
@@ -22,7 +21,7 @@ pub(super) struct Shared {
     pub(super) mapper: Arc<Mapper>,
 }
 
-pub(in crate::cli) struct Deliveries {
+pub(super) struct Deliveries {
     by_destination: BTreeMap<String, Arc<Delivery>>,
     /// Why nothing can be sent, where there is no token.
     without_token: BTreeMap<String, String>,
@@ -36,7 +35,7 @@ impl Deliveries {
         store: &Arc<Sqlite>,
         files: &[MappingFile],
         shared: Shared,
-    ) -> Result<Deliveries, CommandError> {
+    ) -> Result<Deliveries, RelayError> {
         let Shared { traces, mapper } = shared;
         let attempts = Attempts::default();
         let process =
@@ -102,12 +101,12 @@ impl Deliveries {
 }
 
 /// The client of the destination, or why nothing can be sent to it yet.
-fn client(to: &config::DestinationConfig) -> Result<Result<Client, String>, CommandError> {
+fn client(to: &config::DestinationConfig) -> Result<Result<Client, String>, RelayError> {
     let token = match &to.token {
         Secret::Found(token) => token.clone(),
         Secret::Missing(reason) => return Ok(Err(reason.clone())),
     };
     let settings = savio::Settings { base_url: to.base_url.clone(), token, timeout: to.timeout };
-    let client = Client::new(settings).map_err(|error| undone(&error))?;
+    let client = Client::new(settings)?;
     Ok(Ok(client.insecure(to.insecure)))
 }

@@ -1,47 +1,52 @@
-//! The addresses at which sources wait for their secrets. The code in them makes its bearer the sender,
-//! so that they are shown on a terminal or kept in a file for the owner, and are in no log.
+//! The addresses of the sources. The one at which a source waits for its secret has a code that makes its
+//! bearer the sender: it is shown on a terminal or kept in a file for the owner, and is in no log.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
 
 use tokio::task::spawn_blocking;
 use tracing::warn;
 
-use super::looking_in::write_for_owner;
-use crate::cli::output;
+use super::admin_token::write_for_owner;
+use crate::event::SourceName;
 use crate::intake::registry::{SourceStatus, Sources};
 use crate::intake::setup::PendingSetup;
 
-pub(super) struct Setups {
+pub(crate) struct SourceAddresses {
     /// What a source's address is appended to.
-    url: String,
+    pub(super) url: String,
     place: Place,
 }
 
-/// Where the addresses can be read.
+/// Where the addresses with a code can be read.
 enum Place {
     Terminal,
     /// Standard error goes to a log.
     File(PathBuf),
 }
 
-impl Setups {
-    pub(super) fn beside(store: &Path, url: &str) -> Setups {
+impl SourceAddresses {
+    pub(super) fn beside(store: &Path, url: &str) -> SourceAddresses {
         let place = if std::io::stderr().is_terminal() {
             Place::Terminal
         } else {
             Place::File(store.with_file_name("setup-addresses"))
         };
-        Setups { url: url.to_owned(), place }
+        SourceAddresses { url: url.to_owned(), place }
     }
 
-    /// What the table of the sources has: the address, or where it is.
-    pub(super) fn line(&self, setup: &PendingSetup) -> String {
+    /// Where its webhooks are posted to.
+    pub(crate) fn of(&self, name: &SourceName) -> String {
+        format!("{}/hooks/{name}", self.url)
+    }
+
+    /// The address to register, or where it is.
+    pub(crate) fn of_setup(&self, setup: &PendingSetup) -> String {
         match &self.place {
             Place::Terminal => format!("{}{}", self.url, setup.address()),
             Place::File(path) => {
-                let (url, name, path) = (&self.url, &setup.source.name, path.display());
-                format!("{url}/hooks/{name} (the address to register is in {path})")
+                let (address, path) = (self.of(&setup.source.name), path.display());
+                format!("{address} (the address to register is in {path})")
             }
         }
     }
@@ -51,7 +56,9 @@ impl Setups {
         match &self.place {
             Place::Terminal => {
                 warn!(source = %name, "{name} waits for its secret at an address that is shown once");
-                output::tell(&format!("register {}{}", self.url, setup.address()));
+                let (url, address) = (&self.url, setup.address());
+                // That nobody reads it any more is no reason to stop.
+                let _ = writeln!(std::io::stderr().lock(), "register {url}{address}");
             }
             Place::File(path) => {
                 let path = path.display();
@@ -63,7 +70,7 @@ impl Setups {
     /// Writes the file anew, with one line for each source that waits now; without any, it goes.
     pub(super) async fn write(&self, sources: &Sources) {
         let Place::File(path) = &self.place else { return };
-        let waiting = sources.iter().filter_map(|(name, standing)| match standing {
+        let waiting = sources.iter().filter_map(|(name, status)| match status {
             SourceStatus::AwaitingSecret(setup) => {
                 Some(format!("{name} {}{}\n", self.url, setup.address()))
             }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use clap::ValueEnum;
 
-use crate::cli::CommandError;
+use crate::cli::error::CommandError;
 
 /// How much is looked at to tell the form.
 const PEEK_BYTES: usize = 64 * 1024;

@@ -18,7 +18,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why a stop is not clean.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum StopError {
+pub(crate) enum StopError {
     #[error(
         "the events in hand could not be given back to the store: the next start takes this stop for a crash, \
          and maps them one at a time"

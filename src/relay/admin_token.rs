@@ -1,4 +1,4 @@
-//! The admin listener: its token, and what it looks into.
+//! The token of the admin API: where it is from, and where a person finds it.
 
 use std::io::{IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
@@ -7,13 +7,13 @@ use secrecy::{ExposeSecret, SecretString};
 use tempfile::NamedTempFile;
 use uuid::Uuid;
 
+use super::error::RelayError;
 use crate::admin::AdminToken;
-use crate::cli::CommandError;
 use crate::config::Config;
 use crate::secret::Secret;
 
 /// How a person gets the token.
-pub(super) enum TokenOrigin {
+pub(crate) enum TokenOrigin {
     /// It is configured.
     Known,
     /// It is configured, and too short to be safe.
@@ -24,28 +24,28 @@ pub(super) enum TokenOrigin {
     Written(PathBuf),
 }
 
-pub(super) fn token(config: &Config) -> Result<(AdminToken, TokenOrigin), CommandError> {
+/// The token of the configuration; else a new one, which is written into a file where nobody sits at a terminal.
+pub(super) fn find(config: &Config) -> Result<(AdminToken, TokenOrigin), RelayError> {
     if let Secret::Found(token) = &config.admin_token {
-        let told =
+        let origin =
             if AdminToken::is_short(token) { TokenOrigin::Short } else { TokenOrigin::Known };
-        let token = AdminToken::new(token.clone())
-            .ok_or(CommandError::InvalidInput("it is empty".to_owned()))?;
-        return Ok((token, told));
+        let token = AdminToken::new(token.clone()).ok_or(RelayError::EmptyAdminToken)?;
+        return Ok((token, origin));
     }
     let made =
         SecretString::from(format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()));
-    let told = if std::io::stderr().is_terminal() {
+    let origin = if std::io::stderr().is_terminal() {
         TokenOrigin::Shown(made.clone())
     } else {
         let path = config.store.path.with_file_name("admin-token");
-        write_for_owner(&path, &format!("{}\n", made.expose_secret())).map_err(|error| {
-            let path = path.display();
-            CommandError::Failed(format!("cannot write the admin token to {path}: {error}"))
-        })?;
+        let written = write_for_owner(&path, &format!("{}\n", made.expose_secret()));
+        if let Err(error) = written {
+            return Err(RelayError::AdminTokenFile { path, error });
+        }
         TokenOrigin::Written(path)
     };
     let token = AdminToken::new(made).expect("it was just made");
-    Ok((token, told))
+    Ok((token, origin))
 }
 
 /// For the owner alone, whoever wrote the file before, and whole whenever somebody reads it.

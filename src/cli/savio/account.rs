@@ -1,0 +1,72 @@
+//! Which Savio a command calls, and with whose token.
+
+use std::path::PathBuf;
+
+use crate::cli::error::CommandError;
+use crate::cli::input;
+use crate::config::{DestinationConfig, DestinationConfigs};
+use crate::event::DEFAULT_DESTINATION;
+use crate::savio::{BaseUrl, Client, Settings};
+use crate::secret::{self, Environment, Secret};
+
+/// Which Savio, and as whom.
+#[derive(Debug, clap::Args)]
+pub(super) struct AccountOptions {
+    /// Destination in the configuration whose base URL and token are used
+    #[arg(long, value_name = "NAME", global = true, default_value = DEFAULT_DESTINATION)]
+    destination: String,
+    /// Base URL of Savio's API (default: from the configuration)
+    #[arg(long, value_name = "URL", global = true)]
+    base_url: Option<BaseUrl>,
+    /// Environment variable with the token (default: from the configuration)
+    #[arg(long, value_name = "NAME", global = true)]
+    token_env: Option<String>,
+    /// Allow sending the token without TLS to an address that is not private
+    #[arg(long, global = true)]
+    insecure: bool,
+    /// Configuration file (default: relay.toml if it exists)
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+}
+
+impl AccountOptions {
+    pub(super) fn open(self, environment: &Environment) -> Result<AccountClient, CommandError> {
+        let config = input::config(self.config.as_deref(), environment)?;
+        let to = named(config.destinations, &self.destination)?;
+        let token = match self.token_env {
+            Some(name) => secret::from_environment(&name, environment),
+            None => to.token,
+        };
+        let token = match token {
+            Secret::Found(token) => token,
+            Secret::Missing(reason) => {
+                let help = "name another variable with --token-env";
+                return Err(CommandError::InvalidInput(format!(
+                    "no token for savio: {reason}; {help}"
+                )));
+            }
+        };
+        let base_url = self.base_url.unwrap_or(to.base_url);
+        let settings = Settings { base_url, token, timeout: to.timeout };
+        let client = Client::new(settings).map_err(|error| CommandError::failed(&error))?;
+        let client = client.insecure(self.insecure || to.insecure);
+        Ok(AccountClient { client, max_in_flight: to.max_in_flight })
+    }
+}
+
+/// The account, ready to be called.
+pub(super) struct AccountClient {
+    pub(super) client: Client,
+    pub(super) max_in_flight: usize,
+}
+
+fn named(
+    mut destinations: DestinationConfigs,
+    name: &str,
+) -> Result<DestinationConfig, CommandError> {
+    destinations.remove(name).ok_or_else(|| {
+        let known: Vec<&str> = destinations.keys().map(String::as_str).collect();
+        let known = known.join(", ");
+        CommandError::InvalidInput(format!("no destination `{name}`; there are: {known}"))
+    })
+}

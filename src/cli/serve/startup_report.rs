@@ -1,0 +1,91 @@
+//! What `serve` shows when the relay has started: the sources with their addresses, and what is left to do.
+
+use secrecy::ExposeSecret;
+use tracing::{info, warn};
+
+use crate::cli::output::{stderr_look, tell};
+use crate::diagnostics::report::show;
+use crate::intake::registry::{SourceStatus, Sources};
+use crate::mapping_file::file::MappingFile;
+use crate::relay::Relay;
+use crate::relay::admin_token::TokenOrigin;
+use crate::relay::reload::log_mistakes;
+use crate::relay::source_addresses::SourceAddresses;
+use crate::relay::source_log::{log_changes, warn_of_live_sources};
+use crate::telemetry::LogFormat;
+
+/// The mistakes of mapping files, for a person or as lines of the log.
+pub(super) fn show_mistakes(files: &[MappingFile], format: LogFormat) {
+    for file in files.iter().filter(|file| !file.mistakes.is_empty()) {
+        match format {
+            LogFormat::Text => {
+                tell(&format!("{}\n", show(&file.document, &file.mistakes, stderr_look())));
+            }
+            LogFormat::Json => log_mistakes(&file.document, &file.mistakes),
+        }
+    }
+}
+
+/// Each source, live or off and why, and its URL: to people as one table.
+pub(super) fn print(relay: &Relay, files: &[MappingFile], format: LogFormat) {
+    let sources = relay.sources();
+    match format {
+        LogFormat::Text => tell(&table(&sources, &relay.addresses)),
+        LogFormat::Json => log_changes(&Sources::new(), &sources, &relay.addresses),
+    }
+    if sources.is_empty() {
+        warn!("there are no mapping files, so there is no source");
+    }
+    if relay.has_unnamed_proxy {
+        warn!(
+            "server.public_url is https, and server.trusted_proxies names no proxy: set it to the \
+             proxy's address, so that limits tell its clients apart"
+        );
+    }
+    warn_of_live_sources(files);
+    for (destination, reason) in relay.without_token(files) {
+        warn!(
+            destination,
+            "delivery to {destination} is paused: {reason}; webhooks are kept until it is there"
+        );
+    }
+    let say = |text: &str| match format {
+        LogFormat::Text => tell(text),
+        LogFormat::Json => info!("{text}"),
+    };
+    print_admin_address(relay, say);
+    say(&format!("listening on http://{}", relay.address));
+}
+
+fn print_admin_address(relay: &Relay, say: impl Fn(&str)) {
+    let admin = format!("the API is at http://{}/api/v1/", relay.admin_address);
+    match &relay.token_origin {
+        TokenOrigin::Known => say(&admin),
+        TokenOrigin::Short => {
+            say(&admin);
+            warn!("the admin token is short: others may guess it");
+        }
+        TokenOrigin::Written(path) => say(&format!("{admin}, its token in {}", path.display())),
+        TokenOrigin::Shown(token) => {
+            // Where it stands on a terminal once, it stands in no log.
+            tell(&format!("{admin}, its token is {}", token.expose_secret()));
+        }
+    }
+}
+
+fn table(sources: &Sources, addresses: &SourceAddresses) -> String {
+    let width = sources.keys().map(|name| name.as_str().len()).max().unwrap_or(0);
+    let mut lines = vec![concat!("savio-relay ", env!("CARGO_PKG_VERSION")).to_owned()];
+    for (name, status) in sources {
+        let padded = format!("{:width$}", name.as_str());
+        let address = addresses.of(name);
+        lines.push(match status {
+            SourceStatus::Live(_) => format!("  {padded}  live  {address}"),
+            SourceStatus::AwaitingSecret(setup) => {
+                format!("  {padded}  setup {}", addresses.of_setup(setup))
+            }
+            SourceStatus::Off { reason } => format!("  {padded}  off   {address} ({reason})"),
+        });
+    }
+    lines.join("\n")
+}

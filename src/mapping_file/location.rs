@@ -1,0 +1,120 @@
+//! Where mapping files and their samples are: in a folder or inside the program.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::bundle;
+use super::file::MappingFile;
+use crate::diagnostics::document::Document;
+use crate::event::SourceName;
+use crate::file::{self, UnreadableFile};
+use crate::secret::Environment;
+
+/// The folder that is looked for where the configuration names none.
+pub(crate) const DIRECTORY: &str = "mappings";
+
+/// Of a sample; intake's own limit comes after.
+const SAMPLE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Why mapping files cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LocationError {
+    #[error("{}: {error}", .path.display())]
+    Directory { path: PathBuf, error: io::Error },
+    #[error(transparent)]
+    File(#[from] UnreadableFile),
+    #[error("no source `{name}`; there are: {known}")]
+    UnknownSource { name: String, known: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Location {
+    Directory(PathBuf),
+    /// Inside the program.
+    Bundled,
+}
+
+impl Location {
+    /// The folder that is configured; else `mappings`, if it is there; else the bundled files.
+    pub(crate) fn of(configured: Option<&Path>) -> Location {
+        match configured {
+            Some(path) => Location::Directory(path.to_owned()),
+            None if Path::new(DIRECTORY).is_dir() => Location::Directory(DIRECTORY.into()),
+            None => Location::Bundled,
+        }
+    }
+
+    /// The mapping files as they are written.
+    pub(crate) fn documents(&self) -> Result<Vec<Document>, LocationError> {
+        match self {
+            Location::Directory(path) => in_directory(path),
+            Location::Bundled => Ok(bundle::mappings()),
+        }
+    }
+
+    /// The mapping files, checked against the names of the destinations that exist.
+    pub(crate) fn files(
+        &self,
+        destinations: &[&str],
+        environment: &Environment,
+    ) -> Result<Vec<MappingFile>, LocationError> {
+        let read = |document| read(document, destinations, environment);
+        Ok(self.documents()?.into_iter().map(read).collect())
+    }
+
+    /// One of them, by its source's name; or any other, by its path.
+    pub(crate) fn file(
+        &self,
+        name: &str,
+        destinations: &[&str],
+        environment: &Environment,
+    ) -> Result<MappingFile, LocationError> {
+        let path = Path::new(name);
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            let document = Document::read(path)?;
+            return Ok(read(document, destinations, environment));
+        }
+        let mut files = self.files(destinations, environment)?;
+        let is_it = |file: &MappingFile| file.name.as_ref().is_some_and(|it| it.as_str() == name);
+        let Some(at) = files.iter().position(is_it) else {
+            let known: Vec<&str> =
+                files.iter().flat_map(|it| &it.name).map(SourceName::as_str).collect();
+            let known = known.join(", ");
+            return Err(LocationError::UnknownSource { name: name.to_owned(), known });
+        };
+        Ok(files.swap_remove(at))
+    }
+
+    /// A file that a mapping file names, by its path from there.
+    pub(crate) fn sample(&self, mapping: &Document, path: &str) -> Result<Vec<u8>, String> {
+        match self {
+            Location::Directory(_) => {
+                let folder = Path::new(&mapping.name).parent().unwrap_or(Path::new(""));
+                let read = file::read_regular(&folder.join(path), SAMPLE_BYTES_MAX);
+                read.map_err(|error| error.to_string())
+            }
+            Location::Bundled => {
+                let text = bundle::text(path).ok_or(format!("{path}: no such file"))?;
+                Ok(text.as_bytes().to_vec())
+            }
+        }
+    }
+}
+
+/// A mapping file, checked against the names of the destinations that exist.
+fn read(document: Document, destinations: &[&str], environment: &Environment) -> MappingFile {
+    MappingFile::read(document, environment).sending_to(destinations.iter().copied())
+}
+
+fn in_directory(directory: &Path) -> Result<Vec<Document>, LocationError> {
+    let failed = |error| LocationError::Directory { path: directory.to_owned(), error };
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") && path.is_file() {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    paths.iter().map(|path| Ok(Document::read_regular(path)?)).collect()
+}

@@ -1,0 +1,192 @@
+//! Starts the parts of the relay, gives them changed mapping files, and stops them in order.
+
+pub(crate) mod admin_token;
+mod deliveries;
+pub(crate) mod error;
+pub(crate) mod reload;
+pub(crate) mod source_addresses;
+pub(crate) mod source_log;
+mod stop;
+mod tasks;
+mod trace_export;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use crate::admin::{AdminState, AdminToken};
+use crate::config::{Config, DestinationConfigs};
+use crate::delivery::mapper::Mapper;
+use crate::intake::Intake;
+use crate::intake::registry::{SourceStatus, Sources, carry_over};
+use crate::mapping_file::file::MappingFile;
+use crate::parse_memory::ParseMemory;
+use crate::store::{Sqlite, maintenance};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
+use crate::{admin, clock, intake, listener};
+use admin_token::TokenOrigin;
+use deliveries::{Deliveries, Shared};
+use error::RelayError;
+use reload::Reloader;
+use source_addresses::SourceAddresses;
+use stop::StopDeadlines;
+use tasks::Tasks;
+
+/// The running relay: the store, and the tasks on its sides.
+pub(crate) struct Relay {
+    pub(crate) address: SocketAddr,
+    pub(crate) admin_address: SocketAddr,
+    pub(crate) store: Arc<Sqlite>,
+    pub(crate) addresses: SourceAddresses,
+    pub(crate) token_origin: TokenOrigin,
+    /// Whether a proxy is in front, by the public URL, and none is trusted.
+    pub(crate) has_unnamed_proxy: bool,
+    intake: Arc<Intake>,
+    deliveries: Deliveries,
+    traces: Traces,
+    tasks: Tasks,
+}
+
+impl Relay {
+    /// Opens the addresses and the store, and starts intake, delivery, upkeep and the admin API.
+    pub(crate) async fn start(config: Config, files: &[MappingFile]) -> Result<Relay, RelayError> {
+        let (webhooks, address) = listener::bind(config.listen).await?;
+        let (requests, admin_address) = listener::bind(config.admin_listen).await?;
+        let store = Arc::new(Sqlite::open(&config.store)?);
+        let (token, token_origin) = admin_token::find(&config)?;
+        let traces = trace_export::start(&config.traces).await;
+        let mut tasks = Tasks::new(config.delivery.shutdown_timeout);
+
+        let memory = Arc::new(ParseMemory::new(config.intake.parsed_bytes_max));
+        let mapper = Arc::new(Mapper::new(Arc::clone(&memory)));
+        let shared = Shared { traces: traces.clone(), mapper };
+        let deliveries = Deliveries::new(&config, &store, files, shared)?;
+        for delivery in deliveries.all() {
+            tasks.begin(Arc::clone(delivery).run(tasks.closed()));
+        }
+        let replay_ordered = Arc::new(Notify::new());
+        let wake = Arc::clone(&replay_ordered);
+        tasks.begin(maintenance::run(store.clone(), config.retention, wake, tasks.closed()));
+
+        let has_unnamed_proxy = config.intake.has_unnamed_proxy();
+        let url = config.intake.public_url.clone().unwrap_or(format!("http://{address}"));
+        let addresses = SourceAddresses::beside(&config.store.path, &url);
+        let closing = tasks.closing.subscribe();
+        let intake = Intake::new(config.intake, sources(files), store.clone(), closing);
+        let intake = Arc::new(intake.tracing(traces.clone()).parsing_in(memory));
+        tasks.begin(Arc::clone(&intake).tell_left_out(tasks.closed()));
+        let router = intake::router(Arc::clone(&intake));
+        tasks.begin(listener::serve(webhooks, router, config.listener, tasks.closed()));
+        let mut relay = Relay {
+            address,
+            admin_address,
+            store,
+            addresses,
+            token_origin,
+            has_unnamed_proxy,
+            intake,
+            deliveries,
+            traces,
+            tasks,
+        };
+        let state = relay.admin_state(token, &config.destinations, replay_ordered);
+        let (router, closed) = (admin::router(Arc::new(state)), relay.tasks.closed());
+        relay.tasks.begin(listener::serve(requests, router, config.listener, closed));
+        relay.addresses.write(&relay.sources()).await;
+        Ok(relay)
+    }
+
+    fn admin_state(
+        &self,
+        token: AdminToken,
+        destinations: &DestinationConfigs,
+        replay_ordered: Arc<Notify>,
+    ) -> AdminState {
+        let (webhooks, commits) = (&self.intake.webhooks, &self.store.commits);
+        AdminState {
+            token,
+            store: self.store.clone(),
+            door: Arc::clone(&self.intake),
+            metrics: Metrics::of(webhooks, commits, &self.deliveries.attempts),
+            destinations: self.deliveries.to_look_into(destinations),
+            url: self.addresses.url.clone(),
+            replay_ordered,
+        }
+    }
+
+    /// Replaces the mapping files. A source whose file is gone stays known: a sender that gets a 404
+    /// may never come again.
+    pub(crate) async fn apply(&self, files: &[MappingFile]) {
+        let read = sources(files);
+        self.deliveries.replace_mappings(files);
+        let (old, new) = self.intake.sources.update(|old| following(old, &read));
+        // Before the log: whoever reads there that a source is live may post to it at once.
+        self.addresses.write(&new).await;
+        source_log::log_changes(&old, &new, &self.addresses);
+        source_log::warn_of_live_sources(files);
+    }
+
+    /// Applies one set after the other that the reloader yields; never ends by itself.
+    pub(crate) async fn follow(&self, mut reloader: Reloader) {
+        // One future around both waits: a stop has to cancel it also where it waits for the store.
+        loop {
+            let set = reloader.next().await;
+            self.apply(&set.files).await;
+            set.log_applied();
+            self.warn_of_waiting(&set.files).await;
+        }
+    }
+
+    /// Logs the sources whose queued events no mapping can take at present.
+    pub(crate) async fn warn_of_waiting(&self, files: &[MappingFile]) {
+        source_log::warn_of_waiting(&self.store, files).await;
+    }
+
+    /// The sources as they are now.
+    pub(crate) fn sources(&self) -> Arc<Sources> {
+        self.intake.sources.current()
+    }
+
+    /// The destinations to which a live source sends and for which there is no token, and why.
+    pub(crate) fn without_token(&self, files: &[MappingFile]) -> Vec<(&str, &str)> {
+        self.deliveries.without_token(files)
+    }
+
+    /// Resolves when a part ends before `stop`, even by a panic.
+    pub(crate) async fn part_ended(&self) {
+        self.tasks.one_ended.notified().await;
+    }
+
+    /// Refuses new webhooks, finishes what is under way, and closes the store, all within
+    /// `server.shutdown_timeout` and a second. An error: events in hand stay claimed.
+    pub(crate) async fn stop(self) -> Result<(), RelayError> {
+        let deadlines = StopDeadlines::after(self.tasks.shutdown_timeout);
+        self.tasks.end(deadlines.parts()).await;
+        let (closed, ()) =
+            tokio::join!(stop::close(&self.store, deadlines), trace_export::end(self.traces));
+        Ok(closed?)
+    }
+}
+
+/// Who may send, by the mapping files.
+fn sources(files: &[MappingFile]) -> Sources {
+    let now = clock::now();
+    let named = files.iter().filter_map(|file| Some((file.name.clone()?, file.standing(now))));
+    named.collect()
+}
+
+/// The sources as their files say now, after what they were before.
+fn following(old: &Sources, read: &Sources) -> Sources {
+    let mut sources = read.clone();
+    for (name, old) in old {
+        if let Some(SourceStatus::AwaitingSecret(setup)) = sources.get(name) {
+            let status = carry_over(setup, old);
+            sources.insert(name.clone(), status);
+        }
+        let reason = || "its mapping file is gone".to_owned();
+        sources.entry(name.clone()).or_insert_with(|| SourceStatus::Off { reason: reason() });
+    }
+    sources
+}

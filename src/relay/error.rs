@@ -1,0 +1,26 @@
+//! Why the relay does not start, or does not stop as it should.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::stop::StopError;
+use crate::listener::BindError;
+use crate::savio::ClientError;
+use crate::store::sqlite::OpenError;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RelayError {
+    #[error(transparent)]
+    Listen(#[from] BindError),
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    #[error("the admin token is empty")]
+    EmptyAdminToken,
+    #[error("cannot write the admin token to {}: {error}", .path.display())]
+    AdminTokenFile { path: PathBuf, error: io::Error },
+    /// Savio's client cannot be built.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Stop(#[from] StopError),
+}

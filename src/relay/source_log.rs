@@ -1,0 +1,56 @@
+//! What the log says of the sources: which are live or off, and what a person should look at.
+
+use std::collections::BTreeSet;
+
+use tracing::{info, warn};
+
+use super::source_addresses::SourceAddresses;
+use crate::clock;
+use crate::event::{SourceName, State};
+use crate::intake::registry::{SourceStatus, Sources};
+use crate::mapping_file::file::MappingFile;
+use crate::store::{Archive, Sqlite, StateCount};
+
+/// Which sources are live or off that were not.
+pub(crate) fn log_changes(old: &Sources, new: &Sources, addresses: &SourceAddresses) {
+    for (name, status) in new {
+        match (status, old.get(name)) {
+            (SourceStatus::Live(_), Some(SourceStatus::Live(_)))
+            | (SourceStatus::AwaitingSecret(_), Some(SourceStatus::AwaitingSecret(_))) => {}
+            (SourceStatus::Live(_), _) => {
+                info!(source = %name, "{name} is live at {}", addresses.of(name));
+            }
+            (SourceStatus::AwaitingSecret(setup), _) => addresses.announce(setup),
+            (SourceStatus::Off { reason }, Some(SourceStatus::Off { reason: old }))
+                if reason == old => {}
+            (SourceStatus::Off { reason }, _) => {
+                warn!(source = %name, "{name} is off: {reason}");
+            }
+        }
+    }
+}
+
+/// What a person should know of sources that are live.
+pub(crate) fn warn_of_live_sources(files: &[MappingFile]) {
+    let now = clock::now();
+    for (source, file) in files.iter().filter_map(|file| file.source.as_ref().zip(Some(file))) {
+        if source.off(now).is_none() {
+            for warning in file.warnings(now) {
+                warn!(source = %source.name, "{warning}");
+            }
+        }
+    }
+}
+
+/// Events that nothing can map at present are easily forgotten.
+pub(super) async fn warn_of_waiting(store: &Sqlite, files: &[MappingFile]) {
+    let mapped: BTreeSet<&SourceName> =
+        files.iter().filter_map(MappingFile::mapped).map(|(source, _)| source).collect();
+    // A store that is unavailable is reported by intake and delivery.
+    let counts = store.counts().await.unwrap_or_default();
+    for StateCount { source, state, events } in counts {
+        if state == State::Queued && events > 0 && !mapped.contains(&source) {
+            warn!(%source, events, "queued events wait: the source {source} has no mapping at present");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The tasks that run until the relay stops.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+use tracing::warn;
+
+/// What runs until the relay is stopped.
+pub(super) struct Tasks {
+    pub(super) closing: watch::Sender<bool>,
+    /// Told when one of them ends, even by a panic.
+    pub(super) one_ended: Arc<Notify>,
+    running: Vec<JoinHandle<()>>,
+    /// How long they may take to end.
+    pub(super) shutdown_timeout: Duration,
+}
+
+impl Tasks {
+    pub(super) fn new(shutdown_timeout: Duration) -> Tasks {
+        let (closing, one_ended) = (watch::Sender::default(), Arc::default());
+        Tasks { closing, one_ended, running: Vec::new(), shutdown_timeout }
+    }
+
+    /// Resolves when they are to end.
+    pub(super) fn closed(&self) -> impl Future<Output = ()> + use<> {
+        let mut closing = self.closing.subscribe();
+        async move {
+            // A sender that is gone means the same: the relay ends.
+            let _ = closing.wait_for(|closing| *closing).await;
+        }
+    }
+
+    pub(super) fn begin(&mut self, part: impl Future<Output = ()> + Send + 'static) {
+        let one_ended = Arc::clone(&self.one_ended);
+        self.running.push(tokio::spawn(supervised(part, one_ended)));
+    }
+
+    pub(super) async fn end(self, deadline: Instant) {
+        self.closing.send_replace(true);
+        for task in self.running {
+            match timeout_at(deadline, task).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => warn!(%error, "a part of the relay did not end well"),
+                Err(_) => warn!("a part of the relay did not end in time"),
+            }
+        }
+    }
+}
+
+/// Runs a part of the relay, and tells when it ends, even by a panic.
+async fn supervised(part: impl Future<Output = ()>, ended: Arc<Notify>) {
+    struct Ending(Arc<Notify>);
+    impl Drop for Ending {
+        fn drop(&mut self) {
+            self.0.notify_one();
+        }
+    }
+    let _ending = Ending(ended);
+    part.await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_panics_is_noticed() {
+        let ended = Arc::new(Notify::new());
+
+        let part = tokio::spawn(supervised(async { panic!("in a test") }, ended.clone()));
+
+        ended.notified().await;
+        assert!(part.await.is_err());
+    }
+}
