@@ -34,7 +34,7 @@ pub fn router(inside: Arc<AdminState>) -> Router {
     let description = Json(description);
     routes
         .route("/api/v1/openapi.json", get(|| async { description }))
-        .fallback(|| async { ApiError::NotFound("there is nothing at this address".to_owned()) })
+        .fallback(|| async { ApiError::NotFound("no such route".to_owned()) })
         .method_not_allowed_fallback(|| async { ApiError::Method })
         // What a body may cost is bounded for those who were let in, before it takes anybody's turn.
         .layer(DefaultBodyLimit::disable())
@@ -42,7 +42,7 @@ pub fn router(inside: Arc<AdminState>) -> Router {
         .layer(from_fn_with_state(Bodies::new(), body::read))
         .layer(from_fn_with_state(inside.token.clone(), auth::admit))
         .layer(CatchPanicLayer::custom(|_| {
-            error!("a request to the API was not answered: the relay made a mistake");
+            error!("a request to the API was not answered: internal error");
             ApiError::Panicked.into_response()
         }))
         .with_state(inside)

@@ -159,7 +159,7 @@ pub fn router(intake: Arc<Intake>) -> Router {
         .fallback(|| async { Rejection::NoRoute })
         .method_not_allowed_fallback(|| async { Rejection::GetRequired })
         .layer(CatchPanicLayer::custom(|_| {
-            error!("a request was not answered: the relay made a mistake");
+            error!("a request was not answered: internal error");
             Rejection::Internal.into_response()
         }))
         .with_state(intake)

@@ -58,7 +58,7 @@ async fn gather(body: Body, time_max: Duration) -> Result<Body, ApiError> {
     match read {
         Ok(whole) => Ok(Body::from(whole.to_bytes())),
         Err(error) if error.is::<LengthLimitError>() => Err(ApiError::TooLarge),
-        Err(_) => Err(ApiError::Wrong("the body broke off".to_owned())),
+        Err(_) => Err(ApiError::Wrong("the body ended early".to_owned())),
     }
 }
 

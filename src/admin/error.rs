@@ -29,7 +29,7 @@ pub(crate) enum ApiError {
     /// The store cannot be read or written now.
     #[error("{0}")]
     Away(String),
-    #[error("the relay made a mistake")]
+    #[error("internal error")]
     Panicked,
 }
 

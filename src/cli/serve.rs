@@ -36,7 +36,7 @@ pub(super) fn run(path: Option<&Path>, environment: &Environment) -> Result<(), 
             }
             () = relay.follow(reloader) => Ok(()),
             () = relay.part_ended() => {
-                Err(CommandError::Failed("a part of the relay ended by itself: a bug".to_owned()))
+                Err(CommandError::Failed("a background task stopped unexpectedly (bug)".to_owned()))
             }
         };
         let stopped = relay.stop().await;

@@ -143,7 +143,7 @@ impl PersistedGate {
         let destination = &self.destination;
         match (before, gate.pause()) {
             (None, Some(pause)) => warn!(destination, "{destination} is paused: {}", pause.reason),
-            (Some(_), None) => info!(destination, "{destination} goes on"),
+            (Some(_), None) => info!(destination, "{destination} resumed"),
             (None, None) | (Some(_), Some(_)) => {}
         }
     }

@@ -37,7 +37,7 @@ pub(super) async fn record(
             }
             Err(StoreError::Unavailable { reason, .. }) => {
                 if retry.is_first() {
-                    warn!(event.id = %id, reason, "cannot write down the progress of event {id}");
+                    warn!(event.id = %id, reason, "cannot record progress of event {id}, retrying");
                 }
                 if retry.pause().await == Process::Stops && progress.attempt.is_none() {
                     return Err(ClaimLost);

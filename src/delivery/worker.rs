@@ -322,7 +322,10 @@ impl Worker {
         let landed = timeout(limit, async { while self.land().await {} }).await;
         if landed.is_err() {
             let cut_off = self.tasks.len();
-            warn!(cut_off, "events are cut off by the shutdown, and go on at the next start");
+            warn!(
+                cut_off,
+                "shutdown timeout: {cut_off} events interrupted, they resume at the next start"
+            );
             // Each says what it could not record, before the process ends.
             self.tasks.shutdown().await;
         }

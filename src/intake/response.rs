@@ -45,25 +45,25 @@ pub(super) struct Inside(pub(super) String);
 /// the people who run the relay alone is its source.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Rejection {
-    #[error("there is nothing at this address")]
+    #[error("no such route")]
     NoRoute,
-    #[error("there is no such source")]
+    #[error("no such source")]
     NoSource,
-    #[error("webhooks come by POST")]
+    #[error("method not allowed: use POST")]
     PostRequired,
-    #[error("this address is read by GET")]
+    #[error("method not allowed: use GET")]
     GetRequired,
     #[error("the source is off")]
     SourceOff(#[source] Inside),
     #[error("the relay is shutting down")]
     ShuttingDown,
-    #[error("the relay is at its limit")]
+    #[error("the relay is overloaded")]
     Overloaded,
     #[error("the body is larger than {0} bytes")]
     TooLarge(usize),
     #[error("the body did not arrive in time")]
     BodyTimeout,
-    #[error("the body broke off")]
+    #[error("the body ended early")]
     IncompleteBody,
     #[error("{unproven}")]
     Unauthenticated {
@@ -75,11 +75,11 @@ pub(super) enum Rejection {
     RateLimited { wait: Duration },
     #[error(transparent)]
     Undecodable(#[from] DecodeError),
-    #[error("it cannot be kept now")]
+    #[error("the webhook could not be stored")]
     StoreUnavailable(#[source] StoreError),
-    #[error("the secret cannot be kept")]
+    #[error("the secret could not be saved")]
     SecretNotSaved(#[source] io::Error),
-    #[error("the relay made a mistake")]
+    #[error("internal error")]
     Internal,
 }
 
@@ -94,12 +94,14 @@ impl Rejection {
             Rejection::SourceOff(_) => (StatusCode::SERVICE_UNAVAILABLE, "source off"),
             Rejection::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "shutting down"),
             Rejection::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
-            Rejection::StoreUnavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "not kept"),
-            Rejection::SecretNotSaved(_) => (StatusCode::SERVICE_UNAVAILABLE, "secret not kept"),
-            Rejection::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "over the rate"),
+            Rejection::StoreUnavailable(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "store unavailable")
+            }
+            Rejection::SecretNotSaved(_) => (StatusCode::SERVICE_UNAVAILABLE, "secret not saved"),
+            Rejection::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate limited"),
             Rejection::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too large"),
             Rejection::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "too slow"),
-            Rejection::IncompleteBody => (StatusCode::BAD_REQUEST, "broken off"),
+            Rejection::IncompleteBody => (StatusCode::BAD_REQUEST, "incomplete body"),
             Rejection::Unauthenticated { unproven, .. } => (
                 StatusCode::UNAUTHORIZED,
                 match unproven {

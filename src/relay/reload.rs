@@ -144,7 +144,7 @@ impl Reloader {
         });
         let read = read.await;
         if let Err(error) = &read {
-            error!(%error, "reading the mapping files failed, the old ones stay: a bug of the relay");
+            error!(%error, "reading the mapping files failed, keeping the current ones (bug)");
         }
         read.ok()
     }
@@ -169,7 +169,7 @@ impl Reloader {
             Ok(set) => Some(set),
             Err(refusal) => {
                 refusal.log();
-                warn!("the mapping files are not taken, the old ones stay: {refusal}");
+                warn!("reload rejected, keeping the current mapping files: {refusal}");
                 None
             }
         }
@@ -197,7 +197,7 @@ impl Reloader {
 
 impl CheckedSet {
     pub(super) fn log_applied(&self) {
-        info!("took the mapping files: {}", self.changes);
+        info!("applied mapping files: {}", self.changes);
         if let Some(name) = &self.changed_config {
             warn!("{name} has changed: of it only `mappings` is taken now, the rest at a restart");
         }

@@ -15,16 +15,16 @@ pub enum Error {
     #[error("savio refused it ({status}): {refusal}")]
     Refused { status: u16, refusal: ErrorDetails },
     /// 401: the token is missing or wrong, and every other call will be refused too.
-    #[error("savio does not take the token (401): {said}")]
+    #[error("savio rejected the token (401): {said}")]
     Unauthorized { said: String },
     /// 404: there is no such thing, or the base URL is wrong.
     #[error("savio has no such thing (404): {said}")]
     NotFound { said: String },
     /// 429: more calls than Savio takes. Nothing was done; wait, and call again.
-    #[error("savio wants fewer calls (429){}", after(*.retry_after))]
+    #[error("savio rate limit exceeded (429){}", after(*.retry_after))]
     Throttled { retry_after: Option<Duration> },
     /// 5xx, 408 and 425: Savio is in trouble. What was sent may have been done all the same.
-    #[error("savio is in trouble ({status}){}: {said}", after(*.retry_after))]
+    #[error("savio returned a server error ({status}){}: {said}", after(*.retry_after))]
     ServerError { status: u16, retry_after: Option<Duration>, said: String },
     /// No connection: DNS, TCP, TLS. Nothing was sent.
     #[error("savio cannot be reached: {reason}")]
@@ -162,7 +162,7 @@ impl fmt::Display for ErrorDetails {
         });
         let text = Some(self.text.clone()).filter(|text| !text.is_empty());
         let parts: Vec<String> = text.into_iter().chain(fields).collect();
-        formatter.write_str(if parts.is_empty() { "without a word" } else { "" })?;
+        formatter.write_str(if parts.is_empty() { "with an empty body" } else { "" })?;
         formatter.write_str(&parts.join("; "))
     }
 }
@@ -186,7 +186,7 @@ mod tests {
             r#"tags: {"0":["Not a valid string."]}"#,
         );
         check("no JSON", "no JSON");
-        check("", "without a word");
-        check("{}", "without a word");
+        check("", "with an empty body");
+        check("{}", "with an empty body");
     }
 }

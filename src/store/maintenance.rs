@@ -77,7 +77,7 @@ pub async fn run(
 async fn recount(store: &dyn Maintenance) {
     match store.recount().await {
         Ok(0) => {}
-        Ok(wrong) => error!(wrong, "the store had counted its events wrongly: a bug; it is mended"),
+        Ok(wrong) => error!(wrong, "event counts were wrong and have been corrected (bug)"),
         Err(error) => warn!(%error, "the events in the store cannot be counted"),
     }
 }

@@ -376,7 +376,7 @@ async fn an_outcome_that_cannot_be_written_down_yet_is_kept_and_nothing_sent_aga
 
     let delivery = Arc::clone(&relay.delivery);
     let delivering = tokio::spawn(async move { delivery.deliver_all(at(0)).await });
-    until(|| log.says("cannot write down the progress of event")).await;
+    until(|| log.says("cannot record progress of event")).await;
     faults.clear();
     delivering.await.unwrap();
 

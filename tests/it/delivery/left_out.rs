@@ -249,7 +249,7 @@ async fn crash_before_the_refusal_was_written_costs_one_more_refusal() {
     faults.fail_attempt_inserts();
     let delivery = scene.delivery(Settings::default());
     let sending = tokio::spawn(async move { delivery.deliver_all(at(0)).await });
-    until_async(async || log.says("cannot write down the progress of event")).await;
+    until_async(async || log.says("cannot record progress of event")).await;
     sending.abort();
     assert!(sending.await.unwrap_err().is_cancelled());
     faults.clear();

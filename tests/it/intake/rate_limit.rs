@@ -17,7 +17,7 @@ pub(super) async fn only_signed_webhooks_count_against_the_rate() {
     assert_eq!(house.send(&webhook).await.status, 202);
     let refused = house.send(&webhook).await;
 
-    assert_eq!((refused.status, &refused.body["error"]), (429, &json!("over the rate")));
+    assert_eq!((refused.status, &refused.body["error"]), (429, &json!("rate limited")));
     assert!(refused.head.contains("\r\nretry-after: 1"), "{}", refused.head);
 }
 

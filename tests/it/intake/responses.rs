@@ -243,9 +243,9 @@ async fn a_source_is_found_however_its_address_is_written() {
 #[tokio::test]
 async fn what_is_not_there_is_404() {
     let house = House::new().await;
-    check(&house.send(&signed("/hooks/nobody", b"{}")).await, 404, "there is no such source");
-    check(&house.send(&signed("/hooks/%ff", b"{}")).await, 404, "there is no such source");
-    let nothing = "there is nothing at this address";
+    check(&house.send(&signed("/hooks/nobody", b"{}")).await, 404, "no such source");
+    check(&house.send(&signed("/hooks/%ff", b"{}")).await, 404, "no such source");
+    let nothing = "no such route";
     for path in ["/", "/hooks", "/hooks/", "/hooks/github/x", "/metrics"] {
         check(&house.send(&Request::new("GET", path)).await, 404, nothing);
     }
@@ -261,7 +261,7 @@ async fn a_known_source_takes_posts_and_handshakes_only() {
     {
         for method in methods {
             let answer = house.send(&Request::new(method, path)).await;
-            check(&answer, 405, "webhooks come by POST");
+            check(&answer, 405, "method not allowed: use POST");
             assert!(answer.head.contains("\r\nallow: post"), "{}", answer.head);
         }
     }
@@ -286,7 +286,7 @@ async fn what_is_only_read_says_so_to_a_post() {
     let house = House::new().await;
     for path in ["/healthz", "/readyz"] {
         let answer = house.send(&Request::new("POST", path)).await;
-        check(&answer, 405, "this address is read by GET");
+        check(&answer, 405, "method not allowed: use GET");
         assert!(answer.head.contains("\r\nallow: get, head"), "{}", answer.head);
     }
 }
@@ -344,7 +344,7 @@ async fn a_webhook_that_cannot_be_kept_is_not_accepted() {
 
     let answer = house.send(&signed("/hooks/github", b"{}")).await;
 
-    check(&answer, 503, "it cannot be kept now");
+    check(&answer, 503, "the webhook could not be stored");
     assert!(answer.head.contains("\r\nretry-after: 30"), "{}", answer.head);
     assert_eq!(alive(&house).await, 200);
 }

@@ -125,7 +125,7 @@ async fn webhooks_beyond_the_limit_are_asked_to_come_back() {
 
     let answer = house.send(&signed("/hooks/github", b"{}")).await;
 
-    assert_eq!((answer.status, answer.reason()), (503, "the relay is at its limit"));
+    assert_eq!((answer.status, answer.reason()), (503, "the relay is overloaded"));
     assert!(answer.head.contains("\r\nretry-after: 30"), "{}", answer.head);
     assert_eq!(ready(&house).await, (200, true));
     assert_eq!(house.send(&Request::new("GET", "/healthz")).await.status, 200);

@@ -159,7 +159,7 @@ async fn setup_code_is_in_no_log_and_in_a_file_of_the_owner() {
         let first = setup_address(folder.path());
         write_mapping(folder.path(), "later", &BROUGHT.replace("brought", "other"));
         until(|| setup_address(folder.path()).lines().count() == 2).await;
-        until(|| relay.logged("took the mapping files") > 0).await;
+        until(|| relay.logged("applied mapping files") > 0).await;
 
         assert!(first.starts_with("waiting http://127.0.0.1:"), "{first}");
         assert!(setup_address(folder.path()).contains(&first), "the code stays the same");

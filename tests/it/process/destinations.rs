@@ -174,5 +174,5 @@ async fn token_goes_in_clear_to_no_public_address_unless_it_is_wanted() {
     write_settings(&scene, "insecure = true");
     let relay = scene.relay(&variables);
     until(|| scene.count(&["--source", "home", "--state", "delivered"]) == 1).await;
-    assert!((relay.introduction.clone() + &relay.log()).contains("default goes on"));
+    assert!((relay.introduction.clone() + &relay.log()).contains("default resumed"));
 }

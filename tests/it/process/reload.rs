@@ -110,7 +110,7 @@ async fn a_changed_mapping_file_is_taken_when_it_is_saved() {
     let scene = Scene::start().await;
 
     std::fs::write(scene.path("survey"), mapping("second")).unwrap();
-    scene.logs("took the mapping files: survey changed", 0).await;
+    scene.logs("applied mapping files: survey changed", 0).await;
 
     assert_eq!(scene.post("survey", "1").await, 202);
     scene.arrives("second 1").await;
@@ -123,7 +123,7 @@ async fn one_bad_file_leaves_all_as_it_was() {
     write(&scene.path("survey"), &mapping("second"));
 
     scene.relay.hang_up();
-    scene.logs("the old ones stay: 1 mistake in mappings/other.toml", 0).await;
+    scene.logs("reload rejected, keeping the current mapping files: 1 mistake in mappings/other.toml", 0).await;
 
     assert!(scene.relay.logged("mappings/other.toml:3:1: unknown key `evnts`") > 0);
     assert_eq!(scene.post("other", "1").await, 404);
@@ -204,7 +204,7 @@ async fn a_folder_that_is_replaced_by_a_link_is_taken() {
 
     symlink("..2", mappings.join("..data_tmp")).unwrap();
     std::fs::rename(mappings.join("..data_tmp"), mappings.join("..data")).unwrap();
-    scene.logs("took the mapping files: survey changed", 0).await;
+    scene.logs("applied mapping files: survey changed", 0).await;
 
     assert_eq!(scene.post("survey", "1").await, 202);
     scene.arrives("..2 1").await;
@@ -257,9 +257,9 @@ async fn of_a_changed_configuration_the_folder_is_taken_and_the_rest_is_named() 
     assert_eq!(scene.post("survey", "2").await, 503);
 
     std::fs::write(root.join("relay.toml"), "mapings = \"others\"\n").unwrap();
-    scene.logs("the old ones stay: 1 mistake in relay.toml", 0).await;
+    scene.logs("reload rejected, keeping the current mapping files: 1 mistake in relay.toml", 0).await;
     std::fs::remove_file(root.join("relay.toml")).unwrap();
-    scene.logs("the old ones stay: relay.toml is gone", 0).await;
+    scene.logs("reload rejected, keeping the current mapping files: relay.toml is gone", 0).await;
     assert_eq!(scene.post("other", "3").await, 202);
 }
 
@@ -293,8 +293,10 @@ async fn a_hundred_reloads_under_load_lose_no_webhook_and_answer_none_with_404()
 
 /// One of four kinds of change, and until the relay has looked at it.
 async fn reload(scene: &Scene, round: usize) {
-    let looked =
-        || scene.relay.logged("took the mapping files") + scene.relay.logged("the old ones stay");
+    let looked = || {
+        scene.relay.logged("applied mapping files")
+            + scene.relay.logged("keeping the current mapping files")
+    };
     let before = looked();
     match round % 4 {
         0 => write(&scene.path("survey"), BAD),

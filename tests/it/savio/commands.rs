@@ -288,7 +288,7 @@ fn a_wrong_token_stops_a_long_run_at_once() {
     let (status, shown, errors) = read(command.env("WRONG", "wrong-token").output().unwrap());
 
     assert_eq!((status, shown.as_str()), (1, "contacts at savio: 0\n"));
-    assert!(errors.contains("savio does not take the token (401)"), "{errors}");
+    assert!(errors.contains("savio rejected the token (401)"), "{errors}");
     assert!(!errors.contains("wrong-token"));
 }
 
@@ -300,7 +300,7 @@ fn a_savio_that_stays_away_ends_the_run_as_undone() {
     let (status, shown, errors) = savio.feed(&command, &contacts(50));
 
     assert_eq!((status, shown.as_str()), (3, "contacts at savio: 0\n"));
-    assert!(errors.contains("savio is in trouble (503)"), "{errors}");
+    assert!(errors.contains("savio returned a server error (503)"), "{errors}");
     assert!(errors.contains("run it again"), "{errors}");
 }
 

@@ -226,7 +226,7 @@ impl WriterThread {
 
     fn recovered(&mut self) {
         if self.broken {
-            info!("the store writes again");
+            info!("the store is writable again");
         }
         self.broken = false;
     }

@@ -193,7 +193,7 @@ async fn answer_is_recorded_where_the_store_is_unlocked_while_the_relay_stops() 
         LockingSavio::start(folder.path(), StatusCode::CREATED, BeforeAnswer::Locks).await;
     let relay = start(folder.path(), &url, "1m");
     let id = accepted(&relay).await;
-    until(|| relay.logged("cannot write down the progress of event") == 1).await;
+    until(|| relay.logged("cannot record progress of event") == 1).await;
 
     relay.ask_to_stop();
     until(|| relay.logged("shutting down") == 1).await;

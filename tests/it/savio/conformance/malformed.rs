@@ -158,7 +158,10 @@ async fn trouble_at_savio_is_told_with_its_wait() {
     let down = ResponseTemplate::new(502).set_body_raw(page, "text/html");
     let error = page_of(down.insert_header("retry-after", "7")).await.unwrap_err();
 
-    assert_eq!(error.to_string(), "savio is in trouble (502), again in 7 s: an HTML page");
+    assert_eq!(
+        error.to_string(),
+        "savio returned a server error (502), again in 7 s: an HTML page"
+    );
     assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
     assert!(error.may_pass());
 }
