@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::event::{is_email, is_url};
+use crate::event::{NUL, is_email, is_url};
 
 /// Messages by field.
 pub(super) type FieldErrors = Map<String, Value>;
@@ -123,6 +123,9 @@ fn text_mistake(value: &Value) -> Option<String> {
         Value::String(text) if text.trim().is_empty() => {
             Some("This field may not be blank.".to_owned())
         }
+        Value::String(text) if text.contains(NUL) => {
+            Some("Null characters are not allowed.".to_owned())
+        }
         Value::String(_) | Value::Number(_) => None,
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
             Some("Not a valid string.".to_owned())
@@ -175,6 +178,13 @@ mod tests {
                 "problem": ["This field may not be blank."],
                 "source_url": ["Enter a valid URL."],
                 "person_email": ["Enter a valid email address."],
+            }),
+        );
+        feedback(
+            &json!({ "person_name": "A\u{0}da", "tags": ["red", "b\u{0}"] }),
+            &json!({
+                "person_name": ["Null characters are not allowed."],
+                "tags": ["Null characters are not allowed."],
             }),
         );
         feedback(

@@ -31,7 +31,7 @@ fn is_hidden(c: char) -> bool {
     is_invisible(c) || (c.is_control() && !is_word_end(c))
 }
 
-/// What may stand inside an address and look as if it were its end.
+/// Characters that may stand inside an address and look as if they were its end.
 fn is_unseen(c: char) -> bool {
     is_hidden(c) || (c.is_whitespace() && !is_word_end(c))
 }
