@@ -123,7 +123,12 @@ async fn one_bad_file_leaves_all_as_it_was() {
     write(&scene.path("survey"), &mapping("second"));
 
     scene.relay.hang_up();
-    scene.logs("reload rejected, keeping the current mapping files: 1 mistake in mappings/other.toml", 0).await;
+    scene
+        .logs(
+            "reload rejected, keeping the current mapping files: 1 mistake in mappings/other.toml",
+            0,
+        )
+        .await;
 
     assert!(scene.relay.logged("mappings/other.toml:3:1: unknown key `evnts`") > 0);
     assert_eq!(scene.post("other", "1").await, 404);
@@ -257,7 +262,9 @@ async fn of_a_changed_configuration_the_folder_is_taken_and_the_rest_is_named() 
     assert_eq!(scene.post("survey", "2").await, 503);
 
     std::fs::write(root.join("relay.toml"), "mapings = \"others\"\n").unwrap();
-    scene.logs("reload rejected, keeping the current mapping files: 1 mistake in relay.toml", 0).await;
+    scene
+        .logs("reload rejected, keeping the current mapping files: 1 mistake in relay.toml", 0)
+        .await;
     std::fs::remove_file(root.join("relay.toml")).unwrap();
     scene.logs("reload rejected, keeping the current mapping files: relay.toml is gone", 0).await;
     assert_eq!(scene.post("other", "3").await, 202);
