@@ -54,14 +54,31 @@ fn slice_signs(piece: &Piece<'_>) -> Vec<(usize, &'static str)> {
     signs
 }
 
-/// Filters that keep all nodes of a list.
-const LIST_FILTERS: [&str; 6] = ["d", "default", "list", "reverse", "sort", "unique"];
+/// Filters that can leave several nodes of a list.
+const LIST_FILTERS: [&str; 13] = [
+    "d",
+    "default",
+    "list",
+    "map",
+    "reject",
+    "rejectattr",
+    "reverse",
+    "select",
+    "selectattr",
+    "slice",
+    "sort",
+    "string",
+    "unique",
+];
+
+/// Filters that take one value out of a joined text.
+const PICKING_FILTERS: [&str; 2] = ["first_email", "split"];
 
 /// The query of each `{{ jsonpath('…') }}` that gives all nodes of the query, as a list or joined to one text.
 pub(super) fn bare_queries<'t>(pieces: &[Piece<'t>]) -> impl Iterator<Item = &'t str> {
     pieces.iter().filter(|piece| !piece.is_statement).filter_map(|piece| {
         let tokens: Vec<TemplateToken<'t>> = piece.tokens.iter().map(|(token, _)| *token).collect();
-        match tokens.as_slice() {
+        match without_parentheses(tokens).as_slice() {
             [
                 TemplateToken::Word("jsonpath"),
                 TemplateToken::Sign("("),
@@ -74,12 +91,31 @@ pub(super) fn bare_queries<'t>(pieces: &[Piece<'t>]) -> impl Iterator<Item = &'t
     })
 }
 
-/// Whether filters, `| name` or `| name(…)` each, leave several nodes several; `join` makes one text of them, and what
-/// comes behind it does not change that.
+/// The tokens without parentheses around their beginning: `(a | b) | c` is `a | b | c`.
+fn without_parentheses(mut tokens: Vec<TemplateToken<'_>>) -> Vec<TemplateToken<'_>> {
+    while tokens.first() == Some(&TemplateToken::Sign("(")) {
+        let behind = without_arguments(&tokens).len();
+        if behind == tokens.len() {
+            // Nothing closes them: the template is refused for that elsewhere.
+            break;
+        }
+        tokens.remove(tokens.len() - behind - 1);
+        tokens.remove(0);
+    }
+    tokens
+}
+
+/// Whether filters, `| name` or `| name(…)` each, leave several nodes several; `join` makes one text of them, of which
+/// only some filters take one value again.
 fn keeps_all(mut filters: &[TemplateToken<'_>]) -> bool {
     loop {
         filters = match filters {
-            [] | [TemplateToken::Sign("|"), TemplateToken::Word("join"), ..] => return true,
+            [] => return true,
+            [TemplateToken::Sign("|"), TemplateToken::Word("join"), rest @ ..] => {
+                return !rest.iter().any(|token| {
+                    matches!(token, TemplateToken::Word(name) if PICKING_FILTERS.contains(name))
+                });
+            }
             [TemplateToken::Sign("|"), TemplateToken::Word(name), rest @ ..]
                 if LIST_FILTERS.contains(name) =>
             {
