@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::stats::{QueueStats, queues};
 use crate::admin::error::{ApiError, CommonErrors, ErrorBody};
 use crate::admin::params::{QueryParams, Segment};
-use crate::admin::state::AdminState;
+use crate::admin::state::{AdminState, DestinationHandle};
 use crate::clock;
 use crate::event::SourceName;
 use crate::intake::registry::SourceStatus;
@@ -119,6 +119,14 @@ async fn one(inside: &AdminState, name: &SourceName) -> Result<Json<SourceView>,
     Ok(Json(source(inside, (name, standing), (&paused, &queues)).await?))
 }
 
+/// The destination that records pauses of the source: its own, or any, since the pauses of all sources are shared.
+fn recorder_of_pauses<'a>(
+    inside: &'a AdminState,
+    name: &SourceName,
+) -> Option<&'a DestinationHandle> {
+    inside.destination_of(name).map(|(_, to)| to).or(inside.destinations.values().next())
+}
+
 /// Pause a source: its events wait, its webhooks are still accepted
 #[utoipa::path(post, path = "/api/v1/sources/{name}/pause", params(("name" = String, Path)),
     responses(CommonErrors, (status = 200, body = SourceView),
@@ -128,8 +136,7 @@ pub(crate) async fn pause(
     Segment(name): Segment,
 ) -> Result<Json<SourceView>, ApiError> {
     let name = inside.source(&name)?;
-    let to = inside.destination_of(&name).map(|(_, to)| to).or(inside.destinations.values().next());
-    if let Some(to) = to {
+    if let Some(to) = recorder_of_pauses(&inside, &name) {
         to.delivery.pause_source(name.clone(), clock::now()).await?;
     }
     one(&inside, &name).await
@@ -144,8 +151,7 @@ pub(crate) async fn resume(
     Segment(name): Segment,
 ) -> Result<Json<SourceView>, ApiError> {
     let name = inside.source(&name)?;
-    let to = inside.destination_of(&name).map(|(_, to)| to).or(inside.destinations.values().next());
-    if let Some(to) = to {
+    if let Some(to) = recorder_of_pauses(&inside, &name) {
         to.delivery.resume_source(&name).await?;
     }
     one(&inside, &name).await

@@ -1,19 +1,10 @@
 //! What the papers say about the files is true, as far as files can tell.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn read(path: &str) -> String {
-    let text = fs::read_to_string(root().join(path));
-    text.unwrap_or_else(|error| panic!("{path}: {error}"))
-}
+use super::tree::{files, read};
 
 fn json(path: &str) -> Value {
     serde_json::from_str(&read(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -21,25 +12,6 @@ fn json(path: &str) -> Value {
 
 fn toml(path: &str, text: &str) -> toml::Table {
     toml::from_str(text).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
-/// Files below a folder, from the root, that end in this way.
-fn files(folder: &str, ending: &str) -> Vec<String> {
-    let mut folders = vec![root().join(folder)];
-    let mut found = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap() {
-            let path: PathBuf = entry.unwrap().path();
-            let name = path.strip_prefix(root()).unwrap().to_str().unwrap().replace('\\', "/");
-            if path.is_dir() {
-                folders.push(path);
-            } else if name.ends_with(ending) {
-                found.push(name);
-            }
-        }
-    }
-    found.sort();
-    found
 }
 
 /// The paper without its code blocks.

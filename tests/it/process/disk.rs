@@ -19,6 +19,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::support::left_out::leave_out;
 use crate::support::relay::{Relay, http, program};
+use crate::support::wait::until;
 
 const MAPPING: &str = r#"
 provider = "form"
@@ -143,12 +144,7 @@ async fn until_delivered(folder: &Path, accepted: usize) {
         let listed: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
         listed["events"].as_array().is_some_and(|events| events.len() >= accepted)
     };
-    let waiting = async {
-        while !all() {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_mins(1), waiting).await.expect("all is delivered");
+    until(all).await;
 }
 
 /// Every event that was accepted is delivered, and the file is whole.
