@@ -51,11 +51,11 @@ use body::{BodyReader, Expected};
 use client_ip::{Clients, Network};
 use events::ExtractedEvents;
 use handshake::{HandshakeResponse, HandshakeRule};
-use payload::Limits;
+use payload::PayloadLimits;
 use readiness::{Readiness, not_ready_reasons};
 use recent_rejections::RecentRejections;
 use registry::{Registry, SourceStatus, Sources};
-use request::{Arrived, Target, source_name};
+use request::{BufferedRequest, TargetSource, source_name};
 use response::{Acknowledgement, Rejection};
 use signature::VerifyError;
 use source::Source;
@@ -105,8 +105,8 @@ impl Settings {
         self.public_url.as_ref().is_some_and(is_https) && self.trusted_proxies.is_empty()
     }
 
-    pub fn limits(&self) -> Limits {
-        Limits {
+    pub fn limits(&self) -> PayloadLimits {
+        PayloadLimits {
             bytes_max: self.body_bytes_max,
             depth_max: self.json_depth_max,
             key_bytes_max: self.key_bytes_max,
@@ -137,7 +137,7 @@ pub struct Intake {
 }
 
 /// The result for a request whose body is whole.
-enum Decision {
+enum RequestOutcome {
     Handshake(HandshakeResponse),
     Unauthenticated(VerifyError),
     Events(ExtractedEvents),
@@ -243,7 +243,7 @@ impl Intake {
         self
     }
 
-    pub fn limits(&self) -> Limits {
+    pub fn limits(&self) -> PayloadLimits {
         self.settings.limits()
     }
 
@@ -276,16 +276,17 @@ impl Intake {
         // Who finds no permit is answered 503 at once, since waiting requests would only add to the load.
         let _request = self.requests.try_acquire().map_err(|_| Rejection::Overloaded)?;
         let (parts, now) = (Arc::clone(parts), clock::now());
-        let arrived = Arrived { target, parts, client, headers, body, now };
+        let arrived = BufferedRequest { target, parts, client, headers, body, now };
         let (arrived, decision) = self.decide(arrived).await?;
         let ExtractedEvents { decoded, events, notes, ignored } = match decision {
-            Decision::Handshake(response) => return Ok(Acknowledgement::Greeted(response)),
-            Decision::Unauthenticated(unproven) => {
+            RequestOutcome::Handshake(response) => return Ok(Acknowledgement::Handshake(response)),
+            RequestOutcome::Unauthenticated(unproven) => {
                 return Err(self.admission.refuse(arrived, unproven).await);
             }
-            Decision::Events(extracted) => extracted,
+            RequestOutcome::Events(extracted) => extracted,
         };
-        let Arrived { target: Target { source, .. }, headers, mut body, .. } = arrived;
+        let BufferedRequest { target: TargetSource { source, .. }, headers, mut body, .. } =
+            arrived;
         let answer = source.answer.clone();
         if events.is_empty() {
             let reason = ignored.unwrap_or_else(|| "it carries no events".to_owned());
@@ -315,7 +316,7 @@ impl Intake {
     }
 
     /// The source, if it may be spoken to now and in this way; with what it awaits, if it does.
-    fn find(&self, parts: &Parts) -> Result<Target, Rejection> {
+    fn find(&self, parts: &Parts) -> Result<TargetSource, Rejection> {
         let name = source_name(parts).ok_or(Rejection::NoSource)?;
         let sources = self.sources.current();
         let status = sources.get(&name).ok_or(Rejection::NoSource)?;
@@ -340,7 +341,7 @@ impl Intake {
         if *self.closing.borrow() {
             return Err(Rejection::ShuttingDown);
         }
-        Ok(Target { source: Arc::clone(source), setup })
+        Ok(TargetSource { source: Arc::clone(source), setup })
     }
 
     /// Why the source cannot be used with these settings, if so.
@@ -353,8 +354,8 @@ impl Intake {
     /// thread, else on one of the few threads for that.
     async fn decide(
         self: &Arc<Self>,
-        mut arrived: Arrived,
-    ) -> Result<(Arrived, Decision), Rejection> {
+        mut arrived: BufferedRequest,
+    ) -> Result<(BufferedRequest, RequestOutcome), Rejection> {
         if arrived.is_light() {
             let decision = self.decide_now(&mut arrived)?;
             return Ok((arrived, decision));
@@ -372,14 +373,14 @@ impl Intake {
         work.await.unwrap_or(Err(Rejection::Internal))
     }
 
-    fn decide_now(&self, arrived: &mut Arrived) -> Result<Decision, Rejection> {
+    fn decide_now(&self, arrived: &mut BufferedRequest) -> Result<RequestOutcome, Rejection> {
         let setup = arrived.target.setup.as_deref();
         match self.admission.admit(&arrived.call(), setup, &self.sources) {
             Ok(None) => {}
-            Ok(Some(response)) => return Ok(Decision::Handshake(response)),
+            Ok(Some(response)) => return Ok(RequestOutcome::Handshake(response)),
             // What is probably wrong is found out apart from this, and not while others wait for it.
             Err(Rejection::Unauthenticated { unproven, .. }) => {
-                return Ok(Decision::Unauthenticated(unproven));
+                return Ok(RequestOutcome::Unauthenticated(unproven));
             }
             Err(rejection) => return Err(rejection),
         }
@@ -390,7 +391,7 @@ impl Intake {
         source.signature.redact(&arrived.headers, &mut arrived.body.bytes);
         let limits = self.settings.limits();
         let extracted = events::extract(source, &arrived.received(), &limits, &self.parse_memory)?;
-        Ok(Decision::Events(extracted))
+        Ok(RequestOutcome::Events(extracted))
     }
 }
 

@@ -143,13 +143,13 @@ fn allocated(bytes: usize) -> usize {
 #[derive(Debug)]
 pub struct ParseMemory {
     bytes_max: usize,
-    queue: Mutex<Queue>,
+    queue: Mutex<PermitQueue>,
     /// Something was given back, or the first of those who wait has gone.
     changed: Condvar,
 }
 
 #[derive(Debug)]
-struct Queue {
+struct PermitQueue {
     free: usize,
     last: u64,
     waiting: VecDeque<u64>,
@@ -168,7 +168,7 @@ pub struct Taken {
 
 impl ParseMemory {
     pub fn new(bytes_max: usize) -> ParseMemory {
-        let queue = Queue { free: bytes_max, last: 0, waiting: VecDeque::new() };
+        let queue = PermitQueue { free: bytes_max, last: 0, waiting: VecDeque::new() };
         ParseMemory { bytes_max, queue: Mutex::new(queue), changed: Condvar::new() }
     }
 
@@ -223,7 +223,7 @@ impl ParseMemory {
         Ok(())
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    fn queue(&self) -> MutexGuard<'_, PermitQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

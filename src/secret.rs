@@ -25,7 +25,7 @@ pub enum Secret {
 
 /// Where a secret is.
 #[derive(Debug, Clone, Copy)]
-enum Place<'n> {
+enum SecretLocation<'n> {
     Variable(&'n str),
     File(&'n Path),
 }
@@ -37,8 +37,8 @@ pub fn find(
     mistakes: &mut Diagnostics,
 ) -> Option<Secret> {
     Some(match place(named, mistakes)? {
-        Place::Variable(name) => from_environment(name, environment),
-        Place::File(path) => from_file(path),
+        SecretLocation::Variable(name) => from_environment(name, environment),
+        SecretLocation::File(path) => from_file(path),
     })
 }
 
@@ -47,10 +47,10 @@ pub fn is_named(named: &SpannedText, mistakes: &mut Diagnostics) -> bool {
     place(named, mistakes).is_some()
 }
 
-fn place<'n>(named: &'n SpannedText, mistakes: &mut Diagnostics) -> Option<Place<'n>> {
+fn place<'n>(named: &'n SpannedText, mistakes: &mut Diagnostics) -> Option<SecretLocation<'n>> {
     match named.text.split_once(':') {
-        Some(("env", name)) if !name.is_empty() => Some(Place::Variable(name)),
-        Some(("file", path)) if !path.is_empty() => Some(Place::File(Path::new(path))),
+        Some(("env", name)) if !name.is_empty() => Some(SecretLocation::Variable(name)),
+        Some(("file", path)) if !path.is_empty() => Some(SecretLocation::File(Path::new(path))),
         _ => {
             let message = "a secret is not written into a file";
             let help = "write \"env:NAME\" for an environment variable or \"file:PATH\" for a file";

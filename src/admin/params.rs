@@ -131,15 +131,15 @@ impl EventQuery {
 }
 
 /// The part of an address that varies: a name or an id.
-pub(crate) struct Segment(pub(super) String);
+pub(crate) struct PathSegment(pub(super) String);
 
-impl<S: Send + Sync> FromRequestParts<S> for Segment {
+impl<S: Send + Sync> FromRequestParts<S> for PathSegment {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Segment, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<PathSegment, ApiError> {
         let named = Path::<String>::from_request_parts(parts, state).await;
         let unreadable = |_| ApiError::Wrong("the address is not UTF-8".to_owned());
-        named.map(|Path(name)| Segment(name)).map_err(unreadable)
+        named.map(|Path(name)| PathSegment(name)).map_err(unreadable)
     }
 }
 

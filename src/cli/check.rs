@@ -11,7 +11,7 @@ use crate::diagnostics::diagnostic::{self, Diagnostic};
 use crate::diagnostics::document::Document;
 use crate::diagnostics::report::show;
 use crate::event::Request;
-use crate::intake::payload::Limits;
+use crate::intake::payload::PayloadLimits;
 use crate::intake::registry::SourceStatus;
 use crate::json::{self, Object};
 use crate::mapping_file::file::{MappingFile, MappingTest, SamplePayload};
@@ -90,7 +90,7 @@ fn report(source: &MappingFile) -> String {
 }
 
 /// Runs the file's tests and adds what they show to its mistakes.
-pub(super) fn examine(source: &mut MappingFile, location: &Location, limits: &Limits) {
+pub(super) fn examine(source: &mut MappingFile, location: &Location, limits: &PayloadLimits) {
     let mut mistakes = Vec::new();
     let mut worked = vec![false; source.mapping.blocks().len()];
     for test in &source.tests {
@@ -113,7 +113,7 @@ pub(super) fn examine(source: &mut MappingFile, location: &Location, limits: &Li
 struct TestRun<'r> {
     source: &'r MappingFile,
     location: &'r Location,
-    limits: &'r Limits,
+    limits: &'r PayloadLimits,
     test: &'r MappingTest,
 }
 

@@ -17,7 +17,7 @@ use super::input::header;
 use super::{input, output, providers};
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::event::{Event, Request, SourceName};
-use crate::intake::payload::Limits;
+use crate::intake::payload::PayloadLimits;
 use crate::mapping_file::file::{MappingFile, SamplePayload};
 use crate::{clock, intake};
 use draft_file::{DraftFile, DraftVariant};
@@ -79,7 +79,7 @@ fn fill(
     mut page: DraftFile,
     sender: &ProviderGuess,
     sample: &SamplePayload,
-    limits: &Limits,
+    limits: &PayloadLimits,
 ) -> Result<(DraftFile, Vec<Request>), CommandError> {
     let events = carried(&page.trial(DraftVariant::Anything), sample, limits)?;
     page.take_types(&events);
@@ -118,7 +118,7 @@ impl DraftTrial {
     fn on(
         page: &DraftFile,
         sample: &SamplePayload,
-        limits: &Limits,
+        limits: &PayloadLimits,
     ) -> Result<DraftTrial, CommandError> {
         let file = page.trial(DraftVariant::Whole);
         let mut tried = DraftTrial::default();
@@ -138,7 +138,7 @@ impl DraftTrial {
 fn carried(
     file: &MappingFile,
     sample: &SamplePayload,
-    limits: &Limits,
+    limits: &PayloadLimits,
 ) -> Result<Vec<(Event, Arc<Value>)>, CommandError> {
     if let Some(mistake) = file.mistakes.iter().find(|mistake| mistake.is_error()) {
         let Diagnostic { message, .. } = mistake;

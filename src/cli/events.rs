@@ -180,8 +180,12 @@ async fn dispatch(
             replay::run(store, which.filter(ids, senders)?, &replay).await
         }
         EventsCommand::Release { id, arrived, again: _ } => {
-            release(store, id, if arrived { HoldDecision::Arrived } else { HoldDecision::Again })
-                .await
+            release(
+                store,
+                id,
+                if arrived { HoldDecision::AlreadyArrived } else { HoldDecision::SendAgain },
+            )
+            .await
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::clock;
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::report::{OutputStyle, show};
 use crate::event::{Headers, Request};
-use crate::intake::payload::Limits;
+use crate::intake::payload::PayloadLimits;
 use crate::mapping::{Explanation, MappingError};
 use crate::mapping_file::file::{MappingFile, SamplePayload};
 use crate::secret::Environment;
@@ -84,7 +84,7 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
 fn attempt(
     file: &MappingFile,
     sample: &SamplePayload,
-    limits: &Limits,
+    limits: &PayloadLimits,
 ) -> Result<PreviewRun, CommandError> {
     let carried =
         file.carried(sample, limits, clock::now()).ok_or(CommandError::AlreadyReported)?;

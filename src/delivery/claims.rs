@@ -14,7 +14,7 @@ use crate::store::{Claim, ClaimRequest, ClaimedEvent, Queue, Renewal, StoreError
 
 #[derive(Debug)]
 pub(super) struct ClaimTable {
-    table: Mutex<Table>,
+    table: Mutex<ClaimEntries>,
     /// Locked while new claims come in.
     claiming: tokio::sync::Mutex<()>,
     slots: Semaphore,
@@ -25,14 +25,14 @@ pub(super) struct ClaimTable {
 }
 
 #[derive(Debug, Default)]
-struct Table {
-    in_hand: HashMap<Seq, InHand>,
+struct ClaimEntries {
+    in_hand: HashMap<Seq, ClaimEntry>,
     conflicts: Conflicts,
 }
 
 /// Of a parked event this and what it names is all that is kept.
 #[derive(Debug)]
-struct InHand {
+struct ClaimEntry {
     claim: Claim,
     source: SourceName,
     is_parked: bool,
@@ -65,7 +65,7 @@ impl ClaimTable {
         let _claiming = self.claiming.lock().await;
         let mut claimed = store.claim(wanted).await?;
         let mut table = self.table();
-        let Table { in_hand, conflicts } = &mut *table;
+        let ClaimEntries { in_hand, conflicts } = &mut *table;
         claimed.retain(|new| match in_hand.get_mut(&new.place) {
             Some(held) => {
                 held.claim = new.claim;
@@ -76,7 +76,7 @@ impl ClaimTable {
         // All of them, before the first is mapped: each may turn out to have an upsert that younger ones have to wait for.
         for new in &claimed {
             let (claim, source) = (new.claim, new.event.source.clone());
-            in_hand.insert(new.place, InHand { claim, source, is_parked: false });
+            in_hand.insert(new.place, ClaimEntry { claim, source, is_parked: false });
             conflicts.register(new.place);
         }
         Ok(claimed)
@@ -139,7 +139,7 @@ impl ClaimTable {
 
     /// The oldest parked event that may go on.
     pub(super) fn unpark(&self) -> Option<ResumedEvent> {
-        let Table { in_hand, conflicts } = &mut *self.table();
+        let ClaimEntries { in_hand, conflicts } = &mut *self.table();
         let is_parked = |seq: &Seq| in_hand.get(seq).is_some_and(|one| one.is_parked);
         let seq = conflicts.next_ready(is_parked)?;
         let parked = in_hand.get_mut(&seq)?;
@@ -147,7 +147,7 @@ impl ClaimTable {
         Some((parked.claim, seq))
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut Table) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut ClaimEntries) -> T) -> T {
         let mut table = self.table();
         let changed = change(&mut table);
         if table.conflicts.has_ready() {
@@ -156,12 +156,12 @@ impl ClaimTable {
         changed
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, ClaimEntries> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Table {
+impl ClaimEntries {
     fn waits_for(&self, seq: Seq) -> Option<WaitsFor> {
         let blocked_by = self.conflicts.blocked_by(seq)?;
         let (BlockedBy::Upsert { event, .. }
@@ -278,15 +278,17 @@ impl Drop for ClaimGuard<'_> {
             );
         }
         let used = self.used.load(Ordering::Relaxed);
-        self.claims.change(|Table { in_hand, conflicts }| match in_hand.get_mut(&self.seq) {
-            // It was put back, and claimed again before it left our hands: nobody else works on that claim.
-            Some(one) if one.claim.token != used => {
-                one.is_parked = true;
-                conflicts.restart(self.seq);
-            }
-            Some(_) | None => {
-                in_hand.remove(&self.seq);
-                conflicts.remove(self.seq);
+        self.claims.change(|ClaimEntries { in_hand, conflicts }| {
+            match in_hand.get_mut(&self.seq) {
+                // It was put back, and claimed again before it left our hands: nobody else works on that claim.
+                Some(one) if one.claim.token != used => {
+                    one.is_parked = true;
+                    conflicts.restart(self.seq);
+                }
+                Some(_) | None => {
+                    in_hand.remove(&self.seq);
+                    conflicts.remove(self.seq);
+                }
             }
         });
     }

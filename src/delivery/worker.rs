@@ -59,14 +59,14 @@ const RENEWED_MAX: usize = 512;
 
 /// An event that is worked on.
 #[derive(Debug, Clone, Copy)]
-struct InHand {
+struct RunningEvent {
     event: EventId,
     bytes: usize,
 }
 
-impl InHand {
-    fn of(claimed: &ClaimedEvent) -> InHand {
-        InHand { event: claimed.event.id, bytes: claimed.bytes }
+impl RunningEvent {
+    fn of(claimed: &ClaimedEvent) -> RunningEvent {
+        RunningEvent { event: claimed.event.id, bytes: claimed.bytes }
     }
 }
 
@@ -74,7 +74,7 @@ impl InHand {
 pub(super) struct Worker {
     context: Arc<Context>,
     tasks: JoinSet<Finished>,
-    events: HashMap<Id, InHand>,
+    events: HashMap<Id, RunningEvent>,
     /// How much memory those take, those that are parked aside.
     bytes: usize,
     /// What each parked event takes when it goes on.
@@ -229,7 +229,7 @@ impl Worker {
             self.parking = 0;
         }
         for one in claimed {
-            let (context, in_hand) = (self.context.clone(), InHand::of(&one));
+            let (context, in_hand) = (self.context.clone(), RunningEvent::of(&one));
             let task = self.tasks.spawn(async move { job::deliver(&context, one, now).await });
             self.take(task.id(), in_hand);
         }
@@ -244,11 +244,11 @@ impl Worker {
         let task =
             self.tasks.spawn(async move { job::deliver_parked(&context, parked, now).await });
         let bytes = self.parked_bytes.remove(&event).unwrap_or_default();
-        self.take(task.id(), InHand { event, bytes });
+        self.take(task.id(), RunningEvent { event, bytes });
         true
     }
 
-    fn take(&mut self, task: Id, in_hand: InHand) {
+    fn take(&mut self, task: Id, in_hand: RunningEvent) {
         self.bytes += in_hand.bytes;
         self.events.insert(task, in_hand);
     }
@@ -295,11 +295,13 @@ impl Worker {
         self.clock.landed(task);
         let in_hand = self.events.remove(&task);
         self.bytes -= in_hand.as_ref().map_or(0, |it| it.bytes);
-        if let (Ok((_, Finished::Parked)), Some(InHand { event, bytes })) = (&landed, &in_hand) {
+        if let (Ok((_, Finished::Parked)), Some(RunningEvent { event, bytes })) =
+            (&landed, &in_hand)
+        {
             self.parked_bytes.insert(*event, *bytes);
         }
         match (landed, in_hand) {
-            (Err(error), Some(InHand { event: id, .. })) => {
+            (Err(error), Some(RunningEvent { event: id, .. })) => {
                 error!(event.id = %id, %error, "work on event {id} broke off: a bug of the relay");
             }
             (Err(error), None) => error!(%error, "a probe broke off: a bug of the relay"),
@@ -370,7 +372,10 @@ mod tests {
         assert_eq!(worker.parking, 4, "a probe is no event");
 
         let event = worker.tasks.spawn(async { Finished::Done });
-        worker.take(event.id(), InHand { event: EventId::new(Timestamp::UNIX_EPOCH), bytes: 1 });
+        worker.take(
+            event.id(),
+            RunningEvent { event: EventId::new(Timestamp::UNIX_EPOCH), bytes: 1 },
+        );
         assert!(worker.land().await);
         assert_eq!((worker.parking, worker.bytes), (3, 0));
     }

@@ -10,7 +10,7 @@ use tokio::time::interval;
 use tracing::field::display;
 use tracing::{debug, info, warn};
 
-use super::log_limit::{LeftOut, LogLimit};
+use super::log_limit::{LogLimit, SuppressedLines};
 use super::recent_rejections::{RecentRejections, RejectionRecord};
 use super::registry::Sources;
 use super::request::source_name;
@@ -73,7 +73,7 @@ impl AccessLog {
             Acknowledgement::Ignored { reason, .. } => {
                 info!(source, status, client, reason, "ignored a webhook for {source}");
             }
-            Acknowledgement::Greeted(_) => {
+            Acknowledgement::Handshake(_) => {
                 info!(source, status, client, "answered a handshake for {source}");
             }
         }
@@ -141,7 +141,7 @@ impl AccessLog {
                 () = &mut closed => true,
                 _ = minutes.tick() => false,
             };
-            for LeftOut { source, error, count } in self.limit.take_left_out() {
+            for SuppressedLines { source, error, count } in self.limit.take_left_out() {
                 warn!(%source, error, count, "refused {count} more webhooks for {source}: {error}");
             }
             if is_last {
@@ -157,7 +157,7 @@ fn answered(taken: &Acknowledgement) -> WebhookResult<'_> {
             WebhookResult::Kept { events: &kept.events, repeated: &kept.repeated }
         }
         Acknowledgement::Ignored { .. } => WebhookResult::Ignored,
-        Acknowledgement::Greeted(_) => WebhookResult::Greeted,
+        Acknowledgement::Handshake(_) => WebhookResult::Handshake,
     }
 }
 

@@ -9,10 +9,10 @@ use serde_json::Value;
 use tracing::{debug, info};
 
 use super::handshake::{HandshakeResponse, HandshakeRule};
-use super::payload::{self, Limits};
+use super::payload::{self, PayloadLimits};
 use super::rate_limit::{self, HINTS, Handshakes, RateLimit, RateLimiters};
 use super::registry::Registry;
-use super::request::{Arrived, Target, WebhookRequest};
+use super::request::{BufferedRequest, TargetSource, WebhookRequest};
 use super::response::Rejection;
 use super::setup::{self, PendingSetup};
 use super::signature::{SignedRequest, VerifyError};
@@ -27,7 +27,7 @@ const HANDSHAKE_BYTES_MAX: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Admission {
     public_url: Option<String>,
-    limits: Limits,
+    limits: PayloadLimits,
     webhooks: Webhooks,
     rates: RateLimiters,
     handshakes: Handshakes,
@@ -43,7 +43,11 @@ enum Caller {
 
 impl Admission {
     /// `public_url` is where providers send to, which some of them sign; `webhooks` counts which secrets match.
-    pub(super) fn new(public_url: Option<String>, limits: Limits, webhooks: Webhooks) -> Admission {
+    pub(super) fn new(
+        public_url: Option<String>,
+        limits: PayloadLimits,
+        webhooks: Webhooks,
+    ) -> Admission {
         Admission {
             public_url,
             limits,
@@ -58,7 +62,7 @@ impl Admission {
     /// already is refused now, so that it takes no room.
     pub(super) fn body_bytes_max(
         &self,
-        target: &Target,
+        target: &TargetSource,
         parts: &Parts,
         headers: &Headers,
     ) -> Result<usize, Rejection> {
@@ -113,7 +117,11 @@ impl Admission {
 
     /// The rejection of a request that is not proven, with a hint at what is probably wrong; a flood of wrong
     /// signatures is not looked into.
-    pub(super) async fn refuse(&self, arrived: Arrived, unproven: VerifyError) -> Rejection {
+    pub(super) async fn refuse(
+        &self,
+        arrived: BufferedRequest,
+        unproven: VerifyError,
+    ) -> Rejection {
         let url = self.signed_url(&arrived.parts);
         let hint = match unproven {
             VerifyError::Missing => signature_hint::missing(&arrived, url.as_deref()),
@@ -210,7 +218,7 @@ impl Admission {
         if !is_read || received.body.len() > HANDSHAKE_BYTES_MAX {
             return None;
         }
-        let limits = Limits { bytes_max: HANDSHAKE_BYTES_MAX, ..self.limits };
+        let limits = PayloadLimits { bytes_max: HANDSHAKE_BYTES_MAX, ..self.limits };
         let decoded =
             payload::decode(&source.packing, received.headers, received.body, &limits).ok()?;
         payload::parse(&decoded.text).ok()

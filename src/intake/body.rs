@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::response::Rejection;
 use crate::rate::client_key::ClientKey;
-use room::{NoRoom, Place, Room};
+use room::{NoRoom, Reservation, Room};
 
 /// A body may take its time at first, as behind a connection that was just set up.
 const PACE_FREE: Duration = Duration::from_secs(5);
@@ -36,9 +36,9 @@ pub(super) struct Expected {
 
 /// A body as received; its room, and that of what it became, is free again when this is dropped.
 #[derive(Debug)]
-pub(super) struct ReceivedBody {
+pub(super) struct BufferedBody {
     pub(super) bytes: Vec<u8>,
-    place: Place,
+    place: Reservation,
 }
 
 impl BodyReader {
@@ -51,7 +51,7 @@ impl BodyReader {
         headers: &HeaderMap,
         body: Body,
         expected: Expected,
-    ) -> Result<ReceivedBody, Rejection> {
+    ) -> Result<BufferedBody, Rejection> {
         let declared = headers.get(header::CONTENT_LENGTH).and_then(|it| it.to_str().ok());
         let declared: Option<usize> = declared.and_then(|it| it.parse().ok());
         if declared.is_some_and(|it| it > expected.bytes_max) {
@@ -71,11 +71,11 @@ impl BodyReader {
     async fn buffer(
         &self,
         mut body: Body,
-        place: Place,
+        place: Reservation,
         bytes_max: usize,
-    ) -> Result<ReceivedBody, Rejection> {
+    ) -> Result<BufferedBody, Rejection> {
         let began = Instant::now();
-        let mut received = ReceivedBody { bytes: Vec::new(), place };
+        let mut received = BufferedBody { bytes: Vec::new(), place };
         loop {
             let deadline = began + self.timeout.min(due(received.bytes.len()));
             let frame = timeout_at(deadline, body.frame()).await;
@@ -101,7 +101,7 @@ fn due(bytes: usize) -> Duration {
     PACE_FREE + Duration::from_secs(1) * bytes / PACE_BYTES_PER_SECOND
 }
 
-impl ReceivedBody {
+impl BufferedBody {
     fn append(&mut self, chunk: &Bytes, bytes_max: usize) -> Result<(), Rejection> {
         let length = self.bytes.len() + chunk.len();
         if length > bytes_max {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::payload::{self, DecodeError, Decoded, Limits, ProjectionVisitor};
+use super::payload::{self, DecodeError, Decoded, PayloadLimits, ProjectionVisitor};
 use super::request::ReceivedRequest;
 use super::source::Source;
 use crate::event::EventId;
@@ -40,7 +40,7 @@ const MEMORY_WAIT: Duration = Duration::from_secs(2);
 pub fn extract(
     source: &Source,
     received: &ReceivedRequest<'_>,
-    limits: &Limits,
+    limits: &PayloadLimits,
     memory: &Arc<ParseMemory>,
 ) -> Result<ExtractedEvents, DecodeError> {
     let headers = received.headers;

@@ -11,20 +11,20 @@ use crate::rate::{Rate, TokenBucket};
 const RATE: Rate = Rate { count: 5, period: Duration::from_secs(1) };
 
 /// Which lines are the same: the source, and the name of the error, of which there are a few.
-type Key = (SourceName, &'static str);
+type LineKey = (SourceName, &'static str);
 
 #[derive(Debug, Default)]
-pub(super) struct LogLimit(Mutex<BTreeMap<Key, Entry>>);
+pub(super) struct LogLimit(Mutex<BTreeMap<LineKey, LineBudget>>);
 
 #[derive(Debug)]
-struct Entry {
+struct LineBudget {
     bucket: TokenBucket,
     left_out: u64,
 }
 
 /// Lines that were not written.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct LeftOut {
+pub(super) struct SuppressedLines {
     pub(super) source: SourceName,
     pub(super) error: &'static str,
     pub(super) count: u64,
@@ -36,18 +36,18 @@ impl LogLimit {
         let mut entries = self.entries();
         let entry = entries
             .entry((source.clone(), error))
-            .or_insert_with(|| Entry { bucket: TokenBucket::full(RATE, now), left_out: 0 });
+            .or_insert_with(|| LineBudget { bucket: TokenBucket::full(RATE, now), left_out: 0 });
         let is_admitted = entry.bucket.take(RATE, now).is_ok();
         entry.left_out += u64::from(!is_admitted);
         is_admitted
     }
 
     /// What was left out since this was asked last.
-    pub(super) fn take_left_out(&self) -> Vec<LeftOut> {
+    pub(super) fn take_left_out(&self) -> Vec<SuppressedLines> {
         let mut entries = self.entries();
         let left_out = entries.iter_mut().filter(|(_, entry)| entry.left_out > 0);
         left_out
-            .map(|((source, error), entry)| LeftOut {
+            .map(|((source, error), entry)| SuppressedLines {
                 source: source.clone(),
                 error,
                 count: std::mem::take(&mut entry.left_out),
@@ -55,7 +55,7 @@ impl LogLimit {
             .collect()
     }
 
-    fn entries(&self) -> MutexGuard<'_, BTreeMap<Key, Entry>> {
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<LineKey, LineBudget>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -78,7 +78,7 @@ mod tests {
         assert_eq!(written("signature wrong", 0), 5, "another reason has lines of its own");
         assert_eq!(written("signature missing", 1_000), 5);
 
-        let count = |error, count| LeftOut { source: source.clone(), error, count };
+        let count = |error, count| SuppressedLines { source: source.clone(), error, count };
         let left_out = [count("signature missing", 1_990), count("signature wrong", 995)];
         assert_eq!(limit.take_left_out(), left_out);
         assert_eq!(limit.take_left_out(), []);

@@ -32,7 +32,7 @@ pub(super) use form_field::FormField;
 pub use json::{Decoded, parse};
 use json::{check_limits, without_lone_surrogates};
 pub(super) use json::{unmarked, weight};
-pub use limits::{EVENTS_MAX, Limits};
+pub use limits::{EVENTS_MAX, PayloadLimits};
 pub(super) use projection::ProjectionVisitor;
 
 /// What 100,000 values of a form or of XML take at most, and room to spare: an object in an object 448 bytes.
@@ -42,7 +42,7 @@ pub fn decode<'b>(
     packing: &BodyConfig,
     headers: &Headers,
     body: &'b [u8],
-    limits: &Limits,
+    limits: &PayloadLimits,
 ) -> Result<Decoded<'b>, DecodeError> {
     let content_type = content_type::of(headers);
     let Decoded { text, notes } = match decompressed(headers, body, limits.bytes_max)? {
@@ -58,7 +58,7 @@ pub fn decode<'b>(
 
 /// How much memory decoding takes beside the body and its text: forms and XML become values first, of
 /// which there are few; a field that holds JSON may hold any.
-pub fn decoding_weight(packing: &BodyConfig, headers: &Headers, limits: &Limits) -> usize {
+pub fn decoding_weight(packing: &BodyConfig, headers: &Headers, limits: &PayloadLimits) -> usize {
     match packing.format(&content_type::of(headers)) {
         Ok(BodyFormat::Json) | Err(_) => 0,
         Ok(_) if !packing.json_fields.is_empty() => limits.parsed_bytes_max,
@@ -99,8 +99,8 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits =
-        Limits { bytes_max: 100, depth_max: 4, key_bytes_max: 8, parsed_bytes_max: 1 << 20 };
+    const LIMITS: PayloadLimits =
+        PayloadLimits { bytes_max: 100, depth_max: 4, key_bytes_max: 8, parsed_bytes_max: 1 << 20 };
 
     fn headers(pairs: &[(&str, &str)]) -> Headers {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()

@@ -22,8 +22,8 @@ pub struct Provider {
     pub recipe: Option<SignatureConfig>,
     pub id: Option<ValueSource>,
     pub event_type: Option<ValueSource>,
-    pub packing: Option<BodyConfig>,
-    pub each: Option<BatchPath>,
+    pub body_config: Option<BodyConfig>,
+    pub batch_path: Option<BatchPath>,
     /// Types of what is sent but is no event.
     pub pings: Option<Vec<String>>,
     pub handshakes: Option<Vec<HandshakeRule>>,
@@ -66,7 +66,9 @@ impl Provider {
             recipe: file
                 .table("signature", mistakes)
                 .map(|table| SignatureConfig::read(table, mistakes)),
-            packing: file.table("body", mistakes).map(|table| BodyConfig::read(table, mistakes)),
+            body_config: file
+                .table("body", mistakes)
+                .map(|table| BodyConfig::read(table, mistakes)),
             answer: file
                 .table("answer", mistakes)
                 .map(|table| AcceptedResponse::read(table, mistakes)),
@@ -86,7 +88,7 @@ impl Provider {
     fn read_event(&mut self, mut event: TomlTable<'_>, mistakes: &mut Diagnostics) {
         self.id = event.text("id", mistakes).map(ValueSource::read);
         self.event_type = event.text("type", mistakes).map(ValueSource::read);
-        self.each = event.text("each", mistakes).and_then(|each| read_each(&each, mistakes));
+        self.batch_path = event.text("each", mistakes).and_then(|each| read_each(&each, mistakes));
         self.pings = event
             .texts("ping", mistakes)
             .map(|pings| pings.into_iter().map(|ping| ping.text).collect());
@@ -107,8 +109,8 @@ impl Provider {
             recipe,
             id: self.id.or(base.id),
             event_type: self.event_type.or(base.event_type),
-            packing: self.packing.or(base.packing),
-            each: self.each.or(base.each),
+            body_config: self.body_config.or(base.body_config),
+            batch_path: self.batch_path.or(base.batch_path),
             pings: self.pings.or(base.pings),
             handshakes: self.handshakes.or(base.handshakes),
             answer: self.answer.or(base.answer),

@@ -16,15 +16,15 @@ enum LimitedAction {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RateLimit {
-    deed: LimitedAction,
+    action: LimitedAction,
     rate: Rate,
 }
 
 /// For looking into wrong signatures.
-pub(super) const HINTS: RateLimit = RateLimit { deed: LimitedAction::Hint, rate: per_second(2) };
+pub(super) const HINTS: RateLimit = RateLimit { action: LimitedAction::Hint, rate: per_second(2) };
 
 pub(super) fn webhooks(rate: Rate) -> RateLimit {
-    RateLimit { deed: LimitedAction::Webhook, rate }
+    RateLimit { action: LimitedAction::Webhook, rate }
 }
 
 const fn per_second(count: u32) -> Rate {
@@ -39,7 +39,7 @@ impl RateLimiters {
     pub(super) fn take(
         &self,
         source: &SourceName,
-        RateLimit { deed, rate }: RateLimit,
+        RateLimit { action: deed, rate }: RateLimit,
         now: Instant,
     ) -> Result<(), Duration> {
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);

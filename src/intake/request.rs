@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
-use super::body::ReceivedBody;
+use super::body::BufferedBody;
 use super::handshake::HandshakeRequest;
 use super::payload;
 use super::setup::PendingSetup;
@@ -29,19 +29,19 @@ pub(super) fn source_name(parts: &Parts) -> Option<SourceName> {
 }
 
 /// The source that a request is for.
-pub(super) struct Target {
+pub(super) struct TargetSource {
     pub(super) source: Arc<Source>,
     /// Where the source waits for its secret.
     pub(super) setup: Option<Arc<PendingSetup>>,
 }
 
 /// A request whose body is whole, in one piece that another thread can take.
-pub(super) struct Arrived {
-    pub(super) target: Target,
+pub(super) struct BufferedRequest {
+    pub(super) target: TargetSource,
     pub(super) parts: Arc<Parts>,
     pub(super) client: Option<ClientKey>,
     pub(super) headers: Headers,
-    pub(super) body: ReceivedBody,
+    pub(super) body: BufferedBody,
     pub(super) now: Timestamp,
 }
 
@@ -63,7 +63,7 @@ pub struct ReceivedRequest<'r> {
     pub now: Timestamp,
 }
 
-impl Arrived {
+impl BufferedRequest {
     pub(super) fn received(&self) -> ReceivedRequest<'_> {
         ReceivedRequest { headers: &self.headers, body: &self.body.bytes, now: self.now }
     }

@@ -33,7 +33,7 @@ pub(super) enum Acknowledgement {
         reason: String,
         answer: Option<AcceptedResponse>,
     },
-    Greeted(HandshakeResponse),
+    Handshake(HandshakeResponse),
 }
 
 /// A reason that names what is inside: a path, a variable, a setting.
@@ -185,7 +185,7 @@ impl Acknowledgement {
             Acknowledgement::Duplicate { answer, .. } | Acknowledgement::Ignored { answer, .. } => {
                 (StatusCode::OK, answer.as_ref())
             }
-            Acknowledgement::Greeted(greeting) => return status(greeting.status),
+            Acknowledgement::Handshake(greeting) => return status(greeting.status),
         };
         answered.map_or(own, |answer| status(answer.status))
     }
@@ -208,7 +208,7 @@ impl IntoResponse for Acknowledgement {
             Acknowledgement::Ignored { reason, answer } => {
                 (json!({ "status": "ignored", "reason": reason }), answer)
             }
-            Acknowledgement::Greeted(greeting) => {
+            Acknowledgement::Handshake(greeting) => {
                 let headers: HeaderMap = greeting.headers.into_iter().collect();
                 return (status, headers, Body::from(greeting.body)).into_response();
             }

@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 
 use super::payload;
 use super::payload::excerpt::excerpt;
-use super::request::Arrived;
+use super::request::BufferedRequest;
 use super::signature::{
     CredentialLocation, Encoding, HashClaim, Jwt, Key, Keyring, MessageSignature, Scheme,
     Signature, SignedRequest, TimestampRule, TimestampUnit, Tries, VerifyError,
@@ -37,7 +37,11 @@ impl Default for Diagnoses {
 impl Diagnoses {
     /// The change that makes a wrong signature right. Nothing is said of a large body, nor while
     /// another request is looked into.
-    pub(super) async fn run(&self, arrived: Arrived, signed_url: Option<String>) -> Option<String> {
+    pub(super) async fn run(
+        &self,
+        arrived: BufferedRequest,
+        signed_url: Option<String>,
+    ) -> Option<String> {
         if arrived.body.bytes.len() > BODY_BYTES_MAX {
             return None;
         }
@@ -51,7 +55,7 @@ impl Diagnoses {
     }
 }
 
-fn diagnosed(arrived: &Arrived, signed_url: Option<&str>) -> Option<String> {
+fn diagnosed(arrived: &BufferedRequest, signed_url: Option<&str>) -> Option<String> {
     let call = arrived.call();
     let Source { signature, keys, .. } = call.source;
     let covered = call.covered(BODY_BYTES_MAX).unwrap_or_default();
@@ -66,7 +70,7 @@ fn diagnosed(arrived: &Arrived, signed_url: Option<&str>) -> Option<String> {
 }
 
 /// Whether the signature is right over the body in its other form: compressed, or as it was before.
-fn compressed(doubted: &FailedVerification<'_>, arrived: &Arrived) -> Option<String> {
+fn compressed(doubted: &FailedVerification<'_>, arrived: &BufferedRequest) -> Option<String> {
     let whole = &arrived.body.bytes;
     let inside = payload::decompressed(&arrived.headers, whole, BODY_BYTES_MAX).ok()?;
     let (Cow::Owned(inside), is_inside) = (inside, doubted.signature.decompressed) else {
@@ -86,7 +90,7 @@ fn compressed(doubted: &FailedVerification<'_>, arrived: &Arrived) -> Option<Str
 /// What is wrong with the time, where a signature is right. Nothing is said of a large body whose proof may
 /// be in several places: each is verified once more.
 pub(super) fn time(
-    arrived: &Arrived,
+    arrived: &BufferedRequest,
     signed_url: Option<&str>,
     unproven: VerifyError,
 ) -> Option<String> {
@@ -102,7 +106,7 @@ pub(super) fn time(
 }
 
 /// Which part of a signature is missing where another part of it is there. Nothing is said of a large body.
-pub(super) fn missing(arrived: &Arrived, signed_url: Option<&str>) -> Option<String> {
+pub(super) fn missing(arrived: &BufferedRequest, signed_url: Option<&str>) -> Option<String> {
     if arrived.body.bytes.len() > BODY_BYTES_MAX {
         return None;
     }

@@ -15,7 +15,7 @@ use crate::diagnostics::table::{self, Diagnostics, SpannedText, TomlTable};
 use crate::diagnostics::visible;
 use crate::event::{DEFAULT_DESTINATION, SourceName, TypePattern};
 use crate::intake::handshake::{self, HandshakeRule};
-use crate::intake::payload::{DecodeError, Limits};
+use crate::intake::payload::{DecodeError, PayloadLimits};
 use crate::intake::provider::{Provider, ValueSource};
 use crate::intake::registry::SourceStatus;
 use crate::intake::setup::PendingSetup;
@@ -133,7 +133,7 @@ impl MappingFile {
     pub fn carried(
         &self,
         sample: &SamplePayload,
-        limits: &Limits,
+        limits: &PayloadLimits,
         now: Timestamp,
     ) -> Option<Result<SampleEvents, DecodeError>> {
         Some(sample::events(self.source.as_ref()?, sample, limits, now))
@@ -249,8 +249,8 @@ impl ParsedFile {
             delivery_id,
             event_type,
             members: id_members.zip(type_members).map(|(id, of_type)| [id, of_type].concat()),
-            packing: provider.packing.clone().unwrap_or_default(),
-            each: provider.each.clone(),
+            packing: provider.body_config.clone().unwrap_or_default(),
+            each: provider.batch_path.clone(),
             pings: provider.pings.clone().unwrap_or_default(),
             events: self.events.clone().or_else(|| self.mapping.events()),
             handshakes: provider.handshakes.clone().unwrap_or_default(),

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::diagnostics::table::{Diagnostics, SpannedText, TomlTable, text_of, wrong_type};
 use crate::event::{Event, EventId, Headers};
 use crate::intake::events::{ExtractedEvents, extract};
-use crate::intake::payload::{self, DecodeError, Limits};
+use crate::intake::payload::{self, DecodeError, PayloadLimits};
 use crate::intake::request::ReceivedRequest;
 use crate::intake::source::Source;
 use crate::parse_memory::ParseMemory;
@@ -45,7 +45,7 @@ pub struct SampleEvents {
 pub(super) fn events(
     source: &Source,
     sample: &SamplePayload,
-    limits: &Limits,
+    limits: &PayloadLimits,
     now: Timestamp,
 ) -> Result<SampleEvents, DecodeError> {
     let received = ReceivedRequest { headers: &sample.headers, body: &sample.body, now };

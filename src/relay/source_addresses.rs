@@ -15,11 +15,11 @@ use crate::intake::setup::PendingSetup;
 pub(crate) struct SourceAddresses {
     /// What a source's address is appended to.
     pub(super) url: String,
-    place: Place,
+    place: AddressOutput,
 }
 
 /// Where the addresses with a code can be read.
-enum Place {
+enum AddressOutput {
     Terminal,
     /// Standard error goes to a log.
     File(PathBuf),
@@ -28,9 +28,9 @@ enum Place {
 impl SourceAddresses {
     pub(super) fn beside(store: &Path, url: &str) -> SourceAddresses {
         let place = if std::io::stderr().is_terminal() {
-            Place::Terminal
+            AddressOutput::Terminal
         } else {
-            Place::File(store.with_file_name("setup-addresses"))
+            AddressOutput::File(store.with_file_name("setup-addresses"))
         };
         SourceAddresses { url: url.to_owned(), place }
     }
@@ -43,8 +43,8 @@ impl SourceAddresses {
     /// The address to register, or where it is.
     pub(crate) fn of_setup(&self, setup: &PendingSetup) -> String {
         match &self.place {
-            Place::Terminal => format!("{}{}", self.url, setup.address()),
-            Place::File(path) => {
+            AddressOutput::Terminal => format!("{}{}", self.url, setup.address()),
+            AddressOutput::File(path) => {
                 let (address, path) = (self.of(&setup.source.name), path.display());
                 format!("{address} (the address to register is in {path})")
             }
@@ -54,13 +54,13 @@ impl SourceAddresses {
     pub(super) fn announce(&self, setup: &PendingSetup) {
         let name = &setup.source.name;
         match &self.place {
-            Place::Terminal => {
+            AddressOutput::Terminal => {
                 warn!(source = %name, "{name} waits for its secret at an address that is shown once");
                 let (url, address) = (&self.url, setup.address());
                 // That nobody reads it any more is no reason to stop.
                 let _ = writeln!(std::io::stderr().lock(), "register {url}{address}");
             }
-            Place::File(path) => {
+            AddressOutput::File(path) => {
                 let path = path.display();
                 warn!(source = %name, "{name} waits for its secret: the address to register is in {path}");
             }
@@ -69,7 +69,7 @@ impl SourceAddresses {
 
     /// Writes the file anew, with one line for each source that waits now; without any, it goes.
     pub(super) async fn write(&self, sources: &Sources) {
-        let Place::File(path) = &self.place else { return };
+        let AddressOutput::File(path) = &self.place else { return };
         let waiting = sources.iter().filter_map(|(name, status)| match status {
             SourceStatus::AwaitingSecret(setup) => {
                 Some(format!("{name} {}{}\n", self.url, setup.address()))

@@ -18,7 +18,7 @@ type LookupKey = (&'static str, String);
 pub(super) struct Collection {
     /// The fields by which entries are found.
     known_by: &'static [&'static str],
-    entries: BTreeMap<u64, Entry>,
+    entries: BTreeMap<u64, StoredRecord>,
     keys: HashMap<LookupKey, u64>,
     last_id: u64,
     bytes: usize,
@@ -27,7 +27,7 @@ pub(super) struct Collection {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct StoredRecord {
     fields: Fields,
     bytes: usize,
 }
@@ -103,7 +103,7 @@ impl Collection {
         let bytes = serde_json::to_string(&fields).map_or(0, |text| text.len());
         self.bytes += bytes;
         self.keys.extend(self.keys_of(&fields).into_iter().map(|key| (key, id)));
-        self.entries.insert(id, Entry { fields, bytes });
+        self.entries.insert(id, StoredRecord { fields, bytes });
         while self.entries.len() > ENTRIES_MAX || self.bytes > self.bytes_max {
             self.drop_oldest();
         }

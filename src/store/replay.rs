@@ -78,9 +78,9 @@ pub struct ReplayProgress {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HoldDecision {
     /// Savio has it.
-    Arrived,
+    AlreadyArrived,
     /// It is to be sent again.
-    Again,
+    SendAgain,
 }
 
 /// What a person's word did.

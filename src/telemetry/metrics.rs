@@ -105,7 +105,7 @@ struct OutcomeLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct LeftOut {
+struct LeftOutLabels {
     destination: String,
     field: String,
 }
@@ -113,7 +113,7 @@ struct LeftOut {
 /// What was tried at Savio.
 #[derive(Debug, Clone)]
 pub struct Attempts {
-    left_out: Family<LeftOut, Counter>,
+    left_out: Family<LeftOutLabels, Counter>,
     outcomes: Family<OutcomeLabels, Counter>,
     seconds: Family<DestinationLabel, Histogram, fn() -> Histogram>,
 }
@@ -140,7 +140,7 @@ impl Attempts {
     pub fn left_out<'f>(&self, destination: &str, fields: impl IntoIterator<Item = &'f String>) {
         for field in fields {
             let (destination, field) = (destination.to_owned(), field.clone());
-            self.left_out.get_or_create(&LeftOut { destination, field }).inc();
+            self.left_out.get_or_create(&LeftOutLabels { destination, field }).inc();
         }
     }
 

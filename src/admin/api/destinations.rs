@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::stats::{QueueStats, queues};
 use crate::admin::error::{ApiError, CommonErrors, ErrorBody};
-use crate::admin::params::Segment;
+use crate::admin::params::PathSegment;
 use crate::admin::state::{AdminState, DestinationHandle as To};
 use crate::clock;
 use crate::delivery::gate::PausedBy;
@@ -86,7 +86,7 @@ async fn one(
         (status = 404, description = "There is no such destination", body = ErrorBody)))]
 pub(crate) async fn pause(
     State(inside): State<Arc<AdminState>>,
-    Segment(name): Segment,
+    PathSegment(name): PathSegment,
 ) -> Result<Json<DestinationView>, ApiError> {
     let to = inside.destination(&name)?;
     to.delivery.pause(clock::now()).await?;
@@ -99,7 +99,7 @@ pub(crate) async fn pause(
         (status = 404, description = "There is no such destination", body = ErrorBody)))]
 pub(crate) async fn resume(
     State(inside): State<Arc<AdminState>>,
-    Segment(name): Segment,
+    PathSegment(name): PathSegment,
 ) -> Result<Json<DestinationView>, ApiError> {
     let to = inside.destination(&name)?;
     to.delivery.resume(clock::now()).await?;

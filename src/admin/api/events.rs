@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::admin::error::{ApiError, BodyErrors, CommonErrors, ErrorBody, EventNotFound};
-use crate::admin::params::{EventQuery, JsonBody, QueryParams, Segment, id, no_event};
+use crate::admin::params::{EventQuery, JsonBody, PathSegment, QueryParams, id, no_event};
 use crate::admin::state::AdminState;
 use crate::admin::views::EventView;
 use crate::clock;
@@ -57,7 +57,7 @@ pub(crate) async fn list(
     responses(CommonErrors, EventNotFound, (status = 200, body = EventView)))]
 pub(crate) async fn show(
     Of(inside): Of<Arc<AdminState>>,
-    Segment(written): Segment,
+    PathSegment(written): PathSegment,
 ) -> Result<Response, ApiError> {
     let id = id(&written, "event")?;
     let mut record = inside.store.event(id).await?.ok_or_else(|| no_event(id))?;
@@ -71,7 +71,7 @@ pub(crate) async fn show(
     responses(CommonErrors, EventNotFound, (status = 200, body = Vec<u8>, content_type = "application/octet-stream")))]
 pub(crate) async fn body(
     Of(inside): Of<Arc<AdminState>>,
-    Segment(written): Segment,
+    PathSegment(written): PathSegment,
 ) -> Result<Response, ApiError> {
     let id = id(&written, "event")?;
     let body = inside.store.body(id).await?.ok_or_else(|| no_event(id))?;
@@ -103,11 +103,11 @@ pub(crate) struct ReleaseResult {
         (status = 409, description = "It is not held", body = ErrorBody)))]
 pub(crate) async fn release(
     Of(inside): Of<Arc<AdminState>>,
-    Segment(written): Segment,
+    PathSegment(written): PathSegment,
     JsonBody(ReleaseBody { arrived }): JsonBody<ReleaseBody>,
 ) -> Result<Json<ReleaseResult>, ApiError> {
     let id = id(&written, "event")?;
-    let word = if arrived { HoldDecision::Arrived } else { HoldDecision::Again };
+    let word = if arrived { HoldDecision::AlreadyArrived } else { HoldDecision::SendAgain };
     let state = match inside.store.release(id, word, clock::now()).await? {
         ReleaseOutcome::Queued => State::Queued,
         ReleaseOutcome::Delivered => State::Delivered,

@@ -18,7 +18,7 @@ use crate::admin::state::AdminState;
 use crate::clock;
 use crate::diagnostics::diagnostic::{Diagnostic, Document};
 use crate::event::{Event, EventId, Request, SourceName};
-use crate::intake::payload::Limits;
+use crate::intake::payload::PayloadLimits;
 use crate::mapping::FieldTrace;
 use crate::mapping_file::file::{MappingFile, SamplePayload};
 use crate::parse_memory::{NoMemory, weigh};
@@ -135,7 +135,7 @@ pub(crate) async fn preview(
     Ok(Json(previewed).into_response())
 }
 
-fn previewed(document: Document, given: PreviewInput, limits: &Limits) -> PreviewResponse {
+fn previewed(document: Document, given: PreviewInput, limits: &PayloadLimits) -> PreviewResponse {
     let file = MappingFile::of_text(document);
     if file.mistakes.iter().any(Diagnostic::is_error) {
         return PreviewResponse::Mistaken(PreviewErrors { mistakes: mistaken(&file) });

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::admin::error::{ApiError, BodyErrors, CommonErrors, ErrorBody, EventNotFound};
-use crate::admin::params::{EventQuery, JsonBody, Segment, id, no_event};
+use crate::admin::params::{EventQuery, JsonBody, PathSegment, id, no_event};
 use crate::admin::state::AdminState;
 use crate::admin::views::ReplayView;
 use crate::clock;
@@ -18,7 +18,7 @@ use crate::event::{EventId, State as EventState};
 use crate::store::{EventFilter, MatchCount, ReplayId, ReplayProgress, ReplayRequest};
 
 /// How long a caller waits for the first steps; the rest goes on without.
-const PATIENCE: Duration = Duration::from_secs(2);
+const FIRST_STEPS_WAIT: Duration = Duration::from_secs(2);
 
 /// Which events, at least one parameter of it, and how. The filter is `EventQuery`, key by key: serde does not
 /// support `flatten` with `deny_unknown_fields`, and loses the place of a mistake.
@@ -93,7 +93,7 @@ pub(crate) struct ReplayStarted {
         (status = 409, description = "It is queued: it goes out anyway", body = ErrorBody)))]
 pub(crate) async fn replay_one(
     State(inside): State<Arc<AdminState>>,
-    Segment(written): Segment,
+    PathSegment(written): PathSegment,
     JsonBody(ReplayOneBody { dry_run, rate }): JsonBody<ReplayOneBody>,
 ) -> Result<Json<ReplayStarted>, ApiError> {
     let id: EventId = id(&written, "event")?;
@@ -161,7 +161,7 @@ async fn first_steps(inside: &AdminState, id: ReplayId) -> Result<ReplayProgress
         if !replay.has_steps {
             return Ok(replay);
         }
-        if begun.elapsed() > PATIENCE {
+        if begun.elapsed() > FIRST_STEPS_WAIT {
             inside.replay_ordered.notify_one();
             return Ok(replay);
         }
@@ -178,7 +178,7 @@ fn no_replay(id: ReplayId) -> ApiError {
         (status = 404, description = "There is no such replay", body = ErrorBody)))]
 pub(crate) async fn progress(
     State(inside): State<Arc<AdminState>>,
-    Segment(written): Segment,
+    PathSegment(written): PathSegment,
 ) -> Result<Json<ReplayView>, ApiError> {
     let id = id(&written, "replay")?;
     let replay = inside.store.replay(id).await?.ok_or_else(|| no_replay(id))?;
@@ -191,7 +191,7 @@ pub(crate) async fn progress(
         (status = 404, description = "There is no such replay", body = ErrorBody)))]
 pub(crate) async fn cancel(
     State(inside): State<Arc<AdminState>>,
-    Segment(written): Segment,
+    PathSegment(written): PathSegment,
 ) -> Result<Json<ReplayView>, ApiError> {
     let id = id(&written, "replay")?;
     inside.store.cancel_replay(id, clock::now()).await?;

@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::stats::{QueueStats, queues};
 use crate::admin::error::{ApiError, CommonErrors, ErrorBody};
-use crate::admin::params::{QueryParams, Segment};
+use crate::admin::params::{PathSegment, QueryParams};
 use crate::admin::state::{AdminState, DestinationHandle};
 use crate::clock;
 use crate::event::SourceName;
@@ -133,7 +133,7 @@ fn recorder_of_pauses<'a>(
         (status = 404, description = "There is no such source", body = ErrorBody)))]
 pub(crate) async fn pause(
     State(inside): State<Arc<AdminState>>,
-    Segment(name): Segment,
+    PathSegment(name): PathSegment,
 ) -> Result<Json<SourceView>, ApiError> {
     let name = inside.source(&name)?;
     if let Some(to) = recorder_of_pauses(&inside, &name) {
@@ -148,7 +148,7 @@ pub(crate) async fn pause(
         (status = 404, description = "There is no such source", body = ErrorBody)))]
 pub(crate) async fn resume(
     State(inside): State<Arc<AdminState>>,
-    Segment(name): Segment,
+    PathSegment(name): PathSegment,
 ) -> Result<Json<SourceView>, ApiError> {
     let name = inside.source(&name)?;
     if let Some(to) = recorder_of_pauses(&inside, &name) {

@@ -8,7 +8,7 @@ use crate::cli::output;
 use crate::http_client::chain;
 use crate::store::sqlite::Settings;
 use crate::store::sqlite::engine::check::{
-    Checked, Limits, check, log_bytes_of_check, time_of_check,
+    CheckLimits, Checked, check, log_bytes_of_check, time_of_check,
 };
 
 /// The heading of all findings about the store.
@@ -34,7 +34,7 @@ pub(super) async fn damage(settings: &Settings, deep: bool) -> Finding {
     }
     let checked = match log_bytes_of_check(settings) {
         Ok(log_bytes) => {
-            check(&settings.path, Limits { time: (!deep).then_some(SHORT), log_bytes }).await
+            check(&settings.path, CheckLimits { time: (!deep).then_some(SHORT), log_bytes }).await
         }
         Err(error) => Err(error),
     };

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::diagnostics::document::Document;
 use crate::event::Headers;
 use crate::intake::handshake::HandshakeRule;
-use crate::intake::payload::{self, Limits};
+use crate::intake::payload::{self, PayloadLimits};
 use crate::intake::provider::Provider;
 use crate::intake::source::Source;
 use crate::json;
@@ -54,7 +54,7 @@ impl ProviderGuess {
     pub(super) fn of(
         sample: &SamplePayload,
         named: Option<&str>,
-        limits: &Limits,
+        limits: &PayloadLimits,
     ) -> ProviderGuess {
         let known = Provider::names().find(|name| Some(*name) == named);
         if let Some(name) = known.or_else(|| recognise(sample, limits)) {
@@ -128,7 +128,7 @@ pub(super) fn extension(sample: &SamplePayload) -> &'static str {
     }
 }
 
-fn recognise(sample: &SamplePayload, limits: &Limits) -> Option<&'static str> {
+fn recognise(sample: &SamplePayload, limits: &PayloadLimits) -> Option<&'static str> {
     let known = shapes(limits);
     let mut spread: BTreeMap<&str, f64> = BTreeMap::new();
     for path in known.values().flatten() {
@@ -170,7 +170,7 @@ pub(super) fn mapping_file(name: &str, text: String) -> MappingFile {
 }
 
 /// What the samples of each provider's mapping file look like.
-fn shapes(limits: &Limits) -> BTreeMap<String, PayloadShape> {
+fn shapes(limits: &PayloadLimits) -> BTreeMap<String, PayloadShape> {
     let mut shapes: BTreeMap<String, PayloadShape> = BTreeMap::new();
     for document in bundle::mappings() {
         let _name = document.name.trim_end_matches(".toml").to_owned();
@@ -188,7 +188,7 @@ fn shapes(limits: &Limits) -> BTreeMap<String, PayloadShape> {
 }
 
 /// Of all events of the payload, if the source can read it.
-fn paths(source: &Source, sample: &SamplePayload, limits: &Limits) -> Option<PayloadShape> {
+fn paths(source: &Source, sample: &SamplePayload, limits: &PayloadLimits) -> Option<PayloadShape> {
     let decoded = payload::decode(&source.packing, &sample.headers, &sample.body, limits).ok()?;
     let text = decoded.text;
     let mut paths = PayloadShape::new();

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::record::ImportRecord;
 use crate::event::{Event, Headers, IMPORTED_HEADER, Request};
 use crate::intake::events::{ExtractedEvents, extract};
-use crate::intake::payload::{self, Limits};
+use crate::intake::payload::{self, PayloadLimits};
 use crate::intake::request::ReceivedRequest;
 use crate::intake::source::Source;
 use crate::mapping::MappedRequests;
@@ -21,7 +21,7 @@ use crate::store::{NewEvent, Webhook, WebhookOrigin};
 pub(super) struct RecordMapper<'c> {
     pub(super) file: &'c MappingFile,
     pub(super) source: &'c Source,
-    pub(super) limits: Limits,
+    pub(super) limits: PayloadLimits,
     pub(super) format: &'static str,
     pub(super) form: Option<Value>,
     /// Those that a person gave.

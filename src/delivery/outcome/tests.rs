@@ -342,14 +342,14 @@ fn decision_name(then: &Decision) -> &'static str {
     }
 }
 
-type Case = (SendResult, AttemptContext<'static>, UnansweredPolicy);
+type JudgedCase = (SendResult, AttemptContext<'static>, UnansweredPolicy);
 
 /// The rows of the table in docs/delivery.md, in its order, as answers to a request.
-fn documented_cases() -> Vec<Vec<Case>> {
+fn documented_cases() -> Vec<Vec<JudgedCase>> {
     let retry = |answer, context| (answer, context, UnansweredPolicy::Retry);
     let of = |status, content| SendResult::Reply(reply(status, content));
     let statuses = |statuses: &[u16], context| {
-        statuses.iter().map(|status| retry(answered(*status), context)).collect::<Vec<Case>>()
+        statuses.iter().map(|status| retry(answered(*status), context)).collect::<Vec<JudgedCase>>()
     };
     let no_reply = || SendResult::NoReply { reason: String::new() };
     let refused = ApiResponse {

@@ -21,17 +21,17 @@ pub(super) struct Room {
     bytes_max: usize,
     /// Of one client's unverified bodies; one body fits in any case.
     client_bytes_max: usize,
-    table: Mutex<Table>,
+    table: Mutex<Occupancy>,
 }
 
 #[derive(Debug, Default)]
-struct Table {
+struct Occupancy {
     bytes: usize,
     last: u64,
     /// Bodies that are not verified, the longest waiting first.
     unverified: BTreeMap<u64, Unverified>,
     /// What of these is each client's. No client is here without one.
-    clients: HashMap<ClientKey, Share>,
+    clients: HashMap<ClientKey, ClientShare>,
     short_at: Option<Instant>,
 }
 
@@ -43,7 +43,7 @@ struct Unverified {
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Share {
+struct ClientShare {
     bodies: usize,
     bytes: usize,
 }
@@ -53,7 +53,7 @@ pub(super) struct NoRoom;
 
 /// One body's part of the room, free again when this is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Reservation {
     room: Arc<Room>,
     bytes: usize,
     /// None: it is kept.
@@ -68,7 +68,7 @@ impl Room {
     }
 
     /// A new body, of which nothing is there yet.
-    pub(super) fn enter(self: &Arc<Self>, client: Option<ClientKey>) -> Place {
+    pub(super) fn enter(self: &Arc<Self>, client: Option<ClientKey>) -> Reservation {
         let evicted = Arc::new(Notify::new());
         let mut table = self.table();
         if let Some(key) = client
@@ -83,20 +83,20 @@ impl Room {
         if let Some(key) = client {
             table.clients.entry(key).or_default().bodies += 1;
         }
-        Place { room: Arc::clone(self), bytes: 0, ticket: Some(ticket), evicted }
+        Reservation { room: Arc::clone(self), bytes: 0, ticket: Some(ticket), evicted }
     }
 
     pub(super) fn was_short(&self) -> bool {
         self.table().short_at.is_some_and(|at| at.elapsed() < SHORT_FOR)
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, Occupancy> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Table {
-    fn share(&self, key: ClientKey) -> Share {
+impl Occupancy {
+    fn share(&self, key: ClientKey) -> ClientShare {
         self.clients.get(&key).copied().unwrap_or_default()
     }
 
@@ -135,7 +135,7 @@ impl Table {
     }
 }
 
-impl Place {
+impl Reservation {
     /// Resolves when the body has to make room.
     pub(super) fn evicted(&self) -> Arc<Notify> {
         Arc::clone(&self.evicted)
@@ -182,7 +182,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Reservation {
     fn drop(&mut self) {
         let mut table = self.room.table();
         let bytes = match self.ticket {
@@ -204,14 +204,15 @@ mod tests {
         Arc::new(Room::new(800, 50))
     }
 
-    fn enter(room: &Arc<Room>, address: &str) -> Place {
+    fn enter(room: &Arc<Room>, address: &str) -> Reservation {
         room.enter(Some(address.parse::<IpAddr>().unwrap().into()))
     }
 
     #[test]
     fn longest_waiting_unverified_body_makes_room() {
         let room = room();
-        let mut bodies: Vec<Place> = (0..8).map(|n| enter(&room, &format!("10.0.0.{n}"))).collect();
+        let mut bodies: Vec<Reservation> =
+            (0..8).map(|n| enter(&room, &format!("10.0.0.{n}"))).collect();
         for body in &mut bodies {
             body.grow(100).unwrap();
         }
@@ -261,7 +262,7 @@ mod tests {
     #[test]
     fn client_sends_64_unverified_bodies_at_a_time() {
         let room = room();
-        let mut bodies: Vec<Place> = (0..65).map(|_| enter(&room, "10.0.0.1")).collect();
+        let mut bodies: Vec<Reservation> = (0..65).map(|_| enter(&room, "10.0.0.1")).collect();
 
         assert_eq!(bodies[0].grow(1), Err(NoRoom));
         assert_eq!(bodies[1].grow(1), Ok(()));

@@ -17,9 +17,9 @@ fn read(text: &str) -> (Vec<HandshakeRule>, Diagnostics) {
 }
 
 /// A request as `METHOD query header body`, each but the first empty or as it is.
-struct Request(&'static str, &'static str, &'static [(&'static str, &'static str)], Value);
+struct SampleRequest(&'static str, &'static str, &'static [(&'static str, &'static str)], Value);
 
-fn answer(keys: &str, request: &Request) -> Option<HandshakeResponse> {
+fn answer(keys: &str, request: &SampleRequest) -> Option<HandshakeResponse> {
     let (handshakes, mistakes) = read(&format!("[[handshake]]\n{keys}"));
     assert_eq!(mistakes, []);
     let (scheme, secret) = (Scheme::None, SecretFormat::default());
@@ -37,7 +37,7 @@ fn answer(keys: &str, request: &Request) -> Option<HandshakeResponse> {
 }
 
 #[track_caller]
-fn check(keys: &str, request: &Request, expected: Option<(u16, &str, &str)>) {
+fn check(keys: &str, request: &SampleRequest, expected: Option<(u16, &str, &str)>) {
     let greeting = answer(keys, request);
     let found = greeting.as_ref().map(|greeting| {
         let (_, content_type) = &greeting.headers[0];
@@ -48,7 +48,7 @@ fn check(keys: &str, request: &Request, expected: Option<(u16, &str, &str)>) {
 
 #[test]
 fn an_address_may_be_tested_by_its_being_there() {
-    let head = Request("HEAD", "", &[], Value::Null);
+    let head = SampleRequest("HEAD", "", &[], Value::Null);
     check("method = \"HEAD\"", &head, Some((200, "text/plain", "")));
     check("method = \"GET\"", &head, None);
 }
@@ -56,7 +56,7 @@ fn an_address_may_be_tested_by_its_being_there() {
 #[test]
 fn a_challenge_in_the_query_is_repeated() {
     let keys = "method = \"GET\"\nbody = \"{query:hub.challenge}\"\nwhen = { \"query:m\" = \"s\" }";
-    let get = |query| Request("GET", query, &[], Value::Null);
+    let get = |query| SampleRequest("GET", query, &[], Value::Null);
     check(keys, &get("m=s&hub.challenge=a%20b"), Some((200, "text/plain", "a b")));
     check(keys, &get("m=t&hub.challenge=a"), None);
     check(keys, &get("m=s"), None);
@@ -65,7 +65,7 @@ fn a_challenge_in_the_query_is_repeated() {
 #[test]
 fn a_challenge_in_the_body_is_repeated() {
     let slack = "method = \"POST\"\nwhen = { \"$.type\" = \"url\" }\nbody = \"{$.challenge}\"";
-    let post = |body| Request("POST", "", &[], body);
+    let post = |body| SampleRequest("POST", "", &[], body);
     let challenge = json!({ "type": "url", "challenge": "c\"" });
     check(slack, &post(challenge), Some((200, "text/plain", "c\"")));
     check(slack, &post(json!({ "type": "event", "challenge": "c" })), None);
@@ -80,13 +80,13 @@ fn a_challenge_in_the_body_is_repeated() {
 #[test]
 fn a_challenge_in_a_header_is_repeated_there_or_in_the_body() {
     let asana = "method = \"POST\"\nsigned = false\nheaders = { X-Hook = \"{header:X-Hook}\" }";
-    let post = Request("POST", "", &[("x-hook", "s3")], Value::Null);
+    let post = SampleRequest("POST", "", &[("x-hook", "s3")], Value::Null);
     let greeting = answer(asana, &post).unwrap();
     assert_eq!(
         greeting.headers.last().unwrap(),
         &("x-hook".parse().unwrap(), "s3".parse().unwrap())
     );
-    check(asana, &Request("POST", "", &[], Value::Null), None);
+    check(asana, &SampleRequest("POST", "", &[], Value::Null), None);
 
     let front = "method = \"POST\"\nsigned = false\nbody = \"{header:X-Hook}\"";
     check(front, &post, Some((200, "text/plain", "s3")));
@@ -97,14 +97,14 @@ fn an_answer_may_be_keyed_with_the_secret() {
     let zoom = "method = \"POST\"\njson = { t = \"{$.p.t}\", e = \"sha={hmac:$.p.t}\" }";
     let mac = "646b8eac0c4ae4178299c9bd924e2bf073dfb07e024901a8c864f65b9462bf0d";
     let body = format!("{{\"t\":\"token\",\"e\":\"sha={mac}\"}}");
-    let asked = Request("POST", "", &[], json!({ "p": { "t": "token" } }));
+    let asked = SampleRequest("POST", "", &[], json!({ "p": { "t": "token" } }));
     check(zoom, &asked, Some((200, "application/json", &body)));
 }
 
 #[test]
 fn a_number_may_tell_what_is_a_ping() {
     let discord = "method = \"POST\"\nwhen = { \"$.type\" = 0 }\nstatus = 204";
-    let post = |body| Request("POST", "", &[], body);
+    let post = |body| SampleRequest("POST", "", &[], body);
     check(discord, &post(json!({ "type": 0 })), Some((204, "text/plain", "")));
     check(discord, &post(json!({ "type": 1 })), None);
     check(discord, &post(json!({ "type": "0" })), None);

@@ -9,7 +9,7 @@ use super::error::DecodeError;
 use super::excerpt::excerpt;
 use super::fields::{self, Declared, RawField};
 use super::json::{Decoded, unmarked, utf8};
-use super::limits::Limits;
+use super::limits::PayloadLimits;
 use super::parameter::parameter;
 use super::{content_type, form, multipart, xml};
 use crate::diagnostics::table::{Diagnostics, TomlTable, word};
@@ -72,7 +72,7 @@ impl BodyConfig {
         &self,
         content_type: &str,
         body: &'b [u8],
-        limits: &Limits,
+        limits: &PayloadLimits,
     ) -> Result<Decoded<'b>, DecodeError> {
         match self.format(content_type)? {
             BodyFormat::Json => utf8(body).map(unmarked).map(Decoded::as_it_is),
@@ -99,7 +99,7 @@ impl BodyConfig {
         &self,
         content_type: &str,
         fields: Vec<RawField<'_>>,
-        limits: &Limits,
+        limits: &PayloadLimits,
     ) -> Result<Decoded<'static>, DecodeError> {
         let mut texts = TextReader::default();
         let charsets_field = self.charsets.as_deref();

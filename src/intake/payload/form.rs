@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::error::{DecodeError, malformed};
 use super::fields::{RawContent, RawField};
 use super::json::{check_limits, unmarked, weight, without_lone_surrogates};
-use super::limits::Limits;
+use super::limits::PayloadLimits;
 use super::transfer::TransferEncoding;
 
 const FIELDS_MAX: usize = 10_000;
@@ -83,7 +83,7 @@ pub(super) fn fields(body: &[u8]) -> Result<Vec<RawField<'static>>, DecodeError>
 pub(super) fn to_json(
     fields: Vec<(String, Value)>,
     json_fields: &[String],
-    limits: &Limits,
+    limits: &PayloadLimits,
 ) -> Result<String, DecodeError> {
     if let [(name, Value::String(text))] = fields.as_slice()
         && name == "payload"
@@ -116,7 +116,7 @@ pub(super) fn to_json(
 }
 
 /// A text that holds JSON becomes what it holds; one that does not stays a text. Gives what it weighs.
-fn parse_inside(value: &mut Value, limits: &Limits) -> Result<usize, DecodeError> {
+fn parse_inside(value: &mut Value, limits: &PayloadLimits) -> Result<usize, DecodeError> {
     let Value::String(text) = value else {
         return Ok(0);
     };
@@ -204,8 +204,12 @@ mod tests {
     use crate::intake::payload::charset::TextReader;
     use crate::intake::payload::fields::{Declared, read};
 
-    const LIMITS: Limits =
-        Limits { bytes_max: 1_000, depth_max: 64, key_bytes_max: 1_000, parsed_bytes_max: 1 << 20 };
+    const LIMITS: PayloadLimits = PayloadLimits {
+        bytes_max: 1_000,
+        depth_max: 64,
+        key_bytes_max: 1_000,
+        parsed_bytes_max: 1 << 20,
+    };
 
     fn json(body: &str) -> Result<String, DecodeError> {
         let declared = Declared { of_request: None, charsets_field: None };

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::error::{DecodeError, malformed, not_json};
-use super::limits::Limits;
+use super::limits::PayloadLimits;
 use crate::parse_memory::weigh;
 
 /// A body as JSON text, not yet parsed but safe to parse.
@@ -41,7 +41,7 @@ pub(super) fn utf8(body: &[u8]) -> Result<&str, DecodeError> {
 }
 
 /// How much memory the text takes once it is parsed, if that is allowed.
-pub(in crate::intake) fn weight(text: &str, limits: &Limits) -> Result<usize, DecodeError> {
+pub(in crate::intake) fn weight(text: &str, limits: &PayloadLimits) -> Result<usize, DecodeError> {
     let weight = weigh(text);
     if weight > limits.parsed_bytes_max {
         return Err(DecodeError::TooHeavy(weight, limits.parsed_bytes_max));
@@ -50,7 +50,7 @@ pub(in crate::intake) fn weight(text: &str, limits: &Limits) -> Result<usize, De
 }
 
 /// One pass over the text, before a parser may recurse into it or keep its keys.
-pub(super) fn check_limits(text: &str, limits: &Limits) -> Result<(), DecodeError> {
+pub(super) fn check_limits(text: &str, limits: &PayloadLimits) -> Result<(), DecodeError> {
     let bytes = text.as_bytes();
     let mut depth = 0_usize;
     let mut at = 0;

@@ -4,7 +4,7 @@
 pub const EVENTS_MAX: usize = 1_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct PayloadLimits {
     /// Of the body, as it came and as it is after gunzip.
     pub bytes_max: usize,
     /// `[[1]]` has depth 2.

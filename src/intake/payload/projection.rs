@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::error::{DecodeError, not_json};
 use super::json::{parse, weight};
-use super::limits::Limits;
+use super::limits::PayloadLimits;
 use crate::parse_memory::weigh;
 
 /// What is to be parsed of a text that is known to be JSON.
@@ -45,7 +45,7 @@ impl<'t> ProjectionVisitor<'t> {
     }
 
     /// How much memory `parse` will take; too much is an error.
-    pub(in crate::intake) fn weight(&self, limits: &Limits) -> Result<usize, DecodeError> {
+    pub(in crate::intake) fn weight(&self, limits: &PayloadLimits) -> Result<usize, DecodeError> {
         match self {
             ProjectionVisitor::Whole(text) => weight(text, limits),
             ProjectionVisitor::Some { members, .. } => {
@@ -214,7 +214,7 @@ mod tests {
     fn only_what_is_parsed_weighs() {
         let list = format!("[{}0]", "0,".repeat(500_000));
         let object = format!(r#"{{"a": 1, "b": {list}}}"#);
-        let limits = Limits {
+        let limits = PayloadLimits {
             bytes_max: usize::MAX,
             depth_max: 64,
             key_bytes_max: 1_024,

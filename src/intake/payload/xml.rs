@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::error::{DecodeError, malformed};
 use super::excerpt::excerpt;
 use super::json::unmarked;
-use super::limits::Limits;
+use super::limits::PayloadLimits;
 
 /// Where `xsi:nil` is from, whatever its prefix.
 const INSTANCE: &str = "http://www.w3.org/2001/XMLSchema-instance";
@@ -25,7 +25,7 @@ const NODES_MAX: usize = 100_000;
 pub(super) fn to_json(
     text: &str,
     lists: &[String],
-    limits: &Limits,
+    limits: &PayloadLimits,
 ) -> Result<String, DecodeError> {
     let text = unmarked(text);
     if text.trim_ascii().is_empty() {
@@ -243,8 +243,12 @@ fn meant(reference: &BytesRef<'_>) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits =
-        Limits { bytes_max: 1_000, depth_max: 4, key_bytes_max: 100, parsed_bytes_max: 1 << 20 };
+    const LIMITS: PayloadLimits = PayloadLimits {
+        bytes_max: 1_000,
+        depth_max: 4,
+        key_bytes_max: 100,
+        parsed_bytes_max: 1 << 20,
+    };
 
     #[track_caller]
     fn check(text: &str, expected: Result<&str, &str>) {

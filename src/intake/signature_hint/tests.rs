@@ -24,7 +24,7 @@ fn at(second: i64) -> Timestamp {
 }
 
 /// The sender signs in its way, over its body; ours is what we know of it.
-struct Case {
+struct HintCase {
     theirs: &'static str,
     their_body: &'static str,
     their_secret: &'static str,
@@ -32,7 +32,7 @@ struct Case {
     our_body: &'static str,
 }
 
-const RIGHT: Case = Case {
+const RIGHT: HintCase = HintCase {
     theirs: "prefix = \"sha256=\"",
     their_body: "{\"a\": \"b\"}",
     their_secret: "secret",
@@ -41,7 +41,7 @@ const RIGHT: Case = Case {
 };
 
 #[track_caller]
-fn check(case: &Case, expected: Option<&str>) {
+fn check(case: &HintCase, expected: Option<&str>) {
     let mut headers = Headers::new();
     let unsigned = SignedRequest {
         method: "POST",
@@ -74,34 +74,35 @@ fn check(case: &Case, expected: Option<&str>) {
 #[test]
 fn another_encoding_or_prefix_is_seen() {
     let theirs = "prefix = \"sha256=\"\nencoding = \"base64\"";
-    check(&Case { theirs, ..RIGHT }, Some("right, but base64 where hex is expected"));
+    check(&HintCase { theirs, ..RIGHT }, Some("right, but base64 where hex is expected"));
     let hint = Some("right, but hex where base64 is expected");
-    check(&Case { ours: theirs, ..RIGHT }, hint);
-    check(&Case { theirs: "", ..RIGHT }, Some("right, but without the prefix `sha256=`"));
+    check(&HintCase { ours: theirs, ..RIGHT }, hint);
+    check(&HintCase { theirs: "", ..RIGHT }, Some("right, but without the prefix `sha256=`"));
     let hint = Some("right, but `sha256=` where no prefix is expected");
-    check(&Case { ours: "", ..RIGHT }, hint);
+    check(&HintCase { ours: "", ..RIGHT }, hint);
     let hint = Some("right, but `v1=` where `sha256=` is expected");
-    check(&Case { theirs: "prefix = \"v1=\"", ..RIGHT }, hint);
+    check(&HintCase { theirs: "prefix = \"v1=\"", ..RIGHT }, hint);
 }
 
 #[test]
 fn another_end_of_the_secret_is_seen() {
     let hint = Some("right with a line end behind the secret: the sender's has one");
-    check(&Case { their_secret: "secret\n", ..RIGHT }, hint);
+    check(&HintCase { their_secret: "secret\n", ..RIGHT }, hint);
     let hint = Some("right with a space behind the secret: the sender's has one");
-    check(&Case { their_secret: "secret ", ..RIGHT }, hint);
-    check(&Case { their_secret: "other", ..RIGHT }, None);
+    check(&HintCase { their_secret: "secret ", ..RIGHT }, hint);
+    check(&HintCase { their_secret: "other", ..RIGHT }, None);
 }
 
 #[test]
 fn a_body_that_was_changed_on_its_way_is_seen() {
     let spaces = Some("right over the JSON without spaces: it was written anew");
-    check(&Case { their_body: "{\"a\":\"b\"}", ..RIGHT }, spaces);
+    check(&HintCase { their_body: "{\"a\":\"b\"}", ..RIGHT }, spaces);
     let hint = Some("right over the JSON with other spaces: it was written anew");
-    check(&Case { our_body: "{\"a\":\n\"b\"}", ..RIGHT }, hint);
+    check(&HintCase { our_body: "{\"a\":\n\"b\"}", ..RIGHT }, hint);
     let hint = Some("right with a line end behind the body: it was cut off");
-    check(&Case { their_body: "{\"a\": \"b\"}\r\n", ..RIGHT }, hint);
-    let slash = Case { their_body: r#"{"a":"/\\/ ,"}"#, our_body: r#"{"a":"\/\\\/ ,"}"#, ..RIGHT };
+    check(&HintCase { their_body: "{\"a\": \"b\"}\r\n", ..RIGHT }, hint);
+    let slash =
+        HintCase { their_body: r#"{"a":"/\\/ ,"}"#, our_body: r#"{"a":"\/\\\/ ,"}"#, ..RIGHT };
     check(&slash, Some("right over the JSON without `\\/`: it was written anew"));
 }
 
@@ -147,5 +148,5 @@ fn a_clock_that_is_off_is_seen() {
     let timed =
         "signed = \"{timestamp}{body}\"\ntimestamp = { from = \"header:X-T\", window = \"5m\" }";
     let hint = "right, but signed 700 s ago: a late repeat, or a clock that is off";
-    check(&Case { theirs: timed, ours: timed, ..RIGHT }, Some(hint));
+    check(&HintCase { theirs: timed, ours: timed, ..RIGHT }, Some(hint));
 }

@@ -278,9 +278,9 @@ fn number_is_empty_for_what_is_none() {
 }
 
 /// A comparison, and whether it holds for a `payload.v`.
-type Comparison = (&'static str, fn(f64) -> bool);
+type ComparisonCase = (&'static str, fn(f64) -> bool);
 
-const COMPARISONS: [Comparison; 17] = [
+const COMPARISONS: [ComparisonCase; 17] = [
     ("payload.v | number < 9", |v| v < 9.0),
     ("payload.v | number <= 9", |v| v <= 9.0),
     ("payload.v | number > 9", |v| v > 9.0),

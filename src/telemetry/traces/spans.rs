@@ -39,7 +39,7 @@ pub enum WebhookResult<'a> {
         repeated: &'a [usize],
     },
     Ignored,
-    Greeted,
+    Handshake,
     /// `error` is one of a few fixed texts; `reason` is what the sender was told.
     Rejected {
         error: &'static str,
@@ -120,7 +120,7 @@ impl Traces {
                 }
             }
             WebhookResult::Ignored => self.received(webhook, &Receipt::alone("ignored")),
-            WebhookResult::Greeted => self.received(webhook, &Receipt::alone("handshake")),
+            WebhookResult::Handshake => self.received(webhook, &Receipt::alone("handshake")),
             WebhookResult::Rejected { .. } => self.received(webhook, &Receipt::alone("rejected")),
         }
     }

@@ -98,7 +98,7 @@ async fn a_released_event_goes_on_behind_what_arrived() {
     relay.savio_answers("/create-feedback/", &[created()]).await;
     let id = crate::delivery::held(&relay).await;
 
-    relay.store.release(id, HoldDecision::Arrived, at(10)).await.unwrap();
+    relay.store.release(id, HoldDecision::AlreadyArrived, at(10)).await.unwrap();
     relay.deliver_all(10).await;
 
     assert_eq!(relay.record(id).await.state, State::Delivered);

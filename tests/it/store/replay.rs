@@ -412,7 +412,7 @@ async fn what_arrived_is_done_and_the_next_request_follows() {
     let unanswered = attempt(0, Outcome::Unanswered);
     store.advance(claim, after(unanswered, settle(State::Held))).await.unwrap();
 
-    let released = store.release(id, HoldDecision::Arrived, at(20)).await.unwrap();
+    let released = store.release(id, HoldDecision::AlreadyArrived, at(20)).await.unwrap();
 
     let claimed = claim_one(store, at(20)).await;
     let requests = claimed.requests.unwrap();
@@ -427,7 +427,7 @@ async fn when_the_last_request_arrived_the_event_is_delivered() {
     let store = &*place.open();
     let id = held(store).await;
 
-    let released = store.release(id, HoldDecision::Arrived, at(20)).await.unwrap();
+    let released = store.release(id, HoldDecision::AlreadyArrived, at(20)).await.unwrap();
 
     let record = record(store, id).await;
     assert_eq!(released, ReleaseOutcome::Delivered);
@@ -441,7 +441,7 @@ async fn what_is_to_be_sent_again_is_marked() {
     let store = &*place.open();
     let id = held(store).await;
 
-    let released = store.release(id, HoldDecision::Again, at(20)).await.unwrap();
+    let released = store.release(id, HoldDecision::SendAgain, at(20)).await.unwrap();
 
     let claimed = claim_one(store, at(20)).await;
     let requests = claimed.requests.unwrap();
@@ -457,11 +457,11 @@ async fn only_what_is_held_can_be_released() {
     let id = dead(store).await;
     let unknown = EventId::new(at(0));
 
-    let released = store.release(id, HoldDecision::Again, at(20)).await.unwrap();
+    let released = store.release(id, HoldDecision::SendAgain, at(20)).await.unwrap();
 
     assert_eq!(released, ReleaseOutcome::NotHeld(State::Dead));
     assert_eq!(
-        store.release(unknown, HoldDecision::Again, at(20)).await.unwrap(),
+        store.release(unknown, HoldDecision::SendAgain, at(20)).await.unwrap(),
         ReleaseOutcome::NotFound
     );
 }

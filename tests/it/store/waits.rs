@@ -91,7 +91,7 @@ async fn what_was_just_received_or_released_is_due_at_once() {
     let released = keep(&*store, webhook(at(0))).await;
     let claim = claim_one(&*store, at(0)).await.claim;
     store.advance(claim, step(settle(State::Held))).await.unwrap();
-    store.release(released, HoldDecision::Again, at(DAY)).await.unwrap();
+    store.release(released, HoldDecision::SendAgain, at(DAY)).await.unwrap();
 
     rewind(&*store, 0).await;
 

@@ -47,7 +47,7 @@ enum Write {
 
 /// How far an event in hand is.
 #[derive(Debug, Clone, Hash)]
-enum Step {
+enum ModelStep {
     Unmapped,
     /// Before it asks for its locks.
     Begin(Acquisition),
@@ -66,11 +66,11 @@ enum Step {
 }
 
 #[derive(Debug, Clone, Hash)]
-struct InHand {
+struct ModelEvent {
     token: u8,
     /// Under which it last wrote, or tried to.
     used: u8,
-    step: Step,
+    step: ModelStep,
     /// Requests that Savio has.
     sent: usize,
     /// Whether the last one's success is not on disk yet.
@@ -78,10 +78,10 @@ struct InHand {
 }
 
 #[derive(Debug, Clone, Hash)]
-struct State {
+struct ModelState {
     plans: Rc<[Vec<LockRequest>]>,
     rows: Vec<Row>,
-    hands: BTreeMap<usize, InHand>,
+    hands: BTreeMap<usize, ModelEvent>,
     conflicts: Conflicts,
     /// Claims that the store has given out, and that are not in hand yet.
     given_out: Option<Vec<(usize, u8)>>,
@@ -105,9 +105,13 @@ enum Move {
     Pass,
 }
 
-impl State {
-    fn new(plans: &[Vec<LockRequest>], rows: &[Row], (failures, lease_ends): (u8, u8)) -> State {
-        State {
+impl ModelState {
+    fn new(
+        plans: &[Vec<LockRequest>],
+        rows: &[Row],
+        (failures, lease_ends): (u8, u8),
+    ) -> ModelState {
+        ModelState {
             plans: plans.into(),
             rows: rows.to_vec(),
             hands: BTreeMap::new(),
@@ -134,7 +138,7 @@ impl State {
             if self.can_go(*event, hand) {
                 moves.push(Move::Go(*event));
             }
-            if matches!(hand.step, Step::Flying) && self.failures > 0 {
+            if matches!(hand.step, ModelStep::Flying) && self.failures > 0 {
                 moves.push(Move::Fail(*event));
             }
             if self.rows[*event].lease == Some(hand.token) && self.lease_ends > 0 {
@@ -155,17 +159,17 @@ impl State {
         due
     }
 
-    fn can_go(&self, event: usize, hand: &InHand) -> bool {
+    fn can_go(&self, event: usize, hand: &ModelEvent) -> bool {
         match &hand.step {
-            Step::AwaitClaims(_) | Step::Lost(_) => self.given_out.is_none(),
-            Step::Parked => self.conflicts.ready.contains(&(event as Seq)),
-            Step::Unmapped
-            | Step::Begin(_)
-            | Step::Ask(..)
-            | Step::Answer(..)
-            | Step::Commit(_)
-            | Step::Committed(_)
-            | Step::Flying => true,
+            ModelStep::AwaitClaims(_) | ModelStep::Lost(_) => self.given_out.is_none(),
+            ModelStep::Parked => self.conflicts.ready.contains(&(event as Seq)),
+            ModelStep::Unmapped
+            | ModelStep::Begin(_)
+            | ModelStep::Ask(..)
+            | ModelStep::Answer(..)
+            | ModelStep::Commit(_)
+            | ModelStep::Committed(_)
+            | ModelStep::Flying => true,
         }
     }
 
@@ -185,7 +189,7 @@ impl State {
             Move::Go(event) => self.go(event),
             Move::Fail(event) => {
                 self.failures -= 1;
-                self.hands.get_mut(&event).unwrap().step = Step::Commit(Write::Retry);
+                self.hands.get_mut(&event).unwrap().step = ModelStep::Commit(Write::Retry);
             }
             Move::EndLease(event) => {
                 self.lease_ends -= 1;
@@ -205,7 +209,7 @@ impl State {
             let sent = self.rows[event].requests_done;
             self.hands.insert(
                 event,
-                InHand { token, used: token, step: Step::Unmapped, sent, has_news: false },
+                ModelEvent { token, used: token, step: ModelStep::Unmapped, sent, has_news: false },
             );
             self.conflicts.register(event as Seq);
         }
@@ -215,41 +219,44 @@ impl State {
         let seq = event as Seq;
         let hand = self.hands.get(&event).unwrap().clone();
         let next = match hand.step {
-            Step::Unmapped => {
+            ModelStep::Unmapped => {
                 self.conflicts.set_upserts(seq, &self.upserts(event));
                 self.ask(event)
             }
-            Step::Begin(mut acquisition) | Step::AwaitClaims(mut acquisition) => {
+            ModelStep::Begin(mut acquisition) | ModelStep::AwaitClaims(mut acquisition) => {
                 let step = acquisition.begin(&mut self.conflicts);
                 self.follow(event, acquisition, step)
             }
-            Step::Ask(acquisition, upsert) => {
-                Step::Answer(acquisition, self.earlier(event, upsert))
+            ModelStep::Ask(acquisition, upsert) => {
+                ModelStep::Answer(acquisition, self.earlier(event, upsert))
             }
-            Step::Answer(mut acquisition, earlier) => {
+            ModelStep::Answer(mut acquisition, earlier) => {
                 let step = acquisition.go_on(&mut self.conflicts, earlier);
                 self.follow(event, acquisition, step)
             }
-            Step::Commit(write) => self.commit(event, &hand, write),
-            Step::Lost(write) if self.rows[event].lease == Some(hand.token) => Step::Commit(write),
-            Step::Committed(Write::Send) => {
+            ModelStep::Commit(write) => self.commit(event, &hand, write),
+            ModelStep::Lost(write) if self.rows[event].lease == Some(hand.token) => {
+                ModelStep::Commit(write)
+            }
+            ModelStep::Committed(Write::Send) => {
                 self.conflicts.set_upserts(seq, &self.upserts(event));
                 self.fly(event);
-                Step::Flying
+                ModelStep::Flying
             }
-            Step::Committed(Write::Park) => {
+            ModelStep::Committed(Write::Park) => {
                 self.conflicts.set_upserts(seq, &self.upserts(event));
-                Step::Parked
+                ModelStep::Parked
             }
-            Step::Lost(_) | Step::Committed(Write::Settle | Write::Retry | Write::Behind(_)) => {
+            ModelStep::Lost(_)
+            | ModelStep::Committed(Write::Settle | Write::Retry | Write::Behind(_)) => {
                 self.leave(event, &hand);
                 return;
             }
-            Step::Flying => self.succeed(event),
+            ModelStep::Flying => self.succeed(event),
             // The event is read again, and mapped as before.
-            Step::Parked => {
+            ModelStep::Parked => {
                 self.conflicts.ready.remove(&seq);
-                Step::Unmapped
+                ModelStep::Unmapped
             }
         };
         if let Some(hand) = self.hands.get_mut(&event) {
@@ -257,46 +264,52 @@ impl State {
         }
     }
 
-    fn succeed(&mut self, event: usize) -> Step {
+    fn succeed(&mut self, event: usize) -> ModelStep {
         self.conflicts.mark_sent(event as Seq);
         let hand = self.hands.get_mut(&event).unwrap();
         (hand.sent, hand.has_news) = (hand.sent + 1, true);
         if hand.sent == self.plans[event].len() {
-            Step::Commit(Write::Settle)
+            ModelStep::Commit(Write::Settle)
         } else {
             self.ask(event)
         }
     }
 
     /// As the end of `Held`.
-    fn leave(&mut self, event: usize, hand: &InHand) {
+    fn leave(&mut self, event: usize, hand: &ModelEvent) {
         if hand.token == hand.used {
             self.hands.remove(&event);
             self.conflicts.remove(event as Seq);
         } else {
             let (token, sent) = (hand.token, self.rows[event].requests_done);
-            let again = InHand { token, used: token, step: Step::Parked, sent, has_news: false };
+            let again =
+                ModelEvent { token, used: token, step: ModelStep::Parked, sent, has_news: false };
             self.hands.insert(event, again);
             self.conflicts.restart(event as Seq);
         }
     }
 
-    fn ask(&self, event: usize) -> Step {
+    fn ask(&self, event: usize) -> ModelStep {
         let request = self.plans[event][self.hands[&event].sent].clone();
-        Step::Begin(Acquisition::new(event as Seq, request))
+        ModelStep::Begin(Acquisition::new(event as Seq, request))
     }
 
-    fn follow(&mut self, event: usize, acquisition: Acquisition, step: AcquisitionStep) -> Step {
+    fn follow(
+        &mut self,
+        event: usize,
+        acquisition: Acquisition,
+        step: AcquisitionStep,
+    ) -> ModelStep {
         match step {
-            AcquisitionStep::AskStore(upsert) => Step::Ask(acquisition, upsert),
-            AcquisitionStep::AwaitClaims => Step::AwaitClaims(acquisition),
-            AcquisitionStep::Done(Turn::Granted) => Step::Commit(Write::Send),
+            AcquisitionStep::AskStore(upsert) => ModelStep::Ask(acquisition, upsert),
+            AcquisitionStep::AwaitClaims => ModelStep::AwaitClaims(acquisition),
+            AcquisitionStep::Done(Turn::Granted) => ModelStep::Commit(Write::Send),
             AcquisitionStep::Done(Turn::Blocked) if self.hands[&event].has_news => {
-                Step::Commit(Write::Park)
+                ModelStep::Commit(Write::Park)
             }
-            AcquisitionStep::Done(Turn::Blocked) => Step::Parked,
+            AcquisitionStep::Done(Turn::Blocked) => ModelStep::Parked,
             AcquisitionStep::Done(Turn::Behind(earlier, _)) => {
-                Step::Commit(Write::Behind(usize::try_from(earlier.seq).unwrap()))
+                ModelStep::Commit(Write::Behind(usize::try_from(earlier.seq).unwrap()))
             }
             AcquisitionStep::Done(turn @ (Turn::QueueFull(_) | Turn::BrokenOff(..))) => {
                 panic!("event {event}: {turn:?} without a reason: {self:#?}")
@@ -322,10 +335,10 @@ impl State {
     }
 
     /// As `Queue::advance`.
-    fn commit(&mut self, event: usize, hand: &InHand, write: Write) -> Step {
+    fn commit(&mut self, event: usize, hand: &ModelEvent, write: Write) -> ModelStep {
         self.hands.get_mut(&event).unwrap().used = hand.token;
         if self.rows[event].lease != Some(hand.token) {
-            return Step::Lost(write);
+            return ModelStep::Lost(write);
         }
         let due = match write {
             Write::Behind(earlier) => {
@@ -347,14 +360,14 @@ impl State {
             Write::Behind(earlier) => (row.lease, row.behind) = (None, Some(earlier)),
         }
         self.hands.get_mut(&event).unwrap().has_news = false;
-        Step::Committed(write)
+        ModelStep::Committed(write)
     }
 
     /// A request leaves: it must not be beside another that shares its keys, nor before an older upsert.
     fn fly(&mut self, event: usize) {
         let request = self.plans[event][self.hands[&event].sent].clone();
         for (other, hand) in self.hands.iter().filter(|(other, _)| **other != event) {
-            if matches!(hand.step, Step::Flying) {
+            if matches!(hand.step, ModelStep::Flying) {
                 let beside = &self.plans[*other][hand.sent];
                 let is_new = |key: &RecordKey| !self.conflicts.locks.knows(*key);
                 let shared =
@@ -375,7 +388,8 @@ impl State {
     /// In every state: who waits in hand waits for one in hand, or may go on.
     fn check(&self) {
         for (event, hand) in &self.hands {
-            if !matches!(hand.step, Step::Parked) || self.conflicts.ready.contains(&(*event as Seq))
+            if !matches!(hand.step, ModelStep::Parked)
+                || self.conflicts.ready.contains(&(*event as Seq))
             {
                 continue;
             }
@@ -407,14 +421,14 @@ impl State {
 }
 
 /// Tells states apart.
-fn fingerprint(state: &State) -> u64 {
+fn fingerprint(state: &ModelState) -> u64 {
     let mut hasher = DefaultHasher::new();
     state.hash(&mut hasher);
     hasher.finish()
 }
 
 /// Takes all steps from a state, then all from each state that they lead to. Returns how many states there are.
-fn explore(start: State, check_end: impl Fn(&State)) -> usize {
+fn explore(start: ModelState, check_end: impl Fn(&ModelState)) -> usize {
     let mut seen = HashSet::from([fingerprint(&start)]);
     let mut open = vec![start];
     while let Some(state) = open.pop() {

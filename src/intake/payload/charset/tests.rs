@@ -4,8 +4,12 @@ use serde_json::{Value, json};
 
 use crate::intake::payload::*;
 
-const LIMITS: Limits =
-    Limits { bytes_max: 10_000, depth_max: 8, key_bytes_max: 100, parsed_bytes_max: 1 << 20 };
+const LIMITS: PayloadLimits = PayloadLimits {
+    bytes_max: 10_000,
+    depth_max: 8,
+    key_bytes_max: 100,
+    parsed_bytes_max: 1 << 20,
+};
 
 /// Every label that the WHATWG's standard has for encodings of Latin scripts, with bytes that differ between
 /// these encodings.

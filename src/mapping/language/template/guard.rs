@@ -97,7 +97,7 @@ enum Content {
 
 /// A name, a literal or a bracket, with all that is called on it.
 #[derive(Debug)]
-struct Operand {
+struct TemplateOperand {
     content: Content,
     before: Joint,
     after: Joint,
@@ -105,7 +105,7 @@ struct Operand {
     end: usize,
 }
 
-impl Operand {
+impl TemplateOperand {
     /// minijinja takes what is not there for less than all else. Where a comparison says that an operand is the
     /// lesser one, `BEYOND` makes it greater than all else if it is not there, so that no comparison with it holds.
     fn is_said_to_be_lesser(&self) -> bool {
@@ -198,7 +198,7 @@ impl<'t> Reader<'_, 't> {
 
     /// Reads up to the bracket that closes this level; whether all in it is literal.
     fn level(&mut self, level: Level) -> bool {
-        let mut operands: Vec<Operand> = Vec::new();
+        let mut operands: Vec<TemplateOperand> = Vec::new();
         let mut before = Joint::Free;
         let mut is_after_operand = false;
         while !matches!(self.token(self.at), None | Some(TemplateToken::Sign(")" | "]" | "}"))) {
@@ -212,7 +212,7 @@ impl<'t> Reader<'_, 't> {
             }
             let content = self.operand();
             let end = self.tokens[self.at.min(self.tokens.len()) - 1].1.end;
-            operands.push(Operand { content, before, after: Joint::Free, end });
+            operands.push(TemplateOperand { content, before, after: Joint::Free, end });
             before = Joint::Free;
             is_after_operand = true;
         }
@@ -357,7 +357,7 @@ impl<'t> Reader<'_, 't> {
         }
     }
 
-    fn guard(&mut self, operands: &[Operand], level: Level) {
+    fn guard(&mut self, operands: &[TemplateOperand], level: Level) {
         let is_tuple = operands.iter().any(|it| it.after == Joint::Comma);
         let holds_items = match level {
             Level::List | Level::Map | Level::Arguments => true,
@@ -386,7 +386,7 @@ impl<'t> Reader<'_, 't> {
 }
 
 /// Filter for an operand of this joint, whose other operand is `other`.
-fn filter(joint: Joint, other: Option<&Operand>) -> Option<&'static str> {
+fn filter(joint: Joint, other: Option<&TemplateOperand>) -> Option<&'static str> {
     match joint {
         // What is compared with a literal is looked at no further than that goes.
         Joint::Guarded(WEIGHED) | Joint::Ordering(_)

@@ -66,11 +66,11 @@ struct Root {
 #[derive(Debug)]
 struct Step {
     before: Option<Arc<Step>>,
-    key: Key,
+    key: PathKey,
 }
 
 #[derive(Debug)]
-enum Key {
+enum PathKey {
     Name(String),
     At(usize),
 }
@@ -83,8 +83,8 @@ impl Step {
             None => root,
         };
         match &self.key {
-            Key::Name(name) => outer.get(name),
-            Key::At(at) => outer.get(at),
+            PathKey::Name(name) => outer.get(name),
+            PathKey::At(at) => outer.get(at),
         }
     }
 }
@@ -95,7 +95,7 @@ impl Node {
         found.unwrap_or(&self.root.json)
     }
 
-    fn inside(&self, key: Key, json: &Json) -> Value {
+    fn inside(&self, key: PathKey, json: &Json) -> Value {
         let path = Step { before: self.path.clone(), key };
         shared(&self.root, Some(Arc::new(path)), json)
     }
@@ -109,14 +109,14 @@ impl Object for Node {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         if let Json::Array(items) = self.json() {
             let at = key.as_usize()?;
-            return Some(self.inside(Key::At(at), items.get(at)?));
+            return Some(self.inside(PathKey::At(at), items.get(at)?));
         }
         self.get_value_by_str(key.as_str()?)
     }
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
         let Json::Object(members) = self.json() else { return None };
-        Some(self.inside(Key::Name(key.to_owned()), members.get(key)?))
+        Some(self.inside(PathKey::Name(key.to_owned()), members.get(key)?))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {

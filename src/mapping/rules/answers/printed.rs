@@ -14,7 +14,7 @@ const SEARCH_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// An answer is taken as found where the earliest place that leaves room for those before it is also the
 /// latest that leaves room for those behind it: any other place would be a guess.
 pub(super) fn questions<'t>(text: &'t str, answers: &[Vec<String>]) -> Vec<Option<&'t str>> {
-    let mut search = Search { text, left: SEARCH_BYTES_MAX };
+    let mut search = LabelSearch { text, left: SEARCH_BYTES_MAX };
     let earliest = search.earliest(answers);
     let latest = search.latest(answers);
     let mut questions = vec![None; answers.len()];
@@ -57,13 +57,13 @@ fn holds_a_pair(question: &str) -> bool {
     before.split(':').skip(1).any(|after| !after.starts_with(char::is_whitespace))
 }
 
-struct Search<'t> {
+struct LabelSearch<'t> {
     text: &'t str,
     /// How many bytes may still be gone over.
     left: usize,
 }
 
-impl Search<'_> {
+impl LabelSearch<'_> {
     /// Where each answer, with the colon before it, stands first behind those before it.
     fn earliest(&mut self, answers: &[Vec<String>]) -> Vec<Option<Range<usize>>> {
         let mut from = 0;

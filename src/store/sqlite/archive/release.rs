@@ -27,11 +27,11 @@ pub(super) fn release(
     }
     let is_last = obey(writing, event, word)?;
     let (state, released) = match (word, is_last) {
-        (HoldDecision::Arrived, true) => {
+        (HoldDecision::AlreadyArrived, true) => {
             deliver(writing, event, now)?;
             (State::Delivered, ReleaseOutcome::Delivered)
         }
-        (HoldDecision::Arrived, false) | (HoldDecision::Again, _) => {
+        (HoldDecision::AlreadyArrived, false) | (HoldDecision::SendAgain, _) => {
             queue(writing, event, (word, now))?;
             (State::Queued, ReleaseOutcome::Queued)
         }
@@ -44,8 +44,8 @@ pub(super) fn release(
 /// Marks the request that is held. Tells whether no request is left then.
 fn obey(connection: &Connection, event: i64, word: HoldDecision) -> Result<bool, SqliteError> {
     let change = match word {
-        HoldDecision::Arrived => "state = 'done', may_repeat = 0",
-        HoldDecision::Again => "state = 'waiting', may_repeat = 1",
+        HoldDecision::AlreadyArrived => "state = 'done', may_repeat = 0",
+        HoldDecision::SendAgain => "state = 'waiting', may_repeat = 1",
     };
     let sql = format!(
         "UPDATE requests SET {change} WHERE event = ?1 AND position
@@ -71,8 +71,8 @@ fn queue(
     (word, now): (HoldDecision, Timestamp),
 ) -> Result<(), SqliteError> {
     let reason = match word {
-        HoldDecision::Arrived => "a person said that the request without an answer arrived",
-        HoldDecision::Again => "a person said to send it again",
+        HoldDecision::AlreadyArrived => "a person said that the request without an answer arrived",
+        HoldDecision::SendAgain => "a person said to send it again",
     };
     let sql = "UPDATE events SET state = 'queued', reason = ?2, due_at = ?3, queued_at = ?3,
                    waits_since = ?3, tries = 0

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::search::{self, Search, SearchHit, Slice, SortOrder};
+use super::search::{self, Search, SearchBudget, SearchHit, SortOrder};
 use crate::event::{SourceName, State};
 use crate::store::filter::{Cursor, EventFilter};
 use crate::store::replay::{ReplayId, ReplayProgress, ReplayRequest};
@@ -61,7 +61,7 @@ pub(crate) fn next(
             after: after_of(row)?,
             up_to: row.get(10)?,
             limit: STEP,
-            slice: Slice::PAGE,
+            slice: SearchBudget::PAGE,
         };
         Ok((row.get(0)?, row.get(1)?, search))
     });

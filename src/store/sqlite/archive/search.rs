@@ -29,24 +29,24 @@ pub(super) struct Search {
     /// The number of the last event that may be meant.
     pub(super) up_to: i64,
     pub(super) limit: usize,
-    pub(super) slice: Slice,
+    pub(super) slice: SearchBudget,
 }
 
 /// How far a search for a text goes before it ends with a place to go on from: a thousand events at least.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Slice {
+pub(super) struct SearchBudget {
     /// How many events are looked at.
     pub(super) looked_max: usize,
     pub(super) until: Option<Instant>,
 }
 
-impl Slice {
-    pub(super) const PAGE: Slice = Slice { looked_max: LOOKED_MAX, until: None };
+impl SearchBudget {
+    pub(super) const PAGE: SearchBudget = SearchBudget { looked_max: LOOKED_MAX, until: None };
 }
 
 impl Search {
     pub(super) fn newest_first(filter: EventFilter, after: Option<Cursor>, limit: usize) -> Search {
-        let (order, slice) = (SortOrder::NewestFirst, Slice::PAGE);
+        let (order, slice) = (SortOrder::NewestFirst, SearchBudget::PAGE);
         Search { filter, order, after, up_to: i64::MAX, limit, slice }
     }
 }
@@ -113,7 +113,7 @@ pub(super) fn find(connection: &Connection, search: &Search) -> rusqlite::Result
         if chunk.len() < size {
             return Ok(SearchResult { events, next: None, looked });
         }
-        let Slice { looked_max, until } = search.slice;
+        let SearchBudget { looked_max, until } = search.slice;
         if looked >= looked_max || until.is_some_and(|until| Instant::now() >= until) {
             return Ok(SearchResult { events, next: after, looked });
         }

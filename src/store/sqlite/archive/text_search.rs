@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::search::{self, CHUNK, LIMIT_MAX, LOOKED_MAX, Search, Slice};
+use super::search::{self, CHUNK, LIMIT_MAX, LOOKED_MAX, Search, SearchBudget};
 use crate::store::filter::{Cursor, EventFilter, EventPage, MatchCount, PageRequest};
 use crate::store::sqlite::engine::readers::{Purpose, Read, Readers};
 
@@ -73,6 +73,6 @@ fn slice(
     after: Option<Cursor>,
     (limit, looked_max): (usize, usize),
 ) -> Search {
-    let slice = Slice { looked_max, until: Instant::now().checked_add(SLICE) };
+    let slice = SearchBudget { looked_max, until: Instant::now().checked_add(SLICE) };
     Search { slice, ..Search::newest_first(filter.clone(), after, limit) }
 }

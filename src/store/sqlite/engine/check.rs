@@ -25,7 +25,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What a check is to do and not to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct CheckLimits {
     /// It stops after this time.
     pub time: Option<Duration>,
     /// It stops where the write-ahead log is longer: what the check reads keeps the log from being written
@@ -59,7 +59,7 @@ pub fn log_bytes_of_check(settings: &Settings) -> Result<u64, OpenError> {
 }
 
 /// Reads the file and writes nothing.
-pub async fn check(path: &Path, limits: Limits) -> Result<Checked, OpenError> {
+pub async fn check(path: &Path, limits: CheckLimits) -> Result<Checked, OpenError> {
     let (path, log) = (database_file::find(path)?, beside(path, "-wal"));
     let refused = |source| OpenError::Database { path: path.clone(), source };
     let begun = Instant::now();
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
     use crate::store::Sqlite;
 
-    const PLENTY: Limits = Limits { time: None, log_bytes: u64::MAX };
+    const PLENTY: CheckLimits = CheckLimits { time: None, log_bytes: u64::MAX };
 
     #[tokio::test]
     async fn a_store_is_whole_and_a_long_log_stops_the_check() {
@@ -138,9 +138,9 @@ mod tests {
         let check = |limits| check(&settings.path, limits);
 
         assert_eq!(check(PLENTY).await.unwrap(), Checked::Whole);
-        let stopped = check(Limits { log_bytes: 0, ..PLENTY }).await.unwrap();
+        let stopped = check(CheckLimits { log_bytes: 0, ..PLENTY }).await.unwrap();
         assert!(matches!(stopped, Checked::LogFull { log_bytes: 1.. }), "{stopped:?}");
-        let late = check(Limits { time: Some(Duration::ZERO), ..PLENTY }).await.unwrap();
+        let late = check(CheckLimits { time: Some(Duration::ZERO), ..PLENTY }).await.unwrap();
         assert_eq!(late, Checked::Late);
     }
 

@@ -222,7 +222,8 @@ impl World {
     async fn release(&mut self, number: usize, has_arrived: bool) {
         let now = self.later();
         if self.reference().events[number].state == State::Held {
-            let word = if has_arrived { HoldDecision::Arrived } else { HoldDecision::Again };
+            let word =
+                if has_arrived { HoldDecision::AlreadyArrived } else { HoldDecision::SendAgain };
             self.store.release(self.events[number], word, at(now)).await.unwrap();
             self.reference().events[number].release(has_arrived, now);
         }

@@ -14,14 +14,14 @@ fn retry_at(due: u8) -> Row {
 }
 
 /// Each record was sent in order of receipt.
-fn in_order(state: &State) {
+fn in_order(state: &ModelState) {
     for (key, sent) in &state.sent {
         assert!(sent.is_sorted(), "{key:?} was sent in the order {sent:?}: {state:#?}");
     }
 }
 
 fn explored(plans: &[Vec<LockRequest>], rows: &[Row], bounds: (u8, u8)) {
-    let states = explore(State::new(plans, rows, bounds), |_| {});
+    let states = explore(ModelState::new(plans, rows, bounds), |_| {});
     assert!(states > 1_000);
 }
 
@@ -43,7 +43,7 @@ fn upserts_behind_one_that_waits_for_its_retry() {
 #[test]
 fn upserts_that_were_mapped_before_keep_their_order() {
     let rows = [retry_at(2), retry_at(1), retry_at(0)];
-    let states = explore(State::new(&three(&upsert("6")), &rows, (1, 0)), in_order);
+    let states = explore(ModelState::new(&three(&upsert("6")), &rows, (1, 0)), in_order);
     assert!(states > 1_000);
 }
 
