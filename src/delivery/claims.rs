@@ -66,7 +66,7 @@ impl ClaimTable {
         let mut claimed = store.claim(wanted).await?;
         let mut table = self.table();
         let ClaimEntries { in_hand, conflicts } = &mut *table;
-        claimed.retain(|new| match in_hand.get_mut(&new.place) {
+        claimed.retain(|new| match in_hand.get_mut(&new.seq) {
             Some(held) => {
                 held.claim = new.claim;
                 false
@@ -76,8 +76,8 @@ impl ClaimTable {
         // All of them, before the first is mapped: each may turn out to have an upsert that younger ones have to wait for.
         for new in &claimed {
             let (claim, source) = (new.claim, new.event.source.clone());
-            in_hand.insert(new.place, ClaimEntry { claim, source, is_parked: false });
-            conflicts.register(new.place);
+            in_hand.insert(new.seq, ClaimEntry { claim, source, is_parked: false });
+            conflicts.register(new.seq);
         }
         Ok(claimed)
     }
@@ -326,7 +326,7 @@ mod tests {
         let (sources, lease) = (vec!["form".parse().unwrap()], std::time::Duration::from_mins(1));
         let wanted = ClaimRequest { sources, slots: 9, bytes_max: usize::MAX, now, lease };
         let claimed = claims.claim(&store, wanted.clone()).await.unwrap().remove(0);
-        let held = claims.guard(claimed.claim, claimed.place);
+        let held = claims.guard(claimed.claim, claimed.seq);
         let wait = NextStep::Wait { until: now, reason: "the test says so".to_owned() };
         store.advance(held.claim(), Progress::to(wait)).await.unwrap();
 
@@ -335,7 +335,7 @@ mod tests {
         drop(held);
 
         let (claim, seq) = claims.unpark().expect("it goes on under the new claim");
-        assert_eq!((claim.event, seq), (claimed.claim.event, claimed.place));
+        assert_eq!((claim.event, seq), (claimed.claim.event, claimed.seq));
         assert_ne!(claim.token, claimed.claim.token);
         drop(claims.guard(claim, seq));
         assert_eq!((claims.all(), claims.unpark()), (vec![], None));

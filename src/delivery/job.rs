@@ -48,7 +48,7 @@ enum Action {
 
 /// Works on an event that was claimed just now, until it has come to its end or has to wait.
 pub(super) async fn deliver(context: &Context, claimed: ClaimedEvent, now: Timestamp) -> Finished {
-    let guard = context.claims.guard(claimed.claim, claimed.place);
+    let guard = context.claims.guard(claimed.claim, claimed.seq);
     Job::new(context, claimed, guard, RunClock::starting(now)).work_on().await
 }
 

@@ -220,7 +220,7 @@ impl Admission {
         }
         let limits = PayloadLimits { bytes_max: HANDSHAKE_BYTES_MAX, ..self.limits };
         let decoded =
-            payload::decode(&source.packing, received.headers, received.body, &limits).ok()?;
+            payload::decode(&source.body_config, received.headers, received.body, &limits).ok()?;
         payload::parse(&decoded.text).ok()
     }
 

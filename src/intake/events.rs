@@ -50,10 +50,10 @@ pub fn extract(
         let weight = if is_small(received) {
             0
         } else {
-            payload::decoding_weight(&source.packing, headers, limits)
+            payload::decoding_weight(&source.body_config, headers, limits)
         };
         let _memory = take(memory, weight)?;
-        payload::decode(&source.packing, headers, received.body, limits)?
+        payload::decode(&source.body_config, headers, received.body, limits)?
     };
     // A byte order mark before JSON is not part of its text.
     let skipped = match &text {
@@ -62,11 +62,11 @@ pub fn extract(
     };
     let mut events = Vec::new();
     let mut ignored = None;
-    for payload in payload::split(&text, source.each.as_ref())? {
+    for payload in payload::split(&text, source.batch_path.as_ref())? {
         // Of the whole payload, although only members are parsed here: delivery parses all of it, and an event that is
         // too heavy for it must not be accepted.
         payload::weight(&text[payload.clone()], limits)?;
-        let members = ProjectionVisitor::find(&text[payload.clone()], source.members.as_deref())?;
+        let members = ProjectionVisitor::find(&text[payload.clone()], source.projection.as_deref())?;
         // For one payload at a time: a batch of many takes no more memory than its largest.
         let _memory = take(memory, members.weight(limits)?)?;
         let value = members.parse()?;

@@ -29,10 +29,10 @@ pub struct Source {
     pub event_type: Option<ValueLookup>,
     /// The members of a payload that these two look at, so that no others are kept while it is taken
     /// in; none: they may look at all of it.
-    pub members: Option<Vec<String>>,
-    pub packing: BodyConfig,
+    pub projection: Option<Vec<String>>,
+    pub body_config: BodyConfig,
     /// None: a webhook is one event.
-    pub each: Option<BatchPath>,
+    pub batch_path: Option<BatchPath>,
     /// Types of what is sent but is no event.
     pub pings: Vec<String>,
     /// None: every type is wanted.

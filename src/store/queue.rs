@@ -123,7 +123,7 @@ pub struct ClaimedEvent {
     pub claim: Claim,
     pub event: Event,
     /// In the order of receipt, which is that of the commits.
-    pub place: u64,
+    pub seq: u64,
     pub queued_at: Timestamp,
     /// Since it was queued last.
     pub first_attempt_at: Option<Timestamp>,

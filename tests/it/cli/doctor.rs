@@ -251,7 +251,7 @@ async fn events_that_wait_for_a_mapping_or_another_event_are_counted() {
     let first = keep(&store, from("form", at(0))).await;
     let claimed = claim_one(&store, at(0)).await;
     let reason = format!("waits for event {first}, which upserts the same company first");
-    let waits_for = Some(WaitsFor { event: claimed.place, reason });
+    let waits_for = Some(WaitsFor { event: claimed.seq, reason });
     store.advance(claimed.claim, step(NextStep::Park { waits_for })).await.unwrap();
     store.close().await;
 

@@ -66,7 +66,7 @@ async fn place_of_a_forgotten_event_is_never_given_again() {
         for _ in 0..2 {
             keep(&*store, webhook(at(0))).await;
             let claimed = claim_one(&*store, at(0)).await;
-            places.push(claimed.place);
+            places.push(claimed.seq);
             store.advance(claimed.claim, step(settle(State::Delivered))).await.unwrap();
         }
         assert_eq!(store.purge(at(10)).await.unwrap().events, 2);

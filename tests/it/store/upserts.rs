@@ -39,7 +39,7 @@ async fn first_waits(store: &dyn Store) -> (EventId, [u64; 2]) {
     keep(store, webhook(at(0))).await;
     let first = plan(store, wait(30)).await;
     let second = claim_one(store, at(0)).await;
-    (first.claim.event, [first.place, second.place])
+    (first.claim.event, [first.seq, second.seq])
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn an_event_is_loaded_as_it_is_while_its_claim_lasts() {
     let claimed = plan(&*store, NextStep::Park { waits_for: None }).await;
 
     let loaded = store.load(claimed.claim).await.unwrap().unwrap();
-    assert_eq!((loaded.place, &loaded.event), (claimed.place, &claimed.event));
+    assert_eq!((loaded.seq, &loaded.event), (claimed.seq, &claimed.event));
     assert_eq!(loaded.requests.unwrap()[0].request, company());
 
     store.advance(claimed.claim, step(wait(60))).await.unwrap();
@@ -127,8 +127,8 @@ async fn second_waits_behind_first(store: &dyn Store) -> ([EventId; 2], [u64; 2]
     keep(store, webhook(at(0))).await;
     keep(store, webhook(at(0))).await;
     let first = plan(store, wait(30)).await;
-    let second = plan(store, wait_behind(first.place)).await;
-    ([first.claim.event, second.claim.event], [first.place, second.place])
+    let second = plan(store, wait_behind(first.seq)).await;
+    ([first.claim.event, second.claim.event], [first.seq, second.seq])
 }
 
 #[tokio::test]
@@ -142,7 +142,7 @@ async fn event_behind_another_is_due_when_that_one_is_and_claimed_after_it() {
     assert_eq!((event.due_at, event.reason), (Some(at(30)), Some(behind(first).reason)));
     assert_eq!(waiting(&*store).await, (0, 1));
     let both = claim(&*store, at(30), 9).await;
-    assert_eq!(both.iter().map(|one| one.place).collect::<Vec<_>>(), [first, second]);
+    assert_eq!(both.iter().map(|one| one.seq).collect::<Vec<_>>(), [first, second]);
 }
 
 #[tokio::test]
@@ -155,14 +155,14 @@ async fn event_behind_one_that_is_done_or_claimed_meanwhile_is_due_at_once() {
     let first = plan(&*store, wait(30)).await;
     let [second, third] = claim(&*store, at(0), 2).await.try_into().unwrap();
     let claimed = claim_one(&*store, at(30)).await;
-    assert_eq!(claimed.place, first.place);
+    assert_eq!(claimed.seq, first.seq);
 
-    store.advance(second.claim, step(wait_behind(first.place))).await.unwrap();
+    store.advance(second.claim, step(wait_behind(first.seq))).await.unwrap();
     assert_eq!(due(&*store, second.event.id).await, Some(at(1)), "who claimed it is known");
     let delivered = NextStep::Settle { state: State::Delivered, reason: None, at: at(31) };
     let attempt = Some(attempt(0, Outcome::Done));
     store.advance(claimed.claim, Progress { attempt, ..step(delivered) }).await.unwrap();
-    store.advance(third.claim, step(wait_behind(first.place))).await.unwrap();
+    store.advance(third.claim, step(wait_behind(first.seq))).await.unwrap();
 
     assert_eq!(due(&*store, third.event.id).await, Some(at(1)), "nothing is left to wait for");
 }

@@ -90,7 +90,7 @@ pub(crate) fn claimed(
             bytes,
             claim,
             event,
-            place,
+            seq: place,
             queued_at,
             first_attempt_at,
             requests,
