@@ -2,6 +2,8 @@
 
 mod destinations;
 mod environment;
+mod logging;
+mod traces;
 mod values;
 
 use std::net::SocketAddr;
@@ -16,10 +18,12 @@ use crate::event::DEFAULT_DESTINATION;
 use crate::file::UnreadableFile;
 use crate::secret::{self, Environment, Secret};
 use crate::store::sqlite;
-use crate::telemetry::traces;
-use crate::{delivery, intake, listener, telemetry};
+use crate::telemetry::logs;
+use crate::{delivery, intake, listener};
 pub use destinations::{DestinationConfig, DestinationConfigs};
+pub use environment::ReadDocuments;
 use environment::overrides;
+pub use traces::TracesConfig;
 use values::{address, depth, networks, set, size, span, url};
 
 /// Everything that a person can set, with what holds where nothing was set.
@@ -40,15 +44,12 @@ pub struct Config {
     pub destinations: DestinationConfigs,
     /// What holds for all destinations; `Destination::delivery` adds what is its own.
     pub delivery: delivery::Settings,
-    pub log: telemetry::Settings,
-    pub traces: traces::Settings,
+    pub log: logs::Settings,
+    pub traces: TracesConfig,
 }
 
 /// The file that is read where none is named.
 pub const FILE: &str = "relay.toml";
-
-/// The documents that were read, each with its mistakes.
-pub type ReadDocuments = Vec<(Document, Diagnostics)>;
 
 /// The file that is named, else `relay.toml`, if it is there.
 pub fn document(path: Option<&Path>) -> Result<Option<Document>, UnreadableFile> {
@@ -80,7 +81,7 @@ impl Config {
         environment: &Environment,
     ) -> (Config, ReadDocuments) {
         let mut config = Config::default_in(environment);
-        let (standard, mut read) = traces::Settings::standard(environment);
+        let (standard, mut read) = TracesConfig::from_environment(environment);
         config.traces = standard;
         for document in file.into_iter().chain(overrides(environment)) {
             let mut mistakes = Diagnostics::new();
@@ -103,8 +104,8 @@ impl Config {
             retention: Duration::from_hours(30 * 24),
             destinations: destinations::default_in(environment),
             delivery: delivery::Settings::default(),
-            log: telemetry::Settings::default(),
-            traces: traces::Settings::default(),
+            log: logs::Settings::default(),
+            traces: TracesConfig::default(),
         }
     }
 
@@ -138,7 +139,7 @@ impl Config {
             section.finish(mistakes);
         }
         if let Some(section) = root.table("log", mistakes) {
-            self.log.take(section, mistakes);
+            logging::take(&mut self.log, section, mistakes);
         }
         if let Some(section) = root.table("traces", mistakes) {
             self.traces.take(section, environment, mistakes);

@@ -17,7 +17,7 @@ use crate::telemetry;
 
 pub(super) fn run(path: Option<&Path>, environment: &Environment) -> Result<(), CommandError> {
     let config = input::config(path, environment)?;
-    telemetry::start(&config.log);
+    telemetry::logs::start(&config.log);
     let format = config.log.format;
     raise_open_files();
     runtime::block_on(async {

@@ -2,7 +2,11 @@
 
 use crate::diagnostics::document::Document;
 use crate::diagnostics::suggestion::nearest;
+use crate::diagnostics::table::Diagnostics;
 use crate::secret::Environment;
+
+/// The documents that were read, each with its mistakes.
+pub type ReadDocuments = Vec<(Document, Diagnostics)>;
 
 const PREFIX: &str = "SAVIO_RELAY_";
 

@@ -66,7 +66,8 @@ pub fn extract(
         // Of the whole payload, although only members are parsed here: delivery parses all of it, and an event that is
         // too heavy for it must not be accepted.
         payload::weight(&text[payload.clone()], limits)?;
-        let members = ProjectionVisitor::find(&text[payload.clone()], source.projection.as_deref())?;
+        let members =
+            ProjectionVisitor::find(&text[payload.clone()], source.projection.as_deref())?;
         // For one payload at a time: a batch of many takes no more memory than its largest.
         let _memory = take(memory, members.weight(limits)?)?;
         let value = members.parse()?;

@@ -4,11 +4,12 @@
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
-use crate::telemetry::traces::{Settings, Traces};
+use crate::config::TracesConfig;
+use crate::telemetry::traces::Traces;
 
 /// Off where no collector is configured, or where it cannot be spoken to, which is said.
-pub(super) async fn start(settings: &Settings) -> Traces {
-    let target = match settings.target() {
+pub(super) async fn start(config: &TracesConfig) -> Traces {
+    let target = match config.target() {
         Ok(Some(target)) => target,
         Ok(None) => return Traces::default(),
         Err(reason) => return without(&reason),

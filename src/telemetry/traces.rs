@@ -3,11 +3,12 @@
 
 mod export;
 mod ids;
-mod settings;
 mod span_queue;
 mod spans;
+mod target;
 
 pub use export::ask;
-pub use settings::{Settings, Target};
+pub use ids::SamplingRatio;
 pub use span_queue::Traces;
 pub use spans::{AttemptSpan, DeliverySpan, ParentSpan, WebhookResult, WebhookSpan, WorkResult};
+pub use target::{TARGET_PATH, Target};

@@ -189,7 +189,8 @@ fn shapes(limits: &PayloadLimits) -> BTreeMap<String, PayloadShape> {
 
 /// Of all events of the payload, if the source can read it.
 fn paths(source: &Source, sample: &SamplePayload, limits: &PayloadLimits) -> Option<PayloadShape> {
-    let decoded = payload::decode(&source.body_config, &sample.headers, &sample.body, limits).ok()?;
+    let decoded =
+        payload::decode(&source.body_config, &sample.headers, &sample.body, limits).ok()?;
     let text = decoded.text;
     let mut paths = PayloadShape::new();
     for event in payload::split(&text, source.batch_path.as_ref()).ok()? {

@@ -12,7 +12,7 @@ use crate::relay::admin_token::TokenOrigin;
 use crate::relay::reload::log_mistakes;
 use crate::relay::source_addresses::SourceAddresses;
 use crate::relay::source_log::{log_changes, warn_of_live_sources};
-use crate::telemetry::LogFormat;
+use crate::telemetry::logs::LogFormat;
 
 /// The mistakes of mapping files, for a person or as lines of the log.
 pub(super) fn show_mistakes(files: &[MappingFile], format: LogFormat) {

@@ -23,7 +23,7 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::redirect::Policy;
 use tracing::{info, warn};
 
-use super::settings::Target;
+use super::target::Target;
 use crate::http_client::{chain, is_loopback};
 
 const PROTOBUF: &str = "application/x-protobuf";

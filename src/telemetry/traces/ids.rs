@@ -53,19 +53,19 @@ fn random_span() -> SpanId {
 
 /// Which part of all traces is kept.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct SamplingRatio(f64);
+pub struct SamplingRatio(f64);
 
 impl SamplingRatio {
-    pub(super) const ALL: SamplingRatio = SamplingRatio(1.0);
+    pub const ALL: SamplingRatio = SamplingRatio(1.0);
 
     /// None: it is not from 0 to 1.
-    pub(super) fn new(share: f64) -> Option<SamplingRatio> {
+    pub fn new(share: f64) -> Option<SamplingRatio> {
         (0.0..=1.0).contains(&share).then_some(SamplingRatio(share))
     }
 
     /// All spans of a trace agree, since its random bits decide: the highest of the last seven bytes, as
     /// others decide it who follow OpenTelemetry's rule.
-    pub(super) fn takes(self, trace: TraceId) -> bool {
+    pub fn takes(self, trace: TraceId) -> bool {
         let [.., a, b, c, d, _, _, _] = trace.to_bytes();
         let chance = f64::from(u32::from_be_bytes([a, b, c, d])) / 2_f64.powi(32);
         chance >= 1.0 - self.0

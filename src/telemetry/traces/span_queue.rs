@@ -15,7 +15,7 @@ use tracing::warn;
 
 use super::export::{Collector, Exporter};
 use super::ids::{SamplingRatio, SpanIds};
-use super::settings::Target;
+use super::target::Target;
 
 /// How many spans wait for the collector at most; what is more is dropped.
 const QUEUE_MAX: usize = 16_384;

@@ -9,13 +9,12 @@ use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::ids::SamplingRatio;
-use crate::diagnostics::diagnostic::{Diagnostic, Document};
+use super::environment::ReadDocuments;
+use crate::diagnostics::diagnostic::Diagnostic;
+use crate::diagnostics::document::Document;
 use crate::diagnostics::table::{Diagnostics, TomlTable, text_of, wrong_type};
 use crate::secret::{self, Environment, Secret};
-
-/// The path that every collector has.
-const PATH: &str = "/v1/traces";
+use crate::telemetry::traces::{SamplingRatio, TARGET_PATH, Target};
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
@@ -30,7 +29,7 @@ const DELAY_MIN: Duration = Duration::from_millis(10);
 type CollectorHeaders = BTreeMap<String, Secret>;
 
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct TracesConfig {
     endpoint: Option<Url>,
     headers: CollectorHeaders,
     sample: SamplingRatio,
@@ -39,16 +38,6 @@ pub struct Settings {
     /// A standard variable turns all of it off.
     is_disabled: bool,
     delay: Duration,
-}
-
-/// Where spans are sent, with which headers, and how many of them.
-#[derive(Debug, Clone)]
-pub struct Target {
-    pub(super) url: Url,
-    pub(super) headers: HeaderMap,
-    pub(super) sample: SamplingRatio,
-    /// How long spans wait for others to be sent together.
-    pub(super) delay: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -63,9 +52,9 @@ enum InvalidEndpoint {
     Path,
 }
 
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings {
+impl Default for TracesConfig {
+    fn default() -> TracesConfig {
+        TracesConfig {
             endpoint: None,
             headers: CollectorHeaders::new(),
             sample: SamplingRatio::ALL,
@@ -76,10 +65,10 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
+impl TracesConfig {
     /// By the standard variables. They may be meant for other programs too, so a mistake in one is a
     /// warning.
-    pub fn standard(environment: &Environment) -> (Settings, Vec<(Document, Diagnostics)>) {
+    pub(super) fn from_environment(environment: &Environment) -> (TracesConfig, ReadDocuments) {
         let is = |name, value: &str| {
             environment.get(name).is_some_and(|it: &String| it.eq_ignore_ascii_case(value))
         };
@@ -97,11 +86,11 @@ impl Settings {
         let standard = url.map(|url| (url, headers));
         let delay = set(SCHEDULE_DELAY, environment).and_then(|ms| ms.parse().ok());
         let delay = delay.map_or(DELAY, Duration::from_millis).max(DELAY_MIN);
-        (Settings { standard, is_disabled, delay, ..Settings::default() }, read)
+        (TracesConfig { standard, is_disabled, delay, ..TracesConfig::default() }, read)
     }
 
     /// Takes over what the section `[traces]` sets.
-    pub fn take(
+    pub(super) fn take(
         &mut self,
         mut section: TomlTable<'_>,
         environment: &Environment,
@@ -159,13 +148,6 @@ impl Settings {
     }
 }
 
-impl Target {
-    /// Scheme, host and port.
-    pub fn name(&self) -> String {
-        self.url.origin().ascii_serialization()
-    }
-}
-
 impl InvalidEndpoint {
     fn at(self, place: Range<usize>, text: &str) -> Diagnostic {
         self.told(Diagnostic::error(place, format!("`endpoint`: {self}")), text)
@@ -190,10 +172,10 @@ fn base(text: &str) -> Result<Url, InvalidEndpoint> {
         return Err(InvalidEndpoint::Query);
     }
     let path = url.path().trim_end_matches('/');
-    if path.ends_with(PATH) {
+    if path.ends_with(TARGET_PATH) {
         return Err(InvalidEndpoint::Path);
     }
-    let path = format!("{path}{PATH}");
+    let path = format!("{path}{TARGET_PATH}");
     url.set_path(&path);
     Ok(url)
 }
@@ -217,7 +199,7 @@ fn whole(text: &str) -> Result<Url, InvalidEndpoint> {
 fn endpoint_in(
     (name, text): (&str, &str),
     parse: fn(&str) -> Result<Url, InvalidEndpoint>,
-    read: &mut Vec<(Document, Diagnostics)>,
+    read: &mut ReadDocuments,
 ) -> Option<Url> {
     let (document, place) = written(name, text);
     match parse(text) {
@@ -231,10 +213,7 @@ fn endpoint_in(
 }
 
 /// Headers as `name=value,name=value`, their values percent-encoded.
-fn headers_in(
-    (name, text): (&str, &str),
-    read: &mut Vec<(Document, Diagnostics)>,
-) -> CollectorHeaders {
+fn headers_in((name, text): (&str, &str), read: &mut ReadDocuments) -> CollectorHeaders {
     let mut headers = CollectorHeaders::new();
     for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
         if let Some((name, value)) = header_in(pair) {
@@ -279,10 +258,10 @@ mod tests {
     use super::*;
     use crate::diagnostics::table;
 
-    fn read(text: &str, variables: &[(&str, &str)]) -> (Settings, Diagnostics) {
+    fn read(text: &str, variables: &[(&str, &str)]) -> (TracesConfig, Diagnostics) {
         let pairs = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let environment: Environment = pairs.collect();
-        let (mut settings, read) = Settings::standard(&environment);
+        let (mut settings, read) = TracesConfig::from_environment(&environment);
         let mut mistakes: Diagnostics =
             read.into_iter().flat_map(|(_, mistakes)| mistakes).collect();
         let document = Document { name: "relay.toml".to_owned(), text: text.to_owned() };
