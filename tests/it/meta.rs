@@ -2,5 +2,6 @@
 
 mod architecture;
 mod docs;
+mod names;
 mod repository;
 mod tree;

@@ -38,7 +38,7 @@ const TABLE: [(&str, &[&str]); 24] = [
     ("parse_memory", &[]),
     ("diagnostics", &["file", "rate"]),
     ("secret", &["file", "diagnostics"]),
-    ("telemetry", &["clock", "event", "diagnostics", "http_client", "secret"]),
+    ("telemetry", &["clock", "event", "http_client"]),
     ("listener", &[]),
     ("intake", &["store"]),
     ("store", &[]),
