@@ -13,7 +13,6 @@ mod record;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::sleep;
@@ -222,12 +221,9 @@ impl ImportRun<'_> {
             let Some(batch) = batch else { break };
             let webhooks: Vec<Webhook> = batch.into_iter().map(|(_, it)| it.webhook).collect();
             let events: u64 = webhooks.iter().map(|it| it.events.len() as u64).sum();
-            let kept = join_all(webhooks.into_iter().map(|webhook| store.store(webhook))).await;
-            let mut new = 0;
-            for kept in kept {
-                new += kept.map_err(|error| interrupted(&error, &mut reading.report))?.new_events()
-                    as u64;
-            }
+            let kept = store.store_all(webhooks).await;
+            let kept = kept.map_err(|error| interrupted(&error, &mut reading.report))?;
+            let new: u64 = kept.iter().map(|kept| kept.new_events() as u64).sum();
             reading.report.events += new;
             reading.report.repeats += events - new;
             reading.report.show_progress();

@@ -14,6 +14,9 @@ pub trait Inbox: Send + Sync {
     /// Stores all new events of the webhook, or none of it.
     async fn store(&self, webhook: Webhook) -> Result<StoredEvents, StoreError>;
 
+    /// Stores webhooks as received one after the other, all of them or none.
+    async fn store_all(&self, webhooks: Vec<Webhook>) -> Result<Vec<StoredEvents>, StoreError>;
+
     /// Checks that a webhook would be stored now.
     async fn ready(&self) -> Result<(), StoreError>;
 }
@@ -32,6 +35,12 @@ pub struct Webhook {
     pub notes: Vec<String>,
     pub events: Vec<NewEvent>,
     pub origin: WebhookOrigin,
+}
+
+impl Webhook {
+    pub(super) fn stored_bytes(&self) -> usize {
+        self.body.len() + self.decoded.as_ref().map_or(0, String::len)
+    }
 }
 
 /// How a webhook came.

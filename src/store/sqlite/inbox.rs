@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::database::{Sqlite, WAITING_KIB};
@@ -23,21 +24,27 @@ const READY_FOR: Duration = Duration::from_secs(1);
 #[async_trait]
 impl Inbox for Sqlite {
     async fn store(&self, webhook: Webhook) -> Result<StoredEvents, StoreError> {
-        self.damage.check()?;
-        let bytes = webhook.body.len() + webhook.decoded.as_ref().map_or(0, String::len);
-        let waiting = (WAITING_KIB - self.waiting.available_permits()) * 1024;
-        self.reserve.admit(bytes, waiting)?;
-        let kib = u32::try_from((bytes / 1024).min(WAITING_KIB)).unwrap_or(u32::MAX);
-        let room = timeout(BUSY_TIMEOUT, Arc::clone(&self.waiting).acquire_many_owned(kib)).await;
-        let Ok(Ok(room)) = room else {
-            return Err(unavailable(Trouble::Busy, "too many webhooks wait for the disk"));
-        };
+        let room = reserve_bytes(self, webhook.stored_bytes()).await?;
         let write = self.writer.write(move |writing| {
             let _until_written = &room;
             keep(writing, &webhook)
         });
         let kept = write.await?;
         if kept.new_events() > 0 {
+            self.arrive();
+        }
+        Ok(kept)
+    }
+
+    async fn store_all(&self, webhooks: Vec<Webhook>) -> Result<Vec<StoredEvents>, StoreError> {
+        let room = reserve_bytes(self, webhooks.iter().map(Webhook::stored_bytes).sum()).await?;
+        // One command: several that wait side by side reach the writer in any order.
+        let write = self.writer.write(move |writing| {
+            let _until_written = &room;
+            webhooks.iter().map(|webhook| keep(writing, webhook)).collect()
+        });
+        let kept: Vec<StoredEvents> = write.await?;
+        if kept.iter().any(|kept| kept.new_events() > 0) {
             self.arrive();
         }
         Ok(kept)
@@ -54,6 +61,18 @@ impl Inbox for Sqlite {
         *last = Some((Instant::now(), answer.clone()));
         answer
     }
+}
+
+/// Reserves room among the bytes that wait for the disk, until the permit is dropped.
+async fn reserve_bytes(store: &Sqlite, bytes: usize) -> Result<OwnedSemaphorePermit, StoreError> {
+    store.damage.check()?;
+    let waiting = (WAITING_KIB - store.waiting.available_permits()) * 1024;
+    store.reserve.admit(bytes, waiting)?;
+    let kib = u32::try_from((bytes / 1024).min(WAITING_KIB)).unwrap_or(u32::MAX);
+    let room = timeout(BUSY_TIMEOUT, Arc::clone(&store.waiting).acquire_many_owned(kib)).await;
+    room.ok()
+        .and_then(Result::ok)
+        .ok_or_else(|| unavailable(Trouble::Busy, "too many webhooks wait for the disk"))
 }
 
 async fn probe(store: &Sqlite) -> Result<(), StoreError> {

@@ -88,6 +88,27 @@ fn an_import_is_safe_to_repeat() {
     assert_eq!((&again["events"], &again["repeats"]), (&json!(3), &json!(0)));
 }
 
+/// Later rows overwrite what earlier ones said of the same record, so that their order decides what stays.
+#[test]
+fn imported_events_keep_the_order_of_the_file() {
+    let text: String = (0..200).map(|row| format!("{{\"message\":\"row {row:03}\"}}\n")).collect();
+    let folder = folder("old.ndjson", &text);
+
+    counts(folder.path(), &["form", "old.ndjson"], 0);
+
+    let database = rusqlite::Connection::open(folder.path().join("relay.db")).unwrap();
+    let mut bodies = database
+        .prepare("SELECT webhooks.body FROM events JOIN webhooks ON webhooks.number = events.webhook ORDER BY events.number")
+        .unwrap();
+    let rows: Vec<String> = bodies
+        .query_map([], |row| row.get::<_, Vec<u8>>(0))
+        .unwrap()
+        .map(|body| String::from_utf8(body.unwrap()).unwrap())
+        .collect();
+    assert_eq!(rows.len(), 200);
+    assert!(rows.is_sorted(), "{rows:?}");
+}
+
 #[test]
 fn a_bad_record_is_shown_with_its_line_and_harms_no_other() {
     let text = "{\"message\":\"One\"}\n\n{\"message\":\n7\n{\"message\":\"Two\"}\n";

@@ -98,6 +98,36 @@ async fn a_webhook_is_kept_whole_or_not_at_all() {
 }
 
 #[tokio::test]
+async fn webhooks_of_one_call_are_stored_in_their_order() {
+    let place = Place::new();
+    let store = &*place.open();
+    let names: Vec<String> = (0..200).map(|number| format!("{number:03}")).collect();
+    let webhooks = names.iter().map(|name| deliveries(&[name]));
+    let repeat = deliveries(&["007"]);
+
+    let kept = store.store_all(webhooks.chain([repeat]).collect()).await.unwrap();
+
+    assert_eq!(kept.iter().map(StoredEvents::new_events).sum::<usize>(), 200);
+    assert_eq!(kept[200].events, kept[7].events);
+    let claimed = claim(store, at(0), 300).await;
+    let ids = claimed.iter().map(|claimed| claimed.event.id);
+    assert!(ids.eq(kept[..200].iter().map(|kept| kept.events[0])));
+}
+
+#[tokio::test]
+async fn webhooks_of_one_call_are_stored_all_or_none() {
+    let place = Place::new();
+    let store = &*place.open();
+    let mut bad = deliveries(&["b", "c"]);
+    bad.events[1].id = bad.events[0].id;
+
+    let refused = store.store_all(vec![deliveries(&["a"]), bad]).await;
+
+    assert!(matches!(refused, Err(StoreError::Impossible { .. })));
+    assert_eq!(store.counts().await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn a_payload_that_is_no_text_is_refused() {
     let place = Place::new();
     let store = &*place.open();
