@@ -6,6 +6,7 @@ mod error;
 mod auth;
 pub(crate) mod api;
 mod body;
+mod known_params;
 mod state;
 pub(crate) mod views;
 
@@ -24,6 +25,7 @@ use tracing::error;
 pub use auth::AdminToken;
 use body::Bodies;
 use error::ApiError;
+use known_params::KnownParams;
 pub use state::{AdminState, DestinationHandle};
 
 const REQUESTS_MAX: usize = 64;
@@ -31,9 +33,11 @@ const REQUESTS_MAX: usize = 64;
 /// The admin listener's routes.
 pub fn router(inside: Arc<AdminState>) -> Router {
     let (routes, description) = api::described();
+    let known = KnownParams::of(&description);
     let description = Json(description);
     routes
         .route("/api/v1/openapi.json", get(|| async { description }))
+        .route_layer(from_fn_with_state(known, known_params::check))
         .fallback(|| async { ApiError::NotFound("no such route".to_owned()) })
         .method_not_allowed_fallback(|| async { ApiError::Method })
         // What a body may cost is bounded for those who were let in, before it takes anybody's turn.

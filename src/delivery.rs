@@ -30,6 +30,8 @@ use crate::store::{Queue, StoreError};
 use context::Context;
 pub use context::ProcessContext;
 use gate::PausedBy;
+use persisted_gate::why_closed;
+pub use persisted_gate::why_closed_in;
 pub use settings::{Destination, Mappings, Settings};
 use worker::Worker;
 
@@ -133,8 +135,7 @@ impl Delivery {
     /// Why nothing goes to the destination now, if nothing does.
     pub fn why_closed(&self, now: Timestamp) -> Option<String> {
         let closed = self.context.gate.read(|gate| gate.closed(now))?;
-        let name = &self.context.destination.name;
-        Some(format!("nothing is sent to {name} now: {}", closed.reason))
+        Some(why_closed(&self.context.destination.name, &closed))
     }
 
     /// What an event in hand waits for: another event, by its place in the order of receipt.

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::error::ApiError;
+use crate::json;
 
 /// A mapping and a payload to preview it with, both of the largest size.
 const BYTES_MAX: usize = 12 * 1024 * 1024;
@@ -56,7 +57,11 @@ async fn gather(body: Body, time_max: Duration) -> Result<Body, ApiError> {
     let read = Limited::new(body, BYTES_MAX).collect();
     let read = timeout(time_max, read).await.map_err(|_| ApiError::TooSlow)?;
     match read {
-        Ok(whole) => Ok(Body::from(whole.to_bytes())),
+        Ok(whole) => {
+            let whole = whole.to_bytes();
+            // Every body of the API is JSON, which some tools begin with a byte order mark.
+            Ok(Body::from(whole.slice_ref(json::unmarked(&whole))))
+        }
         Err(error) if error.is::<LengthLimitError>() => Err(ApiError::TooLarge),
         Err(_) => Err(ApiError::Wrong("the body ended early".to_owned())),
     }
@@ -77,5 +82,12 @@ mod tests {
         let large = Body::from(vec![b' '; BYTES_MAX + 1]);
         assert_eq!(gather(large, TIME_MAX).await.unwrap_err(), ApiError::TooLarge);
         assert!(gather(Body::from(vec![b' '; BYTES_MAX]), TIME_MAX).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn byte_order_mark_before_the_body_is_skipped() {
+        let body = gather(Body::from("\u{feff}{}"), TIME_MAX).await.unwrap();
+
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "{}");
     }
 }

@@ -20,7 +20,7 @@ use crate::secret::Environment;
 use crate::store::sqlite::OpenError;
 use crate::store::{Archive, HoldDecision, ReleaseOutcome, Sqlite};
 use filter::{CommonFilterOptions, FilterOptions};
-use waits::SourceWaits;
+use waits::QueueWaits;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -169,11 +169,11 @@ async fn dispatch(
     let senders = |destination: &str| senders(destination, read);
     match command {
         EventsCommand::List { which, page } => {
-            let waits = SourceWaits::read(store, read).await?;
+            let waits = QueueWaits::read(store, read).await?;
             list::list(store, (which.filter(Vec::new(), senders)?, &waits), &page).await
         }
         EventsCommand::Show { id, json } => {
-            let waits = SourceWaits::read(store, read).await?;
+            let waits = QueueWaits::read(store, read).await?;
             show(store, (id, &waits), json).await
         }
         EventsCommand::Replay { ids, which, replay } => {
@@ -192,7 +192,7 @@ async fn dispatch(
 
 async fn show(
     store: &Sqlite,
-    (id, waits): (EventId, &SourceWaits),
+    (id, waits): (EventId, &QueueWaits),
     json: bool,
 ) -> Result<(), CommandError> {
     let mut record = store.event(id).await?.ok_or_else(|| list::unknown(id))?;

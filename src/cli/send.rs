@@ -74,7 +74,7 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
     };
 
     let said = runtime::block_on(async { webhook.post(&client(&url)?, &url, clock::now()).await })?;
-    output::print(&format!("{} {}\n", said.status, output::visible(said.body.trim_end())))?;
+    output::print(&format!("{} {}\n", said.status, output::line(&said.body)))?;
     match said.status {
         200..=299 => Ok(()),
         500.. => Err(CommandError::Failed("the relay could not take it".to_owned())),

@@ -55,7 +55,7 @@ impl PersistedGate {
         let saving = self.saving.lock().await;
         let is_first = !self.state().is_loaded;
         if is_first {
-            let gate: Gate = read(self.store.read_state(&self.name()).await?)?;
+            let gate: Gate = read(self.store.read_state(&key(&self.destination)).await?)?;
             let mut state = self.state();
             *state = GateState { gate, is_loaded: true, is_saved: true };
             state.gate.begin(missing, now);
@@ -158,20 +158,34 @@ impl PersistedGate {
             state.is_saved = true;
             written(&state.gate)
         };
-        let saved = self.store.write_state(&self.name(), gate).await;
+        let saved = self.store.write_state(&key(&self.destination), gate).await;
         if saved.is_err() {
             self.state().is_saved = false;
         }
         saved
     }
 
-    fn name(&self) -> String {
-        format!("destination {}", self.destination)
-    }
-
     fn state(&self) -> MutexGuard<'_, GateState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns why nothing is sent to the destination now, if nothing is, for a process that does not deliver.
+pub async fn why_closed_in(
+    store: &dyn Queue,
+    destination: &str,
+    now: Timestamp,
+) -> Result<Option<String>, StoreError> {
+    let gate: Gate = read(store.read_state(&key(destination)).await?)?;
+    Ok(gate.closed(now).map(|closed| why_closed(destination, &closed)))
+}
+
+pub(super) fn why_closed(destination: &str, closed: &Closed) -> String {
+    format!("nothing is sent to {destination} now: {}", closed.reason)
+}
+
+fn key(destination: &str) -> String {
+    format!("destination {destination}")
 }
 
 /// What cannot be read stops delivery, since a person's pause may be in it.

@@ -5,6 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use crate::json;
+
 /// How much of an answer's text is kept.
 pub const TEXT_BYTES_MAX: usize = 4096;
 
@@ -112,7 +114,7 @@ impl BodyKind {
         if bytes.trim_ascii().is_empty() {
             return BodyKind::Empty;
         }
-        match serde_json::from_slice::<Map<String, Value>>(bytes) {
+        match serde_json::from_slice::<Map<String, Value>>(json::unmarked(bytes)) {
             Ok(mut object) => BodyKind::Object { id: object.remove("id").filter(is_id) },
             Err(_) => BodyKind::Other,
         }
@@ -124,7 +126,7 @@ impl BodyKind {
             let begins = |key: &str| bytes.windows(key.len()).any(|part| part == key.as_bytes());
             return bytes.trim_ascii_start().starts_with(b"{") && begins("\"results\"");
         }
-        let object = serde_json::from_slice::<Map<String, Value>>(bytes);
+        let object = serde_json::from_slice::<Map<String, Value>>(json::unmarked(bytes));
         object.is_ok_and(|object| object.get("results").is_some_and(Value::is_array))
     }
 }
@@ -155,6 +157,7 @@ mod tests {
         check(r#"{"id": null}"#, &BodyKind::Object { id: None });
         check(r#"{"id": [1]}"#, &BodyKind::Object { id: None });
         check(r#"{"name": "Acme"}"#, &BodyKind::Object { id: None });
+        check("\u{feff}{\"id\": 7}", &BodyKind::Object { id: Some(json!(7)) });
         check(&format!(r#"{{"id": "{}"}}"#, "7".repeat(129)), &BodyKind::Object { id: None });
     }
 

@@ -253,6 +253,11 @@ async fn a_question_that_is_not_understood_is_refused_with_its_reason() {
     check("/api/v1/events?since=yesterday", "since").await;
     check("/api/v1/events?source=A%20B", "`source`").await;
     check("/api/v1/rejected?sources=form", "unknown parameter `sources`").await;
+    for path in ["sources", "destinations", "stats", "openapi.json", "events/x", "replays/x"] {
+        check(&format!("/api/v1/{path}?sorce=form"), "unknown parameter `sorce`").await;
+    }
+    let paused = scene.call("POST", "/api/v1/sources/form/pause?for=1h", None).await;
+    assert_eq!(paused.status, 400, "a pause without the end that was asked for");
     let everything = scene.call("POST", "/api/v1/replay", Some(&json!({}))).await;
     assert_eq!(everything.status, 400, "an empty filter replays nothing by mistake");
 }

@@ -12,7 +12,8 @@ use super::finding::Finding;
 use crate::clock;
 use crate::config::Config;
 use crate::delivery::source_pauses::{SourcePauses, why_source_waits};
-use crate::event::{SourceName, State};
+use crate::delivery::why_closed_in;
+use crate::event::{DEFAULT_DESTINATION, SourceName, State};
 use crate::http_client::chain;
 use crate::mapping_file::file::MappingFile;
 use crate::store::sqlite::{DiskSpace, OpenError, Settings, is_served};
@@ -213,21 +214,12 @@ async fn standing(store: &dyn Archive) -> Result<Vec<Finding>, StoreError> {
 async fn waiting(store: &dyn Store, files: &[MappingFile]) -> Result<Vec<Finding>, StoreError> {
     let mut found = Vec::new();
     let paused = SourcePauses::default().of_sources(store).await?;
-    let has_file = |source: &SourceName| {
-        // Files that could not be read tell nothing.
-        files.is_empty() || files.iter().any(|it| it.name.as_ref() == Some(source))
-    };
     for StateCount { source, events, .. } in
         store.counts().await?.into_iter().filter(|it| it.state == State::Queued)
     {
-        let state = (has_file(&source), paused.contains_key(&source));
-        if let Some(reason) = why_source_waits(&source, state) {
-            let advice = if state.0 {
-                "`POST sources/NAME/resume` of the API ends the pause"
-            } else {
-                "put its mapping file back: they wait until then"
-            };
-            let waits = format!("{events} queued events wait: {reason}");
+        let is_paused = paused.contains_key(&source);
+        if let Some((reason, advice)) = why_waits(store, files, (&source, is_paused)).await? {
+            let waits = format!("{events} queued events of {source} wait: {reason}");
             found.push(Finding::warning(STORE, waits).advice(advice));
         }
     }
@@ -238,6 +230,28 @@ async fn waiting(store: &dyn Store, files: &[MappingFile]) -> Result<Vec<Finding
         found.push(Finding::ok(STORE, waits).advice(advice));
     }
     Ok(found)
+}
+
+/// Why no queued event of the source is sent, if none is, and what ends that.
+async fn why_waits(
+    store: &dyn Store,
+    files: &[MappingFile],
+    (source, is_paused): (&SourceName, bool),
+) -> Result<Option<(String, &'static str)>, StoreError> {
+    let file = files.iter().find(|it| it.name.as_ref() == Some(source));
+    // Files that could not be read tell nothing.
+    let has_mapping = files.is_empty() || file.is_some();
+    if let Some(reason) = why_source_waits(source, (has_mapping, is_paused)) {
+        let advice = if has_mapping {
+            "`POST sources/NAME/resume` of the API ends the pause"
+        } else {
+            "put its mapping file back: they wait until then"
+        };
+        return Ok(Some((reason, advice)));
+    }
+    let destination = file.map_or(DEFAULT_DESTINATION, MappingFile::destination);
+    let closed = why_closed_in(store, destination, clock::now()).await?;
+    Ok(closed.map(|reason| (reason, "`POST destinations/NAME/resume` of the API ends a pause")))
 }
 
 #[cfg(test)]

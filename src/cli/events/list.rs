@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::waits::SourceWaits;
+use super::waits::QueueWaits;
 use crate::cli::error::CommandError;
 use crate::cli::output as shown;
 use crate::cli::output::{cell, one_line};
@@ -37,7 +37,7 @@ pub(super) struct Arguments {
 
 pub(super) async fn list(
     store: &Sqlite,
-    (filter, waits): (EventFilter, &SourceWaits),
+    (filter, waits): (EventFilter, &QueueWaits),
     arguments: &Arguments,
 ) -> Result<(), CommandError> {
     let mut listed = collect(store, filter, arguments).await?;

@@ -1,46 +1,74 @@
-//! Why queued events wait, where their source is the reason: the store does not know it.
+//! Why queued events wait, where their source or its destination is the reason: the rows do not hold it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
 use crate::cli::input;
+use crate::clock;
 use crate::config::Config;
 use crate::delivery::source_pauses::{SourcePauses, why_source_waits};
+use crate::delivery::why_closed_in;
 use crate::event::{SourceName, State};
+use crate::mapping_file::file::MappingFile;
 use crate::secret::Environment;
 use crate::store::{EventRecord, EventSummary, Sqlite, StoreError};
 
-pub(super) struct SourceWaits {
-    /// The sources that have a mapping file now; none: the files cannot be read.
-    with_file: Option<BTreeSet<SourceName>>,
+pub(super) struct QueueWaits {
+    /// Destination of each source that has a mapping file; none: the files cannot be read.
+    destinations: Option<BTreeMap<SourceName, String>>,
     paused: BTreeMap<SourceName, Timestamp>,
+    /// Reasons of the destinations to which nothing is sent now.
+    closed: BTreeMap<String, String>,
+    now: Timestamp,
 }
 
-impl SourceWaits {
+impl QueueWaits {
     pub(super) async fn read(
         store: &Sqlite,
         (config, environment): (&Config, &Environment),
-    ) -> Result<SourceWaits, StoreError> {
+    ) -> Result<QueueWaits, StoreError> {
+        let now = clock::now();
         let files = input::mapping_files(config, environment).ok();
-        let with_file = files.map(|files| files.into_iter().filter_map(|file| file.name).collect());
-        Ok(SourceWaits { with_file, paused: SourcePauses::default().of_sources(store).await? })
+        let destinations: Option<BTreeMap<SourceName, String>> =
+            files.map(|files| files.iter().filter_map(source_and_destination).collect());
+        let names: BTreeSet<&String> = destinations.iter().flat_map(BTreeMap::values).collect();
+        let mut closed = BTreeMap::new();
+        for name in names {
+            if let Some(reason) = why_closed_in(store, name, now).await? {
+                closed.insert(name.clone(), reason);
+            }
+        }
+        let paused = SourcePauses::default().of_sources(store).await?;
+        Ok(QueueWaits { destinations, paused, closed, now })
     }
 
     pub(super) fn add_to_line(&self, line: &mut EventSummary) {
-        if let (State::Queued, Some(reason)) = (line.state, self.reason(&line.source)) {
+        if let Some(reason) = self.reason(line) {
             line.reason = Some(reason);
         }
     }
 
     pub(super) fn add_to_record(&self, record: &mut EventRecord) {
-        if let (State::Queued, Some(reason)) = (record.state, self.reason(&record.event.source)) {
+        if let Some(reason) = self.reason(&record.summary()) {
             record.reason = Some(reason);
         }
     }
 
-    fn reason(&self, source: &SourceName) -> Option<String> {
-        let has_mapping = self.with_file.as_ref().is_none_or(|files| files.contains(source));
-        why_source_waits(source, (has_mapping, self.paused.contains_key(source)))
+    fn reason(&self, event: &EventSummary) -> Option<String> {
+        if event.state != State::Queued {
+            return None;
+        }
+        let destination = self.destinations.as_ref().map(|all| all.get(&event.source));
+        let has_mapping = destination.is_none_or(|destination| destination.is_some());
+        let is_paused = self.paused.contains_key(&event.source);
+        // An event that waits for its time or for another event says so itself.
+        let is_due = event.due_at.is_some_and(|due_at| due_at <= self.now);
+        why_source_waits(&event.source, (has_mapping, is_paused))
+            .or_else(|| self.closed.get(destination??).filter(|_| is_due).cloned())
     }
+}
+
+fn source_and_destination(file: &MappingFile) -> Option<(SourceName, String)> {
+    Some((file.name.clone()?, file.destination().to_owned()))
 }

@@ -126,6 +126,25 @@ fn typeform_answer_that_is_an_object_keeps_its_entries() {
 }
 
 #[test]
+fn rows_of_a_matrix_keep_their_names_in_providers_that_send_an_object() {
+    let matrix = json!({"Speed": "good", "Price": ["a", "b"]});
+    for (file, payload) in [
+        (include_str!("../../intake/providers/form.toml"), json!({"Rate": matrix})),
+        (
+            include_str!("../../intake/providers/formbricks.toml"),
+            json!({"data": {"data": {"Rate": matrix}}}),
+        ),
+        (
+            include_str!("../../intake/providers/webflow.toml"),
+            json!({"payload": {"data": {"Rate": matrix}}}),
+        ),
+    ] {
+        let requests = requests(&shipped(file), &payload);
+        assert_eq!(requests[0]["body"]["problem"], "Rate\nSpeed: good, Price: a, b");
+    }
+}
+
+#[test]
 fn answer_is_found_however_its_question_is_spelled() {
     let spellings = ["Société", "Socie\u{301}te\u{301}", " SOCIE\u{301}TÉ ", "société\u{a0}"];
     let spaced =

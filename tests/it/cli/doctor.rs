@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::process::Output;
+use std::sync::Arc;
 
 use savio_relay::clock;
-use savio_relay::store::sqlite::{Settings, Sqlite};
+use savio_relay::delivery::{Delivery, Destination, Settings};
+use savio_relay::store::sqlite::{self, Sqlite};
 use savio_relay::store::{NextStep, Queue, WaitsFor};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -245,7 +247,7 @@ async fn proxy_of_a_destination_is_named_without_its_credentials() {
 #[tokio::test]
 async fn events_that_wait_for_a_mapping_or_another_event_are_counted() {
     let deployment = Deployment::new(200).await;
-    let store = Settings::new(deployment.folder.path().join("relay.db"));
+    let store = sqlite::Settings::new(deployment.folder.path().join("relay.db"));
     let store = Sqlite::open(&store).unwrap();
     let gone = keep(&store, from("gone", clock::now())).await;
     let first = keep(&store, from("form", at(0))).await;
@@ -257,10 +259,35 @@ async fn events_that_wait_for_a_mapping_or_another_event_are_counted() {
 
     let report = deployment.doctor(&[]);
 
-    report.check("warning", "1 queued events wait: the source gone has no mapping at present");
+    report.check(
+        "warning",
+        "1 queued events of gone wait: the source gone has no mapping at present",
+    );
     report.check("ok", "1 queued events of form wait for another event");
     let mut show = program(deployment.folder.path());
     let show = show.args(["events", "show", &gone.to_string()]).envs(deployment.variables());
     let shown = String::from_utf8(show.output().unwrap().stdout).unwrap();
     assert!(shown.contains("the source gone has no mapping at present"), "{shown}");
+}
+
+#[tokio::test]
+async fn events_of_a_paused_destination_are_counted_with_its_pause() {
+    let deployment = Deployment::new(200).await;
+    let store = sqlite::Settings::new(deployment.folder.path().join("relay.db"));
+    let store = Arc::new(Sqlite::open(&store).unwrap());
+    let id = keep(&*store, from("form", clock::now())).await;
+    let client = Err("no token".to_owned());
+    let destination = Destination { name: "default".to_owned(), client, max_in_flight: 1 };
+    let delivery = Delivery::new(Arc::clone(&store) as _, destination, Settings::default());
+    delivery.pause(clock::now()).await.unwrap();
+    store.close().await;
+
+    let report = deployment.doctor(&[]);
+
+    let reason = "nothing is sent to default now: paused: by a person";
+    report.check("warning", &format!("1 queued events of form wait: {reason}"));
+    let mut show = program(deployment.folder.path());
+    let show = show.args(["events", "show", &id.to_string()]).envs(deployment.variables());
+    let shown = String::from_utf8(show.output().unwrap().stdout).unwrap();
+    assert!(shown.contains(reason), "{shown}");
 }

@@ -91,8 +91,8 @@ fn an_import_is_safe_to_repeat() {
 /// Later rows overwrite what earlier ones said of the same record, so that their order decides what stays.
 #[test]
 fn imported_events_keep_the_order_of_the_file() {
-    let text: String = (0..200).map(|row| format!("{{\"message\":\"row {row:03}\"}}\n")).collect();
-    let folder = folder("old.ndjson", &text);
+    let lines = (0..200).map(|row| format!("{{\"message\":\"row {row:03}\"}}"));
+    let folder = folder("old.ndjson", &lines.collect::<Vec<_>>().join("\n"));
 
     counts(folder.path(), &["form", "old.ndjson"], 0);
 
