@@ -7,27 +7,31 @@ use html5gum::{Span, Tokenizer};
 
 use super::text::{capped, link, without_scheme};
 
+/// Longer link targets and alternative texts are left out.
 const URL_BYTES_MAX: usize = 2048;
 
-/// Blocks become lines, list items begin with `- `, links are `text (url)`, white space is folded.
+/// Renders HTML as text: blocks become lines, list items begin with `- `, links are `text (url)`,
+/// white space is collapsed.
 pub(crate) fn html_to_text(html: &str) -> String {
     let (html, ending) = capped(html);
-    let mut page = HtmlText::default();
+    let mut rendered = HtmlText::default();
     let mut emitter =
         CallbackEmitter::new(|event: CallbackEvent<'_>, _: Span<()>| -> Option<Infallible> {
-            page.read(&event);
+            rendered.read(&event);
             None
         });
+    // Without a tree builder nobody else tells the tokenizer that the content of `script`, `style`
+    // or `textarea` is not markup.
     emitter.naively_switch_states(true);
     let finished = Tokenizer::new_with_emitter(html, emitter).finish();
     finished.expect("reading a text cannot fail");
-    page.end_link();
-    let mut text = page.text.trim().to_owned();
+    rendered.end_link();
+    let mut text = rendered.text.trim().to_owned();
     text.push_str(ending);
     text
 }
 
-/// The text so far, and where in the document we are.
+/// Text so far, and the open elements that decide how it continues.
 #[derive(Default)]
 struct HtmlText {
     text: String,
@@ -37,18 +41,18 @@ struct HtmlText {
     bullet: bool,
     preformatted: usize,
     lists: usize,
-    /// The element whose content is not shown.
+    /// The open element whose content is hidden.
     hidden: Option<Vec<u8>>,
     link: Option<OpenLink>,
     tag: Vec<u8>,
     attribute: Vec<u8>,
-    /// What the tag that is being read links to or stands for.
+    /// `href` or `alt` of the tag that is being read.
     target: String,
 }
 
 struct OpenLink {
     url: String,
-    /// Where its text begins.
+    /// Byte of the rendered text at which the link's text begins.
     start: usize,
 }
 
@@ -71,19 +75,19 @@ impl HtmlText {
     }
 
     fn attribute_value(&mut self, value: &[u8]) {
-        let wanted = match self.tag.as_slice() {
+        let is_target = match self.tag.as_slice() {
             b"a" => self.attribute == b"href",
             b"img" => self.attribute == b"alt",
             _ => false,
         };
-        if wanted && value.len() <= URL_BYTES_MAX {
+        if is_target && value.len() <= URL_BYTES_MAX {
             String::from_utf8_lossy(value).trim().clone_into(&mut self.target);
         }
     }
 
     fn start(&mut self) {
         let tag = std::mem::take(&mut self.tag);
-        // A head without its end tag ends where something visible begins.
+        // HTML permits a head without an end tag: it ends at the first visible element.
         if self.hidden.as_deref() == Some(b"head") && !belongs_in_head(&tag) {
             self.hidden = None;
         }
@@ -92,6 +96,7 @@ impl HtmlText {
         }
         match tag.as_slice() {
             b"script" | b"style" | b"head" | b"title" | b"template" => self.hidden = Some(tag),
+            // At most one empty line, however many `<br>` follow each other.
             b"br" => self.breaks = (self.breaks + 1).min(2),
             b"pre" | b"listing" | b"xmp" => {
                 self.break_lines(2);
@@ -117,6 +122,7 @@ impl HtmlText {
 
     fn end(&mut self, tag: &[u8]) {
         if let Some(hidden) = &self.hidden {
+            // Any other end tag is part of the hidden content.
             if hidden == tag {
                 self.hidden = None;
             }
@@ -133,6 +139,7 @@ impl HtmlText {
                 self.break_lines(1);
             }
             b"li" => {
+                // An empty item leaves no bullet before the next text.
                 self.bullet = false;
                 self.break_lines(1);
             }
@@ -141,8 +148,10 @@ impl HtmlText {
     }
 
     fn start_link(&mut self) {
+        // Links do not nest: in HTML a second `<a>` closes the first.
         self.end_link();
         let url = std::mem::take(&mut self.target);
+        // `javascript:` and addresses within the page are of no use outside of it.
         if without_scheme(&url).is_some() {
             self.link = Some(OpenLink { url, start: self.text.len() });
         }
@@ -152,8 +161,10 @@ impl HtmlText {
         let Some(OpenLink { url, start }) = self.link.take() else {
             return;
         };
+        // The white space due before the first word was written behind `start`.
         let written = self.text[start..].trim_start();
         let linked = link(written, &url);
+        // Around an image without `alt`, the address is all there is to show.
         if written.is_empty() {
             self.words(&linked);
         } else {
@@ -184,7 +195,7 @@ impl HtmlText {
         }
     }
 
-    /// Writes what is due before the next word.
+    /// Writes the line ends, space or bullet that are due before the next word.
     fn gap(&mut self) {
         if !self.text.is_empty() && self.breaks > 0 {
             self.text.push_str(&"\n".repeat(self.breaks));
@@ -200,6 +211,7 @@ impl HtmlText {
     }
 
     fn break_lines(&mut self, lines: usize) {
+        // Editors write `<li><p>…</p></li>`: a paragraph in a list makes no empty line.
         let lines = if self.lists > 0 { lines.min(1) } else { lines };
         self.breaks = self.breaks.max(lines);
     }
@@ -212,9 +224,10 @@ fn belongs_in_head(tag: &[u8]) -> bool {
     )
 }
 
-/// How many line ends part an element from what is before and after it. All that browsers show as a block
-/// has one at least; lists and preformatted text are told apart before.
+/// Returns the line ends before and after an element; its callers handle lists and preformatted
+/// text.
 fn lines_around(tag: &[u8]) -> usize {
+    // All elements that the HTML standard's section on rendering displays as blocks.
     match tag {
         b"p" | b"h1" | b"h2" | b"h3" | b"h4" | b"h5" | b"h6" | b"blockquote" | b"table" => 2,
         b"address" | b"article" | b"aside" | b"body" | b"caption" | b"center" | b"dd"
@@ -246,7 +259,7 @@ mod tests {
         check("<table><tr><td>a<td>b</tr><tr><td>c</table>", "a b\nc");
     }
 
-    /// All elements that HTML's rendering rules show as blocks, obsolete ones included.
+    /// All elements that HTML's rendering rules display as blocks, including obsolete ones.
     const BLOCKS: &str = "address article aside blockquote body center dd details dialog dir div dl dt \
         fieldset figcaption figure footer form h1 h2 h3 h4 h5 h6 header hgroup html legend li listing main \
         menu nav ol optgroup option p pre search section summary table tbody tfoot thead tr ul xmp";
