@@ -163,7 +163,7 @@ impl AnswerRules {
         // Answers whose question is not in the payload are kept, under their key.
         for (key, answer) in unmatched.into_iter().flat_map(UnmatchedAnswers::left) {
             let view = ItemValues::new(scope, &self.templates, Some(answer));
-            self.answer(Some(view), Question { question: key, keys: Vec::new() }, collected);
+            self.answer(Some(view), Question { text: key, keys: Vec::new() }, collected);
         }
         Ok(())
     }
@@ -217,8 +217,8 @@ impl AnswerRules {
     ) -> Result<Question, ValueError> {
         let mut read = Question::default();
         match (printed, &self.question) {
-            (Some(printed), _) => read.question = printed,
-            (None, Some(question)) => read.question = one(question, view)?,
+            (Some(printed), _) => read.text = printed,
+            (None, Some(question)) => read.text = one(question, view)?,
             (None, None) => {}
         }
         if let Some(keys) = &self.keys {
