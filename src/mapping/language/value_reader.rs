@@ -31,7 +31,7 @@ pub(crate) struct ValueReader<'r> {
     pub(crate) known: &'r [Variable],
     pub(crate) mistakes: &'r mut Diagnostics,
     /// Validator of the field being read, if it holds exactly one value, such as a URL.
-    // Several URLs would be joined to a text that is no URL, so queries for several are warned about.
+    // Several URLs would be joined to a text that is no URL.
     pub(crate) one: Option<&'static Validator>,
     depth: usize,
 }

@@ -1,22 +1,24 @@
-//! The patterns of `match` and `search`: I-Regexp (RFC 9485), compiled once, and what that may cost.
+//! Patterns of `match` and `search`: I-Regexp (RFC 9485), compiled once, within a budget.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use regex::{Regex, RegexBuilder};
 
-/// A compiled pattern takes so much memory at most; the first size that it fits is its price.
+/// Size limits of a compiled pattern; the first that it fits is its price.
+// The regex crate tells whether a pattern fits a limit, and not how large it is.
 const COMPILED_KIB: [usize; 5] = [4, 16, 64, 256, 1024];
-/// A hostile text drives a pattern through all that was compiled, byte by byte: so many bytes
-/// times KiB take about the time of one step.
+/// Bytes of text times KiB of pattern that are matched in about the time of one step.
+// A hostile text drives a pattern through all of its states at each byte.
 const BYTES_TIMES_KIB_PER_STEP: usize = 16;
 
-/// Memory of a pattern for the texts that it was matched with, in each thread.
-const REMEMBERED_KIB: usize = 64;
+/// Cache of a pattern's lazy DFA, in each thread that matches with it.
+const CACHE_KIB: usize = 64;
 
-/// All patterns of one file, with what they remember.
+/// Memory of all patterns of one file, with their caches.
 const FILE_KIB_MAX: u64 = 32 * 1024;
-/// Time that compiling them may take; 5,000 patterns took as many milliseconds, and 2.4 GiB.
+/// Time for compiling all patterns of one file.
+// Without these limits, 5,000 patterns took 5 s and 2.4 GiB.
 const FILE_MICROSECONDS_MAX: u64 = 500_000;
 
 /// Budget of the patterns of one file, or of one query of a template. Clones share it.
@@ -34,7 +36,7 @@ impl Patterns {
         Patterns::new(FILE_KIB_MAX, FILE_MICROSECONDS_MAX)
     }
 
-    /// Those of a query that is used once.
+    /// Returns the budget of a query that is used once.
     pub(in crate::mapping) fn within(microseconds: u64) -> Patterns {
         Patterns::new(FILE_KIB_MAX, microseconds)
     }
@@ -44,20 +46,21 @@ impl Patterns {
         Patterns(Arc::new(Costs { kib, microseconds }))
     }
 
-    /// About how many microseconds of compiling are left.
+    /// Returns about how many microseconds of compiling are left.
     pub(in crate::mapping) fn left(&self) -> u64 {
         self.0.microseconds.load(Ordering::Relaxed)
     }
 
-    /// An attempt to compile to so much. Measured with regex 1 on an optimized build: `\P{L}` 800
-    /// times takes 10 ms for its 4 KiB of text, whatever the size; a size of 1 MiB takes 8 ms.
+    /// Charges the time of an attempt to compile within a size.
     fn attempt(&self, pattern: &str, compiled_kib: usize) -> Result<(), BadPattern> {
+        // Measured with regex 1 in an optimized build: `\P{L}` 800 times, 4 KiB of text, takes
+        // 10 ms at any size; a size of 1 MiB takes 8 ms.
         let cost = 100 + 8 * compiled_kib + 3 * pattern.len();
         take(&self.0.microseconds, cost as u64)
     }
 
     fn keep(&self, compiled_kib: usize) -> Result<(), BadPattern> {
-        take(&self.0.kib, (compiled_kib + REMEMBERED_KIB) as u64)
+        take(&self.0.kib, (compiled_kib + CACHE_KIB) as u64)
     }
 }
 
@@ -65,6 +68,7 @@ fn take(left: &AtomicU64, cost: u64) -> Result<(), BadPattern> {
     let taken =
         left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(cost));
     taken.map(drop).map_err(|_| {
+        // Nothing is left for smaller patterns: the file has too many, wherever the last one is.
         left.store(0, Ordering::Relaxed);
         BadPattern {
             message: "the regular expressions up to this one are too large together".to_owned(),
@@ -88,7 +92,7 @@ pub(super) enum Cover {
     Part,
 }
 
-/// Mistake in a pattern, and what to write instead.
+/// Error of a pattern, and advice what to write instead.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct BadPattern {
     pub(super) message: String,
@@ -103,11 +107,12 @@ impl Pattern {
     ) -> Result<Pattern, BadPattern> {
         let translated = translate(pattern)?;
         let translated = match cover {
+            // In a group, so that all alternatives of `a|b` are anchored.
             Cover::Whole => format!(r"\A(?:{translated})\z"),
             Cover::Part => translated,
         };
         let mut builder = RegexBuilder::new(&translated);
-        builder.dfa_size_limit(REMEMBERED_KIB * 1024);
+        builder.dfa_size_limit(CACHE_KIB * 1024);
         for compiled_kib in COMPILED_KIB {
             patterns.attempt(pattern, compiled_kib)?;
             match builder.size_limit(compiled_kib * 1024).build() {
@@ -126,13 +131,13 @@ impl Pattern {
         self.regex.is_match(text)
     }
 
-    /// Steps that matching the text costs.
+    /// Returns the steps that matching the text costs.
     pub(super) fn steps(&self, text: &str) -> usize {
         1 + text.len().saturating_mul(self.compiled_kib) / BYTES_TIMES_KIB_PER_STEP
     }
 }
 
-/// Refuses what I-Regexp lacks, and gives `.` its meaning: no line end.
+/// Translates I-Regexp to the syntax of the regex crate; refuses what I-Regexp lacks.
 fn translate(pattern: &str) -> Result<String, BadPattern> {
     let mut translated = String::with_capacity(pattern.len());
     let mut in_class = false;
@@ -156,7 +161,9 @@ fn translate(pattern: &str) -> Result<String, BadPattern> {
                 in_class = false;
                 translated.push(']');
             }
+            // In I-Regexp `.` is neither of the two line ends; in the regex crate only not `\n`.
             '.' if !in_class => translated.push_str(r"[^\n\r]"),
+            // The regex crate takes `&&` and `~~` in a class for set operators.
             '&' | '~' if in_class => translated.extend(['\\', character]),
             plain => translated.push(plain),
         }
@@ -184,6 +191,7 @@ fn foreign(what: &str, help: Option<&'static str>) -> BadPattern {
 
 fn bad(error: &regex::Error) -> BadPattern {
     let text = error.to_string();
+    // The lines before show the translated pattern, which nobody wrote.
     let cause = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
     BadPattern { message: format!("not a regular expression: {cause}"), help: None }
 }
