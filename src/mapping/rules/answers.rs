@@ -36,8 +36,8 @@ const QUESTIONS_MAX: usize = 2_000;
 ///   that are equal where an answer belongs to a question. An answer without a question comes last.
 /// - `question`: the question's text; `@` is the question. With `of`, its default is `@.key`.
 /// - `printed`: for questions that occur only in one text, `question:answer, question:answer`.
-///   `printed = { text = "$.pretty", answer = ["@.value"] }` names that text and the ways in which an
-///   answer may be printed in it. `question` is then used for those that are not found there.
+///   `printed = { text = "$.pretty", answer = ["@.value"] }` names that text and the forms in which
+///   an answer may be printed in it. `question` is then used for those that are not found there.
 /// - `answer`: the answer's value; `@` is the answer (the question, without `found_in`). With `of`,
 ///   its default is the entry's value. Several nodes, such as chosen labels, stay several; an
 ///   object is its entries, each as `key: value`.

@@ -1,4 +1,5 @@
-//! minijinja's own filters and tests that do much for little fuel: each is paid for before it begins.
+//! minijinja's own filters and tests that do much work for little fuel, wrapped so that each is
+//! paid for before it begins.
 
 use std::borrow::Cow;
 
@@ -10,9 +11,9 @@ use super::weight::{
     is_container, is_there, listed, weigh, weigh_all, weigh_all_printed, weigh_printed,
 };
 
-/// minijinja's price of text.
+/// Bytes of text for a unit of fuel, as in minijinja.
 const BYTES_PER_FUEL: usize = 64;
-/// Its price of what it writes out as text from other values.
+/// Bytes of serialized output for a unit of fuel, as in minijinja.
 const SERIALIZED_BYTES_PER_FUEL: usize = 4;
 
 pub(super) fn bound(environment: &mut Environment<'static>) {
@@ -22,7 +23,7 @@ pub(super) fn bound(environment: &mut Environment<'static>) {
     bound_tests(environment);
 }
 
-/// A filter or test of minijinja's, and what is paid before it begins.
+/// Wraps a filter or test of minijinja; `pay` is called before it begins.
 fn paid(
     builtin: Value,
     pay: impl Fn(&State, &[Value]) -> Result<(), Error> + Send + Sync + 'static,
@@ -34,7 +35,7 @@ fn paid(
     }
 }
 
-/// What takes anything as text.
+/// Wraps filters that print their arguments.
 fn bound_printing(environment: &mut Environment<'static>) {
     for (name, filter) in [
         ("string", Value::from_function(filters::string)),
@@ -61,16 +62,16 @@ fn bound_printing(environment: &mut Environment<'static>) {
     });
 }
 
-/// Each character is compared with each of those that are trimmed.
 fn trimmed(state: &State, arguments: &[Value]) -> Result<(), Error> {
     weigh_all_printed(state, arguments)?;
+    // Each character is compared with each of those to trim.
     let length = |at: usize| arguments.get(at).and_then(Value::as_str).map_or(0, str::len);
     pay_bytes(state, length(0).saturating_mul(length(1)))
 }
 
-/// Each line is a value of its own.
 fn cut_into_lines(state: &State, arguments: &[Value]) -> Result<(), Error> {
     weigh_all_printed(state, arguments)?;
+    // Each line becomes a value. minijinja charges for these too, but only once all are there.
     let text = arguments.first().and_then(Value::as_str).unwrap_or_default();
     pay(state, text.matches('\n').count() / 2)
 }
@@ -82,7 +83,7 @@ fn indented(state: &State, arguments: &[Value]) -> Result<(), Error> {
     pay_bytes(state, lines.saturating_mul(number(arguments, "width")?.unwrap_or(4)))
 }
 
-/// The second argument, or that with the name.
+/// Returns the second argument, or the one with the name.
 fn number(arguments: &[Value], name: &str) -> Result<Option<usize>, Error> {
     let (arguments, named): (&[Value], Kwargs) = from_args(arguments)?;
     let number = match arguments.get(1) {
@@ -92,6 +93,7 @@ fn number(arguments: &[Value], name: &str) -> Result<Option<usize>, Error> {
     Ok(number.and_then(|number| number.as_usize()))
 }
 
+// Not a wrapper: how long the result is depends on how often the text is found.
 fn replace(state: &State, arguments: Rest<ValueOrKwargs>) -> Result<Value, Error> {
     let arguments = arguments.into_values();
     weigh_all_printed(state, &arguments)?;
@@ -110,6 +112,7 @@ fn tojson(state: &State, arguments: Rest<ValueOrKwargs>) -> Result<Value, Error>
     let indent = number(&arguments, "indent")?.unwrap_or(2);
     let (value, written, named): (&Value, Option<Value>, Kwargs) = from_args(&arguments)?;
     weigh_printed(state, value, indent)?;
+    // Called as a function, minijinja's filter has no state to charge for its output.
     let json = filters::tojson(value, written, named)?;
     pay(state, json.as_str().map_or(0, str::len) / SERIALIZED_BYTES_PER_FUEL)?;
     Ok(json)
@@ -144,11 +147,12 @@ fn bound_comparing(environment: &mut Environment<'static>) {
 fn sorted(state: &State, arguments: &[Value]) -> Result<(), Error> {
     weigh_all(state, arguments)?;
     let length = arguments.first().and_then(Value::len).unwrap_or(0);
+    // Both filters sort.
     let comparisons = length.checked_ilog2().map_or(0, |log| length.saturating_mul(log as usize));
     pay(state, comparisons)
 }
 
-/// What puts values into lists, and what goes through lists only when somebody asks.
+/// Wraps filters that put values into lists, and those that give lazy lists.
 fn bound_lists(environment: &mut Environment<'static>) {
     environment.add_filter("batch", paid(Value::from_function(filters::batch), weigh_all));
     environment.add_filter("slice", paid(Value::from_function(filters::slice), weigh_all));
@@ -162,15 +166,17 @@ fn bound_lists(environment: &mut Environment<'static>) {
         ("chain", Value::from_function(filters::chain)),
     ] {
         let lazy = paid(filter, weigh_all);
+        // A lazy list that is made of another one reads it by a nested call: 9,000 of them in a loop
+        // would overflow the stack.
         environment.add_filter(name, move |state: &mut State, arguments: Rest<ValueOrKwargs>| {
             let lazy = lazy(state, arguments)?;
-            gone_through(state, &lazy)
+            evaluated(state, &lazy)
         });
     }
     environment.add_filter("sum", paid(Value::from_function(filters::sum), numbers));
 }
 
-fn gone_through(state: &State, lazy: &Value) -> Result<Value, Error> {
+fn evaluated(state: &State, lazy: &Value) -> Result<Value, Error> {
     weigh(state, lazy)?;
     if lazy.kind() != ValueKind::Map {
         return if lazy.kind() == ValueKind::Iterable {
@@ -188,8 +194,8 @@ fn gone_through(state: &State, lazy: &Value) -> Result<Value, Error> {
     Ok(Value::from_pairs(entries))
 }
 
-/// A sum of lists would be made anew for each of them.
 fn numbers(_: &State, arguments: &[Value]) -> Result<(), Error> {
+    // A sum of lists or texts would be copied for each of its parts, which is quadratic.
     let (arguments, named): (&[Value], Kwargs) = from_args(arguments)?;
     let start = match arguments.get(2) {
         Some(start) => Some(start.clone()),
@@ -222,8 +228,10 @@ fn bound_tests(environment: &mut Environment<'static>) {
     }
 }
 
-/// A test that holds for no value that is not there, as the operator of its name.
+/// Returns a test that is false for absent values.
 fn ordering(test: fn(&Value, &Value) -> bool) -> Value {
+    // As for the operators (see `guard`): minijinja orders absent values before all others, and a
+    // missing score would be `lt 9`.
     Value::from_function(move |value: &Value, other: &Value| {
         is_there(value) && is_there(other) && test(value, other)
     })
@@ -231,6 +239,7 @@ fn ordering(test: fn(&Value, &Value) -> bool) -> Value {
 
 fn tested(state: &State, arguments: &[Value]) -> Result<(), Error> {
     weigh_all(state, arguments)?;
+    // A text by itself weighs nothing, and is compared here.
     let texts = arguments.iter().filter_map(Value::as_str);
     pay_bytes(state, texts.map(str::len).sum())
 }
