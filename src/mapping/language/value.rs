@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_an_error_that_names_its_keys() {
+    fn object_fails_and_names_its_keys() {
         let failure = ScalarList::of_json([&json!({"first": 1, "last": 2})]).unwrap_err();
 
         assert!(failure.0.contains("object"), "{failure}");
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_may_be_read_as_a_number() {
+    fn numeric_text_converts_to_a_number() {
         let number = |text: &str| Scalar::Text(text.into()).into_number();
         assert_eq!(number("12"), Ok(Number::from(12)));
         assert_eq!(number("1.5"), Ok(Number::from_f64(1.5).unwrap()));

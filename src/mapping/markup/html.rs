@@ -265,7 +265,7 @@ mod tests {
         menu nav ol optgroup option p pre search section summary table tbody tfoot thead tr ul xmp";
 
     #[test]
-    fn every_block_element_stands_on_lines_of_its_own() {
+    fn block_element_is_on_lines_of_its_own() {
         for tag in BLOCKS.split_whitespace() {
             for tag in [tag.to_owned(), tag.to_uppercase()] {
                 let text = html_to_text(&format!("a<{tag}>b</{tag}>c<{tag}>d</{tag}>"));
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn text_level_elements_stay_in_their_line() {
+    fn inline_element_breaks_no_line() {
         let inline = "abbr acronym b bdi bdo big button cite code data del dfn em font i ins kbd label mark \
             meter nobr output q rp rt ruby s samp small span strike strong sub sup time tt u var";
         for tag in inline.split_whitespace() {
@@ -288,14 +288,14 @@ mod tests {
     }
 
     #[test]
-    fn white_space_is_folded_except_in_pre() {
+    fn white_space_is_collapsed_except_in_pre() {
         check(" a \n\t b&nbsp; <b> c</b>d ", "a b cd");
         check("a <i>b</i> <i>c</i>", "a b c");
         check("x<pre>a\r\n  b</pre>y", "x\n\na\n  b\n\ny");
     }
 
     #[test]
-    fn links_show_where_they_lead() {
+    fn link_shows_its_target() {
         check("<a href='https://x.io/a'>here</a>.", "here (https://x.io/a).");
         check("<a href='https://x.io/'>x.io</a>", "x.io");
         check("<a href='mailto:a@b.io'>a@b.io</a>", "a@b.io");
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_a_reader_sees_is_shown() {
+    fn hidden_content_is_left_out() {
         check("<style>p{}</style><script>if (a<b) x()</script>seen", "seen");
         check("<head><title>T</title><meta></head><body>seen", "seen");
         check("<head><title>T</title><p>seen", "seen");
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_html_is_read_in_linear_time() {
+    fn hostile_html_is_converted_in_linear_time() {
         let floods = ["<div>", "</", "<a <b", "<b>", "<ul><li>", "&", "<!--", "<a href=https://x>"];
         let begun = Instant::now();
         for flood in floods {
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_is_cut() {
+    fn long_html_is_truncated() {
         let shown = html_to_text(&"é ".repeat(100_000));
 
         assert!(shown.len() <= 64 * 1024 + 3);
@@ -340,7 +340,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read(html in "(<|>|/|a|p|br|li|pre|script|head|=|'| |&|;|é|href|\n){0,60}") {
+        fn any_input_gives_a_trimmed_text(html in "(<|>|/|a|p|br|li|pre|script|head|=|'| |&|;|é|href|\n){0,60}") {
             let text = html_to_text(&html);
             prop_assert_eq!(text.trim(), text.as_str());
         }

@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_mark_stays() {
+    fn text_without_marks_is_unchanged() {
         check("*bold* _it_ `code`", "*bold* _it_ `code`");
         check("1 &lt; 2 &amp;&amp; 3 &gt; 2", "1 < 2 && 3 > 2");
         check("&amp;lt;", "&lt;");
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_marks_is_linear() {
+    fn many_open_marks_take_linear_time() {
         let shown = slack_to_text(&"<".repeat(1_000_000));
 
         assert_eq!(shown.chars().count(), 64 * 1024 + 1);

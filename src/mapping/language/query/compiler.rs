@@ -289,7 +289,7 @@ mod tests {
     ];
 
     #[test]
-    fn places_belong_to_their_nodes() {
+    fn place_of_each_node_compiles_to_the_node() {
         QUERIES.into_iter().for_each(check);
         for text in queries_of_the_compliance_suite() {
             if Query::parse(&text).is_ok() {

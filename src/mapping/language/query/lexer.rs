@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_falls_into_words_and_signs() {
+    fn query_text_is_cut_into_tokens() {
         check("$.a[0]", &["$", ".", "a", "[", "0", "]"]);
         check("@ <=-1.5e+3", &["@", "<=", "-1.5e+3"]);
         check(r"@['a\'b' ]", &["@", "[", r"'a\'b'", "]"]);
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_calls_and_comparisons_have_their_places() {
+    fn paths_calls_and_comparisons_have_places() {
         let text = "$.a[?@.b[0] == length(@..c) && $ > -1].*";
         let scan = QueryTokens::new(text).unwrap();
 

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_alone_shows_numbers_compared_with_texts() {
+    fn number_compared_with_text_is_found_without_a_sample() {
         check("@.votes > '5'", &Value::Null, &["@.votes > '5'"]);
         check("@.a && 'x' == count(@.*)", &Value::Null, &["'x' == count(@.*)"]);
         check("@.date > '2027-01-31' && @.id == '5'", &Value::Null, &[]);
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_shows_numbers_compared_with_texts() {
+    fn number_compared_with_text_is_found_in_a_sample() {
         let sample = json!({"id": 5, "name": "x", "votes": "7"});
 
         check("@.id == '5' || @.name == 'x'", &sample, &["@.id == '5'"]);
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_shows_bare_existence_of_null_and_false() {
+    fn existence_of_null_or_false_is_found_in_a_sample() {
         let sample = json!({"gone": null, "off": false, "empty": "", "on": true, "many": [null]});
 
         check("@.gone && !$.off", &sample, &["@.gone", "$.off"]);

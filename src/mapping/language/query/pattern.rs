@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn the_patterns_of_a_file_are_bounded_in_memory_and_in_time() {
+    fn patterns_of_a_file_are_bounded_in_memory_and_time() {
         let large = r"[a-z]{0,1000}";
         let (all, few) = (Patterns::of_file(), Patterns::within(5_000));
         let compiled = |patterns: &Patterns| {
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dot_is_no_line_end() {
+    fn dot_matches_no_line_end() {
         check("a.b", Cover::Whole, "a\nb", false);
         check("a.b", Cover::Whole, "a\u{2028}b", true);
         check("a[.]b", Cover::Whole, "axb", false);
@@ -240,13 +240,13 @@ mod tests {
     }
 
     #[test]
-    fn a_class_has_no_set_operators() {
+    fn class_has_no_set_operators() {
         check("[a&&b]", Cover::Whole, "&", true);
         check("[a~~b]", Cover::Whole, "a", true);
     }
 
     #[test]
-    fn what_i_regexp_lacks_is_refused_with_advice() {
+    fn syntax_outside_i_regexp_is_refused_with_advice() {
         for foreign in [r"\d+", r"\w", r"\bword\b", "(?i)a", "[[:alpha:]]", "a\\"] {
             let bad = bad_pattern(foreign);
             assert!(bad.message.contains("RFC 9485"), "{foreign}: {bad:?}");

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_beside_each_other_does_not_add_up() {
+    fn siblings_do_not_add_up() {
         check(&format!("{{{{ [{}] }}}}", "a~a,".repeat(5_000)), true);
         check(&format!("{{{{ {{{}}} }}}}", "'a':a.b,".repeat(5_000)), true);
         check(&"{{ a~a }}{% if a %}{% elif a %}{% endif %}".repeat(1_000), true);

@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_signs_and_literals_are_found_in_code_only() {
+    fn tokens_are_found_in_code_only() {
         check(
             "a {{ b|c }} d {# e #}",
             &[TemplateToken::Word("b"), TemplateToken::Sign("|"), TemplateToken::Word("c")],
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_one_token() {
+    fn number_is_one_token() {
         check(
             "{{ 1.5e+3-0x1e+b }}",
             &[

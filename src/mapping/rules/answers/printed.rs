@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn questions_are_what_stands_before_their_answers() {
+    fn question_is_the_text_before_its_answer() {
         check("A:1, B:2", &["1", "2"], &[Some("A"), Some("B")]);
         check("A, a:1, B:1, C:1", &["1", "1", "1"], &[Some("A, a"), Some("B"), Some("C")]);
         check("A:x, y:z, B:z", &["x, y:z", "z"], &[Some("A"), Some("B")]);
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn question_that_is_not_sure_is_none() {
+    fn uncertain_question_is_none() {
         check("", &["1"], &[None]);
         check("A:1 of 5, B:1", &["1", "1"], &[None, None]);
         check("A 1 or 2:1, 2 is best:1", &["1"], &[None]);
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn much_text_and_many_answers_take_bounded_time() {
+    fn long_text_with_many_answers_takes_bounded_time() {
         let text = ":1, :2 ".repeat(300_000);
         let answers = vec![vec!["3".to_owned(), "1".to_owned(), ":2 :1".to_owned()]; 2_000];
         let begun = Instant::now();
