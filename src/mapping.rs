@@ -66,7 +66,7 @@ impl Mapping {
         let has_answers = answers.is_some();
         let mut compiler = BlockCompiler { templates: &mut templates, has_answers, mistakes };
         let mut blocks = Vec::new();
-        // A contact names its company and a feedback its person, so these are sent first.
+        // A contact names its company and a feedback its person: what is named is sent first.
         for kind in [RequestKind::Company, RequestKind::Contact, RequestKind::Feedback] {
             let tables = file.tables(kind.as_str(), compiler.mistakes);
             for (position, table) in tables.into_iter().enumerate() {

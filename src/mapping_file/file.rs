@@ -180,7 +180,7 @@ impl MappingFile {
         if !source.signature.asks_for_secret() {
             weaknesses.push("anybody can send to it: its scheme is none".to_owned());
         }
-        // The texts contain names from the file, which may be control characters on a terminal.
+        // The texts have names from the file, which may contain control characters of terminals.
         let of_signature = source.signature.weaknesses().into_iter().map(visible);
         weaknesses.extend(of_signature.map(|weak| format!("its proof is weak: {weak}")));
         weaknesses.extend(source.handshakes.iter().flat_map(handshake::weaknesses));

@@ -61,7 +61,7 @@ fn address(word: &str, at: usize) -> Option<&str> {
         return None;
     }
     let end = at + 1 + host_without_tail(host).len();
-    // Savio accepts `a@localhost` too, which is nobody's address in a text.
+    // Savio accepts `a@localhost` too, which is no person's address.
     Some(&word[start..end]).filter(|found| found[at - start..].contains('.') && is_email(found))
 }
 

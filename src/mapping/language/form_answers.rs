@@ -72,7 +72,7 @@ impl FormAnswers {
 
 /// Returns the name in lower case, NFC and with single spaces.
 fn normalized(name: &str) -> String {
-    // A question in a mapping file differs from the one in the payload in what nobody sees:
+    // A question in a mapping file differs from the one in the payload in what is not visible:
     // composed accents, U+00A0 before a French question mark, a line end.
     let composed =
         ComposingNormalizerBorrowed::new_nfc().normalize(&name.to_lowercase()).into_owned();

@@ -88,7 +88,7 @@ impl<'r> ValueReader<'r> {
         let template = self.templates.add(text, self.known, self.mistakes)?;
         if let Some(one) = self.one {
             for query in &template.several {
-                let message = several(query, one);
+                let message = multi_value_message(query, one);
                 let quote = if query.contains('\'') { '"' } else { '\'' };
                 let help = format!("write jsonpath({quote}{query}{quote}) | first");
                 self.mistakes.push(Diagnostic::warning(text.place.clone(), message).help(help));
@@ -99,7 +99,7 @@ impl<'r> ValueReader<'r> {
 
     fn warn_of_several(&mut self, text: &SpannedText, query: &Query) {
         let Some(one) = self.one.filter(|_| !query.is_singular()) else { return };
-        let message = several(&text.text, one);
+        let message = multi_value_message(&text.text, one);
         let query = text.text.replace('\\', "\\\\");
         let quote = if query.contains('"') { '\'' } else { '"' };
         let first = format!("{{{{ jsonpath({quote}{query}{quote}) | first }}}}");
@@ -268,7 +268,7 @@ impl<'r> ValueReader<'r> {
     }
 }
 
-fn several(query: &str, one: &Validator) -> String {
+fn multi_value_message(query: &str, one: &Validator) -> String {
     format!("`{query}` may give several values, and Savio takes one {}", one.what_briefly)
 }
 

@@ -20,8 +20,8 @@ pub(crate) fn html_to_text(html: &str) -> String {
             rendered.read(&event);
             None
         });
-    // Without a tree builder nobody else tells the tokenizer that the content of `script`, `style`
-    // or `textarea` is not markup.
+    // There is no tree builder to tell the tokenizer that the content of `script`, `style` or
+    // `textarea` is not markup.
     emitter.naively_switch_states(true);
     let finished = Tokenizer::new_with_emitter(html, emitter).finish();
     finished.expect("reading a text cannot fail");
@@ -178,7 +178,7 @@ impl HtmlText {
             return;
         }
         if self.preformatted > 0 {
-            self.gap();
+            self.write_separator();
             self.text.push_str(&string.replace("\r\n", "\n"));
             return;
         }
@@ -190,13 +190,13 @@ impl HtmlText {
     fn words(&mut self, string: &str) {
         for (position, word) in string.split_whitespace().enumerate() {
             self.space |= position > 0;
-            self.gap();
+            self.write_separator();
             self.text.push_str(word);
         }
     }
 
     /// Writes the line ends, space or bullet that are due before the next word.
-    fn gap(&mut self) {
+    fn write_separator(&mut self) {
         if !self.text.is_empty() && self.breaks > 0 {
             self.text.push_str(&"\n".repeat(self.breaks));
         } else if self.space && !self.text.is_empty() {

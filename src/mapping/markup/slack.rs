@@ -36,7 +36,7 @@ fn mark(content: &str) -> String {
     if let Some(command) = target.strip_prefix('!') {
         // `subteam^ID|@name` and `date^seconds^format|text` have their parts after the first `^`.
         let shown = first(label, command.split('^').next().unwrap_or(command));
-        // `<!here>` and groups notify people as `@here` does; only a date is plain text.
+        // Slack shows `<!here>` and groups with `@`; only a date is plain text.
         let is_group = !command.starts_with("date^") && !shown.starts_with('@');
         return if is_group { format!("@{shown}") } else { shown.to_owned() };
     }

@@ -54,7 +54,7 @@ pub struct AnswerRules {
     printed: Option<Printed>,
     question: Option<Expression>,
     answer: Option<Expression>,
-    /// How an answer's nodes are read: `One` by the defaults of `of`, otherwise `Answer`.
+    /// Reading of an answer's nodes: `One` by the defaults of `of`, otherwise `Answer`.
     cardinality: Cardinality,
     keys: Option<Expression>,
 }
@@ -152,7 +152,7 @@ impl AnswerRules {
             let view = ItemValues::new(scope, &self.templates, Some(question));
             let answer = match (&self.matching, &mut unmatched) {
                 (Some(matching), Some(unmatched)) => {
-                    unmatched.take(&one(&matching.question, &view)?)
+                    unmatched.take(&joined_text(&matching.question, &view)?)
                 }
                 _ => Some(question),
             };
@@ -195,7 +195,7 @@ impl AnswerRules {
         let Some(printed) = &self.printed else {
             return Ok(Vec::new());
         };
-        let text = one(&printed.text, &ItemValues::new(scope, &self.templates, None))?;
+        let text = joined_text(&printed.text, &ItemValues::new(scope, &self.templates, None))?;
         let mut answers = Vec::new();
         for question in questions {
             let view = ItemValues::new(scope, &self.templates, Some(question));
@@ -218,7 +218,7 @@ impl AnswerRules {
         let mut read = Question::default();
         match (printed, &self.question) {
             (Some(printed), _) => read.text = printed,
-            (None, Some(question)) => read.text = one(question, view)?,
+            (None, Some(question)) => read.text = joined_text(question, view)?,
             (None, None) => {}
         }
         if let Some(keys) = &self.keys {
@@ -257,7 +257,7 @@ impl AnswerRules {
         }
         for answer in answers {
             let view = ItemValues::new(scope, &self.templates, Some(answer));
-            unmatched.add(one(&matching.answer, &view)?, answer);
+            unmatched.add(joined_text(&matching.answer, &view)?, answer);
         }
         Ok(unmatched)
     }
@@ -283,7 +283,7 @@ impl AnswerSource for AnswerRules {
     }
 }
 
-fn one(expression: &Expression, view: &ItemValues<'_>) -> Result<String, ValueError> {
+fn joined_text(expression: &Expression, view: &ItemValues<'_>) -> Result<String, ValueError> {
     let nodes = expression.nodes(view, Cardinality::One, &mut QueryLog::default())?;
     Ok(joined(&nodes, ", "))
 }

@@ -77,7 +77,7 @@ const FEEDBACK: [FieldRule; 10] = [
     optional("tags", FieldType::Tags),
 ];
 
-// Answers of people who are not known are common, so an empty id or name only makes no request.
+// Many payloads name no person, which is no mistake: an empty id or name only makes no request.
 const CONTACT: [FieldRule; 6] = [
     required("internal_id", EmptyPolicy::NoRequest),
     required("name", EmptyPolicy::NoRequest),
@@ -171,7 +171,7 @@ impl FieldRule {
     ) -> Result<FilledField, ValueError> {
         let expression = match value {
             FieldValue::Expression(expression) => expression,
-            FieldValue::Each(attributes) => return Ok(each(attributes, view, log)),
+            FieldValue::Each(attributes) => return Ok(fill_each(attributes, view, log)),
             FieldValue::Entries(query, written) => return entries((query, written), view, log),
         };
         let cardinality =
@@ -179,11 +179,11 @@ impl FieldRule {
         // Each alternative is checked, so that a refused one gives way to the next or `default`.
         let ValidNodes { nodes, replaced } = match (self.field_type.validator(), self.field_type) {
             (Some(validator), _) => {
-                let check = |nodes: &[Scalar]| valid(nodes, validator).map(drop);
+                let check = |nodes: &[Scalar]| validated(nodes, validator).map(drop);
                 expression.valid_nodes(view, &check, log)?
             }
             (None, FieldType::Whole) => {
-                expression.valid_nodes(view, &|nodes| whole(nodes).map(drop), log)?
+                expression.valid_nodes(view, &|nodes| whole_number(nodes).map(drop), log)?
             }
             (None, _) => expression.nodes(view, cardinality, log)?.into(),
         };
@@ -195,9 +195,9 @@ impl FieldRule {
         // refused, and its error becomes the note.
         let value = match self.field_type {
             FieldType::Tags => tags(&nodes),
-            FieldType::Whole => Value::from(whole(&nodes)?),
-            FieldType::Url => Value::String(valid(&nodes, &URL)?),
-            FieldType::Email => Value::String(valid(&nodes, &EMAIL)?),
+            FieldType::Whole => Value::from(whole_number(&nodes)?),
+            FieldType::Url => Value::String(validated(&nodes, &URL)?),
+            FieldType::Email => Value::String(validated(&nodes, &EMAIL)?),
             FieldType::Text | FieldType::Attributes => Value::String(joined(&nodes, ", ")),
         };
         Ok(FilledField { value: Some(value), notes })
@@ -215,13 +215,13 @@ fn tags(nodes: &[Scalar]) -> Value {
 }
 
 /// Parses Savio's own id of a company, written as 9, 9.0 or "9".
-fn whole(nodes: &[Scalar]) -> Result<i64, ValueError> {
+fn whole_number(nodes: &[Scalar]) -> Result<i64, ValueError> {
     let text = joined(nodes, ", ");
     text.parse().map_err(|_| ValueError::new("it is no whole number"))
 }
 
 /// Returns the nodes as one text if it is valid.
-fn valid(nodes: &[Scalar], validator: &Validator) -> Result<String, ValueError> {
+fn validated(nodes: &[Scalar], validator: &Validator) -> Result<String, ValueError> {
     // Savio answers 400 to the whole request for one invalid optional field.
     let what = validator.what;
     let text = joined(nodes, ", ");
@@ -235,7 +235,7 @@ fn valid(nodes: &[Scalar], validator: &Validator) -> Result<String, ValueError> 
 }
 
 /// Evaluates each attribute; one that fails is left out by itself.
-fn each(
+fn fill_each(
     attributes: &[(String, Expression)],
     view: &ItemValues<'_>,
     log: &mut QueryLog,

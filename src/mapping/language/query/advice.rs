@@ -86,7 +86,7 @@ impl Brackets {
         self.filters.last().is_some_and(|filter| *filter)
     }
 
-    fn pass(&mut self, kind: TokenKind, text: &str) {
+    fn enter(&mut self, kind: TokenKind, text: &str) {
         match kind {
             // A parenthesis in a filter only groups or calls; a bracket begins selectors.
             TokenKind::Open(_) => self.filters.push(text == "(" && self.in_filter()),
@@ -118,7 +118,7 @@ fn check_tokens(scan: &QueryTokens<'_>, mut brackets: Brackets) -> Result<(), Qu
         if let Some(error) = mistake.or_else(|| neighbours(scan, index)) {
             return Err(error);
         }
-        brackets.pass(token.kind, token.text);
+        brackets.enter(token.kind, token.text);
     }
     Ok(())
 }
@@ -148,12 +148,12 @@ fn word(scan: &QueryTokens<'_>, index: usize, brackets: &Brackets) -> Option<Que
     if matches!(token.text, "true" | "false" | "null") || !alone {
         None
     } else {
-        Some(bare(token, brackets))
+        Some(bare_word(token, brackets))
     }
 }
 
 /// Makes the error of a word that is no member's name, no function and no literal.
-fn bare(token: &QueryToken<'_>, brackets: &Brackets) -> QueryError {
+fn bare_word(token: &QueryToken<'_>, brackets: &Brackets) -> QueryError {
     let name = token.text;
     let lower = name.to_lowercase();
     let error = QueryError::new(format!("a bare word: `{name}`"), token.at.clone());
@@ -237,14 +237,14 @@ fn sign(scan: &QueryTokens<'_>, index: usize) -> Option<QueryError> {
         "&" => Some(error("`&` alone is nothing").help("write `&&`")),
         "|" => Some(error("`|` alone is nothing").help("write `||`")),
         "-" if scan.before(index).is_some_and(|before| before.kind == TokenKind::Word) => {
-            Some(dashed(scan, index))
+            Some(dashed_name(scan, index))
         }
         _ => None,
     }
 }
 
 /// Makes the error of a name with a dash and without quotes.
-fn dashed(scan: &QueryTokens<'_>, index: usize) -> QueryError {
+fn dashed_name(scan: &QueryTokens<'_>, index: usize) -> QueryError {
     let belongs = |kind| matches!(kind, Some(TokenKind::Word | TokenKind::Number));
     let joined = |at: usize| scan.tokens[at - 1].at.end == scan.tokens[at].at.start;
     let is_part = |at: usize| belongs(scan.kind(at)) || scan.is(at, "-");

@@ -127,10 +127,10 @@ impl<'p> QueryCompiler<'p> {
         let pattern = match pattern {
             FnArg::Literal(Literal::String(pattern)) => {
                 let compiled = Pattern::compile(pattern, cover, self.patterns);
-                let compiled = compiled.map_err(|bad| QueryError {
-                    message: bad.message,
+                let compiled = compiled.map_err(|invalid| QueryError {
+                    message: invalid.message,
                     at: place,
-                    help: bad.help.map(str::to_owned),
+                    help: invalid.help.map(str::to_owned),
                 })?;
                 Some(compiled)
             }

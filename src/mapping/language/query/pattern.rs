@@ -52,25 +52,25 @@ impl Patterns {
     }
 
     /// Charges the time of an attempt to compile within a size.
-    fn attempt(&self, pattern: &str, compiled_kib: usize) -> Result<(), BadPattern> {
+    fn charge_attempt(&self, pattern: &str, compiled_kib: usize) -> Result<(), InvalidPattern> {
         // Measured with regex 1 in an optimized build: `\P{L}` 800 times, 4 KiB of text, takes
         // 10 ms at any size; a size of 1 MiB takes 8 ms.
         let cost = 100 + 8 * compiled_kib + 3 * pattern.len();
-        take(&self.0.microseconds, cost as u64)
+        deduct(&self.0.microseconds, cost as u64)
     }
 
-    fn keep(&self, compiled_kib: usize) -> Result<(), BadPattern> {
-        take(&self.0.kib, (compiled_kib + CACHE_KIB) as u64)
+    fn charge_memory(&self, compiled_kib: usize) -> Result<(), InvalidPattern> {
+        deduct(&self.0.kib, (compiled_kib + CACHE_KIB) as u64)
     }
 }
 
-fn take(left: &AtomicU64, cost: u64) -> Result<(), BadPattern> {
+fn deduct(left: &AtomicU64, cost: u64) -> Result<(), InvalidPattern> {
     let taken =
         left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(cost));
     taken.map(drop).map_err(|_| {
         // Nothing is left for smaller patterns: the file has too many, wherever the last one is.
         left.store(0, Ordering::Relaxed);
-        BadPattern {
+        InvalidPattern {
             message: "the regular expressions up to this one are too large together".to_owned(),
             help: Some("write fewer, such as 'a|b' for two, or compare texts with `==`"),
         }
@@ -94,7 +94,7 @@ pub(super) enum Cover {
 
 /// Error of a pattern, and advice what to write instead.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct BadPattern {
+pub(super) struct InvalidPattern {
     pub(super) message: String,
     pub(super) help: Option<&'static str>,
 }
@@ -104,7 +104,7 @@ impl Pattern {
         pattern: &str,
         cover: Cover,
         patterns: &Patterns,
-    ) -> Result<Pattern, BadPattern> {
+    ) -> Result<Pattern, InvalidPattern> {
         let translated = translate(pattern)?;
         let translated = match cover {
             // In a group, so that all alternatives of `a|b` are anchored.
@@ -114,17 +114,20 @@ impl Pattern {
         let mut builder = RegexBuilder::new(&translated);
         builder.dfa_size_limit(CACHE_KIB * 1024);
         for compiled_kib in COMPILED_KIB {
-            patterns.attempt(pattern, compiled_kib)?;
+            patterns.charge_attempt(pattern, compiled_kib)?;
             match builder.size_limit(compiled_kib * 1024).build() {
                 Ok(regex) => {
-                    patterns.keep(compiled_kib)?;
+                    patterns.charge_memory(compiled_kib)?;
                     return Ok(Pattern { regex, compiled_kib });
                 }
                 Err(regex::Error::CompiledTooBig(_)) => {}
-                Err(error) => return Err(bad(&error)),
+                Err(error) => return Err(syntax_error(&error)),
             }
         }
-        Err(BadPattern { message: "this regular expression is too large".to_owned(), help: None })
+        Err(InvalidPattern {
+            message: "this regular expression is too large".to_owned(),
+            help: None,
+        })
     }
 
     pub(super) fn is_match(&self, text: &str) -> bool {
@@ -138,7 +141,7 @@ impl Pattern {
 }
 
 /// Translates I-Regexp to the syntax of the regex crate; refuses what I-Regexp lacks.
-fn translate(pattern: &str) -> Result<String, BadPattern> {
+fn translate(pattern: &str) -> Result<String, InvalidPattern> {
     let mut translated = String::with_capacity(pattern.len());
     let mut in_class = false;
     let mut characters = pattern.chars().peekable();
@@ -150,9 +153,11 @@ fn translate(pattern: &str) -> Result<String, BadPattern> {
             }
             '(' if !in_class && characters.peek() == Some(&'?') => {
                 let help = "write plain groups, such as `(a|b)`";
-                return Err(foreign("`(?`", Some(help)));
+                return Err(unsupported("`(?`", Some(help)));
             }
-            '[' if in_class => return Err(foreign("`[` inside of `[...]`", Some("write `\\[`"))),
+            '[' if in_class => {
+                return Err(unsupported("`[` inside of `[...]`", Some("write `\\[`")));
+            }
             '[' => {
                 in_class = true;
                 translated.push('[');
@@ -171,7 +176,7 @@ fn translate(pattern: &str) -> Result<String, BadPattern> {
     Ok(translated)
 }
 
-fn escaped(character: Option<char>) -> Result<char, BadPattern> {
+fn escaped(character: Option<char>) -> Result<char, InvalidPattern> {
     let help = match character {
         Some(c) if c.is_ascii_punctuation() || matches!(c, 'n' | 'r' | 't' | 'p' | 'P') => {
             return Ok(c);
@@ -181,19 +186,19 @@ fn escaped(character: Option<char>) -> Result<char, BadPattern> {
         Some('s') => Some("write `[ \\t\\r\\n]`"),
         _ => None,
     };
-    Err(foreign(&format!("`\\{}`", character.map(String::from).unwrap_or_default()), help))
+    Err(unsupported(&format!("`\\{}`", character.map(String::from).unwrap_or_default()), help))
 }
 
-fn foreign(what: &str, help: Option<&'static str>) -> BadPattern {
+fn unsupported(what: &str, help: Option<&'static str>) -> InvalidPattern {
     let message = format!("{what} is not part of JSONPath's regular expressions (RFC 9485)");
-    BadPattern { message, help }
+    InvalidPattern { message, help }
 }
 
-fn bad(error: &regex::Error) -> BadPattern {
+fn syntax_error(error: &regex::Error) -> InvalidPattern {
     let text = error.to_string();
-    // The lines before show the translated pattern, which nobody wrote.
+    // The lines before show the translated pattern, which is not the text of the file.
     let cause = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
-    BadPattern { message: format!("not a regular expression: {cause}"), help: None }
+    InvalidPattern { message: format!("not a regular expression: {cause}"), help: None }
 }
 
 #[cfg(test)]
@@ -205,7 +210,7 @@ mod tests {
         assert_eq!(regex.is_match(text), expected, "{pattern} {text}");
     }
 
-    fn bad_pattern(pattern: &str) -> BadPattern {
+    fn invalid_pattern(pattern: &str) -> InvalidPattern {
         Pattern::compile(pattern, Cover::Part, &Patterns::of_file()).unwrap_err()
     }
 
@@ -247,13 +252,13 @@ mod tests {
 
     #[test]
     fn syntax_outside_i_regexp_is_refused_with_advice() {
-        for foreign in [r"\d+", r"\w", r"\bword\b", "(?i)a", "[[:alpha:]]", "a\\"] {
-            let bad = bad_pattern(foreign);
-            assert!(bad.message.contains("RFC 9485"), "{foreign}: {bad:?}");
+        for unsupported in [r"\d+", r"\w", r"\bword\b", "(?i)a", "[[:alpha:]]", "a\\"] {
+            let error = invalid_pattern(unsupported);
+            assert!(error.message.contains("RFC 9485"), "{unsupported}: {error:?}");
         }
-        let bad = bad_pattern("(a");
-        assert_eq!(bad.message, "not a regular expression: unclosed group");
-        let bad = bad_pattern(r"(\p{L}{0,500}){500}");
-        assert_eq!(bad.message, "this regular expression is too large");
+        let error = invalid_pattern("(a");
+        assert_eq!(error.message, "not a regular expression: unclosed group");
+        let error = invalid_pattern(r"(\p{L}{0,500}){500}");
+        assert_eq!(error.message, "this regular expression is too large");
     }
 }

@@ -41,14 +41,14 @@ impl Guarded {
     }
 
     fn before(&self, at: usize) -> usize {
-        let mut put_in = 0;
+        let mut inserted = 0;
         for (place, length) in &self.insertions {
-            if place + put_in >= at {
+            if place + inserted >= at {
                 break;
             }
-            put_in += (at - place - put_in).min(*length);
+            inserted += (at - place - inserted).min(*length);
         }
-        at - put_in
+        at - inserted
     }
 }
 

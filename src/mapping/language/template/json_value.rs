@@ -50,8 +50,8 @@ fn shared(root: &Arc<Root>, path: Option<Arc<Step>>, json: &Json) -> Value {
 }
 
 /// List or object, by its path from the root.
-// Objects of minijinja own their data, so a reference is not possible; a copy of a payload of 5 MiB
-// with small values took three times the memory of its values.
+// Objects of minijinja own their data, so a reference is not possible; with copies, an event of
+// 5 MiB of small values took three times the memory of its values.
 #[derive(Debug)]
 struct Node {
     root: Arc<Root>,

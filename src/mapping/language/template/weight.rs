@@ -148,10 +148,10 @@ impl<'s, 'e, 't> Scales<'s, 'e, 't> {
             return Ok(());
         }
         self.add(value)?;
-        self.pay(self.nodes.div_ceil(NODES_PER_FUEL) + self.bytes / self.bytes_per_fuel)
+        self.charge(self.nodes.div_ceil(NODES_PER_FUEL) + self.bytes / self.bytes_per_fuel)
     }
 
-    fn pay(&self, fuel: usize) -> Result<(), Error> {
+    fn charge(&self, fuel: usize) -> Result<(), Error> {
         self.state.consume_fuel(fuel as u64)
     }
 
@@ -175,7 +175,7 @@ impl<'s, 'e, 't> Scales<'s, 'e, 't> {
     fn settle(&mut self) -> Result<(), Error> {
         // During the walk, so that the walk itself ends when the fuel does.
         if self.nodes >= NODES_PER_FUEL || self.bytes >= self.bytes_per_fuel {
-            self.pay(self.nodes / NODES_PER_FUEL + self.bytes / self.bytes_per_fuel)?;
+            self.charge(self.nodes / NODES_PER_FUEL + self.bytes / self.bytes_per_fuel)?;
             self.nodes %= NODES_PER_FUEL;
             self.bytes %= self.bytes_per_fuel;
         }

@@ -8,11 +8,10 @@ const PAIRS: &str = ", ";
 /// Bytes that may be searched. A form of ten answers takes about ten times the length of its text.
 const SEARCH_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-// Jotform sends the texts of its questions nowhere but in such a text, `pretty`.
-
 /// Returns the text of each question that is certain. `answers` are the forms in which each answer
 /// may be printed, in the order of the form; a question without an answer may be missing.
 pub(super) fn questions<'t>(text: &'t str, answers: &[Vec<String>]) -> Vec<Option<&'t str>> {
+    // Jotform sends the texts of its questions nowhere else.
     let mut search = LabelSearch { text, left: SEARCH_BYTES_MAX };
     let earliest = search.earliest(answers);
     let latest = search.latest(answers);
