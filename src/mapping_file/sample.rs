@@ -53,7 +53,7 @@ pub(super) fn events(
     let extracted = extract(source, &received, limits, &memory)?;
     let ExtractedEvents { decoded, events, notes, ignored } = extracted;
     let text = decoded.unwrap_or_else(|| String::from_utf8_lossy(&sample.body).into_owned());
-    let mut carried = SampleEvents { events: Vec::new(), notes, ignored };
+    let mut sample_events = SampleEvents { events: Vec::new(), notes, ignored };
     for new in events {
         let payload = text[new.payload].to_owned();
         let value = payload::parse(&payload)?;
@@ -67,9 +67,9 @@ pub(super) fn events(
             headers: sample.headers.clone(),
             payload,
         };
-        carried.events.push((event, Arc::new(value)));
+        sample_events.events.push((event, Arc::new(value)));
     }
-    Ok(carried)
+    Ok(sample_events)
 }
 
 pub(crate) fn read(file: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Vec<MappingTest> {
