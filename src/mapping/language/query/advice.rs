@@ -86,7 +86,7 @@ impl Brackets {
         self.filters.last().is_some_and(|filter| *filter)
     }
 
-    fn enter(&mut self, kind: TokenKind, text: &str) {
+    fn update(&mut self, kind: TokenKind, text: &str) {
         match kind {
             // A parenthesis in a filter only groups or calls; a bracket begins selectors.
             TokenKind::Open(_) => self.filters.push(text == "(" && self.in_filter()),
@@ -118,7 +118,7 @@ fn check_tokens(scan: &QueryTokens<'_>, mut brackets: Brackets) -> Result<(), Qu
         if let Some(error) = mistake.or_else(|| neighbours(scan, index)) {
             return Err(error);
         }
-        brackets.enter(token.kind, token.text);
+        brackets.update(token.kind, token.text);
     }
     Ok(())
 }
