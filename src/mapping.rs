@@ -31,13 +31,13 @@ pub use rules::event_filter::events;
 /// The compiled blocks of one mapping file.
 #[derive(Debug)]
 pub struct Mapping {
-    /// In the order in which their requests go out.
+    /// In the order in which their requests are sent.
     blocks: Vec<RuleBlock>,
     templates: Templates,
     answers: Option<AnswerRules>,
 }
 
-/// A block of the file, and where it is written.
+/// Name of a block and its place in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockName {
     /// Such as `feedback[0]`.
@@ -46,7 +46,7 @@ pub struct BlockName {
 }
 
 impl Mapping {
-    /// Takes the blocks `[[feedback]]`, `[[contact]]` and `[[company]]` out of a mapping file.
+    /// Compiles the blocks `[[feedback]]`, `[[contact]]` and `[[company]]` of a mapping file.
     pub fn compile(
         file: &mut TomlTable<'_>,
         answers: Option<AnswerRules>,
@@ -55,7 +55,7 @@ impl Mapping {
         Mapping::compile_within(file, answers, &Patterns::of_file(), mistakes)
     }
 
-    /// The same, with patterns that the rest of the file shares the costs of.
+    /// Compiles the blocks; their regular expressions count against the budget `patterns`.
     pub fn compile_within(
         file: &mut TomlTable<'_>,
         answers: Option<AnswerRules>,
@@ -66,6 +66,7 @@ impl Mapping {
         let has_answers = answers.is_some();
         let mut compiler = BlockCompiler { templates: &mut templates, has_answers, mistakes };
         let mut blocks = Vec::new();
+        // A contact names its company and a feedback its person: what is named is sent first.
         for kind in [RequestKind::Company, RequestKind::Contact, RequestKind::Feedback] {
             let tables = file.tables(kind.as_str(), compiler.mistakes);
             for (position, table) in tables.into_iter().enumerate() {
@@ -75,6 +76,7 @@ impl Mapping {
         Mapping { blocks, templates: templates.seal(), answers }
     }
 
+    /// Maps one event. If one block fails, the event has no requests at all.
     pub fn apply(
         &self,
         event: &Event,
@@ -83,7 +85,7 @@ impl Mapping {
         self.run(event, payload, Recorder::default()).0
     }
 
-    /// Does what `apply` does, and records how each value was found.
+    /// Maps one event as `apply` does, and records how each value was found.
     pub fn explain(&self, event: &Event, payload: &Arc<Value>) -> Explanation {
         let (mapped, recorder) = self.run(event, payload, Recorder::keeping());
         Explanation { mapped: Some(mapped), ..recorder.into_explanation() }
@@ -95,6 +97,7 @@ impl Mapping {
         payload: &Arc<Value>,
         recorder: Recorder,
     ) -> (Result<MappedRequests, MappingError>, Recorder) {
+        // One scope for all blocks: the budgets of work and memory are those of the event.
         let scope = self.scope(event, payload);
         let mapped = MappedRequests::default();
         let mut run = MappingRun { scope: &scope, templates: &self.templates, mapped, recorder };
@@ -109,6 +112,7 @@ impl Mapping {
                 return (Err(unmappable), run.recorder);
             }
         }
+        // Answers are read when the first value needs them, so their notes exist only now.
         for note in scope.answer_notes() {
             run.note(note);
         }
@@ -120,7 +124,7 @@ impl Mapping {
         Scope::of_event(event, payload, answers)
     }
 
-    /// The patterns that the blocks' own `events` name; `None` when a block takes every event.
+    /// Returns the event types that the blocks name; `None` if a block takes every event.
     pub fn events(&self) -> Option<Vec<TypePattern>> {
         let mut named: Vec<TypePattern> = Vec::new();
         for block in &self.blocks {
@@ -133,14 +137,14 @@ impl Mapping {
         (!named.is_empty()).then_some(named)
     }
 
-    /// The blocks in the order in which their requests go out.
+    /// Returns the blocks in the order in which their requests are sent.
     pub fn blocks(&self) -> Vec<BlockName> {
         let name =
             |block: &RuleBlock| BlockName { name: block.name.clone(), place: block.place.clone() };
         self.blocks.iter().map(name).collect()
     }
 
-    /// Warns of what is probably not meant, as far as only a sample can show it.
+    /// Returns warnings about conditions that are valid but, by this sample, probably not meant.
     pub fn doubts(&self, event: &Event, payload: &Arc<Value>) -> Vec<Diagnostic> {
         let scope = self.scope(event, payload);
         let blocks = self.blocks.iter().filter(|block| block.takes(event));

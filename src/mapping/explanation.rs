@@ -1,4 +1,4 @@
-//! Records how each value was found: for `explain`; `apply` runs the same code and records nothing.
+//! Records how each value was found, for `explain`; `apply` runs the same code without a record.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -7,9 +7,10 @@ use utoipa::ToSchema;
 use super::language::query_log::{QueryLog, QueryResult, QueryTrace};
 use super::result::{MappedRequests, MappingError};
 
+// A `for_each` may give 100,000 items, each with a reason of its own.
 const REASONS_MAX: usize = 100;
 
-/// Record of a mapping of one event.
+/// Record of mapping one event.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Explanation {
     pub fields: Vec<FieldTrace>,
@@ -26,26 +27,26 @@ pub struct FieldTrace {
     pub field: String,
     /// Null if the field is empty.
     pub value: Value,
-    /// The query or template that gave the value.
+    /// The queries or templates that gave the value.
     pub query: Option<String>,
-    /// All that were asked, in order.
+    /// All queries and templates that were evaluated, in order.
     pub tried: Vec<QueryTrace>,
-    /// Why the field was left out, or what delivery does with it.
+    /// Reason why the field was left out, or what delivery does with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
 
-/// One block: how many requests it made, and why not more.
+/// Requests of one block, and reasons for those that it did not make.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct BlockTrace {
     /// Such as `feedback[0]`.
     pub block: String,
     pub requests: usize,
-    /// Why it made none, or none for some item.
+    /// Reasons why it made no request, or none for an item.
     pub reasons: Vec<String>,
 }
 
-/// Collects an explanation, if one is wanted.
+/// Collects an explanation; the default recorder discards everything.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
     kept: Option<Explanation>,
@@ -64,24 +65,27 @@ impl Recorder {
         if self.kept.is_some() { QueryLog::keeping() } else { QueryLog::default() }
     }
 
+    // `field` is a closure, so that `apply`, which records nothing, formats no names.
     pub(super) fn field(
         &mut self,
         field: impl FnOnce() -> String,
-        tries: QueryLog,
-        told: FieldResult<'_>,
+        log: QueryLog,
+        result: FieldResult<'_>,
     ) {
         let Some(kept) = &mut self.kept else {
             return;
         };
-        let (value, note) = match told {
+        let (value, note) = match result {
             FieldResult::Value(value) => (value.clone(), None),
             FieldResult::Note(note) => (Value::Null, Some(note.to_owned())),
         };
-        let asked = tries.into_traces();
-        let gave = |tried: &&QueryTrace| matches!(tried.gave, QueryResult::Value(_));
-        let queries: Vec<&str> = asked.iter().filter(gave).map(|tried| &*tried.query).collect();
+        let tried = log.into_traces();
+        let has_value = |trace: &&QueryTrace| matches!(trace.gave, QueryResult::Value(_));
+        // Several, where the values of all alternatives count, as in `tags`.
+        let queries: Vec<&str> =
+            tried.iter().filter(has_value).map(|trace| &*trace.query).collect();
         let query = (!queries.is_empty() && !value.is_null()).then(|| queries.join(", "));
-        kept.fields.push(FieldTrace { field: field(), value, query, tried: asked, note });
+        kept.fields.push(FieldTrace { field: field(), value, query, tried, note });
     }
 
     /// Adds a note to the most recent field.

@@ -14,15 +14,15 @@ use crate::diagnostics::diagnostic::{Diagnostic, Document};
 use crate::diagnostics::table::{Diagnostics, SpannedText};
 use crate::event::Headers;
 
-/// One value of the language outside of a block: a provider file's `id`, `type`. It is `$...`, a
-/// template with `payload` and `headers`, or `header:X-Name`.
+/// Value outside of a block, such as a provider file's `id` or `type`: a query `$...`, a template
+/// with `payload` and `headers`, or `header:X-Name`.
 #[derive(Debug, Clone)]
 pub struct Extractor {
     templates: Templates,
     origin: ExtractorSource,
 }
 
-/// Reason why an extractor gives nothing.
+/// Reason why a value cannot be extracted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ExtractError(String);
@@ -31,7 +31,7 @@ pub struct ExtractError(String);
 enum ExtractorSource {
     Header(String),
     Expression(Expression),
-    /// It was a mistake.
+    /// The text was a mistake, which is reported.
     Nothing,
 }
 
@@ -40,7 +40,7 @@ impl Extractor {
         Extractor::compile_within(text, &Patterns::of_file(), mistakes)
     }
 
-    /// The same, with patterns that the rest of the file shares the costs of.
+    /// Compiles the text; its regular expressions count against the budget `patterns`.
     pub fn compile_within(
         text: &SpannedText,
         patterns: &Patterns,
@@ -54,7 +54,8 @@ impl Extractor {
         Extractor { templates: templates.seal(), origin }
     }
 
-    /// The members of the payload's outermost object that it looks at; none if it may look at all.
+    /// Returns the members of the payload's root object that the value depends on; `None` if it
+    /// may depend on any of them.
     pub fn members(&self) -> Option<Vec<String>> {
         match &self.origin {
             ExtractorSource::Header(_) | ExtractorSource::Nothing => Some(Vec::new()),
@@ -62,16 +63,16 @@ impl Extractor {
         }
     }
 
-    /// The text that the payload gives; `None` if it is empty or cannot be told.
+    /// Extracts the text; `None` if it is empty or evaluation fails.
     pub fn select(&self, payload: &Value, headers: &Headers) -> Option<String> {
         self.text(payload, headers).ok().filter(|text| !text.is_empty())
     }
 
-    /// The text that the payload gives, which may be empty; else why it cannot be told.
+    /// Extracts the text, which may be empty.
     pub fn text(&self, payload: &Value, headers: &Headers) -> Result<String, ExtractError> {
         match &self.origin {
             ExtractorSource::Header(name) => {
-                Ok(headers.get(name).map(|it| clean(it)).unwrap_or_default())
+                Ok(headers.get(name).map(|value| clean(value)).unwrap_or_default())
             }
             ExtractorSource::Expression(expression) => {
                 let scope = Scope::new(payload, headers);
@@ -86,6 +87,7 @@ impl Extractor {
 
 fn header(name: &str, text: &SpannedText, mistakes: &mut Diagnostics) -> ExtractorSource {
     let name = name.trim();
+    // A token of RFC 9110, section 5.6.2.
     let is_name = |c: char| c.is_ascii_alphanumeric() || "-_!#$%&'*+.^`|~".contains(c);
     if name.is_empty() || !name.chars().all(is_name) {
         let mistake =
@@ -93,6 +95,7 @@ fn header(name: &str, text: &SpannedText, mistakes: &mut Diagnostics) -> Extract
         mistakes.push(mistake.help("write \"header:X-Name\""));
         return ExtractorSource::Nothing;
     }
+    // Headers are stored by their lower-case names.
     ExtractorSource::Header(name.to_ascii_lowercase())
 }
 
@@ -102,6 +105,7 @@ fn expression(
     mistakes: &mut Diagnostics,
 ) -> ExtractorSource {
     let known = [Variable::Payload, Variable::Headers, Variable::Jsonpath];
+    // Only the table form of a value reads the document, and an extractor is a single text.
     let document = Document { name: String::new(), text: String::new() };
     let read = ValueReader::new(&document, templates, &known, mistakes).text(text);
     read.map_or(ExtractorSource::Nothing, ExtractorSource::Expression)

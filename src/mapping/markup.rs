@@ -1,4 +1,4 @@
-//! Formatted text as plain text: HTML, and Slack's marks. Linear in the input, whatever it holds.
+//! Converts formatted text, HTML or Slack's markup, to plain text, in linear time for any input.
 
 mod html;
 mod slack;

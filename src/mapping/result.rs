@@ -4,22 +4,22 @@ use std::collections::BTreeSet;
 
 use crate::event::Request;
 
-/// Requests that an event became, and notes on them.
+/// Requests that an event is mapped to, and notes on them.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct MappedRequests {
-    /// In the order in which they go out; none when the event is ignored.
+    /// In the order in which they are sent; none if the event is ignored.
     pub requests: Vec<Request>,
     /// Position in `Mapping::blocks` of the block that made each request.
     pub made_by: Vec<usize>,
-    /// Fields that were left out, and why.
+    /// Reasons why fields were left out or replaced, for people.
     pub notes: Vec<String>,
-    /// The names of fields that were left out since Savio would not take their values.
+    /// Names of the fields that were left out because their values failed or are invalid.
     pub left_out: BTreeSet<String>,
-    /// Titles that delivery looks up; in the requests they are as the event has them.
+    /// Titles that delivery looks up; the requests still have the spelling of the event.
     pub links: Vec<FeatureRequestLink>,
 }
 
-/// The wish to link a request to a feature request that is there.
+/// Title of a request that delivery looks up among the existing feature requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeatureRequestLink {
     /// Position in `MappedRequests::requests`.
@@ -29,12 +29,12 @@ pub struct FeatureRequestLink {
     pub existing: LinkMode,
 }
 
-/// Treatment of a title that no feature request has.
+/// Treatment of a title that no existing feature request has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkMode {
-    /// It is sent, and makes one.
+    /// The title is sent, and Savio creates a feature request.
     Prefer,
-    /// It is left out.
+    /// The title is left out.
     Only,
 }
 

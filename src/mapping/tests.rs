@@ -1,4 +1,4 @@
-//! What mapping files make of events.
+//! Mapping files applied to events.
 
 mod answers;
 mod blocks;
@@ -22,7 +22,7 @@ fn document(text: &str) -> Document {
     Document { name: "m.toml".to_owned(), text: text.to_owned() }
 }
 
-/// Compiles a file; `[answers]` may stand in it.
+/// Compiles a file, which may have `[answers]`.
 fn compile(text: &str) -> (Mapping, Diagnostics) {
     let document = document(text);
     let mut mistakes = Diagnostics::new();
@@ -36,7 +36,7 @@ fn compile(text: &str) -> (Mapping, Diagnostics) {
     (mapping, mistakes)
 }
 
-fn sound(text: &str) -> Mapping {
+fn compile_valid(text: &str) -> Mapping {
     let (mapping, mistakes) = compile(text);
     assert_eq!(mistakes, [], "{text}");
     mapping
@@ -56,15 +56,15 @@ fn event(event_type: Option<&str>) -> Event {
 }
 
 fn apply(file: &str, payload: &Value) -> Result<MappedRequests, MappingError> {
-    sound(file).apply(&event(Some("note")), &payload.clone().into())
+    compile_valid(file).apply(&event(Some("note")), &payload.clone().into())
 }
 
-/// The requests as they are written everywhere.
+/// Returns the requests as JSON.
 fn requests(file: &str, payload: &Value) -> Value {
     json!(apply(file, payload).unwrap().requests)
 }
 
-/// What one value gives as a `problem`; null if it is empty, and the reason if it fails.
+/// Evaluates a value as `problem`: null if it is empty, and the reason if it fails.
 fn problem(value: &str, payload: &Value) -> Value {
     match apply(&format!("[[feedback]]\nproblem = {value}"), payload) {
         Ok(mapped) => mapped.requests[0].body["problem"].clone(),
@@ -73,7 +73,7 @@ fn problem(value: &str, payload: &Value) -> Value {
     }
 }
 
-/// What one value gives as `tags`; null if it is left out.
+/// Evaluates a value as `tags`: null if it is left out.
 fn tags(value: &str, payload: &Value) -> Value {
     let file = format!("[[feedback]]\nproblem = \"x\"\ntags = {value}");
     let mapped = apply(&file, payload).unwrap();

@@ -1,11 +1,12 @@
-//! The mapping files and samples that come inside the program.
+//! Mapping files and samples that are part of the program.
 
 use crate::diagnostics::document::Document;
 
-/// Path below `mappings/` and text.
+/// Paths below `mappings/`, each with its text.
+// Written by build.rs, so that a new file in `mappings/` needs no line of code.
 const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
 
-/// The mapping files; their samples are found by `text`.
+/// Returns the mapping files; `text` finds their samples.
 pub(crate) fn mappings() -> Vec<Document> {
     FILES
         .iter()

@@ -1,4 +1,4 @@
-//! Mapping files: each becomes a source that may send and a mapping, or mistakes with their places.
+//! Mapping files: each is read to a source and a mapping, or to mistakes with their places.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,51 +25,52 @@ use crate::mapping::{self, AnswerRules, Extractor, Mapping, Patterns};
 use crate::rate::Rate;
 use crate::secret::Environment;
 
-/// What one mapping file says.
+/// Content of one mapping file, with its mistakes.
 #[derive(Debug)]
 pub struct MappingFile {
     pub document: Document,
     pub mistakes: Diagnostics,
-    /// None where the file's name cannot be a source's.
+    /// `None` if the file's name is not valid for a source.
     pub name: Option<SourceName>,
     pub mapping: Arc<Mapping>,
-    /// Who may send; none where the file has mistakes.
+    /// `None` if the file has mistakes.
     pub source: Option<Arc<Source>>,
-    /// Where its events go, if not to the default destination.
+    /// Destination of its events, if it is not the default one.
     destination: Option<SpannedText>,
     pub tests: Vec<MappingTest>,
     pub import: ImportRules,
-    /// What is to be said of its secrets: where each that is missing was looked for.
-    remarks: Vec<String>,
-    /// Where the secret will be that its provider brings.
-    awaited: Option<PathBuf>,
+    /// Notes on secrets that are missing or cannot be used.
+    secret_notes: Vec<String>,
+    /// File for the secret that the provider will send in a handshake.
+    awaited_secret: Option<PathBuf>,
 }
 
-/// All that stands in the file.
+/// Parsed content of the file.
 struct ParsedFile {
     provider_name: Option<String>,
     provider: Provider,
-    /// None: none is named.
+    /// `None` if the file has none.
     secrets: Option<Vec<secrets::SecretRef>>,
-    /// None: those that its blocks name.
+    /// `None` for those that its blocks name.
     events: Option<Vec<TypePattern>>,
     rate: Option<Rate>,
     destination: Option<SpannedText>,
     mapping: Mapping,
     tests: Vec<MappingTest>,
     import: ImportRules,
-    /// What its regular expressions may still cost.
+    /// Remaining budget of its regular expressions.
     patterns: Patterns,
 }
 
 impl MappingFile {
-    /// Reads a mapping file whole: it goes on after a mistake, to find them all.
+    /// Reads a mapping file and reports all of its mistakes.
     pub fn read(document: Document, environment: &Environment) -> MappingFile {
         MappingFile::read_with(document, Some(environment))
     }
 
-    /// The same of a text that somebody sent: no file is opened that it names, and no variable read.
+    /// Reads the text of a mapping file; no file or variable that it names is read.
     pub fn of_text(document: Document) -> MappingFile {
+        // The text may come from the admin API, where it could name devices or probe for files.
         MappingFile::read_with(document, None)
     }
 
@@ -79,32 +80,33 @@ impl MappingFile {
         let root = table::parse(&document, &mut mistakes);
         let mut table = TomlTable::root(&document, &root);
         let place = table.place.clone();
-        let said = ParsedFile::read(&mut table, environment, &mut mistakes);
+        let parsed = ParsedFile::read(&mut table, environment, &mut mistakes);
         table.finish(&mut mistakes);
 
-        let named = said.provider_name.is_none() || said.provider.recipe.is_some();
-        let signature = named.then(|| said.provider.signature(place, &mut mistakes)).flatten();
-        let known = name.clone().zip(signature);
-        let (source, remarks) =
-            known.map(|(name, signature)| said.source(name, signature, &mut mistakes)).unzip();
-        let awaited = source.as_ref().and_then(|source| said.awaited(source));
+        // An unknown provider is one mistake; that its signature is missing is only a consequence.
+        let is_known = parsed.provider_name.is_none() || parsed.provider.recipe.is_some();
+        let signature = is_known.then(|| parsed.provider.signature(place, &mut mistakes)).flatten();
+        let named = name.clone().zip(signature);
+        let (source, secret_notes) =
+            named.map(|(name, signature)| parsed.source(name, signature, &mut mistakes)).unzip();
+        let awaited_secret = source.as_ref().and_then(|source| parsed.awaited_secret(source));
         diagnostic::limit(&document, &mut mistakes);
         let usable = !mistakes.iter().any(Diagnostic::is_error);
         MappingFile {
             document,
             mistakes,
             name,
-            mapping: Arc::new(said.mapping),
+            mapping: Arc::new(parsed.mapping),
             source: source.filter(|_| usable).map(Arc::new),
-            destination: said.destination,
-            tests: said.tests,
-            import: said.import,
-            remarks: remarks.unwrap_or_default(),
-            awaited,
+            destination: parsed.destination,
+            tests: parsed.tests,
+            import: parsed.import,
+            secret_notes: secret_notes.unwrap_or_default(),
+            awaited_secret,
         }
     }
 
-    /// The file, checked for whether its destination is one of these.
+    /// Checks that its destination is one of these.
     #[must_use]
     pub fn sending_to<'n>(mut self, known: impl IntoIterator<Item = &'n str>) -> MappingFile {
         let known: Vec<&str> = known.into_iter().collect();
@@ -124,12 +126,12 @@ impl MappingFile {
         self.destination.as_ref().map_or(DEFAULT_DESTINATION, |named| &named.text)
     }
 
-    /// The source's name and its mapping, if the file has no mistakes.
+    /// Returns the source's name and its mapping, if the file has no mistakes.
     pub fn mapped(&self) -> Option<(&SourceName, &Arc<Mapping>)> {
         self.source.as_ref().map(|source| (&source.name, &self.mapping))
     }
 
-    /// The events of a sample, as the webhook would carry them; `None` if the file has mistakes.
+    /// Extracts the events of a sample; `None` if the file has mistakes.
     pub fn carried(
         &self,
         sample: &SamplePayload,
@@ -139,13 +141,13 @@ impl MappingFile {
         Some(sample::events(self.source.as_ref()?, sample, limits, now))
     }
 
-    /// Whether the source is live, or why it is off. What it awaits is made anew each time.
+    /// Returns the state of the source. A pending set-up is a new one at each call.
     pub fn standing(&self, now: Timestamp) -> SourceStatus {
         let off = |reason: String| SourceStatus::Off { reason };
         let Some(source) = &self.source else {
             return off("its mapping file has mistakes: see `savio-relay check`".to_owned());
         };
-        if let Some(path) = &self.awaited {
+        if let Some(path) = &self.awaited_secret {
             return SourceStatus::AwaitingSecret(Arc::new(PendingSetup::new(
                 Arc::clone(source),
                 path.clone(),
@@ -153,15 +155,16 @@ impl MappingFile {
         }
         match source.off(now) {
             None => SourceStatus::Live(Arc::clone(source)),
-            Some(reason) if self.remarks.is_empty() => off(reason.to_owned()),
-            Some(_) => off(self.remarks.join("; ")),
+            Some(reason) if self.secret_notes.is_empty() => off(reason.to_owned()),
+            // More exact than the reason: each names the secret and where it was looked for.
+            Some(_) => off(self.secret_notes.join("; ")),
         }
     }
 
-    /// What a person should know though the source works.
+    /// Returns what a person should know although the source works.
     pub fn warnings(&self, now: Timestamp) -> Vec<String> {
         let Some(source) = &self.source else { return Vec::new() };
-        let mut warnings = self.remarks.clone();
+        let mut warnings = self.secret_notes.clone();
         for key in source.keys.iter().filter(|key| !key.in_force(now)) {
             let day = key.until.map(|day| day.to_string()).unwrap_or_default();
             warnings.push(format!("secret {} ended after {day}", key.position + 1));
@@ -170,16 +173,16 @@ impl MappingFile {
         warnings
     }
 
-    /// What its proof and its handshakes leave open.
+    /// Returns the weaknesses of its signature and its handshakes.
     pub fn weaknesses(&self) -> Vec<String> {
         let Some(source) = &self.source else { return Vec::new() };
         let mut weaknesses = Vec::new();
         if !source.signature.asks_for_secret() {
             weaknesses.push("anybody can send to it: its scheme is none".to_owned());
         }
-        let of_proof = source.signature.weaknesses();
-        let of_proof = of_proof.into_iter().map(visible);
-        weaknesses.extend(of_proof.map(|weak| format!("its proof is weak: {weak}")));
+        // The texts have names from the file, which may contain control characters of terminals.
+        let of_signature = source.signature.weaknesses().into_iter().map(visible);
+        weaknesses.extend(of_signature.map(|weak| format!("its proof is weak: {weak}")));
         weaknesses.extend(source.handshakes.iter().flat_map(handshake::weaknesses));
         weaknesses
     }
@@ -191,6 +194,7 @@ impl ParsedFile {
         environment: Option<&Environment>,
         mistakes: &mut Diagnostics,
     ) -> ParsedFile {
+        // One budget for the whole file, with the provider's part.
         let patterns = Patterns::of_file();
         let named = file.text("provider", mistakes);
         let builtin = named.as_ref().and_then(|named| builtin(named, &patterns, mistakes));
@@ -221,7 +225,7 @@ impl ParsedFile {
         }
     }
 
-    /// The source, and what is to be said of its secrets.
+    /// Returns the source and notes on its secrets.
     fn source(
         &self,
         name: SourceName,
@@ -235,7 +239,7 @@ impl ParsedFile {
                     .help(format!("write secrets = [\"env:{example}_SECRET\"]")),
             );
         }
-        let (keys, remarks) =
+        let (keys, secret_notes) =
             secrets::keys(self.secrets.as_deref().unwrap_or_default(), &signature);
         let provider = &self.provider;
         let (delivery_id, id_members) = field(provider.id.clone(), &self.patterns, mistakes);
@@ -248,6 +252,7 @@ impl ParsedFile {
             keys,
             delivery_id,
             event_type,
+            // Intake keeps only these members of a payload; `None` keeps all.
             projection: id_members.zip(type_members).map(|(id, of_type)| [id, of_type].concat()),
             body_config: provider.body_config.clone().unwrap_or_default(),
             batch_path: provider.batch_path.clone(),
@@ -257,20 +262,21 @@ impl ParsedFile {
             rate: self.rate,
             answer: provider.answer.clone(),
         };
-        (source, remarks)
+        (source, secret_notes)
     }
 
-    /// The file of the secret that its provider will bring, if the source has none.
-    fn awaited(&self, source: &Source) -> Option<PathBuf> {
-        let is_brought = source.handshakes.iter().any(HandshakeRule::brings_secret);
-        if !is_brought || !source.keys.is_empty() {
+    /// Returns the file for the secret that the provider will send, if there is no key yet.
+    fn awaited_secret(&self, source: &Source) -> Option<PathBuf> {
+        let is_sent = source.handshakes.iter().any(HandshakeRule::brings_secret);
+        // With a key the source is live, and a handshake cannot change its secret any more.
+        if !is_sent || !source.keys.is_empty() {
             return None;
         }
         self.secrets.iter().flatten().find_map(|named| named.absent.clone())
     }
 }
 
-/// The source's name is the file's, without its ending.
+/// Returns the source's name: that of the file without its extension.
 fn name_of(document: &Document, mistakes: &mut Diagnostics) -> Option<SourceName> {
     let stem = Path::new(&document.name).file_stem().unwrap_or_default().to_string_lossy();
     match stem.parse() {
@@ -282,14 +288,14 @@ fn name_of(document: &Document, mistakes: &mut Diagnostics) -> Option<SourceName
     }
 }
 
-/// What a provider file says.
+/// Content of a built-in provider file.
 struct BuiltinProvider {
     provider: Provider,
     answers: Option<AnswerRules>,
     import: Option<ImportRules>,
 }
 
-/// What the program knows of a provider.
+/// Reads a built-in provider file by its name.
 fn builtin(
     name: &SpannedText,
     patterns: &Patterns,
@@ -326,8 +332,9 @@ fn read_builtin(
     BuiltinProvider { provider, answers, import }
 }
 
-/// How intake finds a text in an event, without knowing the mapping language; and the members of the
-/// payload that it looks at, none if that may be all.
+/// Returns a function by which intake finds a text in an event, and the members of the payload that
+/// it reads, `None` if it may read any.
+// A function, because intake does not know the mapping language.
 fn field(
     origin: Option<ValueSource>,
     patterns: &Patterns,

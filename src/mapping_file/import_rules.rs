@@ -1,5 +1,5 @@
-//! `[import]` of a provider or mapping file: how a record of the tool's export becomes the payload of
-//! its webhook.
+//! `[import]` of a provider or mapping file: converts a record of the tool's export to the payload
+//! of its webhook.
 
 use serde_json::{Value, json};
 
@@ -7,20 +7,20 @@ use crate::diagnostics::table::{Diagnostics, TomlTable};
 use crate::event::Headers;
 use crate::mapping::{ExtractError, Extractor, Patterns};
 
-/// Left empty, records are payloads as they are.
+/// Rules for records of an export; without rules, each record is a payload as it is.
 #[derive(Debug, Clone, Default)]
 pub struct ImportRules {
-    /// The member of an export's JSON object that lists the records.
+    /// Member of the export's JSON object with the list of records.
     pub list: Option<String>,
     payload: Option<Extractor>,
 }
 
-/// One record of a file, and what is known beside it.
+/// One record of an export, with its context.
 #[derive(Debug, Clone, Copy)]
 pub struct ExportRecord<'e> {
     pub record: &'e Value,
     pub format: &'static str,
-    /// The form's definition, if a person named its file.
+    /// Definition of the form, if its file was given.
     pub form: Option<&'e Value>,
 }
 
@@ -37,7 +37,7 @@ impl ImportRules {
         ImportRules { list, payload }
     }
 
-    /// The payload as JSON text; none where the record is it.
+    /// Returns the payload as JSON text; `None` if the record is the payload.
     pub fn payload(&self, exported: ExportRecord<'_>) -> Result<Option<String>, ExtractError> {
         let Some(payload) = &self.payload else { return Ok(None) };
         let ExportRecord { record, format, form } = exported;

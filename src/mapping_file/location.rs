@@ -1,4 +1,4 @@
-//! Where mapping files and their samples are: in a folder or inside the program.
+//! Location of mapping files and their samples: a folder, or the program itself.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,13 +10,13 @@ use crate::event::SourceName;
 use crate::file::{self, UnreadableFile};
 use crate::secret::Environment;
 
-/// The folder that is looked for where the configuration names none.
+/// Folder that is used if the configuration names none and it exists.
 pub(crate) const DIRECTORY: &str = "mappings";
 
-/// Of a sample; intake's own limit comes after.
+/// Size of a sample; the limits of intake apply in addition.
 const SAMPLE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Why mapping files cannot be read.
+/// Reason why mapping files cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LocationError {
     #[error("{}: {error}", .path.display())]
@@ -30,12 +30,12 @@ pub(crate) enum LocationError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Location {
     Directory(PathBuf),
-    /// Inside the program.
+    /// The files that are part of the program.
     Bundled,
 }
 
 impl Location {
-    /// The folder that is configured; else `mappings`, if it is there; else the bundled files.
+    /// Returns the configured folder, or `mappings` if it exists, or the bundled files.
     pub(crate) fn of(configured: Option<&Path>) -> Location {
         match configured {
             Some(path) => Location::Directory(path.to_owned()),
@@ -44,7 +44,7 @@ impl Location {
         }
     }
 
-    /// The mapping files as they are written.
+    /// Returns the texts of the mapping files.
     pub(crate) fn documents(&self) -> Result<Vec<Document>, LocationError> {
         match self {
             Location::Directory(path) => in_directory(path),
@@ -52,7 +52,7 @@ impl Location {
         }
     }
 
-    /// The mapping files, checked against the names of the destinations that exist.
+    /// Reads the mapping files and checks them against the names of the destinations.
     pub(crate) fn files(
         &self,
         destinations: &[&str],
@@ -62,7 +62,7 @@ impl Location {
         Ok(self.documents()?.into_iter().map(read).collect())
     }
 
-    /// One of them, by its source's name; or any other, by its path.
+    /// Reads one of them by its source's name, or any other file by its path.
     pub(crate) fn file(
         &self,
         name: &str,
@@ -85,7 +85,7 @@ impl Location {
         Ok(files.swap_remove(at))
     }
 
-    /// A file that a mapping file names, by its path from there.
+    /// Reads a sample by its path relative to the mapping file.
     pub(crate) fn sample(&self, mapping: &Document, path: &str) -> Result<Vec<u8>, String> {
         match self {
             Location::Directory(_) => {
@@ -101,7 +101,7 @@ impl Location {
     }
 }
 
-/// A mapping file, checked against the names of the destinations that exist.
+/// Reads a mapping file and checks it against the names of the destinations.
 fn read(document: Document, destinations: &[&str], environment: &Environment) -> MappingFile {
     MappingFile::read(document, environment).sending_to(destinations.iter().copied())
 }
@@ -115,6 +115,7 @@ fn in_directory(directory: &Path) -> Result<Vec<Document>, LocationError> {
             paths.push(path);
         }
     }
+    // A directory has no order; sources and messages should always come in the same one.
     paths.sort();
     paths.iter().map(|path| Ok(Document::read_regular(path)?)).collect()
 }

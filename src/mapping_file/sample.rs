@@ -1,4 +1,4 @@
-//! A payload in a file, taken in as a webhook would be, without its signature: `[[test]]` and `try`.
+//! Sample payloads, processed as webhooks but without signatures: for `[[test]]` and `try`.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -30,18 +30,17 @@ pub struct SamplePayload {
     pub body: Vec<u8>,
 }
 
-/// What a sample carries.
+/// Events of a sample.
 #[derive(Debug)]
 pub struct SampleEvents {
     pub events: Vec<(Event, Arc<Value>)>,
-    /// What was noted when it was decoded.
+    /// Notes from decoding.
     pub notes: Vec<String>,
-    /// Why a part or all of it is no event to keep.
+    /// Reason why a part of it, or all, is ignored.
     pub ignored: Option<String>,
 }
 
-/// The events of a sample, all with the nil id and received in 1970, so that what a mapping makes of these is
-/// always the same.
+/// Extracts the events of a sample, as intake does.
 pub(super) fn events(
     source: &Source,
     sample: &SamplePayload,
@@ -49,15 +48,17 @@ pub(super) fn events(
     now: Timestamp,
 ) -> Result<SampleEvents, DecodeError> {
     let received = ReceivedRequest { headers: &sample.headers, body: &sample.body, now };
+    // A budget of its own: a preview takes no memory from the webhooks of a running relay.
     let memory = Arc::new(ParseMemory::new(limits.parsed_bytes_max));
     let extracted = extract(source, &received, limits, &memory)?;
     let ExtractedEvents { decoded, events, notes, ignored } = extracted;
     let text = decoded.unwrap_or_else(|| String::from_utf8_lossy(&sample.body).into_owned());
-    let mut carried = SampleEvents { events: Vec::new(), notes, ignored };
+    let mut sample_events = SampleEvents { events: Vec::new(), notes, ignored };
     for new in events {
         let payload = text[new.payload].to_owned();
         let value = payload::parse(&payload)?;
         let event = Event {
+            // Constant, like the time, so that a mapping always makes the same requests of a sample.
             id: EventId::from_bytes([0; 16]),
             source: source.name.clone(),
             event_type: new.event_type,
@@ -66,9 +67,9 @@ pub(super) fn events(
             headers: sample.headers.clone(),
             payload,
         };
-        carried.events.push((event, Arc::new(value)));
+        sample_events.events.push((event, Arc::new(value)));
     }
-    Ok(carried)
+    Ok(sample_events)
 }
 
 pub(crate) fn read(file: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Vec<MappingTest> {

@@ -1,4 +1,4 @@
-//! `secrets` of a mapping file: where each is found, and until when it counts.
+//! `secrets` of a mapping file: where each is found, and until when it is valid.
 
 use std::path::PathBuf;
 
@@ -16,14 +16,14 @@ use crate::secret::{self, Environment, Secret};
 #[derive(Debug)]
 pub(crate) struct SecretRef {
     secret: Secret,
-    /// The file where it is not yet.
+    /// Its file, if that does not exist yet.
     pub(crate) absent: Option<PathBuf>,
-    /// The last day on which it counts, UTC.
+    /// Last day on which it is valid, UTC.
     until: Option<Date>,
 }
 
-/// The secrets in their order, if any is named; a secret alone counts as a list of one. Without an
-/// environment nobody looks where they are.
+/// Reads the secrets in their order; `None` if there are none. Without an environment only their
+/// form is checked, and no file or variable is read.
 pub(crate) fn read(
     file: &mut TomlTable<'_>,
     environment: Option<&Environment>,
@@ -35,25 +35,27 @@ pub(crate) fn read(
         Some(items) => items.iter().collect(),
         None => vec![value],
     };
+    // By the items and not by what could be read: a wrong secret is no missing one.
     let is_empty = items.is_empty();
-    let named = items.into_iter().filter_map(|item| one(document, item, environment, mistakes));
-    let named = named.collect();
-    (!is_empty).then_some(named)
+    let secrets =
+        items.into_iter().filter_map(|item| read_one(document, item, environment, mistakes));
+    let secrets = secrets.collect();
+    (!is_empty).then_some(secrets)
 }
 
-fn one(
+fn read_one(
     document: &Document,
     item: &Spanned<DeValue<'_>>,
     environment: Option<&Environment>,
     mistakes: &mut Diagnostics,
 ) -> Option<SecretRef> {
     if let Some(text) = text_of(document, item) {
-        return found(&text, environment, mistakes);
+        return find(&text, environment, mistakes);
     }
     let Some(entries) = item.get_ref().as_table() else {
-        let wanted =
+        let forms =
             "\"env:NAME\", \"file:PATH\" or { from = \"env:NAME\", until = \"2027-01-31\" }";
-        mistakes.push(wrong_type("secrets", item, wanted));
+        mistakes.push(wrong_type("secrets", item, forms));
         return None;
     };
     let mut table = TomlTable::new(document, entries, item.span());
@@ -70,10 +72,10 @@ fn one(
             return None;
         }
     };
-    Some(SecretRef { until, ..found(&from?, environment, mistakes)? })
+    Some(SecretRef { until, ..find(&from?, environment, mistakes)? })
 }
 
-fn found(
+fn find(
     from: &SpannedText,
     environment: Option<&Environment>,
     mistakes: &mut Diagnostics,
@@ -90,18 +92,19 @@ fn found(
     Some(SecretRef { secret, absent: secret::absent_file(from), until: None })
 }
 
-/// The keys of those that are set, and what is to be said of the others.
-pub(crate) fn keys(named: &[SecretRef], signature: &Signature) -> (Vec<Key>, Vec<String>) {
+/// Returns the keys of the secrets that are set, and notes on the others.
+pub(crate) fn keys(secrets: &[SecretRef], signature: &Signature) -> (Vec<Key>, Vec<String>) {
     let mut keys = Vec::new();
-    let mut remarks = Vec::new();
-    for (position, named) in named.iter().enumerate() {
+    let mut notes = Vec::new();
+    // One wrong secret does not switch the source off: during a rotation the other one still works.
+    for (position, named) in secrets.iter().enumerate() {
         match &named.secret {
-            Secret::Missing(reason) => remarks.push(reason.clone()),
+            Secret::Missing(reason) => notes.push(reason.clone()),
             Secret::Found(secret) => match signature.key(secret, named.until, position) {
                 Ok(key) => keys.push(key),
-                Err(error) => remarks.push(format!("secret {} {error}", position + 1)),
+                Err(error) => notes.push(format!("secret {} {error}", position + 1)),
             },
         }
     }
-    (keys, remarks)
+    (keys, notes)
 }

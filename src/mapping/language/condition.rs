@@ -17,7 +17,7 @@ pub(crate) enum WhenClause {
 }
 
 impl WhenClause {
-    /// Reads the key `when`; nothing if it is not there, or a mistake.
+    /// Reads the key `when`; `None` if it is absent or wrong.
     pub(crate) fn read(
         table: &mut TomlTable<'_>,
         reader: &mut ValueReader<'_>,
@@ -37,6 +37,7 @@ impl WhenClause {
 
     fn template(text: &SpannedText, reader: &mut ValueReader<'_>) -> Option<WhenClause> {
         let template = reader.templates.add(text, reader.known, reader.mistakes)?;
+        // Text around an expression would make the condition true, whatever the expression gives.
         if template.is_expression() {
             return Some(WhenClause::Template(template));
         }
@@ -53,14 +54,14 @@ impl WhenClause {
         }
     }
 
-    /// Warns of what is probably not meant, seen with a sample; `current` is what `@` is.
+    /// Returns warnings about what, by this sample, is probably not meant; `@` is `current`.
     pub(crate) fn doubts(&self, payload: &Value, current: &Value) -> Vec<Diagnostic> {
         let WhenClause::Condition { condition, text } = self else {
             return Vec::new();
         };
-        let doubts = condition.doubts(payload, current).into_iter();
+        let lints = condition.doubts(payload, current).into_iter();
         let warning =
-            |doubt: Lint| Diagnostic::warning(text.part(doubt.at), doubt.message).help(doubt.help);
-        doubts.map(warning).collect()
+            |lint: Lint| Diagnostic::warning(text.part(lint.at), lint.message).help(lint.help);
+        lints.map(warning).collect()
     }
 }

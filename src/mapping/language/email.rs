@@ -2,28 +2,33 @@
 
 use crate::event::{NUL, is_email, is_invisible};
 
-/// Characters that end a word. `=` and `/` may be in an address, and are in none that people have.
+/// Characters that end a word.
+// RFC 5322 permits some of them in an address; in texts they stand beside one, as in
+// `email=ada@example.com` and in Slack's `<mailto:ada@example.com|Ada>`.
 const SEPARATORS: &str = "<>()[]{}\",;|=`\u{201c}\u{201d}\u{201e}\u{ab}\u{bb}";
-/// Characters of an address before its `@`, beside letters and digits.
+/// Characters of an address before its `@`, in addition to letters and digits.
 const LOCAL_SIGNS: &str = ".!#$%&'*+-^_~";
 
-/// The first one that Savio takes. A URL may have a user and `@`, and none of that is an address.
+/// Returns the first address that Savio accepts.
 pub(crate) fn first_email(text: &str) -> Option<String> {
-    // Savio stores no NUL, and none is sent: what it parts here is one address there.
+    // NUL is removed from all that is sent, so an address with NUL inside is one without it.
     first_address(&text.replace(NUL, "")).map(str::to_owned)
 }
 
 fn first_address(text: &str) -> Option<&str> {
     let words = text.split(|c: char| is_word_end(c) || SEPARATORS.contains(c));
     words.filter(|word| word.contains('@')).find_map(|word| {
+        // A URL may have a user and a password before `@`, and neither is an address.
         let end = word.find("://").unwrap_or(word.len());
-        // Each look goes no further than the next `@`, so that a text of them takes linear time.
+        // Each search stops at the next `@`, so that a text full of them takes linear time.
         word[..end].match_indices('@').find_map(|(at, _)| address(word, at))
     })
 }
 
-/// Spaces and line ends that people write between words. U+3000 is the space of Chinese and Japanese texts.
+/// Returns whether people write the character between words.
 fn is_word_end(c: char) -> bool {
+    // U+3000 is the space of Chinese and Japanese texts. Other spaces beyond ASCII, such as
+    // U+00A0, also get into the middle of an address by copying.
     matches!(c, '\t'..='\r' | ' ' | '\u{2028}' | '\u{2029}' | '\u{3000}')
 }
 
@@ -31,47 +36,51 @@ fn is_hidden(c: char) -> bool {
     is_invisible(c) || (c.is_control() && !is_word_end(c))
 }
 
-/// Characters that may stand inside an address and look as if they were its end.
-fn is_unseen(c: char) -> bool {
+/// Returns whether the character may be inside an address, where it looks like its end.
+fn is_gap(c: char) -> bool {
     is_hidden(c) || (c.is_whitespace() && !is_word_end(c))
 }
 
-/// The address around this `@`.
+/// Returns the address around the `@` at this byte.
 fn address(word: &str, at: usize) -> Option<&str> {
     let is_local = |c: char| c.is_ascii_alphanumeric() || LOCAL_SIGNS.contains(c);
     let before = word[..at].trim_end_matches(is_local);
-    // Half of a name would be another's address.
-    let seen = before.trim_end_matches(is_unseen);
-    let is_cut = before[seen.len()..].contains(is_hidden) && seen.ends_with(is_local);
-    if is_cut || seen.ends_with(|c: char| c.is_alphanumeric() || c == '@') {
+    // Part of a name would be the address of somebody else, and `x@y@z` has no address in it.
+    let visible = before.trim_end_matches(is_gap);
+    let is_cut = before[visible.len()..].contains(is_hidden) && visible.ends_with(is_local);
+    if is_cut || visible.ends_with(|c: char| c.is_alphanumeric() || c == '@') {
         return None;
     }
-    let marks = word[before.len()..at].trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
-    let start = at - marks.len();
+    // Signs before the first letter belong to the text: `*ada@example.com*`, `'ada@example.com'`.
+    let local = word[before.len()..at].trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
+    let start = at - local.len();
     let rest = &word[at + 1..];
     let is_host = |c: char| (c.is_alphanumeric() && !is_invisible(c)) || matches!(c, '.' | '-');
     let host = &rest[..rest.find(|c| !is_host(c)).unwrap_or(rest.len())];
-    if rest[host.len()..].starts_with('@') || goes_on_unseen(&rest[host.len()..]) {
+    if rest[host.len()..].starts_with('@') || continues_after_gap(&rest[host.len()..]) {
         return None;
     }
     let end = at + 1 + host_without_tail(host).len();
+    // Savio accepts `a@localhost` too, which is no person's address.
     Some(&word[start..end]).filter(|found| found[at - start..].contains('.') && is_email(found))
 }
 
-/// Whether a host has more of its name behind characters that are not seen. A space that is seen may end it.
-fn goes_on_unseen(rest: &str) -> bool {
-    let behind = rest.trim_start_matches(is_unseen);
+/// Returns whether the host continues after characters that look like its end.
+fn continues_after_gap(rest: &str) -> bool {
+    let behind = rest.trim_start_matches(is_gap);
     let gap = &rest[..rest.len() - behind.len()];
+    // A visible space alone may end the host: "ada@example.com\u{a0}please".
     let is_joined = gap.contains(is_hidden) || behind.starts_with(['.', '-']);
-    let is_skipped = |c: char| is_unseen(c) || matches!(c, '.' | '-');
-    let goes_on = behind.trim_start_matches(is_skipped).starts_with(char::is_alphanumeric);
-    !gap.is_empty() && is_joined && goes_on
+    let is_skipped = |c: char| is_gap(c) || matches!(c, '.' | '-');
+    let continues = behind.trim_start_matches(is_skipped).starts_with(char::is_alphanumeric);
+    !gap.is_empty() && is_joined && continues
 }
 
-/// The host without what follows it with no space between: a full stop, or letters of another script or behind a
-/// hyphen at the top-level domain, which has neither.
+/// Returns the host without the punctuation and words that follow it without a space.
 fn host_without_tail(host: &str) -> &str {
     let host = host.split("..").next().unwrap_or(host).trim_end_matches(['.', '-']);
+    // A top-level domain has no hyphen, and letters of one script: "example.com-she",
+    // "example.comが". Only a punycoded one (`xn--`) has hyphens.
     let top = host.rfind('.').map_or(0, |dot| dot + 1);
     let is_plain = host[top..].starts_with(|c: char| c.is_ascii_alphabetic());
     if !is_plain || host[top..].starts_with("xn--") {
@@ -87,12 +96,13 @@ mod tests {
 
     use super::*;
 
-    /// Linear, each takes a few hundredths of a second in a debug build; quadratic, half a minute and more.
+    // In linear time each takes a few hundredths of a second in a debug build; in quadratic time,
+    // half a minute and more.
     const PARTS: usize = 50_000;
     const TIME_MAX: Duration = Duration::from_secs(10);
 
     #[test]
-    fn text_full_of_at_signs_is_searched_in_linear_time() {
+    fn text_of_at_signs_is_searched_in_linear_time() {
         for part in [
             "@",
             "a@",
@@ -115,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn characters_without_width_around_an_address_are_no_part_of_it() {
+    fn zero_width_characters_around_an_address_are_left_out() {
         for zero_width in ["\u{200b}", "\u{200c}", "\u{200d}", "\u{2060}", "\u{feff}"] {
             let found = |text: &str| first_email(&text.replace('*', zero_width));
             for around in [
@@ -141,12 +151,12 @@ mod tests {
         }
     }
 
-    /// One of each kind: format characters, others that are not shown, spaces beyond ASCII, and controls.
+    /// Format characters, others without a glyph, spaces beyond ASCII, and control characters.
     const UNSEEN: &str = "\u{200b}\u{200e}\u{202a}\u{61c}\u{2061}\u{ad}\u{180e}\u{34f}\u{fe0f}\u{e0020}\u{3164}\
         \u{115f}\u{ffa0}\u{17b4}\u{fffa}\u{1bca0}\u{a0}\u{2009}\u{202f}\u{85}\u{1f}\u{1}\u{7f}";
 
     #[test]
-    fn no_half_of_an_address_is_taken() {
+    fn part_of_an_address_is_never_taken() {
         for unseen in UNSEEN.chars() {
             for inside in [
                 "long*name@example.com",
@@ -169,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn spaces_and_line_ends_part_an_address_from_words() {
+    fn spaces_and_line_ends_separate_an_address_from_words() {
         for text in [
             "write to ada@example.com\u{a0}please",
             "e-mail:\u{a0}ada@example.com",
@@ -184,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn address_keeps_what_belongs_to_it() {
+    fn address_keeps_unusual_characters() {
         for address in [
             "first.last+tag@sub.example.com",
             "o'x@a.bc",

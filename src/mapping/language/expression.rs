@@ -1,4 +1,4 @@
-//! One value of a mapping file: a query, a template, a literal, alternatives, or a table of steps.
+//! Value of a mapping file: a query, a template, a literal, alternatives, or a table of steps.
 
 use super::item_values::ItemValues;
 use super::query::Query;
@@ -18,23 +18,23 @@ pub(crate) enum Expression {
         written: String,
     },
     Literal(Scalar),
-    /// A text without `{{ }}` that is empty.
+    /// An empty literal.
     Nothing,
     Alternatives(Vec<Expression>),
-    /// A table: the value of `from`, and what is then done to it.
+    /// The table form: the value of `from`, and the steps that change it.
     Table {
         from: Box<Expression>,
         steps: Box<ValueSteps>,
     },
 }
 
-/// Checks whether Savio would take the nodes as the value of a field.
+/// Check of whether Savio accepts the nodes as the value of a field.
 pub(crate) type NodesCheck<'c> = &'c dyn Fn(&[Scalar]) -> Result<(), ValueError>;
 
 #[derive(Debug, Default)]
 pub(crate) struct ValidNodes {
     pub(crate) nodes: Vec<Scalar>,
-    /// Reason why `default` took the place of the value.
+    /// Reason why `default` replaced the value.
     pub(crate) replaced: Option<ValueError>,
 }
 
@@ -45,7 +45,8 @@ impl From<Vec<Scalar>> for ValidNodes {
 }
 
 impl Expression {
-    /// The members of the payload's outermost object that it looks at; none if it may look at all.
+    /// Returns the members of the payload's root object that the value depends on; `None` if it
+    /// may depend on any of them.
     pub(crate) fn members(&self) -> Option<Vec<String>> {
         match self {
             Expression::Query { query, .. } => Some(vec![query.member()?.to_owned()]),
@@ -55,76 +56,79 @@ impl Expression {
                 let all: Option<Vec<_>> = alternatives.iter().map(Expression::members).collect();
                 all.map(|members| members.concat())
             }
+            // Only extractors need the members, and an extractor is never a table.
             Expression::Table { .. } => None,
         }
     }
 
-    /// The nodes that this value comes to; each leaf that was asked is noted in `tries`.
+    /// Evaluates the value; each query, template and literal on the way is added to `log`.
     pub(crate) fn nodes(
         &self,
         view: &ItemValues<'_>,
-        takes: Cardinality,
-        tries: &mut QueryLog,
+        cardinality: Cardinality,
+        log: &mut QueryLog,
     ) -> Result<Vec<Scalar>, ValueError> {
         match self {
             Expression::Query { query, written } => {
-                let found = view.scope.nodes(query).and_then(|values| match takes {
+                let found = view.scope.nodes(query).and_then(|values| match cardinality {
                     Cardinality::One | Cardinality::Many => ScalarList::of_json(values),
                     Cardinality::Answer => ScalarList::of_answer(values),
                 });
                 let found = found.and_then(|nodes| view.scope.event_scope.charge(nodes));
-                tries.add(written, &found);
+                log.add(written, &found);
                 found
             }
             Expression::Template { template, written } => {
                 let found = view.templates.nodes(template, &view.scope);
                 let found = found.and_then(|nodes| view.scope.event_scope.charge(nodes));
-                tries.add(written, &found);
+                log.add(written, &found);
                 found
             }
             Expression::Literal(literal) => {
                 let found = Ok(vec![literal.clone()]);
-                tries.add(&literal.text(), &found);
+                log.add(&literal.text(), &found);
                 found
             }
             Expression::Nothing => Ok(Vec::new()),
             Expression::Alternatives(alternatives) => {
                 let mut all = Vec::new();
                 for alternative in alternatives {
-                    all.extend(alternative.nodes(view, takes, tries)?);
-                    if takes != Cardinality::Many && !all.is_empty() {
+                    all.extend(alternative.nodes(view, cardinality, log)?);
+                    if cardinality != Cardinality::Many && !all.is_empty() {
                         break;
                     }
                 }
                 Ok(all)
             }
             Expression::Table { from, steps } => {
-                let found = from.nodes(view, takes, tries)?;
-                steps.finished(steps.changed(found, takes)?, tries)
+                let found = from.nodes(view, cardinality, log)?;
+                steps.finished(steps.changed(found, cardinality)?, log)
             }
         }
     }
 
-    /// Returns the nodes of the first alternative that `check` takes; where it takes none, what the first gives that
-    /// is not empty, or its failure.
+    /// Returns the nodes of the first alternative that `check` accepts. If it accepts none: the
+    /// nodes or the error of the first alternative that is not empty.
     pub(crate) fn valid_nodes(
         &self,
         view: &ItemValues<'_>,
         check: NodesCheck<'_>,
-        tries: &mut QueryLog,
+        log: &mut QueryLog,
     ) -> Result<ValidNodes, ValueError> {
         let alternatives = match self {
             Expression::Alternatives(alternatives) => alternatives,
             Expression::Table { from, steps } => {
-                return table_nodes((from, steps), view, check, tries);
+                return table_nodes((from, steps), view, check, log);
             }
-            _ => return self.nodes(view, Cardinality::One, tries).map(ValidNodes::from),
+            // The caller checks a single value itself, to report why it is refused.
+            _ => return self.nodes(view, Cardinality::One, log).map(ValidNodes::from),
         };
         let mut refused = None;
         for alternative in alternatives {
-            match alternative.valid_nodes(view, check, tries) {
+            match alternative.valid_nodes(view, check, log) {
                 Ok(found) if found.nodes.is_empty() => {}
                 Ok(found) if check(&found.nodes).is_ok() => return Ok(found),
+                // The first refusal becomes the note: it is that of the preferred value.
                 other => drop(refused.get_or_insert(other)),
             }
         }
@@ -132,33 +136,35 @@ impl Expression {
     }
 }
 
-/// The nodes of the first alternative of `from` that `check` takes once it is changed; `default` where it takes none.
+/// Returns the changed nodes of the first alternative of `from` that `check` accepts, or `default`.
 fn table_nodes(
     (from, steps): (&Expression, &ValueSteps),
     view: &ItemValues<'_>,
     check: NodesCheck<'_>,
-    tries: &mut QueryLog,
+    log: &mut QueryLog,
 ) -> Result<ValidNodes, ValueError> {
     let changed = |found: &[Scalar]| {
         let nodes = steps.changed(found.to_vec(), Cardinality::One)?;
         nodes.into_iter().map(|node| steps.finish(node)).collect::<Result<Vec<_>, _>>()
     };
+    // Each alternative is judged by what would be sent: after markup, map, join and max.
     let is_valid = |found: &[Scalar]| check(&changed(found)?);
-    let found = from.valid_nodes(view, &is_valid, tries);
-    let given = found.and_then(|found| {
+    let found = from.valid_nodes(view, &is_valid, log);
+    let value = found.and_then(|found| {
         let nodes = changed(&found.nodes)?;
         Ok(ValidNodes { nodes, ..found })
     });
     if steps.default.is_none() {
-        return given;
+        return value;
     }
-    let replaced = match &given {
-        Ok(given) if given.nodes.is_empty() => None,
-        Ok(value) => match check(&value.nodes) {
-            Ok(()) => return given,
+    let replaced = match &value {
+        // An empty value is what `default` is for: nothing to note.
+        Ok(valid) if valid.nodes.is_empty() => None,
+        Ok(valid) => match check(&valid.nodes) {
+            Ok(()) => return value,
             Err(refusal) => Some(refusal),
         },
         Err(failure) => Some(failure.clone()),
     };
-    Ok(ValidNodes { nodes: steps.finished(Vec::new(), tries)?, replaced })
+    Ok(ValidNodes { nodes: steps.finished(Vec::new(), log)?, replaced })
 }

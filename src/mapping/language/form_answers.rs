@@ -1,4 +1,4 @@
-//! The answers of one form, as templates see them.
+//! Answers of one form, as templates see them.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,15 +10,16 @@ use minijinja::value::{Enumerator, Object, ObjectRepr};
 
 use super::value::{Scalar, joined};
 
-/// Printed, it is one paragraph for each question with its answer; it can be looked up by question
-/// and key, and iterated over.
+/// Answers of one form: printed as a paragraph for each question and its answer, looked up by
+/// question or key, iterable.
 #[derive(Debug, Default)]
 pub(crate) struct FormAnswers {
     answers: Vec<QuestionAnswer>,
-    /// Positions by question and key: first as they are, then however they are spelled.
+    /// Positions by question and key.
     exact: HashMap<String, usize>,
-    alike: HashMap<String, usize>,
-    /// Its length when printed, or a little more.
+    /// Positions by normalized question and key.
+    normalized: HashMap<String, usize>,
+    /// Upper bound of its length when printed, for which templates pay.
     printed_bytes: usize,
     /// Answers that could not be read.
     pub(crate) notes: Vec<String>,
@@ -27,32 +28,35 @@ pub(crate) struct FormAnswers {
 /// Texts by which an answer can be looked up.
 #[derive(Debug, Default)]
 pub(crate) struct Question {
-    pub(crate) question: String,
+    pub(crate) text: String,
     pub(crate) keys: Vec<String>,
 }
 
 #[derive(Debug)]
 struct QuestionAnswer {
-    asked: Question,
+    question: Question,
     nodes: Vec<Scalar>,
 }
 
 impl FormAnswers {
-    pub(crate) fn add(&mut self, asked: Question, nodes: Vec<Scalar>) {
+    pub(crate) fn add(&mut self, question: Question, nodes: Vec<Scalar>) {
+        // The size of a node also covers the line ends and commas between answers.
         let answer: usize = nodes.iter().map(Scalar::bytes).sum();
-        self.printed_bytes += asked.question.len() + answer;
-        self.answers.push(QuestionAnswer { asked, nodes });
+        self.printed_bytes += question.text.len() + answer;
+        self.answers.push(QuestionAnswer { question, nodes });
     }
 
-    /// To be called behind the last `add`. A question goes before another question's key.
+    /// Makes the answers findable; call it once, after the last `add`.
     pub(crate) fn index(&mut self) {
+        // Questions before keys: what people read wins over another question's id.
         let questions =
-            self.answers.iter().enumerate().map(|(at, answer)| (&answer.asked.question, at));
+            self.answers.iter().enumerate().map(|(at, answer)| (&answer.question.text, at));
         let keys = self.answers.iter().enumerate();
-        let keys = keys.flat_map(|(at, answer)| answer.asked.keys.iter().map(move |key| (key, at)));
+        let keys =
+            keys.flat_map(|(at, answer)| answer.question.keys.iter().map(move |key| (key, at)));
         for (name, at) in questions.chain(keys) {
             self.exact.entry(name.clone()).or_insert(at);
-            self.alike.entry(alike(name)).or_insert(at);
+            self.normalized.entry(normalized(name)).or_insert(at);
         }
     }
 
@@ -61,13 +65,15 @@ impl FormAnswers {
     }
 
     fn find(&self, name: &str) -> Option<&QuestionAnswer> {
-        let at = self.exact.get(name).or_else(|| self.alike.get(&alike(name)))?;
+        let at = self.exact.get(name).or_else(|| self.normalized.get(&normalized(name)))?;
         self.answers.get(*at)
     }
 }
 
-/// Without what a reader cannot see: capital letters, the form of characters, the kind of white space.
-fn alike(name: &str) -> String {
+/// Returns the name in lower case, NFC and with single spaces.
+fn normalized(name: &str) -> String {
+    // A question in a mapping file differs from the one in the payload in what is not visible:
+    // composed accents, U+00A0 before a French question mark, a line end.
     let composed =
         ComposingNormalizerBorrowed::new_nfc().normalize(&name.to_lowercase()).into_owned();
     composed.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -79,8 +85,8 @@ impl fmt::Display for FormAnswers {
             if position > 0 {
                 formatter.write_str("\n\n")?;
             }
-            if !answer.asked.question.is_empty() {
-                writeln!(formatter, "{}", answer.asked.question)?;
+            if !answer.question.text.is_empty() {
+                writeln!(formatter, "{}", answer.question.text)?;
             }
             formatter.write_str(&joined(&answer.nodes, ", "))?;
         }
@@ -89,7 +95,7 @@ impl fmt::Display for FormAnswers {
 }
 
 impl QuestionAnswer {
-    /// One node is itself, several are a list.
+    /// Returns a single node as itself, several as a list.
     fn shared(&self) -> Shared {
         match self.nodes.as_slice() {
             [node] => share(node),
@@ -102,6 +108,7 @@ fn share(node: &Scalar) -> Shared {
     match node {
         Scalar::Text(text) => Shared::from(text.as_str()),
         Scalar::Boolean(boolean) => Shared::from(*boolean),
+        // Not through f64, in which ids above 2^53 lose digits.
         Scalar::Number(number) => match (number.as_i64(), number.as_u64()) {
             (Some(whole), _) => Shared::from(whole),
             (None, Some(whole)) => Shared::from(whole),
@@ -121,7 +128,7 @@ impl Object for FormAnswers {
         }
         let answer = self.answers.get(key.as_usize()?)?;
         let text = joined(&answer.nodes, ", ");
-        Some(Shared::from_pairs([("question", answer.asked.question.clone()), ("answer", text)]))
+        Some(Shared::from_pairs([("question", answer.question.text.clone()), ("answer", text)]))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {

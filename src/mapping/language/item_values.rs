@@ -1,4 +1,4 @@
-//! Context of the values of one item: the data that they can see, and the templates of their file.
+//! Context of the values of one item: the data that they can read, and the templates of their file.
 
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ pub(crate) struct ItemValues<'a> {
 }
 
 impl<'a> ItemValues<'a> {
-    /// `item` is that of a `for_each`, if there is one.
+    /// Makes the context; `item` is the current one of a `for_each`, if there is any.
     pub(crate) fn new(
         scope: &'a Scope<'a>,
         templates: &'a Templates,

@@ -1,6 +1,6 @@
 //! JSONPath (RFC 9535): parsed by jsonpath-rust, checked at load, evaluated here within a budget.
-//! Narrower than the RFC in one point: the pattern of `match` and `search` is a text in quotes,
-//! compiled at load; one that is taken from the payload is refused.
+//! Narrower than the RFC in one point: the pattern of `match` and `search` has to be a literal,
+//! which is compiled at load; a pattern from the payload is refused.
 
 mod advice;
 mod ast;
@@ -30,28 +30,29 @@ pub use pattern::Patterns;
 /// Longer queries are refused, in bytes.
 const TEXT_BYTES_MAX: usize = 4096;
 
-/// A query: `$...` on the payload, or `@...` on the item of a `for_each`.
+/// Query: `$...` on the payload, or `@...` on the item of a `for_each`.
 #[derive(Debug, Clone)]
 pub struct Query {
     path: QueryPath,
 }
 
-/// A `when`: what RFC 9535 calls a logical expression, the inside of `[?...]`.
+/// Condition of a `when`: a logical expression of RFC 9535, as inside of `[?...]`.
 #[derive(Debug, Clone)]
 pub struct Condition {
     logical: Logical,
 }
 
 impl Query {
-    /// White space around the text is a mistake, as in the RFC.
+    /// Parses a query; white space around it is an error, as in the RFC.
     pub fn parse(text: &str) -> Result<Query, QueryError> {
         Query::parse_within(text, &Patterns::of_file())
     }
 
-    /// The same, with patterns that others share the costs of.
+    /// Parses a query; its regular expressions count against the budget `patterns`.
     pub(crate) fn parse_within(text: &str, patterns: &Patterns) -> Result<Query, QueryError> {
         let scan = QueryTokens::new(checked_length(text)?)?;
         advice::check_query(&scan)?;
+        // The parser knows `@` only in filters. `$` is as long, so its positions stay right.
         let parsed = match text.strip_prefix('@') {
             Some(rest) => parse_json_path(&format!("${rest}")),
             None => parse_json_path(text),
@@ -62,7 +63,7 @@ impl Query {
         Ok(Query { path })
     }
 
-    /// The nodes in the order of the RFC; `$` is `root`, `@` is `current`.
+    /// Returns the nodes in the order of the RFC; `$` is `root`, `@` is `current`.
     pub fn nodes<'v>(
         &self,
         root: &'v Value,
@@ -71,7 +72,7 @@ impl Query {
         self.nodes_within(root, current, &mut { STEPS_MAX })
     }
 
-    /// The same out of a budget that many queries share, from which the steps are taken.
+    /// Returns the nodes; the steps are taken from a budget that several queries share.
     pub(crate) fn nodes_within<'v>(
         &self,
         root: &'v Value,
@@ -82,13 +83,14 @@ impl Query {
         if nodes.len() > NODES_MAX { Err(BudgetExceeded) } else { Ok(nodes) }
     }
 
-    /// It starts at `@`.
+    /// Returns whether it starts at `@`.
     pub fn is_relative(&self) -> bool {
         self.path.start == Start::Current
     }
 
-    /// The member of the payload's outermost object below which it stays.
+    /// Returns the member of the payload's root object below which it stays.
     pub(crate) fn member(&self) -> Option<&str> {
+        // Only of singular queries, since a filter may refer to any part of the payload by `$`.
         let first = self.path.segments.first().filter(|_| self.is_singular())?;
         match &first.selectors[..] {
             [ast::Selector::Name(name)] if !self.is_relative() => Some(name),
@@ -96,13 +98,14 @@ impl Query {
         }
     }
 
-    /// It gives one node at most, whatever the payload.
+    /// Returns whether it gives at most one node for any payload.
     pub fn is_singular(&self) -> bool {
         self.path.is_singular()
     }
 }
 
 impl Condition {
+    // The parser knows a condition only as the filter of a query.
     const BEFORE: &str = "$[?";
     const AFTER: &str = "]";
 
@@ -110,7 +113,7 @@ impl Condition {
         Condition::parse_within(text, &Patterns::of_file())
     }
 
-    /// The same, with patterns that others share the costs of.
+    /// Parses a condition; its regular expressions count against the budget `patterns`.
     pub(crate) fn parse_within(text: &str, patterns: &Patterns) -> Result<Condition, QueryError> {
         let scan = QueryTokens::new(checked_length(text)?)?;
         advice::check_condition(&scan)?;
@@ -129,7 +132,7 @@ impl Condition {
         self.holds_within(root, current, &mut { STEPS_MAX })
     }
 
-    /// The same out of a budget that many conditions share, from which the steps are taken.
+    /// Evaluates it; the steps are taken from a budget that several conditions share.
     pub(crate) fn holds_within(
         &self,
         root: &Value,
@@ -139,13 +142,13 @@ impl Condition {
         within(root, budget, |evaluation| evaluation.holds(&self.logical, current))
     }
 
-    /// Warns of what is probably not meant: seen in the text, and in a sample payload.
+    /// Returns what is probably not meant, by the text and by a sample payload.
     pub fn doubts(&self, root: &Value, current: &Value) -> Vec<Lint> {
         lint::doubts(&self.logical, root, current)
     }
 }
 
-/// Evaluates within a budget, from which the steps are taken.
+/// Evaluates within a budget and deducts the steps from it.
 fn within<'v, T>(
     root: &'v Value,
     budget: &mut usize,
@@ -154,7 +157,7 @@ fn within<'v, T>(
     let mut evaluation = Evaluation::within(root, *budget);
     let before = evaluation.steps_left();
     let result = evaluate(&mut evaluation);
-    // A query that failed has spent all that it had.
+    // A query that fails has used up its own limit, whatever its last step would have cost.
     *budget -= before - result.as_ref().map_or(0, |_| evaluation.steps_left());
     result
 }
@@ -167,7 +170,7 @@ fn checked_length(text: &str) -> Result<&str, QueryError> {
     Err(QueryError::new(message, 0..text.len()))
 }
 
-/// The parser's error, `shift` bytes being what was put before the text.
+/// Converts the parser's error; `shift` is the length of what was put before the text.
 fn unparsed(error: &JsonPathError, shift: usize, scan: &QueryTokens<'_>) -> QueryError {
     match error {
         JsonPathError::PestError(error) => {

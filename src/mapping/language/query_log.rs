@@ -1,14 +1,14 @@
-//! Log of the queries and templates that a value asked: kept to explain the value, otherwise empty.
+//! Log of the queries and templates that a value evaluated: kept for an explanation, else empty.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::value::{Scalar, ValueError, joined};
 
-/// Longer values are cut in an explanation, in characters.
+/// Characters of a value that an explanation shows.
 const SHOWN_MAX: usize = 200;
 
-/// One query or template, and what it gave.
+/// One query or template, and its result.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(as = AskedQuery)]
 pub struct QueryTrace {
@@ -19,20 +19,20 @@ pub struct QueryTrace {
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum QueryResult {
-    /// The value, cut where it is long.
+    /// The value, cut if it is long.
     Value(String),
     Nothing,
     Failure(String),
 }
 
-/// The queries and templates that one field asked.
+/// Queries and templates that one field evaluated.
 #[derive(Debug, Default)]
 pub(crate) struct QueryLog {
     kept: Option<Vec<QueryTrace>>,
 }
 
 impl QueryLog {
-    /// Of a field that is explained; the default log keeps nothing.
+    /// Returns a log that records; the default one discards.
     pub(crate) fn keeping() -> QueryLog {
         QueryLog { kept: Some(Vec::new()) }
     }

@@ -1,4 +1,4 @@
-//! Data that the values of one event can see, made at most once per event, and the budget of their work.
+//! Data that the values of one event can read, built at most once, and the budgets of their work.
 
 use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
@@ -12,30 +12,32 @@ use super::query::{BudgetExceeded, Condition, Query};
 use super::value::{Scalar, ValueError};
 use crate::event::{Event, Headers};
 
-/// Steps of all queries of one event together: twenty queries at their own limit.
+/// Steps of all queries of one event: twenty queries at their own limit.
 const STEPS_MAX: usize = 20_000_000;
-/// Fuel of all templates of one event together: twenty templates at their own limit.
+/// Fuel of all templates of one event: twenty templates at their own limit.
 const FUEL_MAX: u64 = 2_000_000;
-/// Text that all values of one event may hold together: three times the largest payload.
+/// Bytes of all values of one event: three times the largest payload.
 const BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Memory that copies of parts of the payload may take: the item that a template looks at, and what
-/// `jsonpath()` gave to the templates of one event together.
+/// Bytes of copied parts of the payload: the item of a `for_each`, and separately all results of
+/// `jsonpath()` in one event.
 const COPIED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Text of the payload that templates may look at, counted at each look, since each is a copy.
+/// Bytes of the payload's texts that templates may read: about a hundred times the largest payload.
+// Counted at each read, because minijinja owns its texts: each read makes a copy.
 const READ_BYTES_MAX: usize = 512 * 1024 * 1024;
 
-/// Source of a form's answers. The language does not know the rules that say where they lie.
+/// Source of a form's answers.
+// A trait, because the rules that describe where answers are lie above the language.
 pub(crate) trait AnswerSource {
     /// Reads all answers of one event.
     fn collect(&self, scope: &Scope<'_>) -> Result<FormAnswers, ValueError>;
 }
 
-/// One event, as all of its values see it.
+/// Data of one event, shared by all of its values.
 pub(crate) struct Scope<'a> {
     pub(crate) payload: &'a Value,
     pub(crate) headers: &'a Headers,
-    /// None where a provider's file only asks for an id or a type.
+    /// `None` while an extractor reads the id and type that the event will have.
     pub(crate) event: Option<&'a Event>,
     answers: Option<&'a dyn AnswerSource>,
     pub(crate) budget: Budget,
@@ -45,7 +47,7 @@ pub(crate) struct Scope<'a> {
     pub(crate) shared: TemplateValues,
 }
 
-/// The parts of an event in the form that templates want.
+/// Parts of an event in the form of templates, each made when the first template needs it.
 #[derive(Default)]
 pub(crate) struct TemplateValues {
     pub(crate) headers: OnceCell<Shared>,
@@ -78,12 +80,12 @@ impl<'a> Scope<'a> {
         Scope { event: Some(event), answers, shared, ..Scope::new(payload, &event.headers) }
     }
 
-    /// The payload in the form that templates want; of an event, it is there already.
+    /// Returns the payload in the form of templates: shared for an event, copied otherwise.
     pub(crate) fn json(&self) -> Arc<Value> {
         Arc::clone(self.shared.json.get_or_init(|| Arc::new(self.payload.clone())))
     }
 
-    /// The form's questions with their answers; none where the provider has no `[answers]`.
+    /// Returns the answers of the form; `None` if the file has no `[answers]`.
     pub(crate) fn collected(&self) -> Result<Option<Arc<FormAnswers>>, ValueError> {
         let Some(answers) = self.answers else {
             return Ok(None);
@@ -91,7 +93,7 @@ impl<'a> Scope<'a> {
         self.collected.get_or_init(|| answers.collect(self).map(Arc::new)).clone().map(Some)
     }
 
-    /// Notes on answers that could not be read.
+    /// Returns notes on answers that could not be read.
     pub(crate) fn answer_notes(&self) -> Vec<String> {
         match self.collected.get() {
             Some(Ok(collected)) => collected.notes.clone(),
@@ -101,12 +103,14 @@ impl<'a> Scope<'a> {
 
     pub(crate) fn consume_fuel(&self, fuel: u64) -> Result<(), ValueError> {
         let left = self.fuel.get().checked_sub(fuel);
+        // What exceeded the budget has been spent all the same: nothing is left for later templates.
         self.fuel.set(left.unwrap_or(0));
         left.map(drop).ok_or_else(|| ValueError::new("the templates of this event take too long"))
     }
 
-    /// Counts what a value holds, so that many requests cannot each take a copy of a large payload.
+    /// Charges the event for the nodes of a value, and returns them.
     pub(crate) fn charge(&self, nodes: Vec<Scalar>) -> Result<Vec<Scalar>, ValueError> {
+        // A `for_each` could otherwise put a copy of a large text into each of 1,000 requests.
         let bytes = nodes.iter().map(Scalar::bytes).sum();
         let left = self.bytes.get().checked_sub(bytes);
         self.bytes.set(left.unwrap_or(0));
@@ -114,7 +118,7 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// The scope, and the item of a `for_each` in it.
+/// Scope of an event with the current item of a `for_each`.
 pub(crate) struct ItemScope<'a> {
     pub(crate) event_scope: &'a Scope<'a>,
     pub(crate) item: Option<&'a Value>,
@@ -126,14 +130,14 @@ impl<'a> ItemScope<'a> {
         ItemScope { event_scope, item, item_json: OnceCell::new() }
     }
 
-    /// The item in the form that templates want.
+    /// Returns the item in the form of templates, which is a copy.
     pub(crate) fn item_json(&self) -> Result<Option<Arc<Value>>, ValueError> {
         let Some(item) = self.item else { return Ok(None) };
         let copied = || copy_within(item, COPIED_BYTES_MAX).map(|(copy, _)| copy);
         self.item_json.get_or_init(copied).clone().map(Some)
     }
 
-    /// The value of `@`.
+    /// Returns the value of `@`.
     fn current(&self) -> &'a Value {
         self.item.unwrap_or(self.event_scope.payload)
     }
@@ -147,9 +151,13 @@ impl<'a> ItemScope<'a> {
     }
 }
 
-/// Steps that the queries of one event have left, and bytes of the payload that may be copied and read.
+/// Steps that the queries of one event have left, and bytes of the payload that templates may still
+/// copy and read. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Budget(Arc<Left>);
+
+// Templates hold the budget in objects of minijinja, which have to be `Send` and `Sync`. One event
+// is mapped by one thread at a time, so plain loads and stores lose nothing.
 
 #[derive(Debug)]
 struct Left {
@@ -167,7 +175,7 @@ impl Budget {
         }))
     }
 
-    /// A copy that outlives the event's payload.
+    /// Copies a part of the payload for a template.
     pub(crate) fn copy(&self, json: &Value) -> Result<Arc<Value>, ValueError> {
         let left = self.0.copied_bytes.load(Ordering::Relaxed);
         let (copy, bytes) = copy_within(json, left)?;
@@ -175,7 +183,7 @@ impl Budget {
         Ok(copy)
     }
 
-    /// A text that a template looks at.
+    /// Charges a text that a template reads.
     pub(crate) fn read(&self, bytes: usize) -> Result<(), ValueError> {
         let left = self.0.read_bytes.load(Ordering::Relaxed).checked_sub(bytes);
         self.0.read_bytes.store(left.unwrap_or(0), Ordering::Relaxed);
@@ -205,7 +213,6 @@ impl Budget {
         &self,
         evaluate: impl FnOnce(&mut usize) -> Result<T, BudgetExceeded>,
     ) -> Result<T, ValueError> {
-        // One event is mapped by one thread at a time; the atomic only lets templates share it.
         let mut budget = self.0.steps.load(Ordering::Relaxed);
         if budget == 0 {
             return Err(ValueError::new("the queries of this event take too many steps"));
@@ -216,17 +223,19 @@ impl Budget {
     }
 }
 
-/// Returns the copy with the memory that it takes.
+/// Returns a copy and the memory that it takes.
 fn copy_within(json: &Value, bytes_max: usize) -> Result<(Arc<Value>, usize), ValueError> {
     let mut left = bytes_max;
-    if !takes(json, &mut left) {
+    // Measured first: a copy that is too large is never made.
+    if !deduct_size(json, &mut left) {
         return Err(ValueError::new("a template gets no more than 16 MiB of the payload copied"));
     }
     Ok((Arc::new(json.clone()), bytes_max - left))
 }
 
-/// Takes the size of the value from what is left; false if that is too little.
-fn takes(json: &Value, left: &mut usize) -> bool {
+/// Deducts the memory of the value from `left`; false if that is too little.
+fn deduct_size(json: &Value, left: &mut usize) -> bool {
+    // Key, hash and index of a member in the map, beside the bytes of its name and its value.
     const MEMBER_BYTES: usize = 2 * size_of::<Value>();
     let own = match json {
         Value::String(text) => text.len(),
@@ -238,8 +247,8 @@ fn takes(json: &Value, left: &mut usize) -> bool {
         None => return false,
     }
     match json {
-        Value::Array(items) => items.iter().all(|item| takes(item, left)),
-        Value::Object(members) => members.values().all(|member| takes(member, left)),
+        Value::Array(items) => items.iter().all(|item| deduct_size(item, left)),
+        Value::Object(members) => members.values().all(|member| deduct_size(member, left)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
     }
 }

@@ -1,4 +1,4 @@
-//! Changes of the table form of a value to the nodes of its `from`, in a fixed order.
+//! Steps of a value's table form, which change the nodes of its `from` in a fixed order.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ pub(crate) struct ValueSteps {
     pub(super) join: Option<String>,
     pub(super) default: Option<Scalar>,
     pub(super) number: bool,
-    /// Characters, the ellipsis included.
+    /// Characters, including the ellipsis.
     pub(super) max: Option<usize>,
     pub(crate) existing: Option<LinkMode>,
 }
@@ -26,18 +26,19 @@ pub(super) enum Markup {
 }
 
 impl ValueSteps {
-    /// The nodes with all done to them that comes before `default`.
+    /// Applies the steps before `default`: markup, map and join.
     pub(super) fn changed(
         &self,
         found: Vec<Scalar>,
-        takes: Cardinality,
+        cardinality: Cardinality,
     ) -> Result<Vec<Scalar>, ValueError> {
         let mut nodes = ScalarList::default();
         for node in found {
             self.change(node, &mut nodes)?;
         }
         let mut nodes = nodes.finish();
-        let is_one = takes != Cardinality::Many && (self.number || self.max.is_some());
+        // `number` and `max` are about the one text that is sent; of tags, each is changed itself.
+        let is_one = cardinality != Cardinality::Many && (self.number || self.max.is_some());
         if nodes.len() > 1 && (self.join.is_some() || is_one) {
             let text = joined(&nodes, self.join.as_deref().unwrap_or(", "));
             nodes = vec![Scalar::Text(text)];
@@ -45,22 +46,22 @@ impl ValueSteps {
         Ok(nodes)
     }
 
-    /// The nodes as they are sent: `default` where there are none, numbers and lengths as they are wanted.
+    /// Applies the steps from `default` on: `default` if there are no nodes, then number and max.
     pub(super) fn finished(
         &self,
         mut nodes: Vec<Scalar>,
-        tries: &mut QueryLog,
+        log: &mut QueryLog,
     ) -> Result<Vec<Scalar>, ValueError> {
         if nodes.is_empty()
             && let Some(default) = &self.default
         {
-            tries.add_default(default);
+            log.add_default(default);
             nodes.push(default.clone());
         }
         nodes.into_iter().map(|node| self.finish(node)).collect()
     }
 
-    /// Changes one node by itself.
+    /// Applies markup and map to one node.
     fn change(&self, node: Scalar, nodes: &mut ScalarList) -> Result<(), ValueError> {
         let node = match self.markup {
             Some(Markup::Html) => Scalar::Text(html_to_text(&node.text())),
@@ -72,6 +73,7 @@ impl ValueSteps {
             None => Some(node),
         };
         match node {
+            // Markup may leave white space or nothing, which `push_text` trims or drops.
             Some(Scalar::Text(text)) => nodes.push_text(&text),
             Some(node) => nodes.push(node),
             None => Ok(()),

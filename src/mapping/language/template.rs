@@ -1,4 +1,4 @@
-//! Templates: minijinja with its functions, within bounds of work and output.
+//! Templates: minijinja with filters and functions of Savio Relay, within bounds of work and output.
 
 mod bounds;
 mod builtins;
@@ -35,12 +35,14 @@ use output::{EXPRESSION, RenderedOutput, gather, print, squeeze};
 pub use reference::{TEMPLATE_FUNCTIONS, TemplateFunction};
 pub(crate) use variable::Variable;
 
-/// Fuel of one rendering: about one unit per step, or per 64 bytes.
+/// Fuel of one rendering: about one unit for each step or 64 bytes.
+// In a debug build 100,000 units take about a second.
 const FUEL_MAX: u64 = 100_000;
 const OUTPUT_BYTES_MAX: usize = 256 * 1024;
-/// Templates of a file: each takes at least 10 KiB, however short it is.
+/// Templates of a file.
+// Even a short one takes 10 KiB.
 const TEMPLATES_MAX: usize = 2_000;
-/// Calls, includes and nested expressions may go this deep.
+/// Levels of nested calls, includes and expressions while a template is rendered.
 const RECURSION_MAX: usize = 100;
 
 /// All templates of one file.
@@ -48,19 +50,19 @@ const RECURSION_MAX: usize = 100;
 pub(crate) struct Templates {
     environment: Environment<'static>,
     queries: StaticQueries,
-    /// Budget of the patterns of their file.
+    /// Budget of the regular expressions of their file.
     pub(crate) patterns: Patterns,
     count: usize,
 }
 
-/// One template of a file, by its name there.
+/// One template of a file.
 #[derive(Debug, Clone)]
 pub(crate) struct Template {
     name: String,
     uses: Vec<Variable>,
-    /// The members of the payload's outermost object that it looks at; none if it may look at all.
+    /// Members of the payload's root object that it depends on; `None` if it may depend on any.
     pub(crate) members: Option<Vec<String>>,
-    /// The queries whose nodes it gives as they are, and that may give several.
+    /// Queries that may give several nodes, of which it prints all.
     pub(crate) several: Vec<String>,
 }
 
@@ -73,13 +75,16 @@ impl Template {
 impl Templates {
     pub(crate) fn new(patterns: &Patterns) -> Templates {
         let mut environment = Environment::new();
+        // Payloads lack optional members: `payload.a.b` without `a` is empty, not an error.
         environment.set_undefined_behavior(UndefinedBehavior::Chainable);
+        // The texts are sent as JSON, never shown as HTML.
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         environment.set_fuel(Some(FUEL_MAX));
         environment.set_recursion_limit(RECURSION_MAX);
+        // On in debug builds by default: each error would copy the template and values around it.
         environment.set_debug(false);
         environment.set_formatter(print);
-        // One value of a file cannot pull in another.
+        // Templates are named by number: `{% include '0' %}` would otherwise print another value.
         environment.set_path_join_callback(|_, _| Cow::Borrowed(""));
         functions::add_filters(&mut environment);
         Templates {
@@ -90,7 +95,7 @@ impl Templates {
         }
     }
 
-    /// Compiles one template; `known` is what can be looked up where it stands.
+    /// Compiles one template; `known` are the variables at its place in the file.
     pub(crate) fn add(
         &mut self,
         text: &SpannedText,
@@ -111,9 +116,11 @@ impl Templates {
             }
         };
         let mut check = TemplateCheck::new(text, &pieces, mistakes);
-        // The text as it is written is never compiled: that would work out what is constant in it.
+        // The unguarded text is never compiled: minijinja evaluates constants when it compiles, and
+        // `[1] * 100000000` would take its memory while the file is read.
         let guarded = Guarded::new(source, &pieces);
         let is_expression = self.is_expression(&guarded.text);
+        // The formatter, `print`, knows only the name of the template that it prints for.
         let mark = if is_expression { EXPRESSION.to_string() } else { String::new() };
         let name = format!("{mark}{}", self.count);
         self.count += 1;
@@ -133,6 +140,7 @@ impl Templates {
         check.queries(&mut self.queries, &self.patterns, known.contains(&Variable::Item));
         let uses = known.iter().copied().filter(|it| lookups::uses(&pieces, it.name())).collect();
         let may_query = lookups::uses(&pieces, Variable::Jsonpath.name());
+        // A query may read any member.
         let members = lookups::members(&pieces, Variable::Payload.name()).filter(|_| !may_query);
         let several = lookups::bare_queries(&pieces)
             .filter(|text| self.queries.get(*text).is_some_and(|query| !query.is_singular()))
@@ -142,7 +150,7 @@ impl Templates {
         Some(Template { name, uses, members, several })
     }
 
-    /// The undeclared variables of a template with slices, into which minijinja does not look.
+    /// Returns the undeclared variables in slices, which minijinja leaves out of its own list.
     fn sliced_variables(&self, guarded: &str) -> impl Iterator<Item = String> {
         let without = lookups::without_slices(guarded);
         let without = without.and_then(|text| {
@@ -152,8 +160,9 @@ impl Templates {
         without.into_iter().flatten()
     }
 
-    /// To be called once, behind the last template.
+    /// Registers `jsonpath()`; call it once, after the last template.
     pub(crate) fn seal(mut self) -> Templates {
+        // The function owns the parsed queries of all templates, so these have to be complete.
         let queries = Arc::new(std::mem::take(&mut self.queries));
         functions::add_jsonpath(&mut self.environment, queries);
         self
@@ -161,6 +170,7 @@ impl Templates {
 
     fn is_expression(&self, source: &str) -> bool {
         let inside = source.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
+        // `{{ a }} - {{ b }}` also begins and ends so, but its inside does not compile.
         inside.is_some_and(|inside| {
             let inside = inside.trim_start_matches(['-', '+']).trim_end_matches(['-', '+']);
             self.environment.compile_expression(inside).is_ok()
@@ -176,6 +186,7 @@ impl Templates {
         let mut nodes = ScalarList::default();
         if template.is_expression() {
             gather(&printed.last, &mut nodes)?;
+        // A text around values that are all empty is empty: no "crm-" without an id.
         } else if printed.prints == 0 || printed.shown > 0 {
             nodes.push_text(&squeeze(&clean(&text)))?;
         }
@@ -196,6 +207,7 @@ impl Templates {
         Ok(match value.kind() {
             ValueKind::Undefined | ValueKind::None => false,
             ValueKind::String => value.as_str().is_some_and(|text| !text.trim().is_empty()),
+            // 0 is a value, such as a score, and not an empty one.
             ValueKind::Number => true,
             _ => value.is_true(),
         })
@@ -211,9 +223,11 @@ impl Templates {
         let rendered = compiled.render_captured(context);
         let burnt = match &rendered {
             Ok(captured) => captured.state().fuel_levels().map_or(0, |(burnt, _)| burnt),
+            // After an error there is no state left that knows how much was burnt.
             Err(_) => FUEL_MAX,
         };
         let spent = view.event_scope.consume_fuel(burnt);
+        // The template's own error first: it is more exact than that of the event's budget.
         let mut captured = rendered.map_err(failure)?;
         spent?;
         let printed = captured.with_state_mut(|state| {
@@ -227,7 +241,7 @@ impl Templates {
     }
 }
 
-/// The variables that a template uses, made when the first one of an event asks for them.
+/// Makes the variables that a template uses; headers and event are made once for an event.
 fn context(uses: &[Variable], view: &ItemScope<'_>) -> Result<Value, ValueError> {
     let mut variables = Vec::with_capacity(uses.len());
     let scope = view.event_scope;

@@ -1,13 +1,13 @@
-//! Rules of values that are checked before they are sent.
+//! Validators of values that are checked before they are sent.
 
 use crate::event::{is_email, is_url};
 
-/// The rule of a value that is checked before it is sent.
+/// Rule of Savio for a value, with its names in messages.
 #[derive(Debug)]
 pub(crate) struct Validator {
     pub(crate) is_valid: fn(&str) -> bool,
     pub(crate) what: &'static str,
-    /// The same in a message that has said what it is about.
+    /// Shorter name, for a message that names the field.
     pub(crate) what_briefly: &'static str,
 }
 

@@ -1,14 +1,14 @@
-//! Nodes that a value comes to: each a text, a number or a boolean, none of them empty.
+//! Nodes that a value evaluates to: each a text, a number or a boolean, none of them empty.
 
 use serde_json::{Number, Value};
 
 use crate::event::NUL;
 
-/// Text that all nodes of one value may hold together.
+/// Bytes of text in all nodes of one value.
 const BYTES_MAX: usize = 5 * 1024 * 1024;
 const NODES_MAX: usize = 100_000;
 
-/// Reason why a value cannot be found.
+/// Reason why a value cannot be evaluated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct ValueError(pub(crate) String);
@@ -26,14 +26,14 @@ pub(crate) enum Scalar {
     Boolean(bool),
 }
 
-/// Number of nodes that the place of a value takes.
+/// Number of nodes that a field or answer accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cardinality {
-    /// One text: alternatives end with the first that is not empty.
+    /// One text: the first alternative that is not empty.
     One,
-    /// The answer of a form: as one text, but objects count as their entries.
+    /// One text, in which objects are printed as their entries.
     Answer,
-    /// A list: all alternatives count.
+    /// A list of the nodes of all alternatives.
     Many,
 }
 
@@ -48,6 +48,7 @@ impl Scalar {
 
     pub(crate) fn bytes(&self) -> usize {
         match self {
+            // With the node itself, which is larger than a short text.
             Scalar::Text(text) => size_of::<Scalar>() + text.len(),
             Scalar::Number(_) | Scalar::Boolean(_) => size_of::<Scalar>(),
         }
@@ -61,13 +62,14 @@ impl Scalar {
         }
     }
 
-    /// A text that reads as a number becomes it.
+    /// Converts to a number, also from a text.
     pub(crate) fn into_number(self) -> Result<Number, ValueError> {
         let text = match self {
             Scalar::Number(number) => return Ok(number),
             Scalar::Text(text) => text,
             Scalar::Boolean(_) => return Err(ValueError::new("a boolean is no number")),
         };
+        // Integers first: through f64 those above 2^53 lose digits.
         let whole = text.parse::<i64>().map(Number::from);
         let whole = whole.or_else(|_| text.parse::<u64>().map(Number::from)).ok();
         let number = whole.or_else(|| text.parse::<f64>().ok().and_then(Number::from_f64));
@@ -75,8 +77,9 @@ impl Scalar {
     }
 }
 
-/// `9.0` is printed as `9`.
+/// Prints a number, `9.0` as `9`.
 pub(crate) fn print_number(number: &Number) -> String {
+    // From 2^53 on a float no longer has all the digits of an integer.
     const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
     match number.as_f64() {
         Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < EXACT_MAX => {
@@ -86,8 +89,9 @@ pub(crate) fn print_number(number: &Number) -> String {
     }
 }
 
-/// Trimmed, with the line ends of this world, and without what Savio cannot store.
+/// Returns the text trimmed, with `\n` as line end, and without NUL, which Savio cannot store.
 pub(crate) fn clean(text: &str) -> String {
+    // Before trimming, since white space may be on the other side of a NUL.
     if text.contains(NUL) {
         return clean(&text.replace(NUL, ""));
     }
@@ -95,12 +99,12 @@ pub(crate) fn clean(text: &str) -> String {
     if text.contains("\r\n") { text.replace("\r\n", "\n") } else { text.to_owned() }
 }
 
-/// Plain nodes as they are gathered: empty ones are left out, arrays count as their items.
+/// List of nodes that is being built: empty nodes are left out, arrays count as their items.
 #[derive(Debug, Default)]
 pub(crate) struct ScalarList {
     found: Vec<Scalar>,
     bytes: usize,
-    /// Lists that were gone through, empty ones included.
+    /// Lists that were walked, including empty ones.
     lists: usize,
 }
 
@@ -126,7 +130,7 @@ impl ScalarList {
         }
     }
 
-    /// Objects count as their entries, each a text of `key: value`.
+    /// Collects the nodes of an answer; objects count as their entries, `key: value`.
     pub(crate) fn of_answer<'v>(
         values: impl IntoIterator<Item = &'v Value>,
     ) -> Result<Vec<Scalar>, ValueError> {
@@ -171,8 +175,9 @@ impl ScalarList {
         Ok(())
     }
 
-    /// Counts a list: a template may give a small one very often.
+    /// Counts a list that is walked.
     pub(crate) fn list(&mut self) -> Result<(), ValueError> {
+        // An empty list adds no node: without this count, a template could have millions walked.
         self.lists += 1;
         if self.lists > NODES_MAX { Err(too_much()) } else { Ok(()) }
     }
@@ -186,8 +191,9 @@ fn too_much() -> ValueError {
     ValueError::new("it gives more than 5 MiB or 100,000 items")
 }
 
-/// An object has no text; its first keys help to name the right one.
+/// Returns the error of an object in place of a text, with its first keys as advice.
 pub(crate) fn object_failure<'k>(keys: impl Iterator<Item = &'k str>) -> ValueError {
+    // Keys are from the payload: long ones would hide the advice.
     let keys: Vec<&str> = keys.filter(|key| key.len() <= 40).take(5).collect();
     let advice = if keys.is_empty() {
         String::new()
@@ -197,7 +203,7 @@ pub(crate) fn object_failure<'k>(keys: impl Iterator<Item = &'k str>) -> ValueEr
     ValueError(format!("it gives an object, not a text: name one of its keys{advice}"))
 }
 
-/// The one text of several nodes.
+/// Returns several nodes as one text.
 pub(crate) fn joined(nodes: &[Scalar], separator: &str) -> String {
     nodes.iter().map(Scalar::text).collect::<Vec<_>>().join(separator)
 }
@@ -219,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_an_error_that_names_its_keys() {
+    fn object_fails_and_names_its_keys() {
         let failure = ScalarList::of_json([&json!({"first": 1, "last": 2})]).unwrap_err();
 
         assert!(failure.0.contains("object"), "{failure}");
@@ -227,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_may_be_read_as_a_number() {
+    fn numeric_text_converts_to_a_number() {
         let number = |text: &str| Scalar::Text(text.into()).into_number();
         assert_eq!(number("12"), Ok(Number::from(12)));
         assert_eq!(number("1.5"), Ok(Number::from_f64(1.5).unwrap()));

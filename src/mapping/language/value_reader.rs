@@ -1,4 +1,4 @@
-//! Reads the values of a mapping file, and finds the mistakes in them.
+//! Reads the values of a mapping file and reports the mistakes in them.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -17,19 +17,21 @@ use crate::diagnostics::suggestion::nearest;
 use crate::diagnostics::table::{Diagnostics, SpannedText, TomlTable, text_of, word, wrong_type};
 use crate::mapping::result::LinkMode;
 
-/// Tables in tables and lists in lists may go this deep.
+/// Levels of nested tables and lists.
+// Reading and evaluating a value recurse.
 const DEPTH_MAX: usize = 16;
 
-/// The one field whose value may be looked up among what is there.
+/// The one field whose value delivery may look up.
 const TITLE: &str = "feature_request_title";
 
-/// Reads values: with what can be looked up where they stand.
+/// Reads the values of one table of a file.
 pub(crate) struct ValueReader<'r> {
     pub(crate) document: &'r Document,
     pub(crate) templates: &'r mut Templates,
     pub(crate) known: &'r [Variable],
     pub(crate) mistakes: &'r mut Diagnostics,
-    /// Rule of a value that is exactly one, such as a URL: several would be joined, and are none.
+    /// Validator of the field being read, if it holds exactly one value, such as a URL.
+    // Several URLs would be joined to a text that is no URL.
     pub(crate) one: Option<&'static Validator>,
     depth: usize,
 }
@@ -44,7 +46,7 @@ impl<'r> ValueReader<'r> {
         ValueReader { document, templates, known, mistakes, one: None, depth: 0 }
     }
 
-    /// Reads the value of a key; nothing if it is a mistake.
+    /// Reads the value of a key; `None` if it is wrong, which is reported.
     pub(crate) fn read(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Expression> {
         if self.depth == DEPTH_MAX {
             let message = format!("`{key}` is nested too deep");
@@ -86,7 +88,7 @@ impl<'r> ValueReader<'r> {
         let template = self.templates.add(text, self.known, self.mistakes)?;
         if let Some(one) = self.one {
             for query in &template.several {
-                let message = several(query, one);
+                let message = multi_value_message(query, one);
                 let quote = if query.contains('\'') { '"' } else { '\'' };
                 let help = format!("write jsonpath({quote}{query}{quote}) | first");
                 self.mistakes.push(Diagnostic::warning(text.place.clone(), message).help(help));
@@ -97,16 +99,17 @@ impl<'r> ValueReader<'r> {
 
     fn warn_of_several(&mut self, text: &SpannedText, query: &Query) {
         let Some(one) = self.one.filter(|_| !query.is_singular()) else { return };
-        let message = several(&text.text, one);
+        let message = multi_value_message(&text.text, one);
         let query = text.text.replace('\\', "\\\\");
         let quote = if query.contains('"') { '\'' } else { '"' };
         let first = format!("{{{{ jsonpath({quote}{query}{quote}) | first }}}}");
+        // Escaped once more: the template is in a TOML string.
         let first = first.replace('\\', "\\\\").replace('"', "\\\"");
         let help = format!("for the first of them write \"{first}\"");
         self.mistakes.push(Diagnostic::warning(text.place.clone(), message).help(help));
     }
 
-    /// A literal that is left out of every request.
+    /// Warns of a literal that Savio refuses, as it would be left out of every request.
     pub(crate) fn warn_of_refused(&mut self, literal: &Scalar, place: Range<usize>) {
         let text = literal.text();
         let text = text.trim();
@@ -117,13 +120,15 @@ impl<'r> ValueReader<'r> {
         self.mistakes.push(Diagnostic::warning(place, message));
     }
 
-    /// Where there is no item, a text such as `@home` is no query of it that was put at the wrong place.
+    /// Returns whether the text is meant as a query.
     fn is_query(&self, text: &str) -> bool {
+        // Without an item, `@`, `@.a` and `@[0]` are queries in the wrong place and get a message;
+        // `@home` is a text.
         let Some(rest) = text.strip_prefix('@') else { return text.starts_with('$') };
         self.known.contains(&Variable::Item) || rest.is_empty() || rest.starts_with(['.', '['])
     }
 
-    /// A query at its place: `@` only where there is an item.
+    /// Parses a query; `@` is an error where there is no item.
     pub(crate) fn query(&mut self, text: &SpannedText) -> Option<Query> {
         let has_item = self.known.contains(&Variable::Item);
         if text.text.starts_with('@') && !has_item {
@@ -150,12 +155,12 @@ impl<'r> ValueReader<'r> {
         if items.is_empty() {
             self.mistakes.push(Diagnostic::warning(place, format!("`{key}` is always empty")));
         }
-        // All are read, so that all mistakes are found.
+        // First all are read: collecting into an Option would stop at the first mistake.
         let read: Vec<_> = items.iter().map(|item| self.read(key, item)).collect();
         read.into_iter().collect::<Option<Vec<_>>>().map(Expression::Alternatives)
     }
 
-    /// A literal of a `map` or `default`, or a number or boolean by itself.
+    /// Reads a literal of `map` or `default`, or a number or boolean by itself.
     pub(crate) fn literal(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Scalar> {
         let literal = match value.get_ref() {
             DeValue::String(text) => Some(Scalar::Text(text.to_string())),
@@ -177,12 +182,12 @@ impl<'r> ValueReader<'r> {
         literal
     }
 
-    /// The table form of a value.
+    /// Reads the table form of a value.
     fn table(&mut self, key: &str, mut table: TomlTable<'_>) -> Option<Expression> {
         let written = table.value("from");
         let one = self.one;
         if table.value("map").is_some() {
-            // What `map` gives is sent, not what it is looked up by.
+            // The values of `map` are sent and checked; that of `from` is only looked up in it.
             self.one = None;
         }
         let from = written.and_then(|value| self.read("from", value));
@@ -238,9 +243,10 @@ impl<'r> ValueReader<'r> {
         Some(literal)
     }
 
-    /// Only of the title itself: behind alternatives nobody could tell which of them is meant.
+    /// Reads `existing`, which is permitted only at the title itself.
     fn existing(&mut self, key: &str, table: &mut TomlTable<'_>) -> Option<LinkMode> {
         let text = table.text("existing", self.mistakes)?;
+        // Inside of alternatives it would depend on the payload whether the title is looked up.
         if key != TITLE || self.depth != 1 {
             let message = format!("`existing` belongs to `{TITLE}` itself");
             let help =
@@ -262,18 +268,19 @@ impl<'r> ValueReader<'r> {
     }
 }
 
-fn several(query: &str, one: &Validator) -> String {
+fn multi_value_message(query: &str, one: &Validator) -> String {
     format!("`{query}` may give several values, and Savio takes one {}", one.what_briefly)
 }
 
-/// Advises how to write a text that would be read as a query.
+/// Returns advice how to write a text that would be read as a query.
 fn literal_help(text: &str) -> String {
     format!("for the text itself write {{{{ '{}' }}}}", text.replace('\'', "\\'"))
 }
 
-/// A query's or condition's error as a mistake in the file.
+/// Converts the error of a query or condition to a mistake in the file.
 pub(crate) fn query_mistake(text: &SpannedText, error: QueryError) -> Diagnostic {
     let mistake = Diagnostic::error(text.part(error.at), error.message);
+    // `$5` is more likely a price than a query.
     let rest = text.text.strip_prefix('$').unwrap_or_default();
     if !rest.is_empty() && !rest.starts_with(['.', '[']) {
         return mistake.help(literal_help(&text.text));

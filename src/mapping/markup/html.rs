@@ -7,27 +7,31 @@ use html5gum::{Span, Tokenizer};
 
 use super::text::{capped, link, without_scheme};
 
+/// Longer link targets and alternative texts are left out.
 const URL_BYTES_MAX: usize = 2048;
 
-/// Blocks become lines, list items begin with `- `, links are `text (url)`, white space is folded.
+/// Renders HTML as text: blocks become lines, list items begin with `- `, links are `text (url)`,
+/// white space is collapsed.
 pub(crate) fn html_to_text(html: &str) -> String {
     let (html, ending) = capped(html);
-    let mut page = HtmlText::default();
+    let mut rendered = HtmlText::default();
     let mut emitter =
         CallbackEmitter::new(|event: CallbackEvent<'_>, _: Span<()>| -> Option<Infallible> {
-            page.read(&event);
+            rendered.read(&event);
             None
         });
+    // There is no tree builder to tell the tokenizer that the content of `script`, `style` or
+    // `textarea` is not markup.
     emitter.naively_switch_states(true);
     let finished = Tokenizer::new_with_emitter(html, emitter).finish();
     finished.expect("reading a text cannot fail");
-    page.end_link();
-    let mut text = page.text.trim().to_owned();
+    rendered.end_link();
+    let mut text = rendered.text.trim().to_owned();
     text.push_str(ending);
     text
 }
 
-/// The text so far, and where in the document we are.
+/// Text so far, and the open elements that decide how it continues.
 #[derive(Default)]
 struct HtmlText {
     text: String,
@@ -37,18 +41,18 @@ struct HtmlText {
     bullet: bool,
     preformatted: usize,
     lists: usize,
-    /// The element whose content is not shown.
+    /// The open element whose content is hidden.
     hidden: Option<Vec<u8>>,
     link: Option<OpenLink>,
     tag: Vec<u8>,
     attribute: Vec<u8>,
-    /// What the tag that is being read links to or stands for.
+    /// `href` or `alt` of the tag that is being read.
     target: String,
 }
 
 struct OpenLink {
     url: String,
-    /// Where its text begins.
+    /// Byte of the rendered text at which the link's text begins.
     start: usize,
 }
 
@@ -71,19 +75,19 @@ impl HtmlText {
     }
 
     fn attribute_value(&mut self, value: &[u8]) {
-        let wanted = match self.tag.as_slice() {
+        let is_target = match self.tag.as_slice() {
             b"a" => self.attribute == b"href",
             b"img" => self.attribute == b"alt",
             _ => false,
         };
-        if wanted && value.len() <= URL_BYTES_MAX {
+        if is_target && value.len() <= URL_BYTES_MAX {
             String::from_utf8_lossy(value).trim().clone_into(&mut self.target);
         }
     }
 
     fn start(&mut self) {
         let tag = std::mem::take(&mut self.tag);
-        // A head without its end tag ends where something visible begins.
+        // HTML permits a head without an end tag: it ends at the first visible element.
         if self.hidden.as_deref() == Some(b"head") && !belongs_in_head(&tag) {
             self.hidden = None;
         }
@@ -92,6 +96,7 @@ impl HtmlText {
         }
         match tag.as_slice() {
             b"script" | b"style" | b"head" | b"title" | b"template" => self.hidden = Some(tag),
+            // At most one empty line, however many `<br>` follow each other.
             b"br" => self.breaks = (self.breaks + 1).min(2),
             b"pre" | b"listing" | b"xmp" => {
                 self.break_lines(2);
@@ -117,6 +122,7 @@ impl HtmlText {
 
     fn end(&mut self, tag: &[u8]) {
         if let Some(hidden) = &self.hidden {
+            // Any other end tag is part of the hidden content.
             if hidden == tag {
                 self.hidden = None;
             }
@@ -133,6 +139,7 @@ impl HtmlText {
                 self.break_lines(1);
             }
             b"li" => {
+                // An empty item leaves no bullet before the next text.
                 self.bullet = false;
                 self.break_lines(1);
             }
@@ -141,8 +148,10 @@ impl HtmlText {
     }
 
     fn start_link(&mut self) {
+        // Links do not nest: in HTML a second `<a>` closes the first.
         self.end_link();
         let url = std::mem::take(&mut self.target);
+        // `javascript:` and addresses within the page are of no use outside of it.
         if without_scheme(&url).is_some() {
             self.link = Some(OpenLink { url, start: self.text.len() });
         }
@@ -152,8 +161,10 @@ impl HtmlText {
         let Some(OpenLink { url, start }) = self.link.take() else {
             return;
         };
+        // The white space due before the first word was written behind `start`.
         let written = self.text[start..].trim_start();
         let linked = link(written, &url);
+        // Around an image without `alt`, the address is all there is to show.
         if written.is_empty() {
             self.words(&linked);
         } else {
@@ -167,7 +178,7 @@ impl HtmlText {
             return;
         }
         if self.preformatted > 0 {
-            self.gap();
+            self.write_separator();
             self.text.push_str(&string.replace("\r\n", "\n"));
             return;
         }
@@ -179,13 +190,13 @@ impl HtmlText {
     fn words(&mut self, string: &str) {
         for (position, word) in string.split_whitespace().enumerate() {
             self.space |= position > 0;
-            self.gap();
+            self.write_separator();
             self.text.push_str(word);
         }
     }
 
-    /// Writes what is due before the next word.
-    fn gap(&mut self) {
+    /// Writes the line ends, space or bullet that are due before the next word.
+    fn write_separator(&mut self) {
         if !self.text.is_empty() && self.breaks > 0 {
             self.text.push_str(&"\n".repeat(self.breaks));
         } else if self.space && !self.text.is_empty() {
@@ -200,6 +211,7 @@ impl HtmlText {
     }
 
     fn break_lines(&mut self, lines: usize) {
+        // Editors write `<li><p>…</p></li>`: a paragraph in a list makes no empty line.
         let lines = if self.lists > 0 { lines.min(1) } else { lines };
         self.breaks = self.breaks.max(lines);
     }
@@ -212,9 +224,10 @@ fn belongs_in_head(tag: &[u8]) -> bool {
     )
 }
 
-/// How many line ends part an element from what is before and after it. All that browsers show as a block
-/// has one at least; lists and preformatted text are told apart before.
+/// Returns the line ends before and after an element; its callers handle lists and preformatted
+/// text.
 fn lines_around(tag: &[u8]) -> usize {
+    // All elements that the HTML standard's section on rendering displays as blocks.
     match tag {
         b"p" | b"h1" | b"h2" | b"h3" | b"h4" | b"h5" | b"h6" | b"blockquote" | b"table" => 2,
         b"address" | b"article" | b"aside" | b"body" | b"caption" | b"center" | b"dd"
@@ -246,13 +259,13 @@ mod tests {
         check("<table><tr><td>a<td>b</tr><tr><td>c</table>", "a b\nc");
     }
 
-    /// All elements that HTML's rendering rules show as blocks, obsolete ones included.
+    /// All elements that HTML's rendering rules display as blocks, including obsolete ones.
     const BLOCKS: &str = "address article aside blockquote body center dd details dialog dir div dl dt \
         fieldset figcaption figure footer form h1 h2 h3 h4 h5 h6 header hgroup html legend li listing main \
         menu nav ol optgroup option p pre search section summary table tbody tfoot thead tr ul xmp";
 
     #[test]
-    fn every_block_element_stands_on_lines_of_its_own() {
+    fn block_element_is_on_lines_of_its_own() {
         for tag in BLOCKS.split_whitespace() {
             for tag in [tag.to_owned(), tag.to_uppercase()] {
                 let text = html_to_text(&format!("a<{tag}>b</{tag}>c<{tag}>d</{tag}>"));
@@ -266,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn text_level_elements_stay_in_their_line() {
+    fn inline_element_breaks_no_line() {
         let inline = "abbr acronym b bdi bdo big button cite code data del dfn em font i ins kbd label mark \
             meter nobr output q rp rt ruby s samp small span strike strong sub sup time tt u var";
         for tag in inline.split_whitespace() {
@@ -275,14 +288,14 @@ mod tests {
     }
 
     #[test]
-    fn white_space_is_folded_except_in_pre() {
+    fn white_space_is_collapsed_except_in_pre() {
         check(" a \n\t b&nbsp; <b> c</b>d ", "a b cd");
         check("a <i>b</i> <i>c</i>", "a b c");
         check("x<pre>a\r\n  b</pre>y", "x\n\na\n  b\n\ny");
     }
 
     #[test]
-    fn links_show_where_they_lead() {
+    fn link_shows_its_target() {
         check("<a href='https://x.io/a'>here</a>.", "here (https://x.io/a).");
         check("<a href='https://x.io/'>x.io</a>", "x.io");
         check("<a href='mailto:a@b.io'>a@b.io</a>", "a@b.io");
@@ -296,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_a_reader_sees_is_shown() {
+    fn hidden_content_is_left_out() {
         check("<style>p{}</style><script>if (a<b) x()</script>seen", "seen");
         check("<head><title>T</title><meta></head><body>seen", "seen");
         check("<head><title>T</title><p>seen", "seen");
@@ -305,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_html_is_read_in_linear_time() {
+    fn hostile_html_is_converted_in_linear_time() {
         let floods = ["<div>", "</", "<a <b", "<b>", "<ul><li>", "&", "<!--", "<a href=https://x>"];
         let begun = Instant::now();
         for flood in floods {
@@ -318,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_is_cut() {
+    fn long_html_is_truncated() {
         let shown = html_to_text(&"é ".repeat(100_000));
 
         assert!(shown.len() <= 64 * 1024 + 3);
@@ -327,7 +340,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read(html in "(<|>|/|a|p|br|li|pre|script|head|=|'| |&|;|é|href|\n){0,60}") {
+        fn any_input_gives_a_trimmed_text(html in "(<|>|/|a|p|br|li|pre|script|head|=|'| |&|;|é|href|\n){0,60}") {
             let text = html_to_text(&html);
             prop_assert_eq!(text.trim(), text.as_str());
         }

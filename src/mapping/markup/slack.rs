@@ -1,23 +1,23 @@
-//! Slack's marks as plain text: mentions, channels, links and its three escapes.
+//! Slack's markup as plain text: mentions, channels, links and the three escapes.
 
 use super::text::{capped, link, strip_scheme};
 
-/// `<@U1|ann> see <https://x.io|here>` becomes `@ann see here (https://x.io)`.
+/// Renders `<@U1|ann> see <https://x.io|here>` as `@ann see here (https://x.io)`.
 pub(crate) fn slack_to_text(marked: &str) -> String {
     let (mut rest, ending) = capped(marked);
     let mut text = String::with_capacity(rest.len());
     while let Some(start) = rest.find('<') {
         text.push_str(&unescape(&rest[..start]));
-        let inside = &rest[start + 1..];
+        let after = &rest[start + 1..];
         // A mark ends before the next one begins, so no part of the text is searched twice.
-        let end = inside.find(['<', '>']).unwrap_or(inside.len());
-        if inside[end..].starts_with('>') {
-            text.push_str(&unescape(&mark(&inside[..end])));
-            rest = &inside[end + 1..];
+        let end = after.find(['<', '>']).unwrap_or(after.len());
+        if after[end..].starts_with('>') {
+            text.push_str(&unescape(&mark(&after[..end])));
+            rest = &after[end + 1..];
         } else {
             text.push('<');
-            text.push_str(&unescape(&inside[..end]));
-            rest = &inside[end..];
+            text.push_str(&unescape(&after[..end]));
+            rest = &after[end..];
         }
     }
     text.push_str(&unescape(rest));
@@ -25,8 +25,8 @@ pub(crate) fn slack_to_text(marked: &str) -> String {
     text.trim().to_owned()
 }
 
-fn mark(inside: &str) -> String {
-    let (target, label) = inside.split_once('|').unwrap_or((inside, ""));
+fn mark(content: &str) -> String {
+    let (target, label) = content.split_once('|').unwrap_or((content, ""));
     if let Some(user) = target.strip_prefix('@') {
         return format!("@{}", first(label.trim_start_matches('@'), user));
     }
@@ -34,9 +34,11 @@ fn mark(inside: &str) -> String {
         return format!("#{}", first(label.trim_start_matches('#'), channel));
     }
     if let Some(command) = target.strip_prefix('!') {
-        let named = first(label, command.split('^').next().unwrap_or(command));
-        let is_group = !command.starts_with("date^") && !named.starts_with('@');
-        return if is_group { format!("@{named}") } else { named.to_owned() };
+        // `subteam^ID|@name` and `date^seconds^format|text` have their parts after the first `^`.
+        let shown = first(label, command.split('^').next().unwrap_or(command));
+        // Slack shows `<!here>` and groups with `@`; only a date is plain text.
+        let is_group = !command.starts_with("date^") && !shown.starts_with('@');
+        return if is_group { format!("@{shown}") } else { shown.to_owned() };
     }
     if label.is_empty() { plain(target) } else { link(label, target) }
 }
@@ -54,6 +56,7 @@ fn unescape(text: &str) -> String {
     if !text.contains('&') {
         return text.to_owned();
     }
+    // `&amp;` last: `&amp;lt;` is the text `&lt;` and not `<`.
     text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 }
 
@@ -74,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_mark_stays() {
+    fn text_without_marks_is_unchanged() {
         check("*bold* _it_ `code`", "*bold* _it_ `code`");
         check("1 &lt; 2 &amp;&amp; 3 &gt; 2", "1 < 2 && 3 > 2");
         check("&amp;lt;", "&lt;");
@@ -83,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_marks_is_linear() {
+    fn many_open_marks_take_linear_time() {
         let shown = slack_to_text(&"<".repeat(1_000_000));
 
         assert_eq!(shown.chars().count(), 64 * 1024 + 1);

@@ -1,4 +1,4 @@
-//! Reads a form's questions with their answers, from the places that `[answers]` names.
+//! Reads the questions and answers of a form from the places that `[answers]` names.
 
 mod printed;
 mod sources;
@@ -19,25 +19,26 @@ use crate::mapping::language::value::{Cardinality, Scalar, ValueError, joined};
 use crate::mapping::language::value_reader::ValueReader;
 use sources::{AnswerMatch, Printed, QuestionSource, UnmatchedAnswers, query_at, value_at};
 
-/// Questions in questions may go this deep, and there may be so many of them.
+/// Levels of nested questions.
 const DEPTH_MAX: usize = 16;
+/// Questions of one form, including nested ones.
 const QUESTIONS_MAX: usize = 2_000;
 
-/// Places of questions and answers in a form provider's payload. Its keys:
+/// Places of questions and answers in the payload of a form provider. The keys of `[answers]`:
 ///
 /// - `each`: a query that gives the questions (or the answers) in the order of the form.
-/// - `of`: instead, a query that gives the one object whose entries are question and answer; each
+/// - `of`: instead of `each`, a query for an object whose entries are question and answer; each
 ///   entry is then seen as `{"key": ..., "value": ...}`. Keys that begin with `_` are left out.
 /// - `nested`: a query that gives the questions inside of a question, such as a group's.
-/// - `when`: which of them count; a condition, as a block has it.
-/// - `found_in`, `match`: where the answers lie apart from the questions. `found_in` is a query that
+/// - `when`: a condition, as in a block, that selects the questions.
+/// - `found_in`, `match`: for answers apart from their questions. `found_in` is a query that
 ///   gives all answers; `match = { question = "@.id", answer = "@.field.id" }` are the two values
 ///   that are equal where an answer belongs to a question. An answer without a question comes last.
 /// - `question`: the question's text; `@` is the question. With `of`, its default is `@.key`.
-/// - `printed`: where the questions' texts stand only in one text, `question:answer, question:answer`.
-///   `printed = { text = "$.pretty", answer = ["@.value"] }` names that text and the ways in which an
-///   answer may be printed in it. `question` is then for those that are not found there.
-/// - `answer`: what was answered; `@` is the answer (the question, without `found_in`). With `of`,
+/// - `printed`: for questions that occur only in one text, `question:answer, question:answer`.
+///   `printed = { text = "$.pretty", answer = ["@.value"] }` names that text and the forms in which
+///   an answer may be printed in it. `question` is then used for those that are not found there.
+/// - `answer`: the answer's value; `@` is the answer (the question, without `found_in`). With `of`,
 ///   its default is the entry's value. Several nodes, such as chosen labels, stay several; an
 ///   object is its entries, each as `key: value`.
 /// - `keys`: values by which an answer can be looked up beside the question: reference, key, id.
@@ -49,12 +50,12 @@ pub struct AnswerRules {
     source: Option<QuestionSource>,
     nested: Option<Query>,
     when: Option<WhenClause>,
-    found: Option<AnswerMatch>,
+    matching: Option<AnswerMatch>,
     printed: Option<Printed>,
     question: Option<Expression>,
     answer: Option<Expression>,
-    /// Nodes that an answer takes: of an object of answers, without `answer`, the items by themselves.
-    takes: Cardinality,
+    /// Reading of an answer's nodes: `One` by the defaults of `of`, otherwise `Answer`.
+    cardinality: Cardinality,
     keys: Option<Expression>,
 }
 
@@ -73,7 +74,7 @@ impl AnswerRules {
         let source = QuestionSource::read(&mut table, &mut reader);
         let nested = query_at("nested", &mut table, &mut reader);
         let when = WhenClause::read(&mut table, &mut reader);
-        let found = AnswerMatch::read(&mut table, &mut reader);
+        let matching = AnswerMatch::read(&mut table, &mut reader);
         let printed = Printed::read(&mut table, &mut reader);
         let defaults = match source {
             Some(QuestionSource::Of(_)) => [Some("@.key"), Some("@.value.*"), Some("@.value")],
@@ -81,13 +82,14 @@ impl AnswerRules {
         };
         let [key, items, value] = defaults.map(|text| default_value(&mut reader, text?));
         let question = value_at("question", &mut table, &mut reader).or(key);
-        // A list or an object of answers counts as its items.
+        // By default a list or an object counts as its items: "Ann, B", not "first: Ann, last: B".
         let entry =
             items.zip(value).map(|(items, value)| Expression::Alternatives(vec![items, value]));
-        let takes =
+        let cardinality =
             if table.value("answer").is_some() { Cardinality::Answer } else { Cardinality::One };
         let answer = value_at("answer", &mut table, &mut reader).or(entry);
         let keys = value_at("keys", &mut table, &mut reader);
+        // Without a source, or with a key that is there and wrong, the mistake is known already.
         for (key, is_missing) in [("question", question.is_none()), ("answer", answer.is_none())] {
             if is_missing && source.is_some() && table.value(key).is_none() {
                 reader.mistakes.push(missing(&table, key));
@@ -100,16 +102,16 @@ impl AnswerRules {
             source,
             nested,
             when,
-            found,
+            matching,
             printed,
             question,
             answer,
-            takes,
+            cardinality,
             keys,
         }
     }
 
-    /// Returns the questions with those inside of them, in the order of the form.
+    /// Returns the questions and those nested in them, in the order of the form.
     fn with_nested<'v>(
         &self,
         questions: Vec<&'v Value>,
@@ -118,6 +120,8 @@ impl AnswerRules {
         let Some(nested) = &self.nested else {
             return Ok(questions);
         };
+        // Depth first, by a stack with the next question on top; recursion would follow the depth
+        // of the payload.
         let mut found = Vec::new();
         let mut open: Vec<(&Value, usize)> = questions.into_iter().rev().map(|q| (q, 0)).collect();
         while let Some((question, depth)) = open.pop() {
@@ -140,28 +144,32 @@ impl AnswerRules {
         if questions.len() > QUESTIONS_MAX {
             return Err(ValueError::new("the form has more than 2,000 questions"));
         }
-        let mut apart = self.found.as_ref().map(|found| self.apart(found, scope)).transpose()?;
-        let counted = self.counted(questions, scope)?;
-        let mut printed = self.printed(&counted, scope)?.into_iter();
-        for question in counted {
+        let mut unmatched =
+            self.matching.as_ref().map(|matching| self.unmatched(matching, scope)).transpose()?;
+        let selected = self.selected(questions, scope)?;
+        let mut printed = self.printed(&selected, scope)?.into_iter();
+        for question in selected {
             let view = ItemValues::new(scope, &self.templates, Some(question));
-            let answer = match (&self.found, &mut apart) {
-                (Some(found), Some(apart)) => apart.take(&one(&found.question, &view)?),
+            let answer = match (&self.matching, &mut unmatched) {
+                (Some(matching), Some(unmatched)) => {
+                    unmatched.take(&joined_text(&matching.question, &view)?)
+                }
                 _ => Some(question),
             };
-            let asked = self.asked(&view, printed.next().flatten())?;
+            let question = self.question(&view, printed.next().flatten())?;
             let answer = answer.map(|answer| ItemValues::new(scope, &self.templates, Some(answer)));
-            self.answer(answer, asked, collected);
+            self.answer(answer, question, collected);
         }
-        for (key, answer) in apart.into_iter().flat_map(UnmatchedAnswers::left) {
+        // Answers whose question is not in the payload are kept, under their key.
+        for (key, answer) in unmatched.into_iter().flat_map(UnmatchedAnswers::left) {
             let view = ItemValues::new(scope, &self.templates, Some(answer));
-            self.answer(Some(view), Question { question: key, keys: Vec::new() }, collected);
+            self.answer(Some(view), Question { text: key, keys: Vec::new() }, collected);
         }
         Ok(())
     }
 
-    /// The questions that `when` lets count.
-    fn counted<'v>(
+    /// Returns the questions for which `when` holds.
+    fn selected<'v>(
         &self,
         questions: &[&'v Value],
         scope: &Scope<'_>,
@@ -169,16 +177,16 @@ impl AnswerRules {
         let Some(when) = &self.when else {
             return Ok(questions.to_vec());
         };
-        let mut counted = Vec::new();
+        let mut selected = Vec::new();
         for question in questions {
             if when.holds(&ItemValues::new(scope, &self.templates, Some(question)))? {
-                counted.push(*question);
+                selected.push(*question);
             }
         }
-        Ok(counted)
+        Ok(selected)
     }
 
-    /// The text of each question, as far as it is found where all stand in one text.
+    /// Returns the text of each question that `printed` finds; empty without `printed`.
     fn printed(
         &self,
         questions: &[&Value],
@@ -187,66 +195,71 @@ impl AnswerRules {
         let Some(printed) = &self.printed else {
             return Ok(Vec::new());
         };
-        let text = one(&printed.text, &ItemValues::new(scope, &self.templates, None))?;
+        let text = joined_text(&printed.text, &ItemValues::new(scope, &self.templates, None))?;
         let mut answers = Vec::new();
         for question in questions {
             let view = ItemValues::new(scope, &self.templates, Some(question));
-            // One that cannot be told is not how it is printed.
+            // A form that fails to evaluate is not the one in which the answer was printed.
             let nodes = printed.answers.iter().filter_map(|answer| {
                 answer.nodes(&view, Cardinality::Answer, &mut QueryLog::default()).ok()
             });
-            let shown = nodes.map(|nodes| joined(&nodes, ", ")).filter(|text| !text.is_empty());
-            answers.push(shown.collect());
+            let forms = nodes.map(|nodes| joined(&nodes, ", ")).filter(|text| !text.is_empty());
+            answers.push(forms.collect());
         }
         let found = printed::questions(&text, &answers);
         Ok(found.into_iter().map(|question| question.map(str::to_owned)).collect())
     }
 
-    fn asked(
+    fn question(
         &self,
         view: &ItemValues<'_>,
         printed: Option<String>,
     ) -> Result<Question, ValueError> {
-        let mut asked = Question::default();
+        let mut read = Question::default();
         match (printed, &self.question) {
-            (Some(printed), _) => asked.question = printed,
-            (None, Some(question)) => asked.question = one(question, view)?,
+            (Some(printed), _) => read.text = printed,
+            (None, Some(question)) => read.text = joined_text(question, view)?,
             (None, None) => {}
         }
         if let Some(keys) = &self.keys {
             let keys = keys.nodes(view, Cardinality::Many, &mut QueryLog::default())?;
-            asked.keys = keys.iter().map(Scalar::text).collect();
+            read.keys = keys.iter().map(Scalar::text).collect();
         }
-        Ok(asked)
+        Ok(read)
     }
 
     /// Adds an answer under its question; one that fails is left out, and noted.
-    fn answer(&self, answer: Option<ItemValues<'_>>, asked: Question, collected: &mut FormAnswers) {
+    fn answer(
+        &self,
+        answer: Option<ItemValues<'_>>,
+        question: Question,
+        collected: &mut FormAnswers,
+    ) {
         let (Some(view), Some(expression)) = (answer, &self.answer) else {
             return;
         };
-        match expression.nodes(&view, self.takes, &mut QueryLog::default()) {
+        match expression.nodes(&view, self.cardinality, &mut QueryLog::default()) {
             Ok(nodes) if nodes.is_empty() => {}
-            Ok(nodes) => collected.add(asked, nodes),
+            Ok(nodes) => collected.add(question, nodes),
             Err(failure) => collected.notes.push(format!("an answer was left out: {failure}")),
         }
     }
 
-    fn apart<'v>(
+    fn unmatched<'v>(
         &self,
-        found: &AnswerMatch,
+        matching: &AnswerMatch,
         scope: &'v Scope<'v>,
     ) -> Result<UnmatchedAnswers<'v>, ValueError> {
-        let mut apart = UnmatchedAnswers::default();
-        let answers = scope.budget.nodes(&found.query, scope.payload, scope.payload)?;
+        let mut unmatched = UnmatchedAnswers::default();
+        let answers = scope.budget.nodes(&matching.query, scope.payload, scope.payload)?;
         if answers.len() > QUESTIONS_MAX {
             return Err(ValueError::new("the form has more than 2,000 answers"));
         }
         for answer in answers {
-            let key = one(&found.answer, &ItemValues::new(scope, &self.templates, Some(answer)))?;
-            apart.add(key, answer);
+            let view = ItemValues::new(scope, &self.templates, Some(answer));
+            unmatched.add(joined_text(&matching.answer, &view)?, answer);
         }
-        Ok(apart)
+        Ok(unmatched)
     }
 }
 
@@ -270,20 +283,21 @@ impl AnswerSource for AnswerRules {
     }
 }
 
-fn one(expression: &Expression, view: &ItemValues<'_>) -> Result<String, ValueError> {
+fn joined_text(expression: &Expression, view: &ItemValues<'_>) -> Result<String, ValueError> {
     let nodes = expression.nodes(view, Cardinality::One, &mut QueryLog::default())?;
     Ok(joined(&nodes, ", "))
 }
 
-/// An object's entries as questions with their answers.
+/// Returns the entries of objects as questions with their answers.
 fn entries(objects: &[&Value]) -> Result<Vec<Value>, ValueError> {
     let mut entries = Vec::new();
     for object in objects {
         let Value::Object(object) = object else {
             return Err(ValueError::new("`of` gives something that is no object"));
         };
-        let shown = object.iter().filter(|(key, _)| !key.starts_with('_'));
-        entries.extend(shown.map(|(key, value)| json!({"key": key, "value": value})));
+        // Names such as `_token` belong to the form's library; nobody answered them.
+        let answered = object.iter().filter(|(key, _)| !key.starts_with('_'));
+        entries.extend(answered.map(|(key, value)| json!({"key": key, "value": value})));
     }
     Ok(entries)
 }

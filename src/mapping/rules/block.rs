@@ -1,4 +1,5 @@
-//! One `[[feedback]]`, `[[contact]]` or `[[company]]`: which events it takes, what it makes of them.
+//! Blocks `[[feedback]]`, `[[contact]]` and `[[company]]`: the events they accept, the requests
+//! they make.
 
 use std::ops::Range;
 
@@ -28,7 +29,7 @@ pub(crate) struct RuleBlock {
     /// Such as `feedback[0]`.
     pub(crate) name: String,
     pub(crate) place: Range<usize>,
-    /// None if it takes every event.
+    /// `None` if it accepts every event.
     pub(crate) events: Option<Vec<TypePattern>>,
     when: Option<WhenClause>,
     for_each: Option<Query>,
@@ -53,9 +54,11 @@ impl BlockCompiler<'_> {
             vec![Variable::Payload, Variable::Headers, Variable::Event, Variable::Jsonpath];
         known.extend(self.has_answers.then_some(Variable::Answers));
         let document = table.document();
+        // `for_each` is read while there is no item yet; the keys after it may use `@` and `item`.
         let mut reader = ValueReader::new(document, self.templates, &known, self.mistakes);
         let for_each = table.text("for_each", reader.mistakes);
         let for_each = for_each.and_then(|text| nodes_query(&text, &mut reader));
+        // Also if `for_each` is a mistake: otherwise each `@` would be reported as another one.
         if table.value("for_each").is_some() {
             known.push(Variable::Item);
         }
@@ -63,8 +66,9 @@ impl BlockCompiler<'_> {
         let when = WhenClause::read(&mut table, &mut reader);
         let mut read = Vec::new();
         for field in fields(kind) {
-            let origin = field.read(&mut table, &mut reader);
-            read.extend(origin.map(|origin| (field, origin)));
+            let value = field.read(&mut table, &mut reader);
+            read.extend(value.map(|value| (field, value)));
+            // A required key that is there and wrong has been reported already.
             if field.if_empty != EmptyPolicy::LeaveOut && table.value(field.name).is_none() {
                 reader.mistakes.push(missing(kind, field, &table));
             }
@@ -92,7 +96,7 @@ fn missing(kind: RequestKind, field: &FieldRule, table: &TomlTable<'_>) -> Diagn
     Diagnostic::error(table.place.clone(), message).help(help)
 }
 
-/// One event on its way through the blocks.
+/// State of mapping one event through all blocks.
 pub(crate) struct MappingRun<'r> {
     pub(crate) scope: &'r Scope<'r>,
     pub(crate) templates: &'r Templates,
@@ -100,10 +104,10 @@ pub(crate) struct MappingRun<'r> {
     pub(crate) recorder: Recorder,
 }
 
-/// One request of a block that is being made.
+/// Request that a block is building.
 struct RequestDraft<'m> {
     view: ItemValues<'m>,
-    /// Number of its item in the `for_each`, from 1.
+    /// Number of its `for_each` item, from 1.
     item: Option<usize>,
 }
 
@@ -116,7 +120,7 @@ impl RuleBlock {
         event_type.is_some_and(|name| patterns.iter().any(|pattern| pattern.matches(name)))
     }
 
-    /// Makes the requests of this block; `position` is its place among the blocks.
+    /// Adds the requests of this block, whose position among all blocks is `position`.
     pub(crate) fn run(
         &self,
         position: usize,
@@ -141,42 +145,45 @@ impl RuleBlock {
     fn request(
         &self,
         position: usize,
-        making: &RequestDraft<'_>,
+        draft: &RequestDraft<'_>,
         run: &mut MappingRun<'_>,
     ) -> Result<(), MappingError> {
         if let Some(when) = &self.when
-            && !when.holds(&making.view).map_err(|failure| self.unmappable("when", &failure))?
+            && !when.holds(&draft.view).map_err(|failure| self.unmappable("when", &failure))?
         {
-            run.recorder.reason(&format!("`when` is false{}", making.of_item()));
+            run.recorder.reason(&format!("`when` is false{}", draft.item_suffix()));
             return Ok(());
         }
-        let Some(body) = self.body(making, run)? else {
+        let Some(body) = self.body(draft, run)? else {
             return Ok(());
         };
+        // Not by the number of items, since `when` and empty fields may leave few requests.
         if run.mapped.requests.len() == REQUESTS_MAX {
             let failure =
                 ValueError(format!("the event becomes more than {REQUESTS_MAX} requests"));
             return Err(self.unmappable("for_each", &failure));
         }
         run.recorder.request();
-        run.mapped.links.extend(self.links(&body, making, run.mapped.requests.len()));
+        // Before the push, while the length is the position that the request will have.
+        run.mapped.links.extend(self.links(&body, draft, run.mapped.requests.len()));
         run.mapped.requests.push(Request { kind: self.kind, body });
         run.mapped.made_by.push(position);
         Ok(())
     }
 
-    /// The request's body; none if a field without which there is no request is empty.
+    /// Builds the body; `None` if a field without which there is no request is empty.
     fn body(
         &self,
-        making: &RequestDraft<'_>,
+        draft: &RequestDraft<'_>,
         run: &mut MappingRun<'_>,
     ) -> Result<Option<Map<String, Value>>, MappingError> {
         let mut body = Map::new();
-        for (field, origin) in &self.fields {
-            match self.value((field, origin), making, run)? {
+        for (field, value) in &self.fields {
+            match self.value((field, value), draft, run)? {
+                // Savio cannot store NUL, which literals and names of attributes may still contain.
                 Some(value) => drop(body.insert(field.name.to_owned(), storable(value))),
                 None if field.if_empty == EmptyPolicy::NoRequest => {
-                    let reason = format!("`{}` is empty{}", field.name, making.of_item());
+                    let reason = format!("`{}` is empty{}", field.name, draft.item_suffix());
                     run.recorder.reason(&reason);
                     run.note(format!("{}: no request, {reason}", self.name));
                     return Ok(None);
@@ -187,54 +194,54 @@ impl RuleBlock {
         Ok(Some(body))
     }
 
-    /// The fields of this request that delivery looks up.
+    /// Returns the fields of this request that delivery looks up.
     fn links(
         &self,
         body: &Map<String, Value>,
-        making: &RequestDraft<'_>,
+        draft: &RequestDraft<'_>,
         request: usize,
     ) -> impl Iterator<Item = FeatureRequestLink> {
-        let there = self.fields.iter().filter(|(field, _)| body.contains_key(field.name));
-        there.filter_map(move |(field, origin)| {
-            let field = format!("{}.{}{}", self.name, field.name, making.of_item());
-            origin.existing().map(|existing| FeatureRequestLink { request, field, existing })
+        let present = self.fields.iter().filter(|(field, _)| body.contains_key(field.name));
+        present.filter_map(move |(field, value)| {
+            let field = format!("{}.{}{}", self.name, field.name, draft.item_suffix());
+            value.existing().map(|existing| FeatureRequestLink { request, field, existing })
         })
     }
 
     fn value(
         &self,
-        (field, origin): (&FieldRule, &FieldValue),
-        making: &RequestDraft<'_>,
+        (field, value): (&FieldRule, &FieldValue),
+        draft: &RequestDraft<'_>,
         run: &mut MappingRun<'_>,
     ) -> Result<Option<Value>, MappingError> {
-        let mut tries = run.recorder.tries();
-        let filled = field.fill(origin, &making.view, &mut tries);
+        let mut log = run.recorder.tries();
+        let filled = field.fill(value, &draft.view, &mut log);
         let name = || format!("{}.{}", self.name, field.name);
         match filled {
             Ok(filled) => {
-                let told = filled.value.as_ref().unwrap_or(&Value::Null);
-                run.recorder.field(name, tries, FieldResult::Value(told));
+                let shown = filled.value.as_ref().unwrap_or(&Value::Null);
+                run.recorder.field(name, log, FieldResult::Value(shown));
                 if filled.value.is_some()
-                    && let Some(existing) = origin.existing()
+                    && let Some(existing) = value.existing()
                 {
                     run.recorder.remark(existing.remark());
                 }
                 for note in filled.notes {
-                    run.note(format!("{}{}: {note}", name(), making.of_item()));
+                    run.note(format!("{}{}: {note}", name(), draft.item_suffix()));
                 }
                 if filled.value.is_none() && field.if_empty == EmptyPolicy::Unmappable {
-                    let empty = ValueError(format!("it is empty{}", making.of_item()));
+                    let empty = ValueError(format!("it is empty{}", draft.item_suffix()));
                     return Err(self.unmappable(field.name, &empty));
                 }
                 Ok(filled.value)
             }
             Err(failure) => {
-                run.recorder.field(name, tries, FieldResult::Note(&failure.0));
+                run.recorder.field(name, log, FieldResult::Note(&failure.0));
                 if field.if_empty != EmptyPolicy::LeaveOut {
                     return Err(self.unmappable(field.name, &failure));
                 }
                 run.mapped.left_out.insert(field.name.to_owned());
-                run.note(format!("{}{} was left out: {failure}", name(), making.of_item()));
+                run.note(format!("{}{} was left out: {failure}", name(), draft.item_suffix()));
                 Ok(None)
             }
         }
@@ -244,7 +251,7 @@ impl RuleBlock {
         MappingError { field: format!("{}.{field}", self.name), reason: failure.0.clone() }
     }
 
-    /// Warns of what is probably not meant in `when`, seen with a sample.
+    /// Returns warnings about a `when` that, by this sample, is probably not meant.
     pub(crate) fn doubts(&self, scope: &Scope<'_>) -> Vec<Diagnostic> {
         let Some(when) = &self.when else {
             return Vec::new();
@@ -253,26 +260,27 @@ impl RuleBlock {
             return when.doubts(scope.payload, scope.payload);
         };
         let items = ItemScope::new(scope, None).nodes(query).unwrap_or_default();
-        let mut doubts = Vec::new();
+        let mut warnings = Vec::new();
         for item in items.into_iter().take(REQUESTS_MAX) {
-            for doubt in when.doubts(scope.payload, item) {
-                if !doubts.contains(&doubt) {
-                    doubts.push(doubt);
+            for warning in when.doubts(scope.payload, item) {
+                // Most items raise the same one.
+                if !warnings.contains(&warning) {
+                    warnings.push(warning);
                 }
             }
         }
-        doubts
+        warnings
     }
 }
 
 impl RequestDraft<'_> {
-    fn of_item(&self) -> String {
+    fn item_suffix(&self) -> String {
         self.item.map_or(String::new(), |item| format!(" (item {item})"))
     }
 }
 
 impl MappingRun<'_> {
-    /// Notes of one event that are kept.
+    /// Notes kept for one event.
     const NOTES_MAX: usize = 100;
 
     pub(crate) fn note(&mut self, note: String) {

@@ -1,10 +1,10 @@
-//! The key `events`: which types of events a mapping file or a block takes.
+//! Key `events`: patterns of the event types that a mapping file or a block accepts.
 
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::table::{Diagnostics, TomlTable};
 use crate::event::TypePattern;
 
-/// The key `events` of a mapping file or of a block.
+/// Reads `events` of a mapping file or of a block; `None` if the key is absent.
 pub fn events(table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Option<Vec<TypePattern>> {
     let written = table.texts("events", mistakes)?;
     let mut patterns = Vec::new();

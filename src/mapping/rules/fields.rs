@@ -16,11 +16,11 @@ use crate::mapping::language::value::{Cardinality, Scalar, ValueError, clean, jo
 use crate::mapping::language::value_reader::ValueReader;
 use crate::mapping::result::LinkMode;
 
-/// One key of a request's body.
+/// Rule of one key of a request's body.
 #[derive(Debug)]
 pub(crate) struct FieldRule {
     pub(crate) name: &'static str,
-    pub(crate) wants: FieldType,
+    pub(crate) field_type: FieldType,
     pub(crate) if_empty: EmptyPolicy,
 }
 
@@ -52,18 +52,19 @@ pub(crate) enum EmptyPolicy {
     Unmappable,
 }
 
-/// Attributes of one field that are noted as left out.
+/// Notes on the attributes of one field.
 const NOTES_MAX: usize = 20;
 
-const fn optional(name: &'static str, wants: FieldType) -> FieldRule {
-    FieldRule { name, wants, if_empty: EmptyPolicy::LeaveOut }
+const fn optional(name: &'static str, field_type: FieldType) -> FieldRule {
+    FieldRule { name, field_type, if_empty: EmptyPolicy::LeaveOut }
 }
 
 const fn required(name: &'static str, if_empty: EmptyPolicy) -> FieldRule {
-    FieldRule { name, wants: FieldType::Text, if_empty }
+    FieldRule { name, field_type: FieldType::Text, if_empty }
 }
 
 const FEEDBACK: [FieldRule; 10] = [
+    // Feedback without a problem is dead, not ignored: a wrong query would lose it unseen.
     required("problem", EmptyPolicy::Unmappable),
     optional("feedback_type", FieldType::Text),
     optional("state", FieldType::Text),
@@ -76,6 +77,7 @@ const FEEDBACK: [FieldRule; 10] = [
     optional("tags", FieldType::Tags),
 ];
 
+// Many payloads name no person, which is no mistake: an empty id or name only makes no request.
 const CONTACT: [FieldRule; 6] = [
     required("internal_id", EmptyPolicy::NoRequest),
     required("name", EmptyPolicy::NoRequest),
@@ -103,14 +105,14 @@ pub(crate) fn fields(kind: RequestKind) -> &'static [FieldRule] {
 #[derive(Debug, Clone)]
 pub(crate) enum FieldValue {
     Expression(Expression),
-    /// The attributes, each with its own value.
+    /// Attributes by name, each with its own value.
     Each(Vec<(String, Expression)>),
-    /// All plain entries of an object.
+    /// All scalar entries of the objects that a query gives, and the query's text.
     Entries(Query, String),
 }
 
 impl FieldValue {
-    /// Returns how delivery looks the value up, if it does.
+    /// Returns the mode in which delivery looks the value up, if it does.
     pub(crate) fn existing(&self) -> Option<LinkMode> {
         match self {
             FieldValue::Expression(Expression::Table { steps, .. }) => steps.existing,
@@ -119,25 +121,26 @@ impl FieldValue {
     }
 }
 
-/// A field's value, and what had to be left out of it.
+/// Value of a field, and notes on what was left out of it.
 #[derive(Debug, Default)]
 pub(crate) struct FilledField {
-    /// None if the field is empty.
+    /// `None` if the field is empty.
     pub(crate) value: Option<Value>,
     pub(crate) notes: Vec<String>,
 }
 
 impl FieldRule {
-    /// Reads the field's value; nothing if it is not there, or a mistake.
+    /// Reads the field's value; `None` if it is absent or wrong.
     pub(crate) fn read(
         &self,
         table: &mut TomlTable<'_>,
         reader: &mut ValueReader<'_>,
     ) -> Option<FieldValue> {
         let value = table.value(self.name)?;
-        if self.wants != FieldType::Attributes {
-            reader.one = self.wants.validator();
+        if self.field_type != FieldType::Attributes {
+            reader.one = self.field_type.validator();
             let read = reader.read(self.name, value).map(FieldValue::Expression);
+            // The reader is that of the whole block.
             reader.one = None;
             return read;
         }
@@ -162,36 +165,39 @@ impl FieldRule {
     /// Fills the field for one event.
     pub(crate) fn fill(
         &self,
-        origin: &FieldValue,
+        value: &FieldValue,
         view: &ItemValues<'_>,
-        tries: &mut QueryLog,
+        log: &mut QueryLog,
     ) -> Result<FilledField, ValueError> {
-        let expression = match origin {
+        let expression = match value {
             FieldValue::Expression(expression) => expression,
-            FieldValue::Each(attributes) => return Ok(each(attributes, view, tries)),
-            FieldValue::Entries(query, written) => return entries((query, written), view, tries),
+            FieldValue::Each(attributes) => return Ok(fill_each(attributes, view, log)),
+            FieldValue::Entries(query, written) => return entries((query, written), view, log),
         };
-        let takes =
-            if self.wants == FieldType::Tags { Cardinality::Many } else { Cardinality::One };
-        let ValidNodes { nodes, replaced } = match (self.wants.validator(), self.wants) {
+        let cardinality =
+            if self.field_type == FieldType::Tags { Cardinality::Many } else { Cardinality::One };
+        // Each alternative is checked, so that a refused one gives way to the next or `default`.
+        let ValidNodes { nodes, replaced } = match (self.field_type.validator(), self.field_type) {
             (Some(validator), _) => {
-                let check = |nodes: &[Scalar]| valid(nodes, validator).map(drop);
-                expression.valid_nodes(view, &check, tries)?
+                let check = |nodes: &[Scalar]| validated(nodes, validator).map(drop);
+                expression.valid_nodes(view, &check, log)?
             }
             (None, FieldType::Whole) => {
-                expression.valid_nodes(view, &|nodes| whole(nodes).map(drop), tries)?
+                expression.valid_nodes(view, &|nodes| whole_number(nodes).map(drop), log)?
             }
-            (None, _) => expression.nodes(view, takes, tries)?.into(),
+            (None, _) => expression.nodes(view, cardinality, log)?.into(),
         };
         let notes = Vec::from_iter(replaced.map(|reason| default_note(&reason)));
         if nodes.is_empty() {
             return Ok(FilledField::default());
         }
-        let value = match self.wants {
+        // Checked again: if no alternative was valid, the nodes are those of the first that was
+        // refused, and its error becomes the note.
+        let value = match self.field_type {
             FieldType::Tags => tags(&nodes),
-            FieldType::Whole => Value::from(whole(&nodes)?),
-            FieldType::Url => Value::String(valid(&nodes, &URL)?),
-            FieldType::Email => Value::String(valid(&nodes, &EMAIL)?),
+            FieldType::Whole => Value::from(whole_number(&nodes)?),
+            FieldType::Url => Value::String(validated(&nodes, &URL)?),
+            FieldType::Email => Value::String(validated(&nodes, &EMAIL)?),
             FieldType::Text | FieldType::Attributes => Value::String(joined(&nodes, ", ")),
         };
         Ok(FilledField { value: Some(value), notes })
@@ -208,14 +214,15 @@ fn tags(nodes: &[Scalar]) -> Value {
     tags.map(Value::String).collect()
 }
 
-/// Savio's own id of a company: 9, 9.0 or "9".
-fn whole(nodes: &[Scalar]) -> Result<i64, ValueError> {
+/// Parses Savio's own id of a company, written as 9, 9.0 or "9".
+fn whole_number(nodes: &[Scalar]) -> Result<i64, ValueError> {
     let text = joined(nodes, ", ");
     text.parse().map_err(|_| ValueError::new("it is no whole number"))
 }
 
-/// A value that Savio would refuse, and the whole request with it, is left out.
-fn valid(nodes: &[Scalar], validator: &Validator) -> Result<String, ValueError> {
+/// Returns the nodes as one text if it is valid.
+fn validated(nodes: &[Scalar], validator: &Validator) -> Result<String, ValueError> {
+    // Savio answers 400 to the whole request for one invalid optional field.
     let what = validator.what;
     let text = joined(nodes, ", ");
     if (validator.is_valid)(&text) {
@@ -227,18 +234,19 @@ fn valid(nodes: &[Scalar], validator: &Validator) -> Result<String, ValueError> 
     }))
 }
 
-/// Attributes keep numbers and booleans; each that fails is left out by itself.
-fn each(
+/// Evaluates each attribute; one that fails is left out by itself.
+fn fill_each(
     attributes: &[(String, Expression)],
     view: &ItemValues<'_>,
-    tries: &mut QueryLog,
+    log: &mut QueryLog,
 ) -> FilledField {
     let mut object = Map::new();
     let mut notes = Vec::new();
     for (name, expression) in attributes {
-        match expression.valid_nodes(view, &|_| Ok(()), tries) {
+        match expression.valid_nodes(view, &|_| Ok(()), log) {
             Ok(ValidNodes { nodes, replaced }) => {
                 notes.extend(replaced.map(|reason| format!("`{name}`: {}", default_note(&reason))));
+                // A single node keeps its JSON type; several can only be one text.
                 let value = match <[Scalar; 1]>::try_from(nodes) {
                     Ok([node]) => Some(node.into_json()),
                     Err(several) => {
@@ -253,11 +261,11 @@ fn each(
     FilledField { value: filled(object), notes }
 }
 
-/// All plain entries of the objects that a query gives.
+/// Collects the scalar entries of the objects that a query gives.
 fn entries(
     (query, written): (&Query, &str),
     view: &ItemValues<'_>,
-    tries: &mut QueryLog,
+    log: &mut QueryLog,
 ) -> Result<FilledField, ValueError> {
     let mut object = Map::new();
     let mut notes = Vec::new();
@@ -284,12 +292,13 @@ fn entries(
             }
         }
     }
-    let held = view
+    let charged = view
         .scope
         .event_scope
         .charge(object.values().map(|value| Scalar::Text(value.to_string())).collect());
-    tries.add(written, &held);
-    held?;
+    // Logged before it may fail, so that an explanation shows the query with its error.
+    log.add(written, &charged);
+    charged?;
     Ok(FilledField { value: filled(object), notes })
 }
 

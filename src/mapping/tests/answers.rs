@@ -1,12 +1,12 @@
-//! How the answers of a form are found and printed.
+//! Answers of a form, found and printed; extractors.
 
 use serde_json::{Value, json};
 
-use super::{compile, problem, requests, sound};
+use super::{compile, compile_valid, problem, requests};
 use crate::diagnostics::table::SpannedText;
 use crate::mapping::Extractor;
 
-/// What a provider's file says of Typeform.
+/// `[answers]` as in Typeform's provider file.
 const TYPEFORM: &str = r#"
 [answers]
 each = "$.form_response.definition.fields[*]"
@@ -48,7 +48,7 @@ fn typeform() -> Value {
 }
 
 #[test]
-fn answers_print_every_question_in_order_of_the_form() {
+fn answers_print_questions_in_order_of_the_form() {
     let file = format!("{TYPEFORM}[[feedback]]\nproblem = \"{{{{ answers }}}}\"");
 
     let requests = requests(&file, &typeform());
@@ -60,7 +60,7 @@ fn answers_print_every_question_in_order_of_the_form() {
 }
 
 #[test]
-fn one_answer_is_found_by_question_reference_or_id() {
+fn answer_is_found_by_question_reference_or_id() {
     for (template, expected) in [
         ("{{ answers['Your name?'] }}", json!("Ann")),
         ("{{ answers[' your NAME? '] }}", json!("Ann")),
@@ -73,7 +73,7 @@ fn one_answer_is_found_by_question_reference_or_id() {
         ("{{ answers.c|upper }}{{ answers|string|length > 9 }}", json!("ANNtrue")),
     ] {
         let file = format!("[[feedback]]\nproblem = \"{template}\"\n{TYPEFORM}");
-        let body = sound(&file).apply(&super::event(None), &typeform().into());
+        let body = compile_valid(&file).apply(&super::event(None), &typeform().into());
         let found = body.map_or(Value::Null, |mapped| mapped.requests[0].body["problem"].clone());
         assert_eq!(found, expected, "{template}");
     }
@@ -91,7 +91,7 @@ fn chosen_labels_are_tags() {
 }
 
 #[test]
-fn an_object_of_answers_is_read_entry_by_entry() {
+fn object_of_answers_is_read_by_entry() {
     let file = "[answers]\nof = \"$\"\n[[feedback]]\nproblem = \"{{ answers }}\"";
     let payload = json!({
         "What is missing?": "Dark mode", "Areas": ["a", "b"], "_token": "secret", "empty": "",
@@ -105,7 +105,7 @@ fn an_object_of_answers_is_read_entry_by_entry() {
 }
 
 #[test]
-fn chosen_options_may_be_looked_up_by_their_id() {
+fn chosen_options_are_looked_up_by_id() {
     let file = r#"
         [answers]
         each = "$.fields[*]"
@@ -129,7 +129,7 @@ fn chosen_options_may_be_looked_up_by_their_id() {
 }
 
 #[test]
-fn an_entry_may_have_a_condition() {
+fn condition_selects_entries() {
     let file = r#"
         [answers]
         of = "$.raw"
@@ -144,18 +144,18 @@ fn an_entry_may_have_a_condition() {
 }
 
 #[test]
-fn an_answer_that_fails_is_left_out_and_noted() {
+fn failing_answer_is_left_out_and_noted() {
     let file = "[answers]\nof = \"$\"\n[[feedback]]\nproblem = \"{{ answers }}\"";
     let payload = json!({"a": "x", "b": {"c": {"d": 1}}});
 
-    let mapped = sound(file).apply(&super::event(None), &payload.into()).unwrap();
+    let mapped = compile_valid(file).apply(&super::event(None), &payload.into()).unwrap();
 
     assert_eq!(mapped.requests[0].body["problem"], "a\nx");
     assert!(mapped.notes[0].contains("object"), "{:?}", mapped.notes);
 }
 
 #[test]
-fn answers_want_a_source_and_know_their_keys() {
+fn answers_without_source_or_with_unknown_keys_are_mistakes() {
     for (table, mistakes) in [
         ("question = \"@.a\"\nanswer = \"@.b\"", 1),
         ("each = \"$.a\"\nof = \"$.b\"\nquestion = \"x\"\nanswer = \"x\"", 1),
@@ -170,12 +170,12 @@ fn answers_want_a_source_and_know_their_keys() {
 }
 
 #[test]
-fn without_answers_the_rest_still_works() {
+fn file_without_answers_is_mapped() {
     assert_eq!(problem("\"{{ payload.a }}\"", &json!({"a": 1})), json!("1"));
 }
 
 #[test]
-fn a_selector_reads_a_header_a_query_or_a_template() {
+fn extractor_reads_a_header_query_or_template() {
     check("$.id", Some("7"));
     check("$.none", None);
     check("$.object", None);
@@ -186,7 +186,7 @@ fn a_selector_reads_a_header_a_query_or_a_template() {
 }
 
 #[test]
-fn a_selector_that_is_wrong_is_a_mistake() {
+fn wrong_extractor_is_a_mistake() {
     for bad in ["$.[", "{{ x", "header:", "header:a b", "@.a", "{{ event.id }}"] {
         let mut mistakes = Vec::new();
         let selector = Extractor::compile(&text(bad), &mut mistakes);

@@ -1,11 +1,11 @@
-//! Which requests the blocks of a mapping file make.
+//! Requests that the blocks of a mapping file make.
 
 use serde_json::{Value, json};
 
-use super::{FeatureRequestLink, LinkMode, apply, compile, event, requests, sound};
+use super::{FeatureRequestLink, LinkMode, apply, compile, compile_valid, event, requests};
 
 #[test]
-fn requests_go_out_company_contact_feedback() {
+fn requests_are_in_order_company_contact_feedback() {
     let file = r#"
         [[feedback]]
         problem = "$.text"
@@ -31,7 +31,7 @@ fn requests_go_out_company_contact_feedback() {
 }
 
 #[test]
-fn a_title_that_is_to_be_looked_up_is_a_wish_beside_the_request() {
+fn existing_title_is_a_link_beside_the_request() {
     let file = r#"
         [[company]]
         internal_id = "$.account"
@@ -52,18 +52,19 @@ fn a_title_that_is_to_be_looked_up_is_a_wish_beside_the_request() {
 }
 
 #[test]
-fn an_explanation_says_that_a_title_is_looked_up() {
+fn explanation_notes_that_a_title_is_looked_up() {
     let file = "[[feedback]]\nproblem = \"a\"\n\
                 feature_request_title = { from = \"$.t\", existing = \"prefer\" }";
 
-    let told = sound(file).explain(&event(None), &json!({ "t": "Dark mode" }).into());
+    let explanation =
+        compile_valid(file).explain(&event(None), &json!({ "t": "Dark mode" }).into());
 
-    let note = told.fields[1].note.as_deref();
+    let note = explanation.fields[1].note.as_deref();
     assert_eq!(note, Some("delivery takes the spelling of a feature request that is there"));
 }
 
 #[test]
-fn events_choose_the_blocks() {
+fn event_type_selects_blocks() {
     let file = r#"
         [[feedback]]
         events = ["issues.*", "note"]
@@ -78,22 +79,25 @@ fn events_choose_the_blocks() {
         (Some("notes"), 1),
         (None, 1),
     ] {
-        let mapped = sound(file).apply(&event(kind), &json!({}).into()).unwrap();
+        let mapped = compile_valid(file).apply(&event(kind), &json!({}).into()).unwrap();
         assert_eq!(mapped.requests.len(), made, "{kind:?}");
     }
 }
 
 #[test]
-fn the_named_events_are_those_of_all_blocks() {
+fn events_of_a_file_are_those_of_its_blocks() {
     let block = |events: &str| format!("[[feedback]]\nproblem = \"x\"\n{events}\n");
     let both = block("events = [\"a\", \"b.*\"]") + &block("events = \"a\"");
-    assert_eq!(sound(&both).events(), Some(vec!["a".parse().unwrap(), "b.*".parse().unwrap()]));
-    assert_eq!(sound(&(both + &block(""))).events(), None);
-    assert_eq!(sound("").events(), None);
+    assert_eq!(
+        compile_valid(&both).events(),
+        Some(vec!["a".parse().unwrap(), "b.*".parse().unwrap()])
+    );
+    assert_eq!(compile_valid(&(both + &block(""))).events(), None);
+    assert_eq!(compile_valid("").events(), None);
 }
 
 #[test]
-fn when_decides_over_the_request() {
+fn when_decides_about_the_request() {
     for (when, made) in [
         ("@.a == 'x'", true),
         ("@.a != 'x'", false),
@@ -136,7 +140,7 @@ fn for_each_makes_one_request_per_node() {
 }
 
 #[test]
-fn an_empty_problem_makes_the_event_unmappable() {
+fn empty_problem_makes_the_event_unmappable() {
     let file = "[[company]]\ninternal_id = \"1\"\nname = \"A\"\n[[feedback]]\nproblem = \"$.text\"";
 
     let unmappable = apply(file, &json!({"text": " "})).unwrap_err();
@@ -145,7 +149,7 @@ fn an_empty_problem_makes_the_event_unmappable() {
 }
 
 #[test]
-fn a_contact_without_id_or_name_makes_no_request() {
+fn contact_without_id_or_name_makes_no_request() {
     let file = "[[contact]]\ninternal_id = \"$.id\"\nname = \"$.name\"";
     for payload in [json!({"id": 1}), json!({"name": "A", "id": ""}), json!({})] {
         let mapped = apply(file, &payload).unwrap();
@@ -156,7 +160,7 @@ fn a_contact_without_id_or_name_makes_no_request() {
 }
 
 #[test]
-fn an_optional_field_that_fails_is_left_out_and_noted() {
+fn failing_optional_field_is_left_out_and_noted() {
     for (field, value) in [
         ("person_email", "{{ 'nobody' }}"),
         ("person_name", "$.object"),
@@ -172,11 +176,11 @@ fn an_optional_field_that_fails_is_left_out_and_noted() {
 }
 
 #[test]
-fn when_and_for_each_that_fail_make_the_event_unmappable() {
+fn failing_when_or_for_each_makes_the_event_unmappable() {
     let payload = json!({"x": "y"}).into();
     for (key, value) in [("when", "{{ 'x'|date('%Y') }}"), ("for_each", "$[?@ < 'z']..*")] {
         let file = format!("[[feedback]]\nproblem = \"x\"\n{key} = \"{value}\"");
-        let applied = sound(&file).apply(&event(None), &payload);
+        let applied = compile_valid(&file).apply(&event(None), &payload);
         assert_eq!(applied.is_err(), key == "when", "{key}");
     }
     let many = json!({"x": vec![1; 1_001]});
@@ -196,7 +200,7 @@ fn copies_of_a_large_payload_are_bounded() {
 }
 
 #[test]
-fn templates_copy_no_more_than_16_mib_of_a_payload() {
+fn templates_copy_at_most_16_mib_of_a_payload() {
     let payload = json!({"x": vec![json!({"list": vec![0; 100_000]}); 3], "text": "t"});
     let in_templates = |problem: &str, rest: &str| {
         apply(&format!("[[feedback]]\nproblem = {problem:?}\n{rest}"), &payload)
@@ -216,7 +220,7 @@ fn templates_copy_no_more_than_16_mib_of_a_payload() {
 }
 
 #[test]
-fn work_of_one_event_is_bounded_over_all_requests() {
+fn work_is_bounded_over_all_requests_of_an_event() {
     let file = "[[feedback]]\nfor_each = \"$.x[*]\"\nproblem = \"x\"\ntags = \"$..nothing\"";
     let payload = json!({"x": vec![json!({}); 900], "more": vec![0; 90_000]});
 
@@ -227,7 +231,7 @@ fn work_of_one_event_is_bounded_over_all_requests() {
 }
 
 #[test]
-fn an_explanation_says_what_gave_each_value_and_why_not() {
+fn explanation_has_sources_of_values_and_reasons() {
     let file = r#"
         [[feedback]]
         problem = ["$.none", "{{ payload.text }}"]
@@ -244,31 +248,32 @@ fn an_explanation_says_what_gave_each_value_and_why_not() {
         name = "x"
     "#;
 
-    let explanation = sound(file).explain(&event(Some("note")), &json!({"text": "t"}).into());
+    let explanation =
+        compile_valid(file).explain(&event(Some("note")), &json!({"text": "t"}).into());
 
-    let told = json!(explanation);
-    let problem = &told["fields"][1];
+    let shown = json!(explanation);
+    let problem = &shown["fields"][1];
     assert_eq!(problem["field"], "feedback[0].problem");
     assert_eq!(problem["value"], "t");
     assert_eq!(problem["query"], "{{ payload.text }}");
     assert_eq!(problem["tried"][0], json!({"query": "$.none", "gave": "nothing"}));
-    assert_eq!(told["fields"][2]["value"], Value::Null);
+    assert_eq!(shown["fields"][2]["value"], Value::Null);
     let reasons: Vec<&Value> =
-        told["blocks"].as_array().unwrap().iter().map(|b| &b["reasons"]).collect();
+        shown["blocks"].as_array().unwrap().iter().map(|b| &b["reasons"]).collect();
     assert_eq!(
         json!(reasons),
         json!([["`internal_id` is empty"], ["it is for other events"], [], ["`when` is false"]])
     );
     assert_eq!(
         explanation.mapped,
-        Some(sound(file).apply(&event(Some("note")), &json!({"text": "t"}).into()))
+        Some(compile_valid(file).apply(&event(Some("note")), &json!({"text": "t"}).into()))
     );
 }
 
 #[test]
-fn each_request_tells_its_block() {
+fn request_names_its_block() {
     let file = "[[feedback]]\nproblem = \"$.a\"\n[[company]]\ninternal_id = \"1\"\nname = \"A\"";
-    let mapping = sound(file);
+    let mapping = compile_valid(file);
 
     let mapped = mapping.apply(&event(None), &json!({"a": "x"}).into()).unwrap();
 
@@ -279,7 +284,7 @@ fn each_request_tells_its_block() {
 }
 
 #[test]
-fn what_could_be_read_is_given_beside_the_mistakes() {
+fn mapping_with_mistakes_keeps_its_valid_parts() {
     let (mapping, mistakes) = compile("[[feedback]]\nproblem = \"$.a\"\ntags = \"$.[\"");
 
     let mapped = mapping.apply(&event(None), &json!({"a": "x"}).into()).unwrap();

@@ -1,24 +1,24 @@
-//! Forms whose questions, answers or spelling are out of the ordinary.
+//! Forms with unusual questions, answers or spelling.
 
 use serde_json::{Value, json};
 
 use super::{apply, requests};
 
 /// `[answers]` of the provider's file, and a block that prints all of them.
-fn shipped(provider_file: &str) -> String {
+fn answers_of(provider_file: &str) -> String {
     let (_, answers) = provider_file.split_once("\n[answers]").expect("a form's file");
     let answers = answers.split("\n[import]").next().unwrap();
     format!("[answers]{answers}\n[[feedback]]\nproblem = \"{{{{ answers }}}}\"")
 }
 
 fn jotform(raw: &Value, pretty: &str) -> String {
-    let file = shipped(include_str!("../../intake/providers/jotform.toml"));
+    let file = answers_of(include_str!("../../intake/providers/jotform.toml"));
     let requests = requests(&file, &json!({"rawRequest": raw, "pretty": pretty}));
     requests[0]["body"]["problem"].as_str().unwrap().to_owned()
 }
 
 #[test]
-fn jotform_questions_stand_before_their_answers() {
+fn jotform_question_is_found_before_its_answer() {
     for (raw, pretty, expected) in [
         (
             json!({"q1_where": "Our office: Berlin, Mitte", "q2_city": "Berlin"}),
@@ -40,19 +40,19 @@ fn jotform_questions_stand_before_their_answers() {
             "Too slow? Note: only the export:yes: very, Reason:yes",
             "Too slow? Note: only the export\nyes: very\n\nReason\nyes",
         ),
-        // What is left empty is not in the text; what is in the text and not known as an answer neither.
+        // An empty answer is not in the text, and an upload in the text is not among the answers.
         (
             json!({"q1_a": "", "q2_ideas": "more", "q3_last": "no"}),
             "Any ideas?:more, Upload, if any:https://files.example.com/a.png, Last, one:no",
             "Any ideas?\nmore\n\nLast\nno",
         ),
-        // Where an answer is printed in a way that is not known, the next question is still found.
+        // After an answer in an unknown form, the next question is still found.
         (
             json!({"q1_since": {"widget": "x"}, "q2_phone": {"full": "+49 30 1"}, "q3_sure": "5"}),
             "Since when?:a while, Phone number:+49 30 1, How sure:5",
             "Since\nwidget: x\n\nPhone number\n+49 30 1\n\nHow sure\n5",
         ),
-        // Which of two equal texts is the answer cannot be told: no wrong question is shown.
+        // Either of two equal texts may be the answer: no question is better than a wrong one.
         (json!({"q1_rateUs": "5"}), "Rate us, 1 or 2:5, where 5 is best:5", "Rate us\n5"),
         (json!({"q1_myIdea": "x"}), "", "My idea\nx"),
     ] {
@@ -99,7 +99,7 @@ fn jotform_answers_keep_rows_and_times() {
 }
 
 #[test]
-fn answer_that_is_an_object_keeps_its_entries() {
+fn object_answer_keeps_its_entries() {
     let file = "[answers]\neach = \"$.a[*]\"\nquestion = \"@.q\"\nanswer = [\"@.none\", \"@.v\"]\n\
         [[feedback]]\nproblem = \"{{ answers }}\"";
     for (answer, expected) in [
@@ -115,8 +115,8 @@ fn answer_that_is_an_object_keeps_its_entries() {
 }
 
 #[test]
-fn typeform_answer_that_is_an_object_keeps_its_entries() {
-    let file = shipped(include_str!("../../intake/providers/typeform.toml"));
+fn typeform_object_answer_keeps_its_entries() {
+    let file = answers_of(include_str!("../../intake/providers/typeform.toml"));
     let payload = json!({"form_response": {
         "definition": {"fields": [{"id": "m", "title": "Rate", "ref": "r"}]},
         "answers": [{"type": "matrix", "matrix": {"Speed": "good", "Price": ["a", "b"]}, "field": {"id": "m"}}],
@@ -126,7 +126,7 @@ fn typeform_answer_that_is_an_object_keeps_its_entries() {
 }
 
 #[test]
-fn rows_of_a_matrix_keep_their_names_in_providers_that_send_an_object() {
+fn matrix_rows_keep_their_names_in_an_object_of_answers() {
     let matrix = json!({"Speed": "good", "Price": ["a", "b"]});
     for (file, payload) in [
         (include_str!("../../intake/providers/form.toml"), json!({"Rate": matrix})),
@@ -145,7 +145,7 @@ fn rows_of_a_matrix_keep_their_names_in_providers_that_send_an_object() {
 }
 
 #[test]
-fn answer_is_found_however_its_question_is_spelled() {
+fn answer_is_found_by_any_spelling_of_its_question() {
     let spellings = ["Société", "Socie\u{301}te\u{301}", " SOCIE\u{301}TÉ ", "société\u{a0}"];
     let spaced =
         ["Votre société ?", "Votre\u{a0}socie\u{301}te\u{301}\u{202f}?", "votre  société\n?"];

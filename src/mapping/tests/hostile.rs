@@ -1,13 +1,13 @@
-//! Templates that would overflow the stack, the memory or the patience.
+//! Templates that would overflow the stack, fill the memory or never end.
 
 use super::*;
 
-/// A template as a TOML text in which nothing is escaped.
+/// Returns a file with a template in a TOML text without escapes.
 fn file(template: &str) -> String {
     format!("[[feedback]]\nproblem = '''{template}'''")
 }
 
-/// How a construct is written `n` times inside of itself or behind itself.
+/// Returns each construct, nested or repeated `n` times.
 fn constructs(n: usize) -> Vec<(&'static str, String)> {
     let mut constructs = expressions(n);
     constructs.extend(statements(n));
@@ -87,10 +87,9 @@ fn statements(n: usize) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Both who reads a template and who renders it follows each link with a call inside of a call.
-/// Here that is done on a test's stack of 2 MiB, in a debug build.
+// Parsing and rendering recurse with each link; a test has a stack of 2 MiB, here in a debug build.
 #[test]
-fn no_chain_and_no_nesting_in_a_template_overflows_the_stack() {
+fn deep_template_does_not_overflow_the_stack() {
     for length in [1, 5, 10, 12, 24, 25, 26, 49, 50, 90, 99, 100, 101, 190, 199, 200, 201, 1_000] {
         for (what, template) in constructs(length) {
             let (mapping, mistakes) = compile(&file(&template));
@@ -108,7 +107,7 @@ fn no_chain_and_no_nesting_in_a_template_overflows_the_stack() {
 }
 
 #[test]
-fn a_chain_that_is_too_long_is_shown_where_it_is() {
+fn too_long_chain_is_shown_at_its_place() {
     let template = format!("{{{{ payload.a{} }}}}", " ~ payload.a".repeat(300));
     let text = file(&template);
 
@@ -121,19 +120,19 @@ fn a_chain_that_is_too_long_is_shown_where_it_is() {
 }
 
 #[test]
-fn a_long_list_or_object_of_names_is_no_chain() {
+fn long_list_or_object_is_no_chain() {
     let names: Vec<String> = (0..2_000).map(|at| format!("'n{at}': payload.a")).collect();
     let template = format!("{{% set names = {{{}}} %}}{{{{ names.n7 }}}}", names.join(", "));
 
     assert_eq!(problem(&format!("'''{template}'''"), &json!({"a": "x"})), "x");
 }
 
-/// `set` again and again, each time with what is twice as large.
+/// Returns a template that doubles the size of a variable this often.
 fn doubled(times: usize, by: &str, then: &str) -> String {
     format!("{{% set a = [1, 2] %}}{}{then}", format!("{{% set a = {by} %}}").repeat(times))
 }
 
-/// What a filter makes of its arguments.
+/// Filters that make much of small arguments.
 const FILTERS: &[&str] = &[
     "{{ payload | tojson(1000000000) }}",
     "{{ payload | tojson(indent=1000000000) }}",
@@ -165,7 +164,7 @@ const FILTERS: &[&str] = &[
     "{{ range(100000) | map('default', payload) | list | string | length }}",
 ];
 
-/// What operators do with lists, and what goes deeper with each round.
+/// Operators on lists, and values that are nested deeper with each round.
 const LISTS: &[&str] = &[
     "{% set b = ([1] * 100000000) ~ '' %}",
     "{{ ([1] * 100000000) | string | length }}",
@@ -181,7 +180,7 @@ const LISTS: &[&str] = &[
     "{% for i in [1] recursive %}{{ loop([i, i]) }}{% endfor %}",
 ];
 
-/// What would never be dropped, and never be printed to its end.
+/// Cycles, which would never be dropped and never be printed to the end.
 const CIRCLES: &[&str] = &[
     "{% set n = namespace(x=1) %}{% set n.x = n %}{{ n | string }}",
     "{% set n = namespace(x=1) %}{% set n.x = [n] %}{{ n | tojson }}",
@@ -193,7 +192,7 @@ const CIRCLES: &[&str] = &[
     "{% for i in [1] %}{% set x = loop.changed([loop]) %}{% endfor %}",
 ];
 
-/// The same again and again, each time for little fuel.
+/// Repeated work, each time for little fuel.
 const AGAIN: &[&str] = &[
     "{% if payload.texts == payload.same %}{% endif %}",
     "{% if payload.text < payload.like %}{% endif %}",
@@ -263,7 +262,7 @@ fn hostile_templates() -> Vec<String> {
         [FILTERS, LISTS, CIRCLES].concat().into_iter().map(str::to_owned).collect();
     let again = |what: &&str| format!("{{% for i in range(30000) %}}{what}{{% endfor %}}");
     templates.extend(AGAIN.iter().map(again));
-    // All are used on the first; of the others it is enough that they can be made no better.
+    // All ends with the first way to grow; a few suffice to show that the others grow no better.
     templates.extend(ENDS.map(|then| doubled(40, GROWS[0], then)));
     for by in &GROWS[1..] {
         templates.extend(ENDS[..4].iter().map(|then| doubled(40, by, then)));
@@ -276,7 +275,7 @@ fn hostile_templates() -> Vec<String> {
 }
 
 #[test]
-fn no_template_costs_more_than_its_fuel() {
+fn hostile_template_costs_no_more_than_its_fuel() {
     let texts: Vec<String> = (0..200).map(|at| format!("{at:05}").repeat(100)).collect();
     let text = "a".repeat(300_000);
     let payload = json!({"texts": texts, "same": texts, "text": text, "like": text});
@@ -293,7 +292,7 @@ fn no_template_costs_more_than_its_fuel() {
 }
 
 #[test]
-fn what_is_too_much_for_a_template_is_said() {
+fn exceeded_template_limit_is_named() {
     for (template, expected) in [
         ("{{ payload | tojson(1000000000) }}", "takes too long"),
         ("{% set n = namespace() %}{% set n.x = n %}x", "a namespace keeps no namespace"),
@@ -307,7 +306,7 @@ fn what_is_too_much_for_a_template_is_said() {
 }
 
 #[test]
-fn the_regular_expressions_of_a_file_are_bounded_together() {
+fn regular_expressions_of_a_file_share_a_bound() {
     let attribute = |at: usize| format!("a{at} = \"$.x[?match(@, '[a-z]{{0,100}}{at}')]\"\n");
     let attributes: Vec<String> = (0..5_000).map(attribute).collect();
     let head = "[[company]]\ninternal_id = '1'\nname = 'A'\n[company.filterable_attributes]\n";
@@ -322,9 +321,9 @@ fn the_regular_expressions_of_a_file_are_bounded_together() {
     assert!((100..1_000).contains(&before), "{before}");
 }
 
-/// A query that is written out is compiled once; one that is put together pays for its patterns.
+// A literal query is compiled once, when the file is read; a computed one each time.
 #[test]
-fn a_query_that_is_put_together_pays_for_its_patterns() {
+fn computed_query_pays_for_its_patterns() {
     let again = |pattern: &str| {
         let query = format!("\"$[?match(@.a, '{pattern}\" ~ i ~ \"')]\"");
         format!("{{% for i in range(300) %}}{{% set x = jsonpath({query}) %}}{{% endfor %}}x")
@@ -342,7 +341,7 @@ fn a_query_that_is_put_together_pays_for_its_patterns() {
 }
 
 #[test]
-fn a_text_that_is_looked_at_again_and_again_is_counted() {
+fn text_is_counted_at_each_read() {
     let text = "a".repeat(1024 * 1024);
     let template = "{% for i in range(30000) %}{% if payload.text %}{% endif %}{% endfor %}x";
 

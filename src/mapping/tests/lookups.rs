@@ -1,4 +1,4 @@
-//! What a template looks up is there, wherever in the template it stands.
+//! Variables and members of a template are found at any place in it.
 
 use super::*;
 use crate::diagnostics::table::SpannedText;
@@ -6,8 +6,8 @@ use crate::mapping::language::template::{Templates, Variable};
 
 const MEANT: &str = "meant_to_be_found";
 
-/// A file whose block has this problem, with an item and answers that hold the same text.
-fn found(value: &str) -> Value {
+/// Evaluates a value as the problem of a block whose payload, item and answers have the same text.
+fn evaluate(value: &str) -> Value {
     let file = format!(
         "[answers]\neach = \"$.answers[*]\"\nquestion = \"@.q\"\nanswer = \"@.a\"\n\
          [[feedback]]\nfor_each = \"$.items[*]\"\nproblem = '''{value}'''"
@@ -19,7 +19,7 @@ fn found(value: &str) -> Value {
     });
     let mut event = event(Some(MEANT));
     event.headers.insert("key".to_owned(), MEANT.to_owned());
-    let mapped = sound(&file).apply(&event, &payload.into());
+    let mapped = compile_valid(&file).apply(&event, &payload.into());
     match mapped {
         Ok(mapped) => mapped.requests.first().map_or(Value::Null, |it| it.body["problem"].clone()),
         Err(unmappable) => json!({ "failed": unmappable.reason }),
@@ -27,7 +27,7 @@ fn found(value: &str) -> Value {
 }
 
 #[test]
-fn variable_is_found_in_every_place_of_a_template() {
+fn variable_is_found_anywhere_in_a_template() {
     for looked_up in [
         "payload.key",
         "headers.key",
@@ -58,12 +58,12 @@ fn variable_is_found_in_every_place_of_a_template() {
             ("{% set NAME = X %}{{ NAME }}", MEANT),
             ("{% with NAME = X %}{{ NAME }}{% endwith %}", MEANT),
         ] {
-            // A function is no variable that a template may put another value into.
+            // `jsonpath` is a function, to which a template cannot assign.
             if template.contains("NAME") && name == "jsonpath" {
                 continue;
             }
             let template = template.replace("NAME", name).replace('X', looked_up);
-            assert_eq!(found(&template), json!(expected), "{template}");
+            assert_eq!(evaluate(&template), json!(expected), "{template}");
         }
     }
 }
@@ -80,7 +80,7 @@ fn members(text: &str) -> Option<Vec<String>> {
 }
 
 #[test]
-fn members_that_a_template_looks_at_are_known() {
+fn members_read_by_a_template_are_known() {
     let check = |text: &str, expected: &[&str]| {
         let found = members(text);
         assert_eq!(found, Some(expected.iter().map(|it| (*it).to_owned()).collect()), "{text}");
@@ -111,14 +111,14 @@ fn members_that_a_template_looks_at_are_known() {
     }
 }
 
-/// What `check` says of a template in a block without an item, in a file without answers.
+/// Returns the mistakes of a template in a block without an item and a file without answers.
 fn mistakes_of(template: &str) -> Vec<String> {
     let (_, mistakes) = compile(&format!("[[feedback]]\nproblem = '''{template}'''"));
     mistakes.into_iter().map(|mistake| mistake.message).collect()
 }
 
 #[test]
-fn unknown_variables_are_told_in_slices_as_elsewhere() {
+fn unknown_variable_in_a_slice_is_reported() {
     let empty = |name: &str| vec![format!("`{name}` is always empty: nothing has this name")];
     for (sliced, expected) in [
         ("pyload.key", empty("pyload")),

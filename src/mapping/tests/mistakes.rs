@@ -1,9 +1,9 @@
-//! Every mistake of a mapping file, at its place and with advice.
+//! Mistakes of mapping files, each with its place and advice.
 
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::{OutputStyle, compile, document, sound};
+use super::{OutputStyle, compile, compile_valid, document};
 use crate::diagnostics::diagnostic::{Diagnostic, Severity};
 use crate::diagnostics::report;
 
@@ -27,12 +27,12 @@ source_username = { from = "$.a", max = "ten" }
     let document = document(file);
     let mut lines: Vec<usize> = mistakes.iter().map(|m| m.line_and_column(&document).0).collect();
     lines.sort_unstable();
-    // The block without `problem` is shown at its header, the nine other lines at theirs.
+    // The block without `problem` is shown at its header, all other mistakes at their lines.
     assert_eq!(lines, [1, 2, 3, 4, 5, 6, 7, 8, 8, 9, 9, 10, 11, 12], "{}", show(file, &mistakes));
 }
 
 #[test]
-fn the_wrong_part_is_underlined_and_advice_given() {
+fn mistake_is_underlined_with_advice() {
     check("person_name = \"{{ $.a.b }}\"", "$.a.b", "payload.a.b");
     check("person_name = \"{{ payload.a|uper }}\"", "uper", "upper");
     check("person_name = \"{{ jsonpth('$.a') }}\"", "jsonpth", "jsonpath");
@@ -56,9 +56,9 @@ fn the_wrong_part_is_underlined_and_advice_given() {
     );
 }
 
-/// Parsers name a byte that they do not expect, which may be one of several of a character.
+// Parsers report a single byte, which may be in the middle of a character.
 #[test]
-fn place_of_a_mistake_is_in_whole_characters() {
+fn place_of_a_mistake_has_whole_characters() {
     for value in [
         "{{ a é }}",
         "{{ é }}",
@@ -96,7 +96,7 @@ fn probable_mistakes_are_warnings() {
 }
 
 #[test]
-fn number_filter_that_takes_nothing_for_zero_is_warned_about_where_it_is_compared() {
+fn comparison_of_int_without_default_is_warned_about() {
     for comparison in [
         "payload.a | int < 9",
         "payload.a|int >= 9",
@@ -125,12 +125,12 @@ fn number_filter_that_takes_nothing_for_zero_is_warned_about_where_it_is_compare
         "(payload.a | int) and (payload.b) < 9",
         "payload.int < 9",
     ] {
-        sound(&format!("[[feedback]]\nproblem = \"x\"\nwhen = \"{{{{ {comparison} }}}}\""));
+        compile_valid(&format!("[[feedback]]\nproblem = \"x\"\nwhen = \"{{{{ {comparison} }}}}\""));
     }
 }
 
 #[test]
-fn unknown_key_names_each_known_one_once() {
+fn unknown_key_lists_each_known_key_once() {
     for file in [
         "[[feedback]]\nproblem = \"x\"\nzzzzzzzzzzzz = 1",
         "[[contact]]\ninternal_id = \"1\"\nname = \"x\"\nzzzzzzzzzzzz = 1",
@@ -146,17 +146,21 @@ fn unknown_key_names_each_known_one_once() {
 }
 
 #[test]
-fn what_templates_define_themselves_is_known() {
-    sound("[[feedback]]\nproblem = \"{% macro m(x) %}{{ x }}{% endmacro %}{{ m('a') }}\"");
-    sound(
+fn names_defined_by_a_template_are_known() {
+    compile_valid("[[feedback]]\nproblem = \"{% macro m(x) %}{{ x }}{% endmacro %}{{ m('a') }}\"");
+    compile_valid(
         "[[feedback]]\nproblem = \"{% for a in payload.x %}{{ loop.index }}{{ a }}{% endfor %}\"",
     );
-    sound("[[feedback]]\nproblem = \"{% set a = 1 %}{{ a is defined and a is not none }}\"");
-    sound("[[feedback]]\nproblem = \"{{ range(3)|list|join }}{{ 'x' if payload.a else 'y' }}\"");
+    compile_valid(
+        "[[feedback]]\nproblem = \"{% set a = 1 %}{{ a is defined and a is not none }}\"",
+    );
+    compile_valid(
+        "[[feedback]]\nproblem = \"{{ range(3)|list|join }}{{ 'x' if payload.a else 'y' }}\"",
+    );
 }
 
 #[test]
-fn required_keys_that_are_missing_are_mistakes() {
+fn missing_required_key_is_a_mistake() {
     for (file, missing) in [
         ("[[feedback]]\n", 1),
         ("[[contact]]\n", 2),
@@ -169,11 +173,11 @@ fn required_keys_that_are_missing_are_mistakes() {
 }
 
 #[test]
-fn a_doubtful_condition_is_shown_with_a_sample() {
+fn doubtful_condition_is_warned_about_with_a_sample() {
     let file = "[[feedback]]\nproblem = \"x\"\nfor_each = \"$.l[*]\"\nwhen = \"@.b && @.a\"";
     let payload = json!({"l": [{"a": 1, "b": 1}, {"a": null, "b": 1}, {"a": null, "b": 1}]});
 
-    let doubts = sound(file).doubts(&super::event(None), &payload.into());
+    let doubts = compile_valid(file).doubts(&super::event(None), &payload.into());
 
     assert_eq!(doubts.len(), 1, "{doubts:?}");
     assert_eq!(doubts[0].severity, Severity::Warning);
@@ -182,7 +186,7 @@ fn a_doubtful_condition_is_shown_with_a_sample() {
 
 proptest! {
     #[test]
-    fn no_value_makes_the_reader_panic(
+    fn any_value_is_read_without_panic(
         value in "(\\{\\{|\\}\\}|\\{%|%\\}|\\{#|\\$|@|\\.|\\||\\[|\\]|'|\\\\| |é|payload|jsonpath\\(|\\)|if|is|[0-9]|\n){0,12}",
     ) {
         for key in ["person_name", "when", "for_each", "tags"] {

@@ -1,4 +1,4 @@
-//! Values that Savio would refuse, and the whole request with them.
+//! Optional fields with values for which Savio would refuse the whole request.
 
 use super::*;
 
@@ -17,7 +17,7 @@ const FILE: &str = r#"
     tags = "$.tags"
 "#;
 
-/// What is left out of the contact and of the feedback of a payload that is right but for this.
+/// Checks what is left out of the contact and the feedback of a payload with this change.
 #[track_caller]
 fn check(change: &Value, left_out: &[&str], notes: &[&str]) {
     let mut payload = json!({
@@ -41,18 +41,20 @@ fn check(change: &Value, left_out: &[&str], notes: &[&str]) {
 }
 
 #[test]
-fn optional_values_that_savio_would_refuse_are_left_out_with_a_note() {
+fn invalid_optional_value_is_left_out_with_a_note() {
     let url = "feedback[0].source_url was left out: it is no URL";
     let emails = [
         "contact[0].email was left out: it is no e-mail address",
         "feedback[0].person_email was left out: it is no e-mail address",
     ];
-    for bad in ["/pricing", "https://a.example/1, https://a.example/2", "example.com", "https://x/"]
+    for invalid in
+        ["/pricing", "https://a.example/1, https://a.example/2", "example.com", "https://x/"]
     {
-        check(&json!({ "url": bad }), &["source_url"], &[url]);
+        check(&json!({ "url": invalid }), &["source_url"], &[url]);
     }
-    for bad in ["a..b@x.example", "josé@example.com", "\u{200b}ada@example.com", "a@b, c@d.io"] {
-        check(&json!({ "email": bad }), &["email", "person_email"], &emails);
+    for invalid in ["a..b@x.example", "josé@example.com", "\u{200b}ada@example.com", "a@b, c@d.io"]
+    {
+        check(&json!({ "email": invalid }), &["email", "person_email"], &emails);
     }
     for zero_width in [
         "\u{200b}", "\u{200c}", "\u{200d}", "\u{2060}", "\u{feff}", "\u{ad}", "\u{180e}",
@@ -69,15 +71,15 @@ fn optional_values_that_savio_would_refuse_are_left_out_with_a_note() {
             "ada@example.c*om",
             "ada@example.com*",
         ] {
-            let bad = place.replace('*', zero_width);
-            check(&json!({ "email": bad }), &["email", "person_email"], &emails);
+            let invalid = place.replace('*', zero_width);
+            check(&json!({ "email": invalid }), &["email", "person_email"], &emails);
         }
         let host = format!("https://exam{zero_width}ple.com/");
         check(&json!({ "url": host }), &["source_url"], &[url]);
     }
     for space in ["\u{2009}", "\u{3000}"] {
-        let bad = format!("ada@exam{space}ple.com");
-        check(&json!({ "email": bad }), &["email", "person_email"], &emails);
+        let invalid = format!("ada@exam{space}ple.com");
+        check(&json!({ "email": invalid }), &["email", "person_email"], &emails);
         check(&json!({ "url": format!("https://exam{space}ple.com/") }), &["source_url"], &[url]);
     }
     let several =
@@ -89,7 +91,7 @@ fn optional_values_that_savio_would_refuse_are_left_out_with_a_note() {
 }
 
 #[test]
-fn alternative_that_savio_would_refuse_gives_way_to_the_next() {
+fn invalid_alternative_gives_way_to_the_next() {
     let nested = r#"["$.e", ["$.list", { from = "$.f", max = 40 }], "{{ payload.g }}"]"#;
     let inside = r#"{ from = ["$.e", "$.list", "$.f", "$.g"] }"#;
     for alternatives in [r#"["$.e", "$.list", "$.f", "$.g"]"#, nested, inside] {
@@ -120,7 +122,7 @@ fn alternative_that_savio_would_refuse_gives_way_to_the_next() {
     }
 }
 
-/// A line with a default, a value that Savio would refuse (as JSON), the default, and what is noted.
+/// A line with a default, an invalid value (as JSON), the default, and the note.
 const DEFAULTS: [(&str, &str, &str, &str); 7] = [
     (
         "source_url = { from = \"$.v\", default = \"https://ok.example/\" }",
@@ -162,7 +164,7 @@ const DEFAULTS: [(&str, &str, &str, &str); 7] = [
 ];
 
 #[test]
-fn default_takes_the_place_of_a_value_that_savio_would_refuse() {
+fn default_replaces_an_invalid_value() {
     for (line, refused, expected, reason) in DEFAULTS {
         let [refused, expected]: [Value; 2] =
             [refused, expected].map(|text| serde_json::from_str(text).unwrap());
@@ -177,14 +179,14 @@ fn default_takes_the_place_of_a_value_that_savio_would_refuse() {
         let note = format!("{block}[0].{field}: {reason}: `default` is sent instead");
         assert_eq!(mapped.notes, [note], "{file}");
         assert!(mapped.left_out.is_empty(), "{file}");
-        // Nothing is noted where there is nothing to be refused.
+        // Without a value there is nothing to refuse, and no note.
         let empty = apply(&file, &json!({ "v": "" })).unwrap();
         assert_eq!((&empty.requests[0].body[field], empty.notes.len()), (&expected, 0), "{file}");
     }
 }
 
 #[test]
-fn default_takes_the_place_of_an_attribute_that_is_no_number() {
+fn default_replaces_an_attribute_that_is_no_number() {
     let file = r#"
         [[contact]]
         internal_id = "1"
@@ -199,7 +201,7 @@ fn default_takes_the_place_of_an_attribute_that_is_no_number() {
 }
 
 #[test]
-fn what_savio_takes_or_what_is_empty_is_not_noted() {
+fn valid_or_empty_value_has_no_note() {
     check(&json!({ "url": "HTTP://example.com:80/ä?q=a b".replace(' ', "+") }), &[], &[]);
     check(&json!({ "email": "Ada.Rossi+x@bücher.example" }), &[], &[]);
     let payload = json!({ "id": "1", "name": "Ada", "text": "Slow", "url": "", "email": null });
@@ -244,7 +246,7 @@ fn nul_is_removed_from_every_text_of_a_request() {
 }
 
 #[test]
-fn query_that_may_give_several_urls_or_addresses_is_warned_about() {
+fn query_for_several_urls_or_addresses_is_warned_about() {
     for (field, query, may) in [
         ("source_url", "$.links[*].url", true),
         ("source_url", "$..url", true),
@@ -267,17 +269,17 @@ fn query_that_may_give_several_urls_or_addresses_is_warned_about() {
             let message = format!("`{query}` may give several values, and Savio takes one {one}");
             let expected: &[&str] = if may { &[&message] } else { &[] };
             assert_eq!(messages, expected, "{field} = {written}");
-            // What is advised is read as it is meant.
+            // The advice is valid itself.
             for mistake in &mistakes {
                 let advised = mistake.help.as_deref().unwrap().split_once("write ").unwrap().1;
-                sound(&format!("[[feedback]]\nproblem = \"x\"\n{field} = {advised}"));
+                compile_valid(&format!("[[feedback]]\nproblem = \"x\"\n{field} = {advised}"));
             }
         }
     }
 }
 
 #[test]
-fn template_that_may_give_several_urls_or_addresses_is_warned_about() {
+fn template_for_several_urls_or_addresses_is_warned_about() {
     for (written, query) in [
         ("{{ jsonpath('$..url') }}", Some("$..url")),
         ("https://example.com/{{ jsonpath('$.ids[*]') }}", Some("$.ids[*]")),
@@ -324,7 +326,7 @@ fn template_that_may_give_several_urls_or_addresses_is_warned_about() {
 }
 
 #[test]
-fn literal_that_savio_would_refuse_is_warned_about() {
+fn invalid_literal_is_warned_about() {
     let url = "`/pricing` is no URL, and Savio takes nothing else here";
     let address = "`nobody` is no e-mail address, and Savio takes nothing else here";
     for (line, expected) in [
@@ -340,7 +342,7 @@ fn literal_that_savio_would_refuse_is_warned_about() {
         ("person_email = { from = \"$.e\", default = \"\" }", None),
         ("source_url = { from = \"https://example.com/1\" }", None),
         ("source_url = { from = \"{{ payload.a }}\", default = \"https://example.com\" }", None),
-        // What is mapped is not sent.
+        // `from` is only looked up in `map`.
         ("source_url = { from = \"pro\", map = { pro = \"https://example.com\" } }", None),
         ("person_name = \"nobody\"", None),
         ("source_username = \"nobody\"", None),

@@ -1,4 +1,4 @@
-//! Stripe's amounts in every currency that it takes, as its list has them.
+//! Amounts in every currency of Stripe's list.
 
 use std::sync::Arc;
 
@@ -6,14 +6,15 @@ use serde_json::{Value, json};
 
 use super::{compile, event};
 
-/// An amount of 1 is 1.
+/// Currencies in which an amount of 1 is 1.
 const WHOLE: &str = "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF";
 
-/// An amount of 1,000 is 1.
+/// Currencies in which an amount of 1,000 is 1.
 const THOUSANDTHS: &str = "BHD JOD KWD OMR TND";
 
-/// An amount of 100 is 1, also where no smaller coin exists: ISK and UGX are so for compatibility, HUF and
-/// TWD are whole for payouts only.
+/// Currencies in which an amount of 100 is 1.
+// Also where no smaller coin exists: ISK and UGX for compatibility; HUF and TWD are whole only in
+// payouts.
 const HUNDREDTHS: &str = "USD AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL \
     BSD BWP BYN BZD CAD CDF CHF CNY COP CRC CVE CZK DKK DOP DZD EGP ETB EUR FJD FKP GBP GEL GIP GMD GTQ GYD \
     HKD HNL HRK HTG HUF IDR ILS INR ISK JMD KES KGS KHR KYD KZT LAK LBP LKR LRD LSL MAD MDL MKD MMK MNT MOP \
@@ -38,7 +39,7 @@ fn subscription(currency: &str, amount: u64) -> Value {
 }
 
 #[test]
-fn stripe_revenue_is_in_units_in_every_currency() {
+fn stripe_revenue_is_in_units_of_every_currency() {
     let (mapping, _) = compile(include_str!("../../../mappings/stripe.toml"));
     let cases = [(WHOLE, 12_345_000.0), (HUNDREDTHS, 123_450.0), (THOUSANDTHS, 12_345.0)];
     for (currencies, expected) in cases {

@@ -1,11 +1,11 @@
-//! What each form of a value gives.
+//! Results of each form of a value.
 
 use serde_json::{Value, json};
 
 use super::{apply, problem, tags};
 
 #[test]
-fn a_query_prints_its_nodes() {
+fn query_prints_its_nodes() {
     check(r#""$.a""#, json!({"a": " x\r\ny "}), json!("x\ny"));
     check(r#""$.a""#, json!({"a": 9.0}), json!("9"));
     check(r#""$.a""#, json!({"a": false}), json!("false"));
@@ -17,7 +17,7 @@ fn a_query_prints_its_nodes() {
 }
 
 #[test]
-fn an_object_fails_and_says_so() {
+fn object_fails_with_a_reason() {
     let reason = problem(r#""$.a""#, &json!({"a": {"first": 1}}));
 
     assert!(reason["failed"].as_str().unwrap().contains("object"), "{reason}");
@@ -40,14 +40,14 @@ fn other_text_is_a_template() {
 }
 
 #[test]
-fn text_that_begins_with_an_at_sign_is_no_query_outside_for_each() {
+fn text_with_at_sign_is_no_query_outside_for_each() {
     for text in ["@home", "@ada: see this", "@@", "@5", "@home.a", "@ home"] {
         check_with(&json!({"home": 1}), text, json!(text));
     }
 }
 
 #[test]
-fn what_is_not_there_is_empty_and_can_be_looked_into() {
+fn absent_value_is_empty_and_has_members() {
     let payload = json!({"n": null, "o": {"n": null}});
     for text in [
         "{{ payload.n }}",
@@ -67,7 +67,7 @@ fn what_is_not_there_is_empty_and_can_be_looked_into() {
 }
 
 #[test]
-fn a_template_that_prints_nothing_is_empty() {
+fn template_that_prints_nothing_is_empty() {
     check_with(&json!({}), "pipedrive-{{ payload.org_id }}", Value::Null);
     check_with(&json!({"org_id": 7}), "pipedrive-{{ payload.org_id }}", json!("pipedrive-7"));
     check_with(&json!({"a": "x"}), "{{ payload.a }} / {{ payload.b }}", json!("x /"));
@@ -76,7 +76,7 @@ fn a_template_that_prints_nothing_is_empty() {
 }
 
 #[test]
-fn a_template_is_trimmed_and_its_gaps_are_closed() {
+fn template_is_trimmed_and_its_gaps_are_closed() {
     let payload = json!({"a": "x", "b": "p\r\n\r\n\r\n\r\nq"});
     check(
         r#""""  {{ payload.a }}
@@ -92,7 +92,7 @@ y  """"#,
 }
 
 #[test]
-fn one_expression_gives_its_value() {
+fn single_expression_gives_its_value() {
     let payload = json!({"list": ["a", ["b", ""], null], "text": "a, b,,c", "n": 7});
     assert_eq!(tags(r#""{{ payload.list }}""#, &payload), json!(["a", "b"]));
     assert_eq!(tags(r#""{{ payload.text|split(',') }}""#, &payload), json!(["a", "b", "c"]));
@@ -109,7 +109,7 @@ fn alternatives_end_with_the_first_that_is_not_empty() {
 }
 
 #[test]
-fn tags_take_all_nodes_once() {
+fn tags_have_all_nodes_once() {
     let payload = json!({"a": ["x", "y"], "b": "y", "n": 3});
     assert_eq!(
         tags(r#"["$.a", "{{ payload.b }}", "z", "$.n"]"#, &payload),
@@ -122,7 +122,7 @@ fn tags_take_all_nodes_once() {
 }
 
 #[test]
-fn the_steps_of_a_table_have_an_order() {
+fn steps_of_a_table_apply_in_order() {
     let payload = json!({"h": ["<p>a</p>", "<b>b</b> c"], "s": "<@U1|ann>", "p": "pro", "t": true});
     check(r#"{ from = "$.h", markup = "html" }"#, payload.clone(), json!("a, b c"));
     check(r#"{ from = "$.s", markup = "slack" }"#, payload.clone(), json!("@ann"));
@@ -149,14 +149,14 @@ fn max_counts_characters_with_the_ellipsis() {
 }
 
 #[test]
-fn numbers_and_booleans_are_themselves() {
+fn numbers_and_booleans_are_literals() {
     check("5", json!({}), json!("5"));
     check("2.0", json!({}), json!("2"));
     check("true", json!({}), json!("true"));
 }
 
 #[test]
-fn the_functions_beside_minijinjas_own() {
+fn own_functions_give_their_results() {
     let payload = json!({
         "s": 1_516_299_422, "ms": 1_516_299_422_000_i64, "t": "2018-01-18T19:17:02+01:00",
         "h": "<p>a<br>b", "m": "<#C1|general>", "u": "a b/ü&", "x": [{"n": 1}, {"n": 2}]
@@ -181,7 +181,7 @@ fn the_functions_beside_minijinjas_own() {
 }
 
 #[test]
-fn what_a_function_cannot_do_fails_the_value() {
+fn failing_function_fails_the_value() {
     for text in ["{{ 'x'|date('%Y') }}", "{{ jsonpath('$.' ~ '[') }}", "{{ 1 / 0 }}"] {
         let failed = problem(&format!("\"{text}\""), &json!({}));
         assert!(failed["failed"].is_string(), "{text}: {failed}");
@@ -245,7 +245,7 @@ fn check_with(payload: &Value, template: &str, expected: Value) {
 }
 
 #[test]
-fn number_is_empty_for_what_is_none() {
+fn number_of_other_values_is_empty() {
     for (value, expected) in [
         (json!(7), json!("7")),
         (json!(-0.5), json!("-0.5")),
@@ -277,7 +277,7 @@ fn number_is_empty_for_what_is_none() {
     assert_eq!(problem("\"{{ payload.none | number }}\"", &json!({})), Value::Null);
 }
 
-/// A comparison, and whether it holds for a `payload.v`.
+/// Comparison, and whether it holds for a `payload.v`.
 type ComparisonCase = (&'static str, fn(f64) -> bool);
 
 const COMPARISONS: [ComparisonCase; 17] = [
@@ -301,7 +301,7 @@ const COMPARISONS: [ComparisonCase; 17] = [
 ];
 
 #[test]
-fn comparison_with_what_is_no_number_is_false() {
+fn comparison_without_a_number_is_false() {
     for (comparison, holds) in COMPARISONS {
         for number in [-3.0, 0.0, 8.5, 9.0, 10.0] {
             let payload = json!({ "v": number, "nine": 9 });
@@ -323,7 +323,7 @@ fn comparison_with_what_is_no_number_is_false() {
 }
 
 #[test]
-fn zap_of_the_documentation_ignores_an_answer_without_score() {
+fn documented_zap_ignores_an_answer_without_score() {
     let page = include_str!("../../../docs/from-zapier.md");
     let (_, zap) =
         page.split_once("provider = \"typeform\"\nsecrets  = [\"env:SURVEY_SECRET\"]").unwrap();

@@ -1,4 +1,4 @@
-//! Values of the command line that are empty, mostly because a shell variable is not set.
+//! Empty values on the command line, as an unset variable of a shell leaves them.
 
 use crate::support::relay::program;
 
@@ -15,7 +15,7 @@ fn check(folder: &std::path::Path, arguments: &[&str]) {
 }
 
 #[test]
-fn an_empty_filter_value_is_a_mistake_in_the_usage() {
+fn empty_filter_value_is_a_usage_error() {
     let folder = tempfile::tempdir().unwrap();
     let filters = ["--state", "--source", "--destination", "--since", "--until", "--q"];
     for filter in filters {
@@ -35,7 +35,7 @@ fn an_empty_filter_value_is_a_mistake_in_the_usage() {
 }
 
 #[test]
-fn an_empty_value_of_savios_api_is_a_mistake_in_the_usage() {
+fn empty_value_for_savio_is_a_usage_error() {
     let folder = tempfile::tempdir().unwrap();
     for option in
         ["--search", "--state", "--ordering", "--product", "--product-area", "--tag", "--roadmap"]
@@ -73,7 +73,7 @@ fn an_empty_value_of_savios_api_is_a_mistake_in_the_usage() {
 }
 
 #[test]
-fn an_empty_value_is_named_with_its_option() {
+fn empty_value_is_reported_with_its_option() {
     let folder = tempfile::tempdir().unwrap();
 
     let output = program(folder.path()).args(["events", "replay", "--q", ""]).output().unwrap();

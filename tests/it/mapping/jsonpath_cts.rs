@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::left_out::file_of;
 
-/// The pattern comes from the document, or from another function: refused, as `query.rs` says.
+/// Valid queries that are refused: their pattern is no literal (see `query.rs`).
 const REFUSED: [&str; 4] = [
     "$.values[?match(@, $.regex)]",
     "$.values[?search(@, $.regex)]",
@@ -16,7 +16,7 @@ const REFUSED: [&str; 4] = [
 ];
 
 #[test]
-fn the_jsonpath_cts_passes() {
+fn jsonpath_compliance_suite_passes() {
     let Some(file) = file_of("JSONPATH_CTS", "the JSONPath compliance suite") else { return };
     let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
     let suite: Value = serde_json::from_str(&text).unwrap();

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 const CASES: u32 = 2000;
 
-/// Few names, so that queries meet what documents hold.
+// Few names, so that queries often match.
 fn name() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec!["a", "b", "c"])
 }
@@ -23,7 +23,7 @@ fn scalar() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// Beyond 2^53, where floats lose the last digit; RFC 9535 wants no such literals in queries.
+// Beyond 2^53, where floats lose the last digit; RFC 9535 permits no such literals in queries.
 fn large() -> impl Strategy<Value = Value> {
     (0_u64..4).prop_map(|more| Value::from(9_007_199_254_740_992 + more))
 }
@@ -110,7 +110,7 @@ fn comparison(path: BoxedStrategy<String>) -> impl Strategy<Value = String> {
         .prop_map(|(left, operator, right)| format!("{left} {operator} {right}"))
 }
 
-/// Functions hold no filters: the other crate's parser takes exponential time for these.
+// No filters in functions: the other crate's parser takes exponential time for these.
 fn filter() -> BoxedStrategy<String> {
     let plain_path = singular().prop_flat_map(|path| {
         prop::sample::select(vec!["", ".*", "[*]", "..*", "..a", "[1:]"])
@@ -142,7 +142,7 @@ fn query() -> impl Strategy<Value = String> {
 }
 
 #[test]
-fn another_implementation_gives_the_same_nodes_in_the_same_order() {
+fn nodes_equal_those_of_another_implementation() {
     let compare = |(text, document): (String, Value)| {
         let other = JsonPath::parse(&text).map_err(|error| fail(&text, &error.to_string()))?;
         let ours = Query::parse(&text).map_err(|error| fail(&text, &format!("{error:?}")))?;
@@ -155,7 +155,7 @@ fn another_implementation_gives_the_same_nodes_in_the_same_order() {
     runner(CASES).run(&(query(), document()), compare).unwrap();
 }
 
-/// The same cases in every run.
+/// Returns a runner with the same cases in every run.
 fn runner(cases: u32) -> TestRunner {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
     let config = Config { failure_persistence: None, ..Config::with_cases(cases) };
@@ -166,8 +166,8 @@ fn fail(text: &str, reason: &str) -> TestCaseError {
     TestCaseError::fail(format!("{text}: {reason}"))
 }
 
-/// Pieces of queries in any order: what people's editors and enemies leave.
-fn rubble() -> impl Strategy<Value = String> {
+/// Fragments of queries in any order.
+fn fragments() -> impl Strategy<Value = String> {
     let pieces = "$ @ . .. * [ ] ( ) ? ' \" \\ , : - = == != <= && || & | ! and not a b-c é ‘ 1 -1.5e3 \
         true null length( match( in( [? [*] 'x' \t \u{1}";
     let piece = prop::sample::select(pieces.split(' ').collect::<Vec<_>>());
@@ -177,7 +177,7 @@ fn rubble() -> impl Strategy<Value = String> {
 }
 
 #[test]
-fn a_mistake_in_any_text_has_a_place_in_it() {
+fn mistake_has_a_place_in_any_text() {
     let check = |text: String| {
         let errors = [Query::parse(&text).err(), Condition::parse(&text).err()];
         for error in errors.into_iter().flatten() {
@@ -186,5 +186,5 @@ fn a_mistake_in_any_text_has_a_place_in_it() {
         Ok(())
     };
 
-    runner(5 * CASES).run(&rubble(), check).unwrap();
+    runner(5 * CASES).run(&fragments(), check).unwrap();
 }

@@ -1,5 +1,5 @@
-//! Files of the largest size, full of one thing each: reading them and showing what is wrong with them
-//! takes time and memory by their length, not by its square.
+//! Files of the largest size, each full of one construct: reading one and showing its mistakes takes
+//! time and memory in proportion to its length, not to its square.
 
 use std::time::{Duration, Instant};
 
@@ -8,11 +8,11 @@ use savio_relay::diagnostics::report::{OutputStyle, show};
 use savio_relay::diagnostics::table::FILE_BYTES_MAX;
 use savio_relay::mapping_file::file::MappingFile;
 
-/// In an optimized build each takes about a second at most; an unoptimized one beside other tests has
-/// time to spare. What is quadratic takes many minutes.
+// In an optimized build each takes at most about a second; an unoptimized one beside other tests
+// has time to spare. Quadratic work takes many minutes.
 const TIME_MAX: Duration = Duration::from_mins(2);
 
-/// A line, as often as it fits behind the head; `#` becomes a number.
+/// Repeats a line after the head until the file is full; `#` becomes a number.
 fn full_of(head: &str, line: &str) -> String {
     let mut text = head.to_owned();
     for number in 0.. {
@@ -67,7 +67,7 @@ fn files() -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn a_file_of_the_largest_size_is_checked_in_time_and_shown_in_part() {
+fn largest_file_is_checked_in_time_and_shown_in_part() {
     for (what, text) in files() {
         let began = Instant::now();
         let file = MappingFile::of_text(Document { name: "large.toml".to_owned(), text });

@@ -1,4 +1,5 @@
-//! Who may import whom, what stays pure, where tasks begin: the table of ARCHITECTURE.md, checked.
+//! Imports between modules, pure modules and places that start tasks: checked against the table of
+//! ARCHITECTURE.md.
 
 mod graph;
 mod paths;
@@ -7,10 +8,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use graph::{circles, is_into_front_page, uses};
+use graph::{cycles, is_into_front_page, uses};
 use paths::{Named, named};
 
-/// What all parts may import.
+/// Modules that all others may import.
 const WORDS: [&str; 11] = [
     "event",
     "diagnostics",
@@ -25,8 +26,8 @@ const WORDS: [&str; 11] = [
     "telemetry",
 ];
 
-/// What each part may import beside the words; these themselves import only what is written here.
-/// A new part needs a line here and in ARCHITECTURE.md.
+/// Imports that each module may have in addition to `WORDS`; these themselves may import only what
+/// is listed here. A new module needs a line here and in ARCHITECTURE.md.
 const TABLE: [(&str, &[&str]); 24] = [
     ("event", &[]),
     ("backoff", &[]),
@@ -72,10 +73,10 @@ const TABLE: [(&str, &[&str]); 24] = [
     ("main", &["cli", "telemetry"]),
 ];
 
-/// The parts whose settings the configuration reads.
+/// Modules whose settings the configuration reads.
 const SETTINGS: [&str; 5] = ["delivery", "intake", "listener", "savio", "store"];
 
-/// No clock, no input or output, nothing that waits; each with what lies below it, tests aside.
+/// Modules without a clock, I/O or async, each with its submodules, except tests.
 const PURE: [&str; 8] = [
     "intake/signature",
     "intake/payload",
@@ -101,7 +102,7 @@ const IMPURE: [&str; 11] = [
     "rusqlite",
 ];
 
-/// How a task or thread begins, and where it may.
+/// Functions that start a task or thread, and the modules that may call them.
 const SPAWNS: [(&str, &[&str]); 7] = [
     ("tokio::spawn", &["relay/tasks"]),
     ("task::spawn", &["relay/tasks"]),
@@ -117,7 +118,7 @@ const SPAWNS: [(&str, &[&str]); 7] = [
 
 const LINES_MAX: usize = 500;
 
-/// All that is wrong with one file; `path` is relative to `src`.
+/// Returns all violations in one file; `path` is relative to `src`.
 fn violations(path: &str, text: &str) -> Vec<String> {
     let module = module_of(path);
     let mut found = shape(path, text);
@@ -130,7 +131,7 @@ fn violations(path: &str, text: &str) -> Vec<String> {
     found
 }
 
-/// The file's module, from the root; `lib.rs` and `main.rs` are roots.
+/// Returns the file's module from the root; `lib.rs` and `main.rs` are roots.
 fn module_of(path: &str) -> Vec<String> {
     let stem = path.trim_end_matches(".rs");
     if stem == "lib" || stem == "main" {
@@ -155,7 +156,7 @@ fn shape(path: &str, text: &str) -> Vec<String> {
     found
 }
 
-/// They include a table of texts that build.rs writes.
+/// Files that include a table of texts from build.rs.
 const TEXTS_INSIDE: [&str; 2] = ["mapping_file/bundle.rs", "intake/provider.rs"];
 
 fn imports(path: &str, named: &Named) -> Option<String> {
@@ -186,7 +187,7 @@ fn imports(path: &str, named: &Named) -> Option<String> {
     Some(format!("`{written}`: {part} may not import {target}"))
 }
 
-/// The path from our crate's root; none if it leads elsewhere.
+/// Returns the path from the root of our crate; `None` if it leads to another crate.
 fn resolve(path: &str, named: &Named) -> Option<Vec<String>> {
     let mut segments = named.segments.iter().map(String::as_str).peekable();
     let mut target = named.module.clone();
@@ -210,11 +211,11 @@ fn impure(path: &str, named: &Named) -> Option<String> {
         return None;
     }
     let written = named.segments.join("::");
-    let waits = written == "async" || written == "await";
+    let is_async = written == "async" || written == "await";
     let clock =
         resolve(path, named).is_some_and(|target| target.first().is_some_and(|t| t == "clock"));
     let outside = IMPURE.iter().any(|root| has(&named.segments, root));
-    (waits || clock || outside).then(|| format!("`{written}` in a pure file"))
+    (is_async || clock || outside).then(|| format!("`{written}` in a pure file"))
 }
 
 fn spawns(path: &str, named: &Named) -> Option<String> {
@@ -233,7 +234,7 @@ fn is_of_tests(named: &Named) -> bool {
     named.module.iter().any(|module| module == "tests")
 }
 
-/// Whether the file is one of these modules or lies below one.
+/// Returns whether the file is one of these modules or a submodule of one.
 fn is_below(path: &str, modules: &[&str]) -> bool {
     let stem = path.trim_end_matches(".rs");
     modules.iter().any(|module| {
@@ -243,7 +244,7 @@ fn is_below(path: &str, modules: &[&str]) -> bool {
 
 fn begins(segments: &[String], root: &str) -> bool {
     let mut segments = segments.iter();
-    root.split("::").all(|wanted| segments.next().is_some_and(|segment| segment == wanted))
+    root.split("::").all(|part| segments.next().is_some_and(|segment| segment == part))
 }
 
 fn has(segments: &[String], part: &str) -> bool {
@@ -261,7 +262,7 @@ fn source_files(folder: &Path, found: &mut Vec<String>) {
     }
 }
 
-/// The path of each file of `src`, relative to it, and its text.
+/// Returns the path of each file of `src`, relative to it, and its text.
 fn sources() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
@@ -276,7 +277,7 @@ fn sources() -> Vec<(String, String)> {
 }
 
 #[test]
-fn the_sources_keep_the_table() {
+fn sources_import_only_what_the_table_permits() {
     let found: Vec<String> =
         sources().iter().flat_map(|(path, text)| violations(path, text)).collect();
 
@@ -284,7 +285,7 @@ fn the_sources_keep_the_table() {
 }
 
 #[test]
-fn files_use_each_other_in_no_circle_and_no_front_page_from_below() {
+fn files_form_no_cycle_and_use_no_front_page_from_below() {
     let files: Vec<_> = sources()
         .into_iter()
         .map(|(path, text)| {
@@ -296,21 +297,21 @@ fn files_use_each_other_in_no_circle_and_no_front_page_from_below() {
         uses(&files).into_iter().partition(is_into_front_page);
 
     assert_eq!(into_front_pages, BTreeSet::new());
-    assert_eq!(circles(&others), Vec::<Vec<String>>::new());
+    assert_eq!(cycles(&others), Vec::<Vec<String>>::new());
 }
 
-fn check(path: &str, code: &str, wanted: &str) {
+fn check(path: &str, code: &str, expected: &str) {
     let found = violations(path, &format!("//! A file.\n{code}\n")).join("\n");
-    if wanted.is_empty() {
+    if expected.is_empty() {
         assert_eq!(found, "", "{path}: {code}");
     } else {
-        assert!(found.contains(wanted), "{path}: {code}\nwanted: {wanted}\nfound: {found}");
+        assert!(found.contains(expected), "{path}: {code}\nexpected: {expected}\nfound: {found}");
     }
 }
 
 #[test]
-fn a_planted_import_is_seen_in_every_disguise() {
-    let wanted = "intake may not import savio";
+fn forbidden_import_is_found_in_every_form() {
+    let expected = "intake may not import savio";
     for code in [
         "use crate::savio;",
         "use crate::savio::Client as C;",
@@ -337,13 +338,13 @@ fn a_planted_import_is_seen_in_every_disguise() {
         "fn f() { let s = \"\\\"\"; crate::savio::send() }",
         "fn f() { let s = r#\"a \" b\"#; crate::savio::send() }",
     ] {
-        check("intake.rs", code, wanted);
+        check("intake.rs", code, expected);
     }
-    check("intake/payload.rs", "use super::super::savio;", wanted);
+    check("intake/payload.rs", "use super::super::savio;", expected);
 }
 
 #[test]
-fn the_root_cannot_be_imported_whole() {
+fn import_of_the_root_is_found() {
     for code in
         ["use crate as root;", "use crate::{self as root};", "use crate::*;", "use super::*;"]
     {
@@ -373,7 +374,7 @@ fn comments_and_strings_import_nothing() {
 }
 
 #[test]
-fn each_part_has_its_neighbours() {
+fn part_imports_only_its_neighbours() {
     check("intake/source.rs", "use crate::{event::Event, store::Store, rate};", "");
     check("intake.rs", "#[cfg(test)] mod tests { use super::*; }", "");
     check("intake.rs", "use payload::decode; use self::source::Source;", "");
@@ -393,7 +394,7 @@ fn each_part_has_its_neighbours() {
 }
 
 #[test]
-fn a_pure_file_stays_pure() {
+fn impure_use_in_a_pure_file_is_found() {
     for code in [
         "async fn f() {}",
         "fn f() { std::fs::read(\"x\"); }",
@@ -414,7 +415,7 @@ fn a_pure_file_stays_pure() {
 }
 
 #[test]
-fn tasks_begin_where_they_are_ended() {
+fn task_started_elsewhere_is_found() {
     check("intake.rs", "fn f() { tokio::spawn(g()); }", "begins a task");
     check("delivery.rs", "use tokio::{spawn};", "begins a task");
     check("savio.rs", "use std::thread; fn f() { thread::spawn(g); }", "begins a task");
@@ -428,7 +429,7 @@ fn tasks_begin_where_they_are_ended() {
 }
 
 #[test]
-fn a_file_says_what_it_is_for_and_stays_short() {
+fn file_without_opening_or_too_long_is_found() {
     let long = format!("//! Long.\n{}", "\n".repeat(LINES_MAX));
 
     assert!(violations("savio.rs", "use std::fmt;\n")[0].contains("opens with"));
@@ -438,7 +439,7 @@ fn a_file_says_what_it_is_for_and_stays_short() {
     assert!(violations("lib.rs", "//! 1\n//! 2\n//! 3\n//! 4\n").is_empty());
 }
 
-/// The uses among files that hold this code each.
+/// Returns the uses among files with this code.
 fn uses_of(files: &[(&str, &str)]) -> BTreeSet<graph::Use> {
     let read = |(path, code): &(&str, &str)| {
         let module = module_of(path);
@@ -448,7 +449,7 @@ fn uses_of(files: &[(&str, &str)]) -> BTreeSet<graph::Use> {
 }
 
 #[test]
-fn use_of_another_file_is_seen_in_every_form() {
+fn use_of_another_file_is_found_in_every_form() {
     for code in [
         "use super::b::B;",
         "use crate::store::{b::{self, B}};",
@@ -459,8 +460,8 @@ fn use_of_another_file_is_seen_in_every_form() {
         "mod inner { use super::super::b::B; }",
     ] {
         let found = uses_of(&[("store/a.rs", code), ("store/b.rs", "")]);
-        let wanted = BTreeSet::from([("store/a.rs".to_owned(), "store/b.rs".to_owned())]);
-        assert_eq!(found, wanted, "{code}");
+        let expected = BTreeSet::from([("store/a.rs".to_owned(), "store/b.rs".to_owned())]);
+        assert_eq!(found, expected, "{code}");
     }
     for code in ["#[cfg(test)] mod tests { use super::super::b::B; }", "use std::b::B;"] {
         assert!(uses_of(&[("store/a.rs", code), ("store/b.rs", "")]).is_empty(), "{code}");
@@ -468,7 +469,7 @@ fn use_of_another_file_is_seen_in_every_form() {
 }
 
 #[test]
-fn use_of_a_front_page_from_below_is_seen() {
+fn use_of_a_front_page_from_below_is_found() {
     for code in ["use super::B;", "use crate::store::B;", "fn f() { super::f() }"] {
         let found = uses_of(&[("store.rs", "mod a;"), ("store/a.rs", code)]);
         assert!(found.iter().any(is_into_front_page), "{code}");
@@ -479,13 +480,13 @@ fn use_of_a_front_page_from_below_is_seen() {
 }
 
 #[test]
-fn circle_of_files_is_seen() {
-    let circle = [
+fn cycle_of_files_is_found() {
+    let files = [
         ("a.rs", "use crate::b::B;"),
         ("b.rs", "use crate::c::C;"),
         ("c.rs", "use crate::a::A;"),
         ("d.rs", "use crate::a::A;"),
     ];
-    assert_eq!(circles(&uses_of(&circle)), [["a.rs", "b.rs", "c.rs"]]);
-    assert!(circles(&uses_of(&circle[1..])).is_empty());
+    assert_eq!(cycles(&uses_of(&files)), [["a.rs", "b.rs", "c.rs"]]);
+    assert!(cycles(&uses_of(&files[1..])).is_empty());
 }

@@ -1,4 +1,4 @@
-//! The documentation: README.md, docs/ and the documents beside them.
+//! Documentation: README.md, docs/ and the documents beside them.
 
 mod examples;
 mod generated;
@@ -7,13 +7,13 @@ mod links;
 
 use super::tree::{files, read, root};
 
-/// All documents, as paths from the root.
+/// Returns all documents, as paths from the root.
 fn documents() -> Vec<String> {
     let beside = ["README.md", "ARCHITECTURE.md", "GUARANTEES.md", "CHANGELOG.md"];
     beside.map(str::to_owned).into_iter().chain(files("docs", ".md")).collect()
 }
 
-/// The lines of a document outside its code blocks.
+/// Returns the lines of a document outside its code blocks.
 fn prose(text: &str) -> impl Iterator<Item = &str> {
     let mut is_code = false;
     text.lines().filter(move |line| {
@@ -23,7 +23,7 @@ fn prose(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The text below a heading of the second level, up to the next one.
+/// Returns the text below a heading of the second level, up to the next one.
 fn section(path: &str, heading: &str) -> String {
     let text = read(path);
     let start = text.split_once(&format!("\n## {heading}\n"));

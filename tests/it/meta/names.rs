@@ -1,4 +1,4 @@
-//! One name, one meaning: no two types of `src` share a name.
+//! Names of types, each of which has one meaning in `src`.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,8 @@ use syn::{Ident, ItemEnum, ItemStruct, ItemTrait, ItemType, ItemUnion};
 
 use super::tree::{files, read};
 
-/// Settings of a module, always written with its name, and a command's options, private to its file.
+/// Names that may occur more than once.
+// `Settings` are always written with their module; `Arguments` are private to a command's file.
 const SHARED: [&str; 2] = ["Settings", "Arguments"];
 
 #[derive(Default)]
@@ -46,7 +47,7 @@ impl<'ast> Visit<'ast> for TypeNames {
     }
 }
 
-/// Types that a file defines, those in its tests and functions too; associated types do not count.
+/// Returns the types that a file defines, also in tests and functions, except associated types.
 fn type_names(text: &str) -> Vec<String> {
     let mut names = TypeNames::default();
     names.visit_file(&syn::parse_file(text).unwrap());

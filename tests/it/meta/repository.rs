@@ -1,4 +1,4 @@
-//! What the papers say about the files is true, as far as files can tell.
+//! Statements of the documents about files of the repository.
 
 use std::collections::BTreeSet;
 
@@ -14,13 +14,13 @@ fn toml(path: &str, text: &str) -> toml::Table {
     toml::from_str(text).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The paper without its code blocks.
+/// Returns a document without its code blocks.
 fn prose(text: &str) -> String {
     text.split("```").step_by(2).collect()
 }
 
 #[test]
-fn every_test_that_a_guarantee_names_exists() {
+fn every_test_named_by_a_guarantee_exists() {
     let text = prose(&read("GUARANTEES.md"));
     let spans = text.split('`').skip(1).step_by(2);
     let named: Vec<_> = spans.filter_map(|span| span.split_once("::")).collect();
@@ -38,7 +38,7 @@ fn every_test_that_a_guarantee_names_exists() {
 }
 
 #[test]
-fn the_architecture_has_a_row_for_each_part() {
+fn architecture_has_a_row_for_each_part() {
     let text = read("ARCHITECTURE.md");
     let rows: BTreeSet<&str> = text
         .lines()
@@ -56,14 +56,14 @@ fn the_architecture_has_a_row_for_each_part() {
 }
 
 #[test]
-fn the_changelog_knows_this_version() {
+fn changelog_has_this_version() {
     let heading = format!("## [{}]", env!("CARGO_PKG_VERSION"));
 
     assert!(read("CHANGELOG.md").contains(&heading), "{heading}");
 }
 
 #[test]
-fn every_sample_belongs_to_a_test_and_every_test_has_its_samples() {
+fn samples_are_exactly_those_of_the_tests() {
     let mut named = BTreeSet::new();
     for path in files("mappings", ".toml") {
         let mapping = toml(&path, &read(&path));
@@ -79,7 +79,7 @@ fn every_sample_belongs_to_a_test_and_every_test_has_its_samples() {
 }
 
 #[test]
-fn every_mapping_tells_how_to_connect_it() {
+fn every_mapping_file_explains_its_setup() {
     for path in files("mappings", ".toml") {
         let text = read(&path);
         let name = path.rsplit('/').next().unwrap().trim_end_matches(".toml");
@@ -92,7 +92,7 @@ fn every_mapping_tells_how_to_connect_it() {
     }
 }
 
-/// The example with every key made to count.
+/// Returns the example with every key uncommented.
 fn example() -> toml::Table {
     let text = read("relay.example.toml");
     let lines = text.lines().map(|line| match line.strip_prefix('#') {
@@ -103,14 +103,14 @@ fn example() -> toml::Table {
 }
 
 #[test]
-fn the_example_configuration_changes_nothing_as_it_is() {
+fn example_configuration_sets_nothing() {
     let text = read("relay.example.toml");
 
     assert!(toml("relay.example.toml", &text).is_empty());
 }
 
 #[test]
-fn the_example_configuration_has_each_key_with_its_default() {
+fn example_configuration_has_each_key_with_its_default() {
     let schema = json("relay.schema.json");
     let sections = schema["properties"].as_object().unwrap();
     let example = example();
@@ -127,7 +127,7 @@ fn the_example_configuration_has_each_key_with_its_default() {
     }
 }
 
-/// Whether each property, at any depth, says what it is for.
+/// Asserts that each property, at any depth, has a description.
 fn check_described(schema: &Value, place: &str) {
     let Some(object) = schema.as_object() else { return };
     for (name, property) in
@@ -144,7 +144,7 @@ fn check_described(schema: &Value, place: &str) {
 }
 
 #[test]
-fn the_schemas_describe_every_key() {
+fn schemas_describe_every_key() {
     for path in ["mappings/mapping.schema.json", "relay.schema.json"] {
         let schema = json(path);
         assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");

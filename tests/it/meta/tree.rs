@@ -12,7 +12,7 @@ pub(super) fn read(path: &str) -> String {
     text.unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Files below a folder, as paths from the root, that end in this way.
+/// Returns the files below a folder with this ending, as paths from the root.
 pub(super) fn files(folder: &str, ending: &str) -> Vec<String> {
     let mut folders = vec![root().join(folder)];
     let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! What people write instead of JSONPath, and what they should write.
+//! Common mistakes in queries, with advice what to write instead.
 
 mod comparisons;
 
@@ -10,14 +10,15 @@ use crate::diagnostics::suggestion::nearest;
 
 const FUNCTIONS: [&str; 5] = ["length", "count", "value", "match", "search"];
 
-/// Finds in a query what can never be right; the parser, which takes some of it, comes after.
+/// Finds mistakes in a query, before it is parsed.
 pub(super) fn check_query(scan: &QueryTokens<'_>) -> Result<(), QueryError> {
+    // Before the parser, whose messages give no advice, and which accepts some mistakes.
     check_start(scan)?;
     check_tokens(scan, Brackets::default())?;
     comparisons::check(scan)
 }
 
-/// The same for a condition, which is all inside of a filter.
+/// Finds mistakes in a condition, which is the inside of a filter.
 pub(super) fn check_condition(scan: &QueryTokens<'_>) -> Result<(), QueryError> {
     if scan.tokens.is_empty() {
         return Err(QueryError::new("an empty condition", scan.whole())
@@ -32,7 +33,7 @@ pub(super) fn check_condition(scan: &QueryTokens<'_>) -> Result<(), QueryError> 
     }
 }
 
-/// The tokens that are in no bracket.
+/// Returns the tokens outside of all brackets.
 fn outermost<'s, 't>(scan: &'s QueryTokens<'t>) -> impl Iterator<Item = &'s QueryToken<'t>> {
     let mut index = 0;
     std::iter::from_fn(move || {
@@ -42,13 +43,14 @@ fn outermost<'s, 't>(scan: &'s QueryTokens<'t>) -> impl Iterator<Item = &'s Quer
     })
 }
 
-/// The parser's error at a position for which there is no better advice.
+/// Makes an error of a position at which the parser failed.
 pub(super) fn unexpected(scan: &QueryTokens<'_>, position: usize) -> QueryError {
     let Some(token) = scan.tokens.iter().find(|token| token.at.end > position) else {
         let end = scan.text.len();
         return QueryError::new("something is missing at the end", end..end);
     };
     match token.kind {
+        // RFC 9535, section 2.1: integers are at most 2^53 - 1, which has 16 digits.
         TokenKind::Number if token.text.len() > 15 && !token.text.contains(['.', 'e', 'E']) => {
             QueryError::new("this number is too large for a query", token.at.clone())
                 .help("whole numbers go up to 9007199254740991")
@@ -73,20 +75,20 @@ fn check_start(scan: &QueryTokens<'_>) -> Result<(), QueryError> {
     Err(QueryError::new(message, scan.whole()).help(format!("write `{path}`")))
 }
 
-/// Which of the open brackets are filters: `@` and comparisons stand in these alone.
+/// Open brackets, and for each whether it is in a filter, where `@` and comparisons are valid.
 #[derive(Debug, Default)]
 struct Brackets {
     filters: Vec<bool>,
 }
 
 impl Brackets {
-    /// Of the innermost.
     fn in_filter(&self) -> bool {
         self.filters.last().is_some_and(|filter| *filter)
     }
 
-    fn pass(&mut self, kind: TokenKind, text: &str) {
+    fn update(&mut self, kind: TokenKind, text: &str) {
         match kind {
+            // A parenthesis in a filter only groups or calls; a bracket begins selectors.
             TokenKind::Open(_) => self.filters.push(text == "(" && self.in_filter()),
             TokenKind::Close(_) => drop(self.filters.pop()),
             TokenKind::Sign if text == "?" => {
@@ -112,10 +114,11 @@ fn check_tokens(scan: &QueryTokens<'_>, mut brackets: Brackets) -> Result<(), Qu
             }
             _ => None,
         };
+        // The exact advice first: tokens without an operator are often only the consequence.
         if let Some(error) = mistake.or_else(|| neighbours(scan, index)) {
             return Err(error);
         }
-        brackets.pass(token.kind, token.text);
+        brackets.update(token.kind, token.text);
     }
     Ok(())
 }
@@ -145,15 +148,16 @@ fn word(scan: &QueryTokens<'_>, index: usize, brackets: &Brackets) -> Option<Que
     if matches!(token.text, "true" | "false" | "null") || !alone {
         None
     } else {
-        Some(bare(token, brackets))
+        Some(bare_word(token, brackets))
     }
 }
 
-/// A word that is no member's name, no function and no literal.
-fn bare(token: &QueryToken<'_>, brackets: &Brackets) -> QueryError {
+/// Makes the error of a word that is no member's name, no function and no literal.
+fn bare_word(token: &QueryToken<'_>, brackets: &Brackets) -> QueryError {
     let name = token.text;
     let lower = name.to_lowercase();
     let error = QueryError::new(format!("a bare word: `{name}`"), token.at.clone());
+    // Word processors and chat tools replace straight quotes.
     if name.contains(['‘', '’', '“', '”']) {
         return error.help("write straight quotes: `'text'`");
     }
@@ -166,12 +170,13 @@ fn bare(token: &QueryToken<'_>, brackets: &Brackets) -> QueryError {
     }
 }
 
-/// A text in quotes with a character or an escape that JSONPath does not take.
+/// Finds a character or an escape that JSONPath does not permit in a text in quotes.
 fn text(token: &QueryToken<'_>) -> Option<QueryError> {
     let quote = token.text.chars().next()?;
     let mut characters = token.text.char_indices();
     while let Some((at, character)) = characters.next() {
         let start = token.at.start + at;
+        // RFC 9535, section 2.3.1.1: control characters have to be escaped.
         if character < ' ' {
             let message = "a line end, a tab or another control character in a text in quotes";
             let error = QueryError::new(message, start..start + 1);
@@ -232,14 +237,14 @@ fn sign(scan: &QueryTokens<'_>, index: usize) -> Option<QueryError> {
         "&" => Some(error("`&` alone is nothing").help("write `&&`")),
         "|" => Some(error("`|` alone is nothing").help("write `||`")),
         "-" if scan.before(index).is_some_and(|before| before.kind == TokenKind::Word) => {
-            Some(dashed(scan, index))
+            Some(dashed_name(scan, index))
         }
         _ => None,
     }
 }
 
-/// A name with a dash in it, without the quotes that it needs.
-fn dashed(scan: &QueryTokens<'_>, index: usize) -> QueryError {
+/// Makes the error of a name with a dash and without quotes.
+fn dashed_name(scan: &QueryTokens<'_>, index: usize) -> QueryError {
     let belongs = |kind| matches!(kind, Some(TokenKind::Word | TokenKind::Number));
     let joined = |at: usize| scan.tokens[at - 1].at.end == scan.tokens[at].at.start;
     let is_part = |at: usize| belongs(scan.kind(at)) || scan.is(at, "-");
@@ -269,8 +274,9 @@ fn outside_of_filter(token: &QueryToken<'_>) -> QueryError {
         .help("a filter is written `[?...]`, such as `$.items[?@.kind == 'bug']`")
 }
 
-/// Two operands with nothing between them; the parser would take `$.a b` for one name.
+/// Finds two operands without an operator between them.
 fn neighbours(scan: &QueryTokens<'_>, index: usize) -> Option<QueryError> {
+    // The parser would take `$.a b` for one name.
     let token = &scan.tokens[index];
     let before = scan.before(index)?;
     let operand = |kind| {

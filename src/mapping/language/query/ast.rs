@@ -1,4 +1,4 @@
-//! A query as it is evaluated: checked, with its regular expressions compiled.
+//! Syntax tree of a checked query, with its regular expressions compiled.
 
 use std::ops::Range;
 
@@ -74,7 +74,7 @@ pub(super) enum Operator {
     GreaterOrEqual,
 }
 
-/// Operand of a comparison: it gives one value or nothing.
+/// Operand of a comparison: one value or Nothing.
 #[derive(Debug, Clone)]
 pub(super) enum Operand {
     Literal(Value),
@@ -85,16 +85,17 @@ pub(super) enum Operand {
     Value(QueryPath),
 }
 
-/// `match` and `search`, which differ in the pattern alone.
+/// Call of `match` or `search`, which differ only in the pattern.
 #[derive(Debug, Clone)]
 pub(super) struct Matches {
     pub(super) text: Operand,
-    /// `None` if the pattern is no text: nothing matches then.
+    /// `None` if the pattern is a literal but no text: then nothing matches.
     pub(super) pattern: Option<Pattern>,
 }
 
 impl QueryPath {
     pub(super) fn is_singular(&self) -> bool {
+        // RFC 9535, section 2.3.5.1: name and index selectors, one in each segment.
         self.segments.iter().all(|segment| {
             let one = matches!(segment.selectors[..], [Selector::Name(_) | Selector::Index(_)]);
             one && !segment.descends

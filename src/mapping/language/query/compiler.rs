@@ -1,4 +1,5 @@
-//! From the parser's tree to the one that is evaluated: what the RFC calls well-typed, and no more.
+//! Compiles the parser's tree to the one that is evaluated, and refuses what is not well-typed
+//! (RFC 9535, section 2.4.3).
 
 use std::ops::Range;
 use std::vec::IntoIter;
@@ -24,11 +25,12 @@ type Compiled<T> = Result<T, QueryError>;
 pub(super) struct QueryCompiler<'p> {
     patterns: &'p Patterns,
     whole: Range<usize>,
-    // The tree has no places and the tokens have no tree: the nth path, call or comparison that is compiled is the nth of
-    // the text. So each method takes the place of its node where the node begins, before it goes into its parts, and
-    // these from left to right. A comparison is listed by its operator: its place is taken between its two operands,
-    // since `count(@[?@.a == 1]) == 2` has another one in the left operand. A method that compiles parts in another
-    // order underlines the wrong part of a query; the test below compares each place with the tree of its text.
+    // The tree has no places and the tokens have no tree: the nth path, call or comparison that is
+    // compiled is the nth of the text. So each method takes the place of its node before it
+    // compiles the parts, and these from left to right. A comparison is listed by its operator: its
+    // place is taken between its two operands, since `count(@[?@.a == 1]) == 2` has another
+    // comparison in the left operand. A method that compiles parts in another order would underline
+    // the wrong part of a query; a test compares each place with the tree of its text.
     paths: IntoIter<Range<usize>>,
     calls: IntoIter<Range<usize>>,
     comparisons: IntoIter<ComparisonSpans>,
@@ -121,13 +123,14 @@ impl<'p> QueryCompiler<'p> {
     fn matches(&mut self, text: &FnArg, pattern: &FnArg, cover: Cover) -> Compiled<Logical> {
         let place = self.call_place();
         let text = self.value_argument(text, &place)?;
+        // Only literals: their cost is bounded and their mistakes are shown when the file is read.
         let pattern = match pattern {
             FnArg::Literal(Literal::String(pattern)) => {
                 let compiled = Pattern::compile(pattern, cover, self.patterns);
-                let compiled = compiled.map_err(|bad| QueryError {
-                    message: bad.message,
+                let compiled = compiled.map_err(|invalid| QueryError {
+                    message: invalid.message,
                     at: place,
-                    help: bad.help.map(str::to_owned),
+                    help: invalid.help.map(str::to_owned),
                 })?;
                 Some(compiled)
             }
@@ -152,6 +155,7 @@ impl<'p> QueryCompiler<'p> {
             ParsedComparison::Lte(..) => Operator::LessOrEqual,
         };
         let left = self.operand(left)?;
+        // Between the operands: see the order in `QueryCompiler`.
         let place = self.comparisons.next().map_or(self.whole.clone(), |sides| sides.whole());
         let right = self.operand(right)?;
         Ok(Logical::Compare(Box::new(Comparison { left, operator, right, place })))
@@ -196,7 +200,7 @@ impl<'p> QueryCompiler<'p> {
         }
     }
 
-    /// An argument that has to be one value, or nothing.
+    /// Compiles an argument that has to be one value or Nothing.
     fn value_argument(&mut self, argument: &FnArg, call: &Range<usize>) -> Compiled<Operand> {
         match argument {
             FnArg::Literal(literal) => self.literal(literal).map(Operand::Literal),
@@ -247,6 +251,7 @@ impl<'p> QueryCompiler<'p> {
     }
 
     fn unknown(&mut self, name: &str) -> QueryError {
+        // jsonpath-rust parses functions that the RFC does not have, such as `in` and `any_of`.
         let message = format!("`{name}` is not a function of JSONPath (RFC 9535)");
         QueryError::new(message, self.call_place())
             .help("there are `length`, `count`, `value`, `match` and `search`")
@@ -284,7 +289,7 @@ mod tests {
     ];
 
     #[test]
-    fn places_belong_to_their_nodes() {
+    fn place_of_each_node_compiles_to_the_node() {
         QUERIES.into_iter().for_each(check);
         for text in queries_of_the_compliance_suite() {
             if Query::parse(&text).is_ok() {
@@ -348,7 +353,7 @@ mod tests {
         }
     }
 
-    /// What was compiled, without the places.
+    /// Returns what was compiled without the places.
     fn shape(compiled: &impl std::fmt::Debug) -> String {
         let places = regex::Regex::new(r"place: \d+\.\.\d+").unwrap();
         places.replace_all(&format!("{compiled:?}"), "").into_owned()

@@ -1,4 +1,4 @@
-//! The mistake in the text of a query.
+//! Error of a query or condition, with its place in the text.
 
 use std::ops::Range;
 
@@ -7,9 +7,9 @@ use std::ops::Range;
 #[error("{message}")]
 pub struct QueryError {
     pub message: String,
-    /// Bytes of the text that was given.
+    /// Byte range in the text of the query.
     pub at: Range<usize>,
-    /// What to write instead.
+    /// Advice what to write instead.
     pub help: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Evaluates a compiled query. Every node, comparison and stretch of text costs steps.
+//! Evaluates a compiled query; each node, comparison and 64 bytes of text cost a step.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -13,10 +13,10 @@ use super::number;
 pub(super) const STEPS_MAX: usize = 1_000_000;
 pub(super) const NODES_MAX: usize = 100_000;
 
-/// So many bytes are hashed or compared in about the time of one step.
+/// Bytes that are hashed or compared in about the time of one step.
 const BYTES_PER_STEP: usize = 64;
 
-/// The payload would cost more than a query may spend; it says nothing about what it found.
+/// Error of a query that costs more on this payload than its budget; it has no partial result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the query takes more than {STEPS_MAX} steps or gives more than {NODES_MAX} values here")]
 pub struct BudgetExceeded;
@@ -47,8 +47,8 @@ impl<'v> Evaluation<'v> {
         path: &QueryPath,
         current: &'v Value,
     ) -> Budgeted<Vec<&'v Value>> {
-        // One segment after the other, each over all nodes of the one before: so the nodes come in the order of
-        // RFC 9535, in which `first`, lists of tags and the requests of a `for_each` are made.
+        // Segment by segment, each over all nodes of the one before: this is the order of RFC 9535,
+        // on which `first`, the order of tags and that of the requests of a `for_each` depend.
         let mut nodes = vec![self.start(path, current)];
         for segment in &path.segments {
             let mut found = Vec::new();
@@ -86,7 +86,7 @@ impl<'v> Evaluation<'v> {
         }
     }
 
-    /// The one value of an operand; `None` is the RFC's Nothing.
+    /// Returns the value of an operand; `None` is the RFC's Nothing.
     pub(super) fn value<'a>(
         &mut self,
         operand: &'a Operand,
@@ -115,7 +115,7 @@ impl<'v> Evaluation<'v> {
         }
     }
 
-    /// The node that a path gives, if it gives exactly one.
+    /// Returns the node of a path that gives exactly one.
     fn only(&mut self, path: &QueryPath, current: &'v Value) -> Budgeted<Option<&'v Value>> {
         match self.nodes(path, current)?[..] {
             [node] => Ok(Some(node)),
@@ -144,8 +144,9 @@ impl<'v> Evaluation<'v> {
         if !segment.descends {
             return self.select(&segment.selectors, node, found);
         }
-        // Depth first and a node before what is below it, as the RFC wants. No recursion: filters in filters would
-        // multiply it by the depth of the payload. Plain values have no children, and are left out.
+        // Depth first, and each node before its children, as the RFC requires. Without recursion,
+        // since filters in filters would multiply its depth by that of the payload. Scalars have no
+        // children and are left out.
         let mut waiting = vec![node];
         while let Some(node) = waiting.pop() {
             self.spend(1 + size(node))?;
@@ -167,7 +168,7 @@ impl<'v> Evaluation<'v> {
             self.spend(1)?;
             match selector {
                 Selector::Name(name) => {
-                    // A name is hashed anew at each object that has more than one member.
+                    // A map with more than one entry hashes the name anew at each look-up.
                     self.spend(if size(node) > 1 { name.len() / BYTES_PER_STEP } else { 0 })?;
                     found.extend(node.get(name));
                 }
@@ -195,6 +196,7 @@ impl<'v> Evaluation<'v> {
         };
         let length = i64::try_from(items.len()).expect("no array is longer than i64 counts");
         let (mut at, end) = bounds(slice, length);
+        // A step of 0 selects nothing (RFC 9535, section 2.3.4.2).
         while (slice.step > 0 && at < end) || (slice.step < 0 && at > end) {
             self.spend(1)?;
             found.extend(item(node, at));
@@ -211,6 +213,7 @@ impl<'v> Evaluation<'v> {
             Operator::Equal => self.equal(left, right),
             Operator::NotEqual => Ok(!self.equal(left, right)?),
             Operator::Less => self.less(left, right),
+            // RFC 9535, section 2.3.5.2.2: also true for equal values without an order.
             Operator::LessOrEqual => Ok(self.less(left, right)? || self.equal(left, right)?),
             Operator::Greater => self.less(right, left),
             Operator::GreaterOrEqual => Ok(self.less(right, left)? || self.equal(left, right)?),
@@ -261,7 +264,7 @@ impl<'v> Evaluation<'v> {
         }
     }
 
-    /// Numbers and texts alone have an order; texts that of their characters' codes.
+    /// Returns whether left is less than right; only numbers and texts have an order.
     fn less(&mut self, left: Option<&Value>, right: Option<&Value>) -> Budgeted<bool> {
         match (left, right) {
             (Some(Value::Number(left)), Some(Value::Number(right))) => {
@@ -269,6 +272,7 @@ impl<'v> Evaluation<'v> {
             }
             (Some(Value::String(left)), Some(Value::String(right))) => {
                 self.spend(left.len().min(right.len()) / BYTES_PER_STEP)?;
+                // The order of bytes in UTF-8 is that of code points, which the RFC requires.
                 Ok(left < right)
             }
             _ => Ok(false),
@@ -292,6 +296,7 @@ impl<'v> Evaluation<'v> {
         let (Some(Value::String(text)), Some(pattern)) = (text.as_deref(), &matches.pattern) else {
             return Ok(false);
         };
+        // Before the match, which cannot be stopped.
         self.spend(pattern.steps(text))?;
         Ok(pattern.is_match(text))
     }
@@ -310,14 +315,14 @@ fn size(node: &Value) -> usize {
     }
 }
 
-/// A negative index counts from the end.
+/// Returns the item at an index; a negative one counts from the end.
 fn item(node: &Value, index: i64) -> Option<&Value> {
     let items = node.as_array()?;
     let from_end = index.unsigned_abs().try_into().ok()?;
     if index < 0 { items.get(items.len().checked_sub(from_end)?) } else { items.get(from_end) }
 }
 
-/// First index and the one to stop before, within the array, as RFC 9535 section 2.3.4.2 has it.
+/// Returns the first index and the one to stop before (RFC 9535, section 2.3.4.2.2).
 fn bounds(slice: Slice, length: i64) -> (i64, i64) {
     let from_end = |index: i64| if index < 0 { length + index } else { index };
     if slice.step >= 0 {

@@ -1,12 +1,14 @@
-//! The words and signs of a query's text with their places.
+//! Tokens of a query's text, with the places of its paths, calls and comparisons.
 
 use std::ops::Range;
 
 use super::error::QueryError;
 
-/// Brackets and parentheses inside of each other.
+/// Levels of nested brackets and parentheses.
+// Evaluation recurses with each level; a test runs 30 levels on a stack of 512 KiB.
 const NESTING_MAX: usize = 32;
-/// Calls inside of each other: the parser's time grows threefold with each.
+/// Levels of nested calls.
+// The parser's time grows threefold with each level.
 const CALLS_NESTED_MAX: usize = 3;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,10 +20,10 @@ pub(super) enum TokenKind {
     Text,
     /// `$` or `@`
     Path,
-    /// `(` or `[`, with the index of its other half, as `Close`.
+    /// `(` or `[` with the index of its closing half, as `Close` has that of its opening half.
     Open(usize),
     Close(usize),
-    /// `==`, `<` and their like.
+    /// `==`, `!=`, `<`, `<=`, `>` or `>=`
     Comparison,
     /// `&&` or `||`
     Junction,
@@ -35,19 +37,20 @@ pub(super) struct QueryToken<'t> {
     pub(super) at: Range<usize>,
 }
 
-// jsonpath-rust parses every query too, and this scanner decides nothing that the parser decides. It is here for two
-// things that the parser cannot give: places, which its tree does not keep, so that a mistake, or a comparison that
-// cannot hold, is underlined in the file; and the tokens of a text that the parser refuses, or takes for something else
-// (`$.a b` is one name to it), from which `advice` says what to write. `QueryCompiler` joins the two by their order.
+// jsonpath-rust parses every query too, and this lexer decides nothing that the parser decides. It
+// has two things that the parser does not give: places, which its tree lacks, to underline a
+// mistake, or a comparison that cannot hold, in the file; and the tokens of a text that the parser
+// refuses, or takes for something else (`$.a b` is one name to it), for the advice what to write.
+// `QueryCompiler` joins the two by their order.
 #[derive(Debug)]
 pub(super) struct QueryTokens<'t> {
     pub(super) text: &'t str,
     pub(super) tokens: Vec<QueryToken<'t>>,
-    /// Each `$...` and `@...` in the order in which they begin.
+    /// Each `$...` and `@...`, in the order of their first tokens.
     pub(super) paths: Vec<Range<usize>>,
-    /// Each `name(...)` likewise.
+    /// Each `name(...)`, in the same order.
     pub(super) calls: Vec<Range<usize>>,
-    /// Each `left operator right` in the order of the operators.
+    /// Each `left operator right`, in the order of the operators.
     pub(super) comparisons: Vec<ComparisonSpans>,
 }
 
@@ -65,7 +68,7 @@ impl ComparisonSpans {
 }
 
 impl<'t> QueryTokens<'t> {
-    /// Quotes and brackets are closed in what this gives.
+    /// Cuts the text into tokens; a quote or bracket that is not closed is an error.
     pub(super) fn new(text: &'t str) -> Result<QueryTokens<'t>, QueryError> {
         let mut tokens = tokens(text)?;
         pair(&mut tokens)?;
@@ -94,7 +97,7 @@ impl<'t> QueryTokens<'t> {
         self.tokens.get(index.checked_sub(1)?)
     }
 
-    /// It names a member: `.name`, `..name`.
+    /// Returns whether the token is a member's name, as in `.name` and `..name`.
     pub(super) fn is_member(&self, index: usize) -> bool {
         self.before(index).is_some_and(|token| token.text == ".")
     }
@@ -106,7 +109,7 @@ impl<'t> QueryTokens<'t> {
         name.kind == TokenKind::Word && open.text == "(" && name.at.end == open.at.start
     }
 
-    /// The last part by which the path at this place may give several values.
+    /// Returns the last part by which the path at this place may give several values.
     pub(super) fn several(&self, path: &Range<usize>) -> Option<Range<usize>> {
         let is_start =
             |token: &QueryToken<'_>| token.kind == TokenKind::Path && token.at.start == path.start;
@@ -212,7 +215,7 @@ fn sign(rest: &str, first: char) -> (TokenKind, usize) {
     }
 }
 
-/// The length of the text in quotes that `rest` begins with.
+/// Returns the length of the text in quotes at the start of `rest`.
 fn quoted(rest: &str, quote: char) -> Option<usize> {
     let mut escaped = false;
     for (at, character) in rest.char_indices().skip(1) {
@@ -231,7 +234,7 @@ fn unquoted(start: usize) -> QueryError {
         .help("write `\\'` for a quote inside of a text in quotes")
 }
 
-/// The length of the number that `rest` begins with, 0 for none.
+/// Returns the length of the number at the start of `rest`, 0 for none.
 fn number(rest: &str) -> usize {
     let digits = |from: usize| run(rest.get(from..).unwrap_or_default(), |c| c.is_ascii_digit());
     let sign = usize::from(rest.starts_with('-'));
@@ -250,7 +253,7 @@ fn number(rest: &str) -> usize {
     end
 }
 
-/// Gives every bracket the index of its other half.
+/// Sets the index of the other half in each bracket.
 fn pair(tokens: &mut [QueryToken<'_>]) -> Result<(), QueryError> {
     let mut open = Vec::new();
     for index in 0..tokens.len() {
@@ -270,6 +273,7 @@ fn pair(tokens: &mut [QueryToken<'_>]) -> Result<(), QueryError> {
             }
             _ => {}
         }
+        // The first test bounds the second, which walks all open brackets at each token.
         if open.len() > NESTING_MAX || calls(tokens, &open) > CALLS_NESTED_MAX {
             return Err(QueryError::new("nested too deep", at));
         }
@@ -310,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_falls_into_words_and_signs() {
+    fn query_text_is_cut_into_tokens() {
         check("$.a[0]", &["$", ".", "a", "[", "0", "]"]);
         check("@ <=-1.5e+3", &["@", "<=", "-1.5e+3"]);
         check(r"@['a\'b' ]", &["@", "[", r"'a\'b'", "]"]);
@@ -319,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_calls_and_comparisons_have_their_places() {
+    fn paths_calls_and_comparisons_have_places() {
         let text = "$.a[?@.b[0] == length(@..c) && $ > -1].*";
         let scan = QueryTokens::new(text).unwrap();
 

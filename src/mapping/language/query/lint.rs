@@ -1,4 +1,4 @@
-//! Conditions that are right, but probably not what was meant.
+//! Lints of conditions that are valid but probably not meant.
 
 use std::ops::Range;
 
@@ -16,10 +16,11 @@ pub struct Lint {
     pub at: Range<usize>,
 }
 
-/// `root` and `current` are a sample; without one, null shows what the text alone says.
+/// Lints a condition with a sample, of which `$` and `@` are `root` and `current`. Null in place of
+/// a sample shows what the text alone does.
 pub(super) fn doubts<'v>(logical: &Logical, root: &'v Value, current: &'v Value) -> Vec<Lint> {
     let mut found = Vec::new();
-    look(logical, &LintSample { root, current }, &mut found);
+    collect(logical, &LintSample { root, current }, &mut found);
     found
 }
 
@@ -28,21 +29,21 @@ struct LintSample<'v> {
     current: &'v Value,
 }
 
-fn look(logical: &Logical, sample: &LintSample<'_>, found: &mut Vec<Lint>) {
+fn collect(logical: &Logical, sample: &LintSample<'_>, found: &mut Vec<Lint>) {
     match logical {
         Logical::Or(parts) | Logical::And(parts) => {
             for part in parts {
-                look(part, sample, found);
+                collect(part, sample, found);
             }
         }
-        Logical::Not(part) => look(part, sample, found),
+        Logical::Not(part) => collect(part, sample, found),
         Logical::Exists(path) => found.extend(sample.existence(path)),
         Logical::Compare(comparison) => found.extend(sample.comparison(comparison)),
         Logical::Matches(_) => {}
     }
 }
 
-/// Type of an operand in the sample, or by the text alone.
+/// Type of an operand, by the text or in the sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum OperandType<'v> {
     Number,
@@ -52,6 +53,7 @@ enum OperandType<'v> {
 
 impl<'v> LintSample<'v> {
     fn existence(&self, path: &QueryPath) -> Option<Lint> {
+        // In RFC 9535 a path alone tests existence; elsewhere null and false would not hold.
         let node = path.is_singular().then(|| self.node(path))??;
         let value = match node {
             Value::Null => "null",
@@ -67,9 +69,11 @@ impl<'v> LintSample<'v> {
 
     fn comparison(&self, comparison: &Comparison) -> Option<Lint> {
         let (left, right) = (&comparison.left, &comparison.right);
-        let text = match (self.known(left), self.known(right)) {
+        let text = match (self.operand_type(left), self.operand_type(right)) {
             (OperandType::Number, OperandType::Text(text))
             | (OperandType::Text(text), OperandType::Number) => text,
+            // Of an unknown type and a text that reads as a number; texts such as dates are
+            // ordered on purpose.
             (OperandType::Text(text), OperandType::Other)
             | (OperandType::Other, OperandType::Text(text))
                 if is_ordering(comparison.operator) && text.parse::<f64>().is_ok() =>
@@ -89,15 +93,15 @@ impl<'v> LintSample<'v> {
         })
     }
 
-    fn known<'a>(&self, operand: &'a Operand) -> OperandType<'a>
+    fn operand_type<'a>(&self, operand: &'a Operand) -> OperandType<'a>
     where
         'v: 'a,
     {
         match operand {
-            Operand::Literal(literal) => known_value(literal),
+            Operand::Literal(literal) => value_type(literal),
             Operand::Length(_) | Operand::Count(_) => OperandType::Number,
             Operand::Path(path) | Operand::Value(path) => {
-                self.node(path).map_or(OperandType::Other, known_value)
+                self.node(path).map_or(OperandType::Other, value_type)
             }
         }
     }
@@ -110,7 +114,7 @@ impl<'v> LintSample<'v> {
     }
 }
 
-fn known_value(value: &Value) -> OperandType<'_> {
+fn value_type(value: &Value) -> OperandType<'_> {
     match value {
         Value::Number(_) => OperandType::Number,
         Value::String(text) => OperandType::Text(text),
@@ -141,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_alone_shows_numbers_compared_with_texts() {
+    fn number_compared_with_text_is_found_without_a_sample() {
         check("@.votes > '5'", &Value::Null, &["@.votes > '5'"]);
         check("@.a && 'x' == count(@.*)", &Value::Null, &["'x' == count(@.*)"]);
         check("@.date > '2027-01-31' && @.id == '5'", &Value::Null, &[]);
@@ -149,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_shows_numbers_compared_with_texts() {
+    fn number_compared_with_text_is_found_in_a_sample() {
         let sample = json!({"id": 5, "name": "x", "votes": "7"});
 
         check("@.id == '5' || @.name == 'x'", &sample, &["@.id == '5'"]);
@@ -158,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_shows_bare_existence_of_null_and_false() {
+    fn existence_of_null_or_false_is_found_in_a_sample() {
         let sample = json!({"gone": null, "off": false, "empty": "", "on": true, "many": [null]});
 
         check("@.gone && !$.off", &sample, &["@.gone", "$.off"]);

@@ -1,11 +1,12 @@
-//! Numbers in their exact order, whichever way they are held.
+//! Exact order of JSON numbers, be they integers or floats.
 
 use std::cmp::Ordering;
 
 use serde_json::Number;
 
-/// Exact also where a float cannot hold the integer: ids above 2^53 that differ stay different.
+/// Compares two numbers exactly.
 pub(super) fn order(left: &Number, right: &Number) -> Option<Ordering> {
+    // Not as floats, in which different ids above 2^53 are equal.
     match (left.as_i128(), right.as_i128()) {
         (Some(left), Some(right)) => Some(left.cmp(&right)),
         (Some(left), None) => order_with_float(left, right.as_f64()?),
@@ -18,7 +19,8 @@ fn order_with_float(integer: i128, float: f64) -> Option<Ordering> {
     if float.is_nan() {
         return None;
     }
-    // The cast drops the fraction and stops at i128's ends, beyond every integer of JSON here.
+    // The cast drops the fraction and saturates at the ends of i128, beyond all integers of JSON
+    // that serde_json reads.
     #[expect(clippy::cast_possible_truncation, reason = "the fraction is compared on its own")]
     let whole = float.trunc() as i128;
     Some(integer.cmp(&whole).then(0.0.partial_cmp(&float.fract())?))

@@ -1,22 +1,24 @@
-//! The patterns of `match` and `search`: I-Regexp (RFC 9485), compiled once, and what that may cost.
+//! Patterns of `match` and `search`: I-Regexp (RFC 9485), compiled once, within a budget.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use regex::{Regex, RegexBuilder};
 
-/// A compiled pattern takes so much memory at most; the first size that it fits is its price.
+/// Size limits of a compiled pattern; the first that it fits is its price.
+// The regex crate tells whether a pattern fits a limit, and not how large it is.
 const COMPILED_KIB: [usize; 5] = [4, 16, 64, 256, 1024];
-/// A hostile text drives a pattern through all that was compiled, byte by byte: so many bytes
-/// times KiB take about the time of one step.
+/// Bytes of text times KiB of pattern that are matched in about the time of one step.
+// A hostile text drives a pattern through all of its states at each byte.
 const BYTES_TIMES_KIB_PER_STEP: usize = 16;
 
-/// Memory of a pattern for the texts that it was matched with, in each thread.
-const REMEMBERED_KIB: usize = 64;
+/// Cache of a pattern's lazy DFA, in each thread that matches with it.
+const CACHE_KIB: usize = 64;
 
-/// All patterns of one file, with what they remember.
+/// Memory of all patterns of one file, with their caches.
 const FILE_KIB_MAX: u64 = 32 * 1024;
-/// Time that compiling them may take; 5,000 patterns took as many milliseconds, and 2.4 GiB.
+/// Time for compiling all patterns of one file.
+// Without these limits, 5,000 patterns took 5 s and 2.4 GiB.
 const FILE_MICROSECONDS_MAX: u64 = 500_000;
 
 /// Budget of the patterns of one file, or of one query of a template. Clones share it.
@@ -34,7 +36,7 @@ impl Patterns {
         Patterns::new(FILE_KIB_MAX, FILE_MICROSECONDS_MAX)
     }
 
-    /// Those of a query that is used once.
+    /// Returns the budget of a query that is used once.
     pub(in crate::mapping) fn within(microseconds: u64) -> Patterns {
         Patterns::new(FILE_KIB_MAX, microseconds)
     }
@@ -44,29 +46,31 @@ impl Patterns {
         Patterns(Arc::new(Costs { kib, microseconds }))
     }
 
-    /// About how many microseconds of compiling are left.
+    /// Returns about how many microseconds of compiling are left.
     pub(in crate::mapping) fn left(&self) -> u64 {
         self.0.microseconds.load(Ordering::Relaxed)
     }
 
-    /// An attempt to compile to so much. Measured with regex 1 on an optimized build: `\P{L}` 800
-    /// times takes 10 ms for its 4 KiB of text, whatever the size; a size of 1 MiB takes 8 ms.
-    fn attempt(&self, pattern: &str, compiled_kib: usize) -> Result<(), BadPattern> {
+    /// Charges the time of an attempt to compile within a size.
+    fn charge_attempt(&self, pattern: &str, compiled_kib: usize) -> Result<(), InvalidPattern> {
+        // Measured with regex 1 in an optimized build: `\P{L}` 800 times, 4 KiB of text, takes
+        // 10 ms at any size; a size of 1 MiB takes 8 ms.
         let cost = 100 + 8 * compiled_kib + 3 * pattern.len();
-        take(&self.0.microseconds, cost as u64)
+        deduct(&self.0.microseconds, cost as u64)
     }
 
-    fn keep(&self, compiled_kib: usize) -> Result<(), BadPattern> {
-        take(&self.0.kib, (compiled_kib + REMEMBERED_KIB) as u64)
+    fn charge_memory(&self, compiled_kib: usize) -> Result<(), InvalidPattern> {
+        deduct(&self.0.kib, (compiled_kib + CACHE_KIB) as u64)
     }
 }
 
-fn take(left: &AtomicU64, cost: u64) -> Result<(), BadPattern> {
+fn deduct(left: &AtomicU64, cost: u64) -> Result<(), InvalidPattern> {
     let taken =
         left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(cost));
     taken.map(drop).map_err(|_| {
+        // Nothing is left for smaller patterns: the file has too many, wherever the last one is.
         left.store(0, Ordering::Relaxed);
-        BadPattern {
+        InvalidPattern {
             message: "the regular expressions up to this one are too large together".to_owned(),
             help: Some("write fewer, such as 'a|b' for two, or compare texts with `==`"),
         }
@@ -88,9 +92,9 @@ pub(super) enum Cover {
     Part,
 }
 
-/// Mistake in a pattern, and what to write instead.
+/// Error of a pattern, and advice what to write instead.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct BadPattern {
+pub(super) struct InvalidPattern {
     pub(super) message: String,
     pub(super) help: Option<&'static str>,
 }
@@ -100,40 +104,44 @@ impl Pattern {
         pattern: &str,
         cover: Cover,
         patterns: &Patterns,
-    ) -> Result<Pattern, BadPattern> {
+    ) -> Result<Pattern, InvalidPattern> {
         let translated = translate(pattern)?;
         let translated = match cover {
+            // In a group, so that all alternatives of `a|b` are anchored.
             Cover::Whole => format!(r"\A(?:{translated})\z"),
             Cover::Part => translated,
         };
         let mut builder = RegexBuilder::new(&translated);
-        builder.dfa_size_limit(REMEMBERED_KIB * 1024);
+        builder.dfa_size_limit(CACHE_KIB * 1024);
         for compiled_kib in COMPILED_KIB {
-            patterns.attempt(pattern, compiled_kib)?;
+            patterns.charge_attempt(pattern, compiled_kib)?;
             match builder.size_limit(compiled_kib * 1024).build() {
                 Ok(regex) => {
-                    patterns.keep(compiled_kib)?;
+                    patterns.charge_memory(compiled_kib)?;
                     return Ok(Pattern { regex, compiled_kib });
                 }
                 Err(regex::Error::CompiledTooBig(_)) => {}
-                Err(error) => return Err(bad(&error)),
+                Err(error) => return Err(syntax_error(&error)),
             }
         }
-        Err(BadPattern { message: "this regular expression is too large".to_owned(), help: None })
+        Err(InvalidPattern {
+            message: "this regular expression is too large".to_owned(),
+            help: None,
+        })
     }
 
     pub(super) fn is_match(&self, text: &str) -> bool {
         self.regex.is_match(text)
     }
 
-    /// Steps that matching the text costs.
+    /// Returns the steps that matching the text costs.
     pub(super) fn steps(&self, text: &str) -> usize {
         1 + text.len().saturating_mul(self.compiled_kib) / BYTES_TIMES_KIB_PER_STEP
     }
 }
 
-/// Refuses what I-Regexp lacks, and gives `.` its meaning: no line end.
-fn translate(pattern: &str) -> Result<String, BadPattern> {
+/// Translates I-Regexp to the syntax of the regex crate; refuses what I-Regexp lacks.
+fn translate(pattern: &str) -> Result<String, InvalidPattern> {
     let mut translated = String::with_capacity(pattern.len());
     let mut in_class = false;
     let mut characters = pattern.chars().peekable();
@@ -145,9 +153,11 @@ fn translate(pattern: &str) -> Result<String, BadPattern> {
             }
             '(' if !in_class && characters.peek() == Some(&'?') => {
                 let help = "write plain groups, such as `(a|b)`";
-                return Err(foreign("`(?`", Some(help)));
+                return Err(unsupported("`(?`", Some(help)));
             }
-            '[' if in_class => return Err(foreign("`[` inside of `[...]`", Some("write `\\[`"))),
+            '[' if in_class => {
+                return Err(unsupported("`[` inside of `[...]`", Some("write `\\[`")));
+            }
             '[' => {
                 in_class = true;
                 translated.push('[');
@@ -156,7 +166,9 @@ fn translate(pattern: &str) -> Result<String, BadPattern> {
                 in_class = false;
                 translated.push(']');
             }
+            // In I-Regexp `.` is neither of the two line ends; in the regex crate only not `\n`.
             '.' if !in_class => translated.push_str(r"[^\n\r]"),
+            // The regex crate takes `&&` and `~~` in a class for set operators.
             '&' | '~' if in_class => translated.extend(['\\', character]),
             plain => translated.push(plain),
         }
@@ -164,7 +176,7 @@ fn translate(pattern: &str) -> Result<String, BadPattern> {
     Ok(translated)
 }
 
-fn escaped(character: Option<char>) -> Result<char, BadPattern> {
+fn escaped(character: Option<char>) -> Result<char, InvalidPattern> {
     let help = match character {
         Some(c) if c.is_ascii_punctuation() || matches!(c, 'n' | 'r' | 't' | 'p' | 'P') => {
             return Ok(c);
@@ -174,18 +186,19 @@ fn escaped(character: Option<char>) -> Result<char, BadPattern> {
         Some('s') => Some("write `[ \\t\\r\\n]`"),
         _ => None,
     };
-    Err(foreign(&format!("`\\{}`", character.map(String::from).unwrap_or_default()), help))
+    Err(unsupported(&format!("`\\{}`", character.map(String::from).unwrap_or_default()), help))
 }
 
-fn foreign(what: &str, help: Option<&'static str>) -> BadPattern {
+fn unsupported(what: &str, help: Option<&'static str>) -> InvalidPattern {
     let message = format!("{what} is not part of JSONPath's regular expressions (RFC 9485)");
-    BadPattern { message, help }
+    InvalidPattern { message, help }
 }
 
-fn bad(error: &regex::Error) -> BadPattern {
+fn syntax_error(error: &regex::Error) -> InvalidPattern {
     let text = error.to_string();
+    // The lines before show the translated pattern, which is not the text of the file.
     let cause = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
-    BadPattern { message: format!("not a regular expression: {cause}"), help: None }
+    InvalidPattern { message: format!("not a regular expression: {cause}"), help: None }
 }
 
 #[cfg(test)]
@@ -197,12 +210,12 @@ mod tests {
         assert_eq!(regex.is_match(text), expected, "{pattern} {text}");
     }
 
-    fn bad_pattern(pattern: &str) -> BadPattern {
+    fn invalid_pattern(pattern: &str) -> InvalidPattern {
         Pattern::compile(pattern, Cover::Part, &Patterns::of_file()).unwrap_err()
     }
 
     #[test]
-    fn the_patterns_of_a_file_are_bounded_in_memory_and_in_time() {
+    fn patterns_of_a_file_are_bounded_in_memory_and_time() {
         let large = r"[a-z]{0,1000}";
         let (all, few) = (Patterns::of_file(), Patterns::within(5_000));
         let compiled = |patterns: &Patterns| {
@@ -224,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dot_is_no_line_end() {
+    fn dot_matches_no_line_end() {
         check("a.b", Cover::Whole, "a\nb", false);
         check("a.b", Cover::Whole, "a\u{2028}b", true);
         check("a[.]b", Cover::Whole, "axb", false);
@@ -232,20 +245,20 @@ mod tests {
     }
 
     #[test]
-    fn a_class_has_no_set_operators() {
+    fn class_has_no_set_operators() {
         check("[a&&b]", Cover::Whole, "&", true);
         check("[a~~b]", Cover::Whole, "a", true);
     }
 
     #[test]
-    fn what_i_regexp_lacks_is_refused_with_advice() {
-        for foreign in [r"\d+", r"\w", r"\bword\b", "(?i)a", "[[:alpha:]]", "a\\"] {
-            let bad = bad_pattern(foreign);
-            assert!(bad.message.contains("RFC 9485"), "{foreign}: {bad:?}");
+    fn syntax_outside_i_regexp_is_refused_with_advice() {
+        for unsupported in [r"\d+", r"\w", r"\bword\b", "(?i)a", "[[:alpha:]]", "a\\"] {
+            let error = invalid_pattern(unsupported);
+            assert!(error.message.contains("RFC 9485"), "{unsupported}: {error:?}");
         }
-        let bad = bad_pattern("(a");
-        assert_eq!(bad.message, "not a regular expression: unclosed group");
-        let bad = bad_pattern(r"(\p{L}{0,500}){500}");
-        assert_eq!(bad.message, "this regular expression is too large");
+        let error = invalid_pattern("(a");
+        assert_eq!(error.message, "not a regular expression: unclosed group");
+        let error = invalid_pattern(r"(\p{L}{0,500}){500}");
+        assert_eq!(error.message, "this regular expression is too large");
     }
 }

@@ -1,39 +1,41 @@
-//! What minijinja would follow with one call of a function inside of another is bounded before it
-//! reads a template: it parses, compiles and drops such a tree without looking at the stack.
+//! Bounds on the length and depth of a template, checked before minijinja reads it: minijinja
+//! parses, compiles and drops a tree by recursion, without a check of the stack.
 
 use std::ops::Range;
 
 use super::lexer::{Piece, TemplateToken, pieces};
 
-/// Longer templates are refused, in bytes.
+/// Length of a template, in bytes.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
 
-/// Depth of the tree of a template, in links of a chain such as `a ~ a ~ a`. Measured with
-/// minijinja 3.1 in a debug build on a stack of 2 MiB, that of a tokio thread: a chain overflows it
-/// between 590 (`is not`) and 1,180 links (filters), `elif` at 800.
+/// Depth of the tree of a template, in links of a chain such as `a ~ a ~ a`.
+// Measured with minijinja 3.1 in a debug build on a stack of 2 MiB, that of a tokio thread: a chain
+// overflows it between 590 (`is not`) and 1,180 links (filters), `elif` at 800.
 const DEPTH_MAX: usize = 200;
 
-/// Links that a bracket, or a block inside of a block, counts for: 92 nested calls overflow the same stack.
+/// Links that a bracket, or a block inside of a block, counts for.
+// 92 nested calls overflow the same stack.
 const NESTED: usize = 8;
 
-/// Each slice is gone through inside of the one that it is taken of.
+/// Slices of a template.
+// minijinja evaluates a slice when it is read, by a call inside of that for the list it is taken of.
 const SLICES_MAX: usize = 100;
 
-/// Statements that last until their `end...`; `set` only without `=`.
+/// Statements with a matching `end...`; `set` only without `=`.
 const BLOCKS: [&str; 9] =
     ["for", "if", "with", "block", "autoescape", "filter", "macro", "call", "set"];
 
-/// Words that join two expressions, or stand before one.
+/// Words that join two expressions or precede one.
 const LINKS: [&str; 7] = ["and", "or", "not", "if", "else", "in", "is"];
 
-/// Bound that a template exceeds, and where.
+/// Bound that a template exceeds, and its place.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct OutOfBounds {
     pub(super) message: String,
     pub(super) at: Range<usize>,
 }
 
-/// The code of a template, if all of it is within its bounds.
+/// Returns the code of a template that is within its bounds.
 pub(super) fn pieces_within(template: &str) -> Result<Vec<Piece<'_>>, OutOfBounds> {
     if template.len() > TEXT_BYTES_MAX {
         let message = format!("the template is longer than {} KiB", TEXT_BYTES_MAX / 1024);
@@ -76,7 +78,7 @@ fn check_slices(pieces: &[Piece<'_>]) -> Result<(), OutOfBounds> {
     Ok(())
 }
 
-/// Keeps what each open block counts for; an `elif` stands inside of the condition before it.
+/// Updates the depth of each open block.
 fn follow(piece: &Piece<'_>, blocks: &mut Vec<usize>) {
     let Some((TemplateToken::Word(word), _)) = piece.tokens.first() else {
         return;
@@ -84,13 +86,14 @@ fn follow(piece: &Piece<'_>, blocks: &mut Vec<usize>) {
     if word.starts_with("end") {
         blocks.pop();
     } else if *word == "elif" {
+        // minijinja parses `elif` as an `if` inside of the `else` before it.
         blocks.last_mut().into_iter().for_each(|depth| *depth += 1);
     } else if BLOCKS.contains(word) && !(*word == "set" && piece.assignment().is_some()) {
         blocks.push(NESTED);
     }
 }
 
-/// What stands behind a comma or a colon is beside what stands before it, not inside.
+/// Checks the depth of one piece of code, which is `outside` deep itself.
 fn check_piece(piece: &Piece<'_>, outside: usize) -> Result<(), OutOfBounds> {
     let mut levels = vec![outside];
     for (token, at) in &piece.tokens {
@@ -102,6 +105,7 @@ fn check_piece(piece: &Piece<'_>, outside: usize) -> Result<(), OutOfBounds> {
                 levels.pop();
                 innermost(&mut levels, |links| links + 1);
             }
+            // The parts of a list are beside each other: each begins a chain of its own.
             TemplateToken::Sign("," | ":") => innermost(&mut levels, |_| start),
             TemplateToken::Sign(_) => innermost(&mut levels, |links| links + 1),
             TemplateToken::Word(word) if LINKS.contains(word) => {
@@ -141,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_beside_each_other_does_not_add_up() {
+    fn siblings_do_not_add_up() {
         check(&format!("{{{{ [{}] }}}}", "a~a,".repeat(5_000)), true);
         check(&format!("{{{{ {{{}}} }}}}", "'a':a.b,".repeat(5_000)), true);
         check(&"{{ a~a }}{% if a %}{% elif a %}{% endif %}".repeat(1_000), true);

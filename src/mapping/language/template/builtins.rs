@@ -1,4 +1,5 @@
-//! minijinja's own filters and tests that do much for little fuel: each is paid for before it begins.
+//! minijinja's own filters and tests that do much work for little fuel, wrapped so that each is
+//! paid for before it begins.
 
 use std::borrow::Cow;
 
@@ -10,9 +11,9 @@ use super::weight::{
     is_container, is_there, listed, weigh, weigh_all, weigh_all_printed, weigh_printed,
 };
 
-/// minijinja's price of text.
+/// Bytes of text for a unit of fuel, as in minijinja.
 const BYTES_PER_FUEL: usize = 64;
-/// Its price of what it writes out as text from other values.
+/// Bytes of serialized output for a unit of fuel, as in minijinja.
 const SERIALIZED_BYTES_PER_FUEL: usize = 4;
 
 pub(super) fn bound(environment: &mut Environment<'static>) {
@@ -22,19 +23,19 @@ pub(super) fn bound(environment: &mut Environment<'static>) {
     bound_tests(environment);
 }
 
-/// A filter or test of minijinja's, and what is paid before it begins.
-fn paid(
+/// Wraps a filter or test of minijinja; `pay` is called before it begins.
+fn charged(
     builtin: Value,
-    pay: impl Fn(&State, &[Value]) -> Result<(), Error> + Send + Sync + 'static,
+    charge: impl Fn(&State, &[Value]) -> Result<(), Error> + Send + Sync + 'static,
 ) -> impl Fn(&mut State, Rest<ValueOrKwargs>) -> Result<Value, Error> + Send + Sync + 'static {
     move |state, arguments| {
         let arguments = arguments.into_values();
-        pay(state, &arguments)?;
+        charge(state, &arguments)?;
         builtin.call(state, &arguments)
     }
 }
 
-/// What takes anything as text.
+/// Wraps filters that print their arguments.
 fn bound_printing(environment: &mut Environment<'static>) {
     for (name, filter) in [
         ("string", Value::from_function(filters::string)),
@@ -47,12 +48,12 @@ fn bound_printing(environment: &mut Environment<'static>) {
         ("title", Value::from_function(filters::title)),
         ("capitalize", Value::from_function(filters::capitalize)),
     ] {
-        environment.add_filter(name, paid(filter, weigh_all_printed));
+        environment.add_filter(name, charged(filter, weigh_all_printed));
     }
-    environment.add_filter("lines", paid(Value::from_function(filters::lines), cut_into_lines));
-    environment.add_filter("join", paid(Value::from_function(filters::join), weigh_all));
-    environment.add_filter("trim", paid(Value::from_function(filters::trim), trimmed));
-    environment.add_filter("indent", paid(Value::from_function(filters::indent), indented));
+    environment.add_filter("lines", charged(Value::from_function(filters::lines), charge_lines));
+    environment.add_filter("join", charged(Value::from_function(filters::join), weigh_all));
+    environment.add_filter("trim", charged(Value::from_function(filters::trim), charge_trim));
+    environment.add_filter("indent", charged(Value::from_function(filters::indent), charge_indent));
     environment.add_filter("replace", replace);
     environment.add_filter("tojson", tojson);
     environment.add_filter("pprint", |state: &State, value: &Value| {
@@ -61,28 +62,28 @@ fn bound_printing(environment: &mut Environment<'static>) {
     });
 }
 
-/// Each character is compared with each of those that are trimmed.
-fn trimmed(state: &State, arguments: &[Value]) -> Result<(), Error> {
+fn charge_trim(state: &State, arguments: &[Value]) -> Result<(), Error> {
     weigh_all_printed(state, arguments)?;
+    // Each character is compared with each of those to trim.
     let length = |at: usize| arguments.get(at).and_then(Value::as_str).map_or(0, str::len);
-    pay_bytes(state, length(0).saturating_mul(length(1)))
+    charge_bytes(state, length(0).saturating_mul(length(1)))
 }
 
-/// Each line is a value of its own.
-fn cut_into_lines(state: &State, arguments: &[Value]) -> Result<(), Error> {
+fn charge_lines(state: &State, arguments: &[Value]) -> Result<(), Error> {
     weigh_all_printed(state, arguments)?;
+    // Each line becomes a value. minijinja charges for these too, but only once all are there.
     let text = arguments.first().and_then(Value::as_str).unwrap_or_default();
-    pay(state, text.matches('\n').count() / 2)
+    charge(state, text.matches('\n').count() / 2)
 }
 
-fn indented(state: &State, arguments: &[Value]) -> Result<(), Error> {
+fn charge_indent(state: &State, arguments: &[Value]) -> Result<(), Error> {
     weigh_all_printed(state, arguments)?;
     let lines = |text: &str| text.matches('\n').count() + 1;
     let lines = arguments.first().and_then(Value::as_str).map_or(1, lines);
-    pay_bytes(state, lines.saturating_mul(number(arguments, "width")?.unwrap_or(4)))
+    charge_bytes(state, lines.saturating_mul(number(arguments, "width")?.unwrap_or(4)))
 }
 
-/// The second argument, or that with the name.
+/// Returns the second argument, or the one with the name.
 fn number(arguments: &[Value], name: &str) -> Result<Option<usize>, Error> {
     let (arguments, named): (&[Value], Kwargs) = from_args(arguments)?;
     let number = match arguments.get(1) {
@@ -92,6 +93,7 @@ fn number(arguments: &[Value], name: &str) -> Result<Option<usize>, Error> {
     Ok(number.and_then(|number| number.as_usize()))
 }
 
+// Not a wrapper: how long the result is depends on how often the text is found.
 fn replace(state: &State, arguments: Rest<ValueOrKwargs>) -> Result<Value, Error> {
     let arguments = arguments.into_values();
     weigh_all_printed(state, &arguments)?;
@@ -101,7 +103,7 @@ fn replace(state: &State, arguments: Rest<ValueOrKwargs>) -> Result<Value, Error
     named.assert_all_used()?;
     let count = count.and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX);
     let found = text.matches(&*from).take(count).count();
-    pay_bytes(state, text.len().saturating_add(found.saturating_mul(to.len())))?;
+    charge_bytes(state, text.len().saturating_add(found.saturating_mul(to.len())))?;
     Ok(Value::from(text.replacen(&*from, &to, count)))
 }
 
@@ -110,22 +112,23 @@ fn tojson(state: &State, arguments: Rest<ValueOrKwargs>) -> Result<Value, Error>
     let indent = number(&arguments, "indent")?.unwrap_or(2);
     let (value, written, named): (&Value, Option<Value>, Kwargs) = from_args(&arguments)?;
     weigh_printed(state, value, indent)?;
+    // Called as a function, minijinja's filter has no state to charge for its output.
     let json = filters::tojson(value, written, named)?;
-    pay(state, json.as_str().map_or(0, str::len) / SERIALIZED_BYTES_PER_FUEL)?;
+    charge(state, json.as_str().map_or(0, str::len) / SERIALIZED_BYTES_PER_FUEL)?;
     Ok(json)
 }
 
 fn serialized(state: &State, text: String) -> Result<Value, Error> {
-    pay(state, text.len() / SERIALIZED_BYTES_PER_FUEL)?;
+    charge(state, text.len() / SERIALIZED_BYTES_PER_FUEL)?;
     Ok(Value::from(text))
 }
 
-fn pay(state: &State, fuel: usize) -> Result<(), Error> {
+fn charge(state: &State, fuel: usize) -> Result<(), Error> {
     state.consume_fuel(fuel as u64)
 }
 
-fn pay_bytes(state: &State, bytes: usize) -> Result<(), Error> {
-    pay(state, bytes / BYTES_PER_FUEL)
+fn charge_bytes(state: &State, bytes: usize) -> Result<(), Error> {
+    charge(state, bytes / BYTES_PER_FUEL)
 }
 
 fn bound_comparing(environment: &mut Environment<'static>) {
@@ -135,42 +138,46 @@ fn bound_comparing(environment: &mut Environment<'static>) {
         ("max", Value::from_function(filters::max)),
         ("unique", Value::from_function(filters::unique)),
     ] {
-        environment.add_filter(name, paid(filter, weigh_all));
+        environment.add_filter(name, charged(filter, weigh_all));
     }
-    environment.add_filter("groupby", paid(Value::from_function(filters::groupby), sorted));
-    environment.add_filter("dictsort", paid(Value::from_function(filters::dictsort), sorted));
+    environment.add_filter("groupby", charged(Value::from_function(filters::groupby), charge_sort));
+    environment
+        .add_filter("dictsort", charged(Value::from_function(filters::dictsort), charge_sort));
 }
 
-fn sorted(state: &State, arguments: &[Value]) -> Result<(), Error> {
+fn charge_sort(state: &State, arguments: &[Value]) -> Result<(), Error> {
     weigh_all(state, arguments)?;
     let length = arguments.first().and_then(Value::len).unwrap_or(0);
+    // Both filters sort.
     let comparisons = length.checked_ilog2().map_or(0, |log| length.saturating_mul(log as usize));
-    pay(state, comparisons)
+    charge(state, comparisons)
 }
 
-/// What puts values into lists, and what goes through lists only when somebody asks.
+/// Wraps filters that put values into lists, and those that give lazy lists.
 fn bound_lists(environment: &mut Environment<'static>) {
-    environment.add_filter("batch", paid(Value::from_function(filters::batch), weigh_all));
-    environment.add_filter("slice", paid(Value::from_function(filters::slice), weigh_all));
+    environment.add_filter("batch", charged(Value::from_function(filters::batch), weigh_all));
+    environment.add_filter("slice", charged(Value::from_function(filters::slice), weigh_all));
     let arguments = |state: &State, arguments: &[Value]| {
         weigh_all(state, arguments.get(1..).unwrap_or_default())
     };
-    environment.add_filter("map", paid(Value::from_function(filters::map), arguments));
+    environment.add_filter("map", charged(Value::from_function(filters::map), arguments));
     for (name, filter) in [
         ("zip", Value::from_function(filters::zip)),
         ("items", Value::from_function(filters::items)),
         ("chain", Value::from_function(filters::chain)),
     ] {
-        let lazy = paid(filter, weigh_all);
+        let lazy = charged(filter, weigh_all);
+        // A lazy list that is made of another one reads it by a nested call: 9,000 of them in a loop
+        // would overflow the stack.
         environment.add_filter(name, move |state: &mut State, arguments: Rest<ValueOrKwargs>| {
             let lazy = lazy(state, arguments)?;
-            gone_through(state, &lazy)
+            evaluated(state, &lazy)
         });
     }
-    environment.add_filter("sum", paid(Value::from_function(filters::sum), numbers));
+    environment.add_filter("sum", charged(Value::from_function(filters::sum), check_sum_start));
 }
 
-fn gone_through(state: &State, lazy: &Value) -> Result<Value, Error> {
+fn evaluated(state: &State, lazy: &Value) -> Result<Value, Error> {
     weigh(state, lazy)?;
     if lazy.kind() != ValueKind::Map {
         return if lazy.kind() == ValueKind::Iterable {
@@ -188,8 +195,8 @@ fn gone_through(state: &State, lazy: &Value) -> Result<Value, Error> {
     Ok(Value::from_pairs(entries))
 }
 
-/// A sum of lists would be made anew for each of them.
-fn numbers(_: &State, arguments: &[Value]) -> Result<(), Error> {
+fn check_sum_start(_: &State, arguments: &[Value]) -> Result<(), Error> {
+    // A sum of lists or texts would be copied for each of its parts, which is quadratic.
     let (arguments, named): (&[Value], Kwargs) = from_args(arguments)?;
     let start = match arguments.get(2) {
         Some(start) => Some(start.clone()),
@@ -217,20 +224,23 @@ fn bound_tests(environment: &mut Environment<'static>) {
         (&["upper"], Value::from_function(tests::is_upper)),
     ] {
         for name in names {
-            environment.add_test(*name, paid(test.clone(), tested));
+            environment.add_test(*name, charged(test.clone(), charge_test));
         }
     }
 }
 
-/// A test that holds for no value that is not there, as the operator of its name.
+/// Returns a test that is false for absent values.
 fn ordering(test: fn(&Value, &Value) -> bool) -> Value {
+    // As for the operators (see `guard`): minijinja orders absent values before all others, and a
+    // missing score would be `lt 9`.
     Value::from_function(move |value: &Value, other: &Value| {
         is_there(value) && is_there(other) && test(value, other)
     })
 }
 
-fn tested(state: &State, arguments: &[Value]) -> Result<(), Error> {
+fn charge_test(state: &State, arguments: &[Value]) -> Result<(), Error> {
     weigh_all(state, arguments)?;
+    // A text by itself weighs nothing, and is compared here.
     let texts = arguments.iter().filter_map(Value::as_str);
-    pay_bytes(state, texts.map(str::len).sum())
+    charge_bytes(state, texts.map(str::len).sum())
 }

@@ -1,4 +1,4 @@
-//! Finds what is wrong, or probably wrong, with a template when the file is read.
+//! Finds mistakes and probable mistakes of a template when the file is read.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -14,15 +14,16 @@ use crate::diagnostics::suggestion::nearest;
 use crate::diagnostics::table::{Diagnostics, SpannedText};
 use crate::mapping::language::query::{Patterns, Query};
 
-/// An operand that is longer is not looked through for advice.
+/// Tokens of an operand that are searched for advice.
+// Each `int` searches its operand anew, which would be quadratic in a long template.
 const OPERAND_TOKENS_MAX: usize = 64;
 
-/// Words before which a parenthesis calls nothing.
+/// Words after which a parenthesis is no call.
 const KEYWORDS: [&str; 8] = ["and", "elif", "else", "if", "in", "is", "not", "or"];
 
 pub(super) struct TemplateCheck<'c> {
     text: &'c SpannedText,
-    /// White space before the template.
+    /// Length of the white space before the template.
     indent: usize,
     tokens: Vec<(TemplateToken<'c>, Range<usize>)>,
     mistakes: &'c mut Diagnostics,
@@ -44,8 +45,9 @@ impl<'c> TemplateCheck<'c> {
         self.mistakes.push(Diagnostic::error(self.place(out.at), out.message).help(help));
     }
 
-    /// Reports what minijinja cannot read, at its place if it names one.
+    /// Reports a syntax error of minijinja, at its place if it has one.
     pub(super) fn syntax(&mut self, error: &Error, at: Option<Range<usize>>) {
+        // minijinja's own message does not say that a query was written where a variable belongs.
         if let Some((at, path)) = self.dollar() {
             let rest = path.trim_start_matches("$.");
             let mistake = Diagnostic::error(self.place(at), "a template cannot look up `$`");
@@ -60,15 +62,15 @@ impl<'c> TemplateCheck<'c> {
         self.mistakes.push(mistake.help(help));
     }
 
-    /// A path that was written as a query inside of `{{ }}`.
+    /// Returns a path that was written as a query inside of `{{ }}`, and its place.
     fn dollar(&self) -> Option<(Range<usize>, String)> {
         let first = self.tokens.iter().position(|(token, _)| *token == TemplateToken::Sign("$"))?;
         let start = self.tokens[first].1.start;
         let mut end = start + 1;
         for (token, at) in &self.tokens[first + 1..] {
-            let goes_on = at.start == end
+            let continues = at.start == end
                 && matches!(token, TemplateToken::Word(_) | TemplateToken::Sign("."));
-            if !goes_on {
+            if !continues {
                 break;
             }
             end = at.end;
@@ -76,7 +78,7 @@ impl<'c> TemplateCheck<'c> {
         Some((start..end, self.text.text.trim()[start..end].to_owned()))
     }
 
-    /// Variables that nothing gives are empty, which is hardly meant.
+    /// Reports variables that are unknown, and so always empty.
     pub(super) fn variables(&mut self, undeclared: &[String], known: &[Variable]) {
         let places = self.places();
         let called = self.called();
@@ -102,6 +104,7 @@ impl<'c> TemplateCheck<'c> {
                     let message = format!("`{name}` is not known here");
                     self.mistakes.push(Diagnostic::error(at, message));
                 }
+                // An unknown function is reported by `calls`.
                 None if FUNCTIONS.contains(&name.as_str()) || called.contains(name.as_str()) => {}
                 None if unknown == MISTAKES_MAX => {}
                 None => {
@@ -118,8 +121,10 @@ impl<'c> TemplateCheck<'c> {
         }
     }
 
-    /// Functions, filters and tests are looked up by minijinja only when they are reached.
+    /// Reports unknown functions, filters and tests.
     pub(super) fn calls(&mut self, undeclared: &[String], environment: &Environment<'_>) {
+        // minijinja looks them up only when they are called, and has no list of them: each is
+        // called here without arguments, and only the error that it is unknown counts.
         let mut state = environment.empty_state();
         let undeclared: HashSet<&str> = undeclared.iter().map(String::as_str).collect();
         let mut unknown = Vec::new();
@@ -161,7 +166,7 @@ impl<'c> TemplateCheck<'c> {
         }
     }
 
-    /// Parses the queries that stand in the template as they are.
+    /// Parses the queries that are literals in the template, and reports their mistakes.
     pub(super) fn queries(
         &mut self,
         queries: &mut StaticQueries,
@@ -182,6 +187,7 @@ impl<'c> TemplateCheck<'c> {
             if *function != TemplateToken::Word("jsonpath") || *end != TemplateToken::Sign(")") {
                 continue;
             }
+            // The text of a literal with escapes is known only when the template runs.
             if text.contains('\\') {
                 continue;
             }
@@ -202,7 +208,8 @@ impl<'c> TemplateCheck<'c> {
         self.mistakes.append(&mut wrong);
     }
 
-    /// Warns of `int` and `float` without a default where what they make is compared: they make 0 of what is not there.
+    /// Warns of `int` and `float` without a default whose results are compared.
+    // They give 0 for an absent value: a question without an answer would count as the score 0.
     pub(super) fn comparisons(&mut self) {
         let found = (1..self.tokens.len()).filter_map(|at| self.zero_in_comparison(at));
         for (word, at) in found.take(MISTAKES_MAX).collect::<Vec<_>>() {
@@ -231,7 +238,7 @@ impl<'c> TemplateCheck<'c> {
         is_compared.then(|| (word, self.tokens[at].1.clone()))
     }
 
-    /// Where the filters end that begin at this token.
+    /// Returns the token after the filters that begin at this token.
     fn end_of_filters(&self, begin: usize) -> Option<usize> {
         let mut end = begin;
         while self.sign(end) == Some("|") && end - begin < OPERAND_TOKENS_MAX {
@@ -245,7 +252,7 @@ impl<'c> TemplateCheck<'c> {
         Some(end)
     }
 
-    /// Whether this is a parenthesis that only groups, and calls nothing.
+    /// Returns whether this is a parenthesis that groups and calls nothing.
     fn is_grouping(&self, at: usize) -> bool {
         let before = at.checked_sub(1).map(|before| self.tokens[before].0);
         let is_call = match before {
@@ -256,7 +263,8 @@ impl<'c> TemplateCheck<'c> {
         self.sign(at) == Some("(") && !is_call
     }
 
-    /// Where the operand begins that ends before this token; none if it has the filter `default`.
+    /// Returns the first token of the operand that ends before this one; `None` if the operand has
+    /// the filter `default`.
     fn operand_without_default(&self, end: usize) -> Option<usize> {
         let mut open = 0_usize;
         for at in (end.saturating_sub(OPERAND_TOKENS_MAX)..end).rev() {
@@ -293,7 +301,7 @@ impl<'c> TemplateCheck<'c> {
         }
     }
 
-    /// The names that stand before a parenthesis.
+    /// Returns the names before a parenthesis.
     fn called(&self) -> HashSet<&'c str> {
         let pairs = self.tokens.windows(2);
         let called = pairs.filter_map(|pair| match (pair[0].0, pair[1].0) {
@@ -303,7 +311,7 @@ impl<'c> TemplateCheck<'c> {
         called.collect()
     }
 
-    /// Where each name stands first; not as a member of something.
+    /// Returns the first place of each name that is not a member.
     fn places(&self) -> HashMap<&'c str, Range<usize>> {
         let mut places = HashMap::new();
         let mut before = TemplateToken::Sign(" ");

@@ -1,4 +1,4 @@
-//! Errors of minijinja and of values, each as the other.
+//! Conversion between the errors of minijinja and those of values.
 
 use minijinja::{Error, ErrorKind};
 

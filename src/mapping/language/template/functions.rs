@@ -1,4 +1,4 @@
-//! The functions and filters that templates have beside minijinja's own.
+//! Functions and filters of templates in addition to minijinja's own.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -20,14 +20,15 @@ use crate::mapping::language::query::{Patterns, Query};
 use crate::mapping::language::scope::Budget;
 use crate::mapping::markup::{html_to_text, slack_to_text};
 
-/// The name under which a template finds the roots of its queries; no template can assign to it.
+/// Name of the variable with the roots of queries.
+// Not an identifier, so no template can assign to it.
 pub(super) const ROOTS: &str = "$";
 
-/// Names of functions that a template may call.
+/// Functions that a template may call.
 pub(super) const FUNCTIONS: [&str; 6] =
     ["jsonpath", "date", "range", "dict", "namespace", "caller"];
 
-/// Filters that are advised when an unknown one is used.
+/// Filters that are suggested for an unknown one.
 pub(super) const FILTERS: [&str; 26] = [
     "html_to_text",
     "slack_to_text",
@@ -57,14 +58,15 @@ pub(super) const FILTERS: [&str; 26] = [
     "upper",
 ];
 
-/// minijinja's price of text.
+/// Bytes of text for a unit of fuel, as in minijinja.
 const BYTES_PER_FUEL: u64 = 64;
 
-/// A text that is longer is no number: a double is written with 24 characters at most, or with 767 digits where
-/// all of them are wanted.
+/// Longer texts are not parsed as numbers.
+// The shortest form of a double has at most 24 characters; all of its digits are at most 767.
 const NUMBER_BYTES_MAX: usize = 1024;
 
-/// From here on a number of time is one of milliseconds; as seconds it would be the year 5138.
+/// Numbers from here on are times in milliseconds, smaller ones in seconds.
+// As seconds this would be the year 5138.
 const MILLISECONDS_MIN: f64 = 1e11;
 
 /// Values on which `jsonpath()` evaluates its queries.
@@ -87,7 +89,7 @@ impl QueryRoots {
     }
 }
 
-/// Queries that stand in the templates as they are, by their text.
+/// Queries that are literals in the templates, by their text.
 pub(super) type StaticQueries = BTreeMap<String, Query>;
 
 pub(super) fn add_filters(environment: &mut Environment<'static>) {
@@ -106,7 +108,9 @@ pub(super) fn add_filters(environment: &mut Environment<'static>) {
     environment.add_filter("split", split);
     environment.add_filter("date", date);
     environment.add_function("date", date);
+    // Null of the payload is undefined in templates.
     environment.add_test("none", |value: &Value| value.is_none() || value.is_undefined());
+    // It prints all variables, with the headers of the webhook.
     environment.remove_global("debug");
     builtins::bound(environment);
     weight::add_filters(environment);
@@ -147,9 +151,10 @@ fn jsonpath(state: &State, text: &str, queries: &StaticQueries) -> Result<Value,
     nodes.into_iter().map(paid).collect::<Result<Vec<Value>, Error>>().map(Value::from)
 }
 
-/// A query that is not in the template as it is. A unit of fuel is about a microsecond's work, which
-/// parsing takes for each byte; patterns are compiled for what is left.
+/// Parses a query that the template puts together.
 fn computed(state: &State, text: &str) -> Result<Query, Error> {
+    // A unit of fuel is about a microsecond of work, which parsing takes for each byte. Patterns are
+    // compiled for what is left: without this, one field took 21 s.
     state.consume_fuel(text.len() as u64)?;
     let fuel = state.fuel_levels().map_or(0, |(_, left)| left);
     let patterns = Patterns::within(fuel);
@@ -169,7 +174,7 @@ fn on_text(state: &State, value: &Value, change: impl Fn(&str) -> String) -> Res
     }))
 }
 
-/// The parts of a text, trimmed, the empty ones left out.
+/// Splits a text into its trimmed parts, without empty ones.
 fn split(state: &State, value: &Value, separator: Option<&str>) -> Result<Value, Error> {
     if value.is_undefined() || value.is_none() {
         return Ok(Value::from(Vec::<Value>::new()));
@@ -177,13 +182,14 @@ fn split(state: &State, value: &Value, separator: Option<&str>) -> Result<Value,
     weigh_printed(state, value, 0)?;
     let text = value.to_string();
     let separator = separator.filter(|separator| !separator.is_empty()).unwrap_or(",");
-    // minijinja charges for the parts too, but only once all of them are there.
+    // minijinja charges for the parts too, but only once all are there.
     state.consume_fuel(text.matches(separator).count() as u64 / 2)?;
     Ok(text.split(separator).map(str::trim).filter(|part| !part.is_empty()).collect())
 }
 
-/// A number, or a text that is one; empty for what is none, so that an answer that was not given is not 0.
+/// Returns a number, or a text that is one, as a number; anything else is undefined.
 fn number(value: &Value) -> Value {
+    // Undefined and not 0 as with `int`, so that a missing answer is no score.
     if value.kind() == ValueKind::Number {
         return value.clone();
     }
@@ -192,12 +198,13 @@ fn number(value: &Value) -> Value {
     let whole =
         text.parse::<i64>().map(Value::from).or_else(|_| text.parse::<u64>().map(Value::from));
     whole.unwrap_or_else(|_| {
+        // Rust also parses "inf" and "NaN".
         let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
         number.map_or(Value::UNDEFINED, Value::from)
     })
 }
 
-/// Everything but letters, digits and `-._~` as `%XX`.
+/// Percent-encodes all but the unreserved characters of RFC 3986.
 fn url_encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -210,7 +217,7 @@ fn url_encode(text: &str) -> String {
     encoded
 }
 
-/// A time in UTC; `value` is in seconds, milliseconds or RFC 3339.
+/// Formats a time in UTC; `value` is in seconds, milliseconds or RFC 3339.
 fn date(value: &Value, format: Option<&str>) -> Result<Value, Error> {
     if value.is_undefined() || value.is_none() || value.as_str().is_some_and(str::is_empty) {
         return Ok(Value::UNDEFINED);
@@ -231,6 +238,7 @@ fn time_of(value: &Value) -> Option<Timestamp> {
     if let Ok(number) = text.parse::<f64>() {
         return time_of_number(number);
     }
+    // A time without an offset is read as UTC.
     let without_zone = || text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok();
     text.parse::<Timestamp>().ok().or_else(|| Some(without_zone()?.timestamp()))
 }

@@ -1,17 +1,17 @@
-//! minijinja lets a template build values that are far larger than what it paid for, by lists in
-//! lists, and its operators walk through all of them. So each value that is an operand, or an item of
-//! a list, first goes through a filter of `weight.rs`: the text that is compiled has these put in.
+//! Inserts filters of `weight.rs` into a template: each operand of an operator and each item of a
+//! list passes through one, which charges for its size. By lists in lists a template can build
+//! values far larger than the fuel that it paid, and minijinja's operators walk all of them.
 
 use std::ops::Range;
 
 use super::lexer::{Piece, TemplateToken};
 use super::weight::{ADDED, BEYOND, KEPT, KEY, MULTIPLIED, PRINTED, WEIGHED};
 
-/// A template with its filters.
+/// Template with the inserted filters.
 #[derive(Debug)]
 pub(super) struct Guarded {
     pub(super) text: String,
-    /// Where something was put in, in the text as it was, and how long that is.
+    /// Place of each insertion in the original text, and its length.
     insertions: Vec<(usize, usize)>,
 }
 
@@ -21,7 +21,7 @@ impl Guarded {
         for piece in pieces {
             Reader { tokens: &piece.tokens, at: 0, insertions: &mut found }.read(piece);
         }
-        // What is put in at one place stays in the order in which it was found.
+        // A stable sort: filters at one place apply in the order in which they were found.
         found.sort_by_key(|(at, _)| *at);
         let mut text = String::with_capacity(template.len() + found.len() * 16);
         let mut from = 0;
@@ -35,31 +35,31 @@ impl Guarded {
         Guarded { text, insertions: insertions.collect() }
     }
 
-    /// The place in the text as it was of a place in this one.
+    /// Returns the place in the original text of a place in this one.
     pub(super) fn original(&self, place: Range<usize>) -> Range<usize> {
         self.before(place.start)..self.before(place.end)
     }
 
     fn before(&self, at: usize) -> usize {
-        let mut put_in = 0;
+        let mut inserted = 0;
         for (place, length) in &self.insertions {
-            if place + put_in >= at {
+            if place + inserted >= at {
                 break;
             }
-            put_in += (at - place - put_in).min(*length);
+            inserted += (at - place - inserted).min(*length);
         }
-        at - put_in
+        at - inserted
     }
 }
 
 /// Operator or sign between two operands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Joint {
-    /// An operator that looks into its operands; the filter for these.
+    /// An operator that walks its operands, and the filter for these.
     Guarded(&'static str),
-    /// One of `<`, `<=`, `>` and `>=`; which of its operands is said to be the lesser.
+    /// One of `<`, `<=`, `>` and `>=`, and the side on which the lesser operand is.
     Ordering(Side),
-    /// It passes its operands on, or takes nothing but numbers.
+    /// An operator that passes its operands on, or accepts only numbers.
     Free,
     Comma,
     Colon,
@@ -80,7 +80,7 @@ enum Level {
     Map,
     /// One value, or a tuple.
     Parentheses,
-    /// Of a call of a name or a member; these may go into a list too.
+    /// Arguments of a call, which may get into a list too.
     Arguments,
     /// Subscripts, slices, and the arguments of filters and tests.
     Other,
@@ -90,26 +90,28 @@ enum Level {
 enum Content {
     /// A text in quotes, a number, true, false or none.
     Scalar,
-    /// A bracket with nothing but such literals in it.
+    /// A bracket that contains only such literals.
     Literals,
     Any,
 }
 
-/// A name, a literal or a bracket, with all that is called on it.
+/// A name, a literal or a bracket, with its members, calls, filters and tests.
 #[derive(Debug)]
 struct TemplateOperand {
     content: Content,
     before: Joint,
     after: Joint,
-    /// Where it ends in the template.
+    /// Byte of the template at which it ends.
     end: usize,
 }
 
 impl TemplateOperand {
-    /// minijinja takes what is not there for less than all else. Where a comparison says that an operand is the
-    /// lesser one, `BEYOND` makes it greater than all else if it is not there, so that no comparison with it holds.
-    fn is_said_to_be_lesser(&self) -> bool {
-        // These bind tighter than the comparison, whose operand is then what they make.
+    /// Returns whether a comparison claims that it is the lesser operand.
+    // minijinja orders absent values before all others, so `payload.score < 9` would hold without a
+    // score. `BEYOND` orders an absent value after all others where the comparison claims that it is
+    // the lesser one, so that no comparison with it holds.
+    fn is_claimed_lesser(&self) -> bool {
+        // These operators bind tighter, so the operand of the comparison is their result.
         let is_part = [self.before, self.after]
             .iter()
             .any(|joint| matches!(joint, Joint::Guarded(filter) if *filter != WEIGHED));
@@ -138,7 +140,7 @@ impl<'t> Reader<'_, 't> {
             {
                 self.at = self.closing(1) + 1;
             }
-            // The name, so that its parameters are arguments.
+            // Behind the name: parameters are declarations, and only their defaults are values.
             Some(TemplateToken::Word("macro")) => {
                 self.at = 2;
                 self.group(Level::Other);
@@ -152,8 +154,9 @@ impl<'t> Reader<'_, 't> {
         }
     }
 
-    /// What goes into a namespace stays there, so it must not be the namespace itself.
     fn set(&mut self, piece: &Piece<'_>) {
+        // Only a namespace has members that can be set. One that contained itself would never be
+        // dropped, and printing it would never end.
         let Some(equals) = piece.assignment() else {
             let is_pipe = |(token, _): &(TemplateToken<'_>, _)| *token == TemplateToken::Sign("|");
             self.at = self.tokens.iter().position(is_pipe).unwrap_or(self.tokens.len());
@@ -172,7 +175,7 @@ impl<'t> Reader<'_, 't> {
         }
     }
 
-    /// Behind the `in` of a loop.
+    /// Returns the token after the `in` of a loop.
     fn after_target(&self) -> usize {
         let is_in = |(token, _): &(TemplateToken<'_>, _)| *token == TemplateToken::Word("in");
         self.tokens.iter().position(is_in).map_or(self.tokens.len(), |at| at + 1)
@@ -182,7 +185,7 @@ impl<'t> Reader<'_, 't> {
         self.tokens.get(at).map(|(token, _)| *token)
     }
 
-    /// The bracket that closes the one at this position.
+    /// Returns the bracket that closes the one at this position.
     fn closing(&self, open: usize) -> usize {
         let mut depth = 0_usize;
         let closes = self.tokens[open..].iter().position(|(token, _)| {
@@ -196,7 +199,7 @@ impl<'t> Reader<'_, 't> {
         closes.map_or(self.tokens.len(), |length| open + length)
     }
 
-    /// Reads up to the bracket that closes this level; whether all in it is literal.
+    /// Reads up to the bracket that closes this level; returns whether all in it is literal.
     fn level(&mut self, level: Level) -> bool {
         let mut operands: Vec<TemplateOperand> = Vec::new();
         let mut before = Joint::Free;
@@ -220,7 +223,7 @@ impl<'t> Reader<'_, 't> {
         operands.iter().all(|operand| operand.content != Content::Any)
     }
 
-    /// Passes what joins two operands, if it stands here.
+    /// Reads an operator or sign between operands, if there is one here.
     fn joint(&mut self, is_after_operand: bool) -> Option<Joint> {
         let is_negated_in = self.token(self.at + 1) == Some(TemplateToken::Word("in"));
         let joint = match self.token(self.at)? {
@@ -228,7 +231,7 @@ impl<'t> Reader<'_, 't> {
                 self.at += 1;
                 Joint::Guarded(WEIGHED)
             }
-            // What is unpacked into arguments.
+            // `f(*list)` unpacks arguments.
             TemplateToken::Sign("*") if !is_after_operand => Joint::Free,
             TemplateToken::Sign("*") => Joint::Guarded(MULTIPLIED),
             TemplateToken::Sign("~") => Joint::Guarded(PRINTED),
@@ -259,7 +262,7 @@ impl<'t> Reader<'_, 't> {
     fn primary(&mut self) -> Content {
         let token = self.token(self.at);
         match token {
-            // The names that a `with` unpacks into.
+            // `{% with (a, b) = c %}`: names to unpack into, which are no values.
             Some(TemplateToken::Sign("("))
                 if self.token(self.closing(self.at) + 1) == Some(TemplateToken::Sign("=")) =>
             {
@@ -268,6 +271,7 @@ impl<'t> Reader<'_, 't> {
             Some(TemplateToken::Sign("(")) => self.group(Level::Parentheses),
             Some(TemplateToken::Sign("[")) => self.group(Level::List),
             Some(TemplateToken::Sign("{")) => self.group(Level::Map),
+            // Adjacent literals are one text, as in Python.
             Some(TemplateToken::Literal(_)) => {
                 while matches!(self.token(self.at), Some(TemplateToken::Literal(_))) {
                     self.at += 1;
@@ -287,7 +291,7 @@ impl<'t> Reader<'_, 't> {
         }
     }
 
-    /// Reads what is in the brackets that begin here.
+    /// Reads the brackets that begin here.
     fn group(&mut self, level: Level) -> Content {
         self.at += 1;
         let is_literal = self.level(level);
@@ -295,7 +299,7 @@ impl<'t> Reader<'_, 't> {
         if is_literal { Content::Literals } else { Content::Any }
     }
 
-    /// Members, subscripts, calls, filters and tests.
+    /// Reads members, subscripts, calls, filters and tests.
     fn postfix(&mut self, mut content: Content) -> Content {
         while let Some(token) = self.token(self.at) {
             match token {
@@ -319,7 +323,7 @@ impl<'t> Reader<'_, 't> {
         content
     }
 
-    /// The name of a filter or test, and its arguments in brackets.
+    /// Reads the name of a filter or test, and its arguments in brackets.
     fn called(&mut self) {
         self.at += 1;
         while self.token(self.at) == Some(TemplateToken::Sign(".")) {
@@ -330,7 +334,7 @@ impl<'t> Reader<'_, 't> {
         }
     }
 
-    /// `a is divisibleby 3`: its argument may stand without brackets.
+    /// Reads the argument of a test without brackets, as in `a is divisibleby 3`.
     fn argument_of_test(&mut self) {
         if matches!(self.tokens.get(self.at.wrapping_sub(1)), Some((TemplateToken::Sign(")"), _))) {
             return;
@@ -370,6 +374,7 @@ impl<'t> Reader<'_, 't> {
             let after = filter(operand.after, operands.get(position + 1));
             let is_key = level == Level::Map && operand.after == Joint::Colon;
             let is_item = holds_items && operand.after != Joint::Equals;
+            // A filter applies to the operand only, because filters bind tighter than operators.
             let filters: &[&str] = match (before, after) {
                 _ if operand.content == Content::Scalar => &[],
                 _ if is_key => &[KEY],
@@ -378,17 +383,17 @@ impl<'t> Reader<'_, 't> {
                 (None, None) if is_item && operand.content == Content::Any => &[WEIGHED],
                 (None, None) => &[],
             };
-            let beyond = operand.is_said_to_be_lesser().then_some(&BEYOND);
+            let beyond = operand.is_claimed_lesser().then_some(&BEYOND);
             let filters = filters.iter().chain(beyond);
             self.insertions.extend(filters.map(|filter| (operand.end, format!("|{filter}"))));
         }
     }
 }
 
-/// Filter for an operand of this joint, whose other operand is `other`.
+/// Returns the filter for an operand of this joint, whose other operand is `other`.
 fn filter(joint: Joint, other: Option<&TemplateOperand>) -> Option<&'static str> {
     match joint {
-        // What is compared with a literal is looked at no further than that goes.
+        // A comparison with a literal reads no more of the value than the literal is long.
         Joint::Guarded(WEIGHED) | Joint::Ordering(_)
             if other.is_some_and(|it| it.content != Content::Any) =>
         {

@@ -1,5 +1,5 @@
-//! The code of a template, cut into tokens as minijinja cuts it: enough to bound it, to give advice at
-//! its places, and to know what stands between two operators.
+//! Code of a template as tokens, cut as minijinja cuts it: for its bounds, for places of advice, and
+//! for the operands of operators.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use std::ops::Range;
 pub(super) enum TemplateToken<'t> {
     Word(&'t str),
     Number,
-    /// A text in quotes, as it stands between them.
+    /// The inside of a text in quotes, with its escapes.
     Literal(&'t str),
     /// An operator, a bracket or another sign, of one or two characters.
     Sign(&'t str),
@@ -17,16 +17,17 @@ pub(super) enum TemplateToken<'t> {
 #[derive(Debug)]
 pub(super) struct Piece<'t> {
     pub(super) is_statement: bool,
-    /// In order, each with its place in the template.
+    /// Tokens in order, each with its place in the template.
     pub(super) tokens: Vec<(TemplateToken<'t>, Range<usize>)>,
 }
 
 impl Piece<'_> {
-    /// The `=` of a `{% set %}`, by its position; those in brackets name arguments.
+    /// Returns the position of the `=` of a `{% set %}`.
     pub(super) fn assignment(&self) -> Option<usize> {
         if !self.is_statement || self.tokens.first()?.0 != TemplateToken::Word("set") {
             return None;
         }
+        // Inside of brackets, `=` names an argument.
         let mut open = 0_usize;
         self.tokens.iter().position(|(token, _)| {
             match token {
@@ -41,7 +42,7 @@ impl Piece<'_> {
 
 const SIGNS_OF_TWO: [&str; 6] = ["//", "**", "==", "!=", ">=", "<="];
 
-/// Comments and raw text are left out.
+/// Returns the code of a template, without comments and raw text.
 pub(super) fn pieces(template: &str) -> Vec<Piece<'_>> {
     let mut found = Vec::new();
     let mut at = 0;
@@ -59,7 +60,7 @@ pub(super) fn pieces(template: &str) -> Vec<Piece<'_>> {
     found
 }
 
-/// Where the next piece of code begins, and what closes it.
+/// Returns the start of the next piece of code and its closing sign.
 fn next_code(template: &str, from: usize) -> Option<(usize, &'static str)> {
     let bytes = template.as_bytes();
     let mut start = from;
@@ -76,7 +77,7 @@ fn next_code(template: &str, from: usize) -> Option<(usize, &'static str)> {
     }
 }
 
-/// Where the tag that begins at `start` ends, if it is nothing but this word.
+/// Returns the end of the tag that begins at `start`, if it consists of this word.
 fn raw_tag(template: &str, start: usize, word: &str) -> Option<usize> {
     let blank = |c: char| c.is_ascii_whitespace();
     let rest = template[start..].trim_start_matches(blank).strip_prefix(word)?;
@@ -97,7 +98,7 @@ fn raw_end(template: &str, from: usize) -> usize {
     template.len()
 }
 
-/// Gives the end of the code. What closes it does so outside of all brackets alone.
+/// Reads tokens up to the closing sign and returns its end.
 fn read_code<'t>(
     template: &'t str,
     start: usize,
@@ -109,6 +110,7 @@ fn read_code<'t>(
     while let Some(next) = template[at..].chars().next() {
         let rest = &template[at..];
         let control = usize::from(rest.starts_with(['-', '+']));
+        // Only outside of brackets: `{{ {1:{1:1}} }}` has `}}` inside.
         if open == 0 && rest[control..].starts_with(closing) {
             return at + control + closing.len();
         }
@@ -157,7 +159,7 @@ fn run(text: &str) -> usize {
     text.find(|c| !is_wordy(c)).unwrap_or(text.len())
 }
 
-/// The length of a number, its fraction and its exponent included: `1e+5` has no operator in it.
+/// Returns the length of a number with its fraction and exponent: `1e+5` has no operator in it.
 fn number(text: &str) -> usize {
     let mut length = run(text);
     let starts_with_digit = |at: usize| text[at..].starts_with(|c: char| c.is_ascii_digit());
@@ -172,7 +174,7 @@ fn number(text: &str) -> usize {
     length
 }
 
-/// Where the literal that begins at `start` is closed, if it is.
+/// Returns the quote that closes the literal at `start`, if it is closed.
 fn closing_quote(template: &str, start: usize, quote: char) -> Option<usize> {
     let mut escaped = false;
     for (at, c) in template[start + 1..].char_indices() {
@@ -189,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_signs_and_literals_are_found_in_code_only() {
+    fn tokens_are_found_in_code_only() {
         check(
             "a {{ b|c }} d {# e #}",
             &[TemplateToken::Word("b"), TemplateToken::Sign("|"), TemplateToken::Word("c")],
@@ -217,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_one_token() {
+    fn number_is_one_token() {
         check(
             "{{ 1.5e+3-0x1e+b }}",
             &[

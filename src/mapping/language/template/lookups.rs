@@ -1,16 +1,17 @@
-//! What a template may look up, by its tokens. minijinja's own list of undeclared variables leaves out what is
-//! sliced, the arguments of a block's filter, and a variable that is set to what is made of itself.
+//! Variables and members that a template may look up, and queries that it prints, by its tokens.
 
 use super::lexer::{Piece, TemplateToken, pieces};
 
-/// Whether the name stands anywhere as a variable. It may be one that the template sets itself: to look up
-/// more than is needed does no harm.
+/// Returns whether the name occurs as a variable.
+// By the tokens: minijinja's list of undeclared variables leaves out slices, the arguments of a
+// block's filter, and `x` in `{% set x = x.y %}`. A name that the template sets itself is provided
+// in vain, which does no harm.
 pub(super) fn uses(pieces: &[Piece<'_>], name: &str) -> bool {
     pieces.iter().any(|piece| places(piece, name).next().is_some())
 }
 
-/// The template with each slice as a list in a subscript, `a[[b,c]]` for `a[b:c]`, so that minijinja finds the
-/// variables in it; none if it has no slice.
+/// Returns the template with `a[[b,c]]` in place of each slice `a[b:c]`; `None` if it has none.
+// In lists minijinja finds the undeclared variables.
 pub(super) fn without_slices(template: &str) -> Option<String> {
     let mut written = String::with_capacity(template.len() + 8);
     let mut from = 0;
@@ -24,10 +25,10 @@ pub(super) fn without_slices(template: &str) -> Option<String> {
     (from > 0).then(|| written + &template[from..])
 }
 
-/// Where the brackets and colons of slices stand, each with what takes its place.
+/// Returns the places of the brackets and colons of slices, each with its replacement.
 fn slice_signs(piece: &Piece<'_>) -> Vec<(usize, &'static str)> {
     let mut signs = Vec::new();
-    // Of each open bracket: its signs, and whether something stands behind the last of them.
+    // For each open bracket: its signs, and whether an operand follows the last of them.
     let mut open: Vec<(Vec<(usize, &'static str)>, bool)> = Vec::new();
     for (token, at) in &piece.tokens {
         let is_slice_colon = *token == TemplateToken::Sign(":")
@@ -54,7 +55,7 @@ fn slice_signs(piece: &Piece<'_>) -> Vec<(usize, &'static str)> {
     signs
 }
 
-/// Filters that can leave several nodes of a list.
+/// Filters that keep several nodes several.
 const LIST_FILTERS: [&str; 13] = [
     "d",
     "default",
@@ -71,10 +72,10 @@ const LIST_FILTERS: [&str; 13] = [
     "unique",
 ];
 
-/// Filters that take one value out of a joined text.
+/// Filters that take one value of a joined text.
 const PICKING_FILTERS: [&str; 2] = ["first_email", "split"];
 
-/// The query of each `{{ jsonpath('…') }}` that gives all nodes of the query, as a list or joined to one text.
+/// Returns the query of each `{{ jsonpath('…') }}` that prints all nodes of the query.
 pub(super) fn bare_queries<'t>(pieces: &[Piece<'t>]) -> impl Iterator<Item = &'t str> {
     pieces.iter().filter(|piece| !piece.is_statement).filter_map(|piece| {
         let tokens: Vec<TemplateToken<'t>> = piece.tokens.iter().map(|(token, _)| *token).collect();
@@ -91,12 +92,12 @@ pub(super) fn bare_queries<'t>(pieces: &[Piece<'t>]) -> impl Iterator<Item = &'t
     })
 }
 
-/// The tokens without parentheses around their beginning: `(a | b) | c` is `a | b | c`.
+/// Returns the tokens without the parentheses that they begin with: `(a | b) | c` as `a | b | c`.
 fn without_parentheses(mut tokens: Vec<TemplateToken<'_>>) -> Vec<TemplateToken<'_>> {
     while tokens.first() == Some(&TemplateToken::Sign("(")) {
         let behind = without_arguments(&tokens).len();
         if behind == tokens.len() {
-            // Nothing closes them: the template is refused for that elsewhere.
+            // Not closed: the parser reports it.
             break;
         }
         tokens.remove(tokens.len() - behind - 1);
@@ -105,12 +106,12 @@ fn without_parentheses(mut tokens: Vec<TemplateToken<'_>>) -> Vec<TemplateToken<
     tokens
 }
 
-/// Whether filters, `| name` or `| name(…)` each, leave several nodes several; `join` makes one text of them, of which
-/// only some filters take one value again.
+/// Returns whether filters, each `| name` or `| name(…)`, print all of several nodes.
 fn keeps_all(mut filters: &[TemplateToken<'_>]) -> bool {
     loop {
         filters = match filters {
             [] => return true,
+            // Joined, they are one text, of which only some filters take a single value again.
             [TemplateToken::Sign("|"), TemplateToken::Word("join"), rest @ ..] => {
                 return !rest.iter().any(|token| {
                     matches!(token, TemplateToken::Word(name) if PICKING_FILTERS.contains(name))
@@ -126,7 +127,7 @@ fn keeps_all(mut filters: &[TemplateToken<'_>]) -> bool {
     }
 }
 
-/// What follows the parentheses, if there are any.
+/// Returns the tokens after the parentheses at the start, if there are any.
 fn without_arguments<'a, 't>(tokens: &'a [TemplateToken<'t>]) -> &'a [TemplateToken<'t>] {
     let mut open = 0_usize;
     let end = tokens.iter().position(|token| {
@@ -143,18 +144,18 @@ fn without_arguments<'a, 't>(tokens: &'a [TemplateToken<'t>]) -> &'a [TemplateTo
     }
 }
 
-/// The members of the variable that it looks at; none if it may look at all of it.
+/// Returns the members of the variable that are looked up; `None` if any may be.
 pub(super) fn members(pieces: &[Piece<'_>], variable: &str) -> Option<Vec<String>> {
     let places = pieces.iter().flat_map(|piece| places(piece, variable).map(move |at| (piece, at)));
     let members = places.filter_map(|(piece, at)| match member(piece, at) {
-        // The target of a `set` is set, not looked up.
+        // The target of a `set` is written, not read.
         None if piece.assignment() == Some(at + 1) => None,
         member => Some(member.map(str::to_owned)),
     });
     members.collect()
 }
 
-/// Where the name stands in the code, but not as a member of something.
+/// Returns the positions of a name that is not a member.
 fn places(piece: &Piece<'_>, name: &str) -> impl Iterator<Item = usize> {
     let is_it = move |at: &usize| {
         let is_member = at
@@ -165,7 +166,7 @@ fn places(piece: &Piece<'_>, name: &str) -> impl Iterator<Item = usize> {
     (0..piece.tokens.len()).filter(is_it)
 }
 
-/// The member that is looked up of the variable at this place, if it is only one.
+/// Returns the member that is looked up of the variable at this place, if it is only one.
 fn member<'t>(piece: &Piece<'t>, at: usize) -> Option<&'t str> {
     let behind = |steps: usize| piece.tokens.get(at + steps).map(|(token, _)| *token);
     let (name, length) = match (behind(1)?, behind(2)?) {
@@ -177,7 +178,7 @@ fn member<'t>(piece: &Piece<'t>, at: usize) -> Option<&'t str> {
         }
         _ => return None,
     };
-    // A call may look at the variable itself, and an escape stands for another character.
+    // A method may read the whole variable, and an escape stands for another character.
     let is_plain = behind(length) != Some(TemplateToken::Sign("(")) && !name.contains('\\');
     is_plain.then_some(name)
 }

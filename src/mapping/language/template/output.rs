@@ -1,4 +1,4 @@
-//! Prints the values of `{{ }}`, as a query's nodes would be printed.
+//! Prints the values of `{{ }}` as a query's nodes are printed.
 
 use std::borrow::Cow;
 
@@ -11,30 +11,31 @@ use crate::mapping::language::value::{
     Scalar, ScalarList, ValueError, clean, joined, object_failure,
 };
 
-/// Lists in lists of an expression's value may go this deep.
+/// Levels of nested lists in an expression's value.
 const LIST_DEPTH_MAX: usize = 64;
 
-/// A template that is one `{{ expression }}` gives its value; its name begins with this.
+/// First character in the name of a template that is one `{{ expression }}` and gives its value.
 pub(super) const EXPRESSION: char = '=';
 
 /// Values that the `{{ }}` of one rendering printed.
 #[derive(Debug, Default)]
 pub(super) struct RenderedOutput {
-    /// Number of those that were reached, and of those that were not blank.
     pub(super) prints: usize,
+    /// Number of values that were not blank.
     pub(super) shown: usize,
     pub(super) last: Value,
 }
 
-/// The value of a text without `{{ }}`; nothing if it is blank.
+/// Returns the value of a text without `{{ }}`; `None` if it is blank.
 pub(crate) fn literal(text: &str) -> Option<Scalar> {
     let text = squeeze(&clean(text)).into_owned();
     (!text.is_empty()).then_some(Scalar::Text(text))
 }
 
-/// Prints a value of `{{ }}` as a query's nodes would be printed.
+/// Prints a value of `{{ }}`, and keeps it for templates that are one expression.
 pub(super) fn print(output: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
     let mut blank = true;
+    // An expression gives its value: as a text, a list would lose its items.
     if !state.name().starts_with(EXPRESSION) {
         let text = match value.as_str() {
             Some(text) => Cow::Borrowed(text),
@@ -56,7 +57,7 @@ fn text_of(value: &Value) -> Result<String, ValueError> {
     Ok(joined(&nodes.finish(), ", "))
 }
 
-/// Adds the nodes that a value comes to.
+/// Adds the nodes of a value.
 pub(super) fn gather(value: &Value, nodes: &mut ScalarList) -> Result<(), ValueError> {
     gather_within(value, nodes, LIST_DEPTH_MAX)
 }
@@ -92,7 +93,7 @@ fn gather_within(value: &Value, nodes: &mut ScalarList, depth: usize) -> Result<
 
 fn number_of(value: &Value) -> Scalar {
     if let Ok(whole) = i64::try_from(value.clone()) {
-        // 9.0 is given as a whole number too, and keeps its type.
+        // The conversion also accepts 9.0, which should stay a float.
         if value.is_integer() {
             return Scalar::Number(whole.into());
         }
@@ -106,8 +107,9 @@ fn number_of(value: &Value) -> Scalar {
     float.map_or_else(|| Scalar::Text(value.to_string()), Scalar::Number)
 }
 
-/// Three and more line ends become two.
+/// Replaces three and more line ends by two.
 pub(super) fn squeeze(text: &str) -> Cow<'_, str> {
+    // Empty values leave several empty lines in a row.
     if !text.contains("\n\n\n") {
         return Cow::Borrowed(text);
     }

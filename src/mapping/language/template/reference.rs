@@ -1,6 +1,6 @@
-//! The functions and filters that templates have beside minijinja's, for the documentation.
+//! Functions and filters in addition to minijinja's, as docs/templates.md lists them.
 
-/// A function or filter, with an example for the payload that docs/templates.md shows.
+/// Function or filter, with an example for the payload in docs/templates.md.
 #[derive(Debug, Clone, Copy)]
 pub struct TemplateFunction {
     pub name: &'static str,

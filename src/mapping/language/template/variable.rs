@@ -1,6 +1,6 @@
-//! The names that a template can look up.
+//! Variables that a template can look up.
 
-/// Name that a template can look up.
+/// Variable that a template can look up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Variable {
     Payload,
@@ -8,7 +8,7 @@ pub(crate) enum Variable {
     Event,
     Answers,
     Item,
-    /// The function `jsonpath`, which needs the payload.
+    /// The function `jsonpath`, which reads the payload and the item.
     Jsonpath,
 }
 

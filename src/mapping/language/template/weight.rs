@@ -1,4 +1,4 @@
-//! Weight of a value: the fuel that a walk through all of it costs.
+//! Weight of a value: the fuel that a walk through the whole value costs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::error::invalid;
 use super::json_value::json_of;
 use crate::mapping::language::form_answers::FormAnswers;
 
-/// The filters that `guard.rs` puts in.
+/// Filters that `guard.rs` inserts.
 pub(super) const WEIGHED: &str = "_weighed";
 pub(super) const PRINTED: &str = "_printed";
 pub(super) const ADDED: &str = "_added";
@@ -20,23 +20,24 @@ pub(super) const KEY: &str = "_key";
 pub(super) const KEPT: &str = "_kept";
 pub(super) const BEYOND: &str = "_beyond";
 
-/// Values in values may go this deep: more than any payload, and less than a stack.
+/// Levels of nested values: more than any payload has, and fewer than fill a stack.
 const DEPTH_MAX: usize = 160;
-/// Depth of a list in a namespace.
+/// Levels of nested lists in a namespace.
 const KEPT_DEPTH_MAX: usize = 8;
 
-/// Comparing or copying so many values takes about as long as one unit of fuel.
+/// Values that are compared or copied in about the time of one unit of fuel.
 const NODES_PER_FUEL: usize = 8;
-/// The same of bytes: minijinja's own price of text.
+/// Bytes of text for a unit of fuel, as in minijinja.
 const BYTES_PER_FUEL: usize = 64;
-/// Printed, a value becomes up to six times as long, by escapes, and is held beside its parts.
+/// Bytes of a printed value for a unit of fuel.
+// Escapes make a text up to six times as long, and it is in memory together with its parts.
 const PRINTED_BYTES_PER_FUEL: usize = 16;
-/// Length of a number with an exponent when its digits are written out.
+/// Upper bound of a float's length when its digits are written out instead of an exponent.
 const FLOAT_BYTES: usize = 330;
 
 pub(super) fn add_filters(environment: &mut Environment<'static>) {
     environment.add_filter(WEIGHED, |state: &State, value: &Value| {
-        if is_of_the_run(value) {
+        if is_loop_or_macro(value) {
             return Err(invalid("`loop` and macros cannot be put into a list or an argument"));
         }
         weigh(state, value)?;
@@ -60,7 +61,8 @@ pub(super) fn add_filters(environment: &mut Environment<'static>) {
     });
 }
 
-/// Orders behind every number, text, list and object.
+/// Value that is ordered after every number, text, list and object.
+// minijinja orders values by their kinds first, and plain objects last.
 #[derive(Debug)]
 struct Beyond;
 
@@ -75,7 +77,7 @@ pub(super) fn is_there(value: &Value) -> bool {
     !value.is_undefined() && !value.is_none()
 }
 
-/// The value, unless it holds others.
+/// Returns the value, unless it contains others.
 fn plain(value: &Value, what: &str) -> Result<Value, Error> {
     if is_container(value) {
         return Err(invalid(format!("a list or an object cannot {what} in a template")));
@@ -83,23 +85,25 @@ fn plain(value: &Value, what: &str) -> Result<Value, Error> {
     Ok(value.clone())
 }
 
-/// They hold what the template holds, so that one that is kept in itself would never be dropped.
-fn is_of_the_run(value: &Value) -> bool {
+/// Returns whether the value is `loop` or a macro.
+fn is_loop_or_macro(value: &Value) -> bool {
+    // Both refer to the variables of the template: in one of these they would form a cycle that is
+    // never dropped. minijinja does not export the types, only their names.
     let name = value.as_object().map_or("", |object| object.type_name());
     name.ends_with("::Loop") || name.ends_with("::Macro")
 }
 
-/// Pays for comparing or copying the value with all that is in it.
+/// Charges for comparing or copying the value and all values in it.
 pub(super) fn weigh(state: &State, value: &Value) -> Result<(), Error> {
     Scales::new(state, BYTES_PER_FUEL, 0).put(value)
 }
 
-/// Pays for the value as text, each level of it indented by so many spaces.
+/// Charges for the value as text, with each level indented by so many spaces.
 pub(super) fn weigh_printed(state: &State, value: &Value, indent: usize) -> Result<(), Error> {
     Scales::new(state, PRINTED_BYTES_PER_FUEL, indent).put(value)
 }
 
-/// The value and what is called with it, each paid for as text.
+/// Charges for each value as text.
 pub(super) fn weigh_all_printed(state: &State, values: &[Value]) -> Result<(), Error> {
     values.iter().try_for_each(|value| weigh_printed(state, value, 0))
 }
@@ -112,9 +116,10 @@ pub(super) fn is_container(value: &Value) -> bool {
     matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Iterable)
 }
 
-/// minijinja adds and slices lists only when somebody goes through them, and then each through the
-/// one inside of it.
+/// Evaluates a lazy list.
 pub(super) fn listed(value: &Value) -> Result<Value, Error> {
+    // minijinja adds and slices lists lazily, each by a call that reads the one inside of it: a loop
+    // could nest them deeper than the stack.
     if value.kind() != ValueKind::Iterable {
         return Ok(value.clone());
     }
@@ -127,7 +132,7 @@ struct Scales<'s, 'e, 't> {
     bytes_per_fuel: usize,
     indent: usize,
     depth: usize,
-    /// What is not paid for yet.
+    /// Nodes and bytes that are not paid for yet.
     nodes: usize,
     bytes: usize,
 }
@@ -138,15 +143,15 @@ impl<'s, 'e, 't> Scales<'s, 'e, 't> {
     }
 
     fn put(mut self, value: &Value) -> Result<(), Error> {
-        // A text by itself is paid for by minijinja.
+        // minijinja charges for a text by itself.
         if value.as_str().is_some() || value.is_number() || value.is_undefined() {
             return Ok(());
         }
         self.add(value)?;
-        self.pay(self.nodes.div_ceil(NODES_PER_FUEL) + self.bytes / self.bytes_per_fuel)
+        self.charge(self.nodes.div_ceil(NODES_PER_FUEL) + self.bytes / self.bytes_per_fuel)
     }
 
-    fn pay(&self, fuel: usize) -> Result<(), Error> {
+    fn charge(&self, fuel: usize) -> Result<(), Error> {
         self.state.consume_fuel(fuel as u64)
     }
 
@@ -166,17 +171,18 @@ impl<'s, 'e, 't> Scales<'s, 'e, 't> {
         self.settle()
     }
 
-    /// What was not paid for yet, but for the rest of a unit.
+    /// Charges for whole units of what is not paid for yet.
     fn settle(&mut self) -> Result<(), Error> {
+        // During the walk, so that the walk itself ends when the fuel does.
         if self.nodes >= NODES_PER_FUEL || self.bytes >= self.bytes_per_fuel {
-            self.pay(self.nodes / NODES_PER_FUEL + self.bytes / self.bytes_per_fuel)?;
+            self.charge(self.nodes / NODES_PER_FUEL + self.bytes / self.bytes_per_fuel)?;
             self.nodes %= NODES_PER_FUEL;
             self.bytes %= self.bytes_per_fuel;
         }
         Ok(())
     }
 
-    /// Of the payload, which is nested no deeper than intake allows.
+    // Without a check of the depth, which intake bounds.
     fn add_json(&mut self, json: &Json) -> Result<(), Error> {
         self.nodes += 1;
         self.bytes = self.bytes.saturating_add(self.depth.saturating_mul(self.indent));
@@ -231,8 +237,8 @@ fn text_length(value: &Value) -> usize {
     value.as_str().map_or_else(|| value.as_bytes().map_or(0, <[u8]>::len), str::len)
 }
 
-/// A value for a namespace: one that could hold the namespace itself would never be dropped, and
-/// printing it would never end.
+/// Returns a value for a namespace, if it cannot contain the namespace itself.
+// Otherwise it would never be dropped, and printing it would never end.
 fn kept(value: &Value, depth: usize) -> Result<Value, Error> {
     if depth == 0 {
         return Err(invalid("lists in lists go too deep for a namespace"));
@@ -246,6 +252,7 @@ fn kept(value: &Value, depth: usize) -> Result<Value, Error> {
             items.collect::<Result<Vec<Value>, Error>>().map(Value::from)
         }
         ValueKind::Map => {
+            // The type of minijinja's map literals; namespaces and other objects have their own.
             if value.downcast_object_ref::<BTreeMap<Value, Value>>().is_none() {
                 return Err(invalid("a namespace keeps no namespace, no macro and no `loop`"));
             }

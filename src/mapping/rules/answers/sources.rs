@@ -10,7 +10,7 @@ use crate::mapping::language::expression::Expression;
 use crate::mapping::language::query::Query;
 use crate::mapping::language::value_reader::ValueReader;
 
-/// Queries that give the questions, or the object of questions and answers.
+/// Query for the questions, or for the object of questions and answers.
 #[derive(Debug, Clone)]
 pub(super) enum QuestionSource {
     Each(Query),
@@ -33,7 +33,7 @@ impl QuestionSource {
     }
 }
 
-/// Answers that lie apart from their questions.
+/// Query for answers apart from their questions, and the values by which both match.
 #[derive(Debug, Clone)]
 pub(super) struct AnswerMatch {
     pub(super) query: Query,
@@ -60,7 +60,7 @@ impl AnswerMatch {
     }
 }
 
-/// Answers by the value that they share with their question, until it asks for them.
+/// Answers by the key that they share with their question; each is taken at most once.
 #[derive(Default)]
 pub(super) struct UnmatchedAnswers<'v> {
     answers: Vec<Option<(String, &'v Value)>>,
@@ -68,8 +68,8 @@ pub(super) struct UnmatchedAnswers<'v> {
 }
 
 impl<'v> UnmatchedAnswers<'v> {
-    /// The first answer with a key is the one that is found by it.
     pub(super) fn add(&mut self, key: String, answer: &'v Value) {
+        // A second answer with the same key is not found by it, and stays among those left.
         self.positions.entry(key.clone()).or_insert(self.answers.len());
         self.answers.push(Some((key, answer)));
     }
@@ -84,11 +84,11 @@ impl<'v> UnmatchedAnswers<'v> {
     }
 }
 
-/// Questions that stand only in one text, each before its answer.
+/// Text that holds all questions, each before its answer.
 #[derive(Debug, Clone)]
 pub(super) struct Printed {
     pub(super) text: Expression,
-    /// Each is one way in which an answer may be printed.
+    /// Forms in which an answer may be printed.
     pub(super) answers: Vec<Expression>,
 }
 

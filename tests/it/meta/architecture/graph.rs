@@ -1,14 +1,15 @@
-//! Which file of `src` uses which other: circles among them, and uses of a front page from below it.
+//! Graph of the uses among files of `src`: its cycles, and uses of a front page from below.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::paths::Named;
 use super::{is_of_tests, module_of, resolve};
 
-/// A file, and another that it uses; both relative to `src`.
+/// File and another that it uses, both relative to `src`.
 pub(super) type Use = (String, String);
 
-/// The uses among these files, tests aside: each with its path relative to `src` and the paths that it names.
+/// Returns the uses among these files, except in tests. Each file has its path relative to `src` and
+/// the paths that it names.
 pub(super) fn uses(files: &[(String, Vec<Named>)]) -> BTreeSet<Use> {
     let modules: BTreeMap<Vec<String>, &str> =
         files.iter().map(|(path, _)| (module_of(path), path.as_str())).collect();
@@ -24,14 +25,14 @@ pub(super) fn uses(files: &[(String, Vec<Named>)]) -> BTreeSet<Use> {
     found
 }
 
-/// The file that a path leads into: the deepest module on it that has one.
+/// Returns the file that a path leads to: that of the deepest module on it that has one.
 fn target<'m>(
     path: &str,
     named: &Named,
     modules: &BTreeMap<Vec<String>, &'m str>,
 ) -> Option<&'m str> {
     let target = resolve(path, named).or_else(|| {
-        // A child module of the one in which it stands.
+        // A child of the module that names it.
         let child = named.module.iter().chain(named.segments.first()).cloned().collect::<Vec<_>>();
         modules
             .contains_key(&child)
@@ -41,13 +42,13 @@ fn target<'m>(
     deepest.copied()
 }
 
-/// Whether a file lies below the front page that it uses: `a/b.rs` below `a.rs`.
+/// Returns whether a file uses the front page above it, as `a/b.rs` does `a.rs`.
 pub(super) fn is_into_front_page((file, used): &Use) -> bool {
     file.strip_prefix(used.trim_end_matches(".rs")).is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// The groups of files that use each other in a circle, each in the order of its names.
-pub(super) fn circles(uses: &BTreeSet<Use>) -> Vec<Vec<String>> {
+/// Returns the groups of files that use each other in a cycle, each in the order of its names.
+pub(super) fn cycles(uses: &BTreeSet<Use>) -> Vec<Vec<String>> {
     let mut reached: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (file, _) in uses {
         let mut open = vec![file.as_str()];

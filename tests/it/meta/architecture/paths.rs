@@ -1,4 +1,4 @@
-//! The paths that a Rust file names: in `use` items, in code, in macros and in attributes.
+//! Paths that a Rust file names: in `use` items, in code, in macros and in attributes.
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use syn::visit::{self, Visit};
@@ -7,18 +7,18 @@ use syn::{
     Visibility,
 };
 
-/// A path as it is written, and where.
+/// Path as it is written, and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Named {
     pub(super) segments: Vec<String>,
-    /// The module in which it stands, from the crate's root.
+    /// Module that names it, from the crate's root.
     pub(super) module: Vec<String>,
     pub(super) line: usize,
-    /// Whether a `use` item imports it; then a single word counts as a path too.
+    /// True in a `use` item, where a single word is a path too.
     pub(super) imported: bool,
 }
 
-/// All paths that the text of a module names.
+/// Returns all paths that the text of a module names.
 pub(super) fn named(text: &str, module: &[String]) -> Vec<Named> {
     let file = syn::parse_file(text).expect("the file is Rust");
     let mut collector = Collector { module: module.to_vec(), named: Vec::new() };
@@ -59,8 +59,8 @@ impl Collector {
         }
     }
 
-    /// Reads what the parser leaves alone: the arguments of macros and attributes. Attributes such as
-    /// `#[serde(with = "crate::x")]` name paths in strings.
+    /// Reads the arguments of macros and attributes, which syn leaves as tokens.
+    // Attributes such as `#[serde(with = "crate::x")]` name paths in strings.
     fn tokens(&mut self, tokens: TokenStream, reads_strings: bool) {
         let mut path: Option<(Vec<String>, Span)> = None;
         let mut colons = 0;
@@ -127,7 +127,7 @@ impl<'ast> Visit<'ast> for Collector {
         visit::visit_path(self, path);
     }
 
-    /// Says who may use the item, and uses nothing.
+    // `pub(in crate::x)` names a module and uses nothing of it.
     fn visit_visibility(&mut self, _: &'ast Visibility) {}
 
     fn visit_macro(&mut self, item: &'ast Macro) {
@@ -163,7 +163,7 @@ impl<'ast> Visit<'ast> for Collector {
     }
 }
 
-/// Without the `r#` of a raw identifier.
+/// Returns the name without the `r#` of a raw identifier.
 fn name(ident: &Ident) -> String {
     let text = ident.to_string();
     text.strip_prefix("r#").unwrap_or(&text).to_owned()

@@ -1,4 +1,4 @@
-//! The examples of the documents work as they are shown.
+//! Examples of the documents, executed as they are shown.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{documents, read, section};
 use crate::support::relay::program;
 
-/// The code blocks of a language below a heading of a document, or in all of it.
+/// Returns the code blocks of a language below a heading of a document, or in all of it.
 fn blocks(document: &str, heading: &str, language: &str) -> Vec<String> {
     let section = if heading.is_empty() { read(document) } else { section(document, heading) };
     let open = format!("```{language}\n");
@@ -16,7 +16,7 @@ fn blocks(document: &str, heading: &str, language: &str) -> Vec<String> {
     blocks.map(|(block, _)| block.to_owned()).collect()
 }
 
-/// The recipe with its sample, as the page tells to write them.
+/// Writes the recipe and its sample into a folder, as the page describes.
 fn recipe() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let samples = folder.path().join("mappings/samples");
@@ -31,7 +31,7 @@ fn recipe() -> tempfile::TempDir {
 }
 
 #[test]
-fn the_recipe_for_an_unknown_tool_passes_its_test() {
+fn recipe_for_an_unknown_tool_passes_its_test() {
     let folder = recipe();
 
     let output = program(folder.path()).arg("check").output().unwrap();
@@ -42,7 +42,7 @@ fn the_recipe_for_an_unknown_tool_passes_its_test() {
 }
 
 #[test]
-fn the_recipe_for_an_unknown_tool_gives_what_is_shown() {
+fn recipe_for_an_unknown_tool_gives_the_shown_result() {
     let folder = recipe();
 
     let arguments = ["try", "acme", "mappings/samples/acme.json", "--json"];
@@ -54,7 +54,7 @@ fn the_recipe_for_an_unknown_tool_gives_what_is_shown() {
     assert_eq!(given, shown);
 }
 
-/// The mapping files of a Zap each, with their samples, as the page shows them.
+/// Writes a mapping file for each Zap, with its samples, as the page shows them.
 fn zaps() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let samples = folder.path().join("mappings/samples");
@@ -71,7 +71,7 @@ fn zaps() -> tempfile::TempDir {
 }
 
 #[test]
-fn the_zaps_as_mapping_files_pass_their_tests() {
+fn zaps_as_mapping_files_pass_their_tests() {
     let folder = zaps();
 
     let output = program(folder.path()).arg("check").output().unwrap();
@@ -100,7 +100,7 @@ fn mapping_example_passes_its_test() {
     assert_passes(folder.path(), &["check"], "typeform.toml: ok, 1 test");
 }
 
-/// The command succeeds, says this, and warns of nothing.
+/// Asserts that the command succeeds and prints this and no warning.
 fn assert_passes(folder: &Path, arguments: &[&str], says: &str) -> String {
     let output = program(folder).args(arguments).output().unwrap();
     let shown = String::from_utf8(output.stdout).unwrap();
@@ -110,7 +110,7 @@ fn assert_passes(folder: &Path, arguments: &[&str], says: &str) -> String {
     shown
 }
 
-/// A mapping file whose further lines stand in a block.
+/// Asserts that a mapping file with these lines in a block is valid.
 fn assert_valid_block(lines: &str) {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir_all(folder.path().join("mappings")).unwrap();
@@ -180,7 +180,7 @@ fn seed_of_the_sandbox_page_is_valid() {
     );
 }
 
-/// The words of a line of shell, up to a comment, a pipe or a redirection.
+/// Returns the words of a line of shell, up to a comment, a pipe or a redirection.
 fn words(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut quote = None;

@@ -1,5 +1,5 @@
-//! The generated parts of the documents: rendered here from what the code knows, and compared. With `UPDATE_DOCS=1` they
-//! are written instead.
+//! Generated parts of the documents: rendered from the code and compared, or written with
+//! `UPDATE_DOCS=1`.
 
 mod bundled;
 mod commands;
@@ -11,14 +11,14 @@ use std::fs;
 
 use super::{documents, read, root};
 
-/// A part of a document, between `<!-- generated: NAME -->` and `<!-- end -->`.
+/// Part of a document, between `<!-- generated: NAME -->` and `<!-- end -->`.
 struct Part {
     document: &'static str,
     name: &'static str,
     text: String,
 }
 
-/// Parts that a unit test in `src` renders, because their source is private: by name and document.
+/// Parts by name and document that a unit test in `src` renders, because their source is private.
 const IN_UNIT_TESTS: [(&str, &str); 1] = [("statuses", "docs/http-responses.md")];
 
 fn parts() -> Vec<Part> {
@@ -38,7 +38,7 @@ fn parts() -> Vec<Part> {
     ]
 }
 
-/// The document with the part replaced.
+/// Returns the document with the part replaced.
 fn with_part(text: &str, part: &Part) -> String {
     let Part { document, name, text: rendered } = part;
     let begin = format!("<!-- generated: {name} -->\n");
@@ -85,12 +85,12 @@ fn every_generated_part_has_a_source() {
     assert_eq!(marked, rendered);
 }
 
-/// Text for a cell of a table.
+/// Escapes text for a cell of a table.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }
 
-/// A description that was written as plain text, as Markdown: what looks like code, HTML or emphasis stays as it is.
+/// Escapes plain text for Markdown, except for code in backquotes.
 fn plain(text: &str) -> String {
     let mut out = String::new();
     let mut is_code = false;

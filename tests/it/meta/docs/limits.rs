@@ -1,4 +1,4 @@
-//! The numbers in docs/limits.md are those of the code.
+//! Numbers of docs/limits.md, compared with the constants of the code.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::{files, read};
 
-/// The expression of a constant, found by its name and a part of its file's path: it may move, and is found again.
+/// Returns the expression of a constant by its name and a part of its file's path.
+// Only a part, so that the constant may move to another file.
 fn constant(path: &str, name: &str) -> String {
     let start = format!("const {name}: ");
     let mut found = Vec::new();
@@ -46,7 +47,7 @@ fn count(count: u64) -> String {
     groups.join(",")
 }
 
-/// `Duration::from_secs(5)` as `5 s`.
+/// Returns `Duration::from_secs(5)` as `5 s`.
 fn duration(path: &str, name: &str) -> String {
     let expression = constant(path, name);
     let (unit, rest) = expression.strip_prefix("Duration::from_").unwrap().split_once('(').unwrap();
@@ -59,7 +60,7 @@ fn duration(path: &str, name: &str) -> String {
     }
 }
 
-/// The default of a setting, as its schema has it.
+/// Returns the default of a setting from its schema.
 fn default(setting: &str) -> String {
     let schema: Value = serde_json::from_str(&read("relay.schema.json")).unwrap();
     let (section, key) = setting.split_once('.').unwrap();

@@ -1,11 +1,11 @@
-//! Every link leads somewhere, in the documents and in the texts of the program.
+//! Links in the documents, and pages that texts of the program name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::{documents, files, prose, read, root, section};
 
-/// The anchors of a document's headings, as GitHub makes them.
+/// Returns the anchors of a document's headings, as GitHub makes them.
 fn anchors(path: &str) -> BTreeSet<String> {
     let text = read(path);
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
@@ -21,7 +21,7 @@ fn anchors(path: &str) -> BTreeSet<String> {
     found
 }
 
-/// A relative link as a path from the root, and its anchor.
+/// Returns the path from the root of a relative link, and its anchor.
 fn target(document: &str, link: &str) -> (String, Option<String>) {
     let (path, anchor) = link.split_once('#').map_or((link, None), |(path, it)| (path, Some(it)));
     let mut parts: Vec<&str> = document.split('/').collect();
@@ -63,7 +63,7 @@ fn every_relative_link_and_anchor_exists() {
     }
 }
 
-/// Pages that a text of the program names, such as `docs/providers.md#signature`.
+/// Returns the pages that a text names, such as `docs/providers.md#signature`.
 fn named_pages(text: &str) -> Vec<(String, Option<String>)> {
     let mut found = Vec::new();
     for (at, _) in text.match_indices("docs/") {
@@ -80,7 +80,7 @@ fn named_pages(text: &str) -> Vec<(String, Option<String>)> {
 }
 
 #[test]
-fn every_page_that_the_program_names_exists() {
+fn every_page_named_by_the_program_exists() {
     let folders = [("src", ".rs"), ("src", ".toml"), ("mappings", ".toml"), ("mappings", ".json")];
     let others = [("examples", ""), ("benches", ".rs"), ("tests", ".rs")];
     let mut checked: Vec<String> = Vec::new();

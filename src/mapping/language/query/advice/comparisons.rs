@@ -1,11 +1,11 @@
-//! Comparisons where they cannot stand, or of what they cannot take.
+//! Comparisons outside of filters, and comparisons of operands that are not one value.
 
 use std::ops::Range;
 
 use crate::mapping::language::query::error::QueryError;
 use crate::mapping::language::query::lexer::{ComparisonSpans, QueryTokens};
 
-/// Finds a comparison of what is not one value, which the RFC forbids.
+/// Finds a comparison with an operand that may be several values, which the RFC forbids.
 pub(super) fn check(scan: &QueryTokens<'_>) -> Result<(), QueryError> {
     for sides in &scan.comparisons {
         for side in [&sides.left, &sides.right] {
@@ -24,7 +24,7 @@ pub(super) fn check(scan: &QueryTokens<'_>) -> Result<(), QueryError> {
     Ok(())
 }
 
-/// The comparison written inside of the path, in place of the part that gives several values.
+/// Advises to move the comparison into the path, in place of the part with several values.
 fn nested_filter(
     scan: &QueryTokens<'_>,
     sides: &ComparisonSpans,
@@ -37,6 +37,7 @@ fn nested_filter(
     let operator = &text[sides.operator.clone()];
     let on_the_left = *path == sides.left;
     let other = &text[if on_the_left { sides.right.clone() } else { sides.left.clone() }];
+    // The filter replaces a wildcard only, and in it `@` would be another node.
     if !matches!(&text[part.clone()], "[*]" | ".*") || other.starts_with('@') {
         return "a nested filter looks at each: `@.items[?@.name == 'x']`".to_owned();
     }

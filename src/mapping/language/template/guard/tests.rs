@@ -1,4 +1,4 @@
-//! Where filters are put in, and that they change nothing.
+//! Places of inserted filters, which do not change what a template prints.
 
 use std::sync::Arc;
 
@@ -10,69 +10,67 @@ use crate::mapping::language::scope::Budget;
 use crate::mapping::language::template::lexer::pieces;
 use crate::mapping::language::template::{Templates, share};
 
-fn put_in(template: &str, expected: &str) {
+fn check(template: &str, expected: &str) {
     assert_eq!(Guarded::new(template, &pieces(template)).text, expected);
 }
 
 #[test]
-fn operands_go_through_a_filter_as_they_bind() {
-    put_in("{{ a ~ 'x' ~ b.c(1)[2]|trim }}", {
-        "{{ a|_printed ~ 'x' ~ b.c(1)[2]|trim|_printed }}"
-    });
-    put_in("{{ a + -b * 2 }}", "{{ a|_added + -b|_multiplied * 2 }}");
-    put_in("{{ a not in b and not c == 'x' }}", {
+fn operands_are_filtered_by_precedence() {
+    check("{{ a ~ 'x' ~ b.c(1)[2]|trim }}", "{{ a|_printed ~ 'x' ~ b.c(1)[2]|trim|_printed }}");
+    check("{{ a + -b * 2 }}", "{{ a|_added + -b|_multiplied * 2 }}");
+    check("{{ a not in b and not c == 'x' }}", {
         "{{ a|_weighed not in b|_weighed and not c == 'x' }}"
     });
-    put_in("{{ a is none ~ b is eq(c ~ d) }}", {
+    check("{{ a is none ~ b is eq(c ~ d) }}", {
         "{{ a is none|_printed ~ b is eq(c|_printed ~ d|_printed)|_printed }}"
     });
-    put_in("{{ (a or b) ~ c if d else e }}", "{{ (a or b)|_printed ~ c|_printed if d else e }}");
-    put_in("{{ a is divisibleby 3 ~ b }}", "{{ a is divisibleby 3|_printed ~ b|_printed }}");
-    put_in("{{ 1e+5 ~ 1.5 }}", "{{ 1e+5 ~ 1.5 }}");
+    check("{{ (a or b) ~ c if d else e }}", "{{ (a or b)|_printed ~ c|_printed if d else e }}");
+    check("{{ a is divisibleby 3 ~ b }}", "{{ a is divisibleby 3|_printed ~ b|_printed }}");
+    check("{{ 1e+5 ~ 1.5 }}", "{{ 1e+5 ~ 1.5 }}");
 }
 
 #[test]
-fn operand_that_is_said_to_be_the_lesser_may_be_beyond_all() {
-    put_in("{{ a < 9 and 9 >= b }}", "{{ a|_beyond < 9 and 9 >= b|_beyond }}");
-    put_in("{{ 9 < a and b > 9 }}", "{{ 9 < a and b > 9 }}");
-    put_in("{{ 1 < a < 9 > b > 1 }}", "{{ 1 < a < 9 > b|_beyond > 1 }}");
-    put_in("{{ a ~ b < 'x' }}", "{{ a|_printed ~ b|_printed < 'x' }}");
+fn claimed_lesser_operand_is_ordered_last_if_absent() {
+    check("{{ a < 9 and 9 >= b }}", "{{ a|_beyond < 9 and 9 >= b|_beyond }}");
+    check("{{ 9 < a and b > 9 }}", "{{ 9 < a and b > 9 }}");
+    check("{{ 1 < a < 9 > b > 1 }}", "{{ 1 < a < 9 > b|_beyond > 1 }}");
+    check("{{ a ~ b < 'x' }}", "{{ a|_printed ~ b|_printed < 'x' }}");
 }
 
 #[test]
-fn items_and_arguments_go_through_a_filter() {
-    put_in("{{ [a, 'x', b ~ c] }}", "{{ [a|_weighed, 'x', b|_printed ~ c|_printed] }}");
-    put_in("{{ {'a': a, b: [1, 'x']} }}", "{{ {'a': a|_weighed, b|_key: [1, 'x']} }}");
-    put_in("{{ (a) }}{{ (a, 1) }}", "{{ (a) }}{{ (a|_weighed, 1) }}");
-    put_in("{{ f(a, b=c, *d) }}", "{{ f(a|_weighed, b=c|_weighed, *d|_weighed) }}");
-    put_in("{{ a|default(b) }}{{ a[b:c] }}", "{{ a|default(b) }}{{ a[b:c] }}");
+fn items_and_arguments_are_filtered() {
+    check("{{ [a, 'x', b ~ c] }}", "{{ [a|_weighed, 'x', b|_printed ~ c|_printed] }}");
+    check("{{ {'a': a, b: [1, 'x']} }}", "{{ {'a': a|_weighed, b|_key: [1, 'x']} }}");
+    check("{{ (a) }}{{ (a, 1) }}", "{{ (a) }}{{ (a|_weighed, 1) }}");
+    check("{{ f(a, b=c, *d) }}", "{{ f(a|_weighed, b=c|_weighed, *d|_weighed) }}");
+    check("{{ a|default(b) }}{{ a[b:c] }}", "{{ a|default(b) }}{{ a[b:c] }}");
 }
 
 #[test]
-fn targets_of_statements_stay_as_they_are() {
-    put_in("{% for (a, b) in c ~ d if a < b %}", {
+fn targets_of_statements_are_not_filtered() {
+    check("{% for (a, b) in c ~ d if a < b %}", {
         "{% for (a, b) in c|_printed ~ d|_printed if a|_weighed|_beyond < b|_weighed %}"
     });
-    put_in("{% set (a, b) = c %}", "{% set (a, b) = c %}");
-    put_in("{% set a.b = c ~ d %}", "{% set a.b =( c|_printed ~ d|_printed)|_kept %}");
-    put_in("{% set a.b, c = d, 1 %}", "{% set a.b, c =( d|_weighed, 1)|_kept %}");
-    put_in("{% set a.b %}", "{% set a.b %}");
-    put_in("{% set a | replace(b ~ c, '') %}", {
+    check("{% set (a, b) = c %}", "{% set (a, b) = c %}");
+    check("{% set a.b = c ~ d %}", "{% set a.b =( c|_printed ~ d|_printed)|_kept %}");
+    check("{% set a.b, c = d, 1 %}", "{% set a.b, c =( d|_weighed, 1)|_kept %}");
+    check("{% set a.b %}", "{% set a.b %}");
+    check("{% set a | replace(b ~ c, '') %}", {
         "{% set a | replace(b|_printed ~ c|_printed, '') %}"
     });
-    put_in("{% macro f(a, b=c ~ d) %}", "{% macro f(a, b=c|_printed ~ d|_printed) %}");
-    put_in("{% call(a, b) f(c) %}", "{% call(a, b) f(c|_weighed) %}");
-    put_in("{% with (a, b) = c, d = e ~ 'x' %}", "{% with (a, b) = c, d = e|_printed ~ 'x' %}");
-    put_in("{% if (a, b) == c %}", "{% if (a|_weighed, b|_weighed)|_weighed == c|_weighed %}");
-    put_in("{% elif (a, b) == c %}", {
+    check("{% macro f(a, b=c ~ d) %}", "{% macro f(a, b=c|_printed ~ d|_printed) %}");
+    check("{% call(a, b) f(c) %}", "{% call(a, b) f(c|_weighed) %}");
+    check("{% with (a, b) = c, d = e ~ 'x' %}", "{% with (a, b) = c, d = e|_printed ~ 'x' %}");
+    check("{% if (a, b) == c %}", "{% if (a|_weighed, b|_weighed)|_weighed == c|_weighed %}");
+    check("{% elif (a, b) == c %}", {
         "{% elif (a|_weighed, b|_weighed)|_weighed == c|_weighed %}"
     });
     let no_code = "{% raw %}{{ a ~ b }}{% endraw %}{# a ~ b #} a ~ b";
-    put_in(no_code, no_code);
+    check(no_code, no_code);
 }
 
 #[test]
-fn a_place_is_told_as_it_was_before() {
+fn place_is_that_of_the_original_text() {
     let template = "{{ a ~ [b] ~ c }} d";
     let guarded = Guarded::new(template, &pieces(template));
 
@@ -85,9 +83,9 @@ fn a_place_is_told_as_it_was_before() {
     assert_eq!(guarded.original(filter..filter + 9), 4..4);
 }
 
-/// Each as it is written, and with the filters: it has to print the same.
+// Each template is rendered as it is written and with the filters.
 #[test]
-fn templates_print_what_they_printed() {
+fn guarded_template_prints_the_same() {
     let payload = Arc::new(json!({
         "n": 7, "f": 1.5, "t": "text", "e": "", "z": null, "b": true,
         "l": [3, 1, 2], "ll": [[1, 2], [3]], "o": {"k": "v", "in": 1, "not": {"is": 2}},

@@ -1,4 +1,4 @@
-//! From the mapping files and provider files that are part of the program.
+//! Tables and sections of the bundled mapping files and provider files.
 
 use std::fmt::Write;
 
@@ -8,9 +8,9 @@ use super::plain;
 struct MappingFile {
     name: String,
     path: String,
-    /// None: it describes its own.
+    /// `None` if the file describes its own.
     provider: Option<String>,
-    /// The comments before the first key, without `# `.
+    /// Comments before the first key, without `# `.
     comments: Vec<String>,
 }
 
@@ -31,22 +31,22 @@ impl MappingFile {
             .collect()
     }
 
-    /// The first line: the tool's name, and what becomes of its webhooks.
+    /// Returns the first line: the tool's name, and what becomes of its webhooks.
     fn summary(&self) -> &str {
         self.comments.iter().find(|line| !line.is_empty()).unwrap()
     }
 
-    /// The comments after the first line: what it does, its set-up steps, what may be changed.
+    /// Returns the comments after the first line: what it does, its set-up, what may be changed.
     fn details(&self) -> String {
         let lines = self.comments.iter().skip_while(|line| line.is_empty()).skip(1);
-        // The last line, about `check`, is the same in every file: a sentence where headings are.
+        // A sentence in place of a heading is the last line, about `check`, the same in every file.
         let lines = lines.filter(|line| line.starts_with(' ') || !line.ends_with('.'));
         let details = lines.map(|line| line.trim_end()).collect::<Vec<_>>().join("\n");
         details.trim_matches('\n').to_owned()
     }
 }
 
-/// A row for each mapping file.
+/// Renders a row for each mapping file.
 pub(super) fn mappings() -> String {
     let mut out = String::from("\n| Source | What it does |\n| --- | --- |\n");
     for file in MappingFile::all() {
@@ -56,7 +56,7 @@ pub(super) fn mappings() -> String {
     out
 }
 
-/// A section for each mapping file.
+/// Renders a section for each mapping file.
 pub(super) fn setup() -> String {
     let mut out = String::new();
     for file in MappingFile::all() {
@@ -95,7 +95,7 @@ impl ProviderFile {
     }
 }
 
-/// A row for each known provider.
+/// Renders a row for each known provider.
 pub(super) fn providers() -> String {
     let mappings = MappingFile::all();
     let mut out = String::from(
@@ -111,7 +111,7 @@ pub(super) fn providers() -> String {
     out
 }
 
-/// How many there are, for the README.
+/// Renders the numbers of mapping files and providers, for the README.
 pub(super) fn counts() -> String {
     let (mappings, providers) = (MappingFile::all().len(), ProviderFile::all().len());
     let names = [

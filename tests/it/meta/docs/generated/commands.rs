@@ -1,4 +1,4 @@
-//! From clap's tree of commands.
+//! Reference of the commands, from clap.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, Command};
 
 use super::{cell, plain};
 
-/// Every command with its arguments and options.
+/// Renders every command with its arguments and options.
 pub(super) fn reference() -> String {
     let mut out = String::new();
     for command in savio_relay::cli::command().get_subcommands() {
@@ -49,7 +49,7 @@ fn label(argument: &Arg) -> String {
     }
 }
 
-/// The help, with the default and the possible values.
+/// Returns the help with the default and the possible values.
 fn meaning(argument: &Arg) -> String {
     let mut meaning = argument.get_help().map(ToString::to_string).unwrap_or_default();
     meaning = plain(&meaning);
@@ -76,7 +76,7 @@ fn possible(value: &PossibleValue) -> String {
     value.get_help().map_or(format!("`{name}`"), |help| format!("`{name}` ({help})"))
 }
 
-/// The options of the sandbox that make it misbehave.
+/// Renders the options of the sandbox that inject faults.
 pub(super) fn faults() -> String {
     let cli = savio_relay::cli::command();
     let sandbox = cli.find_subcommand("sandbox").unwrap();

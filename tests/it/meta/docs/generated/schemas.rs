@@ -1,4 +1,4 @@
-//! From the JSON Schemas of relay.toml and of mapping files.
+//! References of relay.toml and of mapping files, from their JSON Schemas.
 
 use std::fmt::Write;
 
@@ -14,7 +14,7 @@ impl Schema {
         Schema(serde_json::from_str(&read(path)).unwrap())
     }
 
-    /// What a property says, together with what it refers to; its own words come first.
+    /// Returns a property with the keys of its `$ref`, over which its own take precedence.
     fn resolve(&self, property: &Value) -> Map<String, Value> {
         let mut resolved = property.as_object().unwrap().clone();
         if let Some(reference) = property["$ref"].as_str() {
@@ -91,7 +91,7 @@ fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// As it is written in TOML.
+/// Returns a value in TOML.
 fn written(value: &Value) -> String {
     match value {
         Value::Object(entries) => {
@@ -113,7 +113,7 @@ fn required(property: &Value) -> Vec<Value> {
     property["required"].as_array().cloned().unwrap_or_default()
 }
 
-/// The keys of relay.toml, by section.
+/// Renders the keys of relay.toml, by section.
 pub(super) fn configuration() -> String {
     let schema = Schema::read("relay.schema.json");
     let sections = schema.0["properties"].as_object().unwrap();
@@ -135,7 +135,7 @@ pub(super) fn configuration() -> String {
     out
 }
 
-/// The keys of a mapping file, by table.
+/// Renders the keys of a mapping file, by table.
 pub(super) fn mapping() -> String {
     let schema = Schema::read("mappings/mapping.schema.json");
     let keys = schema.0["properties"].as_object().unwrap();
@@ -169,7 +169,7 @@ pub(super) fn mapping() -> String {
     out
 }
 
-/// A table of a mapping file, and below it the tables inside of it.
+/// Renders a table of a mapping file and the tables inside of it.
 fn section(schema: &Schema, out: &mut String, (heading, name): (&str, &str), table: &Value) {
     let keys = table["properties"].as_object().unwrap();
     let level = if name.contains('.') { "###" } else { "##" };

@@ -1,4 +1,4 @@
-//! Tables from the admin API's description, the metrics and the functions of templates.
+//! Tables of the admin API, the metrics and the functions of templates.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -15,7 +15,7 @@ use super::super::section;
 use super::{cell, plain};
 use crate::support::relay::program;
 
-/// The routes of the admin API.
+/// Renders the routes of the admin API.
 pub(super) fn endpoints() -> String {
     let description = serde_json::to_value(savio_relay::admin::description()).unwrap();
     let mut out = String::from("\n| Endpoint | Meaning | Parameters |\n| --- | --- | --- |\n");
@@ -35,7 +35,7 @@ pub(super) fn endpoints() -> String {
     out
 }
 
-/// What a scrape gives once each metric has a value.
+/// Returns a scrape in which each metric has a value.
 fn scrape() -> String {
     let (webhooks, commits, attempts) =
         (Webhooks::default(), Commits::default(), Attempts::default());
@@ -59,7 +59,7 @@ fn scrape() -> String {
     Metrics::of(&webhooks, &commits, &attempts).text(&gauges)
 }
 
-/// The labels of a metric, from the first line with a value of it.
+/// Returns the labels of a metric, from the first line with a value of it.
 fn labels(scrape: &str, name: &str) -> String {
     let line =
         scrape.lines().find(|line| !line.starts_with('#') && line.starts_with(name)).unwrap();
@@ -92,7 +92,7 @@ pub(super) fn metrics() -> String {
     out
 }
 
-/// What the templates print with the payload that the page shows.
+/// Renders templates with the payload of the page.
 fn printed(templates: &[&str]) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let payload = section("docs/templates.md", "Templates");
@@ -110,7 +110,7 @@ fn printed(templates: &[&str]) -> Vec<String> {
     requests.iter().map(|it| it["body"]["problem"].as_str().unwrap().to_owned()).collect()
 }
 
-/// The functions and filters that templates have beside minijinja's, with an example that was run.
+/// Renders the functions and filters in addition to minijinja's, each with an example and its result.
 pub(super) fn functions() -> String {
     let mut out = String::from(
         "\n| Function or filter | Meaning | Example | Result |\n| --- | --- | --- | --- |\n",
