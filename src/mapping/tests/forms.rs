@@ -139,7 +139,7 @@ fn matrix_rows_keep_their_names_in_an_object_of_answers() {
             json!({"payload": {"data": {"Rate": matrix}}}),
         ),
     ] {
-        let requests = requests(&shipped(file), &payload);
+        let requests = requests(&answers_of(file), &payload);
         assert_eq!(requests[0]["body"]["problem"], "Rate\nSpeed: good, Price: a, b");
     }
 }
