@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wait_doubles_up_to_the_longest_and_grows_by_half_at_most() {
+    fn wait_doubles_to_its_limit_and_jitter_adds_at_most_half() {
         let [one, five] = [1, 5].map(Duration::from_secs);
         let backoff = Backoff { wait_min: one, wait_max: five };
 

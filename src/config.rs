@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_file_gives_the_defaults() {
+    fn empty_file_gives_the_defaults() {
         let config = read("", &[]).unwrap();
 
         assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_comes_before_the_file() {
+    fn environment_overrides_the_file() {
         let variables = [
             ("SAVIO_RELAY_SERVER__LISTEN", "0.0.0.0:80"),
             ("SAVIO_RELAY_SERVER__KEY_BYTES_MAX", "9"),
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_shown_at_once() {
+    fn all_mistakes_are_shown_at_once() {
         let text = "[server]\nlisten = \"here\"\nbody_timeot = \"3s\"\n[savio]\ntoken = \"abc\"\n";
 
         let shown = read(text, &[("SAVIO_RELAY_RETRY__WAIT_MIN", "soon")]).unwrap_err();
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_in_an_address_is_not_shown() {
+    fn password_in_a_url_is_not_shown() {
         let text =
             "store.url = \"postgres://u:hunter2@h\"\nsavio.base_url = \"https://u:hunter2@h\"";
 
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn the_destination_has_its_limits() {
+    fn savio_section_sets_the_limits_of_the_default() {
         let text = "[savio]\nrate = \"10/s\"\nunanswered = \"hold\"\nbreaker_failures = 3\n";
         let config = read(text, &[("SAVIO_RELAY_SAVIO__PROBE_EVERY", "5s")]).unwrap();
 
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_destination_is_written_out() {
+    fn invalid_destination_sections_are_explained() {
         let check = |text: &str, advice: &str| {
             let shown = read(text, &[]).unwrap_err();
             assert!(shown.contains(advice), "{shown}");
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_of_an_orchestrator_are_no_settings() {
+    fn orchestrator_variables_are_no_settings() {
         assert!(read("", &[("SAVIO_RELAY_PORT", "tcp://10.0.0.1:80")]).is_ok());
         assert!(read("", &[("SAVIO_RELAY_SERVICE_HOST", "10.0.0.1")]).is_ok());
     }

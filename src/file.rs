@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_regular_file_is_read_within_its_size() {
+    fn regular_file_is_read_up_to_its_limit() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, "12345").unwrap();
@@ -97,7 +97,7 @@ mod tests {
 
     /// Each of these would take the memory or the thread.
     #[test]
-    fn what_is_no_regular_file_is_refused_without_waiting() {
+    fn special_file_is_refused_without_blocking() {
         let folder = tempfile::tempdir().unwrap();
         let (pipe, socket) = (folder.path().join("pipe"), folder.path().join("socket"));
         mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();

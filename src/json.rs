@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_read() {
+    fn object_is_read() {
         let order: Order = from_slice(br#"{"arrived": true, "parts": [{"id": 7}]}"#).unwrap();
 
         assert_eq!(order, Order { arrived: true, parts: vec![Part { id: 7 }] });
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused_with_what_is_expected() {
+    fn other_json_types_are_refused_with_the_expectation() {
         let others = ["[true]", "[]", "[[true]]", "7", "-7", "1.5", "\"arrived\"", "null", "true"];
         for other in others {
             assert!(error(other).starts_with(EXPECTED), "{other}: {}", error(other));
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_in_the_place_of_an_inner_object_is_refused() {
+    fn list_for_an_inner_object_is_refused() {
         assert!(error(r#"{"arrived": true, "parts": [[7]]}"#).starts_with(EXPECTED));
     }
 }

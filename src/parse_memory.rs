@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn weight_is_what_an_allocator_counted() {
+    fn weight_matches_a_counting_allocator() {
         check("0", 480);
         check("{}", 240);
         check("[]", 240);
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_waited_for_and_given_back() {
+    fn memory_is_waited_for_and_released() {
         let memory = Arc::new(ParseMemory::new(10 * MIB));
         let first = memory.take(6 * MIB);
         assert_eq!(memory.take_within(Duration::ZERO, 5 * MIB).err(), Some(NoMemory));
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn first_to_wait_is_served_first() {
+    fn waiters_are_served_in_order() {
         let memory = Arc::new(ParseMemory::new(10 * MIB));
         let held = memory.take(6 * MIB);
         let (served, order) = mpsc::channel();

@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_is_a_number_and_a_time() {
+    fn rate_is_a_number_and_a_period() {
         let interval = |text: &str| text.parse::<Rate>().map(Rate::interval);
 
         assert_eq!(interval("10/s"), Ok(Duration::from_millis(100)));
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn turns_within_a_time_are_counted() {
+    fn tokens_within_a_time_are_counted() {
         let within = |rate: &str| rate.parse::<Rate>().unwrap().within(Duration::from_secs(1));
 
         assert_eq!((within("10/s"), within("1/s"), within("1/h")), (11, 2, 1));
@@ -106,13 +106,13 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_goes_forth_and_back_mints_no_more_than_passed() {
+    fn clock_that_jumps_mints_no_extra_tokens() {
         assert_eq!(taken("1/m", &[0, 60, 0, 60, 0, 60, 0, 60]), 2);
         assert_eq!(taken("2/m", &[30, 0, 30, 0, 30, 60, 0, 60]), 3);
     }
 
     #[test]
-    fn the_wait_is_until_the_next_token() {
+    fn wait_lasts_until_the_next_token() {
         let now = Instant::now();
         let mut bucket = TokenBucket { tokens: 0.5, at: now };
         let rate = "1/m".parse().unwrap();

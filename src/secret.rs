@@ -111,14 +111,14 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_comes_from_the_environment() {
+    fn secret_is_read_from_the_environment() {
         check("env:TOKEN", Ok("t0k"));
         check("env:EMPTY", Err("the environment variable EMPTY is not set"));
         check("env:OTHER", Err("the environment variable OTHER is not set"));
     }
 
     #[test]
-    fn a_secret_in_a_file_loses_one_line_end() {
+    fn secret_file_loses_one_line_end() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
         std::fs::write(&path, "s3cret \n").unwrap();
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_in_a_regular_file_of_at_most_64_kib() {
+    fn secret_file_is_regular_and_at_most_64_kib() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
         std::fs::write(&path, "s".repeat(64 * 1024)).unwrap();
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_is_written_out_is_a_mistake() {
+    fn literal_secret_is_a_mistake() {
         let document = Document { name: "m".into(), text: "\"hunter2\"".into() };
         let mut mistakes = Vec::new();
 

@@ -110,7 +110,7 @@ mod tests {
     use crate::diagnostics::diagnostic::limit;
 
     #[test]
-    fn a_mistake_is_shown_at_its_line_and_column() {
+    fn diagnostic_is_shown_at_its_line_and_column() {
         let text = "a = 1\nbé = 2 # here\n".to_owned();
         let document = Document { name: "m.toml".into(), text };
         let mistake = Diagnostic::error(12..13, "wrong number").help("write 3");
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn at_most_a_hundred_mistakes_are_shown_and_the_others_counted() {
+    fn at_most_100_diagnostics_are_shown_and_the_rest_counted() {
         let (few, _) = shown_of("a = 1\n", 100);
         let (many, shown) = shown_of("a = 1\n", 20_000);
 
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_in_a_huge_line_is_told_by_its_place() {
+    fn diagnostic_in_a_huge_line_shows_only_its_position() {
         let text = format!("a = '{}'\nb = 1\n", "x".repeat(1024 * 1024));
         let place = text.find("b =").unwrap();
         let document = Document { name: "m.toml".into(), text };
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_not_shown_wherever_it_is_written_out() {
+    fn literal_secret_is_never_shown() {
         check_shown("secrets = [\"hunter2\"]", false);
         check_shown("secret = \"hunter2\"", false);
         check_shown("secrets = [{ form = \"hunter2\" }]", false);
@@ -185,14 +185,14 @@ mod tests {
     }
 
     #[test]
-    fn what_only_sounds_like_a_secret_is_shown() {
+    fn value_that_only_resembles_a_secret_is_shown() {
         check_shown("secrets = [\"env:hunter2\"]", true);
         check_shown("signature.secret_prefix = \"hunter2\"", true);
         check_shown("[[contact]]\nfilterable_attributes.token = \"hunter2\"", true);
     }
 
     #[test]
-    fn a_value_that_holds_a_secret_is_not_shown() {
+    fn value_marked_secret_is_not_shown() {
         let text = "url = \"postgres://user:hunter2@host\"".to_owned();
         let end = text.len();
         let document = Document { name: "m.toml".into(), text };

@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_key_is_found_by_few_edits() {
+    fn nearest_key_is_found_within_few_edits() {
         assert_eq!(nearest("persn_email", ["problem", "person_email"]), Some("person_email"));
         assert_eq!(nearest("Problem", ["problem", "person_email"]), Some("problem"));
         assert_eq!(nearest("colour", ["problem", "person_email"]), None);

@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_source_name_fits_a_file_and_an_address() {
+    fn source_name_fits_a_file_name_and_a_url() {
         for good in ["typeform", "form-2", "a_b", "9lives"] {
             assert_eq!(good.parse::<SourceName>().unwrap().as_str(), good);
         }
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_pattern_is_exact_or_a_beginning() {
+    fn type_pattern_is_exact_or_a_prefix() {
         let matches =
             |pattern: &str, event_type| pattern.parse::<TypePattern>().unwrap().matches(event_type);
 

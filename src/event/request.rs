@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn feedback_names_whom_savio_looks_for() {
+    fn feedback_keys_are_what_savio_looks_up() {
         let feedback = RequestKind::Feedback;
         let ann = (NameKind::PersonEmail, "ann@example.com");
 
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn contacts_and_companies_name_what_finds_them() {
+    fn contact_and_company_keys_are_what_savio_looks_up() {
         check(
             RequestKind::Contact,
             &json!({ "internal_id": "7", "email": "ann@example.com", "name": "Ann",
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_alike_whatever_their_case_and_the_space_around_them() {
+    fn record_keys_ignore_case_and_surrounding_space() {
         assert_eq!(
             RecordKey::new(NameKind::Tag, " ÄRGER\n"),
             RecordKey::new(NameKind::Tag, "ärger")
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn an_upsert_is_that_of_its_internal_id() {
+    fn upsert_key_is_the_internal_id() {
         let company = |id: Value| request(RequestKind::Company, &json!({ "internal_id": id }));
         let contact = request(RequestKind::Contact, &json!({ "internal_id": "6" }));
 
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn digests_are_those_that_stores_keep() {
+    fn digests_match_those_in_existing_stores() {
         let hex = |kind, name: &str| {
             data_encoding::HEXLOWER.encode(RecordKey::new(kind, name).unwrap().as_bytes())
         };

@@ -300,7 +300,7 @@ mod tests {
     ];
 
     #[test]
-    fn urls_are_judged_as_django_judges_them() {
+    fn urls_are_validated_like_django() {
         for text in URLS {
             assert!(is_url(text), "{text:?}");
         }
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_judged_as_django_judges_them() {
+    fn email_addresses_are_validated_like_django() {
         for text in ADDRESSES {
             assert!(is_email(text), "{text:?}");
         }

@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_part_that_panics_is_noticed() {
+    async fn panicking_task_is_noticed() {
         let ended = Arc::new(Notify::new());
 
         let part = tokio::spawn(supervised(async { panic!("in a test") }, ended.clone()));

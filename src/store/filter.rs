@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_comes_back_as_it_went() {
+    fn cursor_survives_a_round_trip() {
         for microseconds in [-5, 0, 1_800_000_000_000_001] {
             let received_at = Timestamp::from_microsecond(microseconds).unwrap();
             let cursor = Cursor { received_at, number: 7 };

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_keeps_its_past_where_it_is_still_the_same() {
+    fn unchanged_request_keeps_its_past() {
         use RequestState::{Done, Refused, Sending, Waiting};
         check(&[], &["a"], &[(Waiting, false)]);
         check(&[planned("a", Done, false)], &["a", "b"], &[(Done, false), (Waiting, false)]);
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn request_that_was_sent_without_what_savio_refused_is_the_same() {
+    fn shortened_request_counts_as_unchanged() {
         let mut whole = request("a");
         whole.body.insert("source_url".to_owned(), "/pricing".into());
         for (state, expected) in [
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn one_done_request_spares_one_send() {
+    fn one_done_request_replaces_one_send() {
         use RequestState::{Done, Waiting};
         let earlier = [planned("a", Waiting, true), planned("a", Done, false)];
 

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_people_write_concerns_us() {
+    fn only_files_written_by_people_trigger_a_reload() {
         for ours in ["/etc/relay.conf", "/etc/m", "/etc/m/survey.toml", "/etc/m/..data"] {
             check(&Event::new(WRITTEN).add_path(ours.into()), true);
         }
@@ -173,14 +173,14 @@ mod tests {
     }
 
     #[test]
-    fn reading_a_file_does_not_change_it() {
+    fn read_access_triggers_no_reload() {
         let opened = EventKind::Access(AccessKind::Open(AccessMode::Any));
 
         check(&Event::new(opened).add_path("/etc/m/survey.toml".into()), false);
     }
 
     #[test]
-    fn lost_notices_may_have_been_ours() {
+    fn lost_notifications_trigger_a_reload() {
         check(&Event::new(EventKind::Other).set_flag(Flag::Rescan), true);
     }
 }

@@ -74,7 +74,7 @@ async fn post(relay: &Relay, source: &str) {
 }
 
 #[tokio::test]
-async fn each_source_sends_to_its_own_account() {
+async fn source_sends_to_its_own_account() {
     let scene = Scene::new().await;
     scene.answers("home", "at-home", 201).await;
     scene.answers("eu", "abroad", 201).await;
@@ -89,7 +89,7 @@ async fn each_source_sends_to_its_own_account() {
 }
 
 #[tokio::test]
-async fn an_account_that_is_paused_stops_no_other() {
+async fn paused_account_does_not_stop_others() {
     let scene = Scene::new().await;
     scene.answers("home", "at-home", 401).await;
     scene.answers("eu", "abroad", 201).await;
@@ -104,7 +104,7 @@ async fn an_account_that_is_paused_stops_no_other() {
 }
 
 #[tokio::test]
-async fn an_account_without_a_token_keeps_what_is_meant_for_it() {
+async fn account_without_a_token_keeps_its_events() {
     let scene = Scene::new().await;
     scene.answers("home", "at-home", 201).await;
     let relay = scene.relay(&[("SAVIO_API_TOKEN", "at-home")]);
@@ -117,7 +117,7 @@ async fn an_account_without_a_token_keeps_what_is_meant_for_it() {
 }
 
 #[tokio::test]
-async fn a_destination_that_is_not_there_is_a_mistake_of_the_mapping_file() {
+async fn unknown_destination_is_an_error_in_the_mapping_file() {
     let scene = Scene::new().await;
     write(scene.folder.path(), "abroad", "destination = \"ue\"\n");
 
@@ -154,7 +154,7 @@ fn write_settings(scene: &Scene, more: &str) {
 }
 
 #[tokio::test]
-async fn token_goes_in_clear_to_no_public_address_unless_it_is_wanted() {
+async fn token_is_sent_in_clear_to_public_hosts_only_if_allowed() {
     let (scene, variables) = scene_in_clear().await;
     let variables = variables.each_ref().map(|(name, value)| (*name, value.as_str()));
     let relay = scene.relay(&variables);

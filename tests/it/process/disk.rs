@@ -162,7 +162,7 @@ async fn check(folder: &Path, sender: &Sender) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_refuses_webhooks_and_loses_none_that_was_accepted() {
+async fn full_disk_refuses_webhooks_and_loses_no_accepted_one() {
     let Some(disk) = Disk::mount() else {
         return leave_out("the test of a full disk: mounting is not allowed here");
     };
@@ -215,7 +215,7 @@ fn limit(relay: &Relay, bytes: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_disk_that_fails_is_used_again_when_it_works() {
+async fn failed_disk_is_used_again_once_it_works() {
     let folder = tempfile::tempdir().unwrap();
     prepare(folder.path());
     let savio = MockServer::start().await;

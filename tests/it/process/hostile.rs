@@ -71,7 +71,7 @@ fn write_mappings(folder: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hostile_requests_keep_no_webhook_out_and_memory_within_its_bound() {
+async fn hostile_traffic_blocks_no_webhook_and_memory_is_bounded() {
     let folder = tempfile::tempdir().unwrap();
     write_mappings(folder.path());
     let arrived = Arrived::default();

@@ -44,7 +44,7 @@ problem = "$.form_response.token"
 type Accepted = Arc<Mutex<BTreeMap<String, EventId>>>;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_accepted_event_is_delivered_though_the_process_is_killed_twenty_times() {
+async fn accepted_events_are_delivered_despite_twenty_kills() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("mappings")).unwrap();
     std::fs::write(folder.path().join("mappings/survey.toml"), MAPPING).unwrap();
@@ -73,7 +73,7 @@ async fn every_accepted_event_is_delivered_though_the_process_is_killed_twenty_t
 
 /// Here the events that were in hand at a kill are in hand at the next one too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kills_soon_after_each_start_make_no_event_dead() {
+async fn kills_soon_after_start_make_no_event_dead() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("mappings")).unwrap();
     std::fs::write(folder.path().join("mappings/survey.toml"), MAPPING).unwrap();

@@ -45,7 +45,7 @@ async fn check_that_another_is_served(address: SocketAddr) {
 }
 
 #[tokio::test]
-async fn a_connection_that_stays_silent_gives_its_place_back() {
+async fn idle_connection_is_evicted_when_full() {
     let address = listening().await;
     let _silent = TcpStream::connect(address).await.unwrap();
 
@@ -53,7 +53,7 @@ async fn a_connection_that_stays_silent_gives_its_place_back() {
 }
 
 #[tokio::test]
-async fn a_connection_whose_headers_never_end_gives_its_place_back() {
+async fn connection_with_endless_headers_frees_its_slot() {
     let address = listening().await;
     let mut slow = TcpStream::connect(address).await.unwrap();
     slow.write_all(b"GET / HTTP/1.1\r\nhost: ").await.unwrap();
@@ -62,7 +62,7 @@ async fn a_connection_whose_headers_never_end_gives_its_place_back() {
 }
 
 #[tokio::test]
-async fn a_connection_that_reads_no_answers_gives_its_place_back() {
+async fn connection_that_reads_no_responses_frees_its_slot() {
     let address = listening().await;
     let mut deaf = TcpStream::connect(address).await.unwrap();
     // More answers than the sockets' buffers can take.
@@ -72,7 +72,7 @@ async fn a_connection_that_reads_no_answers_gives_its_place_back() {
 }
 
 #[tokio::test]
-async fn a_client_that_has_said_all_gets_its_answer() {
+async fn half_closed_client_gets_its_response() {
     let (begun, told) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (begins, tells) = (Arc::clone(&begun), Arc::clone(&told));
     let working = || async move {
@@ -93,7 +93,7 @@ async fn a_client_that_has_said_all_gets_its_answer() {
 }
 
 #[tokio::test]
-async fn a_body_that_was_refused_unread_may_be_sent_to_its_end() {
+async fn refused_body_can_still_be_sent_to_its_end() {
     let address = listening().await;
     let mut client = TcpStream::connect(address).await.unwrap();
     let head = b"POST / HTTP/1.1\r\nhost: relay\r\ncontent-length: 1000000\r\n\r\n";

@@ -106,7 +106,7 @@ async fn post(http: &reqwest::Client, url: &str, source: &str, text: &str) -> St
 }
 
 #[tokio::test]
-async fn a_changed_mapping_file_is_taken_when_it_is_saved() {
+async fn changed_mapping_file_is_applied_when_saved() {
     let scene = Scene::start().await;
 
     std::fs::write(scene.path("survey"), mapping("second")).unwrap();
@@ -117,7 +117,7 @@ async fn a_changed_mapping_file_is_taken_when_it_is_saved() {
 }
 
 #[tokio::test]
-async fn one_bad_file_leaves_all_as_it_was() {
+async fn invalid_file_keeps_all_current_mapping_files() {
     let scene = Scene::start().await;
     write(&scene.path("other"), BAD);
     write(&scene.path("survey"), &mapping("second"));
@@ -137,7 +137,7 @@ async fn one_bad_file_leaves_all_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_new_mapping_file_is_a_live_source() {
+async fn new_mapping_file_is_a_live_source() {
     let scene = Scene::start().await;
     assert_eq!(scene.post("other", "1").await, 404);
 
@@ -149,7 +149,7 @@ async fn a_new_mapping_file_is_a_live_source() {
 }
 
 #[tokio::test]
-async fn a_source_whose_file_is_gone_is_off_until_it_is_back() {
+async fn source_without_its_file_is_off_until_it_is_back() {
     let scene = Scene::start().await;
 
     std::fs::remove_file(scene.path("survey")).unwrap();
@@ -172,7 +172,7 @@ async fn start_silent_savio() -> String {
 }
 
 #[tokio::test]
-async fn events_of_a_source_without_a_file_wait_for_it_over_a_restart() {
+async fn events_wait_for_a_missing_mapping_file_over_a_restart() {
     let folder = folder_with_survey();
     let savio = start_silent_savio().await;
     let relay = start_relay(folder.path(), &savio, "1");
@@ -194,7 +194,7 @@ async fn events_of_a_source_without_a_file_wait_for_it_over_a_restart() {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_replaced_by_a_link_is_taken() {
+async fn folder_replaced_by_a_link_is_applied() {
     use std::os::unix::fs::symlink;
     let folder = tempfile::tempdir().unwrap();
     let mappings = folder.path().join("mappings");
@@ -216,7 +216,7 @@ async fn a_folder_that_is_replaced_by_a_link_is_taken() {
 }
 
 #[tokio::test]
-async fn another_folder_put_in_the_place_of_the_first_is_watched_on() {
+async fn replaced_folder_is_watched() {
     let scene = Scene::start().await;
     let root = scene.folder.path();
     std::fs::create_dir(root.join("next")).unwrap();
@@ -233,7 +233,7 @@ async fn another_folder_put_in_the_place_of_the_first_is_watched_on() {
 }
 
 #[tokio::test]
-async fn secrets_in_files_are_read_anew() {
+async fn secret_files_are_read_again_on_reload() {
     let scene = Scene::start().await;
     let secret = scene.folder.path().join("secret");
     std::fs::write(&secret, "an old secret").unwrap();
@@ -250,7 +250,7 @@ async fn secrets_in_files_are_read_anew() {
 }
 
 #[tokio::test]
-async fn of_a_changed_configuration_the_folder_is_taken_and_the_rest_is_named() {
+async fn changed_config_applies_only_the_mapping_folder() {
     let scene = Scene::start().await;
     let root = scene.folder.path();
     std::fs::create_dir(root.join("others")).unwrap();
@@ -271,7 +271,7 @@ async fn of_a_changed_configuration_the_folder_is_taken_and_the_rest_is_named() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_reloads_under_load_lose_no_webhook_and_answer_none_with_404() {
+async fn hundred_reloads_under_load_lose_no_webhook() {
     let scene = Scene::start().await;
     let taken = Arc::new(Mutex::new(BTreeSet::new()));
     let stop = Arc::new(AtomicBool::new(false));

@@ -233,7 +233,7 @@ fn start(folder: &Path, savio: &str, collector: &str) -> Relay {
 }
 
 #[tokio::test]
-async fn what_is_accepted_is_kept_and_shown_without_a_secret() {
+async fn accepted_webhook_is_stored_and_shown_without_secrets() {
     let mut house = House::new().await;
 
     for (secret, text) in [(SIGNING, "It is slow"), (ROTATED, "please refuse it")] {
@@ -254,7 +254,7 @@ async fn what_is_accepted_is_kept_and_shown_without_a_secret() {
 }
 
 #[tokio::test]
-async fn what_is_refused_is_told_without_a_secret() {
+async fn refused_webhook_is_reported_without_secrets() {
     let mut house = House::new().await;
 
     assert_eq!(house.signed(MISTAKEN, "Slow").await, 401);
@@ -277,7 +277,7 @@ async fn what_is_refused_is_told_without_a_secret() {
 }
 
 #[tokio::test]
-async fn a_secret_that_is_written_out_is_not_repeated() {
+async fn literal_secret_in_a_file_is_not_echoed() {
     let mut house = House::new().await;
     let mapping = format!("provider = \"form\"\nsecrets = [\"{WRITTEN}\"]\n{FEEDBACK}");
     fs::write(house.folder.path().join("mappings/written.toml"), mapping).unwrap();

@@ -78,18 +78,18 @@ async fn check_nothing_is_lost(suffixes: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_log_that_is_removed_is_saved_before_a_new_one_is_begun() {
+async fn removed_log_is_saved_before_a_new_one_begins() {
     check_nothing_is_lost(&["-wal"]).await;
 }
 
 #[tokio::test]
-async fn a_logs_index_that_is_removed_is_made_anew() {
+async fn removed_log_index_is_rebuilt() {
     check_nothing_is_lost(&["-shm"]).await;
     check_nothing_is_lost(&["-wal", "-shm"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_log_that_is_removed_while_nothing_comes_is_saved_too() {
+async fn log_removed_from_an_idle_store_is_saved() {
     let place = Place::new();
     let (store, path) = (place.open(), place.settings().path);
     let id = keep(&*store, webhook(at(0))).await;
@@ -105,7 +105,7 @@ async fn a_log_that_is_removed_while_nothing_comes_is_saved_too() {
 }
 
 #[tokio::test]
-async fn a_log_that_another_program_began_stops_the_store_until_it_is_gone() {
+async fn foreign_log_stops_the_store_until_it_is_removed() {
     let place = Place::new();
     let (store, path) = (place.open(), place.settings().path);
     let id = keep(&*store, webhook(at(0))).await;
@@ -123,7 +123,7 @@ async fn a_log_that_another_program_began_stops_the_store_until_it_is_gone() {
 }
 
 #[tokio::test]
-async fn a_lock_that_is_removed_lets_no_second_server_in() {
+async fn removed_lock_file_admits_no_second_server() {
     let place = Place::new();
     let settings = place.settings();
     let (store, lock) = (place.open(), beside(&settings.path, ".lock"));
@@ -147,7 +147,7 @@ async fn a_lock_that_is_removed_lets_no_second_server_in() {
 }
 
 #[test]
-fn looking_for_a_server_keeps_none_from_starting() {
+fn check_for_a_running_server_does_not_block_a_start() {
     let place = Place::new();
     let settings = place.settings();
     drop(Sqlite::open(&settings).unwrap());
@@ -181,7 +181,7 @@ fn damage(path: &Path, table: &str) {
 }
 
 #[tokio::test]
-async fn a_damaged_table_stops_the_store_and_is_told() {
+async fn damaged_table_stops_the_store_and_is_logged() {
     let place = Place::new();
     let settings = place.settings();
     keep(&*place.open(), webhook(at(0))).await;
@@ -207,7 +207,7 @@ async fn a_damaged_table_stops_the_store_and_is_told() {
 }
 
 #[tokio::test]
-async fn damage_that_only_a_reader_meets_is_told_too() {
+async fn damage_found_by_a_reader_is_logged() {
     let place = Place::new();
     let settings = Settings::new(place.settings().path);
     let id = keep(&*place.open(), webhook(at(0))).await;
@@ -254,7 +254,7 @@ async fn post(relay: &Relay) -> u16 {
 }
 
 #[tokio::test]
-async fn a_relay_on_a_damaged_database_is_not_ready_and_doctor_says_so() {
+async fn damaged_database_is_not_ready_and_reported_by_doctor() {
     let (folder, savio) = deployment().await;
     let variables = variables(&savio);
     let relay = start(folder.path(), &variables);
@@ -303,7 +303,7 @@ async fn a_relay_on_a_damaged_database_is_not_ready_and_doctor_says_so() {
 }
 
 #[tokio::test]
-async fn a_second_serve_does_not_start_though_the_lock_file_was_removed() {
+async fn second_serve_is_refused_after_the_lock_file_was_removed() {
     let (folder, savio) = deployment().await;
     let variables = variables(&savio);
     let relay = start(folder.path(), &variables);
@@ -334,7 +334,7 @@ async fn a_second_serve_does_not_start_though_the_lock_file_was_removed() {
 }
 
 #[tokio::test]
-async fn a_kill_after_the_log_was_removed_loses_nothing() {
+async fn kill_after_the_log_was_removed_loses_no_event() {
     let (folder, savio) = deployment().await;
     let variables = variables(&savio);
     let relay = start(folder.path(), &variables);

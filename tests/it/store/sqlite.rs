@@ -28,7 +28,7 @@ fn reason(answer: Result<(), StoreError>) -> String {
 }
 
 #[tokio::test]
-async fn a_new_start_claims_at_once_what_was_being_worked_on() {
+async fn restart_releases_claims_of_the_earlier_process() {
     let place = Place::new();
     let store = place.open();
     keep(&*store, webhook(at(0))).await;
@@ -45,7 +45,7 @@ async fn a_new_start_claims_at_once_what_was_being_worked_on() {
 }
 
 #[test]
-fn a_second_server_on_one_file_is_refused() {
+fn second_server_on_one_file_is_refused() {
     let place = Place::new();
     let settings = place.settings();
     let first = Sqlite::open(&settings).unwrap();
@@ -62,7 +62,7 @@ fn a_second_server_on_one_file_is_refused() {
 }
 
 #[tokio::test]
-async fn a_closed_store_has_written_all_and_lets_go() {
+async fn closed_store_has_written_all_and_released_the_file() {
     let place = Place::new();
     let store = Sqlite::open(&place.settings()).unwrap();
     let id = keep(&store, webhook(at(0))).await;
@@ -75,7 +75,7 @@ async fn a_closed_store_has_written_all_and_lets_go() {
 }
 
 #[test]
-fn the_file_is_the_owners_alone() {
+fn store_files_are_readable_by_the_owner_only() {
     let place = Place::new();
     let _store = Sqlite::open(&place.settings()).unwrap();
 
@@ -87,7 +87,7 @@ fn the_file_is_the_owners_alone() {
 }
 
 #[test]
-fn the_file_can_give_space_back() {
+fn database_uses_incremental_auto_vacuum() {
     let place = Place::new();
     drop(Sqlite::open(&place.settings()).unwrap());
 
@@ -100,7 +100,7 @@ fn the_file_can_give_space_back() {
 }
 
 #[test]
-fn a_database_of_a_newer_relay_is_refused() {
+fn database_of_a_newer_version_is_refused() {
     let place = Place::new();
     drop(Sqlite::open(&place.settings()).unwrap());
     let file = Connection::open(&place.settings().path).unwrap();
@@ -113,7 +113,7 @@ fn a_database_of_a_newer_relay_is_refused() {
 }
 
 #[test]
-fn a_database_of_another_program_is_left_alone() {
+fn database_of_another_program_is_not_changed() {
     let place = Place::new();
     let file = Connection::open(&place.settings().path).unwrap();
     file.execute_batch("CREATE TABLE songs (title TEXT)").unwrap();
@@ -126,7 +126,7 @@ fn a_database_of_another_program_is_left_alone() {
 }
 
 #[test]
-fn a_file_that_is_no_database_is_refused_by_name() {
+fn file_that_is_no_database_is_refused_by_name() {
     let place = Place::new();
     fs::write(&place.settings().path, "a letter to my aunt ".repeat(100)).unwrap();
     assert!(open_error(&place.settings()).contains("relay.db"));
@@ -136,7 +136,7 @@ fn a_file_that_is_no_database_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn below_the_reserve_nothing_is_taken_but_what_was_taken_goes_on() {
+async fn low_disk_refuses_webhooks_and_settles_accepted_events() {
     let place = Place::new();
     keep(&*place.open(), webhook(at(0))).await;
     let full = Settings { reserve_bytes: Some(u64::MAX), ..place.settings() };
@@ -152,7 +152,7 @@ async fn below_the_reserve_nothing_is_taken_but_what_was_taken_goes_on() {
 }
 
 #[tokio::test]
-async fn it_is_ready_only_while_the_largest_webhook_would_fit() {
+async fn store_is_ready_only_while_the_largest_webhook_fits() {
     let place = Place::new();
     let settings = Settings { webhook_bytes_max: usize::MAX / 4, ..place.settings() };
     let store = Sqlite::open(&settings).unwrap();
@@ -163,7 +163,7 @@ async fn it_is_ready_only_while_the_largest_webhook_would_fit() {
 }
 
 #[tokio::test]
-async fn a_webhooks_body_is_stored_once() {
+async fn webhook_body_is_stored_once() {
     let place = Place::new();
     let store = place.open();
     let mut many = webhook(at(0));
@@ -188,7 +188,7 @@ async fn begin(keeping: &mut (impl Future<Output = Result<StoredEvents, StoreErr
 }
 
 #[tokio::test]
-async fn a_webhook_whose_sender_left_is_kept_or_not_but_whole() {
+async fn webhook_of_a_disconnected_sender_is_stored_whole_or_not() {
     let place = Place::new();
     let store = place.open();
     let other = Connection::open(&place.settings().path).unwrap();
@@ -210,7 +210,7 @@ async fn a_webhook_whose_sender_left_is_kept_or_not_but_whole() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_gone_stops_the_intake_until_it_is_back() {
+async fn missing_file_stops_intake_until_it_is_back() {
     let place = Place::new();
     let store = place.open();
     let path = place.settings().path;
@@ -226,7 +226,7 @@ async fn a_file_that_is_gone_stops_the_intake_until_it_is_back() {
 }
 
 #[tokio::test]
-async fn writes_of_others_are_noticed_without_the_write_lock_and_without_a_commit() {
+async fn writes_of_other_processes_are_noticed_without_a_commit() {
     let place = Place::new();
     let store = Sqlite::open(&place.settings()).unwrap();
     let seen = store.wait_for_work(0).await;
@@ -270,7 +270,7 @@ async fn keep_behind_a_lock(store: &Sqlite, other: &Connection, held: Duration) 
 }
 
 #[tokio::test]
-async fn a_database_that_is_locked_is_waited_for() {
+async fn locked_database_is_waited_for() {
     let place = Place::new();
     let store = Sqlite::open(&place.settings()).unwrap();
     let other = Connection::open(&place.settings().path).unwrap();
@@ -284,7 +284,7 @@ async fn a_database_that_is_locked_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_database_that_stays_locked_is_told_and_used_again() {
+async fn lasting_lock_is_reported_and_ends() {
     let place = Place::new();
     let store = place.open();
     let other = Connection::open(&place.settings().path).unwrap();
@@ -298,7 +298,7 @@ async fn a_database_that_stays_locked_is_told_and_used_again() {
 }
 
 #[tokio::test]
-async fn event_that_cannot_be_read_is_dead_and_harms_no_other() {
+async fn unreadable_event_is_dead_and_affects_no_other() {
     let place = Place::new();
     let store = place.open();
     let unreadable = keep(&*store, webhook(at(0))).await;
@@ -342,7 +342,7 @@ async fn damaged_event(change: &str) -> EventRecord {
 }
 
 #[tokio::test]
-async fn event_that_cannot_be_read_is_shown_without_its_unreadable_parts() {
+async fn unreadable_event_is_shown_without_its_unreadable_parts() {
     let damages = [
         ("the headers", "UPDATE webhooks SET headers = 'no JSON'"),
         ("the payload", "UPDATE webhooks SET body = x'ff'; UPDATE events SET payload_end = 1"),
@@ -359,7 +359,7 @@ async fn event_that_cannot_be_read_is_shown_without_its_unreadable_parts() {
 }
 
 #[tokio::test]
-async fn claimed_event_that_cannot_be_read_any_more_is_dead() {
+async fn claimed_event_that_became_unreadable_is_dead() {
     let place = Place::new();
     let store = place.open();
     keep(&*store, webhook(at(0))).await;
@@ -378,7 +378,7 @@ async fn claimed_event_that_cannot_be_read_any_more_is_dead() {
 }
 
 #[tokio::test]
-async fn a_store_of_the_first_version_is_brought_up_to_date() {
+async fn store_of_the_first_version_is_migrated() {
     let place = Place::new();
     let file = Connection::open(&place.settings().path).unwrap();
     file.execute_batch(include_str!("../../../migrations/sqlite/0001_events.sql")).unwrap();
@@ -400,7 +400,7 @@ async fn a_store_of_the_first_version_is_brought_up_to_date() {
 }
 
 #[tokio::test]
-async fn a_store_that_needs_bringing_up_to_date_is_left_to_the_server() {
+async fn old_store_is_migrated_by_the_server_only() {
     let place = Place::new();
     drop(Sqlite::open(&place.settings()).unwrap());
     let file = Connection::open(&place.settings().path).unwrap();
@@ -412,7 +412,7 @@ async fn a_store_that_needs_bringing_up_to_date_is_left_to_the_server() {
 }
 
 #[tokio::test]
-async fn a_store_beside_the_server_leaves_its_claims_and_its_file() {
+async fn store_beside_the_server_keeps_its_claims_and_file() {
     let place = Place::new();
     let store = place.open();
     keep(&*store, webhook(at(0))).await;
@@ -428,7 +428,7 @@ async fn a_store_beside_the_server_leaves_its_claims_and_its_file() {
 }
 
 #[tokio::test]
-async fn a_file_that_was_put_in_the_databases_place_is_not_touched() {
+async fn file_that_replaced_the_database_is_not_changed() {
     let place = Place::new();
     let store = place.open();
     let path = place.settings().path;

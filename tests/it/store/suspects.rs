@@ -45,7 +45,7 @@ fn suspects(claimed: &[ClaimedEvent]) -> Vec<Option<Suspect>> {
 }
 
 #[tokio::test]
-async fn event_that_was_claimed_and_not_mapped_at_a_crash_is_suspect() {
+async fn event_claimed_and_unmapped_at_a_crash_is_suspect() {
     let place = Place::new();
     let store = place.open();
     for _ in 0..4 {
@@ -73,7 +73,7 @@ async fn sent_and_imported(store: &dyn Store) -> Vec<ClaimedEvent> {
 }
 
 #[tokio::test]
-async fn imported_and_replayed_events_become_suspects_too() {
+async fn imported_and_replayed_events_become_suspects() {
     let place = Place::new();
     let store = place.open();
     let replayed = keep(&*store, webhook(at(0))).await;
@@ -98,7 +98,7 @@ async fn imported_and_replayed_events_become_suspects_too() {
 }
 
 #[tokio::test]
-async fn event_whose_lease_ended_before_it_was_mapped_is_suspect() {
+async fn unmapped_event_with_an_ended_lease_is_suspect() {
     let place = Place::new();
     let store = place.open();
     keep(&*store, webhook(at(0))).await;
@@ -138,7 +138,7 @@ async fn clean_stop_makes_no_suspect_and_counts_nothing() {
 }
 
 #[tokio::test]
-async fn event_is_no_suspect_any_more_once_it_is_mapped_or_settled() {
+async fn suspect_is_cleared_when_mapped_or_settled() {
     let place = Place::new();
     let store = place.open();
     let steps =
@@ -167,7 +167,7 @@ async fn event_is_no_suspect_any_more_once_it_is_mapped_or_settled() {
 }
 
 #[tokio::test]
-async fn event_under_whose_mark_the_process_died_three_times_is_dead() {
+async fn event_marked_during_three_crashes_is_dead() {
     let place = Place::new();
     let mut store = place.open();
     let id = keep(&*store, webhook(at(0))).await;
@@ -197,7 +197,7 @@ async fn event_under_whose_mark_the_process_died_three_times_is_dead() {
 }
 
 #[tokio::test]
-async fn event_that_died_of_its_mapping_costs_three_restarts_again_when_it_is_replayed() {
+async fn replay_of_a_crashing_event_takes_three_more_crashes() {
     let place = Place::new();
     let mut store = place.open();
     let id = keep(&*store, webhook(at(0))).await;
@@ -226,7 +226,7 @@ async fn event_that_died_of_its_mapping_costs_three_restarts_again_when_it_is_re
 }
 
 #[tokio::test]
-async fn crash_without_its_mark_is_not_held_against_an_event() {
+async fn crash_without_a_mark_is_not_counted() {
     let place = Place::new();
     let mut store = place.open();
     let id = keep(&*store, webhook(at(0))).await;
@@ -240,7 +240,7 @@ async fn crash_without_its_mark_is_not_held_against_an_event() {
 }
 
 #[tokio::test]
-async fn death_of_the_process_is_held_against_the_marked_event_alone() {
+async fn crash_counts_against_the_marked_event_only() {
     let place = Place::new();
     let mut store = place.open();
     for _ in 0..3 {
@@ -263,7 +263,7 @@ async fn death_of_the_process_is_held_against_the_marked_event_alone() {
 }
 
 #[tokio::test]
-async fn suspect_that_was_mapped_is_cleared_of_earlier_deaths() {
+async fn mapped_suspect_loses_its_earlier_crashes() {
     let place = Place::new();
     let mut store = place.open();
     keep(&*store, webhook(at(0))).await;
@@ -283,7 +283,7 @@ async fn suspect_that_was_mapped_is_cleared_of_earlier_deaths() {
 }
 
 #[tokio::test]
-async fn death_while_sending_is_not_held_against_an_event() {
+async fn crash_while_sending_is_not_counted() {
     let place = Place::new();
     let mut store = place.open();
     let id = keep(&*store, webhook(at(0))).await;
@@ -303,7 +303,7 @@ async fn death_while_sending_is_not_held_against_an_event() {
 }
 
 #[tokio::test]
-async fn claim_that_was_lost_marks_nothing() {
+async fn lost_claim_marks_nothing() {
     let place = Place::new();
     let mut store = place.open();
     keep(&*store, webhook(at(0))).await;

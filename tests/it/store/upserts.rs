@@ -43,7 +43,7 @@ async fn first_waits(store: &dyn Store) -> (EventId, [u64; 2]) {
 }
 
 #[tokio::test]
-async fn an_older_event_that_waits_with_the_same_upsert_is_found() {
+async fn earlier_event_with_the_same_upsert_is_found() {
     let place = Place::new();
     let store = place.open();
     let (_, [first, second]) = first_waits(&*store).await;
@@ -57,7 +57,7 @@ async fn an_older_event_that_waits_with_the_same_upsert_is_found() {
 }
 
 #[tokio::test]
-async fn what_is_done_or_dead_is_waited_for_no_more() {
+async fn done_or_dead_upsert_blocks_no_later_event() {
     for outcome in [Outcome::Done, Outcome::Retry] {
         let place = Place::new();
         let store = place.open();
@@ -75,7 +75,7 @@ async fn what_is_done_or_dead_is_waited_for_no_more() {
 }
 
 #[tokio::test]
-async fn an_event_that_stays_is_claimed_and_says_why() {
+async fn parked_event_stays_claimed_and_shows_its_reason() {
     let place = Place::new();
     let store = place.open();
     keep(&*store, from("form", at(0))).await;
@@ -90,7 +90,7 @@ async fn an_event_that_stays_is_claimed_and_says_why() {
 }
 
 #[tokio::test]
-async fn an_event_is_loaded_as_it_is_while_its_claim_lasts() {
+async fn event_is_loaded_while_its_claim_lasts() {
     let place = Place::new();
     let store = place.open();
     keep(&*store, webhook(at(0))).await;
@@ -132,7 +132,7 @@ async fn second_waits_behind_first(store: &dyn Store) -> ([EventId; 2], [u64; 2]
 }
 
 #[tokio::test]
-async fn event_behind_another_is_due_when_that_one_is_and_claimed_after_it() {
+async fn event_behind_another_is_due_with_it_and_claimed_after_it() {
     let place = Place::new();
     let store = place.open();
 
@@ -146,7 +146,7 @@ async fn event_behind_another_is_due_when_that_one_is_and_claimed_after_it() {
 }
 
 #[tokio::test]
-async fn event_behind_one_that_is_done_or_claimed_meanwhile_is_due_at_once() {
+async fn event_behind_a_done_or_claimed_one_is_due_at_once() {
     let place = Place::new();
     let store = place.open();
     for _ in 0..3 {
@@ -168,7 +168,7 @@ async fn event_behind_one_that_is_done_or_claimed_meanwhile_is_due_at_once() {
 }
 
 #[tokio::test]
-async fn waits_behind_others_end_when_the_sources_change() {
+async fn waits_behind_other_events_end_when_sources_change() {
     let place = Place::new();
     let store = place.open();
     let ([first, second], _) = second_waits_behind_first(&*store).await;
@@ -180,7 +180,7 @@ async fn waits_behind_others_end_when_the_sources_change() {
 }
 
 #[tokio::test]
-async fn renewed_claim_says_what_its_event_waits_for_until_it_is_sent() {
+async fn renewal_records_the_awaited_event_until_a_send() {
     let place = Place::new();
     let store = place.open();
     keep(&*store, webhook(at(0))).await;

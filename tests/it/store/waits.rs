@@ -33,7 +33,7 @@ async fn waiting(store: &dyn Store) -> EventId {
 }
 
 #[tokio::test]
-async fn a_retry_waits_as_long_as_it_was_meant_to() {
+async fn retry_wait_keeps_its_length_when_the_clock_is_set_back() {
     let place = Place::new();
     let store = place.open();
     let id = waiting(&*store).await;
@@ -53,7 +53,7 @@ async fn a_retry_waits_as_long_as_it_was_meant_to() {
 }
 
 #[tokio::test]
-async fn a_wait_without_an_attempt_counts_from_the_last_renewal() {
+async fn wait_without_an_attempt_counts_from_the_last_renewal() {
     let place = Place::new();
     let store = place.open();
     let id = keep(&*store, webhook(at(0))).await;
@@ -68,7 +68,7 @@ async fn a_wait_without_an_attempt_counts_from_the_last_renewal() {
 }
 
 #[tokio::test]
-async fn a_lease_lasts_as_long_as_it_was_meant_to() {
+async fn lease_keeps_its_length_when_the_clock_is_set_back() {
     let place = Place::new();
     let store = place.open();
     let id = keep(&*store, webhook(at(0))).await;
@@ -84,7 +84,7 @@ async fn a_lease_lasts_as_long_as_it_was_meant_to() {
 }
 
 #[tokio::test]
-async fn what_was_just_received_or_released_is_due_at_once() {
+async fn received_or_released_event_is_due_at_once_after_a_rewind() {
     let place = Place::new();
     let store = place.open();
     keep(&*store, webhook(at(DAY))).await;
@@ -99,7 +99,7 @@ async fn what_was_just_received_or_released_is_due_at_once() {
 }
 
 #[tokio::test]
-async fn an_import_keeps_its_distances() {
+async fn import_keeps_its_intervals_after_a_rewind() {
     let place = Place::new();
     let store = place.open();
     let mut imported = Vec::new();
@@ -116,7 +116,7 @@ async fn an_import_keeps_its_distances() {
 }
 
 #[tokio::test]
-async fn a_replay_keeps_its_distances_also_for_what_it_finds_later() {
+async fn replay_keeps_its_intervals_after_a_rewind() {
     let place = Place::new();
     let store = place.open();
     for _ in 0..600 {
@@ -140,7 +140,7 @@ async fn a_replay_keeps_its_distances_also_for_what_it_finds_later() {
 }
 
 #[tokio::test]
-async fn many_events_are_moved_and_those_of_other_sources_are_left() {
+async fn rewind_moves_many_events_of_the_given_sources_only() {
     let place = Place::new();
     let store = place.open();
     for _ in 0..1_200 {

@@ -34,7 +34,7 @@ fn variable(name: &str) -> Option<String> {
 }
 
 #[test]
-fn ci_is_told_from_a_machine_of_a_person() {
+fn ci_is_distinguished_from_a_workstation() {
     for (variable, expected) in [
         (Some("true"), true),
         (Some("1"), true),

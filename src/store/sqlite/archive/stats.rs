@@ -61,7 +61,7 @@ mod tests {
     use crate::store::sqlite::engine::database_file::{self, DatabaseFile};
 
     #[test]
-    fn the_oldest_is_looked_up_in_an_index_alone() {
+    fn oldest_queued_event_is_read_from_an_index_only() {
         let folder = tempfile::TempDir::new().unwrap();
         let path = database_file::create(&folder.path().join("relay.db")).unwrap();
         let mut database = DatabaseFile::open(&path, 1 << 20).unwrap();

@@ -130,7 +130,7 @@ mod tests {
     const PLENTY: CheckLimits = CheckLimits { time: None, log_bytes: u64::MAX };
 
     #[tokio::test]
-    async fn a_store_is_whole_and_a_long_log_stops_the_check() {
+    async fn check_reports_intact_and_stops_at_its_limits() {
         let folder = tempfile::tempdir().unwrap();
         let settings = Settings::new(folder.path().join("relay.db"));
         let _store = Sqlite::open(&settings).unwrap();
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_may_take_more_than_it_does_when_all_is_well() {
+    fn check_may_use_half_of_the_longest_log() {
         let folder = tempfile::tempdir().unwrap();
         let settings = Settings::new(folder.path().join("relay.db"));
         drop(Sqlite::open(&settings).unwrap());
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_grows_with_the_file() {
+    fn estimated_check_time_grows_with_the_file() {
         assert_eq!(time_of_check(1), Duration::from_secs(1));
         assert_eq!(time_of_check(10 * BYTES_PER_SECOND), Duration::from_secs(10));
     }

@@ -115,13 +115,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_small_disk_has_a_small_reserve() {
+    fn small_disk_has_a_small_reserve() {
         assert_eq!(usual(100 * 1024 * MIB), 64 * MIB);
         assert_eq!(usual(100 * MIB), 5 * MIB);
     }
 
     #[test]
-    fn a_full_disk_says_how_full_it_is() {
+    fn full_disk_error_names_the_free_space() {
         let reserve = DiskReserve::new(Path::new("/"), Some(u64::MAX)).unwrap();
 
         let StoreError::Unavailable { reason, .. } = reserve.admit(1, 0).unwrap_err() else {
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_to_be_written_takes_room_too() {
+    fn pending_writes_count_against_free_space() {
         let reserve = DiskReserve::new(Path::new("/"), Some(0)).unwrap();
         let free = usize::try_from(reserve.free(0).unwrap()).unwrap();
 

@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn looking_and_searching_take_no_turn_of_delivery() {
+    async fn lookups_and_searches_use_no_permit_of_delivery() {
         let folder = tempfile::tempdir().unwrap();
         let readers = readers(&folder);
         let mut held = vec![readers.turn(Purpose::Search).await.unwrap()];
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_turns_are_held_while_the_file_is_let_go() {
+    async fn exclusive_hold_waits_for_every_reader() {
         let folder = tempfile::tempdir().unwrap();
         let readers = readers(&folder);
         for purpose in [Purpose::Delivery, Purpose::Look, Purpose::Search] {

@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_in_one_command_is_that_commands_alone() {
+    async fn panic_in_one_command_affects_no_other() {
         let folder = tempfile::tempdir().unwrap();
         let (writer, observer) = writer(&folder);
 
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn commands_that_wait_together_share_one_commit() {
+    async fn queued_commands_share_one_commit() {
         let folder = tempfile::tempdir().unwrap();
         let (writer, observer) = writer(&folder);
         let (tell, seen) = sync::channel();
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_command_that_fails_halfway_takes_back_what_it_wrote_and_no_more() {
+    async fn failed_command_rolls_back_only_its_own_writes() {
         let folder = tempfile::tempdir().unwrap();
         let (writer, observer) = writer(&folder);
         let mut tasks = JoinSet::new();

@@ -44,7 +44,7 @@ mod tests {
     use crate::store::{Archive, Maintenance, StateCount};
 
     #[tokio::test]
-    async fn a_count_that_went_wrong_is_put_right() {
+    async fn wrong_count_is_corrected() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("relay.db");
         let store = Sqlite::open(&Settings::new(&path)).unwrap();

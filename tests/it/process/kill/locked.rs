@@ -136,7 +136,7 @@ fn assert_nothing_in_hand((status, log): &(ExitStatus, String)) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stop_without_work_beside_a_locked_store_ends_in_time() {
+async fn idle_stop_with_a_locked_store_ends_in_time() {
     let folder = folder();
     let (_savio, url) =
         LockingSavio::start(folder.path(), StatusCode::CREATED, BeforeAnswer::Leaves).await;
@@ -147,7 +147,7 @@ async fn stop_without_work_beside_a_locked_store_ends_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stop_with_a_due_event_beside_a_locked_store_ends_in_time() {
+async fn stop_with_a_due_event_and_a_locked_store_ends_in_time() {
     let folder = folder();
     let (_savio, url) =
         LockingSavio::start(folder.path(), StatusCode::SERVICE_UNAVAILABLE, BeforeAnswer::Leaves)
@@ -167,7 +167,7 @@ async fn stop_with_a_due_event_beside_a_locked_store_ends_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stop_with_an_answer_that_cannot_be_recorded_ends_in_time_and_says_so() {
+async fn stop_with_an_unrecorded_response_ends_in_time_and_logs_it() {
     let folder = folder();
     let (savio, url) =
         LockingSavio::start(folder.path(), StatusCode::CREATED, BeforeAnswer::Locks).await;
@@ -187,7 +187,7 @@ async fn stop_with_an_answer_that_cannot_be_recorded_ends_in_time_and_says_so() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answer_is_recorded_where_the_store_is_unlocked_while_the_relay_stops() {
+async fn response_is_recorded_if_the_store_unlocks_during_the_stop() {
     let folder = folder();
     let (savio, url) =
         LockingSavio::start(folder.path(), StatusCode::CREATED, BeforeAnswer::Locks).await;
@@ -210,7 +210,7 @@ async fn answer_is_recorded_where_the_store_is_unlocked_while_the_relay_stops() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stop_is_clean_where_the_store_is_unlocked_before_its_end() {
+async fn stop_is_clean_if_the_store_unlocks_before_its_end() {
     let folder = folder();
     let (_savio, url) =
         LockingSavio::start(folder.path(), StatusCode::CREATED, BeforeAnswer::Leaves).await;
@@ -227,7 +227,7 @@ async fn stop_is_clean_where_the_store_is_unlocked_before_its_end() {
 }
 
 #[test]
-fn demo_beside_a_locked_store_stops_in_time() {
+fn demo_with_a_locked_store_stops_in_time() {
     let folder = tempfile::tempdir().unwrap();
     let mut demo = program(folder.path());
     demo.arg("demo").env("TMPDIR", folder.path()).stdout(Stdio::piped()).stderr(Stdio::null());

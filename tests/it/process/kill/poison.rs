@@ -126,8 +126,7 @@ async fn outlive(folder: &Path, variables: &[(&str, &str)], poison: EventId) -> 
 
 #[cfg(target_os = "linux")] // Elsewhere `ulimit -d` does not limit what is allocated.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn event_whose_mapping_kills_the_process_is_dead_after_three_and_its_neighbours_are_delivered()
- {
+async fn event_that_crashes_the_process_is_dead_after_three_crashes() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     std::fs::create_dir(folder.join("mappings")).unwrap();

@@ -33,7 +33,7 @@ async fn start_silent_savio() -> (String, Arc<AtomicUsize>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clean_stop_gives_back_what_was_in_hand() {
+async fn clean_stop_releases_all_claims() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("mappings")).unwrap();
     std::fs::write(folder.path().join("mappings/survey.toml"), MAPPING).unwrap();
