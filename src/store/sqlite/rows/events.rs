@@ -85,14 +85,14 @@ pub(crate) fn claimed(
             None => (requests(connection, number)?, Vec::new()),
         };
         let (event, tries, replay) = (event_from_row(row)?, row.get(14)?, row.get(15)?);
-        let (place, deaths): (u64, Option<u32>) = (row.get(7)?, row.get(16)?);
+        let (seq, deaths): (u64, Option<u32>) = (row.get(7)?, row.get(16)?);
         let planned = requests.iter().chain([&earlier]).flatten();
         let bytes = event.payload.len() + planned.map(|it| it.request.bytes()).sum::<usize>();
         Ok(ClaimedEvent {
             bytes,
             claim,
             event,
-            seq: place,
+            seq,
             queued_at,
             first_attempt_at,
             requests,
