@@ -311,7 +311,7 @@ mod tests {
     #[test]
     fn waiters_are_served_in_order() {
         let memory = Arc::new(ParseMemory::new(10 * MIB));
-        let held = memory.take(6 * MIB);
+        let reservation = memory.take(6 * MIB);
         let (served, order) = mpsc::channel();
         let mut threads = Vec::new();
         for (waiting, bytes) in [(1, 10 * MIB), (2, 3 * MIB)] {
@@ -329,7 +329,7 @@ mod tests {
             }
         }
 
-        drop(held);
+        drop(reservation);
 
         for thread in threads {
             thread.join().unwrap();

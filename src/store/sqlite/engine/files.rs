@@ -20,7 +20,7 @@ impl FileId {
         Ok(FileId(file.dev(), file.ino()))
     }
 
-    fn of_open(file: &File) -> io::Result<FileId> {
+    fn of_file(file: &File) -> io::Result<FileId> {
         let file = file.metadata()?;
         Ok(FileId(file.dev(), file.ino()))
     }
@@ -152,7 +152,7 @@ fn lock_file(database: &Path, path: &Path) -> Result<(File, FileId), OpenError> 
     let file = private().open(path).map_err(refused)?;
     match lock(&file) {
         Ok(()) => {
-            let identity = FileId::of_open(&file).map_err(refused)?;
+            let identity = FileId::of_file(&file).map_err(refused)?;
             Ok((file, identity))
         }
         Err(TryLockError::WouldBlock) => {

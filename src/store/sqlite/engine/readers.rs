@@ -72,7 +72,7 @@ impl PermitPool {
     }
 
     /// Takes all permits, which blocks the thread until the reads have ended or the time is over.
-    fn hold(&self, until: Instant) -> Option<SemaphorePermit<'_>> {
+    fn acquire_all(&self, until: Instant) -> Option<SemaphorePermit<'_>> {
         // Polled: tokio's semaphore can only be waited for asynchronously, and this runs on the
         // writer's thread.
         let count = u32::try_from(self.count).unwrap_or(u32::MAX);
@@ -190,7 +190,11 @@ impl Readers {
     pub(crate) fn hold(&self) -> Option<[SemaphorePermit<'_>; 3]> {
         let start = Instant::now();
         let until = start.checked_add(HOLD_TIMEOUT).unwrap_or(start);
-        let held = [self.delivery.hold(until)?, self.look.hold(until)?, self.search.hold(until)?];
+        let held = [
+            self.delivery.acquire_all(until)?,
+            self.look.acquire_all(until)?,
+            self.search.acquire_all(until)?,
+        ];
         self.close();
         Some(held)
     }

@@ -150,7 +150,7 @@ impl WriterThread {
     fn write(&mut self, batch: &mut Vec<Box<dyn WriteCommand>>) {
         let writes = batch.iter().any(|command| command.access() == Access::Write);
         let start = Instant::now();
-        match if writes { self.commit(batch) } else { self.look(batch) } {
+        match if writes { self.commit(batch) } else { self.run_reads(batch) } {
             Ok(outcomes) => {
                 if writes {
                     self.commits.took(start.elapsed());
@@ -172,7 +172,10 @@ impl WriterThread {
         }
     }
 
-    fn look(&mut self, batch: &mut [Box<dyn WriteCommand>]) -> Result<CommandResults, SqliteError> {
+    fn run_reads(
+        &mut self,
+        batch: &mut [Box<dyn WriteCommand>],
+    ) -> Result<CommandResults, SqliteError> {
         self.ensure_log_in_place()?;
         let transaction = Transaction::on(self.database.connection()?);
         let look = |command: &mut Box<dyn WriteCommand>| {
