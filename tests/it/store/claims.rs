@@ -1,4 +1,4 @@
-//! Who may work on an event: leases, order, and what is not due yet.
+//! Claims: leases, the order of claims, and due times.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,7 +102,7 @@ async fn imported_events_are_claimed_after_all_live_ones() {
     let new = keep(&*store, webhook(at(5))).await;
     let other = keep(&*store, from("other", at(6))).await;
 
-    // With room for the third: what is claimed together is sent in any order.
+    // Slots for all three: events that are claimed together may be sent in any order.
     let claimed = claim_from(&*store, &["form", "other"], at(9), 3).await;
     let last = claim_from(&*store, &["form", "other"], at(9), 3).await;
 

@@ -1,4 +1,4 @@
-//! What every store promises, whichever database it is: only `Place::open` knows.
+//! The contract of every store, whichever database it uses: only `Place::open` knows it.
 
 use crate::support::store::{
     Place, at, claim, claim_from, claim_one, deliveries, from, ids, keep, name, settle, step, wait,

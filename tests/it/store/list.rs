@@ -1,4 +1,4 @@
-//! What every store promises to a person who looks for events.
+//! The contract of every store for lists and searches of events.
 
 use std::time::{Duration, Instant};
 
@@ -79,7 +79,7 @@ async fn filter_conditions_are_combined_with_and() {
     let place = Place::new();
     let store = &*place.open();
     let first = keep(store, from("a", at(1))).await;
-    let dead = claim_a(store).await;
+    let dead = settle_one_of_a(store).await;
     let second = keep(store, from("a", at(2))).await;
     let other = keep(store, from("b", at(2))).await;
 
@@ -104,7 +104,7 @@ async fn filter_conditions_are_combined_with_and() {
     check(store, &EventFilter { ids, state, ..EventFilter::default() }, &[other]).await;
 }
 
-async fn claim_a(store: &dyn Store) -> EventId {
+async fn settle_one_of_a(store: &dyn Store) -> EventId {
     let wanted = savio_relay::store::ClaimRequest {
         sources: vec![name("a")],
         slots: 1,
@@ -187,7 +187,7 @@ async fn matching_and_queued_events_are_counted() {
     }
 }
 
-/// So many events in few webhooks, half of them dead.
+/// Stores many events in few webhooks, and settles up to 500 of them as dead.
 async fn many(store: &dyn Store, events: i64) {
     for second in 0..events / 1000 {
         let template = webhook(at(second));
@@ -200,7 +200,7 @@ async fn many(store: &dyn Store, events: i64) {
     }
 }
 
-/// How long the quickest of many pages takes, one behind the other.
+/// Returns the time of the quickest of twenty consecutive pages.
 async fn quickest(store: &dyn Store, filter: &EventFilter) -> Duration {
     let mut after = None;
     let mut quickest = Duration::MAX;
@@ -223,10 +223,10 @@ async fn page_costs_the_same_with_a_thousand_and_100_000_events() {
     let dead = EventFilter { state: Some(State::Dead), ..EventFilter::default() };
 
     for filter in [EventFilter::default(), dead] {
-        let (of_few, of_all) = (quickest(&*few, &filter).await, quickest(&*all, &filter).await);
+        let (few_time, all_time) = (quickest(&*few, &filter).await, quickest(&*all, &filter).await);
 
-        // A look at all of them would take a hundred times as long.
-        assert!(of_all < of_few * 10, "{of_all:?} and {of_few:?}");
+        // Reading all of them would take a hundred times as long.
+        assert!(all_time < few_time * 10, "{all_time:?} and {few_time:?}");
     }
 }
 

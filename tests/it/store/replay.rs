@@ -1,4 +1,4 @@
-//! What every store promises to a person who sends again, or says what came of a send.
+//! The contract of every store for replays and releases.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use crate::support::store::{
     step, webhook,
 };
 
-/// An event with two requests, of which the first is done and the second came to this.
-async fn came_to(store: &dyn Store, outcome: Outcome, state: State) -> EventId {
+/// Stores an event with two requests, of which the first is done and the second has this outcome.
+async fn event_with_outcome(store: &dyn Store, outcome: Outcome, state: State) -> EventId {
     let id = keep(store, webhook(at(0))).await;
     let claim = claim_one(store, at(0)).await.claim;
     let done = Attempt { savio_id: Some(json!(42)), ..attempt(0, Outcome::Done) };
@@ -27,15 +27,15 @@ async fn came_to(store: &dyn Store, outcome: Outcome, state: State) -> EventId {
 }
 
 async fn dead(store: &dyn Store) -> EventId {
-    came_to(store, Outcome::Refused, State::Dead).await
+    event_with_outcome(store, Outcome::Refused, State::Dead).await
 }
 
 async fn held(store: &dyn Store) -> EventId {
-    came_to(store, Outcome::Unanswered, State::Held).await
+    event_with_outcome(store, Outcome::Unanswered, State::Held).await
 }
 
 async fn delivered(store: &dyn Store) -> EventId {
-    came_to(store, Outcome::Done, State::Delivered).await
+    event_with_outcome(store, Outcome::Done, State::Delivered).await
 }
 
 async fn settled(store: &dyn Store, state: State) -> EventId {
@@ -69,7 +69,7 @@ async fn cancel(store: &dyn Store, id: ReplayId) -> ReplayProgress {
     run_replay(store, id, |_| {}).await.unwrap().expect("it was begun")
 }
 
-/// How the requests stand after the event was claimed and mapped anew to these.
+/// Claims the event, maps it again to these requests, and returns their states.
 async fn states(store: &dyn Store, id: EventId, problems: &[&str]) -> Vec<(RequestState, bool)> {
     let claimed = claim_one(store, at(20)).await;
     assert_eq!((claimed.claim.event, claimed.requests, claimed.replay), (id, None, true));

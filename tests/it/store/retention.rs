@@ -1,4 +1,4 @@
-//! What every store promises about what it forgets: all that settled long ago, and nothing else.
+//! The contract of every store for retention: expired events are purged, and nothing else.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::support::store::{
     Place, after, at, attempt, begin, claim, claim_one, from, keep, settle, step, wait, webhook,
 };
 
-/// Settled at second 9, if it settled.
+/// Stores an event and settles or holds it at second 9.
 async fn settled(store: &dyn Store, state: State) -> EventId {
     let id = keep(store, webhook(at(0))).await;
     let claim = claim_one(store, at(0)).await.claim;

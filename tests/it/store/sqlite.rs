@@ -1,4 +1,4 @@
-//! What the SQLite store promises beyond the contract: its file, its lock, its disk.
+//! Promises of the SQLite store beyond the contract: its file, its lock, its disk.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -177,12 +177,12 @@ async fn webhook_body_is_stored_once() {
     assert!((1_000_000..1_200_000).contains(&bytes), "{bytes}");
 }
 
-/// Begins to keep a webhook: the store has it, and cannot be through with it while another program holds the
-/// write lock.
-async fn begin(keeping: &mut (impl Future<Output = Result<StoredEvents, StoreError>> + Unpin)) {
+/// Polls the future once: the store has the webhook, and cannot commit it while another program
+/// holds the write lock.
+async fn poll_once(storing: &mut (impl Future<Output = Result<StoredEvents, StoreError>> + Unpin)) {
     tokio::select! {
         biased;
-        kept = keeping => panic!("the database is locked: {kept:?}"),
+        kept = storing => panic!("the database is locked: {kept:?}"),
         () = std::future::ready(()) => {}
     }
 }
@@ -192,14 +192,14 @@ async fn webhook_of_a_disconnected_sender_is_stored_whole_or_not() {
     let place = Place::new();
     let store = place.open();
     let other = Connection::open(&place.settings().path).unwrap();
-    let mut left = webhook(at(0));
-    left.events = (0..3).map(|_| webhook(at(0)).events.remove(0)).collect();
-    let ids: Vec<EventId> = left.events.iter().map(|event| event.id).collect();
+    let mut sent = webhook(at(0));
+    sent.events = (0..3).map(|_| webhook(at(0)).events.remove(0)).collect();
+    let ids: Vec<EventId> = sent.events.iter().map(|event| event.id).collect();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let mut keeping = Box::pin(store.store(left));
-    begin(&mut keeping).await;
+    let mut storing = Box::pin(store.store(sent));
+    poll_once(&mut storing).await;
 
-    drop(keeping);
+    drop(storing);
     other.execute_batch("COMMIT").unwrap();
     let kept = keep(&*store, webhook(at(0))).await;
 
@@ -214,11 +214,11 @@ async fn missing_file_stops_intake_until_it_is_back() {
     let place = Place::new();
     let store = place.open();
     let path = place.settings().path;
-    let away = path.with_file_name("away.db");
+    let moved = path.with_file_name("away.db");
 
-    fs::rename(&path, &away).unwrap();
+    fs::rename(&path, &moved).unwrap();
     let refused = store.store(webhook(at(0))).await.map(|_| ());
-    fs::rename(&away, &path).unwrap();
+    fs::rename(&moved, &path).unwrap();
 
     assert!(reason(refused).contains("relay.db: No such file"));
     let id = keep(&*store, webhook(at(0))).await;
@@ -243,7 +243,7 @@ async fn writes_of_other_processes_are_noticed_without_a_commit() {
     assert!(text.contains("\nsavio_relay_commit_seconds_count 0\n"), "{text}");
 }
 
-/// How long all commits took.
+/// Returns the time of all commits so far.
 fn commit_time(store: &Sqlite) -> Duration {
     let (webhooks, attempts) = (Webhooks::default(), Attempts::default());
     let text = Metrics::of(&webhooks, &store.commits, &attempts).text(&Gauges::default());
@@ -251,22 +251,22 @@ fn commit_time(store: &Sqlite) -> Duration {
     Duration::from_secs_f64(sum.unwrap().parse().unwrap())
 }
 
-/// Keeps a webhook while another program holds the write lock for this time, and tells whether the commit
-/// began before the lock was given back.
-async fn keep_behind_a_lock(store: &Sqlite, other: &Connection, held: Duration) -> bool {
+/// Stores a webhook while another program holds the write lock for this time, and returns whether
+/// the commit began before the lock was released.
+async fn store_behind_a_lock(store: &Sqlite, other: &Connection, lock_time: Duration) -> bool {
     let before = commit_time(store);
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let mut keeping = Box::pin(store.store(webhook(at(0))));
-    begin(&mut keeping).await;
-    tokio::time::sleep(held).await;
-    let given_back = Instant::now();
+    let mut storing = Box::pin(store.store(webhook(at(0))));
+    poll_once(&mut storing).await;
+    tokio::time::sleep(lock_time).await;
+    let released_at = Instant::now();
     other.execute_batch("COMMIT").unwrap();
 
-    assert_eq!(keeping.await.unwrap().new_events(), 1);
+    assert_eq!(storing.await.unwrap().new_events(), 1);
 
     let ended = Instant::now();
     let took = commit_time(store).saturating_sub(before);
-    ended.checked_sub(took).is_some_and(|begun| begun < given_back)
+    ended.checked_sub(took).is_some_and(|begun| begun < released_at)
 }
 
 #[tokio::test]
@@ -275,11 +275,14 @@ async fn locked_database_is_waited_for() {
     let store = Sqlite::open(&place.settings()).unwrap();
     let other = Connection::open(&place.settings().path).unwrap();
 
-    // The system decides when the writer begins: the lock is held longer until that is seen.
-    let mut held = Duration::from_millis(1);
-    while !keep_behind_a_lock(&store, &other, held).await {
-        held *= 2;
-        assert!(held < Duration::from_secs(5), "no commit began while the database was locked");
+    // The system decides when the writer begins, so the lock is held longer each time until it did.
+    let mut lock_time = Duration::from_millis(1);
+    while !store_behind_a_lock(&store, &other, lock_time).await {
+        lock_time *= 2;
+        assert!(
+            lock_time < Duration::from_secs(5),
+            "no commit began while the database was locked"
+        );
     }
 }
 
@@ -322,7 +325,7 @@ async fn unreadable_event_is_dead_and_affects_no_other() {
     assert_eq!(store.recount().await, Ok(0));
 }
 
-/// The event as it is shown after this change of its rows, once it is dead.
+/// Returns the event as it is shown after this change of its rows, once it is dead.
 async fn damaged_event(change: &str) -> EventRecord {
     let place = Place::new();
     let store = place.open();
@@ -416,12 +419,12 @@ async fn store_beside_the_server_keeps_its_claims_and_file() {
     let place = Place::new();
     let store = place.open();
     keep(&*store, webhook(at(0))).await;
-    let held = claim(&*store, at(0), 1).await.remove(0);
+    let lock_time = claim(&*store, at(0), 1).await.remove(0);
 
     let beside = Sqlite::open_beside(&place.settings()).unwrap();
     beside.close().await;
 
-    store.advance(held.claim, step(settle(State::Dead))).await.unwrap();
+    store.advance(lock_time.claim, step(settle(State::Dead))).await.unwrap();
     let nowhere = Settings::new(place.settings().path.with_file_name("none.db"));
     let error = Sqlite::open_beside(&nowhere).unwrap_err();
     assert!(matches!(error, OpenError::Missing { .. }) && !nowhere.path.exists());

@@ -1,4 +1,4 @@
-//! How an event goes on: each step is written whole, under a claim that still holds.
+//! Steps of an event: each is written as a whole, and only under a claim that holds.
 
 use savio_relay::event::{EventId, Outcome, State};
 use savio_relay::store::{Attempt, Claim, NextStep, Progress, RequestState, StoreError};

@@ -1,5 +1,5 @@
-//! Which events are suspects, and what becomes of one that ends the process again and again. Dropping the
-//! store with claims out is a crash.
+//! Suspects: which events become one, and when one that crashes the process is dead. Dropping the
+//! store with open claims is a crash.
 
 use std::sync::Arc;
 
@@ -15,14 +15,14 @@ use crate::support::store::{
 
 const FRESH: Option<Suspect> = Some(Suspect { deaths: 0 });
 
-/// The process is killed, and there is another one.
+/// Kills the process and starts another one.
 fn crash(place: &Place, store: Arc<dyn Store>) -> Arc<dyn Store> {
     drop(store);
     place.open()
 }
 
-/// The process dies while the one event that is due is being mapped alone.
-async fn die_of_it(place: &Place, store: Arc<dyn Store>) -> Arc<dyn Store> {
+/// Crashes the process while the one due event is being mapped alone.
+async fn crash_while_mapping(place: &Place, store: Arc<dyn Store>) -> Arc<dyn Store> {
     store.mark(claim_one(&*store, at(99)).await.claim).await.unwrap();
     crash(place, store)
 }
@@ -65,8 +65,8 @@ async fn event_claimed_and_unmapped_at_a_crash_is_suspect() {
     assert_eq!((never_claimed.suspect, waits.suspect), (None, None));
 }
 
-/// What is due, which two claims give: first what was sent, then what was imported.
-async fn sent_and_imported(store: &dyn Store) -> Vec<ClaimedEvent> {
+/// Claims the due events in two claims: first the live ones, then the imported ones.
+async fn live_and_imported(store: &dyn Store) -> Vec<ClaimedEvent> {
     let mut claimed = claim(store, at(20), 9).await;
     claimed.extend(claim(store, at(20), 9).await);
     claimed
@@ -83,11 +83,11 @@ async fn imported_and_replayed_events_become_suspects() {
     replay(&*store, replayed).await;
     let origin = WebhookOrigin::Imported { due_at: at(0) };
     keep(&*store, Webhook { origin, ..webhook(at(0)) }).await;
-    assert_eq!(suspects(&sent_and_imported(&*store).await), [None; 2]);
+    assert_eq!(suspects(&live_and_imported(&*store).await), [None; 2]);
 
     let store = crash(&place, store);
 
-    let claimed = sent_and_imported(&*store).await;
+    let claimed = live_and_imported(&*store).await;
     assert_eq!(suspects(&claimed), [FRESH; 2]);
     assert_eq!(claimed[0].event.id, replayed);
     assert_eq!(claimed[0].earlier.len(), 1, "what was done before counts as without a crash");
@@ -204,14 +204,14 @@ async fn replay_of_a_crashing_event_takes_three_more_crashes() {
     claim_one(&*store, at(0)).await;
     store = crash(&place, store);
     for _ in 0..3 {
-        store = die_of_it(&place, store).await;
+        store = crash_while_mapping(&place, store).await;
     }
     assert_eq!(record(&*store, id).await.state, State::Dead);
 
     replay(&*store, id).await;
     for _ in 0..3 {
         assert_eq!(record(&*store, id).await.state, State::Queued);
-        store = die_of_it(&place, store).await;
+        store = crash_while_mapping(&place, store).await;
     }
     assert_eq!(record(&*store, id).await.state, State::Dead);
 
@@ -270,7 +270,7 @@ async fn mapped_suspect_loses_its_earlier_crashes() {
     claim_one(&*store, at(0)).await;
     store = crash(&place, store);
     for _ in 0..2 {
-        store = die_of_it(&place, store).await;
+        store = crash_while_mapping(&place, store).await;
     }
 
     let claimed = claim_one(&*store, at(0)).await;

@@ -1,4 +1,4 @@
-//! Events that wait for one another: which upserts are still to be made, and when who waits is due.
+//! Events that wait for one another: unsent upserts, and the due times of waiting events.
 
 use jiff::Timestamp;
 use savio_relay::event::{EventId, NameKind, Outcome, RecordKey, Request, RequestKind, State};
@@ -20,7 +20,7 @@ fn upsert() -> RecordKey {
     company().upsert().unwrap()
 }
 
-/// Claims the next event and writes down that it is to upsert the company, and what is next.
+/// Claims the next event, plans its upsert of the company, and records the next step.
 async fn plan(store: &dyn Store, next: NextStep) -> ClaimedEvent {
     let claimed = claim_one(store, at(0)).await;
     let progress = Progress { planned: Some(vec![company()]), ..step(next) };
@@ -33,7 +33,8 @@ async fn earlier(store: &dyn Store, place: u64, source: &str) -> Option<u64> {
     earlier.map(|earlier| earlier.seq)
 }
 
-/// Two events, of which the first is to upsert the company later; and their places.
+/// Stores two events, of which the first upserts the company later; returns its id and their
+/// positions.
 async fn first_waits(store: &dyn Store) -> (EventId, [u64; 2]) {
     keep(store, webhook(at(0))).await;
     keep(store, webhook(at(0))).await;
@@ -122,7 +123,7 @@ async fn waiting(store: &dyn Store) -> (u64, u64) {
     waiting.iter().map(count).next().unwrap_or_default()
 }
 
-/// The second of two events is claimed, and would upsert the same company as the first.
+/// Stores two events that upsert the same company, of which the second waits for the first.
 async fn second_waits_behind_first(store: &dyn Store) -> ([EventId; 2], [u64; 2]) {
     keep(store, webhook(at(0))).await;
     keep(store, webhook(at(0))).await;

@@ -1,4 +1,4 @@
-//! What the store promises where the clock was set back: nothing waits longer than it was meant to.
+//! The contract of every store for a clock that is set back: no wait becomes longer.
 
 use std::time::Duration;
 
@@ -18,12 +18,12 @@ async fn rewind(store: &dyn Store, seconds: i64) {
     store.rewind(vec![name("form")], at(seconds)).await.unwrap();
 }
 
-/// When it is due, in seconds, whatever part of a second was lost.
+/// Returns the due time in whole seconds.
 async fn due(store: &dyn Store, id: EventId) -> i64 {
     record(store, id).await.due_at.unwrap().duration_since(at(0)).as_secs()
 }
 
-/// An event that failed at second 1, and waits until second 60.
+/// Stores an event that failed at second 1 and waits until second 60.
 async fn waiting(store: &dyn Store) -> EventId {
     let id = keep(store, webhook(at(0))).await;
     let claim = claim_one(store, at(0)).await.claim;
@@ -72,14 +72,14 @@ async fn lease_keeps_its_length_when_the_clock_is_set_back() {
     let place = Place::new();
     let store = place.open();
     let id = keep(&*store, webhook(at(0))).await;
-    let held = claim_one(&*store, at(DAY)).await.claim;
+    let claim_held = claim_one(&*store, at(DAY)).await.claim;
 
     rewind(&*store, 0).await;
 
     assert_eq!(store.next_due(vec![name("form")]).await.unwrap(), Some(at(60)));
     assert!(claim(&*store, at(59), 9).await.is_empty());
-    let renewed = store.renew(renewals(&[held]), at(120)).await.unwrap();
-    assert_eq!(renewed, [held], "who holds it, keeps it");
+    let renewed = store.renew(renewals(&[claim_held]), at(120)).await.unwrap();
+    assert_eq!(renewed, [claim_held], "who holds it, keeps it");
     assert_eq!(ids(&claim(&*store, at(120), 9).await), [id]);
 }
 
