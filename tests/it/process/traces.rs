@@ -38,7 +38,7 @@ impl Scene {
         scene
     }
 
-    /// From now on.
+    /// Sets Savio's response from now on.
     async fn savio_answers(&self, status: u16) {
         self.savio.reset().await;
         let answer = ResponseTemplate::new(status).set_body_json(json!({ "id": "Slow" }));
@@ -68,7 +68,7 @@ impl Scene {
         Relay::start(self.folder.path(), &[&own, variables].concat())
     }
 
-    /// Once so many requests came to Savio.
+    /// Waits until this many requests have arrived at Savio.
     async fn delivered(&self, count: usize) {
         until_async(async || self.savio.received_requests().await.unwrap().len() >= count).await;
     }
@@ -79,12 +79,12 @@ fn webhook(relay: &Relay, source: &str, text: &str) -> RequestBuilder {
     call.header("x-relay-token", "secret").json(&json!({ "text": text }))
 }
 
-/// The id of the event that it became.
+/// Sends a webhook that is accepted, and returns the id of its event.
 async fn accepted(webhook: RequestBuilder) -> String {
     let answer = webhook.send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::ACCEPTED);
-    let said: Value = answer.json().await.unwrap();
-    said["events"][0].as_str().unwrap().to_owned()
+    let answer: Value = answer.json().await.unwrap();
+    answer["events"][0].as_str().unwrap().to_owned()
 }
 
 async fn status(webhook: RequestBuilder) -> u16 {
@@ -98,12 +98,12 @@ fn named<'s>(spans: &'s [Span], name: &str) -> &'s Span {
     span
 }
 
-/// In the order in which the webhooks were answered.
+/// Returns the spans of receipts, in the order in which the webhooks were answered.
 fn receipts(spans: &[Span]) -> Vec<Span> {
     spans.iter().filter(|span| span.name == RECEIPT).cloned().collect()
 }
 
-/// Whether the span has these attributes.
+/// Checks that the span has these attributes.
 #[track_caller]
 fn check(span: &Span, attributes: &[(&str, &str)]) {
     for (key, value) in attributes {
@@ -197,11 +197,12 @@ async fn event_of_a_batch_has_a_receipt_span_of_its_own() {
     let [first, other] = [send(&["a"]).await, send(&["b", "a", "c"]).await];
 
     let receipts = receipts(&scene.collector.spans_from(10).await);
-    let told = |at: usize| (&*receipts[at].trace, &*receipts[at].attributes["savio_relay.answer"]);
+    let receipt =
+        |at: usize| (&*receipts[at].trace, &*receipts[at].attributes["savio_relay.answer"]);
     let [first, other] = [first.replace('-', ""), other.replace('-', "")];
-    assert_eq!([told(0), told(2)], [(&*first, "accepted"), (&*first, "duplicate")]);
-    assert_eq!(told(1), (&*other, "accepted"));
-    assert_eq!((told(3).1, &*receipts[3].parent), ("accepted", ""));
+    assert_eq!([receipt(0), receipt(2)], [(&*first, "accepted"), (&*first, "duplicate")]);
+    assert_eq!(receipt(1), (&*other, "accepted"));
+    assert_eq!((receipt(3).1, &*receipts[3].parent), ("accepted", ""));
 }
 
 #[tokio::test]
@@ -310,11 +311,12 @@ async fn span_of_a_waiting_event_has_its_next_attempt_time() {
     accepted(webhook(&relay, "form", "Slow")).await;
 
     let spans = scene.collector.spans_from(5).await;
-    let of = |name: &str| spans.iter().filter(|span| span.name == name).collect::<Vec<_>>();
-    let waits = of("deliver form")[0];
+    let named_spans =
+        |name: &str| spans.iter().filter(|span| span.name == name).collect::<Vec<_>>();
+    let waits = named_spans("deliver form")[0];
     check(waits, &[("savio_relay.state", "waits")]);
     assert!(waits.attributes["savio_relay.next_attempt_at"].parse::<jiff::Timestamp>().is_ok());
-    let attempt = of("send feedback")[1];
+    let attempt = named_spans("send feedback")[1];
     check(attempt, &[("savio_relay.attempt", "2"), ("savio_relay.outcome", "retry")]);
     assert_eq!(attempt.error.as_deref(), Some("savio answered 503"));
 }
@@ -395,7 +397,7 @@ async fn sampling_ratio_of_0_sends_no_span() {
     assert_eq!(scene.collector.requests().await.len(), 0);
 }
 
-/// Whether the process has the thread that sends spans.
+/// Returns whether the process has the thread that sends spans.
 fn has_thread(relay: &Relay) -> bool {
     let tasks = fs::read_dir(format!("/proc/{}/task", relay.id())).unwrap();
     let name =
@@ -423,6 +425,6 @@ async fn missing_header_secret_disables_traces_and_is_logged() {
     let relay = scene.relay_with(&[]);
 
     assert!(!has_thread(&relay));
-    let said = "no traces are sent: the environment variable NONE is not set";
-    assert!(relay.introduction.contains(said), "{}", relay.introduction);
+    let expected = "no traces are sent: the environment variable NONE is not set";
+    assert!(relay.introduction.contains(expected), "{}", relay.introduction);
 }

@@ -1,4 +1,4 @@
-//! Collectors that are away, refuse or answer nonsense: none is ever in the way.
+//! Collectors that are unreachable, refuse or respond with something else: none affects the relay.
 
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceResponse,
@@ -33,9 +33,9 @@ async fn collector_failure_is_logged_at_its_start_and_end() {
     let scene = Scene::new().await;
     scene.collector.answer(ResponseTemplate::new(500)).await;
     let relay = scene.relay();
-    for tried in 1..=3 {
+    for count in 1..=3 {
         accepted(webhook(&relay, "form", "Slow")).await;
-        until_async(async || scene.collector.requests().await.len() >= tried).await;
+        until_async(async || scene.collector.requests().await.len() >= count).await;
     }
 
     scene.collector.answer(ResponseTemplate::new(200)).await;
@@ -62,7 +62,7 @@ async fn short_collector_failure_loses_no_span() {
     assert_eq!(relay.logged("traces are lost"), 0);
 }
 
-/// Whether it says why a collector that answers so has no spans.
+/// Checks the logged reason for a collector that responds like this.
 async fn check_reason(answer: ResponseTemplate, reason: &str) {
     let scene = Scene::new().await;
     scene.collector.answer(answer).await;
