@@ -1,22 +1,23 @@
-//! Waits between attempts: each twice as long as the one before, up to a longest.
+//! Exponential backoff: waits between attempts that double up to a maximum.
 
 use std::time::Duration;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
-    /// Before the second attempt.
+    /// Wait before the second attempt.
     pub wait_min: Duration,
     pub wait_max: Duration,
 }
 
 impl Backoff {
-    /// The wait after the first failure has 0 `failures` before it.
+    /// Returns the wait after a failure that `failures` others preceded: 0 after the first.
     pub fn wait(self, failures: u32) -> Duration {
         self.wait_min.saturating_mul(2_u32.saturating_pow(failures)).min(self.wait_max)
     }
 
-    /// The same, longer by up to half, so that what failed together is not tried again together. `chance` is any number.
+    /// Returns the same wait, longer by up to half of it; `chance` is a random number.
     pub fn wait_by_chance(self, failures: u32, chance: u32) -> Duration {
+        // Requests that failed together, as in an outage of Savio, would else be retried together.
         let wait = self.wait(failures);
         let part = f64::from(chance) / f64::from(u32::MAX);
         wait.saturating_add((wait / 2).mul_f64(part))
@@ -28,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wait_doubles_up_to_the_longest_and_grows_by_half_at_most() {
+    fn wait_doubles_to_its_limit_and_jitter_adds_at_most_half() {
         let [one, five] = [1, 5].map(Duration::from_secs);
         let backoff = Backoff { wait_min: one, wait_max: five };
 

@@ -1,4 +1,4 @@
-//! `relay.toml` and the environment: the settings of all other parts.
+//! Reads `relay.toml` and the environment into the settings of all parts.
 
 mod destinations;
 mod environment;
@@ -26,32 +26,33 @@ use environment::overrides;
 pub use traces::TracesConfig;
 use values::{address, depth, networks, set, size, span, url};
 
-/// Everything that a person can set, with what holds where nothing was set.
+/// All settings, with their defaults where nothing is set.
 #[derive(Debug)]
 pub struct Config {
-    /// The folder of the mapping files; none named and no such folder means the shipped ones.
+    /// Folder of the mapping files. Without a setting and without the default folder, the bundled
+    /// files are used.
     pub mappings: Option<PathBuf>,
     pub listen: SocketAddr,
-    /// Where people and programs look in.
+    /// Address of the admin API.
     pub admin_listen: SocketAddr,
-    /// Missing: a new one is made at each start.
+    /// If missing, one is generated at each start.
     pub admin_token: Secret,
     pub listener: listener::Settings,
     pub intake: intake::Settings,
     pub store: sqlite::Settings,
-    /// How long an event is kept after it settled.
+    /// Time for which an event is kept after it settled.
     pub retention: Duration,
     pub destinations: DestinationConfigs,
-    /// What holds for all destinations; `Destination::delivery` adds what is its own.
+    /// Settings for all destinations; [`DestinationConfig::delivery`] adds those of one.
     pub delivery: delivery::Settings,
     pub log: logs::Settings,
     pub traces: TracesConfig,
 }
 
-/// The file that is read where none is named.
+/// The file that is read if none is named.
 pub const FILE: &str = "relay.toml";
 
-/// The file that is named, else `relay.toml`, if it is there.
+/// Reads the named file, or `relay.toml` if it exists.
 pub fn document(path: Option<&Path>) -> Result<Option<Document>, UnreadableFile> {
     let standard = Path::new(FILE);
     let path = path.or_else(|| standard.exists().then_some(standard));
@@ -59,13 +60,13 @@ pub fn document(path: Option<&Path>) -> Result<Option<Document>, UnreadableFile>
 }
 
 impl Config {
-    /// The names of the destinations, among which a mapping file may choose.
+    /// Returns the names of the destinations that a mapping file may name.
     pub fn destination_names(&self) -> Vec<&str> {
         self.destinations.keys().map(String::as_str).collect()
     }
 
-    /// Reads the file, if there is one, and then the variables `SAVIO_RELAY_SECTION__KEY` over it.
-    /// The warnings come with the configuration.
+    /// Reads the file, if there is one, and the variables `SAVIO_RELAY_SECTION__KEY`, which
+    /// override it. Warnings are returned with the configuration.
     pub fn read(
         file: Option<Document>,
         environment: &Environment,
@@ -75,24 +76,25 @@ impl Config {
         if refused { Err(read) } else { Ok((config, read)) }
     }
 
-    /// The same, where a mistake leaves what it is about as it would be without the key.
+    /// Reads the same, but a key with a mistake counts as absent instead of failing the whole.
+    // For `check`, which reports all that is wrong at once.
     pub fn read_in_part(
         file: Option<Document>,
         environment: &Environment,
     ) -> (Config, ReadDocuments) {
-        let mut config = Config::default_in(environment);
+        let mut config = Config::defaults(environment);
         let (standard, mut read) = TracesConfig::from_environment(environment);
         config.traces = standard;
         for document in file.into_iter().chain(overrides(environment)) {
             let mut mistakes = Diagnostics::new();
-            config.take(&document, environment, &mut mistakes);
+            config.apply(&document, environment, &mut mistakes);
             diagnostic::limit(&document, &mut mistakes);
             read.push((document, mistakes));
         }
         (config, read)
     }
 
-    fn default_in(environment: &Environment) -> Config {
+    fn defaults(environment: &Environment) -> Config {
         Config {
             mappings: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
@@ -109,18 +111,23 @@ impl Config {
         }
     }
 
-    /// Takes over what the document sets.
-    fn take(&mut self, document: &Document, environment: &Environment, mistakes: &mut Diagnostics) {
+    /// Applies the settings of the document.
+    fn apply(
+        &mut self,
+        document: &Document,
+        environment: &Environment,
+        mistakes: &mut Diagnostics,
+    ) {
         let root = table::parse(document, mistakes);
         let mut root = TomlTable::root(document, &root);
         if let Some(folder) = root.text("mappings", mistakes) {
             self.mappings = Some(PathBuf::from(folder.text));
         }
         if let Some(section) = root.table("server", mistakes) {
-            self.take_server(section, mistakes);
+            self.apply_server(section, mistakes);
         }
         if let Some(section) = root.table("store", mistakes) {
-            self.take_store(section, mistakes);
+            self.apply_store(section, mistakes);
         }
         let default = self.destinations.get_mut(DEFAULT_DESTINATION);
         if let Some((section, destination)) = root.table("savio", mistakes).zip(default) {
@@ -130,7 +137,7 @@ impl Config {
             destinations::take(&mut self.destinations, &named, environment, mistakes);
         }
         if let Some(section) = root.table("retry", mistakes) {
-            take_retry(&mut self.delivery.retry, section, mistakes);
+            apply_retry(&mut self.delivery.retry, section, mistakes);
         }
         if let Some(mut section) = root.table("admin", mistakes) {
             if let Some(named) = section.text("token", mistakes) {
@@ -147,7 +154,7 @@ impl Config {
         root.finish(mistakes);
     }
 
-    fn take_server(&mut self, mut section: TomlTable<'_>, mistakes: &mut Diagnostics) {
+    fn apply_server(&mut self, mut section: TomlTable<'_>, mistakes: &mut Diagnostics) {
         set(&mut self.listen, address(&mut section, "listen", mistakes));
         set(&mut self.admin_listen, address(&mut section, "admin_listen", mistakes));
         if let Some(url) = url(&mut section, "public_url", mistakes) {
@@ -155,6 +162,7 @@ impl Config {
         }
         let intake = &mut self.intake;
         set(&mut intake.body_bytes_max, size(&mut section, "body_bytes_max", mistakes));
+        // The store is ready only while the largest webhook would fit.
         self.store.webhook_bytes_max = intake.body_bytes_max;
         set(&mut intake.json_depth_max, depth(&mut section, mistakes));
         set(&mut intake.key_bytes_max, size(&mut section, "key_bytes_max", mistakes));
@@ -169,11 +177,11 @@ impl Config {
         section.finish(mistakes);
     }
 
-    fn take_store(&mut self, mut section: TomlTable<'_>, mistakes: &mut Diagnostics) {
+    fn apply_store(&mut self, mut section: TomlTable<'_>, mistakes: &mut Diagnostics) {
         if let Some(url) = section.text("url", mistakes) {
             match url.text.strip_prefix("sqlite:").filter(|path| !path.is_empty()) {
                 Some(path) => self.store.path = PathBuf::from(path),
-                // The address of a server may carry a password.
+                // The URL of a database server may have a password, so it is shown as stars.
                 None => mistakes.push(
                     Diagnostic::error(url.place, "`url` names no store that this version has")
                         .help("write \"sqlite:\" and a file's path, such as \"sqlite:relay.db\"")
@@ -187,7 +195,7 @@ impl Config {
     }
 }
 
-fn take_retry(
+fn apply_retry(
     retry: &mut outcome::Settings,
     mut section: TomlTable<'_>,
     mistakes: &mut Diagnostics,
@@ -220,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_file_gives_the_defaults() {
+    fn empty_file_gives_the_defaults() {
         let config = read("", &[]).unwrap();
 
         assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
@@ -229,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_comes_before_the_file() {
+    fn environment_overrides_the_file() {
         let variables = [
             ("SAVIO_RELAY_SERVER__LISTEN", "0.0.0.0:80"),
             ("SAVIO_RELAY_SERVER__KEY_BYTES_MAX", "9"),
@@ -242,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_shown_at_once() {
+    fn all_mistakes_are_shown_at_once() {
         let text = "[server]\nlisten = \"here\"\nbody_timeot = \"3s\"\n[savio]\ntoken = \"abc\"\n";
 
         let shown = read(text, &[("SAVIO_RELAY_RETRY__WAIT_MIN", "soon")]).unwrap_err();
@@ -256,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_in_an_address_is_not_shown() {
+    fn password_in_a_url_is_not_shown() {
         let text =
             "store.url = \"postgres://u:hunter2@h\"\nsavio.base_url = \"https://u:hunter2@h\"";
 
@@ -266,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn the_destination_has_its_limits() {
+    fn savio_section_sets_the_limits_of_the_default() {
         let text = "[savio]\nrate = \"10/s\"\nunanswered = \"hold\"\nbreaker_failures = 3\n";
         let config = read(text, &[("SAVIO_RELAY_SAVIO__PROBE_EVERY", "5s")]).unwrap();
 
@@ -302,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_destination_is_written_out() {
+    fn invalid_destination_sections_are_explained() {
         let check = |text: &str, advice: &str| {
             let shown = read(text, &[]).unwrap_err();
             assert!(shown.contains(advice), "{shown}");
@@ -314,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_of_an_orchestrator_are_no_settings() {
+    fn orchestrator_variables_are_no_settings() {
         assert!(read("", &[("SAVIO_RELAY_PORT", "tcp://10.0.0.1:80")]).is_ok());
         assert!(read("", &[("SAVIO_RELAY_SERVICE_HOST", "10.0.0.1")]).is_ok());
     }

@@ -1,4 +1,4 @@
-//! The words of the relay: what happened at a source, and what it becomes at Savio.
+//! The types that all parts share: an event at a source, and the requests to Savio that it becomes.
 
 mod id;
 mod record_key;
@@ -21,17 +21,17 @@ pub use storable::{NUL, storable};
 pub(crate) use validators::is_invisible;
 pub use validators::{is_email, is_url};
 
-/// A webhook's headers by lower-case name; repeated ones are joined with `, `.
+/// Headers of a webhook by lower-case name. Repeated ones are joined with `, ` (RFC 9110, 5.3).
 pub type Headers = BTreeMap<String, String>;
 
-/// One thing that happened at a source, as it was kept.
+/// One thing that happened at a source, as it was stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     pub id: EventId,
     pub source: SourceName,
-    /// What the provider calls this kind of event, such as `form_response`.
+    /// The provider's name for this kind of event, such as `form_response`.
     pub event_type: Option<String>,
-    /// What the provider gives to tell a delivery from its repeats.
+    /// The provider's id of this delivery, which its repeats have too.
     pub delivery_id: Option<String>,
     pub received_at: Timestamp,
     pub headers: Headers,
@@ -39,11 +39,11 @@ pub struct Event {
     pub payload: String,
 }
 
-/// The header of an event that a person imported: when that was. No webhook can bring it.
+/// Header of an imported event, with the time of the import. Intake never takes it from a webhook.
 pub const IMPORTED_HEADER: &str = "x-relay-imported";
 
 impl Event {
-    /// When a person imported it; none if it was sent.
+    /// Returns the time at which it was imported; none if it was received as a webhook.
     pub fn imported_at(&self) -> Option<&str> {
         self.headers.get(IMPORTED_HEADER).map(String::as_str)
     }

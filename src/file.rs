@@ -1,4 +1,4 @@
-//! Reads files that people name, and no more of one than it may have; of a configuration only regular files.
+//! Bounded reads of files that people name. A configuration may only name regular files.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-/// Why a file is not read.
+/// Reason for which a file is not read.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     #[error("{0}")]
@@ -20,10 +20,10 @@ pub enum FileError {
     TooLarge(usize),
 }
 
-/// The file's content. Opening waits for nothing: a named pipe without a writer would keep the thread
-/// for ever, and a device such as /dev/zero has no end.
+/// Reads a regular file of at most `bytes_max` bytes.
 pub fn read(path: &Path, bytes_max: usize) -> Result<Vec<u8>, FileError> {
     let file = open(path)?;
+    // The kind of the open file, not of the path, which may name another file by now.
     let kind = file.metadata()?.file_type();
     if kind.is_dir() {
         return Err(FileError::Folder);
@@ -34,14 +34,15 @@ pub fn read(path: &Path, bytes_max: usize) -> Result<Vec<u8>, FileError> {
     read_stream(file, bytes_max)
 }
 
-/// All that a stream brings, such as standard input, which a person named.
+/// Reads a stream, such as standard input, to its end.
 pub fn read_stream(stream: impl Read, bytes_max: usize) -> Result<Vec<u8>, FileError> {
     let mut bytes = Vec::new();
+    // One byte more tells a stream that is too long from one that has just the size.
     stream.take(bytes_max as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > bytes_max { Err(FileError::TooLarge(bytes_max)) } else { Ok(bytes) }
 }
 
-/// A file that cannot be read, by its path as a person gave it.
+/// A file that cannot be read, with its path as it was given.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {error}", .path.display())]
 pub struct UnreadableFile {
@@ -49,9 +50,9 @@ pub struct UnreadableFile {
     error: FileError,
 }
 
-/// Reads a file that a person names at the moment, on the command line: it may be a pipe as well, or
-/// standard input for `-`.
+/// Reads a file named on the command line; `-` is standard input.
 pub fn read_named(path: &Path, bytes_max: usize) -> Result<Vec<u8>, UnreadableFile> {
+    // It may be a pipe, as in `check <(generate)`: whoever started the command can end the wait.
     let read = if path == Path::new("-") {
         read_stream(io::stdin(), bytes_max)
     } else {
@@ -60,17 +61,19 @@ pub fn read_named(path: &Path, bytes_max: usize) -> Result<Vec<u8>, UnreadableFi
     read.map_err(|error| UnreadableFile { path: path.to_owned(), error })
 }
 
-/// As `read`, with the path in the error.
+/// Reads a regular file as [`read`] does, with the path in the error.
 pub fn read_regular(path: &Path, bytes_max: usize) -> Result<Vec<u8>, UnreadableFile> {
     read(path, bytes_max).map_err(|error| UnreadableFile { path: path.to_owned(), error })
 }
 
 fn open(path: &Path) -> Result<File, FileError> {
+    // `NONBLOCK`: opening a named pipe without a writer would block the thread for ever. `NOCTTY`:
+    // a terminal that is opened could become the process's own, whose hangup would then end it.
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let flags = i32::try_from(flags.bits()).expect("flags fit, the kernel takes an int");
     let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
     opened.map_err(|error| {
-        // A socket cannot even be opened, for which the system has odd words.
+        // A socket cannot be opened at all: the system says "No such device or address".
         let special = path.metadata().is_ok_and(|it| !it.is_file() && !it.is_dir());
         if special { FileError::NotRegular } else { FileError::Failed(error) }
     })
@@ -85,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_regular_file_is_read_within_its_size() {
+    fn regular_file_is_read_up_to_its_limit() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, "12345").unwrap();
@@ -95,9 +98,9 @@ mod tests {
         assert!(matches!(read(&folder.path().join("none"), 5), Err(FileError::Failed(_))));
     }
 
-    /// Each of these would take the memory or the thread.
+    // Reading one of these would exhaust the memory or block the thread.
     #[test]
-    fn what_is_no_regular_file_is_refused_without_waiting() {
+    fn special_file_is_refused_without_blocking() {
         let folder = tempfile::tempdir().unwrap();
         let (pipe, socket) = (folder.path().join("pipe"), folder.path().join("socket"));
         mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();

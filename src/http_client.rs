@@ -1,4 +1,4 @@
-//! What our HTTP clients have in common: whom they reach without a proxy, and how their errors are told.
+//! Shared by all HTTP clients: proxy exceptions and error formatting.
 
 use std::error::Error;
 use std::net::IpAddr;
@@ -6,21 +6,22 @@ use std::net::IpAddr;
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Url;
 
-/// Whether it is on this machine, which is never reached through a proxy.
+/// Returns whether the URL's host is this machine, which is never reached through a proxy.
 pub fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
+    // `host_str` keeps the brackets of an IPv6 address, which `IpAddr` does not parse.
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
-/// The proxy of the environment through which our clients reach the URL, if any: its host and port,
-/// without the credentials that it may have.
+/// Returns the host and port of the proxy through which our clients reach the URL, if the
+/// environment names one. Its credentials are left out.
 pub fn proxy(url: &Url) -> Option<String> {
-    // The same matcher decides in reqwest.
-    proxy_by(&Matcher::from_system(), url)
+    // reqwest decides by the same matcher, so this cannot disagree with what a client does.
+    matched_proxy(&Matcher::from_system(), url)
 }
 
-fn proxy_by(matcher: &Matcher, url: &Url) -> Option<String> {
+fn matched_proxy(matcher: &Matcher, url: &Url) -> Option<String> {
     if is_loopback(url) {
         return None;
     }
@@ -29,7 +30,7 @@ fn proxy_by(matcher: &Matcher, url: &Url) -> Option<String> {
     Some(port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
 }
 
-/// An error with its causes in one line.
+/// Formats an error and its causes in one line, separated by `: `.
 pub fn chain(error: &dyn Error) -> String {
     let mut message = error.to_string();
     let mut source = error.source();
@@ -51,7 +52,7 @@ mod tests {
             .https("proxy.example.com")
             .no("internal.example.com")
             .build();
-        let proxy = |url: &str| proxy_by(&matcher, &url.parse().unwrap());
+        let proxy = |url: &str| matched_proxy(&matcher, &url.parse().unwrap());
 
         assert_eq!(proxy("http://savio.example.com/").as_deref(), Some("proxy.example.com:3128"));
         assert_eq!(proxy("https://savio.example.com/").as_deref(), Some("proxy.example.com"));

@@ -1,4 +1,4 @@
-//! JSON objects where objects are expected. A derived `Deserialize` takes a list for a struct as well, by
+//! Structs that are read from JSON objects only. A derived `Deserialize` also accepts a list, by
 //! position: `[true]` for `{"arrived": true}`.
 
 use std::fmt;
@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// A struct that is written as a JSON object. Structs inside it need [`objects`].
+/// Deserializes a struct from a JSON object only. Lists of structs inside it need [`objects`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Object<T>(pub T);
 
@@ -15,12 +15,12 @@ const EXPECTED: &str = "a JSON object is expected";
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object<T>, D::Error> {
-        // `deserialize_map` would answer with serde's own words.
+        // `deserialize_map` would refuse other types itself: "invalid type: sequence, expected …".
         deserializer.deserialize_any(ObjectVisitor(PhantomData)).map(Object)
     }
 }
 
-/// For `deserialize_with`: a list of structs, each of which is written as a JSON object.
+/// Deserializes a list of structs, each from a JSON object only; for `deserialize_with`.
 pub fn objects<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     T: Deserialize<'de>,
@@ -30,12 +30,13 @@ where
     Ok(objects.into_iter().map(|Object(object)| object).collect())
 }
 
-/// Reads a struct from the text of a JSON object.
+/// Deserializes a struct from the text of a JSON object, which may begin with a byte order mark.
 pub fn from_slice<'de, T: Deserialize<'de>>(text: &'de [u8]) -> Result<T, serde_json::Error> {
     serde_json::from_slice(unmarked(text)).map(|Object(object)| object)
 }
 
-/// A text without the byte order mark that some editors and tools write before it.
+/// Strips the byte order mark that some editors and tools write before a text. RFC 8259 allows a
+/// parser to ignore it, and serde_json refuses it.
 pub fn unmarked(text: &[u8]) -> &[u8] {
     text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
@@ -53,6 +54,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
         T::deserialize(MapAccessDeserializer::new(map))
     }
 
+    // The defaults of these methods would name Rust's types: "invalid type: sequence, expected …".
     fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<T, A::Error> {
         Err(Error::custom(EXPECTED))
     }
@@ -106,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_read() {
+    fn object_is_read() {
         let order: Order = from_slice(br#"{"arrived": true, "parts": [{"id": 7}]}"#).unwrap();
 
         assert_eq!(order, Order { arrived: true, parts: vec![Part { id: 7 }] });
@@ -114,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused_with_what_is_expected() {
+    fn other_json_types_are_refused_with_the_expectation() {
         let others = ["[true]", "[]", "[[true]]", "7", "-7", "1.5", "\"arrived\"", "null", "true"];
         for other in others {
             assert!(error(other).starts_with(EXPECTED), "{other}: {}", error(other));
@@ -122,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_in_the_place_of_an_inner_object_is_refused() {
+    fn list_for_an_inner_object_is_refused() {
         assert!(error(r#"{"arrived": true, "parts": [[7]]}"#).starts_with(EXPECTED));
     }
 }

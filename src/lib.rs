@@ -1,14 +1,14 @@
-//! savio-relay takes signed webhooks, keeps them on disk, and delivers them to Savio.
+//! savio-relay receives signed webhooks, stores them on disk, and delivers them to Savio.
 //!
-//! The tree is the flow:
+//! The modules follow the flow:
 //!
 //! ```text
 //! webhook ─▶ intake ─▶ store ─▶ delivery ─▶ Savio
 //!            verify    fsync    map, send, retry
 //! ```
 //!
-//! Left of the store nothing knows Savio; right of it nothing knows HTTP servers. The halves meet in
-//! the words ([`event`]) and the one trait ([`store::Store`]).
+//! Left of the store nothing knows Savio; right of it nothing knows HTTP servers. The halves share
+//! the types of [`event`] and the trait [`store::Store`].
 
 pub mod http_client;
 pub mod diagnostics;

@@ -1,10 +1,11 @@
-//! How many in a time: as people write it, and the token bucket that keeps to it.
+//! Rates as people write them ("300/m"), and the token bucket that enforces them.
 
 pub mod client_key;
 
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+/// A number of actions in a period. Its interval is at least one nanosecond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     pub count: u32,
@@ -16,12 +17,12 @@ pub struct Rate {
 pub struct InvalidRate;
 
 impl Rate {
-    /// From one to the next, where they go at even distances.
+    /// Returns the time from one action to the next if they are evenly spaced.
     pub fn interval(self) -> Duration {
         self.period / self.count
     }
 
-    /// How many have their turn within this time.
+    /// Returns how many evenly spaced actions fit into this time; the first is at its start.
     pub fn within(self, time: Duration) -> usize {
         let more = time.as_nanos() / self.interval().as_nanos().max(1);
         usize::try_from(more).unwrap_or(usize::MAX).saturating_add(1)
@@ -41,15 +42,17 @@ impl FromStr for Rate {
         };
         let count: u32 = count.trim().parse().map_err(|_| InvalidRate)?;
         let interval = period.checked_div(count).ok_or(InvalidRate)?;
+        // More than one in a nanosecond: a token bucket would divide by zero.
         if interval.is_zero() { Err(InvalidRate) } else { Ok(Rate { count, period }) }
     }
 }
 
-/// Tokens, at most as many as the rate's count, that come back as time passes. Its clock is the steady
-/// one: the wall clock, set forth and back, would mint tokens, or none for as long as it was set back.
+/// Holds at most as many tokens as the rate's count, and regains them as time passes.
 #[derive(Debug, Clone, Copy)]
 pub struct TokenBucket {
     tokens: f64,
+    // The steady clock: a wall clock that is set forth and back would mint tokens, and one that is
+    // set back would give none for that long.
     at: Instant,
 }
 
@@ -58,11 +61,11 @@ impl TokenBucket {
         TokenBucket { tokens: f64::from(rate.count), at: now }
     }
 
-    /// Otherwise says how long to wait.
+    /// Takes a token. If there is none, returns the time until the next one.
     pub fn take(&mut self, rate: Rate, now: Instant) -> Result<(), Duration> {
         let count = f64::from(rate.count);
         let token = rate.period.as_secs_f64() / count;
-        // Of two that come at once the later one may have read the clock earlier.
+        // Two callers may take the lock in another order than they read the clock.
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
         self.tokens = (self.tokens + passed / token).min(count);
         self.at = self.at.max(now);
@@ -79,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_is_a_number_and_a_time() {
+    fn rate_is_a_number_and_a_period() {
         let interval = |text: &str| text.parse::<Rate>().map(Rate::interval);
 
         assert_eq!(interval("10/s"), Ok(Duration::from_millis(100)));
@@ -91,13 +94,13 @@ mod tests {
     }
 
     #[test]
-    fn turns_within_a_time_are_counted() {
+    fn tokens_within_a_time_are_counted() {
         let within = |rate: &str| rate.parse::<Rate>().unwrap().within(Duration::from_secs(1));
 
         assert_eq!((within("10/s"), within("1/s"), within("1/h")), (11, 2, 1));
     }
 
-    /// How many tokens are taken at these seconds.
+    /// Returns how many of the attempts at these seconds get a token.
     fn taken(rate: &str, seconds: &[u64]) -> usize {
         let (rate, start) = (rate.parse().unwrap(), Instant::now());
         let mut bucket = TokenBucket::full(rate, start);
@@ -106,13 +109,13 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_goes_forth_and_back_mints_no_more_than_passed() {
+    fn clock_that_jumps_mints_no_extra_tokens() {
         assert_eq!(taken("1/m", &[0, 60, 0, 60, 0, 60, 0, 60]), 2);
         assert_eq!(taken("2/m", &[30, 0, 30, 0, 30, 60, 0, 60]), 3);
     }
 
     #[test]
-    fn the_wait_is_until_the_next_token() {
+    fn wait_lasts_until_the_next_token() {
         let now = Instant::now();
         let mut bucket = TokenBucket { tokens: 0.5, at: now };
         let rate = "1/m".parse().unwrap();

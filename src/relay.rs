@@ -1,4 +1,4 @@
-//! Starts the parts of the relay, gives them changed mapping files, and stops them in order.
+//! Starts the parts of the relay, applies changed mapping files, and stops the parts in order.
 
 pub(crate) mod admin_token;
 mod deliveries;
@@ -34,14 +34,14 @@ use source_addresses::SourceAddresses;
 use stop::StopDeadlines;
 use tasks::Tasks;
 
-/// The running relay: the store, and the tasks on its sides.
+/// The running relay: the store and the tasks around it.
 pub(crate) struct Relay {
     pub(crate) address: SocketAddr,
     pub(crate) admin_address: SocketAddr,
     pub(crate) store: Arc<Sqlite>,
     pub(crate) addresses: SourceAddresses,
     pub(crate) token_origin: TokenOrigin,
-    /// Whether a proxy is in front, by the public URL, and none is trusted.
+    /// Whether the public URL shows that there is a proxy in front and none is trusted.
     pub(crate) has_unnamed_proxy: bool,
     intake: Arc<Intake>,
     deliveries: Deliveries,
@@ -50,8 +50,11 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    /// Opens the addresses and the store, and starts intake, delivery, upkeep and the admin API.
+    /// Binds the addresses, opens the store, and starts intake, delivery, maintenance and the admin
+    /// API.
     pub(crate) async fn start(config: Config, files: &[MappingFile]) -> Result<Relay, RelayError> {
+        // Before the store is opened, which ends leases and may migrate: an address in use is the
+        // most frequent reason not to start. Connections wait in the backlog meanwhile.
         let (webhooks, address) = listener::bind(config.listen).await?;
         let (requests, admin_address) = listener::bind(config.admin_listen).await?;
         let store = Arc::new(Sqlite::open(&config.store)?);
@@ -59,6 +62,7 @@ impl Relay {
         let traces = trace_export::start(&config.traces).await;
         let mut tasks = Tasks::new(config.delivery.shutdown_timeout);
 
+        // One limit for intake, delivery and previews: each of them alone could use all of it.
         let memory = Arc::new(ParseMemory::new(config.intake.parsed_bytes_max));
         let mapper = Arc::new(Mapper::new(Arc::clone(&memory)));
         let shared = Shared { traces: traces.clone(), mapper };
@@ -116,21 +120,22 @@ impl Relay {
         }
     }
 
-    /// Replaces the mapping files. A source whose file is gone stays known: a sender that gets a 404
-    /// may never come again.
+    /// Replaces all mapping files.
     pub(crate) async fn apply(&self, files: &[MappingFile]) {
         let read = sources(files);
+        // Before the sources: an event of a new source finds its mapping at once.
         self.deliveries.replace_mappings(files);
-        let (old, new) = self.intake.sources.update(|old| following(old, &read));
-        // Before the log: whoever reads there that a source is live may post to it at once.
+        let (old, new) = self.intake.sources.update(|old| merge_with_old(old, &read));
+        // Before the log, which points to this file.
         self.addresses.write(&new).await;
         source_log::log_changes(&old, &new, &self.addresses);
         source_log::warn_of_live_sources(files);
     }
 
-    /// Applies one set after the other that the reloader yields; never ends by itself.
+    /// Applies each set of files that the reloader yields; never returns.
     pub(crate) async fn follow(&self, mut reloader: Reloader) {
-        // One future around both waits: a stop has to cancel it also where it waits for the store.
+        // One future around both waits, so that a stop also cancels it while it waits for the
+        // store.
         loop {
             let set = reloader.next().await;
             self.apply(&set.files).await;
@@ -139,30 +144,32 @@ impl Relay {
         }
     }
 
-    /// Logs the sources whose queued events no mapping can take at present.
+    /// Logs the sources that have queued events and no mapping.
     pub(crate) async fn warn_of_waiting(&self, files: &[MappingFile]) {
         source_log::warn_of_waiting(&self.store, files).await;
     }
 
-    /// The sources as they are now.
+    /// Returns the current sources.
     pub(crate) fn sources(&self) -> Arc<Sources> {
         self.intake.sources.current()
     }
 
-    /// The destinations to which a live source sends and for which there is no token, and why.
+    /// Returns the destinations of live sources that have no token, and the reason.
     pub(crate) fn without_token(&self, files: &[MappingFile]) -> Vec<(&str, &str)> {
         self.deliveries.without_token(files)
     }
 
-    /// Resolves when a part ends before `stop`, even by a panic.
+    /// Resolves when a task ends before `stop`, even by a panic.
     pub(crate) async fn part_ended(&self) {
         self.tasks.one_ended.notified().await;
     }
 
-    /// Refuses new webhooks, finishes what is under way, and closes the store, all within
-    /// `server.shutdown_timeout` and a second. An error: events in hand stay claimed.
+    /// Refuses new webhooks, completes what is in progress, and closes the store, all within
+    /// `server.shutdown_timeout` plus one second. On an error, events stay claimed.
     pub(crate) async fn stop(self) -> Result<(), RelayError> {
         let deadlines = StopDeadlines::after(self.tasks.shutdown_timeout);
+        // The tasks first, since they still use the store and record spans. The two ends after them
+        // share the remaining second.
         self.tasks.end(deadlines.parts()).await;
         let (closed, ()) =
             tokio::join!(stop::close(&self.store, deadlines), trace_export::end(self.traces));
@@ -170,21 +177,23 @@ impl Relay {
     }
 }
 
-/// Who may send, by the mapping files.
+/// Returns the sources of the mapping files.
 fn sources(files: &[MappingFile]) -> Sources {
     let now = clock::now();
     let named = files.iter().filter_map(|file| Some((file.name.clone()?, file.standing(now))));
     named.collect()
 }
 
-/// The sources as their files say now, after what they were before.
-fn following(old: &Sources, read: &Sources) -> Sources {
+/// Returns the sources of the new files, with what stays of the old ones.
+fn merge_with_old(old: &Sources, read: &Sources) -> Sources {
     let mut sources = read.clone();
     for (name, old) in old {
         if let Some(SourceStatus::AwaitingSecret(setup)) = sources.get(name) {
             let status = carry_over(setup, old);
             sources.insert(name.clone(), status);
         }
+        // A source whose file is gone stays known and answers 503: some senders give up for good at
+        // a 404, and the file may come back.
         let reason = || "its mapping file is gone".to_owned();
         sources.entry(name.clone()).or_insert_with(|| SourceStatus::Off { reason: reason() });
     }

@@ -1,5 +1,5 @@
-//! Secrets stand in no file that people write: such a file names where one is, `env:NAME` or
-//! `file:PATH`.
+//! Secrets are never written in the files that people edit: these name where a secret is, by
+//! `env:NAME` or `file:PATH`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::table::{Diagnostics, SpannedText};
 use crate::file;
 
-/// A secret's file may be so large.
+/// Size limit of a file that holds a secret.
 const FILE_BYTES_MAX: usize = 64 * 1024;
 
 /// The environment variables of the process, read once at its start.
@@ -19,48 +19,49 @@ pub type Environment = BTreeMap<String, String>;
 #[derive(Debug, Clone)]
 pub enum Secret {
     Found(SecretString),
-    /// Not there or empty; says which variable or file was looked at.
+    /// Absent or empty; names the variable or file that was looked up.
     Missing(String),
 }
 
-/// Where a secret is.
 #[derive(Debug, Clone, Copy)]
 enum SecretLocation<'n> {
     Variable(&'n str),
     File(&'n Path),
 }
 
-/// Looks up a secret. One that is written out is a mistake, and none.
+/// Looks up a secret. A literal secret is reported as a mistake, and not returned.
 pub fn find(
     named: &SpannedText,
     environment: &Environment,
     mistakes: &mut Diagnostics,
 ) -> Option<Secret> {
-    Some(match place(named, mistakes)? {
+    Some(match locate(named, mistakes)? {
         SecretLocation::Variable(name) => from_environment(name, environment),
         SecretLocation::File(path) => from_file(path),
     })
 }
 
-/// Whether it is said where the secret is, without a look there. One that is written out is a mistake.
+/// Returns whether the text names where the secret is, without reading it there. A literal secret
+/// is reported as a mistake.
 pub fn is_named(named: &SpannedText, mistakes: &mut Diagnostics) -> bool {
-    place(named, mistakes).is_some()
+    locate(named, mistakes).is_some()
 }
 
-fn place<'n>(named: &'n SpannedText, mistakes: &mut Diagnostics) -> Option<SecretLocation<'n>> {
+fn locate<'n>(named: &'n SpannedText, mistakes: &mut Diagnostics) -> Option<SecretLocation<'n>> {
     match named.text.split_once(':') {
         Some(("env", name)) if !name.is_empty() => Some(SecretLocation::Variable(name)),
         Some(("file", path)) if !path.is_empty() => Some(SecretLocation::File(Path::new(path))),
         _ => {
             let message = "a secret is not written into a file";
             let help = "write \"env:NAME\" for an environment variable or \"file:PATH\" for a file";
+            // The text may be the secret itself, so the report shows stars in its place.
             mistakes.push(Diagnostic::error(named.place.clone(), message).help(help).secret());
             None
         }
     }
 }
 
-/// The file that is named and that is not there.
+/// Returns the path of a `file:` secret that does not exist.
 pub fn absent_file(named: &SpannedText) -> Option<PathBuf> {
     let path = PathBuf::from(named.text.strip_prefix("file:").filter(|path| !path.is_empty())?);
     matches!(path.try_exists(), Ok(false)).then_some(path)
@@ -73,7 +74,6 @@ pub fn from_environment(name: &str, environment: &Environment) -> Secret {
     }
 }
 
-/// One line end at the file's end is not part of the secret.
 fn from_file(path: &Path) -> Secret {
     let missing = |why: String| Secret::Missing(format!("{}: {why}", path.display()));
     let text = match file::read(path, FILE_BYTES_MAX).map(String::from_utf8) {
@@ -81,6 +81,8 @@ fn from_file(path: &Path) -> Secret {
         Ok(Err(_)) => return missing("it is not UTF-8".to_owned()),
         Err(error) => return missing(error.to_string()),
     };
+    // Editors and `echo` write one line end that is not part of the secret. Other white space may
+    // be.
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let secret = line.strip_suffix('\r').unwrap_or(line);
     if secret.is_empty() {
@@ -111,14 +113,14 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_comes_from_the_environment() {
+    fn secret_is_read_from_the_environment() {
         check("env:TOKEN", Ok("t0k"));
         check("env:EMPTY", Err("the environment variable EMPTY is not set"));
         check("env:OTHER", Err("the environment variable OTHER is not set"));
     }
 
     #[test]
-    fn a_secret_in_a_file_loses_one_line_end() {
+    fn secret_file_loses_one_line_end() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
         std::fs::write(&path, "s3cret \n").unwrap();
@@ -127,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_in_a_regular_file_of_at_most_64_kib() {
+    fn secret_file_is_regular_and_at_most_64_kib() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
         std::fs::write(&path, "s".repeat(64 * 1024)).unwrap();
@@ -143,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_is_written_out_is_a_mistake() {
+    fn literal_secret_is_a_mistake() {
         let document = Document { name: "m".into(), text: "\"hunter2\"".into() };
         let mut mistakes = Vec::new();
 

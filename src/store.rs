@@ -1,5 +1,5 @@
-//! The durability promise: what is kept before a webhook is answered, and how delivery goes on from
-//! it after any interruption.
+//! The durability promise: a webhook is on disk before it is answered, and delivery resumes from
+//! there after any interruption.
 
 mod error;
 mod filter;
@@ -28,13 +28,12 @@ pub use queue::{
 pub use replay::{HoldDecision, ReleaseOutcome, ReplayId, ReplayProgress, ReplayRequest};
 pub use sqlite::Sqlite;
 
-/// Stores events and their progress. Whatever returns `Ok` is on disk and survives a power loss. Times are kept to the
-/// microsecond.
-///
-/// Each part of the relay is given what it needs: intake an `Inbox`, delivery a `Queue`.
+/// Stores events and their progress. A write that returns `Ok` is on disk and survives a power
+/// loss. Times are stored to the microsecond.
+// Split by its readers, so that intake, which has an `Inbox`, cannot claim or settle events.
 #[async_trait]
 pub trait Store: Inbox + Queue + Archive + Maintenance {
-    /// Completes what was begun and releases the database; later writes fail.
+    /// Completes pending writes and closes the database; later writes fail.
     async fn close(&self);
 }
 

@@ -1,4 +1,5 @@
-//! The Savio accounts: `[savio]`, which is called "default", and `[destinations.NAME]` for more.
+//! Settings of the Savio accounts: `[savio]`, whose destination is "default", and
+//! `[destinations.NAME]`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,20 +12,20 @@ use crate::event::{DEFAULT_DESTINATION, SourceName};
 use crate::savio::{self, BaseUrl};
 use crate::secret::{self, Environment, Secret};
 
-/// The variable with the default one's token; another's has its name behind it.
+/// Variable of the default destination's token; for others `_NAME` is appended.
 const TOKEN: &str = "SAVIO_API_TOKEN";
 
-/// By name; the default one is always there.
+/// Destinations by name; the default one always exists.
 pub type DestinationConfigs = BTreeMap<String, DestinationConfig>;
 
-/// A destination before it is known whether there is a token for it.
+/// Settings of one destination.
 #[derive(Debug)]
 pub struct DestinationConfig {
     pub base_url: BaseUrl,
-    /// Without a token nothing is sent; webhooks are taken all the same.
+    /// If missing, nothing is sent to it, and webhooks are accepted all the same.
     pub token: Secret,
     pub timeout: Duration,
-    /// Whether the token may go to an address that is neither private nor encrypted.
+    /// Whether the token may be sent unencrypted to an address that is not private.
     pub insecure: bool,
     pub max_in_flight: usize,
     gate: gate::Settings,
@@ -35,7 +36,7 @@ pub(super) fn default_in(environment: &Environment) -> DestinationConfigs {
     [(DEFAULT_DESTINATION.to_owned(), DestinationConfig::with_token_in(TOKEN, environment))].into()
 }
 
-/// Takes over what stands under `[destinations]`: each name is a table of its own.
+/// Applies `[destinations]`, in which each name is a table of its own.
 pub(super) fn take(
     destinations: &mut DestinationConfigs,
     named: &TomlTable<'_>,
@@ -43,7 +44,8 @@ pub(super) fn take(
     mistakes: &mut Diagnostics,
 ) {
     for (name, section) in named.named_tables("destinations", mistakes) {
-        // The same marks as in a source's name: it stands in addresses, metrics and variables.
+        // The same characters as in a source's name, since it is part of URLs, metrics and
+        // variables.
         if name.text.parse::<SourceName>().is_err() {
             let message = "a destination's name has 1 to 64 of a-z, 0-9, - and _, and begins with a \
                            letter or digit";
@@ -73,7 +75,7 @@ impl DestinationConfig {
         }
     }
 
-    /// What holds for delivery to it, beside what holds for all.
+    /// Returns the settings of delivery to it, from the common ones and its own.
     pub fn delivery(&self, common: &delivery::Settings) -> delivery::Settings {
         let retry = outcome::Settings { unanswered: self.unanswered, ..common.retry.clone() };
         let gate = gate::Settings { answer_wait: self.timeout, ..self.gate.clone() };
@@ -92,6 +94,7 @@ impl DestinationConfig {
                 Err(error) => {
                     let mistake = Diagnostic::error(text.place, format!("`base_url`: {error}"))
                         .help(format!("write it whole, such as \"{}\"", savio::BASE_URL));
+                    // User information, query and fragment are where people put a key.
                     let may_hold_key = text.text.contains(['@', '?', '#']);
                     mistakes.push(if may_hold_key { mistake.secret() } else { mistake });
                 }
@@ -104,7 +107,7 @@ impl DestinationConfig {
         set(&mut self.max_in_flight, size(&mut section, "max_in_flight", mistakes));
         set(&mut self.timeout, span(&mut section, "timeout", mistakes));
         set(&mut self.unanswered, unanswered(&mut section, mistakes));
-        take_gate(&mut self.gate, &mut section, mistakes);
+        apply_gate(&mut self.gate, &mut section, mistakes);
         section.finish(mistakes);
     }
 }
@@ -125,7 +128,7 @@ fn unanswered(
     }
 }
 
-fn take_gate(gate: &mut gate::Settings, section: &mut TomlTable<'_>, mistakes: &mut Diagnostics) {
+fn apply_gate(gate: &mut gate::Settings, section: &mut TomlTable<'_>, mistakes: &mut Diagnostics) {
     if let Some(text) = section.text("rate", mistakes) {
         match text.text.parse() {
             Ok(rate) => gate.rate = Some(rate),

@@ -1,4 +1,4 @@
-//! Values of settings: sizes, times, addresses.
+//! Reads values of settings: sizes, times and addresses.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,7 +13,7 @@ pub(super) fn set<T>(setting: &mut T, value: Option<T>) {
     }
 }
 
-/// A number from 1.
+/// Reads a number that is 1 or more.
 pub(super) fn size(
     section: &mut TomlTable<'_>,
     key: &'static str,
@@ -58,9 +58,10 @@ pub(super) fn networks(
     Some(networks)
 }
 
-/// serde_json reads at most 127 levels; the limit may not promise more.
+/// Reads `json_depth_max`.
 pub(super) fn depth(section: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Option<usize> {
     let depth = size(section, "json_depth_max", mistakes)?;
+    // serde_json reads at most 127 levels, so a higher limit would not hold.
     if depth > 127 {
         let place = section.key_place("json_depth_max");
         mistakes.push(Diagnostic::error(place, "`json_depth_max` is 127 at most"));
@@ -68,7 +69,7 @@ pub(super) fn depth(section: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> 
     Some(depth)
 }
 
-/// A time span longer than nothing.
+/// Reads a time span longer than zero.
 pub(super) fn span(
     section: &mut TomlTable<'_>,
     key: &'static str,
@@ -89,6 +90,7 @@ pub(super) fn url(
 ) -> Option<String> {
     let text = section.text(key, mistakes)?;
     let parsed = reqwest::Url::parse(&text.text).ok();
+    // Paths are appended to it, which a query would swallow.
     let fits = parsed.is_some_and(|url| {
         matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none()
     });

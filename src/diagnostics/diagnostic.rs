@@ -1,4 +1,4 @@
-//! A mistake in a file that a person wrote: where it is, what is wrong, what to write instead.
+//! A mistake in a file that a person wrote: its place, what is wrong, and what to write instead.
 
 use std::ops::Range;
 
@@ -16,29 +16,32 @@ pub enum Severity {
 pub struct Diagnostic {
     pub severity: Severity,
     pub message: String,
-    /// Bytes of the document's text; what is underlined.
+    /// Byte range in the document's text, which is underlined.
     pub place: Range<usize>,
-    /// A few words at the underlined text.
+    /// A few words beside the underlined text.
     pub label: Option<String>,
-    /// What to write instead.
+    /// Advice on what to write instead.
     pub help: Option<String>,
-    /// The place holds a secret: it is shown as stars.
+    /// Whether the underlined text may hold a secret and is shown as stars.
     pub secret: bool,
 }
 
-/// So many mistakes of one file are shown; whoever has more corrects these first.
+/// Number of mistakes of one file that are found and shown.
+// Each is rendered with its excerpt: a file of 20,000 unknown keys took minutes.
 pub const MISTAKES_MAX: usize = 100;
 
-/// Leaves no more than that, errors before warnings, and says how many more there are at least: whoever
-/// finds mistakes stops at this number too.
+/// Keeps the first `MISTAKES_MAX`, errors before warnings, and adds how many more there are at
+/// least.
 pub fn limit(document: &Document, mistakes: &mut Vec<Diagnostic>) {
     if mistakes.len() <= MISTAKES_MAX {
         return;
     }
     mistakes.sort_by_key(|mistake| (!mistake.is_error(), mistake.place.start));
+    // At least, since those who find mistakes stop at this number as well.
     let more = mistakes.len() - MISTAKES_MAX;
     mistakes.truncate(MISTAKES_MAX);
     let end = document.text.len();
+    // Sorted: an error if there is any, so that the note does not turn warnings into a failure.
     let severity = mistakes[0].severity;
     let message = format!("and at least {more} more; correct these first");
     mistakes.push(Diagnostic::new(severity, end..end, message));
@@ -76,7 +79,7 @@ impl Diagnostic {
         self
     }
 
-    /// Shows stars in place of the text that is wrong.
+    /// Marks the underlined text as a secret, which is shown as stars.
     #[must_use]
     pub fn secret(mut self) -> Diagnostic {
         self.secret = true;
@@ -87,7 +90,7 @@ impl Diagnostic {
         self.severity == Severity::Error
     }
 
-    /// Line and column, both from 1, the column in characters.
+    /// Returns line and column, both from 1; the column counts characters.
     pub fn line_and_column(&self, document: &Document) -> (usize, usize) {
         let before = &document.text[..document.text.floor_char_boundary(self.place.start)];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
@@ -96,8 +99,9 @@ impl Diagnostic {
     }
 }
 
-/// Cuts a message: it may repeat text of the file, however long that is.
+/// Truncates a message.
 fn cut(mut message: String) -> String {
+    // Messages repeat text of the file, such as an unknown key, which may be as long as the file.
     const BYTES_MAX: usize = 1_000;
     if message.len() > BYTES_MAX {
         message.truncate(message.floor_char_boundary(BYTES_MAX));

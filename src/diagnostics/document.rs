@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::file::{self, UnreadableFile};
 
-/// A file that a person wrote is no longer; the longest shipped one has 12 KiB.
+/// Size limit of a file that a person writes; the longest shipped one has 12 KiB.
 pub const FILE_BYTES_MAX: usize = 1024 * 1024;
 
 /// A file as it was read. Places are byte ranges in its text.
@@ -16,18 +16,18 @@ pub struct Document {
 }
 
 impl Document {
-    /// Reads a file that a person names on the command line, such as a pipe, or standard input for `-`.
+    /// Reads a file named on the command line, which may be a pipe; `-` is standard input.
     pub fn read(path: &Path) -> Result<Document, UnreadableFile> {
         Ok(Document::of(path, &file::read_named(path, FILE_BYTES_MAX)?))
     }
 
-    /// Reads a file that was found in a folder; a pipe there is an error, not a wait.
+    /// Reads a file found in a folder, which has to be a regular one.
     pub fn read_regular(path: &Path) -> Result<Document, UnreadableFile> {
         Ok(Document::of(path, &file::read_regular(path, FILE_BYTES_MAX)?))
     }
 
-    /// What is not UTF-8 shows as U+FFFD, and the file as one with mistakes.
     fn of(path: &Path, bytes: &[u8]) -> Document {
+        // Bytes that are not UTF-8 become U+FFFD, which `table::parse` reports with its place.
         let text = String::from_utf8_lossy(bytes).into_owned();
         Document { name: path.display().to_string(), text }
     }

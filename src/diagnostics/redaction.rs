@@ -1,5 +1,5 @@
-//! Finds and hides secrets that seem to be written out in a file, so that they are never shown: a mistake
-//! beside one, or in its key, is shown all the same.
+//! Hides what may be literal secrets in a file before parts of it are shown, while mistakes beside
+//! them stay visible.
 
 use std::ops::Range;
 
@@ -9,12 +9,15 @@ use toml::de::{DeTable, DeValue};
 use super::diagnostic::{Diagnostic, Document};
 use super::suggestion::nearest;
 
-/// Their entries are named by the person, or looked up in payloads.
-const FREE: [&str; 6] = ["feedback", "contact", "company", "answers", "event", "test"];
+// Tables whose keys a person chooses, or whose values are looked up in payloads: there `token`
+// names a field and no secret.
+const FREE_FORM_TABLES: [&str; 6] = ["feedback", "contact", "company", "answers", "event", "test"];
 
-const HARMLESS: [&str; 4] = ["secret_encoding", "secret_prefix", "until", "key_bytes_max"];
+// Known keys that only resemble a secret's.
+const HARMLESS_KEYS: [&str; 4] = ["secret_encoding", "secret_prefix", "until", "key_bytes_max"];
 
-/// Returns the document with stars in place of its secrets, as long as before.
+/// Returns the document with stars in place of its secrets. Its length and all places stay the
+/// same.
 pub(super) fn redact(document: &Document, mistakes: &[Diagnostic]) -> Document {
     let text = &document.text;
     let mut masked = text.clone().into_bytes();
@@ -28,32 +31,36 @@ pub(super) fn redact(document: &Document, mistakes: &[Diagnostic]) -> Document {
     Document { name: document.name.clone(), text }
 }
 
-/// The places of the values under keys that sound like a secret's, but for those that only name
-/// where one is.
+/// Returns the places of values whose keys resemble a secret's, without those that name where one
+/// is.
 fn likely_secrets(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
+    // The file is shown because something is wrong with it, so a strict parser might see no key at
+    // all.
     let (root, _) = DeTable::parse_recoverable(text);
     search(root.get_ref(), false, &mut found);
     let mut start = 0;
     for line in text.split_inclusive('\n') {
-        found.extend(without_equals(line).map(|at| start + at..start + line.trim_end().len()));
+        found
+            .extend(value_without_equals(line).map(|at| start + at..start + line.trim_end().len()));
         start += line.len();
     }
     found
 }
 
-/// `token: hunter2` is no TOML: what stands there is no value of any key.
-fn without_equals(line: &str) -> Option<usize> {
+/// Returns where the value of a line such as `token: hunter2` begins.
+fn value_without_equals(line: &str) -> Option<usize> {
+    // It is not TOML, so the parser finds neither a key nor a value in it.
     let indent = line.len() - line.trim_start().len();
     let end = indent + line[indent..].find(|c: char| c == ':' || c.is_whitespace())?;
-    (!line.contains('=') && sounds_secret(&line[indent..end])).then_some(end)
+    (!line.contains('=') && resembles_secret(&line[indent..end])).then_some(end)
 }
 
 fn search(table: &DeTable<'_>, is_secret: bool, found: &mut Vec<Range<usize>>) {
     for (key, value) in table {
         let key = key.get_ref();
-        if !FREE.contains(&key.as_ref()) && !HARMLESS.contains(&key.as_ref()) {
-            search_value(value, is_secret || sounds_secret(key), found);
+        if !FREE_FORM_TABLES.contains(&key.as_ref()) && !HARMLESS_KEYS.contains(&key.as_ref()) {
+            search_value(value, is_secret || resembles_secret(key), found);
         }
     }
 }
@@ -71,7 +78,8 @@ fn search_value(value: &Spanned<DeValue<'_>>, is_secret: bool, found: &mut Vec<R
     }
 }
 
-fn sounds_secret(key: &str) -> bool {
+fn resembles_secret(key: &str) -> bool {
+    // Also near misses: a mistyped `tokn` is an unknown key, whose line is shown.
     let words = ["secret", "secrets", "token", "password"];
     key.ends_with("key") || key.split(['_', '-']).any(|part| nearest(part, words).is_some())
 }

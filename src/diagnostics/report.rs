@@ -1,4 +1,4 @@
-//! Renders mistakes as a compiler would: file, line and column, the text underlined, what to write instead.
+//! Renders mistakes as a compiler does: file, line and column, the text underlined, and advice.
 
 use std::ops::Range;
 
@@ -25,17 +25,17 @@ impl OutputStyle {
     }
 }
 
-/// Shows all mistakes of one file as a compiler would: file, line, column, the text underlined,
-/// what to write instead. In order of their places.
-pub fn show(document: &Document, mistakes: &[Diagnostic], look: OutputStyle) -> String {
+/// Renders all mistakes of one file, in order of their places.
+pub fn show(document: &Document, mistakes: &[Diagnostic], style: OutputStyle) -> String {
     let masked = redact(document, mistakes);
     let mut ordered: Vec<&Diagnostic> = mistakes.iter().collect();
     ordered.sort_by_key(|mistake| mistake.place.start);
-    let shown: Vec<String> = ordered.iter().map(|mistake| render(mistake, &masked, look)).collect();
+    let shown: Vec<String> =
+        ordered.iter().map(|mistake| render(mistake, &masked, style)).collect();
     shown.join("\n\n")
 }
 
-fn render(mistake: &Diagnostic, document: &Document, look: OutputStyle) -> String {
+fn render(mistake: &Diagnostic, document: &Document, style: OutputStyle) -> String {
     let level = match mistake.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -56,21 +56,23 @@ fn render(mistake: &Diagnostic, document: &Document, look: OutputStyle) -> Strin
     }];
     let help = mistake.help.as_deref().map(visible);
     report.extend(help.iter().map(|help| Group::with_title(Level::HELP.secondary_title(help))));
-    look.renderer().render(&report)
+    style.renderer().render(&report)
 }
 
-/// The lines around a mistake: whoever renders them goes through all that it gets.
+/// The lines around a mistake.
+// The renderer scans all of the text that it gets: with the whole file, each of many mistakes costs
+// as much as the file is long.
 struct Excerpt<'d> {
     text: &'d str,
-    /// Where it begins in the document.
+    /// Byte position of its start in the document.
     start: usize,
-    /// The number of its first line.
+    /// Number of its first line.
     line: usize,
 }
 
 impl<'d> Excerpt<'d> {
     const LINES_AROUND: usize = 2;
-    /// A longer excerpt, such as that of a file in one line, shows nobody where something is.
+    // A longer excerpt, such as one of a file in one line, would show nobody where something is.
     const BYTES_MAX: usize = 16 * 1024;
 
     fn of(document: &'d Document, place: &Range<usize>, line: usize) -> Excerpt<'d> {
@@ -89,14 +91,15 @@ impl<'d> Excerpt<'d> {
         self.text.len() <= Excerpt::BYTES_MAX
     }
 
-    /// A place of the document in this text as it is shown: other characters may take more bytes.
+    /// Converts a place in the document to one in this excerpt as it is shown.
     fn visible_place(&self, place: &Range<usize>) -> Range<usize> {
+        // A control character is shown as U+FFFD, which takes more bytes.
         let Range { start, end } = self.place(place);
         let before = visible_source(&self.text[..start]).len();
         before..before + visible_source(&self.text[start..end]).len()
     }
 
-    /// A place of the document in this text.
+    /// Converts a place in the document to one in this excerpt.
     fn place(&self, place: &Range<usize>) -> Range<usize> {
         let start = self.text.floor_char_boundary(place.start.saturating_sub(self.start));
         let end = self.text.floor_char_boundary(place.end.saturating_sub(self.start)).max(start);
@@ -110,7 +113,7 @@ mod tests {
     use crate::diagnostics::diagnostic::limit;
 
     #[test]
-    fn a_mistake_is_shown_at_its_line_and_column() {
+    fn diagnostic_is_shown_at_its_line_and_column() {
         let text = "a = 1\nbé = 2 # here\n".to_owned();
         let document = Document { name: "m.toml".into(), text };
         let mistake = Diagnostic::error(12..13, "wrong number").help("write 3");
@@ -122,8 +125,8 @@ mod tests {
         assert!(shown.contains("help: write 3"), "{shown}");
     }
 
-    /// How a file is shown with a mistake in each of its lines.
-    fn shown_of(line: &str, lines: usize) -> (usize, String) {
+    /// Renders a file with a mistake in each of its lines.
+    fn render_lines(line: &str, lines: usize) -> (usize, String) {
         let text = line.repeat(lines);
         let document = Document { name: "m.toml".into(), text };
         let place = |at: usize| at * line.len()..at * line.len() + 1;
@@ -134,9 +137,9 @@ mod tests {
     }
 
     #[test]
-    fn at_most_a_hundred_mistakes_are_shown_and_the_others_counted() {
-        let (few, _) = shown_of("a = 1\n", 100);
-        let (many, shown) = shown_of("a = 1\n", 20_000);
+    fn at_most_100_diagnostics_are_shown_and_the_rest_counted() {
+        let (few, _) = render_lines("a = 1\n", 100);
+        let (many, shown) = render_lines("a = 1\n", 20_000);
 
         assert_eq!((few, many), (100, 101));
         assert_eq!(shown.matches("error: wrong").count(), 100);
@@ -149,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_in_a_huge_line_is_told_by_its_place() {
+    fn diagnostic_in_a_huge_line_shows_only_its_position() {
         let text = format!("a = '{}'\nb = 1\n", "x".repeat(1024 * 1024));
         let place = text.find("b =").unwrap();
         let document = Document { name: "m.toml".into(), text };
@@ -173,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_not_shown_wherever_it_is_written_out() {
+    fn literal_secret_is_never_shown() {
         check_shown("secrets = [\"hunter2\"]", false);
         check_shown("secret = \"hunter2\"", false);
         check_shown("secrets = [{ form = \"hunter2\" }]", false);
@@ -185,14 +188,14 @@ mod tests {
     }
 
     #[test]
-    fn what_only_sounds_like_a_secret_is_shown() {
+    fn value_that_only_resembles_a_secret_is_shown() {
         check_shown("secrets = [\"env:hunter2\"]", true);
         check_shown("signature.secret_prefix = \"hunter2\"", true);
         check_shown("[[contact]]\nfilterable_attributes.token = \"hunter2\"", true);
     }
 
     #[test]
-    fn a_value_that_holds_a_secret_is_not_shown() {
+    fn value_marked_secret_is_not_shown() {
         let text = "url = \"postgres://user:hunter2@host\"".to_owned();
         let end = text.len();
         let document = Document { name: "m.toml".into(), text };

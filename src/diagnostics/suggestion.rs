@@ -1,19 +1,23 @@
-//! Suggests the name that a person probably meant, by the fewest edits.
+//! Suggests the name that a person probably meant, by edit distance.
 
 use strsim::osa_distance;
 
-/// Returns the candidate that a person most probably meant, if one is near enough.
+/// Returns the nearest candidate, if one is near enough.
 pub(crate) fn nearest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
     let length = word.chars().count();
-    let furthest = (length / 3).max(1) + usize::from(word.contains(['-', '_']));
+    // A third of the word: more edits would suggest names that have nothing in common with it. One
+    // more for a separator, which people write as another or leave out.
+    let distance_max = (length / 3).max(1) + usize::from(word.contains(['-', '_']));
     candidates
         .into_iter()
-        .filter(|candidate| candidate.chars().count().abs_diff(length) <= furthest)
+        // Cheap, and excludes most: the distance of long words takes time by the product of their
+        // lengths, and a file may have a key of a megabyte.
+        .filter(|candidate| candidate.chars().count().abs_diff(length) <= distance_max)
         .map(|candidate| (osa_distance(&word.to_lowercase(), candidate), candidate))
-        .filter(|(distance, _)| *distance <= furthest)
+        .filter(|(distance, _)| *distance <= distance_max)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
@@ -23,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_key_is_found_by_few_edits() {
+    fn nearest_key_is_found_within_few_edits() {
         assert_eq!(nearest("persn_email", ["problem", "person_email"]), Some("person_email"));
         assert_eq!(nearest("Problem", ["problem", "person_email"]), Some("problem"));
         assert_eq!(nearest("colour", ["problem", "person_email"]), None);

@@ -1,4 +1,5 @@
-//! A TOML file read key by key: every mistake is kept with its place, and reading goes on.
+//! Reads a TOML file key by key, and collects every mistake with its place instead of stopping at
+//! one.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::rate::Rate;
 /// The mistakes found so far in one file.
 pub type Diagnostics = Vec<Diagnostic>;
 
-/// Reads the file's root table. Text that is no TOML is a mistake; what could be read is given.
+/// Parses the file and returns what could be read. Text that is not TOML is reported as a mistake.
 pub fn parse<'t>(document: &'t Document, mistakes: &mut Diagnostics) -> Spanned<DeTable<'t>> {
     if document.text.len() > FILE_BYTES_MAX {
         let message = format!("the file is larger than {} KiB", FILE_BYTES_MAX / 1024);
@@ -41,7 +42,7 @@ pub fn parse<'t>(document: &'t Document, mistakes: &mut Diagnostics) -> Spanned<
 pub struct SpannedText {
     pub text: String,
     pub place: Range<usize>,
-    /// Where the text itself begins, if it stands in the file as it is, without escapes.
+    /// Start of the text in the file, if it is written there without escapes.
     verbatim_at: Option<usize>,
 }
 
@@ -52,21 +53,22 @@ impl SpannedText {
         SpannedText { text: text.to_owned(), place, verbatim_at }
     }
 
-    /// The place in the file of a part of the text, in whole characters; the whole value where escapes blur
-    /// it. Parsers name single bytes of a character that they do not expect.
+    /// Returns the place in the file of a part of the text, or of the whole value if it has
+    /// escapes.
     pub fn part(&self, part: Range<usize>) -> Range<usize> {
         let Some(at) = self.verbatim_at else { return self.place.clone() };
+        // Parsers report single bytes of a character that they do not expect.
         let start = self.text.floor_char_boundary(part.start);
         at + start..at + self.text.ceil_char_boundary(part.end).max(start)
     }
 }
 
-/// One table of the file. A key counts as known once it was asked for; `finish` reports the others.
+/// One table of the file. A key counts as known once it was read; `finish` reports the others.
 #[derive(Debug)]
 pub struct TomlTable<'t> {
     document: &'t Document,
     entries: &'t DeTable<'t>,
-    /// What a mistake about the table as a whole underlines.
+    /// Place that a mistake about the whole table underlines.
     pub place: Range<usize>,
     known: Vec<&'static str>,
 }
@@ -96,13 +98,14 @@ impl<'t> TomlTable<'t> {
         self.entries.get(key)
     }
 
-    /// Where the key is written; the table's place if it is not.
+    /// Returns the place of the key, or the table's if the key is not written.
     pub fn key_place(&self, key: &str) -> Range<usize> {
         let written = self.entries.keys().find(|written| written.get_ref() == key);
         written.map_or_else(|| self.place.clone(), Spanned::span)
     }
 
-    /// All keys with their values, in the order of the file: for tables whose keys are free.
+    /// Returns all entries in the order of the file, for tables with keys of the person's choice.
+    /// They do not count as known.
     pub fn entries(
         &self,
     ) -> impl Iterator<Item = (SpannedText, &'t Spanned<DeValue<'t>>)> + use<'t> {
@@ -121,7 +124,7 @@ impl<'t> TomlTable<'t> {
         text
     }
 
-    /// A text that has to be there.
+    /// Reads a text, and reports a mistake if it is missing.
     pub fn required_text(
         &mut self,
         key: &'static str,
@@ -134,7 +137,7 @@ impl<'t> TomlTable<'t> {
         self.text(key, mistakes)
     }
 
-    /// A list of texts; one text alone counts as a list of one.
+    /// Reads a list of texts; a single text counts as a list of one.
     pub fn texts(
         &mut self,
         key: &'static str,
@@ -167,12 +170,13 @@ impl<'t> TomlTable<'t> {
         boolean
     }
 
-    /// A whole number that is not negative.
+    /// Reads a whole number that is not negative.
     pub fn number(&mut self, key: &'static str, mistakes: &mut Diagnostics) -> Option<u64> {
         let value = self.value(key)?;
         let number = value
             .get_ref()
             .as_integer()
+            // The parser gives digits and base unparsed: `0x1f` is a number too.
             .and_then(|integer| u64::from_str_radix(integer.as_str(), integer.radix()).ok());
         if number.is_none() {
             mistakes.push(wrong_type(key, value, "a whole number, 0 or more"));
@@ -180,7 +184,7 @@ impl<'t> TomlTable<'t> {
         number
     }
 
-    /// A number from 0 to 1.
+    /// Reads a number from 0 to 1.
     pub fn share(&mut self, key: &'static str, mistakes: &mut Diagnostics) -> Option<f64> {
         let value = self.value(key)?;
         let number = match value.get_ref() {
@@ -195,7 +199,7 @@ impl<'t> TomlTable<'t> {
         share
     }
 
-    /// A time span such as "30s", "1h 30m" or "30d"; a day has 24 hours.
+    /// Reads a time span such as "30s", "1h 30m" or "30d"; a day has 24 hours.
     pub fn duration(&mut self, key: &'static str, mistakes: &mut Diagnostics) -> Option<Duration> {
         let text = self.text(key, mistakes)?;
         let duration = parse_duration(&text.text);
@@ -207,7 +211,7 @@ impl<'t> TomlTable<'t> {
         duration
     }
 
-    /// A rate such as "50/s", "300/m" or "1000/h".
+    /// Reads a rate such as "50/s", "300/m" or "1000/h".
     pub fn rate(&mut self, key: &'static str, mistakes: &mut Diagnostics) -> Option<Rate> {
         let text = self.text(key, mistakes)?;
         let rate = text.text.parse().ok();
@@ -232,7 +236,7 @@ impl<'t> TomlTable<'t> {
         Some(TomlTable::new(self.document, entries, self.key_place(key)))
     }
 
-    /// The tables written as `[[key]]`.
+    /// Reads the tables written as `[[key]]`.
     pub fn tables(&mut self, key: &'static str, mistakes: &mut Diagnostics) -> Vec<TomlTable<'t>> {
         let Some(value) = self.value(key) else {
             return Vec::new();
@@ -254,7 +258,7 @@ impl<'t> TomlTable<'t> {
         tables
     }
 
-    /// The tables written as `[key.NAME]` for any names, where this is the table `[key]`.
+    /// Reads the tables written as `[key.NAME]` for any names; this is the table `[key]`.
     pub fn named_tables(
         &self,
         key: &str,
@@ -273,7 +277,7 @@ impl<'t> TomlTable<'t> {
         tables
     }
 
-    /// Reports every key that nobody asked for, with the nearest known one as advice.
+    /// Reports every key that was not read, with the nearest known one as advice.
     pub fn finish(self, mistakes: &mut Diagnostics) {
         let unknown =
             self.entries.keys().filter(|key| !self.known.contains(&key.get_ref().as_ref()));
@@ -294,7 +298,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     Duration::try_from(duration).ok()
 }
 
-/// The meaning of one of few words.
+/// Looks up the meaning of one of a few words, and reports any other word.
 pub fn word<T: Copy>(
     text: &SpannedText,
     words: &[(&'static str, T)],
@@ -317,7 +321,7 @@ pub fn text_of(document: &Document, value: &Spanned<DeValue<'_>>) -> Option<Span
     value.get_ref().as_str().map(|text| SpannedText::new(document, text, value.span()))
 }
 
-/// The mistake of a value that is not of the type that its key wants.
+/// Returns the mistake of a value that is not of the type that its key expects.
 pub fn wrong_type(key: &str, value: &Spanned<DeValue<'_>>, wanted: &str) -> Diagnostic {
     Diagnostic::error(value.span(), format!("`{key}` wants {wanted}")).label(type_of(value))
 }

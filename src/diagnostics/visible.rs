@@ -1,12 +1,12 @@
-//! Replaces the characters of foreign text that a terminal would obey.
+//! Replaces characters in foreign text that would control a terminal.
 
-/// Terminal control characters are shown, not sent there; line ends are kept.
+/// Replaces terminal control characters by U+FFFD; line ends are kept.
 pub fn visible(text: &str) -> String {
     text.chars().map(|c| if is_terminal_control(c) && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
-/// Returns whether a terminal obeys the character: control characters, those that change the direction of what
-/// follows (`Bidi_Control` of Unicode), and its own line ends.
+/// Returns whether a character controls a terminal: control characters, those that change the
+/// direction of the text (Unicode's `Bidi_Control`), and Unicode's line and paragraph separators.
 pub fn is_terminal_control(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -15,7 +15,8 @@ pub fn is_terminal_control(c: char) -> bool {
         )
 }
 
-/// The text of a file with the same done to it. Tabs and CR stay: the renderer shows them as others.
+/// Replaces terminal control characters in the text of a file. Tabs and CR stay, since the renderer
+/// replaces them itself.
 pub(super) fn visible_source(text: &str) -> String {
     let is_shown = |c: char| !is_terminal_control(c) || matches!(c, '\n' | '\t' | '\r');
     text.chars().map(|c| if is_shown(c) { c } else { '\u{fffd}' }).collect()

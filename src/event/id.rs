@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// The name of a source: its mapping file's name and the last part of its address.
+/// The name of a source: the name of its mapping file and the last segment of its URL.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String")]
 #[schema(value_type = String, pattern = "^[a-z0-9][a-z0-9_-]{0,63}$")]
@@ -26,6 +26,8 @@ impl FromStr for SourceName {
     type Err = InvalidSourceName;
 
     fn from_str(name: &str) -> Result<SourceName, InvalidSourceName> {
+        // These characters need no escaping in a path, a URL, a metric label or a log line, and
+        // lower case alone lets no two files differ only by case, which macOS would take for one.
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
         let fits = name.len() <= SourceName::LENGTH_MAX
             && name.starts_with(plain)
@@ -52,10 +54,12 @@ impl fmt::Display for SourceName {
 #[error("a source's name has 1 to 64 of a-z, 0-9, - and _, and begins with a letter or digit")]
 pub struct InvalidSourceName;
 
-/// Where the events of a source go that names no destination.
+/// Destination of a source whose mapping file names none.
 pub const DEFAULT_DESTINATION: &str = "default";
 
-/// Ids sort by the time at which they were made.
+/// An id of an event. Ids sort by the time at which they were made.
+// UUID v7: ids of one time are neighbours in the index of `events.id`, so that new ones are
+// inserted at its end and not on pages all over it.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
 )]
@@ -63,7 +67,7 @@ pub const DEFAULT_DESTINATION: &str = "default";
 pub struct EventId(Uuid);
 
 impl EventId {
-    /// Two ids made at one `now` differ.
+    /// Makes a new id; two made at the same `now` differ.
     pub fn new(now: Timestamp) -> EventId {
         let seconds = u64::try_from(now.as_second()).unwrap_or(0);
         let nanoseconds = u32::try_from(now.subsec_nanosecond()).unwrap_or(0);
@@ -94,7 +98,7 @@ impl FromStr for EventId {
     }
 }
 
-/// Which types of events are meant: one, or with `issues.*` all that begin with `issues.`.
+/// A pattern of event types: an exact type, or `issues.*` for all that begin with `issues.`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TypePattern(String);
 
@@ -130,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_source_name_fits_a_file_and_an_address() {
+    fn source_name_fits_a_file_name_and_a_url() {
         for good in ["typeform", "form-2", "a_b", "9lives"] {
             assert_eq!(good.parse::<SourceName>().unwrap().as_str(), good);
         }
@@ -140,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_pattern_is_exact_or_a_beginning() {
+    fn type_pattern_is_exact_or_a_prefix() {
         let matches =
             |pattern: &str, event_type| pattern.parse::<TypePattern>().unwrap().matches(event_type);
 

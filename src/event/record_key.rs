@@ -1,19 +1,21 @@
-//! What a request names at Savio, in a form in which two names can be compared: short, and the same
-//! for all who write it a little differently.
+//! Keys of the records that a request names at Savio, in a form that can be compared: short, and
+//! equal for spellings that Savio takes for one record.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-/// Something that Savio finds by a name: what kind of thing it is, and a digest of this and of its name,
-/// trimmed and without regard to upper and lower case.
+/// A record that Savio finds by a name: its kind, and a digest of the kind and the name, which is
+/// trimmed and in lower case.
+// A digest and not the name: delivery holds many of them at a time, names may have any length, and
+// the store keeps those of upserts in an index.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordKey {
     digest: [u8; RecordKey::LENGTH],
     kind: NameKind,
 }
 
-/// What a name is the name of.
+/// The kind of record that a name belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NameKind {
     PersonId,
@@ -28,8 +30,9 @@ pub enum NameKind {
 }
 
 impl NameKind {
-    /// A part of the digests that stores keep.
     fn as_str(self) -> &'static str {
+        // These words are part of the digests in existing stores: with another one an event would
+        // not wait for an earlier one that was mapped by an older version.
         match self {
             NameKind::PersonId => "person id",
             NameKind::PersonEmail => "person email",
@@ -43,7 +46,7 @@ impl NameKind {
         }
     }
 
-    /// What people call the thing.
+    /// Returns the word for the record in messages.
     pub fn thing(self) -> &'static str {
         match self {
             NameKind::PersonId | NameKind::PersonEmail | NameKind::PersonName => "person",
@@ -58,14 +61,17 @@ impl NameKind {
 impl RecordKey {
     const LENGTH: usize = 16;
 
-    /// None: an empty name is no name.
+    /// Returns the key of this name; none if it is empty or white space.
     pub fn new(kind: NameKind, name: &str) -> Option<RecordKey> {
+        // Whether Savio compares names by case is not documented. Two keys that are equal without
+        // need cost a wait; two that differ without need could make a record twice.
         let name = name.trim().to_lowercase();
         if name.is_empty() {
             return None;
         }
         let mut digest = Sha256::new();
         digest.update(kind.as_str());
+        // Else a kind and a name could share their digest with a longer kind and a shorter name.
         digest.update([0]);
         digest.update(name);
         let digest = digest.finalize();
@@ -84,6 +90,6 @@ impl RecordKey {
 impl fmt::Debug for RecordKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digest = u128::from_be_bytes(self.digest) >> 64;
-        write!(formatter, "Name({}, {digest:016x})", self.kind.as_str())
+        write!(formatter, "RecordKey({}, {digest:016x})", self.kind.as_str())
     }
 }

@@ -1,4 +1,4 @@
-//! One call to Savio: its kind and body, and what came of it.
+//! A request to Savio: its kind and body, the records that it names, and the outcome of an attempt.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -6,7 +6,10 @@ use utoipa::ToSchema;
 
 use super::record_key::{NameKind, RecordKey};
 
-/// What a request makes at Savio, in the order in which the requests of one event go out.
+/// The kind of record that a request makes at Savio, in the order in which an event's requests are
+/// sent.
+// A contact names its company, and feedback names both: sent first, they exist with all their
+// fields before another request would make them with a name alone.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
 )]
@@ -40,11 +43,12 @@ pub struct Request {
 impl Request {
     pub fn leave_out(&mut self, fields: &[String]) {
         for field in fields {
+            // Keeps the order of the others, which people see; `swap_remove` would not.
             self.body.shift_remove(field);
         }
     }
 
-    /// About how much memory it takes.
+    /// Returns roughly how many bytes of memory it takes.
     pub fn bytes(&self) -> usize {
         members_bytes(&self.body)
     }
@@ -55,30 +59,30 @@ pub(super) fn members_bytes(members: &Map<String, Value>) -> usize {
 }
 
 pub(super) fn value_bytes(value: &Value) -> usize {
-    let inside = match value {
+    let content = match value {
         Value::String(text) => text.len(),
         Value::Array(items) => items.iter().map(value_bytes).sum(),
         Value::Object(members) => members_bytes(members),
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,
     };
-    size_of::<Value>() + inside
+    size_of::<Value>() + content
 }
 
-/// What came of one attempt.
+/// The outcome of one attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Savio has it.
+    /// Savio has accepted it.
     Done,
-    /// Savio will not take it, now or later.
+    /// Savio will not accept it, now or later.
     Refused,
-    /// The destination is wrong as a whole; it was paused.
+    /// No request to this destination can succeed, such as with a wrong token; it was paused.
     Paused,
-    /// Savio said: later.
+    /// Savio answered that it may succeed later.
     Retry,
-    /// It was surely not sent.
+    /// It was certainly not sent.
     Unreachable,
-    /// It was sent, and no answer came.
+    /// It was sent, and no response came.
     Unanswered,
     /// The process ended during the send.
     Interrupted,
@@ -99,74 +103,72 @@ impl Outcome {
 }
 
 impl Request {
-    /// What Savio looks for by name, and makes where it does not find it. Two requests in flight that
-    /// name something new would each make one; once a request is done, all that it names is there, or
-    /// no request with that name makes one.
-    ///
-    /// - A feedback's person is found by `person_email`. Its `person_name` is looked for only where
-    ///   there is no address; beside one it identifies nobody.
-    /// - Its `company_name` belongs to that person, and is ignored without one.
-    /// - Its `feature_request_title` and each of its `tags`.
-    /// - A contact is found by `internal_id` and by `email`, and feedback finds it by `email` and by
-    ///   `name`. Whether an unknown `company_internal_id` makes a company is not documented: it is
-    ///   taken for one that does. (Its `company` is a number that Savio gave: it is there.)
-    /// - A company is found by `internal_id`, and feedback finds it by `name`.
+    /// Returns the keys of all records that Savio looks up by name for this request and makes where
+    /// it finds none. Two requests in flight that name the same new record would each make one.
     pub fn names(&self) -> Vec<RecordKey> {
+        // From Savio's documentation of `create-feedback`, contacts and companies.
         let fields: &[(NameKind, &str)] = match self.kind {
+            // Savio finds a company by `internal_id`, and feedback finds it by `name`.
             RequestKind::Company => {
                 &[(NameKind::CompanyId, "internal_id"), (NameKind::CompanyName, "name")]
             }
+            // Savio finds a contact by `internal_id` and `email`, and feedback finds it by `email`
+            // and `name`. Whether an unknown `company_internal_id` makes a company is not
+            // documented, so it counts as if it did. `company` is a number that Savio gave, so that
+            // record exists.
             RequestKind::Contact => &[
                 (NameKind::PersonId, "internal_id"),
                 (NameKind::PersonEmail, "email"),
                 (NameKind::PersonName, "name"),
                 (NameKind::CompanyId, "company_internal_id"),
             ],
-            RequestKind::Feedback => self.names_of_feedback(),
+            RequestKind::Feedback => self.feedback_fields(),
         };
         let mut names: Vec<RecordKey> =
-            fields.iter().filter_map(|(kind, key)| self.name(*kind, key)).collect();
+            fields.iter().filter_map(|(kind, key)| self.key_of(*kind, key)).collect();
         if let (RequestKind::Feedback, Some(Value::Array(tags))) =
             (self.kind, self.body.get("tags"))
         {
-            names.extend(tags.iter().filter_map(|tag| named(NameKind::Tag, tag)));
+            names.extend(tags.iter().filter_map(|tag| key_from(NameKind::Tag, tag)));
         }
         names.sort_unstable();
         names.dedup();
         names
     }
 
-    fn names_of_feedback(&self) -> &'static [(NameKind, &'static str)] {
+    fn feedback_fields(&self) -> &'static [(NameKind, &'static str)] {
         const EMAIL: [(NameKind, &str); 3] =
             [(NameKind::PersonEmail, "person_email"), COMPANY, TITLE];
         const NAME: [(NameKind, &str); 3] = [(NameKind::PersonName, "person_name"), COMPANY, TITLE];
         const COMPANY: (NameKind, &str) = (NameKind::CompanyName, "company_name");
         const TITLE: (NameKind, &str) = (NameKind::FeatureRequest, "feature_request_title");
-        if self.name(NameKind::PersonEmail, "person_email").is_some() {
+        // Savio looks up `person_name` only where there is no `person_email`, and ignores
+        // `company_name` where there is neither.
+        if self.key_of(NameKind::PersonEmail, "person_email").is_some() {
             &EMAIL
-        } else if self.name(NameKind::PersonName, "person_name").is_some() {
+        } else if self.key_of(NameKind::PersonName, "person_name").is_some() {
             &NAME
         } else {
             &[TITLE]
         }
     }
 
-    /// The one thing whose state this request sets, whatever it was before: the last one counts, so
-    /// these go out one by one, in order of receipt.
+    /// Returns the key of the record that this request overwrites. The last such request wins, so
+    /// those with the same key are sent one by one, in order of receipt.
     pub fn upsert(&self) -> Option<RecordKey> {
         match self.kind {
-            RequestKind::Company => self.name(NameKind::CompanyUpsert, "internal_id"),
-            RequestKind::Contact => self.name(NameKind::ContactUpsert, "internal_id"),
+            RequestKind::Company => self.key_of(NameKind::CompanyUpsert, "internal_id"),
+            RequestKind::Contact => self.key_of(NameKind::ContactUpsert, "internal_id"),
             RequestKind::Feedback => None,
         }
     }
 
-    fn name(&self, kind: NameKind, key: &str) -> Option<RecordKey> {
-        named(kind, self.body.get(key)?)
+    fn key_of(&self, kind: NameKind, key: &str) -> Option<RecordKey> {
+        key_from(kind, self.body.get(key)?)
     }
 }
 
-fn named(kind: NameKind, value: &Value) -> Option<RecordKey> {
+fn key_from(kind: NameKind, value: &Value) -> Option<RecordKey> {
     match value {
         Value::String(name) => RecordKey::new(kind, name),
         Value::Number(number) => RecordKey::new(kind, &number.to_string()),
@@ -184,7 +186,7 @@ mod tests {
         Request { kind, body: body.as_object().unwrap().clone() }
     }
 
-    /// Which names the request has, by their kinds and texts.
+    /// Checks the keys of a request of this kind and body.
     fn check(kind: RequestKind, body: &Value, expected: &[(NameKind, &str)]) {
         let mut names: Vec<RecordKey> =
             expected.iter().map(|(kind, name)| RecordKey::new(*kind, name).unwrap()).collect();
@@ -193,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn feedback_names_whom_savio_looks_for() {
+    fn feedback_keys_are_what_savio_looks_up() {
         let feedback = RequestKind::Feedback;
         let ann = (NameKind::PersonEmail, "ann@example.com");
 
@@ -217,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn contacts_and_companies_name_what_finds_them() {
+    fn contact_and_company_keys_are_what_savio_looks_up() {
         check(
             RequestKind::Contact,
             &json!({ "internal_id": "7", "email": "ann@example.com", "name": "Ann",
@@ -237,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_alike_whatever_their_case_and_the_space_around_them() {
+    fn record_keys_ignore_case_and_surrounding_space() {
         assert_eq!(
             RecordKey::new(NameKind::Tag, " ÄRGER\n"),
             RecordKey::new(NameKind::Tag, "ärger")
@@ -250,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn an_upsert_is_that_of_its_internal_id() {
+    fn upsert_key_is_the_internal_id() {
         let company = |id: Value| request(RequestKind::Company, &json!({ "internal_id": id }));
         let contact = request(RequestKind::Contact, &json!({ "internal_id": "6" }));
 
@@ -260,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn digests_are_those_that_stores_keep() {
+    fn digests_match_those_in_existing_stores() {
         let hex = |kind, name: &str| {
             data_encoding::HEXLOWER.encode(RecordKey::new(kind, name).unwrap().as_bytes())
         };

@@ -1,10 +1,11 @@
-//! What Savio can store of a text: PostgreSQL, and with it Savio, refuses NUL and the whole request with it.
+//! Removes what Savio cannot store from texts.
 
 use serde_json::Value;
 
+// PostgreSQL cannot store NUL in a text, so Savio refuses the whole request for one.
 pub const NUL: char = '\0';
 
-/// A value of a request without what Savio cannot store, keys included.
+/// Removes NUL from all texts and keys of a value.
 pub fn storable(value: Value) -> Value {
     match value {
         Value::String(text) if text.contains(NUL) => Value::String(text.replace(NUL, "")),

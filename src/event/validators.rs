@@ -1,13 +1,14 @@
-//! URLs and e-mail addresses that Savio accepts: the rules of Django's URLValidator and EmailValidator, which Django
-//! REST framework applies to such fields. Savio refuses a whole request for one field that breaks them.
+//! The rules for URLs and e-mail addresses by which Savio refuses a request: those of Django's
+//! URLValidator and EmailValidator, which Django REST framework applies to such fields.
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 const SCHEMES: [&str; 4] = ["http", "https", "ftp", "ftps"];
-/// Of Django's URLValidator, in characters.
+// `URLValidator.max_length`.
 const URL_CHARS_MAX: usize = 2048;
-/// Of Django's EmailField.
+// The default `max_length` of Django's `EmailField`.
 const EMAIL_CHARS_MAX: usize = 254;
+// RFC 1034, 3.1: a name has 255 octets, of which one is the first length and one is the root's.
 const HOST_CHARS_MAX: usize = 253;
 const LABEL_CHARS_MAX: usize = 63;
 
@@ -28,18 +29,19 @@ pub fn is_url(text: &str) -> bool {
     }
 }
 
-/// `\s` of Python, which has four control characters more.
+/// Returns whether `\s` of a Python regular expression matches: it has four control characters
+/// more.
 fn is_space(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}')
 }
 
-/// `user` or `user:password`
+/// Accepts `user` and `user:password`.
 fn is_user(user: &str) -> bool {
     let (name, password) = user.split_once(':').unwrap_or((user, ""));
     !name.is_empty() && ![name, password].iter().any(|part| part.contains([':', '@']))
 }
 
-/// A host, and perhaps a port.
+/// Accepts a host with or without a port.
 fn is_server(server: &str) -> bool {
     if let Some(rest) = server.strip_prefix('[') {
         return rest.split_once(']').is_some_and(|(address, port)| {
@@ -61,10 +63,11 @@ fn is_host(host: &str) -> bool {
     if host.parse::<Ipv4Addr>().is_ok() || host.eq_ignore_ascii_case("localhost") {
         return true;
     }
+    // A dot at the end is that of the DNS root, which Django allows in URLs and not in addresses.
     host.chars().nth(HOST_CHARS_MAX).is_none() && is_domain(host.strip_suffix('.').unwrap_or(host))
 }
 
-/// At least two labels.
+/// Accepts at least two labels.
 fn is_domain(domain: &str) -> bool {
     let Some((labels, top)) = domain.rsplit_once('.') else {
         return false;
@@ -72,14 +75,14 @@ fn is_domain(domain: &str) -> bool {
     labels.split('.').all(|label| is_label(label, 1, is_letter_or_digit)) && is_top_label(top)
 }
 
-/// `com`, or in punycode `xn--p1ai`.
+/// Accepts a top-level domain such as `com`, or in punycode `xn--p1ai`.
 fn is_top_label(label: &str) -> bool {
     let is_punycode = label.get(..4).is_some_and(|it| it.eq_ignore_ascii_case("xn--"))
         && is_label(label, 5, |c| c.is_ascii_alphanumeric());
     is_punycode || is_label(label, 2, |c| is_letter_or_digit(c) && !c.is_ascii_digit())
 }
 
-/// A hyphen may stand between two others.
+/// Accepts allowed characters, and hyphens between them.
 fn is_label(label: &str, chars_min: usize, is_allowed: impl Fn(char) -> bool) -> bool {
     (chars_min..=LABEL_CHARS_MAX).contains(&label.chars().count())
         && label.chars().all(|c| c == '-' || is_allowed(c))
@@ -88,14 +91,16 @@ fn is_label(label: &str, chars_min: usize, is_allowed: impl Fn(char) -> bool) ->
 }
 
 fn is_letter_or_digit(c: char) -> bool {
+    // Django's `ul` range. Its characters beyond the basic plane, such as emoji, are not in it.
     let is_beyond_ascii = matches!(c, '\u{a1}'..='\u{ffff}');
     c.is_ascii_alphanumeric() || (is_beyond_ascii && !is_invisible(c) && !c.is_whitespace())
 }
 
-/// Characters that copied texts have around and inside addresses, and that nobody sees: those that Unicode lets programs
-/// not show (`Default_Ignorable_Code_Point`), and marks of annotations. Django takes them in the name of a host, where
-/// they make it another one.
+/// Returns whether a character is not shown: Unicode's `Default_Ignorable_Code_Point` and the marks
+/// of interlinear annotations.
 pub(crate) fn is_invisible(c: char) -> bool {
+    // Copied texts have them around and inside addresses. Django accepts them in a host, which they
+    // make another host, so what looks like one address would be another.
     matches!(
         c,
         '\u{ad}'
@@ -127,19 +132,20 @@ pub fn is_email(text: &str) -> bool {
         && (domain == "localhost" || is_domain(domain) || is_address_literal(domain))
 }
 
-/// Atoms with single dots between them.
+/// Accepts atoms with single dots between them (RFC 5322, 3.2.3).
 fn is_dot_atom(local: &str) -> bool {
     let is_atom = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c);
     local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atom))
 }
 
-/// `"Ada Rossi"`
+/// Accepts a quoted local part such as `"ada@home"`.
 fn is_quoted(local: &str) -> bool {
-    let inside = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    let Some(inside) = inside else {
+    // Django's regular expression: like RFC 5322, 3.2.4, but without white space in the quotes.
+    let content = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let Some(content) = content else {
         return false;
     };
-    let mut chars = inside.chars();
+    let mut chars = content.chars();
     while let Some(c) = chars.next() {
         let is_allowed = match c {
             '\\' => chars.next().is_some_and(
@@ -156,10 +162,10 @@ fn is_quoted(local: &str) -> bool {
     true
 }
 
-/// `[127.0.0.1]`
+/// Accepts an address literal such as `[127.0.0.1]` (RFC 5321, 4.1.3).
 fn is_address_literal(domain: &str) -> bool {
-    let inside = domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    inside.is_some_and(|it| it.parse::<Ipv4Addr>().is_ok() || it.parse::<Ipv6Addr>().is_ok())
+    let content = domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    content.is_some_and(|it| it.parse::<Ipv4Addr>().is_ok() || it.parse::<Ipv6Addr>().is_ok())
 }
 
 #[cfg(test)]
@@ -300,7 +306,7 @@ mod tests {
     ];
 
     #[test]
-    fn urls_are_judged_as_django_judges_them() {
+    fn urls_are_validated_like_django() {
         for text in URLS {
             assert!(is_url(text), "{text:?}");
         }
@@ -316,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_judged_as_django_judges_them() {
+    fn email_addresses_are_validated_like_django() {
         for text in ADDRESSES {
             assert!(is_email(text), "{text:?}");
         }

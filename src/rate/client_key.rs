@@ -1,8 +1,8 @@
-//! What limits count as one client.
+//! The key by which limits count clients.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// An IPv4 address, or the /64 of an IPv6 address: whoever has one address of a /64 has all of them.
+/// An IPv4 address, or the /64 network of an IPv6 address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientKey(IpAddr);
 
@@ -10,6 +10,8 @@ impl From<IpAddr> for ClientKey {
     fn from(address: IpAddr) -> ClientKey {
         ClientKey(match address.to_canonical() {
             IpAddr::V4(address) => address.into(),
+            // Networks assign a /64 to one host or customer, who can use any address of it (RFC
+            // 7421): a limit for single addresses would be no limit.
             IpAddr::V6(address) => {
                 let network = address.to_bits() & (u128::MAX << 64);
                 Ipv6Addr::from_bits(network).into()

@@ -1,4 +1,4 @@
-//! The token of the admin API: where it is from, and where a person finds it.
+//! The token of the admin API: configured, or generated at the start.
 
 use std::io::{IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
@@ -12,19 +12,20 @@ use crate::admin::AdminToken;
 use crate::config::Config;
 use crate::secret::Secret;
 
-/// How a person gets the token.
+/// Origin of the token, by which the start-up report says where to find it.
 pub(crate) enum TokenOrigin {
-    /// It is configured.
+    /// Configured.
     Known,
-    /// It is configured, and too short to be safe.
+    /// Configured, and too short to be safe.
     Short,
-    /// It was made now; this is it, for the terminal on which the relay was started.
+    /// Generated, to be shown on the terminal on which the relay was started.
     Shown(SecretString),
-    /// It was made now, and is in this file.
+    /// Generated and written to this file.
     Written(PathBuf),
 }
 
-/// The token of the configuration; else a new one, which is written into a file where nobody sits at a terminal.
+/// Returns the configured token, or a generated one. That is written to a file if standard error is
+/// not a terminal.
 pub(super) fn find(config: &Config) -> Result<(AdminToken, TokenOrigin), RelayError> {
     if let Secret::Found(token) = &config.admin_token {
         let origin =
@@ -32,26 +33,29 @@ pub(super) fn find(config: &Config) -> Result<(AdminToken, TokenOrigin), RelayEr
         let token = AdminToken::new(token.clone()).ok_or(RelayError::EmptyAdminToken)?;
         return Ok((token, origin));
     }
-    let made =
+    // Two random UUIDs: 244 bits from the generator of the operating system.
+    let generated =
         SecretString::from(format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()));
+    // Standard error that is not a terminal is a log, which more people and programs read.
     let origin = if std::io::stderr().is_terminal() {
-        TokenOrigin::Shown(made.clone())
+        TokenOrigin::Shown(generated.clone())
     } else {
         let path = config.store.path.with_file_name("admin-token");
-        let written = write_for_owner(&path, &format!("{}\n", made.expose_secret()));
+        let written = write_for_owner(&path, &format!("{}\n", generated.expose_secret()));
         if let Err(error) = written {
             return Err(RelayError::AdminTokenFile { path, error });
         }
         TokenOrigin::Written(path)
     };
-    let token = AdminToken::new(made).expect("it was just made");
+    let token = AdminToken::new(generated).expect("it was just made");
     Ok((token, origin))
 }
 
-/// For the owner alone, whoever wrote the file before, and whole whenever somebody reads it.
+/// Replaces a file by one that only its owner can read.
 pub(super) fn write_for_owner(path: &Path, text: &str) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    // It is made with mode 0600.
+    // A new file with mode 0600 that is renamed: writing to an existing one would keep its mode and
+    // owner, and a reader could see half of it.
     let mut file = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
     file.write_all(text.as_bytes())?;
     file.persist(path)?;

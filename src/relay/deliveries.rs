@@ -1,4 +1,4 @@
-//! One delivery for each destination, with the mappings of the sources that send to it.
+//! The deliveries: one for each destination, with the mappings of the sources that send to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::telemetry::metrics::Attempts;
 use crate::telemetry::traces::Traces;
 use crate::{admin, clock};
 
-/// What all destinations have in common.
+/// Parts that all destinations share.
 pub(super) struct Shared {
     pub(super) traces: Traces,
     pub(super) mapper: Arc<Mapper>,
@@ -23,9 +23,9 @@ pub(super) struct Shared {
 
 pub(super) struct Deliveries {
     by_destination: BTreeMap<String, Arc<Delivery>>,
-    /// Why nothing can be sent, where there is no token.
+    /// Destinations without a token, with the reason.
     without_token: BTreeMap<String, String>,
-    /// What they count into.
+    /// The counters of all destinations.
     pub(super) attempts: Attempts,
 }
 
@@ -63,20 +63,20 @@ impl Deliveries {
         self.by_destination.values()
     }
 
-    /// What the API looks into.
+    /// Returns the handles of the destinations for the admin API.
     pub(super) fn to_look_into(
         &self,
         destinations: &DestinationConfigs,
     ) -> BTreeMap<String, admin::DestinationHandle> {
-        let look_into = |(name, to): (&String, &config::DestinationConfig)| {
+        let handle = |(name, to): (&String, &config::DestinationConfig)| {
             let delivery = Arc::clone(self.by_destination.get(name)?);
             let base_url = to.base_url.to_string();
             Some((name.clone(), admin::DestinationHandle { base_url, delivery }))
         };
-        destinations.iter().filter_map(look_into).collect()
+        destinations.iter().filter_map(handle).collect()
     }
 
-    /// Takes the whole new set.
+    /// Replaces all mappings of all destinations.
     pub(super) fn replace_mappings(&self, files: &[MappingFile]) {
         for (name, delivery) in &self.by_destination {
             let own = files.iter().filter(|file| file.destination() == name);
@@ -88,19 +88,19 @@ impl Deliveries {
         }
     }
 
-    /// The destinations to which a source would send that is live, and why nothing is sent to them.
+    /// Returns the destinations of live sources that have no token, and the reason.
     pub(super) fn without_token(&self, files: &[MappingFile]) -> Vec<(&str, &str)> {
         let now = clock::now();
         let is_live =
             |file: &&MappingFile| file.source.as_ref().is_some_and(|it| it.off(now).is_none());
-        let wanted: BTreeSet<&str> =
+        let live: BTreeSet<&str> =
             files.iter().filter(is_live).map(MappingFile::destination).collect();
-        let paused = self.without_token.iter().filter(|(name, _)| wanted.contains(name.as_str()));
+        let paused = self.without_token.iter().filter(|(name, _)| live.contains(name.as_str()));
         paused.map(|(name, reason)| (name.as_str(), reason.as_str())).collect()
     }
 }
 
-/// The client of the destination, or why nothing can be sent to it yet.
+/// Returns the client of the destination, or the reason for which it has none yet.
 fn client(to: &config::DestinationConfig) -> Result<Result<Client, String>, RelayError> {
     let token = match &to.token {
         Secret::Found(token) => token.clone(),

@@ -1,4 +1,4 @@
-//! Why the relay does not start, or does not stop as it should.
+//! Errors of starting and stopping the relay.
 
 use std::io;
 use std::path::PathBuf;

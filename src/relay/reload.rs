@@ -1,4 +1,4 @@
-//! Takes what people wrote while the relay runs: the whole new set of mapping files, or nothing of it.
+//! Reloads the mapping files while the relay runs: the whole new set is applied, or nothing of it.
 
 mod file_watcher;
 
@@ -22,39 +22,39 @@ use crate::mapping_file::location::{DIRECTORY, Location, LocationError};
 use crate::secret::Environment;
 use file_watcher::{FileWatcher, WatchedPaths};
 
-/// Looks at the files again at each SIGHUP, and whenever one changes.
+/// Reads the files again at each SIGHUP and whenever one changes.
 pub(crate) struct Reloader {
-    /// The configuration that is named on the command line.
+    /// The configuration named on the command line.
     config: Option<PathBuf>,
     environment: Arc<Environment>,
-    /// Those with which the relay runs: they change at a restart.
+    /// Destinations of the running relay, which only a restart changes.
     destinations: Arc<[String]>,
     hangups: Option<Signal>,
-    watch: FileWatcher,
-    /// Of the mapping files.
+    watcher: FileWatcher,
+    /// The folder of the mapping files.
     folder: PathBuf,
-    /// At the last look, whether it was taken or not.
-    found: Result<FileSet, ReloadError>,
+    /// Result of the last read, whether it was applied or not.
+    last_read: Result<FileSet, ReloadError>,
     applied: AppliedFiles,
 }
 
-/// What people wrote, as it was on the disk at one moment.
+/// The configuration and the mapping files, as they were read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct FileSet {
     config: Option<Document>,
-    /// Where the mapping files are, or would be.
+    /// The folder of the mapping files, which need not exist.
     folder: PathBuf,
     mappings: Vec<Document>,
 }
 
-/// The texts under which the relay runs.
+/// The texts with which the relay runs.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct AppliedFiles {
     config: Option<Document>,
     mappings: BTreeMap<SourceName, String>,
 }
 
-/// Why nothing of the new set is taken.
+/// Reason for which a new set is rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum ReloadError {
     Unreadable(String),
@@ -63,23 +63,23 @@ enum ReloadError {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ReloadTrigger {
-    Asked,
+    Hangup,
     Changed,
 }
 
 type ReadSet = (FileSet, Vec<MappingFile>);
 
-/// Mapping files without mistakes, which the relay is to apply.
+/// Mapping files without mistakes, to be applied.
 pub(crate) struct CheckedSet {
     pub(super) files: Vec<MappingFile>,
-    /// In comparison with those before.
+    /// The changes since the last set, for the log.
     changes: String,
-    /// The configuration's name, if it has changed as well.
+    /// Name of the configuration, if it has changed as well.
     changed_config: Option<String>,
 }
 
 impl Reloader {
-    /// From here on no change is overlooked and no SIGHUP ends the process.
+    /// Starts to watch: from here on no change is missed, and SIGHUP does not end the process.
     pub(crate) fn begin(
         path: Option<&Path>,
         config: &Config,
@@ -89,58 +89,59 @@ impl Reloader {
         if let Err(error) = &hangups {
             warn!(%error, "SIGHUP cannot be watched: a reload happens only when a file changes");
         }
-        let found = FileSet::read(path, environment);
+        let last_read = FileSet::read(path, environment);
         let destinations = config.destinations.keys().cloned().collect();
-        let mut reload = Reloader {
+        let mut reloader = Reloader {
             config: path.map(Path::to_owned),
             environment: Arc::new(environment.clone()),
             destinations,
             hangups: hangups.ok(),
-            watch: FileWatcher::default(),
+            watcher: FileWatcher::default(),
             folder: DIRECTORY.into(),
             applied: AppliedFiles::default(),
-            found,
+            last_read,
         };
-        if let Ok(written) = &reload.found {
-            reload.folder.clone_from(&written.folder);
-            let files = written.sources(&reload.destinations, environment);
-            reload.applied = AppliedFiles::of(written, &files);
+        if let Ok(file_set) = &reloader.last_read {
+            reloader.folder.clone_from(&file_set.folder);
+            let files = file_set.sources(&reloader.destinations, environment);
+            reloader.applied = AppliedFiles::of(file_set, &files);
         }
-        reload.watch.begin(&reload.places());
-        reload
+        reloader.watcher.begin(&reloader.watched_paths());
+        reloader
     }
 
-    /// The next set that has no mistakes; one with mistakes is only logged.
+    /// Waits for the next set without mistakes; one with mistakes is only logged.
     pub(crate) async fn next(&mut self) -> CheckedSet {
         loop {
             let trigger = tokio::select! {
-                () = hangup(&mut self.hangups) => ReloadTrigger::Asked,
-                () = self.watch.changed() => ReloadTrigger::Changed,
+                () = hangup(&mut self.hangups) => ReloadTrigger::Hangup,
+                () = self.watcher.changed() => ReloadTrigger::Changed,
             };
-            // Before the files are read, so that no change after it is overlooked.
-            self.watch.begin(&self.places());
+            // Before the files are read, so that a change while they are read is not missed.
+            self.watcher.begin(&self.watched_paths());
             let Some(read) = self.read().await else { continue };
-            if let Some(set) = self.judge(read, trigger) {
+            if let Some(set) = self.evaluate(read, trigger) {
                 return set;
             }
         }
     }
 
-    fn places(&self) -> WatchedPaths {
+    fn watched_paths(&self) -> WatchedPaths {
         WatchedPaths {
             config: self.config.clone().unwrap_or_else(|| config::FILE.into()),
             mappings: self.folder.clone(),
         }
     }
 
-    /// Files may lie on a disk that hangs, so they are read apart from what answers signals.
     async fn read(&self) -> Option<Result<ReadSet, ReloadError>> {
+        // On a thread of its own: a network disk that hangs must not hold up the runtime, which
+        // also handles the signals.
         let (config, environment) = (self.config.clone(), Arc::clone(&self.environment));
         let destinations = Arc::clone(&self.destinations);
         let read = spawn_blocking(move || {
-            let written = FileSet::read(config.as_deref(), &environment)?;
-            let files = written.sources(&destinations, &environment);
-            Ok((written, files))
+            let file_set = FileSet::read(config.as_deref(), &environment)?;
+            let files = file_set.sources(&destinations, &environment);
+            Ok((file_set, files))
         });
         let read = read.await;
         if let Err(error) = &read {
@@ -149,35 +150,39 @@ impl Reloader {
         read.ok()
     }
 
-    fn judge(
+    fn evaluate(
         &mut self,
         read: Result<ReadSet, ReloadError>,
         trigger: ReloadTrigger,
     ) -> Option<CheckedSet> {
-        let found = read.as_ref().map(|(written, _)| written.clone()).map_err(ReloadError::clone);
-        if trigger == ReloadTrigger::Changed && found == self.found {
+        let last_read =
+            read.as_ref().map(|(file_set, _)| file_set.clone()).map_err(ReloadError::clone);
+        // A file that was only touched, or a write to another file, reads the same. At a SIGHUP the
+        // files are applied all the same: secrets that they name may have changed.
+        if trigger == ReloadTrigger::Changed && last_read == self.last_read {
             return None;
         }
-        if let Ok(written) = &found
-            && written.folder != self.folder
+        if let Ok(file_set) = &last_read
+            && file_set.folder != self.folder
         {
-            self.folder.clone_from(&written.folder);
-            self.watch.move_to(&self.places());
+            self.folder.clone_from(&file_set.folder);
+            self.watcher.move_to(&self.watched_paths());
         }
-        self.found = found;
+        self.last_read = last_read;
         match read.and_then(|set| self.checked(set)) {
             Ok(set) => Some(set),
-            Err(refusal) => {
-                refusal.log();
-                warn!("reload rejected, keeping the current mapping files: {refusal}");
+            Err(rejection) => {
+                rejection.log();
+                warn!("reload rejected, keeping the current mapping files: {rejection}");
                 None
             }
         }
     }
 
-    /// The set, if it can be applied whole; from then on it is what later ones are compared with.
-    fn checked(&mut self, (written, files): ReadSet) -> Result<CheckedSet, ReloadError> {
-        if let (None, Some(config)) = (&written.config, &self.applied.config) {
+    /// Returns the set if it can be applied as a whole; later ones are compared with it.
+    fn checked(&mut self, (file_set, files): ReadSet) -> Result<CheckedSet, ReloadError> {
+        // Its absence means the defaults, which nobody who deletes or renames the file intends.
+        if let (None, Some(config)) = (&file_set.config, &self.applied.config) {
             return Err(ReloadError::Unreadable(format!("{} is gone", config.name)));
         }
         let is_mistaken = |file: &MappingFile| file.mistakes.iter().any(Diagnostic::is_error);
@@ -186,7 +191,7 @@ impl Reloader {
             let mistaken = mistaken.map(|file| (file.document, file.mistakes));
             return Err(ReloadError::Mistaken(mistaken.collect()));
         }
-        let new = AppliedFiles::of(&written, &files);
+        let new = AppliedFiles::of(&file_set, &files);
         let old = std::mem::replace(&mut self.applied, new);
         let changes = self.applied.changes_since(&old);
         let config = self.applied.config.as_ref().filter(|_| self.applied.config != old.config);
@@ -221,7 +226,7 @@ impl FileSet {
         Ok(FileSet { config: document, folder, mappings })
     }
 
-    /// With the secrets as they are now.
+    /// Reads the mapping files, with the current secrets.
     fn sources(&self, destinations: &[String], environment: &Environment) -> Vec<MappingFile> {
         let known = || destinations.iter().map(String::as_str);
         let read = |document: &Document| {
@@ -232,10 +237,10 @@ impl FileSet {
 }
 
 impl AppliedFiles {
-    fn of(written: &FileSet, files: &[MappingFile]) -> AppliedFiles {
+    fn of(file_set: &FileSet, files: &[MappingFile]) -> AppliedFiles {
         let text = |file: &MappingFile| Some((file.name.clone()?, file.document.text.clone()));
         let mappings = files.iter().filter_map(text).collect();
-        AppliedFiles { config: written.config.clone(), mappings }
+        AppliedFiles { config: file_set.config.clone(), mappings }
     }
 
     fn changes_since(&self, old: &AppliedFiles) -> String {
@@ -289,7 +294,7 @@ impl fmt::Display for ReloadError {
     }
 }
 
-/// One line of the log for each mistake, where nobody would see it underlined.
+/// Logs one line for each mistake, instead of the underlined text of a terminal.
 pub(crate) fn log_mistakes(document: &Document, mistakes: &[Diagnostic]) {
     for mistake in mistakes {
         let (line, column) = mistake.line_and_column(document);

@@ -1,5 +1,6 @@
-//! The addresses of the sources. The one at which a source waits for its secret has a code that makes its
-//! bearer the sender: it is shown on a terminal or kept in a file for the owner, and is in no log.
+//! The URLs of the sources. The one at which a source waits for its secret has a one-time code, by
+//! which anybody could set the secret. So it is shown on a terminal or written to a file for the
+//! owner, and never logged.
 
 use std::io::{IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
@@ -13,36 +14,36 @@ use crate::intake::registry::{SourceStatus, Sources};
 use crate::intake::setup::PendingSetup;
 
 pub(crate) struct SourceAddresses {
-    /// What a source's address is appended to.
+    /// Base URL of the sources.
     pub(super) url: String,
-    place: AddressOutput,
+    output: AddressOutput,
 }
 
-/// Where the addresses with a code can be read.
+/// Output for the URLs with a code.
 enum AddressOutput {
     Terminal,
-    /// Standard error goes to a log.
+    /// Used if standard error is not a terminal, and therefore a log.
     File(PathBuf),
 }
 
 impl SourceAddresses {
     pub(super) fn beside(store: &Path, url: &str) -> SourceAddresses {
-        let place = if std::io::stderr().is_terminal() {
+        let output = if std::io::stderr().is_terminal() {
             AddressOutput::Terminal
         } else {
             AddressOutput::File(store.with_file_name("setup-addresses"))
         };
-        SourceAddresses { url: url.to_owned(), place }
+        SourceAddresses { url: url.to_owned(), output }
     }
 
-    /// Where its webhooks are posted to.
+    /// Returns the URL to which the source's webhooks are posted.
     pub(crate) fn of(&self, name: &SourceName) -> String {
         format!("{}/hooks/{name}", self.url)
     }
 
-    /// The address to register, or where it is.
+    /// Returns the URL to register, or the file that has it.
     pub(crate) fn of_setup(&self, setup: &PendingSetup) -> String {
-        match &self.place {
+        match &self.output {
             AddressOutput::Terminal => format!("{}{}", self.url, setup.address()),
             AddressOutput::File(path) => {
                 let (address, path) = (self.of(&setup.source.name), path.display());
@@ -53,11 +54,12 @@ impl SourceAddresses {
 
     pub(super) fn announce(&self, setup: &PendingSetup) {
         let name = &setup.source.name;
-        match &self.place {
+        match &self.output {
             AddressOutput::Terminal => {
                 warn!(source = %name, "{name} waits for its secret at an address that is shown once");
                 let (url, address) = (&self.url, setup.address());
-                // That nobody reads it any more is no reason to stop.
+                // A closed terminal is no reason to stop. Not by the log, which may go to a file
+                // too.
                 let _ = writeln!(std::io::stderr().lock(), "register {url}{address}");
             }
             AddressOutput::File(path) => {
@@ -67,9 +69,9 @@ impl SourceAddresses {
         }
     }
 
-    /// Writes the file anew, with one line for each source that waits now; without any, it goes.
+    /// Replaces the file by one with a line for each source that waits; without any, deletes it.
     pub(super) async fn write(&self, sources: &Sources) {
-        let AddressOutput::File(path) = &self.place else { return };
+        let AddressOutput::File(path) = &self.output else { return };
         let waiting = sources.iter().filter_map(|(name, status)| match status {
             SourceStatus::AwaitingSecret(setup) => {
                 Some(format!("{name} {}{}\n", self.url, setup.address()))

@@ -1,4 +1,4 @@
-//! What the log says of the sources: which are live or off, and what a person should look at.
+//! Logs changes of the sources, and warnings about them.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::intake::registry::{SourceStatus, Sources};
 use crate::mapping_file::file::MappingFile;
 use crate::store::{Archive, Sqlite, StateCount};
 
-/// Which sources are live or off that were not.
+/// Logs the sources whose status has changed.
 pub(crate) fn log_changes(old: &Sources, new: &Sources, addresses: &SourceAddresses) {
     for (name, status) in new {
         match (status, old.get(name)) {
@@ -30,7 +30,7 @@ pub(crate) fn log_changes(old: &Sources, new: &Sources, addresses: &SourceAddres
     }
 }
 
-/// What a person should know of sources that are live.
+/// Logs the warnings about live sources.
 pub(crate) fn warn_of_live_sources(files: &[MappingFile]) {
     let now = clock::now();
     for (source, file) in files.iter().filter_map(|file| file.source.as_ref().zip(Some(file))) {
@@ -42,7 +42,8 @@ pub(crate) fn warn_of_live_sources(files: &[MappingFile]) {
     }
 }
 
-/// Events that nothing can map at present are easily forgotten.
+/// Logs the sources that have queued events and no mapping. Without a mapping nothing else would
+/// mention these events.
 pub(super) async fn warn_of_waiting(store: &Sqlite, files: &[MappingFile]) {
     let mapped: BTreeSet<&SourceName> =
         files.iter().filter_map(MappingFile::mapped).map(|(source, _)| source).collect();

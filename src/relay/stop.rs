@@ -1,4 +1,4 @@
-//! The end of the store at a stop, in bounded time, whoever else locks it.
+//! Closes the store at a stop, in bounded time even if another program locks it.
 
 use std::time::Duration;
 
@@ -7,16 +7,19 @@ use tracing::{error, warn};
 
 use crate::store::{Queue, Sqlite, StoreError, Trouble};
 
-/// After `server.shutdown_timeout`, for writing that the events in hand are given back. It is one commit.
+/// Time after `server.shutdown_timeout` for releasing the claims, which is one commit.
+// With `CLOSE_TIME` one second, so that the default of 8 s ends before the 10 s after which Docker
+// kills. Without a deadline each wait for the lock takes five seconds, and a stop had up to three.
 const GIVE_BACK_TIME: Duration = Duration::from_millis(700);
 
-/// After that, for closing the store. What is not written back into the database by then stays in its log.
+/// Time after that for closing the store. What is not written back into the database by then stays
+/// in its log.
 const CLOSE_TIME: Duration = Duration::from_millis(300);
 
-/// Between tries while another program locks the store.
+/// Pause between tries while another program locks the store.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// Why a stop is not clean.
+/// Reason for which a stop is not clean.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StopError {
     #[error(
@@ -26,7 +29,7 @@ pub(crate) enum StopError {
     StillClaimed,
 }
 
-/// Up to when each step of a stop may take.
+/// Deadlines of the steps of a stop.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StopDeadlines {
     give_back: Instant,
@@ -34,7 +37,7 @@ pub(super) struct StopDeadlines {
 }
 
 impl StopDeadlines {
-    /// For a stop that begins now.
+    /// Returns the deadlines of a stop that begins now.
     pub(super) fn after(shutdown_timeout: Duration) -> StopDeadlines {
         let now = Instant::now();
         let give_back = now.checked_add(shutdown_timeout.saturating_add(GIVE_BACK_TIME));
@@ -42,20 +45,21 @@ impl StopDeadlines {
         StopDeadlines { give_back: give_back.unwrap_or(now), close: close.unwrap_or(now) }
     }
 
-    /// For the parts that bound themselves by `server.shutdown_timeout`.
+    /// Returns the deadline of the tasks, which themselves end after `server.shutdown_timeout`.
     pub(super) fn parts(&self) -> Instant {
         self.give_back
     }
 }
 
-/// Gives back the events in hand and closes the store.
+/// Releases the claims and closes the store.
 pub(super) async fn close(store: &Sqlite, deadlines: StopDeadlines) -> Result<(), StopError> {
     let given_back = give_back(store, deadlines.give_back).await;
     let ended = match &given_back {
         Ok(()) => Ok(()),
         Err(reason) => report(store, reason, deadlines.close).await,
     };
-    // The first poll stops the writer in any case. Whatever it still does ends with the process, as by a kill.
+    // The first poll stops the writer in any case. What it still does ends with the process, as by
+    // a kill.
     let closed = timeout_at(deadlines.close, store.close()).await;
     if closed.is_err() && given_back.is_ok() {
         warn!(
@@ -65,10 +69,10 @@ pub(super) async fn close(store: &Sqlite, deadlines: StopDeadlines) -> Result<()
     ended
 }
 
-/// Tries again while the store is only locked. An error: why it is not done.
+/// Releases the claims, and tries again while the store is locked. Returns the reason if it fails.
 async fn give_back(store: &Sqlite, deadline: Instant) -> Result<(), String> {
     let mut last = None;
-    let tries = async {
+    let attempts = async {
         loop {
             match store.give_back().await {
                 Err(error @ StoreError::Unavailable { trouble: Trouble::Busy, .. }) => {
@@ -81,7 +85,7 @@ async fn give_back(store: &Sqlite, deadline: Instant) -> Result<(), String> {
             }
         }
     };
-    let ended = timeout_at(deadline, tries).await;
+    let ended = timeout_at(deadline, attempts).await;
     let late = || last.map_or("the store takes too long to write".to_owned(), |it| it.to_string());
     ended.map_err(|_| late())?.map_err(|error| error.to_string())
 }
@@ -94,7 +98,7 @@ async fn report_wait(store: &Sqlite, error: &StoreError) {
     }
 }
 
-/// What the next start finds.
+/// Reports what the next start will find.
 async fn report(store: &Sqlite, reason: &str, deadline: Instant) -> Result<(), StopError> {
     let in_hand = timeout_at(deadline, store.in_hand()).await;
     if let Ok(Ok(0)) = in_hand {

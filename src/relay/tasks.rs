@@ -8,13 +8,13 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
-/// What runs until the relay is stopped.
+/// The tasks that run until the relay stops.
 pub(super) struct Tasks {
     pub(super) closing: watch::Sender<bool>,
-    /// Told when one of them ends, even by a panic.
+    /// Notified when one of them ends, even by a panic.
     pub(super) one_ended: Arc<Notify>,
     running: Vec<JoinHandle<()>>,
-    /// How long they may take to end.
+    /// Time in which they have to end.
     pub(super) shutdown_timeout: Duration,
 }
 
@@ -24,11 +24,11 @@ impl Tasks {
         Tasks { closing, one_ended, running: Vec::new(), shutdown_timeout }
     }
 
-    /// Resolves when they are to end.
+    /// Resolves when the tasks have to end.
     pub(super) fn closed(&self) -> impl Future<Output = ()> + use<> {
         let mut closing = self.closing.subscribe();
         async move {
-            // A sender that is gone means the same: the relay ends.
+            // A dropped sender means the same: the relay ends.
             let _ = closing.wait_for(|closing| *closing).await;
         }
     }
@@ -50,15 +50,17 @@ impl Tasks {
     }
 }
 
-/// Runs a part of the relay, and tells when it ends, even by a panic.
+/// Runs a task, and notifies `ended` when it ends, even by a panic.
 async fn supervised(part: impl Future<Output = ()>, ended: Arc<Notify>) {
-    struct Ending(Arc<Notify>);
-    impl Drop for Ending {
+    // By a drop, which a panic runs as well. Without this the relay would run on without its
+    // listener or its delivery, and nothing would restart it.
+    struct NotifyOnDrop(Arc<Notify>);
+    impl Drop for NotifyOnDrop {
         fn drop(&mut self) {
             self.0.notify_one();
         }
     }
-    let _ending = Ending(ended);
+    let _ending = NotifyOnDrop(ended);
     part.await;
 }
 
@@ -67,7 +69,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_part_that_panics_is_noticed() {
+    async fn panicking_task_is_noticed() {
         let ended = Arc::new(Notify::new());
 
         let part = tokio::spawn(supervised(async { panic!("in a test") }, ended.clone()));

@@ -1,5 +1,5 @@
-//! Traces begin before the parts that tell of themselves, and end after them. They never keep the relay
-//! from its work.
+//! Starts and ends the export of traces: it starts before the parts that record spans and ends
+//! after them, and none of its failures stops the relay.
 
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
@@ -7,12 +7,13 @@ use tracing::{info, warn};
 use crate::config::TracesConfig;
 use crate::telemetry::traces::Traces;
 
-/// Off where no collector is configured, or where it cannot be spoken to, which is said.
+/// Starts the export. It is off if no collector is configured or, with a warning, if it cannot
+/// start.
 pub(super) async fn start(config: &TracesConfig) -> Traces {
     let target = match config.target() {
         Ok(Some(target)) => target,
         Ok(None) => return Traces::default(),
-        Err(reason) => return without(&reason),
+        Err(reason) => return disabled(&reason),
     };
     let collector = target.name();
     match spawn_blocking(|| Traces::start(target)).await {
@@ -20,12 +21,12 @@ pub(super) async fn start(config: &TracesConfig) -> Traces {
             info!(collector, "traces go to {collector}");
             traces
         }
-        Ok(Err(reason)) => without(&reason),
-        Err(error) => without(&error.to_string()),
+        Ok(Err(reason)) => disabled(&reason),
+        Err(error) => disabled(&error.to_string()),
     }
 }
 
-fn without(reason: &str) -> Traces {
+fn disabled(reason: &str) -> Traces {
     warn!(reason, "no traces are sent: {reason}");
     Traces::default()
 }

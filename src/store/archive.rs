@@ -1,4 +1,4 @@
-//! What people and the API need of the store: events to look at, and the actions on them.
+//! The store's side for people and the API: reads of events, replays and releases.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use super::queue::Attempt;
 use super::replay::{HoldDecision, ReleaseOutcome, ReplayId, ReplayProgress, ReplayRequest};
 use crate::event::{Event, EventId, SourceName, State};
 
-/// Shows events, replays and releases them.
+/// Reads, replays and releases events.
 #[async_trait]
 pub trait Archive: Send + Sync {
     async fn event(&self, id: EventId) -> Result<Option<EventRecord>, StoreError>;
@@ -21,7 +21,8 @@ pub trait Archive: Send + Sync {
     /// Counts the events of each source in each state in which it has any.
     async fn counts(&self) -> Result<Vec<StateCount>, StoreError>;
 
-    /// Counts, for each source that has any, the queued events that wait for another event, as far as that is recorded.
+    /// Counts, for each source that has any, the queued events that wait for another event, as far
+    /// as that is recorded.
     async fn waiting(&self) -> Result<Vec<Waiting>, StoreError>;
 
     /// Returns, for each source with queued events, when the oldest of them was received.
@@ -32,10 +33,10 @@ pub trait Archive: Send + Sync {
 
     async fn count_matching(&self, filter: EventFilter) -> Result<MatchCount, StoreError>;
 
-    /// Records the order; `run_replay` carries it out.
-    async fn start_replay(&self, order: ReplayRequest) -> Result<(), StoreError>;
+    /// Records the request; [`run_replay`](super::run_replay) executes it.
+    async fn start_replay(&self, request: ReplayRequest) -> Result<(), StoreError>;
 
-    /// Cancels a replay: its next steps turn the events that were not begun yet back into what they were.
+    /// Cancels a replay: its next steps restore the events that were not started yet.
     async fn cancel_replay(&self, id: ReplayId, now: Timestamp) -> Result<(), StoreError>;
 
     async fn replay(&self, id: ReplayId) -> Result<Option<ReplayProgress>, StoreError>;
@@ -44,15 +45,15 @@ pub trait Archive: Send + Sync {
     async fn release(
         &self,
         id: EventId,
-        word: HoldDecision,
+        decision: HoldDecision,
         now: Timestamp,
     ) -> Result<ReleaseOutcome, StoreError>;
 }
 
-/// All that is known of one event.
+/// All that the store has of one event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventRecord {
-    /// The event's place in the order of receipt.
+    /// Position in the order of receipt.
     pub seq: u64,
     pub event: Event,
     pub state: State,
@@ -61,14 +62,15 @@ pub struct EventRecord {
     pub settled_at: Option<Timestamp>,
     pub requests: Vec<PlannedRequest>,
     pub attempts: Vec<Attempt>,
-    /// What was noted when its webhook was decoded, and then of its requests.
+    /// Notes from decoding its webhook, followed by those of its mapping.
     pub notes: Vec<String>,
-    /// The names of fields that were left out of its requests since Savio would not take their values.
+    /// Names of fields that were left out of its requests because Savio would refuse, or refused,
+    /// their values.
     pub left_out: Vec<String>,
 }
 
 impl EventRecord {
-    /// The event as it is in a list.
+    /// Returns the event's entry in a list.
     pub fn summary(&self) -> EventSummary {
         EventSummary {
             seq: self.seq,
@@ -93,11 +95,11 @@ pub struct StateCount {
     pub events: u64,
 }
 
-/// How many events of a source wait for another event.
+/// Numbers of events of a source that wait for another event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
     pub source: SourceName,
-    /// Those that are in somebody's hands meanwhile.
+    /// Events that are claimed while they wait.
     pub claimed: u64,
     pub unclaimed: u64,
 }

@@ -1,20 +1,20 @@
-//! Why the store could not do what was asked.
+//! Errors of the store.
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// Nothing was kept; it may work later.
+    /// Nothing was written; a later try may succeed.
     #[error("the store is not available: {reason}")]
     Unavailable { trouble: Trouble, reason: String },
-    /// The lease ended and the event is another's now; nothing was written.
+    /// The event is claimed by another, or settled; nothing was written.
     #[error("the claim has ended")]
     ClaimLost,
-    /// Nothing was written, and the same will never be.
+    /// Nothing was written, and the same write will fail each time.
     #[error("it can never be written: {reason}")]
     Impossible { reason: String },
 }
 
 impl StoreError {
-    /// The kind of trouble without its details, which are nothing for strangers.
+    /// Returns the kind of the error without its reason, for answers to unauthenticated callers.
     pub fn outline(&self) -> &'static str {
         let StoreError::Unavailable { trouble, .. } = self else {
             return "the store is not available";
@@ -30,17 +30,17 @@ impl StoreError {
     }
 }
 
-/// What kind of trouble a store has; the reason beside it may name paths.
+/// The kind of reason for which a store is unavailable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
     DiskFull,
     DiskFailed,
-    /// Others use it, or more waits for it than it takes.
+    /// Another program locks it, or its queue is full.
     Busy,
-    /// Its file is missing, read-only or another's.
+    /// Its file is missing, read-only or was replaced.
     File,
     /// SQLite found its file damaged.
     Damaged,
-    /// Trouble inside the relay.
+    /// A fault of the relay itself, or lack of memory.
     Internal,
 }

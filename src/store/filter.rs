@@ -1,4 +1,4 @@
-//! Which events are meant, and how they are listed.
+//! Filters, pages and entries of event lists.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,36 +9,38 @@ use utoipa::ToSchema;
 
 use crate::event::{EventId, SourceName, State};
 
-/// Events that are all of this; left empty, it means all.
+/// Conditions that an event has to meet all of; the default matches every event.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EventFilter {
-    /// One of these; none named means any.
+    /// One of these ids; an empty list matches any.
     pub ids: Vec<EventId>,
     pub state: Option<State>,
-    /// Of one of these; none at all where the list is empty.
+    /// One of these sources; an empty list matches no event.
     pub sources: Option<Vec<SourceName>>,
-    /// Received then or later.
+    /// Received at or after this time.
     pub since: Option<Timestamp>,
-    /// Received before.
+    /// Received before this time.
     pub until: Option<Timestamp>,
-    /// A part of the id, delivery id, type or reason; capital letters make no difference.
+    /// Part of the id, delivery id, type or reason, without regard to case.
     pub text: Option<String>,
-    /// Whether fields were left out of their requests, since Savio would not take the values.
+    /// Whether fields were left out of its requests because of their values.
     pub left_out: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageRequest {
     pub limit: usize,
-    /// Where the page before ended.
+    /// Position at which the previous page ended.
     pub after: Option<Cursor>,
 }
 
-/// A place in the order of receipt. Its text is for the one who listed, to come back with.
+/// A position in a list of events. Its text is the `next` of a page.
+// The time and the number, as in the indexes: a page is found by a search in an index, however many
+// events come before it. An offset would have to count them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cursor {
     pub received_at: Timestamp,
-    /// Tells events of one moment apart.
+    /// Orders events that were received in the same microsecond.
     pub number: i64,
 }
 
@@ -56,6 +58,7 @@ impl FromStr for Cursor {
     type Err = InvalidCursor;
 
     fn from_str(text: &str) -> Result<Cursor, InvalidCursor> {
+        // From the right: a time before 1970 begins with a minus sign too.
         let (time, number) = text.rsplit_once('-').ok_or(InvalidCursor)?;
         let time = time.parse().map_err(|_| InvalidCursor)?;
         Ok(Cursor {
@@ -76,7 +79,8 @@ impl Serialize for Cursor {
 #[schema(as = EventsListed)]
 pub struct EventPage {
     pub events: Vec<EventSummary>,
-    /// Where the next page begins; none at the end. A search in much may give a short page and this.
+    /// Where the next page begins; none at the end. A search in many events may return a short page
+    /// with one.
     #[schema(value_type = Option<String>)]
     pub next: Option<Cursor>,
 }
@@ -85,7 +89,7 @@ pub struct EventPage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = EventLine)]
 pub struct EventSummary {
-    /// The event's place in the order of receipt.
+    /// Position in the order of receipt.
     #[serde(skip)]
     pub seq: u64,
     pub id: EventId,
@@ -103,13 +107,13 @@ pub struct EventSummary {
     pub due_at: Option<Timestamp>,
 }
 
-/// How many events a filter means.
+/// Number of events that match a filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct MatchCount {
     pub events: u64,
-    /// Those of them that a replay leaves alone.
+    /// Queued ones among them, which a replay leaves alone.
     pub queued: u64,
-    /// There may be more: a search for a text counts for a second, and up to 10,000 events.
+    /// Whether there may be more: a text search stops after a second or 10,000 events.
     pub at_least: bool,
 }
 
@@ -125,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_comes_back_as_it_went() {
+    fn cursor_survives_a_round_trip() {
         for microseconds in [-5, 0, 1_800_000_000_000_001] {
             let received_at = Timestamp::from_microsecond(microseconds).unwrap();
             let cursor = Cursor { received_at, number: 7 };

@@ -1,4 +1,4 @@
-//! What intake needs of the store: a webhook is on disk before it is answered.
+//! The store's side for intake: a webhook is on disk before it is answered.
 
 use std::ops::Range;
 
@@ -11,10 +11,10 @@ use crate::event::{EventId, Headers, SourceName};
 /// Stores webhooks.
 #[async_trait]
 pub trait Inbox: Send + Sync {
-    /// Stores all new events of the webhook, or none of it.
+    /// Stores all events of the webhook that are new, or nothing.
     async fn store(&self, webhook: Webhook) -> Result<StoredEvents, StoreError>;
 
-    /// Stores webhooks as received one after the other, all of them or none.
+    /// Stores webhooks as if they were received one after the other, all of them or none.
     async fn store_all(&self, webhooks: Vec<Webhook>) -> Result<Vec<StoredEvents>, StoreError>;
 
     /// Checks that a webhook would be stored now.
@@ -26,28 +26,29 @@ pub trait Inbox: Send + Sync {
 pub struct Webhook {
     pub source: SourceName,
     pub received_at: Timestamp,
-    /// Without secrets.
+    /// Headers without secrets.
     pub headers: Headers,
     pub body: Vec<u8>,
-    /// The body as JSON text, where it came as something else.
+    /// The body as JSON text, if it was received in another format.
     pub decoded: Option<String>,
-    /// What was noted when it was decoded.
+    /// Notes from decoding the body.
     pub notes: Vec<String>,
     pub events: Vec<NewEvent>,
     pub origin: WebhookOrigin,
 }
 
 impl Webhook {
+    /// Returns the bytes of the body and of what it was decoded to.
     pub(super) fn stored_bytes(&self) -> usize {
         self.body.len() + self.decoded.as_ref().map_or(0, String::len)
     }
 }
 
-/// How a webhook came.
+/// The way in which a webhook arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WebhookOrigin {
     Sent,
-    /// A person imported it, to be delivered from this time on.
+    /// Imported by a person, to be delivered from this time on.
     Imported {
         due_at: Timestamp,
     },
@@ -58,20 +59,20 @@ pub struct NewEvent {
     pub id: EventId,
     pub event_type: Option<String>,
     pub delivery_id: Option<String>,
-    /// The bytes of `decoded`, else of `body`, that are this event's payload.
+    /// Byte range of this event's payload in `decoded`, or in `body` if there is none.
     pub payload: Range<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredEvents {
-    /// One id for each event of the webhook, in order; for a repeat the first one's.
+    /// One id for each event of the webhook, in order. A repeat has the id of the first delivery.
     pub events: Vec<EventId>,
-    /// The positions of those that were there before, in order.
+    /// Positions of the events that had been stored before, in order.
     pub repeated: Vec<usize>,
 }
 
 impl StoredEvents {
-    /// How many of them were not there before.
+    /// Returns how many of the events are new.
     pub fn new_events(&self) -> usize {
         self.events.len() - self.repeated.len()
     }

@@ -1,5 +1,5 @@
-//! What a running relay does beside its work: it forgets what settled long ago, finishes replays that
-//! were left half done, and sees at its start whether its events are counted rightly.
+//! Background work of a running relay: retention, unfinished replays, and a check of the event
+//! counts at each start.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,20 +14,20 @@ use super::error::StoreError;
 use super::replay::{ReplayId, ReplayProgress};
 use crate::clock;
 
-/// Does the work beside intake and delivery, in small steps.
+/// Maintains the store in small steps, beside intake and delivery.
 #[async_trait]
 pub trait Maintenance: Send + Sync {
-    /// Returns the replays that have steps to do, oldest first.
+    /// Returns the replays that have steps left, oldest first.
     async fn open_replays(&self) -> Result<Vec<ReplayId>, StoreError>;
 
-    /// Takes the next step of a replay, small enough not to hold up other writes.
+    /// Executes the next step of a replay, small enough not to delay other writes.
     async fn step_replay(&self, id: ReplayId) -> Result<Option<ReplayProgress>, StoreError>;
 
     /// Purges a small batch of events that settled before this time.
     async fn purge(&self, settled_before: Timestamp) -> Result<Purged, StoreError>;
 
-    /// Counts all events anew, corrects what `counts` says, and returns how many counts were wrong. It takes a third of
-    /// a second for a million events, and keeps nobody from writing.
+    /// Counts all events anew, corrects the stored counts and returns how many were wrong. A
+    /// million events take a third of a second, during which others can write.
     async fn recount(&self) -> Result<usize, StoreError>;
 }
 
@@ -35,27 +35,32 @@ pub trait Maintenance: Send + Sync {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Purged {
     pub events: usize,
-    /// Whether there is more to purge, or space to give back.
+    /// Whether there is more to purge, or free space to return to the disk.
     pub has_steps: bool,
 }
 
-/// Pause after each step of a replay, in which others have the disk; longer if the step took longer.
-const REST: Duration = Duration::from_millis(20);
+/// Shortest pause after a step of a replay.
+// Webhooks and delivery share the writer with the steps: a pause as long as the step leaves them at
+// least half of its time.
+const REPLAY_PAUSE_MIN: Duration = Duration::from_millis(20);
 
-const EVERY: Duration = Duration::from_mins(1);
+const INTERVAL: Duration = Duration::from_mins(1);
 
 /// Pause after each step of purging, as a multiple of the time that it took.
-const REST_TIMES: u32 = 4;
-const REST_MIN: Duration = Duration::from_millis(10);
+// Nobody waits for purging, so it takes a fifth of the writer's time, and a replay a half.
+const PURGE_PAUSE_FACTOR: u32 = 4;
+const PURGE_PAUSE_MIN: Duration = Duration::from_millis(10);
 
-/// Looks every minute, and when it is woken, until `shutdown`.
+/// Runs maintenance every minute, and when `wake` is notified, until `shutdown`.
 pub async fn run(
     store: Arc<dyn Maintenance>,
     retention: Duration,
     wake: Arc<Notify>,
     shutdown: impl Future<Output = ()>,
 ) {
-    let looking = async {
+    let work = async {
+        // Once: counts change in the same commit as their events, so only a bug or a change of the
+        // file by hand makes them wrong.
         recount(&*store).await;
         loop {
             if let Err(error) = run_once(&*store, retention, clock::now()).await {
@@ -63,18 +68,21 @@ pub async fn run(
             }
             tokio::select! {
                 () = wake.notified() => {}
-                () = sleep(EVERY) => {}
+                () = sleep(INTERVAL) => {}
             }
         }
     };
+    // A step that is cut off here is still written as a whole by the writer; the rest of a replay
+    // is recorded as open and continues at the next start.
     tokio::select! {
         () = shutdown => {}
-        () = looking => {}
+        () = work => {}
     }
 }
 
-/// What is listed and replayed is found by the counts.
 async fn recount(store: &dyn Maintenance) {
+    // Lists and replays look only into sources and states that have a count: with a wrong one,
+    // events would be missing there.
     match store.recount().await {
         Ok(0) => {}
         Ok(wrong) => error!(wrong, "event counts were wrong and have been corrected (bug)"),
@@ -82,7 +90,7 @@ async fn recount(store: &dyn Maintenance) {
     }
 }
 
-/// Does all that is due at `now`.
+/// Finishes open replays and purges what expired before `now`.
 pub async fn run_once(
     store: &dyn Maintenance,
     retention: Duration,
@@ -100,7 +108,7 @@ pub async fn run_once(
         if !step.has_steps {
             break;
         }
-        sleep((start.elapsed() * REST_TIMES).max(REST_MIN)).await;
+        sleep((start.elapsed() * PURGE_PAUSE_FACTOR).max(PURGE_PAUSE_MIN)).await;
     }
     if events > 0 {
         info!(events, "forgot events that settled before {before}");
@@ -108,22 +116,22 @@ pub async fn run_once(
     Ok(())
 }
 
-/// Carries a replay out, or its cancellation, and passes its progress to `tell` after each step. Two callers may do so
-/// at once.
+/// Executes a replay or its cancellation, and passes its progress to `report` after each step. Two
+/// callers may run the same replay at once.
 pub async fn run_replay(
     store: &dyn Maintenance,
     id: ReplayId,
-    mut tell: impl FnMut(&ReplayProgress),
+    mut report: impl FnMut(&ReplayProgress),
 ) -> Result<Option<ReplayProgress>, StoreError> {
     loop {
         let start = Instant::now();
         let replay = store.step_replay(id).await?;
         if let Some(replay) = &replay {
-            tell(replay);
+            report(replay);
         }
         if !replay.is_some_and(|replay| replay.has_steps) {
             return Ok(replay);
         }
-        sleep(start.elapsed().max(REST)).await;
+        sleep(start.elapsed().max(REPLAY_PAUSE_MIN)).await;
     }
 }

@@ -1,4 +1,5 @@
-//! A request that an event became: how far it is, and what of its past counts when the event is mapped again.
+//! The requests of a mapped event: their progress, and how much of it counts when the event is
+//! mapped again.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -6,36 +7,38 @@ use utoipa::ToSchema;
 
 use crate::event::Request;
 
-/// A request that an event became.
+/// A request of a mapped event, with its progress.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedRequest {
     pub request: Request,
     pub state: RequestState,
-    /// Savio's id of what the request made.
+    /// Savio's id of the record that the request made.
     pub savio_id: Option<Value>,
-    /// An earlier send may have arrived.
+    /// Whether an earlier attempt may have arrived.
     pub may_repeat: bool,
-    /// Fields that Savio refused, so that they are not in the request any more.
+    /// Fields that Savio refused and that were removed from the request.
     pub left_out: Vec<String>,
 }
 
 impl PlannedRequest {
-    /// What the mapping just made. A request that equals one of `earlier` has its past: what is done
-    /// stays done, and what may have arrived may repeat.
+    /// Plans the requests that a mapping just made. One that equals a request of `earlier`
+    /// continues it: done stays done, and a possible repeat stays marked.
     pub fn replan(requests: &[Request], mut earlier: Vec<PlannedRequest>) -> Vec<PlannedRequest> {
+        // Of two equal requests the one that is done is matched first: it saves a send.
         earlier.sort_by_key(|planned| planned.state != RequestState::Done);
         let mut planned = Vec::with_capacity(requests.len());
         for request in requests {
-            let past = earlier.iter().position(|past| past.was(request));
+            let past = earlier.iter().position(|past| past.matches(request));
+            // Removed: one earlier request stands for one new one, and no more.
             planned.push(match past.map(|at| earlier.remove(at)) {
-                Some(past) => past.again(request),
-                None => PlannedRequest::waiting(request.clone()),
+                Some(past) => past.resend(request),
+                None => PlannedRequest::unsent(request.clone()),
             });
         }
         planned
     }
 
-    fn waiting(request: Request) -> PlannedRequest {
+    fn unsent(request: Request) -> PlannedRequest {
         PlannedRequest {
             request,
             state: RequestState::Waiting,
@@ -45,8 +48,8 @@ impl PlannedRequest {
         }
     }
 
-    /// Whether this is what the mapping made, but for what Savio refused of it.
-    fn was(&self, request: &Request) -> bool {
+    /// Returns whether this is the request, apart from the fields that Savio refused.
+    fn matches(&self, request: &Request) -> bool {
         if self.left_out.is_empty() {
             return self.request == *request;
         }
@@ -55,14 +58,15 @@ impl PlannedRequest {
         self.request == shorter
     }
 
-    /// What is to be sent again is sent whole: Savio may take it now.
-    fn again(self, request: &Request) -> PlannedRequest {
+    /// Returns the plan for sending it once more, with the fields that Savio refused before.
+    fn resend(self, request: &Request) -> PlannedRequest {
         let may_repeat = match self.state {
             RequestState::Done => return self,
+            // The process ended between the mark and the response, so the request may have arrived.
             RequestState::Sending => true,
             RequestState::Waiting | RequestState::Refused => self.may_repeat,
         };
-        PlannedRequest { may_repeat, ..PlannedRequest::waiting(request.clone()) }
+        PlannedRequest { may_repeat, ..PlannedRequest::unsent(request.clone()) }
     }
 }
 
@@ -70,7 +74,7 @@ impl PlannedRequest {
 #[serde(rename_all = "snake_case")]
 pub enum RequestState {
     Waiting,
-    /// On disk before the first byte leaves; found at a claim, it was interrupted.
+    /// Written before the first byte is sent. Found at a claim, the attempt was interrupted.
     Sending,
     Done,
     Refused,
@@ -101,21 +105,21 @@ mod tests {
     }
 
     fn planned(problem: &str, state: RequestState, may_repeat: bool) -> PlannedRequest {
-        PlannedRequest { state, may_repeat, ..PlannedRequest::waiting(request(problem)) }
+        PlannedRequest { state, may_repeat, ..PlannedRequest::unsent(request(problem)) }
     }
 
     fn check(earlier: &[PlannedRequest], problems: &[&str], expected: &[(RequestState, bool)]) {
         let requests: Vec<Request> = problems.iter().map(|problem| request(problem)).collect();
 
-        let anew = PlannedRequest::replan(&requests, earlier.to_vec());
+        let replanned = PlannedRequest::replan(&requests, earlier.to_vec());
 
-        let states: Vec<_> = anew.iter().map(|one| (one.state, one.may_repeat)).collect();
+        let states: Vec<_> = replanned.iter().map(|one| (one.state, one.may_repeat)).collect();
         assert_eq!(states, expected);
-        assert!(anew.iter().zip(requests).all(|(one, request)| one.request == request));
+        assert!(replanned.iter().zip(requests).all(|(one, request)| one.request == request));
     }
 
     #[test]
-    fn a_request_keeps_its_past_where_it_is_still_the_same() {
+    fn unchanged_request_keeps_its_past() {
         use RequestState::{Done, Refused, Sending, Waiting};
         check(&[], &["a"], &[(Waiting, false)]);
         check(&[planned("a", Done, false)], &["a", "b"], &[(Done, false), (Waiting, false)]);
@@ -126,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn request_that_was_sent_without_what_savio_refused_is_the_same() {
+    fn shortened_request_counts_as_unchanged() {
         let mut whole = request("a");
         whole.body.insert("source_url".to_owned(), "/pricing".into());
         for (state, expected) in [
@@ -136,13 +140,16 @@ mod tests {
         ] {
             let left_out = vec!["source_url".to_owned()];
             let past = PlannedRequest { left_out, ..planned("a", state, false) };
-            let anew = PlannedRequest::replan(std::slice::from_ref(&whole), vec![past]);
-            assert_eq!((anew[0].state, anew[0].may_repeat, &anew[0].request), expected);
+            let replanned = PlannedRequest::replan(std::slice::from_ref(&whole), vec![past]);
+            assert_eq!(
+                (replanned[0].state, replanned[0].may_repeat, &replanned[0].request),
+                expected
+            );
         }
     }
 
     #[test]
-    fn one_done_request_spares_one_send() {
+    fn one_done_request_replaces_one_send() {
         use RequestState::{Done, Waiting};
         let earlier = [planned("a", Waiting, true), planned("a", Done, false)];
 

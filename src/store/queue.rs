@@ -1,4 +1,5 @@
-//! What delivery needs of the store: claims on the events that are due, their progress, and the state of destinations.
+//! The store's side for delivery: claims of due events, their progress, and the state of
+//! destinations.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,30 +12,30 @@ use super::error::StoreError;
 use super::planned_request::PlannedRequest;
 use crate::event::{Event, EventId, Outcome, RecordKey, Request, SourceName, State};
 
-/// Gives out queued events and records their progress.
+/// Hands out queued events and records their progress.
 #[async_trait]
 pub trait Queue: Send + Sync {
-    /// Claims queued events that are due, oldest first, and imported ones only where no other is due. Each is the
-    /// caller's until its lease ends.
-    async fn claim(&self, wanted: ClaimRequest) -> Result<Vec<ClaimedEvent>, StoreError>;
+    /// Claims queued events that are due, oldest first; imported ones only if no other is due. Each
+    /// belongs to the caller until its lease ends.
+    async fn claim(&self, request: ClaimRequest) -> Result<Vec<ClaimedEvent>, StoreError>;
 
-    /// Extends the leases and records what the events wait for; returns the claims that are still the caller's.
+    /// Extends the leases and records what the events wait for. Returns the claims that still hold.
     async fn renew(
         &self,
         renewals: Vec<Renewal>,
         until: Timestamp,
     ) -> Result<Vec<Claim>, StoreError>;
 
-    /// Shortens the waits of queued events of these sources, and all leases, to what they were when they were written.
-    /// To be called when the clock was, or may have been, set back.
+    /// Moves the waits of queued events of these sources, and all leases, back by as much as the
+    /// clock was set back. Call it when it was, or may have been.
     async fn rewind(&self, sources: Vec<SourceName>, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Reads the event of a claim anew; none if the claim has ended.
+    /// Reads the event of a claim again; none if the claim has ended.
     async fn load(&self, claim: Claim) -> Result<Option<ClaimedEvent>, StoreError>;
 
-    /// Finds the oldest event that was received before this place and is in the queue, claimed or not, with this upsert
-    /// still to make, as its mapping was recorded. Events of other sources do not count, nor do those that wait for
-    /// their replay.
+    /// Finds the oldest mapped event before `seq` that is queued, claimed or not, and still has
+    /// this upsert to send. Events of other sources and those that wait for their replay do not
+    /// count.
     async fn earlier_upsert(
         &self,
         seq: u64,
@@ -42,31 +43,32 @@ pub trait Queue: Send + Sync {
         sources: Vec<SourceName>,
     ) -> Result<Option<EarlierUpsert>, StoreError>;
 
-    /// Makes every event due that waits behind an earlier one. To be called when the sources change, since the earlier
-    /// one may not count any more.
+    /// Makes every event due that waits behind an earlier one. Call it when the sources change,
+    /// since the earlier one may no longer count.
     async fn end_waits_behind(&self, now: Timestamp) -> Result<(), StoreError>;
 
     /// Records the result of an event's last step and its next step, in one commit.
     async fn advance(&self, claim: Claim, progress: Progress) -> Result<(), StoreError>;
 
-    /// Records that a suspect is about to be mapped, alone: if the process ends before `unmark`, that counts against the
-    /// event. At the third time the event is dead.
+    /// Records that a suspect is about to be mapped alone. If the process ends before `unmark`,
+    /// that counts as a crash of this event; after the third it is dead.
     async fn mark(&self, claim: Claim) -> Result<(), StoreError>;
 
-    /// Records that the suspect was mapped and the process still runs, which clears it.
+    /// Records that mapping the suspect ended and the process still runs. Resets its crashes.
     async fn unmark(&self, claim: Claim) -> Result<(), StoreError>;
 
-    /// Ends all claims of this process for a clean stop: none of their events becomes a suspect.
+    /// Releases all claims for a clean stop, so that none of their events becomes a suspect.
     async fn give_back(&self) -> Result<(), StoreError>;
 
     /// Returns when the next queued event of these sources is due or its lease ends.
     async fn next_due(&self, sources: Vec<SourceName>) -> Result<Option<Timestamp>, StoreError>;
 
-    /// Counts how often work arrived, by this process or another, and returns once the count is not `seen`. Each
-    /// caller passes what its last call returned, at first 0.
+    /// Waits until the count of arrivals of work, from this process or another, is not `seen`, and
+    /// returns it. Each caller passes the result of its last call, at first 0.
+    // A count and not a signal: work that arrives between two calls is not missed.
     async fn wait_for_work(&self, seen: u64) -> u64;
 
-    /// Reads what delivery wrote under this name last: the state of a destination, or of all sources.
+    /// Reads the state that was last written under this name: of a destination, or of all sources.
     async fn read_state(&self, name: &str) -> Result<Option<Value>, StoreError>;
 
     async fn write_state(&self, name: &str, state: Value) -> Result<(), StoreError>;
@@ -77,7 +79,7 @@ pub struct ClaimRequest {
     /// Only events of these sources.
     pub sources: Vec<SourceName>,
     pub slots: usize,
-    /// No more are given out once those that are hold so much memory.
+    /// No further event is claimed once those that are exceed this memory.
     pub bytes_max: usize,
     pub now: Timestamp,
     pub lease: Duration,
@@ -87,33 +89,33 @@ pub struct ClaimRequest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claim {
     pub event: EventId,
-    /// Tells this claim from earlier and later ones of the same event.
+    /// Fencing token: each claim of an event has a higher one.
     pub token: u64,
 }
 
-/// A claim that is to last longer.
+/// A claim whose lease is to be extended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Renewal {
     pub claim: Claim,
-    /// What its event waits for meanwhile.
+    /// The event that its event waits for, if any.
     pub waits_for: Option<WaitsFor>,
 }
 
 /// The other event that an event waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaitsFor {
-    /// Its place in the order of receipt.
+    /// Position of that event in the order of receipt.
     pub event: u64,
-    /// For people, with its id.
+    /// Reason for people, with that event's id.
     pub reason: String,
 }
 
-/// An event in the queue that has an upsert to make before a later event makes the same.
+/// A queued event whose upsert has to be sent before a later event's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EarlierUpsert {
     pub seq: u64,
     pub event: EventId,
-    /// Of its last claim.
+    /// Token of its last claim.
     pub token: u64,
     pub is_claimed: bool,
 }
@@ -122,51 +124,51 @@ pub struct EarlierUpsert {
 pub struct ClaimedEvent {
     pub claim: Claim,
     pub event: Event,
-    /// In the order of receipt, which is that of the commits.
+    /// Position in the order of receipt, which is the order of the commits.
     pub seq: u64,
     pub queued_at: Timestamp,
-    /// Since it was queued last.
+    /// Time of the first attempt since it was last queued.
     pub first_attempt_at: Option<Timestamp>,
-    /// What the mapping made of it at the first attempt; none before.
+    /// Requests that the mapping made; none before the mapping was applied.
     pub requests: Option<Vec<PlannedRequest>>,
-    /// How many attempts failed in a row; waiting without an attempt adds none, nor does one that paused the
-    /// destination.
+    /// Number of consecutive failed attempts. Neither a wait without an attempt nor an attempt that
+    /// paused the destination counts.
     pub tries: u32,
-    /// A person had it replayed; its attempts are marked so.
+    /// Whether a person had it replayed; its attempts are marked so.
     pub replay: bool,
-    /// Where it is to be mapped anew, the requests of before whose past counts: see `PlannedRequest::replan`.
+    /// Earlier requests that count when it is mapped again: see [`PlannedRequest::replan`].
     pub earlier: Vec<PlannedRequest>,
-    /// About how much memory its payload and its requests take.
+    /// Rough memory of its payload and requests, in bytes.
     pub bytes: usize,
-    /// It was claimed before, and not mapped when the process or the lease ended.
+    /// Set if it was claimed before and not mapped when the process or the lease ended.
     pub suspect: Option<Suspect>,
 }
 
-/// An event whose mapping may have ended the process: it is mapped with nothing else being mapped, between
-/// `mark` and `unmark`.
+/// An event whose mapping may have ended the process. It is mapped alone, between [`Queue::mark`]
+/// and [`Queue::unmark`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Suspect {
-    /// How often the process ended while this event was being mapped alone.
+    /// Number of times that the process ended while this event was being mapped alone.
     pub deaths: u32,
 }
 
-/// One step of an event: what came of the last send, and what is next.
+/// One step of an event: the result of the last attempt, and the next step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Progress {
-    /// The requests that the mapping made, when it was just applied.
+    /// Requests that the mapping made, if it was just applied.
     pub planned: Option<Vec<Request>>,
-    /// Fields that were left out and other remarks of the mapping.
+    /// Notes of the mapping, such as fields that were left out.
     pub notes: Vec<String>,
-    /// The names of fields that the mapping left out since Savio would not take their values.
+    /// Names of fields that the mapping left out because Savio would refuse their values.
     pub left_out: BTreeSet<String>,
     pub attempt: Option<Attempt>,
-    /// The request of the attempt as it is sent from now on.
+    /// Set if the request is sent without some of its fields from now on.
     pub shorter: Option<Shorter>,
     pub next: NextStep,
 }
 
 impl Progress {
-    /// A step without a result.
+    /// Returns a step that records nothing but what is next.
     pub fn to(next: NextStep) -> Progress {
         let (notes, left_out) = (Vec::new(), BTreeSet::new());
         Progress { planned: None, notes, left_out, attempt: None, shorter: None, next }
@@ -176,40 +178,40 @@ impl Progress {
 /// A request without the fields that Savio refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shorter {
-    /// Which of the event's requests.
+    /// Index of the request in the event's plan.
     pub position: usize,
     pub left_out: Vec<String>,
 }
 
-/// One try at sending one request.
+/// One attempt to send one request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attempt {
-    /// Which of the event's requests.
+    /// Index of the request in the event's plan.
     pub position: usize,
     pub at: Timestamp,
     pub outcome: Outcome,
     pub status: Option<u16>,
     pub ms: u64,
-    /// Savio's words, or what went wrong; at most 4 KiB, without secrets.
+    /// Savio's message, or the error; at most 4 KiB, without secrets.
     pub detail: Option<String>,
     pub savio_id: Option<Value>,
-    /// An earlier send of the same request may have arrived.
+    /// Whether an earlier attempt of the same request may have arrived.
     pub may_repeat: bool,
-    /// A person had the event replayed before.
+    /// Whether a person had the event replayed before.
     pub replay: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum NextStep {
-    /// The request at this position is marked `sending`, and the claim goes on.
+    /// Marks the request at this position `sending`; the claim stays.
     Send { position: usize, at: Timestamp },
-    /// The claim goes on, and so does the event when another one is through.
+    /// Keeps the claim until the event that blocks this one is done.
     Park { waits_for: Option<WaitsFor> },
-    /// The claim ends; the event waits.
+    /// Ends the claim; the event is due at `until`.
     Wait { until: Timestamp, reason: String },
-    /// The claim ends; the event is due when the other one is that it waits for, since that has the same upsert
-    /// to make before. If it has not any more, or is claimed by now, the event is due at `at`.
+    /// Ends the claim; the event is due when the one is that it waits for. If that is claimed or no
+    /// longer has the upsert to send, this one is due at `at`.
     WaitBehind { waits_for: WaitsFor, upsert: RecordKey, at: Timestamp },
-    /// The claim ends; the event has come to its end.
+    /// Ends the claim and the delivery of the event, or holds it.
     Settle { state: State, reason: Option<String>, at: Timestamp },
 }

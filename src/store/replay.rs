@@ -1,4 +1,4 @@
-//! Sending again what a person chose, and ending what is held.
+//! Replays of events and releases of held ones.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,7 +17,7 @@ use crate::event::State;
 pub struct ReplayId(Uuid);
 
 impl ReplayId {
-    /// Two ids made at one `now` differ.
+    /// Makes a new id; two made at the same `now` differ.
     pub fn new(now: Timestamp) -> ReplayId {
         let seconds = u64::try_from(now.as_second()).unwrap_or(0);
         ReplayId(Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, 0)))
@@ -46,51 +46,51 @@ impl FromStr for ReplayId {
     }
 }
 
-/// What a person ordered: to send again the settled and held events of the filter that are there at
-/// that moment, from the oldest on.
+/// A request to send settled and held events again, oldest first. Events that are received after it
+/// are not replayed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplayRequest {
     pub id: ReplayId,
     pub filter: EventFilter,
-    /// Between the due times of two events; zero: all at once.
+    /// Time between the due times of two events; zero makes all due at once.
     pub every: Duration,
     pub begun_at: Timestamp,
 }
 
-/// How far a replay is.
+/// Progress of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReplayProgress {
     pub id: ReplayId,
     pub begun_at: Timestamp,
-    /// Found so far, those that were queued already included.
+    /// Events found so far, including those that were queued already.
     pub matched: u64,
     pub replayed: u64,
-    /// Those of them that were not begun yet.
+    /// Replayed events that were not started yet.
     pub waiting: u64,
-    /// Those that are again what they were, since it was canceled.
+    /// Events that a cancellation restored.
     pub given_back: u64,
     pub canceled_at: Option<Timestamp>,
     /// Whether `step_replay` has more to do.
     pub has_steps: bool,
 }
 
-/// What a person says of a request that was sent and got no answer.
+/// A person's decision about a request that was sent and got no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HoldDecision {
-    /// Savio has it.
+    /// The request is in Savio.
     AlreadyArrived,
-    /// It is to be sent again.
+    /// The request is to be sent again.
     SendAgain,
 }
 
-/// What a person's word did.
+/// Result of a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReleaseOutcome {
-    /// The event goes on.
+    /// The event is queued again.
     Queued,
-    /// That was its last request.
+    /// The held request was its last one.
     Delivered,
-    /// Nothing: only what is held can be released.
+    /// Nothing was changed: the event is not held.
     NotHeld(State),
     NotFound,
 }

@@ -1,4 +1,4 @@
-//! One node, the default: an SQLite file with one writer thread that groups commits.
+//! The store in one SQLite file, with one writer thread that groups commits.
 
 mod archive;
 mod database;

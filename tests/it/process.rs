@@ -1,4 +1,4 @@
-//! The relay as a process: kills, full disks, reloads, attackers, traces.
+//! The relay as a process: kills, full disks, reloads, hostile clients, traces.
 
 mod destinations;
 mod disk;

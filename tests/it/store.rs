@@ -1,4 +1,4 @@
-//! The store behind its traits, and on its disk.
+//! The store: what its traits promise, and what SQLite adds on its disk.
 
 mod claims;
 mod contract;

@@ -1,4 +1,4 @@
-//! What tests of all folders share.
+//! Helpers for the tests of all folders.
 
 pub(crate) mod collector;
 pub(crate) mod left_out;

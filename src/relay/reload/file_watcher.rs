@@ -1,4 +1,4 @@
-//! Tells when a file that people write may have changed.
+//! Notices when a configuration or mapping file may have changed.
 
 use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt;
@@ -12,22 +12,24 @@ use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
-/// An editor or a copy touches files several times; they are looked at when nothing came for so long.
-const REST: Duration = Duration::from_millis(200);
-/// Files that never come to rest are looked at all the same.
-const REST_WITHIN: Duration = Duration::from_secs(2);
+/// Time without a change after which the files are read.
+// An editor or a copy touches files several times, and half of a set must not be read.
+const QUIET_TIME: Duration = Duration::from_millis(200);
+/// Time after which the files are read even if they still change.
+const QUIET_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often it is looked whether another file or folder stands at one of the places.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Interval at which the paths are compared with what was last seen there.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What is watched. Neither has to be there.
+/// The watched paths, neither of which has to exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct WatchedPaths {
     pub(super) config: PathBuf,
     pub(super) mappings: PathBuf,
 }
 
-/// What stands at the places: a file is known by what changes when it is written, a folder by itself.
+/// Identity of what is at the paths: inode, size and modification time of the file, device and
+/// inode of the folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct FileStamps {
     config: Option<[i64; 4]>,
@@ -38,72 +40,75 @@ struct FileStamps {
 pub(super) struct FileWatcher {
     changed: Arc<Notify>,
     watcher: Option<RecommendedWatcher>,
-    places: Option<WatchedPaths>,
+    paths: Option<WatchedPaths>,
     seen: FileStamps,
-    /// That it does not work was said already.
-    complained: bool,
+    /// Whether the failure of watching was logged already.
+    has_warned: bool,
 }
 
 impl FileWatcher {
-    /// Watches the folders that are at these places now: a folder that was put in the place of another
-    /// is another to the system. What the last watch saw is not lost.
-    pub(super) fn begin(&mut self, places: &WatchedPaths) {
-        self.seen = places.look();
-        self.places = Some(places.clone());
-        match watcher(places, Arc::clone(&self.changed)) {
+    /// Watches what is at these paths now. Changes that were already noticed are kept.
+    pub(super) fn begin(&mut self, paths: &WatchedPaths) {
+        // A watch belongs to a folder and not to its path, so it is begun again each time: another
+        // folder may have been moved there.
+        self.seen = paths.stamps();
+        self.paths = Some(paths.clone());
+        match watcher(paths, Arc::clone(&self.changed)) {
             Ok(watcher) => {
                 self.watcher = Some(watcher);
-                self.complained = false;
+                self.has_warned = false;
             }
-            Err(error) if self.complained => drop(error),
+            Err(error) if self.has_warned => drop(error),
             Err(error) => {
                 warn!(%error, "files cannot be watched: after a change, send SIGHUP to the relay");
-                self.complained = true;
+                self.has_warned = true;
             }
         }
     }
 
-    /// Watches other places; what changed there before is to be looked at.
-    pub(super) fn move_to(&mut self, places: &WatchedPaths) {
-        self.begin(places);
+    /// Watches other paths, and reports a change, since they may have changed before.
+    pub(super) fn move_to(&mut self, paths: &WatchedPaths) {
+        self.begin(paths);
         self.changed.notify_one();
     }
 
-    /// Returns once something changed and came to rest.
+    /// Returns once something has changed and then rested.
     pub(super) async fn changed(&mut self) {
-        let (changed, places) = (Arc::clone(&self.changed), self.places.clone());
+        let (changed, paths) = (Arc::clone(&self.changed), self.paths.clone());
         tokio::select! {
             () = changed.notified() => {}
-            seen = another(places, self.seen.clone()) => self.seen = seen,
+            seen = wait_until_replaced(paths, self.seen.clone()) => self.seen = seen,
         }
-        let rest = async { while timeout(REST, self.changed.notified()).await.is_ok() {} };
-        // Either way it is time to look.
-        let _ = timeout(REST_WITHIN, rest).await;
+        let quiet = async { while timeout(QUIET_TIME, self.changed.notified()).await.is_ok() {} };
+        // Whether the files came to rest or not, it is time to read them.
+        let _ = timeout(QUIET_TIMEOUT, quiet).await;
     }
 }
 
-/// Returns once something else stands at the places. Their folders are not watched: the store may lie
-/// there, and each of its writes would be told.
-async fn another(places: Option<WatchedPaths>, seen: FileStamps) -> FileStamps {
-    let Some(places) = places else { return std::future::pending().await };
+/// Returns once something else is at the paths.
+// Polled instead of watching the parent folders: the store may be there, and each of its writes
+// would be an event. That took a tenth of the CPU time.
+async fn wait_until_replaced(paths: Option<WatchedPaths>, seen: FileStamps) -> FileStamps {
+    let Some(paths) = paths else { return std::future::pending().await };
     loop {
-        sleep(LOOK_EVERY).await;
-        let places = places.clone();
-        // A disk that hangs keeps nobody waiting but this.
-        match spawn_blocking(move || places.look()).await {
-            Ok(look) if look != seen => return look,
+        sleep(POLL_INTERVAL).await;
+        let paths = paths.clone();
+        // On a thread of its own, since a network disk may hang.
+        match spawn_blocking(move || paths.stamps()).await {
+            Ok(stamps) if stamps != seen => return stamps,
             Ok(_) | Err(_) => {}
         }
     }
 }
 
-/// Watches the folder of the mapping files.
-fn watcher(places: &WatchedPaths, changed: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
-    let WatchedPaths { config, mappings } = places.absolute()?;
+/// Starts to watch the folder of the mapping files.
+fn watcher(paths: &WatchedPaths, changed: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
+    let WatchedPaths { config, mappings } = paths.absolute()?;
     let folder = mappings.clone();
-    let places = WatchedPaths { config, mappings };
+    let paths = WatchedPaths { config, mappings };
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-        if event.is_ok_and(|event| !concerns(&event, &places)) {
+        // An error may mean that events were lost, so it counts as a change.
+        if event.is_ok_and(|event| !is_relevant(&event, &paths)) {
             return;
         }
         changed.notify_one();
@@ -115,7 +120,7 @@ fn watcher(places: &WatchedPaths, changed: Arc<Notify>) -> notify::Result<Recomm
 }
 
 impl WatchedPaths {
-    fn look(&self) -> FileStamps {
+    fn stamps(&self) -> FileStamps {
         let config = std::fs::metadata(&self.config).ok();
         let mappings = std::fs::metadata(&self.mappings).ok();
         FileStamps {
@@ -133,19 +138,19 @@ impl WatchedPaths {
     }
 }
 
-/// The store may lie beside the configuration, so most of what happens in the folders is not ours.
-fn concerns(event: &Event, places: &WatchedPaths) -> bool {
+/// Returns whether an event may be a change of our files.
+fn is_relevant(event: &Event, paths: &WatchedPaths) -> bool {
     let is_reading = matches!(event.kind, EventKind::Access(_));
-    let named = |path: &PathBuf| path.file_name().is_none_or(|name| is_ours(name, places));
+    let named = |path: &PathBuf| path.file_name().is_none_or(|name| is_ours(name, paths));
     !is_reading && (event.need_rescan() || event.paths.iter().any(named))
 }
 
-fn is_ours(name: &OsStr, places: &WatchedPaths) -> bool {
+fn is_ours(name: &OsStr, paths: &WatchedPaths) -> bool {
     let is_place = |path: &Path| path.file_name() == Some(name);
     let is_toml = Path::new(name).extension().is_some_and(|extension| extension == "toml");
-    // Kubernetes replaces all files of a mounted folder at once, by a link called `..data`.
+    // Kubernetes replaces all files of a mounted ConfigMap at once, by a link called `..data`.
     let is_swap = name.as_encoded_bytes().starts_with(b"..");
-    is_toml || is_swap || is_place(&places.config) || is_place(&places.mappings)
+    is_toml || is_swap || is_place(&paths.config) || is_place(&paths.mappings)
 }
 
 #[cfg(test)]
@@ -157,13 +162,13 @@ mod tests {
     const WRITTEN: EventKind = EventKind::Modify(ModifyKind::Data(DataChange::Any));
 
     fn check(event: &Event, expected: bool) {
-        let places = WatchedPaths { config: "/etc/relay.conf".into(), mappings: "/etc/m".into() };
+        let paths = WatchedPaths { config: "/etc/relay.conf".into(), mappings: "/etc/m".into() };
 
-        assert_eq!(concerns(event, &places), expected, "{event:?}");
+        assert_eq!(is_relevant(event, &paths), expected, "{event:?}");
     }
 
     #[test]
-    fn only_what_people_write_concerns_us() {
+    fn only_files_written_by_people_trigger_a_reload() {
         for ours in ["/etc/relay.conf", "/etc/m", "/etc/m/survey.toml", "/etc/m/..data"] {
             check(&Event::new(WRITTEN).add_path(ours.into()), true);
         }
@@ -173,14 +178,14 @@ mod tests {
     }
 
     #[test]
-    fn reading_a_file_does_not_change_it() {
+    fn read_access_triggers_no_reload() {
         let opened = EventKind::Access(AccessKind::Open(AccessMode::Any));
 
         check(&Event::new(opened).add_path("/etc/m/survey.toml".into()), false);
     }
 
     #[test]
-    fn lost_notices_may_have_been_ours() {
+    fn lost_notifications_trigger_a_reload() {
         check(&Event::new(EventKind::Other).set_flag(Flag::Rescan), true);
     }
 }

@@ -1,4 +1,4 @@
-//! Reads of events for people and the API, and the actions they start: search, counts, replay, release.
+//! `Archive` for SQLite: reads of events for people and the API, counts, replays and releases.
 
 mod release;
 pub(super) mod replay;
@@ -58,10 +58,11 @@ impl Archive for Sqlite {
             .await
     }
 
-    async fn start_replay(&self, order: ReplayRequest) -> Result<(), StoreError> {
+    async fn start_replay(&self, request: ReplayRequest) -> Result<(), StoreError> {
         self.damage.check()?;
+        // A replay rewrites every event that it finds, which takes room that settling may need.
         self.reserve.admit(0, 0)?;
-        self.writer.write(move |connection| replay::begin(connection, &order)).await
+        self.writer.write(move |connection| replay::begin(connection, &request)).await
     }
 
     async fn cancel_replay(&self, id: ReplayId, now: Timestamp) -> Result<(), StoreError> {
@@ -75,12 +76,15 @@ impl Archive for Sqlite {
     async fn release(
         &self,
         id: EventId,
-        word: HoldDecision,
+        decision: HoldDecision,
         now: Timestamp,
     ) -> Result<ReleaseOutcome, StoreError> {
         self.damage.check()?;
-        let write = self.writer.write(move |writing| release::release(writing, id, (word, now)));
+        let write = self
+            .writer
+            .write(move |transaction| release::release(transaction, id, (decision, now)));
         let released = write.await?;
+        // Delivery sleeps until the next event is due, and has not counted this one.
         self.arrive();
         Ok(released)
     }

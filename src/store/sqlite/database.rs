@@ -1,4 +1,4 @@
-//! The store in one SQLite file: its start and its end, and what all that read and write in it share.
+//! The SQLite store: opening and closing, and the state that its traits share.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -19,10 +19,11 @@ use crate::clock;
 use crate::store::error::StoreError;
 use crate::telemetry::metrics::Commits;
 
-/// Bodies that wait for their commit, in KiB.
+/// Memory for bodies that wait for their commit, in KiB.
+// Bodies of less than 1 KiB take no permit; the bound of webhooks in intake limits their number.
 pub(super) const WAITING_KIB: usize = 64 * 1024;
 
-/// A store in one file, which no second server can open.
+/// A store in one file, which only one server can open at a time.
 #[derive(Debug)]
 pub struct Sqlite {
     pub commits: Commits,
@@ -32,26 +33,28 @@ pub struct Sqlite {
     pub(super) reserve: DiskReserve,
     pub(super) webhook_bytes_max: usize,
     pub(super) waiting: Arc<Semaphore>,
-    /// How often events came to be due.
+    /// Number of times that events became due.
     pub(super) arrived: watch::Sender<u64>,
     pub(super) ready: Mutex<Option<(Instant, Result<(), StoreError>)>>,
-    /// SQLite's count of what others wrote, when it was last looked at.
+    /// The last seen `data_version`, which changes when another process writes.
     pub(super) written: AtomicI64,
 }
 
 impl Sqlite {
-    /// Opens or creates the file. Claims of an earlier process end.
+    /// Opens or creates the file for a server. Claims of an earlier process end.
     pub fn open(settings: &Settings) -> Result<Sqlite, OpenError> {
         let path = database_file::create(&settings.path)?;
         let reserve = DiskReserve::beside(&path, settings)?;
-        // The log has to fit into the reserve, with what it adds to the database.
+        // A quarter: what is in the log is written to the database as well, and the log grows while
+        // a long read keeps it from being written back.
         let mut database = DatabaseFile::open(&path, reserve.bytes() / 4)?;
         recovery::end_leases(database.connection()?, clock::now())
             .map_err(|source| OpenError::Database { path, source })?;
         Sqlite::start(database, reserve, settings.webhook_bytes_max)
     }
 
-    /// Opens the file of a server beside it, whether it runs or not: to look, replay and release.
+    /// Opens an existing file beside its server, which may run, for the commands that read, replay
+    /// and release. Takes no lock and ends no claim.
     pub fn open_beside(settings: &Settings) -> Result<Sqlite, OpenError> {
         let path = database_file::find(&settings.path)?;
         let reserve = DiskReserve::beside(&path, settings)?;
@@ -83,20 +86,20 @@ impl Sqlite {
         })
     }
 
-    /// Writes what was begun and lets go of the file; so does dropping, which blocks meanwhile.
+    /// Completes pending writes and closes the file. Dropping does the same, and blocks the thread.
     pub async fn close(&self) {
         let thread = self.writer.stop();
-        // A writer that panicked has said so in the log.
+        // An error means that the writer panicked, which the panic hook has logged.
         let _ =
             tokio::task::spawn_blocking(move || thread.map(std::thread::JoinHandle::join)).await;
     }
 
-    /// How many events are claimed.
+    /// Returns how many events are claimed.
     pub async fn in_hand(&self) -> Result<u64, StoreError> {
         self.readers.read(Purpose::Look, stats::in_hand).await
     }
 
-    /// Wakes whoever waits for work.
+    /// Wakes all that wait for work.
     pub(super) fn arrive(&self) {
         self.arrived.send_modify(|count| *count = count.wrapping_add(1));
     }
@@ -104,7 +107,7 @@ impl Sqlite {
 
 impl Drop for Sqlite {
     fn drop(&mut self) {
-        // A writer that panicked has said so in the log.
+        // An error means that the writer panicked, which the panic hook has logged.
         let _ = self.writer.stop().map(std::thread::JoinHandle::join);
     }
 }

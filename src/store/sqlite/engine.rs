@@ -1,4 +1,4 @@
-//! The database file, its threads and transactions; knows no events.
+//! The database file, its threads and transactions. Knows nothing of events.
 
 mod batch;
 pub mod check;

@@ -1,4 +1,4 @@
-//! Keeps a webhook: its body once, and each event that was not there before.
+//! `Inbox` for SQLite: stores a webhook's body once, and each of its events that is new.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,39 +18,43 @@ use crate::event::{EventId, SourceName, State};
 use crate::store::error::{StoreError, Trouble};
 use crate::store::inbox::{Inbox, NewEvent, StoredEvents, Webhook, WebhookOrigin};
 
-/// How long an answer of `ready` holds, since asking costs a commit.
+/// Time for which an answer of `ready` is reused.
+// Each probe costs a commit, and anybody may ask `/readyz`.
 const READY_FOR: Duration = Duration::from_secs(1);
 
 #[async_trait]
 impl Inbox for Sqlite {
     async fn store(&self, webhook: Webhook) -> Result<StoredEvents, StoreError> {
-        let room = reserve_bytes(self, webhook.stored_bytes()).await?;
-        let write = self.writer.write(move |writing| {
-            let _until_written = &room;
-            keep(writing, &webhook)
+        let permits = reserve_bytes(self, webhook.stored_bytes()).await?;
+        let write = self.writer.write(move |transaction| {
+            // Held by the command and not by this future, which is dropped if the sender
+            // disconnects: the body is in memory until the command has run.
+            let _until_written = &permits;
+            store_webhook(transaction, &webhook)
         });
-        let kept = write.await?;
-        if kept.new_events() > 0 {
+        let stored = write.await?;
+        if stored.new_events() > 0 {
             self.arrive();
         }
-        Ok(kept)
+        Ok(stored)
     }
 
     async fn store_all(&self, webhooks: Vec<Webhook>) -> Result<Vec<StoredEvents>, StoreError> {
-        let room = reserve_bytes(self, webhooks.iter().map(Webhook::stored_bytes).sum()).await?;
-        // One command: several that wait side by side reach the writer in any order.
-        let write = self.writer.write(move |writing| {
-            let _until_written = &room;
-            webhooks.iter().map(|webhook| keep(writing, webhook)).collect()
+        let permits = reserve_bytes(self, webhooks.iter().map(Webhook::stored_bytes).sum()).await?;
+        // One command, since several that wait at the same time reach the writer in any order.
+        let write = self.writer.write(move |transaction| {
+            let _until_written = &permits;
+            webhooks.iter().map(|webhook| store_webhook(transaction, webhook)).collect()
         });
-        let kept: Vec<StoredEvents> = write.await?;
-        if kept.iter().any(|kept| kept.new_events() > 0) {
+        let stored: Vec<StoredEvents> = write.await?;
+        if stored.iter().any(|stored| stored.new_events() > 0) {
             self.arrive();
         }
-        Ok(kept)
+        Ok(stored)
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
+        // Held over the probe: those who ask meanwhile get its result.
         let mut last = self.ready.lock().await;
         if let Some((at, answer)) = last.as_ref()
             && at.elapsed() < READY_FOR
@@ -63,14 +67,16 @@ impl Inbox for Sqlite {
     }
 }
 
-/// Reserves room among the bytes that wait for the disk, until the permit is dropped.
+/// Reserves memory for bodies that wait for their commit, until the permits are dropped.
 async fn reserve_bytes(store: &Sqlite, bytes: usize) -> Result<OwnedSemaphorePermit, StoreError> {
     store.damage.check()?;
+    // Before the memory: a full disk is answered at once, however many webhooks wait.
     let waiting = (WAITING_KIB - store.waiting.available_permits()) * 1024;
     store.reserve.admit(bytes, waiting)?;
     let kib = u32::try_from((bytes / 1024).min(WAITING_KIB)).unwrap_or(u32::MAX);
-    let room = timeout(BUSY_TIMEOUT, Arc::clone(&store.waiting).acquire_many_owned(kib)).await;
-    room.ok()
+    let permits = timeout(BUSY_TIMEOUT, Arc::clone(&store.waiting).acquire_many_owned(kib)).await;
+    permits
+        .ok()
         .and_then(Result::ok)
         .ok_or_else(|| unavailable(Trouble::Busy, "too many webhooks wait for the disk"))
 }
@@ -78,54 +84,61 @@ async fn reserve_bytes(store: &Sqlite, bytes: usize) -> Result<OwnedSemaphorePer
 async fn probe(store: &Sqlite) -> Result<(), StoreError> {
     store.damage.check()?;
     store.reserve.admit(store.webhook_bytes_max, 0)?;
+    // A real commit, since only that shows that the disk, the lock and the writer work.
     let write = store.writer.write(|connection| Ok(database_file::touch(connection)?));
-    let late = || unavailable(Trouble::Busy, format!("the disk took longer than {BUSY_TIMEOUT:?}"));
-    timeout(BUSY_TIMEOUT, write).await.unwrap_or_else(|_| Err(late()))
+    let timed_out =
+        || unavailable(Trouble::Busy, format!("the disk took longer than {BUSY_TIMEOUT:?}"));
+    timeout(BUSY_TIMEOUT, write).await.unwrap_or_else(|_| Err(timed_out()))
 }
 
-fn keep(writing: &Transaction<'_>, webhook: &Webhook) -> Result<StoredEvents, SqliteError> {
-    let (kept, new) = sort_out(writing, webhook)?;
+fn store_webhook(
+    transaction: &Transaction<'_>,
+    webhook: &Webhook,
+) -> Result<StoredEvents, SqliteError> {
+    let (stored, new) = deduplicate(transaction, webhook)?;
     if !new.is_empty() {
-        let number = insert_webhook(writing, webhook)?;
+        let number = insert_webhook(transaction, webhook)?;
         for event in &new {
-            insert_event(writing, webhook, number, event)?;
-            writing.came(webhook.source.as_str(), State::Queued);
+            insert_event(transaction, webhook, number, event)?;
+            transaction.came(webhook.source.as_str(), State::Queued);
         }
     }
-    Ok(kept)
+    Ok(stored)
 }
 
-/// The id that stands for each event, and the events that are new.
-fn sort_out<'a>(
+/// Returns the id of each event, which for a repeat is that of the first delivery, and the new
+/// events.
+fn deduplicate<'a>(
     connection: &Connection,
     webhook: &'a Webhook,
 ) -> rusqlite::Result<(StoredEvents, Vec<&'a NewEvent>)> {
     let mut ids = Vec::with_capacity(webhook.events.len());
     let mut repeated = Vec::new();
     let mut new = Vec::new();
-    let mut firsts: HashMap<&str, EventId> = HashMap::new();
+    // Repeats within the webhook: the first one is not in the database yet.
+    let mut first_ids: HashMap<&str, EventId> = HashMap::new();
     for (position, event) in webhook.events.iter().enumerate() {
         let Some(delivery_id) = event.delivery_id.as_deref() else {
             ids.push(event.id);
             new.push(event);
             continue;
         };
-        let first = match firsts.get(delivery_id) {
+        let first = match first_ids.get(delivery_id) {
             Some(first) => Some(*first),
-            None => seen_before(connection, &webhook.source, delivery_id)?,
+            None => find_delivery(connection, &webhook.source, delivery_id)?,
         };
         match first {
             Some(_) => repeated.push(position),
             None => new.push(event),
         }
         let id = first.unwrap_or(event.id);
-        firsts.insert(delivery_id, id);
+        first_ids.insert(delivery_id, id);
         ids.push(id);
     }
     Ok((StoredEvents { events: ids, repeated }, new))
 }
 
-fn seen_before(
+fn find_delivery(
     connection: &Connection,
     source: &SourceName,
     delivery_id: &str,
@@ -156,13 +169,14 @@ fn insert_event(
     number: i64,
     event: &NewEvent,
 ) -> Result<(), SqliteError> {
-    if !is_text(webhook, event) {
-        let place = &event.payload;
+    if !has_text_payload(webhook, event) {
+        let range = &event.payload;
         return Err(SqliteError::Impossible(format!(
-            "no payload at {place:?} of the webhook's body"
+            "no payload at {range:?} of the webhook's body"
         )));
     }
-    // No number comes twice, that of an event that is forgotten included.
+    // SQLite would reuse the number of a purged newest event. Cursors, replays and the order of
+    // upserts rely on numbers that only grow.
     let sql = "INSERT INTO events (number, id, webhook, payload_start, payload_end, source, type,
                    delivery_id, state, received_at, queued_at, waits_since, due_at, rank, decoding_notes)
                VALUES (1 + max((SELECT coalesce(max(number), 0) FROM forgotten),
@@ -188,8 +202,9 @@ fn insert_event(
     Ok(())
 }
 
-/// Whether the payload can be given out again as it must be.
-fn is_text(webhook: &Webhook, event: &NewEvent) -> bool {
+fn has_text_payload(webhook: &Webhook, event: &NewEvent) -> bool {
+    // The range is cut out by SQL at a claim: one that is not text would make the event unreadable
+    // after the webhook was accepted.
     let bytes = webhook.decoded.as_ref().map_or(webhook.body.as_slice(), String::as_bytes);
     bytes.get(event.payload.clone()).is_some_and(|payload| str::from_utf8(payload).is_ok())
 }

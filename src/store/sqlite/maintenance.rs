@@ -1,4 +1,4 @@
-//! Upkeep of the database: retention, recounts, replays in steps, and what a process left that did not stop cleanly.
+//! `Maintenance` for SQLite: retention, recounts, steps of replays, and recovery after a crash.
 
 mod recount;
 pub(super) mod recovery;
@@ -24,13 +24,14 @@ impl Maintenance for Sqlite {
     async fn step_replay(&self, id: ReplayId) -> Result<Option<ReplayProgress>, StoreError> {
         self.damage.check()?;
         self.reserve.admit(0, 0)?;
-        // What is to be changed is looked for apart from the writer, however long that takes.
+        // The search runs on a reader, however long it takes: on the writer all webhooks would
+        // wait.
         let step = self
             .readers
             .read(Purpose::Look, move |connection| replay::next(connection, id))
             .await?;
         if let Some(step) = step {
-            self.writer.write(move |writing| replay::take(writing, &step)).await?;
+            self.writer.write(move |transaction| replay::take(transaction, &step)).await?;
             self.arrive();
         }
         self.readers.read(Purpose::Look, move |connection| replay::look(connection, id)).await
@@ -38,15 +39,17 @@ impl Maintenance for Sqlite {
 
     async fn purge(&self, settled_before: Timestamp) -> Result<Purged, StoreError> {
         self.damage.check()?;
-        self.writer.write(move |writing| retention::forget(writing, settled_before)).await
+        self.writer.write(move |transaction| retention::forget(transaction, settled_before)).await
     }
 
     async fn recount(&self) -> Result<usize, StoreError> {
         let drifts = self.readers.read(Purpose::Look, recount::drifts).await?;
         let count = drifts.len();
         if count > 0 {
-            let mend = move |writing: &Transaction<'_>| {
-                recount::mend(writing, &drifts);
+            // The difference is added and not the count set: events changed state since it was
+            // read.
+            let mend = move |transaction: &Transaction<'_>| {
+                recount::mend(transaction, &drifts);
                 Ok(())
             };
             self.writer.write(mend).await?;

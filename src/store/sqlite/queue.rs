@@ -1,4 +1,4 @@
-//! Events that are due: claims, progress, and the state of their destinations.
+//! `Queue` for SQLite: claims of due events, progress, and the state of destinations.
 
 mod claimed;
 mod destination_state;
@@ -33,16 +33,19 @@ use crate::store::queue::{
 };
 use claimed::{Loaded, Unreadable};
 
-/// How soon it is noticed that another process wrote, such as `events replay` beside the server. It also bounds how
-/// long a removed log stays unnoticed while nothing is written: each look of the writer checks the log first.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Interval at which writes of other processes are noticed, such as of `events replay` beside the
+/// server.
+// It also bounds how long a removed log stays unnoticed while nothing is written, since each look
+// of the writer checks the log first. What was answered 202 is on disk only in that log.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 #[async_trait]
 impl Queue for Sqlite {
-    async fn claim(&self, wanted: ClaimRequest) -> Result<Vec<ClaimedEvent>, StoreError> {
+    async fn claim(&self, request: ClaimRequest) -> Result<Vec<ClaimedEvent>, StoreError> {
         self.damage.check()?;
+        // The writer only leases; payloads are read by a reader, so that webhooks wait less.
         let leases =
-            self.writer.write(move |connection| leases::lease(connection, &wanted)).await?;
+            self.writer.write(move |connection| leases::lease(connection, &request)).await?;
         if leases.is_empty() {
             return Ok(Vec::new());
         }
@@ -52,10 +55,10 @@ impl Queue for Sqlite {
             .read(Purpose::Delivery, move |connection| claimed::load(connection, &leases))
             .await;
         if loaded.is_err() {
-            // Nobody will work on them; if this fails too, the leases end by themselves.
+            // Nobody works on these events. If this fails too, their leases end by themselves.
             let _ = self.writer.write(move |connection| leases::end(connection, &claims)).await;
         }
-        Ok(readable(self, loaded?).await)
+        Ok(settle_unreadable(self, loaded?).await)
     }
 
     async fn renew(
@@ -70,19 +73,21 @@ impl Queue for Sqlite {
         self.damage.check()?;
         let sources = Arc::new(sources);
         loop {
-            let asked = Arc::clone(&sources);
+            let shared = Arc::clone(&sources);
             let late = self
                 .readers
-                .read(Purpose::Delivery, move |connection| rewind::late(connection, &asked, now));
+                .read(Purpose::Delivery, move |connection| rewind::late(connection, &shared, now));
             let rewind::Late { events, has_more, replays } = late.await?;
             for chunk in events.chunks(rewind::CHANGED_MAX) {
                 let chunk = chunk.to_vec();
-                let write = move |writing: &Transaction<'_>| rewind::events(writing, &chunk, now);
+                let write =
+                    move |transaction: &Transaction<'_>| rewind::events(transaction, &chunk, now);
                 self.writer.write(write).await?;
             }
             if !replays.is_empty() {
-                let write =
-                    move |writing: &Transaction<'_>| rewind::replays(writing, &replays, now);
+                let write = move |transaction: &Transaction<'_>| {
+                    rewind::replays(transaction, &replays, now)
+                };
                 self.writer.write(write).await?;
             }
             if !has_more {
@@ -96,30 +101,30 @@ impl Queue for Sqlite {
             .readers
             .read(Purpose::Delivery, move |connection| claimed::load_one(connection, claim))
             .await;
-        Ok(readable(self, loaded?).await.pop())
+        Ok(settle_unreadable(self, loaded?).await.pop())
     }
 
     async fn earlier_upsert(
         &self,
-        place: u64,
+        seq: u64,
         upsert: RecordKey,
         sources: Vec<SourceName>,
     ) -> Result<Option<EarlierUpsert>, StoreError> {
         self.readers
             .read(Purpose::Delivery, move |connection| {
-                schedule::earlier_upsert(connection, (place, upsert), &sources)
+                schedule::earlier_upsert(connection, (seq, upsert), &sources)
             })
             .await
     }
 
     async fn end_waits_behind(&self, now: Timestamp) -> Result<(), StoreError> {
-        let end = move |writing: &Transaction<'_>| rewind::end_waits_behind(writing, now);
+        let end = move |transaction: &Transaction<'_>| rewind::end_waits_behind(transaction, now);
         while self.writer.write(end).await? == rewind::CHANGED_MAX {}
         Ok(())
     }
 
     async fn advance(&self, claim: Claim, progress: Progress) -> Result<(), StoreError> {
-        self.writer.write(move |writing| progress::advance(writing, claim, &progress)).await
+        self.writer.write(move |transaction| progress::advance(transaction, claim, &progress)).await
     }
 
     async fn mark(&self, claim: Claim) -> Result<(), StoreError> {
@@ -144,7 +149,7 @@ impl Queue for Sqlite {
         let mut arrived = self.arrived.subscribe();
         tokio::select! {
             count = arrived.wait_for(|count| *count != seen) => count.map_or(seen, |count| *count),
-            never = watch_others(self) => match never {},
+            never = poll_other_processes(self) => match never {},
         }
     }
 
@@ -163,12 +168,15 @@ impl Queue for Sqlite {
     }
 }
 
-/// What was read of events, once those that nobody can read are dead. If that fails, their leases end by
-/// themselves, and they are read again.
-async fn readable(store: &Sqlite, Loaded { claimed, unreadable }: Loaded) -> Vec<ClaimedEvent> {
+/// Marks the unreadable events dead and returns the others. If that fails, the leases of the
+/// unreadable ones end by themselves, and they are read again.
+async fn settle_unreadable(
+    store: &Sqlite,
+    Loaded { claimed, unreadable }: Loaded,
+) -> Vec<ClaimedEvent> {
     if !unreadable.is_empty() {
         let (now, dead) = (clock::now(), unreadable.clone());
-        let bury = move |writing: &Transaction<'_>| claimed::bury(writing, &dead, now);
+        let bury = move |transaction: &Transaction<'_>| claimed::bury(transaction, &dead, now);
         match store.writer.write(bury).await {
             Ok(()) => unreadable.iter().for_each(Unreadable::tell),
             Err(error) => warn!(%error, "events that cannot be read stay as they are"),
@@ -177,12 +185,12 @@ async fn readable(store: &Sqlite, Loaded { claimed, unreadable }: Loaded) -> Vec
     claimed
 }
 
-/// Notices what other processes write, and does not end.
-async fn watch_others(store: &Sqlite) -> Infallible {
+/// Counts an arrival whenever another process has written; never returns.
+async fn poll_other_processes(store: &Sqlite) -> Infallible {
     loop {
-        sleep(LOOK_EVERY).await;
-        // `data_version` changes with the commits of other connections than the one that asks. On a reader's it would
-        // change with each commit of this process, and wake delivery.
+        sleep(POLL_INTERVAL).await;
+        // `data_version` changes with the commits of all connections but the one that asks. On a
+        // reader's it would change with each commit of this process, and wake delivery.
         let look =
             store.writer.look(|connection| Ok(database_file::written_by_others(connection)?));
         if let Ok(written) = look.await

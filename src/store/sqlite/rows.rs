@@ -1,4 +1,4 @@
-//! Rows of the database as types.
+//! Conversion between rows of the database and our types.
 
 pub(super) mod columns;
 pub(super) mod events;

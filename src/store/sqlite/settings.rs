@@ -1,4 +1,4 @@
-//! Where the database is, and how much of the disk it leaves free.
+//! Settings of the SQLite store.
 
 use std::path::{Path, PathBuf};
 
@@ -7,9 +7,10 @@ const WEBHOOK_BYTES_MAX: usize = 5 * 1024 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     pub path: PathBuf,
-    /// Intake stops while less than this is free; left out: 64 MiB, or 5 % of a smaller file system.
+    /// Free disk space below which no webhook is stored. The default is 64 MiB, or 5 % of a smaller
+    /// file system.
     pub reserve_bytes: Option<u64>,
-    /// `ready` is true only while one of this size would be kept.
+    /// Size of the largest webhook; the store is ready only while it would fit.
     pub webhook_bytes_max: usize,
 }
 

@@ -1,4 +1,5 @@
-//! Several Savio accounts: each source sends to its own, and trouble with one is no other's.
+//! Several Savio accounts: each source sends to its own, and a failure of one does not affect
+//! others.
 
 use std::path::Path;
 use std::process::Output;
@@ -11,7 +12,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 use crate::support::relay::{Relay, http, program};
 use crate::support::wait::until;
 
-/// Two sources, each with a destination of its own, and the Savio that both destinations are at.
+/// Two sources with a destination each, and a Savio for both destinations.
 struct Scene {
     folder: TempDir,
     savio: MockServer,
@@ -74,7 +75,7 @@ async fn post(relay: &Relay, source: &str) {
 }
 
 #[tokio::test]
-async fn each_source_sends_to_its_own_account() {
+async fn source_sends_to_its_own_account() {
     let scene = Scene::new().await;
     scene.answers("home", "at-home", 201).await;
     scene.answers("eu", "abroad", 201).await;
@@ -89,7 +90,7 @@ async fn each_source_sends_to_its_own_account() {
 }
 
 #[tokio::test]
-async fn an_account_that_is_paused_stops_no_other() {
+async fn paused_account_does_not_stop_others() {
     let scene = Scene::new().await;
     scene.answers("home", "at-home", 401).await;
     scene.answers("eu", "abroad", 201).await;
@@ -104,7 +105,7 @@ async fn an_account_that_is_paused_stops_no_other() {
 }
 
 #[tokio::test]
-async fn an_account_without_a_token_keeps_what_is_meant_for_it() {
+async fn account_without_a_token_keeps_its_events() {
     let scene = Scene::new().await;
     scene.answers("home", "at-home", 201).await;
     let relay = scene.relay(&[("SAVIO_API_TOKEN", "at-home")]);
@@ -117,7 +118,7 @@ async fn an_account_without_a_token_keeps_what_is_meant_for_it() {
 }
 
 #[tokio::test]
-async fn a_destination_that_is_not_there_is_a_mistake_of_the_mapping_file() {
+async fn unknown_destination_is_an_error_in_the_mapping_file() {
     let scene = Scene::new().await;
     write(scene.folder.path(), "abroad", "destination = \"ue\"\n");
 
@@ -134,7 +135,7 @@ async fn a_destination_that_is_not_there_is_a_mistake_of_the_mapping_file() {
     assert!(String::from_utf8(unknown.stderr).unwrap().contains("there are: default, eu"));
 }
 
-/// A Savio behind a name that is nobody's, which only the proxy of the environment knows.
+/// A Savio at a host that does not exist, and is only reached through the proxy of the environment.
 async fn scene_in_clear() -> (Scene, [(&'static str, String); 2]) {
     let scene = Scene::new().await;
     write_settings(&scene, "");
@@ -154,20 +155,20 @@ fn write_settings(scene: &Scene, more: &str) {
 }
 
 #[tokio::test]
-async fn token_goes_in_clear_to_no_public_address_unless_it_is_wanted() {
+async fn token_is_sent_in_clear_to_public_hosts_only_if_allowed() {
     let (scene, variables) = scene_in_clear().await;
     let variables = variables.each_ref().map(|(name, value)| (*name, value.as_str()));
     let relay = scene.relay(&variables);
 
     post(&relay, "home").await;
-    let said = || relay.introduction.clone() + &relay.log();
-    until(|| said().contains("default is paused: savio.example.invalid is not known")).await;
-    assert!(said().contains("`insecure = true`"), "{}", said());
+    let output = || relay.introduction.clone() + &relay.log();
+    until(|| output().contains("default is paused: savio.example.invalid is not known")).await;
+    assert!(output().contains("`insecure = true`"), "{}", output());
     let mut command = program(scene.folder.path());
-    let asked = command.args(["savio", "contacts", "list"]).envs(variables).output().unwrap();
-    let said = String::from_utf8(asked.stderr).unwrap();
-    assert_eq!(asked.status.code(), Some(1), "{said}");
-    assert!(said.contains("the token is not sent: savio.example.invalid"), "{said}");
+    let listed = command.args(["savio", "contacts", "list"]).envs(variables).output().unwrap();
+    let output = String::from_utf8(listed.stderr).unwrap();
+    assert_eq!(listed.status.code(), Some(1), "{output}");
+    assert!(output.contains("the token is not sent: savio.example.invalid"), "{output}");
     assert!(relay.stop().success());
     assert_eq!(scene.savio.received_requests().await.unwrap().len(), 0);
 

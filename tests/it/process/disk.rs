@@ -1,5 +1,5 @@
-//! Promise 4: a disk that is full or fails costs no event. Webhooks get 503 meanwhile, and it goes on
-//! by itself.
+//! Promise 4: a disk that is full or fails loses no event. Webhooks get 503 meanwhile, and the
+//! relay recovers by itself.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -29,11 +29,11 @@ secrets = ["env:FORM_SECRET"]
 problem = "$.text"
 "#;
 
-/// A disk of its own with 24 MiB.
+/// A file system of its own with 24 MiB.
 struct Disk(TempDir);
 
 impl Disk {
-    /// None where mounting is not allowed.
+    /// Returns none if mounting is not allowed.
     fn mount() -> Option<Disk> {
         let folder = tempfile::tempdir().unwrap();
         let mount = Command::new("mount")
@@ -48,7 +48,7 @@ impl Disk {
         self.0.path()
     }
 
-    /// Writes until not one byte more fits.
+    /// Writes until no further byte fits.
     fn fill(&self) {
         let mut ballast = File::create(self.path().join("ballast")).unwrap();
         for size in [1024 * 1024, 4096, 1] {
@@ -90,7 +90,7 @@ fn serve(mut command: Command, savio: &MockServer) -> Relay {
     Relay::start_by(&mut command, &variables)
 }
 
-/// What was accepted, by the number of its text.
+/// Posts numbered webhooks, and records those that were accepted.
 #[derive(Default)]
 struct Sender {
     sent: usize,
@@ -98,7 +98,7 @@ struct Sender {
 }
 
 impl Sender {
-    /// Posts one webhook of about so many bytes.
+    /// Posts one webhook of about this many bytes.
     async fn post(&mut self, relay: &Relay, bytes: usize) -> reqwest::Response {
         self.sent += 1;
         let answer = http()
@@ -124,7 +124,7 @@ impl Sender {
         self.post(relay, 1000).await.status() == StatusCode::ACCEPTED
     }
 
-    /// Looks until it holds, for half a minute at most.
+    /// Posts until a webhook is accepted, for half a minute at most.
     async fn until_accepted(&mut self, relay: &Relay) {
         let waiting = async { while !self.accepted(relay).await {} };
         tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("it recovers");
@@ -147,7 +147,7 @@ async fn until_delivered(folder: &Path, accepted: usize) {
     until(all).await;
 }
 
-/// Every event that was accepted is delivered, and the file is whole.
+/// Checks that every accepted event is delivered, and that the file is intact.
 async fn check(folder: &Path, sender: &Sender) {
     let path = folder.join("relay.db");
     let file = rusqlite::Connection::open(&path).unwrap();
@@ -162,7 +162,7 @@ async fn check(folder: &Path, sender: &Sender) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_refuses_webhooks_and_loses_none_that_was_accepted() {
+async fn full_disk_refuses_webhooks_and_loses_no_accepted_one() {
     let Some(disk) = Disk::mount() else {
         return leave_out("the test of a full disk: mounting is not allowed here");
     };
@@ -197,8 +197,9 @@ async fn a_full_disk_refuses_webhooks_and_loses_none_that_was_accepted() {
     check(disk.path(), &sender).await;
 }
 
-/// The program, to which a file that would grow too large is a failing disk.
+/// Returns the program such that a file beyond its limit fails like a disk.
 fn serve_on_failing_disk(folder: &Path) -> Command {
+    // With SIGXFSZ ignored, the write fails with an error instead of ending the process.
     let relay = program(folder);
     let mut shell = Command::new("/bin/sh");
     shell.current_dir(folder).env_clear();
@@ -206,7 +207,7 @@ fn serve_on_failing_disk(folder: &Path) -> Command {
     shell
 }
 
-/// The largest file that the relay may write.
+/// Limits the size of files that the relay may write, and returns whether that worked.
 fn limit(relay: &Relay, bytes: &str) -> bool {
     let limit = Command::new("prlimit")
         .args(["--pid", &relay.id().to_string(), &format!("--fsize={bytes}:unlimited")])
@@ -215,7 +216,7 @@ fn limit(relay: &Relay, bytes: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_disk_that_fails_is_used_again_when_it_works() {
+async fn failed_disk_is_used_again_once_it_works() {
     let folder = tempfile::tempdir().unwrap();
     prepare(folder.path());
     let savio = MockServer::start().await;

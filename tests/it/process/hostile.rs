@@ -1,5 +1,5 @@
-//! Ten thousand hostile requests, stalled connections and a flood of unsigned webhooks: signed webhooks are
-//! accepted and delivered meanwhile, and memory keeps within its bound.
+//! Ten thousand hostile requests, stalled connections and a flood of unsigned webhooks: signed
+//! webhooks are accepted and delivered meanwhile, and memory stays within its limit.
 
 mod attack;
 mod memory_limit;
@@ -29,26 +29,27 @@ use crate::support::wait::until;
 const REQUESTS: usize = 10_000;
 const ATTACKERS: usize = 32;
 
-/// More than the listener has room for; more than 500 of them with a body that does not end.
+/// More connections than the listener accepts; more than 500 of them have a body that does not end.
 const STALLED: usize = 1_100;
 
-/// Strangers are at 127.0.0.1: their connections make room for others first.
+// The attackers are at 127.0.0.1, whose connections are evicted first.
 const SENDER: [u8; 4] = [127, 0, 0, 2];
 const MONITOR: [u8; 4] = [127, 0, 0, 3];
 
-/// So that the test comes to its end soon.
+/// Limit of the flood, which bounds the time of the test.
 const UNSIGNED_MAX: usize = 10_000;
 
-/// Less than a tenth of a second on an idle machine; tests share theirs with each other and with whatever
-/// runs there, so that this only tells slow from stuck.
+/// Longest response time of a health check.
+// It is less than a tenth of a second on an idle machine. Tests share theirs with each other and
+// with other programs, so this only distinguishes slow from stuck.
 const HEALTH_MAX: Duration = Duration::from_secs(2);
 const HEALTH_PAUSE: Duration = Duration::from_millis(20);
 
-/// What docs/limits.md says that a container needs.
+/// Memory of a container, as docs/limits.md states it.
 const MEMORY_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
-/// A limit of data also counts addresses that hold no memory: its allocator takes 1 GiB of them at the
-/// start, of which 4 MiB are in use then (1,065,500 KiB of data, 23,024 KiB resident).
+// A limit of data also counts reserved addresses: the allocator takes 1 GiB of them at the start,
+// of which 4 MiB are in use then (1,065,500 KiB of data, 23,024 KiB resident).
 const DATA_BYTES_MAX: u64 = 1024 * 1024 * 1024 + MEMORY_BYTES_MAX;
 
 const MAPPINGS: [(&str, &str, &str); 4] = [
@@ -71,7 +72,7 @@ fn write_mappings(folder: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hostile_requests_keep_no_webhook_out_and_memory_within_its_bound() {
+async fn hostile_traffic_blocks_no_webhook_and_memory_is_bounded() {
     let folder = tempfile::tempdir().unwrap();
     write_mappings(folder.path());
     let arrived = Arrived::default();
@@ -86,15 +87,15 @@ async fn hostile_requests_keep_no_webhook_out_and_memory_within_its_bound() {
     let relay = Relay::start_by(&mut serve, &variables);
     let address: SocketAddr = relay.url.trim_start_matches("http://").parse().unwrap();
 
-    let over = Arc::new(AtomicBool::new(false));
-    let watched = Arc::clone(&over);
-    let health = std::thread::spawn(move || watch_health(address, &watched));
-    let posting = tokio::spawn(post_signed(relay.url.clone(), Arc::clone(&over)));
-    let flood = tokio::spawn(flood_unsigned(address, Arc::clone(&over)));
+    let stop = Arc::new(AtomicBool::new(false));
+    let health_stop = Arc::clone(&stop);
+    let health = std::thread::spawn(move || watch_health(address, &health_stop));
+    let posting = tokio::spawn(post_signed(relay.url.clone(), Arc::clone(&stop)));
+    let flood = tokio::spawn(flood_unsigned(address, Arc::clone(&stop)));
     let stalled = stalled(address).await;
     attack(address, REQUESTS).await;
     drop(stalled);
-    over.store(true, Ordering::Relaxed);
+    stop.store(true, Ordering::Relaxed);
     let slowest = health.join().unwrap();
     let (accepted, slowest_accepted) = posting.await.unwrap();
     let unsigned = flood.await.unwrap();
@@ -113,10 +114,9 @@ async fn hostile_requests_keep_no_webhook_out_and_memory_within_its_bound() {
     assert!(relay.stop().success());
 }
 
-/// `serve`, limited to the memory that a container needs, and what sees to that limit.
-///
-/// Where nobody may make a control group, a limit of its data is the next best: it also counts addresses that
-/// hold no memory, and is wider for that.
+/// Returns `serve` limited to the memory of a container, and the control group that enforces it.
+// If control groups are not available, a limit of data is the next best. It also counts reserved
+// addresses, and is therefore wider.
 fn limited(folder: &Path) -> (Command, Option<MemoryGroup>) {
     let mut serve = program(folder);
     serve.arg("serve");
@@ -135,12 +135,12 @@ fn limited(folder: &Path) -> (Command, Option<MemoryGroup>) {
     (limited, group)
 }
 
-/// Posts signed webhooks one after another, each of which is to be accepted; which, and how long the
-/// slowest took.
-async fn post_signed(url: String, over: Arc<AtomicBool>) -> (Vec<String>, Duration) {
+/// Posts signed webhooks one after another and checks that each is accepted. Returns them, and the
+/// longest response time.
+async fn post_signed(url: String, stop: Arc<AtomicBool>) -> (Vec<String>, Duration) {
     let (client, url) = (http_from(SENDER.into()), format!("{url}/hooks/survey"));
     let (mut accepted, mut slowest) = (Vec::new(), Duration::ZERO);
-    while !over.load(Ordering::Relaxed) {
+    while !stop.load(Ordering::Relaxed) {
         let text = format!("signed {}", accepted.len());
         let body = json!({
             "event_id": text,
@@ -161,11 +161,11 @@ async fn post_signed(url: String, over: Arc<AtomicBool>) -> (Vec<String>, Durati
     (accepted, slowest)
 }
 
-/// Keeps one connection after the other busy with unsigned webhooks; how many were sent.
-async fn flood_unsigned(address: SocketAddr, over: Arc<AtomicBool>) -> usize {
+/// Sends unsigned webhooks on one connection after the other, and returns how many.
+async fn flood_unsigned(address: SocketAddr, stop: Arc<AtomicBool>) -> usize {
     let request = b"POST /hooks/github HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n";
     let mut sent = 0;
-    while sent < UNSIGNED_MAX && !over.load(Ordering::Relaxed) {
+    while sent < UNSIGNED_MAX && !stop.load(Ordering::Relaxed) {
         let Ok(mut stream) = TcpStream::connect(address).await else { continue };
         let mut answers = vec![0; 64 * 1024];
         for _ in 0..100 {
@@ -197,7 +197,7 @@ async fn attack(address: SocketAddr, requests: usize) {
     attackers.join_all().await;
 }
 
-/// Connections on which a request begins and goes no further.
+/// Opens connections on which a request begins and does not continue.
 async fn stalled(address: SocketAddr) -> Vec<TcpStream> {
     let signature = "x-hub-signature-256: sha256=00\r\n";
     let body = format!(
@@ -217,12 +217,13 @@ async fn stalled(address: SocketAddr) -> Vec<TcpStream> {
     connections
 }
 
-/// The longest time that an answer of the health check took. On a thread of its own: whoever writes the
-/// attacks keeps this test's other threads busy for longer than the relay needs to answer.
-fn watch_health(address: SocketAddr, over: &AtomicBool) -> Duration {
+/// Returns the longest response time of the health check.
+// On a thread of its own: writing the attacks keeps this test's other threads busy for longer than
+// the relay needs to respond.
+fn watch_health(address: SocketAddr, stop: &AtomicBool) -> Duration {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut slowest = Duration::ZERO;
-    while !over.load(Ordering::Relaxed) {
+    while !stop.load(Ordering::Relaxed) {
         let begun = Instant::now();
         let answer = runtime.block_on(async { timeout(HEALTH_MAX, health(address)).await });
         let answer = answer.expect("it answers in time").expect("it answers");

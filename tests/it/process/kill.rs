@@ -1,4 +1,4 @@
-//! Promise 1 and 3: kill -9 under load loses nothing, and what may repeat is marked.
+//! Promises 1 and 3: kill -9 under load loses no event, and possible repeats are marked.
 
 mod locked;
 mod poison;
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 
 use http::StatusCode;
 use reqwest::{Client, Response};
-use savio_relay::event::{EventId, State as Ending};
+use savio_relay::event::{EventId, State as EventState};
 use savio_relay::store::sqlite::Settings;
 use savio_relay::store::{Archive, Sqlite};
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ use crate::support::relay::{Relay, SECRET, http, typeform_signature};
 const CONNECTIONS: usize = 16;
 const ACCEPTED_BETWEEN_KILLS: usize = 60;
 
-/// How often the process is killed, unless KILLS says it: the long form is `KILLS=100`.
+/// Number of kills, unless the variable KILLS sets it: the long form is `KILLS=100`.
 const KILLS: usize = 20;
 
 #[expect(clippy::disallowed_methods, reason = "how long a test runs is said by who runs it")]
@@ -40,11 +40,11 @@ secrets = ["env:TYPEFORM_SECRET"]
 problem = "$.form_response.token"
 "#;
 
-/// The feedback's text and event id of each webhook that was answered with 202.
+/// Event ids of the webhooks that were answered with 202, by the text of their feedback.
 type Accepted = Arc<Mutex<BTreeMap<String, EventId>>>;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_accepted_event_is_delivered_though_the_process_is_killed_twenty_times() {
+async fn accepted_events_are_delivered_despite_twenty_kills() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("mappings")).unwrap();
     std::fs::write(folder.path().join("mappings/survey.toml"), MAPPING).unwrap();
@@ -68,12 +68,12 @@ async fn every_accepted_event_is_delivered_though_the_process_is_killed_twenty_t
     let marked = marked(folder.path(), accepted.values()).await;
     eprintln!("{} accepted, {} repeated, {} marked", accepted.len(), repeated.len(), marked.len());
     assert!(repeated.is_subset(&marked), "a repeat is not marked");
-    assert_eq!(count(folder.path(), Ending::Dead).await, 0);
+    assert_eq!(count(folder.path(), EventState::Dead).await, 0);
 }
 
-/// Here the events that were in hand at a kill are in hand at the next one too.
+// The same events are in progress at each kill.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kills_soon_after_each_start_make_no_event_dead() {
+async fn kills_soon_after_start_make_no_event_dead() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("mappings")).unwrap();
     std::fs::write(folder.path().join("mappings/survey.toml"), MAPPING).unwrap();
@@ -84,7 +84,7 @@ async fn kills_soon_after_each_start_make_no_event_dead() {
         [secret, ("SAVIO_API_TOKEN", "token"), ("SAVIO_RELAY_SAVIO__BASE_URL", savio.as_str())];
     let delivered = || arrived.lock().unwrap().len();
 
-    // Without a token nothing is mapped yet.
+    // Without a token nothing is mapped.
     let relay = Relay::start(folder.path(), &[secret]);
     let (client, accepted) = (http(), 10 * kills());
     for number in 0..accepted {
@@ -100,20 +100,20 @@ async fn kills_soon_after_each_start_make_no_event_dead() {
     }
 
     let relay = Relay::start(folder.path(), &variables);
-    until_async(async || count(folder.path(), Ending::Queued).await == 0).await;
+    until_async(async || count(folder.path(), EventState::Queued).await == 0).await;
     assert!(relay.stop().success());
-    assert_eq!(count(folder.path(), Ending::Dead).await, 0);
+    assert_eq!(count(folder.path(), EventState::Dead).await, 0);
     assert_eq!(delivered(), accepted);
 }
 
-/// How many events end so, or wait.
-async fn count(folder: &Path, state: Ending) -> u64 {
+/// Counts the events in this state.
+async fn count(folder: &Path, state: EventState) -> u64 {
     let store = Sqlite::open_beside(&Settings::new(folder.join("relay.db"))).unwrap();
     let counts = store.counts().await.unwrap();
     counts.iter().filter(|count| count.state == state).map(|count| count.events).sum()
 }
 
-/// Posts from all connections, kills and restarts; gives what was accepted.
+/// Posts from all connections while the relay is killed and restarted; returns what was accepted.
 async fn post_while_killing(
     folder: &Path,
     variables: &[(&str, &str)],
@@ -188,7 +188,7 @@ fn repeated(arrived: &Arrived, accepted: &BTreeMap<String, EventId>) -> BTreeSet
     accepted.iter().filter(|(text, _)| arrived[*text] > 1).map(|(_, id)| *id).collect()
 }
 
-/// The events of which an attempt is marked as one that may repeat.
+/// Returns the events with an attempt that is marked as a possible repeat.
 async fn marked(folder: &Path, ids: impl Iterator<Item = &EventId>) -> BTreeSet<EventId> {
     let store = Sqlite::open(&Settings::new(folder.join("relay.db"))).unwrap();
     let mut marked = BTreeSet::new();

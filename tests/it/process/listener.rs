@@ -1,4 +1,4 @@
-//! What strangers may do to a listener: hold a connection open without sending, or without reading.
+//! Connections that hold a slot of the listener without sending or without reading.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,8 +33,8 @@ async fn serving(router: Router) -> SocketAddr {
     address
 }
 
-/// Whether another gets an answer, which takes the one place that there is.
-async fn check_that_another_is_served(address: SocketAddr) {
+/// Checks that another client gets a response, for which it needs the only slot.
+async fn check_another_is_served(address: SocketAddr) {
     let mut other = TcpStream::connect(address).await.unwrap();
     other.write_all(REQUEST).await.unwrap();
     let mut answer = [0; 12];
@@ -45,39 +45,39 @@ async fn check_that_another_is_served(address: SocketAddr) {
 }
 
 #[tokio::test]
-async fn a_connection_that_stays_silent_gives_its_place_back() {
+async fn idle_connection_is_evicted_when_full() {
     let address = listening().await;
     let _silent = TcpStream::connect(address).await.unwrap();
 
-    check_that_another_is_served(address).await;
+    check_another_is_served(address).await;
 }
 
 #[tokio::test]
-async fn a_connection_whose_headers_never_end_gives_its_place_back() {
+async fn connection_with_endless_headers_frees_its_slot() {
     let address = listening().await;
     let mut slow = TcpStream::connect(address).await.unwrap();
     slow.write_all(b"GET / HTTP/1.1\r\nhost: ").await.unwrap();
 
-    check_that_another_is_served(address).await;
+    check_another_is_served(address).await;
 }
 
 #[tokio::test]
-async fn a_connection_that_reads_no_answers_gives_its_place_back() {
+async fn connection_that_reads_no_responses_frees_its_slot() {
     let address = listening().await;
-    let mut deaf = TcpStream::connect(address).await.unwrap();
-    // More answers than the sockets' buffers can take.
-    deaf.write_all(&REQUEST.repeat(1_000)).await.unwrap();
+    let mut unread = TcpStream::connect(address).await.unwrap();
+    // More responses than the buffers of the sockets hold.
+    unread.write_all(&REQUEST.repeat(1_000)).await.unwrap();
 
-    check_that_another_is_served(address).await;
+    check_another_is_served(address).await;
 }
 
 #[tokio::test]
-async fn a_client_that_has_said_all_gets_its_answer() {
-    let (begun, told) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (begins, tells) = (Arc::clone(&begun), Arc::clone(&told));
+async fn half_closed_client_gets_its_response() {
+    let (begun, finish) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (begins, finished) = (Arc::clone(&begun), Arc::clone(&finish));
     let working = || async move {
         begins.notify_one();
-        tells.notified().await;
+        finished.notified().await;
     };
     let address = serving(Router::new().route("/", get(working))).await;
     let mut client = TcpStream::connect(address).await.unwrap();
@@ -85,7 +85,7 @@ async fn a_client_that_has_said_all_gets_its_answer() {
     client.write_all(REQUEST).await.unwrap();
     client.shutdown().await.unwrap();
     begun.notified().await;
-    told.notify_one();
+    finish.notify_one();
 
     let mut answer = String::new();
     client.read_to_string(&mut answer).await.unwrap();
@@ -93,7 +93,7 @@ async fn a_client_that_has_said_all_gets_its_answer() {
 }
 
 #[tokio::test]
-async fn a_body_that_was_refused_unread_may_be_sent_to_its_end() {
+async fn refused_body_can_still_be_sent_to_its_end() {
     let address = listening().await;
     let mut client = TcpStream::connect(address).await.unwrap();
     let head = b"POST / HTTP/1.1\r\nhost: relay\r\ncontent-length: 1000000\r\n\r\n";

@@ -1,4 +1,4 @@
-//! What strangers can make the relay write into its log.
+//! The length of the log under a flood of unauthenticated requests.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -7,7 +7,7 @@ use crate::support::relay::{Relay, SECRET};
 
 const REQUESTS: usize = 3_000;
 
-/// Keeps one connection busy with unsigned webhooks.
+/// Sends unsigned webhooks on one connection.
 fn flood(address: &str) {
     let mut stream = TcpStream::connect(address).unwrap();
     let request = b"POST /hooks/form HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n";

@@ -1,4 +1,5 @@
-//! Mapping files change while the relay runs: a new set is taken whole or not at all, nothing is lost.
+//! Mapping files that change while the relay runs: a new set is applied as a whole or not at all,
+//! and no webhook is lost.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use crate::support::wait::until;
 const RELOADS: usize = 100;
 const CONNECTIONS: usize = 4;
 
-/// A folder with the source `survey`, a relay that runs in it, and what Savio got.
+/// A folder with the source `survey`, a relay that runs in it, and what arrived at Savio.
 struct Scene {
     folder: tempfile::TempDir,
     relay: Relay,
@@ -48,7 +49,7 @@ impl Scene {
         until(|| self.arrived.lock().unwrap().contains_key(text)).await;
     }
 
-    /// Returns once the log has one more line with this text.
+    /// Waits until the log has more than `before` lines with this text.
     async fn logs(&self, text: &str, before: usize) {
         until(|| self.relay.logged(text) > before).await;
     }
@@ -71,7 +72,7 @@ fn start_relay(folder: &Path, savio: &str, max_in_flight: &str) -> Relay {
     Relay::start(folder, &variables)
 }
 
-/// The feedback's text is this word and the response's token.
+/// Returns a mapping file whose feedback is this word and the response's token.
 fn mapping(word: &str) -> String {
     let problem = format!("{word} {{{{ payload.form_response.token }}}}");
     format!(
@@ -82,7 +83,7 @@ fn mapping(word: &str) -> String {
 
 const BAD: &str = "provider = \"typeform\"\nsecrets = [\"env:TYPEFORM_SECRET\"]\nevnts = [\"x\"]\n";
 
-/// As an editor does it that writes a new file and renames it.
+/// Replaces a file as editors do: writes a new one and renames it.
 fn write(path: &Path, text: &str) {
     let new = path.with_extension("new");
     std::fs::write(&new, text).unwrap();
@@ -106,7 +107,7 @@ async fn post(http: &reqwest::Client, url: &str, source: &str, text: &str) -> St
 }
 
 #[tokio::test]
-async fn a_changed_mapping_file_is_taken_when_it_is_saved() {
+async fn changed_mapping_file_is_applied_when_saved() {
     let scene = Scene::start().await;
 
     std::fs::write(scene.path("survey"), mapping("second")).unwrap();
@@ -117,7 +118,7 @@ async fn a_changed_mapping_file_is_taken_when_it_is_saved() {
 }
 
 #[tokio::test]
-async fn one_bad_file_leaves_all_as_it_was() {
+async fn invalid_file_keeps_all_current_mapping_files() {
     let scene = Scene::start().await;
     write(&scene.path("other"), BAD);
     write(&scene.path("survey"), &mapping("second"));
@@ -137,7 +138,7 @@ async fn one_bad_file_leaves_all_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_new_mapping_file_is_a_live_source() {
+async fn new_mapping_file_is_a_live_source() {
     let scene = Scene::start().await;
     assert_eq!(scene.post("other", "1").await, 404);
 
@@ -149,7 +150,7 @@ async fn a_new_mapping_file_is_a_live_source() {
 }
 
 #[tokio::test]
-async fn a_source_whose_file_is_gone_is_off_until_it_is_back() {
+async fn source_without_its_file_is_off_until_it_is_back() {
     let scene = Scene::start().await;
 
     std::fs::remove_file(scene.path("survey")).unwrap();
@@ -162,7 +163,7 @@ async fn a_source_whose_file_is_gone_is_off_until_it_is_back() {
     scene.arrives("back 1").await;
 }
 
-/// A Savio that never answers.
+/// Starts a stand-in for Savio that never responds.
 async fn start_silent_savio() -> String {
     let router = Router::new().fallback(std::future::pending::<StatusCode>);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -172,7 +173,7 @@ async fn start_silent_savio() -> String {
 }
 
 #[tokio::test]
-async fn events_of_a_source_without_a_file_wait_for_it_over_a_restart() {
+async fn events_wait_for_a_missing_mapping_file_over_a_restart() {
     let folder = folder_with_survey();
     let savio = start_silent_savio().await;
     let relay = start_relay(folder.path(), &savio, "1");
@@ -186,7 +187,7 @@ async fn events_of_a_source_without_a_file_wait_for_it_over_a_restart() {
     scene.logs("queued events wait: the source survey has no mapping at present", 0).await;
     write(&scene.path("survey"), &mapping("back"));
 
-    // Which of them was sent before, and therefore mapped, depends on which was mapped first.
+    // One of them may have been mapped before the kill; which one is not determined.
     let has = |text: &str| scene.arrived.lock().unwrap().contains_key(text);
     until(|| ["1", "2"].iter().all(|n| has(&format!("first {n}")) || has(&format!("back {n}"))))
         .await;
@@ -194,11 +195,11 @@ async fn events_of_a_source_without_a_file_wait_for_it_over_a_restart() {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_replaced_by_a_link_is_taken() {
+async fn folder_replaced_by_a_link_is_applied() {
     use std::os::unix::fs::symlink;
     let folder = tempfile::tempdir().unwrap();
     let mappings = folder.path().join("mappings");
-    // As Kubernetes mounts a ConfigMap.
+    // The layout of a ConfigMap that Kubernetes mounts.
     for version in ["..1", "..2"] {
         std::fs::create_dir_all(mappings.join(version)).unwrap();
         std::fs::write(mappings.join(version).join("survey.toml"), mapping(version)).unwrap();
@@ -216,7 +217,7 @@ async fn a_folder_that_is_replaced_by_a_link_is_taken() {
 }
 
 #[tokio::test]
-async fn another_folder_put_in_the_place_of_the_first_is_watched_on() {
+async fn replaced_folder_is_watched() {
     let scene = Scene::start().await;
     let root = scene.folder.path();
     std::fs::create_dir(root.join("next")).unwrap();
@@ -233,7 +234,7 @@ async fn another_folder_put_in_the_place_of_the_first_is_watched_on() {
 }
 
 #[tokio::test]
-async fn secrets_in_files_are_read_anew() {
+async fn secret_files_are_read_again_on_reload() {
     let scene = Scene::start().await;
     let secret = scene.folder.path().join("secret");
     std::fs::write(&secret, "an old secret").unwrap();
@@ -250,7 +251,7 @@ async fn secrets_in_files_are_read_anew() {
 }
 
 #[tokio::test]
-async fn of_a_changed_configuration_the_folder_is_taken_and_the_rest_is_named() {
+async fn changed_config_applies_only_the_mapping_folder() {
     let scene = Scene::start().await;
     let root = scene.folder.path();
     std::fs::create_dir(root.join("others")).unwrap();
@@ -271,14 +272,14 @@ async fn of_a_changed_configuration_the_folder_is_taken_and_the_rest_is_named() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_reloads_under_load_lose_no_webhook_and_answer_none_with_404() {
+async fn hundred_reloads_under_load_lose_no_webhook() {
     let scene = Scene::start().await;
-    let taken = Arc::new(Mutex::new(BTreeSet::new()));
+    let accepted = Arc::new(Mutex::new(BTreeSet::new()));
     let stop = Arc::new(AtomicBool::new(false));
     let posting: Vec<_> = (0..CONNECTIONS)
         .map(|connection| {
             let url = scene.relay.url.clone();
-            tokio::spawn(post_until(stop.clone(), url, connection, taken.clone()))
+            tokio::spawn(post_until(stop.clone(), url, connection, accepted.clone()))
         })
         .collect();
 
@@ -292,37 +293,37 @@ async fn a_hundred_reloads_under_load_lose_no_webhook_and_answer_none_with_404()
         task.await.unwrap();
     }
 
-    let taken = taken.lock().unwrap().clone();
-    assert!(taken.len() > RELOADS, "{} were taken", taken.len());
-    until(|| missing(&scene.arrived, &taken).is_empty()).await;
+    let accepted = accepted.lock().unwrap().clone();
+    assert!(accepted.len() > RELOADS, "{} were taken", accepted.len());
+    until(|| missing(&scene.arrived, &accepted).is_empty()).await;
     assert!(scene.relay.stop().success());
 }
 
-/// One of four kinds of change, and until the relay has looked at it.
+/// Makes one of four kinds of change, and waits until the relay has applied or rejected it.
 async fn reload(scene: &Scene, round: usize) {
-    let looked = || {
+    let reloads = || {
         scene.relay.logged("applied mapping files")
             + scene.relay.logged("keeping the current mapping files")
     };
-    let before = looked();
+    let before = reloads();
     match round % 4 {
         0 => write(&scene.path("survey"), BAD),
         1 => write(&scene.path("survey"), &mapping(&format!("{round}"))),
         2 => std::fs::remove_file(scene.path("survey")).unwrap(),
         _ => write(&scene.path("survey"), &mapping("again")),
     }
-    // Most are asked for, so that the test need not wait for the files to come to rest.
+    // Most are requested by SIGHUP, so that the test does not wait for the files to come to rest.
     if !round.is_multiple_of(10) {
         scene.relay.hang_up();
     }
-    until(|| looked() > before).await;
+    until(|| reloads() > before).await;
 }
 
 async fn post_until(
     stop: Arc<AtomicBool>,
     url: String,
     connection: usize,
-    taken: Arc<Mutex<BTreeSet<String>>>,
+    accepted: Arc<Mutex<BTreeSet<String>>>,
 ) {
     let http = http();
     let mut number = 0;
@@ -330,17 +331,17 @@ async fn post_until(
         number += 1;
         let text = format!("{connection}-{number}");
         match post(&http, &url, "survey", &text).await {
-            StatusCode::ACCEPTED => drop(taken.lock().unwrap().insert(text)),
+            StatusCode::ACCEPTED => drop(accepted.lock().unwrap().insert(text)),
             StatusCode::SERVICE_UNAVAILABLE => tokio::task::yield_now().await,
             status => panic!("{status} for {text}"),
         }
     }
 }
 
-/// What was taken and is not in Savio, under whichever mapping.
-fn missing(arrived: &Arrived, taken: &BTreeSet<String>) -> Vec<String> {
+/// Returns what was accepted and has not arrived at Savio, under any mapping.
+fn missing(arrived: &Arrived, accepted: &BTreeSet<String>) -> Vec<String> {
     let arrived = arrived.lock().unwrap();
     let tokens: BTreeSet<&str> =
         arrived.keys().filter_map(|text| text.split_once(' ')).map(|(_, token)| token).collect();
-    taken.iter().filter(|text| !tokens.contains(text.as_str())).cloned().collect()
+    accepted.iter().filter(|text| !tokens.contains(text.as_str())).cloned().collect()
 }

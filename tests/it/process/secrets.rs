@@ -1,4 +1,4 @@
-//! Secrets appear nowhere: a relay whose secrets are easy to recognise gets into trouble of every kind,
+//! Secrets appear nowhere: a relay with recognisable secrets is driven into failures of every kind,
 //! and then all that it wrote, logged and answered is searched for them.
 
 use std::fs;
@@ -28,12 +28,12 @@ const SAVIO: &str = "canary-token-of-savio-6a";
 const ADMIN: &str = "canary-of-the-admin-79";
 const COOKIE: &str = "canary-in-a-cookie-88";
 const BEARER: &str = "canary-in-a-bearer-97";
-/// What somebody presents who has mistaken one secret for another.
+/// A wrong secret, presented in place of the right one.
 const MISTAKEN: &str = "canary-that-is-wrong-a6";
-/// What somebody wrote into a file where its name belongs.
+/// A literal secret in a file, in place of its name.
 const WRITTEN: &str = "canary-written-out-b5";
 
-/// What the collector of traces wants to see in a header.
+/// The token that the trace collector requires in a header.
 const COLLECTOR: &str = "canary-for-the-collector-c4";
 
 const CANARIES: [&str; 12] = [
@@ -50,23 +50,23 @@ const MAPPINGS: [(&str, &str); 4] = [
     ("wufoo", "provider = \"wufoo\"\nsecrets = [\"env:IN_BODY\"]\n"),
 ];
 
-/// Something that a person or a sender can see, and what it is called.
-type Seen = (String, Vec<u8>);
+/// Something that a person or a sender can see, with its name.
+type NamedOutput = (String, Vec<u8>);
 
-struct House {
+struct Scene {
     folder: TempDir,
     _savio: MockServer,
     collector: Collector,
     relay: Relay,
     http: Client,
-    seen: Vec<Seen>,
+    outputs: Vec<NamedOutput>,
 }
 
-impl House {
-    async fn new() -> House {
+impl Scene {
+    async fn new() -> Scene {
         let folder = tempfile::tempdir().unwrap();
-        for inner in ["mappings", "store"] {
-            fs::create_dir(folder.path().join(inner)).unwrap();
+        for subfolder in ["mappings", "store"] {
+            fs::create_dir(folder.path().join(subfolder)).unwrap();
         }
         fs::write(folder.path().join("rotated.txt"), format!("{ROTATED}\n")).unwrap();
         for (name, text) in MAPPINGS {
@@ -77,7 +77,7 @@ impl House {
         Mock::given(any()).respond_with(echo).mount(&savio).await;
         let collector = Collector::new().await;
         let relay = start(folder.path(), &format!("{}/app/api/", savio.uri()), &collector.0.uri());
-        House { folder, _savio: savio, collector, relay, http: http(), seen: Vec::new() }
+        Scene { folder, _savio: savio, collector, relay, http: http(), outputs: Vec::new() }
     }
 
     fn post(&self, path: &str) -> RequestBuilder {
@@ -86,13 +86,13 @@ impl House {
         call.header("x-forwarded-access-token", BEARER).header("x-api-key", BEARER)
     }
 
-    /// Sends, and keeps the answer among what was seen.
-    async fn see(&mut self, called: &str, call: RequestBuilder) -> u16 {
+    /// Sends a request, and records the response.
+    async fn request(&mut self, name: &str, call: RequestBuilder) -> u16 {
         let answer = call.send().await.unwrap();
         let status = answer.status().as_u16();
         let head = format!("{:?}", answer.headers());
         let body = answer.text().await.unwrap();
-        self.seen.push((format!("the answer to {called}"), (head + &body).into_bytes()));
+        self.outputs.push((format!("the answer to {name}"), (head + &body).into_bytes()));
         status
     }
 
@@ -103,7 +103,7 @@ impl House {
         let proof = format!("sha256={}", HEXLOWER.encode(&mac.finalize().into_bytes()));
         let call = self.post("signed").header("x-hub-signature-256", proof);
         let call = call.header("authorization", format!("Bearer {BEARER}"));
-        self.see("a signed webhook", call.header("content-type", "application/json").body(body))
+        self.request("a signed webhook", call.header("content-type", "application/json").body(body))
             .await
     }
 
@@ -112,7 +112,7 @@ impl House {
         self.http.request(method, url).bearer_auth(ADMIN)
     }
 
-    /// All events, once each was tried or has come to its end.
+    /// Waits until each event was tried or has settled, and returns all.
     async fn events(&self) -> Vec<Value> {
         loop {
             let answer = self.api(Method::GET, "events").send().await.unwrap();
@@ -135,40 +135,42 @@ impl House {
         self.keep(&arguments.join(" "), &output);
     }
 
-    fn keep(&mut self, called: &str, output: &Output) {
-        let said = [output.stdout.as_slice(), &output.stderr].concat();
-        self.seen.push((format!("what `{called}` prints"), said));
+    fn keep(&mut self, name: &str, output: &Output) {
+        let printed = [output.stdout.as_slice(), &output.stderr].concat();
+        self.outputs.push((format!("what `{name}` prints"), printed));
     }
 
-    /// Everywhere that a secret could be: what is built later is looked at once it has a line here.
-    async fn look_everywhere(&mut self) {
+    /// Collects the output of everything that could show a secret. Each new output needs a line
+    /// here.
+    async fn collect_outputs(&mut self) {
         for event in self.events().await {
             let id = event["id"].as_str().unwrap();
             self.command(&["events", "show", id]);
             self.command(&["events", "show", id, "--json"]);
-            self.see("the API", self.api(Method::GET, &format!("events/{id}"))).await;
-            self.see("the API", self.api(Method::GET, &format!("events/{id}/body"))).await;
+            self.request("the API", self.api(Method::GET, &format!("events/{id}"))).await;
+            self.request("the API", self.api(Method::GET, &format!("events/{id}/body"))).await;
         }
         let metrics = format!("{}/metrics", self.relay.admin_url);
-        self.see("the metrics", self.http.get(metrics).bearer_auth(ADMIN)).await;
+        self.request("the metrics", self.http.get(metrics).bearer_auth(ADMIN)).await;
         for path in ["events", "sources", "destinations", "rejected", "stats", "openapi.json"] {
             let call = self.api(Method::GET, path);
-            assert_eq!(self.see(path, call).await, 200, "{path}");
+            assert_eq!(self.request(path, call).await, 200, "{path}");
         }
         for command in ["events list", "events list --json", "check", "doctor", "doctor --json"] {
             self.command(&command.split(' ').collect::<Vec<_>>());
         }
-        self.seen.push(("the log".to_owned(), self.relay.log().into_bytes()));
+        self.outputs.push(("the log".to_owned(), self.relay.log().into_bytes()));
         let traces = self.traces().await;
         assert!(!traces.is_empty());
-        self.seen.extend(traces.into_iter().map(|sent| ("the traces".to_owned(), sent)));
+        self.outputs.extend(traces.into_iter().map(|sent| ("the traces".to_owned(), sent)));
         for file in fs::read_dir(self.folder.path().join("store")).unwrap() {
             let path = file.unwrap().path();
-            self.seen.push((path.display().to_string(), fs::read(&path).unwrap()));
+            self.outputs.push((path.display().to_string(), fs::read(&path).unwrap()));
         }
     }
 
-    /// All that the collector got, once it knows of each webhook that the log knows.
+    /// Waits until the collector has a span of each webhook in the log, and returns all that it
+    /// received.
     async fn traces(&self) -> Vec<Vec<u8>> {
         until_async(async || {
             let spans = self.collector.spans().await;
@@ -179,19 +181,19 @@ impl House {
         self.collector.requests().await.into_iter().map(|request| request.body).collect()
     }
 
-    fn found(&self) -> Vec<String> {
+    fn leaks(&self) -> Vec<String> {
         let basic = BASE64.encode(format!("relay:{PASSWORD}").as_bytes());
-        let mut found = Vec::new();
+        let mut leaks = Vec::new();
         for canary in CANARIES.into_iter().chain([basic.as_str()]) {
             let holds = |text: &[u8]| text.windows(canary.len()).any(|it| it == canary.as_bytes());
-            let places = self.seen.iter().filter(|(_, text)| holds(text));
-            found.extend(places.map(|(place, _)| format!("{canary} in {place}")));
+            let places = self.outputs.iter().filter(|(_, text)| holds(text));
+            leaks.extend(places.map(|(place, _)| format!("{canary} in {place}")));
         }
-        found
+        leaks
     }
 }
 
-/// A Savio that repeats what it was sent: trouble of its own, a refusal, a token that is wrong.
+/// Responds as a Savio that echoes the request's headers in a server error, a refusal or a 401.
 fn echo(request: &Request) -> ResponseTemplate {
     let body = String::from_utf8_lossy(&request.body).into_owned();
     let status = match body {
@@ -233,62 +235,62 @@ fn start(folder: &Path, savio: &str, collector: &str) -> Relay {
 }
 
 #[tokio::test]
-async fn what_is_accepted_is_kept_and_shown_without_a_secret() {
-    let mut house = House::new().await;
+async fn accepted_webhook_is_stored_and_shown_without_secrets() {
+    let mut scene = Scene::new().await;
 
     for (secret, text) in [(SIGNING, "It is slow"), (ROTATED, "please refuse it")] {
-        assert_eq!(house.signed(secret, text).await, 202);
+        assert_eq!(scene.signed(secret, text).await, 202);
     }
-    let basic = house.post("basic").basic_auth("relay", Some(PASSWORD));
-    assert_eq!(house.see("a password", basic.json(&json!({ "text": "Slow" }))).await, 202);
+    let basic = scene.post("basic").basic_auth("relay", Some(PASSWORD));
+    assert_eq!(scene.request("a password", basic.json(&json!({ "text": "Slow" }))).await, 202);
     let field = format!("Field1=Slow&HandshakeKey={IN_BODY}");
-    let wufoo = house.post("wufoo").header("content-type", "application/x-www-form-urlencoded");
-    assert_eq!(house.see("a key in the body", wufoo.body(field)).await, 202);
-    // It pauses Savio, so the others are tried before.
-    house.events().await;
-    let form = house.post(&format!("form?token={IN_URL}")).json(&json!({ "text": "forbid it" }));
-    assert_eq!(house.see("a token in the URL", form).await, 202);
+    let wufoo = scene.post("wufoo").header("content-type", "application/x-www-form-urlencoded");
+    assert_eq!(scene.request("a key in the body", wufoo.body(field)).await, 202);
+    // The next one pauses the destination, so the others have to be tried before.
+    scene.events().await;
+    let form = scene.post(&format!("form?token={IN_URL}")).json(&json!({ "text": "forbid it" }));
+    assert_eq!(scene.request("a token in the URL", form).await, 202);
 
-    house.look_everywhere().await;
-    assert_eq!(house.found(), Vec::<String>::new());
+    scene.collect_outputs().await;
+    assert_eq!(scene.leaks(), Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn what_is_refused_is_told_without_a_secret() {
-    let mut house = House::new().await;
+async fn refused_webhook_is_reported_without_secrets() {
+    let mut scene = Scene::new().await;
 
-    assert_eq!(house.signed(MISTAKEN, "Slow").await, 401);
-    assert_eq!(house.signed(SIGNING, &"x".repeat(5000)).await, 413);
+    assert_eq!(scene.signed(MISTAKEN, "Slow").await, 401);
+    assert_eq!(scene.signed(SIGNING, &"x".repeat(5000)).await, 413);
     let mistaken = format!("form?token={MISTAKEN}");
-    let form = house.post(&mistaken).json(&json!({ "text": BEARER }));
-    assert_eq!(house.see("a wrong token", form).await, 401);
-    let basic = house.post("basic").basic_auth("relay", Some(MISTAKEN));
-    assert_eq!(house.see("a wrong password", basic.body("{}")).await, 401);
-    let broken = house.post(&format!("form?token={IN_URL}")).body("{");
-    assert_eq!(house.see("what is no JSON", broken).await, 400);
-    let admin = house.api(Method::GET, "events?q=a&nothing=1").header("cookie", ADMIN);
-    assert_eq!(house.see("a wrong question", admin).await, 400);
-    let stranger = house.http.get(format!("{}/api/v1/events", house.relay.admin_url));
+    let form = scene.post(&mistaken).json(&json!({ "text": BEARER }));
+    assert_eq!(scene.request("a wrong token", form).await, 401);
+    let basic = scene.post("basic").basic_auth("relay", Some(MISTAKEN));
+    assert_eq!(scene.request("a wrong password", basic.body("{}")).await, 401);
+    let broken = scene.post(&format!("form?token={IN_URL}")).body("{");
+    assert_eq!(scene.request("what is no JSON", broken).await, 400);
+    let admin = scene.api(Method::GET, "events?q=a&nothing=1").header("cookie", ADMIN);
+    assert_eq!(scene.request("a wrong question", admin).await, 400);
+    let stranger = scene.http.get(format!("{}/api/v1/events", scene.relay.admin_url));
     let stranger = stranger.bearer_auth(MISTAKEN);
-    assert_eq!(house.see("a wrong admin token", stranger).await, 401);
+    assert_eq!(scene.request("a wrong admin token", stranger).await, 401);
 
-    house.look_everywhere().await;
-    assert_eq!(house.found(), Vec::<String>::new());
+    scene.collect_outputs().await;
+    assert_eq!(scene.leaks(), Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn a_secret_that_is_written_out_is_not_repeated() {
-    let mut house = House::new().await;
+async fn literal_secret_in_a_file_is_not_echoed() {
+    let mut scene = Scene::new().await;
     let mapping = format!("provider = \"form\"\nsecrets = [\"{WRITTEN}\"]\n{FEEDBACK}");
-    fs::write(house.folder.path().join("mappings/written.toml"), mapping).unwrap();
-    house.command(&["check"]);
-    house.command(&["doctor"]);
+    fs::write(scene.folder.path().join("mappings/written.toml"), mapping).unwrap();
+    scene.command(&["check"]);
+    scene.command(&["doctor"]);
     let config = format!("[savio]\ntoken = \"{WRITTEN}\"\n[admin]\ntoken = \"{WRITTEN}\"\n");
-    fs::write(house.folder.path().join("relay.toml"), config).unwrap();
+    fs::write(scene.folder.path().join("relay.toml"), config).unwrap();
 
     for command in ["serve", "check", "doctor", "doctor --json", "healthcheck", "events list"] {
-        house.command(&command.split(' ').collect::<Vec<_>>());
+        scene.command(&command.split(' ').collect::<Vec<_>>());
     }
 
-    assert_eq!(house.found(), Vec::<String>::new());
+    assert_eq!(scene.leaks(), Vec::<String>::new());
 }

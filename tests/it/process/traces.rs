@@ -38,7 +38,7 @@ impl Scene {
         scene
     }
 
-    /// From now on.
+    /// Sets Savio's response from now on.
     async fn savio_answers(&self, status: u16) {
         self.savio.reset().await;
         let answer = ResponseTemplate::new(status).set_body_json(json!({ "id": "Slow" }));
@@ -68,7 +68,7 @@ impl Scene {
         Relay::start(self.folder.path(), &[&own, variables].concat())
     }
 
-    /// Once so many requests came to Savio.
+    /// Waits until this many requests have arrived at Savio.
     async fn delivered(&self, count: usize) {
         until_async(async || self.savio.received_requests().await.unwrap().len() >= count).await;
     }
@@ -79,12 +79,12 @@ fn webhook(relay: &Relay, source: &str, text: &str) -> RequestBuilder {
     call.header("x-relay-token", "secret").json(&json!({ "text": text }))
 }
 
-/// The id of the event that it became.
+/// Sends a webhook that is accepted, and returns the id of its event.
 async fn accepted(webhook: RequestBuilder) -> String {
     let answer = webhook.send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::ACCEPTED);
-    let said: Value = answer.json().await.unwrap();
-    said["events"][0].as_str().unwrap().to_owned()
+    let answer: Value = answer.json().await.unwrap();
+    answer["events"][0].as_str().unwrap().to_owned()
 }
 
 async fn status(webhook: RequestBuilder) -> u16 {
@@ -98,12 +98,12 @@ fn named<'s>(spans: &'s [Span], name: &str) -> &'s Span {
     span
 }
 
-/// In the order in which the webhooks were answered.
+/// Returns the spans of receipts, in the order in which the webhooks were answered.
 fn receipts(spans: &[Span]) -> Vec<Span> {
     spans.iter().filter(|span| span.name == RECEIPT).cloned().collect()
 }
 
-/// Whether the span has these attributes.
+/// Checks that the span has these attributes.
 #[track_caller]
 fn check(span: &Span, attributes: &[(&str, &str)]) {
     for (key, value) in attributes {
@@ -115,7 +115,7 @@ fn check(span: &Span, attributes: &[(&str, &str)]) {
 const RECEIPT: &str = "POST /hooks/{source}";
 
 #[tokio::test]
-async fn a_webhook_is_one_trace_from_receipt_to_delivery() {
+async fn webhook_is_one_trace_from_receipt_to_delivery() {
     let scene = Scene::new().await;
     let relay = scene.relay();
 
@@ -134,7 +134,7 @@ async fn a_webhook_is_one_trace_from_receipt_to_delivery() {
 }
 
 #[tokio::test]
-async fn a_span_says_what_happened() {
+async fn spans_describe_the_webhook_and_its_event() {
     let scene = Scene::new().await;
     let relay = scene.relay();
 
@@ -151,7 +151,7 @@ async fn a_span_says_what_happened() {
 }
 
 #[tokio::test]
-async fn an_attempt_says_where_it_went_and_what_came_of_it() {
+async fn attempt_span_has_address_and_outcome() {
     let scene = Scene::new().await;
     let relay = scene.relay();
 
@@ -167,7 +167,7 @@ async fn an_attempt_says_where_it_went_and_what_came_of_it() {
 }
 
 #[tokio::test]
-async fn a_repeat_lies_below_what_it_repeats() {
+async fn repeated_webhook_is_below_the_first_receipt() {
     let scene = Scene::new().await;
     let relay = scene.relay();
     let webhook = || webhook(&relay, "form", "Slow").header("idempotency-key", "once");
@@ -183,7 +183,7 @@ async fn a_repeat_lies_below_what_it_repeats() {
 }
 
 #[tokio::test]
-async fn each_event_of_a_webhook_is_told_of_in_its_own_trace() {
+async fn event_of_a_batch_has_a_receipt_span_of_its_own() {
     let scene = Scene::new().await;
     let each = "[event]\neach = \"$[*]\"\nid = \"$.text\"\n[[feedback]]";
     let batched = FORM.replace("[[feedback]]", each);
@@ -197,15 +197,16 @@ async fn each_event_of_a_webhook_is_told_of_in_its_own_trace() {
     let [first, other] = [send(&["a"]).await, send(&["b", "a", "c"]).await];
 
     let receipts = receipts(&scene.collector.spans_from(10).await);
-    let told = |at: usize| (&*receipts[at].trace, &*receipts[at].attributes["savio_relay.answer"]);
+    let receipt =
+        |at: usize| (&*receipts[at].trace, &*receipts[at].attributes["savio_relay.answer"]);
     let [first, other] = [first.replace('-', ""), other.replace('-', "")];
-    assert_eq!([told(0), told(2)], [(&*first, "accepted"), (&*first, "duplicate")]);
-    assert_eq!(told(1), (&*other, "accepted"));
-    assert_eq!((told(3).1, &*receipts[3].parent), ("accepted", ""));
+    assert_eq!([receipt(0), receipt(2)], [(&*first, "accepted"), (&*first, "duplicate")]);
+    assert_eq!(receipt(1), (&*other, "accepted"));
+    assert_eq!((receipt(3).1, &*receipts[3].parent), ("accepted", ""));
 }
 
 #[tokio::test]
-async fn what_is_refused_has_a_trace_of_its_own() {
+async fn refused_webhook_has_a_trace() {
     let scene = Scene::new().await;
     let relay = scene.relay();
     let unproven = || http().post(format!("{}/hooks/form?token=no", relay.url)).body("{}");
@@ -221,7 +222,7 @@ async fn what_is_refused_has_a_trace_of_its_own() {
 }
 
 #[tokio::test]
-async fn what_is_ignored_is_told_without_a_reason_that_the_sender_wrote() {
+async fn ignored_event_has_no_reason_written_by_the_sender() {
     let scene = Scene::new().await;
     let wanted = "events = [\"wanted\"]\n[event]\ntype = \"$.text\"\n[[feedback]]";
     let picky = FORM.replace("[[feedback]]", wanted);
@@ -237,7 +238,7 @@ async fn what_is_ignored_is_told_without_a_reason_that_the_sender_wrote() {
 }
 
 #[tokio::test]
-async fn what_the_relay_cannot_take_is_an_error() {
+async fn webhook_for_a_source_that_is_off_is_an_error_span() {
     let scene = Scene::new().await;
     let relay = scene.relay();
 
@@ -250,7 +251,7 @@ async fn what_the_relay_cannot_take_is_an_error() {
 }
 
 #[tokio::test]
-async fn what_a_stranger_sends_steers_nothing() {
+async fn unknown_source_has_no_span_and_traceparent_is_ignored() {
     let scene = Scene::new().await;
     let relay = scene.relay();
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
@@ -266,7 +267,7 @@ async fn what_a_stranger_sends_steers_nothing() {
 }
 
 #[tokio::test]
-async fn an_event_that_dies_is_an_error_without_savios_words() {
+async fn dead_event_is_an_error_span_without_savios_text() {
     let scene = Scene::new().await;
     scene.savio_answers(400).await;
     let relay = scene.relay();
@@ -283,7 +284,7 @@ async fn an_event_that_dies_is_an_error_without_savios_words() {
 }
 
 #[tokio::test]
-async fn a_later_process_tells_of_the_event_in_the_same_trace() {
+async fn later_process_continues_the_trace_of_an_event() {
     let scene = Scene::new().await;
     scene.savio_answers(503).await;
     let relay = scene.relay();
@@ -302,7 +303,7 @@ async fn a_later_process_tells_of_the_event_in_the_same_trace() {
 }
 
 #[tokio::test]
-async fn an_event_that_has_to_wait_says_until_when() {
+async fn span_of_a_waiting_event_has_its_next_attempt_time() {
     let scene = Scene::new().await;
     scene.savio_answers(503).await;
     let relay = scene.relay();
@@ -310,17 +311,18 @@ async fn an_event_that_has_to_wait_says_until_when() {
     accepted(webhook(&relay, "form", "Slow")).await;
 
     let spans = scene.collector.spans_from(5).await;
-    let of = |name: &str| spans.iter().filter(|span| span.name == name).collect::<Vec<_>>();
-    let waits = of("deliver form")[0];
+    let named_spans =
+        |name: &str| spans.iter().filter(|span| span.name == name).collect::<Vec<_>>();
+    let waits = named_spans("deliver form")[0];
     check(waits, &[("savio_relay.state", "waits")]);
     assert!(waits.attributes["savio_relay.next_attempt_at"].parse::<jiff::Timestamp>().is_ok());
-    let attempt = of("send feedback")[1];
+    let attempt = named_spans("send feedback")[1];
     check(attempt, &[("savio_relay.attempt", "2"), ("savio_relay.outcome", "retry")]);
     assert_eq!(attempt.error.as_deref(), Some("savio answered 503"));
 }
 
 #[tokio::test]
-async fn the_end_sends_what_waits() {
+async fn shutdown_sends_pending_spans() {
     let scene = Scene::new().await;
     let relay = scene.relay_to(&scene.collector.0.uri(), &[("OTEL_BSP_SCHEDULE_DELAY", "3600000")]);
     accepted(webhook(&relay, "form", "Slow")).await;
@@ -333,7 +335,7 @@ async fn the_end_sends_what_waits() {
 }
 
 #[tokio::test]
-async fn the_standard_variables_name_collector_headers_and_service() {
+async fn standard_variables_set_collector_headers_and_service() {
     let scene = Scene::new().await;
     let relay = scene.relay_with(&[
         ("OTEL_EXPORTER_OTLP_ENDPOINT", &scene.collector.0.uri()),
@@ -352,7 +354,7 @@ async fn the_standard_variables_name_collector_headers_and_service() {
 }
 
 #[tokio::test]
-async fn headers_of_the_file_arrive_and_those_meant_for_others_do_not() {
+async fn configured_headers_are_sent_and_foreign_ones_are_not() {
     let scene = Scene::new().await;
     let headers = "headers.authorization = \"env:COLLECTOR\"";
     let settings = format!("[traces]\nendpoint = \"{}\"\n{headers}", scene.collector.0.uri());
@@ -370,7 +372,7 @@ async fn headers_of_the_file_arrive_and_those_meant_for_others_do_not() {
 }
 
 #[tokio::test]
-async fn a_service_without_a_name_is_called_as_the_program() {
+async fn service_name_defaults_to_the_program_name() {
     let scene = Scene::new().await;
     let relay = scene.relay();
 
@@ -383,7 +385,7 @@ async fn a_service_without_a_name_is_called_as_the_program() {
 }
 
 #[tokio::test]
-async fn a_sample_of_0_sends_nothing() {
+async fn sampling_ratio_of_0_sends_no_span() {
     let scene = Scene::new().await;
     let relay = scene.relay_to(&scene.collector.0.uri(), &[("SAVIO_RELAY_TRACES__SAMPLE", "0.0")]);
 
@@ -395,7 +397,7 @@ async fn a_sample_of_0_sends_nothing() {
     assert_eq!(scene.collector.requests().await.len(), 0);
 }
 
-/// Whether the process has the thread that sends spans.
+/// Returns whether the process has the thread that sends spans.
 fn has_thread(relay: &Relay) -> bool {
     let tasks = fs::read_dir(format!("/proc/{}/task", relay.id())).unwrap();
     let name =
@@ -404,7 +406,7 @@ fn has_thread(relay: &Relay) -> bool {
 }
 
 #[tokio::test]
-async fn without_a_collector_nothing_runs() {
+async fn no_exporter_runs_without_a_collector() {
     let scene = Scene::new().await;
     let disabled =
         [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9"), ("OTEL_SDK_DISABLED", "true")];
@@ -415,7 +417,7 @@ async fn without_a_collector_nothing_runs() {
 }
 
 #[tokio::test]
-async fn a_header_that_is_missing_turns_traces_off_and_is_said() {
+async fn missing_header_secret_disables_traces_and_is_logged() {
     let scene = Scene::new().await;
     let settings = "[traces]\nendpoint = \"http://127.0.0.1:9\"\nheaders.key = \"env:NONE\"\n";
     fs::write(scene.folder.path().join("relay.toml"), settings).unwrap();
@@ -423,6 +425,6 @@ async fn a_header_that_is_missing_turns_traces_off_and_is_said() {
     let relay = scene.relay_with(&[]);
 
     assert!(!has_thread(&relay));
-    let said = "no traces are sent: the environment variable NONE is not set";
-    assert!(relay.introduction.contains(said), "{}", relay.introduction);
+    let expected = "no traces are sent: the environment variable NONE is not set";
+    assert!(relay.introduction.contains(expected), "{}", relay.introduction);
 }

@@ -1,4 +1,4 @@
-//! Who may work on an event: leases, order, and what is not due yet.
+//! Claims: leases, the order of claims, and due times.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +35,7 @@ async fn one_event_is_claimed_once() {
 }
 
 #[tokio::test]
-async fn claim_stops_once_its_events_hold_as_much_memory_as_wanted() {
+async fn claim_stops_at_its_memory_limit() {
     let place = Place::new();
     let store = &*place.open();
     let large = Webhook { body: vec![b' '; 1_000], ..webhook(at(0)) };
@@ -63,7 +63,7 @@ async fn claim_stops_once_its_events_hold_as_much_memory_as_wanted() {
 }
 
 #[tokio::test]
-async fn no_more_is_claimed_than_there_are_slots() {
+async fn claim_returns_at_most_as_many_events_as_slots() {
     let place = Place::new();
     let store = &*place.open();
     for _ in 0..5 {
@@ -76,7 +76,7 @@ async fn no_more_is_claimed_than_there_are_slots() {
 }
 
 #[tokio::test]
-async fn the_oldest_of_all_sources_comes_first() {
+async fn oldest_event_of_all_sources_is_claimed_first() {
     let place = Place::new();
     let store = &*place.open();
     let third = keep(store, from("a", at(3))).await;
@@ -95,14 +95,14 @@ fn imported(received_at: Timestamp, due_at: Timestamp) -> Webhook {
 }
 
 #[tokio::test]
-async fn what_was_imported_goes_behind_all_that_was_sent() {
+async fn imported_events_are_claimed_after_all_live_ones() {
     let place = Place::new();
     let store = place.open();
     let old = keep(&*store, imported(at(0), at(0))).await;
     let new = keep(&*store, webhook(at(5))).await;
     let other = keep(&*store, from("other", at(6))).await;
 
-    // With room for the third: what is claimed together is sent in any order.
+    // Slots for all three: events that are claimed together may be sent in any order.
     let claimed = claim_from(&*store, &["form", "other"], at(9), 3).await;
     let last = claim_from(&*store, &["form", "other"], at(9), 3).await;
 
@@ -112,7 +112,7 @@ async fn what_was_imported_goes_behind_all_that_was_sent() {
 }
 
 #[tokio::test]
-async fn imported_event_whose_lease_ended_stays_behind_what_was_sent() {
+async fn imported_event_with_an_ended_lease_stays_after_live_ones() {
     let place = Place::new();
     let store = place.open();
     let old = keep(&*store, imported(at(0), at(0))).await;
@@ -126,7 +126,7 @@ async fn imported_event_whose_lease_ended_stays_behind_what_was_sent() {
 }
 
 #[tokio::test]
-async fn what_was_imported_waits_for_its_time() {
+async fn imported_event_waits_for_its_due_time() {
     let place = Place::new();
     let store = place.open();
     keep(&*store, imported(at(0), at(60))).await;
@@ -139,7 +139,7 @@ async fn what_was_imported_waits_for_its_time() {
 }
 
 #[tokio::test]
-async fn events_of_one_moment_come_in_order_of_receipt() {
+async fn events_due_at_one_time_are_claimed_in_order_of_receipt() {
     let place = Place::new();
     let store = &*place.open();
     let kept = store.store(deliveries(&["a", "b", "c", "d", "e"])).await.unwrap();
@@ -151,7 +151,7 @@ async fn events_of_one_moment_come_in_order_of_receipt() {
 }
 
 #[tokio::test]
-async fn only_wanted_sources_are_claimed() {
+async fn only_requested_sources_are_claimed() {
     let place = Place::new();
     let store = &*place.open();
     let wanted = keep(store, from("a", at(5))).await;
@@ -162,7 +162,7 @@ async fn only_wanted_sources_are_claimed() {
 }
 
 #[tokio::test]
-async fn nothing_is_claimed_before_it_is_due() {
+async fn event_is_not_claimed_before_it_is_due() {
     let place = Place::new();
     let store = &*place.open();
     keep(store, webhook(at(10))).await;
@@ -172,7 +172,7 @@ async fn nothing_is_claimed_before_it_is_due() {
 }
 
 #[tokio::test]
-async fn an_event_whose_lease_ended_is_claimed_again() {
+async fn event_with_an_ended_lease_is_claimed_again() {
     let place = Place::new();
     let store = &*place.open();
     keep(store, webhook(at(0))).await;
@@ -186,7 +186,7 @@ async fn an_event_whose_lease_ended_is_claimed_again() {
 }
 
 #[tokio::test]
-async fn a_renewed_claim_goes_on() {
+async fn renewed_claim_is_not_claimed_again() {
     let place = Place::new();
     let store = &*place.open();
     keep(store, webhook(at(0))).await;
@@ -200,7 +200,7 @@ async fn a_renewed_claim_goes_on() {
 }
 
 #[tokio::test]
-async fn only_claims_that_are_still_held_are_renewed() {
+async fn lost_claims_are_not_renewed() {
     let place = Place::new();
     let store = &*place.open();
     for _ in 0..3 {

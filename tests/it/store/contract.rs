@@ -1,4 +1,4 @@
-//! What every store promises, whichever database it is: only `Place::open` knows.
+//! The contract of every store, whichever database it uses: only `Place::open` knows it.
 
 use crate::support::store::{
     Place, at, claim, claim_from, claim_one, deliveries, from, ids, keep, name, settle, step, wait,
@@ -12,7 +12,7 @@ use savio_relay::event::{Event, EventId, State};
 use savio_relay::store::{Store, StoreError, StoredEvents, Webhook};
 
 #[tokio::test]
-async fn what_was_kept_can_be_claimed() {
+async fn stored_event_can_be_claimed() {
     let place = Place::new();
     let store = &*place.open();
     let webhook = webhook(at(0));
@@ -35,7 +35,7 @@ async fn what_was_kept_can_be_claimed() {
 }
 
 #[tokio::test]
-async fn a_payload_is_its_part_of_the_decoded_body() {
+async fn payload_is_a_range_of_the_decoded_body() {
     let place = Place::new();
     let store = &*place.open();
     let mut webhook = webhook(at(0));
@@ -48,7 +48,7 @@ async fn a_payload_is_its_part_of_the_decoded_body() {
 }
 
 #[tokio::test]
-async fn a_repeat_is_not_kept_again() {
+async fn repeat_is_not_stored_again() {
     let place = Place::new();
     let store = &*place.open();
     let first = store.store(deliveries(&["a"])).await.unwrap();
@@ -60,7 +60,7 @@ async fn a_repeat_is_not_kept_again() {
 }
 
 #[tokio::test]
-async fn a_repeat_is_told_by_its_source_too() {
+async fn delivery_ids_of_different_sources_are_distinct() {
     let place = Place::new();
     let store = &*place.open();
     let other = Webhook { source: name("other"), ..deliveries(&["a"]) };
@@ -84,7 +84,7 @@ async fn repeats_within_a_webhook_are_one_event() {
 }
 
 #[tokio::test]
-async fn a_webhook_is_kept_whole_or_not_at_all() {
+async fn webhook_is_stored_whole_or_not_at_all() {
     let place = Place::new();
     let store = &*place.open();
     let mut webhook = deliveries(&["a", "b", "c"]);
@@ -128,7 +128,7 @@ async fn webhooks_of_one_call_are_stored_all_or_none() {
 }
 
 #[tokio::test]
-async fn a_payload_that_is_no_text_is_refused() {
+async fn payload_that_is_no_text_is_refused() {
     let place = Place::new();
     let store = &*place.open();
     for (body, payload) in [(b"\xff".to_vec(), 0..1), (b"{}".to_vec(), 0..3)] {
@@ -141,7 +141,7 @@ async fn a_payload_that_is_no_text_is_refused() {
 }
 
 #[tokio::test]
-async fn one_bad_webhook_harms_no_neighbour() {
+async fn invalid_webhook_does_not_affect_others_in_its_commit() {
     let place = Place::new();
     let store = place.open();
     let taken = keep(&*store, webhook(at(0))).await;
@@ -162,7 +162,7 @@ async fn one_bad_webhook_harms_no_neighbour() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_that_was_said_to_be_kept_is_there_after_reopening() {
+async fn stored_events_survive_reopening() {
     let place = Place::new();
     let store = place.open();
     let mut tasks = tokio::task::JoinSet::new();
@@ -189,7 +189,7 @@ async fn keep_many(store: Arc<dyn Store>) -> Vec<EventId> {
 }
 
 #[tokio::test]
-async fn next_due_is_when_there_is_something_to_claim() {
+async fn next_due_is_the_time_of_the_next_claimable_event() {
     let place = Place::new();
     let store = &*place.open();
     let due = async || store.next_due(vec![name("form"), name("a")]).await.unwrap();
@@ -229,7 +229,7 @@ async fn events_are_counted_by_source_and_state() {
 }
 
 #[tokio::test]
-async fn of_each_source_it_is_known_since_when_its_oldest_event_waits() {
+async fn oldest_queued_event_of_each_source_is_known() {
     let place = Place::new();
     let store = &*place.open();
     for (source, received) in [("a", 30), ("a", 10), ("a", 20), ("b", 5), ("c", 1)] {
@@ -246,7 +246,7 @@ async fn of_each_source_it_is_known_since_when_its_oldest_event_waits() {
 }
 
 #[tokio::test]
-async fn an_arrival_is_told_even_to_one_who_asks_later() {
+async fn arrival_is_seen_by_a_later_waiter() {
     let place = Place::new();
     let store = &*place.open();
     store.store(deliveries(&["a"])).await.unwrap();
@@ -259,7 +259,7 @@ async fn an_arrival_is_told_even_to_one_who_asks_later() {
 }
 
 #[tokio::test]
-async fn an_arrival_is_told_to_each_who_waits() {
+async fn arrival_wakes_every_waiter() {
     let place = Place::new();
     let store = &*place.open();
     let kept = async { store.store(deliveries(&["a"])).await.unwrap() };
@@ -270,7 +270,7 @@ async fn an_arrival_is_told_to_each_who_waits() {
 }
 
 #[tokio::test]
-async fn an_event_that_was_never_kept_is_not_found() {
+async fn unknown_event_is_not_found() {
     let place = Place::new();
     let store = &*place.open();
 

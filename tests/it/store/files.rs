@@ -1,4 +1,4 @@
-//! The files of a store that somebody damages, removes or replaces while a relay runs on it.
+//! Files of a store that are damaged, removed or replaced while a relay runs on it.
 
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader};
@@ -32,11 +32,11 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     path.with_file_name(format!("relay.db{suffix}"))
 }
 
-/// What the next start would find after a loss of power now.
+/// Counts the events that a start would find after a power loss now.
 async fn events_after_a_crash(path: &Path, ids: &[EventId]) -> usize {
     let place = Place::new();
     for suffix in ["", "-wal"] {
-        // The log may not be there.
+        // The log may not exist.
         let _ = fs::copy(beside(path, suffix), beside(&place.settings().path, suffix));
     }
     let store = place.open();
@@ -47,12 +47,13 @@ async fn events_after_a_crash(path: &Path, ids: &[EventId]) -> usize {
     found
 }
 
-/// The store goes on after this was done to its files, and a crash loses nothing that was kept.
+/// Checks that the store continues after the removal of these files, and that a crash loses no
+/// event.
 async fn check_nothing_is_lost(suffixes: &[&str]) {
     let place = Place::new();
     let (store, path) = (place.open(), place.settings().path);
     let mut ids = vec![keep(&*store, webhook(at(0))).await];
-    // Somebody looks meanwhile.
+    // A reader has the files open as well.
     store.event(ids[0]).await.unwrap().unwrap();
 
     for suffix in suffixes {
@@ -78,24 +79,24 @@ async fn check_nothing_is_lost(suffixes: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_log_that_is_removed_is_saved_before_a_new_one_is_begun() {
+async fn removed_log_is_saved_before_a_new_one_begins() {
     check_nothing_is_lost(&["-wal"]).await;
 }
 
 #[tokio::test]
-async fn a_logs_index_that_is_removed_is_made_anew() {
+async fn removed_log_index_is_rebuilt() {
     check_nothing_is_lost(&["-shm"]).await;
     check_nothing_is_lost(&["-wal", "-shm"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_log_that_is_removed_while_nothing_comes_is_saved_too() {
+async fn log_removed_from_an_idle_store_is_saved() {
     let place = Place::new();
     let (store, path) = (place.open(), place.settings().path);
     let id = keep(&*store, webhook(at(0))).await;
     fs::remove_file(beside(&path, "-wal")).unwrap();
 
-    // As delivery does it while it waits.
+    // As delivery does while it has no work.
     let waiting = tokio::spawn({
         let store = store.clone();
         async move { store.wait_for_work(1).await }
@@ -105,7 +106,7 @@ async fn a_log_that_is_removed_while_nothing_comes_is_saved_too() {
 }
 
 #[tokio::test]
-async fn a_log_that_another_program_began_stops_the_store_until_it_is_gone() {
+async fn foreign_log_stops_the_store_until_it_is_removed() {
     let place = Place::new();
     let (store, path) = (place.open(), place.settings().path);
     let id = keep(&*store, webhook(at(0))).await;
@@ -123,7 +124,7 @@ async fn a_log_that_another_program_began_stops_the_store_until_it_is_gone() {
 }
 
 #[tokio::test]
-async fn a_lock_that_is_removed_lets_no_second_server_in() {
+async fn removed_lock_file_admits_no_second_server() {
     let place = Place::new();
     let settings = place.settings();
     let (store, lock) = (place.open(), beside(&settings.path, ".lock"));
@@ -147,7 +148,7 @@ async fn a_lock_that_is_removed_lets_no_second_server_in() {
 }
 
 #[test]
-fn looking_for_a_server_keeps_none_from_starting() {
+fn check_for_a_running_server_does_not_block_a_start() {
     let place = Place::new();
     let settings = place.settings();
     drop(Sqlite::open(&settings).unwrap());
@@ -170,7 +171,7 @@ fn looking_for_a_server_keeps_none_from_starting() {
     assert_eq!(refused, 0, "{started:?}");
 }
 
-/// Writes nonsense over the first page of a table or an index.
+/// Overwrites the first page of a table or an index with invalid bytes.
 fn damage(path: &Path, table: &str) {
     let file = Connection::open(path).unwrap();
     let sql = "SELECT rootpage FROM sqlite_schema WHERE name = ?1";
@@ -181,7 +182,7 @@ fn damage(path: &Path, table: &str) {
 }
 
 #[tokio::test]
-async fn a_damaged_table_stops_the_store_and_is_told() {
+async fn damaged_table_stops_the_store_and_is_logged() {
     let place = Place::new();
     let settings = place.settings();
     keep(&*place.open(), webhook(at(0))).await;
@@ -189,8 +190,8 @@ async fn a_damaged_table_stops_the_store_and_is_told() {
     let store = place.open();
     store.ready().await.expect("nothing has read the damaged page");
 
-    let kept = reason(store.store(webhook(at(0))).await);
-    assert!(kept.contains("the database file is damaged"), "{kept}");
+    let failure = reason(store.store(webhook(at(0))).await);
+    assert!(failure.contains("the database file is damaged"), "{failure}");
 
     let expected = "the database is damaged (database disk image is malformed): stop the relay";
     until_async(async || store.ready().await.is_err()).await;
@@ -207,7 +208,7 @@ async fn a_damaged_table_stops_the_store_and_is_told() {
 }
 
 #[tokio::test]
-async fn damage_that_only_a_reader_meets_is_told_too() {
+async fn damage_found_by_a_reader_is_logged() {
     let place = Place::new();
     let settings = Settings::new(place.settings().path);
     let id = keep(&*place.open(), webhook(at(0))).await;
@@ -219,7 +220,7 @@ async fn damage_that_only_a_reader_meets_is_told_too() {
     until_async(async || store.ready().await.is_err()).await;
 }
 
-/// A folder with a source, and a Savio that takes everything.
+/// A folder with a source, and a Savio that accepts everything.
 async fn deployment() -> (TempDir, MockServer) {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("mappings")).unwrap();
@@ -254,7 +255,7 @@ async fn post(relay: &Relay) -> u16 {
 }
 
 #[tokio::test]
-async fn a_relay_on_a_damaged_database_is_not_ready_and_doctor_says_so() {
+async fn damaged_database_is_not_ready_and_reported_by_doctor() {
     let (folder, savio) = deployment().await;
     let variables = variables(&savio);
     let relay = start(folder.path(), &variables);
@@ -266,12 +267,12 @@ async fn a_relay_on_a_damaged_database_is_not_ready_and_doctor_says_so() {
         doctor.env("SAVIO_RELAY_SERVER__LISTEN", address);
         let output =
             doctor.env("SAVIO_RELAY_SERVER__ADMIN_LISTEN", "127.0.0.1:0").output().unwrap();
-        let said = String::from_utf8(output.stdout).unwrap();
-        (output.status.code(), said, String::from_utf8(output.stderr).unwrap())
+        let report = String::from_utf8(output.stdout).unwrap();
+        (output.status.code(), report, String::from_utf8(output.stderr).unwrap())
     };
-    let (code, said, errors) = doctor(&["--deep"], "127.0.0.1:0");
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.contains("relay.db is whole"), "{said}");
+    let (code, output, errors) = doctor(&["--deep"], "127.0.0.1:0");
+    assert_eq!(code, Some(0), "{output}");
+    assert!(output.contains("relay.db is whole"), "{output}");
     assert!(errors.contains("checking relay.db, 1 MiB: it takes about 1 s"), "{errors}");
 
     damage(&folder.path().join("relay.db"), "webhooks");
@@ -289,21 +290,21 @@ async fn a_relay_on_a_damaged_database_is_not_ready_and_doctor_says_so() {
     assert!(stats["store_problem"].as_str().unwrap().contains("damaged"), "{stats}");
     let metrics = api("/metrics").await.unwrap().text().await.unwrap();
     assert!(metrics.contains("savio_relay_store_ready 0"), "{metrics}");
-    // It may be found before the relay listens.
-    let said = relay.introduction.clone() + &relay.log();
-    assert_eq!(said.matches("`savio-relay doctor --deep`, then").count(), 1, "{said}");
+    // The damage may be found before the relay listens.
+    let output = relay.introduction.clone() + &relay.log();
+    assert_eq!(output.matches("`savio-relay doctor --deep`, then").count(), 1, "{output}");
 
     let address = relay.url.trim_start_matches("http://");
     for (others, address) in [(&[][..], address), (&["--deep"], address), (&[], "127.0.0.1:0")] {
-        let (code, said, _) = doctor(others, address);
-        assert_eq!(code, Some(1), "{said}");
-        assert!(said.contains("relay.db is damaged: "), "{said}");
-        assert_eq!(said.contains("is not ready: "), address != "127.0.0.1:0", "{said}");
+        let (code, output, _) = doctor(others, address);
+        assert_eq!(code, Some(1), "{output}");
+        assert!(output.contains("relay.db is damaged: "), "{output}");
+        assert_eq!(output.contains("is not ready: "), address != "127.0.0.1:0", "{output}");
     }
 }
 
 #[tokio::test]
-async fn a_second_serve_does_not_start_though_the_lock_file_was_removed() {
+async fn second_serve_is_refused_after_the_lock_file_was_removed() {
     let (folder, savio) = deployment().await;
     let variables = variables(&savio);
     let relay = start(folder.path(), &variables);
@@ -313,11 +314,11 @@ async fn a_second_serve_does_not_start_though_the_lock_file_was_removed() {
     second.arg("serve").envs(variables.clone()).stderr(Stdio::piped());
     second.env("SAVIO_RELAY_SERVER__LISTEN", "127.0.0.1:0");
     let mut second = second.env("SAVIO_RELAY_SERVER__ADMIN_LISTEN", "127.0.0.1:0").spawn().unwrap();
-    // Its standard error ends when it does; one that got in would go on.
+    // Its standard error ends with the process. One that was not refused would keep it open.
     let lines = BufReader::new(second.stderr.take().unwrap()).lines().map_while(Result::ok);
     let refused = lines.take_while(|line| !line.contains("listening on")).collect::<Vec<_>>();
     let refused = refused.iter().any(|line| line.contains("another savio-relay runs on"));
-    // One that was refused ends by itself, some time after its standard error.
+    // A refused one ends by itself, shortly after its standard error.
     if !refused {
         second.kill().unwrap();
     }
@@ -326,15 +327,15 @@ async fn a_second_serve_does_not_start_though_the_lock_file_was_removed() {
     assert_eq!(status.code(), Some(3));
     let path = folder.path().join("relay.db");
     until_async(async || is_served(&path).unwrap()).await;
-    // It is locked before that is told, and the log is read by another thread.
-    let told = || relay.logged("relay.db.lock was removed or replaced");
-    until_async(async || told() > 0).await;
-    assert_eq!(told(), 1);
+    // It is locked before that is logged, and the log is read by another thread.
+    let logged = || relay.logged("relay.db.lock was removed or replaced");
+    until_async(async || logged() > 0).await;
+    assert_eq!(logged(), 1);
     assert_eq!(post(&relay).await, 202);
 }
 
 #[tokio::test]
-async fn a_kill_after_the_log_was_removed_loses_nothing() {
+async fn kill_after_the_log_was_removed_loses_no_event() {
     let (folder, savio) = deployment().await;
     let variables = variables(&savio);
     let relay = start(folder.path(), &variables);

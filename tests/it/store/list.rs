@@ -1,4 +1,4 @@
-//! What every store promises to a person who looks for events.
+//! The contract of every store for lists and searches of events.
 
 use std::time::{Duration, Instant};
 
@@ -49,7 +49,7 @@ async fn events_are_listed_newest_first() {
 }
 
 #[tokio::test]
-async fn pages_follow_each_other_without_gap_or_repeat() {
+async fn pages_have_no_gaps_and_no_repeats() {
     let place = Place::new();
     let store = &*place.open();
     let mut kept = Vec::new();
@@ -75,11 +75,11 @@ async fn pages_follow_each_other_without_gap_or_repeat() {
 }
 
 #[tokio::test]
-async fn a_filter_means_what_is_all_of_it() {
+async fn filter_conditions_are_combined_with_and() {
     let place = Place::new();
     let store = &*place.open();
     let first = keep(store, from("a", at(1))).await;
-    let dead = claim_a(store).await;
+    let dead = settle_one_of_a(store).await;
     let second = keep(store, from("a", at(2))).await;
     let other = keep(store, from("b", at(2))).await;
 
@@ -104,7 +104,7 @@ async fn a_filter_means_what_is_all_of_it() {
     check(store, &EventFilter { ids, state, ..EventFilter::default() }, &[other]).await;
 }
 
-async fn claim_a(store: &dyn Store) -> EventId {
+async fn settle_one_of_a(store: &dyn Store) -> EventId {
     let wanted = savio_relay::store::ClaimRequest {
         sources: vec![name("a")],
         slots: 1,
@@ -118,7 +118,7 @@ async fn claim_a(store: &dyn Store) -> EventId {
 }
 
 #[tokio::test]
-async fn a_time_holds_from_its_beginning_to_before_its_end() {
+async fn time_range_includes_its_start_and_excludes_its_end() {
     let place = Place::new();
     let store = &*place.open();
     let mut ids = Vec::new();
@@ -134,7 +134,7 @@ async fn a_time_holds_from_its_beginning_to_before_its_end() {
 }
 
 #[tokio::test]
-async fn a_text_is_found_in_id_delivery_id_type_and_reason() {
+async fn text_search_covers_id_delivery_id_type_and_reason() {
     let place = Place::new();
     let store = &*place.open();
     let mut first = webhook(at(0));
@@ -154,7 +154,7 @@ async fn a_text_is_found_in_id_delivery_id_type_and_reason() {
 }
 
 #[tokio::test]
-async fn a_line_tells_how_the_event_stands() {
+async fn list_entry_shows_the_state_of_its_event() {
     let place = Place::new();
     let store = &*place.open();
     let id = keep(store, webhook(at(0))).await;
@@ -170,7 +170,7 @@ async fn a_line_tells_how_the_event_stands() {
 }
 
 #[tokio::test]
-async fn what_matches_is_counted_and_how_much_of_it_is_queued() {
+async fn matching_and_queued_events_are_counted() {
     let place = Place::new();
     let store = &*place.open();
     for _ in 0..3 {
@@ -187,7 +187,7 @@ async fn what_matches_is_counted_and_how_much_of_it_is_queued() {
     }
 }
 
-/// So many events in few webhooks, half of them dead.
+/// Stores many events in few webhooks, and settles up to 500 of them as dead.
 async fn many(store: &dyn Store, events: i64) {
     for second in 0..events / 1000 {
         let template = webhook(at(second));
@@ -200,7 +200,7 @@ async fn many(store: &dyn Store, events: i64) {
     }
 }
 
-/// How long the quickest of many pages takes, one behind the other.
+/// Returns the time of the quickest of twenty consecutive pages.
 async fn quickest(store: &dyn Store, filter: &EventFilter) -> Duration {
     let mut after = None;
     let mut quickest = Duration::MAX;
@@ -215,7 +215,7 @@ async fn quickest(store: &dyn Store, filter: &EventFilter) -> Duration {
 }
 
 #[tokio::test]
-async fn page_of_a_hundred_thousand_events_costs_as_much_as_one_of_a_thousand() {
+async fn page_costs_the_same_with_a_thousand_and_100_000_events() {
     let (small, large) = (Place::new(), Place::new());
     let (few, all) = (small.open(), large.open());
     many(&*few, 1_000).await;
@@ -223,15 +223,15 @@ async fn page_of_a_hundred_thousand_events_costs_as_much_as_one_of_a_thousand() 
     let dead = EventFilter { state: Some(State::Dead), ..EventFilter::default() };
 
     for filter in [EventFilter::default(), dead] {
-        let (of_few, of_all) = (quickest(&*few, &filter).await, quickest(&*all, &filter).await);
+        let (few_time, all_time) = (quickest(&*few, &filter).await, quickest(&*all, &filter).await);
 
-        // A look at all of them would take a hundred times as long.
-        assert!(of_all < of_few * 10, "{of_all:?} and {of_few:?}");
+        // Reading all of them would take a hundred times as long.
+        assert!(all_time < few_time * 10, "{all_time:?} and {few_time:?}");
     }
 }
 
 #[tokio::test]
-async fn search_that_stopped_goes_on_until_all_is_found() {
+async fn interrupted_search_resumes_until_all_is_found() {
     let place = Place::new();
     let store = &*place.open();
     many(store, 12_000).await;
@@ -257,7 +257,7 @@ async fn search_that_stopped_goes_on_until_all_is_found() {
 }
 
 #[tokio::test]
-async fn a_search_in_much_gives_back_its_turn() {
+async fn long_search_releases_its_reader() {
     let place = Place::new();
     let store = &*place.open();
     many(store, 30_000).await;
@@ -270,7 +270,7 @@ async fn a_search_in_much_gives_back_its_turn() {
 }
 
 #[tokio::test]
-async fn event_with_a_text_that_is_not_utf8_is_listed_with_the_others() {
+async fn event_with_invalid_utf8_is_listed_with_the_others() {
     let place = Place::new();
     let store = &*place.open();
     let damaged = keep(store, webhook(at(0))).await;

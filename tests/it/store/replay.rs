@@ -1,4 +1,4 @@
-//! What every store promises to a person who sends again, or says what came of a send.
+//! The contract of every store for replays and releases.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use crate::support::store::{
     step, webhook,
 };
 
-/// An event with two requests, of which the first is done and the second came to this.
-async fn came_to(store: &dyn Store, outcome: Outcome, state: State) -> EventId {
+/// Stores an event with two requests, of which the first is done and the second has this outcome.
+async fn event_with_outcome(store: &dyn Store, outcome: Outcome, state: State) -> EventId {
     let id = keep(store, webhook(at(0))).await;
     let claim = claim_one(store, at(0)).await.claim;
     let done = Attempt { savio_id: Some(json!(42)), ..attempt(0, Outcome::Done) };
@@ -27,15 +27,15 @@ async fn came_to(store: &dyn Store, outcome: Outcome, state: State) -> EventId {
 }
 
 async fn dead(store: &dyn Store) -> EventId {
-    came_to(store, Outcome::Refused, State::Dead).await
+    event_with_outcome(store, Outcome::Refused, State::Dead).await
 }
 
 async fn held(store: &dyn Store) -> EventId {
-    came_to(store, Outcome::Unanswered, State::Held).await
+    event_with_outcome(store, Outcome::Unanswered, State::Held).await
 }
 
 async fn delivered(store: &dyn Store) -> EventId {
-    came_to(store, Outcome::Done, State::Delivered).await
+    event_with_outcome(store, Outcome::Done, State::Delivered).await
 }
 
 async fn settled(store: &dyn Store, state: State) -> EventId {
@@ -69,7 +69,7 @@ async fn cancel(store: &dyn Store, id: ReplayId) -> ReplayProgress {
     run_replay(store, id, |_| {}).await.unwrap().expect("it was begun")
 }
 
-/// How the requests stand after the event was claimed and mapped anew to these.
+/// Claims the event, maps it again to these requests, and returns their states.
 async fn states(store: &dyn Store, id: EventId, problems: &[&str]) -> Vec<(RequestState, bool)> {
     let claimed = claim_one(store, at(20)).await;
     assert_eq!((claimed.claim.event, claimed.requests, claimed.replay), (id, None, true));
@@ -83,7 +83,7 @@ async fn states(store: &dyn Store, id: EventId, problems: &[&str]) -> Vec<(Reque
 }
 
 #[tokio::test]
-async fn a_dead_event_is_mapped_anew_and_what_is_done_stays_done() {
+async fn replayed_dead_event_is_remapped_and_done_stays_done() {
     use RequestState::{Done, Waiting};
     let place = Place::new();
     let store = &*place.open();
@@ -99,7 +99,7 @@ async fn a_dead_event_is_mapped_anew_and_what_is_done_stays_done() {
 }
 
 #[tokio::test]
-async fn a_held_event_that_is_replayed_may_repeat() {
+async fn replayed_held_event_may_repeat() {
     use RequestState::{Done, Waiting};
     let place = Place::new();
     let store = &*place.open();
@@ -112,7 +112,7 @@ async fn a_held_event_that_is_replayed_may_repeat() {
 }
 
 #[tokio::test]
-async fn a_delivered_event_is_all_sent_again() {
+async fn replayed_delivered_event_is_sent_again_in_full() {
     use RequestState::Waiting;
     let place = Place::new();
     let store = &*place.open();
@@ -125,7 +125,7 @@ async fn a_delivered_event_is_all_sent_again() {
 }
 
 #[tokio::test]
-async fn a_delivered_event_that_could_not_be_mapped_is_all_sent_again_later() {
+async fn delivered_event_that_failed_to_map_is_resent_in_full() {
     let place = Place::new();
     let store = &*place.open();
     let id = delivered(store).await;
@@ -139,7 +139,7 @@ async fn a_delivered_event_that_could_not_be_mapped_is_all_sent_again_later() {
 }
 
 #[tokio::test]
-async fn a_dead_event_that_could_not_be_mapped_still_knows_what_is_done() {
+async fn dead_event_that_failed_to_map_keeps_its_done_requests() {
     let place = Place::new();
     let store = &*place.open();
     let id = dead(store).await;
@@ -153,7 +153,7 @@ async fn a_dead_event_that_could_not_be_mapped_still_knows_what_is_done() {
 }
 
 #[tokio::test]
-async fn the_remarks_of_a_new_mapping_take_the_place_of_the_old() {
+async fn notes_of_a_new_mapping_replace_the_old_ones() {
     let place = Place::new();
     let store = &*place.open();
     let id = keep(store, webhook(at(0))).await;
@@ -168,7 +168,7 @@ async fn the_remarks_of_a_new_mapping_take_the_place_of_the_old() {
 }
 
 #[tokio::test]
-async fn notes_of_the_decoding_stay_when_an_event_is_mapped_anew() {
+async fn decoding_notes_survive_a_new_mapping() {
     let place = Place::new();
     let store = &*place.open();
     let decoded = Webhook { notes: vec!["decoded".to_owned()], ..webhook(at(0)) };
@@ -184,7 +184,7 @@ async fn notes_of_the_decoding_stay_when_an_event_is_mapped_anew() {
 }
 
 #[tokio::test]
-async fn what_is_queued_is_counted_and_not_replayed() {
+async fn queued_events_are_counted_and_not_replayed() {
     let place = Place::new();
     let store = &*place.open();
     for state in [State::Delivered, State::Ignored, State::Held, State::Dead] {
@@ -201,7 +201,7 @@ async fn what_is_queued_is_counted_and_not_replayed() {
 }
 
 #[tokio::test]
-async fn what_comes_after_the_order_is_not_replayed() {
+async fn events_received_after_the_request_are_not_replayed() {
     let place = Place::new();
     let store = &*place.open();
     let order = all(at(0));
@@ -216,7 +216,7 @@ async fn what_comes_after_the_order_is_not_replayed() {
 }
 
 #[tokio::test]
-async fn a_pace_spreads_the_events_from_the_oldest_on() {
+async fn replay_interval_spreads_events_from_the_oldest() {
     let place = Place::new();
     let store = &*place.open();
     let mut ids = Vec::new();
@@ -236,7 +236,7 @@ async fn a_pace_spreads_the_events_from_the_oldest_on() {
 }
 
 #[tokio::test]
-async fn a_cancelled_replay_gives_back_what_was_not_begun() {
+async fn canceled_replay_restores_events_not_started() {
     let place = Place::new();
     let store = &*place.open();
     let begun = dead(store).await;
@@ -262,7 +262,7 @@ async fn a_cancelled_replay_gives_back_what_was_not_begun() {
 }
 
 #[tokio::test]
-async fn what_was_given_back_is_replayed_as_if_nothing_had_been() {
+async fn restored_event_is_replayed_like_any_other() {
     use RequestState::{Done, Waiting};
     let place = Place::new();
     let store = &*place.open();
@@ -277,7 +277,7 @@ async fn what_was_given_back_is_replayed_as_if_nothing_had_been() {
 }
 
 #[tokio::test]
-async fn a_cancelled_replay_takes_no_more() {
+async fn canceled_replay_takes_no_more_events() {
     let place = Place::new();
     let store = &*place.open();
     let id = dead(store).await;
@@ -292,7 +292,7 @@ async fn a_cancelled_replay_takes_no_more() {
 }
 
 #[tokio::test]
-async fn a_replay_goes_on_where_its_steps_stopped() {
+async fn replay_resumes_where_its_steps_stopped() {
     let place = Place::new();
     let store = place.open();
     for _ in 0..1201 {
@@ -318,7 +318,7 @@ async fn a_replay_goes_on_where_its_steps_stopped() {
 }
 
 #[tokio::test]
-async fn two_who_carry_out_one_replay_do_no_more_than_one() {
+async fn two_runners_of_one_replay_do_the_work_of_one() {
     let place = Place::new();
     let store = place.open();
     for _ in 0..700 {
@@ -337,7 +337,7 @@ async fn two_who_carry_out_one_replay_do_no_more_than_one() {
 }
 
 #[tokio::test]
-async fn only_what_the_filter_means_is_replayed() {
+async fn only_events_of_the_filter_are_replayed() {
     let place = Place::new();
     let store = &*place.open();
     let id = dead(store).await;
@@ -357,7 +357,7 @@ async fn only_what_the_filter_means_is_replayed() {
 }
 
 #[tokio::test]
-async fn a_replay_that_was_never_ordered_is_not_there() {
+async fn unknown_replay_is_not_found() {
     let place = Place::new();
     let store = &*place.open();
     let id = ReplayId::new(at(0));
@@ -369,7 +369,7 @@ async fn a_replay_that_was_never_ordered_is_not_there() {
 }
 
 #[tokio::test]
-async fn an_attempt_of_a_replay_is_marked_in_the_history() {
+async fn attempt_of_a_replay_is_marked_in_the_history() {
     let place = Place::new();
     let store = &*place.open();
     let id = delivered(store).await;
@@ -386,7 +386,7 @@ async fn an_attempt_of_a_replay_is_marked_in_the_history() {
 }
 
 #[tokio::test]
-async fn a_replay_is_counted_as_its_events_go() {
+async fn replay_progress_follows_its_events() {
     let place = Place::new();
     let store = &*place.open();
     let id = dead(store).await;
@@ -402,7 +402,7 @@ async fn a_replay_is_counted_as_its_events_go() {
 }
 
 #[tokio::test]
-async fn what_arrived_is_done_and_the_next_request_follows() {
+async fn release_as_arrived_proceeds_to_the_next_request() {
     use RequestState::{Done, Waiting};
     let place = Place::new();
     let store = &*place.open();
@@ -422,7 +422,7 @@ async fn what_arrived_is_done_and_the_next_request_follows() {
 }
 
 #[tokio::test]
-async fn when_the_last_request_arrived_the_event_is_delivered() {
+async fn release_of_the_last_request_delivers_the_event() {
     let place = Place::new();
     let store = &*place.open();
     let id = held(store).await;
@@ -436,7 +436,7 @@ async fn when_the_last_request_arrived_the_event_is_delivered() {
 }
 
 #[tokio::test]
-async fn what_is_to_be_sent_again_is_marked() {
+async fn release_to_send_again_marks_the_request() {
     let place = Place::new();
     let store = &*place.open();
     let id = held(store).await;
@@ -451,7 +451,7 @@ async fn what_is_to_be_sent_again_is_marked() {
 }
 
 #[tokio::test]
-async fn only_what_is_held_can_be_released() {
+async fn only_held_events_can_be_released() {
     let place = Place::new();
     let store = &*place.open();
     let id = dead(store).await;

@@ -1,4 +1,4 @@
-//! What every store promises about what it forgets: all that settled long ago, and nothing else.
+//! The contract of every store for retention: expired events are purged, and nothing else.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::support::store::{
     Place, after, at, attempt, begin, claim, claim_one, from, keep, settle, step, wait, webhook,
 };
 
-/// Settled at second 9, if it settled.
+/// Stores an event and settles or holds it at second 9.
 async fn settled(store: &dyn Store, state: State) -> EventId {
     let id = keep(store, webhook(at(0))).await;
     let claim = claim_one(store, at(0)).await.claim;
@@ -24,7 +24,7 @@ async fn is_kept(store: &dyn Store, id: EventId) -> bool {
 }
 
 #[tokio::test]
-async fn what_settled_before_is_forgotten_and_counted_no_more() {
+async fn expired_events_are_purged_and_no_longer_counted() {
     let place = Place::new();
     let store = &*place.open();
     for state in [State::Delivered, State::Ignored, State::Dead] {
@@ -40,7 +40,7 @@ async fn what_settled_before_is_forgotten_and_counted_no_more() {
 }
 
 #[tokio::test]
-async fn what_is_held_or_queued_is_never_forgotten() {
+async fn held_and_queued_events_are_never_purged() {
     let place = Place::new();
     let store = &*place.open();
     let held = settled(store, State::Held).await;
@@ -58,7 +58,7 @@ async fn what_is_held_or_queued_is_never_forgotten() {
 }
 
 #[tokio::test]
-async fn place_of_a_forgotten_event_is_never_given_again() {
+async fn number_of_a_purged_event_is_never_reused() {
     let place = Place::new();
     let mut store = place.open();
     let mut places = Vec::new();
@@ -78,7 +78,7 @@ async fn place_of_a_forgotten_event_is_never_given_again() {
 }
 
 #[tokio::test]
-async fn replay_leaves_out_what_came_after_its_order_though_the_newest_was_forgotten() {
+async fn replay_skips_later_events_after_the_newest_was_purged() {
     let place = Place::new();
     let store = &*place.open();
     settled(store, State::Dead).await;
@@ -96,7 +96,7 @@ async fn replay_leaves_out_what_came_after_its_order_though_the_newest_was_forgo
 }
 
 #[tokio::test]
-async fn a_webhook_goes_with_its_last_event() {
+async fn webhook_is_purged_with_its_last_event() {
     let place = Place::new();
     let store = &*place.open();
     let mut two = webhook(at(0));
@@ -114,7 +114,7 @@ async fn a_webhook_goes_with_its_last_event() {
 }
 
 #[tokio::test]
-async fn a_forgotten_delivery_is_no_duplicate() {
+async fn purged_delivery_id_is_accepted_again() {
     let place = Place::new();
     let store = &*place.open();
     let again = || {
@@ -133,7 +133,7 @@ async fn a_forgotten_delivery_is_no_duplicate() {
 }
 
 #[tokio::test]
-async fn much_is_forgotten_in_small_steps() {
+async fn many_events_are_purged_in_small_steps() {
     let place = Place::new();
     let store = &*place.open();
     for _ in 0..250 {
@@ -150,7 +150,7 @@ async fn much_is_forgotten_in_small_steps() {
 }
 
 #[tokio::test]
-async fn the_space_of_what_is_forgotten_goes_back_to_the_disk() {
+async fn space_of_purged_events_is_returned_to_the_disk() {
     let place = Place::new();
     let store = place.open();
     for _ in 0..40 {
@@ -170,7 +170,7 @@ async fn the_space_of_what_is_forgotten_goes_back_to_the_disk() {
 }
 
 #[tokio::test]
-async fn a_replay_that_nobody_finished_is_finished() {
+async fn interrupted_replay_is_finished_by_maintenance() {
     let place = Place::new();
     let store = &*place.open();
     let id = settled(store, State::Dead).await;
@@ -188,7 +188,7 @@ async fn a_replay_that_nobody_finished_is_finished() {
 }
 
 #[tokio::test]
-async fn a_replay_that_is_over_is_forgotten_too() {
+async fn finished_replay_is_purged() {
     let place = Place::new();
     let store = &*place.open();
     let id = ReplayId::new(at(20));

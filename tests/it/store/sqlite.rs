@@ -1,4 +1,4 @@
-//! What the SQLite store promises beyond the contract: its file, its lock, its disk.
+//! Promises of the SQLite store beyond the contract: its file, its lock, its disk.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -28,7 +28,7 @@ fn reason(answer: Result<(), StoreError>) -> String {
 }
 
 #[tokio::test]
-async fn a_new_start_claims_at_once_what_was_being_worked_on() {
+async fn restart_releases_claims_of_the_earlier_process() {
     let place = Place::new();
     let store = place.open();
     keep(&*store, webhook(at(0))).await;
@@ -45,7 +45,7 @@ async fn a_new_start_claims_at_once_what_was_being_worked_on() {
 }
 
 #[test]
-fn a_second_server_on_one_file_is_refused() {
+fn second_server_on_one_file_is_refused() {
     let place = Place::new();
     let settings = place.settings();
     let first = Sqlite::open(&settings).unwrap();
@@ -62,7 +62,7 @@ fn a_second_server_on_one_file_is_refused() {
 }
 
 #[tokio::test]
-async fn a_closed_store_has_written_all_and_lets_go() {
+async fn closed_store_has_written_all_and_released_the_file() {
     let place = Place::new();
     let store = Sqlite::open(&place.settings()).unwrap();
     let id = keep(&store, webhook(at(0))).await;
@@ -75,7 +75,7 @@ async fn a_closed_store_has_written_all_and_lets_go() {
 }
 
 #[test]
-fn the_file_is_the_owners_alone() {
+fn store_files_are_readable_by_the_owner_only() {
     let place = Place::new();
     let _store = Sqlite::open(&place.settings()).unwrap();
 
@@ -87,7 +87,7 @@ fn the_file_is_the_owners_alone() {
 }
 
 #[test]
-fn the_file_can_give_space_back() {
+fn database_uses_incremental_auto_vacuum() {
     let place = Place::new();
     drop(Sqlite::open(&place.settings()).unwrap());
 
@@ -100,7 +100,7 @@ fn the_file_can_give_space_back() {
 }
 
 #[test]
-fn a_database_of_a_newer_relay_is_refused() {
+fn database_of_a_newer_version_is_refused() {
     let place = Place::new();
     drop(Sqlite::open(&place.settings()).unwrap());
     let file = Connection::open(&place.settings().path).unwrap();
@@ -113,7 +113,7 @@ fn a_database_of_a_newer_relay_is_refused() {
 }
 
 #[test]
-fn a_database_of_another_program_is_left_alone() {
+fn database_of_another_program_is_not_changed() {
     let place = Place::new();
     let file = Connection::open(&place.settings().path).unwrap();
     file.execute_batch("CREATE TABLE songs (title TEXT)").unwrap();
@@ -126,7 +126,7 @@ fn a_database_of_another_program_is_left_alone() {
 }
 
 #[test]
-fn a_file_that_is_no_database_is_refused_by_name() {
+fn file_that_is_no_database_is_refused_by_name() {
     let place = Place::new();
     fs::write(&place.settings().path, "a letter to my aunt ".repeat(100)).unwrap();
     assert!(open_error(&place.settings()).contains("relay.db"));
@@ -136,7 +136,7 @@ fn a_file_that_is_no_database_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn below_the_reserve_nothing_is_taken_but_what_was_taken_goes_on() {
+async fn low_disk_refuses_webhooks_and_settles_accepted_events() {
     let place = Place::new();
     keep(&*place.open(), webhook(at(0))).await;
     let full = Settings { reserve_bytes: Some(u64::MAX), ..place.settings() };
@@ -152,7 +152,7 @@ async fn below_the_reserve_nothing_is_taken_but_what_was_taken_goes_on() {
 }
 
 #[tokio::test]
-async fn it_is_ready_only_while_the_largest_webhook_would_fit() {
+async fn store_is_ready_only_while_the_largest_webhook_fits() {
     let place = Place::new();
     let settings = Settings { webhook_bytes_max: usize::MAX / 4, ..place.settings() };
     let store = Sqlite::open(&settings).unwrap();
@@ -163,7 +163,7 @@ async fn it_is_ready_only_while_the_largest_webhook_would_fit() {
 }
 
 #[tokio::test]
-async fn a_webhooks_body_is_stored_once() {
+async fn webhook_body_is_stored_once() {
     let place = Place::new();
     let store = place.open();
     let mut many = webhook(at(0));
@@ -177,29 +177,29 @@ async fn a_webhooks_body_is_stored_once() {
     assert!((1_000_000..1_200_000).contains(&bytes), "{bytes}");
 }
 
-/// Begins to keep a webhook: the store has it, and cannot be through with it while another program holds the
-/// write lock.
-async fn begin(keeping: &mut (impl Future<Output = Result<StoredEvents, StoreError>> + Unpin)) {
+/// Polls the future once: the store has the webhook, and cannot commit it while another program
+/// holds the write lock.
+async fn poll_once(storing: &mut (impl Future<Output = Result<StoredEvents, StoreError>> + Unpin)) {
     tokio::select! {
         biased;
-        kept = keeping => panic!("the database is locked: {kept:?}"),
+        kept = storing => panic!("the database is locked: {kept:?}"),
         () = std::future::ready(()) => {}
     }
 }
 
 #[tokio::test]
-async fn a_webhook_whose_sender_left_is_kept_or_not_but_whole() {
+async fn webhook_of_a_disconnected_sender_is_stored_whole_or_not() {
     let place = Place::new();
     let store = place.open();
     let other = Connection::open(&place.settings().path).unwrap();
-    let mut left = webhook(at(0));
-    left.events = (0..3).map(|_| webhook(at(0)).events.remove(0)).collect();
-    let ids: Vec<EventId> = left.events.iter().map(|event| event.id).collect();
+    let mut sent = webhook(at(0));
+    sent.events = (0..3).map(|_| webhook(at(0)).events.remove(0)).collect();
+    let ids: Vec<EventId> = sent.events.iter().map(|event| event.id).collect();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let mut keeping = Box::pin(store.store(left));
-    begin(&mut keeping).await;
+    let mut storing = Box::pin(store.store(sent));
+    poll_once(&mut storing).await;
 
-    drop(keeping);
+    drop(storing);
     other.execute_batch("COMMIT").unwrap();
     let kept = keep(&*store, webhook(at(0))).await;
 
@@ -210,15 +210,15 @@ async fn a_webhook_whose_sender_left_is_kept_or_not_but_whole() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_gone_stops_the_intake_until_it_is_back() {
+async fn missing_file_stops_intake_until_it_is_back() {
     let place = Place::new();
     let store = place.open();
     let path = place.settings().path;
-    let away = path.with_file_name("away.db");
+    let moved = path.with_file_name("away.db");
 
-    fs::rename(&path, &away).unwrap();
+    fs::rename(&path, &moved).unwrap();
     let refused = store.store(webhook(at(0))).await.map(|_| ());
-    fs::rename(&away, &path).unwrap();
+    fs::rename(&moved, &path).unwrap();
 
     assert!(reason(refused).contains("relay.db: No such file"));
     let id = keep(&*store, webhook(at(0))).await;
@@ -226,7 +226,7 @@ async fn a_file_that_is_gone_stops_the_intake_until_it_is_back() {
 }
 
 #[tokio::test]
-async fn writes_of_others_are_noticed_without_the_write_lock_and_without_a_commit() {
+async fn writes_of_other_processes_are_noticed_without_a_commit() {
     let place = Place::new();
     let store = Sqlite::open(&place.settings()).unwrap();
     let seen = store.wait_for_work(0).await;
@@ -243,7 +243,7 @@ async fn writes_of_others_are_noticed_without_the_write_lock_and_without_a_commi
     assert!(text.contains("\nsavio_relay_commit_seconds_count 0\n"), "{text}");
 }
 
-/// How long all commits took.
+/// Returns the time of all commits so far.
 fn commit_time(store: &Sqlite) -> Duration {
     let (webhooks, attempts) = (Webhooks::default(), Attempts::default());
     let text = Metrics::of(&webhooks, &store.commits, &attempts).text(&Gauges::default());
@@ -251,40 +251,43 @@ fn commit_time(store: &Sqlite) -> Duration {
     Duration::from_secs_f64(sum.unwrap().parse().unwrap())
 }
 
-/// Keeps a webhook while another program holds the write lock for this time, and tells whether the commit
-/// began before the lock was given back.
-async fn keep_behind_a_lock(store: &Sqlite, other: &Connection, held: Duration) -> bool {
+/// Stores a webhook while another program holds the write lock for this time, and returns whether
+/// the commit began before the lock was released.
+async fn store_behind_a_lock(store: &Sqlite, other: &Connection, lock_time: Duration) -> bool {
     let before = commit_time(store);
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let mut keeping = Box::pin(store.store(webhook(at(0))));
-    begin(&mut keeping).await;
-    tokio::time::sleep(held).await;
-    let given_back = Instant::now();
+    let mut storing = Box::pin(store.store(webhook(at(0))));
+    poll_once(&mut storing).await;
+    tokio::time::sleep(lock_time).await;
+    let released_at = Instant::now();
     other.execute_batch("COMMIT").unwrap();
 
-    assert_eq!(keeping.await.unwrap().new_events(), 1);
+    assert_eq!(storing.await.unwrap().new_events(), 1);
 
     let ended = Instant::now();
     let took = commit_time(store).saturating_sub(before);
-    ended.checked_sub(took).is_some_and(|begun| begun < given_back)
+    ended.checked_sub(took).is_some_and(|begun| begun < released_at)
 }
 
 #[tokio::test]
-async fn a_database_that_is_locked_is_waited_for() {
+async fn locked_database_is_waited_for() {
     let place = Place::new();
     let store = Sqlite::open(&place.settings()).unwrap();
     let other = Connection::open(&place.settings().path).unwrap();
 
-    // The system decides when the writer begins: the lock is held longer until that is seen.
-    let mut held = Duration::from_millis(1);
-    while !keep_behind_a_lock(&store, &other, held).await {
-        held *= 2;
-        assert!(held < Duration::from_secs(5), "no commit began while the database was locked");
+    // The system decides when the writer begins, so the lock is held longer each time until it did.
+    let mut lock_time = Duration::from_millis(1);
+    while !store_behind_a_lock(&store, &other, lock_time).await {
+        lock_time *= 2;
+        assert!(
+            lock_time < Duration::from_secs(5),
+            "no commit began while the database was locked"
+        );
     }
 }
 
 #[tokio::test]
-async fn a_database_that_stays_locked_is_told_and_used_again() {
+async fn lasting_lock_is_reported_and_ends() {
     let place = Place::new();
     let store = place.open();
     let other = Connection::open(&place.settings().path).unwrap();
@@ -298,7 +301,7 @@ async fn a_database_that_stays_locked_is_told_and_used_again() {
 }
 
 #[tokio::test]
-async fn event_that_cannot_be_read_is_dead_and_harms_no_other() {
+async fn unreadable_event_is_dead_and_affects_no_other() {
     let place = Place::new();
     let store = place.open();
     let unreadable = keep(&*store, webhook(at(0))).await;
@@ -322,7 +325,7 @@ async fn event_that_cannot_be_read_is_dead_and_harms_no_other() {
     assert_eq!(store.recount().await, Ok(0));
 }
 
-/// The event as it is shown after this change of its rows, once it is dead.
+/// Returns the event as it is shown after this change of its rows, once it is dead.
 async fn damaged_event(change: &str) -> EventRecord {
     let place = Place::new();
     let store = place.open();
@@ -342,7 +345,7 @@ async fn damaged_event(change: &str) -> EventRecord {
 }
 
 #[tokio::test]
-async fn event_that_cannot_be_read_is_shown_without_its_unreadable_parts() {
+async fn unreadable_event_is_shown_without_its_unreadable_parts() {
     let damages = [
         ("the headers", "UPDATE webhooks SET headers = 'no JSON'"),
         ("the payload", "UPDATE webhooks SET body = x'ff'; UPDATE events SET payload_end = 1"),
@@ -359,7 +362,7 @@ async fn event_that_cannot_be_read_is_shown_without_its_unreadable_parts() {
 }
 
 #[tokio::test]
-async fn claimed_event_that_cannot_be_read_any_more_is_dead() {
+async fn claimed_event_that_became_unreadable_is_dead() {
     let place = Place::new();
     let store = place.open();
     keep(&*store, webhook(at(0))).await;
@@ -378,7 +381,7 @@ async fn claimed_event_that_cannot_be_read_any_more_is_dead() {
 }
 
 #[tokio::test]
-async fn a_store_of_the_first_version_is_brought_up_to_date() {
+async fn store_of_the_first_version_is_migrated() {
     let place = Place::new();
     let file = Connection::open(&place.settings().path).unwrap();
     file.execute_batch(include_str!("../../../migrations/sqlite/0001_events.sql")).unwrap();
@@ -400,7 +403,7 @@ async fn a_store_of_the_first_version_is_brought_up_to_date() {
 }
 
 #[tokio::test]
-async fn a_store_that_needs_bringing_up_to_date_is_left_to_the_server() {
+async fn old_store_is_migrated_by_the_server_only() {
     let place = Place::new();
     drop(Sqlite::open(&place.settings()).unwrap());
     let file = Connection::open(&place.settings().path).unwrap();
@@ -412,23 +415,23 @@ async fn a_store_that_needs_bringing_up_to_date_is_left_to_the_server() {
 }
 
 #[tokio::test]
-async fn a_store_beside_the_server_leaves_its_claims_and_its_file() {
+async fn store_beside_the_server_keeps_its_claims_and_file() {
     let place = Place::new();
     let store = place.open();
     keep(&*store, webhook(at(0))).await;
-    let held = claim(&*store, at(0), 1).await.remove(0);
+    let lock_time = claim(&*store, at(0), 1).await.remove(0);
 
     let beside = Sqlite::open_beside(&place.settings()).unwrap();
     beside.close().await;
 
-    store.advance(held.claim, step(settle(State::Dead))).await.unwrap();
+    store.advance(lock_time.claim, step(settle(State::Dead))).await.unwrap();
     let nowhere = Settings::new(place.settings().path.with_file_name("none.db"));
     let error = Sqlite::open_beside(&nowhere).unwrap_err();
     assert!(matches!(error, OpenError::Missing { .. }) && !nowhere.path.exists());
 }
 
 #[tokio::test]
-async fn a_file_that_was_put_in_the_databases_place_is_not_touched() {
+async fn file_that_replaced_the_database_is_not_changed() {
     let place = Place::new();
     let store = place.open();
     let path = place.settings().path;

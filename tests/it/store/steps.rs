@@ -1,4 +1,4 @@
-//! How an event goes on: each step is written whole, under a claim that still holds.
+//! Steps of an event: each is written as a whole, and only under a claim that holds.
 
 use savio_relay::event::{EventId, Outcome, State};
 use savio_relay::store::{Attempt, Claim, NextStep, Progress, RequestState, StoreError};
@@ -10,7 +10,7 @@ use crate::support::store::{
 };
 
 #[tokio::test]
-async fn a_lost_claim_writes_nothing() {
+async fn lost_claim_writes_nothing() {
     let place = Place::new();
     let store = &*place.open();
     let id = keep(store, webhook(at(0))).await;
@@ -27,7 +27,7 @@ async fn a_lost_claim_writes_nothing() {
 }
 
 #[tokio::test]
-async fn a_claim_ends_with_waiting_and_settling() {
+async fn waiting_and_settling_end_the_claim() {
     let place = Place::new();
     let store = &*place.open();
     keep(store, webhook(at(0))).await;
@@ -44,7 +44,7 @@ async fn a_claim_ends_with_waiting_and_settling() {
 }
 
 #[tokio::test]
-async fn a_late_settlement_counts_while_nobody_else_has_the_event() {
+async fn settlement_after_the_lease_counts_until_a_new_claim() {
     let place = Place::new();
     let store = &*place.open();
     let id = keep(store, webhook(at(0))).await;
@@ -59,7 +59,7 @@ async fn a_late_settlement_counts_while_nobody_else_has_the_event() {
 }
 
 #[tokio::test]
-async fn an_event_goes_on_at_the_request_that_failed() {
+async fn event_resumes_at_its_failed_request() {
     let place = Place::new();
     let store = &*place.open();
     keep(store, webhook(at(0))).await;
@@ -79,7 +79,7 @@ async fn an_event_goes_on_at_the_request_that_failed() {
 }
 
 #[tokio::test]
-async fn each_outcome_leaves_its_request_in_a_state() {
+async fn outcome_determines_the_state_of_its_request() {
     use RequestState::{Done, Refused, Waiting};
     check(Outcome::Done, Done, false).await;
     check(Outcome::Refused, Refused, false).await;
@@ -104,7 +104,7 @@ async fn check(outcome: Outcome, state: RequestState, may_repeat: bool) {
 }
 
 #[tokio::test]
-async fn a_request_that_may_have_arrived_stays_marked() {
+async fn request_that_may_have_arrived_stays_marked() {
     let place = Place::new();
     let store = &*place.open();
     keep(store, webhook(at(0))).await;
@@ -119,7 +119,7 @@ async fn a_request_that_may_have_arrived_stays_marked() {
 }
 
 #[tokio::test]
-async fn tries_count_the_failures_in_a_row() {
+async fn tries_count_consecutive_failures() {
     let place = Place::new();
     let store = &*place.open();
     keep(store, webhook(at(0))).await;
@@ -143,7 +143,7 @@ async fn tries_count_the_failures_in_a_row() {
 }
 
 #[tokio::test]
-async fn the_whole_history_of_an_event_is_kept() {
+async fn all_attempts_of_an_event_are_kept() {
     let place = Place::new();
     let store = &*place.open();
     let id = keep(store, webhook(at(0))).await;
@@ -162,7 +162,7 @@ async fn the_whole_history_of_an_event_is_kept() {
 }
 
 #[tokio::test]
-async fn reasons_and_notes_are_still_there_after_reopening() {
+async fn reasons_and_notes_survive_reopening() {
     let place = Place::new();
     let store = place.open();
     let id = keep(&*store, webhook(at(0))).await;
@@ -181,7 +181,7 @@ async fn reasons_and_notes_are_still_there_after_reopening() {
 }
 
 #[tokio::test]
-async fn a_step_of_a_request_that_is_not_there_writes_nothing() {
+async fn step_of_a_missing_request_writes_nothing() {
     let place = Place::new();
     let store = &*place.open();
     let id = keep(store, webhook(at(0))).await;
@@ -196,7 +196,7 @@ async fn a_step_of_a_request_that_is_not_there_writes_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_settled_or_held_leaves_the_queue() {
+async fn settled_and_held_events_leave_the_queue() {
     let place = Place::new();
     let store = &*place.open();
     for state in [State::Delivered, State::Ignored, State::Held, State::Dead] {

@@ -1,5 +1,5 @@
-//! Which events are suspects, and what becomes of one that ends the process again and again. Dropping the
-//! store with claims out is a crash.
+//! Suspects: which events become one, and when one that crashes the process is dead. Dropping the
+//! store with open claims is a crash.
 
 use std::sync::Arc;
 
@@ -15,14 +15,14 @@ use crate::support::store::{
 
 const FRESH: Option<Suspect> = Some(Suspect { deaths: 0 });
 
-/// The process is killed, and there is another one.
+/// Kills the process and starts another one.
 fn crash(place: &Place, store: Arc<dyn Store>) -> Arc<dyn Store> {
     drop(store);
     place.open()
 }
 
-/// The process dies while the one event that is due is being mapped alone.
-async fn die_of_it(place: &Place, store: Arc<dyn Store>) -> Arc<dyn Store> {
+/// Crashes the process while the one due event is being mapped alone.
+async fn crash_while_mapping(place: &Place, store: Arc<dyn Store>) -> Arc<dyn Store> {
     store.mark(claim_one(&*store, at(99)).await.claim).await.unwrap();
     crash(place, store)
 }
@@ -45,7 +45,7 @@ fn suspects(claimed: &[ClaimedEvent]) -> Vec<Option<Suspect>> {
 }
 
 #[tokio::test]
-async fn event_that_was_claimed_and_not_mapped_at_a_crash_is_suspect() {
+async fn event_claimed_and_unmapped_at_a_crash_is_suspect() {
     let place = Place::new();
     let store = place.open();
     for _ in 0..4 {
@@ -65,15 +65,15 @@ async fn event_that_was_claimed_and_not_mapped_at_a_crash_is_suspect() {
     assert_eq!((never_claimed.suspect, waits.suspect), (None, None));
 }
 
-/// What is due, which two claims give: first what was sent, then what was imported.
-async fn sent_and_imported(store: &dyn Store) -> Vec<ClaimedEvent> {
+/// Claims the due events in two claims: first the live ones, then the imported ones.
+async fn live_and_imported(store: &dyn Store) -> Vec<ClaimedEvent> {
     let mut claimed = claim(store, at(20), 9).await;
     claimed.extend(claim(store, at(20), 9).await);
     claimed
 }
 
 #[tokio::test]
-async fn imported_and_replayed_events_become_suspects_too() {
+async fn imported_and_replayed_events_become_suspects() {
     let place = Place::new();
     let store = place.open();
     let replayed = keep(&*store, webhook(at(0))).await;
@@ -83,11 +83,11 @@ async fn imported_and_replayed_events_become_suspects_too() {
     replay(&*store, replayed).await;
     let origin = WebhookOrigin::Imported { due_at: at(0) };
     keep(&*store, Webhook { origin, ..webhook(at(0)) }).await;
-    assert_eq!(suspects(&sent_and_imported(&*store).await), [None; 2]);
+    assert_eq!(suspects(&live_and_imported(&*store).await), [None; 2]);
 
     let store = crash(&place, store);
 
-    let claimed = sent_and_imported(&*store).await;
+    let claimed = live_and_imported(&*store).await;
     assert_eq!(suspects(&claimed), [FRESH; 2]);
     assert_eq!(claimed[0].event.id, replayed);
     assert_eq!(claimed[0].earlier.len(), 1, "what was done before counts as without a crash");
@@ -98,7 +98,7 @@ async fn imported_and_replayed_events_become_suspects_too() {
 }
 
 #[tokio::test]
-async fn event_whose_lease_ended_before_it_was_mapped_is_suspect() {
+async fn unmapped_event_with_an_ended_lease_is_suspect() {
     let place = Place::new();
     let store = place.open();
     keep(&*store, webhook(at(0))).await;
@@ -138,7 +138,7 @@ async fn clean_stop_makes_no_suspect_and_counts_nothing() {
 }
 
 #[tokio::test]
-async fn event_is_no_suspect_any_more_once_it_is_mapped_or_settled() {
+async fn suspect_is_cleared_when_mapped_or_settled() {
     let place = Place::new();
     let store = place.open();
     let steps =
@@ -167,7 +167,7 @@ async fn event_is_no_suspect_any_more_once_it_is_mapped_or_settled() {
 }
 
 #[tokio::test]
-async fn event_under_whose_mark_the_process_died_three_times_is_dead() {
+async fn event_marked_during_three_crashes_is_dead() {
     let place = Place::new();
     let mut store = place.open();
     let id = keep(&*store, webhook(at(0))).await;
@@ -197,21 +197,21 @@ async fn event_under_whose_mark_the_process_died_three_times_is_dead() {
 }
 
 #[tokio::test]
-async fn event_that_died_of_its_mapping_costs_three_restarts_again_when_it_is_replayed() {
+async fn replay_of_a_crashing_event_takes_three_more_crashes() {
     let place = Place::new();
     let mut store = place.open();
     let id = keep(&*store, webhook(at(0))).await;
     claim_one(&*store, at(0)).await;
     store = crash(&place, store);
     for _ in 0..3 {
-        store = die_of_it(&place, store).await;
+        store = crash_while_mapping(&place, store).await;
     }
     assert_eq!(record(&*store, id).await.state, State::Dead);
 
     replay(&*store, id).await;
     for _ in 0..3 {
         assert_eq!(record(&*store, id).await.state, State::Queued);
-        store = die_of_it(&place, store).await;
+        store = crash_while_mapping(&place, store).await;
     }
     assert_eq!(record(&*store, id).await.state, State::Dead);
 
@@ -226,7 +226,7 @@ async fn event_that_died_of_its_mapping_costs_three_restarts_again_when_it_is_re
 }
 
 #[tokio::test]
-async fn crash_without_its_mark_is_not_held_against_an_event() {
+async fn crash_without_a_mark_is_not_counted() {
     let place = Place::new();
     let mut store = place.open();
     let id = keep(&*store, webhook(at(0))).await;
@@ -240,7 +240,7 @@ async fn crash_without_its_mark_is_not_held_against_an_event() {
 }
 
 #[tokio::test]
-async fn death_of_the_process_is_held_against_the_marked_event_alone() {
+async fn crash_counts_against_the_marked_event_only() {
     let place = Place::new();
     let mut store = place.open();
     for _ in 0..3 {
@@ -263,14 +263,14 @@ async fn death_of_the_process_is_held_against_the_marked_event_alone() {
 }
 
 #[tokio::test]
-async fn suspect_that_was_mapped_is_cleared_of_earlier_deaths() {
+async fn mapped_suspect_loses_its_earlier_crashes() {
     let place = Place::new();
     let mut store = place.open();
     keep(&*store, webhook(at(0))).await;
     claim_one(&*store, at(0)).await;
     store = crash(&place, store);
     for _ in 0..2 {
-        store = die_of_it(&place, store).await;
+        store = crash_while_mapping(&place, store).await;
     }
 
     let claimed = claim_one(&*store, at(0)).await;
@@ -283,7 +283,7 @@ async fn suspect_that_was_mapped_is_cleared_of_earlier_deaths() {
 }
 
 #[tokio::test]
-async fn death_while_sending_is_not_held_against_an_event() {
+async fn crash_while_sending_is_not_counted() {
     let place = Place::new();
     let mut store = place.open();
     let id = keep(&*store, webhook(at(0))).await;
@@ -303,7 +303,7 @@ async fn death_while_sending_is_not_held_against_an_event() {
 }
 
 #[tokio::test]
-async fn claim_that_was_lost_marks_nothing() {
+async fn lost_claim_marks_nothing() {
     let place = Place::new();
     let mut store = place.open();
     keep(&*store, webhook(at(0))).await;

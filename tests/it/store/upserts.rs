@@ -1,4 +1,4 @@
-//! Events that wait for one another: which upserts are still to be made, and when who waits is due.
+//! Events that wait for one another: unsent upserts, and the due times of waiting events.
 
 use jiff::Timestamp;
 use savio_relay::event::{EventId, NameKind, Outcome, RecordKey, Request, RequestKind, State};
@@ -20,7 +20,7 @@ fn upsert() -> RecordKey {
     company().upsert().unwrap()
 }
 
-/// Claims the next event and writes down that it is to upsert the company, and what is next.
+/// Claims the next event, plans its upsert of the company, and records the next step.
 async fn plan(store: &dyn Store, next: NextStep) -> ClaimedEvent {
     let claimed = claim_one(store, at(0)).await;
     let progress = Progress { planned: Some(vec![company()]), ..step(next) };
@@ -33,7 +33,8 @@ async fn earlier(store: &dyn Store, place: u64, source: &str) -> Option<u64> {
     earlier.map(|earlier| earlier.seq)
 }
 
-/// Two events, of which the first is to upsert the company later; and their places.
+/// Stores two events, of which the first upserts the company later; returns its id and their
+/// positions.
 async fn first_waits(store: &dyn Store) -> (EventId, [u64; 2]) {
     keep(store, webhook(at(0))).await;
     keep(store, webhook(at(0))).await;
@@ -43,7 +44,7 @@ async fn first_waits(store: &dyn Store) -> (EventId, [u64; 2]) {
 }
 
 #[tokio::test]
-async fn an_older_event_that_waits_with_the_same_upsert_is_found() {
+async fn earlier_event_with_the_same_upsert_is_found() {
     let place = Place::new();
     let store = place.open();
     let (_, [first, second]) = first_waits(&*store).await;
@@ -57,7 +58,7 @@ async fn an_older_event_that_waits_with_the_same_upsert_is_found() {
 }
 
 #[tokio::test]
-async fn what_is_done_or_dead_is_waited_for_no_more() {
+async fn done_or_dead_upsert_blocks_no_later_event() {
     for outcome in [Outcome::Done, Outcome::Retry] {
         let place = Place::new();
         let store = place.open();
@@ -75,7 +76,7 @@ async fn what_is_done_or_dead_is_waited_for_no_more() {
 }
 
 #[tokio::test]
-async fn an_event_that_stays_is_claimed_and_says_why() {
+async fn parked_event_stays_claimed_and_shows_its_reason() {
     let place = Place::new();
     let store = place.open();
     keep(&*store, from("form", at(0))).await;
@@ -90,7 +91,7 @@ async fn an_event_that_stays_is_claimed_and_says_why() {
 }
 
 #[tokio::test]
-async fn an_event_is_loaded_as_it_is_while_its_claim_lasts() {
+async fn event_is_loaded_while_its_claim_lasts() {
     let place = Place::new();
     let store = place.open();
     keep(&*store, webhook(at(0))).await;
@@ -122,7 +123,7 @@ async fn waiting(store: &dyn Store) -> (u64, u64) {
     waiting.iter().map(count).next().unwrap_or_default()
 }
 
-/// The second of two events is claimed, and would upsert the same company as the first.
+/// Stores two events that upsert the same company, of which the second waits for the first.
 async fn second_waits_behind_first(store: &dyn Store) -> ([EventId; 2], [u64; 2]) {
     keep(store, webhook(at(0))).await;
     keep(store, webhook(at(0))).await;
@@ -132,7 +133,7 @@ async fn second_waits_behind_first(store: &dyn Store) -> ([EventId; 2], [u64; 2]
 }
 
 #[tokio::test]
-async fn event_behind_another_is_due_when_that_one_is_and_claimed_after_it() {
+async fn event_behind_another_is_due_with_it_and_claimed_after_it() {
     let place = Place::new();
     let store = place.open();
 
@@ -146,7 +147,7 @@ async fn event_behind_another_is_due_when_that_one_is_and_claimed_after_it() {
 }
 
 #[tokio::test]
-async fn event_behind_one_that_is_done_or_claimed_meanwhile_is_due_at_once() {
+async fn event_behind_a_done_or_claimed_one_is_due_at_once() {
     let place = Place::new();
     let store = place.open();
     for _ in 0..3 {
@@ -168,7 +169,7 @@ async fn event_behind_one_that_is_done_or_claimed_meanwhile_is_due_at_once() {
 }
 
 #[tokio::test]
-async fn waits_behind_others_end_when_the_sources_change() {
+async fn waits_behind_other_events_end_when_sources_change() {
     let place = Place::new();
     let store = place.open();
     let ([first, second], _) = second_waits_behind_first(&*store).await;
@@ -180,7 +181,7 @@ async fn waits_behind_others_end_when_the_sources_change() {
 }
 
 #[tokio::test]
-async fn renewed_claim_says_what_its_event_waits_for_until_it_is_sent() {
+async fn renewal_records_the_awaited_event_until_a_send() {
     let place = Place::new();
     let store = place.open();
     keep(&*store, webhook(at(0))).await;

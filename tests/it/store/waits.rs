@@ -1,4 +1,4 @@
-//! What the store promises where the clock was set back: nothing waits longer than it was meant to.
+//! The contract of every store for a clock that is set back: no wait becomes longer.
 
 use std::time::Duration;
 
@@ -18,12 +18,12 @@ async fn rewind(store: &dyn Store, seconds: i64) {
     store.rewind(vec![name("form")], at(seconds)).await.unwrap();
 }
 
-/// When it is due, in seconds, whatever part of a second was lost.
+/// Returns the due time in whole seconds.
 async fn due(store: &dyn Store, id: EventId) -> i64 {
     record(store, id).await.due_at.unwrap().duration_since(at(0)).as_secs()
 }
 
-/// An event that failed at second 1, and waits until second 60.
+/// Stores an event that failed at second 1 and waits until second 60.
 async fn waiting(store: &dyn Store) -> EventId {
     let id = keep(store, webhook(at(0))).await;
     let claim = claim_one(store, at(0)).await.claim;
@@ -33,7 +33,7 @@ async fn waiting(store: &dyn Store) -> EventId {
 }
 
 #[tokio::test]
-async fn a_retry_waits_as_long_as_it_was_meant_to() {
+async fn retry_wait_keeps_its_length_when_the_clock_is_set_back() {
     let place = Place::new();
     let store = place.open();
     let id = waiting(&*store).await;
@@ -53,7 +53,7 @@ async fn a_retry_waits_as_long_as_it_was_meant_to() {
 }
 
 #[tokio::test]
-async fn a_wait_without_an_attempt_counts_from_the_last_renewal() {
+async fn wait_without_an_attempt_counts_from_the_last_renewal() {
     let place = Place::new();
     let store = place.open();
     let id = keep(&*store, webhook(at(0))).await;
@@ -68,23 +68,23 @@ async fn a_wait_without_an_attempt_counts_from_the_last_renewal() {
 }
 
 #[tokio::test]
-async fn a_lease_lasts_as_long_as_it_was_meant_to() {
+async fn lease_keeps_its_length_when_the_clock_is_set_back() {
     let place = Place::new();
     let store = place.open();
     let id = keep(&*store, webhook(at(0))).await;
-    let held = claim_one(&*store, at(DAY)).await.claim;
+    let claim_held = claim_one(&*store, at(DAY)).await.claim;
 
     rewind(&*store, 0).await;
 
     assert_eq!(store.next_due(vec![name("form")]).await.unwrap(), Some(at(60)));
     assert!(claim(&*store, at(59), 9).await.is_empty());
-    let renewed = store.renew(renewals(&[held]), at(120)).await.unwrap();
-    assert_eq!(renewed, [held], "who holds it, keeps it");
+    let renewed = store.renew(renewals(&[claim_held]), at(120)).await.unwrap();
+    assert_eq!(renewed, [claim_held], "who holds it, keeps it");
     assert_eq!(ids(&claim(&*store, at(120), 9).await), [id]);
 }
 
 #[tokio::test]
-async fn what_was_just_received_or_released_is_due_at_once() {
+async fn received_or_released_event_is_due_at_once_after_a_rewind() {
     let place = Place::new();
     let store = place.open();
     keep(&*store, webhook(at(DAY))).await;
@@ -99,7 +99,7 @@ async fn what_was_just_received_or_released_is_due_at_once() {
 }
 
 #[tokio::test]
-async fn an_import_keeps_its_distances() {
+async fn import_keeps_its_intervals_after_a_rewind() {
     let place = Place::new();
     let store = place.open();
     let mut imported = Vec::new();
@@ -116,7 +116,7 @@ async fn an_import_keeps_its_distances() {
 }
 
 #[tokio::test]
-async fn a_replay_keeps_its_distances_also_for_what_it_finds_later() {
+async fn replay_keeps_its_intervals_after_a_rewind() {
     let place = Place::new();
     let store = place.open();
     for _ in 0..600 {
@@ -140,7 +140,7 @@ async fn a_replay_keeps_its_distances_also_for_what_it_finds_later() {
 }
 
 #[tokio::test]
-async fn many_events_are_moved_and_those_of_other_sources_are_left() {
+async fn rewind_moves_many_events_of_the_given_sources_only() {
     let place = Place::new();
     let store = place.open();
     for _ in 0..1_200 {

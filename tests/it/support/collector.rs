@@ -1,4 +1,4 @@
-//! A collector of OpenTelemetry for tests: it keeps what it is sent.
+//! An OpenTelemetry collector for tests, which records what it receives.
 
 use std::collections::BTreeMap;
 
@@ -16,19 +16,19 @@ use super::wait::until_async;
 
 pub(crate) struct Collector(pub(crate) MockServer);
 
-/// Numbers as texts.
+/// Attributes of a span; numbers are texts.
 pub(crate) type Attributes = BTreeMap<String, String>;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Span {
     pub(crate) trace: String,
     pub(crate) id: String,
-    /// Empty: it is a root.
+    /// Id of the parent span; empty for a root.
     pub(crate) parent: String,
     pub(crate) name: String,
     pub(crate) kind: SpanKind,
     pub(crate) attributes: Attributes,
-    /// The error that it tells of.
+    /// Message of its error status.
     pub(crate) error: Option<String>,
     pub(crate) nanoseconds: std::ops::Range<u64>,
 }
@@ -40,7 +40,7 @@ impl Collector {
         collector
     }
 
-    /// From now on, forgetting what it was sent.
+    /// Sets the response from now on, and discards what was received.
     pub(crate) async fn answer(&self, answer: ResponseTemplate) {
         self.0.reset().await;
         let call = Mock::given(method("POST")).and(path("/v1/traces"));
@@ -58,13 +58,13 @@ impl Collector {
         scopes.flat_map(|scope| scope.spans).map(Span::of).collect()
     }
 
-    /// All spans, once there are so many.
+    /// Waits for this many spans and returns all.
     pub(crate) async fn spans_from(&self, count: usize) -> Vec<Span> {
         until_async(async || self.spans().await.len() >= count).await;
         self.spans().await
     }
 
-    /// What the first request says of who sent it.
+    /// Returns the resource attributes of the first request.
     pub(crate) async fn resource(&self) -> Attributes {
         let request = &self.requests().await[0];
         let resource = decoded(request).resource_spans.remove(0).resource;

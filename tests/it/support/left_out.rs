@@ -1,15 +1,16 @@
-//! Tests that need something which is not on every machine: left out loudly, and a failure in CI.
+//! Tests that need something which not every machine has: left out with a message, and failed in
+//! CI.
 
 use std::io::Write;
 
-/// To be called before a test returns without its case.
+/// Reports a test that is left out. Call it before the test returns without its case.
 #[track_caller]
 pub(crate) fn leave_out(what: &str) {
     assert!(!is_ci(variable("CI").as_deref()), "{what}: nothing is left out in CI");
     say(&format!("\n!!! LEFT OUT: {what}\n"));
 }
 
-/// The file that a variable names; none where the test is left out.
+/// Returns the file that a variable names; none if the test is left out.
 #[track_caller]
 pub(crate) fn file_of(name: &str, what: &str) -> Option<String> {
     let file = variable(name);
@@ -19,8 +20,9 @@ pub(crate) fn file_of(name: &str, what: &str) -> Option<String> {
     file
 }
 
-/// To standard error itself: what a passing test prints is not shown.
+/// Writes a line to standard error.
 pub(crate) fn say(line: &str) {
+    // Not by `eprintln!`, which the test harness captures: output of a passing test is not shown.
     std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
@@ -34,7 +36,7 @@ fn variable(name: &str) -> Option<String> {
 }
 
 #[test]
-fn ci_is_told_from_a_machine_of_a_person() {
+fn ci_is_distinguished_from_a_workstation() {
     for (variable, expected) in [
         (Some("true"), true),
         (Some("1"), true),

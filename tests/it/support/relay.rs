@@ -1,4 +1,4 @@
-//! The program itself, started as its users start it, in a folder of its own.
+//! The program itself, started like its users start it, in a folder of its own.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Lines};
@@ -12,31 +12,31 @@ use std::time::Duration;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// A running `serve`; killed when it goes out of scope.
+/// A running `serve`, killed on drop.
 pub(crate) struct Relay {
     child: Child,
     pub(crate) url: String,
-    /// Where its API is.
+    /// URL of its admin API.
     pub(crate) admin_url: String,
-    /// What it wrote before it listened: the table of its sources.
+    /// Output before it listened, such as the table of its sources.
     pub(crate) introduction: String,
-    /// The lines that it wrote since it listens.
+    /// Lines of its output since then.
     log: Arc<Mutex<Vec<String>>>,
-    /// Ends with its output.
+    /// Thread that reads its output, and ends with it.
     reader: Option<JoinHandle<()>>,
 }
 
 pub(crate) const SECRET: &str = "a secret of the test";
 
 impl Relay {
-    /// Starts `serve` in the folder and returns once it listens.
+    /// Starts `serve` in the folder, and returns once it listens.
     pub(crate) fn start(folder: &Path, variables: &[(&str, &str)]) -> Relay {
         Relay::start_by(program(folder).arg("serve"), variables)
     }
 
     pub(crate) fn start_by(serve: &mut Command, variables: &[(&str, &str)]) -> Relay {
         let (mut relay, lines) = Relay::start_and_listen(serve, variables);
-        // Its further output has to go somewhere, or a full pipe would stop it.
+        // Its further output has to be read, or a full pipe would stop it.
         let log = relay.log.clone();
         relay.reader = Some(std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
@@ -47,7 +47,7 @@ impl Relay {
         relay
     }
 
-    /// Starts `serve` where nobody reads its log any more once it listens.
+    /// Starts `serve` without reading its output after it listens.
     pub(crate) fn start_unread(folder: &Path, variables: &[(&str, &str)]) -> Relay {
         Relay::start_and_listen(program(folder).arg("serve"), variables).0
     }
@@ -65,7 +65,7 @@ impl Relay {
             .expect("the program starts");
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut introduction = String::new();
-        let mut said = |text: &str| {
+        let mut text_after = |text: &str| {
             let mut lines = lines.by_ref().map(|line| line.expect("its output is text"));
             let mut lines = lines.by_ref().inspect(|line| {
                 eprintln!("{line}");
@@ -75,30 +75,30 @@ impl Relay {
             found.expect("it says where it listens")
         };
         let admin_url =
-            said("the API is at ").split(['/', ',']).take(3).collect::<Vec<_>>().join("/");
-        let url = said("listening on ").trim().to_owned();
+            text_after("the API is at ").split(['/', ',']).take(3).collect::<Vec<_>>().join("/");
+        let url = text_after("listening on ").trim().to_owned();
         let log = Arc::default();
         (Relay { child, url, admin_url, introduction, log, reader: None }, lines)
     }
 
-    /// How many lines of its log have this text in them.
+    /// Returns how many lines of its log contain this text.
     pub(crate) fn logged(&self, text: &str) -> usize {
         self.log.lock().unwrap().iter().filter(|line| line.contains(text)).count()
     }
 
-    /// Stops it, and gives all that it wrote since it listened.
+    /// Stops it, and returns its output since it listened.
     pub(crate) fn log_at_stop(self) -> String {
         self.stop_with_log().1
     }
 
-    /// Stops it, and gives its exit status with all that it wrote since it listened.
+    /// Stops it, and returns its exit status and its output since it listened.
     pub(crate) fn stop_with_log(mut self) -> (ExitStatus, String) {
         let status = self.terminate();
         self.reader.take().expect("its log is read").join().unwrap();
         (status, self.log())
     }
 
-    /// All that it wrote since it listens.
+    /// Returns its output since it listened.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().join("\n")
     }
@@ -108,23 +108,23 @@ impl Relay {
         Command::new("kill").args(["-HUP", &id]).status().expect("kill is there");
     }
 
-    /// The process's number.
+    /// Returns the process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// As `kill -9` does it.
+    /// Kills it as `kill -9` does.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it was running");
         self.child.wait().expect("it was our child");
     }
 
-    /// As a container's stop does it; returns once it has left.
+    /// Stops it as a container runtime does, and returns once it has ended.
     pub(crate) fn stop(mut self) -> ExitStatus {
         self.terminate()
     }
 
-    /// Sends the signal of a stop, and does not wait.
+    /// Sends SIGTERM without waiting.
     pub(crate) fn ask_to_stop(&self) {
         let id = self.child.id().to_string();
         Command::new("kill").args(["-TERM", &id]).status().expect("kill is there");
@@ -143,28 +143,28 @@ impl Drop for Relay {
     }
 }
 
-/// The program with nothing of this process's environment that could change what it does.
+/// Returns a command that runs the program without this process's environment.
 pub(crate) fn program(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_savio-relay"));
     command.current_dir(folder).env_clear();
     command
 }
 
-/// A client of HTTP for tests; whichever test makes the first one.
+/// Returns an HTTP client.
 pub(crate) fn http() -> reqwest::Client {
     http_from([127, 0, 0, 1].into())
 }
 
-/// The same, with requests that come from this address.
+/// Returns an HTTP client whose requests come from this address.
 pub(crate) fn http_from(address: IpAddr) -> reqwest::Client {
-    // It fails only where another test installed it before.
+    // It fails only if another test has installed it before.
     drop(rustls::crypto::ring::default_provider().install_default());
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5));
     let client = client.local_address(address);
     client.build().expect("plain HTTP needs nothing of the machine")
 }
 
-/// `Typeform-Signature` of a body.
+/// Returns the `Typeform-Signature` of a body.
 pub(crate) fn typeform_signature(body: &[u8]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
     mac.update(body);

@@ -1,4 +1,4 @@
-//! A Savio that writes down what arrives.
+//! A stand-in for Savio that records what arrives.
 
 use axum::extract::State;
 use axum::routing::post;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-/// How often Savio got each feedback, by its text.
+/// Number of times that each feedback arrived, by its text.
 pub(crate) type Arrived = Arc<Mutex<BTreeMap<String, usize>>>;
 
 pub(crate) async fn start_savio(arrived: Arrived) -> String {

@@ -42,14 +42,15 @@ impl House {
         House::of(settings, sources()).await
     }
 
-    /// With the sources of these mapping files, whose secret is `env:SECRET`.
+    /// Starts it with the sources of these mapping files, whose secret is `env:SECRET`.
     pub(crate) async fn of_files(files: &[(&str, &str)]) -> House {
         let settings = Settings {
             public_url: Some("https://relay.test".to_owned()),
             trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
             ..Settings::default()
         };
-        House::of(settings, files.iter().map(|(name, text)| standing(name, text)).collect()).await
+        House::of(settings, files.iter().map(|(name, text)| source_status(name, text)).collect())
+            .await
     }
 
     pub(crate) async fn of(settings: Settings, sources: Sources) -> House {
@@ -57,8 +58,8 @@ impl House {
         let path = folder.path().join("relay.db");
         let store = Arc::new(Sqlite::open(&sqlite::Settings::new(path)).unwrap());
         let (closing, closed) = watch::channel(false);
-        let kept: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
-        let door = Arc::new(Intake::new(settings, sources, kept, closed));
+        let shared_store: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
+        let door = Arc::new(Intake::new(settings, sources, shared_store, closed));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let routes = router(Arc::clone(&door));
@@ -75,7 +76,7 @@ impl House {
         Answer::read(&answer)
     }
 
-    /// A connection on which the request has begun and does not end.
+    /// Opens a connection and sends the request without the rest of its body.
     pub(crate) async fn begin(&self, request: &Request, body_length: usize) -> TcpStream {
         let length = body_length.to_string();
         let request = request.clone().header("content-length", &length);
@@ -89,7 +90,7 @@ impl House {
         Metrics::of(webhooks, commits, &Attempts::default()).text(&Gauges::default())
     }
 
-    /// Sends again and again until the answer has this status.
+    /// Repeats the request until the response has this status.
     pub(crate) async fn send_until(&self, request: &Request, status: u16) -> Answer {
         for _ in 0..10_000 {
             let answer = self.send(request).await;
@@ -124,7 +125,7 @@ impl Request {
         self
     }
 
-    /// With another text in its body.
+    /// Replaces a text in its body.
     pub(crate) fn with(mut self, from: &str, to: &str) -> Request {
         self.body = std::str::from_utf8(&self.body).unwrap().replace(from, to).into_bytes();
         self
@@ -171,7 +172,7 @@ impl Answer {
     }
 }
 
-/// As GitHub signs.
+/// Returns a request that is signed as GitHub does.
 pub(crate) fn signed(path: &str, body: &[u8]) -> Request {
     Request::new("POST", path)
         .header("x-hub-signature-256", &format!("sha256={}", hex_hmac(body)))
@@ -179,8 +180,8 @@ pub(crate) fn signed(path: &str, body: &[u8]) -> Request {
         .body(body)
 }
 
-/// The source of a mapping file that has no block.
-fn standing(name: &str, text: &str) -> (SourceName, SourceStatus) {
+/// Returns the source of a mapping file, to which a block is added.
+fn source_status(name: &str, text: &str) -> (SourceName, SourceStatus) {
     let text = format!("{text}\n[[feedback]]\nproblem = \"$.x\"");
     let environment = [("SECRET".to_owned(), SECRET.to_owned())].into();
     let file = MappingFile::read(Document { name: format!("{name}.toml"), text }, &environment);
@@ -188,14 +189,15 @@ fn standing(name: &str, text: &str) -> (SourceName, SourceStatus) {
     (file.name.clone().unwrap(), file.standing(clock::now()))
 }
 
-/// HMAC-SHA256, computed here anew, not by the code under test.
+/// Returns an HMAC-SHA256 that is computed without the code under test.
 pub(crate) fn hex_hmac(message: &[u8]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
     mac.update(message);
     data_encoding::HEXLOWER.encode(&mac.finalize().into_bytes())
 }
 
-/// `github` as it is built in, and `form` likewise; `many` sends lists, `bad` and `unset` are off.
+/// The sources of the tests: `github` and `form` as built in, `many` with lists, `bad` off, `unset`
+/// without keys, and others with one speciality each.
 fn sources() -> Sources {
     let github = source("github", "github", "");
     let form = source("form", "form", "");

@@ -1,4 +1,4 @@
-//! Signs as providers do, without a line of the relay's own: what it accepts is measured by this.
+//! Signs requests as providers do, without any code of the relay.
 
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
 use ed25519_dalek::Signer;
@@ -8,24 +8,24 @@ use p256::pkcs8::EncodePublicKey;
 use sha1::Sha1;
 use sha2::Sha256;
 
-/// What a provider has in hand when it signs.
+/// A request before it is signed.
 pub(crate) struct Draft {
     pub(crate) url: String,
     pub(crate) body: Vec<u8>,
-    /// Of the epoch.
+    /// Time of signing, in milliseconds since the epoch.
     pub(crate) millisecond: i64,
 }
 
-/// What it adds to the request.
+/// Additions to a request that prove its sender.
 #[derive(Default)]
 pub(crate) struct Proof {
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) query: Option<String>,
-    /// The body, where it is changed.
+    /// The body, if it is changed.
     pub(crate) body: Option<Vec<u8>>,
 }
 
-/// A secret, as it is configured and as it signs.
+/// A secret in its configured form, and as the bytes that sign.
 pub(crate) struct Keyring {
     pub(crate) configured: String,
     pub(crate) bytes: Vec<u8>,
@@ -46,7 +46,7 @@ impl Draft {
         jiff::Timestamp::from_millisecond(self.millisecond).unwrap().to_string()
     }
 
-    /// The body with the time in the place of `TIME`.
+    /// Returns the body with the time in place of `TIME`.
     pub(crate) fn timed_body(&self) -> Vec<u8> {
         let body = std::str::from_utf8(&self.body).unwrap();
         body.replace("TIME", &self.milliseconds()).into_bytes()
@@ -64,7 +64,7 @@ impl Proof {
     }
 }
 
-/// A text of the tests' own; `which` tells secrets apart.
+/// Returns a secret that is a plain text; `which` distinguishes secrets.
 pub(crate) fn text(which: u8) -> Keyring {
     let configured = format!("a-secret-of-the-tests-{which}");
     Keyring { bytes: configured.clone().into_bytes(), configured }

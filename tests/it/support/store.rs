@@ -1,4 +1,4 @@
-//! A store on a disk of its own, and what is put into it.
+//! A store in a folder of its own, and events and steps for it.
 
 use jiff::Timestamp;
 use savio_relay::event::{EventId, Outcome, Request, RequestKind, SourceName, State};
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Where a store lies, so that it can be opened again.
+/// The folder of a store, which can be opened again.
 pub(crate) struct Place(TempDir);
 
 impl Place {
@@ -37,7 +37,7 @@ pub(crate) fn name(source: &str) -> SourceName {
     source.parse().unwrap()
 }
 
-/// A webhook of the source `form` that is one event without a delivery id.
+/// Returns a webhook of the source `form` with one event without a delivery id.
 pub(crate) fn webhook(received_at: Timestamp) -> Webhook {
     let body = br#"{"text":"It is slow"}"#.to_vec();
     let payload = 0..body.len();
@@ -54,7 +54,7 @@ pub(crate) fn webhook(received_at: Timestamp) -> Webhook {
     }
 }
 
-/// Of events that wait for no other.
+/// Returns renewals of events that wait for no other.
 pub(crate) fn renewals(claims: &[Claim]) -> Vec<Renewal> {
     claims.iter().map(|claim| Renewal { claim: *claim, waits_for: None }).collect()
 }
@@ -63,7 +63,7 @@ pub(crate) fn from(source: &str, received_at: Timestamp) -> Webhook {
     Webhook { source: name(source), ..webhook(received_at) }
 }
 
-/// A webhook that is one event for each delivery id.
+/// Returns a webhook with one event for each delivery id.
 pub(crate) fn deliveries(ids: &[&str]) -> Webhook {
     let mut webhook = webhook(at(0));
     let payload = webhook.events[0].payload.clone();
@@ -81,7 +81,7 @@ pub(crate) async fn keep(store: &dyn Store, webhook: Webhook) -> EventId {
     store.store(webhook).await.unwrap().events[0]
 }
 
-/// Claims of `form`, with a lease of a minute.
+/// Claims events of `form` with a lease of one minute.
 pub(crate) async fn claim(store: &dyn Store, now: Timestamp, slots: usize) -> Vec<ClaimedEvent> {
     claim_from(store, &["form"], now, slots).await
 }
@@ -142,7 +142,7 @@ pub(crate) fn attempt(position: usize, outcome: Outcome) -> Attempt {
     }
 }
 
-/// A step in which nothing came of anything.
+/// Returns a step that records nothing but what is next.
 pub(crate) fn step(next: NextStep) -> Progress {
     Progress::to(next)
 }

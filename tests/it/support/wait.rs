@@ -1,8 +1,8 @@
-//! Waiting for a condition.
+//! Waits for conditions.
 
 use std::time::Duration;
 
-/// Looks again and again, for two minutes at most.
+/// Polls until the condition holds, for two minutes at most.
 pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
     until_async(async || holds()).await;
 }

@@ -1,4 +1,4 @@
-//! Ends what is held, by a person's word.
+//! Releases held events by a person's decision.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -10,12 +10,12 @@ use crate::store::sqlite::engine::transaction::Transaction;
 use crate::store::sqlite::rows::columns::{self, EventIdColumn, TimeColumn};
 
 pub(super) fn release(
-    writing: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     id: EventId,
-    (word, now): (HoldDecision, Timestamp),
+    (decision, now): (HoldDecision, Timestamp),
 ) -> Result<ReleaseOutcome, SqliteError> {
     let sql = "SELECT number, state, source FROM events WHERE id = ?1";
-    let mut query = writing.prepare_cached(sql)?;
+    let mut query = transaction.prepare_cached(sql)?;
     let found =
         query.query_row([EventIdColumn(id)], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
     let found: Option<(i64, columns::EnumColumn<State>, String)> = found.optional()?;
@@ -25,28 +25,34 @@ pub(super) fn release(
     if state != State::Held {
         return Ok(ReleaseOutcome::NotHeld(state));
     }
-    let is_last = obey(writing, event, word)?;
-    let (state, released) = match (word, is_last) {
+    let is_last = apply_decision(transaction, event, decision)?;
+    let (state, released) = match (decision, is_last) {
         (HoldDecision::AlreadyArrived, true) => {
-            deliver(writing, event, now)?;
+            deliver(transaction, event, now)?;
             (State::Delivered, ReleaseOutcome::Delivered)
         }
         (HoldDecision::AlreadyArrived, false) | (HoldDecision::SendAgain, _) => {
-            queue(writing, event, (word, now))?;
+            queue(transaction, event, (decision, now))?;
             (State::Queued, ReleaseOutcome::Queued)
         }
     };
-    writing.went(&source, State::Held);
-    writing.came(&source, state);
+    transaction.went(&source, State::Held);
+    transaction.came(&source, state);
     Ok(released)
 }
 
-/// Marks the request that is held. Tells whether no request is left then.
-fn obey(connection: &Connection, event: i64, word: HoldDecision) -> Result<bool, SqliteError> {
-    let change = match word {
+/// Applies the decision to the held request. Returns whether no request is left to send.
+fn apply_decision(
+    connection: &Connection,
+    event: i64,
+    decision: HoldDecision,
+) -> Result<bool, SqliteError> {
+    let change = match decision {
         HoldDecision::AlreadyArrived => "state = 'done', may_repeat = 0",
         HoldDecision::SendAgain => "state = 'waiting', may_repeat = 1",
     };
+    // The requests of an event are sent one after the other: the first that is not done is the held
+    // one.
     let sql = format!(
         "UPDATE requests SET {change} WHERE event = ?1 AND position
              = (SELECT min(position) FROM requests WHERE event = ?1 AND state <> 'done')"
@@ -64,16 +70,17 @@ fn deliver(connection: &Connection, event: i64, now: Timestamp) -> Result<(), Sq
     Ok(())
 }
 
-/// The tries begin anew: it is not to die of the time that it was held.
 fn queue(
     connection: &Connection,
     event: i64,
-    (word, now): (HoldDecision, Timestamp),
+    (decision, now): (HoldDecision, Timestamp),
 ) -> Result<(), SqliteError> {
-    let reason = match word {
+    let reason = match decision {
         HoldDecision::AlreadyArrived => "a person said that the request without an answer arrived",
         HoldDecision::SendAgain => "a person said to send it again",
     };
+    // `queued_at` and `tries` start again. Only attempts since `queued_at` count for giving up: the
+    // time for which it was held must not make it dead at its next failure.
     let sql = "UPDATE events SET state = 'queued', reason = ?2, due_at = ?3, queued_at = ?3,
                    waits_since = ?3, tries = 0
                WHERE number = ?1";

@@ -1,4 +1,4 @@
-//! Replays: the order, its steps, and what it takes back when it is canceled.
+//! Replays: the request, its steps, its cancellation and its progress.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -12,8 +12,9 @@ use crate::store::sqlite::engine::transaction::Transaction;
 use crate::store::sqlite::rows::columns::{EnumColumn, JsonColumn, TimeColumn};
 use crate::store::sqlite::rows::previous_state;
 
-/// How many events one step changes.
-const STEP: usize = 500;
+/// Number of events that one step changes.
+// One commit, for which webhooks wait.
+const STEP_EVENTS: usize = 500;
 
 pub(crate) fn begin(connection: &Connection, order: &ReplayRequest) -> Result<(), SqliteError> {
     let ReplayRequest { id, filter, every, begun_at } = order;
@@ -37,13 +38,13 @@ pub(crate) fn begin(connection: &Connection, order: &ReplayRequest) -> Result<()
     Ok(())
 }
 
-/// What a step is to change, as it was found apart from the writer.
+/// The changes of one step, found by a reader and applied by the writer.
 pub(crate) enum ReplayStep {
     Queue { replay: i64, after: Option<Cursor>, events: Vec<SearchHit>, next: Option<Cursor> },
-    GiveBack { replay: i64, events: Vec<i64> },
+    Restore { replay: i64, events: Vec<i64> },
 }
 
-/// The next step; none if the replay has come to its end or is not there.
+/// Returns the next step; none if the replay has ended or does not exist.
 pub(crate) fn next(
     connection: &Connection,
     id: ReplayId,
@@ -54,27 +55,27 @@ pub(crate) fn next(
                FROM replays WHERE id = ?1 AND ended = 0";
     let mut query = snapshot.prepare_cached(sql)?;
     let open = query.query_row([id.as_bytes()], |row| {
-        let (filter, order) = (filter_of(row)?, SortOrder::OldestFirst);
+        let (filter, order) = (filter_from_row(row)?, SortOrder::OldestFirst);
         let search = Search {
             filter,
             order,
-            after: after_of(row)?,
+            after: cursor_from_row(row)?,
             up_to: row.get(10)?,
-            limit: STEP,
+            limit: STEP_EVENTS,
             slice: SearchBudget::PAGE,
         };
         Ok((row.get(0)?, row.get(1)?, search))
     });
     let Some((replay, canceled, search)) = open.optional()? else { return Ok(None) };
     if canceled {
-        return Ok(Some(ReplayStep::GiveBack { replay, events: not_begun(&snapshot, replay)? }));
+        return Ok(Some(ReplayStep::Restore { replay, events: not_started(&snapshot, replay)? }));
     }
     let found = search::find(&snapshot, &search)?;
     let (after, next) = (search.after, found.next);
     Ok(Some(ReplayStep::Queue { replay, after, events: found.events, next }))
 }
 
-fn filter_of(row: &Row<'_>) -> rusqlite::Result<EventFilter> {
+fn filter_from_row(row: &Row<'_>) -> rusqlite::Result<EventFilter> {
     let JsonColumn(ids) = row.get(2)?;
     let state: Option<EnumColumn<State>> = row.get(3)?;
     let sources: Option<JsonColumn<Vec<SourceName>>> = row.get(4)?;
@@ -90,48 +91,57 @@ fn filter_of(row: &Row<'_>) -> rusqlite::Result<EventFilter> {
     })
 }
 
-fn after_of(row: &Row<'_>) -> rusqlite::Result<Option<Cursor>> {
+fn cursor_from_row(row: &Row<'_>) -> rusqlite::Result<Option<Cursor>> {
     let received_at: Option<TimeColumn> = row.get(8)?;
     let Some(TimeColumn(received_at)) = received_at else { return Ok(None) };
     Ok(Some(Cursor { received_at, number: row.get(9)? }))
 }
 
-fn not_begun(connection: &Connection, replay: i64) -> rusqlite::Result<Vec<i64>> {
+fn not_started(connection: &Connection, replay: i64) -> rusqlite::Result<Vec<i64>> {
     let sql = "SELECT event FROM replayed JOIN events ON events.number = event
-               WHERE replayed.replay = ?1 AND state_is_free LIMIT ?2";
-    let sql = sql.replace("state_is_free", FREE);
+               WHERE replayed.replay = ?1 AND unclaimed LIMIT ?2";
+    let sql = sql.replace("unclaimed", UNCLAIMED);
     let mut query = connection.prepare_cached(&sql)?;
-    let events = query.query_map(params![replay, STEP], |row| row.get(0))?;
+    let events = query.query_map(params![replay, STEP_EVENTS], |row| row.get(0))?;
     events.collect()
 }
 
-/// Nobody works on it.
-const FREE: &str = "events.state = 'queued' AND lease_until IS NULL";
+/// Condition for a queued event that is not claimed.
+// What is claimed may be in flight, so a cancellation leaves it.
+const UNCLAIMED: &str = "events.state = 'queued' AND lease_until IS NULL";
 
-pub(crate) fn take(writing: &Transaction<'_>, step: &ReplayStep) -> Result<(), SqliteError> {
+pub(crate) fn take(transaction: &Transaction<'_>, step: &ReplayStep) -> Result<(), SqliteError> {
     match step {
-        // Somebody else may have taken the same step, or canceled.
-        ReplayStep::Queue { replay, after, .. } if !is_at(writing, *replay, *after)? => Ok(()),
+        // Since the step was found, another runner may have applied it, or a person canceled the
+        // replay.
+        ReplayStep::Queue { replay, after, .. } if !is_current(transaction, *replay, *after)? => {
+            Ok(())
+        }
         ReplayStep::Queue { replay, events, next, .. } => {
-            queue(writing, *replay, events)?;
+            queue(transaction, *replay, events)?;
             match next {
-                Some(next) => move_on(writing, *replay, *next),
-                None => end(writing, *replay),
+                Some(next) => save_cursor(transaction, *replay, *next),
+                None => finish(transaction, *replay),
             }
         }
-        ReplayStep::GiveBack { replay, events } => {
+        ReplayStep::Restore { replay, events } => {
             for event in events {
-                give_back(writing, *replay, *event)?;
+                restore(transaction, *replay, *event)?;
             }
-            if events.len() < STEP {
-                end(writing, *replay)?;
+            // Fewer than asked for: these were the last.
+            if events.len() < STEP_EVENTS {
+                finish(transaction, *replay)?;
             }
             Ok(())
         }
     }
 }
 
-fn is_at(connection: &Connection, replay: i64, after: Option<Cursor>) -> Result<bool, SqliteError> {
+fn is_current(
+    connection: &Connection,
+    replay: i64,
+    after: Option<Cursor>,
+) -> Result<bool, SqliteError> {
     let sql = "SELECT 1 FROM replays WHERE number = ?1 AND ended = 0
                    AND canceled_at IS NULL AND after_received_at IS ?2 AND after_number IS ?3";
     let (received_at, number) =
@@ -139,31 +149,35 @@ fn is_at(connection: &Connection, replay: i64, after: Option<Cursor>) -> Result<
     Ok(connection.prepare_cached(sql)?.exists(params![replay, received_at, number])?)
 }
 
-fn queue(writing: &Transaction<'_>, replay: i64, events: &[SearchHit]) -> Result<(), SqliteError> {
+fn queue(
+    transaction: &Transaction<'_>,
+    replay: i64,
+    events: &[SearchHit],
+) -> Result<(), SqliteError> {
     let sql = "SELECT begun_at, every, replayed FROM replays WHERE number = ?1";
-    let (begun_at, every, mut replayed): (i64, i64, i64) = writing
+    let (begun_at, every, mut replayed): (i64, i64, i64) = transaction
         .prepare_cached(sql)?
         .query_row([replay], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     let before = replayed;
     for event in events.iter().filter(|event| event.state != State::Queued) {
-        let due_at = begun_at.saturating_add(every.saturating_mul(replayed)).min(LATEST);
-        if queue_one(writing, replay, (event, begun_at, due_at))? {
+        let due_at = begun_at.saturating_add(every.saturating_mul(replayed)).min(DUE_AT_MAX);
+        if queue_event(transaction, replay, (event, begun_at, due_at))? {
             replayed += 1;
         }
     }
     let sql = "UPDATE replays SET matched = matched + ?2, replayed = ?3, waiting = waiting + ?4
                WHERE number = ?1";
     let changes = params![replay, events.len(), replayed, replayed - before];
-    writing.prepare_cached(sql)?.execute(changes)?;
+    transaction.prepare_cached(sql)?.execute(changes)?;
     Ok(())
 }
 
-/// The end of the year 9998, in microseconds: later would be no time.
-const LATEST: i64 = 253_370_764_799_000_000;
+/// The end of the year 9998 in microseconds. `Timestamp` ends with the year 9999.
+const DUE_AT_MAX: i64 = 253_370_764_799_000_000;
 
-/// Whether the event was still what it was found as.
-fn queue_one(
-    writing: &Transaction<'_>,
+/// Queues the event again, and returns whether it still had the state in which it was found.
+fn queue_event(
+    transaction: &Transaction<'_>,
     replay: i64,
     (event, begun_at, due_at): (&SearchHit, i64, i64),
 ) -> rusqlite::Result<bool> {
@@ -173,58 +187,60 @@ fn queue_one(
                SELECT number, ?2, state, reason, queued_at, tries, settled_at, replay
                FROM events WHERE number = ?1 AND state = ?3";
     let state = event.state.as_str();
-    if writing.prepare_cached(sql)?.execute(params![number, replay, state])? == 0 {
+    if transaction.prepare_cached(sql)?.execute(params![number, replay, state])? == 0 {
         return Ok(false);
     }
+    // The wait counts from the start of the replay, not from now: if the clock is set back, all
+    // events move by the same time and keep their intervals.
     let sql = "UPDATE events SET state = 'queued', reason = ?2, settled_at = NULL, due_at = ?3,
                    queued_at = ?3, waits_since = ?4, tries = 0, replay = 1
                WHERE number = ?1
                RETURNING source";
     let reason = format!("replayed by a person; it was {state}");
-    let mut update = writing.prepare_cached(sql)?;
+    let mut update = transaction.prepare_cached(sql)?;
     let values = params![number, reason, due_at, begun_at];
     let source: String = update.query_row(values, |row| row.get(0))?;
-    writing.went(&source, event.state);
-    writing.came(&source, State::Queued);
+    transaction.went(&source, event.state);
+    transaction.came(&source, State::Queued);
     Ok(true)
 }
 
-fn move_on(connection: &Connection, replay: i64, next: Cursor) -> Result<(), SqliteError> {
+fn save_cursor(connection: &Connection, replay: i64, next: Cursor) -> Result<(), SqliteError> {
     let sql = "UPDATE replays SET after_received_at = ?2, after_number = ?3 WHERE number = ?1";
     let place = params![replay, TimeColumn(next.received_at), next.number];
     connection.prepare_cached(sql)?.execute(place)?;
     Ok(())
 }
 
-fn end(connection: &Connection, replay: i64) -> Result<(), SqliteError> {
+fn finish(connection: &Connection, replay: i64) -> Result<(), SqliteError> {
     let sql = "UPDATE replays SET ended = 1 WHERE number = ?1";
     connection.prepare_cached(sql)?.execute([replay])?;
     Ok(())
 }
 
-fn give_back(writing: &Transaction<'_>, replay: i64, event: i64) -> Result<(), SqliteError> {
+fn restore(transaction: &Transaction<'_>, replay: i64, event: i64) -> Result<(), SqliteError> {
     let sql = format!(
         "UPDATE events SET (state, reason, queued_at, tries, settled_at, replay, due_at)
              = (past.state, past.reason, past.queued_at, past.tries, past.settled_at,
                 past.replayed, NULL)
          FROM replayed AS past
-         WHERE number = ?1 AND past.event = ?1 AND past.replay = ?2 AND {FREE}
+         WHERE number = ?1 AND past.event = ?1 AND past.replay = ?2 AND {UNCLAIMED}
          RETURNING source, state"
     );
-    let mut update = writing.prepare_cached(&sql)?;
+    let mut update = transaction.prepare_cached(&sql)?;
     let given_back = update.query_row(params![event, replay], |row| Ok((row.get(0)?, row.get(1)?)));
     let given_back: Option<(String, EnumColumn<State>)> = given_back.optional()?;
     if let Some((source, EnumColumn(state))) = given_back {
-        writing.went(&source, State::Queued);
-        writing.came(&source, state);
-        previous_state::begun(writing, event)?;
+        transaction.went(&source, State::Queued);
+        transaction.came(&source, state);
+        previous_state::begun(transaction, event)?;
         let sql = "UPDATE replays SET given_back = given_back + 1 WHERE number = ?1";
-        writing.prepare_cached(sql)?.execute([replay])?;
+        transaction.prepare_cached(sql)?.execute([replay])?;
     }
     Ok(())
 }
 
-/// Steps from now on give back. One that had ended has steps again.
+/// Cancels a replay: its next steps restore events. One that had ended has steps again.
 pub(crate) fn cancel(
     connection: &Connection,
     id: ReplayId,

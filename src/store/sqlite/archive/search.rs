@@ -1,4 +1,4 @@
-//! Finds events by a filter: in order of receipt, and never more at once than a page.
+//! Finds events by a filter, in order of receipt, one page at a time.
 
 use std::cmp::Reverse;
 use std::ops::RangeInclusive;
@@ -16,26 +16,26 @@ use crate::store::sqlite::rows::columns::{
 
 pub(super) const LIMIT_MAX: usize = 500;
 
-/// A search for a text reads so many events at a time, and so many for one page.
+/// Number of events that a text search reads at a time, and for one page.
 pub(super) const CHUNK: usize = 1000;
 pub(super) const LOOKED_MAX: usize = 20_000;
 
-/// What is looked for from a place on.
+/// A search from a position on.
 #[derive(Debug, Clone)]
 pub(super) struct Search {
     pub(super) filter: EventFilter,
     pub(super) order: SortOrder,
     pub(super) after: Option<Cursor>,
-    /// The number of the last event that may be meant.
+    /// Number of the last event that may match.
     pub(super) up_to: i64,
     pub(super) limit: usize,
     pub(super) slice: SearchBudget,
 }
 
-/// How far a search for a text goes before it ends with a place to go on from: a thousand events at least.
+/// Limits of one slice of a text search, which then continues from its `next`. It reads at least
+/// one chunk.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SearchBudget {
-    /// How many events are looked at.
     pub(super) looked_max: usize,
     pub(super) until: Option<Instant>,
 }
@@ -61,7 +61,7 @@ pub(super) enum SortOrder {
 pub(super) struct SearchResult {
     pub(super) events: Vec<SearchHit>,
     pub(super) next: Option<Cursor>,
-    /// How many events were looked at.
+    /// Number of events that were read.
     pub(super) looked: usize,
 }
 
@@ -81,21 +81,22 @@ pub(super) fn list(
     lines(connection, &search).map(|(listed, _)| listed)
 }
 
-/// What a search finds, and how many events it looked at.
+/// Returns what a search finds, and how many events it read.
 pub(super) fn lines(
     connection: &Connection,
     search: &Search,
 ) -> Result<(EventPage, usize), SqliteError> {
-    // All of it as it was at one moment.
+    // One snapshot: an event may be purged between the search and the read of its entry.
     let snapshot = connection.unchecked_transaction()?;
     let SearchResult { events, next, looked } = find(&snapshot, search)?;
-    let lines = events.iter().map(|event| line(&snapshot, event.place.number));
+    let lines = events.iter().map(|event| summary(&snapshot, event.place.number));
     Ok((EventPage { events: lines.collect::<rusqlite::Result<_>>()?, next }, looked))
 }
 
 pub(super) fn find(connection: &Connection, search: &Search) -> rusqlite::Result<SearchResult> {
     let streams = streams(connection, &search.filter)?;
     let text = search.filter.text.as_ref().map(|text| text.to_lowercase());
+    // One more than the page shows whether there is a next page.
     let size = if text.is_some() { CHUNK } else { search.limit + 1 };
     let (mut events, mut after, mut looked) = (Vec::new(), search.after, 0);
     loop {
@@ -105,7 +106,7 @@ pub(super) fn find(connection: &Connection, search: &Search) -> rusqlite::Result
             if events.len() == search.limit {
                 return Ok(SearchResult { events, next: after, looked });
             }
-            if says(connection, candidate, text.as_deref())? {
+            if contains_text(connection, candidate, text.as_deref())? {
                 events.push(*candidate);
             }
             after = Some(candidate.place);
@@ -120,19 +121,24 @@ pub(super) fn find(connection: &Connection, search: &Search) -> rusqlite::Result
     }
 }
 
-/// Whether the text is in what a person may know of an event.
-fn says(connection: &Connection, event: &SearchHit, text: Option<&str>) -> rusqlite::Result<bool> {
+/// Returns whether the text is part of the event's id, delivery id, type or reason.
+fn contains_text(
+    connection: &Connection,
+    event: &SearchHit,
+    text: Option<&str>,
+) -> rusqlite::Result<bool> {
     let Some(text) = text else { return Ok(true) };
+    // Not by LIKE: it has wildcards, and ignores the case of ASCII letters only.
     let sql = "SELECT id, delivery_id, type, reason FROM events WHERE number = ?1";
     connection.prepare_cached(sql)?.query_row([event.place.number], |row| {
         let EventIdColumn(id) = row.get(0)?;
-        let words = [shown(row, 1)?, shown(row, 2)?, shown(row, 3)?];
-        let says = |word: &String| word.to_lowercase().contains(text);
-        Ok(id.to_string().contains(text) || words.iter().flatten().any(says))
+        let words = [text_column(row, 1)?, text_column(row, 2)?, text_column(row, 3)?];
+        let matches = |word: &String| word.to_lowercase().contains(text);
+        Ok(id.to_string().contains(text) || words.iter().flatten().any(matches))
     })
 }
 
-fn line(connection: &Connection, number: i64) -> rusqlite::Result<EventSummary> {
+fn summary(connection: &Connection, number: i64) -> rusqlite::Result<EventSummary> {
     let sql = "SELECT id, source, type, delivery_id, state, reason, received_at, due_at, left_out,
                    (SELECT count(*) FROM attempts WHERE event = events.number)
                FROM events WHERE number = ?1";
@@ -140,16 +146,16 @@ fn line(connection: &Connection, number: i64) -> rusqlite::Result<EventSummary> 
         let (EventIdColumn(id), SourceColumn(source)) = (row.get(0)?, row.get(1)?);
         let (EnumColumn(state), TimeColumn(received_at)) = (row.get(4)?, row.get(6)?);
         let due_at: Option<TimeColumn> = row.get(7)?;
-        // That it is no JSON is noted where the event alone is shown.
-        let left_out = shown(row, 8)?.and_then(|json| serde_json::from_str(&json).ok());
+        // Invalid JSON must not hide the other events of a page; the event's own page notes it.
+        let left_out = text_column(row, 8)?.and_then(|json| serde_json::from_str(&json).ok());
         Ok(EventSummary {
             seq: number.cast_unsigned(),
             id,
             source,
-            event_type: shown(row, 2)?,
-            delivery_id: shown(row, 3)?,
+            event_type: text_column(row, 2)?,
+            delivery_id: text_column(row, 3)?,
             state,
-            reason: shown(row, 5)?,
+            reason: text_column(row, 5)?,
             received_at,
             left_out: left_out.unwrap_or_default(),
             attempts: row.get(9)?,
@@ -158,13 +164,13 @@ fn line(connection: &Connection, number: i64) -> rusqlite::Result<EventSummary> 
     })
 }
 
-/// One event that holds what is no UTF-8 keeps no other from being listed.
-fn shown(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
+fn text_column(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
+    // Text that is not UTF-8, as after damage, would fail the whole page for one event.
     let text: Option<ShownColumn> = row.get(column)?;
     Ok(text.map(|ShownColumn(text)| text))
 }
 
-/// Of a filter without a text, which would have to be searched for.
+/// Counts the events that match a filter without a text.
 pub(super) fn count_matching(
     connection: &Connection,
     filter: &EventFilter,
@@ -188,13 +194,15 @@ fn count(
     stream: &EventStream,
     filter: &EventFilter,
 ) -> rusqlite::Result<u64> {
+    // Without conditions on single events the stored count answers. `?3 < ?4` is always true there;
+    // it lets both statements take the same parameters.
     let sql = if filter.since.is_none() && filter.until.is_none() && filter.left_out.is_none() {
         "SELECT events FROM counts WHERE source = ?1 AND state = ?2 AND ?3 < ?4".to_owned()
     } else {
-        let (index, also) = by_left_out(filter);
+        let (index, condition) = index_and_condition(filter);
         format!(
             "SELECT count(*) FROM events INDEXED BY {index}
-             WHERE source = ?1 AND state = ?2 AND received_at BETWEEN ?3 AND ?4 {also}"
+             WHERE source = ?1 AND state = ?2 AND received_at BETWEEN ?3 AND ?4 {condition}"
         )
     };
     let times = times(filter, None);
@@ -204,8 +212,8 @@ fn count(
     )
 }
 
-/// The index in which events are looked up, and what else is asked of them.
-fn by_left_out(filter: &EventFilter) -> (&'static str, &'static str) {
+/// Returns the index in which events are looked up, and a further condition on them.
+fn index_and_condition(filter: &EventFilter) -> (&'static str, &'static str) {
     match filter.left_out {
         None => ("events_listed", ""),
         Some(true) => ("events_left_out", "AND left_out <> '[]'"),
@@ -213,7 +221,7 @@ fn by_left_out(filter: &EventFilter) -> (&'static str, &'static str) {
     }
 }
 
-/// The events of one source in one state: an index has them in order.
+/// The events of one source in one state, which an index has in order of receipt.
 struct EventStream {
     source: SourceName,
     state: State,
@@ -235,22 +243,22 @@ fn streams(connection: &Connection, filter: &EventFilter) -> rusqlite::Result<Ve
     Ok(streams)
 }
 
-/// The first of all streams, in order.
+/// Returns the first events of all streams after the search's position, merged in order.
 fn chunk(
     connection: &Connection,
     streams: &[EventStream],
     search: &Search,
 ) -> rusqlite::Result<Vec<SearchHit>> {
     if !search.filter.ids.is_empty() {
-        return named(connection, streams, search);
+        return by_ids(connection, streams, search);
     }
     let mut first = Vec::new();
     let mut times = times(&search.filter, search.after.map(|after| (after, search.order)));
     for stream in streams {
-        first.extend(ahead(connection, stream, (search, &times))?);
+        first.extend(stream_chunk(connection, stream, (search, &times))?);
         sort(&mut first, search.order);
         first.truncate(search.limit);
-        // Nothing that comes later than what is found already.
+        // The chunk is full: further streams can only add events that come before its last one.
         if let Some(last) = first.last().filter(|_| first.len() == search.limit) {
             let last = last.place.received_at.as_microsecond();
             times = match search.order {
@@ -262,7 +270,7 @@ fn chunk(
     Ok(first)
 }
 
-fn ahead(
+fn stream_chunk(
     connection: &Connection,
     stream: &EventStream,
     (search, times): (&Search, &RangeInclusive<i64>),
@@ -271,11 +279,13 @@ fn ahead(
         SortOrder::NewestFirst => ("<", "DESC"),
         SortOrder::OldestFirst => (">", "ASC"),
     };
-    let (index, also) = by_left_out(&search.filter);
+    let (index, condition) = index_and_condition(&search.filter);
+    // SQLite has no statistics of the tables, and would sort or scan them with another index. The
+    // position is compared by `<>` and `OR`, which leaves the range of `received_at` to the index.
     let sql = format!(
         "SELECT received_at, number FROM events INDEXED BY {index}
          WHERE source = ?1 AND state = ?2 AND received_at BETWEEN ?3 AND ?4
-             AND (received_at <> ?5 OR number {beyond} ?6) AND number <= ?8 {also}
+             AND (received_at <> ?5 OR number {beyond} ?6) AND number <= ?8 {condition}
          ORDER BY received_at {direction}, number {direction} LIMIT ?7"
     );
     let mut query = connection.prepare_cached(&sql)?;
@@ -291,12 +301,12 @@ fn ahead(
             search.limit,
             search.up_to,
         ],
-        |row| Ok(SearchHit { place: place(row)?, state: stream.state }),
+        |row| Ok(SearchHit { place: cursor_from_row(row)?, state: stream.state }),
     )?;
     found.collect()
 }
 
-/// The microseconds that are meant, both ends included.
+/// Returns the range of `received_at` in microseconds, both ends included.
 fn times(filter: &EventFilter, after: Option<(Cursor, SortOrder)>) -> RangeInclusive<i64> {
     let EventFilter { since, until, .. } = filter;
     let mut from = since.map_or(i64::MIN, Timestamp::as_microsecond);
@@ -309,13 +319,14 @@ fn times(filter: &EventFilter, after: Option<(Cursor, SortOrder)>) -> RangeInclu
     from..=to
 }
 
-fn named(
+fn by_ids(
     connection: &Connection,
     streams: &[EventStream],
     search: &Search,
 ) -> rusqlite::Result<Vec<SearchHit>> {
-    let (_, also) = by_left_out(&search.filter);
-    let sql = format!("SELECT received_at, number, source, state FROM events WHERE id = ?1 {also}");
+    let (_, condition) = index_and_condition(&search.filter);
+    let sql =
+        format!("SELECT received_at, number, source, state FROM events WHERE id = ?1 {condition}");
     let mut query = connection.prepare_cached(&sql)?;
     let times = times(&search.filter, None);
     let mut found = Vec::new();
@@ -323,12 +334,12 @@ fn named(
         let event = query.query_row([EventIdColumn(*id)], |row| {
             let SourceColumn(source) = row.get(2)?;
             let EnumColumn(state) = row.get(3)?;
-            Ok((source, SearchHit { place: place(row)?, state }))
+            Ok((source, SearchHit { place: cursor_from_row(row)?, state }))
         });
         let Some((source, event)) = event.optional()? else { continue };
-        let is_meant =
+        let is_included =
             |stream: &EventStream| stream.source == source && stream.state == event.state;
-        if times.contains(&micros(event.place)) && streams.iter().any(is_meant) {
+        if times.contains(&micros(event.place)) && streams.iter().any(is_included) {
             found.push(event);
         }
     }
@@ -351,7 +362,7 @@ fn sort(events: &mut [SearchHit], order: SortOrder) {
     }
 }
 
-fn place(row: &Row<'_>) -> rusqlite::Result<Cursor> {
+fn cursor_from_row(row: &Row<'_>) -> rusqlite::Result<Cursor> {
     let TimeColumn(received_at) = row.get(0)?;
     Ok(Cursor { received_at, number: row.get(1)? })
 }

@@ -1,4 +1,4 @@
-//! How many events there are, and since when the oldest waits.
+//! Counts of events, and the age of the oldest queued ones.
 
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -24,7 +24,7 @@ pub(crate) fn in_hand(connection: &Connection) -> Result<u64, SqliteError> {
     Ok(connection.query_row(sql, [], |row| row.get(0))?)
 }
 
-// The end of an index for each source, however long the queue is.
+// Reads one entry of an index for each source, however long the queue is.
 const OLDEST: &str = "
     SELECT source, (
         SELECT min(received_at) FROM events INDEXED BY events_listed
@@ -61,7 +61,7 @@ mod tests {
     use crate::store::sqlite::engine::database_file::{self, DatabaseFile};
 
     #[test]
-    fn the_oldest_is_looked_up_in_an_index_alone() {
+    fn oldest_queued_event_is_read_from_an_index_only() {
         let folder = tempfile::TempDir::new().unwrap();
         let path = database_file::create(&folder.path().join("relay.db")).unwrap();
         let mut database = DatabaseFile::open(&path, 1 << 20).unwrap();

@@ -1,5 +1,5 @@
-//! Searches for a text, which read events one by one: one at a time, on a reader of their own, in slices with a
-//! snapshot each, and for a second at most. What is left is for the next page.
+//! Text searches, which have to read events one by one. They run one at a time, on a reader of
+//! their own, in slices with a snapshot each, and end after a second; the next page continues.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,12 +8,14 @@ use super::search::{self, CHUNK, LIMIT_MAX, LOOKED_MAX, Search, SearchBudget};
 use crate::store::filter::{Cursor, EventFilter, EventPage, MatchCount, PageRequest};
 use crate::store::sqlite::engine::readers::{Purpose, Read, Readers};
 
-/// A snapshot keeps the log of the database from being written back: so long, a busy log grows by some hundred KiB.
+/// Time that one slice reads from one snapshot.
+// A snapshot keeps the write-ahead log from being written back. In this time a busy log grows by
+// some hundred KiB.
 const SLICE: Duration = Duration::from_millis(50);
 
 const SEARCH_MAX: Duration = Duration::from_secs(1);
 
-/// Nobody wants to know it more exactly.
+/// Number of matches after which a count ends with "at least".
 const COUNTED_MAX: u64 = 10_000;
 
 pub(super) async fn list(
@@ -23,6 +25,7 @@ pub(super) async fn list(
 ) -> Read<EventPage> {
     let limit = limit.clamp(1, LIMIT_MAX);
     let mut turn = readers.turn(Purpose::Search).await?;
+    // After the wait for another search, which does not count against this one.
     let begun = Instant::now();
     let mut listed = EventPage { events: Vec::new(), next: after };
     let mut looked_max = LOOKED_MAX;

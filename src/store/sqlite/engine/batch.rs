@@ -1,4 +1,4 @@
-//! The commands of one commit: all in one transaction, and each succeeds or fails by itself.
+//! Runs the commands of one commit in one transaction; each succeeds or fails by itself.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -8,7 +8,7 @@ use super::error::SqliteError;
 use super::transaction::Transaction;
 use crate::store::error::StoreError;
 
-/// What a command does on the writer's connection.
+/// Kind of access of a command on the writer's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
     Look,
@@ -19,55 +19,57 @@ pub(super) trait WriteCommand: Send {
     fn access(&self) -> Access;
 
     /// Runs again if its first run was rolled back.
-    fn run(&mut self, writing: &Transaction<'_>) -> Result<(), SqliteError>;
+    fn run(&mut self, transaction: &Transaction<'_>) -> Result<(), SqliteError>;
 
-    /// Answers the caller, once it is known whether the commit is on disk.
+    /// Answers the caller. Called once it is known whether the commit is on disk.
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
 }
 
-/// One for each command, in order.
+/// One result for each command, in order.
 pub(super) type CommandResults = Vec<Result<(), StoreError>>;
 
-/// Commits all commands together; each succeeds or fails by itself, unless the disk itself fails.
+/// Commits all commands together; each succeeds or fails by itself, unless the disk fails.
 ///
-/// A command may run twice, and its first run is rolled back then. So it does nothing but read and write in the
-/// transaction: what it logged, sent or counted elsewhere would happen twice.
+/// A command may run twice, and its first run is rolled back then. So it must only read and write
+/// in the transaction: what it logged, sent or counted elsewhere would happen twice.
 pub(super) fn transact(
     connection: &Connection,
     batch: &mut [Box<dyn WriteCommand>],
 ) -> Result<CommandResults, SqliteError> {
     // A commit waits for the disk as long for one command as for many, so all that wait share one.
-    // `IMMEDIATE`, since a transaction that reads first and writes then fails where another process wrote between.
-    step(connection, "BEGIN IMMEDIATE")?;
-    let mut writing = Transaction::on(connection);
-    let outcomes = if let Some(outcomes) = run_together(&writing, batch)? {
+    // `IMMEDIATE`, since a transaction that reads first and writes then fails if another process
+    // wrote in between.
+    execute(connection, "BEGIN IMMEDIATE")?;
+    let mut transaction = Transaction::on(connection);
+    let outcomes = if let Some(outcomes) = run_together(&transaction, batch)? {
         outcomes
     } else {
-        // Only now does each command get a savepoint, for which SQLite copies pages that are hardly ever restored.
-        // Without them, and without triggers for the counts, an accepted event took 79 µs instead of 94 at 64
-        // connections, and 380 instead of 420 with delivery.
-        step(connection, "ROLLBACK")?;
-        step(connection, "BEGIN IMMEDIATE")?;
-        writing = Transaction::on(connection);
-        run_apart(&writing, batch)?
+        // Only now does each command get a savepoint, for which SQLite copies pages that are hardly
+        // ever restored. Without them, and without triggers for the counts, an accepted event took
+        // 79 µs instead of 94 at 64 connections, and 380 instead of 420 with delivery.
+        execute(connection, "ROLLBACK")?;
+        execute(connection, "BEGIN IMMEDIATE")?;
+        transaction = Transaction::on(connection);
+        run_separately(&transaction, batch)?
     };
-    writing.write_counts()?;
-    step(connection, "COMMIT")?;
+    transaction.write_counts()?;
+    execute(connection, "COMMIT")?;
     Ok(outcomes)
 }
 
-/// Runs the commands one after the other. Returns none if a command failed that may have written something: without a
-/// savepoint that cannot be undone alone.
+/// Runs the commands one after the other. Returns none if a failed command may have written
+/// something, which cannot be undone alone without a savepoint.
 fn run_together(
-    writing: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     batch: &mut [Box<dyn WriteCommand>],
 ) -> Result<Option<CommandResults>, SqliteError> {
     let mut outcomes = Vec::with_capacity(batch.len());
     for command in batch {
-        let written = writing.total_changes();
-        match run(writing, command.as_mut())? {
-            // The changes alone do not tell: SQLite does not count what a statement wrote before it failed.
-            Err(failure) if failure.is_of_sqlite() || writing.total_changes() != written => {
+        let written = transaction.total_changes();
+        match run(transaction, command.as_mut())? {
+            // The changes alone do not show it: SQLite does not count what a statement wrote before
+            // it failed.
+            Err(failure) if failure.is_of_sqlite() || transaction.total_changes() != written => {
                 return Ok(None);
             }
             outcome => outcomes.push(outcome.map_err(StoreError::from)),
@@ -76,41 +78,46 @@ fn run_together(
     Ok(Some(outcomes))
 }
 
-/// Runs the commands with a savepoint each, so that only what a failed command wrote is rolled back.
-fn run_apart(
-    writing: &Transaction<'_>,
+/// Runs the commands with a savepoint each, so that only what a failed command wrote is rolled
+/// back.
+fn run_separately(
+    transaction: &Transaction<'_>,
     batch: &mut [Box<dyn WriteCommand>],
 ) -> Result<CommandResults, SqliteError> {
     let mut outcomes = Vec::with_capacity(batch.len());
     for command in batch {
-        let start = writing.counted();
-        step(writing, "SAVEPOINT command")?;
-        let outcome = run(writing, command.as_mut())?;
+        // The counts are kept beside the transaction, so a savepoint does not roll them back.
+        let start = transaction.counted();
+        execute(transaction, "SAVEPOINT command")?;
+        let outcome = run(transaction, command.as_mut())?;
         if outcome.is_err() {
-            step(writing, "ROLLBACK TO command")?;
-            writing.uncount_to(start);
+            // `ROLLBACK TO` leaves the savepoint open, so it is released in either case.
+            execute(transaction, "ROLLBACK TO command")?;
+            transaction.uncount_to(start);
         }
-        step(writing, "RELEASE command")?;
+        execute(transaction, "RELEASE command")?;
         outcomes.push(outcome.map_err(StoreError::from));
     }
     Ok(outcomes)
 }
 
-/// Runs one command. The outer result is an error if the disk fails, which ends the whole batch.
+/// Runs one command. The outer result is an error if the disk failed, which ends the whole batch.
 pub(super) fn run(
-    writing: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     command: &mut dyn WriteCommand,
 ) -> Result<Result<(), SqliteError>, SqliteError> {
-    // Nobody sees what a panic left half done: its writes are rolled back, its result was not set.
-    let run = AssertUnwindSafe(|| command.run(writing));
+    // Unwind-safe: the writes of a command that panicked are rolled back, and its result was not
+    // set.
+    let run = AssertUnwindSafe(|| command.run(transaction));
     match catch_unwind(run).unwrap_or(Err(SqliteError::Panicked)) {
-        // After some errors SQLite ends the transaction itself: what came next would be committed by the statement.
-        Err(failure) if failure.is_of_the_disk() || writing.is_autocommit() => Err(failure),
+        // After some errors SQLite ends the transaction itself. Each further statement would be a
+        // commit of its own.
+        Err(failure) if failure.is_of_the_disk() || transaction.is_autocommit() => Err(failure),
         outcome => Ok(outcome),
     }
 }
 
-fn step(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
     connection.prepare_cached(sql)?.execute([])?;
     Ok(())
 }

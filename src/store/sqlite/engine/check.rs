@@ -1,4 +1,4 @@
-//! SQLite's own check of a database file, beside a relay that may run on it.
+//! SQLite's own check of a database file, while a relay may run on it.
 
 use std::fs;
 use std::path::Path;
@@ -14,44 +14,45 @@ use super::error::{self, OpenError};
 use super::files::beside;
 use crate::store::sqlite::settings::Settings;
 
-/// How fast it goes, measured on 600 MiB that were not in memory; there it is fifteen times as fast.
+/// Speed of the check.
+// Measured on 600 MiB that were not in memory. In memory it is fifteen times as fast.
 const BYTES_PER_SECOND: u64 = 50 * 1024 * 1024;
 
-/// How many faults are told.
-const FAULTS: usize = 20;
+/// Number of faults after which the check stops.
+const FAULTS_MAX: usize = 20;
 
-/// How often the log is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Interval at which the limits are checked.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What a check is to do and not to do.
+/// Limits of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CheckLimits {
-    /// It stops after this time.
+    /// Time after which it stops.
     pub time: Option<Duration>,
-    /// It stops where the write-ahead log is longer: what the check reads keeps the log from being written
-    /// back.
+    /// Length of the write-ahead log at which it stops: its snapshot keeps the log from being
+    /// written back.
     pub log_bytes: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Checked {
     Whole,
-    /// What SQLite says is wrong.
+    /// The faults that SQLite found.
     Damaged(Vec<String>),
-    /// The time is over, and nothing was found until then.
+    /// Stopped by the time limit; nothing was found until then.
     Late,
-    /// The log grew too long, and nothing was found until then.
+    /// Stopped since the log grew too long; nothing was found until then.
     LogFull {
         log_bytes: u64,
     },
 }
 
-/// How long a check of the whole file probably takes.
+/// Estimates how long a check of the whole file takes.
 pub fn time_of_check(bytes: u64) -> Duration {
     Duration::from_secs(bytes.div_ceil(BYTES_PER_SECOND))
 }
 
-/// Half of what the write-ahead log may take.
+/// Returns the length of the write-ahead log at which a check should stop: half of its maximum.
 pub fn log_bytes_of_check(settings: &Settings) -> Result<u64, OpenError> {
     let path = database_file::find(&settings.path)?;
     let reserve = DiskReserve::beside(&path, settings)?;
@@ -62,15 +63,16 @@ pub fn log_bytes_of_check(settings: &Settings) -> Result<u64, OpenError> {
 pub async fn check(path: &Path, limits: CheckLimits) -> Result<Checked, OpenError> {
     let (path, log) = (database_file::find(path)?, beside(path, "-wal"));
     let refused = |source| OpenError::Database { path: path.clone(), source };
-    let begun = Instant::now();
+    let start = Instant::now();
     let stop = || {
         let log_bytes = fs::metadata(&log).map_or(0, |log| log.len());
         if log_bytes > limits.log_bytes {
             return Some(Checked::LogFull { log_bytes });
         }
-        let is_late = limits.time.is_some_and(|time| begun.elapsed() > time);
+        let is_late = limits.time.is_some_and(|time| start.elapsed() > time);
         is_late.then_some(Checked::Late)
     };
+    // Before a connection is opened, which alone would hold up the log.
     if let Some(stopped) = stop() {
         return Ok(stopped);
     }
@@ -81,7 +83,7 @@ pub async fn check(path: &Path, limits: CheckLimits) -> Result<Checked, OpenErro
     let found = loop {
         tokio::select! {
             found = &mut checking => break found,
-            () = sleep(LOOK_EVERY) => {
+            () = sleep(POLL_INTERVAL) => {
                 stopped = stopped.or_else(stop);
                 if stopped.is_some() {
                     interrupt.interrupt();
@@ -89,6 +91,7 @@ pub async fn check(path: &Path, limits: CheckLimits) -> Result<Checked, OpenErro
             }
         }
     };
+    // A check that ended just before the interruption counts with its result.
     match (found, stopped) {
         (Ok(Ok(faults)), _) if faults.is_empty() => Ok(Checked::Whole),
         (Ok(Ok(faults)), _) => Ok(Checked::Damaged(faults)),
@@ -105,9 +108,11 @@ fn is_interruption(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted)
 }
 
-/// Those that were found before an interruption count.
+/// Returns the faults, including those that were found before an interruption.
 fn faults(connection: &Connection) -> rusqlite::Result<Vec<String>> {
-    let mut check = connection.prepare(&format!("PRAGMA quick_check({FAULTS})"))?;
+    // Not `integrity_check`, which also compares indexes with their tables, and for that takes
+    // O(N log N) instead of O(N).
+    let mut check = connection.prepare(&format!("PRAGMA quick_check({FAULTS_MAX})"))?;
     let mut rows = check.query([])?;
     let mut faults = Vec::new();
     loop {
@@ -130,7 +135,7 @@ mod tests {
     const PLENTY: CheckLimits = CheckLimits { time: None, log_bytes: u64::MAX };
 
     #[tokio::test]
-    async fn a_store_is_whole_and_a_long_log_stops_the_check() {
+    async fn check_reports_intact_and_stops_at_its_limits() {
         let folder = tempfile::tempdir().unwrap();
         let settings = Settings::new(folder.path().join("relay.db"));
         let _store = Sqlite::open(&settings).unwrap();
@@ -145,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_may_take_more_than_it_does_when_all_is_well() {
+    fn check_may_use_half_of_the_longest_log() {
         let folder = tempfile::tempdir().unwrap();
         let settings = Settings::new(folder.path().join("relay.db"));
         drop(Sqlite::open(&settings).unwrap());
@@ -159,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_grows_with_the_file() {
+    fn estimated_check_time_grows_with_the_file() {
         assert_eq!(time_of_check(1), Duration::from_secs(1));
         assert_eq!(time_of_check(10 * BYTES_PER_SECOND), Duration::from_secs(10));
     }

@@ -1,4 +1,5 @@
-//! A database file that SQLite found damaged: nothing new is taken on it, and it is said once what to do.
+//! Damage of the database file: once SQLite reports it, nothing new is accepted, and the log says
+//! once what to do.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -8,7 +9,9 @@ use tracing::error;
 use super::error::{SqliteError, unavailable};
 use crate::store::error::{StoreError, Trouble};
 
-/// Until the next start, which reads the file anew.
+/// Damage found since the start of the process.
+// It is not cleared: pages that can still be read would let the store look well from time to time,
+// while each write may make the damage worse. The next start reads the file anew.
 #[derive(Debug)]
 pub(crate) struct Damage {
     path: PathBuf,
@@ -20,7 +23,7 @@ impl Damage {
         Damage { path: path.to_owned(), found: OnceLock::new() }
     }
 
-    /// To be called with whatever went wrong in the database.
+    /// Records and logs the failure if it shows damage. Call it with every failure of the database.
     pub(crate) fn note(&self, failure: &SqliteError) {
         let Some(found) = failure.damage() else { return };
         if self.found.set(found.clone()).is_ok() {
@@ -34,7 +37,7 @@ impl Damage {
         }
     }
 
-    /// Whether something new may be written.
+    /// Returns an error if the file is damaged, so that nothing new is begun on it.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         match self.found.get() {
             None => Ok(()),

@@ -1,4 +1,4 @@
-//! The database file: how it is opened and closed, and what becomes of its write-ahead log.
+//! The database file: opening, closing, and its write-ahead log.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -13,28 +13,28 @@ use super::error::OpenError;
 use super::files::{FileId, Locks, Log, LogState, beside, private};
 use super::migrations;
 
-/// Longest wait of a command for its turn: for the lock of another process, a place in the queue or a reader.
+/// Longest wait of a command for the lock of another process, a place in the queue or a reader.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Statements that stay prepared: more than there are.
+/// Number of statements that stay prepared; more than there are.
 const STATEMENTS: usize = 64;
 
-/// The log is written back into the database at this size: just below 16 MiB, a quarter of the usual reserve.
+/// Pages of the log at which it is written back: just below 16 MiB, a quarter of the usual reserve.
 const LOG_PAGES_MAX: u64 = 4000;
-/// A shorter log would be written back every few commits.
+// With fewer the log would be written back every few commits.
 const LOG_PAGES_MIN: u64 = 50;
 const PAGE_BYTES: u64 = 4096;
 
-// `WAL`: who reads does not wait for who writes, and a commit is one write at the end of a file.
-// `synchronous`: FULL waits for the disk at each commit. With NORMAL a power loss would take the last commits, which
-// were answered 202.
+// `WAL`: reads do not wait for writes, and a commit is one write at the end of a file.
+// `synchronous`: FULL waits for the disk at each commit. With NORMAL a power loss would take the
+// last commits, which were answered 202.
 // `fullfsync`: macOS needs it for the same promise, elsewhere it does nothing.
 // `foreign_keys`: what belongs to an event is deleted with it, by ON DELETE CASCADE.
 // `temp_store`: sorting does not write to a disk that may be full.
-// `mmap_size`: no memory map: where the disk fails, that would end the process instead of the call.
-// `cache_size`: 16 MiB at most, of the writer's connection alone.
-// `journal_size_limit`: 64 MiB, about what `log_bytes_max` allows: a log that grew longer behind a long read is cut to
-// it once it is written back.
+// `mmap_size`: no memory map. If the disk fails, that would end the process instead of the call.
+// `cache_size`: 16 MiB at most, for the writer's connection alone.
+// `journal_size_limit`: 64 MiB, about what `log_bytes_max` allows. A log that grew longer behind a
+// long read is cut to it once it is written back.
 const PRAGMAS: &str = "
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
@@ -45,7 +45,7 @@ const PRAGMAS: &str = "
     PRAGMA cache_size = -16384;
     PRAGMA journal_size_limit = 67108864;";
 
-/// The file as the writer has it. A server's holds the lock as long as it lives.
+/// The file with the writer's connection. A server's keeps the locks until it is dropped.
 #[derive(Debug)]
 pub(crate) struct DatabaseFile {
     path: PathBuf,
@@ -56,12 +56,12 @@ pub(crate) struct DatabaseFile {
 }
 
 impl DatabaseFile {
-    /// The write-ahead log stays near `log_bytes`.
+    /// Opens the file for a server, which locks it. The write-ahead log stays near `log_bytes`.
     pub(crate) fn open(path: &Path, log_bytes: u64) -> Result<DatabaseFile, OpenError> {
         DatabaseFile::new(path, log_bytes, Some(Locks::take(path)?))
     }
 
-    /// Beside a server, which may run: its claims stay.
+    /// Opens the file without a lock, beside a server that may run.
     pub(crate) fn open_beside(path: &Path, log_bytes: u64) -> Result<DatabaseFile, OpenError> {
         DatabaseFile::new(path, log_bytes, None)
     }
@@ -78,10 +78,10 @@ impl DatabaseFile {
         &self.path
     }
 
-    /// The connection, opened anew where it was closed.
+    /// Returns the connection, and opens a new one if it was closed.
     pub(crate) fn connection(&mut self) -> Result<&Connection, OpenError> {
         self.is_in_place()?;
-        self.keep_locks()?;
+        self.relock()?;
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.connect()?,
@@ -89,17 +89,18 @@ impl DatabaseFile {
         Ok(&self.connection.insert(connection).0)
     }
 
-    /// Whether the file is still at its path.
+    /// Returns an error if another file is at the path.
     pub(crate) fn is_in_place(&self) -> Result<(), OpenError> {
-        // The log belongs to the file that it was begun for, and would spoil another.
+        // The log belongs to the file for which it was begun. Another file with it would be
+        // damaged.
         if identity(&self.path)? != self.file {
             return Err(OpenError::Replaced { path: self.path.clone() });
         }
         Ok(())
     }
 
-    /// Whoever removes the lock file lets nobody in by it.
-    fn keep_locks(&mut self) -> Result<(), OpenError> {
+    /// Locks the lock file again if it was removed or replaced, so that no second server can start.
+    fn relock(&mut self) -> Result<(), OpenError> {
         let Some(locks) = &mut self.locks else { return Ok(()) };
         if locks.keep(&self.path)? {
             let lock = beside(&self.path, ".lock");
@@ -109,17 +110,18 @@ impl DatabaseFile {
         Ok(())
     }
 
-    /// Whether the log is the one that the next start will find.
+    /// Returns whether the log is the one that the next start will find.
     pub(super) fn log_state(&self) -> LogState {
         let log = self.connection.as_ref().map(|(_, log)| log);
         log.map_or(LogState::InPlace, |log| log.state(&self.path))
     }
 
-    /// Writes what is in a log that was removed into the database, and begins a new log. Nobody may read
-    /// from the database meanwhile, whose connections are to be closed before.
+    /// Writes a removed log into the database, and begins a new one. All readers have to be closed,
+    /// and none may open meanwhile.
     pub(crate) fn save_removed_log(&mut self) -> Result<(), OpenError> {
         let Some((connection, _)) = &self.connection else { return Ok(()) };
         let refused = |source| OpenError::Database { path: self.path.clone(), source };
+        // The removed file is still open here: this is the last chance to save what is in it.
         let is_busy = checkpoint(connection).map_err(refused)?;
         if is_busy {
             return Err(OpenError::LogRemoved { path: self.path.clone() });
@@ -139,13 +141,16 @@ impl DatabaseFile {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(&self.path, flags).map_err(refused)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(refused)?;
+        // Before the pragmas, which write to the file: one of another program stays as it is.
         migrations::recognise(&connection, &self.path)?;
+        // Without the lock a server of the older version may run, which does not know the new
+        // tables.
         if self.locks.is_none()
             && migrations::version(&connection).map_err(refused)? < migrations::LATEST
         {
             return Err(OpenError::Older { path: self.path.clone() });
         }
-        set_up(&connection, self.log_pages).map_err(refused)?;
+        configure(&connection, self.log_pages).map_err(refused)?;
         migrations::migrate(&mut connection).map_err(refused)?;
         Ok((connection, Log::of(&self.path)?))
     }
@@ -158,18 +163,20 @@ impl DatabaseFile {
         self.connection = None;
     }
 
-    /// A server leaves one file behind, without its write-ahead log.
+    /// Closes the file. A server writes the log back first, so that it leaves one file to copy.
     pub(crate) fn close(self) {
         let (Some((connection, _)), Some(locks)) = (self.connection, self.locks) else { return };
         if let Err(error) = checkpoint(&connection) {
             warn!(%error, "the write-ahead log stays beside the database");
         }
+        // In this order: with the locks released first, a new server could start on a file that
+        // this connection still writes to.
         drop(connection);
         drop(locks);
     }
 }
 
-/// Writes all of the log into the database. Tells whether others were in the way.
+/// Writes all of the log into the database. Returns whether readers or writers prevented it.
 fn checkpoint(connection: &Connection) -> rusqlite::Result<bool> {
     let is_busy = |row: &Row<'_>| row.get(0);
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], is_busy)
@@ -179,23 +186,27 @@ fn identity(path: &Path) -> Result<FileId, OpenError> {
     FileId::of(path).map_err(|source| OpenError::File { path: path.to_owned(), source })
 }
 
-/// How many pages the log has when it is written back.
+/// Returns the number of pages at which the log is written back.
 fn log_pages(log_bytes: u64) -> u64 {
-    // A longer log would take the room in which accepted events settle; with a shorter one, pages that change often are
-    // written into the database more often.
+    // A longer log would take the room in which accepted events settle. With a shorter one, pages
+    // that change often are written into the database more often.
     (log_bytes / PAGE_BYTES).clamp(LOG_PAGES_MIN, LOG_PAGES_MAX)
 }
 
-/// How long the log may grow while somebody's reading keeps it from being written back: all of the
-/// reserve, of which it takes a quarter else, and no more than stays of it afterwards.
+/// Returns the length in bytes to which the log may grow while a read keeps it from being written
+/// back.
 pub(crate) fn log_bytes_max(log_bytes: u64) -> u64 {
+    // Four times the usual length, which is a quarter of the reserve: all of the reserve, and about
+    // the `journal_size_limit` to which SQLite cuts the log afterwards.
     4 * log_pages(log_bytes) * PAGE_BYTES
 }
 
-/// The file, made if it is not there, by the name at which all its names meet.
+/// Creates the file if it does not exist. Returns its canonical path, so that a link to it has the
+/// same lock and log.
 pub(crate) fn create(path: &Path) -> Result<PathBuf, OpenError> {
     let refused = |source| OpenError::File { path: path.to_owned(), source };
-    // One that is there is left closed: closing it again would end SQLite's locks in this process.
+    // Never opens one that exists: closing it would end all POSIX locks that SQLite has on the file
+    // in this process.
     match private().create_new(true).open(path) {
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -204,7 +215,7 @@ pub(crate) fn create(path: &Path) -> Result<PathBuf, OpenError> {
     path.canonicalize().map_err(refused)
 }
 
-/// The file that is there already, by the name at which all its names meet.
+/// Returns the canonical path of an existing file.
 pub(crate) fn find(path: &Path) -> Result<PathBuf, OpenError> {
     let path = path.to_owned();
     match path.canonicalize() {
@@ -214,16 +225,16 @@ pub(crate) fn find(path: &Path) -> Result<PathBuf, OpenError> {
     }
 }
 
-/// Whether a server runs on the file. Asking holds its lock for a moment, if nobody else does.
+/// Returns whether a server runs on the file. Locks it for a moment if none does.
 pub fn is_served(path: &Path) -> io::Result<bool> {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    // Not the database: opening and closing that would end the locks that SQLite has on it in this process.
+    // Not the database: closing it would end the locks that SQLite has on it in this process.
     let lock = match File::open(beside(&path, ".lock")) {
         Ok(lock) => lock,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
     };
-    // Shared, so that two who ask at once do not take each other for a server.
+    // Shared, so that two callers at once do not take each other for a server.
     match lock.try_lock_shared() {
         Ok(()) => Ok(false),
         Err(TryLockError::WouldBlock) => Ok(true),
@@ -231,20 +242,22 @@ pub fn is_served(path: &Path) -> io::Result<bool> {
     }
 }
 
-fn set_up(connection: &Connection, log_pages: u64) -> rusqlite::Result<()> {
-    // This has to come before the first page is written, and would itself write to a full disk.
+fn configure(connection: &Connection, log_pages: u64) -> rusqlite::Result<()> {
+    // It only takes effect before the first page is written. Later it would do nothing but write,
+    // which fails on a full disk.
     if migrations::version(connection)? == 0 {
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     }
     connection.execute_batch(PRAGMAS)?;
-    keep_plans(connection)?;
+    cache_statements(connection)?;
     connection.pragma_update(None, "wal_autocheckpoint", log_pages)?;
     Ok(())
 }
 
-/// Statements are prepared once. Without the guarantee one with a `LIMIT` that is bound is prepared
-/// anew for each value.
-fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
+/// Keeps prepared statements for reuse.
+fn cache_statements(connection: &Connection) -> rusqlite::Result<()> {
+    // Without the query planner stability guarantee, a statement with a bound `LIMIT` is prepared
+    // again for each value. That took a fifth of the writer's time.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(())
@@ -254,16 +267,16 @@ pub(crate) fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    keep_plans(&connection)?;
+    cache_statements(&connection)?;
     Ok(connection)
 }
 
-/// Writes to the disk without a change.
+/// Writes to the disk without changing anything.
 pub(crate) fn touch(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "user_version", migrations::LATEST)
 }
 
-/// Another number than before, if another connection wrote since.
+/// Returns a number that changes when another connection has written.
 pub(crate) fn written_by_others(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, "data_version", |row| row.get(0))
 }

@@ -1,4 +1,4 @@
-//! Free space that intake leaves alone, so that what was taken can still be settled.
+//! Free disk space that intake leaves, so that accepted events can still be settled.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,18 +11,20 @@ use crate::store::sqlite::settings::Settings;
 
 const MIB: u64 = 1024 * 1024;
 
-/// A look at the disk holds this long, or until a part of the reserve could be written since.
-const LOOK_FOR: Duration = Duration::from_secs(1);
-const LOOKS: u64 = 16;
+/// Time for which a reading of the free space is reused.
+const READING_VALID_FOR: Duration = Duration::from_secs(1);
+/// Share of the reserve, as a divisor, that may be written on one reading.
+// Without it, webhooks of a second could use up the reserve before the space is read again.
+const READINGS_PER_RESERVE: u64 = 16;
 
-/// What is kept is written twice: to the log and, later, to the database.
+// What is stored is written twice: to the log and, later, to the database.
 const COPIES: u64 = 2;
 
-/// The room on the disk of a store.
+/// The space on the disk of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskSpace {
     pub free_bytes: u64,
-    /// Below this nothing new is kept.
+    /// Free space below which nothing new is stored.
     pub reserve_bytes: u64,
 }
 
@@ -31,6 +33,7 @@ impl DiskSpace {
         let folder = settings.folder();
         let disk = rustix::fs::statvfs(folder)?;
         let reserve = DiskReserve::new(folder, settings.reserve_bytes)?;
+        // `f_bavail` and not `f_bfree`, some of which only root may use.
         let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
         Ok(DiskSpace { free_bytes, reserve_bytes: reserve.bytes })
     }
@@ -51,10 +54,11 @@ struct SpaceReading {
 }
 
 impl DiskReserve {
-    /// Left out, the reserve is 64 MiB, or 5 % of a smaller file system.
+    /// Uses the given reserve, or the default for the file system.
     fn new(folder: &Path, bytes: Option<u64>) -> io::Result<DiskReserve> {
         let disk = rustix::fs::statvfs(folder)?;
-        let bytes = bytes.unwrap_or_else(|| usual(disk.f_blocks.saturating_mul(disk.f_frsize)));
+        let bytes =
+            bytes.unwrap_or_else(|| default_reserve(disk.f_blocks.saturating_mul(disk.f_frsize)));
         Ok(DiskReserve { folder: folder.to_owned(), bytes, last: Mutex::new(None) })
     }
 
@@ -69,7 +73,8 @@ impl DiskReserve {
         self.bytes
     }
 
-    /// Whether there is room for so many more bytes beside those that wait to be written.
+    /// Returns an error unless there is room for this many bytes beside those that wait to be
+    /// written.
     pub(crate) fn admit(&self, bytes: usize, waiting: usize) -> Result<(), StoreError> {
         let free = self.free(bytes)?;
         let needed = u64::try_from(bytes.saturating_add(waiting)).unwrap_or(u64::MAX);
@@ -85,16 +90,21 @@ impl DiskReserve {
 
     fn free(&self, bytes: usize) -> Result<u64, StoreError> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut look = match *last {
-            Some(look) if look.at.elapsed() < LOOK_FOR && look.written < self.bytes / LOOKS => look,
-            _ => self.look()?,
+        let mut reading = match *last {
+            Some(reading)
+                if reading.at.elapsed() < READING_VALID_FOR
+                    && reading.written < self.bytes / READINGS_PER_RESERVE =>
+            {
+                reading
+            }
+            _ => self.read_disk()?,
         };
-        look.written = look.written.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
-        *last = Some(look);
-        Ok(look.free)
+        reading.written = reading.written.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        *last = Some(reading);
+        Ok(reading.free)
     }
 
-    fn look(&self) -> Result<SpaceReading, StoreError> {
+    fn read_disk(&self) -> Result<SpaceReading, StoreError> {
         let disk = rustix::fs::statvfs(&self.folder).map_err(|error| {
             unavailable(
                 Trouble::File,
@@ -106,7 +116,8 @@ impl DiskReserve {
     }
 }
 
-fn usual(total: u64) -> u64 {
+/// Returns the default reserve: 64 MiB, or 5 % of a smaller file system.
+fn default_reserve(total: u64) -> u64 {
     (total / 20).min(64 * MIB)
 }
 
@@ -115,13 +126,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_small_disk_has_a_small_reserve() {
-        assert_eq!(usual(100 * 1024 * MIB), 64 * MIB);
-        assert_eq!(usual(100 * MIB), 5 * MIB);
+    fn small_disk_has_a_small_reserve() {
+        assert_eq!(default_reserve(100 * 1024 * MIB), 64 * MIB);
+        assert_eq!(default_reserve(100 * MIB), 5 * MIB);
     }
 
     #[test]
-    fn a_full_disk_says_how_full_it_is() {
+    fn full_disk_error_names_the_free_space() {
         let reserve = DiskReserve::new(Path::new("/"), Some(u64::MAX)).unwrap();
 
         let StoreError::Unavailable { reason, .. } = reserve.admit(1, 0).unwrap_err() else {
@@ -133,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_to_be_written_takes_room_too() {
+    fn pending_writes_count_against_free_space() {
         let reserve = DiskReserve::new(Path::new("/"), Some(0)).unwrap();
         let free = usize::try_from(reserve.free(0).unwrap()).unwrap();
 

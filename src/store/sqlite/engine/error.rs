@@ -1,4 +1,4 @@
-//! What can go wrong in the database, in words for the one on call.
+//! Errors of the database, and the messages for whoever operates the relay.
 
 use std::error::Error;
 use std::io;
@@ -8,7 +8,7 @@ use rusqlite::ErrorCode;
 
 use crate::store::error::{StoreError, Trouble};
 
-/// Why a database cannot be opened.
+/// Reason for which a database cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error("cannot open {}", path.display())]
@@ -39,7 +39,7 @@ pub enum OpenError {
     Database { path: PathBuf, source: rusqlite::Error },
 }
 
-/// Why a command wrote nothing.
+/// Reason for which a command wrote nothing.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SqliteError {
     #[error(transparent)]
@@ -48,7 +48,7 @@ pub(crate) enum SqliteError {
     Open(#[from] OpenError),
     #[error("the claim has ended")]
     ClaimLost,
-    /// The command itself asks for what cannot be.
+    /// The command itself is invalid.
     #[error("{0}")]
     Impossible(String),
     #[error("a bug in the store, see the log")]
@@ -58,12 +58,13 @@ pub(crate) enum SqliteError {
 }
 
 impl SqliteError {
-    /// Whether it is the disk or the machine that failed, so that nothing else would work either.
+    /// Returns whether the disk or the machine failed, so that any other command would fail too.
     pub(crate) fn is_of_the_disk(&self) -> bool {
         self.code() == Some(ErrorCode::DiskFull) || self.calls_for_reopening()
     }
 
-    /// Whether a statement failed or was broken off: SQLite does not count what it wrote before that.
+    /// Returns whether a statement failed or was interrupted. SQLite does not count what it wrote
+    /// before.
     pub(crate) fn is_of_sqlite(&self) -> bool {
         match self {
             SqliteError::Database(_) | SqliteError::Panicked => true,
@@ -75,6 +76,7 @@ impl SqliteError {
     }
 
     pub(crate) fn calls_for_reopening(&self) -> bool {
+        // Not `DiskFull`, after which SQLite rolls back and the connection is still good.
         use ErrorCode::{CannotOpen, NotADatabase, OutOfMemory, ReadOnly, SystemIoFailure};
         matches!(
             self.code(),
@@ -82,12 +84,12 @@ impl SqliteError {
         )
     }
 
-    /// Whether SQLite gave what was asked for and it cannot be understood, so that asking again is in vain.
+    /// Returns whether the row was read and is invalid, so that reading it again is in vain.
     pub(crate) fn is_of_the_row(&self) -> bool {
         matches!(self, SqliteError::Database(error) if is_of_the_row(error))
     }
 
-    /// What SQLite found wrong with the file itself.
+    /// Returns SQLite's message if it found the file damaged.
     pub(crate) fn damage(&self) -> Option<String> {
         let (SqliteError::Database(error)
         | SqliteError::Open(OpenError::Database { source: error, .. })) = self
@@ -112,7 +114,7 @@ impl SqliteError {
 impl From<SqliteError> for StoreError {
     fn from(failure: SqliteError) -> StoreError {
         match failure {
-            SqliteError::Database(error) if is_for_ever(&error) => {
+            SqliteError::Database(error) if is_permanent(&error) => {
                 StoreError::Impossible { reason: error.to_string() }
             }
             SqliteError::Database(error) => unavailable(trouble(&error), reason(&error)),
@@ -125,8 +127,8 @@ impl From<SqliteError> for StoreError {
     }
 }
 
-/// Whether it is what was to be written that is wrong, so that it will be wrong again.
-fn is_for_ever(error: &rusqlite::Error) -> bool {
+/// Returns whether the written values themselves are invalid, so that each try will fail.
+fn is_permanent(error: &rusqlite::Error) -> bool {
     use ErrorCode::{ConstraintViolation, TooBig, TypeMismatch};
     match error.sqlite_error_code() {
         Some(code) => matches!(code, ConstraintViolation | TooBig | TypeMismatch),
@@ -135,10 +137,12 @@ fn is_for_ever(error: &rusqlite::Error) -> bool {
 }
 
 pub(crate) fn is_of_the_row(error: &rusqlite::Error) -> bool {
+    // Without a code the error is rusqlite's: SQLite returned a row that does not convert to our
+    // types.
     error.sqlite_error_code().is_none()
 }
 
-/// Whether the file itself is not as SQLite wrote it.
+/// Returns whether the file is not as SQLite wrote it.
 pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
     use ErrorCode::{DatabaseCorrupt, NotADatabase};
     matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))

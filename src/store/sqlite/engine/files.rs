@@ -1,5 +1,5 @@
-//! The files beside the database: whether the open ones are those at their paths, and the locks that keep a
-//! second server out.
+//! The files beside the database: whether the open ones are still those at their paths, and the
+//! locks that keep a second server out.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -14,38 +14,38 @@ use super::error::OpenError;
 pub(super) struct FileId(u64, u64);
 
 impl FileId {
-    /// One look takes 1 to 2 µs, and a commit, of as many webhooks as wait, seven of them.
     pub(super) fn of(path: &Path) -> io::Result<FileId> {
+        // It takes 1 to 2 µs. A commit, of as many webhooks as wait, needs seven of them.
         let file = fs::metadata(path)?;
         Ok(FileId(file.dev(), file.ino()))
     }
 
-    fn of_open(file: &File) -> io::Result<FileId> {
+    fn of_file(file: &File) -> io::Result<FileId> {
         let file = file.metadata()?;
         Ok(FileId(file.dev(), file.ino()))
     }
 }
 
-/// The write-ahead log and its index, as SQLite opened them: whoever removes one of them while it is open
-/// takes what is in the log from the next start.
+/// The write-ahead log and its index, as SQLite opened them. If one of them is removed meanwhile,
+/// the next start does not find what is in the log.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Log {
     log: FileId,
     index: FileId,
 }
 
-/// What became of an open log.
+/// The state of an open log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LogState {
     InPlace,
-    /// What is in it can be written into the database from here.
+    /// Its content can still be written into the database from this process.
     Removed,
     /// Another program has begun a log of its own, with which ours must not be mixed.
     Foreign,
 }
 
 impl Log {
-    /// Right after SQLite opened or made them.
+    /// Identifies the files. Call it right after SQLite has opened or created them.
     pub(super) fn of(database: &Path) -> Result<Log, OpenError> {
         let identity = |suffix| {
             let path = beside(database, suffix);
@@ -61,7 +61,7 @@ impl Log {
         if is_in_place && FileId::of(&beside(database, "-shm")).ok() == Some(self.index) {
             return LogState::InPlace;
         }
-        // A connection that only reads makes an empty one.
+        // A connection that only reads creates an empty one.
         let is_empty = || fs::metadata(&path).is_ok_and(|file| file.len() == 0);
         if is_in_place || log.is_none() || is_empty() {
             LogState::Removed
@@ -77,20 +77,20 @@ pub(super) fn beside(database: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// A file of ours can be read by nobody else.
+/// Options for a file that only its owner can read.
 pub(super) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     options
 }
 
-/// A server's locks, held until they are dropped. No connection may be open then: closing the database file
-/// ends all locks that SQLite has on it in this process.
+/// The locks of a server, held until dropped. No connection may be open then: closing the database
+/// file ends all locks that SQLite has on it in this process.
 #[derive(Debug)]
 pub(super) struct Locks {
     path: PathBuf,
     lock: (File, FileId),
-    /// On the database itself, since the lock file may be removed.
+    /// Lock on the database itself, since the lock file may be removed.
     database: Option<File>,
 }
 
@@ -102,7 +102,7 @@ impl Locks {
         Ok(Locks { path, lock, database })
     }
 
-    /// Locks the lock file again if it is another than before, and tells whether it was.
+    /// Locks the lock file again if it was removed or replaced, and returns whether it was.
     pub(super) fn keep(&mut self, database: &Path) -> Result<bool, OpenError> {
         if FileId::of(&self.path).ok() == Some(self.lock.1) {
             return Ok(false);
@@ -114,7 +114,8 @@ impl Locks {
 
 impl Drop for Locks {
     fn drop(&mut self) {
-        // Closing alone would leave them to a child that this process is just starting.
+        // Closing alone would leave them to a child that this process is just starting, which has
+        // the same open files until it executes its program.
         let _ = self.lock.0.unlock();
         if let Some(database) = &self.database {
             let _ = database.unlock();
@@ -122,35 +123,36 @@ impl Drop for Locks {
     }
 }
 
-/// How long a start waits for those who look whether a server runs, such as `doctor`: they hold the lock, as
-/// others who look may, for some microseconds.
-const LOOKING_MAX: Duration = Duration::from_secs(5);
-const LOOKING_PAUSE: Duration = Duration::from_millis(5);
+/// Longest wait of a start for commands that check whether a server runs, such as `doctor`.
+// Each holds a shared lock for some microseconds, and several may take turns.
+const PROBE_WAIT_MAX: Duration = Duration::from_secs(5);
+const PROBE_PAUSE: Duration = Duration::from_millis(5);
 
-/// Locks the file, unless a server does.
+/// Locks the file, unless a server has locked it.
 fn lock(file: &File) -> Result<(), TryLockError> {
-    let begun = Instant::now();
+    let start = Instant::now();
     loop {
         match file.try_lock() {
-            Err(TryLockError::WouldBlock) if begun.elapsed() < LOOKING_MAX => {}
+            Err(TryLockError::WouldBlock) if start.elapsed() < PROBE_WAIT_MAX => {}
             locked => return locked,
         }
-        // A server's lock keeps everybody out.
+        // A server's lock is exclusive and fails this one too, so a second start is refused at
+        // once.
         file.try_lock_shared()?;
         file.unlock().map_err(TryLockError::Error)?;
-        thread::sleep(LOOKING_PAUSE);
+        thread::sleep(PROBE_PAUSE);
     }
 }
 
-// A file of its own, since SQLite's locks cannot tell whether a server runs: they last as long as a transaction, and
-// one that lasted longer (`locking_mode = EXCLUSIVE`) would keep `events`, `doctor` and backups out, which work beside
-// a server.
+// A file of its own, since SQLite's locks do not show whether a server runs: they last as long as a
+// transaction, and one that lasted longer (`locking_mode = EXCLUSIVE`) would keep `events`,
+// `doctor` and backups out, which work beside a server.
 fn lock_file(database: &Path, path: &Path) -> Result<(File, FileId), OpenError> {
     let refused = |source| OpenError::File { path: path.to_owned(), source };
     let file = private().open(path).map_err(refused)?;
     match lock(&file) {
         Ok(()) => {
-            let identity = FileId::of_open(&file).map_err(refused)?;
+            let identity = FileId::of_file(&file).map_err(refused)?;
             Ok((file, identity))
         }
         Err(TryLockError::WouldBlock) => {
@@ -160,39 +162,39 @@ fn lock_file(database: &Path, path: &Path) -> Result<(File, FileId), OpenError> 
     }
 }
 
-/// None where this kind of lock would be in the way of SQLite's own.
+/// Locks the database itself. Returns none if this kind of lock would conflict with SQLite's own.
 fn lock_database(database: &Path, lock: &Path) -> Result<Option<File>, OpenError> {
-    if !is_apart_from_sqlites(database) {
+    if !is_flock_independent(database) {
         return Ok(None);
     }
     let file = File::open(database)
         .map_err(|source| OpenError::File { path: database.to_owned(), source })?;
     match file.try_lock() {
-        // Not every file system has such locks; the lock file is there too.
+        // Not every file system has such locks. There the lock file alone has to do.
         Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => {
-            // Closing it would end the locks of other connections in this process.
+            // Closing it would end the locks that other connections of this process have on it.
             std::mem::forget(file);
             Err(OpenError::InUse { path: database.to_owned(), lock: lock.to_owned() })
         }
     }
 }
 
-/// Linux keeps the locks of whole files apart from those of ranges, which SQLite uses, on its own file
-/// systems. On those of a network a server makes ranges of both.
+/// Returns whether locks of whole files (flock) do not conflict with those of ranges (POSIX), which
+/// SQLite uses. On network file systems Linux turns both into ranges.
 #[cfg(target_os = "linux")]
-fn is_apart_from_sqlites(database: &Path) -> bool {
+fn is_flock_independent(database: &Path) -> bool {
     const NINE_P: i128 = 0x0102_1997;
     const CEPH: i128 = 0x00c3_6400;
     const CIFS: i128 = 0xff53_4d42;
     const NFS: i128 = 0x0000_6969;
     const SMB2: i128 = 0xfe53_4d42;
-    // The kernel gives 32 bits, on some machines with a sign.
+    // The kernel's value has 32 bits, which some machines extend with a sign.
     let kind = rustix::fs::statfs(database).map(|found| i128::from(found.f_type) & 0xffff_ffff);
     kind.is_ok_and(|kind| ![NINE_P, CEPH, CIFS, NFS, SMB2].contains(&kind))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn is_apart_from_sqlites(_: &Path) -> bool {
+fn is_flock_independent(_: &Path) -> bool {
     false
 }

@@ -1,4 +1,4 @@
-//! Brings a database up to date; refuses one that is another program's or newer.
+//! Migrates a database to the latest version; refuses one of another program or a newer version.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::error::OpenError;
 
-/// The n-th brings a database to version n.
+/// The n-th migrates a database to version n.
 const MIGRATIONS: [&str; 13] = [
     include_str!("../../../../migrations/sqlite/0001_events.sql"),
     include_str!("../../../../migrations/sqlite/0002_gates.sql"),
@@ -23,18 +23,19 @@ const MIGRATIONS: [&str; 13] = [
     include_str!("../../../../migrations/sqlite/0013_waits_for.sql"),
 ];
 
-/// "SavR", as the first migration sets it.
+/// SQLite's `application_id` of our databases: "SavR". The first migration sets it.
 const APPLICATION_ID: i64 = 0x5361_7652;
 
-/// The version of a database that is up to date.
+/// The latest version.
 pub(super) const LATEST: usize = MIGRATIONS.len();
 
-/// Refuses a file that is not ours, before anything in it is changed.
+/// Refuses a file that is not ours. Call it before anything in the file is changed.
 pub(super) fn recognise(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let number = |sql| connection.query_row(sql, [], |row| row.get(0));
     let refused = |source| OpenError::Database { path: path.to_owned(), source };
     let application: i64 = number("PRAGMA application_id").map_err(refused)?;
     let tables: i64 = number("SELECT count(*) FROM sqlite_schema").map_err(refused)?;
+    // A file without tables is new, or one in whose first migration the process ended.
     if tables > 0 && application != APPLICATION_ID {
         return Err(OpenError::Foreign { path: path.to_owned() });
     }
@@ -53,6 +54,8 @@ pub(super) fn version(connection: &Connection) -> rusqlite::Result<usize> {
 pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     for (index, migration) in MIGRATIONS.iter().enumerate() {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // The version is read and written in the transaction of its migration: a process that ends
+        // in between leaves all of it or nothing.
         if version(&transaction)? == index {
             transaction.execute_batch(migration)?;
             transaction.pragma_update(None, "user_version", index + 1)?;

@@ -1,4 +1,4 @@
-//! A few connections that only read, so that looking never waits for the writer.
+//! A pool of read-only connections, so that reads do not wait for the writer.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,66 +15,69 @@ use super::database_file::{self, BUSY_TIMEOUT};
 use super::error::{SqliteError, unavailable};
 use crate::store::error::{StoreError, Trouble};
 
-/// How many may read at a time for each purpose. Who looks into the store keeps no delivery waiting, and who searches
-/// for a text, which reads events one by one, keeps nobody else who looks.
-const DELIVERY_TURNS: usize = 4;
-const LOOK_TURNS: usize = 4;
-const SEARCH_TURNS: usize = 1;
+/// Number of concurrent reads for each purpose.
+// Separate, so that lookups of people do not delay delivery, and a text search, which reads events
+// one by one, delays no lookups.
+const DELIVERY_READS_MAX: usize = 4;
+const LOOKUP_READS_MAX: usize = 4;
+const SEARCHES_MAX: usize = 1;
 
-/// How long a search waits for another one.
-const SEARCH_PATIENCE: Duration = Duration::from_secs(2);
+/// Longest wait of a search for another one, which ends after a second.
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long the writer waits for those who read.
-const HOLD_PATIENCE: Duration = Duration::from_secs(2);
+/// Longest wait of the writer for running reads.
+const HOLD_TIMEOUT: Duration = Duration::from_secs(2);
 const HOLD_PAUSE: Duration = Duration::from_millis(2);
 
 #[derive(Debug)]
 pub(crate) struct Readers {
     path: PathBuf,
     damage: Arc<Damage>,
-    delivery: Lane,
-    look: Lane,
-    search: Lane,
+    delivery: PermitPool,
+    look: PermitPool,
+    search: PermitPool,
     idle: Mutex<IdleReaders>,
 }
 
-/// What was read, or why nothing was.
+/// Result of a read.
 pub(crate) type Read<T> = Result<T, StoreError>;
 
-/// What is read for.
+/// Purpose of a read; each has its own limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// What delivery needs to go on.
+    /// Reads of delivery.
     Delivery,
-    /// What people, programs and upkeep want to know.
+    /// Lookups of people, of the API and of maintenance.
     Look,
-    /// A text, in very many events.
+    /// Text searches, which read many events.
     Search,
 }
 
-/// The turns of one purpose.
+/// The permits of one purpose.
 #[derive(Debug)]
-struct Lane {
-    turns: Arc<Semaphore>,
+struct PermitPool {
+    permits: Arc<Semaphore>,
     count: usize,
 }
 
-/// The right to read; it is the next one's when it is dropped.
+/// A permit to read, released on drop.
 #[derive(Debug)]
 pub(crate) struct ReadTurn {
     _permit: OwnedSemaphorePermit,
 }
 
-impl Lane {
-    fn new(count: usize) -> Lane {
-        Lane { turns: Arc::new(Semaphore::new(count)), count }
+impl PermitPool {
+    fn new(count: usize) -> PermitPool {
+        PermitPool { permits: Arc::new(Semaphore::new(count)), count }
     }
 
-    /// All of its turns.
-    fn hold(&self, until: Instant) -> Option<SemaphorePermit<'_>> {
+    /// Takes all permits, which blocks the thread until the reads have ended or the time is over.
+    fn acquire_all(&self, until: Instant) -> Option<SemaphorePermit<'_>> {
+        // Polled: tokio's semaphore can only be waited for asynchronously, and this runs on the
+        // writer's thread.
         let count = u32::try_from(self.count).unwrap_or(u32::MAX);
         while Instant::now() < until {
-            if let Ok(held) = self.turns.try_acquire_many(count) {
+            if let Ok(held) = self.permits.try_acquire_many(count) {
                 return Some(held);
             }
             thread::sleep(HOLD_PAUSE);
@@ -86,7 +89,7 @@ impl Lane {
 #[derive(Debug, Default)]
 struct IdleReaders {
     connections: Vec<Connection>,
-    /// How often all were closed: one that was lent out before that is not taken back.
+    /// Number of times that all were closed. A connection that was taken before is not put back.
     closed: u64,
 }
 
@@ -95,14 +98,14 @@ impl Readers {
         Readers {
             path: path.to_owned(),
             damage,
-            delivery: Lane::new(DELIVERY_TURNS),
-            look: Lane::new(LOOK_TURNS),
-            search: Lane::new(SEARCH_TURNS),
+            delivery: PermitPool::new(DELIVERY_READS_MAX),
+            look: PermitPool::new(LOOKUP_READS_MAX),
+            search: PermitPool::new(SEARCHES_MAX),
             idle: Mutex::default(),
         }
     }
 
-    fn lane(&self, purpose: Purpose) -> &Lane {
+    fn pool(&self, purpose: Purpose) -> &PermitPool {
         match purpose {
             Purpose::Delivery => &self.delivery,
             Purpose::Look => &self.look,
@@ -111,14 +114,14 @@ impl Readers {
     }
 
     pub(crate) async fn turn(&self, purpose: Purpose) -> Read<ReadTurn> {
-        let (patience, busy) = match purpose {
+        let (time_max, busy) = match purpose {
             Purpose::Delivery | Purpose::Look => {
                 (BUSY_TIMEOUT, "too many others read from the database")
             }
-            Purpose::Search => (SEARCH_PATIENCE, "another search runs"),
+            Purpose::Search => (SEARCH_TIMEOUT, "another search runs"),
         };
-        let turns = Arc::clone(&self.lane(purpose).turns);
-        match timeout(patience, turns.acquire_owned()).await {
+        let permits = Arc::clone(&self.pool(purpose).permits);
+        match timeout(time_max, permits.acquire_owned()).await {
             Ok(Ok(permit)) => Ok(ReadTurn { _permit: permit }),
             Ok(Err(_)) | Err(_) => Err(unavailable(Trouble::Busy, busy)),
         }
@@ -133,13 +136,15 @@ impl Readers {
         self.read_in(turn, work).await.map(|(answer, _)| answer)
     }
 
-    /// Gives the turn back for another read in it; whoever leaves meanwhile gives it up when this read ends.
+    /// Reads with a permit, and returns it for another read.
     pub(crate) async fn read_in<T: Send + 'static>(
         self: &Arc<Self>,
         turn: ReadTurn,
         work: impl FnOnce(&Connection) -> Result<T, SqliteError> + Send + 'static,
     ) -> Read<(T, ReadTurn)> {
         let readers = Arc::clone(self);
+        // The permit moves to the thread: if the caller stops waiting, the read still counts until
+        // it has ended.
         let reading = spawn_blocking(move || {
             let answer = readers.run(work).inspect_err(|failure| readers.damage.note(failure));
             answer.map(|answer| (answer, turn))
@@ -154,41 +159,47 @@ impl Readers {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, SqliteError>,
     ) -> Result<T, SqliteError> {
-        let (connection, closed) = self.take();
+        let (connection, closed) = self.take_idle();
         let connection = match connection {
             Some(connection) => connection,
             None => database_file::connect_reader(&self.path)?,
         };
         let answer = work(&connection);
+        // After a failure of the disk the connection's state is unknown. A panic drops it as well.
         if !matches!(&answer, Err(failure) if failure.is_of_the_disk()) {
-            self.give_back(connection, closed);
+            self.put_back(connection, closed);
         }
         answer
     }
 
-    fn take(&self) -> (Option<Connection>, u64) {
+    fn take_idle(&self) -> (Option<Connection>, u64) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         (idle.connections.pop(), idle.closed)
     }
 
-    fn give_back(&self, connection: Connection, closed: u64) {
+    fn put_back(&self, connection: Connection, closed: u64) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that was opened on an earlier log would go on reading that.
         if idle.closed == closed {
             idle.connections.push(connection);
         }
     }
 
-    /// Keeps all from reading and lets go of the file, once nobody reads; none if that takes long. It
-    /// blocks the thread.
+    /// Waits until no read runs, closes all connections, and prevents reads until the permits are
+    /// dropped. Returns none if the reads do not end in time. Blocks the thread.
     pub(crate) fn hold(&self) -> Option<[SemaphorePermit<'_>; 3]> {
-        let begun = Instant::now();
-        let until = begun.checked_add(HOLD_PATIENCE).unwrap_or(begun);
-        let held = [self.delivery.hold(until)?, self.look.hold(until)?, self.search.hold(until)?];
+        let start = Instant::now();
+        let until = start.checked_add(HOLD_TIMEOUT).unwrap_or(start);
+        let held = [
+            self.delivery.acquire_all(until)?,
+            self.look.acquire_all(until)?,
+            self.search.acquire_all(until)?,
+        ];
         self.close();
         Some(held)
     }
 
-    /// Lets go of the file; later reads open it anew.
+    /// Closes all idle connections; later reads open new ones.
     pub(crate) fn close(&self) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.connections.clear();
@@ -206,11 +217,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn looking_and_searching_take_no_turn_of_delivery() {
+    async fn lookups_and_searches_use_no_permit_of_delivery() {
         let folder = tempfile::tempdir().unwrap();
         let readers = readers(&folder);
         let mut held = vec![readers.turn(Purpose::Search).await.unwrap()];
-        for _ in 0..LOOK_TURNS {
+        for _ in 0..LOOKUP_READS_MAX {
             held.push(readers.turn(Purpose::Look).await.unwrap());
         }
 
@@ -223,7 +234,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_turns_are_held_while_the_file_is_let_go() {
+    async fn exclusive_hold_waits_for_every_reader() {
         let folder = tempfile::tempdir().unwrap();
         let readers = readers(&folder);
         for purpose in [Purpose::Delivery, Purpose::Look, Purpose::Search] {

@@ -1,4 +1,4 @@
-//! How many events each source has in each state: a commit's changes, added up and written once.
+//! A commit in progress, with the changes of the event counts, which are written once at its end.
 
 use std::cell::RefCell;
 use std::ops::Deref;
@@ -7,7 +7,9 @@ use rusqlite::{Connection, params};
 
 use crate::event::State;
 
-/// A commit in the making: what is written, and how the counts change by it.
+/// A commit in progress, and the changes of the counts by it.
+// A batch of 256 webhooks of one source changes one row of `counts` instead of changing it 256
+// times.
 #[derive(Debug)]
 pub(crate) struct Transaction<'c> {
     connection: &'c Connection,
@@ -50,17 +52,17 @@ impl Transaction<'_> {
         }
     }
 
-    /// Where the counts are now; to come back to with `uncount_to`.
+    /// Returns the changes so far, for [`Transaction::uncount_to`].
     pub(crate) fn counted(&self) -> CountSnapshot {
         CountSnapshot(self.changes.borrow().clone())
     }
 
-    /// What was counted since is rolled back.
+    /// Discards the changes since the snapshot.
     pub(crate) fn uncount_to(&self, counted: CountSnapshot) {
         self.changes.replace(counted.0);
     }
 
-    /// To be called once, before the commit.
+    /// Writes the changes. Call it once, before the commit.
     pub(crate) fn write_counts(&self) -> rusqlite::Result<()> {
         let sql = "INSERT INTO counts VALUES (?1, ?2, ?3)
                    ON CONFLICT DO UPDATE SET events = events + excluded.events";

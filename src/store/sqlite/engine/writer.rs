@@ -1,4 +1,4 @@
-//! The one thread that writes: it groups the commands that wait into one commit.
+//! The only thread that writes. It groups all waiting commands into one commit.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -19,10 +19,10 @@ use super::transaction::Transaction;
 use crate::store::error::{StoreError, Trouble};
 use crate::telemetry::metrics::Commits;
 
-/// How many commands may share a commit.
+/// Number of commands that may share a commit. If one of them fails, all run again one by one.
 const BATCH_MAX: usize = 256;
 
-/// How many commands may wait.
+/// Number of commands that may wait.
 const WAITING_MAX: usize = 1024;
 
 #[derive(Debug)]
@@ -40,18 +40,19 @@ impl Writer {
     ) -> Result<Writer, OpenError> {
         let path = database.path().to_owned();
         let (commands, waiting) = mpsc::channel(WAITING_MAX);
-        let watched = Arc::clone(&damage);
-        let desk = WriterThread { database, readers, damage: watched, commits, broken: false };
+        let shared_damage = Arc::clone(&damage);
+        let writer_thread =
+            WriterThread { database, readers, damage: shared_damage, commits, is_failing: false };
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || desk.run(waiting))
+            .spawn(move || writer_thread.run(waiting))
             .map_err(|source| OpenError::File { path, source })?;
         let (commands, thread) = (Mutex::new(Some(commands)), Mutex::new(Some(thread)));
         Ok(Writer { commands, damage, thread })
     }
 
-    /// Runs the work on the writer's thread, a second time if what it wrote had to be rolled back; what
-    /// it wrote is on disk when this returns `Ok`.
+    /// Runs the work on the writer's thread. What it wrote is on disk when this returns `Ok`. It
+    /// runs a second time if its first run had to be rolled back for the sake of another command.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
         work: impl Fn(&Transaction<'_>) -> Result<T, SqliteError> + Send + 'static,
@@ -59,13 +60,13 @@ impl Writer {
         self.run(Access::Write, work).await
     }
 
-    /// Looks at something on the writer's connection that no reader sees. For this alone no transaction is
-    /// begun, so that it neither takes the write lock nor counts as a commit.
+    /// Reads something on the writer's connection that no reader sees. A batch of such reads alone
+    /// begins no transaction, so that it neither takes the write lock nor counts as a commit.
     pub(crate) async fn look<T: Send + 'static>(
         &self,
         look: impl Fn(&Connection) -> Result<T, SqliteError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.run(Access::Look, move |writing: &Transaction<'_>| look(writing)).await
+        self.run(Access::Look, move |transaction: &Transaction<'_>| look(transaction)).await
     }
 
     async fn run<T: Send + 'static>(
@@ -76,19 +77,20 @@ impl Writer {
         let commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let closed = || unavailable(Trouble::Internal, "the store is closed");
         let commands = commands.ok_or_else(closed)?;
-        let Ok(place) = timeout(BUSY_TIMEOUT, commands.reserve()).await else {
+        let Ok(slot) = timeout(BUSY_TIMEOUT, commands.reserve()).await else {
             return Err(unavailable(Trouble::Busy, "too much waits for the disk"));
         };
         let (reply, answer) = oneshot::channel();
         let damage = Arc::clone(&self.damage);
         let write = PendingWrite { access, work, damage, result: None, reply };
-        place.map_err(|_| closed())?.send(Box::new(write));
-        // The thread ends when no sender is left.
+        slot.map_err(|_| closed())?.send(Box::new(write));
+        // The thread ends when no sender is left: one that waits for its answer must not hold it
+        // up.
         drop(commands);
         answer.await.unwrap_or_else(|_| Err(SqliteError::Ended.into()))
     }
 
-    /// Takes no more commands. The thread ends once all that wait are written.
+    /// Refuses further commands. The thread ends once all waiting ones are written.
     pub(crate) fn stop(&self) -> Option<JoinHandle<()>> {
         self.commands.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.thread.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -110,8 +112,8 @@ impl<T: Send, W: Fn(&Transaction<'_>) -> Result<T, SqliteError> + Send> WriteCom
         self.access
     }
 
-    fn run(&mut self, writing: &Transaction<'_>) -> Result<(), SqliteError> {
-        let done = (self.work)(writing).inspect_err(|failure| self.damage.note(failure));
+    fn run(&mut self, transaction: &Transaction<'_>) -> Result<(), SqliteError> {
+        let done = (self.work)(transaction).inspect_err(|failure| self.damage.note(failure));
         self.result = Some(done?);
         Ok(())
     }
@@ -119,18 +121,19 @@ impl<T: Send, W: Fn(&Transaction<'_>) -> Result<T, SqliteError> + Send> WriteCom
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>) {
         let PendingWrite { result, reply, .. } = *self;
         let answer = outcome.and_then(|()| result.ok_or(SqliteError::Panicked.into()));
-        // The caller may be gone; what was written stays.
+        // The caller may have stopped waiting, as when a sender disconnects; what was written
+        // stays.
         let _ = reply.send(answer);
     }
 }
 
-/// What the thread has before it.
+/// State of the writer's thread.
 struct WriterThread {
     database: DatabaseFile,
     readers: Arc<Readers>,
     damage: Arc<Damage>,
     commits: Commits,
-    broken: bool,
+    is_failing: bool,
 }
 
 impl WriterThread {
@@ -139,6 +142,7 @@ impl WriterThread {
         while waiting.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
             self.write(&mut batch);
         }
+        // In this order: an open reader would prevent that the log is written back and removed.
         self.readers.close();
         self.database.close();
     }
@@ -146,11 +150,11 @@ impl WriterThread {
     fn write(&mut self, batch: &mut Vec<Box<dyn WriteCommand>>) {
         let writes = batch.iter().any(|command| command.access() == Access::Write);
         let start = Instant::now();
-        match if writes { self.commit(batch) } else { self.look(batch) } {
+        match if writes { self.commit(batch) } else { self.run_reads(batch) } {
             Ok(outcomes) => {
                 if writes {
                     self.commits.took(start.elapsed());
-                    self.recovered();
+                    self.log_recovery();
                 }
                 for (command, outcome) in batch.drain(..).zip(outcomes) {
                     command.answer(outcome);
@@ -158,9 +162,9 @@ impl WriterThread {
             }
             Err(failure) => {
                 self.damage.note(&failure);
-                self.open_anew_after(&failure);
+                self.reopen_after(&failure);
                 let error = StoreError::from(failure);
-                self.failed(&error);
+                self.log_failure(&error);
                 for command in batch.drain(..) {
                     command.answer(Err(error.clone()));
                 }
@@ -168,11 +172,14 @@ impl WriterThread {
         }
     }
 
-    fn look(&mut self, batch: &mut [Box<dyn WriteCommand>]) -> Result<CommandResults, SqliteError> {
-        self.keep_log()?;
-        let looking = Transaction::on(self.database.connection()?);
+    fn run_reads(
+        &mut self,
+        batch: &mut [Box<dyn WriteCommand>],
+    ) -> Result<CommandResults, SqliteError> {
+        self.ensure_log_in_place()?;
+        let transaction = Transaction::on(self.database.connection()?);
         let look = |command: &mut Box<dyn WriteCommand>| {
-            Ok(batch::run(&looking, command.as_mut())?.map_err(StoreError::from))
+            Ok(batch::run(&transaction, command.as_mut())?.map_err(StoreError::from))
         };
         batch.iter_mut().map(look).collect()
     }
@@ -181,21 +188,23 @@ impl WriterThread {
         &mut self,
         batch: &mut [Box<dyn WriteCommand>],
     ) -> Result<CommandResults, SqliteError> {
-        self.keep_log()?;
+        // Before the commit, which would write into a log that the next start does not find.
+        self.ensure_log_in_place()?;
         let connection = self.database.connection()?;
         let written = batch::transact(connection, batch);
         if written.is_err() && !connection.is_autocommit() {
             connection.execute_batch("ROLLBACK")?;
         }
         let outcomes = written?;
-        // Nobody is told of a commit that the next start would not find.
-        self.keep_log()?;
+        // Once more, since the log may have been removed meanwhile: no caller gets `Ok` for a
+        // commit that the next start would not find.
+        self.ensure_log_in_place()?;
         self.database.is_in_place()?;
         Ok(outcomes)
     }
 
-    /// Saves what is in the log, where somebody removed it from under us.
-    fn keep_log(&mut self) -> Result<(), SqliteError> {
+    /// Saves the log into the database if it was removed.
+    fn ensure_log_in_place(&mut self) -> Result<(), SqliteError> {
         match self.database.log_state() {
             LogState::InPlace => return Ok(()),
             LogState::Removed => {}
@@ -210,25 +219,26 @@ impl WriterThread {
         Ok(self.database.save_removed_log()?)
     }
 
-    fn open_anew_after(&mut self, failure: &SqliteError) {
+    fn reopen_after(&mut self, failure: &SqliteError) {
         if failure.calls_for_reopening() || self.database.is_in_transaction() {
             self.readers.close();
             self.database.disconnect();
         }
     }
 
-    fn failed(&mut self, error: &StoreError) {
-        if !self.broken {
+    fn log_failure(&mut self, error: &StoreError) {
+        // Once until it works again: a full disk fails every commit.
+        if !self.is_failing {
             error!(%error, "the store cannot write");
         }
-        self.broken = true;
+        self.is_failing = true;
     }
 
-    fn recovered(&mut self) {
-        if self.broken {
+    fn log_recovery(&mut self) {
+        if self.is_failing {
             info!("the store is writable again");
         }
-        self.broken = false;
+        self.is_failing = false;
     }
 }
 
@@ -251,19 +261,20 @@ mod tests {
         (Arc::new(writer), Connection::open(&path).unwrap())
     }
 
-    fn note(connection: &Connection) -> Result<(), SqliteError> {
+    fn insert_webhook(connection: &Connection) -> Result<(), SqliteError> {
         let sql = "INSERT INTO webhooks (source, received_at, headers, body)
                    VALUES ('form', 0, '{}', x'')";
         connection.execute(sql, [])?;
         Ok(())
     }
 
-    fn notes(connection: &Connection) -> i64 {
+    fn count_webhooks(connection: &Connection) -> i64 {
         connection.query_row("SELECT count(*) FROM webhooks", [], |row| row.get(0)).unwrap()
     }
 
-    /// Keeps the writer busy until the gate is opened: what is queued meanwhile shares a commit.
-    async fn keep_busy(
+    /// Keeps the writer busy until the gate is opened, so that commands queued meanwhile share a
+    /// commit.
+    async fn occupy(
         tasks: &mut JoinSet<Result<(), StoreError>>,
         writer: &Arc<Writer>,
     ) -> Arc<OnceLock<()>> {
@@ -289,32 +300,32 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_in_one_command_is_that_commands_alone() {
+    async fn panic_in_one_command_affects_no_other() {
         let folder = tempfile::tempdir().unwrap();
         let (writer, observer) = writer(&folder);
 
-        let panicked = writer.write::<()>(|writing| {
-            note(writing)?;
+        let panicked = writer.write::<()>(|transaction| {
+            insert_webhook(transaction)?;
             panic!("as planned")
         });
 
         assert!(panicked.await.is_err());
-        assert_eq!(writer.write(|writing| note(writing)).await, Ok(()));
-        assert_eq!(notes(&observer), 1);
+        assert_eq!(writer.write(|transaction| insert_webhook(transaction)).await, Ok(()));
+        assert_eq!(count_webhooks(&observer), 1);
     }
 
     #[tokio::test]
-    async fn commands_that_wait_together_share_one_commit() {
+    async fn queued_commands_share_one_commit() {
         let folder = tempfile::tempdir().unwrap();
         let (writer, observer) = writer(&folder);
         let (tell, seen) = sync::channel();
         let mut tasks = JoinSet::new();
-        let gate = keep_busy(&mut tasks, &writer).await;
+        let gate = occupy(&mut tasks, &writer).await;
         for _ in 0..10 {
-            queue(&mut tasks, &writer, |writing| note(writing));
+            queue(&mut tasks, &writer, |transaction| insert_webhook(transaction));
         }
         queue(&mut tasks, &writer, move |_| {
-            tell.send(notes(&observer)).map_err(|_| SqliteError::ClaimLost)
+            tell.send(count_webhooks(&observer)).map_err(|_| SqliteError::ClaimLost)
         });
         tokio::task::yield_now().await;
 
@@ -325,27 +336,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_command_that_fails_halfway_takes_back_what_it_wrote_and_no_more() {
+    async fn failed_command_rolls_back_only_its_own_writes() {
         let folder = tempfile::tempdir().unwrap();
         let (writer, observer) = writer(&folder);
         let mut tasks = JoinSet::new();
-        let gate = keep_busy(&mut tasks, &writer).await;
-        queue(&mut tasks, &writer, |writing| note(writing));
-        queue(&mut tasks, &writer, |writing| {
-            note(writing)?;
-            writing.came("form", State::Queued);
+        let gate = occupy(&mut tasks, &writer).await;
+        queue(&mut tasks, &writer, |transaction| insert_webhook(transaction));
+        queue(&mut tasks, &writer, |transaction| {
+            insert_webhook(transaction)?;
+            transaction.came("form", State::Queued);
             Err(SqliteError::ClaimLost)
         });
-        queue(&mut tasks, &writer, |writing| {
-            writing.came("form", State::Held);
-            note(writing)
+        queue(&mut tasks, &writer, |transaction| {
+            transaction.came("form", State::Held);
+            insert_webhook(transaction)
         });
         tokio::task::yield_now().await;
 
         gate.set(()).unwrap();
 
-        let failed = tasks.join_all().await.into_iter().filter(Result::is_err).count();
-        assert_eq!((failed, notes(&observer)), (1, 2));
+        let log_failure = tasks.join_all().await.into_iter().filter(Result::is_err).count();
+        assert_eq!((log_failure, count_webhooks(&observer)), (1, 2));
         let counts = "SELECT state, events FROM counts";
         let counts = observer.query_row(counts, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
         assert_eq!(counts, ("held".to_owned(), 1));

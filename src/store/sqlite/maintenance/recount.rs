@@ -1,4 +1,4 @@
-//! Counts that are not the number of their events.
+//! Finds and corrects wrong event counts.
 
 use rusqlite::Connection;
 
@@ -7,7 +7,7 @@ use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::engine::transaction::Transaction;
 use crate::store::sqlite::rows::columns::EnumColumn;
 
-/// A count that is not the number of its events, and by how much.
+/// A count that differs from the number of its events, and by how much.
 #[derive(Debug)]
 pub(super) struct CountDrift {
     source: String,
@@ -15,8 +15,9 @@ pub(super) struct CountDrift {
     events: i64,
 }
 
-/// Counts all events, which takes a while if there are many.
+/// Counts all events and returns the counts that differ.
 pub(super) fn drifts(connection: &Connection) -> Result<Vec<CountDrift>, SqliteError> {
+    // One statement, so that counts and events are of one snapshot.
     let sql = "SELECT source, state, sum(events) FROM (
                    SELECT source, state, count(*) AS events FROM events GROUP BY source, state
                    UNION ALL SELECT source, state, -events FROM counts)
@@ -29,10 +30,10 @@ pub(super) fn drifts(connection: &Connection) -> Result<Vec<CountDrift>, SqliteE
     Ok(drifts.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Puts right what was found to be wrong; the counts may have changed meanwhile, and rightly.
-pub(super) fn mend(writing: &Transaction<'_>, drifts: &[CountDrift]) {
+/// Adds the differences to the counts, which may have changed since.
+pub(super) fn mend(transaction: &Transaction<'_>, drifts: &[CountDrift]) {
     for CountDrift { source, state, events } in drifts {
-        writing.change(source, *state, *events);
+        transaction.change(source, *state, *events);
     }
 }
 
@@ -44,7 +45,7 @@ mod tests {
     use crate::store::{Archive, Maintenance, StateCount};
 
     #[tokio::test]
-    async fn a_count_that_went_wrong_is_put_right() {
+    async fn wrong_count_is_corrected() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("relay.db");
         let store = Sqlite::open(&Settings::new(&path)).unwrap();

@@ -1,4 +1,5 @@
-//! At a start: ends the leases of a process that did not stop cleanly, and suspects what it had not mapped yet.
+//! Recovery at a start: ends the leases of a process that crashed, and marks its unmapped events as
+//! suspects.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, TransactionBehavior};
@@ -11,53 +12,56 @@ use crate::store::sqlite::queue::progress;
 use crate::store::sqlite::queue::suspects::{self, SUSPECT, UNMAPPED};
 use crate::store::sqlite::rows::columns::EventIdColumn;
 
-/// One death may be chance, such as a kill at that very moment; three are none.
+/// Number of crashes while an event was mapped alone, after which it is dead.
+// One may be chance, such as a kill at that moment; three in a row are not.
 const DEATHS_MAX: u32 = 3;
 
 const REASON: &str = "the relay's process ended three times while it mapped this event alone, so it is not \
     tried again; replay it after a change, such as more memory or another mapping";
 
-/// Ends all leases of a process that did not stop cleanly. Whatever it had in hand and not mapped may be the
-/// reason; an event that was the reason too often is not tried again.
+/// Ends all leases of a process that crashed. Its claimed and unmapped events become suspects; one
+/// that was being mapped alone at too many crashes is settled as dead.
 pub(crate) fn end_leases(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
-    let transaction =
+    let sqlite_transaction =
         rusqlite::Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-    let writing = Transaction::on(&transaction);
+    let transaction = Transaction::on(&sqlite_transaction);
     let sql = format!("{SUSPECT} WHERE lease_until IS NOT NULL AND {UNMAPPED}");
-    let suspects = writing.execute(&sql, [])?;
+    let suspects = transaction.execute(&sql, [])?;
     // A mark counts only under a lease: without one nobody was mapping the event.
     let sql = "UPDATE suspects SET deaths = deaths + 1 WHERE marked = 1
                    AND (SELECT lease_until FROM events WHERE number = event) IS NOT NULL";
-    writing.execute(sql, [])?;
-    suspects::give_back(&writing)?;
-    let poisonous = poisonous(&writing)?;
-    for (event, _) in &poisonous {
-        progress::settle(&writing, event, (State::Dead, Some(REASON), now))?;
-        // A replay begins as a suspect's: if nothing has changed, it costs no more restarts than this.
+    transaction.execute(sql, [])?;
+    // Only now: both statements above find their events by the leases and marks that this ends.
+    suspects::give_back(&transaction)?;
+    let crashing = crashing(&transaction)?;
+    for (event, _) in &crashing {
+        progress::settle(&transaction, event, (State::Dead, Some(REASON), now))?;
+        // The event stays a suspect, so a replay maps it alone from the start. If nothing has
+        // changed, it takes three crashes again, and not one more.
         let sql = "UPDATE suspects SET deaths = 0 WHERE event = ?1";
-        writing.execute(sql, [event.number])?;
+        transaction.execute(sql, [event.number])?;
     }
-    writing.write_counts()?;
-    drop(writing);
-    transaction.commit()?;
-    report(suspects, &poisonous);
+    transaction.write_counts()?;
+    drop(transaction);
+    sqlite_transaction.commit()?;
+    report(suspects, &crashing);
     Ok(())
 }
 
-fn report(suspects: usize, poisonous: &[(LeasedEvent, EventId)]) {
+fn report(suspects: usize, crashing: &[(LeasedEvent, EventId)]) {
     if suspects > 0 {
         warn!(
             suspects,
             "the process did not stop cleanly: the events that it had in hand are mapped one at a time"
         );
     }
-    for (_, id) in poisonous {
+    for (_, id) in crashing {
         let state = State::Dead.as_str();
         warn!(event.id = %id, state, reason = REASON, "event {id} is {state}");
     }
 }
 
-fn poisonous(connection: &Connection) -> rusqlite::Result<Vec<(LeasedEvent, EventId)>> {
+fn crashing(connection: &Connection) -> rusqlite::Result<Vec<(LeasedEvent, EventId)>> {
     let sql = "SELECT number, source, tries, replay, 1, waits_for IS NOT NULL, id
                FROM suspects JOIN events ON number = event
                WHERE deaths >= ?1 AND state = 'queued'";

@@ -1,4 +1,4 @@
-//! Retention: what settled long ago leaves, a little at a time, and its space goes back to the disk.
+//! Retention: purges expired events in small steps, and returns their space to the disk.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
@@ -9,48 +9,58 @@ use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::engine::transaction::Transaction;
 use crate::store::sqlite::rows::columns::{EnumColumn, TimeColumn};
 
-/// One step forgets so many events at most, and stops after bodies of so many bytes.
-const EVENTS: usize = 100;
-const BYTES: usize = 4 * 1024 * 1024;
+/// Limits of one step: events, and bytes of bodies after which it stops.
+// A step is one commit, for which webhooks wait; its pages go through the write-ahead log.
+const EVENTS_MAX: usize = 100;
+const BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// How many pages one step gives back to the disk.
-const PAGES: i64 = 500;
+/// Number of pages that one step returns to the disk.
+const PAGES_MAX: i64 = 500;
 
-/// Room for what comes next.
+/// Number of free pages that stay in the file.
+// The next webhooks use them. Returned, they would have to be allocated again.
 const PAGES_KEPT: i64 = 64;
 
-pub(super) fn forget(writing: &Transaction<'_>, before: Timestamp) -> Result<Purged, SqliteError> {
-    let (events, is_all) = forget_events(writing, before)?;
-    forget_replays(writing, before)?;
-    let given_back_all = give_back(writing)?;
+pub(super) fn forget(
+    transaction: &Transaction<'_>,
+    before: Timestamp,
+) -> Result<Purged, SqliteError> {
+    let (events, is_all) = purge_events(transaction, before)?;
+    purge_replays(transaction, before)?;
+    let given_back_all = return_free_pages(transaction)?;
     Ok(Purged { events, has_steps: !is_all || !given_back_all })
 }
 
-fn forget_events(
-    writing: &Transaction<'_>,
+fn purge_events(
+    transaction: &Transaction<'_>,
     before: Timestamp,
 ) -> Result<(usize, bool), SqliteError> {
     let (mut events, mut bytes) = (0, 0);
-    let oldest = oldest(writing, before)?;
-    if !oldest.is_empty() {
-        keep_highest_number(writing)?;
+    let expired_events = expired_events(transaction, before)?;
+    if !expired_events.is_empty() {
+        // Before the newest event may be deleted.
+        save_highest_number(transaction)?;
     }
-    for old in oldest {
-        if bytes > BYTES {
+    for expired in expired_events {
+        if bytes > BYTES_MAX {
             return Ok((events, false));
         }
-        writing.prepare_cached("DELETE FROM events WHERE number = ?1")?.execute([old.number])?;
-        writing.went(&old.source, old.state);
+        transaction
+            .prepare_cached("DELETE FROM events WHERE number = ?1")?
+            .execute([expired.number])?;
+        transaction.went(&expired.source, expired.state);
+        // The webhook goes with the last of its events.
         let sql = "DELETE FROM webhooks WHERE number = ?1
                        AND NOT EXISTS (SELECT 1 FROM events WHERE webhook = ?1)";
-        bytes += writing.prepare_cached(sql)?.execute([old.webhook])? * old.body_bytes;
+        bytes += transaction.prepare_cached(sql)?.execute([expired.webhook])? * expired.body_bytes;
         events += 1;
     }
-    Ok((events, events < EVENTS))
+    Ok((events, events < EVENTS_MAX))
 }
 
-/// The newest event may go, and its number is not to come again.
-fn keep_highest_number(connection: &Connection) -> rusqlite::Result<()> {
+/// Records the highest number so far, so that it is not used again after the newest event is
+/// purged.
+fn save_highest_number(connection: &Connection) -> rusqlite::Result<()> {
     let sql = "UPDATE forgotten
                SET number = max(number, (SELECT coalesce(max(number), 0) FROM events))";
     connection.prepare_cached(sql)?.execute([])?;
@@ -65,12 +75,15 @@ struct ExpiredEvent {
     body_bytes: usize,
 }
 
-fn oldest(connection: &Connection, before: Timestamp) -> rusqlite::Result<Vec<ExpiredEvent>> {
+fn expired_events(
+    connection: &Connection,
+    before: Timestamp,
+) -> rusqlite::Result<Vec<ExpiredEvent>> {
     let sql = "SELECT events.number, events.source, state, webhook, length(body)
                FROM events INDEXED BY events_settled JOIN webhooks ON webhooks.number = webhook
                WHERE settled_at IS NOT NULL AND settled_at < ?1 ORDER BY settled_at LIMIT ?2";
     let mut query = connection.prepare_cached(sql)?;
-    let old = query.query_map(params![TimeColumn(before), EVENTS], |row| {
+    let expired = query.query_map(params![TimeColumn(before), EVENTS_MAX], |row| {
         let EnumColumn(state) = row.get(2)?;
         Ok(ExpiredEvent {
             number: row.get(0)?,
@@ -80,28 +93,30 @@ fn oldest(connection: &Connection, before: Timestamp) -> rusqlite::Result<Vec<Ex
             body_bytes: row.get(4)?,
         })
     })?;
-    old.collect()
+    expired.collect()
 }
 
-/// Replays that were begun long ago and are over.
-fn forget_replays(connection: &Connection, before: Timestamp) -> Result<(), SqliteError> {
+/// Deletes replays that started before this time, have ended, and have no event waiting.
+fn purge_replays(connection: &Connection, before: Timestamp) -> Result<(), SqliteError> {
     let sql = "DELETE FROM replays WHERE number IN
                    (SELECT number FROM replays WHERE ended AND begun_at < ?1 AND waiting = 0 LIMIT ?2)";
-    connection.prepare_cached(sql)?.execute(params![TimeColumn(before), EVENTS])?;
+    connection.prepare_cached(sql)?.execute(params![TimeColumn(before), EVENTS_MAX])?;
     Ok(())
 }
 
-/// Whether nothing more can be given back.
-fn give_back(connection: &Connection) -> Result<bool, SqliteError> {
+/// Returns free pages to the disk, and whether no more can be returned.
+fn return_free_pages(connection: &Connection) -> Result<bool, SqliteError> {
     let free = free_pages(connection)?;
-    let pages = (free - PAGES_KEPT).clamp(0, PAGES);
+    let pages = (free - PAGES_KEPT).clamp(0, PAGES_MAX);
     if pages == 0 {
         return Ok(true);
     }
     let mut vacuum = connection.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
     let mut rows = vacuum.query([])?;
+    // Each row that is stepped over frees one page: `execute` would stop after the first.
     while rows.next()?.is_some() {}
     let left = free_pages(connection)?;
+    // Equal: the file has no incremental vacuum, as one made by other means.
     Ok(left <= PAGES_KEPT || left == free)
 }
 

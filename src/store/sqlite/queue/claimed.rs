@@ -1,4 +1,4 @@
-//! Reads events that were claimed. One that nobody can read is dead.
+//! Reads claimed events, and settles those that are unreadable as dead.
 
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -13,27 +13,28 @@ use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::engine::transaction::Transaction;
 use crate::store::sqlite::rows::events;
 
-/// What was read of events that were claimed.
+/// Claimed events that were read, and those that cannot be.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
     pub(super) claimed: Vec<ClaimedEvent>,
     pub(super) unreadable: Vec<Unreadable>,
 }
 
-/// An event whose row cannot be understood, now or later.
+/// An event whose row is invalid, so that reading it again is in vain.
 #[derive(Debug, Clone)]
 pub(super) struct Unreadable {
     claim: Claim,
     reason: String,
 }
 
-/// Reads what was claimed. One that cannot be read at present is left out, so that it harms no other; its
-/// lease ends by itself.
+/// Reads the leased events. One that cannot be read at present is left out, so that it does not
+/// affect the others; its lease ends by itself.
 pub(super) fn load(connection: &Connection, leases: &[Lease]) -> Result<Loaded, SqliteError> {
     let mut loaded = Loaded::default();
     let snapshot = connection.unchecked_transaction()?;
     for lease in leases {
         match load_into(&mut loaded, &snapshot, lease) {
+            // No other event could be read either.
             Err(failure) if failure.is_of_the_disk() || failure.damage().is_some() => {
                 return Err(failure);
             }
@@ -49,7 +50,7 @@ pub(super) fn load(connection: &Connection, leases: &[Lease]) -> Result<Loaded, 
 
 pub(super) fn load_one(connection: &Connection, claim: Claim) -> Result<Loaded, SqliteError> {
     let mut loaded = Loaded::default();
-    // All of it as it was at one moment.
+    // One snapshot, in which the claim holds for all that is read.
     let snapshot = connection.unchecked_transaction()?;
     match leased_event::in_hand(&snapshot, claim) {
         Ok(LeasedEvent { number, .. }) => {
@@ -77,15 +78,16 @@ fn load_into(
     Ok(())
 }
 
-/// Ends events that nobody can read: they would be claimed for ever. Those that were lost meanwhile are left.
+/// Settles unreadable events as dead; else they would be claimed again and again. Those whose claim
+/// was lost meanwhile are left.
 pub(super) fn bury(
-    writing: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     unreadable: &[Unreadable],
     now: Timestamp,
 ) -> Result<(), SqliteError> {
     for Unreadable { claim, reason } in unreadable {
         let dead = NextStep::Settle { state: State::Dead, reason: Some(reason.clone()), at: now };
-        match progress::advance(writing, *claim, &Progress::to(dead)) {
+        match progress::advance(transaction, *claim, &Progress::to(dead)) {
             Ok(()) | Err(SqliteError::ClaimLost) => {}
             Err(failure) => return Err(failure),
         }
@@ -94,7 +96,7 @@ pub(super) fn bury(
 }
 
 impl Unreadable {
-    /// In the log, once it is on disk.
+    /// Logs that the event is dead. Call it once that is on disk.
     pub(super) fn tell(&self) {
         let (id, state, reason) = (self.claim.event, State::Dead.as_str(), &self.reason);
         warn!(event.id = %id, state, reason, "event {id} is {state}");

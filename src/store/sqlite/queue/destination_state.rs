@@ -1,4 +1,4 @@
-//! What delivery knows of its destinations, and which sources a person paused.
+//! Stored state of destinations, and the sources that a person paused.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! An event under a claim that still holds.
+//! Looks up the event of a claim, if the claim still holds.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -6,22 +6,24 @@ use crate::store::queue::Claim;
 use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::rows::columns::{EventIdColumn, token};
 
-/// An event under a claim that still holds, as the next step finds it.
+/// An event whose claim still holds, as the next step needs it.
 pub(crate) struct LeasedEvent {
     pub(crate) number: i64,
     pub(crate) source: String,
     pub(crate) tries: i64,
-    /// Only then there may be something in `replayed`.
+    /// Whether it may have a row in `replayed`.
     pub(crate) was_replayed: bool,
-    /// Only then there is something in `suspects`.
+    /// Whether it has a row in `suspects`.
     pub(crate) is_suspect: bool,
-    /// Whether it was noted that it waits for another event.
+    /// Whether it is recorded that it waits for another event.
     pub(crate) waits: bool,
 }
 
-/// The claim's event, if it is still the claim's.
+/// Returns the claim's event, or `ClaimLost`.
 pub(crate) fn in_hand(connection: &Connection, claim: Claim) -> Result<LeasedEvent, SqliteError> {
-    // Where nobody is suspect, the table is one empty page.
+    // The end of the lease is not compared with the clock: while nobody else has claimed the event,
+    // a late step is still right, and refusing it would send its request twice. The lookup in
+    // `suspects` costs next to nothing, since that table is almost always empty.
     let sql = "SELECT number, source, tries, replay,
                    EXISTS (SELECT 1 FROM suspects WHERE suspects.event = number),
                    waits_for IS NOT NULL
@@ -32,7 +34,7 @@ pub(crate) fn in_hand(connection: &Connection, claim: Claim) -> Result<LeasedEve
     event.optional()?.ok_or(SqliteError::ClaimLost)
 }
 
-/// Of a row's first six columns.
+/// Reads the event from a row's first six columns.
 pub(crate) fn in_hand_of(row: &Row<'_>) -> rusqlite::Result<LeasedEvent> {
     Ok(LeasedEvent {
         number: row.get(0)?,

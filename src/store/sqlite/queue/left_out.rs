@@ -1,4 +1,4 @@
-//! Fields that were left out of an event's requests.
+//! Records fields that were left out of an event's requests.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,8 @@ use rusqlite::{Connection, params};
 use crate::event::Request;
 use crate::store::sqlite::rows::columns::JsonColumn;
 
-/// From now on the request is sent without the fields, and waits for that. Gives how many requests that are: one.
+/// Removes the fields from the request in the plan, and makes it wait to be sent. Returns the
+/// number of requests changed: one, unless the position does not exist.
 pub(super) fn shorten(
     connection: &Connection,
     event: i64,
@@ -28,13 +29,14 @@ pub(super) fn shorten(
     connection.prepare_cached(sql)?.execute(params![event, position, JsonColumn(left_out)])
 }
 
-/// Adds to the names that the event has.
+/// Adds the fields to the names that the event has.
 pub(super) fn add<'f>(
     connection: &Connection,
     event: i64,
     fields: impl IntoIterator<Item = &'f String>,
 ) -> rusqlite::Result<()> {
     let mut fields = fields.into_iter().cloned().peekable();
+    // The usual case, which reads and writes nothing.
     if fields.peek().is_none() {
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! Writes one step of an event: what came of the last send, and what is next.
+//! Records one step of an event: the result of the last attempt, and the next step.
 
 use std::time::Duration;
 
@@ -16,33 +16,36 @@ use crate::store::sqlite::rows::columns::{JsonColumn, TimeColumn};
 use crate::store::sqlite::rows::{events, previous_state};
 
 pub(crate) fn advance(
-    writing: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     claim: Claim,
     progress: &Progress,
 ) -> Result<(), SqliteError> {
-    let event = leased_event::in_hand(writing, claim)?;
+    let event = leased_event::in_hand(transaction, claim)?;
     if let Some(requests) = &progress.planned {
-        plan(writing, &event, requests)?;
+        plan(transaction, &event, requests)?;
     }
+    // Mapped or settled, it cannot end the process by its mapping any more.
     let is_over = progress.planned.is_some() || matches!(progress.next, NextStep::Settle { .. });
     if is_over && event.is_suspect {
-        suspects::clear(writing, event.number)?;
+        suspects::clear(transaction, event.number)?;
     }
     if !progress.notes.is_empty() {
-        note(writing, event.number, &progress.notes)?;
+        append_notes(transaction, event.number, &progress.notes)?;
     }
-    left_out::add(writing, event.number, &progress.left_out)?;
+    left_out::add(transaction, event.number, &progress.left_out)?;
+    // The result before the next step: a request that was shortened is `refused` by its attempt
+    // first, and waits again after that.
     if let Some(attempt) = &progress.attempt {
-        record(writing, event.number, attempt)?;
-        judge(writing, event.number, attempt)?;
-        count_tries(writing, &event, attempt.outcome)?;
+        record(transaction, event.number, attempt)?;
+        set_request_state(transaction, event.number, attempt)?;
+        count_tries(transaction, &event, attempt.outcome)?;
     }
     if let Some(shorter) = &progress.shorter {
         let Shorter { position, left_out: fields } = shorter;
-        let changed = left_out::shorten(writing, event.number, (*position, fields))?;
-        there_is(changed, *position)?;
+        let changed = left_out::shorten(transaction, event.number, (*position, fields))?;
+        expect_one_row(changed, *position)?;
     }
-    go_on(writing, &event, progress)
+    apply_next_step(transaction, &event, progress)
 }
 
 fn plan(
@@ -54,8 +57,9 @@ fn plan(
     let event = event.number;
     let planned = match before {
         Some(before) => {
+            // Read before the plan is deleted, and with it the requests.
             let earlier = events::earlier(connection, event, before)?;
-            forget_plan(connection, event)?;
+            delete_plan(connection, event)?;
             previous_state::begun(connection, event)?;
             PlannedRequest::replan(requests, earlier)
         }
@@ -80,39 +84,40 @@ fn plan(
     Ok(())
 }
 
-/// What the mapping made of it before, and said.
-fn forget_plan(connection: &Connection, event: i64) -> rusqlite::Result<()> {
+/// Deletes the plan of an earlier mapping, with its requests and notes.
+fn delete_plan(connection: &Connection, event: i64) -> rusqlite::Result<()> {
     connection.prepare_cached("DELETE FROM plans WHERE event = ?1")?.execute([event])?;
     let sql = "UPDATE events SET notes = '[]', left_out = '[]' WHERE number = ?1";
     connection.prepare_cached(sql)?.execute([event])?;
     Ok(())
 }
 
-/// What an event was before it was replayed, if it was.
+/// Returns the state of a replayed event before its replay.
 fn before(connection: &Connection, event: &LeasedEvent) -> rusqlite::Result<Option<State>> {
     if event.was_replayed { previous_state::before(connection, event.number) } else { Ok(None) }
 }
 
-/// An event that was replayed, and settles without a plan of its own. What it was keeps the past
-/// that a later replay counts.
-fn end_replay(connection: &Connection, event: &LeasedEvent) -> rusqlite::Result<()> {
+/// Ends the replay of an event that settles without being mapped again.
+fn finish_replay(connection: &Connection, event: &LeasedEvent) -> rusqlite::Result<()> {
+    // A dead or held event keeps its requests, which a later replay continues. Those of a delivered
+    // one would make its next replay skip what this one was to send again.
     if let Some(before) = before(connection, event)? {
         if !previous_state::past_counts(before) {
-            forget_plan(connection, event.number)?;
+            delete_plan(connection, event.number)?;
         }
         previous_state::begun(connection, event.number)?;
     }
     Ok(())
 }
 
-/// Nobody waits for what is not sent any more.
-fn upsert_no_more(connection: &Connection, event: i64) -> rusqlite::Result<()> {
+/// Removes the upserts of an event that is dead, so that no later event waits for them.
+fn remove_upserts(connection: &Connection, event: i64) -> rusqlite::Result<()> {
     let sql = "UPDATE requests SET upsert = NULL WHERE event = ?1 AND upsert IS NOT NULL";
     connection.prepare_cached(sql)?.execute([event])?;
     Ok(())
 }
 
-fn note(connection: &Connection, event: i64, notes: &[String]) -> rusqlite::Result<()> {
+fn append_notes(connection: &Connection, event: i64, notes: &[String]) -> rusqlite::Result<()> {
     let sql = "UPDATE events SET notes = json_insert(notes, '$[#]', ?2) WHERE number = ?1";
     let mut append = connection.prepare_cached(sql)?;
     for note in notes {
@@ -141,8 +146,12 @@ fn record(connection: &Connection, event: i64, attempt: &Attempt) -> rusqlite::R
     Ok(())
 }
 
-/// What the attempt's outcome makes of its request.
-fn judge(connection: &Connection, event: i64, attempt: &Attempt) -> Result<(), SqliteError> {
+/// Sets the state of the request by the attempt's outcome.
+fn set_request_state(
+    connection: &Connection,
+    event: i64,
+    attempt: &Attempt,
+) -> Result<(), SqliteError> {
     let (state, may_repeat) = match attempt.outcome {
         Outcome::Done => (RequestState::Done, false),
         Outcome::Refused => (RequestState::Refused, false),
@@ -160,10 +169,10 @@ fn judge(connection: &Connection, event: i64, attempt: &Attempt) -> Result<(), S
         savio_id,
         may_repeat
     ])?;
-    there_is(changed, attempt.position)
+    expect_one_row(changed, attempt.position)
 }
 
-/// Keeps how many attempts failed in a row.
+/// Updates the number of consecutive failed attempts.
 fn count_tries(
     connection: &Connection,
     event: &LeasedEvent,
@@ -171,7 +180,7 @@ fn count_tries(
 ) -> rusqlite::Result<()> {
     let tries = match outcome {
         Outcome::Done => 0,
-        // It was the destination that failed.
+        // The destination failed, and not the event.
         Outcome::Paused => event.tries,
         Outcome::Refused
         | Outcome::Retry
@@ -186,8 +195,8 @@ fn count_tries(
     Ok(())
 }
 
-fn go_on(
-    writing: &Transaction<'_>,
+fn apply_next_step(
+    transaction: &Transaction<'_>,
     event: &LeasedEvent,
     progress: &Progress,
 ) -> Result<(), SqliteError> {
@@ -196,54 +205,57 @@ fn go_on(
         NextStep::Send { position, at } => {
             let sql = "UPDATE requests SET state = 'sending', sent_at = ?3
                        WHERE event = ?1 AND position = ?2";
-            let mut update = writing.prepare_cached(sql)?;
-            there_is(update.execute(params![number, position, TimeColumn(*at)])?, *position)?;
+            let mut update = transaction.prepare_cached(sql)?;
+            expect_one_row(update.execute(params![number, position, TimeColumn(*at)])?, *position)?;
             if event.waits {
                 let sql = "UPDATE events SET reason = NULL, waits_for = NULL WHERE number = ?1";
-                writing.prepare_cached(sql)?.execute([number])?;
+                transaction.prepare_cached(sql)?.execute([number])?;
             }
             Ok(())
         }
         NextStep::Park { waits_for } => {
             if let Some(WaitsFor { event, reason }) = waits_for {
                 let sql = "UPDATE events SET reason = ?2, waits_for = ?3 WHERE number = ?1";
-                writing.prepare_cached(sql)?.execute(params![number, reason, event])?;
+                transaction.prepare_cached(sql)?.execute(params![number, reason, event])?;
             }
             Ok(())
         }
         NextStep::Wait { until, reason } => {
-            wait(writing, event, (*until, reason, None), progress.attempt.as_ref())
+            wait(transaction, event, (*until, reason, None), progress.attempt.as_ref())
         }
         NextStep::WaitBehind { waits_for: WaitsFor { event: earlier, reason }, upsert, at } => {
-            let until = due_with(writing, *earlier, *upsert)?.unwrap_or(*at);
-            wait(writing, event, (until, reason, Some(*earlier)), progress.attempt.as_ref())
+            // Read in the transaction that writes the wait: between two of them the earlier event
+            // could finish, and nothing would wake this one.
+            let until = due_time_of_upsert(transaction, *earlier, *upsert)?.unwrap_or(*at);
+            wait(transaction, event, (until, reason, Some(*earlier)), progress.attempt.as_ref())
         }
         NextStep::Settle { state, reason, at } => {
-            settle(writing, event, (*state, reason.as_deref(), *at))?;
+            settle(transaction, event, (*state, reason.as_deref(), *at))?;
             Ok(())
         }
     }
 }
 
-/// The claim ends, and the event waits: until a time, for a reason, and for another event if that is the reason.
+/// Ends the claim; the event waits until a time, for a reason, and possibly for another event.
 fn wait(
-    writing: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     event: &LeasedEvent,
     (until, reason, waits_for): (Timestamp, &str, Option<u64>),
     attempt: Option<&Attempt>,
 ) -> Result<(), SqliteError> {
-    // Without an attempt the wait began about when the lease did.
+    // Without an attempt the wait began at about the start of the lease.
     let sql = "UPDATE events SET due_at = ?2, reason = ?3, waits_for = ?4, lease_until = NULL,
                    waits_since = coalesce(?5, waits_since)
                WHERE number = ?1";
     let since = attempt.map(|attempt| TimeColumn(ended_at(attempt)));
-    let mut update = writing.prepare_cached(sql)?;
+    let mut update = transaction.prepare_cached(sql)?;
     update.execute(params![event.number, TimeColumn(until), reason, waits_for, since])?;
     Ok(())
 }
 
-/// When an event is due that has the upsert still to make; none: it has not, or somebody has just claimed it.
-fn due_with(
+/// Returns when an event is due that still has to send the upsert; none if it has not, or is
+/// claimed.
+fn due_time_of_upsert(
     connection: &Connection,
     event: u64,
     upsert: RecordKey,
@@ -257,25 +269,27 @@ fn due_with(
     Ok(due.map(|TimeColumn(due)| due))
 }
 
-/// The event has come to its end.
+/// Settles or holds the event, and ends its claim.
 pub(crate) fn settle(
-    writing: &Transaction<'_>,
+    transaction: &Transaction<'_>,
     event: &LeasedEvent,
     (state, reason, at): (State, Option<&str>, Timestamp),
 ) -> rusqlite::Result<()> {
-    end_replay(writing, event)?;
+    finish_replay(transaction, event)?;
+    // All requests of a delivered event are done, and a held one may still send its own after a
+    // release.
     if state == State::Dead {
-        upsert_no_more(writing, event.number)?;
+        remove_upserts(transaction, event.number)?;
     }
-    // What is held waits for a person: it has not settled.
+    // A held event has not settled, so retention does not purge it before a person has decided.
     let settled_at = (state != State::Held).then_some(TimeColumn(at));
     let sql = "UPDATE events SET state = ?2, reason = ?3, settled_at = ?4, due_at = NULL,
                    lease_until = NULL, waits_for = NULL
                WHERE number = ?1";
-    let mut update = writing.prepare_cached(sql)?;
+    let mut update = transaction.prepare_cached(sql)?;
     update.execute(params![event.number, state.as_str(), reason, settled_at])?;
-    writing.went(&event.source, State::Queued);
-    writing.came(&event.source, state);
+    transaction.went(&event.source, State::Queued);
+    transaction.came(&event.source, state);
     Ok(())
 }
 
@@ -283,7 +297,7 @@ fn ended_at(attempt: &Attempt) -> Timestamp {
     attempt.at.saturating_add(Duration::from_millis(attempt.ms)).unwrap_or(attempt.at)
 }
 
-fn there_is(changed: usize, position: usize) -> Result<(), SqliteError> {
+fn expect_one_row(changed: usize, position: usize) -> Result<(), SqliteError> {
     match changed {
         1 => Ok(()),
         _ => {

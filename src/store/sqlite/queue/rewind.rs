@@ -1,4 +1,5 @@
-//! Moves due times: back with a clock that was set back, and to now where there is nothing to wait for.
+//! Moves due times: back with a clock that was set back, and to now if there is nothing to wait
+//! for.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
@@ -7,23 +8,24 @@ use crate::event::SourceName;
 use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::rows::columns::{Priority, TimeColumn};
 
-/// How many events one look finds, so that they take little memory.
+/// Number of events that one read returns, which bounds their memory.
 const FOUND_MAX: usize = 10_000;
 
-/// How many events one commit changes: others wait for the disk meanwhile.
+/// Number of events that one commit changes.
+// Webhooks wait for the commit.
 pub(super) const CHANGED_MAX: usize = 500;
 
-/// What waits longer than it was meant to.
+/// Events and replays whose wait began in the future, by the clock as it is now.
 #[derive(Debug, Default)]
 pub(super) struct Late {
     pub(super) events: Vec<i64>,
     /// Whether there may be more events than these.
     pub(super) has_more: bool,
-    /// Replays whose next events would be due too late.
+    /// Replays that started in the future, by which the next events would be due too late.
     pub(super) replays: Vec<i64>,
 }
 
-// Of the index only what is due later: a million such events take 0.25 s, apart from the writer.
+// Reads only the entries of the index that are due later: a million take 0.25 s, on a reader.
 const WAITING: &str = "
     SELECT number FROM events INDEXED BY events_due
     WHERE source = ?1 AND rank = ?2 AND state = 'queued' AND lease_until IS NULL AND due_at > ?3
@@ -44,8 +46,8 @@ pub(super) fn late(
     for source in sources {
         for priority in Priority::ALL {
             let left = FOUND_MAX.saturating_sub(events.len());
-            let wanted = params![source.as_str(), priority, TimeColumn(now), left];
-            events.extend(numbers(connection, WAITING, wanted)?);
+            let parameters = params![source.as_str(), priority, TimeColumn(now), left];
+            events.extend(numbers(connection, WAITING, parameters)?);
         }
     }
     let replays = numbers(connection, REPLAYS, params![TimeColumn(now)])?;
@@ -62,12 +64,13 @@ fn numbers(
     numbers.collect()
 }
 
-/// Each event's wait and lease begin now, as long as they were.
+/// Lets each event's wait and lease begin now, with their lengths.
 pub(super) fn events(
     connection: &Connection,
     numbers: &[i64],
     now: Timestamp,
 ) -> Result<(), SqliteError> {
+    // The conditions once more, since the events were found: another step may have changed them.
     let sql = "UPDATE events SET due_at = due_at - (waits_since - ?2),
                    lease_until = lease_until - (waits_since - ?2), waits_since = ?2
                WHERE number = ?1 AND state = 'queued' AND waits_since > ?2";
@@ -78,7 +81,7 @@ pub(super) fn events(
     Ok(())
 }
 
-/// Makes some of the events due that wait behind an earlier one, and returns how many.
+/// Makes up to `CHANGED_MAX` events due that wait behind an earlier one, and returns how many.
 pub(super) fn end_waits_behind(
     connection: &Connection,
     now: Timestamp,

@@ -1,4 +1,4 @@
-//! What is due next, and which earlier event goes first.
+//! Finds the next due time, and the earlier event that has to go first.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
@@ -8,7 +8,7 @@ use crate::store::queue::EarlierUpsert;
 use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::rows::columns::{EventIdColumn, Priority, SourceColumn, time_of};
 
-// The end of an index, however long the queue is; of leases there are few.
+// Reads one entry of an index, however long the queue is. There are few leases.
 const NEXT_DUE: &str = "
     SELECT min(due_at) FROM events INDEXED BY events_due
     WHERE source = ?1 AND rank = ?2 AND state = 'queued' AND lease_until IS NULL";
@@ -21,7 +21,7 @@ pub(super) fn next_due(
     connection: &Connection,
     sources: &[SourceName],
 ) -> Result<Option<Timestamp>, SqliteError> {
-    let mut next = first_to_end(connection, sources)?;
+    let mut next = next_lease_end(connection, sources)?;
     let mut query = connection.prepare_cached(NEXT_DUE)?;
     for source in sources {
         for priority in Priority::ALL {
@@ -32,7 +32,7 @@ pub(super) fn next_due(
     Ok(next)
 }
 
-fn first_to_end(
+fn next_lease_end(
     connection: &Connection,
     sources: &[SourceName],
 ) -> rusqlite::Result<Option<Timestamp>> {
@@ -47,7 +47,7 @@ fn first_to_end(
     Ok(None)
 }
 
-// The index ends with what is done, and what is dead is not in it.
+// `requests_upserting` holds only requests that are still to be sent, so this reads no history.
 const EARLIER_UPSERT: &str = "
     SELECT request.event, event.source, event.id, event.token, event.lease_until IS NOT NULL
     FROM requests AS request INDEXED BY requests_upserting
@@ -59,11 +59,11 @@ const EARLIER_UPSERT: &str = "
 
 pub(super) fn earlier_upsert(
     connection: &Connection,
-    (place, upsert): (u64, RecordKey),
+    (seq, upsert): (u64, RecordKey),
     sources: &[SourceName],
 ) -> Result<Option<EarlierUpsert>, SqliteError> {
     let mut query = connection.prepare_cached(EARLIER_UPSERT)?;
-    let mut rows = query.query(params![upsert.as_bytes(), place])?;
+    let mut rows = query.query(params![upsert.as_bytes(), seq])?;
     while let Some(row) = rows.next()? {
         let SourceColumn(source) = row.get(1)?;
         if sources.contains(&source) {

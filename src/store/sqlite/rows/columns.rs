@@ -1,4 +1,4 @@
-//! How our types look in a column.
+//! Columns: the stored forms of our types.
 
 use jiff::Timestamp;
 use rusqlite::Row;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{EventId, SourceName};
 
-/// A time in microseconds.
+/// A time in microseconds since the Unix epoch.
 pub(crate) struct TimeColumn(pub(crate) Timestamp);
 
 impl ToSql for TimeColumn {
@@ -46,7 +46,7 @@ impl FromSql for SourceColumn {
     }
 }
 
-/// A text for people to look at: bytes that are not UTF-8 are shown as the replacement character.
+/// A text for display, in which bytes that are not UTF-8 become U+FFFD.
 pub(crate) struct ShownColumn(pub(crate) String);
 
 impl FromSql for ShownColumn {
@@ -58,18 +58,18 @@ impl FromSql for ShownColumn {
     }
 }
 
-/// One of the words of an enum.
+/// An enum by its serde name.
 pub(crate) struct EnumColumn<T>(pub(crate) T);
 
 impl<T: for<'a> Deserialize<'a>> FromSql for EnumColumn<T> {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<EnumColumn<T>> {
-        let word: StrDeserializer<'_, serde::de::value::Error> =
+        let name: StrDeserializer<'_, serde::de::value::Error> =
             value.as_str()?.into_deserializer();
-        T::deserialize(word).map(EnumColumn).map_err(FromSqlError::other)
+        T::deserialize(name).map(EnumColumn).map_err(FromSqlError::other)
     }
 }
 
-/// JSON text.
+/// A value as JSON text.
 pub(crate) struct JsonColumn<T>(pub(crate) T);
 
 impl<T: Serialize> ToSql for JsonColumn<T> {
@@ -86,12 +86,12 @@ impl<T: DeserializeOwned> FromSql for JsonColumn<T> {
     }
 }
 
-/// Tokens keep their bits.
+/// Converts a token to the column's signed type, bit by bit: SQLite has no unsigned integers.
 pub(crate) fn token(token: u64) -> i64 {
     token.cast_signed()
 }
 
-/// The column `rank` of an event: all that are live go before any that was imported.
+/// The column `rank` of an event: live events are claimed before imported ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Priority {
     Live,
@@ -99,7 +99,7 @@ pub(crate) enum Priority {
 }
 
 impl Priority {
-    /// The first to go first.
+    /// All priorities, the highest first.
     pub(crate) const ALL: [Priority; 2] = [Priority::Live, Priority::Imported];
 
     fn rank(self) -> i64 {

@@ -1,4 +1,4 @@
-//! Events and all that belongs to them, as they are in the database.
+//! Reads events with their requests and attempts.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -13,7 +13,8 @@ use crate::store::planned_request::PlannedRequest;
 use crate::store::queue::{Attempt, Claim, ClaimedEvent, Suspect};
 use crate::store::sqlite::engine::error::{SqliteError, is_of_the_row};
 
-// The first seven columns are an `Event`, in the order in which `event_of` takes them.
+// The first seven columns are an `Event`, in the order in which `event_from_row` reads them. The payload
+// is cut out as bytes: `substr` counts characters in a text, and the range counts bytes.
 const EVENT: &str = "
     SELECT event.id, event.source, event.type, event.delivery_id, webhook.received_at,
         webhook.headers,
@@ -29,12 +30,12 @@ pub(crate) fn event(
     connection: &Connection,
     id: EventId,
 ) -> Result<Option<EventRecord>, SqliteError> {
-    // All of it as it was at one moment.
+    // One snapshot: a step between two statements could show a request without its attempt.
     let snapshot = connection.unchecked_transaction()?;
     let sql = format!("{EVENT} WHERE event.id = ?1");
     let mut query = snapshot.prepare_cached(&sql)?;
     let found = query
-        .query_row([EventIdColumn(id)], |row| Ok((row.get(7)?, record_of(row)?)))
+        .query_row([EventIdColumn(id)], |row| Ok((row.get(7)?, record_from_row(row)?)))
         .optional()?;
     let Some((number, mut record)) = found else { return Ok(None) };
     let mut missing = Vec::new();
@@ -45,8 +46,8 @@ pub(crate) fn event(
     Ok(Some(record))
 }
 
-/// A part of an event for people to look at. One that cannot be read is left empty and noted, so that the others
-/// are shown: the event is dead because of it, and they want to know why.
+/// Returns a part of an event for display. One that is unreadable is left empty and noted.
+// The event is dead because of it, and people look at it to learn why.
 fn readable<T: Default>(
     part: &str,
     read: rusqlite::Result<T>,
@@ -78,19 +79,20 @@ pub(crate) fn claimed(
     query.query_row([number], |row| {
         let TimeColumn(queued_at) = row.get(13)?;
         let first_attempt_at = first_attempt(connection, number, queued_at)?;
+        // Until it is mapped again, a replayed event still has the plan of before.
         let (requests, earlier) = match previous_state::before(connection, number)? {
             Some(before) => (None, earlier(connection, number, before)?),
             None => (requests(connection, number)?, Vec::new()),
         };
-        let (event, tries, replay) = (event_of(row)?, row.get(14)?, row.get(15)?);
-        let (place, deaths): (u64, Option<u32>) = (row.get(7)?, row.get(16)?);
+        let (event, tries, replay) = (event_from_row(row)?, row.get(14)?, row.get(15)?);
+        let (seq, deaths): (u64, Option<u32>) = (row.get(7)?, row.get(16)?);
         let planned = requests.iter().chain([&earlier]).flatten();
         let bytes = event.payload.len() + planned.map(|it| it.request.bytes()).sum::<usize>();
         Ok(ClaimedEvent {
             bytes,
             claim,
             event,
-            seq: place,
+            seq,
             queued_at,
             first_attempt_at,
             requests,
@@ -113,7 +115,7 @@ fn first_attempt(
         .query_row(params![event, TimeColumn(since)], |row| time_of(row, 0))
 }
 
-/// The requests of a replayed event whose past counts.
+/// Returns the earlier requests of a replayed event that count when it is mapped again.
 pub(crate) fn earlier(
     connection: &Connection,
     event: i64,
@@ -125,22 +127,23 @@ pub(crate) fn earlier(
     Ok(requests(connection, event)?.unwrap_or_default())
 }
 
-fn event_of(row: &Row<'_>) -> rusqlite::Result<Event> {
+fn event_from_row(row: &Row<'_>) -> rusqlite::Result<Event> {
     let EventIdColumn(id) = row.get(0)?;
     let SourceColumn(source) = row.get(1)?;
     let TimeColumn(received_at) = row.get(4)?;
-    let (headers, payload) = (json_column(row, 5)?, payload_of(row)?);
+    let (headers, payload) = (json_column(row, 5)?, payload_from_row(row)?);
     let (event_type, delivery_id) = (row.get(2)?, row.get(3)?);
     Ok(Event { id, source, event_type, delivery_id, received_at, headers, payload })
 }
 
-fn payload_of(row: &Row<'_>) -> rusqlite::Result<String> {
+fn payload_from_row(row: &Row<'_>) -> rusqlite::Result<String> {
     String::from_utf8(row.get(6)?)
         .map_err(|error| rusqlite::Error::Utf8Error(6, error.utf8_error()))
 }
 
-/// The parts that an event cannot be without have to be readable, and the others are shown if they are.
-fn record_of(row: &Row<'_>) -> rusqlite::Result<EventRecord> {
+/// Reads an event for display. Its id, source, time and state have to be readable; other parts that
+/// are not are noted.
+fn record_from_row(row: &Row<'_>) -> rusqlite::Result<EventRecord> {
     let EventIdColumn(id) = row.get(0)?;
     let SourceColumn(source) = row.get(1)?;
     let TimeColumn(received_at) = row.get(4)?;
@@ -154,11 +157,11 @@ fn record_of(row: &Row<'_>) -> rusqlite::Result<EventRecord> {
         delivery_id: readable("delivery id", row.get(3), unread)?,
         received_at,
         headers: readable("headers", json_column(row, 5), unread)?,
-        payload: readable("payload", payload_of(row), unread)?,
+        payload: readable("payload", payload_from_row(row), unread)?,
     };
     let mut notes: Vec<String> = readable("notes on decoding", json_column(row, 17), unread)?;
-    let of_requests: Vec<String> = readable("notes on requests", json_column(row, 12), unread)?;
-    notes.extend(of_requests);
+    let mapping_notes: Vec<String> = readable("notes on requests", json_column(row, 12), unread)?;
+    notes.extend(mapping_notes);
     let mut record = EventRecord {
         seq: row.get(7)?,
         event,
@@ -179,12 +182,12 @@ fn json_column<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::R
     row.get(column).map(|JsonColumn(value)| value)
 }
 
-fn json_of(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Value>> {
+fn optional_json(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Value>> {
     let json: Option<JsonColumn<Value>> = row.get(column)?;
     Ok(json.map(|JsonColumn(value)| value))
 }
 
-/// What the mapping made of the event, with how far each is; none before it was applied.
+/// Reads the requests of a mapped event with their progress; none before it is mapped.
 fn requests(connection: &Connection, event: i64) -> rusqlite::Result<Option<Vec<PlannedRequest>>> {
     let sql = "SELECT requests FROM plans WHERE event = ?1";
     let plan = connection.prepare_cached(sql)?.query_row([event], |row| row.get(0)).optional()?;
@@ -199,7 +202,7 @@ fn requests(connection: &Connection, event: i64) -> rusqlite::Result<Option<Vec<
     for request in plan {
         let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
         let EnumColumn(state) = row.get(0)?;
-        let savio_id = json_of(row, 1)?;
+        let savio_id = optional_json(row, 1)?;
         let left_out: Option<JsonColumn<Vec<String>>> = row.get(3)?;
         let left_out = left_out.map(|JsonColumn(fields)| fields).unwrap_or_default();
         let may_repeat = row.get(2)?;
@@ -222,7 +225,7 @@ fn attempts(connection: &Connection, event: i64) -> rusqlite::Result<Vec<Attempt
             status: row.get(3)?,
             ms: row.get(4)?,
             detail: row.get(5)?,
-            savio_id: json_of(row, 6)?,
+            savio_id: optional_json(row, 6)?,
             may_repeat: row.get(7)?,
             replay: row.get(8)?,
         })

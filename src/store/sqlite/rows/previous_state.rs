@@ -1,26 +1,28 @@
-//! What a replayed event was before: it can be given back until it is mapped anew.
+//! The state of a replayed event before its replay, kept until it is mapped again, so that a
+//! canceled replay can restore it.
 
 use rusqlite::{Connection, OptionalExtension};
 
 use super::columns::EnumColumn;
 use crate::event::State;
 
-/// What a replayed event was before, until it is mapped anew.
+/// Returns the state before the replay; none once the event is mapped again.
 pub(crate) fn before(connection: &Connection, event: i64) -> rusqlite::Result<Option<State>> {
     let sql = "SELECT state FROM replayed WHERE event = ?1";
     let state = connection.prepare_cached(sql)?.query_row([event], |row| row.get(0)).optional()?;
     Ok(state.map(|EnumColumn(state)| state))
 }
 
-/// Whether what was done then stays done. What had been delivered is all sent again.
+/// Returns whether requests that were done before the replay stay done.
 pub(crate) fn past_counts(before: State) -> bool {
     match before {
+        // A replay of what was delivered is meant to send it all again.
         State::Dead | State::Held => true,
         State::Delivered | State::Ignored | State::Queued => false,
     }
 }
 
-/// From here it cannot be given back.
+/// Deletes the earlier state: a cancellation no longer restores the event.
 pub(crate) fn begun(connection: &Connection, event: i64) -> rusqlite::Result<()> {
     let sql = "DELETE FROM replayed WHERE event = ?1 RETURNING replay";
     let mut delete = connection.prepare_cached(sql)?;

@@ -1,4 +1,4 @@
-//! One hostile request: what kind it is and what is in it follow from its number.
+//! One hostile request, whose kind and content follow from its number.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -14,10 +14,10 @@ use tokio::net::TcpStream;
 
 use crate::support::relay::SECRET;
 
-/// Which of them are as large as they may be.
+/// Interval of requests that are as large as they may be.
 const HEAVY_EVERY: usize = 200;
 
-/// The largest body that is looked into when its signature is wrong, and the largest of all.
+/// The largest body for which a wrong signature is diagnosed, and the largest accepted one.
 const DIAGNOSED_BYTES: usize = 64 * 1024;
 const BODY_BYTES: usize = 5 * 1024 * 1024;
 
@@ -47,7 +47,7 @@ impl Attack {
         })
     }
 
-    /// Sends it and reads what comes back, if anything does.
+    /// Sends the request and reads the response, if there is one.
     pub(super) async fn run(self, address: SocketAddr) {
         let Ok(mut stream) = TcpStream::connect(address).await else {
             return;
@@ -58,12 +58,12 @@ impl Attack {
             stream.shutdown().await?;
             stream.read_to_end(&mut answer).await
         };
-        // It may hang up on us, or wait for more than we send.
+        // The relay may close the connection, or wait for more than is sent.
         let _ = tokio::time::timeout(Duration::from_secs(20), exchange).await;
     }
 }
 
-/// What costs most for its bytes: to look into, to parse, to map.
+/// Returns a request that costs most for its size to diagnose, parse or map.
 fn heavy(number: usize) -> Vec<u8> {
     let list = |bytes: usize, text: &str| {
         format!("[{}]", vec![text; bytes / (text.len() + 1)].join(",")).into_bytes()
@@ -75,7 +75,7 @@ fn heavy(number: usize) -> Vec<u8> {
         3 => wrongly_signed(&vec![b'\\'; BODY_BYTES]),
         4 => signed("", &list(BODY_BYTES, "{\"a\":0}")),
         5 => signed("", &list(BODY_BYTES, "[0]")),
-        // These are as heavy as what is accepted may be.
+        // As heavy as an accepted one may be.
         6 => signed("", &list(BODY_BYTES / 3, "{\"a\":0}")),
         7 => signed("", &list(BODY_BYTES / 6, "[[0]]")),
         8 => signed("", &list(BODY_BYTES, "\"some words of a text\"")),
@@ -83,7 +83,7 @@ fn heavy(number: usize) -> Vec<u8> {
     }
 }
 
-/// As a webhook of `github`, whose signature is of another body.
+/// Returns a webhook of `github` with the signature of another body.
 fn wrongly_signed(body: &[u8]) -> Vec<u8> {
     let head = format!(
         "POST /hooks/github HTTP/1.1\r\nhost: x\r\nx-hub-signature-256: sha256={:064x}\r\n\
@@ -119,7 +119,7 @@ fn forged(random: &mut Rng) -> Vec<u8> {
     [head.into_bytes(), body].concat()
 }
 
-/// Nothing of it is quite HTTP.
+/// Returns bytes that are not valid HTTP.
 fn broken(random: &mut Rng) -> Vec<u8> {
     let choices: [&[u8]; 8] = [
         b"POST /hooks/github HTTP/1.1\r\ncontent-length: 18446744073709551616\r\n\r\n",
@@ -185,7 +185,7 @@ fn xml(random: &mut Rng) -> Vec<u8> {
     }
 }
 
-/// What somebody sends who has the secret, or whose account at the provider was taken over.
+/// Returns a signed request, as an attacker sends it who has the secret or the provider's account.
 fn signed(headers: &str, body: &[u8]) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
     mac.update(body);

@@ -1,4 +1,4 @@
-//! The memory that a program may take, enforced by the machine as a container's runtime does.
+//! Limits the memory of a program as a container runtime does.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,13 +6,13 @@ use std::{fs, io};
 
 const PRLIMIT: &str = "/usr/bin/prlimit";
 
-/// A control group that can only take so many bytes; removed when it goes out of scope.
+/// A control group with a memory limit, removed on drop.
 pub(super) struct MemoryGroup {
     folder: PathBuf,
 }
 
 impl MemoryGroup {
-    /// None where this machine, or who runs the test, cannot make one.
+    /// Creates a group; none if the machine or the user's permissions do not allow it.
     pub(super) fn new(bytes_max: u64) -> Option<MemoryGroup> {
         let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
         groups.lines().find_map(|line| {
@@ -22,7 +22,7 @@ impl MemoryGroup {
             let (parent, limit) = if controllers == "memory" {
                 (Path::new("/sys/fs/cgroup/memory").join(path), "memory.limit_in_bytes")
             } else if controllers.is_empty() {
-                // A group of version 2 that has processes has no groups inside: a sibling.
+                // In version 2 a group with processes cannot have child groups, so it is a sibling.
                 (Path::new("/sys/fs/cgroup").join(path).parent()?.to_owned(), "memory.max")
             } else {
                 return None;
@@ -33,19 +33,19 @@ impl MemoryGroup {
 
     fn in_parent(parent: &Path, limit: &str, bytes_max: u64) -> io::Result<MemoryGroup> {
         let folder = parent.join(format!("savio-relay-test-{}", std::process::id()));
-        // Elsewhere this would make a common folder.
+        // Outside the control group file system this would create an ordinary folder.
         if !parent.join("cgroup.procs").exists() {
             return Err(io::ErrorKind::NotFound.into());
         }
         fs::create_dir(&folder)?;
         let group = MemoryGroup { folder };
-        // Fails where the controller is not there, or not ours.
+        // Fails if the controller is not enabled or not writable.
         fs::OpenOptions::new().write(true).open(group.folder.join(limit))?;
         fs::write(group.folder.join(limit), bytes_max.to_string())?;
         Ok(group)
     }
 
-    /// The command, run as a member of the group under the same process number.
+    /// Returns the command as a member of the group, with the same process id.
     pub(super) fn enclose(&self, command: &Command) -> Command {
         let mut enclosed = Command::new("/bin/sh");
         enclosed
@@ -66,7 +66,7 @@ impl Drop for MemoryGroup {
     }
 }
 
-/// The command with a limit of what the process has of data, where the machine can see to that.
+/// Returns the command with a limit of the process's data; none if the machine has no `prlimit`.
 pub(super) fn with_data_limit(command: &Command, bytes_max: u64) -> Option<Command> {
     if !Path::new(PRLIMIT).exists() {
         return None;

@@ -1,4 +1,4 @@
-//! A stop beside a store that another program keeps locked ends in time, and says what could not be written.
+//! A stop while another program keeps the store locked ends in time, and logs what was not written.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -11,7 +11,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use http::StatusCode;
 use rusqlite::Connection;
-use savio_relay::event::{EventId, State as Ending};
+use savio_relay::event::{EventId, State as EventState};
 use savio_relay::store::sqlite::Settings;
 use savio_relay::store::{Archive, Sqlite};
 use serde_json::{Value, json};
@@ -21,20 +21,22 @@ use super::{MAPPING, send};
 use crate::support::relay::{Relay, SECRET, http, program};
 use crate::support::wait::until;
 
-/// Generous: one wait of SQLite's for the lock takes five seconds, and a stop had two to four of them.
+/// Longest time of a stop.
+// Generous. One wait of SQLite for the lock takes five seconds, and a stop had two to four of them.
 const STOP_MAX: Duration = Duration::from_secs(8);
 
-/// `demo` has the default `server.shutdown_timeout` of 8 s. A stop that waits for SQLite's own wait takes 14 s.
+// `demo` has the default `server.shutdown_timeout` of 8 s. A stop that waits for SQLite's own wait
+// takes 14 s.
 const DEMO_STOP_MAX: Duration = Duration::from_secs(12);
 
-/// What the stand-in for Savio does to the store before it answers.
+/// Action of the stand-in for Savio before it responds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BeforeAnswer {
     Locks,
-    Leaves,
+    LeavesUnlocked,
 }
 
-/// A Savio that answers with this status, having locked the store first where that is wanted.
+/// A stand-in for Savio that responds with this status, and may lock the store before.
 #[derive(Debug, Clone)]
 struct LockingSavio {
     database: Arc<Path>,
@@ -120,7 +122,7 @@ async fn accepted(relay: &Relay) -> EventId {
     answer["events"][0].as_str().unwrap().parse().unwrap()
 }
 
-/// Stops the relay, and gives its exit status and log. It has to end in time.
+/// Stops the relay, checks that it ends in time, and returns its exit status and log.
 fn stopped(relay: Relay) -> (ExitStatus, String) {
     let start = Instant::now();
     let ended = relay.stop_with_log();
@@ -129,29 +131,32 @@ fn stopped(relay: Relay) -> (ExitStatus, String) {
     ended
 }
 
-fn assert_nothing_in_hand((status, log): &(ExitStatus, String)) {
+fn assert_nothing_claimed((status, log): &(ExitStatus, String)) {
     assert!(status.success(), "{log}");
     assert!(log.contains("could not be written during the stop; nothing was in hand"), "{log}");
     assert!(!log.contains("events in hand"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stop_without_work_beside_a_locked_store_ends_in_time() {
+async fn idle_stop_with_a_locked_store_ends_in_time() {
     let folder = folder();
     let (_savio, url) =
-        LockingSavio::start(folder.path(), StatusCode::CREATED, BeforeAnswer::Leaves).await;
+        LockingSavio::start(folder.path(), StatusCode::CREATED, BeforeAnswer::LeavesUnlocked).await;
     let relay = start(folder.path(), &url, "500ms");
     let _lock = locked(&folder.path().join("relay.db"));
 
-    assert_nothing_in_hand(&stopped(relay));
+    assert_nothing_claimed(&stopped(relay));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stop_with_a_due_event_beside_a_locked_store_ends_in_time() {
+async fn stop_with_a_due_event_and_a_locked_store_ends_in_time() {
     let folder = folder();
-    let (_savio, url) =
-        LockingSavio::start(folder.path(), StatusCode::SERVICE_UNAVAILABLE, BeforeAnswer::Leaves)
-            .await;
+    let (_savio, url) = LockingSavio::start(
+        folder.path(),
+        StatusCode::SERVICE_UNAVAILABLE,
+        BeforeAnswer::LeavesUnlocked,
+    )
+    .await;
     let relay = start(folder.path(), &url, "500ms");
     accepted(&relay).await;
     let file = Connection::open(folder.path().join("relay.db")).unwrap();
@@ -163,11 +168,11 @@ async fn stop_with_a_due_event_beside_a_locked_store_ends_in_time() {
     let due = "SELECT count(*) FROM events WHERE due_at <= 1000000 * unixepoch('subsec')";
     until(|| count(due) == 1).await;
 
-    assert_nothing_in_hand(&stopped(relay));
+    assert_nothing_claimed(&stopped(relay));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stop_with_an_answer_that_cannot_be_recorded_ends_in_time_and_says_so() {
+async fn stop_with_an_unrecorded_response_ends_in_time_and_logs_it() {
     let folder = folder();
     let (savio, url) =
         LockingSavio::start(folder.path(), StatusCode::CREATED, BeforeAnswer::Locks).await;
@@ -181,13 +186,13 @@ async fn stop_with_an_answer_that_cannot_be_recorded_ends_in_time_and_says_so() 
     assert!(log.contains("the events in hand could not be given back"), "{log}");
     assert!(!log.contains("nothing is in hand"), "{log}");
     assert!(log.contains("the next start takes this stop for a crash"), "{log}");
-    let told =
+    let expected =
         format!("work on event {id} was cut off before the answer to its request was recorded");
-    assert!(log.contains(&told), "{log}");
+    assert!(log.contains(&expected), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answer_is_recorded_where_the_store_is_unlocked_while_the_relay_stops() {
+async fn response_is_recorded_if_the_store_unlocks_during_the_stop() {
     let folder = folder();
     let (savio, url) =
         LockingSavio::start(folder.path(), StatusCode::CREATED, BeforeAnswer::Locks).await;
@@ -204,16 +209,16 @@ async fn answer_is_recorded_where_the_store_is_unlocked_while_the_relay_stops() 
     assert!(!log.contains("cut off"), "{log}");
     let store = Sqlite::open(&Settings::new(folder.path().join("relay.db"))).unwrap();
     let record = store.event(id).await.unwrap().unwrap();
-    assert_eq!(record.state, Ending::Delivered);
+    assert_eq!(record.state, EventState::Delivered);
     assert!(record.attempts.iter().all(|attempt| !attempt.may_repeat));
     assert_eq!(savio.requests(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stop_is_clean_where_the_store_is_unlocked_before_its_end() {
+async fn stop_is_clean_if_the_store_unlocks_before_its_end() {
     let folder = folder();
     let (_savio, url) =
-        LockingSavio::start(folder.path(), StatusCode::CREATED, BeforeAnswer::Leaves).await;
+        LockingSavio::start(folder.path(), StatusCode::CREATED, BeforeAnswer::LeavesUnlocked).await;
     let relay = start(folder.path(), &url, "1m");
     let lock = locked(&folder.path().join("relay.db"));
 
@@ -227,7 +232,7 @@ async fn stop_is_clean_where_the_store_is_unlocked_before_its_end() {
 }
 
 #[test]
-fn demo_beside_a_locked_store_stops_in_time() {
+fn demo_with_a_locked_store_stops_in_time() {
     let folder = tempfile::tempdir().unwrap();
     let mut demo = program(folder.path());
     demo.arg("demo").env("TMPDIR", folder.path()).stdout(Stdio::piped()).stderr(Stdio::null());

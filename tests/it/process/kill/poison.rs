@@ -1,4 +1,5 @@
-//! Promise 9: an event whose mapping kills the process does not kill it for ever, and harms no neighbour.
+//! Promise 9: an event whose mapping crashes the process does not do so for ever, and does not
+//! affect other events.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -16,22 +17,23 @@ use crate::support::relay::{Relay, SECRET, http, program, typeform_signature};
 use crate::support::savio::start_savio;
 use crate::support::wait::{until, until_async};
 
-/// `ulimit -d`, in KiB. The relay needs 60 MB for small events, and 600 MB to map the large one: its 2.5
-/// million numbers alone take 128 MiB as values, and half as much again while their array grows.
+/// Limit of `ulimit -d`, in KiB.
+// The relay needs 60 MB for small events, and 600 MB to map the large one: its 2.5 million numbers
+// alone take 128 MiB as values, and half as much again while their array grows.
 const MEMORY_KIB: usize = 160_000;
 const NUMBERS: usize = 2_500_000;
 
-/// The first death makes it a suspect, three are counted.
-const DEATHS: usize = 4;
+/// The first crash makes the event a suspect, and three more are counted.
+const CRASHES: usize = 4;
 
-/// A `serve` that may die at any time, without enough memory for the large event.
-struct Life {
+/// A `serve` without enough memory for the large event, so that it may crash at any time.
+struct RelayRun {
     child: Child,
     log: Arc<Mutex<String>>,
 }
 
-impl Life {
-    fn start(folder: &Path, variables: &[(&str, &str)]) -> Life {
+impl RelayRun {
+    fn start(folder: &Path, variables: &[(&str, &str)]) -> RelayRun {
         let serve = program(folder);
         let limited = format!("ulimit -d {MEMORY_KIB} && exec \"$0\" serve");
         let mut child = Command::new("/bin/sh")
@@ -46,14 +48,14 @@ impl Life {
             .expect("a shell is there");
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let log = Arc::<Mutex<String>>::default();
-        let written = log.clone();
+        let lines_read = log.clone();
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 eprintln!("{line}");
-                *written.lock().unwrap() += &format!("{line}\n");
+                *lines_read.lock().unwrap() += &format!("{line}\n");
             }
         });
-        Life { child, log }
+        RelayRun { child, log }
     }
 
     fn is_over(&mut self) -> bool {
@@ -77,7 +79,7 @@ impl Life {
     }
 }
 
-impl Drop for Life {
+impl Drop for RelayRun {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -105,29 +107,32 @@ async fn record(folder: &Path, id: EventId) -> EventRecord {
     store.event(id).await.unwrap().expect("an accepted event is kept")
 }
 
-/// Restarts the relay until the event is dead; gives how often it died by itself, and the last life.
-async fn outlive(folder: &Path, variables: &[(&str, &str)], poison: EventId) -> (usize, Life) {
-    let mut deaths = 0;
+/// Restarts the relay until the event is dead; returns the number of crashes and the last process.
+async fn restart_until_dead(
+    folder: &Path,
+    variables: &[(&str, &str)],
+    poison: EventId,
+) -> (usize, RelayRun) {
+    let mut crashes = 0;
     loop {
-        let mut life = Life::start(folder, variables);
+        let mut run = RelayRun::start(folder, variables);
         let mut is_dead = false;
         until_async(async || {
             is_dead = record(folder, poison).await.state == State::Dead;
-            is_dead || life.is_over()
+            is_dead || run.is_over()
         })
         .await;
         if is_dead {
-            return (deaths, life);
+            return (crashes, run);
         }
-        deaths += 1;
-        assert!(deaths <= DEATHS, "it dies again and again");
+        crashes += 1;
+        assert!(crashes <= CRASHES, "it dies again and again");
     }
 }
 
 #[cfg(target_os = "linux")] // Elsewhere `ulimit -d` does not limit what is allocated.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn event_whose_mapping_kills_the_process_is_dead_after_three_and_its_neighbours_are_delivered()
- {
+async fn event_that_crashes_the_process_is_dead_after_three_crashes() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     std::fs::create_dir(folder.join("mappings")).unwrap();
@@ -135,13 +140,13 @@ async fn event_whose_mapping_kills_the_process_is_dead_after_three_and_its_neigh
     let arrived = Arrived::default();
     let savio = start_savio(arrived.clone()).await;
     let secret = ("TYPEFORM_SECRET", SECRET);
-    // Else the event would be refused for what it takes.
+    // Else the event would be refused for the memory that it takes.
     let parsed = ("SAVIO_RELAY_SERVER__PARSED_BYTES_MAX", "1073741824");
     let savio = ("SAVIO_RELAY_SAVIO__BASE_URL", savio.as_str());
     let variables = [secret, parsed, ("SAVIO_API_TOKEN", "token"), savio];
     let has_arrived = |text: &str| arrived.lock().unwrap().contains_key(text);
 
-    // Without a token nothing is mapped yet.
+    // Without a token nothing is mapped.
     let relay = Relay::start(folder, &[secret, parsed]);
     for number in 0..5 {
         post(&relay.url, &format!("before {number}"), 0).await;
@@ -151,17 +156,17 @@ async fn event_whose_mapping_kills_the_process_is_dead_after_three_and_its_neigh
         post(&relay.url, &format!("after {number}"), 0).await;
     }
     assert!(relay.stop().success());
-    let (deaths, mut life) = outlive(folder, &variables, poison).await;
+    let (crashes, mut run) = restart_until_dead(folder, &variables, poison).await;
 
-    assert_eq!(deaths, DEATHS);
+    assert_eq!(crashes, CRASHES);
     for number in 0..5 {
         until(|| has_arrived(&format!("before {number}"))).await;
         until(|| has_arrived(&format!("after {number}"))).await;
     }
-    post(&life.url().await, "later", 0).await;
+    post(&run.url().await, "later", 0).await;
     until(|| has_arrived("later")).await;
-    assert!(!life.is_over() && !has_arrived("poison"));
-    life.stop();
+    assert!(!run.is_over() && !has_arrived("poison"));
+    run.stop();
     let shown = program(folder).args(["events", "show", &poison.to_string()]).output().unwrap();
     let shown = String::from_utf8(shown.stdout).unwrap();
     let reason = "the relay's process ended three times while it mapped this event alone";

@@ -1,4 +1,4 @@
-//! A stop by SIGTERM is no crash, also where events are in hand that could not be finished.
+//! A stop by SIGTERM does not count as a crash, even if events in progress could not be finished.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,15 +13,15 @@ use super::{MAPPING, send};
 use crate::support::relay::{Relay, SECRET, http};
 use crate::support::wait::until;
 
-/// More than may be in flight.
+/// More events than may be in flight.
 const EVENTS: usize = 30;
 
-/// A Savio that takes connections and never answers; counts them.
+/// Starts a stand-in for Savio that accepts and counts connections and never responds.
 async fn start_silent_savio() -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let taken = Arc::<AtomicUsize>::default();
-    let count = taken.clone();
+    let connections = Arc::<AtomicUsize>::default();
+    let count = connections.clone();
     tokio::spawn(async move {
         let mut open = Vec::new();
         while let Ok((connection, _)) = listener.accept().await {
@@ -29,15 +29,15 @@ async fn start_silent_savio() -> (String, Arc<AtomicUsize>) {
             count.fetch_add(1, Ordering::SeqCst);
         }
     });
-    (format!("http://{address}/app/api/"), taken)
+    (format!("http://{address}/app/api/"), connections)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clean_stop_gives_back_what_was_in_hand() {
+async fn clean_stop_releases_all_claims() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("mappings")).unwrap();
     std::fs::write(folder.path().join("mappings/survey.toml"), MAPPING).unwrap();
-    let (savio, taken) = start_silent_savio().await;
+    let (savio, connections) = start_silent_savio().await;
     let variables = [
         ("TYPEFORM_SECRET", SECRET),
         ("SAVIO_API_TOKEN", "token"),
@@ -55,7 +55,7 @@ async fn clean_stop_gives_back_what_was_in_hand() {
     let count = |sql| file.query_row(sql, [], |row| row.get::<_, usize>(0)).unwrap();
     let unmapped = "SELECT count(*) FROM events WHERE lease_until IS NOT NULL
                         AND number NOT IN (SELECT event FROM plans)";
-    until(|| taken.load(Ordering::SeqCst) >= 2 && count(unmapped) > 0).await;
+    until(|| connections.load(Ordering::SeqCst) >= 2 && count(unmapped) > 0).await;
 
     assert!(relay.stop().success());
 

@@ -1,4 +1,4 @@
-//! Collectors that are away, refuse or answer nonsense: none is ever in the way.
+//! Collectors that are unreachable, refuse or respond with something else: none affects the relay.
 
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceResponse,
@@ -11,7 +11,7 @@ use super::{Scene, accepted, receipts, webhook};
 use crate::support::wait::{until, until_async};
 
 #[tokio::test]
-async fn a_collector_that_is_away_harms_nothing_and_is_said_once() {
+async fn unreachable_collector_is_logged_once() {
     let scene = Scene::new().await;
     let relay = scene.relay_to("http://127.0.0.1:9", &[]);
 
@@ -29,13 +29,13 @@ async fn a_collector_that_is_away_harms_nothing_and_is_said_once() {
 }
 
 #[tokio::test]
-async fn trouble_with_the_collector_is_said_when_it_begins_and_when_it_ends() {
+async fn collector_failure_is_logged_at_its_start_and_end() {
     let scene = Scene::new().await;
     scene.collector.answer(ResponseTemplate::new(500)).await;
     let relay = scene.relay();
-    for tried in 1..=3 {
+    for count in 1..=3 {
         accepted(webhook(&relay, "form", "Slow")).await;
-        until_async(async || scene.collector.requests().await.len() >= tried).await;
+        until_async(async || scene.collector.requests().await.len() >= count).await;
     }
 
     scene.collector.answer(ResponseTemplate::new(200)).await;
@@ -46,7 +46,7 @@ async fn trouble_with_the_collector_is_said_when_it_begins_and_when_it_ends() {
 }
 
 #[tokio::test]
-async fn a_moment_of_trouble_costs_no_span() {
+async fn short_collector_failure_loses_no_span() {
     let scene = Scene::new().await;
     scene.collector.0.reset().await;
     for (answer, times) in [(503, 1), (200, u64::MAX)] {
@@ -62,7 +62,7 @@ async fn a_moment_of_trouble_costs_no_span() {
     assert_eq!(relay.logged("traces are lost"), 0);
 }
 
-/// Whether it says why a collector that answers so has no spans.
+/// Checks the logged reason for a collector that responds like this.
 async fn check_reason(answer: ResponseTemplate, reason: &str) {
     let scene = Scene::new().await;
     scene.collector.answer(answer).await;
@@ -73,7 +73,7 @@ async fn check_reason(answer: ResponseTemplate, reason: &str) {
 }
 
 #[tokio::test]
-async fn why_a_collector_does_not_take_spans_is_said() {
+async fn reason_of_a_refusing_collector_is_logged() {
     let partial = ExportTracePartialSuccess { rejected_spans: 2, error_message: String::new() };
     let partial = ExportTraceServiceResponse { partial_success: Some(partial) }.encode_to_vec();
     let ok = || ResponseTemplate::new(200);
