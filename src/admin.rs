@@ -1,5 +1,5 @@
-//! Looking in: the JSON API of the admin listener, for people with its token. Its description in
-//! OpenAPI is made from the same code.
+//! The JSON API of the admin listener, which requires a token. Its OpenAPI description is generated
+//! from the same code.
 
 mod params;
 mod error;
@@ -28,10 +28,11 @@ use error::ApiError;
 use known_params::KnownParams;
 pub use state::{AdminState, DestinationHandle};
 
+/// Number of requests that are handled at a time. Further ones wait.
 const REQUESTS_MAX: usize = 64;
 
-/// The admin listener's routes.
-pub fn router(inside: Arc<AdminState>) -> Router {
+/// Routes of the admin listener.
+pub fn router(state: Arc<AdminState>) -> Router {
     let (routes, description) = api::described();
     let known = KnownParams::of(&description);
     let description = Json(description);
@@ -39,17 +40,21 @@ pub fn router(inside: Arc<AdminState>) -> Router {
         .route("/api/v1/openapi.json", get(|| async { description }))
         .route_layer(from_fn_with_state(known, known_params::check))
         .fallback(|| async { ApiError::NotFound("no such route".to_owned()) })
-        .method_not_allowed_fallback(|| async { ApiError::Method })
-        // What a body may cost is bounded for those who were let in, before it takes anybody's turn.
+        .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
+        // The last layer is the first to see a request. Without the token no body is read. With it,
+        // the body is read before the request counts as one of `REQUESTS_MAX`: a slow body does not
+        // keep others from being handled.
         .layer(DefaultBodyLimit::disable())
         .layer(GlobalConcurrencyLimitLayer::new(REQUESTS_MAX))
         .layer(from_fn_with_state(Bodies::new(), body::read))
-        .layer(from_fn_with_state(inside.token.clone(), auth::admit))
+        .layer(from_fn_with_state(state.token.clone(), auth::admit))
         .layer(CatchPanicLayer::custom(|_| {
             error!("a request to the API was not answered: internal error");
-            ApiError::Panicked.into_response()
+            ApiError::Internal.into_response()
         }))
-        .with_state(inside)
+        .with_state(state)
+        // After the layers, so that it needs no token and answers even if `REQUESTS_MAX` requests
+        // are being handled.
         .route("/healthz", get(|| async { Json(json!({ "status": "ok" })) }))
 }
 

@@ -1,4 +1,4 @@
-//! The command line: what the commands are called, what they take, and how they end.
+//! The command line: commands, arguments and exit codes.
 
 mod error;
 mod input;
@@ -31,7 +31,8 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::secret::Environment;
 use error::CommandError;
 
-/// Self-hosted webhook relay: receives signed webhooks, stores them on disk, delivers them to Savio.
+/// Self-hosted webhook relay: receives signed webhooks, stores them on disk, delivers them to
+/// Savio.
 #[derive(Debug, Parser)]
 #[command(name = "savio-relay", version, max_term_width = 100)]
 struct Cli {
@@ -75,6 +76,7 @@ enum Command {
     Send(send::Arguments),
     /// List the supported providers, or show the definition of one
     Providers(providers::Arguments),
+    // Boxed, since its options make it much larger than the others.
     /// Call Savio's API: feedback, feature requests, contacts, companies
     Savio(Box<savio::Arguments>),
     /// Diagnose this deployment: files, secrets, store, clock, Savio
@@ -97,7 +99,7 @@ enum Command {
     },
 }
 
-/// The tree of commands, for the documentation.
+/// Returns the tree of commands, for the documentation.
 pub fn command() -> clap::Command {
     Cli::command()
 }
@@ -106,20 +108,22 @@ fn completions(shell: clap_complete::Shell) -> Result<(), CommandError> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command(), "savio-relay", &mut script);
     let script = String::from_utf8_lossy(&script);
-    // clap_complete's script for bash calls a command with a hyphen in its name, as ours, `a__b` in one place and
-    // `a__subcmd__b` in another, and completes nothing behind it. Without that word both are the same.
+    // clap_complete's script for bash calls a command with a hyphen in its name, as ours, `a__b` in
+    // one place and `a__subcmd__b` in another, and completes nothing behind it. Without that word
+    // both are the same.
     output::print(&script.replace("__subcmd__", "__"))
 }
 
-fn parsed(given: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let mut command = command();
-    let matches = command.try_get_matches_from_mut(given)?;
+    let matches = command.try_get_matches_from_mut(arguments)?;
     refuse_blanks(&mut command, &matches)?;
     Cli::from_arg_matches(&matches)
 }
 
-/// Refuses empty values: mostly they are those of shell variables that are not set, and an empty
-/// filter would mean everything.
+/// Refuses empty values on the command line.
+// They mostly come from shell variables that are not set, and an empty filter would match
+// everything.
 fn refuse_blanks(command: &mut clap::Command, matches: &ArgMatches) -> Result<(), clap::Error> {
     let is_blank = |argument: &&clap::Arg| {
         let id = argument.get_id().as_str();
@@ -137,9 +141,9 @@ fn refuse_blanks(command: &mut clap::Command, matches: &ArgMatches) -> Result<()
     command.find_subcommand_mut(name).map_or(Ok(()), |command| refuse_blanks(command, matches))
 }
 
-/// Runs one command. Mistakes in the arguments end with 2.
+/// Runs one command and returns its exit code, which is 2 for mistakes in the arguments.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> ExitCode {
-    let arguments = match parsed(arguments) {
+    let arguments = match parse(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version are no errors: clap knows where each is printed and how it ends.
@@ -147,7 +151,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    let ended = match arguments.command {
+    let result = match arguments.command {
         Command::Serve { config } => serve::run(config.as_deref(), environment),
         Command::Demo { once } => demo::run(once),
         Command::Check { files, config } => check::run(&files, config.as_deref(), environment),
@@ -165,14 +169,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Command::Completions { shell } => completions(shell),
         Command::Schema { file } => schema::run(file),
     };
-    match ended {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            let message = failure.to_string();
+        Err(error) => {
+            let message = error.to_string();
             if !message.is_empty() {
                 output::tell(&format!("savio-relay: {}", output::line(&message)));
             }
-            failure.exit_code()
+            error.exit_code()
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Takes queued events from the store, maps them, and sends the requests until Savio has them.
+//! Delivers stored events: claims them, maps them to requests, and retries each request until Savio
+//! accepts it.
 
 mod worker;
 mod job;
@@ -35,25 +36,27 @@ pub use persisted_gate::why_closed_in;
 pub use settings::{Destination, Mappings, Settings};
 use worker::Worker;
 
-/// The delivery to one destination.
+/// Delivery to one destination: runs its worker, and controls and reports its state.
 pub struct Delivery {
     context: Arc<Context>,
 }
 
-/// How the destination is, for people.
+/// State of the destination, as the admin API shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DestinationStatus {
     pub paused_by: Option<PausedBy>,
-    /// Why nothing goes to it now, if nothing does.
+    /// The reason why no requests are sent at present; none if they are.
     pub reason: Option<String>,
 }
 
 impl Delivery {
-    /// Of a process in which there is no other.
+    /// Creates the only delivery of a process.
     pub fn new(store: Arc<dyn Queue>, destination: Destination, settings: Settings) -> Delivery {
         Delivery::sharing(ProcessContext::default(), store, destination, settings)
     }
 
+    /// Creates one of several deliveries that share source pauses, mapping threads, metrics and
+    /// traces.
     pub fn sharing(
         process: ProcessContext,
         store: Arc<dyn Queue>,
@@ -63,34 +66,38 @@ impl Delivery {
         Delivery { context: Arc::new(Context::new(process, store, destination, settings)) }
     }
 
-    /// Works on events as they come, until `shutdown`; then finishes what is in flight.
+    /// Delivers events as they become due, until `shutdown`; then finishes the events in progress,
+    /// within `Settings::shutdown_timeout`.
     pub async fn run(self: Arc<Self>, shutdown: impl Future<Output = ()>) {
         Worker::new(self.context.clone()).run(shutdown).await;
     }
 
-    /// Works on all that is due at `now`, and returns how many events that were.
+    /// Delivers all events that are due at `now` and returns their number.
     pub async fn deliver_all(&self, now: Timestamp) -> usize {
         Worker::new(self.context.clone()).run_once(now).await
     }
 
-    /// Takes the whole new set. Requests that an event has become already stay as they are.
+    /// Replaces all mappings at once. Events that were mapped before keep their requests.
     pub fn replace_mappings(&self, mappings: Mappings) {
         self.context.replace_mappings(mappings);
     }
 
-    /// What is on its way is finished; then events wait, until `resume`.
+    /// Pauses the destination until `resume`. Requests in flight are finished.
     pub async fn pause(&self, now: Timestamp) -> Result<(), StoreError> {
+        // The stored gate is read first: it would replace a pause that is set before.
         self.context.open(now).await?;
         self.context.gate.change_by_person(|gate| gate.stop("by a person", now)).await
     }
 
-    /// Ends every pause, the relay's own too.
+    /// Ends all pauses of the destination, those by the relay as well, except the one for a missing
+    /// token.
     pub async fn resume(&self, now: Timestamp) -> Result<(), StoreError> {
         self.context.open(now).await?;
         self.context.gate.change_by_person(|gate| gate.resume(now)).await
     }
 
-    /// Webhooks of the source are still taken; its events wait.
+    /// Pauses delivery of the source's events, for all destinations. Its webhooks are still
+    /// accepted.
     pub async fn pause_source(&self, source: SourceName, now: Timestamp) -> Result<(), StoreError> {
         let Context { process, store, .. } = &*self.context;
         process.pauses.pause(&**store, source, now).await
@@ -99,11 +106,13 @@ impl Delivery {
     pub async fn resume_source(&self, source: &SourceName) -> Result<(), StoreError> {
         let Context { process, store, gate, .. } = &*self.context;
         process.pauses.resume(&**store, source).await?;
-        gate.turned.notify_one();
+        // Wakes the worker, which may sleep for up to a minute: no event of the source was due
+        // while it was paused.
+        gate.changed.notify_one();
         Ok(())
     }
 
-    /// The sources that a person paused, and since when.
+    /// Returns the paused sources with the time at which each was paused.
     pub async fn paused_sources(&self) -> Result<BTreeMap<SourceName, Timestamp>, StoreError> {
         self.context.process.pauses.of_sources(&*self.context.store).await
     }
@@ -116,34 +125,35 @@ impl Delivery {
         }))
     }
 
-    /// The sources that send to its destination now.
+    /// Sources with a mapping for this destination.
     pub fn sources(&self) -> Vec<SourceName> {
         self.context.mappings().keys().cloned().collect()
     }
 
-    /// How many requests are on their way.
+    /// Number of slots in use: requests in flight or about to be sent.
     pub fn in_flight(&self) -> usize {
         let Context { destination, claims, .. } = &*self.context;
         destination.max_in_flight.saturating_sub(claims.free_slots())
     }
 
-    /// Why no queued event of the source goes on, if none does.
+    /// Returns why no queued event of the source is delivered; none if they are.
     pub fn why_source_waits(&self, source: &SourceName) -> Option<String> {
         self.context.why_source_waits(source)
     }
 
-    /// Why nothing goes to the destination now, if nothing does.
+    /// Returns why no requests are sent to the destination at present; none if they are.
     pub fn why_closed(&self, now: Timestamp) -> Option<String> {
         let closed = self.context.gate.read(|gate| gate.closed(now))?;
         Some(why_closed(&self.context.destination.name, &closed))
     }
 
-    /// What an event in hand waits for: another event, by its place in the order of receipt.
+    /// Returns which other event a claimed event waits for. `seq` is its position in the order of
+    /// receipt.
     pub fn waits_for(&self, seq: u64) -> Option<String> {
         self.context.claims.waits_for(seq).map(|waits_for| waits_for.reason)
     }
 
-    /// Of each source, how many events in hand wait for another event.
+    /// Counts, for each source, the claimed events that wait for another event.
     pub fn waiting(&self) -> BTreeMap<SourceName, u64> {
         self.context.claims.waiting()
     }

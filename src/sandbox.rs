@@ -1,4 +1,5 @@
-//! Savio on the user's own machine: the same routes, codes and messages, with a bounded memory.
+//! A stand-in for Savio in memory, with its routes, status codes and messages, and with faults on
+//! demand.
 
 mod error;
 mod routes;
@@ -39,14 +40,14 @@ const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// The one token that is let in; without it, any.
+    /// The only accepted token; none accepts any.
     pub token: Option<SecretString>,
     pub faults: Faults,
-    /// What it holds from the start.
+    /// Records that exist from the start.
     pub seed: Seed,
 }
 
-/// Serves until `shutdown` resolves; requests that are under way then are cut off.
+/// Serves until `shutdown` resolves, and then drops all requests in progress.
 pub async fn serve(
     listener: TcpListener,
     settings: Settings,
@@ -59,11 +60,12 @@ pub async fn serve(
     }
 }
 
-/// The API under `/app/api/`, and what it holds under `/sandbox/`, where nothing goes wrong.
+/// Serves the API under `/app/api/`, and its records under `/sandbox/`, without faults or
+/// authentication.
 fn router(Settings { token, faults, seed }: Settings) -> Router {
-    let trouble = FaultInjector::new(faults, Instant::now());
-    let books = Mutex::new(seed.sow(clock::now()));
-    let account = Arc::new(SandboxState { token, trouble, books });
+    let fault_injector = FaultInjector::new(faults, Instant::now());
+    let account = Mutex::new(seed.into_account(clock::now()));
+    let state = Arc::new(SandboxState { token, fault_injector, account });
     let api = Router::new()
         .route("/create-feedback/", post(routes::create_feedback))
         .route("/feature-requests/", get(routes::list_feature_requests))
@@ -72,36 +74,46 @@ fn router(Settings { token, faults, seed }: Settings) -> Router {
         .route("/companies/", get(routes::list_companies).post(routes::upsert_company))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
-        .layer(middleware::from_fn_with_state(account.clone(), authenticate))
-        .layer(middleware::from_fn_with_state(account.clone(), befall))
+        .layer(middleware::from_fn_with_state(state.clone(), authenticate))
+        // Outside authentication, as an overloaded or broken server fails before it looks at a
+        // token.
+        .layer(middleware::from_fn_with_state(state.clone(), inject_fault))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
     Router::new()
         .nest(API, api)
-        .route("/sandbox/{shelf}", get(routes::held))
+        .route("/sandbox/{collection}", get(routes::show_collection))
         .fallback(not_found)
-        .with_state(account)
+        .with_state(state)
 }
 
-/// What the faults make of a request before the API sees it, or its answer after that.
-async fn befall(
-    State(account): SharedState,
+/// Applies the next fault to a request, before the API handles it or after.
+async fn inject_fault(
+    State(sandbox): SharedState,
     ConnectInfo(connection): ConnectInfo<ResetHandle>,
     request: Request,
     next: Next,
 ) -> Response {
-    let fate = match account.trouble.next(Instant::now()) {
-        Ok(fate) => fate,
+    let fault = match sandbox.fault_injector.next(Instant::now()) {
+        Ok(fault) => fault,
         Err(wait) => return throttled(wait),
     };
-    sleep(account.trouble.latency()).await;
-    match fate {
-        Fault::Well => next.run(request).await,
+    sleep(sandbox.fault_injector.latency()).await;
+    match fault {
+        None => next.run(request).await,
+        Some(fault) => apply(fault, &connection, request, next).await,
+    }
+}
+
+async fn apply(fault: Fault, connection: &ResetHandle, request: Request, next: Next) -> Response {
+    match fault {
         Fault::Fail(status) => {
             ErrorResponse::detail(status, "The sandbox was told to fail.").into_response()
         }
+        // Until the client gives up and closes the connection, which drops this future.
         Fault::Hang => std::future::pending().await,
         Fault::ResetBefore => {
             connection.cut();
+            // The response is never sent: the connection refuses to write it.
             StatusCode::NO_CONTENT.into_response()
         }
         Fault::ResetAfter => {
@@ -113,14 +125,16 @@ async fn befall(
 }
 
 fn throttled(wait: Duration) -> Response {
+    // Rounded up: `Retry-After` has whole seconds, and a client that comes earlier would be refused
+    // again.
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     let detail = format!("Request was throttled. Expected available in {seconds} seconds.");
     let refusal = ErrorResponse::detail(StatusCode::TOO_MANY_REQUESTS, &detail);
     ([(RETRY_AFTER, seconds.to_string())], refusal).into_response()
 }
 
-async fn authenticate(State(account): SharedState, request: Request, next: Next) -> Response {
-    if account.lets_in(request.headers()) {
+async fn authenticate(State(sandbox): SharedState, request: Request, next: Next) -> Response {
+    if sandbox.is_authenticated(request.headers()) {
         return next.run(request).await;
     }
     let detail = if request.headers().contains_key(AUTHORIZATION) {

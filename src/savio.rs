@@ -1,5 +1,6 @@
-//! The client of the Savio API, all of it: each call tells what happened, never what to do next.
-//! Typed calls end in [`Error`]; delivery uses [`Client::send`], whose [`SendResult`] keeps what came.
+//! Client of the whole Savio API. It reports what happened to each call and never retries. Typed
+//! calls fail with [`Error`]; delivery uses [`Client::send`], whose [`SendResult`] keeps the
+//! response.
 
 mod client;
 mod send_result;
@@ -22,5 +23,5 @@ pub use feedback::{Created, NewFeedback};
 pub use page::{Page, Pages};
 pub use send_result::{ApiResponse, BodyKind, SendResult, TEXT_BYTES_MAX};
 
-/// Savio itself.
+/// Base URL of Savio's own API.
 pub const BASE_URL: &str = "https://www.savio.io/app/api/";

@@ -28,7 +28,8 @@ use super::state::AdminState;
 )]
 struct ApiDescription;
 
-/// Returns the routes below `/api/v1/` and their description, which are one so that they cannot differ.
+/// Returns the routes below `/api/v1/` and their description.
+// Both come from one list, so that no route can be missing in the description.
 pub(super) fn described() -> (Router<Arc<AdminState>>, utoipa::openapi::OpenApi) {
     let (routes, mut description) = OpenApiRouter::with_openapi(ApiDescription::openapi())
         .routes(routes!(events::list))

@@ -1,4 +1,4 @@
-//! The token that opens the API.
+//! Authentication by the admin token.
 
 use std::fmt;
 
@@ -15,23 +15,26 @@ use super::error::ApiError;
 #[derive(Clone)]
 pub struct AdminToken(SecretString);
 
+/// Length below which a token is called short.
 const LENGTH_MIN: usize = 16;
 
 impl AdminToken {
-    /// None where it is empty: that would let in everybody.
+    /// Returns none if the token is empty, since `Authorization: Bearer` without a token would
+    /// match it.
     pub fn new(token: SecretString) -> Option<AdminToken> {
         (!token.expose_secret().is_empty()).then_some(AdminToken(token))
     }
 
-    /// Others may guess it.
+    /// Returns whether the token is short enough to be guessed.
     pub fn is_short(token: &SecretString) -> bool {
         token.expose_secret().len() < LENGTH_MIN
     }
 
-    /// In a time that tells nothing of the token.
-    fn is(&self, given: &str) -> bool {
+    fn is(&self, presented: &str) -> bool {
+        // `ct_eq` takes the same time whatever differs, but returns at once if the lengths do:
+        // digests hide the length too.
         let digest = |text: &str| Sha256::digest(text.as_bytes());
-        digest(self.0.expose_secret()).ct_eq(&digest(given)).into()
+        digest(self.0.expose_secret()).ct_eq(&digest(presented)).into()
     }
 }
 
@@ -41,17 +44,19 @@ impl fmt::Debug for AdminToken {
     }
 }
 
-/// Passes on requests with the token. Responses are not cached, since they depend on it.
+/// Passes on requests with the token, and answers 401 to all others.
 pub(super) async fn admit(
     State(expected): State<AdminToken>,
     request: Request,
     next: Next,
 ) -> Response {
-    let given = request.headers().get(header::AUTHORIZATION).and_then(|it| it.to_str().ok());
-    let mut response = match given.and_then(bearer) {
+    let header = request.headers().get(header::AUTHORIZATION).and_then(|it| it.to_str().ok());
+    let mut response = match header.and_then(bearer) {
         Some(token) if expected.is(token) => next.run(request).await,
         Some(_) | None => ApiError::Unauthorized.into_response(),
     };
+    // Responses hold payloads that strangers wrote, and depend on the token: no cache keeps them,
+    // no browser guesses a type.
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -68,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_token_itself_is_it() {
+    fn only_the_exact_token_is_accepted() {
         let token = AdminToken::new("open sesame".into()).unwrap();
 
         assert!(token.is("open sesame"));

@@ -1,4 +1,4 @@
-//! Reads the bodies of those who were let in: a few at a time, within their size and their time.
+//! Reads bodies of authenticated requests: a few at a time, and within limits of size and time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,37 +14,39 @@ use tokio::time::timeout;
 use super::error::ApiError;
 use crate::json;
 
-/// A mapping and a payload to preview it with, both of the largest size.
+/// Largest body: room for a mapping and a payload to preview it with, both of the largest size.
 const BYTES_MAX: usize = 12 * 1024 * 1024;
-/// The bodies that are held, and what is made of them: all together stay below 50 MiB.
+/// Number of bodies in memory at a time, 48 MiB together.
 const AT_A_TIME_MAX: usize = 4;
-/// As intake's default.
+/// Longest time for a body, the same as the default of intake.
 const TIME_MAX: Duration = Duration::from_secs(30);
-/// How long a body waits for another to go.
+/// Longest wait for a slot.
 const WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// The places for bodies.
+/// Slots for bodies.
 #[derive(Debug, Clone)]
 pub(super) struct Bodies {
-    places: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     time_max: Duration,
 }
 
 impl Bodies {
     pub(super) fn new() -> Bodies {
-        Bodies { places: Arc::new(Semaphore::new(AT_A_TIME_MAX)), time_max: TIME_MAX }
+        Bodies { slots: Arc::new(Semaphore::new(AT_A_TIME_MAX)), time_max: TIME_MAX }
     }
 }
 
-/// Goes on with the whole body in hand; a request without one waits for no place.
+/// Reads the whole body before it passes the request on. A request without a body needs no slot.
 pub(super) async fn read(State(bodies): State<Bodies>, request: Request, next: Next) -> Response {
     use axum::body::HttpBody as _;
     if request.body().is_end_stream() {
         return next.run(request).await;
     }
-    let Ok(Ok(_place)) = timeout(WAIT_MAX, bodies.places.acquire()).await else {
+    // Held until the response is made: the handler keeps the body, or what it was parsed to, in
+    // memory until then.
+    let Ok(Ok(_slot)) = timeout(WAIT_MAX, bodies.slots.acquire()).await else {
         let reason = "others are sending bodies: ask again later";
-        return ApiError::Away(reason.to_owned()).into_response();
+        return ApiError::Unavailable(reason.to_owned()).into_response();
     };
     let (parts, body) = request.into_parts();
     match gather(body, bodies.time_max).await {
@@ -55,7 +57,7 @@ pub(super) async fn read(State(bodies): State<Bodies>, request: Request, next: N
 
 async fn gather(body: Body, time_max: Duration) -> Result<Body, ApiError> {
     let read = Limited::new(body, BYTES_MAX).collect();
-    let read = timeout(time_max, read).await.map_err(|_| ApiError::TooSlow)?;
+    let read = timeout(time_max, read).await.map_err(|_| ApiError::BodyTimeout)?;
     match read {
         Ok(whole) => {
             let whole = whole.to_bytes();
@@ -63,7 +65,7 @@ async fn gather(body: Body, time_max: Duration) -> Result<Body, ApiError> {
             Ok(Body::from(whole.slice_ref(json::unmarked(&whole))))
         }
         Err(error) if error.is::<LengthLimitError>() => Err(ApiError::TooLarge),
-        Err(_) => Err(ApiError::Wrong("the body ended early".to_owned())),
+        Err(_) => Err(ApiError::BadRequest("the body ended early".to_owned())),
     }
 }
 
@@ -74,11 +76,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_body_is_read_within_its_size_and_its_time() {
+    async fn body_is_limited_in_size_and_time() {
         let pending = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
         let soon = Duration::from_millis(50);
 
-        assert_eq!(gather(Body::from_stream(pending), soon).await.unwrap_err(), ApiError::TooSlow);
+        assert_eq!(
+            gather(Body::from_stream(pending), soon).await.unwrap_err(),
+            ApiError::BodyTimeout
+        );
         let large = Body::from(vec![b' '; BYTES_MAX + 1]);
         assert_eq!(gather(large, TIME_MAX).await.unwrap_err(), ApiError::TooLarge);
         assert!(gather(Body::from(vec![b' '; BYTES_MAX]), TIME_MAX).await.is_ok());

@@ -1,4 +1,4 @@
-//! What a caller of the API is told who gets nothing: each refusal's status, in one place.
+//! Errors of the API, and the status of each.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
@@ -12,34 +12,34 @@ pub(crate) enum ApiError {
     #[error("send the header Authorization: Bearer TOKEN with the admin token")]
     Unauthorized,
     #[error("{0}")]
-    Wrong(String),
+    BadRequest(String),
     #[error("{0}")]
     NotFound(String),
     #[error("this address is not used by this method")]
-    Method,
-    /// It cannot be done with what is there.
+    MethodNotAllowed,
+    /// The state of the event does not allow the request.
     #[error("{0}")]
     Conflict(String),
     #[error("the body is too large")]
     TooLarge,
     #[error("the body did not arrive in time")]
-    TooSlow,
+    BodyTimeout,
     #[error("send JSON, with Content-Type: application/json")]
     ContentType,
-    /// The store cannot be read or written now.
+    /// The store cannot be read or written, or there is no memory, at present.
     #[error("{0}")]
-    Away(String),
+    Unavailable(String),
     #[error("internal error")]
-    Panicked,
+    Internal,
 }
 
-/// Every error.
+/// Body of every error response.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Error)]
 pub(super) struct ErrorBody {
-    /// One of a few fixed texts.
+    /// One of a few fixed texts, the same for each status.
     error: &'static str,
-    /// For people.
+    /// Explanation for people.
     reason: String,
 }
 
@@ -47,17 +47,17 @@ impl ApiError {
     fn status(&self) -> (StatusCode, &'static str) {
         match self {
             ApiError::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
-            ApiError::Wrong(_) => (StatusCode::BAD_REQUEST, "bad request"),
+            ApiError::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad request"),
             ApiError::NotFound(_) => (StatusCode::NOT_FOUND, "not found"),
-            ApiError::Method => (StatusCode::METHOD_NOT_ALLOWED, "method not allowed"),
+            ApiError::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method not allowed"),
             ApiError::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
             ApiError::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too large"),
-            ApiError::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too slow"),
+            ApiError::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "too slow"),
             ApiError::ContentType => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported content type")
             }
-            ApiError::Away(_) => (StatusCode::SERVICE_UNAVAILABLE, "not available"),
-            ApiError::Panicked => (StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
+            ApiError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "not available"),
+            ApiError::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
         }
     }
 }
@@ -65,9 +65,10 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, error) = self.status();
-        let said = Json(ErrorBody { error, reason: self.to_string() });
-        let mut response = (status, said).into_response();
+        let body = Json(ErrorBody { error, reason: self.to_string() });
+        let mut response = (status, body).into_response();
         let headers = response.headers_mut();
+        // RFC 9110, section 15.5.2: a 401 names the scheme.
         if self == ApiError::Unauthorized {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -78,19 +79,19 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// The refusals that any route may give, for its description.
+/// Errors that any route may return, for its description.
 #[derive(utoipa::IntoResponses)]
 #[expect(dead_code, reason = "only its description is used")]
 pub(super) enum CommonErrors {
     /// A parameter, a key or the body is not as described.
     #[response(status = 400)]
-    Wrong(ErrorBody),
+    BadRequest(ErrorBody),
     /// The token is missing or wrong.
     #[response(status = 401)]
     Unauthorized(ErrorBody),
-    /// The store cannot be read or written now; `Retry-After` says when to ask again.
+    /// The store cannot be read or written at present. `Retry-After` says when to try again.
     #[response(status = 503)]
-    Away(ErrorBody),
+    Unavailable(ErrorBody),
 }
 
 #[derive(utoipa::IntoResponses)]
@@ -106,7 +107,7 @@ pub(super) enum EventNotFound {
 pub(super) enum BodyErrors {
     /// The body did not arrive in time.
     #[response(status = 408)]
-    TooSlow(ErrorBody),
+    BodyTimeout(ErrorBody),
     /// The body is too large.
     #[response(status = 413)]
     TooLarge(ErrorBody),
@@ -117,6 +118,6 @@ pub(super) enum BodyErrors {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> ApiError {
-        ApiError::Away(error.to_string())
+        ApiError::Unavailable(error.to_string())
     }
 }

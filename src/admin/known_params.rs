@@ -1,5 +1,5 @@
-//! Refuses query parameters that the description of a route does not name: a misspelled filter would
-//! otherwise mean everything.
+//! Refuses query parameters that the description of a route does not name. A misspelled filter
+//! would otherwise be ignored, and match everything.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -53,17 +53,17 @@ pub(super) async fn check(
     // HEAD is answered by the handlers of GET.
     let method = if request.method() == "HEAD" { "GET" } else { request.method().as_str() };
     let known = known.get(method, route.as_str());
-    let given: Query<Vec<(String, String)>> =
-        Query::try_from_uri(request.uri()).map_err(|error| ApiError::Wrong(error.body_text()))?;
+    let given: Query<Vec<(String, String)>> = Query::try_from_uri(request.uri())
+        .map_err(|error| ApiError::BadRequest(error.body_text()))?;
     match given.iter().find(|(name, _)| !known.contains(name)) {
         Some((name, _)) if known.is_empty() => {
             let reason = format!("unknown parameter `{name}`; none is known here");
-            Err(ApiError::Wrong(reason))
+            Err(ApiError::BadRequest(reason))
         }
         Some((name, _)) => {
             let known = known.join(", ");
             let reason = format!("unknown parameter `{name}`; known here: {known}");
-            Err(ApiError::Wrong(reason))
+            Err(ApiError::BadRequest(reason))
         }
         None => Ok(next.run(request).await),
     }

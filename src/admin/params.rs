@@ -1,4 +1,4 @@
-//! What a caller asked for: parameters and JSON bodies, with their mistakes told.
+//! Parameters and JSON bodies of requests, checked strictly, with an explanation of each mistake.
 
 use std::str::FromStr;
 
@@ -18,7 +18,7 @@ use crate::event::{EventId, State};
 use crate::json::Object;
 use crate::store::EventFilter;
 
-/// The parameters of a query, in two parts.
+/// Parameters of a query, in two parts. `known_params` refuses those that neither part has.
 pub(crate) struct QueryParams<A, B = NoParams>(pub(super) A, pub(super) B);
 
 #[derive(Debug, Deserialize)]
@@ -33,8 +33,8 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<QueryParams<A, B>, ApiError> {
-        let given: Vec<(String, String)> = read(&parts.uri)?;
-        for (key, value) in &given {
+        let pairs: Vec<(String, String)> = read(&parts.uri)?;
+        for (key, value) in &pairs {
             not_blank(key, value)?;
         }
         Ok(QueryParams(read(&parts.uri)?, read(&parts.uri)?))
@@ -43,18 +43,21 @@ where
 
 fn read<T: DeserializeOwned>(address: &Uri) -> Result<T, ApiError> {
     let read = Query::try_from_uri(address);
-    read.map(|Query(asked)| asked).map_err(|error| ApiError::Wrong(error.body_text()))
+    read.map(|Query(query)| query).map_err(|error| ApiError::BadRequest(error.body_text()))
 }
 
-/// An empty value is mostly that of a variable that is not set, and would mean everything.
 fn not_blank(key: &str, value: &str) -> Result<(), ApiError> {
+    // An empty value mostly comes from a shell variable that is not set, and would match
+    // everything: a replay with `q=` would send all events again.
     if value.trim().is_empty() {
-        return Err(ApiError::Wrong(format!("`{key}` is empty: leave it out or give it a value")));
+        return Err(ApiError::BadRequest(format!(
+            "`{key}` is empty: leave it out or give it a value"
+        )));
     }
     Ok(())
 }
 
-/// A body that is a JSON object; none at all counts as `{}`.
+/// A body that is a JSON object. A missing body counts as `{}`.
 pub(crate) struct JsonBody<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
@@ -64,51 +67,53 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
         use axum::body::HttpBody as _;
         if request.body().is_end_stream() {
             let empty = serde_json::from_str("{}");
-            return empty.map(JsonBody).map_err(|error| ApiError::Wrong(error.to_string()));
+            return empty.map(JsonBody).map_err(|error| ApiError::BadRequest(error.to_string()));
         }
         let read = Json::from_request(request, state).await;
-        read.map(|Json(Object(order))| JsonBody(order)).map_err(|rejection| match rejection {
+        read.map(|Json(Object(body))| JsonBody(body)).map_err(|rejection| match rejection {
             JsonRejection::MissingJsonContentType(_) => ApiError::ContentType,
             JsonRejection::BytesRejection(error) if error.status().as_u16() == 413 => {
                 ApiError::TooLarge
             }
-            other => ApiError::Wrong(other.body_text()),
+            other => ApiError::BadRequest(other.body_text()),
         })
     }
 }
 
-/// Which events are meant: those that are all of it.
+/// Filter for events, all of whose conditions must hold.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct EventQuery {
     #[param(inline)]
     pub(super) state: Option<State>,
-    /// Of this source.
+    /// Events of this source.
     pub(super) source: Option<String>,
-    /// Of the sources that send to this destination.
+    /// Events of the sources that send to this destination.
     pub(super) destination: Option<String>,
-    /// Received then or later.
+    /// Events received at this time or later.
     pub(super) since: Option<Timestamp>,
-    /// Received before.
+    /// Events received before this time.
     pub(super) until: Option<Timestamp>,
-    /// A part of the id, delivery id, type or reason; capital letters make no difference.
+    /// Part of the id, delivery id, type or reason, without regard to case.
     pub(super) q: Option<String>,
-    /// Whether fields were left out of its requests, since Savio would not take their values.
+    /// Events whose requests lack fields because Savio would refuse their values (true), or do not
+    /// (false).
     pub(super) left_out: Option<bool>,
 }
 
 impl EventQuery {
-    pub(super) fn filter(self, inside: &AdminState) -> Result<EventFilter, ApiError> {
+    pub(super) fn filter(self, admin: &AdminState) -> Result<EventFilter, ApiError> {
         let EventQuery { state, source, destination, since, until, q, left_out } = self;
+        // Here as well, since a replay has the filter in its body.
         for (key, value) in [("source", &source), ("destination", &destination), ("q", &q)] {
             value.as_deref().map_or(Ok(()), |value| not_blank(key, value))?;
         }
         let senders =
-            destination.map(|name| inside.destination(&name).map(|to| to.delivery.sources()));
+            destination.map(|name| admin.destination(&name).map(|to| to.delivery.sources()));
         let mut sources = senders.transpose()?;
         if let Some(name) = source {
             let name =
-                name.parse().map_err(|error| ApiError::Wrong(format!("`source`: {error}")))?;
+                name.parse().map_err(|error| ApiError::BadRequest(format!("`source`: {error}")))?;
             let sent_there = sources.is_none_or(|sources| sources.contains(&name));
             sources = Some(if sent_there { vec![name] } else { Vec::new() });
         }
@@ -123,22 +128,23 @@ impl EventQuery {
     }
 }
 
-/// The part of an address that varies: a name or an id.
+/// The variable segment of a path: a name or an id.
 pub(crate) struct PathSegment(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for PathSegment {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<PathSegment, ApiError> {
-        let named = Path::<String>::from_request_parts(parts, state).await;
-        let unreadable = |_| ApiError::Wrong("the address is not UTF-8".to_owned());
-        named.map(|Path(name)| PathSegment(name)).map_err(unreadable)
+        let segment = Path::<String>::from_request_parts(parts, state).await;
+        let not_utf8 = |_| ApiError::BadRequest("the address is not UTF-8".to_owned());
+        segment.map(|Path(text)| PathSegment(text)).map_err(not_utf8)
     }
 }
 
-/// The id of an event or a replay in an address.
-pub(super) fn id<T: FromStr>(written: &str, what: &str) -> Result<T, ApiError> {
-    written.parse().map_err(|_| ApiError::NotFound(format!("there is no {what} {written}")))
+/// Parses the id of an event or a replay in a path.
+pub(super) fn id<T: FromStr>(text: &str, what: &str) -> Result<T, ApiError> {
+    // 404 and not 400: there is no resource at a path that holds no id.
+    text.parse().map_err(|_| ApiError::NotFound(format!("there is no {what} {text}")))
 }
 
 pub(super) fn no_event(id: EventId) -> ApiError {

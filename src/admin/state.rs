@@ -16,23 +16,23 @@ use crate::intake::Intake;
 use crate::store::{EventSummary, Store};
 use crate::telemetry::metrics::Metrics;
 
-/// What there is to look into.
+/// The parts of the relay that the API shows and changes.
 pub struct AdminState {
     pub token: AdminToken,
     pub store: Arc<dyn Store>,
     pub door: Arc<Intake>,
     pub metrics: Metrics,
     pub destinations: BTreeMap<String, DestinationHandle>,
-    /// What `/hooks/NAME` is appended to.
+    /// URL to which `/hooks/NAME` is appended.
     pub url: String,
-    /// Wakes what goes on with replays.
+    /// Wakes the task that continues replays.
     pub replay_ordered: Arc<Notify>,
 }
 
 impl fmt::Debug for AdminState {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("Inside")
+            .debug_struct("AdminState")
             .field("destinations", &self.destinations)
             .finish_non_exhaustive()
     }
@@ -44,7 +44,7 @@ impl AdminState {
         self.destinations.get(name).ok_or_else(unknown)
     }
 
-    /// Where the events of a source go, as long as it has a mapping.
+    /// Returns the destination of a source's events; none without a mapping.
     pub(super) fn destination_of(
         &self,
         source: &SourceName,
@@ -52,7 +52,7 @@ impl AdminState {
         self.destinations.iter().find(|(_, to)| to.delivery.sources().contains(source))
     }
 
-    /// Why no queued event of the source goes on, if none does.
+    /// Returns why no queued event of the source is delivered; none if they are.
     pub(super) fn why_source_waits(&self, source: &SourceName, now: Timestamp) -> Option<String> {
         match self.destination_of(source) {
             Some((_, to)) => {
@@ -62,7 +62,9 @@ impl AdminState {
         }
     }
 
-    /// What a queued event waits for, as far as the store does not have it, or not yet.
+    /// Returns what a queued event waits for, if that differs from the reason in the store.
+    // The store has the reason of the event's last step. Pauses and other events may have become
+    // the reason since, and are written to the store later or not at all.
     pub(super) fn why_waits(&self, event: &EventSummary, now: Timestamp) -> Option<String> {
         let due_at = event.due_at?;
         let Some((_, to)) = self.destination_of(&event.source) else {
@@ -75,7 +77,7 @@ impl AdminState {
             .or_else(|| delivery.why_closed(now).filter(|_| due_at <= now))
     }
 
-    /// The name of a source that there is.
+    /// Parses the name of a source; fails if there is no such source.
     pub(super) fn source(&self, name: &str) -> Result<SourceName, ApiError> {
         let known = name.parse().ok().filter(|it| self.door.sources.current().contains_key(it));
         known.ok_or_else(|| ApiError::NotFound(format!("there is no source {name}")))

@@ -9,25 +9,26 @@ use crate::store::{
     Attempt, EventRecord, EventSummary, PlannedRequest, ReplayId, ReplayProgress, RequestState,
 };
 
-/// An event with all that is known of it.
+/// An event with its payload, requests and attempts.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Event)]
 pub(crate) struct EventView<'r> {
     #[serde(flatten)]
     line: EventSummary,
     settled_at: Option<jiff::Timestamp>,
-    /// When a person imported it; null if it was sent.
+    /// Time at which it was imported; null if it was sent.
     imported_at: Option<&'r str>,
-    /// As text, where it is no JSON.
+    /// The payload as JSON, or as a text if it is not JSON.
     payload: Value,
-    /// By lower-case name, without secrets.
+    /// Headers by lower-case name, without secrets.
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
     headers: &'r Headers,
-    /// What the mapping made of it, in the order in which they go out.
+    /// Requests that the mapping made, in the order in which they are sent.
     requests: Vec<RequestView<'r>>,
-    /// Each attempt.
+    /// All attempts, oldest first.
     history: Vec<AttemptView<'r>>,
-    /// Which texts are not in the character set that they declare, and what was left out of the requests, and why.
+    /// Fields that were left out of the requests and why, and texts that are not in their declared
+    /// character set.
     notes: &'r [String],
 }
 
@@ -38,7 +39,7 @@ struct RequestView<'r> {
     #[schema(value_type = Object)]
     body: &'r serde_json::Map<String, Value>,
     state: RequestState,
-    /// Savio's id of what it made: a number or a text.
+    /// Savio's id of the record, a number or a text.
     savio_id: Option<&'r Value>,
     may_repeat: bool,
 }
@@ -55,20 +56,20 @@ struct AttemptView<'r> {
     replay: bool,
 }
 
-/// How far a replay is.
+/// Progress of a replay.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ReplayView {
     replay_id: ReplayId,
     begun_at: jiff::Timestamp,
-    /// Events found so far, those that were queued already included.
+    /// Events found so far, including those that were queued already.
     matched: u64,
     replayed: u64,
-    /// Those of them that were not begun yet.
+    /// Replayed events that were not started yet.
     waiting: u64,
-    /// Those that are again what they were, since it was canceled.
+    /// Events that have their earlier state again since the replay was canceled.
     given_back: u64,
     canceled: bool,
-    /// Whether all that is meant was found and queued.
+    /// True once all matching events were found and queued.
     done: bool,
 }
 

@@ -1,4 +1,4 @@
-//! `check`: all mistakes of all files, and whether each mapping does what its tests say.
+//! `check`: shows all mistakes of all files, and runs the tests of the mapping files.
 
 use std::path::{Path, PathBuf};
 
@@ -52,16 +52,16 @@ pub(super) fn run(
     if found == 0 { Ok(()) } else { Err(CommandError::AlreadyReported) }
 }
 
-/// None for a file that is not there, which is told.
+/// Reads a file; if that fails, prints the error and returns none.
 fn read(path: &Path) -> Option<Document> {
     let read = Document::read(path);
-    if let Err(failure) = &read {
-        shown::tell(&shown::line(&failure.to_string()));
+    if let Err(error) = &read {
+        shown::tell(&shown::line(&error.to_string()));
     }
     read.ok()
 }
 
-/// One line for a file in which all is well, else its mistakes.
+/// Formats the mistakes of a file, or one line if it has no errors.
 fn report(source: &MappingFile) -> String {
     let name = &source.document.name;
     let mut lines = String::new();
@@ -89,7 +89,7 @@ fn report(source: &MappingFile) -> String {
     lines
 }
 
-/// Runs the file's tests and adds what they show to its mistakes.
+/// Runs the file's tests and adds their failures to its mistakes.
 pub(super) fn examine(source: &mut MappingFile, location: &Location, limits: &PayloadLimits) {
     let mut mistakes = Vec::new();
     let mut worked = vec![false; source.mapping.blocks().len()];
@@ -99,12 +99,14 @@ pub(super) fn examine(source: &mut MappingFile, location: &Location, limits: &Pa
             mistakes.push(mistake);
         }
     }
+    // Only if all tests pass: after a failure, a block may lack a request because of that.
     if !source.tests.is_empty() && !mistakes.iter().any(Diagnostic::is_error) {
         for (block, _) in source.mapping.blocks().iter().zip(worked).filter(|(_, worked)| !worked) {
             let message = format!("no test makes a request of {}", block.name);
             mistakes.push(Diagnostic::warning(block.place.clone(), message));
         }
     }
+    // Several tests show the same doubt about a query.
     mistakes.dedup();
     source.mistakes.extend(mistakes);
     diagnostic::limit(&source.document, &mut source.mistakes);
@@ -118,7 +120,7 @@ struct TestRun<'r> {
 }
 
 impl TestRun<'_> {
-    fn test(&self, doubts: &mut Vec<Diagnostic>, worked: &mut [bool]) -> Result<(), Diagnostic> {
+    fn test(&self, warnings: &mut Vec<Diagnostic>, worked: &mut [bool]) -> Result<(), Diagnostic> {
         let test = self.test;
         let wrong = |message: String| Diagnostic::error(test.payload.place.clone(), message);
         let body =
@@ -131,7 +133,7 @@ impl TestRun<'_> {
             carried.map_err(|error| wrong(format!("this payload is refused: {error}")))?;
         let mut requests = Vec::new();
         for (event, payload) in &carried.events {
-            doubts.extend(self.source.mapping.doubts(event, payload));
+            warnings.extend(self.source.mapping.doubts(event, payload));
             let mapped = self.source.mapping.apply(event, payload);
             let mapped = mapped.map_err(|error| wrong(format!("it cannot be mapped: {error}")))?;
             for block in mapped.made_by {
@@ -159,32 +161,34 @@ impl TestRun<'_> {
     }
 }
 
-/// The first field in which they differ.
-fn difference(expected: &[Request], given: &[Request]) -> Option<String> {
-    if expected.len() != given.len() {
+/// Describes the first field that differs.
+fn difference(expected: &[Request], actual: &[Request]) -> Option<String> {
+    if expected.len() != actual.len() {
         let kinds = |requests: &[Request]| -> String {
             let kinds: Vec<&str> = requests.iter().map(|request| request.kind.as_str()).collect();
             if kinds.is_empty() { "no request".to_owned() } else { kinds.join(", ") }
         };
-        return Some(format!("expected {}, but it gives {}", kinds(expected), kinds(given)));
+        return Some(format!("expected {}, but it gives {}", kinds(expected), kinds(actual)));
     }
-    for (index, (expected, given)) in expected.iter().zip(given).enumerate() {
-        if expected.kind != given.kind {
-            let kinds = (expected.kind.as_str(), given.kind.as_str());
+    for (index, (expected, actual)) in expected.iter().zip(actual).enumerate() {
+        if expected.kind != actual.kind {
+            let kinds = (expected.kind.as_str(), actual.kind.as_str());
             return Some(format!(
                 "request {index}: expected {}, but it gives {}",
                 kinds.0, kinds.1
             ));
         }
-        let keys = expected.body.keys().chain(given.body.keys());
+        let keys = expected.body.keys().chain(actual.body.keys());
         for key in keys {
-            let (wanted, found) = (expected.body.get(key), given.body.get(key));
-            if wanted != found {
+            let (expected, value) = (expected.body.get(key), actual.body.get(key));
+            if expected != value {
                 let show =
                     |value: Option<&Value>| value.map_or("nothing".to_owned(), Value::to_string);
-                let kind = given.kind.as_str();
-                let (wanted, found) = (show(wanted), show(found));
-                return Some(format!("{kind} {index}, {key}: expected {wanted}, it gives {found}"));
+                let kind = actual.kind.as_str();
+                let (expected, value) = (show(expected), show(value));
+                return Some(format!(
+                    "{kind} {index}, {key}: expected {expected}, it gives {value}"
+                ));
             }
         }
     }
@@ -197,14 +201,14 @@ mod tests {
 
     use super::*;
 
-    fn check(expected: &Value, given: &Value, difference_is: Option<&str>) {
+    fn check(expected: &Value, actual: &Value, message: Option<&str>) {
         let read = |value: &Value| serde_json::from_value::<Vec<Request>>(value.clone()).unwrap();
 
-        assert_eq!(difference(&read(expected), &read(given)).as_deref(), difference_is);
+        assert_eq!(difference(&read(expected), &read(actual)).as_deref(), message);
     }
 
     #[test]
-    fn the_first_difference_is_told() {
+    fn first_difference_is_described() {
         let one = json!([{"request": "feedback", "body": {"problem": "Slow", "tags": ["a"]}}]);
         let other = json!([{"request": "feedback", "body": {"problem": "Slow", "state": "NEW"}}]);
 

@@ -1,4 +1,4 @@
-//! `demo`: relay and sandbox in one process, and a signed sample of each source on its way through.
+//! `demo`: runs relay and sandbox in one process, and sends a signed sample of each source.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -28,20 +28,21 @@ use crate::secret::Environment;
 use crate::store::Archive;
 use crate::{clock, listener, sandbox};
 
-/// What a provider that signs the URL believes to post to.
+/// URL that is signed by providers that sign the URL.
 const PUBLIC_URL: &str = "https://relay.example.com";
 
-/// How long the samples may take to arrive in the sandbox.
+/// Longest time for all samples to arrive in the sandbox.
 const DEMO_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) fn run(once: bool) -> Result<(), CommandError> {
     let folder = tempfile::tempdir().map_err(|error| CommandError::Failed(error.to_string()))?;
     runtime::block_on(async {
+        // Free ports, so that the demo runs beside a relay or a sandbox.
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let (listener, savio) = listener::bind(any).await?;
         let token = Uuid::new_v4().to_string();
-        let wanted = Some(SecretString::from(token.as_str()));
-        let settings = sandbox::Settings { token: wanted, ..sandbox::Settings::default() };
+        let required = Some(SecretString::from(token.as_str()));
+        let settings = sandbox::Settings { token: required, ..sandbox::Settings::default() };
         let (end, ended) = oneshot::channel::<()>();
         let sandbox = sandbox::serve(listener, settings, async { drop(ended.await) });
         let store = folder.path().join("demo.db");
@@ -50,6 +51,7 @@ pub(super) fn run(once: bool) -> Result<(), CommandError> {
             drop(end);
             shown
         };
+        // The sandbox ends last, with `end`: the relay still delivers while it stops.
         tokio::join!(show, sandbox).0
     })
 }
@@ -87,10 +89,11 @@ async fn show(
     arrived.and(stopped.map_err(CommandError::from))
 }
 
-/// What signs for each source.
+/// The signing key of each source.
 type Signers = BTreeMap<SourceName, SigningKey>;
 
-/// A secret for each that a shipped mapping file names, and what signs so that it matches.
+/// Invents the secrets that the bundled mapping files name, and returns them with the keys that
+/// sign for them.
 fn secrets() -> (Environment, Signers) {
     let mut environment = Environment::new();
     let mut signers = Signers::new();
@@ -111,8 +114,8 @@ fn named_variables(mapping: &str) -> impl Iterator<Item = &str> {
     mapping.split("\"env:").skip(1).filter_map(|rest| rest.split('"').next())
 }
 
-/// Some seeds are no key.
 fn invent(signature: &Signature) -> Option<(SecretString, SecretString)> {
+    // Not all 32 bytes are a key: one of ECDSA has to be less than the order of the curve.
     (0..8).find_map(|_| {
         let mut seed = [0; 32];
         seed[..16].copy_from_slice(Uuid::new_v4().as_bytes());
@@ -143,7 +146,7 @@ impl Demo<'_> {
                 self.send(&http, source, (file, test)).await?;
             }
         }
-        self.settled().await?;
+        self.wait_until_delivered().await?;
         shown::print(&format!("\n{}\n", shown::bold("Arrived in Savio", look())))?;
         for kind in ["companies", "contacts", "feedback"] {
             self.show_arrived(&http, kind).await?;
@@ -165,17 +168,17 @@ impl Demo<'_> {
         let signed_url = format!("{PUBLIC_URL}/hooks/{}", source.name);
         let webhook =
             OutgoingWebhook { source, sample: &sample, signed_url: Some(&signed_url), key };
-        let said = webhook.post(http, &url, clock::now()).await?;
+        let response = webhook.post(http, &url, clock::now()).await?;
         let name = source.name.as_str();
-        shown::print(&format!("  {name:17} {} {}\n", said.status, test.payload.text))?;
-        match said.status {
+        shown::print(&format!("  {name:17} {} {}\n", response.status, test.payload.text))?;
+        match response.status {
             200..=299 => Ok(()),
-            _ => Err(CommandError::Failed(format!("{name}: {}", said.body))),
+            _ => Err(CommandError::Failed(format!("{name}: {}", response.body))),
         }
     }
 
-    /// Waits until nothing is queued.
-    async fn settled(&self) -> Result<(), CommandError> {
+    /// Waits until all events are delivered.
+    async fn wait_until_delivered(&self) -> Result<(), CommandError> {
         let waiting = async {
             loop {
                 let counts = self.relay.store.counts().await;
@@ -193,13 +196,13 @@ impl Demo<'_> {
     }
 
     async fn show_arrived(&self, http: &Client, kind: &str) -> Result<(), CommandError> {
-        let undone = |error: reqwest::Error| CommandError::Failed(error.to_string());
+        let failed = |error: reqwest::Error| CommandError::Failed(error.to_string());
         let url = format!("http://{}/sandbox/{kind}", self.savio);
-        let answer = http.get(url).bearer_auth(&self.token).send().await.map_err(undone)?;
-        let held: Vec<Map<String, Value>> = answer.json().await.map_err(undone)?;
-        for (index, one) in held.iter().enumerate() {
+        let response = http.get(url).bearer_auth(&self.token).send().await.map_err(failed)?;
+        let records: Vec<Map<String, Value>> = response.json().await.map_err(failed)?;
+        for (index, record) in records.iter().enumerate() {
             let title = shown::bold(&format!("{kind} {}", index + 1), look());
-            shown::print(&format!("\n{title}\n{}", shown::fields(one.iter())))?;
+            shown::print(&format!("\n{title}\n{}", shown::fields(record.iter())))?;
         }
         Ok(())
     }
@@ -214,7 +217,7 @@ impl Demo<'_> {
     }
 }
 
-/// The first test of a file whose payload becomes requests.
+/// Returns the first test of a file that expects requests.
 fn sample(file: &MappingFile) -> Option<&MappingTest> {
     file.tests.iter().find(|test| {
         let expected =

@@ -1,4 +1,4 @@
-//! `doctor`: goes through all that a deployment stands on, and says what was looked at, what was
+//! `doctor`: checks everything that a deployment depends on, and shows what was checked, what was
 //! found, and what to do.
 
 mod host;
@@ -43,11 +43,12 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
             traces::collector(&config, &mut findings).await;
             Ok(())
         })?;
+        // Only a hint: this is the limit of the shell, and the relay may be started with another.
         host::open_files(&config, &mut findings);
     }
     let text = if arguments.json { finding::json(&findings) } else { finding::text(&findings) };
     output::print(&text)?;
-    let has = |verdict| findings.iter().any(|finding: &Finding| finding.verdict == verdict);
+    let has = |level| findings.iter().any(|finding: &Finding| finding.level == level);
     match (has(FindingLevel::Wrong), has(FindingLevel::Unseen)) {
         (true, _) => Err(CommandError::AlreadyReported),
         (false, true) => Err(CommandError::Failed("not all could be looked at".to_owned())),

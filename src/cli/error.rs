@@ -1,4 +1,4 @@
-//! Why a command fails and with which exit code it ends.
+//! Failures of commands, and the exit code of each.
 
 use std::process::ExitCode;
 
@@ -10,25 +10,27 @@ use crate::relay::error::RelayError;
 use crate::savio;
 use crate::store::StoreError;
 
-/// Why a command did not end well.
+/// Failure of a command, one variant for each exit code and way of reporting.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CommandError {
-    /// What the user gave, or what was checked, is wrong. It was shown already.
+    /// The input, or what was checked, is invalid, and the mistakes are printed already.
     #[error("")]
     AlreadyReported,
-    /// What the user gave is wrong.
+    /// The input is invalid.
     #[error("{0}")]
     InvalidInput(String),
-    /// The arguments are right one by one, but not together.
+    /// Each argument is valid, but not their combination.
     #[error("{0}; see --help")]
     Usage(String),
-    /// It could not be done: network, disk, a server.
+    /// The network, the disk or a server failed.
     #[error("{0}")]
     Failed(String),
 }
 
 impl CommandError {
     pub(super) fn exit_code(&self) -> ExitCode {
+        // Scripts can tell input that has to be corrected (1 and 2) from a failure that may pass
+        // (3).
         match self {
             CommandError::AlreadyReported | CommandError::InvalidInput(_) => ExitCode::from(1),
             CommandError::Usage(_) => ExitCode::from(2),
@@ -36,7 +38,7 @@ impl CommandError {
         }
     }
 
-    /// What failed and all that led to it, as the errors tell it.
+    /// Creates a failure with the messages of the error and of all its causes.
     pub(super) fn failed(error: &dyn std::error::Error) -> CommandError {
         CommandError::Failed(chain(error))
     }

@@ -1,5 +1,5 @@
-//! `events` and `dead`: look at what came, send it again, end what is held. They work on the store
-//! itself, whether a relay runs on it or not.
+//! `events` and `dead`: list, show, replay and release events. They open the store itself, beside a
+//! running relay or without one.
 
 mod filter;
 mod list;
@@ -105,7 +105,7 @@ enum DeadCommand {
     },
 }
 
-/// A command on dead events is one on events, with the state given.
+/// Converts a command on dead events into one on events with the filter for that state.
 impl From<DeadArguments> for Arguments {
     fn from(arguments: DeadArguments) -> Arguments {
         let dead = |chosen| FilterOptions { state: Some(State::Dead), chosen };
@@ -123,13 +123,13 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
     let config = input::config(arguments.config.as_deref(), environment)?;
     let store = open(&config)?;
     runtime::block_on(async {
-        let done = dispatch(arguments.command, &store, (&config, environment)).await;
+        let result = dispatch(arguments.command, &store, (&config, environment)).await;
         store.close().await;
-        done
+        result
     })
 }
 
-/// The sources that send to a destination, by the mapping files as they are now.
+/// Returns the sources that send to a destination, by the current mapping files.
 fn senders(
     destination: &str,
     (config, environment): (&Config, &Environment),
@@ -147,6 +147,8 @@ fn senders(
 }
 
 fn open(config: &Config) -> Result<Sqlite, CommandError> {
+    // Never creates a store: a missing one means that the command runs in another folder than the
+    // relay.
     Sqlite::open_beside(&config.store).map_err(|error| match &error {
         OpenError::Missing { .. } => CommandError::InvalidInput(error.to_string()),
         OpenError::File { .. }
@@ -200,11 +202,11 @@ async fn show(
     if json {
         return list::print_json(&EventView::of(&record));
     }
-    shown::print(&list::whole(&record, shown::stdout_look()))
+    shown::print(&list::details(&record, shown::stdout_look()))
 }
 
-async fn release(store: &Sqlite, id: EventId, word: HoldDecision) -> Result<(), CommandError> {
-    match store.release(id, word, clock::now()).await? {
+async fn release(store: &Sqlite, id: EventId, decision: HoldDecision) -> Result<(), CommandError> {
+    match store.release(id, decision, clock::now()).await? {
         ReleaseOutcome::Queued => shown::print(&format!("event {id} goes on: it is queued\n")),
         ReleaseOutcome::Delivered => shown::print(&format!("event {id} is delivered\n")),
         ReleaseOutcome::NotHeld(state) => {

@@ -1,4 +1,4 @@
-//! `healthcheck`: asks the running relay whether it would take a webhook now.
+//! `healthcheck`: asks the running relay whether it is ready to accept webhooks.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::http_client::chain;
 use crate::json;
 use crate::secret::Environment;
 
-/// Longer than the relay waits for its store.
+/// Longest time for the response, more than the relay waits for its store.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -29,14 +29,14 @@ pub(super) struct Arguments {
     config: Option<PathBuf>,
 }
 
-/// What a relay says of itself.
+/// Readiness of a relay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Health {
     Ready,
     NotReady { reasons: Vec<String> },
 }
 
-/// What `/readyz` answers.
+/// Response of `/readyz`.
 #[derive(Debug, Deserialize)]
 struct ReadinessBody {
     status: String,
@@ -47,7 +47,7 @@ struct ReadinessBody {
 pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<(), CommandError> {
     let url = match &arguments.url {
         Some(url) => url.clone(),
-        None => own(input::config(arguments.config.as_deref(), environment)?.listen)?,
+        None => local_url(input::config(arguments.config.as_deref(), environment)?.listen)?,
     };
     match runtime::block_on(ask(url))? {
         Health::Ready => output::print("ready\n"),
@@ -57,8 +57,9 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
     }
 }
 
-/// The relay's own address, seen from this machine.
-pub(super) fn own(listen: SocketAddr) -> Result<Url, CommandError> {
+/// Returns the URL at which this machine reaches a relay that listens on the address.
+pub(super) fn local_url(listen: SocketAddr) -> Result<Url, CommandError> {
+    // Not every system connects to 0.0.0.0 or [::], which stand for all addresses of the machine.
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
@@ -76,15 +77,16 @@ pub(super) async fn ask(mut url: Url) -> Result<Health, CommandError> {
     if matches!(url.path(), "" | "/") {
         url.set_path("/readyz");
     }
-    let undone = |error: reqwest::Error| {
+    let failed = |error: reqwest::Error| {
         CommandError::Failed(format!("no answer from {url}: {}", chain(&error.without_url())))
     };
     let call = client(url.as_str())?.get(url.clone()).timeout(TIMEOUT);
-    let mut response = call.send().await.map_err(undone)?;
+    let mut response = call.send().await.map_err(failed)?;
     let status = response.status().as_u16();
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(undone)? {
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
         body.extend_from_slice(&chunk);
+        // Another program may listen there, and send without end.
         if body.len() > ANSWER_BYTES_MAX {
             break;
         }
@@ -95,10 +97,10 @@ pub(super) async fn ask(mut url: Url) -> Result<Health, CommandError> {
 }
 
 fn health(status: u16, body: &[u8]) -> Option<Health> {
-    let said: ReadinessBody = json::from_slice(body).ok()?;
-    match (status, said.status.as_str()) {
+    let body: ReadinessBody = json::from_slice(body).ok()?;
+    match (status, body.status.as_str()) {
         (200, "ready") => Some(Health::Ready),
-        (503, "not ready") => Some(Health::NotReady { reasons: said.reasons }),
+        (503, "not ready") => Some(Health::NotReady { reasons: body.reasons }),
         _ => None,
     }
 }
@@ -108,19 +110,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_relay_on_all_addresses_is_asked_on_this_machine() {
+    fn local_url_of_a_wildcard_address_is_loopback() {
         let check = |listen: &str, url: &str| {
-            assert_eq!(own(listen.parse().unwrap()).unwrap().as_str(), url);
+            assert_eq!(local_url(listen.parse().unwrap()).unwrap().as_str(), url);
         };
 
         check("0.0.0.0:8080", "http://127.0.0.1:8080/");
         check("[::]:80", "http://[::1]/");
         check("192.0.2.7:9000", "http://192.0.2.7:9000/");
-        assert!(own("127.0.0.1:0".parse().unwrap()).is_err());
+        assert!(local_url("127.0.0.1:0".parse().unwrap()).is_err());
     }
 
     #[test]
-    fn only_a_relay_is_ready() {
+    fn only_a_relay_counts_as_ready() {
         let reasons = vec!["no source is live".to_owned()];
         let not_ready = br#"{"status":"not ready","reasons":["no source is live"]}"#;
 

@@ -1,5 +1,5 @@
-//! `import`: old responses of a file as events of a source, through its mapping. Works on the store
-//! itself, whether a relay runs on it or not.
+//! `import`: imports past responses from a file as events of a source. Opens the store itself,
+//! beside a running relay or without one.
 
 mod reader;
 mod record_mapper;
@@ -37,15 +37,18 @@ use record::RecordError;
 use record_mapper::{DuplicatePolicy, MappedRecord, RecordMapper};
 use summary::ImportSummary;
 
-/// How many records share a commit, as far as their bytes allow.
+/// Number of records, and of bytes, after which a batch is stored.
+// The records of a batch share a commit: with one for each, the wait for the disk would limit the
+// import.
 const BATCH: usize = 256;
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
-/// After a batch a relay beside us has its turn at the disk.
+/// Shortest and longest rest after a batch.
+// A rest about as long as the batch took leaves half of the time to a relay beside the import.
 const REST_MIN: Duration = Duration::from_millis(5);
 const REST_MAX: Duration = Duration::from_millis(50);
 
-/// How many records a dry run shows.
+/// Number of records that a dry run shows.
 const SHOWN: usize = 3;
 
 #[derive(Debug, clap::Args)]
@@ -87,6 +90,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<(), CommandError> {
     let is_standard_input = arguments.file == Path::new("-");
     if arguments.strict && is_standard_input {
+        // Once to check it and once to import it; standard input can be read only once.
         return Err(CommandError::Usage("--strict reads the file twice: name a file".to_owned()));
     }
     let config = input::config(arguments.config.as_deref(), environment)?;
@@ -109,13 +113,13 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
             return Err(CommandError::AlreadyReported);
         }
     }
-    // A file that is not there is told before a store is made for it.
-    let reading = import.begin()?;
+    // The file is opened first: if it does not exist, no store should be created for it.
+    let reader = import.begin()?;
     runtime::block_on(async {
         let store = open(&config.store).await?;
-        let done = import.keep(reading, &store).await;
+        let result = import.store(reader, &store).await;
         store.close().await;
-        import.end(&mut done?)
+        import.end(&mut result?)
     })
 }
 
@@ -126,12 +130,13 @@ fn read_form(path: &Path) -> Result<Value, CommandError> {
     })
 }
 
-/// The store, beside a server; a new one where none was yet.
+/// Opens the store beside a relay, or creates it.
 async fn open(settings: &Settings) -> Result<Sqlite, CommandError> {
     let failed = |error: OpenError| CommandError::failed(&error);
     match Sqlite::open_beside(settings) {
         Err(OpenError::Missing { .. }) => {
-            // Let go at once: a server may start meanwhile.
+            // Closed at once and opened like an existing one, so that a relay can start in the
+            // meantime.
             Sqlite::open(settings).map_err(failed)?.close().await;
             Sqlite::open_beside(settings).map_err(failed)
         }
@@ -139,7 +144,7 @@ async fn open(settings: &Settings) -> Result<Sqlite, CommandError> {
     }
 }
 
-/// One import, from its file to its end.
+/// One run of the command.
 struct ImportRun<'i> {
     arguments: &'i Arguments,
     config: &'i Config,
@@ -148,11 +153,11 @@ struct ImportRun<'i> {
     form: Option<Value>,
 }
 
-/// The file as it is gone through.
+/// Reads the file in batches, and counts its records.
 struct ImportReader<'r> {
     records: RecordReader,
-    clerk: RecordMapper<'r>,
-    report: ImportSummary,
+    mapper: RecordMapper<'r>,
+    summary: ImportSummary,
     rate: Option<Rate>,
 }
 
@@ -165,88 +170,88 @@ impl ImportRun<'_> {
         let format =
             self.arguments.format.unwrap_or_else(|| metered_input::guess(bytes.buffer(), list));
         let records = RecordReader::of(format, bytes, meter.clone(), list);
-        let clerk = RecordMapper {
+        let mapper = RecordMapper {
             file: self.file,
             source: self.source,
             limits,
             format: format.as_str(),
             form: self.form.clone(),
             headers: headers.iter().cloned().collect(),
-            repeats: if *again { DuplicatePolicy::TakenAgain } else { DuplicatePolicy::Skipped },
+            duplicates: if *again { DuplicatePolicy::ImportAgain } else { DuplicatePolicy::Skip },
             now: clock::now(),
         };
-        let records = records.map_err(|unread| self.unread(&unread))?;
-        let report = ImportSummary::new(path.clone(), meter);
-        Ok(ImportReader { records, clerk, report, rate: self.arguments.rate })
+        let records = records.map_err(|error| self.read_error(&error))?;
+        let summary = ImportSummary::new(path.clone(), meter);
+        Ok(ImportReader { records, mapper, summary, rate: self.arguments.rate })
     }
 
-    fn unread(&self, unread: &RecordError) -> CommandError {
+    fn read_error(&self, error: &RecordError) -> CommandError {
         let path = self.arguments.file.display();
-        match unread {
+        match error {
             RecordError::Record { line, .. } | RecordError::Rest { line, .. } => {
-                CommandError::InvalidInput(format!("{path}:{line}: {unread}"))
+                CommandError::InvalidInput(format!("{path}:{line}: {error}"))
             }
-            RecordError::File(_) => CommandError::Failed(format!("{path}: {unread}")),
+            RecordError::File(_) => CommandError::Failed(format!("{path}: {error}")),
         }
     }
 
-    /// Goes through the whole file and keeps nothing.
+    /// Reads the whole file without storing anything.
     fn check(&self) -> Result<ImportSummary, CommandError> {
-        let mut reading = self.begin()?;
+        let mut reader = self.begin()?;
         let mut shown = 0;
         loop {
-            let batch = reading.batch().map_err(|unread| self.unread(&unread))?;
+            let batch = reader.batch().map_err(|error| self.read_error(&error))?;
             let Some(batch) = batch else { break };
-            for (line, taken) in batch {
-                reading.report.events += taken.webhook.events.len() as u64;
+            for (line, mapped) in batch {
+                reader.summary.events += mapped.webhook.events.len() as u64;
                 if self.arguments.dry_run && !self.arguments.json && shown < SHOWN {
                     shown += 1;
-                    reading.report.clear();
-                    show_requests(line, &taken.requests)?;
+                    reader.summary.clear();
+                    show_requests(line, &mapped.requests)?;
                 }
             }
-            reading.report.show_progress();
+            reader.summary.show_progress();
         }
-        Ok(reading.report)
+        Ok(reader.summary)
     }
 
-    async fn keep(
+    async fn store(
         &self,
-        mut reading: ImportReader<'_>,
+        mut reader: ImportReader<'_>,
         store: &Sqlite,
     ) -> Result<ImportSummary, CommandError> {
         loop {
             let start = Instant::now();
-            let batch = reading.batch().map_err(|unread| self.unread(&unread))?;
+            let batch = reader.batch().map_err(|error| self.read_error(&error))?;
             let Some(batch) = batch else { break };
             let webhooks: Vec<Webhook> = batch.into_iter().map(|(_, it)| it.webhook).collect();
             let events: u64 = webhooks.iter().map(|it| it.events.len() as u64).sum();
-            let kept = store.store_all(webhooks).await;
-            let kept = kept.map_err(|error| interrupted(&error, &mut reading.report))?;
-            let new: u64 = kept.iter().map(|kept| kept.new_events() as u64).sum();
-            reading.report.events += new;
-            reading.report.repeats += events - new;
-            reading.report.show_progress();
+            let stored = store.store_all(webhooks).await;
+            let stored = stored.map_err(|error| interrupted(&error, &mut reader.summary))?;
+            let new: u64 = stored.iter().map(|stored| stored.new_events() as u64).sum();
+            reader.summary.events += new;
+            reader.summary.repeats += events - new;
+            reader.summary.show_progress();
             sleep(start.elapsed().clamp(REST_MIN, REST_MAX)).await;
         }
-        Ok(reading.report)
+        Ok(reader.summary)
     }
 
-    fn end(&self, report: &mut ImportSummary) -> Result<(), CommandError> {
-        report.clear();
+    fn end(&self, summary: &mut ImportSummary) -> Result<(), CommandError> {
+        summary.clear();
         let text = match (self.arguments.json, self.arguments.dry_run) {
-            (true, _) => shown::json(&format!("{:#}\n", report.as_json())),
-            (false, true) => report.foretold(),
-            (false, false) => report.told(),
+            (true, _) => shown::json(&format!("{:#}\n", summary.as_json())),
+            (false, true) => summary.dry_run_text(),
+            (false, false) => summary.text(),
         };
         shown::print(&text)?;
-        if report.wrong > 0 { Err(CommandError::AlreadyReported) } else { Ok(()) }
+        if summary.wrong > 0 { Err(CommandError::AlreadyReported) } else { Ok(()) }
     }
 }
 
-fn interrupted(error: &crate::store::StoreError, report: &mut ImportSummary) -> CommandError {
-    report.clear();
-    let events = report.events;
+fn interrupted(error: &crate::store::StoreError, summary: &mut ImportSummary) -> CommandError {
+    summary.clear();
+    let events = summary.events;
     CommandError::Failed(format!(
         "{error}; {events} events were imported: run it again, it is safe"
     ))
@@ -259,33 +264,33 @@ fn show_requests(line: u64, requests: &[Request]) -> Result<(), CommandError> {
 }
 
 impl ImportReader<'_> {
-    /// The next records that are to be kept; none at the end of the file.
+    /// Reads the next batch of records with events; none at the end of the file.
     fn batch(&mut self) -> Result<Option<Vec<(u64, MappedRecord)>>, RecordError> {
         let (mut batch, mut bytes, mut has_read) = (Vec::new(), 0, false);
         for _ in 0..BATCH {
             let Some(next) = self.records.next() else { break };
-            // Nothing is to wait longer because the clock was set back meanwhile.
-            self.clerk.now = self.clerk.now.min(clock::now());
+            // If the clock is set back during the import, due times follow it: the events would
+            // wait longer otherwise.
+            self.mapper.now = self.mapper.now.min(clock::now());
             has_read = true;
             match next {
                 Ok(record) => {
                     let due_at = self.due_at();
-                    self.report.records += 1;
-                    match self.clerk.take(&record, due_at) {
-                        Ok(taken) => {
-                            bytes += taken.webhook.body.len();
-                            batch.extend(self.sort_out(taken).map(|taken| (record.line, taken)));
+                    self.summary.records += 1;
+                    match self.mapper.map_record(&record, due_at) {
+                        Ok(mapped) => {
+                            bytes += mapped.webhook.body.len();
+                            batch.extend(self.count(mapped).map(|mapped| (record.line, mapped)));
                         }
-                        Err(reason) => self.report.wrong(record.line, &reason),
+                        Err(reason) => self.summary.wrong(record.line, &reason),
                     }
                 }
                 Err(RecordError::File(error)) => return Err(error.into()),
                 Err(
-                    ref
-                    unread @ (RecordError::Record { line, .. } | RecordError::Rest { line, .. }),
+                    ref error @ (RecordError::Record { line, .. } | RecordError::Rest { line, .. }),
                 ) => {
-                    self.report.records += 1;
-                    self.report.wrong(line, &unread.to_string());
+                    self.summary.records += 1;
+                    self.summary.wrong(line, &error.to_string());
                 }
             }
             if bytes > BATCH_BYTES {
@@ -295,21 +300,24 @@ impl ImportReader<'_> {
         Ok(has_read.then_some(batch))
     }
 
-    fn sort_out(&mut self, mut taken: MappedRecord) -> Option<MappedRecord> {
-        self.report.notes(std::mem::take(&mut taken.notes));
-        if taken.webhook.events.is_empty() {
-            let reason = taken.ignored.unwrap_or_else(|| "it carries no events".to_owned());
-            self.report.ignored(reason);
+    /// Counts a record, and returns it if it has events.
+    fn count(&mut self, mut mapped: MappedRecord) -> Option<MappedRecord> {
+        self.summary.notes(std::mem::take(&mut mapped.notes));
+        if mapped.webhook.events.is_empty() {
+            let reason = mapped.ignored.unwrap_or_else(|| "it carries no events".to_owned());
+            self.summary.ignored(reason);
             return None;
         }
-        self.report.requests(&taken.requests);
-        Some(taken)
+        self.summary.requests(&mapped.requests);
+        Some(mapped)
     }
 
-    /// The pace counts what is taken in, be it new or not: a repeated import ends no sooner.
+    /// Returns the due time of the next record by the rate.
     fn due_at(&self) -> Timestamp {
-        let taken = u32::try_from(self.report.records).unwrap_or(u32::MAX);
-        let wait = self.rate.map(|rate| rate.interval().saturating_mul(taken)).unwrap_or_default();
-        self.clerk.now.saturating_add(wait).unwrap_or(self.clerk.now)
+        // By all records, new or not: whether one is a duplicate is known only once it is stored.
+        let records = u32::try_from(self.summary.records).unwrap_or(u32::MAX);
+        let interval = self.rate.map(Rate::interval).unwrap_or_default();
+        let wait = interval.saturating_mul(records);
+        self.mapper.now.saturating_add(wait).unwrap_or(self.mapper.now)
     }
 }

@@ -1,4 +1,4 @@
-//! What the commands read: the configuration, the mapping files, payloads.
+//! Input of commands: the configuration, mapping files, payloads.
 
 use std::path::Path;
 
@@ -11,10 +11,10 @@ use crate::mapping_file::file::MappingFile;
 use crate::mapping_file::location::{Location, LocationError};
 use crate::secret::Environment;
 
-/// Of a payload, or what else is read whole; intake's own limit comes after.
+/// Largest file or standard input that is read. The limits of intake apply after that.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// The configuration; its mistakes and warnings are shown.
+/// Reads the configuration, and prints its mistakes and warnings.
 pub(super) fn config(
     path: Option<&Path>,
     environment: &Environment,
@@ -27,7 +27,8 @@ pub(super) fn config(
     config
 }
 
-/// As `config`, for a command that continues after mistakes; with the number of mistakes.
+/// Reads as much of the configuration as is valid, prints its mistakes, and returns their number.
+// `check` should show the mistakes of mapping files in the same run.
 pub(super) fn config_in_part(
     path: Option<&Path>,
     environment: &Environment,
@@ -44,7 +45,7 @@ fn show_all(read: &config::ReadDocuments) {
     }
 }
 
-/// The configured mapping files.
+/// Reads the configured mapping files.
 pub(super) fn mapping_files(
     config: &Config,
     environment: &Environment,
@@ -52,7 +53,7 @@ pub(super) fn mapping_files(
     Location::of(config.mappings.as_deref()).files(&config.destination_names(), environment)
 }
 
-/// One of them, by its source's name; or any other, by its path.
+/// Reads a configured mapping file by the name of its source, or any other by its path.
 pub(super) fn mapping_file(
     name: &str,
     config: &Config,
@@ -62,14 +63,14 @@ pub(super) fn mapping_file(
     location.file(name, &config.destination_names(), environment)
 }
 
-/// A file's content, or that of standard input for `-`.
+/// Reads a file, or standard input for `-`.
 pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, CommandError> {
     Ok(file::read_named(path, BYTES_MAX)?)
 }
 
-/// A header on the command line.
-pub(super) fn header(written: &str) -> Result<(String, String), String> {
-    let (name, value) = written.split_once(':').ok_or("write it as NAME:VALUE")?;
+/// Parses a header on the command line. The name becomes lower-case.
+pub(super) fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("write it as NAME:VALUE")?;
     if name.trim().is_empty() {
         return Err("a header has a name".to_owned());
     }

@@ -1,4 +1,5 @@
-//! How requests look on a terminal: one line per field, longer texts below each other.
+//! Output of commands: tables, requests field by field, and texts of strangers made safe for a
+//! terminal.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
@@ -11,17 +12,17 @@ use crate::diagnostics::report::OutputStyle;
 pub(super) use crate::diagnostics::visible;
 use crate::event::Request;
 
-/// How standard output is looked at.
+/// Style for standard output.
 pub(super) fn stdout_look() -> OutputStyle {
     if std::io::stdout().is_terminal() { OutputStyle::Terminal } else { OutputStyle::Plain }
 }
 
-/// How standard error is looked at.
+/// Style for standard error.
 pub(super) fn stderr_look() -> OutputStyle {
     if std::io::stderr().is_terminal() { OutputStyle::Terminal } else { OutputStyle::Plain }
 }
 
-/// The text in bold, where that can be shown.
+/// Returns the text in bold on a terminal.
 pub(super) fn bold(text: &str, look: OutputStyle) -> String {
     match look {
         OutputStyle::Terminal => format!("\u{1b}[1m{text}\u{1b}[0m"),
@@ -29,8 +30,9 @@ pub(super) fn bold(text: &str, look: OutputStyle) -> String {
     }
 }
 
-/// Prints a text to standard output. A reader that went away, as `head` does, is no failure.
+/// Prints a text to standard output. A closed pipe, such as that of `head`, is no failure.
 pub(super) fn print(text: &str) -> Result<(), CommandError> {
+    // Flushed at once, so that a full disk is this command's failure; `println!` would panic.
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
@@ -40,13 +42,16 @@ pub(super) fn print(text: &str) -> Result<(), CommandError> {
     }
 }
 
-/// Says something on standard error. That nobody reads it any more is no reason to stop.
+/// Prints a line to standard error.
 pub(super) fn tell(text: &str) {
+    // A closed standard error is no reason to stop.
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// JSON, with terminal control characters written as escapes: serde escapes no more of it than JSON demands.
+/// Replaces terminal control characters in JSON text by escapes.
 pub(super) fn json(text: &str) -> String {
+    // serde_json escapes only what JSON requires: DEL, C1 controls and those that change the
+    // direction of text stay.
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         if is_terminal_control(c) && c != '\n' {
@@ -58,17 +63,18 @@ pub(super) fn json(text: &str) -> String {
     shown
 }
 
-/// A text that may be a stranger's, without line ends, which would make lines that look like ours.
+/// Returns the text in one line, so that a text of a stranger cannot add lines that look like the
+/// program's own.
 pub(super) fn line(text: &str) -> String {
     visible(text.trim_end()).replace('\n', " ")
 }
 
-/// A text in one line, its white space narrowed.
+/// Returns the text in one line, with each white space reduced to one space.
 pub(super) fn one_line(text: &str) -> String {
     visible(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// A text in one line of a table, shortened where the line has to fit a terminal.
+/// Returns the text for a cell of a table, shortened on a terminal.
 pub(super) fn cell(text: &str, chars_max: usize, look: OutputStyle) -> String {
     match look {
         OutputStyle::Terminal => shorten(&one_line(text), chars_max),
@@ -83,7 +89,7 @@ fn shorten(text: &str, chars: usize) -> String {
     text.chars().take(chars - 1).chain(['…']).collect()
 }
 
-/// Rows in columns, below their names.
+/// Formats rows in columns below their names.
 pub(super) fn table<const N: usize>(
     names: [&str; N],
     rows: &[[String; N]],
@@ -104,14 +110,14 @@ pub(super) fn table<const N: usize>(
     shown
 }
 
-/// A request with its fields, each line indented by two spaces below the kind.
+/// Formats a request: its kind, and below it its fields.
 pub(super) fn request(request: &Request, look: OutputStyle) -> String {
     let mut shown = bold(request.kind.as_str(), look) + "\n";
     shown += &fields(request.body.iter());
     shown
 }
 
-/// Names and values in two columns.
+/// Formats names and values in two columns, indented by two spaces.
 pub(super) fn fields<'a>(fields: impl Iterator<Item = (&'a String, &'a Value)> + Clone) -> String {
     let fields = fields.map(|(name, value)| (line(name), value));
     let width = fields.clone().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
@@ -148,7 +154,7 @@ mod tests {
     use crate::event::RequestKind;
 
     #[test]
-    fn a_request_is_shown_field_by_field() {
+    fn request_is_shown_field_by_field() {
         let body = json!({"problem": "Slow\u{1b}[2J\nreally", "tags": ["a", "b"]});
         let body = body.as_object().unwrap().clone();
 

@@ -1,4 +1,4 @@
-//! `try`: the requests that a payload becomes. Nothing is kept or sent.
+//! `try`: shows the requests that a payload is mapped to. Nothing is stored or sent.
 
 use std::path::PathBuf;
 
@@ -36,14 +36,14 @@ pub(super) struct Arguments {
     config: Option<PathBuf>,
 }
 
-/// What one payload became.
+/// Result of mapping one payload.
 struct PreviewRun {
     requests: Vec<Request>,
     notes: Vec<String>,
-    /// Why there may be no request.
+    /// Reason why there are no requests, if the source ignores the payload.
     ignored: Option<String>,
     explanations: Vec<Explanation>,
-    /// Why there is no more.
+    /// Error of the first event that cannot be mapped.
     failed: Option<MappingError>,
 }
 
@@ -58,30 +58,27 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
     let headers: Headers = arguments.headers.into_iter().collect();
     let limits = config.intake.limits();
     let sample = SamplePayload { headers, body };
-    let mut tried = attempt(&file, &sample, &limits)?;
-    if let Some(error) = tried.failed {
+    let mut run = map(&file, &sample, &limits)?;
+    if let Some(error) = run.failed {
         if arguments.explain {
-            tried
-                .explanations
-                .iter()
-                .for_each(|it| shown::tell(&explained(it, OutputStyle::Plain)));
+            run.explanations.iter().for_each(|it| shown::tell(&explained(it, OutputStyle::Plain)));
         }
         return Err(CommandError::InvalidInput(error.to_string()));
     }
-    tried.notes.extend(tried.requests.is_empty().then(|| header_missing(&file, &sample)).flatten());
+    run.notes.extend(run.requests.is_empty().then(|| header_missing(&file, &sample)).flatten());
     let text = match (arguments.json, arguments.explain) {
-        (true, false) => pretty(&json!(tried.requests)),
+        (true, false) => pretty(&json!(run.requests)),
         (true, true) => pretty(&json!({
-            "requests": tried.requests,
-            "explain": tried.explanations.iter().flat_map(|it| &it.fields).collect::<Vec<_>>(),
-            "blocks": tried.explanations.iter().flat_map(|it| &it.blocks).collect::<Vec<_>>(),
+            "requests": run.requests,
+            "explain": run.explanations.iter().flat_map(|it| &it.fields).collect::<Vec<_>>(),
+            "blocks": run.explanations.iter().flat_map(|it| &it.blocks).collect::<Vec<_>>(),
         })),
-        (false, explain) => tried.show(explain),
+        (false, explain) => run.show(explain),
     };
     shown::print(&text)
 }
 
-fn attempt(
+fn map(
     file: &MappingFile,
     sample: &SamplePayload,
     limits: &PayloadLimits,
@@ -89,7 +86,7 @@ fn attempt(
     let carried =
         file.carried(sample, limits, clock::now()).ok_or(CommandError::AlreadyReported)?;
     let carried = carried.map_err(|error| CommandError::InvalidInput(error.to_string()))?;
-    let mut tried = PreviewRun {
+    let mut run = PreviewRun {
         requests: Vec::new(),
         notes: carried.notes,
         ignored: carried.ignored,
@@ -97,26 +94,29 @@ fn attempt(
         failed: None,
     };
     for (event, payload) in &carried.events {
-        tried.explanations.push(file.mapping.explain(event, payload));
+        run.explanations.push(file.mapping.explain(event, payload));
         match file.mapping.apply(event, payload) {
             Ok(mapped) => {
-                tried.requests.extend(mapped.requests);
-                tried.notes.extend(mapped.notes);
+                run.requests.extend(mapped.requests);
+                run.notes.extend(mapped.notes);
             }
-            Err(unmappable) => {
-                tried.failed = Some(unmappable);
+            Err(error) => {
+                run.failed = Some(error);
                 break;
             }
         }
     }
-    Ok(tried)
+    Ok(run)
 }
 
-/// Where the file's own tests give a header, a payload alone may not say what it is.
+/// Returns a note if the file's own tests have a header that the sample lacks: the event's type may
+/// be in it.
 fn header_missing(file: &MappingFile, sample: &SamplePayload) -> Option<String> {
-    let given = |name: &String| sample.headers.contains_key(name);
-    let (name, value) =
-        file.tests.iter().find_map(|test| test.headers.iter().find(|(name, _)| !given(name)))?;
+    let is_present = |name: &String| sample.headers.contains_key(name);
+    let (name, value) = file
+        .tests
+        .iter()
+        .find_map(|test| test.headers.iter().find(|(name, _)| !is_present(name)))?;
     Some(format!("its tests have a header that is not given here, such as --header {name}:{value}"))
 }
 
@@ -137,21 +137,21 @@ impl PreviewRun {
     }
 }
 
-/// Where each value is from; for an empty one, what was asked.
+/// Formats the origin of each value; for an empty one, the queries that were tried.
 fn explained(explanation: &Explanation, look: OutputStyle) -> String {
     let mut lines = shown::bold("how each value was found", look) + "\n";
-    for story in &explanation.fields {
-        let asked: Vec<&str> = story.tried.iter().map(|it| it.query.as_str()).collect();
-        let empty = || format!("empty; asked were {}", asked.join(" and "));
-        let found = story.query.clone().unwrap_or_else(empty).replace('\n', "\\n");
+    for field in &explanation.fields {
+        let tried: Vec<&str> = field.tried.iter().map(|it| it.query.as_str()).collect();
+        let empty = || format!("empty; asked were {}", tried.join(" and "));
+        let found = field.query.clone().unwrap_or_else(empty).replace('\n', "\\n");
         let found = shown::visible(&found);
-        let note = story.note.as_ref().map(|note| format!(" ({})", shown::line(note)));
+        let note = field.note.as_ref().map(|note| format!(" ({})", shown::line(note)));
         let note = note.unwrap_or_default();
-        lines += &format!("  {}: {found}{note}\n", story.field);
+        lines += &format!("  {}: {found}{note}\n", field.field);
     }
-    for story in explanation.blocks.iter().filter(|story| story.requests == 0) {
+    for block in explanation.blocks.iter().filter(|block| block.requests == 0) {
         lines +=
-            &format!("  {}: no request, {}\n", story.block, shown::line(&story.reasons.join(", ")));
+            &format!("  {}: no request, {}\n", block.block, shown::line(&block.reasons.join(", ")));
     }
     lines
 }

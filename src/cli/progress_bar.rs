@@ -1,13 +1,13 @@
-//! How far something is, on a terminal; elsewhere nothing.
+//! A progress bar on a terminal; nothing elsewhere.
 
 use std::io::{IsTerminal, Write as _};
 use std::time::{Duration, Instant};
 
 const CELLS: u64 = 24;
-/// More often nobody can read.
+/// Shortest time between two updates; faster ones cannot be read.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// The last line of standard error while something goes on.
+/// A line on standard error that is rewritten in place, and removed when dropped.
 #[derive(Debug)]
 pub(super) struct ProgressBar {
     is_terminal: bool,
@@ -19,14 +19,15 @@ impl ProgressBar {
         ProgressBar { is_terminal: std::io::stderr().is_terminal(), shown_at: None }
     }
 
-    /// A bar beside rows on standard output: none where these go to a terminal, since a row in the making has no
-    /// line end yet, and the bar would erase it.
+    /// Creates a bar for a command that prints rows to standard output. There is none if they go to
+    /// a terminal.
     pub(super) fn beside_rows() -> ProgressBar {
+        // A row that is not complete has no line end yet, and the bar would erase it.
         let is_terminal = std::io::stderr().is_terminal() && !std::io::stdout().is_terminal();
         ProgressBar { is_terminal, shown_at: None }
     }
 
-    /// So much of a whole, if that is known, and words about it.
+    /// Shows a part of a whole, if that is known, and a description.
     pub(super) fn show(&mut self, part: u64, whole: Option<u64>, words: &str) {
         let is_early = self.shown_at.is_some_and(|at| at.elapsed() < INTERVAL);
         if !self.is_terminal || is_early {
@@ -36,7 +37,7 @@ impl ProgressBar {
         write(&format!("\r\u{1b}[K{}", line(part, whole, words)));
     }
 
-    /// Makes room for other output.
+    /// Removes the bar before other output.
     pub(super) fn clear(&mut self) {
         if self.shown_at.take().is_some() {
             write("\r\u{1b}[K");
@@ -63,7 +64,7 @@ fn line(part: u64, whole: Option<u64>, words: &str) -> String {
 
 fn write(text: &str) {
     let mut stderr = std::io::stderr().lock();
-    // That nobody sees it is no reason to stop.
+    // A closed standard error is no reason to stop.
     let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
 }
 
@@ -72,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bar_shows_how_much_is_done() {
+    fn bar_shows_the_share_that_is_done() {
         assert_eq!(line(1, Some(4), "read"), format!("[######{}]  25 % read", " ".repeat(18)));
         assert_eq!(line(9, Some(4), "read"), format!("[{}] 100 % read", "#".repeat(24)));
         assert_eq!(line(7, None, "read"), "7 read");

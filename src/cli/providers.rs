@@ -1,4 +1,4 @@
-//! `providers`: the tools that are known, and one of them in full.
+//! `providers`: lists the known providers, or shows the file of one.
 
 use serde_json::{Map, Value, json};
 
@@ -27,7 +27,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     output::print(&text)
 }
 
-/// The provider file of this name.
+/// Returns the provider file of this name.
 pub(super) fn text(name: &str) -> Result<&'static str, CommandError> {
     Provider::builtin(name).ok_or_else(|| {
         let help = match nearest(name, Provider::names()) {
@@ -38,14 +38,14 @@ pub(super) fn text(name: &str) -> Result<&'static str, CommandError> {
     })
 }
 
-/// The provider file as JSON.
+/// Returns the provider file as JSON.
 fn entries(name: &str) -> Result<Map<String, Value>, CommandError> {
     let file: Map<String, Value> =
         toml::from_str(text(name)?).expect("a test reads every provider file");
     Ok(file)
 }
 
-/// What the list says of one.
+/// Returns the entry of a provider in the list.
 fn summary(name: &str) -> Value {
     let file = entries(name).unwrap_or_default();
     json!({
@@ -57,7 +57,7 @@ fn summary(name: &str) -> Value {
     })
 }
 
-/// Whether a mapping file for it comes with the program.
+/// Returns whether the program includes a mapping file for the provider.
 fn has_mapping(name: &str) -> bool {
     bundle::text(&format!("{name}.toml")).is_some()
 }

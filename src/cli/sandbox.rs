@@ -1,4 +1,4 @@
-//! `sandbox`: a Savio on this machine, with trouble on demand.
+//! `sandbox`: runs a local stand-in for Savio, with faults on demand.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -54,14 +54,14 @@ pub(super) fn run(arguments: Arguments) -> Result<(), CommandError> {
     let settings = arguments.settings()?;
     runtime::block_on(async {
         let (listener, address) = listener::bind(listen).await?;
-        let mut said = format!(
+        let mut text = format!(
             "Savio's sandbox is at http://{address}/app/api/\n\
              what it holds:       http://{address}/sandbox/feedback (contacts, companies, feature-requests)\n"
         );
         if settings.faults.chance() {
-            said += &format!("the same faults again: --fault-seed {}\n", settings.faults.seed);
+            text += &format!("the same faults again: --fault-seed {}\n", settings.faults.seed);
         }
-        print(&said)?;
+        print(&text)?;
         let served = sandbox::serve(listener, settings, stopped()).await;
         served.map_err(|error| CommandError::Failed(error.to_string()))
     })

@@ -1,4 +1,4 @@
-//! `schema`: the JSON Schemas that editors use while somebody writes a mapping file or relay.toml.
+//! `schema`: prints the JSON Schemas of mapping files and of relay.toml, for editors.
 
 use clap::ValueEnum;
 

@@ -1,4 +1,4 @@
-//! `send`: signs a payload as its provider would, and posts it.
+//! `send`: signs a payload like its provider, and posts it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -46,10 +46,10 @@ pub(super) struct Arguments {
 
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// What a compressed payload may come to where it is signed as it was before.
+/// Largest decompressed payload, for providers that sign the body as it was before compression.
 const COVERED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// What the relay said to a webhook.
+/// The relay's response to a webhook.
 pub(super) struct RelayResponse {
     pub(super) status: u16,
     pub(super) body: String,
@@ -58,7 +58,7 @@ pub(super) struct RelayResponse {
 pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), CommandError> {
     let config = input::config(arguments.config.as_deref(), environment)?;
     let file = input::mapping_file(&arguments.source, &config, environment)?;
-    let source = sound(&file)?;
+    let source = live_source(&file)?;
     let body = input::bytes(&arguments.payload)?;
     let sample = SamplePayload { headers: arguments.headers.into_iter().collect(), body };
     let own = || format!("http://{}/hooks/{}", config.listen, source.name);
@@ -73,23 +73,24 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
         key: key.as_ref(),
     };
 
-    let said = runtime::block_on(async { webhook.post(&client(&url)?, &url, clock::now()).await })?;
-    output::print(&format!("{} {}\n", said.status, output::line(&said.body)))?;
-    match said.status {
+    let response =
+        runtime::block_on(async { webhook.post(&client(&url)?, &url, clock::now()).await })?;
+    output::print(&format!("{} {}\n", response.status, output::line(&response.body)))?;
+    match response.status {
         200..=299 => Ok(()),
         500.. => Err(CommandError::Failed("the relay could not take it".to_owned())),
         _ => Err(CommandError::InvalidInput("the relay refused it".to_owned())),
     }
 }
 
-fn sound(file: &MappingFile) -> Result<&Source, CommandError> {
+fn live_source(file: &MappingFile) -> Result<&Source, CommandError> {
     if let SourceStatus::Off { reason } = file.standing(clock::now()) {
         return Err(CommandError::InvalidInput(format!("the source is off: {reason}")));
     }
     file.source.as_deref().ok_or(CommandError::AlreadyReported)
 }
 
-/// What signs as the provider does; none where nothing is signed.
+/// Returns the key that signs like the provider; none if the source needs no secret.
 fn signing_key(
     source: &Source,
     private: Option<&Path>,
@@ -107,14 +108,15 @@ fn signing_key(
     let key = source.keys.iter().find(|key| key.in_force(clock::now()));
     let key = key.and_then(Key::signing_key);
     key.map(Some).ok_or_else(|| {
-        let wanted = "its provider signs with a private key: name one with --private-key FILE";
-        CommandError::InvalidInput(wanted.to_owned())
+        let message = "its provider signs with a private key: name one with --private-key FILE";
+        CommandError::InvalidInput(message.to_owned())
     })
 }
 
-/// What cannot even be built is the address or a header as it was given.
 fn failure(error: &reqwest::Error) -> CommandError {
     let message = chain(error);
+    // A request that cannot be built has an invalid URL or header, which come from the command
+    // line.
     if error.is_builder() {
         CommandError::InvalidInput(message)
     } else {
@@ -123,23 +125,24 @@ fn failure(error: &reqwest::Error) -> CommandError {
 }
 
 pub(super) fn client(url: &str) -> Result<Client, CommandError> {
-    // It fails only where a provider was installed before, which serves as well.
+    // It fails only if a provider is installed already, which will do as well.
     drop(rustls::crypto::ring::default_provider().install_default());
     let mut client = Client::builder()
         .user_agent(concat!("savio-relay/", env!("CARGO_PKG_VERSION")))
         .timeout(TIMEOUT);
     if !url.starts_with("https:") {
-        // TLS is not spoken, so a machine without CA certificates will do.
+        // The relay on this machine is not reached through a proxy of the environment. TLS is not
+        // used, so a machine without CA certificates will do.
         client = client.no_proxy().tls_certs_only([]);
     }
     client.build().map_err(|error| CommandError::Failed(chain(&error)))
 }
 
-/// A payload as its provider would send it.
+/// A webhook as its provider would send it.
 pub(super) struct OutgoingWebhook<'w> {
     pub(super) source: &'w Source,
     pub(super) sample: &'w SamplePayload,
-    /// The address as the provider knows it.
+    /// The URL as the provider knows it.
     pub(super) signed_url: Option<&'w str>,
     pub(super) key: Option<&'w SigningKey>,
 }
@@ -153,13 +156,14 @@ impl OutgoingWebhook<'_> {
     ) -> Result<RelayResponse, CommandError> {
         let mut url: Url =
             url.parse().map_err(|error| CommandError::InvalidInput(format!("{url}: {error}")))?;
+        // A fragment is never sent, and must not be signed either.
         url.set_fragment(None);
-        let stamp = self.stamp(&url, now)?;
+        let signed = self.sign(&url, now)?;
         let mut headers: Headers = self.sample.headers.clone();
         headers.entry(CONTENT_TYPE.to_string()).or_insert("application/json".to_owned());
-        headers.extend(stamp.headers);
-        let body = stamp.body.unwrap_or_else(|| self.sample.body.clone());
-        let mut request = http.post(with_parameters(url.as_str(), &stamp.query)).body(body);
+        headers.extend(signed.headers);
+        let body = signed.body.unwrap_or_else(|| self.sample.body.clone());
+        let mut request = http.post(with_parameters(url.as_str(), &signed.query)).body(body);
         for (name, value) in &headers {
             request = request.header(name, value);
         }
@@ -168,9 +172,9 @@ impl OutgoingWebhook<'_> {
         Ok(RelayResponse { status, body: answer.text().await.map_err(|error| failure(&error))? })
     }
 
-    /// What proves the payload. A header or a parameter that is signed and not given, such as a nonce, is
-    /// made up.
-    fn stamp(&self, url: &Url, now: Timestamp) -> Result<SignedParts, CommandError> {
+    /// Returns what the signature adds to the request. Signed headers and parameters that are
+    /// missing get a random value.
+    fn sign(&self, url: &Url, now: Timestamp) -> Result<SignedParts, CommandError> {
         let Some(key) = self.key else { return Ok(SignedParts::default()) };
         let signature = &self.source.signature;
         let sample = self.sample;
@@ -180,25 +184,26 @@ impl OutgoingWebhook<'_> {
         })?;
         let mut headers = sample.headers.clone();
         headers.entry(CONTENT_TYPE.to_string()).or_insert("application/json".to_owned());
-        let mut made_up = SignedParts::default();
+        let mut generated = SignedParts::default();
+        // Each turn adds one that the signature lacks: only the attempt to sign shows which.
         loop {
-            let url = with_parameters(&self.provider_url(url), &made_up.query);
-            let presented = SignedRequest {
+            let url = with_parameters(&self.provider_url(url), &generated.query);
+            let request = SignedRequest {
                 method: "POST",
                 url: Some(&url),
                 query: url.split_once('?').map(|(_, query)| query),
                 headers: &headers,
                 body: &body,
             };
-            match signature.sign(key, &presented, now) {
-                Ok(stamp) => return Ok(made_up.and(stamp)),
+            match signature.sign(key, &request, now) {
+                Ok(signed) => return Ok(generated.and(signed)),
                 Err(SignError::NoHeader(name)) if !headers.contains_key(&name) => {
                     let nonce = Uuid::new_v4().to_string();
                     headers.insert(name.clone(), nonce.clone());
-                    made_up.headers.push((name, nonce));
+                    generated.headers.push((name, nonce));
                 }
                 Err(SignError::NoParameter(name)) => {
-                    made_up.query.push((name, Uuid::new_v4().to_string()));
+                    generated.query.push((name, Uuid::new_v4().to_string()));
                 }
                 Err(error) => {
                     return Err(CommandError::InvalidInput(format!(
@@ -209,7 +214,7 @@ impl OutgoingWebhook<'_> {
         }
     }
 
-    /// The address as the provider knows it, with the query that is sent.
+    /// Returns the URL as the provider knows it, with the query that is sent.
     fn provider_url(&self, url: &Url) -> String {
         match (self.signed_url, url.query()) {
             (None, _) => url.to_string(),

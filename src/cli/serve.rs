@@ -1,4 +1,4 @@
-//! `serve`: runs the relay until a signal comes.
+//! `serve`: runs the relay until SIGTERM or SIGINT.
 
 mod startup_report;
 
@@ -19,17 +19,19 @@ pub(super) fn run(path: Option<&Path>, environment: &Environment) -> Result<(), 
     let config = input::config(path, environment)?;
     telemetry::logs::start(&config.log);
     let format = config.log.format;
+    // After the log is set up, in which a failure is reported, and before any connection.
     raise_open_files();
     runtime::block_on(async {
+        // Before the start, during which a signal should already stop the relay in order.
         let signalled = stopped();
-        // Before the files are read, so that no change after it is overlooked.
+        // Before the files are read, so that no later change is missed.
         let reloader = Reloader::begin(path, &config, environment);
         let files = input::mapping_files(&config, environment)?;
         startup_report::show_mistakes(&files, format);
         let relay = Relay::start(config, &files).await?;
         startup_report::print(&relay, &files, format);
         relay.warn_of_waiting(&files).await;
-        let ended = tokio::select! {
+        let result = tokio::select! {
             () = signalled => {
                 info!("shutting down");
                 Ok(())
@@ -40,22 +42,24 @@ pub(super) fn run(path: Option<&Path>, environment: &Environment) -> Result<(), 
             }
         };
         let stopped = relay.stop().await;
-        ended.and(stopped.map_err(CommandError::from))
+        result.and(stopped.map_err(CommandError::from))
     })
 }
 
-/// More than all connections, the store and what is watched need.
+/// Limit of open files that the relay requests, more than all connections, the store and watched
+/// folders need.
 const OPEN_FILES_MAX: u64 = 16_384;
 
-/// Many systems let a process open 1,024 files unless it asks for more, of which a flood of connections
-/// would leave none for the store.
+/// Raises the soft limit of open files.
+// Many systems start processes with a soft limit of 1,024, of which a flood of connections would
+// leave none for the store.
 fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
-    let wanted = limit.maximum.map_or(OPEN_FILES_MAX, |most| most.min(OPEN_FILES_MAX));
-    if limit.current.is_some_and(|current| current < wanted) {
-        let raised = Rlimit { current: Some(wanted), maximum: limit.maximum };
+    let target = limit.maximum.map_or(OPEN_FILES_MAX, |most| most.min(OPEN_FILES_MAX));
+    if limit.current.is_some_and(|current| current < target) {
+        let raised = Rlimit { current: Some(target), maximum: limit.maximum };
         if let Err(error) = setrlimit(Resource::Nofile, raised) {
-            warn!(%error, "cannot raise the number of files that may be open to {wanted}");
+            warn!(%error, "cannot raise the number of files that may be open to {target}");
         }
     }
 }

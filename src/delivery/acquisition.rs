@@ -1,40 +1,44 @@
-//! How an event comes to its locks: it asks who is in hand, then the store, and which step is next. Pure.
+//! The steps by which an event acquires its locks: it checks the claimed events, then the store.
+//! Pure.
 
 use super::conflicts::{Conflicts, LockRequest, LockResult, Seq};
 use crate::event::RecordKey;
 use crate::store::EarlierUpsert;
 
-/// The steps of one event. The store is asked after those who are in hand, since events go from there to the store: none
-/// is missed.
+/// Acquisition of the locks of one request.
+// The store is read after the claimed events were checked. Events move from the claimed ones to the
+// store, so in this order none is missed; in the other order, one could move after the store was
+// read and before the claimed events are checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(test, derive(Hash))]
 pub(super) struct Acquisition {
     seq: Seq,
     request: LockRequest,
-    /// What the store answered last.
+    /// Result of the last read of the store.
     earlier: Option<EarlierUpsert>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AcquisitionStep {
-    /// Asks the store for an earlier event with this upsert, then `go_on`.
+    /// Reads from the store an earlier event with this upsert; `continue_with` follows.
     AskStore(RecordKey),
-    /// Waits until all that the store has given out is in hand, then `begin`.
+    /// Waits until all committed claims are registered; `begin` follows.
     AwaitClaims,
     Done(Turn),
 }
 
-/// Whether an event may send its next request.
+/// Result of an acquisition: whether the event may send its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
     Granted,
-    /// It waits in hand.
+    /// The event waits while claimed.
     Blocked,
     QueueFull(u32),
-    /// An earlier event has the upsert before it, and waits in the store.
+    /// An earlier event has to make the same upsert first, and waits in the store.
     Behind(EarlierUpsert, RecordKey),
-    /// The same, but that event is claimed and not in hand: work on it broke off, and goes on when its lease ends.
-    BrokenOff(EarlierUpsert, RecordKey),
+    /// Likewise, but that event is claimed and no job works on it: its job was aborted, and its
+    /// lease has to end first.
+    Abandoned(EarlierUpsert, RecordKey),
 }
 
 impl Acquisition {
@@ -51,8 +55,8 @@ impl Acquisition {
         }
     }
 
-    /// With the store's answer.
-    pub(super) fn go_on(
+    /// Continues with the store's answer.
+    pub(super) fn continue_with(
         &mut self,
         conflicts: &mut Conflicts,
         earlier: Option<EarlierUpsert>,
@@ -60,15 +64,18 @@ impl Acquisition {
         let (Some(earlier), Some(upsert)) = (earlier, self.request.upsert()) else {
             return AcquisitionStep::Done(Turn::Granted);
         };
+        // Whatever follows takes time in which younger events should not wait for these locks.
         conflicts.unlock(self.seq);
         let before = self.earlier.replace(earlier);
         match (earlier.is_claimed, conflicts.is_in_hand(earlier.seq)) {
             (false, false) => AcquisitionStep::Done(Turn::Behind(earlier, upsert)),
-            // It was handed over after the first time at the latest, and left without a word to the store.
+            // The same claim, after `AwaitClaims`: it was registered by then, and was dropped
+            // without a write to the store.
             (true, false) if before == Some(earlier) => {
-                AcquisitionStep::Done(Turn::BrokenOff(earlier, upsert))
+                AcquisitionStep::Done(Turn::Abandoned(earlier, upsert))
             }
-            // It is being handed over, or came into our hands while the store was read: then `Conflicts` knows it now.
+            // It is being claimed, or was registered while the store was read: then `Conflicts`
+            // knows it now.
             (true, false) | (_, true) => AcquisitionStep::AwaitClaims,
         }
     }

@@ -1,4 +1,4 @@
-//! One attempt: sends a request, judges the answer, and counts, logs and traces what came of it.
+//! One attempt: sends a request, judges the answer, and counts, logs and traces the outcome.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ pub(super) async fn send(
     SentRequest { position, at, answered_at: clock.now(), ms, answer: Some(answer) }
 }
 
-/// Decides what follows from the answer, and tells the gate what it says of the destination.
+/// Judges the answer, updates the gate and the plan, and returns the progress to record.
 pub(super) async fn judge(
     context: &Context,
     plan: &mut RequestPlan,
@@ -39,12 +39,12 @@ pub(super) async fn judge(
         context.gate.note(signal, clock.now()).await;
     }
     if verdict.outcome == Outcome::Done {
-        context.feature_requests.taken(plan.request(sent.position), clock.now());
+        context.feature_requests.confirm(plan.request(sent.position), clock.now());
     }
-    // Before the verdict changes the plan.
+    // Before `apply_attempt`, which advances the number of the attempt.
     trace(context, plan, &sent, &verdict);
     let summary = verdict.summary.clone();
-    let progress = plan.after(sent, verdict);
+    let progress = plan.apply_attempt(sent, verdict);
     if let Some(attempt) = &progress.attempt {
         count(context, attempt, progress.shorter.as_ref());
         log(context, plan, attempt, &summary);
@@ -56,13 +56,14 @@ async fn verdict(context: &Context, plan: &RequestPlan, sent: &SentRequest) -> V
     let age = context.gate.clock(plan.tried_since(sent.at), sent.answered_at);
     let has_given_id = context.gate.read(Gate::has_given_id);
     let optional = plan.optional(sent.position);
-    let of_event = plan.circumstances(sent, fastrand::u32(..));
-    let circumstances = AttemptContext { age, has_given_id, optional: &optional, ..of_event };
+    let of_event = plan.attempt_context(sent, fastrand::u32(..));
+    let attempt = AttemptContext { age, has_given_id, optional: &optional, ..of_event };
     let settings = &context.settings.retry;
     let verdict = match &sent.answer {
-        Some(answer) => outcome::judge(answer, circumstances, settings),
-        None => outcome::judge_interrupted(circumstances, settings),
+        Some(answer) => outcome::judge(answer, attempt, settings),
+        None => outcome::judge_interrupted(attempt, settings),
     };
+    // Here, since `judge` is pure. The request keeps its slot and its locks meanwhile.
     if verdict.then == Decision::Probe {
         outcome::after_probe(verdict, &context.destination.probe().await)
     } else {
@@ -70,10 +71,12 @@ async fn verdict(context: &Context, plan: &RequestPlan, sent: &SentRequest) -> V
     }
 }
 
-/// Finds out whether a destination that an answer paused is there again.
+/// Probes a destination that was paused by an answer, and updates its gate.
 pub(super) async fn probe(context: &Context, now: Timestamp) {
     let clock = RunClock::starting(now);
     let destination = &context.destination;
+    // Checked each time, and before the token is sent: the address may resolve to a public host
+    // now.
     let answer = match destination.permitted().await {
         Ok(()) => destination.probe().await.map_err(|reason| format!("the probe: {reason}")),
         Err(reason) => Err(reason),
@@ -89,7 +92,7 @@ fn count(context: &Context, attempt: &Attempt, shorter: Option<&Shorter>) {
     let (destination, attempts) = (&context.destination.name, &context.process.attempts);
     attempts.left_out(destination, shorter.into_iter().flat_map(|it| &it.left_out));
     attempts.came_to(destination, attempt.outcome.as_str());
-    // Of an interrupted one nobody knows how long it took.
+    // The duration of an interrupted attempt is unknown.
     if attempt.outcome != Outcome::Interrupted {
         attempts.took(destination, Duration::from_millis(attempt.ms));
     }

@@ -1,4 +1,5 @@
-//! The events in our hands: the newest claim of each, what its request waits for, and its place in flight.
+//! The events that this process has claimed: the newest claim of each, what its request waits for,
+//! and its slot.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,22 +16,22 @@ use crate::store::{Claim, ClaimRequest, ClaimedEvent, Queue, Renewal, StoreError
 #[derive(Debug)]
 pub(super) struct ClaimTable {
     table: Mutex<ClaimEntries>,
-    /// Locked while new claims come in.
+    /// Locked from the store's commit of new claims until they are in the table.
     claiming: tokio::sync::Mutex<()>,
     slots: Semaphore,
-    /// Whether the relay stops.
+    /// True once the relay shuts down.
     stopping: watch::Sender<bool>,
-    /// A parked event may go on.
-    pub(super) freed: Notify,
+    /// Notified when a parked event is no longer blocked.
+    pub(super) unblocked: Notify,
 }
 
 #[derive(Debug, Default)]
 struct ClaimEntries {
-    in_hand: HashMap<Seq, ClaimEntry>,
+    entries: HashMap<Seq, ClaimEntry>,
     conflicts: Conflicts,
 }
 
-/// Of a parked event this and what it names is all that is kept.
+/// A claimed event. While it is parked, only this and its record keys are in memory.
 #[derive(Debug)]
 struct ClaimEntry {
     claim: Claim,
@@ -38,7 +39,7 @@ struct ClaimEntry {
     is_parked: bool,
 }
 
-/// An event that is to go on.
+/// A parked event that is no longer blocked.
 pub(super) type ResumedEvent = (Claim, Seq);
 
 impl ClaimTable {
@@ -48,43 +49,46 @@ impl ClaimTable {
             claiming: tokio::sync::Mutex::default(),
             slots: Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS)),
             stopping: watch::Sender::new(false),
-            freed: Notify::new(),
+            unblocked: Notify::new(),
         }
     }
 
-    /// Claims events. One that is still in our hands, because its lease ended while the store was unavailable, is left to
-    /// the job that works on it, which goes on under the new claim: nothing is sent twice.
+    /// Claims events and returns those that no job works on yet.
     pub(super) async fn claim(
         &self,
         store: &dyn Queue,
-        wanted: ClaimRequest,
+        request: ClaimRequest,
     ) -> Result<Vec<ClaimedEvent>, StoreError> {
-        // The store gives out an event whose lease ended in one commit, and only after that is its new claim in the table.
-        // A job whose write fails in between with its old claim must not take the event for lost: it waits for this
-        // lock, and then reads the table (`handed_over`).
+        // The store gives out an event whose lease ended in one commit, and only after that is its
+        // new claim in the table. A job whose write fails in between with its old claim must not
+        // take the event for lost: it waits for this lock, and then reads the table
+        // (`wait_for_claims`).
         let _claiming = self.claiming.lock().await;
-        let mut claimed = store.claim(wanted).await?;
+        let mut claimed = store.claim(request).await?;
         let mut table = self.table();
-        let ClaimEntries { in_hand, conflicts } = &mut *table;
-        claimed.retain(|new| match in_hand.get_mut(&new.seq) {
-            Some(held) => {
-                held.claim = new.claim;
+        let ClaimEntries { entries, conflicts } = &mut *table;
+        // A lease can end while a job works on the event, if the store is unavailable. That job
+        // continues under the new claim; a second job would send its request twice.
+        claimed.retain(|new| match entries.get_mut(&new.seq) {
+            Some(entry) => {
+                entry.claim = new.claim;
                 false
             }
             None => true,
         });
-        // All of them, before the first is mapped: each may turn out to have an upsert that younger ones have to wait for.
+        // All of them, before the first is mapped: each may turn out to have an upsert that younger
+        // ones have to wait for.
         for new in &claimed {
             let (claim, source) = (new.claim, new.event.source.clone());
-            in_hand.insert(new.seq, ClaimEntry { claim, source, is_parked: false });
+            entries.insert(new.seq, ClaimEntry { claim, source, is_parked: false });
             conflicts.register(new.seq);
         }
         Ok(claimed)
     }
 
-    /// Returns once all that the store had given out before is in hand.
-    pub(super) async fn handed_over(&self) {
-        let _no_claim_is_coming_in = self.claiming.lock().await;
+    /// Waits until every claim that the store has committed by now is in the table.
+    pub(super) async fn wait_for_claims(&self) {
+        let _no_claim_in_progress = self.claiming.lock().await;
     }
 
     pub(super) fn guard(&self, claim: Claim, seq: Seq) -> ClaimGuard<'_> {
@@ -94,13 +98,14 @@ impl ClaimTable {
         ClaimGuard { claims: self, first: claim, used, seq, slot, request_open, is_parked }
     }
 
-    /// From now on no event gets a place in flight that has none.
+    /// Grants no more slots. Events that have one keep it.
     pub(super) fn close_slots(&self) {
         self.slots.close();
         self.stopping.send_replace(true);
     }
 
-    /// For tries of the store, which do not go on for ever when the slots are closed.
+    /// Returns the waits between tries of one store operation. They end early once the slots are
+    /// closed.
     pub(super) fn store_retry(&self) -> StoreRetry {
         StoreRetry::new(self.stopping.subscribe())
     }
@@ -110,39 +115,42 @@ impl ClaimTable {
     }
 
     pub(super) fn all(&self) -> Vec<Seq> {
-        self.table().in_hand.keys().copied().collect()
+        self.table().entries.keys().copied().collect()
     }
 
-    /// The claims of those that are still in hand, with what each waits for.
+    /// Returns the current claims of these events, with what each waits for. Events that have left
+    /// the table are skipped.
     pub(super) fn renewals(&self, events: &[Seq]) -> Vec<Renewal> {
         let table = self.table();
         let renewal = |seq: &Seq| {
-            let claim = table.in_hand.get(seq)?.claim;
+            let claim = table.entries.get(seq)?.claim;
             Some(Renewal { claim, waits_for: table.waits_for(*seq) })
         };
         events.iter().filter_map(renewal).collect()
     }
 
-    /// The other event that an event in hand waits for.
+    /// Returns which other event a claimed event waits for.
     pub(super) fn waits_for(&self, seq: Seq) -> Option<WaitsFor> {
         self.table().waits_for(seq)
     }
 
-    /// Of each source, how many events in hand wait for another event.
+    /// Counts, for each source, the claimed events that wait for another event.
     pub(super) fn waiting(&self) -> BTreeMap<SourceName, u64> {
         let mut waiting = BTreeMap::new();
-        for one in self.table().in_hand.values().filter(|one| one.is_parked) {
-            *waiting.entry(one.source.clone()).or_default() += 1;
+        for entry in self.table().entries.values().filter(|entry| entry.is_parked) {
+            *waiting.entry(entry.source.clone()).or_default() += 1;
         }
         waiting
     }
 
-    /// The oldest parked event that may go on.
+    /// Takes the oldest parked event that is no longer blocked.
     pub(super) fn unpark(&self) -> Option<ResumedEvent> {
-        let ClaimEntries { in_hand, conflicts } = &mut *self.table();
-        let is_parked = |seq: &Seq| in_hand.get(seq).is_some_and(|one| one.is_parked);
+        let ClaimEntries { entries, conflicts } = &mut *self.table();
+        // An event can become ready while its job still records that it is parked. It stays ready
+        // until that job has ended.
+        let is_parked = |seq: &Seq| entries.get(seq).is_some_and(|entry| entry.is_parked);
         let seq = conflicts.next_ready(is_parked)?;
-        let parked = in_hand.get_mut(&seq)?;
+        let parked = entries.get_mut(&seq)?;
         parked.is_parked = false;
         Some((parked.claim, seq))
     }
@@ -151,7 +159,7 @@ impl ClaimTable {
         let mut table = self.table();
         let changed = change(&mut table);
         if table.conflicts.has_ready() {
-            self.freed.notify_one();
+            self.unblocked.notify_one();
         }
         changed
     }
@@ -167,7 +175,7 @@ impl ClaimEntries {
         let (BlockedBy::Upsert { event, .. }
         | BlockedBy::Unmapped { event }
         | BlockedBy::Key { event, .. }) = blocked_by;
-        let id = self.in_hand.get(&event)?.claim.event;
+        let id = self.entries.get(&event)?.claim.event;
         let reason = match blocked_by {
             BlockedBy::Upsert { key, .. } => {
                 format!("waits for event {id}, which upserts the same {} first", key.thing())
@@ -183,16 +191,16 @@ impl ClaimEntries {
     }
 }
 
-/// An event in our hands, until this is dropped.
+/// Keeps a claimed event in the table, with its locks and its slot, until dropped or parked.
 #[derive(Debug)]
 pub(super) struct ClaimGuard<'a> {
     claims: &'a ClaimTable,
     first: Claim,
-    /// The token of the claim under which the store was last asked for something.
+    /// Token of the claim that the last store operation used.
     used: AtomicU64,
     seq: Seq,
     slot: Option<SemaphorePermit<'a>>,
-    /// Whether a request was marked as `sending` whose answer is not on disk.
+    /// True while a request is marked as `sending` on disk and its answer is not recorded.
     request_open: AtomicBool,
     is_parked: bool,
 }
@@ -202,9 +210,10 @@ impl ClaimGuard<'_> {
         self.first.event
     }
 
-    /// For the next step of the store.
+    /// Returns the newest claim, to be used for the next store operation.
     pub(super) fn claim(&self) -> Claim {
-        let claim = self.claims.table().in_hand.get(&self.seq).map_or(self.first, |one| one.claim);
+        let table = self.claims.table();
+        let claim = table.entries.get(&self.seq).map_or(self.first, |entry| entry.claim);
         self.used.store(claim.token, Ordering::Relaxed);
         claim
     }
@@ -213,24 +222,24 @@ impl ClaimGuard<'_> {
         self.seq
     }
 
-    /// Whether a newer claim has taken the place of the one that was lost.
+    /// Returns whether this process has claimed the event again since it lost this claim.
     pub(super) async fn has_replaced(&self, lost: Claim) -> bool {
-        // A claim that made this one invalid was committed before; once it is in the table, it can be seen.
-        self.claims.handed_over().await;
+        // A claim that made this one invalid was committed before; once it is in the table, it can
+        // be seen.
+        self.claims.wait_for_claims().await;
         self.claim() != lost
     }
 
-    /// Whether from now on a request is under way whose answer is yet to be recorded.
     pub(super) fn set_request_open(&self, is_open: bool) {
         self.request_open.store(is_open, Ordering::Relaxed);
     }
 
-    /// Nothing of the event is sent now.
     pub(super) fn release_slot(&mut self) {
         self.slot = None;
     }
 
-    /// What the event has to upsert yet, as it is known to the store or was mapped just now.
+    /// Registers the upserts that the event has still to make, as recorded in the store or as just
+    /// mapped.
     pub(super) fn set_upserts(&self, upserts: &[RecordKey]) {
         self.change(|conflicts| conflicts.set_upserts(self.seq, upserts));
     }
@@ -239,12 +248,12 @@ impl ClaimGuard<'_> {
         self.claims.change(|table| change(&mut table.conflicts))
     }
 
-    /// Savio has the request that is in flight.
+    /// Releases the locks of the request that Savio has accepted.
     pub(super) fn mark_sent(&self) {
         self.change(|conflicts| conflicts.mark_sent(self.seq));
     }
 
-    /// Waits for one of the places in flight; false if there are no more.
+    /// Waits for a slot; false if the slots are closed.
     pub(super) async fn acquire_slot(&mut self) -> bool {
         if self.slot.is_none() {
             self.slot = self.claims.slots.acquire().await.ok();
@@ -252,13 +261,14 @@ impl ClaimGuard<'_> {
         self.slot.is_some()
     }
 
-    /// The event stays claimed and waits for its turn, without a place in flight.
+    /// Keeps the event claimed without a slot, until `ClaimTable::unpark` returns it.
     pub(super) fn park(mut self) {
         self.is_parked = true;
-        // It may have become ready before.
+        // Through `change`, which notifies the worker: the event may have become ready in the
+        // meantime.
         self.claims.change(|table| {
-            if let Some(one) = table.in_hand.get_mut(&self.seq) {
-                one.is_parked = true;
+            if let Some(entry) = table.entries.get_mut(&self.seq) {
+                entry.is_parked = true;
             }
         });
     }
@@ -278,15 +288,17 @@ impl Drop for ClaimGuard<'_> {
             );
         }
         let used = self.used.load(Ordering::Relaxed);
-        self.claims.change(|ClaimEntries { in_hand, conflicts }| {
-            match in_hand.get_mut(&self.seq) {
-                // It was put back, and claimed again before it left our hands: nobody else works on that claim.
-                Some(one) if one.claim.token != used => {
-                    one.is_parked = true;
+        self.claims.change(|ClaimEntries { entries, conflicts }| {
+            match entries.get_mut(&self.seq) {
+                // The event was put back into the queue, and claimed again before this guard was
+                // dropped. No job works under that claim: without a restart, the event would stay
+                // where it is until its lease ends.
+                Some(entry) if entry.claim.token != used => {
+                    entry.is_parked = true;
                     conflicts.restart(self.seq);
                 }
                 Some(_) | None => {
-                    in_hand.remove(&self.seq);
+                    entries.remove(&self.seq);
                     conflicts.remove(self.seq);
                 }
             }
@@ -318,23 +330,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn event_that_is_claimed_again_before_it_left_our_hands_goes_on() {
+    async fn event_claimed_again_before_its_job_ends_is_resumed() {
         let folder = tempfile::tempdir().unwrap();
         let store = Sqlite::open(&sqlite::Settings::new(folder.path().join("relay.db"))).unwrap();
         let (now, claims) = (Timestamp::UNIX_EPOCH, ClaimTable::new(1));
         store.store(webhook(now)).await.unwrap();
         let (sources, lease) = (vec!["form".parse().unwrap()], std::time::Duration::from_mins(1));
-        let wanted = ClaimRequest { sources, slots: 9, bytes_max: usize::MAX, now, lease };
-        let claimed = claims.claim(&store, wanted.clone()).await.unwrap().remove(0);
-        let held = claims.guard(claimed.claim, claimed.seq);
+        let request = ClaimRequest { sources, slots: 9, bytes_max: usize::MAX, now, lease };
+        let claimed = claims.claim(&store, request.clone()).await.unwrap().remove(0);
+        let guard = claims.guard(claimed.claim, claimed.seq);
         let wait = NextStep::Wait { until: now, reason: "the test says so".to_owned() };
-        store.advance(held.claim(), Progress::to(wait)).await.unwrap();
+        store.advance(guard.claim(), Progress::to(wait)).await.unwrap();
 
-        assert_eq!(claims.claim(&store, wanted).await.unwrap(), [], "it is in our hands yet");
+        assert_eq!(claims.claim(&store, request).await.unwrap(), [], "the guard still has it");
         assert_eq!(claims.unpark(), None);
-        drop(held);
+        drop(guard);
 
-        let (claim, seq) = claims.unpark().expect("it goes on under the new claim");
+        let (claim, seq) = claims.unpark().expect("it resumes under the new claim");
         assert_eq!((claim.event, seq), (claimed.claim.event, claimed.seq));
         assert_ne!(claim.token, claimed.claim.token);
         drop(claims.guard(claim, seq));

@@ -1,11 +1,13 @@
-//! The clock of one delivery.
+//! The clock of one delivery task.
 
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::time::sleep;
 
-/// The time that was given, going on.
+/// Starts at a given time and runs by the steady clock.
+// A step of the wall clock during the work changes no wait or age, and tests can deliver at any
+// time that they choose.
 pub(super) struct RunClock {
     now: Timestamp,
     read: Instant,

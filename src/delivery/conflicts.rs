@@ -1,6 +1,6 @@
-//! Which events may be sent side by side: nothing new is made twice in Savio, and upserts keep their order. Pure.
-//!
-//! See `UpsertOrder` and `KeyLocks` for the two rules, and `Conflicts` for why nobody waits in vain.
+//! Decides which events may be sent concurrently: no record is created twice, and upserts keep
+//! their order. Pure. `UpsertOrder` and `KeyLocks` hold the two rules; `Conflicts` explains why no
+//! event waits for ever.
 
 mod key_locks;
 mod known_keys;
@@ -14,13 +14,15 @@ use key_locks::{Contention, KeyLocks};
 pub(super) use seq::Seq;
 use upsert_order::{EarlierEvent, UpsertOrder};
 
-/// Keys that are remembered to be in Savio; one that is forgotten is learned again.
+/// Number of remembered keys of records that exist in Savio.
+// A forgotten key costs little: its next requests go one at a time until one of them is done.
 const KNOWN_MAX: usize = 200_000;
 
-/// Events that may wait here, each counted with its keys.
+/// Number of waiting events, each counted with its keys.
+// Bounds memory. Events beyond it wait in the store.
 const WAITING_MAX: usize = 100_000;
 
-/// What a request needs for itself while it is in flight.
+/// Record keys that a request locks while it is in flight.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[cfg_attr(test, derive(Hash))]
 pub(super) struct LockRequest {
@@ -49,40 +51,46 @@ impl LockRequest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LockResult {
     Granted,
-    /// The event waits here; `next_ready` returns it when it may try again.
+    /// The event is queued; `next_ready` returns it when it may try again.
     Blocked(BlockedBy),
-    /// Too many wait here: it has to wait in the store, and is the n-th that has to.
+    /// The queue is full and the event has to wait in the store. Counts the events for which it was
+    /// full.
     QueueFull(u32),
 }
 
-/// The event that goes first, and why it does.
+/// The event that goes first, and the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BlockedBy {
-    /// It makes the same upsert before.
+    /// It is older and makes the same upsert.
     Upsert { event: Seq, key: RecordKey },
-    /// It is older and may turn out to make the same upsert: it is not mapped yet.
+    /// It is older and not mapped yet, so it may turn out to make the same upsert.
     Unmapped { event: Seq },
-    /// It names the same, which is not known to be in Savio.
+    /// It names the same record, which is not known to exist in Savio.
     Key { event: Seq, key: RecordKey },
 }
 
-/// The events in hand, and what their requests wait for.
+/// The claimed events, and what their requests wait for.
 ///
-/// A request first waits for its turn in the `UpsertOrder`, standing in no line meanwhile, and then for its keys in
-/// `KeyLocks`. What it locked is given back after one attempt. An event that waits for an upsert therefore keeps no key
-/// from others, and an event that waits for keys waits only for requests in flight and for older events in the same
-/// lines: the oldest event of all waits for no one.
+/// A request first waits for its turn in the `UpsertOrder`, while it is in no queue, and then for
+/// its keys in `KeyLocks`. Its locks are released after one attempt. An event that waits for an
+/// upsert therefore keeps no key from others, and an event that waits for keys waits only for
+/// requests in flight and for older events in the same queues: the oldest event of all waits for
+/// none.
 ///
-/// Nobody waits in vain, because an event is always waited for where it is:
+/// No event waits for ever, because each is waited for where it is:
 ///
-/// 1. Each change of what somebody waits for goes through a method here, which looks again at those whom it may let go.
-///    A waiting event is `Waiting` while `blocked_by` has an answer, and `Ready` otherwise.
-/// 2. Who waits here waits for an event in hand: it ends in `set_upserts`, `mark_sent` or `remove`, whatever becomes of it.
-/// 3. An event is removed from here, or its upsert from its upserts, only after the store has it (`progress::record`), and
-///    a claim is registered here before anybody may miss it (`ClaimTable::handed_over`). So an older event that has the same
-///    upsert before it is seen here or, after that, in the store (`Store::earlier_upsert`), at each moment.
-/// 4. Who finds it in the store goes back to the store, due when the older one is due (`NextStep::WaitBehind`); both are
-///    read and written in one transaction. What is due is claimed. Nothing is kept here of events that are not in hand.
+/// 1. Each change of what an event waits for goes through a method here, which checks again the
+///    events that it may unblock. A waiting event is `Waiting` while `blocked_by` has an answer,
+///    and `Ready` otherwise.
+/// 2. An event waits here for a claimed event. That wait ends with its `set_upserts`, `mark_sent`
+///    or `remove`, one of which follows whatever happens to it.
+/// 3. An event is removed from here, or its upsert from its upserts, only after the store has it
+///    (`progress::record`), and a claim is registered here before any event could miss it
+///    (`ClaimTable::wait_for_claims`). So an older event with the same upsert is found here or,
+///    after that, in the store (`Queue::earlier_upsert`), at each moment.
+/// 4. An event that finds it in the store goes back to the store, due when the older one is due
+///    (`NextStep::WaitBehind`); both are read and written in one transaction. Due events are
+///    claimed. Nothing is kept here of events without a claim.
 #[derive(Debug, Clone)]
 #[cfg_attr(test, derive(Hash))]
 pub(super) struct Conflicts {
@@ -90,10 +98,11 @@ pub(super) struct Conflicts {
     locks: KeyLocks,
     holders: BTreeMap<Seq, Holder>,
     ready: BTreeSet<Seq>,
-    /// How much waits: events with their keys.
+    /// Weight of all events that are `Waiting` or `Ready`.
     waiting: usize,
     waiting_max: usize,
-    turned_away: u32,
+    /// Events for which the queue was full since it was last half empty.
+    rejected: u32,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -110,7 +119,7 @@ enum HolderStage {
     Idle,
     Locked,
     Waiting,
-    /// It may lock its keys, and keeps its place in line until it tries.
+    /// The event may lock its keys, and stays in their queues until it tries.
     Ready,
 }
 
@@ -129,36 +138,40 @@ impl Conflicts {
             ready: BTreeSet::new(),
             waiting: 0,
             waiting_max,
-            turned_away: 0,
+            rejected: 0,
         }
     }
 
-    /// An event is in hand; what it names is not known yet.
+    /// Registers a claimed event, whose keys are not known yet.
     pub(super) fn register(&mut self, seq: Seq) {
         self.holders.entry(seq).or_default();
-        // Events are mapped side by side, so a younger one may be mapped first. If its upsert went out before an older
-        // event turned out to have the same one, Savio would keep the values of the older one.
+        // Events are mapped side by side, so a younger one may be mapped first. If its upsert went
+        // out before an older event turned out to have the same one, Savio would keep the values of
+        // the older one.
         self.order.register(seq);
     }
 
-    /// The upserts that the event still has to make: after it was mapped, and after each step that was recorded.
+    /// Sets the upserts that the event has still to make: once it is mapped, and after each
+    /// recorded step.
     pub(super) fn set_upserts(&mut self, seq: Seq, upserts: &[RecordKey]) {
         let candidates = self.order.set_upserts(seq, upserts);
         self.recheck(candidates);
     }
 
-    /// Locks all that the request names, or nothing: then the event waits here until it is ready.
+    /// Locks all keys of the request, or none; in that case the event waits here until it is ready.
     pub(super) fn try_lock(&mut self, seq: Seq, request: LockRequest) -> LockResult {
+        // The same request once more, after a probe. Released and locked again, its keys could go
+        // to another event.
         if self.holders.get(&seq).is_some_and(|holder| holder.has_locked(&request)) {
             return LockResult::Granted;
         }
-        let mut candidates = self.stop(seq);
-        let result = match self.block(seq, &request) {
+        let mut candidates = self.reset(seq);
+        let result = match self.lock_or_wait(seq, &request) {
             None => LockResult::Granted,
             Some(_) if self.waiting >= self.waiting_max => {
                 candidates.extend(self.locks.release(seq));
-                self.turned_away = self.turned_away.saturating_add(1);
-                LockResult::QueueFull(self.turned_away)
+                self.rejected = self.rejected.saturating_add(1);
+                LockResult::QueueFull(self.rejected)
             }
             Some(blocked_by) => LockResult::Blocked(blocked_by),
         };
@@ -175,32 +188,34 @@ impl Conflicts {
         result
     }
 
-    /// Gives back what the event has locked; it stays in hand.
+    /// Releases the event's locks. The event stays registered.
     pub(super) fn unlock(&mut self, seq: Seq) {
-        let candidates = self.stop(seq);
+        let candidates = self.reset(seq);
         self.recheck(candidates);
     }
 
-    /// Savio has what was locked for: its names are known from now on. Its upsert is still to be recorded.
+    /// Releases the locks of a request that Savio accepted, whose names exist from now on.
+    // Its upsert stays registered until the step is recorded (`set_upserts`): if the process ends
+    // before that, the request is sent again, and must not follow a younger upsert.
     pub(super) fn mark_sent(&mut self, seq: Seq) {
         let Some(holder) = self.holders.get(&seq) else { return };
         if holder.stage != HolderStage::Locked {
             return;
         }
         let mut candidates = self.locks.learn(&holder.request.names);
-        candidates.extend(self.stop(seq));
+        candidates.extend(self.reset(seq));
         self.recheck(candidates);
     }
 
-    /// The event is not in hand any more: it is settled, or waits in the store. The store has that already.
+    /// Removes an event that is settled or waits in the store, after that was recorded.
     pub(super) fn remove(&mut self, seq: Seq) {
-        let mut candidates = self.stop(seq);
+        let mut candidates = self.reset(seq);
         candidates.extend(self.order.remove(seq));
         self.holders.remove(&seq);
         self.recheck(candidates);
     }
 
-    /// The event left and came again at the same time: it begins anew when `next_ready` returns it.
+    /// Replaces an event that was claimed again before it was removed. It is ready at once.
     pub(super) fn restart(&mut self, seq: Seq) {
         self.remove(seq);
         self.register(seq);
@@ -210,7 +225,7 @@ impl Conflicts {
         self.ready.insert(seq);
     }
 
-    /// The oldest of those who waited and may try again; it keeps its place until it does, or leaves.
+    /// Takes the oldest ready event. It stays in its queues until it tries again or is removed.
     pub(super) fn next_ready(&mut self, can_go: impl Fn(&Seq) -> bool) -> Option<Seq> {
         let seq = self.ready.iter().copied().find(can_go)?;
         self.ready.remove(&seq);
@@ -225,7 +240,7 @@ impl Conflicts {
         self.holders.contains_key(&seq)
     }
 
-    /// What an event waits for that waits here.
+    /// Returns what a waiting event waits for; none if it does not wait.
     pub(super) fn blocked_by(&self, seq: Seq) -> Option<BlockedBy> {
         let holder = self.holders.get(&seq)?;
         if holder.stage != HolderStage::Waiting {
@@ -243,10 +258,12 @@ impl Conflicts {
         })
     }
 
-    /// Locks what the request names, or else what keeps it from that. It is not in line, and holds nothing.
-    fn block(&mut self, seq: Seq, request: &LockRequest) -> Option<BlockedBy> {
-        // Before the keys, so that it stands in no line while it waits for an upsert, and keeps nobody else waiting. An event
-        // that is not mapped yet counts as one that has the upsert (`register`).
+    /// Locks the keys of the request and returns none, or returns what blocks it. The event must
+    /// hold and await no keys.
+    fn lock_or_wait(&mut self, seq: Seq, request: &LockRequest) -> Option<BlockedBy> {
+        // Before the keys, so that the event is in no queue while it waits for an upsert, and
+        // blocks no other. An event that is not mapped yet counts as one that has the upsert
+        // (`register`).
         if let Some(blocked_by) = self.blocked_by_order(seq, request) {
             self.await_mapping(seq, blocked_by);
             return Some(blocked_by);
@@ -260,8 +277,8 @@ impl Conflicts {
         }
     }
 
-    /// The event neither holds a lock nor waits. Returns those whom it may have kept waiting.
-    fn stop(&mut self, seq: Seq) -> Vec<Seq> {
+    /// Makes the event idle, without locks. Returns the events that this may unblock.
+    fn reset(&mut self, seq: Seq) -> Vec<Seq> {
         self.ready.remove(&seq);
         if let Some(holder) = self.holders.get_mut(&seq) {
             if matches!(holder.stage, HolderStage::Waiting | HolderStage::Ready) {
@@ -269,19 +286,25 @@ impl Conflicts {
             }
             holder.stage = HolderStage::Idle;
         }
+        // At half, not when the queue is no longer full: it is full and not full in turns while
+        // events come back, and the waits of those that are rejected should keep growing until they
+        // are spread out.
         if self.waiting < self.waiting_max / 2 {
-            self.turned_away = 0;
+            self.rejected = 0;
         }
         self.locks.release(seq)
     }
 
-    /// Looks again at events that may go now; one that goes back from the lines may let others go.
+    /// Checks again whether these events are still blocked, and then those that are unblocked in
+    /// turn.
     fn recheck(&mut self, mut candidates: Vec<Seq>) {
         while let Some(seq) = candidates.pop() {
             let Some(holder) = self.holders.get(&seq) else { continue };
             if holder.stage != HolderStage::Waiting {
                 continue;
             }
+            // An older event may have been claimed after this one was queued for its keys. It
+            // leaves the queues then, since it may not block others while it waits for an upsert.
             if let Some(blocked_by) = self.blocked_by_order(seq, &holder.request) {
                 self.await_mapping(seq, blocked_by);
                 candidates.extend(self.locks.release(seq));

@@ -1,4 +1,4 @@
-//! What all work on a destination shares.
+//! State that all tasks of a destination share, and state that all destinations share.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -17,7 +17,7 @@ use crate::store::{Queue, StoreError};
 use crate::telemetry::metrics::Attempts;
 use crate::telemetry::traces::Traces;
 
-/// What all destinations of a process share.
+/// State that all destinations of a process share.
 #[derive(Debug, Clone, Default)]
 pub struct ProcessContext {
     pub pauses: Arc<SourcePauses>,
@@ -27,6 +27,7 @@ pub struct ProcessContext {
     pub traces: Traces,
 }
 
+/// State that all tasks of a destination share.
 pub(super) struct Context {
     pub(super) process: ProcessContext,
     pub(super) store: Arc<dyn Queue>,
@@ -59,10 +60,13 @@ impl Context {
         }
     }
 
-    /// Reads what the store has of pauses and of the gate, the first time, and follows the clock.
+    /// Reads the stored pauses and the stored gate at the first call, and lets the gate follow the
+    /// clock.
     pub(super) async fn open(&self, now: Timestamp) -> Result<(), StoreError> {
         let missing = self.destination.client.as_ref().err().map(String::as_str);
         self.process.pauses.open(&*self.store).await?;
+        // At a start, so that the destination is paused before a first request would send the token
+        // in clear text.
         if self.gate.open(missing, now).await?
             && let Err(reason) = self.destination.permitted().await
         {
@@ -80,7 +84,7 @@ impl Context {
         self.mappings_replaced.notify_one();
     }
 
-    /// The sources whose events go on.
+    /// Sources that have a mapping and are not paused.
     pub(super) fn live_sources(&self) -> Vec<SourceName> {
         let mappings = self.mappings();
         let live = mappings.keys().filter(|source| !self.process.pauses.is_paused(source));

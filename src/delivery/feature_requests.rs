@@ -1,4 +1,4 @@
-//! Links feedback to the feature requests that are there, though its titles are written otherwise.
+//! Links feedback to existing feature requests whose titles are spelled differently.
 
 mod title_index;
 mod title_key;
@@ -18,35 +18,37 @@ pub(super) use title_reader::TitleReader;
 
 const TITLE: &str = "feature_request_title";
 
-/// While one event reads the list, others wait so long, each without its place.
+/// Wait of events that need the list while another event reads it. They wait in the store.
 const READ_WAIT: Duration = Duration::from_secs(1);
 
-/// What is known of the feature requests of a destination.
+/// The known feature requests of a destination.
 pub(super) struct FeatureRequests {
-    list: Mutex<TitleIndex>,
-    /// Locked while the list is read, by one for all.
+    index: Mutex<TitleIndex>,
+    /// Locked by the one event that reads the list.
     reading: tokio::sync::Mutex<()>,
 }
 
 impl FeatureRequests {
     pub(super) fn new() -> FeatureRequests {
         FeatureRequests {
-            list: Mutex::new(TitleIndex::new()),
+            index: Mutex::new(TitleIndex::new()),
             reading: tokio::sync::Mutex::default(),
         }
     }
 
-    /// Savio took the request: a title that it names is there.
-    pub(super) fn taken(&self, request: &Request, now: Timestamp) {
+    /// Notes that Savio accepted the request, and thus has the feature request that it names.
+    pub(super) fn confirm(&self, request: &Request, now: Timestamp) {
         if request.kind == RequestKind::Feedback
             && let Some(Value::String(title)) = request.body.get(TITLE)
         {
-            self.list().taken(title, now);
+            self.index().confirm(title, now);
         }
     }
 
-    /// Puts the stored spelling of titles in the place of those that the mapping gave. Where the feature requests cannot
-    /// be known, the event waits: it neither makes a second one nor dies.
+    /// Replaces titles of the mapping by the spelling that Savio has. If the feature requests
+    /// cannot be listed, the error is a wait.
+    // The event neither creates a second feature request nor becomes dead, however long the list is
+    // unavailable.
     pub(super) async fn link(
         &self,
         mut mapped: MappedRequests,
@@ -56,56 +58,60 @@ impl FeatureRequests {
             let Some(Value::String(title)) = mapped.requests[link.request].body.get(TITLE) else {
                 continue;
             };
-            let known = self.known(title, link.existing, reader).await?;
-            settle(&mut mapped, &link, known.as_deref());
+            let spelling = self.find_spelling(title, link.existing, reader).await?;
+            apply_link(&mut mapped, &link, spelling.as_deref());
         }
-        self.promise(&mapped.requests);
+        // Titles without a link as well: they too are created by this event, and a later event may
+        // link to them.
+        self.add_pending(&mapped.requests);
         Ok(mapped)
     }
 
-    /// The stored spelling of the title; none where nothing is like it.
-    async fn known(
+    /// Returns the spelling of the title in Savio; none if no feature request matches.
+    async fn find_spelling(
         &self,
         title: &str,
         existing: LinkMode,
         reader: &TitleReader<'_>,
     ) -> Result<Option<String>, NextStep> {
-        let look = || self.list().look_up(title, existing, reader.now());
-        let mut known = look();
-        if known == TitleMatch::Stale {
+        let look_up = || self.index().look_up(title, existing, reader.now());
+        let mut found = look_up();
+        if found == TitleMatch::Stale {
             self.read_titles(reader).await?;
-            known = look();
+            found = look_up();
         }
-        match known {
-            TitleMatch::Spelled(stored) => Ok(Some(stored)),
-            TitleMatch::Nowhere => Ok(None),
+        match found {
+            TitleMatch::Found(stored) => Ok(Some(stored)),
+            TitleMatch::NotFound => Ok(None),
             TitleMatch::Failed { until, reason } => Err(NextStep::Wait { until, reason }),
             TitleMatch::Stale => Err(wait(reader.now())),
         }
     }
 
-    fn promise(&self, requests: &[Request]) {
+    fn add_pending(&self, requests: &[Request]) {
         let titles = requests.iter().filter_map(|request| request.body.get(TITLE)?.as_str());
-        let mut list = self.list();
-        titles.for_each(|title| list.promise(title));
+        let mut index = self.index();
+        titles.for_each(|title| index.add_pending(title));
     }
 
-    /// Reads all feature requests, one for all events that want to know.
+    /// Reads all feature requests, or fails with a wait if another event reads them.
     async fn read_titles(&self, reader: &TitleReader<'_>) -> Result<(), NextStep> {
+        // Not `lock`: hundreds of pages may follow, and the events that need them should not occupy
+        // tasks meanwhile.
         let Ok(_reading) = self.reading.try_lock() else { return Err(wait(reader.now())) };
         let begun_at = reader.now();
         match reader.titles().await? {
-            Ok(titles) => self.list().replace(titles, (begun_at, reader.now())),
+            Ok(titles) => self.index().replace(titles, (begun_at, reader.now())),
             Err(error) => {
                 let reason = format!("the feature requests cannot be listed: {error}");
-                self.list().fail(reason, reader.now());
+                self.index().fail(reason, reader.now());
             }
         }
         Ok(())
     }
 
-    fn list(&self) -> MutexGuard<'_, TitleIndex> {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    fn index(&self) -> MutexGuard<'_, TitleIndex> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -114,11 +120,11 @@ fn wait(now: Timestamp) -> NextStep {
     NextStep::Wait { until, reason: "the feature requests are being listed".to_owned() }
 }
 
-/// What became of one title.
-fn settle(mapped: &mut MappedRequests, link: &FeatureRequestLink, known: Option<&str>) {
+/// Applies the result for one title to its request, and adds a note if the request changes.
+fn apply_link(mapped: &mut MappedRequests, link: &FeatureRequestLink, spelling: Option<&str>) {
     let body = &mut mapped.requests[link.request].body;
     let Some(title) = body.get(TITLE).and_then(Value::as_str).map(str::to_owned) else { return };
-    match (known, link.existing) {
+    match (spelling, link.existing) {
         (Some(stored), _) if stored == title => {}
         (Some(stored), _) => {
             body.insert(TITLE.to_owned(), stored.into());

@@ -1,4 +1,5 @@
-//! The gate of a destination: whether a request may go now, and what the answers do to that. Pure.
+//! The gate of a destination: decides whether a request may be sent now, and changes with each
+//! answer. Pure.
 
 mod downtime;
 mod pause;
@@ -17,25 +18,27 @@ pub use pause::{Pause, PausedBy};
 use stored::Stored;
 use wait::Wait;
 
-/// The longest wait that Savio may ask for.
+/// Longest `Retry-After` that is honoured.
 pub(super) const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 
-/// How many refusals in a row, though the token works, stop the destination.
+/// Number of refusals in a row, although the token works, that pause the destination.
 const FORBIDDEN_MAX: u32 = 5;
 
-/// How long before its turn a request may be let through, to wait for it in its place.
+/// Time before its turn by which a request is admitted; it then waits in its slot.
+// A rate such as 10/s then needs no reading of the store for each request: the next ones are
+// claimed and mapped already.
 const TURN_WAIT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Left out: no limit.
+    /// Limit for requests; none if there is no limit.
     pub rate: Option<Rate>,
     pub probe_every: Duration,
-    /// How many failures in a row open the breaker.
+    /// Number of failures in a row that open the breaker.
     pub breaker_failures: u32,
-    /// How long an open breaker waits before it lets one request through.
+    /// Time after which an open breaker admits one request.
     pub breaker_wait: Duration,
-    /// The longest that one request may take.
+    /// Longest time that one request may take.
     pub answer_wait: Duration,
 }
 
@@ -51,54 +54,54 @@ impl Default for Settings {
     }
 }
 
-/// What an answer tells of the destination as a whole.
+/// Conclusion from an answer about the destination as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Signal {
-    /// Savio answered as itself: yes, or no to this request alone.
+    /// Savio accepted the request, or refused this one alone.
     Healthy,
-    /// The same, with the id of what it made.
+    /// Likewise, with the id of the record that it created.
     GaveId,
-    /// No answer, or one that says: later; for all requests, if it says until when.
+    /// No answer, or one to try again later; with a time, all requests wait until then.
     Failing { hold_back_until: Option<Timestamp> },
     /// The token or the address is wrong.
     Misconfigured { reason: String },
-    /// The token and the address are right, and Savio refused all the same.
+    /// Savio refused the request although the token and the address are right.
     Forbidden { reason: String },
-    /// The probe found Savio there.
+    /// Savio accepted the token when a probe was sent.
     ProbePassed,
 }
 
-/// Kept in the store, and the same after a restart.
+/// State of the gate, which is stored and survives a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(from = "Stored", into = "Stored")]
 pub struct Gate {
-    /// A person's pause; only a person ends it.
+    /// Pause by a person, which only a person ends.
     by_person: Option<Pause>,
     by_relay: Option<Pause>,
     held_back: Option<Wait>,
-    /// In a row.
+    /// Failures in a row.
     failures: u32,
-    /// The breaker is open, and lets one request through at the end of this.
+    /// Set while the breaker is open. It admits one request at the end of this wait.
     breaker: Option<Wait>,
-    /// Requests in a row that were refused though the token works.
+    /// Requests in a row that were refused although the token works.
     forbidden: u32,
-    /// Before its end no other request goes, by the rate.
+    /// Wait for the next request's turn, by the rate.
     next_send: Option<Wait>,
-    standstill: Downtime,
-    /// The destination once answered with the id of what it made.
+    downtime: Downtime,
+    /// True once the destination has returned the id of a record that it created.
     has_given_id: bool,
 }
 
-/// Why nothing may go.
+/// The reason why no request may be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closed {
     pub reason: String,
-    /// When to ask again; none: when something else happens.
+    /// Time at which the gate may open by itself; none if only an event opens it.
     pub until: Option<Timestamp>,
 }
 
 impl Gate {
-    /// Why the gate is closed, if it is.
+    /// Returns why the gate is closed; none if it is open.
     pub fn closed(&self, now: Timestamp) -> Option<Closed> {
         if let Some(pause) = self.by_person.as_ref().or(self.by_relay.as_ref()) {
             let until = match pause.ends {
@@ -115,12 +118,12 @@ impl Gate {
             .or_else(|| closed("savio failed several times in a row", self.breaker))
     }
 
-    /// The pause that holds: a person's before the relay's own.
+    /// Returns the pause in effect: a person's before one by the relay.
     pub fn pause(&self) -> Option<&Pause> {
         self.by_person.as_ref().or(self.by_relay.as_ref())
     }
 
-    /// Whose pause it is.
+    /// Returns who or what paused the destination.
     pub fn paused_by(&self) -> Option<PausedBy> {
         self.pause().map(|pause| match pause.ends {
             _ if self.by_person.is_some() => PausedBy::Person,
@@ -129,8 +132,8 @@ impl Gate {
         })
     }
 
-    /// Keeps all waits as long as they were meant to be though the clock was set back or the settings are
-    /// others; to be called before the gate is asked. Returns whether anything changed.
+    /// Limits all waits to their intended length after the clock was set back or the settings were
+    /// changed. To be called before the gate is read. Returns whether anything changed.
     pub fn follow(&mut self, now: Timestamp, settings: &Settings) -> bool {
         let turn_max = settings.rate.map_or(Duration::ZERO, |it| TURN_WAIT + it.interval());
         let waits = [
@@ -139,21 +142,22 @@ impl Gate {
             (self.next_send.as_mut(), turn_max),
             (self.by_relay.as_mut().and_then(Pause::probe), settings.probe_every),
         ];
-        let mut has_changed = self.standstill.begins_after(now);
+        let mut has_changed = self.downtime.begins_after(now);
         for (wait, longest) in waits {
             has_changed |= wait.is_some_and(|wait| wait.follow(now, longest));
         }
         if has_changed {
-            self.turned(now);
+            self.update_downtime(now);
         }
         has_changed
     }
 
-    /// How many requests it makes sense to prepare now.
+    /// Number of requests that may be prepared now.
     pub fn room(&self, now: Timestamp, settings: &Settings) -> usize {
         if self.closed(now).is_some() {
             return 0;
         }
+        // The breaker admits a single request: others would be mapped only to find the gate closed.
         if self.breaker.is_some() {
             return 1;
         }
@@ -164,7 +168,7 @@ impl Gate {
         }
     }
 
-    /// Lets a request go: at the time that comes back, which is now or shortly after.
+    /// Admits a request and returns its turn: now, or at most `TURN_WAIT` later.
     pub fn admit(&mut self, now: Timestamp, settings: &Settings) -> Result<Timestamp, Closed> {
         self.follow(now, settings);
         if let Some(closed) = self.closed(now) {
@@ -176,7 +180,7 @@ impl Gate {
             return Err(Closed { reason, until: Some(turn) });
         }
         if self.breaker.is_some() {
-            // Nobody follows it before its answer can be there.
+            // No other request is admitted before this one must have been answered.
             let wait = settings.breaker_wait.max(settings.answer_wait);
             self.breaker = Some(Wait::new(now, later(now, wait)));
         }
@@ -186,7 +190,7 @@ impl Gate {
         Ok(turn)
     }
 
-    /// A request that was let through did not go.
+    /// Returns the turn of an admitted request that was not sent.
     pub fn return_slot(&mut self, now: Timestamp, settings: &Settings) {
         if self.breaker.is_some() {
             self.breaker = Some(Wait::new(now, now));
@@ -200,7 +204,7 @@ impl Gate {
         self.next_send.map_or(now, |next| next.until().max(now))
     }
 
-    /// When the gate has to be looked at again though nothing happened.
+    /// Returns when the gate opens, or the next turn comes, by the passing of time alone.
     pub fn wakes_at(&self, now: Timestamp) -> Option<Timestamp> {
         match self.closed(now) {
             Some(closed) => closed.until,
@@ -208,8 +212,9 @@ impl Gate {
         }
     }
 
-    /// Whether a probe is to go now; the next one is due after another wait.
+    /// Returns whether a probe is due; if so, schedules the next one.
     pub fn take_probe(&mut self, now: Timestamp, settings: &Settings) -> bool {
+        // A person's pause means that nothing is sent, not even a probe.
         if self.by_person.is_some() {
             return false;
         }
@@ -221,21 +226,24 @@ impl Gate {
         is_due
     }
 
+    /// Changes the gate by the conclusion from an answer.
     pub fn note(&mut self, signal: &Signal, now: Timestamp, settings: &Settings) {
         self.follow(now, settings);
         match signal {
             Signal::Healthy | Signal::GaveId => {
-                self.works();
+                self.close_breaker();
                 self.forbidden = 0;
                 self.has_given_id |= *signal == Signal::GaveId;
             }
-            Signal::Failing { hold_back_until } => self.fails(*hold_back_until, now, settings),
+            Signal::Failing { hold_back_until } => {
+                self.count_failure(*hold_back_until, now, settings);
+            }
             Signal::Misconfigured { reason } => {
                 let probe = Wait::new(now, later(now, settings.probe_every));
                 self.pause_by_relay(reason, now, ResumeOn::Probe(probe));
             }
             Signal::Forbidden { reason } => {
-                self.works();
+                self.close_breaker();
                 self.forbidden = self.forbidden.saturating_add(1);
                 if self.forbidden >= FORBIDDEN_MAX {
                     self.pause_by_relay(reason, now, ResumeOn::Person);
@@ -246,32 +254,41 @@ impl Gate {
                 self.by_relay = self.by_relay.take().filter(|pause| !by_probe(pause));
             }
         }
-        self.turned(now);
+        self.update_downtime(now);
     }
 
-    /// Whether the destination is known to be Savio, by an id that it gave at any time.
+    /// Returns whether the destination is known to be Savio, by an id that it has returned at any
+    /// time.
     pub fn has_given_id(&self) -> bool {
         self.has_given_id
     }
 
-    fn works(&mut self) {
+    fn close_breaker(&mut self) {
         self.failures = 0;
         self.breaker = None;
     }
 
-    fn fails(&mut self, hold_back_until: Option<Timestamp>, now: Timestamp, settings: &Settings) {
+    fn count_failure(
+        &mut self,
+        hold_back_until: Option<Timestamp>,
+        now: Timestamp,
+        settings: &Settings,
+    ) {
         self.failures = self.failures.saturating_add(1);
-        let asked = hold_back_until.map(|until| Wait::new(now, until));
-        let longer = [self.held_back, asked].into_iter().flatten();
-        self.held_back = longer.max_by_key(Wait::until);
+        // Several requests are in flight, and their answers may ask for different waits: the
+        // longest counts.
+        let requested = hold_back_until.map(|until| Wait::new(now, until));
+        let waits = [self.held_back, requested].into_iter().flatten();
+        self.held_back = waits.max_by_key(Wait::until);
         if self.failures >= settings.breaker_failures {
             self.breaker = Some(Wait::new(now, later(now, settings.breaker_wait)));
         }
     }
 
-    /// One that only a person or a token ends is not replaced by one that a probe ends.
     fn pause_by_relay(&mut self, reason: &str, now: Timestamp, ends: ResumeOn) {
         match &mut self.by_relay {
+            // A pause that only a person or a token ends stays: a probe that passes must not end
+            // it.
             Some(pause) if !matches!(pause.ends, ResumeOn::Probe(_)) => {}
             Some(pause) => {
                 pause.ends = ends;
@@ -284,27 +301,29 @@ impl Gate {
         }
     }
 
-    /// A person's pause.
+    /// Pauses the destination on behalf of a person.
     pub fn stop(&mut self, reason: &str, now: Timestamp) {
         let reason = reason.to_owned();
         self.by_person = Some(Pause { reason, since: now, ends: ResumeOn::Person });
-        self.turned(now);
+        self.update_downtime(now);
     }
 
-    /// A person ends every pause, and the next request goes at once. What Savio asked for stays, and
-    /// so does the want of a token.
+    /// Ends all pauses except one for a missing token, and closes the breaker. A `Retry-After` of
+    /// Savio stays in effect.
     pub fn resume(&mut self, now: Timestamp) {
         self.by_person = None;
         self.by_relay = self.by_relay.take().filter(|pause| pause.ends == ResumeOn::Token);
-        self.works();
+        self.close_breaker();
         self.forbidden = 0;
-        self.turned(now);
+        self.update_downtime(now);
     }
 
-    /// At a start: whether there is a token, else why not. What a probe ends is asked for at once,
-    /// since the token or the address may be another now.
+    /// Adapts a stored gate to this start of the process. `missing` is the reason if there is no
+    /// token.
     pub fn begin(&mut self, missing: Option<&str>, now: Timestamp) {
         self.by_relay = self.by_relay.take().filter(|pause| pause.ends != ResumeOn::Token);
+        // The token or the address may have been corrected before this start: the probe is sent at
+        // once.
         if let Some(Pause { ends: ResumeOn::Probe(wait), .. }) = &mut self.by_relay {
             *wait = Wait::new(now, now);
         }
@@ -312,22 +331,24 @@ impl Gate {
             let reason = reason.to_owned();
             self.by_relay = Some(Pause { reason, since: now, ends: ResumeOn::Token });
         }
-        self.turned(now);
+        self.update_downtime(now);
     }
 
-    /// How long after `since` the destination could be tried: time in which it was paused, held back
-    /// or its breaker open does not count.
+    /// Time since `since` in which requests could be sent: without pauses, `Retry-After` and open
+    /// breakers.
     pub fn clock(&self, since: Timestamp, now: Timestamp) -> Duration {
         let passed = Duration::try_from(now.duration_since(since)).unwrap_or_default();
-        passed.saturating_sub(self.standstill.between(since, now))
+        passed.saturating_sub(self.downtime.between(since, now))
     }
 
-    /// An open breaker counts as closed gate until something works again, not only until the next try.
-    fn turned(&mut self, now: Timestamp) {
+    fn update_downtime(&mut self, now: Timestamp) {
+        // An open breaker counts as downtime until a request succeeds, not only until the next try:
+        // in an outage of days, each event would otherwise grow older by the time of those tries,
+        // and become dead of it.
         let is_stopped = self.pause().is_some() || self.breaker.is_some();
         let until =
             if is_stopped { Some(Timestamp::MAX) } else { self.held_back.map(|wait| wait.until()) };
-        self.standstill.turn(now, until);
+        self.downtime.set(now, until);
     }
 }
 
@@ -342,7 +363,7 @@ impl From<Stored> for Gate {
             breaker: wait(stored.breaker, stored.breaker_since),
             forbidden: stored.forbidden,
             next_send: wait(stored.next_send_at, stored.next_send_since),
-            standstill: stored.standstill,
+            downtime: stored.standstill,
             has_given_id: stored.has_given_id,
         }
     }
@@ -363,7 +384,7 @@ impl From<Gate> for Stored {
             forbidden: gate.forbidden,
             next_send_at: until(gate.next_send),
             next_send_since: since(gate.next_send),
-            standstill: gate.standstill,
+            standstill: gate.downtime,
             has_given_id: gate.has_given_id,
         }
     }

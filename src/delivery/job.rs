@@ -1,4 +1,5 @@
-//! The work on one event: it is mapped, takes its turn, and is sent until it is settled or has to wait.
+//! The work on one event: maps it, acquires its locks, and sends its requests until it is settled
+//! or has to wait.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,38 +22,38 @@ use crate::mapping::{MappedRequests, Mapping};
 use crate::store::{ClaimedEvent, EarlierUpsert, NextStep, Progress, StoreError, WaitsFor};
 use crate::telemetry::traces::{DeliverySpan, WorkResult};
 
-/// Where too many wait for a record, the rest comes again after this time, and not all at once.
+/// Wait of an event that finds the queue of waiting events full: the longer of the first, and the
+/// second for each event that was rejected so far.
+// Spread over time, since events that all came back at once would find the queue full again.
 const QUEUE_FULL_WAIT_MIN: Duration = Duration::from_secs(30);
 const QUEUE_FULL_WAIT_EACH: Duration = Duration::from_millis(20);
 
-/// An earlier event is claimed and not in our hands: work on it broke off by a bug, and it goes on when its lease
-/// ends.
-const BROKEN_OFF_WAIT: Duration = Duration::from_secs(1);
+/// Wait for an earlier event that is claimed while no job works on it, until its lease ends.
+const ABANDONED_WAIT: Duration = Duration::from_secs(1);
 
-/// How work on an event ended for now.
+/// Result of the work on an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Finished {
-    /// It is settled, or waits in the store.
+    /// The event is settled, or waits in the store.
     Done,
-    /// It waits for another event.
+    /// The event stays claimed and waits for another event.
     Parked,
 }
 
-/// What follows a step of an event.
+/// What the job does after a step is recorded.
 enum Action {
     Send(usize),
-    /// It waits for another event, claimed.
     Park,
     End(WorkResult),
 }
 
-/// Works on an event that was claimed just now, until it has come to its end or has to wait.
+/// Works on a newly claimed event until it is settled or has to wait.
 pub(super) async fn deliver(context: &Context, claimed: ClaimedEvent, now: Timestamp) -> Finished {
     let guard = context.claims.guard(claimed.claim, claimed.seq);
     Job::new(context, claimed, guard, RunClock::starting(now)).work_on().await
 }
 
-/// Goes on with an event that was parked, as it is now.
+/// Resumes a parked event, which is read from the store again.
 pub(super) async fn deliver_parked(
     context: &Context,
     (claim, seq): ResumedEvent,
@@ -60,11 +61,12 @@ pub(super) async fn deliver_parked(
 ) -> Finished {
     let (guard, clock) = (context.claims.guard(claim, seq), RunClock::starting(now));
     let Some(claimed) = progress::load(context, &guard).await else { return Finished::Done };
+    // The source may have been paused, or have lost its mapping, while the event was parked.
     let Some(reason) = context.why_source_waits(&claimed.event.source) else {
         return Job::new(context, claimed, guard, clock).work_on().await;
     };
     let wait = NextStep::Wait { until: clock.now(), reason };
-    // If that fails, the event is not ours any more.
+    // An error means that the claim is lost: there is nothing left to record.
     let _ = progress::record(context, &guard, Progress::to(wait)).await;
     Finished::Done
 }
@@ -92,11 +94,14 @@ impl<'c> Job<'c> {
 
     async fn work_on(mut self) -> Finished {
         let mut progress = self.begin().await;
+        // Until then the event blocks the upserts of all younger events, whatever it maps to.
         self.guard.set_upserts(&self.plan.upserts());
         loop {
             self.acquire_locks(&mut progress).await;
             match self.record_and_admit(progress).await {
                 Action::Send(position) => {
+                    // Only now, after the last attempt is recorded: a younger event that no longer
+                    // finds the upsert here must find it done in the store.
                     self.guard.set_upserts(&self.plan.upserts());
                     let sent = attempt::send(self.context, &self.plan, position, &self.clock).await;
                     progress = self.judge(sent).await;
@@ -119,10 +124,13 @@ impl<'c> Job<'c> {
         attempt::judge(self.context, &mut self.plan, sent, &self.clock).await
     }
 
-    /// Maps an event that was not worked on before; goes on with one that was.
+    /// Maps the event if that was not done before, and returns its first step.
     async fn begin(&mut self) -> Progress {
         let Some(unmapped) = self.plan.unmapped.take() else {
             return match self.plan.interrupted() {
+                // The process ended during this send, and nobody knows whether it arrived. It is
+                // judged like an answer, so that the attempt is in the history and the policy for
+                // unanswered requests applies.
                 Some(position) => {
                     self.judge(SentRequest::interrupted(position, self.clock.now())).await
                 }
@@ -148,9 +156,10 @@ impl<'c> Job<'c> {
         feature_requests.link(mapped, &reader).await
     }
 
-    /// What the event becomes; if it becomes nothing, what is to be done instead.
+    /// Applies the mapping; an error is the step to record instead.
     async fn map(&self, Unmapped { event, suspect }: Unmapped) -> Result<MappedRequests, NextStep> {
         let (mapper, now) = (&self.context.process.mapper, self.clock.now());
+        // Before the lock: the event waits in the store and keeps no other from being mapped.
         if let Some(left) = mapper.lock.cooldown(suspect, now) {
             let until = now.saturating_add(left).unwrap_or(now);
             let reason =
@@ -158,6 +167,7 @@ impl<'c> Job<'c> {
             return Err(NextStep::Wait { until, reason: reason.to_owned() });
         }
         let _permit = mapper.lock.acquire(suspect).await;
+        // Read after the wait for the lock, during which the mappings may have been replaced.
         let Some(mapping) = self.context.mappings().get(&event.source).cloned() else {
             let reason = self.context.why_source_waits(&event.source).unwrap_or_default();
             return Err(NextStep::Wait { until: now, reason });
@@ -175,19 +185,25 @@ impl<'c> Job<'c> {
         event: Event,
     ) -> Result<MappedRequests, MapError> {
         let mapper = &self.context.process.mapper;
+        // Before the mark, so that the event is marked only while it is mapped: a death during the
+        // wait is not its fault.
         let (event, memory) = mapper.reserve(event).await?;
         let marked = progress::mark(self.context, &self.guard).await;
         marked.map_err(|ClaimLost| MapError::Unmarked)?;
         let requests = mapper.map(mapping, event, Some(memory)).await;
+        // If the runtime stops, it is unknown whether the mapping has ended; a clean stop clears
+        // the mark (`give_back`).
         if !matches!(requests, Err(MapError::Stopped)) {
             progress::unmark(self.context, &self.guard).await;
         }
         requests
     }
 
-    /// Gives back the locks of a request that is done and takes those of the next, and a slot; where it is not its turn,
-    /// the event is to wait instead.
+    /// Releases the locks of a request that is done, and acquires those of the next and a slot. If
+    /// they cannot be had, changes the next step to a wait.
     async fn acquire_locks(&mut self, progress: &mut Progress) {
+        // Events that wait for these names may begin while this one is recorded. Its upsert stays
+        // registered until then.
         if progress.attempt.as_ref().is_some_and(|attempt| attempt.outcome == Outcome::Done) {
             self.guard.mark_sent();
         }
@@ -196,6 +212,8 @@ impl<'c> Job<'c> {
             return;
         };
         let turn = self.acquire(LockRequest::of(self.plan.request(position))).await;
+        // The slot comes last: an event that waits for locks should not keep a slot from one that
+        // could be sent.
         if matches!(turn, Ok(Turn::Granted)) && self.guard.acquire_slot().await {
             return;
         }
@@ -216,14 +234,14 @@ impl<'c> Job<'c> {
             Ok(Turn::Behind(earlier, upsert)) => {
                 NextStep::WaitBehind { waits_for: waits_for(earlier, upsert), upsert, at }
             }
-            Ok(Turn::BrokenOff(earlier, upsert)) => {
-                let until = at.saturating_add(BROKEN_OFF_WAIT).unwrap_or(Timestamp::MAX);
+            Ok(Turn::Abandoned(earlier, upsert)) => {
+                let until = at.saturating_add(ABANDONED_WAIT).unwrap_or(Timestamp::MAX);
                 NextStep::Wait { until, reason: waits_for(earlier, upsert).reason }
             }
         };
     }
 
-    /// An error: the relay stops before it is known.
+    /// Runs the acquisition to its end; fails if the relay stops while the store is unavailable.
     async fn acquire(&self, request: LockRequest) -> Result<Turn, StoreError> {
         let (context, guard) = (self.context, &self.guard);
         let mut acquisition = Acquisition::new(guard.seq(), request);
@@ -232,10 +250,10 @@ impl<'c> Job<'c> {
             step = match step {
                 AcquisitionStep::AskStore(upsert) => {
                     let earlier = progress::earlier_upsert(context, guard, upsert).await?;
-                    guard.change(|conflicts| acquisition.go_on(conflicts, earlier))
+                    guard.change(|conflicts| acquisition.continue_with(conflicts, earlier))
                 }
                 AcquisitionStep::AwaitClaims => {
-                    context.claims.handed_over().await;
+                    context.claims.wait_for_claims().await;
                     guard.change(|conflicts| acquisition.begin(conflicts))
                 }
                 AcquisitionStep::Done(turn) => return Ok(turn),
@@ -243,22 +261,29 @@ impl<'c> Job<'c> {
         }
     }
 
-    /// Records the step; if the next is a send, which request that is, once the gate admits it.
+    /// Records the step. A send is recorded once the gate admits it; if the gate is closed, a wait
+    /// is recorded instead.
     async fn record_and_admit(&self, mut progress: Progress) -> Action {
         let (context, guard, clock) = (self.context, &self.guard, &self.clock);
+        // Before the record, so that one commit holds the result of the last attempt and the mark
+        // of the next as `sending`.
         if let NextStep::Send { .. } = progress.next {
             match context.gate.admit(clock.now()) {
                 Ok(turn) => clock.wait_until(turn).await,
                 Err(Closed { reason, .. }) => {
-                    // It is due; the gate keeps it from being claimed.
+                    // Due at once: no event is claimed while the gate is closed, and the gate knows
+                    // when it opens.
                     progress.next = NextStep::Wait { until: clock.now(), reason };
                 }
             }
         }
         let next = progress.next.clone();
-        let has_news = progress.attempt.is_some() || !matches!(next, NextStep::Park { .. });
+        // An event that is parked before its first attempt is not recorded: it is mapped again when
+        // it resumes, and what it waits for is written when its lease is renewed. Thousands that
+        // wait for one record thus cost no commits.
+        let has_changes = progress.attempt.is_some() || !matches!(next, NextStep::Park { .. });
         let recorded =
-            if has_news { progress::record(context, guard, progress).await } else { Ok(()) };
+            if has_changes { progress::record(context, guard, progress).await } else { Ok(()) };
         guard.set_request_open(recorded.is_ok() && matches!(next, NextStep::Send { .. }));
         if recorded.is_ok() {
             progress::log_state_change(guard.event(), &next);

@@ -1,5 +1,5 @@
-//! Where events are mapped: on a few threads apart from those that wait for the network, within the memory
-//! for parsed JSON, and a suspect alone.
+//! Maps events: on threads of their own, within the memory for parsed JSON, and suspects one at a
+//! time.
 
 mod mapping_lock;
 
@@ -19,19 +19,21 @@ use crate::parse_memory::{ParseMemory, Taken, weigh};
 use crate::store::NextStep;
 use mapping_lock::MappingLock;
 
-/// Where no other is given, as in tests.
+/// Memory of the default mapper, as in tests.
 const MEMORY_BYTES: usize = 128 * 1024 * 1024;
 
-/// One for all destinations of a process.
+/// Applies mappings. Shared by all destinations of a process.
 #[derive(Debug)]
 pub struct Mapper {
     pub(super) lock: MappingLock,
-    /// One permit for each thread that may map at a time.
+    /// One permit for each mapping that may run at a time.
+    // As many as there are cores: more would only share them, each with up to 32 MiB of template
+    // results in memory.
     threads: Semaphore,
     memory: Arc<ParseMemory>,
 }
 
-/// Why an event became nothing.
+/// The reason why an event was not mapped.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum MapError {
     #[error("{0}")]
@@ -45,6 +47,7 @@ pub(super) enum MapError {
 }
 
 impl MapError {
+    /// Returns the step to record instead.
     pub(super) fn next(self, now: Timestamp) -> NextStep {
         let reason = self.to_string();
         match self {
@@ -71,10 +74,11 @@ impl Mapper {
         Mapper { lock: MappingLock::default(), threads: Semaphore::new(threads), memory }
     }
 
-    /// Waits for the memory that the event's payload takes. For a suspect, before it is marked: while it
-    /// waits, the process may end by what others do.
+    /// Waits for the memory that the parsed payload takes.
     pub(super) async fn reserve(&self, event: Event) -> Result<(Event, Taken), MapError> {
         let memory = Arc::clone(&self.memory);
+        // Weighing reads the whole payload, and `take` blocks until others have returned their
+        // memory.
         let take = move || {
             let taken = memory.take(weigh(&event.payload));
             (event, taken)
@@ -82,8 +86,7 @@ impl Mapper {
         spawn_blocking(take).await.map_err(|_| MapError::Stopped)
     }
 
-    /// However small the payload: a template or a query of a few bytes may take seconds. A bug there costs
-    /// this event only.
+    /// Maps an event, within the memory that is reserved, or else reserves it.
     pub(super) async fn map(
         &self,
         mapping: Arc<Mapping>,
@@ -92,14 +95,17 @@ impl Mapper {
     ) -> Result<MappedRequests, MapError> {
         let _thread = self.threads.acquire().await.map_err(|_| MapError::Stopped)?;
         let memory = Arc::clone(&self.memory);
+        // Never on an async worker, however small the payload: a template or a query of a few bytes
+        // may take seconds.
         let work = move || {
             let _memory = reserved.unwrap_or_else(|| memory.take(weigh(&event.payload)));
             map(&mapping, &event)
         };
         match spawn_blocking(work).await {
             Ok(mapped) => mapped.map_err(MapError::Unmappable),
-            // It costs this event only: the mapping is not changed, and what is, from the fuel to the requests, is made for
-            // one event and dropped with it. The event is dead, or it would be mapped, and fail, again and again.
+            // A panic affects this event only: a mapping is immutable, and what changes, from the
+            // fuel to the requests, is made for one event and dropped with it. The event is dead;
+            // otherwise it would be mapped, and fail, again and again.
             Err(error) if error.is_panic() => Err(MapError::Panicked),
             Err(_) => Err(MapError::Stopped),
         }

@@ -1,4 +1,4 @@
-//! The outcome table of the relay: what came of one attempt, and what is to be done next. Pure.
+//! The outcome table: judges the answer to one attempt and decides what follows. Pure.
 
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ use crate::savio::{ApiResponse, BodyKind, SendResult};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Before the second attempt; each further wait is twice as long.
+    /// Wait before the second attempt. Each further wait is twice as long.
     pub wait_min: Duration,
     pub wait_max: Duration,
-    /// Counted from the first attempt, while the destination could be tried.
+    /// Time from the first attempt until the event is dead, without the destination's downtime.
     pub give_up_after: Duration,
     pub unanswered: UnansweredPolicy,
 }
 
-/// What becomes of a request that was sent and got no answer.
+/// What to do with a request that was sent and got no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnansweredPolicy {
-    /// It is sent again, and marked.
+    /// Sends it again, marked as a possible repeat.
     Retry,
-    /// A person decides.
+    /// Holds the event until a person decides.
     Hold,
 }
 
@@ -40,31 +40,31 @@ impl Default for Settings {
     }
 }
 
-/// What an answer is judged by, apart from itself.
+/// What a verdict depends on, beside the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttemptContext<'c> {
     pub now: Timestamp,
-    /// Since the first attempt, by the destination's clock.
+    /// Time since the first attempt, without the destination's downtime.
     pub age: Duration,
-    /// How many attempts failed in a row before this one.
+    /// Number of attempts that failed in a row before this one.
     pub tries: u32,
-    /// Any number by chance; it lengthens the wait.
+    /// A random number, which lengthens the wait.
     pub chance: u32,
-    /// The request was refused just now though the token works.
+    /// True if the request was just refused although the token works.
     pub is_last_try: bool,
-    /// The destination once answered with the id of what it made, so that it is Savio.
+    /// True if the destination has returned an id before, and thus is Savio.
     pub has_given_id: bool,
-    /// The fields of the request without which it may be sent once more.
+    /// Fields of the request without which it may be sent once more.
     pub optional: &'c [&'static str],
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
     pub outcome: Outcome,
-    /// What happened, in words that may be logged: nothing of the answer's body is in them.
+    /// Description for the log, without anything of the answer's body.
     pub summary: String,
     pub then: Decision,
-    /// What it tells of the destination.
+    /// Conclusion about the destination; none leaves its gate unchanged.
     pub signal: Option<Signal>,
 }
 
@@ -73,19 +73,20 @@ pub enum Decision {
     Done {
         savio_id: Option<Value>,
     },
-    /// The same request again, at once.
+    /// Sends the same request again, at once.
     Again,
-    /// The request again, at once, without these fields.
+    /// Sends the request again, at once, without these fields.
     LeaveOut {
         fields: Vec<&'static str>,
     },
-    /// The same request again, later.
+    /// Sends the same request again, later.
     Retry {
         wait: Duration,
     },
-    /// Only a probe can tell whether the destination is wrong as a whole: `after_probe` goes on.
+    /// Sends a probe, since only that can tell whether the destination as a whole is wrong;
+    /// `after_probe` decides.
     Probe,
-    /// A person decides.
+    /// Waits for a person's decision.
     Hold {
         reason: String,
     },
@@ -94,8 +95,9 @@ pub enum Decision {
     },
 }
 
-/// The fields without which Savio takes a request that it refused for their values. Of others it is not known
-/// what a person would say of a request without them.
+/// Fields without which a request is sent once more if Savio refuses their values.
+// They only add to a feedback or a contact. Without any other field, the request might not be what
+// its sender meant.
 pub(super) fn optional_fields(kind: RequestKind) -> &'static [&'static str] {
     match kind {
         RequestKind::Company => &[],
@@ -104,27 +106,26 @@ pub(super) fn optional_fields(kind: RequestKind) -> &'static [&'static str] {
     }
 }
 
-/// The outcome table.
-pub fn judge(
-    answer: &SendResult,
-    circumstances: AttemptContext<'_>,
-    settings: &Settings,
-) -> Verdict {
+/// Judges an answer: the outcome table.
+pub fn judge(answer: &SendResult, attempt: AttemptContext<'_>, settings: &Settings) -> Verdict {
     let reply = match answer {
         SendResult::Reply(reply) => reply,
         SendResult::Withheld { reason } => return withheld(reason.clone()),
         SendResult::NotSent { reason } => {
-            return retry(Outcome::Unreachable, reason.clone(), circumstances, settings);
+            return retry(Outcome::Unreachable, reason.clone(), attempt, settings);
         }
         SendResult::NoReply { reason } => {
-            return unanswered(reason.clone(), circumstances, settings);
+            return unanswered(reason.clone(), attempt, settings);
         }
     };
     let summary = format!("savio answered {}", reply.status);
     match reply.status {
-        200..=299 if is_savios(reply, circumstances) => done(summary, reply),
-        200..=299 => no_savio(reply, circumstances, settings),
-        100..=199 | 300..=399 | 401..=405 | 407 if circumstances.is_last_try => {
+        200..=299 if is_from_savio(reply, attempt) => done(summary, reply),
+        200..=299 => not_savio(reply, attempt, settings),
+        // Both kinds of refusal look the same: the token or the address is wrong for all requests,
+        // or Savio forbids this one. The probe decides; a second refusal of the same request is its
+        // own fault.
+        100..=199 | 300..=399 | 401..=405 | 407 if attempt.is_last_try => {
             let reason = format!("{summary}, though the token works: {}", reply.text);
             let signal = Signal::Forbidden { reason: format!("{summary}, though the token works") };
             refused(summary, &reason, signal)
@@ -134,10 +135,10 @@ pub fn judge(
             Verdict { outcome: Outcome::Paused, summary, then: Decision::Probe, signal: None }
         }
         408 | 425 | 429 | 500.. => {
-            let verdict = retry(Outcome::Retry, summary, circumstances, settings);
-            hold_back(verdict, reply, circumstances)
+            let verdict = retry(Outcome::Retry, summary, attempt, settings);
+            hold_back(verdict, reply, attempt)
         }
-        400 if let Some(fields) = refused_fields(reply, circumstances.optional) => {
+        400 if let Some(fields) = refused_fields(reply, attempt.optional) => {
             let summary = format!("{summary}: once more without {}", fields.join(", "));
             let then = Decision::LeaveOut { fields };
             Verdict { outcome: Outcome::Refused, summary, then, signal: Some(Signal::Healthy) }
@@ -149,22 +150,25 @@ pub fn judge(
     }
 }
 
-/// The fields that Savio refuses, if it refuses nothing else and all of them may be left out.
+/// Returns the fields that Savio refuses; none unless all of them may be left out.
 fn refused_fields(reply: &ApiResponse, optional: &[&'static str]) -> Option<Vec<&'static str>> {
+    // Django REST framework answers a 400 with an object: the name of each refused field, and
+    // messages. A key such as `detail` or `non_field_errors` is no optional field, and stands for a
+    // refusal of the whole request.
     let refused: Map<String, Value> = serde_json::from_str(&reply.text).ok()?;
     let find = |name: &String| optional.iter().copied().find(|field| field == name);
     let fields: Vec<&'static str> = refused.keys().map(find).collect::<Option<_>>()?;
     (!fields.is_empty()).then_some(fields)
 }
 
-/// The destination waits until its address is another, or is private after all.
+/// Pauses the destination until its address is changed, or resolves to a private one.
 fn withheld(reason: String) -> Verdict {
     let signal = Some(Signal::Misconfigured { reason: reason.clone() });
     let then = Decision::Retry { wait: Duration::ZERO };
     Verdict { outcome: Outcome::Paused, summary: reason, then, signal }
 }
 
-/// What a probe says of a verdict that asked for one.
+/// Completes a verdict that required a probe.
 pub fn after_probe(mut verdict: Verdict, probe: &Result<(), String>) -> Verdict {
     match probe {
         Ok(()) => {
@@ -180,11 +184,12 @@ pub fn after_probe(mut verdict: Verdict, probe: &Result<(), String>) -> Verdict 
     verdict
 }
 
-/// An attempt that the end of the process cut off: it may have arrived.
-pub fn judge_interrupted(circumstances: AttemptContext<'_>, settings: &Settings) -> Verdict {
+/// Judges an attempt during which the process ended. The request may have arrived.
+pub fn judge_interrupted(attempt: AttemptContext<'_>, settings: &Settings) -> Verdict {
     let summary = "the relay stopped during the send".to_owned();
-    let mut verdict = unanswered(summary, circumstances, settings);
+    let mut verdict = unanswered(summary, attempt, settings);
     verdict.outcome = Outcome::Interrupted;
+    // The end of our own process says nothing about the destination, and is no reason to wait.
     verdict.signal = None;
     if matches!(verdict.then, Decision::Retry { .. }) {
         verdict.then = Decision::Again;
@@ -193,55 +198,54 @@ pub fn judge_interrupted(circumstances: AttemptContext<'_>, settings: &Settings)
 }
 
 impl Settings {
-    /// Doubles with each try, plus up to half of it by chance.
-    fn wait(&self, circumstances: AttemptContext<'_>) -> Duration {
+    /// Returns the wait before the next attempt, which doubles with each one and gets up to half of
+    /// it added at random.
+    fn wait(&self, attempt: AttemptContext<'_>) -> Duration {
         let backoff = Backoff { wait_min: self.wait_min, wait_max: self.wait_max };
-        backoff.wait_by_chance(circumstances.tries, circumstances.chance)
+        backoff.wait_by_chance(attempt.tries, attempt.chance)
     }
 }
 
 fn retry(
     outcome: Outcome,
     summary: String,
-    circumstances: AttemptContext<'_>,
+    attempt: AttemptContext<'_>,
     settings: &Settings,
 ) -> Verdict {
-    let then = if circumstances.age >= settings.give_up_after {
-        let age = SignedDuration::from_secs(circumstances.age.as_secs().cast_signed());
+    let then = if attempt.age >= settings.give_up_after {
+        let age = SignedDuration::from_secs(attempt.age.as_secs().cast_signed());
         Decision::Dead { reason: format!("gave up after {age:#}: {summary}") }
     } else {
-        Decision::Retry { wait: settings.wait(circumstances) }
+        Decision::Retry { wait: settings.wait(attempt) }
     };
     let signal = Some(Signal::Failing { hold_back_until: None });
     Verdict { outcome, summary, then, signal }
 }
 
-fn unanswered(summary: String, circumstances: AttemptContext<'_>, settings: &Settings) -> Verdict {
-    let mut verdict = retry(Outcome::Unanswered, summary, circumstances, settings);
+fn unanswered(summary: String, attempt: AttemptContext<'_>, settings: &Settings) -> Verdict {
+    let mut verdict = retry(Outcome::Unanswered, summary, attempt, settings);
     if settings.unanswered == UnansweredPolicy::Hold {
-        verdict.then = held(&verdict.summary);
+        verdict.then = hold(&verdict.summary);
     }
     verdict
 }
 
-fn held(summary: &str) -> Decision {
+fn hold(summary: &str) -> Decision {
     Decision::Hold { reason: format!("it was sent, and may have arrived: {summary}") }
 }
 
-/// A page that some other server gave: the event waits until Savio is there, and never dies of it. A 201
-/// says that something was made, so that only a person sends the request again.
-fn no_savio(
-    reply: &ApiResponse,
-    circumstances: AttemptContext<'_>,
-    settings: &Settings,
-) -> Verdict {
+/// Judges a 2xx that does not come from Savio, such as a login page. The event never becomes dead
+/// of it.
+fn not_savio(reply: &ApiResponse, attempt: AttemptContext<'_>, settings: &Settings) -> Verdict {
     let summary =
         format!("savio answered {}, but not as savio does: is base_url right?", reply.status);
     let then = match settings.unanswered {
+        // A 201 says that something was created, so that only a person may decide to send the
+        // request again.
         UnansweredPolicy::Retry if reply.status != 201 => {
-            Decision::Retry { wait: settings.wait(circumstances) }
+            Decision::Retry { wait: settings.wait(attempt) }
         }
-        UnansweredPolicy::Retry | UnansweredPolicy::Hold => held(&summary),
+        UnansweredPolicy::Retry | UnansweredPolicy::Hold => hold(&summary),
     };
     let signal = Some(Signal::Misconfigured { reason: summary.clone() });
     Verdict { outcome: Outcome::Unanswered, summary, then, signal }
@@ -253,28 +257,27 @@ fn refused(summary: String, reason: &str, signal: Signal) -> Verdict {
     Verdict { outcome: Outcome::Refused, summary, then, signal: Some(signal) }
 }
 
-/// Savio may ask for a longer wait than ours, not for a shorter one, and then for all requests.
-fn hold_back(
-    mut verdict: Verdict,
-    reply: &ApiResponse,
-    circumstances: AttemptContext<'_>,
-) -> Verdict {
-    let Some(asked) = reply.wait_asked(circumstances.now) else { return verdict };
-    let asked = asked.min(RETRY_AFTER_MAX);
+/// Applies a `Retry-After`: all requests wait for it, and this one for its own backoff if that is
+/// longer.
+fn hold_back(mut verdict: Verdict, reply: &ApiResponse, attempt: AttemptContext<'_>) -> Verdict {
+    let Some(requested) = reply.requested_wait(attempt.now) else { return verdict };
+    let requested = requested.min(RETRY_AFTER_MAX);
     if let Decision::Retry { wait } = &mut verdict.then {
-        *wait = asked.max(*wait);
+        *wait = requested.max(*wait);
     }
-    let hold_back_until = circumstances.now.saturating_add(asked).ok();
+    let hold_back_until = attempt.now.saturating_add(requested).ok();
     verdict.signal = Some(Signal::Failing { hold_back_until });
     verdict
 }
 
-/// Whether it is Savio that gave a 2xx.
-fn is_savios(reply: &ApiResponse, circumstances: AttemptContext<'_>) -> bool {
+/// Returns whether a 2xx comes from Savio, and not from another server at a wrong `base_url`.
+fn is_from_savio(reply: &ApiResponse, attempt: AttemptContext<'_>) -> bool {
     match reply.content {
+        // Another body with a 201: if the destination is known to be Savio, the record exists, and
+        // sending the request again would create it twice.
         BodyKind::Object { .. } | BodyKind::Empty | BodyKind::Cut { says_json: true } => true,
         BodyKind::Cut { says_json: false } | BodyKind::Other => {
-            reply.status == 201 && circumstances.has_given_id
+            reply.status == 201 && attempt.has_given_id
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Keeps the gate of the destination: in memory, and in the store.
+//! The gate of a destination in memory, and its copy in the store.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,16 +16,17 @@ pub(super) struct PersistedGate {
     destination: String,
     settings: Settings,
     state: Mutex<GateState>,
-    /// Locked while something is read or written, so that the newest is written last.
+    /// Locked while the stored state is read or written.
     saving: tokio::sync::Mutex<()>,
-    pub(super) turned: Notify,
+    /// Notified when the gate changes.
+    pub(super) changed: Notify,
 }
 
 #[derive(Default)]
 struct GateState {
     gate: Gate,
     is_loaded: bool,
-    /// Whether the store has it all.
+    /// False while the store has an older state.
     is_saved: bool,
 }
 
@@ -41,12 +42,12 @@ impl PersistedGate {
             settings,
             state: Mutex::default(),
             saving: tokio::sync::Mutex::default(),
-            turned: Notify::new(),
+            changed: Notify::new(),
         }
     }
 
-    /// Reads what was kept before, once, follows the clock, and writes what could not be written yet. Whether
-    /// it was read now.
+    /// Reads the stored state at the first call; follows the clock, and retries a write that
+    /// failed. Returns whether this was the first call that succeeded.
     pub(super) async fn open(
         &self,
         missing: Option<&str>,
@@ -63,6 +64,7 @@ impl PersistedGate {
                 warn!(destination = self.destination, "paused: {}", pause.reason);
             }
         }
+        // `save` locks it again.
         drop(saving);
         self.follow(now);
         if !self.state().is_saved {
@@ -71,7 +73,6 @@ impl PersistedGate {
         Ok(is_first)
     }
 
-    /// A clock that was set back makes no wait longer.
     fn follow(&self, now: Timestamp) {
         let mut state = self.state();
         let has_changed = state.gate.follow(now, &self.settings);
@@ -82,13 +83,15 @@ impl PersistedGate {
         self.state().gate.room(now, &self.settings)
     }
 
+    // A turn is not written to the store: that would be a commit for each request. It is stored
+    // with the next change, and a restart in between costs a few requests that exceed the rate.
     pub(super) fn admit(&self, now: Timestamp) -> Result<Timestamp, Closed> {
         self.state().gate.admit(now, &self.settings)
     }
 
     pub(super) fn return_slot(&self, now: Timestamp) {
         self.state().gate.return_slot(now, &self.settings);
-        self.turned.notify_one();
+        self.changed.notify_one();
     }
 
     pub(super) fn take_probe(&self, now: Timestamp) -> bool {
@@ -99,13 +102,14 @@ impl PersistedGate {
         self.state().gate.clock(since, now)
     }
 
-    /// How long nothing changes by itself.
+    /// Time until the gate changes by the passing of time alone.
     pub(super) fn rest(&self, now: Timestamp) -> Option<Duration> {
         let at = self.state().gate.wakes_at(now)?;
         Some(Duration::try_from(at.duration_since(now)).unwrap_or_default())
     }
 
-    /// What cannot be written down counts all the same, and is written with the next change.
+    /// Changes the gate by the conclusion from an answer. A failed write is logged and retried by
+    /// `open`.
     pub(super) async fn note(&self, signal: &Signal, now: Timestamp) {
         let has_changed = self.change(|gate, settings| gate.note(signal, now, settings));
         if has_changed && let Err(error) = self.save().await {
@@ -134,7 +138,7 @@ impl PersistedGate {
         state.is_saved &= !has_changed;
         if has_changed {
             self.log_pause(before.pause().map(|pause| &pause.reason), &state.gate);
-            self.turned.notify_one();
+            self.changed.notify_one();
         }
         has_changed
     }
@@ -149,12 +153,13 @@ impl PersistedGate {
     }
 
     async fn save(&self) -> Result<(), StoreError> {
-        // Without it, two writes could reach the store in the other order than they were taken from the state here, and
-        // the older would stay.
+        // Without the lock, two writes could reach the store in the reverse order, and the older
+        // state would stay.
         let _saving = self.saving.lock().await;
         let gate = {
             let mut state = self.state();
-            // Before the write: a change while it is under way sets it to false again, and is written with the next save.
+            // Before the write: a change during the write sets it to false again, and is written
+            // with the next save.
             state.is_saved = true;
             written(&state.gate)
         };
@@ -170,7 +175,8 @@ impl PersistedGate {
     }
 }
 
-/// Returns why nothing is sent to the destination now, if nothing is, for a process that does not deliver.
+/// Returns why nothing is sent to the destination at present, for a process that does not deliver;
+/// none if requests are sent.
 pub async fn why_closed_in(
     store: &dyn Queue,
     destination: &str,
@@ -188,7 +194,9 @@ fn key(destination: &str) -> String {
     format!("destination {destination}")
 }
 
-/// What cannot be read stops delivery, since a person's pause may be in it.
+/// Parses a stored state; a missing one is the default.
+// An unreadable one is an error that stops delivery, and not the default: a person's pause may be
+// in it.
 pub(super) fn read<T: Default + serde::de::DeserializeOwned>(
     kept: Option<Value>,
 ) -> Result<T, StoreError> {

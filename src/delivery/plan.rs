@@ -1,4 +1,4 @@
-//! One event on its way: which of its requests is next, and what an attempt changes. Pure.
+//! The plan of one event: which of its requests is next, and what an attempt changes. Pure.
 
 use std::time::Duration;
 
@@ -12,23 +12,24 @@ use crate::store::{
 };
 use crate::telemetry::traces::ParentSpan;
 
+/// The requests of one event, with their states and the history that the next verdict needs.
 #[derive(Debug)]
 pub(super) struct RequestPlan {
     pub(super) event: EventId,
-    /// Where its attempts belong in its trace.
+    /// The parent of the spans of its attempts.
     pub(super) span: Option<ParentSpan>,
     first_attempt_at: Option<Timestamp>,
     tries: u32,
     replay: bool,
-    /// The requests of before a replay.
+    /// The requests that it had before a replay.
     earlier: Vec<PlannedRequest>,
     pub(super) unmapped: Option<Unmapped>,
     requests: Vec<PlannedRequest>,
-    /// The request that was refused just now though the token works.
+    /// The request that was just refused although the token works, and is sent once more.
     last_try: Option<usize>,
 }
 
-/// An event that has no plan yet.
+/// An event that is not mapped yet.
 #[derive(Debug)]
 pub(super) struct Unmapped {
     pub(super) event: Event,
@@ -42,12 +43,12 @@ pub(super) struct SentRequest {
     pub(super) at: Timestamp,
     pub(super) answered_at: Timestamp,
     pub(super) ms: u64,
-    /// None: the end of the process cut it off.
+    /// None if the process ended during the send.
     pub(super) answer: Option<SendResult>,
 }
 
 impl SentRequest {
-    /// An attempt that the end of the process cut off.
+    /// Returns an attempt during which the process ended.
     pub(super) fn interrupted(position: usize, now: Timestamp) -> SentRequest {
         SentRequest { position, at: now, answered_at: now, ms: 0, answer: None }
     }
@@ -78,25 +79,28 @@ impl RequestPlan {
         &self.requests[position].request
     }
 
-    /// What is to be upserted yet, once for each request.
+    /// Returns the upserts of all requests that are not done, with repeats.
     pub(super) fn upserts(&self) -> Vec<RecordKey> {
         let left = self.requests.iter().filter(|planned| planned.state != RequestState::Done);
         left.filter_map(|planned| planned.request.upsert()).collect()
     }
 
-    /// The request whose send was cut off.
+    /// Returns the request whose send the end of the process interrupted.
     pub(super) fn interrupted(&self) -> Option<usize> {
         self.requests.iter().position(|planned| planned.state == RequestState::Sending)
     }
 
-    /// When giving up begins to count: at the first attempt since the event was queued.
+    /// Returns the time from which `give_up_after` counts: the first attempt since the event was
+    /// queued.
     pub(super) fn tried_since(&self, now: Timestamp) -> Timestamp {
         self.first_attempt_at.unwrap_or(now)
     }
 
-    /// The fields that may be left out of the request: none once Savio refused some, so that there is no third try.
+    /// Returns the fields that may be left out of the request if Savio refuses them.
     pub(super) fn optional(&self, position: usize) -> Vec<&'static str> {
         let PlannedRequest { request, left_out, .. } = &self.requests[position];
+        // Only once: a request that is refused again without those fields is dead, instead of
+        // losing field after field.
         if !left_out.is_empty() {
             return Vec::new();
         }
@@ -104,8 +108,12 @@ impl RequestPlan {
         fields.filter(|field| request.body.contains_key(*field)).collect()
     }
 
-    /// As far as they are the event's own.
-    pub(super) fn circumstances(&self, sent: &SentRequest, chance: u32) -> AttemptContext<'static> {
+    /// Returns the context of a verdict, without what the gate and the request add to it.
+    pub(super) fn attempt_context(
+        &self,
+        sent: &SentRequest,
+        chance: u32,
+    ) -> AttemptContext<'static> {
         AttemptContext {
             now: sent.answered_at,
             age: Duration::ZERO,
@@ -117,12 +125,12 @@ impl RequestPlan {
         }
     }
 
-    /// Which attempt in a row is under way, from 1.
+    /// Returns the number of the current attempt in a row, from 1.
     pub(super) fn attempt_number(&self) -> u32 {
         self.tries.saturating_add(1)
     }
 
-    /// The first request that Savio does not have yet.
+    /// Returns the first request that is not done as the next step.
     pub(super) fn next(&self, now: Timestamp) -> NextStep {
         if self.requests.is_empty() {
             let reason = Some("the mapping made no request".to_owned());
@@ -134,8 +142,8 @@ impl RequestPlan {
         }
     }
 
-    /// What is to be written down after an attempt.
-    pub(super) fn after(&mut self, sent: SentRequest, verdict: Verdict) -> Progress {
+    /// Applies the verdict to the plan and returns the progress to record.
+    pub(super) fn apply_attempt(&mut self, sent: SentRequest, verdict: Verdict) -> Progress {
         let SentRequest { position, at, answered_at: now, ms, answer } = sent;
         let Verdict { outcome, summary, then, signal: _ } = verdict;
         let planned = &mut self.requests[position];
@@ -151,6 +159,8 @@ impl RequestPlan {
             replay: self.replay,
         };
         self.first_attempt_at.get_or_insert(at);
+        // A pause lasts as long as the destination is wrong: its refusals should not lengthen the
+        // event's own waits.
         if outcome != Outcome::Paused {
             self.tries = self.tries.saturating_add(1);
         }
@@ -161,6 +171,8 @@ impl RequestPlan {
                 planned.state = RequestState::Done;
                 self.tries = 0;
                 attempt.savio_id = savio_id;
+                // The body of a success explains nothing. It repeats the record, with people's
+                // names and addresses.
                 attempt.detail = None;
                 self.next(now)
             }
@@ -173,6 +185,8 @@ impl RequestPlan {
                 NextStep::Send { position, at: now }
             }
             Decision::Again => {
+                // An interrupted send is repeated as well, but was not refused: its next refusal is
+                // followed by a probe.
                 self.last_try = (outcome != Outcome::Interrupted).then_some(position);
                 NextStep::Send { position, at: now }
             }

@@ -1,4 +1,4 @@
-//! How far an event is: read from the store, and recorded until it is on disk.
+//! Reads and records the progress of an event, with retries while the store is unavailable.
 
 use tracing::{error, info, warn};
 
@@ -9,11 +9,13 @@ use crate::clock;
 use crate::event::{EventId, RecordKey, State};
 use crate::store::{Claim, ClaimedEvent, EarlierUpsert, NextStep, Progress, StoreError};
 
-/// Another works on the event now, or nobody can.
+/// The claim on the event has ended, or its progress can never be recorded: the job has to stop.
 pub(super) struct ClaimLost;
 
-/// Retries until the progress is on disk: if that of a sent request were lost, the request would be sent twice. When the
-/// relay stops, a step in which nothing was sent is left to the next start.
+/// Retries until the progress is on disk. Once the relay stops, a step without an attempt fails
+/// instead.
+// If the result of a sent request were lost, the request would be sent twice. A step in which
+// nothing was sent is simply repeated at the next start.
 pub(super) async fn record(
     context: &Context,
     guard: &ClaimGuard<'_>,
@@ -25,6 +27,8 @@ pub(super) async fn record(
         let id = claim.event;
         match context.store.advance(claim, progress.clone()).await {
             Ok(()) => return Ok(()),
+            // The lease ended, and this process claimed the event again: the next turn of the loop
+            // writes under that claim.
             Err(StoreError::ClaimLost) if guard.has_replaced(claim).await => {}
             Err(StoreError::ClaimLost) => {
                 warn!(event.id = %id, "the lease of event {id} ended while it was worked on");
@@ -47,8 +51,9 @@ pub(super) async fn record(
     }
 }
 
-/// Ends an event whose progress can never be recorded, so that it is not sent again and again. If even that fails, its
-/// lease ends by itself.
+/// Settles as dead an event whose progress can never be recorded.
+// Otherwise it would be claimed and sent again each time its lease ends. If this write fails too,
+// that is what happens.
 async fn mark_dead(context: &Context, claim: Claim, reason: &str) {
     let reason = Some(format!("a bug of the relay: {reason}"));
     let dead = NextStep::Settle { state: State::Dead, reason, at: clock::now() };
@@ -57,7 +62,7 @@ async fn mark_dead(context: &Context, claim: Claim, reason: &str) {
     }
 }
 
-/// Logs how an event ended, where its attempts do not say it.
+/// Logs the state in which an event was settled.
 pub(super) fn log_state_change(id: EventId, next: &NextStep) {
     let NextStep::Settle { state, reason, .. } = next else { return };
     let (is, reason) = (state.as_str(), reason.as_deref());
@@ -71,7 +76,7 @@ pub(super) fn log_state_change(id: EventId, next: &NextStep) {
     }
 }
 
-/// Whether a suspect is being mapped.
+/// Change of the mark that a suspect is being mapped.
 #[derive(Debug, Clone, Copy)]
 enum Mark {
     Set,
@@ -84,11 +89,12 @@ pub(super) async fn mark(context: &Context, guard: &ClaimGuard<'_>) -> Result<()
 }
 
 pub(super) async fn unmark(context: &Context, guard: &ClaimGuard<'_>) {
-    // If the event is not ours any more, the mark is not either.
+    // An error means that the claim is lost; whoever has it now sets a mark of its own.
     let _ = record_mark(context, guard, Mark::Unset).await;
 }
 
-/// Retries until the store is available, since nothing could be sent before that anyway, or until the relay stops.
+/// Retries until the mark is on disk or the relay stops. While the store is unavailable, nothing
+/// could be sent anyway.
 async fn record_mark(
     context: &Context,
     guard: &ClaimGuard<'_>,
@@ -122,7 +128,7 @@ async fn record_mark(
     }
 }
 
-/// The event as it is in the store; none if it is not ours any more, or the relay stops.
+/// Reads the event from the store; none if the claim is lost or the relay stops.
 pub(super) async fn load(context: &Context, guard: &ClaimGuard<'_>) -> Option<ClaimedEvent> {
     let mut retry = context.claims.store_retry();
     loop {
@@ -136,7 +142,8 @@ pub(super) async fn load(context: &Context, guard: &ClaimGuard<'_>) -> Option<Cl
     }
 }
 
-/// The event in the store that makes this upsert before this one; an error if the relay stops before it is known.
+/// Finds the earlier event in the store that makes this upsert first; fails if the relay stops
+/// while the store is unavailable.
 pub(super) async fn earlier_upsert(
     context: &Context,
     guard: &ClaimGuard<'_>,
@@ -151,7 +158,7 @@ pub(super) async fn earlier_upsert(
     }
 }
 
-/// Waits for the next try; returns the error if the relay stops.
+/// Waits until the next try; returns the error if the relay stops.
 async fn wait_for_store(error: StoreError, retry: &mut StoreRetry) -> Result<(), StoreError> {
     if retry.is_first() {
         warn!(%error, "cannot read how far events are");

@@ -1,4 +1,4 @@
-//! What a destination is, and how it is delivered to.
+//! A destination and the settings of its delivery.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,14 +9,15 @@ use crate::event::{Request, SourceName};
 use crate::mapping::Mapping;
 use crate::savio::{Client, SendResult};
 
-/// The mapping of each source. An event of a source that is not here waits.
+/// The mapping of each source. Events of a source without one wait.
 pub type Mappings = BTreeMap<SourceName, Arc<Mapping>>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     pub retry: outcome::Settings,
     pub gate: gate::Settings,
-    /// How long an event stays claimed unless the claim is renewed, as it is while work on it goes on.
+    /// Time for which an event stays claimed unless its claim is renewed, as it is during the work
+    /// on it.
     pub lease: Duration,
     pub shutdown_timeout: Duration,
 }
@@ -27,6 +28,8 @@ impl Default for Settings {
             retry: outcome::Settings::default(),
             gate: gate::Settings::default(),
             lease: Duration::from_mins(1),
+            // Docker kills a container 10 s after SIGTERM: two remain to give back claims and to
+            // close the store.
             shutdown_timeout: Duration::from_secs(8),
         }
     }
@@ -36,7 +39,7 @@ impl Default for Settings {
 #[derive(Debug)]
 pub struct Destination {
     pub name: String,
-    /// Else why nothing can be sent: it is paused for that.
+    /// An error is the reason why nothing can be sent, for which the destination is paused.
     pub client: Result<Client, String>,
     pub max_in_flight: usize,
 }
@@ -56,7 +59,8 @@ impl Destination {
         }
     }
 
-    /// Whether the token may go to the address as it is now; without a client none goes.
+    /// Fails if the token must not be sent to the address as it resolves now. Without a client no
+    /// token is sent.
     pub(super) async fn permitted(&self) -> Result<(), String> {
         match &self.client {
             Ok(client) => client.permitted().await,

@@ -1,4 +1,4 @@
-//! A person's pause of a destination or of a source, which the relay itself never lifts.
+//! Pauses of sources, which only a person sets and ends.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,24 +9,25 @@ use super::persisted_gate::{read, written};
 use crate::event::SourceName;
 use crate::store::{Queue, StoreError};
 
-/// Under which name the store keeps them.
+/// Name of the stored state.
 const SOURCES: &str = "sources";
 
-/// Since when a person wants the source to wait.
+/// The paused sources, and when each was paused.
 type PausedSince = BTreeMap<SourceName, Timestamp>;
 
-/// The sources that a person paused: one for all destinations of a store, since a source may be given
-/// another destination meanwhile.
+/// The paused sources of all destinations.
+// Shared by the destinations, since a reload may give a paused source another destination.
 #[derive(Debug, Default)]
 pub struct SourcePauses {
-    /// None: not read yet.
+    /// None until the stored state is read.
     paused: Mutex<Option<PausedSince>>,
-    /// Locked while they are read or written.
+    /// Locked while the stored state is read or written, so that no change is lost to one that runs
+    /// concurrently.
     saving: tokio::sync::Mutex<()>,
 }
 
 impl SourcePauses {
-    /// Reads what was kept before, once.
+    /// Reads the stored state at the first call.
     pub(super) async fn open(&self, store: &dyn Queue) -> Result<(), StoreError> {
         let _saving = self.saving.lock().await;
         if self.paused().is_none() {
@@ -36,7 +37,7 @@ impl SourcePauses {
         Ok(())
     }
 
-    /// Webhooks of the source are still taken; its events wait.
+    /// Pauses the source; if it is paused already, the earlier time stays.
     pub(super) async fn pause(
         &self,
         store: &dyn Queue,
@@ -60,7 +61,7 @@ impl SourcePauses {
         self.change(store, resume).await
     }
 
-    /// A pause counts once it is on disk, and so does its end.
+    /// Applies a change once it is on disk. If the write fails, nothing has changed.
     async fn change(
         &self,
         store: &dyn Queue,
@@ -75,7 +76,7 @@ impl SourcePauses {
         Ok(())
     }
 
-    /// The sources that a person paused, and since when.
+    /// Returns the paused sources with the time at which each was paused.
     pub async fn of_sources(
         &self,
         store: &dyn Queue,
@@ -97,7 +98,7 @@ impl SourcePauses {
     }
 }
 
-/// Why no queued event of a source goes on, if none does.
+/// Returns why no queued event of a source is delivered; none if they are.
 pub fn why_source_waits(
     source: &SourceName,
     (has_mapping, is_paused): (bool, bool),

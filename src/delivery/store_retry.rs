@@ -1,4 +1,4 @@
-//! Waits between tries of the store, which are short once the relay stops.
+//! Waits between tries of a store operation, which are short once the relay stops.
 
 use std::time::Duration;
 
@@ -17,8 +17,9 @@ pub(super) struct StoreRetry {
     stopping: watch::Receiver<bool>,
 }
 
-/// Whether the relay goes on. When it stops, only what would be lost is tried again: what is in the store
-/// already is found there at the next start.
+/// State of the relay after a wait.
+// Once it stops, callers retry only what would be lost. What is in the store already is found there
+// at the next start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Process {
     Runs,
@@ -31,23 +32,24 @@ impl StoreRetry {
         StoreRetry { backoff, failures: 0, stopping }
     }
 
-    /// Whether nothing failed before, so that the failure is to be logged.
+    /// True before the first wait: only the first failure is logged.
     pub(super) fn is_first(&self) -> bool {
         self.failures == 0
     }
 
-    /// Waits before the next try. A stop ends the wait, and makes the next ones short, since it waits for
-    /// what is to be written only a few seconds.
+    /// Waits before the next try. A stop ends the wait.
     pub(super) async fn pause(&mut self) -> Process {
         let wait = self.backoff.wait(self.failures);
         self.failures = self.failures.saturating_add(1);
+        // A stop allows only a few seconds (`shutdown_timeout`) for what has still to be written:
+        // it is tried often.
         if *self.stopping.borrow() {
             sleep(STORE_RETRY_MIN).await;
             return Process::Stops;
         }
         tokio::select! {
             () = sleep(wait) => Process::Runs,
-            // A sender that is gone means the same.
+            // A dropped sender means the same.
             _ = self.stopping.wait_for(|stops| *stops) => Process::Stops,
         }
     }
@@ -60,7 +62,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn stop_ends_a_long_wait_and_makes_the_next_ones_short() {
+    async fn stop_ends_a_long_wait_and_shortens_the_next() {
         let (stopping, hour) = (watch::Sender::new(false), Duration::from_hours(1));
         let mut retry = StoreRetry::new(stopping.subscribe());
         retry.backoff = Backoff { wait_min: hour, wait_max: hour };

@@ -1,5 +1,5 @@
-//! The loop of delivery: as many events in flight as the destination takes, and one that hangs
-//! stalls no other.
+//! The worker loop of a destination: claims due events and runs one task for each, so that a
+//! request that hangs does not stop the others.
 
 mod clock_watch;
 
@@ -21,43 +21,51 @@ use crate::event::{EventId, SourceName};
 use crate::store::{ClaimRequest, ClaimedEvent, StoreError};
 use clock_watch::ClockWatch;
 
-/// However near the next event is due, the store has this much rest.
+/// Shortest and longest time until the store is read again for due events.
+// Events that become due one by one, each a millisecond after the last, would otherwise make the
+// loop read without a pause.
 const LOOK_MIN: Duration = Duration::from_millis(20);
 const LOOK_MAX: Duration = Duration::from_mins(1);
-const STORE_AWAY_WAIT: Duration = Duration::from_secs(1);
+const STORE_UNAVAILABLE_WAIT: Duration = Duration::from_secs(1);
 
-/// How many events more are in hand for each place in flight, up to a limit.
-// While one event is sent, the next is read and mapped, and the last is recorded, each of which waits for the disk: hence
-// two. `cargo bench --profile dev --bench hot_name -- --short` (8 places, answers after 20 ms, others alone) on two busy
-// cores: 198 events a second with none, 257 with one, 247 to 299 in seven runs with two, 270 with four. So some are needed,
-// and more than two gain nothing. The limit bounds what is in memory, and how many events a crash makes suspects, where
+/// Number of events that are claimed beyond the slots in flight: for each slot, and in total.
+// While one event is sent, the next is read and mapped, and the last is recorded, each of which
+// waits for the disk: hence two. `cargo bench --profile dev --bench hot_name -- --short` (8 slots,
+// answers after 20 ms, others alone) on two busy cores: 198 events a second with none, 257 with
+// one, 247 to 299 in seven runs with two, 270 with four. So some are needed, and more than two gain
+// nothing. The limit bounds what is in memory, and how many events a crash makes suspects, where
 // `max_in_flight` is large.
 const AHEAD_EACH: usize = 2;
 const AHEAD_MAX: usize = 32;
 
-/// How many more than that may be in hand, where many turn out to wait for others.
-// Thus the events of a record that many wait for are soon parked, and others found behind them. The number grows by two for
-// an event that is parked and shrinks by one for any other: it rises while more than a third of the events are parked, and
-// is 0 again soon after. Its greatest value is not from a measurement: in the benchmark above, with 800 events of one
-// record, 0 and 400 do as well.
+/// Number of events that are claimed beyond these while many have to wait for others.
+// Thus the events of a record that many wait for are soon parked, and others found behind them. The
+// number grows by two for an event that is parked and shrinks by one for any other: it rises while
+// more than a third of the events are parked, and is 0 again soon after. Its greatest value is not
+// from a measurement: in the benchmark above, with 800 events of one record, 0 and 400 do as well.
 const PARKING_MAX: usize = 40;
 const PARKING_GROWTH: usize = 2;
 
-/// The largest payload beside which more are in hand, since each is in memory until it is mapped.
+/// Payload size above which `parking` is reset to 0.
+// Each payload is in memory until it is mapped, and 40 more of them should not take more than 2.5
+// MiB.
 const PARKING_BYTES_MAX: usize = 64 * 1024;
 
-/// Every so many-th place in flight goes to an event that was parked, as long as others are there:
-/// those that wait for one another are to take little from the rest.
+/// Share of tasks that go to parked events while new ones are due: one in this many.
+// Events of one busy record are sent one at a time anyway. They should not take many slots from all
+// other events.
 const PARKED_EVERY: usize = 6;
 
-/// How much memory payloads and requests in hand may take; one event more begins in any case. Each of them
-/// may be 5 MiB large, and the requests that it becomes a few times that.
-const IN_HAND_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Memory of payloads and requests in progress above which no event is claimed.
+// A payload may have 5 MiB, and its requests several times that. One event is always admitted,
+// however large it is: otherwise it would never be delivered.
+const CLAIMED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// How many leases are renewed at once, since others wait for the disk meanwhile.
+/// Number of leases that are renewed in one commit.
+// The store has one writer: webhooks and progress wait for as long as a commit takes.
 const RENEWED_MAX: usize = 512;
 
-/// An event that is worked on.
+/// An event that a task works on.
 #[derive(Debug, Clone, Copy)]
 struct RunningEvent {
     event: EventId,
@@ -70,22 +78,22 @@ impl RunningEvent {
     }
 }
 
-/// The events that are worked on at the same time.
+/// Tasks that each deliver one event, or probe the destination.
 pub(super) struct Worker {
     context: Arc<Context>,
     tasks: JoinSet<Finished>,
     events: HashMap<Id, RunningEvent>,
-    /// How much memory those take, those that are parked aside.
+    /// Memory of `events`. Parked ones are not in memory and do not count.
     bytes: usize,
-    /// What each parked event takes when it goes on.
+    /// Memory that each parked event takes once it is loaded again.
     parked_bytes: HashMap<EventId, usize>,
-    /// How many events more may be in hand, since many wait for others.
+    /// Number of events that may be claimed beyond `AHEAD_EACH`, up to `PARKING_MAX`.
     parking: usize,
-    /// Events since the last that was parked before.
+    /// Number of new events that began since a parked one was resumed.
     since_parked: usize,
-    store_is_away: bool,
+    store_is_unavailable: bool,
     clock: ClockWatch,
-    /// As they were at the last look.
+    /// Live sources at the last claim; none before the first.
     live_sources: Option<Vec<SourceName>>,
 }
 
@@ -99,26 +107,31 @@ impl Worker {
             parked_bytes: HashMap::new(),
             parking: 0,
             since_parked: 0,
-            store_is_away: false,
+            store_is_unavailable: false,
             clock: ClockWatch::default(),
             live_sources: None,
         }
     }
 
-    /// Works on events as they come, until `shutdown`; then finishes what is in flight.
+    /// Delivers events as they become due, until `shutdown`; then finishes those in progress.
     pub(super) async fn run(mut self, shutdown: impl Future<Output = ()>) {
+        // A shutdown may drop the loop in the middle of a claim. The store has that claim then and
+        // no task does; it ends when the relay gives all of its claims back (`Queue::give_back`),
+        // or with its lease.
         tokio::select! {
             () = shutdown => {}
-            () = self.keep_going() => {}
+            () = self.run_loop() => {}
         }
-        self.wind_down().await;
+        self.drain().await;
     }
 
-    /// Works on all that is due at `now`, and tells how many events that were.
+    /// Delivers all events that are due at `now` and returns their number.
     pub(super) async fn run_once(mut self, now: Timestamp) -> usize {
         let context = self.context.clone();
         let clock = RunClock::starting(now);
         let mut count = 0;
+        // Events that an earlier call left parked are still claimed, and no loop renewed their
+        // leases in between.
         self.renew(now).await;
         loop {
             match self.claim(clock.now()).await {
@@ -126,49 +139,55 @@ impl Worker {
                 Err(error) => warn!(%error, "cannot claim events"),
             }
             tokio::select! {
-                has_landed = self.land() => if !has_landed { return count },
-                () = context.claims.freed.notified() => {}
+                has_finished = self.join_next() => if !has_finished { return count },
+                () = context.claims.unblocked.notified() => {}
             }
         }
     }
 
-    async fn keep_going(&mut self) {
+    async fn run_loop(&mut self) {
         let context = self.context.clone();
+        // A third of the lease: two renewals may fail or be late before a lease ends.
         let mut renewal = interval((context.settings.lease / 3).max(LOOK_MIN));
         renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut seen = 0;
         loop {
             let look_again = self.fill(clock::now()).await;
+            // Without room, new and unblocked events would wake the loop only to find that none can
+            // begin. The end of a task wakes it, and `Notify` keeps one notification until then.
             let has_room = self.free_slots() > 0;
             tokio::select! {
-                Some(landed) = self.tasks.join_next_with_id() => self.note_all(landed),
+                Some(finished) = self.tasks.join_next_with_id() => self.on_finished_batch(finished),
                 count = context.store.wait_for_work(seen), if has_room => seen = count,
                 () = context.mappings_replaced.notified() => {}
-                () = context.gate.turned.notified() => {}
-                () = context.claims.freed.notified(), if has_room => {}
+                () = context.gate.changed.notified() => {}
+                () = context.claims.unblocked.notified(), if has_room => {}
                 () = sleep(look_again) => {}
                 _ = renewal.tick() => self.renew(clock::now()).await,
             }
         }
     }
 
-    /// Takes as many events as there is room for, and tells after which time to look again.
+    /// Starts as many events as there is room for; returns the time after which to try again.
     async fn fill(&mut self, now: Timestamp) -> Duration {
         let slots = self.free_slots();
         let claimed = self.claim(now).await;
         let rest = self.context.gate.rest(now).unwrap_or(LOOK_MAX).clamp(LOOK_MIN, LOOK_MAX);
         let look_again = match claimed {
+            // More events may be due, but none can begin before a task ends or the gate opens: when
+            // the next one is due does not matter, and reading it would cost a query for each event
+            // that ends.
             Ok(claimed) if claimed >= slots || self.room(now) == 0 => Ok(rest),
             Ok(_) => self.until_due(now).await.map(|due| due.min(rest)),
             Err(error) => Err(error),
         };
         if let Err(error) = &look_again
-            && !self.store_is_away
+            && !self.store_is_unavailable
         {
             warn!(%error, "no events can be claimed");
         }
-        self.store_is_away = look_again.is_err();
-        look_again.unwrap_or(STORE_AWAY_WAIT)
+        self.store_is_unavailable = look_again.is_err();
+        look_again.unwrap_or(STORE_UNAVAILABLE_WAIT)
     }
 
     async fn claim(&mut self, now: Timestamp) -> Result<usize, StoreError> {
@@ -186,21 +205,24 @@ impl Worker {
             self.unpark(now);
         }
         let count = self.claim_new(now).await?;
+        // Slots that no new event needs all go to parked ones.
         while self.room(now) > 0 && self.unpark(now) {}
         Ok(count)
     }
 
-    /// No event waits longer, and no lease lasts longer, because the clock was set back.
+    /// Shortens stored waits and leases after the clock was set back, so that none lasts longer
+    /// because of that.
     async fn follow_clock(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        self.clock.look((now, Instant::now()), self.events.keys().copied());
-        if self.clock.is_due() {
+        self.clock.observe((now, Instant::now()), self.events.keys().copied());
+        if self.clock.needs_rewind() {
             self.context.store.rewind(self.context.live_sources(), now).await?;
-            self.clock.told();
+            self.clock.mark_rewound();
         }
         Ok(())
     }
 
-    /// Events of a source that is paused, or has no mapping, are not waited for any more.
+    /// Ends the waits of events for earlier ones when the live sources change: events of a source
+    /// that is paused or has no mapping are not waited for.
     async fn follow_sources(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let live = self.context.live_sources();
         if self.live_sources.as_ref() != Some(&live) {
@@ -216,41 +238,43 @@ impl Worker {
             return Ok(0);
         }
         let lease = self.context.settings.lease;
-        let bytes_max = IN_HAND_BYTES_MAX - self.bytes.min(IN_HAND_BYTES_MAX);
-        let wanted = ClaimRequest { sources, slots, bytes_max, now, lease };
-        let claimed = self.context.claims.claim(&*self.context.store, wanted).await?;
+        let bytes_max = CLAIMED_BYTES_MAX - self.bytes.min(CLAIMED_BYTES_MAX);
+        let request = ClaimRequest { sources, slots, bytes_max, now, lease };
+        let claimed = self.context.claims.claim(&*self.context.store, request).await?;
         let count = claimed.len();
         self.since_parked = self.since_parked.saturating_add(count);
         if count < slots {
-            // No others are there: the next that was parked need not wait for a look into the store.
+            // No more events are due: the next parked one may begin before the store is read again.
             self.since_parked = PARKED_EVERY;
         }
-        if claimed.iter().any(|one| one.event.payload.len() > PARKING_BYTES_MAX) {
+        if claimed.iter().any(|new| new.event.payload.len() > PARKING_BYTES_MAX) {
             self.parking = 0;
         }
-        for one in claimed {
-            let (context, in_hand) = (self.context.clone(), RunningEvent::of(&one));
-            let task = self.tasks.spawn(async move { job::deliver(&context, one, now).await });
-            self.take(task.id(), in_hand);
+        for new in claimed {
+            let (context, active) = (self.context.clone(), RunningEvent::of(&new));
+            let task = self.tasks.spawn(async move { job::deliver(&context, new, now).await });
+            self.track(task.id(), active);
         }
         Ok(count)
     }
 
-    /// Goes on with an event that waited for others; false if none can.
+    /// Resumes the oldest parked event that is no longer blocked; false if there is none.
     fn unpark(&mut self, now: Timestamp) -> bool {
         let Some(parked) = self.context.claims.unpark() else { return false };
         self.since_parked = 0;
         let (context, event) = (self.context.clone(), parked.0.event);
         let task =
             self.tasks.spawn(async move { job::deliver_parked(&context, parked, now).await });
+        // An event that was claimed again before its task had ended (`ClaimGuard::drop`) was never
+        // measured: it counts as 0.
         let bytes = self.parked_bytes.remove(&event).unwrap_or_default();
-        self.take(task.id(), RunningEvent { event, bytes });
+        self.track(task.id(), RunningEvent { event, bytes });
         true
     }
 
-    fn take(&mut self, task: Id, in_hand: RunningEvent) {
-        self.bytes += in_hand.bytes;
-        self.events.insert(task, in_hand);
+    fn track(&mut self, task: Id, active: RunningEvent) {
+        self.bytes += active.bytes;
+        self.events.insert(task, active);
     }
 
     async fn until_due(&self, now: Timestamp) -> Result<Duration, StoreError> {
@@ -271,37 +295,38 @@ impl Worker {
         }
     }
 
-    /// Waits for one event to land; false if none is in flight.
-    async fn land(&mut self) -> bool {
-        let Some(landed) = self.tasks.join_next_with_id().await else {
+    /// Waits until one task has finished; false if none is running.
+    async fn join_next(&mut self) -> bool {
+        let Some(finished) = self.tasks.join_next_with_id().await else {
             return false;
         };
-        self.note(landed);
+        self.on_finished(finished);
         true
     }
 
-    /// All that landed meanwhile, so that their places are filled by one claim.
-    fn note_all(&mut self, first: Result<(Id, Finished), JoinError>) {
-        self.note(first);
-        while let Some(landed) = self.tasks.try_join_next_with_id() {
-            self.note(landed);
+    /// Handles the first finished task and all others that have finished by now.
+    fn on_finished_batch(&mut self, first: Result<(Id, Finished), JoinError>) {
+        self.on_finished(first);
+        // One claim then fills all of their slots, instead of one commit for each.
+        while let Some(finished) = self.tasks.try_join_next_with_id() {
+            self.on_finished(finished);
         }
     }
 
-    /// An event whose work broke off by a bug is claimed again when its lease ends: not before, so
-    /// that it does not keep the relay busy.
-    fn note(&mut self, landed: Result<(Id, Finished), JoinError>) {
-        let task = landed.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
-        self.clock.landed(task);
-        let in_hand = self.events.remove(&task);
-        self.bytes -= in_hand.as_ref().map_or(0, |it| it.bytes);
+    fn on_finished(&mut self, finished: Result<(Id, Finished), JoinError>) {
+        let task = finished.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
+        self.clock.finished(task);
+        let active = self.events.remove(&task);
+        self.bytes -= active.as_ref().map_or(0, |it| it.bytes);
         if let (Ok((_, Finished::Parked)), Some(RunningEvent { event, bytes })) =
-            (&landed, &in_hand)
+            (&finished, &active)
         {
             self.parked_bytes.insert(*event, *bytes);
         }
-        match (landed, in_hand) {
+        match (finished, active) {
             (Err(error), Some(RunningEvent { event: id, .. })) => {
+                // The event stays claimed until its lease ends. Claimed again at once, it would
+                // panic again and again.
                 error!(event.id = %id, %error, "work on event {id} broke off: a bug of the relay");
             }
             (Err(error), None) => error!(%error, "a probe broke off: a bug of the relay"),
@@ -309,42 +334,45 @@ impl Worker {
                 self.parking = (self.parking + PARKING_GROWTH).min(PARKING_MAX);
             }
             (Ok((_, Finished::Done)), Some(_)) => self.parking = self.parking.saturating_sub(1),
-            // A probe: it is no event that found its turn.
+            // A probe is not an event that was not blocked, and says nothing about parking.
             (Ok((_, Finished::Done)), None) => {}
         }
     }
 
-    async fn wind_down(&mut self) {
+    /// Waits for the tasks to finish, up to the shutdown timeout; then cancels the rest.
+    async fn drain(&mut self) {
         let limit = self.context.settings.shutdown_timeout;
+        // First, so that no event that still waits for a slot sends another request.
         self.context.claims.close_slots();
         let in_flight = self.tasks.len();
         if in_flight > 0 {
             info!(in_flight, "finishing the events in flight");
         }
-        let landed = timeout(limit, async { while self.land().await {} }).await;
-        if landed.is_err() {
+        let drained = timeout(limit, async { while self.join_next().await {} }).await;
+        if drained.is_err() {
             let cut_off = self.tasks.len();
             warn!(
                 cut_off,
                 "shutdown timeout: {cut_off} events interrupted, they resume at the next start"
             );
-            // Each says what it could not record, before the process ends.
+            // Drops each task's `ClaimGuard`, which logs a request whose answer could not be
+            // recorded.
             self.tasks.shutdown().await;
         }
     }
 
-    /// How many events it makes sense to claim.
+    /// Number of events that may begin now, by slots, memory and the gate.
     fn room(&self, now: Timestamp) -> usize {
-        if self.bytes >= IN_HAND_BYTES_MAX {
+        if self.bytes >= CLAIMED_BYTES_MAX {
             return 0;
         }
         self.free_slots().min(self.context.gate.room(now))
     }
 
     fn free_slots(&self) -> usize {
-        let places = self.context.destination.max_in_flight;
-        let ahead = places.saturating_mul(AHEAD_EACH).min(AHEAD_MAX);
-        places.saturating_add(ahead + self.parking).saturating_sub(self.tasks.len())
+        let slots = self.context.destination.max_in_flight;
+        let ahead = slots.saturating_mul(AHEAD_EACH).min(AHEAD_MAX);
+        slots.saturating_add(ahead + self.parking).saturating_sub(self.tasks.len())
     }
 }
 
@@ -356,7 +384,7 @@ mod tests {
     use crate::store::{Sqlite, sqlite};
 
     #[tokio::test]
-    async fn end_of_a_probe_leaves_the_room_for_parked_events() {
+    async fn finished_probe_does_not_change_parking() {
         let folder = tempfile::tempdir().unwrap();
         let store = sqlite::Settings::new(folder.path().join("relay.db"));
         let store = Arc::new(Sqlite::open(&store).unwrap());
@@ -368,15 +396,13 @@ mod tests {
         worker.parking = 4;
 
         worker.tasks.spawn(async { Finished::Done });
-        assert!(worker.land().await);
-        assert_eq!(worker.parking, 4, "a probe is no event");
+        assert!(worker.join_next().await);
+        assert_eq!(worker.parking, 4, "a probe is not an event");
 
-        let event = worker.tasks.spawn(async { Finished::Done });
-        worker.take(
-            event.id(),
-            RunningEvent { event: EventId::new(Timestamp::UNIX_EPOCH), bytes: 1 },
-        );
-        assert!(worker.land().await);
+        let task = worker.tasks.spawn(async { Finished::Done });
+        let event = EventId::new(Timestamp::UNIX_EPOCH);
+        worker.track(task.id(), RunningEvent { event, bytes: 1 });
+        assert!(worker.join_next().await);
         assert_eq!((worker.parking, worker.bytes), (3, 0));
     }
 }

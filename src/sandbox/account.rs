@@ -1,4 +1,5 @@
-//! All that the sandbox remembers, and how one thing finds or creates another, as the reference says.
+//! Records of the sandbox's account, which find or create each other as Savio's reference
+//! describes.
 
 use std::collections::HashSet;
 
@@ -8,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::collection::{Collection, ENTRIES_MAX, Fields};
 use super::fields::FieldErrors;
 
-/// What a new feature request is in, where nobody said.
+/// State of a new feature request. The reference does not name one.
 const STATE: &str = "UNDER_REVIEW";
 
 #[derive(Debug)]
@@ -18,10 +19,11 @@ pub(super) struct Account {
     pub(super) companies: Collection,
     pub(super) feature_requests: Collection,
     tags: Collection,
-    /// Who asked for which feature request, and for which company.
-    asked: HashSet<(u64, u64)>,
-    asked_for: HashSet<(u64, u64)>,
-    /// The fields that feature requests have because the account has products or product areas.
+    /// Pairs of a feature request and a person or company that asked for it, so that each is
+    /// counted once.
+    requesters: HashSet<(u64, u64)>,
+    requesting_companies: HashSet<(u64, u64)>,
+    /// Additional fields of feature requests on an account with products or product areas.
     pub(super) products: Vec<&'static str>,
 }
 
@@ -33,8 +35,8 @@ impl Default for Account {
             companies: Collection::new(&["internal_id", "name"]),
             feature_requests: Collection::new(&["title"]),
             tags: Collection::new(&["title"]),
-            asked: HashSet::new(),
-            asked_for: HashSet::new(),
+            requesters: HashSet::new(),
+            requesting_companies: HashSet::new(),
             products: Vec::new(),
         }
     }
@@ -45,6 +47,7 @@ impl Account {
         feedback.entry("state").or_insert_with(|| Value::from("ACTIVE"));
         let person = self.person(&feedback, now);
         let company = person.and_then(|person| self.employer(person, &feedback, now));
+        // Savio ignores the company of feedback without a person.
         if person.is_none() {
             feedback.shift_remove("company_name");
         }
@@ -66,7 +69,7 @@ impl Account {
         self.feedback.add(feedback)
     }
 
-    /// The one with that address, else with that name, else a new one.
+    /// Finds the person by the address, or by the name if there is no address, or creates one.
     fn person(&mut self, feedback: &Fields, now: Timestamp) -> Option<u64> {
         let (email, name) = (text(feedback, "person_email"), text(feedback, "person_name"));
         let known = match (email, name) {
@@ -75,14 +78,15 @@ impl Account {
             (None, None) => return None,
         };
         Some(known.unwrap_or_else(|| {
-            let given = [("email", email), ("name", name)];
-            let given = given.into_iter().filter_map(|(key, value)| Some((key, value?)));
-            let fields = given.map(|(key, value)| (key.to_owned(), Value::from(value)));
+            let fields = [("email", email), ("name", name)];
+            let fields = fields.into_iter().filter_map(|(key, value)| Some((key, value?)));
+            let fields = fields.map(|(key, value)| (key.to_owned(), Value::from(value)));
             self.contacts.add_at(now, fields.collect())
         }))
     }
 
-    /// The company that the feedback names, to which the person then belongs; else the person's own.
+    /// Returns the company that the feedback names, and moves the person to it; otherwise the
+    /// person's own company.
     fn employer(&mut self, person: u64, feedback: &Fields, now: Timestamp) -> Option<u64> {
         let Some(name) = text(feedback, "company_name") else {
             return self.contacts.get(person)?.get("company")?.as_u64();
@@ -99,8 +103,8 @@ impl Account {
         json!({ "id": id, "title": title })
     }
 
-    /// Adds a feature request with what is given of its fields; `tags` are titles.
-    pub(super) fn add_feature_request(&mut self, given: Fields, now: Timestamp) -> u64 {
+    /// Adds a feature request with these fields, and defaults for the others. `tags` are titles.
+    pub(super) fn add_feature_request(&mut self, initial: Fields, now: Timestamp) -> u64 {
         let mut fields = Map::from_iter([
             ("title".to_owned(), Value::Null),
             ("description".to_owned(), Value::from("")),
@@ -109,7 +113,7 @@ impl Account {
             ("shipped_at".to_owned(), Value::Null),
             ("state".to_owned(), Value::from(STATE)),
         ]);
-        fields.extend(given);
+        fields.extend(initial);
         let titles = fields["tags"].as_array().cloned().unwrap_or_default();
         let tags = titles.iter().filter_map(Value::as_str).map(|title| self.tag(title));
         fields.insert("tags".to_owned(), tags.collect());
@@ -117,6 +121,7 @@ impl Account {
             let shown = text(&fields, name).map(label).map(Value::from);
             shown.map(|shown| fields.entry(format!("{name}_display")).or_insert(shown));
         }
+        // Seed data may begin with counts of its own.
         fields.entry("is_public").or_insert(Value::from(false));
         for count in ["Requests", "Feedback", "Companies", "Votes"] {
             fields.entry(count).or_insert(Value::from(0));
@@ -125,13 +130,15 @@ impl Account {
     }
 
     fn count(&mut self, id: u64, by: (Option<u64>, Option<u64>), now: Timestamp) {
+        // Bounded like the collections. Beyond that, the counts are too low, which a sandbox can
+        // afford.
         let is_new = |seen: &mut HashSet<(u64, u64)>, other: Option<u64>| {
             other.is_some_and(|other| seen.len() < ENTRIES_MAX && seen.insert((id, other)))
         };
         let counted = [
             ("Feedback", true),
-            ("Requests", is_new(&mut self.asked, by.0)),
-            ("Companies", is_new(&mut self.asked_for, by.1)),
+            ("Requests", is_new(&mut self.requesters, by.0)),
+            ("Companies", is_new(&mut self.requesting_companies, by.1)),
         ];
         self.feature_requests.change(id, |fields| {
             for (name, _) in counted.into_iter().filter(|(_, is_counted)| *is_counted) {
@@ -142,7 +149,7 @@ impl Account {
         });
     }
 
-    /// The contact with that id of the sender's, or with that address, is changed; else one is added.
+    /// Updates the contact with the same `internal_id` or address, or adds one.
     pub(super) fn upsert_contact(
         &mut self,
         mut contact: Fields,
@@ -153,24 +160,24 @@ impl Account {
             let message = format!("Invalid pk \"{id}\" - object does not exist.");
             return Err(Map::from_iter([("company".to_owned(), json!([message]))]));
         }
-        let theirs = contact.shift_remove("company_internal_id");
-        let theirs = theirs.as_ref().and_then(Value::as_str);
+        let internal_id = contact.shift_remove("company_internal_id");
+        let internal_id = internal_id.as_ref().and_then(Value::as_str);
         let company =
-            company.or_else(|| theirs.and_then(|id| self.companies.find("internal_id", id)));
+            company.or_else(|| internal_id.and_then(|id| self.companies.find("internal_id", id)));
         contact.extend(company.map(|id| ("company".to_owned(), Value::from(id))));
         let find = |key| text(&contact, key).and_then(|value| self.contacts.find(key, value));
         let known = find("internal_id").or_else(|| find("email"));
         Ok(upsert(&mut self.contacts, known, contact, now))
     }
 
-    /// The company with that id of the sender's is changed; else one is added.
+    /// Updates the company with the same `internal_id`, or adds one.
     pub(super) fn upsert_company(&mut self, company: Fields, now: Timestamp) -> u64 {
         let known =
             text(&company, "internal_id").and_then(|id| self.companies.find("internal_id", id));
         upsert(&mut self.companies, known, company, now)
     }
 
-    /// A contact as the API shows it.
+    /// Returns the contact as the API represents it.
     pub(super) fn show_contact(&self, contact: &Fields) -> Value {
         let company = contact.get("company").and_then(Value::as_u64);
         let company = company.and_then(|id| self.companies.get(id));
@@ -208,11 +215,11 @@ impl Account {
     }
 }
 
-fn upsert(shelf: &mut Collection, known: Option<u64>, fields: Fields, now: Timestamp) -> u64 {
+fn upsert(collection: &mut Collection, known: Option<u64>, fields: Fields, now: Timestamp) -> u64 {
     let Some(id) = known else {
-        return shelf.add_at(now, fields);
+        return collection.add_at(now, fields);
     };
-    shelf.update(id, fields, now);
+    collection.update(id, fields, now);
     id
 }
 
@@ -228,7 +235,7 @@ fn named(name: &str, value: &str) -> Fields {
     Map::from_iter([(name.to_owned(), Value::from(value))])
 }
 
-/// A word as people see it: `UNDER_REVIEW` is `Under review`.
+/// Display label of a value: `Under review` for `UNDER_REVIEW`.
 fn label(word: &str) -> String {
     let words = word.replace(['_', '-'], " ").to_lowercase();
     let mut letters = words.chars();
@@ -240,7 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_word_has_a_label_for_people() {
+    fn value_has_a_display_label() {
         assert_eq!(label("UNDER_REVIEW"), "Under review");
         assert_eq!(label("mobile-app"), "Mobile app");
         assert_eq!(label(""), "");

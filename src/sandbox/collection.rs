@@ -1,4 +1,4 @@
-//! The newest things of one kind, within a bound of number and size, found by their keys at once.
+//! A bounded collection of the newest records of one kind, with lookup by key.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,17 +7,17 @@ use serde_json::{Map, Value};
 use tracing::warn;
 
 pub(super) const ENTRIES_MAX: usize = 200_000;
-/// Of JSON; in memory it is some times as much.
+/// Size of the entries as JSON; in memory they take several times as much.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
 
 pub(super) type Fields = Map<String, Value>;
-/// A field by which an entry is known, and its value.
+/// A key field of an entry, and its value.
 type LookupKey = (&'static str, String);
 
 #[derive(Debug)]
 pub(super) struct Collection {
-    /// The fields by which entries are found.
-    known_by: &'static [&'static str],
+    /// Fields by which entries are found.
+    key_fields: &'static [&'static str],
     entries: BTreeMap<u64, StoredRecord>,
     keys: HashMap<LookupKey, u64>,
     last_id: u64,
@@ -33,9 +33,9 @@ struct StoredRecord {
 }
 
 impl Collection {
-    pub(super) fn new(known_by: &'static [&'static str]) -> Collection {
+    pub(super) fn new(key_fields: &'static [&'static str]) -> Collection {
         Collection {
-            known_by,
+            key_fields,
             entries: BTreeMap::new(),
             keys: HashMap::new(),
             last_id: 0,
@@ -54,7 +54,7 @@ impl Collection {
         id
     }
 
-    /// Adds an entry that tells when it came.
+    /// Adds an entry with the times of its creation and last update, unless it has them.
     pub(super) fn add_at(&mut self, now: Timestamp, fields: Fields) -> u64 {
         let mut dated = fields;
         for name in ["created", "updated"] {
@@ -64,13 +64,14 @@ impl Collection {
     }
 
     pub(super) fn change(&mut self, id: u64, change: impl FnOnce(&mut Fields)) {
+        // Removed and inserted again, so that its keys and its size are kept up to date.
         if let Some(mut fields) = self.take(id) {
             change(&mut fields);
             self.put(id, fields);
         }
     }
 
-    /// Adds these fields to an entry: attributes to those that are there; all else is replaced.
+    /// Updates an entry: adds attributes to its own, and replaces all other fields.
     pub(super) fn update(&mut self, id: u64, fields: Fields, now: Timestamp) {
         self.change(id, |entry| {
             for (name, value) in fields.into_iter().filter(|(name, _)| name != "id") {
@@ -80,7 +81,7 @@ impl Collection {
         });
     }
 
-    /// The entry whose field is known to have this value; of several, the one that changed last.
+    /// Finds the entry with this value of a key field; of several, the one that was changed last.
     pub(super) fn find(&self, field: &'static str, value: &str) -> Option<u64> {
         self.keys.get(&(field, key(field, value))).copied()
     }
@@ -89,12 +90,12 @@ impl Collection {
         self.entries.get(&id).map(|entry| &entry.fields)
     }
 
-    /// How many entries were dropped to make room.
+    /// Number of entries that were dropped to make room.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped
     }
 
-    /// Oldest first.
+    /// All entries, oldest first.
     pub(super) fn entries(&self) -> impl Iterator<Item = &Fields> {
         self.entries.values().map(|entry| &entry.fields)
     }
@@ -113,6 +114,7 @@ impl Collection {
         let entry = self.entries.remove(&id)?;
         self.bytes -= entry.bytes;
         for key in self.keys_of(&entry.fields) {
+            // Another entry may have taken the key over: names need not be unique.
             if self.keys.get(&key) == Some(&id) {
                 self.keys.remove(&key);
             }
@@ -136,11 +138,11 @@ impl Collection {
             let value = fields.get(*field)?.as_str()?;
             Some((*field, key(field, value)))
         };
-        self.known_by.iter().filter_map(known).collect()
+        self.key_fields.iter().filter_map(known).collect()
     }
 }
 
-/// Only for addresses capital letters make no difference.
+/// Returns the value as a key. Only addresses are compared without regard to case.
 fn key(field: &str, value: &str) -> String {
     if field == "email" { value.to_lowercase() } else { value.to_owned() }
 }
@@ -167,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_found_by_each_of_its_keys() {
+    fn entry_is_found_by_each_of_its_keys() {
         let mut shelf = shelf_with(&json!({ "internal_id": "a7", "email": "Ann@b.co" }));
 
         assert_eq!(shelf.find("internal_id", "a7"), Some(1));
@@ -178,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn attributes_are_added_to_those_that_are_there() {
+    fn update_merges_attributes() {
         let mut shelf = shelf_with(&json!({ "filterable_attributes": { "a": 1 } }));
         let both = json!({ "filterable_attributes": { "b": 2 } });
 
@@ -189,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_stay_within_the_bounds() {
+    fn oldest_entries_are_dropped_beyond_the_limits() {
         let mut shelf = Collection { bytes_max: 1_000, ..Collection::new(&[]) };
         let large = Value::String("x".repeat(250));
         for _ in 0..5 {

@@ -1,4 +1,4 @@
-//! Connections that can be cut in the middle of a request, as a network does it.
+//! Connections that can be reset in the middle of a request, as a network may do.
 
 use std::io::{self, Error, ErrorKind, IoSlice};
 use std::net::SocketAddr;
@@ -14,11 +14,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Further connections wait in the system's queue until one of these closes.
+/// Number of open connections. Further ones wait in the system's queue until one closes.
 const CONNECTIONS_MAX: usize = 512;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Once used, nothing more is sent on the connection, and its end is a reset.
+/// Resets a connection: nothing more is sent on it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ResetHandle(Arc<AtomicBool>);
 
@@ -38,7 +38,7 @@ impl Connected<IncomingStream<'_, Connections>> for ResetHandle {
     }
 }
 
-/// Accepts lines, bounded in number.
+/// Accepts connections, up to a limit.
 #[derive(Debug)]
 pub(super) struct Connections {
     listener: TcpListener,
@@ -63,10 +63,12 @@ impl Listener for Connections {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
+        // Before a connection is accepted, so that those above the limit wait in the system's
+        // queue.
         let slots = Arc::clone(&self.slots);
         let slot = slots.acquire_owned().await.expect("the semaphore is never closed");
         loop {
-            // The one that fails is gone, or there are too many open files for now.
+            // The connection is gone already, or there are too many open files at present.
             if let Ok((stream, peer)) = self.listener.accept().await {
                 let _ = stream.set_nodelay(true);
                 return (Connection { stream, cut: ResetHandle::default(), _slot: slot }, peer);
@@ -81,15 +83,15 @@ impl Listener for Connections {
 }
 
 impl Connection {
-    /// The stream, if it may still be written to.
+    /// Returns the stream, or an error once the connection was cut.
     fn open(self: Pin<&mut Self>) -> io::Result<Pin<&mut TcpStream>> {
-        let line = self.get_mut();
-        if line.cut.is_cut() {
-            // Without lingering the close that follows sends a reset.
-            line.stream.set_zero_linger()?;
+        let connection = self.get_mut();
+        if connection.cut.is_cut() {
+            // With SO_LINGER of zero, the close that follows sends RST instead of FIN.
+            connection.stream.set_zero_linger()?;
             return Err(Error::from(ErrorKind::ConnectionReset));
         }
-        Ok(Pin::new(&mut line.stream))
+        Ok(Pin::new(&mut connection.stream))
     }
 }
 
@@ -99,6 +101,8 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // Only writing is cut. The request may still arrive, and the reset follows when it is
+        // answered.
         Pin::new(&mut self.get_mut().stream).poll_read(context, buffer)
     }
 }

@@ -1,4 +1,4 @@
-//! Responses that are no success, in the words of the real API.
+//! Error responses with the texts of the real API.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::fields::FieldErrors;
 
-/// An answer that is no success, in the words of the real API.
+/// An error response with the text of the real API.
 #[derive(Debug)]
 pub(super) struct ErrorResponse {
     status: StatusCode,

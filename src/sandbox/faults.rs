@@ -1,4 +1,4 @@
-//! Trouble on demand: which requests go wrong, and how.
+//! Faults on demand: which requests fail, and how.
 
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
@@ -9,24 +9,24 @@ use fastrand::Rng;
 
 use crate::rate::{Rate, TokenBucket};
 
-/// What goes wrong. The shares are of all requests that the rate lets through.
+/// Faults to inject. Shares are of all requests that the rate admits.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Faults {
-    /// Answered with these statuses, and not looked at.
+    /// Requests that are answered with these statuses and have no effect.
     pub fail: Vec<FailureRate>,
-    /// Before each request is looked at.
+    /// Delay before each request is handled.
     pub latency: Duration,
-    /// Never answered, and not looked at.
+    /// Requests that are never answered and have no effect.
     pub hang: Share,
-    /// The connection is cut, for half of them after the request did what it does.
+    /// Requests whose connection is reset, half of them after they took effect.
     pub reset: Share,
-    /// More are answered 429.
+    /// Rate above which requests are answered 429.
     pub rate: Option<Rate>,
-    /// The same number gives the same faults, in order of the requests.
+    /// Seed of the random numbers. The same seed gives the same faults, in order of the requests.
     pub seed: u64,
 }
 
-/// A part of all requests, from 0 to 1.
+/// A share of all requests, from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Share(f64);
 
@@ -70,14 +70,14 @@ impl FromStr for FailureRate {
 }
 
 impl Faults {
-    /// Whether each of the shares can be kept.
+    /// Fails if the shares are more than 1 together.
     pub fn check(&self) -> Result<(), InvalidFaults> {
-        /// Ten times 0.1 is a little off 1.
+        // The sum of ten times 0.1 is not exactly 1.
         const ROUNDING: f64 = 1e-9;
         if self.shares() > 1.0 + ROUNDING { Err(InvalidFaults::TooMany) } else { Ok(()) }
     }
 
-    /// Whether it depends on the seed what goes wrong.
+    /// Returns whether the faults depend on the seed.
     pub fn chance(&self) -> bool {
         self.shares() > 0.0
     }
@@ -88,21 +88,20 @@ impl Faults {
     }
 }
 
-/// What becomes of one request.
+/// Fault that one request meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
-    Well,
     Fail(StatusCode),
     Hang,
     ResetBefore,
     ResetAfter,
 }
 
-/// The faults at work.
+/// Chooses the fault of each request.
 #[derive(Debug)]
 pub(super) struct FaultInjector {
     faults: Faults,
-    course: Mutex<FaultSequence>,
+    sequence: Mutex<FaultSequence>,
 }
 
 #[derive(Debug)]
@@ -115,37 +114,41 @@ impl FaultInjector {
     pub(super) fn new(faults: Faults, now: Instant) -> FaultInjector {
         let random = Rng::with_seed(faults.seed);
         let bucket = faults.rate.map(|rate| (rate, TokenBucket::full(rate, now)));
-        FaultInjector { faults, course: Mutex::new(FaultSequence { random, bucket }) }
+        FaultInjector { faults, sequence: Mutex::new(FaultSequence { random, bucket }) }
     }
 
     pub(super) fn latency(&self) -> Duration {
         self.faults.latency
     }
 
-    /// The fate of the next request; or in how long the rate lets one through.
-    pub(super) fn next(&self, now: Instant) -> Result<Fault, Duration> {
-        let mut course = self.course.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((rate, bucket)) = &mut course.bucket {
+    /// Returns the fault of the next request, if any. The error is the time until the rate admits
+    /// one.
+    pub(super) fn next(&self, now: Instant) -> Result<Option<Fault>, Duration> {
+        let mut sequence = self.sequence.lock().unwrap_or_else(PoisonError::into_inner);
+        // Before the draw: how many requests the rate refuses depends on timing, and should not
+        // change the faults of the others.
+        if let Some((rate, bucket)) = &mut sequence.bucket {
             bucket.take(*rate, now)?;
         }
-        Ok(self.fate(&mut course.random))
+        Ok(self.draw(&mut sequence.random))
     }
 
-    fn fate(&self, random: &mut Rng) -> Fault {
-        // Both are drawn for each request, so that one share does not move the others' faults.
+    fn draw(&self, random: &mut Rng) -> Option<Fault> {
+        // Both are drawn for each request, so that a change of one share does not shift the faults
+        // of the others.
         let (mut drawn, is_late) = (random.f64(), random.bool());
         let mut hits = |share: Share| {
             drawn -= share.0;
             drawn < 0.0
         };
         if hits(self.faults.hang) {
-            return Fault::Hang;
+            return Some(Fault::Hang);
         }
         if hits(self.faults.reset) {
-            return if is_late { Fault::ResetAfter } else { Fault::ResetBefore };
+            return Some(if is_late { Fault::ResetAfter } else { Fault::ResetBefore });
         }
         let failing = self.faults.fail.iter().find(|failing| hits(failing.share));
-        failing.map_or(Fault::Well, |failing| Fault::Fail(failing.status))
+        failing.map(|failing| Fault::Fail(failing.status))
     }
 }
 
@@ -153,10 +156,10 @@ impl FaultInjector {
 mod tests {
     use super::*;
 
-    fn fates(faults: &Faults, count: usize) -> Vec<Fault> {
+    fn drawn(faults: &Faults, count: usize) -> Vec<Option<Fault>> {
         let now = Instant::now();
-        let trouble = FaultInjector::new(faults.clone(), now);
-        (0..count).map(|_| trouble.next(now).unwrap()).collect()
+        let injector = FaultInjector::new(faults.clone(), now);
+        (0..count).map(|_| injector.next(now).unwrap()).collect()
     }
 
     fn faults() -> Faults {
@@ -166,49 +169,50 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_gets_its_share() {
-        let fates = fates(&faults(), 10_000);
+    fn each_fault_occurs_by_its_share() {
+        let drawn = drawn(&faults(), 10_000);
 
-        let share = |wanted: Fault| fates.iter().filter(|fate| **fate == wanted).count() / 100;
-        for (fate, around) in [
-            (Fault::Fail(StatusCode::INTERNAL_SERVER_ERROR), 20),
-            (Fault::Fail(StatusCode::TOO_MANY_REQUESTS), 10),
-            (Fault::Hang, 10),
-            (Fault::ResetBefore, 10),
-            (Fault::ResetAfter, 10),
-            (Fault::Well, 40),
+        let share =
+            |fault: Option<Fault>| drawn.iter().filter(|drawn| **drawn == fault).count() / 100;
+        for (fault, around) in [
+            (Some(Fault::Fail(StatusCode::INTERNAL_SERVER_ERROR)), 20),
+            (Some(Fault::Fail(StatusCode::TOO_MANY_REQUESTS)), 10),
+            (Some(Fault::Hang), 10),
+            (Some(Fault::ResetBefore), 10),
+            (Some(Fault::ResetAfter), 10),
+            (None, 40),
         ] {
-            assert!(share(fate).abs_diff(around) < 3, "{fate:?}: {}", share(fate));
+            assert!(share(fault).abs_diff(around) < 3, "{fault:?}: {}", share(fault));
         }
     }
 
     #[test]
-    fn the_same_seed_gives_the_same_faults() {
+    fn same_seed_gives_the_same_faults() {
         let other = Faults { seed: 8, ..faults() };
 
-        assert_eq!(fates(&faults(), 100), fates(&faults(), 100));
-        assert_ne!(fates(&faults(), 100), fates(&other, 100));
+        assert_eq!(drawn(&faults(), 100), drawn(&faults(), 100));
+        assert_ne!(drawn(&faults(), 100), drawn(&other, 100));
     }
 
     #[test]
-    fn shares_of_nothing_and_of_all_are_exact() {
+    fn shares_of_zero_and_one_are_exact() {
         let all = Faults { hang: "1".parse().unwrap(), ..Faults::default() };
 
-        assert!(fates(&Faults::default(), 1_000).iter().all(|fate| *fate == Fault::Well));
-        assert!(fates(&all, 1_000).iter().all(|fate| *fate == Fault::Hang));
+        assert!(drawn(&Faults::default(), 1_000).iter().all(Option::is_none));
+        assert!(drawn(&all, 1_000).iter().all(|fault| *fault == Some(Fault::Hang)));
     }
 
     #[test]
-    fn what_the_rate_does_not_let_through_is_told_how_long_to_wait() {
+    fn request_beyond_the_rate_gets_the_time_to_wait() {
         let rate = Rate { count: 2, period: Duration::from_secs(10) };
         let start = Instant::now();
         let at = |second| start + Duration::from_secs(second);
-        let trouble = FaultInjector::new(Faults { rate: Some(rate), ..Faults::default() }, start);
+        let injector = FaultInjector::new(Faults { rate: Some(rate), ..Faults::default() }, start);
 
-        let admitted: Vec<bool> = [0, 0, 1, 6, 7].map(|s| trouble.next(at(s)).is_ok()).to_vec();
+        let admitted: Vec<bool> = [0, 0, 1, 6, 7].map(|s| injector.next(at(s)).is_ok()).to_vec();
 
         assert_eq!(admitted, [true, true, false, true, false]);
-        assert_eq!(trouble.next(at(8)), Err(Duration::from_secs(2)));
+        assert_eq!(injector.next(at(8)), Err(Duration::from_secs(2)));
     }
 
     fn check(text: &str, expected: Result<u16, InvalidFaults>) {
@@ -216,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_status_or_share_is_refused() {
+    fn invalid_status_or_share_is_refused() {
         check("503:0.25", Ok(503));
         check("302:1", Ok(302));
         for text in ["", "500", "0.1", "200:0.1", "600:0.1", "5e2:0.1"] {
@@ -228,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_of_more_than_all_are_refused() {
+    fn shares_above_one_together_are_refused() {
         let tenths = vec!["500:0.1".parse().unwrap(); 10];
         let all = Faults { fail: tenths, ..Faults::default() };
 

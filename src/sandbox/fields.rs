@@ -1,4 +1,4 @@
-//! Which fields Savio takes, and what it says about those that are wrong.
+//! Validation of fields, with the messages of Savio's framework (Django REST framework).
 
 use serde_json::{Map, Value, json};
 
@@ -16,7 +16,7 @@ pub(super) enum FieldKind {
     Texts,
     Object,
     Boolean,
-    /// Objects with the names of a roadmap and of a column in it.
+    /// List of objects with the names of a roadmap and of a column in it.
     Placements,
 }
 
@@ -56,13 +56,15 @@ pub(super) const COMPANY: &[Rule] = &[
     ("filterable_attributes", FieldKind::Object, Need::Optional),
 ];
 
-/// The fields that are known, as they are kept: texts trimmed, numbers in their place as texts.
+/// Validates the known fields and returns them as they are stored: texts trimmed, and numbers as
+/// texts where a text belongs.
 pub(super) fn clean(
     body: &Map<String, Value>,
     rules: &[Rule],
 ) -> Result<Map<String, Value>, FieldErrors> {
+    // The framework ignores unknown fields, and reports the mistakes of all fields at once.
     let mut errors = FieldErrors::new();
-    let mut kept = Map::new();
+    let mut valid = Map::new();
     for (field, kind, need) in rules {
         let message = match body.get(*field) {
             Some(value) => mistake(value, *kind),
@@ -72,20 +74,20 @@ pub(super) fn clean(
         if let Some(message) = message {
             errors.insert((*field).to_owned(), json!([message]));
         } else if let Some(value) = body.get(*field) {
-            kept.insert((*field).to_owned(), tidy(value, *kind));
+            valid.insert((*field).to_owned(), normalized(value, *kind));
         }
     }
-    if errors.is_empty() { Ok(kept) } else { Err(errors) }
+    if errors.is_empty() { Ok(valid) } else { Err(errors) }
 }
 
-fn tidy(value: &Value, kind: FieldKind) -> Value {
+fn normalized(value: &Value, kind: FieldKind) -> Value {
     match (kind, value) {
         (FieldKind::Text | FieldKind::Email | FieldKind::Url, Value::String(text)) => {
             Value::from(text.trim())
         }
         (FieldKind::Text, Value::Number(number)) => Value::from(number.to_string()),
         (FieldKind::Texts, Value::Array(items)) => {
-            items.iter().map(|item| tidy(item, FieldKind::Text)).collect()
+            items.iter().map(|item| normalized(item, FieldKind::Text)).collect()
         }
         (_, value) => value.clone(),
     }
@@ -133,12 +135,12 @@ fn text_mistake(value: &Value) -> Option<String> {
     }
 }
 
-/// The text is without white space around it, as Savio has it.
+// The framework trims texts before it validates them.
 fn holds(value: &Value, rule: fn(&str) -> bool) -> bool {
     value.as_str().is_some_and(|text| rule(text.trim()))
 }
 
-/// What Python calls the value's type.
+/// Name of the value's type in Python, which the framework shows in messages.
 fn name(value: &Value) -> &'static str {
     match value {
         Value::Null => "NoneType",
@@ -163,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn feedback_with_good_fields_is_taken() {
+    fn feedback_with_valid_fields_is_accepted() {
         feedback(&json!({}), &json!({}));
         feedback(&json!({ "person_email": "a@b.co", "tags": ["red", 7] }), &json!({}));
         feedback(&json!({ "source_url": "https://a.test/x?y=1#z" }), &json!({}));
@@ -171,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn each_wrong_field_is_named() {
+    fn each_invalid_field_is_named() {
         feedback(
             &json!({ "problem": " ", "person_email": "nobody", "source_url": "here" }),
             &json!({
@@ -198,21 +200,21 @@ mod tests {
     }
 
     #[test]
-    fn a_contact_and_a_company_need_their_id_and_name() {
-        let wanted = json!(["This field is required."]);
+    fn contact_and_company_require_id_and_name() {
+        let required = json!(["This field is required."]);
         for rules in [CONTACT, COMPANY] {
             let errors = clean(&Map::new(), rules).unwrap_err();
-            assert_eq!(errors.get("internal_id"), Some(&wanted));
-            assert_eq!(errors.get("name"), Some(&wanted));
+            assert_eq!(errors.get("internal_id"), Some(&required));
+            assert_eq!(errors.get("name"), Some(&required));
         }
     }
 
     #[test]
-    fn what_is_kept_is_tidy() {
+    fn stored_fields_are_trimmed_texts() {
         let body = json!({ "problem": " Slow ", "tags": ["red", 7], "other": 1 });
 
-        let kept = clean(body.as_object().unwrap(), FEEDBACK).unwrap();
+        let valid = clean(body.as_object().unwrap(), FEEDBACK).unwrap();
 
-        assert_eq!(Value::Object(kept), json!({ "problem": "Slow", "tags": ["red", "7"] }));
+        assert_eq!(Value::Object(valid), json!({ "problem": "Slow", "tags": ["red", "7"] }));
     }
 }

@@ -1,4 +1,4 @@
-//! Lists of what is held: searched, filtered, ordered, a page at a time.
+//! Lists of records: search, filters, order and pages.
 
 use axum::http::header::HOST;
 use axum::http::{HeaderMap, StatusCode, Uri};
@@ -9,15 +9,16 @@ use serde_json::{Map, Value, json};
 use super::collection::Fields;
 use super::error::ErrorResponse;
 
+/// Entries on a page, as Savio has them.
 const PAGE: usize = 25;
 
-/// The parameters of all lists. An empty one is as good as none.
+/// Parameters of all lists. An empty one counts as missing.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct ListQuery {
-    /// A part of one of the fields that are searched.
+    /// Part of one of the fields that are searched.
     #[serde(default)]
     search: String,
-    /// A field; with `-` before it, the greatest first.
+    /// Name of a field, with `-` before it for descending order.
     #[serde(default)]
     ordering: String,
     #[serde(default)]
@@ -33,7 +34,7 @@ pub(super) struct ListQuery {
     page: Option<usize>,
 }
 
-/// A part of what was found.
+/// One page of the entries that were found.
 #[derive(Debug)]
 pub(super) struct ListPage<'s> {
     pub(super) entries: Vec<&'s Fields>,
@@ -43,14 +44,14 @@ pub(super) struct ListPage<'s> {
 }
 
 impl ListQuery {
-    /// Whether the search finds an entry by these fields.
+    /// Returns whether one of these fields of the entry contains the search text.
     pub(super) fn finds(&self, entry: &Fields, fields: &[&str]) -> bool {
-        let wanted = self.search.trim().to_lowercase();
+        let search = self.search.trim().to_lowercase();
         let text = |field: &&str| entry.get(*field).and_then(Value::as_str).unwrap_or_default();
-        wanted.is_empty() || fields.iter().any(|field| text(field).to_lowercase().contains(&wanted))
+        search.is_empty() || fields.iter().any(|field| text(field).to_lowercase().contains(&search))
     }
 
-    /// The page that was asked for, in the order that was; entries come oldest first.
+    /// Returns the requested page in the requested order. `entries` are oldest first.
     pub(super) fn window<'s>(
         &self,
         entries: impl Iterator<Item = &'s Fields>,
@@ -59,6 +60,7 @@ impl ListQuery {
         let count = entries.len();
         let number = self.page.unwrap_or(1);
         let pages = count.div_ceil(PAGE).max(1);
+        // Also for a page behind the last one, as Django REST framework answers.
         if !(1..=pages).contains(&number) {
             return Err(ErrorResponse::detail(StatusCode::NOT_FOUND, "Invalid page."));
         }
@@ -71,7 +73,7 @@ impl ListQuery {
 }
 
 impl ListPage<'_> {
-    /// `show` makes of an entry what the API shows of it.
+    /// Returns the page as the API represents it; `show` converts its entries.
     pub(super) fn page(
         &self,
         (headers, uri): (&HeaderMap, &Uri),
@@ -91,7 +93,7 @@ impl ListPage<'_> {
     }
 }
 
-/// What is compared. Where it is equal, the older one stays first.
+/// Sort key of an entry. The sort is stable: of equal entries, the older one stays first.
 #[derive(Debug, PartialEq, PartialOrd)]
 enum Rank {
     Nothing,
@@ -108,6 +110,7 @@ fn ordered<'s>(entries: Vec<&'s Fields>, ordering: &str) -> Vec<&'s Fields> {
         Some(Value::String(text)) => Rank::Text(text.to_lowercase()),
         Some(Value::Null | Value::Array(_) | Value::Object(_)) | None => Rank::Nothing,
     };
+    // Computed once for each entry, since texts are changed to lower case.
     let mut ranked: Vec<(Rank, &Fields)> =
         entries.into_iter().map(|entry| (rank(entry), entry)).collect();
     ranked.sort_by(|(left, _), (right, _)| {
@@ -117,7 +120,7 @@ fn ordered<'s>(entries: Vec<&'s Fields>, ordering: &str) -> Vec<&'s Fields> {
     ranked.into_iter().map(|(_, entry)| entry).collect()
 }
 
-/// The URL that was asked for, with another page; none if the sender does not say whom it calls.
+/// Returns the URL of the request with another page; none without a `Host` header.
 fn address(headers: &HeaderMap, uri: &Uri, page: usize) -> Option<String> {
     let host = headers.get(HOST)?.to_str().ok()?;
     let mut url = Url::parse(&format!("http://{host}{API}{uri}")).ok()?;

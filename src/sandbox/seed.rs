@@ -1,4 +1,4 @@
-//! What the sandbox holds from the start: a JSON file that people write.
+//! Seed data of the sandbox: a JSON file that users write, with its mistakes shown in place.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -15,7 +15,7 @@ use crate::diagnostics::diagnostic::{Diagnostic, Document};
 use crate::diagnostics::suggestion::nearest;
 use crate::json;
 
-/// Companies, contacts, feature requests and feedback, in this order.
+/// Validated records to start with.
 #[derive(Debug, Clone, Default)]
 pub struct Seed {
     companies: Vec<Fields>,
@@ -37,7 +37,8 @@ struct SeedFile<'t> {
     feedback: Vec<&'t RawValue>,
 }
 
-/// A company is named by its internal id: Savio's own ids are not known before.
+// Without `company`, unlike the API's: Savio's own ids are not known before the sandbox has
+// started.
 const CONTACT: &[Rule] = &[
     ("internal_id", FieldKind::Text, Need::Required),
     ("name", FieldKind::Text, Need::Required),
@@ -68,7 +69,7 @@ const FEATURE_REQUEST: &[Rule] = &[
 ];
 
 impl Seed {
-    /// Reads a file whole; all of its mistakes are told.
+    /// Reads a file, or returns all of its mistakes.
     pub fn read(document: &Document) -> Result<Seed, Vec<Diagnostic>> {
         let file: SeedFile<'_> = json::from_slice(document.text.as_bytes())
             .map_err(|error| vec![no_json(document, &error)])?;
@@ -86,47 +87,52 @@ impl Seed {
             feature_requests: take(&file.feature_requests, FEATURE_REQUEST),
             feedback: take(&file.feedback, fields::FEEDBACK),
         };
+        // Only without other mistakes: a company that was refused would be reported again for each
+        // of its contacts, and the entries would not match the file's.
         if mistakes.is_empty() {
-            mistakes = seed.strangers(&file.contacts, document);
+            mistakes = seed.unknown_companies(&file.contacts, document);
         }
         if mistakes.is_empty() { Ok(seed) } else { Err(mistakes) }
     }
 
-    /// Contacts of companies that are not in the file.
-    fn strangers(&self, contacts: &[&RawValue], document: &Document) -> Vec<Diagnostic> {
+    /// Reports contacts of companies that are not in the file.
+    fn unknown_companies(&self, contacts: &[&RawValue], document: &Document) -> Vec<Diagnostic> {
         const KEY: &str = "company_internal_id";
         let id = |company: &'_ Fields| company.get("internal_id").cloned();
         let known: HashSet<Value> = self.companies.iter().filter_map(id).collect();
         let pairs = self.contacts.iter().zip(contacts);
-        let strange = pairs.filter(|(it, _)| it.get(KEY).is_some_and(|id| !known.contains(id)));
+        let unknown = pairs.filter(|(it, _)| it.get(KEY).is_some_and(|id| !known.contains(id)));
         let mistake = |(_, raw): (&Fields, &&RawValue)| {
             let message = format!("`{KEY}`: there is no company of this internal id in the file");
             Diagnostic::error(place(raw.get(), Some(KEY), document), message)
         };
-        strange.map(mistake).collect()
+        unknown.map(mistake).collect()
     }
 
-    pub(super) fn sow(self, now: Timestamp) -> Account {
-        let mut books = Account::default();
+    /// Creates an account with the records of the seed.
+    pub(super) fn into_account(self, now: Timestamp) -> Account {
+        let mut account = Account::default();
         for fields in [["product", "product_display"], ["product_area", "product_area_display"]] {
             if self.feature_requests.iter().any(|it| it.contains_key(fields[0])) {
-                books.products.extend(fields);
+                account.products.extend(fields);
             }
         }
+        // In this order, so that contacts find their companies, and feedback finds its person and
+        // its feature request.
         for company in self.companies {
-            books.upsert_company(company, now);
+            account.upsert_company(company, now);
         }
         for contact in self.contacts {
-            let kept = books.upsert_contact(contact, now);
-            kept.expect("a contact of a seed names no company by a number");
+            let stored = account.upsert_contact(contact, now);
+            stored.expect("a contact of a seed names no company by a number");
         }
         for feature_request in self.feature_requests {
-            books.add_feature_request(feature_request, now);
+            account.add_feature_request(feature_request, now);
         }
         for feedback in self.feedback {
-            books.create_feedback(feedback, now);
+            account.create_feedback(feedback, now);
         }
-        books
+        account
     }
 }
 
@@ -152,28 +158,28 @@ impl SeedReader {
                 mistakes.push(self.unknown(name, at(Some(name))));
             }
         }
-        // What is null is as good as left out.
-        let given: Fields = entry.into_iter().filter(|(_, value)| !value.is_null()).collect();
-        let kept = fields::clean(&given, self.rules).map_err(|errors| {
+        // A null counts as missing.
+        let present: Fields = entry.into_iter().filter(|(_, value)| !value.is_null()).collect();
+        let valid = fields::clean(&present, self.rules).map_err(|errors| {
             let wrong = |(name, messages): (String, Value)| {
                 let message = messages[0].as_str().unwrap_or_default().to_owned();
                 Diagnostic::error(at(Some(&name)), format!("`{name}`: {message}"))
             };
             errors.into_iter().map(wrong).collect::<Vec<_>>()
         });
-        match kept {
-            Ok(mut kept) if mistakes.is_empty() => {
-                kept.extend(columns);
-                Ok(kept)
+        match valid {
+            Ok(mut valid) if mistakes.is_empty() => {
+                valid.extend(columns);
+                Ok(valid)
             }
-            kept => {
-                mistakes.extend(kept.err().unwrap_or_default());
+            valid => {
+                mistakes.extend(valid.err().unwrap_or_default());
                 Err(mistakes)
             }
         }
     }
 
-    /// Whether an entry may have numbers of any name: only feature requests do.
+    /// Returns whether entries may have numbers of any name, as only feature requests may.
     fn has_columns(self) -> bool {
         self.knows("title")
     }
@@ -193,8 +199,11 @@ impl SeedReader {
     }
 }
 
-/// Where a key of an entry stands in the file, else where the entry begins.
+/// Position of a key of an entry in the file, or of the beginning of the entry. `entry` is a part
+/// of the document's text.
 fn place(entry: &str, key: Option<&str>, document: &Document) -> Range<usize> {
+    // serde_json gives no positions of values. `RawValue` borrows from the text, so its address is
+    // the position.
     let start = entry.as_ptr().addr().saturating_sub(document.text.as_ptr().addr());
     let quoted = key.map(|key| Value::from(key).to_string());
     match quoted.and_then(|quoted| Some((entry.find(&quoted)?, quoted.len()))) {
@@ -221,34 +230,34 @@ mod tests {
     fn check(text: &str, expected: &[(usize, usize, &str)]) {
         let document = Document { name: "seed.json".to_owned(), text: text.to_owned() };
         let mistakes = Seed::read(&document).err().unwrap_or_default();
-        let told: Vec<(usize, usize, &str)> = mistakes
+        let shown: Vec<(usize, usize, &str)> = mistakes
             .iter()
             .map(|mistake| {
                 let (line, column) = mistake.line_and_column(&document);
                 (line, column, mistake.message.as_str())
             })
             .collect();
-        assert_eq!(told, expected, "{text}");
+        assert_eq!(shown, expected, "{text}");
     }
 
     #[test]
-    fn a_seed_without_mistakes_is_taken() {
+    fn valid_seed_is_accepted() {
         check("{}", &[]);
         check(r#"{"feature_requests": [{"title": "A", "MRR": 7.5, "shipped_at": null}]}"#, &[]);
         check(r#"{"feature_requests": [{"title": "A", "roadmaps": [{"roadmap": "2027"}]}]}"#, &[]);
     }
 
     #[test]
-    fn each_mistake_is_told_at_its_place() {
+    fn each_mistake_of_a_seed_is_shown_in_place() {
         check("{\n", &[(2, 1, "EOF while parsing an object")]);
         check(
             "{\"feature_requests\": [\n{\"title\": \"A\", \"stat\": \"X\"}]}",
             &[(2, 16, "unknown field `stat`")],
         );
         check("{\"contacts\": [7]}", &[(1, 15, "this is no object")]);
-        let stranger = r#"{"internal_id": "7", "name": "Ada", "company_internal_id": "6"}"#;
+        let contact = r#"{"internal_id": "7", "name": "Ada", "company_internal_id": "6"}"#;
         check(
-            &format!("{{\"contacts\": [\n{stranger}]}}"),
+            &format!("{{\"contacts\": [\n{contact}]}}"),
             &[(
                 2,
                 37,

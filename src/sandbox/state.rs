@@ -14,24 +14,24 @@ use super::faults::FaultInjector;
 #[derive(Debug)]
 pub(super) struct SandboxState {
     pub(super) token: Option<SecretString>,
-    pub(super) trouble: FaultInjector,
-    pub(super) books: Mutex<Account>,
+    pub(super) fault_injector: FaultInjector,
+    pub(super) account: Mutex<Account>,
 }
 
 impl SandboxState {
-    pub(super) fn books(&self) -> MutexGuard<'_, Account> {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn account(&self) -> MutexGuard<'_, Account> {
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn lets_in(&self, headers: &HeaderMap) -> bool {
-        let given = headers.get(AUTHORIZATION).map_or(&b""[..], |value| value.as_bytes());
-        let (scheme, token) = given.split_at(given.len().min(b"Token ".len()));
+    pub(super) fn is_authenticated(&self, headers: &HeaderMap) -> bool {
+        let header = headers.get(AUTHORIZATION).map_or(&b""[..], |value| value.as_bytes());
+        let (scheme, token) = header.split_at(header.len().min(b"Token ".len()));
         let token = token.trim_ascii();
-        let is_right = match &self.token {
-            Some(wanted) => token.ct_eq(wanted.expose_secret().as_bytes()).into(),
+        let is_accepted = match &self.token {
+            Some(expected) => token.ct_eq(expected.expose_secret().as_bytes()).into(),
             None => !token.is_empty(),
         };
-        scheme.eq_ignore_ascii_case(b"Token ") && is_right
+        scheme.eq_ignore_ascii_case(b"Token ") && is_accepted
     }
 }
 

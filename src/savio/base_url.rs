@@ -1,4 +1,4 @@
-//! The address under which a Savio account's API lies.
+//! Base URL of the API of a Savio account.
 
 use std::fmt;
 use std::str::FromStr;
@@ -26,17 +26,17 @@ impl BaseUrl {
         self.0.scheme() == "https"
     }
 
-    /// Whether it is on this machine, which is never reached through a proxy.
+    /// Returns whether the host is this machine, which is never reached through a proxy.
     pub fn is_loopback(&self) -> bool {
         crate::http_client::is_loopback(&self.0)
     }
 
-    /// The proxy of the environment through which it is reached, if any: host and port.
+    /// Host and port of the proxy from the environment through which the URL is reached, if any.
     pub fn proxy(&self) -> Option<String> {
         crate::http_client::proxy(&self.0)
     }
 
-    /// Whether the URL has the same scheme, host and port.
+    /// Returns whether the URL has the same scheme, host and port.
     pub(super) fn is_origin_of(&self, url: &Url) -> bool {
         self.0.origin() == url.origin()
     }
@@ -60,6 +60,7 @@ impl FromStr for BaseUrl {
         if url.query().is_some() || url.fragment().is_some() {
             return Err(InvalidBaseUrl::Query);
         }
+        // `Url::join` replaces the last segment of a path that does not end with `/`.
         if !url.path().ends_with('/') {
             url.set_path(&format!("{}/", url.path()));
         }
@@ -83,14 +84,14 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_joined_with_and_without_a_slash_at_the_end() {
+    fn path_is_joined_with_and_without_a_final_slash() {
         check("https://savio.test/app/api/", Ok("https://savio.test/app/api/users/"));
         check("https://savio.test/app/api", Ok("https://savio.test/app/api/users/"));
         check(" http://127.0.0.1:9090 ", Ok("http://127.0.0.1:9090/users/"));
     }
 
     #[test]
-    fn what_cannot_be_a_base_is_refused() {
+    fn invalid_base_url_is_refused() {
         check("savio.io/app/api", Err(InvalidBaseUrl::NoUrl));
         check("", Err(InvalidBaseUrl::NoUrl));
         check("ftp://savio.test/", Err(InvalidBaseUrl::Scheme));
@@ -100,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_is_known_by_its_names() {
+    fn loopback_hosts_are_recognised() {
         for here in ["http://localhost:1/", "http://127.0.0.2/", "http://[::1]:9090/"] {
             assert!(here.parse::<BaseUrl>().unwrap().is_loopback(), "{here}");
         }

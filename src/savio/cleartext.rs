@@ -1,4 +1,5 @@
-//! Whether the token may go to an address without TLS, where whoever is on the way can read it.
+//! Refuses to send the token without TLS to addresses that are not private, since anyone on the
+//! path could read it.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,8 +15,9 @@ const ADVICE: &str = "write https://, or set `insecure = true` for this destinat
 
 const LOOKUP_MAX: Duration = Duration::from_secs(5);
 
-/// Nothing if the token may go there, else why it may not. A name counts as private only while it can
-/// be resolved, so the answer may change: it is asked for anew with each request.
+/// Returns why the token must not be sent to the URL; none if it may.
+// Not cached: a name counts as private only while it resolves to private addresses, which may
+// change at any time.
 pub(super) async fn refusal(base_url: &BaseUrl) -> Option<String> {
     let lookup = async |host: &str, port| {
         let found = timeout(LOOKUP_MAX, lookup_host((host, port))).await;
@@ -37,11 +39,13 @@ async fn refused(
         let in_clear = || format!("{host} is no private address, and would get the token in clear");
         return (!is_private(address)).then(|| format!("{}: {ADVICE}", in_clear()));
     }
-    // A container's or a machine's own network knows such names, and the internet's DNS does not.
+    // Names without a dot are known to a container's or a machine's own network, and not to the
+    // internet's DNS.
     if !host.contains('.') {
         return None;
     }
     match lookup(host, url.port_or_known_default().unwrap_or(80)).await {
+        // All of them, since the HTTP client chooses among the addresses by itself.
         Ok(found) if !found.is_empty() && found.iter().all(|it| is_private(it.ip())) => None,
         Ok(_) => Some(format!(
             "{host} has an address that is not private, and would get the token in clear: {ADVICE}"
@@ -53,8 +57,9 @@ async fn refused(
     }
 }
 
-/// On this machine, or on a network of one's own: loopback, RFC 1918, unique local and link-local.
+/// Returns whether the address is loopback, private (RFC 1918), unique local or link-local.
 fn is_private(address: IpAddr) -> bool {
+    // An IPv4 address that is mapped to IPv6 (`::ffff:10.0.0.1`) counts as what it is.
     match address.to_canonical() {
         IpAddr::V4(address) => is_private_v4(address),
         IpAddr::V6(address) => is_private_v6(address),
@@ -90,7 +95,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn token_goes_in_clear_to_private_addresses_only() {
+    async fn token_is_sent_in_cleartext_to_private_addresses_only() {
         check("https://www.savio.io/", &["8.8.8.8"], None).await;
         for private in
             ["127.0.0.1", "127.8.8.8", "10.1.2.3", "172.31.0.1", "192.168.0.9", "169.254.1.1"]
@@ -108,7 +113,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn name_is_private_while_all_its_addresses_are() {
+    async fn name_is_private_if_all_its_addresses_are() {
         let url = "http://savio.example.com/app/api/";
         check(url, &["10.0.0.1", "fd00::1", "127.0.0.1"], None).await;
         check(url, &["10.0.0.1", "8.8.8.8"], Some("savio.example.com has an address")).await;

@@ -1,4 +1,4 @@
-//! One Savio account: its connection, its token, and one send, one probe or one typed call at a time.
+//! HTTP client of one Savio account: sends requests, probes the account, and makes typed calls.
 
 use std::time::Duration;
 
@@ -12,31 +12,35 @@ use serde::de::DeserializeOwned;
 use super::base_url::BaseUrl;
 use super::cleartext;
 use super::error::{Error, ErrorDetails};
-use super::send_result::{ApiResponse, BodyKind, SendResult, TEXT_BYTES_MAX, wait_asked};
+use super::send_result::{ApiResponse, BodyKind, SendResult, TEXT_BYTES_MAX, requested_wait};
 use super::transport::{RawResponse, ReadEnd, SendError};
 use crate::event::{Request, RequestKind, storable};
 use crate::http_client::chain;
 use crate::{clock, json};
 
-/// How much of an answer to [`Client::send`] is read; a longer one counts as cut off.
+/// Number of bytes that are read of a response to [`Client::send`]. A longer one counts as cut off.
+// A response is one small object. Up to `max_in_flight` of them are in memory at a time, whatever a
+// wrong server sends.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// How long an answer with one entry may be.
+/// Longest response with one entry.
 pub(super) const SMALL_BYTES_MAX: usize = 1024 * 1024;
 
-/// What the probe searches for: nobody's name.
+/// Search text of the probe, which matches no contact.
 const PROBE: &str = "savio-relay-probe-6f1c2b9e";
 
 const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(10);
 
-/// Short, so that a connection is seldom used in the moment in which Savio closes it.
+/// Time after which an idle connection is closed.
+// Short, so that a connection is seldom used at the moment at which Savio closes it: whether the
+// request arrived would then be unknown.
 const IDLE_MAX: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub base_url: BaseUrl,
     pub token: SecretString,
-    /// From connecting to the last byte of the answer.
+    /// Time from connecting to the last byte of the response.
     pub timeout: Duration,
 }
 
@@ -66,13 +70,15 @@ impl Client {
         Ok(Client { http, base_url, token, insecure: false })
     }
 
-    /// If so, the token goes also to an address that is neither private nor encrypted.
+    /// Allows or forbids to send the token without TLS to an address that is not private. The
+    /// default forbids it.
     #[must_use]
     pub fn insecure(self, insecure: bool) -> Client {
         Client { insecure, ..self }
     }
 
-    /// Whether the token may go to the address as it is now, else why not. No call is made otherwise.
+    /// Fails with the reason if the token must not be sent to the address as it resolves now. Every
+    /// call checks this first.
     pub async fn permitted(&self) -> Result<(), String> {
         if self.insecure {
             return Ok(());
@@ -84,7 +90,7 @@ impl Client {
         &self.base_url
     }
 
-    /// Sends one request once; redirects are not followed and nothing is tried again.
+    /// Sends a request once. Redirects are not followed, and nothing is retried.
     pub async fn send(&self, request: &Request) -> SendResult {
         let call = self.http.post(self.url(request.kind)).json(&request.body);
         match self.call(call, BODY_BYTES_MAX).await {
@@ -95,8 +101,10 @@ impl Client {
         }
     }
 
-    /// Whether Savio is there and takes the token, shown by a search that finds nothing; else why not.
+    /// Checks by a search without results that Savio answers and accepts the token; fails with the
+    /// reason if not.
     pub async fn probe(&self) -> Result<(), String> {
+        // `users/` needs the token and changes nothing. The API has no route of its own for this.
         let call = self.http.get(self.base_url.join("users/")).query(&[("search", PROBE)]);
         match self.call(call, BODY_BYTES_MAX).await {
             Ok(raw) if !(200..300).contains(&raw.status) => {
@@ -126,7 +134,7 @@ impl Client {
         }
     }
 
-    /// Where a request of this kind goes.
+    /// URL for requests of this kind.
     pub fn url(&self, kind: RequestKind) -> Url {
         self.base_url.join(match kind {
             RequestKind::Company => "companies/",
@@ -140,7 +148,8 @@ impl Client {
         call.expect("a filter is a flat list of texts").url().clone()
     }
 
-    /// A call that writes, without what Savio cannot store; what [`Client::send`] sends was cleaned when it was mapped.
+    /// Builds a call that writes. NUL characters, which Savio cannot store, are removed.
+    // Not needed for `send`: its requests were cleaned when they were mapped.
     pub(super) fn write(&self, kind: RequestKind, body: &impl Serialize) -> RequestBuilder {
         let body = serde_json::to_value(body).expect("texts, numbers and maps of them are JSON");
         self.http.post(self.url(kind)).json(&storable(body))
@@ -148,26 +157,29 @@ impl Client {
 
     fn reply(&self, raw: RawResponse) -> ApiResponse {
         let content = BodyKind::of(&raw.bytes, raw.is_whole(), raw.content_type.contains("json"));
-        let text = self.presentable(&String::from_utf8_lossy(&raw.bytes));
+        let text = self.redact(&String::from_utf8_lossy(&raw.bytes));
         ApiResponse { status: raw.status, retry_after: raw.retry_after, content, text }
     }
 
-    /// Connecting has a shorter timeout than the whole, so whatever else fails came after it. A kept
-    /// connection that was closed before the first byte is replaced by the library and not seen here.
     fn failure(&self, error: reqwest::Error) -> SendError {
-        let surely_not_sent = error.is_connect() || error.is_builder();
-        let reason = self.presentable(&chain(&error.without_url()));
-        if surely_not_sent { SendError::NotSent(reason) } else { SendError::NoReply(reason) }
+        // Connecting has a shorter timeout than the whole call, so every other failure came after
+        // it. A kept connection that was closed before the first byte is replaced by the library
+        // and not seen here.
+        let certainly_not_sent = error.is_connect() || error.is_builder();
+        let reason = self.redact(&chain(&error.without_url()));
+        if certainly_not_sent { SendError::NotSent(reason) } else { SendError::NoReply(reason) }
     }
 
-    /// Short, and without the token, which an answer may repeat.
-    pub(super) fn presentable(&self, text: &str) -> String {
-        let blanked = text.replace(self.token.expose_secret(), "***");
-        blanked[..blanked.floor_char_boundary(TEXT_BYTES_MAX)].to_owned()
+    /// Shortens a text to `TEXT_BYTES_MAX`, and removes the token from it.
+    pub(super) fn redact(&self, text: &str) -> String {
+        // Some servers and proxies repeat the request's headers in an error. The token is removed
+        // first: cut in the middle, it would not be found.
+        let redacted = text.replace(self.token.expose_secret(), "***");
+        redacted[..redacted.floor_char_boundary(TEXT_BYTES_MAX)].to_owned()
     }
 
-    /// The 2xx answer to a call; all else is an error.
-    pub(super) async fn ask(
+    /// Makes a call and returns the response if its status is 2xx.
+    pub(super) async fn request(
         &self,
         call: RequestBuilder,
         bytes_max: usize,
@@ -179,9 +191,9 @@ impl Client {
         })?;
         match raw.status {
             200..=299 => Ok(raw),
-            401 => Err(Error::Unauthorized { said: self.refusal(&raw).to_string() }),
-            404 => Err(Error::NotFound { said: self.refusal(&raw).to_string() }),
-            408 | 425 | 429 | 500.. => Err(self.later(&raw)),
+            401 => Err(Error::Unauthorized { details: self.refusal(&raw).to_string() }),
+            404 => Err(Error::NotFound { details: self.refusal(&raw).to_string() }),
+            408 | 425 | 429 | 500.. => Err(self.retryable(&raw)),
             400..=499 => Err(Error::Refused { status: raw.status, refusal: self.refusal(&raw) }),
             status => Err(Error::UnexpectedResponse {
                 status,
@@ -209,19 +221,19 @@ impl Client {
         }
         json::from_slice(&raw.bytes).map_err(|error| {
             let kind = if error.is_data() { "it is not as documented" } else { "it is no JSON" };
-            failed(self.presentable(&format!("{kind}: {error}")))
+            failed(self.redact(&format!("{kind}: {error}")))
         })
     }
 
-    fn later(&self, raw: &RawResponse) -> Error {
-        let wait = raw.retry_after.as_deref().and_then(|text| wait_asked(text, clock::now()));
+    fn retryable(&self, raw: &RawResponse) -> Error {
+        let wait = raw.retry_after.as_deref().and_then(|text| requested_wait(text, clock::now()));
         if raw.status == 429 {
             return Error::Throttled { retry_after: wait };
         }
         Error::ServerError {
             status: raw.status,
             retry_after: wait,
-            said: self.refusal(raw).to_string(),
+            details: self.refusal(raw).to_string(),
         }
     }
 
@@ -229,7 +241,7 @@ impl Client {
         if raw.is_html() {
             return ErrorDetails::text("an HTML page");
         }
-        ErrorDetails::read(&self.presentable(&String::from_utf8_lossy(&raw.bytes)))
+        ErrorDetails::read(&self.redact(&String::from_utf8_lossy(&raw.bytes)))
     }
 }
 
@@ -262,17 +274,22 @@ fn headers(token: &SecretString) -> Result<HeaderMap, ClientError> {
 }
 
 fn connections(base_url: &BaseUrl, timeout: Duration) -> reqwest::ClientBuilder {
-    // It fails only where a provider was installed before, which serves as well.
+    // It fails only if a provider is installed already, which will do as well.
     drop(rustls::crypto::ring::default_provider().install_default());
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("savio-relay/", env!("CARGO_PKG_VERSION")))
+        // A redirect would send the token to another address, and turn a POST into a GET.
         .redirect(Policy::none())
+        // The outcome table decides about retries: Savio has no idempotency key, so a silent one
+        // could create a record twice.
         .retry(reqwest::retry::never())
         .timeout(timeout)
+        // Always less than `timeout`, so that `failure` can tell a connection that was never made
+        // from a lost response.
         .connect_timeout(CONNECT_TIMEOUT_MAX.min(timeout / 2))
         .pool_idle_timeout(IDLE_MAX);
     if !base_url.is_https() {
-        // Without redirects TLS is never spoken, so a machine without CA certificates will do.
+        // Without redirects TLS is never used, so a machine without CA certificates will do.
         builder = builder.tls_certs_only([]);
     }
     if base_url.is_loopback() {

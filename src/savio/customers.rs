@@ -1,4 +1,4 @@
-//! Contacts and companies: listed, and created or updated by the ids of one's own system.
+//! Contacts and companies: lists, and upserts by the ids of the user's own system.
 
 use serde::de::Deserializer;
 use serde::{Deserialize, Serialize};
@@ -23,10 +23,10 @@ pub struct Contact {
     pub company: Option<u64>,
     #[serde(default)]
     pub company_name: Option<String>,
-    /// The attributes that were given by upserts; numbers and booleans keep their type.
+    /// Attributes set by upserts. Numbers and booleans keep their type.
     #[serde(default)]
     pub filterable_attributes: Option<Map<String, Value>>,
-    /// When it was created in Savio, as Savio writes it.
+    /// Time of its creation, in Savio's format.
     #[serde(default)]
     pub created: Option<String>,
     #[serde(default)]
@@ -43,7 +43,7 @@ pub struct Company {
     pub id: u64,
     #[serde(default)]
     pub name: Option<String>,
-    /// The company's id in your system; none where feedback created the company.
+    /// The company's id in your system; none if feedback created the company.
     #[serde(default)]
     pub internal_id: Option<String>,
     #[serde(default)]
@@ -57,12 +57,12 @@ pub struct Company {
     pub other: Map<String, Value>,
 }
 
-/// A contact to create or update ("Upsert Contact" in the reference). One with the same `internal_id`
-/// or e-mail address is updated.
+/// A contact to create or update ("Upsert Contact" in the reference). A contact with the same
+/// `internal_id` or e-mail address is updated.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ContactUpsert {
-    /// The contact's id in your system. A number is taken as its digits.
+    /// The contact's id in your system. A number is read as its digits.
     #[serde(deserialize_with = "text")]
     pub internal_id: String,
     /// The full name.
@@ -80,12 +80,12 @@ pub struct ContactUpsert {
     pub filterable_attributes: Map<String, Value>,
 }
 
-/// A company to create or update ("Upsert Company" in the reference). One with the same `internal_id`
-/// is updated.
+/// A company to create or update ("Upsert Company" in the reference). A company with the same
+/// `internal_id` is updated.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CompanyUpsert {
-    /// The company's id in your system. A number is taken as its digits.
+    /// The company's id in your system. A number is read as its digits.
     #[serde(deserialize_with = "text")]
     pub internal_id: String,
     pub name: String,
@@ -94,19 +94,19 @@ pub struct CompanyUpsert {
     pub filterable_attributes: Map<String, Value>,
 }
 
-/// Which contacts or companies are listed, and in which order.
+/// Search and order of a list of contacts or companies.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct CustomerQuery {
     /// A part of a contact's e-mail address or name, or of a company's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub search: Option<String>,
-    /// A field's name; with `-` before it, the greatest first: `-updated`. Any text is sent.
+    /// Name of a field, with `-` before it for descending order: `-updated`. Sent as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ordering: Option<String>,
 }
 
 impl Client {
-    /// The pages of the contacts. Nothing is asked before the first page is.
+    /// Lists contacts, page by page. Sends nothing before `Pages::next`.
     pub fn contacts(&self, search: &CustomerQuery) -> Pages<Contact> {
         Pages::from(self, self.list("users/", search))
     }
@@ -114,11 +114,11 @@ impl Client {
     /// Creates or updates a contact, which is safe to repeat.
     pub async fn upsert_contact(&self, contact: &ContactUpsert) -> Result<Contact, Error> {
         let call = self.write(RequestKind::Contact, contact);
-        let raw = self.ask(call, SMALL_BYTES_MAX).await?;
+        let raw = self.request(call, SMALL_BYTES_MAX).await?;
         self.parse(&raw)
     }
 
-    /// The pages of the companies. Nothing is asked before the first page is.
+    /// Lists companies, page by page. Sends nothing before `Pages::next`.
     pub fn companies(&self, search: &CustomerQuery) -> Pages<Company> {
         Pages::from(self, self.list("companies/", search))
     }
@@ -126,12 +126,13 @@ impl Client {
     /// Creates or updates a company, which is safe to repeat.
     pub async fn upsert_company(&self, company: &CompanyUpsert) -> Result<Company, Error> {
         let call = self.write(RequestKind::Company, company);
-        let raw = self.ask(call, SMALL_BYTES_MAX).await?;
+        let raw = self.request(call, SMALL_BYTES_MAX).await?;
         self.parse(&raw)
     }
 }
 
-/// Ids are mostly numbers in databases, and texts at Savio.
+/// Deserializes an id from a text or a number.
+// Ids are mostly numbers in databases, and texts in Savio.
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let wrong = || serde::de::Error::custom("an id is a text or a number");
     optional_text(deserializer)?.ok_or_else(wrong)

@@ -1,55 +1,56 @@
-//! Why a call of the API did not end well, one variant for each thing that a caller does about it.
+//! Errors of typed calls, one variant for each reaction of a caller.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-/// How much of an answer that is no JSON is shown.
+/// Length to which a response that is not JSON is cut in messages.
 const TEXT_CHARS_MAX: usize = 200;
 
-/// Texts are Savio's, shortened, and without the token.
+/// Failure of a call. Texts come from Savio, shortened and without the token.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
     /// 400, and any 4xx that has no variant of its own: the same call will be refused again.
     #[error("savio refused it ({status}): {refusal}")]
     Refused { status: u16, refusal: ErrorDetails },
     /// 401: the token is missing or wrong, and every other call will be refused too.
-    #[error("savio rejected the token (401): {said}")]
-    Unauthorized { said: String },
-    /// 404: there is no such thing, or the base URL is wrong.
-    #[error("savio has no such thing (404): {said}")]
-    NotFound { said: String },
-    /// 429: more calls than Savio takes. Nothing was done; wait, and call again.
+    #[error("savio rejected the token (401): {details}")]
+    Unauthorized { details: String },
+    /// 404: the record does not exist, or the base URL is wrong.
+    #[error("savio has no such thing (404): {details}")]
+    NotFound { details: String },
+    /// 429: the rate limit is exceeded. Nothing was done, and the call may be repeated later.
     #[error("savio rate limit exceeded (429){}", after(*.retry_after))]
     Throttled { retry_after: Option<Duration> },
-    /// 5xx, 408 and 425: Savio is in trouble. What was sent may have been done all the same.
-    #[error("savio returned a server error ({status}){}: {said}", after(*.retry_after))]
-    ServerError { status: u16, retry_after: Option<Duration>, said: String },
-    /// No connection: DNS, TCP, TLS. Nothing was sent.
+    /// 5xx, 408 and 425: Savio failed. The call may have taken effect.
+    #[error("savio returned a server error ({status}){}: {details}", after(*.retry_after))]
+    ServerError { status: u16, retry_after: Option<Duration>, details: String },
+    /// No connection could be made (DNS, TCP or TLS). Nothing was sent.
     #[error("savio cannot be reached: {reason}")]
     Unreachable { reason: String },
-    /// Nothing was sent: the token would have gone in clear to an address that is not private.
+    /// Nothing was sent, since the token would have been sent unencrypted to an address that is not
+    /// private.
     #[error("the token is not sent: {reason}")]
     Insecure { reason: String },
-    /// It was sent, and then came no answer: the time was over, or the connection broke.
+    /// The call was sent and got no response: it timed out, or the connection broke.
     #[error("savio gave no answer: {reason}")]
     NoResponse { reason: String },
-    /// An answer that the reference does not know: HTML, cut off, too long, other types, a redirect.
-    /// With a 2xx, what was sent may have been done.
+    /// A response that is not documented: HTML, cut off, too long, of another type, a redirect.
+    /// With a 2xx, the call may have taken effect.
     #[error("the answer ({status}) is not as savio's: {reason}")]
     UnexpectedResponse { status: u16, reason: String },
-    /// The pages of a list lead astray, and were not followed.
+    /// The URL of a list's next page was not followed.
     #[error("the list's next page {0}")]
     NextPage(NextPageError),
 }
 
-/// Why a next page is not followed.
+/// Reason for which a next page is not followed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NextPageError {
     #[error("is no URL")]
     NoUrl,
-    /// The token goes to no other scheme, host or port.
+    /// Another scheme, host or port, to which the token must not be sent.
     #[error("lies on another server, {0}")]
     Foreign(String),
     #[error("was read before: the pages go round in circles")]
@@ -59,7 +60,7 @@ pub enum NextPageError {
 }
 
 impl Error {
-    /// Whether the same call may succeed later, with nothing changed here.
+    /// Returns whether the same call may succeed later without any change on this side.
     pub fn may_pass(&self) -> bool {
         match self {
             Error::Throttled { .. }
@@ -75,7 +76,7 @@ impl Error {
         }
     }
 
-    /// How long Savio asked to wait.
+    /// Returns the wait that Savio requested, if any.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Error::Throttled { retry_after } | Error::ServerError { retry_after, .. } => {
@@ -92,7 +93,7 @@ impl Error {
         }
     }
 
-    /// The status of the answer, where there was one.
+    /// Returns the status of the response, if there was one.
     pub fn status(&self) -> Option<u16> {
         match self {
             Error::Refused { status, .. }
@@ -113,12 +114,13 @@ fn after(wait: Option<Duration>) -> String {
     wait.map(|wait| format!(", again in {} s", wait.as_secs())).unwrap_or_default()
 }
 
-/// What Savio says about a call that it refuses.
+/// Savio's explanation of a refusal.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ErrorDetails {
-    /// Messages by field, in Savio's order; `non_field_errors` is of the whole.
+    /// Messages by field, in Savio's order; those of `non_field_errors` are about the whole
+    /// request.
     pub fields: Vec<(String, Vec<String>)>,
-    /// `detail`, or the beginning of an answer of another form.
+    /// The `detail`, or the beginning of a response in another form.
     pub text: String,
 }
 
@@ -128,7 +130,9 @@ impl ErrorDetails {
         ErrorDetails { fields: Vec::new(), text }
     }
 
-    /// An answer's text: `{"detail": "..."}`, `{"field": ["...", ...]}`, or anything else.
+    /// Parses the body of a refusal.
+    // Django REST framework answers `{"detail": "..."}` or `{"field": ["...", ...]}`; proxies
+    // answer anything.
     pub(super) fn read(text: &str) -> ErrorDetails {
         let Ok(mut object) = serde_json::from_str::<Map<String, Value>>(text) else {
             return ErrorDetails::text(text.trim());
@@ -176,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn savios_words_are_found_in_each_form() {
+    fn error_details_are_read_from_each_form() {
         check(r#"{"detail": "Invalid token."}"#, "Invalid token.");
         check(r#"{"problem": ["This field is required."]}"#, "problem: This field is required.");
         check(r#"{"b": ["1", "2"], "a": "3"}"#, "b: 1 2; a: 3");

@@ -1,4 +1,4 @@
-//! Feature requests: listed by filters, and got one by one.
+//! Feature requests: lists with filters, and single ones by id.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -8,8 +8,8 @@ use super::error::Error;
 use super::page::Pages;
 use crate::json;
 
-/// A feature request ("Feature Request model" in the reference). Which fields there are beside the
-/// first ones depends on the columns of the account's own list.
+/// A feature request ("Feature Request model" in the reference). Which of the optional fields are
+/// present depends on the columns that the account has chosen for its list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FeatureRequest {
     pub id: u64,
@@ -18,13 +18,13 @@ pub struct FeatureRequest {
     pub description: Option<String>,
     #[serde(default, deserialize_with = "json::objects")]
     pub tags: Vec<Tag>,
-    /// Where it stands on roadmaps.
+    /// Its position on roadmaps.
     #[serde(default, deserialize_with = "json::objects")]
     pub roadmaps: Vec<Placement>,
-    /// The date on which it was marked as shipped, as Savio writes it.
+    /// Date on which it was marked as shipped, in Savio's format.
     #[serde(default)]
     pub shipped_at: Option<String>,
-    /// Only on accounts with products; the value, and its label for people.
+    /// Only on accounts with products: the value, and below it the label that is displayed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub product: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,7 +34,7 @@ pub struct FeatureRequest {
     pub product_area: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub product_area_display: Option<String>,
-    /// The status, such as `PLANNED`; the words may vary by account.
+    /// The status, such as `PLANNED`. The values may vary by account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,27 +47,27 @@ pub struct FeatureRequest {
     pub effort: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effort_display: Option<String>,
-    /// Whether it is shown on voting boards.
+    /// True if it is shown on voting boards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub is_public: Option<bool>,
-    /// Times, as Savio writes them.
+    /// Times in Savio's format.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated: Option<String>,
-    /// All other columns by the names that the account gives them: the counts `Requests`, `Feedback`,
+    /// All other columns, by the account's own names: the counts `Requests`, `Feedback`,
     /// `Companies` and `Votes`, and numeric attributes such as `MRR`.
     #[serde(flatten)]
     pub columns: Map<String, Value>,
 }
 
 impl FeatureRequest {
-    /// A column that counts: `Requests`, `Feedback`, `Companies` or `Votes`.
+    /// Value of a count: `Requests`, `Feedback`, `Companies` or `Votes`.
     pub fn count(&self, column: &str) -> Option<u64> {
         self.columns.get(column)?.as_u64()
     }
 
-    /// A numeric column, such as `MRR`, in the unit that the account gives it.
+    /// Value of a numeric column, such as `MRR`, in the account's own unit.
     pub fn number(&self, column: &str) -> Option<f64> {
         self.columns.get(column)?.as_f64()
     }
@@ -88,8 +88,8 @@ pub struct Placement {
     pub column: Option<String>,
 }
 
-/// Which feature requests are listed, and in which order ("List Feature Requests" in the reference).
-/// What is left out filters nothing. All values are open: they may vary by account.
+/// Filters and order of a list of feature requests ("List Feature Requests" in the reference).
+/// Values are sent as they are, since they may vary by account.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct FeatureRequestQuery {
     /// A part of the title.
@@ -98,33 +98,33 @@ pub struct FeatureRequestQuery {
     /// A status, such as `PLANNED`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
-    /// A field's name; with `-` before it, the greatest first: `-updated`.
+    /// Name of a field, with `-` before it for descending order: `-updated`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ordering: Option<String>,
-    /// A product's slug, exactly. Savio ignores it on accounts without products.
+    /// The exact slug of a product. Savio ignores it on accounts without products.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub product: Option<String>,
-    /// Likewise a product area's.
+    /// The exact slug of a product area, likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub product_area: Option<String>,
-    /// A tag's title, exactly.
+    /// The exact title of a tag.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
-    /// A roadmap's title, exactly.
+    /// The exact title of a roadmap.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roadmap: Option<String>,
 }
 
 impl Client {
-    /// The pages of the feature requests. Nothing is asked before the first page is.
+    /// Lists feature requests, page by page. Sends nothing before `Pages::next`.
     pub fn feature_requests(&self, filter: &FeatureRequestQuery) -> Pages<FeatureRequest> {
         Pages::from(self, self.list("feature-requests/", filter))
     }
 
-    /// One feature request; [`Error::NotFound`] where there is none of this id.
+    /// Gets a feature request; fails with [`Error::NotFound`] if there is none with this id.
     pub async fn feature_request(&self, id: u64) -> Result<FeatureRequest, Error> {
         let call = self.http.get(self.base_url.join(&format!("feature-requests/{id}/")));
-        let raw = self.ask(call, SMALL_BYTES_MAX).await?;
+        let raw = self.request(call, SMALL_BYTES_MAX).await?;
         self.parse(&raw)
     }
 }

@@ -1,4 +1,4 @@
-//! Lists come in pages, and each page names the next one.
+//! Paginated lists. Each page has the URL of the next one.
 
 use std::collections::HashSet;
 use std::marker::PhantomData;
@@ -11,16 +11,16 @@ use super::client::Client;
 use super::error::{Error, NextPageError};
 use crate::json;
 
-/// How long a page may be, in bytes; Savio's have some kilobytes.
+/// Longest page; Savio's have some kilobytes.
 const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// At 25 a page, half a million entries.
+/// Default limit of pages. At 25 a page, they hold half a million entries.
 const PAGES_MAX: usize = 20_000;
 
 /// One page of a list ("Returns a paginated list" in the reference).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(bound(deserialize = "T: Deserialize<'de>"))]
 pub struct Page<T> {
-    /// How many entries all pages have together. Lists of feature requests do not tell.
+    /// Number of entries on all pages; none in lists of feature requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
     /// The URL of the next page; none on the last one.
@@ -32,8 +32,10 @@ pub struct Page<T> {
     pub results: Vec<T>,
 }
 
-/// The pages of a list, one after the other. At most 20,000 are read unless told otherwise, each of
-/// at most 8 MiB, and none from another server than the first.
+/// Reads a list page by page: at most 20,000 unless `at_most` changes it, each of at most 8 MiB,
+/// all from the server of the first.
+// URLs of next pages come from the server. Without limits, a wrong one could read for ever, or send
+// the token elsewhere.
 #[derive(Debug)]
 pub struct Pages<T> {
     client: Client,
@@ -54,15 +56,17 @@ impl<T: DeserializeOwned> Pages<T> {
         }
     }
 
-    /// Reads no more pages than this; one more is an error, so that nobody takes a part for the whole.
+    /// Limits the number of pages. A further page is an error, so that a part of a list is not
+    /// mistaken for the whole.
     #[must_use]
     pub fn at_most(mut self, pages: usize) -> Pages<T> {
         self.most = pages;
         self
     }
 
-    /// The next page; none after the last one. After an error that [may pass](Error::may_pass) a
-    /// further call asks for the same page again; after another one there are no more pages.
+    /// Reads the next page; none after the last one. After an error that [may
+    /// pass](Error::may_pass), a further call requests the same page again; after any other error
+    /// there are no more pages.
     pub async fn next(&mut self) -> Result<Option<Page<T>>, Error> {
         let Some(url) = self.next.take() else {
             return Ok(None);
@@ -71,8 +75,8 @@ impl<T: DeserializeOwned> Pages<T> {
             return Err(Error::NextPage(NextPageError::TooMany(self.most)));
         }
         let call = self.client.http.get(url.clone());
-        let asked = self.client.ask(call, PAGE_BYTES_MAX).await;
-        let raw = asked.inspect_err(|error| {
+        let response = self.client.request(call, PAGE_BYTES_MAX).await;
+        let raw = response.inspect_err(|error| {
             self.next = error.may_pass().then(|| url.clone());
         })?;
         let page: Page<T> = self.client.parse(&raw)?;
@@ -83,7 +87,7 @@ impl<T: DeserializeOwned> Pages<T> {
         Ok(Some(page))
     }
 
-    /// The entries of all pages that are left.
+    /// Reads the entries of all remaining pages.
     pub async fn all(mut self) -> Result<Vec<T>, Error> {
         let mut entries = Vec::new();
         while let Some(page) = self.next().await? {
@@ -96,7 +100,8 @@ impl<T: DeserializeOwned> Pages<T> {
         let next = from.join(next).map_err(|_| NextPageError::NoUrl)?;
         let is_ours = self.client.base_url.is_origin_of(&next);
         if !is_ours || !next.username().is_empty() || next.password().is_some() {
-            let server = self.client.presentable(&next.origin().ascii_serialization());
+            // A hostile server may have put the token into the host.
+            let server = self.client.redact(&next.origin().ascii_serialization());
             return Err(NextPageError::Foreign(server));
         }
         if self.seen.contains(&next) {

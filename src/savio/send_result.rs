@@ -1,4 +1,4 @@
-//! What happened to a request that was sent to Savio.
+//! Result of sending a request to Savio.
 
 use std::time::Duration;
 
@@ -7,21 +7,22 @@ use serde_json::{Map, Value};
 
 use crate::json;
 
-/// How much of an answer's text is kept.
+/// Number of bytes that are kept of a response's text.
 pub const TEXT_BYTES_MAX: usize = 4096;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum SendResult {
     Reply(ApiResponse),
-    /// It was not sent: the token would have gone in clear to an address that is not private.
+    /// Not sent, since the token would have been sent unencrypted to an address that is not
+    /// private.
     Withheld {
         reason: String,
     },
-    /// No connection was made, so not one byte of it has left.
+    /// Not sent, since no connection could be made.
     NotSent {
         reason: String,
     },
-    /// It was sent, or a part of it, and nobody knows whether it arrived.
+    /// Sent, at least in part, without a response: whether it arrived is unknown.
     NoReply {
         reason: String,
     },
@@ -30,22 +31,22 @@ pub enum SendResult {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ApiResponse {
     pub status: u16,
-    /// The header as it came.
+    /// The header as received; several are joined by commas.
     pub retry_after: Option<String>,
     pub content: BodyKind,
     /// The body's first 4 KiB, without the token.
     pub text: String,
 }
 
-/// What the body of an answer is.
+/// Form of a response's body.
 #[derive(Debug, Clone, PartialEq)]
 pub enum BodyKind {
     Empty,
-    /// A JSON object; its `id`, if it is a number or a short text.
+    /// A JSON object, with its `id` if that is a number or a short text.
     Object {
         id: Option<Value>,
     },
-    /// The connection ended before the body did, or the body was too long to be read.
+    /// A body that ended early or was too long; `says_json` if its content type is JSON.
     Cut {
         says_json: bool,
     },
@@ -62,7 +63,7 @@ impl SendResult {
         }
     }
 
-    /// Savio's words, or why there are none.
+    /// Text of the response, or the reason why there is none.
     pub fn into_text(self) -> String {
         match self {
             SendResult::Reply(reply) => reply.text,
@@ -74,16 +75,19 @@ impl SendResult {
 }
 
 impl ApiResponse {
-    /// How long Savio asks to wait.
-    pub fn wait_asked(&self, now: Timestamp) -> Option<Duration> {
-        self.retry_after.as_deref().and_then(|text| wait_asked(text, now))
+    /// Returns the wait that Savio requests, if any.
+    pub fn requested_wait(&self, now: Timestamp) -> Option<Duration> {
+        self.retry_after.as_deref().and_then(|text| requested_wait(text, now))
     }
 }
 
-/// A `Retry-After` header: seconds, of some servers with a fraction, or an HTTP date. Of several, such as one
-/// of a proxy and one of what is behind it, the longest counts.
-pub(super) fn wait_asked(text: &str, now: Timestamp) -> Option<Duration> {
-    // A date may have a comma of its own, after the day of the week.
+/// Parses a `Retry-After` header (RFC 9110, section 10.2.3): seconds or an HTTP date. Of several
+/// values, the longest counts.
+// Some servers send fractions of a second. A proxy may add a header of its own to that of the
+// server behind it.
+pub(super) fn requested_wait(text: &str, now: Timestamp) -> Option<Duration> {
+    // A date has a comma of its own after the day of the week: two neighbouring values may be one
+    // date.
     let values: Vec<&str> = text.split(',').map(str::trim).collect();
     let pairs = values.windows(2).map(|pair| pair.join(", "));
     let dates = values.iter().map(ToString::to_string).chain(pairs);
@@ -93,6 +97,7 @@ pub(super) fn wait_asked(text: &str, now: Timestamp) -> Option<Duration> {
 
 fn seconds(text: &str) -> Option<Duration> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    // Rust would also parse "1e3", "inf" and "NaN".
     let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());
     if !is_digits(whole) || !is_digits(fraction) {
         return None;
@@ -120,7 +125,7 @@ impl BodyKind {
         }
     }
 
-    /// Whether it is a page of a list of Savio's; of a page that was cut off only the beginning is seen.
+    /// Returns whether this is a page of a list. Of a body that was cut off, the beginning decides.
     pub(super) fn has_results(bytes: &[u8], is_whole: bool) -> bool {
         if !is_whole {
             let begins = |key: &str| bytes.windows(key.len()).any(|part| part == key.as_bytes());
@@ -151,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn the_id_of_an_object_is_kept() {
+    fn id_of_an_object_is_kept() {
         check(r#"{"id": 7}"#, &BodyKind::Object { id: Some(json!(7)) });
         check(r#"{"id": "f-7"}"#, &BodyKind::Object { id: Some(json!("f-7")) });
         check(r#"{"id": null}"#, &BodyKind::Object { id: None });
@@ -162,20 +167,20 @@ mod tests {
     }
 
     #[test]
-    fn fraction_of_a_second_is_waited_for() {
+    fn fraction_of_a_second_is_kept() {
         let now = Timestamp::UNIX_EPOCH;
         let check = |text, seconds| {
-            assert_eq!(wait_asked(text, now), Some(Duration::from_secs_f64(seconds)), "{text}");
+            assert_eq!(requested_wait(text, now), Some(Duration::from_secs_f64(seconds)), "{text}");
         };
         check("1.5", 1.5);
         check("0.25, 1", 1.0);
         check("1, 1.5", 1.5);
         check("Thu, 01 Jan 1970 00:00:10 GMT, 1.5", 10.0);
-        assert_eq!(wait_asked("soon", now), None);
+        assert_eq!(requested_wait("soon", now), None);
     }
 
     #[test]
-    fn what_is_no_object_is_told_apart() {
+    fn bodies_that_are_no_objects_are_distinguished() {
         check("", &BodyKind::Empty);
         check(" \r\n", &BodyKind::Empty);
         check("<html>Sign in</html>", &BodyKind::Other);

@@ -1,4 +1,4 @@
-//! What time it is at Savio: for who wonders whether this machine's clock is right.
+//! Savio's time, to check this machine's clock against.
 
 use http::header::DATE;
 use jiff::Timestamp;
@@ -8,7 +8,8 @@ use super::client::Client;
 use super::transport::header;
 
 impl Client {
-    /// By the `Date` of any answer, to the second; none if it cannot be asked.
+    /// Returns the time in the `Date` header of a response, to the second; none if there is no
+    /// response.
     pub async fn date(&self) -> Option<Timestamp> {
         let response = self.http.get(self.base_url.join("users/")).send().await.ok()?;
         DateTimeParser::new().parse_timestamp(header(&response, &DATE)?).ok()

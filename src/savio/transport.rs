@@ -1,8 +1,8 @@
-//! One call of the API: what was asked, what came back, and what of it is an error.
+//! Raw responses of the API, read within bounds, and failures to get one.
 
 use reqwest::Response;
 
-/// An answer as it came, as far as it was read.
+/// A response, as far as it was read.
 #[derive(Debug)]
 pub(super) struct RawResponse {
     pub(super) status: u16,
@@ -12,20 +12,20 @@ pub(super) struct RawResponse {
     pub(super) end: ReadEnd,
 }
 
-/// How the reading of an answer ended.
+/// End of reading a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ReadEnd {
     Whole,
-    /// The connection ended, or the time did, before the body.
+    /// The connection ended, or the time was up, before the end of the body.
     BrokenOff,
-    /// It is longer than anybody wants to read.
+    /// The body is longer than the limit.
     TooLong,
 }
 
-/// Why there is no answer.
+/// Reason why there is no response.
 #[derive(Debug)]
 pub(super) enum SendError {
-    /// The token would have gone in clear to an address that is not private.
+    /// The token would have been sent unencrypted to an address that is not private.
     Withheld(String),
     /// No connection was made.
     NotSent(String),
@@ -47,6 +47,7 @@ impl RawResponse {
     }
 
     pub(super) fn is_html(&self) -> bool {
+        // Error pages of proxies are often declared as text, or not at all.
         let begins = self.bytes.trim_ascii_start().to_ascii_lowercase();
         self.content_type.contains("html")
             || begins.starts_with(b"<!doctype html")
@@ -69,10 +70,10 @@ async fn read_bounded(response: &mut Response, bytes_max: usize) -> (Vec<u8>, Re
     }
 }
 
-/// Longer ones of an answer are not read.
+/// Length above which a header is ignored.
 pub(super) const HEADER_BYTES_MAX: usize = 256;
 
-/// All lines of a header as one.
+/// Joins all lines of a header by commas (RFC 9110, section 5.3).
 pub(super) fn all_of(response: &Response, name: &http::HeaderName) -> Option<String> {
     const LINES_MAX: usize = 8;
     let lines = response.headers().get_all(name).iter().take(LINES_MAX);

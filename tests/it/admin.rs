@@ -1,4 +1,4 @@
-//! The API as programs use it: on the program itself, with its token.
+//! The admin API of the real program.
 
 mod bounds;
 mod described;
@@ -32,14 +32,14 @@ problem = "$.text"
 person_email = ["$.email", "$.mail"]
 "#;
 
-/// A running relay with one source, a source that is off, and a Savio that a test may instruct.
+/// A running relay with one source, a source that is off, and a scripted Savio.
 struct Scene {
     folder: TempDir,
     savio: MockServer,
     relay: Relay,
 }
 
-/// What the API answered.
+/// A response of the API.
 #[derive(Debug)]
 struct Answer {
     status: StatusCode,
@@ -77,14 +77,14 @@ impl Scene {
         Scene { folder, savio, relay }
     }
 
-    /// Feedback with "refuse" in its text is refused, with "hang" is not answered in time.
+    /// Makes Savio refuse feedback with the text "refuse", and not answer one with "hang" in time.
     async fn savio_answers(&self) {
         let posts = || Mock::given(method("POST"));
         let refused = ResponseTemplate::new(400).set_body_json(json!({ "problem": ["No."] }));
         let late = ResponseTemplate::new(201).set_delay(std::time::Duration::from_mins(1));
         for (text, answer) in [("refuse", refused), ("hang", late)] {
-            let meant = body_partial_json(json!({ "problem": text }));
-            posts().and(meant).respond_with(answer).mount(&self.savio).await;
+            let has_text = body_partial_json(json!({ "problem": text }));
+            posts().and(has_text).respond_with(answer).mount(&self.savio).await;
         }
         let created = ResponseTemplate::new(201).set_body_json(json!({ "id": 7 }));
         posts().respond_with(created).mount(&self.savio).await;
@@ -112,7 +112,7 @@ impl Scene {
         answer.json()
     }
 
-    /// Sends a webhook; gives back the event's id.
+    /// Sends a webhook and returns the event's id.
     async fn webhook(&self, payload: &Value) -> String {
         let url = format!("{}/hooks/form", self.relay.url);
         let call = http().post(url).header("x-relay-token", "secret").json(payload);
@@ -126,7 +126,7 @@ impl Scene {
         self.get(&path).await
     }
 
-    /// One event in each state but queued: delivered, ignored, held, dead.
+    /// Creates an event in each state except queued: delivered, ignored, held, dead.
     async fn one_of_each(&self) -> [String; 4] {
         self.savio_answers().await;
         let payloads = [
@@ -150,7 +150,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn nothing_is_shown_without_the_token() {
+async fn request_without_the_token_is_401() {
     let scene = Scene::new().await;
 
     for Operation { method, path, .. } in scene.description().await.operations() {
@@ -170,7 +170,7 @@ async fn nothing_is_shown_without_the_token() {
 }
 
 #[tokio::test]
-async fn every_route_answers_as_it_is_described() {
+async fn every_route_answers_as_described() {
     let scene = Scene::new().await;
     let [delivered, _, held, dead] = scene.one_of_each().await;
     let description = scene.description().await;
@@ -195,8 +195,9 @@ async fn every_route_answers_as_it_is_described() {
             let bodies = bodies.iter().map(Some).chain([None]);
             for body in bodies.filter(|it| it.is_none() || operation.method == "POST") {
                 let answer = scene.call(&operation.method, &path, body).await;
-                let doubts = description.doubts(&operation, answer.status.as_u16(), &answer.body);
-                assert!(doubts.is_empty(), "{path} {body:?}: {doubts:?}");
+                let mismatches =
+                    description.mismatches(&operation, answer.status.as_u16(), &answer.body);
+                assert!(mismatches.is_empty(), "{path} {body:?}: {mismatches:?}");
                 seen.insert((operation.path.clone(), answer.status == 200));
             }
         }
@@ -205,8 +206,8 @@ async fn every_route_answers_as_it_is_described() {
 }
 
 fn filled(path: &str, fillings: &BTreeMap<&str, [&str; 4]>) -> Vec<String> {
-    let wanted = fillings.iter().find(|(name, _)| path.contains(&format!("{{{name}}}")));
-    match wanted {
+    let filling = fillings.iter().find(|(name, _)| path.contains(&format!("{{{name}}}")));
+    match filling {
         None => vec![path.to_owned()],
         Some((name, values)) => {
             values.iter().map(|value| path.replace(&format!("{{{name}}}"), value)).collect()
@@ -215,7 +216,7 @@ fn filled(path: &str, fillings: &BTreeMap<&str, [&str; 4]>) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn events_are_found_by_what_they_are() {
+async fn events_are_found_by_each_filter() {
     let scene = Scene::new().await;
     let [delivered, ignored, held, dead] = scene.one_of_each().await;
     let found = async |query: &str| {
@@ -237,13 +238,13 @@ async fn events_are_found_by_what_they_are() {
 }
 
 #[tokio::test]
-async fn a_question_that_is_not_understood_is_refused_with_its_reason() {
+async fn invalid_request_is_refused_with_its_reason() {
     let scene = Scene::new().await;
     let check = async |path: &str, reason: &str| {
         let answer = scene.call("GET", path, None).await;
         assert_eq!(answer.status, 400, "{path}");
-        let said = answer.json();
-        assert!(said["reason"].as_str().unwrap().contains(reason), "{said}");
+        let error = answer.json();
+        assert!(error["reason"].as_str().unwrap().contains(reason), "{error}");
     };
 
     check("/api/v1/events?stat=dead", "unknown parameter `stat`").await;
@@ -263,7 +264,7 @@ async fn a_question_that_is_not_understood_is_refused_with_its_reason() {
 }
 
 #[tokio::test]
-async fn an_event_is_shown_in_full_and_its_webhook_as_it_came() {
+async fn event_and_its_original_body_are_shown() {
     let scene = Scene::new().await;
     scene.savio_answers().await;
     let id = scene.webhook(&json!({ "text": "Slow", "email": "ada@example.com" })).await;
@@ -280,7 +281,7 @@ async fn an_event_is_shown_in_full_and_its_webhook_as_it_came() {
 }
 
 #[tokio::test]
-async fn a_paused_destination_and_source_keep_their_events_until_they_are_resumed() {
+async fn paused_destination_and_source_deliver_after_resume() {
     let scene = Scene::new().await;
     scene.savio_answers().await;
     for (what, name) in [("destinations", "default"), ("sources", "form")] {
@@ -300,22 +301,22 @@ async fn a_paused_destination_and_source_keep_their_events_until_they_are_resume
 }
 
 #[tokio::test]
-async fn dead_events_are_counted_replayed_and_given_back() {
+async fn dead_events_are_counted_replayed_and_restored() {
     let scene = Scene::new().await;
     let [_, _, _, dead] = scene.one_of_each().await;
-    let meant = |more: Value| {
-        let mut order = json!({ "state": "dead" });
-        order.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        order
+    let dead_with = |more: Value| {
+        let mut request = json!({ "state": "dead" });
+        request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        request
     };
-    let counted = scene.post("/api/v1/replay", meant(json!({ "dry_run": true }))).await;
+    let counted = scene.post("/api/v1/replay", dead_with(json!({ "dry_run": true }))).await;
     assert_eq!(
         counted,
         json!({ "matched": 1, "at_least": false, "replayed": 0, "replay_id": null })
     );
     scene.post("/api/v1/destinations/default/pause", json!({})).await;
 
-    let ordered = scene.post("/api/v1/replay", meant(json!({ "rate": 0.001 }))).await;
+    let ordered = scene.post("/api/v1/replay", dead_with(json!({ "rate": 0.001 }))).await;
     assert_eq!((&ordered["matched"], &ordered["replayed"]), (&json!(1), &json!(1)));
     scene.until(&dead, "queued").await;
     let replay = format!("/api/v1/replays/{}", ordered["replay_id"].as_str().unwrap());
@@ -327,7 +328,7 @@ async fn dead_events_are_counted_replayed_and_given_back() {
 }
 
 #[tokio::test]
-async fn one_event_is_replayed_and_a_held_one_released() {
+async fn event_is_replayed_and_a_held_one_released() {
     let scene = Scene::new().await;
     let [delivered, _, held, _] = scene.one_of_each().await;
 
@@ -346,7 +347,7 @@ async fn one_event_is_replayed_and_a_held_one_released() {
 }
 
 #[tokio::test]
-async fn what_was_refused_at_the_door_is_listed_with_a_hint() {
+async fn rejected_webhook_is_listed_with_a_hint() {
     let scene = Scene::new().await;
     let url = format!("{}/hooks/form", scene.relay.url);
     let wrong = http().post(url).header("x-relay-token", "Secret").json(&json!({}));
@@ -360,7 +361,7 @@ async fn what_was_refused_at_the_door_is_listed_with_a_hint() {
 }
 
 #[tokio::test]
-async fn sources_say_whether_they_are_live_and_why_not() {
+async fn source_shows_whether_it_is_live_and_why_not() {
     let scene = Scene::new().await;
 
     let listed = scene.get("/api/v1/sources").await;
@@ -374,7 +375,7 @@ async fn sources_say_whether_they_are_live_and_why_not() {
 }
 
 #[tokio::test]
-async fn a_mapping_is_previewed_before_it_is_saved() {
+async fn unsaved_mapping_is_previewed() {
     let scene = Scene::new().await;
     let preview = async |order: Value| scene.post("/api/v1/preview", order).await;
 
@@ -399,7 +400,7 @@ async fn a_mapping_is_previewed_before_it_is_saved() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_configured_is_made_anew_for_its_owner_alone() {
+async fn generated_token_is_readable_by_its_owner_only() {
     use std::os::unix::fs::PermissionsExt;
     let scene = Scene::with(&[("ADMIN_TOKEN", "")]).await;
     let path = scene.folder.path().join("admin-token");
@@ -415,7 +416,7 @@ async fn a_token_that_is_not_configured_is_made_anew_for_its_owner_alone() {
 }
 
 #[tokio::test]
-async fn prometheus_reads_what_happened_and_how_things_stand() {
+async fn metrics_have_counters_and_gauges() {
     let scene = Scene::new().await;
     scene.one_of_each().await;
     scene.call("POST", "/api/v1/destinations/default/pause", None).await;
@@ -449,7 +450,7 @@ async fn stats_count_events_by_state() {
 }
 
 #[tokio::test]
-async fn event_whose_source_has_no_mapping_says_so_and_its_source_is_listed() {
+async fn source_without_mapping_is_listed_with_its_events() {
     let scene = Scene::new().await;
     let store = Settings::new(scene.folder.path().join("relay.db"));
     let store = Sqlite::open_beside(&store).unwrap();

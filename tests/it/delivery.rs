@@ -1,4 +1,4 @@
-//! What is queued is delivered: once, in order, again after trouble, and never silently lost.
+//! Delivery of queued events: once, in order, with retries, and never silently lost.
 
 pub(crate) mod model;
 mod clock;
@@ -77,7 +77,7 @@ fn delivery_with(
     Arc::new(delivery)
 }
 
-/// A relay whose Savio answers what each test says.
+/// A relay with a scripted Savio.
 struct Relay {
     savio: MockServer,
     store: Arc<dyn Store>,
@@ -102,18 +102,18 @@ impl Relay {
         Relay { savio, store, delivery, place }
     }
 
-    /// Another delivery on the same store, as after a restart.
+    /// Replaces the delivery by another on the same store, as a restart does.
     fn restart(&mut self) {
         self.delivery = delivery(self.store.clone(), &self.savio.uri(), 8);
     }
 
-    /// What the search answers by which the relay probes; 404 before.
+    /// Sets the answer to probes, which is 404 before.
     async fn probe_answers(&self, answer: ResponseTemplate) {
         let probe = Mock::given(method("GET")).and(path("/users/"));
         probe.respond_with(answer).mount(&self.savio).await;
     }
 
-    /// Each answer is given once, the last one for ever.
+    /// Gives each answer once, and the last one for ever.
     async fn savio_answers(&self, route: &str, answers: &[ResponseTemplate]) {
         let (last, before) = answers.split_last().unwrap();
         let mock = |answer: &ResponseTemplate| {
@@ -137,7 +137,7 @@ impl Relay {
         self.store.event(id).await.unwrap().unwrap()
     }
 
-    /// The paths to which something was sent, in order; probes send nothing.
+    /// Returns the paths of all requests except probes, in order.
     async fn sent(&self) -> Vec<String> {
         let requests = self.savio.received_requests().await.unwrap();
         let sent = requests.iter().filter(|request| request.method == Method::POST);
@@ -164,7 +164,7 @@ fn created() -> ResponseTemplate {
     ResponseTemplate::new(201).set_body_json(json!({ "id": 7 }))
 }
 
-/// A page of a list, empty.
+/// An empty page of a list.
 fn page() -> ResponseTemplate {
     ResponseTemplate::new(200).set_body_json(json!({ "count": 0, "next": null, "results": [] }))
 }
@@ -179,7 +179,7 @@ fn outcomes(record: &EventRecord) -> Vec<(usize, Outcome, bool)> {
 }
 
 #[tokio::test]
-async fn an_event_becomes_its_requests_in_order() {
+async fn requests_of_an_event_are_sent_in_order() {
     let relay = Relay::new().await;
     relay.savio_answers("/companies/", &[created()]).await;
     relay.savio_answers("/create-feedback/", &[created()]).await;
@@ -195,7 +195,7 @@ async fn an_event_becomes_its_requests_in_order() {
 }
 
 #[tokio::test]
-async fn a_retry_waits_and_goes_on_at_the_request_that_failed() {
+async fn retry_waits_and_resumes_at_the_failed_request() {
     let relay = Relay::new().await;
     relay.savio_answers("/companies/", &[created()]).await;
     relay.savio_answers("/create-feedback/", &[status(503), created()]).await;
@@ -212,7 +212,7 @@ async fn a_retry_waits_and_goes_on_at_the_request_that_failed() {
 }
 
 #[tokio::test]
-async fn waits_grow_and_the_tries_end_after_three_days() {
+async fn waits_grow_and_retries_end_after_three_days() {
     let breaker_failures = u32::MAX;
     let gate = gate::Settings { breaker_failures, ..gate::Settings::default() };
     let relay = Relay::with(Settings { gate, ..Settings::default() }).await;
@@ -234,7 +234,7 @@ async fn waits_grow_and_the_tries_end_after_three_days() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_dead_with_savios_words_and_ends_the_event() {
+async fn refused_event_is_dead_with_savios_message() {
     let relay = Relay::new().await;
     let refusal = status(400).set_body_string("the name is taken, said the holder of T");
     relay.savio_answers("/companies/", &[refusal]).await;
@@ -252,7 +252,7 @@ async fn a_refusal_is_dead_with_savios_words_and_ends_the_event() {
 }
 
 #[tokio::test]
-async fn a_send_without_an_answer_is_repeated_and_marked() {
+async fn unanswered_send_is_repeated_and_marked() {
     let relay = Relay::new().await;
     let late = created().set_delay(Duration::from_mins(1));
     relay.savio_answers("/create-feedback/", &[late, created()]).await;
@@ -270,7 +270,7 @@ async fn a_send_without_an_answer_is_repeated_and_marked() {
 }
 
 #[tokio::test]
-async fn what_was_surely_not_sent_is_no_repeat() {
+async fn unsent_request_is_not_marked_as_a_repeat() {
     let relay = Relay::new().await;
     let id = relay.keep(feedback()).await;
     let nobody = delivery(relay.store.clone(), "http://127.0.0.1:1", 8);
@@ -283,7 +283,7 @@ async fn what_was_surely_not_sent_is_no_repeat() {
     assert_eq!(outcomes(&record), [(0, Outcome::Unreachable, false), (0, Outcome::Done, false)]);
 }
 
-/// An event with company and feedback, of which the first got no answer and is held.
+/// Stores an event with company and feedback that is held, since its first request got no answer.
 async fn held(relay: &Relay) -> EventId {
     let id = relay.keep(company_and_feedback()).await;
     let claimed = claim(&*relay.store, at(0), 1).await.remove(0);
@@ -297,7 +297,7 @@ async fn held(relay: &Relay) -> EventId {
     id
 }
 
-/// Leaves the event as a crash during the send of its only request does.
+/// Leaves the event in the state of a crash during the send of its only request.
 async fn cut_off(store: &dyn Store) {
     let claimed = claim(store, at(0), 1).await.remove(0);
     let body = json!({ "problem": "It is slow" }).as_object().unwrap().clone();
@@ -308,7 +308,7 @@ async fn cut_off(store: &dyn Store) {
 }
 
 #[tokio::test]
-async fn a_send_that_a_crash_cut_off_is_recorded_and_repeated() {
+async fn send_interrupted_by_a_crash_is_recorded_and_repeated() {
     let relay = Relay::new().await;
     relay.savio_answers("/create-feedback/", &[created()]).await;
     let id = relay.keep(feedback()).await;
@@ -322,7 +322,7 @@ async fn a_send_that_a_crash_cut_off_is_recorded_and_repeated() {
 }
 
 #[tokio::test]
-async fn an_event_that_makes_no_request_is_ignored() {
+async fn event_without_requests_is_ignored() {
     let relay = Relay::new().await;
     let id = relay.keep(json!({ "ignored": true })).await;
 
@@ -334,7 +334,7 @@ async fn an_event_that_makes_no_request_is_ignored() {
 }
 
 #[tokio::test]
-async fn an_event_that_cannot_be_mapped_is_dead_and_nothing_of_it_is_sent() {
+async fn unmappable_event_is_dead_and_sends_nothing() {
     let relay = Relay::new().await;
     let id = relay.keep(json!({ "account": "6", "company": "Acme" })).await;
     let broken = Webhook { body: b"{".to_vec(), ..event(&json!(1)) };
@@ -351,7 +351,7 @@ async fn an_event_that_cannot_be_mapped_is_dead_and_nothing_of_it_is_sent() {
 }
 
 #[tokio::test]
-async fn an_event_whose_source_has_no_mapping_waits_for_one() {
+async fn event_of_a_source_without_mapping_waits_for_one() {
     let relay = Relay::new().await;
     relay.savio_answers("/create-feedback/", &[created()]).await;
     relay.delivery.replace_mappings(Mappings::new());
@@ -366,7 +366,7 @@ async fn an_event_whose_source_has_no_mapping_waits_for_one() {
 }
 
 #[tokio::test]
-async fn an_outcome_that_cannot_be_written_down_yet_is_kept_and_nothing_sent_again() {
+async fn outcome_is_recorded_later_and_nothing_is_sent_twice() {
     let relay = Relay::new().await;
     relay.savio_answers("/companies/", &[created()]).await;
     relay.savio_answers("/create-feedback/", &[created()]).await;
@@ -376,7 +376,7 @@ async fn an_outcome_that_cannot_be_written_down_yet_is_kept_and_nothing_sent_aga
 
     let delivery = Arc::clone(&relay.delivery);
     let delivering = tokio::spawn(async move { delivery.deliver_all(at(0)).await });
-    until(|| log.says("cannot record progress of event")).await;
+    until(|| log.contains("cannot record progress of event")).await;
     faults.clear();
     delivering.await.unwrap();
 
@@ -387,7 +387,7 @@ async fn an_outcome_that_cannot_be_written_down_yet_is_kept_and_nothing_sent_aga
 }
 
 #[tokio::test]
-async fn an_event_whose_progress_can_never_be_written_ends_and_is_not_sent_again() {
+async fn event_whose_progress_is_rejected_is_dead_and_not_resent() {
     let relay = Relay::new().await;
     relay.savio_answers("/create-feedback/", &[created()]).await;
     let id = relay.keep(feedback()).await;

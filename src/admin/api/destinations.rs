@@ -1,4 +1,4 @@
-//! Destinations: whether anything goes to them, and a person's pause.
+//! Destinations: their status, and pauses by a person.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,13 +28,14 @@ pub(crate) struct DestinationView {
     base_url: String,
     paused: bool,
     paused_by: Option<PausedBy>,
-    /// Why nothing goes to it now, whether it is paused or waits by itself.
+    /// Reason why nothing is sent at present, by a pause or a wait of its own; null if requests are
+    /// sent.
     reason: Option<String>,
-    /// Requests that are on their way.
+    /// Requests in progress.
     in_flight: usize,
-    /// Of the sources that send to it.
+    /// Queued events of the sources that send to it.
     queued: u64,
-    /// Those of them that wait for another event.
+    /// Queued events that wait for another event.
     waiting_for_event: u64,
     oldest_queued_seconds: Option<u64>,
 }
@@ -42,11 +43,11 @@ pub(crate) struct DestinationView {
 /// List destinations, with what waits for each
 #[utoipa::path(get, path = "/api/v1/destinations", responses(CommonErrors, (status = 200, body = DestinationList)))]
 pub(crate) async fn list(
-    State(inside): State<Arc<AdminState>>,
+    State(admin): State<Arc<AdminState>>,
 ) -> Result<Json<DestinationList>, ApiError> {
-    let queues = queues(&inside, clock::now()).await?;
+    let queues = queues(&admin, clock::now()).await?;
     let mut destinations = Vec::new();
-    for (name, to) in &inside.destinations {
+    for (name, to) in &admin.destinations {
         destinations.push(destination((name, to), &queues).await?);
     }
     Ok(Json(DestinationList { destinations }))
@@ -56,15 +57,15 @@ async fn destination(
     (name, to): (&String, &To),
     queues: &BTreeMap<SourceName, QueueStats>,
 ) -> Result<DestinationView, ApiError> {
-    let standing = to.delivery.status(clock::now()).await?;
+    let status = to.delivery.status(clock::now()).await?;
     let sources = to.delivery.sources();
     let own = || sources.iter().filter_map(|source| queues.get(source));
     Ok(DestinationView {
         name: name.clone(),
         base_url: to.base_url.clone(),
-        paused: standing.paused_by.is_some(),
-        paused_by: standing.paused_by,
-        reason: standing.reason,
+        paused: status.paused_by.is_some(),
+        paused_by: status.paused_by,
+        reason: status.reason,
         in_flight: to.delivery.in_flight(),
         queued: own().map(|queue| queue.events).sum(),
         waiting_for_event: own().map(|queue| queue.waiting_for_event).sum(),
@@ -73,10 +74,10 @@ async fn destination(
 }
 
 async fn one(
-    inside: &AdminState,
+    admin: &AdminState,
     (name, to): (&String, &To),
 ) -> Result<Json<DestinationView>, ApiError> {
-    let queues = queues(inside, clock::now()).await?;
+    let queues = queues(admin, clock::now()).await?;
     Ok(Json(destination((name, to), &queues).await?))
 }
 
@@ -85,12 +86,12 @@ async fn one(
     responses(CommonErrors, (status = 200, body = DestinationView),
         (status = 404, description = "There is no such destination", body = ErrorBody)))]
 pub(crate) async fn pause(
-    State(inside): State<Arc<AdminState>>,
+    State(admin): State<Arc<AdminState>>,
     PathSegment(name): PathSegment,
 ) -> Result<Json<DestinationView>, ApiError> {
-    let to = inside.destination(&name)?;
+    let to = admin.destination(&name)?;
     to.delivery.pause(clock::now()).await?;
-    one(&inside, (&name, to)).await
+    one(&admin, (&name, to)).await
 }
 
 /// Resume a destination, also if the relay itself paused it
@@ -98,10 +99,10 @@ pub(crate) async fn pause(
     responses(CommonErrors, (status = 200, body = DestinationView),
         (status = 404, description = "There is no such destination", body = ErrorBody)))]
 pub(crate) async fn resume(
-    State(inside): State<Arc<AdminState>>,
+    State(admin): State<Arc<AdminState>>,
     PathSegment(name): PathSegment,
 ) -> Result<Json<DestinationView>, ApiError> {
-    let to = inside.destination(&name)?;
+    let to = admin.destination(&name)?;
     to.delivery.resume(clock::now()).await?;
-    one(&inside, (&name, to)).await
+    one(&admin, (&name, to)).await
 }

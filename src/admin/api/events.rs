@@ -1,4 +1,4 @@
-//! Events: the list, one in full, its bytes, and a person's word on what is held.
+//! Events: lists, single events, their bodies, and the release of held ones.
 
 use std::sync::Arc;
 
@@ -22,10 +22,10 @@ const LIMIT_MAX: u16 = 500;
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PageParams {
-    /// How many at most.
+    /// Number of events at most.
     #[param(minimum = 1, maximum = 500, default = 50)]
     limit: Option<u16>,
-    /// The `next` of the page before.
+    /// The `next` of the previous page.
     after: Option<String>,
 }
 
@@ -34,34 +34,34 @@ pub(crate) struct PageParams {
     responses(CommonErrors, (status = 200, body = EventPage),
         (status = 404, description = "There is no such destination", body = ErrorBody)))]
 pub(crate) async fn list(
-    Of(inside): Of<Arc<AdminState>>,
-    QueryParams(PageParams { limit, after }, meant): QueryParams<PageParams, EventQuery>,
+    Of(admin): Of<Arc<AdminState>>,
+    QueryParams(PageParams { limit, after }, query): QueryParams<PageParams, EventQuery>,
 ) -> Result<Json<EventPage>, ApiError> {
     let limit = limit.unwrap_or(LIMIT);
     if !(1..=LIMIT_MAX).contains(&limit) {
-        return Err(ApiError::Wrong(format!("`limit` is from 1 to {LIMIT_MAX}")));
+        return Err(ApiError::BadRequest(format!("`limit` is from 1 to {LIMIT_MAX}")));
     }
     let after = after.map(|after| after.parse()).transpose();
-    let after = after.map_err(|error| ApiError::Wrong(format!("`after`: {error}")))?;
+    let after = after.map_err(|error| ApiError::BadRequest(format!("`after`: {error}")))?;
     let page = PageRequest { limit: usize::from(limit), after };
-    let mut listed = inside.store.list(meant.filter(&inside)?, page).await?;
+    let mut page = admin.store.list(query.filter(&admin)?, page).await?;
     let now = clock::now();
-    for event in &mut listed.events {
-        event.reason = inside.why_waits(event, now).or(event.reason.take());
+    for event in &mut page.events {
+        event.reason = admin.why_waits(event, now).or(event.reason.take());
     }
-    Ok(Json(listed))
+    Ok(Json(page))
 }
 
 /// Show an event: payload, requests, attempts
 #[utoipa::path(get, path = "/api/v1/events/{id}", params(("id" = String, Path)),
     responses(CommonErrors, EventNotFound, (status = 200, body = EventView)))]
 pub(crate) async fn show(
-    Of(inside): Of<Arc<AdminState>>,
-    PathSegment(written): PathSegment,
+    Of(admin): Of<Arc<AdminState>>,
+    PathSegment(text): PathSegment,
 ) -> Result<Response, ApiError> {
-    let id = id(&written, "event")?;
-    let mut record = inside.store.event(id).await?.ok_or_else(|| no_event(id))?;
-    let reason = inside.why_waits(&record.summary(), clock::now());
+    let id = id(&text, "event")?;
+    let mut record = admin.store.event(id).await?.ok_or_else(|| no_event(id))?;
+    let reason = admin.why_waits(&record.summary(), clock::now());
     record.reason = reason.or(record.reason);
     Ok(Json(EventView::of(&record)).into_response())
 }
@@ -70,12 +70,12 @@ pub(crate) async fn show(
 #[utoipa::path(get, path = "/api/v1/events/{id}/body", params(("id" = String, Path)),
     responses(CommonErrors, EventNotFound, (status = 200, body = Vec<u8>, content_type = "application/octet-stream")))]
 pub(crate) async fn body(
-    Of(inside): Of<Arc<AdminState>>,
-    PathSegment(written): PathSegment,
+    Of(admin): Of<Arc<AdminState>>,
+    PathSegment(text): PathSegment,
 ) -> Result<Response, ApiError> {
-    let id = id(&written, "event")?;
-    let body = inside.store.body(id).await?.ok_or_else(|| no_event(id))?;
-    // Strangers wrote it: no browser is to take it for a page.
+    let id = id(&text, "event")?;
+    let body = admin.store.body(id).await?.ok_or_else(|| no_event(id))?;
+    // The body comes from strangers: a browser must not display it as a page.
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{id}\"")),
@@ -86,7 +86,7 @@ pub(crate) async fn body(
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReleaseBody {
-    /// Whether Savio has the request that got no answer. If not, it is sent again.
+    /// True if Savio has the request that got no answer. If false, it is sent again.
     arrived: bool,
 }
 
@@ -102,13 +102,13 @@ pub(crate) struct ReleaseResult {
     responses(CommonErrors, EventNotFound, BodyErrors, (status = 200, body = ReleaseResult),
         (status = 409, description = "It is not held", body = ErrorBody)))]
 pub(crate) async fn release(
-    Of(inside): Of<Arc<AdminState>>,
-    PathSegment(written): PathSegment,
+    Of(admin): Of<Arc<AdminState>>,
+    PathSegment(text): PathSegment,
     JsonBody(ReleaseBody { arrived }): JsonBody<ReleaseBody>,
 ) -> Result<Json<ReleaseResult>, ApiError> {
-    let id = id(&written, "event")?;
-    let word = if arrived { HoldDecision::AlreadyArrived } else { HoldDecision::SendAgain };
-    let state = match inside.store.release(id, word, clock::now()).await? {
+    let id = id(&text, "event")?;
+    let decision = if arrived { HoldDecision::AlreadyArrived } else { HoldDecision::SendAgain };
+    let state = match admin.store.release(id, decision, clock::now()).await? {
         ReleaseOutcome::Queued => State::Queued,
         ReleaseOutcome::Delivered => State::Delivered,
         ReleaseOutcome::NotHeld(state) => {

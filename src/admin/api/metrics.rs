@@ -1,4 +1,4 @@
-//! `/metrics`: what was counted since the start, and how things stand at this moment.
+//! `/metrics`: counters since the start, and gauges that are read at each request.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,30 +18,32 @@ use crate::telemetry::metrics::{CONTENT_TYPE, DestinationGauge, Gauges, SourceGa
 #[utoipa::path(get, path = "/metrics", responses(CommonErrors,
     (status = 200, description = "OpenMetrics text", body = String,
         content_type = "application/openmetrics-text")))]
-pub(crate) async fn metrics(Of(inside): Of<Arc<AdminState>>) -> Result<Response, ApiError> {
+pub(crate) async fn metrics(Of(admin): Of<Arc<AdminState>>) -> Result<Response, ApiError> {
     let gauges = Gauges {
-        at_limit: inside.door.is_at_limit(),
-        store_ready: inside.store.ready().await.is_ok(),
-        sources: sources(&inside).await?,
-        destinations: paused(&inside).await?,
+        at_limit: admin.door.is_at_limit(),
+        store_ready: admin.store.ready().await.is_ok(),
+        sources: sources(&admin).await?,
+        destinations: paused(&admin).await?,
     };
-    let text = inside.metrics.text(&gauges);
+    let text = admin.metrics.text(&gauges);
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
 }
 
-/// Each source that there is or of which there are events.
-async fn sources(inside: &AdminState) -> Result<Vec<SourceGauges>, ApiError> {
+/// Returns the gauges of all sources that exist or have events.
+async fn sources(admin: &AdminState) -> Result<Vec<SourceGauges>, ApiError> {
+    // Zeros too: a time series that appears with the first dead event has no increase for an alert
+    // to see.
     let none = || State::ALL.map(|state| (state.as_str(), 0));
-    let known = inside.door.sources.current();
+    let known = admin.door.sources.current();
     let mut events: BTreeMap<SourceName, [(&'static str, u64); 5]> =
         known.keys().map(|source| (source.clone(), none())).collect();
-    for count in inside.store.counts().await? {
+    for count in admin.store.counts().await? {
         let counts = events.entry(count.source).or_insert_with(none);
         for (_, events) in counts.iter_mut().filter(|(state, _)| *state == count.state.as_str()) {
             *events = count.events;
         }
     }
-    let queues = queues(inside, clock::now()).await?;
+    let queues = queues(admin, clock::now()).await?;
     let queue = |(source, events): (SourceName, [(&'static str, u64); 5])| SourceGauges {
         oldest_queued_seconds: queues.get(&source).and_then(|it| it.oldest_seconds).unwrap_or(0),
         source: source.to_string(),
@@ -50,11 +52,11 @@ async fn sources(inside: &AdminState) -> Result<Vec<SourceGauges>, ApiError> {
     Ok(events.into_iter().map(queue).collect())
 }
 
-async fn paused(inside: &AdminState) -> Result<Vec<DestinationGauge>, ApiError> {
+async fn paused(admin: &AdminState) -> Result<Vec<DestinationGauge>, ApiError> {
     let mut destinations = Vec::new();
-    for (name, to) in &inside.destinations {
-        let standing = to.delivery.status(clock::now()).await?;
-        let paused = standing.paused_by.is_some();
+    for (name, to) in &admin.destinations {
+        let status = to.delivery.status(clock::now()).await?;
+        let paused = status.paused_by.is_some();
         destinations.push(DestinationGauge { destination: name.clone(), paused });
     }
     Ok(destinations)

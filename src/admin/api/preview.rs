@@ -1,4 +1,4 @@
-//! What a mapping that is not saved yet would make of a payload. Nothing is kept or sent.
+//! Previews of a mapping that is not saved yet. Nothing is stored or sent.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,14 +28,15 @@ use crate::parse_memory::{NoMemory, weigh};
 #[serde(deny_unknown_fields)]
 pub(crate) struct PreviewBody {
     mapping: String,
-    /// Any JSON: what a webhook would bring.
+    /// Any JSON, as the payload of a webhook.
+    // As text, so that it is parsed as a webhook's body would be, within its limits.
     #[schema(value_type = Option<Value>)]
     payload: Option<Box<RawValue>>,
-    /// The headers that come with the payload.
+    /// Headers of the webhook with the payload.
     #[serde(default)]
     headers: BTreeMap<String, String>,
     event: Option<EventId>,
-    /// The source's name; for a stored event its own, else "preview".
+    /// Name of the source; by default that of the stored event, or "preview".
     #[schema(value_type = Option<String>)]
     source: Option<SourceName>,
 }
@@ -44,17 +45,17 @@ pub(crate) struct PreviewBody {
 #[serde(untagged)]
 pub(crate) enum PreviewResponse {
     Mapped(PreviewResult),
-    Mistaken(PreviewErrors),
+    Invalid(PreviewErrors),
 }
 
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub(crate) struct PreviewResult {
     requests: Vec<Request>,
-    /// For each field the query or template that gave its value, and all that were tried.
+    /// For each field, the query or template that gave its value, and all that were tried.
     explain: Vec<FieldTrace>,
-    /// What was left out, and why.
+    /// Fields that were left out, and why.
     notes: Vec<String>,
-    /// Why there is no request, or not all.
+    /// Reason why there are no requests, or not all.
     reason: Option<String>,
 }
 
@@ -65,23 +66,23 @@ pub(crate) struct PreviewErrors {
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DiagnosticView {
-    /// From 1.
+    /// Line, from 1.
     line: usize,
-    /// From 1, in characters.
+    /// Column in characters, from 1.
     column: usize,
     message: String,
-    /// What to write instead.
+    /// Text to write instead.
     help: Option<String>,
 }
 
-/// What there is to be mapped.
+/// The payload or event to map.
 enum PreviewInput {
     Payload(SamplePayload),
     Event(Box<Event>),
 }
 
 impl PreviewInput {
-    /// How much memory it takes once it is parsed.
+    /// Memory that it takes once it is parsed.
     fn weight(&self) -> usize {
         match self {
             PreviewInput::Payload(sample) => str::from_utf8(&sample.body).map_or(0, weigh),
@@ -90,7 +91,7 @@ impl PreviewInput {
     }
 }
 
-/// How long a preview waits for what webhooks and deliveries parse.
+/// Longest wait for memory that webhooks and deliveries use for parsed JSON.
 const MEMORY_WAIT: Duration = Duration::from_secs(10);
 const NO_MEMORY: &str = "there is no memory to parse the payload now: try again in some seconds";
 
@@ -99,11 +100,11 @@ const NO_MEMORY: &str = "there is no memory to parse the payload now: try again 
     responses(CommonErrors, BodyErrors, (status = 200, body = PreviewResponse),
         (status = 404, description = "There is no such event", body = ErrorBody)))]
 pub(crate) async fn preview(
-    State(inside): State<Arc<AdminState>>,
-    JsonBody(order): JsonBody<PreviewBody>,
+    State(admin): State<Arc<AdminState>>,
+    JsonBody(body): JsonBody<PreviewBody>,
 ) -> Result<Response, ApiError> {
-    let PreviewBody { mapping, payload, headers, event, source } = order;
-    let given = match (payload, event) {
+    let PreviewBody { mapping, payload, headers, event, source } = body;
+    let input = match (payload, event) {
         (Some(payload), None) => {
             let headers = headers.into_iter().map(|(name, value)| (name.to_lowercase(), value));
             PreviewInput::Payload(SamplePayload {
@@ -112,53 +113,56 @@ pub(crate) async fn preview(
             })
         }
         (None, Some(id)) => {
-            let record = inside.store.event(id).await?.ok_or_else(|| no_event(id))?;
+            let record = admin.store.event(id).await?.ok_or_else(|| no_event(id))?;
             PreviewInput::Event(Box::new(record.event))
         }
         (Some(_), Some(_)) | (None, None) => {
-            return Err(ApiError::Wrong("give either `payload` or `event`".to_owned()));
+            return Err(ApiError::BadRequest("give either `payload` or `event`".to_owned()));
         }
     };
-    let name = match (&source, &given) {
+    let name = match (&source, &input) {
         (Some(name), _) => name.to_string(),
         (None, PreviewInput::Event(event)) => event.source.to_string(),
         (None, PreviewInput::Payload(_)) => "preview".to_owned(),
     };
     let document = Document { name: format!("{name}.toml"), text: mapping };
-    let (limits, memory) = (inside.door.limits(), Arc::clone(inside.door.parse_memory()));
+    let (limits, memory) = (admin.door.limits(), Arc::clone(admin.door.parse_memory()));
+    // Compiling the file and mapping may take seconds, and the wait for memory blocks.
     let mapped = spawn_blocking(move || {
-        let memory = memory.take_within(MEMORY_WAIT, given.weight());
-        memory.map(|_taken| previewed(document, given, &limits))
+        let memory = memory.take_within(MEMORY_WAIT, input.weight());
+        memory.map(|_taken| run(document, input, &limits))
     });
-    let previewed = mapped.await.map_err(|_| ApiError::Panicked)?;
-    let previewed = previewed.map_err(|NoMemory| ApiError::Away(NO_MEMORY.to_owned()))?;
-    Ok(Json(previewed).into_response())
+    let response = mapped.await.map_err(|_| ApiError::Internal)?;
+    let response = response.map_err(|NoMemory| ApiError::Unavailable(NO_MEMORY.to_owned()))?;
+    Ok(Json(response).into_response())
 }
 
-fn previewed(document: Document, given: PreviewInput, limits: &PayloadLimits) -> PreviewResponse {
+fn run(document: Document, input: PreviewInput, limits: &PayloadLimits) -> PreviewResponse {
+    // From the text alone: the caller of the API must not make the relay open files or read
+    // variables that it names.
     let file = MappingFile::of_text(document);
     if file.mistakes.iter().any(Diagnostic::is_error) {
-        return PreviewResponse::Mistaken(PreviewErrors { mistakes: mistaken(&file) });
+        return PreviewResponse::Invalid(PreviewErrors { mistakes: errors(&file) });
     }
-    let mut made = PreviewResult::default();
-    match given {
+    let mut result = PreviewResult::default();
+    match input {
         PreviewInput::Event(event) => match serde_json::from_str::<Value>(&event.payload) {
-            Ok(payload) => made.add(&file, &event, &Arc::new(payload)),
-            Err(error) => made.reason = Some(format!("the payload is no JSON: {error}")),
+            Ok(payload) => result.add(&file, &event, &Arc::new(payload)),
+            Err(error) => result.reason = Some(format!("the payload is no JSON: {error}")),
         },
         PreviewInput::Payload(sample) => match file.carried(&sample, limits, clock::now()) {
             Some(Ok(carried)) => {
-                made.reason = carried.ignored;
-                made.notes = carried.notes;
+                result.reason = carried.ignored;
+                result.notes = carried.notes;
                 for (event, payload) in &carried.events {
-                    made.add(&file, event, payload);
+                    result.add(&file, event, payload);
                 }
             }
-            Some(Err(error)) => made.reason = Some(error.to_string()),
+            Some(Err(error)) => result.reason = Some(error.to_string()),
             None => {}
         },
     }
-    PreviewResponse::Mapped(made)
+    PreviewResponse::Mapped(result)
 }
 
 impl PreviewResult {
@@ -180,8 +184,8 @@ impl PreviewResult {
     }
 }
 
-fn mistaken(file: &MappingFile) -> Vec<DiagnosticView> {
-    let shown = |mistake: &Diagnostic| {
+fn errors(file: &MappingFile) -> Vec<DiagnosticView> {
+    let view = |mistake: &Diagnostic| {
         let (line, column) = mistake.line_and_column(&file.document);
         DiagnosticView {
             line,
@@ -190,5 +194,5 @@ fn mistaken(file: &MappingFile) -> Vec<DiagnosticView> {
             help: mistake.help.clone(),
         }
     };
-    file.mistakes.iter().filter(|mistake| mistake.is_error()).map(shown).collect()
+    file.mistakes.iter().filter(|mistake| mistake.is_error()).map(view).collect()
 }

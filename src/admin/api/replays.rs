@@ -1,4 +1,4 @@
-//! Sending again: ordered, followed and canceled.
+//! Replays: start, progress and cancellation.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,44 +17,46 @@ use crate::clock;
 use crate::event::{EventId, State as EventState};
 use crate::store::{EventFilter, MatchCount, ReplayId, ReplayProgress, ReplayRequest};
 
-/// How long a caller waits for the first steps; the rest goes on without.
+/// Time that a caller waits for the first steps of a replay. The maintenance task does the rest.
 const FIRST_STEPS_WAIT: Duration = Duration::from_secs(2);
 
-/// Which events, at least one parameter of it, and how. The filter is `EventQuery`, key by key: serde does not
-/// support `flatten` with `deny_unknown_fields`, and loses the place of a mistake.
+/// Filter of at least one condition, and options.
+// The filter is `EventQuery`, key by key: serde does not support `flatten` with
+// `deny_unknown_fields`, and loses the place of a mistake.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReplayBody {
     #[schema(inline)]
     state: Option<EventState>,
-    /// Of this source.
+    /// Events of this source.
     source: Option<String>,
-    /// Of the sources that send to this destination.
+    /// Events of the sources that send to this destination.
     destination: Option<String>,
-    /// Received then or later.
+    /// Events received at this time or later.
     since: Option<Timestamp>,
-    /// Received before.
+    /// Events received before this time.
     until: Option<Timestamp>,
-    /// A part of the id, delivery id, type or reason; capital letters make no difference.
+    /// Part of the id, delivery id, type or reason, without regard to case.
     q: Option<String>,
-    /// Whether fields were left out of its requests, since Savio would not take their values.
+    /// Events whose requests lack fields because Savio would refuse their values (true), or do not
+    /// (false).
     left_out: Option<bool>,
-    /// Only count what would be sent again.
+    /// Counts the events and replays none.
     #[serde(default)]
     dry_run: bool,
-    /// How many in a second: their due times are spread. Left out: all at once.
+    /// Events per second, over which their due times are spread. By default all are due at once.
     #[schema(exclusive_minimum = 0)]
     rate: Option<f64>,
 }
 
-/// For one event.
+/// Options of the replay of one event.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReplayOneBody {
-    /// Only count what would be sent again.
+    /// Counts the event and does not replay it.
     #[serde(default)]
     dry_run: bool,
-    /// Left out: at once.
+    /// Events per second. By default the event is due at once.
     #[schema(exclusive_minimum = 0)]
     rate: Option<f64>,
 }
@@ -69,18 +71,19 @@ impl ReplayBody {
     fn into_parts(self) -> (EventQuery, ReplayOptions) {
         let ReplayBody { state, source, destination, since, until, q, left_out, dry_run, rate } =
             self;
-        let meant = EventQuery { state, source, destination, since, until, q, left_out };
-        (meant, ReplayOptions { dry_run, rate })
+        let query = EventQuery { state, source, destination, since, until, q, left_out };
+        (query, ReplayOptions { dry_run, rate })
     }
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ReplayStarted {
-    /// Events that the filter means so far, those that are queued already included.
+    /// Matching events found so far, including those that are queued already.
     matched: u64,
-    /// Whether there may be more: a dry run looks for a text for a second, and counts up to 10,000 events with it.
+    /// True if there may be more: a dry run with `q` searches for a second, and counts up to 10,000
+    /// events.
     at_least: bool,
-    /// Those of them that are sent again; of a dry run none.
+    /// Matching events that are sent again; 0 for a dry run.
     replayed: u64,
     /// Null for a dry run.
     replay_id: Option<ReplayId>,
@@ -92,20 +95,20 @@ pub(crate) struct ReplayStarted {
     responses(CommonErrors, EventNotFound, BodyErrors, (status = 200, body = ReplayStarted),
         (status = 409, description = "It is queued: it goes out anyway", body = ErrorBody)))]
 pub(crate) async fn replay_one(
-    State(inside): State<Arc<AdminState>>,
-    PathSegment(written): PathSegment,
+    State(admin): State<Arc<AdminState>>,
+    PathSegment(text): PathSegment,
     JsonBody(ReplayOneBody { dry_run, rate }): JsonBody<ReplayOneBody>,
 ) -> Result<Json<ReplayStarted>, ApiError> {
-    let id: EventId = id(&written, "event")?;
+    let id: EventId = id(&text, "event")?;
     let filter = EventFilter { ids: vec![id], ..EventFilter::default() };
-    let matching = inside.store.count_matching(filter.clone()).await?;
+    let matching = admin.store.count_matching(filter.clone()).await?;
     if matching.events == 0 {
         return Err(no_event(id));
     }
     if matching.queued > 0 {
         return Err(ApiError::Conflict(format!("event {id} is queued: it goes out anyway")));
     }
-    order(&inside, filter, ReplayOptions { dry_run, rate }).await
+    start(&admin, filter, ReplayOptions { dry_run, rate }).await
 }
 
 /// Replay the settled and held events that match a filter
@@ -113,56 +116,59 @@ pub(crate) async fn replay_one(
     responses(CommonErrors, BodyErrors, (status = 200, body = ReplayStarted),
         (status = 404, description = "There is no such destination", body = ErrorBody)))]
 pub(crate) async fn replay(
-    State(inside): State<Arc<AdminState>>,
-    JsonBody(order_of): JsonBody<ReplayBody>,
+    State(admin): State<Arc<AdminState>>,
+    JsonBody(body): JsonBody<ReplayBody>,
 ) -> Result<Json<ReplayStarted>, ApiError> {
-    let (meant, how) = order_of.into_parts();
-    if meant.is_everything() {
+    let (query, options) = body.into_parts();
+    // An empty body is more often a mistake than the wish to send everything again.
+    if query.is_everything() {
         let reason = "say which events: state, source, destination, since, until, q or left_out";
-        return Err(ApiError::Wrong(reason.to_owned()));
+        return Err(ApiError::BadRequest(reason.to_owned()));
     }
-    let filter = meant.filter(&inside)?;
-    order(&inside, filter, how).await
+    let filter = query.filter(&admin)?;
+    start(&admin, filter, options).await
 }
 
-async fn order(
-    inside: &AdminState,
+async fn start(
+    admin: &AdminState,
     filter: EventFilter,
-    how: ReplayOptions,
+    options: ReplayOptions,
 ) -> Result<Json<ReplayStarted>, ApiError> {
-    let every = every(how.rate)?;
-    if how.dry_run {
+    let every = every(options.rate)?;
+    if options.dry_run {
         let MatchCount { events: matched, at_least, .. } =
-            inside.store.count_matching(filter).await?;
+            admin.store.count_matching(filter).await?;
         return Ok(Json(ReplayStarted { matched, at_least, replayed: 0, replay_id: None }));
     }
     let now = clock::now();
     let id = ReplayId::new(now);
-    inside.store.start_replay(ReplayRequest { id, filter, every, begun_at: now }).await?;
-    let ReplayProgress { matched, replayed, .. } = first_steps(inside, id).await?;
+    admin.store.start_replay(ReplayRequest { id, filter, every, begun_at: now }).await?;
+    let ReplayProgress { matched, replayed, .. } = first_steps(admin, id).await?;
     Ok(Json(ReplayStarted { matched, at_least: false, replayed, replay_id: Some(id) }))
 }
 
 fn every(rate: Option<f64>) -> Result<Duration, ApiError> {
     let Some(rate) = rate else { return Ok(Duration::ZERO) };
-    let wrong = || ApiError::Wrong("`rate` is a number of events a second, more than 0".to_owned());
+    let wrong =
+        || ApiError::BadRequest("`rate` is a number of events a second, more than 0".to_owned());
     if rate <= 0.0 {
         return Err(wrong());
     }
     Duration::try_from_secs_f64(1.0 / rate).map_err(|_| wrong())
 }
 
-/// A small replay is all queued when its caller is answered; what keeps up the store goes on with a
-/// larger one.
-async fn first_steps(inside: &AdminState, id: ReplayId) -> Result<ReplayProgress, ApiError> {
+/// Steps the replay until it is complete or the wait is over.
+// A small replay is complete when its caller is answered, with exact counts. A large one is left to
+// the maintenance task.
+async fn first_steps(admin: &AdminState, id: ReplayId) -> Result<ReplayProgress, ApiError> {
     let begun = Instant::now();
     loop {
-        let replay = inside.store.step_replay(id).await?.ok_or_else(|| no_replay(id))?;
+        let replay = admin.store.step_replay(id).await?.ok_or_else(|| no_replay(id))?;
         if !replay.has_steps {
             return Ok(replay);
         }
         if begun.elapsed() > FIRST_STEPS_WAIT {
-            inside.replay_ordered.notify_one();
+            admin.replay_ordered.notify_one();
             return Ok(replay);
         }
     }
@@ -177,11 +183,11 @@ fn no_replay(id: ReplayId) -> ApiError {
     responses(CommonErrors, (status = 200, body = ReplayView),
         (status = 404, description = "There is no such replay", body = ErrorBody)))]
 pub(crate) async fn progress(
-    State(inside): State<Arc<AdminState>>,
-    PathSegment(written): PathSegment,
+    State(admin): State<Arc<AdminState>>,
+    PathSegment(text): PathSegment,
 ) -> Result<Json<ReplayView>, ApiError> {
-    let id = id(&written, "replay")?;
-    let replay = inside.store.replay(id).await?.ok_or_else(|| no_replay(id))?;
+    let id = id(&text, "replay")?;
+    let replay = admin.store.replay(id).await?.ok_or_else(|| no_replay(id))?;
     Ok(Json(ReplayView::of(&replay)))
 }
 
@@ -190,10 +196,10 @@ pub(crate) async fn progress(
     responses(CommonErrors, (status = 200, body = ReplayView),
         (status = 404, description = "There is no such replay", body = ErrorBody)))]
 pub(crate) async fn cancel(
-    State(inside): State<Arc<AdminState>>,
-    PathSegment(written): PathSegment,
+    State(admin): State<Arc<AdminState>>,
+    PathSegment(text): PathSegment,
 ) -> Result<Json<ReplayView>, ApiError> {
-    let id = id(&written, "replay")?;
-    inside.store.cancel_replay(id, clock::now()).await?;
-    Ok(Json(ReplayView::of(&first_steps(&inside, id).await?)))
+    let id = id(&text, "replay")?;
+    admin.store.cancel_replay(id, clock::now()).await?;
+    Ok(Json(ReplayView::of(&first_steps(&admin, id).await?)))
 }

@@ -1,4 +1,4 @@
-//! Sources: who may send, what waits of each, and what was refused.
+//! Sources: their status, their queued events, and the webhooks that were rejected.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -28,21 +28,21 @@ pub(crate) struct SourceList {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SourceView {
     name: SourceName,
-    /// Null where the mapping file describes it itself.
+    /// Null if the mapping file describes the provider itself.
     provider: Option<String>,
-    /// The address for the tool that sends.
+    /// Address to enter in the tool that sends.
     url: String,
     live: bool,
-    /// Why it is not live.
+    /// Reason why it is not live.
     reason: Option<String>,
     /// Null while it has no mapping.
     destination: Option<String>,
-    /// By a person: webhooks are taken, events wait.
+    /// True if a person paused it: webhooks are accepted, and events wait.
     paused: bool,
     queued: u64,
-    /// Those of them that wait for another event.
+    /// Queued events that wait for another event.
     waiting_for_event: u64,
-    /// Why none of them goes on, if none does.
+    /// Reason why none of the queued events is delivered; null if they are.
     queued_reason: Option<String>,
     oldest_queued_seconds: Option<u64>,
     last_event_at: Option<Timestamp>,
@@ -51,41 +51,43 @@ pub(crate) struct SourceView {
 /// List sources, with what waits of each
 #[utoipa::path(get, path = "/api/v1/sources", responses(CommonErrors, (status = 200, body = SourceList)))]
 pub(crate) async fn list(
-    State(inside): State<Arc<AdminState>>,
+    State(admin): State<Arc<AdminState>>,
 ) -> Result<Json<SourceList>, ApiError> {
-    let (paused, queues) = looked_up(&inside).await?;
+    let (paused, queues) = pauses_and_queues(&admin).await?;
     let mut sources = Vec::new();
-    for (name, standing) in inside.door.sources.current().iter() {
-        sources.push(source(&inside, (name, standing), (&paused, &queues)).await?);
+    for (name, status) in admin.door.sources.current().iter() {
+        sources.push(source(&admin, (name, status), (&paused, &queues)).await?);
     }
-    // Those of an earlier process.
+    // A source that lost its mapping file before this start is unknown to intake, but its queued
+    // events still wait.
     let known: BTreeSet<SourceName> = sources.iter().map(|it| it.name.clone()).collect();
     for name in queues.keys().filter(|name| !known.contains(*name)) {
         let gone = SourceStatus::Off { reason: "it has no mapping file".to_owned() };
-        sources.push(source(&inside, (name, &gone), (&paused, &queues)).await?);
+        sources.push(source(&admin, (name, &gone), (&paused, &queues)).await?);
     }
     Ok(Json(SourceList { sources }))
 }
 
 type PausedSources = BTreeMap<SourceName, Timestamp>;
 
-async fn looked_up(
-    inside: &AdminState,
+async fn pauses_and_queues(
+    admin: &AdminState,
 ) -> Result<(PausedSources, BTreeMap<SourceName, QueueStats>), ApiError> {
-    let paused = match inside.destinations.values().next() {
+    // All destinations share the pauses of sources.
+    let paused = match admin.destinations.values().next() {
         Some(any) => any.delivery.paused_sources().await?,
         None => PausedSources::new(),
     };
-    Ok((paused, queues(inside, clock::now()).await?))
+    Ok((paused, queues(admin, clock::now()).await?))
 }
 
 async fn source(
-    inside: &AdminState,
-    (name, standing): (&SourceName, &SourceStatus),
+    admin: &AdminState,
+    (name, status): (&SourceName, &SourceStatus),
     (paused, queues): (&PausedSources, &BTreeMap<SourceName, QueueStats>),
 ) -> Result<SourceView, ApiError> {
     let now = clock::now();
-    let (source, reason) = match standing {
+    let (source, reason) = match status {
         SourceStatus::Live(source) => (Some(source), source.off(now).map(str::to_owned)),
         SourceStatus::AwaitingSecret(setup) => {
             (Some(&setup.source), Some("it waits for its provider's first request".to_owned()))
@@ -93,38 +95,40 @@ async fn source(
         SourceStatus::Off { reason } => (None, Some(reason.clone())),
     };
     let own = EventFilter { sources: Some(vec![name.clone()]), ..EventFilter::default() };
-    let newest = inside.store.list(own, PageRequest { limit: 1, after: None }).await?;
+    let newest = admin.store.list(own, PageRequest { limit: 1, after: None }).await?;
     let queue = queues.get(name).copied().unwrap_or_default();
     Ok(SourceView {
         provider: source.and_then(|source| source.provider.clone()),
-        url: format!("{}/hooks/{name}", inside.url),
+        url: format!("{}/hooks/{name}", admin.url),
         live: reason.is_none(),
         reason,
-        destination: inside.destination_of(name).map(|(destination, _)| destination.clone()),
+        destination: admin.destination_of(name).map(|(destination, _)| destination.clone()),
         paused: paused.contains_key(name),
         queued: queue.events,
         waiting_for_event: queue.waiting_for_event,
-        queued_reason: inside.why_source_waits(name, now).filter(|_| queue.events > 0),
+        queued_reason: admin.why_source_waits(name, now).filter(|_| queue.events > 0),
         oldest_queued_seconds: queue.oldest_seconds,
         last_event_at: newest.events.first().map(|event| event.received_at),
         name: name.clone(),
     })
 }
 
-async fn one(inside: &AdminState, name: &SourceName) -> Result<Json<SourceView>, ApiError> {
-    let (paused, queues) = looked_up(inside).await?;
-    let sources = inside.door.sources.current();
+async fn one(admin: &AdminState, name: &SourceName) -> Result<Json<SourceView>, ApiError> {
+    let (paused, queues) = pauses_and_queues(admin).await?;
+    let sources = admin.door.sources.current();
     let gone = || ApiError::NotFound(format!("there is no source {name}"));
-    let standing = sources.get(name).ok_or_else(gone)?;
-    Ok(Json(source(inside, (name, standing), (&paused, &queues)).await?))
+    let status = sources.get(name).ok_or_else(gone)?;
+    Ok(Json(source(admin, (name, status), (&paused, &queues)).await?))
 }
 
-/// The destination that records pauses of the source: its own, or any, since the pauses of all sources are shared.
-fn recorder_of_pauses<'a>(
-    inside: &'a AdminState,
+/// Returns the destination through which the source is paused: its own, or else any, since all
+/// share the pauses.
+// Its own, because `resume_source` wakes the worker of that destination.
+fn pausing_destination<'a>(
+    admin: &'a AdminState,
     name: &SourceName,
 ) -> Option<&'a DestinationHandle> {
-    inside.destination_of(name).map(|(_, to)| to).or(inside.destinations.values().next())
+    admin.destination_of(name).map(|(_, to)| to).or(admin.destinations.values().next())
 }
 
 /// Pause a source: its events wait, its webhooks are still accepted
@@ -132,14 +136,14 @@ fn recorder_of_pauses<'a>(
     responses(CommonErrors, (status = 200, body = SourceView),
         (status = 404, description = "There is no such source", body = ErrorBody)))]
 pub(crate) async fn pause(
-    State(inside): State<Arc<AdminState>>,
+    State(admin): State<Arc<AdminState>>,
     PathSegment(name): PathSegment,
 ) -> Result<Json<SourceView>, ApiError> {
-    let name = inside.source(&name)?;
-    if let Some(to) = recorder_of_pauses(&inside, &name) {
+    let name = admin.source(&name)?;
+    if let Some(to) = pausing_destination(&admin, &name) {
         to.delivery.pause_source(name.clone(), clock::now()).await?;
     }
-    one(&inside, &name).await
+    one(&admin, &name).await
 }
 
 /// Resume a source
@@ -147,20 +151,20 @@ pub(crate) async fn pause(
     responses(CommonErrors, (status = 200, body = SourceView),
         (status = 404, description = "There is no such source", body = ErrorBody)))]
 pub(crate) async fn resume(
-    State(inside): State<Arc<AdminState>>,
+    State(admin): State<Arc<AdminState>>,
     PathSegment(name): PathSegment,
 ) -> Result<Json<SourceView>, ApiError> {
-    let name = inside.source(&name)?;
-    if let Some(to) = recorder_of_pauses(&inside, &name) {
+    let name = admin.source(&name)?;
+    if let Some(to) = pausing_destination(&admin, &name) {
         to.delivery.resume_source(&name).await?;
     }
-    one(&inside, &name).await
+    one(&admin, &name).await
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct SourceParam {
-    /// Only of this source.
+    /// Webhooks of this source only.
     source: Option<String>,
 }
 
@@ -171,15 +175,15 @@ pub(crate) struct RejectionList {
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RejectionView {
-    /// When the last one of these came.
+    /// Time of the last of these.
     at: Timestamp,
-    /// How many equal ones came, each within a minute of the one before.
+    /// Number of equal ones, each received within a minute of the one before.
     count: u64,
     source: SourceName,
     status: u16,
-    /// As its sender was told.
+    /// The reason in the response.
     reason: String,
-    /// What is probably to be changed; its sender was not told.
+    /// What probably has to be changed. It is not in the response.
     hint: Option<String>,
     #[schema(value_type = Option<String>)]
     client: Option<IpAddr>,
@@ -190,16 +194,16 @@ pub(crate) struct RejectionView {
     responses(CommonErrors, (status = 200, body = RejectionList),
         (status = 404, description = "There is no such source", body = ErrorBody)))]
 pub(crate) async fn rejected(
-    State(inside): State<Arc<AdminState>>,
+    State(admin): State<Arc<AdminState>>,
     QueryParams(SourceParam { source }, _): QueryParams<SourceParam>,
 ) -> Result<Json<RejectionList>, ApiError> {
     let names: Vec<SourceName> = match source {
-        Some(name) => vec![inside.source(&name)?],
-        None => inside.door.sources.current().keys().cloned().collect(),
+        Some(name) => vec![admin.source(&name)?],
+        None => admin.door.sources.current().keys().cloned().collect(),
     };
     let of = |source: &SourceName| {
         let source = source.clone();
-        inside.door.rejected.last(&source).into_iter().map(move |it| RejectionView {
+        admin.door.rejected.last(&source).into_iter().map(move |it| RejectionView {
             at: it.at,
             count: it.count,
             source: source.clone(),

@@ -1,4 +1,4 @@
-//! Whether the database file is as SQLite wrote it: a short look, or all of it.
+//! Check of the database file for damage: for a second, or as a whole.
 
 use std::fs;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use crate::store::sqlite::engine::check::{
     CheckLimits, Checked, check, log_bytes_of_check, time_of_check,
 };
 
-/// The heading of all findings about the store.
+/// Heading of all findings about the store.
 pub(super) const STORE: &str = "store";
 
 pub(super) const MIB: u64 = 1024 * 1024;
 
-/// What a look without `--deep` may take.
+/// Longest time of a check without `--deep`.
 const SHORT: Duration = Duration::from_secs(1);
 
 const ADVICE: &str = "stop the relay, copy the file and its -wal, and put a backup in its place, or what \
@@ -26,6 +26,7 @@ pub(super) async fn damage(settings: &Settings, deep: bool) -> Finding {
     let shown = settings.path.display();
     let bytes = fs::metadata(&settings.path).map_or(0, |file| file.len());
     if deep {
+        // On standard error and before the check, since minutes may pass without any other output.
         let seconds = time_of_check(bytes).as_secs();
         output::tell(&format!(
             "checking {shown}, {} MiB: it takes about {seconds} s, less where the file is in memory",

@@ -1,4 +1,4 @@
-//! What people wrote: relay.toml, the mapping files, and whether their secrets are there.
+//! Checks of relay.toml, the mapping files and their secrets.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ const CONFIGURATION: &str = "configuration";
 const MAPPINGS: &str = "mapping files";
 const SOURCES: &str = "sources";
 
-/// None if it cannot be used: then there is nothing more to look at.
+/// Reads the configuration; none if it cannot be used, so that nothing else can be checked.
 pub(super) fn configuration(
     path: Option<&Path>,
     environment: &Environment,
@@ -25,8 +25,8 @@ pub(super) fn configuration(
 ) -> Option<Config> {
     let file = match config::document(path) {
         Ok(file) => file,
-        Err(failure) => {
-            findings.push(Finding::wrong(CONFIGURATION, failure.to_string()));
+        Err(error) => {
+            findings.push(Finding::wrong(CONFIGURATION, error.to_string()));
             return None;
         }
     };
@@ -50,7 +50,9 @@ pub(super) fn configuration(
     config
 }
 
-/// A mistake with its place; its text alone, for what is underlined may be a secret.
+/// Converts a mistake, with its place and message.
+// Without the line of the file that `check` shows: a secret may be in it, and the output of
+// `doctor` is sent to others.
 fn found(part: &'static str, document: &Document, mistake: &Diagnostic) -> Finding {
     let (line, column) = mistake.line_and_column(document);
     let text = format!("{}:{line}:{column}: {}", document.name, mistake.message);
@@ -62,7 +64,7 @@ fn found(part: &'static str, document: &Document, mistake: &Diagnostic) -> Findi
     }
 }
 
-/// The sources that can be used, live or not.
+/// Checks the mapping files and runs their tests; returns those that could be read.
 pub(super) fn sources(
     read: Result<Vec<MappingFile>, LocationError>,
     config: &Config,
@@ -70,8 +72,8 @@ pub(super) fn sources(
 ) -> Vec<MappingFile> {
     let mut files = match read {
         Ok(files) => files,
-        Err(failure) => {
-            findings.push(Finding::wrong(MAPPINGS, failure.to_string()));
+        Err(error) => {
+            findings.push(Finding::wrong(MAPPINGS, error.to_string()));
             return Vec::new();
         }
     };
@@ -81,12 +83,12 @@ pub(super) fn sources(
         check::examine(file, &location, &limits);
         findings.extend(file.mistakes.iter().map(|it| found(MAPPINGS, &file.document, it)));
     }
-    findings.push(counted(&location, &files));
-    standings(&location, &files, findings);
+    findings.push(count(&location, &files));
+    statuses(&location, &files, findings);
     files
 }
 
-fn counted(location: &Location, files: &[MappingFile]) -> Finding {
+fn count(location: &Location, files: &[MappingFile]) -> Finding {
     let place = match location {
         Location::Directory(folder) => format!("in {}", folder.display()),
         Location::Bundled => "inside the program (there is no folder `mappings` here)".to_owned(),
@@ -101,7 +103,7 @@ fn counted(location: &Location, files: &[MappingFile]) -> Finding {
     }
 }
 
-fn standings(location: &Location, files: &[MappingFile], findings: &mut Vec<Finding>) {
+fn statuses(location: &Location, files: &[MappingFile], findings: &mut Vec<Finding>) {
     let now = clock::now();
     let mut live = 0;
     let mut off = Vec::new();
@@ -124,6 +126,7 @@ fn standings(location: &Location, files: &[MappingFile], findings: &mut Vec<Find
                 let advice = "`serve` shows the address to register on a terminal; without one it is in the file setup-addresses beside the store";
                 findings.push(Finding::warning(SOURCES, found).advice(advice));
             }
+            // Of the bundled files, nobody uses more than a few: one line for all that are off.
             SourceStatus::Off { .. } if *location == Location::Bundled => off.push(name.as_str()),
             SourceStatus::Off { reason } => {
                 findings.push(Finding::warning(SOURCES, format!("{name} is off: {reason}")));

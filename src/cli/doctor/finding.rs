@@ -1,4 +1,4 @@
-//! What was found, as a list to read or as JSON.
+//! Findings, printed as a list or as JSON.
 
 use serde::Serialize;
 use serde_json::json;
@@ -10,10 +10,10 @@ use crate::diagnostics::report::OutputStyle;
 #[serde(rename_all = "lowercase")]
 pub(super) enum FindingLevel {
     Ok,
-    /// It works, and may be meant so.
+    /// It works, and may be intended.
     Warning,
     Wrong,
-    /// It could not be looked at.
+    /// It could not be checked.
     Unseen,
 }
 
@@ -31,10 +31,11 @@ impl FindingLevel {
 /// One line of the list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Finding {
-    /// Under which heading it stands.
+    /// Heading below which it is listed.
     part: &'static str,
-    pub(super) verdict: FindingLevel,
-    /// What was looked at, and how it is.
+    #[serde(rename = "verdict")]
+    pub(super) level: FindingLevel,
+    /// What was checked, and the result.
     pub(super) found: String,
     /// What to do.
     advice: Option<String>,
@@ -42,19 +43,19 @@ pub(super) struct Finding {
 
 impl Finding {
     pub(super) fn ok(part: &'static str, found: impl Into<String>) -> Finding {
-        Finding { part, verdict: FindingLevel::Ok, found: found.into(), advice: None }
+        Finding { part, level: FindingLevel::Ok, found: found.into(), advice: None }
     }
 
     pub(super) fn warning(part: &'static str, found: impl Into<String>) -> Finding {
-        Finding { verdict: FindingLevel::Warning, ..Finding::ok(part, found) }
+        Finding { level: FindingLevel::Warning, ..Finding::ok(part, found) }
     }
 
     pub(super) fn wrong(part: &'static str, found: impl Into<String>) -> Finding {
-        Finding { verdict: FindingLevel::Wrong, ..Finding::ok(part, found) }
+        Finding { level: FindingLevel::Wrong, ..Finding::ok(part, found) }
     }
 
     pub(super) fn unseen(part: &'static str, found: impl Into<String>) -> Finding {
-        Finding { verdict: FindingLevel::Unseen, ..Finding::ok(part, found) }
+        Finding { level: FindingLevel::Unseen, ..Finding::ok(part, found) }
     }
 
     #[must_use]
@@ -63,8 +64,8 @@ impl Finding {
     }
 }
 
-fn count(findings: &[Finding], verdict: FindingLevel) -> usize {
-    findings.iter().filter(|finding| finding.verdict == verdict).count()
+fn count(findings: &[Finding], level: FindingLevel) -> usize {
+    findings.iter().filter(|finding| finding.level == level).count()
 }
 
 pub(super) fn json(findings: &[Finding]) -> String {
@@ -92,12 +93,12 @@ pub(super) fn text(findings: &[Finding]) -> String {
 }
 
 fn line(finding: &Finding, look: OutputStyle) -> String {
-    let verdict = format!("{:7}", finding.verdict.as_str());
-    let verdict = match finding.verdict {
-        FindingLevel::Ok => verdict,
-        FindingLevel::Warning | FindingLevel::Wrong | FindingLevel::Unseen => bold(&verdict, look),
+    let level = format!("{:7}", finding.level.as_str());
+    let level = match finding.level {
+        FindingLevel::Ok => level,
+        FindingLevel::Warning | FindingLevel::Wrong | FindingLevel::Unseen => bold(&level, look),
     };
-    let mut shown = format!("  {verdict}  {}\n", output::line(&finding.found));
+    let mut shown = format!("  {level}  {}\n", output::line(&finding.found));
     if let Some(advice) = &finding.advice {
         shown += &format!("           -> {}\n", output::line(advice));
     }

@@ -1,4 +1,4 @@
-//! The machine and the network before the relay: its address, its port, its open files.
+//! Checks of the machine and the network: public URL, listening addresses, open files.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,10 +18,10 @@ const ADDRESS: &str = "address";
 const ADMIN: &str = "looking in";
 const OPEN_FILES: &str = "open files";
 
-/// Beside the connections: the store, the connections to Savio, the files that are watched.
+/// Open files beside the connections: the store, connections to Savio, watched files.
 const FILES_BESIDE: u64 = 128;
 
-/// What providers are told.
+/// Checks the URL that providers use.
 pub(super) fn public_url(config: &Config, files: &[MappingFile], findings: &mut Vec<Finding>) {
     let now = clock::now();
     let live = || files.iter().flat_map(|file| &file.source).filter(|it| it.off(now).is_none());
@@ -58,15 +58,17 @@ pub(super) fn public_url(config: &Config, files: &[MappingFile], findings: &mut 
     }
 }
 
-/// Free, or taken by a relay that is well.
+/// Checks that the addresses are free, or used by a relay that is ready.
 pub(super) async fn listen(config: &Config, findings: &mut Vec<Finding>) {
     let (address, admin) = (config.listen, config.admin_listen);
     let taken = is_taken(address).await;
     findings.push(match &taken {
         Ok(false) => Finding::ok(ADDRESS, format!("{address} is free: no relay runs there now")),
-        Ok(true) => neighbour(address).await,
+        Ok(true) => occupant(address).await,
         Err(error) => unusable(address, error),
     });
+    // That the admin address is used is right if a relay runs, and otherwise keeps one from
+    // starting.
     findings.push(match (is_taken(admin).await, taken) {
         (Ok(false), _) => Finding::ok(ADDRESS, format!("{admin}, for looking in, is free")),
         (Ok(true), Ok(true)) => {
@@ -92,11 +94,11 @@ fn unusable(address: SocketAddr, error: &io::Error) -> Finding {
         .advice("choose another address; ports below 1024 want a privilege")
 }
 
-/// Who has the relay's address.
-async fn neighbour(address: SocketAddr) -> Finding {
-    let health = match healthcheck::own(address) {
+/// Finds out whether a relay listens on the address, or another program.
+async fn occupant(address: SocketAddr) -> Finding {
+    let health = match healthcheck::local_url(address) {
         Ok(url) => healthcheck::ask(url).await,
-        Err(failure) => Err(failure),
+        Err(error) => Err(error),
     };
     match health {
         Ok(Health::Ready) => {
@@ -106,8 +108,8 @@ async fn neighbour(address: SocketAddr) -> Finding {
             let reasons = reasons.join("; ");
             Finding::wrong(ADDRESS, format!("the relay on {address} is not ready: {reasons}"))
         }
-        Err(failure) => {
-            Finding::wrong(ADDRESS, format!("{address} is taken by another program: {failure}"))
+        Err(error) => {
+            Finding::wrong(ADDRESS, format!("{address} is taken by another program: {error}"))
                 .advice("end that program, or choose another server.listen")
         }
     }
@@ -133,14 +135,14 @@ fn admin_token(config: &Config) -> Finding {
 
 pub(super) fn open_files(config: &Config, findings: &mut Vec<Finding>) {
     let connections = u64::try_from(config.listener.connections_max).unwrap_or(u64::MAX);
-    let wanted = connections.saturating_add(FILES_BESIDE);
+    let needed = connections.saturating_add(FILES_BESIDE);
     findings.push(match getrlimit(Resource::Nofile).current {
-        Some(limit) if limit < wanted => {
-            let found = format!("this shell may open {limit} files, the relay may need {wanted}");
+        Some(limit) if limit < needed => {
+            let found = format!("this shell may open {limit} files, the relay may need {needed}");
             Finding::warning(OPEN_FILES, found).advice("raise it with `ulimit -n` or LimitNOFILE")
         }
         Some(limit) => {
-            Finding::ok(OPEN_FILES, format!("this shell may open {limit}, {wanted} are enough"))
+            Finding::ok(OPEN_FILES, format!("this shell may open {limit}, {needed} are enough"))
         }
         None => Finding::ok(OPEN_FILES, "this shell may open any number"),
     });

@@ -1,4 +1,5 @@
-//! Savio: whether each destination is reached and takes the token, and whether the clocks agree.
+//! Checks of Savio: whether each destination answers and accepts the token, and whether the clocks
+//! agree.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,14 +17,16 @@ use crate::secret::Secret;
 const SAVIO: &str = "savio";
 const CLOCK: &str = "clock";
 
-/// A person waits for the answer.
+/// Longest time for a response, since a person waits for it.
 const TIMEOUT_MAX: Duration = Duration::from_secs(10);
 
-/// What most providers' time windows bear, and where they end.
+/// Difference of the clocks that is a warning, and one that is wrong.
+// Signatures carry times. Most providers' tolerance is five minutes; Linear's is one, and Paddle's
+// SDK uses five seconds.
 const CLOCK_OFF_S: u64 = 30;
 const CLOCK_WRONG_S: u64 = 120;
 
-/// Nobody runs this version before it was written: 2026.
+/// The beginning of 2026, before which this version did not exist: an earlier time is wrong.
 const BEGINNING: Timestamp = Timestamp::constant(1_767_225_600, 0);
 
 pub(super) async fn destinations(
@@ -50,22 +53,22 @@ pub(super) async fn destinations(
                 let timeout = to.timeout.min(TIMEOUT_MAX);
                 let base_url = to.base_url.clone();
                 let settings = Settings { base_url, token: token.clone(), timeout };
-                asked(name, to.insecure, settings).await
+                probe(name, to.insecure, settings).await
             }
         };
         findings.push(finding);
-        findings.extend(on_the_way(name, to));
+        findings.extend(exposure(name, to));
         client_with_time = client_with_time.or(client);
     }
     let theirs = match &client_with_time {
         Some(client) => client.date().await,
         None => None,
     };
-    findings.push(compared(clock::now(), theirs));
+    findings.push(compare(clock::now(), theirs));
 }
 
-/// Who else sees what goes to the destination.
-fn on_the_way(name: &str, to: &DestinationConfig) -> Vec<Finding> {
+/// Reports proxies and unencrypted connections, through which others can see the token.
+fn exposure(name: &str, to: &DestinationConfig) -> Vec<Finding> {
     let url = &to.base_url;
     let proxy = url.proxy().map(|proxy| {
         let found = format!("{name}: requests to {url} go through the proxy {proxy}");
@@ -82,7 +85,7 @@ fn on_the_way(name: &str, to: &DestinationConfig) -> Vec<Finding> {
     proxy.into_iter().chain(in_clear).collect()
 }
 
-async fn asked(name: &str, insecure: bool, settings: Settings) -> (Finding, Option<Client>) {
+async fn probe(name: &str, insecure: bool, settings: Settings) -> (Finding, Option<Client>) {
     let url = settings.base_url.clone();
     let client = match Client::new(settings) {
         Ok(client) => client.insecure(insecure),
@@ -117,7 +120,7 @@ fn advice(reason: &str) -> &'static str {
     }
 }
 
-fn compared(ours: Timestamp, theirs: Option<Timestamp>) -> Finding {
+fn compare(ours: Timestamp, theirs: Option<Timestamp>) -> Finding {
     if ours < BEGINNING {
         let found = format!("this machine's clock says {ours}");
         return Finding::wrong(CLOCK, found).advice("set it, best by NTP");
@@ -146,17 +149,17 @@ mod tests {
     use crate::cli::doctor::finding::FindingLevel;
 
     #[test]
-    fn a_clock_is_judged_by_how_far_it_is_off() {
+    fn clock_is_judged_by_its_difference() {
         let ours = Timestamp::from_second(1_800_000_000).unwrap();
-        let check = |off: i64, verdict| {
+        let check = |off: i64, level| {
             let theirs = Timestamp::from_second(1_800_000_000 - off).unwrap();
-            assert_eq!(compared(ours, Some(theirs)).verdict, verdict, "{off}");
+            assert_eq!(compare(ours, Some(theirs)).level, level, "{off}");
         };
 
         check(0, FindingLevel::Ok);
         check(-29, FindingLevel::Ok);
         check(45, FindingLevel::Warning);
         check(-600, FindingLevel::Wrong);
-        assert_eq!(compared(Timestamp::UNIX_EPOCH, None).verdict, FindingLevel::Wrong);
+        assert_eq!(compare(Timestamp::UNIX_EPOCH, None).level, FindingLevel::Wrong);
     }
 }

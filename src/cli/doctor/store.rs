@@ -1,4 +1,4 @@
-//! The store: its folder, its disk, who uses it, and how its events stand.
+//! Checks of the store: its folder, its disk, its users, and its events.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -19,7 +19,7 @@ use crate::mapping_file::file::MappingFile;
 use crate::store::sqlite::{DiskSpace, OpenError, Settings, is_served};
 use crate::store::{Archive, Sqlite, StateCount, Store, StoreError, Waiting};
 
-/// What lies elsewhere, where SQLite's locks and writes promise nothing.
+/// Network file systems, on which SQLite's locks and writes are not reliable.
 const REMOTE: [&str; 11] = [
     "9p",
     "afs",
@@ -33,10 +33,10 @@ const REMOTE: [&str; 11] = [
     "nfs4",
     "smb3",
 ];
-/// What is gone with the machine's memory or with the container.
-const FLEETING: [&str; 3] = ["overlay", "ramfs", "tmpfs"];
+/// File systems that are lost with the machine's memory or with the container.
+const VOLATILE: [&str; 3] = ["overlay", "ramfs", "tmpfs"];
 
-/// Of what is mounted where, on Linux.
+/// List of mounted file systems on Linux.
 const MOUNTS: &str = "/proc/self/mountinfo";
 
 pub(super) async fn store(
@@ -71,8 +71,8 @@ fn writable(settings: &Settings) -> Finding {
     if settings.path.exists() {
         places.push((&settings.path, Access::READ_OK | Access::WRITE_OK));
     }
-    for (path, wanted) in places {
-        if let Err(error) = access(path, wanted) {
+    for (path, rights) in places {
+        if let Err(error) = access(path, rights) {
             let found = format!("{} cannot be written by this user: {error}", path.display());
             let advice = "give it to the user that runs the relay (65532 in the container)";
             return Finding::wrong(STORE, found).advice(advice);
@@ -93,22 +93,24 @@ fn file_system(folder: &Path) -> Finding {
         return Finding::wrong(STORE, format!("{found}, a network file system"))
             .advice("use a local disk: SQLite does not keep its promises elsewhere");
     }
-    if FLEETING.contains(&kind) {
+    if VOLATILE.contains(&kind) {
         return Finding::warning(STORE, format!("{found}, which does not outlive a restart"))
             .advice("use a disk or a volume, else what was taken is lost with it");
     }
     Finding::ok(STORE, format!("{found}, a local file system"))
 }
 
-/// The file system at the mount point that lies nearest above the path.
+/// Returns the file system of the longest mount point that contains the path.
 fn kind_of<'m>(mounts: &'m str, path: &Path) -> Option<&'m str> {
     let mount = |line: &'m str| {
         let (head, tail) = line.split_once(" - ")?;
+        // proc_pid_mountinfo(5): the fifth field is the mount point, with spaces escaped; the type
+        // follows ` - `.
         let point = head.split(' ').nth(4)?.replace("\\040", " ");
         let kind = tail.split(' ').next()?;
         path.starts_with(&point).then_some((point.len(), kind))
     };
-    // Of two at one place the later one lies on top.
+    // Of two mounts at one point, the later one hides the other; `max_by_key` returns the last.
     let nearest = mounts.lines().filter_map(mount).max_by_key(|(length, _)| *length)?;
     Some(nearest.1)
 }
@@ -165,7 +167,7 @@ async fn events(settings: &Settings, sources: &[MappingFile]) -> Vec<Finding> {
         }
         Err(error) => return vec![Finding::wrong(STORE, chain(&error))],
     };
-    let mut found = standing(&store).await;
+    let mut found = counts(&store).await;
     if let Ok(found) = &mut found {
         match waiting(&store, sources).await {
             Ok(waiting) => found.extend(waiting),
@@ -176,7 +178,7 @@ async fn events(settings: &Settings, sources: &[MappingFile]) -> Vec<Finding> {
     found.unwrap_or_else(|error| vec![Finding::unseen(STORE, error.to_string())])
 }
 
-async fn standing(store: &dyn Archive) -> Result<Vec<Finding>, StoreError> {
+async fn counts(store: &dyn Archive) -> Result<Vec<Finding>, StoreError> {
     let counts = store.counts().await?;
     let of =
         |state| -> u64 { counts.iter().filter(|it| it.state == state).map(|it| it.events).sum() };
@@ -210,7 +212,7 @@ async fn standing(store: &dyn Archive) -> Result<Vec<Finding>, StoreError> {
     Ok(found)
 }
 
-/// What queued events wait for, apart from their time.
+/// Reports queued events that wait for something else than their due time.
 async fn waiting(store: &dyn Store, files: &[MappingFile]) -> Result<Vec<Finding>, StoreError> {
     let mut found = Vec::new();
     let paused = SourcePauses::default().of_sources(store).await?;
@@ -232,14 +234,14 @@ async fn waiting(store: &dyn Store, files: &[MappingFile]) -> Result<Vec<Finding
     Ok(found)
 }
 
-/// Why no queued event of the source is sent, if none is, and what ends that.
+/// Returns why no queued event of the source is sent, and what ends that; none if they are sent.
 async fn why_waits(
     store: &dyn Store,
     files: &[MappingFile],
     (source, is_paused): (&SourceName, bool),
 ) -> Result<Option<(String, &'static str)>, StoreError> {
     let file = files.iter().find(|it| it.name.as_ref() == Some(source));
-    // Files that could not be read tell nothing.
+    // An empty list may mean that the files could not be read.
     let has_mapping = files.is_empty() || file.is_some();
     if let Some(reason) = why_source_waits(source, (has_mapping, is_paused)) {
         let advice = if has_mapping {
@@ -259,7 +261,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_mount_above_says_what_the_disk_is() {
+    fn longest_mount_point_determines_the_file_system() {
         let mounts = "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
                       30 22 0:40 / /data rw shared:1 - nfs4 host:/x rw\n\
                       31 22 0:41 / /my\\040disk rw - xfs /dev/sdb rw\n";

@@ -1,4 +1,4 @@
-//! Traces: whether any are sent, and whether the collector answers.
+//! Check of traces: whether they are sent, and whether the collector answers.
 
 use tokio::task::spawn_blocking;
 
@@ -11,14 +11,15 @@ const TRACES: &str = "traces";
 pub(super) async fn collector(config: &Config, findings: &mut Vec<Finding>) {
     findings.push(match config.traces.target() {
         Ok(None) => Finding::ok(TRACES, "none are sent: no collector is configured"),
-        Ok(Some(target)) => asked(target).await,
+        Ok(Some(target)) => probe(target).await,
         Err(reason) => Finding::wrong(TRACES, format!("none are sent: {reason}"))
             .advice("set it, or take the header out of [traces]"),
     });
 }
 
-/// The relay does its work without a collector.
-async fn asked(target: Target) -> Finding {
+/// Sends an empty request to the collector. A failure is a warning only, since the relay works
+/// without it.
+async fn probe(target: Target) -> Finding {
     let name = target.name();
     match spawn_blocking(|| ask(target)).await {
         Ok(Ok(())) => Finding::ok(TRACES, format!("they go to {name}, and it answers")),

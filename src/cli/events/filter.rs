@@ -1,4 +1,4 @@
-//! Which events a command is about.
+//! Filter options of commands on events.
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
@@ -42,7 +42,7 @@ pub(super) struct CommonFilterOptions {
 }
 
 impl FilterOptions {
-    /// `senders` knows the sources of a destination.
+    /// Returns the filter. `senders` returns the sources of a destination.
     pub(super) fn filter(
         self,
         ids: Vec<EventId>,
@@ -79,7 +79,8 @@ fn until(text: &str) -> Result<Timestamp, String> {
     time(text, clock::now()).map(|(_, end)| end)
 }
 
-/// Where the time begins and ends: a date has a whole day, in UTC.
+/// Parses a time and returns its beginning and end: a date is a whole day in UTC, all else a
+/// moment.
 fn time(text: &str, now: Timestamp) -> Result<(Timestamp, Timestamp), String> {
     let text = text.trim();
     let moment = |time: Timestamp| (time, time);
@@ -90,6 +91,7 @@ fn time(text: &str, now: Timestamp) -> Result<(Timestamp, Timestamp), String> {
     if let Ok(time) = text.parse() {
         return Ok(moment(time));
     }
+    // jiff reads the date of longer texts too, such as of a date with a time.
     let is_date = text.len() == "2026-01-31".len();
     let day = text.parse::<Date>().ok().filter(|_| is_date);
     if let Some((day, next)) = day.and_then(|day| Some((day, day.tomorrow().ok()?))) {
@@ -114,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_may_be_written_in_many_ways() {
+    fn time_is_accepted_in_many_formats() {
         let moment = |text| Some((text, text));
         check("2h", moment("2026-03-10T10:00:00Z"));
         check("7d", moment("2026-03-03T12:00:00Z"));
@@ -127,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_refused() {
+    fn invalid_time_is_refused() {
         for bad in ["", "soon", "7", "-2h", "2026-13-01", "31.01.2026", "9999999999999d"] {
             check(bad, None);
         }

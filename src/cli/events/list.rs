@@ -1,4 +1,4 @@
-//! How events look: a table of many, or all of one.
+//! Output of events: a table of many, or all details of one.
 
 use std::num::NonZeroUsize;
 
@@ -17,9 +17,10 @@ use crate::store::{
     PlannedRequest, Sqlite,
 };
 
-/// How much of a reason a terminal's line shows; `events show` has all of it.
+/// Length of a reason in a table on a terminal. `events show` prints all of it.
 const REASON_CHARS: usize = 60;
 
+/// Number of events that are read at a time.
 const PAGE: usize = 500;
 
 #[derive(Debug, clap::Args)]
@@ -40,14 +41,14 @@ pub(super) async fn list(
     (filter, waits): (EventFilter, &QueueWaits),
     arguments: &Arguments,
 ) -> Result<(), CommandError> {
-    let mut listed = collect(store, filter, arguments).await?;
-    listed.events.iter_mut().for_each(|line| waits.add_to_line(line));
+    let mut page = collect(store, filter, arguments).await?;
+    page.events.iter_mut().for_each(|event| waits.add_to_summary(event));
     if arguments.json {
-        return print_json(&listed);
+        return print_json(&page);
     }
     let look = shown::stdout_look();
-    let mut text = table(&listed.events, look);
-    if let Some(next) = listed.next {
+    let mut text = table(&page.events, look);
+    if let Some(next) = page.next {
         text += &format!("\nmore: --after {next}\n");
     }
     shown::print(&text)
@@ -58,15 +59,17 @@ async fn collect(
     filter: EventFilter,
     arguments: &Arguments,
 ) -> Result<EventPage, CommandError> {
-    let mut listed = EventPage { events: Vec::new(), next: arguments.after };
+    let mut all = EventPage { events: Vec::new(), next: arguments.after };
+    // A search for a text returns after a second at most, with a cursor and perhaps no events: it
+    // continues there.
     loop {
-        let limit = (arguments.limit.get() - listed.events.len()).min(PAGE);
-        let page = PageRequest { limit, after: listed.next };
-        let found = store.list(filter.clone(), page).await?;
-        listed.events.extend(found.events);
-        listed.next = found.next;
-        if listed.next.is_none() || listed.events.len() >= arguments.limit.get() {
-            return Ok(listed);
+        let limit = (arguments.limit.get() - all.events.len()).min(PAGE);
+        let request = PageRequest { limit, after: all.next };
+        let page = store.list(filter.clone(), request).await?;
+        all.events.extend(page.events);
+        all.next = page.next;
+        if all.next.is_none() || all.events.len() >= arguments.limit.get() {
+            return Ok(all);
         }
     }
 }
@@ -103,8 +106,8 @@ fn time(time: Timestamp) -> String {
     time.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-/// All that is known of one event. Times are UTC.
-pub(super) fn whole(record: &EventRecord, look: OutputStyle) -> String {
+/// Formats all details of an event. Times are UTC.
+pub(super) fn details(record: &EventRecord, look: OutputStyle) -> String {
     let mut text = shown::bold(&format!("event {}", record.event.id), look) + "\n";
     text += &shown::fields(facts(record).iter().map(|(name, value)| (name, value)));
     text += &part("requests", record.requests.iter().map(request), look);
@@ -171,7 +174,7 @@ fn attempt(attempt: &Attempt) -> String {
     if detail.is_empty() { line + "\n" } else { format!("{line}: {detail}\n") }
 }
 
-/// The id is of no event.
+/// Returns the error for an id that no event has.
 pub(super) fn unknown(id: EventId) -> CommandError {
     CommandError::InvalidInput(format!("there is no event {id}"))
 }

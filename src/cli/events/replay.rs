@@ -1,4 +1,4 @@
-//! `events replay`: counts, orders, carries out and shows how far it is.
+//! `events replay`: starts, runs, shows and cancels replays, or counts their events.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// The time between two events.
+/// Parses a rate and returns the time between two events.
 fn every(rate: &str) -> Result<Duration, String> {
     let (count, unit) = rate.split_once('/').unwrap_or((rate, "s"));
     let seconds = match unit.trim() {
@@ -44,6 +44,7 @@ fn every(rate: &str) -> Result<Duration, String> {
         _ => return Err("write 5/s, 100/m or 1000/h".to_owned()),
     };
     let count: f64 = count.trim().parse().map_err(|_| "write 5/s, 100/m or 1000/h".to_owned())?;
+    // Rust parses "nan" and "inf" as numbers.
     if !(count.is_finite() && count > 0.0) {
         return Err("a rate is more than 0".to_owned());
     }
@@ -70,8 +71,9 @@ pub(super) async fn run(
         return count(matching, arguments);
     }
     let (id, every) = (ReplayId::new(clock::now()), arguments.rate.unwrap_or_default());
-    let order = ReplayRequest { id, filter, every, begun_at: clock::now() };
-    store.start_replay(order).await?;
+    let request = ReplayRequest { id, filter, every, begun_at: clock::now() };
+    store.start_replay(request).await?;
+    // From here on, a running relay completes the replay even if this command is interrupted.
     let replay = run_replay(store, id, progress).await.map_err(|error| {
         CommandError::Failed(format!(
             "{error}; a running relay goes on with replay {id} within a minute"
@@ -81,6 +83,7 @@ pub(super) async fn run(
 }
 
 async fn check_ids(store: &Sqlite, ids: &[EventId]) -> Result<(), CommandError> {
+    // A filter with an unknown id matches the others: a typing mistake would go unnoticed.
     for id in ids {
         let filter = EventFilter { ids: vec![*id], ..EventFilter::default() };
         if store.count_matching(filter).await?.events == 0 {
@@ -137,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_is_the_time_between_two_events() {
+    fn rate_is_the_time_between_two_events() {
         let check = |rate: &str, milliseconds: Option<u64>| {
             assert_eq!(every(rate).ok(), milliseconds.map(Duration::from_millis), "{rate}");
         };

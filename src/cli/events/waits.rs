@@ -1,4 +1,5 @@
-//! Why queued events wait, where their source or its destination is the reason: the rows do not hold it.
+//! Reasons of queued events that their rows do not have: paused sources, sources without a mapping,
+//! and destinations to which nothing is sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,10 +16,10 @@ use crate::secret::Environment;
 use crate::store::{EventRecord, EventSummary, Sqlite, StoreError};
 
 pub(super) struct QueueWaits {
-    /// Destination of each source that has a mapping file; none: the files cannot be read.
+    /// Destination of each source that has a mapping file; none if the files cannot be read.
     destinations: Option<BTreeMap<SourceName, String>>,
     paused: BTreeMap<SourceName, Timestamp>,
-    /// Reasons of the destinations to which nothing is sent now.
+    /// Reasons of the destinations to which nothing is sent at present.
     closed: BTreeMap<String, String>,
     now: Timestamp,
 }
@@ -43,9 +44,9 @@ impl QueueWaits {
         Ok(QueueWaits { destinations, paused, closed, now })
     }
 
-    pub(super) fn add_to_line(&self, line: &mut EventSummary) {
-        if let Some(reason) = self.reason(line) {
-            line.reason = Some(reason);
+    pub(super) fn add_to_summary(&self, event: &mut EventSummary) {
+        if let Some(reason) = self.reason(event) {
+            event.reason = Some(reason);
         }
     }
 
@@ -60,9 +61,10 @@ impl QueueWaits {
             return None;
         }
         let destination = self.destinations.as_ref().map(|all| all.get(&event.source));
+        // Without the files nothing is known: the reason in the store is better than a wrong one.
         let has_mapping = destination.is_none_or(|destination| destination.is_some());
         let is_paused = self.paused.contains_key(&event.source);
-        // An event that waits for its time or for another event says so itself.
+        // An event that waits for its time or for another event has that as its reason.
         let is_due = event.due_at.is_some_and(|due_at| due_at <= self.now);
         why_source_waits(&event.source, (has_mapping, is_paused))
             .or_else(|| self.closed.get(destination??).filter(|_| is_due).cloned())

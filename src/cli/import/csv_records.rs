@@ -1,4 +1,4 @@
-//! CSV: a row becomes an object, its keys the headings.
+//! CSV: each row becomes an object with the headings as keys.
 
 use std::collections::{HashMap, HashSet};
 use std::io::BufRead;
@@ -42,9 +42,9 @@ impl CsvRecords {
             Ok(true) => Some(Ok(self.record())),
             Ok(false) => None,
             Err(error) => {
-                let unread = self.unread(before, error);
-                self.has_ended = !matches!(unread, RecordError::Record { .. });
-                Some(Err(unread))
+                let error = self.record_error(before, error);
+                self.has_ended = !matches!(error, RecordError::Record { .. });
+                Some(Err(error))
             }
         }
     }
@@ -58,7 +58,7 @@ impl CsvRecords {
         ImportRecord { line, text: value.to_string(), value }
     }
 
-    fn unread(&self, before: u64, error: csv::Error) -> RecordError {
+    fn record_error(&self, before: u64, error: csv::Error) -> RecordError {
         let line = error.position().map_or(before, csv::Position::line);
         let reason = match error.kind() {
             ErrorKind::Utf8 { err, .. } => {
@@ -68,6 +68,8 @@ impl CsvRecords {
             ErrorKind::UnequalLengths { expected_len, len, .. } => {
                 format!("it has {len} cells, and there are {expected_len} headings")
             }
+            // A quote that is not closed makes the rest of the file one cell: it is not read to its
+            // end.
             _ if self.meter.is_used_up() => {
                 let reason = "the row is too long: does a quote not end?".to_owned();
                 return RecordError::Rest { line, reason };
@@ -78,7 +80,8 @@ impl CsvRecords {
     }
 }
 
-/// Spreadsheets write what is usual in their country: the one that parts the headings most often.
+/// Returns the separator that occurs most often in the line of headings.
+// Spreadsheets use a semicolon in countries that write decimals with a comma.
 fn separator(beginning: &[u8]) -> u8 {
     let mut counts = [(b',', 0_usize), (b';', 0), (b'\t', 0)];
     let mut is_quoted = false;
@@ -90,21 +93,21 @@ fn separator(beginning: &[u8]) -> u8 {
             _ => counts.iter_mut().filter(|(it, _)| it == byte).for_each(|(_, count)| *count += 1),
         }
     }
-    // Of equals the last would win, and the comma is the first guess.
+    // `max_by_key` returns the last of equal ones, and the comma is the most likely.
     counts.reverse();
     counts.into_iter().max_by_key(|(_, count)| *count).map_or(b',', |(separator, _)| separator)
 }
 
-/// A column has a name of its own, as keys have to.
+/// Returns the headings as unique keys.
 fn headings(row: &StringRecord) -> Vec<String> {
     let mut headings: Vec<String> = Vec::with_capacity(row.len());
     let mut taken: HashSet<String> = HashSet::with_capacity(row.len());
-    // The number that each name has next, since a file may have very many columns of one name.
+    // The next number for each name: counted from 2 each time, very many columns of one name would
+    // take quadratic time.
     let mut repeats: HashMap<String, usize> = HashMap::new();
-    for (index, written) in row.iter().enumerate() {
-        let written = written.trim();
-        let name =
-            if written.is_empty() { format!("column {}", index + 1) } else { written.to_owned() };
+    for (index, text) in row.iter().enumerate() {
+        let text = text.trim();
+        let name = if text.is_empty() { format!("column {}", index + 1) } else { text.to_owned() };
         let mut heading = name.clone();
         while taken.contains(&heading) {
             let repeat = repeats.entry(name.clone()).or_insert(2);
@@ -122,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_separator_shows_in_the_headings() {
+    fn separator_is_detected_from_the_headings() {
         assert_eq!(separator(b"Name,E-mail\nAda;Lovelace;x"), b',');
         assert_eq!(separator(b"\"Name, first\";E-mail\n"), b';');
         assert_eq!(separator(b"Name\tE-mail\n"), b'\t');
@@ -130,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn every_column_has_a_name_of_its_own() {
+    fn column_names_are_unique() {
         let row = StringRecord::from(vec![" Other ", "", "Other", "Other"]);
 
         assert_eq!(headings(&row), ["Other", "column 2", "Other (2)", "Other (3)"]);
@@ -139,7 +142,7 @@ mod tests {
         assert_eq!(headings(&row), expected);
     }
 
-    /// Where each heading is compared with all before it, this takes hours.
+    // If each heading were compared with all before it, this would take hours.
     #[test]
     fn headings_are_read_in_linear_time() {
         let row: StringRecord = std::iter::repeat_n("a", 200_000).collect();

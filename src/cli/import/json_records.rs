@@ -1,4 +1,4 @@
-//! JSON: the elements of an array, found as the file is read and never all at once.
+//! JSON: the elements of an array, read one by one, so that a file of any size can be imported.
 
 use std::io::{self, BufRead};
 use std::rc::Rc;
@@ -9,23 +9,23 @@ use super::record::{ImportRecord, RecordError};
 pub(super) struct JsonRecords {
     bytes: MeteredInput,
     meter: Rc<ReadMeter>,
-    /// The member of an object that lists the records.
+    /// Member of the outer object that has the list of records.
     list: Option<String>,
     line: u64,
-    place: ArrayState,
+    state: ArrayState,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ArrayState {
-    /// Before a value that stands by itself.
+    /// Before a value that is not in a list.
     Outside,
     InList,
     End,
 }
 
-/// What is wrong with the text at this place.
+/// Error at the current position.
 enum JsonReadError {
-    Ends,
+    UnexpectedEnd,
     TooLong,
     File(io::Error),
 }
@@ -43,7 +43,7 @@ impl JsonRecords {
         list: Option<&str>,
     ) -> JsonRecords {
         let list = list.map(str::to_owned);
-        JsonRecords { bytes, meter, list, line: 1, place: ArrayState::Outside }
+        JsonRecords { bytes, meter, list, line: 1, state: ArrayState::Outside }
     }
 
     pub(super) fn next(&mut self) -> Option<Result<ImportRecord, RecordError>> {
@@ -52,19 +52,20 @@ impl JsonRecords {
         match self.find(&mut line, &mut text) {
             Ok(true) => Some(ImportRecord::parse(line, text)),
             Ok(false) => {
-                self.place = ArrayState::End;
+                self.state = ArrayState::End;
                 None
             }
-            Err(broken) => {
-                self.place = ArrayState::End;
-                Some(Err(self.unread(line, broken)))
+            Err(error) => {
+                // No position is known from which reading could continue.
+                self.state = ArrayState::End;
+                Some(Err(self.record_error(line, error)))
             }
         }
     }
 
-    fn unread(&self, line: u64, broken: JsonReadError) -> RecordError {
-        match broken {
-            JsonReadError::Ends => {
+    fn record_error(&self, line: u64, error: JsonReadError) -> RecordError {
+        match error {
+            JsonReadError::UnexpectedEnd => {
                 let reason = "the file ends in the middle of a value".to_owned();
                 RecordError::Rest { line, reason }
             }
@@ -72,34 +73,34 @@ impl JsonRecords {
                 RecordError::Rest { line, reason: "the value is too long".to_owned() }
             }
             JsonReadError::File(_) if self.meter.is_used_up() => {
-                self.unread(line, JsonReadError::TooLong)
+                self.record_error(line, JsonReadError::TooLong)
             }
             JsonReadError::File(error) => RecordError::File(error),
         }
     }
 
-    /// The next record's text and line; false if there is none.
+    /// Finds the text and line of the next record; false if there is none.
     fn find(&mut self, line: &mut u64, text: &mut Vec<u8>) -> Result<bool, JsonReadError> {
         loop {
             let next = self.after_space()?;
             *line = self.line;
-            match (self.place, next) {
+            match (self.state, next) {
                 (ArrayState::End, _)
                 | (ArrayState::Outside, None)
                 | (ArrayState::InList, Some(b']')) => {
                     return Ok(false);
                 }
-                (ArrayState::InList, None) => return Err(JsonReadError::Ends),
+                (ArrayState::InList, None) => return Err(JsonReadError::UnexpectedEnd),
                 (ArrayState::Outside, Some(b'[')) => {
                     self.take()?;
-                    self.place = ArrayState::InList;
+                    self.state = ArrayState::InList;
                 }
                 (ArrayState::Outside, Some(b'{')) => {
                     if self.object(text)? {
                         return Ok(true);
                     }
                     text.clear();
-                    self.place = ArrayState::InList;
+                    self.state = ArrayState::InList;
                 }
                 (ArrayState::InList, Some(b',')) => drop(self.take()?),
                 (ArrayState::Outside | ArrayState::InList, Some(_)) => {
@@ -110,12 +111,12 @@ impl JsonRecords {
         }
     }
 
-    /// An object that stands by itself is a record, unless it lists them: then reading goes on inside
-    /// of its list, and this is false.
+    /// Reads an object outside a list. If it has the list of records, stops inside that and returns
+    /// false.
     fn object(&mut self, text: &mut Vec<u8>) -> Result<bool, JsonReadError> {
         text.push(self.take()?);
         loop {
-            match self.peek()?.ok_or(JsonReadError::Ends)? {
+            match self.peek()?.ok_or(JsonReadError::UnexpectedEnd)? {
                 b'}' => {
                     text.push(self.take()?);
                     return Ok(true);
@@ -138,7 +139,8 @@ impl JsonRecords {
         serde_json::from_slice::<String>(string).is_ok_and(|name| name == *list)
     }
 
-    /// Goes behind the bracket with which a list begins, if one follows as a member's value.
+    /// Reads the opening bracket of a list, if that is the value of the member; otherwise returns
+    /// false.
     fn enters_list(&mut self, text: &mut Vec<u8>) -> Result<bool, JsonReadError> {
         let mut is_member = false;
         while let Some(byte) = self.peek()? {
@@ -156,12 +158,14 @@ impl JsonRecords {
         Ok(false)
     }
 
-    /// One value of any kind, as it is written.
+    /// Reads the text of one value without parsing it.
+    // Only brackets and strings matter. A value that is invalid otherwise is still found whole, and
+    // does not affect the records after it.
     fn value(&mut self, text: &mut Vec<u8>) -> Result<(), JsonReadError> {
         let mut depth = 0_usize;
         loop {
             let Some(byte) = self.peek()? else {
-                return if depth == 0 { Ok(()) } else { Err(JsonReadError::Ends) };
+                return if depth == 0 { Ok(()) } else { Err(JsonReadError::UnexpectedEnd) };
             };
             match byte {
                 b'"' => self.string(text)?,
@@ -211,7 +215,7 @@ impl JsonRecords {
     }
 
     fn take(&mut self) -> Result<u8, JsonReadError> {
-        let byte = self.peek()?.ok_or(JsonReadError::Ends)?;
+        let byte = self.peek()?.ok_or(JsonReadError::UnexpectedEnd)?;
         self.bytes.consume(1);
         if byte == b'\n' {
             self.line += 1;
@@ -227,7 +231,7 @@ mod tests {
     use super::*;
     use crate::cli::import::metered_input;
 
-    /// What is read of a text: the line and text of each record, or the line and reason.
+    /// Reads a text, and returns the line and text of each record, or the line and reason.
     fn read(text: &str, list: Option<&str>) -> Vec<(u64, String)> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
@@ -264,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn an_export_lists_its_records_in_a_member() {
+    fn records_are_read_from_the_member_of_an_export() {
         check(
             "{\"n\": 2, \"items\":\n[{\"a\":1}\n,{\"a\":2}], \"rest\": []}",
             &[(2, "{\"a\":1}"), (3, "{\"a\":2}")],
@@ -272,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_without_the_list_is_a_record() {
+    fn object_without_the_list_is_a_record() {
         check(
             "{\"a\": {\"items\": [1]}, \"items\": 7}",
             &[(1, "{\"a\": {\"items\": [1]}, \"items\": 7}")],
@@ -281,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_element_harms_no_other() {
+    fn invalid_element_does_not_affect_others() {
         check(
             "[{\"a\": nope},\n{\"a\": 1 2},{\"a\": 1}]",
             &[
@@ -293,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_too_soon_or_never_is_told() {
+    fn truncated_or_endless_value_is_reported() {
         check("[1, {\"a\": 2", &[(1, "1"), (1, "the file ends in the middle of a value")]);
         check(&format!("[\"{}\"]", "x".repeat(300_000)), &[(1, "the value is too long")]);
     }

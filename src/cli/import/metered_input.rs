@@ -1,5 +1,5 @@
-//! The file that is imported, as bytes: which form it has, how far it is read, and never too much of
-//! it for one record.
+//! The imported file as bytes: detects its format, measures progress, and limits the size of a
+//! record.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -11,7 +11,7 @@ use clap::ValueEnum;
 
 use crate::cli::error::CommandError;
 
-/// How much is looked at to tell the form.
+/// Number of bytes from which the format is detected.
 const PEEK_BYTES: usize = 64 * 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -34,14 +34,14 @@ impl FileFormat {
     }
 }
 
-/// How far a file is read.
+/// Counts the bytes that are read.
 #[derive(Debug)]
 pub(super) struct ReadMeter {
     read: Cell<u64>,
-    /// How many bytes the record of now may still take.
+    /// Number of bytes that may still be read for the current record.
     left: Cell<u64>,
     record_bytes_max: u64,
-    /// The size of the file; not known of standard input.
+    /// Size of the file; none for standard input.
     pub(super) total: Option<u64>,
 }
 
@@ -57,8 +57,9 @@ impl ReadMeter {
         self.read.get()
     }
 
-    /// Readers read ahead, so that a record may take a buffer more than its share.
+    /// Allows the full size for the next record.
     pub(super) fn begin_record(&self) {
+        // Readers fill a buffer ahead: up to two buffers more than the record itself may be read.
         self.left.set(self.record_bytes_max.saturating_add(2 * PEEK_BYTES as u64));
     }
 
@@ -67,7 +68,7 @@ impl ReadMeter {
     }
 }
 
-/// Bytes that are counted as they are read.
+/// Reader that counts its bytes, and fails once a record is too long.
 pub(super) struct MeteredReader {
     inner: Box<dyn Read>,
     meter: Rc<ReadMeter>,
@@ -107,6 +108,8 @@ pub(super) fn open(
     let meter = Rc::new(ReadMeter::new(record_bytes_max, total));
     let metered = MeteredReader { inner, meter: Rc::clone(&meter) };
     let mut bytes = BufReader::with_capacity(PEEK_BYTES, metered);
+    // Looked at before any reader, and not consumed: the file may be a pipe, which cannot be opened
+    // twice.
     let beginning = bytes.fill_buf().map_err(failed)?;
     if let Some(reason) = unreadable(beginning) {
         return Err(CommandError::InvalidInput(format!("{}: {reason}", path.display())));
@@ -117,7 +120,7 @@ pub(super) fn open(
     Ok((bytes, meter))
 }
 
-/// What a person may take for a text file and is none.
+/// Returns what to do with a file that is not a text file in UTF-8.
 fn unreadable(beginning: &[u8]) -> Option<&'static str> {
     match beginning {
         [] => Some("it is empty"),
@@ -128,11 +131,14 @@ fn unreadable(beginning: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// The form that the beginning of a file has; `list` is the member in which an export lists its records.
+/// Guesses the format from the beginning of a file. `list` is the member with the records of an
+/// export.
 pub(super) fn guess(beginning: &[u8], list: Option<&str>) -> FileFormat {
     let text = beginning.trim_ascii_start();
     match text.first() {
         Some(b'[') => FileFormat::Json,
+        // An object that fills the first line is a record of NDJSON, unless it is an export in one
+        // line.
         Some(b'{') => {
             let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
             match serde_json::from_slice::<serde_json::Value>(line) {
@@ -150,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_form_shows_in_the_beginning() {
+    fn format_is_detected_from_the_beginning() {
         let check =
             |text: &str, expected| assert_eq!(guess(text.as_bytes(), Some("items")), expected);
         check("Name,E-mail\nAda,ada@example.com\n", FileFormat::Csv);
@@ -161,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_says_what_to_do() {
+    fn file_that_is_no_text_has_advice() {
         assert!(unreadable(b"PK\x03\x04rest").is_some_and(|it| it.contains("CSV")));
         assert!(unreadable(b"\xff\xfea\0").is_some_and(|it| it.contains("UTF-8")));
         assert_eq!(unreadable(b"Name"), None);

@@ -1,4 +1,4 @@
-//! NDJSON: each line is a record by itself, so that a bad one harms no other.
+//! NDJSON: each line is a record of its own, so that an invalid one does not affect the others.
 
 use std::io::{self, BufRead};
 use std::rc::Rc;
@@ -9,7 +9,7 @@ use super::record::{ImportRecord, RecordError};
 pub(super) struct NdjsonRecords {
     bytes: MeteredInput,
     meter: Rc<ReadMeter>,
-    /// Lines that were read.
+    /// Number of lines read.
     line: u64,
 }
 
@@ -28,14 +28,14 @@ impl NdjsonRecords {
                 Ok(0) => return None,
                 Ok(_) if line.trim_ascii().is_empty() => {}
                 Ok(_) => return Some(ImportRecord::parse(self.line, line.trim_ascii().to_vec())),
-                Err(_) if self.meter.is_used_up() => return Some(Err(self.leave_out())),
+                Err(_) if self.meter.is_used_up() => return Some(Err(self.skip_long_line())),
                 Err(error) => return Some(Err(error.into())),
             }
         }
     }
 
-    /// Leaves out the rest of a line that is too long.
-    fn leave_out(&mut self) -> RecordError {
+    /// Skips the rest of a line that is too long, and returns the error for it.
+    fn skip_long_line(&mut self) -> RecordError {
         let line = self.line;
         match self.skip_line() {
             Ok(()) => RecordError::Record { line, reason: "the line is too long".to_owned() },
@@ -45,6 +45,8 @@ impl NdjsonRecords {
 
     fn skip_line(&mut self) -> io::Result<()> {
         loop {
+            // Each buffer anew: the rest of the line may be of any length, but is not kept in
+            // memory.
             self.meter.begin_record();
             let buffer = self.bytes.fill_buf()?;
             let end = buffer.iter().position(|byte| *byte == b'\n');

@@ -1,4 +1,4 @@
-//! The records of a file, one after the other, however many there are.
+//! Reads the records of a file in any format, one by one.
 
 use std::rc::Rc;
 
@@ -28,7 +28,7 @@ impl RecordReader {
         })
     }
 
-    /// None at the end.
+    /// Reads the next record; none at the end of the file.
     pub(super) fn next(&mut self) -> Option<Result<ImportRecord, RecordError>> {
         match self {
             RecordReader::Csv(rows) => rows.next(),

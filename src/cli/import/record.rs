@@ -1,4 +1,4 @@
-//! The records of a file, one after the other, however many there are.
+//! A record of a file, and the errors of reading one.
 
 use std::io;
 
@@ -7,19 +7,19 @@ use serde_json::Value;
 /// One record of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ImportRecord {
-    /// Where it begins.
+    /// Line at which it begins.
     pub(super) line: u64,
-    /// As JSON.
+    /// The record as JSON text.
     pub(super) text: String,
     pub(super) value: Value,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RecordError {
-    /// The record alone cannot be read.
+    /// This record cannot be read; those after it can.
     #[error("{reason}")]
     Record { line: u64, reason: String },
-    /// Nor can what stands behind it.
+    /// Neither this record nor the rest of the file can be read.
     #[error("{reason}; what follows was not read")]
     Rest { line: u64, reason: String },
     #[error("{0}")]

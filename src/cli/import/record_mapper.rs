@@ -1,4 +1,4 @@
-//! Turns a record into the webhook that it would have come as, and says what becomes of it.
+//! Converts a record to the webhook that its provider would have sent, and maps it.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -24,32 +24,33 @@ pub(super) struct RecordMapper<'c> {
     pub(super) limits: PayloadLimits,
     pub(super) format: &'static str,
     pub(super) form: Option<Value>,
-    /// Those that a person gave.
+    /// Headers from the command line.
     pub(super) headers: Headers,
-    pub(super) repeats: DuplicatePolicy,
+    pub(super) duplicates: DuplicatePolicy,
     pub(super) now: Timestamp,
 }
 
-/// What becomes of a record that was imported before.
+/// What to do with a record that was imported before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DuplicatePolicy {
-    Skipped,
-    TakenAgain,
+    Skip,
+    ImportAgain,
 }
 
-/// What a record came to.
+/// A converted and mapped record.
 pub(super) struct MappedRecord {
     pub(super) webhook: Webhook,
     pub(super) requests: Vec<Request>,
-    /// What the mapping left out, and why.
+    /// Fields that the mapping left out, and why.
     pub(super) notes: Vec<String>,
-    /// Why a part or all of it is no event.
+    /// Reason why some or all of it became no event.
     pub(super) ignored: Option<String>,
 }
 
 impl RecordMapper<'_> {
-    /// Takes one record, to be delivered from `due_at` on; else says what is wrong with it.
-    pub(super) fn take(
+    /// Converts and maps a record, whose events are due at `due_at`; fails with the reason if it is
+    /// invalid.
+    pub(super) fn map_record(
         &self,
         record: &ImportRecord,
         due_at: Timestamp,
@@ -60,33 +61,36 @@ impl RecordMapper<'_> {
         let body = body.unwrap_or_else(|| record.text.clone()).into_bytes();
         let headers = self.headers();
         let received = ReceivedRequest { headers: &headers, body: &body, now: self.now };
+        // Its own for each record, so that the limit is for one: they are mapped one after the
+        // other.
         let memory = Arc::new(ParseMemory::new(self.limits.parsed_bytes_max));
-        let unpacked = extract(self.source, &received, &self.limits, &memory);
-        let ExtractedEvents { decoded, events, notes: decoding_notes, mut ignored } =
-            unpacked.map_err(|error| error.to_string())?;
+        let extracted = extract(self.source, &received, &self.limits, &memory);
+        let ExtractedEvents { decoded, events: all, notes: decoding_notes, mut ignored } =
+            extracted.map_err(|error| error.to_string())?;
         let text = decoded.as_deref().map_or(body.as_slice(), str::as_bytes);
-        let (mut kept, mut requests, mut notes) = (Vec::new(), Vec::new(), decoding_notes.clone());
-        for mut event in events {
-            let made = self.map(&event, (text, &headers))?;
-            notes.extend(made.notes);
-            if made.requests.is_empty() {
+        let mut notes = decoding_notes.clone();
+        let (mut events, mut requests) = (Vec::new(), Vec::new());
+        for mut event in all {
+            let mapped = self.map(&event, (text, &headers))?;
+            notes.extend(mapped.notes);
+            if mapped.requests.is_empty() {
                 ignored.get_or_insert("the mapping makes no request of it".to_owned());
                 continue;
             }
             event.delivery_id = self.delivery_id(event.delivery_id, record, &event.payload);
-            kept.push(event);
-            requests.extend(made.requests);
+            events.push(event);
+            requests.extend(mapped.requests);
         }
         let origin = WebhookOrigin::Imported { due_at };
         let (source, received_at) = (self.source.name.clone(), self.now);
-        let (events, notes_of_it) = (kept, decoding_notes);
         let webhook = Webhook {
             source,
             received_at,
             headers,
             body,
             decoded,
-            notes: notes_of_it,
+            // Without those of the mapping, which delivery adds when it maps the event again.
+            notes: decoding_notes,
             events,
             origin,
         };
@@ -101,8 +105,9 @@ impl RecordMapper<'_> {
         headers
     }
 
-    /// What delivery will make of the event: a record that comes to nothing is shown with its line,
-    /// while its file is at hand.
+    /// Maps an event as delivery will.
+    // Here as well, so that a record that cannot be mapped is shown with its line, and not only as
+    // a dead event later.
     fn map(
         &self,
         event: &NewEvent,
@@ -123,17 +128,20 @@ impl RecordMapper<'_> {
         self.file.mapping.apply(&event, &Arc::new(value)).map_err(|error| error.to_string())
     }
 
-    /// By the provider's rule; else the record's hash, so that it is known when it comes again.
+    /// Returns the id by the provider's rule, or else the record's hash, so that a repeated import
+    /// is recognised.
     fn delivery_id(
         &self,
         by_rule: Option<String>,
         record: &ImportRecord,
         payload: &Range<usize>,
     ) -> Option<String> {
-        match (self.repeats, by_rule) {
-            (DuplicatePolicy::TakenAgain, _) => None,
-            (DuplicatePolicy::Skipped, Some(id)) => Some(id),
-            (DuplicatePolicy::Skipped, None) => {
+        match (self.duplicates, by_rule) {
+            (DuplicatePolicy::ImportAgain, _) => None,
+            (DuplicatePolicy::Skip, Some(id)) => Some(id),
+            (DuplicatePolicy::Skip, None) => {
+                // Of the value and not of the text, in which white space may differ between two
+                // exports.
                 let hash = Sha256::digest(record.value.to_string());
                 let hash = data_encoding::HEXLOWER.encode(&hash);
                 Some(match payload.start {

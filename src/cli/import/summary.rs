@@ -1,4 +1,4 @@
-//! What an import did: shown while it goes on, and told at its end.
+//! Progress and summary of an import.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use crate::cli::output::{line, tell};
 use crate::cli::progress_bar::ProgressBar;
 use crate::event::{Request, RequestKind};
 
-/// How many mistakes are shown, and how many kinds of reasons are told apart.
+/// Number of mistakes that are shown, and of different reasons that are counted.
 const SHOWN_MAX: u64 = 20;
 const REASONS_MAX: usize = 10;
 
@@ -20,7 +20,7 @@ pub(super) struct ImportSummary {
     meter: Rc<ReadMeter>,
     bar: ProgressBar,
     pub(super) records: u64,
-    /// Events that are new in the store; in a dry run, those that would go there.
+    /// Events that are new in the store; in a dry run, those that would be imported.
     pub(super) events: u64,
     pub(super) repeats: u64,
     pub(super) ignored: u64,
@@ -60,7 +60,7 @@ impl ImportSummary {
         count(&mut self.reasons, reason);
     }
 
-    /// What the mapping left out of records that were taken.
+    /// Counts notes of the mapping about fields that were left out.
     pub(super) fn notes(&mut self, notes: Vec<String>) {
         for note in notes {
             count(&mut self.notes, note);
@@ -73,7 +73,7 @@ impl ImportSummary {
         }
     }
 
-    /// A bar, if somebody looks at it.
+    /// Updates the progress bar.
     pub(super) fn show_progress(&mut self) {
         let words = format!("{} records, {} events", self.records, self.events);
         match self.meter.total {
@@ -86,8 +86,8 @@ impl ImportSummary {
         self.bar.clear();
     }
 
-    /// The end of a dry run, for people.
-    pub(super) fn foretold(&self) -> String {
+    /// Returns the summary of a dry run.
+    pub(super) fn dry_run_text(&self) -> String {
         let ImportSummary { records, events, ignored, wrong, .. } = self;
         let shown = [RequestKind::Company, RequestKind::Contact, RequestKind::Feedback]
             .iter()
@@ -101,8 +101,8 @@ impl ImportSummary {
         )
     }
 
-    /// The end of an import, for people.
-    pub(super) fn told(&self) -> String {
+    /// Returns the summary of an import.
+    pub(super) fn text(&self) -> String {
         let ImportSummary { records, events, repeats, ignored, wrong, .. } = self;
         format!(
             "records {records}: {events} events imported, {repeats} there before, {ignored} ignored, \
@@ -137,7 +137,7 @@ impl ImportSummary {
     }
 }
 
-/// Of many different reasons only the first are told apart.
+/// Counts a reason. Beyond `REASONS_MAX` different ones, all further ones are counted together.
 fn count(reasons: &mut BTreeMap<String, u64>, reason: String) {
     let has_room = reasons.len() < REASONS_MAX || reasons.contains_key(&reason);
     let reason = if has_room { reason } else { "others".to_owned() };

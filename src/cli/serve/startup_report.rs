@@ -1,4 +1,4 @@
-//! What `serve` shows when the relay has started: the sources with their addresses, and what is left to do.
+//! Startup messages of `serve`: the sources with their addresses, and what is left to do.
 
 use secrecy::ExposeSecret;
 use tracing::{info, warn};
@@ -14,7 +14,7 @@ use crate::relay::source_addresses::SourceAddresses;
 use crate::relay::source_log::{log_changes, warn_of_live_sources};
 use crate::telemetry::logs::LogFormat;
 
-/// The mistakes of mapping files, for a person or as lines of the log.
+/// Shows the mistakes of mapping files: as text for people, or as lines of the JSON log.
 pub(super) fn show_mistakes(files: &[MappingFile], format: LogFormat) {
     for file in files.iter().filter(|file| !file.mistakes.is_empty()) {
         match format {
@@ -26,7 +26,7 @@ pub(super) fn show_mistakes(files: &[MappingFile], format: LogFormat) {
     }
 }
 
-/// Each source, live or off and why, and its URL: to people as one table.
+/// Shows each source with its status and URL, as a table or as lines of the JSON log, and warnings.
 pub(super) fn print(relay: &Relay, files: &[MappingFile], format: LogFormat) {
     let sources = relay.sources();
     match format {
@@ -49,25 +49,25 @@ pub(super) fn print(relay: &Relay, files: &[MappingFile], format: LogFormat) {
             "delivery to {destination} is paused: {reason}; webhooks are kept until it is there"
         );
     }
-    let say = |text: &str| match format {
+    let print = |text: &str| match format {
         LogFormat::Text => tell(text),
         LogFormat::Json => info!("{text}"),
     };
-    print_admin_address(relay, say);
-    say(&format!("listening on http://{}", relay.address));
+    print_admin_address(relay, print);
+    print(&format!("listening on http://{}", relay.address));
 }
 
-fn print_admin_address(relay: &Relay, say: impl Fn(&str)) {
+fn print_admin_address(relay: &Relay, print: impl Fn(&str)) {
     let admin = format!("the API is at http://{}/api/v1/", relay.admin_address);
     match &relay.token_origin {
-        TokenOrigin::Known => say(&admin),
+        TokenOrigin::Known => print(&admin),
         TokenOrigin::Short => {
-            say(&admin);
+            print(&admin);
             warn!("the admin token is short: others may guess it");
         }
-        TokenOrigin::Written(path) => say(&format!("{admin}, its token in {}", path.display())),
+        TokenOrigin::Written(path) => print(&format!("{admin}, its token in {}", path.display())),
         TokenOrigin::Shown(token) => {
-            // Where it stands on a terminal once, it stands in no log.
+            // To the terminal only: a log is kept, and others may read it.
             tell(&format!("{admin}, its token is {}", token.expose_secret()));
         }
     }

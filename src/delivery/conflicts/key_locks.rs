@@ -1,4 +1,5 @@
-//! Locks on what requests name, so that two of them do not make the same new thing in Savio. Pure.
+//! Locks on the records that requests name, so that two requests do not create the same one in
+//! Savio. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,22 +7,21 @@ use super::known_keys::KnownKeys;
 use super::seq::Seq;
 use crate::event::RecordKey;
 
-/// Exclusive locks, first come, first served: a request gets all of its keys or none, and while it waits, it
-/// stands in line for each of them and holds nothing. So there is no deadlock. Lines are in order of receipt,
-/// so the oldest request is passed by no other, and there is no starvation.
-///
-/// A key that is known to be in Savio needs no lock.
+/// Exclusive locks, granted in order of receipt. A request locks all of its keys or none; while it
+/// waits, it is queued for each of them. A key of a record that is known to exist needs no lock.
+// A waiting request holds nothing, so there is no deadlock. Queues are in order of receipt, so no
+// other request overtakes the oldest, and there is no starvation.
 #[derive(Debug, Clone)]
 #[cfg_attr(test, derive(Hash))]
 pub(super) struct KeyLocks {
     known: KnownKeys,
     held: BTreeMap<RecordKey, Seq>,
-    lines: BTreeMap<RecordKey, BTreeSet<Seq>>,
-    /// The keys that each event holds, or stands in line for.
+    queues: BTreeMap<RecordKey, BTreeSet<Seq>>,
+    /// The keys that each event holds or is queued for.
     keys: BTreeMap<Seq, Vec<RecordKey>>,
 }
 
-/// What a request waits for: a key that another event holds, or is to get first.
+/// A key that blocks a request, and the event that holds it or is before it in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Contention {
     pub(super) key: RecordKey,
@@ -33,12 +33,13 @@ impl KeyLocks {
         KeyLocks {
             known: KnownKeys::new(known_max),
             held: BTreeMap::new(),
-            lines: BTreeMap::new(),
+            queues: BTreeMap::new(),
             keys: BTreeMap::new(),
         }
     }
 
-    /// Locks all of the keys, or none: then the event stands in line for them. It holds no others.
+    /// Locks all of the keys, or none; in that case the event is queued for them. It must hold no
+    /// others.
     pub(super) fn try_lock(
         &mut self,
         seq: Seq,
@@ -49,51 +50,54 @@ impl KeyLocks {
             return Err(contention);
         }
         for key in self.keys.get(&seq).into_iter().flatten() {
-            leave_line(&mut self.lines, *key, seq);
+            leave_queue(&mut self.queues, *key, seq);
             self.held.insert(*key, seq);
         }
         Ok(())
     }
 
-    /// Stands in line for those of the keys that are not known. The event holds none.
+    /// Queues the event for those of the keys that are not known. It must hold none.
     pub(super) fn queue(&mut self, seq: Seq, keys: impl Iterator<Item = RecordKey>) {
         let keys: Vec<RecordKey> = keys.filter(|key| !self.known.contains(*key)).collect();
         for key in &keys {
-            self.lines.entry(*key).or_default().insert(seq);
+            self.queues.entry(*key).or_default().insert(seq);
         }
         self.keys.insert(seq, keys);
     }
 
-    /// What an event in line waits for; none: it may lock its keys.
+    /// Returns what blocks a queued event; none if it may lock its keys.
     pub(super) fn contention(&self, seq: Seq) -> Option<Contention> {
         let keys = self.keys.get(&seq)?;
         keys.iter().find_map(|key| {
             let holder = self.held.get(key);
-            let first = self.lines.get(key).and_then(BTreeSet::first);
+            let first = self.queues.get(key).and_then(BTreeSet::first);
             let with = holder.or(first).copied().filter(|with| *with != seq)?;
             Some(Contention { key: *key, with })
         })
     }
 
-    /// The event gives back its locks, or leaves the lines. Returns events that may lock their keys now.
+    /// Releases the event's locks or removes it from the queues. Returns the events that this may
+    /// unblock.
     pub(super) fn release(&mut self, seq: Seq) -> Vec<Seq> {
         let mut candidates = Vec::new();
         for key in self.keys.remove(&seq).unwrap_or_default() {
             if self.held.get(&key) == Some(&seq) {
                 self.held.remove(&key);
             }
-            leave_line(&mut self.lines, key, seq);
-            candidates.extend(self.lines.get(&key).and_then(BTreeSet::first));
+            leave_queue(&mut self.queues, key, seq);
+            // Only the first in the queue can be unblocked; the others wait for it.
+            candidates.extend(self.queues.get(&key).and_then(BTreeSet::first));
         }
         candidates
     }
 
-    /// These are in Savio: they need no lock any more. Returns events that may lock the rest of their keys now.
+    /// Remembers that these records exist in Savio: their keys need no lock any more. Returns the
+    /// events that this may unblock.
     pub(super) fn learn(&mut self, keys: &[RecordKey]) -> Vec<Seq> {
         let mut candidates = Vec::new();
         for key in keys {
             self.known.learn(*key);
-            for seq in self.lines.remove(key).unwrap_or_default() {
+            for seq in self.queues.remove(key).unwrap_or_default() {
                 if let Some(keys) = self.keys.get_mut(&seq) {
                     keys.retain(|other| other != key);
                 }
@@ -110,15 +114,15 @@ impl KeyLocks {
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.held.is_empty() && self.lines.is_empty() && self.keys.is_empty()
+        self.held.is_empty() && self.queues.is_empty() && self.keys.is_empty()
     }
 }
 
-fn leave_line(lines: &mut BTreeMap<RecordKey, BTreeSet<Seq>>, key: RecordKey, seq: Seq) {
-    if let Some(line) = lines.get_mut(&key) {
-        line.remove(&seq);
-        if line.is_empty() {
-            lines.remove(&key);
+fn leave_queue(queues: &mut BTreeMap<RecordKey, BTreeSet<Seq>>, key: RecordKey, seq: Seq) {
+    if let Some(queue) = queues.get_mut(&key) {
+        queue.remove(&seq);
+        if queue.is_empty() {
+            queues.remove(&key);
         }
     }
 }
@@ -141,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn key_is_locked_by_one_until_it_is_released_and_then_by_the_oldest_in_line() {
+    fn released_key_goes_to_the_oldest_waiting_request() {
         let mut locks = KeyLocks::new(10);
 
         assert_eq!(lock(&mut locks, 1, &["red"]), Ok(()));
@@ -154,13 +158,13 @@ mod tests {
     }
 
     #[test]
-    fn request_gets_all_keys_or_none_and_the_older_one_goes_first() {
+    fn request_locks_all_keys_or_none_in_order_of_receipt() {
         let mut locks = KeyLocks::new(10);
 
         assert_eq!(lock(&mut locks, 1, &["red"]), Ok(()));
         assert_eq!(lock(&mut locks, 2, &["blue", "red"]), waits_for("red", 1));
         assert_eq!(lock(&mut locks, 3, &["blue"]), waits_for("blue", 2));
-        assert_eq!(lock(&mut locks, 0, &["blue"]), Ok(()), "nobody who waits holds anything");
+        assert_eq!(lock(&mut locks, 0, &["blue"]), Ok(()), "a waiting request holds nothing");
 
         assert_eq!(locks.release(1), [2]);
         assert_eq!(locks.contention(2), Some(Contention { key: tag("blue"), with: 0 }));

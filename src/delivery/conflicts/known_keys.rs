@@ -1,10 +1,13 @@
-//! Keys of things that are known to be in Savio: as many as fit, the newest surely among them.
+//! A bounded set of the keys of records that are known to exist in Savio.
 
 use std::collections::BTreeSet;
 
 use crate::event::RecordKey;
 
-/// Two generations of half that many each: a key that is in use stays, one that is not is forgotten.
+/// Keeps at least the newest half of `keys_max` keys. A key that is learned again counts as new.
+// Two generations of half that many each: a key in use moves to the young one, and the old one is
+// dropped as a whole. This needs no order of use, which a real LRU cache would have to update at
+// each lookup.
 #[derive(Debug, Clone)]
 #[cfg_attr(test, derive(Hash))]
 pub(super) struct KnownKeys {
@@ -40,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_are_known_and_the_oldest_forgotten() {
+    fn newest_keys_are_known_and_oldest_forgotten() {
         let mut known = KnownKeys::new(10);
 
         for number in 0..100 {

@@ -1,4 +1,4 @@
-//! The order of receipt.
+//! Positions in the order of receipt.
 
-/// An event's place in the order in which events were received.
+/// An event's position in the order of receipt.
 pub(crate) type Seq = u64;

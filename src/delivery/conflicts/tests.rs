@@ -1,4 +1,5 @@
-//! Whose turn it is: in small stories, for any events in any order, and in every order of the steps of three.
+//! Locks and order of events: in small examples, for random events, and for every order of the
+//! steps of three events.
 
 mod explorer;
 
@@ -27,8 +28,9 @@ fn upsert(id: &str) -> LockRequest {
     LockRequest { names: Vec::new(), upsert: Some(company(id)) }
 }
 
-/// Events in hand, mapped, in this order, each about to send this request.
-fn in_hand(events: &[(Seq, &LockRequest)]) -> Conflicts {
+/// Returns the state after these events were claimed and mapped, each with the request that it is
+/// about to send.
+fn mapped(events: &[(Seq, &LockRequest)]) -> Conflicts {
     let mut conflicts = Conflicts::default();
     for (seq, request) in events {
         conflicts.register(*seq);
@@ -49,17 +51,17 @@ fn blocked_by_tag(event: Seq, name: &str) -> LockResult {
     LockResult::Blocked(BlockedBy::Key { event, key: tag(name) })
 }
 
-/// What the event made is recorded, and it has nothing more to upsert.
+/// Marks the event's request as sent and recorded, without further upserts.
 fn record(conflicts: &mut Conflicts, seq: Seq) {
     conflicts.mark_sent(seq);
     conflicts.set_upserts(seq, &[]);
 }
 
 #[test]
-fn request_that_waits_for_an_upsert_keeps_no_key_from_others() {
+fn request_waiting_for_an_upsert_blocks_no_key() {
     let (six, red) = (upsert("6"), tags(&["red"]));
     let six_and_red = LockRequest { names: vec![tag("red")], ..six.clone() };
-    let mut conflicts = in_hand(&[(1, &six), (2, &six_and_red), (3, &red)]);
+    let mut conflicts = mapped(&[(1, &six), (2, &six_and_red), (3, &red)]);
 
     assert_eq!(conflicts.try_lock(1, six), LockResult::Granted);
     assert_eq!(conflicts.try_lock(2, six_and_red), blocked_by_upsert(1, "6"));
@@ -68,10 +70,10 @@ fn request_that_waits_for_an_upsert_keeps_no_key_from_others() {
 }
 
 #[test]
-fn request_may_go_once_its_turn_and_its_keys_have_come() {
+fn request_is_ready_once_its_upsert_and_its_keys_are_free() {
     let (six, red) = (upsert("6"), tags(&["red"]));
     let six_and_red = LockRequest { names: vec![tag("red")], ..six.clone() };
-    let mut conflicts = in_hand(&[(1, &six), (2, &six_and_red), (3, &red)]);
+    let mut conflicts = mapped(&[(1, &six), (2, &six_and_red), (3, &red)]);
     conflicts.try_lock(1, six);
     conflicts.try_lock(2, six_and_red.clone());
     conflicts.try_lock(3, red);
@@ -86,9 +88,9 @@ fn request_may_go_once_its_turn_and_its_keys_have_come() {
 }
 
 #[test]
-fn upsert_is_waited_for_until_it_is_recorded() {
+fn upsert_blocks_younger_ones_until_it_is_recorded() {
     let six = upsert("6");
-    let mut conflicts = in_hand(&[(1, &six), (2, &six)]);
+    let mut conflicts = mapped(&[(1, &six), (2, &six)]);
     conflicts.try_lock(1, six.clone());
     conflicts.try_lock(2, six.clone());
 
@@ -117,9 +119,9 @@ fn upsert_waits_until_older_events_are_mapped() {
 }
 
 #[test]
-fn lock_stays_with_its_request_whoever_arrives() {
+fn granted_lock_is_kept_when_an_older_event_arrives() {
     let six = upsert("6");
-    let mut conflicts = in_hand(&[(2, &six)]);
+    let mut conflicts = mapped(&[(2, &six)]);
     assert_eq!(conflicts.try_lock(2, six.clone()), LockResult::Granted);
     conflicts.register(1);
 
@@ -133,9 +135,9 @@ fn lock_stays_with_its_request_whoever_arrives() {
 }
 
 #[test]
-fn event_that_is_ready_keeps_its_place_from_younger_ones_only() {
+fn ready_event_yields_to_older_events_only() {
     let red = tags(&["red"]);
-    let mut conflicts = in_hand(&[(1, &red), (2, &red), (3, &red)]);
+    let mut conflicts = mapped(&[(1, &red), (2, &red), (3, &red)]);
     conflicts.try_lock(2, red.clone());
     conflicts.try_lock(3, red.clone());
     conflicts.remove(2);
@@ -147,7 +149,7 @@ fn event_that_is_ready_keeps_its_place_from_younger_ones_only() {
 }
 
 #[test]
-fn events_beyond_the_bound_are_turned_away() {
+fn events_beyond_the_limit_are_rejected() {
     let red = tags(&["red"]);
     let mut conflicts = Conflicts::new(10, 4);
     let results: Vec<LockResult> = (1..6).map(|seq| conflicts.try_lock(seq, red.clone())).collect();
@@ -161,7 +163,7 @@ fn events_beyond_the_bound_are_turned_away() {
     assert_eq!(conflicts.try_lock(7, red), LockResult::Granted);
 }
 
-/// Requests of an event: the tags and the internal_id of each, from few.
+/// Requests of an event: the tags and the internal_id of each, out of few values.
 type Plan = Vec<(Vec<u8>, Option<u8>)>;
 
 fn plans() -> impl Strategy<Value = Vec<Plan>> {
@@ -178,24 +180,25 @@ fn request((tags, upsert): &(Vec<u8>, Option<u8>)) -> LockRequest {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Stage {
-    Away,
+    InStore,
     Unmapped,
-    Asking,
-    Flying,
+    Acquiring,
+    InFlight,
     Waiting,
     Done,
 }
 
-/// Delivery, in one thread: chance says who makes the next step, and how it ends.
+/// Delivery in one thread. Random numbers choose the event that takes the next step, and how it
+/// ends.
 struct World {
     conflicts: Conflicts,
     requests: Vec<Vec<LockRequest>>,
     stages: Vec<Stage>,
     next: Vec<usize>,
-    /// Whether the store has what the mapping made of the event.
+    /// True if the store has the event's requests.
     is_planned: Vec<bool>,
     known: BTreeSet<RecordKey>,
-    made: Vec<(RecordKey, Seq)>,
+    upserted: Vec<(RecordKey, Seq)>,
 }
 
 impl World {
@@ -206,11 +209,11 @@ impl World {
         World {
             conflicts: Conflicts::new(6, 1_000),
             requests,
-            stages: vec![Stage::Away; count],
+            stages: vec![Stage::InStore; count],
             next: vec![0; count],
             is_planned: vec![false; count],
             known: BTreeSet::new(),
-            made: Vec::new(),
+            upserted: Vec::new(),
         }
     }
 
@@ -223,10 +226,10 @@ impl World {
         left.iter().filter_map(|request| request.upsert).collect()
     }
 
-    /// The event in the store that has this upsert before this one.
+    /// Finds an earlier event in the store with this upsert.
     fn earlier(&self, event: usize, upsert: RecordKey) -> Option<EarlierUpsert> {
         let is_earlier = |at: &usize| {
-            self.stages[*at] == Stage::Away
+            self.stages[*at] == Stage::InStore
                 && self.is_planned[*at]
                 && self.upserts(*at).contains(&upsert)
         };
@@ -238,32 +241,32 @@ impl World {
     fn step(&mut self, event: usize, chance: u8) {
         let seq = event as Seq;
         match self.stages[event] {
-            Stage::Away => {
+            Stage::InStore => {
                 self.conflicts.register(seq);
                 self.stages[event] = Stage::Unmapped;
             }
             Stage::Unmapped => {
                 self.conflicts.set_upserts(seq, &self.upserts(event));
-                self.stages[event] = Stage::Asking;
+                self.stages[event] = Stage::Acquiring;
             }
-            Stage::Asking => self.ask(event),
-            Stage::Flying if chance.is_multiple_of(4) => self.leave(event),
-            Stage::Flying => self.succeed(event),
+            Stage::Acquiring => self.acquire(event),
+            Stage::InFlight if chance.is_multiple_of(4) => self.leave(event),
+            Stage::InFlight => self.succeed(event),
             Stage::Waiting | Stage::Done => {}
         }
     }
 
-    fn ask(&mut self, event: usize) {
+    fn acquire(&mut self, event: usize) {
         let mut acquisition = Acquisition::new(event as Seq, self.request(event));
         let mut step = acquisition.begin(&mut self.conflicts);
         if let AcquisitionStep::AskStore(upsert) = step {
             let earlier = self.earlier(event, upsert);
-            step = acquisition.go_on(&mut self.conflicts, earlier);
+            step = acquisition.continue_with(&mut self.conflicts, earlier);
         }
         match step {
             AcquisitionStep::Done(Turn::Granted) => {
                 self.is_planned[event] = true;
-                self.stages[event] = Stage::Flying;
+                self.stages[event] = Stage::InFlight;
             }
             AcquisitionStep::Done(Turn::Blocked) => self.stages[event] = Stage::Waiting,
             AcquisitionStep::Done(Turn::Behind(..)) => {
@@ -275,46 +278,50 @@ impl World {
     }
 
     fn leave(&mut self, event: usize) {
-        self.stages[event] = Stage::Away;
+        self.stages[event] = Stage::InStore;
         self.conflicts.remove(event as Seq);
     }
 
     fn succeed(&mut self, event: usize) {
         let request = self.request(event);
         self.known.extend(&request.names);
-        self.made.extend(request.upsert.map(|name| (name, event as Seq)));
+        self.upserted.extend(request.upsert.map(|name| (name, event as Seq)));
         self.next[event] += 1;
         self.conflicts.mark_sent(event as Seq);
         self.conflicts.set_upserts(event as Seq, &self.upserts(event));
-        self.stages[event] = Stage::Asking;
+        self.stages[event] = Stage::Acquiring;
         if self.next[event] == self.requests[event].len() {
             self.leave(event);
             self.stages[event] = Stage::Done;
         }
     }
 
-    /// Who is ready asks again. Who is not waits for somebody in hand.
+    /// Lets ready events try again, and checks that each of the others waits for a claimed event.
     fn wake(&mut self) {
         for seq in ready(&mut self.conflicts) {
-            self.stages[usize::try_from(seq).unwrap()] = Stage::Asking;
+            self.stages[usize::try_from(seq).unwrap()] = Stage::Acquiring;
         }
         for event in 0..self.stages.len() {
             if self.stages[event] == Stage::Waiting {
                 let blocked_by = self.conflicts.blocked_by(event as Seq);
                 let (BlockedBy::Upsert { event: by, .. }
                 | BlockedBy::Unmapped { event: by }
-                | BlockedBy::Key { event: by, .. }) = blocked_by.expect("it waits for somebody");
+                | BlockedBy::Key { event: by, .. }) = blocked_by.expect("it waits for an event");
                 let stage = self.stages[usize::try_from(by).unwrap()];
-                assert!(!matches!(stage, Stage::Away | Stage::Done), "{blocked_by:?}: {stage:?}");
+                assert!(
+                    !matches!(stage, Stage::InStore | Stage::Done),
+                    "{blocked_by:?}: {stage:?}"
+                );
             }
         }
     }
 
-    /// Nothing new is named twice at once, and no upsert made twice at once.
+    /// Returns whether no two requests in flight share a new key or an upsert.
     fn is_exclusive(&self) -> bool {
         let mut seen = BTreeSet::new();
-        let flying = (0..self.stages.len()).filter(|event| self.stages[*event] == Stage::Flying);
-        flying
+        let in_flight = |event: &usize| self.stages[*event] == Stage::InFlight;
+        (0..self.stages.len())
+            .filter(in_flight)
             .flat_map(|event| self.request(event).keys().collect::<Vec<_>>())
             .all(|key| self.known.contains(&key) || seen.insert(key))
     }
@@ -322,7 +329,7 @@ impl World {
 
 proptest! {
     #[test]
-    fn nothing_is_named_twice_at_once_and_everything_comes_to_its_end(
+    fn new_records_are_exclusive_and_all_events_are_delivered(
         plans in plans(),
         steps in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..200),
     ) {
@@ -333,7 +340,7 @@ proptest! {
             world.wake();
             prop_assert!(world.is_exclusive());
         }
-        // Whatever happened: if nothing fails from now on, all come through.
+        // Whatever happened: if nothing fails from now on, all events are delivered.
         for _ in 0..100 * plans.len() {
             for event in 0..plans.len() {
                 world.step(event, 1);
@@ -348,7 +355,7 @@ proptest! {
     }
 
     #[test]
-    fn upserts_of_events_that_come_in_order_are_made_in_order(
+    fn upserts_are_sent_in_order_of_receipt(
         plans in plans(),
         steps in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..300),
     ) {
@@ -363,9 +370,9 @@ proptest! {
         }
 
         let mut last = BTreeMap::new();
-        for (name, seq) in &world.made {
+        for (name, seq) in &world.upserted {
             let before = last.insert(*name, *seq);
-            prop_assert!(before <= Some(*seq), "{:?}", world.made);
+            prop_assert!(before <= Some(*seq), "{:?}", world.upserted);
         }
     }
 }

@@ -1,30 +1,31 @@
-//! Upserts of one record go out one by one, in the order in which their events were received. Pure.
+//! The order of upserts: those of one record are sent one by one, in order of receipt of their
+//! events. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::seq::Seq;
 use crate::event::RecordKey;
 
-/// For each record, the events in hand that have an upsert of it still to make, in order of receipt. An event
-/// may make its upsert if it is the first of them.
-///
-/// An event that is not mapped yet may turn out to have any upsert, so it counts as a member of every such set
-/// until `set_upserts` says which ones it has.
-///
-/// An upsert is still to be made until it is recorded in the store, not just until Savio has answered: whoever
-/// is the first here and then reads the store finds nothing there that was done already.
+/// For each record, the claimed events that have still to upsert it, in order of receipt. The first
+/// of them may make its upsert.
+// An event that is not mapped yet may turn out to have any upsert, so it counts as a member of
+// every such set until `set_upserts` names those that it has.
+//
+// An upsert stays pending until it is recorded in the store, not just until Savio has answered: an
+// event that is the first here and then reads the store must not find an upsert there that is done
+// already.
 #[derive(Debug, Clone, Default)]
 #[cfg_attr(test, derive(Hash))]
 pub(super) struct UpsertOrder {
     pending: BTreeMap<RecordKey, BTreeSet<Seq>>,
-    /// The keys under which each event is in `pending`.
+    /// The keys for which each event is in `pending`.
     keys: BTreeMap<Seq, Vec<RecordKey>>,
     unmapped: BTreeSet<Seq>,
     /// Events that are the first for their key, and wait only until older ones are mapped.
     waiting_for_mapping: BTreeSet<Seq>,
 }
 
-/// An older event in hand that goes first.
+/// An older claimed event that goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EarlierEvent {
     Upserts(Seq),
@@ -32,14 +33,17 @@ pub(super) enum EarlierEvent {
 }
 
 impl UpsertOrder {
-    /// An event is in hand, and not mapped yet.
+    /// Registers a claimed event that is not mapped yet.
     pub(super) fn register(&mut self, seq: Seq) {
+        // A second registration does not make a mapped event unmapped, which would block all
+        // younger upserts.
         if !self.keys.contains_key(&seq) {
             self.unmapped.insert(seq);
         }
     }
 
-    /// The event is mapped, and has these upserts still to make. Returns events that may be the first now.
+    /// Sets the upserts that a mapped event has still to make. Returns the events that this may
+    /// unblock.
     pub(super) fn set_upserts(&mut self, seq: Seq, upserts: &[RecordKey]) -> Vec<Seq> {
         let mut keys = upserts.to_vec();
         keys.sort_unstable();
@@ -54,7 +58,7 @@ impl UpsertOrder {
         candidates
     }
 
-    /// The event is not in hand any more. Returns events that may be the first now.
+    /// Removes an event. Returns the events that this may unblock.
     pub(super) fn remove(&mut self, seq: Seq) -> Vec<Seq> {
         self.waiting_for_mapping.remove(&seq);
         let keys = self.keys.remove(&seq).unwrap_or_default();
@@ -63,7 +67,7 @@ impl UpsertOrder {
         candidates
     }
 
-    /// Which event goes before this one's upsert; none: this one may go.
+    /// Returns the event that goes before this one's upsert; none if this one may go.
     pub(super) fn earlier(&self, seq: Seq, key: RecordKey) -> Option<EarlierEvent> {
         let first = self.pending.get(&key).and_then(BTreeSet::first).copied();
         let unmapped = self.unmapped.first().copied();
@@ -74,7 +78,7 @@ impl UpsertOrder {
             .or(unmapped.filter(is_older).map(EarlierEvent::Unmapped))
     }
 
-    /// Has the event returned as a candidate once all older ones are mapped.
+    /// Makes the event a candidate once all older ones are mapped.
     pub(super) fn wait_for_mapping(&mut self, seq: Seq) {
         self.waiting_for_mapping.insert(seq);
     }
@@ -101,11 +105,14 @@ impl UpsertOrder {
         candidates
     }
 
-    /// The event is mapped, or gone: those that waited only for that may go.
+    /// Notes that the event is mapped or removed. Returns the events that waited only for that.
     fn mapped(&mut self, seq: Seq) -> BTreeSet<Seq> {
         if !self.unmapped.remove(&seq) {
             return BTreeSet::new();
         }
+        // The events before the first unmapped one wait no longer, the others still do. Kept apart
+        // from `pending`, they are checked once, and not each time that any of the older events is
+        // mapped.
         match self.unmapped.first() {
             None => std::mem::take(&mut self.waiting_for_mapping),
             Some(first) => {
@@ -135,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn first_event_of_a_key_may_go_and_the_next_one_once_it_is_done() {
+    fn next_event_of_a_key_is_unblocked_when_the_first_is_done() {
         let six = company("6");
         let mut order = order(&[(3, &[six]), (1, &[six]), (2, &[six])]);
 
@@ -155,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn event_with_two_upserts_of_one_record_goes_first_until_both_are_done() {
+    fn repeated_upsert_blocks_others_until_both_are_done() {
         let (six, seven) = (company("6"), company("7"));
         let mut order = order(&[(1, &[six, seven, six]), (2, &[six])]);
 
@@ -165,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn older_event_that_is_not_mapped_goes_before_every_upsert() {
+    fn older_unmapped_event_blocks_every_upsert() {
         let six = company("6");
         let mut order = order(&[(3, &[six]), (5, &[six])]);
         order.register(2);
@@ -179,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn event_that_leaves_unmapped_is_waited_for_no_more() {
+    fn removed_unmapped_event_blocks_no_more() {
         let six = company("6");
         let mut order = order(&[(2, &[six])]);
         order.register(1);

@@ -1,4 +1,5 @@
-//! The feature requests of a destination as they were listed last, and what became of titles since.
+//! The titles of a destination's feature requests, as last listed, and those that this process has
+//! sent since.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,23 +9,25 @@ use jiff::Timestamp;
 use super::title_key::TitleNormalizer;
 use crate::mapping::LinkMode;
 
-/// A title that was found counts so long, and one that was not found so long.
+/// Time for which a list answers a lookup that finds a title, and one that finds none.
+// A found title is rarely wrong: feature requests are seldom removed or renamed. A missing one may
+// be created in Savio at any time, and the event would create a second one.
 const FOUND_FOR: Duration = Duration::from_mins(10);
 const MISSED_FOR: Duration = Duration::from_secs(30);
 
-/// After a list could not be had, nobody asks for so long.
+/// Time after a failed list in which it is not requested again.
 const FAILED_FOR: Duration = Duration::from_secs(30);
 
-/// How many titles of our own are remembered.
-const OWN_MAX: usize = 10_000;
+/// Number of titles that are remembered from this process's own requests.
+const PENDING_MAX: usize = 10_000;
 
 pub(super) struct TitleIndex {
-    spelling: TitleNormalizer,
+    normalizer: TitleNormalizer,
     listed_at: Option<Timestamp>,
-    /// The stored spelling of each title, by its key.
+    /// Titles as Savio has them, by key.
     stored: HashMap<String, String>,
-    /// What this process sends: the first spelling is that of all which follow.
-    own: HashMap<String, PendingTitle>,
+    /// Titles that this process sends, by key. The first spelling is used for all later ones.
+    pending: HashMap<String, PendingTitle>,
     failed: Option<Failed>,
 }
 
@@ -36,19 +39,19 @@ struct Failed {
 
 struct PendingTitle {
     title: String,
-    /// When Savio took it; none while it is only on its way.
-    taken_at: Option<Timestamp>,
+    /// Time at which Savio accepted a request with it; none before.
+    confirmed_at: Option<Timestamp>,
 }
 
-/// What is known of a title.
+/// Result of a lookup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum TitleMatch {
     /// The spelling to send.
-    Spelled(String),
-    Nowhere,
+    Found(String),
+    NotFound,
     /// The list has to be read first.
     Stale,
-    /// The list could not be had just now.
+    /// Reading the list failed a short time before.
     Failed {
         until: Timestamp,
         reason: String,
@@ -58,29 +61,32 @@ pub(super) enum TitleMatch {
 impl TitleIndex {
     pub(super) fn new() -> TitleIndex {
         TitleIndex {
-            spelling: TitleNormalizer::new(),
+            normalizer: TitleNormalizer::new(),
             listed_at: None,
             stored: HashMap::new(),
-            own: HashMap::new(),
+            pending: HashMap::new(),
             failed: None,
         }
     }
 
     pub(super) fn look_up(&self, title: &str, existing: LinkMode, now: Timestamp) -> TitleMatch {
-        let key = self.spelling.key(title);
-        let own = self.own.get(&key).filter(|own| match existing {
+        let key = self.normalizer.key(title);
+        let pending = self.pending.get(&key).filter(|pending| match existing {
+            // A title that is only being sent lends its spelling, so that two events do not create
+            // two feature requests.
             LinkMode::Prefer => true,
-            LinkMode::Only => own.taken_at.is_some(),
+            LinkMode::Only => pending.confirmed_at.is_some(),
         });
-        let found = self.stored.get(&key).or(own.map(|own| &own.title)).filter(|_| !key.is_empty());
-        // What is later than now is by a clock that was set back since: it counts no more.
+        let found = self.stored.get(&key).or(pending.map(|pending| &pending.title));
+        let found = found.filter(|_| !key.is_empty());
+        // A time in the future is from before the clock was set back: such a list does not count.
         let is_fresh = |span: Duration| {
             let age = self.listed_at.map(|at| Duration::try_from(now.duration_since(at)));
             age.is_some_and(|age| age.is_ok_and(|age| age < span))
         };
         match (found, &self.failed) {
-            (Some(stored), _) if is_fresh(FOUND_FOR) => TitleMatch::Spelled(stored.clone()),
-            (None, _) if is_fresh(MISSED_FOR) => TitleMatch::Nowhere,
+            (Some(stored), _) if is_fresh(FOUND_FOR) => TitleMatch::Found(stored.clone()),
+            (None, _) if is_fresh(MISSED_FOR) => TitleMatch::NotFound,
             (_, Some(failed)) if failed.at <= now && failed.until > now => {
                 TitleMatch::Failed { until: failed.until, reason: failed.reason.clone() }
             }
@@ -88,34 +94,38 @@ impl TitleIndex {
         }
     }
 
-    /// The title goes out, so that all which are like it have its spelling.
-    pub(super) fn promise(&mut self, title: &str) {
-        let key = self.spelling.key(title);
-        if !key.is_empty() && !self.stored.contains_key(&key) && self.own.len() < OWN_MAX {
-            let own = PendingTitle { title: title.to_owned(), taken_at: None };
-            self.own.entry(key).or_insert(own);
+    /// Adds a title that is about to be sent. Equal titles take its spelling from then on.
+    pub(super) fn add_pending(&mut self, title: &str) {
+        let key = self.normalizer.key(title);
+        if !key.is_empty() && !self.stored.contains_key(&key) && self.pending.len() < PENDING_MAX {
+            let pending = PendingTitle { title: title.to_owned(), confirmed_at: None };
+            self.pending.entry(key).or_insert(pending);
         }
     }
 
-    /// Savio took a request with this title: it is there from now on.
-    pub(super) fn taken(&mut self, title: &str, now: Timestamp) {
-        self.promise(title);
-        if let Some(own) = self.own.get_mut(&self.spelling.key(title)) {
-            own.taken_at = Some(now);
+    /// Notes that Savio accepted a request with this title.
+    pub(super) fn confirm(&mut self, title: &str, now: Timestamp) {
+        self.add_pending(title);
+        if let Some(pending) = self.pending.get_mut(&self.normalizer.key(title)) {
+            pending.confirmed_at = Some(now);
         }
     }
 
-    /// All titles, as they were listed from `begun_at` on. Of several with one key the first counts.
+    /// Replaces the list, whose reading began at `begun_at`. Of several titles with one key, the
+    /// first counts.
     pub(super) fn replace(&mut self, titles: Vec<String>, (begun_at, now): (Timestamp, Timestamp)) {
         self.stored.clear();
         for title in titles {
-            self.stored.entry(self.spelling.key(&title)).or_insert(title);
+            self.stored.entry(self.normalizer.key(&title)).or_insert(title);
         }
-        // What was taken before is in the list, or somebody removed it.
+        // A title that was confirmed before the reading began is in the list, or was removed in
+        // Savio since.
         let stored = &self.stored;
-        self.own.retain(|key, own| {
-            own.taken_at = own.taken_at.map(|at| at.min(now));
-            !stored.contains_key(key) && own.taken_at.is_none_or(|at| at >= begun_at)
+        self.pending.retain(|key, pending| {
+            // A time in the future, from before the clock was set back, would keep the title for
+            // ever.
+            pending.confirmed_at = pending.confirmed_at.map(|at| at.min(now));
+            !stored.contains_key(key) && pending.confirmed_at.is_none_or(|at| at >= begun_at)
         });
         self.listed_at = Some(now);
         self.failed = None;
@@ -141,55 +151,52 @@ mod tests {
         list
     }
 
-    fn spelled(title: &str) -> TitleMatch {
-        TitleMatch::Spelled(title.to_owned())
+    fn found(title: &str) -> TitleMatch {
+        TitleMatch::Found(title.to_owned())
     }
 
     #[test]
-    fn a_list_serves_for_a_while_and_a_miss_for_less() {
+    fn found_title_is_cached_longer_than_a_missing_one() {
         let list = listed(&["Dark mode"]);
 
         let look = |title, seconds| list.look_up(title, LinkMode::Only, at(seconds));
 
-        assert_eq!(look("dark-mode", 599), spelled("Dark mode"));
+        assert_eq!(look("dark-mode", 599), found("Dark mode"));
         assert_eq!(look("dark-mode", 600), TitleMatch::Stale);
         assert_eq!(
             (look("Other", 29), look("Other", 30)),
-            (TitleMatch::Nowhere, TitleMatch::Stale)
+            (TitleMatch::NotFound, TitleMatch::Stale)
         );
-        assert_eq!(look("?!", 0), TitleMatch::Nowhere);
+        assert_eq!(look("?!", 0), TitleMatch::NotFound);
     }
 
     #[test]
-    fn a_title_on_its_way_lends_its_spelling_and_is_not_there_yet() {
+    fn pending_title_lends_its_spelling_but_does_not_exist_yet() {
         let mut list = listed(&[]);
 
-        list.promise("Dark mode");
-        list.promise("DARK MODE");
+        list.add_pending("Dark mode");
+        list.add_pending("DARK MODE");
 
-        assert_eq!(list.look_up("dark mode!", LinkMode::Prefer, at(1)), spelled("Dark mode"));
-        assert_eq!(list.look_up("dark mode!", LinkMode::Only, at(1)), TitleMatch::Nowhere);
-        list.taken("Dark mode", at(2));
-        assert_eq!(list.look_up("dark mode!", LinkMode::Only, at(3)), spelled("Dark mode"));
+        assert_eq!(list.look_up("dark mode!", LinkMode::Prefer, at(1)), found("Dark mode"));
+        assert_eq!(list.look_up("dark mode!", LinkMode::Only, at(1)), TitleMatch::NotFound);
+        list.confirm("Dark mode", at(2));
+        assert_eq!(list.look_up("dark mode!", LinkMode::Only, at(3)), found("Dark mode"));
     }
 
     #[test]
-    fn what_a_newer_list_lacks_is_gone() {
+    fn title_missing_in_a_newer_list_is_dropped() {
         let mut list = listed(&[]);
-        list.taken("Before", at(2));
-        list.taken("Meanwhile", at(5));
+        list.confirm("Before", at(2));
+        list.confirm("Meanwhile", at(5));
 
         list.replace(Vec::new(), (at(4), at(6)));
 
         let look = |title| list.look_up(title, LinkMode::Only, at(7));
-        assert_eq!(
-            (look("before"), look("meanwhile")),
-            (TitleMatch::Nowhere, spelled("Meanwhile"))
-        );
+        assert_eq!((look("before"), look("meanwhile")), (TitleMatch::NotFound, found("Meanwhile")));
     }
 
     #[test]
-    fn a_clock_that_is_set_back_makes_the_list_no_longer_valid() {
+    fn list_does_not_outlive_a_clock_set_back() {
         let mut list = listed(&["Dark mode"]);
         let look =
             |list: &TitleIndex, title, seconds| list.look_up(title, LinkMode::Only, at(seconds));
@@ -199,15 +206,15 @@ mod tests {
         list.fail("savio answered 503".to_owned(), at(0));
         assert_eq!(look(&list, "Other", -86_400), TitleMatch::Stale);
 
-        list.taken("Meanwhile", at(5));
+        list.confirm("Meanwhile", at(5));
         list.replace(Vec::new(), (at(-90), at(-80)));
-        assert_eq!(look(&list, "meanwhile", -79), spelled("Meanwhile"));
+        assert_eq!(look(&list, "meanwhile", -79), found("Meanwhile"));
         list.replace(Vec::new(), (at(-60), at(-50)));
-        assert_eq!(look(&list, "meanwhile", -49), TitleMatch::Nowhere);
+        assert_eq!(look(&list, "meanwhile", -49), TitleMatch::NotFound);
     }
 
     #[test]
-    fn a_list_that_cannot_be_had_is_not_asked_for_at_once() {
+    fn failed_list_is_not_requested_again_at_once() {
         let mut list = TitleIndex::new();
 
         list.fail("savio answered 503".to_owned(), at(0));

@@ -1,12 +1,14 @@
-//! Whether two titles are the same but for how they are written: pure.
+//! Keys that are equal for titles that differ only in spelling. Pure.
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 use regex::Regex;
 
-/// Punctuation, space and what cannot be seen. Signs that tell titles apart stay, such as C++ and C#.
+/// Punctuation, white space, and control, format and variation characters, which keys leave out.
+// Signs that distinguish titles stay: `#` in C#, and symbols, which are no punctuation, such as the
+// plus signs in C++.
 const IGNORED: &str = r"[\p{P}\p{Z}\p{Cc}\p{Cf}\x{fe0e}\x{fe0f}&&[^#%&@*]]+";
 
-const SIMPLER_MAX: usize = 8;
+const FOLDS_MAX: usize = 8;
 
 pub(super) struct TitleNormalizer {
     ignored: Regex,
@@ -17,25 +19,29 @@ impl TitleNormalizer {
         TitleNormalizer { ignored: Regex::new(IGNORED).expect("it is tested to be one") }
     }
 
-    /// Equal for titles that differ in case, punctuation, white space or the form of their
-    /// characters. Empty where nothing else is there.
+    /// Returns a key that is equal for titles that differ in case, punctuation, white space or
+    /// Unicode form. It is empty for a title that has nothing else.
     pub(super) fn key(&self, title: &str) -> String {
-        let mut key = self.simpler(title);
-        // What is left may be composed anew, and ẞ is ß only then: nearly always once is enough.
-        for _ in 0..SIMPLER_MAX {
-            let simpler = self.simpler(&key);
-            if simpler == key {
+        let mut key = self.fold_once(title);
+        // Characters that meet once others are removed may compose anew, and ẞ becomes ß and then
+        // ss. Once is nearly always enough.
+        for _ in 0..FOLDS_MAX {
+            let folded = self.fold_once(&key);
+            if folded == key {
                 break;
             }
-            key = simpler;
+            key = folded;
         }
         key
     }
 
-    fn simpler(&self, title: &str) -> String {
+    fn fold_once(&self, title: &str) -> String {
+        // NFKC rather than NFC: full-width letters and ligatures are compatible with plain ones,
+        // not equal.
         let composing = ComposingNormalizerBorrowed::new_nfkc();
         let plain = composing.normalize(title);
-        // By way of capitals, so that ß is ss, and by single characters, so that no sigma is a final one.
+        // To upper case first, so that ß is ss, and to lower case by single characters, so that no
+        // sigma is a final one.
         let folded: String = plain.to_uppercase().chars().flat_map(char::to_lowercase).collect();
         let folded = composing.normalize(&folded);
         self.ignored.replace_all(&folded, "").into_owned()
@@ -53,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_title_may_be_written_in_many_ways() {
+    fn equal_titles_in_many_spellings_have_one_key() {
         let check = |one: &str, other: &str| assert_eq!(key(one), key(other), "{one} {other}");
         check("Dark mode", "  dark-mode! ");
         check("Single sign-on (SSO)", "single  sign on – SSO");
@@ -68,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn other_titles_stay_others() {
+    fn different_titles_have_different_keys() {
         let check = |one: &str, other: &str| assert_ne!(key(one), key(other), "{one} {other}");
         check("Support C++", "Support C");
         check("Support C#", "Support C");
@@ -78,13 +84,13 @@ mod tests {
     }
 
     #[test]
-    fn a_title_of_nothing_has_no_key() {
+    fn title_of_punctuation_has_an_empty_key() {
         assert_eq!(key(" ?!\u{200b} "), "");
     }
 
     proptest! {
         #[test]
-        fn case_and_white_space_make_no_difference(title in "\\PC{0,40}") {
+        fn key_ignores_case_and_white_space(title in "\\PC{0,40}") {
             let spelling = TitleNormalizer::new();
             let key = spelling.key(&title);
             prop_assert_eq!(&spelling.key(&title.to_uppercase()), &key);
@@ -92,7 +98,7 @@ mod tests {
         }
 
         #[test]
-        fn a_key_is_its_own_key(title in "\\PC{0,40}") {
+        fn key_of_a_key_is_the_same(title in "\\PC{0,40}") {
             let spelling = TitleNormalizer::new();
             let key = spelling.key(&title);
             prop_assert_eq!(spelling.key(&key), key);

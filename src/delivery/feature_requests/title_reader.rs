@@ -1,4 +1,5 @@
-//! Reads the titles of all feature requests, each page through the gate, as any request goes.
+//! Reads the titles of all feature requests, page by page. Each page passes the gate like any other
+//! request.
 
 use jiff::Timestamp;
 
@@ -8,7 +9,7 @@ use crate::delivery::persisted_gate::PersistedGate;
 use crate::savio::{Client, Error, FeatureRequestQuery};
 use crate::store::NextStep;
 
-/// At 25 a page, 50,000 feature requests.
+/// Number of pages after which reading stops. At 25 a page, they hold 50,000 feature requests.
 const PAGES_MAX: usize = 2_000;
 
 pub(in crate::delivery) struct TitleReader<'a> {
@@ -18,7 +19,8 @@ pub(in crate::delivery) struct TitleReader<'a> {
 }
 
 impl TitleReader<'_> {
-    /// All titles, or why Savio does not list them; the outer error: no request may go now.
+    /// Returns all titles, or the error of the list. The outer error is a wait while the gate is
+    /// closed.
     pub(super) async fn titles(&self) -> Result<Result<Vec<String>, Error>, NextStep> {
         let client = self.client.as_ref().map_err(|reason| self.wait(reason.clone()))?;
         let mut pages = client.feature_requests(&FeatureRequestQuery::default()).at_most(PAGES_MAX);
@@ -44,8 +46,7 @@ impl TitleReader<'_> {
         NextStep::Wait { until: self.now(), reason }
     }
 
-    /// Tells the gate what a page says of the destination. A refusal is of this list alone: the requests will show
-    /// whether the token works.
+    /// Updates the gate by the answer to a page.
     async fn note_page<T>(&self, page: &Result<Option<T>, Error>) {
         let now = self.now();
         let signal = match page {
@@ -55,6 +56,8 @@ impl TitleReader<'_> {
                 let until = until.and_then(|wait| now.saturating_add(wait).ok());
                 Signal::Failing { hold_back_until: until }
             }
+            // No page was requested, or this list was refused. Whether the token works at all, the
+            // event's requests will show.
             Ok(None) | Err(_) => {
                 self.gate.return_slot(now);
                 return;

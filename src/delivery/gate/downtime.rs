@@ -1,11 +1,14 @@
-//! When a destination could not be tried, so that no event grows old in that time.
+//! The times in which nothing could be sent to a destination. They do not count towards
+//! `give_up_after`.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Older ones are put together, which is exact for all events but those queued between them.
+/// Number of spans that are kept; the two oldest are merged beyond it.
+// Merging keeps the sum, and thus is exact for all events except those whose first attempt was
+// between the two.
 const SPANS_MAX: usize = 64;
 
 /// Spans of time, oldest first, without overlap; the last one may end in the future.
@@ -20,8 +23,8 @@ struct DowntimeSpan {
 }
 
 impl Downtime {
-    /// From `now` on it stands still until then, or it goes, whatever was said before.
-    pub(super) fn turn(&mut self, now: Timestamp, until: Option<Timestamp>) {
+    /// Replaces what was foreseen from `now` on: downtime until then, or none.
+    pub(super) fn set(&mut self, now: Timestamp, until: Option<Timestamp>) {
         if let Some(last) = self.0.last_mut() {
             last.until = last.until.min(now);
         }
@@ -34,15 +37,17 @@ impl Downtime {
         if self.0.len() > SPANS_MAX {
             let oldest = self.0.remove(0);
             let next = &mut self.0[0];
+            // Moved next to the later one, so that the spans stay sorted and without overlap.
             next.from = next.from.saturating_sub(oldest.length()).unwrap_or(next.from);
         }
     }
 
-    /// Whether the last one begins later than now, because the clock was set back.
+    /// Returns whether the last span begins in the future because the clock was set back.
     pub(super) fn begins_after(&self, now: Timestamp) -> bool {
         self.0.last().is_some_and(|span| span.from > now)
     }
 
+    /// Returns the total downtime between the two times.
     pub(super) fn between(&self, since: Timestamp, now: Timestamp) -> Duration {
         let within = |span: &DowntimeSpan| DowntimeSpan {
             from: span.from.max(since),
@@ -68,18 +73,19 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + seconds).unwrap()
     }
 
-    /// Where it stands still and until when, at each turn.
-    fn check(turns: &[(i64, Option<i64>)], (since, now): (i64, i64), seconds: u64) {
-        let mut standstill = Downtime::default();
-        for (turn, until) in turns {
-            standstill.turn(at(*turn), until.map(at));
+    /// Checks the downtime between two times after these changes: the time of each, and the end of
+    /// downtime from then on.
+    fn check(changes: &[(i64, Option<i64>)], (since, now): (i64, i64), seconds: u64) {
+        let mut downtime = Downtime::default();
+        for (at_second, until) in changes {
+            downtime.set(at(*at_second), until.map(at));
         }
-        let still = standstill.between(at(since), at(now));
-        assert_eq!(still, Duration::from_secs(seconds), "{turns:?}");
+        let total = downtime.between(at(since), at(now));
+        assert_eq!(total, Duration::from_secs(seconds), "{changes:?}");
     }
 
     #[test]
-    fn time_within_a_standstill_is_told_from_time_outside() {
+    fn downtime_is_summed_between_two_times() {
         check(&[], (0, 100), 0);
         check(&[(10, Some(30))], (0, 100), 20);
         check(&[(10, Some(30))], (20, 25), 5);
@@ -88,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_turn_replaces_what_was_foreseen() {
+    fn later_change_replaces_foreseen_downtime() {
         check(&[(10, Some(1_000)), (20, None)], (0, 100), 10);
         check(&[(10, Some(30)), (20, Some(50))], (0, 100), 40);
         check(&[(10, Some(30)), (10, None)], (0, 100), 0);
@@ -97,15 +103,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_sum_is_kept_however_many_spans_there_were(gaps in prop::collection::vec((1_i64..9, 1_i64..9), 0..300)) {
-            let (mut standstill, mut now, mut sum) = (Downtime::default(), 0, 0);
-            for (going, still) in gaps {
-                standstill.turn(at(now + going), Some(at(now + going + still)));
-                now += going + still;
-                sum += still;
+        fn merged_spans_keep_the_total_downtime(gaps in prop::collection::vec((1_i64..9, 1_i64..9), 0..300)) {
+            let (mut downtime, mut now, mut sum) = (Downtime::default(), 0, 0);
+            for (up, down) in gaps {
+                downtime.set(at(now + up), Some(at(now + up + down)));
+                now += up + down;
+                sum += down;
             }
-            prop_assert!(standstill.0.len() <= SPANS_MAX);
-            prop_assert_eq!(standstill.between(at(-10_000), at(now)).as_secs(), sum.unsigned_abs());
+            prop_assert!(downtime.0.len() <= SPANS_MAX);
+            prop_assert_eq!(downtime.between(at(-10_000), at(now)).as_secs(), sum.unsigned_abs());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Pauses of a destination: whose they are, and what ends them.
+//! Pauses of a destination, and what ends them.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ pub struct Pause {
 }
 
 impl Pause {
-    /// The next probe, if that may end it.
+    /// The wait for the next probe, if a probe may end the pause.
     pub(super) fn probe(&mut self) -> Option<&mut Wait> {
         match &mut self.ends {
             ResumeOn::Probe(wait) => Some(wait),
@@ -28,9 +28,9 @@ impl Pause {
 #[serde(rename_all = "snake_case")]
 pub(super) enum ResumeOn {
     Person,
-    /// One that passes; the next one is due then.
+    /// A probe that passes; the next one is due at the end of the wait.
     Probe(Wait),
-    /// A start with a token.
+    /// A start of the relay with a token.
     Token,
 }
 
@@ -38,8 +38,8 @@ pub(super) enum ResumeOn {
 #[serde(rename_all = "snake_case")]
 pub enum PausedBy {
     Person,
-    /// What Savio answered: the token or the address is wrong; or the address would get the token in
-    /// clear.
+    /// What Savio answered: the token or the address is wrong; or the address would get the token
+    /// in clear.
     Answer,
     /// There is no token.
     Token,

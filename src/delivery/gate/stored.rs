@@ -1,4 +1,4 @@
-//! The gate as the store has it: older versions read it, and this one reads theirs.
+//! Storage format of the gate, readable by older versions of the relay, and reading theirs.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::downtime::Downtime;
 use super::pause::Pause;
 
+// Flat, with the beginning of each wait in a key of its own, because older versions know only the
+// end. They ignore unknown keys, and missing ones are defaults: so a newer relay can be replaced by
+// an older one without losing a person's pause.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Stored {

@@ -1,4 +1,4 @@
-//! The states of a destination, one after another.
+//! Sequences of signals, and the state of the gate after them.
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).unwrap()
 }
 
-/// A gate after these signals, each at its second.
+/// Returns a gate after these signals, each at its second.
 fn gate(signals: &[(i64, Signal)]) -> Gate {
     let mut gate = Gate::default();
     for (second, signal) in signals {
@@ -31,7 +31,7 @@ fn forbidden(second: i64) -> (i64, Signal) {
     (second, Signal::Forbidden { reason: "savio answered 403".to_owned() })
 }
 
-/// When the gate lets through a request, asked every second.
+/// Returns the seconds at which the gate admits a request, if one is tried every second.
 fn admitted(gate: &mut Gate, seconds: std::ops::Range<i64>) -> Vec<i64> {
     let admits = |second: &i64| gate.admit(at(*second), &Settings::default()).is_ok();
     seconds.filter(admits).collect()
@@ -50,7 +50,7 @@ fn retry_after_holds_back_the_whole_destination() {
 }
 
 #[test]
-fn the_breaker_opens_after_failures_in_a_row() {
+fn breaker_opens_after_five_failures_in_a_row() {
     assert!(is_open(&gate(&[fails(0), fails(1), fails(2), fails(3)]), 4));
     assert!(!is_open(&gate(&[fails(0), fails(1), fails(2), fails(3), fails(4)]), 5));
 
@@ -59,7 +59,7 @@ fn the_breaker_opens_after_failures_in_a_row() {
 }
 
 #[test]
-fn an_open_breaker_lets_one_through_and_closes_when_that_works() {
+fn open_breaker_admits_one_and_closes_on_success() {
     let mut gate = gate(&[fails(0), fails(0), fails(0), fails(0), fails(0)]);
 
     assert_eq!(admitted(&mut gate, 0..60), [30]);
@@ -70,7 +70,7 @@ fn an_open_breaker_lets_one_through_and_closes_when_that_works() {
 }
 
 #[test]
-fn one_that_was_let_through_and_did_not_go_leaves_its_place() {
+fn returned_slot_of_an_open_breaker_admits_another() {
     let mut gate = gate(&[fails(0), fails(0), fails(0), fails(0), fails(0)]);
 
     assert_eq!(admitted(&mut gate, 30..40), [30]);
@@ -80,7 +80,7 @@ fn one_that_was_let_through_and_did_not_go_leaves_its_place() {
 }
 
 #[test]
-fn a_probe_goes_every_minute_and_ends_the_pause() {
+fn probe_is_due_every_minute_and_ends_the_pause() {
     let (mut gate, settings) = (gate(&[wrong(0)]), Settings::default());
     let probes: Vec<i64> = (0..150).filter(|at_| gate.take_probe(at(*at_), &settings)).collect();
 
@@ -91,7 +91,7 @@ fn a_probe_goes_every_minute_and_ends_the_pause() {
 }
 
 #[test]
-fn five_refusals_in_a_row_though_the_token_works_wait_for_a_person() {
+fn five_forbidden_requests_pause_until_a_person_resumes() {
     let four = [forbidden(0), forbidden(1), forbidden(2), forbidden(3)];
     assert!(is_open(&gate(&[&four[..], &[(4, Signal::Healthy), forbidden(5)]].concat()), 6));
 
@@ -102,7 +102,7 @@ fn five_refusals_in_a_row_though_the_token_works_wait_for_a_person() {
 }
 
 #[test]
-fn the_relay_never_lifts_a_persons_pause() {
+fn pause_by_a_person_is_ended_by_a_person_only() {
     let mut gate = gate(&[wrong(0)]);
     gate.stop("by a person", at(1));
 
@@ -118,7 +118,7 @@ fn the_relay_never_lifts_a_persons_pause() {
 }
 
 #[test]
-fn without_a_token_it_waits_for_a_start_with_one() {
+fn missing_token_pauses_until_a_start_with_one() {
     let mut gate = Gate::default();
     gate.begin(Some("SAVIO_API_TOKEN is not set"), at(0));
 
@@ -129,7 +129,7 @@ fn without_a_token_it_waits_for_a_start_with_one() {
 }
 
 #[test]
-fn the_clock_stands_still_while_nothing_can_go() {
+fn age_does_not_grow_during_downtime() {
     let five = [fails(100), fails(100), fails(100), fails(100), fails(100)];
     let cases: [(&[(i64, Signal)], u64); 5] = [
         (&[], 1_000),
@@ -145,7 +145,7 @@ fn the_clock_stands_still_while_nothing_can_go() {
 }
 
 #[test]
-fn requests_go_at_even_distances_and_not_faster() {
+fn rate_spaces_requests_evenly() {
     let settings = Settings { rate: Some("2/s".parse().unwrap()), ..Settings::default() };
     let mut gate = Gate::default();
     let half = |halves: i64| at(0) + jiff::SignedDuration::from_millis(500 * halves);
@@ -159,15 +159,15 @@ fn requests_go_at_even_distances_and_not_faster() {
 
 const DAY: i64 = 86_400;
 
-/// The clock is set back by a day right after the second 10.
+/// Sets the clock back by a day right after second 10.
 fn set_back(mut gate: Gate, settings: &Settings) -> Gate {
     gate.follow(at(10), settings);
-    assert!(gate.follow(at(10 - DAY), settings), "something waits");
+    assert!(gate.follow(at(10 - DAY), settings), "no wait was shortened");
     gate
 }
 
 #[test]
-fn a_clock_that_is_set_back_makes_no_wait_longer() {
+fn clock_set_back_lengthens_no_wait() {
     let settings = Settings::default();
     let five = [fails(10), fails(10), fails(10), fails(10), fails(10)];
 
@@ -191,7 +191,7 @@ fn a_clock_that_is_set_back_makes_no_wait_longer() {
 }
 
 #[test]
-fn a_clock_that_goes_forth_and_back_lets_no_more_through() {
+fn clock_going_forth_and_back_admits_no_more() {
     let settings = Settings { rate: Some("1/m".parse().unwrap()), ..Settings::default() };
     let mut gate = Gate::default();
 
@@ -203,11 +203,12 @@ fn a_clock_that_goes_forth_and_back_lets_no_more_through() {
         admitted += usize::from(gate.admit(at(second), &settings).is_ok());
     }
 
-    assert!(admitted <= 4, "{admitted} in two minutes, one a second before its turn");
+    // At the beginning, and then up to a second before each turn.
+    assert!(admitted <= 4, "{admitted} in two minutes");
 }
 
 #[test]
-fn what_an_older_version_stored_is_bounded_by_the_settings() {
+fn state_of_an_older_version_is_limited_by_the_settings() {
     let settings = Settings { rate: Some("1/m".parse().unwrap()), ..Settings::default() };
     let ahead = at(DAY).to_string();
     let old = serde_json::json!({
@@ -227,7 +228,7 @@ fn what_an_older_version_stored_is_bounded_by_the_settings() {
 }
 
 #[test]
-fn an_older_version_reads_what_this_one_stores() {
+fn stored_state_is_readable_by_an_older_version() {
     let mut gate = gate(&[held_back(0, 60), fails(0), fails(0), fails(0), fails(0), wrong(1)]);
     let settings = Settings { rate: Some("1/m".parse().unwrap()), ..Settings::default() };
     gate.next_send = Some(Wait::new(at(0), at(60)));
@@ -242,7 +243,7 @@ fn an_older_version_reads_what_this_one_stores() {
 }
 
 #[test]
-fn time_stands_still_in_a_pause_though_the_clock_is_set_back() {
+fn clock_set_back_in_a_pause_keeps_the_downtime() {
     let settings = Settings::default();
     let mut gate = gate(&[wrong(10)]);
 
@@ -252,12 +253,12 @@ fn time_stands_still_in_a_pause_though_the_clock_is_set_back() {
 }
 
 #[test]
-fn a_gate_is_the_same_after_it_was_kept() {
+fn stored_gate_is_restored_unchanged() {
     let mut gate = gate(&[fails(0), held_back(1, 60), wrong(2), forbidden(3)]);
     gate.stop("by a person", at(4));
 
-    let kept = serde_json::to_value(&gate).unwrap();
+    let stored = serde_json::to_value(&gate).unwrap();
 
-    assert_eq!(serde_json::from_value::<Gate>(kept).unwrap(), gate);
+    assert_eq!(serde_json::from_value::<Gate>(stored).unwrap(), gate);
     assert_eq!(serde_json::from_str::<Gate>("{}").unwrap(), Gate::default());
 }

@@ -1,4 +1,4 @@
-//! A wait that knows when it began, so that a clock that is set back does not make it longer.
+//! A wait with its beginning, so that a clock that is set back does not make it longer.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub(super) struct Wait {
     #[serde(rename = "due_at")]
     until: Timestamp,
-    /// None in what was stored before this was written down.
+    /// Missing in states that were stored before this field existed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     since: Option<Timestamp>,
 }
@@ -19,7 +19,7 @@ impl Wait {
         Wait { until, since: Some(since) }
     }
 
-    /// As the store has it.
+    /// Restores a stored wait.
     pub(super) fn stored(until: Timestamp, since: Option<Timestamp>) -> Wait {
         Wait { until, since }
     }
@@ -37,9 +37,11 @@ impl Wait {
         self.until = self.until.saturating_sub(by).unwrap_or(self.until);
     }
 
-    /// Keeps the wait as long as it was meant to be, and no longer than `longest`, though the clock was set
-    /// back to before its beginning. Returns whether it changed.
+    /// Limits the wait to its original length if the clock was set back to before its beginning,
+    /// and to `longest`. Returns whether it changed.
     pub(super) fn follow(&mut self, now: Timestamp, longest: Duration) -> bool {
+        // A wait that an older version stored has no beginning. It begins now, and only `longest`
+        // limits it.
         let from = self.since.map_or(now, |since| since.max(now));
         let left = Duration::try_from(self.until.duration_since(from)).unwrap_or_default();
         if self.since.is_some_and(|since| since <= now) && left <= longest {
@@ -67,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_set_back_leaves_a_wait_its_length() {
+    fn clock_set_back_keeps_the_length_of_a_wait() {
         check((Some(100), 130), 100, (130, false));
         check((Some(100), 130), 120, (130, false));
         check((Some(100), 130), 99, (129, true));
@@ -75,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_never_longer_than_the_longest() {
+    fn wait_is_limited_to_the_longest() {
         check((Some(100), 500), 110, (170, true));
         check((Some(100), 500), -110, (-50, true));
         check((None, 130), 120, (130, true));

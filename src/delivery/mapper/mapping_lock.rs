@@ -1,4 +1,5 @@
-//! Maps a suspect with nothing else being mapped: if the process ends, the mark on disk says by which event.
+//! Lets a suspect be mapped while no other event is, so that the mark on disk tells which event
+//! ended the process.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -8,19 +9,21 @@ use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::store::Suspect;
 
-/// So long after its start, and by chance up to so much longer, a process leaves alone each suspect under
-/// whose mark an earlier one died. Others are delivered meanwhile. And where something else ends the process
-/// again and again, no event is marked at the beginning of each short life: with 0 to 2 seconds instead, one
-/// of four loops of 100 kills met an event three times in the few milliseconds in which it was marked.
+/// Time after the start of a process, and random addition to it, in which suspects that ended an
+/// earlier one are not mapped.
+// Others are delivered meanwhile. And where something else ends the process again and again, no
+// event is marked at the beginning of each short life: with 0 to 2 seconds instead, one of four
+// loops of 100 kills met an event three times in the few milliseconds in which it was marked.
 const COOLDOWN_MIN: Duration = Duration::from_secs(5);
 const COOLDOWN_MORE: Duration = Duration::from_secs(5);
 
-/// Who may map now: many at a time, or one suspect. One for all destinations of a process. Whoever comes
-/// first goes first, so that neither waits for ever.
+/// Admits many mappings at a time, or that of one suspect. Shared by all destinations of a process.
+// tokio's lock is fair, first come, first served: suspects and others cannot keep each other
+// waiting for ever.
 #[derive(Debug, Default)]
 pub(in crate::delivery) struct MappingLock {
     lock: RwLock<()>,
-    /// Begins with the first event of the process.
+    /// Starts with the first event of the process.
     cooldown: OnceLock<Cooldown>,
 }
 
@@ -32,13 +35,15 @@ pub(in crate::delivery) struct MappingPermit<'a> {
 }
 
 impl MappingLock {
-    /// How long the event is to be left alone yet.
+    /// Returns for how much longer the event must not be mapped.
     pub(in crate::delivery) fn cooldown(
         &self,
         suspect: Option<Suspect>,
         now: Timestamp,
     ) -> Option<Duration> {
         let cooldown = self.cooldown.get_or_init(|| Cooldown::beginning(now, fastrand::f64()));
+        // Only events during which the process died: all others that a crash made suspects are
+        // mapped at once, one at a time.
         let is_known = suspect.is_some_and(|suspect| suspect.deaths > 0);
         if is_known { cooldown.left(now) } else { None }
     }
@@ -65,8 +70,10 @@ impl Cooldown {
         Cooldown { since: now, started: Instant::now(), length }
     }
 
-    /// By whichever clock says that more time went by: one may have been set back.
+    /// Returns the time that is left.
     fn left(&self, now: Timestamp) -> Option<Duration> {
+        // The clock by which more time has passed counts, since the wall clock may have been set
+        // back.
         let passed = Duration::try_from(now.duration_since(self.since)).unwrap_or_default();
         let passed = passed.max(self.started.elapsed());
         self.length.checked_sub(passed).filter(|left| !left.is_zero())
@@ -81,13 +88,13 @@ mod tests {
 
     const SUSPECT: Option<Suspect> = Some(Suspect { deaths: 0 });
 
-    /// Whether an event may be mapped at once.
+    /// Returns whether an event may be mapped at once.
     async fn may_map(lock: &MappingLock, suspect: Option<Suspect>) -> bool {
         timeout(Duration::ZERO, lock.acquire(suspect)).await.is_ok()
     }
 
     #[tokio::test]
-    async fn suspect_is_mapped_with_nothing_else_being_mapped() {
+    async fn suspect_is_mapped_alone() {
         let lock = MappingLock::default();
 
         let first = lock.acquire(None).await;
@@ -103,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn suspect_that_the_process_died_of_is_left_alone_for_some_seconds() {
+    fn suspect_with_a_death_is_not_mapped_in_the_first_seconds() {
         let (lock, start) = (MappingLock::default(), Timestamp::UNIX_EPOCH);
         let known = Some(Suspect { deaths: 1 });
 

@@ -41,7 +41,7 @@ fn check_content(status: u16, content: BodyKind, savio_id: Option<Value>) {
 }
 
 #[test]
-fn a_success_is_done_and_its_id_kept() {
+fn success_is_done_and_its_id_stored() {
     check_content(201, BodyKind::Object { id: Some(json!(7)) }, Some(json!(7)));
     check_content(200, BodyKind::Object { id: None }, None);
     check_content(204, BodyKind::Empty, None);
@@ -51,7 +51,7 @@ fn a_success_is_done_and_its_id_kept() {
 }
 
 #[test]
-fn created_without_an_object_is_done_only_where_an_id_was_given_before() {
+fn created_without_an_object_needs_an_earlier_id() {
     let settings = Settings::default();
     for content in [BodyKind::Other, BodyKind::Cut { says_json: false }] {
         let answer = SendResult::Reply(reply(201, content));
@@ -72,8 +72,8 @@ fn created_without_an_object_is_done_only_where_an_id_was_given_before() {
     assert_eq!(signal(&SendResult::Reply(reply(201, object)), UNKNOWN), Some(Signal::GaveId));
 }
 
-fn signal(answer: &SendResult, circumstances: AttemptContext) -> Option<Signal> {
-    judge(answer, circumstances, &Settings::default()).signal
+fn signal(answer: &SendResult, attempt: AttemptContext) -> Option<Signal> {
+    judge(answer, attempt, &Settings::default()).signal
 }
 
 fn answered(status: u16) -> SendResult {
@@ -81,7 +81,7 @@ fn answered(status: u16) -> SendResult {
 }
 
 #[test]
-fn a_page_that_is_not_savio_pauses_and_may_have_taken_it() {
+fn foreign_page_pauses_and_is_unanswered() {
     check_status(&[200, 202, 206, 299], Outcome::Unanswered, &FIVE_SECONDS);
     let cut = reply(200, BodyKind::Cut { says_json: false });
     check(&SendResult::Reply(cut), Outcome::Unanswered, FIVE_SECONDS);
@@ -89,13 +89,13 @@ fn a_page_that_is_not_savio_pauses_and_may_have_taken_it() {
 }
 
 #[test]
-fn a_wrong_token_or_address_is_probed() {
+fn wrong_token_or_address_is_probed() {
     check_status(&WRONG, Outcome::Paused, &Decision::Probe);
     assert_eq!(signal(&answered(401), FIRST), None);
 }
 
 #[test]
-fn a_probe_that_fails_pauses_and_the_event_waits() {
+fn failed_probe_pauses_and_the_event_waits() {
     let verdict = judge(&answered(401), FIRST, &Settings::default());
 
     let verdict = after_probe(verdict, &Err("savio answered 401".to_owned()));
@@ -107,7 +107,7 @@ fn a_probe_that_fails_pauses_and_the_event_waits() {
 }
 
 #[test]
-fn a_refusal_though_the_probe_passes_is_tried_once_more_and_then_dead() {
+fn refusal_despite_a_passed_probe_is_dead_at_the_second_try() {
     let verdict = judge(&answered(403), FIRST, &Settings::default());
     let once_more = after_probe(verdict, &Ok(()));
     let last = judge(&answered(403), LAST, &Settings::default());
@@ -121,7 +121,7 @@ fn a_refusal_though_the_probe_passes_is_tried_once_more_and_then_dead() {
 }
 
 #[test]
-fn other_refusals_are_dead_with_what_savio_said() {
+fn other_refusals_are_dead_with_savios_message() {
     for status in [400, 406, 409, 410, 413, 415, 422, 451] {
         let reason = format!("savio answered {status}: no such tag");
         check_status(&[status], Outcome::Refused, &Decision::Dead { reason });
@@ -129,26 +129,26 @@ fn other_refusals_are_dead_with_what_savio_said() {
 }
 
 #[test]
-fn a_refusal_without_words_has_a_tidy_reason() {
+fn refusal_with_an_empty_body_has_a_clean_reason() {
     let silent = ApiResponse { text: String::new(), ..reply(400, BodyKind::Empty) };
     let reason = "savio answered 400".to_owned();
     check(&SendResult::Reply(silent), Outcome::Refused, Decision::Dead { reason });
 }
 
 #[test]
-fn trouble_at_savio_is_tried_again() {
+fn server_errors_and_429_are_retried() {
     check_status(&[408, 425, 429, 500, 502, 503, 504, 599], Outcome::Retry, &FIVE_SECONDS);
 }
 
 #[test]
-fn what_was_not_sent_is_told_from_what_got_no_answer() {
+fn unsent_and_unanswered_requests_differ() {
     let reason = || "connection refused".to_owned();
     check(&SendResult::NotSent { reason: reason() }, Outcome::Unreachable, FIVE_SECONDS);
     check(&SendResult::NoReply { reason: reason() }, Outcome::Unanswered, FIVE_SECONDS);
 }
 
 #[test]
-fn token_that_may_not_go_in_clear_pauses_the_destination() {
+fn withheld_token_pauses_the_destination() {
     let reason = || "write https://".to_owned();
     let withheld = SendResult::Withheld { reason: reason() };
 
@@ -174,7 +174,7 @@ fn retry_after_lengthens_the_wait_up_to_an_hour() {
 }
 
 #[test]
-fn retry_after_is_understood_in_each_form_of_an_http_date() {
+fn retry_after_accepts_each_form_of_an_http_date() {
     check_retry_after("Sunday, 22-Nov-26 10:02:00 GMT", 120);
     check_retry_after("Sun Nov 22 10:02:00 2026", 120);
     check_retry_after("Sunday, 22-Nov-26 10:02:00 GMT, 60", 120);
@@ -183,7 +183,7 @@ fn retry_after_is_understood_in_each_form_of_an_http_date() {
 }
 
 #[test]
-fn retry_after_with_a_fraction_or_several_values_is_understood() {
+fn retry_after_accepts_fractions_and_several_values() {
     check_retry_after("120.0", 120);
     check_retry_after("7200.5", 3_600);
     check_retry_after("60, 120", 120);
@@ -207,7 +207,7 @@ fn retry_after_never_shortens_the_wait() {
 }
 
 #[test]
-fn tries_end_after_three_days_of_the_destinations_clock() {
+fn retries_end_after_three_days_without_downtime() {
     let settings = Settings::default();
     let reason = "gave up after 72h: savio answered 503".to_owned();
     assert_eq!(judge(&answered(503), LATE, &settings).then, Decision::Dead { reason });
@@ -217,7 +217,7 @@ fn tries_end_after_three_days_of_the_destinations_clock() {
 }
 
 #[test]
-fn a_wrong_destination_kills_no_event_however_long_it_lasts() {
+fn wrong_destination_makes_no_event_dead() {
     for status in WRONG {
         assert_eq!(judge(&answered(status), LATE, &Settings::default()).then, Decision::Probe);
     }
@@ -225,7 +225,7 @@ fn a_wrong_destination_kills_no_event_however_long_it_lasts() {
 }
 
 #[test]
-fn an_interrupted_send_is_repeated_at_once_but_not_for_ever() {
+fn interrupted_send_is_repeated_until_it_is_too_old() {
     let settings = Settings::default();
 
     assert_eq!(judge_interrupted(FIRST, &settings).then, Decision::Again);
@@ -233,23 +233,23 @@ fn an_interrupted_send_is_repeated_at_once_but_not_for_ever() {
 }
 
 #[test]
-fn what_got_no_answer_is_held_where_a_person_wants_that() {
+fn unanswered_request_is_held_by_policy() {
     let settings = Settings { unanswered: UnansweredPolicy::Hold, ..Settings::default() };
     let nothing = SendResult::NoReply { reason: "timed out".to_owned() };
     let unreachable = SendResult::NotSent { reason: "no route".to_owned() };
     let is_held = |verdict: Verdict| matches!(verdict.then, Decision::Hold { .. });
 
-    for circumstances in [FIRST, LATE] {
-        assert!(is_held(judge(&nothing, circumstances, &settings)));
-        assert!(is_held(judge(&answered(200), circumstances, &settings)));
-        assert!(is_held(judge_interrupted(circumstances, &settings)));
+    for attempt in [FIRST, LATE] {
+        assert!(is_held(judge(&nothing, attempt, &settings)));
+        assert!(is_held(judge(&answered(200), attempt, &settings)));
+        assert!(is_held(judge_interrupted(attempt, &settings)));
     }
     assert!(!is_held(judge(&unreachable, FIRST, &settings)));
     assert!(!is_held(judge(&answered(503), FIRST, &settings)));
 }
 
 #[test]
-fn each_answer_tells_of_the_destination() {
+fn each_answer_has_its_signal_for_the_gate() {
     let fails = Some(Signal::Failing { hold_back_until: None });
     assert_eq!(signal(&answered(201), FIRST), Some(Signal::Healthy));
     assert_eq!(signal(&answered(400), FIRST), Some(Signal::Healthy));
@@ -277,7 +277,7 @@ proptest! {
     }
 
     #[test]
-    fn no_answer_at_any_time_breaks_the_judge(
+    fn judge_accepts_any_answer_at_any_time(
         status in 0_u16..=999,
         retry_after in any::<Option<String>>(),
         (now, age) in any::<(i32, u64)>(),
@@ -286,14 +286,14 @@ proptest! {
         let now = Timestamp::from_second(now.into()).unwrap();
         let answer = ApiResponse { retry_after, ..reply(status, BodyKind::Empty) };
         let age = Duration::from_secs(age);
-        let circumstances = AttemptContext { now, age, tries, chance, is_last_try, has_given_id, optional: &[] };
+        let attempt = AttemptContext { now, age, tries, chance, is_last_try, has_given_id, optional: &[] };
 
-        judge(&SendResult::Reply(answer), circumstances, &Settings::default());
+        judge(&SendResult::Reply(answer), attempt, &Settings::default());
     }
 }
 
 #[test]
-fn refusal_of_optional_fields_alone_is_tried_once_more_without_them() {
+fn refused_optional_fields_are_left_out_once() {
     let all = optional_fields(RequestKind::Feedback);
     assert_eq!(all, ["source_url", "source_username", "person_email"]);
     assert_eq!(optional_fields(RequestKind::Contact), ["email"]);
@@ -323,7 +323,8 @@ fn refusal_of_optional_fields_alone_is_tried_once_more_without_them() {
     ] {
         assert!(is_dead(&verdict(400, text, all)), "{text}");
     }
-    // Another status, a field that the request has not, a request that is shorter already.
+    // Another status, a field that the request does not have, and a request that was shortened
+    // already.
     assert!(is_dead(&verdict(422, url, all)));
     assert!(is_dead(&verdict(400, url, &["person_email"])));
     assert!(is_dead(&verdict(400, both, &["person_email"])));

@@ -1,4 +1,4 @@
-//! Notices that the wall clock was set back, and when the store has to be told.
+//! Detects that the wall clock was set back, and decides when the store has to shorten its waits.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -7,29 +7,29 @@ use jiff::Timestamp;
 use tokio::task::Id;
 use tracing::warn;
 
-/// A clock that is corrected a little now and then is not set back.
+/// Step back that is ignored: time synchronisation corrects the clock by less all the time.
 const TOLERANCE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 pub(super) struct ClockWatch {
-    seen: Option<(Timestamp, Instant)>,
-    /// Work that began before the clock was set back: what it writes may still be by the old time.
-    before: HashSet<Id>,
-    is_due: bool,
+    last: Option<(Timestamp, Instant)>,
+    /// Tasks that began before the clock was set back. They may still write times of the old clock.
+    earlier_tasks: HashSet<Id>,
+    needs_rewind: bool,
 }
 
 impl ClockWatch {
-    /// The wall clock and the steady one at this moment. The first look counts as a step back: nobody
-    /// watched the clock while no relay ran.
-    pub(super) fn look(
+    /// Compares the wall clock with the steady clock since the last call.
+    pub(super) fn observe(
         &mut self,
         (now, steady): (Timestamp, Instant),
-        in_flight: impl Iterator<Item = Id>,
+        running: impl Iterator<Item = Id>,
     ) {
-        match self.seen.replace((now, steady)) {
-            None => self.is_due = true,
-            Some((then, read)) => {
-                let passed = steady.duration_since(read);
+        match self.last.replace((now, steady)) {
+            // The clock may have been set back while no relay was running.
+            None => self.needs_rewind = true,
+            Some((then, steady_then)) => {
+                let passed = steady.duration_since(steady_then);
                 let expected = then.saturating_add(passed).unwrap_or(then);
                 let back = Duration::try_from(expected.duration_since(now)).unwrap_or_default();
                 if back > TOLERANCE {
@@ -38,27 +38,26 @@ impl ClockWatch {
                         seconds,
                         "the clock was set back by {seconds} s: waits keep their length"
                     );
-                    self.before = in_flight.collect();
-                    self.is_due = true;
+                    self.earlier_tasks = running.collect();
+                    self.needs_rewind = true;
                 }
             }
         }
     }
 
-    /// Once all that began before the step has ended, the store has to be told again.
-    pub(super) fn landed(&mut self, task: Id) {
-        if self.before.remove(&task) && self.before.is_empty() {
-            self.is_due = true;
+    /// Requires a second rewind once all tasks that began before the step have finished.
+    pub(super) fn finished(&mut self, task: Id) {
+        if self.earlier_tasks.remove(&task) && self.earlier_tasks.is_empty() {
+            self.needs_rewind = true;
         }
     }
 
-    /// Whether the store has to be told.
-    pub(super) fn is_due(&self) -> bool {
-        self.is_due
+    pub(super) fn needs_rewind(&self) -> bool {
+        self.needs_rewind
     }
 
-    pub(super) fn told(&mut self) {
-        self.is_due = false;
+    pub(super) fn mark_rewound(&mut self) {
+        self.needs_rewind = false;
     }
 }
 
@@ -70,22 +69,22 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + seconds).unwrap()
     }
 
-    /// Whether the store is to be told after each pair of seconds: wall clock, steady clock.
+    /// Checks whether a rewind is needed after each pair of seconds: wall clock, steady clock.
     #[track_caller]
-    fn check(looks: &[(i64, u64)], expected: &[bool]) {
+    fn check(readings: &[(i64, u64)], expected: &[bool]) {
         let (mut watch, start) = (ClockWatch::default(), Instant::now());
-        let due = looks.iter().map(|(wall, steady)| {
+        let rewinds = readings.iter().map(|(wall, steady)| {
             let steady = start + Duration::from_secs(*steady);
-            watch.look((at(*wall), steady), std::iter::empty());
-            let is_due = watch.is_due();
-            watch.told();
-            is_due
+            watch.observe((at(*wall), steady), std::iter::empty());
+            let needs_rewind = watch.needs_rewind();
+            watch.mark_rewound();
+            needs_rewind
         });
-        assert_eq!(due.collect::<Vec<_>>(), expected, "{looks:?}");
+        assert_eq!(rewinds.collect::<Vec<_>>(), expected, "{readings:?}");
     }
 
     #[test]
-    fn only_a_step_back_is_told() {
+    fn only_a_step_back_needs_a_rewind() {
         check(&[(0, 0), (10, 10), (70, 70)], &[true, false, false]);
         check(&[(0, 0), (3_600, 10), (3_601, 11)], &[true, false, false]);
         check(&[(0, 0), (0, 60), (1, 61)], &[true, true, false]);
@@ -94,16 +93,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_store_is_told_again_once_older_work_has_ended() {
+    async fn second_rewind_follows_the_end_of_earlier_tasks() {
         let (mut watch, start) = (ClockWatch::default(), Instant::now());
         let [first, second] = [(), ()].map(|()| tokio::spawn(async {}).id());
-        watch.look((at(0), start), std::iter::empty());
-        watch.look((at(-60), start), [first, second].into_iter());
-        watch.told();
+        watch.observe((at(0), start), std::iter::empty());
+        watch.observe((at(-60), start), [first, second].into_iter());
+        watch.mark_rewound();
 
-        watch.landed(first);
-        assert!(!watch.is_due());
-        watch.landed(second);
-        assert!(watch.is_due());
+        watch.finished(first);
+        assert!(!watch.needs_rewind());
+        watch.finished(second);
+        assert!(watch.needs_rewind());
     }
 }

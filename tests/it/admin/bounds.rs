@@ -1,4 +1,4 @@
-//! What nobody can do to the relay through the API, with the token and without.
+//! Limits of the API against harmful requests, with and without the token.
 
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::{Scene, TOKEN};
 use crate::support::relay::memory_kib;
 
-/// Far longer than any answer takes, and shorter than what would wait for ever.
+/// Far longer than any response takes, and shorter than a wait for ever.
 const SOON: Duration = Duration::from_secs(20);
 
 /// Sends the head of a request whose body is never finished.
@@ -35,7 +35,7 @@ async fn status_of(connection: &mut TcpStream) -> String {
 }
 
 #[tokio::test]
-async fn whoever_has_no_token_is_refused_before_the_body() {
+async fn request_without_the_token_is_401_before_its_body() {
     let scene = Scene::new().await;
 
     for _ in 0..100 {
@@ -45,7 +45,7 @@ async fn whoever_has_no_token_is_refused_before_the_body() {
 }
 
 #[tokio::test]
-async fn bodies_that_are_not_finished_stop_nobody_who_asks() {
+async fn unfinished_bodies_do_not_block_other_requests() {
     let scene = Scene::new().await;
     let mut answers = tokio::task::JoinSet::new();
     for _ in 0..100 {
@@ -53,7 +53,7 @@ async fn bodies_that_are_not_finished_stop_nobody_who_asks() {
         answers.spawn(async move { status_of(&mut connection).await });
     }
 
-    // A few have a place; whoever waits for one is refused after a while.
+    // A few bodies have a slot; the others are refused after a short wait.
     let first = answers.join_next().await.unwrap().unwrap();
     assert_eq!(first, "HTTP/1.1 503");
     let stats = timeout(SOON, scene.get("/api/v1/stats")).await.expect("no wait");
@@ -71,9 +71,10 @@ async fn preview(scene: &Scene, mapping: &str) -> Value {
     timeout(SOON, scene.post("/api/v1/preview", order)).await.expect("an answer")
 }
 
-/// A device without an end takes all memory, a pipe that nobody writes to takes a thread for ever.
+// A device without an end would take all memory, and a pipe that nobody writes to would block a
+// thread for ever.
 #[tokio::test]
-async fn a_preview_opens_no_file_that_the_mapping_names() {
+async fn preview_opens_no_file_of_the_mapping() {
     let scene = Scene::new().await;
     let pipe = scene.folder.path().join("pipe");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
@@ -83,22 +84,22 @@ async fn a_preview_opens_no_file_that_the_mapping_names() {
         let mapped = preview(&scene, &mapping(&format!("file:{file}"), "{{ payload.text }}")).await;
         assert_eq!(mapped["requests"][0]["body"], json!({ "problem": "Slow" }), "{file}");
     }
-    // Whoever opens a pipe to write, and would not wait, is told that nobody reads.
+    // Opening a pipe for writing without waiting fails if no process has opened it for reading.
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap();
     let opened = std::fs::OpenOptions::new().write(true).custom_flags(flags).open(&pipe);
     assert_eq!(opened.unwrap_err().raw_os_error(), Some(Errno::NXIO.raw_os_error()));
 }
 
 #[tokio::test]
-async fn no_mapping_that_is_previewed_ends_the_relay() {
+async fn hostile_mapping_in_a_preview_does_not_stop_the_relay() {
     let scene = Scene::new().await;
     let long = |link: &str| format!("{{{{ a{} }}}}", link.repeat(60_000 / link.len()));
     let elif = format!("{{% if a %}}{}{{% endif %}}", "{% elif a %}".repeat(4_000));
 
     for problem in [long("~a"), long("|trim"), long(".a"), long("()"), elif] {
         let answer = preview(&scene, &mapping("env:S", &problem)).await;
-        let said = answer["mistakes"][0]["message"].as_str().unwrap();
-        assert!(said.starts_with("the template goes too deep"), "{said}");
+        let message = answer["mistakes"][0]["message"].as_str().unwrap();
+        assert!(message.starts_with("the template goes too deep"), "{message}");
     }
     for problem in [
         "{% set n = namespace(x=1) %}{% set n.x = n %}{{ n | string }}",

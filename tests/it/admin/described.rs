@@ -1,4 +1,4 @@
-//! Whether an answer of the API is as its own description says.
+//! Comparison of the API's responses with its own description.
 
 use serde_json::{Map, Value};
 
@@ -6,37 +6,43 @@ use serde_json::{Map, Value};
 #[derive(Debug)]
 pub(super) struct Description(pub(super) Value);
 
-/// One route of it.
+/// One operation of the document, with its description.
 #[derive(Debug, Clone)]
 pub(super) struct Operation {
     pub(super) method: String,
     pub(super) path: String,
-    pub(super) said: Value,
+    pub(super) description: Value,
 }
 
 impl Description {
     pub(super) fn operations(&self) -> Vec<Operation> {
         let mut operations = Vec::new();
         for (path, methods) in self.0["paths"].as_object().unwrap() {
-            for (method, said) in methods.as_object().unwrap() {
+            for (method, description) in methods.as_object().unwrap() {
                 let (method, path) = (method.to_uppercase(), path.clone());
-                operations.push(Operation { method, path, said: said.clone() });
+                operations.push(Operation { method, path, description: description.clone() });
             }
         }
         operations
     }
 
-    /// What is not as described.
-    pub(super) fn doubts(&self, of: &Operation, status: u16, body: &[u8]) -> Vec<String> {
-        let Some(response) = of.said["responses"].get(status.to_string()) else {
-            return vec![format!("{} {}: {status} is not described", of.method, of.path)];
+    /// Returns the differences between a response and its description.
+    pub(super) fn mismatches(
+        &self,
+        operation: &Operation,
+        status: u16,
+        body: &[u8],
+    ) -> Vec<String> {
+        let Operation { method, path, description } = operation;
+        let Some(response) = description["responses"].get(status.to_string()) else {
+            return vec![format!("{method} {path}: {status} is not described")];
         };
         let Some(schema) = response["content"].get("application/json") else {
             return Vec::new();
         };
         match serde_json::from_slice(body) {
-            Ok(value) => self.misfits(&schema["schema"], &value, "$"),
-            Err(error) => vec![format!("{} {}: no JSON: {error}", of.method, of.path)],
+            Ok(value) => self.schema_mismatches(&schema["schema"], &value, "$"),
+            Err(error) => vec![format!("{method} {path}: no JSON: {error}")],
         }
     }
 
@@ -47,10 +53,13 @@ impl Description {
         }
     }
 
-    fn misfits(&self, schema: &Value, value: &Value, at: &str) -> Vec<String> {
+    fn schema_mismatches(&self, schema: &Value, value: &Value, at: &str) -> Vec<String> {
         let schema = self.resolve(schema);
         if let Some(choices) = schema["oneOf"].as_array() {
-            let fits = choices.iter().filter(|it| self.misfits(it, value, at).is_empty()).count();
+            let fits = choices
+                .iter()
+                .filter(|it| self.schema_mismatches(it, value, at).is_empty())
+                .count();
             return if fits == 1 { vec![] } else { vec![format!("{at}: {fits} fit {value}")] };
         }
         if let Some(words) = schema["enum"].as_array() {
@@ -63,8 +72,10 @@ impl Description {
             Value::Object(members) => self.members(schema, members, at),
             Value::Array(items) => {
                 let each = items.iter().enumerate();
-                each.flat_map(|(i, it)| self.misfits(&schema["items"], it, &format!("{at}[{i}]")))
-                    .collect()
+                each.flat_map(|(i, it)| {
+                    self.schema_mismatches(&schema["items"], it, &format!("{at}[{i}]"))
+                })
+                .collect()
             }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
         }
@@ -75,10 +86,10 @@ impl Description {
             Some(parts) => parts.iter().map(|part| self.resolve(part)).collect(),
             None => vec![schema],
         };
-        let mut misfits = Vec::new();
+        let mut mismatches = Vec::new();
         for required in parts.iter().filter_map(|part| part["required"].as_array()).flatten() {
             if !members.contains_key(required.as_str().unwrap()) {
-                misfits.push(format!("{at}: {required} is missing"));
+                mismatches.push(format!("{at}: {required} is missing"));
             }
         }
         let is_free = |part: &&Value| !part["properties"].is_object();
@@ -87,12 +98,12 @@ impl Description {
             let described = parts.iter().find_map(|part| part["properties"].get(key));
             let other = parts.iter().find_map(|part| part.get("additionalProperties"));
             match described.or(other.filter(|it| it.is_object())) {
-                Some(schema) => misfits.extend(self.misfits(schema, value, &at)),
+                Some(schema) => mismatches.extend(self.schema_mismatches(schema, value, &at)),
                 None if parts.iter().any(is_free) => {}
-                None => misfits.push(format!("{at} is not described")),
+                None => mismatches.push(format!("{at} is not described")),
             }
         }
-        misfits
+        mismatches
     }
 }
 
@@ -115,7 +126,7 @@ fn is_of_type(described: &Value, value: &Value) -> bool {
 }
 
 #[test]
-fn what_is_not_described_is_seen() {
+fn undescribed_members_are_reported() {
     let description = Description(serde_json::json!({
         "paths": { "/a": { "get": { "responses": { "200": { "content": { "application/json": {
             "schema": { "$ref": "#/components/schemas/A" } } } } } } } },
@@ -125,14 +136,14 @@ fn what_is_not_described_is_seen() {
             "properties": { "n": { "type": ["integer", "null"] }, "w": { "enum": ["x"] } }
         } } }
     }));
-    let doubts = |status, body: &str| {
+    let mismatches = |status, body: &str| {
         let operation = &description.operations()[0];
-        description.doubts(operation, status, body.as_bytes()).len()
+        description.mismatches(operation, status, body.as_bytes()).len()
     };
 
-    assert_eq!([doubts(200, r#"{"n":1}"#), doubts(200, r#"{"n":null,"w":"x"}"#)], [0, 0]);
+    assert_eq!([mismatches(200, r#"{"n":1}"#), mismatches(200, r#"{"n":null,"w":"x"}"#)], [0, 0]);
     for wrong in [r#"{"n":"1"}"#, "{}", r#"{"n":1,"w":"y"}"#, r#"{"n":1,"z":1}"#, "[]", "{"] {
-        assert_eq!(doubts(200, wrong), 1, "{wrong}");
+        assert_eq!(mismatches(200, wrong), 1, "{wrong}");
     }
-    assert_eq!(doubts(418, "{}"), 1);
+    assert_eq!(mismatches(418, "{}"), 1);
 }

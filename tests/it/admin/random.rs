@@ -1,4 +1,4 @@
-//! Random calls, made up from the API's own description.
+//! Random calls, generated from the API's own description.
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -10,7 +10,7 @@ use super::described::Operation;
 
 const CALLS: u32 = 400;
 
-/// Which operation, by chance, and what is put into it.
+/// A random operation, and the values to fill in.
 #[derive(Debug, Clone)]
 struct Call {
     operation: usize,
@@ -19,7 +19,7 @@ struct Call {
     body: Option<Value>,
 }
 
-/// Something that a parameter or a name in an address may be, or nearly.
+/// Values that are valid, or almost valid, for a parameter or a name in a path.
 fn word(ids: &[String]) -> impl Strategy<Value = String> + use<> {
     let known = ["form", "off", "default", "dead", "held", "50", "0", "-1", "2026-01-31T12:00:00Z"];
     let known: Vec<String> = known.iter().map(ToString::to_string).chain(ids.to_vec()).collect();
@@ -66,7 +66,7 @@ fn address(operation: &Operation, call: &Call) -> String {
     let path = ["{id}", "{name}"]
         .iter()
         .fold(operation.path.clone(), |path, part| path.replace(part, &word));
-    let described = operation.said["parameters"].as_array().cloned().unwrap_or_default();
+    let described = operation.description["parameters"].as_array().cloned().unwrap_or_default();
     let names: Vec<&Value> =
         described.iter().filter(|it| it["in"] == "query").map(|it| &it["name"]).collect();
     if names.is_empty() {
@@ -78,7 +78,8 @@ fn address(operation: &Operation, call: &Call) -> String {
     format!("{path}?{}", parameters.collect::<Vec<_>>().join("&"))
 }
 
-/// Never empty nor a step up in the path: that would be another address.
+/// Encodes every byte. The result is never empty, nor `.` or `..`, which would make it another
+/// path.
 fn url_encoded(text: &str) -> String {
     if text.is_empty() || text.chars().all(|c| c == '.') {
         return "none".to_owned();
@@ -87,7 +88,7 @@ fn url_encoded(text: &str) -> String {
 }
 
 #[tokio::test]
-async fn no_call_is_answered_otherwise_than_described() {
+async fn random_calls_are_answered_as_described() {
     let scene = Scene::new().await;
     let ids = scene.one_of_each().await;
     let description = scene.description().await;
@@ -106,7 +107,7 @@ async fn no_call_is_answered_otherwise_than_described() {
 
         let status = answer.status.as_u16();
         assert!(status < 500 || status == 503, "{operation:?} {address} {body:?}: {answer:?}");
-        let doubts = description.doubts(operation, status, &answer.body);
-        assert!(doubts.is_empty(), "{address} {body:?}: {doubts:?}");
+        let mismatches = description.mismatches(operation, status, &answer.body);
+        assert!(mismatches.is_empty(), "{address} {body:?}: {mismatches:?}");
     }
 }

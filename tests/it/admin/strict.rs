@@ -1,19 +1,19 @@
-//! What every route refuses: an empty value, which would mean everything, and a list for an object, whose
-//! members would be taken by position.
+//! Requests that every route refuses: an empty value, which would match everything, and an array in
+//! place of an object, whose elements would be read as members by position.
 
 use serde_json::{Value, json};
 
 use super::Scene;
 use super::described::Operation;
 
-fn parameters(of: &Operation) -> Vec<String> {
-    let parameters = of.said["parameters"].as_array().cloned().unwrap_or_default();
+fn parameters(operation: &Operation) -> Vec<String> {
+    let parameters = operation.description["parameters"].as_array().cloned().unwrap_or_default();
     let in_query = parameters.iter().filter(|it| it["in"] == "query");
     in_query.map(|it| it["name"].as_str().unwrap().to_owned()).collect()
 }
 
 #[tokio::test]
-async fn an_empty_query_parameter_is_refused_by_every_route() {
+async fn empty_query_parameter_is_refused_by_every_route() {
     let scene = Scene::new().await;
     let mut tried = Vec::new();
 
@@ -22,9 +22,9 @@ async fn an_empty_query_parameter_is_refused_by_every_route() {
             for blank in ["", "%20", "%09%0A"] {
                 let path = format!("{}?{name}={blank}", operation.path);
                 let answer = scene.call(&operation.method, &path, None).await;
-                let said = String::from_utf8_lossy(&answer.body).into_owned();
-                assert_eq!(answer.status, 400, "{path}: {said}");
-                assert!(said.contains(&format!("`{name}` is empty")), "{path}: {said}");
+                let response = String::from_utf8_lossy(&answer.body).into_owned();
+                assert_eq!(answer.status, 400, "{path}: {response}");
+                assert!(response.contains(&format!("`{name}` is empty")), "{path}: {response}");
             }
             tried.push(name);
         }
@@ -38,7 +38,7 @@ async fn an_empty_query_parameter_is_refused_by_every_route() {
 }
 
 #[tokio::test]
-async fn path_that_is_not_utf8_is_refused_in_json_by_every_route() {
+async fn path_that_is_not_utf8_is_refused_by_every_route() {
     let scene = Scene::new().await;
     let mut tried = 0;
 
@@ -47,10 +47,10 @@ async fn path_that_is_not_utf8_is_refused_in_json_by_every_route() {
         let (_, after) = rest.split_once('}').unwrap();
         let path = format!("{before}%ff{after}");
         let answer = scene.call(&operation.method, &path, Some(&json!({}))).await;
-        let said = String::from_utf8_lossy(&answer.body).into_owned();
-        assert_eq!(answer.status, 400, "{path}: {said}");
-        assert_eq!(answer.json()["error"], "bad request", "{path}: {said}");
-        assert!(answer.json()["reason"].as_str().unwrap().contains("UTF-8"), "{path}: {said}");
+        let response = String::from_utf8_lossy(&answer.body).into_owned();
+        assert_eq!(answer.status, 400, "{path}: {response}");
+        assert_eq!(answer.json()["error"], "bad request", "{path}: {response}");
+        assert!(answer.json()["reason"].as_str().unwrap().contains("UTF-8"), "{path}: {response}");
         tried += 1;
     }
 
@@ -58,17 +58,17 @@ async fn path_that_is_not_utf8_is_refused_in_json_by_every_route() {
 }
 
 #[tokio::test]
-async fn an_empty_filter_value_replays_nothing() {
+async fn empty_filter_value_replays_nothing() {
     let scene = Scene::new().await;
     let [_, _, _, dead] = scene.one_of_each().await;
 
     for name in ["state", "source", "destination", "since", "until", "q"] {
         for blank in ["", " ", "\t\n"] {
             let other = if name == "state" { ("source", "form") } else { ("state", "dead") };
-            for order in [json!({ name: blank }), json!({ name: blank, other.0: other.1 })] {
-                let answer = scene.call("POST", "/api/v1/replay", Some(&order)).await;
-                let said = String::from_utf8_lossy(&answer.body).into_owned();
-                assert_eq!(answer.status, 400, "{order}: {said}");
+            for request in [json!({ name: blank }), json!({ name: blank, other.0: other.1 })] {
+                let answer = scene.call("POST", "/api/v1/replay", Some(&request)).await;
+                let response = String::from_utf8_lossy(&answer.body).into_owned();
+                assert_eq!(answer.status, 400, "{request}: {response}");
             }
         }
     }
@@ -77,23 +77,23 @@ async fn an_empty_filter_value_replays_nothing() {
 }
 
 #[tokio::test]
-async fn unknown_key_is_refused_by_every_route_with_its_place_and_the_known_ones() {
+async fn unknown_key_is_refused_with_its_place_and_the_known_keys() {
     let scene = Scene::new().await;
     let [_, _, held, _] = scene.one_of_each().await;
     let description = scene.description().await;
     let mut routes = 0;
 
     for operation in description.operations() {
-        let Some(body) = operation.said.get("requestBody") else { continue };
+        let Some(body) = operation.description.get("requestBody") else { continue };
         routes += 1;
         let path = operation.path.replace("{id}", &held);
-        let order = json!({ "unknown": 1, "state": null, "rate": null, "event": null });
-        let answer = scene.call(&operation.method, &path, Some(&order)).await;
-        let said = answer.json()["reason"].as_str().unwrap().to_owned();
-        assert_eq!(answer.status, 400, "{path}: {said}");
-        assert!(said.contains("unknown field `unknown`, expected "), "{path}: {said}");
-        let at = order.to_string().find("unknown").unwrap() + "unknown\"".len();
-        assert!(said.ends_with(&format!(" at line 1 column {at}")), "{path}: {said}");
+        let request = json!({ "unknown": 1, "state": null, "rate": null, "event": null });
+        let answer = scene.call(&operation.method, &path, Some(&request)).await;
+        let response = answer.json()["reason"].as_str().unwrap().to_owned();
+        assert_eq!(answer.status, 400, "{path}: {response}");
+        assert!(response.contains("unknown field `unknown`, expected "), "{path}: {response}");
+        let at = request.to_string().find("unknown").unwrap() + "unknown\"".len();
+        assert!(response.ends_with(&format!(" at line 1 column {at}")), "{path}: {response}");
         let schema = description.resolve(&body["content"]["application/json"]["schema"]);
         assert_eq!(schema["additionalProperties"], false, "{path}: {schema}");
     }
@@ -101,9 +101,8 @@ async fn unknown_key_is_refused_by_every_route_with_its_place_and_the_known_ones
     assert!(routes >= 4, "{routes} routes take a body");
 }
 
-/// A filter is the same in the query of a list and in the order of a replay.
 #[tokio::test]
-async fn replay_takes_the_filter_that_a_list_takes() {
+async fn replay_accepts_the_filter_of_a_list() {
     let scene = Scene::new().await;
     let operations = scene.description().await.operations();
     let list = operations.iter().find(|it| it.method == "GET" && it.path == "/api/v1/events");
@@ -119,8 +118,8 @@ async fn replay_takes_the_filter_that_a_list_takes() {
     assert_eq!(keys, filter);
 }
 
-/// What stands for an object by position, for some order of the API.
-fn lists() -> Vec<Value> {
+/// Arrays that would be read as an object of some body of the API, by position.
+fn arrays() -> Vec<Value> {
     let mapping = "[[feedback]]\nproblem = \"$.text\"\n";
     vec![
         json!([]),
@@ -133,22 +132,22 @@ fn lists() -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_list_is_taken_for_an_object_by_no_route() {
+async fn json_array_for_an_object_is_refused_by_every_route() {
     let scene = Scene::new().await;
     let [_, _, held, _] = scene.one_of_each().await;
     let mut routes = 0;
 
     for operation in scene.description().await.operations() {
-        if operation.said.get("requestBody").is_none() {
+        if operation.description.get("requestBody").is_none() {
             continue;
         }
         routes += 1;
         let path = operation.path.replace("{id}", &held);
-        for body in lists() {
+        for body in arrays() {
             let answer = scene.call(&operation.method, &path, Some(&body)).await;
-            let said = String::from_utf8_lossy(&answer.body).into_owned();
-            assert_eq!(answer.status, 400, "{path} {body}: {said}");
-            assert!(said.contains("a JSON object is expected"), "{path} {body}: {said}");
+            let response = String::from_utf8_lossy(&answer.body).into_owned();
+            assert_eq!(answer.status, 400, "{path} {body}: {response}");
+            assert!(response.contains("a JSON object is expected"), "{path} {body}: {response}");
         }
     }
 

@@ -1,11 +1,11 @@
-//! `check`: each mistake at its place, with advice, all in one run.
+//! `check`: shows all mistakes in one run, each in place and with advice.
 
 use std::path::Path;
 use std::process::Output;
 
 use crate::support::relay::program;
 
-/// Line by line what is wrong, where, and the advice.
+/// Mistakes of a mapping file: line, message and advice.
 const BAD: &str = r#"provider = "typefrom"
 secrets = ["hunter2"]
 evnts = ["form_response"]
@@ -45,7 +45,7 @@ const PLACES: [(&str, &str); 13] = [
 ];
 
 #[test]
-fn mapping_with_the_events_id_and_time_passes_its_own_test() {
+fn mapping_with_event_id_and_time_passes_its_test() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     write(
@@ -74,7 +74,7 @@ fn mapping_with_the_events_id_and_time_passes_its_own_test() {
 }
 
 #[test]
-fn all_mistakes_of_a_mapping_file_are_shown_at_their_places_with_advice() {
+fn all_mistakes_of_a_file_are_shown_in_place_with_advice() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("bad.toml"), BAD).unwrap();
 
@@ -90,12 +90,12 @@ fn all_mistakes_of_a_mapping_file_are_shown_at_their_places_with_advice() {
 }
 
 #[test]
-fn the_shipped_mapping_files_have_no_mistakes_and_pass_their_tests() {
+fn bundled_mapping_files_pass_check() {
     let output = check(Path::new(env!("CARGO_MANIFEST_DIR")), &[]);
 
     let shown = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{shown}");
-    // What these tools sign leaves that open, and no mapping can change it.
+    // These tools sign no more than that, and no mapping can change it.
     let warnings: Vec<&str> = shown.lines().filter(|line| line.contains("warning")).collect();
     assert_eq!(warnings, SHIPPED_WARNINGS, "{shown}");
 }
@@ -108,7 +108,7 @@ const SHIPPED_WARNINGS: [&str; 2] = [
     "  warning: its proof is weak: of a batch only the first element is signed",
 ];
 
-/// The keys of a source, and what is warned about; each with a secret and a block.
+/// Checks the warnings for a source with these keys, beside a secret and a block.
 const WEAK: [(&str, &str); 12] = [
     ("[signature]\nscheme = \"none\"", "anybody can send to it"),
     ("[signature]\nscheme = \"jwt\"\nbearer = true", "a token without `exp` never expires"),
@@ -142,7 +142,7 @@ const WEAK: [(&str, &str); 12] = [
 ];
 
 #[test]
-fn what_a_proof_or_handshake_leaves_open_is_warned_about() {
+fn weak_signature_or_handshake_is_warned_about() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("weak.toml");
     let run = |keys: &str| {
@@ -166,7 +166,7 @@ fn what_a_proof_or_handshake_leaves_open_is_warned_about() {
 }
 
 #[test]
-fn without_a_folder_the_shipped_mapping_files_are_checked() {
+fn bundled_files_are_checked_without_a_folder() {
     let folder = tempfile::tempdir().unwrap();
 
     let output = check(folder.path(), &[]);
@@ -176,7 +176,7 @@ fn without_a_folder_the_shipped_mapping_files_are_checked() {
 }
 
 #[test]
-fn a_test_that_gives_other_requests_is_a_mistake() {
+fn test_with_other_requests_is_a_mistake() {
     let folder = tempfile::tempdir().unwrap();
     let mapping = r#"
         provider = "form"
@@ -200,7 +200,7 @@ fn a_test_that_gives_other_requests_is_a_mistake() {
 }
 
 #[test]
-fn mistakes_of_the_configuration_hide_none_of_the_mapping_files() {
+fn configuration_mistakes_do_not_hide_mapping_mistakes() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("relay.toml"), "mapings = \"x\"\n").unwrap();
     std::fs::create_dir(folder.path().join("mappings")).unwrap();
@@ -208,24 +208,24 @@ fn mistakes_of_the_configuration_hide_none_of_the_mapping_files() {
 
     let output = check(folder.path(), &[]);
 
-    let told = String::from_utf8(output.stderr).unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
     let shown = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{shown}");
-    assert!(told.contains("did you mean `mappings`?"), "{told}");
+    assert!(errors.contains("did you mean `mappings`?"), "{errors}");
     assert!(shown.contains("did you mean `events`?"), "{shown}");
 }
 
 #[test]
-fn a_file_that_is_not_there_hides_no_mistakes_of_others() {
+fn missing_file_does_not_hide_mistakes_of_others() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("bad.toml"), BAD).unwrap();
 
     let output = check(folder.path(), &["gone.toml", "bad.toml"]);
 
-    let told = String::from_utf8(output.stderr).unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
     let shown = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{shown}");
-    assert!(told.contains("gone.toml: No such file"), "{told}");
+    assert!(errors.contains("gone.toml: No such file"), "{errors}");
     assert!(shown.contains("did you mean `events`?"), "{shown}");
 }
 

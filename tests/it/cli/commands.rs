@@ -1,4 +1,4 @@
-//! The commands as a user calls them: what they print and how they exit.
+//! Output and exit codes of the commands.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -26,7 +26,7 @@ fn folder_with(name: &str, text: &str) -> tempfile::TempDir {
 }
 
 #[test]
-fn try_prints_the_requests_that_a_payload_becomes() {
+fn try_prints_the_requests_of_a_payload() {
     let folder = folder_with("payload.json", TYPEFORM);
 
     let output = run(folder.path(), &["try", "typeform", "payload.json", "--json"]);
@@ -38,7 +38,7 @@ fn try_prints_the_requests_that_a_payload_becomes() {
 }
 
 #[test]
-fn fields_of_an_email_are_in_the_charsets_that_its_form_names() {
+fn email_fields_use_the_charsets_of_the_form() {
     let part = |name: &str, content: &[u8]| {
         let head = format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n");
         [head.as_bytes(), content, b"\r\n"].concat()
@@ -75,7 +75,7 @@ fn try_explains_which_query_gave_a_value() {
 }
 
 #[test]
-fn try_of_an_event_that_is_not_wanted_prints_no_request() {
+fn try_of_an_ignored_event_prints_no_request() {
     let folder = folder_with("payload.json", r#"{"event_type": "other"}"#);
 
     let output = run(folder.path(), &["try", "typeform", "payload.json", "--json"]);
@@ -85,7 +85,7 @@ fn try_of_an_event_that_is_not_wanted_prints_no_request() {
 }
 
 #[test]
-fn try_of_a_payload_without_a_problem_says_which_field_is_empty() {
+fn try_without_a_problem_names_the_empty_field() {
     let mapping =
         "provider = \"form\"\nsecrets = [\"env:X\"]\n[[feedback]]\nproblem = \"$.text\"\n";
     let folder = folder_with("one.toml", mapping);
@@ -99,7 +99,7 @@ fn try_of_a_payload_without_a_problem_says_which_field_is_empty() {
 }
 
 #[test]
-fn try_explains_what_was_asked_for_a_problem_that_is_empty() {
+fn try_explains_the_queries_of_an_empty_problem() {
     let folder = folder_with("payload.json", "{}");
 
     let output = run(folder.path(), &["try", "zapier", "payload.json", "--explain"]);
@@ -120,7 +120,7 @@ fn try_says_that_a_header_may_be_missing() {
 }
 
 #[test]
-fn nothing_of_a_payload_steers_the_terminal() {
+fn payload_cannot_control_the_terminal() {
     let folder = folder_with("payload.json", r#"{"event_type": "\u001b]0;\u0007", "a": 1}"#);
 
     let output = run(folder.path(), &["try", "typeform", "payload.json"]);
@@ -130,7 +130,7 @@ fn nothing_of_a_payload_steers_the_terminal() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_failure() {
+fn closed_standard_output_is_no_failure() {
     let folder = tempfile::tempdir().unwrap();
     for arguments in [&["demo", "--once"][..], &["schema"], &["check"], &["try", "x", "y"]] {
         let (gone, output) = std::io::pipe().unwrap();
@@ -145,7 +145,7 @@ fn a_reader_that_goes_away_is_no_failure() {
 }
 
 #[tokio::test]
-async fn a_relay_whose_log_nobody_reads_goes_on() {
+async fn relay_with_a_closed_log_keeps_running() {
     let folder = tempfile::tempdir().unwrap();
     let relay = Relay::start_unread(folder.path(), &[("TYPEFORM_SECRET", SECRET)]);
     let url = format!("{}/hooks/typeform", relay.url);
@@ -157,7 +157,7 @@ async fn a_relay_whose_log_nobody_reads_goes_on() {
 }
 
 #[test]
-fn each_line_of_a_json_log_is_json() {
+fn every_line_of_a_json_log_is_json() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("mappings")).unwrap();
     std::fs::write(folder.path().join("mappings/bad.toml"), "provider = \"typefrom\"").unwrap();
@@ -170,16 +170,19 @@ fn each_line_of_a_json_log_is_json() {
 
     let lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let lines = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
-    let said = |line: &Value| line["message"].as_str().unwrap().to_owned();
-    let said: Vec<String> =
-        lines.map(|line| said(&line)).take_while(|it| !it.starts_with("listening on")).collect();
+    let message = |line: &Value| line["message"].as_str().unwrap().to_owned();
+    let messages: Vec<String> =
+        lines.map(|line| message(&line)).take_while(|it| !it.starts_with("listening on")).collect();
     child.kill().and_then(|()| child.wait()).unwrap();
-    assert!(said.iter().any(|line| line.contains("unknown provider `typefrom`")), "{said:?}");
-    assert!(said.iter().any(|line| line.starts_with("bad is off: ")), "{said:?}");
+    assert!(
+        messages.iter().any(|line| line.contains("unknown provider `typefrom`")),
+        "{messages:?}"
+    );
+    assert!(messages.iter().any(|line| line.starts_with("bad is off: ")), "{messages:?}");
 }
 
 #[test]
-fn what_is_wrong_with_a_call_decides_the_exit_status() {
+fn exit_status_depends_on_the_mistake() {
     let folder = folder_with("relay.toml", "[server]\nlisten = \"nowhere\"\n");
 
     let check = |arguments: &[&str], expected| {
@@ -203,7 +206,7 @@ fn what_is_wrong_with_a_call_decides_the_exit_status() {
 }
 
 #[test]
-fn faults_that_cannot_be_had_are_wrong_usage() {
+fn impossible_faults_are_a_usage_error() {
     let folder = tempfile::tempdir().unwrap();
     let check = |arguments: &[&str], expected: &str| {
         let output =
@@ -225,7 +228,7 @@ fn faults_that_cannot_be_had_are_wrong_usage() {
 }
 
 #[test]
-fn the_demo_shows_what_arrived_in_savio() {
+fn demo_shows_the_records_in_savio() {
     let folder = tempfile::tempdir().unwrap();
 
     let output = run(folder.path(), &["demo", "--once"]);
@@ -243,7 +246,7 @@ fn the_demo_shows_what_arrived_in_savio() {
 }
 
 #[test]
-fn the_address_of_a_source_is_shown_before_its_secret_is_there() {
+fn url_of_a_source_is_shown_without_its_secret() {
     let folder = tempfile::tempdir().unwrap();
 
     let relay = Relay::start(folder.path(), &[("TYPEFORM_SECRET", SECRET)]);
@@ -254,7 +257,7 @@ fn the_address_of_a_source_is_shown_before_its_secret_is_there() {
 }
 
 #[tokio::test]
-async fn send_signs_a_payload_as_its_provider_would() {
+async fn send_signs_a_payload_like_its_provider() {
     let folder = folder_with("payload.json", TYPEFORM);
     let relay = Relay::start(folder.path(), &[("TYPEFORM_SECRET", SECRET)]);
     let to = format!("{}/hooks/typeform", relay.url);
@@ -273,7 +276,7 @@ async fn send_signs_a_payload_as_its_provider_would() {
 }
 
 #[test]
-fn send_tells_what_cannot_be_sent_from_what_does_not_arrive() {
+fn send_distinguishes_invalid_input_from_failures() {
     let folder = folder_with("payload.json", TYPEFORM);
     let send = |arguments: &[&str]| {
         let mut command = program(folder.path());

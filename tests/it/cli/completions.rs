@@ -1,4 +1,5 @@
-//! What bash completes, with the script that `completions bash` prints, against what each command's help says.
+//! Completions by bash with the script that `completions bash` prints, compared with the help of
+//! each command.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +9,7 @@ use std::process::Command;
 use crate::support::left_out::leave_out;
 use crate::support::relay::program;
 
-/// Asks bash for what it would offer behind each line of words, as it does when Tab is pressed.
+/// Runs bash's completion after each line of words, as the Tab key does.
 const ASK: &str = r#"
 source script.bash
 complete_line() {
@@ -22,7 +23,7 @@ while IFS= read -r line; do
 done < lines
 "#;
 
-/// The options and the commands of a command, as its help has them.
+/// Returns the options and subcommands of a command from its help.
 #[derive(Debug, PartialEq, Eq)]
 struct Words {
     options: BTreeSet<String>,
@@ -50,7 +51,7 @@ fn words_of_help(folder: &Path, path: &[String]) -> Words {
     words
 }
 
-/// Every command with its words, the commands in it included.
+/// Returns the words of every command, including subcommands.
 fn all(folder: &Path) -> Vec<(Vec<String>, Words)> {
     let mut found = Vec::new();
     let mut paths = vec![Vec::new()];
@@ -65,7 +66,7 @@ fn all(folder: &Path) -> Vec<(Vec<String>, Words)> {
 }
 
 #[test]
-fn bash_completes_the_options_and_commands_of_every_command() {
+fn bash_completes_options_of_every_command() {
     if !Command::new("bash").arg("--version").output().is_ok_and(|bash| bash.status.success()) {
         return leave_out("the completions of bash: there is no bash");
     }

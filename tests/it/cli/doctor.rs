@@ -1,4 +1,4 @@
-//! `doctor`, in deployments that are well and in some that are not.
+//! `doctor`, in healthy deployments and in faulty ones.
 
 use std::fs;
 use std::process::Output;
@@ -26,7 +26,7 @@ struct Deployment {
 }
 
 impl Deployment {
-    /// With a Savio whose clock goes right and which answers its probe so.
+    /// Adds a Savio with the right time, which answers probes with this response.
     async fn new(status: u16) -> Deployment {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("mappings")).unwrap();
@@ -52,7 +52,7 @@ impl Deployment {
         variables
     }
 
-    /// With some variables set otherwise.
+    /// Changes some environment variables.
     fn doctor(&self, others: &[(&str, &str)]) -> Report {
         let mut doctor = program(self.folder.path());
         doctor.args(["doctor", "--json"]).envs(self.variables()).envs(others.iter().copied());
@@ -62,32 +62,37 @@ impl Deployment {
 
 struct Report {
     code: Option<i32>,
-    said: Value,
+    output_json: Value,
 }
 
 impl Report {
     fn of(output: &Output) -> Report {
-        let said = serde_json::from_slice(&output.stdout);
+        let output_json = serde_json::from_slice(&output.stdout);
         let code = output.status.code();
-        Report { code, said: said.unwrap_or_else(|_| panic!("{output:?}")) }
+        Report { code, output_json: output_json.unwrap_or_else(|_| panic!("{output:?}")) }
     }
 
-    /// Whether it found this, and judged it so.
+    /// Checks that there is one finding with this text, and its verdict.
     fn check(&self, verdict: &str, text: &str) {
-        let findings = self.said["findings"].as_array().unwrap();
+        let findings = self.output_json["findings"].as_array().unwrap();
         let is_it = |it: &&Value| it["found"].as_str().unwrap().contains(text);
         let found: Vec<_> = findings.iter().filter(is_it).map(|it| &it["verdict"]).collect();
-        assert_eq!(found, [verdict], "{text}: {:#}", self.said);
+        assert_eq!(found, [verdict], "{text}: {:#}", self.output_json);
     }
 }
 
 #[tokio::test]
-async fn a_deployment_that_is_well_has_nothing_wrong() {
+async fn healthy_deployment_has_no_wrong_findings() {
     let deployment = Deployment::new(200).await;
 
     let report = deployment.doctor(&[]);
 
-    assert_eq!((report.code, &report.said["wrong"]), (Some(0), &json!(0)), "{:#}", report.said);
+    assert_eq!(
+        (report.code, &report.output_json["wrong"]),
+        (Some(0), &json!(0)),
+        "{:#}",
+        report.output_json
+    );
     report.check("ok", "form is live: 1 secret found");
     report.check("ok", "form is at https://relay.example.com/hooks/form");
     report.check("ok", "answers and takes the token");
@@ -96,7 +101,7 @@ async fn a_deployment_that_is_well_has_nothing_wrong() {
 }
 
 #[tokio::test]
-async fn the_list_can_be_read_and_holds_no_secret() {
+async fn doctor_output_holds_no_secret() {
     let deployment = Deployment::new(200).await;
     let mut doctor = program(deployment.folder.path());
 
@@ -109,7 +114,7 @@ async fn the_list_can_be_read_and_holds_no_secret() {
 }
 
 #[tokio::test]
-async fn a_token_that_savio_does_not_take_is_wrong() {
+async fn rejected_token_is_wrong() {
     let deployment = Deployment::new(401).await;
 
     let report = deployment.doctor(&[]);
@@ -120,7 +125,7 @@ async fn a_token_that_savio_does_not_take_is_wrong() {
 }
 
 #[tokio::test]
-async fn what_is_missing_is_told_with_where_it_was_looked_for() {
+async fn missing_parts_are_reported_with_their_place() {
     let deployment = Deployment::new(200).await;
 
     let without_secret = deployment.doctor(&[("FORM_SECRET", "")]);
@@ -133,7 +138,7 @@ async fn what_is_missing_is_told_with_where_it_was_looked_for() {
 }
 
 #[tokio::test]
-async fn a_url_that_is_signed_has_to_be_known() {
+async fn signed_url_requires_public_url() {
     let deployment = Deployment::new(200).await;
     let mapping = MAPPING.replace("\"form\"", "\"trello\"");
     fs::write(deployment.folder.path().join("mappings/trello.toml"), mapping).unwrap();
@@ -148,7 +153,7 @@ async fn a_url_that_is_signed_has_to_be_known() {
 }
 
 #[tokio::test]
-async fn mistakes_in_files_are_told_at_their_places() {
+async fn mistakes_in_files_are_shown_in_place() {
     let deployment = Deployment::new(200).await;
     let mapping = MAPPING.replace("problem", "problm");
     fs::write(deployment.folder.path().join("mappings/form.toml"), mapping).unwrap();
@@ -162,7 +167,7 @@ async fn mistakes_in_files_are_told_at_their_places() {
 }
 
 #[tokio::test]
-async fn a_running_relay_is_recognised_with_its_store_and_port() {
+async fn running_relay_is_recognised_by_store_and_port() {
     let deployment = Deployment::new(200).await;
     let variables = deployment.variables();
     let variables: Vec<_> = variables.iter().map(|(name, it)| (*name, it.as_str())).collect();
@@ -171,14 +176,14 @@ async fn a_running_relay_is_recognised_with_its_store_and_port() {
 
     let report = deployment.doctor(&[("SAVIO_RELAY_SERVER__LISTEN", address)]);
 
-    assert_eq!(report.code, Some(0), "{:#}", report.said);
+    assert_eq!(report.code, Some(0), "{:#}", report.output_json);
     report.check("ok", "and is ready");
     report.check("ok", "relay.db now");
     report.check("ok", "its events: none yet");
 }
 
 #[tokio::test]
-async fn a_port_that_another_program_has_is_wrong() {
+async fn port_of_another_program_is_wrong() {
     let deployment = Deployment::new(200).await;
     let taken = deployment.savio.address().to_string();
 
@@ -189,7 +194,7 @@ async fn a_port_that_another_program_has_is_wrong() {
 }
 
 #[tokio::test]
-async fn a_collector_is_asked_whether_it_answers() {
+async fn trace_collector_is_probed() {
     let deployment = Deployment::new(200).await;
     let collector = Collector::new().await;
     let doctor = |url: &str| deployment.doctor(&[("SAVIO_RELAY_TRACES__ENDPOINT", url)]);
@@ -203,7 +208,7 @@ async fn a_collector_is_asked_whether_it_answers() {
 }
 
 #[tokio::test]
-async fn a_store_that_cannot_be_used_is_wrong() {
+async fn unusable_store_is_wrong() {
     let deployment = Deployment::new(200).await;
     fs::write(deployment.folder.path().join("other.db"), "no database at all").unwrap();
     let doctor = |url| deployment.doctor(&[("SAVIO_RELAY_STORE__URL", url)]);
@@ -213,7 +218,7 @@ async fn a_store_that_cannot_be_used_is_wrong() {
 }
 
 #[tokio::test]
-async fn proxy_of_a_destination_is_named_without_its_credentials() {
+async fn proxy_is_named_without_its_credentials() {
     let deployment = Deployment::new(200).await;
     let proxy = format!("http://someone:hunter2@{}", deployment.savio.address());
     let doctor = |base_url: &str, more: &[(&str, &str)]| {
@@ -237,15 +242,19 @@ async fn proxy_of_a_destination_is_named_without_its_credentials() {
     insecure.check("warning", "the token goes in clear");
     insecure.check("ok", "answers and takes the token");
     refused.check("wrong", "`insecure = true`");
-    assert_eq!((refused.code, insecure.code), (Some(1), Some(0)), "{:#}", insecure.said);
-    assert!(!without.said.to_string().contains("through the proxy"), "{:#}", without.said);
+    assert_eq!((refused.code, insecure.code), (Some(1), Some(0)), "{:#}", insecure.output_json);
+    assert!(
+        !without.output_json.to_string().contains("through the proxy"),
+        "{:#}",
+        without.output_json
+    );
     for report in [encrypted, insecure, refused] {
-        assert!(!report.said.to_string().contains("hunter2"), "{:#}", report.said);
+        assert!(!report.output_json.to_string().contains("hunter2"), "{:#}", report.output_json);
     }
 }
 
 #[tokio::test]
-async fn events_that_wait_for_a_mapping_or_another_event_are_counted() {
+async fn events_waiting_for_a_mapping_or_an_event_are_counted() {
     let deployment = Deployment::new(200).await;
     let store = sqlite::Settings::new(deployment.folder.path().join("relay.db"));
     let store = Sqlite::open(&store).unwrap();

@@ -1,4 +1,4 @@
-//! `draft`: a first mapping file from a payload, which works as it is.
+//! `draft`: generates a first mapping file from a payload, which works unchanged.
 
 use std::path::Path;
 use std::process::Output;
@@ -20,7 +20,7 @@ fn draft(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A shipped sample, whose provider is not told, with what its draft has to say.
+/// A bundled sample whose provider is not given, and texts that its draft must contain.
 #[track_caller]
 fn check(sample: &str, headers: &[&str], expected: &[&str]) {
     let path = samples().join("samples").join(sample);
@@ -34,7 +34,7 @@ fn check(sample: &str, headers: &[&str], expected: &[&str]) {
     }
 }
 
-/// Payload, headers and provider of every test of a shipped mapping file.
+/// Returns payload, headers and provider of every test of the bundled mapping files.
 fn shipped() -> Vec<(String, Vec<String>, String)> {
     let mut found = Vec::new();
     for entry in samples().read_dir().unwrap() {
@@ -58,7 +58,7 @@ fn shipped() -> Vec<(String, Vec<String>, String)> {
 }
 
 #[test]
-fn the_draft_of_every_shipped_sample_passes_check() {
+fn draft_of_every_bundled_sample_passes_check() {
     let folder = tempfile::tempdir().unwrap();
     let mut files = vec!["check".to_owned()];
     for (number, (payload, headers, provider)) in shipped().into_iter().enumerate() {
@@ -80,7 +80,7 @@ fn the_draft_of_every_shipped_sample_passes_check() {
 }
 
 #[test]
-fn a_form_becomes_its_answers() {
+fn draft_of_a_form_uses_its_answers() {
     let problem = "problem = \"{{ answers }}\"";
     check(
         "typeform.form_response.json",
@@ -100,7 +100,7 @@ fn a_form_becomes_its_answers() {
 }
 
 #[test]
-fn a_heading_goes_before_the_text() {
+fn heading_precedes_the_text() {
     check(
         "github.issues.opened.json",
         &["X-GitHub-Event:issues"],
@@ -115,7 +115,7 @@ fn a_heading_goes_before_the_text() {
 }
 
 #[test]
-fn plain_fields_are_taken_by_their_names() {
+fn plain_fields_are_found_by_name() {
     check(
         "zapier.feedback.json",
         &[],
@@ -129,7 +129,7 @@ fn plain_fields_are_taken_by_their_names() {
 }
 
 #[test]
-fn an_unknown_tool_is_asked_for_a_token_and_passes_check() {
+fn draft_for_an_unknown_tool_requires_a_token() {
     let folder = tempfile::tempdir().unwrap();
     let payload = r#"{"visitor": {"mail": "mia@example.com", "name": "Mia"},
         "wish": "We would like a weekly export"}"#;
@@ -145,20 +145,20 @@ fn an_unknown_tool_is_asked_for_a_token_and_passes_check() {
 }
 
 #[test]
-fn a_payload_without_words_gives_a_skeleton_that_passes_check() {
+fn payload_without_text_gives_a_valid_skeleton() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("payload.json"), r#"{"id": 7, "ok": true}"#).unwrap();
 
     let drafted = run(folder.path(), &["draft", "payload.json", "--output", "acme.toml"]);
     let checked = run(folder.path(), &["check", "acme.toml"]);
 
-    let said = String::from_utf8(drafted.stderr).unwrap();
-    assert!(said.contains("nothing in it reads like a person's words"), "{said}");
+    let messages = String::from_utf8(drafted.stderr).unwrap();
+    assert!(messages.contains("nothing in it reads like a person's words"), "{messages}");
     assert_eq!((drafted.status.code(), checked.status.code()), (Some(0), Some(0)));
 }
 
 #[test]
-fn a_file_that_is_there_is_not_overwritten() {
+fn existing_file_is_not_overwritten() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("payload.json"), r#"{"text": "Too slow"}"#).unwrap();
     std::fs::write(folder.path().join("acme.toml"), "mine").unwrap();

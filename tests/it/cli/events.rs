@@ -1,4 +1,4 @@
-//! `events` and `dead`, as they are called beside a running relay.
+//! `events` and `dead`, run beside a running relay.
 
 use std::path::Path;
 use std::process::Output;
@@ -25,7 +25,8 @@ secrets = ["env:FORM_SECRET"]
 problem = "$.text"
 "#;
 
-/// A folder in which the relay can start, with a Savio that answers so, the last answer for ever.
+/// A folder in which the relay can start, and a Savio with these responses, the last of them for
+/// ever.
 struct Place {
     folder: TempDir,
     savio: MockServer,
@@ -68,7 +69,7 @@ impl Place {
         run(self.folder.path(), arguments)
     }
 
-    /// What the command prints with `--json`.
+    /// Runs the command with `--json` and returns what it prints.
     fn json(&self, arguments: &[&str]) -> Value {
         let output = self.run(&[arguments, &["--json"]].concat());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -112,7 +113,7 @@ async fn post(relay: &Relay, payload: Value) -> String {
     answer["events"][0].as_str().expect("it is accepted").to_owned()
 }
 
-/// Events of `form` that came to this end.
+/// Stores events of `form` that are settled in this state.
 async fn settled(store: &Arc<Sqlite>, state: State, count: usize) -> Vec<EventId> {
     let template = webhook(at(0));
     let event = |_| NewEvent { id: EventId::new(at(0)), ..template.events[0].clone() };
@@ -128,7 +129,7 @@ async fn settled(store: &Arc<Sqlite>, state: State, count: usize) -> Vec<EventId
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dead_event_is_found_and_sent_again_beside_a_running_relay() {
+async fn dead_event_is_replayed_beside_a_running_relay() {
     let place = Place::new(&[400, 201]).await;
     let relay = place.relay();
     let id = post(&relay, json!({ "text": "It is slow" })).await;
@@ -136,7 +137,7 @@ async fn a_dead_event_is_found_and_sent_again_beside_a_running_relay() {
 
     let listed = place.json(&["dead", "list", "--source", "form", "--since", "1h"]);
     let ordered = place.json(&["dead", "replay"]);
-    // It is noticed: nothing else would have it looked for within a minute.
+    // Within a minute only a notice of the change can wake the relay.
     let event = place.until(&id, "delivered").await;
 
     assert_eq!(listed["events"][0]["id"], id.as_str());
@@ -147,7 +148,7 @@ async fn a_dead_event_is_found_and_sent_again_beside_a_running_relay() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_held_event_is_released_beside_a_running_relay() {
+async fn held_event_is_released_beside_a_running_relay() {
     let place = Place::new(&[201]).await;
     let store = place.store();
     let ids = settled(&store, State::Held, 1).await;
@@ -165,7 +166,7 @@ async fn a_held_event_is_released_beside_a_running_relay() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_filter_alone_says_what_is_replayed() {
+async fn each_filter_alone_selects_events_to_replay() {
     let place = Place::new(&[201]).await;
     let store = place.store();
     settled(&store, State::Dead, 3).await;
@@ -186,7 +187,7 @@ async fn each_filter_alone_says_what_is_replayed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replay_has_a_pace_and_an_end() {
+async fn replay_has_a_rate_and_can_be_canceled() {
     let place = Place::new(&[201]).await;
     let store = place.store();
     settled(&store, State::Dead, 3).await;
@@ -208,7 +209,7 @@ async fn a_replay_has_a_pace_and_an_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_event_is_shown_with_all_that_is_known_of_it() {
+async fn event_is_shown_with_all_details() {
     let place = Place::new(&[201]).await;
     let relay = place.relay();
     let id = post(&relay, json!({ "text": "It is slow" })).await;
@@ -230,7 +231,7 @@ async fn an_event_is_shown_with_all_that_is_known_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lists_go_on_where_they_ended() {
+async fn list_continues_at_its_cursor() {
     let place = Place::new(&[201]).await;
     let ids = settled(&place.store(), State::Dead, 5).await;
 
@@ -248,7 +249,7 @@ async fn lists_go_on_where_they_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_cannot_be_done_says_why_and_exits_so() {
+async fn failed_command_says_why_and_sets_the_exit_code() {
     let place = Place::new(&[201]).await;
     let check = |arguments: &[&str], code, message: &str| {
         let output = place.run(arguments);
@@ -276,7 +277,7 @@ async fn what_cannot_be_done_says_why_and_exits_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn webhooks_are_taken_beside_a_replay() {
+async fn webhooks_are_accepted_during_a_replay() {
     let place = Place::new(&[201]).await;
     let store = place.store();
     settled(&store, State::Dead, 500).await;

@@ -1,4 +1,4 @@
-//! `healthcheck`, as a container calls it.
+//! `healthcheck`, as a container runs it.
 
 use std::path::Path;
 use std::process::Output;
@@ -23,14 +23,14 @@ fn healthcheck(folder: &Path, arguments: &[&str]) -> Output {
 }
 
 fn check(output: &Output, code: i32, text: &str) {
-    let said = [output.stdout.as_slice(), &output.stderr].concat();
-    let said = String::from_utf8(said).unwrap();
-    assert_eq!(output.status.code(), Some(code), "{said}");
-    assert!(said.contains(text), "{said}");
+    let printed = [output.stdout.as_slice(), &output.stderr].concat();
+    let printed = String::from_utf8(printed).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{printed}");
+    assert!(printed.contains(text), "{printed}");
 }
 
 #[test]
-fn a_relay_that_would_take_a_webhook_is_ready() {
+fn relay_that_accepts_webhooks_is_ready() {
     let folder = folder();
     let relay = Relay::start(folder.path(), &[("FORM_SECRET", "s")]);
 
@@ -38,7 +38,7 @@ fn a_relay_that_would_take_a_webhook_is_ready() {
 }
 
 #[test]
-fn a_relay_that_would_not_take_one_says_why() {
+fn relay_that_is_not_ready_says_why() {
     let folder = folder();
     let relay = Relay::start(folder.path(), &[]);
 
@@ -48,7 +48,7 @@ fn a_relay_that_would_not_take_one_says_why() {
 }
 
 #[test]
-fn a_relay_that_is_not_there_is_told_from_one_that_is_not_ready() {
+fn absent_relay_differs_from_one_that_is_not_ready() {
     let folder = folder();
     let relay = Relay::start(folder.path(), &[]);
     let listen = format!("server.listen = \"{}\"", relay.url.trim_start_matches("http://"));
@@ -60,7 +60,7 @@ fn a_relay_that_is_not_there_is_told_from_one_that_is_not_ready() {
 }
 
 #[tokio::test]
-async fn another_program_at_the_address_is_no_relay() {
+async fn other_program_at_the_address_is_no_relay() {
     let other = MockServer::start().await;
     let answer = ResponseTemplate::new(200).set_body_string("hello");
     Mock::given(path("/readyz")).respond_with(answer).mount(&other).await;

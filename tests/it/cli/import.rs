@@ -1,5 +1,5 @@
-//! `import`: old responses become events, once, behind what is sent, and what is wrong with a file is
-//! shown at its line.
+//! `import`: past responses become events, once and after live ones; mistakes of a file are shown
+//! with their line.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -30,7 +30,7 @@ fn run(folder: &Path, arguments: &[&str]) -> Output {
     program(folder).arg("import").args(arguments).output().expect("the program runs")
 }
 
-/// The counts of a run that ends with this status.
+/// Runs the command, checks its exit code, and returns the counts.
 #[track_caller]
 fn counts(folder: &Path, arguments: &[&str], status: i32) -> Value {
     let output = run(folder, &[arguments, &["--json"]].concat());
@@ -51,14 +51,14 @@ fn events(folder: &Path) -> Vec<Value> {
     ids.iter().map(show).collect()
 }
 
-/// The requests that a dry run shows.
+/// Returns the output of a dry run.
 fn shown(folder: &Path, arguments: &[&str]) -> String {
     let output = run(folder, &[arguments, &["--dry-run"]].concat());
     String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]
-fn the_results_of_a_form_become_the_events_that_its_webhooks_would_be() {
+fn imported_results_equal_the_events_of_webhooks() {
     let folder = folder("results.csv", TYPEFORM);
 
     let counted = counts(folder.path(), &["typeform", "results.csv"], 0);
@@ -73,7 +73,7 @@ fn the_results_of_a_form_become_the_events_that_its_webhooks_would_be() {
 }
 
 #[test]
-fn an_import_is_safe_to_repeat() {
+fn repeated_import_adds_nothing() {
     let text = "{\"message\":\"One\"}\n{\"message\":\"Two\"}\n";
     let folder = folder("old.ndjson", text);
     let first = counts(folder.path(), &["form", "old.ndjson"], 0);
@@ -88,7 +88,8 @@ fn an_import_is_safe_to_repeat() {
     assert_eq!((&again["events"], &again["repeats"]), (&json!(3), &json!(0)));
 }
 
-/// Later rows overwrite what earlier ones said of the same record, so that their order decides what stays.
+// Later rows overwrite the fields of the same record that earlier ones set: the order decides which
+// stay.
 #[test]
 fn imported_events_keep_the_order_of_the_file() {
     let lines = (0..200).map(|row| format!("{{\"message\":\"row {row:03}\"}}"));
@@ -110,7 +111,7 @@ fn imported_events_keep_the_order_of_the_file() {
 }
 
 #[test]
-fn a_bad_record_is_shown_with_its_line_and_harms_no_other() {
+fn invalid_record_is_shown_with_its_line() {
     let text = "{\"message\":\"One\"}\n\n{\"message\":\n7\n{\"message\":\"Two\"}\n";
     let folder = folder("old.ndjson", text);
 
@@ -125,7 +126,7 @@ fn a_bad_record_is_shown_with_its_line_and_harms_no_other() {
 }
 
 #[test]
-fn a_row_with_too_few_cells_is_shown_with_its_line() {
+fn short_row_is_shown_with_its_line() {
     let folder = folder("old.csv", "message;email\n\"One\nline\";a@example.com\nTwo\nThree;\n");
 
     let output = run(folder.path(), &["form", "old.csv"]);
@@ -136,7 +137,7 @@ fn a_row_with_too_few_cells_is_shown_with_its_line() {
 }
 
 #[test]
-fn a_strict_import_takes_all_or_nothing() {
+fn strict_import_takes_all_or_nothing() {
     let folder = folder("old.ndjson", "{\"message\":\"One\"}\n{\n");
 
     let strict = run(folder.path(), &["form", "old.ndjson", "--strict"]);
@@ -148,7 +149,7 @@ fn a_strict_import_takes_all_or_nothing() {
 }
 
 #[test]
-fn a_dry_run_shows_the_first_requests_and_keeps_nothing() {
+fn dry_run_shows_requests_and_stores_nothing() {
     let rows: Vec<String> = (0..10).map(|n| format!("Idea {n},p{n}@example.com")).collect();
     let folder = folder("old.csv", &format!("feedback,email\n{}\n", rows.join("\n")));
 
@@ -161,7 +162,7 @@ fn a_dry_run_shows_the_first_requests_and_keeps_nothing() {
 }
 
 #[test]
-fn responses_of_an_api_find_their_questions_in_the_form() {
+fn answers_find_their_questions_in_the_form_definition() {
     let item = json!({
         "token": "t1", "response_id": "t1", "submitted_at": "2026-01-01T10:01:00Z",
         "hidden": { "company": "Example Ltd" },
@@ -181,7 +182,7 @@ fn responses_of_an_api_find_their_questions_in_the_form() {
 }
 
 #[test]
-fn the_boxes_of_a_question_are_not_repeated() {
+fn checkboxes_of_a_question_are_not_repeated() {
     let text = "Submission ID,Respondent ID,Submitted at,Email,Areas,Areas (Search),Areas (Export)\n\
                 s1,p1,2026-01-01,dora@example.com,\"Search, Export\",true,true\n";
     let folder = folder("tally.csv", text);
@@ -193,7 +194,7 @@ fn the_boxes_of_a_question_are_not_repeated() {
 }
 
 #[test]
-fn what_a_tool_sent_is_imported_as_it_is() {
+fn webhook_payloads_are_imported_unchanged() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for (source, sample) in
         [("typeform", "typeform.form_response"), ("tally", "tally.FORM_RESPONSE")]
@@ -210,7 +211,7 @@ fn what_a_tool_sent_is_imported_as_it_is() {
 }
 
 #[test]
-fn standard_input_is_a_file_too() {
+fn records_are_read_from_standard_input() {
     let folder = tempfile::tempdir().unwrap();
     let mut import = program(folder.path());
     import.args(["import", "form", "-", "--json"]).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -228,7 +229,7 @@ fn standard_input_is_a_file_too() {
 }
 
 #[test]
-fn what_cannot_be_imported_says_why_and_exits_so() {
+fn failed_import_says_why_and_sets_the_exit_code() {
     let folder = folder("book.csv", "PK\u{3}\u{4}");
     std::fs::write(folder.path().join("relay.db"), "no database".repeat(99)).unwrap();
     std::fs::write(folder.path().join("one.csv"), "message\nOne\n").unwrap();
@@ -254,7 +255,7 @@ fn what_cannot_be_imported_says_why_and_exits_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_import_beside_a_running_relay_is_delivered_behind_what_is_sent() {
+async fn imported_events_are_delivered_after_live_ones() {
     let rows: Vec<String> = (0..400).map(|n| format!("Old {n}")).collect();
     let folder = folder("old.csv", &format!("message\n{}\n", rows.join("\n")));
     let savio = MockServer::start().await;
@@ -269,7 +270,8 @@ async fn an_import_beside_a_running_relay_is_delivered_behind_what_is_sent() {
         ("SAVIO_RELAY_SAVIO__MAX_IN_FLIGHT", "1"),
     ];
     let relay = Relay::start(folder.path(), &variables);
-    // All of them have the tag of the form: until Savio knows it, they would go one by one in order of receipt.
+    // All events have the tag of the form. Until Savio has it, they would be sent one by one, in
+    // order of receipt.
     post(&relay, "First").await;
     until(|| relay.logged("is delivered") == 1).await;
     order(&relay, "pause").await;
@@ -280,14 +282,14 @@ async fn an_import_beside_a_running_relay_is_delivered_behind_what_is_sent() {
     let problems = problems(&savio, 402).await;
 
     assert_eq!(counted["events"], 400);
-    // It is claimed first of all. Those that are claimed with it are mapped on other threads, and the system
-    // decides which of them is through first.
+    // The live event is claimed first. Others that are claimed with it are mapped on other threads,
+    // and may be faster.
     let place = problems[1..].iter().position(|problem| problem == "New").unwrap();
     assert!(place < CLAIMED_TOGETHER, "{place}");
     assert!(relay.stop().success());
 }
 
-/// How many events are in hand where one request goes at a time.
+/// Number of events that are claimed at a time with one slot in flight.
 const CLAIMED_TOGETHER: usize = 3;
 
 async fn post(relay: &Relay, message: &str) {
@@ -301,7 +303,7 @@ async fn order(relay: &Relay, order: &str) {
     call.send().await.unwrap().error_for_status().unwrap();
 }
 
-/// The problems that came to Savio, once there are so many.
+/// Waits until Savio has this many problems, and returns them.
 async fn problems(savio: &MockServer, count: usize) -> Vec<String> {
     let problem = |body: &[u8]| {
         let body: Value = serde_json::from_slice(body).unwrap();
@@ -320,7 +322,7 @@ async fn problems(savio: &MockServer, count: usize) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_webhook_cannot_say_that_it_was_imported() {
+async fn webhook_cannot_claim_to_be_imported() {
     let folder = tempfile::tempdir().unwrap();
     let relay = Relay::start(folder.path(), &[("FORM_SECRET", "secret")]);
 

@@ -1,4 +1,4 @@
-//! `send` signs what the relay will see, the query of its address included.
+//! `send`: signs the request as the relay will receive it, including the query.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use crate::support::relay::{Relay, program};
 
 const PUBLIC_URL: &str = "https://relay.example.com/base";
 
-/// A folder with the mapping file of a source `desk` that says this of its proof.
+/// A folder with the mapping file of a source `desk` with this signature.
 fn folder(own: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("mappings")).unwrap();
@@ -19,7 +19,7 @@ fn folder(own: &str) -> TempDir {
     folder
 }
 
-/// Sends to a relay with this proof, each time to another address, and expects it to be taken.
+/// Sends to a relay with this signature, each time to another URL, and expects that it is accepted.
 fn check(own: &str, payload: &str, queries: &[&str]) {
     let folder = folder(own);
     let variables = [("SECRET", "a-secret"), ("SAVIO_RELAY_SERVER__PUBLIC_URL", PUBLIC_URL)];
@@ -51,7 +51,7 @@ fn url_is_signed_with_the_query_that_is_sent() {
 }
 
 #[test]
-fn hash_of_the_body_is_sent_where_the_message_does_not_cover_it() {
+fn hash_of_an_uncovered_body_is_sent() {
     let own = |place: &str, signed: &str| {
         format!(
             "[signature]\nscheme = \"hmac\"\nheader = \"X-A\"\nsigned = \"{signed}\"\n\
@@ -63,14 +63,14 @@ fn hash_of_the_body_is_sent_where_the_message_does_not_cover_it() {
         check(&own("query:h", "{query:h}"), payload, &QUERIES);
         check(&own("header:X-Hash", "{header:X-Hash}"), payload, &QUERIES);
     }
-    // One that is given already is not sent a second time.
-    let given = "?a=1&h=0466c472ba1be6a35700b1867dea252bc914e46ebb68522cf0a2e3b9c6e8693e";
-    check(&own("query:h", "{url}"), "payload.json", &[given]);
-    check(&own("query:h", "{query:h}"), "payload.json", &[given]);
+    // A parameter that the URL has already is not sent twice.
+    let with_hash = "?a=1&h=0466c472ba1be6a35700b1867dea252bc914e46ebb68522cf0a2e3b9c6e8693e";
+    check(&own("query:h", "{url}"), "payload.json", &[with_hash]);
+    check(&own("query:h", "{query:h}"), "payload.json", &[with_hash]);
 }
 
 #[test]
-fn parameter_that_is_signed_is_taken_from_the_address_or_made_up() {
+fn signed_parameter_is_taken_from_the_url_or_generated() {
     let own = "[signature]\nscheme = \"hmac\"\nheader = \"X-A\"\nsigned = \"{query:nonce}{body}\"";
     check(own, "payload.json", &["?nonce=7", "?nonce=a+b%2B", "?a=1&nonce=\u{e9}", "", "?a=1"]);
     let own = "[signature]\nscheme = \"hmac\"\nheader = \"X-A\"\nsigned = \"{url}{query:nonce}\"";

@@ -1,4 +1,5 @@
-//! Texts of strangers on a terminal: no control or bidi character gets there, and none makes a line of its own.
+//! Texts of strangers on a terminal: no control or bidi character is printed, and no text makes a
+//! line of its own.
 
 use std::path::Path;
 use std::process::Output;
@@ -9,7 +10,8 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::support::relay::{Relay, program};
 
-/// Terminal control characters: C0 but line ends and tabs, DEL, C1, and what changes the direction of text.
+/// Terminal control characters: C0 except line ends and tabs, DEL, C1, and those that change the
+/// direction of text.
 fn control_characters() -> String {
     let c0 = (0..0x20_u32).filter(|code| ![0x0a, 0x09, 0x0d].contains(code));
     let c1 = 0x7f..0xa0_u32;
@@ -20,13 +22,13 @@ fn control_characters() -> String {
     all.map(|code| char::from_u32(code).unwrap()).collect()
 }
 
-/// The same as TOML writes them.
+/// The same characters as escapes in TOML.
 fn escaped_control_characters() -> String {
     let escaped = |c: char| format!("\\u{:04X}", u32::from(c));
     control_characters().chars().map(escaped).collect::<Vec<_>>().concat()
 }
 
-/// Neighbours of these, which are shown as they are.
+/// Neighbouring characters, which are printed unchanged.
 const HARMLESS: &str = "\u{a0}\u{e9}\u{200c}\u{200d}\u{2010}\u{202f}\u{2065}\u{206a}\u{1f600}";
 
 #[track_caller]
@@ -97,14 +99,14 @@ fn try_keeps_foreign_text_on_its_own_line() {
 }
 
 #[test]
-fn try_keeps_the_line_ends_of_a_value_and_harmless_characters() {
+fn try_keeps_line_ends_and_harmless_characters() {
     let payload = json!({ "type": "wanted", "text": format!("one\ntwo {HARMLESS}") });
     let (shown, _) = try_of(&payload, &[]);
     assert!(shown.contains(&format!("  problem  one\n           two {HARMLESS}\n")), "{shown:?}");
 }
 
 #[test]
-fn try_shows_queries_and_warnings_of_a_file_without_control_characters() {
+fn try_shows_queries_and_warnings_without_control_characters() {
     let escaped = escaped_control_characters();
     let payload = json!({ "type": "wanted", "text": "It is slow" });
     let folder = folder(&payload);
@@ -161,13 +163,13 @@ fn json_escapes_terminal_control_characters() {
         check_harmless(&shown);
         let parsed: Value = serde_json::from_str(&shown).unwrap();
         let request = if more.len() == 1 { &parsed[0] } else { &parsed["requests"][0] };
-        // Savio's database takes no NUL: none is sent.
+        // Savio's database cannot store NUL, so none is sent.
         assert_eq!(request["body"]["tags"][0], foreign.replace('\0', ""));
         assert!(shown.contains(HARMLESS), "{shown}");
     }
 }
 
-/// The draft is harmless and works on its payload: it finds the words.
+/// Checks that a draft has no control characters, and finds the text of its payload.
 #[track_caller]
 fn check_draft(payload: &Value) {
     check_draft_in(folder(payload).path());

@@ -1,4 +1,4 @@
-//! The clock is set back by a day in the midst: what waits, waits as long as it was meant to, and no longer.
+//! The clock is set back by a day during a wait, which keeps its length.
 
 use std::time::Duration;
 
@@ -10,15 +10,16 @@ use super::{Relay, client, created, delivery_with, destination, feedback, page, 
 
 const DAY: i64 = 24 * 3_600;
 
-/// Events are kept and fail a day ahead; by the right clock they are delivered within the time.
+/// Events that are stored and fail while the clock is a day ahead, and are delivered in time by the
+/// corrected clock.
 #[derive(Default)]
 struct Case {
     settings: Settings,
     events: usize,
     answers: Vec<ResponseTemplate>,
-    /// A restart after the clock was set back.
+    /// Restarts the relay after the clock was set back.
     restart: bool,
-    /// No event is delivered at this second, all are at the other.
+    /// Second at which no event is delivered yet, and second at which all are.
     not_at: i64,
     all_at: i64,
 }
@@ -33,14 +34,14 @@ async fn check(case: Case) {
     }
     relay.deliver_all(DAY).await;
     let sent = relay.sent().await.len();
-    assert_eq!(sent, case.answers.len(), "all of them failed");
+    assert_eq!(sent, case.answers.len(), "not all of them failed");
 
     if case.restart {
         relay.restart();
     }
     relay.deliver_all(0).await;
     relay.deliver_all(case.not_at).await;
-    assert_eq!(relay.sent().await.len(), sent, "it waits as long as it was meant to");
+    assert_eq!(relay.sent().await.len(), sent, "the wait was cut short");
     for seconds in case.not_at..=case.all_at {
         relay.deliver_all(seconds).await;
     }
@@ -51,14 +52,14 @@ async fn check(case: Case) {
 }
 
 #[tokio::test]
-async fn a_retry_waits_no_longer() {
+async fn retry_keeps_its_length_when_the_clock_is_set_back() {
     let case = || Case { events: 1, answers: vec![status(503)], ..Case::default() };
     check(Case { not_at: 4, all_at: 8, ..case() }).await;
     check(Case { not_at: 4, all_at: 8, restart: true, ..case() }).await;
 }
 
 #[tokio::test]
-async fn retry_after_holds_back_no_longer() {
+async fn retry_after_keeps_its_length_when_the_clock_is_set_back() {
     let later = || status(429).insert_header("retry-after", "60");
     let case = || Case { events: 1, answers: vec![later()], ..Case::default() };
     check(Case { not_at: 58, all_at: 64, ..case() }).await;
@@ -66,7 +67,7 @@ async fn retry_after_holds_back_no_longer() {
 }
 
 #[tokio::test]
-async fn an_open_breaker_waits_no_longer() {
+async fn breaker_keeps_its_wait_when_the_clock_is_set_back() {
     let gate = gate::Settings { breaker_failures: 2, ..gate::Settings::default() };
     let settings = Settings { gate, ..Settings::default() };
     let case = || Case {
@@ -82,7 +83,7 @@ async fn an_open_breaker_waits_no_longer() {
 }
 
 #[tokio::test]
-async fn a_probe_is_due_no_later() {
+async fn probe_keeps_its_wait_when_the_clock_is_set_back() {
     let relay = Relay::new().await;
     relay.savio_answers("/create-feedback/", &[status(401), created()]).await;
     relay.probe_answers(status(401)).await;
@@ -102,7 +103,7 @@ async fn a_probe_is_due_no_later() {
 }
 
 #[tokio::test]
-async fn a_rate_goes_on() {
+async fn rate_keeps_its_interval_when_the_clock_is_set_back() {
     let gate = gate::Settings { rate: Some("1/m".parse().unwrap()), ..gate::Settings::default() };
     let settings = Settings { gate, ..Settings::default() };
     let mut relay = Relay::with(settings.clone()).await;
@@ -113,7 +114,7 @@ async fn a_rate_goes_on() {
 
     relay.deliver_all(0).await;
     relay.deliver_all(58).await;
-    assert_eq!(relay.record(id).await.state, State::Queued, "a minute is between two requests");
+    assert_eq!(relay.record(id).await.state, State::Queued, "sent within a minute of the first");
     relay.deliver_all(61).await;
     assert_eq!(relay.record(id).await.state, State::Delivered);
 
@@ -128,7 +129,7 @@ async fn a_rate_goes_on() {
 }
 
 #[tokio::test]
-async fn what_a_running_relay_has_in_hand_goes_on_though_the_clock_goes_forth_and_back() {
+async fn claimed_event_is_retried_though_the_clock_jumps() {
     let relay = Relay::new().await;
     relay.savio_answers("/create-feedback/", &[status(503), created()]).await;
     let id = relay.keep(feedback()).await;

@@ -1,4 +1,4 @@
-//! Writes and reads that fail in a real database, by what another connection does to it.
+//! Faults of a real database, caused through another connection.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -16,12 +16,12 @@ impl DatabaseFaults {
         DatabaseFaults(Connection::open(place.settings().path).unwrap())
     }
 
-    /// What came of a request cannot be written down until this ends.
+    /// Makes every write of an attempt fail until `clear`, as if the store were unavailable.
     pub(super) fn fail_attempt_inserts(&self) {
         self.before_attempt_insert("no_such_function()");
     }
 
-    /// What came of a request can never be written down, for this reason.
+    /// Makes every write of an attempt violate a constraint, with this message.
     pub(super) fn reject_attempt_inserts(&self, reason: &str) {
         self.before_attempt_insert(&format!("RAISE(ABORT, '{reason}')"));
     }
@@ -30,7 +30,7 @@ impl DatabaseFaults {
         self.0.execute_batch("DROP TRIGGER fault").unwrap();
     }
 
-    /// Events that have an upsert to make can no longer be looked for.
+    /// Makes the search for earlier upserts fail.
     pub(super) fn fail_upsert_lookups(&self) {
         self.0.execute_batch("DROP INDEX requests_upserting").unwrap();
     }
@@ -41,10 +41,10 @@ impl DatabaseFaults {
     }
 }
 
-/// What the relay logs on this thread.
+/// Log lines of this thread, captured until dropped.
 pub(super) struct CapturedLog {
     lines: Lines,
-    _while_it_lives: DefaultGuard,
+    _guard: DefaultGuard,
 }
 
 #[derive(Clone, Default)]
@@ -54,10 +54,10 @@ impl CapturedLog {
     pub(super) fn start() -> CapturedLog {
         let lines = Lines::default();
         let logging = tracing_subscriber::fmt().with_writer(lines.clone()).finish();
-        CapturedLog { lines, _while_it_lives: tracing::subscriber::set_default(logging) }
+        CapturedLog { lines, _guard: tracing::subscriber::set_default(logging) }
     }
 
-    pub(super) fn says(&self, text: &str) -> bool {
+    pub(super) fn contains(&self, text: &str) -> bool {
         String::from_utf8_lossy(&self.lines.0.lock().unwrap()).contains(text)
     }
 }

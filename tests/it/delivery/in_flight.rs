@@ -1,4 +1,5 @@
-//! Several events in flight: one that hangs, one that is claimed twice, the loop and its end.
+//! Events in flight: a hanging request, an event that is claimed twice, and the worker loop and its
+//! shutdown.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,20 +25,21 @@ use super::{
 use crate::support::store::{Place, at, keep};
 use crate::support::wait::until;
 
-/// A Savio that tells of each request, and answers one when it is let.
+/// A Savio that counts requests, and answers one with the problem "hang" only when it is released.
 #[derive(Clone)]
 struct Gate {
-    came: Arc<Semaphore>,
-    may_go: Arc<Semaphore>,
+    received: Arc<Semaphore>,
+    released: Arc<Semaphore>,
 }
 
 impl Gate {
     async fn start() -> (Gate, String) {
-        let gate = Gate { came: Arc::new(Semaphore::new(0)), may_go: Arc::new(Semaphore::new(0)) };
+        let gate =
+            Gate { received: Arc::new(Semaphore::new(0)), released: Arc::new(Semaphore::new(0)) };
         let answer = async |Shared(gate): Shared<Gate>, Json(body): Json<Value>| {
-            gate.came.add_permits(1);
+            gate.received.add_permits(1);
             if body["problem"] == "hang" {
-                gate.may_go.acquire().await.unwrap().forget();
+                gate.released.acquire().await.unwrap().forget();
             }
             (StatusCode::CREATED, Json(json!({ "id": 1 })))
         };
@@ -50,12 +52,12 @@ impl Gate {
     }
 
     async fn wait_for(&self, requests: u32) {
-        self.came.acquire_many(requests).await.unwrap().forget();
+        self.received.acquire_many(requests).await.unwrap().forget();
     }
 }
 
 #[tokio::test]
-async fn one_that_hangs_stalls_no_other() {
+async fn hanging_request_delays_no_other() {
     let (place, (gate, savio)) = (Place::new(), Gate::start().await);
     let store = place.open();
     let delivery = delivery(store.clone(), &savio, 2);
@@ -66,14 +68,14 @@ async fn one_that_hangs_stalls_no_other() {
     let all = tokio::spawn(async move { delivery.deliver_all(at(0)).await });
 
     gate.wait_for(11).await;
-    gate.may_go.add_permits(1);
+    gate.released.add_permits(1);
 
     assert_eq!(all.await.unwrap(), 11);
     assert_eq!(store.event(hanging).await.unwrap().unwrap().state, State::Delivered);
 }
 
 #[tokio::test]
-async fn an_event_that_is_claimed_again_while_it_is_sent_is_not_sent_twice() {
+async fn event_claimed_again_during_its_send_is_sent_once() {
     let (place, (gate, savio)) = (Place::new(), Gate::start().await);
     let store = place.open();
     let delivery = delivery(store.clone(), &savio, 2);
@@ -83,15 +85,15 @@ async fn an_event_that_is_claimed_again_while_it_is_sent_is_not_sent_twice() {
     gate.wait_for(1).await;
 
     let again = delivery.deliver_all(at(61)).await;
-    gate.may_go.add_permits(2);
+    gate.released.add_permits(2);
 
     assert_eq!((again, first.await.unwrap()), (0, 1));
-    assert_eq!(gate.came.available_permits(), 0);
+    assert_eq!(gate.received.available_permits(), 0);
     let record = store.event(id).await.unwrap().unwrap();
     assert_eq!(outcomes(&record), [(0, Outcome::Done, false)]);
 }
 
-/// The relay as it runs, and what stops it.
+/// Runs the delivery; the sender stops it.
 fn run(delivery: &Arc<Delivery>) -> (tokio::task::JoinHandle<()>, oneshot::Sender<()>) {
     let (stop, stopped) = oneshot::channel::<()>();
     let shutdown = async { drop(stopped.await) };
@@ -99,7 +101,7 @@ fn run(delivery: &Arc<Delivery>) -> (tokio::task::JoinHandle<()>, oneshot::Sende
 }
 
 #[tokio::test]
-async fn store_that_is_not_available_keeps_no_event_without_news_from_stopping() {
+async fn stop_does_not_wait_for_the_store_without_an_attempt() {
     let (place, (_, savio)) = (Place::new(), Gate::start().await);
     let store = place.open();
     let (log, faults) = (CapturedLog::start(), DatabaseFaults::of(&place));
@@ -109,7 +111,7 @@ async fn store_that_is_not_available_keeps_no_event_without_news_from_stopping()
     let delivery = delivery_with(settings, store.clone(), destination(Ok(client), 1));
     let (running, stop) = run(&delivery);
     let id = keep(&*store, just_now(&company_and_feedback())).await;
-    until(|| log.says("cannot read how far events are")).await;
+    until(|| log.contains("cannot read how far events are")).await;
 
     stop.send(()).unwrap();
 
@@ -122,7 +124,7 @@ fn just_now(payload: &Value) -> Webhook {
 }
 
 #[tokio::test]
-async fn the_loop_takes_events_as_they_come_and_finishes_what_is_in_flight() {
+async fn loop_delivers_new_events_and_finishes_those_in_flight() {
     let (place, (gate, savio)) = (Place::new(), Gate::start().await);
     let store = place.open();
     let (running, stop) = run(&delivery(store.clone(), &savio, 1));
@@ -130,11 +132,11 @@ async fn the_loop_takes_events_as_they_come_and_finishes_what_is_in_flight() {
     gate.wait_for(1).await;
     let hanging = keep(&*store, just_now(&json!({ "text": "hang" }))).await;
     gate.wait_for(1).await;
-    // Of two that are mapped at the same time either may get the one place in flight.
+    // Not before: of two events that are mapped at the same time, either may get the only slot.
     let late = keep(&*store, just_now(&feedback())).await;
 
     stop.send(()).unwrap();
-    gate.may_go.add_permits(1);
+    gate.released.add_permits(1);
     running.await.unwrap();
 
     assert_eq!(store.event(hanging).await.unwrap().unwrap().state, State::Delivered);
@@ -142,7 +144,7 @@ async fn the_loop_takes_events_as_they_come_and_finishes_what_is_in_flight() {
 }
 
 #[tokio::test]
-async fn a_new_mapping_wakes_the_loop() {
+async fn new_mapping_wakes_the_loop() {
     let (place, (gate, savio)) = (Place::new(), Gate::start().await);
     let store = place.open();
     let delivery = delivery(store.clone(), &savio, 1);

@@ -1,4 +1,4 @@
-//! A refusal of optional fields alone is answered by one more try without them.
+//! Refusals of optional fields alone, which lead to one more try without them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,9 +52,9 @@ fn without(fields: &[&str]) -> Value {
 }
 
 fn refused(fields: &[&str]) -> ResponseTemplate {
-    let said: serde_json::Map<String, Value> =
+    let errors: serde_json::Map<String, Value> =
         fields.iter().map(|name| ((*name).to_owned(), json!(["Not valid."]))).collect();
-    ResponseTemplate::new(400).set_body_json(said)
+    ResponseTemplate::new(400).set_body_json(errors)
 }
 
 fn holding() -> Settings {
@@ -69,7 +69,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// One event, and what Savio answers to feedback, one after the other.
+    /// Stores an event, and sets the responses to feedback in their order.
     async fn new(payload: Value, answers: &[ResponseTemplate]) -> Scene {
         Scene::with(Settings::default(), payload, answers).await
     }
@@ -82,7 +82,7 @@ impl Scene {
         Scene { relay, id }
     }
 
-    /// The bodies that were sent to a path, in order.
+    /// Returns the bodies that were sent to a path, in order.
     async fn bodies(&self, path: &str) -> Vec<Value> {
         let requests = self.relay.savio.received_requests().await.unwrap();
         let sent = requests.iter().filter(|it| it.method == Method::POST && it.url.path() == path);
@@ -93,7 +93,7 @@ impl Scene {
         self.bodies("/create-feedback/").await
     }
 
-    /// Another delivery on the same store, as after a crash.
+    /// Creates another delivery on the same store, as after a crash.
     fn delivery(&self, settings: Settings) -> Arc<Delivery> {
         let client = client(&self.relay.savio.uri(), Duration::from_secs(30));
         let delivery =
@@ -104,7 +104,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn refused_optional_fields_are_left_out_of_one_more_try() {
+async fn second_try_leaves_out_refused_optional_fields() {
     for fields in [
         vec!["source_url"],
         vec!["source_username"],
@@ -144,7 +144,7 @@ async fn refused_address_of_a_contact_is_left_out() {
 }
 
 #[tokio::test]
-async fn every_other_refusal_is_dead_at_once() {
+async fn all_other_refusals_are_dead_at_once() {
     let url = ["source_url"];
     for (payload, answer) in [
         (payload(), refused(&["source_url", "problem"])),
@@ -155,7 +155,7 @@ async fn every_other_refusal_is_dead_at_once() {
         (payload(), status(400)),
         (payload(), ResponseTemplate::new(400).set_body_string("source_url")),
         (payload(), ResponseTemplate::new(422).set_body_json(json!({ "source_url": ["No."] }))),
-        // A field that was not sent is not missed.
+        // A field that the request does not have cannot be left out.
         (json!({ "text": "Slow" }), refused(&url)),
     ] {
         let scene = Scene::new(payload, &[answer, created()]).await;
@@ -169,7 +169,7 @@ async fn every_other_refusal_is_dead_at_once() {
 }
 
 #[tokio::test]
-async fn there_is_no_third_try() {
+async fn second_refusal_of_fields_is_dead() {
     let scene =
         Scene::new(payload(), &[refused(&["source_url"]), refused(&["person_email"]), created()])
             .await;
@@ -182,7 +182,7 @@ async fn there_is_no_third_try() {
 }
 
 #[tokio::test]
-async fn there_is_no_third_try_after_a_wait_and_a_restart_either() {
+async fn second_refusal_of_fields_is_dead_after_a_restart_too() {
     let answers = [refused(&["source_url"]), status(503), refused(&["person_email"]), created()];
     let scene = Scene::new(payload(), &answers).await;
     scene.relay.deliver_all(0).await;
@@ -195,7 +195,7 @@ async fn there_is_no_third_try_after_a_wait_and_a_restart_either() {
     assert_eq!(scene.feedback().await, [feedback(), short.clone(), short]);
 }
 
-/// The relay ends while the shorter request is on its way.
+/// Aborts the relay during the send of the shortened request.
 async fn cut_off(settings: &Settings, scene: &Scene) {
     let delivery = scene.delivery(settings.clone());
     let sending = tokio::spawn(async move { delivery.deliver_all(at(0)).await });
@@ -209,7 +209,7 @@ fn late() -> ResponseTemplate {
 }
 
 #[tokio::test]
-async fn shorter_request_is_on_disk_with_its_note_when_it_is_sent() {
+async fn shortened_request_and_its_note_are_stored_before_the_send() {
     let answers = [refused(&["source_url"]), late(), created()];
     let scene = Scene::new(payload(), &answers).await;
     cut_off(&Settings::default(), &scene).await;
@@ -220,7 +220,7 @@ async fn shorter_request_is_on_disk_with_its_note_when_it_is_sent() {
     assert_eq!((record.notes.len(), &record.left_out), (1, &vec!["source_url".to_owned()]));
     assert_eq!(outcomes(&record), [(0, Outcome::Refused, false)]);
 
-    // It may have arrived: it is sent again, marked, and as short as it was.
+    // The send may have arrived: it is repeated, marked, and still without the field.
     scene.delivery(Settings::default()).deliver_all(at(120)).await;
     let record = scene.relay.record(scene.id).await;
     let expected =
@@ -230,7 +230,7 @@ async fn shorter_request_is_on_disk_with_its_note_when_it_is_sent() {
 }
 
 #[tokio::test]
-async fn shorter_request_that_a_crash_cut_off_is_held_where_a_person_wants_to_decide() {
+async fn interrupted_shortened_request_is_held_by_policy() {
     let scene = Scene::with(holding(), payload(), &[refused(&["source_url"]), late()]).await;
     cut_off(&holding(), &scene).await;
 
@@ -242,14 +242,14 @@ async fn shorter_request_that_a_crash_cut_off_is_held_where_a_person_wants_to_de
 }
 
 #[tokio::test]
-async fn crash_before_the_refusal_was_written_costs_one_more_refusal() {
+async fn crash_before_a_refusal_is_recorded_repeats_it() {
     let answers = [refused(&["source_url"]), refused(&["source_url"]), created()];
     let scene = Scene::new(payload(), &answers).await;
     let (log, faults) = (CapturedLog::start(), DatabaseFaults::of(&scene.relay.place));
     faults.fail_attempt_inserts();
     let delivery = scene.delivery(Settings::default());
     let sending = tokio::spawn(async move { delivery.deliver_all(at(0)).await });
-    until_async(async || log.says("cannot record progress of event")).await;
+    until_async(async || log.contains("cannot record progress of event")).await;
     sending.abort();
     assert!(sending.await.unwrap_err().is_cancelled());
     faults.clear();
@@ -262,7 +262,7 @@ async fn crash_before_the_refusal_was_written_costs_one_more_refusal() {
 }
 
 #[tokio::test]
-async fn feedback_that_was_made_without_a_field_is_not_made_again_by_a_replay() {
+async fn replay_skips_a_request_that_was_shortened_and_done() {
     let payload = json!({ "contact": "7", "email": "ada@example.com", "text": "Slow" });
     let scene = Scene::new(payload, &[status(400)]).await;
     scene.relay.savio_answers("/users/", &[refused(&["email"]), created()]).await;
@@ -276,8 +276,8 @@ async fn feedback_that_was_made_without_a_field_is_not_made_again_by_a_replay() 
     }
     let filter = EventFilter { left_out: Some(true), ..EventFilter::default() };
     let id = ReplayId::new(at(60));
-    let order = ReplayRequest { id, filter, every: Duration::ZERO, begun_at: at(60) };
-    scene.relay.store.start_replay(order).await.unwrap();
+    let request = ReplayRequest { id, filter, every: Duration::ZERO, begun_at: at(60) };
+    scene.relay.store.start_replay(request).await.unwrap();
     run_replay(&*scene.relay.store, id, |_| ()).await.unwrap();
     scene.relay.deliver_all(60).await;
 
@@ -287,7 +287,7 @@ async fn feedback_that_was_made_without_a_field_is_not_made_again_by_a_replay() 
 }
 
 #[tokio::test]
-async fn events_are_listed_by_whether_fields_were_left_out() {
+async fn events_are_filtered_by_left_out_fields() {
     let scene = Scene::new(payload(), &[refused(&["source_url"]), created()]).await;
     let store = &scene.relay.store;
     scene.relay.deliver_all(0).await;

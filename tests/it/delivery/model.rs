@@ -1,5 +1,5 @@
-//! Random events, answers, faults, restarts, pauses and time, against a simple reference of what may
-//! become of each event. Nothing sleeps: time is a parameter.
+//! Random events, answers, faults, restarts, pauses and times, compared with a simple reference
+//! model. Nothing sleeps: time is a parameter.
 
 mod reference;
 mod savio;
@@ -13,7 +13,7 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use savio_relay::delivery::Mappings;
 use world::World;
 
-/// What one run is made of.
+/// One random run.
 #[derive(Debug, Clone)]
 struct Story {
     /// `unanswered = "hold"`.
@@ -23,18 +23,18 @@ struct Story {
     steps: Vec<Step>,
 }
 
-/// What Savio does with a request.
+/// Savio's reaction to a request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Answer {
     Created,
-    /// 200, and not Savio's.
+    /// 200 from another server.
     Page,
     Refused,
     Forbidden,
     Busy,
-    /// 429, with these seconds to wait.
+    /// 429, with these seconds in `Retry-After`.
     Later(i64),
-    /// It takes the request and closes the connection.
+    /// Accepts the request and closes the connection.
     Nothing,
 }
 
@@ -42,24 +42,24 @@ enum Answer {
 enum Step {
     Receive(Payload),
     Deliver,
-    /// The process is killed while it waits for its n-th answer from now.
+    /// Kills the process while it waits for its n-th response from now.
     Crash(usize),
-    /// The process claims so many events and is killed before it has mapped one.
+    /// Kills the process after it claimed this many events and before it maps one.
     CrashUnmapped(usize),
     Restart,
-    /// Seconds go by.
+    /// Seconds pass.
     Pass(i64),
     Pause,
     Resume,
     PauseSource(usize),
     ResumeSource(usize),
-    /// Whether the probe finds Savio there.
+    /// Makes probes pass or fail.
     Probe(bool),
     Replay(Index),
     Release(Index, bool),
 }
 
-/// What an event becomes is easy to tell from it.
+/// The payload of an event, from which its requests are easy to derive.
 #[derive(Debug, Clone)]
 struct Payload {
     source: usize,
@@ -70,7 +70,7 @@ struct Payload {
 
 #[derive(Debug, Clone)]
 struct Feedback {
-    /// Left out: it cannot be mapped.
+    /// Without a text, the event cannot be mapped.
     has_text: bool,
     title: Option<u8>,
     tags: Vec<u8>,
@@ -128,7 +128,7 @@ fn payload() -> impl Strategy<Value = Payload> {
         .prop_map(|(source, account, user, feedback)| Payload { source, account, user, feedback })
 }
 
-async fn live(story: &Story, mappings: &Mappings) -> Result<(), TestCaseError> {
+async fn run(story: &Story, mappings: &Mappings) -> Result<(), TestCaseError> {
     let mut world = World::new(story, mappings).await;
     for step in &story.steps {
         world.take(step).await;
@@ -139,26 +139,26 @@ async fn live(story: &Story, mappings: &Mappings) -> Result<(), TestCaseError> {
     world.nothing_waits().await.map_err(TestCaseError::fail)
 }
 
-/// How many runs, unless PROPTEST_CASES says it.
+/// Number of runs, unless PROPTEST_CASES is set.
 const RUNS: u32 = 400;
 
 #[expect(clippy::disallowed_methods, reason = "proptest reads it, and has a default of its own")]
-fn says_how_many() -> bool {
+fn has_number_of_cases() -> bool {
     std::env::var_os("PROPTEST_CASES").is_some()
 }
 
 #[test]
-fn whatever_happens_each_event_is_in_a_state_that_the_reference_allows() {
+fn random_histories_end_in_states_of_the_reference() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut config =
         Config { max_shrink_iters: 2_000, failure_persistence: None, ..Config::default() };
-    if !says_how_many() {
+    if !has_number_of_cases() {
         config.cases = RUNS;
     }
 
     let mappings = world::mappings();
-    let told =
-        TestRunner::new(config).run(&stories(), |story| runtime.block_on(live(&story, &mappings)));
+    let result =
+        TestRunner::new(config).run(&stories(), |story| runtime.block_on(run(&story, &mappings)));
 
-    told.unwrap_or_else(|wrong| panic!("{wrong}"));
+    result.unwrap_or_else(|error| panic!("{error}"));
 }

@@ -1,5 +1,5 @@
-//! Names that two requests share: one in flight until the first success, upserts in order of receipt,
-//! and nobody else is held up by it.
+//! Requests that share a name: one is in flight until the first success, upserts are sent in order
+//! of receipt, and other events are not delayed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,14 +32,14 @@ const MAPPING: &str = r#"
     tags = ["$.tags[*]"]
 "#;
 
-/// A request that waits for its answer.
+/// A request that waits for its response.
 struct Call {
     body: Value,
     answer: oneshot::Sender<u16>,
 }
 
 impl Call {
-    /// Which of the events it is of.
+    /// Text that identifies its event.
     fn text(&self) -> &str {
         self.body["problem"].as_str().or(self.body["name"].as_str()).unwrap()
     }
@@ -84,14 +84,15 @@ impl Scripted {
         self.calls.recv().await.unwrap()
     }
 
-    /// The next two, which are in flight at the same time, by their texts.
+    /// Waits for two requests that are in flight at the same time, and returns them ordered by
+    /// text.
     async fn two(&mut self) -> [Call; 2] {
         let mut calls = [self.next().await, self.next().await];
         calls.sort_by_key(|call| call.text().to_owned());
         calls
     }
 
-    /// Answers the next request, and tells which that was.
+    /// Answers the next request, and returns its text.
     async fn answer(&mut self, status: u16) -> String {
         let call = self.next().await;
         let text = call.text().to_owned();
@@ -99,7 +100,7 @@ impl Scripted {
         text
     }
 
-    /// Answers all until the delivery ends, and tells which came.
+    /// Answers all requests with 201 until the delivery ends, and returns their texts.
     async fn answer_all(&mut self, mut delivery: JoinHandle<usize>) -> Vec<String> {
         let mut texts = Vec::new();
         loop {
@@ -118,7 +119,7 @@ impl Scripted {
         counts.iter().filter(|count| count.state == state).map(|count| count.events).sum()
     }
 
-    /// As after the end of the process.
+    /// Reopens the store and starts another delivery, as a restart does.
     fn restart(&mut self) {
         let nowhere = Place::new();
         self.store = nowhere.open();
@@ -173,7 +174,7 @@ fn company(company: &str) -> Value {
 }
 
 #[tokio::test]
-async fn one_request_names_what_is_new_until_the_first_success_and_then_all_may() {
+async fn new_title_is_sent_alone_until_the_first_success() {
     let mut relay = Scripted::new(4).await;
     relay.keep(titled("1", "Dark mode")).await;
     let delivery = relay.start(0);
@@ -200,7 +201,7 @@ async fn one_request_names_what_is_new_until_the_first_success_and_then_all_may(
 }
 
 #[tokio::test]
-async fn a_first_attempt_that_fails_lets_the_next_try() {
+async fn failed_first_attempt_unblocks_the_next() {
     let mut relay = Scripted::new(4).await;
     relay.keep(titled("1", "Dark mode")).await;
     let delivery = relay.start(0);
@@ -220,7 +221,7 @@ async fn a_first_attempt_that_fails_lets_the_next_try() {
 }
 
 #[tokio::test]
-async fn all_names_of_a_request_are_taken_at_once() {
+async fn all_names_of_a_request_are_locked_at_once() {
     let mut relay = Scripted::new(4).await;
     relay.keep(tagged("1", &["red"])).await;
     let delivery = relay.start(0);
@@ -238,7 +239,7 @@ async fn all_names_of_a_request_are_taken_at_once() {
 }
 
 #[tokio::test]
-async fn one_that_is_blocked_gives_its_place_to_others() {
+async fn blocked_event_occupies_no_slot() {
     let mut relay = Scripted::new(2).await;
     for number in 0..20 {
         relay.keep(titled(&format!("hot {number}"), "hot")).await;
@@ -260,7 +261,7 @@ async fn one_that_is_blocked_gives_its_place_to_others() {
 }
 
 #[tokio::test]
-async fn a_blocked_request_in_the_midst_of_an_event_leaves_what_is_done_in_the_store() {
+async fn blocked_second_request_leaves_the_first_recorded() {
     let mut relay = Scripted::new(4).await;
     relay.keep(titled("1", "Dark mode")).await;
     let two = json!({ "account": "6", "company": "Acme", "text": "2", "title": "Dark mode" });
@@ -280,7 +281,7 @@ async fn a_blocked_request_in_the_midst_of_an_event_leaves_what_is_done_in_the_s
 }
 
 #[tokio::test]
-async fn upserts_of_one_internal_id_go_one_by_one_in_order_of_receipt() {
+async fn upserts_of_one_internal_id_are_sent_in_order_of_receipt() {
     let mut relay = Scripted::new(4).await;
     for name in ["Acme", "Acme Inc", "Acme Ltd"] {
         relay.keep(company(name)).await;
@@ -294,7 +295,7 @@ async fn upserts_of_one_internal_id_go_one_by_one_in_order_of_receipt() {
 }
 
 #[tokio::test]
-async fn an_upsert_waits_for_an_older_one_that_is_to_be_tried_again() {
+async fn upsert_waits_for_an_older_one_that_is_retried() {
     let mut relay = Scripted::new(4).await;
     relay.keep(company("Acme")).await;
     relay.keep(company("Acme Inc")).await;
@@ -308,7 +309,7 @@ async fn an_upsert_waits_for_an_older_one_that_is_to_be_tried_again() {
 }
 
 #[tokio::test]
-async fn an_upsert_waits_for_an_older_one_over_a_restart() {
+async fn upsert_waits_for_an_older_one_over_a_restart() {
     let mut relay = Scripted::new(4).await;
     relay.keep(company("Acme")).await;
     let delivery = relay.start(0);
@@ -325,7 +326,7 @@ async fn an_upsert_waits_for_an_older_one_over_a_restart() {
 }
 
 #[tokio::test]
-async fn an_upsert_waits_for_no_event_of_a_source_that_is_paused() {
+async fn upsert_waits_for_no_event_of_a_paused_source() {
     let mut relay = Scripted::new(4).await;
     relay.keep(company("Acme")).await;
     let delivery = relay.start(0);
@@ -340,7 +341,7 @@ async fn an_upsert_waits_for_no_event_of_a_source_that_is_paused() {
 }
 
 #[tokio::test]
-async fn an_event_that_waits_for_a_name_is_not_sent_once_its_source_is_paused() {
+async fn parked_event_is_not_sent_once_its_source_is_paused() {
     let mut relay = Scripted::new(4).await;
     relay.keep(titled("1", "Dark mode")).await;
     let delivery = relay.start(0);
@@ -358,7 +359,7 @@ async fn an_event_that_waits_for_a_name_is_not_sent_once_its_source_is_paused() 
     assert_eq!(relay.answer_all(again).await, ["2"]);
 }
 
-/// What the event waits for, once it waits in hand.
+/// Waits until the event is parked, and returns what it waits for.
 async fn waits_for(relay: &Scripted, event: EventId) -> String {
     let seq = relay.store.event(event).await.unwrap().unwrap().seq;
     loop {
@@ -370,7 +371,7 @@ async fn waits_for(relay: &Scripted, event: EventId) -> String {
 }
 
 #[tokio::test]
-async fn event_that_waits_in_hand_says_for_which_one() {
+async fn parked_event_names_the_event_it_waits_for() {
     let mut relay = Scripted::new(4).await;
     let ids = [
         keep(&*relay.store, event(&company("Acme"))).await,
@@ -383,7 +384,7 @@ async fn event_that_waits_in_hand_says_for_which_one() {
 
     let reason = format!("waits for event {}, which upserts the same company first", ids[0]);
     assert_eq!(waits_for(&relay, ids[1]).await, reason);
-    // Whichever was mapped first.
+    // Either of the two may have been mapped first.
     let (goes, waits) = if first.text() == "a" { (ids[2], ids[3]) } else { (ids[3], ids[2]) };
     let reason = format!("waits for event {goes}, which names the same feature request first");
     assert_eq!(waits_for(&relay, waits).await, reason);
@@ -396,7 +397,7 @@ async fn event_that_waits_in_hand_says_for_which_one() {
 }
 
 #[tokio::test]
-async fn event_behind_one_that_waits_in_the_store_says_so_and_is_due_with_it() {
+async fn event_behind_a_retry_says_so_and_is_due_with_it() {
     let mut relay = Scripted::new(4).await;
     let first = keep(&*relay.store, event(&company("Acme"))).await;
     let delivery = relay.start(0);
@@ -415,7 +416,7 @@ async fn event_behind_one_that_waits_in_the_store_says_so_and_is_due_with_it() {
 }
 
 #[tokio::test]
-async fn event_behind_another_waits_no_more_once_that_ones_source_is_paused() {
+async fn event_is_unblocked_when_the_earlier_source_is_paused() {
     let mut relay = Scripted::new(4).await;
     relay.keep(company("Acme")).await;
     let delivery = relay.start(0);
@@ -431,9 +432,10 @@ async fn event_behind_another_waits_no_more_once_that_ones_source_is_paused() {
     assert_eq!(relay.answer_all(delivery).await, ["Acme Inc"]);
 }
 
-/// The leases of this relay are not renewed while the test runs: who waits for a renewal waits for ever.
+// The leases of this relay are not renewed during the test: an event that only a renewal unblocks
+// fails it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn four_hundred_upserts_of_one_company_are_delivered_without_a_stop() {
+async fn four_hundred_upserts_of_one_company_never_stall() {
     let mut relay = Scripted::new(8).await;
     let names: Vec<String> = (0..400).map(|number| format!("Acme {number:03}")).collect();
     for name in &names {

@@ -1,4 +1,5 @@
-//! The outcome table, as a destination that answers shows it: what waits, what dies, who is stopped.
+//! The outcome table with a real destination: which events wait or become dead, and what pauses the
+//! destination.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +31,7 @@ impl Relay {
         ids
     }
 
-    /// How many of them are in the state.
+    /// Counts those of the events that are in the state.
     async fn count(&self, ids: &[EventId], state: State) -> usize {
         let mut count = 0;
         for id in ids {
@@ -39,8 +40,8 @@ impl Relay {
         count
     }
 
-    /// What delivery does from one time to another, looking every five minutes.
-    async fn live(&self, from: i64, to: i64) {
+    /// Delivers every five minutes from one time to another.
+    async fn deliver_between(&self, from: i64, to: i64) {
         for now in (from..to).step_by(300) {
             self.deliver_all(now).await;
         }
@@ -54,22 +55,22 @@ fn holding() -> Settings {
 }
 
 #[tokio::test]
-async fn a_savio_that_is_dead_for_three_days_makes_no_dead_letter() {
+async fn three_days_of_503_make_no_event_dead() {
     let relay = Relay::new().await;
     relay.savio_answers("/create-feedback/", &[status(503)]).await;
     let ids = relay.keep_some(3).await;
 
-    relay.live(0, 3 * DAY + 2 * HOUR).await;
+    relay.deliver_between(0, 3 * DAY + 2 * HOUR).await;
     assert_eq!(relay.count(&ids, State::Queued).await, 3);
     relay.savio.reset().await;
     relay.savio_answers("/create-feedback/", &[created()]).await;
-    relay.live(3 * DAY + 2 * HOUR, 3 * DAY + 4 * HOUR).await;
+    relay.deliver_between(3 * DAY + 2 * HOUR, 3 * DAY + 4 * HOUR).await;
 
     assert_eq!(relay.count(&ids, State::Delivered).await, 3);
 }
 
 #[tokio::test]
-async fn a_savio_that_cannot_be_reached_for_three_days_makes_no_dead_letter() {
+async fn four_days_without_a_connection_make_no_event_dead() {
     let relay = Relay::new().await;
     let ids = relay.keep_some(1).await;
     let nobody = client("http://127.0.0.1:1", Duration::from_secs(30));
@@ -84,17 +85,17 @@ async fn a_savio_that_cannot_be_reached_for_three_days_makes_no_dead_letter() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_wrong_for_four_days_makes_no_dead_letter() {
+async fn four_days_of_a_wrong_token_make_no_event_dead() {
     let relay = Relay::new().await;
     relay.savio_answers("/create-feedback/", &[status(401)]).await;
     relay.probe_answers(status(401)).await;
     let ids = relay.keep_some(3).await;
 
-    relay.live(0, 4 * DAY).await;
-    let standing = relay.delivery.status(at(4 * DAY)).await.unwrap();
-    assert_eq!(standing.paused_by, Some(PausedBy::Answer));
-    assert!(standing.reason.unwrap().contains("the probe: savio answered 401"));
-    assert_eq!(relay.sent().await.len(), 3, "no request goes while it is paused");
+    relay.deliver_between(0, 4 * DAY).await;
+    let status = relay.delivery.status(at(4 * DAY)).await.unwrap();
+    assert_eq!(status.paused_by, Some(PausedBy::Answer));
+    assert!(status.reason.unwrap().contains("the probe: savio answered 401"));
+    assert_eq!(relay.sent().await.len(), 3, "a request was sent during the pause");
 
     relay.savio.reset().await;
     relay.savio_answers("/create-feedback/", &[created()]).await;
@@ -105,7 +106,7 @@ async fn a_token_that_is_wrong_for_four_days_makes_no_dead_letter() {
 }
 
 #[tokio::test]
-async fn first_failure_after_a_pause_waits_as_long_as_any_first_one() {
+async fn first_failure_after_a_pause_waits_like_any_first() {
     let relay = Relay::new().await;
     relay.savio_answers("/create-feedback/", &[status(401)]).await;
     relay.probe_answers(status(401)).await;
@@ -124,7 +125,7 @@ async fn first_failure_after_a_pause_waits_as_long_as_any_first_one() {
 }
 
 #[tokio::test]
-async fn one_forbidden_endpoint_does_not_stop_the_others() {
+async fn forbidden_endpoint_does_not_stop_the_others() {
     let relay = Relay::new().await;
     relay.savio_answers("/companies/", &[status(403).set_body_string("no plan")]).await;
     relay.savio_answers("/create-feedback/", &[created()]).await;
@@ -143,7 +144,7 @@ async fn one_forbidden_endpoint_does_not_stop_the_others() {
 }
 
 #[tokio::test]
-async fn five_refusals_in_a_row_though_the_token_works_stop_it_until_a_person_resumes() {
+async fn five_refusals_despite_a_valid_token_pause_the_destination() {
     let mut relay = Relay::new().await;
     relay.savio_answers("/create-feedback/", &[status(404)]).await;
     relay.probe_answers(page()).await;
@@ -154,7 +155,7 @@ async fn five_refusals_in_a_row_though_the_token_works_stop_it_until_a_person_re
     let ids = relay.keep_some(2).await;
 
     relay.restart();
-    relay.live(0, DAY).await;
+    relay.deliver_between(0, DAY).await;
     assert_eq!(relay.count(&ids, State::Queued).await, 2);
     relay.delivery.resume(at(DAY)).await.unwrap();
     relay.deliver_all(DAY).await;
@@ -163,7 +164,7 @@ async fn five_refusals_in_a_row_though_the_token_works_stop_it_until_a_person_re
 }
 
 #[tokio::test]
-async fn a_page_that_is_not_savio_pauses_and_is_a_send_without_an_answer() {
+async fn html_page_pauses_and_counts_as_unanswered() {
     let relay = Relay::new().await;
     let html = status(200).set_body_string("<html>Please sign in</html>");
     relay.savio_answers("/create-feedback/", &[html, created()]).await;
@@ -179,7 +180,7 @@ async fn a_page_that_is_not_savio_pauses_and_is_a_send_without_an_answer() {
     assert_eq!(outcomes(&record), [(0, Outcome::Unanswered, false), (0, Outcome::Done, true)]);
 }
 
-/// 201s that Savio does not give.
+/// 201 responses that Savio does not send.
 fn foreign() -> [ResponseTemplate; 4] {
     [
         status(201).set_body_json(json!([])),
@@ -190,7 +191,7 @@ fn foreign() -> [ResponseTemplate; 4] {
 }
 
 #[tokio::test]
-async fn created_without_an_object_of_a_destination_that_never_gave_an_id_is_held() {
+async fn created_without_an_object_or_an_earlier_id_is_held() {
     for answer in foreign() {
         let relay = Relay::new().await;
         relay.savio_answers("/create-feedback/", &[answer, created()]).await;
@@ -198,9 +199,9 @@ async fn created_without_an_object_of_a_destination_that_never_gave_an_id_is_hel
         let id = relay.keep(feedback()).await;
 
         relay.deliver_all(0).await;
-        let standing = relay.delivery.status(at(0)).await.unwrap();
-        assert_eq!(standing.paused_by, Some(PausedBy::Answer));
-        relay.live(600, 2 * HOUR).await;
+        let status = relay.delivery.status(at(0)).await.unwrap();
+        assert_eq!(status.paused_by, Some(PausedBy::Answer));
+        relay.deliver_between(600, 2 * HOUR).await;
 
         let record = relay.record(id).await;
         assert_eq!(record.state, State::Held);
@@ -211,7 +212,7 @@ async fn created_without_an_object_of_a_destination_that_never_gave_an_id_is_hel
 }
 
 #[tokio::test]
-async fn created_without_an_object_of_a_destination_that_gave_an_id_once_is_done() {
+async fn created_without_an_object_after_an_id_is_done() {
     for answer in foreign() {
         let mut relay = Relay::new().await;
         relay.savio_answers("/create-feedback/", &[created(), answer]).await;
@@ -246,7 +247,7 @@ async fn retry_after_holds_back_all_events_of_the_destination() {
 }
 
 #[tokio::test]
-async fn two_headers_that_ask_to_wait_are_both_understood() {
+async fn longest_of_two_retry_after_headers_counts() {
     let relay = Relay::new().await;
     let later = status(429).append_header("Retry-After", "10").append_header("Retry-After", "600");
     relay.savio_answers("/create-feedback/", &[later, created()]).await;
@@ -261,7 +262,7 @@ async fn two_headers_that_ask_to_wait_are_both_understood() {
 }
 
 #[tokio::test]
-async fn an_open_breaker_lets_one_event_through_at_a_time() {
+async fn open_breaker_admits_one_event_at_a_time() {
     let relay = Relay::new().await;
     relay.savio_answers("/create-feedback/", &[status(500)]).await;
     relay.keep_some(50).await;
@@ -275,7 +276,7 @@ async fn an_open_breaker_lets_one_event_through_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_persons_pause_holds_over_a_restart_and_only_a_person_ends_it() {
+async fn pause_by_a_person_survives_a_restart() {
     let mut relay = Relay::new().await;
     relay.savio_answers("/create-feedback/", &[created()]).await;
     relay.probe_answers(page()).await;
@@ -283,9 +284,9 @@ async fn a_persons_pause_holds_over_a_restart_and_only_a_person_ends_it() {
     relay.delivery.pause(at(0)).await.unwrap();
 
     relay.restart();
-    relay.live(0, DAY).await;
-    let standing = relay.delivery.status(at(DAY)).await.unwrap();
-    assert_eq!(standing.paused_by, Some(PausedBy::Person));
+    relay.deliver_between(0, DAY).await;
+    let status = relay.delivery.status(at(DAY)).await.unwrap();
+    assert_eq!(status.paused_by, Some(PausedBy::Person));
     assert_eq!(relay.count(&ids, State::Queued).await, 2);
     relay.delivery.resume(at(DAY)).await.unwrap();
     relay.deliver_all(DAY).await;
@@ -294,7 +295,7 @@ async fn a_persons_pause_holds_over_a_restart_and_only_a_person_ends_it() {
 }
 
 #[tokio::test]
-async fn the_events_of_a_paused_source_wait_over_a_restart() {
+async fn events_of_a_paused_source_wait_over_a_restart() {
     let mut relay = Relay::new().await;
     relay.savio_answers("/create-feedback/", &[created()]).await;
     let form = "form".parse().unwrap();
@@ -311,7 +312,7 @@ async fn the_events_of_a_paused_source_wait_over_a_restart() {
 }
 
 #[tokio::test]
-async fn a_pause_of_a_source_outlives_what_happens_to_other_destinations() {
+async fn pause_of_a_source_is_kept_when_another_destination_resumes() {
     let mut relay = Relay::new().await;
     relay.savio_answers("/create-feedback/", &[created()]).await;
     let pauses = Arc::<SourcePauses>::default();
@@ -336,7 +337,7 @@ async fn a_pause_of_a_source_outlives_what_happens_to_other_destinations() {
 }
 
 #[tokio::test]
-async fn a_source_that_was_paused_for_days_has_its_three_days_of_tries_after_that() {
+async fn three_days_of_retries_begin_after_a_pause_of_the_source() {
     let relay = Relay::new().await;
     relay.savio_answers("/create-feedback/", &[status(503), created()]).await;
     let ids = relay.keep_some(1).await;
@@ -349,7 +350,7 @@ async fn a_source_that_was_paused_for_days_has_its_three_days_of_tries_after_tha
 }
 
 #[tokio::test]
-async fn without_a_token_events_wait_for_a_start_with_one() {
+async fn events_without_a_token_wait_for_a_start_with_one() {
     let mut relay = Relay::new().await;
     relay.savio_answers("/create-feedback/", &[created()]).await;
     let ids = relay.keep_some(1).await;
@@ -366,7 +367,7 @@ async fn without_a_token_events_wait_for_a_start_with_one() {
 }
 
 #[tokio::test]
-async fn what_got_no_answer_is_held_where_a_person_wants_to_decide() {
+async fn unanswered_event_is_held_by_policy() {
     let relay = Relay::with(holding()).await;
     let late = created().set_delay(Duration::from_mins(1));
     relay.savio_answers("/create-feedback/", &[late]).await;
@@ -385,7 +386,7 @@ async fn what_got_no_answer_is_held_where_a_person_wants_to_decide() {
 }
 
 #[tokio::test]
-async fn a_send_that_a_crash_cut_off_is_held_where_a_person_wants_to_decide() {
+async fn send_interrupted_by_a_crash_is_held_by_policy() {
     let relay = Relay::with(holding()).await;
     let id = relay.keep(feedback()).await;
     cut_off(&*relay.store).await;
@@ -399,14 +400,15 @@ async fn a_send_that_a_crash_cut_off_is_held_where_a_person_wants_to_decide() {
 }
 
 #[tokio::test]
-async fn a_rate_spreads_the_requests_over_time() {
+async fn rate_spreads_requests_over_time() {
     let rate = Some("2/s".parse().unwrap());
     let gate = gate::Settings { rate, ..gate::Settings::default() };
     let relay = Relay::with(Settings { gate, ..Settings::default() }).await;
     relay.savio_answers("/create-feedback/", &[created()]).await;
     let ids = relay.keep_some(4).await;
 
-    // What is further away than a second is left in the store. Turns count from the first one on.
+    // Requests whose turn is more than a second later stay in the store. Turns count from the first
+    // request on.
     for hour in 0..4 {
         relay.deliver_all(hour * 3_600).await;
     }

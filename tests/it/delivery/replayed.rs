@@ -1,5 +1,5 @@
-//! A replay on its way through delivery: mapped anew, and nothing that Savio has is sent again unless
-//! that is what was asked for.
+//! Delivery of replayed events: they are mapped again, and only a delivered event is sent again in
+//! full.
 
 use std::time::Duration;
 
@@ -14,15 +14,15 @@ impl Relay {
     async fn replay(&self, id: EventId, seconds: i64) {
         let filter = EventFilter { ids: vec![id], ..EventFilter::default() };
         let begun_at = at(seconds);
-        let order =
+        let request =
             ReplayRequest { id: ReplayId::new(begun_at), filter, every: Duration::ZERO, begun_at };
-        let replay = order.id;
-        self.store.start_replay(order).await.unwrap();
+        let replay = request.id;
+        self.store.start_replay(request).await.unwrap();
         run_replay(&*self.store, replay, |_| {}).await.unwrap();
     }
 
-    /// What Savio was told at this path, in order.
-    async fn told(&self, path: &str) -> Vec<Value> {
+    /// Returns the bodies that Savio received at this path, in order.
+    async fn bodies(&self, path: &str) -> Vec<Value> {
         let requests = self.savio.received_requests().await.unwrap();
         let here = requests.iter().filter(|request| request.url.path() == path);
         here.map(|request| request.body_json().unwrap()).collect()
@@ -30,7 +30,7 @@ impl Relay {
 }
 
 #[tokio::test]
-async fn a_dead_event_is_replayed_with_the_mapping_of_now() {
+async fn dead_event_is_replayed_with_the_current_mapping() {
     let relay = Relay::new().await;
     relay.savio_answers("/companies/", &[created()]).await;
     relay.savio_answers("/create-feedback/", &[status(400), created()]).await;
@@ -46,15 +46,15 @@ async fn a_dead_event_is_replayed_with_the_mapping_of_now() {
 
     let record = relay.record(id).await;
     assert_eq!(record.state, State::Delivered);
-    assert_eq!(relay.told("/companies/").await.len(), 1, "what is done stays done");
-    let problems = relay.told("/create-feedback/").await;
+    assert_eq!(relay.bodies("/companies/").await.len(), 1, "the company was sent again");
+    let problems = relay.bodies("/create-feedback/").await;
     assert_eq!(problems[1], json!({ "problem": "It is slow!" }));
     let marks: Vec<bool> = record.attempts.iter().map(|attempt| attempt.replay).collect();
     assert_eq!(marks, [false, false, true]);
 }
 
 #[tokio::test]
-async fn a_delivered_event_that_is_replayed_is_sent_whole_and_marked() {
+async fn replayed_delivered_event_is_sent_in_full_and_marked() {
     let relay = Relay::new().await;
     relay.savio_answers("/companies/", &[created()]).await;
     relay.savio_answers("/create-feedback/", &[created()]).await;
@@ -75,7 +75,7 @@ async fn a_delivered_event_that_is_replayed_is_sent_whole_and_marked() {
 }
 
 #[tokio::test]
-async fn a_replayed_event_has_all_its_tries_before_it() {
+async fn replayed_event_has_all_its_retries_again() {
     let relay = Relay::new().await;
     relay.savio_answers("/companies/", &[created()]).await;
     relay.savio_answers("/create-feedback/", &[status(400), status(500), created()]).await;
@@ -93,7 +93,7 @@ async fn a_replayed_event_has_all_its_tries_before_it() {
 }
 
 #[tokio::test]
-async fn a_released_event_goes_on_behind_what_arrived() {
+async fn released_event_resumes_after_the_arrived_request() {
     let relay = Relay::new().await;
     relay.savio_answers("/create-feedback/", &[created()]).await;
     let id = crate::delivery::held(&relay).await;

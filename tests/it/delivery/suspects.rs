@@ -1,4 +1,4 @@
-//! Events that were in hand at a crash are mapped one at a time, and delivered.
+//! Events that were claimed at a crash: they are mapped one at a time, and delivered.
 
 use rusqlite::Connection;
 use savio_relay::delivery::Settings;
@@ -8,7 +8,7 @@ use super::{Relay, created, event, feedback};
 use crate::support::store::{Place, at, claim, keep};
 
 #[tokio::test]
-async fn hundred_events_that_were_in_hand_at_a_crash_are_delivered() {
+async fn hundred_events_claimed_at_a_crash_are_delivered() {
     let place = Place::new();
     let store = place.open();
     let mut ids = Vec::new();

@@ -1,4 +1,4 @@
-//! Titles of feature requests: linked to what is there, however they are written.
+//! Titles of feature requests, linked to existing ones in another spelling.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn titled(title: &str) -> Value {
     json!({ "text": "Please", "title": title })
 }
 
-/// A page of feature requests, with the address of the next one.
+/// A page of feature requests, with the URL of the next one.
 fn list(titles: &[&str], next: Option<&str>) -> ResponseTemplate {
     let one = |(id, title): (usize, &&str)| json!({ "id": id, "title": title });
     let results: Vec<Value> = titles.iter().enumerate().map(one).collect();
@@ -34,7 +34,7 @@ impl Relay {
         relay
     }
 
-    /// Each list is given once, the last one for ever.
+    /// Gives each list once, and the last one for ever.
     async fn savio_lists(&self, lists: &[ResponseTemplate]) {
         let (last, before) = lists.split_last().unwrap();
         let mock = |list: &ResponseTemplate| {
@@ -52,7 +52,7 @@ impl Relay {
         requests.iter().filter(|it| it.url.path() == "/feature-requests/").count()
     }
 
-    /// The titles that Savio was told, in order; null where there was none.
+    /// Returns the titles that Savio received, in order; null for feedback without one.
     async fn titles(&self) -> Vec<Value> {
         let requests = self.savio.received_requests().await.unwrap();
         let sent = requests.iter().filter(|it| it.url.path() == "/create-feedback/");
@@ -61,7 +61,7 @@ impl Relay {
 }
 
 #[tokio::test]
-async fn a_title_that_differs_in_case_and_punctuation_is_sent_as_it_is_stored() {
+async fn title_in_another_spelling_is_sent_as_savio_has_it() {
     let relay = Relay::linking(PREFER).await;
     relay.savio_lists(&[list(&["Export", "Dark mode (web)"], None)]).await;
     let id = relay.keep(titled("dark-mode, WEB!")).await;
@@ -75,7 +75,7 @@ async fn a_title_that_differs_in_case_and_punctuation_is_sent_as_it_is_stored() 
 }
 
 #[tokio::test]
-async fn all_pages_are_read() {
+async fn all_pages_of_feature_requests_are_read() {
     let relay = Relay::linking(PREFER).await;
     let next = format!("{}/feature-requests/?page=2", relay.savio.uri());
     relay.savio_lists(&[list(&["Export"], Some(&next))]).await;
@@ -89,7 +89,7 @@ async fn all_pages_are_read() {
 }
 
 #[tokio::test]
-async fn without_a_match_only_leaves_the_title_out_and_notes_it() {
+async fn unknown_title_with_only_is_left_out_and_noted() {
     let relay = Relay::linking(&PREFER.replace("prefer", "only")).await;
     relay.savio_lists(&[list(&["Export"], None)]).await;
     let id = relay.keep(titled("Dark mode")).await;
@@ -103,7 +103,7 @@ async fn without_a_match_only_leaves_the_title_out_and_notes_it() {
 }
 
 #[tokio::test]
-async fn titles_that_are_new_together_are_written_alike() {
+async fn concurrent_new_titles_get_one_spelling() {
     let relay = Relay::linking(PREFER).await;
     relay.savio_lists(&[list(&[], None)]).await;
     for title in ["Dark mode", "dark mode", "DARK MODE."] {
@@ -120,7 +120,7 @@ async fn titles_that_are_new_together_are_written_alike() {
 }
 
 #[tokio::test]
-async fn a_title_that_was_made_is_known_without_another_list() {
+async fn created_title_is_known_without_another_list() {
     let relay = Relay::linking(
         &(PREFER.replace("prefer", "only")
             + r#"
@@ -143,7 +143,7 @@ async fn a_title_that_was_made_is_known_without_another_list() {
 }
 
 #[tokio::test]
-async fn what_a_person_made_in_savio_is_found_soon() {
+async fn title_created_in_savio_is_found_after_thirty_seconds() {
     let relay = Relay::linking(PREFER).await;
     relay.savio_lists(&[list(&[], None), list(&["Dark mode"], None)]).await;
     relay.keep(titled("Export")).await;
@@ -156,7 +156,7 @@ async fn what_a_person_made_in_savio_is_found_soon() {
 }
 
 #[tokio::test]
-async fn while_the_list_cannot_be_had_an_event_waits_and_makes_nothing() {
+async fn event_waits_while_the_list_fails() {
     let relay = Relay::linking(PREFER).await;
     relay.savio_lists(&[status(503), status(403), list(&["Dark mode"], None)]).await;
     let id = relay.keep(titled("dark mode")).await;
@@ -174,7 +174,7 @@ async fn while_the_list_cannot_be_had_an_event_waits_and_makes_nothing() {
 }
 
 #[tokio::test]
-async fn one_list_serves_many_events() {
+async fn many_events_share_one_list() {
     let relay = Relay::linking(PREFER).await;
     let slow = list(&["Dark mode"], None).set_delay(Duration::from_millis(50));
     relay.savio_lists(&[slow]).await;
@@ -191,7 +191,7 @@ async fn one_list_serves_many_events() {
 }
 
 #[tokio::test]
-async fn a_retry_goes_on_with_the_title_that_was_found() {
+async fn retry_keeps_the_title_that_was_found() {
     let relay = Relay::new().await;
     relay.delivery.replace_mappings(mappings_of(PREFER));
     relay.savio_answers("/create-feedback/", &[status(503), created()]).await;

@@ -1,4 +1,4 @@
-//! What the client of the Savio API sends, and how it tells what happened to it.
+//! Requests of the client of the Savio API, and their results.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ fn request(kind: RequestKind) -> Request {
     Request { kind, body: body.as_object().unwrap().clone() }
 }
 
-/// The answer of the client to one that Savio gave.
+/// Sends a request that Savio answers with this response, and returns what the client makes of it.
 async fn reply_to(template: ResponseTemplate) -> ApiResponse {
     let savio = MockServer::start().await;
     Mock::given(method("POST")).respond_with(template).mount(&savio).await;
@@ -37,18 +37,19 @@ async fn reply_to(template: ResponseTemplate) -> ApiResponse {
     }
 }
 
-/// What a server does with one connection, once the request is there.
+/// Action of a server on a connection after it has written its response.
 #[derive(Clone, Copy)]
 enum Then {
     Close,
     Hang,
 }
 
-/// A server that writes one of the answers on each connection, and tells when one was closed.
+/// Starts a server that writes one of the responses on each connection, and reports when one was
+/// closed.
 async fn raw(answers: &'static [(&'static str, Then)]) -> (String, Receiver<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let (tell, closed) = channel(1);
+    let (report, closed) = channel(1);
     tokio::spawn(async move {
         let mut hanging = Vec::new();
         for (answer, then) in answers {
@@ -59,7 +60,7 @@ async fn raw(answers: &'static [(&'static str, Then)]) -> (String, Receiver<()>)
                 Then::Close => {
                     connection.shutdown().await.unwrap();
                     drop(connection.read(&mut [0]).await);
-                    tell.send(()).await.ok();
+                    report.send(()).await.ok();
                 }
                 Then::Hang => hanging.push(connection),
             }
@@ -69,7 +70,7 @@ async fn raw(answers: &'static [(&'static str, Then)]) -> (String, Receiver<()>)
     (url, closed)
 }
 
-/// The body of the requests here ends with the only `"}` in them.
+/// Reads a request to its end, which is the only `"}` in it.
 async fn read_request(connection: &mut TcpStream) {
     let mut bytes = Vec::new();
     while !bytes.ends_with(b"\"}") {
@@ -88,7 +89,7 @@ async fn send_within_a_second(base_url: &str) -> SendResult {
 }
 
 #[tokio::test]
-async fn each_kind_is_posted_to_its_route_with_the_token() {
+async fn each_kind_is_posted_to_its_route() {
     let savio = MockServer::start().await;
     let routes = [
         (RequestKind::Company, "/app/api/companies/"),
@@ -116,26 +117,26 @@ async fn each_kind_is_posted_to_its_route_with_the_token() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_an_answer_and_not_followed() {
+async fn redirect_is_returned_and_not_followed() {
     let template = ResponseTemplate::new(302).insert_header("location", "/elsewhere/");
     assert_eq!(reply_to(template).await.status, 302);
 }
 
 #[tokio::test]
-async fn retry_after_is_given_as_it_came() {
+async fn retry_after_is_returned_unchanged() {
     let date = "Sun, 22 Nov 2026 10:00:00 GMT";
     let template = ResponseTemplate::new(503).insert_header("retry-after", date);
     assert_eq!(reply_to(template).await.retry_after.as_deref(), Some(date));
 }
 
 #[tokio::test]
-async fn the_token_is_blanked_out_of_what_is_kept() {
+async fn token_is_removed_from_the_stored_text() {
     let template = ResponseTemplate::new(400).set_body_string(format!("no: {TOKEN}, {TOKEN}"));
     assert_eq!(reply_to(template).await.text, "no: ***, ***");
 }
 
 #[tokio::test]
-async fn a_long_answer_is_kept_in_part_and_a_huge_one_not_read_to_its_end() {
+async fn long_response_is_cut_and_a_huge_one_not_read() {
     let long = reply_to(ResponseTemplate::new(400).set_body_string("ü".repeat(3_000))).await;
     assert_eq!(long.text, "ü".repeat(2_048));
 
@@ -145,7 +146,7 @@ async fn a_long_answer_is_kept_in_part_and_a_huge_one_not_read_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_refused_connection_was_surely_not_sent() {
+async fn refused_connection_is_not_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
@@ -156,7 +157,7 @@ async fn a_refused_connection_was_surely_not_sent() {
 }
 
 #[tokio::test]
-async fn a_name_that_nobody_has_was_surely_not_sent() {
+async fn unknown_host_is_not_sent() {
     let client = Client::new(settings("http://savio.invalid/")).unwrap();
     let company = request(RequestKind::Company);
 
@@ -168,7 +169,7 @@ async fn a_name_that_nobody_has_was_surely_not_sent() {
 }
 
 #[tokio::test]
-async fn no_answer_or_half_of_one_is_no_reply() {
+async fn missing_or_incomplete_response_is_no_reply() {
     for answers in [
         &[("", Then::Close)],
         &[("", Then::Hang)],
@@ -182,7 +183,7 @@ async fn no_answer_or_half_of_one_is_no_reply() {
 }
 
 #[tokio::test]
-async fn a_status_counts_even_if_the_body_breaks_off() {
+async fn status_counts_even_if_the_body_is_cut() {
     const CREATED: &str = "HTTP/1.1 201 Created\r\ncontent-type: application/json\r\n\
                            content-length: 99\r\n\r\n{\"id\": 7";
     for answers in [&[(CREATED, Then::Close)], &[(CREATED, Then::Hang)]] {
@@ -192,7 +193,7 @@ async fn a_status_counts_even_if_the_body_breaks_off() {
 }
 
 #[tokio::test]
-async fn a_kept_connection_that_was_closed_is_replaced() {
+async fn closed_idle_connection_is_replaced() {
     const EMPTY: &str = "HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n";
     let (url, mut closed) = raw(&[(EMPTY, Then::Close), (EMPTY, Then::Close)]).await;
     let client = client(&url);
@@ -205,7 +206,7 @@ async fn a_kept_connection_that_was_closed_is_replaced() {
 }
 
 #[tokio::test]
-async fn https_without_tls_on_the_other_side_was_surely_not_sent() {
+async fn https_to_a_server_without_tls_is_not_sent() {
     let (url, _) = raw(&[("", Then::Close)]).await;
     let https = settings(&url.replace("http://", "https://"));
     match Client::new(Settings { timeout: Duration::from_secs(1), ..https }) {
@@ -219,7 +220,7 @@ async fn https_without_tls_on_the_other_side_was_surely_not_sent() {
 }
 
 #[test]
-fn a_token_that_no_header_can_carry_is_an_error() {
+fn token_that_is_no_header_value_is_an_error() {
     let with_token = |token: &str| {
         let settings = Settings { token: token.into(), ..settings("http://127.0.0.1/") };
         Client::new(settings).unwrap_err().to_string()

@@ -1,4 +1,4 @@
-//! `savio-relay savio ...` as a user calls it, against a sandbox.
+//! The commands `savio-relay savio ...`, run against a sandbox.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Output, Stdio};
@@ -43,12 +43,12 @@ impl Sandbox {
         read(self.savio(arguments).output().unwrap())
     }
 
-    /// With this on standard input.
+    /// Runs a command with this on standard input.
     fn feed(&self, arguments: &[&str], input: &str) -> (i32, String, String) {
         let mut command = self.savio(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        // A run that stops early reads no further.
+        // The write fails if the command stops before it has read everything.
         drop(child.stdin.take().unwrap().write_all(input.as_bytes()));
         read(child.wait_with_output().unwrap())
     }
@@ -102,7 +102,7 @@ fn feedback_is_created_from_flags() {
 }
 
 #[test]
-fn feature_requests_are_shown_as_a_table_or_as_json() {
+fn feature_requests_are_printed_as_a_table_or_json() {
     let savio = Sandbox::start(&[]);
 
     let (_, table, _) = savio.run(&["feature-requests", "list", "--state", "PLANNED"]);
@@ -116,7 +116,7 @@ fn feature_requests_are_shown_as_a_table_or_as_json() {
 }
 
 #[test]
-fn pages_are_followed_on_request() {
+fn all_pages_are_listed_on_request() {
     let savio = Sandbox::start(&[]);
     savio.feed(&["contacts", "upsert", "-"], &contacts(30));
 
@@ -131,7 +131,8 @@ fn pages_are_followed_on_request() {
     assert_eq!((table.lines().count(), errors.as_str()), (26, "25 of 30; --all shows the rest\n"));
 }
 
-/// What a person sees at last: a terminal drops what stands on a line that is written anew.
+/// Runs a command on a terminal and returns what is visible at the end: a line that is rewritten
+/// replaces the old one.
 #[cfg(target_os = "linux")]
 fn on_terminal(command: &Command) -> String {
     let called = std::iter::once(command.get_program()).chain(command.get_args());
@@ -150,7 +151,7 @@ fn on_terminal(command: &Command) -> String {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn json_rows_on_a_terminal_are_not_erased_by_the_progress_bar() {
+fn progress_bar_does_not_erase_json_rows() {
     let savio = Sandbox::start(&[]);
     savio.feed(&["contacts", "upsert", "-"], &contacts(30));
     savio.run(&["companies", "upsert", "--internal-id", "6", "--name", "Acme"]);
@@ -165,7 +166,7 @@ fn json_rows_on_a_terminal_are_not_erased_by_the_progress_bar() {
 }
 
 #[test]
-fn nul_is_sent_by_no_command() {
+fn no_command_sends_nul() {
     let savio = Sandbox::start(&[]);
     let line = r#"{"internal_id":"7\u0000","name":"A\u0000da","filterable_attributes":{"pl\u0000an":"p\u0000ro"}}"#;
     for things in ["contacts", "companies"] {
@@ -197,7 +198,7 @@ fn attributes_of_one_contact_keep_their_types() {
 }
 
 #[test]
-fn hundreds_of_contacts_arrive_though_many_calls_go_wrong() {
+fn hundreds_of_contacts_arrive_despite_faults() {
     let savio = Sandbox::start(&["--fail", "500:0.1", "--fail", "429:0.05", "--fault-seed", "7"]);
     let calm = ["--give-up-after", "10m"];
 
@@ -210,7 +211,7 @@ fn hundreds_of_contacts_arrive_though_many_calls_go_wrong() {
 }
 
 #[test]
-fn the_last_line_of_an_internal_id_wins() {
+fn last_line_of_an_internal_id_wins() {
     let savio = Sandbox::start(&["--fail", "503:0.3", "--fault-seed", "1"]);
     let named = |number| json!({ "internal_id": "6", "name": format!("N {number}") });
     let line = |number| named(number).to_string() + "\n";
@@ -224,7 +225,7 @@ fn the_last_line_of_an_internal_id_wins() {
 }
 
 #[test]
-fn lines_that_are_wrong_are_told_and_the_others_arrive() {
+fn invalid_lines_are_reported_and_the_others_sent() {
     let savio = Sandbox::start(&[]);
     let input = "{\"internal_id\": 1, \"name\": \"Ada\"}\n\nno JSON\n\
                  {\"internal_id\": 2, \"name\": \"Bea\", \"emial\": \"b@example.com\"}\n\
@@ -240,7 +241,7 @@ fn lines_that_are_wrong_are_told_and_the_others_arrive() {
 }
 
 #[test]
-fn each_line_has_its_result_as_json() {
+fn each_line_has_a_json_result() {
     let savio = Sandbox::start(&[]);
     let input = "{\"internal_id\": 1, \"name\": \"Acme\"}\n{\"internal_id\": 2, \"name\": \" \"}\n";
 
@@ -254,7 +255,7 @@ fn each_line_has_its_result_as_json() {
     assert_eq!(results[1]["error"]["fields"]["name"], json!(["This field may not be blank."]));
 }
 
-/// How a command ends, and what it says then.
+/// Checks the exit code and the error of a command.
 fn check_end(savio: &Sandbox, arguments: &[&str], (status, expected): (i32, &str)) {
     let (ended, _, errors) = savio.run(arguments);
     assert_eq!(ended, status, "{arguments:?}: {errors}");
@@ -262,7 +263,7 @@ fn check_end(savio: &Sandbox, arguments: &[&str], (status, expected): (i32, &str
 }
 
 #[test]
-fn what_is_wrong_with_a_call_decides_how_it_ends() {
+fn exit_code_depends_on_the_error() {
     let savio = Sandbox::start(&[]);
     let check = |line: &str, expected| check_end(&savio, &words(line), expected);
 
@@ -280,7 +281,7 @@ fn what_is_wrong_with_a_call_decides_how_it_ends() {
 }
 
 #[test]
-fn a_wrong_token_stops_a_long_run_at_once() {
+fn wrong_token_stops_a_long_run_at_once() {
     let savio = Sandbox::start(&[]);
     let mut command = savio.savio(&["contacts", "upsert", "many.ndjson", "--token-env", "WRONG"]);
     std::fs::write(savio.folder.path().join("many.ndjson"), contacts(500)).unwrap();
@@ -293,7 +294,7 @@ fn a_wrong_token_stops_a_long_run_at_once() {
 }
 
 #[test]
-fn a_savio_that_stays_away_ends_the_run_as_undone() {
+fn unreachable_savio_fails_the_run() {
     let savio = Sandbox::start(&["--fail", "503:1"]);
     let command = ["contacts", "upsert", "-", "--give-up-after", "1s"];
 
@@ -305,7 +306,7 @@ fn a_savio_that_stays_away_ends_the_run_as_undone() {
 }
 
 #[test]
-fn an_interrupted_run_says_so_and_can_be_repeated() {
+fn interrupted_run_says_so_and_can_be_repeated() {
     let savio = Sandbox::start(&[]);
     let mut command = savio.savio(&["contacts", "upsert", "-", "--json"]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -324,7 +325,7 @@ fn an_interrupted_run_says_so_and_can_be_repeated() {
 }
 
 #[test]
-fn a_list_is_taken_for_an_object_by_no_command() {
+fn json_array_for_an_object_is_refused_by_every_command() {
     let savio = Sandbox::start(&[]);
     let lines = "[\"77\",\"Name\",{}]\n[\"78\",\"Name\"]\n[]\n";
     for things in ["contacts", "companies"] {
@@ -355,7 +356,7 @@ fn a_list_is_taken_for_an_object_by_no_command() {
 }
 
 #[test]
-fn mistakes_in_a_seed_are_shown_at_their_places() {
+fn mistakes_of_a_seed_are_shown_in_place() {
     let folder = tempfile::tempdir().unwrap();
     let seed = "{\"feature_requests\": [\n  {\"title\": \"A\", \"stat\": \"PLANNED\"},\n  {}\n]}\n";
     std::fs::write(folder.path().join("seed.json"), seed).unwrap();

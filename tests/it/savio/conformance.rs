@@ -35,7 +35,7 @@ fn seed() -> Value {
     })
 }
 
-/// A client of a sandbox of its own, and where that is.
+/// Starts a sandbox, and returns a client for it and its URL.
 async fn start_with(seed: &Value, faults: Faults) -> (Client, String) {
     let document = Document { name: "seed.json".to_owned(), text: seed.to_string() };
     let seed = Seed::read(&document).unwrap();
@@ -56,7 +56,7 @@ fn client(base_url: &str, token: &str) -> Client {
     Client::new(Settings { base_url, token: token.into(), timeout }).unwrap()
 }
 
-/// A text that is given.
+/// A text that is present.
 #[expect(clippy::unnecessary_wraps, reason = "it is written where an optional field is")]
 fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
@@ -77,7 +77,7 @@ fn attributes(value: &Value) -> Map<String, Value> {
 }
 
 #[tokio::test]
-async fn a_feature_request_has_all_its_fields() {
+async fn feature_request_has_all_its_fields() {
     let client = start(&seed()).await;
 
     let got = client.feature_request(1).await.unwrap();
@@ -97,7 +97,7 @@ async fn a_feature_request_has_all_its_fields() {
 }
 
 #[tokio::test]
-async fn columns_of_the_account_are_kept() {
+async fn custom_columns_are_kept() {
     let got = start(&seed()).await.feature_request(1).await.unwrap();
 
     assert_eq!((got.count("Votes"), got.count("Nothing")), (Some(3), None));
@@ -106,10 +106,10 @@ async fn columns_of_the_account_are_kept() {
 }
 
 #[tokio::test]
-async fn a_feature_request_that_is_not_there_is_404() {
+async fn missing_feature_request_is_404() {
     let error = start(&seed()).await.feature_request(99).await.unwrap_err();
 
-    assert_eq!(error, Error::NotFound { said: "Not found.".to_owned() });
+    assert_eq!(error, Error::NotFound { details: "Not found.".to_owned() });
 }
 
 async fn check_titles(client: &Client, filter: FeatureRequestQuery, expected: &[&str]) {
@@ -141,7 +141,7 @@ async fn feature_requests_are_filtered_by_each_parameter() {
 }
 
 #[tokio::test]
-async fn feature_requests_are_ordered_both_ways() {
+async fn feature_requests_are_ordered_up_and_down() {
     let client = start(&seed()).await;
     for (ordering, expected) in [
         ("updated", ["Dark mode", "Weekly export"]),
@@ -158,7 +158,7 @@ async fn feature_requests_are_ordered_both_ways() {
 }
 
 #[tokio::test]
-async fn a_product_filters_nothing_where_the_account_has_none() {
+async fn product_filter_is_ignored_without_products() {
     let client = start(&json!({ "feature_requests": [{ "title": "Dark mode" }] })).await;
     let filter = FeatureRequestQuery {
         product: some("mobile"),
@@ -171,7 +171,7 @@ async fn a_product_filters_nothing_where_the_account_has_none() {
 }
 
 #[tokio::test]
-async fn feature_requests_come_in_pages_without_a_count() {
+async fn pages_of_feature_requests_have_no_count() {
     let titles = (1..=60).map(|number| json!({ "title": format!("Wish {number}") }));
     let client = start(&json!({ "feature_requests": titles.collect::<Vec<_>>() })).await;
     let mut pages = client.feature_requests(&FeatureRequestQuery {
@@ -190,7 +190,7 @@ async fn feature_requests_come_in_pages_without_a_count() {
 }
 
 #[tokio::test]
-async fn a_contact_is_created_with_all_its_fields() {
+async fn contact_is_created_with_all_its_fields() {
     let client = start(&json!({})).await;
     client.upsert_company(&company("6", "Acme")).await.unwrap();
     let given = json!({ "region": "na", "mrr": 49.5, "vip": true });
@@ -211,7 +211,7 @@ async fn a_contact_is_created_with_all_its_fields() {
 }
 
 #[tokio::test]
-async fn a_contact_is_updated_by_its_internal_id_and_by_its_address() {
+async fn contact_is_updated_by_internal_id_or_address() {
     let client = start(&json!({})).await;
     let ada = ContactUpsert { email: some("ada@example.com"), ..contact("7", "Ada") };
     client.upsert_contact(&ada).await.unwrap();
@@ -226,7 +226,7 @@ async fn a_contact_is_updated_by_its_internal_id_and_by_its_address() {
 }
 
 #[tokio::test]
-async fn a_contact_joins_a_company_by_savios_id() {
+async fn contact_joins_a_company_by_savios_id() {
     let client = start(&json!({})).await;
     let acme = client.upsert_company(&company("6", "Acme")).await.unwrap();
     let upsert = |company| ContactUpsert { company: Some(company), ..contact("7", "Ada") };
@@ -240,7 +240,7 @@ async fn a_contact_joins_a_company_by_savios_id() {
 }
 
 #[tokio::test]
-async fn a_company_is_created_and_updated_by_its_internal_id() {
+async fn company_is_created_and_updated_by_internal_id() {
     let client = start(&json!({})).await;
     let with = |name: &str, given: Value| CompanyUpsert {
         filterable_attributes: attributes(&given),
@@ -277,7 +277,7 @@ async fn contacts_are_searched_and_ordered() {
 }
 
 #[tokio::test]
-async fn companies_are_searched_ordered_and_counted_in_pages() {
+async fn companies_are_searched_ordered_and_counted() {
     let companies =
         (10..40).map(|number| json!({ "internal_id": number, "name": format!("Acme {number}") }));
     let client = start(&json!({ "companies": companies.collect::<Vec<_>>() })).await;
@@ -294,7 +294,7 @@ async fn companies_are_searched_ordered_and_counted_in_pages() {
 }
 
 #[tokio::test]
-async fn a_wrong_token_is_401_on_every_endpoint() {
+async fn wrong_token_is_401_on_every_endpoint() {
     let (_, url) = start_with(&json!({}), Faults::default()).await;
     let wrong = client(&format!("{url}/app/api/"), "wrong-token");
 
@@ -307,13 +307,13 @@ async fn a_wrong_token_is_401_on_every_endpoint() {
         wrong.upsert_company(&company("6", "Acme")).await.unwrap_err(),
         wrong.create_feedback(&feedback::problem("Slow")).await.unwrap_err(),
     ] {
-        assert_eq!(error, Error::Unauthorized { said: "Invalid token.".to_owned() });
+        assert_eq!(error, Error::Unauthorized { details: "Invalid token.".to_owned() });
         assert!(!format!("{error} {error:?} {wrong:?}").contains("wrong-token"));
     }
 }
 
 #[tokio::test]
-async fn an_upsert_that_is_wrong_tells_each_field() {
+async fn invalid_upsert_names_each_field() {
     let client = start(&json!({})).await;
     let wrong = ContactUpsert { email: some("nobody"), ..contact(" ", "Ada") };
 
@@ -330,7 +330,7 @@ async fn an_upsert_that_is_wrong_tells_each_field() {
 }
 
 #[tokio::test]
-async fn more_than_the_rate_is_429_with_the_time_to_wait() {
+async fn request_beyond_the_rate_is_429_with_a_wait() {
     let faults = Faults { rate: "1/h".parse().ok(), ..Faults::default() };
     let (client, _) = start_with(&json!({}), faults).await;
     client.upsert_company(&company("6", "Acme")).await.unwrap();

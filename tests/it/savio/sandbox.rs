@@ -1,4 +1,4 @@
-//! The fake Savio answers as the real one does.
+//! Responses of the sandbox, compared with those of the real Savio.
 
 mod faults;
 
@@ -7,7 +7,7 @@ use savio_relay::sandbox::{Faults, Settings, serve};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// The sandbox on a free port; only `T` opens it.
+/// Starts a sandbox on a free port, which accepts the token `T` only.
 async fn start() -> String {
     start_with(Faults::default()).await
 }
@@ -31,16 +31,17 @@ async fn get(url: String) -> Value {
 }
 
 #[tokio::test]
-async fn feedback_gets_an_id_and_is_held() {
+async fn feedback_gets_an_id_and_is_stored() {
     let savio = start().await;
     let body = json!({ "problem": "It is slow", "tags": ["speed"] });
 
     let answer = post(format!("{savio}/app/api/create-feedback/"), &body).await;
 
     assert_eq!(answer, (201, json!({ "id": 1 })));
-    let held = get(format!("{savio}/sandbox/feedback")).await;
-    let kept = json!({ "id": 1, "problem": "It is slow", "tags": ["speed"], "state": "ACTIVE" });
-    assert_eq!(held, json!([kept]));
+    let stored = get(format!("{savio}/sandbox/feedback")).await;
+    let feedback =
+        json!({ "id": 1, "problem": "It is slow", "tags": ["speed"], "state": "ACTIVE" });
+    assert_eq!(stored, json!([feedback]));
 }
 
 #[tokio::test]
@@ -54,7 +55,7 @@ async fn feedback_without_a_problem_is_refused() {
 }
 
 #[tokio::test]
-async fn a_contact_is_updated_and_belongs_to_its_company() {
+async fn updated_contact_keeps_its_company() {
     let savio = start().await;
     let company = json!({ "internal_id": "6", "name": "Acme" });
     let contact = json!({ "internal_id": "7", "name": "Ann", "company_internal_id": "6" });
@@ -62,18 +63,18 @@ async fn a_contact_is_updated_and_belongs_to_its_company() {
     post(format!("{savio}/app/api/users/"), &contact).await;
 
     let renamed = json!({ "internal_id": "7", "name": "Anna" });
-    let (status, kept) = post(format!("{savio}/app/api/users/"), &renamed).await;
+    let (status, updated) = post(format!("{savio}/app/api/users/"), &renamed).await;
 
     assert_eq!(
-        (status, &kept["name"], &kept["company_name"]),
+        (status, &updated["name"], &updated["company_name"]),
         (201, &json!("Anna"), &json!("Acme"))
     );
-    let held = get(format!("{savio}/sandbox/contacts")).await;
-    assert_eq!(held, json!([kept]));
+    let stored = get(format!("{savio}/sandbox/contacts")).await;
+    assert_eq!(stored, json!([updated]));
     assert_eq!(get(format!("{savio}/sandbox/companies")).await[0]["name"], json!("Acme"));
 }
 
-/// A page of the contacts, as the API gives it.
+/// Requests a page of a list.
 async fn listed(url: &str) -> Value {
     let call = http().get(url).header("authorization", "Token T");
     call.send().await.unwrap().json().await.unwrap()
@@ -98,7 +99,7 @@ async fn contacts_are_listed_in_pages_and_searched() {
 }
 
 #[tokio::test]
-async fn only_its_token_opens_it() {
+async fn sandbox_accepts_its_token_only() {
     let url = format!("{}/app/api/users/", start().await);
     for token in ["", "Token ", "Token X", "Bearer T", "TokenT", "T"] {
         let call = http().post(&url).header("authorization", token).json(&json!({}));
@@ -108,7 +109,7 @@ async fn only_its_token_opens_it() {
 }
 
 #[tokio::test]
-async fn wrong_paths_methods_and_bodies_are_told_apart() {
+async fn wrong_paths_methods_and_bodies_have_own_statuses() {
     let savio = start().await;
     let check = async |method: &str, path: &str, body: &'static str, expected: u16| {
         let call = http().request(method.parse().unwrap(), format!("{savio}{path}"));
@@ -127,7 +128,7 @@ async fn wrong_paths_methods_and_bodies_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_json_or_too_large_is_refused() {
+async fn body_that_is_no_json_or_too_large_is_refused() {
     let url = format!("{}/app/api/users/", start().await);
     let call = || http().post(&url).header("authorization", "Token T");
 

@@ -1,5 +1,6 @@
-//! Every order of the steps of three events that share a key: what the store commits and reads are steps of their own,
-//! apart from the moment at which who asked for them goes on, and so are the ends of leases, and time.
+//! Explores every order of the steps of three events that share a key. A commit or a read of the
+//! store is one step, and the moment at which its caller continues another; so are the ends of
+//! leases, and the passing of time.
 
 mod schedules;
 
@@ -9,18 +10,18 @@ use std::rc::Rc;
 
 use super::*;
 
-/// Time goes on up to here.
+/// Latest time.
 const TIME_MAX: u8 = 2;
 
-/// What an event is in the store.
+/// An event in the store.
 #[derive(Debug, Clone, Hash)]
 struct Row {
     state: RowState,
-    /// The token of the claim under which it is, while the lease lasts.
+    /// Token of its claim, while the lease lasts.
     lease: Option<u8>,
     token: u8,
     due: u8,
-    /// Whether the requests are there.
+    /// True if its requests are recorded.
     is_planned: bool,
     requests_done: usize,
     /// The event that it waits behind.
@@ -33,75 +34,77 @@ enum RowState {
     Delivered,
 }
 
-/// What is written down of an event in hand.
+/// A write of the progress of a claimed event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Write {
     Send,
-    /// Of the request in flight; the next one is to be sent, or waits.
     Settle,
-    /// It failed, or the request before is done and the next one has to wait in hand.
+    /// One request is done, and the next one has to wait while claimed.
     Park,
     Retry,
     Behind(usize),
 }
 
-/// How far an event in hand is.
+/// The next step of a claimed event.
 #[derive(Debug, Clone, Hash)]
 enum ModelStep {
     Unmapped,
-    /// Before it asks for its locks.
+    /// Tries to lock.
     Begin(Acquisition),
-    /// The store is to be read.
+    /// Reads the store.
     Ask(Acquisition, RecordKey),
-    /// It was read, and the answer is on its way.
+    /// Continues with the result of the read.
     Answer(Acquisition, Option<EarlierUpsert>),
     AwaitClaims(Acquisition),
     Commit(Write),
-    /// It is on disk, and who wrote it is to be told.
+    /// Continues after the commit.
     Committed(Write),
-    /// The claim was lost; perhaps another one is coming in.
+    /// Checks, after the claim was lost, whether there is a newer one.
     Lost(Write),
-    Flying,
+    InFlight,
     Parked,
 }
 
+/// A claimed event and its job.
 #[derive(Debug, Clone, Hash)]
 struct ModelEvent {
     token: u8,
-    /// Under which it last wrote, or tried to.
+    /// Token of its last write.
     used: u8,
     step: ModelStep,
-    /// Requests that Savio has.
+    /// Number of requests that Savio has.
     sent: usize,
-    /// Whether the last one's success is not on disk yet.
-    has_news: bool,
+    /// True while the success of the last one is not recorded.
+    is_unrecorded: bool,
 }
 
 #[derive(Debug, Clone, Hash)]
 struct ModelState {
     plans: Rc<[Vec<LockRequest>]>,
     rows: Vec<Row>,
-    hands: BTreeMap<usize, ModelEvent>,
+    jobs: BTreeMap<usize, ModelEvent>,
     conflicts: Conflicts,
-    /// Claims that the store has given out, and that are not in hand yet.
-    given_out: Option<Vec<(usize, u8)>>,
+    /// Claims that the store has committed, and that are not registered yet.
+    committed_claims: Option<Vec<(usize, u8)>>,
     now: u8,
-    /// How many more requests fail, and how many more leases end early.
+    /// Number of requests that may still fail, and of leases that may still end early.
     failures: u8,
     lease_ends: u8,
     sent: BTreeMap<RecordKey, Vec<usize>>,
 }
 
-/// A step that one of those who act may take.
+/// One possible step.
 #[derive(Debug, Clone, Copy)]
 enum Move {
-    /// So many of those that are due.
+    /// The store commits claims on this many of the due events.
     Claim(usize),
-    HandOver,
+    /// The committed claims are registered.
+    Register,
     /// The next step of an event.
-    Go(usize),
+    Step(usize),
     Fail(usize),
     EndLease(usize),
+    /// Time passes.
     Pass,
 }
 
@@ -114,9 +117,9 @@ impl ModelState {
         ModelState {
             plans: plans.into(),
             rows: rows.to_vec(),
-            hands: BTreeMap::new(),
+            jobs: BTreeMap::new(),
             conflicts: Conflicts::new(100, 1_000),
-            given_out: None,
+            committed_claims: None,
             now: 0,
             failures,
             lease_ends,
@@ -124,31 +127,31 @@ impl ModelState {
         }
     }
 
-    /// What may happen next, apart from time.
+    /// Returns all possible next steps, apart from the passing of time.
     fn moves(&self) -> Vec<Move> {
         let mut moves = Vec::new();
         let due = self.due().len();
-        match &self.given_out {
-            Some(_) => moves.push(Move::HandOver),
+        match &self.committed_claims {
+            Some(_) => moves.push(Move::Register),
             None if due > 1 => moves.extend([Move::Claim(1), Move::Claim(due)]),
             None if due == 1 => moves.push(Move::Claim(1)),
             None => {}
         }
-        for (event, hand) in &self.hands {
-            if self.can_go(*event, hand) {
-                moves.push(Move::Go(*event));
+        for (event, job) in &self.jobs {
+            if self.can_step(*event, job) {
+                moves.push(Move::Step(*event));
             }
-            if matches!(hand.step, ModelStep::Flying) && self.failures > 0 {
+            if matches!(job.step, ModelStep::InFlight) && self.failures > 0 {
                 moves.push(Move::Fail(*event));
             }
-            if self.rows[*event].lease == Some(hand.token) && self.lease_ends > 0 {
+            if self.rows[*event].lease == Some(job.token) && self.lease_ends > 0 {
                 moves.push(Move::EndLease(*event));
             }
         }
         moves
     }
 
-    /// In the order in which they are claimed.
+    /// Returns the due events in the order in which they are claimed.
     fn due(&self) -> Vec<usize> {
         let is_due = |event: &usize| {
             let row = &self.rows[*event];
@@ -159,9 +162,9 @@ impl ModelState {
         due
     }
 
-    fn can_go(&self, event: usize, hand: &ModelEvent) -> bool {
-        match &hand.step {
-            ModelStep::AwaitClaims(_) | ModelStep::Lost(_) => self.given_out.is_none(),
+    fn can_step(&self, event: usize, job: &ModelEvent) -> bool {
+        match &job.step {
+            ModelStep::AwaitClaims(_) | ModelStep::Lost(_) => self.committed_claims.is_none(),
             ModelStep::Parked => self.conflicts.ready.contains(&(event as Seq)),
             ModelStep::Unmapped
             | ModelStep::Begin(_)
@@ -169,12 +172,12 @@ impl ModelState {
             | ModelStep::Answer(..)
             | ModelStep::Commit(_)
             | ModelStep::Committed(_)
-            | ModelStep::Flying => true,
+            | ModelStep::InFlight => true,
         }
     }
 
-    fn take(&mut self, one: Move) {
-        match one {
+    fn take(&mut self, step: Move) {
+        match step {
             Move::Claim(count) => {
                 let due: Vec<usize> = self.due().into_iter().take(count).collect();
                 let claims = due.into_iter().map(|event| {
@@ -183,13 +186,13 @@ impl ModelState {
                     row.lease = Some(row.token);
                     (event, row.token)
                 });
-                self.given_out = Some(claims.collect());
+                self.committed_claims = Some(claims.collect());
             }
-            Move::HandOver => self.hand_over(),
-            Move::Go(event) => self.go(event),
+            Move::Register => self.register_claims(),
+            Move::Step(event) => self.step_event(event),
             Move::Fail(event) => {
                 self.failures -= 1;
-                self.hands.get_mut(&event).unwrap().step = ModelStep::Commit(Write::Retry);
+                self.jobs.get_mut(&event).unwrap().step = ModelStep::Commit(Write::Retry);
             }
             Move::EndLease(event) => {
                 self.lease_ends -= 1;
@@ -199,49 +202,55 @@ impl ModelState {
         }
     }
 
-    /// As `Claims::claim`.
-    fn hand_over(&mut self) {
-        for (event, token) in self.given_out.take().unwrap() {
-            if let Some(hand) = self.hands.get_mut(&event) {
-                hand.token = token;
+    /// Does the same as `ClaimTable::claim` after the commit.
+    fn register_claims(&mut self) {
+        for (event, token) in self.committed_claims.take().unwrap() {
+            if let Some(job) = self.jobs.get_mut(&event) {
+                job.token = token;
                 continue;
             }
             let sent = self.rows[event].requests_done;
-            self.hands.insert(
+            self.jobs.insert(
                 event,
-                ModelEvent { token, used: token, step: ModelStep::Unmapped, sent, has_news: false },
+                ModelEvent {
+                    token,
+                    used: token,
+                    step: ModelStep::Unmapped,
+                    sent,
+                    is_unrecorded: false,
+                },
             );
             self.conflicts.register(event as Seq);
         }
     }
 
-    fn go(&mut self, event: usize) {
+    fn step_event(&mut self, event: usize) {
         let seq = event as Seq;
-        let hand = self.hands.get(&event).unwrap().clone();
-        let next = match hand.step {
+        let job = self.jobs.get(&event).unwrap().clone();
+        let next = match job.step {
             ModelStep::Unmapped => {
                 self.conflicts.set_upserts(seq, &self.upserts(event));
                 self.ask(event)
             }
             ModelStep::Begin(mut acquisition) | ModelStep::AwaitClaims(mut acquisition) => {
                 let step = acquisition.begin(&mut self.conflicts);
-                self.follow(event, acquisition, step)
+                self.continue_acquisition(event, acquisition, step)
             }
             ModelStep::Ask(acquisition, upsert) => {
                 ModelStep::Answer(acquisition, self.earlier(event, upsert))
             }
             ModelStep::Answer(mut acquisition, earlier) => {
-                let step = acquisition.go_on(&mut self.conflicts, earlier);
-                self.follow(event, acquisition, step)
+                let step = acquisition.continue_with(&mut self.conflicts, earlier);
+                self.continue_acquisition(event, acquisition, step)
             }
-            ModelStep::Commit(write) => self.commit(event, &hand, write),
-            ModelStep::Lost(write) if self.rows[event].lease == Some(hand.token) => {
+            ModelStep::Commit(write) => self.commit(event, &job, write),
+            ModelStep::Lost(write) if self.rows[event].lease == Some(job.token) => {
                 ModelStep::Commit(write)
             }
             ModelStep::Committed(Write::Send) => {
                 self.conflicts.set_upserts(seq, &self.upserts(event));
-                self.fly(event);
-                ModelStep::Flying
+                self.send(event);
+                ModelStep::InFlight
             }
             ModelStep::Committed(Write::Park) => {
                 self.conflicts.set_upserts(seq, &self.upserts(event));
@@ -249,52 +258,57 @@ impl ModelState {
             }
             ModelStep::Lost(_)
             | ModelStep::Committed(Write::Settle | Write::Retry | Write::Behind(_)) => {
-                self.leave(event, &hand);
+                self.leave(event, &job);
                 return;
             }
-            ModelStep::Flying => self.succeed(event),
+            ModelStep::InFlight => self.succeed(event),
             // The event is read again, and mapped as before.
             ModelStep::Parked => {
                 self.conflicts.ready.remove(&seq);
                 ModelStep::Unmapped
             }
         };
-        if let Some(hand) = self.hands.get_mut(&event) {
-            hand.step = next;
+        if let Some(job) = self.jobs.get_mut(&event) {
+            job.step = next;
         }
     }
 
     fn succeed(&mut self, event: usize) -> ModelStep {
         self.conflicts.mark_sent(event as Seq);
-        let hand = self.hands.get_mut(&event).unwrap();
-        (hand.sent, hand.has_news) = (hand.sent + 1, true);
-        if hand.sent == self.plans[event].len() {
+        let job = self.jobs.get_mut(&event).unwrap();
+        (job.sent, job.is_unrecorded) = (job.sent + 1, true);
+        if job.sent == self.plans[event].len() {
             ModelStep::Commit(Write::Settle)
         } else {
             self.ask(event)
         }
     }
 
-    /// As the end of `Held`.
-    fn leave(&mut self, event: usize, hand: &ModelEvent) {
-        if hand.token == hand.used {
-            self.hands.remove(&event);
+    /// Does the same as the drop of `ClaimGuard`.
+    fn leave(&mut self, event: usize, job: &ModelEvent) {
+        if job.token == job.used {
+            self.jobs.remove(&event);
             self.conflicts.remove(event as Seq);
         } else {
-            let (token, sent) = (hand.token, self.rows[event].requests_done);
-            let again =
-                ModelEvent { token, used: token, step: ModelStep::Parked, sent, has_news: false };
-            self.hands.insert(event, again);
+            let (token, sent) = (job.token, self.rows[event].requests_done);
+            let again = ModelEvent {
+                token,
+                used: token,
+                step: ModelStep::Parked,
+                sent,
+                is_unrecorded: false,
+            };
+            self.jobs.insert(event, again);
             self.conflicts.restart(event as Seq);
         }
     }
 
     fn ask(&self, event: usize) -> ModelStep {
-        let request = self.plans[event][self.hands[&event].sent].clone();
+        let request = self.plans[event][self.jobs[&event].sent].clone();
         ModelStep::Begin(Acquisition::new(event as Seq, request))
     }
 
-    fn follow(
+    fn continue_acquisition(
         &mut self,
         event: usize,
         acquisition: Acquisition,
@@ -304,20 +318,20 @@ impl ModelState {
             AcquisitionStep::AskStore(upsert) => ModelStep::Ask(acquisition, upsert),
             AcquisitionStep::AwaitClaims => ModelStep::AwaitClaims(acquisition),
             AcquisitionStep::Done(Turn::Granted) => ModelStep::Commit(Write::Send),
-            AcquisitionStep::Done(Turn::Blocked) if self.hands[&event].has_news => {
+            AcquisitionStep::Done(Turn::Blocked) if self.jobs[&event].is_unrecorded => {
                 ModelStep::Commit(Write::Park)
             }
             AcquisitionStep::Done(Turn::Blocked) => ModelStep::Parked,
             AcquisitionStep::Done(Turn::Behind(earlier, _)) => {
                 ModelStep::Commit(Write::Behind(usize::try_from(earlier.seq).unwrap()))
             }
-            AcquisitionStep::Done(turn @ (Turn::QueueFull(_) | Turn::BrokenOff(..))) => {
+            AcquisitionStep::Done(turn @ (Turn::QueueFull(_) | Turn::Abandoned(..))) => {
                 panic!("event {event}: {turn:?} without a reason: {self:#?}")
             }
         }
     }
 
-    /// As `Queue::earlier_upsert`.
+    /// Does the same as `Queue::earlier_upsert`.
     fn earlier(&self, event: usize, upsert: RecordKey) -> Option<EarlierUpsert> {
         let earlier = (0..event).find(|event| self.is_pending(*event, upsert))?;
         let (is_claimed, token) = (self.rows[earlier].lease.is_some(), self.rows[earlier].token);
@@ -325,7 +339,7 @@ impl ModelState {
         Some(EarlierUpsert { seq, event, token: token.into(), is_claimed })
     }
 
-    /// By the store.
+    /// Returns whether the store has this upsert of the event as pending.
     fn is_pending(&self, event: usize, upsert: RecordKey) -> bool {
         let row = &self.rows[event];
         let left = &self.plans[event][row.requests_done..];
@@ -334,15 +348,15 @@ impl ModelState {
             && left.iter().any(|request| request.upsert == Some(upsert))
     }
 
-    /// As `Queue::advance`.
-    fn commit(&mut self, event: usize, hand: &ModelEvent, write: Write) -> ModelStep {
-        self.hands.get_mut(&event).unwrap().used = hand.token;
-        if self.rows[event].lease != Some(hand.token) {
+    /// Does the same as `Queue::advance`.
+    fn commit(&mut self, event: usize, job: &ModelEvent, write: Write) -> ModelStep {
+        self.jobs.get_mut(&event).unwrap().used = job.token;
+        if self.rows[event].lease != Some(job.token) {
             return ModelStep::Lost(write);
         }
         let due = match write {
             Write::Behind(earlier) => {
-                let upsert = self.plans[event][hand.sent].upsert.unwrap();
+                let upsert = self.plans[event][job.sent].upsert.unwrap();
                 let is_waiting =
                     self.is_pending(earlier, upsert) && self.rows[earlier].lease.is_none();
                 if is_waiting { self.rows[earlier].due } else { self.now }
@@ -351,7 +365,7 @@ impl ModelState {
             Write::Send | Write::Settle | Write::Park => self.rows[event].due,
         };
         let row = &mut self.rows[event];
-        (row.is_planned, row.requests_done, row.due) = (true, hand.sent, due);
+        (row.is_planned, row.requests_done, row.due) = (true, job.sent, due);
         row.behind = None;
         match write {
             Write::Send | Write::Park => {}
@@ -359,16 +373,16 @@ impl ModelState {
             Write::Retry => row.lease = None,
             Write::Behind(earlier) => (row.lease, row.behind) = (None, Some(earlier)),
         }
-        self.hands.get_mut(&event).unwrap().has_news = false;
+        self.jobs.get_mut(&event).unwrap().is_unrecorded = false;
         ModelStep::Committed(write)
     }
 
-    /// A request leaves: it must not be beside another that shares its keys, nor before an older upsert.
-    fn fly(&mut self, event: usize) {
-        let request = self.plans[event][self.hands[&event].sent].clone();
-        for (other, hand) in self.hands.iter().filter(|(other, _)| **other != event) {
-            if matches!(hand.step, ModelStep::Flying) {
-                let beside = &self.plans[*other][hand.sent];
+    /// Sends a request, and checks that no other in flight shares a new key with it.
+    fn send(&mut self, event: usize) {
+        let request = self.plans[event][self.jobs[&event].sent].clone();
+        for (other, job) in self.jobs.iter().filter(|(other, _)| **other != event) {
+            if matches!(job.step, ModelStep::InFlight) {
+                let beside = &self.plans[*other][job.sent];
                 let is_new = |key: &RecordKey| !self.conflicts.locks.knows(*key);
                 let shared =
                     beside.keys().filter(is_new).find(|key| request.keys().any(|own| own == *key));
@@ -381,14 +395,14 @@ impl ModelState {
     }
 
     fn upserts(&self, event: usize) -> Vec<RecordKey> {
-        let left = &self.plans[event][self.hands[&event].sent..];
+        let left = &self.plans[event][self.jobs[&event].sent..];
         left.iter().filter_map(|request| request.upsert).collect()
     }
 
-    /// In every state: who waits in hand waits for one in hand, or may go on.
+    /// Checks, in every state, that each parked event is ready or waits for a claimed event.
     fn check(&self) {
-        for (event, hand) in &self.hands {
-            if !matches!(hand.step, ModelStep::Parked)
+        for (event, job) in &self.jobs {
+            if !matches!(job.step, ModelStep::Parked)
                 || self.conflicts.ready.contains(&(*event as Seq))
             {
                 continue;
@@ -397,16 +411,16 @@ impl ModelState {
             let (BlockedBy::Upsert { event: by, .. }
             | BlockedBy::Unmapped { event: by }
             | BlockedBy::Key { event: by, .. }) =
-                blocked_by.unwrap_or_else(|| panic!("event {event} waits for nobody: {self:#?}"));
+                blocked_by.unwrap_or_else(|| panic!("event {event} waits for nothing: {self:#?}"));
             let by = usize::try_from(by).unwrap();
-            assert!(self.hands.contains_key(&by), "event {event} waits for {by}: {self:#?}");
+            assert!(self.jobs.contains_key(&by), "event {event} waits for {by}: {self:#?}");
         }
     }
 
-    /// Nothing happens before time has passed: then nobody is in hand, and who waits waits for its own retry, or
-    /// behind an event that waits for its own and is due no later.
+    /// Checks a state in which nothing can happen before time passes: no event is claimed, and each
+    /// waits for its own retry or for an event that waits for its own and is due no later.
     fn check_rest(&self) {
-        assert!(self.hands.is_empty(), "deadlock: {self:#?}");
+        assert!(self.jobs.is_empty(), "deadlock: {self:#?}");
         for (event, row) in self.rows.iter().enumerate() {
             if row.state == RowState::Delivered {
                 continue;
@@ -420,21 +434,23 @@ impl ModelState {
     }
 }
 
-/// Tells states apart.
+/// Hash by which explored states are remembered.
 fn fingerprint(state: &ModelState) -> u64 {
     let mut hasher = DefaultHasher::new();
     state.hash(&mut hasher);
     hasher.finish()
 }
 
-/// Takes all steps from a state, then all from each state that they lead to. Returns how many states there are.
+/// Explores all states that can be reached from this one, and returns their number.
 fn explore(start: ModelState, check_end: impl Fn(&ModelState)) -> usize {
     let mut seen = HashSet::from([fingerprint(&start)]);
     let mut open = vec![start];
     while let Some(state) = open.pop() {
         state.check();
         let mut moves = state.moves();
-        if moves.iter().all(|one| matches!(one, Move::EndLease(_))) && state.given_out.is_none() {
+        if moves.iter().all(|one| matches!(one, Move::EndLease(_)))
+            && state.committed_claims.is_none()
+        {
             state.check_rest();
             if state.rows.iter().all(|row| row.state == RowState::Delivered) {
                 check_end(&state);
@@ -443,9 +459,9 @@ fn explore(start: ModelState, check_end: impl Fn(&ModelState)) -> usize {
         if state.now < TIME_MAX {
             moves.push(Move::Pass);
         }
-        for one in moves {
+        for step in moves {
             let mut next = state.clone();
-            next.take(one);
+            next.take(step);
             if seen.insert(fingerprint(&next)) {
                 open.push(next);
             }

@@ -1,5 +1,5 @@
-//! What may become of each event, by what Savio answered: the outcome table once more, as simple as it
-//! can be said, and the rules of what may be sent when.
+//! The reference model: the outcome table in its simplest form, and rules for what may be sent
+//! when.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -16,26 +16,26 @@ const WAIT_MIN: i64 = 5;
 const WAIT_MAX: i64 = 3_600;
 const GIVE_UP_AFTER: i64 = 3 * 86_400;
 
-/// What one event is, and how far.
+/// The expected state and progress of one event.
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is one thing that may be so or not")]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub(super) struct Expected {
     pub(super) source: usize,
-    requests: Vec<Wanted>,
+    requests: Vec<ExpectedRequest>,
     cannot_be_mapped: bool,
     pub(super) state: State,
-    /// What it may be instead, by what the reference cannot know.
-    or: Vec<State>,
+    /// Other states that are allowed, where the model cannot know which.
+    alternatives: Vec<State>,
     /// The first request that is not done.
     pub(super) position: usize,
-    /// Whether its requests are in the store since it was queued.
+    /// True if its requests were stored since it was queued.
     is_planned: bool,
     may_repeat: Vec<bool>,
     is_replay: bool,
-    /// Savio said no to this request in this delivery, though the token works.
+    /// True if Savio forbade this request in this delivery although the token works.
     was_forbidden: bool,
-    /// Something of it was sent in this delivery.
-    is_touched: bool,
+    /// True if a request of it was sent in this delivery.
+    was_sent: bool,
     in_flight: bool,
     tries: u32,
     due: i64,
@@ -44,13 +44,13 @@ pub(super) struct Expected {
 }
 
 #[derive(Debug)]
-struct Wanted {
+struct ExpectedRequest {
     path: &'static str,
     names: Vec<String>,
     upsert: Option<String>,
 }
 
-/// A request as Savio got it: position, and how the relay has to mark it.
+/// A request that Savio received, and how the relay has to mark it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Sent {
     position: usize,
@@ -66,15 +66,15 @@ pub(super) struct Reference {
     pub(super) probe_works: bool,
     pub(super) paused_by_person: bool,
     pub(super) paused: [bool; 2],
-    /// Nothing may be sent in this delivery, and why.
+    /// The reason why nothing may be sent in this delivery, if so.
     pub(super) closed: Option<&'static str>,
     pub(super) held_back_until: i64,
     next_held_back: i64,
     known: BTreeSet<String>,
-    /// How many requests until the process is killed.
+    /// Number of requests until the process is killed.
     pub(super) crash_in: Option<usize>,
     pub(super) crashed: Arc<Notify>,
-    /// How often the process was killed: what Savio says to one that is dead reaches nobody.
+    /// Number of restarts. Answers to an earlier process have no effect.
     pub(super) life: usize,
     pub(super) now: i64,
     started: Instant,
@@ -83,19 +83,19 @@ pub(super) struct Reference {
 
 impl Expected {
     pub(super) fn new(payload: &Payload) -> Expected {
-        let requests = wanted(payload);
+        let requests = expected_requests(payload);
         Expected {
             source: payload.source,
             cannot_be_mapped: payload.feedback.as_ref().is_some_and(|one| !one.has_text),
             state: State::Queued,
-            or: Vec::new(),
+            alternatives: Vec::new(),
             position: 0,
             is_planned: false,
             may_repeat: vec![false; requests.len()],
             requests,
             is_replay: false,
             was_forbidden: false,
-            is_touched: false,
+            was_sent: false,
             in_flight: false,
             tries: 0,
             due: 0,
@@ -104,7 +104,7 @@ impl Expected {
         }
     }
 
-    /// A person had it sent again.
+    /// Applies a replay by a person.
     pub(super) fn replay(&mut self, now: i64) {
         if self.state == State::Delivered {
             self.position = 0;
@@ -115,7 +115,7 @@ impl Expected {
         self.queue(now);
     }
 
-    /// A person said of what is held whether it arrived.
+    /// Applies a person's decision about a held event.
     pub(super) fn release(&mut self, has_arrived: bool, now: i64) {
         self.position += usize::from(has_arrived);
         self.queue(now);
@@ -133,19 +133,19 @@ impl Expected {
 
     fn upserts(&self, upsert: &str) -> bool {
         let left = &self.requests[self.position..];
-        left.iter().any(|wanted| wanted.upsert.as_deref() == Some(upsert))
+        left.iter().any(|expected_request| expected_request.upsert.as_deref() == Some(upsert))
     }
 
-    fn fails(&mut self, now: i64, asked: i64) {
+    fn fails(&mut self, now: i64, retry_after: i64) {
         let wait = WAIT_MIN.saturating_mul(1 << self.tries.min(20)).min(WAIT_MAX);
-        self.due = now + wait.max(asked.min(3_600));
+        self.due = now + wait.max(retry_after.min(3_600));
         self.tries += 1;
     }
 
-    /// Whether the store may have this of it.
+    /// Checks that the stored event is allowed.
     fn allows(&self, record: &EventRecord) -> Result<(), String> {
         let mut states = vec![self.state];
-        states.extend(&self.or);
+        states.extend(&self.alternatives);
         if self.state == State::Queued && self.requests.is_empty() {
             states.push(State::Ignored);
         }
@@ -173,18 +173,18 @@ impl Expected {
         self.has_history(&record.attempts)
     }
 
-    /// Each send is in the history, in order, and marked.
+    /// Checks that each send is in the history, in order, and marked.
     fn has_history(&self, attempts: &[Attempt]) -> Result<(), String> {
-        let told = attempts.iter().filter(|attempt| attempt.outcome != Outcome::Interrupted);
-        let told: Vec<Sent> = told.map(sent).collect();
-        if told == self.sent {
+        let recorded = attempts.iter().filter(|attempt| attempt.outcome != Outcome::Interrupted);
+        let recorded: Vec<Sent> = recorded.map(sent).collect();
+        if recorded == self.sent {
             Ok(())
         } else {
-            Err(format!("its history is {told:?}, and sent was {:?}", self.sent))
+            Err(format!("its history is {recorded:?}, and sent was {:?}", self.sent))
         }
     }
 
-    /// What the end of the process left of it.
+    /// Takes over what the store has after a crash.
     fn settle_after_crash(&mut self, record: &EventRecord, now: i64) {
         self.in_flight = false;
         self.is_planned = !record.requests.is_empty();
@@ -194,12 +194,12 @@ impl Expected {
             *may_repeat = planned.may_repeat || planned.state == RequestState::Sending;
         }
         if is_sending(record) {
-            self.or = vec![State::Held, State::Dead];
-            // The send that was cut off counts as an attempt, whether anything of it left or not.
+            self.alternatives = vec![State::Held, State::Dead];
+            // An interrupted send counts as an attempt, whether any byte of it left or not.
             self.first_attempt.get_or_insert(now);
         }
-        let told = record.attempts.iter().filter(|one| one.outcome != Outcome::Interrupted);
-        self.sent = told.map(sent).collect();
+        let recorded = record.attempts.iter().filter(|it| it.outcome != Outcome::Interrupted);
+        self.sent = recorded.map(sent).collect();
         self.due = 0;
     }
 }
@@ -209,7 +209,7 @@ fn sent(attempt: &Attempt) -> Sent {
     Sent { position, may_repeat, replay }
 }
 
-/// As the end of the process leaves it.
+/// Returns whether a request is marked as being sent, as a crash leaves it.
 fn is_sending(record: &EventRecord) -> bool {
     record.requests.iter().any(|request| request.state == RequestState::Sending)
 }
@@ -218,25 +218,25 @@ fn done(record: &EventRecord) -> usize {
     record.requests.iter().filter(|request| request.state == RequestState::Done).count()
 }
 
-/// What the mapping of the test makes of it.
-fn wanted(payload: &Payload) -> Vec<Wanted> {
-    let mut wanted = Vec::new();
+/// Returns the requests that the test's mapping makes of a payload.
+fn expected_requests(payload: &Payload) -> Vec<ExpectedRequest> {
+    let mut requests = Vec::new();
     if let Some(account) = payload.account {
         let names = vec![format!("company id {account}"), format!("company name {account}")];
         let upsert = Some(format!("company {account}"));
-        wanted.push(Wanted { path: "/companies/", names, upsert });
+        requests.push(ExpectedRequest { path: "/companies/", names, upsert });
     }
     if let Some(user) = payload.user {
         let names = vec![format!("person id {user}"), format!("person {user}")];
         let upsert = Some(format!("person {user}"));
-        wanted.push(Wanted { path: "/users/", names, upsert });
+        requests.push(ExpectedRequest { path: "/users/", names, upsert });
     }
     if let Some(feedback) = &payload.feedback {
         let mut names: Vec<String> = feedback.tags.iter().map(|tag| format!("tag {tag}")).collect();
         names.extend(feedback.title.map(|title| format!("title {title}")));
-        wanted.push(Wanted { path: "/create-feedback/", names, upsert: None });
+        requests.push(ExpectedRequest { path: "/create-feedback/", names, upsert: None });
     }
-    wanted
+    requests
 }
 
 impl Reference {
@@ -266,11 +266,12 @@ impl Reference {
         self.held_back_until = self.held_back_until.max(self.next_held_back);
         for event in &mut self.events {
             event.was_forbidden = false;
-            event.is_touched = false;
+            event.was_sent = false;
         }
     }
 
-    /// A request has come; none: the process ends while it waits for the answer.
+    /// Takes note of a request and returns its answer; none if the process is killed while it waits
+    /// for it.
     pub(super) fn arrives(&mut self, path: &str, body: &Value) -> Option<(usize, Answer, u8)> {
         let number =
             body["source_username"].as_str().or(body["filterable_attributes"]["n"].as_str());
@@ -280,7 +281,7 @@ impl Reference {
         }
         let (now, expected) = (self.now, &mut self.events[event]);
         expected.in_flight = true;
-        expected.is_touched = true;
+        expected.was_sent = true;
         expected.is_planned = true;
         expected.first_attempt.get_or_insert(now);
         let position = expected.position.min(expected.requests.len().saturating_sub(1));
@@ -289,7 +290,7 @@ impl Reference {
         if let Some(left) = &mut self.crash_in {
             match left.checked_sub(1) {
                 Some(fewer) => *left = fewer,
-                // It is being killed.
+                // The process is being killed.
                 None => return None,
             }
             if *left == 0 {
@@ -316,33 +317,34 @@ impl Reference {
         if expected.state != State::Queued || expected.in_flight {
             return Err(format!("it is {:?}, in flight: {}", expected.state, expected.in_flight));
         }
-        let Some(wanted) = expected.requests.get(expected.position) else {
+        let Some(request) = expected.requests.get(expected.position) else {
             return Err("all of it was sent".to_owned());
         };
-        if wanted.path != path || expected.cannot_be_mapped {
-            return Err(format!("{} is next", wanted.path));
+        if request.path != path || expected.cannot_be_mapped {
+            return Err(format!("{} is next", request.path));
         }
-        self.may_name(event, wanted)
+        self.may_name(event, request)
     }
 
-    /// Nothing new is named by two in flight; no upsert passes an older one that is on its way.
-    fn may_name(&self, event: usize, wanted: &Wanted) -> Result<(), String> {
-        let flying = self.events.iter().filter(|other| other.in_flight);
-        for other in flying.map(|other| &other.requests[other.position]) {
+    /// Checks that no two requests in flight name the same new record, and that no upsert overtakes
+    /// an older one.
+    fn may_name(&self, event: usize, request: &ExpectedRequest) -> Result<(), String> {
+        let in_flight = self.events.iter().filter(|other| other.in_flight);
+        for other in in_flight.map(|other| &other.requests[other.position]) {
             let is_new = |name: &&String| !self.known.contains(*name);
             if let Some(name) =
-                other.names.iter().filter(is_new).find(|name| wanted.names.contains(name))
+                other.names.iter().filter(is_new).find(|name| request.names.contains(name))
             {
                 return Err(format!("another in flight names {name}"));
             }
-            if wanted.upsert.is_some() && other.upsert == wanted.upsert {
-                return Err(format!("another in flight upserts {:?}", wanted.upsert));
+            if request.upsert.is_some() && other.upsert == request.upsert {
+                return Err(format!("another in flight upserts {:?}", request.upsert));
             }
         }
-        let Some(upsert) = &wanted.upsert else { return Ok(()) };
+        let Some(upsert) = &request.upsert else { return Ok(()) };
         let is_before = |older: &&Expected| {
             older.state == State::Queued
-                && older.or.is_empty()
+                && older.alternatives.is_empty()
                 && older.is_planned
                 && !self.paused[older.source]
                 && older.upserts(upsert)
@@ -353,20 +355,21 @@ impl Reference {
         }
     }
 
-    /// Whether an older event has an upsert before it that is the next request of the other one.
+    /// Returns whether the older event has to make the upsert that is the next request of the
+    /// younger one.
     pub(super) fn upserts_before(&self, older: usize, younger: usize) -> bool {
         let (older, younger) = (&self.events[older], &self.events[younger]);
         let next = younger.requests.get(younger.position).and_then(|next| next.upsert.as_deref());
         next.is_some_and(|upsert| older.upserts(upsert))
     }
 
-    /// The outcome table.
+    /// Applies the outcome table to an answer.
     pub(super) fn answers(&mut self, event: usize, answer: Answer) {
         let (now, holds, probe_works) = (self.now, self.holds, self.probe_works);
         let expected = &mut self.events[event];
         expected.in_flight = false;
         let is_old = expected.first_attempt.is_some_and(|first| now - first >= GIVE_UP_AFTER);
-        expected.or.clear();
+        expected.alternatives.clear();
         let position = expected.position;
         match answer {
             Answer::Created => {
@@ -380,7 +383,7 @@ impl Reference {
             Answer::Refused => expected.state = State::Dead,
             Answer::Forbidden => {
                 if probe_works && std::mem::replace(&mut expected.was_forbidden, true) {
-                    expected.or = vec![State::Dead];
+                    expected.alternatives = vec![State::Dead];
                 }
                 expected.tries += 1;
             }
@@ -399,33 +402,32 @@ impl Reference {
         }
         let grows_old = matches!(answer, Answer::Busy | Answer::Later(_) | Answer::Nothing);
         if grows_old && is_old && expected.state == State::Queued {
-            expected.or.push(State::Dead);
+            expected.alternatives.push(State::Dead);
         }
     }
 
-    /// What was sent before arrives at nobody any more.
+    /// Begins another life of the process, which no answer to an earlier one reaches.
     pub(super) fn begins_anew(&mut self) -> usize {
         self.life += 1;
         self.life
     }
 
-    /// The process is there again, and knows what the store has.
+    /// Takes over the state of the store after a restart.
     pub(super) fn restarts(&mut self, records: &[EventRecord]) {
         self.known.clear();
         if self.crash_in.take().is_some() {
             self.next_held_back = self.held_back_until;
             let now = self.now;
             let events = self.events.iter_mut().zip(records);
-            // A send may be marked though nothing of it left.
-            let begun =
-                events.filter(|(expected, record)| expected.is_touched || is_sending(record));
+            // A send may be marked though no byte of it left.
+            let begun = events.filter(|(expected, record)| expected.was_sent || is_sending(record));
             for (expected, record) in begun {
                 expected.settle_after_crash(record, now);
             }
         }
     }
 
-    /// Whether all that is in the store may be.
+    /// Checks that all stored events are allowed, and that no request was wrong.
     pub(super) fn judge(&mut self, records: &[EventRecord]) -> Result<(), String> {
         if !self.wrong.is_empty() {
             return Err(self.wrong.join("\n"));
@@ -436,7 +438,7 @@ impl Reference {
                 .map_err(|wrong| format!("event {number}: {wrong}\n{expected:?}\n{record:?}"))?;
             expected.state = record.state;
             if record.state != State::Queued {
-                expected.or.clear();
+                expected.alternatives.clear();
             }
         }
         Ok(())

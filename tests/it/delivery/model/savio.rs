@@ -1,4 +1,4 @@
-//! A Savio that tells the reference of each request and answers as the story says.
+//! A scripted Savio that reports each request to the reference model.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,7 +10,7 @@ use tokio::task::{JoinHandle, yield_now};
 use super::Answer;
 use super::reference::Reference;
 
-/// Returns its address; it ends with the task.
+/// Starts the server, which runs until the task is aborted, and returns its URL.
 pub(super) async fn start(reference: Arc<Mutex<Reference>>) -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -65,8 +65,8 @@ async fn read(stream: &mut BufReader<TcpStream>) -> Option<(String, Vec<u8>)> {
     Some((first, body))
 }
 
-/// None: the connection is closed without a word. What a process sent before it was killed may arrive
-/// when the next one is there: whether it does is left open, for nobody can know it.
+/// None: the connection is closed without a word. What a process sent before it was killed may
+/// arrive when the next one is there: whether it does is left open, for nobody can know it.
 async fn receive(
     reference: &Mutex<Reference>,
     (sender, path): (usize, &str),

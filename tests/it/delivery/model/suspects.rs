@@ -1,11 +1,11 @@
-//! Who is suspect, as the file of the store has it.
+//! Suspects in the store's file.
 
 use std::path::Path;
 
 use rusqlite::Connection;
 use savio_relay::event::EventId;
 
-/// How many suspects this holds for.
+/// Counts the suspects that match an SQL condition.
 fn count(path: &Path, condition: &str) -> usize {
     let file = Connection::open(path).unwrap();
     let sql = format!(
@@ -14,7 +14,8 @@ fn count(path: &Path, condition: &str) -> usize {
     file.query_row(&sql, [], |row| row.get(0)).unwrap()
 }
 
-/// Between two steps nothing is being mapped, and only what is to be mapped yet can be suspect.
+/// Checks that no suspect is marked, mapped or settled, as nothing is being mapped between two
+/// steps.
 pub(super) fn judge(path: &Path) -> Result<(), String> {
     let is_wrong = "marked = 1 OR state <> 'queued' OR number IN (SELECT event FROM plans)
                         AND number NOT IN (SELECT event FROM replayed)";
@@ -36,6 +37,6 @@ pub(super) fn are_all_suspect(path: &Path, events: &[EventId]) -> Result<(), Str
 pub(super) fn there_are_none(path: &Path) -> Result<(), String> {
     match count(path, "true") {
         0 => Ok(()),
-        suspects => Err(format!("{suspects} events are suspect though they are through")),
+        suspects => Err(format!("{suspects} settled events are suspects")),
     }
 }

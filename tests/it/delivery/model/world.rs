@@ -1,4 +1,5 @@
-//! The real gate, retry, names and store, on a disk in memory where there is one, and the reference.
+//! The real gate, retry, names and store, on a disk in memory where there is one, and the
+//! reference.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -42,10 +43,11 @@ const MAPPING: &str = r#"
     tags = ["$.tags[*]"]
 "#;
 
-/// The longest wait for a retry: an hour and half as much by chance, and the seconds that a delivery takes.
+/// Longest wait for a retry: an hour, up to half of it added at random, and the seconds that a
+/// delivery takes.
 const WAIT_MAX: i64 = 5_400 + 60;
 
-/// How long an event during whose mapping the process ended is left alone.
+/// Longest time in which an event that ended the process is not mapped after a start.
 const COOLDOWN_MAX: i64 = 11;
 
 pub(super) struct World {
@@ -71,7 +73,7 @@ impl World {
         let unanswered = if story.holds { UnansweredPolicy::Hold } else { UnansweredPolicy::Retry };
         let retry = outcome::Settings { unanswered, ..outcome::Settings::default() };
         let settings = Settings { retry, ..Settings::default() };
-        // Where memory can be used as a disk, a commit costs little.
+        // In memory a commit costs little.
         let folder = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap();
         let disk = open(&folder);
         let max_in_flight = story.max_in_flight;
@@ -139,22 +141,22 @@ impl World {
         self.events.extend(kept.events);
     }
 
-    /// All that is due now; the process may be killed meanwhile.
+    /// Delivers all due events, unless the process is killed during that.
     async fn deliver(&mut self) {
         let now = self.reference().now;
-        let standing = self.delivery.status(at(now)).await.unwrap();
+        let status = self.delivery.status(at(now)).await.unwrap();
         let (crashed, by_person) = {
             let mut reference = self.reference();
             reference.begin();
             let by_person = reference.paused_by_person;
-            reference.closed = match standing.paused_by {
+            reference.closed = match status.paused_by {
                 _ if by_person => Some("a person paused it"),
                 Some(_) if !reference.probe_works => Some("it is paused, and the probe fails"),
                 Some(_) | None => None,
             };
             (reference.crashed.clone(), by_person)
         };
-        assert_eq!(standing.paused_by == Some(PausedBy::Person), by_person);
+        assert_eq!(status.paused_by == Some(PausedBy::Person), by_person);
         tokio::select! {
             biased;
             () = crashed.notified() => {}
@@ -165,22 +167,23 @@ impl World {
         }
     }
 
-    /// What is claimed now and was not mapped before.
+    /// Claims due events and returns those that were not mapped before.
     async fn claim_due(&self, slots: usize) -> Vec<EventId> {
         let (sources, now) = (SOURCES.map(name).to_vec(), at(self.reference().now));
-        let wanted = ClaimRequest {
+        let request = ClaimRequest {
             sources,
             slots,
             bytes_max: usize::MAX,
             now,
             lease: Duration::from_mins(1),
         };
-        let claimed = self.store.claim(wanted).await.unwrap();
+        let claimed = self.store.claim(request).await.unwrap();
         let unmapped = claimed.iter().filter(|one| one.requests.is_none());
         unmapped.map(|one| one.event.id).collect()
     }
 
-    /// Another process takes over; what was not given back is as after a crash.
+    /// Starts another process on the same store. Claims that were not given back are as after a
+    /// crash.
     async fn restart(&mut self) {
         self.store.close().await;
         self.store = open(&self.folder);
@@ -195,7 +198,7 @@ impl World {
         self.reference().paused[source] = false;
     }
 
-    /// After all that the last delivery did, which took some milliseconds.
+    /// Returns a time after the last delivery, which took some milliseconds.
     fn later(&self) -> i64 {
         let mut reference = self.reference();
         reference.now += 1;
@@ -222,14 +225,14 @@ impl World {
     async fn release(&mut self, number: usize, has_arrived: bool) {
         let now = self.later();
         if self.reference().events[number].state == State::Held {
-            let word =
+            let decision =
                 if has_arrived { HoldDecision::AlreadyArrived } else { HoldDecision::SendAgain };
-            self.store.release(self.events[number], word, at(now)).await.unwrap();
+            self.store.release(self.events[number], decision, at(now)).await.unwrap();
             self.reference().events[number].release(has_arrived, now);
         }
     }
 
-    /// Savio is well, a person ends all pauses, and some hours go by.
+    /// Lets Savio accept everything, ends all pauses, and lets some hours pass.
     pub(super) async fn heal(&mut self) {
         {
             let mut reference = self.reference();
@@ -246,8 +249,8 @@ impl World {
         }
     }
 
-    /// No event waits while nothing it waits for is pending: each that is not due waits for its own retry, no longer than
-    /// the longest one, or for an older event that has the same upsert before it and waits itself.
+    /// Checks that each waiting event waits for its own retry, no longer than the longest one, or
+    /// for an older event that has to make the same upsert first and waits itself.
     async fn judge_waits(&self) -> Result<(), String> {
         let now = self.reference().now;
         if self.delivery.why_closed(at(now)).is_some() {
@@ -332,9 +335,9 @@ fn path(folder: &TempDir) -> PathBuf {
     folder.path().join("relay.db")
 }
 
-/// What a process is started with.
+/// Settings of each process.
 struct Relay {
-    /// Savio's; each life of the process has an address of its own there.
+    /// Savio's URL; each life of the process has a path of its own there.
     url: String,
     max_in_flight: usize,
     settings: Settings,
@@ -354,7 +357,7 @@ impl Relay {
     }
 }
 
-/// The same for both sources.
+/// Returns one mapping for both sources.
 pub(super) fn mappings() -> Mappings {
     let mut mappings = mappings_of(MAPPING);
     let mapping = mappings[&name(SOURCES[0])].clone();

@@ -1,4 +1,4 @@
-//! Feedback finds people, companies, tags and feature requests, or creates them.
+//! Feedback, which finds or creates people, companies, tags and feature requests.
 
 use savio_relay::sandbox::Faults;
 use savio_relay::savio::{CustomerQuery, Error, FeatureRequestQuery, NewFeedback};
@@ -11,7 +11,7 @@ pub(super) fn problem(problem: &str) -> NewFeedback {
     NewFeedback { problem: problem.to_owned(), ..NewFeedback::default() }
 }
 
-async fn held(url: &str, what: &str) -> Value {
+async fn stored(url: &str, what: &str) -> Value {
     let answer = http().get(format!("{url}/sandbox/{what}")).send().await.unwrap();
     answer.json().await.unwrap()
 }
@@ -33,17 +33,17 @@ async fn feedback_is_created_with_each_parameter() {
     for name in ["id", "person", "company", "feature_request"] {
         expected[name] = json!(1);
     }
-    assert_eq!((created.id, held(&url, "feedback").await), (Some(1), json!([expected])));
+    assert_eq!((created.id, stored(&url, "feedback").await), (Some(1), json!([expected])));
 }
 
 #[tokio::test]
-async fn a_state_that_is_left_out_is_active() {
+async fn missing_state_is_active() {
     let (client, url) = start_with(&json!({}), Faults::default()).await;
 
     client.create_feedback(&problem("It is slow")).await.unwrap();
 
     let expected = json!([{ "id": 1, "problem": "It is slow", "state": "ACTIVE" }]);
-    assert_eq!(held(&url, "feedback").await, expected);
+    assert_eq!(stored(&url, "feedback").await, expected);
 }
 
 fn by(email: Option<&str>, name: Option<&str>) -> NewFeedback {
@@ -52,7 +52,7 @@ fn by(email: Option<&str>, name: Option<&str>) -> NewFeedback {
 }
 
 #[tokio::test]
-async fn a_person_is_found_by_address_then_by_name_or_created() {
+async fn person_is_found_by_address_or_name_or_created() {
     let client = start(&json!({})).await;
     for feedback in [
         by(Some("ada@example.com"), Some("Ada")),
@@ -71,7 +71,7 @@ async fn a_person_is_found_by_address_then_by_name_or_created() {
 }
 
 #[tokio::test]
-async fn a_company_is_found_or_created_and_ignored_without_a_person() {
+async fn company_is_ignored_without_a_person() {
     let client = start(&json!({})).await;
     let of = |person_name: Option<&str>, company: &str| NewFeedback {
         person_name: person_name.map(str::to_owned),
@@ -89,7 +89,7 @@ async fn a_company_is_found_or_created_and_ignored_without_a_person() {
 }
 
 #[tokio::test]
-async fn a_feature_request_is_found_by_its_exact_title_or_created_and_counts() {
+async fn feature_request_is_found_by_exact_title_or_created() {
     let client = start(&json!({ "feature_requests": [{ "title": "Speed" }] })).await;
     for (title, name) in [("Speed", "Ada"), ("Speed", "Ada"), ("speed", "Bea")] {
         let (feature_request_title, company_name) = (some(title), some("Acme"));
@@ -108,7 +108,7 @@ async fn a_feature_request_is_found_by_its_exact_title_or_created_and_counts() {
 }
 
 #[tokio::test]
-async fn feedback_that_is_wrong_tells_each_field() {
+async fn invalid_feedback_names_each_field() {
     let client = start(&json!({})).await;
     let wrong = NewFeedback { person_email: some("nobody"), ..problem(" ") };
 

@@ -1,4 +1,4 @@
-//! The client against a server that answers as Savio never should.
+//! The client against a server with malformed responses.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ fn json_page(next: Option<&str>) -> Value {
 }
 
 #[tokio::test]
-async fn any_2xx_is_a_list() {
+async fn list_accepts_any_2xx() {
     for status in [200, 201, 202, 206] {
         let page = page_of(ResponseTemplate::new(status).set_body_json(json_page(None))).await;
         assert_eq!(page.unwrap().unwrap().results[0].id, 7, "{status}");
@@ -46,7 +46,7 @@ async fn check_unreadable(template: ResponseTemplate, expected: &str) {
 }
 
 #[tokio::test]
-async fn a_list_is_taken_for_no_page_contact_or_tag() {
+async fn json_array_is_no_page_contact_or_tag() {
     let ok = |body: &Value| ResponseTemplate::new(200).set_body_json(body);
     let expected = "a JSON object is expected";
     check_unreadable(ok(&json!([1, null, null, []])), expected).await;
@@ -64,7 +64,7 @@ async fn a_list_is_taken_for_no_page_contact_or_tag() {
 }
 
 #[tokio::test]
-async fn a_2xx_that_is_no_page_says_what_it_is() {
+async fn unreadable_2xx_is_described() {
     let ok = || ResponseTemplate::new(200);
     let page = |results: Value| ok().set_body_json(json!({ "results": results }));
     check_unreadable(ok().set_body_raw("<html>Sign in</html>", "text/html"), "an HTML page").await;
@@ -81,19 +81,19 @@ async fn a_2xx_that_is_no_page_says_what_it_is() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed() {
+async fn redirect_is_not_followed() {
     let moved = ResponseTemplate::new(302).insert_header("location", "https://elsewhere.example/");
     check_unreadable(moved, "(302)").await;
 }
 
 #[tokio::test]
-async fn a_huge_page_is_not_read_to_its_end() {
+async fn huge_page_is_not_read_to_its_end() {
     let huge =
         ResponseTemplate::new(200).set_body_raw(vec![b' '; 9 * 1024 * 1024], "application/json");
     check_unreadable(huge, "longer than 8388608 bytes").await;
 }
 
-/// A server that answers each connection with these bytes and closes it.
+/// Starts a server that answers each connection with these bytes and closes it.
 async fn raw(answer: &'static str) -> Client {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = client(&format!("http://{}", listener.local_addr().unwrap()), TOKEN);
@@ -112,7 +112,7 @@ async fn raw(answer: &'static str) -> Client {
 }
 
 #[tokio::test]
-async fn a_page_that_breaks_off_is_told_as_such() {
+async fn page_cut_off_is_reported() {
     let cut =
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{\"res";
 
@@ -122,14 +122,14 @@ async fn a_page_that_breaks_off_is_told_as_such() {
 }
 
 #[tokio::test]
-async fn an_answer_that_never_begins_is_none() {
+async fn response_that_never_begins_is_no_response() {
     let error = raw("").await.contacts(&CustomerQuery::default()).next().await.unwrap_err();
 
     assert!(matches!(error, Error::NoResponse { .. }) && error.may_pass(), "{error:?}");
 }
 
 #[tokio::test]
-async fn a_savio_that_takes_too_long_gave_no_answer() {
+async fn timeout_is_no_response() {
     let late = ResponseTemplate::new(200).set_delay(Duration::from_mins(1));
     let (savio, _) = answering(late).await;
     let base_url = savio.uri().parse().unwrap();
@@ -142,7 +142,7 @@ async fn a_savio_that_takes_too_long_gave_no_answer() {
 }
 
 #[tokio::test]
-async fn a_savio_that_is_not_there_was_surely_not_sent_to() {
+async fn refused_connection_is_unreachable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = client(&format!("http://{}", listener.local_addr().unwrap()), TOKEN);
     drop(listener);
@@ -153,7 +153,7 @@ async fn a_savio_that_is_not_there_was_surely_not_sent_to() {
 }
 
 #[tokio::test]
-async fn trouble_at_savio_is_told_with_its_wait() {
+async fn server_error_has_its_retry_after() {
     let page = "<html><h1>502 Bad Gateway</h1></html>";
     let down = ResponseTemplate::new(502).set_body_raw(page, "text/html");
     let error = page_of(down.insert_header("retry-after", "7")).await.unwrap_err();
@@ -177,7 +177,7 @@ async fn other_refusals_keep_their_status() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_repeated_is_shown_nowhere() {
+async fn repeated_token_is_not_shown() {
     let wrong_type = json!({ "results": [{ "id": TOKEN }] });
     for template in [
         ResponseTemplate::new(400).set_body_json(json!({ "detail": TOKEN, "name": [TOKEN] })),
@@ -192,7 +192,7 @@ async fn a_token_that_is_repeated_is_shown_nowhere() {
 }
 
 #[tokio::test]
-async fn feedback_that_savio_takes_without_a_word_is_created() {
+async fn feedback_with_an_empty_response_is_created() {
     let (_savio, client) = answering(ResponseTemplate::new(201)).await;
 
     let created = client.create_feedback(&feedback::problem("Slow")).await;
@@ -201,7 +201,7 @@ async fn feedback_that_savio_takes_without_a_word_is_created() {
 }
 
 #[tokio::test]
-async fn an_upsert_without_an_answer_to_read_is_an_error() {
+async fn upsert_with_an_empty_response_is_an_error() {
     let (_savio, client) = answering(ResponseTemplate::new(201)).await;
 
     let error = client.upsert_company(&CompanyUpsert::default()).await.unwrap_err();
@@ -209,12 +209,12 @@ async fn an_upsert_without_an_answer_to_read_is_an_error() {
     assert!(matches!(error, Error::UnexpectedResponse { status: 201, .. }), "{error:?}");
 }
 
-async fn astray(next: &str) -> Error {
+async fn next_page_error(next: &str) -> Error {
     page_of(ResponseTemplate::new(200).set_body_json(json_page(Some(next)))).await.unwrap_err()
 }
 
 #[tokio::test]
-async fn the_token_goes_to_no_other_server() {
+async fn token_is_sent_to_no_other_server() {
     for next in [
         "https://elsewhere.example/users/?page=2",
         "http://127.0.0.1:1/users/?page=2",
@@ -223,14 +223,14 @@ async fn the_token_goes_to_no_other_server() {
         "http://me:pass@127.0.0.1:1/",
         "file:///etc/passwd",
     ] {
-        let error = astray(next).await;
+        let error = next_page_error(next).await;
         assert!(matches!(error, Error::NextPage(NextPageError::Foreign(_))), "{next}: {error}");
     }
-    assert_eq!(astray("http://[").await, Error::NextPage(NextPageError::NoUrl));
+    assert_eq!(next_page_error("http://[").await, Error::NextPage(NextPageError::NoUrl));
 }
 
 #[tokio::test]
-async fn pages_that_go_round_in_circles_are_left() {
+async fn circular_pages_are_an_error() {
     let savio = MockServer::start().await;
     let answer = |next: &str| ResponseTemplate::new(200).set_body_json(json_page(Some(next)));
     let first = Mock::given(method("GET")).and(query_param_is_missing("page"));
@@ -246,7 +246,7 @@ async fn pages_that_go_round_in_circles_are_left() {
 }
 
 #[tokio::test]
-async fn pages_without_an_end_are_left() {
+async fn endless_pages_are_an_error() {
     let savio = MockServer::start().await;
     let endless = |request: &Request| {
         let next = format!("{}?{}x", request.url.path(), request.url.query().unwrap_or_default());
@@ -261,7 +261,7 @@ async fn pages_without_an_end_are_left() {
 }
 
 #[tokio::test]
-async fn a_page_that_failed_can_be_asked_for_again() {
+async fn failed_page_can_be_requested_again() {
     let savio = MockServer::start().await;
     let down = Mock::given(method("GET")).respond_with(ResponseTemplate::new(503));
     down.up_to_n_times(1).mount(&savio).await;

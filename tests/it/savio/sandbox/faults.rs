@@ -1,4 +1,4 @@
-//! Trouble on demand, as a sender sees it.
+//! Injected faults, as a client sees them.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -18,12 +18,12 @@ async fn send(savio: &str) -> (u16, Value) {
     post(format!("{savio}/app/api/create-feedback/"), &json!({ "problem": "It is slow" })).await
 }
 
-async fn held(savio: &str) -> usize {
+async fn stored(savio: &str) -> usize {
     get(format!("{savio}/sandbox/feedback")).await.as_array().unwrap().len()
 }
 
 #[tokio::test]
-async fn a_share_of_the_requests_fails_with_each_status() {
+async fn requests_fail_with_the_configured_statuses() {
     let fail = vec!["500:0.5".parse().unwrap(), "429:0.5".parse().unwrap()];
     let savio = start_with(Faults { fail, seed: 1, ..Faults::default() }).await;
 
@@ -34,11 +34,11 @@ async fn a_share_of_the_requests_fails_with_each_status() {
 
     assert!(statuses.contains(&500) && statuses.contains(&429), "{statuses:?}");
     assert!(statuses.iter().all(|status| [500, 429].contains(status)), "{statuses:?}");
-    assert_eq!(held(&savio).await, 0);
+    assert_eq!(stored(&savio).await, 0);
 }
 
 #[tokio::test]
-async fn an_answer_takes_its_time() {
+async fn latency_delays_the_response() {
     let latency = Duration::from_millis(50);
     let savio = start_with(Faults { latency, ..Faults::default() }).await;
 
@@ -50,7 +50,7 @@ async fn an_answer_takes_its_time() {
 }
 
 #[tokio::test]
-async fn a_request_that_hangs_is_not_taken() {
+async fn hanging_request_has_no_effect() {
     let savio = start_with(Faults { hang: all(), ..Faults::default() }).await;
 
     let call = http().post(format!("{savio}/app/api/create-feedback/"));
@@ -58,7 +58,7 @@ async fn a_request_that_hangs_is_not_taken() {
     let error = call.timeout(Duration::from_millis(100)).send().await.unwrap_err();
 
     assert!(error.is_timeout(), "{error}");
-    assert_eq!(held(&savio).await, 0);
+    assert_eq!(stored(&savio).await, 0);
 }
 
 /// Sends feedback over a connection of its own, and reads until its end.
@@ -77,7 +77,7 @@ async fn send_raw(savio: &str) -> (Vec<u8>, std::io::Result<usize>) {
 }
 
 #[tokio::test]
-async fn a_reset_cuts_the_connection_before_or_after_the_request_was_taken() {
+async fn reset_happens_before_or_after_the_request_takes_effect() {
     const SENT: usize = 40;
     let savio = start_with(Faults { reset: all(), seed: 3, ..Faults::default() }).await;
 
@@ -87,12 +87,12 @@ async fn a_reset_cuts_the_connection_before_or_after_the_request_was_taken() {
         assert!(answer.is_empty());
     }
 
-    let held = held(&savio).await;
-    assert!((5..SENT - 5).contains(&held), "{held} of {SENT} were taken");
+    let stored = stored(&savio).await;
+    assert!((5..SENT - 5).contains(&stored), "{stored} of {SENT} took effect");
 }
 
 #[tokio::test]
-async fn more_than_the_rate_is_told_when_to_come_again() {
+async fn request_beyond_the_rate_is_429_with_retry_after() {
     let rate = "2/h".parse().ok();
     let savio = start_with(Faults { rate, ..Faults::default() }).await;
     send(&savio).await;
@@ -104,5 +104,5 @@ async fn more_than_the_rate_is_told_when_to_come_again() {
     assert_eq!(answer.status(), 429);
     let wait: u64 = answer.headers()["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1_700..=1_800).contains(&wait), "{wait}");
-    assert_eq!(held(&savio).await, 2);
+    assert_eq!(stored(&savio).await, 2);
 }
