@@ -1,4 +1,4 @@
-//! Accepts connections for a router, bounded in number and in how long a request may take to arrive.
+//! Accepts connections for a router, with limits on their number and on the time that a request may take to arrive.
 
 mod incoming_body;
 mod write_timeout;
@@ -31,14 +31,14 @@ use write_timeout::WriteTimeout;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// From the connection, or the last answer, to the end of the next request's headers.
+    /// From the start of the connection, or the last response, to the end of the next request's headers.
     pub header_timeout: Duration,
-    /// For the peer to take up a part of its answers.
+    /// Time in which the peer must read at least a part of its responses.
     pub answer_timeout: Duration,
-    /// A further one takes the place of one whose client has yet to send: of the client that has most of
-    /// these, the one that has waited longest.
+    /// A further connection evicts one that waits for its client: of the client with the most such connections,
+    /// the one that has waited longest.
     pub connections_max: usize,
-    /// After the shutdown began, for the requests that are under way.
+    /// Time for the requests in progress after the shutdown began.
     pub drain_timeout: Duration,
 }
 
@@ -47,13 +47,18 @@ impl Default for Settings {
         Settings {
             header_timeout: Duration::from_secs(10),
             answer_timeout: Duration::from_secs(30),
+            // With headers of 64 KiB each, 32 MiB. Intake processes only 448 webhooks at a time, so
+            // that connections are left for health checks.
             connections_max: 512,
+            // Containers are killed 10 s after the signal, and the last traces take up to 1 s of
+            // that.
             drain_timeout: Duration::from_secs(8),
         }
     }
 }
 
 const HEADER_BYTES_MAX: usize = 64 * 1024;
+/// Wait after an error of `accept`, such as too many open files, which would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// An address on which the relay cannot listen.
@@ -64,7 +69,7 @@ pub struct BindError {
     error: io::Error,
 }
 
-/// Listens on an address; port 0 means any free one. Returns the address with the port that was given.
+/// Listens on an address; port 0 means any free one. Returns the address with the actual port.
 pub async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
     let failed = |error| BindError { address, error };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
@@ -80,47 +85,53 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) {
     let slots = Arc::new(Semaphore::new(settings.connections_max));
-    let waiting = Arc::new(IdleConnections::default());
+    let idle = Arc::new(IdleConnections::default());
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
     loop {
+        // Finished tasks stay in the set until they are joined.
         while connections.try_join_next().is_some() {}
         let (stream, peer) = tokio::select! {
             () = &mut shutdown => break,
             accepted = accept(&listener) => accepted,
         };
+        // After `accept`, not before: which connection to evict does not matter until there is a
+        // new one.
         let slot = tokio::select! {
             () = &mut shutdown => break,
-            slot = slot(&slots, &waiting) => slot,
+            slot = acquire_slot(&slots, &idle) => slot,
         };
-        let (client, unwanted) = waiting.enter(peer.ip().into());
+        let (client, unread) = idle.register(peer.ip().into());
         let (service, sender) = (router.clone(), Arc::clone(&client));
         let connection = http(settings.header_timeout).serve_connection(
             TokioIo::new(WriteTimeout::new(stream, settings.answer_timeout)),
             service_fn(move |request| {
-                answer(service.clone(), (peer, Arc::clone(&sender)), request)
+                respond(service.clone(), (peer, Arc::clone(&sender)), request)
             }),
         );
         let watched = graceful.watch(connection);
         connections.spawn(async move {
-            if let Err(error) = attend(watched, &client, unwanted).await {
+            // Debug, since clients that disconnect early are no fault of the relay.
+            if let Err(error) = drive(watched, &client, unread).await {
                 debug!(%peer, %error, "connection ended early");
             }
             drop(slot);
         });
     }
+    // Closed first, so that new connections are refused at once and not accepted and left without
+    // answer.
     drop(listener);
     if tokio::time::timeout(settings.drain_timeout, graceful.shutdown()).await.is_err() {
         warn!("requests were still under way at the end of the shutdown");
     }
 }
 
-/// Until the connection ends, or has to make room.
-async fn attend(
+/// Runs the connection until it ends or is evicted.
+async fn drive(
     connection: impl Future<Output = hyper::Result<()>>,
     client: &ConnectionState,
-    unwanted: mpsc::Receiver<Incoming>,
+    unread: mpsc::Receiver<Incoming>,
 ) -> hyper::Result<()> {
     tokio::select! {
         ended = connection => ended,
@@ -128,8 +139,8 @@ async fn attend(
             debug!("a connection was closed to make room");
             Ok(())
         }
-        // It goes on for as long as the client is there.
-        () = discard(unwanted) => Ok(()),
+        // Never ends before the connection, since `client` holds the sender of the channel.
+        () = discard(unread) => Ok(()),
     }
 }
 
@@ -137,7 +148,7 @@ fn http(header_timeout: Duration) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        // Who has sent all may close that side, as `nc` does, and still gets the answer.
+        // A client may close its side after the request, as `nc` does, and still gets the response.
         .half_close(true)
         .header_read_timeout(header_timeout)
         .max_buf_size(HEADER_BYTES_MAX);
@@ -148,7 +159,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                // Answers are small: waiting to fill a packet only delays them.
+                // Responses are small: waiting to fill a packet (Nagle) only delays them.
                 let _ = stream.set_nodelay(true);
                 return (stream, peer);
             }
@@ -160,28 +171,32 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
-/// Whoever opens connections and says nothing keeps nobody else out.
-async fn slot(slots: &Arc<Semaphore>, waiting: &IdleConnections) -> OwnedSemaphorePermit {
+/// Acquires a slot, and evicts an idle connection for it if necessary.
+async fn acquire_slot(slots: &Arc<Semaphore>, idle: &IdleConnections) -> OwnedSemaphorePermit {
     if let Ok(slot) = Arc::clone(slots).try_acquire_owned() {
         return slot;
     }
+    // Waits in line before it evicts, so that a slot that becomes free meanwhile is used. Only idle
+    // connections are evicted: if all are busy, the new one waits.
     let acquire = Arc::clone(slots).acquire_owned();
     tokio::pin!(acquire);
     let slot = tokio::select! {
         slot = &mut acquire => slot,
-        () = waiting.close_one() => acquire.await,
+        () = idle.close_one() => acquire.await,
     };
     slot.expect("the semaphore is never closed")
 }
 
-async fn answer(
+async fn respond(
     router: Router,
     (peer, client): (SocketAddr, Arc<ConnectionState>),
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     request.extensions_mut().insert(ConnectInfo(peer));
     let request = IncomingBody::new(request, Arc::clone(&client));
-    let answered = router.oneshot(request.map(Body::new)).await;
-    client.wait();
-    answered
+    let response = router.oneshot(request.map(Body::new)).await;
+    // Idle from here on, although the response is still to be written: as the youngest idle
+    // connection of its client it is evicted after all others of that client.
+    client.mark_idle();
+    response
 }

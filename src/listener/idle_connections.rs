@@ -1,5 +1,5 @@
-//! Connections whose client has yet to send. To make room for a new one, the longest waiting of the client
-//! that has most of them is closed: whoever opens many connections takes the room of nobody else.
+//! Connections that wait for their client to send. The one that is closed for a new connection belongs to the client
+//! with the most of them, and has waited longest. So a client that opens many connections displaces no other.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -10,20 +10,22 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::rate::client_key::ClientKey;
 
-/// All of them, by client.
+/// All idle connections by client.
 #[derive(Debug, Default)]
 pub(super) struct IdleConnections {
     queue: Mutex<IdleQueue>,
-    /// One has joined since this was last looked at.
+    /// Notified when a connection becomes idle.
     joined: Notify,
 }
 
 #[derive(Debug, Default)]
 struct IdleQueue {
     last: u64,
-    /// Each client's connections, the longest waiting first. No client is here without one.
+    /// Connections of each client that has any, the longest waiting first.
     clients: HashMap<ClientKey, BTreeMap<u64, Arc<Notify>>>,
-    /// The clients by how many connections they have, then by how long the first of these has waited.
+    /// The clients by number of connections, then by the waiting time of their first one.
+    // A second index, since a search through 512 connections would run at every accept under
+    // attack.
     by_count: BTreeSet<(usize, Reverse<u64>, ClientKey)>,
 }
 
@@ -39,12 +41,13 @@ impl IdleQueue {
         self.change(key, |connections| connections.remove(&ticket));
     }
 
-    /// The longest waiting of the client that has most.
+    /// Removes the longest waiting connection of the client with the most.
     fn pop(&mut self) -> Option<Arc<Notify>> {
         let (_, Reverse(ticket), key) = *self.by_count.last()?;
         self.change(key, |connections| connections.remove(&ticket))
     }
 
+    /// Changes the connections of a client, and keeps `by_count` in step.
     fn change<T>(
         &mut self,
         key: ClientKey,
@@ -76,25 +79,26 @@ fn rank(
 }
 
 impl IdleConnections {
-    /// A new connection, which waits from now on; with what nobody wants of what it sends.
-    pub(super) fn enter(
+    /// Registers a new connection, which is idle at first. Returns it with the channel for unread bodies.
+    pub(super) fn register(
         self: &Arc<Self>,
         key: ClientKey,
     ) -> (Arc<ConnectionState>, mpsc::Receiver<Incoming>) {
-        // There is one body at a time.
-        let (unwanted, rests) = mpsc::channel(1);
-        let waiting = Arc::clone(self);
+        // HTTP/1 has one body at a time.
+        let (unread, bodies) = mpsc::channel(1);
+        let idle = Arc::clone(self);
         let (ticket, close) = (Mutex::default(), Arc::default());
-        let client = ConnectionState { waiting, key, ticket, close, unwanted };
-        client.wait();
-        (Arc::new(client), rests)
+        let client = ConnectionState { idle, key, ticket, close, unread };
+        client.mark_idle();
+        (Arc::new(client), bodies)
     }
 
-    /// Closes one connection, as soon as there is one that waits.
+    /// Closes one idle connection, as soon as there is one.
     pub(super) async fn close_one(&self) {
         loop {
             let close = self.queue().pop();
             if let Some(close) = close {
+                // Stores a permit, in case its task is not awaiting `closed` just now.
                 return close.notify_one();
             }
             self.joined.notified().await;
@@ -109,36 +113,36 @@ impl IdleConnections {
 /// The client's side of one connection.
 #[derive(Debug)]
 pub(super) struct ConnectionState {
-    waiting: Arc<IdleConnections>,
+    idle: Arc<IdleConnections>,
     key: ClientKey,
     ticket: Mutex<Option<u64>>,
     close: Arc<Notify>,
-    unwanted: mpsc::Sender<Incoming>,
+    unread: mpsc::Sender<Incoming>,
 }
 
 impl ConnectionState {
-    /// It is the client's turn to send.
-    pub(super) fn wait(&self) {
-        self.leave();
-        let ticket = self.waiting.queue().insert(self.key, Arc::clone(&self.close));
+    /// Marks the connection as idle: the client is to send the next request.
+    pub(super) fn mark_idle(&self) {
+        self.mark_busy();
+        let ticket = self.idle.queue().insert(self.key, Arc::clone(&self.close));
         *self.ticket() = Some(ticket);
-        self.waiting.joined.notify_one();
+        self.idle.joined.notify_one();
     }
 
-    /// It has sent a request; now it is our turn.
-    pub(super) fn leave(&self) {
+    /// Marks the connection as busy: the client has sent a whole request.
+    pub(super) fn mark_busy(&self) {
         if let Some(ticket) = self.ticket().take() {
-            self.waiting.queue().remove(self.key, ticket);
+            self.idle.queue().remove(self.key, ticket);
         }
     }
 
-    /// The rest of a body that nobody wants.
-    pub(super) fn give_up(&self, rest: Incoming) {
-        // Nobody takes it where the whole connection is gone.
-        let _ = self.unwanted.try_send(rest);
+    /// Passes on the unread rest of a body, to be discarded.
+    pub(super) fn discard_rest(&self, rest: Incoming) {
+        // Fails if the connection has ended; then there is nothing to discard.
+        let _ = self.unread.try_send(rest);
     }
 
-    /// Resolves when this connection has to make room.
+    /// Resolves when this connection is evicted.
     pub(super) async fn closed(&self) {
         self.close.notified().await;
     }
@@ -150,7 +154,7 @@ impl ConnectionState {
 
 impl Drop for ConnectionState {
     fn drop(&mut self) {
-        self.leave();
+        self.mark_busy();
     }
 }
 
@@ -164,7 +168,7 @@ mod tests {
         address.parse::<IpAddr>().unwrap().into()
     }
 
-    /// Which connections are closed, in this order, of those that these clients opened in this one.
+    /// Checks the order in which connections are closed that these clients opened.
     #[track_caller]
     fn check(opened_by: &[&str], expected: &[usize]) {
         let mut queue = IdleQueue::default();
@@ -184,14 +188,14 @@ mod tests {
     }
 
     #[test]
-    fn client_with_most_connections_makes_room() {
+    fn oldest_connection_of_the_busiest_client_is_closed() {
         check(&["1.1.1.1", "2.2.2.2", "2.2.2.2", "2.2.2.2"], &[1, 2, 0, 3]);
         check(&["1.1.1.1", "2.2.2.2", "3.3.3.3"], &[0, 1, 2]);
         check(&["9.9.9.9", "2001:db8::1", "2001:db8::2"], &[1, 0, 2]);
     }
 
     #[test]
-    fn connection_that_sends_is_not_closed() {
+    fn busy_connection_is_not_closed() {
         let mut queue = IdleQueue::default();
         let first = queue.insert(key("1.1.1.1"), Arc::default());
         let second = Arc::new(Notify::new());

@@ -1,4 +1,4 @@
-//! A request's body as it arrives, and what becomes of the part that nobody wanted.
+//! The body of a request as it arrives, and discarding of its unread rest.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,16 +13,18 @@ use tokio::sync::mpsc;
 
 use super::idle_connections::ConnectionState;
 
-/// Of a body that nobody wanted.
+/// Bytes and time for the unread rest of a body.
+// Bounded, since a client could send without end to keep its connection. 64 MiB is far beyond any
+// body that is accepted.
 const DISCARDED_BYTES_MAX: usize = 64 * 1024 * 1024;
 const DISCARDING_MAX: Duration = Duration::from_secs(5);
 
-/// A body as it arrives; its client waits no longer once it is all there.
+/// A body as it arrives. Its connection becomes busy once all of it has arrived.
 pub(super) struct IncomingBody {
-    /// There until this is dropped.
+    /// Present until this is dropped.
     body: Option<Incoming>,
     client: Arc<ConnectionState>,
-    /// Whether the client sends it without being told to go on.
+    /// Whether the client sends the body, without waiting for `100 Continue`.
     is_coming: bool,
 }
 
@@ -34,7 +36,7 @@ impl IncomingBody {
         let is_coming = !request.headers().contains_key(header::EXPECT);
         request.map(|body| {
             if body.is_end_stream() {
-                client.leave();
+                client.mark_busy();
             }
             IncomingBody { body: Some(body), client, is_coming }
         })
@@ -49,11 +51,12 @@ impl Body for IncomingBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        // Polling makes hyper send `100 Continue`, if the client waits for that.
         self.is_coming = true;
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         let frame = Pin::new(body).poll_frame(context);
         if matches!(frame, Poll::Ready(None)) || self.is_end_stream() {
-            self.client.leave();
+            self.client.mark_busy();
         }
         frame
     }
@@ -70,19 +73,21 @@ impl Body for IncomingBody {
 impl Drop for IncomingBody {
     fn drop(&mut self) {
         if let Some(rest) = self.body.take()
+            // A client that waits for `100 Continue` sends no body after a refusal (RFC 9110,
+            // 10.1.1).
             && self.is_coming
             && !rest.is_end_stream()
         {
-            self.client.give_up(rest);
+            self.client.discard_rest(rest);
         }
     }
 }
 
-/// Takes what nobody wanted of a connection's bodies and throws it away: a connection that is closed on
-/// bytes that were not read takes the answer with it, and many clients send all before they look.
-pub(super) async fn discard(mut unwanted: mpsc::Receiver<Incoming>) {
-    while let Some(mut body) = unwanted.recv().await {
-        // One that takes longer is cut off.
+/// Reads and drops the unread bodies of a connection.
+pub(super) async fn discard(mut unread: mpsc::Receiver<Incoming>) {
+    // Closing a socket with unread bytes makes TCP send a reset, which destroys a response that the
+    // client has not read yet. Many clients send the whole body before they look for a response.
+    while let Some(mut body) = unread.recv().await {
         let _ = tokio::time::timeout(DISCARDING_MAX, discard_one(&mut body)).await;
     }
 }
