@@ -1,5 +1,4 @@
-//! Puts the provider files, the mapping files and their samples into the program, so that it runs
-//! without its folder.
+//! Embeds the provider files, the mapping files and their samples, so that the program runs without its folder.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -10,12 +9,13 @@ fn main() -> io::Result<()> {
     embed("src/intake/providers", "providers.rs", |name| name.trim_end_matches(".toml").to_owned())
 }
 
-/// Writes a table of the folder's files: each one's name and text.
+/// Writes a table of the names and texts of a folder's files.
 fn embed(folder: &str, table_name: &str, name_of: fn(&str) -> String) -> io::Result<()> {
     let folder = PathBuf::from(env_of("CARGO_MANIFEST_DIR")).join(folder);
     println!("cargo::rerun-if-changed={}", folder.display());
     let mut paths = Vec::new();
     list(&folder, &mut paths)?;
+    // The order of `read_dir` differs between file systems, and the build should be reproducible.
     paths.sort();
     let mut table = String::from("&[\n");
     for path in &paths {
@@ -29,6 +29,7 @@ fn embed(folder: &str, table_name: &str, name_of: fn(&str) -> String) -> io::Res
 }
 
 fn list(folder: &Path, paths: &mut Vec<PathBuf>) -> io::Result<()> {
+    // Each folder, since cargo sees new files only by the time of the folder that they are in.
     println!("cargo::rerun-if-changed={}", folder.display());
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();

@@ -7,8 +7,8 @@
 //!            verify    fsync    map, send, retry
 //! ```
 //!
-//! Left of the store nothing knows Savio; right of it nothing knows HTTP servers. The halves share
-//! the types of [`event`] and the trait [`store::Store`].
+//! `intake` does not know Savio, and `delivery` does not know HTTP servers. They meet in the types of [`event`] and in
+//! the trait [`store::Store`].
 
 pub mod http_client;
 pub mod diagnostics;

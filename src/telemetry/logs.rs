@@ -1,4 +1,4 @@
-//! Logs: one line per request and attempt, as text or JSON, on standard error.
+//! Logs on standard error, as text or JSON: one line for each request and attempt.
 
 use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
@@ -38,7 +38,8 @@ impl FromStr for LogFilter {
     type Err = InvalidLogFilter;
 
     fn from_str(text: &str) -> Result<LogFilter, InvalidLogFilter> {
-        // EnvFilter accepts any bare word as the name of a module: `warning` alone would log nothing.
+        // `EnvFilter` accepts any bare word as the name of a module, which changes nothing: `warning`
+        // would be a mistake without an error.
         let mut directives = text.split(',').map(str::trim);
         let has_levels = directives.all(|it| it.contains('=') || it.parse::<LevelFilter>().is_ok());
         if has_levels && parse(text).is_ok() {
@@ -56,12 +57,13 @@ fn parse(filter: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseErr
 /// Sends the logs of this process to standard error. Only the first call has an effect.
 pub fn start(settings: &Settings) {
     let filter = parse(&settings.filter.0).expect("a LogFilter was parsed when it was read");
-    // Once nobody reads standard error any more, reporting that would panic and end the request or the relay.
+    // No internal errors: a failed write would be reported by `eprintln!`, which panics if standard
+    // error is closed, and ends the request or the relay.
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .log_internal_errors(false);
-    // A second call finds the first one's subscriber in place, which is as good.
+    // Fails for a second call, which finds the subscriber of the first.
     let started = match settings.format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
@@ -71,7 +73,8 @@ pub fn start(settings: &Settings) {
     }
 }
 
-/// Logs a panic like any other error, without its message: that may quote a payload.
+/// Logs a panic by its place and thread.
+// Not its message, which may quote a payload or a secret.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let place = panic.location().map(ToString::to_string);
     let thread = std::thread::current().name().map(str::to_owned);

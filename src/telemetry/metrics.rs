@@ -1,4 +1,4 @@
-//! What is counted, for Prometheus. Each part holds what it counts into; a scrape reads them all.
+//! Metrics for Prometheus. Each part of the relay holds its counters; a scrape reads them all.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-/// Of what `Metrics::text` gives.
+/// Content type of `Metrics::text`.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -36,7 +36,8 @@ struct SecretLabels {
     secret: u64,
 }
 
-/// What came in. A source is one that there is: a name that a stranger wrote would be a series more.
+/// Counters of webhooks.
+// `source` must be a known source: any sender can make up names, and each would be a time series.
 #[derive(Debug, Clone, Default)]
 pub struct Webhooks {
     answered: Family<StatusLabels, Counter>,
@@ -50,19 +51,19 @@ impl Webhooks {
         self.answered.get_or_create(&StatusLabels { source: source.to_owned(), status }).inc();
     }
 
-    /// `reason` is one of a few fixed texts.
+    /// Counts a rejection. `reason` is one of a few fixed texts, since each is a time series.
     pub fn rejected(&self, source: &str, reason: &'static str) {
         self.rejected.get_or_create(&RejectionLabels { source: source.to_owned(), reason }).inc();
     }
 
-    /// Events that were there before.
+    /// Counts events that were received before.
     pub fn repeated(&self, source: &str, events: usize) {
         let events = u64::try_from(events).unwrap_or(u64::MAX);
         self.duplicates.get_or_create(&SourceLabel { source: source.to_owned() }).inc_by(events);
     }
 
-    /// Which secret of the source was the right one, by its position in the mapping file, from 0: tells
-    /// when an old one may go.
+    /// Counts a match of the secret at this position in the mapping file, from 0. Shows when an old secret is no
+    /// longer used.
     pub fn matched(&self, source: &str, secret: usize) {
         self.matched.get_or_create(&matched(source, secret)).inc();
     }
@@ -76,12 +77,12 @@ fn matched(source: &str, secret: usize) -> SecretLabels {
     SecretLabels { source: source.to_owned(), secret: u64::try_from(secret).unwrap_or(u64::MAX) }
 }
 
-/// How long the disk takes for a commit.
+/// Duration of commits.
 #[derive(Debug, Clone)]
 pub struct Commits(Histogram);
 
 impl Default for Commits {
-    /// From half a millisecond to 8 seconds.
+    /// Buckets from half a millisecond to 8 seconds.
     fn default() -> Commits {
         Commits(Histogram::new(exponential_buckets(0.0005, 2.0, 15)))
     }
@@ -110,7 +111,7 @@ struct LeftOutLabels {
     field: String,
 }
 
-/// What was tried at Savio.
+/// Counters of requests to Savio.
 #[derive(Debug, Clone)]
 pub struct Attempts {
     left_out: Family<LeftOutLabels, Counter>,
@@ -119,7 +120,7 @@ pub struct Attempts {
 }
 
 impl Default for Attempts {
-    /// From 10 milliseconds to 41 seconds.
+    /// Buckets from 10 milliseconds to 41 seconds.
     fn default() -> Attempts {
         let histogram = || Histogram::new(exponential_buckets(0.01, 2.0, 13));
         Attempts {
@@ -136,7 +137,7 @@ impl Attempts {
         self.outcomes.get_or_create(&OutcomeLabels { destination, outcome }).inc();
     }
 
-    /// Fields of requests, of which there are few names.
+    /// Counts fields that were omitted from requests. There are a few names only.
     pub fn left_out<'f>(&self, destination: &str, fields: impl IntoIterator<Item = &'f String>) {
         for field in fields {
             let (destination, field) = (destination.to_owned(), field.clone());
@@ -151,12 +152,13 @@ impl Attempts {
     }
 }
 
-/// How things stand at the moment of a scrape; what is not in it has no series.
+/// Values at the moment of a scrape.
+// Not kept in a registry: a source that is gone would keep its last value for ever.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Gauges {
-    /// Whether webhooks are turned away because there are too many.
+    /// Whether webhooks are refused because there are too many.
     pub at_limit: bool,
-    /// Whether a webhook would be kept.
+    /// Whether a webhook would be stored.
     pub store_ready: bool,
     pub sources: Vec<SourceGauges>,
     pub destinations: Vec<DestinationGauge>,
@@ -166,7 +168,7 @@ pub struct Gauges {
 #[derive(Debug, Clone, PartialEq)]
 pub struct SourceGauges {
     pub source: String,
-    /// How many there are in each state: with zeros, lest a series end that somebody watches.
+    /// Number in each state. Includes zeros, so that no time series disappears.
     pub events: Vec<(&'static str, u64)>,
     /// 0 if none is queued.
     pub oldest_queued_seconds: u64,
@@ -184,35 +186,36 @@ struct StateLabels {
     state: &'static str,
 }
 
-/// All that the relay counts.
+/// All counters of the relay.
 #[derive(Debug)]
 pub struct Metrics(Registry);
 
 impl Metrics {
     pub fn of(webhooks: &Webhooks, commits: &Commits, attempts: &Attempts) -> Metrics {
-        let mut counted = Registry::with_prefix("savio_relay");
+        let mut registry = Registry::with_prefix("savio_relay");
         let Webhooks { answered, rejected, duplicates, matched } = webhooks.clone();
-        counted.register("webhooks", "Webhooks received, by the status of the response", answered);
-        counted.register("rejected", "Rejected webhooks, by reason", rejected);
-        counted.register("duplicates", "Events that were received again", duplicates);
+        registry.register("webhooks", "Webhooks received, by the status of the response", answered);
+        registry.register("rejected", "Rejected webhooks, by reason", rejected);
+        registry.register("duplicates", "Events that were received again", duplicates);
         let secrets = "Valid signatures, by the position of the secret in the mapping file, from 0";
-        counted.register("secret_matched", secrets, matched);
+        registry.register("secret_matched", secrets, matched);
         let Commits(seconds) = commits.clone();
-        counted.register("commit_seconds", "Duration of a commit to disk", seconds);
+        registry.register("commit_seconds", "Duration of a commit to disk", seconds);
         let Attempts { left_out, outcomes, seconds } = attempts.clone();
         let refused = "Fields that were omitted from requests because Savio rejected their values";
-        counted.register("fields_left_out", refused, left_out);
-        counted.register("attempts", "Requests to Savio, by outcome", outcomes);
-        counted.register("attempt_seconds", "Response time of Savio", seconds);
-        Metrics(counted)
+        registry.register("fields_left_out", refused, left_out);
+        registry.register("attempts", "Requests to Savio, by outcome", outcomes);
+        registry.register("attempt_seconds", "Response time of Savio", seconds);
+        Metrics(registry)
     }
 
-    /// For an answer with `CONTENT_TYPE`.
+    /// Returns the metrics as text in the format of `CONTENT_TYPE`.
     pub fn text(&self, gauges: &Gauges) -> String {
         let mut text = String::new();
         for registry in [&self.0, &gauges.registry()] {
             encode_registry(&mut text, registry).expect("text can be written to memory");
         }
+        // One end for both registries: `encode` would write an end after each.
         encode_eof(&mut text).expect("text can be written to memory");
         text
     }
@@ -220,7 +223,7 @@ impl Metrics {
 
 impl Gauges {
     fn registry(&self) -> Registry {
-        let mut standing = Registry::with_prefix("savio_relay");
+        let mut registry = Registry::with_prefix("savio_relay");
         let events: Family<StateLabels, Gauge> = Family::default();
         let oldest: Family<SourceLabel, Gauge> = Family::default();
         for SourceGauges { source, events: counts, oldest_queued_seconds } in &self.sources {
@@ -238,18 +241,18 @@ impl Gauges {
         let at_limit: Gauge = Gauge::default();
         at_limit.set(i64::from(self.at_limit));
         let limit = "1 while webhooks are refused because there are too many, and shortly after";
-        standing.register("at_limit", limit, at_limit);
+        registry.register("at_limit", limit, at_limit);
         let ready = Gauge::<i64>::default();
         ready.set(i64::from(self.store_ready));
         let stored =
             "1 while webhooks can be stored; 0 if the disk is full or the database unavailable";
-        standing.register("store_ready", stored, ready);
-        standing.register("events", "Stored events, by state", events);
+        registry.register("store_ready", stored, ready);
+        registry.register("events", "Stored events, by state", events);
         let age = "Age of the oldest queued event of a source, 0 if none is queued";
-        standing.register("oldest_queued_seconds", age, oldest);
+        registry.register("oldest_queued_seconds", age, oldest);
         let pause = "1 while the destination is paused, by a person or by the relay";
-        standing.register("destination_paused", pause, paused);
-        standing
+        registry.register("destination_paused", pause, paused);
+        registry
     }
 }
 
@@ -273,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_part_counts_is_in_the_text() {
+    fn counters_are_in_the_text() {
         let (webhooks, commits, attempts, metrics) = all();
 
         webhooks.answered("form", 202);
@@ -302,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn how_things_stand_is_told_as_it_is_at_the_scrape() {
+    fn gauges_are_those_of_the_scrape() {
         let (.., metrics) = all();
         let queue = |queued, oldest_queued_seconds| SourceGauges {
             source: "form".to_owned(),

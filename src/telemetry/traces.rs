@@ -1,5 +1,5 @@
-//! Traces: what happens to an event, as spans for an OpenTelemetry collector. Nothing else here knows
-//! OpenTelemetry; without a collector nothing is made and no thread runs.
+//! Traces: the history of an event as spans for an OpenTelemetry collector. No other module knows OpenTelemetry.
+//! Without a collector no span is made and no thread runs.
 
 mod export;
 mod ids;

@@ -1,5 +1,5 @@
-//! Sends spans to the collector, OTLP over HTTP as protobuf, on the thread of the SDK's queue. A collector
-//! that is away or slow costs spans, and one line in the log.
+//! Exports spans to the collector as protobuf, by OTLP over HTTP, on the thread of the SDK's queue. If the collector
+//! is unavailable or slow, spans are lost, with one line in the log.
 
 use std::io::Read as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,43 +28,45 @@ use crate::http_client::{chain, is_loopback};
 
 const PROTOBUF: &str = "application/x-protobuf";
 
-/// As the SDKs of other languages have it.
+/// The default of OpenTelemetry's SDKs.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Before each further try with the same spans, where the collector may take them then.
+/// Waits before further tries with the same spans, after errors that may be temporary.
 const RETRY_WAITS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
 
-/// How much of an answer is read.
+/// Bytes of a response that are read.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 
+// Not the SDK's exporter: it reads headers from the environment, which would reach the collector of
+// `relay.toml` as well, and does not report why an export failed.
 #[derive(Debug)]
 pub(super) struct Exporter {
     collector: Collector,
     resource: ResourceAttributesWithSchema,
-    /// The log has said that spans are lost.
-    is_told: AtomicBool,
-    /// Its other side is gone once the relay ends.
+    /// Whether the log says at present that spans are lost.
+    is_losing: AtomicBool,
+    /// Disconnected when the relay ends, which ends the waits between tries.
     closing: Mutex<Receiver<()>>,
 }
 
-/// Where spans go. It speaks from a plain thread only.
+/// A connection to the collector. It blocks, so it must not be used on an async thread.
 #[derive(Debug)]
 pub(super) struct Collector {
     http: Client,
     url: Url,
 }
 
-/// Why the collector does not have them.
+/// Why an export failed.
 #[derive(Debug)]
 struct ExportError {
     reason: String,
-    may_pass: bool,
+    is_temporary: bool,
 }
 
-/// Whether a collector answers there, by a request without spans; else why not. It blocks, and must not
-/// be called from an async thread.
+/// Checks that a collector accepts requests, by one without spans; the error is the reason. It blocks, so it must not
+/// be called on an async thread.
 pub fn ask(target: Target) -> Result<(), String> {
-    Collector::new(target)?.post(Vec::new()).map_err(|refusal| refusal.reason)
+    Collector::new(target)?.post(Vec::new()).map_err(|error| error.reason)
 }
 
 impl Exporter {
@@ -72,7 +74,7 @@ impl Exporter {
         Exporter {
             collector,
             resource: ResourceAttributesWithSchema::from(&resource()),
-            is_told: AtomicBool::new(false),
+            is_losing: AtomicBool::new(false),
             closing: Mutex::new(closing),
         }
     }
@@ -80,7 +82,7 @@ impl Exporter {
     fn send(&self, body: &[u8]) -> Result<(), ExportError> {
         let mut sent = self.collector.post(body.to_vec());
         for wait in RETRY_WAITS {
-            if !sent.as_ref().is_err_and(|refusal| refusal.may_pass) || self.closes_within(wait) {
+            if !sent.as_ref().is_err_and(|error| error.is_temporary) || self.closes_within(wait) {
                 return sent;
             }
             sent = self.collector.post(body.to_vec());
@@ -88,21 +90,21 @@ impl Exporter {
         sent
     }
 
-    /// Waits so long, or until the relay ends.
+    /// Waits, and returns whether the relay ended meanwhile.
     fn closes_within(&self, wait: Duration) -> bool {
         let closing = self.closing.lock().unwrap_or_else(PoisonError::into_inner);
         closing.recv_timeout(wait) != Err(RecvTimeoutError::Timeout)
     }
 
-    /// One line when it begins, one when it is over.
-    fn tell(&self, sent: &Result<(), ExportError>) {
-        let was_told = self.is_told.swap(sent.is_err(), Ordering::Relaxed);
+    /// Logs when losing spans begins and when it ends, not each export.
+    fn log_change(&self, sent: &Result<(), ExportError>) {
+        let was_losing = self.is_losing.swap(sent.is_err(), Ordering::Relaxed);
         let collector = self.collector.name();
         match sent {
-            Err(ExportError { reason, .. }) if !was_told => {
+            Err(ExportError { reason, .. }) if !was_losing => {
                 warn!(collector, reason, "traces are lost: {collector} does not take them");
             }
-            Ok(()) if was_told => info!(collector, "{collector} takes traces again"),
+            Ok(()) if was_losing => info!(collector, "{collector} takes traces again"),
             Ok(()) | Err(_) => {}
         }
     }
@@ -113,24 +115,26 @@ impl SpanExporter for Exporter {
         let resource_spans = group_spans_by_resource_and_scope(batch, &self.resource);
         let body = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
         let sent = self.send(&body);
-        self.tell(&sent);
-        sent.map_err(|refusal| OTelSdkError::InternalFailure(refusal.reason))
+        self.log_change(&sent);
+        sent.map_err(|error| OTelSdkError::InternalFailure(error.reason))
     }
 }
 
 impl Collector {
     pub(super) fn new(target: Target) -> Result<Collector, String> {
         let Target { url, headers, .. } = target;
-        // It fails only where a provider was installed before, which serves as well.
+        // Fails only if a provider is installed already, which will do as well.
         drop(rustls::crypto::ring::default_provider().install_default());
         let mut builder = Client::builder()
             .user_agent(concat!("savio-relay/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
+            // A redirect would take the headers, which may hold a key, to another host.
             .redirect(Policy::none())
+            // `send` retries itself, and stops when the relay ends.
             .retry(reqwest::retry::never())
             .timeout(TIMEOUT);
         if url.scheme() == "http" {
-            // Without redirects TLS is never spoken, so a machine without CA certificates will do.
+            // Without redirects TLS is never used, so that a container needs no CA certificates.
             builder = builder.tls_certs_only([]);
         }
         if is_loopback(&url) {
@@ -140,7 +144,7 @@ impl Collector {
         Ok(Collector { http, url })
     }
 
-    /// Scheme, host and port: some put a key into the path.
+    /// Returns scheme, host and port for messages; the path may hold a key.
     fn name(&self) -> String {
         self.url.origin().ascii_serialization()
     }
@@ -148,28 +152,33 @@ impl Collector {
     fn post(&self, body: Vec<u8>) -> Result<(), ExportError> {
         let call = self.http.post(self.url.clone()).header(CONTENT_TYPE, PROTOBUF).body(body);
         let answer = call.send().map_err(|error| ExportError {
-            may_pass: error.is_connect(),
+            // After a timeout the collector may have received the spans: a retry would duplicate
+            // them.
+            is_temporary: error.is_connect(),
             reason: chain(&error.without_url()),
         })?;
         let status = answer.status();
         if !status.is_success() {
-            let may_pass = matches!(status.as_u16(), 429 | 502 | 503 | 504);
+            // The statuses that OTLP/HTTP calls retryable.
+            let is_temporary = matches!(status.as_u16(), 429 | 502 | 503 | 504);
             return Err(ExportError {
-                may_pass,
+                is_temporary,
                 reason: format!("it answered {}", status.as_u16()),
             });
         }
-        taken(answer).map_err(|reason| ExportError { may_pass: false, reason })
+        taken(answer).map_err(|reason| ExportError { is_temporary: false, reason })
     }
 }
 
-/// Whether a 2xx says that all spans were taken. Not every collector answers in the form that it should.
+/// Checks that a 2xx response accepts all spans.
 fn taken(answer: Response) -> Result<(), String> {
     let content_type = answer.headers().get(CONTENT_TYPE).map(|it| it.as_bytes().to_vec());
     let content_type = String::from_utf8(content_type.unwrap_or_default()).unwrap_or_default();
+    // The address of a dashboard, or a login page, answers 200 as well.
     if content_type.starts_with("text/html") {
         return Err("it answered with a page, as no collector does".to_owned());
     }
+    // Collectors that answer with an empty body, or in JSON, count as accepting.
     let mut bytes = Vec::new();
     if !content_type.starts_with(PROTOBUF)
         || answer.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes).is_err()
@@ -183,7 +192,7 @@ fn taken(answer: Response) -> Result<(), String> {
     }
 }
 
-/// What the environment says of this service, by OpenTelemetry's variables; else what we know.
+/// Describes this service, by OpenTelemetry's variables or else by the package.
 fn resource() -> Resource {
     let found = Resource::builder().build();
     let lacks = |key: &Key| {

@@ -1,4 +1,4 @@
-//! The queue of ended spans, and the thread that exports them.
+//! The queue of finished spans, and the thread that exports them.
 
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,20 +17,20 @@ use super::export::{Collector, Exporter};
 use super::ids::{SamplingRatio, SpanIds};
 use super::target::Target;
 
-/// How many spans wait for the collector at most; what is more is dropped.
+/// Spans that wait for the collector; further ones are dropped.
 const QUEUE_MAX: usize = 16_384;
 
-/// How long the end of the relay waits for the collector: with all else it stays within the ten seconds
-/// that containers are given.
+/// Longest wait for the collector at the end of the relay. With the drain of connections, 8 s, this stays within
+/// the 10 s after which containers are killed.
 const END_MAX: Duration = Duration::from_secs(1);
 
-/// Where spans go. Clones go to the same place; the default goes nowhere, and costs nothing.
+/// A handle to the queue, shared by its clones. The default drops all spans at no cost.
 #[derive(Debug, Clone, Default)]
 pub struct Traces(pub(super) Option<Arc<SpanQueue>>);
 
 impl Traces {
-    /// Begins the thread that sends. It must not be called from an async thread. The error is why the
-    /// connection cannot be set up.
+    /// Starts the thread that exports. Must not be called on an async thread. The error is why the HTTP client cannot
+    /// be built.
     pub fn start(target: Target) -> Result<Traces, String> {
         let (sample, delay) = (target.sample, target.delay);
         let (open, closing) = channel();
@@ -50,11 +50,12 @@ impl Traces {
         }))))
     }
 
-    /// Sends what waits, for a second at most; it blocks so long.
+    /// Exports the spans in the queue. Blocks for a second at most.
     pub fn end(&self) {
         let Some(sending) = &self.0 else { return };
+        // First: an export that waits for its next try would outlast the second.
         drop(sending.open.lock().unwrap_or_else(PoisonError::into_inner).take());
-        // Other errors are those of an export, which was told.
+        // Other errors are those of an export, which were logged.
         if let Err(OTelSdkError::Timeout(_)) = sending.queue.shutdown_with_timeout(END_MAX) {
             warn!("the last traces are lost: the collector did not take them in time");
         }
@@ -66,12 +67,12 @@ pub(super) struct SpanQueue {
     queue: BatchSpanProcessor,
     scope: InstrumentationScope,
     pub(super) sample: SamplingRatio,
-    /// Gone once the relay ends: nothing is tried again from then on.
+    /// Dropped when the relay ends: no export is retried from then on.
     open: Mutex<Option<Sender<()>>>,
 }
 
 impl SpanQueue {
-    /// A full queue drops it.
+    /// Queues a span. A full queue drops it.
     pub(super) fn send(&self, span: FinishedSpan) {
         let FinishedSpan { ids, name, kind, began, ended, attributes, status } = span;
         let context =
@@ -83,6 +84,7 @@ impl SpanQueue {
             span_kind: kind,
             name: name.into(),
             start_time: SystemTime::from(began),
+            // The wall clock may have been set back meanwhile.
             end_time: SystemTime::from(ended.max(began)),
             attributes,
             dropped_attributes_count: 0,

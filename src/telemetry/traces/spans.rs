@@ -1,5 +1,5 @@
-//! The three kinds of spans: a webhook, the work on an event, an attempt. Nothing that a sender or Savio
-//! wrote is in them, and no secret.
+//! The three kinds of spans: a webhook, the work on an event, an attempt. They contain no text of senders or Savio,
+//! and no secrets.
 
 use std::net::IpAddr;
 
@@ -19,7 +19,7 @@ const EVENT: &str = "savio_relay.event.id";
 const SOURCE: &str = "savio_relay.source";
 const DESTINATION: &str = "savio_relay.destination";
 
-/// A request to a source that there is, at its answer.
+/// A request to a known source and its response.
 #[derive(Debug)]
 pub struct WebhookSpan<'a> {
     pub began: Timestamp,
@@ -30,24 +30,24 @@ pub struct WebhookSpan<'a> {
     pub answered: WebhookResult<'a>,
 }
 
-/// What became of a webhook.
+/// The result of a webhook.
 #[derive(Debug, Clone, Copy)]
 pub enum WebhookResult<'a> {
-    /// Its events are on disk; those at the positions `repeated` were before.
-    Kept {
+    /// Its events are on disk; those at the positions `repeated`, in ascending order, were before.
+    Stored {
         events: &'a [EventId],
         repeated: &'a [usize],
     },
     Ignored,
     Handshake,
-    /// `error` is one of a few fixed texts; `reason` is what the sender was told.
+    /// `error` is one of a few fixed texts; `reason` is for the operator, with its causes.
     Rejected {
         error: &'static str,
         reason: &'a str,
     },
 }
 
-/// The work on one event, from its claim until this goes.
+/// The work on one event, from its claim until this is dropped.
 #[derive(Debug)]
 pub struct DeliverySpan(Option<OpenDelivery>);
 
@@ -59,11 +59,11 @@ struct OpenDelivery {
     event: EventId,
     source: SourceName,
     destination: String,
-    /// None: the work was cut off.
-    rest: Option<WorkResult>,
+    /// None if the work was interrupted.
+    result: Option<WorkResult>,
 }
 
-/// How the work on an event ended for now.
+/// The result of the work on an event, final or for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WorkResult {
     Settled(State),
@@ -72,43 +72,44 @@ pub enum WorkResult {
     },
     /// It waits for another event.
     Parked,
-    /// Another works on it, or nobody can.
+    /// The claim was lost, or the event cannot be read.
     Lost,
 }
 
-/// The span in which an attempt lies.
+/// The parent span of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParentSpan {
     trace: TraceId,
     span: SpanId,
 }
 
-/// One try at sending a request.
+/// One attempt to send a request.
 #[derive(Debug)]
 pub struct AttemptSpan<'a> {
     pub at: Timestamp,
     pub ms: u64,
     pub request: RequestKind,
-    /// Where it went, if anywhere.
+    /// The URL, if a request was sent.
     pub url: Option<Url>,
     pub destination: &'a str,
     /// From 1.
     pub number: u32,
     pub outcome: Outcome,
     pub status: Option<u16>,
-    /// Nothing of the answer's body is in it.
+    /// A summary without text of the response's body.
     pub summary: &'a str,
 }
 
 impl Traces {
-    /// One span for each event, in a trace that has the event's id; one for what is no event.
+    /// Exports a span for each event, in the trace of the event; a single span if there is none.
     pub fn webhook(&self, webhook: &WebhookSpan<'_>) {
         if self.0.is_none() {
             return;
         }
         match webhook.answered {
-            WebhookResult::Kept { events, repeated } => {
+            WebhookResult::Stored { events, repeated } => {
                 for (position, event) in events.iter().enumerate() {
+                    // A duplicate joins the trace of the event that it repeats, below its root.
                     self.received(
                         webhook,
                         &if repeated.binary_search(&position).is_ok() {
@@ -126,7 +127,7 @@ impl Traces {
     }
 
     fn received(&self, webhook: &WebhookSpan<'_>, receipt: &Receipt) {
-        let Some(sending) = self.keeping(receipt.ids) else { return };
+        let Some(sending) = self.sampled_queue(receipt.ids) else { return };
         let method = known_method(webhook.method);
         let mut attributes = vec![
             KeyValue::new("http.request.method", method.unwrap_or("_OTHER")),
@@ -141,7 +142,7 @@ impl Traces {
         let mut status = Status::Unset;
         if let WebhookResult::Rejected { error, reason } = webhook.answered {
             attributes.push(KeyValue::new("savio_relay.rejected", error));
-            // What a client does wrong is no error of the server.
+            // An error of the client is none of the server (OpenTelemetry's HTTP conventions).
             if webhook.status >= 500 {
                 attributes.push(KeyValue::new("error.type", error));
                 status = Status::error(reason.to_owned());
@@ -158,20 +159,20 @@ impl Traces {
         });
     }
 
-    /// Begins the work on an event, of which the span tells once what is given here goes.
+    /// Starts the span of the work on an event, which is exported when the returned value is dropped.
     pub fn delivery(&self, event: &Event, destination: &str, began: Timestamp) -> DeliverySpan {
         if self.0.is_none() {
             return DeliverySpan(None);
         }
         let ids = SpanIds::below_root(event.id);
-        DeliverySpan(self.keeping(ids).map(|_| OpenDelivery {
+        DeliverySpan(self.sampled_queue(ids).map(|_| OpenDelivery {
             traces: self.clone(),
             ids,
             began,
             event: event.id,
             source: event.source.clone(),
             destination: destination.to_owned(),
-            rest: None,
+            result: None,
         }))
     }
 
@@ -203,13 +204,13 @@ impl Traces {
         });
     }
 
-    /// Where the spans of this trace go, if any do.
-    fn keeping(&self, ids: SpanIds) -> Option<&SpanQueue> {
+    /// Returns the queue, if the trace is sampled.
+    fn sampled_queue(&self, ids: SpanIds) -> Option<&SpanQueue> {
         self.0.as_deref().filter(|sending| sending.sample.takes(ids.trace))
     }
 }
 
-/// What became of one event of a webhook, or of all of it.
+/// The result for one event of a webhook, or for a webhook without events.
 struct Receipt {
     ids: SpanIds,
     event: Option<EventId>,
@@ -227,22 +228,24 @@ impl Receipt {
 }
 
 impl DeliverySpan {
-    /// Where its attempts belong; none if nothing is told of it.
+    /// Returns the parent for the attempts; none if the trace is not exported.
     pub fn parent(&self) -> Option<ParentSpan> {
         self.0.as_ref().map(|it| ParentSpan { trace: it.ids.trace, span: it.ids.own })
     }
 
-    pub fn ended(mut self, rest: WorkResult) {
-        if let Some(working) = &mut self.0 {
-            working.rest = Some(rest);
+    /// Records the result and ends the span.
+    pub fn ended(mut self, result: WorkResult) {
+        if let Some(open) = &mut self.0 {
+            open.result = Some(result);
         }
     }
 }
 
 impl Drop for OpenDelivery {
+    // On drop, so that work that is cancelled or panics has a span as well.
     fn drop(&mut self) {
         let Some(sending) = &self.traces.0 else { return };
-        let word = match self.rest {
+        let state = match self.result {
             Some(WorkResult::Settled(state)) => state.as_str(),
             Some(WorkResult::Waits { .. }) => "waits",
             Some(WorkResult::Parked) => "parked",
@@ -253,13 +256,13 @@ impl Drop for OpenDelivery {
             KeyValue::new(EVENT, self.event.to_string()),
             KeyValue::new(SOURCE, self.source.to_string()),
             KeyValue::new(DESTINATION, std::mem::take(&mut self.destination)),
-            KeyValue::new("savio_relay.state", word),
+            KeyValue::new("savio_relay.state", state),
         ];
-        if let Some(WorkResult::Waits { until }) = self.rest {
+        if let Some(WorkResult::Waits { until }) = self.result {
             attributes.push(KeyValue::new("savio_relay.next_attempt_at", until.to_string()));
         }
-        let is_dead = self.rest == Some(WorkResult::Settled(State::Dead));
-        // Why it is dead may quote what Savio answered, so it stands with the event alone.
+        let is_dead = self.result == Some(WorkResult::Settled(State::Dead));
+        // Without the reason, which may quote Savio's response; it is stored with the event.
         let status = if is_dead { Status::error("the event is dead") } else { Status::Unset };
         sending.send(FinishedSpan {
             ids: self.ids,
@@ -273,8 +276,9 @@ impl Drop for OpenDelivery {
     }
 }
 
-/// A sender may write anything there.
+/// Returns the method if it is a standard one.
 fn known_method(method: &str) -> Option<&'static str> {
+    // A sender may write any text as the method, which must not reach the collector.
     const KNOWN: [&str; 9] =
         ["POST", "GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"];
     KNOWN.into_iter().find(|known| *known == method)
@@ -288,7 +292,7 @@ fn address(url: &Url) -> impl Iterator<Item = KeyValue> {
     host.into_iter().chain(port).chain([whole])
 }
 
-/// A status that tells of an error, else what came of it.
+/// Returns the status if it is an error, otherwise the outcome.
 fn error_type(attempt: &AttemptSpan<'_>) -> Value {
     match attempt.status {
         Some(status) if status >= 400 => status.to_string().into(),

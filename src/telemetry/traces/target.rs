@@ -1,4 +1,4 @@
-//! The collector that spans are sent to.
+//! The collector to which spans are exported.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use reqwest::header::HeaderMap;
 
 use super::ids::SamplingRatio;
 
-/// Path of every collector's traces below its endpoint, from the specification of OTLP over HTTP.
+/// Path of traces below a collector's endpoint (OTLP over HTTP).
 pub const TARGET_PATH: &str = "/v1/traces";
 
 #[derive(Debug, Clone)]
@@ -15,13 +15,14 @@ pub struct Target {
     pub url: Url,
     pub headers: HeaderMap,
     pub sample: SamplingRatio,
-    /// How long spans wait for others to be sent together.
+    /// Interval of exports, in which spans are collected.
     pub delay: Duration,
 }
 
 impl Target {
-    /// Scheme, host and port.
+    /// Returns scheme, host and port.
     pub fn name(&self) -> String {
+        // For messages: the path may hold a key.
         self.url.origin().ascii_serialization()
     }
 }
