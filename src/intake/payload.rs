@@ -1,4 +1,4 @@
-//! A verified body becomes one JSON text per event, within limits: pure.
+//! Decodes a verified body to one JSON text for each event, within limits. Pure.
 
 mod batch;
 mod projection;
@@ -35,9 +35,12 @@ pub(super) use json::{unmarked, weight};
 pub use limits::{EVENTS_MAX, PayloadLimits};
 pub(super) use projection::ProjectionVisitor;
 
-/// What 100,000 values of a form or of XML take at most, and room to spare: an object in an object 448 bytes.
+/// Memory reserved while a form or XML is decoded.
+// More than 100,000 values take, the most that either may have: an object in an object takes 448
+// bytes.
 const FORM_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Decompresses and decodes a body, and checks the limits of its JSON.
 pub fn decode<'b>(
     packing: &BodyConfig,
     headers: &Headers,
@@ -52,12 +55,13 @@ pub fn decode<'b>(
     if text.trim_ascii().is_empty() {
         return Err(malformed("the body is empty"));
     }
+    // Before a parser recurses into it or keeps its keys.
     check_limits(&text, limits)?;
     Ok(Decoded { text: without_lone_surrogates(text), notes })
 }
 
-/// How much memory decoding takes beside the body and its text: forms and XML become values first, of
-/// which there are few; a field that holds JSON may hold any.
+/// Returns the memory that decoding takes beside the body and its text. Forms and XML become a bounded number of
+/// values first; a field that holds JSON may hold as many as the limit allows.
 pub fn decoding_weight(packing: &BodyConfig, headers: &Headers, limits: &PayloadLimits) -> usize {
     match packing.format(&content_type::of(headers)) {
         Ok(BodyFormat::Json) | Err(_) => 0,
@@ -66,7 +70,7 @@ pub fn decoding_weight(packing: &BodyConfig, headers: &Headers, limits: &Payload
     }
 }
 
-/// The body without its content encoding.
+/// Undoes the content encoding of a body.
 pub(super) fn decompressed<'b>(
     headers: &Headers,
     body: &'b [u8],
@@ -80,12 +84,12 @@ pub(super) fn decompressed<'b>(
     }
 }
 
-/// Whether decoding may take more room than the body has.
+/// Returns whether the decoded body may be larger than the body.
 pub fn is_encoded(headers: &Headers) -> bool {
     headers.contains_key("content-encoding")
 }
 
-/// The bytes of each event in the JSON text.
+/// Returns the range of each event in the JSON text.
 pub fn split(text: &str, each: Option<&BatchPath>) -> Result<Vec<Range<usize>>, DecodeError> {
     match each {
         Some(each) => each.ranges(text),
@@ -116,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_read_under_each_of_its_names() {
+    fn json_is_read_under_each_of_its_content_types() {
         check("application/json", b"{\"a\":1}", Ok("{\"a\":1}"));
         check("Application/JSON; charset=utf-8", b" [1] \n", Ok("[1]"));
         check("application/vnd.survey.v1+json", b"\"x\"", Ok("\"x\""));
@@ -132,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn an_encoded_body_is_refused() {
+    fn unknown_content_encoding_is_refused() {
         let encoded = headers(&[("content-encoding", "br")]);
         let identity = headers(&[("content-encoding", "identity")]);
 
@@ -144,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_json_is_refused_with_its_place() {
+    fn invalid_json_is_refused_with_its_place() {
         let json = "application/json";
         check(json, b"{\"a\":", Err("not JSON: EOF while parsing a value at line 1 column 5"));
         check(json, b"{}\n{}", Err("not JSON: trailing characters at line 2 column 1"));
@@ -165,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn json_under_the_content_type_of_forms_is_json() {
+    fn json_with_the_content_type_of_forms_is_json() {
         for content_type in [
             "application/x-www-form-urlencoded",
             "Application/X-WWW-Form-urlencoded; charset=utf-8",
@@ -175,7 +179,7 @@ mod tests {
                 (" \r\n[1, {\"a\": \"=\"}]\n", r#"[1,{"a":"="}]"#),
                 ("[]", "[]"),
                 ("{}", "{}"),
-                // What only begins like JSON is a form.
+                // Bodies that only begin like JSON are forms.
                 ("{a}=1", r#"{"{a}":"1"}"#),
                 ("[x]=1", r#"{"[x]":"1"}"#),
                 ("{}=1&a=2", r#"{"{}":"1","a":"2"}"#),
@@ -189,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_json_under_the_content_type_of_forms_is_refused_with_its_place() {
+    fn invalid_json_with_the_content_type_of_forms_is_refused() {
         for (body, expected) in [
             ("{'problem':'x=1'}", "not JSON: key must be a string at line 1 column 2"),
             (
@@ -213,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn content_type_in_two_lines_is_one() {
+    fn repeated_content_type_counts_once() {
         let form = "application/x-www-form-urlencoded";
         check("application/json, application/json", b"[1]", Ok("[1]"));
         check(&format!("{form}, {form}"), b"a=1", Ok(r#"{"a":"1"}"#));
@@ -241,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_come_out_as_they_came_in() {
+    fn numbers_are_unchanged() {
         let json = "application/json";
         for number in ["449.49106478873813", "0.30000000000000004", "18446744073709551615"] {
             check(json, number.as_bytes(), Ok(number));
@@ -258,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn long_keys_are_refused_and_long_texts_are_not() {
+    fn long_keys_are_refused_and_long_strings_are_not() {
         let json = "application/json";
         check(json, b"{\"12345678\":1}", Ok("{\"12345678\":1}"));
         let reason = "a key is longer than 8 bytes at line 1 column 2";
@@ -267,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn half_an_emoji_does_not_cost_the_event() {
+    fn lone_surrogate_is_replaced() {
         let json = "application/json";
         check(json, br#"["\ud83d","\ud83d\ude00","\\ud83d"]"#, Ok(r#"["�","😀","\\ud83d"]"#));
         check(json, br#"["cut \uD83D\n","\udc00"]"#, Ok(r#"["cut �\n","�"]"#));
@@ -275,7 +279,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_the_decoder_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn random_bytes_do_not_panic_the_decoder(body in prop::collection::vec(any::<u8>(), 0..200)) {
             for content_type in ["application/json", "application/x-www-form-urlencoded"] {
                 let headers = headers(&[("content-type", content_type)]);
                 if let Ok(decoded) = decode(&BodyConfig::default(), &headers, &body, &LIMITS) {
@@ -285,7 +289,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_the_decoder_panic(body in "[\\[\\]{}\":,\\\\ud89a0é&=+%]{0,60}") {
+        fn random_text_does_not_panic_the_decoder(body in "[\\[\\]{}\":,\\\\ud89a0é&=+%]{0,60}") {
             for content_type in ["application/json", "application/x-www-form-urlencoded"] {
                 let headers = headers(&[("content-type", content_type)]);
                 if let Ok(decoded) = decode(&BodyConfig::default(), &headers, body.as_bytes(), &LIMITS) {

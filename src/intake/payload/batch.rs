@@ -1,4 +1,4 @@
-//! Finds the events in a body that carries many: member names, then all elements of a list.
+//! Finds the events in a body that holds many: a path of names, then all elements of a list.
 
 use std::fmt;
 use std::ops::Range;
@@ -10,14 +10,16 @@ use serde_json::value::RawValue;
 use super::error::{DecodeError, not_json};
 use super::limits::EVENTS_MAX;
 
-/// Such as `$[*]` or `$.data.events[*]`.
+/// A path such as `$[*]` or `$.data.events[*]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchPath {
     members: Vec<String>,
 }
 
 impl BatchPath {
-    /// Names and a final `[*]` only: the elements keep their places in the body's text.
+    /// Parses a path of names with a final `[*]`.
+    // Not any query of the mapping language: events are stored as ranges of the body's text, and
+    // only such a path can be followed without parsing the values.
     pub fn parse(query: &str) -> Option<BatchPath> {
         let mut rest = query.trim().strip_prefix('$')?.strip_suffix("[*]")?;
         let mut members = Vec::new();
@@ -29,7 +31,7 @@ impl BatchPath {
         Some(BatchPath { members })
     }
 
-    /// A body with one event in the place of the list counts as a list of one.
+    /// Returns the ranges of the events. A single event in place of the list counts as a list of one.
     pub(super) fn ranges(&self, text: &str) -> Result<Vec<Range<usize>>, DecodeError> {
         let mut node: &RawValue = serde_json::from_str(text).map_err(|error| not_json(&error))?;
         for name in &self.members {
@@ -51,7 +53,7 @@ impl BatchPath {
     }
 }
 
-/// `.name` or `['name']` at the front, and what follows.
+/// Splits `.name` or `['name']` off the front.
 pub(in crate::intake) fn member(rest: &str) -> Option<(&str, &str)> {
     if let Some(rest) = rest.strip_prefix('.') {
         let end = rest.find(['.', '[']).unwrap_or(rest.len());
@@ -73,7 +75,7 @@ fn find<'t>(node: &'t RawValue, name: &str) -> Result<Option<&'t RawValue>, Deco
     node.deserialize_map(MemberVisitor(name)).map_err(|error| not_json(&error))
 }
 
-/// `part` is a piece of `text`, not a copy.
+/// Returns the range of `part`, which must be a slice of `text` and not a copy.
 pub(in crate::intake) fn range_in(text: &str, part: &str) -> Range<usize> {
     let start = part.as_ptr() as usize - text.as_ptr() as usize;
     start..start + part.len()
@@ -89,6 +91,8 @@ impl<'t> Visitor<'t> for MemberVisitor<'_> {
     }
 
     fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        // To the end, although the name may be found earlier: of repeated names the last counts, as
+        // for serde_json's `Value`, and the rest of the text must be valid too.
         let mut found = None;
         while let Some(key) = map.next_key::<String>()? {
             if key == self.0 {
@@ -101,7 +105,7 @@ impl<'t> Visitor<'t> for MemberVisitor<'_> {
     }
 }
 
-/// The first elements up to the limit, and how many there are.
+/// Collects the first elements up to the limit, and counts all of them for the error.
 struct ElementsVisitor;
 
 impl<'t> Visitor<'t> for ElementsVisitor {
@@ -141,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn elements_are_given_as_they_stand_in_the_text() {
+    fn elements_are_ranges_of_the_text() {
         check("$[*]", " [ {\"a\": 1.0} ,2]", Ok(&["{\"a\": 1.0}", "2"]));
         check("$.events[*]", r#"{"x":[9],"events":[{"é":1},[2]]}"#, Ok(&["{\"é\":1}", "[2]"]));
         check("$['a b'].c[*]", r#"{"a b":{"c":[3]}}"#, Ok(&["3"]));
@@ -149,12 +153,12 @@ mod tests {
     }
 
     #[test]
-    fn one_event_without_a_list_is_a_list_of_one() {
+    fn single_event_counts_as_a_list_of_one() {
         check("$[*]", r#"{"a":1}"#, Ok(&[r#"{"a":1}"#]));
     }
 
     #[test]
-    fn a_list_that_is_not_there_is_told() {
+    fn missing_list_is_an_error() {
         let reason = "no `events` where the list of events is looked for";
         check("$.events[*]", r#"{"a":1}"#, Err(reason));
         check("$.events[*]", "7", Err(reason));
@@ -162,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_events_are_the_most() {
+    fn more_than_1000_events_are_refused() {
         let list = |count: usize| format!("[{}]", vec!["1"; count].join(","));
         let each = BatchPath::parse("$[*]").unwrap();
 
@@ -171,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn only_names_and_a_final_star_are_understood() {
+    fn other_queries_are_no_batch_path() {
         for query in ["$", "$.a", "$..a[*]", "$[0][*]", "$.a[*].b", "a[*]", "$[?@.a][*]", "$.[*]"] {
             assert_eq!(BatchPath::parse(query), None, "{query}");
         }

@@ -1,4 +1,4 @@
-//! `[body]`: how a source's bodies are written, beyond what their content types say.
+//! `[body]`: how the bodies of a source are encoded, beyond their content types.
 
 use std::borrow::Cow;
 
@@ -17,13 +17,13 @@ use crate::json;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BodyConfig {
-    /// Whatever the content type says.
+    /// Format of all bodies, whatever their content type is.
     pub format: Option<BodyFormat>,
     /// Fields of a form that hold JSON.
     pub json_fields: Vec<String>,
-    /// Elements of XML that are always lists.
+    /// Elements of XML that are lists even if there is only one.
     pub lists: Vec<String>,
-    /// The field of a form that names the character sets of others, as JSON.
+    /// The field of a form that names the character sets of the other fields, as JSON (SendGrid).
     pub charsets: Option<String>,
 }
 
@@ -52,7 +52,7 @@ impl BodyConfig {
         BodyConfig { format, json_fields, lists, charsets }
     }
 
-    /// XML has to be asked for; a missing content type is JSON.
+    /// Returns the format of a body. XML has to be configured; without a content type a body is JSON.
     pub(super) fn format(&self, content_type: &str) -> Result<BodyFormat, DecodeError> {
         let essence = content_type::essence(content_type);
         let is_json = essence.is_empty()
@@ -114,20 +114,22 @@ fn charset_of(content_type: &str) -> Option<charset::Charset> {
     charset::of_label(&parameter(content_type, "charset")?)
 }
 
-/// Returns the body if it is meant as an object or a list: tools that send any body as a form send JSON so. The parser
-/// reports where it is broken.
+/// Returns the body if it is meant as a JSON object or list, valid or not.
 fn json_in(body: &[u8]) -> Result<Option<&str>, DecodeError> {
+    // curl and Apps Script send JSON with the content type of forms unless another is set.
     match utf8(body) {
         Ok(text) => Ok(Some(unmarked(text)).filter(|text| is_meant_as_json(text))),
-        // JSON is UTF-8, whatever is declared.
+        // JSON is UTF-8 (RFC 8259, 8.1), whatever charset is declared.
         Err(error) if is_meant_as_json(unmarked(&String::from_utf8_lossy(body))) => Err(error),
         Err(_) => Ok(None),
     }
 }
 
-/// Forms escape quotes, colons, commas and white space in a name and write `=` after it. So a broken body with a bracket
-/// first is a form only if it has an `=` and none of these before it, as `{a}=1`.
+/// Returns whether a body with the content type of forms is meant as JSON.
 fn is_meant_as_json(body: &str) -> bool {
+    // Forms escape quotes, colons, commas and white space in a name and write `=` after it. So an
+    // invalid body that begins with a bracket is a form only if these are absent before its `=`, as
+    // in `{a}=1`.
     let body = body.trim_ascii_start();
     let is_form = || {
         body.split_once('=').is_some_and(|(name, _)| {

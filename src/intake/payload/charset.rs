@@ -1,5 +1,5 @@
-//! Which characters the bytes of a form or of XML are: those of the character set that is declared, unless
-//! they are UTF-8. Labels are those of the WHATWG's encoding standard, as browsers and mail programs use them.
+//! Decodes text of forms and XML: in the declared character set, unless the bytes are UTF-8. Labels are those of
+//! the WHATWG Encoding Standard, which browsers and mail programs use.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -8,18 +8,18 @@ use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
 pub(super) type Charset = &'static Encoding;
 
-/// How many notes of one body are kept.
+/// Notes of one body that are stored.
 const NOTES_MAX: usize = 20;
 
-/// The character set of a label; none if it is not known. Some programs put it into single quotes, which are none
-/// in a header.
+/// Returns the character set of a label; none if it is unknown.
 pub(super) fn of_label(label: &str) -> Option<Charset> {
     let label = label.trim_ascii();
+    // Some programs write single quotes, which are ordinary characters in a header.
     let quoted = label.strip_prefix('\'').and_then(|label| label.strip_suffix('\''));
     Encoding::for_label_no_replacement(quoted.unwrap_or(label).as_bytes())
 }
 
-/// The character set that the beginning of an XML document shows: by its byte order mark, or by two bytes a character.
+/// Returns the character set that the first bytes of an XML document show: a byte order mark, or UTF-16 without one.
 fn marked(body: &[u8]) -> Option<Charset> {
     let of_two_bytes = match body {
         [b'<', 0, b'?', 0, ..] => Some(UTF_16LE),
@@ -29,8 +29,10 @@ fn marked(body: &[u8]) -> Option<Charset> {
     Encoding::for_bom(body).map(|(charset, _)| charset).or(of_two_bytes)
 }
 
-/// The label in `<?xml version="1.0" encoding="LABEL"?>`.
+/// Returns the label in `<?xml version="1.0" encoding="LABEL"?>`.
 fn declaration(body: &[u8]) -> Option<String> {
+    // Found before the parser runs, which needs text. The declaration is the first thing in a
+    // document.
     const BYTES_MAX: usize = 256;
     let beginning = String::from_utf8_lossy(&body[..body.len().min(BYTES_MAX)]);
     let (declaration, _) = beginning.trim_ascii_start().strip_prefix("<?xml")?.split_once("?>")?;
@@ -40,7 +42,7 @@ fn declaration(body: &[u8]) -> Option<String> {
     value[1..].split_once(quote).map(|(label, _)| label.to_owned())
 }
 
-/// Reads the texts of one body, and notes which of them are not what they are declared to be.
+/// Decodes the texts of one body, and notes those that are not as declared.
 #[derive(Debug, Default)]
 pub(super) struct TextReader {
     notes: Vec<String>,
@@ -58,6 +60,8 @@ impl TextReader {
         match (text, declared) {
             (Some(text), None) => Cow::Borrowed(text),
             (Some(text), Some(charset)) if charset == UTF_8 => Cow::Borrowed(text),
+            // Bytes that are valid UTF-8 beyond ASCII are hardly ever meant as anything else, while
+            // wrong declarations are frequent.
             (Some(text), Some(charset)) if !text.is_ascii() => {
                 let charset = charset.name();
                 self.note(format!(
@@ -65,7 +69,8 @@ impl TextReader {
                 ));
                 Cow::Borrowed(text)
             }
-            // .NET declares the form that a text has in memory, and sends it as UTF-8.
+            // .NET declares UTF-16, its representation in memory, for documents that it sends as
+            // UTF-8.
             (Some(text), Some(charset)) if is_utf16(charset) && !bytes.contains(&0) => {
                 Cow::Borrowed(text)
             }
@@ -88,9 +93,8 @@ impl TextReader {
         }
     }
 
-    /// The character set of an XML document, in the order of RFC 7303: by its byte order mark, by the request's
-    /// content type, by its own declaration. A request that declares UTF-8, which many do for every body, does not
-    /// make a document unreadable that is not.
+    /// Returns the character set of an XML document, in the order of RFC 7303: byte order mark, content type of the
+    /// request, declaration in the document.
     pub(super) fn charset_of_xml(
         &mut self,
         body: &[u8],
@@ -99,6 +103,8 @@ impl TextReader {
         if let Some(charset) = marked(body) {
             return Some(charset);
         }
+        // Many senders declare UTF-8 for every body. One that is not UTF-8 is read by its own
+        // declaration.
         let own = || of_label(&declaration(body)?);
         if of_request != Some(UTF_8) || str::from_utf8(body).is_ok() {
             return of_request.or_else(own);

@@ -1,17 +1,17 @@
-//! The content type of a request, which proxies may repeat in a header line of its own.
+//! The content type of a request, which proxies may repeat in another header line.
 
 use std::borrow::Cow;
 
 use crate::event::Headers;
 
-/// Header lines with the same media type count as one: of a parameter that is repeated the first counts. Lines that
-/// contradict each other are returned as they are.
+/// Returns the content type. Lines with the same media type are merged; of a repeated parameter the first counts.
+/// Lines with different media types are returned unchanged, which no format accepts.
 pub(in crate::intake) fn of(headers: &Headers) -> Cow<'_, str> {
     let written = headers.get("content-type").map_or("", String::as_str);
     merged(written).map_or(Cow::Borrowed(written), Cow::Owned)
 }
 
-/// The media type without parameters, in lower case.
+/// Returns the media type without parameters, in lower case.
 pub(in crate::intake) fn essence(content_type: &str) -> String {
     content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
@@ -20,7 +20,7 @@ pub(in crate::intake) fn is_multipart(content_type: &str) -> bool {
     essence(content_type) == "multipart/form-data"
 }
 
-/// None where there is only one line, or lines of different types.
+/// Merges several lines of one media type; none for a single line or different types.
 fn merged(written: &str) -> Option<String> {
     let lines = lines(written);
     let (first, others) = lines.split_first().filter(|(_, others)| !others.is_empty())?;
@@ -37,7 +37,7 @@ fn merged(written: &str) -> Option<String> {
     Some(merged)
 }
 
-/// The header lines, which were joined with commas; a comma in quotes is part of a value.
+/// Splits the header lines, which were joined with commas. A comma in quotes is part of a value.
 fn lines(written: &str) -> Vec<&str> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     let lines = written.split(|c| {
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_one_media_type_count_as_one() {
+    fn lines_of_one_media_type_are_merged() {
         let (json, utf8) = ("application/json", "application/json; charset=utf-8");
         check(json, json);
         check(&format!("{json}, {utf8}"), utf8);
@@ -73,13 +73,13 @@ mod tests {
     }
 
     #[test]
-    fn first_of_a_repeated_parameter_is_written_first() {
+    fn first_of_a_repeated_parameter_comes_first() {
         let merged = "text/xml; charset=latin1; charset=utf-8; a=b";
         check("text/xml; charset=latin1, text/xml; charset=utf-8; a=b", merged);
     }
 
     #[test]
-    fn lines_of_different_media_types_stay_apart() {
+    fn lines_of_different_media_types_are_unchanged() {
         for written in ["application/json, text/plain", "a/b; c=d, a/b, e/f"] {
             check(written, written);
         }

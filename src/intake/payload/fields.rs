@@ -1,4 +1,4 @@
-//! The fields of a form: as bytes, and as texts once all character sets that the form declares are known.
+//! The fields of a form: first as bytes, then as text, once all declared character sets are known.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -9,13 +9,13 @@ use super::charset::{Charset, TextReader, of_label};
 use super::excerpt::excerpt;
 use super::transfer::TransferEncoding;
 
-/// The field by which browsers tell the character set of a form (HTML, RFC 7578).
+/// The field in which browsers send the character set of a form (RFC 7578, 4.6).
 const CHARSET_FIELD: &[u8] = b"_charset_";
 
-/// A longer list of character sets is not read.
+/// Longer lists of character sets are ignored: they are parsed for each form.
 const CHARSETS_BYTES_MAX: usize = 64 * 1024;
 
-/// A field before its bytes are read as text.
+/// A field whose bytes are not decoded yet.
 #[derive(Debug)]
 pub(super) struct RawField<'b> {
     pub(super) name: Cow<'b, [u8]>,
@@ -26,7 +26,7 @@ pub(super) struct RawField<'b> {
 pub(super) enum RawContent<'b> {
     Text {
         bytes: Cow<'b, [u8]>,
-        /// What the part itself declares.
+        /// Character set that the part declares.
         charset: Option<Charset>,
         encoding: TransferEncoding,
     },
@@ -40,7 +40,7 @@ pub(super) enum RawContent<'b> {
 }
 
 impl RawField<'_> {
-    /// The field without the transfer encoding of its part. What is not encoded as it says stays as it is.
+    /// Undoes the transfer encoding of the field's part. Malformed content stays unchanged, with a note.
     fn decoded(mut self, texts: &mut TextReader) -> Self {
         let RawContent::Text { bytes, encoding, .. } = &mut self.content else { return self };
         match encoding.decoded(bytes) {
@@ -55,20 +55,22 @@ impl RawField<'_> {
     }
 }
 
-/// What is declared for a form beside its fields.
+/// Declarations for a whole form.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Declared<'d> {
     pub(super) of_request: Option<Charset>,
-    /// The field that names the character sets of others, as a JSON object of labels.
+    /// The field that names the character sets of the others, as a JSON object of labels.
     pub(super) charsets_field: Option<&'d str>,
 }
 
-/// A text has the character set that its own part declares, or another field for it, or the form as a whole.
+/// Decodes the fields. The character set of a field is declared by its part, else by `charsets_field`, else by
+/// `_charset_`, else by the request.
 pub(super) fn read(
     fields: Vec<RawField<'_>>,
     declared: Declared<'_>,
     texts: &mut TextReader,
 ) -> Vec<(String, Value)> {
+    // Two passes, since the fields with the declarations may come after those that they are for.
     let fields: Vec<_> = fields.into_iter().map(|field| field.decoded(texts)).collect();
     let of_fields = declared.charsets_field.and_then(|name| charsets(&fields, name));
     let of_fields = of_fields.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `application/x-www-form-urlencoded`: fields with nested and repeated keys become JSON.
+//! `application/x-www-form-urlencoded`: converts fields with nested and repeated names to JSON.
 
 use std::borrow::Cow;
 
@@ -13,18 +13,18 @@ use super::transfer::TransferEncoding;
 
 const FIELDS_MAX: usize = 10_000;
 
-/// `a[b][c]` has three names; each may become an object of its own.
+/// Names of all fields together: `a[b][c]` has three, each of which may become an object.
 const NAMES_MAX: usize = 100_000;
 
 /// All but the unreserved characters of RFC 3986.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The decoded names and values, in order. What is no valid escape stands for itself.
+/// Returns the decoded names and values in order. Invalid escapes stay unchanged.
 pub fn pairs(text: &str) -> impl Iterator<Item = (String, String)> {
     form_urlencoded::parse(text.as_bytes()).into_owned()
 }
 
-/// The names and values as they are written, whatever their character set; no value where there is no `=`.
+/// Returns the names and values still encoded, in any character set; without `=` there is no value.
 pub(in crate::intake) fn byte_pairs(body: &[u8]) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
     let pairs = body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
     pairs.map(|pair| match pair.iter().position(|byte| *byte == b'=') {
@@ -33,8 +33,10 @@ pub(in crate::intake) fn byte_pairs(body: &[u8]) -> impl Iterator<Item = (&[u8],
     })
 }
 
-/// In one pass and one allocation; the crates that do this either take only text or need a copy for `+`.
+/// Decodes `%XX` and `+`. Invalid escapes stay unchanged.
 pub(in crate::intake) fn unescape_bytes(text: &[u8]) -> Vec<u8> {
+    // Our own, in one pass and one allocation: form_urlencoded returns UTF-8 only, and
+    // percent-encoding would need a copy of each value for `+`.
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((byte, after)) = rest.split_first() {
@@ -64,7 +66,7 @@ fn digit(hex: u8) -> u8 {
     }
 }
 
-/// The fields of a urlencoded body.
+/// Returns the fields of a urlencoded body.
 pub(super) fn fields(body: &[u8]) -> Result<Vec<RawField<'static>>, DecodeError> {
     let fields = byte_pairs(body.trim_ascii_end()).map(|(name, value)| {
         let bytes = Cow::Owned(unescape_bytes(value.unwrap_or_default()));
@@ -72,6 +74,7 @@ pub(super) fn fields(body: &[u8]) -> Result<Vec<RawField<'static>>, DecodeError>
         let name = Cow::Owned(unescape_bytes(name));
         RawField { name, content: RawContent::Text { bytes, charset, encoding } }
     });
+    // Stops after one too many, so that a refused form is not decoded to its end.
     let fields: Vec<_> = fields.take(FIELDS_MAX + 1).collect();
     if fields.len() > FIELDS_MAX {
         return Err(malformed(format!("the form has more than {FIELDS_MAX} fields")));
@@ -79,12 +82,13 @@ pub(super) fn fields(body: &[u8]) -> Result<Vec<RawField<'static>>, DecodeError>
     Ok(fields)
 }
 
-/// A lone `payload` field holding JSON is that JSON, else the fields are an object.
+/// Converts the fields to a JSON object. A single field `payload` that holds JSON is that JSON instead.
 pub(super) fn to_json(
     fields: Vec<(String, Value)>,
     json_fields: &[String],
     limits: &PayloadLimits,
 ) -> Result<String, DecodeError> {
+    // GitHub, Slack and older Bitbucket webhooks can send their JSON so.
     if let [(name, Value::String(text))] = fields.as_slice()
         && name == "payload"
         && unmarked(text).trim_start().starts_with(['{', '['])
@@ -106,6 +110,7 @@ pub(super) fn to_json(
         }
     }
     form.values_mut().for_each(|node| fill(node, &mut values));
+    // The fields share the limit: each one alone could use all of it.
     let mut left = *limits;
     for name in json_fields {
         if let Some(value) = form.get_mut(name) {
@@ -115,7 +120,7 @@ pub(super) fn to_json(
     Ok(Value::Object(form).to_string())
 }
 
-/// A text that holds JSON becomes what it holds; one that does not stays a text. Gives what it weighs.
+/// Replaces a string that holds JSON by its value, and returns the value's memory. Other strings stay.
 fn parse_inside(value: &mut Value, limits: &PayloadLimits) -> Result<usize, DecodeError> {
     let Value::String(text) = value else {
         return Ok(0);
@@ -123,13 +128,13 @@ fn parse_inside(value: &mut Value, limits: &PayloadLimits) -> Result<usize, Deco
     check_limits(text, limits)?;
     let weight = weight(text, limits)?;
     let text = without_lone_surrogates(Cow::Borrowed(unmarked(text)));
-    if let Ok(inside) = serde_json::from_str(&text) {
-        *value = inside;
+    if let Ok(parsed) = serde_json::from_str(&text) {
+        *value = parsed;
     }
     Ok(weight)
 }
 
-/// `a[b][]` is `a`, `b`, and the empty step: one more element. Any other name is one step.
+/// Splits a name: `a[b][]` is `a`, `b` and the empty step, which appends an element. Other names are one step.
 fn steps(name: &str, depth_max: usize) -> Vec<&str> {
     let whole = || vec![name];
     let Some((first, rest)) = name.split_once('[') else {
@@ -144,8 +149,9 @@ fn steps(name: &str, depth_max: usize) -> Vec<&str> {
     if plain && steps.len() < depth_max { steps } else { whole() }
 }
 
-/// Gives the leaf back if something of another shape is in its place. While the tree grows its
-/// leaves are the numbers of fields, so that no value is taken for a branch.
+/// Inserts a leaf, or returns it if its place has another shape.
+// While the tree grows, its leaves are the numbers of fields: a file's value, which is an object,
+// could otherwise be taken for a branch.
 fn put(node: &mut Value, steps: &[&str], leaf: Value) -> Option<Value> {
     let Some((step, rest)) = steps.split_first() else {
         add(node, leaf);
@@ -166,7 +172,7 @@ fn put(node: &mut Value, steps: &[&str], leaf: Value) -> Option<Value> {
     }
 }
 
-/// Beside what is there already: as one more of a list, or in an object without a name.
+/// Adds a leaf to what is there: as a further element of a list, or in an object under the empty name.
 fn add(node: &mut Value, leaf: Value) {
     match node {
         Value::Array(items) => items.push(leaf),
@@ -178,7 +184,7 @@ fn add(node: &mut Value, leaf: Value) {
     }
 }
 
-/// Puts the values into their places; `a[0]=x&a[1]=y` is a list.
+/// Replaces the numbers of fields by their values. An object with the names 0, 1, … becomes a list.
 fn fill(node: &mut Value, values: &mut [Value]) {
     match node {
         Value::Array(items) => items.iter_mut().for_each(|item| fill(item, values)),
@@ -223,21 +229,21 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_texts_by_name() {
+    fn fields_are_strings_by_name() {
         check("a=1&b=x+y%20z&c&d=%C3%A9", r#"{"a":"1","b":"x y z","c":"","d":"é"}"#);
         check("a=100%&b=%zz&c=%ff", r#"{"a":"100%","b":"%zz","c":"�"}"#);
         check("", "{}");
     }
 
     #[test]
-    fn a_lone_payload_field_is_its_json() {
+    fn single_payload_field_is_its_json() {
         check("payload=%7B%22a%22%3A1%7D", r#"{"a":1}"#);
         check("payload=plain", r#"{"payload":"plain"}"#);
         check("payload=%7B%7D&x=1", r#"{"payload":"{}","x":"1"}"#);
     }
 
     #[test]
-    fn a_field_that_is_named_as_json_is_read_as_such() {
+    fn configured_json_field_is_parsed() {
         check("json=%7B%220%22:[{}]%7D&b={}", r#"{"json":{"0":[{}]},"b":"{}"}"#);
         check("json=no+json&json=", r#"{"json":["no json",""]}"#);
         check("json=%EF%BB%BF[1]", r#"{"json":[1]}"#);
@@ -246,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn repeated_and_nested_keys_become_lists_and_objects() {
+    fn repeated_and_nested_names_become_lists_and_objects() {
         check("a=1&a=2&a=3", r#"{"a":["1","2","3"]}"#);
         check("a[]=1&a[]=2", r#"{"a":["1","2"]}"#);
         check("a[b]=1&a[c][d]=2", r#"{"a":{"b":"1","c":{"d":"2"}}}"#);
@@ -254,14 +260,14 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_fits_nowhere_keeps_its_written_name() {
+    fn field_without_a_place_keeps_its_written_name() {
         check("a=1&a[b]=2", r#"{"a":"1","a[b]":"2"}"#);
         check("a[b]=1&a[]=2&[x]=3&y[=4", r#"{"a":{"b":"1"},"a[]":"2","[x]":"3","y[":"4"}"#);
         check("a[b]=1&a=2&=3", r#"{"a":{"b":"1","":"2"},"":"3"}"#);
     }
 
     #[test]
-    fn nesting_and_count_are_bounded() {
+    fn nesting_and_number_of_fields_are_bounded() {
         let deep = format!("a{}=1", "[b]".repeat(100));
         assert_eq!(json(&deep).unwrap(), format!("{{\"{}\":\"1\"}}", &deep[..301]));
         assert!(json(&"a=1&".repeat(10_001)).is_err());

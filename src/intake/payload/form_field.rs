@@ -1,5 +1,5 @@
-//! One field of a form, found before anything else of the body is read: a proof, or what a proof covers. The character
-//! sets of other fields make no difference.
+//! One field of a form that holds a credential or is signed, found in the bytes of the body before it is decoded: the
+//! character sets of other fields make no difference.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -13,9 +13,9 @@ use crate::json;
 
 #[derive(Debug, Default)]
 pub(in crate::intake) struct FormField {
-    /// The places of its values in the body, in order.
+    /// Ranges of its values in the body, in order.
     pub(in crate::intake) ranges: Vec<Range<usize>>,
-    /// The last value, without escapes and encodings.
+    /// The last value, decoded.
     pub(in crate::intake) value: Option<Vec<u8>>,
 }
 
@@ -29,7 +29,7 @@ impl FormField {
         }
     }
 
-    /// Why the body has no fields: it is no form, or not in the parts that its content type says.
+    /// Returns why the body has no fields, if that is so: it is no form, or not split as its content type says.
     pub(in crate::intake) fn obstacle(headers: &Headers, body: &[u8]) -> Option<String> {
         let content_type = content_type::of(headers);
         if content_type::is_multipart(&content_type) {
@@ -44,7 +44,7 @@ impl FormField {
         (is_other || is_json(body)).then(|| hint.to_owned())
     }
 
-    /// The body with this value in the field; none if there is no room for it.
+    /// Returns the body with this value in the field; none if it has no place for it.
     pub(in crate::intake) fn put(
         headers: &Headers,
         body: &[u8],
@@ -68,7 +68,7 @@ impl FormField {
         }
     }
 
-    /// None of a body that cannot be split into its parts, nor of a part that is a file.
+    /// Finds nothing in a body that cannot be split into parts, and no files.
     fn of_multipart(content_type: &str, body: &[u8], name: &str) -> FormField {
         let mut found = FormField::default();
         for field in multipart::fields(content_type, body).unwrap_or_default() {
@@ -83,13 +83,13 @@ impl FormField {
     }
 }
 
-/// Whether it is an object or a list: these are read as JSON under the content type of forms too.
+/// Returns whether the body is a JSON object or list, which is read as JSON whatever its content type is.
 fn is_json(body: &[u8]) -> bool {
     let text = json::unmarked(body).trim_ascii_start();
     matches!(text.first(), Some(b'{' | b'[')) && serde_json::from_slice::<IgnoredAny>(text).is_ok()
 }
 
-/// The urlencoded body with this value in the field, and nowhere else in it.
+/// Returns the urlencoded body with this value as the only one of the field.
 fn put_urlencoded(body: &[u8], (name, value): (&str, &str)) -> Vec<u8> {
     let is_other = |pair: &&[u8]| {
         let mut named = form::byte_pairs(pair).map(|(written, _)| form::unescape_bytes(written));
@@ -100,7 +100,7 @@ fn put_urlencoded(body: &[u8], (name, value): (&str, &str)) -> Vec<u8> {
     pairs.chain([own.as_bytes()]).collect::<Vec<_>>().join(&b'&')
 }
 
-/// `part` is a piece of `body`, not a copy.
+/// Returns the range of `part`, which must be a slice of `body` and not a copy.
 fn place(body: &[u8], part: &[u8]) -> Range<usize> {
     let start = part.as_ptr() as usize - body.as_ptr() as usize;
     start..start + part.len()
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn value_that_is_put_into_a_field_is_found_there() {
+    fn value_put_into_a_field_is_found() {
         for (content_type, body) in [
             ("application/x-www-form-urlencoded", b"x=\xf6".as_slice()),
             ("application/x-www-form-urlencoded", b""),

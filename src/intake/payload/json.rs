@@ -1,4 +1,4 @@
-//! JSON text: checked against the limits before a parser sees it.
+//! JSON text, and its limits, which are checked before it is parsed.
 
 use std::borrow::Cow;
 
@@ -8,11 +8,11 @@ use super::error::{DecodeError, malformed, not_json};
 use super::limits::PayloadLimits;
 use crate::parse_memory::weigh;
 
-/// A body as JSON text, not yet parsed but safe to parse.
+/// A body as JSON text: not parsed yet, but within the limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decoded<'b> {
     pub text: Cow<'b, str>,
-    /// Which of its texts are not what they are declared to be.
+    /// Texts that were not in their declared encoding.
     pub notes: Vec<String>,
 }
 
@@ -30,7 +30,7 @@ pub fn parse(text: &str) -> Result<Value, DecodeError> {
     serde_json::from_str(text).map_err(|error| not_json(&error))
 }
 
-/// A text without the byte order mark that some editors and tools write before it.
+/// Removes the byte order mark that some editors and tools write.
 pub(in crate::intake) fn unmarked(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
@@ -40,7 +40,7 @@ pub(super) fn utf8(body: &[u8]) -> Result<&str, DecodeError> {
         .map_err(|error| malformed(format!("not UTF-8 at byte {}", error.valid_up_to())))
 }
 
-/// How much memory the text takes once it is parsed, if that is allowed.
+/// Returns the memory that the text takes once it is parsed; an error if it is too much.
 pub(in crate::intake) fn weight(text: &str, limits: &PayloadLimits) -> Result<usize, DecodeError> {
     let weight = weigh(text);
     if weight > limits.parsed_bytes_max {
@@ -49,8 +49,10 @@ pub(in crate::intake) fn weight(text: &str, limits: &PayloadLimits) -> Result<us
     Ok(weight)
 }
 
-/// One pass over the text, before a parser may recurse into it or keep its keys.
+/// Checks nesting and the length of keys, in one pass.
 pub(super) fn check_limits(text: &str, limits: &PayloadLimits) -> Result<(), DecodeError> {
+    // Not a validator: brackets and strings of invalid JSON give some result, and the parser
+    // refuses it.
     let bytes = text.as_bytes();
     let mut depth = 0_usize;
     let mut at = 0;
@@ -83,7 +85,7 @@ pub(super) fn check_limits(text: &str, limits: &PayloadLimits) -> Result<(), Dec
     Ok(())
 }
 
-/// Where the string that starts at the quote `start` has its closing quote, else the text's end.
+/// Returns the position of the closing quote of the string that begins at `start`, or the end of the text.
 fn string_end(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while let Some(byte) = bytes.get(at) {
@@ -108,10 +110,11 @@ fn beyond(text: &str, at: usize, what: &str) -> DecodeError {
     DecodeError::Malformed(format!("{what} at line {line} column {column}"))
 }
 
-/// JavaScript cuts emoji in two and sends half of them as `\ud83d`, which is no character. Such a
-/// half becomes U+FFFD, so that a cut-off preview text does not cost the event.
+/// Replaces escapes of lone surrogates by U+FFFD.
 pub(super) fn without_lone_surrogates(text: Cow<'_, str>) -> Cow<'_, str> {
-    let mut mended: Option<String> = None;
+    // JavaScript cuts a preview text inside an emoji and sends the half as `\ud83d`, which is no
+    // character and which serde_json refuses. The event must not be lost for it.
+    let mut replaced: Option<String> = None;
     let mut copied = 0;
     let mut at = 0;
     while let Some(found) = text.get(at..).and_then(|rest| rest.find('\\')) {
@@ -123,25 +126,25 @@ pub(super) fn without_lone_surrogates(text: Cow<'_, str>) -> Cow<'_, str> {
                 12
             }
             Some(0xD800..=0xDFFF) => {
-                let mended = mended.get_or_insert_default();
-                mended.push_str(&text[copied..at]);
-                mended.push_str("\\ufffd");
+                let replaced = replaced.get_or_insert_default();
+                replaced.push_str(&text[copied..at]);
+                replaced.push_str("\\ufffd");
                 copied = at + 6;
                 6
             }
             Some(_) => 6,
-            // The escaped character may be longer than a byte; it is never a backslash's half.
+            // Skips the escaped character, which may be a backslash or have several bytes.
             None => 1 + text[at + 1..].chars().next().map_or(0, char::len_utf8),
         };
         at += width;
     }
-    match mended {
-        Some(mended) => Cow::Owned(mended + &text[copied..]),
+    match replaced {
+        Some(replaced) => Cow::Owned(replaced + &text[copied..]),
         None => text,
     }
 }
 
-/// The code unit of a `\uXXXX` that stands at `at`.
+/// Returns the code unit of a `\uXXXX` at this position.
 fn escaped_unit(text: &str, at: usize) -> Option<u16> {
     let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
     let plain = digits.bytes().all(|digit| digit.is_ascii_hexdigit());

@@ -1,4 +1,4 @@
-//! `multipart/form-data`: fields are texts; of a file its name, type and size are kept.
+//! `multipart/form-data` (RFC 7578): fields become strings; of a file only its name, type and size remain.
 
 use std::borrow::Cow;
 
@@ -12,10 +12,10 @@ use super::transfer::TransferEncoding;
 
 const PARTS_MAX: usize = 1_000;
 
-/// Of one part, all together.
+/// Bytes of all headers of one part.
 const HEADER_BYTES_MAX: usize = 8 * 1024;
 
-/// RFC 2046 says 70.
+/// RFC 2046, 5.1.1 allows 70; longer ones are accepted up to this length.
 const BOUNDARY_BYTES_MAX: usize = 200;
 
 pub(super) fn fields<'b>(
@@ -26,6 +26,8 @@ pub(super) fn fields<'b>(
     if boundary.is_empty() || boundary.len() > BOUNDARY_BYTES_MAX {
         return Err(malformed("the content type names no usable boundary"));
     }
+    // By hand, on slices of the body: `FormField` needs the range of each value, to redact it.
+    // multer, which axum uses, copies each part, and is async.
     let delimiter = format!("--{boundary}");
     let mut fields = Vec::new();
     let mut next = Delimiter::find(body, 0, delimiter.as_bytes());
@@ -36,7 +38,7 @@ pub(super) fn fields<'b>(
         let number = fields.len() + 1;
         let head = Head::read(&body[opening.end..], number)?;
         let start = opening.end + head.length;
-        // The line end before the content may be the delimiter's, where the content is empty.
+        // From the line end before the content, since an empty content may have none of its own.
         let closing = Delimiter::find(body, start - 1, delimiter.as_bytes())
             .ok_or_else(|| malformed(format!("part {number} does not end")))?;
         fields.push(head.field(&body[start..closing.start.max(start)]));
@@ -48,7 +50,7 @@ pub(super) fn fields<'b>(
     Ok(fields)
 }
 
-/// The body with one more field behind the others; none if it has no end.
+/// Returns the body with one more field at the end; none if the closing delimiter is missing.
 pub(super) fn with_field(
     content_type: &str,
     body: &[u8],
@@ -59,6 +61,7 @@ pub(super) fn with_field(
     while !last.is_last {
         last = Delimiter::find(body, last.end - 1, delimiter.as_bytes())?;
     }
+    // As browsers escape it (WHATWG HTML, multipart/form-data encoding).
     let name = name.replace('"', "%22");
     let own = format!(
         "{delimiter}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
@@ -66,19 +69,19 @@ pub(super) fn with_field(
     Some([&body[..last.line], own.as_bytes(), &body[last.line..]].concat())
 }
 
-/// A line that parts two parts.
+/// A line that separates two parts.
 #[derive(Debug, Clone, Copy)]
 struct Delimiter {
-    /// Where the content before it ends; the line end before the delimiter belongs to it.
+    /// End of the content before it. The line end before the delimiter belongs to the delimiter (RFC 2046, 5.1.1).
     start: usize,
-    /// Where its own line begins.
+    /// Begin of its own line.
     line: usize,
     end: usize,
     is_last: bool,
 }
 
 impl Delimiter {
-    /// The first one from `at` on, which is the body's start or a line end.
+    /// Finds the first delimiter from `at` on, which is the start of the body or a line end.
     fn find(body: &[u8], at: usize, delimiter: &[u8]) -> Option<Delimiter> {
         let mut line = if at == 0 { 0 } else { line_after(body, at)? };
         loop {
@@ -97,7 +100,7 @@ fn line_after(body: &[u8], at: usize) -> Option<usize> {
     body.get(at..)?.iter().position(|byte| *byte == b'\n').map(|found| at + found + 1)
 }
 
-/// Where a header ends that may be folded: it goes on in lines that begin with white space (RFC 5322, 2.2.3).
+/// Returns the end of a header, which continues on lines that begin with white space (RFC 5322, 2.2.3).
 fn header_end(part: &[u8], at: usize) -> Option<usize> {
     let is_blank = |line: &[u8]| line.trim_ascii().is_empty();
     let mut end = line_after(part, at)?;
@@ -114,7 +117,7 @@ fn header_end(part: &[u8], at: usize) -> Option<usize> {
     Some(end)
 }
 
-/// How long the delimiter's line is, and whether it is the last one's.
+/// Returns the length of a delimiter's line, and whether it is the closing one; none for other lines.
 fn rest_of_line(line: &[u8], delimiter: &[u8]) -> Option<(usize, bool)> {
     let rest = line.strip_prefix(delimiter)?;
     if rest.starts_with(b"--") {
@@ -129,12 +132,13 @@ fn rest_of_line(line: &[u8], delimiter: &[u8]) -> Option<(usize, bool)> {
     Some((delimiter.len() + space + line_end, false))
 }
 
-/// What the headers of a part say. Their character set may be known only from a later part, so that each of
-/// their bytes is a character here.
+/// The headers of a part.
+// Their character set may be known only from a later part, so each byte is one character here
+// (Latin-1).
 #[derive(Debug)]
 struct Head {
     name: String,
-    /// Of a file.
+    /// Present if the part is a file.
     filename: Option<Filename>,
     content_type: Option<String>,
     encoding: TransferEncoding,
@@ -144,7 +148,7 @@ struct Head {
 #[derive(Debug)]
 struct Filename {
     bytes: Vec<u8>,
-    /// Of `filename*`, which names its own.
+    /// Character set that `filename*` names.
     charset: Option<String>,
 }
 
@@ -188,7 +192,7 @@ impl Head {
         Ok(head)
     }
 
-    /// Whether there is a name.
+    /// Reads the content disposition, and returns whether it has a name.
     fn dispose(&mut self, disposition: &str) -> bool {
         let plain = parameter(disposition, "filename");
         let plain = plain.map(|name| Filename { bytes: bytes(&name), charset: None });
@@ -222,7 +226,7 @@ impl Head {
 }
 
 impl Filename {
-    /// `UTF-8'en'%c3%a9.txt`
+    /// Reads the extended form, such as `UTF-8'en'%c3%a9.txt` (RFC 8187).
     fn extended(value: &str) -> Filename {
         let mut parts = value.splitn(3, '\'');
         let (first, name) = (parts.next(), parts.nth(1));
@@ -232,7 +236,7 @@ impl Filename {
     }
 }
 
-/// The bytes of a header's text.
+/// Returns the bytes of a header's text.
 fn bytes(text: &str) -> Vec<u8> {
     text.chars().map(|c| u8::try_from(c).unwrap_or(b'?')).collect()
 }
@@ -265,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_texts() {
+    fn fields_are_strings() {
         let body = part("name=\"a\"", "\n1\n2") + &part("name=b", "X: y\n\n") + "--x y--\nafter";
         check(&body, Ok(json!([["a", "1\r\n2"], ["b", ""]])));
         check(&format!("before\n{body}"), Ok(json!([["a", "1\r\n2"], ["b", ""]])));
@@ -273,14 +277,14 @@ mod tests {
     }
 
     #[test]
-    fn a_line_end_alone_will_do() {
+    fn bare_line_feed_is_accepted() {
         let body = (part("name=a", "\n1") + "--x y--").into_bytes();
 
         assert_eq!(texts(TYPE, &body).unwrap(), [("a".to_owned(), json!("1"))]);
     }
 
     #[test]
-    fn a_field_without_content_may_end_with_its_headers() {
+    fn empty_field_ends_after_its_headers() {
         check("--x y\ncontent-disposition: form-data; name=a\n\n--x y--", Ok(json!([["a", ""]])));
     }
 
@@ -298,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_file_its_name_type_and_size_are_kept() {
+    fn file_is_its_name_type_and_size() {
         let file = part("name=f; filename=\"a%22;b.png\"", "Content-Type: image/png\n\n\u{1}23");
         let bare = part("filename*=utf-8''%c3%a9.txt; name=g", "\nxy");
         let expected = json!([
@@ -309,14 +313,14 @@ mod tests {
     }
 
     #[test]
-    fn what_only_begins_like_a_boundary_is_content() {
+    fn line_that_begins_like_a_boundary_is_content() {
         let body = part("name=a", "\n--x yz\n--x y z\n --x y") + "--x y \t\nX: y\n\n";
         let body = body.replace("X: y", "Content-Disposition: form-data; name=\"\"") + "1\n--x y--";
         check(&body, Ok(json!([["a", "--x yz\r\n--x y z\r\n --x y"], ["", "1"]])));
     }
 
     #[test]
-    fn a_broken_form_is_refused_with_its_part() {
+    fn invalid_form_is_refused_with_the_part() {
         check("", Err("the boundary that the content type names is not in the body"));
         check(&part("name=a", "\n1"), Err("part 1 does not end"));
         check("--x y\nX: y\n\n1\n--x y--", Err("part 1 has no name"));

@@ -1,5 +1,5 @@
-//! Checks a text whole, and parses of its outermost object only the members that are asked for: the others,
-//! and lists, cost no memory.
+//! Validates a whole JSON text, but parses only some members of its outermost object. Other members, and lists, take
+//! no memory.
 
 use std::fmt;
 
@@ -12,11 +12,11 @@ use super::json::{parse, weight};
 use super::limits::PayloadLimits;
 use crate::parse_memory::weigh;
 
-/// What is to be parsed of a text that is known to be JSON.
+/// The parts to parse of a text that is valid JSON.
 #[derive(Debug)]
 pub(in crate::intake) enum ProjectionVisitor<'t> {
     Whole(&'t str),
-    /// Of an object; none where there is no object.
+    /// Members of an object; none if the text is no object.
     Some {
         text: &'t str,
         members: Vec<(String, &'t RawValue)>,
@@ -24,7 +24,7 @@ pub(in crate::intake) enum ProjectionVisitor<'t> {
 }
 
 impl<'t> ProjectionVisitor<'t> {
-    /// Without names, all of it.
+    /// Finds the members with these names; without names, the whole text.
     pub(in crate::intake) fn find(
         text: &'t str,
         names: Option<&[String]>,
@@ -35,7 +35,7 @@ impl<'t> ProjectionVisitor<'t> {
         let mut members = Vec::new();
         if text.trim_ascii_start().starts_with('{') {
             let mut deserializer = serde_json::Deserializer::from_str(text);
-            let found = deserializer.deserialize_map(Wanted(names));
+            let found = deserializer.deserialize_map(MembersVisitor(names));
             let found = found.and_then(|found| deserializer.end().map(|()| found));
             members = found.map_err(|error| mistake(text, &error))?;
         } else {
@@ -44,7 +44,7 @@ impl<'t> ProjectionVisitor<'t> {
         Ok(ProjectionVisitor::Some { text, members })
     }
 
-    /// How much memory `parse` will take; too much is an error.
+    /// Returns the memory that `parse` will take; an error if it is too much.
     pub(in crate::intake) fn weight(&self, limits: &PayloadLimits) -> Result<usize, DecodeError> {
         match self {
             ProjectionVisitor::Whole(text) => weight(text, limits),
@@ -54,7 +54,7 @@ impl<'t> ProjectionVisitor<'t> {
         }
     }
 
-    /// What is refused is refused in the same words as where all is parsed.
+    /// Parses the members. Errors are the same as if the whole text were parsed.
     pub(in crate::intake) fn parse(self) -> Result<Value, DecodeError> {
         let (text, members) = match self {
             ProjectionVisitor::Whole(text) => return parse(text),
@@ -71,7 +71,7 @@ impl<'t> ProjectionVisitor<'t> {
     }
 }
 
-/// With its place in the whole text.
+/// Returns the error with its position in the whole text, not in the member.
 fn mistake(text: &str, error: &serde_json::Error) -> DecodeError {
     check(text).err().unwrap_or_else(|| not_json(error))
 }
@@ -82,9 +82,9 @@ fn check(text: &str) -> Result<(), DecodeError> {
         .map_err(|error| not_json(&error))
 }
 
-struct Wanted<'n>(&'n [String]);
+struct MembersVisitor<'n>(&'n [String]);
 
-impl<'t> Visitor<'t> for Wanted<'_> {
+impl<'t> Visitor<'t> for MembersVisitor<'_> {
     type Value = Vec<(String, &'t RawValue)>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -99,7 +99,7 @@ impl<'t> Visitor<'t> for Wanted<'_> {
                 continue;
             }
             let value = map.next_value()?;
-            // Of members with the same name, the last one counts.
+            // The last of a repeated name counts, as in serde_json's `Value`.
             match members.iter_mut().find(|(name, _)| *name == key) {
                 Some((_, earlier)) => *earlier = value,
                 None => members.push((key, value)),
@@ -109,7 +109,8 @@ impl<'t> Visitor<'t> for Wanted<'_> {
     }
 }
 
-/// What was read to its end, and forgotten. `IgnoredAny` would let pass numbers that are too large.
+/// A value that is validated and dropped.
+// Not `IgnoredAny`, which accepts numbers that are too large: delivery would fail to parse them.
 struct SkippedValue;
 
 impl<'t> Deserialize<'t> for SkippedValue {
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_asked_for_is_kept() {
+    fn only_the_named_members_are_parsed() {
         check(
             r#"{"a": {"b": [1]}, "c": [{"d": 2}], "e": null}"#,
             &["a", "e"],
@@ -186,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_is_refused_in_the_same_words() {
+    fn errors_are_those_of_the_whole_text() {
         let deep = format!("{{\"a\":{}", "[".repeat(200));
         let bad = [
             r#"{"a": 1e999}"#,
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_parsed_weighs() {
+    fn only_parsed_members_have_weight() {
         let list = format!("[{}0]", "0,".repeat(500_000));
         let object = format!(r#"{{"a": 1, "b": {list}}}"#);
         let limits = PayloadLimits {

@@ -1,5 +1,5 @@
-//! The `Content-Transfer-Encoding` of a part. RFC 7578 deprecates it for forms; senders that build parts with mail
-//! libraries use it.
+//! The `Content-Transfer-Encoding` of a part. RFC 7578 deprecates it for forms, but senders that build parts with
+//! mail libraries use it.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use data_encoding::BASE64_NOPAD;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TransferEncoding {
-    /// `7bit`, `8bit` and `binary` name no change of the content.
+    /// `7bit`, `8bit` and `binary`, which do not change the content.
     Identity,
     Base64,
     QuotedPrintable,
@@ -24,9 +24,10 @@ impl TransferEncoding {
         }
     }
 
-    /// Returns the content without the encoding, or why that is not possible.
+    /// Decodes the content, or returns why that is not possible.
     pub(super) fn decoded(self, content: &[u8]) -> Result<Cow<'_, [u8]>, &'static str> {
-        // A proof, overwritten before the rest is decoded.
+        // A credential that `redact` has overwritten: asterisks are no base64, and a note about
+        // that at each event would help nobody.
         if content.iter().all(|byte| *byte == b'*') {
             return Ok(Cow::Borrowed(content));
         }
@@ -41,7 +42,7 @@ impl TransferEncoding {
     }
 }
 
-/// Lines may have any length, and the padding may be missing.
+/// Decodes base64 with lines of any length and optional padding.
 fn base64(content: &[u8]) -> Option<Vec<u8>> {
     let mut digits: Vec<u8> = content.to_vec();
     digits.retain(|byte| !byte.is_ascii_whitespace());
@@ -56,7 +57,7 @@ fn quoted_printable(content: &[u8]) -> Option<Vec<u8>> {
     while let Some((byte, after)) = rest.split_first() {
         let (spaces, behind) = rest.split_at(spaces_before(rest));
         if !spaces.is_empty() {
-            // White space at a line's end was added on the way (RFC 2045, 6.7, rule 3).
+            // White space at the end of a line was added in transport (RFC 2045, 6.7, rule 3).
             let is_added = matches!(behind, [] | [b'\n', ..] | [b'\r', b'\n', ..]);
             decoded.extend_from_slice(if is_added { &[] } else { spaces });
             rest = behind;
@@ -81,7 +82,7 @@ fn digit(hex: u8) -> Option<u8> {
     char::from(hex).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
-/// What follows a line end that only keeps lines short; white space may stand before it.
+/// Skips a soft line break, which may have white space before it.
 fn after_soft_line_end(rest: &[u8]) -> Option<&[u8]> {
     match &rest[spaces_before(rest)..] {
         [] => Some(&[]),
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn encodings_are_undone() {
+    fn encodings_are_decoded() {
         check(
             " Quoted-Printable ",
             "Gr=C3=b6=C3=9Fe =3D=\r\n 1=  \n2\r\n=",

@@ -1,5 +1,5 @@
-//! XML: elements become objects by their names, without prefixes, and those with nothing inside but text that
-//! text; nothing is expanded.
+//! XML: elements become objects by their names without prefixes, elements with only text become strings. No entities
+//! are expanded.
 
 use std::collections::HashSet;
 
@@ -15,13 +15,13 @@ use super::excerpt::excerpt;
 use super::json::unmarked;
 use super::limits::PayloadLimits;
 
-/// Where `xsi:nil` is from, whatever its prefix.
+/// The namespace of `xsi:nil` and `xsi:type`.
 const INSTANCE: &str = "http://www.w3.org/2001/XMLSchema-instance";
 
-/// Elements and attributes together.
+/// Elements and attributes of a document together.
 const NODES_MAX: usize = 100_000;
 
-/// Elements named in `lists` are always lists, others where they are repeated.
+/// Converts a document to JSON. Elements named in `lists` are always lists, others if they are repeated.
 pub(super) fn to_json(
     text: &str,
     lists: &[String],
@@ -58,19 +58,19 @@ struct Tree<'l> {
     lists: &'l [String],
     depth_max: usize,
     nodes: usize,
-    /// The elements that have begun and not ended, the outermost first.
+    /// The open elements, the outermost first.
     open: Vec<Element>,
-    /// Prefixes that stand for `INSTANCE`, whether it is declared or not.
+    /// Prefixes of the namespace `INSTANCE`. `xsi` counts as one even if it is not declared.
     instance: HashSet<String>,
 }
 
 struct Element {
     name: String,
     attributes: Vec<(String, Value)>,
-    /// Whether one of them is neither of `INSTANCE` nor `xml:space` or `xml:lang`: these say how the element is
-    /// written, not what it holds.
+    /// Whether an attribute is part of the content: not of `INSTANCE`, and not `xml:space` or `xml:lang`, which
+    /// describe only how the element is written.
     has_own_attributes: bool,
-    /// Elements inside.
+    /// Child elements.
     members: Map<String, Value>,
     text: String,
     is_nil: bool,
@@ -88,14 +88,16 @@ impl Element {
         }
     }
 
-    /// What is around the document's one element.
+    /// Creates the parent of the document's element.
     fn root() -> Element {
         Element::new("")
     }
 
-    /// An element without elements inside is its text, so that `$.a.b` finds it whatever its attributes are. One that
-    /// is empty but for its own attributes, such as `<link href="…"/>`, holds its value in these.
+    /// Converts the element to JSON.
     fn into_value(self) -> Value {
+        // An element without children is its text, so that `$.a.b` finds it whether it has
+        // attributes or not. One with nothing but attributes, such as `<link href="…"/>`, has its
+        // value in these.
         let has_text = !self.text.trim().is_empty();
         if self.is_nil && !has_text && self.members.is_empty() {
             return Value::Null;
@@ -127,7 +129,9 @@ impl Tree<'_> {
             }
             Event::Text(text) => self.write(&text.xml10_content()),
             Event::CData(text) => self.write(&text.xml10_content()),
-            Event::GeneralRef(reference) => self.write(&meant(&reference)?),
+            Event::GeneralRef(reference) => self.write(&resolve(&reference)?),
+            // Entities could expand without bound, or read files: a document type is refused as a
+            // whole.
             Event::DocType(_) => Err("a document type is not taken".to_owned()),
             Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::Eof => Ok(()),
         }
@@ -154,7 +158,8 @@ impl Tree<'_> {
         start: &BytesStart<'_>,
         element: &mut Element,
     ) -> Result<(), String> {
-        // The crate's own check compares each with each.
+        // The crate's check for duplicates is quadratic. Namespaces first: a declaration also
+        // applies to the attributes before it.
         for attribute in start.attributes().with_checks(false).flatten() {
             if let Some(PrefixDeclaration::Named(prefix)) = attribute.key.as_namespace_binding()
                 && attribute.value.as_ref() == INSTANCE
@@ -188,7 +193,7 @@ impl Tree<'_> {
     }
 
     fn end(&mut self) {
-        // An end without its beginning is the reader's error.
+        // The reader reports an end tag without its start tag.
         let Some(element) = self.open.pop() else { return };
         let Some(outer) = self.open.last_mut() else { return };
         let is_list = self.lists.contains(&element.name);
@@ -228,15 +233,15 @@ impl Tree<'_> {
     }
 }
 
-/// The character that a reference such as `&amp;` or `&#233;` stands for.
-fn meant(reference: &BytesRef<'_>) -> Result<String, String> {
+/// Resolves a reference such as `&amp;` or `&#233;`.
+fn resolve(reference: &BytesRef<'_>) -> Result<String, String> {
     let character = reference.resolve_char_ref().map_err(|error| error.to_string())?;
     if let Some(character) = character {
         return Ok(character.to_string());
     }
     let name = reference.xml10_content();
-    let meant = resolve_predefined_entity(&name).map(str::to_owned);
-    meant.ok_or_else(|| format!("the entity `{}` is not known", excerpt(&name)))
+    let text = resolve_predefined_entity(&name).map(str::to_owned);
+    text.ok_or_else(|| format!("the entity `{}` is not known", excerpt(&name)))
 }
 
 #[cfg(test)]
@@ -266,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_text_whatever_its_attributes() {
+    fn element_with_text_is_a_string() {
         let xsi = "xmlns:xsi='http://www.w3.org/2001/XMLSchema-instance'";
         let i = xsi.replace("xsi=", "i=");
         for (inside, expected) in [
@@ -312,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_expanded() {
+    fn entities_are_not_expanded() {
         let bomb = "<!DOCTYPE a [<!ENTITY b 'xx'>]><a>&b;</a>";
         check(bomb, Err("not XML: a document type is not taken at byte 0"));
         check("<a>&b;</a>", Err("not XML: the entity `b` is not known at byte 3"));
@@ -320,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn depth_and_count_are_bounded() {
+    fn depth_and_number_of_nodes_are_bounded() {
         check("<a><a><a><a/></a></a></a>", Ok(r#"{"a":{"a":{"a":{"a":""}}}}"#));
         let reason = "not XML: nested deeper than 4 levels at byte 12";
         check("<a><a><a><a><a/></a></a></a></a>", Err(reason));
@@ -332,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_xml_is_refused() {
+    fn invalid_xml_is_refused() {
         check("{}", Err("not XML: text outside of the document's element at byte 0"));
         check("<a>", Err("not XML: an element does not end"));
         check("<!-- a -->", Err("not XML: there is no element"));

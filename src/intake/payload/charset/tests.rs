@@ -1,4 +1,4 @@
-//! One table of labels, bytes and what they say, tried in every place in which a character set is declared.
+//! A table of labels, bytes and their text, tried in every place in which a character set is declared.
 
 use serde_json::{Value, json};
 
@@ -119,7 +119,7 @@ fn multipart(parts: &[Vec<u8>]) -> Vec<u8> {
 }
 
 #[test]
-fn request_charset_is_that_of_its_fields() {
+fn fields_have_the_charset_of_the_request() {
     for (label, bytes, text) in labels() {
         let expected = json!({ "a": text });
         let form = format!("a={}", percent(bytes));
@@ -130,7 +130,7 @@ fn request_charset_is_that_of_its_fields() {
 }
 
 #[test]
-fn part_charset_is_before_that_of_its_request() {
+fn charset_of_a_part_overrides_that_of_the_request() {
     for (label, bytes, text) in labels() {
         let head = format!("Content-Type: text/plain; charset=\"{label}\"\r\n");
         let body = multipart(&[part("a", &head, bytes), part("b", "", b"\xd7\xda")]);
@@ -140,7 +140,7 @@ fn part_charset_is_before_that_of_its_request() {
 }
 
 #[test]
-fn field_can_name_the_charsets_of_others() {
+fn charsets_field_names_the_charsets_of_others() {
     for (label, bytes, text) in labels() {
         let charsets = json!({ "a": label, "c": "UTF-8" }).to_string();
         let parts = [part("a", "", bytes), part("charsets", "", charsets.as_bytes())];
@@ -153,7 +153,7 @@ fn field_can_name_the_charsets_of_others() {
 }
 
 #[test]
-fn hidden_field_of_browsers_names_the_charset() {
+fn hidden_charset_field_names_the_charset() {
     for (label, bytes, text) in labels() {
         let expected = json!({ "a": text, "_charset_": label });
         let form = format!("a={}&_charset_={}", percent(bytes), percent(label.as_bytes()));
@@ -183,7 +183,7 @@ fn xml_has_the_charset_that_it_declares() {
 }
 
 #[test]
-fn xml_of_two_bytes_a_character_is_read() {
+fn utf16_xml_is_read() {
     let text = "<?xml version=\"1.0\" encoding=\"UTF-16\"?><a>Größe 日本</a>";
     let expected = json!({ "a": "Größe 日本" });
     let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
@@ -196,13 +196,14 @@ fn xml_of_two_bytes_a_character_is_read() {
     ] {
         assert_eq!(read(&xml(), "text/xml", &body), (expected.clone(), vec![]));
     }
-    // Programs that write a document into a text and send that as UTF-8 declare the form of the text.
+    // Programs that write a document into a text and send that as UTF-8 declare the form of the
+    // text.
     let note = "the XML is declared as UTF-16LE and is UTF-8: it is read as UTF-8".to_owned();
     assert_eq!(read(&xml(), "text/xml", text.as_bytes()), (expected, vec![note]));
 }
 
 #[test]
-fn xml_that_is_not_the_utf8_of_its_request_has_the_charset_that_it_declares() {
+fn xml_that_is_not_utf8_is_read_by_its_own_declaration() {
     let latin = b"<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><a>Gr\xf6\xdfe</a>";
     let utf8 = "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><a>Größe</a>".as_bytes();
     let marked = [b"\xef\xbb\xbf", utf8].concat();
@@ -245,7 +246,7 @@ fn charset_in_single_quotes_is_known() {
 }
 
 #[test]
-fn transfer_encoding_of_a_part_is_undone() {
+fn transfer_encoding_of_a_part_is_decoded() {
     let latin = "Content-Type: text/plain; charset=iso-8859-1\r\n";
     for (encoding, charset, written, text) in [
         ("quoted-printable", "", "Gr=C3=B6=C3=9F=\r\ne =3d 1", "Größe = 1"),
@@ -270,7 +271,7 @@ fn transfer_encoding_of_a_part_is_undone() {
 }
 
 #[test]
-fn part_that_is_not_encoded_as_it_says_is_kept_with_a_note() {
+fn malformed_transfer_encoding_is_kept_with_a_note() {
     for (encoding, written, reason) in [
         ("quoted-printable", "1 = 2", "is no quoted-printable text"),
         ("base64", "Größe", "is no base64"),
@@ -284,7 +285,7 @@ fn part_that_is_not_encoded_as_it_says_is_kept_with_a_note() {
 }
 
 #[test]
-fn text_that_is_utf8_is_read_so_whatever_is_declared() {
+fn utf8_is_read_as_utf8_whatever_is_declared() {
     let note = "the field `a` is declared as windows-1252 and is UTF-8: it is read as UTF-8";
     let expected = json!({ "a": "Größe" });
     let form = format!("a={}", percent("Größe".as_bytes()));
@@ -324,7 +325,7 @@ fn text_that_is_not_as_declared_is_noted() {
 }
 
 #[test]
-fn names_of_fields_and_files_have_the_charset_of_their_request() {
+fn names_have_the_charset_of_their_request() {
     check(&format!("{FORM}; charset=latin1"), b"Gr%F6%DFe=1", &json!({ "Größe": "1" }), &[]);
     let head = b"--b\r\nContent-Disposition: form-data; name=\"Gr\xf6\xdfe\"\r\n\r\n1\r\n--b--";
     check(&format!("{MULTIPART}; charset=latin1"), head, &json!({ "Größe": "1" }), &[]);
