@@ -1,4 +1,4 @@
-//! Whether a request is from its source: verify and sign, in constant time. Pure.
+//! Verification of requests and signing, in constant time. Pure.
 
 mod timestamp;
 mod body_field;
@@ -41,19 +41,19 @@ pub use scheme::Scheme;
 pub use timestamp::{TimestampLocation, TimestampRule, TimestampUnit};
 pub use url::with_parameters;
 
-/// How the requests of a source prove that they are from it.
+/// How the requests of a source are authenticated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature {
     pub scheme: Scheme,
     pub secret: SecretFormat,
-    /// Whether the body counts as it was before it was compressed.
+    /// Whether the signature covers the body before compression.
     pub decompressed: bool,
-    /// What it leaves open, as whoever described it says.
+    /// Weakness that the author of the file describes.
     pub weak: Option<String>,
 }
 
 impl Signature {
-    /// Gives the position of the secret that matched; none where no secret is asked for.
+    /// Returns the position of the secret that matched; none if the scheme needs no secret.
     pub fn verify(
         &self,
         keys: &[Key],
@@ -63,7 +63,7 @@ impl Signature {
         self.verify_with(&Keyring::new(keys, now, &Tries::unlimited()), presented)
     }
 
-    /// The same, with no more tries than the keyring has.
+    /// Verifies with at most the tries of the keyring.
     pub fn verify_with(
         &self,
         keyring: &Keyring<'_>,
@@ -72,7 +72,7 @@ impl Signature {
         self.scheme.verify(keyring, presented)
     }
 
-    /// What a provider would add to the request.
+    /// Returns what a provider would add to the request.
     pub fn sign(
         &self,
         key: &SigningKey,
@@ -82,7 +82,7 @@ impl Signature {
         self.scheme.sign(key, presented, now)
     }
 
-    /// To verify with: the secret, or the public key.
+    /// Returns the key for verification: the secret, or the public key.
     pub fn key(
         &self,
         secret: &SecretString,
@@ -92,18 +92,18 @@ impl Signature {
         self.secret.key(secret, until, position)
     }
 
-    /// To sign with: the secret, or the private key.
+    /// Returns the key for signing: the secret, or the private key.
     pub fn signing_key(&self, secret: &SecretString) -> Result<SigningKey, InvalidSecret> {
         self.secret.signing_key(secret)
     }
 
-    /// A secret for a trial, and what signs for it: the same, or its private key. None where the
-    /// seed happens to be no key.
+    /// Returns a trial secret, and what signs for it: the same, or its private key. None if the seed happens
+    /// to be no valid key.
     pub fn invent(&self, seed: &[u8; 32]) -> Option<(SecretString, SecretString)> {
         self.secret.invent(seed)
     }
 
-    /// The body that the proof covers; none if it cannot be decompressed, or to no more bytes than these.
+    /// Returns the body that the signature covers; none if it cannot be decompressed within `bytes_max`.
     pub fn covered<'b>(
         &self,
         headers: &Headers,
@@ -116,7 +116,7 @@ impl Signature {
         payload::decompressed(headers, body, bytes_max).ok()
     }
 
-    /// Overwrites the proof where it lies in the body, which keeps its length.
+    /// Overwrites the credential in the body with `*`. The body keeps its length.
     pub fn redact(&self, headers: &Headers, body: &mut [u8]) {
         for place in self.scheme.places() {
             if let CredentialLocation::Field(field) = place {
@@ -125,12 +125,12 @@ impl Signature {
         }
     }
 
-    /// What the proof leaves open, in words for the people who run the relay.
+    /// Describes the weaknesses of the scheme for the operator.
     pub fn weaknesses(&self) -> Vec<&str> {
         weakness::of(&self.scheme, self.weak.as_deref())
     }
 
-    /// Whether requests prove anything.
+    /// Returns whether requests need a secret.
     pub fn asks_for_secret(&self) -> bool {
         match self.scheme {
             Scheme::Seal(_) | Scheme::Jwt(_) | Scheme::Token { .. } | Scheme::Basic => true,
@@ -138,17 +138,19 @@ impl Signature {
         }
     }
 
-    /// Whether the public address has to be configured.
+    /// Returns whether the signature covers the URL, which has to be configured then.
     pub fn covers_url(&self) -> bool {
         matches!(&self.scheme, Scheme::Seal(seal) if seal.message.contains(&MessagePart::Url))
     }
 
-    /// The headers that carry the proof, by lower-case name.
+    /// Returns the headers that carry the credential, by lower-case name.
     pub fn proof_headers(&self) -> Vec<&str> {
         let mut names = Vec::new();
         for place in self.scheme.places() {
             match place {
                 CredentialLocation::Header(name) => names.push(name.as_str()),
+                // Queries are not stored, `Authorization` is redacted by its name, and fields of
+                // the body are overwritten by `redact`.
                 CredentialLocation::Query(_)
                 | CredentialLocation::Bearer
                 | CredentialLocation::Field(_) => {}

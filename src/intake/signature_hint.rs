@@ -1,4 +1,4 @@
-//! What a sender or its set-up probably did, where a signature is wrong: for logs, never for answers.
+//! Hints at the probable cause of a wrong signature: for the operator, never for the response.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,15 +16,17 @@ use super::signature::{
 };
 use super::source::Source;
 
-/// Larger bodies are not tried again.
+/// Larger bodies are not diagnosed: each try reads the whole body.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// Enough for all 26 changes with two secrets and three URLs. A try costs at most 0.4 ms (P-256 over
-/// 64 KiB; HMAC-SHA512 0.14 ms, in a release build), so a diagnosis ends within 60 ms.
+/// Tries of one diagnosis, which ends within about 60 ms.
+// Enough for all 26 changes with two secrets and three URLs. A try costs at most 0.4 ms in a
+// release build (P-256 over 64 KiB; HMAC-SHA512 0.14 ms).
 const TRIES_MAX: usize = 160;
 
-/// Finds out why signatures are wrong: one at a time, apart from the threads that answer requests,
-/// because a stranger decides how often and for how long.
+/// Diagnoses wrong signatures, one at a time, on a blocking thread.
+// Anybody can cause a diagnosis: several at once, or on the threads that answer requests, would
+// slow down signed webhooks.
 #[derive(Debug)]
 pub(super) struct Diagnoses(Arc<Semaphore>);
 
@@ -35,8 +37,8 @@ impl Default for Diagnoses {
 }
 
 impl Diagnoses {
-    /// The change that makes a wrong signature right. Nothing is said of a large body, nor while
-    /// another request is looked into.
+    /// Returns the change that makes a wrong signature valid. Returns none for a large body, and while another
+    /// request is diagnosed.
     pub(super) async fn run(
         &self,
         arrived: BufferedRequest,
@@ -45,41 +47,41 @@ impl Diagnoses {
         if arrived.body.bytes.len() > BODY_BYTES_MAX {
             return None;
         }
-        let place = Arc::clone(&self.0).try_acquire_owned().ok()?;
+        let permit = Arc::clone(&self.0).try_acquire_owned().ok()?;
         let work = move || {
-            // It goes on, and keeps its place, if the sender leaves meanwhile.
-            let _place = place;
-            diagnosed(&arrived, signed_url.as_deref())
+            // Moved into the closure: the thread cannot be cancelled, so it must hold the permit
+            // even if the sender disconnects. Otherwise a second diagnosis would start beside it.
+            let _permit = permit;
+            diagnose(&arrived, signed_url.as_deref())
         };
         spawn_blocking(work).await.ok().flatten()
     }
 }
 
-fn diagnosed(arrived: &BufferedRequest, signed_url: Option<&str>) -> Option<String> {
-    let call = arrived.call();
-    let Source { signature, keys, .. } = call.source;
-    let covered = call.covered(BODY_BYTES_MAX).unwrap_or_default();
-    let presented = SignedRequest { body: &covered, ..call.presented(signed_url) };
+fn diagnose(arrived: &BufferedRequest, signed_url: Option<&str>) -> Option<String> {
+    let webhook = arrived.as_webhook();
+    let Source { signature, keys, .. } = webhook.source;
+    let covered = webhook.covered(BODY_BYTES_MAX).unwrap_or_default();
+    let request = SignedRequest { body: &covered, ..webhook.signed_request(signed_url) };
     let tries = &Tries::at_most(TRIES_MAX);
-    let doubted =
-        FailedVerification { signature, keys, presented: &presented, now: arrived.now, tries };
-    doubted.hint().or_else(|| compressed(&doubted, arrived)).or_else(|| match &signature.scheme {
-        Scheme::Seal(seal) => seal.absent_field(&presented),
+    let failed = FailedVerification { signature, keys, request: &request, now: arrived.now, tries };
+    failed.hint().or_else(|| compressed(&failed, arrived)).or_else(|| match &signature.scheme {
+        Scheme::Seal(seal) => seal.absent_field(&request),
         Scheme::Jwt(_) | Scheme::Token { .. } | Scheme::Basic | Scheme::None => None,
     })
 }
 
-/// Whether the signature is right over the body in its other form: compressed, or as it was before.
-fn compressed(doubted: &FailedVerification<'_>, arrived: &BufferedRequest) -> Option<String> {
-    let whole = &arrived.body.bytes;
-    let inside = payload::decompressed(&arrived.headers, whole, BODY_BYTES_MAX).ok()?;
-    let (Cow::Owned(inside), is_inside) = (inside, doubted.signature.decompressed) else {
+/// Tries the other form of the body: compressed, or before compression.
+fn compressed(failed: &FailedVerification<'_>, arrived: &BufferedRequest) -> Option<String> {
+    let sent = &arrived.body.bytes;
+    let inflated = payload::decompressed(&arrived.headers, sent, BODY_BYTES_MAX).ok()?;
+    let (Cow::Owned(inflated), expects_inflated) = (inflated, failed.signature.decompressed) else {
         return None;
     };
-    let body = if is_inside { whole } else { &inside };
-    let presented = SignedRequest { body, ..*doubted.presented };
-    let is_right = FailedVerification { presented: &presented, ..*doubted }.would_be_right();
-    let hint = if is_inside {
+    let body = if expects_inflated { sent } else { &inflated };
+    let request = SignedRequest { body, ..*failed.request };
+    let is_right = FailedVerification { request: &request, ..*failed }.would_be_right();
+    let hint = if expects_inflated {
         "right over the compressed body: leave `decompressed` out"
     } else {
         "right over the body before it was compressed: set decompressed = true"
@@ -87,36 +89,37 @@ fn compressed(doubted: &FailedVerification<'_>, arrived: &BufferedRequest) -> Op
     is_right.then(|| hint.to_owned())
 }
 
-/// What is wrong with the time, where a signature is right. Nothing is said of a large body whose proof may
-/// be in several places: each is verified once more.
+/// Describes what is wrong with the time of a valid signature. Returns none for a large body with several places
+/// for the signature.
 pub(super) fn time(
     arrived: &BufferedRequest,
     signed_url: Option<&str>,
-    unproven: VerifyError,
+    error: VerifyError,
 ) -> Option<String> {
-    let call = arrived.call();
-    let Source { signature, keys, .. } = call.source;
-    let body = call.covered(arrived.body.bytes.len().max(BODY_BYTES_MAX))?;
+    let webhook = arrived.as_webhook();
+    let Source { signature, keys, .. } = webhook.source;
+    let body = webhook.covered(arrived.body.bytes.len().max(BODY_BYTES_MAX))?;
+    // With several places, each is verified again to find the one whose time it is.
     if body.len() > BODY_BYTES_MAX && signature.scheme.has_several_places() {
         return None;
     }
-    let presented = &SignedRequest { body: &body, ..call.presented(signed_url) };
+    let request = &SignedRequest { body: &body, ..webhook.signed_request(signed_url) };
     let tries = &Tries::at_most(TRIES_MAX);
-    FailedVerification { signature, keys, presented, now: arrived.now, tries }.time(unproven)
+    FailedVerification { signature, keys, request, now: arrived.now, tries }.time(error)
 }
 
-/// Which part of a signature is missing where another part of it is there. Nothing is said of a large body.
+/// Describes which part of an incomplete signature is missing. Returns none for a large body.
 pub(super) fn missing(arrived: &BufferedRequest, signed_url: Option<&str>) -> Option<String> {
     if arrived.body.bytes.len() > BODY_BYTES_MAX {
         return None;
     }
-    let call = arrived.call();
-    let body = call.covered(BODY_BYTES_MAX)?;
-    let presented = SignedRequest { body: &body, ..call.presented(signed_url) };
-    call.source.signature.scheme.missing_part(&presented)
+    let webhook = arrived.as_webhook();
+    let body = webhook.covered(BODY_BYTES_MAX)?;
+    let request = SignedRequest { body: &body, ..webhook.signed_request(signed_url) };
+    webhook.source.signature.scheme.missing_part(&request)
 }
 
-/// The unit in which the time is within the window, if that is another one.
+/// Returns a hint if the time is within the window in another unit.
 fn in_another_unit(clock: &TimestampRule, time: &str, now: Timestamp) -> Option<String> {
     let is_near = |unit: &TimestampUnit| {
         let gap = unit.read(time).map(|signed_at| now.duration_since(signed_at).unsigned_abs());
@@ -138,26 +141,26 @@ fn late(signed_at: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// What is looked at anew, each time with one thing changed.
+/// A failed verification that is repeated with one change at a time.
 #[derive(Debug, Clone, Copy)]
 struct FailedVerification<'r> {
     signature: &'r Signature,
     keys: &'r [Key],
-    presented: &'r SignedRequest<'r>,
+    request: &'r SignedRequest<'r>,
     now: Timestamp,
     tries: &'r Tries,
 }
 
 impl FailedVerification<'_> {
-    /// Of a right signature whose time is not.
-    fn time(&self, unproven: VerifyError) -> Option<String> {
+    /// Hint for a valid signature with an invalid time.
+    fn time(&self, error: VerifyError) -> Option<String> {
         let Scheme::Seal(seal) = &self.signature.scheme else {
-            let is_unread = unproven == VerifyError::UnreadableTime;
+            let is_unread = error == VerifyError::UnreadableTime;
             return is_unread
                 .then(|| "right, but its `exp` or `nbf` is no number of seconds".to_owned());
         };
         let clock = seal.clock.as_ref()?;
-        let Some(time) = self.stated(seal, unproven) else {
+        let Some(time) = self.stated(seal, error) else {
             return Some("right, but it has no time where `timestamp` says".to_owned());
         };
         let hint = in_another_unit(clock, &time, self.now)
@@ -168,10 +171,10 @@ impl FailedVerification<'_> {
         })
     }
 
-    /// The time of the proof that is right but for it; there may be wrong ones in other places.
-    fn stated(&self, seal: &MessageSignature, unproven: VerifyError) -> Option<String> {
+    /// Returns the time of the signature that is otherwise valid; other places may have invalid ones.
+    fn stated(&self, seal: &MessageSignature, error: VerifyError) -> Option<String> {
         if !self.signature.scheme.has_several_places() {
-            return seal.times(self.presented).pop();
+            return seal.times(self.request).pop();
         }
         let alone = |place: &CredentialLocation| MessageSignature {
             places: vec![place.clone()],
@@ -181,29 +184,31 @@ impl FailedVerification<'_> {
         let is_right = |seal: &MessageSignature| {
             let signature =
                 Signature { scheme: Scheme::Seal(seal.clone()), ..self.signature.clone() };
-            signature.verify_with(&keyring, self.presented) == Err(unproven)
+            signature.verify_with(&keyring, self.request) == Err(error)
         };
         let right = seal.places.iter().map(alone).find(is_right)?;
-        right.times(self.presented).pop()
+        right.times(self.request).pop()
     }
 
     fn hint(&self) -> Option<String> {
+        // Cheap changes that are frequent mistakes first: the tries may run out. The changed
+        // bodies, each a copy, are last.
         self.form().or_else(|| self.plus()).or_else(|| self.secret()).or_else(|| self.body())
     }
 
-    /// Right, be it at the wrong time.
+    /// Returns whether the signature is valid, with or without a valid time.
     fn would_be_right(&self) -> bool {
         if self.tries.left() == 0 {
             return false;
         }
         let keyring = Keyring::new(self.keys, self.now, self.tries);
-        match self.signature.verify_with(&keyring, self.presented) {
+        match self.signature.verify_with(&keyring, self.request) {
             Ok(_) | Err(VerifyError::UnreadableTime | VerifyError::OutsideTolerance) => true,
             Err(VerifyError::Missing | VerifyError::Mismatch) => false,
         }
     }
 
-    /// In another encoding, or with another prefix.
+    /// Tries other encodings and prefixes.
     fn form(&self) -> Option<String> {
         let scheme = &self.signature.scheme;
         if let Some(expected) = encoding(scheme) {
@@ -218,9 +223,11 @@ impl FailedVerification<'_> {
         self.prefixed(prefix(scheme)?)
     }
 
-    /// Without the prefix, or with that of another scheme, such as `sha256=` or `v1=`.
+    /// Tries without the prefix, and with those of other providers.
     fn prefixed(&self, expected: &str) -> Option<String> {
         let scheme = &self.signature.scheme;
+        // Without the prefix the encoding may be another one too: hex follows GitHub's `sha256=`,
+        // base64 follows Typeform's.
         let encodings = match encoding(scheme) {
             Some(_) if !expected.is_empty() => Encoding::ALL.map(Some).to_vec(),
             _ => vec![None],
@@ -247,24 +254,24 @@ impl FailedVerification<'_> {
         FailedVerification { signature: &signature, ..*self }.would_be_right()
     }
 
-    /// With `+` for the spaces of the query, or of a form whose field is the proof.
+    /// Tries `+` as itself instead of a space, in the query and in a form that holds a token.
     fn plus(&self) -> Option<String> {
-        let query = self.presented.query.map(|query| query.replace('+', "%2B"));
+        // Base64 secrets contain `+`, which means a space in a query unless it is escaped.
+        let query = self.request.query.map(|query| query.replace('+', "%2B"));
         let body = match &self.signature.scheme {
-            Scheme::Token { .. } => Cow::Owned(with_plus_signs(self.presented.body)),
-            _ => Cow::Borrowed(self.presented.body),
+            Scheme::Token { .. } => Cow::Owned(with_plus_signs(self.request.body)),
+            _ => Cow::Borrowed(self.request.body),
         };
-        if query.as_deref() == self.presented.query && *body == *self.presented.body {
+        if query.as_deref() == self.request.query && *body == *self.request.body {
             return None;
         }
-        let presented = SignedRequest { query: query.as_deref(), body: &body, ..*self.presented };
+        let request = SignedRequest { query: query.as_deref(), body: &body, ..*self.request };
         let hint = "right, but with `+`, which is a space in a URL or a form: write %2B";
-        FailedVerification { presented: &presented, ..*self }
-            .would_be_right()
-            .then(|| hint.to_owned())
+        FailedVerification { request: &request, ..*self }.would_be_right().then(|| hint.to_owned())
     }
 
     fn secret(&self) -> Option<String> {
+        // `echo secret > file`, and copying from a web page, add these.
         for (end, name) in [("\n", "line end"), ("\r\n", "line end"), (" ", "space")] {
             if self.key_would_be_right(|key| [key, end.as_bytes()].concat()) {
                 return Some(format!(
@@ -281,9 +288,10 @@ impl FailedVerification<'_> {
         FailedVerification { keys: &keys, ..*self }.would_be_right()
     }
 
-    /// No parser is let near it: it is not known whose body this is.
+    /// Tries usual changes of the body on its way.
     fn body(&self) -> Option<String> {
-        let body = self.presented.body;
+        // On bytes, without a parser: the body is not authenticated.
+        let body = self.request.body;
         let changed = [
             ([body, b"\n"].concat(), "right with a line end behind the body: it was cut off"),
             ([body, b"\r\n"].concat(), "right with a line end behind the body: it was cut off"),
@@ -294,8 +302,8 @@ impl FailedVerification<'_> {
         ];
         let right = changed.into_iter().find(|(changed, _)| {
             changed != body && {
-                let presented = SignedRequest { body: changed, ..*self.presented };
-                FailedVerification { presented: &presented, ..*self }.would_be_right()
+                let request = SignedRequest { body: changed, ..*self.request };
+                FailedVerification { request: &request, ..*self }.would_be_right()
             }
         });
         right.map(|(_, hint)| hint.to_owned())
@@ -306,11 +314,11 @@ fn with_plus_signs(form: &[u8]) -> Vec<u8> {
     form.split(|byte| *byte == b'+').collect::<Vec<_>>().join(b"%2B".as_slice())
 }
 
-/// What signatures and tokens begin with elsewhere.
+/// Prefixes of signatures and tokens that providers use.
 const PREFIXES: [&str; 8] =
     ["sha256=", "sha1=", "sha512=", "v0=", "v1=", "v1,", "hmac-sha256=", "Bearer "];
 
-/// How the scheme's digest is written, where it has one.
+/// Returns the encoding of the scheme's digest, if it has one.
 fn encoding(scheme: &Scheme) -> Option<Encoding> {
     match scheme {
         Scheme::Seal(seal) => Some(seal.encoding),
@@ -349,28 +357,30 @@ fn with_prefix(scheme: &Scheme, prefix: &str) -> Scheme {
     }
 }
 
-/// The JSON text with nothing but this between its tokens, behind `,` and `:`.
+/// Rewrites JSON with only `space` after `,` and `:`, as frameworks do that parse and serialize a body.
 fn spaced(body: &[u8], space: &[u8]) -> Vec<u8> {
     let mut written = Vec::with_capacity(body.len());
-    let (mut in_text, mut is_escaped) = (false, false);
+    let (mut in_string, mut is_escaped) = (false, false);
     for byte in body {
-        if in_text || !byte.is_ascii_whitespace() {
+        if in_string || !byte.is_ascii_whitespace() {
             written.push(*byte);
         }
-        if !in_text && matches!(byte, b',' | b':') {
+        if !in_string && matches!(byte, b',' | b':') {
             written.extend_from_slice(space);
         }
         if *byte == b'"' && !is_escaped {
-            in_text = !in_text;
+            in_string = !in_string;
         }
         is_escaped = *byte == b'\\' && !is_escaped;
     }
     written
 }
 
-/// Without spaces, and with `/` for `\/`.
+/// Rewrites JSON without spaces, and with `/` for `\/`, which PHP escapes.
 fn unescaped(body: &[u8]) -> Vec<u8> {
     let mut written = Vec::with_capacity(body.len());
+    // The state of the escape is carried along: looking back from each byte would be quadratic, and
+    // an unauthenticated body of backslashes took 10 s.
     let mut is_escaped = false;
     for byte in spaced(body, b"") {
         if byte == b'/' && is_escaped {

@@ -1,4 +1,4 @@
-//! A field of the body: where a proof or a time stands that no header carries.
+//! A field of the body that holds a credential, a time, or a part of the signed message.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,9 +15,9 @@ use crate::json;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BodyField {
-    /// Of a form, by its name.
+    /// A field of a form, by its name.
     Form(String),
-    /// Of JSON, by names and indices: `$.data['the key'][0]`.
+    /// A value of JSON, by names and indices: `$.data['the key'][0]`.
     Json(Vec<FieldStep>),
 }
 
@@ -28,7 +28,7 @@ pub enum FieldStep {
 }
 
 impl BodyField {
-    /// What begins with `$` is a field of JSON, else a form's.
+    /// Parses a path in JSON, which begins with `$`, or the name of a form field.
     pub fn parse(text: &str) -> Option<BodyField> {
         let Some(mut rest) = text.strip_prefix('$') else {
             return (!text.is_empty()).then(|| BodyField::Form(text.to_owned()));
@@ -42,17 +42,19 @@ impl BodyField {
         (!steps.is_empty()).then_some(BodyField::Json(steps))
     }
 
-    /// The text that the relay reads there; a number as it is written.
+    /// Returns the text of the field; a number as it is written. Of repeated fields the last counts.
     pub(super) fn text(&self, headers: &Headers, body: &[u8]) -> Option<String> {
         let bytes = self.bytes(headers, body)?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// The same in the character set in which a form has it.
+    /// Returns the bytes of the field, in the character set of the form.
     pub(super) fn bytes(&self, headers: &Headers, body: &[u8]) -> Option<Vec<u8>> {
         match self {
             BodyField::Form(name) => FormField::find(headers, body, name).value,
             BodyField::Json(steps) => {
+                // As `RawValue`, which allocates nothing: the body is not authenticated yet, and
+                // values may take 140 times its size.
                 let root: &RawValue = serde_json::from_slice(json::unmarked(body)).ok()?;
                 let node = steps.iter().try_fold(root, |node, step| children(node, step).pop())?;
                 plain(node).map(|text| text.into_owned().into_bytes())
@@ -60,8 +62,7 @@ impl BodyField {
         }
     }
 
-    /// Each place where the field's text stands, without the quotes of JSON. What is no text is no
-    /// such place.
+    /// Returns all places of the field's text, without the quotes of JSON. Values that are no strings have none.
     pub(super) fn ranges(&self, headers: &Headers, body: &[u8]) -> Vec<Range<usize>> {
         match self {
             BodyField::Form(name) => FormField::find(headers, body, name).ranges,
@@ -70,6 +71,8 @@ impl BodyField {
                 let Ok(root) = serde_json::from_str::<&RawValue>(unmarked(body)) else {
                     return Vec::new();
                 };
+                // All of a repeated key, not only the last, which counts: none may stay in what is
+                // stored.
                 let mut nodes = vec![root];
                 for step in steps {
                     nodes = nodes.into_iter().flat_map(|node| children(node, step)).collect();
@@ -81,7 +84,7 @@ impl BodyField {
         }
     }
 
-    /// Why no field can be found in the body, whatever its name is.
+    /// Returns why the body has no fields at all, if that is so.
     pub(super) fn obstacle(&self, headers: &Headers, body: &[u8]) -> Option<String> {
         match self {
             BodyField::Form(_) => FormField::obstacle(headers, body),
@@ -96,7 +99,7 @@ impl BodyField {
         }
     }
 
-    /// The body with this value in the field; none if there is no room for it.
+    /// Returns the body with this value in the field; none if it has no place for it.
     pub(super) fn put(&self, headers: &Headers, body: &[u8], value: &Value) -> Option<Vec<u8>> {
         match self {
             BodyField::Form(name) => {
@@ -113,7 +116,7 @@ impl BodyField {
     }
 }
 
-/// As the source's file names it.
+/// The notation of the source's file.
 impl fmt::Display for BodyField {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let steps = match self {
@@ -130,7 +133,7 @@ impl fmt::Display for BodyField {
     }
 }
 
-/// `.name`, `['name']` or `[0]` at the front, and what follows.
+/// Splits `.name`, `['name']` or `[0]` off the front.
 fn step(rest: &str) -> Option<(FieldStep, &str)> {
     if let Some((name, after)) = member(rest) {
         return Some((FieldStep::Name(name.to_owned()), after));
@@ -139,7 +142,7 @@ fn step(rest: &str) -> Option<(FieldStep, &str)> {
     Some((FieldStep::Index(index.parse().ok()?), after))
 }
 
-/// Objects that are not there are made.
+/// Finds the place of a value, and creates objects on the way.
 fn slot<'n>(node: &'n mut Value, step: &FieldStep) -> Option<&'n mut Value> {
     if node.is_null() {
         *node = Value::Object(serde_json::Map::new());
@@ -150,7 +153,7 @@ fn slot<'n>(node: &'n mut Value, step: &FieldStep) -> Option<&'n mut Value> {
     }
 }
 
-/// A text without its quotes and escapes, a number or a boolean as it is written.
+/// Returns a string without quotes and escapes, a number or boolean as it is written.
 fn plain(node: &RawValue) -> Option<Cow<'_, str>> {
     let written = node.get();
     match written.as_bytes().first()? {
@@ -160,7 +163,7 @@ fn plain(node: &RawValue) -> Option<Cow<'_, str>> {
     }
 }
 
-/// All that is there: a key may be repeated, and then the last one counts.
+/// Returns all children of this name or index. If a key is repeated, the last value counts.
 fn children<'t>(node: &'t RawValue, step: &FieldStep) -> Vec<&'t RawValue> {
     let found = match (step, node.get().as_bytes().first()) {
         (FieldStep::Name(name), Some(b'{')) => node.deserialize_map(MemberValues(name)).ok(),
@@ -170,7 +173,7 @@ fn children<'t>(node: &'t RawValue, step: &FieldStep) -> Vec<&'t RawValue> {
     found.unwrap_or_default()
 }
 
-/// The first element of a list; none of an empty one or of what is no list.
+/// Returns the first element of a list; none if the body is no list or empty.
 pub(super) fn first_element(body: &[u8]) -> Option<&[u8]> {
     let body: &RawValue = serde_json::from_slice(json::unmarked(body)).ok()?;
     children(body, &FieldStep::Index(0)).pop().map(|element| element.get().as_bytes())
@@ -231,7 +234,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_hidden(field: &str, body: &str, expected: &str) {
+    fn check_redacted(field: &str, body: &str, expected: &str) {
         let mut bytes = body.as_bytes().to_vec();
         for range in BodyField::parse(field).unwrap().ranges(&Headers::new(), body.as_bytes()) {
             bytes[range].fill(b'*');
@@ -240,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_found_in_a_form() {
+    fn field_is_found_in_a_form() {
         check("Key", "a=1&Key=x+y%21&b=2", Some("x y!"));
         check("a b", "a%20b=1\r\n", Some("1"));
         check("Key", "key=1&Keys=2", None);
@@ -248,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_found_in_json_as_the_relay_reads_it() {
+    fn field_is_found_in_json() {
         check("$.a", r#"{"a":"x\u0041"}"#, Some("xA"));
         check("$.a['b c'][1].d", r#"{"a":{"b c":[0,{"d":12.50}]}}"#, Some("12.50"));
         check("$.a", r#"{"a":1,"a":2}"#, Some("2"));
@@ -259,25 +262,25 @@ mod tests {
     }
 
     #[test]
-    fn only_a_path_of_names_and_indices_is_a_field() {
+    fn path_without_names_and_indices_is_no_field() {
         for bad in ["", "$", "$..a", "$.a[*]", "$.a[-1]", "$.a[", "$x"] {
             assert_eq!(BodyField::parse(bad), None, "{bad}");
         }
     }
 
     #[test]
-    fn every_place_of_the_field_can_be_overwritten() {
-        check_hidden("Key", "Key=abc&x=abc&Key=%64&K%65y=d", "Key=***&x=abc&Key=***&K%65y=*");
-        check_hidden(
+    fn every_place_of_a_field_is_overwritten() {
+        check_redacted("Key", "Key=abc&x=abc&Key=%64&K%65y=d", "Key=***&x=abc&Key=***&K%65y=*");
+        check_redacted(
             "$.k",
             r#"{"k":"a\"b","x":{"k":"a"},"k":"c"}"#,
             r#"{"k":"****","x":{"k":"a"},"k":"*"}"#,
         );
-        check_hidden("$.k", r#"{"k":12}"#, r#"{"k":12}"#);
+        check_redacted("$.k", r#"{"k":12}"#, r#"{"k":12}"#);
     }
 
     #[test]
-    fn a_value_is_put_into_the_field() {
+    fn value_is_put_into_a_field() {
         let put = |field: &str, body: &str| {
             let field = BodyField::parse(field).unwrap();
             let body = field.put(&Headers::new(), body.as_bytes(), &"a b".into());

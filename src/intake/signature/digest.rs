@@ -1,4 +1,4 @@
-//! Digests of a message, with a key and without.
+//! HMACs and plain digests of a message.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
@@ -12,7 +12,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// As they are written in files.
+    /// Names in files.
     pub const NAMES: [(&'static str, Algorithm); 3] =
         [("sha1", Algorithm::Sha1), ("sha256", Algorithm::Sha256), ("sha512", Algorithm::Sha512)];
 

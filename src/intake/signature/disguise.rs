@@ -1,21 +1,23 @@
-//! Finds a secret in a text, however it is encoded there: in a URL, in JSON, in base64. Proxies write
-//! the address of a request into headers, and each may encode it once more.
+//! Finds a secret in a text in which it may be encoded: percent-encoded, escaped as in JSON, or in base64. Proxies
+//! write the URL of a request into headers, and each may encode it once more.
 
 use std::collections::BTreeSet;
 
 use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, Encoding};
 
-/// Nobody encodes an address more often. Each round makes the text shorter or ends the search.
+/// Levels of encoding that are decoded. Each level makes the text shorter, or the search ends.
 const ROUNDS_MAX: usize = 8;
 
-/// The text is decoded step by step and compared at each: encodings are too many to write them all.
+/// Returns whether the text contains the secret, encoded or not.
 pub(super) fn holds(text: &[u8], secret: &[u8]) -> bool {
-    // Every encoding is at least as long as what it encodes.
+    // Every encoding is at least as long as what it encodes. Most headers are done here.
     if text.len() < secret.len() {
         return false;
     }
-    // `+` may be a space or itself, so that the secret is looked for in its last form, too, unless
-    // that is so much shorter that it is found by chance.
+    // The text is decoded, not the secret encoded: one character has several encodings (`%2f`,
+    // `%2F`, `/`), so a secret has too many forms to list. `+` may be a space or itself, so the
+    // decoded secret is looked for as well, unless it is so much shorter that it would be found by
+    // chance.
     let last_form = rounds(secret).pop().filter(|last| last.len() > secret.len() / 2);
     let has = |text: &[u8]| {
         contains(text, secret) || last_form.as_ref().is_some_and(|last| contains(text, last))
@@ -25,7 +27,7 @@ pub(super) fn holds(text: &[u8], secret: &[u8]) -> bool {
     rounds(text).iter().any(|text| has(text) || decoded_has(text))
 }
 
-/// The bytes as they are, and after each round of decoding that changes them.
+/// Returns the bytes, and the result of each round of decoding that changes them.
 fn rounds(bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut rounds = vec![bytes.to_vec()];
     while let Some(last) = rounds.last().filter(|_| rounds.len() <= ROUNDS_MAX) {
@@ -38,7 +40,7 @@ fn rounds(bytes: &[u8]) -> Vec<Vec<u8>> {
     rounds
 }
 
-/// One level of `%XX`, `+` and JSON's escapes undone. What is none of these stands for itself.
+/// Decodes one level of `%XX`, `+` and escapes of JSON. Everything else stays as it is.
 fn decoded(bytes: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
@@ -70,11 +72,11 @@ fn hex(digits: &[u8]) -> Option<u32> {
     u32::from_str_radix(digits?, 16).ok()
 }
 
-/// What the words of the text say that are base64 and as long as that.
+/// Decodes the words of the text that are base64 and at least that long.
 fn in_base64(text: &[u8], least: usize) -> BTreeSet<Vec<u8>> {
-    let words = |marks: [u8; 2], encoding: Encoding| {
-        let is_of_word = move |byte: &u8| byte.is_ascii_alphanumeric() || marks.contains(byte);
-        let long = text.split(move |byte| !is_of_word(byte)).filter(move |it| it.len() >= least);
+    let words = |symbols: [u8; 2], encoding: Encoding| {
+        let is_digit = move |byte: &u8| byte.is_ascii_alphanumeric() || symbols.contains(byte);
+        let long = text.split(move |byte| !is_digit(byte)).filter(move |it| it.len() >= least);
         long.filter_map(move |word| encoding.decode(word).ok())
     };
     words(*b"+/", BASE64_NOPAD).chain(words(*b"-_", BASE64URL_NOPAD)).collect()
@@ -97,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn secret_is_found_in_each_form_of_an_address() {
+    fn secret_is_found_in_each_form_of_a_url() {
         check("se/cret+=", "https://a/b?t=se/cret+=&c");
         check("se/cret+=", "/b?t=se%2Fcret%2B%3D");
         check("se/cret+=", "/b?t=se%2fcret%2b%3d");
@@ -129,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_do_not_hold_it() {
+    fn secret_is_not_found_in_other_texts() {
         for text in ["", "100%", "%zz%", "\\", "\\u00", "secret", "Basic c2VjcmV0", "%73ecret-2"] {
             assert!(!holds(text.as_bytes(), b"secret-1"), "{text}");
         }
@@ -145,7 +147,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn however_often_it_is_escaped_it_is_found(
+        fn secret_is_found_after_repeated_escaping(
             secret in "[ -~]{8,30}",
             around in "[ -~]{0,20}",
             rounds in prop::collection::vec(prop::collection::vec(any::<bool>(), 1..9), 0..5),

@@ -1,4 +1,4 @@
-//! How bytes are written as text: signatures, secrets, keys.
+//! Encodings of signatures, secrets and keys as text.
 
 use data_encoding::{
     BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE,
@@ -14,7 +14,7 @@ pub enum Encoding {
 impl Encoding {
     pub const ALL: [Encoding; 3] = [Encoding::Hex, Encoding::Base64, Encoding::Base64Url];
 
-    /// As they are written in files.
+    /// Names in files.
     pub const NAMES: [(&'static str, Encoding); 3] = [
         (Encoding::Hex.as_str(), Encoding::Hex),
         (Encoding::Base64.as_str(), Encoding::Base64),
@@ -29,9 +29,11 @@ impl Encoding {
         }
     }
 
-    /// Strict, but for the case of hex digits and for padding, which may be there or not.
+    /// Decodes strictly, except that hex digits may have either case and padding is optional.
     pub fn decode(self, text: &str) -> Option<Vec<u8>> {
         let text = text.as_bytes();
+        // Padding is optional since senders differ: unpadded base64 was seen with Standard
+        // Webhooks.
         let decoded = match self {
             Encoding::Hex => HEXLOWER_PERMISSIVE.decode(text),
             Encoding::Base64 => BASE64.decode(text).or_else(|_| BASE64_NOPAD.decode(text)),

@@ -1,5 +1,5 @@
-//! JSON Web Tokens that are signed with the secret. They prove who sent, and cover no body but by a claim
-//! that is its hash.
+//! JSON Web Tokens (RFC 7519) that are signed with the secret. They authenticate the sender, but cover the body
+//! only if a claim holds its hash.
 
 use std::time::Duration;
 
@@ -16,18 +16,18 @@ use super::keyring::Keyring;
 use super::location::CredentialLocation;
 use super::request::{SignError, SignedParts, SignedRequest, VerifyError, any_of};
 
-/// How long a token lasts that is made here.
+/// Lifetime of the tokens that `sign` makes.
 const LASTS_SECONDS: i64 = 300;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Jwt {
-    /// The one that counts, whatever a token says of itself.
+    /// The algorithm that a token must use.
     pub algorithm: Algorithm,
-    /// It may be in any of them.
+    /// Places of the token; each is tried.
     pub places: Vec<CredentialLocation>,
-    /// What it begins with.
+    /// Text before the token.
     pub prefix: String,
-    /// By how much the clocks may differ.
+    /// Tolerance for clocks that differ.
     pub leeway: Duration,
     pub body_hash: Option<HashClaim>,
 }
@@ -35,7 +35,7 @@ pub struct Jwt {
 #[derive(Deserialize)]
 struct JwtHeader {
     alg: String,
-    /// Conditions that have to be understood; none is.
+    /// Critical extensions (RFC 7515, 4.1.11). A token with any must be refused, since none is implemented.
     crit: Option<IgnoredAny>,
 }
 
@@ -50,16 +50,17 @@ impl Jwt {
     pub(super) fn verify(
         &self,
         keyring: &Keyring<'_>,
-        presented: &SignedRequest<'_>,
+        request: &SignedRequest<'_>,
     ) -> Result<usize, VerifyError> {
-        let given: Vec<String> =
-            self.places.iter().filter_map(|place| place.first(presented)).collect();
-        any_of(&given, |written| {
+        let written: Vec<String> =
+            self.places.iter().filter_map(|place| place.first(request)).collect();
+        any_of(&written, |written| {
             let token = written.strip_prefix(self.prefix.as_str()).ok_or(VerifyError::Mismatch)?;
             let (signed, signature) = token.trim().rsplit_once('.').ok_or(VerifyError::Mismatch)?;
             let signature = Encoding::Base64Url.decode(signature).ok_or(VerifyError::Mismatch)?;
             let position = self.matching(keyring, signed, &signature)?;
-            self.check(signed, presented.body, keyring.now)?;
+            // Only after the signature: before that, header and claims are not to be parsed.
+            self.check(signed, request.body, keyring.now)?;
             Ok(position)
         })
     }
@@ -70,6 +71,8 @@ impl Jwt {
         signed: &str,
         signature: &[u8],
     ) -> Result<usize, VerifyError> {
+        // All keys are compared, without a break at the first that matches, so that the time does
+        // not tell which one it is.
         let mut matched = Err(VerifyError::Mismatch);
         for key in keyring.keys.iter().take_while(|_| keyring.spend()) {
             let Some(secret) = key.secret() else { continue };
@@ -84,6 +87,8 @@ impl Jwt {
     fn check(&self, signed: &str, body: &[u8], now: Timestamp) -> Result<(), VerifyError> {
         let (header, claims) = signed.split_once('.').ok_or(VerifyError::Mismatch)?;
         let header: JwtHeader = decoded(header)?;
+        // The token does not choose its algorithm: with `none`, anybody could make one (RFC 8725,
+        // 3.1).
         if header.alg != self.name() || header.crit.is_some() {
             return Err(VerifyError::Mismatch);
         }
@@ -105,7 +110,7 @@ impl Jwt {
         Ok(())
     }
 
-    /// Of an empty body there may be no hash.
+    /// Checks the hash of the body. An empty body needs none.
     fn check_body(&self, claims: &Map<String, Value>, body: &[u8]) -> Result<(), VerifyError> {
         let Some(HashClaim { name, encoding }) = &self.body_hash else { return Ok(()) };
         match claims.get(name) {
@@ -119,17 +124,17 @@ impl Jwt {
         }
     }
 
-    /// Returns which part is missing of a token that is there.
-    pub(super) fn missing_part(&self, presented: &SignedRequest<'_>) -> Option<String> {
+    /// Describes the part that is missing in a token that is present.
+    pub(super) fn missing_part(&self, request: &SignedRequest<'_>) -> Option<String> {
         let HashClaim { name, .. } = self.body_hash.as_ref()?;
-        let is_there = self.places.iter().any(|place| place.first(presented).is_some());
+        let is_there = self.places.iter().any(|place| place.first(request).is_some());
         is_there.then(|| format!("right, but without the claim {name}, the hash of the body"))
     }
 
     pub(super) fn sign(
         &self,
         key: &SigningKey,
-        presented: &SignedRequest<'_>,
+        request: &SignedRequest<'_>,
         now: Timestamp,
     ) -> Result<SignedParts, SignError> {
         let secret = key.secret().ok_or(SignError::WrongKey)?;
@@ -138,19 +143,19 @@ impl Jwt {
         let header = json!({ "alg": self.name(), "typ": "JWT" });
         let mut claims = json!({ "iat": made, "exp": made.saturating_add(LASTS_SECONDS) });
         if let Some(HashClaim { name, encoding }) = &self.body_hash {
-            claims[name] = encoding.encode(&Algorithm::Sha256.hash(&[presented.body])).into();
+            claims[name] = encoding.encode(&Algorithm::Sha256.hash(&[request.body])).into();
         }
         let [header, claims] =
             [header, claims].map(|part| Encoding::Base64Url.encode(part.to_string().as_bytes()));
         let signed = format!("{header}.{claims}");
         let signature =
             Encoding::Base64Url.encode(&self.algorithm.mac(secret, &[signed.as_bytes()]));
-        place.stamp(format!("{}{signed}.{signature}", self.prefix), presented)
+        place.write(format!("{}{signed}.{signature}", self.prefix), request)
     }
 
     fn name(&self) -> &'static str {
         match self.algorithm {
-            // No JWT has this one: the recipe refuses it.
+            // RFC 7518 has no such algorithm; reading the configuration refuses it.
             Algorithm::Sha1 => "HS1",
             Algorithm::Sha256 => "HS256",
             Algorithm::Sha512 => "HS512",
@@ -163,8 +168,9 @@ fn decoded<T: DeserializeOwned>(part: &str) -> Result<T, VerifyError> {
     crate::json::from_slice(&bytes).map_err(|_| VerifyError::Mismatch)
 }
 
-/// Whole seconds of a time that may have a fraction.
+/// Returns the whole seconds of a NumericDate, which may have a fraction (RFC 7519, 2).
 fn seconds(time: &Value) -> Result<i64, VerifyError> {
+    // By its digits: the cast of a float such as 1e300 to an integer would saturate silently.
     let written = time.as_number().map(ToString::to_string).unwrap_or_default();
     let whole = written.split('.').next().unwrap_or_default();
     whole.parse().map_err(|_| VerifyError::UnreadableTime)
@@ -204,7 +210,7 @@ mod tests {
     const HEADER: &str = r#"{"alg":"HS256"}"#;
 
     #[test]
-    fn a_token_counts_in_its_time() {
+    fn token_is_valid_between_nbf_and_exp() {
         check(&token(HEADER, "{}"), Ok(Some(2)));
         check(&format!("Bearer {}", token(HEADER, r#"{"exp":941,"nbf":1060.9}"#)), Ok(Some(2)));
         check(&token(HEADER, r#"{"exp":940}"#), Err(VerifyError::OutsideTolerance));
@@ -214,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_does_not_choose_how_it_is_verified() {
+    fn token_does_not_choose_its_algorithm() {
         check(&token(r#"{"alg":"none"}"#, "{}"), Err(VerifyError::Mismatch));
         check(&token(r#"{"alg":"HS512"}"#, "{}"), Err(VerifyError::Mismatch));
         check(&token(r#"{"alg":"HS256","crit":["b64"]}"#, "{}"), Err(VerifyError::Mismatch));
@@ -227,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_signed_here_verifies() {
+    fn signed_token_verifies() {
         let signature = signature();
         let key = signature.signing_key(&"s".into()).unwrap();
         let now = Timestamp::from_second(1_000).unwrap();
@@ -235,12 +241,12 @@ mod tests {
         let request =
             SignedRequest { method: "POST", url: None, query: None, headers: &headers, body: b"" };
 
-        let stamp = signature.sign(&key, &request, now).unwrap();
+        let parts = signature.sign(&key, &request, now).unwrap();
 
-        check(&stamp.headers[0].1, Ok(Some(2)));
+        check(&parts.headers[0].1, Ok(Some(2)));
     }
 
-    /// From the test data of MessageBird's own SDK for Go.
+    /// The token is from the test data of MessageBird's SDK for Go.
     #[test]
     fn published_token_covers_its_body() {
         let token = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJNZXNzYWdlQmlyZCIsIm5iZiI6MTYyNTQ3OTIwM\

@@ -1,4 +1,4 @@
-//! The secrets of a source as keys: what verifies a proof, and what makes one.
+//! Keys made of a source's secrets, for verification and for signing.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -11,11 +11,11 @@ use super::disguise;
 use super::encoding::Encoding;
 use super::key_pair::{self, Curve, PrivateKey, PublicKey};
 
-/// How the bytes of the key are written in the secret.
+/// How the key is encoded in the secret.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SecretFormat {
     pub encoding: SecretEncoding,
-    /// The first that is there is dropped before decoding, such as `whsec_`.
+    /// Prefixes such as `whsec_`; the first that matches is removed before decoding.
     pub prefixes: Vec<String>,
 }
 
@@ -24,17 +24,17 @@ pub enum SecretEncoding {
     #[default]
     Text,
     Encoded(Encoding),
-    /// A public key, or where it signs a private one, in any of the usual forms.
+    /// A public key, or for signing a private one, in any of the usual forms.
     Key(Curve),
 }
 
-/// One of a source's secrets, ready to verify with.
+/// A key for verification, made of one of the source's secrets.
 #[derive(Debug, Clone)]
 pub struct Key {
     material: KeyMaterial,
-    /// The last day on which it counts, UTC.
+    /// Last day of validity, in UTC.
     pub until: Option<Date>,
-    /// Which of the source's secrets it is, from 0.
+    /// Position among the source's secrets, from 0.
     pub position: usize,
 }
 
@@ -44,7 +44,7 @@ enum KeyMaterial {
     Public(PublicKey),
 }
 
-/// What a provider has to sign with: the same secret, or the private key to the public one.
+/// A key for signing: the same secret, or the private key of the public one.
 #[derive(Debug, Clone)]
 pub struct SigningKey(pub(super) SigningMaterial);
 
@@ -95,7 +95,7 @@ impl SecretFormat {
         }))
     }
 
-    /// A secret for a trial, and what signs for it: the same, or its private key.
+    /// Returns a trial secret, and what signs for it: the same, or its private key.
     pub(super) fn invent(&self, seed: &[u8; 32]) -> Option<(SecretString, SecretString)> {
         let private = Encoding::Hex.encode(seed);
         let secret = match self.encoding {
@@ -103,15 +103,16 @@ impl SecretFormat {
             SecretEncoding::Encoded(encoding) => encoding.encode(seed),
             SecretEncoding::Key(curve) => key_pair::private(curve, &private)?.public_hex(),
         };
-        let signs =
+        let signing =
             if matches!(self.encoding, SecretEncoding::Key(_)) { private } else { secret.clone() };
-        Some((secret.into(), signs.into()))
+        Some((secret.into(), signing.into()))
     }
 
     fn without_prefix<'s>(&self, secret: &'s SecretString) -> Result<&'s str, InvalidSecret> {
         let secret = secret.expose_secret();
         let cut = self.prefixes.iter().find_map(|prefix| secret.strip_prefix(prefix.as_str()));
         let written = cut.unwrap_or(secret);
+        // HMAC accepts an empty key, so an unset variable would make everybody's signature valid.
         if written.is_empty() { Err(InvalidSecret::Empty) } else { Ok(written) }
     }
 }
@@ -126,7 +127,7 @@ fn decoded(encoding: Encoding, text: &str) -> Result<SecretSlice<u8>, InvalidSec
 }
 
 impl Key {
-    /// None for a public key.
+    /// Returns the bytes of the secret; none for a public key.
     pub(super) fn secret(&self) -> Option<&[u8]> {
         match &self.material {
             KeyMaterial::Secret(secret) => Some(secret.expose_secret()),
@@ -141,13 +142,13 @@ impl Key {
         }
     }
 
-    /// None for a public key, which cannot sign.
+    /// Returns the key for signing; none for a public key, which cannot sign.
     pub fn signing_key(&self) -> Option<SigningKey> {
         let secret = SecretSlice::from(self.secret()?.to_vec());
         Some(SigningKey(SigningMaterial::Secret(secret)))
     }
 
-    /// An HMAC with this key, for a provider that wants to see that it is known.
+    /// Returns an HMAC with this key, by which the relay proves to a provider that it has the secret.
     pub fn mac(&self, algorithm: Algorithm, message: &[u8]) -> Vec<u8> {
         algorithm.mac(self.secret().unwrap_or_default(), &[message])
     }
@@ -156,7 +157,7 @@ impl Key {
         self.secret().is_some_and(|own| bool::from(own.ct_eq(secret)))
     }
 
-    /// The same key with other bytes; none for a public key.
+    /// Returns the key with other bytes; none for a public key.
     pub fn altered(&self, alter: impl FnOnce(&[u8]) -> Vec<u8>) -> Option<Key> {
         let material = KeyMaterial::Secret(SecretSlice::from(alter(self.secret()?)));
         Some(Key { material, ..*self })
@@ -166,8 +167,8 @@ impl Key {
         self.until.is_none_or(|last| Offset::UTC.to_datetime(now).date() <= last)
     }
 
-    /// Whether the text gives the secret away, as it is or encoded; one shorter than `bytes_min` is
-    /// not looked for.
+    /// Returns whether the text contains the secret, encoded or not. Secrets shorter than `bytes_min` are not
+    /// looked for.
     pub fn is_in(&self, text: &str, bytes_min: usize) -> bool {
         let secret = self.secret().filter(|secret| secret.len() >= bytes_min);
         secret.is_some_and(|secret| disguise::holds(text.as_bytes(), secret))
@@ -175,7 +176,7 @@ impl Key {
 }
 
 impl SigningKey {
-    /// What the other side verifies with, in hex; none where that is the same secret.
+    /// Returns the public key in hex; none if the other side has the same secret.
     pub fn public_key(&self) -> Option<String> {
         match &self.0 {
             SigningMaterial::Private(key) => Some(key.public_hex()),

@@ -1,4 +1,4 @@
-//! Pairs of a public and a private key: Ed25519, and ECDSA over P-256 with SHA-256.
+//! Public and private keys: Ed25519, and ECDSA over P-256 with SHA-256.
 
 use std::fmt;
 
@@ -44,9 +44,9 @@ impl Curve {
     }
 }
 
-/// From PEM, or in hex or base64 the SPKI DER or the bare key.
+/// Reads a public key: PEM, or SPKI DER or the raw key in hex or base64.
 pub(super) fn public(curve: Curve, text: &str) -> Option<PublicKey> {
-    readings(text).iter().find_map(|bytes| match curve {
+    candidates(text).iter().find_map(|bytes| match curve {
         Curve::Ed25519 => public_ed25519(bytes).map(PublicKey::Ed25519),
         Curve::P256 => public_p256(bytes).map(|key| PublicKey::P256(Box::new(key))),
     })
@@ -55,7 +55,7 @@ pub(super) fn public(curve: Curve, text: &str) -> Option<PublicKey> {
 fn public_ed25519(bytes: &[u8]) -> Option<ed25519_dalek::VerifyingKey> {
     let bare = || ed25519_dalek::VerifyingKey::try_from(bytes);
     let key = ed25519_dalek::VerifyingKey::from_public_key_der(bytes).or_else(|_| bare()).ok()?;
-    // Under a key of small order, one signature fits many messages.
+    // Under a key of small order, one signature is valid for many messages.
     (!key.is_weak()).then_some(key)
 }
 
@@ -64,10 +64,10 @@ fn public_p256(bytes: &[u8]) -> Option<ecdsa::VerifyingKey> {
     ecdsa::VerifyingKey::from_public_key_der(bytes).ok().or_else(bare)
 }
 
-/// From PEM, or in hex or base64 the PKCS#8 or SEC 1 DER or the bare key (an Ed25519 one may have
-/// its public key behind it).
+/// Reads a private key: PEM, or PKCS#8 or SEC 1 DER or the raw key in hex or base64. A raw Ed25519 key may be
+/// followed by its public key.
 pub(super) fn private(curve: Curve, text: &str) -> Option<PrivateKey> {
-    readings(text).iter().find_map(|bytes| match curve {
+    candidates(text).iter().find_map(|bytes| match curve {
         Curve::Ed25519 => private_ed25519(bytes).map(|key| PrivateKey::Ed25519(Box::new(key))),
         Curve::P256 => private_p256(bytes).map(|key| PrivateKey::P256(Box::new(key))),
     })
@@ -90,10 +90,10 @@ fn private_p256(bytes: &[u8]) -> Option<ecdsa::SigningKey> {
     Some(ecdsa::SigningKey::from(key))
 }
 
-/// The bytes that the text may stand for; at most one of them is a key.
-fn readings(text: &str) -> Vec<Zeroizing<Vec<u8>>> {
+/// Returns the bytes that the text may encode. At most one of these is a key.
+fn candidates(text: &str) -> Vec<Zeroizing<Vec<u8>>> {
     let text = text.trim();
-    // An environment variable often has the line ends of PEM as `\n`, written out.
+    // In environment variables the line ends of PEM are often written as `\n`.
     let lines = Zeroizing::new(text.replace("\\n", "\n"));
     let body = match lines.strip_prefix("-----BEGIN ") {
         Some(pem) => pem.lines().skip(1).take_while(|line| !line.starts_with("-----END")).collect(),
@@ -107,8 +107,12 @@ fn readings(text: &str) -> Vec<Zeroizing<Vec<u8>>> {
 impl PublicKey {
     pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         match self {
+            // Strict: the plain check also accepts points of small order, with which one signature
+            // can be valid for several messages.
             PublicKey::Ed25519(key) => ed25519_dalek::Signature::from_slice(signature)
                 .is_ok_and(|signature| key.verify_strict(message, &signature).is_ok()),
+            // DER is what OpenSSL and SendGrid produce, r and s in 64 bytes what WebCrypto and JWS
+            // do.
             PublicKey::P256(key) => ecdsa::Signature::from_der(signature)
                 .or_else(|_| ecdsa::Signature::from_slice(signature))
                 .is_ok_and(|signature| key.verify(message, &signature).is_ok()),
@@ -181,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_public_key_may_be_written_in_each_of_its_forms() {
+    fn public_key_is_read_in_each_of_its_forms() {
         check_public(Curve::Ed25519, ED25519_PUBLIC, 32);
         check_public(Curve::P256, P256_PUBLIC, 65);
         let compressed = "0278b08e01f5c2800653a7a939c6aa550e52d7bfc5746a2b283710e6738bf40d21";
@@ -189,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_of_the_curve_is_refused() {
+    fn key_of_another_curve_is_refused() {
         let small_order = "01".to_owned() + &"00".repeat(31);
         for bad in ["", "hello", P256_PUBLIC, ED25519_PRIVATE, &small_order, "-----BEGIN X"] {
             assert!(public(Curve::Ed25519, bad).is_none(), "{bad}");
@@ -215,14 +219,14 @@ mod tests {
     }
 
     #[test]
-    fn openssl_and_the_relay_agree() {
+    fn openssl_keys_and_signatures_verify() {
         check_pair(Curve::Ed25519, (ED25519_PUBLIC, ED25519_PRIVATE), ED25519_SIGNATURE);
         check_pair(Curve::P256, (P256_PUBLIC, P256_PRIVATE), P256_SIGNATURE);
         check_pair(Curve::P256, (P256_PUBLIC, P256_SEC1), P256_SIGNATURE);
     }
 
     #[test]
-    fn an_ecdsa_signature_may_be_two_bare_numbers() {
+    fn ecdsa_signature_of_64_bytes_verifies() {
         let key = public(Curve::P256, P256_PUBLIC).unwrap();
         let signature = ecdsa::Signature::from_der(&bytes(P256_SIGNATURE)).unwrap();
 

@@ -1,4 +1,4 @@
-//! The keys that a proof is compared with, and how often: a bound on the work that a stranger can cause.
+//! The keys that a signature is compared with, and a bound on the number of comparisons.
 
 use std::cell::Cell;
 
@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::key::Key;
 
-/// Each try is one signature, one key and one URL: an HMAC or a digest of the message, or one
-/// verification with a public key.
+/// Remaining tries. A try is one key and one URL: an HMAC or a digest of the message, or one verification of one
+/// signature with a public key.
 #[derive(Debug)]
 pub struct Tries(Cell<usize>);
 
@@ -16,7 +16,7 @@ impl Tries {
         Tries(Cell::new(tries))
     }
 
-    /// For one verification, which is bounded by the number of keys, URLs and signatures.
+    /// Does not limit, for a single verification, which the number of keys, URLs and signatures bounds.
     pub(super) fn unlimited() -> Tries {
         Tries::at_most(usize::MAX)
     }
@@ -25,7 +25,7 @@ impl Tries {
         self.0.get()
     }
 
-    /// Whether one more is allowed; it is spent then.
+    /// Spends one try, and returns whether there was one.
     fn spend(&self) -> bool {
         let left = self.0.get();
         self.0.set(left.saturating_sub(1));
@@ -33,24 +33,24 @@ impl Tries {
     }
 }
 
-/// The keys of a source that count at a time.
+/// The keys of a source that are valid at one time.
 #[derive(Debug)]
 pub struct Keyring<'k> {
     pub(super) keys: Vec<&'k Key>,
-    /// The time at which they count.
+    /// The time for which the keys were selected.
     pub(super) now: Timestamp,
     tries: &'k Tries,
 }
 
 impl<'k> Keyring<'k> {
-    /// A proof that would need more tries than these counts as wrong.
+    /// Selects the valid keys. A signature that would need more tries than these counts as wrong.
     pub fn new(keys: &'k [Key], now: Timestamp, tries: &'k Tries) -> Keyring<'k> {
         Keyring { keys: keys.iter().filter(|key| key.in_force(now)).collect(), now, tries }
     }
 
-    /// The first of these that is right with the key, as far as the tries go.
-    pub(super) fn any<T>(&self, given: &[T], is_right: impl FnMut(&T) -> bool) -> bool {
-        given.iter().take_while(|_| self.tries.spend()).any(is_right)
+    /// Returns whether a candidate is valid, within the tries.
+    pub(super) fn any<T>(&self, candidates: &[T], is_right: impl FnMut(&T) -> bool) -> bool {
+        candidates.iter().take_while(|_| self.tries.spend()).any(is_right)
     }
 
     pub(super) fn spend(&self) -> bool {

@@ -1,4 +1,4 @@
-//! Where a proof lies in a request: read from there, put there, overwritten there.
+//! The place of a credential in a request, to read it and to write it.
 
 use super::body_field::BodyField;
 use super::request::{SignError, SignedParts, SignedRequest};
@@ -15,72 +15,74 @@ pub enum CredentialLocation {
 }
 
 impl CredentialLocation {
-    /// What stands there; empty ones are as good as none.
-    pub(super) fn values(&self, presented: &SignedRequest<'_>) -> Vec<String> {
-        let header = |name: &str| presented.headers.get(name).map(String::as_str);
+    /// Returns the values at this place; blank ones count as absent.
+    pub(super) fn values(&self, request: &SignedRequest<'_>) -> Vec<String> {
+        let header = |name: &str| request.headers.get(name).map(String::as_str);
         let mut values = match self {
             CredentialLocation::Header(name) => Vec::from_iter(header(name).map(str::to_owned)),
-            CredentialLocation::Query(name) => form::pairs(presented.query.unwrap_or_default())
-                .filter(|(given, _)| given == name)
+            CredentialLocation::Query(name) => form::pairs(request.query.unwrap_or_default())
+                .filter(|(parameter, _)| parameter == name)
                 .map(|(_, value)| value)
                 .collect(),
             CredentialLocation::Bearer => {
                 let written = header("authorization");
                 Vec::from_iter(written.map(|it| after_word(it, "bearer").unwrap_or(it).to_owned()))
             }
-            // What could not be overwritten is not taken either.
+            // A value that `redact` cannot overwrite is not accepted: it would be stored.
             CredentialLocation::Field(field)
-                if field.ranges(presented.headers, presented.body).is_empty() =>
+                if field.ranges(request.headers, request.body).is_empty() =>
             {
                 Vec::new()
             }
             CredentialLocation::Field(field) => {
-                Vec::from_iter(field.text(presented.headers, presented.body))
+                Vec::from_iter(field.text(request.headers, request.body))
             }
         };
         values.retain(|value| !value.trim().is_empty());
         values
     }
 
-    /// The first value: a request that repeats a parameter costs no more than one that does not.
-    pub(super) fn first(&self, presented: &SignedRequest<'_>) -> Option<String> {
-        self.values(presented).into_iter().next()
+    /// Returns the first value.
+    // Not all: each is verified, and the sender decides how often it repeats a parameter.
+    pub(super) fn first(&self, request: &SignedRequest<'_>) -> Option<String> {
+        self.values(request).into_iter().next()
     }
 
-    /// Why a body cannot be searched for the field in which the proof is.
-    pub(super) fn obstacle(&self, presented: &SignedRequest<'_>) -> Option<String> {
+    /// Returns why the body cannot be searched for the field with the credential, if that is so.
+    pub(super) fn obstacle(&self, request: &SignedRequest<'_>) -> Option<String> {
         let CredentialLocation::Field(field) = self else { return None };
-        let encoding = presented.headers.get("content-encoding").map_or("", |it| it.trim());
+        let encoding = request.headers.get("content-encoding").map_or("", |it| it.trim());
         if !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity") {
             let hint = "the body is compressed, and a proof in a field of it is read before that is undone";
             return Some(hint.to_owned());
         }
-        field.obstacle(presented.headers, presented.body)
+        field.obstacle(request.headers, request.body)
     }
 
-    pub(super) fn stamp(
+    pub(super) fn write(
         &self,
         value: String,
-        presented: &SignedRequest<'_>,
+        request: &SignedRequest<'_>,
     ) -> Result<SignedParts, SignError> {
-        let mut stamp = SignedParts::default();
+        let mut parts = SignedParts::default();
         match self {
-            CredentialLocation::Header(name) => stamp.headers.push((name.clone(), value)),
-            CredentialLocation::Query(name) => stamp.query.push((name.clone(), value)),
+            CredentialLocation::Header(name) => parts.headers.push((name.clone(), value)),
+            CredentialLocation::Query(name) => parts.query.push((name.clone(), value)),
             CredentialLocation::Bearer => {
-                stamp.headers.push(("authorization".to_owned(), format!("Bearer {value}")));
+                parts.headers.push(("authorization".to_owned(), format!("Bearer {value}")));
             }
             CredentialLocation::Field(field) => {
-                let changed = field.put(presented.headers, presented.body, &value.into());
-                stamp.body = Some(changed.ok_or(SignError::NoField)?);
+                let changed = field.put(request.headers, request.body, &value.into());
+                parts.body = Some(changed.ok_or(SignError::NoField)?);
             }
         }
-        Ok(stamp)
+        Ok(parts)
     }
 }
 
-/// What follows the scheme's name in an `Authorization` header.
+/// Returns what follows the name of the scheme in an `Authorization` header.
 pub(super) fn after_word<'v>(written: &'v str, word: &str) -> Option<&'v str> {
+    // The name has no case (RFC 9110, 11.1).
     let (first, rest) = written.split_once(' ')?;
     first.eq_ignore_ascii_case(word).then(|| rest.trim())
 }

@@ -12,11 +12,11 @@ pub struct MessageTemplate(Vec<MessagePart>);
 pub enum MessagePart {
     Literal(String),
     Body,
-    /// The first element of the body, if that is a list, else the body.
+    /// The first element of a body that is a list, otherwise the body (Segment).
     First,
-    /// A form's names and values, decoded and sorted; of another body nothing.
+    /// Names and values of a form, decoded and sorted; nothing for other bodies (Twilio).
     Form,
-    /// A field's text; nothing where it is absent.
+    /// The text of a field; nothing if it is absent.
     Field(BodyField),
     Timestamp,
     Id,
@@ -29,7 +29,7 @@ pub enum MessagePart {
     Query(String),
 }
 
-/// What is wrong with a template, and where in its text.
+/// A mistake in a template, with its place in the text.
 #[derive(Debug, PartialEq, Eq)]
 pub struct InvalidMessageTemplate {
     pub place: Range<usize>,
@@ -52,7 +52,7 @@ const NAMES: [&str; 11] = [
 ];
 
 impl MessageTemplate {
-    /// `{{` and `}}` stand for the braces themselves.
+    /// Parses a template; `{{` and `}}` are literal braces.
     pub fn parse(text: &str) -> Result<MessageTemplate, InvalidMessageTemplate> {
         let mut pieces = Vec::new();
         let mut literal = String::new();
@@ -82,7 +82,7 @@ impl MessageTemplate {
         self.0.contains(piece)
     }
 
-    /// Whether the body is part of the message whatever it is, if not all of it.
+    /// Returns whether the message contains at least a part of the body, whatever its type is.
     pub fn covers_body(&self) -> bool {
         self.0.iter().any(|piece| {
             matches!(piece, MessagePart::Body | MessagePart::First | MessagePart::Field(_))
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn names_in_braces_are_parts_and_the_rest_is_literal() {
+    fn names_in_braces_are_parts_and_other_text_is_literal() {
         let literal = |text: &str| MessagePart::Literal(text.to_owned());
         check("{body}", &[MessagePart::Body]);
         check(
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told_with_their_place() {
+    fn mistakes_have_their_place() {
         check_mistake("a{bdy}", 1..6, "unknown part `{bdy}`");
         check_mistake("a{body", 1..6, "a `{` without its `}`");
         check_mistake("a}", 1..2, "a `}` without its `{`");

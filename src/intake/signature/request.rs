@@ -1,19 +1,19 @@
-//! What a proof lies in or covers, and how verifying and signing fail.
+//! The request as signatures see it, and the errors of verification and signing.
 
 use crate::event::Headers;
 
-/// What of a request a proof may lie in or cover.
+/// The parts of a request that may hold a credential or be signed.
 #[derive(Debug, Clone, Copy)]
 pub struct SignedRequest<'r> {
     pub method: &'r str,
-    /// The address as the provider knows it, with its query; none if it is not configured.
+    /// The URL as the provider knows it, with its query; none if `public_url` is not configured.
     pub url: Option<&'r str>,
     pub query: Option<&'r str>,
     pub headers: &'r Headers,
     pub body: &'r [u8],
 }
 
-/// Says nothing of what was expected. In order: the later ones are nearer to a proof.
+/// Why verification failed, without what was expected. Ordered: later variants are closer to success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum VerifyError {
     #[error("the signature is missing")]
@@ -40,17 +40,17 @@ pub enum SignError {
     WrongKey,
 }
 
-/// What `sign` adds to a request.
+/// The parts that `sign` adds to a request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SignedParts {
     pub headers: Vec<(String, String)>,
     pub query: Vec<(String, String)>,
-    /// The body with what was put into it, where that is where it has to be.
+    /// The changed body, if a part belongs into it.
     pub body: Option<Vec<u8>>,
 }
 
 impl SignedParts {
-    /// With what another one adds behind it.
+    /// Appends the parts of another signature.
     #[must_use]
     pub fn and(mut self, other: SignedParts) -> SignedParts {
         self.headers.extend(other.headers);
@@ -60,16 +60,16 @@ impl SignedParts {
     }
 }
 
-/// The first of these that is right; else what comes nearest to it.
+/// Returns the result of the first value that verifies, otherwise the error that is closest to success.
 pub(super) fn any_of(
-    given: &[String],
+    values: &[String],
     mut verify: impl FnMut(&str) -> Result<usize, VerifyError>,
 ) -> Result<usize, VerifyError> {
     let mut nearest = VerifyError::Missing;
-    for one in given {
-        match verify(one) {
+    for value in values {
+        match verify(value) {
             Ok(position) => return Ok(position),
-            Err(unproven) => nearest = nearest.max(unproven),
+            Err(error) => nearest = nearest.max(error),
         }
     }
     Err(nearest)

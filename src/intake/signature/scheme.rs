@@ -1,4 +1,4 @@
-//! The ways in which requests prove that they are from their source.
+//! The schemes by which requests are authenticated.
 
 use data_encoding::BASE64;
 use jiff::Timestamp;
@@ -13,87 +13,86 @@ use super::request::{SignError, SignedParts, SignedRequest, VerifyError};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scheme {
-    /// Something that only who has the secret can compute over the request.
+    /// A signature over the request.
     Seal(MessageSignature),
-    /// A token that only who has the secret can make; it covers no body.
+    /// A signed token; it covers the body only by a claim with its hash.
     Jwt(Jwt),
     /// The secret itself, in any of the places.
     Token { places: Vec<CredentialLocation>, prefix: String },
-    /// User and password of HTTP basic authentication; the secret is `user:password`.
+    /// HTTP basic authentication (RFC 7617); the secret is `user:password`.
     Basic,
-    /// No proof at all.
+    /// No authentication.
     None,
 }
 
 impl Scheme {
-    /// Gives the position of the key that matched; none where no secret is asked for.
+    /// Returns the position of the key that matched; none if the scheme needs no secret.
     pub(super) fn verify(
         &self,
         keyring: &Keyring<'_>,
-        presented: &SignedRequest<'_>,
+        request: &SignedRequest<'_>,
     ) -> Result<Option<usize>, VerifyError> {
         let keys = &keyring.keys;
         let matched = match self {
-            Scheme::Seal(seal) => seal.verify(keyring, presented)?,
-            Scheme::Jwt(jwt) => jwt.verify(keyring, presented)?,
-            Scheme::Token { places, prefix } => verify_token(places, prefix, keys, presented)?,
-            Scheme::Basic => verify_basic(keys, presented)?,
+            Scheme::Seal(seal) => seal.verify(keyring, request)?,
+            Scheme::Jwt(jwt) => jwt.verify(keyring, request)?,
+            Scheme::Token { places, prefix } => verify_token(places, prefix, keys, request)?,
+            Scheme::Basic => verify_basic(keys, request)?,
             Scheme::None => return Ok(None),
         };
         Ok(Some(matched))
     }
 
-    /// Returns which part of the proof is missing where `verify` reports that, and another part is there or the body
-    /// cannot be searched for it. It names what the source's file names, and repeats nothing of the request. The
-    /// body is read once or twice, without cryptography.
-    pub(in crate::intake) fn missing_part(&self, presented: &SignedRequest<'_>) -> Option<String> {
+    /// Describes the missing part of an incomplete signature, or why the body cannot be searched for it, in the words of
+    /// the source's file. Reads the body once or twice, without cryptography, and quotes nothing of the request.
+    pub(in crate::intake) fn missing_part(&self, request: &SignedRequest<'_>) -> Option<String> {
         let part = match self {
-            Scheme::Seal(seal) => seal.missing_part(presented),
-            Scheme::Jwt(jwt) => jwt.missing_part(presented),
+            Scheme::Seal(seal) => seal.missing_part(request),
+            Scheme::Jwt(jwt) => jwt.missing_part(request),
             Scheme::Token { .. } | Scheme::Basic | Scheme::None => None,
         };
-        part.or_else(|| self.places().iter().find_map(|place| place.obstacle(presented)))
+        part.or_else(|| self.places().iter().find_map(|place| place.obstacle(request)))
     }
 
-    /// What a provider would add to the request.
+    /// Returns what a provider would add to the request.
     pub(super) fn sign(
         &self,
         key: &SigningKey,
-        presented: &SignedRequest<'_>,
+        request: &SignedRequest<'_>,
         now: Timestamp,
     ) -> Result<SignedParts, SignError> {
         let secret = || key.secret().ok_or(SignError::WrongKey);
         match self {
-            Scheme::Seal(seal) => seal.sign(key, presented, now),
-            Scheme::Jwt(jwt) => jwt.sign(key, presented, now),
+            Scheme::Seal(seal) => seal.sign(key, request, now),
+            Scheme::Jwt(jwt) => jwt.sign(key, request, now),
             Scheme::Token { places, prefix } => {
                 let token = format!("{prefix}{}", String::from_utf8_lossy(secret()?));
                 let place = places.first().ok_or(SignError::NoField)?;
-                place.stamp(token, presented)
+                place.write(token, request)
             }
             Scheme::Basic => {
                 let written = format!("Basic {}", BASE64.encode(secret()?));
-                CredentialLocation::Header("authorization".to_owned()).stamp(written, presented)
+                CredentialLocation::Header("authorization".to_owned()).write(written, request)
             }
             Scheme::None => Ok(SignedParts::default()),
         }
     }
 
-    /// Whether the proof would have to be in the headers or the query, and is not there.
-    pub(in crate::intake) fn is_missing_before_body(&self, presented: &SignedRequest<'_>) -> bool {
+    /// Returns whether the credential belongs in the headers or the query and is absent there.
+    pub(in crate::intake) fn is_missing_before_body(&self, request: &SignedRequest<'_>) -> bool {
         let is_there = |place: &CredentialLocation| {
-            matches!(place, CredentialLocation::Field(_)) || !place.values(presented).is_empty()
+            matches!(place, CredentialLocation::Field(_)) || !place.values(request).is_empty()
         };
         match self {
             Scheme::Seal(_) | Scheme::Jwt(_) | Scheme::Token { .. } => {
                 !self.places().iter().any(is_there)
             }
-            Scheme::Basic => !presented.headers.contains_key("authorization"),
+            Scheme::Basic => !request.headers.contains_key("authorization"),
             Scheme::None => false,
         }
     }
 
-    /// Whether verifying is work for elliptic curves: a hundred times that of a digest.
+    /// Returns whether verification uses elliptic curves, which cost a hundred times as much as a digest.
     pub(in crate::intake) fn has_public_key(&self) -> bool {
         matches!(self, Scheme::Seal(seal) if seal.method == SigningMethod::KeyPair)
     }
@@ -116,30 +115,31 @@ fn verify_token(
     places: &[CredentialLocation],
     prefix: &str,
     keys: &[&Key],
-    presented: &SignedRequest<'_>,
+    request: &SignedRequest<'_>,
 ) -> Result<usize, VerifyError> {
-    let given: Vec<String> = places.iter().flat_map(|place| place.values(presented)).collect();
-    if given.is_empty() {
+    // All values, not only the first of each place: a comparison is cheap.
+    let values: Vec<String> = places.iter().flat_map(|place| place.values(request)).collect();
+    if values.is_empty() {
         return Err(VerifyError::Missing);
     }
-    let tokens = given.iter().filter_map(|value| value.strip_prefix(prefix));
+    let tokens = values.iter().filter_map(|value| value.strip_prefix(prefix));
     matching(keys, tokens.map(str::as_bytes))
 }
 
-fn verify_basic(keys: &[&Key], presented: &SignedRequest<'_>) -> Result<usize, VerifyError> {
-    let written = presented.headers.get("authorization").ok_or(VerifyError::Missing)?;
+fn verify_basic(keys: &[&Key], request: &SignedRequest<'_>) -> Result<usize, VerifyError> {
+    let written = request.headers.get("authorization").ok_or(VerifyError::Missing)?;
     let credentials = after_word(written, "basic").ok_or(VerifyError::Mismatch)?;
-    let given = Encoding::Base64.decode(credentials).ok_or(VerifyError::Mismatch)?;
-    matching(keys, std::iter::once(given.as_slice()))
+    let credentials = Encoding::Base64.decode(credentials).ok_or(VerifyError::Mismatch)?;
+    matching(keys, std::iter::once(credentials.as_slice()))
 }
 
-/// Compares each with each, in a time that does not depend on where they differ.
-fn matching<'g>(
+/// Compares all values with all keys in constant time.
+fn matching<'v>(
     keys: &[&Key],
-    given: impl Iterator<Item = &'g [u8]>,
+    values: impl Iterator<Item = &'v [u8]>,
 ) -> Result<usize, VerifyError> {
     let mut matched = Err(VerifyError::Mismatch);
-    for value in given {
+    for value in values {
         for key in keys {
             if key.is(value) {
                 matched = Ok(key.position);

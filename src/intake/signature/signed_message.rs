@@ -8,20 +8,20 @@ use super::request::{SignError, SignedRequest};
 use crate::intake::payload::{content_type, form};
 use crate::json;
 
-/// A form with more fields than this is not sorted.
+/// Fields of a form that are sorted, the same number as are decoded. Sorting comes before verification.
 const FIELDS_MAX: usize = 10_000;
 
-/// The template's values, as they are in one request.
+/// Values of one request for the template.
 #[derive(Clone, Copy)]
 pub(super) struct MessageValues<'r> {
     pub(super) timestamp: Option<&'r str>,
     pub(super) id: Option<&'r str>,
-    /// The URL as it is taken to be signed.
+    /// The form of the URL that is tried.
     pub(super) url: Option<&'r str>,
-    pub(super) presented: &'r SignedRequest<'r>,
+    pub(super) request: &'r SignedRequest<'r>,
 }
 
-/// A message but for the secret, which may be part of it.
+/// A message; the secret, which may be part of it, is inserted later.
 pub(super) struct SignedMessage<'r>(Vec<SignedPart<'r>>);
 
 enum SignedPart<'r> {
@@ -50,7 +50,7 @@ impl<'r> SignedMessage<'r> {
 impl<'r> MessageValues<'r> {
     fn part(&self, piece: &'r MessagePart) -> Result<SignedPart<'r>, SignError> {
         let no_header = |name: &str| SignError::NoHeader(name.to_owned());
-        let SignedRequest { method, query, headers, body, .. } = *self.presented;
+        let SignedRequest { method, query, headers, body, .. } = *self.request;
         let text = |text: &'r str| Cow::Borrowed(text.as_bytes());
         Ok(SignedPart::Bytes(match piece {
             MessagePart::Secret => return Ok(SignedPart::Secret),
@@ -65,32 +65,35 @@ impl<'r> MessageValues<'r> {
             MessagePart::Url => text(self.url.ok_or(SignError::NoUrl)?),
             MessagePart::Header(name) => text(headers.get(name).ok_or_else(|| no_header(name))?),
             MessagePart::Query(name) => {
-                let value = form::pairs(query.unwrap_or_default()).find(|(given, _)| given == name);
+                let value =
+                    form::pairs(query.unwrap_or_default()).find(|(parameter, _)| parameter == name);
                 let value = value.ok_or_else(|| SignError::NoParameter(name.clone()))?;
                 Cow::Owned(value.1.into_bytes())
             }
         }))
     }
 
-    /// The names and values of a form, sorted, each pair once; of another body nothing.
+    /// Returns names and values of a form, sorted and without duplicates; nothing for other bodies.
     fn form(&self) -> Result<Vec<u8>, SignError> {
-        if !is_form(self.presented) {
+        if !is_form(self.request) {
             return Ok(Vec::new());
         }
-        let pairs = form::byte_pairs(json::unmarked(self.presented.body)).map(|(name, value)| {
+        // As bytes: the provider signs them in the form's own character set.
+        let pairs = form::byte_pairs(json::unmarked(self.request.body)).map(|(name, value)| {
             (form::unescape_bytes(name), form::unescape_bytes(value.unwrap_or_default()))
         });
         let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = pairs.take(FIELDS_MAX + 1).collect();
         if pairs.len() > FIELDS_MAX {
             return Err(SignError::NoField);
         }
+        // As Twilio's SDK does: sorted by name and value, equal pairs once.
         pairs.sort_unstable();
         pairs.dedup();
         Ok(pairs.into_iter().flat_map(|(name, value)| [name, value].concat()).collect())
     }
 }
 
-pub(super) fn is_form(presented: &SignedRequest<'_>) -> bool {
-    let content_type = content_type::of(presented.headers);
+pub(super) fn is_form(request: &SignedRequest<'_>) -> bool {
+    let content_type = content_type::of(request.headers);
     content_type::essence(&content_type) == "application/x-www-form-urlencoded"
 }

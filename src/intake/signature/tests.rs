@@ -1,4 +1,4 @@
-//! The schemes against signatures that others computed.
+//! The schemes, with signatures that others computed.
 
 mod tampering;
 
@@ -13,7 +13,7 @@ fn headers(pairs: &[(&str, &str)]) -> Headers {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-fn presented<'r>(headers: &'r Headers, body: &'r [u8]) -> SignedRequest<'r> {
+fn request<'r>(headers: &'r Headers, body: &'r [u8]) -> SignedRequest<'r> {
     SignedRequest { method: "POST", url: None, query: None, headers, body }
 }
 
@@ -33,7 +33,7 @@ fn hmac(algorithm: Algorithm, encoding: Encoding, prefix: &str) -> MessageSignat
     }
 }
 
-/// The shape of Stripe's header: `t=...,v1=...`, five minutes.
+/// Stripe's header: `t=...,v1=...`, with a window of five minutes.
 fn timed() -> MessageSignature {
     let clock = TimestampRule {
         places: vec![TimestampLocation::Part("t".to_owned())],
@@ -56,10 +56,10 @@ fn token(places: &[CredentialLocation]) -> Signature {
     signature(Scheme::Token { places: places.to_vec(), prefix: String::new() })
 }
 
-/// The headers of the request that `sign` makes of the body.
+/// Signs the body, and returns the headers.
 fn signed(signature: &Signature, key: &SigningKey, body: &[u8]) -> Headers {
-    let stamp = signature.sign(key, &presented(&Headers::new(), body), at(1_000)).unwrap();
-    stamp.headers.into_iter().collect()
+    let parts = signature.sign(key, &request(&Headers::new(), body), at(1_000)).unwrap();
+    parts.headers.into_iter().collect()
 }
 
 fn keys(signature: &Signature, secrets: &[&str]) -> Vec<Key> {
@@ -82,7 +82,7 @@ fn check(
     let signature = signature(Scheme::Seal(seal));
     let headers = headers(&[("x-sig", header)]);
     let keys = keys(&signature, &["another", secret]);
-    let verified = signature.verify(&keys, &presented(&headers, body.as_bytes()), at(0));
+    let verified = signature.verify(&keys, &request(&headers, body.as_bytes()), at(0));
     assert_eq!(verified.map(|position| position.unwrap()), expected);
 }
 
@@ -105,7 +105,7 @@ fn published_signatures_verify() {
 const WRONG: Result<usize, VerifyError> = Err(VerifyError::Mismatch);
 
 #[test]
-fn what_is_not_the_signature_is_wrong() {
+fn malformed_signature_is_wrong() {
     let sha256 = || hmac(Algorithm::Sha256, Encoding::Hex, "sha256=");
     for header in ["foo", "sha256=", "sha256=zz", "sha256=\u{fffd}", "sha256=7571", "="] {
         check(sha256(), "It's a Secret to Everybody", (header, "Hello, World!"), WRONG);
@@ -114,7 +114,7 @@ fn what_is_not_the_signature_is_wrong() {
 }
 
 #[test]
-fn any_signature_of_a_list_may_match() {
+fn one_valid_signature_in_a_list_is_enough() {
     let list = || MessageSignature {
         separator: Some(",".to_owned()),
         ..hmac(Algorithm::Sha1, Encoding::Hex, "sha1=")
@@ -131,7 +131,7 @@ fn any_signature_of_a_list_may_match() {
 }
 
 #[test]
-fn few_signatures_of_a_list_are_verified_with_a_public_key() {
+fn at_most_four_signatures_are_verified_with_a_public_key() {
     let seal = MessageSignature {
         method: SigningMethod::KeyPair,
         separator: Some(",".to_owned()),
@@ -146,7 +146,7 @@ fn few_signatures_of_a_list_are_verified_with_a_public_key() {
     let verify = |wrong: usize| {
         let list = format!("{}{right}", format!("{},", "00".repeat(64)).repeat(wrong));
         let headers = headers(&[("x-sig", &list)]);
-        signature.verify(&keys, &presented(&headers, b"{}"), at(0))
+        signature.verify(&keys, &request(&headers, b"{}"), at(0))
     };
 
     assert_eq!(verify(3), Ok(Some(0)));
@@ -154,13 +154,13 @@ fn few_signatures_of_a_list_are_verified_with_a_public_key() {
 }
 
 #[test]
-fn a_window_is_checked_in_both_directions() {
+fn window_is_checked_in_both_directions() {
     let signature = signature(Scheme::Seal(timed()));
     let keys = keys(&signature, &["s"]);
-    let stamp =
-        signature.sign(&signing(&keys[0]), &presented(&Headers::new(), b"{}"), at(1_000)).unwrap();
-    let headers: Headers = stamp.headers.into_iter().collect();
-    let verify = |second| signature.verify(&keys, &presented(&headers, b"{}"), at(second));
+    let parts =
+        signature.sign(&signing(&keys[0]), &request(&Headers::new(), b"{}"), at(1_000)).unwrap();
+    let headers: Headers = parts.headers.into_iter().collect();
+    let verify = |second| signature.verify(&keys, &request(&headers, b"{}"), at(second));
 
     assert!(headers["x-sig"].starts_with("t=1000,v1="), "{headers:?}");
     assert_eq!([verify(700), verify(1_000), verify(1_300)], [Ok(Some(0)); 3]);
@@ -168,7 +168,7 @@ fn a_window_is_checked_in_both_directions() {
 }
 
 #[test]
-fn a_time_that_is_no_time_is_refused() {
+fn malformed_time_is_refused() {
     for time in ["t=Infinity,", "t=-1,", "t=,", "t=99999999999999999999,", "t= 1000,"] {
         check(timed(), "s", (&format!("{time}v1=00"), "{}"), WRONG);
     }
@@ -179,20 +179,20 @@ fn seal(change: impl FnOnce(MessageSignature) -> MessageSignature) -> Signature 
     signature(Scheme::Seal(change(hmac(Algorithm::Sha256, Encoding::Hex, ""))))
 }
 
-/// Signs one request, and verifies it as it was and changed.
+/// Signs a request, and verifies it unchanged and with each change.
 #[track_caller]
 fn check_changed(
     signature: &Signature,
-    presented: &SignedRequest<'_>,
+    request: &SignedRequest<'_>,
     changes: &[(&SignedRequest<'_>, Result<usize, VerifyError>)],
 ) {
     let key = signature.key(&"s".into(), None, 0).unwrap();
-    let stamp = signature.sign(&signing(&key), presented, at(1_000)).unwrap();
-    let body = stamp.body.as_deref().unwrap_or(presented.body);
-    let same = SignedRequest { body, ..*presented };
+    let parts = signature.sign(&signing(&key), request, at(1_000)).unwrap();
+    let body = parts.body.as_deref().unwrap_or(request.body);
+    let same = SignedRequest { body, ..*request };
     for (request, expected) in [(&same, Ok(0))].iter().chain(changes) {
         let mut headers = request.headers.clone();
-        headers.extend(stamp.headers.iter().cloned());
+        headers.extend(parts.headers.iter().cloned());
         let request = SignedRequest { headers: &headers, ..**request };
         let verified = signature.verify(std::slice::from_ref(&key), &request, at(1_000));
         assert_eq!(verified.map(Option::unwrap), *expected, "{request:?}");
@@ -200,7 +200,7 @@ fn check_changed(
 }
 
 #[test]
-fn a_form_is_signed_as_its_sorted_fields_and_another_body_by_its_hash() {
+fn form_is_signed_by_its_fields_and_json_by_its_hash() {
     let signature = seal(|seal| MessageSignature {
         message: MessageTemplate::parse("{url}{form}").unwrap(),
         body_hash: Some(CredentialLocation::Query("h".to_owned())),
@@ -209,19 +209,19 @@ fn a_form_is_signed_as_its_sorted_fields_and_another_body_by_its_hash() {
     });
     let form = headers(&[("content-type", "application/x-www-form-urlencoded; charset=utf-8")]);
     let url = Some("https://a.com/x");
-    let sent = SignedRequest { url, ..presented(&form, b"b=2&a=1&b=1") };
+    let sent = SignedRequest { url, ..request(&form, b"b=2&a=1&b=1") };
     let sorted = SignedRequest { body: b"a=1&b=1&b=2&a=%31", ..sent };
     let port = SignedRequest { url: Some("https://a.com:443/x"), ..sent };
     let other = SignedRequest { body: b"a=1&b=1&b=3", ..sent };
     check_changed(&signature, &sent, &[(&sorted, Ok(0)), (&port, Ok(0)), (&other, WRONG)]);
 
     let json = Headers::new();
-    let bare = SignedRequest { url, ..presented(&json, b"{}") };
+    let bare = SignedRequest { url, ..request(&json, b"{}") };
     let key = signature.key(&"s".into(), None, 0).unwrap();
-    // A hash that is given already is not added.
+    // A hash that is present already is not added.
     let proof = signed_url(&signature, &key, &SignedRequest { query: Some("h=0"), ..bare });
     let verify =
-        |presented: SignedRequest| signature.verify(std::slice::from_ref(&key), &presented, at(0));
+        |request: SignedRequest| signature.verify(std::slice::from_ref(&key), &request, at(0));
     assert_eq!(verify(SignedRequest { headers: &proof, ..bare }), Err(VerifyError::Missing));
     let hash = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
     let query = format!("h={hash}");
@@ -230,19 +230,19 @@ fn a_form_is_signed_as_its_sorted_fields_and_another_body_by_its_hash() {
     assert_eq!(verify(SignedRequest { body: b"[]", ..hashed }), Err(VerifyError::Mismatch));
 }
 
-fn signed_url(signature: &Signature, key: &Key, presented: &SignedRequest<'_>) -> Headers {
-    let stamp = signature.sign(&signing(key), presented, at(0)).unwrap();
-    stamp.headers.into_iter().collect()
+fn signed_url(signature: &Signature, key: &Key, request: &SignedRequest<'_>) -> Headers {
+    let parts = signature.sign(&signing(key), request, at(0)).unwrap();
+    parts.headers.into_iter().collect()
 }
 
 #[test]
-fn of_a_list_the_first_element_may_be_all_that_is_signed() {
+fn signature_of_the_first_element_verifies() {
     let signature = seal(|seal| MessageSignature {
         message: MessageTemplate::parse("{first}").unwrap(),
         ..seal
     });
     let none = Headers::new();
-    let list = presented(&none, b"[ {\"a\":1} ,2]");
+    let list = request(&none, b"[ {\"a\":1} ,2]");
     let rest = SignedRequest { body: b"[{\"a\":1}]", ..list };
     let alone = SignedRequest { body: b"{\"a\":1}", ..list };
     let other = SignedRequest { body: b"[{\"a\":2},2]", ..list };
@@ -250,7 +250,7 @@ fn of_a_list_the_first_element_may_be_all_that_is_signed() {
 }
 
 #[test]
-fn a_time_in_the_body_counts_like_one_in_a_header() {
+fn time_in_the_body_is_checked() {
     let clock = TimestampRule {
         places: vec![TimestampLocation::Field(BodyField::parse("$.at").unwrap())],
         unit: TimestampUnit::Milliseconds,
@@ -258,19 +258,19 @@ fn a_time_in_the_body_counts_like_one_in_a_header() {
     };
     let signature = seal(|seal| MessageSignature { clock: Some(clock), ..seal });
     let none = Headers::new();
-    check_changed(&signature, &presented(&none, b"{\"x\":1}"), &[]);
+    check_changed(&signature, &request(&none, b"{\"x\":1}"), &[]);
 
     let key = signature.key(&"s".into(), None, 0).unwrap();
-    let stamp = signature.sign(&signing(&key), &presented(&none, b"{}"), at(1_000)).unwrap();
-    let headers: Headers = stamp.headers.into_iter().collect();
-    let body = stamp.body.unwrap();
+    let parts = signature.sign(&signing(&key), &request(&none, b"{}"), at(1_000)).unwrap();
+    let headers: Headers = parts.headers.into_iter().collect();
+    let body = parts.body.unwrap();
     assert_eq!(body, b"{\"at\":1000000}");
-    let late = signature.verify(&[key], &presented(&headers, &body), at(1_061));
+    let late = signature.verify(&[key], &request(&headers, &body), at(1_061));
     assert_eq!(late, Err(VerifyError::OutsideTolerance));
 }
 
 #[test]
-fn a_proof_in_the_body_is_overwritten_and_nothing_else() {
+fn only_the_credential_in_the_body_is_overwritten() {
     let hidden = |field: &str, body: &str| {
         let mut bytes = body.as_bytes().to_vec();
         token(&[CredentialLocation::Field(BodyField::parse(field).unwrap())])
@@ -284,10 +284,10 @@ fn a_proof_in_the_body_is_overwritten_and_nothing_else() {
 }
 
 #[test]
-fn a_token_may_be_a_field_of_the_body() {
+fn token_in_a_field_of_the_body_verifies() {
     let signature = token(&[CredentialLocation::Field(BodyField::parse("Key").unwrap())]);
     let none = Headers::new();
-    let sent = presented(&none, b"a=1");
+    let sent = request(&none, b"a=1");
     let wrong = SignedRequest { body: b"a=1&Key=t", ..sent };
     let last = SignedRequest { body: b"Key=t&Key=s", ..sent };
     let missing = Err(VerifyError::Missing);
@@ -295,20 +295,20 @@ fn a_token_may_be_a_field_of_the_body() {
 }
 
 #[test]
-fn a_trial_secret_signs_and_verifies() {
+fn trial_secret_signs_and_verifies() {
     for signature in [seal(|seal| seal), signature(Scheme::Basic)] {
         let (secret, signs) = signature.invent(&[7; 32]).unwrap();
         let key = signature.key(&secret, None, 0).unwrap();
         let signing = signature.signing_key(&signs).unwrap();
         let headers = signed(&signature, &signing, b"{}");
 
-        assert_eq!(signature.verify(&[key], &presented(&headers, b"{}"), at(0)), Ok(Some(0)));
+        assert_eq!(signature.verify(&[key], &request(&headers, b"{}"), at(0)), Ok(Some(0)));
         assert_eq!(signing.public_key(), None);
     }
 }
 
 #[test]
-fn a_token_may_be_in_any_of_its_places() {
+fn token_in_any_of_its_places_verifies() {
     let places = [
         CredentialLocation::Query("token".to_owned()),
         CredentialLocation::Header("x-t".to_owned()),
@@ -318,7 +318,7 @@ fn a_token_may_be_in_any_of_its_places() {
     let keys = keys(&signature, &["a b"]);
     let verify = |query, pairs: &[(&str, &str)]| {
         let headers = headers(pairs);
-        signature.verify(&keys, &SignedRequest { query, ..presented(&headers, b"") }, at(0))
+        signature.verify(&keys, &SignedRequest { query, ..request(&headers, b"") }, at(0))
     };
 
     assert_eq!(verify(Some("x=1&token=a+b"), &[]), Ok(Some(0)));
@@ -334,7 +334,7 @@ fn basic_authentication_is_user_and_password() {
     let signature = signature(Scheme::Basic);
     let keys = keys(&signature, &["me:pass"]);
     let verify = |written: &str| {
-        signature.verify(&keys, &presented(&headers(&[("authorization", written)]), b""), at(0))
+        signature.verify(&keys, &request(&headers(&[("authorization", written)]), b""), at(0))
     };
 
     assert_eq!(verify("Basic bWU6cGFzcw=="), Ok(Some(0)));
@@ -343,16 +343,12 @@ fn basic_authentication_is_user_and_password() {
 }
 
 #[test]
-fn a_secret_counts_through_its_last_day() {
+fn secret_is_valid_through_its_last_day() {
     let signature = token(&[CredentialLocation::Header("x-t".to_owned())]);
     let key = signature.key(&"s".into(), Some("2027-01-31".parse().unwrap()), 3).unwrap();
     let verify = |now: &str| {
         let headers = headers(&[("x-t", "s")]);
-        signature.verify(
-            std::slice::from_ref(&key),
-            &presented(&headers, b""),
-            now.parse().unwrap(),
-        )
+        signature.verify(std::slice::from_ref(&key), &request(&headers, b""), now.parse().unwrap())
     };
 
     assert_eq!(verify("2027-01-31T23:59:59Z"), Ok(Some(3)));
@@ -373,7 +369,7 @@ fn secrets_are_decoded_as_the_provider_writes_them() {
 }
 
 #[test]
-fn a_key_does_not_show_in_its_debug_form() {
+fn debug_output_of_a_key_hides_it() {
     let key = signature(Scheme::Basic).key(&"hush".into(), None, 0).unwrap();
 
     let shown = format!("{key:?}");

@@ -1,4 +1,4 @@
-//! When a request was signed, and how long that counts.
+//! The time of a signature, and its window.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use super::request::{SignedRequest, VerifyError};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimestampRule {
-    /// The first one that is there counts.
+    /// Places of the time; the first that is present counts.
     pub places: Vec<TimestampLocation>,
     pub unit: TimestampUnit,
-    /// Backwards and forwards; none where the provider states no limit.
+    /// Tolerance into the past and the future; none if the provider states no limit.
     pub window: Option<Duration>,
 }
 
@@ -23,13 +23,13 @@ pub struct TimestampRule {
 pub enum TimestampLocation {
     /// A header by its lower-case name.
     Header(String),
-    /// The part of the signature's list that begins with this and `=`.
+    /// The part of the signature's list with this name, as `t=`.
     Part(String),
     Field(BodyField),
 }
 
 impl TimestampLocation {
-    /// In the words of the source's file.
+    /// Describes the place in the words of the source's file.
     pub(super) fn described(&self) -> String {
         match self {
             TimestampLocation::Header(name) => format!("the header {name}"),
@@ -45,31 +45,31 @@ impl TimestampLocation {
 pub enum TimestampUnit {
     Seconds,
     Milliseconds,
-    /// RFC 3339, with a space for its `T` too; without a zone it is UTC.
+    /// RFC 3339, also with a space instead of `T`; UTC if there is no zone.
     Text,
-    /// As in the header `Date`, in each of its three forms.
+    /// The three forms of the header `Date` (RFC 9110, 5.6.7).
     HttpDate,
 }
 
 impl TimestampRule {
-    /// The time as it is written, of which `part` looks up a part of the signature's list.
+    /// Returns the time as it is written. `part` looks up a part of the signature's list.
     pub(super) fn written<'r>(
         &self,
-        presented: &SignedRequest<'r>,
+        request: &SignedRequest<'r>,
         part: impl Fn(&str) -> Option<&'r str>,
     ) -> Option<Cow<'r, str>> {
         self.places.iter().find_map(|place| match place {
             TimestampLocation::Header(name) => {
-                presented.headers.get(name).map(|it| it.as_str().into())
+                request.headers.get(name).map(|it| it.as_str().into())
             }
             TimestampLocation::Part(name) => part(name).map(Cow::Borrowed),
             TimestampLocation::Field(field) => {
-                field.text(presented.headers, presented.body).map(Cow::Owned)
+                field.text(request.headers, request.body).map(Cow::Owned)
             }
         })
     }
 
-    /// Whether a message that covers the body covers the time by that.
+    /// Returns whether the message covers the time because it covers the body.
     pub fn is_in_body(&self, message: &MessageTemplate) -> bool {
         let in_body = |place: &TimestampLocation| match place {
             TimestampLocation::Field(field) => {
@@ -82,9 +82,12 @@ impl TimestampRule {
     }
 
     pub(super) fn check(&self, written: Option<&str>, now: Timestamp) -> Result<(), VerifyError> {
+        // Without a window the time is part of the message only: an unreadable one does no harm.
         let Some(window) = self.window else { return Ok(()) };
         let signed_at = written.and_then(|written| self.unit.read(written));
         let signed_at = signed_at.ok_or(VerifyError::UnreadableTime)?;
+        // Both ways: a time far in the future would let a captured request be replayed for that
+        // long.
         if now.duration_since(signed_at).unsigned_abs() > window {
             return Err(VerifyError::OutsideTolerance);
         }
@@ -109,7 +112,7 @@ impl TimestampUnit {
         }
     }
 
-    /// Whole numbers of digits only: no sign, no spaces, no `Infinity`.
+    /// Reads a time. Numbers are digits only: no sign, no spaces, no `Infinity`.
     pub fn read(self, text: &str) -> Option<Timestamp> {
         let digits = || text.bytes().all(|byte| byte.is_ascii_digit()).then_some(text);
         match self {
@@ -124,7 +127,7 @@ impl TimestampUnit {
         }
     }
 
-    /// A number, or a text.
+    /// Writes a time, as a number or a text.
     pub(super) fn write(self, at: Timestamp) -> Value {
         match self {
             TimestampUnit::Seconds => at.as_second().into(),

@@ -1,13 +1,14 @@
-//! The forms of a URL that a provider may have signed, and what is added to one.
+//! Forms of a URL that a provider may have signed, and adding parameters to a URL.
 
 use crate::intake::payload::form::escape;
 
-/// The URL as it is, without its port, and with the port that its scheme has.
+/// Returns the URL unchanged, without a port, and with the default port of its scheme.
 pub(super) fn with_any_port(url: &str) -> Vec<String> {
     let Some((scheme, rest)) = url.split_once("://") else { return vec![url.to_owned()] };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    // The last colon may be inside an IPv6 address, `[::1]`, hence the check for digits.
     let host = match authority.rsplit_once(':') {
         Some((host, port)) if is_port(port) => host,
         _ => authority,
@@ -20,8 +21,7 @@ pub(super) fn with_any_port(url: &str) -> Vec<String> {
     urls
 }
 
-/// The URL with the escapes of these ASCII characters undone, in one pass: what comes out of it is not
-/// decoded again.
+/// Decodes the escapes of these ASCII characters, in one pass: results are not decoded again.
 pub(super) fn decoded(url: &str, characters: &str) -> String {
     let mut decoded = String::with_capacity(url.len());
     let mut rest = url;
@@ -40,7 +40,7 @@ fn character(hex: &str) -> Option<char> {
     u8::from_str_radix(digits?, 16).ok().filter(u8::is_ascii).map(char::from)
 }
 
-/// The URL, or what begins at its `?`, with these parameters behind those that it has.
+/// Appends parameters to a URL, or to a query that begins with `?`.
 pub fn with_parameters(url: &str, parameters: &[(String, String)]) -> String {
     let mut longer = url.to_owned();
     for (name, value) in parameters {
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_may_be_there_or_not() {
+    fn url_is_tried_with_and_without_port() {
         let bare = "https://a.com/x?b=1:2";
         check(bare, &[bare, "https://a.com:443/x?b=1:2"]);
         check("http://a.com:8080", &["http://a.com:8080", "http://a.com", "http://a.com:80"]);
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_go_behind_those_that_are_there() {
+    fn parameters_are_appended() {
         let pairs = [("a".to_owned(), "b c+d".to_owned()), ("e[]".to_owned(), "\u{e9}".to_owned())];
         for (url, expected) in [
             ("https://a.com/x", "https://a.com/x?a=b%20c%2Bd&e%5B%5D=%C3%A9"),
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_are_undone_once_and_only_those_that_are_named() {
+    fn only_named_escapes_are_decoded_and_only_once() {
         for (url, expected) in [
             ("/x%3A%3a%2F", "/x::/"),
             ("%253A%25%33%41", "%253A%25%33%41"),

@@ -1,4 +1,4 @@
-//! What a signature leaves open by its scheme.
+//! Weaknesses of a signature that follow from its scheme.
 
 use super::message_signature::MessageSignature;
 use super::message_template::MessagePart;
@@ -14,7 +14,7 @@ const SOME_FIELDS: &str = "its message covers only some fields of the body: who 
                            change the rest";
 const FIRST_ALONE: &str = "of a list only the first element is signed";
 
-/// Words that a person wrote of it stand before what is found about the body.
+/// Returns the weaknesses. A description in the file, `weak`, replaces what is found about the body.
 pub(super) fn of<'s>(scheme: &Scheme, weak: Option<&'s str>) -> Vec<&'s str> {
     let (body, time) = match scheme {
         Scheme::Seal(seal) => {
@@ -22,13 +22,13 @@ pub(super) fn of<'s>(scheme: &Scheme, weak: Option<&'s str>) -> Vec<&'s str> {
             (uncovered(seal), is_endless.then_some(SENT_AGAIN))
         }
         Scheme::Jwt(jwt) => (jwt.body_hash.is_none().then_some(TOKEN_ALONE), Some(NEVER_ENDS)),
-        // That a secret which is sent along proves no body is known to who chooses it.
+        // No warning: a plain secret obviously does not authenticate the body.
         Scheme::Token { .. } | Scheme::Basic | Scheme::None => (None, None),
     };
     weak.or(body).into_iter().chain(time).collect()
 }
 
-/// What of a body the message does not cover.
+/// Describes the part of the body that the message does not cover.
 fn uncovered(seal: &MessageSignature) -> Option<&'static str> {
     let covers = |piece| seal.message.contains(&piece);
     if covers(MessagePart::Body) || covers(MessagePart::Form) || seal.body_hash.is_some() {

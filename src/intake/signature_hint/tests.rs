@@ -1,4 +1,4 @@
-//! What is said of requests that were signed in another way than is known.
+//! Hints for requests that were signed in another way than configured.
 
 use super::*;
 use crate::diagnostics::diagnostic::Document;
@@ -23,7 +23,7 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-/// The sender signs in its way, over its body; ours is what we know of it.
+/// What the sender signs and how, and what arrives and is configured here.
 struct HintCase {
     theirs: &'static str,
     their_body: &'static str,
@@ -55,24 +55,24 @@ fn check(case: &HintCase, expected: Option<&str>) {
     headers.extend(theirs.sign(&their_key, &unsigned, at(NOW - 700)).unwrap().headers);
     let headers = headers.into_iter().map(|(name, value)| (name.to_lowercase(), value));
     let (headers, body) = (headers.collect(), case.our_body.as_bytes());
-    let presented = SignedRequest { headers: &headers, body, ..unsigned };
+    let request = SignedRequest { headers: &headers, body, ..unsigned };
     let ours = signature(case.ours);
     let keys = [ours.key(&"secret".into(), None, 0).unwrap()];
     let now = at(NOW);
-    let unproven = ours.verify(&keys, &presented, now).unwrap_err();
+    let error = ours.verify(&keys, &request, now).unwrap_err();
     let tries = &Tries::at_most(TRIES_MAX);
-    let doubted =
-        FailedVerification { signature: &ours, keys: &keys, presented: &presented, now, tries };
-    let hint = match unproven {
+    let failed =
+        FailedVerification { signature: &ours, keys: &keys, request: &request, now, tries };
+    let hint = match error {
         VerifyError::Missing => None,
-        VerifyError::UnreadableTime | VerifyError::OutsideTolerance => doubted.time(unproven),
-        VerifyError::Mismatch => doubted.hint(),
+        VerifyError::UnreadableTime | VerifyError::OutsideTolerance => failed.time(error),
+        VerifyError::Mismatch => failed.hint(),
     };
     assert_eq!(hint.as_deref(), expected);
 }
 
 #[test]
-fn another_encoding_or_prefix_is_seen() {
+fn other_encoding_or_prefix_is_named() {
     let theirs = "prefix = \"sha256=\"\nencoding = \"base64\"";
     check(&HintCase { theirs, ..RIGHT }, Some("right, but base64 where hex is expected"));
     let hint = Some("right, but hex where base64 is expected");
@@ -85,7 +85,7 @@ fn another_encoding_or_prefix_is_seen() {
 }
 
 #[test]
-fn another_end_of_the_secret_is_seen() {
+fn white_space_after_the_secret_is_named() {
     let hint = Some("right with a line end behind the secret: the sender's has one");
     check(&HintCase { their_secret: "secret\n", ..RIGHT }, hint);
     let hint = Some("right with a space behind the secret: the sender's has one");
@@ -94,7 +94,7 @@ fn another_end_of_the_secret_is_seen() {
 }
 
 #[test]
-fn a_body_that_was_changed_on_its_way_is_seen() {
+fn changed_body_is_named() {
     let spaces = Some("right over the JSON without spaces: it was written anew");
     check(&HintCase { their_body: "{\"a\":\"b\"}", ..RIGHT }, spaces);
     let hint = Some("right over the JSON with other spaces: it was written anew");
@@ -112,7 +112,7 @@ fn body_of_backslashes_is_unescaped_in_linear_time() {
     assert_eq!(unescaped(&body), [vec![b'\\'; 1_000_000], b"/".to_vec()].concat());
 }
 
-/// Of so many secrets the last one signed, over a body whose escapes were written anew.
+/// Returns the hint and the tries left. The last of `count` secrets signed, and the escapes of the body changed.
 fn hint_with_secrets(count: usize) -> (Option<String>, usize) {
     let ours = signature("");
     let key = |at: usize| ours.key(&format!("secret {at}").into(), None, at).unwrap();
@@ -121,22 +121,22 @@ fn hint_with_secrets(count: usize) -> (Option<String>, usize) {
     let (method, url, query) = ("POST", None, None);
     let sent = SignedRequest { method, url, query, headers: &sent, body: b"{\"a\":\"/\"}" };
     let signing = keys[count - 1].signing_key().unwrap();
-    let stamp = ours.sign(&signing, &sent, at(NOW)).unwrap();
-    let headers = stamp.headers.into_iter().collect();
-    let presented = SignedRequest { headers: &headers, body: b"{\"a\": \"\\/\"}", ..sent };
+    let parts = ours.sign(&signing, &sent, at(NOW)).unwrap();
+    let headers = parts.headers.into_iter().collect();
+    let request = SignedRequest { headers: &headers, body: b"{\"a\": \"\\/\"}", ..sent };
     let tries = Tries::at_most(TRIES_MAX);
-    let doubted = FailedVerification {
+    let failed = FailedVerification {
         signature: &ours,
         keys: &keys,
-        presented: &presented,
+        request: &request,
         now: at(NOW),
         tries: &tries,
     };
-    (doubted.hint(), tries.left())
+    (failed.hint(), tries.left())
 }
 
 #[test]
-fn diagnosis_ends_with_its_tries() {
+fn diagnosis_ends_when_its_tries_are_used_up() {
     let (hint, left) = hint_with_secrets(2);
     assert_eq!(hint.as_deref(), Some("right over the JSON without `\\/`: it was written anew"));
     assert!(left > TRIES_MAX / 2, "{left}");
@@ -144,7 +144,7 @@ fn diagnosis_ends_with_its_tries() {
 }
 
 #[test]
-fn a_clock_that_is_off_is_seen() {
+fn wrong_clock_is_named() {
     let timed =
         "signed = \"{timestamp}{body}\"\ntimestamp = { from = \"header:X-T\", window = \"5m\" }";
     let hint = "right, but signed 700 s ago: a late repeat, or a clock that is off";

@@ -1,4 +1,4 @@
-//! Whatever is flipped in a signed request, it does not verify.
+//! A signed request with any flipped bit does not verify.
 
 use proptest::prelude::*;
 
@@ -38,7 +38,7 @@ fn any_pair() -> impl Strategy<Value = Signature> {
 
 proptest! {
     #[test]
-    fn what_is_signed_verifies_and_no_flipped_bit_does(
+    fn signed_body_verifies_and_no_flipped_bit_does(
         seal in any_seal(),
         body in prop::collection::vec(any::<u8>(), 1..300),
         secret in "[ -~]{1,40}",
@@ -49,7 +49,7 @@ proptest! {
         let keys = keys(&signature, &[&secret]);
         let headers = signed(&signature, &signing(&keys[0]), &body);
         let verify = |keys: &[Key], headers: &Headers, body: &[u8]| {
-            signature.verify(keys, &presented(headers, body), at(1_000))
+            signature.verify(keys, &request(headers, body), at(1_000))
         };
         prop_assert_eq!(verify(&keys, &headers, &body), Ok(Some(0)));
 
@@ -79,21 +79,21 @@ proptest! {
         let mut bytes = written.clone().into_bytes();
         bytes[flip.index(written.len())] ^= 1 << bit;
         let flipped = String::from_utf8(bytes).unwrap();
-        // The case of hex digits does not count, and blanks around a signature do not either.
+        // The case of hex digits and blanks around a signature make no difference.
         prop_assume!(!hex || !flipped.eq_ignore_ascii_case(&written));
         headers.insert("x-sig".to_owned(), flipped);
 
-        let verified = signature.verify(&keys, &presented(&headers, &body), at(1_000));
+        let verified = signature.verify(&keys, &request(&headers, &body), at(1_000));
 
         prop_assert!(verified.is_err());
     }
 
     #[test]
-    fn no_header_makes_verify_panic(seal in any_seal(), written in "\\PC{0,80}") {
+    fn random_header_does_not_panic_verification(seal in any_seal(), written in "\\PC{0,80}") {
         let signature = signature(Scheme::Seal(seal));
         let keys = keys(&signature, &["secret"]);
         let headers = headers(&[("x-sig", &written)]);
-        prop_assert!(signature.verify(&keys, &presented(&headers, b""), at(0)).is_err());
+        prop_assert!(signature.verify(&keys, &request(&headers, b""), at(0)).is_err());
     }
 }
 
@@ -102,7 +102,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn what_a_private_key_signs_verifies_and_no_flipped_bit_does(
+    fn private_key_signature_verifies_and_no_flipped_bit_does(
         signature in any_pair(),
         body in prop::collection::vec(any::<u8>(), 1..300),
         seed in prop::array::uniform32(1..=250_u8),
@@ -114,7 +114,7 @@ proptest! {
         let headers = signed(&signature, &signature.signing_key(&private).unwrap(), &body);
         let verify = |public: &SecretString, headers: &Headers, body: &[u8]| {
             let key = signature.key(public, None, 0).unwrap();
-            signature.verify(&[key], &presented(headers, body), at(1_000))
+            signature.verify(&[key], &request(headers, body), at(1_000))
         };
         prop_assert_eq!(verify(&public, &headers, &body), Ok(Some(0)));
         prop_assert_eq!(verify(&other, &headers, &body), Err(VerifyError::Mismatch));
