@@ -1,4 +1,4 @@
-//! Requests by which a provider tests the address, and what it wants to hear: pure.
+//! Requests by which a provider tests the address, and the response that it expects. Pure.
 
 mod config;
 mod exchange;

@@ -1,4 +1,4 @@
-//! The language of the provider files: how a kind of sender signs, greets and names its events.
+//! The language of provider files: how a kind of sender signs, tests the address and identifies its events.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ pub use signature_config::SignatureConfig;
 /// All built-in provider files, by name.
 const BUILTIN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/providers.rs"));
 
-/// What a provider file says, or the same keys of a mapping file. `[answers]` is the mapping's.
+/// The content of a provider file, or the same keys of a mapping file. `mapping` reads `[answers]`.
 #[derive(Debug, Clone, Default)]
 pub struct Provider {
     pub title: Option<String>,
@@ -24,14 +24,14 @@ pub struct Provider {
     pub event_type: Option<ValueSource>,
     pub body_config: Option<BodyConfig>,
     pub batch_path: Option<BatchPath>,
-    /// Types of what is sent but is no event.
+    /// Event types that are never stored, such as pings.
     pub pings: Option<Vec<String>>,
     pub handshakes: Option<Vec<HandshakeRule>>,
-    /// To an accepted webhook.
+    /// Response to an accepted webhook.
     pub answer: Option<AcceptedResponse>,
 }
 
-/// Where a delivery's id or an event's type is found.
+/// The place of a delivery's id or an event's type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ValueSource {
     /// A header by its lower-case name.
@@ -40,7 +40,7 @@ pub enum ValueSource {
     Value(SpannedText),
 }
 
-/// What is answered where the provider wants to read it its own way.
+/// The response that the provider expects to an accepted webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptedResponse {
     pub status: u16,
@@ -53,7 +53,7 @@ impl Provider {
         BUILTIN.iter().map(|(name, _)| *name)
     }
 
-    /// The text of a built-in provider file.
+    /// Returns the text of a built-in provider file.
     pub fn builtin(name: &str) -> Option<&'static str> {
         BUILTIN.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
     }
@@ -95,8 +95,8 @@ impl Provider {
         event.finish(mistakes);
     }
 
-    /// A mapping file's own keys take the place of its provider's. A `[signature]` that names a
-    /// scheme stands alone; one that does not changes the provider's.
+    /// Merges: the keys of `self`, a mapping file, replace those of `base`, its provider. A `[signature]` with a
+    /// scheme replaces the provider's, without one it changes single keys of it.
     #[must_use]
     pub fn over(self, base: Provider) -> Provider {
         let recipe = match (self.recipe, base.recipe) {
@@ -117,7 +117,7 @@ impl Provider {
         }
     }
 
-    /// How requests prove themselves; `place` is underlined where nothing says so.
+    /// Returns how requests are signed. If nothing is configured, the mistake is shown at `place`.
     pub fn signature(&self, place: Range<usize>, mistakes: &mut Diagnostics) -> Option<Signature> {
         let Some(recipe) = &self.recipe else {
             let help = "name a `provider` (`savio-relay providers` lists them), or describe the \

@@ -1,4 +1,4 @@
-//! `[[handshake]]` as it is written in a provider file or a mapping file.
+//! Reads `[[handshake]]` from a provider file or a mapping file.
 
 use http::{HeaderName, HeaderValue, Method};
 use serde_json::Value;
@@ -18,6 +18,7 @@ const PLACES: &str = "write \"header:NAME\", \"query:NAME\" or a path of names s
 /// Reads one of the tables `[[handshake]]`.
 pub fn read(mut table: TomlTable<'_>, mistakes: &mut Diagnostics) -> HandshakeRule {
     let method = read_method(&mut table, mistakes);
+    // Only POST has a body that a provider can sign. An unsigned POST has to be configured.
     let signed = table.boolean("signed", mistakes).unwrap_or(method == Method::POST);
     let secret = table.text("secret", mistakes);
     let has = table.texts("has", mistakes).unwrap_or_default();
@@ -25,7 +26,7 @@ pub fn read(mut table: TomlTable<'_>, mistakes: &mut Diagnostics) -> HandshakeRu
         signed,
         has: has.iter().filter_map(|text| place(text, mistakes)).collect(),
         when: read_when(&mut table, mistakes),
-        reply: read_response(&mut table, mistakes),
+        response: read_response(&mut table, mistakes),
         secret: secret.as_ref().and_then(|text| place(text, mistakes)),
         method,
     };
@@ -34,7 +35,7 @@ pub fn read(mut table: TomlTable<'_>, mistakes: &mut Diagnostics) -> HandshakeRu
     handshake
 }
 
-/// The keys have to make sense together.
+/// Reports keys that contradict each other.
 fn check(handshake: &HandshakeRule, table: &TomlTable<'_>, mistakes: &mut Diagnostics) {
     let mut wrong = |message: &str, help: &str| {
         mistakes.push(Diagnostic::error(table.place.clone(), message).help(help));
@@ -43,9 +44,11 @@ fn check(handshake: &HandshakeRule, table: &TomlTable<'_>, mistakes: &mut Diagno
     if handshake.signed && !is_post {
         wrong("only a POST is signed", "leave `signed` out");
     }
+    // The first request carries the secret, so nothing can verify it yet.
     if handshake.signed && handshake.secret.is_some() {
         wrong("what brings the secret cannot be signed with it", "write signed = false");
     }
+    // Without any condition every webhook would match, and none would be stored.
     if is_post && handshake.places().next().is_none() {
         let help = "say under `when` or `has` what is there in a handshake only";
         wrong("this would take every webhook for a handshake", help);
@@ -97,6 +100,7 @@ fn plain(value: &Spanned<DeValue<'_>>) -> Option<Value> {
 
 fn read_response(table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> ResponseRule {
     let status = table.number("status", mistakes).unwrap_or(200);
+    // Other statuses would make the provider treat the address as broken.
     if !(200..300).contains(&status) {
         let place = table.value("status").map_or(table.place.clone(), Spanned::span);
         mistakes.push(Diagnostic::error(place, "an answer has a status from 200 to 299"));
@@ -111,7 +115,7 @@ fn read_response(table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Respo
         content_type: content_type.unwrap_or(HeaderValue::from_static(default_type)),
         headers: read_headers(table, mistakes),
         body,
-        keyed: HmacFormat {
+        hmac: HmacFormat {
             algorithm: algorithm
                 .and_then(|text| word(&text, &Algorithm::NAMES, mistakes))
                 .unwrap_or(Algorithm::Sha256),
@@ -122,7 +126,7 @@ fn read_response(table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Respo
     }
 }
 
-/// The body, and the content type that goes with it.
+/// Reads the body, and returns it with its default content type.
 fn read_body(
     table: &mut TomlTable<'_>,
     mistakes: &mut Diagnostics,

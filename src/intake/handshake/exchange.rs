@@ -1,4 +1,4 @@
-//! A request that may be a handshake, and the answer to one.
+//! A request that may be a handshake, and the response to one.
 
 use http::{HeaderName, HeaderValue, Method};
 use serde_json::Value;
@@ -12,13 +12,13 @@ pub struct HandshakeRequest<'r> {
     pub method: &'r Method,
     pub query: Option<&'r str>,
     pub headers: &'r Headers,
-    /// The decoded body, where there is one.
+    /// The decoded body, if a handshake depends on it.
     pub body: Option<&'r Value>,
-    /// With which keyed answers are made.
+    /// The key for `{hmac:...}` in responses.
     pub key: Option<&'r Key>,
 }
 
-/// The answer to a handshake.
+/// The response to a handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HandshakeResponse {
     pub status: u16,

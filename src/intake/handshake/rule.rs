@@ -1,21 +1,22 @@
-//! `[[handshake]]`: which requests are a handshake, and what they are answered.
+//! `[[handshake]]`: conditions for a handshake, and the response to it.
 
 use http::{HeaderName, HeaderValue, Method};
 use serde_json::{Map, Value};
 
 use super::exchange::{HandshakeRequest, HandshakeResponse};
-use super::template::{Filling, HmacFormat, RequestField, TextTemplate};
+use super::template::{HmacFormat, RequestField, TemplateContext, TextTemplate};
 
-/// What makes a request a handshake, and its answer. Whatever the answer repeats has to be there.
+/// Conditions that make a request a handshake, and the response. All values that the response repeats must be
+/// present as well.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HandshakeRule {
     pub method: Method,
-    /// Whether it proves itself like any webhook.
+    /// Whether the request must be signed as webhooks are.
     pub signed: bool,
     pub(super) has: Vec<RequestField>,
     pub(super) when: Vec<(RequestField, Value)>,
-    pub(super) reply: ResponseRule,
-    /// Where the request brings the secret of all later ones.
+    pub(super) response: ResponseRule,
+    /// The field that carries the secret for all later requests.
     pub(super) secret: Option<RequestField>,
 }
 
@@ -25,7 +26,7 @@ pub(super) struct ResponseRule {
     pub(super) content_type: HeaderValue,
     pub(super) headers: Vec<(HeaderName, TextTemplate)>,
     pub(super) body: ResponseBody,
-    pub(super) keyed: HmacFormat,
+    pub(super) hmac: HmacFormat,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -36,60 +37,68 @@ pub(super) enum ResponseBody {
 }
 
 impl HandshakeRule {
-    /// Nothing if the request is no such handshake.
-    pub fn answer(&self, asked: &HandshakeRequest<'_>) -> Option<HandshakeResponse> {
-        let is_meant = self.method == asked.method
-            && self.has.iter().all(|place| place.find(asked).is_some())
-            && self.when.iter().all(|(place, value)| place.holds(value, asked));
-        if is_meant {
-            self.reply.fill(&Filling { asked, keyed: self.reply.keyed, is_proven: self.signed })
+    /// Returns the response; none if the request is not this handshake.
+    pub fn answer(&self, request: &HandshakeRequest<'_>) -> Option<HandshakeResponse> {
+        let is_match = self.method == request.method
+            && self.has.iter().all(|place| place.find(request).is_some())
+            && self.when.iter().all(|(place, value)| place.holds(value, request));
+        if is_match {
+            self.response.fill(&TemplateContext {
+                request,
+                hmac: self.response.hmac,
+                is_signed: self.signed,
+            })
         } else {
             None
         }
     }
 
-    /// The secret that the request brings.
-    pub fn secret(&self, asked: &HandshakeRequest<'_>) -> Option<String> {
-        self.secret.as_ref()?.find(asked).filter(|secret| is_usable(secret))
+    /// Returns the secret that the request carries, if it is usable.
+    pub fn secret(&self, request: &HandshakeRequest<'_>) -> Option<String> {
+        self.secret.as_ref()?.find(request).filter(|secret| is_usable(secret))
     }
 
     pub fn brings_secret(&self) -> bool {
         self.secret.is_some()
     }
 
-    /// Whether the body has to be read to know.
+    /// Returns whether the conditions or the response depend on the body.
     pub fn reads_body(&self) -> bool {
         self.places().any(|place| matches!(place, RequestField::Field(_)))
     }
 
     pub(super) fn places(&self) -> impl Iterator<Item = &RequestField> {
         let conditions = self.has.iter().chain(self.when.iter().map(|(place, _)| place));
-        conditions.chain(&self.secret).chain(self.reply.templates().flat_map(TextTemplate::places))
+        conditions
+            .chain(&self.secret)
+            .chain(self.response.templates().flat_map(TextTemplate::places))
     }
 }
 
-/// It has to come back from a file as it was written there.
 fn is_usable(secret: &str) -> bool {
+    // It is saved in a file, and a line end there is not part of a secret: what is read later must
+    // be what was sent.
     !secret.trim().is_empty() && !secret.chars().any(char::is_control)
 }
 
 impl ResponseRule {
-    fn fill(&self, filling: &Filling<'_>) -> Option<HandshakeResponse> {
+    fn fill(&self, context: &TemplateContext<'_>) -> Option<HandshakeResponse> {
         let mut headers = vec![
             (http::header::CONTENT_TYPE, self.content_type.clone()),
-            // What is repeated was written by somebody else.
+            // The body may repeat what anybody sent: no browser may take it for HTML or a script.
             (http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         ];
         for (name, template) in &self.headers {
-            let value = template.fill(filling)?;
+            let value = template.fill(context)?;
+            // A value with a line end is no header value, so no header can be injected.
             headers.push((name.clone(), HeaderValue::try_from(value).ok()?));
         }
         let body = match &self.body {
-            ResponseBody::Text(template) => template.fill(filling)?,
+            ResponseBody::Text(template) => template.fill(context)?,
             ResponseBody::Json(members) => {
                 let mut object = Map::new();
                 for (name, template) in members {
-                    object.insert(name.clone(), template.fill(filling)?.into());
+                    object.insert(name.clone(), template.fill(context)?.into());
                 }
                 Value::Object(object).to_string()
             }

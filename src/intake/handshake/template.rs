@@ -1,4 +1,4 @@
-//! Texts of an answer, filled with what the request brought.
+//! Templates for the response, filled with values of the request.
 
 use std::fmt;
 
@@ -8,36 +8,36 @@ use super::exchange::HandshakeRequest;
 use crate::intake::payload::form;
 use crate::intake::signature::{Algorithm, Encoding};
 
-/// Longer values are nobody's challenge.
+/// Longer values are ignored; challenges are shorter.
 const VALUE_BYTES_MAX: usize = 1_024;
 
-/// The most that is signed for a stranger.
+/// Longest value that is signed for an unauthenticated sender.
 const SIGNED_BYTES_MAX: usize = 256;
 
-/// Where a value lies in a request.
+/// The place of a value in a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum RequestField {
     /// A header by its lower-case name.
     Header(String),
     Query(String),
-    /// A member of the body, by the names that lead to it.
+    /// A member of the body, by its path.
     Field(Vec<String>),
 }
 
-/// How keyed answers are computed and written.
+/// Digest and encoding of `{hmac:...}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct HmacFormat {
     pub(super) algorithm: Algorithm,
     pub(super) encoding: Encoding,
 }
 
-/// What a template is filled with.
+/// Context for filling a template.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Filling<'r> {
-    pub(super) asked: &'r HandshakeRequest<'r>,
-    pub(super) keyed: HmacFormat,
-    /// Whether only who has the secret gets the answer.
-    pub(super) is_proven: bool,
+pub(super) struct TemplateContext<'r> {
+    pub(super) request: &'r HandshakeRequest<'r>,
+    pub(super) hmac: HmacFormat,
+    /// Whether the request was signed, so that only the owner of the secret gets the response.
+    pub(super) is_signed: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -48,7 +48,7 @@ enum TextPart {
     Literal(String),
     Value(RequestField),
     /// An HMAC of the value with the source's secret.
-    Keyed(RequestField),
+    Hmac(RequestField),
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl fmt::Display for InvalidTextTemplate {
 }
 
 impl RequestField {
-    /// `header:NAME`, `query:NAME` or `$.name.name`.
+    /// Parses `header:NAME`, `query:NAME` or `$.name.name`.
     pub(super) fn parse(text: &str) -> Option<RequestField> {
         let fits = |name: &str| !name.is_empty();
         if let Some(name) = text.strip_prefix("header:").filter(|name| fits(name)) {
@@ -78,14 +78,14 @@ impl RequestField {
             .then_some(RequestField::Field(names))
     }
 
-    pub(super) fn find(&self, asked: &HandshakeRequest<'_>) -> Option<String> {
+    pub(super) fn find(&self, request: &HandshakeRequest<'_>) -> Option<String> {
         let found = match self {
-            RequestField::Header(name) => asked.headers.get(name).cloned(),
+            RequestField::Header(name) => request.headers.get(name).cloned(),
             RequestField::Query(name) => {
-                let mut pairs = form::pairs(asked.query.unwrap_or_default());
-                pairs.find(|(given, _)| given == name).map(|(_, value)| value)
+                let mut pairs = form::pairs(request.query.unwrap_or_default());
+                pairs.find(|(parameter, _)| parameter == name).map(|(_, value)| value)
             }
-            RequestField::Field(names) => match member(asked.body?, names)? {
+            RequestField::Field(names) => match member(request.body?, names)? {
                 Value::String(text) => Some(text.clone()),
                 value @ (Value::Number(_) | Value::Bool(_)) => Some(value.to_string()),
                 Value::Null | Value::Array(_) | Value::Object(_) => None,
@@ -94,13 +94,14 @@ impl RequestField {
         found.filter(|value| value.len() <= VALUE_BYTES_MAX)
     }
 
-    pub(super) fn holds(&self, expected: &Value, asked: &HandshakeRequest<'_>) -> bool {
+    pub(super) fn holds(&self, expected: &Value, request: &HandshakeRequest<'_>) -> bool {
         match self {
+            // As JSON, not as text: Discord's ping has the number 0, and `"0"` is none.
             RequestField::Field(names) => {
-                asked.body.and_then(|body| member(body, names)) == Some(expected)
+                request.body.and_then(|body| member(body, names)) == Some(expected)
             }
             RequestField::Header(_) | RequestField::Query(_) => {
-                self.find(asked).is_some_and(|found| expected.as_str() == Some(found.as_str()))
+                self.find(request).is_some_and(|found| expected.as_str() == Some(found.as_str()))
             }
         }
     }
@@ -111,7 +112,7 @@ fn member<'v>(value: &'v Value, names: &[String]) -> Option<&'v Value> {
 }
 
 impl TextTemplate {
-    /// `{{` and `}}` stand for the braces themselves.
+    /// Parses a template; `{{` and `}}` are literal braces.
     pub(super) fn parse(text: &str) -> Result<TextTemplate, InvalidTextTemplate> {
         let mut pieces = Vec::new();
         let mut literal = String::new();
@@ -140,60 +141,61 @@ impl TextTemplate {
         Ok(TextTemplate(pieces))
     }
 
-    /// Nothing if a value is not there, or is nothing to sign for a stranger.
-    pub(super) fn fill(&self, filling: &Filling<'_>) -> Option<String> {
-        let Filling { asked, keyed, is_proven } = *filling;
+    /// Fills the template; none if a value is absent or must not be signed.
+    pub(super) fn fill(&self, context: &TemplateContext<'_>) -> Option<String> {
+        let TemplateContext { request, hmac, is_signed } = *context;
         let mut text = String::new();
         for piece in &self.0 {
             match piece {
                 TextPart::Literal(literal) => text.push_str(literal),
-                TextPart::Value(place) => text.push_str(&place.find(asked)?),
-                TextPart::Keyed(place) => {
-                    let value = place.find(asked).filter(|it| is_proven || is_challenge(it))?;
-                    let mac = asked.key?.mac(keyed.algorithm, value.as_bytes());
-                    text.push_str(&keyed.encoding.encode(&mac));
+                TextPart::Value(place) => text.push_str(&place.find(request)?),
+                TextPart::Hmac(place) => {
+                    let value = place.find(request).filter(|it| is_signed || is_challenge(it))?;
+                    let mac = request.key?.mac(hmac.algorithm, value.as_bytes());
+                    text.push_str(&hmac.encoding.encode(&mac));
                 }
             }
         }
         Some(text)
     }
 
-    pub(super) fn is_keyed(&self) -> bool {
-        self.0.iter().any(|piece| matches!(piece, TextPart::Keyed(_)))
+    pub(super) fn has_hmac(&self) -> bool {
+        self.0.iter().any(|piece| matches!(piece, TextPart::Hmac(_)))
     }
 
-    /// The text of one that has no values in it.
+    /// Returns the text of a template without values.
     pub(super) fn literal(&self) -> Option<String> {
         let literal = |piece: &TextPart| match piece {
             TextPart::Literal(literal) => Some(literal.clone()),
-            TextPart::Value(_) | TextPart::Keyed(_) => None,
+            TextPart::Value(_) | TextPart::Hmac(_) => None,
         };
         self.0.iter().map(literal).collect()
     }
 
-    /// Whether it has a value of the request in it, as it is.
-    pub(super) fn repeats(&self) -> bool {
+    /// Returns whether the template repeats a value of the request unchanged.
+    pub(super) fn repeats_request(&self) -> bool {
         self.0.iter().any(|piece| matches!(piece, TextPart::Value(_)))
     }
 
     pub(super) fn places(&self) -> impl Iterator<Item = &RequestField> {
         self.0.iter().filter_map(|piece| match piece {
             TextPart::Literal(_) => None,
-            TextPart::Value(place) | TextPart::Keyed(place) => Some(place),
+            TextPart::Value(place) | TextPart::Hmac(place) => Some(place),
         })
     }
 }
 
-/// Webhooks are signed with the same key, so that nothing is signed for a stranger that could be one:
-/// neither JSON, nor XML, nor a form of two fields.
+/// Returns whether the value may be signed for an unauthenticated sender.
 fn is_challenge(value: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._~=-".contains(&byte);
-    (1..=SIGNED_BYTES_MAX).contains(&value.len()) && value.bytes().all(plain)
+    // Webhooks are signed with the same key. Without these characters a value is neither JSON, nor
+    // XML, nor a form of two fields, so nobody can have a forged webhook signed.
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._~=-".contains(&byte);
+    (1..=SIGNED_BYTES_MAX).contains(&value.len()) && value.bytes().all(allowed)
 }
 
 fn piece(name: &str) -> Result<TextPart, InvalidTextTemplate> {
     let piece = match name.strip_prefix("hmac:") {
-        Some(name) => RequestField::parse(name).map(TextPart::Keyed),
+        Some(name) => RequestField::parse(name).map(TextPart::Hmac),
         None => RequestField::parse(name).map(TextPart::Value),
     };
     piece.ok_or_else(|| InvalidTextTemplate(format!("unknown part `{{{name}}}`")))

@@ -1,4 +1,4 @@
-//! Each shape of handshake that providers are known to have.
+//! Handshakes in the shapes that providers use.
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ fn read(text: &str) -> (Vec<HandshakeRule>, Diagnostics) {
     (read, mistakes)
 }
 
-/// A request as `METHOD query header body`, each but the first empty or as it is.
+/// A request: method, query, headers, body.
 struct SampleRequest(&'static str, &'static str, &'static [(&'static str, &'static str)], Value);
 
 fn answer(keys: &str, request: &SampleRequest) -> Option<HandshakeResponse> {
@@ -38,23 +38,23 @@ fn answer(keys: &str, request: &SampleRequest) -> Option<HandshakeResponse> {
 
 #[track_caller]
 fn check(keys: &str, request: &SampleRequest, expected: Option<(u16, &str, &str)>) {
-    let greeting = answer(keys, request);
-    let found = greeting.as_ref().map(|greeting| {
-        let (_, content_type) = &greeting.headers[0];
-        (greeting.status, content_type.to_str().unwrap(), greeting.body.as_str())
+    let response = answer(keys, request);
+    let found = response.as_ref().map(|response| {
+        let (_, content_type) = &response.headers[0];
+        (response.status, content_type.to_str().unwrap(), response.body.as_str())
     });
     assert_eq!(found, expected, "{keys}");
 }
 
 #[test]
-fn an_address_may_be_tested_by_its_being_there() {
+fn head_handshake_is_answered_with_200() {
     let head = SampleRequest("HEAD", "", &[], Value::Null);
     check("method = \"HEAD\"", &head, Some((200, "text/plain", "")));
     check("method = \"GET\"", &head, None);
 }
 
 #[test]
-fn a_challenge_in_the_query_is_repeated() {
+fn challenge_in_the_query_is_repeated() {
     let keys = "method = \"GET\"\nbody = \"{query:hub.challenge}\"\nwhen = { \"query:m\" = \"s\" }";
     let get = |query| SampleRequest("GET", query, &[], Value::Null);
     check(keys, &get("m=s&hub.challenge=a%20b"), Some((200, "text/plain", "a b")));
@@ -63,7 +63,7 @@ fn a_challenge_in_the_query_is_repeated() {
 }
 
 #[test]
-fn a_challenge_in_the_body_is_repeated() {
+fn challenge_in_the_body_is_repeated() {
     let slack = "method = \"POST\"\nwhen = { \"$.type\" = \"url\" }\nbody = \"{$.challenge}\"";
     let post = |body| SampleRequest("POST", "", &[], body);
     let challenge = json!({ "type": "url", "challenge": "c\"" });
@@ -78,12 +78,12 @@ fn a_challenge_in_the_body_is_repeated() {
 }
 
 #[test]
-fn a_challenge_in_a_header_is_repeated_there_or_in_the_body() {
+fn challenge_in_a_header_is_repeated_there_or_in_the_body() {
     let asana = "method = \"POST\"\nsigned = false\nheaders = { X-Hook = \"{header:X-Hook}\" }";
     let post = SampleRequest("POST", "", &[("x-hook", "s3")], Value::Null);
-    let greeting = answer(asana, &post).unwrap();
+    let response = answer(asana, &post).unwrap();
     assert_eq!(
-        greeting.headers.last().unwrap(),
+        response.headers.last().unwrap(),
         &("x-hook".parse().unwrap(), "s3".parse().unwrap())
     );
     check(asana, &SampleRequest("POST", "", &[], Value::Null), None);
@@ -93,16 +93,16 @@ fn a_challenge_in_a_header_is_repeated_there_or_in_the_body() {
 }
 
 #[test]
-fn an_answer_may_be_keyed_with_the_secret() {
+fn response_holds_the_hmac_of_a_value() {
     let zoom = "method = \"POST\"\njson = { t = \"{$.p.t}\", e = \"sha={hmac:$.p.t}\" }";
     let mac = "646b8eac0c4ae4178299c9bd924e2bf073dfb07e024901a8c864f65b9462bf0d";
     let body = format!("{{\"t\":\"token\",\"e\":\"sha={mac}\"}}");
-    let asked = SampleRequest("POST", "", &[], json!({ "p": { "t": "token" } }));
-    check(zoom, &asked, Some((200, "application/json", &body)));
+    let request = SampleRequest("POST", "", &[], json!({ "p": { "t": "token" } }));
+    check(zoom, &request, Some((200, "application/json", &body)));
 }
 
 #[test]
-fn a_number_may_tell_what_is_a_ping() {
+fn number_in_the_body_identifies_a_ping() {
     let discord = "method = \"POST\"\nwhen = { \"$.type\" = 0 }\nstatus = 204";
     let post = |body| SampleRequest("POST", "", &[], body);
     check(discord, &post(json!({ "type": 0 })), Some((204, "text/plain", "")));
@@ -118,7 +118,7 @@ fn check_mistakes(keys: &str, expected: &[&str]) {
 }
 
 #[test]
-fn mistakes_are_told() {
+fn contradictory_keys_are_mistakes() {
     check_mistakes("", &["`method` is missing here"]);
     check_mistakes("method = \"PUT\"", &["unknown word \"PUT\""]);
     let post = "this would take every webhook for a handshake";

@@ -1,4 +1,4 @@
-//! Provider files and the tables of a mapping file that say the same.
+//! Provider files, and the same tables of a mapping file.
 
 use super::*;
 use crate::diagnostics::diagnostic::Document;
@@ -35,7 +35,7 @@ fn signature(name: &str, own: &str) -> Signature {
     signature.unwrap()
 }
 
-/// Each message stands with the text that it underlines.
+/// Checks each message and the text that it underlines.
 #[track_caller]
 fn check_mistakes(text: &str, expected: &[(&str, &str)]) {
     let mut mistakes = Diagnostics::new();
@@ -49,7 +49,7 @@ fn check_mistakes(text: &str, expected: &[(&str, &str)]) {
 }
 
 #[test]
-fn every_builtin_provider_file_is_right() {
+fn every_builtin_provider_file_is_valid() {
     for name in Provider::names() {
         let provider = builtin(name);
         let mut mistakes = Diagnostics::new();
@@ -61,7 +61,7 @@ fn every_builtin_provider_file_is_right() {
 }
 
 #[test]
-fn a_signature_with_a_scheme_takes_the_place_of_the_providers() {
+fn signature_with_a_scheme_replaces_the_providers() {
     let own = signature("typeform", "[signature]\nscheme = \"token\"\nbearer = true");
 
     let places = vec![CredentialLocation::Bearer];
@@ -69,7 +69,7 @@ fn a_signature_with_a_scheme_takes_the_place_of_the_providers() {
 }
 
 #[test]
-fn a_signature_without_a_scheme_changes_the_providers() {
+fn signature_without_a_scheme_changes_the_providers() {
     let own = signature("zapier", "[signature]\nheader = \"X-My-Token\"");
     let Scheme::Seal(seal) = signature("github", "[signature]\nalgorithm = \"sha512\"").scheme
     else {
@@ -85,7 +85,7 @@ fn a_signature_without_a_scheme_changes_the_providers() {
 }
 
 #[test]
-fn an_id_is_a_header_or_a_value_of_the_mapping_language() {
+fn id_is_a_header_or_a_value_of_the_mapping_language() {
     let github = builtin("github");
 
     assert_eq!(github.id, Some(ValueSource::Header("x-github-delivery".to_owned())));
@@ -94,7 +94,7 @@ fn an_id_is_a_header_or_a_value_of_the_mapping_language() {
 }
 
 #[test]
-fn every_mistake_is_told_at_its_place() {
+fn every_mistake_is_shown_at_its_place() {
     check_mistakes(
         r#"
 [signature]
@@ -120,7 +120,7 @@ typ = "$.type"
 }
 
 #[test]
-fn keys_that_do_not_fit_together_are_mistakes() {
+fn contradictory_signature_keys_are_mistakes() {
     let table = |rest: &str| format!("[signature]\nheader = \"X-Sig\"\n{rest}");
     let hash = table("scheme = \"hash\"\nsigned = \"{body}\"");
     let proves = "a plain hash that does not cover the secret proves nothing";
@@ -137,7 +137,7 @@ fn keys_that_do_not_fit_together_are_mistakes() {
 }
 
 #[test]
-fn a_public_key_scheme_wants_no_words_about_its_secret() {
+fn public_key_scheme_rejects_keys_about_a_secret() {
     let table = |rest: &str| format!("[signature]\nheader = \"X-Sig\"\n{rest}");
     let encoded = table("scheme = \"ed25519\"\nsecret_encoding = \"hex\"");
     let idle = "`secret_encoding` means nothing with the scheme \"ed25519\"";
@@ -151,7 +151,7 @@ fn a_public_key_scheme_wants_no_words_about_its_secret() {
 }
 
 #[test]
-fn a_jwt_is_signed_with_its_secret_and_tells_its_own_times() {
+fn jwt_rejects_keys_that_the_token_replaces() {
     let table = |rest: &str| format!("[signature]\nscheme = \"jwt\"\nbearer = true\n{rest}");
     check_mistakes(&table("timestamp = { window = \"2m\" }"), &[]);
     check_mistakes(&table("algorithm = \"sha1\""), &[("no JWT is signed with sha1", "\"sha1\"")]);
@@ -164,7 +164,7 @@ fn a_jwt_is_signed_with_its_secret_and_tells_its_own_times() {
 }
 
 #[test]
-fn what_lies_in_the_body_is_named_as_a_field() {
+fn field_of_the_body_is_checked() {
     let table = |rest: &str| format!("[signature]\nscheme = \"hmac\"\n{rest}");
     check_mistakes(
         &table("field = \"$..a\""),
@@ -188,7 +188,7 @@ fn what_lies_in_the_body_is_named_as_a_field() {
 }
 
 #[test]
-fn a_hash_of_the_body_has_to_be_signed() {
+fn unsigned_body_hash_is_a_mistake() {
     let table = |rest: &str| format!("[signature]\nscheme = \"hmac\"\nheader = \"X\"\n{rest}");
     check_mistakes(&table("signed = \"{url}\"\nbody_hash = \"query:h\""), &[]);
     let unsigned = "a hash of the body proves nothing where it is not signed";
@@ -201,7 +201,7 @@ fn a_hash_of_the_body_has_to_be_signed() {
 }
 
 #[test]
-fn claim_of_a_jwt_may_be_the_hash_of_the_body() {
+fn claim_of_a_jwt_can_hold_the_body_hash() {
     let jwt = |rest: &str| format!("[signature]\nscheme = \"jwt\"\nheader = \"X\"\n{rest}");
     check_mistakes(&jwt("body_hash = \"claim:body\"\nencoding = \"base64url\""), &[]);
     check_mistakes(&jwt("prefix = \"JWT \"\ndecompressed = true"), &[]);
@@ -215,7 +215,7 @@ fn claim_of_a_jwt_may_be_the_hash_of_the_body() {
 }
 
 #[test]
-fn decoding_a_url_or_a_body_has_to_make_sense() {
+fn useless_decoding_is_a_mistake() {
     let table = |rest: &str| format!("[signature]\nscheme = \"hmac\"\n{rest}");
     let url = |rest: &str| table(&format!("header = \"X\"\n{rest}"));
     check_mistakes(&url("signed = \"{url}{body}\"\nurl_decoded = \":/?@!$'()*,;\""), &[]);
@@ -236,14 +236,14 @@ fn decoding_a_url_or_a_body_has_to_make_sense() {
 }
 
 #[test]
-fn a_weakness_goes_with_its_scheme() {
+fn weakness_belongs_to_its_scheme() {
     assert!(signature("canny", "").weak.is_some());
     assert!(signature("canny", "[signature]\nprefix = \"x\"").weak.is_some());
     assert_eq!(signature("canny", "[signature]\nscheme = \"basic\"").weak, None);
 }
 
 #[test]
-fn an_accepted_webhook_may_be_answered_in_the_providers_own_form() {
+fn response_in_the_providers_own_form_is_read() {
     let text = "[answer]\nstatus = 204\ncontent_type = \"text/xml\"\nbody = \"<Ack/>\"";
     let answer = read(text, &mut Diagnostics::new()).answer.unwrap();
 
