@@ -1,4 +1,4 @@
-//! `POST /hooks/{source}`: find the source, verify, decode, keep, answer.
+//! `POST /hooks/{source}`: finds the source, verifies, decodes, stores, responds.
 
 mod access_log;
 mod admission;
@@ -62,7 +62,7 @@ use source::Source;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Without a final slash; a source's address is this and `/hooks/NAME`.
+    /// Base URL without a final slash; a source's address is this followed by `/hooks/NAME`.
     pub public_url: Option<String>,
     pub body_bytes_max: usize,
     pub json_depth_max: usize,
@@ -70,13 +70,13 @@ pub struct Settings {
     pub body_timeout: Duration,
     /// Proxies whose `X-Forwarded-For` header is trusted.
     pub trusted_proxies: Vec<Network>,
-    /// How many webhooks are worked on at a time, counted once their bodies are there; more are answered
-    /// 503. Fewer than the listener takes connections, so that health is answered all the same.
+    /// Webhooks that are processed at the same time, counted once their bodies have arrived; more are
+    /// answered 503. Smaller than the listener's number of connections.
     pub requests_max: usize,
-    /// How many bytes of bodies are held at a time; what exceeds it is answered 503.
+    /// Bytes of all bodies in memory at the same time; a body that exceeds it is answered 503.
     pub bodies_bytes_max: usize,
-    /// How much memory the JSON of one webhook may take once it is parsed, and all JSON that this process
-    /// parses at the same time.
+    /// Memory that the parsed JSON of one webhook may take, and all JSON that the process parses at the
+    /// same time.
     pub parsed_bytes_max: usize,
 }
 
@@ -88,10 +88,13 @@ impl Default for Settings {
             json_depth_max: 64,
             key_bytes_max: 1024,
             body_timeout: Duration::from_secs(30),
+            // Empty: a header that any client can write is trusted only if the operator says so.
             trusted_proxies: Vec::new(),
-            // The listener takes 512 connections. With as many webhooks, this limit would never be met, and `/healthz`
-            // would wait behind slow senders; 64 connections stay free for it.
+            // The listener takes 512 connections. With as many webhooks, this limit would never be
+            // met, and `/healthz` would wait behind slow senders; 64 connections stay free for it.
             requests_max: 448,
+            // With the same amount for parsed JSON and 60 MiB at rest, a container of 512 MiB is
+            // enough under attack (see docs/limits.md and tests/it/process/hostile.rs).
             bodies_bytes_max: 128 * 1024 * 1024,
             parsed_bytes_max: 128 * 1024 * 1024,
         }
@@ -99,7 +102,8 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Whether a proxy stands before the relay, which serves no https itself, and is not named.
+    /// Returns whether `trusted_proxies` is probably missing: the relay serves no https itself, so a public
+    /// https URL means that a proxy is in front of it.
     pub fn has_unnamed_proxy(&self) -> bool {
         let is_https = |url: &String| url.starts_with("https:");
         self.public_url.as_ref().is_some_and(is_https) && self.trusted_proxies.is_empty()
@@ -129,14 +133,14 @@ pub struct Intake {
     access_log: AccessLog,
     readiness: Readiness,
     bodies: BodyReader,
-    /// One permit for each webhook that may be worked on.
+    /// One permit for each webhook that may be processed.
     requests: Semaphore,
-    /// One permit for each thread that may verify and decode at a time.
+    /// One permit for each blocking thread that may verify and decode at the same time.
     threads: Semaphore,
     parse_memory: Arc<ParseMemory>,
 }
 
-/// The result for a request whose body is whole.
+/// The result for a request whose body has arrived.
 enum RequestOutcome {
     Handshake(HandshakeResponse),
     Unauthenticated(VerifyError),
@@ -149,15 +153,18 @@ impl fmt::Debug for Intake {
     }
 }
 
-/// The public listener's routes.
+/// Returns the routes of the public listener.
 pub fn router(intake: Arc<Intake>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { Json(json!({ "status": "ok" })) }))
         .route("/readyz", get(readiness))
+        // All methods, since `receive` answers 405 or 503 itself, depending on the state of the
+        // source.
         .route("/hooks/{source}", any(receive))
         .route("/hooks/{source}/", any(receive))
         .fallback(|| async { Rejection::NoRoute })
         .method_not_allowed_fallback(|| async { Rejection::GetRequired })
+        // The panic hook logs the place already; the payload of a panic may quote the webhook.
         .layer(CatchPanicLayer::custom(|_| {
             error!("a request was not answered: internal error");
             Rejection::Internal.into_response()
@@ -168,6 +175,7 @@ pub fn router(intake: Arc<Intake>) -> Router {
 async fn receive(State(intake): State<Arc<Intake>>, request: Request) -> Response {
     let began = clock::now();
     let (parts, body) = request.into_parts();
+    // Shared with the blocking thread that verifies, while the access log still needs them here.
     let parts = Arc::new(parts);
     let received = intake.receive(&parts, body).await;
     let client = intake.clients.address(&parts);
@@ -184,12 +192,12 @@ async fn receive(State(intake): State<Arc<Intake>>, request: Request) -> Respons
     }
 }
 
-/// At its limit it is ready all the same: who stops it is a stranger, and a balancer that takes it out for
-/// that would do the stranger's work.
 async fn readiness(State(intake): State<Arc<Intake>>) -> Response {
     let is_closing = *intake.closing.borrow();
     let not_ready = not_ready_reasons(&*intake.store, &intake.sources.current(), is_closing).await;
     intake.readiness.note(&not_ready);
+    // `at_limit` does not make it 503: unauthenticated senders can cause it, and a load balancer
+    // that removes the relay for it would complete their attack.
     let (reasons, at_limit) = (not_ready.reasons, intake.is_at_limit());
     if reasons.is_empty() {
         return Json(json!({ "status": "ready", "at_limit": at_limit })).into_response();
@@ -219,6 +227,8 @@ impl Intake {
                 settings.body_timeout,
             ),
             requests: Semaphore::new(settings.requests_max),
+            // Tokio has up to 512 blocking threads. More at work than processors would only share
+            // them, with a body and its decoded text in memory for each.
             threads: Semaphore::new(available_parallelism().map_or(1, NonZero::get)),
             parse_memory: Arc::new(ParseMemory::new(settings.parsed_bytes_max)),
             rejected,
@@ -229,14 +239,14 @@ impl Intake {
         }
     }
 
-    /// Sends a span for each webhook there.
+    /// Exports a span for each webhook.
     #[must_use]
     pub fn tracing(mut self, traces: Traces) -> Intake {
         self.access_log.traces = traces;
         self
     }
 
-    /// In the memory that all of the process parses in.
+    /// Shares the bound on parsed JSON with the rest of the process.
     #[must_use]
     pub fn parsing_in(mut self, memory: Arc<ParseMemory>) -> Intake {
         self.parse_memory = memory;
@@ -251,14 +261,14 @@ impl Intake {
         &self.parse_memory
     }
 
-    /// Whether webhooks are turned away at present because there are too many, signed ones or not.
+    /// Returns whether webhooks are being refused, signed ones or not, because there are too many.
     pub fn is_at_limit(&self) -> bool {
-        self.requests.available_permits() == 0 || self.bodies.is_short_of_room()
+        self.requests.available_permits() == 0 || self.bodies.is_short_of_memory()
     }
 
-    /// Logs each minute how many rejected webhooks had no line of their own.
+    /// Logs every minute how many rejected webhooks had no log line of their own.
     pub async fn tell_left_out(self: Arc<Self>, closed: impl Future<Output = ()>) {
-        self.access_log.log_left_out(closed).await;
+        self.access_log.log_suppressed(closed).await;
     }
 
     async fn receive(
@@ -269,19 +279,21 @@ impl Intake {
         let target = self.find(parts)?;
         let client = self.clients.key(parts);
         let headers = headers::collect(&parts.headers);
+        // Before the body is read: a request without its signature must not take memory for one.
         let bytes_max = self.admission.body_bytes_max(&target, parts, &headers)?;
         let expected = Expected { bytes_max, client };
         let body = self.bodies.read(&parts.headers, body, expected).await?;
-        // Counted only once the body is there: 448 connections that send slowly would shut out every signed webhook.
-        // Who finds no permit is answered 503 at once, since waiting requests would only add to the load.
+        // Counted only once the body has arrived: otherwise 448 slow connections would shut out
+        // every signed webhook. Without a permit the answer is 503 at once: a queue would only add
+        // to the load.
         let _request = self.requests.try_acquire().map_err(|_| Rejection::Overloaded)?;
         let (parts, now) = (Arc::clone(parts), clock::now());
         let arrived = BufferedRequest { target, parts, client, headers, body, now };
         let (arrived, decision) = self.decide(arrived).await?;
         let ExtractedEvents { decoded, events, notes, ignored } = match decision {
             RequestOutcome::Handshake(response) => return Ok(Acknowledgement::Handshake(response)),
-            RequestOutcome::Unauthenticated(unproven) => {
-                return Err(self.admission.refuse(arrived, unproven).await);
+            RequestOutcome::Unauthenticated(error) => {
+                return Err(self.admission.refuse(arrived, error).await);
             }
             RequestOutcome::Events(extracted) => extracted,
         };
@@ -292,11 +304,11 @@ impl Intake {
             let reason = ignored.unwrap_or_else(|| "it carries no events".to_owned());
             return Ok(Acknowledgement::Ignored { reason, answer });
         }
-        // A second time: the body took its room while it arrived, and its decoded text is held beside it until the
-        // commit.
-        body.take_room(decoded.as_ref().map_or(0, String::len))?;
+        // A second reservation: the body reserved its own memory while it arrived, and the decoded
+        // text is held beside it until the commit.
+        body.reserve(decoded.as_ref().map_or(0, String::len))?;
         let headers = headers::without_secrets(headers, &source);
-        // Only the bytes leave the body, whose room stays taken until the webhook is stored.
+        // Takes the bytes only: `body` is alive until the commit, and with it the reservation.
         let bytes = std::mem::take(&mut body.bytes);
         let webhook = Webhook {
             source: source.name.clone(),
@@ -308,14 +320,14 @@ impl Intake {
             events,
             origin: WebhookOrigin::Sent,
         };
-        let kept = self.store.store(webhook).await.map_err(Rejection::StoreUnavailable)?;
-        Ok(match kept.new_events() {
-            0 => Acknowledgement::Duplicate { kept, answer },
-            _ => Acknowledgement::Accepted { kept, answer },
+        let stored = self.store.store(webhook).await.map_err(Rejection::StoreUnavailable)?;
+        Ok(match stored.new_events() {
+            0 => Acknowledgement::Duplicate { stored, answer },
+            _ => Acknowledgement::Accepted { stored, answer },
         })
     }
 
-    /// The source, if it may be spoken to now and in this way; with what it awaits, if it does.
+    /// Finds the source of the request, if it accepts this method at this time.
     fn find(&self, parts: &Parts) -> Result<TargetSource, Rejection> {
         let name = source_name(parts).ok_or(Rejection::NoSource)?;
         let sources = self.sources.current();
@@ -328,30 +340,35 @@ impl Intake {
             }
             SourceStatus::Off { .. } => return Err(Rejection::PostRequired),
         };
+        // A source that waits for its secret has no key yet, so `off` would always report it.
         let off = source.off(clock::now()).filter(|_| setup.is_none());
         if let Some(reason) = off.or_else(|| self.unusable(source)) {
             let is_used = is_used(&parts.method, &source.handshakes);
             return Err(if is_used { Rejection::off(reason) } else { Rejection::PostRequired });
         }
-        let is_greeted = source.handshakes.iter().any(|it| it.method == parts.method);
-        if parts.method != Method::POST && !is_greeted {
+        let is_handshake = source.handshakes.iter().any(|it| it.method == parts.method);
+        if parts.method != Method::POST && !is_handshake {
             let waits = setup.is_some() && is_used(&parts.method, &[]);
-            return Err(if waits { setup::waits() } else { Rejection::PostRequired });
+            return Err(if waits { setup::awaiting_secret() } else { Rejection::PostRequired });
         }
+        // Last, so that a wrong path or method gets 404 or 405, which no retry changes, and not
+        // 503.
         if *self.closing.borrow() {
             return Err(Rejection::ShuttingDown);
         }
         Ok(TargetSource { source: Arc::clone(source), setup })
     }
 
-    /// Why the source cannot be used with these settings, if so.
+    /// Returns why the source cannot work with these settings, if that is so.
     fn unusable(&self, source: &Source) -> Option<&'static str> {
+        // Behind a proxy the URL that the provider called cannot be rebuilt from `Host`: it differs
+        // in scheme, port or path. Trello, Twilio, HubSpot and Square sign it.
         let lacks_url = source.signature.covers_url() && self.settings.public_url.is_none();
         lacks_url.then_some("its provider signs the URL, set public_url")
     }
 
-    /// Verifies and decodes what is whole: in place where that takes no longer than handing it to another
-    /// thread, else on one of the few threads for that.
+    /// Verifies and decodes: on this thread where that is cheaper than a change of threads, otherwise on
+    /// one of the few blocking threads.
     async fn decide(
         self: &Arc<Self>,
         mut arrived: BufferedRequest,
@@ -360,9 +377,10 @@ impl Intake {
             let decision = self.decide_now(&mut arrived)?;
             return Ok((arrived, decision));
         }
+        // The body is still unverified while it waits for a thread, so it can still be evicted.
         let evicted = arrived.body.evicted();
         let _thread = tokio::select! {
-            thread = self.threads.acquire() => thread.expect("never closed"),
+            thread = self.threads.acquire() => thread.expect("the semaphore is never closed"),
             () = evicted.notified() => return Err(Rejection::Overloaded),
         };
         let intake = Arc::clone(self);
@@ -375,19 +393,19 @@ impl Intake {
 
     fn decide_now(&self, arrived: &mut BufferedRequest) -> Result<RequestOutcome, Rejection> {
         let setup = arrived.target.setup.as_deref();
-        match self.admission.admit(&arrived.call(), setup, &self.sources) {
+        match self.admission.admit(&arrived.as_webhook(), setup, &self.sources) {
             Ok(None) => {}
             Ok(Some(response)) => return Ok(RequestOutcome::Handshake(response)),
-            // What is probably wrong is found out apart from this, and not while others wait for it.
-            Err(Rejection::Unauthenticated { unproven, .. }) => {
-                return Ok(RequestOutcome::Unauthenticated(unproven));
+            // The diagnosis comes later, without the permit for a thread: others wait for that.
+            Err(Rejection::Unauthenticated { error, .. }) => {
+                return Ok(RequestOutcome::Unauthenticated(error));
             }
             Err(rejection) => return Err(rejection),
         }
-        arrived.body.verified()?;
+        arrived.body.mark_verified()?;
         let source = &arrived.target.source;
-        // Before the events are extracted: what is stored, the body as it came and the text that it becomes, must not
-        // hold the proof. The body keeps its length, so nothing that is read from it moves.
+        // Before the events are extracted: the body and its decoded text are stored, and must not
+        // hold the secret. The body keeps its length, so the positions of events in it stay valid.
         source.signature.redact(&arrived.headers, &mut arrived.body.bytes);
         let limits = self.settings.limits();
         let extracted = events::extract(source, &arrived.received(), &limits, &self.parse_memory)?;
@@ -395,9 +413,10 @@ impl Intake {
     }
 }
 
-/// Whether a provider may use the method at an address that is right: to send, or to test the address, which
-/// many do by GET or HEAD. A source that is off answers it so that the address is tested again later.
+/// Returns whether a provider may use the method at a correct address: to send, or to test the address.
 fn is_used(method: &Method, handshakes: &[HandshakeRule]) -> bool {
+    // Many test it by GET or HEAD, whatever the handshakes of the mapping file are. A source that
+    // is off answers these 503, not 405, so that the provider tests again later.
     [Method::POST, Method::GET, Method::HEAD].contains(method)
         || handshakes.iter().any(|it| it.method == *method)
 }

@@ -1,4 +1,4 @@
-//! What the log, the metrics, the traces and the list of rejections say of each request.
+//! One log line, metric, trace and (if rejected) list entry for each request.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,8 +21,8 @@ use crate::http_client::chain;
 use crate::telemetry::metrics::Webhooks;
 use crate::telemetry::traces::{Traces, WebhookResult, WebhookSpan};
 
-/// Gives each request one line of the log, one count and one span. Of a flood of rejections it leaves out lines
-/// and spans, and counts them.
+/// Reports each request to a known source once. In a flood of rejections it omits log lines and spans, and
+/// counts what it omitted.
 #[derive(Debug)]
 pub(super) struct AccessLog {
     webhooks: Webhooks,
@@ -31,12 +31,12 @@ pub(super) struct AccessLog {
     limit: LogLimit,
 }
 
-/// A request that has its answer.
+/// A request whose response is decided.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AnsweredRequest<'r> {
     pub(super) parts: &'r Parts,
     pub(super) began: Timestamp,
-    /// None where the listener does not say.
+    /// None if the listener does not report the peer's address.
     pub(super) client: Option<IpAddr>,
 }
 
@@ -46,9 +46,13 @@ impl AccessLog {
         AccessLog { webhooks, rejections, traces, limit }
     }
 
-    pub(super) fn accepted(&self, request: &AnsweredRequest<'_>, taken: &Acknowledgement) {
+    pub(super) fn accepted(
+        &self,
+        request: &AnsweredRequest<'_>,
+        acknowledgement: &Acknowledgement,
+    ) {
         let source = source_name(request.parts).map(|name| name.to_string()).unwrap_or_default();
-        let status = taken.status().as_u16();
+        let status = acknowledgement.status().as_u16();
         let client = request.client.map(display);
         self.webhooks.answered(&source, status);
         self.traces.webhook(&WebhookSpan {
@@ -57,17 +61,17 @@ impl AccessLog {
             source: &source,
             client: request.client,
             status,
-            answered: answered(taken),
+            answered: result_of(acknowledgement),
         });
-        match taken {
-            Acknowledgement::Accepted { kept, .. } => {
-                self.webhooks.repeated(&source, kept.repeated.len());
-                let events = first_ids(&kept.events);
+        match acknowledgement {
+            Acknowledgement::Accepted { stored, .. } => {
+                self.webhooks.repeated(&source, stored.repeated.len());
+                let events = first_ids(&stored.events);
                 info!(source, status, client, events, "accepted a webhook for {source}");
             }
-            Acknowledgement::Duplicate { kept, .. } => {
-                self.webhooks.repeated(&source, kept.repeated.len());
-                let events = first_ids(&kept.events);
+            Acknowledgement::Duplicate { stored, .. } => {
+                self.webhooks.repeated(&source, stored.repeated.len());
+                let events = first_ids(&stored.events);
                 info!(source, status, client, events, "had a webhook for {source} already");
             }
             Acknowledgement::Ignored { reason, .. } => {
@@ -79,7 +83,7 @@ impl AccessLog {
         }
     }
 
-    /// `sources` tells whose rejections are counted: a name that a stranger wrote would be a series more.
+    /// Reports a rejection, if the request named one of `sources`.
     pub(super) fn rejected(
         &self,
         request: &AnsweredRequest<'_>,
@@ -88,6 +92,7 @@ impl AccessLog {
     ) {
         let (status, error) = rejection.status();
         let status = status.as_u16();
+        // Any sender can make up names: each would become a time series and a list of its own.
         let known = source_name(request.parts).filter(|name| sources.contains_key(name));
         let Some(source) = known else {
             debug!(status, "a webhook for no source was refused");
@@ -96,6 +101,7 @@ impl AccessLog {
         self.webhooks.answered(source.as_str(), status);
         self.webhooks.rejected(source.as_str(), error);
         let now = clock::now();
+        // The steady clock, since a wall clock that is set back would stop the log for that long.
         let is_logged = self.limit.admits(&source, error, Instant::now());
         let reason = rejection.reason();
         let hint = rejection.hint().map(str::to_owned);
@@ -107,7 +113,7 @@ impl AccessLog {
         self.rejections.add(&source, record, is_logged);
     }
 
-    /// To the log and the collector.
+    /// Writes the log line and exports the span.
     fn log_rejection(
         &self,
         request: &AnsweredRequest<'_>,
@@ -116,6 +122,7 @@ impl AccessLog {
     ) {
         let (status, error) = rejection.status();
         let status = status.as_u16();
+        // Apart from `cause`, so that one can search the log for what the sender saw.
         let public_reason = rejection.to_string();
         let cause = std::error::Error::source(rejection).map(chain);
         let reason = rejection.reason();
@@ -132,8 +139,8 @@ impl AccessLog {
         });
     }
 
-    /// Logs each minute how many rejected webhooks had no line of their own.
-    pub(super) async fn log_left_out(&self, closed: impl Future<Output = ()>) {
+    /// Logs every minute, and once more at the end, how many rejected webhooks had no log line.
+    pub(super) async fn log_suppressed(&self, closed: impl Future<Output = ()>) {
         let mut minutes = interval(Duration::from_mins(1));
         tokio::pin!(closed);
         loop {
@@ -141,7 +148,7 @@ impl AccessLog {
                 () = &mut closed => true,
                 _ = minutes.tick() => false,
             };
-            for SuppressedLines { source, error, count } in self.limit.take_left_out() {
+            for SuppressedLines { source, error, count } in self.limit.take_suppressed() {
                 warn!(%source, error, count, "refused {count} more webhooks for {source}: {error}");
             }
             if is_last {
@@ -151,18 +158,19 @@ impl AccessLog {
     }
 }
 
-fn answered(taken: &Acknowledgement) -> WebhookResult<'_> {
-    match taken {
-        Acknowledgement::Accepted { kept, .. } | Acknowledgement::Duplicate { kept, .. } => {
-            WebhookResult::Kept { events: &kept.events, repeated: &kept.repeated }
+fn result_of(acknowledgement: &Acknowledgement) -> WebhookResult<'_> {
+    match acknowledgement {
+        Acknowledgement::Accepted { stored, .. } | Acknowledgement::Duplicate { stored, .. } => {
+            WebhookResult::Stored { events: &stored.events, repeated: &stored.repeated }
         }
         Acknowledgement::Ignored { .. } => WebhookResult::Ignored,
         Acknowledgement::Handshake(_) => WebhookResult::Handshake,
     }
 }
 
-/// A line of the log stays a line, however many events a webhook carries.
+/// Formats the first ids, and how many more there are.
 fn first_ids(events: &[EventId]) -> String {
+    // A webhook carries up to 1,000 events, which would be 37 KB in one log line.
     let first: Vec<String> = events.iter().take(10).map(ToString::to_string).collect();
     match events.len().saturating_sub(first.len()) {
         0 => first.join(" "),

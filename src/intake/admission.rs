@@ -1,4 +1,4 @@
-//! Which requests may pass: rate limits, handshakes, verification, and the first request that brings a secret.
+//! Admission of requests: rate limits, handshakes, verification, and the first request, which brings a secret.
 
 use std::time::Instant;
 
@@ -20,10 +20,10 @@ use super::signature_hint::{self, Diagnoses};
 use crate::event::Headers;
 use crate::telemetry::metrics::Webhooks;
 
-/// Larger bodies are no handshakes.
+/// Size of a body that may be a handshake. What is not signed is parsed up to this size only.
 const HANDSHAKE_BYTES_MAX: usize = 64 * 1024;
 
-/// What a request needs in order to pass, and the counts that limit it.
+/// Decides which requests are admitted, and keeps the rates that limit them.
 #[derive(Debug)]
 pub(super) struct Admission {
     public_url: Option<String>,
@@ -34,7 +34,7 @@ pub(super) struct Admission {
     diagnoses: Diagnoses,
 }
 
-/// Who sent a request, as far as is known.
+/// What verification found out about the sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Caller {
     Authenticated,
@@ -42,7 +42,8 @@ enum Caller {
 }
 
 impl Admission {
-    /// `public_url` is where providers send to, which some of them sign; `webhooks` counts which secrets match.
+    /// Creates an admission. `public_url` is the base of the URLs that some providers sign; `webhooks` counts
+    /// which secrets match.
     pub(super) fn new(
         public_url: Option<String>,
         limits: PayloadLimits,
@@ -58,8 +59,7 @@ impl Admission {
         }
     }
 
-    /// Returns how large the body may be, from what came before it: a request whose proof would have to be there
-    /// already is refused now, so that it takes no room.
+    /// Returns how large the body may be, or refuses the request by its headers and query alone.
     pub(super) fn body_bytes_max(
         &self,
         target: &TargetSource,
@@ -67,79 +67,82 @@ impl Admission {
         headers: &Headers,
     ) -> Result<usize, Rejection> {
         if let Some(setup) = &target.setup {
-            setup.expects(parts.uri.query())?;
+            setup.check_code(parts.uri.query())?;
             return Ok(HANDSHAKE_BYTES_MAX);
         }
         if parts.method != Method::POST {
             return Ok(HANDSHAKE_BYTES_MAX);
         }
-        let presented = SignedRequest {
+        let request = SignedRequest {
             method: parts.method.as_str(),
+            // Only looks for the signature, so neither the URL nor the body is needed.
             url: None,
             query: parts.uri.query(),
             headers,
             body: &[],
         };
         let source = &target.source;
-        if !source.signature.scheme.is_missing_before_body(&presented) {
+        if !source.signature.scheme.is_missing_before_body(&request) {
             return Ok(self.limits.bytes_max);
         }
-        let is_greeted = |it: &HandshakeRule| it.method == Method::POST && !it.signed;
-        if source.handshakes.iter().any(is_greeted) {
+        let is_unsigned = |it: &HandshakeRule| it.method == Method::POST && !it.signed;
+        // Whether it is one of these handshakes is seen in its body, which therefore has to be
+        // read.
+        if source.handshakes.iter().any(is_unsigned) {
             return Ok(HANDSHAKE_BYTES_MAX);
         }
-        Err(Rejection::Unauthenticated { unproven: VerifyError::Missing, hint: None })
+        Err(Rejection::Unauthenticated { error: VerifyError::Missing, hint: None })
     }
 
-    /// Lets a webhook of the source pass, or returns what a handshake is answered. A source that waits for its
-    /// secret becomes live in `sources`.
+    /// Admits a webhook (`None`), or returns the response to a handshake. A source that waits for its secret
+    /// becomes live in `sources`.
     pub(super) fn admit(
         &self,
-        call: &WebhookRequest<'_>,
+        webhook: &WebhookRequest<'_>,
         setup: Option<&PendingSetup>,
         sources: &Registry,
     ) -> Result<Option<HandshakeResponse>, Rejection> {
-        if call.parts.method != Method::POST {
-            return self.answer_unauthenticated(call)?.ok_or(Rejection::PostRequired).map(Some);
+        if webhook.parts.method != Method::POST {
+            return self.answer_unauthenticated(webhook)?.ok_or(Rejection::PostRequired).map(Some);
         }
         if let Some(setup) = setup {
-            return self.complete_setup(setup, call, sources).map(Some);
+            return self.complete_setup(setup, webhook, sources).map(Some);
         }
-        if let Err(unproven) = self.verify(call) {
-            let rejection = Rejection::Unauthenticated { unproven, hint: None };
-            return self.answer_unauthenticated(call)?.ok_or(rejection).map(Some);
+        if let Err(error) = self.verify(webhook) {
+            let rejection = Rejection::Unauthenticated { error, hint: None };
+            return self.answer_unauthenticated(webhook)?.ok_or(rejection).map(Some);
         }
-        if let Some(rate) = call.source.rate {
-            self.check_rate(call, rate_limit::webhooks(rate))?;
+        // Only after verification: otherwise anybody could use up the rate of a source.
+        if let Some(rate) = webhook.source.rate {
+            self.check_rate(webhook, rate_limit::webhooks(rate))?;
         }
-        Ok(self.greeting(call, Caller::Authenticated))
+        Ok(self.handshake_response(webhook, Caller::Authenticated))
     }
 
-    /// The rejection of a request that is not proven, with a hint at what is probably wrong; a flood of wrong
-    /// signatures is not looked into.
-    pub(super) async fn refuse(
-        &self,
-        arrived: BufferedRequest,
-        unproven: VerifyError,
-    ) -> Rejection {
+    /// Returns the rejection of an unauthenticated request, with a hint at the probable cause. In a flood, two
+    /// wrong signatures a second are diagnosed for each source.
+    pub(super) async fn refuse(&self, arrived: BufferedRequest, error: VerifyError) -> Rejection {
         let url = self.signed_url(&arrived.parts);
-        let hint = match unproven {
+        let hint = match error {
+            // Before the rate is checked: it needs no cryptography, and requests without a
+            // signature must not use up the diagnoses of wrong ones.
             VerifyError::Missing => signature_hint::missing(&arrived, url.as_deref()),
-            _ if self.check_rate(&arrived.call(), HINTS).is_err() => None,
+            _ if self.check_rate(&arrived.as_webhook(), HINTS).is_err() => None,
             VerifyError::UnreadableTime | VerifyError::OutsideTolerance => {
-                signature_hint::time(&arrived, url.as_deref(), unproven)
+                signature_hint::time(&arrived, url.as_deref(), error)
             }
             VerifyError::Mismatch => self.diagnoses.run(arrived, url).await,
         };
-        Rejection::Unauthenticated { unproven, hint }
+        Rejection::Unauthenticated { error, hint }
     }
 
-    /// Before this, nothing of the body is parsed, kept or logged.
-    fn verify(&self, call: &WebhookRequest<'_>) -> Result<(), VerifyError> {
-        let (source, url) = (call.source, self.signed_url(call.parts));
-        let body = call.covered(self.limits.bytes_max).ok_or(VerifyError::Mismatch)?;
-        let presented = SignedRequest { body: &body, ..call.presented(url.as_deref()) };
-        let matched = source.signature.verify(&source.keys, &presented, call.received.now)?;
+    /// Verifies the request. Nothing of the body is stored or logged before, and no payload parsed.
+    fn verify(&self, webhook: &WebhookRequest<'_>) -> Result<(), VerifyError> {
+        let (source, url) = (webhook.source, self.signed_url(webhook.parts));
+        // No separate error for a body that cannot be decompressed: the sender is not known yet.
+        let body = webhook.covered(self.limits.bytes_max).ok_or(VerifyError::Mismatch)?;
+        let request = SignedRequest { body: &body, ..webhook.signed_request(url.as_deref()) };
+        let matched = source.signature.verify(&source.keys, &request, webhook.received.now)?;
         if let Some(position) = matched {
             self.webhooks.matched(source.name.as_str(), position);
             debug!(source = %source.name, secret = position, "the signature is right");
@@ -147,90 +150,103 @@ impl Admission {
         Ok(())
     }
 
-    /// The address as the provider knows it.
+    /// Returns the URL as the provider knows it.
     fn signed_url(&self, parts: &Parts) -> Option<String> {
+        // Path and query as they were sent: decoding and encoding again would not give the same
+        // bytes.
         let address = parts.uri.path_and_query().map_or("", |address| address.as_str());
         self.public_url.as_ref().map(|public_url| format!("{public_url}{address}"))
     }
 
-    /// The answer to a handshake that nobody signed: at most one a second for a client.
+    /// Returns the response to an unsigned handshake: at most one a second for a client.
     fn answer_unauthenticated(
         &self,
-        call: &WebhookRequest<'_>,
+        webhook: &WebhookRequest<'_>,
     ) -> Result<Option<HandshakeResponse>, Rejection> {
-        let Some(greeting) = self.greeting(call, Caller::Anonymous) else {
+        let Some(handshake_response) = self.handshake_response(webhook, Caller::Anonymous) else {
             return Ok(None);
         };
-        self.check_handshake_rate(call)?;
-        Ok(Some(greeting))
+        // Only for real handshakes: other requests of a client must not block its handshake.
+        self.check_handshake_rate(webhook)?;
+        Ok(Some(handshake_response))
     }
 
-    fn greeting(&self, call: &WebhookRequest<'_>, caller: Caller) -> Option<HandshakeResponse> {
+    fn handshake_response(
+        &self,
+        webhook: &WebhookRequest<'_>,
+        caller: Caller,
+    ) -> Option<HandshakeResponse> {
         let is_allowed = |it: &HandshakeRule| match caller {
             Caller::Authenticated => true,
             Caller::Anonymous => !it.signed,
         };
-        let fits = |it: &&HandshakeRule| it.method == call.parts.method && is_allowed(it);
-        let source = call.source;
+        let fits = |it: &&HandshakeRule| it.method == webhook.parts.method && is_allowed(it);
+        let source = webhook.source;
         let handshakes: Vec<&HandshakeRule> = source.handshakes.iter().filter(fits).collect();
-        let body = self.body(call, &handshakes);
-        let question = call.asks(body.as_ref());
+        let body = self.body(webhook, &handshakes);
+        let request = webhook.handshake_request(body.as_ref());
         handshakes.into_iter().find_map(|handshake| {
             if handshake.brings_secret() {
-                // The provider did not get the first answer and asks again.
-                let secret = handshake.secret(&question)?;
+                // The provider did not get the first response and repeats the request. Another
+                // secret is refused: anybody could replace the secret by it.
+                let secret = handshake.secret(&request)?;
                 source.keys.iter().find(|key| key.is(secret.as_bytes()))?;
             }
-            handshake.answer(&question)
+            handshake.answer(&request)
         })
     }
 
-    /// Takes the secret that a source waits for, keeps it, and makes the source live.
+    /// Saves the secret that the source waits for, and makes the source live.
     fn complete_setup(
         &self,
         setup: &PendingSetup,
-        call: &WebhookRequest<'_>,
+        webhook: &WebhookRequest<'_>,
         sources: &Registry,
     ) -> Result<HandshakeResponse, Rejection> {
-        setup.expects(call.parts.uri.query())?;
-        let bringing = |it: &&HandshakeRule| it.method == call.parts.method && it.brings_secret();
+        // `body_bytes_max` has checked it already; here too, so that no caller can save a secret
+        // without.
+        setup.check_code(webhook.parts.uri.query())?;
+        let bringing =
+            |it: &&HandshakeRule| it.method == webhook.parts.method && it.brings_secret();
         let handshakes: Vec<&HandshakeRule> =
-            call.source.handshakes.iter().filter(bringing).collect();
-        let body = self.body(call, &handshakes);
-        let question = call.asks(body.as_ref());
+            webhook.source.handshakes.iter().filter(bringing).collect();
+        let body = self.body(webhook, &handshakes);
+        let request = webhook.handshake_request(body.as_ref());
         let found = handshakes.into_iter().find_map(|handshake| {
-            let secret = handshake.secret(&question).map(SecretString::from)?;
-            Some((secret, handshake.answer(&question)?))
+            let secret = handshake.secret(&request).map(SecretString::from)?;
+            Some((secret, handshake.answer(&request)?))
         });
-        let (secret, greeting) = found.ok_or_else(setup::waits)?;
-        self.check_handshake_rate(call)?;
-        // This waits for the disk, once in a source's life.
-        let live = setup.finish(&secret).map_err(Rejection::SecretNotSaved)?;
+        let (secret, handshake_response) = found.ok_or_else(setup::awaiting_secret)?;
+        self.check_handshake_rate(webhook)?;
+        // Saved before the response is sent: after a 200 the provider does not send its secret
+        // again. It blocks on the disk; `is_light` sends such requests to a blocking thread.
+        let live = setup.save_secret(&secret).map_err(Rejection::SecretNotSaved)?;
         info!(source = %live.name, "{} has its secret and is live", live.name);
         sources.go_live(&live);
-        Ok(greeting)
+        Ok(handshake_response)
     }
 
-    /// The decoded body, where a handshake depends on it.
-    fn body(&self, call: &WebhookRequest<'_>, handshakes: &[&HandshakeRule]) -> Option<Value> {
-        let WebhookRequest { source, received, .. } = call;
+    /// Decodes the body, if a handshake depends on it.
+    fn body(&self, webhook: &WebhookRequest<'_>, handshakes: &[&HandshakeRule]) -> Option<Value> {
+        let WebhookRequest { source, received, .. } = webhook;
         let is_read = handshakes.iter().any(|handshake| handshake.reads_body());
         if !is_read || received.body.len() > HANDSHAKE_BYTES_MAX {
             return None;
         }
+        // Also for what it is decompressed to: the sender is not known.
         let limits = PayloadLimits { bytes_max: HANDSHAKE_BYTES_MAX, ..self.limits };
         let decoded =
             payload::decode(&source.body_config, received.headers, received.body, &limits).ok()?;
         payload::parse(&decoded.text).ok()
     }
 
-    fn check_handshake_rate(&self, call: &WebhookRequest<'_>) -> Result<(), Rejection> {
-        let taken = self.handshakes.take(&call.source.name, call.client, Instant::now());
+    fn check_handshake_rate(&self, webhook: &WebhookRequest<'_>) -> Result<(), Rejection> {
+        let taken = self.handshakes.take(&webhook.source.name, webhook.client, Instant::now());
         taken.map_err(|wait| Rejection::RateLimited { wait })
     }
 
-    fn check_rate(&self, call: &WebhookRequest<'_>, limit: RateLimit) -> Result<(), Rejection> {
-        let taken = self.rates.take(&call.source.name, limit, Instant::now());
+    fn check_rate(&self, webhook: &WebhookRequest<'_>, limit: RateLimit) -> Result<(), Rejection> {
+        let taken = self.rates.take(&webhook.source.name, limit, Instant::now());
         taken.map_err(|wait| Rejection::RateLimited { wait })
     }
 }

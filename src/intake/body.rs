@@ -1,4 +1,4 @@
-//! Reads bodies within their size, time and pace, while all bodies together stay within their room.
+//! Reads bodies within limits of size, time and pace, and within the memory that all bodies share.
 
 mod room;
 
@@ -13,37 +13,40 @@ use tokio::time::{Instant, timeout_at};
 
 use super::response::Rejection;
 use crate::rate::client_key::ClientKey;
-use room::{NoRoom, Reservation, Room};
+use room::{BodyMemory, MemoryFull, Reservation};
 
-/// A body may take its time at first, as behind a connection that was just set up.
+/// Time before the pace counts: a new connection starts slowly.
 const PACE_FREE: Duration = Duration::from_secs(5);
-/// After that its sender has to be at least as quick as a modem.
+/// Slowest body after that, about the pace of a modem.
 const PACE_BYTES_PER_SECOND: u32 = 1024;
 
 #[derive(Debug)]
 pub(super) struct BodyReader {
     timeout: Duration,
-    room: Arc<Room>,
+    memory: Arc<BodyMemory>,
 }
 
-/// What is to be read, for whom.
+/// Limits for one body.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Expected {
     pub(super) bytes_max: usize,
-    /// None: no limit for one client applies.
+    /// None if limits for one client do not apply.
     pub(super) client: Option<ClientKey>,
 }
 
-/// A body as received; its room, and that of what it became, is free again when this is dropped.
+/// A body as received. The memory reserved for it and for its decoded text is released on drop.
 #[derive(Debug)]
 pub(super) struct BufferedBody {
     pub(super) bytes: Vec<u8>,
-    place: Reservation,
+    reservation: Reservation,
 }
 
 impl BodyReader {
     pub(super) fn new(bytes_max: usize, all_bytes_max: usize, timeout: Duration) -> BodyReader {
-        BodyReader { timeout, room: Arc::new(Room::new(all_bytes_max.max(bytes_max), bytes_max)) }
+        BodyReader {
+            timeout,
+            memory: Arc::new(BodyMemory::new(all_bytes_max.max(bytes_max), bytes_max)),
+        }
     }
 
     pub(super) async fn read(
@@ -52,30 +55,33 @@ impl BodyReader {
         body: Body,
         expected: Expected,
     ) -> Result<BufferedBody, Rejection> {
+        // By the header first: a sender that declares too much gets its 413 before it sends the
+        // body.
         let declared = headers.get(header::CONTENT_LENGTH).and_then(|it| it.to_str().ok());
         let declared: Option<usize> = declared.and_then(|it| it.parse().ok());
         if declared.is_some_and(|it| it > expected.bytes_max) {
             return Err(Rejection::TooLarge(expected.bytes_max));
         }
-        let place = self.room.enter(expected.client);
-        let evicted = place.evicted();
+        let reservation = self.memory.register(expected.client);
+        let evicted = reservation.evicted();
         tokio::select! {
-            // A body that is whole goes on, even when it was to make room in the same moment.
+            // A body that is complete is processed, even if it is evicted at the same moment.
             biased;
-            read = self.buffer(body, place, expected.bytes_max) => read,
+            read = self.buffer(body, reservation, expected.bytes_max) => read,
             () = evicted.notified() => Err(Rejection::Overloaded),
         }
     }
 
-    /// Room is taken as the bytes arrive, so that a length that is only declared takes none.
+    /// Reads the whole body, and reserves memory for it as the bytes arrive.
     async fn buffer(
         &self,
         mut body: Body,
-        place: Reservation,
+        reservation: Reservation,
         bytes_max: usize,
     ) -> Result<BufferedBody, Rejection> {
         let began = Instant::now();
-        let mut received = BufferedBody { bytes: Vec::new(), place };
+        // No capacity by `Content-Length`: a length that is only declared must not take memory.
+        let mut received = BufferedBody { bytes: Vec::new(), reservation };
         loop {
             let deadline = began + self.timeout.min(due(received.bytes.len()));
             let frame = timeout_at(deadline, body.frame()).await;
@@ -83,19 +89,20 @@ impl BodyReader {
                 return Ok(received);
             };
             let frame = frame.map_err(|_| Rejection::IncompleteBody)?;
+            // Trailers are ignored: no provider signs or sends any.
             if let Ok(chunk) = frame.into_data() {
                 received.append(&chunk, bytes_max)?;
             }
         }
     }
 
-    /// Whether a body was turned away for want of room, or something is, at this time or shortly before.
-    pub(super) fn is_short_of_room(&self) -> bool {
-        self.room.was_short()
+    /// Returns whether a body was refused for lack of memory, now or in the last seconds.
+    pub(super) fn is_short_of_memory(&self) -> bool {
+        self.memory.was_short()
     }
 }
 
-/// The time after which more than these bytes have to be there.
+/// Returns the time by which more than these bytes must have arrived.
 fn due(bytes: usize) -> Duration {
     let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
     PACE_FREE + Duration::from_secs(1) * bytes / PACE_BYTES_PER_SECOND
@@ -109,29 +116,30 @@ impl BufferedBody {
         }
         let capacity = self.bytes.capacity();
         if length > capacity {
-            // Refused at once where there is no room, never queued: bodies that wait would hold what they have, and
-            // their senders come again. By halves, so that few bytes are copied often and little is taken that stays empty.
-            let wanted = length.max(capacity + capacity / 2).min(bytes_max);
-            self.take_room(wanted - capacity)?;
-            self.bytes.reserve_exact(wanted - self.bytes.len());
+            // Refused at once without memory, never queued: waiting bodies would hold what they
+            // have, and their senders retry anyway. Grows by a half, not twofold: fewer reserved
+            // bytes stay unused.
+            let needed = length.max(capacity + capacity / 2).min(bytes_max);
+            self.reserve(needed - capacity)?;
+            self.bytes.reserve_exact(needed - self.bytes.len());
         }
         self.bytes.extend_from_slice(chunk);
         Ok(())
     }
 
-    /// From now on it makes room for nobody: its sender is known.
-    pub(super) fn verified(&mut self) -> Result<(), Rejection> {
-        self.place.keep().map_err(|NoRoom| Rejection::Overloaded)
+    /// Marks the body as verified; from then on it cannot be evicted. Fails if it was evicted before.
+    pub(super) fn mark_verified(&mut self) -> Result<(), Rejection> {
+        self.reservation.mark_verified().map_err(|MemoryFull| Rejection::Overloaded)
     }
 
-    /// Resolves when an unverified body has to make room.
+    /// Returns what is notified when the body is evicted.
     pub(super) fn evicted(&self) -> Arc<Notify> {
-        self.place.evicted()
+        self.reservation.evicted()
     }
 
-    /// Also for what the body became.
-    pub(super) fn take_room(&mut self, bytes: usize) -> Result<(), Rejection> {
-        self.place.grow(bytes).map_err(|NoRoom| Rejection::Overloaded)
+    /// Reserves more memory, also for what the body is decoded to.
+    pub(super) fn reserve(&mut self, bytes: usize) -> Result<(), Rejection> {
+        self.reservation.reserve(bytes).map_err(|MemoryFull| Rejection::Overloaded)
     }
 }
 

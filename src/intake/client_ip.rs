@@ -1,4 +1,4 @@
-//! Where a request came from, through the proxies that are trusted to say so.
+//! The address of the client, through trusted proxies.
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use tracing::warn;
 
 use crate::rate::client_key::ClientKey;
 
-/// Addresses that begin alike, such as `10.0.0.0/8`; one address is a network of its own.
+/// A network such as `10.0.0.0/8`; a single address is a network too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network(IpNet);
 
@@ -35,11 +35,11 @@ impl Network {
     }
 }
 
-/// Tells the clients of requests apart.
+/// Determines the client of each request.
 #[derive(Debug)]
 pub(super) struct Clients {
     trusted: Vec<Network>,
-    /// Whether a proxy was seen that is not among these.
+    /// Whether a proxy that is not among these was seen and logged.
     has_warned_of_proxy: AtomicBool,
 }
 
@@ -48,19 +48,21 @@ impl Clients {
         Clients { trusted, has_warned_of_proxy: AtomicBool::new(false) }
     }
 
-    /// None where the listener does not say.
+    /// Returns the client's address; none if the listener does not report the peer's.
     pub(super) fn address(&self, parts: &Parts) -> Option<IpAddr> {
         let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
         Some(address(peer.ip(), &parts.headers, &self.trusted))
     }
 
-    /// Whose share of the limits the request counts for; none where a proxy stands for its clients.
+    /// Returns the client that limits count the request for; none for a proxy whose clients are not known.
     pub(super) fn key(&self, parts: &Parts) -> Option<ClientKey> {
         let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
         match sender(peer.ip(), &parts.headers, &self.trusted) {
             Sender::Client(address) => Some(address.into()),
             Sender::TrustedProxy => None,
             Sender::UnknownProxy(address) => {
+                // Once for the process, not for each proxy: a log line for each request would be a
+                // flood.
                 if !self.has_warned_of_proxy.swap(true, Ordering::Relaxed) {
                     warn!(
                         proxy = %address,
@@ -74,14 +76,13 @@ impl Clients {
     }
 }
 
-/// Whom limits for one client count a request for.
+/// The sender that limits for one client count a request for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sender {
     Client(IpAddr),
-    /// It did not say for whom it stands.
+    /// A trusted proxy that did not name its client.
     TrustedProxy,
-    /// It says for whom it stands, and nobody said that it is to be believed: to count its requests for one
-    /// client would let any of its clients keep out the others.
+    /// A peer that forwards for others and is not configured as trusted.
     UnknownProxy(IpAddr),
 }
 
@@ -91,13 +92,16 @@ fn sender(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> Sender {
         return Sender::TrustedProxy;
     }
     let is_peer = address == peer.to_canonical();
+    // Only a local peer: anybody on the internet could send the header to escape the limits.
     if is_peer && is_local(address) && headers.contains_key("x-forwarded-for") {
+        // Its header cannot be believed. But if all its requests counted for one client, any of its
+        // clients could use up the limits of the others, so no limit for one client applies.
         return Sender::UnknownProxy(address);
     }
     Sender::Client(address)
 }
 
-/// On this machine, or in a private network: where proxies are, and strangers are not.
+/// Returns whether the address is this machine's or in a private network, where proxies run.
 fn is_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => {
@@ -109,15 +113,19 @@ fn is_local(address: IpAddr) -> bool {
     }
 }
 
-/// From the right of `X-Forwarded-For`, the first address that no trusted proxy has.
+/// Returns the rightmost address in `X-Forwarded-For` that is not a trusted proxy's, or the peer's.
 fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
     let is_trusted = |address| trusted.iter().any(|network| network.contains(address));
+    // An IPv4 peer of a dual-stack socket is `::ffff:a.b.c.d`, which no IPv4 network contains.
     let mut client = peer.to_canonical();
+    // From the right: each proxy appends its peer, and what is left of a trusted one's entry may be
+    // made up by the client. Header lines count as one list, in order (RFC 9110, 5.3).
     for written in headers.get_all("x-forwarded-for").iter().rev() {
         for hop in written.to_str().unwrap_or_default().rsplit(',') {
             if !is_trusted(client) {
                 return client;
             }
+            // `unknown` or garbage hides all that is left of it.
             let Some(before) = parse_hop(hop.trim()) else {
                 return client;
             };
@@ -127,8 +135,9 @@ fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
     client
 }
 
-/// Some proxies write the port too.
+/// Parses an address, with or without brackets and port.
 fn parse_hop(hop: &str) -> Option<IpAddr> {
+    // Some proxies, such as Azure's gateways, append the port.
     let bare = hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']')).unwrap_or(hop);
     let with_port = || hop.parse::<SocketAddr>().map(|address| address.ip());
     bare.parse().or_else(|_| with_port()).ok()
@@ -151,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_hop_before_the_trusted_ones_is_the_client() {
+    fn last_untrusted_hop_is_the_client() {
         check("10.0.0.1", &["1.1.1.1, 2.2.2.2, 10.9.9.9"], "2.2.2.2");
         check("::1", &["9.9.9.9", "3.3.3.3:80,  [fd00::1]:443"], "3.3.3.3");
         check("::ffff:10.0.0.1", &["2001:db8::1"], "2001:db8::1");
@@ -159,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_stranger_writes_counts_for_nothing() {
+    fn header_of_an_untrusted_peer_is_ignored() {
         check("8.8.8.8", &["1.1.1.1"], "8.8.8.8");
         check("10.0.0.1", &["1.1.1.1, unknown"], "10.0.0.1");
         check("10.0.0.1", &[], "10.0.0.1");
@@ -191,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_is_an_address_and_a_prefix() {
+    fn network_is_an_address_and_a_prefix() {
         let all: Network = "0.0.0.0/0".parse().unwrap();
         assert!(all.contains("9.9.9.9".parse().unwrap()));
         assert!(!all.contains("::1".parse().unwrap()));

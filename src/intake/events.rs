@@ -1,4 +1,4 @@
-//! A verified body's events: each one's id and type, and whether it is one to keep.
+//! Events of a verified body: their ids and types, and which of them are stored.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,30 +13,33 @@ use crate::event::EventId;
 use crate::parse_memory::{NoMemory, ParseMemory, Taken};
 use crate::store::NewEvent;
 
-/// Longer delivery ids are told apart by their hash.
+/// Longer delivery ids are stored as their SHA-256.
 const DELIVERY_ID_BYTES_MAX: usize = 256;
 
 const TYPE_CHARS_MAX: usize = 128;
 
-/// A form of this length takes 4 MiB at most: its values are few, whatever it is. Reserving for each of them what a
-/// large form takes would let two be decoded at a time.
+/// Size of a body for which no memory is reserved while it is decoded.
+// A form of this length takes 4 MiB at most. With a reservation for the worst case, which is 64
+// MiB, only two of them could be decoded at the same time.
 const SMALL_BYTES_MAX: usize = 16 * 1024;
 
 #[derive(Debug)]
 pub struct ExtractedEvents {
-    /// The body as JSON, where it came as something else.
+    /// The body as JSON; none if it was JSON already.
     pub decoded: Option<String>,
     pub events: Vec<NewEvent>,
-    /// Which of its texts are not what they are declared to be.
+    /// Texts of the body that are not in their declared encoding.
     pub notes: Vec<String>,
-    /// Why the first of those that are not kept is not.
+    /// Reason for which the first event that is not stored was ignored.
     pub ignored: Option<String>,
 }
 
-/// How long a webhook waits for memory: after that its sender is better off coming again.
+/// Longest wait for memory.
+// Providers such as Slack, Discord and Zoom give up after 3 s: a 503 before that is at least
+// retried.
 const MEMORY_WAIT: Duration = Duration::from_secs(2);
 
-/// Blocks where it has to wait for memory.
+/// Decodes the body and splits it into events. Blocks while it waits for memory.
 pub fn extract(
     source: &Source,
     received: &ReceivedRequest<'_>,
@@ -44,8 +47,9 @@ pub fn extract(
     memory: &Arc<ParseMemory>,
 ) -> Result<ExtractedEvents, DecodeError> {
     let headers = received.headers;
-    // Memory is reserved in bytes, not by the number of webhooks: what JSON takes once it is parsed is 1 to 140 times
-    // its text (see `weigh`), so any number of webhooks is too many of one kind or too few of another.
+    // Memory is reserved in bytes, not by the number of webhooks: parsed JSON takes 1 to 140 times
+    // the length of its text (see `weigh`), so any number is too large for some webhooks or too
+    // small.
     let Decoded { text, notes } = {
         let weight = if is_small(received) {
             0
@@ -55,7 +59,7 @@ pub fn extract(
         let _memory = take(memory, weight)?;
         payload::decode(&source.body_config, headers, received.body, limits)?
     };
-    // A byte order mark before JSON is not part of its text.
+    // Positions count from the start of the stored body, which keeps its byte order mark.
     let skipped = match &text {
         Cow::Borrowed(text) => received.body.len() - text.len(),
         Cow::Owned(_) => 0,
@@ -63,12 +67,12 @@ pub fn extract(
     let mut events = Vec::new();
     let mut ignored = None;
     for payload in payload::split(&text, source.batch_path.as_ref())? {
-        // Of the whole payload, although only members are parsed here: delivery parses all of it, and an event that is
-        // too heavy for it must not be accepted.
+        // The whole payload is weighed, although only some members are parsed here: delivery parses
+        // all of it, and an event that is too heavy for that must not be accepted.
         payload::weight(&text[payload.clone()], limits)?;
         let members =
             ProjectionVisitor::find(&text[payload.clone()], source.projection.as_deref())?;
-        // For one payload at a time: a batch of many takes no more memory than its largest.
+        // Released for each payload: a batch takes no more memory than its largest event.
         let _memory = take(memory, members.weight(limits)?)?;
         let value = members.parse()?;
         let event_type = source.event_type.as_ref().and_then(|find| find(&value, headers));
@@ -90,6 +94,7 @@ pub fn extract(
 }
 
 fn is_small(received: &ReceivedRequest<'_>) -> bool {
+    // A compressed body of this size may hold megabytes.
     received.body.len() <= SMALL_BYTES_MAX && !payload::is_encoded(received.headers)
 }
 
@@ -98,6 +103,8 @@ fn take(memory: &Arc<ParseMemory>, weight: usize) -> Result<Taken, DecodeError> 
 }
 
 fn short(id: String) -> String {
+    // The id is part of an index, and its length is the sender's choice. A hash keeps ids distinct
+    // that a cut would make equal.
     if id.len() <= DELIVERY_ID_BYTES_MAX {
         return id;
     }

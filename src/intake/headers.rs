@@ -1,24 +1,29 @@
-//! A webhook's headers: all of them to verify with, and those that may be kept.
+//! The headers of a webhook: all of them for verification, and redacted ones for the store.
 
 use axum::http::HeaderMap;
 
 use super::source::Source;
 use crate::event::{Headers, IMPORTED_HEADER};
 
-/// The most of one header's value that is kept.
+/// Bytes that are stored of one header's value.
 const VALUE_BYTES_MAX: usize = 8 * 1024;
 
-/// Shorter secrets are found in texts by chance.
+/// Length from which a secret is looked for in header values.
+// Shorter ones occur in texts by chance, and would redact harmless headers.
 const SECRET_BYTES_MIN: usize = 8;
 
-/// A header with one of these in its name carries a secret, whoever added it on the way.
+/// Parts of names of headers that carry secrets.
+// Parts, not whole names: gateways add headers of their own, such as `X-Forwarded-Access-Token`.
 const SECRET_NAMES: [&str; 7] =
     ["api-key", "apikey", "authorization", "cookie", "password", "secret", "token"];
 
-/// By lower-case name; repeated ones are joined with `, `. The mark of an import is nobody's to send.
+/// Collects the headers by lower-case name; repeated ones are joined with `, ` (RFC 9110, 5.3).
 pub(super) fn collect(map: &HeaderMap) -> Headers {
     let mut headers = Headers::new();
+    // A sender must not pass off its webhook as an imported record.
     for (name, value) in map.iter().filter(|(name, _)| *name != IMPORTED_HEADER) {
+        // Lossy, since one odd byte in an unimportant header is no reason to refuse a webhook. A
+        // secret or signature that holds one cannot match.
         let value = String::from_utf8_lossy(value.as_bytes());
         headers
             .entry(name.as_str().to_owned())
@@ -31,13 +36,14 @@ pub(super) fn collect(map: &HeaderMap) -> Headers {
     headers
 }
 
-/// What carries a secret or a proof is overwritten.
+/// Overwrites headers that carry a secret or a signature.
 pub(super) fn without_secrets(mut headers: Headers, source: &Source) -> Headers {
-    let proofs = source.signature.proof_headers();
+    let credentials = source.signature.proof_headers();
     for (name, value) in &mut headers {
         let secret = SECRET_NAMES.iter().any(|part| name.contains(part))
-            || proofs.contains(&name.as_str())
+            || credentials.contains(&name.as_str())
             || source.keys.iter().any(|key| key.is_in(value, SECRET_BYTES_MIN));
+        // The name stays, so that one can see that the header was there.
         if secret {
             "*".clone_into(value);
         }

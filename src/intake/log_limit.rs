@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use crate::event::SourceName;
 use crate::rate::{Rate, TokenBucket};
 
-/// Of one source for one reason: enough to see what is wrong, and no load for whoever keeps the logs.
+/// Lines for one source and reason: enough to see what is wrong, and no load for the log storage.
 const RATE: Rate = Rate { count: 5, period: Duration::from_secs(1) };
 
-/// Which lines are the same: the source, and the name of the error, of which there are a few.
+/// The source and the name of the error. Both are sets of a few names, which bounds the map.
 type LineKey = (SourceName, &'static str);
 
 #[derive(Debug, Default)]
@@ -19,10 +19,10 @@ pub(super) struct LogLimit(Mutex<BTreeMap<LineKey, LineBudget>>);
 #[derive(Debug)]
 struct LineBudget {
     bucket: TokenBucket,
-    left_out: u64,
+    suppressed: u64,
 }
 
-/// Lines that were not written.
+/// Number of lines that were omitted.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SuppressedLines {
     pub(super) source: SourceName,
@@ -31,26 +31,26 @@ pub(super) struct SuppressedLines {
 }
 
 impl LogLimit {
-    /// Whether one more line is to be written; one that is not is counted.
+    /// Returns whether one more line may be written, and counts it if not.
     pub(super) fn admits(&self, source: &SourceName, error: &'static str, now: Instant) -> bool {
         let mut entries = self.entries();
         let entry = entries
             .entry((source.clone(), error))
-            .or_insert_with(|| LineBudget { bucket: TokenBucket::full(RATE, now), left_out: 0 });
+            .or_insert_with(|| LineBudget { bucket: TokenBucket::full(RATE, now), suppressed: 0 });
         let is_admitted = entry.bucket.take(RATE, now).is_ok();
-        entry.left_out += u64::from(!is_admitted);
+        entry.suppressed += u64::from(!is_admitted);
         is_admitted
     }
 
-    /// What was left out since this was asked last.
-    pub(super) fn take_left_out(&self) -> Vec<SuppressedLines> {
+    /// Returns what was omitted since the last call, and resets it.
+    pub(super) fn take_suppressed(&self) -> Vec<SuppressedLines> {
         let mut entries = self.entries();
-        let left_out = entries.iter_mut().filter(|(_, entry)| entry.left_out > 0);
-        left_out
+        let suppressed = entries.iter_mut().filter(|(_, entry)| entry.suppressed > 0);
+        suppressed
             .map(|((source, error), entry)| SuppressedLines {
                 source: source.clone(),
                 error,
-                count: std::mem::take(&mut entry.left_out),
+                count: std::mem::take(&mut entry.suppressed),
             })
             .collect()
     }
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flood_is_five_lines_a_second_and_the_rest_is_counted() {
+    fn flood_is_five_lines_a_second_and_a_count() {
         let limit = LogLimit::default();
         let source: SourceName = "form".parse().unwrap();
         let start = Instant::now();
@@ -79,8 +79,8 @@ mod tests {
         assert_eq!(written("signature missing", 1_000), 5);
 
         let count = |error, count| SuppressedLines { source: source.clone(), error, count };
-        let left_out = [count("signature missing", 1_990), count("signature wrong", 995)];
-        assert_eq!(limit.take_left_out(), left_out);
-        assert_eq!(limit.take_left_out(), []);
+        let suppressed = [count("signature missing", 1_990), count("signature wrong", 995)];
+        assert_eq!(limit.take_suppressed(), suppressed);
+        assert_eq!(limit.take_suppressed(), []);
     }
 }

@@ -1,4 +1,4 @@
-//! How often a source may do something: token buckets, as many tokens as the rate's count.
+//! Rate limits: token buckets for each source, and one unsigned handshake a second for each client.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -20,7 +20,7 @@ pub(super) struct RateLimit {
     rate: Rate,
 }
 
-/// For looking into wrong signatures.
+/// Limit for diagnoses of wrong signatures. A sender needs one to fix its signature, and each takes up to 60 ms.
 pub(super) const HINTS: RateLimit = RateLimit { action: LimitedAction::Hint, rate: per_second(2) };
 
 pub(super) fn webhooks(rate: Rate) -> RateLimit {
@@ -35,43 +35,47 @@ const fn per_second(count: u32) -> Rate {
 pub(super) struct RateLimiters(Mutex<BTreeMap<(SourceName, LimitedAction), TokenBucket>>);
 
 impl RateLimiters {
-    /// Otherwise says how long to wait.
+    /// Takes a token, or returns the wait for the next one.
     pub(super) fn take(
         &self,
         source: &SourceName,
-        RateLimit { action: deed, rate }: RateLimit,
+        RateLimit { action, rate }: RateLimit,
         now: Instant,
     ) -> Result<(), Duration> {
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let full = TokenBucket::full(rate, now);
-        buckets.entry((source.clone(), deed)).or_insert(full).take(rate, now)
+        // The bucket stays when a reload changes the rate: a new one would be full again at each
+        // reload.
+        buckets.entry((source.clone(), action)).or_insert(full).take(rate, now)
     }
 }
 
-/// From one unsigned handshake of a client to the next.
+/// Interval between unsigned handshakes of one client.
 const HANDSHAKES_APART: Duration = Duration::from_secs(1);
 
-/// How many clients are remembered; of more the oldest are forgotten, who may then ask sooner.
+/// Number of clients that are remembered. With more, the oldest are forgotten and may repeat sooner, which
+/// needs 4,096 addresses within a second.
 const CLIENTS_MAX: usize = 4_096;
 
-/// A client of a source; none: a proxy that stands for its clients, or nobody known.
+/// A client of a source; none for all clients that are not known, such as those of one proxy.
 type SourceClient = (SourceName, Option<ClientKey>);
 
-/// Unsigned handshakes, at most one a second for each client of a source: one client alone cannot keep
-/// a provider from testing the address.
+/// Unsigned handshakes: at most one a second for each client of a source.
+// For each client, since with one limit for all, anybody could keep a provider from testing the
+// address.
 #[derive(Debug, Default)]
 pub(super) struct Handshakes(Mutex<LastHandshakes>);
 
 #[derive(Debug, Default)]
 struct LastHandshakes {
-    /// When it was, for those of the last second.
+    /// The last handshake of each client, for those of the last second.
     last: BTreeMap<SourceClient, Instant>,
     /// The same, oldest first.
     order: VecDeque<(Instant, SourceClient)>,
 }
 
 impl Handshakes {
-    /// Otherwise says how long to wait.
+    /// Records a handshake, or returns the wait for the next one.
     pub(super) fn take(
         &self,
         source: &SourceName,
@@ -110,7 +114,7 @@ impl LastHandshakes {
 mod tests {
     use super::*;
 
-    fn ask(last: &mut LastHandshakes, client: u32, at: Instant) -> bool {
+    fn is_admitted(last: &mut LastHandshakes, client: u32, at: Instant) -> bool {
         let address = std::net::IpAddr::from(std::net::Ipv4Addr::from_bits(client));
         let client = ("form".parse().unwrap(), Some(address.into()));
         last.take(client, at).is_ok()
@@ -120,8 +124,8 @@ mod tests {
     fn each_client_has_one_handshake_a_second() {
         let (mut last, start) = (LastHandshakes::default(), Instant::now());
         let tries = [(1, 0), (1, 999), (2, 999), (1, 1_000), (1, 1_999), (2, 1_999), (1, 2_000)];
-        let taken =
-            tries.map(|(client, ms)| ask(&mut last, client, start + Duration::from_millis(ms)));
+        let taken = tries
+            .map(|(client, ms)| is_admitted(&mut last, client, start + Duration::from_millis(ms)));
         assert_eq!(taken, [true, false, true, true, false, true, true]);
     }
 
@@ -130,36 +134,36 @@ mod tests {
         let (mut last, now) = (LastHandshakes::default(), Instant::now());
         let many = u32::try_from(CLIENTS_MAX).unwrap() + 10;
 
-        assert!((0..many).all(|client| ask(&mut last, client, now)));
+        assert!((0..many).all(|client| is_admitted(&mut last, client, now)));
 
         assert_eq!((last.last.len(), last.order.len()), (CLIENTS_MAX, CLIENTS_MAX));
         // The oldest were forgotten, the newest were not.
-        assert!(ask(&mut last, 0, now) && !ask(&mut last, many - 1, now));
+        assert!(is_admitted(&mut last, 0, now) && !is_admitted(&mut last, many - 1, now));
     }
 
-    /// How many of the tries at each of these milliseconds succeed.
+    /// Counts how many of the tries at each of these milliseconds are admitted.
     #[track_caller]
     fn check(rate: &str, tries: &[(u64, usize)], expected: &[usize]) {
         let (rate, start): (Rate, _) = (rate.parse().unwrap(), Instant::now());
-        let paces = RateLimiters::default();
+        let limiters = RateLimiters::default();
         let source: SourceName = "form".parse().unwrap();
         let taken = tries.iter().map(|(at, count)| {
             let now = start + Duration::from_millis(*at);
-            let take = || paces.take(&source, webhooks(rate), now).is_ok();
+            let take = || limiters.take(&source, webhooks(rate), now).is_ok();
             (0..*count).filter(|_| take()).count()
         });
         assert_eq!(taken.collect::<Vec<_>>(), expected);
     }
 
     #[test]
-    fn as_many_as_the_rate_says_may_pass() {
+    fn webhooks_within_the_rate_are_admitted() {
         check("2/s", &[(0, 5), (499, 1), (500, 1), (9_000, 5)], &[2, 0, 1, 2]);
         check("60/m", &[(0, 100), (1_000, 5)], &[60, 1]);
         check("1/h", &[(0, 2), (3_599_999, 1), (3_600_000, 1)], &[1, 0, 1]);
     }
 
     #[test]
-    fn a_time_that_was_read_earlier_fills_nothing() {
+    fn time_that_was_read_earlier_adds_no_token() {
         check("1/s", &[(5_000, 2), (0, 1), (900, 1), (5_900, 1), (6_000, 1)], &[1, 0, 0, 0, 1]);
     }
 }

@@ -1,5 +1,5 @@
-//! Whether webhooks would be stored now, for `/readyz`; the log says more of it than the answer, which is for
-//! strangers.
+//! Readiness for `/readyz`: whether webhooks would be stored now. The log has more detail than the response, which
+//! anybody can read.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -9,10 +9,10 @@ use super::registry::{SourceStatus, Sources};
 use crate::clock;
 use crate::store::{Inbox, StoreError};
 
-/// Why a webhook would not be stored now; ready without a reason.
+/// Reasons for which a webhook would not be stored now; none if the relay is ready.
 #[derive(Debug)]
 pub(super) struct NotReady {
-    /// In words for strangers.
+    /// For the response: no path, no setting.
     pub(super) reasons: Vec<&'static str>,
     /// For the log.
     store_error: Option<StoreError>,
@@ -32,23 +32,27 @@ pub(super) async fn not_ready_reasons(
     let now = clock::now();
     let is_live = |status: &SourceStatus| match status {
         SourceStatus::Live(source) => source.off(now).is_none(),
+        // The first request of its provider has to reach it: a load balancer must not remove the
+        // relay.
         SourceStatus::AwaitingSecret(_) => true,
         SourceStatus::Off { .. } => false,
     };
+    // Any, not all: a source that is off must not take the others offline.
     if !sources.values().any(is_live) {
         reasons.push("no source is live");
     }
     NotReady { reasons, store_error }
 }
 
-/// The reasons at the last look.
+/// The reasons at the last probe.
 #[derive(Debug, Default)]
 pub(super) struct Readiness(Mutex<Vec<&'static str>>);
 
 impl Readiness {
-    /// Logs what changed since the last look: not each look, since anybody may look at any time.
+    /// Logs a change since the last probe.
     pub(super) fn note(&self, NotReady { reasons, store_error }: &NotReady) {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Not every probe: the route is public, and anybody could fill the log.
         if *last == *reasons {
             return;
         }

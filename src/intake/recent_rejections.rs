@@ -1,4 +1,4 @@
-//! The webhooks that were refused at the door: the last ones, with their reasons.
+//! The most recent rejected webhooks of each source, with their reasons.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
@@ -11,10 +11,10 @@ use jiff::Timestamp;
 use crate::event::SourceName;
 
 const KEPT_MAX: usize = 200;
-/// Equal ones within this time are one.
-/// How many of the last are compared with a new one: who repeats himself does so soon, and a flood is not
-/// to cost much.
+/// Number of latest records that a new one is compared with.
+// Repeats come soon after each other; comparing all 200 would make a flood cost more.
 const MERGED_AMONG: usize = 20;
+/// Equal rejections within this time are one record.
 const MERGED_WITHIN: Duration = Duration::from_mins(1);
 
 type RejectionsBySource = BTreeMap<SourceName, VecDeque<RejectionRecord>>;
@@ -24,21 +24,23 @@ pub struct RecentRejections(Mutex<RejectionsBySource>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RejectionRecord {
-    /// Of the last one.
+    /// Time of the last one.
     pub at: Timestamp,
     pub status: u16,
     /// One of a few fixed texts.
     pub error: &'static str,
     pub reason: String,
-    /// What is probably to be changed; nobody who sends is told.
+    /// Probable cause and what to change. Never part of a response.
     pub hint: Option<String>,
     pub client: Option<IpAddr>,
-    /// How many there were, one soon after the other.
+    /// Number of equal rejections, each within a minute of the one before.
     pub count: u64,
 }
 
 impl RejectionRecord {
     fn is_repeated_by(&self, other: &RejectionRecord) -> bool {
+        // Not the reason: it may quote numbers of the request, such as a position, that differ each
+        // time.
         let same = |one: &RejectionRecord| (one.error, one.client, one.hint.clone());
         let within = other.at.duration_since(self.at).unsigned_abs() < MERGED_WITHIN;
         within && same(self) == same(other)
@@ -46,38 +48,41 @@ impl RejectionRecord {
 }
 
 impl RecentRejections {
-    /// Counts one more of its kind; where there is none, adds it if `is_new_told`.
-    pub fn add(&self, source: &SourceName, refusal: RejectionRecord, is_new_told: bool) {
-        let mut book = self.book();
-        let last = book.entry(source.clone()).or_default();
-        let same = last.iter_mut().rev().take(MERGED_AMONG).find(|it| it.is_repeated_by(&refusal));
+    /// Counts the rejection with an equal one. If there is none, adds it, but only if `is_logged`.
+    pub fn add(&self, source: &SourceName, record: RejectionRecord, is_logged: bool) {
+        let mut by_source = self.by_source();
+        let last = by_source.entry(source.clone()).or_default();
+        let same = last.iter_mut().rev().take(MERGED_AMONG).find(|it| it.is_repeated_by(&record));
         if let Some(same) = same {
-            (same.at, same.count) = (refusal.at, same.count + 1);
+            (same.at, same.count) = (record.at, same.count + 1);
             return;
         }
-        if !is_new_told {
+        // The limit of the log bounds the list too: a flood from many addresses is all new records.
+        if !is_logged {
             return;
         }
         if last.len() == KEPT_MAX {
             make_room(last);
         }
-        last.push_back(refusal);
+        last.push_back(record);
     }
 
-    /// The last ones of a source, newest first.
+    /// Returns the records of a source, newest first.
     pub fn last(&self, source: &SourceName) -> Vec<RejectionRecord> {
         let mut last: Vec<RejectionRecord> =
-            self.book().get(source).into_iter().flatten().rev().cloned().collect();
-        last.sort_by_key(|refusal| Reverse(refusal.at));
+            self.by_source().get(source).into_iter().flatten().rev().cloned().collect();
+        // A repeat moves the time of its record, not its place in the queue.
+        last.sort_by_key(|record| Reverse(record.at));
         last
     }
 
-    fn book(&self) -> MutexGuard<'_, RejectionsBySource> {
+    fn by_source(&self) -> MutexGuard<'_, RejectionsBySource> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The oldest of the most frequent error goes: a flood takes no row from other errors.
+/// Removes the oldest record of the most frequent error.
+// Not the oldest of all: a flood of one error would displace the others.
 fn make_room(rows: &mut VecDeque<RejectionRecord>) {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for row in rows.iter() {
@@ -93,7 +98,7 @@ fn make_room(rows: &mut VecDeque<RejectionRecord>) {
 mod tests {
     use super::*;
 
-    fn refusal(second: i64, error: &'static str, client: u8) -> RejectionRecord {
+    fn rejection(second: i64, error: &'static str, client: u8) -> RejectionRecord {
         RejectionRecord {
             at: Timestamp::from_second(second).unwrap(),
             status: 401,
@@ -105,13 +110,13 @@ mod tests {
         }
     }
 
-    /// What is kept of these, newest first: when, from whom, how often.
+    /// Checks the records, newest first: second, client, count.
     #[track_caller]
-    fn check(refusals: &[(i64, &'static str, u8)], expected: &[(i64, u8, u64)]) {
+    fn check(rejections: &[(i64, &'static str, u8)], expected: &[(i64, u8, u64)]) {
         let rejected = RecentRejections::default();
         let source: SourceName = "form".parse().unwrap();
-        for (second, error, client) in refusals {
-            rejected.add(&source, refusal(*second, error, *client), true);
+        for (second, error, client) in rejections {
+            rejected.add(&source, rejection(*second, error, *client), true);
         }
         let client = |it: &RejectionRecord| match it.client {
             Some(IpAddr::V4(address)) => address.octets()[3],
@@ -124,19 +129,19 @@ mod tests {
     }
 
     #[test]
-    fn equal_ones_within_a_minute_are_one_row() {
+    fn equal_rejections_within_a_minute_are_merged() {
         check(&[(0, "a", 1), (1, "a", 2), (50, "a", 1)], &[(50, 1, 2), (1, 2, 1)]);
         check(&[(0, "a", 1), (59, "a", 1), (118, "a", 1)], &[(118, 1, 3)]);
         check(&[(0, "a", 1), (60, "a", 1), (60, "b", 1)], &[(60, 1, 1), (60, 1, 1), (0, 1, 1)]);
     }
 
     #[test]
-    fn last_200_are_kept() {
+    fn latest_200_rejections_are_kept() {
         let rejected = RecentRejections::default();
         let source: SourceName = "form".parse().unwrap();
 
         for second in 0..250 {
-            rejected.add(&source, refusal(second * 100, "signature wrong", 1), true);
+            rejected.add(&source, rejection(second * 100, "signature wrong", 1), true);
         }
 
         let last = rejected.last(&source);
@@ -145,15 +150,15 @@ mod tests {
     }
 
     #[test]
-    fn flood_of_one_error_leaves_the_others_in_the_list() {
+    fn flood_of_one_error_does_not_displace_others() {
         let rejected = RecentRejections::default();
         let source: SourceName = "form".parse().unwrap();
-        rejected.add(&source, refusal(0, "too large", 1), true);
+        rejected.add(&source, rejection(0, "too large", 1), true);
 
         for second in 1..1_000 {
-            rejected.add(&source, refusal(second * 100, "signature missing", 1), true);
+            rejected.add(&source, rejection(second * 100, "signature missing", 1), true);
         }
-        rejected.add(&source, refusal(200_000, "signature wrong", 2), false);
+        rejected.add(&source, rejection(200_000, "signature wrong", 2), false);
 
         let last = rejected.last(&source);
         assert_eq!((last.len(), last[199].error), (200, "too large"));

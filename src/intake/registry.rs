@@ -1,4 +1,4 @@
-//! The sources of the moment and the status of each.
+//! The current sources and the status of each.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -10,9 +10,9 @@ use crate::event::SourceName;
 #[derive(Debug, Clone)]
 pub enum SourceStatus {
     Live(Arc<Source>),
-    /// Nobody can send yet: its provider brings the secret.
+    /// Waits for the secret, which its provider sends in the first request.
     AwaitingSecret(Arc<PendingSetup>),
-    /// Known, but nobody can send, such as when its mapping file is bad.
+    /// Known, but does not accept webhooks, for example because its mapping file has mistakes.
     Off {
         reason: String,
     },
@@ -20,7 +20,7 @@ pub enum SourceStatus {
 
 pub type Sources = BTreeMap<SourceName, SourceStatus>;
 
-/// The sources of the moment, replaced as a whole.
+/// The current sources, replaced as a whole.
 #[derive(Debug, Default)]
 pub struct Registry(RwLock<Arc<Sources>>);
 
@@ -30,16 +30,17 @@ impl Registry {
     }
 
     pub fn current(&self) -> Arc<Sources> {
-        // What a panic may have left behind is an `Arc` that is there or not, never half of one.
+        // A panic cannot leave a partial update behind: the `Arc` is replaced in one assignment.
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The source that was awaited has these keys from now on, and is live.
+    /// Makes a source that waited for its secret live, with the keys of `source`.
     pub fn go_live(&self, source: &Source) {
         self.update(|old| {
             let mut sources = old.clone();
-            // Its mapping file may have changed since: a source that is off stays off, and its secret is
-            // found on disk once the file is right again.
+            // The mapping file may have changed since: everything but the keys comes from the
+            // current one. A source that is off stays off, and finds its secret on disk once its
+            // file is correct.
             if let Some(SourceStatus::AwaitingSecret(setup)) = old.get(&source.name) {
                 let live = Source { keys: source.keys.clone(), ..Source::clone(&setup.source) };
                 sources.insert(source.name.clone(), SourceStatus::Live(Arc::new(live)));
@@ -48,10 +49,13 @@ impl Registry {
         });
     }
 
-    /// Replaces the sources by what becomes of them, and returns both. `change` runs again if somebody else
-    /// changed them meanwhile, so that no change is lost; no lock is held while it runs.
+    /// Replaces the sources by the result of `change`, and returns both. `change` runs again if the sources were
+    /// replaced meanwhile.
     pub fn update(&self, change: impl Fn(&Sources) -> Sources) -> (Arc<Sources>, Arc<Sources>) {
         loop {
+            // Compare and swap, without a lock around `change`, which asks the file system: a
+            // secret that arrives during a reload must neither wait for it nor be overwritten by
+            // it.
             let old = self.current();
             let new = Arc::new(change(&old));
             let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
@@ -63,10 +67,10 @@ impl Registry {
     }
 }
 
-/// Carries the one-time code over a reload, so that an address already handed out stays valid. A secret that came while
-/// the mapping files were read stays in force.
+/// Carries the one-time code over a reload, so that an address already handed out stays valid.
 pub fn carry_over(new: &Arc<PendingSetup>, old: &SourceStatus) -> SourceStatus {
     match old {
+        // The secret arrived after the mapping files were read, so the new set does not know it.
         SourceStatus::Live(old) if new.has_secret_file() => {
             let keys = old.keys.clone();
             SourceStatus::Live(Arc::new(Source { keys, ..Source::clone(&new.source) }))

@@ -1,4 +1,4 @@
-//! A webhook's request, from the source that it names to its whole body.
+//! The request of a webhook, from the source in its path to its body.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -17,13 +17,14 @@ use super::source::Source;
 use crate::event::{Headers, SourceName};
 use crate::rate::client_key::ClientKey;
 
-/// Up to here, verifying and decoding takes less time than handing the body to another thread and back.
+/// Size up to which verifying and decoding takes less time than a change of threads and back.
 const LIGHT_BYTES_MAX: usize = 16 * 1024;
 
-/// The source that a request's path names.
+/// Returns the name of the source in the request's path.
 pub(super) fn source_name(parts: &Parts) -> Option<SourceName> {
     let name = parts.uri.path().strip_prefix("/hooks/")?;
-    // `%2D` is `-`, and some senders write it so.
+    // RFC 3986, 2.3: `%2D` is the same as `-`. A 404 makes some providers disable a webhook for
+    // good.
     let name = percent_decode_str(name.strip_suffix('/').unwrap_or(name)).decode_utf8();
     name.ok()?.parse().ok()
 }
@@ -31,11 +32,11 @@ pub(super) fn source_name(parts: &Parts) -> Option<SourceName> {
 /// The source that a request is for.
 pub(super) struct TargetSource {
     pub(super) source: Arc<Source>,
-    /// Where the source waits for its secret.
+    /// Present while the source waits for its secret.
     pub(super) setup: Option<Arc<PendingSetup>>,
 }
 
-/// A request whose body is whole, in one piece that another thread can take.
+/// A request whose body has arrived; owned, so that it can move to another thread.
 pub(super) struct BufferedRequest {
     pub(super) target: TargetSource,
     pub(super) parts: Arc<Parts>,
@@ -45,17 +46,17 @@ pub(super) struct BufferedRequest {
     pub(super) now: Timestamp,
 }
 
-/// A request whose body is whole, and the source that it is for.
+/// A request whose body has arrived, borrowed, and its source.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WebhookRequest<'r> {
     pub(super) source: &'r Source,
     pub(super) parts: &'r Parts,
-    /// Whose share of the limits it counts for; none where that is not known.
+    /// The client that limits count it for; none if that is not known.
     pub(super) client: Option<ClientKey>,
     pub(super) received: ReceivedRequest<'r>,
 }
 
-/// The parts of a request that its events are extracted from.
+/// The parts of a request from which events are extracted.
 #[derive(Debug, Clone, Copy)]
 pub struct ReceivedRequest<'r> {
     pub headers: &'r Headers,
@@ -68,7 +69,7 @@ impl BufferedRequest {
         ReceivedRequest { headers: &self.headers, body: &self.body.bytes, now: self.now }
     }
 
-    pub(super) fn call(&self) -> WebhookRequest<'_> {
+    pub(super) fn as_webhook(&self) -> WebhookRequest<'_> {
         WebhookRequest {
             source: &self.target.source,
             parts: &self.parts,
@@ -77,9 +78,10 @@ impl BufferedRequest {
         }
     }
 
-    /// A few hundred bytes may hold megabytes, elliptic curves cost much for any body, and the first
-    /// request of a source waits for the disk.
+    /// Returns whether the request can be verified and decoded on the thread that answers requests.
     pub(super) fn is_light(&self) -> bool {
+        // A few hundred compressed bytes may hold megabytes, elliptic curves are slow for any body,
+        // and the setup of a source waits for the disk.
         self.body.bytes.len() <= LIGHT_BYTES_MAX
             && self.target.setup.is_none()
             && !payload::is_encoded(&self.headers)
@@ -88,8 +90,8 @@ impl BufferedRequest {
 }
 
 impl WebhookRequest<'_> {
-    /// What its proof may lie in or cover; the URL as the provider knows it.
-    pub(super) fn presented<'a>(&'a self, url: Option<&'a str>) -> SignedRequest<'a> {
+    /// Returns the parts that a signature may cover; `url` is the URL as the provider knows it.
+    pub(super) fn signed_request<'a>(&'a self, url: Option<&'a str>) -> SignedRequest<'a> {
         SignedRequest {
             method: self.parts.method.as_str(),
             url,
@@ -99,18 +101,19 @@ impl WebhookRequest<'_> {
         }
     }
 
-    /// The body that its proof covers; none if it cannot be decompressed to no more bytes than these.
+    /// Returns the body that the signature covers; none if it cannot be decompressed within `bytes_max`.
     pub(super) fn covered(&self, bytes_max: usize) -> Option<Cow<'_, [u8]>> {
         let ReceivedRequest { headers, body, .. } = self.received;
         self.source.signature.covered(headers, body, bytes_max)
     }
 
-    pub(super) fn asks<'a>(&'a self, body: Option<&'a Value>) -> HandshakeRequest<'a> {
+    pub(super) fn handshake_request<'a>(&'a self, body: Option<&'a Value>) -> HandshakeRequest<'a> {
         HandshakeRequest {
             method: &self.parts.method,
             query: self.parts.uri.query(),
             headers: self.received.headers,
             body,
+            // The first that has not expired: during a rotation the new secret is listed first.
             key: self.source.keys.iter().find(|key| key.in_force(self.received.now)),
         }
     }

@@ -1,4 +1,4 @@
-//! What a sender is told: each outcome's status and body, in one place.
+//! Responses to senders: the status and body of each outcome, in one place.
 
 use std::io;
 use std::time::Duration;
@@ -17,16 +17,16 @@ use crate::event::EventId;
 use crate::http_client::chain;
 use crate::store::{StoreError, StoredEvents};
 
-/// A request that came in well.
+/// A request that was successful.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Acknowledgement {
-    /// Some of the events were not there before.
+    /// At least one event is new.
     Accepted {
-        kept: StoredEvents,
+        stored: StoredEvents,
         answer: Option<AcceptedResponse>,
     },
     Duplicate {
-        kept: StoredEvents,
+        stored: StoredEvents,
         answer: Option<AcceptedResponse>,
     },
     Ignored {
@@ -36,13 +36,13 @@ pub(super) enum Acknowledgement {
     Handshake(HandshakeResponse),
 }
 
-/// A reason that names what is inside: a path, a variable, a setting.
+/// A reason for the operator only: it may name a path, a variable or a setting.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct Inside(pub(super) String);
+pub(super) struct PrivateReason(pub(super) String);
 
-/// A request that was refused at the door. Its text is for the sender, who is a stranger; what is for
-/// the people who run the relay alone is its source.
+/// A request that was refused. The text is the response to the sender, who may be anybody; details for the
+/// operator are in the `source` of the error.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Rejection {
     #[error("no such route")]
@@ -54,7 +54,7 @@ pub(super) enum Rejection {
     #[error("method not allowed: use GET")]
     GetRequired,
     #[error("the source is off")]
-    SourceOff(#[source] Inside),
+    SourceOff(#[source] PrivateReason),
     #[error("the relay is shutting down")]
     ShuttingDown,
     #[error("the relay is overloaded")]
@@ -65,10 +65,10 @@ pub(super) enum Rejection {
     BodyTimeout,
     #[error("the body ended early")]
     IncompleteBody,
-    #[error("{unproven}")]
+    #[error("{error}")]
     Unauthenticated {
-        unproven: VerifyError,
-        /// For us alone.
+        error: VerifyError,
+        /// For the operator only: it would tell an attacker how close a forged signature is.
         hint: Option<String>,
     },
     #[error("too many requests")]
@@ -84,9 +84,11 @@ pub(super) enum Rejection {
 }
 
 impl Rejection {
-    /// The status and its name: a few fixed words, fit for a metric.
+    /// Returns the status and the name of the error: one of a few fixed texts, suitable as a metric label.
     pub(super) fn status(&self) -> (StatusCode, &'static str) {
         match self {
+            // Only for what was never known: Typeform disables a webhook at once at 404 or 410. A
+            // source whose file is gone stays known, and is 503.
             Rejection::NoRoute | Rejection::NoSource => (StatusCode::NOT_FOUND, "not found"),
             Rejection::PostRequired | Rejection::GetRequired => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method not allowed")
@@ -102,9 +104,10 @@ impl Rejection {
             Rejection::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too large"),
             Rejection::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "too slow"),
             Rejection::IncompleteBody => (StatusCode::BAD_REQUEST, "incomplete body"),
-            Rejection::Unauthenticated { unproven, .. } => (
+            // 401 as Discord expects it: it sends wrong signatures on purpose, to test for that.
+            Rejection::Unauthenticated { error, .. } => (
                 StatusCode::UNAUTHORIZED,
-                match unproven {
+                match error {
                     VerifyError::Missing => "signature missing",
                     VerifyError::Mismatch => "signature wrong",
                     VerifyError::UnreadableTime => "signature time unreadable",
@@ -117,6 +120,7 @@ impl Rejection {
             Rejection::Undecodable(DecodeError::TooHeavy(..)) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "too many values")
             }
+            // 503, not 413: the same body may fit later.
             Rejection::Undecodable(DecodeError::NoMemory) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "overloaded")
             }
@@ -139,10 +143,10 @@ impl Rejection {
 
 impl Rejection {
     pub(super) fn off(reason: impl Into<String>) -> Rejection {
-        Rejection::SourceOff(Inside(reason.into()))
+        Rejection::SourceOff(PrivateReason(reason.into()))
     }
 
-    /// The whole reason, for the people who run the relay.
+    /// Returns the reason with its causes, for the operator.
     pub(super) fn reason(&self) -> String {
         chain(self)
     }
@@ -153,8 +157,10 @@ impl Rejection {
 
     fn retry_after_s(&self, status: StatusCode) -> Option<u64> {
         if let Rejection::RateLimited { wait } = self {
+            // Rounded up: a sender that comes back too early would be refused again.
             return Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
         }
+        // Less than a minute: Zendesk, for one, ignores a `Retry-After` of 60 s or more.
         (status == StatusCode::SERVICE_UNAVAILABLE).then_some(30)
     }
 }
@@ -169,6 +175,7 @@ impl IntoResponse for Rejection {
         if let Some(seconds) = retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        // RFC 9110, 15.5.6: a 405 must have an `Allow` header.
         if status == StatusCode::METHOD_NOT_ALLOWED {
             let read_only = matches!(self, Rejection::GetRequired);
             let allowed = if read_only { "GET, HEAD" } else { "POST" };
@@ -185,7 +192,7 @@ impl Acknowledgement {
             Acknowledgement::Duplicate { answer, .. } | Acknowledgement::Ignored { answer, .. } => {
                 (StatusCode::OK, answer.as_ref())
             }
-            Acknowledgement::Handshake(greeting) => return status(greeting.status),
+            Acknowledgement::Handshake(response) => return status(response.status),
         };
         answered.map_or(own, |answer| status(answer.status))
     }
@@ -199,20 +206,22 @@ impl IntoResponse for Acknowledgement {
     fn into_response(self) -> Response {
         let status = self.status();
         let (body, answer) = match self {
-            Acknowledgement::Accepted { kept, answer } => {
-                (json!({ "status": "accepted", "events": ids(&kept.events) }), answer)
+            Acknowledgement::Accepted { stored, answer } => {
+                (json!({ "status": "accepted", "events": ids(&stored.events) }), answer)
             }
-            Acknowledgement::Duplicate { kept, answer } => {
-                (json!({ "status": "duplicate", "events": ids(&kept.events) }), answer)
+            Acknowledgement::Duplicate { stored, answer } => {
+                (json!({ "status": "duplicate", "events": ids(&stored.events) }), answer)
             }
             Acknowledgement::Ignored { reason, answer } => {
                 (json!({ "status": "ignored", "reason": reason }), answer)
             }
-            Acknowledgement::Handshake(greeting) => {
-                let headers: HeaderMap = greeting.headers.into_iter().collect();
-                return (status, headers, Body::from(greeting.body)).into_response();
+            Acknowledgement::Handshake(response) => {
+                let headers: HeaderMap = response.headers.into_iter().collect();
+                return (status, headers, Body::from(response.body)).into_response();
             }
         };
+        // Also for duplicates and ignored webhooks: Salesforce repeats a message until it sees its
+        // `<Ack>`.
         match answer {
             None => (status, Json(body)).into_response(),
             Some(answer) => {
@@ -249,7 +258,7 @@ mod tests {
             Rejection::TooLarge(_) => "the body is too large",
             Rejection::BodyTimeout => "the body did not arrive in time",
             Rejection::IncompleteBody => "the connection ended before the body",
-            Rejection::Unauthenticated { unproven, .. } => match unproven {
+            Rejection::Unauthenticated { error, .. } => match error {
                 VerifyError::Missing => "there is no signature or token",
                 VerifyError::Mismatch => "the signature or token is wrong",
                 VerifyError::UnreadableTime => {
@@ -284,7 +293,7 @@ mod tests {
         }
     }
 
-    /// One of each kind; what `when` names and this lacks is not in the table.
+    /// One rejection of each kind; only these are in the table.
     fn all() -> Vec<Rejection> {
         let mut all = vec![
             Rejection::NoRoute,
@@ -302,13 +311,13 @@ mod tests {
             Rejection::SecretNotSaved(io::ErrorKind::Other.into()),
             Rejection::Internal,
         ];
-        let unproven = [
+        let errors = [
             VerifyError::Missing,
             VerifyError::Mismatch,
             VerifyError::UnreadableTime,
             VerifyError::OutsideTolerance,
         ];
-        all.extend(unproven.map(|unproven| Rejection::Unauthenticated { unproven, hint: None }));
+        all.extend(errors.map(|error| Rejection::Unauthenticated { error, hint: None }));
         let undecodable = [
             DecodeError::Malformed(String::new()),
             DecodeError::TooHeavy(0, 0),
@@ -337,7 +346,7 @@ mod tests {
         )
     }
 
-    #[expect(clippy::disallowed_methods, reason = "whoever runs the tests says whether they write")]
+    #[expect(clippy::disallowed_methods, reason = "the variable decides whether the test writes")]
     fn is_update() -> bool {
         std::env::var_os("UPDATE_DOCS").is_some_and(|value| value == "1")
     }

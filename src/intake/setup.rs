@@ -1,4 +1,4 @@
-//! A source whose provider hands its secret over in its first request.
+//! A source whose provider sends the secret in its first request, such as Asana and Notion.
 
 use std::fmt;
 use std::fs::File;
@@ -15,11 +15,11 @@ use super::payload::form;
 use super::response::Rejection;
 use super::source::Source;
 
-/// Waits for the secret; only who was shown the code may bring it.
+/// A source that waits for its secret. Only a request with the one-time code may set it.
 pub struct PendingSetup {
     pub source: Arc<Source>,
     code: SecretString,
-    /// Where the secret will be, and where nothing is yet.
+    /// Path of the secret's file, which does not exist yet.
     path: PathBuf,
 }
 
@@ -31,37 +31,41 @@ impl fmt::Debug for PendingSetup {
 
 impl PendingSetup {
     pub fn new(source: Arc<Source>, path: PathBuf) -> PendingSetup {
+        // 122 random bits. The first request is not signed, so the code is all that authenticates
+        // it.
         PendingSetup { source, code: Uuid::new_v4().simple().to_string().into(), path }
     }
 
-    /// The same code and file for the source as its mapping file describes it now.
+    /// Keeps the code and the file, with the source as its mapping file describes it now.
     pub(super) fn with_source(&self, source: &Arc<Source>) -> PendingSetup {
         let (code, path) = (self.code.clone(), self.path.clone());
         PendingSetup { source: Arc::clone(source), code, path }
     }
 
-    /// Whether the secret has been written by now.
+    /// Returns whether the secret's file exists.
     pub(super) fn has_secret_file(&self) -> bool {
         self.path.exists()
     }
 
-    /// What follows the relay's URL in the one to register with the provider.
+    /// Returns path and query of the URL to register with the provider.
     pub fn address(&self) -> String {
         format!("/hooks/{}?setup={}", self.source.name, self.code.expose_secret())
     }
 
-    /// Refuses a request that does not bring the code.
-    pub(super) fn expects(&self, query: Option<&str>) -> Result<(), Rejection> {
+    /// Rejects a request without the code.
+    pub(super) fn check_code(&self, query: Option<&str>) -> Result<(), Rejection> {
         let code = self.code.expose_secret().as_bytes();
+        // In constant time, so that the code cannot be guessed byte by byte.
         let is_code = |(name, value): (String, String)| {
             name == "setup" && code.ct_eq(value.as_bytes()).into()
         };
         let is_meant = form::pairs(query.unwrap_or_default()).any(is_code);
-        if is_meant { Ok(()) } else { Err(waits()) }
+        if is_meant { Ok(()) } else { Err(awaiting_secret()) }
     }
 
-    /// Writes the secret down for good, and gives the source that it makes live.
-    pub(super) fn finish(&self, secret: &SecretString) -> io::Result<Source> {
+    /// Saves the secret, and returns the live source.
+    pub(super) fn save_secret(&self, secret: &SecretString) -> io::Result<Source> {
+        // Before it is written: a secret that is no key would stay in the file and stop the source.
         let key = self.source.signature.key(secret, None, 0);
         let key = key.map_err(|error| io::Error::other(format!("the secret {error}")))?;
         write_once(&self.path, secret.expose_secret())?;
@@ -69,20 +73,22 @@ impl PendingSetup {
     }
 }
 
-/// What anybody else is told.
-pub(super) fn waits() -> Rejection {
+/// The rejection of all other requests to the source.
+pub(super) fn awaiting_secret() -> Rejection {
     Rejection::off("it waits for its provider's first request")
 }
 
-/// All of it or nothing, for the owner's eyes only, on disk when this returns; a file that is
-/// there already is left as it is.
+/// Writes the file with mode 0600, wholly or not at all, and on disk when this returns. An existing file is an
+/// error and stays unchanged.
 fn write_once(path: &Path, text: &str) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
+    // Beside its final place, since a rename is atomic only within a file system.
     let mut file = NamedTempFile::new_in(folder)?;
     file.write_all(text.as_bytes())?;
     file.as_file().sync_all()?;
     file.persist_noclobber(path)?;
+    // The new name is in the folder, which has an fsync of its own.
     File::open(folder)?.sync_all()
 }
 
@@ -93,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_written_once_and_for_the_owner_only() {
+    fn secret_file_is_written_once_with_mode_0600() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
 

@@ -1,4 +1,4 @@
-//! Who may send to the relay: how they prove themselves, and which of their events are wanted.
+//! A source: how its webhooks are signed, decoded and answered, and which of its events are stored.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,30 +22,29 @@ pub struct Source {
     /// The built-in provider that it names.
     pub provider: Option<String>,
     pub signature: Signature,
-    /// From the secrets that are set; without any, the source is off.
+    /// Keys of the secrets that are set. Without any, the source is off.
     pub keys: Vec<Key>,
-    /// None: repeats are not known as such.
+    /// None: duplicates are not recognized.
     pub delivery_id: Option<ValueLookup>,
     pub event_type: Option<ValueLookup>,
-    /// The members of a payload that these two look at, so that no others are kept while it is taken
-    /// in; none: they may look at all of it.
+    /// Members of the payload that these two read; none if they may read all of it. Intake parses no others.
     pub projection: Option<Vec<String>>,
     pub body_config: BodyConfig,
     /// None: a webhook is one event.
     pub batch_path: Option<BatchPath>,
-    /// Types of what is sent but is no event.
+    /// Event types that are never stored, such as pings.
     pub pings: Vec<String>,
-    /// None: every type is wanted.
+    /// Event types to store; none for all.
     pub events: Option<Vec<TypePattern>>,
     pub handshakes: Vec<HandshakeRule>,
-    /// How many webhooks it may send; none: as many as it likes.
+    /// Limit of webhooks in a time, if any.
     pub rate: Option<Rate>,
-    /// None: the relay's own answer.
+    /// Response to an accepted webhook; none for the relay's own.
     pub answer: Option<AcceptedResponse>,
 }
 
 impl Source {
-    /// Why nobody can send at this time, if so.
+    /// Returns why the source accepts nothing at this time, if that is so.
     pub fn off(&self, now: Timestamp) -> Option<&'static str> {
         if !self.signature.asks_for_secret() || self.keys.iter().any(|key| key.in_force(now)) {
             return None;
@@ -53,14 +52,14 @@ impl Source {
         Some(if self.keys.is_empty() { "no secret is set" } else { "every secret has ended" })
     }
 
-    /// Why an event of this type is not kept, if so.
+    /// Returns why an event of this type is not stored, if that is so.
     pub fn ignores(&self, event_type: Option<&str>) -> Option<String> {
         if let Some(ping) = self.pings.iter().find(|ping| Some(ping.as_str()) == event_type) {
             return Some(format!("`{ping}` is no event"));
         }
-        let wanted = self.events.as_ref()?;
+        let patterns = self.events.as_ref()?;
         match event_type {
-            Some(name) if wanted.iter().any(|pattern| pattern.matches(name)) => None,
+            Some(name) if patterns.iter().any(|pattern| pattern.matches(name)) => None,
             Some(name) => Some(format!("`{name}` is not among the source's events")),
             None => Some("it has no type, and the source names its events".to_owned()),
         }
@@ -79,7 +78,7 @@ impl fmt::Debug for Source {
     }
 }
 
-/// The value of a header, as a field of an event.
+/// Returns a lookup of a header's value.
 pub fn header_field(name: String) -> ValueLookup {
     Arc::new(move |_, headers| headers.get(&name).cloned())
 }

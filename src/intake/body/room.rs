@@ -1,5 +1,5 @@
-//! The memory for bodies, and who goes when it is short. A body that is not verified yet has no right to its
-//! place: the one that has waited longest goes, and a client has an eighth of these places at most.
+//! The memory that all bodies share, and which body is evicted when it runs short: the unverified one that has
+//! waited longest. Verified bodies are never evicted; the unverified ones of a client have an eighth at most.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,17 +9,18 @@ use tokio::sync::Notify;
 
 use crate::rate::client_key::ClientKey;
 
-/// The part of the room that one client's unverified bodies may take.
+/// Divisor: a client's unverified bodies may use one eighth of the memory.
 const SHARE: usize = 8;
-/// Connections that one client may send unverified bodies on: an eighth of the 512 that there are.
+/// Unverified bodies of one client: an eighth of the listener's 512 connections.
 const UNVERIFIED_OF_CLIENT_MAX: usize = 64;
-/// For so long after a body was turned away, the relay counts as being at its limit.
+/// Time after an eviction or refusal for which the relay reports that it is at its limit: the moment itself is
+/// so short that hardly a probe would see it.
 const SHORT_FOR: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct BodyMemory {
     bytes_max: usize,
-    /// Of one client's unverified bodies; one body fits in any case.
+    /// For the unverified bodies of one client; at least one body.
     client_bytes_max: usize,
     table: Mutex<Occupancy>,
 }
@@ -28,9 +29,9 @@ pub(super) struct Room {
 struct Occupancy {
     bytes: usize,
     last: u64,
-    /// Bodies that are not verified, the longest waiting first.
+    /// Unverified bodies by ticket, the longest waiting first.
     unverified: BTreeMap<u64, Unverified>,
-    /// What of these is each client's. No client is here without one.
+    /// Totals of these for each client that has any.
     clients: HashMap<ClientKey, ClientShare>,
     short_at: Option<Instant>,
 }
@@ -49,28 +50,32 @@ struct ClientShare {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct NoRoom;
+pub(super) struct MemoryFull;
 
-/// One body's part of the room, free again when this is dropped.
+/// The memory reserved for one body, released on drop.
 #[derive(Debug)]
 pub(super) struct Reservation {
-    room: Arc<Room>,
+    memory: Arc<BodyMemory>,
     bytes: usize,
-    /// None: it is kept.
+    /// None once the body is verified.
     ticket: Option<u64>,
     evicted: Arc<Notify>,
 }
 
-impl Room {
-    pub(super) fn new(bytes_max: usize, body_bytes_max: usize) -> Room {
+impl BodyMemory {
+    pub(super) fn new(bytes_max: usize, body_bytes_max: usize) -> BodyMemory {
+        // At least one body of the largest size, so that a small total does not refuse valid
+        // webhooks.
         let client_bytes_max = (bytes_max / SHARE).max(body_bytes_max);
-        Room { bytes_max, client_bytes_max, table: Mutex::default() }
+        BodyMemory { bytes_max, client_bytes_max, table: Mutex::default() }
     }
 
-    /// A new body, of which nothing is there yet.
-    pub(super) fn enter(self: &Arc<Self>, client: Option<ClientKey>) -> Reservation {
+    /// Registers a body of which nothing has arrived yet. May evict the client's oldest.
+    pub(super) fn register(self: &Arc<Self>, client: Option<ClientKey>) -> Reservation {
         let evicted = Arc::new(Notify::new());
         let mut table = self.table();
+        // The client's oldest, not the new one: 64 stalled bodies would otherwise lock out a client
+        // whose signed webhooks come from the same address.
         if let Some(key) = client
             && table.share(key).bodies >= UNVERIFIED_OF_CLIENT_MAX
         {
@@ -83,7 +88,7 @@ impl Room {
         if let Some(key) = client {
             table.clients.entry(key).or_default().bodies += 1;
         }
-        Reservation { room: Arc::clone(self), bytes: 0, ticket: Some(ticket), evicted }
+        Reservation { memory: Arc::clone(self), bytes: 0, ticket: Some(ticket), evicted }
     }
 
     pub(super) fn was_short(&self) -> bool {
@@ -100,18 +105,22 @@ impl Occupancy {
         self.clients.get(&key).copied().unwrap_or_default()
     }
 
-    /// Takes its place from the longest waiting of these bodies; which one it was.
-    fn evict_first(&mut self, is_meant: impl Fn(&Unverified) -> bool) -> Option<u64> {
-        let (ticket, _) = self.unverified.iter().find(|(_, body)| is_meant(body))?;
+    /// Evicts the longest waiting of the bodies that match, and returns its ticket.
+    fn evict_first(&mut self, matches: impl Fn(&Unverified) -> bool) -> Option<u64> {
+        let (ticket, _) = self.unverified.iter().find(|(_, body)| matches(body))?;
         let ticket = *ticket;
         let body = self.leave(ticket)?;
+        // Subtracted at once, before its task has dropped the bytes: the new body must not wait for
+        // that. For that moment there may be one body more in memory than is counted.
         self.bytes -= body.bytes;
         self.short_at = Some(Instant::now());
+        // `notify_one` stores the permit, so that a body that awaits nothing just now learns of it
+        // later.
         body.evicted.notify_one();
         Some(ticket)
     }
 
-    /// The body is none of the unverified any more.
+    /// Removes the body from the unverified ones, if it is still among them.
     fn leave(&mut self, ticket: u64) -> Option<Unverified> {
         let body = self.unverified.remove(&ticket)?;
         if let Some(key) = body.client
@@ -136,32 +145,35 @@ impl Occupancy {
 }
 
 impl Reservation {
-    /// Resolves when the body has to make room.
+    /// Returns what is notified when the body is evicted.
     pub(super) fn evicted(&self) -> Arc<Notify> {
         Arc::clone(&self.evicted)
     }
 
-    /// Takes more room, if need be from unverified bodies that have waited longer.
-    pub(super) fn grow(&mut self, bytes: usize) -> Result<(), NoRoom> {
-        let mut table = self.room.table();
+    /// Reserves more memory, evicting unverified bodies that have waited longer if necessary.
+    pub(super) fn reserve(&mut self, bytes: usize) -> Result<(), MemoryFull> {
+        let mut table = self.memory.table();
         if let Some(ticket) = self.ticket {
-            let body = table.unverified.get(&ticket).ok_or(NoRoom)?;
+            let body = table.unverified.get(&ticket).ok_or(MemoryFull)?;
+            // Within the client's share first, so that a client that exceeds it evicts only its own
+            // bodies.
             if let Some(key) = body.client {
-                while table.share(key).bytes + bytes > self.room.client_bytes_max {
-                    let gone = table.evict_first(|body| body.client == Some(key));
-                    if gone.is_none_or(|gone| gone == ticket) {
-                        return Err(NoRoom);
+                while table.share(key).bytes + bytes > self.memory.client_bytes_max {
+                    let evicted = table.evict_first(|body| body.client == Some(key));
+                    if evicted.is_none_or(|evicted| evicted == ticket) {
+                        return Err(MemoryFull);
                     }
                 }
             }
         }
-        while table.bytes + bytes > self.room.bytes_max {
-            let gone = table.evict_first(|_| true);
-            if gone.is_none() {
+        while table.bytes + bytes > self.memory.bytes_max {
+            let evicted = table.evict_first(|_| true);
+            if evicted.is_none() {
                 table.short_at = Some(Instant::now());
             }
-            if gone.is_none() || gone == self.ticket {
-                return Err(NoRoom);
+            // The body itself may be the oldest.
+            if evicted.is_none() || evicted == self.ticket {
+                return Err(MemoryFull);
             }
         }
         table.bytes += bytes;
@@ -172,10 +184,10 @@ impl Reservation {
         Ok(())
     }
 
-    /// It makes room for nobody from now on.
-    pub(super) fn keep(&mut self) -> Result<(), NoRoom> {
+    /// Excludes the body from eviction. Fails if it was evicted already.
+    pub(super) fn mark_verified(&mut self) -> Result<(), MemoryFull> {
         let Some(ticket) = self.ticket else { return Ok(()) };
-        let body = self.room.table().leave(ticket).ok_or(NoRoom)?;
+        let body = self.memory.table().leave(ticket).ok_or(MemoryFull)?;
         self.ticket = None;
         self.bytes = body.bytes;
         Ok(())
@@ -184,9 +196,9 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        let mut table = self.room.table();
+        let mut table = self.memory.table();
         let bytes = match self.ticket {
-            // One that was evicted has no room left to give back.
+            // An evicted body was subtracted at its eviction.
             Some(ticket) => table.leave(ticket).map_or(0, |body| body.bytes),
             None => self.bytes,
         };
@@ -200,87 +212,87 @@ mod tests {
 
     use super::*;
 
-    fn room() -> Arc<Room> {
-        Arc::new(Room::new(800, 50))
+    fn memory() -> Arc<BodyMemory> {
+        Arc::new(BodyMemory::new(800, 50))
     }
 
-    fn enter(room: &Arc<Room>, address: &str) -> Reservation {
-        room.enter(Some(address.parse::<IpAddr>().unwrap().into()))
+    fn enter(memory: &Arc<BodyMemory>, address: &str) -> Reservation {
+        memory.register(Some(address.parse::<IpAddr>().unwrap().into()))
     }
 
     #[test]
-    fn longest_waiting_unverified_body_makes_room() {
-        let room = room();
+    fn longest_waiting_unverified_body_is_evicted() {
+        let memory = memory();
         let mut bodies: Vec<Reservation> =
-            (0..8).map(|n| enter(&room, &format!("10.0.0.{n}"))).collect();
+            (0..8).map(|n| enter(&memory, &format!("10.0.0.{n}"))).collect();
         for body in &mut bodies {
-            body.grow(100).unwrap();
+            body.reserve(100).unwrap();
         }
-        bodies[0].keep().unwrap();
+        bodies[0].mark_verified().unwrap();
 
-        let mut newcomer = enter(&room, "10.0.1.1");
+        let mut latest = enter(&memory, "10.0.1.1");
 
-        assert_eq!(newcomer.grow(100), Ok(()));
-        assert_eq!(bodies[1].keep(), Err(NoRoom), "it was evicted");
-        assert_eq!(bodies[0].grow(0), Ok(()), "it is verified");
-        assert_eq!(bodies[2].keep(), Ok(()));
-        assert!(room.was_short());
+        assert_eq!(latest.reserve(100), Ok(()));
+        assert_eq!(bodies[1].mark_verified(), Err(MemoryFull), "it was evicted");
+        assert_eq!(bodies[0].reserve(0), Ok(()), "it is verified");
+        assert_eq!(bodies[2].mark_verified(), Ok(()));
+        assert!(memory.was_short());
     }
 
     #[test]
-    fn client_has_an_eighth_of_the_room_until_it_is_verified() {
-        let room = room();
-        let mut other = enter(&room, "2001:db8::1");
-        other.grow(50).unwrap();
-        let mut first = enter(&room, "10.0.0.1");
-        first.grow(60).unwrap();
-        let mut second = enter(&room, "10.0.0.1");
+    fn client_has_an_eighth_of_the_memory_until_verified() {
+        let memory = memory();
+        let mut other = enter(&memory, "2001:db8::1");
+        other.reserve(50).unwrap();
+        let mut first = enter(&memory, "10.0.0.1");
+        first.reserve(60).unwrap();
+        let mut second = enter(&memory, "10.0.0.1");
 
-        assert_eq!(second.grow(50), Ok(()));
-        assert_eq!(first.grow(0), Err(NoRoom), "the client's own goes first");
-        assert_eq!(second.keep(), Ok(()));
-        let mut third = enter(&room, "10.0.0.1");
-        assert_eq!(third.grow(100), Ok(()), "what is verified does not count");
-        assert_eq!(other.grow(0), Ok(()));
+        assert_eq!(second.reserve(50), Ok(()));
+        assert_eq!(first.reserve(0), Err(MemoryFull), "the client's own is evicted first");
+        assert_eq!(second.mark_verified(), Ok(()));
+        let mut third = enter(&memory, "10.0.0.1");
+        assert_eq!(third.reserve(100), Ok(()), "verified bodies do not count");
+        assert_eq!(other.reserve(0), Ok(()));
     }
 
     #[test]
-    fn one_body_fits_whatever_the_share() {
-        let room = Arc::new(Room::new(100, 90));
-        assert_eq!(enter(&room, "10.0.0.1").grow(90), Ok(()));
+    fn one_body_always_fits() {
+        let memory = Arc::new(BodyMemory::new(100, 90));
+        assert_eq!(enter(&memory, "10.0.0.1").reserve(90), Ok(()));
     }
 
     #[test]
-    fn proxy_has_no_share() {
-        let room = room();
-        let mut first = room.enter(None);
-        let mut second = room.enter(None);
+    fn unknown_client_has_no_limit() {
+        let memory = memory();
+        let mut first = memory.register(None);
+        let mut second = memory.register(None);
 
-        assert_eq!((first.grow(400), second.grow(400)), (Ok(()), Ok(())));
+        assert_eq!((first.reserve(400), second.reserve(400)), (Ok(()), Ok(())));
     }
 
     #[test]
-    fn client_sends_64_unverified_bodies_at_a_time() {
-        let room = room();
-        let mut bodies: Vec<Reservation> = (0..65).map(|_| enter(&room, "10.0.0.1")).collect();
+    fn more_than_64_unverified_bodies_evict_the_oldest() {
+        let memory = memory();
+        let mut bodies: Vec<Reservation> = (0..65).map(|_| enter(&memory, "10.0.0.1")).collect();
 
-        assert_eq!(bodies[0].grow(1), Err(NoRoom));
-        assert_eq!(bodies[1].grow(1), Ok(()));
-        assert_eq!(bodies[64].grow(1), Ok(()));
+        assert_eq!(bodies[0].reserve(1), Err(MemoryFull));
+        assert_eq!(bodies[1].reserve(1), Ok(()));
+        assert_eq!(bodies[64].reserve(1), Ok(()));
     }
 
     #[test]
-    fn room_is_free_again_when_its_bodies_are_gone() {
-        let room = room();
+    fn memory_is_released_with_the_bodies() {
+        let memory = memory();
         for _ in 0..10 {
-            let mut kept = enter(&room, "10.0.0.1");
-            kept.grow(50).unwrap();
-            kept.keep().unwrap();
-            kept.grow(600).unwrap();
-            let mut gone = enter(&room, "10.0.0.2");
-            assert_eq!(gone.grow(200), Err(NoRoom));
+            let mut verified = enter(&memory, "10.0.0.1");
+            verified.reserve(50).unwrap();
+            verified.mark_verified().unwrap();
+            verified.reserve(600).unwrap();
+            let mut refused = enter(&memory, "10.0.0.2");
+            assert_eq!(refused.reserve(200), Err(MemoryFull));
         }
-        let table = room.table();
+        let table = memory.table();
         assert_eq!((table.bytes, table.unverified.len(), table.clients.len()), (0, 0, 0));
     }
 }
