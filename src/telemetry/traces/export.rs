@@ -166,12 +166,12 @@ impl Collector {
                 reason: format!("it answered {}", status.as_u16()),
             });
         }
-        taken(answer).map_err(|reason| ExportError { is_temporary: false, reason })
+        check_accepted(answer).map_err(|reason| ExportError { is_temporary: false, reason })
     }
 }
 
 /// Checks that a 2xx response accepts all spans.
-fn taken(answer: Response) -> Result<(), String> {
+fn check_accepted(answer: Response) -> Result<(), String> {
     let content_type = answer.headers().get(CONTENT_TYPE).map(|it| it.as_bytes().to_vec());
     let content_type = String::from_utf8(content_type.unwrap_or_default()).unwrap_or_default();
     // The address of a dashboard, or a login page, answers 200 as well.

@@ -1,4 +1,4 @@
-//! Tables of proofs as providers send them, over HTTP: which are taken, and what the log says of the others.
+//! Tables of credentials as providers send them, over HTTP: which are accepted, and the hints for the others.
 
 mod tokens;
 mod escapes;
@@ -22,13 +22,13 @@ use crate::support::server::{Answer, House, Request};
 
 const PUBLIC_URL: &str = "https://relay.example.com";
 
-/// One source that proves itself as `own` says, with this secret.
+/// A relay with one source, whose credential `own` describes, and its secret.
 struct Fixture {
-    house: House,
+    server: House,
     secret: &'static str,
 }
 
-/// What became of one request: its status, the reason, and what the log adds.
+/// Status, reason and hint for one request.
 type Verdict = (u16, String, Option<String>);
 
 impl Fixture {
@@ -41,13 +41,13 @@ impl Fixture {
         let live = SourceStatus::Live(Arc::clone(&source));
         let sources: Sources = [(source.name.clone(), live)].into();
         let settings = Settings { public_url: Some(PUBLIC_URL.to_owned()), ..Settings::default() };
-        Fixture { house: House::of(settings, sources).await, secret }
+        Fixture { server: House::of(settings, sources).await, secret }
     }
 
-    /// With a hint, which no sender is told.
+    /// Sends the request. The hint is from the list of rejections, as no response has it.
     async fn verdict(&self, request: &Request) -> Verdict {
-        let answer: Answer = self.house.send(request).await;
-        let refused = self.house.door.rejected.last(&"fixture".parse().unwrap());
+        let answer: Answer = self.server.send(request).await;
+        let refused = self.server.door.rejected.last(&"fixture".parse().unwrap());
         let hint = refused.first().filter(|_| answer.status == 401).and_then(|it| it.hint.clone());
         (answer.status, answer.reason().to_owned(), hint)
     }
@@ -57,7 +57,7 @@ impl Fixture {
         assert_eq!(verdict.0, 202, "{case}: {verdict:?}");
     }
 
-    /// For this reason, and with this hint.
+    /// Checks that the request is refused with this reason and hint.
     async fn refuses(&self, request: &Request, why: (&str, Option<&str>), case: &str) {
         let verdict = self.verdict(request).await;
         assert_eq!(verdict, (401, why.0.to_owned(), why.1.map(str::to_owned)), "{case}");
@@ -88,7 +88,7 @@ fn post(path: &str) -> Request {
 const WRONG: &str = "the signature is wrong";
 const BODY: &[u8] = br#"{"x":"y"}"#;
 
-/// Where the proof may be, and how it gets there.
+/// Places of the credential, and letters for `request_with`.
 const PLACES: [(&str, &str); 5] = [
     ("header = [\"X-A\", \"X-B\"]", "ab"),
     ("header = [\"X-A\", \"X-B\", \"X-C\"]", "abc"),
@@ -97,18 +97,19 @@ const PLACES: [(&str, &str); 5] = [
     ("query = \"sig\"\nbearer = true", "qz"),
 ];
 
-/// The request with the right proof in one place, and a wrong one in all others or in none.
-fn request_with(places: &str, right: char, proofs: (&str, Option<&str>)) -> Request {
+/// Returns a request with a valid credential in one place, and a wrong one or none in the others.
+fn request_with(places: &str, right: char, credentials: (&str, Option<&str>)) -> Request {
     let mut query = String::new();
     let mut headers = Vec::new();
     for place in places.chars() {
-        let Some(proof) = (if place == right { Some(proofs.0) } else { proofs.1 }) else {
+        let Some(credential) = (if place == right { Some(credentials.0) } else { credentials.1 })
+        else {
             continue;
         };
         match place {
-            'q' => query = format!("?sig={proof}"),
-            'z' => headers.push(("authorization".to_owned(), format!("Bearer {proof}"))),
-            name => headers.push((format!("x-{name}"), proof.to_owned())),
+            'q' => query = format!("?sig={credential}"),
+            'z' => headers.push(("authorization".to_owned(), format!("Bearer {credential}"))),
+            name => headers.push((format!("x-{name}"), credential.to_owned())),
         }
     }
     let request = post(&format!("/hooks/fixture{query}")).body(BODY);
@@ -116,7 +117,7 @@ fn request_with(places: &str, right: char, proofs: (&str, Option<&str>)) -> Requ
 }
 
 #[tokio::test]
-async fn right_proof_in_any_named_place_is_accepted() {
+async fn valid_credential_in_any_place_is_accepted() {
     for scheme in ["hmac", "token", "jwt"] {
         for (places, letters) in PLACES {
             let own = format!("[signature]\nscheme = \"{scheme}\"\n{places}");
@@ -169,7 +170,7 @@ async fn each_header_is_read_with_its_own_time() {
 }
 
 #[tokio::test]
-async fn byte_order_mark_before_a_proof_in_the_body_is_skipped() {
+async fn byte_order_mark_before_a_token_in_the_body_is_skipped() {
     for (field, content_type, body) in [
         ("$.key", "application/json", r#"{"key":"a-secret","x":1}"#),
         ("Key", "application/x-www-form-urlencoded", "Key=a-secret&x=1"),
@@ -181,18 +182,19 @@ async fn byte_order_mark_before_a_proof_in_the_body_is_skipped() {
             let request =
                 Request::new("POST", "/hooks/fixture").header("content-type", content_type);
             let request = request.body(format!("{mark}{body}").as_bytes());
-            let answer = fixture.house.send(&request).await;
+            let answer = fixture.server.send(&request).await;
             assert_eq!(answer.status, 202, "{field} {mark:?}: {answer:?}");
             let id = answer.events()[0].parse().unwrap();
-            let kept = savio_relay::store::Archive::event(&*fixture.house.store, id).await.unwrap();
-            let payload = kept.unwrap().event.payload;
+            let stored =
+                savio_relay::store::Archive::event(&*fixture.server.store, id).await.unwrap();
+            let payload = stored.unwrap().event.payload;
             assert!(payload.contains("********") && !payload.contains("secret"), "{payload}");
         }
     }
 }
 
 #[tokio::test]
-async fn byte_order_mark_before_a_time_and_a_first_element_is_skipped() {
+async fn byte_order_mark_before_signed_json_is_skipped() {
     let own = "[signature]\nscheme = \"hmac\"\nheader = \"X-A\"\n\
                timestamp = { from = \"field:$.at\", window = \"5m\" }";
     let fixture = Fixture::new(own, "a-secret").await;
@@ -207,7 +209,7 @@ async fn byte_order_mark_before_a_time_and_a_first_element_is_skipped() {
 }
 
 #[tokio::test]
-async fn plus_sign_that_became_a_space_is_named() {
+async fn plus_sign_read_as_a_space_is_named() {
     const SECRET: &str = "ab+cd/ef+gh+ij==";
     let hint = Some("right, but with `+`, which is a space in a URL or a form: write %2B");
     let fixture = Fixture::new("[signature]\nscheme = \"token\"\nquery = \"token\"", SECRET).await;
@@ -247,7 +249,7 @@ fn sha256(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn part_that_is_missing_beside_a_signature_is_named() {
+async fn missing_part_of_a_signature_is_named() {
     const MISSING: &str = "the signature is missing";
     let hmac = "[signature]\nscheme = \"hmac\"\nheader = \"X-A\"\n";
     let cases = [
@@ -281,10 +283,10 @@ async fn part_that_is_missing_beside_a_signature_is_named() {
     let now = clock::now().as_second();
     for signed in ["{timestamp}.{body}", "{timestamp}{query:q}"] {
         let fixture = Fixture::new(&format!("{list}signed = \"{signed}\""), "a-secret").await;
-        for proof in [format!("t={now}"), format!("t={now},v0=00"), "00".to_owned()] {
-            let request = post("/hooks/fixture").header("x-a", &proof).body(BODY);
+        for credential in [format!("t={now}"), format!("t={now},v0=00"), "00".to_owned()] {
+            let request = post("/hooks/fixture").header("x-a", &credential).body(BODY);
             let hint = "its list has no part `v1=`";
-            fixture.refuses(&request, (MISSING, Some(hint)), &proof).await;
+            fixture.refuses(&request, (MISSING, Some(hint)), &credential).await;
         }
     }
     let fixture =

@@ -1,4 +1,4 @@
-//! How webhooks may be packed, how providers introduce themselves, and how often they may come.
+//! Formats of bodies: compression, multipart, XML and lists; and tests of addresses.
 
 use super::handshake::asana;
 use std::io::Write as _;
@@ -16,7 +16,7 @@ fn of_provider(name: &str) -> String {
     format!("provider = \"{name}\"\n{OWN}")
 }
 
-pub(super) async fn house(name: &str, rest: &str) -> House {
+pub(super) async fn server_of(name: &str, rest: &str) -> House {
     House::of_files(&[(name, &format!("{}{rest}", of_provider(name)))]).await
 }
 
@@ -25,9 +25,9 @@ pub(super) fn check(answer: &Answer, status: u16, text: &str) {
     assert_eq!((answer.status, answer.text.as_str()), (status, text), "{}", answer.head);
 }
 
-pub(super) async fn payload(house: &House, answer: &Answer, at: usize) -> Value {
+pub(super) async fn payload(server: &House, answer: &Answer, at: usize) -> Value {
     let id = answer.events()[at].parse().unwrap();
-    let payload = house.store.event(id).await.unwrap().unwrap().event.payload;
+    let payload = server.store.event(id).await.unwrap().unwrap().event.payload;
     serde_json::from_str(&payload).unwrap()
 }
 
@@ -38,25 +38,25 @@ fn gzip(body: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_gzipped_body_is_verified_as_it_came_and_read_as_it_was() {
-    let house = House::new().await;
+async fn gzip_body_is_verified_compressed_and_then_decoded() {
+    let server = House::new().await;
     let gzipped = |body: &[u8]| signed("/hooks/github", body).header("content-encoding", "gzip");
 
-    let taken = house.send(&gzipped(&gzip(b"{\"a\":1}"))).await;
-    let broken = house.send(&gzipped(b"{}")).await;
-    let bomb = house.send(&gzipped(&gzip(&vec![b' '; 50_000_000]))).await;
+    let taken = server.send(&gzipped(&gzip(b"{\"a\":1}"))).await;
+    let broken = server.send(&gzipped(b"{}")).await;
+    let bomb = server.send(&gzipped(&gzip(&vec![b' '; 50_000_000]))).await;
     let twice = signed("/hooks/github", b"").header("content-encoding", "gzip, gzip");
 
-    assert_eq!(payload(&house, &taken, 0).await, json!({ "a": 1 }));
+    assert_eq!(payload(&server, &taken, 0).await, json!({ "a": 1 }));
     assert_eq!((broken.status, broken.reason()), (400, "not gzip: unexpected end of file"));
     let reason = "the body is larger than 5242880 bytes once it is decompressed";
     assert_eq!((bomb.status, bomb.reason()), (413, reason));
-    assert_eq!(house.send(&twice).await.status, 415);
+    assert_eq!(server.send(&twice).await.status, 415);
 }
 
 #[tokio::test]
-async fn a_multipart_form_is_its_fields() {
-    let house = house("jotform", "").await;
+async fn multipart_form_is_decoded_to_its_fields() {
+    let server = server_of("jotform", "").await;
     let part = |name: &str, text: &str| {
         format!("--b\r\nContent-Disposition: form-data; name={name}\r\n\r\n{text}\r\n")
     };
@@ -67,15 +67,15 @@ async fn a_multipart_form_is_its_fields() {
         .header("content-type", "multipart/form-data; boundary=b")
         .body(body.as_bytes());
 
-    let taken = house.send(&webhook).await;
+    let taken = server.send(&webhook).await;
 
     let file = json!({ "name": "a.png", "type": "text/plain", "size": 3 });
     let form = json!({ "submissionID": "7", "rawRequest": { "q3_idea": "Dark mode" }, "f": file });
-    assert_eq!(payload(&house, &taken, 0).await, form);
-    assert_eq!(house.send(&webhook).await.body["status"], "duplicate");
+    assert_eq!(payload(&server, &taken, 0).await, form);
+    assert_eq!(server.send(&webhook).await.body["status"], "duplicate");
 }
 
-/// As Salesforce writes it, with each of these ids in a notification of its own.
+/// Returns a Salesforce message with a notification for each of these ids.
 fn outbound_message(object: &str, ids: &[&str]) -> Request {
     let one = |id: &&str| {
         let object = format!("<sObject xsi:type=\"sf:{object}\"><sf:Id>5{id}</sf:Id></sObject>");
@@ -92,59 +92,59 @@ fn outbound_message(object: &str, ids: &[&str]) -> Request {
 }
 
 #[tokio::test]
-async fn an_outbound_message_is_acknowledged_whatever_becomes_of_it() {
-    let house = house("salesforce", "events = [\"Case\"]\n").await;
+async fn salesforce_message_is_always_acknowledged_in_xml() {
+    let server = server_of("salesforce", "events = [\"Case\"]\n").await;
 
-    let taken = house.send(&outbound_message("Case", &["1", "2"])).await;
-    let again = house.send(&outbound_message("Case", &["1"])).await;
-    let none = house.send(&outbound_message("Lead", &["3"])).await;
+    let taken = server.send(&outbound_message("Case", &["1", "2"])).await;
+    let again = server.send(&outbound_message("Case", &["1"])).await;
+    let none = server.send(&outbound_message("Lead", &["3"])).await;
 
     for answer in [&taken, &again, &none] {
         assert_eq!(answer.status, 200, "{answer:?}");
         assert!(answer.head.contains("content-type: text/xml"), "{}", answer.head);
         assert!(answer.text.contains("<Ack>true</Ack>"), "{}", answer.text);
     }
-    let kept: u64 = house.store.counts().await.unwrap().iter().map(|count| count.events).sum();
-    assert_eq!(kept, 2);
+    let stored: u64 = server.store.counts().await.unwrap().iter().map(|count| count.events).sum();
+    assert_eq!(stored, 2);
 }
 
 #[tokio::test]
-async fn xml_is_refused_where_nobody_asked_for_it() {
-    let house = house("form", "").await;
+async fn xml_that_is_not_configured_is_415() {
+    let server = server_of("form", "").await;
     let webhook = Request::new("POST", &format!("/hooks/form?token={SECRET}"))
         .header("content-type", "text/xml")
         .body(b"<a/>");
 
-    assert_eq!(house.send(&webhook).await.status, 415);
+    assert_eq!(server.send(&webhook).await.status, 415);
 }
 
 #[tokio::test]
-async fn a_list_may_be_empty_or_be_one_event() {
-    let house = house("github", "[event]\neach = \"$[*]\"\n").await;
-    let heartbeat = house.send(&signed("/hooks/github", b"[]")).await;
-    let one = house.send(&signed("/hooks/github", b"{\"a\":1}")).await;
-    let two = house.send(&signed("/hooks/github", b"[{},{\"a\":2}]")).await;
+async fn empty_list_is_ignored_and_one_object_is_one_event() {
+    let server = server_of("github", "[event]\neach = \"$[*]\"\n").await;
+    let heartbeat = server.send(&signed("/hooks/github", b"[]")).await;
+    let one = server.send(&signed("/hooks/github", b"{\"a\":1}")).await;
+    let two = server.send(&signed("/hooks/github", b"[{},{\"a\":2}]")).await;
 
     assert_eq!((heartbeat.status, &heartbeat.body["status"]), (200, &json!("ignored")));
-    assert_eq!(payload(&house, &one, 0).await, json!({ "a": 1 }));
-    assert_eq!(payload(&house, &two, 1).await, json!({ "a": 2 }));
+    assert_eq!(payload(&server, &one, 0).await, json!({ "a": 1 }));
+    assert_eq!(payload(&server, &two, 1).await, json!({ "a": 2 }));
 }
 
 #[tokio::test]
-async fn an_address_that_signs_its_url_is_tested_by_head() {
-    let house = house("trello", "").await;
+async fn head_at_a_source_with_a_head_handshake_is_200() {
+    let server = server_of("trello", "").await;
 
-    check(&house.send(&Request::new("HEAD", "/hooks/trello")).await, 200, "");
-    assert_eq!(house.send(&Request::new("GET", "/hooks/trello")).await.status, 405);
+    check(&server.send(&Request::new("HEAD", "/hooks/trello")).await, 200, "");
+    assert_eq!(server.send(&Request::new("GET", "/hooks/trello")).await.status, 405);
 }
 
 #[tokio::test]
-async fn test_of_the_address_of_a_source_that_waits_for_its_secret_is_503() {
+async fn get_at_a_source_that_waits_for_its_secret_is_503() {
     let folder = tempfile::tempdir().unwrap();
-    let house = House::of_files(&[("asana", &asana(&folder.path().join("asana")))]).await;
+    let server = House::of_files(&[("asana", &asana(&folder.path().join("asana")))]).await;
 
     for (method, status) in [("GET", 503), ("HEAD", 503), ("PUT", 405)] {
-        let answer = house.send(&Request::new(method, "/hooks/asana")).await;
+        let answer = server.send(&Request::new(method, "/hooks/asana")).await;
         assert_eq!(answer.status, status, "{method}");
     }
 }

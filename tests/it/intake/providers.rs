@@ -1,4 +1,4 @@
-//! Every provider file over HTTP: what its provider signs is taken, and nothing else.
+//! Every provider file over HTTP: requests that its provider signs are accepted, others refused.
 
 mod table;
 
@@ -21,30 +21,30 @@ use table::{Row, rows};
 
 const PUBLIC_URL: &str = "https://relay.example.com";
 
-/// One provider's row, and a relay that has its source.
-struct Desk {
+/// The row of one provider, and a relay with its source.
+struct ProviderFixture {
     row: Row,
-    house: House,
+    server: House,
 }
 
-impl Desk {
-    async fn new(row: Row) -> Desk {
+impl ProviderFixture {
+    async fn new(row: Row) -> ProviderFixture {
         let settings = Settings { public_url: Some(PUBLIC_URL.to_owned()), ..Settings::default() };
-        let house = House::of(settings, source(&row)).await;
-        Desk { row, house }
+        let server = House::of(settings, source(&row)).await;
+        ProviderFixture { row, server }
     }
 
-    /// What the provider sends: this many seconds from now, with the first secret or another.
+    /// Returns the provider's request, signed this many seconds from now with this secret.
     fn request(&self, seconds: i64, which: u8) -> Request {
         let Row { provider, content_type, headers, .. } = self.row;
         let draft = self.draft(seconds);
-        let proof = (self.row.sign)(&draft, &(self.row.keyring)(which).bytes);
-        let query = proof.query.map(|query| format!("?{query}")).unwrap_or_default();
-        let body = proof.body.unwrap_or(draft.body);
+        let credential = (self.row.sign)(&draft, &(self.row.keyring)(which).bytes);
+        let query = credential.query.map(|query| format!("?{query}")).unwrap_or_default();
+        let body = credential.body.unwrap_or(draft.body);
         let request = Request::new("POST", &format!("/hooks/{provider}{query}"));
         let request = request.header("content-type", content_type).body(&body);
         let request = headers.iter().fold(request, |it, (name, value)| it.header(name, value));
-        proof.headers.iter().fold(request, |it, (name, value)| it.header(name, value))
+        credential.headers.iter().fold(request, |it, (name, value)| it.header(name, value))
     }
 
     fn draft(&self, seconds: i64) -> Draft {
@@ -56,14 +56,14 @@ impl Desk {
     }
 
     async fn send(&self, request: &Request) -> Answer {
-        let answer = self.house.send(request).await;
+        let answer = self.server.send(request).await;
         assert!(![404, 410].contains(&answer.status), "{}: {answer:?}", self.row.provider);
         answer
     }
 
-    /// How many events are in the store.
-    async fn kept(&self) -> u64 {
-        self.house.store.counts().await.unwrap().iter().map(|count| count.events).sum()
+    /// Returns the number of events in the store.
+    async fn event_count(&self) -> u64 {
+        self.server.store.counts().await.unwrap().iter().map(|count| count.events).sum()
     }
 
     async fn check(&self, request: &Request, status: u16, reason: &str) {
@@ -73,7 +73,7 @@ impl Desk {
     }
 }
 
-/// The source of a mapping file that says no more than it has to.
+/// Returns the source of a minimal mapping file.
 fn source(row: &Row) -> Sources {
     let text = format!(
         "provider = \"{}\"\nsecrets = \"env:SECRET\"\n[[feedback]]\nproblem = \"$\"\n",
@@ -96,43 +96,49 @@ fn every_provider_file_has_a_row() {
 }
 
 #[tokio::test]
-async fn what_a_provider_signs_is_accepted_and_its_repeat_is_known() {
+async fn signed_sample_of_every_provider_is_accepted_once() {
     for row in rows() {
-        let desk = Desk::new(*row).await;
-        let request = desk.request(0, 1);
+        let fixture = ProviderFixture::new(*row).await;
+        let request = fixture.request(0, 1);
 
-        let first = desk.send(&request).await;
-        let kept = desk.kept().await;
-        let again = desk.send(&request).await;
+        let first = fixture.send(&request).await;
+        let stored = fixture.event_count().await;
+        let again = fixture.send(&request).await;
 
         assert!((200..300).contains(&first.status), "{}: {first:?}", row.provider);
-        assert_eq!(desk.kept().await == kept, row.has_id, "{}: {again:?}", row.provider);
-        // Salesforce reads no ids.
+        assert_eq!(
+            fixture.event_count().await == stored,
+            row.has_id,
+            "{}: {again:?}",
+            row.provider
+        );
+        // The response to Salesforce has no ids.
         let Some(id) = first.body["events"][0].as_str() else { continue };
         let id = id.parse().unwrap();
-        let event = desk.house.store.event(id).await.unwrap().unwrap().event;
+        let event = fixture.server.store.event(id).await.unwrap().unwrap().event;
         assert_eq!(event.event_type.as_deref(), row.kind, "{}", row.provider);
         assert!(event.payload.contains("probe"), "{}: {}", row.provider, event.payload);
     }
 }
 
 #[tokio::test]
-async fn what_a_provider_did_not_sign_is_refused() {
+async fn unsigned_or_changed_sample_of_every_provider_is_401() {
     for row in rows() {
         let covers_body = row.covers_body;
-        let desk = Desk::new(*row).await;
+        let fixture = ProviderFixture::new(*row).await;
 
-        desk.check(&desk.request(0, 2), 401, "the signature is wrong").await;
-        desk.check(&unsigned(&desk), 401, "the signature is missing").await;
+        fixture.check(&fixture.request(0, 2), 401, "the signature is wrong").await;
+        fixture.check(&unsigned(&fixture), 401, "the signature is missing").await;
         if covers_body {
-            desk.check(&desk.request(0, 1).with("probe", "prove"), 401, "the signature is wrong")
+            fixture
+                .check(&fixture.request(0, 1).with("probe", "prove"), 401, "the signature is wrong")
                 .await;
         }
     }
 }
 
-/// Which provider asks with what, and what it wants to hear.
-const GREETINGS: [(&str, &str, u16, &str); 4] = [
+/// Handshakes of providers, with status and body of the response.
+const HANDSHAKES: [(&str, &str, u16, &str); 4] = [
     ("slack", r#"{"type":"url_verification","challenge":"c"}"#, 200, r#"{"challenge":"c"}"#),
     ("discord", r#"{"type":0}"#, 204, ""),
     ("monday", r#"{"challenge":"c"}"#, 200, r#"{"challenge":"c"}"#),
@@ -140,85 +146,85 @@ const GREETINGS: [(&str, &str, u16, &str); 4] = [
 ];
 
 #[tokio::test]
-async fn a_handshake_is_answered_and_not_kept() {
-    for (provider, body, status, text) in GREETINGS {
+async fn handshake_is_answered_and_not_stored() {
+    for (provider, body, status, text) in HANDSHAKES {
         let row = rows().find(|row| row.provider == provider).unwrap();
-        let desk = Desk::new(Row { body, ..*row }).await;
+        let fixture = ProviderFixture::new(Row { body, ..*row }).await;
 
-        let answer = desk.send(&desk.request(0, 1)).await;
+        let answer = fixture.send(&fixture.request(0, 1)).await;
 
         assert_eq!(answer.status, status, "{provider}: {answer:?}");
         assert!(text.is_empty() || answer.text == text, "{provider}: {answer:?}");
-        assert_eq!(desk.kept().await, 0, "{provider}");
+        assert_eq!(fixture.event_count().await, 0, "{provider}");
         let forged = if provider == "monday" { 200 } else { 401 };
-        assert_eq!(desk.send(&desk.request(0, 2)).await.status, forged, "{provider}");
+        assert_eq!(fixture.send(&fixture.request(0, 2)).await.status, forged, "{provider}");
     }
 }
 
-fn unsigned(desk: &Desk) -> Request {
-    let path = format!("/hooks/{}", desk.row.provider);
-    let request = Request::new("POST", &path).header("content-type", desk.row.content_type);
-    request.body(desk.row.body.as_bytes())
+fn unsigned(fixture: &ProviderFixture) -> Request {
+    let path = format!("/hooks/{}", fixture.row.provider);
+    let request = Request::new("POST", &path).header("content-type", fixture.row.content_type);
+    request.body(fixture.row.body.as_bytes())
 }
 
 #[tokio::test]
-async fn a_signed_time_counts_within_its_window_and_not_beyond() {
+async fn signed_time_outside_its_window_is_401() {
     for row in rows() {
         let Some(window) = row.window else { continue };
-        let desk = Desk::new(*row).await;
+        let fixture = ProviderFixture::new(*row).await;
         let reason = "the signature is outside its time window";
 
-        for inside in [20 - window, window - 20] {
-            let answer = desk.send(&desk.request(inside, 1)).await;
-            assert!(answer.status < 300, "{}: {answer:?}", desk.row.provider);
+        for seconds in [20 - window, window - 20] {
+            let answer = fixture.send(&fixture.request(seconds, 1)).await;
+            assert!(answer.status < 300, "{}: {answer:?}", fixture.row.provider);
         }
-        for outside in [-window - 20, window + 20] {
-            desk.check(&desk.request(outside, 1), 401, reason).await;
+        for seconds in [-window - 20, window + 20] {
+            fixture.check(&fixture.request(seconds, 1), 401, reason).await;
         }
     }
 }
 
 #[tokio::test]
-async fn no_request_makes_a_provider_give_up() {
+async fn no_request_is_answered_with_404_or_410() {
     for row in rows() {
-        let desk = Desk::new(*row).await;
-        let path = format!("/hooks/{}", desk.row.provider);
+        let fixture = ProviderFixture::new(*row).await;
+        let path = format!("/hooks/{}", fixture.row.provider);
         for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "POST"] {
-            desk.send(&Request::new(method, &path)).await;
+            fixture.send(&Request::new(method, &path)).await;
         }
-        let garbled = desk.request(0, 1).header("content-type", "text/plain").body(b"\xff\0{");
-        desk.send(&garbled).await;
+        let garbled = fixture.request(0, 1).header("content-type", "text/plain").body(b"\xff\0{");
+        fixture.send(&garbled).await;
     }
 }
 
 #[tokio::test]
-async fn a_proof_in_the_body_is_not_in_what_is_stored() {
+async fn token_in_the_body_is_redacted_in_the_store() {
     let row = rows().find(|row| row.provider == "wufoo").unwrap();
     let secret = (row.keyring)(1).configured;
-    let desk = Desk::new(*row).await;
+    let fixture = ProviderFixture::new(*row).await;
 
-    let id = desk.send(&desk.request(0, 1)).await.events()[0].parse().unwrap();
+    let id = fixture.send(&fixture.request(0, 1)).await.events()[0].parse().unwrap();
 
-    let event = desk.house.store.event(id).await.unwrap().unwrap().event;
+    let event = fixture.server.store.event(id).await.unwrap().unwrap().event;
     let hidden = format!(r#""HandshakeKey":"{}""#, "*".repeat(secret.len()));
     assert!(event.payload.contains(&hidden), "{}", event.payload);
 }
 
 #[tokio::test]
-async fn which_secret_matched_is_counted() {
+async fn matches_are_counted_for_each_secret() {
     let row = rows().find(|row| row.provider == "github").unwrap();
-    let desk = Desk::new(*row).await;
+    let fixture = ProviderFixture::new(*row).await;
 
     for which in [1, 2, 1] {
-        desk.send(&desk.request(0, which)).await;
+        fixture.send(&fixture.request(0, which)).await;
     }
 
-    assert_eq!(desk.house.door.webhooks.matches("github", 0), 2);
-    assert_eq!(desk.house.door.webhooks.matches("github", 1), 0);
+    assert_eq!(fixture.server.door.webhooks.matches("github", 0), 2);
+    assert_eq!(fixture.server.door.webhooks.matches("github", 1), 0);
 }
 
 #[test]
-fn providers_with_a_weak_proof_are_known() {
+fn weak_providers_are_reported() {
     let weaknesses = |provider: &str| {
         let text = format!(
             "provider = \"{provider}\"\nsecrets = [\"env:NONE\"]\n[[feedback]]\nproblem = \"$.x\""
@@ -230,7 +236,7 @@ fn providers_with_a_weak_proof_are_known() {
         Provider::names().map(|name| (name, weaknesses(name))).filter(|(_, count)| *count > 0);
     let weak: Vec<_> = weak.collect();
 
-    // Of monday also that a token without `exp` never expires.
+    // monday's second one: a token without `exp` never expires.
     let known = [("canny", 1), ("crisp", 1), ("monday", 2), ("segment", 1), ("sentry", 1)];
     assert_eq!(weak, known);
 }

@@ -1,5 +1,5 @@
-//! Published signatures, read from the file that `SIGNATURE_VECTORS` names: each verifies or is
-//! refused as stated, by a provider's file or by a recipe in a mapping file.
+//! Published signatures from the file that `SIGNATURE_VECTORS` names: each verifies or is refused as the file states,
+//! with a provider's file or with keys in a mapping file.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,7 +28,7 @@ struct Vector {
 }
 
 #[test]
-fn all_signature_vectors_verify_or_are_refused_as_stated() {
+fn published_signature_vectors_have_the_stated_result() {
     let Some(file) = file_of("SIGNATURE_VECTORS", "the signature vectors") else { return };
     let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
     let vectors: Vec<Vector> = serde_json::from_str(&text).unwrap();
@@ -52,13 +52,13 @@ impl Vector {
 
     fn verify(&self) -> Result<(), String> {
         let name = "vector.toml".to_owned();
-        let text = format!("{}\n[[feedback]]\nproblem = \"$\"\n", self.recipe());
+        let text = format!("{}\n[[feedback]]\nproblem = \"$\"\n", self.mapping_file());
         let environment = Environment::from([("SECRET".to_owned(), self.secret.clone())]);
         let file = MappingFile::read(Document { name, text }, &environment);
         let source = file.source.unwrap_or_else(|| panic!("{}: {:?}", self.scheme, file.mistakes));
         let headers: Headers =
             self.headers.iter().map(|(name, value)| (name.to_lowercase(), value.clone())).collect();
-        let presented = SignedRequest {
+        let request = SignedRequest {
             method: &self.method,
             url: self.url.as_deref(),
             query: self.url.as_deref().and_then(|url| Some(url.split_once('?')?.1)),
@@ -66,12 +66,12 @@ impl Vector {
             body: self.body.as_bytes(),
         };
         let now = jiff::Timestamp::from_second(self.now.unwrap_or_default()).unwrap();
-        let verified = source.signature.verify(&source.keys, &presented, now);
+        let verified = source.signature.verify(&source.keys, &request, now);
         verified.map(|_| ()).map_err(|error| error.to_string())
     }
 
-    /// The mapping file of a source that signs like this.
-    fn recipe(&self) -> String {
+    /// Returns the mapping file of a source that signs like this.
+    fn mapping_file(&self) -> String {
         let own = match self.builtin() {
             Some((provider, own)) => format!("provider = \"{provider}\"\n[signature]\n{own}"),
             None => format!("[signature]\n{}", self.described()),
@@ -79,7 +79,7 @@ impl Vector {
         format!("secrets = \"env:SECRET\"\n{own}")
     }
 
-    /// The provider that signs like this, and what its source changes.
+    /// Returns the provider that signs like this, and the keys that its source changes.
     fn builtin(&self) -> Option<(&'static str, String)> {
         let window = format!("timestamp = {{ {} }}", self.window());
         Some(match self.scheme.as_str() {
@@ -104,7 +104,7 @@ impl Vector {
         })
     }
 
-    /// A recipe for what no provider's file describes.
+    /// Returns the keys for a scheme that no provider's file describes.
     fn described(&self) -> String {
         let parts: Vec<&str> = self.scheme.splitn(5, ':').collect();
         let time = |unit: &str| {
@@ -133,11 +133,11 @@ impl Vector {
             ["hubspot-v1"] => hash("{secret}{body}"),
             ["hubspot-v2"] => hash("{secret}{method}{url}{body}"),
             ["adyen"] => ADYEN.to_owned(),
-            _ => panic!("no recipe for {}", self.scheme),
+            _ => panic!("no keys for {}", self.scheme),
         }
     }
 
-    /// As wide as stated; without a clock, as wide as the whole of time.
+    /// Returns the stated window; without a clock, one for all times.
     fn window(&self) -> String {
         let seconds = self.tolerance_seconds.unwrap_or(10_000_000_000);
         format!("window = \"{seconds}s\"")
@@ -155,7 +155,7 @@ fn hash(signed: &str) -> String {
     format!("scheme = \"hash\"\nheader = \"X-HubSpot-Signature\"\nsigned = \"{signed}\"")
 }
 
-/// The signature and all that it covers are fields of the body.
+/// Adyen: the signature and all that it covers are fields of the body.
 const ADYEN: &str = r#"
 scheme = "hmac"
 field = "$.notificationItems[0].NotificationRequestItem.additionalData.hmacSignature"

@@ -1,4 +1,4 @@
-//! Requests that nobody signed, many and slow: they keep no signed webhook out.
+//! Many slow unsigned requests do not keep out signed webhooks.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::support::server::{House, Request, signed};
 
-/// With a proof that is wrong: only the whole body shows that.
+/// Returns a request with a wrong signature, which is seen only once the whole body has arrived.
 fn forged(body: &[u8]) -> Request {
     Request::new("POST", "/hooks/github")
         .header("x-hub-signature-256", &format!("sha256={}", "0".repeat(64)))
@@ -20,8 +20,8 @@ fn forged(body: &[u8]) -> Request {
         .body(body)
 }
 
-async fn ready(house: &House) -> (u16, bool) {
-    let answer = house.send(&Request::new("GET", "/readyz")).await;
+async fn ready(server: &House) -> (u16, bool) {
+    let answer = server.send(&Request::new("GET", "/readyz")).await;
     (answer.status, answer.body["at_limit"].as_bool().unwrap())
 }
 
@@ -33,9 +33,9 @@ async fn answer_of(stream: &mut TcpStream) -> String {
 
 #[tokio::test]
 async fn unsigned_webhook_is_refused_before_its_body() {
-    let house = House::new().await;
+    let server = House::new().await;
 
-    let mut stream = house.begin(&Request::new("POST", "/hooks/github"), 1_000).await;
+    let mut stream = server.begin(&Request::new("POST", "/hooks/github"), 1_000).await;
 
     let answer = answer_of(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
@@ -43,76 +43,76 @@ async fn unsigned_webhook_is_refused_before_its_body() {
 }
 
 #[tokio::test]
-async fn unfinished_bodies_take_no_place_of_a_webhook() {
-    let house = House::with(Settings { requests_max: 1, ..Settings::default() }).await;
+async fn unfinished_bodies_take_no_slot_of_a_webhook() {
+    let server = House::with(Settings { requests_max: 1, ..Settings::default() }).await;
     let _unfinished = [
-        house.begin(&forged(b"{"), 10).await,
-        house.begin(&forged(b"{"), 10).await,
-        house.begin(&forged(b"{"), 10).await,
+        server.begin(&forged(b"{"), 10).await,
+        server.begin(&forged(b"{"), 10).await,
+        server.begin(&forged(b"{"), 10).await,
     ];
 
-    let answer = house.send(&signed("/hooks/github", b"{}")).await;
+    let answer = server.send(&signed("/hooks/github", b"{}")).await;
 
     assert_eq!(answer.status, 202, "{}", answer.text);
-    assert_eq!(ready(&house).await, (200, false));
+    assert_eq!(ready(&server).await, (200, false));
 }
 
 #[tokio::test]
-async fn client_with_500_unfinished_bodies_keeps_no_webhook_out() {
-    let house = House::new().await;
+async fn unfinished_bodies_of_one_client_block_no_webhook() {
+    let server = House::new().await;
     let mut unfinished = Vec::new();
     for _ in 0..500 {
-        unfinished.push(house.begin(&forged(b"{"), 10).await);
+        unfinished.push(server.begin(&forged(b"{"), 10).await);
     }
 
-    let answer = house.send(&signed("/hooks/github", b"{}")).await;
+    let answer = server.send(&signed("/hooks/github", b"{}")).await;
 
     assert_eq!(answer.status, 202, "{}", answer.text);
-    assert_eq!(ready(&house).await, (200, true));
+    assert_eq!(ready(&server).await, (200, true));
     assert!(answer_of(&mut unfinished[0]).await.starts_with("HTTP/1.1 503"));
-    let metrics = house.metrics();
+    let metrics = server.metrics();
     assert!(metrics.contains(r#"reason="overloaded""#), "{metrics}");
 }
 
 #[tokio::test]
-async fn large_unfinished_bodies_make_room_for_a_webhook() {
+async fn large_unfinished_body_is_evicted_for_a_webhook() {
     let settings =
         Settings { body_bytes_max: 1_000, bodies_bytes_max: 1_500, ..Settings::default() };
-    let house = House::with(settings).await;
-    // By a proxy's clients: for one client, the share would be used up first.
+    let server = House::with(settings).await;
+    // From a proxy, since a single client would reach its own share first.
     let forwarded = |request: Request| request.header("x-forwarded-for", "192.0.2.1");
-    let mut first = house.begin(&forwarded(forged(&[b' '; 900])), 1_000).await;
-    house.send_until(&Request::new("GET", "/readyz"), 200).await;
+    let mut first = server.begin(&forwarded(forged(&[b' '; 900])), 1_000).await;
+    server.send_until(&Request::new("GET", "/readyz"), 200).await;
     let webhook = forwarded(signed("/hooks/github", format!("{:900}", 1).as_bytes()));
 
-    let answer = house.send(&webhook).await;
+    let answer = server.send(&webhook).await;
 
     assert_eq!(answer.status, 202, "{}", answer.text);
     assert!(answer_of(&mut first).await.starts_with("HTTP/1.1 503"));
-    assert_eq!(ready(&house).await, (200, true));
+    assert_eq!(ready(&server).await, (200, true));
 }
 
 #[tokio::test]
-async fn proxy_that_is_not_configured_has_no_share() {
-    let house = House::new().await;
+async fn unknown_proxy_has_no_client_limit() {
+    let server = House::new().await;
     let request = forged(b"{").header("x-forwarded-for", "192.0.2.1");
     let mut unfinished = Vec::new();
     for _ in 0..100 {
-        unfinished.push(house.begin(&request, 10).await);
+        unfinished.push(server.begin(&request, 10).await);
     }
 
-    let answer = house.send(&signed("/hooks/github", b"{}")).await;
+    let answer = server.send(&signed("/hooks/github", b"{}")).await;
 
     assert_eq!(answer.status, 202, "{}", answer.text);
-    assert_eq!(ready(&house).await, (200, false));
+    assert_eq!(ready(&server).await, (200, false));
 }
 
 #[tokio::test]
-async fn body_slower_than_a_kib_a_second_is_given_up_after_five_seconds() {
+async fn body_slower_than_1_kib_a_second_is_408() {
     let body_timeout = Duration::from_hours(1);
-    let house = House::with(Settings { body_timeout, ..Settings::default() }).await;
+    let server = House::with(Settings { body_timeout, ..Settings::default() }).await;
 
-    let mut stream = house.begin(&forged(b"{"), 10).await;
+    let mut stream = server.begin(&forged(b"{"), 10).await;
 
     let answer = timeout(Duration::from_mins(1), answer_of(&mut stream)).await;
     let answer = answer.expect("long before the hour is over");
@@ -120,23 +120,23 @@ async fn body_slower_than_a_kib_a_second_is_given_up_after_five_seconds() {
 }
 
 #[tokio::test]
-async fn webhooks_beyond_the_limit_are_asked_to_come_back() {
-    let house = House::with(Settings { requests_max: 0, ..Settings::default() }).await;
+async fn webhook_beyond_the_limit_is_503() {
+    let server = House::with(Settings { requests_max: 0, ..Settings::default() }).await;
 
-    let answer = house.send(&signed("/hooks/github", b"{}")).await;
+    let answer = server.send(&signed("/hooks/github", b"{}")).await;
 
     assert_eq!((answer.status, answer.reason()), (503, "the relay is overloaded"));
     assert!(answer.head.contains("\r\nretry-after: 30"), "{}", answer.head);
-    assert_eq!(ready(&house).await, (200, true));
-    assert_eq!(house.send(&Request::new("GET", "/healthz")).await.status, 200);
+    assert_eq!(ready(&server).await, (200, true));
+    assert_eq!(server.send(&Request::new("GET", "/healthz")).await.status, 200);
 }
 
-/// The relay's own listener before the house, with few places.
-async fn with_listener(house: &House, connections_max: usize) -> SocketAddr {
+/// Starts the relay's own listener in front of the server, with few connections.
+async fn with_listener(server: &House, connections_max: usize) -> SocketAddr {
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let settings = listener::Settings { connections_max, ..listener::Settings::default() };
-    let routes = router(Arc::clone(&house.door));
+    let routes = router(Arc::clone(&server.door));
     tokio::spawn(listener::serve(listener, routes, settings, std::future::pending()));
     ([127, 0, 0, 1], port).into()
 }
@@ -148,9 +148,9 @@ async fn connect_from(from: [u8; 4], to: SocketAddr) -> TcpStream {
 }
 
 #[tokio::test]
-async fn many_connections_of_one_client_cut_off_no_other() {
-    let house = House::new().await;
-    let address = with_listener(&house, 8).await;
+async fn connections_of_one_client_evict_no_other_client() {
+    let server = House::new().await;
+    let address = with_listener(&server, 8).await;
     let request = signed("/hooks/github", b"{}").bytes();
     let (begun, rest) = request.split_at(request.len() - 1);
     let mut slow = connect_from([127, 0, 0, 9], address).await;

@@ -1,4 +1,4 @@
-//! What a sender without a secret can make the relay do: little work, no signatures, no inside knowledge.
+//! Senders without a secret can cause little work, get nothing signed and learn no details.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -20,20 +20,20 @@ use crate::support::wait::until;
 
 #[tokio::test]
 async fn body_of_backslashes_is_refused_in_linear_time() {
-    let house = House::new().await;
+    let server = House::new().await;
     let webhook = Request::new("POST", "/hooks/github")
         .header("x-hub-signature-256", &format!("sha256={:064}", 0))
         .body(&vec![b'\\'; 64 * 1024]);
 
     let begun = Instant::now();
-    let answer = house.send(&webhook).await;
+    let answer = server.send(&webhook).await;
 
-    // Milliseconds where it is linear; 2,000,000,000 steps where it is quadratic.
+    // Linear time is milliseconds; quadratic time would be 2,000,000,000 steps.
     assert_eq!(answer.status, 401);
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }
 
-/// A source with a public key, and what its sender would put into the header `X-Sig` for this body.
+/// Returns a source with a public key, and the sender's header `X-Sig` for this body.
 fn paired(body: &[u8]) -> (MappingFile, String) {
     let text = "secrets = [\"env:PUBLIC_KEY\"]\n\
                 [signature]\nscheme = \"ecdsa-p256\"\nheader = \"X-Sig\"\nseparator = \",\"\n\
@@ -43,37 +43,36 @@ fn paired(body: &[u8]) -> (MappingFile, String) {
     let signature = read([].into()).source.unwrap().signature.clone();
     let (public, private) = signature.invent(&[7; 32]).unwrap();
     let headers = Headers::new();
-    let presented =
-        SignedRequest { method: "POST", url: None, query: None, headers: &headers, body };
-    let stamp = signature.sign(&signature.signing_key(&private).unwrap(), &presented, clock::now());
+    let request = SignedRequest { method: "POST", url: None, query: None, headers: &headers, body };
+    let parts = signature.sign(&signature.signing_key(&private).unwrap(), &request, clock::now());
     let public = secrecy::ExposeSecret::expose_secret(&public).to_owned();
-    (read([("PUBLIC_KEY".to_owned(), public)].into()), stamp.unwrap().headers[0].1.clone())
+    (read([("PUBLIC_KEY".to_owned(), public)].into()), parts.unwrap().headers[0].1.clone())
 }
 
 #[tokio::test]
 async fn health_is_answered_while_a_wrong_signature_is_diagnosed() {
     let (file, signed) = paired(&[&vec![b'x'; 30_000][..], b"\n"].concat());
     let sources = [(file.name.clone().unwrap(), file.standing(clock::now()))].into();
-    let house = House::of(Settings::default(), sources).await;
-    // Three of another message before the right one, so that the diagnosis takes a while.
+    let server = House::of(Settings::default(), sources).await;
+    // Three signatures of another message before the valid one make the diagnosis take longer.
     let wrong = paired(b"other").1;
     let list = format!("{wrong},{wrong},{wrong},{signed}");
     let webhook = Request::new("POST", "/hooks/paired").header("x-sig", &list);
     let webhook = webhook.body(&vec![b'x'; 30_000]);
 
-    let mut stream = house.begin(&webhook, 30_000).await;
-    let alive = house.send(&Request::new("GET", "/healthz")).await;
+    let mut stream = server.begin(&webhook, 30_000).await;
+    let alive = server.send(&Request::new("GET", "/healthz")).await;
     let answered_before = stream.try_read(&mut [0]);
     stream.read_to_end(&mut Vec::new()).await.unwrap();
 
     assert_eq!(alive.status, 200);
     assert_eq!(answered_before.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
-    let refusal = &house.door.rejected.last(&"paired".parse::<SourceName>().unwrap())[0];
+    let rejection = &server.door.rejected.last(&"paired".parse::<SourceName>().unwrap())[0];
     let hint = "right with a line end behind the body: it was cut off";
-    assert_eq!(refusal.hint.as_deref(), Some(hint));
+    assert_eq!(rejection.hint.as_deref(), Some(hint));
 }
 
-/// A folder with these mapping files and a folder for the store.
+/// Creates a folder with these mapping files and a folder for the store.
 fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for inner in ["mappings", "store"] {
@@ -100,7 +99,7 @@ async fn get(url: &str) -> Value {
 }
 
 #[tokio::test]
-async fn source_that_is_off_tells_no_path_and_no_variable() {
+async fn response_of_a_source_that_is_off_names_no_setting() {
     let folder = folder(&[
         ("unset", "provider = \"form\"\nsecrets = [\"env:NOBODY_SET_IT\"]"),
         ("absent", "provider = \"form\"\nsecrets = [\"file:nowhere/secret.txt\"]"),
@@ -117,7 +116,7 @@ async fn source_that_is_off_tells_no_path_and_no_variable() {
 }
 
 #[tokio::test]
-async fn readyz_tells_the_kind_of_trouble_and_no_path() {
+async fn readyz_names_the_kind_of_error_and_no_path() {
     let folder = folder(&[("form", "provider = \"form\"\nsecrets = [\"env:SECRET\"]")]);
     let relay = start(folder.path(), &[]);
     let ready = format!("{}/readyz", relay.url);
@@ -138,13 +137,13 @@ async fn readyz_tells_the_kind_of_trouble_and_no_path() {
     fs::rename(folder.path().join("elsewhere"), folder.path().join("store")).unwrap();
     while get(&ready).await["status"] != "ready" {}
     until(|| relay.logged("ready again") > 0).await;
-    // Once for each change, however often it was asked.
+    // Once for each change, whatever the number of probes.
     assert_eq!((relay.logged("not ready: "), relay.logged("ready again")), (1, 1));
 }
 
-const BROUGHT: &str = "provider = \"asana\"\nsecrets = [\"file:brought.txt\"]";
+const SECRET_FROM_PROVIDER: &str = "provider = \"asana\"\nsecrets = [\"file:brought.txt\"]";
 
-/// The one line of the file with the addresses of sources that wait for their secret.
+/// Returns the file with the addresses of sources that wait for their secret.
 fn setup_address(folder: &Path) -> String {
     let path = folder.join("store/setup-addresses");
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
@@ -152,21 +151,21 @@ fn setup_address(folder: &Path) -> String {
 }
 
 #[tokio::test]
-async fn setup_code_is_in_no_log_and_in_a_file_of_the_owner() {
+async fn setup_code_is_in_a_private_file_and_not_logged() {
     for format in ["text", "json"] {
-        let folder = folder(&[("waiting", BROUGHT)]);
+        let folder = folder(&[("waiting", SECRET_FROM_PROVIDER)]);
         let relay = start(folder.path(), &[("SAVIO_RELAY_LOG__FORMAT", format)]);
         let first = setup_address(folder.path());
-        write_mapping(folder.path(), "later", &BROUGHT.replace("brought", "other"));
+        write_mapping(folder.path(), "later", &SECRET_FROM_PROVIDER.replace("brought", "other"));
         until(|| setup_address(folder.path()).lines().count() == 2).await;
         until(|| relay.logged("applied mapping files") > 0).await;
 
         assert!(first.starts_with("waiting http://127.0.0.1:"), "{first}");
         assert!(setup_address(folder.path()).contains(&first), "the code stays the same");
         let code = first.trim().split_once("setup=").unwrap().1;
-        let said = format!("{}{}", relay.introduction, relay.log());
-        assert!(!said.contains(code) && !said.contains("setup="), "{said}");
-        assert!(said.contains("store/setup-addresses"), "{said}");
+        let output = format!("{}{}", relay.introduction, relay.log());
+        assert!(!output.contains(code) && !output.contains("setup="), "{output}");
+        assert!(output.contains("store/setup-addresses"), "{output}");
 
         let url = first.trim().split_once(' ').unwrap().1;
         let greeting = http().post(url).header("x-hook-secret", SECRET);
@@ -175,8 +174,8 @@ async fn setup_code_is_in_no_log_and_in_a_file_of_the_owner() {
 }
 
 #[tokio::test]
-async fn token_of_an_address_is_stored_in_no_form() {
-    let house = House::new().await;
+async fn token_of_the_url_is_redacted_in_every_encoding() {
+    let server = House::new().await;
     let encoded: Vec<String> = SECRET.bytes().map(|byte| format!("%{byte:02x}")).collect();
     let (encoded, upper) = (encoded.concat(), encoded.concat().to_uppercase());
     let base64 = data_encoding::BASE64.encode(format!("relay:{SECRET}").as_bytes());
@@ -190,11 +189,15 @@ async fn token_of_an_address_is_stored_in_no_form() {
         .header("x-harmless", "100% a+b \\u0061")
         .body(b"{}");
 
-    let answer = house.send(&webhook).await;
+    let answer = server.send(&webhook).await;
 
     let id = answer.events()[0].parse().unwrap();
-    let headers =
-        savio_relay::store::Archive::event(&*house.store, id).await.unwrap().unwrap().event.headers;
+    let headers = savio_relay::store::Archive::event(&*server.store, id)
+        .await
+        .unwrap()
+        .unwrap()
+        .event
+        .headers;
     for name in
         ["referer", "x-forwarded-uri", "x-original-url", "x-original-credentials", "x-request"]
     {
@@ -203,37 +206,37 @@ async fn token_of_an_address_is_stored_in_no_form() {
     assert_eq!(headers["x-harmless"], "100% a+b \\u0061");
 }
 
-/// As X's challenge-response check is written by a user.
+/// X's challenge-response check, as a user would write it.
 const CRC: &str = "provider = \"github\"\nsecrets = [\"env:SECRET\"]\n\
                    [[handshake]]\nmethod = \"GET\"\nhas = [\"query:crc_token\"]\n\
                    json = { response_token = \"sha256={hmac:query:crc_token}\" }\n";
 
 #[tokio::test]
 async fn unsigned_handshake_signs_no_webhook() {
-    let house = House::of_files(&[("crc", CRC)]).await;
+    let server = House::of_files(&[("crc", CRC)]).await;
     let ask = |token: &str| Request::new("GET", &format!("/hooks/crc?crc_token={token}"));
 
     let (right, long) = ("A-z_0~9.=".repeat(28), "a".repeat(257));
     let forged = ["%7B%22x%22:%22spam%22%7D", "a%26b", "a+b", "a%2Fb", "a:b", "%C3%A9", "", &long];
     for text in forged {
-        let answer = house.send(&ask(text)).await;
+        let answer = server.send(&ask(text)).await;
         assert_eq!((answer.status, answer.text.contains("sha256")), (405, false), "{text}");
     }
-    let answer = house.send(&ask(&right)).await;
+    let answer = server.send(&ask(&right)).await;
     let signed = format!("sha256={}", hex_hmac(right.as_bytes()));
     assert_eq!(answer.body["response_token"].as_str(), Some(&*signed));
 }
 
 #[tokio::test]
-async fn handshakes_of_one_client_take_nothing_from_another() {
-    let house = House::of_files(&[("crc", CRC)]).await;
+async fn handshake_limit_of_one_client_affects_no_other() {
+    let server = House::of_files(&[("crc", CRC)]).await;
     let ask = |client: &str| {
         Request::new("GET", "/hooks/crc?crc_token=a").header("x-forwarded-for", client)
     };
 
-    house.send_until(&ask("2001:db8::1"), 200).await;
-    house.send_until(&ask("2001:db8::2"), 429).await;
+    server.send_until(&ask("2001:db8::1"), 200).await;
+    server.send_until(&ask("2001:db8::2"), 429).await;
 
-    assert_eq!(house.send(&ask("2001:db8:0:1::1")).await.status, 200);
-    assert_eq!(house.send(&ask("203.0.113.9")).await.status, 200);
+    assert_eq!(server.send(&ask("2001:db8:0:1::1")).await.status, 200);
+    assert_eq!(server.send(&ask("203.0.113.9")).await.status, 200);
 }

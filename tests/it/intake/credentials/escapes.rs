@@ -6,10 +6,10 @@ use savio_relay::clock;
 use super::{BODY, Fixture, PUBLIC_URL, post};
 use crate::support::server::Request;
 
-/// Those of HubSpot's documentation.
+/// The characters that HubSpot's documentation lists.
 const DECODED: &str = ":/?@!$'()*,;";
 
-/// What HubSpot sends where it calls this URL and signs that one.
+/// Returns HubSpot's request to `path` with a signature of the URL `signed`.
 fn sent(fixture: &Fixture, path: &str, signed: &str) -> Request {
     let time = clock::now().as_millisecond().to_string();
     let message = [format!("POST{PUBLIC_URL}{signed}").as_bytes(), BODY, time.as_bytes()].concat();
@@ -20,7 +20,7 @@ fn sent(fixture: &Fixture, path: &str, signed: &str) -> Request {
 }
 
 #[tokio::test]
-async fn hubspots_twelve_escapes_are_decoded_and_no_other() {
+async fn hubspots_twelve_escapes_are_decoded() {
     let fixture = Fixture::new("provider = \"hubspot\"", "a-secret").await;
     let mut refused = 0;
     for byte in 0..=255_u8 {
@@ -40,7 +40,7 @@ async fn hubspots_twelve_escapes_are_decoded_and_no_other() {
 }
 
 #[tokio::test]
-async fn escapes_are_decoded_once_and_all_of_them() {
+async fn all_escapes_are_decoded_once() {
     let fixture = Fixture::new("provider = \"hubspot\"", "a-secret").await;
     for (path, signed) in [
         (

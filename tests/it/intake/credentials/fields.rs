@@ -1,4 +1,4 @@
-//! Proofs in a field of the body, whatever the character sets of the other fields are.
+//! Credentials in a field of the body, beside fields in other character sets.
 
 use savio_relay::clock;
 use savio_relay::store::Archive;
@@ -9,7 +9,7 @@ use crate::support::server::Request;
 const FORM: &str = "application/x-www-form-urlencoded";
 const MULTIPART: &str = "multipart/form-data; boundary=\"a b\"";
 
-/// One field, with more lines in the head of its part.
+/// Returns the part of one field, with further headers.
 fn part(name: &str, headers: &str, value: &[u8]) -> Vec<u8> {
     let head = format!("--a b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n{headers}\r\n");
     [head.as_bytes(), value, b"\r\n"].concat()
@@ -23,7 +23,7 @@ fn request(content_type: &str, body: &[u8]) -> Request {
     Request::new("POST", "/hooks/fixture").header("content-type", content_type).body(body)
 }
 
-/// The same fields as a form and in parts; their bytes are no UTF-8.
+/// Returns the fields as a form and as multipart, without changing their bytes.
 fn bodies(fields: &[(&str, &[u8])]) -> [(&'static str, Vec<u8>); 2] {
     let pair = |(name, value): &(&str, &[u8])| [name.as_bytes(), b"=", value].concat();
     let form: Vec<Vec<u8>> = fields.iter().map(pair).collect();
@@ -32,18 +32,18 @@ fn bodies(fields: &[(&str, &[u8])]) -> [(&'static str, Vec<u8>); 2] {
 }
 
 #[tokio::test]
-async fn token_in_a_field_is_found_beside_text_in_another_character_set() {
+async fn token_is_found_beside_text_in_another_charset() {
     let fixture =
         Fixture::new("[signature]\nscheme = \"token\"\nfield = \"Key\"", "a-secret").await;
     for (content_type, body) in bodies(&[("x", b"Gr\xf6\xdfe"), ("Key", b"a-secret"), ("y", b"1")])
     {
         for content_type in [content_type.to_owned(), format!("{content_type}; charset=iso-8859-1")]
         {
-            let answer = fixture.house.send(&request(&content_type, &body)).await;
+            let answer = fixture.server.send(&request(&content_type, &body)).await;
             assert_eq!(answer.status, 202, "{content_type}: {answer:?}");
             let id = answer.events()[0].parse().unwrap();
-            let kept = Archive::event(&*fixture.house.store, id).await.unwrap();
-            let payload = kept.unwrap().event.payload;
+            let stored = Archive::event(&*fixture.server.store, id).await.unwrap();
+            let payload = stored.unwrap().event.payload;
             assert!(payload.contains(r#""Key":"********""#), "{payload}");
             assert!(!payload.contains("a-secret"), "{payload}");
             assert_eq!(payload.contains("Größe"), content_type.ends_with("8859-1"), "{payload}");
@@ -55,7 +55,7 @@ async fn token_in_a_field_is_found_beside_text_in_another_character_set() {
 }
 
 #[tokio::test]
-async fn token_in_a_part_is_found_without_its_transfer_encoding() {
+async fn token_in_a_transfer_encoded_part_is_found() {
     let fixture =
         Fixture::new("[signature]\nscheme = \"token\"\nfield = \"Key\"", "a-secret").await;
     for (encoding, written) in
@@ -63,23 +63,23 @@ async fn token_in_a_part_is_found_without_its_transfer_encoding() {
     {
         let head = format!("Content-Transfer-Encoding: {encoding}\r\n");
         let body = multipart(&[part("x", "", b"1"), part("Key", &head, written.as_bytes())]);
-        let answer = fixture.house.send(&request(MULTIPART, &body)).await;
+        let answer = fixture.server.send(&request(MULTIPART, &body)).await;
         assert_eq!(answer.status, 202, "{encoding}: {answer:?}");
         let id = answer.events()[0].parse().unwrap();
-        let kept = Archive::event(&*fixture.house.store, id).await.unwrap().unwrap();
-        assert!(kept.notes.is_empty(), "{encoding}: {:?}", kept.notes);
-        assert!(kept.event.payload.contains(&"*".repeat(8)), "{encoding}");
+        let stored = Archive::event(&*fixture.server.store, id).await.unwrap().unwrap();
+        assert!(stored.notes.is_empty(), "{encoding}: {:?}", stored.notes);
+        assert!(stored.event.payload.contains(&"*".repeat(8)), "{encoding}");
     }
 }
 
 #[tokio::test]
-async fn signature_over_fields_is_read_from_forms_and_parts() {
+async fn signature_over_fields_of_forms_and_parts_verifies() {
     let own = "[signature]\nscheme = \"hmac\"\nfield = \"signature\"\n\
                signed = \"{field:timestamp}{field:name}\"\n\
                timestamp = { from = \"field:timestamp\", unit = \"seconds\", window = \"5m\" }";
     let fixture = Fixture::new(own, "a-secret").await;
     let now = clock::now().as_second();
-    // What is signed are the bytes, in whatever character set.
+    // The bytes are signed, in whatever character set.
     let signed =
         |time: i64, name: &[u8]| fixture.hex(&[time.to_string().as_bytes(), name].concat());
     let with = |time: i64, name: &[u8]| {
@@ -104,20 +104,20 @@ async fn signature_over_fields_is_read_from_forms_and_parts() {
 }
 
 #[tokio::test]
-async fn sorted_form_is_signed_in_its_own_character_set() {
+async fn sorted_form_is_signed_in_its_own_charset() {
     let own = "[signature]\nscheme = \"hmac\"\nheader = \"X-A\"\nsigned = \"{form}\"";
     let fixture = Fixture::new(own, "a-secret").await;
-    let proof = fixture.hex(b"a1xGr\xf6\xdfe");
+    let credential = fixture.hex(b"a1xGr\xf6\xdfe");
     for body in [b"x=Gr%F6%DFe&a=1".as_slice(), b"x=Gr\xf6\xdfe&a=1"] {
         for content_type in [FORM.to_owned(), format!("{FORM}, {FORM}; charset=latin1")] {
-            let request = request(&content_type, body).header("x-a", &proof);
+            let request = request(&content_type, body).header("x-a", &credential);
             fixture.accepts(&request, &content_type).await;
         }
     }
 }
 
 #[tokio::test]
-async fn body_in_which_no_field_can_be_found_is_named() {
+async fn body_without_fields_is_named() {
     const MISSING: &str = "the signature is missing";
     let of_form =
         Fixture::new("[signature]\nscheme = \"token\"\nfield = \"Key\"", "a-secret").await;
@@ -152,7 +152,7 @@ async fn body_in_which_no_field_can_be_found_is_named() {
 }
 
 #[tokio::test]
-async fn field_that_a_wrong_signature_covers_and_that_is_absent_is_named() {
+async fn absent_signed_field_is_named() {
     let header = "[signature]\nscheme = \"hmac\"\nheader = \"X-A\"\n";
     for (own, body, hint) in [
         (

@@ -1,4 +1,4 @@
-//! Proofs that hold a hash of the body, and bodies that were signed before they were compressed.
+//! Tokens with a hash of the body, and bodies that were signed before compression.
 
 use std::io::Write as _;
 
@@ -13,7 +13,7 @@ use crate::support::server::Request;
 
 const MISSING: &str = "the signature is missing";
 
-/// As these four send it: the places of the token, its claim, and how the hash is written in it.
+/// Four providers: keys for the place of the token, its header, the claim, and the encoding of the hash.
 const PROVIDERS: [(&str, &str, &str, &str, &str); 4] = [
     ("QStash", "header = \"Upstash-Signature\"", "upstash-signature", "body", "base64url"),
     ("LiveKit", "header = \"Authorization\"", "authorization", "sha256", "base64"),
@@ -27,7 +27,7 @@ const PROVIDERS: [(&str, &str, &str, &str, &str); 4] = [
     ),
 ];
 
-/// In each of the ways that are the same to a decoder.
+/// Returns all encodings of the hash that are equal to a decoder.
 fn written(hash: &[u8], encoding: &str) -> Vec<String> {
     match encoding {
         "hex" => vec![HEXLOWER.encode(hash), HEXUPPER.encode(hash)],
@@ -36,15 +36,15 @@ fn written(hash: &[u8], encoding: &str) -> Vec<String> {
     }
 }
 
-/// Whose hash differs between the two alphabets of base64.
-fn telling_body() -> Vec<u8> {
+/// Returns a body whose hash differs between the two alphabets of base64.
+fn body_with_symbols_in_its_hash() -> Vec<u8> {
     let bodies = (0..1_000).map(|n| format!("{{\"x\":{n}}}").into_bytes());
     bodies.into_iter().find(|body| BASE64.encode(&sha256(body)).contains(['+', '/'])).unwrap()
 }
 
 #[tokio::test]
 async fn claim_of_a_token_covers_the_body() {
-    let body = telling_body();
+    let body = body_with_symbols_in_its_hash();
     for (name, places, header, claim, encoding) in PROVIDERS {
         let own = format!(
             "[signature]\nscheme = \"jwt\"\n{places}\nbody_hash = \"claim:{claim}\"\n\
@@ -78,7 +78,7 @@ async fn claim_of_a_token_covers_the_body() {
 }
 
 #[tokio::test]
-async fn token_has_a_prefix_of_its_own() {
+async fn token_with_a_prefix_is_accepted() {
     let own = "[signature]\nscheme = \"jwt\"\nheader = \"X-Token\"\nprefix = \"v1:\"";
     let fixture = Fixture::new(own, "a-secret").await;
     let token = fixture.jwt(&json!({}));
@@ -96,7 +96,7 @@ fn gzip(body: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// How the body's proof is made in each scheme that covers it, with its keys.
+/// Returns a credential that covers the body.
 fn covering(scheme: &str, fixture: &Fixture, body: &[u8]) -> String {
     match scheme {
         "jwt" => fixture.jwt(&json!({ "body": HEXLOWER.encode(&sha256(body)) })),
@@ -105,15 +105,15 @@ fn covering(scheme: &str, fixture: &Fixture, body: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn body_may_be_signed_before_it_is_compressed() {
+async fn signature_of_the_uncompressed_body_verifies() {
     for scheme in ["hmac", "jwt"] {
         let hash = if scheme == "jwt" { "\nbody_hash = \"claim:body\"" } else { "" };
         let own = format!("[signature]\nscheme = \"{scheme}\"\nheader = \"X-A\"{hash}");
         let after = Fixture::new(&own, "a-secret").await;
         let before = Fixture::new(&format!("{own}\ndecompressed = true"), "a-secret").await;
         let packed = gzip(BODY);
-        let request = |proof: &str, encoding: Option<&str>, body: &[u8]| {
-            let request = post("/hooks/fixture").header("x-a", proof).body(body);
+        let request = |credential: &str, encoding: Option<&str>, body: &[u8]| {
+            let request = post("/hooks/fixture").header("x-a", credential).body(body);
             encoding.into_iter().fold(request, |it, value| it.header("content-encoding", value))
         };
         let plain = covering(scheme, &before, BODY);
@@ -140,14 +140,14 @@ async fn check_wrong(fixture: &Fixture, request: &Request) {
 }
 
 #[tokio::test]
-async fn signature_over_the_other_form_of_a_compressed_body_is_named() {
+async fn signature_of_the_other_form_of_the_body_is_named() {
     let own = "[signature]\nscheme = \"hmac\"\nheader = \"X-A\"";
     let after = Fixture::new(own, "a-secret").await;
     let before = Fixture::new(&format!("{own}\ndecompressed = true"), "a-secret").await;
     let packed = gzip(BODY);
-    let request = |proof: &str| {
+    let request = |credential: &str| {
         let request = post("/hooks/fixture").header("content-encoding", "gzip");
-        request.header("x-a", proof).body(&packed)
+        request.header("x-a", credential).body(&packed)
     };
 
     let hint = "right over the body before it was compressed: set decompressed = true";

@@ -1,4 +1,4 @@
-//! Every way to write a time, with a right signature: read, or called unreadable and never wrong.
+//! All forms of a time, with a valid signature: each is read or reported as unreadable, never as a wrong signature.
 
 use jiff::tz::Offset;
 use jiff::{SignedDuration, Timestamp};
@@ -23,8 +23,8 @@ fn at(fixture: &Fixture, time: &str) -> Request {
     post("/hooks/fixture").header("x-t", time).header("x-a", &fixture.hex(&message)).body(BODY)
 }
 
-/// Each way to write this time, by the unit that reads it.
-fn ways(time: Timestamp) -> [(&'static str, Vec<String>); 4] {
+/// Returns all forms of this time, by the unit that reads them.
+fn forms(time: Timestamp) -> [(&'static str, Vec<String>); 4] {
     let utc = Offset::UTC.to_datetime(time);
     let east = time.to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(2)));
     let written = |format: &str| utc.strftime(format).to_string();
@@ -61,24 +61,24 @@ fn ways(time: Timestamp) -> [(&'static str, Vec<String>); 4] {
 }
 
 #[tokio::test]
-async fn time_is_read_in_every_way_of_its_unit_and_no_other() {
+async fn time_is_read_in_every_form_of_its_unit() {
     let now = clock::now();
     let late = now - SignedDuration::from_hours(2);
-    for (unit, _) in ways(now) {
+    for (unit, _) in forms(now) {
         let fixture = fixture(unit).await;
-        for (other, written) in ways(now) {
+        for (other, written) in forms(now) {
             for time in written {
                 let verdict = fixture.verdict(&at(&fixture, &time)).await;
                 let case = format!("{time} as {unit}: {verdict:?}");
                 match (unit, other) {
                     _ if unit == other => assert_eq!(verdict.0, 202, "{case}"),
-                    // These are so small or so large that they are times all the same.
+                    // Seconds are valid milliseconds of 1970.
                     ("milliseconds", "seconds") => assert_eq!(verdict.1, LATE, "{case}"),
                     _ => assert_eq!((verdict.0, verdict.1.as_str()), (401, UNREADABLE), "{case}"),
                 }
             }
         }
-        let (_, written) = ways(late).into_iter().find(|(it, _)| *it == unit).unwrap();
+        let (_, written) = forms(late).into_iter().find(|(it, _)| *it == unit).unwrap();
         for time in written {
             let verdict = fixture.verdict(&at(&fixture, &time)).await;
             assert_eq!((verdict.0, verdict.1.as_str()), (401, LATE), "{time} as {unit}");
@@ -87,10 +87,10 @@ async fn time_is_read_in_every_way_of_its_unit_and_no_other() {
 }
 
 #[tokio::test]
-async fn unit_that_would_read_the_time_is_named() {
+async fn matching_unit_of_a_time_is_named() {
     let now = clock::now();
-    for (unit, _) in ways(now) {
-        for (other, written) in ways(now) {
+    for (unit, _) in forms(now) {
+        for (other, written) in forms(now) {
             if unit == other {
                 continue;
             }
@@ -105,10 +105,10 @@ async fn unit_that_would_read_the_time_is_named() {
 }
 
 #[tokio::test]
-async fn right_signature_with_no_time_is_not_called_wrong() {
+async fn valid_signature_with_an_unreadable_time_is_not_wrong() {
     for unit in ["seconds", "milliseconds", "text", "http-date"] {
         for time in ["Infinity", "NaN", "-1", "1e9", "0x5", "soon", "2026-13-45T99:00:00Z"] {
-            // Hints are few for one source.
+            // A source of its own for each: hints are limited to two a second for a source.
             let fixture = fixture(unit).await;
             let hint = format!("right, but its time `{time}` cannot be read as {unit}");
             fixture.refuses(&at(&fixture, time), (UNREADABLE, Some(&hint)), unit).await;
@@ -117,7 +117,7 @@ async fn right_signature_with_no_time_is_not_called_wrong() {
 }
 
 #[tokio::test]
-async fn missing_or_strange_time_in_the_body_or_a_token_is_unreadable() {
+async fn missing_or_malformed_time_is_unreadable() {
     let own = "[signature]\nscheme = \"hmac\"\nheader = \"X-A\"\n\
                timestamp = { from = \"field:$.at\", window = \"5m\" }";
     let fixture = Fixture::new(own, "a-secret").await;
@@ -149,7 +149,7 @@ async fn missing_or_strange_time_in_the_body_or_a_token_is_unreadable() {
 }
 
 #[tokio::test]
-async fn wrong_signature_learns_nothing_of_times() {
+async fn wrong_signature_reveals_nothing_about_times() {
     let fixture = fixture("seconds").await;
     for time in ["soon", "1", "2026-01-31T12:00:00Z"] {
         let request = at(&fixture, time).header("x-b", "1").with("y", "z");

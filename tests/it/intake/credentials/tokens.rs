@@ -1,4 +1,4 @@
-//! All forms of `Authorization: Bearer`, with all recipes that may mean it.
+//! All forms of `Authorization: Bearer`, with all configurations that may mean it.
 
 use savio_relay::diagnostics::diagnostic::Document;
 use savio_relay::mapping_file::file::MappingFile;
@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::{BODY, Fixture, WRONG, post};
 
-/// How the places are written, and which beginnings of the header are taken.
-const RECIPES: [(&str, &[&str]); 6] = [
+/// Keys for the place of the token, and the prefixes of the header that are accepted.
+const CONFIGURATIONS: [(&str, &[&str]); 6] = [
     ("bearer = true", &["Bearer ", "bearer ", "BEARER ", "Bearer  ", ""]),
     (
         "header = \"authorization\"\nbearer = true",
@@ -27,24 +27,26 @@ const BEGINNINGS: [&str; 8] =
     ["Bearer ", "bearer ", "BEARER ", "Bearer  ", "JWT ", "Token ", "Basic ", ""];
 
 #[tokio::test]
-async fn every_form_of_a_bearer_header_is_taken_where_it_is_meant() {
+async fn bearer_header_is_accepted_in_every_form() {
     for scheme in ["token", "jwt", "hmac"] {
-        for (places, taken) in RECIPES {
+        for (places, accepted) in CONFIGURATIONS {
             let own = format!("[signature]\nscheme = \"{scheme}\"\n{places}");
             let fixture = Fixture::new(&own, "a-secret").await;
-            let proof = match scheme {
+            let credential = match scheme {
                 "jwt" => fixture.jwt(&json!({})),
                 "hmac" => fixture.hex(BODY),
                 _ => fixture.secret.to_owned(),
             };
             for beginning in BEGINNINGS {
-                let written = format!("{beginning}{proof}");
+                let written = format!("{beginning}{credential}");
                 let request = post("/hooks/fixture").header("authorization", &written).body(BODY);
                 let verdict = fixture.verdict(&request).await;
                 // The blanks around a JWT are skipped.
-                let is_taken = taken.contains(&beginning)
-                    || (scheme == "jwt" && taken.contains(&"Bearer ") && beginning == "Bearer  ");
-                let expected = if is_taken { 202 } else { 401 };
+                let is_accepted = accepted.contains(&beginning)
+                    || (scheme == "jwt"
+                        && accepted.contains(&"Bearer ")
+                        && beginning == "Bearer  ");
+                let expected = if is_accepted { 202 } else { 401 };
                 let case = format!("{scheme}, {places}, {beginning:?}");
                 assert_eq!(verdict.0, expected, "{case}: {verdict:?}");
                 assert!(expected == 202 || verdict.1 == WRONG, "{case}: {verdict:?}");
@@ -54,22 +56,23 @@ async fn every_form_of_a_bearer_header_is_taken_where_it_is_meant() {
 }
 
 #[tokio::test]
-async fn bearer_that_is_not_expected_is_named() {
+async fn unexpected_bearer_prefix_is_named() {
     let hint = "right, but `Bearer ` where no prefix is expected";
     for scheme in ["token", "jwt", "hmac"] {
         let own = format!("[signature]\nscheme = \"{scheme}\"\nheader = \"authorization\"");
         let fixture = Fixture::new(&own, "a-secret").await;
-        let proof = match scheme {
+        let credential = match scheme {
             "jwt" => fixture.jwt(&json!({})),
             "hmac" => fixture.hex(BODY),
             _ => fixture.secret.to_owned(),
         };
-        let request = post("/hooks/fixture").header("authorization", &format!("Bearer {proof}"));
+        let request =
+            post("/hooks/fixture").header("authorization", &format!("Bearer {credential}"));
         fixture.refuses(&request.body(BODY), (WRONG, Some(hint)), scheme).await;
     }
 }
 
-/// What `check` says of a recipe.
+/// Returns the messages of `check` for a signature.
 fn mistakes(keys: &str) -> Vec<String> {
     let text = format!(
         "secrets = \"env:SECRET\"\n[signature]\nweak = \"\"\nscheme = {keys}\n\
@@ -81,7 +84,7 @@ fn mistakes(keys: &str) -> Vec<String> {
 }
 
 #[test]
-fn check_warns_of_a_bearer_header_that_is_named_twice() {
+fn check_warns_of_a_repeated_bearer_header() {
     let twice = "`bearer = true` reads the header Authorization already";
     let cut_off = "`bearer = true` takes `Bearer ` off before `prefix` is looked for";
     for scheme in ["\"token\"", "\"jwt\"", "\"hmac\""] {

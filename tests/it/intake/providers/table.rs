@@ -1,4 +1,4 @@
-//! One row for each provider file: how its provider signs, and what comes of a sample of it.
+//! One row for each provider file: how its provider signs, and the expected result of a sample.
 
 mod times;
 
@@ -12,17 +12,17 @@ pub(super) struct Row {
     pub(super) provider: &'static str,
     pub(super) keyring: fn(u8) -> Keyring,
     pub(super) sign: Sign,
-    /// `probe` stands in it; where the body is signed, a change of that is seen.
+    /// Contains `probe`, which tests change to see whether the body is signed.
     pub(super) body: &'static str,
     pub(super) content_type: &'static str,
-    /// What the provider tells in headers.
+    /// Headers of the provider beside the signature.
     pub(super) headers: &'static [(&'static str, &'static str)],
     pub(super) covers_body: bool,
-    /// How far the time may be off, in seconds.
+    /// Tolerance for the time, in seconds.
     pub(super) window: Option<i64>,
-    /// The type of the event.
+    /// Type of the event.
     pub(super) kind: Option<&'static str>,
-    /// Whether a repeat is known as one.
+    /// Whether a duplicate is recognized.
     pub(super) has_id: bool,
 }
 
@@ -39,7 +39,7 @@ const JSON: Row = Row {
     has_id: false,
 };
 
-/// Known by the token in its URL; nothing is signed.
+/// Authenticated by the token in the URL; nothing is signed.
 const TOKEN: Row = Row { sign: url_token, covers_body: false, ..JSON };
 
 fn url_token(_: &Draft, key: &[u8]) -> Proof {
@@ -61,7 +61,7 @@ pub(super) fn rows() -> impl Iterator<Item = &'static Row> {
     [SIGNED_BODIES, SIGNED_TIMES, SIGNED_IN_OTHER_WAYS, UNSIGNED].into_iter().flatten()
 }
 
-/// A digest of the body and nothing else, in one header.
+/// Providers that send a digest of the body alone, in one header.
 const SIGNED_BODIES: &[Row] = &[
     Row {
         provider: "asana",
@@ -312,7 +312,7 @@ const SIGNED_IN_OTHER_WAYS: &[Row] = &[
     },
 ];
 
-/// Nothing is signed: a token is in the URL or in a header.
+/// Providers that sign nothing: a token is in the URL or in a header.
 const UNSIGNED: &[Row] = &[
     Row { provider: "fillout", ..TOKEN },
     Row { provider: "form", headers: &[("Idempotency-Key", "k1")], has_id: true, ..TOKEN },

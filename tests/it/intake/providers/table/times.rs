@@ -1,4 +1,4 @@
-//! Providers that sign the time with the body.
+//! Providers that sign the time together with the body.
 
 use super::{JSON, Row};
 use crate::support::signer::{
@@ -126,8 +126,8 @@ pub(super) const SIGNED_TIMES: &[Row] = &[
         provider: "linear",
         sign: |it, key| {
             let body = it.timed_body();
-            let proof = header("Linear-Signature", hex(&sha256(key, &[&body])));
-            Proof { body: Some(body), ..proof }
+            let credential = header("Linear-Signature", hex(&sha256(key, &[&body])));
+            Proof { body: Some(body), ..credential }
         },
         headers: &[("Linear-Delivery", "d1")],
         body: r#"{"type":"Issue","action":"create","webhookTimestamp":TIME,"x":"probe"}"#,
