@@ -70,7 +70,7 @@ pub struct TomlTable<'t> {
     entries: &'t DeTable<'t>,
     /// Place that a mistake about the whole table underlines.
     pub place: Range<usize>,
-    known: Vec<&'static str>,
+    known: Vec<&'t str>,
 }
 
 impl<'t> TomlTable<'t> {
@@ -91,7 +91,7 @@ impl<'t> TomlTable<'t> {
         self.document
     }
 
-    pub fn value(&mut self, key: &'static str) -> Option<&'t Spanned<DeValue<'t>>> {
+    pub fn value(&mut self, key: &'t str) -> Option<&'t Spanned<DeValue<'t>>> {
         if !self.known.contains(&key) {
             self.known.push(key);
         }
@@ -102,6 +102,14 @@ impl<'t> TomlTable<'t> {
     pub fn key_place(&self, key: &str) -> Range<usize> {
         let written = self.entries.keys().find(|written| written.get_ref() == key);
         written.map_or_else(|| self.place.clone(), Spanned::span)
+    }
+
+    /// Returns where the key's value is written, of a table its key; the place of the whole table if it is missing.
+    pub fn value_place(&self, key: &str) -> Range<usize> {
+        match self.entries.get(key) {
+            Some(value) if !value.get_ref().is_table() => value.span(),
+            Some(_) | None => self.key_place(key),
+        }
     }
 
     /// Returns all entries in the order of the file, for tables with keys of the person's choice.
@@ -122,6 +130,26 @@ impl<'t> TomlTable<'t> {
             mistakes.push(wrong_type(key, value, "a text in quotes"));
         }
         text
+    }
+
+    /// Reads a text that may be missing.
+    pub fn text_or(
+        &mut self,
+        key: &'static str,
+        default: &str,
+        mistakes: &mut Diagnostics,
+    ) -> String {
+        self.text(key, mistakes).map_or_else(|| default.to_owned(), |text| text.text)
+    }
+
+    /// Reads one of a few words, and returns its meaning.
+    pub fn word<T: Copy>(
+        &mut self,
+        key: &'static str,
+        words: &[(&'static str, T)],
+        mistakes: &mut Diagnostics,
+    ) -> Option<T> {
+        word(&self.text(key, mistakes)?, words, mistakes)
     }
 
     /// Reads a text, and reports a mistake if it is missing.
@@ -277,17 +305,32 @@ impl<'t> TomlTable<'t> {
         tables
     }
 
+    /// Returns the table as it was before a key was read.
+    #[must_use]
+    pub fn unread(&self) -> TomlTable<'t> {
+        TomlTable::new(self.document, self.entries, self.place.clone())
+    }
+
+    /// Whether the key was read, present or not.
+    pub fn knows(&self, key: &str) -> bool {
+        self.known.contains(&key)
+    }
+
+    /// Returns the keys that were not read, in the order of the file, as many as are reported.
+    pub fn unknown(&self) -> Vec<&'t str> {
+        let keys = self.entries.keys().map(|key| key.get_ref().as_ref());
+        keys.filter(|key| !self.knows(key)).take(MISTAKES_MAX).collect()
+    }
+
     /// Reports every key that was not read, with the nearest known one as advice.
     pub fn finish(self, mistakes: &mut Diagnostics) {
-        let unknown =
-            self.entries.keys().filter(|key| !self.known.contains(&key.get_ref().as_ref()));
-        for key in unknown.take(MISTAKES_MAX) {
-            let message = format!("unknown key `{}`", key.get_ref());
-            let help = match nearest(key.get_ref(), self.known.iter().copied()) {
+        for key in self.unknown() {
+            let help = match nearest(key, self.known.iter().copied()) {
                 Some(known) => format!("did you mean `{known}`?"),
                 None => format!("known here: {}", self.known.join(", ")),
             };
-            mistakes.push(Diagnostic::error(key.span(), message).help(help));
+            let mistake = Diagnostic::error(self.key_place(key), format!("unknown key `{key}`"));
+            mistakes.push(mistake.help(help));
         }
     }
 }

@@ -102,13 +102,13 @@ fn read_response(table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Respo
     let status = table.number("status", mistakes).unwrap_or(200);
     // Other statuses would make the provider treat the address as broken.
     if !(200..300).contains(&status) {
-        let place = table.value("status").map_or(table.place.clone(), Spanned::span);
-        mistakes.push(Diagnostic::error(place, "an answer has a status from 200 to 299"));
+        let message = "an answer has a status from 200 to 299";
+        mistakes.push(Diagnostic::error(table.value_place("status"), message));
     }
     let content_type = table.text("content_type", mistakes);
     let content_type = content_type.and_then(|text| header_value(&text, mistakes));
-    let algorithm = table.text("algorithm", mistakes);
-    let encoding = table.text("encoding", mistakes);
+    let algorithm = table.word("algorithm", &Algorithm::NAMES, mistakes);
+    let encoding = table.word("encoding", &Encoding::NAMES, mistakes);
     let (body, default_type) = read_body(table, mistakes);
     ResponseRule {
         status: u16::try_from(status).unwrap_or_default(),
@@ -116,12 +116,8 @@ fn read_response(table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Respo
         headers: read_headers(table, mistakes),
         body,
         hmac: HmacFormat {
-            algorithm: algorithm
-                .and_then(|text| word(&text, &Algorithm::NAMES, mistakes))
-                .unwrap_or(Algorithm::Sha256),
-            encoding: encoding
-                .and_then(|text| word(&text, &Encoding::NAMES, mistakes))
-                .unwrap_or(Encoding::Hex),
+            algorithm: algorithm.unwrap_or(Algorithm::Sha256),
+            encoding: encoding.unwrap_or(Encoding::Hex),
         },
     }
 }

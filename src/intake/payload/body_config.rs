@@ -12,7 +12,7 @@ use super::json::{Decoded, unmarked, utf8};
 use super::limits::PayloadLimits;
 use super::parameter::parameter;
 use super::{content_type, form, multipart, xml};
-use crate::diagnostics::table::{Diagnostics, TomlTable, word};
+use crate::diagnostics::table::{Diagnostics, TomlTable};
 use crate::json;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -40,14 +40,13 @@ const FORMATS: [(&str, BodyFormat); 3] =
 
 impl BodyConfig {
     pub fn read(mut table: TomlTable<'_>, mistakes: &mut Diagnostics) -> BodyConfig {
-        let format = table.text("format", mistakes);
+        let format = table.word("format", &FORMATS, mistakes);
         let charsets = table.text("charsets", mistakes).map(|text| text.text);
         let mut texts = |key| {
             let texts = table.texts(key, mistakes).unwrap_or_default();
             texts.into_iter().map(|text| text.text).collect()
         };
         let (json_fields, lists) = (texts("json_fields"), texts("lists"));
-        let format = format.and_then(|text| word(&text, &FORMATS, mistakes));
         table.finish(mistakes);
         BodyConfig { format, json_fields, lists, charsets }
     }
