@@ -77,16 +77,13 @@ impl MappingFile {
     fn read_with(document: Document, environment: Option<&Environment>) -> MappingFile {
         let mut mistakes = Diagnostics::new();
         let name = name_of(&document, &mut mistakes);
-        let root = table::parse(&document, &mut mistakes);
+        let mut root = table::parse(&document, &mut mistakes);
+        Provider::inherit(root.get_mut());
         let mut table = TomlTable::root(&document, &root);
-        let place = table.place.clone();
         let parsed = ParsedFile::read(&mut table, environment, &mut mistakes);
         table.finish(&mut mistakes);
 
-        // An unknown provider is one mistake; that its signature is missing is only a consequence.
-        let is_known = parsed.provider_name.is_none() || parsed.provider.recipe.is_some();
-        let signature = is_known.then(|| parsed.provider.signature(place, &mut mistakes)).flatten();
-        let named = name.clone().zip(signature);
+        let named = name.clone().zip(parsed.provider.signature.clone());
         let (source, secret_notes) =
             named.map(|(name, signature)| parsed.source(name, signature, &mut mistakes)).unzip();
         let awaited_secret = source.as_ref().and_then(|source| parsed.awaited_secret(source));
@@ -197,20 +194,14 @@ impl ParsedFile {
         // One budget for the whole file, with the provider's part.
         let patterns = Patterns::of_file();
         let named = file.text("provider", mistakes);
-        let builtin = named.as_ref().and_then(|named| builtin(named, &patterns, mistakes));
-        let own = Provider::read(file, mistakes);
-        let own_answers = file.table("answers", mistakes);
-        let own_answers =
-            own_answers.map(|answers| AnswerRules::compile(answers, &patterns, mistakes));
-        let own_import = file.table("import", mistakes);
-        let own_import = own_import.map(|import| ImportRules::read(import, &patterns, mistakes));
-        let (provider, answers, import) = match builtin {
-            Some(known) => {
-                let import = own_import.or(known.import);
-                (own.over(known.provider), own_answers.or(known.answers), import)
-            }
-            None => (own, own_answers, own_import),
-        };
+        if let Some(named) = &named {
+            check_provider(named, mistakes);
+        }
+        let provider = Provider::read(file, mistakes);
+        let answers = file.table("answers", mistakes);
+        let answers = answers.map(|answers| AnswerRules::compile(answers, &patterns, mistakes));
+        let import = file.table("import", mistakes);
+        let import = import.map(|import| ImportRules::read(import, &patterns, mistakes));
         ParsedFile {
             provider_name: named.map(|named| named.text),
             provider,
@@ -254,11 +245,11 @@ impl ParsedFile {
             event_type,
             // Intake keeps only these members of a payload; `None` keeps all.
             projection: id_members.zip(type_members).map(|(id, of_type)| [id, of_type].concat()),
-            body_config: provider.body_config.clone().unwrap_or_default(),
+            body_config: provider.body_config.clone(),
             batch_path: provider.batch_path.clone(),
-            pings: provider.pings.clone().unwrap_or_default(),
+            pings: provider.pings.clone(),
             events: self.events.clone().or_else(|| self.mapping.events()),
-            handshakes: provider.handshakes.clone().unwrap_or_default(),
+            handshakes: provider.handshakes.clone(),
             rate: self.rate,
             answer: provider.answer.clone(),
         };
@@ -288,22 +279,9 @@ fn name_of(document: &Document, mistakes: &mut Diagnostics) -> Option<SourceName
     }
 }
 
-/// Content of a built-in provider file.
-struct BuiltinProvider {
-    provider: Provider,
-    answers: Option<AnswerRules>,
-    import: Option<ImportRules>,
-}
-
-/// Reads a built-in provider file by its name.
-fn builtin(
-    name: &SpannedText,
-    patterns: &Patterns,
-    mistakes: &mut Diagnostics,
-) -> Option<BuiltinProvider> {
-    if let Some(text) = Provider::builtin(&name.text) {
-        let document = Document { name: name.text.clone(), text: text.to_owned() };
-        return Some(read_builtin(&document, patterns, mistakes));
+fn check_provider(name: &SpannedText, mistakes: &mut Diagnostics) {
+    if Provider::builtin(&name.text).is_some() {
+        return;
     }
     let help = match nearest(&name.text, Provider::names()) {
         Some(name) => format!("did you mean \"{name}\"?"),
@@ -313,23 +291,6 @@ fn builtin(
     };
     let message = format!("unknown provider `{}`", name.text);
     mistakes.push(Diagnostic::error(name.place.clone(), message).help(help));
-    None
-}
-
-fn read_builtin(
-    document: &Document,
-    patterns: &Patterns,
-    mistakes: &mut Diagnostics,
-) -> BuiltinProvider {
-    let root = table::parse(document, mistakes);
-    let mut table = TomlTable::root(document, &root);
-    let provider = Provider::read(&mut table, mistakes);
-    let answers = table.table("answers", mistakes);
-    let answers = answers.map(|answers| AnswerRules::compile(answers, patterns, mistakes));
-    let import = table.table("import", mistakes);
-    let import = import.map(|import| ImportRules::read(import, patterns, mistakes));
-    table.finish(mistakes);
-    BuiltinProvider { provider, answers, import }
 }
 
 /// Returns a function by which intake finds a text in an event, and the members of the payload that

@@ -1,9 +1,13 @@
 //! Provider files, and the same tables of a mapping file.
 
+use std::time::Duration;
+
 use super::*;
 use crate::diagnostics::diagnostic::Document;
 use crate::diagnostics::table;
-use crate::intake::signature::{Algorithm, CredentialLocation, Scheme, SigningMethod};
+use crate::intake::signature::{
+    Algorithm, CredentialLocation, Scheme, SigningMethod, TimestampLocation,
+};
 
 fn document(text: &str) -> Document {
     Document { name: "mapping.toml".to_owned(), text: text.to_owned() }
@@ -11,36 +15,37 @@ fn document(text: &str) -> Document {
 
 fn read(text: &str, mistakes: &mut Diagnostics) -> Provider {
     let document = document(text);
-    let root = table::parse(&document, mistakes);
+    let mut root = table::parse(&document, mistakes);
+    Provider::inherit(root.get_mut());
     let mut file = TomlTable::root(&document, &root);
+    file.value("provider");
     let provider = Provider::read(&mut file, mistakes);
     file.finish(mistakes);
     provider
 }
 
 fn builtin(name: &str) -> Provider {
-    let mut mistakes = Diagnostics::new();
-    let provider = read(Provider::builtin(name).unwrap(), &mut mistakes);
-    let others = ["unknown key `answers`", "unknown key `import`"];
-    mistakes.retain(|mistake| !others.contains(&mistake.message.as_str()));
-    assert_eq!(mistakes, [], "{name}");
-    provider
+    without_mistakes(Provider::builtin(name).unwrap())
 }
 
 fn signature(name: &str, own: &str) -> Signature {
+    without_mistakes(&format!("provider = \"{name}\"\n{own}")).signature.unwrap()
+}
+
+fn without_mistakes(text: &str) -> Provider {
     let mut mistakes = Diagnostics::new();
-    let own = read(own, &mut mistakes);
-    let signature = own.over(builtin(name)).signature(0..0, &mut mistakes);
-    assert_eq!(mistakes, []);
-    signature.unwrap()
+    let provider = read(text, &mut mistakes);
+    let others = ["unknown key `answers`", "unknown key `import`"];
+    mistakes.retain(|mistake| !others.contains(&mistake.message.as_str()));
+    assert_eq!(mistakes, [], "{text}");
+    provider
 }
 
 /// Checks each message and the text that it underlines.
 #[track_caller]
 fn check_mistakes(text: &str, expected: &[(&str, &str)]) {
     let mut mistakes = Diagnostics::new();
-    let provider = read(text, &mut mistakes);
-    provider.signature(0..1, &mut mistakes);
+    read(text, &mut mistakes);
     let found: Vec<(&str, &str)> = mistakes
         .iter()
         .map(|mistake| (mistake.message.as_str(), &text[mistake.place.clone()]))
@@ -52,9 +57,8 @@ fn check_mistakes(text: &str, expected: &[(&str, &str)]) {
 fn every_builtin_provider_file_is_valid() {
     for name in Provider::names() {
         let provider = builtin(name);
-        let mut mistakes = Diagnostics::new();
 
-        assert!(provider.signature(0..0, &mut mistakes).is_some(), "{name}: {mistakes:?}");
+        assert!(provider.signature.is_some(), "{name}");
         assert!(provider.title.is_some() && provider.docs.is_some(), "{name}");
     }
     assert_eq!(Provider::builtin("nobody"), None);
@@ -90,7 +94,7 @@ fn id_is_a_header_or_a_value_of_the_mapping_language() {
 
     assert_eq!(github.id, Some(ValueSource::Header("x-github-delivery".to_owned())));
     assert!(matches!(github.event_type, Some(ValueSource::Value(_))));
-    assert_eq!(github.pings, Some(vec!["ping".to_owned()]));
+    assert_eq!(github.pings, ["ping"]);
 }
 
 #[test]
@@ -108,15 +112,24 @@ each = "$.a"
 typ = "$.type"
 "#,
         &[
+            ("unknown word \"sha265\"", "\"sha265\""),
+            ("`X Sig` is no header's name", "\"X Sig\""),
+            ("unknown part `{time}`", "{time}"),
             ("unknown key `seperator`", "seperator"),
             ("`each` is no list of events", "\"$.a\""),
             ("unknown key `typ`", "typ"),
-            ("unknown word \"sha265\"", "\"sha265\""),
-            ("`X Sig` is no header's name", "\"X Sig\""),
-            ("[signature] does not say where the proof is", "signature"),
-            ("unknown part `{time}`", "{time}"),
         ],
     );
+}
+
+#[test]
+fn proof_without_a_place_is_a_mistake() {
+    let nowhere = ("[signature] does not say where the proof is", "signature");
+    for keys in ["", "bearer = false", "header = []"] {
+        check_mistakes(&format!("[signature]\nscheme = \"token\"\n{keys}"), &[nowhere]);
+    }
+    let bearer = "[signature]\nscheme = \"token\"\nbearer = 1";
+    check_mistakes(bearer, &[("`bearer` wants true or false", "1")]);
 }
 
 #[test]
@@ -132,7 +145,7 @@ fn contradictory_signature_keys_are_mistakes() {
     check_mistakes(&idle, &[("`encoding` means nothing with the scheme \"token\"", "\"hex\"")]);
     check_mistakes(
         "x = 1",
-        &[("unknown key `x`", "x"), ("nothing says how the source proves itself", "x")],
+        &[("nothing says how the source proves itself", "x = 1"), ("unknown key `x`", "x")],
     );
 }
 
@@ -166,13 +179,7 @@ fn jwt_rejects_keys_that_the_token_replaces() {
 #[test]
 fn field_of_the_body_is_checked() {
     let table = |rest: &str| format!("[signature]\nscheme = \"hmac\"\n{rest}");
-    check_mistakes(
-        &table("field = \"$..a\""),
-        &[
-            ("`$..a` is no field", "\"$..a\""),
-            ("[signature] does not say where the proof is", "signature"),
-        ],
-    );
+    check_mistakes(&table("field = \"$..a\""), &[("`$..a` is no field", "\"$..a\"")]);
     let timed = |signed: &str| {
         let time = "timestamp = { from = \"field:$.at\", window = \"1m\" }";
         table(&format!("header = \"X\"\nsigned = \"{signed}\"\n{time}"))
@@ -229,10 +236,52 @@ fn useless_decoding_is_a_mistake() {
         &[(stored, "\"$.a\"")],
     );
     let token = "[signature]\nscheme = \"token\"\nheader = \"X\"\ndecompressed = true";
+    check_mistakes(token, &[("`decompressed` means nothing with the scheme \"token\"", "true")]);
+}
+
+#[test]
+fn key_of_another_scheme_is_reported_with_the_schemes_that_take_it() {
+    let text = "[signature]\nscheme = \"jwt\"\nbearer = true\nencoding = \"hex\"\nsined = \"\"";
+    let mut mistakes = Diagnostics::new();
+    read(text, &mut mistakes);
+
+    let help: Vec<&str> = mistakes.iter().filter_map(|it| it.help.as_deref()).collect();
+    assert_eq!(help[0], "leave it out; it is for: hmac, hash, ed25519, ecdsa-p256");
+    assert!(help[1].starts_with("known here: scheme, "), "{help:?}");
+    assert!(!help[1].contains("signed"), "{help:?}");
+}
+
+#[test]
+fn without_a_scheme_only_keys_of_no_scheme_are_unknown() {
     check_mistakes(
-        token,
-        &[("`decompressed` means nothing with the scheme \"token\"", "signature")],
+        "[signature]\nheader = \"X\"\nsigned = \"{x}\"\nsined = \"\"",
+        &[("[signature] has no `scheme`", "signature"), ("unknown key `sined`", "sined")],
     );
+    check_mistakes(
+        "[signature]\nscheme = \"hmca\"\nsined = \"\"",
+        &[("unknown word \"hmca\"", "\"hmca\""), ("unknown key `sined`", "sined")],
+    );
+}
+
+#[test]
+fn providers_key_that_does_not_fit_is_reported_at_the_files_own_table() {
+    check_mistakes(
+        "provider = \"hubspot\"\n[signature]\nsigned = \"{body}\"",
+        &[
+            ("`url_decoded` means nothing where {url} is not signed", "signature"),
+            ("a time window proves nothing about a time that is not signed", "signature"),
+        ],
+    );
+}
+
+#[test]
+fn keys_of_a_timestamp_are_inherited_one_by_one() {
+    let own = "[signature]\ntimestamp = { window = \"1m\" }";
+    let Scheme::Seal(seal) = signature("slack", own).scheme else { panic!("no seal") };
+    let clock = seal.clock.unwrap();
+
+    let header = TimestampLocation::Header("x-slack-request-timestamp".to_owned());
+    assert_eq!((clock.places, clock.window), (vec![header], Some(Duration::from_mins(1))));
 }
 
 #[test]

@@ -90,6 +90,20 @@ fn all_mistakes_of_a_file_are_shown_in_place_with_advice() {
 }
 
 #[test]
+fn providers_key_that_does_not_fit_is_shown_at_the_files_own_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "provider = \"hubspot\"\nsecrets = \"env:S\"\n\n[signature]\nsigned = \"{body}\"\n\n\
+                [[feedback]]\nproblem = \"$.x\"\n";
+    std::fs::write(folder.path().join("hubspot.toml"), text).unwrap();
+
+    let shown = String::from_utf8(check(folder.path(), &["hubspot.toml"]).stdout).unwrap();
+
+    let message = "`url_decoded` means nothing where {url} is not signed";
+    let place = "--> hubspot.toml:4:2";
+    assert!(shown.contains(&format!("error: {message}\n {place}\n")), "{shown}");
+}
+
+#[test]
 fn bundled_mapping_files_pass_check() {
     let output = check(Path::new(env!("CARGO_MANIFEST_DIR")), &[]);
 

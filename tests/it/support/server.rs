@@ -232,9 +232,8 @@ timestamp = { from = "header:X-Time", window = "5m" }
 "#;
 
 fn source(name: &str, provider: &str, own: &str) -> Source {
-    let base = read(Provider::builtin(provider).unwrap());
-    let rules = read(own).over(base);
-    let signature = rules.signature(0..0, &mut Diagnostics::new()).unwrap();
+    let rules = read(&format!("provider = \"{provider}\"\n{own}"));
+    let signature = rules.signature.unwrap();
     let key = signature.key(&SECRET.into(), None, 0).unwrap();
     let delivery_id = match rules.id {
         Some(ValueSource::Header(name)) => Some(header_field(name)),
@@ -247,11 +246,11 @@ fn source(name: &str, provider: &str, own: &str) -> Source {
         keys: vec![key],
         delivery_id,
         event_type: Some(header_field("x-github-event".to_owned())),
-        body_config: rules.body_config.unwrap_or_default(),
+        body_config: rules.body_config,
         batch_path: rules.batch_path,
-        pings: rules.pings.unwrap_or_default(),
+        pings: rules.pings,
         events: None,
-        handshakes: rules.handshakes.unwrap_or_default(),
+        handshakes: rules.handshakes,
         projection: None,
         rate: None,
         answer: rules.answer,
@@ -261,7 +260,8 @@ fn source(name: &str, provider: &str, own: &str) -> Source {
 fn read(text: &str) -> Provider {
     let document = Document { name: "provider.toml".to_owned(), text: text.to_owned() };
     let mut mistakes = Diagnostics::new();
-    let root = table::parse(&document, &mut mistakes);
+    let mut root = table::parse(&document, &mut mistakes);
+    Provider::inherit(root.get_mut());
     let provider = Provider::read(&mut TomlTable::root(&document, &root), &mut mistakes);
     assert_eq!(mistakes, []);
     provider
