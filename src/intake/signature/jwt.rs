@@ -7,14 +7,15 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value, json};
-use subtle::ConstantTimeEq;
 
 use super::digest::Algorithm;
 use super::encoding::Encoding;
 use super::key::SigningKey;
 use super::keyring::Keyring;
 use super::location::CredentialLocation;
+use super::message_signature::SigningMethod;
 use super::request::{SignError, SignedParts, SignedRequest, VerifyError, any_of};
+use super::signed_message::SignedMessage;
 
 /// Lifetime of the tokens that `sign` makes.
 const LASTS_SECONDS: i64 = 300;
@@ -58,30 +59,14 @@ impl Jwt {
             let token = written.strip_prefix(self.prefix.as_str()).ok_or(VerifyError::Mismatch)?;
             let (signed, signature) = token.trim().rsplit_once('.').ok_or(VerifyError::Mismatch)?;
             let signature = Encoding::Base64Url.decode(signature).ok_or(VerifyError::Mismatch)?;
-            let position = self.matching(keyring, signed, &signature)?;
+            let message = SignedMessage::from(signed);
+            let matched =
+                SigningMethod::Hmac(self.algorithm).matching(keyring, &message, &[signature]);
+            let position = matched.ok_or(VerifyError::Mismatch)?;
             // Only after the signature: before that, header and claims are not to be parsed.
             self.check(signed, request.body, keyring.now)?;
             Ok(position)
         })
-    }
-
-    fn matching(
-        &self,
-        keyring: &Keyring<'_>,
-        signed: &str,
-        signature: &[u8],
-    ) -> Result<usize, VerifyError> {
-        // All keys are compared, without a break at the first that matches, so that the time does
-        // not tell which one it is.
-        let mut matched = Err(VerifyError::Mismatch);
-        for key in keyring.keys.iter().take_while(|_| keyring.spend()) {
-            let Some(secret) = key.secret() else { continue };
-            let expected = self.algorithm.mac(secret, &[signed.as_bytes()]);
-            if bool::from(expected.ct_eq(signature)) {
-                matched = Ok(key.position);
-            }
-        }
-        matched
     }
 
     fn check(&self, signed: &str, body: &[u8], now: Timestamp) -> Result<(), VerifyError> {

@@ -343,7 +343,7 @@ impl MessageSignature {
 
 impl SigningMethod {
     /// Returns the position of the key with which one of the signatures is valid, in constant time for secrets.
-    fn matching(
+    pub(super) fn matching(
         self,
         keyring: &Keyring<'_>,
         message: &SignedMessage<'_>,

@@ -47,6 +47,12 @@ impl<'r> SignedMessage<'r> {
     }
 }
 
+impl<'r> From<&'r str> for SignedMessage<'r> {
+    fn from(text: &'r str) -> SignedMessage<'r> {
+        SignedMessage(vec![SignedPart::Bytes(text.as_bytes().into())])
+    }
+}
+
 impl<'r> MessageValues<'r> {
     fn part(&self, piece: &'r MessagePart) -> Result<SignedPart<'r>, SignError> {
         let no_header = |name: &str| SignError::NoHeader(name.to_owned());
