@@ -16,6 +16,7 @@ pub mod recent_rejections;
 pub mod registry;
 pub mod request;
 mod response;
+pub mod response_config;
 pub mod setup;
 pub mod signature;
 mod signature_hint;

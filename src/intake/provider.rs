@@ -4,6 +4,7 @@ use toml::de::DeTable;
 
 use super::handshake::{self, HandshakeRule};
 use super::payload::{BatchPath, BodyConfig};
+use super::response_config::AcceptedResponse;
 use super::signature::Signature;
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::table::{Diagnostics, SpannedText, TomlTable};
@@ -36,14 +37,6 @@ pub enum ValueSource {
     Header(String),
     /// A query or a template in the mapping language.
     Value(SpannedText),
-}
-
-/// The response that the provider expects to an accepted webhook.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AcceptedResponse {
-    pub status: u16,
-    pub content_type: String,
-    pub body: String,
 }
 
 impl Provider {
@@ -127,27 +120,6 @@ fn read_each(text: &SpannedText, mistakes: &mut Diagnostics) -> Option<BatchPath
         mistakes.push(Diagnostic::error(text.place.clone(), message).help(help));
     }
     each
-}
-
-impl AcceptedResponse {
-    pub fn read(mut table: TomlTable<'_>, mistakes: &mut Diagnostics) -> AcceptedResponse {
-        let status = table.number("status", mistakes).unwrap_or(200);
-        let accepted = AcceptedResponse {
-            status: u16::try_from(status).unwrap_or_default(),
-            content_type: table.text_or("content_type", "text/plain", mistakes),
-            body: table.text_or("body", "", mistakes),
-        };
-        if !(200..300).contains(&accepted.status) {
-            let message = "an answer has a status from 200 to 299";
-            mistakes.push(Diagnostic::error(table.value_place("status"), message));
-        }
-        if http::HeaderValue::from_str(&accepted.content_type).is_err() {
-            let message = "`content_type` does not fit in a header";
-            mistakes.push(Diagnostic::error(table.place.clone(), message));
-        }
-        table.finish(mistakes);
-        accepted
-    }
 }
 
 mod inheritance;

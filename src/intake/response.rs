@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::handshake::HandshakeResponse;
 use super::payload::DecodeError;
-use super::provider::AcceptedResponse;
+use super::response_config::AcceptedResponse;
 use super::signature::VerifyError;
 use crate::event::EventId;
 use crate::http_client::chain;

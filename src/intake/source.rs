@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::handshake::HandshakeRule;
 use super::payload::{BatchPath, BodyConfig};
-use super::provider::AcceptedResponse;
+use super::response_config::AcceptedResponse;
 use super::signature::{Key, Signature};
 use crate::event::{Headers, SourceName, TypePattern};
 use crate::rate::Rate;

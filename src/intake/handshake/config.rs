@@ -9,6 +9,7 @@ use super::rule::{HandshakeRule, ResponseBody, ResponseRule};
 use super::template::{HmacFormat, RequestField, TextTemplate};
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::table::{Diagnostics, SpannedText, TomlTable, text_of, word, wrong_type};
+use crate::intake::response_config;
 use crate::intake::signature::{Algorithm, Encoding};
 
 const METHODS: [(&str, usize); 3] = [("HEAD", 0), ("GET", 1), ("POST", 2)];
@@ -99,19 +100,13 @@ fn plain(value: &Spanned<DeValue<'_>>) -> Option<Value> {
 }
 
 fn read_response(table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> ResponseRule {
-    let status = table.number("status", mistakes).unwrap_or(200);
-    // Other statuses would make the provider treat the address as broken.
-    if !(200..300).contains(&status) {
-        let message = "an answer has a status from 200 to 299";
-        mistakes.push(Diagnostic::error(table.value_place("status"), message));
-    }
-    let content_type = table.text("content_type", mistakes);
-    let content_type = content_type.and_then(|text| header_value(&text, mistakes));
+    let status = response_config::status(table, mistakes);
+    let content_type = response_config::content_type(table, mistakes);
     let algorithm = table.word("algorithm", &Algorithm::NAMES, mistakes);
     let encoding = table.word("encoding", &Encoding::NAMES, mistakes);
     let (body, default_type) = read_body(table, mistakes);
     ResponseRule {
-        status: u16::try_from(status).unwrap_or_default(),
+        status,
         content_type: content_type.unwrap_or(HeaderValue::from_static(default_type)),
         headers: read_headers(table, mistakes),
         body,
@@ -158,15 +153,6 @@ fn read_headers(
         }
     }
     named
-}
-
-fn header_value(text: &SpannedText, mistakes: &mut Diagnostics) -> Option<HeaderValue> {
-    let value = HeaderValue::try_from(&text.text).ok();
-    if value.is_none() {
-        let message = "`content_type` does not fit in a header";
-        mistakes.push(Diagnostic::error(text.place.clone(), message));
-    }
-    value
 }
 
 fn templates(table: &TomlTable<'_>, mistakes: &mut Diagnostics) -> Vec<(String, TextTemplate)> {
