@@ -19,8 +19,10 @@ pub struct Provider {
     pub docs: Option<String>,
     /// How requests are signed; `None` if that is missing or wrong.
     pub signature: Option<Signature>,
-    pub id: Option<ValueSource>,
-    pub event_type: Option<ValueSource>,
+    /// A value in the mapping language.
+    pub id: Option<SpannedText>,
+    /// A value in the mapping language.
+    pub event_type: Option<SpannedText>,
     pub body_config: BodyConfig,
     pub batch_path: Option<BatchPath>,
     /// Event types that are never stored, such as pings.
@@ -28,15 +30,6 @@ pub struct Provider {
     pub handshakes: Vec<HandshakeRule>,
     /// Response to an accepted webhook.
     pub answer: Option<AcceptedResponse>,
-}
-
-/// The place of a delivery's id or an event's type.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ValueSource {
-    /// A header by its lower-case name.
-    Header(String),
-    /// A query or a template in the mapping language.
-    Value(SpannedText),
 }
 
 impl Provider {
@@ -49,7 +42,7 @@ impl Provider {
         BUILTIN.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
     }
 
-    /// Adds what a mapping file's provider says to the file's root table. The file's own keys stay.
+    /// Adds the keys of the provider that a mapping file names to its root table, unless the file has them itself.
     pub fn inherit(file: &mut DeTable<'_>) {
         let Some(named) = file.get("provider") else { return };
         let place = named.span();
@@ -83,8 +76,8 @@ impl Provider {
     }
 
     fn read_event(&mut self, mut event: TomlTable<'_>, mistakes: &mut Diagnostics) {
-        self.id = event.text("id", mistakes).map(ValueSource::read);
-        self.event_type = event.text("type", mistakes).map(ValueSource::read);
+        self.id = event.text("id", mistakes);
+        self.event_type = event.text("type", mistakes);
         self.batch_path = event.text("each", mistakes).and_then(|each| read_each(&each, mistakes));
         let pings = event.texts("ping", mistakes).unwrap_or_default();
         self.pings = pings.into_iter().map(|ping| ping.text).collect();
@@ -101,15 +94,6 @@ fn read_signature(file: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Optio
         mistakes.push(Diagnostic::error(file.place.clone(), message).help(help));
     }
     signature_config::read(file.table("signature", mistakes)?, mistakes)
-}
-
-impl ValueSource {
-    fn read(text: SpannedText) -> ValueSource {
-        match text.text.strip_prefix("header:") {
-            Some(name) => ValueSource::Header(name.trim().to_ascii_lowercase()),
-            None => ValueSource::Value(text),
-        }
-    }
 }
 
 fn read_each(text: &SpannedText, mistakes: &mut Diagnostics) -> Option<BatchPath> {

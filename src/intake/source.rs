@@ -77,8 +77,3 @@ impl fmt::Debug for Source {
             .finish_non_exhaustive()
     }
 }
-
-/// Returns a lookup of a header's value.
-pub fn header_field(name: String) -> ValueLookup {
-    Arc::new(move |_, headers| headers.get(&name).cloned())
-}

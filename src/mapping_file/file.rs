@@ -16,11 +16,11 @@ use crate::diagnostics::visible;
 use crate::event::{DEFAULT_DESTINATION, SourceName, TypePattern};
 use crate::intake::handshake::{self, HandshakeRule};
 use crate::intake::payload::{DecodeError, PayloadLimits};
-use crate::intake::provider::{Provider, ValueSource};
+use crate::intake::provider::Provider;
 use crate::intake::registry::SourceStatus;
 use crate::intake::setup::PendingSetup;
 use crate::intake::signature::Signature;
-use crate::intake::source::{Source, ValueLookup, header_field};
+use crate::intake::source::{Source, ValueLookup};
 use crate::mapping::{self, AnswerRules, Extractor, Mapping, Patterns};
 use crate::rate::Rate;
 use crate::secret::Environment;
@@ -233,9 +233,9 @@ impl ParsedFile {
         let (keys, secret_notes) =
             secrets::keys(self.secrets.as_deref().unwrap_or_default(), &signature);
         let provider = &self.provider;
-        let (delivery_id, id_members) = field(provider.id.clone(), &self.patterns, mistakes);
+        let (delivery_id, id_members) = field(provider.id.as_ref(), &self.patterns, mistakes);
         let (event_type, type_members) =
-            field(provider.event_type.clone(), &self.patterns, mistakes);
+            field(provider.event_type.as_ref(), &self.patterns, mistakes);
         let source = Source {
             name,
             provider: self.provider_name.clone(),
@@ -297,18 +297,13 @@ fn check_provider(name: &SpannedText, mistakes: &mut Diagnostics) {
 /// it reads, `None` if it may read any.
 // A function, because intake does not know the mapping language.
 fn field(
-    origin: Option<ValueSource>,
+    text: Option<&SpannedText>,
     patterns: &Patterns,
     mistakes: &mut Diagnostics,
 ) -> (Option<ValueLookup>, Option<Vec<String>>) {
-    match origin {
-        None => (None, Some(Vec::new())),
-        Some(ValueSource::Header(name)) => (Some(header_field(name)), Some(Vec::new())),
-        Some(ValueSource::Value(text)) => {
-            let selector = Extractor::compile_within(&text, patterns, mistakes);
-            let members = selector.members();
-            let select = move |payload: &_, headers: &_| selector.select(payload, headers);
-            (Some(Arc::new(select)), members)
-        }
-    }
+    let Some(text) = text else { return (None, Some(Vec::new())) };
+    let extractor = Extractor::compile_within(text, patterns, mistakes);
+    let members = extractor.members();
+    let select = move |payload: &_, headers: &_| extractor.select(payload, headers);
+    (Some(Arc::new(select)), members)
 }

@@ -64,8 +64,9 @@ impl RequestField {
     /// Parses `header:NAME`, `query:NAME` or `$.name.name`.
     pub(super) fn parse(text: &str) -> Option<RequestField> {
         let fits = |name: &str| !name.is_empty();
-        if let Some(name) = text.strip_prefix("header:").filter(|name| fits(name)) {
-            return Some(RequestField::Header(name.to_ascii_lowercase()));
+        if let Some(name) = text.strip_prefix("header:") {
+            let name = http::HeaderName::try_from(name).ok()?;
+            return Some(RequestField::Header(name.as_str().to_owned()));
         }
         if let Some(name) = text.strip_prefix("query:").filter(|name| fits(name)) {
             return Some(RequestField::Query(name.to_owned()));

@@ -89,11 +89,11 @@ fn signature_without_a_scheme_changes_the_providers() {
 }
 
 #[test]
-fn id_is_a_header_or_a_value_of_the_mapping_language() {
+fn event_keys_are_read_as_written() {
     let github = builtin("github");
 
-    assert_eq!(github.id, Some(ValueSource::Header("x-github-delivery".to_owned())));
-    assert!(matches!(github.event_type, Some(ValueSource::Value(_))));
+    assert_eq!(github.id.unwrap().text, "header:X-GitHub-Delivery");
+    assert!(github.event_type.unwrap().text.starts_with("{{"));
     assert_eq!(github.pings, ["ping"]);
 }
 

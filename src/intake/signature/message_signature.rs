@@ -349,6 +349,8 @@ impl SigningMethod {
         message: &SignedMessage<'_>,
         signatures: &[Vec<u8>],
     ) -> Option<usize> {
+        // All keys are compared, without a break at the first that matches, so that the time does
+        // not tell which one it is.
         let mut matched = None;
         for key in &keyring.keys {
             let is_right = if let Some(public) =

@@ -133,7 +133,10 @@ fn piece(written: &str, place: Range<usize>) -> Result<MessagePart, InvalidMessa
 fn named(kind: &str, name: &str) -> Option<MessagePart> {
     match kind {
         _ if name.is_empty() => None,
-        "header" => Some(MessagePart::Header(name.to_ascii_lowercase())),
+        "header" => {
+            let name = http::HeaderName::try_from(name).ok()?;
+            Some(MessagePart::Header(name.as_str().to_owned()))
+        }
         "query" => Some(MessagePart::Query(name.to_owned())),
         "field" => BodyField::parse(name).map(MessagePart::Field),
         _ => None,

@@ -104,6 +104,33 @@ fn providers_key_that_does_not_fit_is_shown_at_the_files_own_table() {
 }
 
 #[test]
+fn header_name_that_no_request_can_have_is_a_mistake() {
+    let folder = tempfile::tempdir().unwrap();
+    let signature = |signed: &str| {
+        format!(
+            "secrets = \"env:S\"\n[signature]\nscheme = \"hmac\"\nheader = \"X\"\nsigned = \"{signed}\"\n"
+        )
+    };
+    let plain = signature("{body}");
+    for (text, message) in [
+        (signature("{header:X Y}"), "unknown part `{header:X Y}`"),
+        (format!("{plain}[event]\nid = \"header:X Y\"\n"), "`X Y` is no header's name"),
+        (format!("{plain}[event]\ntype = \"header:\"\n"), "`` is no header's name"),
+        (
+            format!("{plain}[[handshake]]\nmethod = \"GET\"\nhas = \"header:X Y\"\n"),
+            "`header:X Y` is no place in a request",
+        ),
+    ] {
+        let text = format!("{text}[[feedback]]\nproblem = \"$.x\"\n");
+        std::fs::write(folder.path().join("own.toml"), &text).unwrap();
+
+        let shown = String::from_utf8(check(folder.path(), &["own.toml"]).stdout).unwrap();
+
+        assert!(shown.starts_with(&format!("error: {message}\n")), "{text}{shown}");
+    }
+}
+
+#[test]
 fn bundled_mapping_files_pass_check() {
     let output = check(Path::new(env!("CARGO_MANIFEST_DIR")), &[]);
 

@@ -8,9 +8,9 @@ use savio_relay::clock;
 use savio_relay::diagnostics::diagnostic::Document;
 use savio_relay::diagnostics::table::{self, Diagnostics, TomlTable};
 use savio_relay::event::SourceName;
-use savio_relay::intake::provider::{Provider, ValueSource};
+use savio_relay::intake::provider::Provider;
 use savio_relay::intake::registry::{SourceStatus, Sources};
-use savio_relay::intake::source::{Source, header_field};
+use savio_relay::intake::source::{Source, ValueLookup};
 use savio_relay::intake::{Intake, Settings, router};
 use savio_relay::mapping_file::file::MappingFile;
 use savio_relay::store::sqlite::Sqlite;
@@ -235,17 +235,14 @@ fn source(name: &str, provider: &str, own: &str) -> Source {
     let rules = read(&format!("provider = \"{provider}\"\n{own}"));
     let signature = rules.signature.unwrap();
     let key = signature.key(&SECRET.into(), None, 0).unwrap();
-    let delivery_id = match rules.id {
-        Some(ValueSource::Header(name)) => Some(header_field(name)),
-        Some(ValueSource::Value(_)) | None => None,
-    };
+    let id = rules.id.as_ref().and_then(|id| id.text.strip_prefix("header:"));
     Source {
         name: name.parse::<SourceName>().unwrap(),
         provider: Some(provider.to_owned()),
         signature,
         keys: vec![key],
-        delivery_id,
-        event_type: Some(header_field("x-github-event".to_owned())),
+        delivery_id: id.map(header),
+        event_type: Some(header("X-GitHub-Event")),
         body_config: rules.body_config,
         batch_path: rules.batch_path,
         pings: rules.pings,
@@ -255,6 +252,11 @@ fn source(name: &str, provider: &str, own: &str) -> Source {
         rate: None,
         answer: rules.answer,
     }
+}
+
+fn header(name: &str) -> ValueLookup {
+    let name = name.to_ascii_lowercase();
+    Arc::new(move |_, headers| headers.get(&name).cloned())
 }
 
 fn read(text: &str) -> Provider {
