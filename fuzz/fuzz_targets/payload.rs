@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use savio_relay::event::Headers;
-use savio_relay::intake::payload::{self, BatchPath, BodyConfig, BodyFormat, Limits};
+use savio_relay::intake::payload::{self, BatchPath, BodyConfig, BodyFormat, PayloadLimits};
 
 const KINDS: [(&str, Option<BodyFormat>); 4] = [
     ("application/json", None),
@@ -14,8 +14,8 @@ const KINDS: [(&str, Option<BodyFormat>); 4] = [
     ("text/xml", Some(BodyFormat::Xml)),
 ];
 
-const LIMITS: Limits =
-    Limits { bytes_max: 100_000, depth_max: 64, key_bytes_max: 1_024, parsed_bytes_max: 1 << 26 };
+const LIMITS: PayloadLimits =
+    PayloadLimits { bytes_max: 100_000, depth_max: 64, key_bytes_max: 1_024, parsed_bytes_max: 1 << 26 };
 
 fuzz_target!(|input: &[u8]| {
     let mut lines = input.splitn(2, |byte| *byte == b'\n');
