@@ -300,7 +300,7 @@ impl Intake {
         };
         let BufferedRequest { target: TargetSource { source, .. }, headers, mut body, .. } =
             arrived;
-        let answer = source.answer.clone();
+        let answer = source.response.clone();
         if events.is_empty() {
             let reason = ignored.unwrap_or_else(|| "it carries no events".to_owned());
             return Ok(Acknowledgement::Ignored { reason, answer });

@@ -112,7 +112,7 @@ impl Relay {
         AdminState {
             token,
             store: self.store.clone(),
-            door: Arc::clone(&self.intake),
+            intake: Arc::clone(&self.intake),
             metrics: Metrics::of(webhooks, commits, &self.deliveries.attempts),
             destinations: self.deliveries.to_look_into(destinations),
             url: self.addresses.url.clone(),
@@ -161,7 +161,7 @@ impl Relay {
 
     /// Resolves when a task ends before `stop`, even by a panic.
     pub(crate) async fn part_ended(&self) {
-        self.tasks.one_ended.notified().await;
+        self.tasks.task_ended.notified().await;
     }
 
     /// Refuses new webhooks, completes what is in progress, and closes the store, all within

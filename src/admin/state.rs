@@ -20,7 +20,7 @@ use crate::telemetry::metrics::Metrics;
 pub struct AdminState {
     pub token: AdminToken,
     pub store: Arc<dyn Store>,
-    pub door: Arc<Intake>,
+    pub intake: Arc<Intake>,
     pub metrics: Metrics,
     pub destinations: BTreeMap<String, DestinationHandle>,
     /// URL to which `/hooks/NAME` is appended.
@@ -79,7 +79,7 @@ impl AdminState {
 
     /// Parses the name of a source; fails if there is no such source.
     pub(super) fn source(&self, name: &str) -> Result<SourceName, ApiError> {
-        let known = name.parse().ok().filter(|it| self.door.sources.current().contains_key(it));
+        let known = name.parse().ok().filter(|it| self.intake.sources.current().contains_key(it));
         known.ok_or_else(|| ApiError::NotFound(format!("there is no source {name}")))
     }
 }

@@ -296,7 +296,7 @@ impl<'c> Job<'c> {
             }
             (NextStep::Park { .. }, Ok(())) => Action::Park,
             (NextStep::Wait { until, .. } | NextStep::WaitBehind { at: until, .. }, Ok(())) => {
-                Action::End(WorkResult::Waits { until })
+                Action::End(WorkResult::Waiting { until })
             }
             (NextStep::Settle { state, .. }, Ok(())) => Action::End(WorkResult::Settled(state)),
             (

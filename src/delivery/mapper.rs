@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 use super::store_retry::STORE_RETRY_MAX;
 use crate::event::{Event, State};
 use crate::mapping::{MappedRequests, Mapping};
-use crate::parse_memory::{ParseMemory, Taken, weigh};
+use crate::parse_memory::{ParseMemory, Taken, parsed_bytes};
 use crate::store::NextStep;
 use mapping_lock::MappingLock;
 
@@ -80,7 +80,7 @@ impl Mapper {
         // Weighing reads the whole payload, and `take` blocks until others have returned their
         // memory.
         let take = move || {
-            let taken = memory.take(weigh(&event.payload));
+            let taken = memory.take(parsed_bytes(&event.payload));
             (event, taken)
         };
         spawn_blocking(take).await.map_err(|_| MapError::Stopped)
@@ -98,7 +98,7 @@ impl Mapper {
         // Never on an async worker, however small the payload: a template or a query of a few bytes
         // may take seconds.
         let work = move || {
-            let _memory = reserved.unwrap_or_else(|| memory.take(weigh(&event.payload)));
+            let _memory = reserved.unwrap_or_else(|| memory.take(parsed_bytes(&event.payload)));
             map(&mapping, &event)
         };
         match spawn_blocking(work).await {

@@ -29,7 +29,7 @@ pub struct Provider {
     pub pings: Vec<String>,
     pub handshakes: Vec<HandshakeRule>,
     /// Response to an accepted webhook.
-    pub answer: Option<AcceptedResponse>,
+    pub response: Option<AcceptedResponse>,
 }
 
 impl Provider {
@@ -64,7 +64,7 @@ impl Provider {
                 .map(|table| BodyConfig::read(table, mistakes))
                 .unwrap_or_default(),
             handshakes: handshakes.map(|table| handshake::read(table, mistakes)).collect(),
-            answer: file
+            response: file
                 .table("answer", mistakes)
                 .map(|table| AcceptedResponse::read(table, mistakes)),
             ..Provider::default()

@@ -133,14 +133,14 @@ impl Signature {
     /// Returns whether requests need a secret.
     pub fn asks_for_secret(&self) -> bool {
         match self.scheme {
-            Scheme::Seal(_) | Scheme::Jwt(_) | Scheme::Token { .. } | Scheme::Basic => true,
+            Scheme::Message(_) | Scheme::Jwt(_) | Scheme::Token { .. } | Scheme::Basic => true,
             Scheme::None => false,
         }
     }
 
     /// Returns whether the signature covers the URL, which has to be configured then.
     pub fn covers_url(&self) -> bool {
-        matches!(&self.scheme, Scheme::Seal(seal) if seal.message.contains(&MessagePart::Url))
+        matches!(&self.scheme, Scheme::Message(seal) if seal.message.contains(&MessagePart::Url))
     }
 
     /// Returns the headers that carry the credential, by lower-case name.

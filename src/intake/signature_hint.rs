@@ -66,7 +66,7 @@ fn diagnose(arrived: &BufferedRequest, signed_url: Option<&str>) -> Option<Strin
     let tries = &Tries::at_most(TRIES_MAX);
     let failed = FailedVerification { signature, keys, request: &request, now: arrived.now, tries };
     failed.hint().or_else(|| compressed(&failed, arrived)).or_else(|| match &signature.scheme {
-        Scheme::Seal(seal) => seal.absent_field(&request),
+        Scheme::Message(seal) => seal.absent_field(&request),
         Scheme::Jwt(_) | Scheme::Token { .. } | Scheme::Basic | Scheme::None => None,
     })
 }
@@ -154,7 +154,7 @@ struct FailedVerification<'r> {
 impl FailedVerification<'_> {
     /// Hint for a valid signature with an invalid time.
     fn time(&self, error: VerifyError) -> Option<String> {
-        let Scheme::Seal(seal) = &self.signature.scheme else {
+        let Scheme::Message(seal) = &self.signature.scheme else {
             let is_unread = error == VerifyError::UnreadableTime;
             return is_unread
                 .then(|| "right, but its `exp` or `nbf` is no number of seconds".to_owned());
@@ -183,7 +183,7 @@ impl FailedVerification<'_> {
         let keyring = Keyring::new(self.keys, self.now, self.tries);
         let is_right = |seal: &MessageSignature| {
             let signature =
-                Signature { scheme: Scheme::Seal(seal.clone()), ..self.signature.clone() };
+                Signature { scheme: Scheme::Message(seal.clone()), ..self.signature.clone() };
             signature.verify_with(&keyring, self.request) == Err(error)
         };
         let right = seal.places.iter().map(alone).find(is_right)?;
@@ -321,7 +321,7 @@ const PREFIXES: [&str; 8] =
 /// Returns the encoding of the scheme's digest, if it has one.
 fn encoding(scheme: &Scheme) -> Option<Encoding> {
     match scheme {
-        Scheme::Seal(seal) => Some(seal.encoding),
+        Scheme::Message(seal) => Some(seal.encoding),
         Scheme::Jwt(jwt) => jwt.body_hash.as_ref().map(|hash| hash.encoding),
         Scheme::Token { .. } | Scheme::Basic | Scheme::None => None,
     }
@@ -329,7 +329,7 @@ fn encoding(scheme: &Scheme) -> Option<Encoding> {
 
 fn with_encoding(scheme: &Scheme, encoding: Encoding) -> Scheme {
     match scheme {
-        Scheme::Seal(seal) => Scheme::Seal(MessageSignature { encoding, ..seal.clone() }),
+        Scheme::Message(seal) => Scheme::Message(MessageSignature { encoding, ..seal.clone() }),
         Scheme::Jwt(jwt) => {
             let hash = jwt.body_hash.clone().map(|hash| HashClaim { encoding, ..hash });
             Scheme::Jwt(Jwt { body_hash: hash, ..jwt.clone() })
@@ -340,7 +340,7 @@ fn with_encoding(scheme: &Scheme, encoding: Encoding) -> Scheme {
 
 fn prefix(scheme: &Scheme) -> Option<&str> {
     match scheme {
-        Scheme::Seal(seal) => Some(&seal.prefix),
+        Scheme::Message(seal) => Some(&seal.prefix),
         Scheme::Jwt(jwt) => Some(&jwt.prefix),
         Scheme::Token { prefix, .. } => Some(prefix),
         Scheme::Basic | Scheme::None => None,
@@ -350,7 +350,7 @@ fn prefix(scheme: &Scheme) -> Option<&str> {
 fn with_prefix(scheme: &Scheme, prefix: &str) -> Scheme {
     let prefix = prefix.to_owned();
     match scheme {
-        Scheme::Seal(seal) => Scheme::Seal(MessageSignature { prefix, ..seal.clone() }),
+        Scheme::Message(seal) => Scheme::Message(MessageSignature { prefix, ..seal.clone() }),
         Scheme::Jwt(jwt) => Scheme::Jwt(Jwt { prefix, ..jwt.clone() }),
         Scheme::Token { places, .. } => Scheme::Token { places: places.clone(), prefix },
         Scheme::Basic | Scheme::None => scheme.clone(),

@@ -40,7 +40,7 @@ pub struct Source {
     /// Limit of webhooks in a time, if any.
     pub rate: Option<Rate>,
     /// Response to an accepted webhook; none for the relay's own.
-    pub answer: Option<AcceptedResponse>,
+    pub response: Option<AcceptedResponse>,
 }
 
 impl Source {

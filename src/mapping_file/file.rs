@@ -251,7 +251,7 @@ impl ParsedFile {
             events: self.events.clone().or_else(|| self.mapping.events()),
             handshakes: provider.handshakes.clone(),
             rate: self.rate,
-            answer: provider.answer.clone(),
+            response: provider.response.clone(),
         };
         (source, secret_notes)
     }

@@ -12,7 +12,7 @@ use tracing::warn;
 pub(super) struct Tasks {
     pub(super) closing: watch::Sender<bool>,
     /// Notified when one of them ends, even by a panic.
-    pub(super) one_ended: Arc<Notify>,
+    pub(super) task_ended: Arc<Notify>,
     running: Vec<JoinHandle<()>>,
     /// Time in which they have to end.
     pub(super) shutdown_timeout: Duration,
@@ -21,7 +21,7 @@ pub(super) struct Tasks {
 impl Tasks {
     pub(super) fn new(shutdown_timeout: Duration) -> Tasks {
         let (closing, one_ended) = (watch::Sender::default(), Arc::default());
-        Tasks { closing, one_ended, running: Vec::new(), shutdown_timeout }
+        Tasks { closing, task_ended: one_ended, running: Vec::new(), shutdown_timeout }
     }
 
     /// Resolves when the tasks have to end.
@@ -34,7 +34,7 @@ impl Tasks {
     }
 
     pub(super) fn begin(&mut self, part: impl Future<Output = ()> + Send + 'static) {
-        let one_ended = Arc::clone(&self.one_ended);
+        let one_ended = Arc::clone(&self.task_ended);
         self.running.push(tokio::spawn(supervised(part, one_ended)));
     }
 

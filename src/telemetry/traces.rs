@@ -7,7 +7,7 @@ mod span_queue;
 mod spans;
 mod target;
 
-pub use export::ask;
+pub use export::check_connection;
 pub use ids::SamplingRatio;
 pub use span_queue::Traces;
 pub use spans::{AttemptSpan, DeliverySpan, ParentSpan, WebhookResult, WebhookSpan, WorkResult};

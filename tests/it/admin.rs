@@ -16,7 +16,7 @@ use wiremock::matchers::{body_partial_json, method};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::support::relay::{Relay, http};
-use crate::support::store::{from, keep};
+use crate::support::store::{from, store_one};
 use crate::support::wait::until_async;
 use described::{Description, Operation};
 
@@ -454,7 +454,7 @@ async fn source_without_mapping_is_listed_with_its_events() {
     let scene = Scene::new().await;
     let store = Settings::new(scene.folder.path().join("relay.db"));
     let store = Sqlite::open_beside(&store).unwrap();
-    let id = keep(&store, from("gone", clock::now())).await;
+    let id = store_one(&store, from("gone", clock::now())).await;
     store.close().await;
 
     let listed = scene.get("/api/v1/sources").await;

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::support::store::{Place, at, claim, keep, step, webhook};
+use crate::support::store::{Place, at, claim, step, store_one, webhook};
 use crate::support::wait::until;
 use faults::{CapturedLog, DatabaseFaults};
 
@@ -126,7 +126,7 @@ impl Relay {
     }
 
     async fn keep(&self, payload: Value) -> EventId {
-        keep(&*self.store, event(&payload)).await
+        store_one(&*self.store, event(&payload)).await
     }
 
     async fn deliver_all(&self, seconds: i64) -> usize {
@@ -338,7 +338,7 @@ async fn unmappable_event_is_dead_and_sends_nothing() {
     let relay = Relay::new().await;
     let id = relay.keep(json!({ "account": "6", "company": "Acme" })).await;
     let broken = Webhook { body: b"{".to_vec(), ..event(&json!(1)) };
-    let broken_id = keep(&*relay.store, broken).await;
+    let broken_id = store_one(&*relay.store, broken).await;
 
     relay.deliver_all(0).await;
 

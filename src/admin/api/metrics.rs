@@ -20,7 +20,7 @@ use crate::telemetry::metrics::{CONTENT_TYPE, DestinationGauge, Gauges, SourceGa
         content_type = "application/openmetrics-text")))]
 pub(crate) async fn metrics(Of(admin): Of<Arc<AdminState>>) -> Result<Response, ApiError> {
     let gauges = Gauges {
-        at_limit: admin.door.is_at_limit(),
+        at_limit: admin.intake.is_at_limit(),
         store_ready: admin.store.ready().await.is_ok(),
         sources: sources(&admin).await?,
         destinations: paused(&admin).await?,
@@ -34,7 +34,7 @@ async fn sources(admin: &AdminState) -> Result<Vec<SourceGauges>, ApiError> {
     // Zeros too: a time series that appears with the first dead event has no increase for an alert
     // to see.
     let none = || State::ALL.map(|state| (state.as_str(), 0));
-    let known = admin.door.sources.current();
+    let known = admin.intake.sources.current();
     let mut events: BTreeMap<SourceName, [(&'static str, u64); 5]> =
         known.keys().map(|source| (source.clone(), none())).collect();
     for count in admin.store.counts().await? {

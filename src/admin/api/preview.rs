@@ -21,7 +21,7 @@ use crate::event::{Event, EventId, Request, SourceName};
 use crate::intake::payload::PayloadLimits;
 use crate::mapping::FieldTrace;
 use crate::mapping_file::file::{MappingFile, SamplePayload};
-use crate::parse_memory::{NoMemory, weigh};
+use crate::parse_memory::{NoMemory, parsed_bytes};
 
 /// A mapping file's text, and either a payload or a stored event.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -85,8 +85,8 @@ impl PreviewInput {
     /// Memory that it takes once it is parsed.
     fn weight(&self) -> usize {
         match self {
-            PreviewInput::Payload(sample) => str::from_utf8(&sample.body).map_or(0, weigh),
-            PreviewInput::Event(event) => weigh(&event.payload),
+            PreviewInput::Payload(sample) => str::from_utf8(&sample.body).map_or(0, parsed_bytes),
+            PreviewInput::Event(event) => parsed_bytes(&event.payload),
         }
     }
 }
@@ -126,7 +126,7 @@ pub(crate) async fn preview(
         (None, PreviewInput::Payload(_)) => "preview".to_owned(),
     };
     let document = Document { name: format!("{name}.toml"), text: mapping };
-    let (limits, memory) = (admin.door.limits(), Arc::clone(admin.door.parse_memory()));
+    let (limits, memory) = (admin.intake.limits(), Arc::clone(admin.intake.parse_memory()));
     // Compiling the file and mapping may take seconds, and the wait for memory blocks.
     let mapped = spawn_blocking(move || {
         let memory = memory.take_within(MEMORY_WAIT, input.weight());

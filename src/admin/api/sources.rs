@@ -55,7 +55,7 @@ pub(crate) async fn list(
 ) -> Result<Json<SourceList>, ApiError> {
     let (paused, queues) = pauses_and_queues(&admin).await?;
     let mut sources = Vec::new();
-    for (name, status) in admin.door.sources.current().iter() {
+    for (name, status) in admin.intake.sources.current().iter() {
         sources.push(source(&admin, (name, status), (&paused, &queues)).await?);
     }
     // A source that lost its mapping file before this start is unknown to intake, but its queued
@@ -115,7 +115,7 @@ async fn source(
 
 async fn one(admin: &AdminState, name: &SourceName) -> Result<Json<SourceView>, ApiError> {
     let (paused, queues) = pauses_and_queues(admin).await?;
-    let sources = admin.door.sources.current();
+    let sources = admin.intake.sources.current();
     let gone = || ApiError::NotFound(format!("there is no source {name}"));
     let status = sources.get(name).ok_or_else(gone)?;
     Ok(Json(source(admin, (name, status), (&paused, &queues)).await?))
@@ -199,11 +199,11 @@ pub(crate) async fn rejected(
 ) -> Result<Json<RejectionList>, ApiError> {
     let names: Vec<SourceName> = match source {
         Some(name) => vec![admin.source(&name)?],
-        None => admin.door.sources.current().keys().cloned().collect(),
+        None => admin.intake.sources.current().keys().cloned().collect(),
     };
     let of = |source: &SourceName| {
         let source = source.clone();
-        admin.door.rejected.last(&source).into_iter().map(move |it| RejectionView {
+        admin.intake.rejected.last(&source).into_iter().map(move |it| RejectionView {
             at: it.at,
             count: it.count,
             source: source.clone(),

@@ -4,7 +4,7 @@ use tokio::task::spawn_blocking;
 
 use super::finding::Finding;
 use crate::config::Config;
-use crate::telemetry::traces::{Target, ask};
+use crate::telemetry::traces::{Target, check_connection};
 
 const TRACES: &str = "traces";
 
@@ -21,7 +21,7 @@ pub(super) async fn collector(config: &Config, findings: &mut Vec<Finding>) {
 /// without it.
 async fn probe(target: Target) -> Finding {
     let name = target.name();
-    match spawn_blocking(|| ask(target)).await {
+    match spawn_blocking(|| check_connection(target)).await {
         Ok(Ok(())) => Finding::ok(TRACES, format!("they go to {name}, and it answers")),
         Ok(Err(reason)) => Finding::warning(TRACES, format!("{name} does not take them: {reason}"))
             .advice("OTLP over HTTP is mostly at port 4318, and 4317 is gRPC's"),

@@ -8,7 +8,7 @@ use super::charset::{self, TextReader};
 use super::error::DecodeError;
 use super::excerpt::excerpt;
 use super::fields::{self, Declared, RawField};
-use super::json::{Decoded, unmarked, utf8};
+use super::json::{Decoded, utf8, without_bom};
 use super::limits::PayloadLimits;
 use super::parameter::parameter;
 use super::{content_type, form, multipart, xml};
@@ -74,7 +74,7 @@ impl BodyConfig {
         limits: &PayloadLimits,
     ) -> Result<Decoded<'b>, DecodeError> {
         match self.format(content_type)? {
-            BodyFormat::Json => utf8(body).map(unmarked).map(Decoded::as_it_is),
+            BodyFormat::Json => utf8(body).map(without_bom).map(Decoded::as_it_is),
             BodyFormat::Form => {
                 if let Some(json) = json_in(body)? {
                     return Ok(Decoded::as_it_is(json));
@@ -117,9 +117,9 @@ fn charset_of(content_type: &str) -> Option<charset::Charset> {
 fn json_in(body: &[u8]) -> Result<Option<&str>, DecodeError> {
     // curl and Apps Script send JSON with the content type of forms unless another is set.
     match utf8(body) {
-        Ok(text) => Ok(Some(unmarked(text)).filter(|text| is_meant_as_json(text))),
+        Ok(text) => Ok(Some(without_bom(text)).filter(|text| is_meant_as_json(text))),
         // JSON is UTF-8 (RFC 8259, 8.1), whatever charset is declared.
-        Err(error) if is_meant_as_json(unmarked(&String::from_utf8_lossy(body))) => Err(error),
+        Err(error) if is_meant_as_json(without_bom(&String::from_utf8_lossy(body))) => Err(error),
         Err(_) => Ok(None),
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::error::{DecodeError, malformed};
 use super::fields::{RawContent, RawField};
-use super::json::{check_limits, unmarked, weight, without_lone_surrogates};
+use super::json::{check_limits, weight, without_bom, without_lone_surrogates};
 use super::limits::PayloadLimits;
 use super::transfer::TransferEncoding;
 
@@ -91,9 +91,9 @@ pub(super) fn to_json(
     // GitHub, Slack and older Bitbucket webhooks can send their JSON so.
     if let [(name, Value::String(text))] = fields.as_slice()
         && name == "payload"
-        && unmarked(text).trim_start().starts_with(['{', '['])
+        && without_bom(text).trim_start().starts_with(['{', '['])
     {
-        return Ok(unmarked(text).to_owned());
+        return Ok(without_bom(text).to_owned());
     }
     let (names, mut values): (Vec<String>, Vec<Value>) = fields.into_iter().unzip();
     let mut form = Map::new();
@@ -127,7 +127,7 @@ fn parse_inside(value: &mut Value, limits: &PayloadLimits) -> Result<usize, Deco
     };
     check_limits(text, limits)?;
     let weight = weight(text, limits)?;
-    let text = without_lone_surrogates(Cow::Borrowed(unmarked(text)));
+    let text = without_lone_surrogates(Cow::Borrowed(without_bom(text)));
     if let Ok(parsed) = serde_json::from_str(&text) {
         *value = parsed;
     }

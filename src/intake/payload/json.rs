@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::error::{DecodeError, malformed, not_json};
 use super::limits::PayloadLimits;
-use crate::parse_memory::weigh;
+use crate::parse_memory::parsed_bytes;
 
 /// A body as JSON text: not parsed yet, but within the limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub fn parse(text: &str) -> Result<Value, DecodeError> {
 }
 
 /// Removes the byte order mark that some editors and tools write.
-pub(in crate::intake) fn unmarked(text: &str) -> &str {
+pub(in crate::intake) fn without_bom(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
@@ -42,7 +42,7 @@ pub(super) fn utf8(body: &[u8]) -> Result<&str, DecodeError> {
 
 /// Returns the memory that the text takes once it is parsed; an error if it is too much.
 pub(in crate::intake) fn weight(text: &str, limits: &PayloadLimits) -> Result<usize, DecodeError> {
-    let weight = weigh(text);
+    let weight = parsed_bytes(text);
     if weight > limits.parsed_bytes_max {
         return Err(DecodeError::TooHeavy(weight, limits.parsed_bytes_max));
     }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::error::{DecodeError, not_json};
 use super::json::{parse, weight};
 use super::limits::PayloadLimits;
-use crate::parse_memory::weigh;
+use crate::parse_memory::parsed_bytes;
 
 /// The parts to parse of a text that is valid JSON.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl<'t> ProjectionVisitor<'t> {
         match self {
             ProjectionVisitor::Whole(text) => weight(text, limits),
             ProjectionVisitor::Some { members, .. } => {
-                Ok(members.iter().map(|(name, raw)| name.len() + weigh(raw.get())).sum())
+                Ok(members.iter().map(|(name, raw)| name.len() + parsed_bytes(raw.get())).sum())
             }
         }
     }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::error::{DecodeError, malformed};
 use super::excerpt::excerpt;
-use super::json::unmarked;
+use super::json::without_bom;
 use super::limits::PayloadLimits;
 
 /// The namespace of `xsi:nil` and `xsi:type`.
@@ -27,7 +27,7 @@ pub(super) fn to_json(
     lists: &[String],
     limits: &PayloadLimits,
 ) -> Result<String, DecodeError> {
-    let text = unmarked(text);
+    let text = without_bom(text);
     if text.trim_ascii().is_empty() {
         return Ok(String::new());
     }

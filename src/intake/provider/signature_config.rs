@@ -98,14 +98,14 @@ fn read_scheme(
     let scheme = match scheme {
         SchemeName::Hmac => {
             let method = SigningMethod::Hmac(algorithm(table, mistakes));
-            Scheme::Seal(message_signature(method, table, mistakes))
+            Scheme::Message(message_signature(method, table, mistakes))
         }
         SchemeName::Hash => {
             let method = SigningMethod::Hash(algorithm(table, mistakes));
-            Scheme::Seal(message_signature(method, table, mistakes))
+            Scheme::Message(message_signature(method, table, mistakes))
         }
         SchemeName::KeyPair(_) => {
-            Scheme::Seal(message_signature(SigningMethod::KeyPair, table, mistakes))
+            Scheme::Message(message_signature(SigningMethod::KeyPair, table, mistakes))
         }
         SchemeName::Jwt => Scheme::Jwt(jwt(table, mistakes)),
         SchemeName::Token => Scheme::Token {
@@ -116,7 +116,7 @@ fn read_scheme(
         SchemeName::None => Scheme::None,
     };
     let decompressed = match &scheme {
-        Scheme::Seal(_) | Scheme::Jwt(_) => is_decompressed(table, mistakes),
+        Scheme::Message(_) | Scheme::Jwt(_) => is_decompressed(table, mistakes),
         Scheme::Token { .. } | Scheme::Basic | Scheme::None => false,
     };
     let weak = table.text("weak", mistakes).map(|weak| weak.text);

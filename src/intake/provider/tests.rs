@@ -75,7 +75,7 @@ fn signature_with_a_scheme_replaces_the_providers() {
 #[test]
 fn signature_without_a_scheme_changes_the_providers() {
     let own = signature("zapier", "[signature]\nheader = \"X-My-Token\"");
-    let Scheme::Seal(seal) = signature("github", "[signature]\nalgorithm = \"sha512\"").scheme
+    let Scheme::Message(seal) = signature("github", "[signature]\nalgorithm = \"sha512\"").scheme
     else {
         panic!("github's scheme changed");
     };
@@ -277,7 +277,7 @@ fn providers_key_that_does_not_fit_is_reported_at_the_files_own_table() {
 #[test]
 fn keys_of_a_timestamp_are_inherited_one_by_one() {
     let own = "[signature]\ntimestamp = { window = \"1m\" }";
-    let Scheme::Seal(seal) = signature("slack", own).scheme else { panic!("no seal") };
+    let Scheme::Message(seal) = signature("slack", own).scheme else { panic!("no seal") };
     let clock = seal.clock.unwrap();
 
     let header = TimestampLocation::Header("x-slack-request-timestamp".to_owned());
@@ -294,7 +294,7 @@ fn weakness_belongs_to_its_scheme() {
 #[test]
 fn response_in_the_providers_own_form_is_read() {
     let text = "[answer]\nstatus = 204\ncontent_type = \"text/xml\"\nbody = \"<Ack/>\"";
-    let answer = read(text, &mut Diagnostics::new()).answer.unwrap();
+    let answer = read(text, &mut Diagnostics::new()).response.unwrap();
 
     assert_eq!((answer.status, answer.body.as_str()), (204, "<Ack/>"));
     let bad = "[signature]\nscheme = \"none\"\n[answer]\nstatus = 404";

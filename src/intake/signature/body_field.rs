@@ -10,7 +10,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::event::Headers;
-use crate::intake::payload::{FormField, member, range_in, unmarked};
+use crate::intake::payload::{FormField, member, range_in, without_bom};
 use crate::json;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl BodyField {
             BodyField::Form(name) => FormField::find(headers, body, name).ranges,
             BodyField::Json(steps) => {
                 let Ok(body) = std::str::from_utf8(body) else { return Vec::new() };
-                let Ok(root) = serde_json::from_str::<&RawValue>(unmarked(body)) else {
+                let Ok(root) = serde_json::from_str::<&RawValue>(without_bom(body)) else {
                     return Vec::new();
                 };
                 // All of a repeated key, not only the last, which counts: none may stay in what is

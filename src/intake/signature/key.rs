@@ -171,7 +171,7 @@ impl Key {
     /// looked for.
     pub fn is_in(&self, text: &str, bytes_min: usize) -> bool {
         let secret = self.secret().filter(|secret| secret.len() >= bytes_min);
-        secret.is_some_and(|secret| disguise::holds(text.as_bytes(), secret))
+        secret.is_some_and(|secret| disguise::contains_secret(text.as_bytes(), secret))
     }
 }
 

@@ -14,7 +14,7 @@ use super::request::{SignError, SignedParts, SignedRequest, VerifyError};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scheme {
     /// A signature over the request.
-    Seal(MessageSignature),
+    Message(MessageSignature),
     /// A signed token; it covers the body only by a claim with its hash.
     Jwt(Jwt),
     /// The secret itself, in any of the places.
@@ -34,7 +34,7 @@ impl Scheme {
     ) -> Result<Option<usize>, VerifyError> {
         let keys = &keyring.keys;
         let matched = match self {
-            Scheme::Seal(seal) => seal.verify(keyring, request)?,
+            Scheme::Message(seal) => seal.verify(keyring, request)?,
             Scheme::Jwt(jwt) => jwt.verify(keyring, request)?,
             Scheme::Token { places, prefix } => verify_token(places, prefix, keys, request)?,
             Scheme::Basic => verify_basic(keys, request)?,
@@ -47,7 +47,7 @@ impl Scheme {
     /// the source's file. Reads the body once or twice, without cryptography, and quotes nothing of the request.
     pub(in crate::intake) fn missing_part(&self, request: &SignedRequest<'_>) -> Option<String> {
         let part = match self {
-            Scheme::Seal(seal) => seal.missing_part(request),
+            Scheme::Message(seal) => seal.missing_part(request),
             Scheme::Jwt(jwt) => jwt.missing_part(request),
             Scheme::Token { .. } | Scheme::Basic | Scheme::None => None,
         };
@@ -63,7 +63,7 @@ impl Scheme {
     ) -> Result<SignedParts, SignError> {
         let secret = || key.secret().ok_or(SignError::WrongKey);
         match self {
-            Scheme::Seal(seal) => seal.sign(key, request, now),
+            Scheme::Message(seal) => seal.sign(key, request, now),
             Scheme::Jwt(jwt) => jwt.sign(key, request, now),
             Scheme::Token { places, prefix } => {
                 let token = format!("{prefix}{}", String::from_utf8_lossy(secret()?));
@@ -84,7 +84,7 @@ impl Scheme {
             matches!(place, CredentialLocation::Field(_)) || !place.values(request).is_empty()
         };
         match self {
-            Scheme::Seal(_) | Scheme::Jwt(_) | Scheme::Token { .. } => {
+            Scheme::Message(_) | Scheme::Jwt(_) | Scheme::Token { .. } => {
                 !self.places().iter().any(is_there)
             }
             Scheme::Basic => !request.headers.contains_key("authorization"),
@@ -94,7 +94,7 @@ impl Scheme {
 
     /// Returns whether verification uses elliptic curves, which cost a hundred times as much as a digest.
     pub(in crate::intake) fn has_public_key(&self) -> bool {
-        matches!(self, Scheme::Seal(seal) if seal.method == SigningMethod::KeyPair)
+        matches!(self, Scheme::Message(seal) if seal.method == SigningMethod::KeyPair)
     }
 
     pub(in crate::intake) fn has_several_places(&self) -> bool {
@@ -103,7 +103,7 @@ impl Scheme {
 
     pub(super) fn places(&self) -> &[CredentialLocation] {
         match self {
-            Scheme::Seal(seal) => &seal.places,
+            Scheme::Message(seal) => &seal.places,
             Scheme::Jwt(jwt) => &jwt.places,
             Scheme::Token { places, .. } => places,
             Scheme::Basic | Scheme::None => &[],

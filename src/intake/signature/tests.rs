@@ -79,7 +79,7 @@ fn check(
     expected: Result<usize, VerifyError>,
 ) {
     let (header, body) = sent;
-    let signature = signature(Scheme::Seal(seal));
+    let signature = signature(Scheme::Message(seal));
     let headers = headers(&[("x-sig", header)]);
     let keys = keys(&signature, &["another", secret]);
     let verified = signature.verify(&keys, &request(&headers, body.as_bytes()), at(0));
@@ -139,7 +139,7 @@ fn at_most_four_signatures_are_verified_with_a_public_key() {
     };
     let secret =
         SecretFormat { encoding: SecretEncoding::Key(Curve::Ed25519), ..SecretFormat::default() };
-    let signature = Signature { secret, ..signature(Scheme::Seal(seal)) };
+    let signature = Signature { secret, ..signature(Scheme::Message(seal)) };
     let (public, private) = signature.invent(&[7; 32]).unwrap();
     let keys = [signature.key(&public, None, 0).unwrap()];
     let right = &signed(&signature, &signature.signing_key(&private).unwrap(), b"{}")["x-sig"];
@@ -155,7 +155,7 @@ fn at_most_four_signatures_are_verified_with_a_public_key() {
 
 #[test]
 fn window_is_checked_in_both_directions() {
-    let signature = signature(Scheme::Seal(timed()));
+    let signature = signature(Scheme::Message(timed()));
     let keys = keys(&signature, &["s"]);
     let parts =
         signature.sign(&signing(&keys[0]), &request(&Headers::new(), b"{}"), at(1_000)).unwrap();
@@ -176,7 +176,7 @@ fn malformed_time_is_refused() {
 }
 
 fn seal(change: impl FnOnce(MessageSignature) -> MessageSignature) -> Signature {
-    signature(Scheme::Seal(change(hmac(Algorithm::Sha256, Encoding::Hex, ""))))
+    signature(Scheme::Message(change(hmac(Algorithm::Sha256, Encoding::Hex, ""))))
 }
 
 /// Signs a request, and verifies it unchanged and with each change.

@@ -17,7 +17,7 @@ const FIRST_ALONE: &str = "of a list only the first element is signed";
 /// Returns the weaknesses. A description in the file, `weak`, replaces what is found about the body.
 pub(super) fn of<'s>(scheme: &Scheme, weak: Option<&'s str>) -> Vec<&'s str> {
     let (body, time) = match scheme {
-        Scheme::Seal(seal) => {
+        Scheme::Message(seal) => {
             let is_endless = seal.clock.as_ref().is_some_and(|clock| clock.window.is_none());
             (uncovered(seal), is_endless.then_some(SENT_AGAIN))
         }

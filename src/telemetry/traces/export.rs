@@ -65,7 +65,7 @@ struct ExportError {
 
 /// Checks that a collector accepts requests, by one without spans; the error is the reason. It blocks, so it must not
 /// be called on an async thread.
-pub fn ask(target: Target) -> Result<(), String> {
+pub fn check_connection(target: Target) -> Result<(), String> {
     Collector::new(target)?.post(Vec::new()).map_err(|error| error.reason)
 }
 

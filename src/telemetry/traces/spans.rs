@@ -67,7 +67,7 @@ struct OpenDelivery {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WorkResult {
     Settled(State),
-    Waits {
+    Waiting {
         until: Timestamp,
     },
     /// It waits for another event.
@@ -247,7 +247,7 @@ impl Drop for OpenDelivery {
         let Some(sending) = &self.traces.0 else { return };
         let state = match self.result {
             Some(WorkResult::Settled(state)) => state.as_str(),
-            Some(WorkResult::Waits { .. }) => "waits",
+            Some(WorkResult::Waiting { .. }) => "waits",
             Some(WorkResult::Parked) => "parked",
             Some(WorkResult::Lost) => "lost",
             None => "cut off",
@@ -258,7 +258,7 @@ impl Drop for OpenDelivery {
             KeyValue::new(DESTINATION, std::mem::take(&mut self.destination)),
             KeyValue::new("savio_relay.state", state),
         ];
-        if let Some(WorkResult::Waits { until }) = self.result {
+        if let Some(WorkResult::Waiting { until }) = self.result {
             attributes.push(KeyValue::new("savio_relay.next_attempt_at", until.to_string()));
         }
         let is_dead = self.result == Some(WorkResult::Settled(State::Dead));

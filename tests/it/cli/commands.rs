@@ -251,8 +251,8 @@ fn url_of_a_source_is_shown_without_its_secret() {
 
     let relay = Relay::start(folder.path(), &[("TYPEFORM_SECRET", SECRET)]);
 
-    let shown = |row: &str| relay.introduction.contains(row);
-    assert!(shown("/hooks/typeform\n"), "{}", relay.introduction);
+    let shown = |row: &str| relay.startup_output.contains(row);
+    assert!(shown("/hooks/typeform\n"), "{}", relay.startup_output);
     assert!(shown("/hooks/zapier (the environment variable ZAPIER_SECRET is not set)"));
 }
 

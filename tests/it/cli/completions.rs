@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::left_out::leave_out;
+use crate::support::left_out::report_left_out;
 use crate::support::relay::program;
 
 /// Runs bash's completion after each line of words, as the Tab key does.
@@ -68,7 +68,7 @@ fn all(folder: &Path) -> Vec<(Vec<String>, Words)> {
 #[test]
 fn bash_completes_options_of_every_command() {
     if !Command::new("bash").arg("--version").output().is_ok_and(|bash| bash.status.success()) {
-        return leave_out("the completions of bash: there is no bash");
+        return report_left_out("the completions of bash: there is no bash");
     }
     let folder = tempfile::tempdir().unwrap();
     let commands = all(folder.path());

@@ -15,7 +15,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::support::collector::Collector;
 use crate::support::relay::{Relay, program};
-use crate::support::store::{at, claim_one, from, keep, step};
+use crate::support::store::{at, claim_one, from, step, store_one};
 
 const MAPPING: &str =
     "provider = \"form\"\nsecrets = [\"env:FORM_SECRET\"]\n[[feedback]]\nproblem = \"$.text\"\n";
@@ -258,8 +258,8 @@ async fn events_waiting_for_a_mapping_or_an_event_are_counted() {
     let deployment = Deployment::new(200).await;
     let store = sqlite::Settings::new(deployment.folder.path().join("relay.db"));
     let store = Sqlite::open(&store).unwrap();
-    let gone = keep(&store, from("gone", clock::now())).await;
-    let first = keep(&store, from("form", at(0))).await;
+    let gone = store_one(&store, from("gone", clock::now())).await;
+    let first = store_one(&store, from("form", at(0))).await;
     let claimed = claim_one(&store, at(0)).await;
     let reason = format!("waits for event {first}, which upserts the same company first");
     let waits_for = Some(WaitsFor { event: claimed.seq, reason });
@@ -284,7 +284,7 @@ async fn events_of_a_paused_destination_are_counted_with_its_pause() {
     let deployment = Deployment::new(200).await;
     let store = sqlite::Settings::new(deployment.folder.path().join("relay.db"));
     let store = Arc::new(Sqlite::open(&store).unwrap());
-    let id = keep(&*store, from("form", clock::now())).await;
+    let id = store_one(&*store, from("form", clock::now())).await;
     let client = Err("no token".to_owned());
     let destination = Destination { name: "default".to_owned(), client, max_in_flight: 1 };
     let delivery = Delivery::new(Arc::clone(&store) as _, destination, Settings::default());

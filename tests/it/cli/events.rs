@@ -15,7 +15,7 @@ use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::support::relay::{Relay, http, program};
-use crate::support::store::{at, claim, keep, settle, step, webhook};
+use crate::support::store::{at, claim, settle, step, store_one, webhook};
 
 const MAPPING: &str = r#"
 provider = "form"
@@ -191,7 +191,7 @@ async fn replay_has_a_rate_and_can_be_canceled() {
     let place = Place::new(&[201]).await;
     let store = place.store();
     settled(&store, State::Dead, 3).await;
-    keep(&*store, webhook(at(0))).await;
+    store_one(&*store, webhook(at(0))).await;
     drop(store);
 
     let counted = place.json(&["events", "replay", "--source", "form", "--dry-run"]);

@@ -137,7 +137,7 @@ fn log_of_serve_has_no_control_characters_of_a_mapping_file() {
         MAPPING.replace("[signature]", &format!("[signature]\nweak = \"it is {escaped}\""));
     std::fs::write(folder.path().join("mappings/form.toml"), mapping).unwrap();
     let relay = Relay::start(folder.path(), &[("SECRET", "a secret")]);
-    let introduction = relay.introduction.clone();
+    let introduction = relay.startup_output.clone();
     let log = introduction + &relay.log_at_stop();
     assert!(log.contains("its proof is weak: it is "), "{log}");
     check_harmless(&log);

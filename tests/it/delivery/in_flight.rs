@@ -22,7 +22,7 @@ use super::{
     client, company_and_feedback, delivery, delivery_with, destination, event, feedback, mappings,
     outcomes,
 };
-use crate::support::store::{Place, at, keep};
+use crate::support::store::{Place, at, store_one};
 use crate::support::wait::until;
 
 /// A Savio that counts requests, and answers one with the problem "hang" only when it is released.
@@ -61,9 +61,9 @@ async fn hanging_request_delays_no_other() {
     let (place, (gate, savio)) = (Place::new(), Gate::start().await);
     let store = place.open();
     let delivery = delivery(store.clone(), &savio, 2);
-    let hanging = keep(&*store, event(&json!({ "text": "hang" }))).await;
+    let hanging = store_one(&*store, event(&json!({ "text": "hang" }))).await;
     for _ in 0..10 {
-        keep(&*store, event(&feedback())).await;
+        store_one(&*store, event(&feedback())).await;
     }
     let all = tokio::spawn(async move { delivery.deliver_all(at(0)).await });
 
@@ -79,7 +79,7 @@ async fn event_claimed_again_during_its_send_is_sent_once() {
     let (place, (gate, savio)) = (Place::new(), Gate::start().await);
     let store = place.open();
     let delivery = delivery(store.clone(), &savio, 2);
-    let id = keep(&*store, event(&json!({ "text": "hang" }))).await;
+    let id = store_one(&*store, event(&json!({ "text": "hang" }))).await;
     let first = delivery.clone();
     let first = tokio::spawn(async move { first.deliver_all(at(0)).await });
     gate.wait_for(1).await;
@@ -110,7 +110,7 @@ async fn stop_does_not_wait_for_the_store_without_an_attempt() {
     let client = client(&savio, Duration::from_secs(30));
     let delivery = delivery_with(settings, store.clone(), destination(Ok(client), 1));
     let (running, stop) = run(&delivery);
-    let id = keep(&*store, just_now(&company_and_feedback())).await;
+    let id = store_one(&*store, just_now(&company_and_feedback())).await;
     until(|| log.contains("cannot read how far events are")).await;
 
     stop.send(()).unwrap();
@@ -128,12 +128,12 @@ async fn loop_delivers_new_events_and_finishes_those_in_flight() {
     let (place, (gate, savio)) = (Place::new(), Gate::start().await);
     let store = place.open();
     let (running, stop) = run(&delivery(store.clone(), &savio, 1));
-    keep(&*store, just_now(&feedback())).await;
+    store_one(&*store, just_now(&feedback())).await;
     gate.wait_for(1).await;
-    let hanging = keep(&*store, just_now(&json!({ "text": "hang" }))).await;
+    let hanging = store_one(&*store, just_now(&json!({ "text": "hang" }))).await;
     gate.wait_for(1).await;
     // Not before: of two events that are mapped at the same time, either may get the only slot.
-    let late = keep(&*store, just_now(&feedback())).await;
+    let late = store_one(&*store, just_now(&feedback())).await;
 
     stop.send(()).unwrap();
     gate.released.add_permits(1);
@@ -149,7 +149,7 @@ async fn new_mapping_wakes_the_loop() {
     let store = place.open();
     let delivery = delivery(store.clone(), &savio, 1);
     delivery.replace_mappings(Mappings::new());
-    keep(&*store, just_now(&feedback())).await;
+    store_one(&*store, just_now(&feedback())).await;
     let (running, stop) = run(&delivery);
 
     delivery.replace_mappings(mappings());

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::{client, delivery_with, destination, event, mappings_of};
-use crate::support::store::{Place, at, keep, name};
+use crate::support::store::{Place, at, name, store_one};
 
 const MAPPING: &str = r#"
     [[company]]
@@ -68,11 +68,11 @@ impl Scripted {
     }
 
     async fn keep(&self, payload: Value) {
-        keep(&*self.store, event(&payload)).await;
+        store_one(&*self.store, event(&payload)).await;
     }
 
     async fn keep_from(&self, source: &str, payload: Value) {
-        keep(&*self.store, Webhook { source: name(source), ..event(&payload) }).await;
+        store_one(&*self.store, Webhook { source: name(source), ..event(&payload) }).await;
     }
 
     fn start(&self, seconds: i64) -> JoinHandle<usize> {
@@ -265,7 +265,7 @@ async fn blocked_second_request_leaves_the_first_recorded() {
     let mut relay = Scripted::new(4).await;
     relay.keep(titled("1", "Dark mode")).await;
     let two = json!({ "account": "6", "company": "Acme", "text": "2", "title": "Dark mode" });
-    let two = keep(&*relay.store, event(&two)).await;
+    let two = store_one(&*relay.store, event(&two)).await;
     let delivery = relay.start(0);
 
     let [first, acme] = relay.two().await;
@@ -374,10 +374,10 @@ async fn waits_for(relay: &Scripted, event: EventId) -> String {
 async fn parked_event_names_the_event_it_waits_for() {
     let mut relay = Scripted::new(4).await;
     let ids = [
-        keep(&*relay.store, event(&company("Acme"))).await,
-        keep(&*relay.store, event(&company("Acme Inc"))).await,
-        keep(&*relay.store, event(&titled("a", "Dark mode"))).await,
-        keep(&*relay.store, event(&titled("b", "Dark mode"))).await,
+        store_one(&*relay.store, event(&company("Acme"))).await,
+        store_one(&*relay.store, event(&company("Acme Inc"))).await,
+        store_one(&*relay.store, event(&titled("a", "Dark mode"))).await,
+        store_one(&*relay.store, event(&titled("b", "Dark mode"))).await,
     ];
     let delivery = relay.start(0);
     let [acme, first] = relay.two().await;
@@ -399,11 +399,11 @@ async fn parked_event_names_the_event_it_waits_for() {
 #[tokio::test]
 async fn event_behind_a_retry_says_so_and_is_due_with_it() {
     let mut relay = Scripted::new(4).await;
-    let first = keep(&*relay.store, event(&company("Acme"))).await;
+    let first = store_one(&*relay.store, event(&company("Acme"))).await;
     let delivery = relay.start(0);
     assert_eq!(relay.answer(503).await, "Acme");
     delivery.await.unwrap();
-    let second = keep(&*relay.store, event(&company("Acme Inc"))).await;
+    let second = store_one(&*relay.store, event(&company("Acme Inc"))).await;
 
     let early = relay.start(2);
     assert!(relay.answer_all(early).await.is_empty());
@@ -440,7 +440,7 @@ async fn four_hundred_upserts_of_one_company_never_stall() {
     let names: Vec<String> = (0..400).map(|number| format!("Acme {number:03}")).collect();
     for name in &names {
         let webhook = Webhook { received_at: clock::now(), ..event(&company(name)) };
-        keep(&*relay.store, webhook).await;
+        store_one(&*relay.store, webhook).await;
     }
     let settings = Settings { lease: Duration::from_hours(24), ..Settings::default() };
     let client = client(&relay.savio, Duration::from_mins(1));

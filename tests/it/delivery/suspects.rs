@@ -5,7 +5,7 @@ use savio_relay::delivery::Settings;
 use savio_relay::event::State;
 
 use super::{Relay, created, event, feedback};
-use crate::support::store::{Place, at, claim, keep};
+use crate::support::store::{Place, at, claim, store_one};
 
 #[tokio::test]
 async fn hundred_events_claimed_at_a_crash_are_delivered() {
@@ -13,7 +13,7 @@ async fn hundred_events_claimed_at_a_crash_are_delivered() {
     let store = place.open();
     let mut ids = Vec::new();
     for _ in 0..100 {
-        ids.push(keep(&*store, event(&feedback())).await);
+        ids.push(store_one(&*store, event(&feedback())).await);
     }
     assert_eq!(claim(&*store, at(0), 100).await.len(), 100);
     drop(store);

@@ -47,7 +47,7 @@ impl Fixture {
     /// Sends the request. The hint is from the list of rejections, as no response has it.
     async fn verdict(&self, request: &Request) -> Verdict {
         let answer: Answer = self.server.send(request).await;
-        let refused = self.server.door.rejected.last(&"fixture".parse().unwrap());
+        let refused = self.server.intake.rejected.last(&"fixture".parse().unwrap());
         let hint = refused.first().filter(|_| answer.status == 401).and_then(|it| it.hint.clone());
         (answer.status, answer.reason().to_owned(), hint)
     }

@@ -19,7 +19,7 @@ pub(super) fn asana(path: &std::path::Path) -> String {
 
 /// Returns the setup address that is shown for a source at the start.
 pub(super) fn setup_address(server: &House, source: &str) -> String {
-    let sources = server.door.sources.current();
+    let sources = server.intake.sources.current();
     let status = &sources[&source.parse::<SourceName>().unwrap()];
     let SourceStatus::AwaitingSecret(setup) = status else { panic!("{status:?}") };
     setup.address()
@@ -37,7 +37,7 @@ pub(super) fn asana_event(path: &str) -> Request {
 /// Returns the source that waits for its secret, and the same with its key.
 pub(super) fn waiting_and_live(server: &House) -> (SourceName, Source, Source) {
     let name: SourceName = "asana".parse().unwrap();
-    let SourceStatus::AwaitingSecret(setup) = server.door.sources.current()[&name].clone() else {
+    let SourceStatus::AwaitingSecret(setup) = server.intake.sources.current()[&name].clone() else {
         panic!()
     };
     let waiting = Source::clone(&setup.source);
@@ -72,9 +72,9 @@ pub(super) async fn secret_that_arrives_during_a_reload_is_kept() {
     let (name, _, live) = waiting_and_live(&server);
 
     let is_first = Cell::new(true);
-    let (before, after) = server.door.sources.update(|old| {
+    let (before, after) = server.intake.sources.update(|old| {
         if is_first.replace(false) {
-            server.door.sources.go_live(&live);
+            server.intake.sources.go_live(&live);
         }
         old.clone()
     });
@@ -93,11 +93,11 @@ pub(super) async fn source_that_goes_live_keeps_its_changed_file() {
     let changed = Source { provider: Some("changed".to_owned()), ..waiting };
     let changed =
         SourceStatus::AwaitingSecret(Arc::new(PendingSetup::new(Arc::new(changed), path)));
-    server.door.sources.update(|_| Sources::from([(name.clone(), changed.clone())]));
+    server.intake.sources.update(|_| Sources::from([(name.clone(), changed.clone())]));
 
-    server.door.sources.go_live(&live);
+    server.intake.sources.go_live(&live);
 
-    let now = server.door.sources.current()[&name].clone();
+    let now = server.intake.sources.current()[&name].clone();
     let SourceStatus::Live(source) = now else { panic!("{now:?}") };
     assert_eq!((source.provider.as_deref(), source.keys.len()), (Some("changed"), 1));
 }

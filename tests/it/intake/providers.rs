@@ -219,8 +219,8 @@ async fn matches_are_counted_for_each_secret() {
         fixture.send(&fixture.request(0, which)).await;
     }
 
-    assert_eq!(fixture.server.door.webhooks.matches("github", 0), 2);
-    assert_eq!(fixture.server.door.webhooks.matches("github", 1), 0);
+    assert_eq!(fixture.server.intake.webhooks.matches("github", 0), 2);
+    assert_eq!(fixture.server.intake.webhooks.matches("github", 1), 0);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use savio_relay::mapping_file::file::MappingFile;
 use savio_relay::secret::Environment;
 use serde::Deserialize;
 
-use crate::support::left_out::{file_of, say};
+use crate::support::left_out::{file_of, print};
 
 #[derive(Deserialize)]
 struct Vector {
@@ -36,7 +36,7 @@ fn published_signature_vectors_have_the_stated_result() {
     let failures: Vec<String> =
         vectors.iter().enumerate().filter_map(|(at, vector)| vector.failure(at)).collect();
 
-    say(&format!("{} of {} signature vectors", vectors.len() - failures.len(), vectors.len()));
+    print(&format!("{} of {} signature vectors", vectors.len() - failures.len(), vectors.len()));
     assert!(failures.is_empty(), "{}\n{} failures", failures.join("\n"), failures.len());
     assert!(vectors.len() >= 120, "the file lacks vectors: {}", vectors.len());
 }

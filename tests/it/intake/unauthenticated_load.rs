@@ -136,7 +136,7 @@ async fn with_listener(server: &House, connections_max: usize) -> SocketAddr {
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let settings = listener::Settings { connections_max, ..listener::Settings::default() };
-    let routes = router(Arc::clone(&server.door));
+    let routes = router(Arc::clone(&server.intake));
     tokio::spawn(listener::serve(listener, routes, settings, std::future::pending()));
     ([127, 0, 0, 1], port).into()
 }

@@ -67,7 +67,7 @@ async fn health_is_answered_while_a_wrong_signature_is_diagnosed() {
 
     assert_eq!(alive.status, 200);
     assert_eq!(answered_before.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
-    let rejection = &server.door.rejected.last(&"paired".parse::<SourceName>().unwrap())[0];
+    let rejection = &server.intake.rejected.last(&"paired".parse::<SourceName>().unwrap())[0];
     let hint = "right with a line end behind the body: it was cut off";
     assert_eq!(rejection.hint.as_deref(), Some(hint));
 }
@@ -163,7 +163,7 @@ async fn setup_code_is_in_a_private_file_and_not_logged() {
         assert!(first.starts_with("waiting http://127.0.0.1:"), "{first}");
         assert!(setup_address(folder.path()).contains(&first), "the code stays the same");
         let code = first.trim().split_once("setup=").unwrap().1;
-        let output = format!("{}{}", relay.introduction, relay.log());
+        let output = format!("{}{}", relay.startup_output, relay.log());
         assert!(!output.contains(code) && !output.contains("setup="), "{output}");
         assert!(output.contains("store/setup-addresses"), "{output}");
 

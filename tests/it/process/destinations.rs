@@ -161,7 +161,7 @@ async fn token_is_sent_in_clear_to_public_hosts_only_if_allowed() {
     let relay = scene.relay(&variables);
 
     post(&relay, "home").await;
-    let output = || relay.introduction.clone() + &relay.log();
+    let output = || relay.startup_output.clone() + &relay.log();
     until(|| output().contains("default is paused: savio.example.invalid is not known")).await;
     assert!(output().contains("`insecure = true`"), "{}", output());
     let mut command = program(scene.folder.path());
@@ -175,5 +175,5 @@ async fn token_is_sent_in_clear_to_public_hosts_only_if_allowed() {
     write_settings(&scene, "insecure = true");
     let relay = scene.relay(&variables);
     until(|| scene.count(&["--source", "home", "--state", "delivered"]) == 1).await;
-    assert!((relay.introduction.clone() + &relay.log()).contains("default resumed"));
+    assert!((relay.startup_output.clone() + &relay.log()).contains("default resumed"));
 }

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::support::left_out::leave_out;
+use crate::support::left_out::report_left_out;
 use crate::support::relay::{Relay, http, program};
 use crate::support::wait::until;
 
@@ -164,7 +164,7 @@ async fn check(folder: &Path, sender: &Sender) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn full_disk_refuses_webhooks_and_loses_no_accepted_one() {
     let Some(disk) = Disk::mount() else {
-        return leave_out("the test of a full disk: mounting is not allowed here");
+        return report_left_out("the test of a full disk: mounting is not allowed here");
     };
     prepare(disk.path());
     let savio = MockServer::start().await;
@@ -229,7 +229,7 @@ async fn failed_disk_is_used_again_once_it_works() {
 
     for _ in 0..3 {
         if !limit(&relay, "1") {
-            return leave_out("the test of a failing disk: prlimit does not work here");
+            return report_left_out("the test of a failing disk: prlimit does not work here");
         }
         let refused = sender.post(&relay, 1000).await;
         assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);

@@ -426,5 +426,5 @@ async fn missing_header_secret_disables_traces_and_is_logged() {
 
     assert!(!has_thread(&relay));
     let expected = "no traces are sent: the environment variable NONE is not set";
-    assert!(relay.introduction.contains(expected), "{}", relay.introduction);
+    assert!(relay.startup_output.contains(expected), "{}", relay.startup_output);
 }

@@ -10,8 +10,8 @@ use savio_relay::store::{
 };
 
 use crate::support::store::{
-    Place, at, claim, claim_from, claim_one, deliveries, from, ids, keep, name, renewals, request,
-    settle, step, webhook,
+    Place, at, claim, claim_from, claim_one, deliveries, from, ids, name, renewals, request,
+    settle, step, store_one, webhook,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -19,7 +19,7 @@ async fn one_event_is_claimed_once() {
     let place = Place::new();
     let store = place.open();
     for _ in 0..100 {
-        keep(&*store, webhook(at(0))).await;
+        store_one(&*store, webhook(at(0))).await;
     }
 
     let mut claims = tokio::task::JoinSet::new();
@@ -43,7 +43,7 @@ async fn claim_stops_at_its_memory_limit() {
     for _ in 0..5 {
         let id = EventId::new(at(0));
         let events = vec![NewEvent { id, ..event.clone() }];
-        keep(store, Webhook { events, ..large.clone() }).await;
+        store_one(store, Webhook { events, ..large.clone() }).await;
     }
     let claim = async |bytes_max: usize| {
         let (sources, lease) = (vec![name("form")], Duration::from_mins(1));
@@ -67,7 +67,7 @@ async fn claim_returns_at_most_as_many_events_as_slots() {
     let place = Place::new();
     let store = &*place.open();
     for _ in 0..5 {
-        keep(store, webhook(at(0))).await;
+        store_one(store, webhook(at(0))).await;
     }
 
     assert_eq!(claim(store, at(0), 0).await.len(), 0);
@@ -79,10 +79,10 @@ async fn claim_returns_at_most_as_many_events_as_slots() {
 async fn oldest_event_of_all_sources_is_claimed_first() {
     let place = Place::new();
     let store = &*place.open();
-    let third = keep(store, from("a", at(3))).await;
-    let first = keep(store, from("b", at(1))).await;
-    let fourth = keep(store, from("b", at(4))).await;
-    let second = keep(store, from("a", at(2))).await;
+    let third = store_one(store, from("a", at(3))).await;
+    let first = store_one(store, from("b", at(1))).await;
+    let fourth = store_one(store, from("b", at(4))).await;
+    let second = store_one(store, from("a", at(2))).await;
 
     let claimed = claim_from(store, &["a", "b"], at(9), 3).await;
 
@@ -98,9 +98,9 @@ fn imported(received_at: Timestamp, due_at: Timestamp) -> Webhook {
 async fn imported_events_are_claimed_after_all_live_ones() {
     let place = Place::new();
     let store = place.open();
-    let old = keep(&*store, imported(at(0), at(0))).await;
-    let new = keep(&*store, webhook(at(5))).await;
-    let other = keep(&*store, from("other", at(6))).await;
+    let old = store_one(&*store, imported(at(0), at(0))).await;
+    let new = store_one(&*store, webhook(at(5))).await;
+    let other = store_one(&*store, from("other", at(6))).await;
 
     // Slots for all three: events that are claimed together may be sent in any order.
     let claimed = claim_from(&*store, &["form", "other"], at(9), 3).await;
@@ -115,9 +115,9 @@ async fn imported_events_are_claimed_after_all_live_ones() {
 async fn imported_event_with_an_ended_lease_stays_after_live_ones() {
     let place = Place::new();
     let store = place.open();
-    let old = keep(&*store, imported(at(0), at(0))).await;
+    let old = store_one(&*store, imported(at(0), at(0))).await;
     assert_eq!(ids(&claim(&*store, at(0), 1).await), [old]);
-    let new = keep(&*store, webhook(at(70))).await;
+    let new = store_one(&*store, webhook(at(70))).await;
 
     let first = claim(&*store, at(70), 1).await;
     let second = claim(&*store, at(70), 1).await;
@@ -129,7 +129,7 @@ async fn imported_event_with_an_ended_lease_stays_after_live_ones() {
 async fn imported_event_waits_for_its_due_time() {
     let place = Place::new();
     let store = place.open();
-    keep(&*store, imported(at(0), at(60))).await;
+    store_one(&*store, imported(at(0), at(60))).await;
 
     let early = claim(&*store, at(59), 1).await;
     let due = store.next_due(vec![name("form")]).await;
@@ -143,7 +143,7 @@ async fn events_due_at_one_time_are_claimed_in_order_of_receipt() {
     let place = Place::new();
     let store = &*place.open();
     let kept = store.store(deliveries(&["a", "b", "c", "d", "e"])).await.unwrap();
-    let last = keep(store, webhook(at(0))).await;
+    let last = store_one(store, webhook(at(0))).await;
 
     let claimed = ids(&claim(store, at(0), 9).await);
 
@@ -154,8 +154,8 @@ async fn events_due_at_one_time_are_claimed_in_order_of_receipt() {
 async fn only_requested_sources_are_claimed() {
     let place = Place::new();
     let store = &*place.open();
-    let wanted = keep(store, from("a", at(5))).await;
-    keep(store, from("b", at(1))).await;
+    let wanted = store_one(store, from("a", at(5))).await;
+    store_one(store, from("b", at(1))).await;
 
     assert_eq!(ids(&claim_from(store, &["a", "c"], at(9), 9).await), [wanted]);
     assert_eq!(claim_from(store, &[], at(9), 9).await, []);
@@ -165,7 +165,7 @@ async fn only_requested_sources_are_claimed() {
 async fn event_is_not_claimed_before_it_is_due() {
     let place = Place::new();
     let store = &*place.open();
-    keep(store, webhook(at(10))).await;
+    store_one(store, webhook(at(10))).await;
 
     assert_eq!(claim(store, at(9), 9).await, []);
     assert_eq!(claim(store, at(10), 9).await.len(), 1);
@@ -175,7 +175,7 @@ async fn event_is_not_claimed_before_it_is_due() {
 async fn event_with_an_ended_lease_is_claimed_again() {
     let place = Place::new();
     let store = &*place.open();
-    keep(store, webhook(at(0))).await;
+    store_one(store, webhook(at(0))).await;
     let first = claim_one(store, at(0)).await;
 
     assert_eq!(claim(store, at(59), 9).await, []);
@@ -189,7 +189,7 @@ async fn event_with_an_ended_lease_is_claimed_again() {
 async fn renewed_claim_is_not_claimed_again() {
     let place = Place::new();
     let store = &*place.open();
-    keep(store, webhook(at(0))).await;
+    store_one(store, webhook(at(0))).await;
     let claimed = claim_one(store, at(0)).await;
 
     let renewed = store.renew(renewals(&[claimed.claim]), at(120)).await.unwrap();
@@ -204,7 +204,7 @@ async fn lost_claims_are_not_renewed() {
     let place = Place::new();
     let store = &*place.open();
     for _ in 0..3 {
-        keep(store, webhook(at(0))).await;
+        store_one(store, webhook(at(0))).await;
     }
     let [lost, settled, held] = claim(store, at(0), 3).await.try_into().unwrap();
     store.renew(renewals(&[settled.claim, held.claim]), at(500)).await.unwrap();

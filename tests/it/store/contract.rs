@@ -1,8 +1,8 @@
 //! The contract of every store, whichever database it uses: only `Place::open` knows it.
 
 use crate::support::store::{
-    Place, at, claim, claim_from, claim_one, deliveries, from, ids, keep, name, settle, step, wait,
-    webhook,
+    Place, at, claim, claim_from, claim_one, deliveries, from, ids, name, settle, step, store_one,
+    wait, webhook,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +42,7 @@ async fn payload_is_a_range_of_the_decoded_body() {
     webhook.decoded = Some(r#"["ä","öü"]"#.to_owned());
     webhook.events[0].payload = 6..12;
 
-    keep(store, webhook).await;
+    store_one(store, webhook).await;
 
     assert_eq!(claim_one(store, at(0)).await.event.payload, r#""öü""#);
 }
@@ -144,7 +144,7 @@ async fn payload_that_is_no_text_is_refused() {
 async fn invalid_webhook_does_not_affect_others_in_its_commit() {
     let place = Place::new();
     let store = place.open();
-    let taken = keep(&*store, webhook(at(0))).await;
+    let taken = store_one(&*store, webhook(at(0))).await;
 
     let mut keeps = tokio::task::JoinSet::new();
     for number in 0..50 {
@@ -183,7 +183,7 @@ async fn stored_events_survive_reopening() {
 async fn keep_many(store: Arc<dyn Store>) -> Vec<EventId> {
     let mut ids = Vec::new();
     for _ in 0..50 {
-        ids.push(keep(&*store, webhook(at(0))).await);
+        ids.push(store_one(&*store, webhook(at(0))).await);
     }
     ids
 }
@@ -195,9 +195,9 @@ async fn next_due_is_the_time_of_the_next_claimable_event() {
     let due = async || store.next_due(vec![name("form"), name("a")]).await.unwrap();
     assert_eq!(due().await, None);
 
-    keep(store, from("unwanted", at(1))).await;
-    keep(store, webhook(at(20))).await;
-    keep(store, from("a", at(30))).await;
+    store_one(store, from("unwanted", at(1))).await;
+    store_one(store, webhook(at(20))).await;
+    store_one(store, from("a", at(30))).await;
     assert_eq!(due().await, Some(at(20)));
 
     let claimed = claim_one(store, at(20)).await;
@@ -214,9 +214,9 @@ async fn next_due_is_the_time_of_the_next_claimable_event() {
 async fn events_are_counted_by_source_and_state() {
     let place = Place::new();
     let store = &*place.open();
-    keep(store, from("a", at(0))).await;
-    keep(store, from("b", at(0))).await;
-    keep(store, from("b", at(0))).await;
+    store_one(store, from("a", at(0))).await;
+    store_one(store, from("b", at(0))).await;
+    store_one(store, from("b", at(0))).await;
     let claimed = claim_from(store, &["b"], at(0), 1).await;
     store.advance(claimed[0].claim, step(settle(State::Dead))).await.unwrap();
 
@@ -233,7 +233,7 @@ async fn oldest_queued_event_of_each_source_is_known() {
     let place = Place::new();
     let store = &*place.open();
     for (source, received) in [("a", 30), ("a", 10), ("a", 20), ("b", 5), ("c", 1)] {
-        keep(store, from(source, at(received))).await;
+        store_one(store, from(source, at(received))).await;
     }
     let begun = claim_from(store, &["a"], at(60), 1).await;
     let settled = claim_from(store, &["c"], at(60), 1).await;

@@ -18,7 +18,7 @@ use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::support::relay::{Relay, http, program};
-use crate::support::store::{Place, at, claim, keep, webhook};
+use crate::support::store::{Place, at, claim, store_one, webhook};
 use crate::support::wait::until_async;
 
 fn reason<T: std::fmt::Debug>(answer: Result<T, StoreError>) -> String {
@@ -52,14 +52,14 @@ async fn events_after_a_crash(path: &Path, ids: &[EventId]) -> usize {
 async fn check_nothing_is_lost(suffixes: &[&str]) {
     let place = Place::new();
     let (store, path) = (place.open(), place.settings().path);
-    let mut ids = vec![keep(&*store, webhook(at(0))).await];
+    let mut ids = vec![store_one(&*store, webhook(at(0))).await];
     // A reader has the files open as well.
     store.event(ids[0]).await.unwrap().unwrap();
 
     for suffix in suffixes {
         fs::remove_file(beside(&path, suffix)).unwrap();
     }
-    ids.push(keep(&*store, webhook(at(0))).await);
+    ids.push(store_one(&*store, webhook(at(0))).await);
     assert_eq!(events_after_a_crash(&path, &ids).await, 2, "after another was kept");
 
     for suffix in suffixes {
@@ -72,7 +72,7 @@ async fn check_nothing_is_lost(suffixes: &[&str]) {
         "after it was asked whether it is ready"
     );
 
-    ids.push(keep(&*store, webhook(at(0))).await);
+    ids.push(store_one(&*store, webhook(at(0))).await);
     assert_eq!(claim(&*store, at(0), 9).await.len(), 3);
     drop(store);
     assert_eq!(events_after_a_crash(&path, &ids).await, 3, "after the end");
@@ -93,7 +93,7 @@ async fn removed_log_index_is_rebuilt() {
 async fn log_removed_from_an_idle_store_is_saved() {
     let place = Place::new();
     let (store, path) = (place.open(), place.settings().path);
-    let id = keep(&*store, webhook(at(0))).await;
+    let id = store_one(&*store, webhook(at(0))).await;
     fs::remove_file(beside(&path, "-wal")).unwrap();
 
     // As delivery does while it has no work.
@@ -109,7 +109,7 @@ async fn log_removed_from_an_idle_store_is_saved() {
 async fn foreign_log_stops_the_store_until_it_is_removed() {
     let place = Place::new();
     let (store, path) = (place.open(), place.settings().path);
-    let id = keep(&*store, webhook(at(0))).await;
+    let id = store_one(&*store, webhook(at(0))).await;
     let log = beside(&path, "-wal");
     fs::remove_file(&log).unwrap();
     fs::write(&log, "of another program").unwrap();
@@ -118,7 +118,7 @@ async fn foreign_log_stops_the_store_until_it_is_removed() {
     assert!(reason(store.store(webhook(at(0))).await).contains(expected));
     assert!(reason(store.ready().await).contains(expected));
     fs::remove_file(&log).unwrap();
-    let other = keep(&*store, webhook(at(0))).await;
+    let other = store_one(&*store, webhook(at(0))).await;
 
     assert_eq!(events_after_a_crash(&path, &[id, other]).await, 2);
 }
@@ -133,13 +133,13 @@ async fn removed_lock_file_admits_no_second_server() {
         fs::remove_file(&lock).unwrap();
         let refused = Sqlite::open(&settings).unwrap_err();
         assert!(matches!(refused, OpenError::InUse { .. }), "{refused}");
-        keep(&*store, webhook(at(0))).await;
+        store_one(&*store, webhook(at(0))).await;
         assert!(is_served(&settings.path).unwrap(), "the lock file is there and locked again");
     }
     let foreign = lock.with_file_name("other");
     fs::write(&foreign, "").unwrap();
     fs::rename(&foreign, &lock).unwrap();
-    keep(&*store, webhook(at(0))).await;
+    store_one(&*store, webhook(at(0))).await;
     assert!(is_served(&settings.path).unwrap());
 
     drop(store);
@@ -185,7 +185,7 @@ fn damage(path: &Path, table: &str) {
 async fn damaged_table_stops_the_store_and_is_logged() {
     let place = Place::new();
     let settings = place.settings();
-    keep(&*place.open(), webhook(at(0))).await;
+    store_one(&*place.open(), webhook(at(0))).await;
     damage(&settings.path, "webhooks");
     let store = place.open();
     store.ready().await.expect("nothing has read the damaged page");
@@ -211,7 +211,7 @@ async fn damaged_table_stops_the_store_and_is_logged() {
 async fn damage_found_by_a_reader_is_logged() {
     let place = Place::new();
     let settings = Settings::new(place.settings().path);
-    let id = keep(&*place.open(), webhook(at(0))).await;
+    let id = store_one(&*place.open(), webhook(at(0))).await;
     damage(&settings.path, "webhooks");
     let store = place.open();
 
@@ -291,7 +291,7 @@ async fn damaged_database_is_not_ready_and_reported_by_doctor() {
     let metrics = api("/metrics").await.unwrap().text().await.unwrap();
     assert!(metrics.contains("savio_relay_store_ready 0"), "{metrics}");
     // The damage may be found before the relay listens.
-    let output = relay.introduction.clone() + &relay.log();
+    let output = relay.startup_output.clone() + &relay.log();
     assert_eq!(output.matches("`savio-relay doctor --deep`, then").count(), 1, "{output}");
 
     let address = relay.url.trim_start_matches("http://");

@@ -8,8 +8,8 @@ use savio_relay::store::{
 };
 
 use crate::support::store::{
-    Place, after, at, attempt, begin, claim, claim_one, from, keep, name, settle, step, wait,
-    webhook,
+    Place, after, at, attempt, claim, claim_one, from, name, plan_and_send, settle, step,
+    store_one, wait, webhook,
 };
 
 async fn list(store: &dyn Store, filter: &EventFilter) -> Vec<EventId> {
@@ -41,9 +41,9 @@ fn text(text: &str) -> EventFilter {
 async fn events_are_listed_newest_first() {
     let place = Place::new();
     let store = &*place.open();
-    let old = keep(store, from("a", at(1))).await;
-    let new = keep(store, from("b", at(3))).await;
-    let between = keep(store, from("a", at(2))).await;
+    let old = store_one(store, from("a", at(1))).await;
+    let new = store_one(store, from("b", at(3))).await;
+    let between = store_one(store, from("a", at(2))).await;
 
     check(store, &EventFilter::default(), &[new, between, old]).await;
 }
@@ -54,7 +54,7 @@ async fn pages_have_no_gaps_and_no_repeats() {
     let store = &*place.open();
     let mut kept = Vec::new();
     for (number, source) in (0..25).zip(["a", "b"].into_iter().cycle()) {
-        kept.push(keep(store, from(source, at(number / 10))).await);
+        kept.push(store_one(store, from(source, at(number / 10))).await);
     }
     for (filter, limit) in
         [(EventFilter::default(), 4), (EventFilter::default(), 5), (text("0"), 3)]
@@ -78,10 +78,10 @@ async fn pages_have_no_gaps_and_no_repeats() {
 async fn filter_conditions_are_combined_with_and() {
     let place = Place::new();
     let store = &*place.open();
-    let first = keep(store, from("a", at(1))).await;
+    let first = store_one(store, from("a", at(1))).await;
     let dead = settle_one_of_a(store).await;
-    let second = keep(store, from("a", at(2))).await;
-    let other = keep(store, from("b", at(2))).await;
+    let second = store_one(store, from("a", at(2))).await;
+    let other = store_one(store, from("b", at(2))).await;
 
     let of = |source: Option<savio_relay::event::SourceName>, state| {
         let sources = source.map(|source| vec![source]);
@@ -123,7 +123,7 @@ async fn time_range_includes_its_start_and_excludes_its_end() {
     let store = &*place.open();
     let mut ids = Vec::new();
     for second in 0..4 {
-        ids.push(keep(store, webhook(at(second))).await);
+        ids.push(store_one(store, webhook(at(second))).await);
     }
     let within = |since, until| EventFilter { since, until, ..EventFilter::default() };
 
@@ -140,10 +140,10 @@ async fn text_search_covers_id_delivery_id_type_and_reason() {
     let mut first = webhook(at(0));
     first.events[0].delivery_id = Some("Delivery-77".to_owned());
     first.events[0].event_type = Some("form_response".to_owned());
-    let first = keep(store, first).await;
+    let first = store_one(store, first).await;
     let claim = claim_one(store, at(0)).await.claim;
     store.advance(claim, step(wait(5))).await.unwrap();
-    let second = keep(store, webhook(at(1))).await;
+    let second = store_one(store, webhook(at(1))).await;
 
     for found in ["delivery-7", "FORM_", "savio said 503", &first.to_string()] {
         check(store, &text(found), &[first]).await;
@@ -157,9 +157,9 @@ async fn text_search_covers_id_delivery_id_type_and_reason() {
 async fn list_entry_shows_the_state_of_its_event() {
     let place = Place::new();
     let store = &*place.open();
-    let id = keep(store, webhook(at(0))).await;
+    let id = store_one(store, webhook(at(0))).await;
     let claim = claim_one(store, at(0)).await.claim;
-    store.advance(claim, begin(&["slow"])).await.unwrap();
+    store.advance(claim, plan_and_send(&["slow"])).await.unwrap();
     store.advance(claim, after(attempt(0, Outcome::Retry), wait(5))).await.unwrap();
 
     let line = page(store, &EventFilter::default(), 9, None).await.events.remove(0);
@@ -174,7 +174,7 @@ async fn matching_and_queued_events_are_counted() {
     let place = Place::new();
     let store = &*place.open();
     for _ in 0..3 {
-        keep(store, webhook(at(0))).await;
+        store_one(store, webhook(at(0))).await;
     }
     let claim = claim_one(store, at(0)).await.claim;
     store.advance(claim, step(settle(State::Dead))).await.unwrap();
@@ -273,8 +273,8 @@ async fn long_search_releases_its_reader() {
 async fn event_with_invalid_utf8_is_listed_with_the_others() {
     let place = Place::new();
     let store = &*place.open();
-    let damaged = keep(store, webhook(at(0))).await;
-    let good = keep(store, webhook(at(1))).await;
+    let damaged = store_one(store, webhook(at(0))).await;
+    let good = store_one(store, webhook(at(1))).await;
     let file = rusqlite::Connection::open(&place.settings().path).unwrap();
     for column in ["type", "delivery_id", "reason", "left_out"] {
         let change =

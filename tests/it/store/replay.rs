@@ -11,16 +11,16 @@ use savio_relay::store::{
 use serde_json::json;
 
 use crate::support::store::{
-    Place, after, at, attempt, begin, claim, claim_one, from, keep, name, record, send, settle,
-    step, webhook,
+    Place, after, at, attempt, claim, claim_one, from, name, plan_and_send, record, send, settle,
+    step, store_one, webhook,
 };
 
 /// Stores an event with two requests, of which the first is done and the second has this outcome.
 async fn event_with_outcome(store: &dyn Store, outcome: Outcome, state: State) -> EventId {
-    let id = keep(store, webhook(at(0))).await;
+    let id = store_one(store, webhook(at(0))).await;
     let claim = claim_one(store, at(0)).await.claim;
     let done = Attempt { savio_id: Some(json!(42)), ..attempt(0, Outcome::Done) };
-    store.advance(claim, begin(&["first", "second"])).await.unwrap();
+    store.advance(claim, plan_and_send(&["first", "second"])).await.unwrap();
     store.advance(claim, after(done, send(1))).await.unwrap();
     store.advance(claim, after(attempt(1, outcome), settle(state))).await.unwrap();
     id
@@ -39,7 +39,7 @@ async fn delivered(store: &dyn Store) -> EventId {
 }
 
 async fn settled(store: &dyn Store, state: State) -> EventId {
-    let id = keep(store, webhook(at(0))).await;
+    let id = store_one(store, webhook(at(0))).await;
     let claim = claim_one(store, at(0)).await.claim;
     store.advance(claim, step(settle(state))).await.unwrap();
     id
@@ -73,7 +73,7 @@ async fn cancel(store: &dyn Store, id: ReplayId) -> ReplayProgress {
 async fn states(store: &dyn Store, id: EventId, problems: &[&str]) -> Vec<(RequestState, bool)> {
     let claimed = claim_one(store, at(20)).await;
     assert_eq!((claimed.claim.event, claimed.requests, claimed.replay), (id, None, true));
-    let planned = begin(problems).planned;
+    let planned = plan_and_send(problems).planned;
     let waits = crate::support::store::wait(25);
     store.advance(claimed.claim, Progress { planned, ..step(waits) }).await.unwrap();
     let record = record(store, id).await;
@@ -156,10 +156,10 @@ async fn dead_event_that_failed_to_map_keeps_its_done_requests() {
 async fn notes_of_a_new_mapping_replace_the_old_ones() {
     let place = Place::new();
     let store = &*place.open();
-    let id = keep(store, webhook(at(0))).await;
+    let id = store_one(store, webhook(at(0))).await;
     for note in ["old", "new"] {
         let claimed = claim_one(store, at(20)).await;
-        let planned = Progress { notes: vec![note.to_owned()], ..begin(&["slow"]) };
+        let planned = Progress { notes: vec![note.to_owned()], ..plan_and_send(&["slow"]) };
         store.advance(claimed.claim, planned).await.unwrap();
         store.advance(claimed.claim, step(settle(State::Dead))).await.unwrap();
         assert_eq!(record(store, id).await.notes, [note]);
@@ -172,10 +172,10 @@ async fn decoding_notes_survive_a_new_mapping() {
     let place = Place::new();
     let store = &*place.open();
     let decoded = Webhook { notes: vec!["decoded".to_owned()], ..webhook(at(0)) };
-    let id = keep(store, decoded).await;
+    let id = store_one(store, decoded).await;
     for note in ["old", "new"] {
         let claimed = claim_one(store, at(20)).await;
-        let planned = Progress { notes: vec![note.to_owned()], ..begin(&["slow"]) };
+        let planned = Progress { notes: vec![note.to_owned()], ..plan_and_send(&["slow"]) };
         store.advance(claimed.claim, planned).await.unwrap();
         store.advance(claimed.claim, step(settle(State::Dead))).await.unwrap();
         assert_eq!(record(store, id).await.notes, ["decoded", note]);
@@ -190,7 +190,7 @@ async fn queued_events_are_counted_and_not_replayed() {
     for state in [State::Delivered, State::Ignored, State::Held, State::Dead] {
         settled(store, state).await;
     }
-    let queued = keep(store, webhook(at(1))).await;
+    let queued = store_one(store, webhook(at(1))).await;
     let before = record(store, queued).await;
 
     let replay = replay(store, all(at(20))).await;
@@ -221,7 +221,7 @@ async fn replay_interval_spreads_events_from_the_oldest() {
     let store = &*place.open();
     let mut ids = Vec::new();
     for second in [0, 1, 2] {
-        ids.push(keep(store, webhook(at(second))).await);
+        ids.push(store_one(store, webhook(at(second))).await);
         let claim = claim_one(store, at(9)).await.claim;
         store.advance(claim, step(settle(State::Dead))).await.unwrap();
     }
@@ -257,7 +257,7 @@ async fn canceled_replay_restores_events_not_started() {
         assert_eq!(record(store, id).await, before);
     }
     assert_eq!(claimed.claim.event, begun);
-    store.advance(claimed.claim, begin(&["first"])).await.unwrap();
+    store.advance(claimed.claim, plan_and_send(&["first"])).await.unwrap();
     assert_eq!(claim(store, at(99), 9).await.len(), 1, "the one that was begun goes on");
 }
 
@@ -296,7 +296,7 @@ async fn replay_resumes_where_its_steps_stopped() {
     let place = Place::new();
     let store = place.open();
     for _ in 0..1201 {
-        keep(&*store, webhook(at(0))).await;
+        store_one(&*store, webhook(at(0))).await;
     }
     for claimed in claim(&*store, at(0), 1201).await {
         store.advance(claimed.claim, step(settle(State::Dead))).await.unwrap();
@@ -342,7 +342,7 @@ async fn only_events_of_the_filter_are_replayed() {
     let store = &*place.open();
     let id = dead(store).await;
     settled(store, State::Delivered).await;
-    keep(store, from("other", at(0))).await;
+    store_one(store, from("other", at(0))).await;
     let filter = EventFilter {
         sources: Some(vec![name("form")]),
         state: Some(State::Dead),
@@ -376,7 +376,7 @@ async fn attempt_of_a_replay_is_marked_in_the_history() {
     replay(store, only(id)).await;
 
     let claimed = claim_one(store, at(20)).await;
-    store.advance(claimed.claim, begin(&["first"])).await.unwrap();
+    store.advance(claimed.claim, plan_and_send(&["first"])).await.unwrap();
     let again = Attempt { replay: claimed.replay, ..attempt(0, Outcome::Done) };
     store.advance(claimed.claim, after(again, settle(State::Delivered))).await.unwrap();
 
@@ -406,9 +406,9 @@ async fn release_as_arrived_proceeds_to_the_next_request() {
     use RequestState::{Done, Waiting};
     let place = Place::new();
     let store = &*place.open();
-    let id = keep(store, webhook(at(0))).await;
+    let id = store_one(store, webhook(at(0))).await;
     let claim = claim_one(store, at(0)).await.claim;
-    store.advance(claim, begin(&["first", "second"])).await.unwrap();
+    store.advance(claim, plan_and_send(&["first", "second"])).await.unwrap();
     let unanswered = attempt(0, Outcome::Unanswered);
     store.advance(claim, after(unanswered, settle(State::Held))).await.unwrap();
 

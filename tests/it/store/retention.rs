@@ -7,14 +7,15 @@ use savio_relay::store::maintenance::run_once;
 use savio_relay::store::{EventFilter, ReplayId, ReplayRequest, Store, Webhook};
 
 use crate::support::store::{
-    Place, after, at, attempt, begin, claim, claim_one, from, keep, settle, step, wait, webhook,
+    Place, after, at, attempt, claim, claim_one, from, plan_and_send, settle, step, store_one,
+    wait, webhook,
 };
 
 /// Stores an event and settles or holds it at second 9.
 async fn settled(store: &dyn Store, state: State) -> EventId {
-    let id = keep(store, webhook(at(0))).await;
+    let id = store_one(store, webhook(at(0))).await;
     let claim = claim_one(store, at(0)).await.claim;
-    store.advance(claim, begin(&["slow"])).await.unwrap();
+    store.advance(claim, plan_and_send(&["slow"])).await.unwrap();
     store.advance(claim, after(attempt(0, Outcome::Done), settle(state))).await.unwrap();
     id
 }
@@ -44,8 +45,8 @@ async fn held_and_queued_events_are_never_purged() {
     let place = Place::new();
     let store = &*place.open();
     let held = settled(store, State::Held).await;
-    let queued = keep(store, webhook(at(0))).await;
-    let retried = keep(store, webhook(at(0))).await;
+    let queued = store_one(store, webhook(at(0))).await;
+    let retried = store_one(store, webhook(at(0))).await;
     for claimed in claim(store, at(0), 2).await {
         store.advance(claimed.claim, step(wait(5))).await.unwrap();
     }
@@ -64,7 +65,7 @@ async fn number_of_a_purged_event_is_never_reused() {
     let mut places = Vec::new();
     for _ in 0..3 {
         for _ in 0..2 {
-            keep(&*store, webhook(at(0))).await;
+            store_one(&*store, webhook(at(0))).await;
             let claimed = claim_one(&*store, at(0)).await;
             places.push(claimed.seq);
             store.advance(claimed.claim, step(settle(State::Delivered))).await.unwrap();
@@ -103,7 +104,7 @@ async fn webhook_is_purged_with_its_last_event() {
     let second = EventId::new(at(0));
     two.events.push(savio_relay::store::NewEvent { id: second, ..two.events[0].clone() });
     let payload = String::from_utf8(two.body.clone()).unwrap();
-    let first = keep(store, two).await;
+    let first = store_one(store, two).await;
     let claim = claim_one(store, at(0)).await.claim;
     store.advance(claim, step(settle(State::Delivered))).await.unwrap();
 
@@ -122,7 +123,7 @@ async fn purged_delivery_id_is_accepted_again() {
         webhook.events[0].delivery_id = Some("a".to_owned());
         webhook
     };
-    keep(store, again()).await;
+    store_one(store, again()).await;
     let claim = claim_one(store, at(0)).await.claim;
     store.advance(claim, step(settle(State::Delivered))).await.unwrap();
     assert_eq!(store.store(again()).await.unwrap().new_events(), 0);
@@ -139,7 +140,7 @@ async fn many_events_are_purged_in_small_steps() {
     for _ in 0..250 {
         settled(store, State::Delivered).await;
     }
-    let young = keep(store, from("other", at(0))).await;
+    let young = store_one(store, from("other", at(0))).await;
 
     let first = store.purge(at(10)).await.unwrap();
     run_once(store, Duration::from_secs(10), at(20)).await.unwrap();
@@ -155,7 +156,7 @@ async fn space_of_purged_events_is_returned_to_the_disk() {
     let store = place.open();
     for _ in 0..40 {
         let large = Webhook { body: vec![b' '; 1_000_000], ..webhook(at(0)) };
-        keep(&*store, large).await;
+        store_one(&*store, large).await;
         let claim = claim_one(&*store, at(0)).await.claim;
         store.advance(claim, step(settle(State::Delivered))).await.unwrap();
     }

@@ -14,7 +14,7 @@ use savio_relay::store::{
 use savio_relay::telemetry::metrics::{Attempts, Gauges, Metrics, Webhooks};
 use tokio::time::timeout;
 
-use crate::support::store::{Place, at, claim, keep, settle, step, webhook};
+use crate::support::store::{Place, at, claim, settle, step, store_one, webhook};
 
 fn open_error(settings: &Settings) -> String {
     Sqlite::open(settings).expect_err("it cannot be opened").to_string()
@@ -31,7 +31,7 @@ fn reason(answer: Result<(), StoreError>) -> String {
 async fn restart_releases_claims_of_the_earlier_process() {
     let place = Place::new();
     let store = place.open();
-    keep(&*store, webhook(at(0))).await;
+    store_one(&*store, webhook(at(0))).await;
     let before = claim(&*store, at(0), 1).await.remove(0);
     drop(store);
 
@@ -65,7 +65,7 @@ fn second_server_on_one_file_is_refused() {
 async fn closed_store_has_written_all_and_released_the_file() {
     let place = Place::new();
     let store = Sqlite::open(&place.settings()).unwrap();
-    let id = keep(&store, webhook(at(0))).await;
+    let id = store_one(&store, webhook(at(0))).await;
 
     store.close().await;
 
@@ -138,7 +138,7 @@ fn file_that_is_no_database_is_refused_by_name() {
 #[tokio::test]
 async fn low_disk_refuses_webhooks_and_settles_accepted_events() {
     let place = Place::new();
-    keep(&*place.open(), webhook(at(0))).await;
+    store_one(&*place.open(), webhook(at(0))).await;
     let full = Settings { reserve_bytes: Some(u64::MAX), ..place.settings() };
     let store = Sqlite::open(&full).unwrap();
 
@@ -157,7 +157,7 @@ async fn store_is_ready_only_while_the_largest_webhook_fits() {
     let settings = Settings { webhook_bytes_max: usize::MAX / 4, ..place.settings() };
     let store = Sqlite::open(&settings).unwrap();
 
-    keep(&store, webhook(at(0))).await;
+    store_one(&store, webhook(at(0))).await;
 
     assert!(reason(store.ready().await).starts_with("disk full: "));
 }
@@ -201,7 +201,7 @@ async fn webhook_of_a_disconnected_sender_is_stored_whole_or_not() {
 
     drop(storing);
     other.execute_batch("COMMIT").unwrap();
-    let kept = keep(&*store, webhook(at(0))).await;
+    let kept = store_one(&*store, webhook(at(0))).await;
 
     let claimed = claim(&*store, at(0), 9).await;
     let claimed = |id: &EventId| claimed.iter().any(|one| one.claim.event == *id);
@@ -221,7 +221,7 @@ async fn missing_file_stops_intake_until_it_is_back() {
     fs::rename(&moved, &path).unwrap();
 
     assert!(reason(refused).contains("relay.db: No such file"));
-    let id = keep(&*store, webhook(at(0))).await;
+    let id = store_one(&*store, webhook(at(0))).await;
     assert!(store.event(id).await.unwrap().is_some());
 }
 
@@ -304,8 +304,8 @@ async fn lasting_lock_is_reported_and_ends() {
 async fn unreadable_event_is_dead_and_affects_no_other() {
     let place = Place::new();
     let store = place.open();
-    let unreadable = keep(&*store, webhook(at(0))).await;
-    let good = keep(&*store, webhook(at(1))).await;
+    let unreadable = store_one(&*store, webhook(at(0))).await;
+    let good = store_one(&*store, webhook(at(1))).await;
     let file = Connection::open(&place.settings().path).unwrap();
     file.execute("UPDATE webhooks SET headers = 'no JSON' WHERE number = 1", []).unwrap();
 
@@ -329,7 +329,7 @@ async fn unreadable_event_is_dead_and_affects_no_other() {
 async fn damaged_event(change: &str) -> EventRecord {
     let place = Place::new();
     let store = place.open();
-    let id = keep(&*store, webhook(at(0))).await;
+    let id = store_one(&*store, webhook(at(0))).await;
     let claimed = claim(&*store, at(0), 1).await.remove(0);
     let file = Connection::open(&place.settings().path).unwrap();
     file.execute_batch(change).unwrap();
@@ -365,7 +365,7 @@ async fn unreadable_event_is_shown_without_its_unreadable_parts() {
 async fn claimed_event_that_became_unreadable_is_dead() {
     let place = Place::new();
     let store = place.open();
-    keep(&*store, webhook(at(0))).await;
+    store_one(&*store, webhook(at(0))).await;
     let claimed = claim(&*store, at(0), 1).await.remove(0);
     let file = Connection::open(&place.settings().path).unwrap();
     file.execute("UPDATE events SET notes = 'no JSON', payload_end = 1", []).unwrap();
@@ -418,7 +418,7 @@ async fn old_store_is_migrated_by_the_server_only() {
 async fn store_beside_the_server_keeps_its_claims_and_file() {
     let place = Place::new();
     let store = place.open();
-    keep(&*store, webhook(at(0))).await;
+    store_one(&*store, webhook(at(0))).await;
     let lock_time = claim(&*store, at(0), 1).await.remove(0);
 
     let beside = Sqlite::open_beside(&place.settings()).unwrap();

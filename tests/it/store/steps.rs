@@ -5,32 +5,32 @@ use savio_relay::store::{Attempt, Claim, NextStep, Progress, RequestState, Store
 use serde_json::json;
 
 use crate::support::store::{
-    Place, after, at, attempt, begin, claim_from, claim_one, keep, name, record, request, send,
-    settle, step, wait, waiting, webhook,
+    Place, after, at, attempt, claim_from, claim_one, name, plan_and_send, record, request, send,
+    settle, step, store_one, wait, waiting, webhook,
 };
 
 #[tokio::test]
 async fn lost_claim_writes_nothing() {
     let place = Place::new();
     let store = &*place.open();
-    let id = keep(store, webhook(at(0))).await;
+    let id = store_one(store, webhook(at(0))).await;
     let lost = claim_one(store, at(0)).await.claim;
     let held = claim_one(store, at(60)).await.claim;
     let before = record(store, id).await;
 
-    let late = Progress { notes: vec!["late".to_owned()], ..begin(&["slow"]) };
+    let late = Progress { notes: vec!["late".to_owned()], ..plan_and_send(&["slow"]) };
     let refused = store.advance(lost, late).await;
 
     assert_eq!(refused, Err(StoreError::ClaimLost));
     assert_eq!(record(store, id).await, before);
-    store.advance(held, begin(&["slow"])).await.unwrap();
+    store.advance(held, plan_and_send(&["slow"])).await.unwrap();
 }
 
 #[tokio::test]
 async fn waiting_and_settling_end_the_claim() {
     let place = Place::new();
     let store = &*place.open();
-    keep(store, webhook(at(0))).await;
+    store_one(store, webhook(at(0))).await;
     let first = claim_one(store, at(0)).await.claim;
     store.advance(first, step(wait(5))).await.unwrap();
 
@@ -47,7 +47,7 @@ async fn waiting_and_settling_end_the_claim() {
 async fn settlement_after_the_lease_counts_until_a_new_claim() {
     let place = Place::new();
     let store = &*place.open();
-    let id = keep(store, webhook(at(0))).await;
+    let id = store_one(store, webhook(at(0))).await;
     let claim = claim_one(store, at(0)).await.claim;
 
     store
@@ -62,11 +62,11 @@ async fn settlement_after_the_lease_counts_until_a_new_claim() {
 async fn event_resumes_at_its_failed_request() {
     let place = Place::new();
     let store = &*place.open();
-    keep(store, webhook(at(0))).await;
+    store_one(store, webhook(at(0))).await;
     let claim = claim_one(store, at(0)).await.claim;
     let done = Attempt { savio_id: Some(json!(42)), ..attempt(0, Outcome::Done) };
 
-    store.advance(claim, begin(&["first", "second"])).await.unwrap();
+    store.advance(claim, plan_and_send(&["first", "second"])).await.unwrap();
     store.advance(claim, after(done, send(1))).await.unwrap();
     store.advance(claim, after(attempt(1, Outcome::Retry), wait(5))).await.unwrap();
     let again = claim_one(store, at(5)).await;
@@ -93,10 +93,10 @@ async fn outcome_determines_the_state_of_its_request() {
 async fn check(outcome: Outcome, state: RequestState, may_repeat: bool) {
     let place = Place::new();
     let store = &*place.open();
-    let id = keep(store, webhook(at(0))).await;
+    let id = store_one(store, webhook(at(0))).await;
     let claim = claim_one(store, at(0)).await.claim;
 
-    store.advance(claim, begin(&["slow"])).await.unwrap();
+    store.advance(claim, plan_and_send(&["slow"])).await.unwrap();
     store.advance(claim, after(attempt(0, outcome), wait(5))).await.unwrap();
 
     let request = record(store, id).await.requests.remove(0);
@@ -107,10 +107,10 @@ async fn check(outcome: Outcome, state: RequestState, may_repeat: bool) {
 async fn request_that_may_have_arrived_stays_marked() {
     let place = Place::new();
     let store = &*place.open();
-    keep(store, webhook(at(0))).await;
+    store_one(store, webhook(at(0))).await;
     let claim = claim_one(store, at(0)).await.claim;
 
-    store.advance(claim, begin(&["slow"])).await.unwrap();
+    store.advance(claim, plan_and_send(&["slow"])).await.unwrap();
     store.advance(claim, after(attempt(0, Outcome::Unanswered), send(0))).await.unwrap();
     store.advance(claim, after(attempt(0, Outcome::Retry), wait(5))).await.unwrap();
 
@@ -122,7 +122,7 @@ async fn request_that_may_have_arrived_stays_marked() {
 async fn tries_count_consecutive_failures() {
     let place = Place::new();
     let store = &*place.open();
-    keep(store, webhook(at(0))).await;
+    store_one(store, webhook(at(0))).await;
     let mut tries = Vec::new();
     for (attempt, next) in [
         (Some(attempt(0, Outcome::Retry)), wait(1)),
@@ -146,13 +146,13 @@ async fn tries_count_consecutive_failures() {
 async fn all_attempts_of_an_event_are_kept() {
     let place = Place::new();
     let store = &*place.open();
-    let id = keep(store, webhook(at(0))).await;
+    let id = store_one(store, webhook(at(0))).await;
     let claim = claim_one(store, at(0)).await.claim;
     let mut refused = attempt(0, Outcome::Refused);
     refused.status = Some(400);
     refused.detail = Some("problem is too long".to_owned());
 
-    store.advance(claim, begin(&["slow"])).await.unwrap();
+    store.advance(claim, plan_and_send(&["slow"])).await.unwrap();
     store.advance(claim, after(attempt(0, Outcome::Retry), send(0))).await.unwrap();
     store.advance(claim, after(refused.clone(), settle(State::Dead))).await.unwrap();
 
@@ -165,9 +165,9 @@ async fn all_attempts_of_an_event_are_kept() {
 async fn reasons_and_notes_survive_reopening() {
     let place = Place::new();
     let store = place.open();
-    let id = keep(&*store, webhook(at(0))).await;
+    let id = store_one(&*store, webhook(at(0))).await;
     let claim = claim_one(&*store, at(0)).await.claim;
-    let first = Progress { notes: vec!["no company".to_owned()], ..begin(&["slow"]) };
+    let first = Progress { notes: vec!["no company".to_owned()], ..plan_and_send(&["slow"]) };
     let second = Progress { notes: vec!["no tags".to_owned()], ..step(wait(5)) };
     store.advance(claim, first).await.unwrap();
     store.advance(claim, second).await.unwrap();
@@ -184,7 +184,7 @@ async fn reasons_and_notes_survive_reopening() {
 async fn step_of_a_missing_request_writes_nothing() {
     let place = Place::new();
     let store = &*place.open();
-    let id = keep(store, webhook(at(0))).await;
+    let id = store_one(store, webhook(at(0))).await;
     let claim = claim_one(store, at(0)).await.claim;
 
     let progress = Progress { planned: Some(vec![request("slow")]), ..step(send(1)) };
@@ -192,7 +192,7 @@ async fn step_of_a_missing_request_writes_nothing() {
 
     assert!(matches!(refused, Err(StoreError::Impossible { .. })));
     assert_eq!(record(store, id).await.requests, []);
-    store.advance(claim, begin(&["slow"])).await.unwrap();
+    store.advance(claim, plan_and_send(&["slow"])).await.unwrap();
 }
 
 #[tokio::test]
@@ -200,7 +200,7 @@ async fn settled_and_held_events_leave_the_queue() {
     let place = Place::new();
     let store = &*place.open();
     for state in [State::Delivered, State::Ignored, State::Held, State::Dead] {
-        let id = keep(store, webhook(at(0))).await;
+        let id = store_one(store, webhook(at(0))).await;
         let claim = claim_one(store, at(0)).await.claim;
 
         store.advance(claim, step(settle(state))).await.unwrap();

@@ -10,7 +10,8 @@ use savio_relay::store::{
 };
 
 use crate::support::store::{
-    Place, at, begin, claim, claim_one, keep, record, request, send, settle, step, wait, webhook,
+    Place, at, claim, claim_one, plan_and_send, record, request, send, settle, step, store_one,
+    wait, webhook,
 };
 
 const FRESH: Option<Suspect> = Some(Suspect { deaths: 0 });
@@ -49,11 +50,11 @@ async fn event_claimed_and_unmapped_at_a_crash_is_suspect() {
     let place = Place::new();
     let store = place.open();
     for _ in 0..4 {
-        keep(&*store, webhook(at(0))).await;
+        store_one(&*store, webhook(at(0))).await;
     }
     let claimed = claim(&*store, at(0), 3).await;
     assert_eq!(suspects(&claimed), [None; 3]);
-    store.advance(claimed[1].claim, begin(&["mapped"])).await.unwrap();
+    store.advance(claimed[1].claim, plan_and_send(&["mapped"])).await.unwrap();
     store.advance(claimed[2].claim, step(wait(1))).await.unwrap();
 
     let store = crash(&place, store);
@@ -76,13 +77,13 @@ async fn live_and_imported(store: &dyn Store) -> Vec<ClaimedEvent> {
 async fn imported_and_replayed_events_become_suspects() {
     let place = Place::new();
     let store = place.open();
-    let replayed = keep(&*store, webhook(at(0))).await;
+    let replayed = store_one(&*store, webhook(at(0))).await;
     let first = claim_one(&*store, at(0)).await.claim;
-    store.advance(first, begin(&["slow"])).await.unwrap();
+    store.advance(first, plan_and_send(&["slow"])).await.unwrap();
     store.advance(first, step(settle(State::Dead))).await.unwrap();
     replay(&*store, replayed).await;
     let origin = WebhookOrigin::Imported { due_at: at(0) };
-    keep(&*store, Webhook { origin, ..webhook(at(0)) }).await;
+    store_one(&*store, Webhook { origin, ..webhook(at(0)) }).await;
     assert_eq!(suspects(&live_and_imported(&*store).await), [None; 2]);
 
     let store = crash(&place, store);
@@ -91,7 +92,7 @@ async fn imported_and_replayed_events_become_suspects() {
     assert_eq!(suspects(&claimed), [FRESH; 2]);
     assert_eq!(claimed[0].event.id, replayed);
     assert_eq!(claimed[0].earlier.len(), 1, "what was done before counts as without a crash");
-    store.advance(claimed[0].claim, begin(&["slow"])).await.unwrap();
+    store.advance(claimed[0].claim, plan_and_send(&["slow"])).await.unwrap();
     let store = crash(&place, store);
     let again = claim_one(&*store, at(20)).await;
     assert_eq!((again.event.id, again.suspect), (replayed, None));
@@ -101,10 +102,10 @@ async fn imported_and_replayed_events_become_suspects() {
 async fn unmapped_event_with_an_ended_lease_is_suspect() {
     let place = Place::new();
     let store = place.open();
-    keep(&*store, webhook(at(0))).await;
-    let mapped = keep(&*store, webhook(at(0))).await;
+    store_one(&*store, webhook(at(0))).await;
+    let mapped = store_one(&*store, webhook(at(0))).await;
     let claimed = claim(&*store, at(0), 2).await;
-    store.advance(claimed[1].claim, begin(&["mapped"])).await.unwrap();
+    store.advance(claimed[1].claim, plan_and_send(&["mapped"])).await.unwrap();
 
     let claimed = claim(&*store, at(60), 9).await;
 
@@ -116,12 +117,12 @@ async fn unmapped_event_with_an_ended_lease_is_suspect() {
 async fn clean_stop_makes_no_suspect_and_counts_nothing() {
     let place = Place::new();
     let mut store = place.open();
-    keep(&*store, webhook(at(0))).await;
+    store_one(&*store, webhook(at(0))).await;
     for _ in 0..4 {
         let claimed = claim_one(&*store, at(0)).await;
         assert_eq!(claimed.suspect, None);
         store.give_back().await.unwrap();
-        let late = store.advance(claimed.claim, begin(&["slow"])).await;
+        let late = store.advance(claimed.claim, plan_and_send(&["slow"])).await;
         assert_eq!(late, Err(StoreError::ClaimLost));
         store = crash(&place, store);
     }
@@ -141,10 +142,14 @@ async fn clean_stop_makes_no_suspect_and_counts_nothing() {
 async fn suspect_is_cleared_when_mapped_or_settled() {
     let place = Place::new();
     let store = place.open();
-    let steps =
-        [begin(&["slow"]), step(settle(State::Dead)), step(settle(State::Ignored)), step(wait(0))];
+    let steps = [
+        plan_and_send(&["slow"]),
+        step(settle(State::Dead)),
+        step(settle(State::Ignored)),
+        step(wait(0)),
+    ];
     for _ in &steps {
-        keep(&*store, webhook(at(0))).await;
+        store_one(&*store, webhook(at(0))).await;
     }
     claim(&*store, at(0), 9).await;
     let store = crash(&place, store);
@@ -170,7 +175,7 @@ async fn suspect_is_cleared_when_mapped_or_settled() {
 async fn event_marked_during_three_crashes_is_dead() {
     let place = Place::new();
     let mut store = place.open();
-    let id = keep(&*store, webhook(at(0))).await;
+    let id = store_one(&*store, webhook(at(0))).await;
     let crashed = claim_one(&*store, at(0)).await.suspect;
     store = crash(&place, store);
     for deaths in 0..3 {
@@ -200,7 +205,7 @@ async fn event_marked_during_three_crashes_is_dead() {
 async fn replay_of_a_crashing_event_takes_three_more_crashes() {
     let place = Place::new();
     let mut store = place.open();
-    let id = keep(&*store, webhook(at(0))).await;
+    let id = store_one(&*store, webhook(at(0))).await;
     claim_one(&*store, at(0)).await;
     store = crash(&place, store);
     for _ in 0..3 {
@@ -218,7 +223,7 @@ async fn replay_of_a_crashing_event_takes_three_more_crashes() {
     replay(&*store, id).await;
     let claimed = claim_one(&*store, at(99)).await;
     assert_eq!(claimed.suspect, FRESH);
-    store.advance(claimed.claim, begin(&["there is more memory"])).await.unwrap();
+    store.advance(claimed.claim, plan_and_send(&["there is more memory"])).await.unwrap();
     let store = crash(&place, store);
     let planned = claim_one(&*store, at(99)).await;
     assert_eq!(planned.requests.unwrap()[0].request, request("there is more memory"));
@@ -229,7 +234,7 @@ async fn replay_of_a_crashing_event_takes_three_more_crashes() {
 async fn crash_without_a_mark_is_not_counted() {
     let place = Place::new();
     let mut store = place.open();
-    let id = keep(&*store, webhook(at(0))).await;
+    let id = store_one(&*store, webhook(at(0))).await;
     for _ in 0..10 {
         claim_one(&*store, at(0)).await;
         store = crash(&place, store);
@@ -244,7 +249,7 @@ async fn crash_counts_against_the_marked_event_only() {
     let place = Place::new();
     let mut store = place.open();
     for _ in 0..3 {
-        keep(&*store, webhook(at(0))).await;
+        store_one(&*store, webhook(at(0))).await;
     }
     claim(&*store, at(0), 9).await;
     store = crash(&place, store);
@@ -266,7 +271,7 @@ async fn crash_counts_against_the_marked_event_only() {
 async fn mapped_suspect_loses_its_earlier_crashes() {
     let place = Place::new();
     let mut store = place.open();
-    keep(&*store, webhook(at(0))).await;
+    store_one(&*store, webhook(at(0))).await;
     claim_one(&*store, at(0)).await;
     store = crash(&place, store);
     for _ in 0..2 {
@@ -286,12 +291,12 @@ async fn mapped_suspect_loses_its_earlier_crashes() {
 async fn crash_while_sending_is_not_counted() {
     let place = Place::new();
     let mut store = place.open();
-    let id = keep(&*store, webhook(at(0))).await;
+    let id = store_one(&*store, webhook(at(0))).await;
     claim_one(&*store, at(0)).await;
     store = crash(&place, store);
     let claimed = claim_one(&*store, at(0)).await;
     store.mark(claimed.claim).await.unwrap();
-    store.advance(claimed.claim, begin(&["slow"])).await.unwrap();
+    store.advance(claimed.claim, plan_and_send(&["slow"])).await.unwrap();
     for _ in 0..5 {
         store = crash(&place, store);
         let claimed = claim_one(&*store, at(0)).await;
@@ -306,7 +311,7 @@ async fn crash_while_sending_is_not_counted() {
 async fn lost_claim_marks_nothing() {
     let place = Place::new();
     let mut store = place.open();
-    keep(&*store, webhook(at(0))).await;
+    store_one(&*store, webhook(at(0))).await;
     let lost = claim_one(&*store, at(0)).await.claim;
     claim_one(&*store, at(60)).await;
 

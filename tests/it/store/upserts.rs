@@ -8,7 +8,7 @@ use savio_relay::store::{
 use serde_json::json;
 
 use crate::support::store::{
-    Place, at, attempt, claim, claim_one, from, keep, name, record, send, step, wait, webhook,
+    Place, at, attempt, claim, claim_one, from, name, record, send, step, store_one, wait, webhook,
 };
 
 fn company() -> Request {
@@ -36,8 +36,8 @@ async fn earlier(store: &dyn Store, place: u64, source: &str) -> Option<u64> {
 /// Stores two events, of which the first upserts the company later; returns its id and their
 /// positions.
 async fn first_waits(store: &dyn Store) -> (EventId, [u64; 2]) {
-    keep(store, webhook(at(0))).await;
-    keep(store, webhook(at(0))).await;
+    store_one(store, webhook(at(0))).await;
+    store_one(store, webhook(at(0))).await;
     let first = plan(store, wait(30)).await;
     let second = claim_one(store, at(0)).await;
     (first.claim.event, [first.seq, second.seq])
@@ -79,7 +79,7 @@ async fn done_or_dead_upsert_blocks_no_later_event() {
 async fn parked_event_stays_claimed_and_shows_its_reason() {
     let place = Place::new();
     let store = place.open();
-    keep(&*store, from("form", at(0))).await;
+    store_one(&*store, from("form", at(0))).await;
     let (waits_for, reason) = (Some(behind(7)), Some(behind(7).reason));
 
     let claimed = plan(&*store, NextStep::Park { waits_for }).await;
@@ -94,7 +94,7 @@ async fn parked_event_stays_claimed_and_shows_its_reason() {
 async fn event_is_loaded_while_its_claim_lasts() {
     let place = Place::new();
     let store = place.open();
-    keep(&*store, webhook(at(0))).await;
+    store_one(&*store, webhook(at(0))).await;
     let claimed = plan(&*store, NextStep::Park { waits_for: None }).await;
 
     let loaded = store.load(claimed.claim).await.unwrap().unwrap();
@@ -125,8 +125,8 @@ async fn waiting(store: &dyn Store) -> (u64, u64) {
 
 /// Stores two events that upsert the same company, of which the second waits for the first.
 async fn second_waits_behind_first(store: &dyn Store) -> ([EventId; 2], [u64; 2]) {
-    keep(store, webhook(at(0))).await;
-    keep(store, webhook(at(0))).await;
+    store_one(store, webhook(at(0))).await;
+    store_one(store, webhook(at(0))).await;
     let first = plan(store, wait(30)).await;
     let second = plan(store, wait_behind(first.seq)).await;
     ([first.claim.event, second.claim.event], [first.seq, second.seq])
@@ -151,7 +151,7 @@ async fn event_behind_a_done_or_claimed_one_is_due_at_once() {
     let place = Place::new();
     let store = place.open();
     for _ in 0..3 {
-        keep(&*store, webhook(at(0))).await;
+        store_one(&*store, webhook(at(0))).await;
     }
     let first = plan(&*store, wait(30)).await;
     let [second, third] = claim(&*store, at(0), 2).await.try_into().unwrap();
@@ -184,7 +184,7 @@ async fn waits_behind_other_events_end_when_sources_change() {
 async fn renewal_records_the_awaited_event_until_a_send() {
     let place = Place::new();
     let store = place.open();
-    keep(&*store, webhook(at(0))).await;
+    store_one(&*store, webhook(at(0))).await;
     let claim = plan(&*store, NextStep::Park { waits_for: None }).await.claim;
 
     let renewal = Renewal { claim, waits_for: Some(behind(7)) };

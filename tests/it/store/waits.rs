@@ -8,8 +8,8 @@ use savio_relay::store::{
 };
 
 use crate::support::store::{
-    Place, after, at, attempt, begin, claim, claim_one, from, ids, keep, name, record, renewals,
-    settle, step, wait, webhook,
+    Place, after, at, attempt, claim, claim_one, from, ids, name, plan_and_send, record, renewals,
+    settle, step, store_one, wait, webhook,
 };
 
 const DAY: i64 = 24 * 3_600;
@@ -25,9 +25,9 @@ async fn due(store: &dyn Store, id: EventId) -> i64 {
 
 /// Stores an event that failed at second 1 and waits until second 60.
 async fn waiting(store: &dyn Store) -> EventId {
-    let id = keep(store, webhook(at(0))).await;
+    let id = store_one(store, webhook(at(0))).await;
     let claim = claim_one(store, at(0)).await.claim;
-    store.advance(claim, begin(&["first"])).await.unwrap();
+    store.advance(claim, plan_and_send(&["first"])).await.unwrap();
     store.advance(claim, after(attempt(0, Outcome::Retry), wait(60))).await.unwrap();
     id
 }
@@ -56,7 +56,7 @@ async fn retry_wait_keeps_its_length_when_the_clock_is_set_back() {
 async fn wait_without_an_attempt_counts_from_the_last_renewal() {
     let place = Place::new();
     let store = place.open();
-    let id = keep(&*store, webhook(at(0))).await;
+    let id = store_one(&*store, webhook(at(0))).await;
     let claim = claim_one(&*store, at(0)).await.claim;
     store.renew(renewals(&[claim]), at(3_600 + 60)).await.unwrap();
     store.advance(claim, step(wait(3_630))).await.unwrap();
@@ -71,7 +71,7 @@ async fn wait_without_an_attempt_counts_from_the_last_renewal() {
 async fn lease_keeps_its_length_when_the_clock_is_set_back() {
     let place = Place::new();
     let store = place.open();
-    let id = keep(&*store, webhook(at(0))).await;
+    let id = store_one(&*store, webhook(at(0))).await;
     let claim_held = claim_one(&*store, at(DAY)).await.claim;
 
     rewind(&*store, 0).await;
@@ -87,8 +87,8 @@ async fn lease_keeps_its_length_when_the_clock_is_set_back() {
 async fn received_or_released_event_is_due_at_once_after_a_rewind() {
     let place = Place::new();
     let store = place.open();
-    keep(&*store, webhook(at(DAY))).await;
-    let released = keep(&*store, webhook(at(0))).await;
+    store_one(&*store, webhook(at(DAY))).await;
+    let released = store_one(&*store, webhook(at(0))).await;
     let claim = claim_one(&*store, at(0)).await.claim;
     store.advance(claim, step(settle(State::Held))).await.unwrap();
     store.release(released, HoldDecision::SendAgain, at(DAY)).await.unwrap();
@@ -105,7 +105,7 @@ async fn import_keeps_its_intervals_after_a_rewind() {
     let mut imported = Vec::new();
     for place in 0..3 {
         let origin = WebhookOrigin::Imported { due_at: at(DAY + 10 * place) };
-        imported.push(keep(&*store, Webhook { origin, ..webhook(at(DAY)) }).await);
+        imported.push(store_one(&*store, Webhook { origin, ..webhook(at(DAY)) }).await);
     }
 
     rewind(&*store, 0).await;
@@ -120,7 +120,7 @@ async fn replay_keeps_its_intervals_after_a_rewind() {
     let place = Place::new();
     let store = place.open();
     for _ in 0..600 {
-        keep(&*store, webhook(at(0))).await;
+        store_one(&*store, webhook(at(0))).await;
     }
     for claimed in claim(&*store, at(0), 600).await {
         store.advance(claimed.claim, step(settle(State::Dead))).await.unwrap();
@@ -144,9 +144,9 @@ async fn rewind_moves_many_events_of_the_given_sources_only() {
     let place = Place::new();
     let store = place.open();
     for _ in 0..1_200 {
-        keep(&*store, webhook(at(DAY))).await;
+        store_one(&*store, webhook(at(DAY))).await;
     }
-    let other = keep(&*store, from("other", at(DAY))).await;
+    let other = store_one(&*store, from("other", at(DAY))).await;
 
     rewind(&*store, 0).await;
 

@@ -5,9 +5,9 @@ use std::io::Write;
 
 /// Reports a test that is left out. Call it before the test returns without its case.
 #[track_caller]
-pub(crate) fn leave_out(what: &str) {
+pub(crate) fn report_left_out(what: &str) {
     assert!(!is_ci(variable("CI").as_deref()), "{what}: nothing is left out in CI");
-    say(&format!("\n!!! LEFT OUT: {what}\n"));
+    print(&format!("\n!!! LEFT OUT: {what}\n"));
 }
 
 /// Returns the file that a variable names; none if the test is left out.
@@ -15,13 +15,13 @@ pub(crate) fn leave_out(what: &str) {
 pub(crate) fn file_of(name: &str, what: &str) -> Option<String> {
     let file = variable(name);
     if file.is_none() {
-        leave_out(&format!("{what}; {name} names no file"));
+        report_left_out(&format!("{what}; {name} names no file"));
     }
     file
 }
 
 /// Writes a line to standard error.
-pub(crate) fn say(line: &str) {
+pub(crate) fn print(line: &str) {
     // Not by `eprintln!`, which the test harness captures: output of a passing test is not shown.
     std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
 }

@@ -19,7 +19,7 @@ pub(crate) struct Relay {
     /// URL of its admin API.
     pub(crate) admin_url: String,
     /// Output before it listened, such as the table of its sources.
-    pub(crate) introduction: String,
+    pub(crate) startup_output: String,
     /// Lines of its output since then.
     log: Arc<Mutex<Vec<String>>>,
     /// Thread that reads its output, and ends with it.
@@ -78,7 +78,7 @@ impl Relay {
             text_after("the API is at ").split(['/', ',']).take(3).collect::<Vec<_>>().join("/");
         let url = text_after("listening on ").trim().to_owned();
         let log = Arc::default();
-        (Relay { child, url, admin_url, introduction, log, reader: None }, lines)
+        (Relay { child, url, admin_url, startup_output: introduction, log, reader: None }, lines)
     }
 
     /// Returns how many lines of its log contain this text.

@@ -27,7 +27,7 @@ pub(crate) const SECRET: &str = "a-secret-of-the-tests";
 
 pub(crate) struct House {
     pub(crate) address: SocketAddr,
-    pub(crate) door: Arc<Intake>,
+    pub(crate) intake: Arc<Intake>,
     pub(crate) store: Arc<Sqlite>,
     pub(crate) closing: watch::Sender<bool>,
     _folder: TempDir,
@@ -65,7 +65,7 @@ impl House {
         let routes = router(Arc::clone(&door));
         let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, routes).await });
-        House { address, door, store, closing, _folder: folder }
+        House { address, intake: door, store, closing, _folder: folder }
     }
 
     pub(crate) async fn send(&self, request: &Request) -> Answer {
@@ -86,7 +86,7 @@ impl House {
     }
 
     pub(crate) fn metrics(&self) -> String {
-        let (webhooks, commits) = (&self.door.webhooks, &self.store.commits);
+        let (webhooks, commits) = (&self.intake.webhooks, &self.store.commits);
         Metrics::of(webhooks, commits, &Attempts::default()).text(&Gauges::default())
     }
 
@@ -250,7 +250,7 @@ fn source(name: &str, provider: &str, own: &str) -> Source {
         handshakes: rules.handshakes,
         projection: None,
         rate: None,
-        answer: rules.answer,
+        response: rules.response,
     }
 }
 

@@ -77,7 +77,7 @@ pub(crate) fn deliveries(ids: &[&str]) -> Webhook {
     webhook
 }
 
-pub(crate) async fn keep(store: &dyn Store, webhook: Webhook) -> EventId {
+pub(crate) async fn store_one(store: &dyn Store, webhook: Webhook) -> EventId {
     store.store(webhook).await.unwrap().events[0]
 }
 
@@ -159,7 +159,7 @@ pub(crate) fn settle(state: State) -> NextStep {
     NextStep::Settle { state, reason: None, at: at(9) }
 }
 
-pub(crate) fn begin(problems: &[&str]) -> Progress {
+pub(crate) fn plan_and_send(problems: &[&str]) -> Progress {
     let planned = Some(problems.iter().map(|problem| request(problem)).collect());
     Progress { planned, ..step(send(0)) }
 }

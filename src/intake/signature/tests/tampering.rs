@@ -27,7 +27,7 @@ fn any_pair() -> impl Strategy<Value = Signature> {
             None => MessageTemplate::parse("{method}{body}").unwrap(),
         };
         let scheme =
-            Scheme::Seal(MessageSignature { method: SigningMethod::KeyPair, message, ..seal });
+            Scheme::Message(MessageSignature { method: SigningMethod::KeyPair, message, ..seal });
         let encoding = SecretEncoding::Key(curve);
         Signature {
             secret: SecretFormat { encoding, ..SecretFormat::default() },
@@ -45,7 +45,7 @@ proptest! {
         flip in any::<prop::sample::Index>(),
         bit in 0..8_u8,
     ) {
-        let signature = signature(Scheme::Seal(seal));
+        let signature = signature(Scheme::Message(seal));
         let keys = keys(&signature, &[&secret]);
         let headers = signed(&signature, &signing(&keys[0]), &body);
         let verify = |keys: &[Key], headers: &Headers, body: &[u8]| {
@@ -72,7 +72,7 @@ proptest! {
         bit in 0..7_u8,
     ) {
         let hex = seal.encoding == Encoding::Hex;
-        let signature = signature(Scheme::Seal(seal));
+        let signature = signature(Scheme::Message(seal));
         let keys = keys(&signature, &["secret"]);
         let mut headers = signed(&signature, &signing(&keys[0]), &body);
         let written = headers["x-sig"].clone();
@@ -90,7 +90,7 @@ proptest! {
 
     #[test]
     fn random_header_does_not_panic_verification(seal in any_seal(), written in "\\PC{0,80}") {
-        let signature = signature(Scheme::Seal(seal));
+        let signature = signature(Scheme::Message(seal));
         let keys = keys(&signature, &["secret"]);
         let headers = headers(&[("x-sig", &written)]);
         prop_assert!(signature.verify(&keys, &request(&headers, b""), at(0)).is_err());
