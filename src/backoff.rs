@@ -16,7 +16,7 @@ impl Backoff {
     }
 
     /// Returns the same wait, longer by up to half of it; `chance` is a random number.
-    pub fn wait_by_chance(self, failures: u32, chance: u32) -> Duration {
+    pub fn wait_with_jitter(self, failures: u32, chance: u32) -> Duration {
         // Requests that failed together, as in an outage of Savio, would else be retried together.
         let wait = self.wait(failures);
         let part = f64::from(chance) / f64::from(u32::MAX);
@@ -35,7 +35,7 @@ mod tests {
 
         let waits = [0, 1, 2, 3, u32::MAX].map(|failures| backoff.wait(failures).as_secs());
         assert_eq!(waits, [1, 2, 4, 5, 5]);
-        assert_eq!(backoff.wait_by_chance(9, 0), five);
-        assert_eq!(backoff.wait_by_chance(9, u32::MAX), five + five / 2);
+        assert_eq!(backoff.wait_with_jitter(9, 0), five);
+        assert_eq!(backoff.wait_with_jitter(9, u32::MAX), five + five / 2);
     }
 }

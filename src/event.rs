@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 pub use id::{
     DEFAULT_DESTINATION, EventId, InvalidSourceName, InvalidTypePattern, SourceName, TypePattern,
 };
-pub use record_key::{NameKind, RecordKey};
+pub use record_key::{KeyKind, RecordKey};
 pub use request::{Outcome, Request, RequestKind};
 pub use storable::{NUL, storable};
 pub(crate) use validators::is_invisible;

@@ -268,7 +268,7 @@ impl Intake {
     }
 
     /// Logs every minute how many rejected webhooks had no log line of their own.
-    pub async fn tell_left_out(self: Arc<Self>, closed: impl Future<Output = ()>) {
+    pub async fn log_suppressed(self: Arc<Self>, closed: impl Future<Output = ()>) {
         self.access_log.log_suppressed(closed).await;
     }
 
@@ -342,7 +342,7 @@ impl Intake {
             SourceStatus::Off { .. } => return Err(Rejection::PostRequired),
         };
         // A source that waits for its secret has no key yet, so `off` would always report it.
-        let off = source.off(clock::now()).filter(|_| setup.is_none());
+        let off = source.off_reason(clock::now()).filter(|_| setup.is_none());
         if let Some(reason) = off.or_else(|| self.unusable(source)) {
             let is_used = is_used(&parts.method, &source.handshakes);
             return Err(if is_used { Rejection::off(reason) } else { Rejection::PostRequired });

@@ -87,7 +87,7 @@ impl Mapping {
 
     /// Maps one event as `apply` does, and records how each value was found.
     pub fn explain(&self, event: &Event, payload: &Arc<Value>) -> Explanation {
-        let (mapped, recorder) = self.run(event, payload, Recorder::keeping());
+        let (mapped, recorder) = self.run(event, payload, Recorder::recording());
         Explanation { mapped: Some(mapped), ..recorder.into_explanation() }
     }
 

@@ -170,7 +170,7 @@ pub struct NoMemory;
 
 /// A reservation, released on drop.
 #[derive(Debug)]
-pub struct Taken {
+pub struct MemoryPermit {
     memory: Arc<ParseMemory>,
     bytes: usize,
 }
@@ -187,12 +187,16 @@ impl ParseMemory {
 
     /// Waits until this much is free and reserves it; more than the whole memory reserves the
     /// whole. Blocks the thread.
-    pub fn take(self: &Arc<Self>, bytes: usize) -> Taken {
+    pub fn acquire(self: &Arc<Self>, bytes: usize) -> MemoryPermit {
         self.take_until(bytes, None).expect("only a deadline makes it fail")
     }
 
     /// Reserves like [`ParseMemory::take`], or fails after this time.
-    pub fn take_within(self: &Arc<Self>, time: Duration, bytes: usize) -> Result<Taken, NoMemory> {
+    pub fn acquire_within(
+        self: &Arc<Self>,
+        time: Duration,
+        bytes: usize,
+    ) -> Result<MemoryPermit, NoMemory> {
         self.take_until(bytes, Some(Instant::now() + time))
     }
 
@@ -200,12 +204,12 @@ impl ParseMemory {
         self: &Arc<Self>,
         bytes: usize,
         deadline: Option<Instant>,
-    ) -> Result<Taken, NoMemory> {
+    ) -> Result<MemoryPermit, NoMemory> {
         let bytes = if bytes <= UNCOUNTED_BYTES_MAX { 0 } else { bytes.min(self.bytes_max) };
         if bytes > 0 {
             self.wait(bytes, deadline)?;
         }
-        Ok(Taken { memory: Arc::clone(self), bytes })
+        Ok(MemoryPermit { memory: Arc::clone(self), bytes })
     }
 
     fn wait(&self, bytes: usize, deadline: Option<Instant>) -> Result<(), NoMemory> {
@@ -241,7 +245,7 @@ impl ParseMemory {
     }
 }
 
-impl Drop for Taken {
+impl Drop for MemoryPermit {
     fn drop(&mut self) {
         if self.bytes > 0 {
             self.memory.queue().free += self.bytes;
@@ -298,20 +302,20 @@ mod tests {
     #[test]
     fn memory_is_waited_for_and_released() {
         let memory = Arc::new(ParseMemory::new(10 * MIB));
-        let first = memory.take(6 * MIB);
-        assert_eq!(memory.take_within(Duration::ZERO, 5 * MIB).err(), Some(NoMemory));
-        assert!(memory.take_within(Duration::ZERO, 4 * MIB).is_ok());
-        assert!(memory.take_within(Duration::ZERO, UNCOUNTED_BYTES_MAX).is_ok());
+        let first = memory.acquire(6 * MIB);
+        assert_eq!(memory.acquire_within(Duration::ZERO, 5 * MIB).err(), Some(NoMemory));
+        assert!(memory.acquire_within(Duration::ZERO, 4 * MIB).is_ok());
+        assert!(memory.acquire_within(Duration::ZERO, UNCOUNTED_BYTES_MAX).is_ok());
 
         drop(first);
 
-        assert!(memory.take_within(Duration::ZERO, 99 * MIB).is_ok(), "it gets all there is");
+        assert!(memory.acquire_within(Duration::ZERO, 99 * MIB).is_ok(), "it gets all there is");
     }
 
     #[test]
     fn waiters_are_served_in_order() {
         let memory = Arc::new(ParseMemory::new(10 * MIB));
-        let reservation = memory.take(6 * MIB);
+        let reservation = memory.acquire(6 * MIB);
         let (served, order) = mpsc::channel();
         let mut threads = Vec::new();
         for (waiting, bytes) in [(1, 10 * MIB), (2, 3 * MIB)] {
@@ -319,7 +323,7 @@ mod tests {
             threads.push(thread::spawn({
                 let memory = Arc::clone(&memory);
                 move || {
-                    let taken = memory.take(bytes);
+                    let taken = memory.acquire(bytes);
                     served.send(bytes).unwrap();
                     drop(taken);
                 }

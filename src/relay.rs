@@ -68,11 +68,16 @@ impl Relay {
         let shared = Shared { traces: traces.clone(), mapper };
         let deliveries = Deliveries::new(&config, &store, files, shared)?;
         for delivery in deliveries.all() {
-            tasks.begin(Arc::clone(delivery).run(tasks.closed()));
+            tasks.spawn(Arc::clone(delivery).run(tasks.shutdown_started()));
         }
         let replay_ordered = Arc::new(Notify::new());
         let wake = Arc::clone(&replay_ordered);
-        tasks.begin(maintenance::run(store.clone(), config.retention, wake, tasks.closed()));
+        tasks.spawn(maintenance::run(
+            store.clone(),
+            config.retention,
+            wake,
+            tasks.shutdown_started(),
+        ));
 
         let has_unnamed_proxy = config.intake.has_unnamed_proxy();
         let url = config.intake.public_url.clone().unwrap_or(format!("http://{address}"));
@@ -80,9 +85,9 @@ impl Relay {
         let closing = tasks.closing.subscribe();
         let intake = Intake::new(config.intake, sources(files), store.clone(), closing);
         let intake = Arc::new(intake.tracing(traces.clone()).parsing_in(memory));
-        tasks.begin(Arc::clone(&intake).tell_left_out(tasks.closed()));
+        tasks.spawn(Arc::clone(&intake).log_suppressed(tasks.shutdown_started()));
         let router = intake::router(Arc::clone(&intake));
-        tasks.begin(listener::serve(webhooks, router, config.listener, tasks.closed()));
+        tasks.spawn(listener::serve(webhooks, router, config.listener, tasks.shutdown_started()));
         let mut relay = Relay {
             address,
             admin_address,
@@ -96,8 +101,8 @@ impl Relay {
             tasks,
         };
         let state = relay.admin_state(token, &config.destinations, replay_ordered);
-        let (router, closed) = (admin::router(Arc::new(state)), relay.tasks.closed());
-        relay.tasks.begin(listener::serve(requests, router, config.listener, closed));
+        let (router, closed) = (admin::router(Arc::new(state)), relay.tasks.shutdown_started());
+        relay.tasks.spawn(listener::serve(requests, router, config.listener, closed));
         relay.addresses.write(&relay.sources()).await;
         Ok(relay)
     }
@@ -113,8 +118,8 @@ impl Relay {
             token,
             store: self.store.clone(),
             intake: Arc::clone(&self.intake),
-            metrics: Metrics::of(webhooks, commits, &self.deliveries.attempts),
-            destinations: self.deliveries.to_look_into(destinations),
+            metrics: Metrics::new(webhooks, commits, &self.deliveries.attempts),
+            destinations: self.deliveries.admin_handles(destinations),
             url: self.addresses.url.clone(),
             replay_ordered,
         }
@@ -160,7 +165,7 @@ impl Relay {
     }
 
     /// Resolves when a task ends before `stop`, even by a panic.
-    pub(crate) async fn part_ended(&self) {
+    pub(crate) async fn task_ended(&self) {
         self.tasks.task_ended.notified().await;
     }
 
@@ -180,7 +185,7 @@ impl Relay {
 /// Returns the sources of the mapping files.
 fn sources(files: &[MappingFile]) -> Sources {
     let now = clock::now();
-    let named = files.iter().filter_map(|file| Some((file.name.clone()?, file.standing(now))));
+    let named = files.iter().filter_map(|file| Some((file.name.clone()?, file.status(now))));
     named.collect()
 }
 

@@ -32,7 +32,7 @@ pub(super) fn run(
             let read = |path: &PathBuf| {
                 let document = read(path)?;
                 let file = MappingFile::read(document, environment);
-                Some(file.sending_to(config.destination_names()))
+                Some(file.with_known_destinations(config.destination_names()))
             };
             let sources: Vec<MappingFile> = files.iter().filter_map(read).collect();
             found += files.len() - sources.len();
@@ -77,7 +77,7 @@ fn report(source: &MappingFile) -> String {
         1 => "1 test".to_owned(),
         many => format!("{many} tests"),
     };
-    let off = match source.standing(clock::now()) {
+    let off = match source.status(clock::now()) {
         SourceStatus::Live(_) => String::new(),
         SourceStatus::AwaitingSecret(_) => " (waits for its provider's first request)".to_owned(),
         SourceStatus::Off { reason } => format!(" (off: {})", shown::line(&reason)),
@@ -126,7 +126,7 @@ impl TestRun<'_> {
         let body =
             self.location.sample(&self.source.document, &test.payload.text).map_err(wrong)?;
         let sample = SamplePayload { headers: test.headers.clone(), body };
-        let Some(carried) = self.source.carried(&sample, self.limits, clock::now()) else {
+        let Some(carried) = self.source.sample_events(&sample, self.limits, clock::now()) else {
             return Ok(());
         };
         let carried =

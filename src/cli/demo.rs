@@ -120,7 +120,7 @@ fn invent(signature: &Signature) -> Option<(SecretString, SecretString)> {
         let mut seed = [0; 32];
         seed[..16].copy_from_slice(Uuid::new_v4().as_bytes());
         seed[16..].copy_from_slice(Uuid::new_v4().as_bytes());
-        signature.invent(&seed)
+        signature.generate_trial(&seed)
     })
 }
 

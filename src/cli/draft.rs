@@ -147,7 +147,7 @@ fn carried(
         )));
     }
     let carried =
-        file.carried(sample, limits, clock::now()).ok_or(CommandError::AlreadyReported)?;
+        file.sample_events(sample, limits, clock::now()).ok_or(CommandError::AlreadyReported)?;
     let carried =
         carried.map_err(|error| CommandError::InvalidInput(format!("the payload: {error}")))?;
     Ok(carried.events)

@@ -84,7 +84,7 @@ fn map(
     limits: &PayloadLimits,
 ) -> Result<PreviewRun, CommandError> {
     let carried =
-        file.carried(sample, limits, clock::now()).ok_or(CommandError::AlreadyReported)?;
+        file.sample_events(sample, limits, clock::now()).ok_or(CommandError::AlreadyReported)?;
     let carried = carried.map_err(|error| CommandError::InvalidInput(error.to_string()))?;
     let mut run = PreviewRun {
         requests: Vec::new(),

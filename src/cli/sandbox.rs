@@ -58,7 +58,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), CommandError> {
             "Savio's sandbox is at http://{address}/app/api/\n\
              what it holds:       http://{address}/sandbox/feedback (contacts, companies, feature-requests)\n"
         );
-        if settings.faults.chance() {
+        if settings.faults.is_random() {
             text += &format!("the same faults again: --fault-seed {}\n", settings.faults.seed);
         }
         print(&text)?;

@@ -84,7 +84,7 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
 }
 
 fn live_source(file: &MappingFile) -> Result<&Source, CommandError> {
-    if let SourceStatus::Off { reason } = file.standing(clock::now()) {
+    if let SourceStatus::Off { reason } = file.status(clock::now()) {
         return Err(CommandError::InvalidInput(format!("the source is off: {reason}")));
     }
     file.source.as_deref().ok_or(CommandError::AlreadyReported)
@@ -95,7 +95,7 @@ fn signing_key(
     source: &Source,
     private: Option<&Path>,
 ) -> Result<Option<SigningKey>, CommandError> {
-    if !source.signature.asks_for_secret() {
+    if !source.signature.needs_secret() {
         return Ok(None);
     }
     if let Some(path) = private {
@@ -105,7 +105,7 @@ fn signing_key(
             CommandError::InvalidInput(format!("{}: the key {error}", path.display()))
         });
     }
-    let key = source.keys.iter().find(|key| key.in_force(clock::now()));
+    let key = source.keys.iter().find(|key| key.is_valid_at(clock::now()));
     let key = key.and_then(Key::signing_key);
     key.map(Some).ok_or_else(|| {
         let message = "its provider signs with a private key: name one with --private-key FILE";

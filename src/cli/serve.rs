@@ -25,7 +25,7 @@ pub(super) fn run(path: Option<&Path>, environment: &Environment) -> Result<(), 
         // Before the start, during which a signal should already stop the relay in order.
         let signalled = stopped();
         // Before the files are read, so that no later change is missed.
-        let reloader = Reloader::begin(path, &config, environment);
+        let reloader = Reloader::start(path, &config, environment);
         let files = input::mapping_files(&config, environment)?;
         startup_report::show_mistakes(&files, format);
         let relay = Relay::start(config, &files).await?;
@@ -37,7 +37,7 @@ pub(super) fn run(path: Option<&Path>, environment: &Environment) -> Result<(), 
                 Ok(())
             }
             () = relay.follow(reloader) => Ok(()),
-            () = relay.part_ended() => {
+            () = relay.task_ended() => {
                 Err(CommandError::Failed("a background task stopped unexpectedly (bug)".to_owned()))
             }
         };

@@ -91,7 +91,7 @@ pub(super) async fn probe(context: &Context, now: Timestamp) {
 fn count(context: &Context, attempt: &Attempt, shorter: Option<&Shorter>) {
     let (destination, attempts) = (&context.destination.name, &context.process.attempts);
     attempts.left_out(destination, shorter.into_iter().flat_map(|it| &it.left_out));
-    attempts.came_to(destination, attempt.outcome.as_str());
+    attempts.record_outcome(destination, attempt.outcome.as_str());
     // The duration of an interrupted attempt is unknown.
     if attempt.outcome != Outcome::Interrupted {
         attempts.took(destination, Duration::from_millis(attempt.ms));

@@ -32,7 +32,7 @@ pub(super) struct LockRequest {
 
 impl LockRequest {
     pub(super) fn of(request: &Request) -> LockRequest {
-        LockRequest { names: request.names(), upsert: request.upsert() }
+        LockRequest { names: request.record_keys(), upsert: request.upsert() }
     }
 
     pub(super) fn upsert(&self) -> Option<RecordKey> {

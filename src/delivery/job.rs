@@ -109,11 +109,11 @@ impl<'c> Job<'c> {
                 Action::Park => {
                     self.guard.set_upserts(&self.plan.upserts());
                     self.guard.park();
-                    self.span.ended(WorkResult::Parked);
+                    self.span.end(WorkResult::Parked);
                     return Finished::Parked;
                 }
                 Action::End(result) => {
-                    self.span.ended(result);
+                    self.span.end(result);
                     return Finished::Done;
                 }
             }

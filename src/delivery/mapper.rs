@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 use super::store_retry::STORE_RETRY_MAX;
 use crate::event::{Event, State};
 use crate::mapping::{MappedRequests, Mapping};
-use crate::parse_memory::{ParseMemory, Taken, parsed_bytes};
+use crate::parse_memory::{MemoryPermit, ParseMemory, parsed_bytes};
 use crate::store::NextStep;
 use mapping_lock::MappingLock;
 
@@ -75,12 +75,12 @@ impl Mapper {
     }
 
     /// Waits for the memory that the parsed payload takes.
-    pub(super) async fn reserve(&self, event: Event) -> Result<(Event, Taken), MapError> {
+    pub(super) async fn reserve(&self, event: Event) -> Result<(Event, MemoryPermit), MapError> {
         let memory = Arc::clone(&self.memory);
         // Weighing reads the whole payload, and `take` blocks until others have returned their
         // memory.
         let take = move || {
-            let taken = memory.take(parsed_bytes(&event.payload));
+            let taken = memory.acquire(parsed_bytes(&event.payload));
             (event, taken)
         };
         spawn_blocking(take).await.map_err(|_| MapError::Stopped)
@@ -91,14 +91,14 @@ impl Mapper {
         &self,
         mapping: Arc<Mapping>,
         event: Event,
-        reserved: Option<Taken>,
+        reserved: Option<MemoryPermit>,
     ) -> Result<MappedRequests, MapError> {
         let _thread = self.threads.acquire().await.map_err(|_| MapError::Stopped)?;
         let memory = Arc::clone(&self.memory);
         // Never on an async worker, however small the payload: a template or a query of a few bytes
         // may take seconds.
         let work = move || {
-            let _memory = reserved.unwrap_or_else(|| memory.take(parsed_bytes(&event.payload)));
+            let _memory = reserved.unwrap_or_else(|| memory.acquire(parsed_bytes(&event.payload)));
             map(&mapping, &event)
         };
         match spawn_blocking(work).await {

@@ -202,7 +202,7 @@ impl Settings {
     /// it added at random.
     fn wait(&self, attempt: AttemptContext<'_>) -> Duration {
         let backoff = Backoff { wait_min: self.wait_min, wait_max: self.wait_max };
-        backoff.wait_by_chance(attempt.tries, attempt.chance)
+        backoff.wait_with_jitter(attempt.tries, attempt.chance)
     }
 }
 

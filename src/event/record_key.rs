@@ -12,12 +12,12 @@ use sha2::{Digest, Sha256};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordKey {
     digest: [u8; RecordKey::LENGTH],
-    kind: NameKind,
+    kind: KeyKind,
 }
 
 /// The kind of record that a name belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum NameKind {
+pub enum KeyKind {
     PersonId,
     PersonEmail,
     PersonName,
@@ -29,31 +29,31 @@ pub enum NameKind {
     CompanyUpsert,
 }
 
-impl NameKind {
+impl KeyKind {
     fn as_str(self) -> &'static str {
         // These words are part of the digests in existing stores: with another one an event would
         // not wait for an earlier one that was mapped by an older version.
         match self {
-            NameKind::PersonId => "person id",
-            NameKind::PersonEmail => "person email",
-            NameKind::PersonName => "person",
-            NameKind::CompanyId => "company id",
-            NameKind::CompanyName => "company",
-            NameKind::FeatureRequest => "feature request",
-            NameKind::Tag => "tag",
-            NameKind::ContactUpsert => "upsert of a contact",
-            NameKind::CompanyUpsert => "upsert of a company",
+            KeyKind::PersonId => "person id",
+            KeyKind::PersonEmail => "person email",
+            KeyKind::PersonName => "person",
+            KeyKind::CompanyId => "company id",
+            KeyKind::CompanyName => "company",
+            KeyKind::FeatureRequest => "feature request",
+            KeyKind::Tag => "tag",
+            KeyKind::ContactUpsert => "upsert of a contact",
+            KeyKind::CompanyUpsert => "upsert of a company",
         }
     }
 
     /// Returns the word for the record in messages.
     pub fn thing(self) -> &'static str {
         match self {
-            NameKind::PersonId | NameKind::PersonEmail | NameKind::PersonName => "person",
-            NameKind::CompanyId | NameKind::CompanyName | NameKind::CompanyUpsert => "company",
-            NameKind::FeatureRequest => "feature request",
-            NameKind::Tag => "tag",
-            NameKind::ContactUpsert => "contact",
+            KeyKind::PersonId | KeyKind::PersonEmail | KeyKind::PersonName => "person",
+            KeyKind::CompanyId | KeyKind::CompanyName | KeyKind::CompanyUpsert => "company",
+            KeyKind::FeatureRequest => "feature request",
+            KeyKind::Tag => "tag",
+            KeyKind::ContactUpsert => "contact",
         }
     }
 }
@@ -62,7 +62,7 @@ impl RecordKey {
     const LENGTH: usize = 16;
 
     /// Returns the key of this name; none if it is empty or white space.
-    pub fn new(kind: NameKind, name: &str) -> Option<RecordKey> {
+    pub fn new(kind: KeyKind, name: &str) -> Option<RecordKey> {
         // Whether Savio compares names by case is not documented. Two keys that are equal without
         // need cost a wait; two that differ without need could make a record twice.
         let name = name.trim().to_lowercase();

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::record_key::{NameKind, RecordKey};
+use super::record_key::{KeyKind, RecordKey};
 
 /// The kind of record that a request makes at Savio, in the order in which an event's requests are
 /// sent.
@@ -105,22 +105,22 @@ impl Outcome {
 impl Request {
     /// Returns the keys of all records that Savio looks up by name for this request and makes where
     /// it finds none. Two requests in flight that name the same new record would each make one.
-    pub fn names(&self) -> Vec<RecordKey> {
+    pub fn record_keys(&self) -> Vec<RecordKey> {
         // From Savio's documentation of `create-feedback`, contacts and companies.
-        let fields: &[(NameKind, &str)] = match self.kind {
+        let fields: &[(KeyKind, &str)] = match self.kind {
             // Savio finds a company by `internal_id`, and feedback finds it by `name`.
             RequestKind::Company => {
-                &[(NameKind::CompanyId, "internal_id"), (NameKind::CompanyName, "name")]
+                &[(KeyKind::CompanyId, "internal_id"), (KeyKind::CompanyName, "name")]
             }
             // Savio finds a contact by `internal_id` and `email`, and feedback finds it by `email`
             // and `name`. Whether an unknown `company_internal_id` makes a company is not
             // documented, so it counts as if it did. `company` is a number that Savio gave, so that
             // record exists.
             RequestKind::Contact => &[
-                (NameKind::PersonId, "internal_id"),
-                (NameKind::PersonEmail, "email"),
-                (NameKind::PersonName, "name"),
-                (NameKind::CompanyId, "company_internal_id"),
+                (KeyKind::PersonId, "internal_id"),
+                (KeyKind::PersonEmail, "email"),
+                (KeyKind::PersonName, "name"),
+                (KeyKind::CompanyId, "company_internal_id"),
             ],
             RequestKind::Feedback => self.feedback_fields(),
         };
@@ -129,24 +129,24 @@ impl Request {
         if let (RequestKind::Feedback, Some(Value::Array(tags))) =
             (self.kind, self.body.get("tags"))
         {
-            names.extend(tags.iter().filter_map(|tag| key_from(NameKind::Tag, tag)));
+            names.extend(tags.iter().filter_map(|tag| key_from(KeyKind::Tag, tag)));
         }
         names.sort_unstable();
         names.dedup();
         names
     }
 
-    fn feedback_fields(&self) -> &'static [(NameKind, &'static str)] {
-        const EMAIL: [(NameKind, &str); 3] =
-            [(NameKind::PersonEmail, "person_email"), COMPANY, TITLE];
-        const NAME: [(NameKind, &str); 3] = [(NameKind::PersonName, "person_name"), COMPANY, TITLE];
-        const COMPANY: (NameKind, &str) = (NameKind::CompanyName, "company_name");
-        const TITLE: (NameKind, &str) = (NameKind::FeatureRequest, "feature_request_title");
+    fn feedback_fields(&self) -> &'static [(KeyKind, &'static str)] {
+        const EMAIL: [(KeyKind, &str); 3] =
+            [(KeyKind::PersonEmail, "person_email"), COMPANY, TITLE];
+        const NAME: [(KeyKind, &str); 3] = [(KeyKind::PersonName, "person_name"), COMPANY, TITLE];
+        const COMPANY: (KeyKind, &str) = (KeyKind::CompanyName, "company_name");
+        const TITLE: (KeyKind, &str) = (KeyKind::FeatureRequest, "feature_request_title");
         // Savio looks up `person_name` only where there is no `person_email`, and ignores
         // `company_name` where there is neither.
-        if self.key_of(NameKind::PersonEmail, "person_email").is_some() {
+        if self.key_of(KeyKind::PersonEmail, "person_email").is_some() {
             &EMAIL
-        } else if self.key_of(NameKind::PersonName, "person_name").is_some() {
+        } else if self.key_of(KeyKind::PersonName, "person_name").is_some() {
             &NAME
         } else {
             &[TITLE]
@@ -157,18 +157,18 @@ impl Request {
     /// those with the same key are sent one by one, in order of receipt.
     pub fn upsert(&self) -> Option<RecordKey> {
         match self.kind {
-            RequestKind::Company => self.key_of(NameKind::CompanyUpsert, "internal_id"),
-            RequestKind::Contact => self.key_of(NameKind::ContactUpsert, "internal_id"),
+            RequestKind::Company => self.key_of(KeyKind::CompanyUpsert, "internal_id"),
+            RequestKind::Contact => self.key_of(KeyKind::ContactUpsert, "internal_id"),
             RequestKind::Feedback => None,
         }
     }
 
-    fn key_of(&self, kind: NameKind, key: &str) -> Option<RecordKey> {
+    fn key_of(&self, kind: KeyKind, key: &str) -> Option<RecordKey> {
         key_from(kind, self.body.get(key)?)
     }
 }
 
-fn key_from(kind: NameKind, value: &Value) -> Option<RecordKey> {
+fn key_from(kind: KeyKind, value: &Value) -> Option<RecordKey> {
     match value {
         Value::String(name) => RecordKey::new(kind, name),
         Value::Number(number) => RecordKey::new(kind, &number.to_string()),
@@ -187,17 +187,17 @@ mod tests {
     }
 
     /// Checks the keys of a request of this kind and body.
-    fn check(kind: RequestKind, body: &Value, expected: &[(NameKind, &str)]) {
+    fn check(kind: RequestKind, body: &Value, expected: &[(KeyKind, &str)]) {
         let mut names: Vec<RecordKey> =
             expected.iter().map(|(kind, name)| RecordKey::new(*kind, name).unwrap()).collect();
         names.sort_unstable();
-        assert_eq!(request(kind, body).names(), names, "{body}");
+        assert_eq!(request(kind, body).record_keys(), names, "{body}");
     }
 
     #[test]
     fn feedback_keys_are_what_savio_looks_up() {
         let feedback = RequestKind::Feedback;
-        let ann = (NameKind::PersonEmail, "ann@example.com");
+        let ann = (KeyKind::PersonEmail, "ann@example.com");
 
         check(feedback, &json!({ "problem": "slow" }), &[]);
         check(
@@ -208,13 +208,13 @@ mod tests {
         check(
             feedback,
             &json!({ "person_name": "Ann", "company_name": "Acme" }),
-            &[(NameKind::PersonName, "ann"), (NameKind::CompanyName, "acme")],
+            &[(KeyKind::PersonName, "ann"), (KeyKind::CompanyName, "acme")],
         );
         check(feedback, &json!({ "company_name": "Acme" }), &[]);
         check(
             feedback,
             &json!({ "feature_request_title": "Dark mode", "tags": ["red", " Red ", ""] }),
-            &[(NameKind::FeatureRequest, "dark mode"), (NameKind::Tag, "red")],
+            &[(KeyKind::FeatureRequest, "dark mode"), (KeyKind::Tag, "red")],
         );
     }
 
@@ -225,30 +225,27 @@ mod tests {
             &json!({ "internal_id": "7", "email": "ann@example.com", "name": "Ann",
                      "company_internal_id": 6, "company": 3 }),
             &[
-                (NameKind::PersonId, "7"),
-                (NameKind::PersonEmail, "ann@example.com"),
-                (NameKind::PersonName, "ann"),
-                (NameKind::CompanyId, "6"),
+                (KeyKind::PersonId, "7"),
+                (KeyKind::PersonEmail, "ann@example.com"),
+                (KeyKind::PersonName, "ann"),
+                (KeyKind::CompanyId, "6"),
             ],
         );
         check(
             RequestKind::Company,
             &json!({ "internal_id": "6", "name": "Acme", "filterable_attributes": {} }),
-            &[(NameKind::CompanyId, "6"), (NameKind::CompanyName, "acme")],
+            &[(KeyKind::CompanyId, "6"), (KeyKind::CompanyName, "acme")],
         );
     }
 
     #[test]
     fn record_keys_ignore_case_and_surrounding_space() {
-        assert_eq!(
-            RecordKey::new(NameKind::Tag, " ÄRGER\n"),
-            RecordKey::new(NameKind::Tag, "ärger")
-        );
+        assert_eq!(RecordKey::new(KeyKind::Tag, " ÄRGER\n"), RecordKey::new(KeyKind::Tag, "ärger"));
         assert_ne!(
-            RecordKey::new(NameKind::Tag, "acme"),
-            RecordKey::new(NameKind::CompanyName, "acme")
+            RecordKey::new(KeyKind::Tag, "acme"),
+            RecordKey::new(KeyKind::CompanyName, "acme")
         );
-        assert_eq!(RecordKey::new(NameKind::Tag, " \t"), None);
+        assert_eq!(RecordKey::new(KeyKind::Tag, " \t"), None);
     }
 
     #[test]
@@ -267,7 +264,7 @@ mod tests {
             data_encoding::HEXLOWER.encode(RecordKey::new(kind, name).unwrap().as_bytes())
         };
 
-        assert_eq!(hex(NameKind::CompanyUpsert, "6"), "90e22adf14db888783af86744b71bd85");
-        assert_eq!(hex(NameKind::ContactUpsert, "6"), "73676e2d19177b0ad40b77d73fee1e1f");
+        assert_eq!(hex(KeyKind::CompanyUpsert, "6"), "90e22adf14db888783af86744b71bd85");
+        assert_eq!(hex(KeyKind::ContactUpsert, "6"), "73676e2d19177b0ad40b77d73fee1e1f");
     }
 }

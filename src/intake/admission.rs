@@ -186,13 +186,13 @@ impl Admission {
         let body = self.body(webhook, &handshakes);
         let request = webhook.handshake_request(body.as_ref());
         handshakes.into_iter().find_map(|handshake| {
-            if handshake.brings_secret() {
+            if handshake.carries_secret() {
                 // The provider did not get the first response and repeats the request. Another
                 // secret is refused: anybody could replace the secret by it.
                 let secret = handshake.secret(&request)?;
-                source.keys.iter().find(|key| key.is(secret.as_bytes()))?;
+                source.keys.iter().find(|key| key.matches(secret.as_bytes()))?;
             }
-            handshake.answer(&request)
+            handshake.respond(&request)
         })
     }
 
@@ -207,14 +207,14 @@ impl Admission {
         // without.
         setup.check_code(webhook.parts.uri.query())?;
         let bringing =
-            |it: &&HandshakeRule| it.method == webhook.parts.method && it.brings_secret();
+            |it: &&HandshakeRule| it.method == webhook.parts.method && it.carries_secret();
         let handshakes: Vec<&HandshakeRule> =
             webhook.source.handshakes.iter().filter(bringing).collect();
         let body = self.body(webhook, &handshakes);
         let request = webhook.handshake_request(body.as_ref());
         let found = handshakes.into_iter().find_map(|handshake| {
             let secret = handshake.secret(&request).map(SecretString::from)?;
-            Some((secret, handshake.answer(&request)?))
+            Some((secret, handshake.respond(&request)?))
         });
         let (secret, handshake_response) = found.ok_or_else(setup::awaiting_secret)?;
         self.check_handshake_rate(webhook)?;

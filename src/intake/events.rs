@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::payload::{self, DecodeError, Decoded, PayloadLimits, ProjectionVisitor};
+use super::payload::{self, DecodeError, Decoded, PayloadLimits, Projection};
 use super::request::ReceivedRequest;
 use super::source::Source;
 use crate::event::EventId;
-use crate::parse_memory::{NoMemory, ParseMemory, Taken};
+use crate::parse_memory::{MemoryPermit, NoMemory, ParseMemory};
 use crate::store::NewEvent;
 
 /// Longer delivery ids are stored as their SHA-256.
@@ -70,14 +70,13 @@ pub fn extract(
         // The whole payload is weighed, although only some members are parsed here: delivery parses
         // all of it, and an event that is too heavy for that must not be accepted.
         payload::weight(&text[payload.clone()], limits)?;
-        let members =
-            ProjectionVisitor::find(&text[payload.clone()], source.projection.as_deref())?;
+        let members = Projection::find(&text[payload.clone()], source.projection.as_deref())?;
         // Released for each payload: a batch takes no more memory than its largest event.
         let _memory = take(memory, members.weight(limits)?)?;
         let value = members.parse()?;
         let event_type = source.event_type.as_ref().and_then(|find| find(&value, headers));
         let event_type = event_type.map(|name| name.chars().take(TYPE_CHARS_MAX).collect());
-        if let Some(reason) = source.ignores(event_type.as_deref()) {
+        if let Some(reason) = source.ignored_reason(event_type.as_deref()) {
             ignored.get_or_insert(reason);
             continue;
         }
@@ -98,8 +97,8 @@ fn is_small(received: &ReceivedRequest<'_>) -> bool {
     received.body.len() <= SMALL_BYTES_MAX && !payload::is_encoded(received.headers)
 }
 
-fn take(memory: &Arc<ParseMemory>, weight: usize) -> Result<Taken, DecodeError> {
-    memory.take_within(MEMORY_WAIT, weight).map_err(|NoMemory| DecodeError::NoMemory)
+fn take(memory: &Arc<ParseMemory>, weight: usize) -> Result<MemoryPermit, DecodeError> {
+    memory.acquire_within(MEMORY_WAIT, weight).map_err(|NoMemory| DecodeError::NoMemory)
 }
 
 fn short(id: String) -> String {

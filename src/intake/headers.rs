@@ -38,11 +38,11 @@ pub(super) fn collect(map: &HeaderMap) -> Headers {
 
 /// Overwrites headers that carry a secret or a signature.
 pub(super) fn without_secrets(mut headers: Headers, source: &Source) -> Headers {
-    let credentials = source.signature.proof_headers();
+    let credentials = source.signature.credential_headers();
     for (name, value) in &mut headers {
         let secret = SECRET_NAMES.iter().any(|part| name.contains(part))
             || credentials.contains(&name.as_str())
-            || source.keys.iter().any(|key| key.is_in(value, SECRET_BYTES_MIN));
+            || source.keys.iter().any(|key| key.is_contained_in(value, SECRET_BYTES_MIN));
         // The name stays, so that one can see that the header was there.
         if secret {
             "*".clone_into(value);

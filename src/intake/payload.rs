@@ -33,7 +33,7 @@ pub use json::{Decoded, parse};
 use json::{check_limits, without_lone_surrogates};
 pub(super) use json::{weight, without_bom};
 pub use limits::{EVENTS_MAX, PayloadLimits};
-pub(super) use projection::ProjectionVisitor;
+pub(super) use projection::Projection;
 
 /// Memory reserved while a form or XML is decoded.
 // More than 100,000 values take, the most that either may have: an object in an object takes 448

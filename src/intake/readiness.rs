@@ -31,7 +31,7 @@ pub(super) async fn not_ready_reasons(
     reasons.extend(store_error.as_ref().map(StoreError::outline));
     let now = clock::now();
     let is_live = |status: &SourceStatus| match status {
-        SourceStatus::Live(source) => source.off(now).is_none(),
+        SourceStatus::Live(source) => source.off_reason(now).is_none(),
         // The first request of its provider has to reach it: a load balancer must not remove the
         // relay.
         SourceStatus::AwaitingSecret(_) => true,

@@ -68,7 +68,7 @@ impl RecentRejections {
     }
 
     /// Returns the records of a source, newest first.
-    pub fn last(&self, source: &SourceName) -> Vec<RejectionRecord> {
+    pub fn latest(&self, source: &SourceName) -> Vec<RejectionRecord> {
         let mut last: Vec<RejectionRecord> =
             self.by_source().get(source).into_iter().flatten().rev().cloned().collect();
         // A repeat moves the time of its record, not its place in the queue.
@@ -122,7 +122,7 @@ mod tests {
             Some(IpAddr::V4(address)) => address.octets()[3],
             _ => 0,
         };
-        let last = rejected.last(&source);
+        let last = rejected.latest(&source);
         let last: Vec<_> =
             last.iter().map(|it| (it.at.as_second(), client(it), it.count)).collect();
         assert_eq!(last, expected);
@@ -144,7 +144,7 @@ mod tests {
             rejected.add(&source, rejection(second * 100, "signature wrong", 1), true);
         }
 
-        let last = rejected.last(&source);
+        let last = rejected.latest(&source);
         let seconds = |at: usize| last[at].at.as_second();
         assert_eq!((last.len(), seconds(0), seconds(199)), (200, 24_900, 5_000));
     }
@@ -160,7 +160,7 @@ mod tests {
         }
         rejected.add(&source, rejection(200_000, "signature wrong", 2), false);
 
-        let last = rejected.last(&source);
+        let last = rejected.latest(&source);
         assert_eq!((last.len(), last[199].error), (200, "too large"));
         assert!(last.iter().all(|it| it.error != "signature wrong"), "its line was left out");
     }

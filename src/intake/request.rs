@@ -114,7 +114,7 @@ impl WebhookRequest<'_> {
             headers: self.received.headers,
             body,
             // The first that has not expired: during a rotation the new secret is listed first.
-            key: self.source.keys.iter().find(|key| key.in_force(self.received.now)),
+            key: self.source.keys.iter().find(|key| key.is_valid_at(self.received.now)),
         }
     }
 }

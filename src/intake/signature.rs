@@ -99,7 +99,7 @@ impl Signature {
 
     /// Returns a trial secret, and what signs for it: the same, or its private key. None if the seed happens
     /// to be no valid key.
-    pub fn invent(&self, seed: &[u8; 32]) -> Option<(SecretString, SecretString)> {
+    pub fn generate_trial(&self, seed: &[u8; 32]) -> Option<(SecretString, SecretString)> {
         self.secret.invent(seed)
     }
 
@@ -131,7 +131,7 @@ impl Signature {
     }
 
     /// Returns whether requests need a secret.
-    pub fn asks_for_secret(&self) -> bool {
+    pub fn needs_secret(&self) -> bool {
         match self.scheme {
             Scheme::Message(_) | Scheme::Jwt(_) | Scheme::Token { .. } | Scheme::Basic => true,
             Scheme::None => false,
@@ -144,7 +144,7 @@ impl Signature {
     }
 
     /// Returns the headers that carry the credential, by lower-case name.
-    pub fn proof_headers(&self) -> Vec<&str> {
+    pub fn credential_headers(&self) -> Vec<&str> {
         let mut names = Vec::new();
         for place in self.scheme.places() {
             match place {

@@ -45,15 +45,15 @@ pub struct Source {
 
 impl Source {
     /// Returns why the source accepts nothing at this time, if that is so.
-    pub fn off(&self, now: Timestamp) -> Option<&'static str> {
-        if !self.signature.asks_for_secret() || self.keys.iter().any(|key| key.in_force(now)) {
+    pub fn off_reason(&self, now: Timestamp) -> Option<&'static str> {
+        if !self.signature.needs_secret() || self.keys.iter().any(|key| key.is_valid_at(now)) {
             return None;
         }
         Some(if self.keys.is_empty() { "no secret is set" } else { "every secret has ended" })
     }
 
     /// Returns why an event of this type is not stored, if that is so.
-    pub fn ignores(&self, event_type: Option<&str>) -> Option<String> {
+    pub fn ignored_reason(&self, event_type: Option<&str>) -> Option<String> {
         if let Some(ping) = self.pings.iter().find(|ping| Some(ping.as_str()) == event_type) {
             return Some(format!("`{ping}` is no event"));
         }

@@ -53,7 +53,7 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn keeping() -> Recorder {
+    pub(super) fn recording() -> Recorder {
         Recorder { kept: Some(Explanation::default()) }
     }
 
@@ -61,7 +61,7 @@ impl Recorder {
         self.kept.unwrap_or_default()
     }
 
-    pub(super) fn tries(&self) -> QueryLog {
+    pub(super) fn query_log(&self) -> QueryLog {
         if self.kept.is_some() { QueryLog::keeping() } else { QueryLog::default() }
     }
 
@@ -89,7 +89,7 @@ impl Recorder {
     }
 
     /// Adds a note to the most recent field.
-    pub(super) fn remark(&mut self, remark: &str) {
+    pub(super) fn add_note(&mut self, remark: &str) {
         if let Some(field) = self.kept.as_mut().and_then(|kept| kept.fields.last_mut()) {
             field.note = Some(remark.to_owned());
         }

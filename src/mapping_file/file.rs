@@ -105,7 +105,10 @@ impl MappingFile {
 
     /// Checks that its destination is one of these.
     #[must_use]
-    pub fn sending_to<'n>(mut self, known: impl IntoIterator<Item = &'n str>) -> MappingFile {
+    pub fn with_known_destinations<'n>(
+        mut self,
+        known: impl IntoIterator<Item = &'n str>,
+    ) -> MappingFile {
         let known: Vec<&str> = known.into_iter().collect();
         if let Some(named) = self.destination.as_ref().filter(|it| !known.contains(&&*it.text)) {
             let help = match nearest(&named.text, known.iter().copied()) {
@@ -129,7 +132,7 @@ impl MappingFile {
     }
 
     /// Extracts the events of a sample; `None` if the file has mistakes.
-    pub fn carried(
+    pub fn sample_events(
         &self,
         sample: &SamplePayload,
         limits: &PayloadLimits,
@@ -139,7 +142,7 @@ impl MappingFile {
     }
 
     /// Returns the state of the source. A pending set-up is a new one at each call.
-    pub fn standing(&self, now: Timestamp) -> SourceStatus {
+    pub fn status(&self, now: Timestamp) -> SourceStatus {
         let off = |reason: String| SourceStatus::Off { reason };
         let Some(source) = &self.source else {
             return off("its mapping file has mistakes: see `savio-relay check`".to_owned());
@@ -150,7 +153,7 @@ impl MappingFile {
                 path.clone(),
             )));
         }
-        match source.off(now) {
+        match source.off_reason(now) {
             None => SourceStatus::Live(Arc::clone(source)),
             Some(reason) if self.secret_notes.is_empty() => off(reason.to_owned()),
             // More exact than the reason: each names the secret and where it was looked for.
@@ -162,7 +165,7 @@ impl MappingFile {
     pub fn warnings(&self, now: Timestamp) -> Vec<String> {
         let Some(source) = &self.source else { return Vec::new() };
         let mut warnings = self.secret_notes.clone();
-        for key in source.keys.iter().filter(|key| !key.in_force(now)) {
+        for key in source.keys.iter().filter(|key| !key.is_valid_at(now)) {
             let day = key.until.map(|day| day.to_string()).unwrap_or_default();
             warnings.push(format!("secret {} ended after {day}", key.position + 1));
         }
@@ -174,7 +177,7 @@ impl MappingFile {
     pub fn weaknesses(&self) -> Vec<String> {
         let Some(source) = &self.source else { return Vec::new() };
         let mut weaknesses = Vec::new();
-        if !source.signature.asks_for_secret() {
+        if !source.signature.needs_secret() {
             weaknesses.push("anybody can send to it: its scheme is none".to_owned());
         }
         // The texts have names from the file, which may contain control characters of terminals.
@@ -223,7 +226,7 @@ impl ParsedFile {
         signature: Signature,
         mistakes: &mut Diagnostics,
     ) -> (Source, Vec<String>) {
-        if signature.asks_for_secret() && self.secrets.is_none() {
+        if signature.needs_secret() && self.secrets.is_none() {
             let example = name.as_str().to_uppercase().replace('-', "_");
             mistakes.push(
                 Diagnostic::error(0..0, "no secrets are named, so nobody could send")
@@ -258,7 +261,7 @@ impl ParsedFile {
 
     /// Returns the file for the secret that the provider will send, if there is no key yet.
     fn awaited_secret(&self, source: &Source) -> Option<PathBuf> {
-        let is_sent = source.handshakes.iter().any(HandshakeRule::brings_secret);
+        let is_sent = source.handshakes.iter().any(HandshakeRule::carries_secret);
         // With a key the source is live, and a handshake cannot change its secret any more.
         if !is_sent || !source.keys.is_empty() {
             return None;

@@ -103,7 +103,7 @@ impl Location {
 
 /// Reads a mapping file and checks it against the names of the destinations.
 fn read(document: Document, destinations: &[&str], environment: &Environment) -> MappingFile {
-    MappingFile::read(document, environment).sending_to(destinations.iter().copied())
+    MappingFile::read(document, environment).with_known_destinations(destinations.iter().copied())
 }
 
 fn in_directory(directory: &Path) -> Result<Vec<Document>, LocationError> {

@@ -64,7 +64,7 @@ impl Deliveries {
     }
 
     /// Returns the handles of the destinations for the admin API.
-    pub(super) fn to_look_into(
+    pub(super) fn admin_handles(
         &self,
         destinations: &DestinationConfigs,
     ) -> BTreeMap<String, admin::DestinationHandle> {
@@ -91,8 +91,9 @@ impl Deliveries {
     /// Returns the destinations of live sources that have no token, and the reason.
     pub(super) fn without_token(&self, files: &[MappingFile]) -> Vec<(&str, &str)> {
         let now = clock::now();
-        let is_live =
-            |file: &&MappingFile| file.source.as_ref().is_some_and(|it| it.off(now).is_none());
+        let is_live = |file: &&MappingFile| {
+            file.source.as_ref().is_some_and(|it| it.off_reason(now).is_none())
+        };
         let live: BTreeSet<&str> =
             files.iter().filter(is_live).map(MappingFile::destination).collect();
         let paused = self.without_token.iter().filter(|(name, _)| live.contains(name.as_str()));

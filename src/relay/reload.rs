@@ -80,7 +80,7 @@ pub(crate) struct CheckedSet {
 
 impl Reloader {
     /// Starts to watch: from here on no change is missed, and SIGHUP does not end the process.
-    pub(crate) fn begin(
+    pub(crate) fn start(
         path: Option<&Path>,
         config: &Config,
         environment: &Environment,
@@ -106,7 +106,7 @@ impl Reloader {
             let files = file_set.sources(&reloader.destinations, environment);
             reloader.applied = AppliedFiles::of(file_set, &files);
         }
-        reloader.watcher.begin(&reloader.watched_paths());
+        reloader.watcher.watch(&reloader.watched_paths());
         reloader
     }
 
@@ -118,7 +118,7 @@ impl Reloader {
                 () = self.watcher.changed() => ReloadTrigger::Changed,
             };
             // Before the files are read, so that a change while they are read is not missed.
-            self.watcher.begin(&self.watched_paths());
+            self.watcher.watch(&self.watched_paths());
             let Some(read) = self.read().await else { continue };
             if let Some(set) = self.evaluate(read, trigger) {
                 return set;
@@ -166,7 +166,7 @@ impl Reloader {
             && file_set.folder != self.folder
         {
             self.folder.clone_from(&file_set.folder);
-            self.watcher.move_to(&self.watched_paths());
+            self.watcher.watch_instead(&self.watched_paths());
         }
         self.last_read = last_read;
         match read.and_then(|set| self.checked(set)) {
@@ -230,7 +230,7 @@ impl FileSet {
     fn sources(&self, destinations: &[String], environment: &Environment) -> Vec<MappingFile> {
         let known = || destinations.iter().map(String::as_str);
         let read = |document: &Document| {
-            MappingFile::read(document.clone(), environment).sending_to(known())
+            MappingFile::read(document.clone(), environment).with_known_destinations(known())
         };
         self.mappings.iter().map(read).collect()
     }

@@ -42,7 +42,7 @@ impl SourceAddresses {
     }
 
     /// Returns the URL to register, or the file that has it.
-    pub(crate) fn of_setup(&self, setup: &PendingSetup) -> String {
+    pub(crate) fn of_pending_setup(&self, setup: &PendingSetup) -> String {
         match &self.output {
             AddressOutput::Terminal => format!("{}{}", self.url, setup.address()),
             AddressOutput::File(path) => {

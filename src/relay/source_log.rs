@@ -34,7 +34,7 @@ pub(crate) fn log_changes(old: &Sources, new: &Sources, addresses: &SourceAddres
 pub(crate) fn warn_of_live_sources(files: &[MappingFile]) {
     let now = clock::now();
     for (source, file) in files.iter().filter_map(|file| file.source.as_ref().zip(Some(file))) {
-        if source.off(now).is_none() {
+        if source.off_reason(now).is_none() {
             for warning in file.warnings(now) {
                 warn!(source = %source.name, "{warning}");
             }

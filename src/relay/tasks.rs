@@ -25,7 +25,7 @@ impl Tasks {
     }
 
     /// Resolves when the tasks have to end.
-    pub(super) fn closed(&self) -> impl Future<Output = ()> + use<> {
+    pub(super) fn shutdown_started(&self) -> impl Future<Output = ()> + use<> {
         let mut closing = self.closing.subscribe();
         async move {
             // A dropped sender means the same: the relay ends.
@@ -33,7 +33,7 @@ impl Tasks {
         }
     }
 
-    pub(super) fn begin(&mut self, part: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn spawn(&mut self, part: impl Future<Output = ()> + Send + 'static) {
         let one_ended = Arc::clone(&self.task_ended);
         self.running.push(tokio::spawn(supervised(part, one_ended)));
     }

@@ -78,7 +78,7 @@ impl Faults {
     }
 
     /// Returns whether the faults depend on the seed.
-    pub fn chance(&self) -> bool {
+    pub fn is_random(&self) -> bool {
         self.shares() > 0.0
     }
 

@@ -132,7 +132,7 @@ impl Default for Attempts {
 }
 
 impl Attempts {
-    pub fn came_to(&self, destination: &str, outcome: &'static str) {
+    pub fn record_outcome(&self, destination: &str, outcome: &'static str) {
         let destination = destination.to_owned();
         self.outcomes.get_or_create(&OutcomeLabels { destination, outcome }).inc();
     }
@@ -191,7 +191,7 @@ struct StateLabels {
 pub struct Metrics(Registry);
 
 impl Metrics {
-    pub fn of(webhooks: &Webhooks, commits: &Commits, attempts: &Attempts) -> Metrics {
+    pub fn new(webhooks: &Webhooks, commits: &Commits, attempts: &Attempts) -> Metrics {
         let mut registry = Registry::with_prefix("savio_relay");
         let Webhooks { answered, rejected, duplicates, matched } = webhooks.clone();
         registry.register("webhooks", "Webhooks received, by the status of the response", answered);
@@ -271,7 +271,7 @@ mod tests {
     fn all() -> (Webhooks, Commits, Attempts, Metrics) {
         let (webhooks, commits, attempts) =
             (Webhooks::default(), Commits::default(), Attempts::default());
-        let metrics = Metrics::of(&webhooks, &commits, &attempts);
+        let metrics = Metrics::new(&webhooks, &commits, &attempts);
         (webhooks, commits, attempts, metrics)
     }
 
@@ -284,7 +284,7 @@ mod tests {
         webhooks.repeated("form", 3);
         webhooks.matched("form", 1);
         commits.took(Duration::from_millis(3));
-        attempts.came_to("default", "done");
+        attempts.record_outcome("default", "done");
         attempts.left_out("default", &["source_url".to_owned()]);
         attempts.took("default", Duration::from_millis(250));
 

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::support::store::{Place, at, claim, step, store_one, webhook};
+use crate::support::store::{TestStore, at, claim, step, store_one, webhook};
 use crate::support::wait::until;
 use faults::{CapturedLog, DatabaseFaults};
 
@@ -82,7 +82,7 @@ struct Relay {
     savio: MockServer,
     store: Arc<dyn Store>,
     delivery: Arc<Delivery>,
-    place: Place,
+    place: TestStore,
 }
 
 impl Relay {
@@ -91,10 +91,10 @@ impl Relay {
     }
 
     async fn with(settings: Settings) -> Relay {
-        Relay::on(Place::new(), settings).await
+        Relay::on(TestStore::new(), settings).await
     }
 
-    async fn on(place: Place, settings: Settings) -> Relay {
+    async fn on(place: TestStore, settings: Settings) -> Relay {
         let savio = MockServer::start().await;
         let store = place.open();
         let client = client(&savio.uri(), Duration::from_secs(30));

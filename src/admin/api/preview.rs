@@ -129,7 +129,7 @@ pub(crate) async fn preview(
     let (limits, memory) = (admin.intake.limits(), Arc::clone(admin.intake.parse_memory()));
     // Compiling the file and mapping may take seconds, and the wait for memory blocks.
     let mapped = spawn_blocking(move || {
-        let memory = memory.take_within(MEMORY_WAIT, input.weight());
+        let memory = memory.acquire_within(MEMORY_WAIT, input.weight());
         memory.map(|_taken| run(document, input, &limits))
     });
     let response = mapped.await.map_err(|_| ApiError::Internal)?;
@@ -150,7 +150,7 @@ fn run(document: Document, input: PreviewInput, limits: &PayloadLimits) -> Previ
             Ok(payload) => result.add(&file, &event, &Arc::new(payload)),
             Err(error) => result.reason = Some(format!("the payload is no JSON: {error}")),
         },
-        PreviewInput::Payload(sample) => match file.carried(&sample, limits, clock::now()) {
+        PreviewInput::Payload(sample) => match file.sample_events(&sample, limits, clock::now()) {
             Some(Ok(carried)) => {
                 result.reason = carried.ignored;
                 result.notes = carried.notes;

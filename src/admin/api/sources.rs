@@ -88,7 +88,7 @@ async fn source(
 ) -> Result<SourceView, ApiError> {
     let now = clock::now();
     let (source, reason) = match status {
-        SourceStatus::Live(source) => (Some(source), source.off(now).map(str::to_owned)),
+        SourceStatus::Live(source) => (Some(source), source.off_reason(now).map(str::to_owned)),
         SourceStatus::AwaitingSecret(setup) => {
             (Some(&setup.source), Some("it waits for its provider's first request".to_owned()))
         }
@@ -203,7 +203,7 @@ pub(crate) async fn rejected(
     };
     let of = |source: &SourceName| {
         let source = source.clone();
-        admin.intake.rejected.last(&source).into_iter().map(move |it| RejectionView {
+        admin.intake.rejected.latest(&source).into_iter().map(move |it| RejectionView {
             at: it.at,
             count: it.count,
             source: source.clone(),

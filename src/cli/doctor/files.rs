@@ -108,10 +108,10 @@ fn statuses(location: &Location, files: &[MappingFile], findings: &mut Vec<Findi
     let mut live = 0;
     let mut off = Vec::new();
     for (name, file) in files.iter().filter_map(|file| Some((file.name.as_ref()?, file))) {
-        match file.standing(now) {
+        match file.status(now) {
             SourceStatus::Live(source) => {
                 live += 1;
-                let secrets = match source.keys.iter().filter(|key| key.in_force(now)).count() {
+                let secrets = match source.keys.iter().filter(|key| key.is_valid_at(now)).count() {
                     0 => "no secret asked for".to_owned(),
                     1 => "1 secret found".to_owned(),
                     many => format!("{many} secrets found"),

@@ -24,7 +24,8 @@ const FILES_BESIDE: u64 = 128;
 /// Checks the URL that providers use.
 pub(super) fn public_url(config: &Config, files: &[MappingFile], findings: &mut Vec<Finding>) {
     let now = clock::now();
-    let live = || files.iter().flat_map(|file| &file.source).filter(|it| it.off(now).is_none());
+    let live =
+        || files.iter().flat_map(|file| &file.source).filter(|it| it.off_reason(now).is_none());
     let url = config.intake.public_url.as_deref();
     findings.push(match url {
         None => Finding::warning(ADDRESS, "server.public_url is not set").advice(

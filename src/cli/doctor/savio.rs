@@ -36,7 +36,7 @@ pub(super) async fn destinations(
 ) {
     let now = clock::now();
     let is_live =
-        |file: &&MappingFile| file.source.as_ref().is_some_and(|it| it.off(now).is_none());
+        |file: &&MappingFile| file.source.as_ref().is_some_and(|it| it.off_reason(now).is_none());
     let used: BTreeSet<&str> = files.iter().filter(is_live).map(MappingFile::destination).collect();
     let mut client_with_time = None;
     for (name, to) in &config.destinations {

@@ -83,10 +83,10 @@ impl ProviderGuess {
 }
 
 fn secret(source: &Source) -> SecretKind {
-    if source.handshakes.iter().any(HandshakeRule::brings_secret) {
+    if source.handshakes.iter().any(HandshakeRule::carries_secret) {
         return SecretKind::Brought;
     }
-    if source.signature.asks_for_secret() { SecretKind::Chosen } else { SecretKind::None }
+    if source.signature.needs_secret() { SecretKind::Chosen } else { SecretKind::None }
 }
 
 /// Says how the body is written, where no header does.
@@ -153,7 +153,7 @@ fn recognise(sample: &SamplePayload, limits: &PayloadLimits) -> Option<&'static 
 }
 
 fn carries_proof(source: &Source, headers: &Headers) -> bool {
-    source.signature.proof_headers().iter().any(|name| headers.contains_key(*name))
+    source.signature.credential_headers().iter().any(|name| headers.contains_key(*name))
 }
 
 /// The source that a mapping file with nothing of its own gives.

@@ -213,7 +213,7 @@ impl BulkUpsert {
 }
 
 fn wait(tries: u32) -> Duration {
-    BACKOFF.wait_by_chance(tries, fastrand::u32(..))
+    BACKOFF.wait_with_jitter(tries, fastrand::u32(..))
 }
 
 async fn until(at: Option<Instant>) {

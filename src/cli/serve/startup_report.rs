@@ -82,7 +82,7 @@ fn table(sources: &Sources, addresses: &SourceAddresses) -> String {
         lines.push(match status {
             SourceStatus::Live(_) => format!("  {padded}  live  {address}"),
             SourceStatus::AwaitingSecret(setup) => {
-                format!("  {padded}  setup {}", addresses.of_setup(setup))
+                format!("  {padded}  setup {}", addresses.of_pending_setup(setup))
             }
             SourceStatus::Off { reason } => format!("  {padded}  off   {address} ({reason})"),
         });

@@ -130,10 +130,10 @@ fn leave_queue(queues: &mut BTreeMap<RecordKey, BTreeSet<Seq>>, key: RecordKey, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::NameKind;
+    use crate::event::KeyKind;
 
     fn tag(name: &str) -> RecordKey {
-        RecordKey::new(NameKind::Tag, name).unwrap()
+        RecordKey::new(KeyKind::Tag, name).unwrap()
     }
 
     fn lock(locks: &mut KeyLocks, seq: Seq, tags: &[&str]) -> Result<(), Contention> {

@@ -36,10 +36,10 @@ impl KnownKeys {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::NameKind;
+    use crate::event::KeyKind;
 
     fn name(number: usize) -> RecordKey {
-        RecordKey::new(NameKind::Tag, &number.to_string()).unwrap()
+        RecordKey::new(KeyKind::Tag, &number.to_string()).unwrap()
     }
 
     #[test]

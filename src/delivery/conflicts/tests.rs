@@ -9,15 +9,15 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::delivery::acquisition::{Acquisition, AcquisitionStep, Turn};
-use crate::event::{EventId, NameKind};
+use crate::event::{EventId, KeyKind};
 use crate::store::EarlierUpsert;
 
 fn tag(name: &str) -> RecordKey {
-    RecordKey::new(NameKind::Tag, name).unwrap()
+    RecordKey::new(KeyKind::Tag, name).unwrap()
 }
 
 fn company(id: &str) -> RecordKey {
-    RecordKey::new(NameKind::CompanyUpsert, id).unwrap()
+    RecordKey::new(KeyKind::CompanyUpsert, id).unwrap()
 }
 
 fn tags(names: &[&str]) -> LockRequest {

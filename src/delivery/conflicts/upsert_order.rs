@@ -126,10 +126,10 @@ impl UpsertOrder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::NameKind;
+    use crate::event::KeyKind;
 
     fn company(id: &str) -> RecordKey {
-        RecordKey::new(NameKind::CompanyUpsert, id).unwrap()
+        RecordKey::new(KeyKind::CompanyUpsert, id).unwrap()
     }
 
     fn order(events: &[(Seq, &[RecordKey])]) -> UpsertOrder {

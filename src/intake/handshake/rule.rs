@@ -38,7 +38,7 @@ pub(super) enum ResponseBody {
 
 impl HandshakeRule {
     /// Returns the response; none if the request is not this handshake.
-    pub fn answer(&self, request: &HandshakeRequest<'_>) -> Option<HandshakeResponse> {
+    pub fn respond(&self, request: &HandshakeRequest<'_>) -> Option<HandshakeResponse> {
         let is_match = self.method == request.method
             && self.has.iter().all(|place| place.find(request).is_some())
             && self.when.iter().all(|(place, value)| place.holds(value, request));
@@ -58,7 +58,7 @@ impl HandshakeRule {
         self.secret.as_ref()?.find(request).filter(|secret| is_usable(secret))
     }
 
-    pub fn brings_secret(&self) -> bool {
+    pub fn carries_secret(&self) -> bool {
         self.secret.is_some()
     }
 

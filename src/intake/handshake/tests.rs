@@ -27,7 +27,7 @@ fn answer(keys: &str, request: &SampleRequest) -> Option<HandshakeResponse> {
     let key = signature.key(&"key".into(), None, 0).unwrap();
     let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     let headers = request.2.iter().map(own).collect();
-    handshakes[0].answer(&HandshakeRequest {
+    handshakes[0].respond(&HandshakeRequest {
         method: &request.0.parse().unwrap(),
         query: Some(request.1),
         headers: &headers,

@@ -14,7 +14,7 @@ use crate::parse_memory::parsed_bytes;
 
 /// The parts to parse of a text that is valid JSON.
 #[derive(Debug)]
-pub(in crate::intake) enum ProjectionVisitor<'t> {
+pub(in crate::intake) enum Projection<'t> {
     Whole(&'t str),
     /// Members of an object; none if the text is no object.
     Some {
@@ -23,14 +23,14 @@ pub(in crate::intake) enum ProjectionVisitor<'t> {
     },
 }
 
-impl<'t> ProjectionVisitor<'t> {
+impl<'t> Projection<'t> {
     /// Finds the members with these names; without names, the whole text.
     pub(in crate::intake) fn find(
         text: &'t str,
         names: Option<&[String]>,
-    ) -> Result<ProjectionVisitor<'t>, DecodeError> {
+    ) -> Result<Projection<'t>, DecodeError> {
         let Some(names) = names else {
-            return Ok(ProjectionVisitor::Whole(text));
+            return Ok(Projection::Whole(text));
         };
         let mut members = Vec::new();
         if text.trim_ascii_start().starts_with('{') {
@@ -41,14 +41,14 @@ impl<'t> ProjectionVisitor<'t> {
         } else {
             check(text)?;
         }
-        Ok(ProjectionVisitor::Some { text, members })
+        Ok(Projection::Some { text, members })
     }
 
     /// Returns the memory that `parse` will take; an error if it is too much.
     pub(in crate::intake) fn weight(&self, limits: &PayloadLimits) -> Result<usize, DecodeError> {
         match self {
-            ProjectionVisitor::Whole(text) => weight(text, limits),
-            ProjectionVisitor::Some { members, .. } => {
+            Projection::Whole(text) => weight(text, limits),
+            Projection::Some { members, .. } => {
                 Ok(members.iter().map(|(name, raw)| name.len() + parsed_bytes(raw.get())).sum())
             }
         }
@@ -57,8 +57,8 @@ impl<'t> ProjectionVisitor<'t> {
     /// Parses the members. Errors are the same as if the whole text were parsed.
     pub(in crate::intake) fn parse(self) -> Result<Value, DecodeError> {
         let (text, members) = match self {
-            ProjectionVisitor::Whole(text) => return parse(text),
-            ProjectionVisitor::Some { text, members } => (text, members),
+            Projection::Whole(text) => return parse(text),
+            Projection::Some { text, members } => (text, members),
         };
         let mut object = Map::new();
         for (name, raw) in members {
@@ -168,8 +168,8 @@ mod tests {
     #[track_caller]
     fn check(text: &str, names: &[&str], expected: &str) {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        let members = ProjectionVisitor::find(text, Some(&names));
-        let parsed = members.and_then(ProjectionVisitor::parse).map(|value| value.to_string());
+        let members = Projection::find(text, Some(&names));
+        let parsed = members.and_then(Projection::parse).map(|value| value.to_string());
         assert_eq!(parsed.as_deref(), Ok(expected));
     }
 
@@ -204,9 +204,8 @@ mod tests {
         for (text, names) in bad.iter().flat_map(|text| [(text, vec![]), (text, vec!["a".into()])])
         {
             let expected = parse(text).map(|_| ()).unwrap_err();
-            let refused = ProjectionVisitor::find(text, Some(&names))
-                .and_then(ProjectionVisitor::parse)
-                .map(|_| ());
+            let refused =
+                Projection::find(text, Some(&names)).and_then(Projection::parse).map(|_| ());
             assert_eq!(refused, Err(expected), "{text}");
         }
     }
@@ -224,7 +223,7 @@ mod tests {
         let weight = |text: &str, names: Option<&[&str]>| {
             let names: Option<Vec<String>> =
                 names.map(|names| names.iter().map(ToString::to_string).collect());
-            ProjectionVisitor::find(text, names.as_deref()).unwrap().weight(&limits)
+            Projection::find(text, names.as_deref()).unwrap().weight(&limits)
         };
 
         assert!(weight(&object, Some(&["a"])).unwrap() < 200);

@@ -153,7 +153,7 @@ impl Key {
         algorithm.mac(self.secret().unwrap_or_default(), &[message])
     }
 
-    pub fn is(&self, secret: &[u8]) -> bool {
+    pub fn matches(&self, secret: &[u8]) -> bool {
         self.secret().is_some_and(|own| bool::from(own.ct_eq(secret)))
     }
 
@@ -163,13 +163,13 @@ impl Key {
         Some(Key { material, ..*self })
     }
 
-    pub fn in_force(&self, now: Timestamp) -> bool {
+    pub fn is_valid_at(&self, now: Timestamp) -> bool {
         self.until.is_none_or(|last| Offset::UTC.to_datetime(now).date() <= last)
     }
 
     /// Returns whether the text contains the secret, encoded or not. Secrets shorter than `bytes_min` are not
     /// looked for.
-    pub fn is_in(&self, text: &str, bytes_min: usize) -> bool {
+    pub fn is_contained_in(&self, text: &str, bytes_min: usize) -> bool {
         let secret = self.secret().filter(|secret| secret.len() >= bytes_min);
         secret.is_some_and(|secret| disguise::contains_secret(text.as_bytes(), secret))
     }

@@ -45,7 +45,7 @@ pub struct Keyring<'k> {
 impl<'k> Keyring<'k> {
     /// Selects the valid keys. A signature that would need more tries than these counts as wrong.
     pub fn new(keys: &'k [Key], now: Timestamp, tries: &'k Tries) -> Keyring<'k> {
-        Keyring { keys: keys.iter().filter(|key| key.in_force(now)).collect(), now, tries }
+        Keyring { keys: keys.iter().filter(|key| key.is_valid_at(now)).collect(), now, tries }
     }
 
     /// Returns whether a candidate is valid, within the tries.

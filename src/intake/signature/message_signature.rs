@@ -141,7 +141,7 @@ impl MessageSignature {
     pub(in crate::intake) fn absent_field(&self, request: &SignedRequest<'_>) -> Option<String> {
         let SignedRequest { headers, body, .. } = *request;
         let is_absent = |field: &BodyField| field.bytes(headers, body).is_none();
-        let covered = self.message.pieces().iter().find_map(|piece| match piece {
+        let covered = self.message.parts().iter().find_map(|piece| match piece {
             MessagePart::Field(field) if is_absent(field) => Some(field),
             _ => None,
         });

@@ -89,7 +89,7 @@ impl MessageTemplate {
         })
     }
 
-    pub fn pieces(&self) -> &[MessagePart] {
+    pub fn parts(&self) -> &[MessagePart] {
         &self.0
     }
 }
@@ -154,7 +154,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: &[MessagePart]) {
-        assert_eq!(MessageTemplate::parse(text).unwrap().pieces(), expected);
+        assert_eq!(MessageTemplate::parse(text).unwrap().parts(), expected);
     }
 
     #[track_caller]

@@ -141,7 +141,7 @@ fn matching<'v>(
     let mut matched = Err(VerifyError::Mismatch);
     for value in values {
         for key in keys {
-            if key.is(value) {
+            if key.matches(value) {
                 matched = Ok(key.position);
             }
         }

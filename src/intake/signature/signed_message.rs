@@ -34,7 +34,7 @@ impl<'r> SignedMessage<'r> {
         template: &'r MessageTemplate,
         values: &MessageValues<'r>,
     ) -> Result<SignedMessage<'r>, SignError> {
-        let parts = template.pieces().iter().map(|piece| values.part(piece));
+        let parts = template.parts().iter().map(|piece| values.part(piece));
         parts.collect::<Result<_, _>>().map(SignedMessage)
     }
 

@@ -140,7 +140,7 @@ fn at_most_four_signatures_are_verified_with_a_public_key() {
     let secret =
         SecretFormat { encoding: SecretEncoding::Key(Curve::Ed25519), ..SecretFormat::default() };
     let signature = Signature { secret, ..signature(Scheme::Message(seal)) };
-    let (public, private) = signature.invent(&[7; 32]).unwrap();
+    let (public, private) = signature.generate_trial(&[7; 32]).unwrap();
     let keys = [signature.key(&public, None, 0).unwrap()];
     let right = &signed(&signature, &signature.signing_key(&private).unwrap(), b"{}")["x-sig"];
     let verify = |wrong: usize| {
@@ -297,7 +297,7 @@ fn token_in_a_field_of_the_body_verifies() {
 #[test]
 fn trial_secret_signs_and_verifies() {
     for signature in [seal(|seal| seal), signature(Scheme::Basic)] {
-        let (secret, signs) = signature.invent(&[7; 32]).unwrap();
+        let (secret, signs) = signature.generate_trial(&[7; 32]).unwrap();
         let key = signature.key(&secret, None, 0).unwrap();
         let signing = signature.signing_key(&signs).unwrap();
         let headers = signed(&signature, &signing, b"{}");

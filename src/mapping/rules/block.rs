@@ -214,7 +214,7 @@ impl RuleBlock {
         draft: &RequestDraft<'_>,
         run: &mut MappingRun<'_>,
     ) -> Result<Option<Value>, MappingError> {
-        let mut log = run.recorder.tries();
+        let mut log = run.recorder.query_log();
         let filled = field.fill(value, &draft.view, &mut log);
         let name = || format!("{}.{}", self.name, field.name);
         match filled {
@@ -224,7 +224,7 @@ impl RuleBlock {
                 if filled.value.is_some()
                     && let Some(existing) = value.existing()
                 {
-                    run.recorder.remark(existing.remark());
+                    run.recorder.add_note(existing.remark());
                 }
                 for note in filled.notes {
                     run.note(format!("{}{}: {note}", name(), draft.item_suffix()));

@@ -48,7 +48,7 @@ pub(super) struct FileWatcher {
 
 impl FileWatcher {
     /// Watches what is at these paths now. Changes that were already noticed are kept.
-    pub(super) fn begin(&mut self, paths: &WatchedPaths) {
+    pub(super) fn watch(&mut self, paths: &WatchedPaths) {
         // A watch belongs to a folder and not to its path, so it is begun again each time: another
         // folder may have been moved there.
         self.seen = paths.stamps();
@@ -67,8 +67,8 @@ impl FileWatcher {
     }
 
     /// Watches other paths, and reports a change, since they may have changed before.
-    pub(super) fn move_to(&mut self, paths: &WatchedPaths) {
-        self.begin(paths);
+    pub(super) fn watch_instead(&mut self, paths: &WatchedPaths) {
+        self.watch(paths);
         self.changed.notify_one();
     }
 

@@ -234,7 +234,7 @@ impl DeliverySpan {
     }
 
     /// Records the result and ends the span.
-    pub fn ended(mut self, result: WorkResult) {
+    pub fn end(mut self, result: WorkResult) {
         if let Some(open) = &mut self.0 {
             open.result = Some(result);
         }

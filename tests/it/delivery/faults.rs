@@ -7,12 +7,12 @@ use rusqlite::Connection;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::support::store::Place;
+use crate::support::store::TestStore;
 
 pub(super) struct DatabaseFaults(Connection);
 
 impl DatabaseFaults {
-    pub(super) fn of(place: &Place) -> DatabaseFaults {
+    pub(super) fn of(place: &TestStore) -> DatabaseFaults {
         DatabaseFaults(Connection::open(place.settings().path).unwrap())
     }
 

@@ -22,7 +22,7 @@ use super::{
     client, company_and_feedback, delivery, delivery_with, destination, event, feedback, mappings,
     outcomes,
 };
-use crate::support::store::{Place, at, store_one};
+use crate::support::store::{TestStore, at, store_one};
 use crate::support::wait::until;
 
 /// A Savio that counts requests, and answers one with the problem "hang" only when it is released.
@@ -58,7 +58,7 @@ impl Gate {
 
 #[tokio::test]
 async fn hanging_request_delays_no_other() {
-    let (place, (gate, savio)) = (Place::new(), Gate::start().await);
+    let (place, (gate, savio)) = (TestStore::new(), Gate::start().await);
     let store = place.open();
     let delivery = delivery(store.clone(), &savio, 2);
     let hanging = store_one(&*store, event(&json!({ "text": "hang" }))).await;
@@ -76,7 +76,7 @@ async fn hanging_request_delays_no_other() {
 
 #[tokio::test]
 async fn event_claimed_again_during_its_send_is_sent_once() {
-    let (place, (gate, savio)) = (Place::new(), Gate::start().await);
+    let (place, (gate, savio)) = (TestStore::new(), Gate::start().await);
     let store = place.open();
     let delivery = delivery(store.clone(), &savio, 2);
     let id = store_one(&*store, event(&json!({ "text": "hang" }))).await;
@@ -102,7 +102,7 @@ fn run(delivery: &Arc<Delivery>) -> (tokio::task::JoinHandle<()>, oneshot::Sende
 
 #[tokio::test]
 async fn stop_does_not_wait_for_the_store_without_an_attempt() {
-    let (place, (_, savio)) = (Place::new(), Gate::start().await);
+    let (place, (_, savio)) = (TestStore::new(), Gate::start().await);
     let store = place.open();
     let (log, faults) = (CapturedLog::start(), DatabaseFaults::of(&place));
     faults.fail_upsert_lookups();
@@ -125,7 +125,7 @@ fn just_now(payload: &Value) -> Webhook {
 
 #[tokio::test]
 async fn loop_delivers_new_events_and_finishes_those_in_flight() {
-    let (place, (gate, savio)) = (Place::new(), Gate::start().await);
+    let (place, (gate, savio)) = (TestStore::new(), Gate::start().await);
     let store = place.open();
     let (running, stop) = run(&delivery(store.clone(), &savio, 1));
     store_one(&*store, just_now(&feedback())).await;
@@ -145,7 +145,7 @@ async fn loop_delivers_new_events_and_finishes_those_in_flight() {
 
 #[tokio::test]
 async fn new_mapping_wakes_the_loop() {
-    let (place, (gate, savio)) = (Place::new(), Gate::start().await);
+    let (place, (gate, savio)) = (TestStore::new(), Gate::start().await);
     let store = place.open();
     let delivery = delivery(store.clone(), &savio, 1);
     delivery.replace_mappings(Mappings::new());

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::{client, delivery_with, destination, event, mappings_of};
-use crate::support::store::{Place, at, name, store_one};
+use crate::support::store::{TestStore, at, name, store_one};
 
 const MAPPING: &str = r#"
     [[company]]
@@ -51,7 +51,7 @@ impl Call {
 
 /// A relay, and a Savio in which the test answers each request.
 struct Scripted {
-    place: Place,
+    place: TestStore,
     store: Arc<dyn Store>,
     delivery: Arc<Delivery>,
     calls: mpsc::UnboundedReceiver<Call>,
@@ -61,7 +61,7 @@ struct Scripted {
 
 impl Scripted {
     async fn new(max_in_flight: usize) -> Scripted {
-        let (place, (savio, calls)) = (Place::new(), savio().await);
+        let (place, (savio, calls)) = (TestStore::new(), savio().await);
         let store = place.open();
         let delivery = relay(&store, &savio, max_in_flight);
         Scripted { place, store, delivery, calls, savio, max_in_flight }
@@ -121,7 +121,7 @@ impl Scripted {
 
     /// Reopens the store and starts another delivery, as a restart does.
     fn restart(&mut self) {
-        let nowhere = Place::new();
+        let nowhere = TestStore::new();
         self.store = nowhere.open();
         self.delivery = relay(&self.store, &self.savio, self.max_in_flight);
         self.store = self.place.open();

@@ -5,11 +5,11 @@ use savio_relay::delivery::Settings;
 use savio_relay::event::State;
 
 use super::{Relay, created, event, feedback};
-use crate::support::store::{Place, at, claim, store_one};
+use crate::support::store::{TestStore, at, claim, store_one};
 
 #[tokio::test]
 async fn hundred_events_claimed_at_a_crash_are_delivered() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     let mut ids = Vec::new();
     for _ in 0..100 {

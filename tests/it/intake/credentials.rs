@@ -18,13 +18,13 @@ use savio_relay::mapping_file::file::MappingFile;
 use savio_relay::secret::Environment;
 use sha2::{Digest, Sha256};
 
-use crate::support::server::{Answer, House, Request};
+use crate::support::server::{Answer, Request, TestIntake};
 
 const PUBLIC_URL: &str = "https://relay.example.com";
 
 /// A relay with one source, whose credential `own` describes, and its secret.
 struct Fixture {
-    server: House,
+    server: TestIntake,
     secret: &'static str,
 }
 
@@ -41,13 +41,13 @@ impl Fixture {
         let live = SourceStatus::Live(Arc::clone(&source));
         let sources: Sources = [(source.name.clone(), live)].into();
         let settings = Settings { public_url: Some(PUBLIC_URL.to_owned()), ..Settings::default() };
-        Fixture { server: House::of(settings, sources).await, secret }
+        Fixture { server: TestIntake::with_sources(settings, sources).await, secret }
     }
 
     /// Sends the request. The hint is from the list of rejections, as no response has it.
     async fn verdict(&self, request: &Request) -> Verdict {
         let answer: Answer = self.server.send(request).await;
-        let refused = self.server.intake.rejected.last(&"fixture".parse().unwrap());
+        let refused = self.server.intake.rejected.latest(&"fixture".parse().unwrap());
         let hint = refused.first().filter(|_| answer.status == 401).and_then(|it| it.hint.clone());
         (answer.status, answer.reason().to_owned(), hint)
     }

@@ -1,7 +1,7 @@
 //! Handshakes of providers, and secrets that they send.
 
 use super::payload::{check, server_of};
-use crate::support::server::{House, Request, SECRET, hex_hmac};
+use crate::support::server::{Request, SECRET, TestIntake, hex_hmac};
 use savio_relay::clock;
 use savio_relay::event::SourceName;
 use savio_relay::intake::registry::{SourceStatus, Sources};
@@ -18,7 +18,7 @@ pub(super) fn asana(path: &std::path::Path) -> String {
 }
 
 /// Returns the setup address that is shown for a source at the start.
-pub(super) fn setup_address(server: &House, source: &str) -> String {
+pub(super) fn setup_address(server: &TestIntake, source: &str) -> String {
     let sources = server.intake.sources.current();
     let status = &sources[&source.parse::<SourceName>().unwrap()];
     let SourceStatus::AwaitingSecret(setup) = status else { panic!("{status:?}") };
@@ -35,7 +35,7 @@ pub(super) fn asana_event(path: &str) -> Request {
 }
 
 /// Returns the source that waits for its secret, and the same with its key.
-pub(super) fn waiting_and_live(server: &House) -> (SourceName, Source, Source) {
+pub(super) fn waiting_and_live(server: &TestIntake) -> (SourceName, Source, Source) {
     let name: SourceName = "asana".parse().unwrap();
     let SourceStatus::AwaitingSecret(setup) = server.intake.sources.current()[&name].clone() else {
         panic!()
@@ -49,7 +49,7 @@ pub(super) fn waiting_and_live(server: &House) -> (SourceName, Source, Source) {
 pub(super) async fn first_request_with_the_secret_makes_the_source_live() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("asana");
-    let server = House::of_files(&[("asana", &asana(&path))]).await;
+    let server = TestIntake::with_files(&[("asana", &asana(&path))]).await;
     let address = setup_address(&server, "asana");
 
     assert_eq!(server.send(&asana_event("/hooks/asana")).await.status, 503);
@@ -60,7 +60,7 @@ pub(super) async fn first_request_with_the_secret_makes_the_source_live() {
     assert_eq!(server.send(&asana_event(&address)).await.status, 202);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), SECRET);
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-    let restarted = House::of_files(&[("asana", &asana(&path))]).await;
+    let restarted = TestIntake::with_files(&[("asana", &asana(&path))]).await;
     assert_eq!(restarted.send(&asana_event("/hooks/asana")).await.status, 202);
 }
 
@@ -68,7 +68,7 @@ pub(super) async fn first_request_with_the_secret_makes_the_source_live() {
 pub(super) async fn secret_that_arrives_during_a_reload_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("asana");
-    let server = House::of_files(&[("asana", &asana(&path))]).await;
+    let server = TestIntake::with_files(&[("asana", &asana(&path))]).await;
     let (name, _, live) = waiting_and_live(&server);
 
     let is_first = Cell::new(true);
@@ -88,7 +88,7 @@ pub(super) async fn secret_that_arrives_during_a_reload_is_kept() {
 pub(super) async fn source_that_goes_live_keeps_its_changed_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("asana");
-    let server = House::of_files(&[("asana", &asana(&path))]).await;
+    let server = TestIntake::with_files(&[("asana", &asana(&path))]).await;
     let (name, waiting, live) = waiting_and_live(&server);
     let changed = Source { provider: Some("changed".to_owned()), ..waiting };
     let changed =
@@ -106,7 +106,7 @@ pub(super) async fn source_that_goes_live_keeps_its_changed_file() {
 pub(super) async fn secret_without_the_setup_code_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("asana");
-    let server = House::of_files(&[("asana", &asana(&path))]).await;
+    let server = TestIntake::with_files(&[("asana", &asana(&path))]).await;
     let unfit = Request::new("POST", &setup_address(&server, "asana")).header("x-hook-secret", " ");
 
     for request in [first_request("/hooks/asana"), first_request("/hooks/asana?setup=x"), unfit] {
@@ -120,7 +120,7 @@ pub(super) async fn secret_without_the_setup_code_is_refused() {
 pub(super) async fn existing_secret_is_not_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("asana");
-    let server = House::of_files(&[("asana", &asana(&path))]).await;
+    let server = TestIntake::with_files(&[("asana", &asana(&path))]).await;
     let address = setup_address(&server, "asana");
     server.send(&first_request(&address)).await;
 

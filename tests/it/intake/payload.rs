@@ -8,7 +8,7 @@ use flate2::write::GzEncoder;
 use savio_relay::store::Archive;
 use serde_json::{Value, json};
 
-use crate::support::server::{Answer, House, Request, SECRET, signed};
+use crate::support::server::{Answer, Request, SECRET, TestIntake, signed};
 
 const OWN: &str = "secrets = [\"env:SECRET\"]\n";
 
@@ -16,8 +16,8 @@ fn of_provider(name: &str) -> String {
     format!("provider = \"{name}\"\n{OWN}")
 }
 
-pub(super) async fn server_of(name: &str, rest: &str) -> House {
-    House::of_files(&[(name, &format!("{}{rest}", of_provider(name)))]).await
+pub(super) async fn server_of(name: &str, rest: &str) -> TestIntake {
+    TestIntake::with_files(&[(name, &format!("{}{rest}", of_provider(name)))]).await
 }
 
 #[track_caller]
@@ -25,7 +25,7 @@ pub(super) fn check(answer: &Answer, status: u16, text: &str) {
     assert_eq!((answer.status, answer.text.as_str()), (status, text), "{}", answer.head);
 }
 
-pub(super) async fn payload(server: &House, answer: &Answer, at: usize) -> Value {
+pub(super) async fn payload(server: &TestIntake, answer: &Answer, at: usize) -> Value {
     let id = answer.events()[at].parse().unwrap();
     let payload = server.store.event(id).await.unwrap().unwrap().event.payload;
     serde_json::from_str(&payload).unwrap()
@@ -39,7 +39,7 @@ fn gzip(body: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn gzip_body_is_verified_compressed_and_then_decoded() {
-    let server = House::new().await;
+    let server = TestIntake::new().await;
     let gzipped = |body: &[u8]| signed("/hooks/github", body).header("content-encoding", "gzip");
 
     let taken = server.send(&gzipped(&gzip(b"{\"a\":1}"))).await;
@@ -141,7 +141,7 @@ async fn head_at_a_source_with_a_head_handshake_is_200() {
 #[tokio::test]
 async fn get_at_a_source_that_waits_for_its_secret_is_503() {
     let folder = tempfile::tempdir().unwrap();
-    let server = House::of_files(&[("asana", &asana(&folder.path().join("asana")))]).await;
+    let server = TestIntake::with_files(&[("asana", &asana(&folder.path().join("asana")))]).await;
 
     for (method, status) in [("GET", 503), ("HEAD", 503), ("PUT", 405)] {
         let answer = server.send(&Request::new(method, "/hooks/asana")).await;

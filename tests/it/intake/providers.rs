@@ -14,7 +14,7 @@ use savio_relay::mapping_file::file::MappingFile;
 use savio_relay::secret::Environment;
 use savio_relay::store::Archive;
 
-use crate::support::server::{Answer, House, Request};
+use crate::support::server::{Answer, Request, TestIntake};
 
 use crate::support::signer::Draft;
 use table::{Row, rows};
@@ -24,13 +24,13 @@ const PUBLIC_URL: &str = "https://relay.example.com";
 /// The row of one provider, and a relay with its source.
 struct ProviderFixture {
     row: Row,
-    server: House,
+    server: TestIntake,
 }
 
 impl ProviderFixture {
     async fn new(row: Row) -> ProviderFixture {
         let settings = Settings { public_url: Some(PUBLIC_URL.to_owned()), ..Settings::default() };
-        let server = House::of(settings, source(&row)).await;
+        let server = TestIntake::with_sources(settings, source(&row)).await;
         ProviderFixture { row, server }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::server::{House, Request, SECRET, signed};
+use crate::support::server::{Request, SECRET, TestIntake, signed};
 use savio_relay::event::{EventId, SourceName};
 use savio_relay::intake::Settings;
 use savio_relay::store::Archive;
@@ -15,7 +15,7 @@ fn check(answer: &crate::support::server::Answer, status: u16, reason: &str) {
 
 #[tokio::test]
 async fn repeated_delivery_id_is_a_duplicate() {
-    let server = House::new().await;
+    let server = TestIntake::new().await;
     let webhook = signed("/hooks/github", b"{\"a\":1}").header("x-github-delivery", "d1");
 
     let first = server.send(&webhook).await;
@@ -30,7 +30,7 @@ async fn repeated_delivery_id_is_a_duplicate() {
 
 #[tokio::test]
 async fn accepted_webhook_is_stored_unchanged_without_secrets() {
-    let server = House::new().await;
+    let server = TestIntake::new().await;
     let body = b"{ \"b\": 1.0, \"a\": 12345678901234567890123 }";
     let webhook = signed("/hooks/github/", body)
         .header("x-github-event", "issues")
@@ -52,7 +52,7 @@ async fn accepted_webhook_is_stored_unchanged_without_secrets() {
 
 #[tokio::test]
 async fn form_is_read_in_its_charset_and_bad_bytes_are_noted() {
-    let server = House::new().await;
+    let server = TestIntake::new().await;
     let form = |charset: &str| {
         let content_type = format!("application/x-www-form-urlencoded{charset}");
         Request::new("POST", "/hooks/form")
@@ -77,7 +77,7 @@ fn texts(texts: &[&str]) -> Vec<String> {
 
 #[tokio::test]
 async fn unwanted_event_is_ignored_with_its_reason() {
-    let server = House::new().await;
+    let server = TestIntake::new().await;
     let ping = signed("/hooks/github", b"{}").header("x-github-event", "ping");
     let cases = [
         (ping, "`ping` is no event"),
@@ -96,7 +96,7 @@ async fn unwanted_event_is_ignored_with_its_reason() {
 
 #[tokio::test]
 async fn unsigned_body_is_not_parsed() {
-    let server = House::new().await;
+    let server = TestIntake::new().await;
     let broken = |signature: &str| {
         Request::new("POST", "/hooks/github").header("x-hub-signature-256", signature).body(b"{\"a")
     };
@@ -112,7 +112,7 @@ async fn unsigned_body_is_not_parsed() {
 
 #[tokio::test]
 async fn signature_outside_its_window_is_401() {
-    let server = House::new().await;
+    let server = TestIntake::new().await;
     let signature = data_encoding::HEXLOWER.encode(&{
         use hmac::{KeyInit, Mac};
         let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
@@ -131,7 +131,7 @@ async fn signature_outside_its_window_is_401() {
 
 #[tokio::test]
 async fn token_in_the_query_or_a_header_is_accepted() {
-    let server = House::new().await;
+    let server = TestIntake::new().await;
     let form = |path: &str| {
         Request::new("POST", path)
             .header("content-type", "application/x-www-form-urlencoded")
@@ -150,7 +150,7 @@ async fn token_in_the_query_or_a_header_is_accepted() {
 
 #[tokio::test]
 async fn events_of_a_list_are_deduplicated() {
-    let server = House::new().await;
+    let server = TestIntake::new().await;
     let two = br#"{"events":[{"id":"1"}, {"id":"2"}]}"#;
     let three = br#"{"events":[{"id":"3"},{"id":"1"},{"id":"2"}]}"#;
 
@@ -167,7 +167,7 @@ async fn events_of_a_list_are_deduplicated() {
 
 #[tokio::test]
 async fn body_beyond_a_limit_is_refused() {
-    let server = House::with(Settings { body_bytes_max: 9_000, ..Settings::default() }).await;
+    let server = TestIntake::with(Settings { body_bytes_max: 9_000, ..Settings::default() }).await;
     let deep = format!("{}1{}", "[".repeat(65), "]".repeat(65));
     let key = format!("{{\"{}\":1}}", "k".repeat(1_025));
     let many = format!("{{\"events\":[{}]}}", vec!["1"; 1_001].join(","));
@@ -190,7 +190,7 @@ fn forged() -> Request {
 
 #[tokio::test]
 async fn chunked_body_is_bounded() {
-    let server = House::with(Settings { body_bytes_max: 9, ..Settings::default() }).await;
+    let server = TestIntake::with(Settings { body_bytes_max: 9, ..Settings::default() }).await;
     let chunked = forged().header("transfer-encoding", "chunked");
 
     let large = server.send(&chunked.clone().body(b"a\r\n0123456789\r\n0\r\n\r\n")).await;
@@ -202,7 +202,7 @@ async fn chunked_body_is_bounded() {
 
 #[tokio::test]
 async fn declared_size_beyond_the_limit_is_413_before_the_body() {
-    let server = House::new().await;
+    let server = TestIntake::new().await;
     let declared = forged().header("content-length", "5242881");
 
     check(&server.send(&declared).await, 413, "the body is larger than 5242880 bytes");
@@ -211,7 +211,7 @@ async fn declared_size_beyond_the_limit_is_413_before_the_body() {
 #[tokio::test]
 async fn unfinished_body_is_408() {
     let settings = Settings { body_timeout: Duration::from_millis(50), ..Settings::default() };
-    let server = House::with(settings).await;
+    let server = TestIntake::with(settings).await;
     let slow = forged().header("content-length", "10").body(b"12345");
 
     check(&server.send(&slow).await, 408, "the body did not arrive in time");
@@ -219,7 +219,7 @@ async fn unfinished_body_is_408() {
 
 #[tokio::test]
 async fn unknown_content_type_or_encoding_is_415() {
-    let server = House::new().await;
+    let server = TestIntake::new().await;
     let form = |name: &str, value: &str| {
         let path = format!("/hooks/form?token={SECRET}");
         Request::new("POST", &path).header(name, value).body(b"{}")
@@ -234,7 +234,7 @@ async fn unknown_content_type_or_encoding_is_415() {
 
 #[tokio::test]
 async fn source_is_found_by_an_escaped_path() {
-    let server = House::new().await;
+    let server = TestIntake::new().await;
     for path in ["/hooks/github/", "/hooks/github?a=b", "/hooks/%67ithub", "/hooks/git%68ub/"] {
         assert_eq!(server.send(&signed(path, b"{}")).await.status, 202, "{path}");
     }
@@ -242,7 +242,7 @@ async fn source_is_found_by_an_escaped_path() {
 
 #[tokio::test]
 async fn unknown_path_or_source_is_404() {
-    let server = House::new().await;
+    let server = TestIntake::new().await;
     check(&server.send(&signed("/hooks/nobody", b"{}")).await, 404, "no such source");
     check(&server.send(&signed("/hooks/%ff", b"{}")).await, 404, "no such source");
     let nothing = "no such route";
@@ -253,7 +253,7 @@ async fn unknown_path_or_source_is_404() {
 
 #[tokio::test]
 async fn other_methods_at_a_known_source_are_405() {
-    let server = House::new().await;
+    let server = TestIntake::new().await;
     let other = ["PUT", "DELETE", "OPTIONS", "NONSENSE"];
     let of_live = [&other[..], &["GET"]].concat();
     for (path, methods) in
@@ -271,7 +271,7 @@ async fn other_methods_at_a_known_source_are_405() {
 
 #[tokio::test]
 async fn get_at_a_source_that_is_off_is_503() {
-    let server = House::new().await;
+    let server = TestIntake::new().await;
     for path in ["/hooks/unset", "/hooks/bad", "/hooks/signs_url"] {
         for method in ["GET", "HEAD"] {
             let answer = server.send(&Request::new(method, path)).await;
@@ -283,7 +283,7 @@ async fn get_at_a_source_that_is_off_is_503() {
 
 #[tokio::test]
 async fn post_to_a_get_route_is_405() {
-    let server = House::new().await;
+    let server = TestIntake::new().await;
     for path in ["/healthz", "/readyz"] {
         let answer = server.send(&Request::new("POST", path)).await;
         check(&answer, 405, "method not allowed: use GET");
@@ -293,7 +293,7 @@ async fn post_to_a_get_route_is_405() {
 
 #[tokio::test]
 async fn webhook_to_a_source_that_is_off_is_503() {
-    let server = House::new().await;
+    let server = TestIntake::new().await;
     let cases = [
         ("unset", "the source is off: no secret is set"),
         ("bad", "the source is off: its mapping file has mistakes"),
@@ -305,13 +305,13 @@ async fn webhook_to_a_source_that_is_off_is_503() {
         check(&answer, 503, "the source is off");
         assert!(answer.head.contains("\r\nretry-after: 30"), "{}", answer.head);
         let source: SourceName = name.parse().unwrap();
-        assert_eq!(server.intake.rejected.last(&source)[0].reason, reason);
+        assert_eq!(server.intake.rejected.latest(&source)[0].reason, reason);
     }
 }
 
 #[tokio::test]
 async fn configured_response_is_sent() {
-    let server = House::new().await;
+    let server = TestIntake::new().await;
 
     let answer = server.send(&signed("/hooks/soap", b"{}")).await;
 
@@ -321,7 +321,7 @@ async fn configured_response_is_sent() {
 
 #[tokio::test]
 async fn webhooks_during_shutdown_are_503() {
-    let server = House::new().await;
+    let server = TestIntake::new().await;
     server.closing.send(true).unwrap();
 
     let answer = server.send(&signed("/hooks/github", b"{}")).await;
@@ -332,13 +332,13 @@ async fn webhooks_during_shutdown_are_503() {
     assert_eq!((ready.status, alive(&server).await), (503, 200));
 }
 
-async fn alive(server: &House) -> u16 {
+async fn alive(server: &TestIntake) -> u16 {
     server.send(&Request::new("GET", "/healthz")).await.status
 }
 
 #[tokio::test]
 async fn webhook_that_cannot_be_stored_is_503() {
-    let server = House::new().await;
+    let server = TestIntake::new().await;
     assert_eq!(server.send(&Request::new("GET", "/readyz")).await.status, 200);
     server.store.close().await;
 
@@ -351,12 +351,12 @@ async fn webhook_that_cannot_be_stored_is_503() {
 
 #[tokio::test]
 async fn rejected_webhooks_are_counted_and_listed() {
-    let server = House::new().await;
+    let server = TestIntake::new().await;
     let source: SourceName = "github".parse().unwrap();
     server.send(&Request::new("POST", "/hooks/github")).await;
     server.send(&Request::new("POST", "/hooks/nobody")).await;
 
-    let last = server.intake.rejected.last(&source);
+    let last = server.intake.rejected.latest(&source);
 
     assert_eq!((last[0].status, last[0].reason.as_str()), (401, "the signature is missing"));
     let text = server.metrics();

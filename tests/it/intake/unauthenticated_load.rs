@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use crate::support::server::{House, Request, signed};
+use crate::support::server::{Request, TestIntake, signed};
 
 /// Returns a request with a wrong signature, which is seen only once the whole body has arrived.
 fn forged(body: &[u8]) -> Request {
@@ -20,7 +20,7 @@ fn forged(body: &[u8]) -> Request {
         .body(body)
 }
 
-async fn ready(server: &House) -> (u16, bool) {
+async fn ready(server: &TestIntake) -> (u16, bool) {
     let answer = server.send(&Request::new("GET", "/readyz")).await;
     (answer.status, answer.body["at_limit"].as_bool().unwrap())
 }
@@ -33,7 +33,7 @@ async fn answer_of(stream: &mut TcpStream) -> String {
 
 #[tokio::test]
 async fn unsigned_webhook_is_refused_before_its_body() {
-    let server = House::new().await;
+    let server = TestIntake::new().await;
 
     let mut stream = server.begin(&Request::new("POST", "/hooks/github"), 1_000).await;
 
@@ -44,7 +44,7 @@ async fn unsigned_webhook_is_refused_before_its_body() {
 
 #[tokio::test]
 async fn unfinished_bodies_take_no_slot_of_a_webhook() {
-    let server = House::with(Settings { requests_max: 1, ..Settings::default() }).await;
+    let server = TestIntake::with(Settings { requests_max: 1, ..Settings::default() }).await;
     let _unfinished = [
         server.begin(&forged(b"{"), 10).await,
         server.begin(&forged(b"{"), 10).await,
@@ -59,7 +59,7 @@ async fn unfinished_bodies_take_no_slot_of_a_webhook() {
 
 #[tokio::test]
 async fn unfinished_bodies_of_one_client_block_no_webhook() {
-    let server = House::new().await;
+    let server = TestIntake::new().await;
     let mut unfinished = Vec::new();
     for _ in 0..500 {
         unfinished.push(server.begin(&forged(b"{"), 10).await);
@@ -78,7 +78,7 @@ async fn unfinished_bodies_of_one_client_block_no_webhook() {
 async fn large_unfinished_body_is_evicted_for_a_webhook() {
     let settings =
         Settings { body_bytes_max: 1_000, bodies_bytes_max: 1_500, ..Settings::default() };
-    let server = House::with(settings).await;
+    let server = TestIntake::with(settings).await;
     // From a proxy, since a single client would reach its own share first.
     let forwarded = |request: Request| request.header("x-forwarded-for", "192.0.2.1");
     let mut first = server.begin(&forwarded(forged(&[b' '; 900])), 1_000).await;
@@ -94,7 +94,7 @@ async fn large_unfinished_body_is_evicted_for_a_webhook() {
 
 #[tokio::test]
 async fn unknown_proxy_has_no_client_limit() {
-    let server = House::new().await;
+    let server = TestIntake::new().await;
     let request = forged(b"{").header("x-forwarded-for", "192.0.2.1");
     let mut unfinished = Vec::new();
     for _ in 0..100 {
@@ -110,7 +110,7 @@ async fn unknown_proxy_has_no_client_limit() {
 #[tokio::test]
 async fn body_slower_than_1_kib_a_second_is_408() {
     let body_timeout = Duration::from_hours(1);
-    let server = House::with(Settings { body_timeout, ..Settings::default() }).await;
+    let server = TestIntake::with(Settings { body_timeout, ..Settings::default() }).await;
 
     let mut stream = server.begin(&forged(b"{"), 10).await;
 
@@ -121,7 +121,7 @@ async fn body_slower_than_1_kib_a_second_is_408() {
 
 #[tokio::test]
 async fn webhook_beyond_the_limit_is_503() {
-    let server = House::with(Settings { requests_max: 0, ..Settings::default() }).await;
+    let server = TestIntake::with(Settings { requests_max: 0, ..Settings::default() }).await;
 
     let answer = server.send(&signed("/hooks/github", b"{}")).await;
 
@@ -132,7 +132,7 @@ async fn webhook_beyond_the_limit_is_503() {
 }
 
 /// Starts the relay's own listener in front of the server, with few connections.
-async fn with_listener(server: &House, connections_max: usize) -> SocketAddr {
+async fn with_listener(server: &TestIntake, connections_max: usize) -> SocketAddr {
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let settings = listener::Settings { connections_max, ..listener::Settings::default() };
@@ -149,7 +149,7 @@ async fn connect_from(from: [u8; 4], to: SocketAddr) -> TcpStream {
 
 #[tokio::test]
 async fn connections_of_one_client_evict_no_other_client() {
-    let server = House::new().await;
+    let server = TestIntake::new().await;
     let address = with_listener(&server, 8).await;
     let request = signed("/hooks/github", b"{}").bytes();
     let (begun, rest) = request.split_at(request.len() - 1);

@@ -15,12 +15,12 @@ use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 
 use crate::support::relay::{Relay, http};
-use crate::support::server::{House, Request, SECRET, hex_hmac};
+use crate::support::server::{Request, SECRET, TestIntake, hex_hmac};
 use crate::support::wait::until;
 
 #[tokio::test]
 async fn body_of_backslashes_is_refused_in_linear_time() {
-    let server = House::new().await;
+    let server = TestIntake::new().await;
     let webhook = Request::new("POST", "/hooks/github")
         .header("x-hub-signature-256", &format!("sha256={:064}", 0))
         .body(&vec![b'\\'; 64 * 1024]);
@@ -41,7 +41,7 @@ fn paired(body: &[u8]) -> (MappingFile, String) {
     let document = Document { name: "paired.toml".to_owned(), text: text.to_owned() };
     let read = |environment| MappingFile::read(document.clone(), &environment);
     let signature = read([].into()).source.unwrap().signature.clone();
-    let (public, private) = signature.invent(&[7; 32]).unwrap();
+    let (public, private) = signature.generate_trial(&[7; 32]).unwrap();
     let headers = Headers::new();
     let request = SignedRequest { method: "POST", url: None, query: None, headers: &headers, body };
     let parts = signature.sign(&signature.signing_key(&private).unwrap(), &request, clock::now());
@@ -52,8 +52,8 @@ fn paired(body: &[u8]) -> (MappingFile, String) {
 #[tokio::test]
 async fn health_is_answered_while_a_wrong_signature_is_diagnosed() {
     let (file, signed) = paired(&[&vec![b'x'; 30_000][..], b"\n"].concat());
-    let sources = [(file.name.clone().unwrap(), file.standing(clock::now()))].into();
-    let server = House::of(Settings::default(), sources).await;
+    let sources = [(file.name.clone().unwrap(), file.status(clock::now()))].into();
+    let server = TestIntake::with_sources(Settings::default(), sources).await;
     // Three signatures of another message before the valid one make the diagnosis take longer.
     let wrong = paired(b"other").1;
     let list = format!("{wrong},{wrong},{wrong},{signed}");
@@ -67,7 +67,7 @@ async fn health_is_answered_while_a_wrong_signature_is_diagnosed() {
 
     assert_eq!(alive.status, 200);
     assert_eq!(answered_before.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
-    let rejection = &server.intake.rejected.last(&"paired".parse::<SourceName>().unwrap())[0];
+    let rejection = &server.intake.rejected.latest(&"paired".parse::<SourceName>().unwrap())[0];
     let hint = "right with a line end behind the body: it was cut off";
     assert_eq!(rejection.hint.as_deref(), Some(hint));
 }
@@ -175,7 +175,7 @@ async fn setup_code_is_in_a_private_file_and_not_logged() {
 
 #[tokio::test]
 async fn token_of_the_url_is_redacted_in_every_encoding() {
-    let server = House::new().await;
+    let server = TestIntake::new().await;
     let encoded: Vec<String> = SECRET.bytes().map(|byte| format!("%{byte:02x}")).collect();
     let (encoded, upper) = (encoded.concat(), encoded.concat().to_uppercase());
     let base64 = data_encoding::BASE64.encode(format!("relay:{SECRET}").as_bytes());
@@ -213,7 +213,7 @@ const CRC: &str = "provider = \"github\"\nsecrets = [\"env:SECRET\"]\n\
 
 #[tokio::test]
 async fn unsigned_handshake_signs_no_webhook() {
-    let server = House::of_files(&[("crc", CRC)]).await;
+    let server = TestIntake::with_files(&[("crc", CRC)]).await;
     let ask = |token: &str| Request::new("GET", &format!("/hooks/crc?crc_token={token}"));
 
     let (right, long) = ("A-z_0~9.=".repeat(28), "a".repeat(257));
@@ -229,7 +229,7 @@ async fn unsigned_handshake_signs_no_webhook() {
 
 #[tokio::test]
 async fn handshake_limit_of_one_client_affects_no_other() {
-    let server = House::of_files(&[("crc", CRC)]).await;
+    let server = TestIntake::with_files(&[("crc", CRC)]).await;
     let ask = |client: &str| {
         Request::new("GET", "/hooks/crc?crc_token=a").header("x-forwarded-for", client)
     };

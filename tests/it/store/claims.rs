@@ -10,13 +10,13 @@ use savio_relay::store::{
 };
 
 use crate::support::store::{
-    Place, at, claim, claim_from, claim_one, deliveries, from, ids, name, renewals, request,
+    TestStore, at, claim, claim_from, claim_one, deliveries, from, ids, name, renewals, request,
     settle, step, store_one, webhook,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_event_is_claimed_once() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     for _ in 0..100 {
         store_one(&*store, webhook(at(0))).await;
@@ -36,7 +36,7 @@ async fn one_event_is_claimed_once() {
 
 #[tokio::test]
 async fn claim_stops_at_its_memory_limit() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let large = Webhook { body: vec![b' '; 1_000], ..webhook(at(0)) };
     let event = NewEvent { payload: 0..1_000, ..large.events[0].clone() };
@@ -64,7 +64,7 @@ async fn claim_stops_at_its_memory_limit() {
 
 #[tokio::test]
 async fn claim_returns_at_most_as_many_events_as_slots() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     for _ in 0..5 {
         store_one(store, webhook(at(0))).await;
@@ -77,7 +77,7 @@ async fn claim_returns_at_most_as_many_events_as_slots() {
 
 #[tokio::test]
 async fn oldest_event_of_all_sources_is_claimed_first() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let third = store_one(store, from("a", at(3))).await;
     let first = store_one(store, from("b", at(1))).await;
@@ -96,7 +96,7 @@ fn imported(received_at: Timestamp, due_at: Timestamp) -> Webhook {
 
 #[tokio::test]
 async fn imported_events_are_claimed_after_all_live_ones() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     let old = store_one(&*store, imported(at(0), at(0))).await;
     let new = store_one(&*store, webhook(at(5))).await;
@@ -113,7 +113,7 @@ async fn imported_events_are_claimed_after_all_live_ones() {
 
 #[tokio::test]
 async fn imported_event_with_an_ended_lease_stays_after_live_ones() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     let old = store_one(&*store, imported(at(0), at(0))).await;
     assert_eq!(ids(&claim(&*store, at(0), 1).await), [old]);
@@ -127,7 +127,7 @@ async fn imported_event_with_an_ended_lease_stays_after_live_ones() {
 
 #[tokio::test]
 async fn imported_event_waits_for_its_due_time() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     store_one(&*store, imported(at(0), at(60))).await;
 
@@ -140,7 +140,7 @@ async fn imported_event_waits_for_its_due_time() {
 
 #[tokio::test]
 async fn events_due_at_one_time_are_claimed_in_order_of_receipt() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let kept = store.store(deliveries(&["a", "b", "c", "d", "e"])).await.unwrap();
     let last = store_one(store, webhook(at(0))).await;
@@ -152,7 +152,7 @@ async fn events_due_at_one_time_are_claimed_in_order_of_receipt() {
 
 #[tokio::test]
 async fn only_requested_sources_are_claimed() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let wanted = store_one(store, from("a", at(5))).await;
     store_one(store, from("b", at(1))).await;
@@ -163,7 +163,7 @@ async fn only_requested_sources_are_claimed() {
 
 #[tokio::test]
 async fn event_is_not_claimed_before_it_is_due() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     store_one(store, webhook(at(10))).await;
 
@@ -173,7 +173,7 @@ async fn event_is_not_claimed_before_it_is_due() {
 
 #[tokio::test]
 async fn event_with_an_ended_lease_is_claimed_again() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     store_one(store, webhook(at(0))).await;
     let first = claim_one(store, at(0)).await;
@@ -187,7 +187,7 @@ async fn event_with_an_ended_lease_is_claimed_again() {
 
 #[tokio::test]
 async fn renewed_claim_is_not_claimed_again() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     store_one(store, webhook(at(0))).await;
     let claimed = claim_one(store, at(0)).await;
@@ -201,7 +201,7 @@ async fn renewed_claim_is_not_claimed_again() {
 
 #[tokio::test]
 async fn lost_claims_are_not_renewed() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     for _ in 0..3 {
         store_one(store, webhook(at(0))).await;

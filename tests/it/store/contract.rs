@@ -1,8 +1,8 @@
 //! The contract of every store, whichever database it uses: only `Place::open` knows it.
 
 use crate::support::store::{
-    Place, at, claim, claim_from, claim_one, deliveries, from, ids, name, settle, step, store_one,
-    wait, webhook,
+    TestStore, at, claim, claim_from, claim_one, deliveries, from, ids, name, settle, step,
+    store_one, wait, webhook,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use savio_relay::store::{Store, StoreError, StoredEvents, Webhook};
 
 #[tokio::test]
 async fn stored_event_can_be_claimed() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let webhook = webhook(at(0));
 
@@ -36,7 +36,7 @@ async fn stored_event_can_be_claimed() {
 
 #[tokio::test]
 async fn payload_is_a_range_of_the_decoded_body() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let mut webhook = webhook(at(0));
     webhook.decoded = Some(r#"["ä","öü"]"#.to_owned());
@@ -49,7 +49,7 @@ async fn payload_is_a_range_of_the_decoded_body() {
 
 #[tokio::test]
 async fn repeat_is_not_stored_again() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let first = store.store(deliveries(&["a"])).await.unwrap();
 
@@ -61,7 +61,7 @@ async fn repeat_is_not_stored_again() {
 
 #[tokio::test]
 async fn delivery_ids_of_different_sources_are_distinct() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let other = Webhook { source: name("other"), ..deliveries(&["a"]) };
 
@@ -72,7 +72,7 @@ async fn delivery_ids_of_different_sources_are_distinct() {
 
 #[tokio::test]
 async fn repeats_within_a_webhook_are_one_event() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     store.store(deliveries(&["a"])).await.unwrap();
 
@@ -85,7 +85,7 @@ async fn repeats_within_a_webhook_are_one_event() {
 
 #[tokio::test]
 async fn webhook_is_stored_whole_or_not_at_all() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let mut webhook = deliveries(&["a", "b", "c"]);
     webhook.events[2].id = webhook.events[0].id;
@@ -99,7 +99,7 @@ async fn webhook_is_stored_whole_or_not_at_all() {
 
 #[tokio::test]
 async fn webhooks_of_one_call_are_stored_in_their_order() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let names: Vec<String> = (0..200).map(|number| format!("{number:03}")).collect();
     let webhooks = names.iter().map(|name| deliveries(&[name]));
@@ -116,7 +116,7 @@ async fn webhooks_of_one_call_are_stored_in_their_order() {
 
 #[tokio::test]
 async fn webhooks_of_one_call_are_stored_all_or_none() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let mut bad = deliveries(&["b", "c"]);
     bad.events[1].id = bad.events[0].id;
@@ -129,7 +129,7 @@ async fn webhooks_of_one_call_are_stored_all_or_none() {
 
 #[tokio::test]
 async fn payload_that_is_no_text_is_refused() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     for (body, payload) in [(b"\xff".to_vec(), 0..1), (b"{}".to_vec(), 0..3)] {
         let mut webhook = webhook(at(0));
@@ -142,7 +142,7 @@ async fn payload_that_is_no_text_is_refused() {
 
 #[tokio::test]
 async fn invalid_webhook_does_not_affect_others_in_its_commit() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     let taken = store_one(&*store, webhook(at(0))).await;
 
@@ -163,7 +163,7 @@ async fn invalid_webhook_does_not_affect_others_in_its_commit() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stored_events_survive_reopening() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..64 {
@@ -190,7 +190,7 @@ async fn keep_many(store: Arc<dyn Store>) -> Vec<EventId> {
 
 #[tokio::test]
 async fn next_due_is_the_time_of_the_next_claimable_event() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let due = async || store.next_due(vec![name("form"), name("a")]).await.unwrap();
     assert_eq!(due().await, None);
@@ -212,7 +212,7 @@ async fn next_due_is_the_time_of_the_next_claimable_event() {
 
 #[tokio::test]
 async fn events_are_counted_by_source_and_state() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     store_one(store, from("a", at(0))).await;
     store_one(store, from("b", at(0))).await;
@@ -230,7 +230,7 @@ async fn events_are_counted_by_source_and_state() {
 
 #[tokio::test]
 async fn oldest_queued_event_of_each_source_is_known() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     for (source, received) in [("a", 30), ("a", 10), ("a", 20), ("b", 5), ("c", 1)] {
         store_one(store, from(source, at(received))).await;
@@ -247,7 +247,7 @@ async fn oldest_queued_event_of_each_source_is_known() {
 
 #[tokio::test]
 async fn arrival_is_seen_by_a_later_waiter() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     store.store(deliveries(&["a"])).await.unwrap();
 
@@ -260,7 +260,7 @@ async fn arrival_is_seen_by_a_later_waiter() {
 
 #[tokio::test]
 async fn arrival_wakes_every_waiter() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let kept = async { store.store(deliveries(&["a"])).await.unwrap() };
 
@@ -271,7 +271,7 @@ async fn arrival_wakes_every_waiter() {
 
 #[tokio::test]
 async fn unknown_event_is_not_found() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
 
     assert_eq!(store.event(EventId::new(at(0))).await.unwrap(), None);

@@ -18,7 +18,7 @@ use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::support::relay::{Relay, http, program};
-use crate::support::store::{Place, at, claim, store_one, webhook};
+use crate::support::store::{TestStore, at, claim, store_one, webhook};
 use crate::support::wait::until_async;
 
 fn reason<T: std::fmt::Debug>(answer: Result<T, StoreError>) -> String {
@@ -34,7 +34,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 /// Counts the events that a start would find after a power loss now.
 async fn events_after_a_crash(path: &Path, ids: &[EventId]) -> usize {
-    let place = Place::new();
+    let place = TestStore::new();
     for suffix in ["", "-wal"] {
         // The log may not exist.
         let _ = fs::copy(beside(path, suffix), beside(&place.settings().path, suffix));
@@ -50,7 +50,7 @@ async fn events_after_a_crash(path: &Path, ids: &[EventId]) -> usize {
 /// Checks that the store continues after the removal of these files, and that a crash loses no
 /// event.
 async fn check_nothing_is_lost(suffixes: &[&str]) {
-    let place = Place::new();
+    let place = TestStore::new();
     let (store, path) = (place.open(), place.settings().path);
     let mut ids = vec![store_one(&*store, webhook(at(0))).await];
     // A reader has the files open as well.
@@ -91,7 +91,7 @@ async fn removed_log_index_is_rebuilt() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn log_removed_from_an_idle_store_is_saved() {
-    let place = Place::new();
+    let place = TestStore::new();
     let (store, path) = (place.open(), place.settings().path);
     let id = store_one(&*store, webhook(at(0))).await;
     fs::remove_file(beside(&path, "-wal")).unwrap();
@@ -107,7 +107,7 @@ async fn log_removed_from_an_idle_store_is_saved() {
 
 #[tokio::test]
 async fn foreign_log_stops_the_store_until_it_is_removed() {
-    let place = Place::new();
+    let place = TestStore::new();
     let (store, path) = (place.open(), place.settings().path);
     let id = store_one(&*store, webhook(at(0))).await;
     let log = beside(&path, "-wal");
@@ -125,7 +125,7 @@ async fn foreign_log_stops_the_store_until_it_is_removed() {
 
 #[tokio::test]
 async fn removed_lock_file_admits_no_second_server() {
-    let place = Place::new();
+    let place = TestStore::new();
     let settings = place.settings();
     let (store, lock) = (place.open(), beside(&settings.path, ".lock"));
 
@@ -149,7 +149,7 @@ async fn removed_lock_file_admits_no_second_server() {
 
 #[test]
 fn check_for_a_running_server_does_not_block_a_start() {
-    let place = Place::new();
+    let place = TestStore::new();
     let settings = place.settings();
     drop(Sqlite::open(&settings).unwrap());
     let is_over = Arc::new(AtomicBool::new(false));
@@ -183,7 +183,7 @@ fn damage(path: &Path, table: &str) {
 
 #[tokio::test]
 async fn damaged_table_stops_the_store_and_is_logged() {
-    let place = Place::new();
+    let place = TestStore::new();
     let settings = place.settings();
     store_one(&*place.open(), webhook(at(0))).await;
     damage(&settings.path, "webhooks");
@@ -209,7 +209,7 @@ async fn damaged_table_stops_the_store_and_is_logged() {
 
 #[tokio::test]
 async fn damage_found_by_a_reader_is_logged() {
-    let place = Place::new();
+    let place = TestStore::new();
     let settings = Settings::new(place.settings().path);
     let id = store_one(&*place.open(), webhook(at(0))).await;
     damage(&settings.path, "webhooks");

@@ -8,7 +8,7 @@ use savio_relay::store::{
 };
 
 use crate::support::store::{
-    Place, after, at, attempt, claim, claim_one, from, name, plan_and_send, settle, step,
+    TestStore, after, at, attempt, claim, claim_one, from, name, plan_and_send, settle, step,
     store_one, wait, webhook,
 };
 
@@ -39,7 +39,7 @@ fn text(text: &str) -> EventFilter {
 
 #[tokio::test]
 async fn events_are_listed_newest_first() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let old = store_one(store, from("a", at(1))).await;
     let new = store_one(store, from("b", at(3))).await;
@@ -50,7 +50,7 @@ async fn events_are_listed_newest_first() {
 
 #[tokio::test]
 async fn pages_have_no_gaps_and_no_repeats() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let mut kept = Vec::new();
     for (number, source) in (0..25).zip(["a", "b"].into_iter().cycle()) {
@@ -76,7 +76,7 @@ async fn pages_have_no_gaps_and_no_repeats() {
 
 #[tokio::test]
 async fn filter_conditions_are_combined_with_and() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let first = store_one(store, from("a", at(1))).await;
     let dead = settle_one_of_a(store).await;
@@ -119,7 +119,7 @@ async fn settle_one_of_a(store: &dyn Store) -> EventId {
 
 #[tokio::test]
 async fn time_range_includes_its_start_and_excludes_its_end() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let mut ids = Vec::new();
     for second in 0..4 {
@@ -135,7 +135,7 @@ async fn time_range_includes_its_start_and_excludes_its_end() {
 
 #[tokio::test]
 async fn text_search_covers_id_delivery_id_type_and_reason() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let mut first = webhook(at(0));
     first.events[0].delivery_id = Some("Delivery-77".to_owned());
@@ -155,7 +155,7 @@ async fn text_search_covers_id_delivery_id_type_and_reason() {
 
 #[tokio::test]
 async fn list_entry_shows_the_state_of_its_event() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let id = store_one(store, webhook(at(0))).await;
     let claim = claim_one(store, at(0)).await.claim;
@@ -171,7 +171,7 @@ async fn list_entry_shows_the_state_of_its_event() {
 
 #[tokio::test]
 async fn matching_and_queued_events_are_counted() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     for _ in 0..3 {
         store_one(store, webhook(at(0))).await;
@@ -216,7 +216,7 @@ async fn quickest(store: &dyn Store, filter: &EventFilter) -> Duration {
 
 #[tokio::test]
 async fn page_costs_the_same_with_a_thousand_and_100_000_events() {
-    let (small, large) = (Place::new(), Place::new());
+    let (small, large) = (TestStore::new(), TestStore::new());
     let (few, all) = (small.open(), large.open());
     many(&*few, 1_000).await;
     many(&*all, 100_000).await;
@@ -232,7 +232,7 @@ async fn page_costs_the_same_with_a_thousand_and_100_000_events() {
 
 #[tokio::test]
 async fn interrupted_search_resumes_until_all_is_found() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     many(store, 12_000).await;
 
@@ -258,7 +258,7 @@ async fn interrupted_search_resumes_until_all_is_found() {
 
 #[tokio::test]
 async fn long_search_releases_its_reader() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     many(store, 30_000).await;
 
@@ -271,7 +271,7 @@ async fn long_search_releases_its_reader() {
 
 #[tokio::test]
 async fn event_with_invalid_utf8_is_listed_with_the_others() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let damaged = store_one(store, webhook(at(0))).await;
     let good = store_one(store, webhook(at(1))).await;

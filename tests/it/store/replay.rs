@@ -11,8 +11,8 @@ use savio_relay::store::{
 use serde_json::json;
 
 use crate::support::store::{
-    Place, after, at, attempt, claim, claim_one, from, name, plan_and_send, record, send, settle,
-    step, store_one, webhook,
+    TestStore, after, at, attempt, claim, claim_one, from, name, plan_and_send, record, send,
+    settle, step, store_one, webhook,
 };
 
 /// Stores an event with two requests, of which the first is done and the second has this outcome.
@@ -85,7 +85,7 @@ async fn states(store: &dyn Store, id: EventId, problems: &[&str]) -> Vec<(Reque
 #[tokio::test]
 async fn replayed_dead_event_is_remapped_and_done_stays_done() {
     use RequestState::{Done, Waiting};
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let id = dead(store).await;
 
@@ -101,7 +101,7 @@ async fn replayed_dead_event_is_remapped_and_done_stays_done() {
 #[tokio::test]
 async fn replayed_held_event_may_repeat() {
     use RequestState::{Done, Waiting};
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let id = held(store).await;
 
@@ -114,7 +114,7 @@ async fn replayed_held_event_may_repeat() {
 #[tokio::test]
 async fn replayed_delivered_event_is_sent_again_in_full() {
     use RequestState::Waiting;
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let id = delivered(store).await;
 
@@ -126,7 +126,7 @@ async fn replayed_delivered_event_is_sent_again_in_full() {
 
 #[tokio::test]
 async fn delivered_event_that_failed_to_map_is_resent_in_full() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let id = delivered(store).await;
     replay(store, only(id)).await;
@@ -140,7 +140,7 @@ async fn delivered_event_that_failed_to_map_is_resent_in_full() {
 
 #[tokio::test]
 async fn dead_event_that_failed_to_map_keeps_its_done_requests() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let id = dead(store).await;
     replay(store, only(id)).await;
@@ -154,7 +154,7 @@ async fn dead_event_that_failed_to_map_keeps_its_done_requests() {
 
 #[tokio::test]
 async fn notes_of_a_new_mapping_replace_the_old_ones() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let id = store_one(store, webhook(at(0))).await;
     for note in ["old", "new"] {
@@ -169,7 +169,7 @@ async fn notes_of_a_new_mapping_replace_the_old_ones() {
 
 #[tokio::test]
 async fn decoding_notes_survive_a_new_mapping() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let decoded = Webhook { notes: vec!["decoded".to_owned()], ..webhook(at(0)) };
     let id = store_one(store, decoded).await;
@@ -185,7 +185,7 @@ async fn decoding_notes_survive_a_new_mapping() {
 
 #[tokio::test]
 async fn queued_events_are_counted_and_not_replayed() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     for state in [State::Delivered, State::Ignored, State::Held, State::Dead] {
         settled(store, state).await;
@@ -202,7 +202,7 @@ async fn queued_events_are_counted_and_not_replayed() {
 
 #[tokio::test]
 async fn events_received_after_the_request_are_not_replayed() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let order = all(at(0));
     let id = order.id;
@@ -217,7 +217,7 @@ async fn events_received_after_the_request_are_not_replayed() {
 
 #[tokio::test]
 async fn replay_interval_spreads_events_from_the_oldest() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let mut ids = Vec::new();
     for second in [0, 1, 2] {
@@ -237,7 +237,7 @@ async fn replay_interval_spreads_events_from_the_oldest() {
 
 #[tokio::test]
 async fn canceled_replay_restores_events_not_started() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let begun = dead(store).await;
     let waiting = [dead(store).await, held(store).await];
@@ -264,7 +264,7 @@ async fn canceled_replay_restores_events_not_started() {
 #[tokio::test]
 async fn restored_event_is_replayed_like_any_other() {
     use RequestState::{Done, Waiting};
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let id = dead(store).await;
     let first = replay(store, only(id)).await;
@@ -278,7 +278,7 @@ async fn restored_event_is_replayed_like_any_other() {
 
 #[tokio::test]
 async fn canceled_replay_takes_no_more_events() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let id = dead(store).await;
     let order = only(id);
@@ -293,7 +293,7 @@ async fn canceled_replay_takes_no_more_events() {
 
 #[tokio::test]
 async fn replay_resumes_where_its_steps_stopped() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     for _ in 0..1201 {
         store_one(&*store, webhook(at(0))).await;
@@ -319,7 +319,7 @@ async fn replay_resumes_where_its_steps_stopped() {
 
 #[tokio::test]
 async fn two_runners_of_one_replay_do_the_work_of_one() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     for _ in 0..700 {
         settled(&*store, State::Dead).await;
@@ -338,7 +338,7 @@ async fn two_runners_of_one_replay_do_the_work_of_one() {
 
 #[tokio::test]
 async fn only_events_of_the_filter_are_replayed() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let id = dead(store).await;
     settled(store, State::Delivered).await;
@@ -358,7 +358,7 @@ async fn only_events_of_the_filter_are_replayed() {
 
 #[tokio::test]
 async fn unknown_replay_is_not_found() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let id = ReplayId::new(at(0));
 
@@ -370,7 +370,7 @@ async fn unknown_replay_is_not_found() {
 
 #[tokio::test]
 async fn attempt_of_a_replay_is_marked_in_the_history() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let id = delivered(store).await;
     replay(store, only(id)).await;
@@ -387,7 +387,7 @@ async fn attempt_of_a_replay_is_marked_in_the_history() {
 
 #[tokio::test]
 async fn replay_progress_follows_its_events() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let id = dead(store).await;
     let counts = async || {
@@ -404,7 +404,7 @@ async fn replay_progress_follows_its_events() {
 #[tokio::test]
 async fn release_as_arrived_proceeds_to_the_next_request() {
     use RequestState::{Done, Waiting};
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let id = store_one(store, webhook(at(0))).await;
     let claim = claim_one(store, at(0)).await.claim;
@@ -423,7 +423,7 @@ async fn release_as_arrived_proceeds_to_the_next_request() {
 
 #[tokio::test]
 async fn release_of_the_last_request_delivers_the_event() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let id = held(store).await;
 
@@ -437,7 +437,7 @@ async fn release_of_the_last_request_delivers_the_event() {
 
 #[tokio::test]
 async fn release_to_send_again_marks_the_request() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let id = held(store).await;
 
@@ -452,7 +452,7 @@ async fn release_to_send_again_marks_the_request() {
 
 #[tokio::test]
 async fn only_held_events_can_be_released() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let id = dead(store).await;
     let unknown = EventId::new(at(0));

@@ -7,7 +7,7 @@ use savio_relay::store::maintenance::run_once;
 use savio_relay::store::{EventFilter, ReplayId, ReplayRequest, Store, Webhook};
 
 use crate::support::store::{
-    Place, after, at, attempt, claim, claim_one, from, plan_and_send, settle, step, store_one,
+    TestStore, after, at, attempt, claim, claim_one, from, plan_and_send, settle, step, store_one,
     wait, webhook,
 };
 
@@ -26,7 +26,7 @@ async fn is_kept(store: &dyn Store, id: EventId) -> bool {
 
 #[tokio::test]
 async fn expired_events_are_purged_and_no_longer_counted() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     for state in [State::Delivered, State::Ignored, State::Dead] {
         let id = settled(store, state).await;
@@ -42,7 +42,7 @@ async fn expired_events_are_purged_and_no_longer_counted() {
 
 #[tokio::test]
 async fn held_and_queued_events_are_never_purged() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let held = settled(store, State::Held).await;
     let queued = store_one(store, webhook(at(0))).await;
@@ -60,7 +60,7 @@ async fn held_and_queued_events_are_never_purged() {
 
 #[tokio::test]
 async fn number_of_a_purged_event_is_never_reused() {
-    let place = Place::new();
+    let place = TestStore::new();
     let mut store = place.open();
     let mut places = Vec::new();
     for _ in 0..3 {
@@ -80,7 +80,7 @@ async fn number_of_a_purged_event_is_never_reused() {
 
 #[tokio::test]
 async fn replay_skips_later_events_after_the_newest_was_purged() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     settled(store, State::Dead).await;
     let id = ReplayId::new(at(20));
@@ -98,7 +98,7 @@ async fn replay_skips_later_events_after_the_newest_was_purged() {
 
 #[tokio::test]
 async fn webhook_is_purged_with_its_last_event() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let mut two = webhook(at(0));
     let second = EventId::new(at(0));
@@ -116,7 +116,7 @@ async fn webhook_is_purged_with_its_last_event() {
 
 #[tokio::test]
 async fn purged_delivery_id_is_accepted_again() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let again = || {
         let mut webhook = webhook(at(0));
@@ -135,7 +135,7 @@ async fn purged_delivery_id_is_accepted_again() {
 
 #[tokio::test]
 async fn many_events_are_purged_in_small_steps() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     for _ in 0..250 {
         settled(store, State::Delivered).await;
@@ -152,7 +152,7 @@ async fn many_events_are_purged_in_small_steps() {
 
 #[tokio::test]
 async fn space_of_purged_events_is_returned_to_the_disk() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     for _ in 0..40 {
         let large = Webhook { body: vec![b' '; 1_000_000], ..webhook(at(0)) };
@@ -172,7 +172,7 @@ async fn space_of_purged_events_is_returned_to_the_disk() {
 
 #[tokio::test]
 async fn interrupted_replay_is_finished_by_maintenance() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let id = settled(store, State::Dead).await;
     let replay = ReplayRequest {
@@ -190,7 +190,7 @@ async fn interrupted_replay_is_finished_by_maintenance() {
 
 #[tokio::test]
 async fn finished_replay_is_purged() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let id = ReplayId::new(at(20));
     let filter = EventFilter::default();

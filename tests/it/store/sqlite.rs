@@ -14,7 +14,7 @@ use savio_relay::store::{
 use savio_relay::telemetry::metrics::{Attempts, Gauges, Metrics, Webhooks};
 use tokio::time::timeout;
 
-use crate::support::store::{Place, at, claim, settle, step, store_one, webhook};
+use crate::support::store::{TestStore, at, claim, settle, step, store_one, webhook};
 
 fn open_error(settings: &Settings) -> String {
     Sqlite::open(settings).expect_err("it cannot be opened").to_string()
@@ -29,7 +29,7 @@ fn reason(answer: Result<(), StoreError>) -> String {
 
 #[tokio::test]
 async fn restart_releases_claims_of_the_earlier_process() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     store_one(&*store, webhook(at(0))).await;
     let before = claim(&*store, at(0), 1).await.remove(0);
@@ -46,7 +46,7 @@ async fn restart_releases_claims_of_the_earlier_process() {
 
 #[test]
 fn second_server_on_one_file_is_refused() {
-    let place = Place::new();
+    let place = TestStore::new();
     let settings = place.settings();
     let first = Sqlite::open(&settings).unwrap();
     let link = settings.path.with_file_name("other.db");
@@ -63,7 +63,7 @@ fn second_server_on_one_file_is_refused() {
 
 #[tokio::test]
 async fn closed_store_has_written_all_and_released_the_file() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = Sqlite::open(&place.settings()).unwrap();
     let id = store_one(&store, webhook(at(0))).await;
 
@@ -76,7 +76,7 @@ async fn closed_store_has_written_all_and_released_the_file() {
 
 #[test]
 fn store_files_are_readable_by_the_owner_only() {
-    let place = Place::new();
+    let place = TestStore::new();
     let _store = Sqlite::open(&place.settings()).unwrap();
 
     for file in fs::read_dir(place.settings().path.parent().unwrap()).unwrap() {
@@ -88,7 +88,7 @@ fn store_files_are_readable_by_the_owner_only() {
 
 #[test]
 fn database_uses_incremental_auto_vacuum() {
-    let place = Place::new();
+    let place = TestStore::new();
     drop(Sqlite::open(&place.settings()).unwrap());
 
     let file = Connection::open(&place.settings().path).unwrap();
@@ -101,7 +101,7 @@ fn database_uses_incremental_auto_vacuum() {
 
 #[test]
 fn database_of_a_newer_version_is_refused() {
-    let place = Place::new();
+    let place = TestStore::new();
     drop(Sqlite::open(&place.settings()).unwrap());
     let file = Connection::open(&place.settings().path).unwrap();
     file.pragma_update(None, "user_version", 99).unwrap();
@@ -114,7 +114,7 @@ fn database_of_a_newer_version_is_refused() {
 
 #[test]
 fn database_of_another_program_is_not_changed() {
-    let place = Place::new();
+    let place = TestStore::new();
     let file = Connection::open(&place.settings().path).unwrap();
     file.execute_batch("CREATE TABLE songs (title TEXT)").unwrap();
     let before = fs::read(&place.settings().path).unwrap();
@@ -127,7 +127,7 @@ fn database_of_another_program_is_not_changed() {
 
 #[test]
 fn file_that_is_no_database_is_refused_by_name() {
-    let place = Place::new();
+    let place = TestStore::new();
     fs::write(&place.settings().path, "a letter to my aunt ".repeat(100)).unwrap();
     assert!(open_error(&place.settings()).contains("relay.db"));
 
@@ -137,7 +137,7 @@ fn file_that_is_no_database_is_refused_by_name() {
 
 #[tokio::test]
 async fn low_disk_refuses_webhooks_and_settles_accepted_events() {
-    let place = Place::new();
+    let place = TestStore::new();
     store_one(&*place.open(), webhook(at(0))).await;
     let full = Settings { reserve_bytes: Some(u64::MAX), ..place.settings() };
     let store = Sqlite::open(&full).unwrap();
@@ -153,7 +153,7 @@ async fn low_disk_refuses_webhooks_and_settles_accepted_events() {
 
 #[tokio::test]
 async fn store_is_ready_only_while_the_largest_webhook_fits() {
-    let place = Place::new();
+    let place = TestStore::new();
     let settings = Settings { webhook_bytes_max: usize::MAX / 4, ..place.settings() };
     let store = Sqlite::open(&settings).unwrap();
 
@@ -164,7 +164,7 @@ async fn store_is_ready_only_while_the_largest_webhook_fits() {
 
 #[tokio::test]
 async fn webhook_body_is_stored_once() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     let mut many = webhook(at(0));
     many.body = vec![b' '; 1_000_000];
@@ -189,7 +189,7 @@ async fn poll_once(storing: &mut (impl Future<Output = Result<StoredEvents, Stor
 
 #[tokio::test]
 async fn webhook_of_a_disconnected_sender_is_stored_whole_or_not() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     let other = Connection::open(&place.settings().path).unwrap();
     let mut sent = webhook(at(0));
@@ -211,7 +211,7 @@ async fn webhook_of_a_disconnected_sender_is_stored_whole_or_not() {
 
 #[tokio::test]
 async fn missing_file_stops_intake_until_it_is_back() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     let path = place.settings().path;
     let moved = path.with_file_name("away.db");
@@ -227,7 +227,7 @@ async fn missing_file_stops_intake_until_it_is_back() {
 
 #[tokio::test]
 async fn writes_of_other_processes_are_noticed_without_a_commit() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = Sqlite::open(&place.settings()).unwrap();
     let seen = store.wait_for_work(0).await;
     let other = Connection::open(&place.settings().path).unwrap();
@@ -238,7 +238,7 @@ async fn writes_of_other_processes_are_noticed_without_a_commit() {
     let noticed = timeout(Duration::from_mins(1), store.wait_for_work(seen)).await;
 
     assert!(noticed.is_ok(), "it waits for the write lock");
-    let metrics = Metrics::of(&Webhooks::default(), &store.commits, &Attempts::default());
+    let metrics = Metrics::new(&Webhooks::default(), &store.commits, &Attempts::default());
     let text = metrics.text(&Gauges::default());
     assert!(text.contains("\nsavio_relay_commit_seconds_count 0\n"), "{text}");
 }
@@ -246,7 +246,7 @@ async fn writes_of_other_processes_are_noticed_without_a_commit() {
 /// Returns the time of all commits so far.
 fn commit_time(store: &Sqlite) -> Duration {
     let (webhooks, attempts) = (Webhooks::default(), Attempts::default());
-    let text = Metrics::of(&webhooks, &store.commits, &attempts).text(&Gauges::default());
+    let text = Metrics::new(&webhooks, &store.commits, &attempts).text(&Gauges::default());
     let sum = text.lines().find_map(|line| line.strip_prefix("savio_relay_commit_seconds_sum "));
     Duration::from_secs_f64(sum.unwrap().parse().unwrap())
 }
@@ -271,7 +271,7 @@ async fn store_behind_a_lock(store: &Sqlite, other: &Connection, lock_time: Dura
 
 #[tokio::test]
 async fn locked_database_is_waited_for() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = Sqlite::open(&place.settings()).unwrap();
     let other = Connection::open(&place.settings().path).unwrap();
 
@@ -288,7 +288,7 @@ async fn locked_database_is_waited_for() {
 
 #[tokio::test]
 async fn lasting_lock_is_reported_and_ends() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     let other = Connection::open(&place.settings().path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -302,7 +302,7 @@ async fn lasting_lock_is_reported_and_ends() {
 
 #[tokio::test]
 async fn unreadable_event_is_dead_and_affects_no_other() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     let unreadable = store_one(&*store, webhook(at(0))).await;
     let good = store_one(&*store, webhook(at(1))).await;
@@ -327,7 +327,7 @@ async fn unreadable_event_is_dead_and_affects_no_other() {
 
 /// Returns the event as it is shown after this change of its rows, once it is dead.
 async fn damaged_event(change: &str) -> EventRecord {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     let id = store_one(&*store, webhook(at(0))).await;
     let claimed = claim(&*store, at(0), 1).await.remove(0);
@@ -363,7 +363,7 @@ async fn unreadable_event_is_shown_without_its_unreadable_parts() {
 
 #[tokio::test]
 async fn claimed_event_that_became_unreadable_is_dead() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     store_one(&*store, webhook(at(0))).await;
     let claimed = claim(&*store, at(0), 1).await.remove(0);
@@ -382,7 +382,7 @@ async fn claimed_event_that_became_unreadable_is_dead() {
 
 #[tokio::test]
 async fn store_of_the_first_version_is_migrated() {
-    let place = Place::new();
+    let place = TestStore::new();
     let file = Connection::open(&place.settings().path).unwrap();
     file.execute_batch(include_str!("../../../migrations/sqlite/0001_events.sql")).unwrap();
     let (id, time) = (EventId::new(at(0)), at(0).as_microsecond());
@@ -404,7 +404,7 @@ async fn store_of_the_first_version_is_migrated() {
 
 #[tokio::test]
 async fn old_store_is_migrated_by_the_server_only() {
-    let place = Place::new();
+    let place = TestStore::new();
     drop(Sqlite::open(&place.settings()).unwrap());
     let file = Connection::open(&place.settings().path).unwrap();
     file.pragma_update(None, "user_version", 1).unwrap();
@@ -416,7 +416,7 @@ async fn old_store_is_migrated_by_the_server_only() {
 
 #[tokio::test]
 async fn store_beside_the_server_keeps_its_claims_and_file() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     store_one(&*store, webhook(at(0))).await;
     let lock_time = claim(&*store, at(0), 1).await.remove(0);
@@ -432,7 +432,7 @@ async fn store_beside_the_server_keeps_its_claims_and_file() {
 
 #[tokio::test]
 async fn file_that_replaced_the_database_is_not_changed() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     let path = place.settings().path;
     let other = path.with_file_name("other.db");

@@ -5,13 +5,13 @@ use savio_relay::store::{Attempt, Claim, NextStep, Progress, RequestState, Store
 use serde_json::json;
 
 use crate::support::store::{
-    Place, after, at, attempt, claim_from, claim_one, name, plan_and_send, record, request, send,
-    settle, step, store_one, wait, waiting, webhook,
+    TestStore, after, at, attempt, claim_from, claim_one, name, plan_and_send, record, request,
+    send, settle, step, store_one, wait, waiting, webhook,
 };
 
 #[tokio::test]
 async fn lost_claim_writes_nothing() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let id = store_one(store, webhook(at(0))).await;
     let lost = claim_one(store, at(0)).await.claim;
@@ -28,7 +28,7 @@ async fn lost_claim_writes_nothing() {
 
 #[tokio::test]
 async fn waiting_and_settling_end_the_claim() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     store_one(store, webhook(at(0))).await;
     let first = claim_one(store, at(0)).await.claim;
@@ -45,7 +45,7 @@ async fn waiting_and_settling_end_the_claim() {
 
 #[tokio::test]
 async fn settlement_after_the_lease_counts_until_a_new_claim() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let id = store_one(store, webhook(at(0))).await;
     let claim = claim_one(store, at(0)).await.claim;
@@ -60,7 +60,7 @@ async fn settlement_after_the_lease_counts_until_a_new_claim() {
 
 #[tokio::test]
 async fn event_resumes_at_its_failed_request() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     store_one(store, webhook(at(0))).await;
     let claim = claim_one(store, at(0)).await.claim;
@@ -91,7 +91,7 @@ async fn outcome_determines_the_state_of_its_request() {
 }
 
 async fn check(outcome: Outcome, state: RequestState, may_repeat: bool) {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let id = store_one(store, webhook(at(0))).await;
     let claim = claim_one(store, at(0)).await.claim;
@@ -105,7 +105,7 @@ async fn check(outcome: Outcome, state: RequestState, may_repeat: bool) {
 
 #[tokio::test]
 async fn request_that_may_have_arrived_stays_marked() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     store_one(store, webhook(at(0))).await;
     let claim = claim_one(store, at(0)).await.claim;
@@ -120,7 +120,7 @@ async fn request_that_may_have_arrived_stays_marked() {
 
 #[tokio::test]
 async fn tries_count_consecutive_failures() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     store_one(store, webhook(at(0))).await;
     let mut tries = Vec::new();
@@ -144,7 +144,7 @@ async fn tries_count_consecutive_failures() {
 
 #[tokio::test]
 async fn all_attempts_of_an_event_are_kept() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let id = store_one(store, webhook(at(0))).await;
     let claim = claim_one(store, at(0)).await.claim;
@@ -163,7 +163,7 @@ async fn all_attempts_of_an_event_are_kept() {
 
 #[tokio::test]
 async fn reasons_and_notes_survive_reopening() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     let id = store_one(&*store, webhook(at(0))).await;
     let claim = claim_one(&*store, at(0)).await.claim;
@@ -182,7 +182,7 @@ async fn reasons_and_notes_survive_reopening() {
 
 #[tokio::test]
 async fn step_of_a_missing_request_writes_nothing() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     let id = store_one(store, webhook(at(0))).await;
     let claim = claim_one(store, at(0)).await.claim;
@@ -197,7 +197,7 @@ async fn step_of_a_missing_request_writes_nothing() {
 
 #[tokio::test]
 async fn settled_and_held_events_leave_the_queue() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = &*place.open();
     for state in [State::Delivered, State::Ignored, State::Held, State::Dead] {
         let id = store_one(store, webhook(at(0))).await;

@@ -10,20 +10,20 @@ use savio_relay::store::{
 };
 
 use crate::support::store::{
-    Place, at, claim, claim_one, plan_and_send, record, request, send, settle, step, store_one,
+    TestStore, at, claim, claim_one, plan_and_send, record, request, send, settle, step, store_one,
     wait, webhook,
 };
 
 const FRESH: Option<Suspect> = Some(Suspect { deaths: 0 });
 
 /// Kills the process and starts another one.
-fn crash(place: &Place, store: Arc<dyn Store>) -> Arc<dyn Store> {
+fn crash(place: &TestStore, store: Arc<dyn Store>) -> Arc<dyn Store> {
     drop(store);
     place.open()
 }
 
 /// Crashes the process while the one due event is being mapped alone.
-async fn crash_while_mapping(place: &Place, store: Arc<dyn Store>) -> Arc<dyn Store> {
+async fn crash_while_mapping(place: &TestStore, store: Arc<dyn Store>) -> Arc<dyn Store> {
     store.mark(claim_one(&*store, at(99)).await.claim).await.unwrap();
     crash(place, store)
 }
@@ -47,7 +47,7 @@ fn suspects(claimed: &[ClaimedEvent]) -> Vec<Option<Suspect>> {
 
 #[tokio::test]
 async fn event_claimed_and_unmapped_at_a_crash_is_suspect() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     for _ in 0..4 {
         store_one(&*store, webhook(at(0))).await;
@@ -75,7 +75,7 @@ async fn live_and_imported(store: &dyn Store) -> Vec<ClaimedEvent> {
 
 #[tokio::test]
 async fn imported_and_replayed_events_become_suspects() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     let replayed = store_one(&*store, webhook(at(0))).await;
     let first = claim_one(&*store, at(0)).await.claim;
@@ -100,7 +100,7 @@ async fn imported_and_replayed_events_become_suspects() {
 
 #[tokio::test]
 async fn unmapped_event_with_an_ended_lease_is_suspect() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     store_one(&*store, webhook(at(0))).await;
     let mapped = store_one(&*store, webhook(at(0))).await;
@@ -115,7 +115,7 @@ async fn unmapped_event_with_an_ended_lease_is_suspect() {
 
 #[tokio::test]
 async fn clean_stop_makes_no_suspect_and_counts_nothing() {
-    let place = Place::new();
+    let place = TestStore::new();
     let mut store = place.open();
     store_one(&*store, webhook(at(0))).await;
     for _ in 0..4 {
@@ -140,7 +140,7 @@ async fn clean_stop_makes_no_suspect_and_counts_nothing() {
 
 #[tokio::test]
 async fn suspect_is_cleared_when_mapped_or_settled() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     let steps = [
         plan_and_send(&["slow"]),
@@ -173,7 +173,7 @@ async fn suspect_is_cleared_when_mapped_or_settled() {
 
 #[tokio::test]
 async fn event_marked_during_three_crashes_is_dead() {
-    let place = Place::new();
+    let place = TestStore::new();
     let mut store = place.open();
     let id = store_one(&*store, webhook(at(0))).await;
     let crashed = claim_one(&*store, at(0)).await.suspect;
@@ -203,7 +203,7 @@ async fn event_marked_during_three_crashes_is_dead() {
 
 #[tokio::test]
 async fn replay_of_a_crashing_event_takes_three_more_crashes() {
-    let place = Place::new();
+    let place = TestStore::new();
     let mut store = place.open();
     let id = store_one(&*store, webhook(at(0))).await;
     claim_one(&*store, at(0)).await;
@@ -232,7 +232,7 @@ async fn replay_of_a_crashing_event_takes_three_more_crashes() {
 
 #[tokio::test]
 async fn crash_without_a_mark_is_not_counted() {
-    let place = Place::new();
+    let place = TestStore::new();
     let mut store = place.open();
     let id = store_one(&*store, webhook(at(0))).await;
     for _ in 0..10 {
@@ -246,7 +246,7 @@ async fn crash_without_a_mark_is_not_counted() {
 
 #[tokio::test]
 async fn crash_counts_against_the_marked_event_only() {
-    let place = Place::new();
+    let place = TestStore::new();
     let mut store = place.open();
     for _ in 0..3 {
         store_one(&*store, webhook(at(0))).await;
@@ -269,7 +269,7 @@ async fn crash_counts_against_the_marked_event_only() {
 
 #[tokio::test]
 async fn mapped_suspect_loses_its_earlier_crashes() {
-    let place = Place::new();
+    let place = TestStore::new();
     let mut store = place.open();
     store_one(&*store, webhook(at(0))).await;
     claim_one(&*store, at(0)).await;
@@ -289,7 +289,7 @@ async fn mapped_suspect_loses_its_earlier_crashes() {
 
 #[tokio::test]
 async fn crash_while_sending_is_not_counted() {
-    let place = Place::new();
+    let place = TestStore::new();
     let mut store = place.open();
     let id = store_one(&*store, webhook(at(0))).await;
     claim_one(&*store, at(0)).await;
@@ -309,7 +309,7 @@ async fn crash_while_sending_is_not_counted() {
 
 #[tokio::test]
 async fn lost_claim_marks_nothing() {
-    let place = Place::new();
+    let place = TestStore::new();
     let mut store = place.open();
     store_one(&*store, webhook(at(0))).await;
     let lost = claim_one(&*store, at(0)).await.claim;

@@ -1,14 +1,15 @@
 //! Events that wait for one another: unsent upserts, and the due times of waiting events.
 
 use jiff::Timestamp;
-use savio_relay::event::{EventId, NameKind, Outcome, RecordKey, Request, RequestKind, State};
+use savio_relay::event::{EventId, KeyKind, Outcome, RecordKey, Request, RequestKind, State};
 use savio_relay::store::{
     ClaimedEvent, NextStep, Progress, Renewal, RequestState, Store, Waiting, WaitsFor,
 };
 use serde_json::json;
 
 use crate::support::store::{
-    Place, at, attempt, claim, claim_one, from, name, record, send, step, store_one, wait, webhook,
+    TestStore, at, attempt, claim, claim_one, from, name, record, send, step, store_one, wait,
+    webhook,
 };
 
 fn company() -> Request {
@@ -45,7 +46,7 @@ async fn first_waits(store: &dyn Store) -> (EventId, [u64; 2]) {
 
 #[tokio::test]
 async fn earlier_event_with_the_same_upsert_is_found() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     let (_, [first, second]) = first_waits(&*store).await;
 
@@ -53,14 +54,14 @@ async fn earlier_event_with_the_same_upsert_is_found() {
     assert_eq!(earlier(&*store, second, "form").await, Some(first));
     assert_eq!(earlier(&*store, first, "form").await, None);
     assert_eq!(earlier(&*store, second, "other").await, None);
-    let another = RecordKey::new(NameKind::CompanyUpsert, "7").unwrap();
+    let another = RecordKey::new(KeyKind::CompanyUpsert, "7").unwrap();
     assert_eq!(store.earlier_upsert(second, another, vec![name("form")]).await, Ok(None));
 }
 
 #[tokio::test]
 async fn done_or_dead_upsert_blocks_no_later_event() {
     for outcome in [Outcome::Done, Outcome::Retry] {
-        let place = Place::new();
+        let place = TestStore::new();
         let store = place.open();
         let (_, [_, second]) = first_waits(&*store).await;
         let first = claim_one(&*store, at(30)).await;
@@ -77,7 +78,7 @@ async fn done_or_dead_upsert_blocks_no_later_event() {
 
 #[tokio::test]
 async fn parked_event_stays_claimed_and_shows_its_reason() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     store_one(&*store, from("form", at(0))).await;
     let (waits_for, reason) = (Some(behind(7)), Some(behind(7).reason));
@@ -92,7 +93,7 @@ async fn parked_event_stays_claimed_and_shows_its_reason() {
 
 #[tokio::test]
 async fn event_is_loaded_while_its_claim_lasts() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     store_one(&*store, webhook(at(0))).await;
     let claimed = plan(&*store, NextStep::Park { waits_for: None }).await;
@@ -134,7 +135,7 @@ async fn second_waits_behind_first(store: &dyn Store) -> ([EventId; 2], [u64; 2]
 
 #[tokio::test]
 async fn event_behind_another_is_due_with_it_and_claimed_after_it() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
 
     let ([_, id], [first, second]) = second_waits_behind_first(&*store).await;
@@ -148,7 +149,7 @@ async fn event_behind_another_is_due_with_it_and_claimed_after_it() {
 
 #[tokio::test]
 async fn event_behind_a_done_or_claimed_one_is_due_at_once() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     for _ in 0..3 {
         store_one(&*store, webhook(at(0))).await;
@@ -170,7 +171,7 @@ async fn event_behind_a_done_or_claimed_one_is_due_at_once() {
 
 #[tokio::test]
 async fn waits_behind_other_events_end_when_sources_change() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     let ([first, second], _) = second_waits_behind_first(&*store).await;
 
@@ -182,7 +183,7 @@ async fn waits_behind_other_events_end_when_sources_change() {
 
 #[tokio::test]
 async fn renewal_records_the_awaited_event_until_a_send() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     store_one(&*store, webhook(at(0))).await;
     let claim = plan(&*store, NextStep::Park { waits_for: None }).await.claim;

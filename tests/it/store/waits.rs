@@ -8,8 +8,8 @@ use savio_relay::store::{
 };
 
 use crate::support::store::{
-    Place, after, at, attempt, claim, claim_one, from, ids, name, plan_and_send, record, renewals,
-    settle, step, store_one, wait, webhook,
+    TestStore, after, at, attempt, claim, claim_one, from, ids, name, plan_and_send, record,
+    renewals, settle, step, store_one, wait, webhook,
 };
 
 const DAY: i64 = 24 * 3_600;
@@ -34,7 +34,7 @@ async fn waiting(store: &dyn Store) -> EventId {
 
 #[tokio::test]
 async fn retry_wait_keeps_its_length_when_the_clock_is_set_back() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     let id = waiting(&*store).await;
 
@@ -54,7 +54,7 @@ async fn retry_wait_keeps_its_length_when_the_clock_is_set_back() {
 
 #[tokio::test]
 async fn wait_without_an_attempt_counts_from_the_last_renewal() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     let id = store_one(&*store, webhook(at(0))).await;
     let claim = claim_one(&*store, at(0)).await.claim;
@@ -69,7 +69,7 @@ async fn wait_without_an_attempt_counts_from_the_last_renewal() {
 
 #[tokio::test]
 async fn lease_keeps_its_length_when_the_clock_is_set_back() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     let id = store_one(&*store, webhook(at(0))).await;
     let claim_held = claim_one(&*store, at(DAY)).await.claim;
@@ -85,7 +85,7 @@ async fn lease_keeps_its_length_when_the_clock_is_set_back() {
 
 #[tokio::test]
 async fn received_or_released_event_is_due_at_once_after_a_rewind() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     store_one(&*store, webhook(at(DAY))).await;
     let released = store_one(&*store, webhook(at(0))).await;
@@ -100,7 +100,7 @@ async fn received_or_released_event_is_due_at_once_after_a_rewind() {
 
 #[tokio::test]
 async fn import_keeps_its_intervals_after_a_rewind() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     let mut imported = Vec::new();
     for place in 0..3 {
@@ -117,7 +117,7 @@ async fn import_keeps_its_intervals_after_a_rewind() {
 
 #[tokio::test]
 async fn replay_keeps_its_intervals_after_a_rewind() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     for _ in 0..600 {
         store_one(&*store, webhook(at(0))).await;
@@ -141,7 +141,7 @@ async fn replay_keeps_its_intervals_after_a_rewind() {
 
 #[tokio::test]
 async fn rewind_moves_many_events_of_the_given_sources_only() {
-    let place = Place::new();
+    let place = TestStore::new();
     let store = place.open();
     for _ in 0..1_200 {
         store_one(&*store, webhook(at(DAY))).await;

@@ -125,13 +125,13 @@ impl Relay {
     }
 
     /// Sends SIGTERM without waiting.
-    pub(crate) fn ask_to_stop(&self) {
+    pub(crate) fn send_sigterm(&self) {
         let id = self.child.id().to_string();
         Command::new("kill").args(["-TERM", &id]).status().expect("kill is there");
     }
 
     fn terminate(&mut self) -> ExitStatus {
-        self.ask_to_stop();
+        self.send_sigterm();
         self.child.wait().expect("it was our child")
     }
 }

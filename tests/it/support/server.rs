@@ -25,7 +25,7 @@ use tokio::sync::watch;
 
 pub(crate) const SECRET: &str = "a-secret-of-the-tests";
 
-pub(crate) struct House {
+pub(crate) struct TestIntake {
     pub(crate) address: SocketAddr,
     pub(crate) intake: Arc<Intake>,
     pub(crate) store: Arc<Sqlite>,
@@ -33,27 +33,30 @@ pub(crate) struct House {
     _folder: TempDir,
 }
 
-impl House {
-    pub(crate) async fn new() -> House {
-        House::with(Settings::default()).await
+impl TestIntake {
+    pub(crate) async fn new() -> TestIntake {
+        TestIntake::with(Settings::default()).await
     }
 
-    pub(crate) async fn with(settings: Settings) -> House {
-        House::of(settings, sources()).await
+    pub(crate) async fn with(settings: Settings) -> TestIntake {
+        TestIntake::with_sources(settings, sources()).await
     }
 
     /// Starts it with the sources of these mapping files, whose secret is `env:SECRET`.
-    pub(crate) async fn of_files(files: &[(&str, &str)]) -> House {
+    pub(crate) async fn with_files(files: &[(&str, &str)]) -> TestIntake {
         let settings = Settings {
             public_url: Some("https://relay.test".to_owned()),
             trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
             ..Settings::default()
         };
-        House::of(settings, files.iter().map(|(name, text)| source_status(name, text)).collect())
-            .await
+        TestIntake::with_sources(
+            settings,
+            files.iter().map(|(name, text)| source_status(name, text)).collect(),
+        )
+        .await
     }
 
-    pub(crate) async fn of(settings: Settings, sources: Sources) -> House {
+    pub(crate) async fn with_sources(settings: Settings, sources: Sources) -> TestIntake {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("relay.db");
         let store = Arc::new(Sqlite::open(&sqlite::Settings::new(path)).unwrap());
@@ -65,7 +68,7 @@ impl House {
         let routes = router(Arc::clone(&door));
         let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, routes).await });
-        House { address, intake: door, store, closing, _folder: folder }
+        TestIntake { address, intake: door, store, closing, _folder: folder }
     }
 
     pub(crate) async fn send(&self, request: &Request) -> Answer {
@@ -87,7 +90,7 @@ impl House {
 
     pub(crate) fn metrics(&self) -> String {
         let (webhooks, commits) = (&self.intake.webhooks, &self.store.commits);
-        Metrics::of(webhooks, commits, &Attempts::default()).text(&Gauges::default())
+        Metrics::new(webhooks, commits, &Attempts::default()).text(&Gauges::default())
     }
 
     /// Repeats the request until the response has this status.
@@ -186,7 +189,7 @@ fn source_status(name: &str, text: &str) -> (SourceName, SourceStatus) {
     let environment = [("SECRET".to_owned(), SECRET.to_owned())].into();
     let file = MappingFile::read(Document { name: format!("{name}.toml"), text }, &environment);
     assert_eq!(file.mistakes, [], "{name}");
-    (file.name.clone().unwrap(), file.standing(clock::now()))
+    (file.name.clone().unwrap(), file.status(clock::now()))
 }
 
 /// Returns an HMAC-SHA256 that is computed without the code under test.

@@ -13,11 +13,11 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// The folder of a store, which can be opened again.
-pub(crate) struct Place(TempDir);
+pub(crate) struct TestStore(TempDir);
 
-impl Place {
-    pub(crate) fn new() -> Place {
-        Place(TempDir::new().unwrap())
+impl TestStore {
+    pub(crate) fn new() -> TestStore {
+        TestStore(TempDir::new().unwrap())
     }
 
     pub(crate) fn settings(&self) -> Settings {

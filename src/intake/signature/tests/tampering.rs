@@ -109,8 +109,8 @@ proptest! {
         flip in any::<prop::sample::Index>(),
         bit in 0..8_u8,
     ) {
-        let (public, private) = signature.invent(&seed).unwrap();
-        let (other, _) = signature.invent(&[251; 32]).unwrap();
+        let (public, private) = signature.generate_trial(&seed).unwrap();
+        let (other, _) = signature.generate_trial(&[251; 32]).unwrap();
         let headers = signed(&signature, &signature.signing_key(&private).unwrap(), &body);
         let verify = |public: &SecretString, headers: &Headers, body: &[u8]| {
             let key = signature.key(public, None, 0).unwrap();

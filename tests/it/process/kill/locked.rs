@@ -200,7 +200,7 @@ async fn response_is_recorded_if_the_store_unlocks_during_the_stop() {
     let id = accepted(&relay).await;
     until(|| relay.logged("cannot record progress of event") == 1).await;
 
-    relay.ask_to_stop();
+    relay.send_sigterm();
     until(|| relay.logged("shutting down") == 1).await;
     savio.unlock();
     let (status, log) = relay.stop_with_log();
@@ -222,7 +222,7 @@ async fn stop_is_clean_if_the_store_unlocks_before_its_end() {
     let relay = start(folder.path(), &url, "1m");
     let lock = locked(&folder.path().join("relay.db"));
 
-    relay.ask_to_stop();
+    relay.send_sigterm();
     until(|| relay.logged("the store cannot be written yet; nothing is in hand") == 1).await;
     drop(lock);
     let (status, log) = relay.stop_with_log();

@@ -44,7 +44,7 @@ fn scrape() -> String {
     webhooks.repeated("s", 1);
     webhooks.matched("s", 0);
     commits.took(Duration::from_secs(1));
-    attempts.came_to("d", "done");
+    attempts.record_outcome("d", "done");
     attempts.left_out("d", [&"source_url".to_owned()]);
     attempts.took("d", Duration::from_secs(1));
     let gauges = Gauges {
@@ -56,7 +56,7 @@ fn scrape() -> String {
         destinations: vec![DestinationGauge { destination: "d".to_owned(), paused: true }],
         ..Gauges::default()
     };
-    Metrics::of(&webhooks, &commits, &attempts).text(&gauges)
+    Metrics::new(&webhooks, &commits, &attempts).text(&gauges)
 }
 
 /// Returns the labels of a metric, from the first line with a value of it.
