@@ -1,6 +1,6 @@
 //! Reads bodies within limits of size, time and pace, and within the memory that all bodies share.
 
-mod room;
+mod memory;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::response::Rejection;
 use crate::rate::client_key::ClientKey;
-use room::{BodyMemory, MemoryFull, Reservation};
+use memory::{BodyMemory, MemoryFull, Reservation};
 
 /// Time before the pace counts: a new connection starts slowly.
 const PACE_FREE: Duration = Duration::from_secs(5);

@@ -10,7 +10,7 @@ mod message_template;
 mod request;
 mod scheme;
 mod digest;
-mod disguise;
+mod secret_search;
 mod encoding;
 mod jwt;
 mod key;

@@ -7,9 +7,9 @@ use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use subtle::ConstantTimeEq;
 
 use super::digest::Algorithm;
-use super::disguise;
 use super::encoding::Encoding;
 use super::key_pair::{self, Curve, PrivateKey, PublicKey};
+use super::secret_search;
 
 /// How the key is encoded in the secret.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -171,7 +171,7 @@ impl Key {
     /// looked for.
     pub fn is_contained_in(&self, text: &str, bytes_min: usize) -> bool {
         let secret = self.secret().filter(|secret| secret.len() >= bytes_min);
-        secret.is_some_and(|secret| disguise::contains_secret(text.as_bytes(), secret))
+        secret.is_some_and(|secret| secret_search::contains_secret(text.as_bytes(), secret))
     }
 }
 
