@@ -15,10 +15,10 @@ pub mod source_pauses;
 mod claims;
 pub mod outcome;
 mod persisted_gate;
-mod conflicts;
+pub(crate) mod conflicts;
 pub mod gate;
 mod store_retry;
-mod clock;
+pub(crate) mod clock;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -18,10 +18,10 @@ use super::{input, output, providers};
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::event::{Event, Request, SourceName};
 use crate::intake::payload::PayloadLimits;
+use crate::mapping::{Mapping, MappingError};
 use crate::mapping_file::file::{MappingFile, SamplePayload};
 use crate::{clock, intake};
-use draft_file::{DraftFile, DraftVariant};
-use provider_guess::ProviderGuess;
+use draft_file::{DraftFile, DraftTest};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -39,28 +39,28 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), CommandError> {
-    if let Some(name) = &arguments.provider {
+    let Arguments { payload, provider: named, headers, output } = arguments;
+    if let Some(name) = &named {
         providers::text(name)?;
     }
-    let body = input::bytes(&arguments.payload)?;
-    let mut sample = SamplePayload { headers: arguments.headers.into_iter().collect(), body };
+    let body = input::bytes(&payload)?;
+    let mut sample = SamplePayload { headers: headers.into_iter().collect(), body };
     provider_guess::complete(&mut sample);
     let limits = intake::Settings::default().limits();
-    let sender = ProviderGuess::of(&sample, arguments.provider.as_deref(), &limits);
-    let name = name(arguments.output.as_deref(), &sender)?;
-    let page = DraftFile::about(&sender, &name);
-    let (page, made) = fill(page, &sender, &sample, &limits)?;
-    advise(&page, &sender, &sample);
-    match arguments.output {
+    let provider = named.as_deref().or_else(|| provider_guess::recognise(&sample, &limits));
+    let mut page = DraftFile::new(name(output.as_deref(), provider)?, provider, &sample);
+    let made = fill(&mut page, &sample, &limits)?;
+    advise(&page, provider, &sample);
+    match output {
         Some(path) => write(&path, &page, &sample, &made),
         None => output::print(&page.written(None)),
     }
 }
 
 /// What the source will be called: as its file, else as its provider.
-fn name(output: Option<&Path>, sender: &ProviderGuess) -> Result<SourceName, CommandError> {
+fn name(output: Option<&Path>, provider: Option<&str>) -> Result<SourceName, CommandError> {
     let Some(path) = output else {
-        let name = sender.provider.unwrap_or("my-tool");
+        let name = provider.unwrap_or("my-tool");
         return name
             .parse()
             .map_err(|error| CommandError::InvalidInput(format!("{name}: {error}")));
@@ -74,88 +74,61 @@ fn name(output: Option<&Path>, sender: &ProviderGuess) -> Result<SourceName, Com
     stem.parse().map_err(|error: crate::event::InvalidSourceName| wrong(error.to_string()))
 }
 
-/// Finds what can be found, and leaves out again what does not work on the payload.
+/// Finds what can be found. Returns what the draft makes of the payload.
 fn fill(
-    mut page: DraftFile,
-    sender: &ProviderGuess,
+    page: &mut DraftFile,
     sample: &SamplePayload,
     limits: &PayloadLimits,
-) -> Result<(DraftFile, Vec<Request>), CommandError> {
-    let events = carried(&page.trial(DraftVariant::Anything), sample, limits)?;
+) -> Result<Vec<Request>, CommandError> {
+    let file = drafted(page)?;
+    let carried = file.sample_events(sample, limits, clock::now());
+    let carried = carried.ok_or(CommandError::AlreadyReported)?;
+    let events = carried
+        .map_err(|error| CommandError::InvalidInput(format!("the payload: {error}")))?
+        .events;
     page.take_types(&events);
-    let told = events.iter().find_map(|(event, payload)| {
-        let answers = if sender.has_answers { answers(&page, event, payload) } else { Vec::new() };
-        let found = field_guesses::find(payload, &answers);
+    let found = events.iter().find_map(|(event, payload)| {
+        let found = field_guesses::find(payload, &answers(page, event, payload));
         found.problem.is_some().then_some(found)
     });
-    let Some(found) = told else {
-        return Ok((page, Vec::new()));
-    };
+    let Some(found) = found else { return Ok(Vec::new()) };
     page.take(found);
-    let mut tried = DraftTrial::on(&page, sample, limits)?;
-    if page.leave_out(&tried.notes) {
-        tried = DraftTrial::on(&page, sample, limits)?;
+    if let Ok(made) = requests(&drafted(page)?.mapping, &events) {
+        return Ok(made);
     }
-    if tried.failed.is_some() {
-        page.make_conditional();
-        tried = DraftTrial::on(&page, sample, limits)?;
-    }
-    match tried.failed {
-        Some(reason) => Err(CommandError::InvalidInput(reason)),
-        None => Ok((page, tried.requests)),
-    }
+    page.make_conditional();
+    requests(&drafted(page)?.mapping, &events)
+        .map_err(|unmappable| CommandError::InvalidInput(unmappable.to_string()))
 }
 
-/// What the page makes of the payload.
-#[derive(Debug, Default)]
-struct DraftTrial {
-    requests: Vec<Request>,
-    notes: Vec<String>,
-    failed: Option<String>,
-}
-
-impl DraftTrial {
-    fn on(
-        page: &DraftFile,
-        sample: &SamplePayload,
-        limits: &PayloadLimits,
-    ) -> Result<DraftTrial, CommandError> {
-        let file = page.trial(DraftVariant::Whole);
-        let mut tried = DraftTrial::default();
-        for (event, payload) in &carried(&file, sample, limits)? {
-            match file.mapping.apply(event, payload) {
-                Ok(mapped) => {
-                    tried.requests.extend(mapped.requests);
-                    tried.notes.extend(mapped.notes);
-                }
-                Err(unmappable) => tried.failed = Some(unmappable.to_string()),
-            }
+fn drafted(page: &DraftFile) -> Result<MappingFile, CommandError> {
+    let file = page.trial();
+    match file.mistakes.iter().find(|mistake| mistake.is_error()) {
+        Some(Diagnostic { message, .. }) => {
+            Err(CommandError::InvalidInput(format!("no mapping file can be drafted: {message}")))
         }
-        Ok(tried)
+        None => Ok(file),
     }
 }
 
-fn carried(
-    file: &MappingFile,
-    sample: &SamplePayload,
-    limits: &PayloadLimits,
-) -> Result<Vec<(Event, Arc<Value>)>, CommandError> {
-    if let Some(mistake) = file.mistakes.iter().find(|mistake| mistake.is_error()) {
-        let Diagnostic { message, .. } = mistake;
-        return Err(CommandError::InvalidInput(format!(
-            "no mapping file can be drafted: {message}"
-        )));
+fn requests(
+    mapping: &Mapping,
+    events: &[(Event, Arc<Value>)],
+) -> Result<Vec<Request>, MappingError> {
+    let mut requests = Vec::new();
+    for (event, payload) in events {
+        requests.extend(mapping.apply(event, payload)?.requests);
     }
-    let carried =
-        file.sample_events(sample, limits, clock::now()).ok_or(CommandError::AlreadyReported)?;
-    let carried =
-        carried.map_err(|error| CommandError::InvalidInput(format!("the payload: {error}")))?;
-    Ok(carried.events)
+    Ok(requests)
 }
 
-/// Questions and answers of a form, as the provider's file finds them.
+/// Questions and answers of a form, as the provider's file finds them; none if it finds none.
 fn answers(page: &DraftFile, event: &Event, payload: &Arc<Value>) -> Vec<(String, String)> {
-    let mapped = page.trial(DraftVariant::Answers).mapping.apply(event, payload);
+    let file = page.answers_trial();
+    if file.mistakes.iter().any(Diagnostic::is_error) {
+        return Vec::new();
+    }
+    let mapped = file.mapping.apply(event, payload);
     let lines = mapped.ok().and_then(|mapped| mapped.requests.into_iter().next());
     let lines = lines.and_then(|request| Some(request.body.get("problem")?.as_str()?.to_owned()));
     let answer = |line: &str| {
@@ -166,8 +139,8 @@ fn answers(page: &DraftFile, event: &Event, payload: &Arc<Value>) -> Vec<(String
 }
 
 /// What a person has to do that no program can.
-fn advise(page: &DraftFile, sender: &ProviderGuess, sample: &SamplePayload) {
-    if sender.provider.is_none() {
+fn advise(page: &DraftFile, provider: Option<&str>, sample: &SamplePayload) {
+    if provider.is_none() {
         output::tell(
             "no tool that is known sends this: the draft asks for a token; see [signature]",
         );
@@ -175,7 +148,10 @@ fn advise(page: &DraftFile, sender: &ProviderGuess, sample: &SamplePayload) {
     if !page.has_problem() {
         output::tell("nothing in it reads like a person's words: name the text in `problem`");
     }
-    if sender.type_is_in_a_header && sample.headers.keys().all(|name| name == "content-type") {
+    let event = provider.and_then(|name| providers::entries(name).ok()?.remove("event"));
+    let is_in_header =
+        event.is_some_and(|event| event["type"].as_str().is_some_and(|it| it.contains("header")));
+    if is_in_header && sample.headers.keys().all(|name| name == "content-type") {
         output::tell("its type is in a header: give it with --header NAME:VALUE to be told apart");
     }
 }
@@ -193,7 +169,7 @@ fn write(
     let expect = format!("{base}.expected.json");
     let mut files = vec![(path.to_owned(), page.written(None).into_bytes())];
     if page.has_problem() {
-        let test = draft_file::DraftTest { payload: &payload, expect: &expect, sample };
+        let test = DraftTest { payload: &payload, expect: &expect, sample };
         files[0].1 = page.written(Some(&test)).into_bytes();
         files.push((folder.join(&payload), sample.body.clone()));
         files.push((folder.join(&expect), format!("{:#}\n", json!(made)).into_bytes()));

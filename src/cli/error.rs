@@ -46,19 +46,10 @@ impl CommandError {
 
 impl From<savio::Error> for CommandError {
     fn from(error: savio::Error) -> CommandError {
-        use savio::Error;
-        match error {
-            Error::Refused { .. }
-            | Error::Unauthorized { .. }
-            | Error::NotFound { .. }
-            | Error::Insecure { .. } => CommandError::InvalidInput(error.to_string()),
-            Error::Throttled { .. }
-            | Error::ServerError { .. }
-            | Error::Unreachable { .. }
-            | Error::NoResponse { .. }
-            | Error::UnexpectedResponse { .. }
-            | Error::NextPage(_) => CommandError::Failed(error.to_string()),
+        if error.is_refusal() {
+            return CommandError::InvalidInput(error.to_string());
         }
+        CommandError::Failed(error.to_string())
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) fn text(name: &str) -> Result<&'static str, CommandError> {
 }
 
 /// Returns the provider file as JSON.
-fn entries(name: &str) -> Result<Map<String, Value>, CommandError> {
+pub(super) fn entries(name: &str) -> Result<Map<String, Value>, CommandError> {
     let file: Map<String, Value> =
         toml::from_str(text(name)?).expect("a test reads every provider file");
     Ok(file)

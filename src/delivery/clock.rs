@@ -8,21 +8,21 @@ use tokio::time::sleep;
 /// Starts at a given time and runs by the steady clock.
 // A step of the wall clock during the work changes no wait or age, and tests can deliver at any
 // time that they choose.
-pub(super) struct RunClock {
+pub(crate) struct RunClock {
     now: Timestamp,
     read: Instant,
 }
 
 impl RunClock {
-    pub(super) fn starting(now: Timestamp) -> RunClock {
+    pub(crate) fn starting(now: Timestamp) -> RunClock {
         RunClock { now, read: Instant::now() }
     }
 
-    pub(super) fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.now.saturating_add(self.read.elapsed()).unwrap_or(self.now)
     }
 
-    pub(super) async fn wait_until(&self, at: Timestamp) {
+    pub(crate) async fn wait_until(&self, at: Timestamp) {
         let left = Duration::try_from(at.duration_since(self.now())).unwrap_or_default();
         // Even a sleep of no time takes up to a millisecond.
         if !left.is_zero() {

@@ -2,7 +2,7 @@
 //! their order. Pure. `UpsertOrder` and `KeyLocks` hold the two rules; `Conflicts` explains why no
 //! event waits for ever.
 
-mod key_locks;
+pub(crate) mod key_locks;
 mod known_keys;
 mod seq;
 mod upsert_order;

@@ -11,8 +11,8 @@ use serde::de::DeserializeOwned;
 
 use super::base_url::BaseUrl;
 use super::cleartext;
-use super::error::{Error, ErrorDetails};
-use super::send_result::{ApiResponse, BodyKind, SendResult, TEXT_BYTES_MAX, requested_wait};
+use super::error::Error;
+use super::send_result::{ApiResponse, BodyKind, SendResult, TEXT_BYTES_MAX};
 use super::transport::{RawResponse, ReadEnd, SendError};
 use crate::event::{Request, RequestKind, storable};
 use crate::http_client::chain;
@@ -93,12 +93,7 @@ impl Client {
     /// Sends a request once. Redirects are not followed, and nothing is retried.
     pub async fn send(&self, request: &Request) -> SendResult {
         let call = self.http.post(self.url(request.kind)).json(&request.body);
-        match self.call(call, BODY_BYTES_MAX).await {
-            Ok(raw) => SendResult::Reply(self.reply(raw)),
-            Err(SendError::Withheld(reason)) => SendResult::Withheld { reason },
-            Err(SendError::NotSent(reason)) => SendResult::NotSent { reason },
-            Err(SendError::NoReply(reason)) => SendResult::NoReply { reason },
-        }
+        self.result(self.call(call, BODY_BYTES_MAX).await)
     }
 
     /// Checks by a search without results that Savio answers and accepts the token; fails with the
@@ -155,6 +150,15 @@ impl Client {
         self.http.post(self.url(kind)).json(&storable(body))
     }
 
+    fn result(&self, answer: Result<RawResponse, SendError>) -> SendResult {
+        match answer {
+            Ok(raw) => SendResult::Reply(self.reply(raw)),
+            Err(SendError::Withheld(reason)) => SendResult::Withheld { reason },
+            Err(SendError::NotSent(reason)) => SendResult::NotSent { reason },
+            Err(SendError::NoReply(reason)) => SendResult::NoReply { reason },
+        }
+    }
+
     fn reply(&self, raw: RawResponse) -> ApiResponse {
         let content = BodyKind::of(&raw.bytes, raw.is_whole(), raw.content_type.contains("json"));
         let text = self.redact(&String::from_utf8_lossy(&raw.bytes));
@@ -184,21 +188,9 @@ impl Client {
         call: RequestBuilder,
         bytes_max: usize,
     ) -> Result<RawResponse, Error> {
-        let raw = self.call(call, bytes_max).await.map_err(|no_answer| match no_answer {
-            SendError::Withheld(reason) => Error::Insecure { reason },
-            SendError::NotSent(reason) => Error::Unreachable { reason },
-            SendError::NoReply(reason) => Error::NoResponse { reason },
-        })?;
-        match raw.status {
-            200..=299 => Ok(raw),
-            401 => Err(Error::Unauthorized { details: self.refusal(&raw).to_string() }),
-            404 => Err(Error::NotFound { details: self.refusal(&raw).to_string() }),
-            408 | 425 | 429 | 500.. => Err(self.retryable(&raw)),
-            400..=499 => Err(Error::Refused { status: raw.status, refusal: self.refusal(&raw) }),
-            status => Err(Error::UnexpectedResponse {
-                status,
-                reason: "an answer of this kind is none of savio's: is the base URL right?".into(),
-            }),
+        match self.call(call, bytes_max).await {
+            Ok(raw) if (200..300).contains(&raw.status) => Ok(raw),
+            answer => Err(self.result(answer).into_error(clock::now())),
         }
     }
 
@@ -223,25 +215,6 @@ impl Client {
             let kind = if error.is_data() { "it is not as documented" } else { "it is no JSON" };
             failed(self.redact(&format!("{kind}: {error}")))
         })
-    }
-
-    fn retryable(&self, raw: &RawResponse) -> Error {
-        let wait = raw.retry_after.as_deref().and_then(|text| requested_wait(text, clock::now()));
-        if raw.status == 429 {
-            return Error::Throttled { retry_after: wait };
-        }
-        Error::ServerError {
-            status: raw.status,
-            retry_after: wait,
-            details: self.refusal(raw).to_string(),
-        }
-    }
-
-    fn refusal(&self, raw: &RawResponse) -> ErrorDetails {
-        if raw.is_html() {
-            return ErrorDetails::text("an HTML page");
-        }
-        ErrorDetails::read(&self.redact(&String::from_utf8_lossy(&raw.bytes)))
     }
 }
 

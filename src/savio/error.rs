@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::transport::begins_as_html;
+
 /// Length to which a response that is not JSON is cut in messages.
 const TEXT_CHARS_MAX: usize = 200;
 
@@ -62,15 +64,21 @@ pub enum NextPageError {
 impl Error {
     /// Returns whether the same call may succeed later without any change on this side.
     pub fn may_pass(&self) -> bool {
+        let is_unexpected = matches!(self, Error::UnexpectedResponse { .. } | Error::NextPage(_));
+        !is_unexpected && !self.is_refusal()
+    }
+
+    /// Whether the call, the token or the address is wrong, so that the same call is turned down again.
+    pub fn is_refusal(&self) -> bool {
         match self {
-            Error::Throttled { .. }
-            | Error::ServerError { .. }
-            | Error::Unreachable { .. }
-            | Error::NoResponse { .. } => true,
             Error::Refused { .. }
             | Error::Unauthorized { .. }
             | Error::NotFound { .. }
-            | Error::Insecure { .. }
+            | Error::Insecure { .. } => true,
+            Error::Throttled { .. }
+            | Error::ServerError { .. }
+            | Error::Unreachable { .. }
+            | Error::NoResponse { .. }
             | Error::UnexpectedResponse { .. }
             | Error::NextPage(_) => false,
         }
@@ -125,7 +133,7 @@ pub struct ErrorDetails {
 }
 
 impl ErrorDetails {
-    pub(super) fn text(text: &str) -> ErrorDetails {
+    fn text(text: &str) -> ErrorDetails {
         let text = text.chars().take(TEXT_CHARS_MAX).collect();
         ErrorDetails { fields: Vec::new(), text }
     }
@@ -135,7 +143,8 @@ impl ErrorDetails {
     // answer anything.
     pub(super) fn read(text: &str) -> ErrorDetails {
         let Ok(mut object) = serde_json::from_str::<Map<String, Value>>(text) else {
-            return ErrorDetails::text(text.trim());
+            let is_page = begins_as_html(text.as_bytes());
+            return ErrorDetails::text(if is_page { "an HTML page" } else { text.trim() });
         };
         let detail = match object.shift_remove("detail") {
             Some(Value::String(detail)) => detail,

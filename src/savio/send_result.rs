@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use super::error::{Error, ErrorDetails};
 use crate::json;
 
 /// Number of bytes that are kept of a response's text.
@@ -72,6 +73,31 @@ impl SendResult {
             | SendResult::NoReply { reason } => reason,
         }
     }
+
+    /// What a caller is told of an answer that is not the one that it asked for.
+    pub fn into_error(self, now: Timestamp) -> Error {
+        let reply = match self {
+            SendResult::Reply(reply) => reply,
+            SendResult::Withheld { reason } => return Error::Insecure { reason },
+            SendResult::NotSent { reason } => return Error::Unreachable { reason },
+            SendResult::NoReply { reason } => return Error::NoResponse { reason },
+        };
+        let (status, retry_after) = (reply.status, reply.requested_wait(now));
+        let refusal = ErrorDetails::read(&reply.text);
+        match status {
+            401 => Error::Unauthorized { details: refusal.to_string() },
+            404 => Error::NotFound { details: refusal.to_string() },
+            429 => Error::Throttled { retry_after },
+            408 | 425 | 500.. => {
+                Error::ServerError { status, retry_after, details: refusal.to_string() }
+            }
+            400..=499 => Error::Refused { status, refusal },
+            _ => Error::UnexpectedResponse {
+                status,
+                reason: "an answer of this kind is none of savio's: is the base URL right?".into(),
+            },
+        }
+    }
 }
 
 impl ApiResponse {
@@ -85,7 +111,7 @@ impl ApiResponse {
 /// values, the longest counts.
 // Some servers send fractions of a second. A proxy may add a header of its own to that of the
 // server behind it.
-pub(super) fn requested_wait(text: &str, now: Timestamp) -> Option<Duration> {
+fn requested_wait(text: &str, now: Timestamp) -> Option<Duration> {
     // A date has a comma of its own after the day of the week: two neighbouring values may be one
     // date.
     let values: Vec<&str> = text.split(',').map(str::trim).collect();

@@ -47,12 +47,14 @@ impl RawResponse {
     }
 
     pub(super) fn is_html(&self) -> bool {
-        // Error pages of proxies are often declared as text, or not at all.
-        let begins = self.bytes.trim_ascii_start().to_ascii_lowercase();
-        self.content_type.contains("html")
-            || begins.starts_with(b"<!doctype html")
-            || begins.starts_with(b"<html")
+        self.content_type.contains("html") || begins_as_html(&self.bytes)
     }
+}
+
+// Error pages of proxies are often declared as text, or not at all.
+pub(super) fn begins_as_html(bytes: &[u8]) -> bool {
+    let begins = bytes.trim_ascii_start().to_ascii_lowercase();
+    begins.starts_with(b"<!doctype html") || begins.starts_with(b"<html")
 }
 
 async fn read_bounded(response: &mut Response, bytes_max: usize) -> (Vec<u8>, ReadEnd) {

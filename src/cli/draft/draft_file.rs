@@ -5,20 +5,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::field_guesses::FieldGuesses;
-use super::provider_guess::{ProviderGuess, SecretKind, mapping_file};
+use super::provider_guess::{self, mapping_file};
 use crate::cli::output;
 use crate::event::{Event, SourceName, TypePattern};
+use crate::intake::handshake::HandshakeRule;
 use crate::mapping_file::file::{MappingFile, SamplePayload};
-
-/// The file with its blocks, or with one for a question of ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum DraftVariant {
-    Whole,
-    /// Takes every type of event.
-    Anything,
-    /// Gives each question with its answer as a line of JSON.
-    Answers,
-}
 
 /// The payload as the file's own test.
 #[derive(Debug, Clone, Copy)]
@@ -34,34 +25,24 @@ pub(super) struct DraftFile {
     /// What goes before the blocks, but for `events`.
     head: String,
     events: Vec<String>,
-    problem: Option<String>,
-    /// Without this no feedback is made, if that had to be said.
-    when: Option<String>,
-    text: String,
-    fields: Vec<DraftField>,
+    found: FieldGuesses,
+    /// Feedback is made only of an event that has the text.
+    is_conditional: bool,
 }
 
-#[derive(Debug)]
-struct DraftField {
-    name: &'static str,
-    why: &'static str,
-    value: Option<String>,
-}
-
+/// Gives each question of a form with its answer as a line of JSON.
 const ANSWERS: &str = "\n[[feedback]]\nproblem = \"\"\"{% for it in answers %}\
     {{ it | tojson }}\n{% endfor %}\"\"\"\n";
 
 impl DraftFile {
-    pub(super) fn about(sender: &ProviderGuess, name: &SourceName) -> DraftFile {
-        DraftFile {
-            name: name.clone(),
-            head: head(sender, name),
-            events: Vec::new(),
-            problem: None,
-            when: None,
-            text: String::new(),
-            fields: Vec::new(),
-        }
+    pub(super) fn new(
+        name: SourceName,
+        provider: Option<&str>,
+        sample: &SamplePayload,
+    ) -> DraftFile {
+        let head = head(&name, provider, sample);
+        let found = FieldGuesses::default();
+        DraftFile { name, head, events: Vec::new(), found, is_conditional: false }
     }
 
     pub(super) fn name(&self) -> &SourceName {
@@ -69,7 +50,7 @@ impl DraftFile {
     }
 
     pub(super) fn has_problem(&self) -> bool {
-        self.problem.is_some()
+        self.found.problem.is_some()
     }
 
     /// Names the types of these events, if each has one that can be told.
@@ -88,43 +69,21 @@ impl DraftFile {
     }
 
     pub(super) fn take(&mut self, found: FieldGuesses) {
-        let FieldGuesses { problem, text, person_email, person_name, company_name, source_url } =
-            found;
-        self.problem = problem;
-        self.text = text;
-        let field = |name, why, value| DraftField { name, why, value };
-        self.fields = vec![
-            field("person_email", "The person's address.", person_email),
-            field("person_name", "The person's name.", person_name),
-            field("company_name", "The company; Savio ignores it without a person.", company_name),
-            field("source_url", "Where it can be looked at.", source_url),
-        ];
-    }
-
-    /// Asks no more for what the mapping had to leave out; tells whether there was any.
-    pub(super) fn leave_out(&mut self, notes: &[String]) -> bool {
-        let before = self.fields.iter().filter(|field| field.value.is_some()).count();
-        for field in &mut self.fields {
-            let name = format!("feedback[0].{}", field.name);
-            field.value.take_if(|_| notes.iter().any(|note| note.starts_with(&name)));
-        }
-        before != self.fields.iter().filter(|field| field.value.is_some()).count()
+        self.found = found;
     }
 
     /// Some event of the payload has no words in it.
     pub(super) fn make_conditional(&mut self) {
-        self.when = Some(format!("{{{{ {} }}}}", self.text));
+        self.is_conditional = true;
     }
 
-    pub(super) fn trial(&self, trial: DraftVariant) -> MappingFile {
-        let text = match trial {
-            DraftVariant::Whole => self.written(None),
-            DraftVariant::Anything => {
-                format!("{}\n[[feedback]]\nproblem = \"$.text\"\n", self.head)
-            }
-            DraftVariant::Answers => format!("{}{ANSWERS}", self.head),
-        };
-        mapping_file(self.name.as_str(), text)
+    pub(super) fn trial(&self) -> MappingFile {
+        mapping_file(self.name.as_str(), self.written(None))
+    }
+
+    /// Its mapping of a form's answers; it has mistakes if the provider sends no form.
+    pub(super) fn answers_trial(&self) -> MappingFile {
+        mapping_file(self.name.as_str(), format!("{}{ANSWERS}", self.head))
     }
 
     pub(super) fn written(&self, test: Option<&DraftTest<'_>>) -> String {
@@ -135,70 +94,77 @@ impl DraftFile {
             page += &format!("events   = [{}]\n", names.join(", "));
         }
         page += "\n[[feedback]]\n";
-        if let Some(when) = &self.when {
+        if self.is_conditional {
             page += "# An event without these words makes no feedback.\n";
-            page += &format!("when = {}\n", quoted(when));
+            page += &format!("when = {}\n", quoted(&format!("{{{{ {} }}}}", self.found.text)));
         }
-        page += &self.problem_lines();
-        for DraftField { name, why, value } in &self.fields {
-            page += &match value {
-                Some(value) => format!("# {why}\n{name} = {}\n", quoted(value)),
-                None => format!("# {why} Nothing like it was found.\n# {name} = \"$.path\"\n"),
-            };
-        }
-        page += &format!("tags = [{}]\n", quoted(self.name.as_str()));
-        page += &test.map_or_else(hint, lines);
-        page
-    }
-
-    fn problem_lines(&self) -> String {
-        match &self.problem {
-            Some(problem) => {
-                format!(
-                    "# What the person says: the text of the feedback.\nproblem = {}\n",
-                    quoted(problem)
-                )
-            }
+        page += &match &self.found.problem {
+            Some(problem) => format!(
+                "# What the person says: the text of the feedback.\nproblem = {}\n",
+                quoted(problem)
+            ),
             None => "# Nothing in the payload reads like a person's words: name the text here.\n\
                      problem = \"$.path.to.the.text\"\n"
                 .to_owned(),
+        };
+        if self.has_problem() {
+            page += &self.field_lines();
         }
+        page += &format!("tags = [{}]\n", quoted(self.name.as_str()));
+        page + &test.map_or_else(String::new, lines)
+    }
+
+    fn field_lines(&self) -> String {
+        let FieldGuesses { person_email, person_name, company_name, source_url, .. } = &self.found;
+        let fields = [
+            ("person_email", "The person's address.", person_email),
+            ("person_name", "The person's name.", person_name),
+            ("company_name", "The company; Savio ignores it without a person.", company_name),
+            ("source_url", "Where it can be looked at.", source_url),
+        ];
+        let lines = fields.map(|(name, why, value)| match value {
+            Some(value) => format!("# {why}\n{name} = {}\n", quoted(value)),
+            None => format!("# {why} Nothing like it was found.\n# {name} = \"$.path\"\n"),
+        });
+        lines.concat()
     }
 }
 
-fn head(sender: &ProviderGuess, name: &SourceName) -> String {
-    let title = sender.title.as_deref().unwrap_or("a tool that the relay does not know");
+fn head(name: &SourceName, provider: Option<&str>, sample: &SamplePayload) -> String {
+    let tool = provider.unwrap_or("a tool that the relay does not know");
     let mut head = format!(
-        "#:schema ./mapping.schema.json\n#\n# {title}: a first draft, made from one payload. Read it, \
+        "#:schema ./mapping.schema.json\n#\n# {tool}: a first draft, made from one payload. Read it, \
          change it, and run\n#   savio-relay check mappings/{name}.toml\n#   savio-relay try {name} \
          PAYLOAD --explain\n\n"
     );
-    if let Some(provider) = sender.provider {
+    if let Some(provider) = provider {
         head += &format!("provider = {}\n", quoted(provider));
     }
-    if sender.secret == SecretKind::Brought {
+    let source = provider.and_then(provider_guess::source);
+    let brings = |rule: &HandshakeRule| rule.carries_secret();
+    if source.as_ref().is_some_and(|source| source.handshakes.iter().any(brings)) {
         head +=
             "# The tool brings its secret in its first request; the relay keeps it in this file.\n";
         head += &format!("secrets  = [\"file:{name}.secret\"]\n");
-    } else if sender.secret == SecretKind::Chosen {
+    } else if source.is_none_or(|source| source.signature.needs_secret()) {
         let variable = name.as_str().to_uppercase().replace('-', "_");
         head += "# The secret stays out of this file: in the environment, or in \"file:PATH\".\n";
         head += &format!("secrets  = [\"env:{variable}_SECRET\"]\n");
     }
-    if sender.provider.is_none() {
-        head += &own(sender);
+    if provider.is_none() {
+        head += &own(sample);
     }
     head
 }
 
 /// What a mapping file says itself where no provider does. It comes behind all plain keys.
-fn own(sender: &ProviderGuess) -> String {
+fn own(sample: &SamplePayload) -> String {
     let token = "\n# The tool proves itself by a token: ?token=... in the URL, or a header. If it signs its\n\
          # requests, say how instead; see docs/providers.md.\n[signature]\n\
          scheme = \"token\"\nquery  = \"token\"\nheader = \"X-Relay-Token\"\n";
-    match sender.format {
-        Some(format) => format!("{token}\n[body]\nformat = {}\n", quoted(format)),
-        None => token.to_owned(),
+    match provider_guess::extension(sample) {
+        "xml" => format!("{token}\n[body]\nformat = \"xml\"\n"),
+        _ => token.to_owned(),
     }
 }
 
@@ -220,11 +186,6 @@ fn lines(test: &DraftTest<'_>) -> String {
         quoted(test.payload),
         quoted(test.expect)
     )
-}
-
-fn hint() -> String {
-    "\n# [[test]]\n# payload = \"samples/one.json\"\n# expect  = \"samples/one.expected.json\"\n"
-        .to_owned()
 }
 
 /// A text in quotes, as TOML and JSON write it alike. A draft is read on a terminal first.

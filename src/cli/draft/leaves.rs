@@ -20,8 +20,6 @@ pub(super) struct ValuePath(Vec<ValueStep>);
 enum ValueStep {
     Key(String),
     Index(usize),
-    /// All items of this type, where the place in the list says nothing.
-    OfType(String),
 }
 
 /// In the order of the payload.
@@ -41,7 +39,7 @@ fn collect<'v>(value: &'v Value, path: &ValuePath, found: &mut Vec<Leaf<'v>>) {
         }
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                collect(item, &path.to(ValueStep::at(index, item)), found);
+                collect(item, &path.to(ValueStep::Index(index)), found);
             }
         }
         Value::Object(entries) => {
@@ -53,26 +51,11 @@ fn collect<'v>(value: &'v Value, path: &ValuePath, found: &mut Vec<Leaf<'v>>) {
     }
 }
 
-impl ValueStep {
-    fn at(index: usize, item: &Value) -> ValueStep {
-        match item.get("type").and_then(Value::as_str) {
-            Some(kind) if kind.to_ascii_lowercase().contains("email") => {
-                ValueStep::OfType(kind.to_owned())
-            }
-            Some(_) | None => ValueStep::Index(index),
-        }
-    }
-}
-
 impl ValuePath {
     fn to(&self, step: ValueStep) -> ValuePath {
         let mut steps = self.0.clone();
         steps.push(step);
         ValuePath(steps)
-    }
-
-    pub(super) fn sibling(&self, key: &str) -> ValuePath {
-        self.parent().to(ValueStep::Key(key.to_owned()))
     }
 
     pub(super) fn below(&self, key: &str) -> ValuePath {
@@ -95,51 +78,30 @@ impl ValuePath {
     pub(super) fn words(&self) -> (Vec<String>, Vec<String>) {
         let names = self.0.iter().filter_map(|step| match step {
             ValueStep::Key(name) => Some(name.as_str()),
-            ValueStep::Index(_) | ValueStep::OfType(_) => None,
+            ValueStep::Index(_) => None,
         });
         let mut names: Vec<&str> = names.collect();
         let last = names.pop().map(words).unwrap_or_default();
         (names.into_iter().flat_map(words).collect(), last)
     }
 
-    /// As a query.
+    /// As the value of a field: a query.
     pub(super) fn query(&self) -> String {
-        let mut query = "$".to_owned();
-        for step in &self.0 {
-            match step {
-                ValueStep::Key(key) if is_plain(key) => query += &format!(".{key}"),
-                ValueStep::Key(key) => query += &format!("['{}']", quoted(key)),
-                ValueStep::Index(index) => query += &format!("[{index}]"),
-                ValueStep::OfType(kind) => query += &format!("[?@.type == '{}']", quoted(kind)),
-            }
-        }
-        query
-    }
-
-    /// As the value of a field: the first, where the query may give several.
-    pub(super) fn value(&self) -> String {
-        if self.0.iter().any(|step| matches!(step, ValueStep::OfType(_))) {
-            return format!("{{{{ {} }}}}", self.expression());
-        }
-        self.query()
+        self.written("$")
     }
 
     /// As what stands in a template between braces.
     pub(super) fn expression(&self) -> String {
-        if self.0.iter().any(|step| matches!(step, ValueStep::OfType(_))) {
-            let query = self.query().replace('\\', "\\\\").replace('"', "\\\"");
-            return format!("jsonpath(\"{query}\") | first");
-        }
-        let mut expression = "payload".to_owned();
-        for step in &self.0 {
-            match step {
-                ValueStep::Key(key) if is_plain(key) => expression += &format!(".{key}"),
-                ValueStep::Key(key) => expression += &format!("['{}']", quoted(key)),
-                ValueStep::Index(index) => expression += &format!("[{index}]"),
-                ValueStep::OfType(_) => {}
-            }
-        }
-        expression
+        self.written("payload")
+    }
+
+    fn written(&self, root: &str) -> String {
+        let step = |step: &ValueStep| match step {
+            ValueStep::Key(key) if is_plain(key) => format!(".{key}"),
+            ValueStep::Key(key) => format!("['{}']", quoted(key)),
+            ValueStep::Index(index) => format!("[{index}]"),
+        };
+        self.0.iter().fold(root.to_owned(), |path, next| path + &step(next))
     }
 }
 
@@ -188,26 +150,17 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(payload: &Value, query: &str, value: &str) {
+    fn check(payload: &Value, query: &str, expression: &str) {
         let found = leaves(payload);
         let leaf = found.iter().find(|leaf| leaf.text == "here").expect("it is there");
-        assert_eq!((&*leaf.path.query(), &*leaf.path.value()), (query, value));
+        assert_eq!((&*leaf.path.query(), &*leaf.path.expression()), (query, expression));
     }
 
     #[test]
-    fn a_path_is_written_as_a_query() {
-        check(&json!({"a": {"b": "here"}}), "$.a.b", "$.a.b");
-        check(&json!({"a b": ["x", "here"]}), "$['a b'][1]", "$['a b'][1]");
-        check(&json!({"it's": "here"}), "$['it\\'s']", "$['it\\'s']");
-    }
-
-    #[test]
-    fn an_item_is_told_by_its_type_where_that_is_an_address() {
-        check(
-            &json!({"a": [{"type": "text"}, {"type": "email", "email": "here"}]}),
-            "$.a[?@.type == 'email'].email",
-            "{{ jsonpath(\"$.a[?@.type == 'email'].email\") | first }}",
-        );
+    fn a_path_is_written_as_a_query_and_for_a_template() {
+        check(&json!({"a": {"b": "here"}}), "$.a.b", "payload.a.b");
+        check(&json!({"a b": ["x", "here"]}), "$['a b'][1]", "payload['a b'][1]");
+        check(&json!({"it's": "here"}), "$['it\\'s']", "payload['it\\'s']");
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Which tool sent a payload: by its headers, else by which samples have most in common with it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::diagnostics::document::Document;
 use crate::event::Headers;
-use crate::intake::handshake::HandshakeRule;
 use crate::intake::payload::{self, PayloadLimits};
 use crate::intake::provider::Provider;
 use crate::intake::source::Source;
@@ -25,69 +25,8 @@ const PROOF: f64 = 1.0;
 const DEPTH_MAX: usize = 8;
 const PATHS_MAX: usize = 2_000;
 
-/// Who a mapping file is drafted for.
-#[derive(Debug, Default)]
-pub(super) struct ProviderGuess {
-    /// None: no tool that is known.
-    pub(super) provider: Option<&'static str>,
-    pub(super) title: Option<String>,
-    pub(super) has_answers: bool,
-    pub(super) secret: SecretKind,
-    pub(super) type_is_in_a_header: bool,
-    /// Without a provider: how the body is written, if a mapping file has to say so.
-    pub(super) format: Option<&'static str>,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SecretKind {
-    #[default]
-    Chosen,
-    /// The tool tells it in its first request.
-    Brought,
-    None,
-}
-
 /// Names of members from the outermost object on, through lists.
 type PayloadShape = BTreeSet<String>;
-
-impl ProviderGuess {
-    pub(super) fn of(
-        sample: &SamplePayload,
-        named: Option<&str>,
-        limits: &PayloadLimits,
-    ) -> ProviderGuess {
-        let known = Provider::names().find(|name| Some(*name) == named);
-        if let Some(name) = known.or_else(|| recognise(sample, limits)) {
-            return ProviderGuess::known(name);
-        }
-        let format = starts_with(&sample.body, "<").then_some("xml");
-        ProviderGuess { format, ..ProviderGuess::default() }
-    }
-
-    fn known(name: &'static str) -> ProviderGuess {
-        let text = Provider::builtin(name).unwrap_or_default();
-        let file: Value = toml::from_str(text).unwrap_or_default();
-        let source = source(name);
-        let source = source.as_deref();
-        ProviderGuess {
-            provider: Some(name),
-            title: file["title"].as_str().map(str::to_owned),
-            has_answers: file.get("answers").is_some(),
-            secret: source.map_or(SecretKind::Chosen, secret),
-            type_is_in_a_header: file["event"]["type"]
-                .as_str()
-                .is_some_and(|text| text.contains("header")),
-            format: None,
-        }
-    }
-}
-
-fn secret(source: &Source) -> SecretKind {
-    if source.handshakes.iter().any(HandshakeRule::carries_secret) {
-        return SecretKind::Brought;
-    }
-    if source.signature.needs_secret() { SecretKind::Chosen } else { SecretKind::None }
-}
 
 /// Says how the body is written, where no header does.
 pub(super) fn complete(sample: &mut SamplePayload) {
@@ -128,7 +67,8 @@ pub(super) fn extension(sample: &SamplePayload) -> &'static str {
     }
 }
 
-fn recognise(sample: &SamplePayload, limits: &PayloadLimits) -> Option<&'static str> {
+/// The provider whose samples have most in common with the payload; none: no tool that is known.
+pub(super) fn recognise(sample: &SamplePayload, limits: &PayloadLimits) -> Option<&'static str> {
     let known = shapes(limits);
     let mut spread: BTreeMap<&str, f64> = BTreeMap::new();
     for path in known.values().flatten() {
@@ -157,7 +97,7 @@ fn carries_proof(source: &Source, headers: &Headers) -> bool {
 }
 
 /// The source that a mapping file with nothing of its own gives.
-fn source(name: &str) -> Option<std::sync::Arc<Source>> {
+pub(super) fn source(name: &str) -> Option<Arc<Source>> {
     let text = format!(
         "provider = \"{name}\"\nsecrets = [\"env:SECRET\"]\n[[feedback]]\nproblem = \"$.text\"\n"
     );
@@ -173,7 +113,6 @@ pub(super) fn mapping_file(name: &str, text: String) -> MappingFile {
 fn shapes(limits: &PayloadLimits) -> BTreeMap<String, PayloadShape> {
     let mut shapes: BTreeMap<String, PayloadShape> = BTreeMap::new();
     for document in bundle::mappings() {
-        let _name = document.name.trim_end_matches(".toml").to_owned();
         let file = MappingFile::of_text(document);
         let Some(source) = &file.source else { continue };
         let Some(provider) = source.provider.clone() else { continue };

@@ -1,10 +1,19 @@
-//! Options of an upsert of many lines.
+//! Options of upserts.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use crate::diagnostics::table::parse_duration;
 use crate::rate::Rate;
+
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(super) struct UpsertOptions {
+    #[command(flatten)]
+    pub(super) pace: PaceOptions,
+    /// Print JSON; for FILE, one object per line
+    #[arg(long)]
+    pub(super) json: bool,
+}
 
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(super) struct PaceOptions {
@@ -27,10 +36,4 @@ impl PaceOptions {
 
 fn span(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "write a time, such as 30s or 5m".to_owned())
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(super) struct BulkOptions {
-    pub(super) pace: PaceOptions,
-    pub(super) json: bool,
 }

@@ -1,9 +1,10 @@
-//! The contact or company of one upsert.
+//! The contact or company of one line.
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
+use crate::event::{Request, RequestKind, storable};
 use crate::json;
-use crate::savio::{Client, CompanyUpsert, ContactUpsert, Error};
+use crate::savio::{CompanyUpsert, ContactUpsert};
 
 /// What the lines of a file are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,40 +20,23 @@ impl RecordKind {
             RecordKind::Company => "companies",
         }
     }
-}
 
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum UpsertRecord {
-    Contact(ContactUpsert),
-    Company(CompanyUpsert),
-}
-
-impl UpsertRecord {
-    pub(super) fn read(kind: RecordKind, text: &[u8]) -> Result<UpsertRecord, serde_json::Error> {
-        match kind {
-            RecordKind::Contact => json::from_slice(text).map(UpsertRecord::Contact),
-            RecordKind::Company => json::from_slice(text).map(UpsertRecord::Company),
-        }
-    }
-
-    pub(super) fn internal_id(&self) -> &str {
+    /// The upsert that a line asks for.
+    pub(super) fn read(self, line: &[u8]) -> Result<Request, serde_json::Error> {
         match self {
-            UpsertRecord::Contact(contact) => &contact.internal_id,
-            UpsertRecord::Company(company) => &company.internal_id,
-        }
-    }
-
-    /// Sends it once, and gives what Savio keeps.
-    pub(super) async fn send(&self, client: &Client) -> Result<Value, Error> {
-        match self {
-            UpsertRecord::Contact(contact) => {
-                client.upsert_contact(contact).await.map(|kept| json!(kept))
+            RecordKind::Contact => {
+                request(RequestKind::Contact, &json::from_slice::<ContactUpsert>(line)?)
             }
-            UpsertRecord::Company(company) => {
-                client.upsert_company(company).await.map(|kept| json!(kept))
+            RecordKind::Company => {
+                request(RequestKind::Company, &json::from_slice::<CompanyUpsert>(line)?)
             }
         }
     }
+}
+
+fn request(kind: RequestKind, upsert: &impl Serialize) -> Result<Request, serde_json::Error> {
+    let body = storable(serde_json::to_value(upsert)?);
+    Ok(Request { kind, body: serde_json::from_value(body)? })
 }
 
 #[cfg(test)]
@@ -61,18 +45,16 @@ mod tests {
 
     #[test]
     fn an_id_may_be_written_as_a_number() {
-        let upsert =
-            UpsertRecord::read(RecordKind::Company, br#"{"internal_id": 6, "name": "Acme"}"#)
-                .unwrap();
+        let request = RecordKind::Company.read(br#"{"internal_id": 6, "name": "Acme"}"#).unwrap();
 
-        assert_eq!(upsert.internal_id(), "6");
+        assert_eq!(request.body["internal_id"], "6");
     }
 
     #[test]
     fn a_field_that_is_not_known_is_refused() {
         let line = br#"{"internal_id": "6", "name": "Ada", "emial": "ada@example.com"}"#;
 
-        let error = UpsertRecord::read(RecordKind::Contact, line).unwrap_err().to_string();
+        let error = RecordKind::Contact.read(line).unwrap_err().to_string();
 
         assert!(error.contains("unknown field `emial`"), "{error}");
     }

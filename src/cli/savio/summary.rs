@@ -2,12 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::options::BulkOptions;
 use super::record::RecordKind;
 use crate::cli::error::CommandError;
 use crate::cli::output::{self, one_line};
 use crate::cli::progress_bar::ProgressBar;
-use crate::savio::{Error, ErrorDetails};
+use crate::savio::Error;
 
 /// Why a line is not at Savio.
 #[derive(Debug)]
@@ -29,7 +28,7 @@ pub(super) enum StopReason {
 #[derive(Debug)]
 pub(super) struct BulkSummary {
     kind: RecordKind,
-    order: BulkOptions,
+    json: bool,
     bar: ProgressBar,
     done: u64,
     /// Lines that are wrong, or that Savio refuses.
@@ -39,18 +38,14 @@ pub(super) struct BulkSummary {
 }
 
 impl BulkSummary {
-    pub(super) fn new(kind: RecordKind, order: BulkOptions) -> BulkSummary {
-        BulkSummary { kind, order, bar: ProgressBar::new(), done: 0, refused: 0, undone: 0 }
+    pub(super) fn new(kind: RecordKind, json: bool) -> BulkSummary {
+        BulkSummary { kind, json, bar: ProgressBar::new(), done: 0, refused: 0, undone: 0 }
     }
 
-    pub(super) fn has_done_any(&self) -> bool {
-        self.done > 0
-    }
-
-    pub(super) fn done(&mut self, line: u64, kept: &Value) -> Result<(), CommandError> {
+    pub(super) fn done(&mut self, line: u64, id: Option<&Value>) -> Result<(), CommandError> {
         self.done += 1;
-        if self.order.json {
-            let done = json!({ "line": line, "id": kept["id"] });
+        if self.json {
+            let done = json!({ "line": line, "id": id });
             return output::print(&output::json(&format!("{done}\n")));
         }
         Ok(())
@@ -58,15 +53,12 @@ impl BulkSummary {
 
     pub(super) fn failed(&mut self, line: u64, trouble: &LineError) -> Result<(), CommandError> {
         self.bar.clear();
-        let reason = match trouble {
-            LineError::Line(reason) => reason.clone(),
-            LineError::Savio(error) => error.to_string(),
+        let (reason, is_refusal) = match trouble {
+            LineError::Line(reason) => (reason.clone(), true),
+            LineError::Savio(error) => (error.to_string(), error.is_refusal()),
         };
-        match trouble {
-            LineError::Savio(error) if !is_refused(error) => self.undone += 1,
-            LineError::Savio(_) | LineError::Line(_) => self.refused += 1,
-        }
-        if self.order.json {
+        *(if is_refusal { &mut self.refused } else { &mut self.undone }) += 1;
+        if self.json {
             return output::print(&output::json(&format!("{}\n", as_json(line, &reason, trouble))));
         }
         output::tell(&format!("line {line}: {}", one_line(&reason)));
@@ -87,7 +79,7 @@ impl BulkSummary {
     /// The sum, and how the command ends.
     pub(super) fn end(mut self, stop: Option<StopReason>) -> Result<(), CommandError> {
         self.bar.clear();
-        let BulkSummary { kind, order, done, refused, undone, .. } = self;
+        let BulkSummary { kind, json, done, refused, undone, .. } = self;
         let kind = kind.plural();
         let mut sum = format!("{kind} at savio: {done}");
         if refused > 0 {
@@ -96,7 +88,7 @@ impl BulkSummary {
         if undone > 0 {
             sum += &format!(", not sent: {undone}");
         }
-        if order.json {
+        if json {
             output::tell(&sum);
         } else {
             output::print(&format!("{sum}\n"))?;
@@ -107,11 +99,12 @@ impl BulkSummary {
                 let again = "run it again: what is at savio already is only updated";
                 Err(CommandError::Failed(format!("interrupted before the end; {again}")))
             }
-            Some(StopReason::Savio(error)) if is_refused(&error) => {
-                Err(CommandError::InvalidInput(format!("stopped before the end: {error}; {again}")))
-            }
             Some(StopReason::Savio(error)) => {
-                Err(CommandError::Failed(format!("stopped before the end: {error}; {again}")))
+                let message = format!("stopped before the end: {error}; {again}");
+                let is_refusal = error.is_refusal();
+                let end =
+                    if is_refusal { CommandError::InvalidInput } else { CommandError::Failed };
+                Err(end(message))
             }
             Some(StopReason::Input(error)) => {
                 Err(CommandError::Failed(format!("the input cannot be read to its end: {error}")))
@@ -123,33 +116,14 @@ impl BulkSummary {
     }
 }
 
-/// Whether the same will be said again.
-fn is_refused(error: &Error) -> bool {
-    match error {
-        Error::Refused { .. }
-        | Error::Unauthorized { .. }
-        | Error::NotFound { .. }
-        | Error::Insecure { .. } => true,
-        Error::Throttled { .. }
-        | Error::ServerError { .. }
-        | Error::Unreachable { .. }
-        | Error::NoResponse { .. }
-        | Error::UnexpectedResponse { .. }
-        | Error::NextPage(_) => false,
-    }
-}
-
 fn as_json(line: u64, reason: &str, trouble: &LineError) -> Value {
     let (status, fields) = match trouble {
-        LineError::Savio(error) => (error.status(), fields(error)),
+        LineError::Savio(Error::Refused { status, refusal }) => {
+            let fields = refusal.fields.iter().map(|(name, told)| (name.clone(), json!(told)));
+            (Some(*status), fields.collect())
+        }
+        LineError::Savio(error) => (error.status(), Value::Null),
         LineError::Line(_) => (None, Value::Null),
     };
     json!({ "line": line, "error": { "status": status, "message": reason, "fields": fields } })
-}
-
-fn fields(error: &Error) -> Value {
-    let Error::Refused { refusal: ErrorDetails { fields, .. }, .. } = error else {
-        return Value::Null;
-    };
-    fields.iter().map(|(name, messages)| (name.clone(), json!(messages))).collect()
 }

@@ -2,15 +2,16 @@
 
 use std::path::PathBuf;
 
-use serde_json::{Map, Value};
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::account::AccountClient;
-use super::options::{BulkOptions, PaceOptions};
-use super::record::{RecordKind, UpsertRecord};
+use super::options::UpsertOptions;
+use super::record::RecordKind;
 use super::{bulk, table};
 use crate::cli::error::CommandError;
 use crate::cli::output;
-use crate::savio::{CompanyUpsert, ContactUpsert};
+use crate::savio::{CompanyUpsert, ContactUpsert, Error};
 
 pub(super) const USAGE_OF_CONTACTS: &str = "\
 savio-relay savio contacts upsert --internal-id <ID> --name <NAME> [OPTIONS]
@@ -47,7 +48,7 @@ pub(super) struct ContactArguments {
     #[arg(long = "filterable-attribute", value_name = "KEY=VALUE", value_parser = attribute)]
     attributes: Vec<(String, Value)>,
     #[command(flatten)]
-    output: UpsertOutput,
+    options: UpsertOptions,
 }
 
 #[derive(Debug, clap::Args)]
@@ -65,22 +66,13 @@ pub(super) struct CompanyArguments {
     #[arg(long = "filterable-attribute", value_name = "KEY=VALUE", value_parser = attribute)]
     attributes: Vec<(String, Value)>,
     #[command(flatten)]
-    output: UpsertOutput,
-}
-
-#[derive(Debug, clap::Args)]
-struct UpsertOutput {
-    #[command(flatten)]
-    pace: PaceOptions,
-    /// Print JSON; for FILE, one object per line
-    #[arg(long)]
-    json: bool,
+    options: UpsertOptions,
 }
 
 impl ContactArguments {
     pub(super) async fn run(self, account: &AccountClient) -> Result<(), CommandError> {
         if let Some(file) = self.file {
-            return self.output.many(account, (RecordKind::Contact, file)).await;
+            return bulk::run(account, (RecordKind::Contact, &file), self.options).await;
         }
         let contact = ContactUpsert {
             internal_id: self.internal_id.unwrap_or_default(),
@@ -90,51 +82,40 @@ impl ContactArguments {
             company_internal_id: self.company_internal_id,
             filterable_attributes: self.attributes.into_iter().collect(),
         };
-        self.output.one(account, ("contact", UpsertRecord::Contact(contact))).await
+        one("contact", account.client.upsert_contact(&contact), self.options).await
     }
 }
 
 impl CompanyArguments {
     pub(super) async fn run(self, account: &AccountClient) -> Result<(), CommandError> {
         if let Some(file) = self.file {
-            return self.output.many(account, (RecordKind::Company, file)).await;
+            return bulk::run(account, (RecordKind::Company, &file), self.options).await;
         }
         let company = CompanyUpsert {
             internal_id: self.internal_id.unwrap_or_default(),
             name: self.name.unwrap_or_default(),
             filterable_attributes: self.attributes.into_iter().collect(),
         };
-        self.output.one(account, ("company", UpsertRecord::Company(company))).await
+        one("company", account.client.upsert_company(&company), self.options).await
     }
 }
 
-impl UpsertOutput {
-    async fn many(
-        self,
-        account: &AccountClient,
-        (kind, file): (RecordKind, PathBuf),
-    ) -> Result<(), CommandError> {
-        let options = BulkOptions { pace: self.pace, json: self.json };
-        bulk::run(account, (kind, &file), options).await
+async fn one<T: Serialize>(
+    name: &str,
+    call: impl Future<Output = Result<T, Error>>,
+    options: UpsertOptions,
+) -> Result<(), CommandError> {
+    if options.pace.is_given() {
+        return Err(CommandError::Usage(
+            "--rate, --max-in-flight and --give-up-after are for a FILE".to_owned(),
+        ));
     }
-
-    async fn one(
-        self,
-        account: &AccountClient,
-        (name, upsert): (&str, UpsertRecord),
-    ) -> Result<(), CommandError> {
-        if self.pace.is_given() {
-            return Err(CommandError::Usage(
-                "--rate, --max-in-flight and --give-up-after are for a FILE".to_owned(),
-            ));
-        }
-        let kept = upsert.send(&account.client).await?;
-        if self.json {
-            return output::print(&output::json(&format!("{kept:#}\n")));
-        }
-        let fields = kept.as_object().map_or_else(Map::new, Clone::clone);
-        output::print(&format!("{name} is kept\n{}", table::filled(&fields)))
+    let kept = json!(call.await?);
+    if options.json {
+        return output::print(&output::json(&format!("{kept:#}\n")));
     }
+    let fields = kept.as_object().cloned().unwrap_or_default();
+    output::print(&format!("{name} is kept\n{}", table::filled(&fields)))
 }
 
 /// `KEY=VALUE`, the value being a number, true, false, a text in quotes, or else a text.
@@ -150,8 +131,6 @@ fn attribute(written: &str) -> Result<(String, Value), String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

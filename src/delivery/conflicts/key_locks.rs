@@ -13,7 +13,7 @@ use crate::event::RecordKey;
 // other request overtakes the oldest, and there is no starvation.
 #[derive(Debug, Clone)]
 #[cfg_attr(test, derive(Hash))]
-pub(super) struct KeyLocks {
+pub(crate) struct KeyLocks {
     known: KnownKeys,
     held: BTreeMap<RecordKey, Seq>,
     queues: BTreeMap<RecordKey, BTreeSet<Seq>>,
@@ -23,13 +23,13 @@ pub(super) struct KeyLocks {
 
 /// A key that blocks a request, and the event that holds it or is before it in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Contention {
-    pub(super) key: RecordKey,
-    pub(super) with: Seq,
+pub(crate) struct Contention {
+    pub(crate) key: RecordKey,
+    pub(crate) with: Seq,
 }
 
 impl KeyLocks {
-    pub(super) fn new(known_max: usize) -> KeyLocks {
+    pub(crate) fn new(known_max: usize) -> KeyLocks {
         KeyLocks {
             known: KnownKeys::new(known_max),
             held: BTreeMap::new(),
@@ -40,7 +40,7 @@ impl KeyLocks {
 
     /// Locks all of the keys, or none; in that case the event is queued for them. It must hold no
     /// others.
-    pub(super) fn try_lock(
+    pub(crate) fn try_lock(
         &mut self,
         seq: Seq,
         keys: impl Iterator<Item = RecordKey>,
@@ -78,7 +78,7 @@ impl KeyLocks {
 
     /// Releases the event's locks or removes it from the queues. Returns the events that this may
     /// unblock.
-    pub(super) fn release(&mut self, seq: Seq) -> Vec<Seq> {
+    pub(crate) fn release(&mut self, seq: Seq) -> Vec<Seq> {
         let mut candidates = Vec::new();
         for key in self.keys.remove(&seq).unwrap_or_default() {
             if self.held.get(&key) == Some(&seq) {
@@ -93,7 +93,7 @@ impl KeyLocks {
 
     /// Remembers that these records exist in Savio: their keys need no lock any more. Returns the
     /// events that this may unblock.
-    pub(super) fn learn(&mut self, keys: &[RecordKey]) -> Vec<Seq> {
+    pub(crate) fn learn(&mut self, keys: &[RecordKey]) -> Vec<Seq> {
         let mut candidates = Vec::new();
         for key in keys {
             self.known.learn(*key);

@@ -4,6 +4,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
+use wiremock::matchers::{body_string_contains, method};
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::support::relay::program;
 
@@ -222,6 +225,86 @@ fn last_line_of_an_internal_id_wins() {
     assert_eq!(status, 0, "{errors}");
     let found = savio.json(&["companies", "list", "--json", "--all"]);
     assert_eq!((&found["count"], &found["results"][0]["name"]), (&json!(1), &json!("N 20")));
+}
+
+#[test]
+fn the_last_line_of_an_address_wins() {
+    let savio = Sandbox::start(&["--fail", "503:0.3", "--fault-seed", "1"]);
+    let line = |number| {
+        let name = format!("N {number}");
+        json!({ "internal_id": number, "name": name, "email": "ada@example.com" }).to_string()
+    };
+    let input: Vec<String> = (1..=20).map(line).collect();
+
+    let (status, _, errors) = savio.feed(&["contacts", "upsert", "-"], &input.join("\n"));
+
+    assert_eq!(status, 0, "{errors}");
+    let found = savio.json(&["contacts", "list", "--json", "--all"]);
+    assert_eq!((&found["count"], &found["results"][0]["name"]), (&json!(1), &json!("N 20")));
+}
+
+/// A server that takes every contact but those with this in their body, and gives all searches an empty page. What a run
+/// of contacts with the internal ids 1 to 3 says of it.
+async fn run_against(
+    part: &str,
+    answer: ResponseTemplate,
+    options: &[&str],
+) -> (i32, String, String) {
+    let savio = MockServer::start().await;
+    let taken = ResponseTemplate::new(201).set_body_json(json!({ "id": 7 }));
+    let page = ResponseTemplate::new(200).set_body_json(json!({ "results": [] }));
+    Mock::given(method("POST"))
+        .and(body_string_contains(part))
+        .respond_with(answer)
+        .mount(&savio)
+        .await;
+    Mock::given(method("POST")).respond_with(taken).mount(&savio).await;
+    Mock::given(method("GET")).respond_with(page).mount(&savio).await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("three.ndjson"), contacts(3)).unwrap();
+    let mut command = program(folder.path());
+    command.args(["savio", "contacts", "upsert", "three.ndjson", "--base-url", &savio.uri()]);
+    command.args(options).env("SAVIO_API_TOKEN", TOKEN);
+    read(spawn_blocking(move || command.output().unwrap()).await.unwrap())
+}
+
+#[tokio::test]
+async fn line_that_is_turned_down_though_the_token_works_stops_no_other() {
+    let missing = ResponseTemplate::new(404).set_body_json(json!({ "detail": "Not found." }));
+
+    let (status, shown, errors) = run_against("Ada 2", missing, &["--max-in-flight", "1"]).await;
+
+    assert_eq!((status, shown.as_str()), (1, "contacts at savio: 2, refused: 1\n"), "{errors}");
+    assert_eq!(errors, "line 2: savio has no such thing (404): Not found.\n");
+}
+
+#[tokio::test]
+async fn upsert_that_savio_takes_without_a_word_is_done() {
+    let (status, shown, errors) = run_against("Ada 2", ResponseTemplate::new(204), &[]).await;
+
+    assert_eq!((status, shown.as_str()), (0, "contacts at savio: 3\n"), "{errors}");
+}
+
+#[tokio::test]
+async fn wait_that_savio_asks_for_beyond_the_limit_stops_the_run() {
+    let later = ResponseTemplate::new(429).insert_header("retry-after", "600");
+
+    let (status, shown, errors) = run_against("Ada 2", later, &["--max-in-flight", "1"]).await;
+
+    assert_eq!((status, shown.as_str()), (3, "contacts at savio: 1\n"), "{errors}");
+    let expected =
+        "savio rate limit exceeded (429), again in 600 s; run it again when that is mended";
+    assert!(errors.contains(expected), "{errors}");
+}
+
+#[tokio::test]
+async fn page_of_another_server_stops_the_run() {
+    let page = ResponseTemplate::new(200).set_body_raw("<html>Sign in</html>", "text/html");
+
+    let (status, shown, errors) = run_against("Ada 1", page, &["--max-in-flight", "1"]).await;
+
+    assert_eq!((status, shown.as_str()), (3, "contacts at savio: 0\n"), "{errors}");
+    assert!(errors.contains("(200) is not as savio's") && errors.contains("base URL"), "{errors}");
 }
 
 #[test]
