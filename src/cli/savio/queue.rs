@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::delivery::conflicts::key_locks::KeyLocks;
-use crate::event::{NameKind, RecordKey, Request};
+use crate::event::{KeyKind, RecordKey, Request};
 
 /// More lines are not read ahead, so that a long input takes no memory, and so that a line that is sent again has few
 /// before it that are due.
@@ -81,7 +81,7 @@ impl UpsertQueue {
         self.count -= 1;
         let mut candidates = self.locks.release(job.line);
         if is_done {
-            candidates.extend(self.locks.learn(&job.request.names()));
+            candidates.extend(self.locks.learn(&job.request.record_keys()));
         }
         for line in candidates {
             if let Some(job) = self.blocked.remove(&line) {
@@ -91,7 +91,7 @@ impl UpsertQueue {
     }
 
     fn lock(&mut self, job: UpsertJob, now: Timestamp) {
-        let names = job.request.names().into_iter().chain(records(&job.request));
+        let names = job.request.record_keys().into_iter().chain(records(&job.request));
         match self.locks.try_lock(job.line, names) {
             Ok(()) => self.again(job, now),
             Err(_) => drop(self.blocked.insert(job.line, job)),
@@ -104,7 +104,7 @@ impl UpsertQueue {
 fn records(upsert: &Request) -> impl Iterator<Item = RecordKey> {
     let email = upsert.body.get("email").and_then(Value::as_str);
     // Another key than that of `names`, which is not locked any more once the address is known.
-    let email = email.and_then(|email| RecordKey::new(NameKind::ContactUpsert, email));
+    let email = email.and_then(|email| RecordKey::new(KeyKind::ContactUpsert, email));
     upsert.upsert().into_iter().chain(email)
 }
 
