@@ -183,9 +183,12 @@ impl Config {
                 Some(path) => self.store.path = PathBuf::from(path),
                 // The URL of a database server may have a password, so it is shown as stars.
                 None => mistakes.push(
-                    Diagnostic::error(url.place, "`url` names no store that this version has")
-                        .help("write \"sqlite:\" and a file's path, such as \"sqlite:relay.db\"")
-                        .secret(),
+                    Diagnostic::error(
+                        url.place,
+                        "`url` names a store that this version does not support",
+                    )
+                    .help("write \"sqlite:\" and a file's path, such as \"sqlite:relay.db\"")
+                    .secret(),
                 ),
             }
         }

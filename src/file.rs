@@ -14,7 +14,7 @@ pub enum FileError {
     Failed(#[from] io::Error),
     #[error("it is a folder, not a file")]
     Folder,
-    #[error("it is no regular file, but a device, a pipe or a socket")]
+    #[error("it is not a regular file, but a device, a pipe or a socket")]
     NotRegular,
     #[error("it is larger than {} KiB", .0 / 1024)]
     TooLarge(usize),

@@ -138,7 +138,7 @@ mod tests {
         std::fs::write(&path, "s".repeat(64 * 1024 + 1)).unwrap();
         let too_large = format!("{}: it is larger than 64 KiB", path.display());
         check(&format!("file:{}", path.display()), Err(&too_large));
-        let special = "/dev/zero: it is no regular file, but a device, a pipe or a socket";
+        let special = "/dev/zero: it is not a regular file, but a device, a pipe or a socket";
         check("file:/dev/zero", Err(special));
         let is_folder = format!("{}: it is a folder, not a file", folder.path().display());
         check(&format!("file:{}", folder.path().display()), Err(&is_folder));

@@ -45,7 +45,7 @@ pub(super) async fn read(State(bodies): State<Bodies>, request: Request, next: N
     // Held until the response is made: the handler keeps the body, or what it was parsed to, in
     // memory until then.
     let Ok(Ok(_slot)) = timeout(WAIT_MAX, bodies.slots.acquire()).await else {
-        let reason = "others are sending bodies: ask again later";
+        let reason = "too many requests with a body at once: try again later";
         return ApiError::Unavailable(reason.to_owned()).into_response();
     };
     let (parts, body) = request.into_parts();

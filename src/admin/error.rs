@@ -15,7 +15,7 @@ pub(crate) enum ApiError {
     BadRequest(String),
     #[error("{0}")]
     NotFound(String),
-    #[error("this address is not used by this method")]
+    #[error("this route does not support the method")]
     MethodNotAllowed,
     /// The state of the event does not allow the request.
     #[error("{0}")]

@@ -154,7 +154,7 @@ impl TestRun<'_> {
         match difference(&expected, requests) {
             None => Ok(()),
             Some(difference) => {
-                let message = format!("{} becomes other requests", self.test.payload.text);
+                let message = format!("{} gives other requests", self.test.payload.text);
                 Err(wrong(message).help(difference))
             }
         }

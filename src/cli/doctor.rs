@@ -51,7 +51,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
     let has = |level| findings.iter().any(|finding: &Finding| finding.level == level);
     match (has(FindingLevel::Wrong), has(FindingLevel::Unseen)) {
         (true, _) => Err(CommandError::AlreadyReported),
-        (false, true) => Err(CommandError::Failed("not all could be looked at".to_owned())),
+        (false, true) => Err(CommandError::Failed("not everything could be checked".to_owned())),
         (false, false) => Ok(()),
     }
 }

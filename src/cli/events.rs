@@ -207,7 +207,7 @@ async fn show(
 
 async fn release(store: &Sqlite, id: EventId, decision: HoldDecision) -> Result<(), CommandError> {
     match store.release(id, decision, clock::now()).await? {
-        ReleaseOutcome::Queued => shown::print(&format!("event {id} goes on: it is queued\n")),
+        ReleaseOutcome::Queued => shown::print(&format!("event {id} is queued\n")),
         ReleaseOutcome::Delivered => shown::print(&format!("event {id} is delivered\n")),
         ReleaseOutcome::NotHeld(state) => {
             let state = state.as_str();

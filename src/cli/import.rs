@@ -109,7 +109,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
             return import.end(&mut checked);
         }
         if checked.wrong > 0 {
-            shown::tell("nothing was imported, since records are wrong");
+            shown::tell("nothing was imported: some records are invalid");
             return Err(CommandError::AlreadyReported);
         }
     }

@@ -126,7 +126,7 @@ impl PreviewRun {
         let mut parts: Vec<String> =
             self.requests.iter().map(|request| shown::request(request, look)).collect();
         if self.requests.is_empty() {
-            let reason = self.ignored.as_deref().unwrap_or("the mapping makes no request of it");
+            let reason = self.ignored.as_deref().unwrap_or("the mapping makes no request from it");
             parts.push(format!("ignored: {}\n", shown::line(reason)));
         }
         parts.extend(self.notes.iter().map(|it| format!("note: {}\n", shown::line(it))));
@@ -142,7 +142,7 @@ fn explained(explanation: &Explanation, look: OutputStyle) -> String {
     let mut lines = shown::bold("how each value was found", look) + "\n";
     for field in &explanation.fields {
         let tried: Vec<&str> = field.tried.iter().map(|it| it.query.as_str()).collect();
-        let empty = || format!("empty; asked were {}", tried.join(" and "));
+        let empty = || format!("empty; queries: {}", tried.join(" and "));
         let found = field.query.clone().unwrap_or_else(empty).replace('\n', "\\n");
         let found = shown::visible(&found);
         let note = field.note.as_ref().map(|note| format!(" ({})", shown::line(note)));

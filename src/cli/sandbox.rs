@@ -56,10 +56,10 @@ pub(super) fn run(arguments: Arguments) -> Result<(), CommandError> {
         let (listener, address) = listener::bind(listen).await?;
         let mut text = format!(
             "Savio's sandbox is at http://{address}/app/api/\n\
-             what it holds:       http://{address}/sandbox/feedback (contacts, companies, feature-requests)\n"
+             contents:            http://{address}/sandbox/feedback (contacts, companies, feature-requests)\n"
         );
         if settings.faults.is_random() {
-            text += &format!("the same faults again: --fault-seed {}\n", settings.faults.seed);
+            text += &format!("to repeat these faults: --fault-seed {}\n", settings.faults.seed);
         }
         print(&text)?;
         let served = sandbox::serve(listener, settings, stopped()).await;

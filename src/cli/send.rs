@@ -78,7 +78,7 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
     output::print(&format!("{} {}\n", response.status, output::line(&response.body)))?;
     match response.status {
         200..=299 => Ok(()),
-        500.. => Err(CommandError::Failed("the relay could not take it".to_owned())),
+        500.. => Err(CommandError::Failed("the relay could not accept it".to_owned())),
         _ => Err(CommandError::InvalidInput("the relay refused it".to_owned())),
     }
 }

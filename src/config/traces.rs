@@ -42,7 +42,7 @@ pub struct TracesConfig {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 enum InvalidEndpoint {
-    #[error("this is no http or https URL")]
+    #[error("this is not an http or https URL")]
     NoUrl,
     #[error("the URL must carry no user and password; `headers` are for that")]
     Credentials,
@@ -123,7 +123,7 @@ impl TracesConfig {
                 continue;
             };
             if name.text.parse::<HeaderName>().is_err() {
-                let message = format!("`{}` is no name of a header", name.text);
+                let message = format!("`{}` is not the name of a header", name.text);
                 mistakes.push(Diagnostic::error(name.place, message));
             } else if let Some(secret) = secret::find(&named, environment, mistakes) {
                 self.headers.insert(name.text.to_lowercase(), secret);
@@ -247,7 +247,7 @@ fn header(name: &str, secret: &Secret) -> Result<(HeaderName, HeaderValue), Stri
         Secret::Missing(reason) => return Err(reason.clone()),
     };
     let unfit = |_| format!("no HTTP header can carry what is set for {name}");
-    let name = name.parse().map_err(|_| format!("`{name}` is no name of a header"))?;
+    let name = name.parse().map_err(|_| format!("`{name}` is not the name of a header"))?;
     let mut value = HeaderValue::try_from(value.expose_secret()).map_err(unfit)?;
     value.set_sensitive(true);
     Ok((name, value))
@@ -323,11 +323,11 @@ mod tests {
 
     #[test]
     fn what_is_no_endpoint_is_a_mistake() {
-        check_mistake("endpoint = \"c:4318\"", &[], "no http or https URL");
+        check_mistake("endpoint = \"c:4318\"", &[], "not an http or https URL");
         check_mistake("endpoint = \"http://c/v1/traces\"", &[], "adds /v1/traces itself");
         check_mistake("endpoint = \"http://u:p@c\"", &[], "no user and password");
         check_mistake("endpoint = \"http://c?key=1\"", &[], "without `?`");
-        check_mistake("", &[(ENDPOINT, "c:4318")], "no traces are sent: this is no http");
+        check_mistake("", &[(ENDPOINT, "c:4318")], "no traces are sent: this is not an http");
         check_mistake("sample = 1.5", &[], "from 0 to 1");
         check_mistake("headers.x = \"hunter2\"", &[], "a secret is not written into a file");
         check_mistake("headers.\"x y\" = \"env:A\"", &[], "no name of a header");

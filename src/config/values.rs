@@ -35,7 +35,7 @@ pub(super) fn address(
     let text = section.text(key, mistakes)?;
     let address = text.text.parse().ok();
     if address.is_none() {
-        let message = format!("`{key}` is no address with a port");
+        let message = format!("`{key}` is not an address with a port");
         let help = "write an IP address and a port, such as \"127.0.0.1:8080\"";
         mistakes.push(Diagnostic::error(text.place, message).help(help));
     }
@@ -51,7 +51,7 @@ pub(super) fn networks(
         if let Ok(network) = text.text.parse() {
             networks.push(network);
         } else {
-            let message = format!("`{}` is no network", text.text);
+            let message = format!("`{}` is not a network", text.text);
             mistakes.push(Diagnostic::error(text.place, message).help(InvalidNetwork.to_string()));
         }
     }
@@ -97,7 +97,7 @@ pub(super) fn url(
     if fits {
         return Some(text.text);
     }
-    let message = format!("`{key}` is no http or https URL");
+    let message = format!("`{key}` is not an http or https URL");
     let help = "write it whole, such as \"https://relay.example.com\"";
     mistakes.push(Diagnostic::error(text.place, message).help(help));
     None

@@ -283,8 +283,8 @@ impl Drop for ClaimGuard<'_> {
             let id = self.first.event;
             warn!(
                 event.id = %id,
-                "work on event {id} was cut off before the answer to its request was recorded: the request \
-                 counts as one that may have arrived"
+                "work on event {id} was interrupted before the answer to its request was recorded: \
+                 the request counts as one that may have arrived"
             );
         }
         let used = self.used.load(Ordering::Relaxed);

@@ -114,6 +114,6 @@ impl Mapper {
 
 fn map(mapping: &Mapping, event: &Event) -> Result<MappedRequests, String> {
     let payload: Value = serde_json::from_str(&event.payload)
-        .map_err(|error| format!("the payload is no JSON: {error}"))?;
+        .map_err(|error| format!("the payload is not JSON: {error}"))?;
     mapping.apply(event, &Arc::new(payload)).map_err(|unmappable| unmappable.to_string())
 }

@@ -238,7 +238,7 @@ fn hold(summary: &str) -> Decision {
 /// of it.
 fn not_savio(reply: &ApiResponse, attempt: AttemptContext<'_>, settings: &Settings) -> Verdict {
     let summary =
-        format!("savio answered {}, but not as savio does: is base_url right?", reply.status);
+        format!("savio answered {}, but not as Savio does: is base_url right?", reply.status);
     let then = match settings.unanswered {
         // A 201 says that something was created, so that only a person may decide to send the
         // request again.

@@ -114,7 +114,7 @@ impl PersistedGate {
         let has_changed = self.change(|gate, settings| gate.note(signal, now, settings));
         if has_changed && let Err(error) = self.save().await {
             let destination = &self.destination;
-            warn!(%error, destination, "cannot write down the state of {destination}");
+            warn!(%error, destination, "cannot record the state of {destination}");
         }
     }
 

@@ -35,7 +35,7 @@ pub(super) async fn record(
                 return Err(ClaimLost);
             }
             Err(StoreError::Impossible { reason }) => {
-                error!(event.id = %id, reason, "the progress of event {id} cannot be kept: a bug");
+                error!(event.id = %id, reason, "the progress of event {id} cannot be recorded (bug)");
                 mark_dead(context, claim, &reason).await;
                 return Err(ClaimLost);
             }
@@ -113,7 +113,7 @@ async fn record_mark(
             Err(StoreError::ClaimLost) if guard.has_replaced(claim).await => {}
             Err(StoreError::ClaimLost) => return Err(ClaimLost),
             Err(StoreError::Impossible { reason }) => {
-                error!(event.id = %id, reason, "event {id} cannot be marked as a suspect: a bug");
+                error!(event.id = %id, reason, "event {id} cannot be marked as a suspect (bug)");
                 return Err(ClaimLost);
             }
             Err(StoreError::Unavailable { reason, .. }) => {

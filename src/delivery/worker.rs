@@ -289,7 +289,7 @@ impl Worker {
         for events in self.context.claims.all().chunks(RENEWED_MAX) {
             let renewals = self.context.claims.renewals(events);
             if let Err(error) = self.context.store.renew(renewals, until).await {
-                warn!(%error, "cannot renew the leases of the events in hand");
+                warn!(%error, "cannot renew the leases of the claimed events");
                 return;
             }
         }
@@ -327,9 +327,9 @@ impl Worker {
             (Err(error), Some(RunningEvent { event: id, .. })) => {
                 // The event stays claimed until its lease ends. Claimed again at once, it would
                 // panic again and again.
-                error!(event.id = %id, %error, "work on event {id} broke off: a bug of the relay");
+                error!(event.id = %id, %error, "work on event {id} stopped unexpectedly (bug)");
             }
-            (Err(error), None) => error!(%error, "a probe broke off: a bug of the relay"),
+            (Err(error), None) => error!(%error, "a probe stopped unexpectedly (bug)"),
             (Ok((_, Finished::Parked)), _) => {
                 self.parking = (self.parking + PARKING_GROWTH).min(PARKING_MAX);
             }

@@ -232,7 +232,7 @@ impl<'t> TomlTable<'t> {
         let text = self.text(key, mistakes)?;
         let duration = parse_duration(&text.text);
         if duration.is_none() {
-            let message = format!("`{key}` is no time span");
+            let message = format!("`{key}` is not a time span");
             let help = "write a number with its unit, such as \"30s\", \"5m\", \"1h\" or \"30d\"";
             mistakes.push(Diagnostic::error(text.place, message).help(help));
         }
@@ -244,7 +244,7 @@ impl<'t> TomlTable<'t> {
         let text = self.text(key, mistakes)?;
         let rate = text.text.parse().ok();
         if rate.is_none() {
-            let message = format!("`{key}` is no rate");
+            let message = format!("`{key}` is not a rate");
             let help = "write how many in a second, a minute or an hour: \"50/s\", \"300/m\"";
             mistakes.push(Diagnostic::error(text.place, message).help(help));
         }
@@ -366,7 +366,7 @@ pub fn text_of(document: &Document, value: &Spanned<DeValue<'_>>) -> Option<Span
 
 /// Returns the mistake of a value that is not of the type that its key expects.
 pub fn wrong_type(key: &str, value: &Spanned<DeValue<'_>>, wanted: &str) -> Diagnostic {
-    Diagnostic::error(value.span(), format!("`{key}` wants {wanted}")).label(type_of(value))
+    Diagnostic::error(value.span(), format!("`{key}` must be {wanted}")).label(type_of(value))
 }
 
 fn type_of(value: &Spanned<DeValue<'_>>) -> &'static str {

@@ -126,7 +126,9 @@ impl FromStr for TypePattern {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("an event type stands as it is, or with `.*` for all that begin alike, as \"issues.*\"")]
+#[error(
+    "write an event type in full, or with `.*` for all that begin with it, such as \"issues.*\""
+)]
 pub struct InvalidTypePattern;
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ fn read_signature(file: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Optio
 fn read_each(text: &SpannedText, mistakes: &mut Diagnostics) -> Option<BatchPath> {
     let each = BatchPath::parse(&text.text);
     if each.is_none() {
-        let message = "`each` is no list of events";
+        let message = "`each` is not a list of events";
         let help = "write names and a final [*], such as \"$[*]\" or \"$.events[*]\"";
         mistakes.push(Diagnostic::error(text.place.clone(), message).help(help));
     }

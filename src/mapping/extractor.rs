@@ -91,7 +91,7 @@ fn header(name: &str, text: &SpannedText, mistakes: &mut Diagnostics) -> Extract
     let is_name = |c: char| c.is_ascii_alphanumeric() || "-_!#$%&'*+.^`|~".contains(c);
     if name.is_empty() || !name.chars().all(is_name) {
         let mistake =
-            Diagnostic::error(text.place.clone(), format!("`{name}` is no header's name"));
+            Diagnostic::error(text.place.clone(), format!("`{name}` is not the name of a header"));
         mistakes.push(mistake.help("write \"header:X-Name\""));
         return ExtractorSource::Nothing;
     }

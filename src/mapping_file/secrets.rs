@@ -67,7 +67,7 @@ fn read_one(
         Some(Ok(date)) => Some(date),
         Some(Err(_)) => {
             let place = until.map_or(item.span(), |until| until.place);
-            let message = "`until` is no date";
+            let message = "`until` is not a date";
             mistakes.push(Diagnostic::error(place, message).help("write it as \"2027-01-31\""));
             return None;
         }

@@ -47,7 +47,7 @@ pub(super) fn find(config: &Config) -> Result<(AdminToken, TokenOrigin), RelayEr
         }
         TokenOrigin::Written(path)
     };
-    let token = AdminToken::new(generated).expect("it was just made");
+    let token = AdminToken::new(generated).expect("generated at this start");
     Ok((token, origin))
 }
 

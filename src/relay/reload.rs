@@ -204,7 +204,7 @@ impl CheckedSet {
     pub(super) fn log_applied(&self) {
         info!("applied mapping files: {}", self.changes);
         if let Some(name) = &self.changed_config {
-            warn!("{name} has changed: of it only `mappings` is taken now, the rest at a restart");
+            warn!("{name} has changed: only `mappings` is applied now, the rest at a restart");
         }
     }
 }
@@ -254,7 +254,7 @@ impl AppliedFiles {
         }
         let gone = old.mappings.keys().filter(|name| !self.mappings.contains_key(*name));
         changes.extend(gone.map(|name| format!("{name} is gone")));
-        if changes.is_empty() { "all are as before".to_owned() } else { changes.join(", ") }
+        if changes.is_empty() { "nothing changed".to_owned() } else { changes.join(", ") }
     }
 }
 

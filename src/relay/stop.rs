@@ -23,8 +23,8 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StopError {
     #[error(
-        "the events in hand could not be given back to the store: the next start takes this stop for a crash, \
-         and maps them one at a time"
+        "claimed events could not be returned to the store: the next start treats this stop as a \
+         crash and maps them one at a time"
     )]
     StillClaimed,
 }
@@ -92,9 +92,9 @@ async fn give_back(store: &Sqlite, deadline: Instant) -> Result<(), String> {
 
 async fn report_wait(store: &Sqlite, error: &StoreError) {
     if let Ok(0) = store.in_hand().await {
-        warn!(%error, "the store cannot be written yet; nothing is in hand");
+        warn!(%error, "the store cannot be written yet; no event is claimed");
     } else {
-        warn!(%error, "the events in hand cannot be given back yet");
+        warn!(%error, "claimed events cannot be returned yet");
     }
 }
 
@@ -102,10 +102,10 @@ async fn report_wait(store: &Sqlite, error: &StoreError) {
 async fn report(store: &Sqlite, reason: &str, deadline: Instant) -> Result<(), StopError> {
     let in_hand = timeout_at(deadline, store.in_hand()).await;
     if let Ok(Ok(0)) = in_hand {
-        warn!(reason, "the store could not be written during the stop; nothing was in hand");
+        warn!(reason, "the store could not be written during the stop; no event was claimed");
         return Ok(());
     }
     let events = in_hand.ok().and_then(Result::ok);
-    error!(events, reason, "the events in hand could not be given back");
+    error!(events, reason, "claimed events could not be returned");
     Err(StopError::StillClaimed)
 }

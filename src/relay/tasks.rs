@@ -43,8 +43,8 @@ impl Tasks {
         for task in self.running {
             match timeout_at(deadline, task).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => warn!(%error, "a part of the relay did not end well"),
-                Err(_) => warn!("a part of the relay did not end in time"),
+                Ok(Err(error)) => warn!(%error, "a background task ended with an error"),
+                Err(_) => warn!("a background task did not end in time"),
             }
         }
     }

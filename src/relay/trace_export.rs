@@ -18,7 +18,7 @@ pub(super) async fn start(config: &TracesConfig) -> Traces {
     let collector = target.name();
     match spawn_blocking(|| Traces::start(target)).await {
         Ok(Ok(traces)) => {
-            info!(collector, "traces go to {collector}");
+            info!(collector, "sending traces to {collector}");
             traces
         }
         Ok(Err(reason)) => disabled(&reason),

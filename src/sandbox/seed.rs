@@ -146,7 +146,7 @@ impl SeedReader {
         let at = |key: Option<&str>| place(raw.get(), key, document);
         let Ok(Value::Object(entry)) = serde_json::from_str(raw.get()) else {
             return Err(vec![
-                Diagnostic::error(at(None), "this is no object").help("write { ... }"),
+                Diagnostic::error(at(None), "this is not an object").help("write { ... }"),
             ]);
         };
         let mut mistakes = Vec::new();
@@ -254,7 +254,7 @@ mod tests {
             "{\"feature_requests\": [\n{\"title\": \"A\", \"stat\": \"X\"}]}",
             &[(2, 16, "unknown field `stat`")],
         );
-        check("{\"contacts\": [7]}", &[(1, 15, "this is no object")]);
+        check("{\"contacts\": [7]}", &[(1, 15, "this is not an object")]);
         let contact = r#"{"internal_id": "7", "name": "Ada", "company_internal_id": "6"}"#;
         check(
             &format!("{{\"contacts\": [\n{contact}]}}"),

@@ -11,7 +11,7 @@ pub struct BaseUrl(pub(super) Url);
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidBaseUrl {
-    #[error("this is no URL; write it like https://www.savio.io/app/api/")]
+    #[error("this is not a URL; write it like https://www.savio.io/app/api/")]
     NoUrl,
     #[error("the URL has to begin with https:// or http://")]
     Scheme,

@@ -36,7 +36,8 @@ async fn refused(
     let host = url.host_str().unwrap_or_default();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     if let Ok(address) = bare.parse() {
-        let in_clear = || format!("{host} is no private address, and would get the token in clear");
+        let in_clear =
+            || format!("{host} is no private address, and would get the token unencrypted");
         return (!is_private(address)).then(|| format!("{}: {ADVICE}", in_clear()));
     }
     // Names without a dot are known to a container's or a machine's own network, and not to the
@@ -48,11 +49,11 @@ async fn refused(
         // All of them, since the HTTP client chooses among the addresses by itself.
         Ok(found) if !found.is_empty() && found.iter().all(|it| is_private(it.ip())) => None,
         Ok(_) => Some(format!(
-            "{host} has an address that is not private, and would get the token in clear: {ADVICE}"
+            "{host} has an address that is not private, and would get the token unencrypted: {ADVICE}"
         )),
         Err(error) => Some(format!(
             "{host} is not known to be private, since its address cannot be found ({error}), and \
-             would get the token in clear: {ADVICE}, or wait until the name is found"
+             would get the token unencrypted: {ADVICE}, or wait until the name is found"
         )),
     }
 }

@@ -201,7 +201,7 @@ impl Client {
             ReadEnd::TooLong => {
                 return Err(failed(format!("it is longer than {} bytes", raw.bytes.len())));
             }
-            ReadEnd::BrokenOff => return Err(failed("it broke off before its end".to_owned())),
+            ReadEnd::BrokenOff => return Err(failed("it ended early".to_owned())),
             ReadEnd::Whole if raw.bytes.trim_ascii().is_empty() => {
                 return Err(failed("it is empty".to_owned()));
             }
@@ -212,7 +212,7 @@ impl Client {
             ReadEnd::Whole => {}
         }
         json::from_slice(&raw.bytes).map_err(|error| {
-            let kind = if error.is_data() { "it is not as documented" } else { "it is no JSON" };
+            let kind = if error.is_data() { "it is not as documented" } else { "it is not JSON" };
             failed(self.redact(&format!("{kind}: {error}")))
         })
     }

@@ -53,7 +53,7 @@ pub enum NextPageError {
     #[error("is no URL")]
     NoUrl,
     /// Another scheme, host or port, to which the token must not be sent.
-    #[error("lies on another server, {0}")]
+    #[error("is on another server, {0}")]
     Foreign(String),
     #[error("was read before: the pages go round in circles")]
     Circle,

@@ -64,7 +64,7 @@ pub async fn run(
         recount(&*store).await;
         loop {
             if let Err(error) = run_once(&*store, retention, clock::now()).await {
-                warn!(%error, "the store cannot be tidied up now");
+                warn!(%error, "store maintenance failed");
             }
             tokio::select! {
                 () = wake.notified() => {}
@@ -111,7 +111,7 @@ pub async fn run_once(
         sleep((start.elapsed() * PURGE_PAUSE_FACTOR).max(PURGE_PAUSE_MIN)).await;
     }
     if events > 0 {
-        info!(events, "forgot events that settled before {before}");
+        info!(events, "purged events that settled before {before}");
     }
     Ok(())
 }

@@ -93,7 +93,7 @@ impl PreviewInput {
 
 /// Longest wait for memory that webhooks and deliveries use for parsed JSON.
 const MEMORY_WAIT: Duration = Duration::from_secs(10);
-const NO_MEMORY: &str = "there is no memory to parse the payload now: try again in some seconds";
+const NO_MEMORY: &str = "not enough memory to parse the payload now: try again in a few seconds";
 
 /// Show the requests that a mapping would make, or its mistakes
 #[utoipa::path(post, path = "/api/v1/preview", request_body = PreviewBody,
@@ -148,7 +148,7 @@ fn run(document: Document, input: PreviewInput, limits: &PayloadLimits) -> Previ
     match input {
         PreviewInput::Event(event) => match serde_json::from_str::<Value>(&event.payload) {
             Ok(payload) => result.add(&file, &event, &Arc::new(payload)),
-            Err(error) => result.reason = Some(format!("the payload is no JSON: {error}")),
+            Err(error) => result.reason = Some(format!("the payload is not JSON: {error}")),
         },
         PreviewInput::Payload(sample) => match file.sample_events(&sample, limits, clock::now()) {
             Some(Ok(carried)) => {

@@ -93,7 +93,7 @@ pub(crate) struct ReplayStarted {
 #[utoipa::path(post, path = "/api/v1/events/{id}/replay", params(("id" = String, Path)),
     request_body = ReplayOneBody,
     responses(CommonErrors, EventNotFound, BodyErrors, (status = 200, body = ReplayStarted),
-        (status = 409, description = "It is queued: it goes out anyway", body = ErrorBody)))]
+        (status = 409, description = "It is queued already", body = ErrorBody)))]
 pub(crate) async fn replay_one(
     State(admin): State<Arc<AdminState>>,
     PathSegment(text): PathSegment,
@@ -106,7 +106,7 @@ pub(crate) async fn replay_one(
         return Err(no_event(id));
     }
     if matching.queued > 0 {
-        return Err(ApiError::Conflict(format!("event {id} is queued: it goes out anyway")));
+        return Err(ApiError::Conflict(format!("event {id} is queued already")));
     }
     start(&admin, filter, ReplayOptions { dry_run, rate }).await
 }
@@ -122,7 +122,7 @@ pub(crate) async fn replay(
     let (query, options) = body.into_parts();
     // An empty body is more often a mistake than the wish to send everything again.
     if query.is_everything() {
-        let reason = "say which events: state, source, destination, since, until, q or left_out";
+        let reason = "name which events: state, source, destination, since, until, q or left_out";
         return Err(ApiError::BadRequest(reason.to_owned()));
     }
     let filter = query.filter(&admin)?;
@@ -150,7 +150,7 @@ async fn start(
 fn every(rate: Option<f64>) -> Result<Duration, ApiError> {
     let Some(rate) = rate else { return Ok(Duration::ZERO) };
     let wrong =
-        || ApiError::BadRequest("`rate` is a number of events a second, more than 0".to_owned());
+        || ApiError::BadRequest("`rate` must be a number of events per second above 0".to_owned());
     if rate <= 0.0 {
         return Err(wrong());
     }

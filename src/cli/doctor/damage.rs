@@ -19,8 +19,8 @@ pub(super) const MIB: u64 = 1024 * 1024;
 /// Longest time of a check without `--deep`.
 const SHORT: Duration = Duration::from_secs(1);
 
-const ADVICE: &str = "stop the relay, copy the file and its -wal, and put a backup in its place, or what \
-                      `sqlite3 FILE .recover` saves of it";
+const ADVICE: &str = "stop the relay, copy the file and its -wal, and replace it by a backup or by \
+    what `sqlite3 FILE .recover` recovers";
 
 pub(super) async fn damage(settings: &Settings, deep: bool) -> Finding {
     let shown = settings.path.display();
@@ -29,7 +29,7 @@ pub(super) async fn damage(settings: &Settings, deep: bool) -> Finding {
         // On standard error and before the check, since minutes may pass without any other output.
         let seconds = time_of_check(bytes).as_secs();
         output::tell(&format!(
-            "checking {shown}, {} MiB: it takes about {seconds} s, less where the file is in memory",
+            "checking {shown}, {} MiB: this takes about {seconds} s, less if the file is cached",
             bytes.div_ceil(MIB)
         ));
     }
@@ -40,22 +40,23 @@ pub(super) async fn damage(settings: &Settings, deep: bool) -> Finding {
         Err(error) => Err(error),
     };
     match checked {
-        Ok(Checked::Whole) => Finding::ok(STORE, format!("{shown} is whole")),
+        Ok(Checked::Whole) => Finding::ok(STORE, format!("{shown} is intact")),
         Ok(Checked::Damaged(faults)) => {
             let faults = faults.join("; ");
             Finding::wrong(STORE, format!("{shown} is damaged: {faults}")).advice(ADVICE)
         }
         Ok(Checked::Late) => {
-            let found = format!("{shown} shows no damage to a short look; --deep reads all of it");
+            let found = format!("a quick check of {shown} found no damage; --deep reads all of it");
             Finding::ok(STORE, found)
         }
         Ok(Checked::LogFull { log_bytes }) => {
             let log = log_bytes.div_ceil(MIB);
             let found = format!(
-                "the check of {shown} stopped: {shown}-wal has {log} MiB, half of what it may take \
-                 while somebody reads"
+                "the check of {shown} stopped: {shown}-wal has {log} MiB, half of what it may reach \
+                 during a read"
             );
-            Finding::unseen(STORE, found).advice("check a copy, or try again when less comes in")
+            Finding::unseen(STORE, found)
+                .advice("check a copy, or try again when there is less traffic")
         }
         Err(error) => Finding::wrong(STORE, chain(&error)).advice(ADVICE),
     }

@@ -40,9 +40,12 @@ pub(super) fn configuration(
     }
     if config.is_some() {
         let what = match name {
-            Some(name) => format!("{name} and the environment are read without a mistake"),
+            Some(name) => format!("{name} and the environment have no mistakes"),
             None => {
-                format!("there is no {} here; the defaults and the environment count", config::FILE)
+                format!(
+                    "there is no {} here; the defaults and the environment variables apply",
+                    config::FILE
+                )
             }
         };
         findings.push(Finding::ok(CONFIGURATION, what));
@@ -112,7 +115,7 @@ fn statuses(location: &Location, files: &[MappingFile], findings: &mut Vec<Findi
             SourceStatus::Live(source) => {
                 live += 1;
                 let secrets = match source.keys.iter().filter(|key| key.is_valid_at(now)).count() {
-                    0 => "no secret asked for".to_owned(),
+                    0 => "no secret needed".to_owned(),
                     1 => "1 secret found".to_owned(),
                     many => format!("{many} secrets found"),
                 };
@@ -122,8 +125,9 @@ fn statuses(location: &Location, files: &[MappingFile], findings: &mut Vec<Findi
             }
             SourceStatus::AwaitingSecret(_) => {
                 live += 1;
-                let found = format!("{name} waits for its provider to bring the secret");
-                let advice = "`serve` shows the address to register on a terminal; without one it is in the file setup-addresses beside the store";
+                let found = format!("{name} waits for its provider to send the secret");
+                let advice = "`serve` shows the address to register on a terminal; without one it is \
+                    in the file setup-addresses beside the store";
                 findings.push(Finding::warning(SOURCES, found).advice(advice));
             }
             // Of the bundled files, nobody uses more than a few: one line for all that are off.

@@ -109,9 +109,9 @@ fn summary(findings: &[Finding]) -> String {
     let [wrong, unseen, warnings] =
         [FindingLevel::Wrong, FindingLevel::Unseen, FindingLevel::Warning]
             .map(|it| count(findings, it));
-    let mut parts = vec![format!("looked at: {}", findings.len())];
+    let mut parts = vec![format!("checked: {}", findings.len())];
     parts.extend((wrong > 0).then(|| format!("{wrong} wrong")));
-    parts.extend((unseen > 0).then(|| format!("{unseen} could not be looked at")));
+    parts.extend((unseen > 0).then(|| format!("{unseen} could not be checked")));
     parts.extend((warnings > 0).then(|| format!("{warnings} with a warning")));
     if parts.len() == 1 {
         parts.push("all is well".to_owned());

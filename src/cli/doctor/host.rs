@@ -32,8 +32,8 @@ pub(super) fn public_url(config: &Config, files: &[MappingFile], findings: &mut 
             "set it to the https address that providers see; it is shown in each source's URL",
         ),
         Some(url) if !url.starts_with("https:") => {
-            Finding::warning(ADDRESS, format!("server.public_url is {url}, which is no https"))
-                .advice("most providers post to https only: put a proxy with TLS before the relay")
+            Finding::warning(ADDRESS, format!("server.public_url is {url}, which is not https"))
+                .advice("most providers send to https only: put a proxy with TLS before the relay")
         }
         Some(url) => Finding::ok(ADDRESS, format!("server.public_url is {url}")),
     });
@@ -71,12 +71,12 @@ pub(super) async fn listen(config: &Config, findings: &mut Vec<Finding>) {
     // That the admin address is used is right if a relay runs, and otherwise keeps one from
     // starting.
     findings.push(match (is_taken(admin).await, taken) {
-        (Ok(false), _) => Finding::ok(ADDRESS, format!("{admin}, for looking in, is free")),
+        (Ok(false), _) => Finding::ok(ADDRESS, format!("the admin address {admin} is free")),
         (Ok(true), Ok(true)) => {
-            Finding::ok(ADDRESS, format!("{admin}, for looking in, is taken, as is {address}"))
+            Finding::ok(ADDRESS, format!("the admin address {admin} is in use, as is {address}"))
         }
-        (Ok(true), _) => Finding::wrong(ADDRESS, format!("{admin}, for looking in, is taken"))
-            .advice("end what has it, or choose another server.admin_listen"),
+        (Ok(true), _) => Finding::wrong(ADDRESS, format!("the admin address {admin} is in use"))
+            .advice("stop the program that uses it, or choose another server.admin_listen"),
         (Err(error), _) => unusable(admin, &error),
     });
     findings.push(admin_token(config));
@@ -92,7 +92,7 @@ async fn is_taken(address: SocketAddr) -> io::Result<bool> {
 
 fn unusable(address: SocketAddr, error: &io::Error) -> Finding {
     Finding::wrong(ADDRESS, format!("cannot listen on {address}: {error}"))
-        .advice("choose another address; ports below 1024 want a privilege")
+        .advice("choose another address; ports below 1024 need a privilege")
 }
 
 /// Finds out whether a relay listens on the address, or another program.
@@ -110,8 +110,8 @@ async fn occupant(address: SocketAddr) -> Finding {
             Finding::wrong(ADDRESS, format!("the relay on {address} is not ready: {reasons}"))
         }
         Err(error) => {
-            Finding::wrong(ADDRESS, format!("{address} is taken by another program: {error}"))
-                .advice("end that program, or choose another server.listen")
+            Finding::wrong(ADDRESS, format!("{address} is in use by another program: {error}"))
+                .advice("stop that program, or choose another server.listen")
         }
     }
 }
@@ -123,9 +123,9 @@ fn admin_token(config: &Config) -> Finding {
                 .advice("choose a long one, such as `openssl rand -hex 32` makes")
         }
         Secret::Found(_) if !config.admin_listen.ip().is_loopback() => {
-            let found = format!("{} is no address of this machine alone", config.admin_listen);
+            let found = format!("{} is reachable from other machines", config.admin_listen);
             Finding::warning(ADMIN, found)
-                .advice("a proxy with TLS belongs before it, for the token goes over it")
+                .advice("put a proxy with TLS before it: the admin token is sent over it")
         }
         Secret::Found(_) => Finding::ok(ADMIN, "the admin token is found"),
         Secret::Missing(reason) => {

@@ -79,7 +79,7 @@ fn exposure(name: &str, to: &DestinationConfig) -> Vec<Finding> {
             .advice("use https://, or name the host in NO_PROXY if it is to be reached directly")
     });
     let in_clear = (to.insecure && !url.is_https()).then(|| {
-        let found = format!("{name}: the token goes in clear to {url}, as `insecure` allows");
+        let found = format!("{name}: the token is sent unencrypted to {url}, as `insecure` allows");
         Finding::warning(SAVIO, found).advice("use https:// where the server can")
     });
     proxy.into_iter().chain(in_clear).collect()
@@ -97,7 +97,7 @@ async fn probe(name: &str, insecure: bool, settings: Settings) -> (Finding, Opti
         return (Finding::wrong(SAVIO, found).advice(advice), None);
     }
     let finding = match client.probe().await {
-        Ok(()) => Finding::ok(SAVIO, format!("{name}: {url} answers and takes the token")),
+        Ok(()) => Finding::ok(SAVIO, format!("{name}: {url} answers and accepts the token")),
         Err(reason) => {
             let found = format!("{name}: asked {url} for a contact, and {reason}");
             Finding::wrong(SAVIO, found).advice(advice(&reason))
@@ -110,9 +110,9 @@ fn advice(reason: &str) -> &'static str {
     match reason.strip_prefix("savio answered ") {
         Some("401" | "403") => "the token is not this account's: Savio shows it at Settings, API",
         Some(status) if status.starts_with('5') => {
-            "Savio has trouble; events wait until it is over"
+            "Savio has a problem; events wait until it is solved"
         }
-        Some("429") => "more is sent than Savio takes: set `rate` for this destination",
+        Some("429") => "more is sent than Savio accepts: set `rate` for this destination",
         Some(_) => "is base_url right? it ends with /app/api/",
         None => {
             "can this machine reach it? look at base_url, DNS, firewall, proxy and CA certificates"

@@ -48,7 +48,7 @@ pub(super) async fn store(
     let folder = settings.folder();
     if !folder.is_dir() {
         let found = format!("the folder {} is not there", folder.display());
-        findings.push(Finding::wrong(STORE, found).advice("make it, or change store.url"));
+        findings.push(Finding::wrong(STORE, found).advice("create it, or change store.url"));
         return;
     }
     findings.push(writable(settings));
@@ -60,7 +60,7 @@ pub(super) async fn store(
         findings.push(damage(settings, deep).await);
         findings.extend(events(settings, sources).await);
     } else {
-        let found = format!("{} is not there yet: `serve` makes it", settings.path.display());
+        let found = format!("{} does not exist yet: `serve` creates it", settings.path.display());
         findings.push(Finding::ok(STORE, found));
     }
 }
@@ -85,17 +85,17 @@ fn file_system(folder: &Path) -> Finding {
     let path = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let mounts = fs::read_to_string(MOUNTS).unwrap_or_default();
     let Some(kind) = kind_of(&mounts, &path) else {
-        let found = format!("what kind of disk {} is on cannot be told here", path.display());
-        return Finding::warning(STORE, found).advice("it has to be a local one");
+        let found = format!("the file system of {} cannot be determined here", path.display());
+        return Finding::warning(STORE, found).advice("it must be a local one");
     };
     let found = format!("{} is on {kind}", path.display());
     if REMOTE.contains(&kind) {
         return Finding::wrong(STORE, format!("{found}, a network file system"))
-            .advice("use a local disk: SQLite does not keep its promises elsewhere");
+            .advice("use a local disk: SQLite is not durable elsewhere");
     }
     if VOLATILE.contains(&kind) {
-        return Finding::warning(STORE, format!("{found}, which does not outlive a restart"))
-            .advice("use a disk or a volume, else what was taken is lost with it");
+        return Finding::warning(STORE, format!("{found}, which is lost at a restart"))
+            .advice("use a disk or a volume, or accepted webhooks are lost with it");
     }
     Finding::ok(STORE, format!("{found}, a local file system"))
 }
@@ -138,14 +138,17 @@ fn owner(path: &Path) -> Finding {
     match fs::metadata(path) {
         Ok(file) if file.mode() & 0o077 != 0 => {
             Finding::warning(STORE, format!("{shown} can be read by other users"))
-                .advice(format!("chmod 600 {shown}: what people wrote to you is in it"))
+                .advice(format!("chmod 600 {shown}: it contains what your customers wrote"))
         }
         Ok(file) if file.uid() != geteuid().as_raw() => {
             let (owner, us) = (file.uid(), geteuid().as_raw());
-            Finding::warning(STORE, format!("{shown} is user {owner}'s, and this is user {us}"))
-                .advice("run this as the user that runs the relay, to see what it sees")
+            Finding::warning(
+                STORE,
+                format!("{shown} belongs to user {owner}, and this is user {us}"),
+            )
+            .advice("run this as the user that runs the relay, to see what it sees")
         }
-        Ok(_) => Finding::ok(STORE, format!("{shown} is this user's alone")),
+        Ok(_) => Finding::ok(STORE, format!("only this user can read {shown}")),
         Err(error) => Finding::unseen(STORE, format!("{shown}: {error}")),
     }
 }

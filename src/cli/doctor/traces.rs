@@ -22,9 +22,11 @@ pub(super) async fn collector(config: &Config, findings: &mut Vec<Finding>) {
 async fn probe(target: Target) -> Finding {
     let name = target.name();
     match spawn_blocking(|| check_connection(target)).await {
-        Ok(Ok(())) => Finding::ok(TRACES, format!("they go to {name}, and it answers")),
-        Ok(Err(reason)) => Finding::warning(TRACES, format!("{name} does not take them: {reason}"))
-            .advice("OTLP over HTTP is mostly at port 4318, and 4317 is gRPC's"),
+        Ok(Ok(())) => Finding::ok(TRACES, format!("traces are sent to {name}, and it answers")),
+        Ok(Err(reason)) => {
+            Finding::warning(TRACES, format!("{name} does not accept them: {reason}"))
+                .advice("OTLP over HTTP is mostly at port 4318, and 4317 is gRPC's")
+        }
         Err(error) => Finding::unseen(TRACES, error.to_string()),
     }
 }

@@ -49,7 +49,7 @@ pub(super) async fn list(
     let look = shown::stdout_look();
     let mut text = table(&page.events, look);
     if let Some(next) = page.next {
-        text += &format!("\nmore: --after {next}\n");
+        text += &format!("\nnext page: --after {next}\n");
     }
     shown::print(&text)
 }

@@ -76,7 +76,7 @@ pub(super) async fn run(
     // From here on, a running relay completes the replay even if this command is interrupted.
     let replay = run_replay(store, id, progress).await.map_err(|error| {
         CommandError::Failed(format!(
-            "{error}; a running relay goes on with replay {id} within a minute"
+            "{error}; a running relay continues replay {id} within a minute"
         ))
     })?;
     report(&replay.ok_or_else(|| no_replay(id))?, arguments)
@@ -126,11 +126,11 @@ fn report(replay: &ReplayProgress, arguments: &Arguments) -> Result<(), CommandE
     let ReplayProgress { id, matched, replayed, waiting, given_back, .. } = replay;
     let queued = matched - replayed;
     let mut text =
-        format!("{replayed} replayed, {queued} queued already, {waiting} not begun yet\n");
+        format!("{replayed} replayed, {queued} queued already, {waiting} not started yet\n");
     if replay.canceled_at.is_some() {
-        text += &format!("canceled: {given_back} are again what they were\n");
+        text += &format!("canceled: {given_back} restored\n");
     } else if *waiting > 0 {
-        text += &format!("to end it: savio-relay events replay --cancel {id}\n");
+        text += &format!("to cancel it: savio-relay events replay --cancel {id}\n");
     }
     shown::print(&text)
 }

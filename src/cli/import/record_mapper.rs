@@ -74,7 +74,7 @@ impl RecordMapper<'_> {
             let mapped = self.map(&event, (text, &headers))?;
             notes.extend(mapped.notes);
             if mapped.requests.is_empty() {
-                ignored.get_or_insert("the mapping makes no request of it".to_owned());
+                ignored.get_or_insert("the mapping makes no request from it".to_owned());
                 continue;
             }
             event.delivery_id = self.delivery_id(event.delivery_id, record, &event.payload);

@@ -105,7 +105,7 @@ impl ImportSummary {
     pub(super) fn text(&self) -> String {
         let ImportSummary { records, events, repeats, ignored, wrong, .. } = self;
         format!(
-            "records {records}: {events} events imported, {repeats} there before, {ignored} ignored, \
+            "records {records}: {events} events imported, {repeats} imported before, {ignored} ignored, \
              {wrong} wrong\n{}",
             self.remarks()
         )

@@ -93,10 +93,10 @@ impl BulkSummary {
         } else {
             output::print(&format!("{sum}\n"))?;
         }
-        let again = "run it again when that is mended: what is at savio already is only updated";
+        let again = "fix that and run it again: records that savio has already are only updated";
         match stop {
             Some(StopReason::Interrupted) => {
-                let again = "run it again: what is at savio already is only updated";
+                let again = "run it again: records that savio has already are only updated";
                 Err(CommandError::Failed(format!("interrupted before the end; {again}")))
             }
             Some(StopReason::Savio(error)) => {

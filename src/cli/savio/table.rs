@@ -80,7 +80,7 @@ pub(super) fn filled(known: &Map<String, Value>) -> String {
 
 fn listed<const N: usize>(names: [&str; N], rows: &[[String; N]]) -> String {
     if rows.is_empty() {
-        return "nothing is found\n".to_owned();
+        return "nothing found\n".to_owned();
     }
     table(names, rows, stdout_look())
 }

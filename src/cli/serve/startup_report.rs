@@ -46,7 +46,7 @@ pub(super) fn print(relay: &Relay, files: &[MappingFile], format: LogFormat) {
     for (destination, reason) in relay.without_token(files) {
         warn!(
             destination,
-            "delivery to {destination} is paused: {reason}; webhooks are kept until it is there"
+            "delivery to {destination} is paused: {reason}; webhooks are stored until then"
         );
     }
     let print = |text: &str| match format {

@@ -51,8 +51,8 @@ fn check(handshake: &HandshakeRule, table: &TomlTable<'_>, mistakes: &mut Diagno
     }
     // Without any condition every webhook would match, and none would be stored.
     if is_post && handshake.places().next().is_none() {
-        let help = "say under `when` or `has` what is there in a handshake only";
-        wrong("this would take every webhook for a handshake", help);
+        let help = "name under `when` or `has` what only a handshake has";
+        wrong("this would treat every webhook as a handshake", help);
     }
 }
 
@@ -66,7 +66,7 @@ fn read_method(table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Method 
 fn place(text: &SpannedText, mistakes: &mut Diagnostics) -> Option<RequestField> {
     let place = RequestField::parse(&text.text);
     if place.is_none() {
-        let message = format!("`{}` is no place in a request", text.text);
+        let message = format!("`{}` is not a part of a request", text.text);
         mistakes.push(Diagnostic::error(text.place.clone(), message).help(PLACES));
     }
     place
@@ -148,7 +148,7 @@ fn read_headers(
             Ok(name) => named.push((name, template)),
             Err(_) => mistakes.push(Diagnostic::error(
                 headers.place.clone(),
-                format!("`{name}` is no header's name"),
+                format!("`{name}` is not the name of a header"),
             )),
         }
     }
@@ -168,7 +168,8 @@ fn templates(table: &TomlTable<'_>, mistakes: &mut Diagnostics) -> Vec<(String, 
 
 fn template(text: &SpannedText, mistakes: &mut Diagnostics) -> TextTemplate {
     TextTemplate::parse(&text.text).unwrap_or_else(|bad| {
-        let help = "known are {header:NAME}, {query:NAME}, {$.a.b} and {hmac:...} of one of them";
+        let help =
+            "known parts are {header:NAME}, {query:NAME}, {$.a.b} and {hmac:...} of one of them";
         mistakes.push(Diagnostic::error(text.place.clone(), bad.to_string()).help(help));
         TextTemplate::default()
     })

@@ -121,12 +121,12 @@ fn check_mistakes(keys: &str, expected: &[&str]) {
 fn contradictory_keys_are_mistakes() {
     check_mistakes("", &["`method` is missing here"]);
     check_mistakes("method = \"PUT\"", &["unknown word \"PUT\""]);
-    let post = "this would take every webhook for a handshake";
+    let post = "this would treat every webhook as a handshake";
     check_mistakes("method = \"POST\"\nbody = \"ok\"", &[post]);
     check_mistakes("method = \"GET\"\nsigned = true", &["only a POST is signed"]);
     let secret = "method = \"POST\"\nsecret = \"$.token\"";
     check_mistakes(secret, &["what brings the secret cannot be signed with it"]);
-    check_mistakes("method = \"GET\"\nhas = \"$..a\"", &["`$..a` is no place in a request"]);
+    check_mistakes("method = \"GET\"\nhas = \"$..a\"", &["`$..a` is not a part of a request"]);
     check_mistakes("method = \"GET\"\nbody = \"{a}\"", &["unknown part `{a}`"]);
     check_mistakes("method = \"GET\"\nbody = \"{\"", &["a `{` without its `}`"]);
     check_mistakes("method = \"GET\"\nstatus = 404", &["an answer has a status from 200 to 299"]);

@@ -14,7 +14,7 @@ pub enum DecodeError {
     TooLarge(usize),
     #[error("its values take {} MiB of memory once they are parsed, at most {}", .0 >> 20, .1 >> 20)]
     TooHeavy(usize, usize),
-    #[error("there is no memory to parse it now")]
+    #[error("not enough memory to parse it now")]
     NoMemory,
     #[error("{0} events in one request, at most {EVENTS_MAX}")]
     TooManyEvents(usize),

@@ -40,7 +40,7 @@ impl FormField {
         }
         let essence = content_type::essence(&content_type);
         let is_other = essence.ends_with("json") || essence.ends_with("xml");
-        let hint = "the body is no form, in which `field` is looked for";
+        let hint = "the body is not a form, in which `field` is looked for";
         (is_other || is_json(body)).then(|| hint.to_owned())
     }
 

@@ -35,7 +35,7 @@ impl TransferEncoding {
             TransferEncoding::Identity => Ok(Cow::Borrowed(content)),
             TransferEncoding::Base64 => base64(content).map(Cow::Owned).ok_or("is no base64"),
             TransferEncoding::QuotedPrintable => {
-                quoted_printable(content).map(Cow::Owned).ok_or("is no quoted-printable text")
+                quoted_printable(content).map(Cow::Owned).ok_or("is not quoted-printable text")
             }
             TransferEncoding::Unknown => Err("has a transfer encoding that is not known"),
         }

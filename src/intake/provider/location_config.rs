@@ -59,7 +59,7 @@ pub(super) fn body_field(
     let name = &text.text[from..];
     let field = BodyField::parse(name);
     if field.is_none() {
-        let message = format!("`{name}` is no field");
+        let message = format!("`{name}` is not a field");
         let help = "write a form's field by its name, or one of JSON as $.data.key";
         mistakes.push(Diagnostic::error(text.place.clone(), message).help(help));
     }
@@ -73,7 +73,10 @@ pub(super) fn header_name(
 ) -> Option<String> {
     let parsed = http::HeaderName::from_bytes(name.trim().as_bytes());
     if parsed.is_err() {
-        mistakes.push(Diagnostic::error(place.clone(), format!("`{name}` is no header's name")));
+        mistakes.push(Diagnostic::error(
+            place.clone(),
+            format!("`{name}` is not the name of a header"),
+        ));
     }
     parsed.ok().map(|name| name.as_str().to_owned())
 }

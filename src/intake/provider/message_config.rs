@@ -83,7 +83,7 @@ fn url_decoded(
 ) -> String {
     let Some(written) = table.text("url_decoded", mistakes) else { return String::new() };
     if !message.contains(&MessagePart::Url) {
-        let message = "`url_decoded` means nothing where {url} is not signed";
+        let message = "`url_decoded` has no effect where {url} is not signed";
         mistakes.push(Diagnostic::error(written.place, message).help("put {url} into `signed`"));
     } else if !written.text.bytes().all(|byte| byte.is_ascii_graphic()) {
         let message = "an escape in a URL is decoded to an ASCII character here";
@@ -110,7 +110,7 @@ fn body_hash(
             (CredentialLocation::Query(name.to_owned()), is_signed)
         }
         _ => {
-            let message = "`body_hash` is no place of a hash";
+            let message = "`body_hash` does not name where a hash is";
             let help = "write \"query:NAME\" or \"header:NAME\"";
             mistakes.push(Diagnostic::error(written.place, message).help(help));
             return None;
@@ -135,7 +135,7 @@ fn id_headers(
             headers.extend(header_name(name, &text.place, mistakes));
         } else {
             let help = "write \"header:NAME\"";
-            mistakes.push(Diagnostic::error(text.place, "`id` is no header").help(help));
+            mistakes.push(Diagnostic::error(text.place, "`id` is not a header").help(help));
         }
     }
     if headers.is_empty() && message.contains(&MessagePart::Id) {

@@ -82,7 +82,7 @@ fn report_idle_keys(scheme: &str, table: &mut TomlTable<'_>, mistakes: &mut Diag
             continue;
         }
         table.value(key);
-        let message = format!("`{key}` means nothing with the scheme \"{scheme}\"");
+        let message = format!("`{key}` has no effect with the scheme \"{scheme}\"");
         let mistake = Diagnostic::error(table.value_place(key), message);
         mistakes.push(mistake.help(format!("leave it out; it is for: {}", takers.join(", "))));
     }
@@ -169,7 +169,7 @@ fn hash_claim(table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Option<H
     let encoding = table.word("encoding", &Encoding::NAMES, mistakes).unwrap_or(Encoding::Hex);
     let name = written.text.strip_prefix("claim:").filter(|name| !name.is_empty());
     if name.is_none() {
-        let message = "`body_hash` is no claim of the token";
+        let message = "`body_hash` is not a claim of the token";
         let mistake = Diagnostic::error(written.place.clone(), message);
         mistakes.push(mistake.help("write \"claim:NAME\""));
     }

@@ -113,10 +113,10 @@ typ = "$.type"
 "#,
         &[
             ("unknown word \"sha265\"", "\"sha265\""),
-            ("`X Sig` is no header's name", "\"X Sig\""),
+            ("`X Sig` is not the name of a header", "\"X Sig\""),
             ("unknown part `{time}`", "{time}"),
             ("unknown key `seperator`", "seperator"),
-            ("`each` is no list of events", "\"$.a\""),
+            ("`each` is not a list of events", "\"$.a\""),
             ("unknown key `typ`", "typ"),
         ],
     );
@@ -129,7 +129,7 @@ fn proof_without_a_place_is_a_mistake() {
         check_mistakes(&format!("[signature]\nscheme = \"token\"\n{keys}"), &[nowhere]);
     }
     let bearer = "[signature]\nscheme = \"token\"\nbearer = 1";
-    check_mistakes(bearer, &[("`bearer` wants true or false", "1")]);
+    check_mistakes(bearer, &[("`bearer` must be true or false", "1")]);
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn contradictory_signature_keys_are_mistakes() {
     let nowhere = "`signed` covers {timestamp}, and nothing says where that is";
     check_mistakes(&time, &[(nowhere, "\"{timestamp}\"")]);
     let idle = table("scheme = \"token\"\nencoding = \"hex\"");
-    check_mistakes(&idle, &[("`encoding` means nothing with the scheme \"token\"", "\"hex\"")]);
+    check_mistakes(&idle, &[("`encoding` has no effect with the scheme \"token\"", "\"hex\"")]);
     check_mistakes(
         "x = 1",
         &[("nothing says how the source proves itself", "x = 1"), ("unknown key `x`", "x")],
@@ -153,10 +153,10 @@ fn contradictory_signature_keys_are_mistakes() {
 fn public_key_scheme_rejects_keys_about_a_secret() {
     let table = |rest: &str| format!("[signature]\nheader = \"X-Sig\"\n{rest}");
     let encoded = table("scheme = \"ed25519\"\nsecret_encoding = \"hex\"");
-    let idle = "`secret_encoding` means nothing with the scheme \"ed25519\"";
+    let idle = "`secret_encoding` has no effect with the scheme \"ed25519\"";
     check_mistakes(&encoded, &[(idle, "\"hex\"")]);
     let digest = table("scheme = \"ecdsa-p256\"\nalgorithm = \"sha1\"");
-    let idle = "`algorithm` means nothing with the scheme \"ecdsa-p256\"";
+    let idle = "`algorithm` has no effect with the scheme \"ecdsa-p256\"";
     check_mistakes(&digest, &[(idle, "\"sha1\"")]);
     let secret = table("scheme = \"ed25519\"\nsigned = \"{secret}{body}\"");
     let never = "a private key is never part of what it signs";
@@ -169,17 +169,17 @@ fn jwt_rejects_keys_that_the_token_replaces() {
     check_mistakes(&table("timestamp = { window = \"2m\" }"), &[]);
     check_mistakes(&table("algorithm = \"sha1\""), &[("no JWT is signed with sha1", "\"sha1\"")]);
     let from = table("timestamp = { from = \"header:X\" }");
-    let idle = "`from` means nothing here: the times are in the token";
+    let idle = "`from` has no effect here: the times are in the token";
     check_mistakes(&from, &[(idle, "\"header:X\"")]);
     let signed = table("signed = \"{body}\"");
-    let idle = "`signed` means nothing with the scheme \"jwt\"";
+    let idle = "`signed` has no effect with the scheme \"jwt\"";
     check_mistakes(&signed, &[(idle, "\"{body}\"")]);
 }
 
 #[test]
 fn field_of_the_body_is_checked() {
     let table = |rest: &str| format!("[signature]\nscheme = \"hmac\"\n{rest}");
-    check_mistakes(&table("field = \"$..a\""), &[("`$..a` is no field", "\"$..a\"")]);
+    check_mistakes(&table("field = \"$..a\""), &[("`$..a` is not a field", "\"$..a\"")]);
     let timed = |signed: &str| {
         let time = "timestamp = { from = \"field:$.at\", window = \"1m\" }";
         table(&format!("header = \"X\"\nsigned = \"{signed}\"\n{time}"))
@@ -203,7 +203,7 @@ fn unsigned_body_hash_is_a_mistake() {
         &table("signed = \"{url}\"\nbody_hash = \"header:H\""),
         &[(unsigned, "\"header:H\"")],
     );
-    let nowhere = "`body_hash` is no place of a hash";
+    let nowhere = "`body_hash` does not name where a hash is";
     check_mistakes(&table("body_hash = \"h\""), &[(nowhere, "\"h\"")]);
 }
 
@@ -212,13 +212,13 @@ fn claim_of_a_jwt_can_hold_the_body_hash() {
     let jwt = |rest: &str| format!("[signature]\nscheme = \"jwt\"\nheader = \"X\"\n{rest}");
     check_mistakes(&jwt("body_hash = \"claim:body\"\nencoding = \"base64url\""), &[]);
     check_mistakes(&jwt("prefix = \"JWT \"\ndecompressed = true"), &[]);
-    let nowhere = "`body_hash` is no claim of the token";
+    let nowhere = "`body_hash` is not a claim of the token";
     check_mistakes(&jwt("body_hash = \"query:h\""), &[(nowhere, "\"query:h\"")]);
     check_mistakes(&jwt("body_hash = \"claim:\""), &[(nowhere, "\"claim:\"")]);
-    let idle = "`encoding` means nothing with the scheme \"jwt\"";
+    let idle = "`encoding` has no effect with the scheme \"jwt\"";
     check_mistakes(&jwt("encoding = \"hex\""), &[(idle, "\"hex\"")]);
     let hmac = "[signature]\nscheme = \"hmac\"\nheader = \"X\"\nbody_hash = \"claim:body\"";
-    check_mistakes(hmac, &[("`body_hash` is no place of a hash", "\"claim:body\"")]);
+    check_mistakes(hmac, &[("`body_hash` does not name where a hash is", "\"claim:body\"")]);
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn useless_decoding_is_a_mistake() {
     let table = |rest: &str| format!("[signature]\nscheme = \"hmac\"\n{rest}");
     let url = |rest: &str| table(&format!("header = \"X\"\n{rest}"));
     check_mistakes(&url("signed = \"{url}{body}\"\nurl_decoded = \":/?@!$'()*,;\""), &[]);
-    let unsigned = "`url_decoded` means nothing where {url} is not signed";
+    let unsigned = "`url_decoded` has no effect where {url} is not signed";
     check_mistakes(&url("url_decoded = \":\""), &[(unsigned, "\":\"")]);
     let ascii = "an escape in a URL is decoded to an ASCII character here";
     check_mistakes(&url("signed = \"{url}\"\nurl_decoded = \"é\""), &[(ascii, "\"é\"")]);
@@ -236,7 +236,7 @@ fn useless_decoding_is_a_mistake() {
         &[(stored, "\"$.a\"")],
     );
     let token = "[signature]\nscheme = \"token\"\nheader = \"X\"\ndecompressed = true";
-    check_mistakes(token, &[("`decompressed` means nothing with the scheme \"token\"", "true")]);
+    check_mistakes(token, &[("`decompressed` has no effect with the scheme \"token\"", "true")]);
 }
 
 #[test]
@@ -268,7 +268,7 @@ fn providers_key_that_does_not_fit_is_reported_at_the_files_own_table() {
     check_mistakes(
         "provider = \"hubspot\"\n[signature]\nsigned = \"{body}\"",
         &[
-            ("`url_decoded` means nothing where {url} is not signed", "signature"),
+            ("`url_decoded` has no effect where {url} is not signed", "signature"),
             ("a time window proves nothing about a time that is not signed", "signature"),
         ],
     );

@@ -35,7 +35,7 @@ pub(super) fn leeway(signature: &mut TomlTable<'_>, mistakes: &mut Diagnostics) 
     let window = table.duration("window", mistakes);
     for key in ["from", "unit"] {
         if let Some(value) = table.value(key) {
-            let message = format!("`{key}` means nothing here: the times are in the token");
+            let message = format!("`{key}` has no effect here: the times are in the token");
             mistakes.push(Diagnostic::error(value.span(), message).help("leave it out"));
         }
     }
@@ -53,7 +53,7 @@ fn location(from: &SpannedText, mistakes: &mut Diagnostics) -> Option<TimestampL
             body_field(from, kind.len() + 1, mistakes).map(TimestampLocation::Field)
         }
         _ => {
-            let message = "`from` is no place of a time";
+            let message = "`from` does not name where a time is";
             let help = "write \"header:NAME\", \"part:t\" for the part `t=...` of the header, or \
                         \"field:$.time\" for a field of the body";
             mistakes.push(Diagnostic::error(from.place.clone(), message).help(help));

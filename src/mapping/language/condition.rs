@@ -41,7 +41,7 @@ impl WhenClause {
         if template.is_expression() {
             return Some(WhenClause::Template(template));
         }
-        let message = "`when` wants one condition, or one {{ expression }}";
+        let message = "`when` must be one condition, or one {{ expression }}";
         let help = "write \"@.path == 'text'\" or \"{{ payload.path == 'text' }}\"";
         reader.mistakes.push(Diagnostic::error(text.place.clone(), message).help(help));
         None

@@ -67,13 +67,13 @@ impl Scalar {
         let text = match self {
             Scalar::Number(number) => return Ok(number),
             Scalar::Text(text) => text,
-            Scalar::Boolean(_) => return Err(ValueError::new("a boolean is no number")),
+            Scalar::Boolean(_) => return Err(ValueError::new("a boolean is not a number")),
         };
         // Integers first: through f64 those above 2^53 lose digits.
         let whole = text.parse::<i64>().map(Number::from);
         let whole = whole.or_else(|_| text.parse::<u64>().map(Number::from)).ok();
         let number = whole.or_else(|| text.parse::<f64>().ok().and_then(Number::from_f64));
-        number.ok_or_else(|| ValueError::new("the text is no number"))
+        number.ok_or_else(|| ValueError::new("the text is not a number"))
     }
 }
 

@@ -84,7 +84,7 @@ fn nodes_query(text: &SpannedText, reader: &mut ValueReader<'_>) -> Option<Query
     if text.text.starts_with(['$', '@']) {
         return reader.query(text);
     }
-    let message = "`for_each` wants a query that gives the items";
+    let message = "`for_each` must be a query that gives the items";
     let help = "write for_each = \"$.items[*]\"";
     reader.mistakes.push(Diagnostic::error(text.place.clone(), message).help(help));
     None

@@ -12,7 +12,7 @@ pub fn events(table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Option<V
         match text.text.parse::<TypePattern>() {
             Ok(pattern) => patterns.push(pattern),
             Err(error) => {
-                let message = format!("`{}` is no event type", text.text);
+                let message = format!("`{}` is not an event type", text.text);
                 mistakes.push(Diagnostic::error(text.place, message).help(error.to_string()));
             }
         }

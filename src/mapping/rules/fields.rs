@@ -154,7 +154,7 @@ impl FieldRule {
         }
         let text = text_of(reader.document, value).filter(|text| text.text.starts_with(['$', '@']));
         let Some(text) = text else {
-            let message = format!("`{}` wants a table or a query", self.name);
+            let message = format!("`{}` must be a table or a query", self.name);
             let help = "write { plan = \"$.plan\" }, or \"$.traits\" for all entries of an object";
             reader.mistakes.push(Diagnostic::error(value.span(), message).help(help));
             return None;
@@ -217,7 +217,7 @@ fn tags(nodes: &[Scalar]) -> Value {
 /// Parses Savio's own id of a company, written as 9, 9.0 or "9".
 fn whole_number(nodes: &[Scalar]) -> Result<i64, ValueError> {
     let text = joined(nodes, ", ");
-    text.parse().map_err(|_| ValueError::new("it is no whole number"))
+    text.parse().map_err(|_| ValueError::new("it is not a whole number"))
 }
 
 /// Returns the nodes as one text if it is valid.

@@ -160,7 +160,7 @@ const DEFAULTS: [(&str, &str, &str, &str); 7] = [
         "\"a@b.io\"",
         "it is no e-mail address",
     ),
-    ("company = { from = \"$.v\", default = 7 }", "\"n/a\"", "7", "it is no whole number"),
+    ("company = { from = \"$.v\", default = 7 }", "\"n/a\"", "7", "it is not a whole number"),
 ];
 
 #[test]
@@ -195,8 +195,8 @@ fn default_replaces_an_attribute_that_is_no_number() {
     "#;
     let mapped = apply(file, &json!({ "v": "n/a" })).unwrap();
     assert_eq!(mapped.requests[0].body["filterable_attributes"], json!({ "mrr": 0 }));
-    let note =
-        "contact[0].filterable_attributes: `mrr`: the text is no number: `default` is sent instead";
+    let note = "contact[0].filterable_attributes: `mrr`: the text is not a number: `default` is sent \
+        instead";
     assert_eq!(mapped.notes, [note]);
 }
 

@@ -102,9 +102,9 @@ impl Exporter {
         let collector = self.collector.name();
         match sent {
             Err(ExportError { reason, .. }) if !was_losing => {
-                warn!(collector, reason, "traces are lost: {collector} does not take them");
+                warn!(collector, reason, "traces are lost: {collector} does not accept them");
             }
-            Ok(()) if was_losing => info!(collector, "{collector} takes traces again"),
+            Ok(()) if was_losing => info!(collector, "{collector} accepts traces again"),
             Ok(()) | Err(_) => {}
         }
     }
@@ -176,7 +176,7 @@ fn check_accepted(answer: Response) -> Result<(), String> {
     let content_type = String::from_utf8(content_type.unwrap_or_default()).unwrap_or_default();
     // The address of a dashboard, or a login page, answers 200 as well.
     if content_type.starts_with("text/html") {
-        return Err("it answered with a page, as no collector does".to_owned());
+        return Err("it answered with an HTML page, as no collector does".to_owned());
     }
     // Collectors that answer with an empty body, or in JSON, count as accepting.
     let mut bytes = Vec::new();

@@ -98,7 +98,7 @@ fn providers_key_that_does_not_fit_is_shown_at_the_files_own_table() {
 
     let shown = String::from_utf8(check(folder.path(), &["hubspot.toml"]).stdout).unwrap();
 
-    let message = "`url_decoded` means nothing where {url} is not signed";
+    let message = "`url_decoded` has no effect where {url} is not signed";
     let place = "--> hubspot.toml:4:2";
     assert!(shown.contains(&format!("error: {message}\n {place}\n")), "{shown}");
 }
@@ -118,7 +118,7 @@ fn header_name_that_no_request_can_have_is_a_mistake() {
         (format!("{plain}[event]\ntype = \"header:\"\n"), "`` is no header's name"),
         (
             format!("{plain}[[handshake]]\nmethod = \"GET\"\nhas = \"header:X Y\"\n"),
-            "`header:X Y` is no place in a request",
+            "`header:X Y` is not a part of a request",
         ),
     ] {
         let text = format!("{text}[[feedback]]\nproblem = \"$.x\"\n");

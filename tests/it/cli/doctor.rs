@@ -95,7 +95,7 @@ async fn healthy_deployment_has_no_wrong_findings() {
     );
     report.check("ok", "form is live: 1 secret found");
     report.check("ok", "form is at https://relay.example.com/hooks/form");
-    report.check("ok", "answers and takes the token");
+    report.check("ok", "answers and accepts the token");
     report.check("ok", "it agrees with Savio's");
     report.check("ok", "relay.db is not there yet");
 }
@@ -145,7 +145,7 @@ async fn signed_url_requires_public_url() {
     let doctor = |url| deployment.doctor(&[("SAVIO_RELAY_SERVER__PUBLIC_URL", url)]);
 
     doctor("https://relay.example.com").check("ok", "trello is at https://relay.example.com");
-    doctor("http://relay.example.com").check("warning", "which is no https");
+    doctor("http://relay.example.com").check("warning", "which is not https");
     let variables = deployment.variables().into_iter().filter(|(name, _)| !name.ends_with("_URL"));
     let mut without = program(deployment.folder.path());
     let output = without.args(["doctor", "--json"]).envs(variables).output().unwrap();
@@ -189,7 +189,7 @@ async fn port_of_another_program_is_wrong() {
 
     let report = deployment.doctor(&[("SAVIO_RELAY_SERVER__LISTEN", &taken)]);
 
-    report.check("wrong", "is taken by another");
+    report.check("wrong", "is in use by another");
     assert_eq!(report.code, Some(1));
 }
 
@@ -203,7 +203,7 @@ async fn trace_collector_is_probed() {
 
     deployment.doctor(&[]).check("ok", "no collector is configured");
     well.check("ok", "and it answers");
-    away.check("warning", "http://127.0.0.1:9 does not take them");
+    away.check("warning", "http://127.0.0.1:9 does not accept them");
     assert_eq!((well.code, away.code), (Some(0), Some(0)));
 }
 
@@ -239,8 +239,8 @@ async fn proxy_is_named_without_its_credentials() {
 
     encrypted.check("ok", &through);
     insecure.check("warning", &through);
-    insecure.check("warning", "the token goes in clear");
-    insecure.check("ok", "answers and takes the token");
+    insecure.check("warning", "the token is sent unencrypted");
+    insecure.check("ok", "answers and accepts the token");
     refused.check("wrong", "`insecure = true`");
     assert_eq!((refused.code, insecure.code), (Some(1), Some(0)), "{:#}", insecure.output_json);
     assert!(

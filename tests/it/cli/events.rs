@@ -157,10 +157,7 @@ async fn held_event_is_released_beside_a_running_relay() {
 
     let output = place.run(&["events", "release", &id, "--again"]);
 
-    assert_eq!(
-        String::from_utf8(output.stdout).unwrap(),
-        format!("event {id} goes on: it is queued\n")
-    );
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("event {id} is queued\n"));
     place.until(&id, "delivered").await;
     assert_eq!(place.savio_got().await, 1);
 }

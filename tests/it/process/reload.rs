@@ -245,7 +245,7 @@ async fn secret_files_are_read_again_on_reload() {
 
     std::fs::write(&secret, SECRET).unwrap();
     scene.relay.hang_up();
-    scene.logs("all are as before", 0).await;
+    scene.logs("nothing changed", 0).await;
 
     assert_eq!(scene.post("survey", "1").await, 202);
 }
@@ -258,7 +258,7 @@ async fn changed_config_applies_only_the_mapping_folder() {
     std::fs::write(root.join("others/other.toml"), mapping("other")).unwrap();
 
     std::fs::write(root.join("relay.toml"), "mappings = \"others\"\n").unwrap();
-    scene.logs("relay.toml has changed: of it only `mappings`", 0).await;
+    scene.logs("relay.toml has changed: only `mappings`", 0).await;
     assert_eq!(scene.post("other", "1").await, 202);
     assert_eq!(scene.post("survey", "2").await, 503);
 

@@ -273,7 +273,7 @@ fn transfer_encoding_of_a_part_is_decoded() {
 #[test]
 fn malformed_transfer_encoding_is_kept_with_a_note() {
     for (encoding, written, reason) in [
-        ("quoted-printable", "1 = 2", "is no quoted-printable text"),
+        ("quoted-printable", "1 = 2", "is not quoted-printable text"),
         ("base64", "Größe", "is no base64"),
         ("x-uuencode", "abc", "has a transfer encoding that is not known"),
     ] {

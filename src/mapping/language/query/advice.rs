@@ -216,7 +216,7 @@ fn function(scan: &QueryTokens<'_>, index: usize) -> Option<QueryError> {
         );
     }
     if matches!(name, "count" | "value") && scan.kind(index + 2) != Some(TokenKind::Path) {
-        return Some(error(format!("`{name}` wants a path, such as `{name}(@.items[*])`")));
+        return Some(error(format!("`{name}` needs a path, such as `{name}(@.items[*])`")));
     }
     if FUNCTIONS.contains(&name) {
         return None;

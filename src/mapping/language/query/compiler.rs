@@ -210,7 +210,7 @@ impl<'p> QueryCompiler<'p> {
                 Test::AbsQuery(query) => self.one_value(Start::Root, &query.segments),
             },
             FnArg::Filter(_) => {
-                Err(QueryError::new("this wants a value, not a condition", call.clone()))
+                Err(QueryError::new("this must be a value, not a condition", call.clone()))
             }
         }
     }
@@ -234,7 +234,7 @@ impl<'p> QueryCompiler<'p> {
                 Test::Function(_) => {}
             }
         }
-        Err(QueryError::new("this wants a path, such as `@.items[*]`", call))
+        Err(QueryError::new("this must be a path, such as `@.items[*]`", call))
     }
 
     fn literal(&self, literal: &Literal) -> Compiled<Value> {

@@ -223,7 +223,7 @@ fn date(value: &Value, format: Option<&str>) -> Result<Value, Error> {
         return Ok(Value::UNDEFINED);
     }
     let time = time_of(value).ok_or_else(|| {
-        invalid("date() wants seconds, milliseconds or a time such as 2026-01-31T12:00:00Z")
+        invalid("date() needs seconds, milliseconds or a time such as 2026-01-31T12:00:00Z")
     })?;
     let format = format.unwrap_or("%Y-%m-%d");
     jiff::fmt::strtime::format(format, &time.to_zoned(TimeZone::UTC))

@@ -25,7 +25,7 @@ impl QuestionSource {
         let each = query_at("each", table, reader);
         let of = query_at("of", table, reader);
         if table.value("each").is_some() == table.value("of").is_some() {
-            let message = "[answers] wants either `each` or `of`";
+            let message = "[answers] needs either `each` or `of`";
             let help = "write each = \"$.questions[*]\", or of = \"$.answers\" for one object";
             reader.mistakes.push(Diagnostic::error(table.place.clone(), message).help(help));
         }

@@ -76,8 +76,10 @@ fn queue(
     (decision, now): (HoldDecision, Timestamp),
 ) -> Result<(), SqliteError> {
     let reason = match decision {
-        HoldDecision::AlreadyArrived => "a person said that the request without an answer arrived",
-        HoldDecision::SendAgain => "a person said to send it again",
+        HoldDecision::AlreadyArrived => {
+            "released by a person: the request without an answer arrived"
+        }
+        HoldDecision::SendAgain => "released by a person: to be sent again",
     };
     // `queued_at` and `tries` start again. Only attempts since `queued_at` count for giving up: the
     // time for which it was held must not make it dead at its next failure.

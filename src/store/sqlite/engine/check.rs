@@ -100,7 +100,7 @@ pub async fn check(path: &Path, limits: CheckLimits) -> Result<Checked, OpenErro
             Ok(Checked::Damaged(vec![error.to_string()]))
         }
         (Ok(Err(error)), _) => Err(refused(error)),
-        (Err(_), _) => Ok(Checked::Damaged(vec!["the check itself broke off".to_owned()])),
+        (Err(_), _) => Ok(Checked::Damaged(vec!["the check stopped unexpectedly".to_owned()])),
     }
 }
 

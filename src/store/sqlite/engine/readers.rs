@@ -116,7 +116,7 @@ impl Readers {
     pub(crate) async fn turn(&self, purpose: Purpose) -> Read<ReadTurn> {
         let (time_max, busy) = match purpose {
             Purpose::Delivery | Purpose::Look => {
-                (BUSY_TIMEOUT, "too many others read from the database")
+                (BUSY_TIMEOUT, "too many reads of the database at once")
             }
             Purpose::Search => (SEARCH_TIMEOUT, "another search runs"),
         };

@@ -78,7 +78,7 @@ impl Writer {
         let closed = || unavailable(Trouble::Internal, "the store is closed");
         let commands = commands.ok_or_else(closed)?;
         let Ok(slot) = timeout(BUSY_TIMEOUT, commands.reserve()).await else {
-            return Err(unavailable(Trouble::Busy, "too much waits for the disk"));
+            return Err(unavailable(Trouble::Busy, "too many writes wait for the disk"));
         };
         let (reply, answer) = oneshot::channel();
         let damage = Arc::clone(&self.damage);

@@ -52,7 +52,7 @@ fn report(suspects: usize, crashing: &[(LeasedEvent, EventId)]) {
     if suspects > 0 {
         warn!(
             suspects,
-            "the process did not stop cleanly: the events that it had in hand are mapped one at a time"
+            "the process did not stop cleanly: the events that it had claimed are mapped one at a time"
         );
     }
     for (_, id) in crashing {

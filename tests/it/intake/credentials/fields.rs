@@ -139,7 +139,7 @@ async fn body_without_fields_is_named() {
     let latin = post("/hooks/fixture").body(b"{\"k\":\"a-secret\",\"x\":\"\xf6\"}");
     let why = "the body is not UTF-8, in which `field` is looked for";
     of_json.refuses(&latin, (MISSING, Some(why)), "no UTF-8").await;
-    let why = "the body is no form, in which `field` is looked for";
+    let why = "the body is not a form, in which `field` is looked for";
     for (content_type, body) in [
         ("application/json", b"{\"Key\":\"a-secret\"}".as_slice()),
         ("application/vnd.x+json; charset=utf-8", b"[{\"Key\":1}]"),

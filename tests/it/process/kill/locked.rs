@@ -183,7 +183,7 @@ async fn stop_with_an_unrecorded_response_ends_in_time_and_logs_it() {
     let (status, log) = stopped(relay);
 
     assert_eq!(status.code(), Some(3), "{log}");
-    assert!(log.contains("the events in hand could not be given back"), "{log}");
+    assert!(log.contains("claimed events could not be returned"), "{log}");
     assert!(!log.contains("nothing is in hand"), "{log}");
     assert!(log.contains("the next start takes this stop for a crash"), "{log}");
     let expected =
@@ -223,7 +223,7 @@ async fn stop_is_clean_if_the_store_unlocks_before_its_end() {
     let lock = locked(&folder.path().join("relay.db"));
 
     relay.send_sigterm();
-    until(|| relay.logged("the store cannot be written yet; nothing is in hand") == 1).await;
+    until(|| relay.logged("the store cannot be written yet; no event is claimed") == 1).await;
     drop(lock);
     let (status, log) = relay.stop_with_log();
 

@@ -71,7 +71,7 @@ async fn unreadable_2xx_is_described() {
     check_unreadable(ok().set_body_string("<!DOCTYPE html><p>"), "an HTML page").await;
     check_unreadable(ok(), "it is empty").await;
     check_unreadable(ResponseTemplate::new(204), "it is empty").await;
-    check_unreadable(ok().set_body_string("{\"results\": ["), "it is no JSON").await;
+    check_unreadable(ok().set_body_string("{\"results\": ["), "it is not JSON").await;
     check_unreadable(ok().set_body_json(json!([])), "not as documented").await;
     check_unreadable(ok().set_body_json(json!({ "count": 1 })), "missing field `results`").await;
     check_unreadable(page(json!("none")), "not as documented").await;
