@@ -56,6 +56,27 @@ fn mistake_is_underlined_with_advice() {
     );
 }
 
+// Such a mistake leaves the depth of nesting as it was, on which the values after it depend.
+#[test]
+fn mistaken_literal_is_reported_alone() {
+    for literal in ["nan", "inf", "99999999999999999999"] {
+        let title = "feature_request_title = { from = \"$.t\", existing = \"prefer\" }";
+        let rest = format!("{title}\nsource_username = [[\"$.a\"]]");
+        let literals = [literal; 20].join(", ");
+        for (wrong, mistakes) in [
+            (format!("person_name = {literal}"), 1),
+            (format!("company_name = [{literal}, {{ from = {literal} }}]"), 2),
+            (format!("person_name = [{literals}]"), 20),
+        ] {
+            let file = format!("[[feedback]]\nproblem = \"x\"\n{wrong}\n{rest}\n");
+            let (_, found) = compile(&file);
+            let shown = show(&file, &found);
+            assert_eq!(found.len(), mistakes, "{shown}");
+            assert!(found.iter().all(|it| &file[it.place.clone()] == literal), "{shown}");
+        }
+    }
+}
+
 // Parsers report a single byte, which may be in the middle of a character.
 #[test]
 fn place_of_a_mistake_has_whole_characters() {
