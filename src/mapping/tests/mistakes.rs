@@ -77,6 +77,19 @@ fn mistaken_literal_is_reported_alone() {
     }
 }
 
+#[test]
+fn empty_list_of_events_is_a_mistake() {
+    check("events = []", "[]", "leave `events` out");
+}
+
+#[test]
+fn block_without_valid_events_accepts_no_other_event() {
+    for events in ["[]", "[\"*\"]"] {
+        let (mapping, _) = compile(&format!("[[feedback]]\nproblem = \"x\"\nevents = {events}"));
+        assert_eq!(mapping.events(), Some(Vec::new()), "{events}");
+    }
+}
+
 // Parsers report a single byte, which may be in the middle of a character.
 #[test]
 fn place_of_a_mistake_has_whole_characters() {
