@@ -241,6 +241,12 @@ impl Templates {
     }
 }
 
+/// Returns whether the text would look up a variable if it was a template.
+pub(crate) fn looks_up_variable(text: &str) -> bool {
+    let pieces = lexer::pieces(text);
+    Variable::ALL.iter().any(|variable| lookups::uses(&pieces, variable.name()))
+}
+
 /// Makes the variables that a template uses; headers and event are made once for an event.
 fn context(uses: &[Variable], view: &ItemScope<'_>) -> Result<Value, ValueError> {
     let mut variables = Vec::with_capacity(uses.len());

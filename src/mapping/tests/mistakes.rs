@@ -90,6 +90,48 @@ fn block_without_valid_events_accepts_no_other_event() {
     }
 }
 
+#[test]
+fn braces_in_a_quoted_text_of_a_condition_are_text() {
+    for (when, text) in [
+        ("@.text == '{{x}}'", "{{x}}"),
+        ("'{{' == @.text", "{{"),
+        ("@.text == \"{% raw %}\" && @.text != '{{'", "{% raw %}"),
+        (r"@.text == 'it\'s {{x}}'", "it's {{x}}"),
+        ("$['{{x}}'] && @.text == '{{x}}'", "{{x}}"),
+        (r"@.text == '\u007b{ payload.x }}'", "{{ payload.x }}"),
+    ] {
+        let file = format!("[[feedback]]\nproblem = \"x\"\nwhen = {}", json!(when));
+        let mapping = compile_valid(&file);
+        for (payload, requests) in
+            [(json!({"text": text, "{{x}}": 1}), 1), (json!({"text": "other", "{{x}}": 1}), 0)]
+        {
+            let mapped = mapping.apply(&super::event(None), &payload.into()).unwrap();
+            assert_eq!(mapped.requests.len(), requests, "{when}");
+        }
+    }
+}
+
+#[test]
+fn mistake_beside_quoted_braces_is_that_of_the_condition() {
+    check("when = \"@.text = '{{x}}'\"", "=", "==");
+    check("when = \"@.text == '{{x}}' and @.b\"", "and", "&&");
+}
+
+#[test]
+fn template_in_a_quoted_text_of_a_condition_is_a_mistake() {
+    for when in [
+        "@.text == '{{ payload.word }}'",
+        "@.text == '{% if event.id %}a{% endif %}'",
+        "'{{ item.a }}' != @.text",
+        "'{{ org_id }}' == 'a'",
+    ] {
+        check(&format!("when = \"{when}\""), &format!("\"{when}\""), "quotes");
+    }
+    for when in ["{{ payload.a }} == 'x'", "@.a == {{ payload.a }}", "it's {{ payload.a }}"] {
+        check(&format!("when = \"{when}\""), &format!("\"{when}\""), "{{ expression }}");
+    }
+}
+
 // Parsers report a single byte, which may be in the middle of a character.
 #[test]
 fn place_of_a_mistake_has_whole_characters() {
