@@ -1,6 +1,7 @@
 //! Reads the values of a mapping file and reports the mistakes in them.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::ops::Range;
 
 use toml::Spanned;
@@ -262,13 +263,14 @@ impl<'r> ValueReader<'r> {
         word(&text, &words, self.mistakes)
     }
 
-    fn max(&mut self, table: &mut TomlTable<'_>) -> Option<usize> {
+    fn max(&mut self, table: &mut TomlTable<'_>) -> Option<NonZeroUsize> {
         let max = table.number("max", self.mistakes)?;
-        if max == 0 {
+        let max = NonZeroUsize::new(usize::try_from(max).unwrap_or(usize::MAX));
+        if max.is_none() {
             let place = table.key_place("max");
             self.mistakes.push(Diagnostic::error(place, "`max` is 1 or more"));
         }
-        Some(usize::try_from(max).unwrap_or(usize::MAX))
+        max
     }
 }
 

@@ -91,6 +91,17 @@ fn block_without_valid_events_accepts_no_other_event() {
 }
 
 #[test]
+fn length_of_no_character_is_a_mistake_and_cuts_nothing() {
+    let state = "state = { from = \"$.a\", max = 0 }";
+    check(state, "max", "1 or more");
+
+    let (mapping, _) = compile(&format!("[[feedback]]\nproblem = \"x\"\n{state}"));
+    let mapped = mapping.apply(&super::event(None), &json!({"a": "text"}).into()).unwrap();
+
+    assert_eq!(mapped.requests[0].body["state"], "text");
+}
+
+#[test]
 fn braces_in_a_quoted_text_of_a_condition_are_text() {
     for (when, text) in [
         ("@.text == '{{x}}'", "{{x}}"),
