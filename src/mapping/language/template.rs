@@ -13,6 +13,7 @@ mod output;
 mod reference;
 mod variable;
 mod weight;
+mod zero_comparisons;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -146,7 +147,7 @@ impl Templates {
             .filter(|text| self.queries.get(*text).is_some_and(|query| !query.is_singular()))
             .map(str::to_owned)
             .collect();
-        check.comparisons();
+        check.comparisons(&pieces);
         Some(Template { name, uses, members, several })
     }
 

@@ -183,40 +183,6 @@ fn probable_mistakes_are_warnings() {
 }
 
 #[test]
-fn comparison_of_int_without_default_is_warned_about() {
-    for comparison in [
-        "payload.a | int < 9",
-        "payload.a|int >= 9",
-        "9 > payload['a'].b | int",
-        "payload.a | trim | int | abs <= 9",
-        "payload.b | default(1) | int < 9 and 9 > payload.a | int",
-        "(payload.a | int) < 9",
-        "9 >= (payload.a | int)",
-        "payload.b and ((payload.a | int) | abs) < 9",
-        "not (payload['a'] | int | abs) | abs > 9",
-    ] {
-        warns(&format!("when = \"{{{{ {comparison} }}}}\""), "int", "`number`");
-        let float = comparison.replace("int", "float");
-        warns(&format!("when = \"{{{{ {float} }}}}\""), "float", "`number`");
-    }
-    for comparison in [
-        "payload.a | default(10) | int < 9",
-        "payload.a | int(10) < 9",
-        "payload.a | int(default=10) < 9",
-        "payload.a | number < 9",
-        "payload.a | int == 9",
-        "payload.a | int and payload.b < 9",
-        "(payload.a | default(10) | int) < 9",
-        "(payload.a | int(10)) < 9",
-        "(payload.a | int) == 9",
-        "(payload.a | int) and (payload.b) < 9",
-        "payload.int < 9",
-    ] {
-        compile_valid(&format!("[[feedback]]\nproblem = \"x\"\nwhen = \"{{{{ {comparison} }}}}\""));
-    }
-}
-
-#[test]
 fn unknown_key_lists_each_known_key_once() {
     for file in [
         "[[feedback]]\nproblem = \"x\"\nzzzzzzzzzzzz = 1",
@@ -289,7 +255,7 @@ fn check(line: &str, underlined: &str, advice: &str) {
     expect(line, Severity::Error, (underlined, advice));
 }
 
-fn warns(line: &str, underlined: &str, advice: &str) {
+pub(super) fn warns(line: &str, underlined: &str, advice: &str) {
     expect(line, Severity::Warning, (underlined, advice));
 }
 
@@ -304,6 +270,6 @@ fn expect(line: &str, severity: Severity, (underlined, advice): (&str, &str)) {
     assert!(help.contains(advice) || mistakes[0].message.contains(advice), "{shown}");
 }
 
-fn show(file: &str, mistakes: &[Diagnostic]) -> String {
+pub(super) fn show(file: &str, mistakes: &[Diagnostic]) -> String {
     report::show(&document(file), mistakes, OutputStyle::Plain)
 }
