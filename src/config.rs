@@ -55,7 +55,7 @@ pub const FILE: &str = "relay.toml";
 /// Reads the named file, or `relay.toml` if it exists.
 pub fn document(path: Option<&Path>) -> Result<Option<Document>, UnreadableFile> {
     let standard = Path::new(FILE);
-    let path = path.or_else(|| standard.exists().then_some(standard));
+    let path = path.or_else(|| (standard.exists() || standard.is_symlink()).then_some(standard));
     path.map(Document::read).transpose()
 }
 

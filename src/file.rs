@@ -50,6 +50,13 @@ pub struct UnreadableFile {
     error: FileError,
 }
 
+impl UnreadableFile {
+    /// Returns the reason without the path.
+    pub fn reason(&self) -> &FileError {
+        &self.error
+    }
+}
+
 /// Reads a file named on the command line; `-` is standard input.
 pub fn read_named(path: &Path, bytes_max: usize) -> Result<Vec<u8>, UnreadableFile> {
     // It may be a pipe, as in `check <(generate)`: whoever started the command can end the wait.

@@ -124,8 +124,13 @@ impl Mapping {
         Scope::of_event(event, payload, answers)
     }
 
-    /// Returns the event types that the blocks name; `None` if a block takes every event.
+    /// Returns the event types that the blocks name; `None` if a block takes every event, or if
+    /// there is no block.
     pub fn events(&self) -> Option<Vec<TypePattern>> {
+        // A source without blocks stores its events until a mapping is written for them.
+        if self.blocks.is_empty() {
+            return None;
+        }
         let mut named: Vec<TypePattern> = Vec::new();
         for block in &self.blocks {
             for pattern in block.events.as_ref()? {
@@ -134,7 +139,7 @@ impl Mapping {
                 }
             }
         }
-        (!named.is_empty()).then_some(named)
+        Some(named)
     }
 
     /// Returns the blocks in the order in which their requests are sent.

@@ -9,6 +9,7 @@ mod mistakes;
 mod optional_fields;
 mod revenue;
 mod values;
+mod zero_comparisons;
 
 use serde_json::{Value, json};
 

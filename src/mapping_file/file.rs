@@ -74,6 +74,12 @@ impl MappingFile {
         MappingFile::read_with(document, None)
     }
 
+    /// Returns a mapping file that cannot be read: its only mistake is `failure`.
+    pub(crate) fn unreadable(document: Document, failure: Diagnostic) -> MappingFile {
+        // What an empty file lacks is only a consequence.
+        MappingFile { mistakes: vec![failure], source: None, ..MappingFile::of_text(document) }
+    }
+
     fn read_with(document: Document, environment: Option<&Environment>) -> MappingFile {
         let mut mistakes = Diagnostics::new();
         let name = name_of(&document, &mut mistakes);

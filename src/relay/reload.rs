@@ -18,7 +18,7 @@ use crate::diagnostics::table::Diagnostics;
 use crate::event::SourceName;
 use crate::file::UnreadableFile;
 use crate::mapping_file::file::MappingFile;
-use crate::mapping_file::location::{DIRECTORY, Location, LocationError};
+use crate::mapping_file::location::{DIRECTORY, FoundFile, Location, LocationError};
 use crate::secret::Environment;
 use file_watcher::{FileWatcher, WatchedPaths};
 
@@ -44,7 +44,7 @@ struct FileSet {
     config: Option<Document>,
     /// The folder of the mapping files, which need not exist.
     folder: PathBuf,
-    mappings: Vec<Document>,
+    mappings: Vec<FoundFile>,
 }
 
 /// The texts with which the relay runs.
@@ -221,7 +221,7 @@ impl FileSet {
         let document = config::document(config)?;
         let (config, _) =
             Config::read(document.clone(), environment).map_err(ReloadError::Mistaken)?;
-        let mappings = Location::of(config.mappings.as_deref()).documents()?;
+        let mappings = Location::of(config.mappings.as_deref()).found()?;
         let folder = config.mappings.unwrap_or_else(|| DIRECTORY.into());
         Ok(FileSet { config: document, folder, mappings })
     }
@@ -229,9 +229,7 @@ impl FileSet {
     /// Reads the mapping files, with the current secrets.
     fn sources(&self, destinations: &[String], environment: &Environment) -> Vec<MappingFile> {
         let known = || destinations.iter().map(String::as_str);
-        let read = |document: &Document| {
-            MappingFile::read(document.clone(), environment).with_known_destinations(known())
-        };
+        let read = |found: &FoundFile| found.clone().read(known(), environment);
         self.mappings.iter().map(read).collect()
     }
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::item_values::ItemValues;
 use super::query::{Condition, Lint};
-use super::template::Template;
+use super::template::{self, Template};
 use super::value::ValueError;
 use super::value_reader::{ValueReader, query_mistake};
 use crate::diagnostics::diagnostic::Diagnostic;
@@ -23,16 +23,27 @@ impl WhenClause {
         reader: &mut ValueReader<'_>,
     ) -> Option<WhenClause> {
         let text = table.text("when", reader.mistakes)?;
-        if text.text.contains("{{") || text.text.contains("{%") {
+        let has_code = |text: &str| text.contains("{{") || text.contains("{%");
+        let parts = QuotedParts::of(&text.text);
+        let is_template = match &parts {
+            Some(parts) => has_code(&parts.around),
+            None => has_code(&text.text),
+        };
+        if is_template {
             return WhenClause::template(&text, reader);
         }
-        match Condition::parse_within(&text.text, &reader.templates.patterns) {
-            Ok(condition) => Some(WhenClause::Condition { condition, text }),
+        let condition = match Condition::parse_within(&text.text, &reader.templates.patterns) {
+            Ok(condition) => condition,
             Err(error) => {
                 reader.mistakes.push(query_mistake(&text, error));
-                None
+                return None;
             }
+        };
+        if has_code(&text.text) && parts.is_some_and(|parts| parts.may_be_meant_as_template()) {
+            reader.mistakes.push(quoted_template(&text));
+            return None;
         }
+        Some(WhenClause::Condition { condition, text })
     }
 
     fn template(text: &SpannedText, reader: &mut ValueReader<'_>) -> Option<WhenClause> {
@@ -64,4 +75,46 @@ impl WhenClause {
             |lint: Lint| Diagnostic::warning(text.part(lint.at), lint.message).help(lint.help);
         lints.map(warning).collect()
     }
+}
+
+/// The texts in quotes of a condition, and what stands around them.
+struct QuotedParts<'t> {
+    quoted: Vec<&'t str>,
+    around: String,
+}
+
+impl<'t> QuotedParts<'t> {
+    /// Cuts the text at its quotes; `None` if one is not closed.
+    fn of(text: &'t str) -> Option<QuotedParts<'t>> {
+        let mut parts = QuotedParts { quoted: Vec::new(), around: String::new() };
+        let mut open: Option<(char, usize)> = None;
+        let mut is_escaped = false;
+        for (at, c) in text.char_indices() {
+            match open {
+                None if matches!(c, '\'' | '"') => open = Some((c, at + 1)),
+                None => parts.around.push(c),
+                Some(_) if is_escaped => is_escaped = false,
+                Some((quote, start)) if c == quote => {
+                    parts.quoted.push(&text[start..at]);
+                    open = None;
+                }
+                Some(_) => is_escaped = c == '\\',
+            }
+        }
+        open.is_none().then_some(parts)
+    }
+
+    /// Returns whether a text in quotes may be meant as a template, although it is compared as it
+    /// is: it looks up a variable, or nothing else in the condition reads the payload.
+    fn may_be_meant_as_template(&self) -> bool {
+        self.quoted.iter().any(|text| template::looks_up_variable(text))
+            || !self.around.contains(['$', '@'])
+    }
+}
+
+fn quoted_template(text: &SpannedText) -> Diagnostic {
+    let message = "the braces are in quotes, where they are text and no template";
+    let help = "write \"{{ payload.path == payload.other }}\" or \"@.path == $.other\"; for the \
+                braces themselves write '\\u007b{'";
+    Diagnostic::error(text.place.clone(), message).help(help)
 }

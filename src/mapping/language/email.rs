@@ -47,8 +47,12 @@ fn address(word: &str, at: usize) -> Option<&str> {
     let before = word[..at].trim_end_matches(is_local);
     // Part of a name would be the address of somebody else, and `x@y@z` has no address in it.
     let visible = before.trim_end_matches(is_gap);
-    let is_cut = before[visible.len()..].contains(is_hidden) && visible.ends_with(is_local);
-    if is_cut || visible.ends_with(|c: char| c.is_alphanumeric() || c == '@') {
+    let gap = &before[visible.len()..];
+    let is_cut = gap.contains(is_hidden) && visible.ends_with(is_local);
+    let is_name = visible.ends_with(|c: char| c.is_alphanumeric() || c == '@');
+    let begins = word[before.len()..at].starts_with(|c: char| c.is_ascii_alphanumeric());
+    let is_separate = begins && is_visible_space(gap) && is_word_behind_space(visible);
+    if is_cut || (is_name && !is_separate) {
         return None;
     }
     // Signs before the first letter belong to the text: `*ada@example.com*`, `'ada@example.com'`.
@@ -63,6 +67,22 @@ fn address(word: &str, at: usize) -> Option<&str> {
     let end = at + 1 + host_without_tail(host).len();
     // Savio accepts `a@localhost` too, which is no person's address.
     Some(&word[start..end]).filter(|found| found[at - start..].contains('.') && is_email(found))
+}
+
+/// Returns whether the text is one space that is shown, beyond ASCII.
+fn is_visible_space(text: &str) -> bool {
+    text.chars().count() == 1 && text.contains(is_gap) && !text.contains(is_hidden)
+}
+
+/// Returns whether the text ends with such a space and a word, behind another word.
+// One space beyond ASCII may cut an address in two; before two words of one line, it is how the
+// writer separates words.
+fn is_word_behind_space(text: &str) -> bool {
+    let before = text.trim_end_matches(char::is_alphabetic);
+    let outer = before.trim_end_matches(is_gap);
+    before.len() < text.len()
+        && is_visible_space(&before[outer.len()..])
+        && outer.ends_with(char::is_alphabetic)
 }
 
 /// Returns whether the host continues after characters that look like its end.
@@ -190,6 +210,40 @@ mod tests {
             "a\0da@exam\0ple.com",
         ] {
             assert_eq!(first_email(text).as_deref(), Some("ada@example.com"), "{text:?}");
+        }
+    }
+
+    // One such space before an address cannot be told from one inside of an address:
+    // "to\u{a0}ada@example.com" from "long\u{a0}name@example.com".
+    #[test]
+    fn address_behind_words_with_spaces_beyond_ascii_is_found() {
+        for space in ["\u{a0}", "\u{2009}", "\u{202f}", "\u{2003}"] {
+            for text in [
+                "please*write*to*ada@example.com",
+                "Bonjour, merci d\u{2019}\u{e9}crire*\u{e0}*ada@example.com*demain",
+                "\u{434}\u{43b}\u{44f}*\u{410}\u{434}\u{44b}*ada@example.com",
+                "one @ two*three*four*ada@example.com",
+            ] {
+                let text = text.replace('*', space);
+                assert_eq!(first_email(&text).as_deref(), Some("ada@example.com"), "{text:?}");
+            }
+            for text in [
+                "long*name@example.com",
+                "ask long*name@example.com",
+                "x**long*name@example.com*now",
+                "9*long9*name@example.com",
+                "first.*last*name@example.com",
+                "first*.last*name@example.com",
+                "first*last*.name@example.com",
+                "first*last*\u{200b}name@example.com",
+                "first*last\u{200b}*name@example.com",
+                "first\u{200b}*last*name@example.com",
+                "ada@example.com*or*name@example.co\u{200b}m",
+            ] {
+                let text = text.replace('*', space);
+                let found = first_email(&text);
+                assert!(found.is_none_or(|it| it == "ada@example.com"), "{text:?}");
+            }
         }
     }
 

@@ -21,6 +21,12 @@ const BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of copied parts of the payload: the item of a `for_each`, and separately all results of
 /// `jsonpath()` in one event.
 const COPIED_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Copies of the whole payload that the items of all `for_each` of one event may take, in addition
+/// to `COPIED_BYTES_MAX`.
+// Items beside each other take no more than one; replies and the replies to them
+// (`$..replies[*]`) one for each level. Without a bound, `$.x[0,0,...]` copied 16 MiB a thousand
+// times.
+const PAYLOAD_COPIES_MAX: usize = 4;
 
 /// Bytes of the payload's texts that templates may read: about a hundred times the largest payload.
 // Counted at each read, because minijinja owns its texts: each read makes a copy.
@@ -43,6 +49,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) budget: Budget,
     fuel: Cell<u64>,
     bytes: Cell<usize>,
+    /// Bytes that the copies of items may still take; `None` before the first copy.
+    item_bytes: Cell<Option<usize>>,
     collected: OnceCell<Result<Arc<FormAnswers>, ValueError>>,
     pub(crate) shared: TemplateValues,
 }
@@ -65,6 +73,7 @@ impl<'a> Scope<'a> {
             budget: Budget::new(),
             fuel: Cell::new(FUEL_MAX),
             bytes: Cell::new(BYTES_MAX),
+            item_bytes: Cell::new(None),
             collected: OnceCell::new(),
             shared: TemplateValues::default(),
         }
@@ -108,6 +117,24 @@ impl<'a> Scope<'a> {
         left.map(drop).ok_or_else(|| ValueError::new("the templates of this event take too long"))
     }
 
+    /// Copies an item of a `for_each` for templates.
+    fn copy_item(&self, item: &Value) -> Result<Arc<Value>, ValueError> {
+        let left = self.item_bytes.get().unwrap_or_else(|| item_bytes_max(self.payload));
+        let bytes_max = left.min(COPIED_BYTES_MAX);
+        let copied = copy_within(item, bytes_max);
+        // An item that is too large was measured up to the limit, which takes as long as a copy.
+        let bytes = copied.as_ref().map_or(bytes_max, |(_, bytes)| *bytes);
+        self.item_bytes.set(Some(left - bytes));
+        match copied {
+            Ok((copy, _)) => Ok(copy),
+            Err(too_large) if bytes_max == COPIED_BYTES_MAX => Err(too_large),
+            Err(_) => {
+                let message = "the items of this event are copied too often for templates";
+                Err(ValueError::new(message))
+            }
+        }
+    }
+
     /// Charges the event for the nodes of a value, and returns them.
     pub(crate) fn charge(&self, nodes: Vec<Scalar>) -> Result<Vec<Scalar>, ValueError> {
         // A `for_each` could otherwise put a copy of a large text into each of 1,000 requests.
@@ -133,7 +160,7 @@ impl<'a> ItemScope<'a> {
     /// Returns the item in the form of templates, which is a copy.
     pub(crate) fn item_json(&self) -> Result<Option<Arc<Value>>, ValueError> {
         let Some(item) = self.item else { return Ok(None) };
-        let copied = || copy_within(item, COPIED_BYTES_MAX).map(|(copy, _)| copy);
+        let copied = || self.event_scope.copy_item(item);
         self.item_json.get_or_init(copied).clone().map(Some)
     }
 
@@ -221,6 +248,13 @@ impl Budget {
         self.0.steps.store(budget, Ordering::Relaxed);
         found.map_err(|error| ValueError(error.to_string()))
     }
+}
+
+/// Returns the bytes that the copies of all items of an event may take.
+fn item_bytes_max(payload: &Value) -> usize {
+    let mut left = usize::MAX;
+    deduct_size(payload, &mut left);
+    PAYLOAD_COPIES_MAX.saturating_mul(usize::MAX - left).saturating_add(COPIED_BYTES_MAX)
 }
 
 /// Returns a copy and the memory that it takes.

@@ -1,6 +1,7 @@
 //! Steps of a value's table form, which change the nodes of its `from` in a fixed order.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 
 use super::query_log::QueryLog;
 use super::value::{Cardinality, Scalar, ScalarList, ValueError, joined};
@@ -15,7 +16,7 @@ pub(crate) struct ValueSteps {
     pub(super) default: Option<Scalar>,
     pub(super) number: bool,
     /// Characters, including the ellipsis.
-    pub(super) max: Option<usize>,
+    pub(super) max: Option<NonZeroUsize>,
     pub(crate) existing: Option<LinkMode>,
 }
 
@@ -91,10 +92,10 @@ impl ValueSteps {
     }
 }
 
-fn cut(text: String, max: usize) -> String {
-    if text.chars().nth(max).is_none() {
+fn cut(text: String, max: NonZeroUsize) -> String {
+    if text.chars().nth(max.get()).is_none() {
         return text;
     }
-    let kept: String = text.chars().take(max - 1).collect();
+    let kept: String = text.chars().take(max.get() - 1).collect();
     kept + "…"
 }

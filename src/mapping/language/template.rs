@@ -13,6 +13,7 @@ mod output;
 mod reference;
 mod variable;
 mod weight;
+mod zero_comparisons;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -146,7 +147,7 @@ impl Templates {
             .filter(|text| self.queries.get(*text).is_some_and(|query| !query.is_singular()))
             .map(str::to_owned)
             .collect();
-        check.comparisons();
+        check.comparisons(&pieces);
         Some(Template { name, uses, members, several })
     }
 
@@ -239,6 +240,12 @@ impl Templates {
         }
         Ok((text, printed))
     }
+}
+
+/// Returns whether the text would look up a variable if it was a template.
+pub(crate) fn looks_up_variable(text: &str) -> bool {
+    let pieces = lexer::pieces(text);
+    Variable::ALL.iter().any(|variable| lookups::uses(&pieces, variable.name()))
 }
 
 /// Makes the variables that a template uses; headers and event are made once for an event.

@@ -1,6 +1,7 @@
 //! Reads the values of a mapping file and reports the mistakes in them.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::ops::Range;
 
 use toml::Spanned;
@@ -54,12 +55,18 @@ impl<'r> ValueReader<'r> {
             return None;
         }
         self.depth += 1;
-        let read = match value.get_ref() {
+        let read = self.nested(key, value);
+        self.depth -= 1;
+        read
+    }
+
+    // A function of its own: an early return in `read` would leave the depth increased for all
+    // values after it.
+    fn nested(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Expression> {
+        match value.get_ref() {
             DeValue::String(_) => text_of(self.document, value).and_then(|text| self.text(&text)),
             DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) => {
-                let literal = self.literal(key, value)?;
-                self.warn_of_refused(&literal, value.span());
-                Some(Expression::Literal(literal))
+                self.sent_literal(key, value).map(Expression::Literal)
             }
             DeValue::Datetime(time) => Some(Expression::Literal(Scalar::Text(time.to_string()))),
             DeValue::Array(items) => self.alternatives(key, items, value.span()),
@@ -67,9 +74,7 @@ impl<'r> ValueReader<'r> {
                 let table = TomlTable::new(self.document, entries, value.span());
                 self.table(key, table)
             }
-        };
-        self.depth -= 1;
-        read
+        }
     }
 
     pub(crate) fn text(&mut self, text: &SpannedText) -> Option<Expression> {
@@ -258,13 +263,14 @@ impl<'r> ValueReader<'r> {
         word(&text, &words, self.mistakes)
     }
 
-    fn max(&mut self, table: &mut TomlTable<'_>) -> Option<usize> {
+    fn max(&mut self, table: &mut TomlTable<'_>) -> Option<NonZeroUsize> {
         let max = table.number("max", self.mistakes)?;
-        if max == 0 {
+        let max = NonZeroUsize::new(usize::try_from(max).unwrap_or(usize::MAX));
+        if max.is_none() {
             let place = table.key_place("max");
             self.mistakes.push(Diagnostic::error(place, "`max` is 1 or more"));
         }
-        Some(usize::try_from(max).unwrap_or(usize::MAX))
+        max
     }
 }
 

@@ -349,3 +349,50 @@ fn text_is_counted_at_each_read() {
 
     assert_eq!(failed, json!({"failed": "the templates of this event read too much text"}));
 }
+
+const COPIED_ITEM_BYTES: usize = 200 * 1024;
+
+/// Returns how many of so many requests have a template of the item, which copies it.
+fn copied_items(for_each: &str, payload: &Value) -> usize {
+    let file = format!(
+        "[[feedback]]\nfor_each = \"{for_each}\"\nproblem = \"x\"\n\
+         person_name = \"{{{{ item.name }}}}\"\ntags = \"{{{{ jsonpath('@.name') }}}}\""
+    );
+    let requests = apply(&file, payload).unwrap().requests;
+    requests.iter().filter(|request| request.body.contains_key("person_name")).count()
+}
+
+#[test]
+fn copies_of_items_are_charged_to_the_event() {
+    let again = format!("$.x[{}]", ["0"; 800].join(","));
+    let text = "a".repeat(COPIED_ITEM_BYTES);
+    let payload = json!({"x": [{"name": "Ada", "text": text}]});
+
+    let copied = copied_items(&again, &payload);
+
+    // 16 MiB and some copies of the payload; without a budget it is 156 MiB.
+    assert!((80..100).contains(&copied), "{copied}");
+    let required =
+        format!("[[feedback]]\nfor_each = \"{again}\"\nproblem = \"{{{{ item.name }}}}\"");
+    let failed = apply(&required, &payload).unwrap_err();
+    assert_eq!(failed.reason, "the items of this event are copied too often for templates");
+}
+
+// In memory the items take more than 16 MiB, a budget that they would exceed together.
+#[test]
+fn each_item_of_a_large_event_is_copied() {
+    let item: Value = (0..40).map(|at| (format!("k{at}"), json!(at))).collect();
+    let mut items = vec![item; 6_000];
+    items[5_999]["name"] = json!("Ada");
+    let payload = json!({ "x": items });
+    let file = "[[feedback]]\nfor_each = \"$.x[*]\"\nwhen = \"{{ item.name }}\"\nproblem = \"x\"";
+
+    assert_eq!(apply(file, &payload).unwrap().requests.len(), 1);
+
+    // Each reply is also copied with those that it is a reply to.
+    let nested = (0..3).fold(
+        json!({"name": "Ada", "items": payload["x"].as_array().unwrap()[..1_000]}),
+        |inner, _| json!({"name": "Ada", "replies": [inner]}),
+    );
+    assert_eq!(copied_items("$..replies[*]", &nested), 3);
+}

@@ -56,6 +56,93 @@ fn mistake_is_underlined_with_advice() {
     );
 }
 
+// Such a mistake leaves the depth of nesting as it was, on which the values after it depend.
+#[test]
+fn mistaken_literal_is_reported_alone() {
+    for literal in ["nan", "inf", "99999999999999999999"] {
+        let title = "feature_request_title = { from = \"$.t\", existing = \"prefer\" }";
+        let rest = format!("{title}\nsource_username = [[\"$.a\"]]");
+        let literals = [literal; 20].join(", ");
+        for (wrong, mistakes) in [
+            (format!("person_name = {literal}"), 1),
+            (format!("company_name = [{literal}, {{ from = {literal} }}]"), 2),
+            (format!("person_name = [{literals}]"), 20),
+        ] {
+            let file = format!("[[feedback]]\nproblem = \"x\"\n{wrong}\n{rest}\n");
+            let (_, found) = compile(&file);
+            let shown = show(&file, &found);
+            assert_eq!(found.len(), mistakes, "{shown}");
+            assert!(found.iter().all(|it| &file[it.place.clone()] == literal), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn empty_list_of_events_is_a_mistake() {
+    check("events = []", "[]", "leave `events` out");
+}
+
+#[test]
+fn block_without_valid_events_accepts_no_other_event() {
+    for events in ["[]", "[\"*\"]"] {
+        let (mapping, _) = compile(&format!("[[feedback]]\nproblem = \"x\"\nevents = {events}"));
+        assert_eq!(mapping.events(), Some(Vec::new()), "{events}");
+    }
+}
+
+#[test]
+fn length_of_no_character_is_a_mistake_and_cuts_nothing() {
+    let state = "state = { from = \"$.a\", max = 0 }";
+    check(state, "max", "1 or more");
+
+    let (mapping, _) = compile(&format!("[[feedback]]\nproblem = \"x\"\n{state}"));
+    let mapped = mapping.apply(&super::event(None), &json!({"a": "text"}).into()).unwrap();
+
+    assert_eq!(mapped.requests[0].body["state"], "text");
+}
+
+#[test]
+fn braces_in_a_quoted_text_of_a_condition_are_text() {
+    for (when, text) in [
+        ("@.text == '{{x}}'", "{{x}}"),
+        ("'{{' == @.text", "{{"),
+        ("@.text == \"{% raw %}\" && @.text != '{{'", "{% raw %}"),
+        (r"@.text == 'it\'s {{x}}'", "it's {{x}}"),
+        ("$['{{x}}'] && @.text == '{{x}}'", "{{x}}"),
+        (r"@.text == '\u007b{ payload.x }}'", "{{ payload.x }}"),
+    ] {
+        let file = format!("[[feedback]]\nproblem = \"x\"\nwhen = {}", json!(when));
+        let mapping = compile_valid(&file);
+        for (payload, requests) in
+            [(json!({"text": text, "{{x}}": 1}), 1), (json!({"text": "other", "{{x}}": 1}), 0)]
+        {
+            let mapped = mapping.apply(&super::event(None), &payload.into()).unwrap();
+            assert_eq!(mapped.requests.len(), requests, "{when}");
+        }
+    }
+}
+
+#[test]
+fn mistake_beside_quoted_braces_is_that_of_the_condition() {
+    check("when = \"@.text = '{{x}}'\"", "=", "==");
+    check("when = \"@.text == '{{x}}' and @.b\"", "and", "&&");
+}
+
+#[test]
+fn template_in_a_quoted_text_of_a_condition_is_a_mistake() {
+    for when in [
+        "@.text == '{{ payload.word }}'",
+        "@.text == '{% if event.id %}a{% endif %}'",
+        "'{{ item.a }}' != @.text",
+        "'{{ org_id }}' == 'a'",
+    ] {
+        check(&format!("when = \"{when}\""), &format!("\"{when}\""), "quotes");
+    }
+    for when in ["{{ payload.a }} == 'x'", "@.a == {{ payload.a }}", "it's {{ payload.a }}"] {
+        check(&format!("when = \"{when}\""), &format!("\"{when}\""), "{{ expression }}");
+    }
+}
+
 // Parsers report a single byte, which may be in the middle of a character.
 #[test]
 fn place_of_a_mistake_has_whole_characters() {
@@ -93,40 +180,6 @@ fn probable_mistakes_are_warnings() {
     warns("person_name = \"{{ payloads.a }}\"", "payloads", "payload");
     warns("person_name = \"{{ org_id }}\"", "org_id", "payload.org_id");
     warns("person_name = \"{{ item.a }}\"", "item", "for_each");
-}
-
-#[test]
-fn comparison_of_int_without_default_is_warned_about() {
-    for comparison in [
-        "payload.a | int < 9",
-        "payload.a|int >= 9",
-        "9 > payload['a'].b | int",
-        "payload.a | trim | int | abs <= 9",
-        "payload.b | default(1) | int < 9 and 9 > payload.a | int",
-        "(payload.a | int) < 9",
-        "9 >= (payload.a | int)",
-        "payload.b and ((payload.a | int) | abs) < 9",
-        "not (payload['a'] | int | abs) | abs > 9",
-    ] {
-        warns(&format!("when = \"{{{{ {comparison} }}}}\""), "int", "`number`");
-        let float = comparison.replace("int", "float");
-        warns(&format!("when = \"{{{{ {float} }}}}\""), "float", "`number`");
-    }
-    for comparison in [
-        "payload.a | default(10) | int < 9",
-        "payload.a | int(10) < 9",
-        "payload.a | int(default=10) < 9",
-        "payload.a | number < 9",
-        "payload.a | int == 9",
-        "payload.a | int and payload.b < 9",
-        "(payload.a | default(10) | int) < 9",
-        "(payload.a | int(10)) < 9",
-        "(payload.a | int) == 9",
-        "(payload.a | int) and (payload.b) < 9",
-        "payload.int < 9",
-    ] {
-        compile_valid(&format!("[[feedback]]\nproblem = \"x\"\nwhen = \"{{{{ {comparison} }}}}\""));
-    }
 }
 
 #[test]
@@ -202,7 +255,7 @@ fn check(line: &str, underlined: &str, advice: &str) {
     expect(line, Severity::Error, (underlined, advice));
 }
 
-fn warns(line: &str, underlined: &str, advice: &str) {
+pub(super) fn warns(line: &str, underlined: &str, advice: &str) {
     expect(line, Severity::Warning, (underlined, advice));
 }
 
@@ -217,6 +270,6 @@ fn expect(line: &str, severity: Severity, (underlined, advice): (&str, &str)) {
     assert!(help.contains(advice) || mistakes[0].message.contains(advice), "{shown}");
 }
 
-fn show(file: &str, mistakes: &[Diagnostic]) -> String {
+pub(super) fn show(file: &str, mistakes: &[Diagnostic]) -> String {
     report::show(&document(file), mistakes, OutputStyle::Plain)
 }

@@ -28,6 +28,9 @@ internal_id = "$.id"
 filterable_attributes = 7
 "#;
 
+const GOOD: &str =
+    "provider = \"form\"\nsecrets = [\"env:SECRET\"]\n[[feedback]]\nproblem = \"$.text\"\n";
+
 const PLACES: [(&str, &str); 13] = [
     ("bad.toml:1:12", "did you mean \"typeform\"?"),
     ("bad.toml:2:12", "write \"env:NAME\""),
@@ -71,6 +74,49 @@ fn mapping_with_event_id_and_time_passes_its_test() {
     assert_eq!(output.status.code(), Some(0), "{shown}");
     let tried: serde_json::Value = serde_json::from_slice(&tried.unwrap().stdout).unwrap();
     assert_eq!(tried, expected);
+}
+
+#[test]
+fn file_that_cannot_be_read_is_shown_beside_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let mappings = folder.path().join("mappings");
+    std::fs::create_dir(&mappings).unwrap();
+    std::fs::write(mappings.join("good.toml"), GOOD).unwrap();
+    std::fs::write(mappings.join("bad.toml"), BAD).unwrap();
+    std::fs::create_dir(mappings.join("folder.toml")).unwrap();
+    std::os::unix::fs::symlink("gone/x.toml", mappings.join("link.toml")).unwrap();
+
+    let output = check(folder.path(), &[]);
+
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    for expected in [
+        "mappings/good.toml: ok",
+        "mappings/bad.toml:3:1",
+        "mappings/link.toml",
+        "No such file or directory",
+        "gone/x.toml",
+        "mappings/folder.toml",
+        "it is a folder, not a file",
+    ] {
+        assert!(shown.contains(expected), "{expected} in\n{shown}");
+    }
+    assert_eq!(shown.matches("cannot be read").count(), 2, "{shown}");
+}
+
+// The bundled files, or the default settings, would be used instead, without a word.
+#[test]
+fn link_to_nothing_is_not_replaced_by_defaults() {
+    for name in ["mappings", "relay.toml"] {
+        let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("gone", folder.path().join(name)).unwrap();
+
+        let output = check(folder.path(), &[]);
+
+        let shown = String::from_utf8(output.stderr).unwrap();
+        assert_ne!(output.status.code(), Some(0), "{shown}");
+        assert!(shown.contains(&format!("{name}: No such file or directory")), "{shown}");
+    }
 }
 
 #[test]

@@ -138,6 +138,35 @@ async fn invalid_file_keeps_all_current_mapping_files() {
 }
 
 #[tokio::test]
+async fn source_whose_file_cannot_be_read_is_off_beside_the_others() {
+    let folder = folder_with_survey();
+    let link = folder.path().join("mappings/other.toml");
+    std::os::unix::fs::symlink("target", &link).unwrap();
+    // Emacs makes such a link beside a file with unsaved changes.
+    let lock = folder.path().join("mappings/.#survey.toml");
+    std::os::unix::fs::symlink("ada@example.com.1:2", lock).unwrap();
+    let scene = Scene::start_in(folder).await;
+    assert_eq!(scene.post("survey", "1").await, 202);
+    scene.arrives("first 1").await;
+    assert_eq!(scene.post("other", "2").await, 503);
+
+    write(&scene.path("survey"), &mapping("second"));
+    let rejected = "keeping the current mapping files: 1 mistake in mappings/other.toml";
+    scene.logs(rejected, 0).await;
+    assert!(scene.relay.logged("the file cannot be read: No such file or directory") > 0);
+    assert_eq!(scene.post("survey", "3").await, 202);
+    scene.arrives("first 3").await;
+
+    std::fs::write(scene.folder.path().join("mappings/target"), mapping("other")).unwrap();
+    scene.relay.hang_up();
+    scene.logs("other is live at", 0).await;
+    assert_eq!(scene.post("other", "4").await, 202);
+    scene.arrives("other 4").await;
+    assert_eq!(scene.post("survey", "5").await, 202);
+    scene.arrives("second 5").await;
+}
+
+#[tokio::test]
 async fn new_mapping_file_is_a_live_source() {
     let scene = Scene::start().await;
     assert_eq!(scene.post("other", "1").await, 404);

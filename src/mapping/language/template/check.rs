@@ -9,17 +9,11 @@ use super::bounds::OutOfBounds;
 use super::functions::{FILTERS, FUNCTIONS, StaticQueries};
 use super::lexer::{Piece, TemplateToken};
 use super::variable::Variable;
+use super::zero_comparisons::zero_comparisons;
 use crate::diagnostics::diagnostic::{Diagnostic, MISTAKES_MAX};
 use crate::diagnostics::suggestion::nearest;
 use crate::diagnostics::table::{Diagnostics, SpannedText};
 use crate::mapping::language::query::{Patterns, Query};
-
-/// Tokens of an operand that are searched for advice.
-// Each `int` searches its operand anew, which would be quadratic in a long template.
-const OPERAND_TOKENS_MAX: usize = 64;
-
-/// Words after which a parenthesis is no call.
-const KEYWORDS: [&str; 8] = ["and", "elif", "else", "if", "in", "is", "not", "or"];
 
 pub(super) struct TemplateCheck<'c> {
     text: &'c SpannedText,
@@ -209,95 +203,11 @@ impl<'c> TemplateCheck<'c> {
     }
 
     /// Warns of `int` and `float` without a default whose results are compared.
-    // They give 0 for an absent value: a question without an answer would count as the score 0.
-    pub(super) fn comparisons(&mut self) {
-        let found = (1..self.tokens.len()).filter_map(|at| self.zero_in_comparison(at));
-        for (word, at) in found.take(MISTAKES_MAX).collect::<Vec<_>>() {
+    pub(super) fn comparisons(&mut self, pieces: &[Piece<'c>]) {
+        for (word, at) in zero_comparisons(pieces).into_iter().take(MISTAKES_MAX) {
             let message = format!("`{word}` makes 0 of what is not there, which is then compared");
             let help = "write `number`: no comparison with what is no number holds";
             self.mistakes.push(Diagnostic::warning(self.place(at), message).help(help));
-        }
-    }
-
-    fn zero_in_comparison(&self, at: usize) -> Option<(&'c str, Range<usize>)> {
-        let TemplateToken::Word(word @ ("int" | "float")) = self.tokens[at].0 else { return None };
-        if self.sign(at - 1) != Some("|") || self.sign(at + 1) == Some("(") {
-            return None;
-        }
-        let mut end = self.end_of_filters(at + 1)?;
-        let mut start = self.operand_without_default(at - 1)?;
-        while let Some(opening) = start.checked_sub(1).filter(|before| self.is_grouping(*before))
-            && self.sign(end) == Some(")")
-            && end - at < OPERAND_TOKENS_MAX
-        {
-            start = opening;
-            end = self.end_of_filters(end + 1)?;
-        }
-        let is_ordering = |at| matches!(self.sign(at), Some("<" | "<=" | ">" | ">="));
-        let is_compared = is_ordering(end) || start.checked_sub(1).is_some_and(is_ordering);
-        is_compared.then(|| (word, self.tokens[at].1.clone()))
-    }
-
-    /// Returns the token after the filters that begin at this token.
-    fn end_of_filters(&self, begin: usize) -> Option<usize> {
-        let mut end = begin;
-        while self.sign(end) == Some("|") && end - begin < OPERAND_TOKENS_MAX {
-            end += 2;
-            if self.sign(end) == Some("(") {
-                let length = self.tokens[end..].iter().take(OPERAND_TOKENS_MAX);
-                let mut length = length.map(|(token, _)| *token);
-                end += 1 + length.position(|token| token == TemplateToken::Sign(")"))?;
-            }
-        }
-        Some(end)
-    }
-
-    /// Returns whether this is a parenthesis that groups and calls nothing.
-    fn is_grouping(&self, at: usize) -> bool {
-        let before = at.checked_sub(1).map(|before| self.tokens[before].0);
-        let is_call = match before {
-            Some(TemplateToken::Word(word)) => !KEYWORDS.contains(&word),
-            Some(TemplateToken::Sign(sign)) => matches!(sign, ")" | "]"),
-            _ => false,
-        };
-        self.sign(at) == Some("(") && !is_call
-    }
-
-    /// Returns the first token of the operand that ends before this one; `None` if the operand has
-    /// the filter `default`.
-    fn operand_without_default(&self, end: usize) -> Option<usize> {
-        let mut open = 0_usize;
-        for at in (end.saturating_sub(OPERAND_TOKENS_MAX)..end).rev() {
-            let before = at.checked_sub(1).and_then(|before| self.sign(before));
-            match self.tokens[at].0 {
-                TemplateToken::Sign(")" | "]" | "}") => open += 1,
-                TemplateToken::Sign("(" | "[" | "{") => {
-                    open = open.checked_sub(1)?;
-                    let is_called = at.checked_sub(1).is_some_and(|before| {
-                        matches!(self.tokens[before].0, TemplateToken::Word(_))
-                            || matches!(self.sign(before), Some(")" | "]"))
-                    });
-                    if open == 0 && !is_called {
-                        return Some(at);
-                    }
-                }
-                _ if open > 0 => {}
-                TemplateToken::Word("default" | "d") if before == Some("|") => return None,
-                TemplateToken::Word(_) | TemplateToken::Number | TemplateToken::Literal(_)
-                    if !matches!(before, Some("." | "|")) =>
-                {
-                    return Some(at);
-                }
-                _ => {}
-            }
-        }
-        None
-    }
-
-    fn sign(&self, at: usize) -> Option<&'c str> {
-        match self.tokens.get(at)?.0 {
-            TemplateToken::Sign(sign) => Some(sign),
-            _ => None,
         }
     }
 

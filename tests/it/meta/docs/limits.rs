@@ -145,6 +145,18 @@ fn mapping_limits() -> Vec<(&'static str, String)> {
         ("questions of a form", count_of("mapping/", "QUESTIONS_MAX")),
         ("requests of an event", count_of("mapping/", "REQUESTS_MAX")),
         ("memory of an event's requests", bytes_of("scope.rs", "BYTES_MAX")),
+        (
+            "memory of an item of `for_each` that templates use",
+            bytes_of("scope.rs", "COPIED_BYTES_MAX"),
+        ),
+        (
+            "memory of all such items of an event",
+            format!(
+                "{} and {} times the payload",
+                bytes_of("scope.rs", "COPIED_BYTES_MAX"),
+                number("scope.rs", "PAYLOAD_COPIES_MAX"),
+            ),
+        ),
         ("length of a query", bytes_of("language/query.rs", "TEXT_BYTES_MAX")),
         ("steps of a query", count_of("query/evaluator", "STEPS_MAX")),
         ("results of a query", count_of("query/evaluator", "NODES_MAX")),
