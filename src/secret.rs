@@ -68,9 +68,11 @@ pub fn absent_file(named: &SpannedText) -> Option<PathBuf> {
 }
 
 pub fn from_environment(name: &str, environment: &Environment) -> Secret {
-    match environment.get(name).filter(|value| !value.is_empty()) {
-        Some(value) => Secret::Found(SecretString::from(value.as_str())),
-        None => Secret::Missing(format!("the environment variable {name} is not set")),
+    let missing = |how| Secret::Missing(format!("the environment variable {name} is {how}"));
+    match environment.get(name).map(String::as_str) {
+        None => missing("not set"),
+        Some("") => missing("empty"),
+        Some(value) => Secret::Found(SecretString::from(value)),
     }
 }
 
@@ -115,7 +117,7 @@ mod tests {
     #[test]
     fn secret_is_read_from_the_environment() {
         check("env:TOKEN", Ok("t0k"));
-        check("env:EMPTY", Err("the environment variable EMPTY is not set"));
+        check("env:EMPTY", Err("the environment variable EMPTY is empty"));
         check("env:OTHER", Err("the environment variable OTHER is not set"));
     }
 

@@ -346,7 +346,7 @@ async fn unmappable_event_is_dead_and_sends_nothing() {
     assert_eq!(record.state, State::Dead);
     assert!(record.reason.unwrap().contains("problem"));
     let reason = relay.record(broken_id).await.reason.unwrap();
-    assert!(reason.starts_with("the payload is no JSON"), "{reason}");
+    assert!(reason.starts_with("the payload is not JSON"), "{reason}");
     assert_eq!(relay.sent().await.len(), 0);
 }
 

@@ -66,6 +66,7 @@ impl Archive for Sqlite {
     }
 
     async fn cancel_replay(&self, id: ReplayId, now: Timestamp) -> Result<(), StoreError> {
+        self.damage.check()?;
         self.writer.write(move |connection| replay::cancel(connection, id, now)).await
     }
 

@@ -43,6 +43,7 @@ impl Maintenance for Sqlite {
     }
 
     async fn recount(&self) -> Result<usize, StoreError> {
+        self.damage.check()?;
         let drifts = self.readers.read(Purpose::Look, recount::drifts).await?;
         let count = drifts.len();
         if count > 0 {

@@ -118,6 +118,7 @@ impl Queue for Sqlite {
     }
 
     async fn end_waits_behind(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.damage.check()?;
         let end = move |transaction: &Transaction<'_>| rewind::end_waits_behind(transaction, now);
         while self.writer.write(end).await? == rewind::CHANGED_MAX {}
         Ok(())

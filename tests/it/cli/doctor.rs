@@ -131,9 +131,9 @@ async fn missing_parts_are_reported_with_their_place() {
     let without_secret = deployment.doctor(&[("FORM_SECRET", "")]);
     let without_token = deployment.doctor(&[("SAVIO_API_TOKEN", "")]);
 
-    without_secret.check("warning", "form is off: the environment variable FORM_SECRET is not set");
+    without_secret.check("warning", "form is off: the environment variable FORM_SECRET is empty");
     without_secret.check("wrong", "no source is live");
-    without_token.check("wrong", "the environment variable SAVIO_API_TOKEN is not set");
+    without_token.check("wrong", "the environment variable SAVIO_API_TOKEN is empty");
     assert_eq!((without_secret.code, without_token.code), (Some(1), Some(1)));
 }
 

@@ -5,6 +5,7 @@ use std::process::Output;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rusqlite::Connection;
 use savio_relay::event::{EventId, State};
 use savio_relay::store::sqlite::Settings;
 use savio_relay::store::{Inbox, NewEvent, Queue, Sqlite, Webhook};
@@ -271,6 +272,32 @@ async fn failed_command_says_why_and_sets_the_exit_code() {
     check(&["events", "replay", &id, "--rate", "0/s"], 2, "more than 0");
     std::fs::write(place.folder.path().join("relay.db"), "no database".repeat(99)).unwrap();
     check(&["events", "list"], 3, "relay.db");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_that_read_need_no_write_lock() {
+    let place = Place::new(&[201]).await;
+    let store = place.store();
+    let id = settled(&store, State::Dead, 1).await[0].to_string();
+    drop(store);
+    let replay = place.json(&["events", "replay", &id, "--rate", "1/h"]);
+    let replay = replay["replay_id"].as_str().unwrap();
+    let other = Connection::open(place.folder.path().join("relay.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+
+    for arguments in [
+        &["events", "list"][..],
+        &["events", "show", &id],
+        &["dead", "list"],
+        &["events", "replay", "--dry-run", &id],
+        &["events", "replay", "--progress", replay],
+    ] {
+        let output = place.run(arguments);
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {errors}");
+    }
+    let doctor = String::from_utf8(place.run(&["doctor"]).stdout).unwrap();
+    assert!(doctor.contains("1 queued"), "{doctor}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -293,7 +293,7 @@ async fn wait_that_savio_asks_for_beyond_the_limit_stops_the_run() {
 
     assert_eq!((status, shown.as_str()), (3, "contacts at savio: 1\n"), "{errors}");
     let expected =
-        "savio rate limit exceeded (429), again in 600 s; run it again when that is mended";
+        "savio rate limit exceeded (429), again in 600 s; fix that and run it again";
     assert!(errors.contains(expected), "{errors}");
 }
 
@@ -358,7 +358,7 @@ fn exit_code_depends_on_the_error() {
     check("contacts upsert --internal-id 7 --name Ada --rate 1/s", (2, "are for a FILE"));
     check("contacts upsert missing.ndjson", (1, "missing.ndjson: No such file"));
     check("contacts list --token-env NOBODY", (1, "NOBODY is not set"));
-    check("contacts list --base-url nowhere", (2, "this is no URL"));
+    check("contacts list --base-url nowhere", (2, "this is not a URL"));
     check("contacts list --destination eu", (1, "there are: default"));
     check("feature-requests get 1 --base-url http://127.0.0.1:1/", (3, "cannot be reached"));
 }

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use savio_relay::event::EventId;
 use savio_relay::store::sqlite::{OpenError, Settings, Sqlite, is_served};
-use savio_relay::store::{Archive, StoreError};
+use savio_relay::store::{Archive, EventFilter, HoldDecision, ReplayId, ReplayRequest, StoreError};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use wiremock::matchers::method;
@@ -202,9 +203,44 @@ async fn damaged_table_stops_the_store_and_is_logged() {
         slots: 1,
         bytes_max: usize::MAX,
         now: at(0),
-        lease: std::time::Duration::from_mins(1),
+        lease: Duration::from_mins(1),
     };
     assert!(reason(store.claim(wanted).await).starts_with(expected));
+}
+
+#[tokio::test]
+async fn damaged_store_begins_no_change() {
+    let place = TestStore::new();
+    let (store, path) = (place.open(), place.settings().path);
+    let event = store_one(&*store, webhook(at(0))).await;
+    let id = ReplayId::new(at(0));
+    let (filter, every) = (EventFilter::default(), Duration::ZERO);
+    let replay = ReplayRequest { id, filter, every, begun_at: at(0) };
+    store.start_replay(replay.clone()).await.unwrap();
+    drop(store);
+    Connection::open(&path).unwrap().execute("UPDATE counts SET events = 7", []).unwrap();
+    damage(&path, "webhooks");
+    let store = place.open();
+    reason(store.store(webhook(at(0))).await);
+
+    let again = ReplayRequest { id: ReplayId::new(at(1)), ..replay };
+    let answers = [
+        ("start_replay", store.start_replay(again).await),
+        ("step_replay", store.step_replay(id).await.map(drop)),
+        ("cancel_replay", store.cancel_replay(id, at(1)).await),
+        ("release", store.release(event, HoldDecision::SendAgain, at(1)).await.map(drop)),
+        ("recount", store.recount().await.map(drop)),
+        ("purge", store.purge(at(1)).await.map(drop)),
+        ("rewind", store.rewind(Vec::new(), at(1)).await),
+        ("end_waits_behind", store.end_waits_behind(at(1)).await),
+    ];
+
+    let accepted = answers.into_iter().filter(|(_, answer)| answer.is_ok());
+    assert_eq!(accepted.map(|(name, _)| name).collect::<Vec<_>>(), [""; 0]);
+    let file = Connection::open(&path).unwrap();
+    let sql = "SELECT events, (SELECT canceled_at FROM replays) FROM counts";
+    let changed = file.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    assert_eq!(changed, (7, None::<i64>));
 }
 
 #[tokio::test]
@@ -272,7 +308,7 @@ async fn damaged_database_is_not_ready_and_reported_by_doctor() {
     };
     let (code, output, errors) = doctor(&["--deep"], "127.0.0.1:0");
     assert_eq!(code, Some(0), "{output}");
-    assert!(output.contains("relay.db is whole"), "{output}");
+    assert!(output.contains("relay.db is intact"), "{output}");
     assert!(errors.contains("checking relay.db, 1 MiB: it takes about 1 s"), "{errors}");
 
     damage(&folder.path().join("relay.db"), "webhooks");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use savio_relay::event::{EventId, Outcome, State};
 use savio_relay::store::maintenance::run_once;
-use savio_relay::store::{EventFilter, ReplayId, ReplayRequest, Store, Webhook};
+use savio_relay::store::{EventFilter, NewEvent, ReplayId, ReplayRequest, Store, Webhook};
 
 use crate::support::store::{
     TestStore, after, at, attempt, claim, claim_one, from, plan_and_send, settle, step, store_one,
@@ -102,7 +102,7 @@ async fn webhook_is_purged_with_its_last_event() {
     let store = &*place.open();
     let mut two = webhook(at(0));
     let second = EventId::new(at(0));
-    two.events.push(savio_relay::store::NewEvent { id: second, ..two.events[0].clone() });
+    two.events.push(NewEvent { id: second, ..two.events[0].clone() });
     let payload = String::from_utf8(two.body.clone()).unwrap();
     let first = store_one(store, two).await;
     let claim = claim_one(store, at(0)).await.claim;
@@ -168,6 +168,39 @@ async fn space_of_purged_events_is_returned_to_the_disk() {
 
     let bytes = std::fs::metadata(place.settings().path).unwrap().len();
     assert!(bytes < 1_000_000, "{bytes}");
+}
+
+#[tokio::test]
+async fn purge_step_counts_all_that_it_deletes() {
+    const MEGABYTE: usize = 1_000_000;
+    let spaces = || " ".repeat(MEGABYTE);
+    let none = || webhook(at(0));
+    for (part, webhook, problem) in [
+        ("body", Webhook { body: spaces().into_bytes(), ..none() }, "slow".to_owned()),
+        ("decoded", Webhook { decoded: Some(spaces()), ..none() }, "slow".to_owned()),
+        (
+            "headers",
+            Webhook { headers: [("a".to_owned(), spaces())].into(), ..none() },
+            "slow".to_owned(),
+        ),
+        ("planned requests", none(), spaces()),
+    ] {
+        let place = TestStore::new();
+        let store = &*place.open();
+        for _ in 0..8 {
+            let events = vec![NewEvent { id: EventId::new(at(0)), ..webhook.events[0].clone() }];
+            store_one(store, Webhook { events, ..webhook.clone() }).await;
+            let claim = claim_one(store, at(0)).await.claim;
+            store.advance(claim, plan_and_send(&[&problem])).await.unwrap();
+            store.advance(claim, step(settle(State::Delivered))).await.unwrap();
+        }
+
+        let first = store.purge(at(10)).await.unwrap();
+
+        // The fifth passes 4 MiB.
+        assert_eq!(first.events, 5, "{part}");
+        assert!(first.has_steps, "{part}");
+    }
 }
 
 #[tokio::test]

@@ -52,6 +52,10 @@ pub(super) fn version(connection: &Connection) -> rusqlite::Result<usize> {
 }
 
 pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    // Without the write lock, for which commands that only read would otherwise wait.
+    if version(connection)? == LATEST {
+        return Ok(());
+    }
     for (index, migration) in MIGRATIONS.iter().enumerate() {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         // The version is read and written in the transaction of its migration: a process that ends

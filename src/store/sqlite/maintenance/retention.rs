@@ -9,7 +9,7 @@ use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::engine::transaction::Transaction;
 use crate::store::sqlite::rows::columns::{EnumColumn, TimeColumn};
 
-/// Limits of one step: events, and bytes of bodies after which it stops.
+/// Limits of one step: events, and bytes of webhooks and planned requests after which it stops.
 // A step is one commit, for which webhooks wait; its pages go through the write-ahead log.
 const EVENTS_MAX: usize = 100;
 const BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -49,10 +49,12 @@ fn purge_events(
             .prepare_cached("DELETE FROM events WHERE number = ?1")?
             .execute([expired.number])?;
         transaction.went(&expired.source, expired.state);
+        bytes += expired.plan_bytes;
         // The webhook goes with the last of its events.
         let sql = "DELETE FROM webhooks WHERE number = ?1
                        AND NOT EXISTS (SELECT 1 FROM events WHERE webhook = ?1)";
-        bytes += transaction.prepare_cached(sql)?.execute([expired.webhook])? * expired.body_bytes;
+        let webhooks = transaction.prepare_cached(sql)?.execute([expired.webhook])?;
+        bytes += webhooks * expired.webhook_bytes;
         events += 1;
     }
     Ok((events, events < EVENTS_MAX))
@@ -72,14 +74,18 @@ struct ExpiredEvent {
     source: String,
     state: State,
     webhook: i64,
-    body_bytes: usize,
+    webhook_bytes: usize,
+    plan_bytes: usize,
 }
 
 fn expired_events(
     connection: &Connection,
     before: Timestamp,
 ) -> rusqlite::Result<Vec<ExpiredEvent>> {
-    let sql = "SELECT events.number, events.source, state, webhook, length(body)
+    // A row begins with the lengths of its columns, so `octet_length` reads no text.
+    let sql = "SELECT events.number, events.source, state, webhook,
+                   octet_length(body) + coalesce(octet_length(decoded), 0) + octet_length(headers),
+                   coalesce((SELECT octet_length(requests) FROM plans WHERE plans.event = events.number), 0)
                FROM events INDEXED BY events_settled JOIN webhooks ON webhooks.number = webhook
                WHERE settled_at IS NOT NULL AND settled_at < ?1 ORDER BY settled_at LIMIT ?2";
     let mut query = connection.prepare_cached(sql)?;
@@ -90,7 +96,8 @@ fn expired_events(
             source: row.get(1)?,
             state,
             webhook: row.get(3)?,
-            body_bytes: row.get(4)?,
+            webhook_bytes: row.get(4)?,
+            plan_bytes: row.get(5)?,
         })
     })?;
     expired.collect()

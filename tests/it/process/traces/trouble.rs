@@ -41,7 +41,7 @@ async fn collector_failure_is_logged_at_its_start_and_end() {
     scene.collector.answer(ResponseTemplate::new(200)).await;
     accepted(webhook(&relay, "form", "Slow")).await;
 
-    until(|| relay.logged("takes traces again") > 0).await;
+    until(|| relay.logged("accepts traces again") > 0).await;
     assert_eq!(relay.logged("traces are lost"), 1);
 }
 

@@ -118,7 +118,7 @@ async fn page_cut_off_is_reported() {
 
     let error = raw(cut).await.contacts(&CustomerQuery::default()).next().await.unwrap_err();
 
-    assert!(error.to_string().contains("broke off"), "{error}");
+    assert!(error.to_string().contains("ended early"), "{error}");
 }
 
 #[tokio::test]
