@@ -1,4 +1,4 @@
-//! Refuses query parameters that the description of a route does not name. A misspelled filter
+//! Rejects query parameters that the description of a route does not name. A misspelled filter
 //! would otherwise be ignored, and match everything.
 
 use std::collections::BTreeMap;
@@ -17,6 +17,7 @@ use super::error::ApiError;
 pub(super) struct KnownParams(Arc<BTreeMap<(&'static str, String), Vec<String>>>);
 
 impl KnownParams {
+    // From the description, so that a parameter cannot be accepted without being documented.
     pub(super) fn of(description: &OpenApi) -> KnownParams {
         let routes = description.paths.paths.iter().flat_map(|(path, item)| {
             operations(item).map(|(method, operation)| ((method, path.clone()), names(operation)))
@@ -24,7 +25,9 @@ impl KnownParams {
         KnownParams(Arc::new(routes.collect()))
     }
 
+    /// Returns the parameters of a route; none if the API has no such route.
     fn get(&self, method: &str, route: &str) -> &[String] {
+        // Not `BTreeMap::get`, which would need the route as a `String` for each request.
         let found = self.0.iter().find(|((it, path), _)| *it == method && path == route);
         found.map_or(&[], |(_, names)| names)
     }
@@ -40,10 +43,11 @@ fn names(operation: &Operation) -> Vec<String> {
         RefOr::T(parameter) => Some(parameter),
         RefOr::Ref(_) => None,
     });
-    let of_query = parameters.filter(|it| it.parameter_in == ParameterIn::Query);
-    of_query.map(|it| it.name.clone()).collect()
+    let in_query = parameters.filter(|it| it.parameter_in == ParameterIn::Query);
+    in_query.map(|it| it.name.clone()).collect()
 }
 
+/// Middleware that answers 400 to an unknown parameter.
 pub(super) async fn check(
     State(known): State<KnownParams>,
     route: MatchedPath,
@@ -53,9 +57,9 @@ pub(super) async fn check(
     // HEAD is answered by the handlers of GET.
     let method = if request.method() == "HEAD" { "GET" } else { request.method().as_str() };
     let known = known.get(method, route.as_str());
-    let given: Query<Vec<(String, String)>> = Query::try_from_uri(request.uri())
+    let received: Query<Vec<(String, String)>> = Query::try_from_uri(request.uri())
         .map_err(|error| ApiError::BadRequest(error.body_text()))?;
-    match given.iter().find(|(name, _)| !known.contains(name)) {
+    match received.iter().find(|(name, _)| !known.contains(name)) {
         Some((name, _)) if known.is_empty() => {
             let reason = format!("unknown parameter `{name}`; none is known here");
             Err(ApiError::BadRequest(reason))

@@ -1,4 +1,5 @@
-//! `draft`: a first mapping file, written from one payload: which tool sent it, what in it is what.
+//! `draft`: writes a first mapping file from one payload. Guesses its provider, and which values
+//! are the fields of feedback.
 
 mod field_guesses;
 mod leaves;
@@ -40,24 +41,26 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<(), CommandError> {
     let Arguments { payload, provider: named, headers, output } = arguments;
+    // Only for the error, which names the nearest provider.
     if let Some(name) = &named {
         providers::text(name)?;
     }
     let body = input::bytes(&payload)?;
     let mut sample = SamplePayload { headers: headers.into_iter().collect(), body };
     provider_guess::complete(&mut sample);
+    // A draft comes before there is any configuration.
     let limits = intake::Settings::default().limits();
     let provider = named.as_deref().or_else(|| provider_guess::recognise(&sample, &limits));
-    let mut page = DraftFile::new(name(output.as_deref(), provider)?, provider, &sample);
-    let made = fill(&mut page, &sample, &limits)?;
-    advise(&page, provider, &sample);
+    let mut draft = DraftFile::new(name(output.as_deref(), provider)?, provider, &sample);
+    let requests = fill(&mut draft, &sample, &limits)?;
+    advise(&draft, provider, &sample);
     match output {
-        Some(path) => write(&path, &page, &sample, &made),
-        None => output::print(&page.written(None)),
+        Some(path) => write(&path, &draft, &sample, &requests),
+        None => output::print(&draft.written(None)),
     }
 }
 
-/// What the source will be called: as its file, else as its provider.
+/// Returns the source's name: that of the output file, or else of the provider.
 fn name(output: Option<&Path>, provider: Option<&str>) -> Result<SourceName, CommandError> {
     let Some(path) = output else {
         let name = provider.unwrap_or("my-tool");
@@ -74,35 +77,37 @@ fn name(output: Option<&Path>, provider: Option<&str>) -> Result<SourceName, Com
     stem.parse().map_err(|error: crate::event::InvalidSourceName| wrong(error.to_string()))
 }
 
-/// Finds what can be found. Returns what the draft makes of the payload.
+/// Fills the draft from the payload, and returns the requests that it maps the payload to.
 fn fill(
-    page: &mut DraftFile,
+    draft: &mut DraftFile,
     sample: &SamplePayload,
     limits: &PayloadLimits,
 ) -> Result<Vec<Request>, CommandError> {
-    let file = drafted(page)?;
-    let carried = file.sample_events(sample, limits, clock::now());
-    let carried = carried.ok_or(CommandError::AlreadyReported)?;
-    let events = carried
+    let file = parse(draft)?;
+    let extracted = file.sample_events(sample, limits, clock::now());
+    let extracted = extracted.ok_or(CommandError::AlreadyReported)?;
+    let events = extracted
         .map_err(|error| CommandError::InvalidInput(format!("the payload: {error}")))?
         .events;
-    page.take_types(&events);
+    draft.take_types(&events);
+    // One mapping serves all events of a batch: the first one with a text shows where it is.
     let found = events.iter().find_map(|(event, payload)| {
-        let found = field_guesses::find(payload, &answers(page, event, payload));
+        let found = field_guesses::find(payload, &answers(draft, event, payload));
         found.problem.is_some().then_some(found)
     });
     let Some(found) = found else { return Ok(Vec::new()) };
-    page.take(found);
-    if let Ok(made) = requests(&drafted(page)?.mapping, &events) {
-        return Ok(made);
+    draft.take(found);
+    if let Ok(requests) = requests(&parse(draft)?.mapping, &events) {
+        return Ok(requests);
     }
-    page.make_conditional();
-    requests(&drafted(page)?.mapping, &events)
+    // Another event of the batch has no text, and `problem` must not be empty.
+    draft.make_conditional();
+    requests(&parse(draft)?.mapping, &events)
         .map_err(|unmappable| CommandError::InvalidInput(unmappable.to_string()))
 }
 
-fn drafted(page: &DraftFile) -> Result<MappingFile, CommandError> {
-    let file = page.trial();
+fn parse(draft: &DraftFile) -> Result<MappingFile, CommandError> {
+    let file = draft.trial();
     match file.mistakes.iter().find(|mistake| mistake.is_error()) {
         Some(Diagnostic { message, .. }) => {
             Err(CommandError::InvalidInput(format!("no mapping file can be drafted: {message}")))
@@ -122,9 +127,10 @@ fn requests(
     Ok(requests)
 }
 
-/// Questions and answers of a form, as the provider's file finds them; none if it finds none.
-fn answers(page: &DraftFile, event: &Event, payload: &Arc<Value>) -> Vec<(String, String)> {
-    let file = page.answers_trial();
+/// Returns the questions and answers of a form; none if the provider sends no forms.
+// By a trial mapping, so that they are exactly those that `answers` will have in the draft.
+fn answers(draft: &DraftFile, event: &Event, payload: &Arc<Value>) -> Vec<(String, String)> {
+    let file = draft.answers_trial();
     if file.mistakes.iter().any(Diagnostic::is_error) {
         return Vec::new();
     }
@@ -138,42 +144,45 @@ fn answers(page: &DraftFile, event: &Event, payload: &Arc<Value>) -> Vec<(String
     lines.unwrap_or_default().lines().filter_map(answer).collect()
 }
 
-/// What a person has to do that no program can.
-fn advise(page: &DraftFile, provider: Option<&str>, sample: &SamplePayload) {
+/// Prints the manual steps that are left for the user.
+fn advise(draft: &DraftFile, provider: Option<&str>, sample: &SamplePayload) {
     if provider.is_none() {
         output::tell(
             "no tool that is known sends this: the draft asks for a token; see [signature]",
         );
     }
-    if !page.has_problem() {
+    if !draft.has_problem() {
         output::tell("nothing in it reads like a person's words: name the text in `problem`");
     }
     let event = provider.and_then(|name| providers::entries(name).ok()?.remove("event"));
     let is_in_header =
         event.is_some_and(|event| event["type"].as_str().is_some_and(|it| it.contains("header")));
+    // A payload is usually pasted without its headers.
     if is_in_header && sample.headers.keys().all(|name| name == "content-type") {
         output::tell("its type is in a header: give it with --header NAME:VALUE to be told apart");
     }
 }
 
-/// The mapping file, and its test in `samples/` beside it.
+/// Writes the mapping file, and its test to `samples/` beside it.
 fn write(
     path: &Path,
-    page: &DraftFile,
+    draft: &DraftFile,
     sample: &SamplePayload,
-    made: &[Request],
+    requests: &[Request],
 ) -> Result<(), CommandError> {
     let folder = path.parent().unwrap_or(Path::new(""));
-    let base = format!("samples/{}.draft", page.name());
+    let base = format!("samples/{}.draft", draft.name());
     let payload = format!("{base}.{}", provider_guess::extension(sample));
     let expect = format!("{base}.expected.json");
-    let mut files = vec![(path.to_owned(), page.written(None).into_bytes())];
-    if page.has_problem() {
+    let mut files = vec![(path.to_owned(), draft.written(None).into_bytes())];
+    // Without a text the draft maps the payload to nothing, and has no result to test yet.
+    if draft.has_problem() {
         let test = DraftTest { payload: &payload, expect: &expect, sample };
-        files[0].1 = page.written(Some(&test)).into_bytes();
+        files[0].1 = draft.written(Some(&test)).into_bytes();
         files.push((folder.join(&payload), sample.body.clone()));
-        files.push((folder.join(&expect), format!("{:#}\n", json!(made)).into_bytes()));
+        files.push((folder.join(&expect), format!("{:#}\n", json!(requests)).into_bytes()));
     }
+    // Before the first is written, so that no part of a draft is left behind.
     if let Some((path, _)) = files.iter().find(|(path, _)| path.exists()) {
         return Err(CommandError::InvalidInput(format!("{} is there already", path.display())));
     }
@@ -189,5 +198,6 @@ fn create(path: &Path, content: &[u8]) -> std::io::Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
+    // A file that was created since the check is not overwritten either.
     OpenOptions::new().write(true).create_new(true).open(path)?.write_all(content)
 }

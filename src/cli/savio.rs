@@ -1,4 +1,4 @@
-//! `savio`: all of Savio's API for a person or a script.
+//! `savio`: calls Savio's API from the command line.
 
 mod account;
 mod input_lines;
@@ -22,7 +22,7 @@ use account::{AccountClient, AccountOptions};
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(subcommand)]
-    thing: Resource,
+    resource: Resource,
     #[command(flatten)]
     account: AccountOptions,
 }
@@ -85,12 +85,12 @@ enum CompanyAction {
 
 pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), CommandError> {
     let account = arguments.account.open(environment)?;
-    runtime::block_on(dispatch(arguments.thing, &account))
+    runtime::block_on(dispatch(arguments.resource, &account))
 }
 
-async fn dispatch(thing: Resource, account: &AccountClient) -> Result<(), CommandError> {
+async fn dispatch(resource: Resource, account: &AccountClient) -> Result<(), CommandError> {
     let client = &account.client;
-    match thing {
+    match resource {
         Resource::Feedback { action: FeedbackAction::Create(arguments) } => {
             feedback::create(client, arguments).await
         }

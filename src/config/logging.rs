@@ -4,6 +4,7 @@ use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::table::{Diagnostics, TomlTable};
 use crate::telemetry::logs::{LogFormat, Settings};
 
+/// Applies the section `[log]`.
 pub(super) fn take(
     settings: &mut Settings,
     mut section: TomlTable<'_>,

@@ -1,4 +1,4 @@
-//! `[traces]` of relay.toml, and the variables by which OpenTelemetry is set up anywhere.
+//! `[traces]` of relay.toml, and the standard environment variables of OpenTelemetry.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -21,8 +21,10 @@ const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
 const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 const TRACES_HEADERS: &str = "OTEL_EXPORTER_OTLP_TRACES_HEADERS";
 
-/// In milliseconds. The SDK reads it too, and would not rest at all at 0.
+/// Interval of exports, in milliseconds.
+// The SDK reads this variable too, and would export without a pause at 0.
 const SCHEDULE_DELAY: &str = "OTEL_BSP_SCHEDULE_DELAY";
+// The default of OpenTelemetry's specification.
 const DELAY: Duration = Duration::from_secs(5);
 const DELAY_MIN: Duration = Duration::from_millis(10);
 
@@ -33,9 +35,9 @@ pub struct TracesConfig {
     endpoint: Option<Url>,
     headers: CollectorHeaders,
     sample: SamplingRatio,
-    /// What the standard variables say; it counts where no endpoint is written.
+    /// Endpoint and headers of the standard variables, used if `endpoint` is not set.
     standard: Option<(Url, CollectorHeaders)>,
-    /// A standard variable turns all of it off.
+    /// Set if a standard variable disables all traces.
     is_disabled: bool,
     delay: Duration,
 }
@@ -66,30 +68,34 @@ impl Default for TracesConfig {
 }
 
 impl TracesConfig {
-    /// By the standard variables. They may be meant for other programs too, so a mistake in one is a
-    /// warning.
+    /// Reads the standard variables. Mistakes in them are warnings.
+    // They may be meant for other programs on the machine.
     pub(super) fn from_environment(environment: &Environment) -> (TracesConfig, ReadDocuments) {
         let is = |name, value: &str| {
             environment.get(name).is_some_and(|it: &String| it.eq_ignore_ascii_case(value))
         };
         let is_disabled = is("OTEL_SDK_DISABLED", "true") || is("OTEL_TRACES_EXPORTER", "none");
         let mut read = Vec::new();
-        let url = match set(TRACES_ENDPOINT, environment) {
-            Some(text) => endpoint_in((TRACES_ENDPOINT, text), whole, &mut read),
-            None => set(ENDPOINT, environment)
-                .and_then(|text| endpoint_in((ENDPOINT, text), base, &mut read)),
+        // The specification has the variables for traces replace the general ones, and adds the
+        // path only to the general endpoint.
+        let url = match variable(TRACES_ENDPOINT, environment) {
+            Some(text) => read_endpoint((TRACES_ENDPOINT, text), traces_url, &mut read),
+            None => variable(ENDPOINT, environment)
+                .and_then(|text| read_endpoint((ENDPOINT, text), base_url, &mut read)),
         };
         let named = [TRACES_HEADERS, HEADERS].into_iter();
-        let mut named = named.filter_map(|name| Some((name, set(name, environment)?)));
+        let mut named = named.filter_map(|name| Some((name, variable(name, environment)?)));
+        // Only with their endpoint: without one they are not used, and a mistake in them is none of
+        // ours.
         let headers = url.as_ref().and_then(|_| named.next());
-        let headers = headers.map(|it| headers_in(it, &mut read)).unwrap_or_default();
+        let headers = headers.map(|it| read_headers(it, &mut read)).unwrap_or_default();
         let standard = url.map(|url| (url, headers));
-        let delay = set(SCHEDULE_DELAY, environment).and_then(|ms| ms.parse().ok());
+        let delay = variable(SCHEDULE_DELAY, environment).and_then(|ms| ms.parse().ok());
         let delay = delay.map_or(DELAY, Duration::from_millis).max(DELAY_MIN);
         (TracesConfig { standard, is_disabled, delay, ..TracesConfig::default() }, read)
     }
 
-    /// Takes over what the section `[traces]` sets.
+    /// Applies the section `[traces]`.
     pub(super) fn take(
         &mut self,
         mut section: TomlTable<'_>,
@@ -97,7 +103,7 @@ impl TracesConfig {
         mistakes: &mut Diagnostics,
     ) {
         if let Some(text) = section.text("endpoint", mistakes) {
-            match base(&text.text) {
+            match base_url(&text.text) {
                 Ok(url) => self.endpoint = Some(url),
                 Err(error) => mistakes.push(error.at(text.place, &text.text)),
             }
@@ -119,6 +125,7 @@ impl TracesConfig {
     ) {
         for (name, value) in headers.entries() {
             let Some(named) = text_of(headers.document(), value) else {
+                // A key that is not quoted is a secret all the same.
                 mistakes.push(wrong_type(&name.text, value, "a text in quotes").secret());
                 continue;
             };
@@ -126,14 +133,19 @@ impl TracesConfig {
                 let message = format!("`{}` is not the name of a header", name.text);
                 mistakes.push(Diagnostic::error(name.place, message));
             } else if let Some(secret) = secret::find(&named, environment, mistakes) {
+                // Names of headers ignore case. In lower case, this one replaces one of the same
+                // name from the standard variables.
                 self.headers.insert(name.text.to_lowercase(), secret);
             }
         }
     }
 
-    /// None: nothing is configured. The error is why nothing can be sent.
+    /// Returns where spans are sent; `None` if no traces are configured. Fails with the reason if a
+    /// header cannot be sent.
     pub fn target(&self) -> Result<Option<Target>, String> {
         let (url, mut headers) = match (&self.endpoint, &self.standard) {
+            // The headers of the standard variables may hold the key of the collector there:
+            // another one must not get it.
             (Some(url), _) => (url, CollectorHeaders::new()),
             (None, Some((url, headers))) => (url, headers.clone()),
             (None, None) => return Ok(None),
@@ -150,24 +162,26 @@ impl TracesConfig {
 
 impl InvalidEndpoint {
     fn at(self, place: Range<usize>, text: &str) -> Diagnostic {
-        self.told(Diagnostic::error(place, format!("`endpoint`: {self}")), text)
+        self.explain(Diagnostic::error(place, format!("`endpoint`: {self}")), text)
     }
 
-    /// What is more than scheme, host and port may be a key.
-    fn told(self, mistake: Diagnostic, text: &str) -> Diagnostic {
+    /// Adds help to the mistake, and hides the URL if it may contain a secret.
+    fn explain(self, mistake: Diagnostic, text: &str) -> Diagnostic {
         let mistake = mistake.help("write it whole, such as \"http://localhost:4318\"");
+        // Anything beyond scheme, host and port may be a key.
         let is_plain = self == InvalidEndpoint::NoUrl && !text.contains(['@', '?', '#']);
         if is_plain { mistake } else { mistake.secret() }
     }
 }
 
-fn set<'e>(name: &str, environment: &'e Environment) -> Option<&'e str> {
+/// Returns a variable that is set. An empty one counts as not set, as in the specification.
+fn variable<'e>(name: &str, environment: &'e Environment) -> Option<&'e str> {
     environment.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
 }
 
-/// The URL of a collector, to which its path is added.
-fn base(text: &str) -> Result<Url, InvalidEndpoint> {
-    let mut url = whole(text)?;
+/// Parses the URL of a collector, and adds the path of traces to it.
+fn base_url(text: &str) -> Result<Url, InvalidEndpoint> {
+    let mut url = traces_url(text)?;
     if url.query().is_some() {
         return Err(InvalidEndpoint::Query);
     }
@@ -180,8 +194,8 @@ fn base(text: &str) -> Result<Url, InvalidEndpoint> {
     Ok(url)
 }
 
-/// The URL to which spans are posted as it is.
-fn whole(text: &str) -> Result<Url, InvalidEndpoint> {
+/// Parses the URL to which spans are posted.
+fn traces_url(text: &str) -> Result<Url, InvalidEndpoint> {
     let url = Url::parse(text.trim()).map_err(|_| InvalidEndpoint::NoUrl)?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(InvalidEndpoint::NoUrl);
@@ -195,31 +209,32 @@ fn whole(text: &str) -> Result<Url, InvalidEndpoint> {
     Ok(url)
 }
 
-/// What the endpoint in a standard variable is; none if it is wrong.
-fn endpoint_in(
+/// Reads the endpoint in a standard variable; `None` if it is invalid.
+fn read_endpoint(
     (name, text): (&str, &str),
     parse: fn(&str) -> Result<Url, InvalidEndpoint>,
     read: &mut ReadDocuments,
 ) -> Option<Url> {
-    let (document, place) = written(name, text);
+    let (document, place) = document_of(name, text);
     match parse(text) {
         Ok(url) => Some(url),
         Err(error) => {
             let message = format!("no traces are sent: {error}");
-            read.push((document, vec![error.told(Diagnostic::warning(place, message), text)]));
+            read.push((document, vec![error.explain(Diagnostic::warning(place, message), text)]));
             None
         }
     }
 }
 
-/// Headers as `name=value,name=value`, their values percent-encoded.
-fn headers_in((name, text): (&str, &str), read: &mut ReadDocuments) -> CollectorHeaders {
+/// Reads headers written as `name=value,name=value`, with percent-encoded values.
+// The format of W3C Baggage without its properties, as the specification defines it.
+fn read_headers((name, text): (&str, &str), read: &mut ReadDocuments) -> CollectorHeaders {
     let mut headers = CollectorHeaders::new();
     for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
-        if let Some((name, value)) = header_in(pair) {
+        if let Some((name, value)) = parse_header(pair) {
             headers.insert(name.to_string(), Secret::Found(value));
         } else {
-            let (document, place) = written(name, text);
+            let (document, place) = document_of(name, text);
             let mistake = Diagnostic::warning(place, "a header is left out that cannot be read")
                 .help("write name=value,name=value with the values percent-encoded");
             read.push((document, vec![mistake.secret()]));
@@ -228,14 +243,15 @@ fn headers_in((name, text): (&str, &str), read: &mut ReadDocuments) -> Collector
     headers
 }
 
-fn header_in(pair: &str) -> Option<(HeaderName, SecretString)> {
+fn parse_header(pair: &str) -> Option<(HeaderName, SecretString)> {
     let (name, value) = pair.split_once('=')?;
     let value = percent_decode_str(value.trim()).decode_utf8().ok()?;
     Some((name.trim().parse().ok()?, SecretString::from(value.as_ref())))
 }
 
-/// A variable as a document of its own, so that a mistake in it is shown like any other.
-fn written(name: &str, text: &str) -> (Document, Range<usize>) {
+/// Returns a variable as a document, and the place of its value.
+// A mistake in it is then shown like one in a file.
+fn document_of(name: &str, text: &str) -> (Document, Range<usize>) {
     let beginning = format!("{name} = ");
     let place = beginning.len()..beginning.len() + text.len();
     (Document { name: "the environment".to_owned(), text: beginning + text }, place)
@@ -249,6 +265,7 @@ fn header(name: &str, secret: &Secret) -> Result<(HeaderName, HeaderValue), Stri
     let unfit = |_| format!("no HTTP header can carry what is set for {name}");
     let name = name.parse().map_err(|_| format!("`{name}` is not the name of a header"))?;
     let mut value = HeaderValue::try_from(value.expose_secret()).map_err(unfit)?;
+    // Keeps it out of debug output of the HTTP client.
     value.set_sensitive(true);
     Ok((name, value))
 }
@@ -270,7 +287,7 @@ mod tests {
         (settings, mistakes)
     }
 
-    /// Where spans go, and with which headers.
+    /// Checks where spans are sent, and with which headers.
     #[track_caller]
     fn check(text: &str, variables: &[(&str, &str)], expected: Option<&str>) {
         let (settings, mistakes) = read(text, variables);
@@ -291,14 +308,14 @@ mod tests {
     }
 
     #[test]
-    fn the_path_is_added_to_the_endpoint() {
+    fn traces_path_is_added_to_the_endpoint() {
         check("", &[], None);
         check("endpoint = \"http://c:4318\"", &[], Some("http://c:4318/v1/traces"));
         check("endpoint = \"https://c/otlp/\"", &[], Some("https://c/otlp/v1/traces"));
     }
 
     #[test]
-    fn the_standard_variables_serve_where_nothing_is_written() {
+    fn standard_variables_apply_without_an_endpoint() {
         let base = (ENDPOINT, "http://c:4318/");
         check("", &[base], Some("http://c:4318/v1/traces"));
         check("", &[base, (TRACES_ENDPOINT, "http://t/in?a=b")], Some("http://t/in?a=b"));
@@ -309,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_go_where_they_were_meant_to() {
+    fn standard_headers_go_only_to_the_standard_endpoint() {
         let base = (ENDPOINT, "http://c");
         let headers = (HEADERS, "a=1%202, B=x=y");
         let own = "headers.B = \"env:OWN\"";
@@ -322,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_endpoint_is_a_mistake() {
+    fn invalid_setting_of_traces_is_a_mistake() {
         check_mistake("endpoint = \"c:4318\"", &[], "not an http or https URL");
         check_mistake("endpoint = \"http://c/v1/traces\"", &[], "adds /v1/traces itself");
         check_mistake("endpoint = \"http://u:p@c\"", &[], "no user and password");
@@ -330,11 +347,11 @@ mod tests {
         check_mistake("", &[(ENDPOINT, "c:4318")], "no traces are sent: this is not an http");
         check_mistake("sample = 1.5", &[], "from 0 to 1");
         check_mistake("headers.x = \"hunter2\"", &[], "a secret is not written into a file");
-        check_mistake("headers.\"x y\" = \"env:A\"", &[], "no name of a header");
+        check_mistake("headers.\"x y\" = \"env:A\"", &[], "not the name of a header");
     }
 
     #[test]
-    fn a_mistake_in_a_standard_variable_stops_nothing() {
+    fn mistake_in_a_standard_variable_is_a_warning() {
         let (settings, mistakes) = read("", &[(ENDPOINT, "http://c"), (HEADERS, "a=1,oops")]);
 
         assert!(!mistakes[0].is_error() && mistakes[0].secret);
@@ -342,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_is_missing_is_told() {
+    fn missing_secret_of_a_header_is_an_error() {
         let (settings, _) = read("endpoint = \"http://c\"\nheaders.a = \"env:A\"", &[]);
 
         let reason = settings.target().unwrap_err();

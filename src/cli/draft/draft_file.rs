@@ -1,4 +1,4 @@
-//! The drafted mapping file: what it says, and how it is written for people.
+//! The drafted mapping file: its content, and its text with comments for people.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::event::{Event, SourceName, TypePattern};
 use crate::intake::handshake::HandshakeRule;
 use crate::mapping_file::file::{MappingFile, SamplePayload};
 
-/// The payload as the file's own test.
+/// The payload as a test of the mapping file.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DraftTest<'t> {
     pub(super) payload: &'t str,
@@ -22,15 +22,15 @@ pub(super) struct DraftTest<'t> {
 #[derive(Debug)]
 pub(super) struct DraftFile {
     name: SourceName,
-    /// What goes before the blocks, but for `events`.
+    /// Text before the blocks, except `events`.
     head: String,
     events: Vec<String>,
-    found: FieldGuesses,
-    /// Feedback is made only of an event that has the text.
+    guesses: FieldGuesses,
+    /// Set if only events that have the text become feedback.
     is_conditional: bool,
 }
 
-/// Gives each question of a form with its answer as a line of JSON.
+/// Block that writes each question of a form, with its answer, as a line of JSON.
 const ANSWERS: &str = "\n[[feedback]]\nproblem = \"\"\"{% for it in answers %}\
     {{ it | tojson }}\n{% endfor %}\"\"\"\n";
 
@@ -41,8 +41,8 @@ impl DraftFile {
         sample: &SamplePayload,
     ) -> DraftFile {
         let head = head(&name, provider, sample);
-        let found = FieldGuesses::default();
-        DraftFile { name, head, events: Vec::new(), found, is_conditional: false }
+        let guesses = FieldGuesses::default();
+        DraftFile { name, head, events: Vec::new(), guesses, is_conditional: false }
     }
 
     pub(super) fn name(&self) -> &SourceName {
@@ -50,15 +50,17 @@ impl DraftFile {
     }
 
     pub(super) fn has_problem(&self) -> bool {
-        self.found.problem.is_some()
+        self.guesses.problem.is_some()
     }
 
-    /// Names the types of these events, if each has one that can be told.
+    /// Lists the types of these events in `events`, if each of them has one.
     pub(super) fn take_types(&mut self, events: &[(Event, Arc<Value>)]) {
         for (event, _) in events {
+            // A type template whose first or last value is missing in the payload gives `.created`.
             let is_whole = |name: &&String| !name.starts_with('.') && !name.ends_with('.');
             let named = event.event_type.as_ref().filter(is_whole);
             let Some(name) = named.filter(|name| name.parse::<TypePattern>().is_ok()) else {
+                // A list of the other types would leave this event out.
                 self.events.clear();
                 return;
             };
@@ -68,37 +70,39 @@ impl DraftFile {
         }
     }
 
-    pub(super) fn take(&mut self, found: FieldGuesses) {
-        self.found = found;
+    pub(super) fn take(&mut self, guesses: FieldGuesses) {
+        self.guesses = guesses;
     }
 
-    /// Some event of the payload has no words in it.
+    /// Makes feedback only of events that have the text.
     pub(super) fn make_conditional(&mut self) {
         self.is_conditional = true;
     }
 
+    /// Parses the draft.
     pub(super) fn trial(&self) -> MappingFile {
         mapping_file(self.name.as_str(), self.written(None))
     }
 
-    /// Its mapping of a form's answers; it has mistakes if the provider sends no form.
+    /// Parses a file that maps a form's answers. It has mistakes if the provider sends no forms.
     pub(super) fn answers_trial(&self) -> MappingFile {
         mapping_file(self.name.as_str(), format!("{}{ANSWERS}", self.head))
     }
 
+    /// Returns the text of the file, with its test if there is one.
     pub(super) fn written(&self, test: Option<&DraftTest<'_>>) -> String {
-        let mut page = self.head.clone();
+        let mut text = self.head.clone();
         if !self.events.is_empty() {
             let names: Vec<String> = self.events.iter().map(|name| quoted(name)).collect();
-            page += "# Other types are answered and not kept. Leave this out to take them all.\n";
-            page += &format!("events   = [{}]\n", names.join(", "));
+            text += "# Other types are answered and not kept. Leave this out to take them all.\n";
+            text += &format!("events   = [{}]\n", names.join(", "));
         }
-        page += "\n[[feedback]]\n";
+        text += "\n[[feedback]]\n";
         if self.is_conditional {
-            page += "# An event without these words makes no feedback.\n";
-            page += &format!("when = {}\n", quoted(&format!("{{{{ {} }}}}", self.found.text)));
+            text += "# An event without these words makes no feedback.\n";
+            text += &format!("when = {}\n", quoted(&format!("{{{{ {} }}}}", self.guesses.text)));
         }
-        page += &match &self.found.problem {
+        text += &match &self.guesses.problem {
             Some(problem) => format!(
                 "# What the person says: the text of the feedback.\nproblem = {}\n",
                 quoted(problem)
@@ -108,14 +112,15 @@ impl DraftFile {
                 .to_owned(),
         };
         if self.has_problem() {
-            page += &self.field_lines();
+            text += &self.field_lines();
         }
-        page += &format!("tags = [{}]\n", quoted(self.name.as_str()));
-        page + &test.map_or_else(String::new, lines)
+        text += &format!("tags = [{}]\n", quoted(self.name.as_str()));
+        text + &test.map_or_else(String::new, test_table)
     }
 
     fn field_lines(&self) -> String {
-        let FieldGuesses { person_email, person_name, company_name, source_url, .. } = &self.found;
+        let FieldGuesses { person_email, person_name, company_name, source_url, .. } =
+            &self.guesses;
         let fields = [
             ("person_email", "The person's address.", person_email),
             ("person_name", "The person's name.", person_name),
@@ -141,24 +146,27 @@ fn head(name: &SourceName, provider: Option<&str>, sample: &SamplePayload) -> St
         head += &format!("provider = {}\n", quoted(provider));
     }
     let source = provider.and_then(provider_guess::source);
-    let brings = |rule: &HandshakeRule| rule.carries_secret();
-    if source.as_ref().is_some_and(|source| source.handshakes.iter().any(brings)) {
+    let carries_secret = |rule: &HandshakeRule| rule.carries_secret();
+    if source.as_ref().is_some_and(|source| source.handshakes.iter().any(carries_secret)) {
         head +=
             "# The tool brings its secret in its first request; the relay keeps it in this file.\n";
         head += &format!("secrets  = [\"file:{name}.secret\"]\n");
     } else if source.is_none_or(|source| source.signature.needs_secret()) {
+        // A name of a source may have `-`, which no variable of a shell has.
         let variable = name.as_str().to_uppercase().replace('-', "_");
         head += "# The secret stays out of this file: in the environment, or in \"file:PATH\".\n";
         head += &format!("secrets  = [\"env:{variable}_SECRET\"]\n");
     }
+    // Last: a key behind a table would belong to it. `events` comes later still, but without a
+    // provider no event has a type.
     if provider.is_none() {
-        head += &own(sample);
+        head += &own_tables(sample);
     }
     head
 }
 
-/// What a mapping file says itself where no provider does. It comes behind all plain keys.
-fn own(sample: &SamplePayload) -> String {
+/// Returns the tables of a mapping file that names no provider.
+fn own_tables(sample: &SamplePayload) -> String {
     let token = "\n# The tool proves itself by a token: ?token=... in the URL, or a header. If it signs its\n\
          # requests, say how instead; see docs/providers.md.\n[signature]\n\
          scheme = \"token\"\nquery  = \"token\"\nheader = \"X-Relay-Token\"\n";
@@ -168,7 +176,7 @@ fn own(sample: &SamplePayload) -> String {
     }
 }
 
-fn lines(test: &DraftTest<'_>) -> String {
+fn test_table(test: &DraftTest<'_>) -> String {
     let headers: Vec<String> = test
         .sample
         .headers
@@ -188,8 +196,10 @@ fn lines(test: &DraftTest<'_>) -> String {
     )
 }
 
-/// A text in quotes, as TOML and JSON write it alike. A draft is read on a terminal first.
+/// Quotes a text in a way that is both TOML and JSON.
+// Without control characters, since a draft is often read on a terminal first.
 fn quoted(text: &str) -> String {
-    // A replacement character in a mapping file counts as damage; in a payload it stands for half a character.
+    // In a mapping file, a replacement character counts as damage. In a payload, it stands for half
+    // of a surrogate pair.
     output::json(&Value::from(text).to_string()).replace(char::REPLACEMENT_CHARACTER, "\\ufffd")
 }

@@ -1,12 +1,12 @@
-//! The texts of a payload, each with the way to it, as queries and templates write it.
+//! Texts of a payload, each with its path as queries and templates write it.
 
 use serde_json::Value;
 
-/// Where nothing is looked for any more.
+/// Limits of the search; texts beyond them are not found.
 const DEPTH_MAX: usize = 16;
 const LEAVES_MAX: usize = 5_000;
 
-/// One text.
+/// A text that is not blank.
 #[derive(Debug, Clone)]
 pub(super) struct Leaf<'v> {
     pub(super) path: ValuePath,
@@ -22,7 +22,7 @@ enum ValueStep {
     Index(usize),
 }
 
-/// In the order of the payload.
+/// Returns the texts in the order of the payload.
 pub(super) fn leaves(payload: &Value) -> Vec<Leaf<'_>> {
     let mut found = Vec::new();
     collect(payload, &ValuePath::default(), &mut found);
@@ -74,7 +74,7 @@ impl ValuePath {
         self.0.starts_with(&other.0)
     }
 
-    /// Lower-case words of its names, the last name's apart from those before it.
+    /// Returns the lower-case words of all keys before the last one, and those of the last.
     pub(super) fn words(&self) -> (Vec<String>, Vec<String>) {
         let names = self.0.iter().filter_map(|step| match step {
             ValueStep::Key(name) => Some(name.as_str()),
@@ -85,12 +85,12 @@ impl ValuePath {
         (names.into_iter().flat_map(words).collect(), last)
     }
 
-    /// As the value of a field: a query.
+    /// Returns the path as a query, the value of a field.
     pub(super) fn query(&self) -> String {
         self.written("$")
     }
 
-    /// As what stands in a template between braces.
+    /// Returns the path as an expression, for use in a template between braces.
     pub(super) fn expression(&self) -> String {
         self.written("payload")
     }
@@ -105,12 +105,14 @@ impl ValuePath {
     }
 }
 
+// RFC 9535 allows more letters here than identifiers of templates have, which are ASCII.
 fn is_plain(key: &str) -> bool {
     key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// For a text between single quotes, in a query or a template: neither takes control characters as they are.
+/// Escapes a text for use between single quotes, in a query or a template.
+// Queries accept no unescaped control characters (RFC 9535, section 2.3.1.1), nor do templates.
 pub(super) fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len());
     for c in text.chars() {
@@ -125,11 +127,12 @@ pub(super) fn quoted(text: &str) -> String {
     quoted
 }
 
-/// `personEmail`, `person_email` and `Person e-mail` alike.
+/// Splits a name such as `personEmail`, `person_email` or `Person email` into lower-case words.
 pub(super) fn words(name: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut was_small = false;
     for c in name.chars() {
+        // After a small letter only, so that `HTML` is one word.
         let begins = c.is_uppercase() && was_small;
         was_small = c.is_lowercase();
         if begins || !c.is_alphanumeric() {
@@ -157,14 +160,14 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_written_as_a_query_and_for_a_template() {
+    fn path_is_written_as_a_query_and_an_expression() {
         check(&json!({"a": {"b": "here"}}), "$.a.b", "payload.a.b");
         check(&json!({"a b": ["x", "here"]}), "$['a b'][1]", "payload['a b'][1]");
         check(&json!({"it's": "here"}), "$['it\\'s']", "payload['it\\'s']");
     }
 
     #[test]
-    fn names_fall_into_words() {
+    fn name_is_split_into_words() {
         assert_eq!(words("personEmail"), ["person", "email"]);
         assert_eq!(words("Person_e-mail 2"), ["person", "e", "mail", "2"]);
         assert_eq!(words("HTMLBody"), ["htmlbody"]);

@@ -1,4 +1,4 @@
-//! Which tool sent a payload: by its headers, else by which samples have most in common with it.
+//! Guesses the provider of a payload by its headers, and by the samples that it is most like.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,21 +14,22 @@ use crate::json;
 use crate::mapping_file::bundle;
 use crate::mapping_file::file::{MappingFile, SamplePayload};
 
-/// A payload of which less is known than this is nobody's.
+/// Likeness below which no provider is guessed.
 const LIKENESS_MIN: f64 = 0.35;
-/// A few names in common are chance.
+/// Weight of common names below which there is no likeness: a few common names are chance.
 const COMMON_MIN: f64 = 1.5;
-/// What a name weighs that no sample has, beside one that only one tool's samples have.
+/// Weight of a name that no sample has; one that only the samples of one provider have weighs 1.
 const UNKNOWN: f64 = 0.3;
-/// What a header that carries the provider's proof says, beside the payload's form.
+/// Score of a header for the provider's credentials. The likeness of the payload adds at most 1.
 const PROOF: f64 = 1.0;
+/// Limits of a shape; names beyond them are ignored.
 const DEPTH_MAX: usize = 8;
 const PATHS_MAX: usize = 2_000;
 
-/// Names of members from the outermost object on, through lists.
+/// Paths of all members, such as `.items[].id`.
 type PayloadShape = BTreeSet<String>;
 
-/// Says how the body is written, where no header does.
+/// Adds the content type that the beginning of the body suggests, if no header has it.
 pub(super) fn complete(sample: &mut SamplePayload) {
     if sample.headers.contains_key("content-type") {
         return;
@@ -41,6 +42,8 @@ pub(super) fn complete(sample: &mut SamplePayload) {
     } else if starts_with(&sample.body, "<") {
         "text/xml".to_owned()
     } else if !starts_with(&sample.body, "{") && !starts_with(&sample.body, "[") {
+        // A form's first line is `name=value` without spaces, unlike other text with an equals
+        // sign.
         let is_form = first.contains('=') && !first.contains(['"', '{', ' ']);
         if !is_form {
             return;
@@ -56,7 +59,7 @@ fn starts_with(body: &[u8], beginning: &str) -> bool {
     json::unmarked(body).trim_ascii_start().starts_with(beginning.as_bytes())
 }
 
-/// How the file of a payload like this ends.
+/// Returns the ending for a file with this payload.
 pub(super) fn extension(sample: &SamplePayload) -> &'static str {
     let content_type = sample.headers.get("content-type").map_or("", String::as_str);
     match content_type {
@@ -67,19 +70,22 @@ pub(super) fn extension(sample: &SamplePayload) -> &'static str {
     }
 }
 
-/// The provider whose samples have most in common with the payload; none: no tool that is known.
+/// Returns the provider whose samples the payload is most like; `None` if it is like none of them.
 pub(super) fn recognise(sample: &SamplePayload, limits: &PayloadLimits) -> Option<&'static str> {
     let known = shapes(limits);
-    let mut spread: BTreeMap<&str, f64> = BTreeMap::new();
+    let mut providers_with: BTreeMap<&str, f64> = BTreeMap::new();
     for path in known.values().flatten() {
-        *spread.entry(path).or_default() += 1.0;
+        *providers_with.entry(path).or_default() += 1.0;
     }
-    // What many tools send tells little of which one it was.
-    let weight = |path: &String| spread.get(path.as_str()).map_or(UNKNOWN, |tools| 1.0 / tools);
+    // A name that many providers send says little about which of them sent this payload.
+    let weight = |path: &String| {
+        providers_with.get(path.as_str()).map_or(UNKNOWN, |providers| 1.0 / providers)
+    };
     let mut best: Option<(f64, &'static str)> = None;
     for name in Provider::names() {
         let Some(source) = source(name) else { continue };
         let shape = known.get(name).cloned().unwrap_or_default();
+        // Decoded anew by each provider's rules: they decide what the body's format and events are.
         let paths = paths(&source, sample, limits).unwrap_or_default();
         let all: f64 = paths.iter().map(weight).sum();
         let common: f64 = paths.intersection(&shape).map(weight).sum();
@@ -96,20 +102,21 @@ fn carries_proof(source: &Source, headers: &Headers) -> bool {
     source.signature.credential_headers().iter().any(|name| headers.contains_key(*name))
 }
 
-/// The source that a mapping file with nothing of its own gives.
+/// Returns the source of a mapping file that only names the provider.
 pub(super) fn source(name: &str) -> Option<Arc<Source>> {
+    // Secret and block only make the file valid.
     let text = format!(
         "provider = \"{name}\"\nsecrets = [\"env:SECRET\"]\n[[feedback]]\nproblem = \"$.text\"\n"
     );
     mapping_file(name, text).source
 }
 
-/// A mapping file that is not on a disk.
+/// Parses the text of a mapping file that is not on disk.
 pub(super) fn mapping_file(name: &str, text: String) -> MappingFile {
     MappingFile::of_text(Document { name: format!("{name}.toml"), text })
 }
 
-/// What the samples of each provider's mapping file look like.
+/// Returns the shape that the samples of each provider's mapping files have together.
 fn shapes(limits: &PayloadLimits) -> BTreeMap<String, PayloadShape> {
     let mut shapes: BTreeMap<String, PayloadShape> = BTreeMap::new();
     for document in bundle::mappings() {
@@ -126,7 +133,7 @@ fn shapes(limits: &PayloadLimits) -> BTreeMap<String, PayloadShape> {
     shapes
 }
 
-/// Of all events of the payload, if the source can read it.
+/// Returns the paths of all events of the payload; `None` if the source cannot decode it.
 fn paths(source: &Source, sample: &SamplePayload, limits: &PayloadLimits) -> Option<PayloadShape> {
     let decoded =
         payload::decode(&source.body_config, &sample.headers, &sample.body, limits).ok()?;

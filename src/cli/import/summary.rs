@@ -12,6 +12,8 @@ use crate::cli::progress_bar::ProgressBar;
 use crate::event::{Request, RequestKind};
 
 /// Number of mistakes that are shown, and of different reasons that are counted.
+// A file of the wrong kind would otherwise print a line for each record, and reasons that quote a
+// value would fill the memory.
 const SHOWN_MAX: u64 = 20;
 const REASONS_MAX: usize = 10;
 

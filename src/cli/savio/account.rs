@@ -1,4 +1,4 @@
-//! Which Savio a command calls, and with whose token.
+//! Options for the Savio account that a command calls, and its client.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use crate::event::DEFAULT_DESTINATION;
 use crate::savio::{BaseUrl, Client, Settings};
 use crate::secret::{self, Environment, Secret};
 
-/// Which Savio, and as whom.
+/// Address and token of the account.
 #[derive(Debug, clap::Args)]
 pub(super) struct AccountOptions {
     /// Destination in the configuration whose base URL and token are used
@@ -32,10 +32,12 @@ pub(super) struct AccountOptions {
 impl AccountOptions {
     pub(super) fn open(self, environment: &Environment) -> Result<AccountClient, CommandError> {
         let config = input::config(self.config.as_deref(), environment)?;
-        let to = named(config.destinations, &self.destination)?;
+        let destination = find_destination(config.destinations, &self.destination)?;
+        // A variable that is not set is an error. The configured token in its place would be sent
+        // to another account's Savio, which `--base-url` may name.
         let token = match self.token_env {
             Some(name) => secret::from_environment(&name, environment),
-            None => to.token,
+            None => destination.token,
         };
         let token = match token {
             Secret::Found(token) => token,
@@ -46,21 +48,21 @@ impl AccountOptions {
                 )));
             }
         };
-        let base_url = self.base_url.unwrap_or(to.base_url);
-        let settings = Settings { base_url, token, timeout: to.timeout };
+        let base_url = self.base_url.unwrap_or(destination.base_url);
+        let settings = Settings { base_url, token, timeout: destination.timeout };
         let client = Client::new(settings).map_err(|error| CommandError::failed(&error))?;
-        let client = client.insecure(self.insecure || to.insecure);
-        Ok(AccountClient { client, max_in_flight: to.max_in_flight })
+        let client = client.insecure(self.insecure || destination.insecure);
+        Ok(AccountClient { client, max_in_flight: destination.max_in_flight })
     }
 }
 
-/// The account, ready to be called.
+/// Client of one account, with the configured limit of concurrent requests.
 pub(super) struct AccountClient {
     pub(super) client: Client,
     pub(super) max_in_flight: usize,
 }
 
-fn named(
+fn find_destination(
     mut destinations: DestinationConfigs,
     name: &str,
 ) -> Result<DestinationConfig, CommandError> {

@@ -1,5 +1,5 @@
-//! Many upserts: several in flight, each line sent until it is settled. How an answer is judged, and whether a request
-//! may go now, is decided by delivery's outcome table and gate.
+//! Upserts all lines of a file: several in flight, each retried until it is settled. Delivery's
+//! outcome table judges the answers, and its gate decides whether a request may be sent.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -24,17 +24,22 @@ use crate::delivery::outcome::{
 };
 use crate::savio::{Client, Error, SendResult};
 
-/// Delivery begins with 5 s and goes on for days, unattended; here a person or a script waits for the end.
+/// Retry policy of a line.
+// Delivery starts with a wait of 5 s and retries for days, unattended. Here a person or a script
+// waits for the end.
 const RETRIES: outcome::Settings = outcome::Settings {
     wait_min: Duration::from_millis(200),
     wait_max: Duration::from_secs(30),
-    // `retry` gives up instead: before a wait that would end too late, not after it.
+    // `BulkUpsert::retry` gives up instead: before a wait that would end too late, not after it.
     give_up_after: Duration::MAX,
+    // An upsert that arrived twice changes nothing more, so none is held for a decision.
     unanswered: UnansweredPolicy::Retry,
 };
+/// Time for which a line is retried unless `--give-up-after` sets another.
 const GIVE_UP_AFTER: Duration = Duration::from_mins(5);
 
-/// How long an open breaker waits. Delivery waits for 30 s by default, of which 5 minutes would hold only ten tries.
+/// Time after which an open breaker admits one request.
+// With delivery's default of 30 s, `GIVE_UP_AFTER` would allow only ten attempts.
 const BREAKER_WAIT: Duration = Duration::from_secs(5);
 
 /// Upserts all lines of a file; `-` is standard input.
@@ -43,10 +48,11 @@ pub(super) async fn run(
     (kind, file): (RecordKind, &Path),
     UpsertOptions { pace, json }: UpsertOptions,
 ) -> Result<(), CommandError> {
+    // Before anything is read or sent: an earlier signal would end the run without a summary.
     let interrupted = stopped();
     let lines = input_lines::open(file)?;
     let in_flight_max = pace.max_in_flight.map_or(account.max_in_flight, NonZeroUsize::get);
-    let mut crew = BulkUpsert {
+    let mut bulk = BulkUpsert {
         client: account.client.clone(),
         kind,
         in_flight_max,
@@ -59,14 +65,16 @@ pub(super) async fn run(
         },
         clock: RunClock::starting(clock::now()),
         queue: UpsertQueue::new(),
-        flights: JoinSet::new(),
-        report: BulkSummary::new(kind, json),
+        in_flight: JoinSet::new(),
+        summary: BulkSummary::new(kind, json),
     };
+    // A signal abandons the requests in flight. Any of them may have arrived, but the next run
+    // sends the same upserts again.
     let stop = tokio::select! {
-        stop = crew.work(lines) => stop?,
+        stop = bulk.work(lines) => stop?,
         () = interrupted => Some(StopReason::Interrupted),
     };
-    crew.report.end(stop)
+    bulk.summary.end(stop)
 }
 
 type JobResult = (UpsertJob, SendResult);
@@ -80,12 +88,12 @@ struct BulkUpsert {
     limits: gate::Settings,
     clock: RunClock,
     queue: UpsertQueue,
-    flights: JoinSet<JobResult>,
-    report: BulkSummary,
+    in_flight: JoinSet<JobResult>,
+    summary: BulkSummary,
 }
 
 impl BulkUpsert {
-    /// Works until all is settled; else says why the rest is left.
+    /// Sends all lines. Returns why the rest was left, if the run stops before its end.
     async fn work(&mut self, lines: InputLines) -> Result<Option<StopReason>, CommandError> {
         let InputLines { mut read, bytes } = lines;
         let (mut is_open, mut end) = (true, 0);
@@ -95,87 +103,97 @@ impl BulkUpsert {
             let has_room = self.queue.has_room();
             let mut stop = None;
             tokio::select! {
-                Some(landed) = self.flights.join_next() => stop = self.land(landed).await?,
+                Some(result) = self.in_flight.join_next() => stop = self.finish(result).await?,
                 line = read.recv(), if is_open && has_room => match line {
                     Some(Ok(line)) => {
                         end = line.end;
-                        self.take(line)?;
+                        self.enqueue(line)?;
                     }
                     Some(Err(error)) => stop = Some(StopReason::Input(error)),
                     None => is_open = false,
                 },
+                // `select!` evaluates this also if the condition is false, and drops it unpolled.
                 () = self.clock.wait_until(next.unwrap_or_default()), if next.is_some() => {}
             }
             if stop.is_some() {
                 return Ok(stop);
             }
-            self.report.progress(end, bytes);
+            self.summary.progress(end, bytes);
         }
         Ok(None)
     }
 
-    fn take(&mut self, line: InputLine) -> Result<(), CommandError> {
+    /// Parses a line and queues it; an invalid one counts as failed at once.
+    fn enqueue(&mut self, line: InputLine) -> Result<(), CommandError> {
         let too_long = "the line is longer than 1 MiB".to_owned();
-        let at =
+        // Each line is parsed alone, so that the parser's line number is always 1.
+        let reason =
             |error: serde_json::Error| error.to_string().replace(" at line 1 column", " at column");
-        let read = line.bytes.ok_or(too_long).and_then(|bytes| self.kind.read(&bytes).map_err(at));
-        match read {
+        let bytes = line.bytes.ok_or(too_long);
+        match bytes.and_then(|bytes| self.kind.read(&bytes).map_err(reason)) {
             Ok(upsert) => self.queue.push(line.number, upsert, self.clock.now()),
-            Err(message) => self.report.failed(line.number, &LineError::Line(message))?,
+            Err(message) => self.summary.failed(line.number, &LineError::Line(message))?,
         }
         Ok(())
     }
 
-    /// Sends what is due, as much as there is room for.
+    /// Sends due lines while there is a free slot and the gate admits them.
     fn launch(&mut self) {
         let now = self.clock.now();
         while self.next_launch(now).is_some_and(|at| at <= now)
+            // Before `take`: a refused line stays in the queue. A turn is never wasted, since
+            // `next_launch` has found a due line.
             && self.gate.admit(now, &self.limits).is_ok()
             && let Some(mut job) = self.queue.take(now)
         {
+            // Not when it was read: the wait for other lines of its record is no failure of its
+            // own.
             job.begun_at.get_or_insert(now);
             let client = self.client.clone();
-            self.flights.spawn(async move {
+            self.in_flight.spawn(async move {
                 let answer = client.send(&job.request).await;
                 (job, answer)
             });
         }
     }
 
-    /// When the next one can be sent, if nothing lands before.
+    /// Returns when the next line can be sent, if no answer comes before.
     fn next_launch(&self, now: Timestamp) -> Option<Timestamp> {
-        let has_place = self.flights.len() < self.in_flight_max;
-        // The gate would admit a request a second before its turn, and a `Retry-After` that comes in this second would
-        // not hold it back any more.
+        let has_slot = self.in_flight.len() < self.in_flight_max;
+        // The gate admits a request up to a second before its turn. A `Retry-After` that comes
+        // within this second would not hold it back any more.
         let turn = self.gate.wakes_at(now).unwrap_or(now);
-        self.queue.next_due().filter(|_| has_place).map(|due| due.max(turn))
+        self.queue.next_due().filter(|_| has_slot).map(|due| due.max(turn))
     }
 
-    async fn land(
+    /// Settles the line or schedules it again. Returns why the run stops, if it does.
+    async fn finish(
         &mut self,
-        landed: Result<JobResult, JoinError>,
+        result: Result<JobResult, JoinError>,
     ) -> Result<Option<StopReason>, CommandError> {
-        let (mut job, answer) = landed.map_err(|error| CommandError::Failed(error.to_string()))?;
+        let (mut job, answer) = result.map_err(|error| CommandError::Failed(error.to_string()))?;
         let now = self.clock.now();
         let verdict = self.judge(&job, &answer, now).await;
-        // What is shown comes from the answer, not from the verdict: a verdict may be logged, so that nothing that Savio
-        // said of the fields is in it.
+        // The error is made from the answer and not from the verdict, which is written for logs and
+        // leaves out Savio's messages about the fields.
         //
-        // A probe or a person would end the pause. The person is here, and can start the run again once it is mended.
+        // In delivery, a probe or a person would end the pause. Here the person can start another
+        // run once the cause is removed.
         if self.gate.pause().is_some() {
             return Ok(Some(StopReason::Savio(answer.into_error(now))));
         }
         match verdict.then {
             Decision::Done { savio_id } => {
                 self.queue.settle(&job, true, now);
-                self.report.done(job.line, savio_id.as_ref())?;
+                self.summary.done(job.line, savio_id.as_ref())?;
             }
             Decision::Again => {
                 job.is_last_try = true;
                 self.queue.again(job, now);
             }
             Decision::Retry { wait } => return self.retry(job, wait, answer.into_error(now)),
-            // Nothing is left out of a line, no upsert is held, and the probe was made.
+            // Only `Dead` occurs: there are no optional fields, unanswered upserts are retried, and
+            // `judge` has replaced the probe.
             Decision::LeaveOut { .. }
             | Decision::Probe
             | Decision::Hold { .. }
@@ -185,17 +203,19 @@ impl BulkUpsert {
     }
 
     async fn judge(&mut self, job: &UpsertJob, answer: &SendResult, now: Timestamp) -> Verdict {
-        let circumstances = AttemptContext {
+        let attempt = AttemptContext {
             now,
+            // Decides nothing: `give_up_after` of `RETRIES` is never reached.
             age: Duration::ZERO,
             tries: job.tries,
             chance: fastrand::u32(..),
             is_last_try: job.is_last_try,
             has_given_id: self.gate.has_given_id(),
-            // Whoever wrote the file is to correct the field; without it, the line would count as done.
+            // A refused field has to be corrected in the file. Sent without it, the line would
+            // count as done.
             optional: &[],
         };
-        let mut verdict = outcome::judge(answer, circumstances, &RETRIES);
+        let mut verdict = outcome::judge(answer, attempt, &RETRIES);
         if verdict.then == Decision::Probe {
             verdict = after_probe(verdict, &self.client.probe().await);
         }
@@ -205,7 +225,7 @@ impl BulkUpsert {
         verdict
     }
 
-    /// Sends the line again later, unless its time is over then.
+    /// Schedules the line again. If that would be too late, fails the line or stops the run.
     fn retry(
         &mut self,
         mut job: UpsertJob,
@@ -217,13 +237,13 @@ impl BulkUpsert {
         let due = later(now, wait).max(closed_until.unwrap_or(now));
         job.tries = job.tries.saturating_add(1);
         job.is_last_try = false;
-        // Time in which the gate was closed counts, other than in delivery: a run has to end.
+        // Unlike in delivery, time in which the gate was closed counts: a run has to end.
         if due < later(job.begun_at.unwrap_or(now), self.give_up_after) {
             self.queue.again(job, due);
             return Ok(None);
         }
-        // Savio fails, or asked for a longer wait than a line may take: all lines would end like this one. The run says so
-        // instead of trying them, and can be repeated.
+        // With a closed gate, Savio fails or requires a longer wait than a line may take, so all
+        // other lines would fail like this one. The run stops instead, and can be repeated.
         match closed_until {
             Some(_) => Ok(Some(StopReason::Savio(error))),
             None => self.fail(&job, error).map(|()| None),
@@ -232,6 +252,6 @@ impl BulkUpsert {
 
     fn fail(&mut self, job: &UpsertJob, error: Error) -> Result<(), CommandError> {
         self.queue.settle(job, false, self.clock.now());
-        self.report.failed(job.line, &LineError::Savio(error))
+        self.summary.failed(job.line, &LineError::Savio(error))
     }
 }

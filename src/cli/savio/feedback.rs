@@ -57,9 +57,11 @@ pub(super) async fn create(client: &Client, arguments: Arguments) -> Result<(), 
 impl Arguments {
     fn feedback(self) -> Result<NewFeedback, CommandError> {
         let problem = match self.problem.as_str() {
+            // The line end of `echo` is no part of the problem.
             "-" => Document::read("-".as_ref())?.text.trim().to_owned(),
             _ => self.problem,
         };
+        // Savio accepts such feedback without an error, so nothing else would show the loss.
         if self.company_name.is_some() && self.person_email.is_none() && self.person_name.is_none()
         {
             output::tell(

@@ -1,4 +1,4 @@
-//! `savio ... list` and `get`: a page, or all of them one after the other.
+//! `savio ... list` and `get`: one page, or all of them in order.
 
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use crate::cli::output;
 use crate::cli::progress_bar::ProgressBar;
 use crate::savio::{Client, CustomerQuery, Error, FeatureRequestQuery, Page, Pages};
 
-/// A page that does not come is asked for so often, with waits between.
+/// Number of attempts for a page.
+// The waits between them add up to one minute.
 const TRIES_MAX: u32 = 8;
 const BACKOFF: Backoff =
     Backoff { wait_min: Duration::from_millis(500), wait_max: Duration::from_mins(5) };
@@ -136,10 +137,11 @@ async fn print<T: DeserializeOwned>(
     output: ListOutput,
     table: fn(&[T]) -> String,
 ) -> Result<(), CommandError> {
+    // All rows before the first is printed: the longest cell decides the width of a column.
     let mut entries = Vec::new();
     let mut bar = ProgressBar::new();
     let (count, is_last) = loop {
-        let Some(page) = turn(&mut pages).await? else { break (None, true) };
+        let Some(page) = next_page(&mut pages).await? else { break (None, true) };
         entries.extend(page.results);
         bar.show(entries.len() as u64, page.count, "read");
         if page.next.is_none() || !output.all {
@@ -149,20 +151,21 @@ async fn print<T: DeserializeOwned>(
     bar.clear();
     output::print(&table(&entries))?;
     if !is_last {
-        let of = count.map_or(String::new(), |count| format!(" of {count}"));
-        output::tell(&format!("{}{of}; --all shows the rest", entries.len()));
+        let total = count.map_or(String::new(), |count| format!(" of {count}"));
+        output::tell(&format!("{}{total}; --all shows the rest", entries.len()));
     }
     Ok(())
 }
 
-/// Writes each page when it is there, so that a long list takes no memory.
+/// Prints each page as it arrives.
+// A long list would otherwise be kept in memory.
 async fn print_json<T: Serialize + DeserializeOwned>(
     mut pages: Pages<T>,
     output: ListOutput,
 ) -> Result<(), CommandError> {
     let mut bar = ProgressBar::beside_rows();
     let mut shown: u64 = 0;
-    while let Some(page) = turn(&mut pages).await? {
+    while let Some(page) = next_page(&mut pages).await? {
         for entry in page.results {
             let before = if shown == 0 { "{\"results\":[\n" } else { ",\n" };
             output::print(&output::json(&format!("{before}{}", json!(entry))))?;
@@ -180,16 +183,17 @@ async fn print_json<T: Serialize + DeserializeOwned>(
     Ok(())
 }
 
-/// The next page, asked for again while that may help.
-async fn turn<T: DeserializeOwned>(pages: &mut Pages<T>) -> Result<Option<Page<T>>, Error> {
+/// Returns the next page; retries errors that may pass.
+async fn next_page<T: DeserializeOwned>(pages: &mut Pages<T>) -> Result<Option<Page<T>>, Error> {
     for tries in 0..TRIES_MAX - 1 {
         match pages.next().await {
             Err(error) if error.may_pass() => {
-                let asked = error.retry_after().unwrap_or_default();
-                if asked > BACKOFF.wait_max {
+                let retry_after = error.retry_after().unwrap_or_default();
+                // A person or a script waits for the list, and can run it later just as well.
+                if retry_after > BACKOFF.wait_max {
                     return Err(error);
                 }
-                sleep(BACKOFF.wait(tries).max(asked)).await;
+                sleep(BACKOFF.wait(tries).max(retry_after)).await;
             }
             other => return other,
         }

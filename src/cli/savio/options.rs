@@ -1,4 +1,4 @@
-//! Options of upserts.
+//! Options for upserts.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub(super) struct PaceOptions {
     #[arg(long, value_name = "NUMBER")]
     pub(super) max_in_flight: Option<NonZeroUsize>,
     /// Time to retry each line of FILE (default: 5m)
-    #[arg(long, value_name = "DURATION", value_parser = span)]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(super) give_up_after: Option<Duration>,
 }
 
@@ -34,6 +34,6 @@ impl PaceOptions {
     }
 }
 
-fn span(text: &str) -> Result<Duration, String> {
+fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "write a time, such as 30s or 5m".to_owned())
 }

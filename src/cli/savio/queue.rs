@@ -1,4 +1,4 @@
-//! The lines that are read and not settled: which is to be sent next, and which wait for others. Pure.
+//! Lines that are read and not settled: which is sent next, and which wait for others. Pure.
 
 use std::collections::BTreeMap;
 
@@ -8,34 +8,36 @@ use serde_json::Value;
 use crate::delivery::conflicts::key_locks::KeyLocks;
 use crate::event::{KeyKind, RecordKey, Request};
 
-/// More lines are not read ahead, so that a long input takes no memory, and so that a line that is sent again has few
-/// before it that are due.
+/// Number of lines that are in the queue or in flight.
+// Keeps a long input out of memory, and the number of due lines before one that is retried small.
 const LINES_MAX: usize = 200;
 
-/// Names that are remembered to be in Savio. One that is forgotten costs only that the next line with it goes alone.
+/// Number of record keys that are remembered to exist in Savio.
+// A key that is forgotten costs little: the next line with it is sent alone.
 const KNOWN_MAX: usize = 10_000;
 
 /// One upsert of the input.
 #[derive(Debug, PartialEq)]
 pub(super) struct UpsertJob {
-    /// The line that it stands in, from 1.
+    /// Number of its line, from 1.
     pub(super) line: u64,
     pub(super) request: Request,
-    /// When it was first sent.
+    /// Time of the first attempt.
     pub(super) begun_at: Option<Timestamp>,
-    /// How often it failed.
+    /// Number of failed attempts.
     pub(super) tries: u32,
-    /// It was refused just now though the token works.
+    /// Set after a refusal although the token works: a second refusal is final.
     pub(super) is_last_try: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct UpsertQueue {
     locks: KeyLocks,
-    /// By their lines: they wait for a line that names the same.
+    /// Lines that wait for an earlier one of the same record, by number.
     blocked: BTreeMap<u64, UpsertJob>,
+    /// Lines to send, by due time and number.
     due: BTreeMap<(Timestamp, u64), UpsertJob>,
-    /// Those that are sent just now among them.
+    /// Number of lines that are not settled, including those in flight.
     count: usize,
 }
 
@@ -49,7 +51,7 @@ impl UpsertQueue {
         self.count < LINES_MAX
     }
 
-    /// Whether all that came was settled.
+    /// Returns whether every line is settled.
     pub(super) fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -59,30 +61,34 @@ impl UpsertQueue {
         self.lock(UpsertJob { line, request, begun_at: None, tries: 0, is_last_try: false }, now);
     }
 
-    /// The one that has been due for longest.
+    /// Removes the line that has been due for longest.
     pub(super) fn take(&mut self, now: Timestamp) -> Option<UpsertJob> {
         let first = self.due.first_entry().filter(|entry| entry.key().0 <= now)?;
         Some(first.remove())
     }
 
-    /// When the next one is due.
+    /// Returns the due time of the next line.
     pub(super) fn next_due(&self) -> Option<Timestamp> {
         self.due.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// The job is to be sent once more. It keeps its locks until then, so that no later line overtakes it.
+    /// Schedules another attempt.
     pub(super) fn again(&mut self, job: UpsertJob, at: Timestamp) {
+        // It keeps its locks until then, so that no later line of its record overtakes it.
         self.due.insert((at, job.line), job);
     }
 
-    /// The job is at its end. If it is in Savio, so is all that it names, and only lines of the same record wait for each
-    /// other from now on.
+    /// Releases a line's locks once it has succeeded or failed, and queues lines that waited for
+    /// it.
     pub(super) fn settle(&mut self, job: &UpsertJob, is_done: bool, now: Timestamp) {
         self.count -= 1;
         let mut candidates = self.locks.release(job.line);
+        // What the upsert names exists in Savio now. Only lines that change the same record still
+        // wait for each other.
         if is_done {
             candidates.extend(self.locks.learn(&job.request.record_keys()));
         }
+        // A candidate may still wait for another line: it then goes back to `blocked`.
         for line in candidates {
             if let Some(job) = self.blocked.remove(&line) {
                 self.lock(job, now);
@@ -91,19 +97,21 @@ impl UpsertQueue {
     }
 
     fn lock(&mut self, job: UpsertJob, now: Timestamp) {
-        let names = job.request.record_keys().into_iter().chain(records(&job.request));
-        match self.locks.try_lock(job.line, names) {
+        let keys = job.request.record_keys().into_iter().chain(records(&job.request));
+        match self.locks.try_lock(job.line, keys) {
             Ok(()) => self.again(job, now),
             Err(_) => drop(self.blocked.insert(job.line, job)),
         }
     }
 }
 
-/// What the upsert changes: its lines go one after the other, so that the last one wins. Delivery keeps this order only
-/// by internal id. In a file two ids may have one address, by which Savio finds the same contact: the last is meant.
+/// Returns keys of the record that the upsert changes.
+// Lines of one record are sent in order, so that the last one wins. Delivery keeps this order only
+// by internal id. Two lines of a file may have two ids and one address, by which Savio finds the
+// same contact: the later line is the one that is meant.
 fn records(upsert: &Request) -> impl Iterator<Item = RecordKey> {
     let email = upsert.body.get("email").and_then(Value::as_str);
-    // Another key than that of `names`, which is not locked any more once the address is known.
+    // Of another kind than the address in `record_keys`, which needs no lock once it is known.
     let email = email.and_then(|email| RecordKey::new(KeyKind::ContactUpsert, email));
     upsert.upsert().into_iter().chain(email)
 }
@@ -117,7 +125,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
-    /// A queue of these contacts, one a line.
+    /// Returns a queue of these contacts, one per line.
     fn queue(contacts: &[&str]) -> UpsertQueue {
         let mut queue = UpsertQueue::new();
         for (line, contact) in (1..).zip(contacts) {
@@ -127,7 +135,7 @@ mod tests {
         queue
     }
 
-    /// Ends all that may go, until nothing is left; which lines go side by side.
+    /// Settles all lines that may be sent, until none is left. Returns those of each round.
     fn waves(contacts: &[&str]) -> Vec<Vec<u64>> {
         let mut queue = queue(contacts);
         let mut waves = Vec::new();
@@ -143,14 +151,14 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_one_internal_id_go_one_after_the_other() {
+    fn lines_of_one_internal_id_are_sent_in_order() {
         let contacts = [r#""internal_id": 1"#, r#""internal_id": "1""#, r#""internal_id": 2"#];
 
         assert_eq!(waves(&contacts), [vec![1, 3], vec![2]]);
     }
 
     #[test]
-    fn lines_of_one_address_go_one_after_the_other_though_it_is_known() {
+    fn lines_of_a_known_address_are_sent_in_order() {
         let contacts =
             [1, 2, 3].map(|id| format!(r#""internal_id": {id}, "email": "a@b.example""#));
 
@@ -158,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn contacts_of_a_new_company_wait_until_it_is_known() {
+    fn contacts_of_a_new_company_wait_for_the_first() {
         let contacts =
             [1, 2, 3].map(|id| format!(r#""internal_id": {id}, "company_internal_id": 6"#));
 
@@ -166,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_comes_again_when_it_is_due_and_keeps_its_place() {
+    fn failed_line_is_retried_when_due_before_later_lines() {
         let later = NOW + Duration::from_secs(1);
         let mut queue = queue(&[r#""internal_id": 1"#, r#""internal_id": 1"#]);
 

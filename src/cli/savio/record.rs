@@ -1,4 +1,4 @@
-//! The contact or company of one line.
+//! Parses a line as the request for a contact or company.
 
 use serde::Serialize;
 
@@ -6,7 +6,7 @@ use crate::event::{Request, RequestKind, storable};
 use crate::json;
 use crate::savio::{CompanyUpsert, ContactUpsert};
 
-/// What the lines of a file are.
+/// Kind of the records in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RecordKind {
     Contact,
@@ -21,7 +21,7 @@ impl RecordKind {
         }
     }
 
-    /// The upsert that a line asks for.
+    /// Parses a line as an upsert.
     pub(super) fn read(self, line: &[u8]) -> Result<Request, serde_json::Error> {
         match self {
             RecordKind::Contact => {
@@ -34,6 +34,8 @@ impl RecordKind {
     }
 }
 
+// From the typed upsert and not from the line's JSON: a misspelled field is then an error, and a
+// number as an id becomes the text that Savio expects.
 fn request(kind: RequestKind, upsert: &impl Serialize) -> Result<Request, serde_json::Error> {
     let body = storable(serde_json::to_value(upsert)?);
     Ok(Request { kind, body: serde_json::from_value(body)? })
@@ -44,14 +46,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_may_be_written_as_a_number() {
+    fn numeric_id_is_sent_as_text() {
         let request = RecordKind::Company.read(br#"{"internal_id": 6, "name": "Acme"}"#).unwrap();
 
         assert_eq!(request.body["internal_id"], "6");
     }
 
     #[test]
-    fn a_field_that_is_not_known_is_refused() {
+    fn unknown_field_is_an_error() {
         let line = br#"{"internal_id": "6", "name": "Ada", "emial": "ada@example.com"}"#;
 
         let error = RecordKind::Contact.read(line).unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! What became of each line, told while it goes on, and the sum of it at the end.
+//! Results of a bulk upsert: each line's while it runs, and the summary at its end.
 
 use serde_json::{Value, json};
 
@@ -8,19 +8,19 @@ use crate::cli::output::{self, one_line};
 use crate::cli::progress_bar::ProgressBar;
 use crate::savio::Error;
 
-/// Why a line is not at Savio.
+/// Reason why a line failed.
 #[derive(Debug)]
 pub(super) enum LineError {
-    /// The line itself is wrong.
+    /// The line is invalid, and was not sent.
     Line(String),
     Savio(Error),
 }
 
-/// Why the rest was not tried.
+/// Reason why the rest of the lines was not sent.
 #[derive(Debug)]
 pub(super) enum StopReason {
     Interrupted,
-    /// Every other line would fare alike.
+    /// An error that all other lines would have too.
     Savio(Error),
     Input(std::io::Error),
 }
@@ -31,9 +31,9 @@ pub(super) struct BulkSummary {
     json: bool,
     bar: ProgressBar,
     done: u64,
-    /// Lines that are wrong, or that Savio refuses.
+    /// Lines that are invalid, or that Savio refused.
     refused: u64,
-    /// Lines that might have been taken at another time.
+    /// Lines that may succeed in another run.
     undone: u64,
 }
 
@@ -51,16 +51,17 @@ impl BulkSummary {
         Ok(())
     }
 
-    pub(super) fn failed(&mut self, line: u64, trouble: &LineError) -> Result<(), CommandError> {
+    pub(super) fn failed(&mut self, line: u64, error: &LineError) -> Result<(), CommandError> {
         self.bar.clear();
-        let (reason, is_refusal) = match trouble {
+        let (reason, is_refusal) = match error {
             LineError::Line(reason) => (reason.clone(), true),
             LineError::Savio(error) => (error.to_string(), error.is_refusal()),
         };
         *(if is_refusal { &mut self.refused } else { &mut self.undone }) += 1;
         if self.json {
-            return output::print(&output::json(&format!("{}\n", as_json(line, &reason, trouble))));
+            return output::print(&output::json(&format!("{}\n", as_json(line, &reason, error))));
         }
+        // The reason may quote Savio's answer: a line end in it could forge the report of a line.
         output::tell(&format!("line {line}: {}", one_line(&reason)));
         Ok(())
     }
@@ -76,7 +77,7 @@ impl BulkSummary {
         }
     }
 
-    /// The sum, and how the command ends.
+    /// Prints the summary and returns the result of the command.
     pub(super) fn end(mut self, stop: Option<StopReason>) -> Result<(), CommandError> {
         self.bar.clear();
         let BulkSummary { kind, json, done, refused, undone, .. } = self;
@@ -88,6 +89,7 @@ impl BulkSummary {
         if undone > 0 {
             sum += &format!(", not sent: {undone}");
         }
+        // With --json, standard output has one object per line and nothing else.
         if json {
             output::tell(&sum);
         } else {
@@ -109,6 +111,7 @@ impl BulkSummary {
             Some(StopReason::Input(error)) => {
                 Err(CommandError::Failed(format!("the input cannot be read to its end: {error}")))
             }
+            // Before refused lines: this exit code tells a script that another run may succeed.
             None if undone > 0 => Err(CommandError::Failed(format!("{undone} {kind}: {again}"))),
             None if refused > 0 => Err(CommandError::AlreadyReported),
             None => Ok(()),
@@ -116,10 +119,11 @@ impl BulkSummary {
     }
 }
 
-fn as_json(line: u64, reason: &str, trouble: &LineError) -> Value {
-    let (status, fields) = match trouble {
+fn as_json(line: u64, reason: &str, error: &LineError) -> Value {
+    let (status, fields) = match error {
         LineError::Savio(Error::Refused { status, refusal }) => {
-            let fields = refusal.fields.iter().map(|(name, told)| (name.clone(), json!(told)));
+            let fields =
+                refusal.fields.iter().map(|(name, messages)| (name.clone(), json!(messages)));
             (Some(*status), fields.collect())
         }
         LineError::Savio(error) => (error.status(), Value::Null),

@@ -1,11 +1,11 @@
-//! How lists of Savio's look to people.
+//! Tables and details of Savio's records for people.
 
 use serde_json::{Map, Value, json};
 
 use crate::cli::output::{self, fields, stdout_look, table};
 use crate::savio::{Company, Contact, FeatureRequest};
 
-/// How much of a text a terminal's line shows.
+/// Longest text in a cell on a terminal.
 const CHARS_MAX: usize = 50;
 
 pub(super) fn feature_requests(entries: &[FeatureRequest]) -> String {
@@ -24,9 +24,10 @@ pub(super) fn feature_requests(entries: &[FeatureRequest]) -> String {
     listed(["id", "title", "state", "product", "tags", "feedback"], &rows)
 }
 
-/// All that is known of one.
+/// Formats all fields of a feature request.
 pub(super) fn feature_request(one: &FeatureRequest) -> String {
     let Value::Object(mut known) = json!(one) else { return String::new() };
+    // Tags and roadmaps are objects in Savio's API, of which a person needs the names.
     let tags: Vec<&str> = one.tags.iter().map(|tag| tag.title.as_str()).collect();
     known.insert("tags".to_owned(), json!(tags));
     let roadmaps = one.roadmaps.iter().map(|it| match &it.column {
@@ -39,6 +40,7 @@ pub(super) fn feature_request(one: &FeatureRequest) -> String {
 
 pub(super) fn contacts(entries: &[Contact]) -> String {
     let row = |one: &Contact| {
+        // Savio's reference does not list it for contacts, so `Contact` has no field for it.
         let internal_id = one.other.get("internal_id").and_then(Value::as_str);
         [
             one.id.to_string(),
@@ -66,7 +68,7 @@ pub(super) fn companies(entries: &[Company]) -> String {
     listed(["id", "internal id", "name", "attributes"], &rows)
 }
 
-/// One thing with its fields; those that are empty are left out.
+/// Formats the fields of a record that are not empty.
 pub(super) fn filled(known: &Map<String, Value>) -> String {
     let is_empty = |value: &Value| match value {
         Value::Null => true,

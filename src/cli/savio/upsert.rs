@@ -1,4 +1,4 @@
-//! `savio contacts upsert` and `savio companies upsert`: one by flags, or many from a file.
+//! `savio contacts upsert` and `savio companies upsert`: one record by flags, or many from a file.
 
 use std::path::PathBuf;
 
@@ -13,6 +13,7 @@ use crate::cli::error::CommandError;
 use crate::cli::output;
 use crate::savio::{CompanyUpsert, ContactUpsert, Error};
 
+// clap's own usage would show the flags and FILE in one line, as if both could be given.
 pub(super) const USAGE_OF_CONTACTS: &str = "\
 savio-relay savio contacts upsert --internal-id <ID> --name <NAME> [OPTIONS]
        savio-relay savio contacts upsert <FILE> [OPTIONS]";
@@ -20,7 +21,7 @@ pub(super) const USAGE_OF_COMPANIES: &str = "\
 savio-relay savio companies upsert --internal-id <ID> --name <NAME> [OPTIONS]
        savio-relay savio companies upsert <FILE> [OPTIONS]";
 
-/// The flags of one contact or company.
+/// Arguments of a single contact, which exclude FILE.
 const ONE: [&str; 6] =
     ["internal_id", "name", "email", "company", "company_internal_id", "attributes"];
 
@@ -74,6 +75,7 @@ impl ContactArguments {
         if let Some(file) = self.file {
             return bulk::run(account, (RecordKind::Contact, &file), self.options).await;
         }
+        // clap requires id and name where there is no FILE: the defaults are never sent.
         let contact = ContactUpsert {
             internal_id: self.internal_id.unwrap_or_default(),
             name: self.name.unwrap_or_default(),
@@ -82,7 +84,7 @@ impl ContactArguments {
             company_internal_id: self.company_internal_id,
             filterable_attributes: self.attributes.into_iter().collect(),
         };
-        one("contact", account.client.upsert_contact(&contact), self.options).await
+        upsert_one("contact", account.client.upsert_contact(&contact), self.options).await
     }
 }
 
@@ -96,11 +98,11 @@ impl CompanyArguments {
             name: self.name.unwrap_or_default(),
             filterable_attributes: self.attributes.into_iter().collect(),
         };
-        one("company", account.client.upsert_company(&company), self.options).await
+        upsert_one("company", account.client.upsert_company(&company), self.options).await
     }
 }
 
-async fn one<T: Serialize>(
+async fn upsert_one<T: Serialize>(
     name: &str,
     call: impl Future<Output = Result<T, Error>>,
     options: UpsertOptions,
@@ -110,20 +112,23 @@ async fn one<T: Serialize>(
             "--rate, --max-in-flight and --give-up-after are for a FILE".to_owned(),
         ));
     }
-    let kept = json!(call.await?);
+    let record = json!(call.await?);
     if options.json {
-        return output::print(&output::json(&format!("{kept:#}\n")));
+        return output::print(&output::json(&format!("{record:#}\n")));
     }
-    let fields = kept.as_object().cloned().unwrap_or_default();
+    let fields = record.as_object().cloned().unwrap_or_default();
     output::print(&format!("{name} is kept\n{}", table::filled(&fields)))
 }
 
-/// `KEY=VALUE`, the value being a number, true, false, a text in quotes, or else a text.
+/// Parses `KEY=VALUE`. The value is a number, true, false or a text in quotes as in JSON, or else
+/// the text itself.
 fn attribute(written: &str) -> Result<(String, Value), String> {
     let (key, value) = written.split_once('=').ok_or("write it as KEY=VALUE")?;
     if key.trim().is_empty() {
         return Err("an attribute has a name".to_owned());
     }
+    // Anything else is a text: `007`, which is no JSON number, keeps its zeros, and `null` is a
+    // word.
     let typed = serde_json::from_str(value).ok();
     let typed = typed.filter(|it: &Value| it.is_number() || it.is_boolean() || it.is_string());
     Ok((key.trim().to_owned(), typed.unwrap_or_else(|| Value::from(value))))

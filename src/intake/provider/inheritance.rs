@@ -5,11 +5,12 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// Where the proof is: one statement, whichever of these keys make it.
+/// Keys that say where the proof is. A mapping file that has one of them inherits none of them.
 const PROOF_LOCATION: [&str; 4] = ["header", "query", "field", "bearer"];
 
-/// Adds the keys of `base` that a table does not have itself. They get the place that inherits them, since
-/// their own is in another file.
+/// Adds the keys of `base` that a table does not have itself. They get the place of the key that
+/// inherits them.
+// Their own place is in another file: a mistake would be underlined anywhere in the mapping file.
 pub(super) fn inherit<'t>(own: &mut DeTable<'t>, base: DeTable<'t>, place: &Range<usize>) {
     for (key, value) in base {
         let value = value.into_inner();
@@ -22,6 +23,8 @@ pub(super) fn inherit<'t>(own: &mut DeTable<'t>, base: DeTable<'t>, place: &Rang
         if let (Some(DeValue::Table(own)), DeValue::Table(base)) = (own_value, value) {
             match key.get_ref().as_ref() {
                 "signature" => inherit_signature(own, base, &place),
+                // Other tables, such as `[body]` and `[answer]`, replace the provider's: half of
+                // one and half of the other would describe no sender.
                 "timestamp" | "event" => inherit(own, base, &place),
                 _ => {}
             }
@@ -31,9 +34,13 @@ pub(super) fn inherit<'t>(own: &mut DeTable<'t>, base: DeTable<'t>, place: &Rang
 
 /// A `[signature]` that names a scheme stands alone; one that does not changes the provider's.
 fn inherit_signature<'t>(own: &mut DeTable<'t>, mut base: DeTable<'t>, place: &Range<usize>) {
+    // Most schemes take no key of another one: an inherited one would be a mistake in a file that
+    // does not have it.
     if own.contains_key("scheme") {
         return;
     }
+    // All locations are accepted: the provider's beside the file's own would be a second one that
+    // nobody intended.
     if PROOF_LOCATION.iter().any(|key| own.contains_key(*key)) {
         for key in PROOF_LOCATION {
             base.remove(key);
@@ -42,7 +49,7 @@ fn inherit_signature<'t>(own: &mut DeTable<'t>, mut base: DeTable<'t>, place: &R
     inherit(own, base, place);
 }
 
-/// The value with one place for all that is in it.
+/// Returns the value with the same place for all of its parts.
 fn placed<'t>(value: DeValue<'t>, place: &Range<usize>) -> Spanned<DeValue<'t>> {
     let value = match value {
         DeValue::Array(items) => {

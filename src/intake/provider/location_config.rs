@@ -1,4 +1,4 @@
-//! Places in a request, as `[signature]` names them.
+//! Locations in a request, as `[signature]` names them.
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::table::{Diagnostics, SpannedText, TomlTable};
 use crate::intake::signature::{BodyField, CredentialLocation};
 
-/// Reads where the proof is.
+/// Reads the locations of the proof; reports a mistake if there is none.
 pub(super) fn credential_locations(
     table: &mut TomlTable<'_>,
     mistakes: &mut Diagnostics,
@@ -26,6 +26,7 @@ pub(super) fn credential_locations(
         locations.push(CredentialLocation::Bearer);
         warn_of_bearer(&headers, table, mistakes);
     }
+    // A location that is written wrong is reported already; that none is left only follows from it.
     if locations.is_empty() && mistakes.len() == mistakes_before {
         let message = "[signature] does not say where the proof is";
         let help =
@@ -35,7 +36,8 @@ pub(super) fn credential_locations(
     locations
 }
 
-/// Warns of keys that say what `bearer` says already.
+/// Warns of keys that repeat what `bearer` says.
+// Requests are verified all the same, so these are no errors.
 fn warn_of_bearer(headers: &[SpannedText], table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) {
     for name in headers.iter().filter(|it| it.text.trim().eq_ignore_ascii_case("authorization")) {
         let message = "`bearer = true` reads the header Authorization already";
@@ -50,7 +52,7 @@ fn warn_of_bearer(headers: &[SpannedText], table: &mut TomlTable<'_>, mistakes: 
     }
 }
 
-/// Reads a field's name from this place in the text on.
+/// Parses the part of the text from byte `from` on as a field of the body.
 pub(super) fn body_field(
     text: &SpannedText,
     from: usize,
@@ -71,6 +73,7 @@ pub(super) fn header_name(
     place: &Range<usize>,
     mistakes: &mut Diagnostics,
 ) -> Option<String> {
+    // By the rules of HTTP (RFC 9110, section 5.1): another name would never be found in a request.
     let parsed = http::HeaderName::from_bytes(name.trim().as_bytes());
     if parsed.is_err() {
         mistakes.push(Diagnostic::error(

@@ -1,4 +1,4 @@
-//! The keys of `[signature]` for proofs that are computed over a message. They have to fit what it covers.
+//! Keys of `[signature]` for proofs that are computed over a message. They must fit what it covers.
 
 use super::location_config::{credential_locations, header_name};
 use super::timestamp_config::timestamp_rule;
@@ -15,6 +15,7 @@ pub(super) fn message_signature(
     mistakes: &mut Diagnostics,
 ) -> MessageSignature {
     let places = credential_locations(table, mistakes);
+    // Before the other keys, which must fit what the message covers.
     let message = message_template(method, table, mistakes);
     MessageSignature {
         method,
@@ -36,6 +37,7 @@ fn message_template(
     table: &mut TomlTable<'_>,
     mistakes: &mut Diagnostics,
 ) -> MessageTemplate {
+    // Without a key of its own, a plain hash proves something only with the secret in the message.
     let default = match method {
         SigningMethod::Hmac(_) | SigningMethod::KeyPair => "{body}",
         SigningMethod::Hash(_) => "{secret}{body}",
@@ -67,6 +69,7 @@ fn message_template(
 
 fn separator(table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Option<String> {
     let separator = table.text("separator", mistakes)?;
+    // Splitting at an empty text would try each character as a signature.
     if separator.text.is_empty() {
         let message = "`separator` is empty";
         let help = "leave it out where the header is one signature";
@@ -76,6 +79,8 @@ fn separator(table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Option<St
     Some(separator.text)
 }
 
+/// Reads the characters whose escapes are decoded before the URL is verified.
+// HubSpot signs the URL with the escapes of some characters decoded, and the others as they are.
 fn url_decoded(
     message: &MessageTemplate,
     table: &mut TomlTable<'_>,
@@ -86,12 +91,15 @@ fn url_decoded(
         let message = "`url_decoded` has no effect where {url} is not signed";
         mistakes.push(Diagnostic::error(written.place, message).help("put {url} into `signed`"));
     } else if !written.text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        // An escape stands for one byte (RFC 3986, section 2.1): a character only within ASCII.
         let message = "an escape in a URL is decoded to an ASCII character here";
         mistakes.push(Diagnostic::error(written.place, message).help("write such as \":/?\""));
     }
     written.text
 }
 
+/// Reads the location of the body's hash, for messages that cover the hash and not the body.
+// Twilio signs a URL whose parameter `bodySHA256` has the hash of a JSON body.
 fn body_hash(
     message: &MessageTemplate,
     table: &mut TomlTable<'_>,
@@ -158,6 +166,7 @@ fn clock(
         let help = "write timestamp = { from = \"header:X-Timestamp\", unit = \"seconds\" }";
         mistakes.push(Diagnostic::error(table.value_place("signed"), message).help(help));
     }
+    // A time in the body is signed with the body, and needs no part of the message of its own.
     let timed = clock.as_ref().filter(|clock| clock.window.is_some());
     if timed.is_some_and(|clock| !is_signed && !clock.is_in_body(message)) {
         let message = "a time window proves nothing about a time that is not signed";

@@ -1,4 +1,4 @@
-//! The table `[signature]`: each scheme takes its own keys, and no other key may be there.
+//! The table `[signature]`: each scheme takes its own keys, and all others are mistakes.
 
 use super::location_config::credential_locations;
 use super::message_config::message_signature;
@@ -39,11 +39,13 @@ const SECRET_ENCODINGS: [(&str, SecretEncoding); 4] = [
     (Encoding::Base64Url.as_str(), SecretEncoding::Encoded(Encoding::Base64Url)),
 ];
 
-/// Reads how requests prove themselves; none if a key is wrong.
+/// Reads how requests are signed; `None` if a key is wrong.
 pub(super) fn read(mut table: TomlTable<'_>, mistakes: &mut Diagnostics) -> Option<Signature> {
+    // A signature with a mere warning is used.
     let errors = |mistakes: &Diagnostics| mistakes.iter().filter(|it| it.is_error()).count();
     let errors_before = errors(mistakes);
     let written = table.text("scheme", mistakes);
+    // Not `written`, which is `None` for a value of another type too, and that is reported already.
     if table.value("scheme").is_none() {
         let names = SCHEMES.map(|(name, _)| name).join(", ");
         let mistake = Diagnostic::error(table.place.clone(), "[signature] has no `scheme`");
@@ -51,7 +53,7 @@ pub(super) fn read(mut table: TomlTable<'_>, mistakes: &mut Diagnostics) -> Opti
     }
     let scheme = written.as_ref().and_then(|written| word(written, &SCHEMES, mistakes));
     let Some((written, scheme)) = written.zip(scheme) else {
-        // Whatever the scheme will be: what is no key of any is wrong already.
+        // Any scheme may be meant. Only a key that none of them takes is a mistake for certain.
         for (_, scheme) in SCHEMES {
             read_scheme(scheme, &mut table, &mut Diagnostics::new());
         }
@@ -70,6 +72,7 @@ fn report_idle_keys(scheme: &str, table: &mut TomlTable<'_>, mistakes: &mut Diag
     if unknown.is_empty() {
         return;
     }
+    // The code that reads a scheme is the only list of its keys, so it reads the table once more.
     let readers = SCHEMES.map(|(name, other)| {
         let mut table = table.unread();
         read_scheme(other, &mut table, &mut Diagnostics::new());
@@ -81,6 +84,7 @@ fn report_idle_keys(scheme: &str, table: &mut TomlTable<'_>, mistakes: &mut Diag
         if takers.is_empty() {
             continue;
         }
+        // Counts the key as known, so that `finish` does not report it again.
         table.value(key);
         let message = format!("`{key}` has no effect with the scheme \"{scheme}\"");
         let mistake = Diagnostic::error(table.value_place(key), message);
@@ -117,6 +121,7 @@ fn read_scheme(
     };
     let decompressed = match &scheme {
         Scheme::Message(_) | Scheme::Jwt(_) => is_decompressed(table, mistakes),
+        // These do not cover the body. Unread, the key is reported as one of other schemes.
         Scheme::Token { .. } | Scheme::Basic | Scheme::None => false,
     };
     let weak = table.text("weak", mistakes).map(|weak| weak.text);
@@ -129,6 +134,8 @@ fn secret_format(
     mistakes: &mut Diagnostics,
 ) -> SecretFormat {
     let encoding = match scheme {
+        // Keys have formats of their own, which are detected: `secret_encoding` has no meaning
+        // here.
         SchemeName::KeyPair(curve) => SecretEncoding::Key(curve),
         SchemeName::None => SecretEncoding::Text,
         SchemeName::Hmac
@@ -150,6 +157,7 @@ fn algorithm(table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Algorithm
 
 fn jwt(table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Jwt {
     let algorithm = algorithm(table, mistakes);
+    // RFC 7518, section 3.2, has HMAC with SHA-2 only.
     if algorithm == Algorithm::Sha1 {
         let message = "no JWT is signed with sha1";
         let help = "write \"sha256\" for HS256 or \"sha512\" for HS512";
@@ -176,7 +184,7 @@ fn hash_claim(table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Option<H
     Some(HashClaim { name: name?.to_owned(), encoding })
 }
 
-/// Reads whether the proof covers the body before it was compressed.
+/// Reads `decompressed`: the proof covers the body before it was compressed.
 fn is_decompressed(table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> bool {
     let decompressed = table.boolean("decompressed", mistakes) == Some(true);
     if decompressed && table.value("field").is_some() {

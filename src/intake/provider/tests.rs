@@ -75,7 +75,8 @@ fn signature_with_a_scheme_replaces_the_providers() {
 #[test]
 fn signature_without_a_scheme_changes_the_providers() {
     let own = signature("zapier", "[signature]\nheader = \"X-My-Token\"");
-    let Scheme::Message(seal) = signature("github", "[signature]\nalgorithm = \"sha512\"").scheme
+    let Scheme::Message(message) =
+        signature("github", "[signature]\nalgorithm = \"sha512\"").scheme
     else {
         panic!("github's scheme changed");
     };
@@ -83,7 +84,7 @@ fn signature_without_a_scheme_changes_the_providers() {
     let places = vec![CredentialLocation::Header("x-my-token".to_owned())];
     assert_eq!(own.scheme, Scheme::Token { places, prefix: String::new() });
     assert_eq!(
-        (seal.method, seal.prefix.as_str()),
+        (message.method, message.prefix.as_str()),
         (SigningMethod::Hmac(Algorithm::Sha512), "sha256=")
     );
 }
@@ -240,7 +241,7 @@ fn useless_decoding_is_a_mistake() {
 }
 
 #[test]
-fn key_of_another_scheme_is_reported_with_the_schemes_that_take_it() {
+fn key_of_another_scheme_names_the_schemes_that_take_it() {
     let text = "[signature]\nscheme = \"jwt\"\nbearer = true\nencoding = \"hex\"\nsined = \"\"";
     let mut mistakes = Diagnostics::new();
     read(text, &mut mistakes);
@@ -264,7 +265,7 @@ fn without_a_scheme_only_keys_of_no_scheme_are_unknown() {
 }
 
 #[test]
-fn providers_key_that_does_not_fit_is_reported_at_the_files_own_table() {
+fn unfit_inherited_key_is_shown_at_the_files_own_table() {
     check_mistakes(
         "provider = \"hubspot\"\n[signature]\nsigned = \"{body}\"",
         &[
@@ -277,8 +278,10 @@ fn providers_key_that_does_not_fit_is_reported_at_the_files_own_table() {
 #[test]
 fn keys_of_a_timestamp_are_inherited_one_by_one() {
     let own = "[signature]\ntimestamp = { window = \"1m\" }";
-    let Scheme::Message(seal) = signature("slack", own).scheme else { panic!("no seal") };
-    let clock = seal.clock.unwrap();
+    let Scheme::Message(message) = signature("slack", own).scheme else {
+        panic!("slack's scheme changed");
+    };
+    let clock = message.clock.unwrap();
 
     let header = TimestampLocation::Header("x-slack-request-timestamp".to_owned());
     assert_eq!((clock.places, clock.window), (vec![header], Some(Duration::from_mins(1))));

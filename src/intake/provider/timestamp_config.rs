@@ -1,4 +1,4 @@
-//! `timestamp` of `[signature]`: where the time is, how it is written, how long it counts.
+//! `timestamp` of `[signature]`: location and unit of the time, and how old it may be.
 
 use std::time::Duration;
 
@@ -7,7 +7,8 @@ use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::table::{Diagnostics, SpannedText, TomlTable};
 use crate::intake::signature::{TimestampLocation, TimestampRule, TimestampUnit};
 
-/// How far a JWT's times may be off where `[signature]` does not say.
+/// Leeway for a JWT's times if `[signature]` sets none.
+// For the difference of two clocks; RFC 7519, section 4.1.4, suggests no more than a few minutes.
 const LEEWAY: Duration = Duration::from_mins(1);
 
 pub(super) fn timestamp_rule(
@@ -29,10 +30,11 @@ pub(super) fn timestamp_rule(
     Some(TimestampRule { places, unit, window })
 }
 
-/// Reads how far the times may be off of a scheme that says itself where they are.
+/// Reads the leeway of a scheme whose proof contains its times.
 pub(super) fn leeway(signature: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Duration {
     let Some(mut table) = signature.table("timestamp", mistakes) else { return LEEWAY };
     let window = table.duration("window", mistakes);
+    // Reported here with the reason: `finish` would call them unknown.
     for key in ["from", "unit"] {
         if let Some(value) = table.value(key) {
             let message = format!("`{key}` has no effect here: the times are in the token");

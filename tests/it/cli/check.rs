@@ -136,7 +136,7 @@ fn all_mistakes_of_a_file_are_shown_in_place_with_advice() {
 }
 
 #[test]
-fn providers_key_that_does_not_fit_is_shown_at_the_files_own_table() {
+fn unfit_key_of_a_provider_is_shown_at_the_files_own_table() {
     let folder = tempfile::tempdir().unwrap();
     let text = "provider = \"hubspot\"\nsecrets = \"env:S\"\n\n[signature]\nsigned = \"{body}\"\n\n\
                 [[feedback]]\nproblem = \"$.x\"\n";

@@ -78,12 +78,12 @@ fn bash_completes_options_of_every_command() {
     let lines = commands.iter().map(|(path, _)| line(path, "--") + &line(path, "''"));
     fs::write(folder.path().join("lines"), lines.collect::<String>()).unwrap();
 
-    let asked =
+    let output =
         Command::new("bash").arg("-c").arg(ASK).current_dir(folder.path()).output().unwrap();
 
-    let errors = String::from_utf8(asked.stderr).unwrap();
-    assert!(asked.status.success() && errors.is_empty(), "{errors}");
-    let offered = String::from_utf8(asked.stdout).unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && errors.is_empty(), "{errors}");
+    let offered = String::from_utf8(output.stdout).unwrap();
     let mut offered = offered.lines().map(|line| line.split(' ').collect::<BTreeSet<&str>>());
     for (path, words) in &commands {
         let (options, all) = (offered.next().unwrap(), offered.next().unwrap());

@@ -199,12 +199,12 @@ async fn trace_collector_is_probed() {
     let collector = Collector::new().await;
     let doctor = |url: &str| deployment.doctor(&[("SAVIO_RELAY_TRACES__ENDPOINT", url)]);
 
-    let (well, away) = (doctor(&collector.0.uri()), doctor("http://127.0.0.1:9"));
+    let (reachable, unreachable) = (doctor(&collector.0.uri()), doctor("http://127.0.0.1:9"));
 
     deployment.doctor(&[]).check("ok", "no collector is configured");
-    well.check("ok", "and it answers");
-    away.check("warning", "http://127.0.0.1:9 does not accept them");
-    assert_eq!((well.code, away.code), (Some(0), Some(0)));
+    reachable.check("ok", "and it answers");
+    unreachable.check("warning", "http://127.0.0.1:9 does not accept them");
+    assert_eq!((reachable.code, unreachable.code), (Some(0), Some(0)));
 }
 
 #[tokio::test]

@@ -48,10 +48,10 @@ fn recipe_for_an_unknown_tool_gives_the_shown_result() {
     let arguments = ["try", "acme", "mappings/samples/acme.json", "--json"];
     let output = program(folder.path()).args(arguments).output().unwrap();
 
-    let given: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
     let shown: Value =
         serde_json::from_str(&blocks("docs/providers.md", "Example", "json")[1]).unwrap();
-    assert_eq!(given, shown);
+    assert_eq!(printed, shown);
 }
 
 /// Writes a mapping file for each Zap, with its samples, as the page shows them.

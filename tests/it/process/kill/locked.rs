@@ -133,7 +133,7 @@ fn stopped(relay: Relay) -> (ExitStatus, String) {
 
 fn assert_nothing_claimed((status, log): &(ExitStatus, String)) {
     assert!(status.success(), "{log}");
-    assert!(log.contains("could not be written during the stop; nothing was in hand"), "{log}");
+    assert!(log.contains("could not be written during the stop; no event was claimed"), "{log}");
     assert!(!log.contains("events in hand"), "{log}");
 }
 
@@ -184,10 +184,10 @@ async fn stop_with_an_unrecorded_response_ends_in_time_and_logs_it() {
 
     assert_eq!(status.code(), Some(3), "{log}");
     assert!(log.contains("claimed events could not be returned"), "{log}");
-    assert!(!log.contains("nothing is in hand"), "{log}");
-    assert!(log.contains("the next start takes this stop for a crash"), "{log}");
+    assert!(!log.contains("no event is claimed"), "{log}");
+    assert!(log.contains("the next start treats this stop as a crash"), "{log}");
     let expected =
-        format!("work on event {id} was cut off before the answer to its request was recorded");
+        format!("work on event {id} was interrupted before the answer to its request was recorded");
     assert!(log.contains(&expected), "{log}");
 }
 
