@@ -292,8 +292,7 @@ async fn wait_that_savio_asks_for_beyond_the_limit_stops_the_run() {
     let (status, shown, errors) = run_against("Ada 2", later, &["--max-in-flight", "1"]).await;
 
     assert_eq!((status, shown.as_str()), (3, "contacts at savio: 1\n"), "{errors}");
-    let expected =
-        "savio rate limit exceeded (429), again in 600 s; fix that and run it again";
+    let expected = "savio rate limit exceeded (429), again in 600 s; fix that and run it again";
     assert!(errors.contains(expected), "{errors}");
 }
 

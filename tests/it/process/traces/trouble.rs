@@ -81,6 +81,7 @@ async fn reason_of_a_refusing_collector_is_logged() {
 
     check_reason(ResponseTemplate::new(401), "it answered 401").await;
     check_reason(moved, "it answered 302").await;
-    check_reason(ok().set_body_raw("<html>", "text/html; charset=utf-8"), "with an HTML page").await;
+    check_reason(ok().set_body_raw("<html>", "text/html; charset=utf-8"), "with an HTML page")
+        .await;
     check_reason(ok().set_body_raw(partial, "application/x-protobuf"), "refused 2 spans").await;
 }
