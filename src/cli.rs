@@ -174,7 +174,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Err(error) => {
             let message = error.to_string();
             if !message.is_empty() {
-                output::tell(&format!("savio-relay: {}", output::line(&message)));
+                output::print_error(&format!("savio-relay: {}", output::line(&message)));
             }
             error.exit_code()
         }

@@ -24,7 +24,7 @@ pub use destinations::{DestinationConfig, DestinationConfigs};
 pub use environment::ReadDocuments;
 use environment::overrides;
 pub use traces::TracesConfig;
-use values::{address, depth, networks, set, size, span, url};
+use values::{address, depth, duration, networks, set_if_some, size, url};
 
 /// All settings, with their defaults where nothing is set.
 #[derive(Debug)]
@@ -104,7 +104,7 @@ impl Config {
             intake: intake::Settings::default(),
             store: sqlite::Settings::new("relay.db"),
             retention: Duration::from_hours(30 * 24),
-            destinations: destinations::default_in(environment),
+            destinations: destinations::defaults(environment),
             delivery: delivery::Settings::default(),
             log: logs::Settings::default(),
             traces: TracesConfig::default(),
@@ -134,14 +134,14 @@ impl Config {
             destination.take(section, environment, mistakes);
         }
         if let Some(named) = root.table("destinations", mistakes) {
-            destinations::take(&mut self.destinations, &named, environment, mistakes);
+            destinations::apply(&mut self.destinations, &named, environment, mistakes);
         }
         if let Some(section) = root.table("retry", mistakes) {
             apply_retry(&mut self.delivery.retry, section, mistakes);
         }
         if let Some(mut section) = root.table("admin", mistakes) {
             if let Some(named) = section.text("token", mistakes) {
-                set(&mut self.admin_token, secret::find(&named, environment, mistakes));
+                set_if_some(&mut self.admin_token, secret::find(&named, environment, mistakes));
             }
             section.finish(mistakes);
         }
@@ -155,25 +155,25 @@ impl Config {
     }
 
     fn apply_server(&mut self, mut section: TomlTable<'_>, mistakes: &mut Diagnostics) {
-        set(&mut self.listen, address(&mut section, "listen", mistakes));
-        set(&mut self.admin_listen, address(&mut section, "admin_listen", mistakes));
+        set_if_some(&mut self.listen, address(&mut section, "listen", mistakes));
+        set_if_some(&mut self.admin_listen, address(&mut section, "admin_listen", mistakes));
         if let Some(url) = url(&mut section, "public_url", mistakes) {
             self.intake.public_url = Some(url.trim_end_matches('/').to_owned());
         }
         let intake = &mut self.intake;
-        set(&mut intake.body_bytes_max, size(&mut section, "body_bytes_max", mistakes));
+        set_if_some(&mut intake.body_bytes_max, size(&mut section, "body_bytes_max", mistakes));
         // The store is ready only while the largest webhook would fit.
         self.store.webhook_bytes_max = intake.body_bytes_max;
-        set(&mut intake.json_depth_max, depth(&mut section, mistakes));
-        set(&mut intake.key_bytes_max, size(&mut section, "key_bytes_max", mistakes));
-        set(&mut intake.parsed_bytes_max, size(&mut section, "parsed_bytes_max", mistakes));
-        set(&mut intake.trusted_proxies, networks(&mut section, mistakes));
-        set(&mut intake.body_timeout, span(&mut section, "body_timeout", mistakes));
-        let header_timeout = span(&mut section, "header_timeout", mistakes);
-        set(&mut self.listener.header_timeout, header_timeout);
-        let shutdown_timeout = span(&mut section, "shutdown_timeout", mistakes);
-        set(&mut self.listener.drain_timeout, shutdown_timeout);
-        set(&mut self.delivery.shutdown_timeout, shutdown_timeout);
+        set_if_some(&mut intake.json_depth_max, depth(&mut section, mistakes));
+        set_if_some(&mut intake.key_bytes_max, size(&mut section, "key_bytes_max", mistakes));
+        set_if_some(&mut intake.parsed_bytes_max, size(&mut section, "parsed_bytes_max", mistakes));
+        set_if_some(&mut intake.trusted_proxies, networks(&mut section, mistakes));
+        set_if_some(&mut intake.body_timeout, duration(&mut section, "body_timeout", mistakes));
+        let header_timeout = duration(&mut section, "header_timeout", mistakes);
+        set_if_some(&mut self.listener.header_timeout, header_timeout);
+        let shutdown_timeout = duration(&mut section, "shutdown_timeout", mistakes);
+        set_if_some(&mut self.listener.drain_timeout, shutdown_timeout);
+        set_if_some(&mut self.delivery.shutdown_timeout, shutdown_timeout);
         section.finish(mistakes);
     }
 
@@ -192,8 +192,8 @@ impl Config {
                 ),
             }
         }
-        set(&mut self.retention, span(&mut section, "retention", mistakes));
-        set(&mut self.delivery.lease, span(&mut section, "lease", mistakes));
+        set_if_some(&mut self.retention, duration(&mut section, "retention", mistakes));
+        set_if_some(&mut self.delivery.lease, duration(&mut section, "lease", mistakes));
         section.finish(mistakes);
     }
 }
@@ -203,9 +203,9 @@ fn apply_retry(
     mut section: TomlTable<'_>,
     mistakes: &mut Diagnostics,
 ) {
-    set(&mut retry.wait_min, span(&mut section, "wait_min", mistakes));
-    set(&mut retry.wait_max, span(&mut section, "wait_max", mistakes));
-    set(&mut retry.give_up_after, span(&mut section, "give_up_after", mistakes));
+    set_if_some(&mut retry.wait_min, duration(&mut section, "wait_min", mistakes));
+    set_if_some(&mut retry.wait_max, duration(&mut section, "wait_max", mistakes));
+    set_if_some(&mut retry.give_up_after, duration(&mut section, "give_up_after", mistakes));
     if retry.wait_min > retry.wait_max {
         let place = section.key_place("wait_min");
         mistakes.push(Diagnostic::error(place, "`wait_min` is longer than `wait_max`"));

@@ -86,7 +86,7 @@ impl Delivery {
     pub async fn pause(&self, now: Timestamp) -> Result<(), StoreError> {
         // The stored gate is read first: it would replace a pause that is set before.
         self.context.open(now).await?;
-        self.context.gate.change_by_person(|gate| gate.stop("by a person", now)).await
+        self.context.gate.change_by_person(|gate| gate.pause_by_person("by a person", now)).await
     }
 
     /// Ends all pauses of the destination, those by the relay as well, except the one for a missing
@@ -114,7 +114,7 @@ impl Delivery {
 
     /// Returns the paused sources with the time at which each was paused.
     pub async fn paused_sources(&self) -> Result<BTreeMap<SourceName, Timestamp>, StoreError> {
-        self.context.process.pauses.of_sources(&*self.context.store).await
+        self.context.process.pauses.paused_sources(&*self.context.store).await
     }
 
     pub async fn status(&self, now: Timestamp) -> Result<DestinationStatus, StoreError> {

@@ -31,7 +31,7 @@ fn matched_proxy(matcher: &Matcher, url: &Url) -> Option<String> {
 }
 
 /// Formats an error and its causes in one line, separated by `: `.
-pub fn chain(error: &dyn Error) -> String {
+pub fn error_chain(error: &dyn Error) -> String {
     let mut message = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -32,12 +32,12 @@ where
 
 /// Deserializes a struct from the text of a JSON object, which may begin with a byte order mark.
 pub fn from_slice<'de, T: Deserialize<'de>>(text: &'de [u8]) -> Result<T, serde_json::Error> {
-    serde_json::from_slice(unmarked(text)).map(|Object(object)| object)
+    serde_json::from_slice(without_bom(text)).map(|Object(object)| object)
 }
 
 /// Strips the byte order mark that some editors and tools write before a text. RFC 8259 allows a
 /// parser to ignore it, and serde_json refuses it.
-pub fn unmarked(text: &[u8]) -> &[u8] {
+pub fn without_bom(text: &[u8]) -> &[u8] {
     text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 

@@ -103,7 +103,7 @@ impl Mapping {
         let mut run = MappingRun { scope: &scope, templates: &self.templates, mapped, recorder };
         for (position, block) in self.blocks.iter().enumerate() {
             run.recorder.block(&block.name);
-            if !block.takes(event) {
+            if !block.accepts(event) {
                 run.recorder.reason("it is for other events");
                 continue;
             }
@@ -150,10 +150,10 @@ impl Mapping {
     }
 
     /// Returns warnings about conditions that are valid but, by this sample, probably not meant.
-    pub fn doubts(&self, event: &Event, payload: &Arc<Value>) -> Vec<Diagnostic> {
+    pub fn lints(&self, event: &Event, payload: &Arc<Value>) -> Vec<Diagnostic> {
         let scope = self.scope(event, payload);
-        let blocks = self.blocks.iter().filter(|block| block.takes(event));
-        blocks.flat_map(|block| block.doubts(&scope)).collect()
+        let blocks = self.blocks.iter().filter(|block| block.accepts(event));
+        blocks.flat_map(|block| block.lints(&scope)).collect()
     }
 }
 

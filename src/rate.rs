@@ -23,7 +23,7 @@ impl Rate {
     }
 
     /// Returns how many evenly spaced actions fit into this time; the first is at its start.
-    pub fn within(self, time: Duration) -> usize {
+    pub fn tokens_within(self, time: Duration) -> usize {
         let more = time.as_nanos() / self.interval().as_nanos().max(1);
         usize::try_from(more).unwrap_or(usize::MAX).saturating_add(1)
     }
@@ -62,7 +62,7 @@ impl TokenBucket {
     }
 
     /// Takes a token. If there is none, returns the time until the next one.
-    pub fn take(&mut self, rate: Rate, now: Instant) -> Result<(), Duration> {
+    pub fn try_take(&mut self, rate: Rate, now: Instant) -> Result<(), Duration> {
         let count = f64::from(rate.count);
         let token = rate.period.as_secs_f64() / count;
         // Two callers may take the lock in another order than they read the clock.
@@ -95,7 +95,8 @@ mod tests {
 
     #[test]
     fn tokens_within_a_time_are_counted() {
-        let within = |rate: &str| rate.parse::<Rate>().unwrap().within(Duration::from_secs(1));
+        let within =
+            |rate: &str| rate.parse::<Rate>().unwrap().tokens_within(Duration::from_secs(1));
 
         assert_eq!((within("10/s"), within("1/s"), within("1/h")), (11, 2, 1));
     }
@@ -104,7 +105,7 @@ mod tests {
     fn taken(rate: &str, seconds: &[u64]) -> usize {
         let (rate, start) = (rate.parse().unwrap(), Instant::now());
         let mut bucket = TokenBucket::full(rate, start);
-        let mut take = |second: &u64| bucket.take(rate, start + Duration::from_secs(*second));
+        let mut take = |second: &u64| bucket.try_take(rate, start + Duration::from_secs(*second));
         seconds.iter().filter(|second| take(second).is_ok()).count()
     }
 
@@ -120,6 +121,6 @@ mod tests {
         let mut bucket = TokenBucket { tokens: 0.5, at: now };
         let rate = "1/m".parse().unwrap();
 
-        assert_eq!(bucket.take(rate, now), Err(Duration::from_secs(30)));
+        assert_eq!(bucket.try_take(rate, now), Err(Duration::from_secs(30)));
     }
 }

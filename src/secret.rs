@@ -62,7 +62,7 @@ fn locate<'n>(named: &'n SpannedText, mistakes: &mut Diagnostics) -> Option<Secr
 }
 
 /// Returns the path of a `file:` secret that does not exist.
-pub fn absent_file(named: &SpannedText) -> Option<PathBuf> {
+pub fn missing_file(named: &SpannedText) -> Option<PathBuf> {
     let path = PathBuf::from(named.text.strip_prefix("file:").filter(|path| !path.is_empty())?);
     matches!(path.try_exists(), Ok(false)).then_some(path)
 }

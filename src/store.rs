@@ -13,8 +13,8 @@ pub mod sqlite;
 
 use async_trait::async_trait;
 
-pub use archive::{Archive, EventRecord, StateCount, Waiting};
-pub use error::{StoreError, Trouble};
+pub use archive::{Archive, EventRecord, StateCount, WaitingCount};
+pub use error::{StoreError, UnavailableKind};
 pub use filter::{
     Cursor, EventFilter, EventPage, EventSummary, InvalidCursor, MatchCount, PageRequest,
 };
@@ -23,7 +23,7 @@ pub use maintenance::{Maintenance, Purged, run_replay};
 pub use planned_request::{PlannedRequest, RequestState};
 pub use queue::{
     Attempt, Claim, ClaimRequest, ClaimedEvent, EarlierUpsert, NextStep, Progress, Queue, Renewal,
-    Shorter, Suspect, WaitsFor,
+    ShortenedRequest, Suspect, WaitsFor,
 };
 pub use replay::{HoldDecision, ReleaseOutcome, ReplayId, ReplayProgress, ReplayRequest};
 pub use sqlite::Sqlite;

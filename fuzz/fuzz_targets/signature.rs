@@ -28,10 +28,10 @@ fuzz_target!(|input: &[u8]| {
     let drawn = which.bytes().next().map_or(0, usize::from) % names.len();
     let name = names.iter().find(|name| **name == which).unwrap_or(&names[drawn]);
     let Some(signature) = signature(name) else { return };
-    let Some((secret, _)) = signature.invent(&[7; 32]) else { return };
+    let Some((secret, _)) = signature.generate_trial(&[7; 32]) else { return };
     let Ok(key) = signature.key(&secret, None, 0) else { return };
     let mut headers: Headers = signature
-        .proof_headers()
+        .credential_headers()
         .into_iter()
         .map(|it| (it.to_owned(), value.to_string()))
         .collect();
@@ -46,7 +46,7 @@ fuzz_target!(|input: &[u8]| {
         body,
     };
     let verified = signature.verify(&[key], &presented, Timestamp::UNIX_EPOCH);
-    let is_computed = matches!(signature.scheme, Scheme::Seal(_) | Scheme::Jwt(_));
+    let is_computed = matches!(signature.scheme, Scheme::Message(_) | Scheme::Jwt(_));
     // A token is guessed by who knows it, as this program does.
     assert!(verified.is_err() || !is_computed, "nobody guesses a signature");
     let mut concealed = body.to_vec();

@@ -62,7 +62,7 @@ async fn gather(body: Body, time_max: Duration) -> Result<Body, ApiError> {
         Ok(whole) => {
             let whole = whole.to_bytes();
             // Every body of the API is JSON, which some tools begin with a byte order mark.
-            Ok(Body::from(whole.slice_ref(json::unmarked(&whole))))
+            Ok(Body::from(whole.slice_ref(json::without_bom(&whole))))
         }
         Err(error) if error.is::<LengthLimitError>() => Err(ApiError::TooLarge),
         Err(_) => Err(ApiError::BadRequest("the body ended early".to_owned())),

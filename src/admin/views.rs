@@ -83,7 +83,7 @@ impl ReplayView {
             waiting: replay.waiting,
             given_back: replay.given_back,
             canceled: replay.canceled_at.is_some(),
-            done: !replay.has_steps,
+            done: !replay.has_more,
         }
     }
 }

@@ -56,7 +56,7 @@ pub(super) fn run(
 fn read(path: &Path) -> Option<Document> {
     let read = Document::read(path);
     if let Err(error) = &read {
-        shown::tell(&shown::line(&error.to_string()));
+        shown::print_error(&shown::line(&error.to_string()));
     }
     read.ok()
 }
@@ -66,7 +66,7 @@ fn report(source: &MappingFile) -> String {
     let name = &source.document.name;
     let mut lines = String::new();
     if !source.mistakes.is_empty() {
-        lines += &show(&source.document, &source.mistakes, shown::stdout_look());
+        lines += &show(&source.document, &source.mistakes, shown::stdout_style());
         lines += "\n\n";
     }
     if source.mistakes.iter().any(Diagnostic::is_error) {
@@ -133,7 +133,7 @@ impl TestRun<'_> {
             carried.map_err(|error| wrong(format!("this payload is refused: {error}")))?;
         let mut requests = Vec::new();
         for (event, payload) in &carried.events {
-            warnings.extend(self.source.mapping.doubts(event, payload));
+            warnings.extend(self.source.mapping.lints(event, payload));
             let mapped = self.source.mapping.apply(event, payload);
             let mapped = mapped.map_err(|error| wrong(format!("it cannot be mapped: {error}")))?;
             for block in mapped.made_by {
@@ -148,7 +148,7 @@ impl TestRun<'_> {
         let expect = &self.test.expect;
         let wrong = |message: String| Diagnostic::error(expect.place.clone(), message);
         let bytes = self.location.sample(&self.source.document, &expect.text).map_err(wrong)?;
-        let expected: Vec<Object<Request>> = serde_json::from_slice(json::unmarked(&bytes))
+        let expected: Vec<Object<Request>> = serde_json::from_slice(json::without_bom(&bytes))
             .map_err(|error| wrong(format!("this file holds no requests: {error}")))?;
         let expected: Vec<Request> = expected.into_iter().map(|Object(request)| request).collect();
         match difference(&expected, requests) {

@@ -227,5 +227,5 @@ fn sample(file: &MappingFile) -> Option<&MappingTest> {
 }
 
 fn look() -> OutputStyle {
-    shown::stdout_look()
+    shown::stdout_style()
 }

@@ -147,19 +147,23 @@ fn answers(draft: &DraftFile, event: &Event, payload: &Arc<Value>) -> Vec<(Strin
 /// Prints the manual steps that are left for the user.
 fn advise(draft: &DraftFile, provider: Option<&str>, sample: &SamplePayload) {
     if provider.is_none() {
-        output::tell(
+        output::print_error(
             "no tool that is known sends this: the draft asks for a token; see [signature]",
         );
     }
     if !draft.has_problem() {
-        output::tell("nothing in it reads like a person's words: name the text in `problem`");
+        output::print_error(
+            "nothing in it reads like a person's words: name the text in `problem`",
+        );
     }
     let event = provider.and_then(|name| providers::entries(name).ok()?.remove("event"));
     let is_in_header =
         event.is_some_and(|event| event["type"].as_str().is_some_and(|it| it.contains("header")));
     // A payload is usually pasted without its headers.
     if is_in_header && sample.headers.keys().all(|name| name == "content-type") {
-        output::tell("its type is in a header: give it with --header NAME:VALUE to be told apart");
+        output::print_error(
+            "its type is in a header: give it with --header NAME:VALUE to be told apart",
+        );
     }
 }
 
@@ -189,7 +193,7 @@ fn write(
     for (path, content) in &files {
         create(path, content)
             .map_err(|error| CommandError::Failed(format!("{}: {error}", path.display())))?;
-        output::tell(&format!("wrote {}", path.display()));
+        output::print_error(&format!("wrote {}", path.display()));
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::file::UnreadableFile;
-use crate::http_client::chain;
+use crate::http_client::error_chain;
 use crate::listener::BindError;
 use crate::mapping_file::location::LocationError;
 use crate::relay::error::RelayError;
@@ -40,7 +40,7 @@ impl CommandError {
 
     /// Creates a failure with the messages of the error and of all its causes.
     pub(super) fn failed(error: &dyn std::error::Error) -> CommandError {
-        CommandError::Failed(chain(error))
+        CommandError::Failed(error_chain(error))
     }
 }
 

@@ -149,7 +149,7 @@ fn senders(
 fn open(config: &Config) -> Result<Sqlite, CommandError> {
     // Never creates a store: a missing one means that the command runs in another folder than the
     // relay.
-    Sqlite::open_beside(&config.store).map_err(|error| match &error {
+    Sqlite::open_shared(&config.store).map_err(|error| match &error {
         OpenError::Missing { .. } => CommandError::InvalidInput(error.to_string()),
         OpenError::File { .. }
         | OpenError::InUse { .. }
@@ -202,7 +202,7 @@ async fn show(
     if json {
         return list::print_json(&EventView::of(&record));
     }
-    shown::print(&list::details(&record, shown::stdout_look()))
+    shown::print(&list::details(&record, shown::stdout_style()))
 }
 
 async fn release(store: &Sqlite, id: EventId, decision: HoldDecision) -> Result<(), CommandError> {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::error::CommandError;
 use super::send::client;
 use super::{input, output, runtime};
-use crate::http_client::chain;
+use crate::http_client::error_chain;
 use crate::json;
 use crate::secret::Environment;
 
@@ -78,7 +78,7 @@ pub(super) async fn ask(mut url: Url) -> Result<Health, CommandError> {
         url.set_path("/readyz");
     }
     let failed = |error: reqwest::Error| {
-        CommandError::Failed(format!("no answer from {url}: {}", chain(&error.without_url())))
+        CommandError::Failed(format!("no answer from {url}: {}", error_chain(&error.without_url())))
     };
     let call = client(url.as_str())?.get(url.clone()).timeout(TIMEOUT);
     let mut response = call.send().await.map_err(failed)?;

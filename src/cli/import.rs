@@ -98,7 +98,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
     let Some(source) = file.source.as_deref() else {
         let errors: Vec<Diagnostic> =
             file.mistakes.iter().filter(|mistake| mistake.is_error()).cloned().collect();
-        shown::tell(&show(&file.document, &errors, shown::stderr_look()));
+        shown::print_error(&show(&file.document, &errors, shown::stderr_style()));
         return Err(CommandError::AlreadyReported);
     };
     let form = arguments.form.as_deref().map(read_form).transpose()?;
@@ -109,7 +109,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
             return import.end(&mut checked);
         }
         if checked.wrong > 0 {
-            shown::tell("nothing was imported: some records are invalid");
+            shown::print_error("nothing was imported: some records are invalid");
             return Err(CommandError::AlreadyReported);
         }
     }
@@ -125,7 +125,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
 
 fn read_form(path: &Path) -> Result<Value, CommandError> {
     let bytes = input::bytes(path)?;
-    serde_json::from_slice(json::unmarked(&bytes)).map_err(|error| {
+    serde_json::from_slice(json::without_bom(&bytes)).map_err(|error| {
         CommandError::InvalidInput(format!("{}: not JSON: {error}", path.display()))
     })
 }
@@ -133,12 +133,12 @@ fn read_form(path: &Path) -> Result<Value, CommandError> {
 /// Opens the store beside a relay, or creates it.
 async fn open(settings: &Settings) -> Result<Sqlite, CommandError> {
     let failed = |error: OpenError| CommandError::failed(&error);
-    match Sqlite::open_beside(settings) {
+    match Sqlite::open_shared(settings) {
         Err(OpenError::Missing { .. }) => {
             // Closed at once and opened like an existing one, so that a relay can start in the
             // meantime.
             Sqlite::open(settings).map_err(failed)?.close().await;
-            Sqlite::open_beside(settings).map_err(failed)
+            Sqlite::open_shared(settings).map_err(failed)
         }
         opened => opened.map_err(failed),
     }
@@ -258,7 +258,7 @@ fn interrupted(error: &crate::store::StoreError, summary: &mut ImportSummary) ->
 }
 
 fn show_requests(line: u64, requests: &[Request]) -> Result<(), CommandError> {
-    let look = shown::stdout_look();
+    let look = shown::stdout_style();
     let shown: Vec<String> = requests.iter().map(|it| shown::request(it, look)).collect();
     shown::print(&format!("line {line}\n{}\n", shown.concat()))
 }

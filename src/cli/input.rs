@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::error::CommandError;
-use super::output::{stderr_look, tell};
+use super::output::{print_error, stderr_style};
 use crate::config::{self, Config};
 use crate::diagnostics::report::show;
 use crate::file;
@@ -41,7 +41,7 @@ pub(super) fn config_in_part(
 
 fn show_all(read: &config::ReadDocuments) {
     for (document, mistakes) in read.iter().filter(|(_, mistakes)| !mistakes.is_empty()) {
-        tell(&format!("{}\n", show(document, mistakes, stderr_look())));
+        print_error(&format!("{}\n", show(document, mistakes, stderr_style())));
     }
 }
 

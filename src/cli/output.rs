@@ -13,12 +13,12 @@ pub(super) use crate::diagnostics::visible;
 use crate::event::Request;
 
 /// Style for standard output.
-pub(super) fn stdout_look() -> OutputStyle {
+pub(super) fn stdout_style() -> OutputStyle {
     if std::io::stdout().is_terminal() { OutputStyle::Terminal } else { OutputStyle::Plain }
 }
 
 /// Style for standard error.
-pub(super) fn stderr_look() -> OutputStyle {
+pub(super) fn stderr_style() -> OutputStyle {
     if std::io::stderr().is_terminal() { OutputStyle::Terminal } else { OutputStyle::Plain }
 }
 
@@ -43,7 +43,7 @@ pub(super) fn print(text: &str) -> Result<(), CommandError> {
 }
 
 /// Prints a line to standard error.
-pub(super) fn tell(text: &str) {
+pub(super) fn print_error(text: &str) {
     // A closed standard error is no reason to stop.
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }

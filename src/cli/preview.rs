@@ -51,7 +51,7 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
     let config = input::config(arguments.config.as_deref(), environment)?;
     let file = input::mapping_file(&arguments.source, &config, environment)?;
     if file.mistakes.iter().any(Diagnostic::is_error) {
-        shown::tell(&show(&file.document, &file.mistakes, shown::stderr_look()));
+        shown::print_error(&show(&file.document, &file.mistakes, shown::stderr_style()));
         return Err(CommandError::AlreadyReported);
     }
     let body = input::bytes(&arguments.payload)?;
@@ -61,7 +61,9 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
     let mut run = map(&file, &sample, &limits)?;
     if let Some(error) = run.failed {
         if arguments.explain {
-            run.explanations.iter().for_each(|it| shown::tell(&explained(it, OutputStyle::Plain)));
+            run.explanations
+                .iter()
+                .for_each(|it| shown::print_error(&explained(it, OutputStyle::Plain)));
         }
         return Err(CommandError::InvalidInput(error.to_string()));
     }
@@ -122,7 +124,7 @@ fn header_missing(file: &MappingFile, sample: &SamplePayload) -> Option<String> 
 
 impl PreviewRun {
     fn show(&self, explain: bool) -> String {
-        let look = shown::stdout_look();
+        let look = shown::stdout_style();
         let mut parts: Vec<String> =
             self.requests.iter().map(|request| shown::request(request, look)).collect();
         if self.requests.is_empty() {

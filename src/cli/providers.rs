@@ -71,5 +71,5 @@ fn table() -> String {
             [name.to_owned(), text("title"), text("scheme"), mapping.to_owned()]
         })
         .collect();
-    output::table(["provider", "tool", "scheme", "mapping file"], &rows, output::stdout_look())
+    output::table(["provider", "tool", "scheme", "mapping file"], &rows, output::stdout_style())
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::error::CommandError;
-use super::output::{print, stderr_look, tell};
+use super::output::{print, print_error, stderr_style};
 use super::runtime::{self, stopped};
 use crate::diagnostics::document::Document;
 use crate::diagnostics::report::show;
@@ -86,7 +86,7 @@ impl Arguments {
 fn seed(path: &Path) -> Result<Seed, CommandError> {
     let document = Document::read(path)?;
     Seed::read(&document).map_err(|mistakes| {
-        tell(&show(&document, &mistakes, stderr_look()));
+        print_error(&show(&document, &mistakes, stderr_style()));
         CommandError::AlreadyReported
     })
 }

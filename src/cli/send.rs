@@ -15,7 +15,7 @@ use super::{input, output, runtime};
 use crate::clock;
 use crate::diagnostics::document::Document;
 use crate::event::Headers;
-use crate::http_client::chain;
+use crate::http_client::error_chain;
 use crate::intake::registry::SourceStatus;
 use crate::intake::signature::{
     Key, SignError, SignedParts, SignedRequest, SigningKey, with_parameters,
@@ -114,7 +114,7 @@ fn signing_key(
 }
 
 fn failure(error: &reqwest::Error) -> CommandError {
-    let message = chain(error);
+    let message = error_chain(error);
     // A request that cannot be built has an invalid URL or header, which come from the command
     // line.
     if error.is_builder() {
@@ -135,7 +135,7 @@ pub(super) fn client(url: &str) -> Result<Client, CommandError> {
         // used, so a machine without CA certificates will do.
         client = client.no_proxy().tls_certs_only([]);
     }
-    client.build().map_err(|error| CommandError::Failed(chain(&error)))
+    client.build().map_err(|error| CommandError::Failed(error_chain(&error)))
 }
 
 /// A webhook as its provider would send it.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::values::{set, size, span};
+use super::values::{duration, set_if_some, size};
 use crate::delivery::{self, gate, outcome};
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::table::{Diagnostics, TomlTable};
@@ -32,12 +32,12 @@ pub struct DestinationConfig {
     unanswered: outcome::UnansweredPolicy,
 }
 
-pub(super) fn default_in(environment: &Environment) -> DestinationConfigs {
+pub(super) fn defaults(environment: &Environment) -> DestinationConfigs {
     [(DEFAULT_DESTINATION.to_owned(), DestinationConfig::with_token_in(TOKEN, environment))].into()
 }
 
 /// Applies `[destinations]`, in which each name is a table of its own.
-pub(super) fn take(
+pub(super) fn apply(
     destinations: &mut DestinationConfigs,
     named: &TomlTable<'_>,
     environment: &Environment,
@@ -101,12 +101,12 @@ impl DestinationConfig {
             }
         }
         if let Some(named) = section.text("token", mistakes) {
-            set(&mut self.token, secret::find(&named, environment, mistakes));
+            set_if_some(&mut self.token, secret::find(&named, environment, mistakes));
         }
-        set(&mut self.insecure, section.boolean("insecure", mistakes));
-        set(&mut self.max_in_flight, size(&mut section, "max_in_flight", mistakes));
-        set(&mut self.timeout, span(&mut section, "timeout", mistakes));
-        set(&mut self.unanswered, unanswered(&mut section, mistakes));
+        set_if_some(&mut self.insecure, section.boolean("insecure", mistakes));
+        set_if_some(&mut self.max_in_flight, size(&mut section, "max_in_flight", mistakes));
+        set_if_some(&mut self.timeout, duration(&mut section, "timeout", mistakes));
+        set_if_some(&mut self.unanswered, unanswered(&mut section, mistakes));
         apply_gate(&mut self.gate, &mut section, mistakes);
         section.finish(mistakes);
     }
@@ -138,8 +138,11 @@ fn apply_gate(gate: &mut gate::Settings, section: &mut TomlTable<'_>, mistakes: 
             }
         }
     }
-    set(&mut gate.probe_every, span(section, "probe_every", mistakes));
+    set_if_some(&mut gate.probe_every, duration(section, "probe_every", mistakes));
     let failures = size(section, "breaker_failures", mistakes);
-    set(&mut gate.breaker_failures, failures.map(|it| u32::try_from(it).unwrap_or(u32::MAX)));
-    set(&mut gate.breaker_wait, span(section, "breaker_wait", mistakes));
+    set_if_some(
+        &mut gate.breaker_failures,
+        failures.map(|it| u32::try_from(it).unwrap_or(u32::MAX)),
+    );
+    set_if_some(&mut gate.breaker_wait, duration(section, "breaker_wait", mistakes));
 }

@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::environment::ReadDocuments;
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::document::Document;
-use crate::diagnostics::table::{Diagnostics, TomlTable, text_of, wrong_type};
+use crate::diagnostics::table::{Diagnostics, TomlTable, as_text, wrong_type};
 use crate::secret::{self, Environment, Secret};
 use crate::telemetry::traces::{SamplingRatio, TARGET_PATH, Target};
 
@@ -111,7 +111,7 @@ impl TracesConfig {
         if let Some(headers) = section.table("headers", mistakes) {
             self.take_headers(&headers, environment, mistakes);
         }
-        if let Some(share) = section.share("sample", mistakes) {
+        if let Some(share) = section.ratio("sample", mistakes) {
             self.sample = SamplingRatio::new(share).unwrap_or(SamplingRatio::ALL);
         }
         section.finish(mistakes);
@@ -124,7 +124,7 @@ impl TracesConfig {
         mistakes: &mut Diagnostics,
     ) {
         for (name, value) in headers.entries() {
-            let Some(named) = text_of(headers.document(), value) else {
+            let Some(named) = as_text(headers.document(), value) else {
                 // A key that is not quoted is a secret all the same.
                 mistakes.push(wrong_type(&name.text, value, "a text in quotes").secret());
                 continue;

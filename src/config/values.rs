@@ -7,7 +7,7 @@ use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::table::{Diagnostics, TomlTable};
 use crate::intake::client_ip::{InvalidNetwork, Network};
 
-pub(super) fn set<T>(setting: &mut T, value: Option<T>) {
+pub(super) fn set_if_some<T>(setting: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *setting = value;
     }
@@ -70,7 +70,7 @@ pub(super) fn depth(section: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> 
 }
 
 /// Reads a time span longer than zero.
-pub(super) fn span(
+pub(super) fn duration(
     section: &mut TomlTable<'_>,
     key: &'static str,
     mistakes: &mut Diagnostics,

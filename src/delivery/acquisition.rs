@@ -24,12 +24,12 @@ pub(super) enum AcquisitionStep {
     AskStore(RecordKey),
     /// Waits until all committed claims are registered; `begin` follows.
     AwaitClaims,
-    Done(Turn),
+    Done(AcquisitionResult),
 }
 
 /// Result of an acquisition: whether the event may send its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum AcquisitionResult {
     Granted,
     /// The event waits while claimed.
     Blocked,
@@ -49,9 +49,11 @@ impl Acquisition {
     pub(super) fn begin(&mut self, conflicts: &mut Conflicts) -> AcquisitionStep {
         match (conflicts.try_lock(self.seq, self.request.clone()), self.request.upsert()) {
             (LockResult::Granted, Some(upsert)) => AcquisitionStep::AskStore(upsert),
-            (LockResult::Granted, None) => AcquisitionStep::Done(Turn::Granted),
-            (LockResult::Blocked(_), _) => AcquisitionStep::Done(Turn::Blocked),
-            (LockResult::QueueFull(count), _) => AcquisitionStep::Done(Turn::QueueFull(count)),
+            (LockResult::Granted, None) => AcquisitionStep::Done(AcquisitionResult::Granted),
+            (LockResult::Blocked(_), _) => AcquisitionStep::Done(AcquisitionResult::Blocked),
+            (LockResult::QueueFull(count), _) => {
+                AcquisitionStep::Done(AcquisitionResult::QueueFull(count))
+            }
         }
     }
 
@@ -62,17 +64,17 @@ impl Acquisition {
         earlier: Option<EarlierUpsert>,
     ) -> AcquisitionStep {
         let (Some(earlier), Some(upsert)) = (earlier, self.request.upsert()) else {
-            return AcquisitionStep::Done(Turn::Granted);
+            return AcquisitionStep::Done(AcquisitionResult::Granted);
         };
         // Whatever follows takes time in which younger events should not wait for these locks.
         conflicts.unlock(self.seq);
         let before = self.earlier.replace(earlier);
         match (earlier.is_claimed, conflicts.is_in_hand(earlier.seq)) {
-            (false, false) => AcquisitionStep::Done(Turn::Behind(earlier, upsert)),
+            (false, false) => AcquisitionStep::Done(AcquisitionResult::Behind(earlier, upsert)),
             // The same claim, after `AwaitClaims`: it was registered by then, and was dropped
             // without a write to the store.
             (true, false) if before == Some(earlier) => {
-                AcquisitionStep::Done(Turn::Abandoned(earlier, upsert))
+                AcquisitionStep::Done(AcquisitionResult::Abandoned(earlier, upsert))
             }
             // It is being claimed, or was registered while the store was read: then `Conflicts`
             // knows it now.

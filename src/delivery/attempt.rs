@@ -5,21 +5,21 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tracing::{info, warn};
 
-use super::clock::RunClock;
+use super::clock::SteadyClock;
 use super::context::Context;
 use super::gate::{Gate, Signal};
 use super::outcome::{self, AttemptContext, Decision, Verdict};
 use super::plan::{RequestPlan, SentRequest};
 use crate::event::Outcome;
 use crate::savio::SendResult;
-use crate::store::{Attempt, Progress, Shorter};
+use crate::store::{Attempt, Progress, ShortenedRequest};
 use crate::telemetry::traces::AttemptSpan;
 
 pub(super) async fn send(
     context: &Context,
     plan: &RequestPlan,
     position: usize,
-    clock: &RunClock,
+    clock: &SteadyClock,
 ) -> SentRequest {
     let (at, start) = (clock.now(), Instant::now());
     let answer = context.destination.send(plan.request(position)).await;
@@ -32,7 +32,7 @@ pub(super) async fn judge(
     context: &Context,
     plan: &mut RequestPlan,
     sent: SentRequest,
-    clock: &RunClock,
+    clock: &SteadyClock,
 ) -> Progress {
     let verdict = verdict(context, plan, &sent).await;
     if let Some(signal) = &verdict.signal {
@@ -46,14 +46,14 @@ pub(super) async fn judge(
     let summary = verdict.summary.clone();
     let progress = plan.apply_attempt(sent, verdict);
     if let Some(attempt) = &progress.attempt {
-        count(context, attempt, progress.shorter.as_ref());
+        count(context, attempt, progress.shortened.as_ref());
         log(context, plan, attempt, &summary);
     }
     progress
 }
 
 async fn verdict(context: &Context, plan: &RequestPlan, sent: &SentRequest) -> Verdict {
-    let age = context.gate.clock(plan.tried_since(sent.at), sent.answered_at);
+    let age = context.gate.time_open(plan.tried_since(sent.at), sent.answered_at);
     let has_given_id = context.gate.read(Gate::has_given_id);
     let optional = plan.optional(sent.position);
     let of_event = plan.attempt_context(sent, fastrand::u32(..));
@@ -64,7 +64,7 @@ async fn verdict(context: &Context, plan: &RequestPlan, sent: &SentRequest) -> V
         None => outcome::judge_interrupted(attempt, settings),
     };
     // Here, since `judge` is pure. The request keeps its slot and its locks meanwhile.
-    if verdict.then == Decision::Probe {
+    if verdict.decision == Decision::Probe {
         outcome::after_probe(verdict, &context.destination.probe().await)
     } else {
         verdict
@@ -73,7 +73,7 @@ async fn verdict(context: &Context, plan: &RequestPlan, sent: &SentRequest) -> V
 
 /// Probes a destination that was paused by an answer, and updates its gate.
 pub(super) async fn probe(context: &Context, now: Timestamp) {
-    let clock = RunClock::starting(now);
+    let clock = SteadyClock::starting(now);
     let destination = &context.destination;
     // Checked each time, and before the token is sent: the address may resolve to a public host
     // now.
@@ -88,7 +88,7 @@ pub(super) async fn probe(context: &Context, now: Timestamp) {
     context.gate.note(&signal, clock.now()).await;
 }
 
-fn count(context: &Context, attempt: &Attempt, shorter: Option<&Shorter>) {
+fn count(context: &Context, attempt: &Attempt, shorter: Option<&ShortenedRequest>) {
     let (destination, attempts) = (&context.destination.name, &context.process.attempts);
     attempts.left_out(destination, shorter.into_iter().flat_map(|it| &it.left_out));
     attempts.record_outcome(destination, attempt.outcome.as_str());

@@ -8,14 +8,14 @@ use tokio::time::sleep;
 /// Starts at a given time and runs by the steady clock.
 // A step of the wall clock during the work changes no wait or age, and tests can deliver at any
 // time that they choose.
-pub(crate) struct RunClock {
+pub(crate) struct SteadyClock {
     now: Timestamp,
     read: Instant,
 }
 
-impl RunClock {
-    pub(crate) fn starting(now: Timestamp) -> RunClock {
-        RunClock { now, read: Instant::now() }
+impl SteadyClock {
+    pub(crate) fn starting(now: Timestamp) -> SteadyClock {
+        SteadyClock { now, read: Instant::now() }
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -163,7 +163,7 @@ impl Gate {
         }
         match settings.rate {
             Some(_) if self.turn(now) > later(now, TURN_WAIT) => 0,
-            Some(rate) => rate.within(TURN_WAIT),
+            Some(rate) => rate.tokens_within(TURN_WAIT),
             None => usize::MAX,
         }
     }
@@ -302,7 +302,7 @@ impl Gate {
     }
 
     /// Pauses the destination on behalf of a person.
-    pub fn stop(&mut self, reason: &str, now: Timestamp) {
+    pub fn pause_by_person(&mut self, reason: &str, now: Timestamp) {
         let reason = reason.to_owned();
         self.by_person = Some(Pause { reason, since: now, ends: ResumeOn::Person });
         self.update_downtime(now);
@@ -336,7 +336,7 @@ impl Gate {
 
     /// Time since `since` in which requests could be sent: without pauses, `Retry-After` and open
     /// breakers.
-    pub fn clock(&self, since: Timestamp, now: Timestamp) -> Duration {
+    pub fn time_open(&self, since: Timestamp, now: Timestamp) -> Duration {
         let passed = Duration::try_from(now.duration_since(since)).unwrap_or_default();
         passed.saturating_sub(self.downtime.between(since, now))
     }

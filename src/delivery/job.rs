@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::acquisition::{Acquisition, AcquisitionStep, Turn};
+use super::acquisition::{Acquisition, AcquisitionResult, AcquisitionStep};
 use super::attempt;
 use super::claims::{ClaimGuard, ResumedEvent};
-use super::clock::RunClock;
+use super::clock::SteadyClock;
 use super::conflicts::LockRequest;
 use super::context::Context;
 use super::feature_requests::TitleReader;
@@ -50,7 +50,7 @@ enum Action {
 /// Works on a newly claimed event until it is settled or has to wait.
 pub(super) async fn deliver(context: &Context, claimed: ClaimedEvent, now: Timestamp) -> Finished {
     let guard = context.claims.guard(claimed.claim, claimed.seq);
-    Job::new(context, claimed, guard, RunClock::starting(now)).work_on().await
+    Job::new(context, claimed, guard, SteadyClock::starting(now)).work_on().await
 }
 
 /// Resumes a parked event, which is read from the store again.
@@ -59,7 +59,7 @@ pub(super) async fn deliver_parked(
     (claim, seq): ResumedEvent,
     now: Timestamp,
 ) -> Finished {
-    let (guard, clock) = (context.claims.guard(claim, seq), RunClock::starting(now));
+    let (guard, clock) = (context.claims.guard(claim, seq), SteadyClock::starting(now));
     let Some(claimed) = progress::load(context, &guard).await else { return Finished::Done };
     // The source may have been paused, or have lost its mapping, while the event was parked.
     let Some(reason) = context.why_source_waits(&claimed.event.source) else {
@@ -75,7 +75,7 @@ struct Job<'c> {
     context: &'c Context,
     plan: RequestPlan,
     span: DeliverySpan,
-    clock: RunClock,
+    clock: SteadyClock,
     guard: ClaimGuard<'c>,
 }
 
@@ -84,7 +84,7 @@ impl<'c> Job<'c> {
         context: &'c Context,
         claimed: ClaimedEvent,
         guard: ClaimGuard<'c>,
-        clock: RunClock,
+        clock: SteadyClock,
     ) -> Job<'c> {
         let destination = &context.destination.name;
         let span = context.process.traces.delivery(&claimed.event, destination, clock.now());
@@ -214,27 +214,27 @@ impl<'c> Job<'c> {
         let turn = self.acquire(LockRequest::of(self.plan.request(position))).await;
         // The slot comes last: an event that waits for locks should not keep a slot from one that
         // could be sent.
-        if matches!(turn, Ok(Turn::Granted)) && self.guard.acquire_slot().await {
+        if matches!(turn, Ok(AcquisitionResult::Granted)) && self.guard.acquire_slot().await {
             return;
         }
         self.guard.release_slot();
         progress.next = match turn {
-            Ok(Turn::Granted) | Err(_) => {
+            Ok(AcquisitionResult::Granted) | Err(_) => {
                 NextStep::Wait { until: at, reason: "the relay stops".to_owned() }
             }
-            Ok(Turn::Blocked) => {
+            Ok(AcquisitionResult::Blocked) => {
                 NextStep::Park { waits_for: self.context.claims.waits_for(self.guard.seq()) }
             }
-            Ok(Turn::QueueFull(count)) => {
+            Ok(AcquisitionResult::QueueFull(count)) => {
                 let wait = QUEUE_FULL_WAIT_MIN.max(QUEUE_FULL_WAIT_EACH * count);
                 let until = at.saturating_add(wait).unwrap_or(Timestamp::MAX);
                 let reason = "too many events are waiting for the same record".to_owned();
                 NextStep::Wait { until, reason }
             }
-            Ok(Turn::Behind(earlier, upsert)) => {
+            Ok(AcquisitionResult::Behind(earlier, upsert)) => {
                 NextStep::WaitBehind { waits_for: waits_for(earlier, upsert), upsert, at }
             }
-            Ok(Turn::Abandoned(earlier, upsert)) => {
+            Ok(AcquisitionResult::Abandoned(earlier, upsert)) => {
                 let until = at.saturating_add(ABANDONED_WAIT).unwrap_or(Timestamp::MAX);
                 NextStep::Wait { until, reason: waits_for(earlier, upsert).reason }
             }
@@ -242,7 +242,7 @@ impl<'c> Job<'c> {
     }
 
     /// Runs the acquisition to its end; fails if the relay stops while the store is unavailable.
-    async fn acquire(&self, request: LockRequest) -> Result<Turn, StoreError> {
+    async fn acquire(&self, request: LockRequest) -> Result<AcquisitionResult, StoreError> {
         let (context, guard) = (self.context, &self.guard);
         let mut acquisition = Acquisition::new(guard.seq(), request);
         let mut step = guard.change(|conflicts| acquisition.begin(conflicts));

@@ -49,7 +49,7 @@ pub struct AttemptContext<'c> {
     /// Number of attempts that failed in a row before this one.
     pub tries: u32,
     /// A random number, which lengthens the wait.
-    pub chance: u32,
+    pub jitter: u32,
     /// True if the request was just refused although the token works.
     pub is_last_try: bool,
     /// True if the destination has returned an id before, and thus is Savio.
@@ -63,7 +63,7 @@ pub struct Verdict {
     pub outcome: Outcome,
     /// Description for the log, without anything of the answer's body.
     pub summary: String,
-    pub then: Decision,
+    pub decision: Decision,
     /// Conclusion about the destination; none leaves its gate unchanged.
     pub signal: Option<Signal>,
 }
@@ -132,7 +132,7 @@ pub fn judge(answer: &SendResult, attempt: AttemptContext<'_>, settings: &Settin
         }
         100..=199 | 300..=399 | 401..=405 | 407 => {
             let summary = format!("{summary}: are its token and base_url right?");
-            Verdict { outcome: Outcome::Paused, summary, then: Decision::Probe, signal: None }
+            Verdict { outcome: Outcome::Paused, summary, decision: Decision::Probe, signal: None }
         }
         408 | 425 | 429 | 500.. => {
             let verdict = retry(Outcome::Retry, summary, attempt, settings);
@@ -140,8 +140,8 @@ pub fn judge(answer: &SendResult, attempt: AttemptContext<'_>, settings: &Settin
         }
         400 if let Some(fields) = refused_fields(reply, attempt.optional) => {
             let summary = format!("{summary}: once more without {}", fields.join(", "));
-            let then = Decision::LeaveOut { fields };
-            Verdict { outcome: Outcome::Refused, summary, then, signal: Some(Signal::Healthy) }
+            let decision = Decision::LeaveOut { fields };
+            Verdict { outcome: Outcome::Refused, summary, decision, signal: Some(Signal::Healthy) }
         }
         _ => {
             let reason = format!("{summary}: {}", reply.text);
@@ -164,8 +164,8 @@ fn refused_fields(reply: &ApiResponse, optional: &[&'static str]) -> Option<Vec<
 /// Pauses the destination until its address is changed, or resolves to a private one.
 fn withheld(reason: String) -> Verdict {
     let signal = Some(Signal::Misconfigured { reason: reason.clone() });
-    let then = Decision::Retry { wait: Duration::ZERO };
-    Verdict { outcome: Outcome::Paused, summary: reason, then, signal }
+    let decision = Decision::Retry { wait: Duration::ZERO };
+    Verdict { outcome: Outcome::Paused, summary: reason, decision, signal }
 }
 
 /// Completes a verdict that required a probe.
@@ -173,11 +173,11 @@ pub fn after_probe(mut verdict: Verdict, probe: &Result<(), String>) -> Verdict 
     match probe {
         Ok(()) => {
             verdict.outcome = Outcome::Retry;
-            verdict.then = Decision::Again;
+            verdict.decision = Decision::Again;
         }
         Err(reason) => {
             let reason = format!("{}; the probe: {reason}", verdict.summary);
-            verdict.then = Decision::Retry { wait: Duration::ZERO };
+            verdict.decision = Decision::Retry { wait: Duration::ZERO };
             verdict.signal = Some(Signal::Misconfigured { reason });
         }
     }
@@ -191,8 +191,8 @@ pub fn judge_interrupted(attempt: AttemptContext<'_>, settings: &Settings) -> Ve
     verdict.outcome = Outcome::Interrupted;
     // The end of our own process says nothing about the destination, and is no reason to wait.
     verdict.signal = None;
-    if matches!(verdict.then, Decision::Retry { .. }) {
-        verdict.then = Decision::Again;
+    if matches!(verdict.decision, Decision::Retry { .. }) {
+        verdict.decision = Decision::Again;
     }
     verdict
 }
@@ -202,7 +202,7 @@ impl Settings {
     /// it added at random.
     fn wait(&self, attempt: AttemptContext<'_>) -> Duration {
         let backoff = Backoff { wait_min: self.wait_min, wait_max: self.wait_max };
-        backoff.wait_with_jitter(attempt.tries, attempt.chance)
+        backoff.wait_with_jitter(attempt.tries, attempt.jitter)
     }
 }
 
@@ -212,20 +212,20 @@ fn retry(
     attempt: AttemptContext<'_>,
     settings: &Settings,
 ) -> Verdict {
-    let then = if attempt.age >= settings.give_up_after {
+    let decision = if attempt.age >= settings.give_up_after {
         let age = SignedDuration::from_secs(attempt.age.as_secs().cast_signed());
         Decision::Dead { reason: format!("gave up after {age:#}: {summary}") }
     } else {
         Decision::Retry { wait: settings.wait(attempt) }
     };
     let signal = Some(Signal::Failing { hold_back_until: None });
-    Verdict { outcome, summary, then, signal }
+    Verdict { outcome, summary, decision, signal }
 }
 
 fn unanswered(summary: String, attempt: AttemptContext<'_>, settings: &Settings) -> Verdict {
     let mut verdict = retry(Outcome::Unanswered, summary, attempt, settings);
     if settings.unanswered == UnansweredPolicy::Hold {
-        verdict.then = hold(&verdict.summary);
+        verdict.decision = hold(&verdict.summary);
     }
     verdict
 }
@@ -239,7 +239,7 @@ fn hold(summary: &str) -> Decision {
 fn not_savio(reply: &ApiResponse, attempt: AttemptContext<'_>, settings: &Settings) -> Verdict {
     let summary =
         format!("savio answered {}, but not as Savio does: is base_url right?", reply.status);
-    let then = match settings.unanswered {
+    let decision = match settings.unanswered {
         // A 201 says that something was created, so that only a person may decide to send the
         // request again.
         UnansweredPolicy::Retry if reply.status != 201 => {
@@ -248,13 +248,13 @@ fn not_savio(reply: &ApiResponse, attempt: AttemptContext<'_>, settings: &Settin
         UnansweredPolicy::Retry | UnansweredPolicy::Hold => hold(&summary),
     };
     let signal = Some(Signal::Misconfigured { reason: summary.clone() });
-    Verdict { outcome: Outcome::Unanswered, summary, then, signal }
+    Verdict { outcome: Outcome::Unanswered, summary, decision, signal }
 }
 
 fn refused(summary: String, reason: &str, signal: Signal) -> Verdict {
     let reason = reason.trim_end_matches([':', ' ']).to_owned();
-    let then = Decision::Dead { reason };
-    Verdict { outcome: Outcome::Refused, summary, then, signal: Some(signal) }
+    let decision = Decision::Dead { reason };
+    Verdict { outcome: Outcome::Refused, summary, decision, signal: Some(signal) }
 }
 
 /// Applies a `Retry-After`: all requests wait for it, and this one for its own backoff if that is
@@ -262,7 +262,7 @@ fn refused(summary: String, reason: &str, signal: Signal) -> Verdict {
 fn hold_back(mut verdict: Verdict, reply: &ApiResponse, attempt: AttemptContext<'_>) -> Verdict {
     let Some(requested) = reply.requested_wait(attempt.now) else { return verdict };
     let requested = requested.min(RETRY_AFTER_MAX);
-    if let Decision::Retry { wait } = &mut verdict.then {
+    if let Decision::Retry { wait } = &mut verdict.decision {
         *wait = requested.max(*wait);
     }
     let hold_back_until = attempt.now.saturating_add(requested).ok();
@@ -275,8 +275,10 @@ fn is_from_savio(reply: &ApiResponse, attempt: AttemptContext<'_>) -> bool {
     match reply.content {
         // Another body with a 201: if the destination is known to be Savio, the record exists, and
         // sending the request again would create it twice.
-        BodyKind::Object { .. } | BodyKind::Empty | BodyKind::Cut { says_json: true } => true,
-        BodyKind::Cut { says_json: false } | BodyKind::Other => {
+        BodyKind::Object { .. } | BodyKind::Empty | BodyKind::Cut { is_declared_json: true } => {
+            true
+        }
+        BodyKind::Cut { is_declared_json: false } | BodyKind::Other => {
             reply.status == 201 && attempt.has_given_id
         }
     }
@@ -293,7 +295,7 @@ fn done(summary: String, reply: &ApiResponse) -> Verdict {
     Verdict {
         outcome: Outcome::Done,
         summary,
-        then: Decision::Done { savio_id },
+        decision: Decision::Done { savio_id },
         signal: Some(signal),
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use super::gate::{Closed, Gate, Settings, Signal};
-use crate::store::{Queue, StoreError, Trouble};
+use crate::store::{Queue, StoreError, UnavailableKind};
 
 pub(super) struct PersistedGate {
     store: Arc<dyn Queue>,
@@ -98,8 +98,8 @@ impl PersistedGate {
         self.state().gate.take_probe(now, &self.settings)
     }
 
-    pub(super) fn clock(&self, since: Timestamp, now: Timestamp) -> Duration {
-        self.state().gate.clock(since, now)
+    pub(super) fn time_open(&self, since: Timestamp, now: Timestamp) -> Duration {
+        self.state().gate.time_open(since, now)
     }
 
     /// Time until the gate changes by the passing of time alone.
@@ -202,7 +202,7 @@ pub(super) fn read<T: Default + serde::de::DeserializeOwned>(
 ) -> Result<T, StoreError> {
     let Some(kept) = kept else { return Ok(T::default()) };
     serde_json::from_value(kept).map_err(|error| StoreError::Unavailable {
-        trouble: Trouble::File,
+        trouble: UnavailableKind::File,
         reason: format!("the table gates holds what this version cannot read: {error}"),
     })
 }

@@ -8,7 +8,8 @@ use super::outcome::{self, AttemptContext, Decision, Verdict};
 use crate::event::{Event, EventId, Outcome, RecordKey, Request, RequestKind, State};
 use crate::savio::SendResult;
 use crate::store::{
-    Attempt, ClaimedEvent, NextStep, PlannedRequest, Progress, RequestState, Shorter, Suspect,
+    Attempt, ClaimedEvent, NextStep, PlannedRequest, Progress, RequestState, ShortenedRequest,
+    Suspect,
 };
 use crate::telemetry::traces::ParentSpan;
 
@@ -112,13 +113,13 @@ impl RequestPlan {
     pub(super) fn attempt_context(
         &self,
         sent: &SentRequest,
-        chance: u32,
+        jitter: u32,
     ) -> AttemptContext<'static> {
         AttemptContext {
             now: sent.answered_at,
             age: Duration::ZERO,
             tries: self.tries,
-            chance,
+            jitter,
             is_last_try: self.last_try == Some(sent.position),
             has_given_id: false,
             optional: &[],
@@ -145,7 +146,7 @@ impl RequestPlan {
     /// Applies the verdict to the plan and returns the progress to record.
     pub(super) fn apply_attempt(&mut self, sent: SentRequest, verdict: Verdict) -> Progress {
         let SentRequest { position, at, answered_at: now, ms, answer } = sent;
-        let Verdict { outcome, summary, then, signal: _ } = verdict;
+        let Verdict { outcome, summary, decision, signal: _ } = verdict;
         let planned = &mut self.requests[position];
         let mut attempt = Attempt {
             position,
@@ -165,8 +166,8 @@ impl RequestPlan {
             self.tries = self.tries.saturating_add(1);
         }
         planned.may_repeat |= matches!(outcome, Outcome::Unanswered | Outcome::Interrupted);
-        let (mut notes, mut shorter) = (Vec::new(), None);
-        let next = match then {
+        let (mut notes, mut shortened) = (Vec::new(), None);
+        let next = match decision {
             Decision::Done { savio_id } => {
                 planned.state = RequestState::Done;
                 self.tries = 0;
@@ -181,7 +182,7 @@ impl RequestPlan {
                 notes.push(refusal_note(planned.request.kind, &left_out));
                 planned.request.leave_out(&left_out);
                 planned.left_out.clone_from(&left_out);
-                shorter = Some(Shorter { position, left_out });
+                shortened = Some(ShortenedRequest { position, left_out });
                 NextStep::Send { position, at: now }
             }
             Decision::Again => {
@@ -198,7 +199,7 @@ impl RequestPlan {
             Decision::Hold { reason } => settle(State::Held, reason, now),
             Decision::Dead { reason } => settle(State::Dead, reason, now),
         };
-        Progress { notes, attempt: Some(attempt), shorter, ..Progress::to(next) }
+        Progress { notes, attempt: Some(attempt), shortened, ..Progress::to(next) }
     }
 }
 

@@ -4,7 +4,7 @@ use tracing::{error, info, warn};
 
 use super::claims::ClaimGuard;
 use super::context::Context;
-use super::store_retry::{Process, StoreRetry};
+use super::store_retry::{RelayState, StoreRetry};
 use crate::clock;
 use crate::event::{EventId, RecordKey, State};
 use crate::store::{Claim, ClaimedEvent, EarlierUpsert, NextStep, Progress, StoreError};
@@ -43,7 +43,7 @@ pub(super) async fn record(
                 if retry.is_first() {
                     warn!(event.id = %id, reason, "cannot record progress of event {id}, retrying");
                 }
-                if retry.pause().await == Process::Stops && progress.attempt.is_none() {
+                if retry.pause().await == RelayState::Stops && progress.attempt.is_none() {
                     return Err(ClaimLost);
                 }
             }
@@ -120,7 +120,7 @@ async fn record_mark(
                 if retry.is_first() {
                     warn!(event.id = %id, reason, "cannot mark event {id} as a suspect yet");
                 }
-                if retry.pause().await == Process::Stops {
+                if retry.pause().await == RelayState::Stops {
                     return Err(ClaimLost);
                 }
             }
@@ -164,7 +164,7 @@ async fn wait_for_store(error: StoreError, retry: &mut StoreRetry) -> Result<(),
         warn!(%error, "cannot read how far events are");
     }
     match retry.pause().await {
-        Process::Runs => Ok(()),
-        Process::Stops => Err(error),
+        RelayState::Runs => Ok(()),
+        RelayState::Stops => Err(error),
     }
 }

@@ -77,7 +77,7 @@ impl SourcePauses {
     }
 
     /// Returns the paused sources with the time at which each was paused.
-    pub async fn of_sources(
+    pub async fn paused_sources(
         &self,
         store: &dyn Queue,
     ) -> Result<BTreeMap<SourceName, Timestamp>, StoreError> {

@@ -21,7 +21,7 @@ pub(super) struct StoreRetry {
 // Once it stops, callers retry only what would be lost. What is in the store already is found there
 // at the next start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Process {
+pub(super) enum RelayState {
     Runs,
     Stops,
 }
@@ -38,19 +38,19 @@ impl StoreRetry {
     }
 
     /// Waits before the next try. A stop ends the wait.
-    pub(super) async fn pause(&mut self) -> Process {
+    pub(super) async fn pause(&mut self) -> RelayState {
         let wait = self.backoff.wait(self.failures);
         self.failures = self.failures.saturating_add(1);
         // A stop allows only a few seconds (`shutdown_timeout`) for what has still to be written:
         // it is tried often.
         if *self.stopping.borrow() {
             sleep(STORE_RETRY_MIN).await;
-            return Process::Stops;
+            return RelayState::Stops;
         }
         tokio::select! {
-            () = sleep(wait) => Process::Runs,
+            () = sleep(wait) => RelayState::Runs,
             // A dropped sender means the same.
-            _ = self.stopping.wait_for(|stops| *stops) => Process::Stops,
+            _ = self.stopping.wait_for(|stops| *stops) => RelayState::Stops,
         }
     }
 }
@@ -76,6 +76,6 @@ mod tests {
         stopping.send_replace(true);
 
         let waited = timeout(Duration::from_mins(1), waiting).await.expect("the stop ends it");
-        assert_eq!(waited.unwrap(), (Process::Stops, Process::Stops, false));
+        assert_eq!(waited.unwrap(), (RelayState::Stops, RelayState::Stops, false));
     }
 }

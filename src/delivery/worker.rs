@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tracing::{error, info, warn};
 
 use super::attempt;
-use super::clock::RunClock;
+use super::clock::SteadyClock;
 use super::context::Context;
 use super::job::{self, Finished};
 use crate::clock;
@@ -128,7 +128,7 @@ impl Worker {
     /// Delivers all events that are due at `now` and returns their number.
     pub(super) async fn run_once(mut self, now: Timestamp) -> usize {
         let context = self.context.clone();
-        let clock = RunClock::starting(now);
+        let clock = SteadyClock::starting(now);
         let mut count = 0;
         // Events that an earlier call left parked are still claimed, and no loop renewed their
         // leases in between.

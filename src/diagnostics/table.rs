@@ -125,7 +125,7 @@ impl<'t> TomlTable<'t> {
 
     pub fn text(&mut self, key: &'static str, mistakes: &mut Diagnostics) -> Option<SpannedText> {
         let value = self.value(key)?;
-        let text = text_of(self.document, value);
+        let text = as_text(self.document, value);
         if text.is_none() {
             mistakes.push(wrong_type(key, value, "a text in quotes"));
         }
@@ -143,7 +143,7 @@ impl<'t> TomlTable<'t> {
     }
 
     /// Reads one of a few words, and returns its meaning.
-    pub fn word<T: Copy>(
+    pub fn keyword<T: Copy>(
         &mut self,
         key: &'static str,
         words: &[(&'static str, T)],
@@ -172,7 +172,7 @@ impl<'t> TomlTable<'t> {
         mistakes: &mut Diagnostics,
     ) -> Option<Vec<SpannedText>> {
         let value = self.value(key)?;
-        if let Some(text) = text_of(self.document, value) {
+        if let Some(text) = as_text(self.document, value) {
             return Some(vec![text]);
         }
         let Some(items) = value.get_ref().as_array() else {
@@ -181,7 +181,7 @@ impl<'t> TomlTable<'t> {
         };
         let mut texts = Vec::new();
         for item in items {
-            match text_of(self.document, item) {
+            match as_text(self.document, item) {
                 Some(text) => texts.push(text),
                 None => mistakes.push(wrong_type(key, item, "a text in quotes")),
             }
@@ -213,7 +213,7 @@ impl<'t> TomlTable<'t> {
     }
 
     /// Reads a number from 0 to 1.
-    pub fn share(&mut self, key: &'static str, mistakes: &mut Diagnostics) -> Option<f64> {
+    pub fn ratio(&mut self, key: &'static str, mistakes: &mut Diagnostics) -> Option<f64> {
         let value = self.value(key)?;
         let number = match value.get_ref() {
             DeValue::Float(float) => float.as_str().parse().ok(),
@@ -360,7 +360,7 @@ pub fn word<T: Copy>(
     None
 }
 
-pub fn text_of(document: &Document, value: &Spanned<DeValue<'_>>) -> Option<SpannedText> {
+pub fn as_text(document: &Document, value: &Spanned<DeValue<'_>>) -> Option<SpannedText> {
     value.get_ref().as_str().map(|text| SpannedText::new(document, text, value.span()))
 }
 

@@ -17,7 +17,7 @@ use super::request::source_name;
 use super::response::{Acknowledgement, Rejection};
 use crate::clock;
 use crate::event::{EventId, SourceName};
-use crate::http_client::chain;
+use crate::http_client::error_chain;
 use crate::telemetry::metrics::Webhooks;
 use crate::telemetry::traces::{Traces, WebhookResult, WebhookSpan};
 
@@ -124,7 +124,7 @@ impl AccessLog {
         let status = status.as_u16();
         // Apart from `cause`, so that one can search the log for what the sender saw.
         let public_reason = rejection.to_string();
-        let cause = std::error::Error::source(rejection).map(chain);
+        let cause = std::error::Error::source(rejection).map(error_chain);
         let reason = rejection.reason();
         let hint = rejection.hint();
         let client = request.client.map(display);

@@ -37,7 +37,7 @@ impl LogLimit {
         let entry = entries
             .entry((source.clone(), error))
             .or_insert_with(|| LineBudget { bucket: TokenBucket::full(RATE, now), suppressed: 0 });
-        let is_admitted = entry.bucket.take(RATE, now).is_ok();
+        let is_admitted = entry.bucket.try_take(RATE, now).is_ok();
         entry.suppressed += u64::from(!is_admitted);
         is_admitted
     }

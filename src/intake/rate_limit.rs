@@ -46,7 +46,7 @@ impl RateLimiters {
         let full = TokenBucket::full(rate, now);
         // The bucket stays when a reload changes the rate: a new one would be full again at each
         // reload.
-        buckets.entry((source.clone(), action)).or_insert(full).take(rate, now)
+        buckets.entry((source.clone(), action)).or_insert(full).try_take(rate, now)
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) async fn not_ready_reasons(
         reasons.push("the relay is shutting down");
     }
     let store_error = store.ready().await.err();
-    reasons.extend(store_error.as_ref().map(StoreError::outline));
+    reasons.extend(store_error.as_ref().map(StoreError::summary));
     let now = clock::now();
     let is_live = |status: &SourceStatus| match status {
         SourceStatus::Live(source) => source.off_reason(now).is_none(),

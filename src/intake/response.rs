@@ -14,7 +14,7 @@ use super::payload::DecodeError;
 use super::response_config::AcceptedResponse;
 use super::signature::VerifyError;
 use crate::event::EventId;
-use crate::http_client::chain;
+use crate::http_client::error_chain;
 use crate::store::{StoreError, StoredEvents};
 
 /// A request that was successful.
@@ -148,7 +148,7 @@ impl Rejection {
 
     /// Returns the reason with its causes, for the operator.
     pub(super) fn reason(&self) -> String {
-        chain(self)
+        error_chain(self)
     }
 
     pub(super) fn hint(&self) -> Option<&str> {

@@ -62,7 +62,7 @@ impl Recorder {
     }
 
     pub(super) fn query_log(&self) -> QueryLog {
-        if self.kept.is_some() { QueryLog::keeping() } else { QueryLog::default() }
+        if self.kept.is_some() { QueryLog::recording() } else { QueryLog::default() }
     }
 
     // `field` is a closure, so that `apply`, which records nothing, formats no names.

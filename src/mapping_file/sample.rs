@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::diagnostics::table::{Diagnostics, SpannedText, TomlTable, text_of, wrong_type};
+use crate::diagnostics::table::{Diagnostics, SpannedText, TomlTable, as_text, wrong_type};
 use crate::event::{Event, EventId, Headers};
 use crate::intake::events::{ExtractedEvents, extract};
 use crate::intake::payload::{self, DecodeError, PayloadLimits};
@@ -90,7 +90,7 @@ fn read_one(mut table: TomlTable<'_>, mistakes: &mut Diagnostics) -> Option<Mapp
 fn read_headers(table: &TomlTable<'_>, mistakes: &mut Diagnostics) -> Headers {
     let mut headers = Headers::new();
     for (name, value) in table.entries() {
-        match text_of(table.document(), value) {
+        match as_text(table.document(), value) {
             Some(text) => drop(headers.insert(name.text.to_lowercase(), text.text)),
             None => mistakes.push(wrong_type(&name.text, value, "a text in quotes")),
         }

@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::document::Document;
-use crate::diagnostics::table::{Diagnostics, SpannedText, TomlTable, text_of, wrong_type};
+use crate::diagnostics::table::{Diagnostics, SpannedText, TomlTable, as_text, wrong_type};
 use crate::intake::signature::{Key, Signature};
 use crate::secret::{self, Environment, Secret};
 
@@ -49,7 +49,7 @@ fn read_one(
     environment: Option<&Environment>,
     mistakes: &mut Diagnostics,
 ) -> Option<SecretRef> {
-    if let Some(text) = text_of(document, item) {
+    if let Some(text) = as_text(document, item) {
         return find(&text, environment, mistakes);
     }
     let Some(entries) = item.get_ref().as_table() else {
@@ -89,7 +89,7 @@ fn find(
         });
     };
     let secret = secret::find(from, environment, mistakes)?;
-    Some(SecretRef { secret, absent: secret::absent_file(from), until: None })
+    Some(SecretRef { secret, absent: secret::missing_file(from), until: None })
 }
 
 /// Returns the keys of the secrets that are set, and notes on the others.

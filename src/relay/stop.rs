@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{error, warn};
 
-use crate::store::{Queue, Sqlite, StoreError, Trouble};
+use crate::store::{Queue, Sqlite, StoreError, UnavailableKind};
 
 /// Time after `server.shutdown_timeout` for releasing the claims, which is one commit.
 // With `CLOSE_TIME` one second, so that the default of 8 s ends before the 10 s after which Docker
@@ -74,8 +74,8 @@ async fn give_back(store: &Sqlite, deadline: Instant) -> Result<(), String> {
     let mut last = None;
     let attempts = async {
         loop {
-            match store.give_back().await {
-                Err(error @ StoreError::Unavailable { trouble: Trouble::Busy, .. }) => {
+            match store.release_all().await {
+                Err(error @ StoreError::Unavailable { trouble: UnavailableKind::Busy, .. }) => {
                     if last.replace(error.clone()).is_none() {
                         report_wait(store, &error).await;
                     }
@@ -91,7 +91,7 @@ async fn give_back(store: &Sqlite, deadline: Instant) -> Result<(), String> {
 }
 
 async fn report_wait(store: &Sqlite, error: &StoreError) {
-    if let Ok(0) = store.in_hand().await {
+    if let Ok(0) = store.count_claimed().await {
         warn!(%error, "the store cannot be written yet; no event is claimed");
     } else {
         warn!(%error, "claimed events cannot be returned yet");
@@ -100,7 +100,7 @@ async fn report_wait(store: &Sqlite, error: &StoreError) {
 
 /// Reports what the next start will find.
 async fn report(store: &Sqlite, reason: &str, deadline: Instant) -> Result<(), StopError> {
-    let in_hand = timeout_at(deadline, store.in_hand()).await;
+    let in_hand = timeout_at(deadline, store.count_claimed()).await;
     if let Ok(Ok(0)) = in_hand {
         warn!(reason, "the store could not be written during the stop; no event was claimed");
         return Ok(());

@@ -128,7 +128,7 @@ impl FaultInjector {
         // Before the draw: how many requests the rate refuses depends on timing, and should not
         // change the faults of the others.
         if let Some((rate, bucket)) = &mut sequence.bucket {
-            bucket.take(*rate, now)?;
+            bucket.try_take(*rate, now)?;
         }
         Ok(self.draw(&mut sequence.random))
     }

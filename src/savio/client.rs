@@ -15,7 +15,7 @@ use super::error::Error;
 use super::send_result::{ApiResponse, BodyKind, SendResult, TEXT_BYTES_MAX};
 use super::transport::{RawResponse, ReadEnd, SendError};
 use crate::event::{Request, RequestKind, storable};
-use crate::http_client::chain;
+use crate::http_client::error_chain;
 use crate::{clock, json};
 
 /// Number of bytes that are read of a response to [`Client::send`]. A longer one counts as cut off.
@@ -170,7 +170,7 @@ impl Client {
         // it. A kept connection that was closed before the first byte is replaced by the library
         // and not seen here.
         let certainly_not_sent = error.is_connect() || error.is_builder();
-        let reason = self.redact(&chain(&error.without_url()));
+        let reason = self.redact(&error_chain(&error.without_url()));
         if certainly_not_sent { SendError::NotSent(reason) } else { SendError::NoReply(reason) }
     }
 

@@ -63,7 +63,7 @@ pub enum NextPageError {
 
 impl Error {
     /// Returns whether the same call may succeed later without any change on this side.
-    pub fn may_pass(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         let is_unexpected = matches!(self, Error::UnexpectedResponse { .. } | Error::NextPage(_));
         !is_unexpected && !self.is_refusal()
     }

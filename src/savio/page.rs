@@ -77,7 +77,7 @@ impl<T: DeserializeOwned> Pages<T> {
         let call = self.client.http.get(url.clone());
         let response = self.client.request(call, PAGE_BYTES_MAX).await;
         let raw = response.inspect_err(|error| {
-            self.next = error.may_pass().then(|| url.clone());
+            self.next = error.is_transient().then(|| url.clone());
         })?;
         let page: Page<T> = self.client.parse(&raw)?;
         self.seen.insert(url.clone());

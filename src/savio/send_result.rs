@@ -49,7 +49,7 @@ pub enum BodyKind {
     },
     /// A body that ended early or was too long; `says_json` if its content type is JSON.
     Cut {
-        says_json: bool,
+        is_declared_json: bool,
     },
     Other,
 }
@@ -140,12 +140,12 @@ fn until(text: &str, now: Timestamp) -> Option<Duration> {
 impl BodyKind {
     pub(super) fn of(bytes: &[u8], is_whole: bool, says_json: bool) -> BodyKind {
         if !is_whole {
-            return BodyKind::Cut { says_json };
+            return BodyKind::Cut { is_declared_json: says_json };
         }
         if bytes.trim_ascii().is_empty() {
             return BodyKind::Empty;
         }
-        match serde_json::from_slice::<Map<String, Value>>(json::unmarked(bytes)) {
+        match serde_json::from_slice::<Map<String, Value>>(json::without_bom(bytes)) {
             Ok(mut object) => BodyKind::Object { id: object.remove("id").filter(is_id) },
             Err(_) => BodyKind::Other,
         }
@@ -157,7 +157,7 @@ impl BodyKind {
             let begins = |key: &str| bytes.windows(key.len()).any(|part| part == key.as_bytes());
             return bytes.trim_ascii_start().starts_with(b"{") && begins("\"results\"");
         }
-        let object = serde_json::from_slice::<Map<String, Value>>(json::unmarked(bytes));
+        let object = serde_json::from_slice::<Map<String, Value>>(json::without_bom(bytes));
         object.is_ok_and(|object| object.get("results").is_some_and(Value::is_array))
     }
 }

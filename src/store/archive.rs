@@ -23,7 +23,7 @@ pub trait Archive: Send + Sync {
 
     /// Counts, for each source that has any, the queued events that wait for another event, as far
     /// as that is recorded.
-    async fn waiting(&self) -> Result<Vec<Waiting>, StoreError>;
+    async fn waiting(&self) -> Result<Vec<WaitingCount>, StoreError>;
 
     /// Returns, for each source with queued events, when the oldest of them was received.
     async fn oldest_queued(&self) -> Result<Vec<(SourceName, Timestamp)>, StoreError>;
@@ -97,7 +97,7 @@ pub struct StateCount {
 
 /// Numbers of events of a source that wait for another event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Waiting {
+pub struct WaitingCount {
     pub source: SourceName,
     /// Events that are claimed while they wait.
     pub claimed: u64,

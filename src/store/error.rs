@@ -4,7 +4,7 @@
 pub enum StoreError {
     /// Nothing was written; a later try may succeed.
     #[error("the store is not available: {reason}")]
-    Unavailable { trouble: Trouble, reason: String },
+    Unavailable { trouble: UnavailableKind, reason: String },
     /// The event is claimed by another, or settled; nothing was written.
     #[error("the claim has ended")]
     ClaimLost,
@@ -15,24 +15,24 @@ pub enum StoreError {
 
 impl StoreError {
     /// Returns the kind of the error without its reason, for answers to unauthenticated callers.
-    pub fn outline(&self) -> &'static str {
+    pub fn summary(&self) -> &'static str {
         let StoreError::Unavailable { trouble, .. } = self else {
             return "the store is not available";
         };
         match trouble {
-            Trouble::DiskFull => "the store is not available: disk full",
-            Trouble::DiskFailed => "the store is not available: the disk failed",
-            Trouble::Busy => "the store is not available: it is busy",
-            Trouble::File => "the store is not available: its file cannot be used",
-            Trouble::Damaged => "the store is not available: the database is damaged",
-            Trouble::Internal => "the store is not available: an error in the relay",
+            UnavailableKind::DiskFull => "the store is not available: disk full",
+            UnavailableKind::DiskFailed => "the store is not available: the disk failed",
+            UnavailableKind::Busy => "the store is not available: it is busy",
+            UnavailableKind::File => "the store is not available: its file cannot be used",
+            UnavailableKind::Damaged => "the store is not available: the database is damaged",
+            UnavailableKind::Internal => "the store is not available: an error in the relay",
         }
     }
 }
 
 /// The kind of reason for which a store is unavailable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trouble {
+pub enum UnavailableKind {
     DiskFull,
     DiskFailed,
     /// Another program locks it, or its queue is full.

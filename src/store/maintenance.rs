@@ -36,7 +36,7 @@ pub trait Maintenance: Send + Sync {
 pub struct Purged {
     pub events: usize,
     /// Whether there is more to purge, or free space to return to the disk.
-    pub has_steps: bool,
+    pub has_more: bool,
 }
 
 /// Shortest pause after a step of a replay.
@@ -105,7 +105,7 @@ pub async fn run_once(
         let start = Instant::now();
         let step = store.purge(before).await?;
         events += step.events;
-        if !step.has_steps {
+        if !step.has_more {
             break;
         }
         sleep((start.elapsed() * PURGE_PAUSE_FACTOR).max(PURGE_PAUSE_MIN)).await;
@@ -129,7 +129,7 @@ pub async fn run_replay(
         if let Some(replay) = &replay {
             report(replay);
         }
-        if !replay.is_some_and(|replay| replay.has_steps) {
+        if !replay.is_some_and(|replay| replay.has_more) {
             return Ok(replay);
         }
         sleep(start.elapsed().max(REPLAY_PAUSE_MIN)).await;

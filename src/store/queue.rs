@@ -58,7 +58,7 @@ pub trait Queue: Send + Sync {
     async fn unmark(&self, claim: Claim) -> Result<(), StoreError>;
 
     /// Releases all claims for a clean stop, so that none of their events becomes a suspect.
-    async fn give_back(&self) -> Result<(), StoreError>;
+    async fn release_all(&self) -> Result<(), StoreError>;
 
     /// Returns when the next queued event of these sources is due or its lease ends.
     async fn next_due(&self, sources: Vec<SourceName>) -> Result<Option<Timestamp>, StoreError>;
@@ -149,7 +149,7 @@ pub struct ClaimedEvent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Suspect {
     /// Number of times that the process ended while this event was being mapped alone.
-    pub deaths: u32,
+    pub crashes: u32,
 }
 
 /// One step of an event: the result of the last attempt, and the next step.
@@ -163,7 +163,7 @@ pub struct Progress {
     pub left_out: BTreeSet<String>,
     pub attempt: Option<Attempt>,
     /// Set if the request is sent without some of its fields from now on.
-    pub shorter: Option<Shorter>,
+    pub shortened: Option<ShortenedRequest>,
     pub next: NextStep,
 }
 
@@ -171,13 +171,13 @@ impl Progress {
     /// Returns a step that records nothing but what is next.
     pub fn to(next: NextStep) -> Progress {
         let (notes, left_out) = (Vec::new(), BTreeSet::new());
-        Progress { planned: None, notes, left_out, attempt: None, shorter: None, next }
+        Progress { planned: None, notes, left_out, attempt: None, shortened: None, next }
     }
 }
 
 /// A request without the fields that Savio refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shorter {
+pub struct ShortenedRequest {
     /// Index of the request in the event's plan.
     pub position: usize,
     pub left_out: Vec<String>,

@@ -53,7 +53,7 @@ pub struct ReplayRequest {
     pub id: ReplayId,
     pub filter: EventFilter,
     /// Time between the due times of two events; zero makes all due at once.
-    pub every: Duration,
+    pub interval: Duration,
     pub begun_at: Timestamp,
 }
 
@@ -71,7 +71,7 @@ pub struct ReplayProgress {
     pub given_back: u64,
     pub canceled_at: Option<Timestamp>,
     /// Whether `step_replay` has more to do.
-    pub has_steps: bool,
+    pub has_more: bool,
 }
 
 /// A person's decision about a request that was sent and got no response.

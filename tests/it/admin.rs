@@ -453,7 +453,7 @@ async fn stats_count_events_by_state() {
 async fn source_without_mapping_is_listed_with_its_events() {
     let scene = Scene::new().await;
     let store = Settings::new(scene.folder.path().join("relay.db"));
-    let store = Sqlite::open_beside(&store).unwrap();
+    let store = Sqlite::open_shared(&store).unwrap();
     let id = store_one(&store, from("gone", clock::now())).await;
     store.close().await;
 

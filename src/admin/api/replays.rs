@@ -134,7 +134,7 @@ async fn start(
     filter: EventFilter,
     options: ReplayOptions,
 ) -> Result<Json<ReplayStarted>, ApiError> {
-    let every = every(options.rate)?;
+    let interval = every(options.rate)?;
     if options.dry_run {
         let MatchCount { events: matched, at_least, .. } =
             admin.store.count_matching(filter).await?;
@@ -142,7 +142,7 @@ async fn start(
     }
     let now = clock::now();
     let id = ReplayId::new(now);
-    admin.store.start_replay(ReplayRequest { id, filter, every, begun_at: now }).await?;
+    admin.store.start_replay(ReplayRequest { id, filter, interval, begun_at: now }).await?;
     let ReplayProgress { matched, replayed, .. } = first_steps(admin, id).await?;
     Ok(Json(ReplayStarted { matched, at_least: false, replayed, replay_id: Some(id) }))
 }
@@ -164,7 +164,7 @@ async fn first_steps(admin: &AdminState, id: ReplayId) -> Result<ReplayProgress,
     let begun = Instant::now();
     loop {
         let replay = admin.store.step_replay(id).await?.ok_or_else(|| no_replay(id))?;
-        if !replay.has_steps {
+        if !replay.has_more {
             return Ok(replay);
         }
         if begun.elapsed() > FIRST_STEPS_WAIT {

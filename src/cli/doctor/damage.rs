@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::finding::Finding;
 use crate::cli::output;
-use crate::http_client::chain;
+use crate::http_client::error_chain;
 use crate::store::sqlite::Settings;
 use crate::store::sqlite::engine::check::{
-    CheckLimits, Checked, check, log_bytes_of_check, time_of_check,
+    CheckLimits, CheckResult, check, estimated_time, log_bytes_max,
 };
 
 /// Heading of all findings about the store.
@@ -27,29 +27,29 @@ pub(super) async fn damage(settings: &Settings, deep: bool) -> Finding {
     let bytes = fs::metadata(&settings.path).map_or(0, |file| file.len());
     if deep {
         // On standard error and before the check, since minutes may pass without any other output.
-        let seconds = time_of_check(bytes).as_secs();
-        output::tell(&format!(
+        let seconds = estimated_time(bytes).as_secs();
+        output::print_error(&format!(
             "checking {shown}, {} MiB: this takes about {seconds} s, less if the file is cached",
             bytes.div_ceil(MIB)
         ));
     }
-    let checked = match log_bytes_of_check(settings) {
+    let checked = match log_bytes_max(settings) {
         Ok(log_bytes) => {
             check(&settings.path, CheckLimits { time: (!deep).then_some(SHORT), log_bytes }).await
         }
         Err(error) => Err(error),
     };
     match checked {
-        Ok(Checked::Whole) => Finding::ok(STORE, format!("{shown} is intact")),
-        Ok(Checked::Damaged(faults)) => {
+        Ok(CheckResult::Intact) => Finding::ok(STORE, format!("{shown} is intact")),
+        Ok(CheckResult::Damaged(faults)) => {
             let faults = faults.join("; ");
             Finding::wrong(STORE, format!("{shown} is damaged: {faults}")).advice(ADVICE)
         }
-        Ok(Checked::Late) => {
+        Ok(CheckResult::TimedOut) => {
             let found = format!("a quick check of {shown} found no damage; --deep reads all of it");
             Finding::ok(STORE, found)
         }
-        Ok(Checked::LogFull { log_bytes }) => {
+        Ok(CheckResult::LogFull { log_bytes }) => {
             let log = log_bytes.div_ceil(MIB);
             let found = format!(
                 "the check of {shown} stopped: {shown}-wal has {log} MiB, half of what it may reach \
@@ -58,6 +58,6 @@ pub(super) async fn damage(settings: &Settings, deep: bool) -> Finding {
             Finding::unseen(STORE, found)
                 .advice("check a copy, or try again when there is less traffic")
         }
-        Err(error) => Finding::wrong(STORE, chain(&error)).advice(ADVICE),
+        Err(error) => Finding::wrong(STORE, error_chain(&error)).advice(ADVICE),
     }
 }

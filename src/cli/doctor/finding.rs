@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::json;
 
-use crate::cli::output::{self, bold, stdout_look};
+use crate::cli::output::{self, bold, stdout_style};
 use crate::diagnostics::report::OutputStyle;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -79,7 +79,7 @@ pub(super) fn json(findings: &[Finding]) -> String {
 }
 
 pub(super) fn text(findings: &[Finding]) -> String {
-    let look = stdout_look();
+    let look = stdout_style();
     let mut shown = String::new();
     let mut part = "";
     for finding in findings {

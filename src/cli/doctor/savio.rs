@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::finding::Finding;
 use crate::clock;
 use crate::config::{Config, DestinationConfig};
-use crate::http_client::chain;
+use crate::http_client::error_chain;
 use crate::mapping_file::file::MappingFile;
 use crate::savio::{Client, Settings};
 use crate::secret::Secret;
@@ -89,7 +89,9 @@ async fn probe(name: &str, insecure: bool, settings: Settings) -> (Finding, Opti
     let url = settings.base_url.clone();
     let client = match Client::new(settings) {
         Ok(client) => client.insecure(insecure),
-        Err(error) => return (Finding::wrong(SAVIO, format!("{name}: {}", chain(&error))), None),
+        Err(error) => {
+            return (Finding::wrong(SAVIO, format!("{name}: {}", error_chain(&error))), None);
+        }
     };
     if let Err(reason) = client.permitted().await {
         let found = format!("{name}: {reason}");

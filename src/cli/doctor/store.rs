@@ -14,10 +14,10 @@ use crate::config::Config;
 use crate::delivery::source_pauses::{SourcePauses, why_source_waits};
 use crate::delivery::why_closed_in;
 use crate::event::{DEFAULT_DESTINATION, SourceName, State};
-use crate::http_client::chain;
+use crate::http_client::error_chain;
 use crate::mapping_file::file::MappingFile;
 use crate::store::sqlite::{DiskSpace, OpenError, Settings, is_served};
-use crate::store::{Archive, Sqlite, StateCount, Store, StoreError, Waiting};
+use crate::store::{Archive, Sqlite, StateCount, Store, StoreError, WaitingCount};
 
 /// Network file systems, on which SQLite's locks and writes are not reliable.
 const REMOTE: [&str; 11] = [
@@ -163,12 +163,12 @@ fn server(path: &Path) -> Finding {
 }
 
 async fn events(settings: &Settings, sources: &[MappingFile]) -> Vec<Finding> {
-    let store = match Sqlite::open_beside(settings) {
+    let store = match Sqlite::open_shared(settings) {
         Ok(store) => store,
         Err(error @ OpenError::Older { .. }) => {
             return vec![Finding::warning(STORE, error.to_string())];
         }
-        Err(error) => return vec![Finding::wrong(STORE, chain(&error))],
+        Err(error) => return vec![Finding::wrong(STORE, error_chain(&error))],
     };
     let mut found = counts(&store).await;
     if let Ok(found) = &mut found {
@@ -218,7 +218,7 @@ async fn counts(store: &dyn Archive) -> Result<Vec<Finding>, StoreError> {
 /// Reports queued events that wait for something else than their due time.
 async fn waiting(store: &dyn Store, files: &[MappingFile]) -> Result<Vec<Finding>, StoreError> {
     let mut found = Vec::new();
-    let paused = SourcePauses::default().of_sources(store).await?;
+    let paused = SourcePauses::default().paused_sources(store).await?;
     for StateCount { source, events, .. } in
         store.counts().await?.into_iter().filter(|it| it.state == State::Queued)
     {
@@ -228,7 +228,7 @@ async fn waiting(store: &dyn Store, files: &[MappingFile]) -> Result<Vec<Finding
             found.push(Finding::warning(STORE, waits).advice(advice));
         }
     }
-    for Waiting { source, claimed, unclaimed } in store.waiting().await? {
+    for WaitingCount { source, claimed, unclaimed } in store.waiting().await? {
         let events = claimed + unclaimed;
         let waits = format!("{events} queued events of {source} wait for another event");
         let advice = "`savio-relay events list --state queued` shows for which";

@@ -56,7 +56,7 @@ pub(super) fn complete(sample: &mut SamplePayload) {
 }
 
 fn starts_with(body: &[u8], beginning: &str) -> bool {
-    json::unmarked(body).trim_ascii_start().starts_with(beginning.as_bytes())
+    json::without_bom(body).trim_ascii_start().starts_with(beginning.as_bytes())
 }
 
 /// Returns the ending for a file with this payload.

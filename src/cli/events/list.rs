@@ -46,7 +46,7 @@ pub(super) async fn list(
     if arguments.json {
         return print_json(&page);
     }
-    let look = shown::stdout_look();
+    let look = shown::stdout_style();
     let mut text = table(&page.events, look);
     if let Some(next) = page.next {
         text += &format!("\nnext page: --after {next}\n");

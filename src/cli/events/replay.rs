@@ -70,8 +70,8 @@ pub(super) async fn run(
         let matching = store.count_matching(filter).await?;
         return count(matching, arguments);
     }
-    let (id, every) = (ReplayId::new(clock::now()), arguments.rate.unwrap_or_default());
-    let request = ReplayRequest { id, filter, every, begun_at: clock::now() };
+    let (id, interval) = (ReplayId::new(clock::now()), arguments.rate.unwrap_or_default());
+    let request = ReplayRequest { id, filter, interval, begun_at: clock::now() };
     store.start_replay(request).await?;
     // From here on, a running relay completes the replay even if this command is interrupted.
     let replay = run_replay(store, id, progress).await.map_err(|error| {
@@ -98,7 +98,7 @@ fn no_replay(id: ReplayId) -> CommandError {
 }
 
 fn progress(replay: &ReplayProgress) {
-    if replay.has_steps && std::io::stderr().is_terminal() {
+    if replay.has_more && std::io::stderr().is_terminal() {
         eprint!("\r\u{1b}[K{} replayed", replay.replayed - replay.given_back);
     }
 }

@@ -40,7 +40,7 @@ impl QueueWaits {
                 closed.insert(name.clone(), reason);
             }
         }
-        let paused = SourcePauses::default().of_sources(store).await?;
+        let paused = SourcePauses::default().paused_sources(store).await?;
         Ok(QueueWaits { destinations, paused, closed, now })
     }
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use serde_json::{Value, json};
 
 use super::metered_input::ReadMeter;
-use crate::cli::output::{line, tell};
+use crate::cli::output::{line, print_error};
 use crate::cli::progress_bar::ProgressBar;
 use crate::event::{Request, RequestKind};
 
@@ -53,7 +53,7 @@ impl ImportSummary {
         self.wrong += 1;
         if self.wrong <= SHOWN_MAX {
             self.clear();
-            tell(&format!("{}:{number}: {}", self.name.display(), line(reason)));
+            print_error(&format!("{}:{number}: {}", self.name.display(), line(reason)));
         }
     }
 

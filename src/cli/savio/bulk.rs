@@ -17,7 +17,7 @@ use super::summary::{BulkSummary, LineError, StopReason};
 use crate::cli::error::CommandError;
 use crate::cli::runtime::stopped;
 use crate::clock;
-use crate::delivery::clock::RunClock;
+use crate::delivery::clock::SteadyClock;
 use crate::delivery::gate::{self, Gate, later};
 use crate::delivery::outcome::{
     self, AttemptContext, Decision, UnansweredPolicy, Verdict, after_probe,
@@ -63,7 +63,7 @@ pub(super) async fn run(
             breaker_wait: BREAKER_WAIT,
             ..gate::Settings::default()
         },
-        clock: RunClock::starting(clock::now()),
+        clock: SteadyClock::starting(clock::now()),
         queue: UpsertQueue::new(),
         in_flight: JoinSet::new(),
         summary: BulkSummary::new(kind, json),
@@ -86,7 +86,7 @@ struct BulkUpsert {
     give_up_after: Duration,
     gate: Gate,
     limits: gate::Settings,
-    clock: RunClock,
+    clock: SteadyClock,
     queue: UpsertQueue,
     in_flight: JoinSet<JobResult>,
     summary: BulkSummary,
@@ -182,7 +182,7 @@ impl BulkUpsert {
         if self.gate.pause().is_some() {
             return Ok(Some(StopReason::Savio(answer.into_error(now))));
         }
-        match verdict.then {
+        match verdict.decision {
             Decision::Done { savio_id } => {
                 self.queue.settle(&job, true, now);
                 self.summary.done(job.line, savio_id.as_ref())?;
@@ -208,7 +208,7 @@ impl BulkUpsert {
             // Decides nothing: `give_up_after` of `RETRIES` is never reached.
             age: Duration::ZERO,
             tries: job.tries,
-            chance: fastrand::u32(..),
+            jitter: fastrand::u32(..),
             is_last_try: job.is_last_try,
             has_given_id: self.gate.has_given_id(),
             // A refused field has to be corrected in the file. Sent without it, the line would
@@ -216,7 +216,7 @@ impl BulkUpsert {
             optional: &[],
         };
         let mut verdict = outcome::judge(answer, attempt, &RETRIES);
-        if verdict.then == Decision::Probe {
+        if verdict.decision == Decision::Probe {
             verdict = after_probe(verdict, &self.client.probe().await);
         }
         if let Some(signal) = &verdict.signal {

@@ -64,7 +64,7 @@ impl Arguments {
         // Savio accepts such feedback without an error, so nothing else would show the loss.
         if self.company_name.is_some() && self.person_email.is_none() && self.person_name.is_none()
         {
-            output::tell(
+            output::print_error(
                 "note: savio ignores --company-name without --person-email or --person-name",
             );
         }

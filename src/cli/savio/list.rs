@@ -152,7 +152,7 @@ async fn print<T: DeserializeOwned>(
     output::print(&table(&entries))?;
     if !is_last {
         let total = count.map_or(String::new(), |count| format!(" of {count}"));
-        output::tell(&format!("{}{total}; --all shows the rest", entries.len()));
+        output::print_error(&format!("{}{total}; --all shows the rest", entries.len()));
     }
     Ok(())
 }
@@ -187,7 +187,7 @@ async fn print_json<T: Serialize + DeserializeOwned>(
 async fn next_page<T: DeserializeOwned>(pages: &mut Pages<T>) -> Result<Option<Page<T>>, Error> {
     for tries in 0..TRIES_MAX - 1 {
         match pages.next().await {
-            Err(error) if error.may_pass() => {
+            Err(error) if error.is_transient() => {
                 let retry_after = error.retry_after().unwrap_or_default();
                 // A person or a script waits for the list, and can run it later just as well.
                 if retry_after > BACKOFF.wait_max {

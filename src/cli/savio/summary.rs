@@ -62,7 +62,7 @@ impl BulkSummary {
             return output::print(&output::json(&format!("{}\n", as_json(line, &reason, error))));
         }
         // The reason may quote Savio's answer: a line end in it could forge the report of a line.
-        output::tell(&format!("line {line}: {}", one_line(&reason)));
+        output::print_error(&format!("line {line}: {}", one_line(&reason)));
         Ok(())
     }
 
@@ -91,7 +91,7 @@ impl BulkSummary {
         }
         // With --json, standard output has one object per line and nothing else.
         if json {
-            output::tell(&sum);
+            output::print_error(&sum);
         } else {
             output::print(&format!("{sum}\n"))?;
         }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::cli::output::{self, fields, stdout_look, table};
+use crate::cli::output::{self, fields, stdout_style, table};
 use crate::savio::{Company, Contact, FeatureRequest};
 
 /// Longest text in a cell on a terminal.
@@ -84,7 +84,7 @@ fn listed<const N: usize>(names: [&str; N], rows: &[[String; N]]) -> String {
     if rows.is_empty() {
         return "nothing found\n".to_owned();
     }
-    table(names, rows, stdout_look())
+    table(names, rows, stdout_style())
 }
 
 fn attributes(attributes: Option<&Map<String, Value>>) -> String {
@@ -97,5 +97,5 @@ fn attributes(attributes: Option<&Map<String, Value>>) -> String {
 }
 
 fn cell(text: Option<&String>) -> String {
-    output::cell(text.map_or("", String::as_str), CHARS_MAX, stdout_look())
+    output::cell(text.map_or("", String::as_str), CHARS_MAX, stdout_style())
 }

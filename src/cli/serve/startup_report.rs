@@ -3,7 +3,7 @@
 use secrecy::ExposeSecret;
 use tracing::{info, warn};
 
-use crate::cli::output::{stderr_look, tell};
+use crate::cli::output::{print_error, stderr_style};
 use crate::diagnostics::report::show;
 use crate::intake::registry::{SourceStatus, Sources};
 use crate::mapping_file::file::MappingFile;
@@ -19,7 +19,7 @@ pub(super) fn show_mistakes(files: &[MappingFile], format: LogFormat) {
     for file in files.iter().filter(|file| !file.mistakes.is_empty()) {
         match format {
             LogFormat::Text => {
-                tell(&format!("{}\n", show(&file.document, &file.mistakes, stderr_look())));
+                print_error(&format!("{}\n", show(&file.document, &file.mistakes, stderr_style())));
             }
             LogFormat::Json => log_mistakes(&file.document, &file.mistakes),
         }
@@ -30,7 +30,7 @@ pub(super) fn show_mistakes(files: &[MappingFile], format: LogFormat) {
 pub(super) fn print(relay: &Relay, files: &[MappingFile], format: LogFormat) {
     let sources = relay.sources();
     match format {
-        LogFormat::Text => tell(&table(&sources, &relay.addresses)),
+        LogFormat::Text => print_error(&table(&sources, &relay.addresses)),
         LogFormat::Json => log_changes(&Sources::new(), &sources, &relay.addresses),
     }
     if sources.is_empty() {
@@ -50,7 +50,7 @@ pub(super) fn print(relay: &Relay, files: &[MappingFile], format: LogFormat) {
         );
     }
     let print = |text: &str| match format {
-        LogFormat::Text => tell(text),
+        LogFormat::Text => print_error(text),
         LogFormat::Json => info!("{text}"),
     };
     print_admin_address(relay, print);
@@ -68,7 +68,7 @@ fn print_admin_address(relay: &Relay, print: impl Fn(&str)) {
         TokenOrigin::Written(path) => print(&format!("{admin}, its token in {}", path.display())),
         TokenOrigin::Shown(token) => {
             // To the terminal only: a log is kept, and others may read it.
-            tell(&format!("{admin}, its token is {}", token.expose_secret()));
+            print_error(&format!("{admin}, its token is {}", token.expose_secret()));
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::known_keys::KnownKeys;
+use super::known_keys::ExistingRecords;
 use super::seq::Seq;
 use crate::event::RecordKey;
 
@@ -14,7 +14,7 @@ use crate::event::RecordKey;
 #[derive(Debug, Clone)]
 #[cfg_attr(test, derive(Hash))]
 pub(crate) struct KeyLocks {
-    known: KnownKeys,
+    known: ExistingRecords,
     held: BTreeMap<RecordKey, Seq>,
     queues: BTreeMap<RecordKey, BTreeSet<Seq>>,
     /// The keys that each event holds or is queued for.
@@ -31,7 +31,7 @@ pub(crate) struct Contention {
 impl KeyLocks {
     pub(crate) fn new(known_max: usize) -> KeyLocks {
         KeyLocks {
-            known: KnownKeys::new(known_max),
+            known: ExistingRecords::new(known_max),
             held: BTreeMap::new(),
             queues: BTreeMap::new(),
             keys: BTreeMap::new(),

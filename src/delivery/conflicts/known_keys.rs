@@ -10,15 +10,15 @@ use crate::event::RecordKey;
 // each lookup.
 #[derive(Debug, Clone)]
 #[cfg_attr(test, derive(Hash))]
-pub(super) struct KnownKeys {
+pub(super) struct ExistingRecords {
     keys_max: usize,
     young: BTreeSet<RecordKey>,
     old: BTreeSet<RecordKey>,
 }
 
-impl KnownKeys {
-    pub(super) fn new(keys_max: usize) -> KnownKeys {
-        KnownKeys { keys_max, young: BTreeSet::new(), old: BTreeSet::new() }
+impl ExistingRecords {
+    pub(super) fn new(keys_max: usize) -> ExistingRecords {
+        ExistingRecords { keys_max, young: BTreeSet::new(), old: BTreeSet::new() }
     }
 
     pub(super) fn contains(&self, key: RecordKey) -> bool {
@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn newest_keys_are_known_and_oldest_forgotten() {
-        let mut known = KnownKeys::new(10);
+        let mut known = ExistingRecords::new(10);
 
         for number in 0..100 {
             known.learn(name(number));

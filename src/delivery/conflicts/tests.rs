@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::delivery::acquisition::{Acquisition, AcquisitionStep, Turn};
+use crate::delivery::acquisition::{Acquisition, AcquisitionResult, AcquisitionStep};
 use crate::event::{EventId, KeyKind};
 use crate::store::EarlierUpsert;
 
@@ -264,12 +264,14 @@ impl World {
             step = acquisition.continue_with(&mut self.conflicts, earlier);
         }
         match step {
-            AcquisitionStep::Done(Turn::Granted) => {
+            AcquisitionStep::Done(AcquisitionResult::Granted) => {
                 self.is_planned[event] = true;
                 self.stages[event] = Stage::InFlight;
             }
-            AcquisitionStep::Done(Turn::Blocked) => self.stages[event] = Stage::Waiting,
-            AcquisitionStep::Done(Turn::Behind(..)) => {
+            AcquisitionStep::Done(AcquisitionResult::Blocked) => {
+                self.stages[event] = Stage::Waiting
+            }
+            AcquisitionStep::Done(AcquisitionResult::Behind(..)) => {
                 self.is_planned[event] = true;
                 self.leave(event);
             }

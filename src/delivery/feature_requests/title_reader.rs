@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use crate::delivery::clock::RunClock;
+use crate::delivery::clock::SteadyClock;
 use crate::delivery::gate::{RETRY_AFTER_MAX, Signal};
 use crate::delivery::persisted_gate::PersistedGate;
 use crate::savio::{Client, Error, FeatureRequestQuery};
@@ -15,7 +15,7 @@ const PAGES_MAX: usize = 2_000;
 pub(in crate::delivery) struct TitleReader<'a> {
     pub(in crate::delivery) client: &'a Result<Client, String>,
     pub(in crate::delivery) gate: &'a PersistedGate,
-    pub(in crate::delivery) clock: &'a RunClock,
+    pub(in crate::delivery) clock: &'a SteadyClock,
 }
 
 impl TitleReader<'_> {
@@ -51,7 +51,7 @@ impl TitleReader<'_> {
         let now = self.now();
         let signal = match page {
             Ok(Some(_)) => Signal::Healthy,
-            Err(error) if error.may_pass() => {
+            Err(error) if error.is_transient() => {
                 let until = error.retry_after().map(|wait| wait.min(RETRY_AFTER_MAX));
                 let until = until.and_then(|wait| now.saturating_add(wait).ok());
                 Signal::Failing { hold_back_until: until }

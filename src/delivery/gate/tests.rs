@@ -104,7 +104,7 @@ fn five_forbidden_requests_pause_until_a_person_resumes() {
 #[test]
 fn pause_by_a_person_is_ended_by_a_person_only() {
     let mut gate = gate(&[wrong(0)]);
-    gate.stop("by a person", at(1));
+    gate.pause_by_person("by a person", at(1));
 
     for signal in [Signal::Healthy, Signal::ProbePassed, fails(0).1, forbidden(0).1] {
         gate.note(&signal, at(100), &Settings::default());
@@ -139,7 +139,7 @@ fn age_does_not_grow_during_downtime() {
         (&[&five[..], &[fails(500), (800, Signal::Healthy)]].concat(), 300),
     ];
     for (signals, seconds) in cases {
-        let clock = gate(signals).clock(at(0), at(1_000));
+        let clock = gate(signals).time_open(at(0), at(1_000));
         assert_eq!(clock, Duration::from_secs(seconds), "{signals:?}");
     }
 }
@@ -249,13 +249,13 @@ fn clock_set_back_in_a_pause_keeps_the_downtime() {
 
     gate.follow(at(10 - DAY), &settings);
 
-    assert_eq!(gate.clock(at(10 - 2 * DAY), at(4 * DAY)), Duration::from_hours(24));
+    assert_eq!(gate.time_open(at(10 - 2 * DAY), at(4 * DAY)), Duration::from_hours(24));
 }
 
 #[test]
 fn stored_gate_is_restored_unchanged() {
     let mut gate = gate(&[fails(0), held_back(1, 60), wrong(2), forbidden(3)]);
-    gate.stop("by a person", at(4));
+    gate.pause_by_person("by a person", at(4));
 
     let stored = serde_json::to_value(&gate).unwrap();
 

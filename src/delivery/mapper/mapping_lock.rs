@@ -44,7 +44,7 @@ impl MappingLock {
         let cooldown = self.cooldown.get_or_init(|| Cooldown::beginning(now, fastrand::f64()));
         // Only events during which the process died: all others that a crash made suspects are
         // mapped at once, one at a time.
-        let is_known = suspect.is_some_and(|suspect| suspect.deaths > 0);
+        let is_known = suspect.is_some_and(|suspect| suspect.crashes > 0);
         if is_known { cooldown.left(now) } else { None }
     }
 
@@ -86,7 +86,7 @@ mod tests {
 
     use super::*;
 
-    const SUSPECT: Option<Suspect> = Some(Suspect { deaths: 0 });
+    const SUSPECT: Option<Suspect> = Some(Suspect { crashes: 0 });
 
     /// Returns whether an event may be mapped at once.
     async fn may_map(lock: &MappingLock, suspect: Option<Suspect>) -> bool {
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn suspect_with_a_death_is_not_mapped_in_the_first_seconds() {
         let (lock, start) = (MappingLock::default(), Timestamp::UNIX_EPOCH);
-        let known = Some(Suspect { deaths: 1 });
+        let known = Some(Suspect { crashes: 1 });
 
         let longest = COOLDOWN_MIN + COOLDOWN_MORE;
         let left = lock.cooldown(known, start).expect("it is left alone");

@@ -10,7 +10,7 @@ const FIRST: AttemptContext<'_> = AttemptContext {
     now: NOW,
     age: Duration::ZERO,
     tries: 0,
-    chance: 0,
+    jitter: 0,
     is_last_try: false,
     has_given_id: true,
     optional: &[],
@@ -25,14 +25,14 @@ fn reply(status: u16, content: BodyKind) -> ApiResponse {
     ApiResponse { status, retry_after: None, content, text: "no such tag".to_owned() }
 }
 
-fn check(answer: &SendResult, outcome: Outcome, then: Decision) {
+fn check(answer: &SendResult, outcome: Outcome, decision: Decision) {
     let verdict = judge(answer, FIRST, &Settings::default());
-    assert_eq!((verdict.outcome, verdict.then), (outcome, then), "{answer:?}");
+    assert_eq!((verdict.outcome, verdict.decision), (outcome, decision), "{answer:?}");
 }
 
-fn check_status(statuses: &[u16], outcome: Outcome, then: &Decision) {
+fn check_status(statuses: &[u16], outcome: Outcome, decision: &Decision) {
     for status in statuses {
-        check(&SendResult::Reply(reply(*status, BodyKind::Other)), outcome, then.clone());
+        check(&SendResult::Reply(reply(*status, BodyKind::Other)), outcome, decision.clone());
     }
 }
 
@@ -46,24 +46,24 @@ fn success_is_done_and_its_id_stored() {
     check_content(200, BodyKind::Object { id: None }, None);
     check_content(204, BodyKind::Empty, None);
     check_content(201, BodyKind::Other, None);
-    check_content(201, BodyKind::Cut { says_json: false }, None);
-    check_content(200, BodyKind::Cut { says_json: true }, None);
+    check_content(201, BodyKind::Cut { is_declared_json: false }, None);
+    check_content(200, BodyKind::Cut { is_declared_json: true }, None);
 }
 
 #[test]
 fn created_without_an_object_needs_an_earlier_id() {
     let settings = Settings::default();
-    for content in [BodyKind::Other, BodyKind::Cut { says_json: false }] {
+    for content in [BodyKind::Other, BodyKind::Cut { is_declared_json: false }] {
         let answer = SendResult::Reply(reply(201, content));
-        assert_eq!(judge(&answer, FIRST, &settings).then, Decision::Done { savio_id: None });
+        assert_eq!(judge(&answer, FIRST, &settings).decision, Decision::Done { savio_id: None });
 
         let verdict = judge(&answer, UNKNOWN, &settings);
         assert_eq!(verdict.outcome, Outcome::Unanswered);
-        assert!(matches!(verdict.then, Decision::Hold { .. }), "{verdict:?}");
+        assert!(matches!(verdict.decision, Decision::Hold { .. }), "{verdict:?}");
         assert!(matches!(verdict.signal, Some(Signal::Misconfigured { .. })), "{verdict:?}");
     }
     for content in
-        [BodyKind::Empty, BodyKind::Object { id: None }, BodyKind::Cut { says_json: true }]
+        [BodyKind::Empty, BodyKind::Object { id: None }, BodyKind::Cut { is_declared_json: true }]
     {
         let verdict = judge(&SendResult::Reply(reply(201, content)), UNKNOWN, &settings);
         assert_eq!((verdict.outcome, verdict.signal), (Outcome::Done, Some(Signal::Healthy)));
@@ -83,7 +83,7 @@ fn answered(status: u16) -> SendResult {
 #[test]
 fn foreign_page_pauses_and_is_unanswered() {
     check_status(&[200, 202, 206, 299], Outcome::Unanswered, &FIVE_SECONDS);
-    let cut = reply(200, BodyKind::Cut { says_json: false });
+    let cut = reply(200, BodyKind::Cut { is_declared_json: false });
     check(&SendResult::Reply(cut), Outcome::Unanswered, FIVE_SECONDS);
     assert!(matches!(signal(&answered(200), FIRST), Some(Signal::Misconfigured { .. })));
 }
@@ -101,7 +101,7 @@ fn failed_probe_pauses_and_the_event_waits() {
     let verdict = after_probe(verdict, &Err("savio answered 401".to_owned()));
 
     assert_eq!(verdict.outcome, Outcome::Paused);
-    assert_eq!(verdict.then, Decision::Retry { wait: Duration::ZERO });
+    assert_eq!(verdict.decision, Decision::Retry { wait: Duration::ZERO });
     let Some(Signal::Misconfigured { reason }) = verdict.signal else { panic!("{verdict:?}") };
     assert!(reason.ends_with("the probe: savio answered 401"), "{reason}");
 }
@@ -112,11 +112,11 @@ fn refusal_despite_a_passed_probe_is_dead_at_the_second_try() {
     let once_more = after_probe(verdict, &Ok(()));
     let last = judge(&answered(403), LAST, &Settings::default());
 
-    assert_eq!((once_more.outcome, once_more.then), (Outcome::Retry, Decision::Again));
+    assert_eq!((once_more.outcome, once_more.decision), (Outcome::Retry, Decision::Again));
     assert_eq!(once_more.signal, None);
     assert_eq!(last.outcome, Outcome::Refused);
     let reason = "savio answered 403, though the token works: no such tag".to_owned();
-    assert_eq!(last.then, Decision::Dead { reason });
+    assert_eq!(last.decision, Decision::Dead { reason });
     assert!(matches!(last.signal, Some(Signal::Forbidden { .. })));
 }
 
@@ -210,26 +210,26 @@ fn retry_after_never_shortens_the_wait() {
 fn retries_end_after_three_days_without_downtime() {
     let settings = Settings::default();
     let reason = "gave up after 72h: savio answered 503".to_owned();
-    assert_eq!(judge(&answered(503), LATE, &settings).then, Decision::Dead { reason });
+    assert_eq!(judge(&answered(503), LATE, &settings).decision, Decision::Dead { reason });
 
     let unreachable = SendResult::NotSent { reason: "no route".to_owned() };
-    assert!(matches!(judge(&unreachable, LATE, &settings).then, Decision::Dead { .. }));
+    assert!(matches!(judge(&unreachable, LATE, &settings).decision, Decision::Dead { .. }));
 }
 
 #[test]
 fn wrong_destination_makes_no_event_dead() {
     for status in WRONG {
-        assert_eq!(judge(&answered(status), LATE, &Settings::default()).then, Decision::Probe);
+        assert_eq!(judge(&answered(status), LATE, &Settings::default()).decision, Decision::Probe);
     }
-    assert_eq!(judge(&answered(200), LATE, &Settings::default()).then, FIVE_SECONDS);
+    assert_eq!(judge(&answered(200), LATE, &Settings::default()).decision, FIVE_SECONDS);
 }
 
 #[test]
 fn interrupted_send_is_repeated_until_it_is_too_old() {
     let settings = Settings::default();
 
-    assert_eq!(judge_interrupted(FIRST, &settings).then, Decision::Again);
-    assert!(matches!(judge_interrupted(LATE, &settings).then, Decision::Dead { .. }));
+    assert_eq!(judge_interrupted(FIRST, &settings).decision, Decision::Again);
+    assert!(matches!(judge_interrupted(LATE, &settings).decision, Decision::Dead { .. }));
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn unanswered_request_is_held_by_policy() {
     let settings = Settings { unanswered: UnansweredPolicy::Hold, ..Settings::default() };
     let nothing = SendResult::NoReply { reason: "timed out".to_owned() };
     let unreachable = SendResult::NotSent { reason: "no route".to_owned() };
-    let is_held = |verdict: Verdict| matches!(verdict.then, Decision::Hold { .. });
+    let is_held = |verdict: Verdict| matches!(verdict.decision, Decision::Hold { .. });
 
     for attempt in [FIRST, LATE] {
         assert!(is_held(judge(&nothing, attempt, &settings)));
@@ -264,16 +264,16 @@ fn each_answer_has_its_signal_for_the_gate() {
 
 proptest! {
     #[test]
-    fn waits_double_and_stay_within_their_bounds(tries: u32, chance: u32) {
+    fn waits_double_and_stay_within_their_bounds(tries: u32, jitter: u32) {
         let settings = Settings::default();
-        let wait = |tries, chance| settings.wait(AttemptContext { tries, chance, ..FIRST });
+        let wait = |tries, jitter| settings.wait(AttemptContext { tries, jitter, ..FIRST });
 
         let least = wait(tries, 0);
         let longer = wait(tries.saturating_add(1), 0);
         prop_assert!(least >= settings.wait_min && least <= settings.wait_max);
         prop_assert_eq!(longer, (least * 2).min(settings.wait_max));
-        prop_assert!(wait(tries, chance) >= least);
-        prop_assert!(wait(tries, chance) <= least + least / 2);
+        prop_assert!(wait(tries, jitter) >= least);
+        prop_assert!(wait(tries, jitter) <= least + least / 2);
     }
 
     #[test]
@@ -281,12 +281,12 @@ proptest! {
         status in 0_u16..=999,
         retry_after in any::<Option<String>>(),
         (now, age) in any::<(i32, u64)>(),
-        (tries, chance, is_last_try, has_given_id) in any::<(u32, u32, bool, bool)>(),
+        (tries, jitter, is_last_try, has_given_id) in any::<(u32, u32, bool, bool)>(),
     ) {
         let now = Timestamp::from_second(now.into()).unwrap();
         let answer = ApiResponse { retry_after, ..reply(status, BodyKind::Empty) };
         let age = Duration::from_secs(age);
-        let attempt = AttemptContext { now, age, tries, chance, is_last_try, has_given_id, optional: &[] };
+        let attempt = AttemptContext { now, age, tries, jitter, is_last_try, has_given_id, optional: &[] };
 
         judge(&SendResult::Reply(answer), attempt, &Settings::default());
     }
@@ -306,12 +306,12 @@ fn refused_optional_fields_are_left_out_once() {
     let url = r#"{"source_url":["Enter a valid URL."]}"#;
     let both = r#"{"person_email": ["Enter a valid email address."], "source_url": "no"}"#;
     for (text, fields) in [(url, vec!["source_url"]), (both, vec!["person_email", "source_url"])] {
-        let Verdict { outcome, then, signal, .. } = verdict(400, text, all);
-        assert_eq!(then, Decision::LeaveOut { fields }, "{text}");
+        let Verdict { outcome, decision, signal, .. } = verdict(400, text, all);
+        assert_eq!(decision, Decision::LeaveOut { fields }, "{text}");
         assert_eq!((outcome, signal), (Outcome::Refused, Some(Signal::Healthy)));
     }
     let other = r#"{"source_url":["Enter a valid URL."],"problem":["This field is required."]}"#;
-    let is_dead = |it: &Verdict| matches!(it.then, Decision::Dead { .. });
+    let is_dead = |it: &Verdict| matches!(it.decision, Decision::Dead { .. });
     for text in [
         other,
         "{}",
@@ -331,8 +331,8 @@ fn refused_optional_fields_are_left_out_once() {
     assert!(is_dead(&verdict(400, url, &[])));
 }
 
-fn decision_name(then: &Decision) -> &'static str {
-    match then {
+fn decision_name(decision: &Decision) -> &'static str {
+    match decision {
         Decision::Done { .. } => "done",
         Decision::Again => "send again",
         Decision::LeaveOut { .. } => "send without these fields",
@@ -393,7 +393,7 @@ fn documented_outcomes_are_those_of_judge() {
     for (row, cases) in rows.iter().zip(cases) {
         for (answer, context, unanswered) in cases {
             let verdict = judge(&answer, context, &Settings { unanswered, ..Settings::default() });
-            assert_eq!(row[1], decision_name(&verdict.then), "{}: {answer:?}", row[0]);
+            assert_eq!(row[1], decision_name(&verdict.decision), "{}: {answer:?}", row[0]);
             let is_paused = matches!(verdict.signal, Some(Signal::Misconfigured { .. }));
             assert_eq!(row[2].contains("destination is paused"), is_paused, "{}", row[0]);
         }

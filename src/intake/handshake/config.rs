@@ -8,7 +8,7 @@ use toml::de::DeValue;
 use super::rule::{HandshakeRule, ResponseBody, ResponseRule};
 use super::template::{HmacFormat, RequestField, TextTemplate};
 use crate::diagnostics::diagnostic::Diagnostic;
-use crate::diagnostics::table::{Diagnostics, SpannedText, TomlTable, text_of, word, wrong_type};
+use crate::diagnostics::table::{Diagnostics, SpannedText, TomlTable, as_text, word, wrong_type};
 use crate::intake::response_config;
 use crate::intake::signature::{Algorithm, Encoding};
 
@@ -102,8 +102,8 @@ fn plain(value: &Spanned<DeValue<'_>>) -> Option<Value> {
 fn read_response(table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> ResponseRule {
     let status = response_config::status(table, mistakes);
     let content_type = response_config::content_type(table, mistakes);
-    let algorithm = table.word("algorithm", &Algorithm::NAMES, mistakes);
-    let encoding = table.word("encoding", &Encoding::NAMES, mistakes);
+    let algorithm = table.keyword("algorithm", &Algorithm::NAMES, mistakes);
+    let encoding = table.keyword("encoding", &Encoding::NAMES, mistakes);
     let (body, default_type) = read_body(table, mistakes);
     ResponseRule {
         status,
@@ -158,7 +158,7 @@ fn read_headers(
 fn templates(table: &TomlTable<'_>, mistakes: &mut Diagnostics) -> Vec<(String, TextTemplate)> {
     let mut found = Vec::new();
     for (key, value) in table.entries() {
-        match text_of(table.document(), value) {
+        match as_text(table.document(), value) {
             Some(text) => found.push((key.text, template(&text, mistakes))),
             None => mistakes.push(wrong_type(&key.text, value, "a text in quotes")),
         }

@@ -40,7 +40,7 @@ const FORMATS: [(&str, BodyFormat); 3] =
 
 impl BodyConfig {
     pub fn read(mut table: TomlTable<'_>, mistakes: &mut Diagnostics) -> BodyConfig {
-        let format = table.word("format", &FORMATS, mistakes);
+        let format = table.keyword("format", &FORMATS, mistakes);
         let charsets = table.text("charsets", mistakes).map(|text| text.text);
         let mut texts = |key| {
             let texts = table.texts(key, mistakes).unwrap_or_default();
@@ -79,7 +79,7 @@ impl BodyConfig {
                 if let Some(json) = json_in(body)? {
                     return Ok(Decoded::as_it_is(json));
                 }
-                self.form(content_type, form::fields(json::unmarked(body))?, limits)
+                self.form(content_type, form::fields(json::without_bom(body))?, limits)
             }
             BodyFormat::Multipart => {
                 self.form(content_type, multipart::fields(content_type, body)?, limits)

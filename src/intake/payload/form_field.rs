@@ -59,7 +59,7 @@ impl FormField {
     }
 
     fn of_urlencoded(body: &[u8], name: &str) -> FormField {
-        let pairs = form::byte_pairs(json::unmarked(body).trim_ascii_end());
+        let pairs = form::byte_pairs(json::without_bom(body).trim_ascii_end());
         let own = pairs.filter(|(written, _)| form::unescape_bytes(written) == name.as_bytes());
         let values: Vec<&[u8]> = own.filter_map(|(_, value)| value).collect();
         FormField {
@@ -85,7 +85,7 @@ impl FormField {
 
 /// Returns whether the body is a JSON object or list, which is read as JSON whatever its content type is.
 fn is_json(body: &[u8]) -> bool {
-    let text = json::unmarked(body).trim_ascii_start();
+    let text = json::without_bom(body).trim_ascii_start();
     matches!(text.first(), Some(b'{' | b'[')) && serde_json::from_slice::<IgnoredAny>(text).is_ok()
 }
 
@@ -96,7 +96,7 @@ fn put_urlencoded(body: &[u8], (name, value): (&str, &str)) -> Vec<u8> {
         named.next().is_some_and(|written| written != name.as_bytes())
     };
     let own = format!("{}={}", form::escape(name), form::escape(value));
-    let pairs = json::unmarked(body).split(|byte| *byte == b'&').filter(is_other);
+    let pairs = json::without_bom(body).split(|byte| *byte == b'&').filter(is_other);
     pairs.chain([own.as_bytes()]).collect::<Vec<_>>().join(&b'&')
 }
 

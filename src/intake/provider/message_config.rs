@@ -22,7 +22,7 @@ pub(super) fn message_signature(
         places,
         separator: separator(table, mistakes),
         prefix: table.text_or("prefix", "", mistakes),
-        encoding: table.word("encoding", &Encoding::NAMES, mistakes).unwrap_or(Encoding::Hex),
+        encoding: table.keyword("encoding", &Encoding::NAMES, mistakes).unwrap_or(Encoding::Hex),
         any_port: table.boolean("any_port", mistakes).unwrap_or_default(),
         url_decoded: url_decoded(&message, table, mistakes),
         body_hash: body_hash(&message, table, mistakes),

@@ -143,7 +143,7 @@ fn secret_format(
         | SchemeName::Jwt
         | SchemeName::Token
         | SchemeName::Basic => {
-            let encoding = table.word("secret_encoding", &SECRET_ENCODINGS, mistakes);
+            let encoding = table.keyword("secret_encoding", &SECRET_ENCODINGS, mistakes);
             encoding.unwrap_or(SecretEncoding::Text)
         }
     };
@@ -152,7 +152,7 @@ fn secret_format(
 }
 
 fn algorithm(table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Algorithm {
-    table.word("algorithm", &Algorithm::NAMES, mistakes).unwrap_or(Algorithm::Sha256)
+    table.keyword("algorithm", &Algorithm::NAMES, mistakes).unwrap_or(Algorithm::Sha256)
 }
 
 fn jwt(table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Jwt {
@@ -174,7 +174,7 @@ fn jwt(table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Jwt {
 
 fn hash_claim(table: &mut TomlTable<'_>, mistakes: &mut Diagnostics) -> Option<HashClaim> {
     let written = table.text("body_hash", mistakes)?;
-    let encoding = table.word("encoding", &Encoding::NAMES, mistakes).unwrap_or(Encoding::Hex);
+    let encoding = table.keyword("encoding", &Encoding::NAMES, mistakes).unwrap_or(Encoding::Hex);
     let name = written.text.strip_prefix("claim:").filter(|name| !name.is_empty());
     if name.is_none() {
         let message = "`body_hash` is not a claim of the token";

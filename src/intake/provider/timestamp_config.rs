@@ -24,7 +24,7 @@ pub(super) fn timestamp_rule(
     }
     let places = from.iter().flatten().filter_map(|from| location(from, mistakes)).collect();
     let units = TimestampUnit::ALL.map(|unit| (unit.as_str(), unit));
-    let unit = table.word("unit", &units, mistakes).unwrap_or(TimestampUnit::Seconds);
+    let unit = table.keyword("unit", &units, mistakes).unwrap_or(TimestampUnit::Seconds);
     let window = table.duration("window", mistakes);
     table.finish(mistakes);
     Some(TimestampRule { places, unit, window })

@@ -55,7 +55,7 @@ impl BodyField {
             BodyField::Json(steps) => {
                 // As `RawValue`, which allocates nothing: the body is not authenticated yet, and
                 // values may take 140 times its size.
-                let root: &RawValue = serde_json::from_slice(json::unmarked(body)).ok()?;
+                let root: &RawValue = serde_json::from_slice(json::without_bom(body)).ok()?;
                 let node = steps.iter().try_fold(root, |node, step| children(node, step).pop())?;
                 plain(node).map(|text| text.into_owned().into_bytes())
             }
@@ -92,7 +92,7 @@ impl BodyField {
                 Some("the body is not UTF-8, in which `field` is looked for".to_owned())
             }
             BodyField::Json(_) => {
-                let read: Result<IgnoredAny, _> = serde_json::from_slice(json::unmarked(body));
+                let read: Result<IgnoredAny, _> = serde_json::from_slice(json::without_bom(body));
                 let hint = "the body is no JSON, in which `field` is looked for";
                 read.is_err().then(|| hint.to_owned())
             }
@@ -107,7 +107,7 @@ impl BodyField {
                 FormField::put(headers, body, (name, &text))
             }
             BodyField::Json(steps) => {
-                let mut root: Value = serde_json::from_slice(json::unmarked(body)).ok()?;
+                let mut root: Value = serde_json::from_slice(json::without_bom(body)).ok()?;
                 let slot = steps.iter().try_fold(&mut root, slot)?;
                 *slot = value.clone();
                 Some(root.to_string().into_bytes())
@@ -175,7 +175,7 @@ fn children<'t>(node: &'t RawValue, step: &FieldStep) -> Vec<&'t RawValue> {
 
 /// Returns the first element of a list; none if the body is no list or empty.
 pub(super) fn first_element(body: &[u8]) -> Option<&[u8]> {
-    let body: &RawValue = serde_json::from_slice(json::unmarked(body)).ok()?;
+    let body: &RawValue = serde_json::from_slice(json::without_bom(body)).ok()?;
     children(body, &FieldStep::Index(0)).pop().map(|element| element.get().as_bytes())
 }
 

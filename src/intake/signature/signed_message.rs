@@ -85,7 +85,7 @@ impl<'r> MessageValues<'r> {
             return Ok(Vec::new());
         }
         // As bytes: the provider signs them in the form's own character set.
-        let pairs = form::byte_pairs(json::unmarked(self.request.body)).map(|(name, value)| {
+        let pairs = form::byte_pairs(json::without_bom(self.request.body)).map(|(name, value)| {
             (form::unescape_bytes(name), form::unescape_bytes(value.unwrap_or_default()))
         });
         let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = pairs.take(FIELDS_MAX + 1).collect();

@@ -66,11 +66,11 @@ impl WhenClause {
     }
 
     /// Returns warnings about what, by this sample, is probably not meant; `@` is `current`.
-    pub(crate) fn doubts(&self, payload: &Value, current: &Value) -> Vec<Diagnostic> {
+    pub(crate) fn lints(&self, payload: &Value, current: &Value) -> Vec<Diagnostic> {
         let WhenClause::Condition { condition, text } = self else {
             return Vec::new();
         };
-        let lints = condition.doubts(payload, current).into_iter();
+        let lints = condition.lints(payload, current).into_iter();
         let warning =
             |lint: Lint| Diagnostic::warning(text.part(lint.at), lint.message).help(lint.help);
         lints.map(warning).collect()

@@ -143,8 +143,8 @@ impl Condition {
     }
 
     /// Returns what is probably not meant, by the text and by a sample payload.
-    pub fn doubts(&self, root: &Value, current: &Value) -> Vec<Lint> {
-        lint::doubts(&self.logical, root, current)
+    pub fn lints(&self, root: &Value, current: &Value) -> Vec<Lint> {
+        lint::lints(&self.logical, root, current)
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct QueryLog {
 
 impl QueryLog {
     /// Returns a log that records; the default one discards.
-    pub(crate) fn keeping() -> QueryLog {
+    pub(crate) fn recording() -> QueryLog {
         QueryLog { kept: Some(Vec::new()) }
     }
 

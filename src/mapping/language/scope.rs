@@ -95,7 +95,7 @@ impl<'a> Scope<'a> {
     }
 
     /// Returns the answers of the form; `None` if the file has no `[answers]`.
-    pub(crate) fn collected(&self) -> Result<Option<Arc<FormAnswers>>, ValueError> {
+    pub(crate) fn form_answers(&self) -> Result<Option<Arc<FormAnswers>>, ValueError> {
         let Some(answers) = self.answers else {
             return Ok(None);
         };
@@ -181,13 +181,13 @@ impl<'a> ItemScope<'a> {
 /// Steps that the queries of one event have left, and bytes of the payload that templates may still
 /// copy and read. Clones share it.
 #[derive(Debug, Clone)]
-pub(crate) struct Budget(Arc<Left>);
+pub(crate) struct Budget(Arc<BudgetLeft>);
 
 // Templates hold the budget in objects of minijinja, which have to be `Send` and `Sync`. One event
 // is mapped by one thread at a time, so plain loads and stores lose nothing.
 
 #[derive(Debug)]
-struct Left {
+struct BudgetLeft {
     steps: AtomicUsize,
     copied_bytes: AtomicUsize,
     read_bytes: AtomicUsize,
@@ -195,7 +195,7 @@ struct Left {
 
 impl Budget {
     pub(crate) fn new() -> Budget {
-        Budget(Arc::new(Left {
+        Budget(Arc::new(BudgetLeft {
             steps: AtomicUsize::new(STEPS_MAX),
             copied_bytes: AtomicUsize::new(COPIED_BYTES_MAX),
             read_bytes: AtomicUsize::new(READ_BYTES_MAX),

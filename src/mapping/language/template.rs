@@ -64,7 +64,7 @@ pub(crate) struct Template {
     /// Members of the payload's root object that it depends on; `None` if it may depend on any.
     pub(crate) members: Option<Vec<String>>,
     /// Queries that may give several nodes, of which it prints all.
-    pub(crate) several: Vec<String>,
+    pub(crate) multi_value_queries: Vec<String>,
 }
 
 impl Template {
@@ -148,7 +148,7 @@ impl Templates {
             .map(str::to_owned)
             .collect();
         check.comparisons(&pieces);
-        Some(Template { name, uses, members, several })
+        Some(Template { name, uses, members, multi_value_queries: several })
     }
 
     /// Returns the undeclared variables in slices, which minijinja leaves out of its own list.
@@ -257,7 +257,7 @@ fn context(uses: &[Variable], view: &ItemScope<'_>) -> Result<Value, ValueError>
             Variable::Payload => share(&scope.json(), &scope.budget),
             Variable::Headers => scope.shared.headers.get_or_init(|| headers(view)).clone(),
             Variable::Event => scope.shared.event.get_or_init(|| event(view)).clone(),
-            Variable::Answers => scope.collected()?.map_or(Value::UNDEFINED, |collected| {
+            Variable::Answers => scope.form_answers()?.map_or(Value::UNDEFINED, |collected| {
                 Value::from_dyn_object(DynObject::new(collected))
             }),
             Variable::Item => {

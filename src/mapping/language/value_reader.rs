@@ -15,7 +15,7 @@ use super::validator::Validator;
 use super::value::Scalar;
 use crate::diagnostics::diagnostic::{Diagnostic, Document};
 use crate::diagnostics::suggestion::nearest;
-use crate::diagnostics::table::{Diagnostics, SpannedText, TomlTable, text_of, word, wrong_type};
+use crate::diagnostics::table::{Diagnostics, SpannedText, TomlTable, as_text, word, wrong_type};
 use crate::mapping::result::LinkMode;
 
 /// Levels of nested tables and lists.
@@ -33,7 +33,7 @@ pub(crate) struct ValueReader<'r> {
     pub(crate) mistakes: &'r mut Diagnostics,
     /// Validator of the field being read, if it holds exactly one value, such as a URL.
     // Several URLs would be joined to a text that is no URL.
-    pub(crate) one: Option<&'static Validator>,
+    pub(crate) single_value: Option<&'static Validator>,
     depth: usize,
 }
 
@@ -44,7 +44,7 @@ impl<'r> ValueReader<'r> {
         known: &'r [Variable],
         mistakes: &'r mut Diagnostics,
     ) -> ValueReader<'r> {
-        ValueReader { document, templates, known, mistakes, one: None, depth: 0 }
+        ValueReader { document, templates, known, mistakes, single_value: None, depth: 0 }
     }
 
     /// Reads the value of a key; `None` if it is wrong, which is reported.
@@ -64,7 +64,7 @@ impl<'r> ValueReader<'r> {
     // values after it.
     fn nested(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Expression> {
         match value.get_ref() {
-            DeValue::String(_) => text_of(self.document, value).and_then(|text| self.text(&text)),
+            DeValue::String(_) => as_text(self.document, value).and_then(|text| self.text(&text)),
             DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) => {
                 self.sent_literal(key, value).map(Expression::Literal)
             }
@@ -91,8 +91,8 @@ impl<'r> ValueReader<'r> {
             return Some(literal.map_or(Expression::Nothing, Expression::Literal));
         }
         let template = self.templates.add(text, self.known, self.mistakes)?;
-        if let Some(one) = self.one {
-            for query in &template.several {
+        if let Some(one) = self.single_value {
+            for query in &template.multi_value_queries {
                 let message = multi_value_message(query, one);
                 let quote = if query.contains('\'') { '"' } else { '\'' };
                 let help = format!("write jsonpath({quote}{query}{quote}) | first");
@@ -103,7 +103,7 @@ impl<'r> ValueReader<'r> {
     }
 
     fn warn_of_several(&mut self, text: &SpannedText, query: &Query) {
-        let Some(one) = self.one.filter(|_| !query.is_singular()) else { return };
+        let Some(one) = self.single_value.filter(|_| !query.is_singular()) else { return };
         let message = multi_value_message(&text.text, one);
         let query = text.text.replace('\\', "\\\\");
         let quote = if query.contains('"') { '\'' } else { '"' };
@@ -118,7 +118,8 @@ impl<'r> ValueReader<'r> {
     pub(crate) fn warn_of_refused(&mut self, literal: &Scalar, place: Range<usize>) {
         let text = literal.text();
         let text = text.trim();
-        let Some(one) = self.one.filter(|one| !text.is_empty() && !(one.is_valid)(text)) else {
+        let Some(one) = self.single_value.filter(|one| !text.is_empty() && !(one.is_valid)(text))
+        else {
             return;
         };
         let message = format!("`{text}` is no {}, and Savio takes nothing else here", one.what);
@@ -190,13 +191,13 @@ impl<'r> ValueReader<'r> {
     /// Reads the table form of a value.
     fn table(&mut self, key: &str, mut table: TomlTable<'_>) -> Option<Expression> {
         let written = table.value("from");
-        let one = self.one;
+        let one = self.single_value;
         if table.value("map").is_some() {
             // The values of `map` are sent and checked; that of `from` is only looked up in it.
-            self.one = None;
+            self.single_value = None;
         }
         let from = written.and_then(|value| self.read("from", value));
-        self.one = one;
+        self.single_value = one;
         let markup = self.markup(&mut table);
         let map = table.table("map", self.mistakes).map(|map| self.map(&map));
         let join = table.text("join", self.mistakes).map(|text| text.text);

@@ -112,7 +112,7 @@ struct RequestDraft<'m> {
 }
 
 impl RuleBlock {
-    pub(crate) fn takes(&self, event: &Event) -> bool {
+    pub(crate) fn accepts(&self, event: &Event) -> bool {
         let Some(patterns) = &self.events else {
             return true;
         };
@@ -252,17 +252,17 @@ impl RuleBlock {
     }
 
     /// Returns warnings about a `when` that, by this sample, is probably not meant.
-    pub(crate) fn doubts(&self, scope: &Scope<'_>) -> Vec<Diagnostic> {
+    pub(crate) fn lints(&self, scope: &Scope<'_>) -> Vec<Diagnostic> {
         let Some(when) = &self.when else {
             return Vec::new();
         };
         let Some(query) = &self.for_each else {
-            return when.doubts(scope.payload, scope.payload);
+            return when.lints(scope.payload, scope.payload);
         };
         let items = ItemScope::new(scope, None).nodes(query).unwrap_or_default();
         let mut warnings = Vec::new();
         for item in items.into_iter().take(REQUESTS_MAX) {
-            for warning in when.doubts(scope.payload, item) {
+            for warning in when.lints(scope.payload, item) {
                 // Most items raise the same one.
                 if !warnings.contains(&warning) {
                     warnings.push(warning);

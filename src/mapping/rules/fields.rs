@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::{Map, Value};
 
 use crate::diagnostics::diagnostic::Diagnostic;
-use crate::diagnostics::table::{TomlTable, text_of};
+use crate::diagnostics::table::{TomlTable, as_text};
 use crate::event::RequestKind;
 use crate::mapping::language::expression::{Expression, ValidNodes};
 use crate::mapping::language::item_values::ItemValues;
@@ -138,10 +138,10 @@ impl FieldRule {
     ) -> Option<FieldValue> {
         let value = table.value(self.name)?;
         if self.field_type != FieldType::Attributes {
-            reader.one = self.field_type.validator();
+            reader.single_value = self.field_type.validator();
             let read = reader.read(self.name, value).map(FieldValue::Expression);
             // The reader is that of the whole block.
-            reader.one = None;
+            reader.single_value = None;
             return read;
         }
         if let Some(entries) = value.get_ref().as_table() {
@@ -152,7 +152,7 @@ impl FieldRule {
             }
             return Some(FieldValue::Each(read));
         }
-        let text = text_of(reader.document, value).filter(|text| text.text.starts_with(['$', '@']));
+        let text = as_text(reader.document, value).filter(|text| text.text.starts_with(['$', '@']));
         let Some(text) = text else {
             let message = format!("`{}` must be a table or a query", self.name);
             let help = "write { plan = \"$.plan\" }, or \"$.traits\" for all entries of an object";

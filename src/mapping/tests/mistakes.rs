@@ -230,7 +230,7 @@ fn doubtful_condition_is_warned_about_with_a_sample() {
     let file = "[[feedback]]\nproblem = \"x\"\nfor_each = \"$.l[*]\"\nwhen = \"@.b && @.a\"";
     let payload = json!({"l": [{"a": 1, "b": 1}, {"a": null, "b": 1}, {"a": null, "b": 1}]});
 
-    let doubts = compile_valid(file).doubts(&super::event(None), &payload.into());
+    let doubts = compile_valid(file).lints(&super::event(None), &payload.into());
 
     assert_eq!(doubts.len(), 1, "{doubts:?}");
     assert_eq!(doubts[0].severity, Severity::Warning);

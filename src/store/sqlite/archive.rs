@@ -13,7 +13,7 @@ use super::database::Sqlite;
 use super::engine::readers::Purpose;
 use super::rows::events;
 use crate::event::{EventId, SourceName};
-use crate::store::archive::{Archive, EventRecord, StateCount, Waiting};
+use crate::store::archive::{Archive, EventRecord, StateCount, WaitingCount};
 use crate::store::error::StoreError;
 use crate::store::filter::{EventFilter, EventPage, MatchCount, PageRequest};
 use crate::store::replay::{HoldDecision, ReleaseOutcome, ReplayId, ReplayProgress, ReplayRequest};
@@ -21,23 +21,23 @@ use crate::store::replay::{HoldDecision, ReleaseOutcome, ReplayId, ReplayProgres
 #[async_trait]
 impl Archive for Sqlite {
     async fn event(&self, id: EventId) -> Result<Option<EventRecord>, StoreError> {
-        self.readers.read(Purpose::Look, move |connection| events::event(connection, id)).await
+        self.readers.read(Purpose::Lookup, move |connection| events::event(connection, id)).await
     }
 
     async fn body(&self, id: EventId) -> Result<Option<Vec<u8>>, StoreError> {
-        self.readers.read(Purpose::Look, move |connection| events::body(connection, id)).await
+        self.readers.read(Purpose::Lookup, move |connection| events::body(connection, id)).await
     }
 
     async fn counts(&self) -> Result<Vec<StateCount>, StoreError> {
-        self.readers.read(Purpose::Look, stats::counts).await
+        self.readers.read(Purpose::Lookup, stats::counts).await
     }
 
-    async fn waiting(&self) -> Result<Vec<Waiting>, StoreError> {
-        self.readers.read(Purpose::Look, stats::waiting).await
+    async fn waiting(&self) -> Result<Vec<WaitingCount>, StoreError> {
+        self.readers.read(Purpose::Lookup, stats::waiting).await
     }
 
     async fn oldest_queued(&self) -> Result<Vec<(SourceName, Timestamp)>, StoreError> {
-        self.readers.read(Purpose::Look, stats::oldest_queued).await
+        self.readers.read(Purpose::Lookup, stats::oldest_queued).await
     }
 
     async fn list(&self, filter: EventFilter, page: PageRequest) -> Result<EventPage, StoreError> {
@@ -45,7 +45,7 @@ impl Archive for Sqlite {
             return text_search::list(&self.readers, filter, page).await;
         }
         self.readers
-            .read(Purpose::Look, move |connection| search::list(connection, filter, page))
+            .read(Purpose::Lookup, move |connection| search::list(connection, filter, page))
             .await
     }
 
@@ -54,7 +54,7 @@ impl Archive for Sqlite {
             return text_search::count_matching(&self.readers, filter).await;
         }
         self.readers
-            .read(Purpose::Look, move |connection| search::count_matching(connection, &filter))
+            .read(Purpose::Lookup, move |connection| search::count_matching(connection, &filter))
             .await
     }
 
@@ -62,7 +62,7 @@ impl Archive for Sqlite {
         self.damage.check()?;
         // A replay rewrites every event that it finds, which takes room that settling may need.
         self.reserve.admit(0, 0)?;
-        self.writer.write(move |connection| replay::begin(connection, &request)).await
+        self.writer.write(move |connection| replay::start(connection, &request)).await
     }
 
     async fn cancel_replay(&self, id: ReplayId, now: Timestamp) -> Result<(), StoreError> {
@@ -71,7 +71,7 @@ impl Archive for Sqlite {
     }
 
     async fn replay(&self, id: ReplayId) -> Result<Option<ReplayProgress>, StoreError> {
-        self.readers.read(Purpose::Look, move |connection| replay::look(connection, id)).await
+        self.readers.read(Purpose::Lookup, move |connection| replay::progress(connection, id)).await
     }
 
     async fn release(
@@ -86,7 +86,7 @@ impl Archive for Sqlite {
             .write(move |transaction| release::release(transaction, id, (decision, now)));
         let released = write.await?;
         // Delivery sleeps until the next event is due, and has not counted this one.
-        self.arrive();
+        self.notify_work();
         Ok(released)
     }
 }

@@ -21,7 +21,7 @@ use crate::telemetry::metrics::Commits;
 
 /// Memory for bodies that wait for their commit, in KiB.
 // Bodies of less than 1 KiB take no permit; the bound of webhooks in intake limits their number.
-pub(super) const WAITING_KIB: usize = 64 * 1024;
+pub(super) const PENDING_KIB_MAX: usize = 64 * 1024;
 
 /// A store in one file, which only one server can open at a time.
 #[derive(Debug)]
@@ -32,19 +32,19 @@ pub struct Sqlite {
     pub(super) damage: Arc<Damage>,
     pub(super) reserve: DiskReserve,
     pub(super) webhook_bytes_max: usize,
-    pub(super) waiting: Arc<Semaphore>,
+    pub(super) pending_bodies: Arc<Semaphore>,
     /// Number of times that events became due.
-    pub(super) arrived: watch::Sender<u64>,
-    pub(super) ready: Mutex<Option<(Instant, Result<(), StoreError>)>>,
+    pub(super) arrivals: watch::Sender<u64>,
+    pub(super) readiness: Mutex<Option<(Instant, Result<(), StoreError>)>>,
     /// The last seen `data_version`, which changes when another process writes.
-    pub(super) written: AtomicI64,
+    pub(super) data_version: AtomicI64,
 }
 
 impl Sqlite {
     /// Opens or creates the file for a server. Claims of an earlier process end.
     pub fn open(settings: &Settings) -> Result<Sqlite, OpenError> {
         let path = database_file::create(&settings.path)?;
-        let reserve = DiskReserve::beside(&path, settings)?;
+        let reserve = DiskReserve::for_database(&path, settings)?;
         // A quarter: what is in the log is written to the database as well, and the log grows while
         // a long read keeps it from being written back.
         let mut database = DatabaseFile::open(&path, reserve.bytes() / 4)?;
@@ -55,10 +55,10 @@ impl Sqlite {
 
     /// Opens an existing file beside its server, which may run, for the commands that read, replay
     /// and release. Takes no lock and ends no claim.
-    pub fn open_beside(settings: &Settings) -> Result<Sqlite, OpenError> {
+    pub fn open_shared(settings: &Settings) -> Result<Sqlite, OpenError> {
         let path = database_file::find(&settings.path)?;
-        let reserve = DiskReserve::beside(&path, settings)?;
-        let database = DatabaseFile::open_beside(&path, reserve.bytes() / 4)?;
+        let reserve = DiskReserve::for_database(&path, settings)?;
+        let database = DatabaseFile::open_shared(&path, reserve.bytes() / 4)?;
         Sqlite::start(database, reserve, settings.webhook_bytes_max)
     }
 
@@ -79,10 +79,10 @@ impl Sqlite {
             damage,
             reserve,
             webhook_bytes_max,
-            waiting: Arc::new(Semaphore::new(WAITING_KIB)),
-            arrived: watch::Sender::new(0),
-            ready: Mutex::new(None),
-            written: AtomicI64::new(0),
+            pending_bodies: Arc::new(Semaphore::new(PENDING_KIB_MAX)),
+            arrivals: watch::Sender::new(0),
+            readiness: Mutex::new(None),
+            data_version: AtomicI64::new(0),
         })
     }
 
@@ -95,13 +95,13 @@ impl Sqlite {
     }
 
     /// Returns how many events are claimed.
-    pub async fn in_hand(&self) -> Result<u64, StoreError> {
-        self.readers.read(Purpose::Look, stats::in_hand).await
+    pub async fn count_claimed(&self) -> Result<u64, StoreError> {
+        self.readers.read(Purpose::Lookup, stats::count_claimed).await
     }
 
     /// Wakes all that wait for work.
-    pub(super) fn arrive(&self) {
-        self.arrived.send_modify(|count| *count = count.wrapping_add(1));
+    pub(super) fn notify_work(&self) {
+        self.arrivals.send_modify(|count| *count = count.wrapping_add(1));
     }
 }
 

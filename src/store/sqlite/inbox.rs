@@ -9,13 +9,13 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
-use super::database::{Sqlite, WAITING_KIB};
+use super::database::{PENDING_KIB_MAX, Sqlite};
 use super::engine::database_file::{self, BUSY_TIMEOUT};
 use super::engine::error::{SqliteError, unavailable};
 use super::engine::transaction::Transaction;
 use super::rows::columns::{EventIdColumn, JsonColumn, Priority, TimeColumn};
 use crate::event::{EventId, SourceName, State};
-use crate::store::error::{StoreError, Trouble};
+use crate::store::error::{StoreError, UnavailableKind};
 use crate::store::inbox::{Inbox, NewEvent, StoredEvents, Webhook, WebhookOrigin};
 
 /// Time for which an answer of `ready` is reused.
@@ -34,7 +34,7 @@ impl Inbox for Sqlite {
         });
         let stored = write.await?;
         if stored.new_events() > 0 {
-            self.arrive();
+            self.notify_work();
         }
         Ok(stored)
     }
@@ -48,14 +48,14 @@ impl Inbox for Sqlite {
         });
         let stored: Vec<StoredEvents> = write.await?;
         if stored.iter().any(|stored| stored.new_events() > 0) {
-            self.arrive();
+            self.notify_work();
         }
         Ok(stored)
     }
 
     async fn ready(&self) -> Result<(), StoreError> {
         // Held over the probe: those who ask meanwhile get its result.
-        let mut last = self.ready.lock().await;
+        let mut last = self.readiness.lock().await;
         if let Some((at, answer)) = last.as_ref()
             && at.elapsed() < READY_FOR
         {
@@ -71,14 +71,15 @@ impl Inbox for Sqlite {
 async fn reserve_bytes(store: &Sqlite, bytes: usize) -> Result<OwnedSemaphorePermit, StoreError> {
     store.damage.check()?;
     // Before the memory: a full disk is answered at once, however many webhooks wait.
-    let waiting = (WAITING_KIB - store.waiting.available_permits()) * 1024;
+    let waiting = (PENDING_KIB_MAX - store.pending_bodies.available_permits()) * 1024;
     store.reserve.admit(bytes, waiting)?;
-    let kib = u32::try_from((bytes / 1024).min(WAITING_KIB)).unwrap_or(u32::MAX);
-    let permits = timeout(BUSY_TIMEOUT, Arc::clone(&store.waiting).acquire_many_owned(kib)).await;
+    let kib = u32::try_from((bytes / 1024).min(PENDING_KIB_MAX)).unwrap_or(u32::MAX);
+    let permits =
+        timeout(BUSY_TIMEOUT, Arc::clone(&store.pending_bodies).acquire_many_owned(kib)).await;
     permits
         .ok()
         .and_then(Result::ok)
-        .ok_or_else(|| unavailable(Trouble::Busy, "too many webhooks wait for the disk"))
+        .ok_or_else(|| unavailable(UnavailableKind::Busy, "too many webhooks wait for the disk"))
 }
 
 async fn probe(store: &Sqlite) -> Result<(), StoreError> {
@@ -86,8 +87,9 @@ async fn probe(store: &Sqlite) -> Result<(), StoreError> {
     store.reserve.admit(store.webhook_bytes_max, 0)?;
     // A real commit, since only that shows that the disk, the lock and the writer work.
     let write = store.writer.write(|connection| Ok(database_file::touch(connection)?));
-    let timed_out =
-        || unavailable(Trouble::Busy, format!("the disk took longer than {BUSY_TIMEOUT:?}"));
+    let timed_out = || {
+        unavailable(UnavailableKind::Busy, format!("the disk took longer than {BUSY_TIMEOUT:?}"))
+    };
     timeout(BUSY_TIMEOUT, write).await.unwrap_or_else(|_| Err(timed_out()))
 }
 
@@ -100,7 +102,7 @@ fn store_webhook(
         let number = insert_webhook(transaction, webhook)?;
         for event in &new {
             insert_event(transaction, webhook, number, event)?;
-            transaction.came(webhook.source.as_str(), State::Queued);
+            transaction.count_added(webhook.source.as_str(), State::Queued);
         }
     }
     Ok(stored)

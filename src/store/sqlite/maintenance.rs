@@ -18,7 +18,7 @@ use crate::store::replay::{ReplayId, ReplayProgress};
 #[async_trait]
 impl Maintenance for Sqlite {
     async fn open_replays(&self) -> Result<Vec<ReplayId>, StoreError> {
-        self.readers.read(Purpose::Look, replay::open).await
+        self.readers.read(Purpose::Lookup, replay::unfinished).await
     }
 
     async fn step_replay(&self, id: ReplayId) -> Result<Option<ReplayProgress>, StoreError> {
@@ -28,29 +28,29 @@ impl Maintenance for Sqlite {
         // wait.
         let step = self
             .readers
-            .read(Purpose::Look, move |connection| replay::next(connection, id))
+            .read(Purpose::Lookup, move |connection| replay::next_step(connection, id))
             .await?;
         if let Some(step) = step {
-            self.writer.write(move |transaction| replay::take(transaction, &step)).await?;
-            self.arrive();
+            self.writer.write(move |transaction| replay::apply_step(transaction, &step)).await?;
+            self.notify_work();
         }
-        self.readers.read(Purpose::Look, move |connection| replay::look(connection, id)).await
+        self.readers.read(Purpose::Lookup, move |connection| replay::progress(connection, id)).await
     }
 
     async fn purge(&self, settled_before: Timestamp) -> Result<Purged, StoreError> {
         self.damage.check()?;
-        self.writer.write(move |transaction| retention::forget(transaction, settled_before)).await
+        self.writer.write(move |transaction| retention::purge(transaction, settled_before)).await
     }
 
     async fn recount(&self) -> Result<usize, StoreError> {
         self.damage.check()?;
-        let drifts = self.readers.read(Purpose::Look, recount::drifts).await?;
+        let drifts = self.readers.read(Purpose::Lookup, recount::drifts).await?;
         let count = drifts.len();
         if count > 0 {
             // The difference is added and not the count set: events changed state since it was
             // read.
             let mend = move |transaction: &Transaction<'_>| {
-                recount::mend(transaction, &drifts);
+                recount::correct(transaction, &drifts);
                 Ok(())
             };
             self.writer.write(mend).await?;

@@ -56,7 +56,7 @@ impl Queue for Sqlite {
             .await;
         if loaded.is_err() {
             // Nobody works on these events. If this fails too, their leases end by themselves.
-            let _ = self.writer.write(move |connection| leases::end(connection, &claims)).await;
+            let _ = self.writer.write(move |connection| leases::release(connection, &claims)).await;
         }
         Ok(settle_unreadable(self, loaded?).await)
     }
@@ -74,19 +74,20 @@ impl Queue for Sqlite {
         let sources = Arc::new(sources);
         loop {
             let shared = Arc::clone(&sources);
-            let late = self
-                .readers
-                .read(Purpose::Delivery, move |connection| rewind::late(connection, &shared, now));
-            let rewind::Late { events, has_more, replays } = late.await?;
+            let late = self.readers.read(Purpose::Delivery, move |connection| {
+                rewind::find_future_waits(connection, &shared, now)
+            });
+            let rewind::FutureWaits { events, has_more, replays } = late.await?;
             for chunk in events.chunks(rewind::CHANGED_MAX) {
                 let chunk = chunk.to_vec();
-                let write =
-                    move |transaction: &Transaction<'_>| rewind::events(transaction, &chunk, now);
+                let write = move |transaction: &Transaction<'_>| {
+                    rewind::move_waits(transaction, &chunk, now)
+                };
                 self.writer.write(write).await?;
             }
             if !replays.is_empty() {
                 let write = move |transaction: &Transaction<'_>| {
-                    rewind::replays(transaction, &replays, now)
+                    rewind::move_replays(transaction, &replays, now)
                 };
                 self.writer.write(write).await?;
             }
@@ -136,8 +137,8 @@ impl Queue for Sqlite {
         self.writer.write(move |connection| suspects::unmark(connection, claim)).await
     }
 
-    async fn give_back(&self) -> Result<(), StoreError> {
-        self.writer.write(|connection| Ok(suspects::give_back(connection)?)).await
+    async fn release_all(&self) -> Result<(), StoreError> {
+        self.writer.write(|connection| Ok(suspects::release_all(connection)?)).await
     }
 
     async fn next_due(&self, sources: Vec<SourceName>) -> Result<Option<Timestamp>, StoreError> {
@@ -147,7 +148,7 @@ impl Queue for Sqlite {
     }
 
     async fn wait_for_work(&self, seen: u64) -> u64 {
-        let mut arrived = self.arrived.subscribe();
+        let mut arrived = self.arrivals.subscribe();
         tokio::select! {
             count = arrived.wait_for(|count| *count != seen) => count.map_or(seen, |count| *count),
             never = poll_other_processes(self) => match never {},
@@ -164,7 +165,7 @@ impl Queue for Sqlite {
     async fn write_state(&self, name: &str, state: Value) -> Result<(), StoreError> {
         let name = name.to_owned();
         self.writer
-            .write(move |connection| destination_state::keep(connection, &name, &state))
+            .write(move |connection| destination_state::write(connection, &name, &state))
             .await
     }
 }
@@ -177,9 +178,10 @@ async fn settle_unreadable(
 ) -> Vec<ClaimedEvent> {
     if !unreadable.is_empty() {
         let (now, dead) = (clock::now(), unreadable.clone());
-        let bury = move |transaction: &Transaction<'_>| claimed::bury(transaction, &dead, now);
+        let bury =
+            move |transaction: &Transaction<'_>| claimed::settle_as_dead(transaction, &dead, now);
         match store.writer.write(bury).await {
-            Ok(()) => unreadable.iter().for_each(Unreadable::tell),
+            Ok(()) => unreadable.iter().for_each(Unreadable::log),
             Err(error) => warn!(%error, "events that cannot be read stay as they are"),
         }
     }
@@ -192,12 +194,11 @@ async fn poll_other_processes(store: &Sqlite) -> Infallible {
         sleep(POLL_INTERVAL).await;
         // `data_version` changes with the commits of all connections but the one that asks. On a
         // reader's it would change with each commit of this process, and wake delivery.
-        let look =
-            store.writer.look(|connection| Ok(database_file::written_by_others(connection)?));
+        let look = store.writer.read(|connection| Ok(database_file::data_version(connection)?));
         if let Ok(written) = look.await
-            && store.written.swap(written, Ordering::Relaxed) != written
+            && store.data_version.swap(written, Ordering::Relaxed) != written
         {
-            store.arrive();
+            store.notify_work();
         }
     }
 }

@@ -24,7 +24,7 @@ use reqwest::redirect::Policy;
 use tracing::{info, warn};
 
 use super::target::Target;
-use crate::http_client::{chain, is_loopback};
+use crate::http_client::{error_chain, is_loopback};
 
 const PROTOBUF: &str = "application/x-protobuf";
 
@@ -140,7 +140,7 @@ impl Collector {
         if is_loopback(&url) {
             builder = builder.no_proxy();
         }
-        let http = builder.build().map_err(|error| chain(&error))?;
+        let http = builder.build().map_err(|error| error_chain(&error))?;
         Ok(Collector { http, url })
     }
 
@@ -155,7 +155,7 @@ impl Collector {
             // After a timeout the collector may have received the spans: a retry would duplicate
             // them.
             is_temporary: error.is_connect(),
-            reason: chain(&error.without_url()),
+            reason: error_chain(&error.without_url()),
         })?;
         let status = answer.status();
         if !status.is_success() {

@@ -276,7 +276,7 @@ async fn replay_skips_a_request_that_was_shortened_and_done() {
     }
     let filter = EventFilter { left_out: Some(true), ..EventFilter::default() };
     let id = ReplayId::new(at(60));
-    let request = ReplayRequest { id, filter, every: Duration::ZERO, begun_at: at(60) };
+    let request = ReplayRequest { id, filter, interval: Duration::ZERO, begun_at: at(60) };
     scene.relay.store.start_replay(request).await.unwrap();
     run_replay(&*scene.relay.store, id, |_| ()).await.unwrap();
     scene.relay.deliver_all(60).await;

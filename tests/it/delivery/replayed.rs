@@ -14,8 +14,12 @@ impl Relay {
     async fn replay(&self, id: EventId, seconds: i64) {
         let filter = EventFilter { ids: vec![id], ..EventFilter::default() };
         let begun_at = at(seconds);
-        let request =
-            ReplayRequest { id: ReplayId::new(begun_at), filter, every: Duration::ZERO, begun_at };
+        let request = ReplayRequest {
+            id: ReplayId::new(begun_at),
+            filter,
+            interval: Duration::ZERO,
+            begun_at,
+        };
         let replay = request.id;
         self.store.start_replay(request).await.unwrap();
         run_replay(&*self.store, replay, |_| {}).await.unwrap();

@@ -108,7 +108,7 @@ async fn kills_soon_after_start_make_no_event_dead() {
 
 /// Counts the events in this state.
 async fn count(folder: &Path, state: EventState) -> u64 {
-    let store = Sqlite::open_beside(&Settings::new(folder.join("relay.db"))).unwrap();
+    let store = Sqlite::open_shared(&Settings::new(folder.join("relay.db"))).unwrap();
     let counts = store.counts().await.unwrap();
     counts.iter().filter(|count| count.state == state).map(|count| count.events).sum()
 }

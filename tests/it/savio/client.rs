@@ -141,7 +141,7 @@ async fn long_response_is_cut_and_a_huge_one_not_read() {
     assert_eq!(long.text, "ü".repeat(2_048));
 
     let huge = reply_to(ResponseTemplate::new(200).set_body_string("x".repeat(1_000_000))).await;
-    assert_eq!(huge.content, BodyKind::Cut { says_json: false });
+    assert_eq!(huge.content, BodyKind::Cut { is_declared_json: false });
     assert_eq!(huge.text.len(), 4_096);
 }
 
@@ -188,7 +188,7 @@ async fn status_counts_even_if_the_body_is_cut() {
                            content-length: 99\r\n\r\n{\"id\": 7";
     for answers in [&[(CREATED, Then::Close)], &[(CREATED, Then::Hang)]] {
         let SendResult::Reply(reply) = send_raw(answers).await else { panic!("no reply") };
-        assert_eq!((reply.status, reply.content), (201, BodyKind::Cut { says_json: true }));
+        assert_eq!((reply.status, reply.content), (201, BodyKind::Cut { is_declared_json: true }));
     }
 }
 

@@ -326,7 +326,7 @@ async fn invalid_upsert_names_each_field() {
         ("email".to_owned(), message("Enter a valid email address.")),
     ];
     assert_eq!(refusal.fields, expected);
-    assert!(!error.may_pass());
+    assert!(!error.is_transient());
 }
 
 #[tokio::test]
@@ -337,6 +337,6 @@ async fn request_beyond_the_rate_is_429_with_a_wait() {
 
     let error = client.upsert_company(&company("6", "Acme")).await.unwrap_err();
 
-    assert!(matches!(error, Error::Throttled { .. }) && error.may_pass(), "{error}");
+    assert!(matches!(error, Error::Throttled { .. }) && error.is_transient(), "{error}");
     assert!(error.retry_after().is_some_and(|wait| wait > Duration::from_mins(50)));
 }

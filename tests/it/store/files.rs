@@ -214,8 +214,8 @@ async fn damaged_store_begins_no_change() {
     let (store, path) = (place.open(), place.settings().path);
     let event = store_one(&*store, webhook(at(0))).await;
     let id = ReplayId::new(at(0));
-    let (filter, every) = (EventFilter::default(), Duration::ZERO);
-    let replay = ReplayRequest { id, filter, every, begun_at: at(0) };
+    let (filter, interval) = (EventFilter::default(), Duration::ZERO);
+    let replay = ReplayRequest { id, filter, interval, begun_at: at(0) };
     store.start_replay(replay.clone()).await.unwrap();
     drop(store);
     Connection::open(&path).unwrap().execute("UPDATE counts SET events = 7", []).unwrap();

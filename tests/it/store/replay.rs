@@ -49,7 +49,7 @@ fn all(begun_at: Timestamp) -> ReplayRequest {
     ReplayRequest {
         id: ReplayId::new(begun_at),
         filter: EventFilter::default(),
-        every: Duration::ZERO,
+        interval: Duration::ZERO,
         begun_at,
     }
 }
@@ -195,7 +195,7 @@ async fn queued_events_are_counted_and_not_replayed() {
 
     let replay = replay(store, all(at(20))).await;
 
-    assert_eq!((replay.matched, replay.replayed, replay.has_steps), (5, 4, false));
+    assert_eq!((replay.matched, replay.replayed, replay.has_more), (5, 4, false));
     assert_eq!(record(store, queued).await, before);
     assert_eq!(claim(store, at(20), 9).await.len(), 5);
 }
@@ -226,7 +226,7 @@ async fn replay_interval_spreads_events_from_the_oldest() {
         store.advance(claim, step(settle(State::Dead))).await.unwrap();
     }
 
-    replay(store, ReplayRequest { every: Duration::from_secs(10), ..all(at(20)) }).await;
+    replay(store, ReplayRequest { interval: Duration::from_secs(10), ..all(at(20)) }).await;
 
     for (id, due) in ids.into_iter().zip([20, 30, 40]) {
         assert_eq!(record(store, id).await.due_at, Some(at(due)));
@@ -245,14 +245,14 @@ async fn canceled_replay_restores_events_not_started() {
     for id in waiting {
         before.push(record(store, id).await);
     }
-    let order = ReplayRequest { every: Duration::from_secs(10), ..all(at(20)) };
+    let order = ReplayRequest { interval: Duration::from_secs(10), ..all(at(20)) };
     let id = replay(store, order).await.id;
     let claimed = claim_one(store, at(20)).await;
 
     let canceled = cancel(store, id).await;
 
     assert_eq!((canceled.replayed, canceled.given_back, canceled.waiting), (3, 2, 1));
-    assert_eq!((canceled.has_steps, canceled.canceled_at), (false, Some(at(30))));
+    assert_eq!((canceled.has_more, canceled.canceled_at), (false, Some(at(30))));
     for (id, before) in waiting.into_iter().zip(before) {
         assert_eq!(record(store, id).await, before);
     }
@@ -287,7 +287,7 @@ async fn canceled_replay_takes_no_more_events() {
 
     let canceled = cancel(store, replay_id).await;
 
-    assert_eq!((canceled.matched, canceled.has_steps), (0, false));
+    assert_eq!((canceled.matched, canceled.has_more), (0, false));
     assert_eq!(record(store, id).await.state, State::Dead);
 }
 
@@ -308,7 +308,7 @@ async fn replay_resumes_where_its_steps_stopped() {
     drop(store);
 
     let store = place.open();
-    assert!((1..1201).contains(&first.replayed) && first.has_steps, "a step is small");
+    assert!((1..1201).contains(&first.replayed) && first.has_more, "a step is small");
     assert_eq!(store.open_replays().await.unwrap(), [id]);
     let replay = run_replay(&*store, id, |_| {}).await.unwrap().unwrap();
 

@@ -85,7 +85,7 @@ async fn replay_skips_later_events_after_the_newest_was_purged() {
     settled(store, State::Dead).await;
     let id = ReplayId::new(at(20));
     let filter = EventFilter { state: Some(State::Dead), ..EventFilter::default() };
-    let replay = ReplayRequest { id, filter, every: Duration::ZERO, begun_at: at(20) };
+    let replay = ReplayRequest { id, filter, interval: Duration::ZERO, begun_at: at(20) };
     store.start_replay(replay).await.unwrap();
     assert_eq!(store.purge(at(10)).await.unwrap().events, 1);
     let new = settled(store, State::Dead).await;
@@ -145,7 +145,7 @@ async fn many_events_are_purged_in_small_steps() {
     let first = store.purge(at(10)).await.unwrap();
     run_once(store, Duration::from_secs(10), at(20)).await.unwrap();
 
-    assert!((1..=100).contains(&first.events) && first.has_steps, "{first:?}");
+    assert!((1..=100).contains(&first.events) && first.has_more, "{first:?}");
     assert_eq!(store.count_matching(EventFilter::default()).await.unwrap().events, 1);
     assert!(is_kept(store, young).await);
 }
@@ -199,7 +199,7 @@ async fn purge_step_counts_all_that_it_deletes() {
 
         // The fifth passes 4 MiB.
         assert_eq!(first.events, 5, "{part}");
-        assert!(first.has_steps, "{part}");
+        assert!(first.has_more, "{part}");
     }
 }
 
@@ -211,7 +211,7 @@ async fn interrupted_replay_is_finished_by_maintenance() {
     let replay = ReplayRequest {
         id: ReplayId::new(at(20)),
         filter: EventFilter::default(),
-        every: Duration::ZERO,
+        interval: Duration::ZERO,
         begun_at: at(20),
     };
     store.start_replay(replay).await.unwrap();
@@ -227,7 +227,7 @@ async fn finished_replay_is_purged() {
     let store = &*place.open();
     let id = ReplayId::new(at(20));
     let filter = EventFilter::default();
-    let replay = ReplayRequest { id, filter, every: Duration::ZERO, begun_at: at(20) };
+    let replay = ReplayRequest { id, filter, interval: Duration::ZERO, begun_at: at(20) };
     store.start_replay(replay).await.unwrap();
 
     run_once(store, Duration::from_secs(10), at(30)).await.unwrap();

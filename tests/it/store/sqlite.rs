@@ -409,7 +409,7 @@ async fn old_store_is_migrated_by_the_server_only() {
     let file = Connection::open(&place.settings().path).unwrap();
     file.pragma_update(None, "user_version", 1).unwrap();
 
-    let error = Sqlite::open_beside(&place.settings()).unwrap_err();
+    let error = Sqlite::open_shared(&place.settings()).unwrap_err();
 
     assert!(matches!(error, OpenError::Older { .. }), "{error}");
 }
@@ -421,12 +421,12 @@ async fn store_beside_the_server_keeps_its_claims_and_file() {
     store_one(&*store, webhook(at(0))).await;
     let lock_time = claim(&*store, at(0), 1).await.remove(0);
 
-    let beside = Sqlite::open_beside(&place.settings()).unwrap();
+    let beside = Sqlite::open_shared(&place.settings()).unwrap();
     beside.close().await;
 
     store.advance(lock_time.claim, step(settle(State::Dead))).await.unwrap();
     let nowhere = Settings::new(place.settings().path.with_file_name("none.db"));
-    let error = Sqlite::open_beside(&nowhere).unwrap_err();
+    let error = Sqlite::open_shared(&nowhere).unwrap_err();
     assert!(matches!(error, OpenError::Missing { .. }) && !nowhere.path.exists());
 }
 

@@ -14,7 +14,7 @@ use crate::support::store::{
     wait, webhook,
 };
 
-const FRESH: Option<Suspect> = Some(Suspect { deaths: 0 });
+const FRESH: Option<Suspect> = Some(Suspect { crashes: 0 });
 
 /// Kills the process and starts another one.
 fn crash(place: &TestStore, store: Arc<dyn Store>) -> Arc<dyn Store> {
@@ -33,7 +33,7 @@ async fn replay(store: &dyn Store, id: EventId) {
     let order = ReplayRequest {
         id: ReplayId::new(at(20)),
         filter,
-        every: std::time::Duration::ZERO,
+        interval: std::time::Duration::ZERO,
         begun_at: at(20),
     };
     let replay = order.id;
@@ -121,7 +121,7 @@ async fn clean_stop_makes_no_suspect_and_counts_nothing() {
     for _ in 0..4 {
         let claimed = claim_one(&*store, at(0)).await;
         assert_eq!(claimed.suspect, None);
-        store.give_back().await.unwrap();
+        store.release_all().await.unwrap();
         let late = store.advance(claimed.claim, plan_and_send(&["slow"])).await;
         assert_eq!(late, Err(StoreError::ClaimLost));
         store = crash(&place, store);
@@ -133,7 +133,7 @@ async fn clean_stop_makes_no_suspect_and_counts_nothing() {
         let claimed = claim_one(&*store, at(0)).await;
         assert_eq!(claimed.suspect, FRESH);
         store.mark(claimed.claim).await.unwrap();
-        store.give_back().await.unwrap();
+        store.release_all().await.unwrap();
         store = crash(&place, store);
     }
 }
@@ -178,10 +178,10 @@ async fn event_marked_during_three_crashes_is_dead() {
     let id = store_one(&*store, webhook(at(0))).await;
     let crashed = claim_one(&*store, at(0)).await.suspect;
     store = crash(&place, store);
-    for deaths in 0..3 {
+    for crashes in 0..3 {
         assert_eq!(record(&*store, id).await.state, State::Queued);
         let claimed = claim_one(&*store, at(0)).await;
-        assert_eq!(claimed.suspect, Some(Suspect { deaths }));
+        assert_eq!(claimed.suspect, Some(Suspect { crashes }));
         store.mark(claimed.claim).await.unwrap();
         store = crash(&place, store);
     }
@@ -262,9 +262,9 @@ async fn crash_counts_against_the_marked_event_only() {
         store = crash(&place, store);
     }
 
-    let deaths = claim(&*store, at(0), 9).await;
-    let deaths: Vec<u32> = deaths.iter().map(|one| one.suspect.unwrap().deaths).collect();
-    assert_eq!(deaths, [0, 2, 0]);
+    let crashes = claim(&*store, at(0), 9).await;
+    let crashes: Vec<u32> = crashes.iter().map(|one| one.suspect.unwrap().crashes).collect();
+    assert_eq!(crashes, [0, 2, 0]);
 }
 
 #[tokio::test]
@@ -279,7 +279,7 @@ async fn mapped_suspect_loses_its_earlier_crashes() {
     }
 
     let claimed = claim_one(&*store, at(0)).await;
-    assert_eq!(claimed.suspect, Some(Suspect { deaths: 2 }));
+    assert_eq!(claimed.suspect, Some(Suspect { crashes: 2 }));
     store.mark(claimed.claim).await.unwrap();
     store.unmark(claimed.claim).await.unwrap();
     store = crash(&place, store);

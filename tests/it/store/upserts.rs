@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use savio_relay::event::{EventId, KeyKind, Outcome, RecordKey, Request, RequestKind, State};
 use savio_relay::store::{
-    ClaimedEvent, NextStep, Progress, Renewal, RequestState, Store, Waiting, WaitsFor,
+    ClaimedEvent, NextStep, Progress, Renewal, RequestState, Store, WaitingCount, WaitsFor,
 };
 use serde_json::json;
 
@@ -120,7 +120,7 @@ async fn due(store: &dyn Store, id: EventId) -> Option<Timestamp> {
 
 async fn waiting(store: &dyn Store) -> (u64, u64) {
     let waiting = store.waiting().await.unwrap();
-    let count = |it: &Waiting| (it.claimed, it.unclaimed);
+    let count = |it: &WaitingCount| (it.claimed, it.unclaimed);
     waiting.iter().map(count).next().unwrap_or_default()
 }
 

@@ -126,10 +126,10 @@ async fn replay_keeps_its_intervals_after_a_rewind() {
         store.advance(claimed.claim, step(settle(State::Dead))).await.unwrap();
     }
     let id = ReplayId::new(at(DAY));
-    let every = Duration::from_secs(10);
-    let order = ReplayRequest { id, filter: EventFilter::default(), every, begun_at: at(DAY) };
+    let interval = Duration::from_secs(10);
+    let order = ReplayRequest { id, filter: EventFilter::default(), interval, begun_at: at(DAY) };
     store.start_replay(order).await.unwrap();
-    assert!(store.step_replay(id).await.unwrap().unwrap().has_steps);
+    assert!(store.step_replay(id).await.unwrap().unwrap().has_more);
 
     rewind(&*store, 0).await;
     run_replay(&*store, id, |_| {}).await.unwrap();

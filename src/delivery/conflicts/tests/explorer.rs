@@ -317,15 +317,19 @@ impl ModelState {
         match step {
             AcquisitionStep::AskStore(upsert) => ModelStep::Ask(acquisition, upsert),
             AcquisitionStep::AwaitClaims => ModelStep::AwaitClaims(acquisition),
-            AcquisitionStep::Done(Turn::Granted) => ModelStep::Commit(Write::Send),
-            AcquisitionStep::Done(Turn::Blocked) if self.jobs[&event].is_unrecorded => {
+            AcquisitionStep::Done(AcquisitionResult::Granted) => ModelStep::Commit(Write::Send),
+            AcquisitionStep::Done(AcquisitionResult::Blocked)
+                if self.jobs[&event].is_unrecorded =>
+            {
                 ModelStep::Commit(Write::Park)
             }
-            AcquisitionStep::Done(Turn::Blocked) => ModelStep::Parked,
-            AcquisitionStep::Done(Turn::Behind(earlier, _)) => {
+            AcquisitionStep::Done(AcquisitionResult::Blocked) => ModelStep::Parked,
+            AcquisitionStep::Done(AcquisitionResult::Behind(earlier, _)) => {
                 ModelStep::Commit(Write::Behind(usize::try_from(earlier.seq).unwrap()))
             }
-            AcquisitionStep::Done(turn @ (Turn::QueueFull(_) | Turn::Abandoned(..))) => {
+            AcquisitionStep::Done(
+                turn @ (AcquisitionResult::QueueFull(_) | AcquisitionResult::Abandoned(..)),
+            ) => {
                 panic!("event {event}: {turn:?} without a reason: {self:#?}")
             }
         }

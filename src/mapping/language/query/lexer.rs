@@ -110,7 +110,7 @@ impl<'t> QueryTokens<'t> {
     }
 
     /// Returns the last part by which the path at this place may give several values.
-    pub(super) fn several(&self, path: &Range<usize>) -> Option<Range<usize>> {
+    pub(super) fn multi_value_part(&self, path: &Range<usize>) -> Option<Range<usize>> {
         let is_start =
             |token: &QueryToken<'_>| token.kind == TokenKind::Path && token.at.start == path.start;
         let mut index = self.tokens.iter().position(is_start)?;
@@ -332,8 +332,8 @@ mod tests {
         assert_eq!(texts(text, &scan.paths), [text, "@.b[0]", "@..c", "$"]);
         assert_eq!(texts(text, &scan.calls), ["length(@..c)"]);
         assert_eq!(texts(text, &sides), ["@.b[0] == length(@..c)", "$ > -1"]);
-        assert_eq!(scan.several(&scan.paths[0]), Some(38..40));
-        assert_eq!(scan.several(&scan.paths[1]), None);
-        assert_eq!(scan.several(&scan.paths[2]), Some(23..25));
+        assert_eq!(scan.multi_value_part(&scan.paths[0]), Some(38..40));
+        assert_eq!(scan.multi_value_part(&scan.paths[1]), None);
+        assert_eq!(scan.multi_value_part(&scan.paths[2]), Some(23..25));
     }
 }

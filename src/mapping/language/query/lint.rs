@@ -18,7 +18,7 @@ pub struct Lint {
 
 /// Lints a condition with a sample, of which `$` and `@` are `root` and `current`. Null in place of
 /// a sample shows what the text alone does.
-pub(super) fn doubts<'v>(logical: &Logical, root: &'v Value, current: &'v Value) -> Vec<Lint> {
+pub(super) fn lints<'v>(logical: &Logical, root: &'v Value, current: &'v Value) -> Vec<Lint> {
     let mut found = Vec::new();
     collect(logical, &LintSample { root, current }, &mut found);
     found
@@ -139,7 +139,7 @@ mod tests {
     use crate::mapping::language::query::Condition;
 
     fn check(condition: &str, sample: &Value, expected: &[&str]) {
-        let doubts = Condition::parse(condition).unwrap().doubts(sample, sample);
+        let doubts = Condition::parse(condition).unwrap().lints(sample, sample);
         let places: Vec<&str> = doubts.iter().map(|doubt| &condition[doubt.at.clone()]).collect();
         assert_eq!(places, expected, "{condition} {doubts:?}");
     }

@@ -36,8 +36,8 @@ pub(super) fn release(
             (State::Queued, ReleaseOutcome::Queued)
         }
     };
-    transaction.went(&source, State::Held);
-    transaction.came(&source, state);
+    transaction.count_removed(&source, State::Held);
+    transaction.count_added(&source, state);
     Ok(released)
 }
 

@@ -16,10 +16,11 @@ use crate::store::sqlite::rows::previous_state;
 // One commit, for which webhooks wait.
 const STEP_EVENTS: usize = 500;
 
-pub(crate) fn begin(connection: &Connection, order: &ReplayRequest) -> Result<(), SqliteError> {
-    let ReplayRequest { id, filter, every, begun_at } = order;
-    let every = i64::try_from(every.as_micros()).unwrap_or(i64::MAX);
-    let sql = "INSERT INTO replays (id, ids, state, sources, since, until, text, every, begun_at,
+pub(crate) fn start(connection: &Connection, order: &ReplayRequest) -> Result<(), SqliteError> {
+    let ReplayRequest { id, filter, interval, begun_at } = order;
+    let interval = i64::try_from(interval.as_micros()).unwrap_or(i64::MAX);
+    let sql =
+        "INSERT INTO replays (id, ids, state, sources, since, until, text, interval, begun_at,
                    left_out, up_to)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,
                    (SELECT coalesce(max(number), 0) FROM events))";
@@ -31,7 +32,7 @@ pub(crate) fn begin(connection: &Connection, order: &ReplayRequest) -> Result<()
         filter.since.map(TimeColumn),
         filter.until.map(TimeColumn),
         filter.text,
-        every,
+        interval,
         TimeColumn(*begun_at),
         filter.left_out,
     ])?;
@@ -45,7 +46,7 @@ pub(crate) enum ReplayStep {
 }
 
 /// Returns the next step; none if the replay has ended or does not exist.
-pub(crate) fn next(
+pub(crate) fn next_step(
     connection: &Connection,
     id: ReplayId,
 ) -> Result<Option<ReplayStep>, SqliteError> {
@@ -110,7 +111,10 @@ fn not_started(connection: &Connection, replay: i64) -> rusqlite::Result<Vec<i64
 // What is claimed may be in flight, so a cancellation leaves it.
 const UNCLAIMED: &str = "events.state = 'queued' AND lease_until IS NULL";
 
-pub(crate) fn take(transaction: &Transaction<'_>, step: &ReplayStep) -> Result<(), SqliteError> {
+pub(crate) fn apply_step(
+    transaction: &Transaction<'_>,
+    step: &ReplayStep,
+) -> Result<(), SqliteError> {
     match step {
         // Since the step was found, another runner may have applied it, or a person canceled the
         // replay.
@@ -155,12 +159,12 @@ fn queue(
     events: &[SearchHit],
 ) -> Result<(), SqliteError> {
     let sql = "SELECT begun_at, every, replayed FROM replays WHERE number = ?1";
-    let (begun_at, every, mut replayed): (i64, i64, i64) = transaction
+    let (begun_at, interval, mut replayed): (i64, i64, i64) = transaction
         .prepare_cached(sql)?
         .query_row([replay], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     let before = replayed;
     for event in events.iter().filter(|event| event.state != State::Queued) {
-        let due_at = begun_at.saturating_add(every.saturating_mul(replayed)).min(DUE_AT_MAX);
+        let due_at = begun_at.saturating_add(interval.saturating_mul(replayed)).min(DUE_AT_MAX);
         if queue_event(transaction, replay, (event, begun_at, due_at))? {
             replayed += 1;
         }
@@ -181,7 +185,7 @@ fn queue_event(
     replay: i64,
     (event, begun_at, due_at): (&SearchHit, i64, i64),
 ) -> rusqlite::Result<bool> {
-    let number = event.place.number;
+    let number = event.cursor.number;
     let sql = "INSERT INTO replayed
                    (event, replay, state, reason, queued_at, tries, settled_at, replayed)
                SELECT number, ?2, state, reason, queued_at, tries, settled_at, replay
@@ -200,8 +204,8 @@ fn queue_event(
     let mut update = transaction.prepare_cached(sql)?;
     let values = params![number, reason, due_at, begun_at];
     let source: String = update.query_row(values, |row| row.get(0))?;
-    transaction.went(&source, event.state);
-    transaction.came(&source, State::Queued);
+    transaction.count_removed(&source, event.state);
+    transaction.count_added(&source, State::Queued);
     Ok(true)
 }
 
@@ -231,9 +235,9 @@ fn restore(transaction: &Transaction<'_>, replay: i64, event: i64) -> Result<(),
     let given_back = update.query_row(params![event, replay], |row| Ok((row.get(0)?, row.get(1)?)));
     let given_back: Option<(String, EnumColumn<State>)> = given_back.optional()?;
     if let Some((source, EnumColumn(state))) = given_back {
-        transaction.went(&source, State::Queued);
-        transaction.came(&source, state);
-        previous_state::begun(transaction, event)?;
+        transaction.count_removed(&source, State::Queued);
+        transaction.count_added(&source, state);
+        previous_state::delete(transaction, event)?;
         let sql = "UPDATE replays SET given_back = given_back + 1 WHERE number = ?1";
         transaction.prepare_cached(sql)?.execute([replay])?;
     }
@@ -252,7 +256,7 @@ pub(crate) fn cancel(
     Ok(())
 }
 
-pub(crate) fn look(
+pub(crate) fn progress(
     connection: &Connection,
     id: ReplayId,
 ) -> Result<Option<ReplayProgress>, SqliteError> {
@@ -271,13 +275,13 @@ pub(crate) fn look(
             waiting: row.get(3)?,
             given_back: row.get(4)?,
             canceled_at: canceled_at.map(|TimeColumn(canceled_at)| canceled_at),
-            has_steps: row.get(6)?,
+            has_more: row.get(6)?,
         })
     });
     Ok(replay.optional()?)
 }
 
-pub(crate) fn open(connection: &Connection) -> Result<Vec<ReplayId>, SqliteError> {
+pub(crate) fn unfinished(connection: &Connection) -> Result<Vec<ReplayId>, SqliteError> {
     let sql = "SELECT id FROM replays INDEXED BY replays_open
                WHERE ended = 0 ORDER BY number";
     let mut query = connection.prepare_cached(sql)?;

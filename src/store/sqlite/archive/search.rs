@@ -17,8 +17,8 @@ use crate::store::sqlite::rows::columns::{
 pub(super) const LIMIT_MAX: usize = 500;
 
 /// Number of events that a text search reads at a time, and for one page.
-pub(super) const CHUNK: usize = 1000;
-pub(super) const LOOKED_MAX: usize = 20_000;
+pub(super) const CHUNK_EVENTS: usize = 1000;
+pub(super) const SCANNED_MAX: usize = 20_000;
 
 /// A search from a position on.
 #[derive(Debug, Clone)]
@@ -36,12 +36,12 @@ pub(super) struct Search {
 /// one chunk.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SearchBudget {
-    pub(super) looked_max: usize,
+    pub(super) scanned_max: usize,
     pub(super) until: Option<Instant>,
 }
 
 impl SearchBudget {
-    pub(super) const PAGE: SearchBudget = SearchBudget { looked_max: LOOKED_MAX, until: None };
+    pub(super) const PAGE: SearchBudget = SearchBudget { scanned_max: SCANNED_MAX, until: None };
 }
 
 impl Search {
@@ -62,12 +62,12 @@ pub(super) struct SearchResult {
     pub(super) events: Vec<SearchHit>,
     pub(super) next: Option<Cursor>,
     /// Number of events that were read.
-    pub(super) looked: usize,
+    pub(super) scanned: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SearchHit {
-    pub(super) place: Cursor,
+    pub(super) cursor: Cursor,
     pub(super) state: State,
 }
 
@@ -78,45 +78,45 @@ pub(super) fn list(
 ) -> Result<EventPage, SqliteError> {
     let PageRequest { limit, after } = page;
     let search = Search::newest_first(filter, after, limit.clamp(1, LIMIT_MAX));
-    lines(connection, &search).map(|(listed, _)| listed)
+    summaries(connection, &search).map(|(listed, _)| listed)
 }
 
 /// Returns what a search finds, and how many events it read.
-pub(super) fn lines(
+pub(super) fn summaries(
     connection: &Connection,
     search: &Search,
 ) -> Result<(EventPage, usize), SqliteError> {
     // One snapshot: an event may be purged between the search and the read of its entry.
     let snapshot = connection.unchecked_transaction()?;
-    let SearchResult { events, next, looked } = find(&snapshot, search)?;
-    let lines = events.iter().map(|event| summary(&snapshot, event.place.number));
-    Ok((EventPage { events: lines.collect::<rusqlite::Result<_>>()?, next }, looked))
+    let SearchResult { events, next, scanned } = find(&snapshot, search)?;
+    let lines = events.iter().map(|event| summary(&snapshot, event.cursor.number));
+    Ok((EventPage { events: lines.collect::<rusqlite::Result<_>>()?, next }, scanned))
 }
 
 pub(super) fn find(connection: &Connection, search: &Search) -> rusqlite::Result<SearchResult> {
     let streams = streams(connection, &search.filter)?;
     let text = search.filter.text.as_ref().map(|text| text.to_lowercase());
     // One more than the page shows whether there is a next page.
-    let size = if text.is_some() { CHUNK } else { search.limit + 1 };
-    let (mut events, mut after, mut looked) = (Vec::new(), search.after, 0);
+    let size = if text.is_some() { CHUNK_EVENTS } else { search.limit + 1 };
+    let (mut events, mut after, mut scanned) = (Vec::new(), search.after, 0);
     loop {
         let chunk = chunk(connection, &streams, &Search { after, limit: size, ..search.clone() })?;
-        looked += chunk.len();
+        scanned += chunk.len();
         for candidate in &chunk {
             if events.len() == search.limit {
-                return Ok(SearchResult { events, next: after, looked });
+                return Ok(SearchResult { events, next: after, scanned });
             }
             if contains_text(connection, candidate, text.as_deref())? {
                 events.push(*candidate);
             }
-            after = Some(candidate.place);
+            after = Some(candidate.cursor);
         }
         if chunk.len() < size {
-            return Ok(SearchResult { events, next: None, looked });
+            return Ok(SearchResult { events, next: None, scanned });
         }
-        let SearchBudget { looked_max, until } = search.slice;
-        if looked >= looked_max || until.is_some_and(|until| Instant::now() >= until) {
-            return Ok(SearchResult { events, next: after, looked });
+        let SearchBudget { scanned_max, until } = search.slice;
+        if scanned >= scanned_max || until.is_some_and(|until| Instant::now() >= until) {
+            return Ok(SearchResult { events, next: after, scanned });
         }
     }
 }
@@ -130,7 +130,7 @@ fn contains_text(
     let Some(text) = text else { return Ok(true) };
     // Not by LIKE: it has wildcards, and ignores the case of ASCII letters only.
     let sql = "SELECT id, delivery_id, type, reason FROM events WHERE number = ?1";
-    connection.prepare_cached(sql)?.query_row([event.place.number], |row| {
+    connection.prepare_cached(sql)?.query_row([event.cursor.number], |row| {
         let EventIdColumn(id) = row.get(0)?;
         let words = [text_column(row, 1)?, text_column(row, 2)?, text_column(row, 3)?];
         let matches = |word: &String| word.to_lowercase().contains(text);
@@ -260,7 +260,7 @@ fn chunk(
         first.truncate(search.limit);
         // The chunk is full: further streams can only add events that come before its last one.
         if let Some(last) = first.last().filter(|_| first.len() == search.limit) {
-            let last = last.place.received_at.as_microsecond();
+            let last = last.cursor.received_at.as_microsecond();
             times = match search.order {
                 SortOrder::NewestFirst => *times.start().max(&last)..=*times.end(),
                 SortOrder::OldestFirst => *times.start()..=*times.end().min(&last),
@@ -301,7 +301,7 @@ fn stream_chunk(
             search.limit,
             search.up_to,
         ],
-        |row| Ok(SearchHit { place: cursor_from_row(row)?, state: stream.state }),
+        |row| Ok(SearchHit { cursor: cursor_from_row(row)?, state: stream.state }),
     )?;
     found.collect()
 }
@@ -334,31 +334,31 @@ fn by_ids(
         let event = query.query_row([EventIdColumn(*id)], |row| {
             let SourceColumn(source) = row.get(2)?;
             let EnumColumn(state) = row.get(3)?;
-            Ok((source, SearchHit { place: cursor_from_row(row)?, state }))
+            Ok((source, SearchHit { cursor: cursor_from_row(row)?, state }))
         });
         let Some((source, event)) = event.optional()? else { continue };
         let is_included =
             |stream: &EventStream| stream.source == source && stream.state == event.state;
-        if times.contains(&micros(event.place)) && streams.iter().any(is_included) {
+        if times.contains(&micros(event.cursor)) && streams.iter().any(is_included) {
             found.push(event);
         }
     }
     sort(&mut found, search.order);
     found.dedup();
     let is_ahead = |event: &SearchHit| match (search.after, search.order) {
-        (Some(after), SortOrder::NewestFirst) => event.place < after,
-        (Some(after), SortOrder::OldestFirst) => event.place > after,
+        (Some(after), SortOrder::NewestFirst) => event.cursor < after,
+        (Some(after), SortOrder::OldestFirst) => event.cursor > after,
         (None, _) => true,
     };
-    found.retain(|event| is_ahead(event) && event.place.number <= search.up_to);
+    found.retain(|event| is_ahead(event) && event.cursor.number <= search.up_to);
     found.truncate(search.limit);
     Ok(found)
 }
 
 fn sort(events: &mut [SearchHit], order: SortOrder) {
     match order {
-        SortOrder::NewestFirst => events.sort_unstable_by_key(|event| Reverse(event.place)),
-        SortOrder::OldestFirst => events.sort_unstable_by_key(|event| event.place),
+        SortOrder::NewestFirst => events.sort_unstable_by_key(|event| Reverse(event.cursor)),
+        SortOrder::OldestFirst => events.sort_unstable_by_key(|event| event.cursor),
     }
 }
 

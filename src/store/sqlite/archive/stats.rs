@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 use crate::event::SourceName;
-use crate::store::archive::{StateCount, Waiting};
+use crate::store::archive::{StateCount, WaitingCount};
 use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::rows::columns::{EnumColumn, SourceColumn, TimeColumn};
 
@@ -19,7 +19,7 @@ pub(crate) fn counts(connection: &Connection) -> Result<Vec<StateCount>, SqliteE
     Ok(counts.collect::<rusqlite::Result<_>>()?)
 }
 
-pub(crate) fn in_hand(connection: &Connection) -> Result<u64, SqliteError> {
+pub(crate) fn count_claimed(connection: &Connection) -> Result<u64, SqliteError> {
     let sql = "SELECT count(*) FROM events WHERE lease_until IS NOT NULL";
     Ok(connection.query_row(sql, [], |row| row.get(0))?)
 }
@@ -46,11 +46,11 @@ const WAITING: &str = "
     SELECT source, sum(lease_until IS NOT NULL), sum(lease_until IS NULL)
     FROM events INDEXED BY events_waiting WHERE waits_for IS NOT NULL GROUP BY source";
 
-pub(crate) fn waiting(connection: &Connection) -> Result<Vec<Waiting>, SqliteError> {
+pub(crate) fn waiting(connection: &Connection) -> Result<Vec<WaitingCount>, SqliteError> {
     let mut query = connection.prepare_cached(WAITING)?;
     let waiting = query.query_map([], |row| {
         let SourceColumn(source) = row.get(0)?;
-        Ok(Waiting { source, claimed: row.get(1)?, unclaimed: row.get(2)? })
+        Ok(WaitingCount { source, claimed: row.get(1)?, unclaimed: row.get(2)? })
     })?;
     Ok(waiting.collect::<rusqlite::Result<_>>()?)
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::search::{self, CHUNK, LIMIT_MAX, LOOKED_MAX, Search, SearchBudget};
+use super::search::{self, CHUNK_EVENTS, LIMIT_MAX, SCANNED_MAX, Search, SearchBudget};
 use crate::store::filter::{Cursor, EventFilter, EventPage, MatchCount, PageRequest};
 use crate::store::sqlite::engine::readers::{Purpose, Read, Readers};
 
@@ -24,16 +24,17 @@ pub(super) async fn list(
     PageRequest { limit, after }: PageRequest,
 ) -> Read<EventPage> {
     let limit = limit.clamp(1, LIMIT_MAX);
-    let mut turn = readers.turn(Purpose::Search).await?;
+    let mut turn = readers.acquire(Purpose::Search).await?;
     // After the wait for another search, which does not count against this one.
     let begun = Instant::now();
     let mut listed = EventPage { events: Vec::new(), next: after };
-    let mut looked_max = LOOKED_MAX;
+    let mut looked_max = SCANNED_MAX;
     loop {
         let left = limit - listed.events.len();
         let search = slice(&filter, listed.next, (left, looked_max));
-        let (found, back) =
-            readers.read_in(turn, move |connection| search::lines(connection, &search)).await?;
+        let (found, back) = readers
+            .read_with(turn, move |connection| search::summaries(connection, &search))
+            .await?;
         let (EventPage { events, next }, looked) = found;
         turn = back;
         looked_max = looked_max.saturating_sub(looked);
@@ -50,14 +51,15 @@ pub(super) async fn count_matching(
     readers: &Arc<Readers>,
     filter: EventFilter,
 ) -> Read<MatchCount> {
-    let mut turn = readers.turn(Purpose::Search).await?;
+    let mut turn = readers.acquire(Purpose::Search).await?;
     let begun = Instant::now();
     let mut matching = MatchCount::default();
     let mut after = None;
     loop {
-        let search = slice(&filter, after, (CHUNK, LOOKED_MAX));
-        let (found, back) =
-            readers.read_in(turn, move |connection| Ok(search::find(connection, &search)?)).await?;
+        let search = slice(&filter, after, (CHUNK_EVENTS, SCANNED_MAX));
+        let (found, back) = readers
+            .read_with(turn, move |connection| Ok(search::find(connection, &search)?))
+            .await?;
         turn = back;
         found.events.iter().for_each(|event| matching.add(event.state, 1));
         if found.next.is_none() {
@@ -76,6 +78,6 @@ fn slice(
     after: Option<Cursor>,
     (limit, looked_max): (usize, usize),
 ) -> Search {
-    let slice = SearchBudget { looked_max, until: Instant::now().checked_add(SLICE) };
+    let slice = SearchBudget { scanned_max: looked_max, until: Instant::now().checked_add(SLICE) };
     Search { slice, ..Search::newest_first(filter.clone(), after, limit) }
 }

@@ -11,7 +11,7 @@ use crate::store::error::StoreError;
 /// Kind of access of a command on the writer's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
-    Look,
+    Read,
     Write,
 }
 
@@ -69,7 +69,9 @@ fn run_together(
         match run(transaction, command.as_mut())? {
             // The changes alone do not show it: SQLite does not count what a statement wrote before
             // it failed.
-            Err(failure) if failure.is_of_sqlite() || transaction.total_changes() != written => {
+            Err(failure)
+                if failure.may_have_written() || transaction.total_changes() != written =>
+            {
                 return Ok(None);
             }
             outcome => outcomes.push(outcome.map_err(StoreError::from)),
@@ -87,13 +89,13 @@ fn run_separately(
     let mut outcomes = Vec::with_capacity(batch.len());
     for command in batch {
         // The counts are kept beside the transaction, so a savepoint does not roll them back.
-        let start = transaction.counted();
+        let start = transaction.count_snapshot();
         execute(transaction, "SAVEPOINT command")?;
         let outcome = run(transaction, command.as_mut())?;
         if outcome.is_err() {
             // `ROLLBACK TO` leaves the savepoint open, so it is released in either case.
             execute(transaction, "ROLLBACK TO command")?;
-            transaction.uncount_to(start);
+            transaction.restore_counts(start);
         }
         execute(transaction, "RELEASE command")?;
         outcomes.push(outcome.map_err(StoreError::from));
@@ -112,7 +114,7 @@ pub(super) fn run(
     match catch_unwind(run).unwrap_or(Err(SqliteError::Panicked)) {
         // After some errors SQLite ends the transaction itself. Each further statement would be a
         // commit of its own.
-        Err(failure) if failure.is_of_the_disk() || transaction.is_autocommit() => Err(failure),
+        Err(failure) if failure.is_disk_failure() || transaction.is_autocommit() => Err(failure),
         outcome => Ok(outcome),
     }
 }

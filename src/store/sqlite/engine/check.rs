@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::database_file;
 use super::disk_reserve::DiskReserve;
 use super::error::{self, OpenError};
-use super::files::beside;
+use super::files::with_suffix;
 use crate::store::sqlite::settings::Settings;
 
 /// Speed of the check.
@@ -35,12 +35,12 @@ pub struct CheckLimits {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Checked {
-    Whole,
+pub enum CheckResult {
+    Intact,
     /// The faults that SQLite found.
     Damaged(Vec<String>),
     /// Stopped by the time limit; nothing was found until then.
-    Late,
+    TimedOut,
     /// Stopped since the log grew too long; nothing was found until then.
     LogFull {
         log_bytes: u64,
@@ -48,29 +48,29 @@ pub enum Checked {
 }
 
 /// Estimates how long a check of the whole file takes.
-pub fn time_of_check(bytes: u64) -> Duration {
+pub fn estimated_time(bytes: u64) -> Duration {
     Duration::from_secs(bytes.div_ceil(BYTES_PER_SECOND))
 }
 
 /// Returns the length of the write-ahead log at which a check should stop: half of its maximum.
-pub fn log_bytes_of_check(settings: &Settings) -> Result<u64, OpenError> {
+pub fn log_bytes_max(settings: &Settings) -> Result<u64, OpenError> {
     let path = database_file::find(&settings.path)?;
-    let reserve = DiskReserve::beside(&path, settings)?;
+    let reserve = DiskReserve::for_database(&path, settings)?;
     Ok(database_file::log_bytes_max(reserve.bytes() / 4) / 2)
 }
 
 /// Reads the file and writes nothing.
-pub async fn check(path: &Path, limits: CheckLimits) -> Result<Checked, OpenError> {
-    let (path, log) = (database_file::find(path)?, beside(path, "-wal"));
+pub async fn check(path: &Path, limits: CheckLimits) -> Result<CheckResult, OpenError> {
+    let (path, log) = (database_file::find(path)?, with_suffix(path, "-wal"));
     let refused = |source| OpenError::Database { path: path.clone(), source };
     let start = Instant::now();
     let stop = || {
         let log_bytes = fs::metadata(&log).map_or(0, |log| log.len());
         if log_bytes > limits.log_bytes {
-            return Some(Checked::LogFull { log_bytes });
+            return Some(CheckResult::LogFull { log_bytes });
         }
         let is_late = limits.time.is_some_and(|time| start.elapsed() > time);
-        is_late.then_some(Checked::Late)
+        is_late.then_some(CheckResult::TimedOut)
     };
     // Before a connection is opened, which alone would hold up the log.
     if let Some(stopped) = stop() {
@@ -93,14 +93,14 @@ pub async fn check(path: &Path, limits: CheckLimits) -> Result<Checked, OpenErro
     };
     // A check that ended just before the interruption counts with its result.
     match (found, stopped) {
-        (Ok(Ok(faults)), _) if faults.is_empty() => Ok(Checked::Whole),
-        (Ok(Ok(faults)), _) => Ok(Checked::Damaged(faults)),
+        (Ok(Ok(faults)), _) if faults.is_empty() => Ok(CheckResult::Intact),
+        (Ok(Ok(faults)), _) => Ok(CheckResult::Damaged(faults)),
         (Ok(Err(error)), Some(stopped)) if is_interruption(&error) => Ok(stopped),
         (Ok(Err(error)), _) if error::is_damage(&error) => {
-            Ok(Checked::Damaged(vec![error.to_string()]))
+            Ok(CheckResult::Damaged(vec![error.to_string()]))
         }
         (Ok(Err(error)), _) => Err(refused(error)),
-        (Err(_), _) => Ok(Checked::Damaged(vec!["the check stopped unexpectedly".to_owned()])),
+        (Err(_), _) => Ok(CheckResult::Damaged(vec!["the check stopped unexpectedly".to_owned()])),
     }
 }
 
@@ -142,11 +142,11 @@ mod tests {
 
         let check = |limits| check(&settings.path, limits);
 
-        assert_eq!(check(PLENTY).await.unwrap(), Checked::Whole);
+        assert_eq!(check(PLENTY).await.unwrap(), CheckResult::Intact);
         let stopped = check(CheckLimits { log_bytes: 0, ..PLENTY }).await.unwrap();
-        assert!(matches!(stopped, Checked::LogFull { log_bytes: 1.. }), "{stopped:?}");
+        assert!(matches!(stopped, CheckResult::LogFull { log_bytes: 1.. }), "{stopped:?}");
         let late = check(CheckLimits { time: Some(Duration::ZERO), ..PLENTY }).await.unwrap();
-        assert_eq!(late, Checked::Late);
+        assert_eq!(late, CheckResult::TimedOut);
     }
 
     #[test]
@@ -156,7 +156,7 @@ mod tests {
         drop(Sqlite::open(&settings).unwrap());
 
         let half = |reserve_bytes| {
-            log_bytes_of_check(&Settings { reserve_bytes: Some(reserve_bytes), ..settings.clone() })
+            log_bytes_max(&Settings { reserve_bytes: Some(reserve_bytes), ..settings.clone() })
         };
 
         assert_eq!(half(u64::MAX).unwrap(), 2 * 4000 * 4096);
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn estimated_check_time_grows_with_the_file() {
-        assert_eq!(time_of_check(1), Duration::from_secs(1));
-        assert_eq!(time_of_check(10 * BYTES_PER_SECOND), Duration::from_secs(10));
+        assert_eq!(estimated_time(1), Duration::from_secs(1));
+        assert_eq!(estimated_time(10 * BYTES_PER_SECOND), Duration::from_secs(10));
     }
 }

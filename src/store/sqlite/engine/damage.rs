@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use tracing::error;
 
 use super::error::{SqliteError, unavailable};
-use crate::store::error::{StoreError, Trouble};
+use crate::store::error::{StoreError, UnavailableKind};
 
 /// Damage found since the start of the process.
 // It is not cleared: pages that can still be read would let the store look well from time to time,
@@ -24,7 +24,7 @@ impl Damage {
     }
 
     /// Records and logs the failure if it shows damage. Call it with every failure of the database.
-    pub(crate) fn note(&self, failure: &SqliteError) {
+    pub(crate) fn record(&self, failure: &SqliteError) {
         let Some(found) = failure.damage() else { return };
         if self.found.set(found.clone()).is_ok() {
             let path = self.path.display();
@@ -42,7 +42,7 @@ impl Damage {
         match self.found.get() {
             None => Ok(()),
             Some(found) => Err(unavailable(
-                Trouble::Damaged,
+                UnavailableKind::Damaged,
                 format!(
                     "the database is damaged ({found}): stop the relay and run `savio-relay doctor --deep`"
                 ),

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags, Row};
 use tracing::{error, warn};
 
 use super::error::OpenError;
-use super::files::{FileId, Locks, Log, LogState, beside, private};
+use super::files::{FileId, Locks, Log, LogState, owner_only, with_suffix};
 use super::migrations;
 
 /// Longest wait of a command for the lock of another process, a place in the queue or a reader.
@@ -58,11 +58,11 @@ pub(crate) struct DatabaseFile {
 impl DatabaseFile {
     /// Opens the file for a server, which locks it. The write-ahead log stays near `log_bytes`.
     pub(crate) fn open(path: &Path, log_bytes: u64) -> Result<DatabaseFile, OpenError> {
-        DatabaseFile::new(path, log_bytes, Some(Locks::take(path)?))
+        DatabaseFile::new(path, log_bytes, Some(Locks::acquire(path)?))
     }
 
     /// Opens the file without a lock, beside a server that may run.
-    pub(crate) fn open_beside(path: &Path, log_bytes: u64) -> Result<DatabaseFile, OpenError> {
+    pub(crate) fn open_shared(path: &Path, log_bytes: u64) -> Result<DatabaseFile, OpenError> {
         DatabaseFile::new(path, log_bytes, None)
     }
 
@@ -80,7 +80,7 @@ impl DatabaseFile {
 
     /// Returns the connection, and opens a new one if it was closed.
     pub(crate) fn connection(&mut self) -> Result<&Connection, OpenError> {
-        self.is_in_place()?;
+        self.check_in_place()?;
         self.relock()?;
         let connection = match self.connection.take() {
             Some(connection) => connection,
@@ -90,7 +90,7 @@ impl DatabaseFile {
     }
 
     /// Returns an error if another file is at the path.
-    pub(crate) fn is_in_place(&self) -> Result<(), OpenError> {
+    pub(crate) fn check_in_place(&self) -> Result<(), OpenError> {
         // The log belongs to the file for which it was begun. Another file with it would be
         // damaged.
         if identity(&self.path)? != self.file {
@@ -102,8 +102,8 @@ impl DatabaseFile {
     /// Locks the lock file again if it was removed or replaced, so that no second server can start.
     fn relock(&mut self) -> Result<(), OpenError> {
         let Some(locks) = &mut self.locks else { return Ok(()) };
-        if locks.keep(&self.path)? {
-            let lock = beside(&self.path, ".lock");
+        if locks.relock_if_replaced(&self.path)? {
+            let lock = with_suffix(&self.path, ".lock");
             let lock = lock.display();
             error!("{lock} was removed or replaced while the relay runs on it: it is locked again");
         }
@@ -142,7 +142,7 @@ impl DatabaseFile {
         let mut connection = Connection::open_with_flags(&self.path, flags).map_err(refused)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(refused)?;
         // Before the pragmas, which write to the file: one of another program stays as it is.
-        migrations::recognise(&connection, &self.path)?;
+        migrations::check_identity(&connection, &self.path)?;
         // Without the lock a server of the older version may run, which does not know the new
         // tables.
         if self.locks.is_none()
@@ -207,7 +207,7 @@ pub(crate) fn create(path: &Path) -> Result<PathBuf, OpenError> {
     let refused = |source| OpenError::File { path: path.to_owned(), source };
     // Never opens one that exists: closing it would end all POSIX locks that SQLite has on the file
     // in this process.
-    match private().create_new(true).open(path) {
+    match owner_only().create_new(true).open(path) {
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(refused(error)),
@@ -229,7 +229,7 @@ pub(crate) fn find(path: &Path) -> Result<PathBuf, OpenError> {
 pub fn is_served(path: &Path) -> io::Result<bool> {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     // Not the database: closing it would end the locks that SQLite has on it in this process.
-    let lock = match File::open(beside(&path, ".lock")) {
+    let lock = match File::open(with_suffix(&path, ".lock")) {
         Ok(lock) => lock,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
@@ -277,6 +277,6 @@ pub(crate) fn touch(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Returns a number that changes when another connection has written.
-pub(crate) fn written_by_others(connection: &Connection) -> rusqlite::Result<i64> {
+pub(crate) fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, "data_version", |row| row.get(0))
 }

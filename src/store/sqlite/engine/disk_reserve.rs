@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::error::{OpenError, unavailable};
-use crate::store::error::{StoreError, Trouble};
+use crate::store::error::{StoreError, UnavailableKind};
 use crate::store::sqlite::settings::Settings;
 
 const MIB: u64 = 1024 * 1024;
@@ -63,7 +63,10 @@ impl DiskReserve {
     }
 
     /// The reserve on the disk of a database.
-    pub(crate) fn beside(database: &Path, settings: &Settings) -> Result<DiskReserve, OpenError> {
+    pub(crate) fn for_database(
+        database: &Path,
+        settings: &Settings,
+    ) -> Result<DiskReserve, OpenError> {
         let folder = database.parent().unwrap_or(database);
         DiskReserve::new(folder, settings.reserve_bytes)
             .map_err(|source| OpenError::File { path: folder.to_owned(), source })
@@ -83,7 +86,7 @@ impl DiskReserve {
         }
         let (free, reserve) = (free / MIB, self.bytes / MIB);
         Err(unavailable(
-            Trouble::DiskFull,
+            UnavailableKind::DiskFull,
             format!("disk full: {free} MiB free, {reserve} MiB are kept in reserve"),
         ))
     }
@@ -107,7 +110,7 @@ impl DiskReserve {
     fn read_disk(&self) -> Result<SpaceReading, StoreError> {
         let disk = rustix::fs::statvfs(&self.folder).map_err(|error| {
             unavailable(
-                Trouble::File,
+                UnavailableKind::File,
                 format!("cannot see the free space of {}: {error}", self.folder.display()),
             )
         })?;

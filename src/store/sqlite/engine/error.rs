@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use rusqlite::ErrorCode;
 
-use crate::store::error::{StoreError, Trouble};
+use crate::store::error::{StoreError, UnavailableKind};
 
 /// Reason for which a database cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -59,13 +59,13 @@ pub(crate) enum SqliteError {
 
 impl SqliteError {
     /// Returns whether the disk or the machine failed, so that any other command would fail too.
-    pub(crate) fn is_of_the_disk(&self) -> bool {
-        self.code() == Some(ErrorCode::DiskFull) || self.calls_for_reopening()
+    pub(crate) fn is_disk_failure(&self) -> bool {
+        self.code() == Some(ErrorCode::DiskFull) || self.needs_reopening()
     }
 
     /// Returns whether a statement failed or was interrupted. SQLite does not count what it wrote
     /// before.
-    pub(crate) fn is_of_sqlite(&self) -> bool {
+    pub(crate) fn may_have_written(&self) -> bool {
         match self {
             SqliteError::Database(_) | SqliteError::Panicked => true,
             SqliteError::Open(_)
@@ -75,7 +75,7 @@ impl SqliteError {
         }
     }
 
-    pub(crate) fn calls_for_reopening(&self) -> bool {
+    pub(crate) fn needs_reopening(&self) -> bool {
         // Not `DiskFull`, after which SQLite rolls back and the connection is still good.
         use ErrorCode::{CannotOpen, NotADatabase, OutOfMemory, ReadOnly, SystemIoFailure};
         matches!(
@@ -85,8 +85,8 @@ impl SqliteError {
     }
 
     /// Returns whether the row was read and is invalid, so that reading it again is in vain.
-    pub(crate) fn is_of_the_row(&self) -> bool {
-        matches!(self, SqliteError::Database(error) if is_of_the_row(error))
+    pub(crate) fn is_unreadable_row(&self) -> bool {
+        matches!(self, SqliteError::Database(error) if is_unreadable_row(error))
     }
 
     /// Returns SQLite's message if it found the file damaged.
@@ -117,12 +117,12 @@ impl From<SqliteError> for StoreError {
             SqliteError::Database(error) if is_permanent(&error) => {
                 StoreError::Impossible { reason: error.to_string() }
             }
-            SqliteError::Database(error) => unavailable(trouble(&error), reason(&error)),
-            SqliteError::Open(error) => unavailable(Trouble::File, with_source(&error)),
+            SqliteError::Database(error) => unavailable(trouble(&error), describe(&error)),
+            SqliteError::Open(error) => unavailable(UnavailableKind::File, with_source(&error)),
             SqliteError::ClaimLost => StoreError::ClaimLost,
             SqliteError::Impossible(reason) => StoreError::Impossible { reason },
             SqliteError::Panicked => StoreError::Impossible { reason: failure.to_string() },
-            SqliteError::Ended => unavailable(Trouble::Internal, failure.to_string()),
+            SqliteError::Ended => unavailable(UnavailableKind::Internal, failure.to_string()),
         }
     }
 }
@@ -136,7 +136,7 @@ fn is_permanent(error: &rusqlite::Error) -> bool {
     }
 }
 
-pub(crate) fn is_of_the_row(error: &rusqlite::Error) -> bool {
+pub(crate) fn is_unreadable_row(error: &rusqlite::Error) -> bool {
     // Without a code the error is rusqlite's: SQLite returned a row that does not convert to our
     // types.
     error.sqlite_error_code().is_none()
@@ -148,26 +148,26 @@ pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
 }
 
-pub(crate) fn unavailable(trouble: Trouble, reason: impl Into<String>) -> StoreError {
+pub(crate) fn unavailable(trouble: UnavailableKind, reason: impl Into<String>) -> StoreError {
     StoreError::Unavailable { trouble, reason: reason.into() }
 }
 
-fn trouble(error: &rusqlite::Error) -> Trouble {
+fn trouble(error: &rusqlite::Error) -> UnavailableKind {
     use ErrorCode::{
         CannotOpen, DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, NotADatabase,
         ReadOnly, SystemIoFailure,
     };
     match error.sqlite_error_code() {
-        Some(DiskFull) => Trouble::DiskFull,
-        Some(SystemIoFailure) => Trouble::DiskFailed,
-        Some(DatabaseBusy | DatabaseLocked) => Trouble::Busy,
-        Some(DatabaseCorrupt | NotADatabase) => Trouble::Damaged,
-        Some(ReadOnly | CannotOpen) => Trouble::File,
-        _ => Trouble::Internal,
+        Some(DiskFull) => UnavailableKind::DiskFull,
+        Some(SystemIoFailure) => UnavailableKind::DiskFailed,
+        Some(DatabaseBusy | DatabaseLocked) => UnavailableKind::Busy,
+        Some(DatabaseCorrupt | NotADatabase) => UnavailableKind::Damaged,
+        Some(ReadOnly | CannotOpen) => UnavailableKind::File,
+        _ => UnavailableKind::Internal,
     }
 }
 
-pub(crate) fn reason(error: &rusqlite::Error) -> String {
+pub(crate) fn describe(error: &rusqlite::Error) -> String {
     let what = match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => "disk full",
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {

@@ -48,17 +48,17 @@ impl Log {
     /// Identifies the files. Call it right after SQLite has opened or created them.
     pub(super) fn of(database: &Path) -> Result<Log, OpenError> {
         let identity = |suffix| {
-            let path = beside(database, suffix);
+            let path = with_suffix(database, suffix);
             FileId::of(&path).map_err(|source| OpenError::File { path, source })
         };
         Ok(Log { log: identity("-wal")?, index: identity("-shm")? })
     }
 
     pub(super) fn state(&self, database: &Path) -> LogState {
-        let path = beside(database, "-wal");
+        let path = with_suffix(database, "-wal");
         let log = FileId::of(&path).ok();
         let is_in_place = log == Some(self.log);
-        if is_in_place && FileId::of(&beside(database, "-shm")).ok() == Some(self.index) {
+        if is_in_place && FileId::of(&with_suffix(database, "-shm")).ok() == Some(self.index) {
             return LogState::InPlace;
         }
         // A connection that only reads creates an empty one.
@@ -71,14 +71,14 @@ impl Log {
     }
 }
 
-pub(super) fn beside(database: &Path, suffix: &str) -> PathBuf {
+pub(super) fn with_suffix(database: &Path, suffix: &str) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
 }
 
 /// Options for a file that only its owner can read.
-pub(super) fn private() -> OpenOptions {
+pub(super) fn owner_only() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     options
@@ -95,15 +95,15 @@ pub(super) struct Locks {
 }
 
 impl Locks {
-    pub(super) fn take(database: &Path) -> Result<Locks, OpenError> {
-        let path = beside(database, ".lock");
+    pub(super) fn acquire(database: &Path) -> Result<Locks, OpenError> {
+        let path = with_suffix(database, ".lock");
         let lock = lock_file(database, &path)?;
         let database = lock_database(database, &path)?;
         Ok(Locks { path, lock, database })
     }
 
     /// Locks the lock file again if it was removed or replaced, and returns whether it was.
-    pub(super) fn keep(&mut self, database: &Path) -> Result<bool, OpenError> {
+    pub(super) fn relock_if_replaced(&mut self, database: &Path) -> Result<bool, OpenError> {
         if FileId::of(&self.path).ok() == Some(self.lock.1) {
             return Ok(false);
         }
@@ -149,7 +149,7 @@ fn lock(file: &File) -> Result<(), TryLockError> {
 // `doctor` and backups out, which work beside a server.
 fn lock_file(database: &Path, path: &Path) -> Result<(File, FileId), OpenError> {
     let refused = |source| OpenError::File { path: path.to_owned(), source };
-    let file = private().open(path).map_err(refused)?;
+    let file = owner_only().open(path).map_err(refused)?;
     match lock(&file) {
         Ok(()) => {
             let identity = FileId::of_file(&file).map_err(refused)?;

@@ -30,7 +30,7 @@ const APPLICATION_ID: i64 = 0x5361_7652;
 pub(super) const LATEST: usize = MIGRATIONS.len();
 
 /// Refuses a file that is not ours. Call it before anything in the file is changed.
-pub(super) fn recognise(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+pub(super) fn check_identity(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let number = |sql| connection.query_row(sql, [], |row| row.get(0));
     let refused = |source| OpenError::Database { path: path.to_owned(), source };
     let application: i64 = number("PRAGMA application_id").map_err(refused)?;

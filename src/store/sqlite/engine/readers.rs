@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::damage::Damage;
 use super::database_file::{self, BUSY_TIMEOUT};
 use super::error::{SqliteError, unavailable};
-use crate::store::error::{StoreError, Trouble};
+use crate::store::error::{StoreError, UnavailableKind};
 
 /// Number of concurrent reads for each purpose.
 // Separate, so that lookups of people do not delay delivery, and a text search, which reads events
@@ -48,7 +48,7 @@ pub(crate) enum Purpose {
     /// Reads of delivery.
     Delivery,
     /// Lookups of people, of the API and of maintenance.
-    Look,
+    Lookup,
     /// Text searches, which read many events.
     Search,
 }
@@ -62,7 +62,7 @@ struct PermitPool {
 
 /// A permit to read, released on drop.
 #[derive(Debug)]
-pub(crate) struct ReadTurn {
+pub(crate) struct ReadPermit {
     _permit: OwnedSemaphorePermit,
 }
 
@@ -108,22 +108,22 @@ impl Readers {
     fn pool(&self, purpose: Purpose) -> &PermitPool {
         match purpose {
             Purpose::Delivery => &self.delivery,
-            Purpose::Look => &self.look,
+            Purpose::Lookup => &self.look,
             Purpose::Search => &self.search,
         }
     }
 
-    pub(crate) async fn turn(&self, purpose: Purpose) -> Read<ReadTurn> {
+    pub(crate) async fn acquire(&self, purpose: Purpose) -> Read<ReadPermit> {
         let (time_max, busy) = match purpose {
-            Purpose::Delivery | Purpose::Look => {
+            Purpose::Delivery | Purpose::Lookup => {
                 (BUSY_TIMEOUT, "too many reads of the database at once")
             }
             Purpose::Search => (SEARCH_TIMEOUT, "another search runs"),
         };
         let permits = Arc::clone(&self.pool(purpose).permits);
         match timeout(time_max, permits.acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(ReadTurn { _permit: permit }),
-            Ok(Err(_)) | Err(_) => Err(unavailable(Trouble::Busy, busy)),
+            Ok(Ok(permit)) => Ok(ReadPermit { _permit: permit }),
+            Ok(Err(_)) | Err(_) => Err(unavailable(UnavailableKind::Busy, busy)),
         }
     }
 
@@ -132,21 +132,21 @@ impl Readers {
         purpose: Purpose,
         work: impl FnOnce(&Connection) -> Result<T, SqliteError> + Send + 'static,
     ) -> Read<T> {
-        let turn = self.turn(purpose).await?;
-        self.read_in(turn, work).await.map(|(answer, _)| answer)
+        let turn = self.acquire(purpose).await?;
+        self.read_with(turn, work).await.map(|(answer, _)| answer)
     }
 
     /// Reads with a permit, and returns it for another read.
-    pub(crate) async fn read_in<T: Send + 'static>(
+    pub(crate) async fn read_with<T: Send + 'static>(
         self: &Arc<Self>,
-        turn: ReadTurn,
+        turn: ReadPermit,
         work: impl FnOnce(&Connection) -> Result<T, SqliteError> + Send + 'static,
-    ) -> Read<(T, ReadTurn)> {
+    ) -> Read<(T, ReadPermit)> {
         let readers = Arc::clone(self);
         // The permit moves to the thread: if the caller stops waiting, the read still counts until
         // it has ended.
         let reading = spawn_blocking(move || {
-            let answer = readers.run(work).inspect_err(|failure| readers.damage.note(failure));
+            let answer = readers.run(work).inspect_err(|failure| readers.damage.record(failure));
             answer.map(|answer| (answer, turn))
         });
         match reading.await {
@@ -166,7 +166,7 @@ impl Readers {
         };
         let answer = work(&connection);
         // After a failure of the disk the connection's state is unknown. A panic drops it as well.
-        if !matches!(&answer, Err(failure) if failure.is_of_the_disk()) {
+        if !matches!(&answer, Err(failure) if failure.is_disk_failure()) {
             self.put_back(connection, closed);
         }
         answer
@@ -187,7 +187,7 @@ impl Readers {
 
     /// Waits until no read runs, closes all connections, and prevents reads until the permits are
     /// dropped. Returns none if the reads do not end in time. Blocks the thread.
-    pub(crate) fn hold(&self) -> Option<[SemaphorePermit<'_>; 3]> {
+    pub(crate) fn close_and_block(&self) -> Option<[SemaphorePermit<'_>; 3]> {
         let start = Instant::now();
         let until = start.checked_add(HOLD_TIMEOUT).unwrap_or(start);
         let held = [
@@ -220,14 +220,14 @@ mod tests {
     async fn lookups_and_searches_use_no_permit_of_delivery() {
         let folder = tempfile::tempdir().unwrap();
         let readers = readers(&folder);
-        let mut held = vec![readers.turn(Purpose::Search).await.unwrap()];
+        let mut held = vec![readers.acquire(Purpose::Search).await.unwrap()];
         for _ in 0..LOOKUP_READS_MAX {
-            held.push(readers.turn(Purpose::Look).await.unwrap());
+            held.push(readers.acquire(Purpose::Lookup).await.unwrap());
         }
 
         assert_eq!(readers.read(Purpose::Delivery, |_| Ok(7)).await, Ok(7));
-        let busy = readers.turn(Purpose::Search).await.map(drop);
-        assert_eq!(busy, Err(unavailable(Trouble::Busy, "another search runs")));
+        let busy = readers.acquire(Purpose::Search).await.map(drop);
+        assert_eq!(busy, Err(unavailable(UnavailableKind::Busy, "another search runs")));
 
         drop(held);
         assert_eq!(readers.read(Purpose::Search, |_| Ok(7)).await, Ok(7));
@@ -237,12 +237,12 @@ mod tests {
     async fn exclusive_hold_waits_for_every_reader() {
         let folder = tempfile::tempdir().unwrap();
         let readers = readers(&folder);
-        for purpose in [Purpose::Delivery, Purpose::Look, Purpose::Search] {
-            let turn = readers.turn(purpose).await.unwrap();
-            assert!(readers.hold().is_none(), "{purpose:?}");
+        for purpose in [Purpose::Delivery, Purpose::Lookup, Purpose::Search] {
+            let turn = readers.acquire(purpose).await.unwrap();
+            assert!(readers.close_and_block().is_none(), "{purpose:?}");
             drop(turn);
         }
-        let held = readers.hold();
+        let held = readers.close_and_block();
         assert!(held.is_some());
     }
 }

@@ -36,11 +36,11 @@ impl Transaction<'_> {
         Transaction { connection, changes: RefCell::default() }
     }
 
-    pub(crate) fn came(&self, source: &str, state: State) {
+    pub(crate) fn count_added(&self, source: &str, state: State) {
         self.change(source, state, 1);
     }
 
-    pub(crate) fn went(&self, source: &str, state: State) {
+    pub(crate) fn count_removed(&self, source: &str, state: State) {
         self.change(source, state, -1);
     }
 
@@ -53,12 +53,12 @@ impl Transaction<'_> {
     }
 
     /// Returns the changes so far, for [`Transaction::uncount_to`].
-    pub(crate) fn counted(&self) -> CountSnapshot {
+    pub(crate) fn count_snapshot(&self) -> CountSnapshot {
         CountSnapshot(self.changes.borrow().clone())
     }
 
     /// Discards the changes since the snapshot.
-    pub(crate) fn uncount_to(&self, counted: CountSnapshot) {
+    pub(crate) fn restore_counts(&self, counted: CountSnapshot) {
         self.changes.replace(counted.0);
     }
 

@@ -16,7 +16,7 @@ use super::error::{OpenError, SqliteError, unavailable};
 use super::files::LogState;
 use super::readers::Readers;
 use super::transaction::Transaction;
-use crate::store::error::{StoreError, Trouble};
+use crate::store::error::{StoreError, UnavailableKind};
 use crate::telemetry::metrics::Commits;
 
 /// Number of commands that may share a commit. If one of them fails, all run again one by one.
@@ -62,11 +62,11 @@ impl Writer {
 
     /// Reads something on the writer's connection that no reader sees. A batch of such reads alone
     /// begins no transaction, so that it neither takes the write lock nor counts as a commit.
-    pub(crate) async fn look<T: Send + 'static>(
+    pub(crate) async fn read<T: Send + 'static>(
         &self,
         look: impl Fn(&Connection) -> Result<T, SqliteError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.run(Access::Look, move |transaction: &Transaction<'_>| look(transaction)).await
+        self.run(Access::Read, move |transaction: &Transaction<'_>| look(transaction)).await
     }
 
     async fn run<T: Send + 'static>(
@@ -75,10 +75,10 @@ impl Writer {
         work: impl Fn(&Transaction<'_>) -> Result<T, SqliteError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let closed = || unavailable(Trouble::Internal, "the store is closed");
+        let closed = || unavailable(UnavailableKind::Internal, "the store is closed");
         let commands = commands.ok_or_else(closed)?;
         let Ok(slot) = timeout(BUSY_TIMEOUT, commands.reserve()).await else {
-            return Err(unavailable(Trouble::Busy, "too many writes wait for the disk"));
+            return Err(unavailable(UnavailableKind::Busy, "too many writes wait for the disk"));
         };
         let (reply, answer) = oneshot::channel();
         let damage = Arc::clone(&self.damage);
@@ -113,7 +113,7 @@ impl<T: Send, W: Fn(&Transaction<'_>) -> Result<T, SqliteError> + Send> WriteCom
     }
 
     fn run(&mut self, transaction: &Transaction<'_>) -> Result<(), SqliteError> {
-        let done = (self.work)(transaction).inspect_err(|failure| self.damage.note(failure));
+        let done = (self.work)(transaction).inspect_err(|failure| self.damage.record(failure));
         self.result = Some(done?);
         Ok(())
     }
@@ -161,7 +161,7 @@ impl WriterThread {
                 }
             }
             Err(failure) => {
-                self.damage.note(&failure);
+                self.damage.record(&failure);
                 self.reopen_after(&failure);
                 let error = StoreError::from(failure);
                 self.log_failure(&error);
@@ -199,7 +199,7 @@ impl WriterThread {
         // Once more, since the log may have been removed meanwhile: no caller gets `Ok` for a
         // commit that the next start would not find.
         self.ensure_log_in_place()?;
-        self.database.is_in_place()?;
+        self.database.check_in_place()?;
         Ok(outcomes)
     }
 
@@ -213,14 +213,14 @@ impl WriterThread {
                 return Err(OpenError::LogForeign { path }.into());
             }
         }
-        let Some(_nobody_reads) = self.readers.hold() else {
+        let Some(_nobody_reads) = self.readers.close_and_block() else {
             return Err(OpenError::LogRemoved { path: self.database.path().to_owned() }.into());
         };
         Ok(self.database.save_removed_log()?)
     }
 
     fn reopen_after(&mut self, failure: &SqliteError) {
-        if failure.calls_for_reopening() || self.database.is_in_transaction() {
+        if failure.needs_reopening() || self.database.is_in_transaction() {
             self.readers.close();
             self.database.disconnect();
         }
@@ -344,11 +344,11 @@ mod tests {
         queue(&mut tasks, &writer, |transaction| insert_webhook(transaction));
         queue(&mut tasks, &writer, |transaction| {
             insert_webhook(transaction)?;
-            transaction.came("form", State::Queued);
+            transaction.count_added("form", State::Queued);
             Err(SqliteError::ClaimLost)
         });
         queue(&mut tasks, &writer, |transaction| {
-            transaction.came("form", State::Held);
+            transaction.count_added("form", State::Held);
             insert_webhook(transaction)
         });
         tokio::task::yield_now().await;

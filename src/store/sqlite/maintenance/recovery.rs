@@ -32,7 +32,7 @@ pub(crate) fn end_leases(connection: &Connection, now: Timestamp) -> rusqlite::R
                    AND (SELECT lease_until FROM events WHERE number = event) IS NOT NULL";
     transaction.execute(sql, [])?;
     // Only now: both statements above find their events by the leases and marks that this ends.
-    suspects::give_back(&transaction)?;
+    suspects::release_all(&transaction)?;
     let crashing = crashing(&transaction)?;
     for (event, _) in &crashing {
         progress::settle(&transaction, event, (State::Dead, Some(REASON), now))?;
@@ -68,7 +68,7 @@ fn crashing(connection: &Connection) -> rusqlite::Result<Vec<(LeasedEvent, Event
     let mut query = connection.prepare(sql)?;
     let events = query.query_map([DEATHS_MAX], |row| {
         let EventIdColumn(id) = row.get(6)?;
-        Ok((leased_event::in_hand_of(row)?, id))
+        Ok((leased_event::from_row(row)?, id))
     })?;
     events.collect()
 }

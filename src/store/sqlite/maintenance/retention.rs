@@ -21,14 +21,14 @@ const PAGES_MAX: i64 = 500;
 // The next webhooks use them. Returned, they would have to be allocated again.
 const PAGES_KEPT: i64 = 64;
 
-pub(super) fn forget(
+pub(super) fn purge(
     transaction: &Transaction<'_>,
     before: Timestamp,
 ) -> Result<Purged, SqliteError> {
     let (events, is_all) = purge_events(transaction, before)?;
     purge_replays(transaction, before)?;
     let given_back_all = return_free_pages(transaction)?;
-    Ok(Purged { events, has_steps: !is_all || !given_back_all })
+    Ok(Purged { events, has_more: !is_all || !given_back_all })
 }
 
 fn purge_events(
@@ -48,7 +48,7 @@ fn purge_events(
         transaction
             .prepare_cached("DELETE FROM events WHERE number = ?1")?
             .execute([expired.number])?;
-        transaction.went(&expired.source, expired.state);
+        transaction.count_removed(&expired.source, expired.state);
         bytes += expired.plan_bytes;
         // The webhook goes with the last of its events.
         let sql = "DELETE FROM webhooks WHERE number = ?1

@@ -35,7 +35,7 @@ pub(super) fn load(connection: &Connection, leases: &[Lease]) -> Result<Loaded, 
     for lease in leases {
         match load_into(&mut loaded, &snapshot, lease) {
             // No other event could be read either.
-            Err(failure) if failure.is_of_the_disk() || failure.damage().is_some() => {
+            Err(failure) if failure.is_disk_failure() || failure.damage().is_some() => {
                 return Err(failure);
             }
             Err(failure) => {
@@ -52,7 +52,7 @@ pub(super) fn load_one(connection: &Connection, claim: Claim) -> Result<Loaded, 
     let mut loaded = Loaded::default();
     // One snapshot, in which the claim holds for all that is read.
     let snapshot = connection.unchecked_transaction()?;
-    match leased_event::in_hand(&snapshot, claim) {
+    match leased_event::leased(&snapshot, claim) {
         Ok(LeasedEvent { number, .. }) => {
             load_into(&mut loaded, &snapshot, &Lease { claim, number })?;
             Ok(loaded)
@@ -69,7 +69,7 @@ fn load_into(
 ) -> Result<(), SqliteError> {
     match events::claimed(connection, *claim, *number).map_err(SqliteError::from) {
         Ok(claimed) => loaded.claimed.push(claimed),
-        Err(failure) if failure.is_of_the_row() => {
+        Err(failure) if failure.is_unreadable_row() => {
             let reason = format!("it cannot be read from the store: {failure}");
             loaded.unreadable.push(Unreadable { claim: *claim, reason });
         }
@@ -80,7 +80,7 @@ fn load_into(
 
 /// Settles unreadable events as dead; else they would be claimed again and again. Those whose claim
 /// was lost meanwhile are left.
-pub(super) fn bury(
+pub(super) fn settle_as_dead(
     transaction: &Transaction<'_>,
     unreadable: &[Unreadable],
     now: Timestamp,
@@ -97,7 +97,7 @@ pub(super) fn bury(
 
 impl Unreadable {
     /// Logs that the event is dead. Call it once that is on disk.
-    pub(super) fn tell(&self) {
+    pub(super) fn log(&self) {
         let (id, state, reason) = (self.claim.event, State::Dead.as_str(), &self.reason);
         warn!(event.id = %id, state, reason, "event {id} is {state}");
     }

@@ -12,7 +12,7 @@ pub(super) fn read(connection: &Connection, name: &str) -> Result<Option<Value>,
     Ok(found.map(|JsonColumn(state)| state))
 }
 
-pub(super) fn keep(connection: &Connection, name: &str, state: &Value) -> Result<(), SqliteError> {
+pub(super) fn write(connection: &Connection, name: &str, state: &Value) -> Result<(), SqliteError> {
     let sql = "INSERT INTO gates (name, state) VALUES (?1, ?2)
                ON CONFLICT (name) DO UPDATE SET state = excluded.state";
     connection.prepare_cached(sql)?.execute(params![name, JsonColumn(state)])?;

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::store::queue::Claim;
 use crate::store::sqlite::engine::error::SqliteError;
-use crate::store::sqlite::rows::columns::{EventIdColumn, token};
+use crate::store::sqlite::rows::columns::{EventIdColumn, token_column};
 
 /// An event whose claim still holds, as the next step needs it.
 pub(crate) struct LeasedEvent {
@@ -20,7 +20,7 @@ pub(crate) struct LeasedEvent {
 }
 
 /// Returns the claim's event, or `ClaimLost`.
-pub(crate) fn in_hand(connection: &Connection, claim: Claim) -> Result<LeasedEvent, SqliteError> {
+pub(crate) fn leased(connection: &Connection, claim: Claim) -> Result<LeasedEvent, SqliteError> {
     // The end of the lease is not compared with the clock: while nobody else has claimed the event,
     // a late step is still right, and refusing it would send its request twice. The lookup in
     // `suspects` costs next to nothing, since that table is almost always empty.
@@ -30,12 +30,12 @@ pub(crate) fn in_hand(connection: &Connection, claim: Claim) -> Result<LeasedEve
                FROM events WHERE id = ?1 AND token = ?2 AND lease_until IS NOT NULL";
     let mut query = connection.prepare_cached(sql)?;
     let event =
-        query.query_row(params![EventIdColumn(claim.event), token(claim.token)], in_hand_of);
+        query.query_row(params![EventIdColumn(claim.event), token_column(claim.token)], from_row);
     event.optional()?.ok_or(SqliteError::ClaimLost)
 }
 
 /// Reads the event from a row's first six columns.
-pub(crate) fn in_hand_of(row: &Row<'_>) -> rusqlite::Result<LeasedEvent> {
+pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<LeasedEvent> {
     Ok(LeasedEvent {
         number: row.get(0)?,
         source: row.get(1)?,

@@ -9,7 +9,7 @@ use super::suspects;
 use crate::store::queue::{Claim, ClaimRequest, Renewal, WaitsFor};
 use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::rows::columns::{
-    EventIdColumn, Priority, SourceColumn, TimeColumn, token,
+    EventIdColumn, Priority, SourceColumn, TimeColumn, token_column,
 };
 
 /// A claim whose event is not read yet.
@@ -162,7 +162,7 @@ pub(super) fn renew(
 }
 
 /// Releases claims: the events can be claimed at once.
-pub(super) fn end(connection: &Connection, claims: &[Claim]) -> Result<(), SqliteError> {
+pub(super) fn release(connection: &Connection, claims: &[Claim]) -> Result<(), SqliteError> {
     for claim in claims {
         set_lease(connection, *claim, None)?;
     }
@@ -183,7 +183,7 @@ fn set_lease(
     let until = until.map(TimeColumn);
     let changed = connection.prepare_cached(sql)?.execute(params![
         EventIdColumn(claim.event),
-        token(claim.token),
+        token_column(claim.token),
         until
     ])?;
     Ok(changed == 1)

@@ -9,7 +9,7 @@ use super::leased_event::{self, LeasedEvent};
 use super::{left_out, suspects};
 use crate::event::{Outcome, RecordKey, Request, State};
 use crate::store::planned_request::{PlannedRequest, RequestState};
-use crate::store::queue::{Attempt, Claim, NextStep, Progress, Shorter, WaitsFor};
+use crate::store::queue::{Attempt, Claim, NextStep, Progress, ShortenedRequest, WaitsFor};
 use crate::store::sqlite::engine::error::SqliteError;
 use crate::store::sqlite::engine::transaction::Transaction;
 use crate::store::sqlite::rows::columns::{JsonColumn, TimeColumn};
@@ -20,7 +20,7 @@ pub(crate) fn advance(
     claim: Claim,
     progress: &Progress,
 ) -> Result<(), SqliteError> {
-    let event = leased_event::in_hand(transaction, claim)?;
+    let event = leased_event::leased(transaction, claim)?;
     if let Some(requests) = &progress.planned {
         plan(transaction, &event, requests)?;
     }
@@ -40,8 +40,8 @@ pub(crate) fn advance(
         set_request_state(transaction, event.number, attempt)?;
         count_tries(transaction, &event, attempt.outcome)?;
     }
-    if let Some(shorter) = &progress.shorter {
-        let Shorter { position, left_out: fields } = shorter;
+    if let Some(shorter) = &progress.shortened {
+        let ShortenedRequest { position, left_out: fields } = shorter;
         let changed = left_out::shorten(transaction, event.number, (*position, fields))?;
         expect_one_row(changed, *position)?;
     }
@@ -53,14 +53,14 @@ fn plan(
     event: &LeasedEvent,
     requests: &[Request],
 ) -> Result<(), SqliteError> {
-    let before = before(connection, event)?;
+    let before = state_before_replay(connection, event)?;
     let event = event.number;
     let planned = match before {
         Some(before) => {
             // Read before the plan is deleted, and with it the requests.
-            let earlier = events::earlier(connection, event, before)?;
+            let earlier = events::earlier_requests(connection, event, before)?;
             delete_plan(connection, event)?;
-            previous_state::begun(connection, event)?;
+            previous_state::delete(connection, event)?;
             PlannedRequest::replan(requests, earlier)
         }
         None => PlannedRequest::replan(requests, Vec::new()),
@@ -93,19 +93,22 @@ fn delete_plan(connection: &Connection, event: i64) -> rusqlite::Result<()> {
 }
 
 /// Returns the state of a replayed event before its replay.
-fn before(connection: &Connection, event: &LeasedEvent) -> rusqlite::Result<Option<State>> {
-    if event.was_replayed { previous_state::before(connection, event.number) } else { Ok(None) }
+fn state_before_replay(
+    connection: &Connection,
+    event: &LeasedEvent,
+) -> rusqlite::Result<Option<State>> {
+    if event.was_replayed { previous_state::read(connection, event.number) } else { Ok(None) }
 }
 
 /// Ends the replay of an event that settles without being mapped again.
 fn finish_replay(connection: &Connection, event: &LeasedEvent) -> rusqlite::Result<()> {
     // A dead or held event keeps its requests, which a later replay continues. Those of a delivered
     // one would make its next replay skip what this one was to send again.
-    if let Some(before) = before(connection, event)? {
-        if !previous_state::past_counts(before) {
+    if let Some(before) = state_before_replay(connection, event)? {
+        if !previous_state::keeps_done_requests(before) {
             delete_plan(connection, event.number)?;
         }
-        previous_state::begun(connection, event.number)?;
+        previous_state::delete(connection, event.number)?;
     }
     Ok(())
 }
@@ -288,8 +291,8 @@ pub(crate) fn settle(
                WHERE number = ?1";
     let mut update = transaction.prepare_cached(sql)?;
     update.execute(params![event.number, state.as_str(), reason, settled_at])?;
-    transaction.went(&event.source, State::Queued);
-    transaction.came(&event.source, state);
+    transaction.count_removed(&event.source, State::Queued);
+    transaction.count_added(&event.source, state);
     Ok(())
 }
 

@@ -17,7 +17,7 @@ pub(super) const CHANGED_MAX: usize = 500;
 
 /// Events and replays whose wait began in the future, by the clock as it is now.
 #[derive(Debug, Default)]
-pub(super) struct Late {
+pub(super) struct FutureWaits {
     pub(super) events: Vec<i64>,
     /// Whether there may be more events than these.
     pub(super) has_more: bool,
@@ -37,11 +37,11 @@ const LEASED: &str = "
 const REPLAYS: &str = "
     SELECT number FROM replays INDEXED BY replays_open WHERE ended = 0 AND begun_at > ?1";
 
-pub(super) fn late(
+pub(super) fn find_future_waits(
     connection: &Connection,
     sources: &[SourceName],
     now: Timestamp,
-) -> Result<Late, SqliteError> {
+) -> Result<FutureWaits, SqliteError> {
     let mut events = numbers(connection, LEASED, params![TimeColumn(now), FOUND_MAX])?;
     for source in sources {
         for priority in Priority::ALL {
@@ -51,7 +51,7 @@ pub(super) fn late(
         }
     }
     let replays = numbers(connection, REPLAYS, params![TimeColumn(now)])?;
-    Ok(Late { has_more: events.len() >= FOUND_MAX, events, replays })
+    Ok(FutureWaits { has_more: events.len() >= FOUND_MAX, events, replays })
 }
 
 fn numbers(
@@ -65,7 +65,7 @@ fn numbers(
 }
 
 /// Lets each event's wait and lease begin now, with their lengths.
-pub(super) fn events(
+pub(super) fn move_waits(
     connection: &Connection,
     numbers: &[i64],
     now: Timestamp,
@@ -92,7 +92,7 @@ pub(super) fn end_waits_behind(
     Ok(connection.prepare_cached(sql)?.execute(params![TimeColumn(now), CHANGED_MAX])?)
 }
 
-pub(super) fn replays(
+pub(super) fn move_replays(
     connection: &Connection,
     numbers: &[i64],
     now: Timestamp,

@@ -9,7 +9,7 @@ use crate::store::queue::Claim;
 use crate::store::sqlite::engine::error::SqliteError;
 
 /// Ends all leases and marks without making suspects.
-pub(crate) fn give_back(connection: &Connection) -> rusqlite::Result<()> {
+pub(crate) fn release_all(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute("UPDATE events SET lease_until = NULL WHERE lease_until IS NOT NULL", [])?;
     connection.execute("UPDATE suspects SET marked = 0 WHERE marked = 1", [])?;
     Ok(())
@@ -31,7 +31,7 @@ pub(crate) fn suspect(connection: &Connection, number: i64) -> rusqlite::Result<
 
 /// Marks the event: if the process ends now, that counts as a crash of this event.
 pub(crate) fn mark(connection: &Connection, claim: Claim) -> Result<(), SqliteError> {
-    let event = leased_event::in_hand(connection, claim)?;
+    let event = leased_event::leased(connection, claim)?;
     let sql = "INSERT INTO suspects (event, marked) VALUES (?1, 1)
                ON CONFLICT DO UPDATE SET marked = 1";
     connection.prepare_cached(sql)?.execute([event.number])?;
@@ -41,7 +41,7 @@ pub(crate) fn mark(connection: &Connection, claim: Claim) -> Result<(), SqliteEr
 /// Removes the mark and the crashes: mapping the event has ended, so it was not the cause of a
 /// crash.
 pub(crate) fn unmark(connection: &Connection, claim: Claim) -> Result<(), SqliteError> {
-    let event = leased_event::in_hand(connection, claim)?;
+    let event = leased_event::leased(connection, claim)?;
     let sql = "UPDATE suspects SET marked = 0, deaths = 0 WHERE event = ?1";
     connection.prepare_cached(sql)?.execute([event.number])?;
     Ok(())

@@ -87,7 +87,7 @@ impl<T: DeserializeOwned> FromSql for JsonColumn<T> {
 }
 
 /// Converts a token to the column's signed type, bit by bit: SQLite has no unsigned integers.
-pub(crate) fn token(token: u64) -> i64 {
+pub(crate) fn token_column(token: u64) -> i64 {
     token.cast_signed()
 }
 

@@ -11,7 +11,7 @@ use crate::event::{Event, EventId, Request, State};
 use crate::store::archive::EventRecord;
 use crate::store::planned_request::PlannedRequest;
 use crate::store::queue::{Attempt, Claim, ClaimedEvent, Suspect};
-use crate::store::sqlite::engine::error::{SqliteError, is_of_the_row};
+use crate::store::sqlite::engine::error::{SqliteError, is_unreadable_row};
 
 // The first seven columns are an `Event`, in the order in which `event_from_row` reads them. The payload
 // is cut out as bytes: `substr` counts characters in a text, and the range counts bytes.
@@ -54,7 +54,7 @@ fn readable<T: Default>(
     missing: &mut Vec<String>,
 ) -> rusqlite::Result<T> {
     match read {
-        Err(error) if is_of_the_row(&error) => {
+        Err(error) if is_unreadable_row(&error) => {
             missing.push(format!("the {part} cannot be read from the store: {error}"));
             Ok(T::default())
         }
@@ -80,12 +80,12 @@ pub(crate) fn claimed(
         let TimeColumn(queued_at) = row.get(13)?;
         let first_attempt_at = first_attempt(connection, number, queued_at)?;
         // Until it is mapped again, a replayed event still has the plan of before.
-        let (requests, earlier) = match previous_state::before(connection, number)? {
-            Some(before) => (None, earlier(connection, number, before)?),
+        let (requests, earlier) = match previous_state::read(connection, number)? {
+            Some(before) => (None, earlier_requests(connection, number, before)?),
             None => (requests(connection, number)?, Vec::new()),
         };
         let (event, tries, replay) = (event_from_row(row)?, row.get(14)?, row.get(15)?);
-        let (seq, deaths): (u64, Option<u32>) = (row.get(7)?, row.get(16)?);
+        let (seq, crashes): (u64, Option<u32>) = (row.get(7)?, row.get(16)?);
         let planned = requests.iter().chain([&earlier]).flatten();
         let bytes = event.payload.len() + planned.map(|it| it.request.bytes()).sum::<usize>();
         Ok(ClaimedEvent {
@@ -99,7 +99,7 @@ pub(crate) fn claimed(
             tries,
             replay,
             earlier,
-            suspect: deaths.map(|deaths| Suspect { deaths }),
+            suspect: crashes.map(|crashes| Suspect { crashes }),
         })
     })
 }
@@ -116,12 +116,12 @@ fn first_attempt(
 }
 
 /// Returns the earlier requests of a replayed event that count when it is mapped again.
-pub(crate) fn earlier(
+pub(crate) fn earlier_requests(
     connection: &Connection,
     event: i64,
     before: State,
 ) -> rusqlite::Result<Vec<PlannedRequest>> {
-    if !previous_state::past_counts(before) {
+    if !previous_state::keeps_done_requests(before) {
         return Ok(Vec::new());
     }
     Ok(requests(connection, event)?.unwrap_or_default())

@@ -102,7 +102,7 @@ impl World {
                 suspects::are_all_suspect(&self.path(), &claimed).unwrap();
             }
             Step::Restart => {
-                self.store.give_back().await.unwrap();
+                self.store.release_all().await.unwrap();
                 self.restart().await;
             }
             Step::Pass(seconds) => self.reference().now += seconds,
@@ -209,8 +209,12 @@ impl World {
         let now = self.later();
         let filter = EventFilter { ids: vec![self.events[number]], ..EventFilter::default() };
         let begun_at = at(now);
-        let order =
-            ReplayRequest { id: ReplayId::new(begun_at), filter, every: Duration::ZERO, begun_at };
+        let order = ReplayRequest {
+            id: ReplayId::new(begun_at),
+            filter,
+            interval: Duration::ZERO,
+            begun_at,
+        };
         let id = order.id;
         self.store.start_replay(order).await.unwrap();
         let replay = run_replay(&*self.store, id, |_| {}).await.unwrap().unwrap();

@@ -103,7 +103,7 @@ async fn post(url: &str, text: &str, numbers: usize) -> EventId {
 }
 
 async fn record(folder: &Path, id: EventId) -> EventRecord {
-    let store = Sqlite::open_beside(&Settings::new(folder.join("relay.db"))).unwrap();
+    let store = Sqlite::open_shared(&Settings::new(folder.join("relay.db"))).unwrap();
     store.event(id).await.unwrap().expect("an accepted event is kept")
 }
 

@@ -42,7 +42,7 @@ async fn check_unreadable(template: ResponseTemplate, expected: &str) {
     let error = page_of(template).await.unwrap_err();
     assert!(matches!(error, Error::UnexpectedResponse { .. }), "{error:?}");
     assert!(error.to_string().contains(expected), "{error}");
-    assert!(!error.may_pass());
+    assert!(!error.is_transient());
 }
 
 #[tokio::test]
@@ -125,7 +125,7 @@ async fn page_cut_off_is_reported() {
 async fn response_that_never_begins_is_no_response() {
     let error = raw("").await.contacts(&CustomerQuery::default()).next().await.unwrap_err();
 
-    assert!(matches!(error, Error::NoResponse { .. }) && error.may_pass(), "{error:?}");
+    assert!(matches!(error, Error::NoResponse { .. }) && error.is_transient(), "{error:?}");
 }
 
 #[tokio::test]
@@ -149,7 +149,7 @@ async fn refused_connection_is_unreachable() {
 
     let error = client.create_feedback(&feedback::problem("Slow")).await.unwrap_err();
 
-    assert!(matches!(error, Error::Unreachable { .. }) && error.may_pass(), "{error:?}");
+    assert!(matches!(error, Error::Unreachable { .. }) && error.is_transient(), "{error:?}");
 }
 
 #[tokio::test]
@@ -163,7 +163,7 @@ async fn server_error_has_its_retry_after() {
         "savio returned a server error (502), again in 7 s: an HTML page"
     );
     assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
-    assert!(error.may_pass());
+    assert!(error.is_transient());
 }
 
 #[tokio::test]
@@ -270,7 +270,7 @@ async fn failed_page_can_be_requested_again() {
 
     let mut pages = client(&savio.uri(), TOKEN).contacts(&CustomerQuery::default());
 
-    assert!(pages.next().await.unwrap_err().may_pass());
+    assert!(pages.next().await.unwrap_err().is_transient());
     assert_eq!(pages.next().await.unwrap().unwrap().results.len(), 1);
     assert_eq!(pages.next().await, Ok(None));
 }

@@ -14,7 +14,7 @@ pub(super) fn check(scan: &QueryTokens<'_>) -> Result<(), QueryError> {
                 return Err(QueryError::new("this is true or false by itself", side.clone())
                     .help(format!("write `{text}` alone, or `!{text}`")));
             }
-            if let Some(part) = scan.several(side) {
+            if let Some(part) = scan.multi_value_part(side) {
                 let message = format!("`{text}` may give several values, a comparison takes one");
                 return Err(QueryError::new(message, side.clone())
                     .help(nested_filter(scan, sides, side, &part)));
@@ -52,7 +52,7 @@ pub(super) fn outside_of_filter(scan: &QueryTokens<'_>, index: usize) -> Option<
     let at = &scan.tokens[index].at;
     let error = QueryError::new("a comparison stands in a filter, `[?...]`", at.clone());
     let sides = scan.comparisons.iter().find(|sides| sides.operator == *at)?;
-    let help = match scan.several(&sides.left) {
+    let help = match scan.multi_value_part(&sides.left) {
         Some(part) => nested_filter(scan, sides, &sides.left, &part),
         None => "write a filter, such as `$.items[?@.kind == 'bug']`".to_owned(),
     };
