@@ -140,8 +140,6 @@ impl<'c> Job<'c> {
         match self.map_and_link(unmapped).await {
             Ok(MappedRequests { requests, notes, left_out, .. }) => {
                 self.plan.set_requests(&requests);
-                let destination = &self.context.destination.name;
-                self.context.process.attempts.left_out(destination, &left_out);
                 let next = Progress::to(self.plan.next(self.clock.now()));
                 Progress { planned: Some(requests), notes, left_out, ..next }
             }
@@ -320,13 +318,18 @@ impl<'c> Job<'c> {
     }
 
     async fn record(&self, progress: Progress) -> Result<(), ClaimLost> {
+        let Context { process, destination, .. } = self.context;
         // An event that is parked before its first attempt is not recorded: it is mapped again when
         // it resumes, and what it waits for is written when its lease is renewed. Thousands that
         // wait for one record thus cost no commits.
         if progress.attempt.is_none() && matches!(progress.next, NextStep::Park { .. }) {
             return Ok(());
         }
-        progress::record(self.context, &self.guard, progress).await
+        let left_out = progress.left_out.clone();
+        progress::record(self.context, &self.guard, progress).await?;
+        // Only once it is recorded: an event that is mapped again leaves out the same fields.
+        process.attempts.left_out(&destination.name, &left_out);
+        Ok(())
     }
 }
 

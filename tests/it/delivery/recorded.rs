@@ -1,14 +1,20 @@
-//! What counts only once it is stored: outcomes before a wait.
+//! What counts only once it is stored: outcomes before a wait, and left-out fields.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use savio_relay::delivery::{Settings, gate};
+use savio_relay::delivery::{Delivery, ProcessContext, Settings, gate};
 use savio_relay::event::{EventId, Outcome, State};
+use savio_relay::telemetry::metrics::{Commits, Gauges, Metrics, Webhooks};
+use serde_json::json;
 
 use super::faults::{CapturedLog, DatabaseFaults};
-use super::{Relay, company_and_feedback, created, outcomes};
-use crate::support::store::at;
+use super::in_flight::Gate;
+use super::{
+    Relay, client, company_and_feedback, created, destination, event, mappings_of,
+    outcomes,
+};
+use crate::support::store::{TestStore, at, name, store_one};
 use crate::support::wait::until;
 
 /// Rate at which the second request of an event waits for its turn in its slot.
@@ -53,4 +59,36 @@ async fn outcome_is_recorded_before_the_wait_for_the_next_turn() {
     let record = relay.record(id).await;
     assert_eq!(record.state, State::Delivered);
     assert_eq!(outcomes(&record), [(0, Outcome::Done, false), (1, Outcome::Done, false)]);
+}
+
+const LEFT_OUT: &str = r#"
+    [[feedback]]
+    problem = "$.text"
+    feature_request_title = "Dark mode"
+    source_url = "$.url"
+"#;
+
+#[tokio::test]
+async fn fields_left_out_are_counted_once_for_an_event_that_was_parked() {
+    let (place, (savio, url)) = (TestStore::new(), Gate::start().await);
+    let (store, process) = (place.open(), ProcessContext::default());
+    let destination = destination(Ok(client(&url, Duration::from_secs(30))), 2);
+    let metrics = Metrics::of(&Webhooks::default(), &Commits::default(), &process.attempts);
+    let delivery = Delivery::sharing(process, store.clone(), destination, Settings::default());
+    delivery.replace_mappings(mappings_of(LEFT_OUT));
+    let delivery = Arc::new(delivery);
+    for _ in 0..2 {
+        store_one(&*store, event(&json!({ "text": "hang", "url": "/pricing" }))).await;
+    }
+
+    let all = Arc::clone(&delivery);
+    let all = tokio::spawn(async move { all.deliver_all(at(0)).await });
+    savio.wait_for(1).await;
+    until(|| delivery.waiting() == [(name("form"), 1)].into()).await;
+    savio.release(2);
+    assert_eq!(all.await.unwrap(), 2);
+
+    let text = metrics.text(&Gauges::default());
+    let line = r#"savio_relay_fields_left_out_total{destination="default",field="source_url"} 2"#;
+    assert!(text.lines().any(|it| it == line), "{text}");
 }
