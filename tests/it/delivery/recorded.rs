@@ -1,8 +1,9 @@
-//! What counts only once it is stored: outcomes before a wait, and left-out fields.
+//! What counts only once it is stored: outcomes before a wait, left-out fields, and pauses.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use savio_relay::delivery::gate::PausedBy;
 use savio_relay::delivery::{Delivery, ProcessContext, Settings, gate};
 use savio_relay::event::{EventId, Outcome, State};
 use savio_relay::telemetry::metrics::{Commits, Gauges, Metrics, Webhooks};
@@ -11,7 +12,7 @@ use serde_json::json;
 use super::faults::{CapturedLog, DatabaseFaults};
 use super::in_flight::Gate;
 use super::{
-    Relay, client, company_and_feedback, created, destination, event, mappings_of,
+    Relay, client, company_and_feedback, created, destination, event, feedback, mappings_of,
     outcomes,
 };
 use crate::support::store::{TestStore, at, name, store_one};
@@ -91,4 +92,29 @@ async fn fields_left_out_are_counted_once_for_an_event_that_was_parked() {
     let text = metrics.text(&Gauges::default());
     let line = r#"savio_relay_fields_left_out_total{destination="default",field="source_url"} 2"#;
     assert!(text.lines().any(|it| it == line), "{text}");
+}
+
+#[tokio::test]
+async fn pause_or_resume_that_cannot_be_stored_changes_nothing() {
+    let relay = Relay::new().await;
+    relay.savio_answers("/create-feedback/", &[created()]).await;
+    let delivery = &relay.delivery;
+    let paused_by = async || delivery.status(at(0)).await.unwrap().paused_by;
+    delivery.pause(at(0)).await.unwrap();
+    let faults = DatabaseFaults::of(&relay.place);
+
+    faults.fail_gate_writes();
+    let resumed = delivery.resume(at(0)).await;
+    faults.clear();
+    assert!(resumed.is_err(), "it was stored");
+    assert_eq!(paused_by().await, Some(PausedBy::Person));
+
+    delivery.resume(at(0)).await.unwrap();
+    faults.fail_gate_writes();
+    let paused = delivery.pause(at(0)).await;
+    faults.clear();
+    assert!(paused.is_err(), "it was stored");
+    assert_eq!(paused_by().await, None);
+    relay.keep(feedback()).await;
+    assert_eq!((relay.deliver_all(0).await, relay.sent().await.len()), (1, 1));
 }
