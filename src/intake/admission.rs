@@ -125,9 +125,9 @@ impl Admission {
             VerifyError::Missing => signature_hint::missing(&arrived, url.as_deref()),
             _ if self.check_rate(&arrived.as_webhook(), HINTS).is_err() => None,
             VerifyError::UnreadableTime | VerifyError::OutsideTolerance => {
-                signature_hint::time(&arrived, url.as_deref(), error)
+                self.diagnoses.time(arrived, url, error).await
             }
-            VerifyError::Mismatch => self.diagnoses.run(arrived, url).await,
+            VerifyError::Mismatch => self.diagnoses.mismatch(arrived, url).await,
         };
         Rejection::Unauthenticated { error, hint }
     }
