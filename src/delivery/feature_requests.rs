@@ -109,8 +109,7 @@ impl FeatureRequests {
         match reader.read(&mut list).await {
             Ok(Ok(())) => self.index().replace(list.titles, (list.begun_at, reader.now())),
             Ok(Err(error)) => {
-                let reason = format!("the feature requests cannot be listed: {error}");
-                self.index().fail(reason, reader.now());
+                self.index().fail(title_reader::reason(&error), reader.now());
                 // The same page is requested again. After any other error there are no more pages.
                 if error.may_pass() {
                     *partial = Some(list);

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::delivery::clock::RunClock;
 use crate::delivery::gate::{RETRY_AFTER_MAX, Signal};
 use crate::delivery::persisted_gate::PersistedGate;
-use crate::savio::{Client, Error, FeatureRequest, FeatureRequestQuery, Pages};
+use crate::savio::{Client, Error, FeatureRequest, FeatureRequestQuery, NextPageError, Pages};
 use crate::store::NextStep;
 
 /// Number of pages that are read. At 25 a page, they hold 50,000 feature requests.
@@ -95,5 +95,30 @@ impl TitleReader<'_> {
             }
         };
         self.gate.note(&signal, now).await;
+    }
+}
+
+/// Returns why the list cannot be read, for the events that wait for it.
+pub(super) fn reason(error: &Error) -> String {
+    match error {
+        Error::NextPage(NextPageError::TooMany(pages)) => format!(
+            "savio has more than {pages} pages of feature requests, more than are read: remove \
+             some, or `existing` from the mapping file"
+        ),
+        error => format!("the feature requests cannot be listed: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn list_with_too_many_pages_is_explained() {
+        let error = Error::NextPage(NextPageError::TooMany(PAGES_MAX));
+
+        let expected = "savio has more than 2000 pages of feature requests, more than are read: \
+                        remove some, or `existing` from the mapping file";
+        assert_eq!(reason(&error), expected);
     }
 }
