@@ -357,6 +357,9 @@ impl Intake {
         if *self.closing.borrow() {
             return Err(Rejection::ShuttingDown);
         }
+        if let Some(setup) = &setup {
+            setup.check_code(parts.uri.query())?;
+        }
         Ok(TargetSource { source: Arc::clone(source), setup })
     }
 

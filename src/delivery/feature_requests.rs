@@ -14,6 +14,7 @@ use crate::event::{Request, RequestKind};
 use crate::mapping::{FeatureRequestLink, LinkMode, MappedRequests};
 use crate::store::NextStep;
 use title_index::{TitleIndex, TitleMatch};
+use title_reader::PartialList;
 pub(super) use title_reader::TitleReader;
 
 const TITLE: &str = "feature_request_title";
@@ -24,8 +25,8 @@ const READ_WAIT: Duration = Duration::from_secs(1);
 /// The known feature requests of a destination.
 pub(super) struct FeatureRequests {
     index: Mutex<TitleIndex>,
-    /// Locked by the one event that reads the list.
-    reading: tokio::sync::Mutex<()>,
+    /// Locked by the one event that reads the list; holds the pages that were read before a wait.
+    reading: tokio::sync::Mutex<Option<PartialList>>,
 }
 
 impl FeatureRequests {
@@ -94,17 +95,30 @@ impl FeatureRequests {
         titles.for_each(|title| index.add_pending(title));
     }
 
-    /// Reads all feature requests, or fails with a wait if another event reads them.
+    /// Reads all feature requests, or fails with a wait if another event reads them or the gate is
+    /// closed.
     async fn read_titles(&self, reader: &TitleReader<'_>) -> Result<(), NextStep> {
         // Not `lock`: hundreds of pages may follow, and the events that need them should not occupy
         // tasks meanwhile.
-        let Ok(_reading) = self.reading.try_lock() else { return Err(wait(reader.now())) };
-        let begun_at = reader.now();
-        match reader.titles().await? {
-            Ok(titles) => self.index().replace(titles, (begun_at, reader.now())),
-            Err(error) => {
-                let reason = format!("the feature requests cannot be listed: {error}");
-                self.index().fail(reason, reader.now());
+        let Ok(mut partial) = self.reading.try_lock() else { return Err(wait(reader.now())) };
+        // Taken out: if this task is cancelled during a page, the list begins anew.
+        let mut list = match partial.take().filter(|list| list.is_fresh(reader.now())) {
+            Some(list) => list,
+            None => reader.begin()?,
+        };
+        match reader.read(&mut list).await {
+            Ok(Ok(())) => self.index().replace(list.titles, (list.begun_at, reader.now())),
+            Ok(Err(error)) => {
+                self.index().fail(title_reader::reason(&error), reader.now());
+                // The same page is requested again. After any other error there are no more pages.
+                if error.is_transient() {
+                    *partial = Some(list);
+                }
+            }
+            // The pages are kept: with a low rate and other traffic, each one may have to wait.
+            Err(wait) => {
+                *partial = Some(list);
+                return Err(wait);
             }
         }
         Ok(())

@@ -140,8 +140,6 @@ impl<'c> Job<'c> {
         match self.map_and_link(unmapped).await {
             Ok(MappedRequests { requests, notes, left_out, .. }) => {
                 self.plan.set_requests(&requests);
-                let destination = &self.context.destination.name;
-                self.context.process.attempts.left_out(destination, &left_out);
                 let next = Progress::to(self.plan.next(self.clock.now()));
                 Progress { planned: Some(requests), notes, left_out, ..next }
             }
@@ -265,25 +263,12 @@ impl<'c> Job<'c> {
     /// is recorded instead.
     async fn record_and_admit(&self, mut progress: Progress) -> Action {
         let (context, guard, clock) = (self.context, &self.guard, &self.clock);
-        // Before the record, so that one commit holds the result of the last attempt and the mark
-        // of the next as `sending`.
-        if let NextStep::Send { .. } = progress.next {
-            match context.gate.admit(clock.now()) {
-                Ok(turn) => clock.wait_until(turn).await,
-                Err(Closed { reason, .. }) => {
-                    // Due at once: no event is claimed while the gate is closed, and the gate knows
-                    // when it opens.
-                    progress.next = NextStep::Wait { until: clock.now(), reason };
-                }
-            }
-        }
+        let admitted = self.admit(&mut progress).await;
         let next = progress.next.clone();
-        // An event that is parked before its first attempt is not recorded: it is mapped again when
-        // it resumes, and what it waits for is written when its lease is renewed. Thousands that
-        // wait for one record thus cost no commits.
-        let has_changes = progress.attempt.is_some() || !matches!(next, NextStep::Park { .. });
-        let recorded =
-            if has_changes { progress::record(context, guard, progress).await } else { Ok(()) };
+        let recorded = match admitted {
+            Ok(()) => self.record(progress).await,
+            Err(ClaimLost) => Err(ClaimLost),
+        };
         guard.set_request_open(recorded.is_ok() && matches!(next, NextStep::Send { .. }));
         if recorded.is_ok() {
             progress::log_state_change(guard.event(), &next);
@@ -307,6 +292,44 @@ impl<'c> Job<'c> {
                 Err(ClaimLost),
             ) => Action::End(WorkResult::Lost),
         }
+    }
+
+    /// Waits until the request of a send may go. If the gate is closed, changes the step to a wait.
+    async fn admit(&self, progress: &mut Progress) -> Result<(), ClaimLost> {
+        let NextStep::Send { .. } = progress.next else { return Ok(()) };
+        let (gate, clock) = (&self.context.gate, &self.clock);
+        match gate.admit(clock.now()) {
+            Ok(turn) => {
+                // If the gate is open at once, one commit holds the result of the last attempt and
+                // the mark of the next as `sending`. During a wait the result must be on disk: a
+                // process that ends then would send the last request again.
+                if turn > clock.now() && progress.attempt.is_some() {
+                    self.record(progress.take_result()).await?;
+                }
+                clock.wait_until(turn).await;
+            }
+            Err(Closed { reason, .. }) => {
+                // Due at once: no event is claimed while the gate is closed, and the gate knows
+                // when it opens.
+                progress.next = NextStep::Wait { until: clock.now(), reason };
+            }
+        }
+        Ok(())
+    }
+
+    async fn record(&self, progress: Progress) -> Result<(), ClaimLost> {
+        let Context { process, destination, .. } = self.context;
+        // An event that is parked before its first attempt is not recorded: it is mapped again when
+        // it resumes, and what it waits for is written when its lease is renewed. Thousands that
+        // wait for one record thus cost no commits.
+        if progress.attempt.is_none() && matches!(progress.next, NextStep::Park { .. }) {
+            return Ok(());
+        }
+        let left_out = progress.left_out.clone();
+        progress::record(self.context, &self.guard, progress).await?;
+        // Only once it is recorded: an event that is mapped again leaves out the same fields.
+        process.attempts.left_out(&destination.name, &left_out);
+        Ok(())
     }
 }
 

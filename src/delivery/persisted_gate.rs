@@ -118,12 +118,21 @@ impl PersistedGate {
         }
     }
 
+    /// Applies a person's change once it is on disk. If the write fails, nothing has changed.
     pub(super) async fn change_by_person(
         &self,
-        change: impl FnOnce(&mut Gate),
+        change: impl Fn(&mut Gate),
     ) -> Result<(), StoreError> {
+        let _saving = self.saving.lock().await;
+        let mut changed = self.state().gate.clone();
+        change(&mut changed);
+        self.store.write_state(&key(&self.destination), written(&changed)).await?;
+        // To the gate as it is now, and not the one that was written: an answer may have changed it
+        // during the write, and is written with its own save.
         self.change(|gate, _| change(gate));
-        self.save().await
+        let mut state = self.state();
+        state.is_saved = state.gate == changed;
+        Ok(())
     }
 
     pub(super) fn read<T>(&self, look: impl FnOnce(&Gate) -> T) -> T {

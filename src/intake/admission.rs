@@ -66,11 +66,7 @@ impl Admission {
         parts: &Parts,
         headers: &Headers,
     ) -> Result<usize, Rejection> {
-        if let Some(setup) = &target.setup {
-            setup.check_code(parts.uri.query())?;
-            return Ok(HANDSHAKE_BYTES_MAX);
-        }
-        if parts.method != Method::POST {
+        if target.setup.is_some() || parts.method != Method::POST {
             return Ok(HANDSHAKE_BYTES_MAX);
         }
         let request = SignedRequest {
@@ -129,9 +125,9 @@ impl Admission {
             VerifyError::Missing => signature_hint::missing(&arrived, url.as_deref()),
             _ if self.check_rate(&arrived.as_webhook(), HINTS).is_err() => None,
             VerifyError::UnreadableTime | VerifyError::OutsideTolerance => {
-                signature_hint::time(&arrived, url.as_deref(), error)
+                self.diagnoses.time(arrived, url, error).await
             }
-            VerifyError::Mismatch => self.diagnoses.run(arrived, url).await,
+            VerifyError::Mismatch => self.diagnoses.mismatch(arrived, url).await,
         };
         Rejection::Unauthenticated { error, hint }
     }
@@ -196,16 +192,14 @@ impl Admission {
         })
     }
 
-    /// Saves the secret that the source waits for, and makes the source live.
+    /// Saves the secret that the source waits for, and makes the source live. The request has the one-time code:
+    /// otherwise its `TargetSource` has no setup.
     fn complete_setup(
         &self,
         setup: &PendingSetup,
         webhook: &WebhookRequest<'_>,
         sources: &Registry,
     ) -> Result<HandshakeResponse, Rejection> {
-        // `body_bytes_max` has checked it already; here too, so that no caller can save a secret
-        // without.
-        setup.check_code(webhook.parts.uri.query())?;
         let bringing =
             |it: &&HandshakeRule| it.method == webhook.parts.method && it.carries_secret();
         let handshakes: Vec<&HandshakeRule> =

@@ -32,7 +32,7 @@ pub(super) fn source_name(parts: &Parts) -> Option<SourceName> {
 /// The source that a request is for.
 pub(super) struct TargetSource {
     pub(super) source: Arc<Source>,
-    /// Present while the source waits for its secret.
+    /// Present while the source waits for its secret; the request has the one-time code.
     pub(super) setup: Option<Arc<PendingSetup>>,
 }
 

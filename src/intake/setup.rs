@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::payload::form;
 use super::response::Rejection;
 use super::source::Source;
+use crate::file;
 
 /// A source that waits for its secret. Only a request with the one-time code may set it.
 pub struct PendingSetup {
@@ -79,7 +80,7 @@ pub(super) fn awaiting_secret() -> Rejection {
 }
 
 /// Writes the file with mode 0600, wholly or not at all, and on disk when this returns. An existing file is an
-/// error and stays unchanged.
+/// error and stays unchanged, unless it holds the same text.
 fn write_once(path: &Path, text: &str) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
@@ -87,9 +88,20 @@ fn write_once(path: &Path, text: &str) -> io::Result<()> {
     let mut file = NamedTempFile::new_in(folder)?;
     file.write_all(text.as_bytes())?;
     file.as_file().sync_all()?;
-    file.persist_noclobber(path)?;
+    match file.persist_noclobber(path) {
+        Ok(_) => {}
+        // Of simultaneous requests with one secret, each is answered as the first: for the provider
+        // they are repeats of one.
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists && holds(path, text) => {}
+        Err(error) => return Err(error.into()),
+    }
     // The new name is in the folder, which has an fsync of its own.
     File::open(folder)?.sync_all()
+}
+
+fn holds(path: &Path, text: &str) -> bool {
+    let saved = file::read(path, text.len());
+    saved.is_ok_and(|saved| saved.ct_eq(text.as_bytes()).into())
 }
 
 #[cfg(test)]
@@ -104,9 +116,12 @@ mod tests {
         let path = folder.path().join("secret");
 
         write_once(&path, "first").unwrap();
-        let again = write_once(&path, "second");
+        for other in ["second", "fir", "first2", ""] {
+            let again = write_once(&path, other);
+            assert_eq!(again.unwrap_err().kind(), io::ErrorKind::AlreadyExists, "{other}");
+        }
+        write_once(&path, "first").unwrap();
 
-        assert_eq!(again.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "first");
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 
 use super::payload;
@@ -24,7 +24,7 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 // release build (P-256 over 64 KiB; HMAC-SHA512 0.14 ms).
 const TRIES_MAX: usize = 160;
 
-/// Diagnoses wrong signatures, one at a time, on a blocking thread.
+/// Diagnoses wrong signatures and times, one at a time, on a blocking thread.
 // Anybody can cause a diagnosis: several at once, or on the threads that answer requests, would
 // slow down signed webhooks.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Default for Diagnoses {
 impl Diagnoses {
     /// Returns the change that makes a wrong signature valid. Returns none for a large body, and while another
     /// request is diagnosed.
-    pub(super) async fn run(
+    pub(super) async fn mismatch(
         &self,
         arrived: BufferedRequest,
         signed_url: Option<String>,
@@ -48,14 +48,33 @@ impl Diagnoses {
             return None;
         }
         let permit = Arc::clone(&self.0).try_acquire_owned().ok()?;
-        let work = move || {
-            // Moved into the closure: the thread cannot be cancelled, so it must hold the permit
-            // even if the sender disconnects. Otherwise a second diagnosis would start beside it.
-            let _permit = permit;
-            diagnose(&arrived, signed_url.as_deref())
-        };
-        spawn_blocking(work).await.ok().flatten()
+        run(permit, move || diagnose(&arrived, signed_url.as_deref())).await
     }
+
+    /// Describes what is wrong with the time of a valid signature, once no other request is diagnosed.
+    // Waits, unlike `mismatch`: these signatures are made with the secret, and are few.
+    pub(super) async fn time(
+        &self,
+        arrived: BufferedRequest,
+        signed_url: Option<String>,
+        error: VerifyError,
+    ) -> Option<String> {
+        let permit = Arc::clone(&self.0).acquire_owned().await.ok()?;
+        run(permit, move || time(&arrived, signed_url.as_deref(), error)).await
+    }
+}
+
+async fn run(
+    permit: OwnedSemaphorePermit,
+    work: impl FnOnce() -> Option<String> + Send + 'static,
+) -> Option<String> {
+    let work = move || {
+        // Moved into the closure: the thread cannot be cancelled, so it must hold the permit even
+        // if the sender disconnects. Otherwise a second diagnosis would start beside it.
+        let _permit = permit;
+        work()
+    };
+    spawn_blocking(work).await.ok().flatten()
 }
 
 fn diagnose(arrived: &BufferedRequest, signed_url: Option<&str>) -> Option<String> {
@@ -91,11 +110,7 @@ fn compressed(failed: &FailedVerification<'_>, arrived: &BufferedRequest) -> Opt
 
 /// Describes what is wrong with the time of a valid signature. Returns none for a large body with several places
 /// for the signature.
-pub(super) fn time(
-    arrived: &BufferedRequest,
-    signed_url: Option<&str>,
-    error: VerifyError,
-) -> Option<String> {
+fn time(arrived: &BufferedRequest, signed_url: Option<&str>, error: VerifyError) -> Option<String> {
     let webhook = arrived.as_webhook();
     let Source { signature, keys, .. } = webhook.source;
     let body = webhook.covered(arrived.body.bytes.len().max(BODY_BYTES_MAX))?;

@@ -173,6 +173,14 @@ impl Progress {
         let (notes, left_out) = (Vec::new(), BTreeSet::new());
         Progress { planned: None, notes, left_out, attempt: None, shortened: None, next }
     }
+
+    /// Splits off all but the next step, as a step that keeps the claim.
+    #[must_use]
+    pub fn take_result(&mut self) -> Progress {
+        let next = Progress::to(self.next.clone());
+        let result = std::mem::replace(self, next);
+        Progress { next: NextStep::Park { waits_for: None }, ..result }
+    }
 }
 
 /// A request without the fields that Savio refused.
@@ -205,7 +213,8 @@ pub struct Attempt {
 pub enum NextStep {
     /// Marks the request at this position `sending`; the claim stays.
     Send { position: usize, at: Timestamp },
-    /// Keeps the claim until the event that blocks this one is done.
+    /// Keeps the claim: until the event that blocks this one is done, or until the turn of its next
+    /// request comes.
     Park { waits_for: Option<WaitsFor> },
     /// Ends the claim; the event is due at `until`.
     Wait { until: Timestamp, reason: String },

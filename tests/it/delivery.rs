@@ -6,6 +6,7 @@ mod in_flight;
 mod left_out;
 mod names;
 mod outcomes;
+mod recorded;
 mod replayed;
 mod faults;
 mod suspects;

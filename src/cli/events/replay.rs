@@ -1,6 +1,5 @@
 //! `events replay`: starts, runs, shows and cancels replays, or counts their events.
 
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use serde_json::json;
@@ -9,10 +8,12 @@ use super::list::{self, unknown};
 use crate::admin::views::ReplayView;
 use crate::cli::error::CommandError;
 use crate::cli::output as shown;
+use crate::cli::progress_bar::ProgressBar;
 use crate::clock;
 use crate::event::EventId;
 use crate::store::{
-    Archive, EventFilter, MatchCount, ReplayId, ReplayProgress, ReplayRequest, Sqlite, run_replay,
+    Archive, EventFilter, MatchCount, ReplayId, ReplayProgress, ReplayRequest, Sqlite, StoreError,
+    run_replay,
 };
 
 #[derive(Debug, clap::Args)]
@@ -62,7 +63,7 @@ pub(super) async fn run(
     }
     if let Some(id) = arguments.cancel {
         store.cancel_replay(id, clock::now()).await?;
-        let replay = run_replay(store, id, progress).await?;
+        let replay = run_and_show(store, id).await?;
         return report(&replay.ok_or_else(|| no_replay(id))?, arguments);
     }
     check_ids(store, &filter.ids).await?;
@@ -74,7 +75,7 @@ pub(super) async fn run(
     let request = ReplayRequest { id, filter, interval, begun_at: clock::now() };
     store.start_replay(request).await?;
     // From here on, a running relay completes the replay even if this command is interrupted.
-    let replay = run_replay(store, id, progress).await.map_err(|error| {
+    let replay = run_and_show(store, id).await.map_err(|error| {
         CommandError::Failed(format!(
             "{error}; a running relay continues replay {id} within a minute"
         ))
@@ -97,10 +98,15 @@ fn no_replay(id: ReplayId) -> CommandError {
     CommandError::InvalidInput(format!("there is no replay {id}"))
 }
 
-fn progress(replay: &ReplayProgress) {
-    if replay.has_more && std::io::stderr().is_terminal() {
-        eprint!("\r\u{1b}[K{} replayed", replay.replayed - replay.given_back);
-    }
+/// Runs the replay to its end, and shows its progress on a terminal.
+async fn run_and_show(store: &Sqlite, id: ReplayId) -> Result<Option<ReplayProgress>, StoreError> {
+    let mut bar = ProgressBar::new();
+    let show = |replay: &ReplayProgress| {
+        if replay.has_more {
+            bar.show(replay.replayed - replay.given_back, None, "replayed");
+        }
+    };
+    run_replay(store, id, show).await
 }
 
 fn count(matching: MatchCount, arguments: &Arguments) -> Result<(), CommandError> {
@@ -117,9 +123,6 @@ fn count(matching: MatchCount, arguments: &Arguments) -> Result<(), CommandError
 }
 
 fn report(replay: &ReplayProgress, arguments: &Arguments) -> Result<(), CommandError> {
-    if std::io::stderr().is_terminal() && arguments.progress.is_none() {
-        eprint!("\r\u{1b}[K");
-    }
     if arguments.json {
         return list::print_json(&ReplayView::of(replay));
     }

@@ -107,11 +107,16 @@ impl ResponseRule {
     }
 
     pub(super) fn templates(&self) -> impl Iterator<Item = &TextTemplate> {
-        let (text, members) = match &self.body {
+        self.headers.iter().map(|(_, template)| template).chain(self.body.templates())
+    }
+}
+
+impl ResponseBody {
+    pub(super) fn templates(&self) -> impl Iterator<Item = &TextTemplate> {
+        let (text, members) = match self {
             ResponseBody::Text(template) => (Some(template), [].as_slice()),
             ResponseBody::Json(members) => (None, members.as_slice()),
         };
-        let members = members.iter().map(|(_, template)| template);
-        self.headers.iter().map(|(_, template)| template).chain(text).chain(members)
+        text.into_iter().chain(members.iter().map(|(_, template)| template))
     }
 }

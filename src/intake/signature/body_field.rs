@@ -68,18 +68,22 @@ impl BodyField {
             BodyField::Form(name) => FormField::find(headers, body, name).ranges,
             BodyField::Json(steps) => {
                 let Ok(body) = std::str::from_utf8(body) else { return Vec::new() };
-                let Ok(root) = serde_json::from_str::<&RawValue>(without_bom(body)) else {
-                    return Vec::new();
-                };
-                // All of a repeated key, not only the last, which counts: none may stay in what is
-                // stored.
-                let mut nodes = vec![root];
-                for step in steps {
-                    nodes = nodes.into_iter().flat_map(|node| children(node, step)).collect();
-                }
-                let texts = nodes.into_iter().map(RawValue::get).filter(|it| it.starts_with('"'));
+                let texts = nodes(steps, body).into_iter().map(RawValue::get).filter(is_string);
                 let ranges = texts.map(|text| range_in(body, text));
                 ranges.map(|range| range.start + 1..range.end - 1).collect()
+            }
+        }
+    }
+
+    /// Returns whether the field is present and `ranges` has all its values: in JSON, whether each
+    /// is a string.
+    pub(super) fn can_be_overwritten(&self, headers: &Headers, body: &[u8]) -> bool {
+        match self {
+            BodyField::Form(_) => !self.ranges(headers, body).is_empty(),
+            BodyField::Json(steps) => {
+                let nodes = std::str::from_utf8(body).map(|body| nodes(steps, body));
+                let nodes = nodes.unwrap_or_default();
+                !nodes.is_empty() && nodes.into_iter().all(|node| is_string(&node.get()))
             }
         }
     }
@@ -161,6 +165,19 @@ fn plain(node: &RawValue) -> Option<Cow<'_, str>> {
         b'{' | b'[' | b'n' => None,
         _ => Some(Cow::Borrowed(written)),
     }
+}
+
+fn is_string(written: &&str) -> bool {
+    written.starts_with('"')
+}
+
+/// Returns all values at this place.
+// All of a repeated key, not only the last, which counts: none may stay in what is stored.
+fn nodes<'t>(steps: &[FieldStep], body: &'t str) -> Vec<&'t RawValue> {
+    let Ok(root) = serde_json::from_str::<&RawValue>(without_bom(body)) else { return Vec::new() };
+    steps.iter().fold(vec![root], |nodes, step| {
+        nodes.into_iter().flat_map(|node| children(node, step)).collect()
+    })
 }
 
 /// Returns all children of this name or index. If a key is repeated, the last value counts.

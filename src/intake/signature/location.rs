@@ -30,7 +30,7 @@ impl CredentialLocation {
             }
             // A value that `redact` cannot overwrite is not accepted: it would be stored.
             CredentialLocation::Field(field)
-                if field.ranges(request.headers, request.body).is_empty() =>
+                if !field.can_be_overwritten(request.headers, request.body) =>
             {
                 Vec::new()
             }

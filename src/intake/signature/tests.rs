@@ -295,6 +295,29 @@ fn token_in_a_field_of_the_body_verifies() {
 }
 
 #[test]
+fn token_that_cannot_be_overwritten_is_not_accepted() {
+    let signature = token(&[CredentialLocation::Field(BodyField::parse("$.a.k").unwrap())]);
+    let keys = keys(&signature, &["1234567890"]);
+    for (body, expected) in [
+        (r#"{"a":{"k":"1234567890"}}"#, Ok(Some(0))),
+        (r#"{"a":{"k":"x","k":"1234567890"}}"#, Ok(Some(0))),
+        (r#"{"a":{"k":1234567890}}"#, Err(VerifyError::Missing)),
+        (r#"{"a":{"k":"x","k":1234567890}}"#, Err(VerifyError::Missing)),
+        (r#"{"a":{"k":1234567890,"k":"1234567890"}}"#, Err(VerifyError::Missing)),
+        (r#"{"a":{"k":1234567890},"a":{"k":"1234567890"}}"#, Err(VerifyError::Missing)),
+        (r#"{"a":{"k":["1234567890"],"k":"1234567890"}}"#, Err(VerifyError::Missing)),
+    ] {
+        let mut stored = body.as_bytes().to_vec();
+        let found = signature.verify(&keys, &request(&Headers::new(), body.as_bytes()), at(0));
+        signature.redact(&Headers::new(), &mut stored);
+
+        assert_eq!(found, expected, "{body}");
+        let stored = String::from_utf8(stored).unwrap();
+        assert!(found.is_err() || !stored.contains("1234567890"), "{stored}");
+    }
+}
+
+#[test]
 fn trial_secret_signs_and_verifies() {
     for signature in [seal(|seal| seal), signature(Scheme::Basic)] {
         let (secret, signs) = signature.generate_trial(&[7; 32]).unwrap();

@@ -196,7 +196,7 @@ const SHIPPED_WARNINGS: [&str; 2] = [
 ];
 
 /// Checks the warnings for a source with these keys, beside a secret and a block.
-const WEAK: [(&str, &str); 12] = [
+const WEAK: [(&str, &str); 15] = [
     ("[signature]\nscheme = \"none\"", "anybody can send to it"),
     ("[signature]\nscheme = \"jwt\"\nbearer = true", "a token without `exp` never expires"),
     ("[signature]\nscheme = \"jwt\"\nbearer = true", "its token covers no body"),
@@ -225,6 +225,21 @@ const WEAK: [(&str, &str); 12] = [
         "provider = \"github\"\n[[handshake]]\nmethod = \"GET\"\nbody = \"{query:a}\"\n\
          headers = { Content-Type = \"image/svg+xml\" }",
         "as image/svg+xml",
+    ),
+    (
+        "provider = \"github\"\n[[handshake]]\nmethod = \"GET\"\njson = { a = \"b\", c = \"{query:a}\" }\n\
+         content_type = \"text/html\"",
+        "an unsigned handshake repeats what a stranger sends as text/html",
+    ),
+    (
+        "provider = \"github\"\n[[handshake]]\nmethod = \"GET\"\nbody = \"{query:a}\"\n\
+         content_type = \"application/rss+xml\"",
+        "as application/rss+xml",
+    ),
+    (
+        "provider = \"github\"\n[[handshake]]\nmethod = \"GET\"\nbody = \"{query:a}\"\n\
+         headers = { Content-Type = \"{query:type}\" }",
+        "as a content type that the stranger chooses",
     ),
 ];
 

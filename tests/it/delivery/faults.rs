@@ -26,6 +26,22 @@ impl DatabaseFaults {
         self.before_attempt_insert(&format!("RAISE(ABORT, '{reason}')"));
     }
 
+    /// Makes every write of a destination's state fail until `clear`.
+    pub(super) fn fail_gate_writes(&self) {
+        let trigger = "CREATE TRIGGER fault BEFORE INSERT ON gates
+                       BEGIN SELECT abs(-9223372036854775807 - (NEW.name IS NOT NULL)); END";
+        self.0.execute_batch(trigger).unwrap();
+    }
+
+    /// Makes every mark of the second request as `sending` fail until `clear`.
+    pub(super) fn fail_second_sends(&self) {
+        // An overflow: an unknown function would fail all updates of requests.
+        let trigger = "CREATE TRIGGER fault BEFORE UPDATE OF state ON requests
+                       WHEN NEW.state = 'sending' AND NEW.position = 1
+                       BEGIN SELECT abs(-9223372036854775807 - NEW.position); END";
+        self.0.execute_batch(trigger).unwrap();
+    }
+
     pub(super) fn clear(&self) {
         self.0.execute_batch("DROP TRIGGER fault").unwrap();
     }

@@ -27,13 +27,13 @@ use crate::support::wait::until;
 
 /// A Savio that counts requests, and answers one with the problem "hang" only when it is released.
 #[derive(Clone)]
-struct Gate {
+pub(super) struct Gate {
     received: Arc<Semaphore>,
     released: Arc<Semaphore>,
 }
 
 impl Gate {
-    async fn start() -> (Gate, String) {
+    pub(super) async fn start() -> (Gate, String) {
         let gate =
             Gate { received: Arc::new(Semaphore::new(0)), released: Arc::new(Semaphore::new(0)) };
         let answer = async |Shared(gate): Shared<Gate>, Json(body): Json<Value>| {
@@ -51,8 +51,12 @@ impl Gate {
         (gate, url)
     }
 
-    async fn wait_for(&self, requests: u32) {
+    pub(super) async fn wait_for(&self, requests: u32) {
         self.received.acquire_many(requests).await.unwrap().forget();
+    }
+
+    pub(super) fn release(&self, requests: usize) {
+        self.released.add_permits(requests);
     }
 }
 
@@ -68,7 +72,7 @@ async fn hanging_request_delays_no_other() {
     let all = tokio::spawn(async move { delivery.deliver_all(at(0)).await });
 
     gate.wait_for(11).await;
-    gate.released.add_permits(1);
+    gate.release(1);
 
     assert_eq!(all.await.unwrap(), 11);
     assert_eq!(store.event(hanging).await.unwrap().unwrap().state, State::Delivered);
@@ -85,7 +89,7 @@ async fn event_claimed_again_during_its_send_is_sent_once() {
     gate.wait_for(1).await;
 
     let again = delivery.deliver_all(at(61)).await;
-    gate.released.add_permits(2);
+    gate.release(2);
 
     assert_eq!((again, first.await.unwrap()), (0, 1));
     assert_eq!(gate.received.available_permits(), 0);
@@ -136,7 +140,7 @@ async fn loop_delivers_new_events_and_finishes_those_in_flight() {
     let late = store_one(&*store, just_now(&feedback())).await;
 
     stop.send(()).unwrap();
-    gate.released.add_permits(1);
+    gate.release(1);
     running.await.unwrap();
 
     assert_eq!(store.event(hanging).await.unwrap().unwrap().state, State::Delivered);

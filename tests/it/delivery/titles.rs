@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use savio_relay::delivery::{Settings, gate};
 use savio_relay::event::State;
 use serde_json::{Value, json};
 use wiremock::matchers::{method, path, query_param, query_param_is_missing};
@@ -202,4 +203,61 @@ async fn retry_keeps_the_title_that_was_found() {
     relay.deliver_all(700).await;
 
     assert_eq!(relay.titles().await, ["Dark mode", "Dark mode"]);
+}
+
+/// Mounts three pages of which the last has the title "Dark mode".
+async fn savio_lists_three_pages(relay: &Relay) {
+    let page = |number: u32| format!("{}/feature-requests/?page={number}", relay.savio.uri());
+    relay.savio_lists(&[list(&["Export"], Some(&page(2)))]).await;
+    let third = page(3);
+    for (number, list) in
+        [("2", list(&["Import"], Some(&third))), ("3", list(&["Dark mode"], None))]
+    {
+        let page = Mock::given(path("/feature-requests/")).and(query_param("page", number));
+        page.respond_with(list).mount(&relay.savio).await;
+    }
+}
+
+#[tokio::test]
+async fn pages_are_kept_while_the_rate_delays_the_next() {
+    let gate = gate::Settings { rate: Some("1/m".parse().unwrap()), ..gate::Settings::default() };
+    let relay = Relay::with(Settings { gate, ..Settings::default() }).await;
+    relay.delivery.replace_mappings(mappings_of(PREFER));
+    relay.savio_answers("/create-feedback/", &[created()]).await;
+    savio_lists_three_pages(&relay).await;
+    relay.keep(titled("dark mode")).await;
+
+    for minutes in 0..5 {
+        relay.deliver_all(61 * minutes).await;
+    }
+
+    assert_eq!((relay.lists_read().await, relay.titles().await), (3, vec!["Dark mode".into()]));
+}
+
+#[tokio::test]
+async fn pages_are_kept_while_savio_fails_for_a_time() {
+    let relay = Relay::linking(PREFER).await;
+    let failing = Mock::given(path("/feature-requests/")).and(query_param("page", "3"));
+    failing.respond_with(status(503)).up_to_n_times(1).mount(&relay.savio).await;
+    savio_lists_three_pages(&relay).await;
+    relay.keep(titled("dark mode")).await;
+
+    relay.deliver_all(0).await;
+    relay.deliver_all(35).await;
+
+    assert_eq!((relay.lists_read().await, relay.titles().await), (4, vec!["Dark mode".into()]));
+}
+
+#[tokio::test]
+async fn pages_that_are_old_are_read_again() {
+    let relay = Relay::linking(PREFER).await;
+    let failing = Mock::given(path("/feature-requests/")).and(query_param("page", "3"));
+    failing.respond_with(status(503)).up_to_n_times(1).mount(&relay.savio).await;
+    savio_lists_three_pages(&relay).await;
+    relay.keep(titled("dark mode")).await;
+
+    relay.deliver_all(0).await;
+    relay.deliver_all(601).await;
+
+    assert_eq!((relay.lists_read().await, relay.titles().await), (6, vec!["Dark mode".into()]));
 }

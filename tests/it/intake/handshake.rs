@@ -131,6 +131,27 @@ pub(super) async fn existing_secret_is_not_replaced() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), SECRET);
 }
 
+#[tokio::test]
+pub(super) async fn simultaneous_first_requests_with_one_secret_are_both_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("asana");
+    let server = TestIntake::with_files(&[("asana", &asana(&path))]).await;
+    let address = setup_address(&server, "asana");
+    // As the first of them leaves it, between the file and the change of the source.
+    std::fs::write(&path, SECRET).unwrap();
+
+    let other = Request::new("POST", &address).header("x-hook-secret", "another");
+    let other = other.header("x-forwarded-for", "198.51.100.7");
+    let refused = server.send(&other).await;
+    let answer = server.send(&first_request(&address)).await;
+
+    assert_eq!(answer.status, 200);
+    assert_eq!((refused.status, refused.reason()), (503, "the secret could not be saved"));
+    assert!(answer.head.contains(&format!("x-hook-secret: {SECRET}")), "{}", answer.head);
+    assert_eq!(server.send(&asana_event("/hooks/asana")).await.status, 202);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), SECRET);
+}
+
 /// Signs a body as Slack does.
 pub(super) fn slack(body: &str) -> Request {
     let now = clock::now().as_second().to_string();

@@ -72,6 +72,33 @@ async fn health_is_answered_while_a_wrong_signature_is_diagnosed() {
     assert_eq!(rejection.hint.as_deref(), Some(hint));
 }
 
+#[test]
+fn wrong_time_is_explained_on_a_blocking_thread() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.max_blocking_threads(1).enable_all().build().unwrap();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    runtime.spawn_blocking(move || released.recv());
+    runtime.block_on(async {
+        let slack = ("slack", "provider = \"slack\"\nsecrets = [\"env:SECRET\"]");
+        let server = TestIntake::with_files(&[slack]).await;
+        let webhook = Request::new("POST", "/hooks/slack")
+            .header("x-slack-signature", &format!("v0={}", hex_hmac(b"v0:1000:{}")))
+            .header("x-slack-request-timestamp", "1000")
+            .body(b"{}");
+
+        let mut stream = server.begin(&webhook, 2).await;
+        let alive = server.send(&Request::new("GET", "/healthz")).await;
+        let answered_before = stream.try_read(&mut [0]);
+        release.send(()).unwrap();
+        stream.read_to_end(&mut Vec::new()).await.unwrap();
+
+        assert_eq!(alive.status, 200);
+        assert_eq!(answered_before.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+        let rejection = &server.intake.rejected.last(&"slack".parse::<SourceName>().unwrap())[0];
+        assert!(rejection.hint.as_ref().unwrap().starts_with("right, but signed "));
+    });
+}
+
 /// Creates a folder with these mapping files and a folder for the store.
 fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();

@@ -182,6 +182,10 @@ fn other_limits() -> Vec<(&'static str, String)> {
             "crashes while mapping an event, after which it is dead",
             count_of("store/", "DEATHS_MAX"),
         ),
+        (
+            "pages of feature requests that are read for `existing`",
+            count_of("delivery/feature_requests/", "PAGES_MAX"),
+        ),
         ("spans that wait for the trace collector", count_of("telemetry/", "QUEUE_MAX")),
         ("size of a secret's file", bytes_of("secret.rs", "FILE_BYTES_MAX")),
         ("shortest secret that is recognised in headers", bytes_of("intake/", "SECRET_BYTES_MIN")),
