@@ -94,7 +94,7 @@ fn wrong_time_is_explained_on_a_blocking_thread() {
 
         assert_eq!(alive.status, 200);
         assert_eq!(answered_before.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
-        let rejection = &server.intake.rejected.last(&"slack".parse::<SourceName>().unwrap())[0];
+        let rejection = &server.intake.rejected.latest(&"slack".parse::<SourceName>().unwrap())[0];
         assert!(rejection.hint.as_ref().unwrap().starts_with("right, but signed "));
     });
 }
