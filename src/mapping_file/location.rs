@@ -219,7 +219,7 @@ mod tests {
             ("large.toml", "it is larger than 1024 KiB"),
             ("link.toml", "No such file or directory"),
             ("loop.toml", "Too many levels"),
-            ("socket.toml", "it is no regular file"),
+            ("socket.toml", "it is not a regular file"),
         ];
         assert_eq!(found.len(), expected.len(), "{found:?}");
         for ((name, messages), (expected_name, reason)) in found.iter().zip(expected) {

@@ -160,8 +160,8 @@ fn header_name_that_no_request_can_have_is_a_mistake() {
     let plain = signature("{body}");
     for (text, message) in [
         (signature("{header:X Y}"), "unknown part `{header:X Y}`"),
-        (format!("{plain}[event]\nid = \"header:X Y\"\n"), "`X Y` is no header's name"),
-        (format!("{plain}[event]\ntype = \"header:\"\n"), "`` is no header's name"),
+        (format!("{plain}[event]\nid = \"header:X Y\"\n"), "`X Y` is not the name of a header"),
+        (format!("{plain}[event]\ntype = \"header:\"\n"), "`` is not the name of a header"),
         (
             format!("{plain}[[handshake]]\nmethod = \"GET\"\nhas = \"header:X Y\"\n"),
             "`header:X Y` is not a part of a request",

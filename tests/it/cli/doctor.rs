@@ -97,7 +97,7 @@ async fn healthy_deployment_has_no_wrong_findings() {
     report.check("ok", "form is at https://relay.example.com/hooks/form");
     report.check("ok", "answers and accepts the token");
     report.check("ok", "it agrees with Savio's");
-    report.check("ok", "relay.db is not there yet");
+    report.check("ok", "relay.db does not exist yet");
 }
 
 #[tokio::test]

@@ -130,7 +130,7 @@ fn condition_mistake_has_a_place_and_advice() {
     check_condition("«not» @.a", "`!`");
     check_condition("@.a «&» @.b", "`&&`");
     check_condition("«not»(@.a)", "`!`");
-    check_condition("«count»(1) > 2", "must be a path");
+    check_condition("«count»(1) > 2", "needs a path");
     check_condition("«match(@.a, 'b')» == true", "`!match(@.a, 'b')`");
     check_condition(r"match(@.a, '«\d»')", r"twice: `\\d`");
     check_condition(r#"@.a == '«\"»'"#, "knows no escape");

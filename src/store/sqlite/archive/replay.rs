@@ -19,8 +19,7 @@ const STEP_EVENTS: usize = 500;
 pub(crate) fn start(connection: &Connection, order: &ReplayRequest) -> Result<(), SqliteError> {
     let ReplayRequest { id, filter, interval, begun_at } = order;
     let interval = i64::try_from(interval.as_micros()).unwrap_or(i64::MAX);
-    let sql =
-        "INSERT INTO replays (id, ids, state, sources, since, until, text, interval, begun_at,
+    let sql = "INSERT INTO replays (id, ids, state, sources, since, until, text, every, begun_at,
                    left_out, up_to)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,
                    (SELECT coalesce(max(number), 0) FROM events))";
