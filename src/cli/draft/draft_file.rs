@@ -91,18 +91,18 @@ impl DraftFile {
 
     /// Returns the text of the file, with its test if there is one.
     pub(super) fn written(&self, test: Option<&DraftTest<'_>>) -> String {
-        let mut text = self.head.clone();
+        let mut draft = self.head.clone();
         if !self.events.is_empty() {
             let names: Vec<String> = self.events.iter().map(|name| quoted(name)).collect();
-            text += "# Other types are answered and not kept. Leave this out to take them all.\n";
-            text += &format!("events   = [{}]\n", names.join(", "));
+            draft += "# Other types are answered and not kept. Leave this out to take them all.\n";
+            draft += &format!("events   = [{}]\n", names.join(", "));
         }
-        text += "\n[[feedback]]\n";
+        draft += "\n[[feedback]]\n";
         if self.is_conditional {
-            text += "# An event without these words makes no feedback.\n";
-            text += &format!("when = {}\n", quoted(&format!("{{{{ {} }}}}", self.guesses.text)));
+            draft += "# An event without these words makes no feedback.\n";
+            draft += &format!("when = {}\n", quoted(&format!("{{{{ {} }}}}", self.guesses.text)));
         }
-        text += &match &self.guesses.problem {
+        draft += &match &self.guesses.problem {
             Some(problem) => format!(
                 "# What the person says: the text of the feedback.\nproblem = {}\n",
                 quoted(problem)
@@ -112,10 +112,10 @@ impl DraftFile {
                 .to_owned(),
         };
         if self.has_problem() {
-            text += &self.field_lines();
+            draft += &self.field_lines();
         }
-        text += &format!("tags = [{}]\n", quoted(self.name.as_str()));
-        text + &test.map_or_else(String::new, test_table)
+        draft += &format!("tags = [{}]\n", quoted(self.name.as_str()));
+        draft + &test.map_or_else(String::new, test_table)
     }
 
     fn field_lines(&self) -> String {

@@ -269,7 +269,7 @@ impl World {
                 self.stages[event] = Stage::InFlight;
             }
             AcquisitionStep::Done(AcquisitionResult::Blocked) => {
-                self.stages[event] = Stage::Waiting
+                self.stages[event] = Stage::Waiting;
             }
             AcquisitionStep::Done(AcquisitionResult::Behind(..)) => {
                 self.is_planned[event] = true;
