@@ -81,16 +81,21 @@ pub(super) fn recognise(sample: &SamplePayload, limits: &PayloadLimits) -> Optio
     let weight = |path: &String| {
         providers_with.get(path.as_str()).map_or(UNKNOWN, |providers| 1.0 / providers)
     };
+    let sources: Vec<(&'static str, Arc<Source>)> =
+        Provider::names().filter_map(|name| Some((name, source(name)?))).collect();
+    let proves = |source: &Source| carries_proof(source, &sample.headers);
+    // Several providers read the header X-Relay-Token, which then says nothing of which one it was.
+    let provers = sources.iter().filter(|(_, source)| proves(source)).count();
+    let proof = if provers == 1 { PROOF } else { 0.0 };
     let mut best: Option<(f64, &'static str)> = None;
-    for name in Provider::names() {
-        let Some(source) = source(name) else { continue };
+    for (name, source) in sources {
         let shape = known.get(name).cloned().unwrap_or_default();
         // Decoded anew by each provider's rules: they decide what the body's format and events are.
         let paths = paths(&source, sample, limits).unwrap_or_default();
         let all: f64 = paths.iter().map(weight).sum();
         let common: f64 = paths.intersection(&shape).map(weight).sum();
         let likeness = if common >= COMMON_MIN { common / all } else { 0.0 };
-        let score = likeness + if carries_proof(&source, &sample.headers) { PROOF } else { 0.0 };
+        let score = likeness + if proves(&source) { proof } else { 0.0 };
         if score >= LIKENESS_MIN && best.is_none_or(|(best, _)| score > best) {
             best = Some((score, name));
         }
