@@ -1,5 +1,8 @@
 //! The command line: commands, arguments and exit codes.
 
+// `print!` and its like panic once the terminal is gone or a pipe closed: see `output.rs`.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod error;
 mod input;
 mod progress_bar;

@@ -10,9 +10,6 @@
 //! `intake` does not know Savio, and `delivery` does not know HTTP servers. They meet in the types of [`event`] and in
 //! the trait [`store::Store`].
 
-// `print!` and its like panic once the terminal is gone or a pipe closed: see `cli/output.rs`.
-#![warn(clippy::print_stdout, clippy::print_stderr)]
-
 pub mod http_client;
 pub mod diagnostics;
 pub mod mapping_file;
