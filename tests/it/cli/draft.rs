@@ -133,7 +133,7 @@ fn header_that_several_providers_read_does_not_tell_the_provider() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("p.json"), r#"{"opinion": "It froze again today"}"#).unwrap();
 
-    let output = run(folder.path(), &["own", "p.json", "--header", "X-Relay-Token: t"]);
+    let output = run(folder.path(), &["draft", "p.json", "--header", "X-Relay-Token: t"]);
 
     let drafted = String::from_utf8(output.stdout).unwrap();
     assert!(drafted.contains("scheme = \"token\"") && !drafted.contains("\nprovider"), "{drafted}");
