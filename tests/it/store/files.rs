@@ -309,7 +309,7 @@ async fn damaged_database_is_not_ready_and_reported_by_doctor() {
     let (code, output, errors) = doctor(&["--deep"], "127.0.0.1:0");
     assert_eq!(code, Some(0), "{output}");
     assert!(output.contains("relay.db is intact"), "{output}");
-    assert!(errors.contains("checking relay.db, 1 MiB: it takes about 1 s"), "{errors}");
+    assert!(errors.contains("checking relay.db, 1 MiB: this takes about 1 s"), "{errors}");
 
     damage(&folder.path().join("relay.db"), "webhooks");
     let relay = start(folder.path(), &variables);
