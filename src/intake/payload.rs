@@ -23,7 +23,7 @@ use std::ops::Range;
 
 use crate::event::Headers;
 pub use batch::BatchPath;
-pub(super) use batch::{member, range_in};
+pub(super) use batch::{member, members, range_in};
 pub use body_config::{BodyConfig, BodyFormat};
 pub use error::DecodeError;
 use error::malformed;

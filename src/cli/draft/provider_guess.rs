@@ -85,8 +85,8 @@ pub(super) fn recognise(sample: &SamplePayload, limits: &PayloadLimits) -> Optio
         Provider::names().filter_map(|name| Some((name, source(name)?))).collect();
     let proves = |source: &Source| carries_proof(source, &sample.headers);
     // Several providers read the header X-Relay-Token, which then says nothing of which one it was.
-    let provers = sources.iter().filter(|(_, source)| proves(source)).count();
-    let proof = if provers == 1 { PROOF } else { 0.0 };
+    let readers = sources.iter().filter(|(_, source)| proves(source)).count();
+    let proof = if readers == 1 { PROOF } else { 0.0 };
     let mut best: Option<(f64, &'static str)> = None;
     for (name, source) in sources {
         let shape = known.get(name).cloned().unwrap_or_default();

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::exchange::HandshakeRequest;
-use crate::intake::payload::form;
+use crate::intake::payload::{form, members};
 use crate::intake::signature::{Algorithm, Encoding};
 
 /// Longer values are ignored; challenges are shorter.
@@ -63,20 +63,15 @@ impl fmt::Display for InvalidTextTemplate {
 impl RequestField {
     /// Parses `header:NAME`, `query:NAME` or `$.name.name`.
     pub(super) fn parse(text: &str) -> Option<RequestField> {
-        let fits = |name: &str| !name.is_empty();
         if let Some(name) = text.strip_prefix("header:") {
             let name = http::HeaderName::try_from(name).ok()?;
             return Some(RequestField::Header(name.as_str().to_owned()));
         }
-        if let Some(name) = text.strip_prefix("query:").filter(|name| fits(name)) {
+        if let Some(name) = text.strip_prefix("query:").filter(|name| !name.is_empty()) {
             return Some(RequestField::Query(name.to_owned()));
         }
-        let names: Vec<String> = text.strip_prefix("$.")?.split('.').map(str::to_owned).collect();
-        let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
-        names
-            .iter()
-            .all(|name| fits(name) && name.chars().all(plain))
-            .then_some(RequestField::Field(names))
+        let names = members(text.strip_prefix('$')?)?;
+        (!names.is_empty()).then_some(RequestField::Field(names))
     }
 
     pub(super) fn find(&self, request: &HandshakeRequest<'_>) -> Option<String> {

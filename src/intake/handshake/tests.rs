@@ -93,6 +93,13 @@ fn challenge_in_a_header_is_repeated_there_or_in_the_body() {
 }
 
 #[test]
+fn name_with_other_characters_is_quoted_in_a_path() {
+    let quoted = "method = \"POST\"\nsigned = false\njson = { t = \"{$['the key'].to-ken}\" }";
+    let request = SampleRequest("POST", "", &[], json!({ "the key": { "to-ken": "x" } }));
+    check(quoted, &request, Some((200, "application/json", "{\"t\":\"x\"}")));
+}
+
+#[test]
 fn response_holds_the_hmac_of_a_value() {
     let zoom = "method = \"POST\"\njson = { t = \"{$.p.t}\", e = \"sha={hmac:$.p.t}\" }";
     let mac = "646b8eac0c4ae4178299c9bd924e2bf073dfb07e024901a8c864f65b9462bf0d";

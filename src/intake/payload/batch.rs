@@ -21,14 +21,8 @@ impl BatchPath {
     // Not any query of the mapping language: events are stored as ranges of the body's text, and
     // only such a path can be followed without parsing the values.
     pub fn parse(query: &str) -> Option<BatchPath> {
-        let mut rest = query.trim().strip_prefix('$')?.strip_suffix("[*]")?;
-        let mut members = Vec::new();
-        while !rest.is_empty() {
-            let (name, after) = member(rest)?;
-            members.push(name.to_owned());
-            rest = after;
-        }
-        Some(BatchPath { members })
+        let names = query.trim().strip_prefix('$')?.strip_suffix("[*]")?;
+        Some(BatchPath { members: members(names)? })
     }
 
     /// Returns the ranges of the events. A single event in place of the list counts as a list of one.
@@ -57,7 +51,7 @@ impl BatchPath {
 pub(in crate::intake) fn member(rest: &str) -> Option<(&str, &str)> {
     if let Some(rest) = rest.strip_prefix('.') {
         let end = rest.find(['.', '[']).unwrap_or(rest.len());
-        let plain = |c: char| c.is_alphanumeric() || c == '_';
+        let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
         let name = &rest[..end];
         return (!name.is_empty() && name.chars().all(plain)).then_some((name, &rest[end..]));
     }
@@ -66,6 +60,17 @@ pub(in crate::intake) fn member(rest: &str) -> Option<(&str, &str)> {
     let (name, after) = rest[1..].split_once(quote)?;
     let after = after.strip_prefix(']')?;
     (!name.contains('\\')).then_some((name, after))
+}
+
+/// Parses the names of members that lead from the root to a value, such as `.data['the key']`.
+pub(in crate::intake) fn members(mut rest: &str) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    while !rest.is_empty() {
+        let (name, after) = member(rest)?;
+        names.push(name.to_owned());
+        rest = after;
+    }
+    Some(names)
 }
 
 fn find<'t>(node: &'t RawValue, name: &str) -> Result<Option<&'t RawValue>, DecodeError> {
