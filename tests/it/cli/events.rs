@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::process::Output;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rusqlite::Connection;
 use savio_relay::event::{EventId, State};
@@ -17,6 +16,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::support::relay::{Relay, http, program};
 use crate::support::store::{at, claim, settle, step, store_one, webhook};
+use crate::support::wait::until;
 
 const MAPPING: &str = r#"
 provider = "form"
@@ -82,16 +82,8 @@ impl Place {
     }
 
     async fn until(&self, id: &str, state: &str) -> Value {
-        let waiting = async {
-            loop {
-                let event = self.event(id);
-                if event["state"] == state {
-                    return event;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("it comes in time")
+        until(|| self.event(id)["state"] == state).await;
+        self.event(id)
     }
 
     async fn savio_got(&self) -> usize {

@@ -11,7 +11,7 @@ use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::support::relay::{Relay, http, program};
-use crate::support::wait::until;
+use crate::support::wait::{until, until_async};
 
 const TYPEFORM: &str = "\
 #,What is missing?,Your name,Email,Response Type,Start Date (UTC),Submit Date (UTC),Network ID,Tags
@@ -309,16 +309,9 @@ async fn problems(savio: &MockServer, count: usize) -> Vec<String> {
         let body: Value = serde_json::from_slice(body).unwrap();
         body["problem"].as_str().unwrap().to_owned()
     };
-    let waiting = async {
-        loop {
-            let requests = savio.received_requests().await.unwrap();
-            if requests.len() >= count {
-                return requests.iter().map(|request| problem(&request.body)).collect();
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(std::time::Duration::from_secs(30), waiting).await.expect("all arrive")
+    until_async(async || savio.received_requests().await.unwrap().len() >= count).await;
+    let requests = savio.received_requests().await.unwrap();
+    requests.iter().map(|request| problem(&request.body)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

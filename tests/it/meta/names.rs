@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use syn::Item;
 use syn::visit::{self, Visit};
-use syn::{Ident, ItemEnum, ItemStruct, ItemTrait, ItemType, ItemUnion};
 
 use super::tree::{files, read};
 
@@ -14,36 +14,18 @@ const SHARED: [&str; 2] = ["Settings", "Arguments"];
 #[derive(Default)]
 struct TypeNames(Vec<String>);
 
-impl TypeNames {
-    fn push(&mut self, name: &Ident) {
-        self.0.push(name.to_string());
-    }
-}
-
 impl<'ast> Visit<'ast> for TypeNames {
-    fn visit_item_struct(&mut self, item: &'ast ItemStruct) {
-        self.push(&item.ident);
-        visit::visit_item_struct(self, item);
-    }
-
-    fn visit_item_enum(&mut self, item: &'ast ItemEnum) {
-        self.push(&item.ident);
-        visit::visit_item_enum(self, item);
-    }
-
-    fn visit_item_trait(&mut self, item: &'ast ItemTrait) {
-        self.push(&item.ident);
-        visit::visit_item_trait(self, item);
-    }
-
-    fn visit_item_type(&mut self, item: &'ast ItemType) {
-        self.push(&item.ident);
-        visit::visit_item_type(self, item);
-    }
-
-    fn visit_item_union(&mut self, item: &'ast ItemUnion) {
-        self.push(&item.ident);
-        visit::visit_item_union(self, item);
+    fn visit_item(&mut self, item: &'ast Item) {
+        let name = match item {
+            Item::Struct(item) => Some(&item.ident),
+            Item::Enum(item) => Some(&item.ident),
+            Item::Trait(item) => Some(&item.ident),
+            Item::Type(item) => Some(&item.ident),
+            Item::Union(item) => Some(&item.ident),
+            _ => None,
+        };
+        self.0.extend(name.map(ToString::to_string));
+        visit::visit_item(self, item);
     }
 }
 
