@@ -191,7 +191,7 @@ impl ParseMemory {
         self.take_until(bytes, None).expect("only a deadline makes it fail")
     }
 
-    /// Reserves like [`ParseMemory::take`], or fails after this time.
+    /// Reserves like [`ParseMemory::acquire`], or fails after this time.
     pub fn acquire_within(
         self: &Arc<Self>,
         time: Duration,

@@ -190,7 +190,7 @@ impl<'c> Job<'c> {
         marked.map_err(|ClaimLost| MapError::Unmarked)?;
         let requests = mapper.map(mapping, event, Some(memory)).await;
         // If the runtime stops, it is unknown whether the mapping has ended; a clean stop clears
-        // the mark (`give_back`).
+        // the mark (`release_all`).
         if !matches!(requests, Err(MapError::Stopped)) {
             progress::unmark(self.context, &self.guard).await;
         }

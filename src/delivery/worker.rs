@@ -116,7 +116,7 @@ impl Worker {
     /// Delivers events as they become due, until `shutdown`; then finishes those in progress.
     pub(super) async fn run(mut self, shutdown: impl Future<Output = ()>) {
         // A shutdown may drop the loop in the middle of a claim. The store has that claim then and
-        // no task does; it ends when the relay gives all of its claims back (`Queue::give_back`),
+        // no task does; it ends when the relay gives all of its claims back (`Queue::release_all`),
         // or with its lease.
         tokio::select! {
             () = shutdown => {}

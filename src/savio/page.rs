@@ -65,7 +65,7 @@ impl<T: DeserializeOwned> Pages<T> {
     }
 
     /// Reads the next page; none after the last one. After an error that [may
-    /// pass](Error::may_pass), a further call requests the same page again; after any other error
+    /// pass](Error::is_transient), a further call requests the same page again; after any other error
     /// there are no more pages.
     pub async fn next(&mut self) -> Result<Option<Page<T>>, Error> {
         let Some(url) = self.next.take() else {

@@ -47,7 +47,7 @@ pub enum BodyKind {
     Object {
         id: Option<Value>,
     },
-    /// A body that ended early or was too long; `says_json` if its content type is JSON.
+    /// A body that ended early or was too long; `is_declared_json` if its content type is JSON.
     Cut {
         is_declared_json: bool,
     },

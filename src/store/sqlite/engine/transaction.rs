@@ -52,7 +52,7 @@ impl Transaction<'_> {
         }
     }
 
-    /// Returns the changes so far, for [`Transaction::uncount_to`].
+    /// Returns the changes so far, for [`Transaction::restore_counts`].
     pub(crate) fn count_snapshot(&self) -> CountSnapshot {
         CountSnapshot(self.changes.borrow().clone())
     }
