@@ -36,8 +36,9 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{any, get};
 use serde_json::json;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::error;
 
@@ -128,7 +129,7 @@ pub struct Intake {
     settings: Settings,
     store: Arc<dyn Inbox>,
     /// Turns true when the relay shuts down.
-    closing: watch::Receiver<bool>,
+    closing: CancellationToken,
     clients: Clients,
     admission: Admission,
     access_log: AccessLog,
@@ -194,7 +195,7 @@ async fn receive(State(intake): State<Arc<Intake>>, request: Request) -> Respons
 }
 
 async fn readiness(State(intake): State<Arc<Intake>>) -> Response {
-    let is_closing = *intake.closing.borrow();
+    let is_closing = intake.closing.is_cancelled();
     let not_ready = not_ready_reasons(&*intake.store, &intake.sources.current(), is_closing).await;
     intake.readiness.note(&not_ready);
     // `at_limit` does not make it 503: unauthenticated senders can cause it, and a load balancer
@@ -212,7 +213,7 @@ impl Intake {
         settings: Settings,
         sources: Sources,
         store: Arc<dyn Inbox>,
-        closing: watch::Receiver<bool>,
+        closing: CancellationToken,
     ) -> Intake {
         let (webhooks, rejected) = (Webhooks::default(), Arc::<RecentRejections>::default());
         let (limits, public_url) = (settings.limits(), settings.public_url.clone());
@@ -354,7 +355,7 @@ impl Intake {
         }
         // Last, so that a wrong path or method gets 404 or 405, which no retry changes, and not
         // 503.
-        if *self.closing.borrow() {
+        if self.closing.is_cancelled() {
             return Err(Rejection::ShuttingDown);
         }
         if let Some(setup) = &setup {

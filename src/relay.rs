@@ -82,7 +82,7 @@ impl Relay {
         let has_unnamed_proxy = config.intake.has_unnamed_proxy();
         let url = config.intake.public_url.clone().unwrap_or(format!("http://{address}"));
         let addresses = SourceAddresses::beside(&config.store.path, &url);
-        let closing = tasks.closing.subscribe();
+        let closing = tasks.closing.clone();
         let intake = Intake::new(config.intake, sources(files), store.clone(), closing);
         let intake = Arc::new(intake.tracing(traces.clone()).parsing_in(memory));
         tasks.spawn(Arc::clone(&intake).log_suppressed(tasks.shutdown_started()));

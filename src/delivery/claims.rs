@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::conflicts::{BlockedBy, Conflicts, Seq};
@@ -20,7 +21,7 @@ pub(super) struct ClaimTable {
     claiming: tokio::sync::Mutex<()>,
     slots: Semaphore,
     /// True once the relay shuts down.
-    stopping: watch::Sender<bool>,
+    stopping: CancellationToken,
     /// Notified when a parked event is no longer blocked.
     pub(super) unblocked: Notify,
 }
@@ -48,7 +49,7 @@ impl ClaimTable {
             table: Mutex::default(),
             claiming: tokio::sync::Mutex::default(),
             slots: Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS)),
-            stopping: watch::Sender::new(false),
+            stopping: CancellationToken::new(),
             unblocked: Notify::new(),
         }
     }
@@ -101,13 +102,13 @@ impl ClaimTable {
     /// Grants no more slots. Events that have one keep it.
     pub(super) fn close_slots(&self) {
         self.slots.close();
-        self.stopping.send_replace(true);
+        self.stopping.cancel();
     }
 
     /// Returns the waits between tries of one store operation. They end early once the slots are
     /// closed.
     pub(super) fn store_retry(&self) -> StoreRetry {
-        StoreRetry::new(self.stopping.subscribe())
+        StoreRetry::new(self.stopping.clone())
     }
 
     pub(super) fn free_slots(&self) -> usize {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
 
@@ -14,7 +14,7 @@ pub(super) const STORE_RETRY_MAX: Duration = Duration::from_secs(5);
 pub(super) struct StoreRetry {
     backoff: Backoff,
     failures: u32,
-    stopping: watch::Receiver<bool>,
+    stopping: CancellationToken,
 }
 
 /// State of the relay after a wait.
@@ -27,7 +27,7 @@ pub(super) enum RelayState {
 }
 
 impl StoreRetry {
-    pub(super) fn new(stopping: watch::Receiver<bool>) -> StoreRetry {
+    pub(super) fn new(stopping: CancellationToken) -> StoreRetry {
         let backoff = Backoff { wait_min: STORE_RETRY_MIN, wait_max: STORE_RETRY_MAX };
         StoreRetry { backoff, failures: 0, stopping }
     }
@@ -43,14 +43,13 @@ impl StoreRetry {
         self.failures = self.failures.saturating_add(1);
         // A stop allows only a few seconds (`shutdown_timeout`) for what has still to be written:
         // it is tried often.
-        if *self.stopping.borrow() {
+        if self.stopping.is_cancelled() {
             sleep(STORE_RETRY_MIN).await;
             return RelayState::Stops;
         }
         tokio::select! {
             () = sleep(wait) => RelayState::Runs,
-            // A dropped sender means the same.
-            _ = self.stopping.wait_for(|stops| *stops) => RelayState::Stops,
+            () = self.stopping.cancelled() => RelayState::Stops,
         }
     }
 }
@@ -63,8 +62,8 @@ mod tests {
 
     #[tokio::test]
     async fn stop_ends_a_long_wait_and_shortens_the_next() {
-        let (stopping, hour) = (watch::Sender::new(false), Duration::from_hours(1));
-        let mut retry = StoreRetry::new(stopping.subscribe());
+        let (stopping, hour) = (CancellationToken::new(), Duration::from_hours(1));
+        let mut retry = StoreRetry::new(stopping.clone());
         retry.backoff = Backoff { wait_min: hour, wait_max: hour };
         assert!(retry.is_first());
 
@@ -73,7 +72,7 @@ mod tests {
             (first, retry.pause().await, retry.is_first())
         });
         tokio::task::yield_now().await;
-        stopping.send_replace(true);
+        stopping.cancel();
 
         let waited = timeout(Duration::from_mins(1), waiting).await.expect("the stop ends it");
         assert_eq!(waited.unwrap(), (RelayState::Stops, RelayState::Stops, false));

@@ -3,16 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::warn;
 
 /// The tasks that run until the relay stops.
 pub(super) struct Tasks {
-    pub(super) closing: watch::Sender<bool>,
+    pub(super) closing: CancellationToken,
+    /// Ends them if the relay could not start and is dropped.
+    _closes_on_drop: DropGuard,
     /// Notified when one of them ends, even by a panic.
     pub(super) task_ended: Arc<Notify>,
+    // A `TaskTracker` would be waited for as one, and tell neither which task was late nor that one
+    // panicked.
     running: Vec<JoinHandle<()>>,
     /// Time in which they have to end.
     pub(super) shutdown_timeout: Duration,
@@ -20,17 +25,19 @@ pub(super) struct Tasks {
 
 impl Tasks {
     pub(super) fn new(shutdown_timeout: Duration) -> Tasks {
-        let (closing, one_ended) = (watch::Sender::default(), Arc::default());
-        Tasks { closing, task_ended: one_ended, running: Vec::new(), shutdown_timeout }
+        let closing = CancellationToken::new();
+        Tasks {
+            _closes_on_drop: closing.clone().drop_guard(),
+            closing,
+            task_ended: Arc::default(),
+            running: Vec::new(),
+            shutdown_timeout,
+        }
     }
 
     /// Resolves when the tasks have to end.
     pub(super) fn shutdown_started(&self) -> impl Future<Output = ()> + use<> {
-        let mut closing = self.closing.subscribe();
-        async move {
-            // A dropped sender means the same: the relay ends.
-            let _ = closing.wait_for(|closing| *closing).await;
-        }
+        self.closing.clone().cancelled_owned()
     }
 
     pub(super) fn spawn(&mut self, part: impl Future<Output = ()> + Send + 'static) {
@@ -39,7 +46,7 @@ impl Tasks {
     }
 
     pub(super) async fn end(self, deadline: Instant) {
-        self.closing.send_replace(true);
+        self.closing.cancel();
         for task in self.running {
             match timeout_at(deadline, task).await {
                 Ok(Ok(())) => {}

@@ -322,7 +322,7 @@ async fn configured_response_is_sent() {
 #[tokio::test]
 async fn webhooks_during_shutdown_are_503() {
     let server = TestIntake::new().await;
-    server.closing.send(true).unwrap();
+    server.closing.cancel();
 
     let answer = server.send(&signed("/hooks/github", b"{}")).await;
     let ready = server.send(&Request::new("GET", "/readyz")).await;

@@ -21,7 +21,7 @@ use sha2::Sha256;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 pub(crate) const SECRET: &str = "a-secret-of-the-tests";
 
@@ -29,7 +29,7 @@ pub(crate) struct TestIntake {
     pub(crate) address: SocketAddr,
     pub(crate) intake: Arc<Intake>,
     pub(crate) store: Arc<Sqlite>,
-    pub(crate) closing: watch::Sender<bool>,
+    pub(crate) closing: CancellationToken,
     _folder: TempDir,
 }
 
@@ -60,9 +60,9 @@ impl TestIntake {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("relay.db");
         let store = Arc::new(Sqlite::open(&sqlite::Settings::new(path)).unwrap());
-        let (closing, closed) = watch::channel(false);
+        let closing = CancellationToken::new();
         let shared_store: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
-        let door = Arc::new(Intake::new(settings, sources, shared_store, closed));
+        let door = Arc::new(Intake::new(settings, sources, shared_store, closing.clone()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let routes = router(Arc::clone(&door));
