@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 use super::store_retry::STORE_RETRY_MAX;
 use crate::event::{Event, State};
 use crate::mapping::{MappedRequests, Mapping};
-use crate::parse_memory::{MemoryPermit, ParseMemory, parsed_bytes};
+use crate::parse_memory::{MemoryPermit, ParseMemory, bytes_to_reserve};
 use crate::store::NextStep;
 use mapping_lock::MappingLock;
 
@@ -80,7 +80,7 @@ impl Mapper {
         // Weighing reads the whole payload, and `take` blocks until others have returned their
         // memory.
         let take = move || {
-            let taken = memory.acquire(parsed_bytes(&event.payload));
+            let taken = memory.acquire(bytes_to_reserve(&[&event.payload]));
             (event, taken)
         };
         spawn_blocking(take).await.map_err(|_| MapError::Stopped)
@@ -98,7 +98,8 @@ impl Mapper {
         // Never on an async worker, however small the payload: a template or a query of a few bytes
         // may take seconds.
         let work = move || {
-            let _memory = reserved.unwrap_or_else(|| memory.acquire(parsed_bytes(&event.payload)));
+            let _memory =
+                reserved.unwrap_or_else(|| memory.acquire(bytes_to_reserve(&[&event.payload])));
             map(&mapping, &event)
         };
         match spawn_blocking(work).await {

@@ -69,10 +69,10 @@ pub fn extract(
     for payload in payload::split(&text, source.batch_path.as_ref())? {
         // The whole payload is weighed, although only some members are parsed here: delivery parses
         // all of it, and an event that is too heavy for that must not be accepted.
-        payload::weight(&text[payload.clone()], limits)?;
+        payload::check_weight(&text[payload.clone()], limits)?;
         let members = Projection::find(&text[payload.clone()], source.projection.as_deref())?;
         // Released for each payload: a batch takes no more memory than its largest event.
-        let _memory = take(memory, members.weight(limits)?)?;
+        let _memory = take(memory, members.bytes_to_reserve())?;
         let value = members.parse()?;
         let event_type = source.event_type.as_ref().and_then(|find| find(&value, headers));
         let event_type = event_type.map(|name| name.chars().take(TYPE_CHARS_MAX).collect());

@@ -31,7 +31,7 @@ use excerpt::excerpt;
 pub(super) use form_field::FormField;
 pub use json::{Decoded, parse};
 use json::{check_limits, without_lone_surrogates};
-pub(super) use json::{weight, without_bom};
+pub(super) use json::{check_weight, without_bom};
 pub use limits::{EVENTS_MAX, PayloadLimits};
 pub(super) use projection::Projection;
 

@@ -21,7 +21,7 @@ use crate::event::{Event, EventId, Request, SourceName};
 use crate::intake::payload::PayloadLimits;
 use crate::mapping::FieldTrace;
 use crate::mapping_file::file::{MappingFile, SamplePayload};
-use crate::parse_memory::{NoMemory, parsed_bytes};
+use crate::parse_memory::{NoMemory, bytes_to_reserve};
 
 /// A mapping file's text, and either a payload or a stored event.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -85,8 +85,10 @@ impl PreviewInput {
     /// Memory that it takes once it is parsed.
     fn weight(&self) -> usize {
         match self {
-            PreviewInput::Payload(sample) => str::from_utf8(&sample.body).map_or(0, parsed_bytes),
-            PreviewInput::Event(event) => parsed_bytes(&event.payload),
+            PreviewInput::Payload(sample) => {
+                str::from_utf8(&sample.body).map_or(0, |text| bytes_to_reserve(&[text]))
+            }
+            PreviewInput::Event(event) => bytes_to_reserve(&[&event.payload]),
         }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::error::{DecodeError, malformed, not_json};
 use super::limits::PayloadLimits;
-use crate::parse_memory::parsed_bytes;
+use crate::parse_memory::{parsed_bytes, parsed_bytes_max, string_end};
 
 /// A body as JSON text: not parsed yet, but within the limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +49,18 @@ pub(in crate::intake) fn weight(text: &str, limits: &PayloadLimits) -> Result<us
     Ok(weight)
 }
 
+/// Checks that the text does not take too much memory once it is parsed.
+pub(in crate::intake) fn check_weight(
+    text: &str,
+    limits: &PayloadLimits,
+) -> Result<(), DecodeError> {
+    // Without reading the text, if any text of its length would do.
+    if parsed_bytes_max(text.len()) > limits.parsed_bytes_max {
+        weight(text, limits)?;
+    }
+    Ok(())
+}
+
 /// Checks nesting and the length of keys, in one pass.
 pub(super) fn check_limits(text: &str, limits: &PayloadLimits) -> Result<(), DecodeError> {
     // Not a validator: brackets and strings of invalid JSON give some result, and the parser
@@ -61,7 +73,7 @@ pub(super) fn check_limits(text: &str, limits: &PayloadLimits) -> Result<(), Dec
             b'{' | b'[' => depth += 1,
             b'}' | b']' => depth = depth.saturating_sub(1),
             b'"' => {
-                let end = string_end(bytes, at);
+                let end = string_end(bytes, at + 1);
                 if end - at - 1 > limits.key_bytes_max && is_key(bytes, end) {
                     return Err(beyond(
                         text,
@@ -83,19 +95,6 @@ pub(super) fn check_limits(text: &str, limits: &PayloadLimits) -> Result<(), Dec
         at += 1;
     }
     Ok(())
-}
-
-/// Returns the position of the closing quote of the string that begins at `start`, or the end of the text.
-fn string_end(bytes: &[u8], start: usize) -> usize {
-    let mut at = start + 1;
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'"' => return at,
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-    }
-    at.min(bytes.len()).max(start + 1)
 }
 
 fn is_key(bytes: &[u8], string_end: usize) -> bool {
