@@ -29,27 +29,16 @@ const LOOK_MAX: Duration = Duration::from_mins(1);
 const STORE_UNAVAILABLE_WAIT: Duration = Duration::from_secs(1);
 
 /// Number of events that are claimed beyond the slots in flight: for each slot, and in total.
-// While one event is sent, the next is read and mapped, and the last is recorded, each of which
-// waits for the disk: hence two. `cargo bench --profile dev --bench hot_name -- --short` (8 slots,
-// answers after 20 ms, others alone) on two busy cores: 198 events a second with none, 257 with
-// one, 247 to 299 in seven runs with two, 270 with four. So some are needed, and more than two gain
-// nothing. The limit bounds what is in memory, and how many events a crash makes suspects, where
-// `max_in_flight` is large.
+// Derived from the steps of an event. A slot is occupied from the mark as `sending` to the answer;
+// beside it one event is claimed and mapped, and another's answer is recorded, each of which waits
+// for the disk: hence two. More only wait in memory, and fewer leave slots empty:
+// `cargo bench --profile dev --bench hot_name -- --short` (8 slots, answers after 20 ms, others
+// alone) on two busy cores: 198 events a second with none, 257 with one, 247 to 299 in seven runs
+// with two, 270 with four. The limit bounds what is in memory, and how many events a crash makes
+// suspects, where `max_in_flight` is large. Events that are parked leave their place to others, so
+// a record that many wait for needs no more: 0, 40 and 400 further ones do equally well there.
 const AHEAD_EACH: usize = 2;
 const AHEAD_MAX: usize = 32;
-
-/// Number of events that are claimed beyond these while many have to wait for others.
-// Thus the events of a record that many wait for are soon parked, and others found behind them. The
-// number grows by two for an event that is parked and shrinks by one for any other: it rises while
-// more than a third of the events are parked, and is 0 again soon after. Its greatest value is not
-// from a measurement: in the benchmark above, with 800 events of one record, 0 and 400 do as well.
-const PARKING_MAX: usize = 40;
-const PARKING_GROWTH: usize = 2;
-
-/// Payload size above which `parking` is reset to 0.
-// Each payload is in memory until it is mapped, and 40 more of them should not take more than 2.5
-// MiB.
-const PARKING_BYTES_MAX: usize = 64 * 1024;
 
 /// Share of tasks that go to parked events while new ones are due: one in this many.
 // Events of one busy record are sent one at a time anyway. They should not take many slots from all
@@ -87,8 +76,6 @@ pub(super) struct Worker {
     bytes: usize,
     /// Memory that each parked event takes once it is loaded again.
     parked_bytes: HashMap<EventId, usize>,
-    /// Number of events that may be claimed beyond `AHEAD_EACH`, up to `PARKING_MAX`.
-    parking: usize,
     /// Number of new events that began since a parked one was resumed.
     since_parked: usize,
     store_is_unavailable: bool,
@@ -105,7 +92,6 @@ impl Worker {
             events: HashMap::new(),
             bytes: 0,
             parked_bytes: HashMap::new(),
-            parking: 0,
             since_parked: 0,
             store_is_unavailable: false,
             clock: ClockWatch::default(),
@@ -247,9 +233,6 @@ impl Worker {
             // No more events are due: the next parked one may begin before the store is read again.
             self.since_parked = PARKED_EVERY;
         }
-        if claimed.iter().any(|new| new.event.payload.len() > PARKING_BYTES_MAX) {
-            self.parking = 0;
-        }
         for new in claimed {
             let (context, active) = (self.context.clone(), RunningEvent::of(&new));
             let task = self.tasks.spawn(async move { job::deliver(&context, new, now).await });
@@ -318,24 +301,17 @@ impl Worker {
         self.clock.finished(task);
         let active = self.events.remove(&task);
         self.bytes -= active.as_ref().map_or(0, |it| it.bytes);
-        if let (Ok((_, Finished::Parked)), Some(RunningEvent { event, bytes })) =
-            (&finished, &active)
-        {
-            self.parked_bytes.insert(*event, *bytes);
-        }
         match (finished, active) {
+            (Ok((_, Finished::Parked)), Some(RunningEvent { event, bytes })) => {
+                self.parked_bytes.insert(event, bytes);
+            }
+            (Ok(_), _) => {}
             (Err(error), Some(RunningEvent { event: id, .. })) => {
                 // The event stays claimed until its lease ends. Claimed again at once, it would
                 // panic again and again.
                 error!(event.id = %id, %error, "work on event {id} stopped unexpectedly (bug)");
             }
             (Err(error), None) => error!(%error, "a probe stopped unexpectedly (bug)"),
-            (Ok((_, Finished::Parked)), _) => {
-                self.parking = (self.parking + PARKING_GROWTH).min(PARKING_MAX);
-            }
-            (Ok((_, Finished::Done)), Some(_)) => self.parking = self.parking.saturating_sub(1),
-            // A probe is not an event that was not blocked, and says nothing about parking.
-            (Ok((_, Finished::Done)), None) => {}
         }
     }
 
@@ -372,37 +348,6 @@ impl Worker {
     fn free_slots(&self) -> usize {
         let slots = self.context.destination.max_in_flight;
         let ahead = slots.saturating_mul(AHEAD_EACH).min(AHEAD_MAX);
-        slots.saturating_add(ahead + self.parking).saturating_sub(self.tasks.len())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::delivery::context::ProcessContext;
-    use crate::delivery::settings::{Destination, Settings};
-    use crate::store::{Sqlite, sqlite};
-
-    #[tokio::test]
-    async fn finished_probe_does_not_change_parking() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = sqlite::Settings::new(folder.path().join("relay.db"));
-        let store = Arc::new(Sqlite::open(&store).unwrap());
-        let client = Err("no token".to_owned());
-        let destination = Destination { name: "default".to_owned(), client, max_in_flight: 1 };
-        let process = ProcessContext::default();
-        let context = Context::new(process, store, destination, Settings::default());
-        let mut worker = Worker::new(Arc::new(context));
-        worker.parking = 4;
-
-        worker.tasks.spawn(async { Finished::Done });
-        assert!(worker.join_next().await);
-        assert_eq!(worker.parking, 4, "a probe is not an event");
-
-        let task = worker.tasks.spawn(async { Finished::Done });
-        let event = EventId::new(Timestamp::UNIX_EPOCH);
-        worker.track(task.id(), RunningEvent { event, bytes: 1 });
-        assert!(worker.join_next().await);
-        assert_eq!((worker.parking, worker.bytes), (3, 0));
+        slots.saturating_add(ahead).saturating_sub(self.tasks.len())
     }
 }
