@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 use minijinja::Value as Shared;
@@ -15,14 +15,18 @@ use super::value::{Scalar, joined};
 #[derive(Debug, Default)]
 pub(crate) struct FormAnswers {
     answers: Vec<QuestionAnswer>,
-    /// Positions by question and key.
-    exact: HashMap<String, usize>,
-    /// Positions by normalized question and key.
-    normalized: HashMap<String, usize>,
+    positions: OnceLock<Positions>,
     /// Upper bound of its length when printed, for which templates pay.
     printed_bytes: usize,
     /// Answers that could not be read.
     pub(crate) notes: Vec<String>,
+}
+
+/// Positions of the answers by what they can be looked up by.
+#[derive(Debug, Default)]
+struct Positions {
+    exact: HashMap<String, usize>,
+    normalized: HashMap<String, usize>,
 }
 
 /// Texts by which an answer can be looked up.
@@ -46,27 +50,32 @@ impl FormAnswers {
         self.answers.push(QuestionAnswer { question, nodes });
     }
 
-    /// Makes the answers findable; call it once, after the last `add`.
-    pub(crate) fn index(&mut self) {
-        // Questions before keys: what people read wins over another question's id.
-        let questions =
-            self.answers.iter().enumerate().map(|(at, answer)| (&answer.question.text, at));
-        let keys = self.answers.iter().enumerate();
-        let keys =
-            keys.flat_map(|(at, answer)| answer.question.keys.iter().map(move |key| (key, at)));
-        for (name, at) in questions.chain(keys) {
-            self.exact.entry(name.clone()).or_insert(at);
-            self.normalized.entry(normalized(name)).or_insert(at);
-        }
-    }
-
     pub(crate) fn printed_bytes(&self) -> usize {
         self.printed_bytes
     }
 
     fn find(&self, name: &str) -> Option<&QuestionAnswer> {
-        let at = self.exact.get(name).or_else(|| self.normalized.get(&normalized(name)))?;
+        // At the first lookup: most mappings print all answers and look up none.
+        let Positions { exact, normalized: by_normalized } =
+            self.positions.get_or_init(|| Positions::of(&self.answers));
+        let at = exact.get(name).or_else(|| by_normalized.get(&normalized(name)))?;
         self.answers.get(*at)
+    }
+}
+
+impl Positions {
+    fn of(answers: &[QuestionAnswer]) -> Positions {
+        let mut positions = Positions::default();
+        // Questions before keys: what people read wins over another question's id.
+        let questions = answers.iter().enumerate().map(|(at, answer)| (&answer.question.text, at));
+        let keys = answers.iter().enumerate();
+        let keys =
+            keys.flat_map(|(at, answer)| answer.question.keys.iter().map(move |key| (key, at)));
+        for (name, at) in questions.chain(keys) {
+            positions.exact.entry(name.clone()).or_insert(at);
+            positions.normalized.entry(normalized(name)).or_insert(at);
+        }
+        positions
     }
 }
 

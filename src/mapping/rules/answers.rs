@@ -278,7 +278,6 @@ impl AnswerSource for AnswerRules {
             }
             None => {}
         }
-        collected.index();
         Ok(collected)
     }
 }
