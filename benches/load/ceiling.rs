@@ -1,5 +1,5 @@
-//! What is possible here at all: handlers that verify a webhook and do nothing else, or keep its rows
-//! as durably as the relay, and nothing else.
+//! What is possible here at all: handlers that verify a webhook and do nothing else, that also keep
+//! its rows as durably as the relay, or that deliver it as well.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use hmac::Mac;
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::Failed;
@@ -42,6 +42,8 @@ pub(crate) enum Kind {
     Verify,
     /// Verifies, and commits the rows before it answers.
     Durable,
+    /// Does the same, then posts the webhook to Savio's stand-in and commits that it arrived.
+    Delivered,
 }
 
 impl Kind {
@@ -49,30 +51,44 @@ impl Kind {
         match self {
             Kind::Verify => "verify",
             Kind::Durable => "durable",
+            Kind::Delivered => "delivered",
         }
     }
 }
 
-struct Row {
-    id: Uuid,
-    source: String,
-    delivery_id: String,
-    headers: String,
-    body: Bytes,
+/// A row to write, and whom to tell that it is on disk.
+struct Write {
+    row: Row,
     reply: oneshot::Sender<()>,
 }
 
-/// None: nothing is kept.
-type Writer = Option<mpsc::Sender<Row>>;
+enum Row {
+    Accepted { id: Uuid, source: String, delivery_id: String, headers: String, body: Bytes },
+    Delivered(Uuid),
+}
+
+struct Ceiling {
+    /// None: nothing is kept.
+    writer: Option<mpsc::Sender<Write>>,
+    /// None: nothing is delivered.
+    delivery: Option<Delivery>,
+}
+
+struct Delivery {
+    client: reqwest::Client,
+    url: String,
+    /// One permit for each webhook in flight, taken before it is accepted: delivery keeps up.
+    slots: Arc<Semaphore>,
+}
 
 pub(crate) fn serve(kind: Kind) -> Result<(), Failed> {
     #[expect(clippy::disallowed_methods, reason = "this program gives itself the address")]
     let address = std::env::var("LISTEN")?;
-    let writer = match kind {
-        Kind::Verify => None,
-        Kind::Durable => Some(start_writer()?),
+    let ceiling = Ceiling {
+        writer: if kind == Kind::Verify { None } else { Some(start_writer()?) },
+        delivery: if kind == Kind::Delivered { Some(Delivery::new()?) } else { None },
     };
-    let router = Router::new().route("/hooks/{source}", post(take)).with_state(Arc::new(writer));
+    let router = Router::new().route("/hooks/{source}", post(take)).with_state(Arc::new(ceiling));
     tokio::runtime::Runtime::new()?.block_on(async {
         axum::serve(TcpListener::bind(address).await?, router).await?;
         Ok(())
@@ -80,7 +96,7 @@ pub(crate) fn serve(kind: Kind) -> Result<(), Failed> {
 }
 
 async fn take(
-    State(writer): State<Arc<Writer>>,
+    State(ceiling): State<Arc<Ceiling>>,
     Place(source): Place<String>,
     headers: HeaderMap,
     body: Bytes,
@@ -89,17 +105,51 @@ async fn take(
         return (StatusCode::UNAUTHORIZED, String::new());
     }
     let id = Uuid::now_v7();
-    if let Some(writer) = &*writer {
-        let (reply, kept) = oneshot::channel();
+    let slot = match &ceiling.delivery {
+        Some(delivery) => Arc::clone(&delivery.slots).acquire_owned().await.ok(),
+        None => None,
+    };
+    if ceiling.writer.is_some() {
         let delivery_id =
             header(&headers, "x-github-delivery").unwrap_or(&id.to_string()).to_owned();
-        let headers = as_json(&headers);
-        let row = Row { id, source, delivery_id, headers, body, reply };
-        if writer.send(row).await.is_err() || kept.await.is_err() {
-            return (StatusCode::SERVICE_UNAVAILABLE, String::new());
-        }
+        let (headers, kept) = (as_json(&headers), body.clone());
+        ceiling.keep(Row::Accepted { id, source, delivery_id, headers, body: kept }).await;
+    }
+    if slot.is_some() {
+        tokio::spawn(async move {
+            ceiling.deliver(id, body).await;
+            drop(slot);
+        });
     }
     (StatusCode::ACCEPTED, format!("{{\"status\":\"accepted\",\"events\":[\"{id}\"]}}"))
+}
+
+impl Ceiling {
+    async fn keep(&self, row: Row) {
+        let Some(writer) = &self.writer else { return };
+        let (reply, kept) = oneshot::channel();
+        writer.send(Write { row, reply }).await.unwrap_or_else(|_| panic!("the writer ended"));
+        kept.await.expect("a ceiling without a disk is none");
+    }
+
+    async fn deliver(&self, id: Uuid, body: Bytes) {
+        let Some(Delivery { client, url, .. }) = &self.delivery else { return };
+        let answer = client.post(url).body(body).send().await.expect("the stand-in answers");
+        answer.bytes().await.expect("the stand-in answers in full");
+        self.keep(Row::Delivered(id)).await;
+    }
+}
+
+impl Delivery {
+    #[expect(clippy::disallowed_methods, reason = "this program gives itself the address")]
+    fn new() -> Result<Delivery, Failed> {
+        let slots: usize = std::env::var("SLOTS")?.parse()?;
+        let url = format!("http://{}/", std::env::var("SINK")?);
+        // A client needs one even if it only speaks HTTP. An error means that there is one.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        Ok(Delivery { client, url, slots: Arc::new(Semaphore::new(slots)) })
+    }
 }
 
 fn is_proven(headers: &HeaderMap, body: &[u8]) -> bool {
@@ -127,7 +177,7 @@ fn as_json(headers: &HeaderMap) -> String {
     serde_json::Value::Object(named.collect()).to_string()
 }
 
-fn start_writer() -> Result<mpsc::Sender<Row>, Failed> {
+fn start_writer() -> Result<mpsc::Sender<Write>, Failed> {
     let connection = Connection::open(Path::new("ceiling.db"))?;
     connection.execute_batch(SCHEMA)?;
     let (rows, mut waiting) = mpsc::channel(1024);
@@ -135,9 +185,9 @@ fn start_writer() -> Result<mpsc::Sender<Row>, Failed> {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         while waiting.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
             commit(&connection, &batch).expect("a ceiling without a disk is none");
-            for row in batch.drain(..) {
+            for write in batch.drain(..) {
                 // Who asked may be gone.
-                let _ = row.reply.send(());
+                let _ = write.reply.send(());
             }
         }
     });
@@ -145,27 +195,33 @@ fn start_writer() -> Result<mpsc::Sender<Row>, Failed> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "it is not part of the relay, which has one clock")]
-fn commit(connection: &Connection, batch: &[Row]) -> rusqlite::Result<()> {
+fn commit(connection: &Connection, batch: &[Write]) -> rusqlite::Result<()> {
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-    for row in batch {
+    for Write { row, .. } in batch {
         let now = Timestamp::now().as_microsecond();
+        let (id, source, delivery_id, headers, body) = match row {
+            Row::Accepted { id, source, delivery_id, headers, body } => {
+                (id, source, delivery_id, headers, body)
+            }
+            Row::Delivered(id) => {
+                let sql = "UPDATE events SET state = 'delivered', due_at = NULL WHERE id = ?1";
+                connection.prepare_cached(sql)?.execute([&id.as_bytes()[..]])?;
+                continue;
+            }
+        };
         let sql = "INSERT INTO webhooks (source, received_at, headers, decoded, body)
                    VALUES (?1, ?2, ?3, NULL, ?4)";
-        let number = connection.prepare_cached(sql)?.insert(params![
-            row.source,
-            now,
-            row.headers,
-            &row.body[..]
-        ])?;
+        let number =
+            connection.prepare_cached(sql)?.insert(params![source, now, headers, &body[..]])?;
         let sql = "INSERT INTO events (id, webhook, payload_start, payload_end, source, type,
                        delivery_id, state, received_at, queued_at, due_at)
                    VALUES (?1, ?2, 0, ?3, ?4, 'event', ?5, 'queued', ?6, ?6, ?6)";
         connection.prepare_cached(sql)?.execute(params![
-            &row.id.as_bytes()[..],
+            &id.as_bytes()[..],
             number,
-            row.body.len(),
-            row.source,
-            row.delivery_id,
+            body.len(),
+            source,
+            delivery_id,
             now
         ])?;
     }

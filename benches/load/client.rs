@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::Failed;
+use crate::process::Process;
 use crate::webhook::Sender;
 
 /// Hands out numbers that were never used before, over all runs.
@@ -48,12 +49,12 @@ impl Posted {
 
 /// Posts over so many connections at a time, and lets every request end that was begun.
 pub(crate) async fn post(
-    address: SocketAddr,
+    process: &Process,
     connections: usize,
     during: Duration,
     numbers: &Numbers,
 ) -> Result<Posted, Failed> {
-    let sender = Arc::new(Sender::new());
+    let (address, sender) = (process.address, Arc::new(Sender::new(&process.prefix)));
     let start = Instant::now();
     let mut tasks = JoinSet::new();
     for _ in 0..connections {

@@ -8,7 +8,7 @@ use crate::client::Connection;
 use crate::process::{Process, Workshop};
 use crate::sink::Sink;
 use crate::stage::numbers;
-use crate::webhook::{BATCH, Sender};
+use crate::webhook::{BATCH, HOOKS, Sender};
 use crate::{Failed, Plan};
 
 const SETTLING: Duration = Duration::from_secs(1);
@@ -27,14 +27,14 @@ pub(crate) struct Deep {
 
 pub(crate) async fn measure(plan: &Plan, workshop: &Workshop, sink: &Sink) -> Result<Deep, Failed> {
     let bench = workshop.bench()?;
-    let relay = workshop.relay(bench.path(), None, None)?;
+    let relay = workshop.relay(bench.path(), None, plan.in_flight)?;
     fill(&relay, plan.queued).await?;
     let filled_mib = relay.resident_mib()?;
     drop(relay);
 
-    let relay = workshop.relay(bench.path(), None, None)?;
+    let relay = workshop.relay(bench.path(), None, plan.in_flight)?;
     let mut request = Vec::new();
-    Sender::new().write(&mut request, numbers().take(1));
+    Sender::new(HOOKS).write(&mut request, numbers().take(1));
     let start = relay.first_answer(&request).await?;
     sleep(SETTLING).await;
     let idle_mib = relay.resident_mib()?;

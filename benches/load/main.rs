@@ -6,18 +6,21 @@ mod ceiling;
 mod client;
 mod deep;
 mod process;
+mod regression;
 mod report;
+mod settled;
 mod sink;
 mod stage;
 mod start;
 mod webhook;
 
 use std::error::Error;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use clap::Parser;
 
-use crate::process::Workshop;
+use crate::process::{Other, Workshop};
 use crate::report::Report;
 use crate::sink::Sink;
 
@@ -27,7 +30,8 @@ type Failed = Box<dyn Error + Send + Sync>;
 #[derive(Debug, Parser)]
 #[command(name = "load", max_term_width = 100)]
 struct Options {
-    /// At most half a minute in all, for CI: few connections, short stages, a small queue
+    /// About a minute in all, for CI: few connections, short stages, a small queue. Fails if the
+    /// relay takes more CPU time in relation to the ceilings than it did
     #[arg(long)]
     short: bool,
     /// How many connections post at a time, one measurement for each
@@ -42,9 +46,19 @@ struct Options {
     /// How many events the deep queue holds; 0 leaves it out
     #[arg(long, value_name = "N")]
     queued: Option<u64>,
-    /// The relay's `max_in_flight`; left out, its default
+    /// How many settled events the long history holds; 0 leaves it out
     #[arg(long, value_name = "N")]
-    in_flight: Option<usize>,
+    settled: Option<u64>,
+    /// The relay's `max_in_flight`, and that of the ceiling which delivers
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    in_flight: usize,
+    /// The stand-in for Savio answers after a random time between these, such as 50-300
+    #[arg(long, value_name = "MS-MS", value_parser = delay, default_value = "0-0")]
+    delay: RangeInclusive<u64>,
+    /// Another program to compare with, started in an empty folder with `PORT` and `SINK` set: it takes
+    /// the same webhooks at PREFIX and the source's name, and posts each body to `http://$SINK/`
+    #[arg(long, value_name = "NAME,PREFIX,COMMAND")]
+    other: Vec<Other>,
     /// Serve one of the ceilings instead: how this program runs itself
     #[arg(long, value_name = "CEILING", hide = true)]
     ceiling: Option<ceiling::Kind>,
@@ -54,30 +68,42 @@ struct Options {
 }
 
 /// What is measured, and for how long.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Plan {
     connections: Vec<usize>,
     seconds: u64,
     rounds: usize,
     queued: u64,
-    in_flight: Option<usize>,
+    settled: u64,
+    in_flight: usize,
+    others: Vec<Other>,
+    delay: RangeInclusive<u64>,
 }
 
 impl Plan {
     fn of(options: &Options) -> Plan {
-        let (connections, seconds, rounds, queued) = if options.short {
-            (vec![16], 2, 1, 20_000)
+        let (connections, seconds, rounds, queued, settled) = if options.short {
+            (vec![16], 1, 5, 20_000, 0)
         } else {
-            (vec![1, 16, 64], 10, 3, 1_000_000)
+            (vec![1, 16, 64], 4, 5, 1_000_000, 5_000_000)
         };
         Plan {
             connections: options.connections.clone().unwrap_or(connections),
             seconds: options.seconds.unwrap_or(seconds),
             rounds: options.rounds.unwrap_or(rounds).max(1),
             queued: options.queued.unwrap_or(queued),
+            settled: options.settled.unwrap_or(settled),
             in_flight: options.in_flight,
+            others: options.other.clone(),
+            delay: options.delay.clone(),
         }
     }
+}
+
+fn delay(text: &str) -> Result<RangeInclusive<u64>, String> {
+    let number = |text: &str| text.parse::<u64>().map_err(|error| error.to_string());
+    let (from, to) = text.split_once('-').ok_or("write MS-MS")?;
+    Ok(number(from)?..=number(to)?)
 }
 
 fn main() -> Result<(), Failed> {
@@ -86,16 +112,21 @@ fn main() -> Result<(), Failed> {
     if let Some(kind) = options.ceiling {
         return ceiling::serve(kind);
     }
-    let report = runtime.block_on(measure(&Plan::of(&options)))?;
+    let plan = Plan::of(&options);
+    let report = runtime.block_on(measure(&plan))?;
     print!("{report}");
-    if report.is_sound() { Ok(()) } else { Err("events were lost or came twice".into()) }
+    if !report.is_sound() {
+        return Err("events were lost or came twice".into());
+    }
+    if options.short { runtime.block_on(regression::check(&plan, report)) } else { Ok(()) }
 }
 
 async fn measure(plan: &Plan) -> Result<Report, Failed> {
     let workshop = Workshop::new(Path::new(env!("CARGO_TARGET_TMPDIR")))?;
-    let sink = Sink::start()?;
-    let start = Some(start::measure(&workshop, &sink).await?);
-    let mut report = Report { start, ..Report::default() };
+    let sink = Sink::start(plan.delay.clone())?;
+    let start = Some(start::measure(plan, &workshop, &sink).await?);
+    let others = plan.others.iter().map(|other| other.name.clone()).collect();
+    let mut report = Report { start, others, ..Report::default() };
     for &connections in &plan.connections {
         let mut rounds = Vec::new();
         for round in 1..=plan.rounds {
@@ -107,6 +138,10 @@ async fn measure(plan: &Plan) -> Result<Report, Failed> {
     if plan.queued > 0 {
         eprintln!("a queue of {} events", plan.queued);
         report.deep = Some(deep::measure(plan, &workshop, &sink).await?);
+    }
+    if plan.settled > 0 {
+        eprintln!("writing {} settled events", plan.settled);
+        report.settled = Some(settled::measure(plan, &workshop, &sink).await?);
     }
     Ok(report)
 }

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -47,10 +48,15 @@ impl Workshop {
         Ok(tempfile::tempdir_in(self.folder.path())?)
     }
 
-    pub(crate) fn ceiling(kind: ceiling::Kind, bench: &Path) -> Result<Process, Failed> {
+    pub(crate) fn ceiling(
+        kind: ceiling::Kind,
+        bench: &Path,
+        (sink, slots): (&Sink, usize),
+    ) -> Result<Process, Failed> {
         let address = free_address()?;
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("--ceiling").arg(kind.name()).env("LISTEN", address.to_string());
+        command.env("SINK", sink.address.to_string()).env("SLOTS", slots.to_string());
         Process::start(command, address, bench)
     }
 
@@ -59,7 +65,7 @@ impl Workshop {
         &self,
         bench: &Path,
         sink: Option<&Sink>,
-        in_flight: Option<usize>,
+        in_flight: usize,
     ) -> Result<Process, Failed> {
         let address = free_address()?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_savio-relay"));
@@ -74,10 +80,41 @@ impl Workshop {
             let url = format!("http://{}/app/api/", sink.address);
             command.env("SAVIO_RELAY_SAVIO__BASE_URL", url).env("SAVIO_API_TOKEN", "made-up");
         }
-        if let Some(in_flight) = in_flight {
-            command.env("SAVIO_RELAY_SAVIO__MAX_IN_FLIGHT", in_flight.to_string());
-        }
+        command.env("SAVIO_RELAY_SAVIO__MAX_IN_FLIGHT", in_flight.to_string());
         Process::start(command, address, bench)
+    }
+}
+
+/// Another program to compare with: `NAME,PREFIX,COMMAND`. The command is started in an empty folder
+/// with the variables `PORT` and `SINK`, takes the same webhooks at `PREFIX` and the source's name, and
+/// posts each body to `http://$SINK/`.
+#[derive(Debug, Clone)]
+pub(crate) struct Other {
+    pub(crate) name: String,
+    prefix: String,
+    command: PathBuf,
+}
+
+impl FromStr for Other {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Other, String> {
+        let parts: Vec<&str> = text.splitn(3, ',').collect();
+        let [name, prefix, command] = parts[..] else {
+            return Err("write NAME,PREFIX,COMMAND".to_owned());
+        };
+        Ok(Other { name: name.to_owned(), prefix: prefix.to_owned(), command: command.into() })
+    }
+}
+
+impl Other {
+    pub(crate) fn start(&self, bench: &Path, sink: &Sink) -> Result<Process, Failed> {
+        let address = free_address()?;
+        let mut command = Command::new(&self.command);
+        command.env("PORT", address.port().to_string()).env("SINK", sink.address.to_string());
+        let mut process = Process::start(command, address, bench)?;
+        process.prefix.clone_from(&self.prefix);
+        Ok(process)
     }
 }
 
@@ -86,6 +123,8 @@ impl Workshop {
 pub(crate) struct Process {
     child: Child,
     pub(crate) address: SocketAddr,
+    /// What comes before a source's name in its paths.
+    pub(crate) prefix: String,
     started: Instant,
 }
 
@@ -95,7 +134,8 @@ impl Process {
         let log = File::create(bench.with_extension("log"))?;
         command.current_dir(bench).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let started = Instant::now();
-        Ok(Process { child: command.spawn()?, address, started })
+        let prefix = webhook::HOOKS.to_owned();
+        Ok(Process { child: command.spawn()?, address, prefix, started })
     }
 
     /// How long after its start this request was first answered 2xx.

@@ -1,6 +1,7 @@
-//! Stands for Savio, on a thread of its own: answers at once and counts which numbers came how often.
+//! Stands for Savio, on a thread of its own: answers, and counts which numbers came how often.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,6 +19,10 @@ const ANSWER: &[u8] = b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r
 
 /// For how long nothing may arrive until what is missing counts as lost.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// For how long arrivals are awaited at most. The relay takes seconds; others in a comparison may take
+/// hours.
+const DRAIN_MAX: Duration = Duration::from_mins(1);
 
 #[derive(Debug)]
 pub(crate) struct Sink {
@@ -40,14 +45,15 @@ pub(crate) struct Tally {
 }
 
 impl Sink {
-    pub(crate) fn start() -> Result<Sink, Failed> {
+    /// Answers after a random time of this range, in milliseconds.
+    pub(crate) fn start(delay: RangeInclusive<u64>) -> Result<Sink, Failed> {
         let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let came = Arc::<Mutex<Came>>::default();
         let counted = Arc::clone(&came);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        thread::spawn(move || runtime.block_on(serve(listener, counted)));
+        thread::spawn(move || runtime.block_on(serve(listener, counted, delay)));
         Ok(Sink { address, came })
     }
 
@@ -56,12 +62,12 @@ impl Sink {
         lock(&self.came).all
     }
 
-    /// Waits until all of these have come, or nothing comes any more.
+    /// Waits until all of these have come, or nothing comes any more, or too slowly.
     pub(crate) async fn await_all(&self, numbers: &[u64]) -> Tally {
-        let (mut seen, mut since) = (self.arrivals(), Instant::now());
+        let (mut seen, mut since, start) = (self.arrivals(), Instant::now(), Instant::now());
         loop {
             let tally = self.tally(numbers);
-            if tally.missing == 0 || since.elapsed() > PATIENCE {
+            if tally.missing == 0 || since.elapsed() > PATIENCE || start.elapsed() > DRAIN_MAX {
                 return tally;
             }
             sleep(Duration::from_millis(20)).await;
@@ -91,14 +97,22 @@ fn lock(came: &Mutex<Came>) -> MutexGuard<'_, Came> {
     came.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn serve(listener: std::net::TcpListener, came: Arc<Mutex<Came>>) {
+async fn serve(
+    listener: std::net::TcpListener,
+    came: Arc<Mutex<Came>>,
+    delay: RangeInclusive<u64>,
+) {
     let listener = TcpListener::from_std(listener).expect("it is listening already");
     while let Ok((stream, _)) = listener.accept().await {
-        tokio::spawn(answer(stream, Arc::clone(&came)));
+        tokio::spawn(answer(stream, Arc::clone(&came), delay.clone()));
     }
 }
 
-async fn answer(mut stream: TcpStream, came: Arc<Mutex<Came>>) -> std::io::Result<()> {
+async fn answer(
+    mut stream: TcpStream,
+    came: Arc<Mutex<Came>>,
+    delay: RangeInclusive<u64>,
+) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut request = Vec::with_capacity(16 * 1024);
     loop {
@@ -111,6 +125,9 @@ async fn answer(mut stream: TcpStream, came: Arc<Mutex<Came>>) -> std::io::Resul
             note(&mut lock(&came), number);
         }
         request.clear();
+        if *delay.end() > 0 {
+            sleep(Duration::from_millis(fastrand::u64(delay.clone()))).await;
+        }
         stream.write_all(ANSWER).await?;
     }
 }

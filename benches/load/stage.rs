@@ -1,4 +1,4 @@
-//! One round at one number of connections: both ceilings, then the relay, paused and delivering.
+//! One round at one number of connections: the ceilings, then the relay, paused and delivering.
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,16 @@ pub(crate) struct Round {
     pub(crate) verify: Measured,
     pub(crate) durable: Measured,
     pub(crate) paused: Measured,
-    pub(crate) delivering: Measured,
+    pub(crate) delivered: Delivered,
+    pub(crate) delivering: Delivered,
+    /// In the order of the plan.
+    pub(crate) others: Vec<Delivered>,
+}
+
+/// What a program did that delivers.
+#[derive(Debug)]
+pub(crate) struct Delivered {
+    pub(crate) accepting: Measured,
     pub(crate) delivery: Delivery,
 }
 
@@ -46,6 +55,8 @@ pub(crate) struct Measured {
 pub(crate) struct Delivery {
     /// Delivered in a second while webhooks came in.
     pub(crate) rate: f64,
+    /// Accepted and delivered in a second, until the last arrival.
+    pub(crate) through: f64,
     /// From the last acceptance to the last arrival.
     pub(crate) drain: Duration,
     pub(crate) accepted: usize,
@@ -60,42 +71,52 @@ pub(crate) async fn round(
 ) -> Result<Round, Failed> {
     let load = Load { connections, during: Duration::from_secs(plan.seconds) };
     let bench = workshop.bench()?;
-    let verify = load.on(&Workshop::ceiling(Kind::Verify, bench.path())?).await?;
+    let stand_in = (sink, plan.in_flight);
+    let verify = load.on(&Workshop::ceiling(Kind::Verify, bench.path(), stand_in)?).await?;
     let bench = workshop.bench()?;
-    let durable = load.on(&Workshop::ceiling(Kind::Durable, bench.path())?).await?;
+    let durable = load.on(&Workshop::ceiling(Kind::Durable, bench.path(), stand_in)?).await?;
     let bench = workshop.bench()?;
-    let paused = load.on(&workshop.relay(bench.path(), None, None)?).await?;
+    let paused = load.on(&workshop.relay(bench.path(), None, plan.in_flight)?).await?;
+    let bench = workshop.bench()?;
+    let ceiling = Workshop::ceiling(Kind::Delivered, bench.path(), stand_in)?;
+    let delivered = load.delivered_by(&ceiling, sink).await?;
+    drop(ceiling);
     let bench = workshop.bench()?;
     let relay = workshop.relay(bench.path(), Some(sink), plan.in_flight)?;
-    let (delivering, delivery) = load.delivered_by(&relay, sink).await?;
-    Ok(Round { verify, durable, paused, delivering, delivery })
+    let delivering = load.delivered_by(&relay, sink).await?;
+    let mut others = Vec::new();
+    for other in &plan.others {
+        let bench = workshop.bench()?;
+        others.push(load.delivered_by(&other.start(bench.path(), sink)?, sink).await?);
+    }
+    Ok(Round { verify, durable, paused, delivered, delivering, others })
 }
 
-struct Load {
-    connections: usize,
-    during: Duration,
+pub(crate) struct Load {
+    pub(crate) connections: usize,
+    pub(crate) during: Duration,
 }
 
 impl Load {
-    async fn on(&self, process: &Process) -> Result<Measured, Failed> {
+    pub(crate) async fn on(&self, process: &Process) -> Result<Measured, Failed> {
         let numbers = numbers();
         warm_up(process, &numbers).await?;
         let before = process.cpu()?;
-        let posted = post(process.address, self.connections, self.during, &numbers).await?;
+        let posted = post(process, self.connections, self.during, &numbers).await?;
         let cpu = process.cpu()?.saturating_sub(before);
         measured(posted, cpu, process)
     }
 
-    async fn delivered_by(
+    pub(crate) async fn delivered_by(
         &self,
         relay: &Process,
         sink: &Sink,
-    ) -> Result<(Measured, Delivery), Failed> {
+    ) -> Result<Delivered, Failed> {
         let numbers = numbers();
         let mut accepted = warm_up(relay, &numbers).await?;
         sink.await_all(&accepted).await;
         let (before, arrived) = (relay.cpu()?, sink.arrivals());
-        let posted = post(relay.address, self.connections, self.during, &numbers).await?;
+        let posted = post(relay, self.connections, self.during, &numbers).await?;
         let meanwhile = sink.arrivals() - arrived;
         let end = Instant::now();
         accepted.extend(&posted.accepted);
@@ -105,8 +126,12 @@ impl Load {
         sleep(Duration::from_millis(100)).await;
         let cpu = relay.cpu()?.saturating_sub(before);
         let rate = f64::from(u32::try_from(meanwhile)?) / posted.took.as_secs_f64();
+        let arrived =
+            posted.accepted.len() - usize::try_from(tally.missing)?.min(posted.accepted.len());
+        let through = f64::from(u32::try_from(arrived)?) / (posted.took + drain).as_secs_f64();
         let accepted = accepted.len();
-        Ok((measured(posted, cpu, relay)?, Delivery { rate, drain, accepted, tally }))
+        let delivery = Delivery { rate, through, drain, accepted, tally };
+        Ok(Delivered { accepting: measured(posted, cpu, relay)?, delivery })
     }
 }
 
@@ -119,9 +144,9 @@ pub(crate) fn numbers() -> Numbers {
 async fn warm_up(process: &Process, numbers: &Numbers) -> Result<Vec<u64>, Failed> {
     let mut request = Vec::new();
     let first = numbers.take(1);
-    Sender::new().write(&mut request, first);
+    Sender::new(&process.prefix).write(&mut request, first);
     process.first_answer(&request).await?;
-    let mut accepted = post(process.address, 4, WARM_UP, numbers).await?.accepted;
+    let mut accepted = post(process, 4, WARM_UP, numbers).await?.accepted;
     accepted.push(first);
     Ok(accepted)
 }

@@ -3,6 +3,9 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+/// The relay's path before the source's name.
+pub(crate) const HOOKS: &str = "/hooks/";
+
 pub(crate) const SECRET: &str = "made-up-secret-of-the-load-tool";
 
 /// Stands before the number in every text, and after it a blank.
@@ -38,6 +41,8 @@ const GITHUB: &str = include_str!("../../mappings/samples/github.issues.opened.j
 /// Bodies with a gap for the number.
 #[derive(Debug)]
 pub(crate) struct Sender {
+    /// What comes before the source's name in the path.
+    prefix: String,
     typeform: String,
     github: String,
 }
@@ -45,14 +50,14 @@ pub(crate) struct Sender {
 const GAP: &str = "############";
 
 impl Sender {
-    pub(crate) fn new() -> Sender {
+    pub(crate) fn new(prefix: &str) -> Sender {
         // Without its account the form becomes one request, as the issue does.
         let typeform = TYPEFORM
             .replace("01KDR8Y6M4VZ5T2QJ9WXB7HNCE", GAP)
             .replace("\"account_id\"", "\"visitor_id\"")
             .replace("A weekly export", &format!("{MARK}{GAP} A weekly export"));
         let github = GITHUB.replace("We print", &format!("{MARK}{GAP} We print"));
-        Sender { typeform, github }
+        Sender { prefix: prefix.to_owned(), typeform, github }
     }
 
     /// Writes the whole request over what the buffer held. Every second one is GitHub's.
@@ -63,7 +68,7 @@ impl Sender {
             let proof = data_encoding::BASE64.encode(&digest(&body));
             let headers =
                 format!("User-Agent: Typeform Webhooks\r\nTypeform-Signature: sha256={proof}\r\n");
-            write(request, "typeform", &headers, &body);
+            write(request, &format!("{}typeform", self.prefix), &headers, &body);
         } else {
             let body = self.github.replace(GAP, &number_text);
             let proof = data_encoding::HEXLOWER.encode(&digest(&body));
@@ -72,7 +77,7 @@ impl Sender {
                  X-GitHub-Event: issues\r\nX-GitHub-Hook-ID: 292430182\r\n\
                  X-Hub-Signature-256: sha256={proof}\r\n"
             );
-            write(request, "github", &headers, &body);
+            write(request, &format!("{}github", self.prefix), &headers, &body);
         }
     }
 
@@ -88,16 +93,16 @@ impl Sender {
             .collect();
         let body = format!("[{}]", events.join(","));
         let proof = data_encoding::HEXLOWER.encode(&digest(&body));
-        write(request, "batch", &format!("X-Signature: {proof}\r\n"), &body);
+        write(request, &format!("{HOOKS}batch"), &format!("X-Signature: {proof}\r\n"), &body);
     }
 }
 
-fn write(request: &mut Vec<u8>, source: &str, headers: &str, body: &str) {
+fn write(request: &mut Vec<u8>, path: &str, headers: &str, body: &str) {
     request.clear();
     let length = body.len();
     request.extend_from_slice(
         format!(
-            "POST /hooks/{source} HTTP/1.1\r\nHost: relay.example.com\r\nAccept: */*\r\n{headers}\
+            "POST {path} HTTP/1.1\r\nHost: relay.example.com\r\nAccept: */*\r\n{headers}\
              Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
         )
         .as_bytes(),

@@ -1,0 +1,54 @@
+//! Whether the relay takes more CPU time than it did, in relation to the ceilings of the same run.
+
+use crate::report::{Report, middle_of};
+use crate::stage::{Measured, Round};
+use crate::{Failed, Plan, measure};
+
+// CPU time of an event in the relay, as a multiple of the ceiling that does the same. Times depend on
+// the machine, and rates on its disk; these vary least, by up to 8 % between runs. The medians of
+// `--short` runs, written down when they improve or when a change is worth its price.
+const ACCEPTING: f64 = 2.0;
+const DELIVERING: f64 = 4.2;
+
+/// How much more than these is a regression.
+const TOLERANCE: f64 = 1.05;
+
+/// A regression shows in each of so many runs, a busy machine in one or two.
+const RUNS: usize = 3;
+
+pub(crate) async fn check(plan: &Plan, first: Report) -> Result<(), Failed> {
+    let mut report = first;
+    for run in 1..=RUNS {
+        let (accepting, delivering) = ratios(&report);
+        println!(
+            "CPU time over that of the ceiling: accepting {accepting:.2} (limit {:.2}), delivering \
+             {delivering:.2} (limit {:.2})",
+            ACCEPTING * TOLERANCE,
+            DELIVERING * TOLERANCE
+        );
+        if accepting <= ACCEPTING * TOLERANCE && delivering <= DELIVERING * TOLERANCE {
+            return Ok(());
+        }
+        if run < RUNS {
+            report = measure(&Plan { queued: 0, ..plan.clone() }).await?;
+        }
+    }
+    Err(format!("an event takes more CPU time than it did, in each of {RUNS} runs").into())
+}
+
+fn ratios(report: &Report) -> (f64, f64) {
+    let rounds = || report.stages.iter().flat_map(|stages| &stages.rounds);
+    let cpu = |it: &Measured| it.cpu.as_secs_f64();
+    let ratio = |of: fn(&Round) -> (&Measured, &Measured)| {
+        middle_of(
+            rounds().map(|round| {
+                let (relay, ceiling) = of(round);
+                cpu(relay) / cpu(ceiling)
+            }),
+            |ratio| *ratio,
+        )
+    };
+    let accepting = ratio(|round| (&round.paused, &round.durable));
+    let delivering = ratio(|round| (&round.delivering.accepting, &round.delivered.accepting));
+    (accepting, delivering)
+}
