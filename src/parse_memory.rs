@@ -9,7 +9,7 @@ use memchr::memchr2;
 use serde_json::Value;
 
 /// Reservations of up to this size are granted without counting them.
-// Intake parses texts of up to 16 KiB without a thread change, and they take at most 200 times
+// Intake parses texts of up to 16 KiB without a thread change, and they take at most 160 times
 // that. They are as few at a time as there are threads, so waiting for one would cost more than it
 // bounds.
 pub const UNCOUNTED_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -51,7 +51,7 @@ pub fn bytes_to_reserve(texts: &[&str]) -> usize {
     texts.iter().map(|text| parsed_bytes(text)).sum()
 }
 
-/// Estimates the peak memory of `serde_json::from_str` for this text, in bytes: 1 to 200 times its
+/// Estimates the peak memory of `serde_json::from_str` for this text, in bytes: 1 to 160 times its
 /// length. Text that is not JSON gets some estimate.
 // One pass without parsing, since the result decides whether the text is parsed. For 13 shapes of
 // 5 MiB it is at most 10 % below and 20 % above what a counting allocator saw.

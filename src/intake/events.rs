@@ -47,8 +47,8 @@ pub fn extract(
     memory: &Arc<ParseMemory>,
 ) -> Result<ExtractedEvents, DecodeError> {
     let headers = received.headers;
-    // Memory is reserved in bytes, not by the number of webhooks: parsed JSON takes 1 to 140 times
-    // the length of its text (see `weigh`), so any number is too large for some webhooks or too
+    // Memory is reserved in bytes, not by the number of webhooks: parsed JSON takes 1 to 160 times
+    // the length of its text (see `parsed_bytes`), so any number is too large for some webhooks or too
     // small.
     let Decoded { text, notes } = {
         let weight = if is_small(received) {

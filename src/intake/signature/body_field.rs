@@ -54,7 +54,7 @@ impl BodyField {
             BodyField::Form(name) => FormField::find(headers, body, name).value,
             BodyField::Json(steps) => {
                 // As `RawValue`, which allocates nothing: the body is not authenticated yet, and
-                // values may take 140 times its size.
+                // values may take 160 times its size.
                 let root: &RawValue = serde_json::from_slice(json::without_bom(body)).ok()?;
                 let node = steps.iter().try_fold(root, |node, step| children(node, step).pop())?;
                 plain(node).map(|text| text.into_owned().into_bytes())
