@@ -23,6 +23,9 @@ const MAPPINGS: [(&str, &str); 3] = [
 /// A kernel's tick, as `/proc` counts processor time on every Linux that there is.
 const TICK: Duration = Duration::from_millis(10);
 
+/// For how long a process uses no processor time that is called idle.
+const IDLE: Duration = Duration::from_millis(300);
+
 const START_MAX: Duration = Duration::from_secs(10);
 
 /// Where the stores lie, on the disk on which the project is built.
@@ -161,6 +164,19 @@ impl Process {
         let ticks: Result<Vec<u32>, _> =
             fields.split(' ').skip(11).take(2).map(str::parse).collect();
         Ok(TICK * ticks?.iter().sum())
+    }
+
+    /// Waits until it does nothing, such as counting its events after the start.
+    pub(crate) async fn await_idle(&self) -> Result<(), Failed> {
+        let mut before = self.cpu()?;
+        loop {
+            sleep(IDLE).await;
+            let now = self.cpu()?;
+            if now - before <= TICK {
+                return Ok(());
+            }
+            before = now;
+        }
     }
 
     /// Memory that it holds now.

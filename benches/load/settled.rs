@@ -88,9 +88,11 @@ async fn both(plan: &Plan, workshop: &Workshop, sink: &Sink, bench: &Path) -> Re
     let load = Load { connections: CONNECTIONS, during: Duration::from_secs(plan.seconds) };
     // Delivering first, since a paused relay leaves a queue.
     let relay = workshop.relay(bench, Some(sink), plan.in_flight)?;
+    relay.await_idle().await?;
     let delivering = load.delivered_by(&relay, sink).await?;
     drop(relay);
     let relay = workshop.relay(bench, None, plan.in_flight)?;
+    relay.await_idle().await?;
     let paused = load.on(&relay).await?;
     drop(relay);
     // The queue of the paused relay is not part of the next round.

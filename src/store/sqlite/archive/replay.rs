@@ -98,7 +98,7 @@ fn cursor_from_row(row: &Row<'_>) -> rusqlite::Result<Option<Cursor>> {
 }
 
 fn not_started(connection: &Connection, replay: i64) -> rusqlite::Result<Vec<i64>> {
-    let sql = "SELECT event FROM replayed JOIN events ON events.number = event
+    let sql = "SELECT event FROM replayed CROSS JOIN events ON events.number = event
                WHERE replayed.replay = ?1 AND unclaimed LIMIT ?2";
     let sql = sql.replace("unclaimed", UNCLAIMED);
     let mut query = connection.prepare_cached(&sql)?;

@@ -58,18 +58,11 @@ pub(crate) fn waiting(connection: &Connection) -> Result<Vec<WaitingCount>, Sqli
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::sqlite::engine::database_file::{self, DatabaseFile};
+    use crate::store::sqlite::engine::database_file::query_plan;
 
     #[test]
     fn oldest_queued_event_is_read_from_an_index_only() {
-        let folder = tempfile::TempDir::new().unwrap();
-        let path = database_file::create(&folder.path().join("relay.db")).unwrap();
-        let mut database = DatabaseFile::open(&path, 1 << 20).unwrap();
-
-        let sql = format!("EXPLAIN QUERY PLAN {OLDEST}");
-        let mut plan = database.connection().unwrap().prepare(&sql).unwrap();
-        let steps = plan.query_map([], |row| row.get(3)).unwrap();
-        let steps = steps.collect::<rusqlite::Result<Vec<String>>>().unwrap();
+        let steps = query_plan(OLDEST);
 
         let lookup = "SEARCH events USING COVERING INDEX events_listed (source=? AND state=?)";
         assert!(steps.contains(&lookup.to_owned()), "{steps:?}");

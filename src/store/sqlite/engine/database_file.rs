@@ -280,3 +280,16 @@ pub(crate) fn touch(connection: &Connection) -> rusqlite::Result<()> {
 pub(crate) fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, "data_version", |row| row.get(0))
 }
+
+/// Returns the steps in which SQLite would execute the statement on an empty store.
+#[cfg(test)]
+pub(crate) fn query_plan(sql: &str) -> Vec<String> {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = create(&folder.path().join("relay.db")).unwrap();
+    let mut database = DatabaseFile::open(&path, 1 << 20).unwrap();
+    let sql = format!("EXPLAIN QUERY PLAN {sql}");
+    let mut plan = database.connection().unwrap().prepare(&sql).unwrap();
+    let parameters = vec![0; plan.parameter_count()];
+    let steps = plan.query_map(rusqlite::params_from_iter(parameters), |row| row.get(3)).unwrap();
+    steps.collect::<rusqlite::Result<_>>().unwrap()
+}

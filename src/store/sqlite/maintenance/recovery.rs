@@ -61,14 +61,33 @@ fn report(suspects: usize, crashing: &[(LeasedEvent, EventId)]) {
     }
 }
 
+// `CROSS JOIN`, which SQLite does not reorder: it would read all events and look each up in
+// `suspects`, which is almost always empty. With 1,000,000 events a start took 0.2 s longer.
+const CRASHING: &str = "
+    SELECT number, source, tries, replay, 1, waits_for IS NOT NULL, id
+    FROM suspects CROSS JOIN events ON number = event
+    WHERE deaths >= ?1 AND state = 'queued'";
+
 fn crashing(connection: &Connection) -> rusqlite::Result<Vec<(LeasedEvent, EventId)>> {
-    let sql = "SELECT number, source, tries, replay, 1, waits_for IS NOT NULL, id
-               FROM suspects JOIN events ON number = event
-               WHERE deaths >= ?1 AND state = 'queued'";
-    let mut query = connection.prepare(sql)?;
+    let mut query = connection.prepare(CRASHING)?;
     let events = query.query_map([DEATHS_MAX], |row| {
         let EventIdColumn(id) = row.get(6)?;
         Ok((leased_event::from_row(row)?, id))
     })?;
     events.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::engine::database_file::query_plan;
+
+    #[test]
+    fn start_reads_no_event_but_the_suspects() {
+        let plan = query_plan(CRASHING);
+
+        assert_eq!(plan.first().map(String::as_str), Some("SCAN suspects"), "{plan:?}");
+        let others: Vec<_> = plan[1..].iter().filter(|step| step.starts_with("SCAN")).collect();
+        assert!(others.is_empty(), "{plan:?}");
+    }
 }
