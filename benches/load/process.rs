@@ -172,7 +172,7 @@ impl Process {
         loop {
             sleep(IDLE).await;
             let now = self.cpu()?;
-            if now - before <= TICK {
+            if now.saturating_sub(before) <= TICK {
                 return Ok(());
             }
             before = now;

@@ -36,7 +36,8 @@ const STORE_UNAVAILABLE_WAIT: Duration = Duration::from_secs(1);
 // alone) on two busy cores: 198 events a second with none, 257 with one, 247 to 299 in seven runs
 // with two, 270 with four. The limit bounds what is in memory, and how many events a crash makes
 // suspects, where `max_in_flight` is large. Events that are parked leave their place to others, so
-// a record that many wait for needs no more: 0, 40 and 400 further ones do equally well there.
+// a record that many wait for needs no more: beside 800 events of one record others keep 94 % of
+// their rate, and 99 % with up to 40 more claimed.
 const AHEAD_EACH: usize = 2;
 const AHEAD_MAX: usize = 32;
 
