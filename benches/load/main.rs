@@ -85,7 +85,7 @@ impl Plan {
         let (connections, seconds, rounds, queued, settled) = if options.short {
             (vec![16], 1, 5, 20_000, 0)
         } else {
-            (vec![1, 16, 64], 4, 5, 1_000_000, 5_000_000)
+            (vec![1, 16, 64], 2, 5, 1_000_000, 5_000_000)
         };
         Plan {
             connections: options.connections.clone().unwrap_or(connections),

@@ -19,8 +19,9 @@ const CONNECTIONS: usize = 16;
 const AGE: Duration = Duration::from_hours(24);
 
 // Rows as the relay leaves them for an event that became one request, with a body of 500 bytes.
-// `?1` is the first number, `?2` the number after the last, `?3` the time of the newest in
-// microseconds, `?4` the time between two.
+// `?1` is the first number, `?2` the number after the last, `?3` the time of the oldest in
+// microseconds, `?4` the time between two. A plan has no time, and names them because all statements
+// are given all four.
 const ROWS: [&str; 5] = [
     "WITH RECURSIVE n (i) AS (SELECT ?1 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?2)
      INSERT INTO webhooks (number, source, received_at, headers, body)
@@ -106,7 +107,7 @@ async fn both(plan: &Plan, workshop: &Workshop, sink: &Sink, bench: &Path) -> Re
 
 #[expect(clippy::disallowed_methods, reason = "it is not part of the relay, which has one clock")]
 fn fill(path: &Path, events: u64) -> Result<(), Failed> {
-    let newest = jiff::Timestamp::now().as_microsecond() - i64::try_from(AGE.as_micros())?;
+    let oldest = jiff::Timestamp::now().as_microsecond() - i64::try_from(AGE.as_micros())?;
     let apart = i64::try_from(AGE.as_micros())? / i64::try_from(events.max(1))?;
     let connection = Connection::open(path)?;
     // It need not survive a power loss.
@@ -119,7 +120,7 @@ fn fill(path: &Path, events: u64) -> Result<(), Failed> {
         let end = (at + CHUNK).min(first + events);
         let transaction = connection.unchecked_transaction()?;
         for rows in ROWS {
-            transaction.execute(rows, params![at, end, newest, apart.max(1)])?;
+            transaction.execute(rows, params![at, end, oldest, apart.max(1)])?;
         }
         transaction.commit()?;
         at = end;

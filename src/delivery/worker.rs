@@ -352,3 +352,50 @@ impl Worker {
         slots.saturating_add(ahead).saturating_sub(self.tasks.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::context::ProcessContext;
+    use crate::delivery::settings::{Destination, Settings};
+    use crate::store::{Sqlite, sqlite};
+
+    fn worker(folder: &tempfile::TempDir) -> Worker {
+        let store = sqlite::Settings::new(folder.path().join("relay.db"));
+        let store = Arc::new(Sqlite::open(&store).unwrap());
+        let client = Err("no token".to_owned());
+        let destination = Destination { name: "default".to_owned(), client, max_in_flight: 1 };
+        let process = ProcessContext::default();
+        Worker::new(Arc::new(Context::new(process, store, destination, Settings::default())))
+    }
+
+    #[tokio::test]
+    async fn finished_event_returns_its_memory_and_a_probe_takes_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut worker = worker(&folder);
+        let event = EventId::new(Timestamp::UNIX_EPOCH);
+        for finished in [Finished::Done, Finished::Parked] {
+            let task = worker.tasks.spawn(async move { finished });
+            worker.track(task.id(), RunningEvent { event, bytes: 7 });
+            assert_eq!(worker.bytes, 7);
+
+            assert!(worker.join_next().await);
+            assert_eq!(worker.bytes, 0);
+        }
+        assert_eq!(worker.parked_bytes.get(&event), Some(&7), "counted again when it resumes");
+
+        worker.tasks.spawn(async { Finished::Done });
+        assert!(worker.join_next().await);
+        assert_eq!((worker.bytes, worker.parked_bytes.len()), (0, 1), "a probe is no event");
+    }
+
+    #[tokio::test]
+    async fn two_events_are_claimed_ahead_of_each_slot() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut worker = worker(&folder);
+        assert_eq!(worker.free_slots(), 3);
+
+        worker.tasks.spawn(std::future::pending());
+        assert_eq!(worker.free_slots(), 2);
+    }
+}
