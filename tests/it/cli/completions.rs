@@ -97,3 +97,51 @@ fn bash_completes_options_of_every_command() {
     let longest = commands.iter().map(|(path, _)| path.join(" ")).max_by_key(String::len).unwrap();
     assert!(commands.len() > 30 && longest.starts_with("savio feature-requests"), "{longest}");
 }
+
+/// Types into an interactive bash on a terminal. The function stands in for the program and prints its arguments.
+const TYPED: &str = "savio-relay() { printf '<%s> ' ran \"$@\"; echo; }; source script.bash\n";
+
+/// Lines that one bash is given: a terminal keeps at most 4,096 bytes that were not read yet.
+const LINES_MAX: usize = 30;
+
+/// Returns the words with each shortened by one character and a tab, where that completes it.
+fn typed(path: &[String], commands: &[(Vec<String>, Words)]) -> String {
+    let mut line = "savio-relay".to_owned();
+    for (depth, word) in path.iter().enumerate() {
+        let (_, siblings) = commands.iter().find(|(parent, _)| *parent == path[..depth]).unwrap();
+        let short = &word[..word.len() - 1];
+        let is_unique = siblings.commands.iter().filter(|it| it.starts_with(short)).count() == 1;
+        line += &if is_unique { format!(" {short}\t") } else { format!(" {word}") };
+    }
+    line.replace("\t ", "\t") + "\n"
+}
+
+#[test]
+fn tab_key_completes_every_command_in_an_interactive_bash() {
+    let exists = |name: &str| Command::new(name).arg("--version").output().is_ok();
+    if !exists("bash") || !exists("script") {
+        return report_left_out("the tab key in bash: it needs `bash` and `script` (bsdutils)");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let commands = all(folder.path());
+    let script = program(folder.path()).args(["completions", "bash"]).output().unwrap().stdout;
+    fs::write(folder.path().join("script.bash"), script).unwrap();
+    for commands_of_one in commands.chunks(LINES_MAX) {
+        let lines: String =
+            commands_of_one.iter().map(|(path, _)| typed(path, &commands)).collect();
+        fs::write(folder.path().join("typed"), format!("{TYPED}{lines}exit\n")).unwrap();
+
+        let output = Command::new("script")
+            .args(["-qec", "bash --noprofile --norc -i", "/dev/null"])
+            .stdin(fs::File::open(folder.path().join("typed")).unwrap())
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+
+        let shown = String::from_utf8_lossy(&output.stdout);
+        for (path, _) in commands_of_one {
+            let words: String = path.iter().map(|word| format!("<{word}> ")).collect();
+            assert!(shown.contains(&format!("<ran> {words}\r\n")), "{path:?}: {shown}");
+        }
+    }
+}
