@@ -3,7 +3,11 @@
 
 mod params;
 mod error;
-mod auth;
+mod role;
+mod tokens;
+mod routes;
+mod contract;
+mod access;
 pub(crate) mod api;
 mod body;
 mod known_params;
@@ -12,21 +16,24 @@ pub(crate) mod views;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Json};
 use axum::routing::get;
+use axum::{Extension, Router};
 use serde_json::json;
 use tower::limit::GlobalConcurrencyLimitLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::error;
 
-pub use auth::AdminToken;
+use access::AccessControl;
+use api::description::WrittenDescription;
 use body::Bodies;
+use contract::Contracts;
 use error::ApiError;
-use known_params::KnownParams;
+pub use role::Role;
 pub use state::{AdminState, DestinationHandle};
+pub use tokens::{AdminToken, AdminTokens};
 
 /// Number of requests that are handled at a time. Further ones wait.
 const REQUESTS_MAX: usize = 64;
@@ -34,20 +41,20 @@ const REQUESTS_MAX: usize = 64;
 /// Routes of the admin listener.
 pub fn router(state: Arc<AdminState>) -> Router {
     let (routes, description) = api::described();
-    let known = KnownParams::of(&description);
-    let description = Json(description);
+    let contracts = Contracts::of(&description);
+    let access = AccessControl { tokens: Arc::clone(&state.tokens), contracts: contracts.clone() };
     routes
-        .route("/api/v1/openapi.json", get(|| async { description }))
-        .route_layer(from_fn_with_state(known, known_params::check))
+        .layer(Extension(WrittenDescription::of(&description)))
+        .route_layer(from_fn_with_state(contracts, known_params::check))
         .fallback(|| async { ApiError::NotFound("no such route".to_owned()) })
         .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
-        // The last layer is the first to see a request. Without the token no body is read. With it,
+        // The last layer is the first to see a request. Without a token and its role no body is read. With them,
         // the body is read before the request counts as one of `REQUESTS_MAX`: a slow body does not
         // keep others from being handled.
         .layer(DefaultBodyLimit::disable())
         .layer(GlobalConcurrencyLimitLayer::new(REQUESTS_MAX))
         .layer(from_fn_with_state(Bodies::new(), body::read))
-        .layer(from_fn_with_state(state.token.clone(), auth::admit))
+        .layer(from_fn_with_state(access, access::admit))
         .layer(CatchPanicLayer::custom(|_| {
             error!("a request to the API was not answered: internal error");
             ApiError::Internal.into_response()

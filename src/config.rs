@@ -1,5 +1,6 @@
 //! Reads `relay.toml` and the environment into the settings of all parts.
 
+mod admin;
 mod destinations;
 mod environment;
 mod logging;
@@ -16,10 +17,11 @@ use crate::diagnostics::document::Document;
 use crate::diagnostics::table::{self, Diagnostics, TomlTable};
 use crate::event::DEFAULT_DESTINATION;
 use crate::file::UnreadableFile;
-use crate::secret::{self, Environment, Secret};
+use crate::secret::Environment;
 use crate::store::sqlite;
 use crate::telemetry::logs;
 use crate::{delivery, intake, listener};
+pub use admin::{AdminConfig, TokenConfig};
 pub use destinations::{DestinationConfig, DestinationConfigs};
 pub use environment::ReadDocuments;
 use environment::overrides;
@@ -35,8 +37,7 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Address of the admin API.
     pub admin_listen: SocketAddr,
-    /// If missing, one is generated at each start.
-    pub admin_token: Secret,
+    pub admin: AdminConfig,
     pub listener: listener::Settings,
     pub intake: intake::Settings,
     pub store: sqlite::Settings,
@@ -88,8 +89,11 @@ impl Config {
         for document in file.into_iter().chain(overrides(environment)) {
             let mut mistakes = Diagnostics::new();
             config.apply(&document, environment, &mut mistakes);
-            diagnostic::limit(&document, &mut mistakes);
             read.push((document, mistakes));
+        }
+        for (document, mistakes) in &mut read {
+            config.admin.report_equal_secrets(&document.name, mistakes);
+            diagnostic::limit(document, mistakes);
         }
         (config, read)
     }
@@ -99,7 +103,7 @@ impl Config {
             mappings: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
-            admin_token: secret::from_environment("ADMIN_TOKEN", environment),
+            admin: AdminConfig::from_environment(environment),
             listener: listener::Settings::default(),
             intake: intake::Settings::default(),
             store: sqlite::Settings::new("relay.db"),
@@ -139,11 +143,8 @@ impl Config {
         if let Some(section) = root.table("retry", mistakes) {
             apply_retry(&mut self.delivery.retry, section, mistakes);
         }
-        if let Some(mut section) = root.table("admin", mistakes) {
-            if let Some(named) = section.text("token", mistakes) {
-                set_if_some(&mut self.admin_token, secret::find(&named, environment, mistakes));
-            }
-            section.finish(mistakes);
+        if let Some(section) = root.table("admin", mistakes) {
+            self.admin.take(section, environment, mistakes);
         }
         if let Some(section) = root.table("log", mistakes) {
             logging::take(&mut self.log, section, mistakes);
@@ -217,8 +218,9 @@ fn apply_retry(
 mod tests {
     use super::*;
     use crate::diagnostics::report::{OutputStyle, show};
+    use crate::secret::Secret;
 
-    fn read(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+    pub(super) fn read(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
         let document = Document { name: "relay.toml".to_owned(), text: text.to_owned() };
         let pairs = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         match Config::read(Some(document), &pairs.collect()) {

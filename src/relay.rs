@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use crate::admin::{AdminState, AdminToken};
+use crate::admin::AdminState;
 use crate::config::{Config, DestinationConfigs};
 use crate::delivery::mapper::Mapper;
 use crate::intake::Intake;
@@ -26,7 +26,7 @@ use crate::store::{Sqlite, maintenance};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
 use crate::{admin, clock, intake, listener};
-use admin_token::TokenOrigin;
+use admin_token::StartTokens;
 use deliveries::{Deliveries, Shared};
 use error::RelayError;
 use reload::Reloader;
@@ -40,7 +40,7 @@ pub(crate) struct Relay {
     pub(crate) admin_address: SocketAddr,
     pub(crate) store: Arc<Sqlite>,
     pub(crate) addresses: SourceAddresses,
-    pub(crate) token_origin: TokenOrigin,
+    pub(crate) admin_tokens: StartTokens,
     /// Whether the public URL shows that there is a proxy in front and none is trusted.
     pub(crate) has_unnamed_proxy: bool,
     intake: Arc<Intake>,
@@ -58,7 +58,7 @@ impl Relay {
         let (webhooks, address) = listener::bind(config.listen).await?;
         let (requests, admin_address) = listener::bind(config.admin_listen).await?;
         let store = Arc::new(Sqlite::open(&config.store)?);
-        let (token, token_origin) = admin_token::find(&config)?;
+        let admin_tokens = StartTokens::of(&config)?;
         let traces = trace_export::start(&config.traces).await;
         let mut tasks = Tasks::new(config.delivery.shutdown_timeout);
 
@@ -93,14 +93,14 @@ impl Relay {
             admin_address,
             store,
             addresses,
-            token_origin,
+            admin_tokens,
             has_unnamed_proxy,
             intake,
             deliveries,
             traces,
             tasks,
         };
-        let state = relay.admin_state(token, &config.destinations, replay_ordered);
+        let state = relay.admin_state(&config.destinations, replay_ordered);
         let (router, closed) = (admin::router(Arc::new(state)), relay.tasks.shutdown_started());
         relay.tasks.spawn(listener::serve(requests, router, config.listener, closed));
         relay.addresses.write(&relay.sources()).await;
@@ -109,13 +109,12 @@ impl Relay {
 
     fn admin_state(
         &self,
-        token: AdminToken,
         destinations: &DestinationConfigs,
         replay_ordered: Arc<Notify>,
     ) -> AdminState {
         let (webhooks, commits) = (&self.intake.webhooks, &self.store.commits);
         AdminState {
-            token,
+            tokens: Arc::clone(&self.admin_tokens.tokens),
             store: self.store.clone(),
             intake: Arc::clone(&self.intake),
             metrics: Metrics::new(webhooks, commits, &self.deliveries.attempts),

@@ -1,4 +1,5 @@
 //! Resources of the admin API, one file each.
+pub(super) mod description;
 pub(crate) mod destinations;
 pub(crate) mod events;
 pub(crate) mod metrics;
@@ -12,9 +13,10 @@ use std::sync::Arc;
 use axum::Router;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::role::Role;
+use super::routes::Routes;
 use super::state::AdminState;
 
 #[derive(OpenApi)]
@@ -29,26 +31,27 @@ use super::state::AdminState;
 struct ApiDescription;
 
 /// Returns the routes below `/api/v1/` and their description.
-// Both come from one list, so that no route can be missing in the description.
 pub(super) fn described() -> (Router<Arc<AdminState>>, utoipa::openapi::OpenApi) {
-    let (routes, mut description) = OpenApiRouter::with_openapi(ApiDescription::openapi())
-        .routes(routes!(events::list))
-        .routes(routes!(events::show))
-        .routes(routes!(events::body))
-        .routes(routes!(events::release))
-        .routes(routes!(replays::replay_one))
-        .routes(routes!(replays::replay))
-        .routes(routes!(replays::progress, replays::cancel))
-        .routes(routes!(sources::list))
-        .routes(routes!(sources::pause))
-        .routes(routes!(sources::resume))
-        .routes(routes!(sources::rejected))
-        .routes(routes!(destinations::list))
-        .routes(routes!(destinations::pause))
-        .routes(routes!(destinations::resume))
-        .routes(routes!(preview::preview))
-        .routes(routes!(stats::stats))
-        .routes(routes!(metrics::metrics))
+    let (routes, mut description) = Routes::with_openapi(ApiDescription::openapi())
+        .routes(Role::Read, routes!(events::list))
+        .routes(Role::Read, routes!(events::show))
+        .routes(Role::Read, routes!(events::body))
+        .routes(Role::Operate, routes!(events::release))
+        .routes_with_dry_run(Role::Operate, routes!(replays::replay_one))
+        .routes_with_dry_run(Role::Operate, routes!(replays::replay))
+        .routes(Role::Read, routes!(replays::progress))
+        .routes(Role::Operate, routes!(replays::cancel))
+        .routes(Role::Read, routes!(sources::list))
+        .routes(Role::Operate, routes!(sources::pause))
+        .routes(Role::Operate, routes!(sources::resume))
+        .routes(Role::Read, routes!(sources::rejected))
+        .routes(Role::Read, routes!(destinations::list))
+        .routes(Role::Operate, routes!(destinations::pause))
+        .routes(Role::Operate, routes!(destinations::resume))
+        .routes(Role::Read, routes!(preview::preview))
+        .routes(Role::Read, routes!(stats::stats))
+        .routes(Role::Metrics, routes!(metrics::metrics))
+        .routes(Role::Read, routes!(description::description))
         .split_for_parts();
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
     let components = description.components.get_or_insert_default();

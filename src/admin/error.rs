@@ -1,16 +1,25 @@
 //! Errors of the API, and the status of each.
 
+use std::sync::Arc;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::role::Role;
 use crate::store::StoreError;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ApiError {
-    #[error("send the header Authorization: Bearer TOKEN with the admin token")]
+    #[error("send the header Authorization: Bearer TOKEN with a token of the admin API")]
     Unauthorized,
+    /// The token is known, and its role does not suffice.
+    #[error(
+        "the token {token} has the role {}: this needs {} or more",
+        has.as_str(), needed.as_str()
+    )]
+    Forbidden { token: Arc<str>, has: Role, needed: Role },
     #[error("{0}")]
     BadRequest(String),
     #[error("{0}")]
@@ -47,6 +56,7 @@ impl ApiError {
     fn status(&self) -> (StatusCode, &'static str) {
         match self {
             ApiError::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            ApiError::Forbidden { .. } => (StatusCode::FORBIDDEN, "forbidden"),
             ApiError::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad request"),
             ApiError::NotFound(_) => (StatusCode::NOT_FOUND, "not found"),
             ApiError::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method not allowed"),

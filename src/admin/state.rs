@@ -7,8 +7,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
-use super::auth::AdminToken;
 use super::error::ApiError;
+use super::tokens::AdminTokens;
 use crate::delivery::Delivery;
 use crate::delivery::source_pauses::why_source_waits;
 use crate::event::SourceName;
@@ -18,7 +18,7 @@ use crate::telemetry::metrics::Metrics;
 
 /// The parts of the relay that the API shows and changes.
 pub struct AdminState {
-    pub token: AdminToken,
+    pub tokens: Arc<AdminTokens>,
     pub store: Arc<dyn Store>,
     pub intake: Arc<Intake>,
     pub metrics: Metrics,

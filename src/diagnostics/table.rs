@@ -266,13 +266,23 @@ impl<'t> TomlTable<'t> {
 
     /// Reads the tables written as `[[key]]`.
     pub fn tables(&mut self, key: &'static str, mistakes: &mut Diagnostics) -> Vec<TomlTable<'t>> {
+        self.tables_headed(key, key, mistakes)
+    }
+
+    /// Reads the tables of a key whose heading is another, such as `[[section.key]]`.
+    pub fn tables_headed(
+        &mut self,
+        key: &'static str,
+        heading: &str,
+        mistakes: &mut Diagnostics,
+    ) -> Vec<TomlTable<'t>> {
         let Some(value) = self.value(key) else {
             return Vec::new();
         };
         let Some(items) = value.get_ref().as_array() else {
             mistakes.push(
                 wrong_type(key, value, "a list of tables")
-                    .help(format!("write [[{key}]] with two brackets")),
+                    .help(format!("write [[{heading}]] with two brackets")),
             );
             return Vec::new();
         };
@@ -280,7 +290,7 @@ impl<'t> TomlTable<'t> {
         for item in items {
             match item.get_ref().as_table() {
                 Some(entries) => tables.push(TomlTable::new(self.document, entries, item.span())),
-                None => mistakes.push(wrong_type(key, item, &format!("a table: [[{key}]]"))),
+                None => mistakes.push(wrong_type(key, item, &format!("a table: [[{heading}]]"))),
             }
         }
         tables

@@ -1,18 +1,37 @@
-//! The token of the admin API: configured, or generated at the start.
+//! The tokens of the admin API: configured, or generated at the start.
 
 use std::io::{IsTerminal, Write as _};
+use std::iter;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 use tempfile::NamedTempFile;
 use uuid::Uuid;
 
 use super::error::RelayError;
-use crate::admin::AdminToken;
-use crate::config::Config;
+use crate::admin::{AdminToken, AdminTokens, Role};
+use crate::config::{AdminConfig, Config, TokenConfig};
 use crate::secret::Secret;
 
-/// Origin of the token, by which the start-up report says where to find it.
+/// The tokens of the admin API, and what the start-up report says of them.
+pub(crate) struct StartTokens {
+    pub(super) tokens: Arc<AdminTokens>,
+    pub(crate) origin: TokenOrigin,
+    /// What is wrong with the secrets of `[[admin.tokens]]`.
+    pub(crate) doubts: Vec<String>,
+}
+
+impl StartTokens {
+    pub(super) fn of(config: &Config) -> Result<StartTokens, RelayError> {
+        let (main, origin) = find(config)?;
+        let tokens = iter::once(main).chain(named(&config.admin)).collect();
+        let tokens = Arc::new(AdminTokens::new(tokens));
+        Ok(StartTokens { tokens, origin, doubts: doubts(&config.admin) })
+    }
+}
+
+/// Origin of the token that may do everything, by which the start-up report says where to find it.
 pub(crate) enum TokenOrigin {
     /// Configured.
     Known,
@@ -24,13 +43,14 @@ pub(crate) enum TokenOrigin {
     Written(PathBuf),
 }
 
-/// Returns the configured token, or a generated one. That is written to a file if standard error is
-/// not a terminal.
-pub(super) fn find(config: &Config) -> Result<(AdminToken, TokenOrigin), RelayError> {
-    if let Secret::Found(token) = &config.admin_token {
+/// Returns the token that may do everything: the configured one, or a generated one. That is
+/// written to a file if standard error is not a terminal.
+fn find(config: &Config) -> Result<(AdminToken, TokenOrigin), RelayError> {
+    let everything = |token| AdminToken::new(AdminToken::MAIN, Role::Everything, token);
+    if let Secret::Found(token) = &config.admin.token {
         let origin =
             if AdminToken::is_short(token) { TokenOrigin::Short } else { TokenOrigin::Known };
-        let token = AdminToken::new(token.clone()).ok_or(RelayError::EmptyAdminToken)?;
+        let token = everything(token).ok_or(RelayError::EmptyAdminToken)?;
         return Ok((token, origin));
     }
     // Two random UUIDs: 244 bits from the generator of the operating system.
@@ -47,8 +67,28 @@ pub(super) fn find(config: &Config) -> Result<(AdminToken, TokenOrigin), RelayEr
         }
         TokenOrigin::Written(path)
     };
-    let token = AdminToken::new(generated).expect("generated at this start");
+    let token = everything(&generated).expect("generated at this start");
     Ok((token, origin))
+}
+
+/// Returns the tokens of `[[admin.tokens]]` whose secrets were found.
+fn named(config: &AdminConfig) -> impl Iterator<Item = AdminToken> {
+    config.tokens.iter().filter_map(|TokenConfig { name, role, token, .. }| match token {
+        Secret::Found(token) => AdminToken::new(name, *role, token),
+        Secret::Missing(_) => None,
+    })
+}
+
+/// Returns a sentence for each token of `[[admin.tokens]]` whose secret is missing or short.
+pub(crate) fn doubts(config: &AdminConfig) -> Vec<String> {
+    let doubt = |TokenConfig { name, token, .. }: &TokenConfig| match token {
+        Secret::Found(token) => AdminToken::is_short(token)
+            .then(|| format!("the admin token \"{name}\" is short: others may guess it")),
+        Secret::Missing(reason) => {
+            Some(format!("the admin token \"{name}\" is not accepted: {reason}"))
+        }
+    };
+    config.tokens.iter().filter_map(doubt).collect()
 }
 
 /// Replaces a file by one that only its owner can read.

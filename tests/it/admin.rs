@@ -3,6 +3,7 @@
 mod bounds;
 mod described;
 mod random;
+mod roles;
 mod strict;
 
 use std::collections::BTreeMap;
@@ -58,7 +59,13 @@ impl Scene {
     }
 
     async fn with(variables: &[(&str, &str)]) -> Scene {
+        Scene::configured("", variables).await
+    }
+
+    /// Starts a relay with this relay.toml.
+    async fn configured(config: &str, variables: &[(&str, &str)]) -> Scene {
         let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("relay.toml"), config).unwrap();
         std::fs::create_dir(folder.path().join("mappings")).unwrap();
         std::fs::write(folder.path().join("mappings/form.toml"), MAPPING).unwrap();
         std::fs::write(folder.path().join("mappings/off.toml"), "provider = \"typeform\"\n")
@@ -91,12 +98,21 @@ impl Scene {
     }
 
     async fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        self.call_as(TOKEN, (method, path), body).await
+    }
+
+    async fn call_as(
+        &self,
+        token: &str,
+        (method, path): (&str, &str),
+        body: Option<&Value>,
+    ) -> Answer {
         let method: Method = method.parse().unwrap();
         let mut call = http().request(method, format!("{}{path}", self.relay.admin_url));
         if let Some(body) = body {
             call = call.json(body);
         }
-        let answer = call.bearer_auth(TOKEN).send().await.unwrap();
+        let answer = call.bearer_auth(token).send().await.unwrap();
         Answer { status: answer.status(), body: answer.bytes().await.unwrap().to_vec() }
     }
 

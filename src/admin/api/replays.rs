@@ -7,10 +7,13 @@ use axum::extract::State;
 use axum::response::Json;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tracing::info;
 use utoipa::ToSchema;
 
+use crate::admin::access::ApiCaller;
 use crate::admin::error::{ApiError, BodyErrors, CommonErrors, ErrorBody, EventNotFound};
 use crate::admin::params::{EventQuery, JsonBody, PathSegment, id, no_event};
+use crate::admin::role::Role;
 use crate::admin::state::AdminState;
 use crate::admin::views::ReplayView;
 use crate::clock;
@@ -61,18 +64,22 @@ pub(crate) struct ReplayOneBody {
     rate: Option<f64>,
 }
 
-#[derive(Debug, Clone, Copy)]
+/// Options of a replay that its caller may start.
 struct ReplayOptions {
+    caller: ApiCaller,
     dry_run: bool,
-    rate: Option<f64>,
+    interval: Duration,
 }
 
-impl ReplayBody {
-    fn into_parts(self) -> (EventQuery, ReplayOptions) {
-        let ReplayBody { state, source, destination, since, until, q, left_out, dry_run, rate } =
-            self;
-        let query = EventQuery { state, source, destination, since, until, q, left_out };
-        (query, ReplayOptions { dry_run, rate })
+impl ReplayOptions {
+    /// Fails if the caller's role allows a dry run only, and this is none.
+    fn admitted(
+        caller: ApiCaller,
+        dry_run: bool,
+        rate: Option<f64>,
+    ) -> Result<ReplayOptions, ApiError> {
+        caller.require(if dry_run { Role::Read } else { Role::Operate })?;
+        Ok(ReplayOptions { caller, dry_run, interval: every(rate)? })
     }
 }
 
@@ -96,9 +103,11 @@ pub(crate) struct ReplayStarted {
         (status = 409, description = "It is queued already", body = ErrorBody)))]
 pub(crate) async fn replay_one(
     State(admin): State<Arc<AdminState>>,
+    caller: ApiCaller,
     PathSegment(text): PathSegment,
     JsonBody(ReplayOneBody { dry_run, rate }): JsonBody<ReplayOneBody>,
 ) -> Result<Json<ReplayStarted>, ApiError> {
+    let options = ReplayOptions::admitted(caller, dry_run, rate)?;
     let id: EventId = id(&text, "event")?;
     let filter = EventFilter { ids: vec![id], ..EventFilter::default() };
     let matching = admin.store.count_matching(filter.clone()).await?;
@@ -108,7 +117,7 @@ pub(crate) async fn replay_one(
     if matching.queued > 0 {
         return Err(ApiError::Conflict(format!("event {id} is queued already")));
     }
-    start(&admin, filter, ReplayOptions { dry_run, rate }).await
+    start(&admin, filter, options).await
 }
 
 /// Replay the settled and held events that match a filter
@@ -117,9 +126,12 @@ pub(crate) async fn replay_one(
         (status = 404, description = "There is no such destination", body = ErrorBody)))]
 pub(crate) async fn replay(
     State(admin): State<Arc<AdminState>>,
+    caller: ApiCaller,
     JsonBody(body): JsonBody<ReplayBody>,
 ) -> Result<Json<ReplayStarted>, ApiError> {
-    let (query, options) = body.into_parts();
+    let ReplayBody { state, source, destination, since, until, q, left_out, dry_run, rate } = body;
+    let query = EventQuery { state, source, destination, since, until, q, left_out };
+    let options = ReplayOptions::admitted(caller, dry_run, rate)?;
     // An empty body is more often a mistake than the wish to send everything again.
     if query.is_everything() {
         let reason = "name which events: state, source, destination, since, until, q or left_out";
@@ -134,8 +146,8 @@ async fn start(
     filter: EventFilter,
     options: ReplayOptions,
 ) -> Result<Json<ReplayStarted>, ApiError> {
-    let interval = every(options.rate)?;
-    if options.dry_run {
+    let ReplayOptions { caller, dry_run, interval } = options;
+    if dry_run {
         let MatchCount { events: matched, at_least, .. } =
             admin.store.count_matching(filter).await?;
         return Ok(Json(ReplayStarted { matched, at_least, replayed: 0, replay_id: None }));
@@ -143,6 +155,7 @@ async fn start(
     let now = clock::now();
     let id = ReplayId::new(now);
     admin.store.start_replay(ReplayRequest { id, filter, interval, begun_at: now }).await?;
+    info!(token = %caller.name, replay = %id, "started a replay");
     let ReplayProgress { matched, replayed, .. } = first_steps(admin, id).await?;
     Ok(Json(ReplayStarted { matched, at_least: false, replayed, replay_id: Some(id) }))
 }

@@ -12,6 +12,7 @@ use crate::cli::healthcheck::{self, Health};
 use crate::clock;
 use crate::config::Config;
 use crate::mapping_file::file::MappingFile;
+use crate::relay::admin_token::doubts;
 use crate::secret::Secret;
 
 const ADDRESS: &str = "address";
@@ -80,6 +81,9 @@ pub(super) async fn listen(config: &Config, findings: &mut Vec<Finding>) {
         (Err(error), _) => unusable(admin, &error),
     });
     findings.push(admin_token(config));
+    let advice = "set it to a long secret of its own, such as `openssl rand -hex 32` makes";
+    let doubts = doubts(&config.admin).into_iter();
+    findings.extend(doubts.map(|doubt| Finding::warning(ADMIN, doubt).advice(advice)));
 }
 
 async fn is_taken(address: SocketAddr) -> io::Result<bool> {
@@ -117,7 +121,7 @@ async fn occupant(address: SocketAddr) -> Finding {
 }
 
 fn admin_token(config: &Config) -> Finding {
-    match &config.admin_token {
+    match &config.admin.token {
         Secret::Found(token) if AdminToken::is_short(token) => {
             Finding::warning(ADMIN, "the admin token is short: others may guess it")
                 .advice("choose a long one, such as `openssl rand -hex 32` makes")

@@ -54,12 +54,15 @@ pub(super) fn print(relay: &Relay, files: &[MappingFile], format: LogFormat) {
         LogFormat::Json => info!("{text}"),
     };
     print_admin_address(relay, print);
+    for doubt in &relay.admin_tokens.doubts {
+        warn!("{doubt}");
+    }
     print(&format!("listening on http://{}", relay.address));
 }
 
 fn print_admin_address(relay: &Relay, print: impl Fn(&str)) {
     let admin = format!("the API is at http://{}/api/v1/", relay.admin_address);
-    match &relay.token_origin {
+    match &relay.admin_tokens.origin {
         TokenOrigin::Known => print(&admin),
         TokenOrigin::Short => {
             print(&admin);

@@ -130,6 +130,12 @@ pub(super) fn configuration() -> String {
         };
         writeln!(out, "\n### \\[{name}\\]\n\n{meaning}\n\n{}", schema.rows(keys, &[]).trim_end())
             .unwrap();
+        for (key, list) in keys.iter().filter(|(_, it)| it["items"]["properties"].is_object()) {
+            let (heading, table) = (format!("### \\[\\[{name}.{key}\\]\\]"), &list["items"]);
+            let rows = schema.rows(table["properties"].as_object().unwrap(), &required(table));
+            let meaning = plain(list["description"].as_str().unwrap());
+            writeln!(out, "\n{heading}\n\n{meaning}\n\n{}", rows.trim_end()).unwrap();
+        }
     }
     out.push('\n');
     out

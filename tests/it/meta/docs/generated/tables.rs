@@ -18,7 +18,8 @@ use crate::support::relay::program;
 /// Renders the routes of the admin API.
 pub(super) fn endpoints() -> String {
     let description = serde_json::to_value(savio_relay::admin::description()).unwrap();
-    let mut out = String::from("\n| Endpoint | Meaning | Parameters |\n| --- | --- | --- |\n");
+    let mut out =
+        String::from("\n| Endpoint | Role | Meaning | Parameters |\n| --- | --- | --- | --- |\n");
     for (path, item) in description["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
             let Some(summary) = operation["summary"].as_str() else { continue };
@@ -28,7 +29,8 @@ pub(super) fn endpoints() -> String {
                 .map(|it| format!("`{}`", it["name"].as_str().unwrap()))
                 .collect();
             let (method, summary) = (method.to_uppercase(), cell(&plain(summary)));
-            writeln!(out, "| `{method} {path}` | {summary} | {} |", query.join(", ")).unwrap();
+            let (role, query) = (operation["x-role"].as_str().unwrap(), query.join(", "));
+            writeln!(out, "| `{method} {path}` | {role} | {summary} | {query} |").unwrap();
         }
     }
     out.push('\n');

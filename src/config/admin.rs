@@ -1,0 +1,176 @@
+//! `[admin]`: the tokens of the admin API and what each may do.
+
+use std::ops::Range;
+
+use secrecy::ExposeSecret;
+
+use super::values::set_if_some;
+use crate::admin::Role;
+use crate::diagnostics::diagnostic::Diagnostic;
+use crate::diagnostics::table::{Diagnostics, TomlTable};
+use crate::event::SourceName;
+use crate::secret::{self, Environment, Secret};
+
+/// Settings of the admin API.
+#[derive(Debug)]
+pub struct AdminConfig {
+    /// The token that may do everything. If missing, one is generated at each start.
+    pub token: Secret,
+    /// Further tokens, each with a name of its own. One whose secret is missing is not accepted.
+    pub tokens: Vec<TokenConfig>,
+}
+
+/// A token with a role: `[[admin.tokens]]`.
+#[derive(Debug)]
+pub struct TokenConfig {
+    pub name: String,
+    pub role: Role,
+    pub token: Secret,
+    /// The document that names it, and where.
+    document: String,
+    place: Range<usize>,
+}
+
+impl AdminConfig {
+    pub(super) fn from_environment(environment: &Environment) -> AdminConfig {
+        let token = secret::from_environment("ADMIN_TOKEN", environment);
+        AdminConfig { token, tokens: Vec::new() }
+    }
+
+    /// Applies the section `[admin]`.
+    pub(super) fn take(
+        &mut self,
+        mut section: TomlTable<'_>,
+        environment: &Environment,
+        mistakes: &mut Diagnostics,
+    ) {
+        if let Some(named) = section.text("token", mistakes) {
+            set_if_some(&mut self.token, secret::find(&named, environment, mistakes));
+        }
+        for table in section.tables_headed("tokens", "admin.tokens", mistakes) {
+            self.take_token(table, environment, mistakes);
+        }
+        section.finish(mistakes);
+    }
+
+    fn take_token(
+        &mut self,
+        mut table: TomlTable<'_>,
+        environment: &Environment,
+        mistakes: &mut Diagnostics,
+    ) {
+        let document = table.document().name.clone();
+        let name = table.required_text("name", mistakes);
+        let named = table.required_text("token", mistakes);
+        let place = table.value_place("token");
+        if table.value("role").is_none() {
+            let missing = Diagnostic::error(table.place.clone(), "`role` is missing here");
+            mistakes.push(missing.help(format!("write one of: {}", role_names())));
+        }
+        let role = table.keyword("role", &Role::NAMED, mistakes);
+        let token = named.and_then(|named| secret::find(&named, environment, mistakes));
+        table.finish(mistakes);
+        let Some(name) = name else { return };
+        // The characters of all names that the log shows.
+        if name.text.parse::<SourceName>().is_err() {
+            let message = "a token's name has 1 to 64 of a-z, 0-9, - and _, and begins with a \
+                           letter or digit";
+            mistakes.push(Diagnostic::error(name.place, message));
+            return;
+        }
+        let name = name.text;
+        if self.tokens.iter().any(|it| it.name == name) {
+            let message = format!("there are two tokens with the name \"{name}\"");
+            let help = "give each person and program a name of its own: the log shows who acted";
+            mistakes.push(Diagnostic::error(place, message).help(help));
+        } else if let (Some(role), Some(token)) = (role, token) {
+            self.tokens.push(TokenConfig { name, role, token, document, place });
+        }
+    }
+
+    /// Reports, in the document of this name, the tokens whose secret another has too.
+    // Only once everything was read: a variable may replace the secret of `admin.token`.
+    pub(super) fn report_equal_secrets(&self, document: &str, mistakes: &mut Diagnostics) {
+        for (index, token) in self.tokens.iter().enumerate() {
+            let before = self.tokens[..index].iter().map(|it| (it.name.as_str(), &it.token));
+            let mut others = std::iter::once(("admin.token", &self.token)).chain(before);
+            let equal = others.find(|(_, other)| are_equal(&token.token, other));
+            if let Some((other, _)) = equal.filter(|_| token.document == document) {
+                let message = format!("the secret of \"{}\" is that of {other} too", token.name);
+                let help = "a request's role follows from its token: give each its own secret";
+                mistakes.push(Diagnostic::error(token.place.clone(), message).help(help));
+            }
+        }
+    }
+}
+
+fn are_equal(one: &Secret, other: &Secret) -> bool {
+    match (one, other) {
+        (Secret::Found(one), Secret::Found(other)) => one.expose_secret() == other.expose_secret(),
+        (Secret::Missing(_), _) | (_, Secret::Missing(_)) => false,
+    }
+}
+
+fn role_names() -> String {
+    Role::NAMED.map(|(name, _)| name).join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Config, tests::read};
+
+    const VARIABLES: [(&str, &str); 3] =
+        [("ADMIN_TOKEN", "everything"), ("A", "secret a"), ("B", "secret b")];
+
+    fn token(keys: &str) -> String {
+        format!("[[admin.tokens]]\n{keys}\n")
+    }
+
+    fn mistake(text: &str) -> String {
+        read(text, &VARIABLES).unwrap_err()
+    }
+
+    #[test]
+    fn each_token_has_a_name_and_a_role() {
+        let text = token("name = \"scraper\"\ntoken = \"env:A\"\nrole = \"metrics\"")
+            + &token("name = \"off\"\ntoken = \"env:NONE\"\nrole = \"edit\"");
+
+        let Config { admin, .. } = read(&text, &VARIABLES).unwrap();
+
+        let tokens: Vec<_> = admin.tokens.iter().map(|it| (&*it.name, it.role.as_str())).collect();
+        assert_eq!(tokens, [("scraper", "metrics"), ("off", "edit")]);
+    }
+
+    #[test]
+    fn incomplete_or_misspelled_token_is_explained() {
+        let all = ["name = \"a\"", "token = \"env:A\"", "role = \"read\""];
+        for (index, key) in ["name", "token", "role"].into_iter().enumerate() {
+            let mut some = all.to_vec();
+            some.remove(index);
+            let shown = mistake(&token(&some.join("\n")));
+            assert!(shown.contains(&format!("`{key}` is missing here")), "{shown}");
+        }
+        let with = |from: &str, to: &str| mistake(&token(&all.join("\n").replace(from, to)));
+        assert!(with("\"read\"", "\"opperate\"").contains("did you mean \"operate\"?"));
+        assert!(with("\"read\"", "\"root\"").contains("metrics, read, operate, edit"));
+        assert!(with("\"a\"", "\"Ada L\"").contains("a token's name has"));
+        assert!(with("env:A", "secret a").contains("env:NAME"));
+        assert!(with("role", "rolle").contains("did you mean `role`?"));
+        assert!(mistake("[admin.tokens]\nname = \"a\"").contains("[[admin.tokens]]"));
+    }
+
+    #[test]
+    fn name_or_secret_that_two_tokens_share_is_a_mistake() {
+        let one = |name: &str, variable: &str| {
+            token(&format!("name = \"{name}\"\ntoken = \"env:{variable}\"\nrole = \"read\""))
+        };
+
+        let names = mistake(&(one("a", "A") + &one("a", "B")));
+        assert!(names.contains("two tokens with the name \"a\""), "{names}");
+        let secrets = mistake(&(one("a", "A") + &one("b", "A")));
+        assert!(secrets.contains("the secret of \"b\" is that of a too"), "{secrets}");
+        let main = mistake(&one("a", "ADMIN_TOKEN"));
+        assert!(main.contains("relay.toml:3:9") && main.contains("admin.token"), "{main}");
+        assert!(read(&(one("a", "A") + &one("b", "B")), &VARIABLES).is_ok());
+    }
+}

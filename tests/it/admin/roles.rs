@@ -1,0 +1,192 @@
+//! Tokens with roles: which routes each may call, and that a refused request changes nothing.
+
+use serde_json::{Value, json};
+
+use super::{MAPPING, Scene, TOKEN};
+
+/// The role that each route needs. A new route has to be listed here.
+const ROUTES: [(&str, &str, &str); 19] = [
+    ("GET", "/api/v1/events", "read"),
+    ("GET", "/api/v1/events/{id}", "read"),
+    ("GET", "/api/v1/events/{id}/body", "read"),
+    ("POST", "/api/v1/events/{id}/release", "operate"),
+    ("POST", "/api/v1/events/{id}/replay", "operate"),
+    ("POST", "/api/v1/replay", "operate"),
+    ("GET", "/api/v1/replays/{id}", "read"),
+    ("DELETE", "/api/v1/replays/{id}", "operate"),
+    ("GET", "/api/v1/sources", "read"),
+    ("POST", "/api/v1/sources/{name}/pause", "operate"),
+    ("POST", "/api/v1/sources/{name}/resume", "operate"),
+    ("GET", "/api/v1/rejected", "read"),
+    ("GET", "/api/v1/destinations", "read"),
+    ("POST", "/api/v1/destinations/{name}/pause", "operate"),
+    ("POST", "/api/v1/destinations/{name}/resume", "operate"),
+    ("POST", "/api/v1/preview", "read"),
+    ("GET", "/api/v1/stats", "read"),
+    ("GET", "/metrics", "metrics"),
+    ("GET", "/api/v1/openapi.json", "read"),
+];
+
+/// The roles, each of which includes those before it.
+const ROLES: [&str; 4] = ["metrics", "read", "operate", "edit"];
+
+fn rank(role: &str) -> usize {
+    ROLES.iter().position(|it| *it == role).unwrap()
+}
+
+fn token_of(role: &str) -> String {
+    format!("the secret of the role {role}")
+}
+
+/// Starts a relay that has a token for each role, named like the role.
+async fn scene() -> Scene {
+    let table = |role: &str| {
+        let variable = role.to_uppercase();
+        format!(
+            "[[admin.tokens]]\nname = \"{role}\"\ntoken = \"env:{variable}\"\nrole = \"{role}\"\n"
+        )
+    };
+    let variables = ROLES.map(|role| (role.to_uppercase(), token_of(role)));
+    let variables = variables.each_ref().map(|(name, value)| (name.as_str(), value.as_str()));
+    Scene::configured(&ROLES.map(table).concat(), &variables).await
+}
+
+/// Returns what a person sees of the relay: any action changes it.
+async fn visible_state(scene: &Scene) -> Vec<Value> {
+    let mut state = Vec::new();
+    for path in ["events", "stats", "sources", "destinations"] {
+        let mut seen = scene.get(&format!("/api/v1/{path}")).await;
+        for one in seen[path].as_array_mut().into_iter().flatten() {
+            one.as_object_mut().unwrap().remove("oldest_queued_seconds");
+        }
+        state.push(seen);
+    }
+    state
+}
+
+#[tokio::test]
+async fn every_route_states_the_role_that_it_needs() {
+    let scene = scene().await;
+
+    let mut described: Vec<_> = scene
+        .description()
+        .await
+        .operations()
+        .into_iter()
+        .map(|it| {
+            let role = it.description["x-role"].as_str().unwrap_or("none").to_owned();
+            (it.method, it.path, role)
+        })
+        .collect();
+    described.sort();
+
+    let mut expected = ROUTES.map(|(a, b, c)| (a.to_owned(), b.to_owned(), c.to_owned())).to_vec();
+    expected.sort();
+    assert_eq!(described, expected);
+}
+
+#[tokio::test]
+async fn role_that_does_not_suffice_is_403_and_changes_nothing() {
+    let scene = scene().await;
+    let [_, _, held, dead] = scene.one_of_each().await;
+    let body = |path: &str| match path {
+        "/api/v1/preview" => json!({ "mapping": MAPPING, "payload": { "text": "Slow" } }),
+        "/api/v1/events/{id}/release" => json!({ "arrived": true }),
+        "/api/v1/replay" => json!({ "state": "dead" }),
+        _ => json!({}),
+    };
+    let before = visible_state(&scene).await;
+
+    for (method, route, needed) in ROUTES {
+        let id = if route.ends_with("/release") { &held } else { &dead };
+        let name = if route.contains("destinations") { "default" } else { "form" };
+        let path = route.replace("{id}", id).replace("{name}", name);
+        let body = (method == "POST").then(|| body(route));
+        for role in &ROLES[..rank(needed)] {
+            let answer = scene.call_as(&token_of(role), (method, &path), body.as_ref()).await;
+            assert_eq!(answer.status, 403, "{role}: {method} {path}");
+            let error = answer.json();
+            assert_eq!(error["error"], "forbidden", "{error}");
+            let reason =
+                format!("the token {role} has the role {role}: this needs {needed} or more");
+            assert_eq!(error["reason"], reason);
+        }
+        assert_eq!(visible_state(&scene).await, before, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn role_that_suffices_is_admitted() {
+    let scene = scene().await;
+    let [_, _, _, dead] = scene.one_of_each().await;
+
+    for (method, route, needed) in ROUTES {
+        let path = route.replace("{id}", &dead).replace("{name}", "no");
+        for role in &ROLES[rank(needed)..] {
+            let answer = scene.call_as(&token_of(role), (method, &path), None).await;
+            assert!(![401, 403].contains(&answer.status.as_u16()), "{role}: {method} {path}");
+        }
+        assert!(![401, 403].contains(&scene.call(method, &path, None).await.status.as_u16()));
+    }
+}
+
+#[tokio::test]
+async fn reader_may_try_a_replay_and_not_start_one() {
+    let scene = scene().await;
+    let [_, _, _, dead] = scene.one_of_each().await;
+    let requests = [
+        ("/api/v1/replay".to_owned(), json!({ "state": "dead" })),
+        (format!("/api/v1/events/{dead}/replay"), json!({})),
+    ];
+
+    for (path, mut body) in requests {
+        let reader = token_of("read");
+        assert_eq!(scene.call_as(&reader, ("POST", &path), Some(&body)).await.status, 403);
+        body["dry_run"] = json!(true);
+        let tried = scene.call_as(&reader, ("POST", &path), Some(&body)).await;
+        assert_eq!((tried.status.as_u16(), &tried.json()["matched"]), (200, &json!(1)));
+        let scraper = token_of("metrics");
+        assert_eq!(scene.call_as(&scraper, ("POST", &path), Some(&body)).await.status, 403);
+    }
+    assert_eq!(scene.get(&format!("/api/v1/events/{dead}")).await["state"], "dead");
+}
+
+#[tokio::test]
+async fn action_is_logged_with_the_name_of_its_token() {
+    let scene = scene().await;
+    let [_, _, _, dead] = scene.one_of_each().await;
+    let pause = ("POST", "/api/v1/sources/form/pause");
+
+    assert_eq!(scene.call_as(&token_of("read"), pause, None).await.status, 403);
+    assert_eq!(scene.call_as(&token_of("operate"), pause, None).await.status, 200);
+    scene.call("POST", "/api/v1/sources/form/resume", None).await;
+    let path = format!("/api/v1/events/{dead}/replay");
+    scene.call_as(&token_of("edit"), ("POST", &path), Some(&json!({ "dry_run": true }))).await;
+    scene.call_as(&token_of("edit"), ("POST", &path), None).await;
+
+    let log = scene.relay.log_at_stop();
+    let lines = |text: &str| log.lines().filter(|line| line.contains(text)).count();
+    assert_eq!(lines("POST /api/v1/sources/form/pause token=operate"), 1, "{log}");
+    assert_eq!(lines("POST /api/v1/sources/form/resume token=admin.token"), 1, "{log}");
+    assert_eq!(lines("started a replay token=edit"), 1, "{log}");
+    assert_eq!(lines("token=read"), 0, "{log}");
+    assert!(!log.contains(TOKEN) && !log.contains("the secret of"), "{log}");
+}
+
+#[tokio::test]
+async fn token_without_its_secret_or_with_a_short_one_is_warned_about() {
+    let table = |name: &str| {
+        format!("[[admin.tokens]]\nname = \"{name}\"\ntoken = \"env:{name}\"\nrole = \"read\"\n")
+    };
+    let config = table("absent") + &table("short");
+
+    let scene = Scene::configured(&config, &[("short", "hunter2")]).await;
+
+    let log = &scene.relay.startup_output;
+    assert!(log.contains("the admin token \"short\" is short"), "{log}");
+    let absent = "the admin token \"absent\" is not accepted: the environment variable absent is \
+                  not set";
+    assert!(log.contains(absent), "{log}");
+    let read = scene.call_as("hunter2", ("GET", "/api/v1/stats"), None).await;
+    assert_eq!(read.status, 200);
+}
