@@ -58,13 +58,7 @@ enum Command {
         once: bool,
     },
     /// Check the configuration and the mapping files, and run the tests of the mapping files
-    Check {
-        /// Mapping files (default: the configuration and all of its mapping files)
-        files: Vec<PathBuf>,
-        /// Configuration file (default: relay.toml if it exists)
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
-    },
+    Check(check::Arguments),
     /// Show the requests that a payload is mapped to, without sending them
     Try(preview::Arguments),
     /// Generate a first mapping file from a payload
@@ -157,7 +151,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
     let result = match arguments.command {
         Command::Serve { config } => serve::run(config.as_deref(), environment),
         Command::Demo { once } => demo::run(once),
-        Command::Check { files, config } => check::run(&files, config.as_deref(), environment),
+        Command::Check(arguments) => check::run(&arguments, environment),
         Command::Try(arguments) => preview::run(arguments, environment),
         Command::Draft(arguments) => draft::run(arguments),
         Command::Import(arguments) => import::run(&arguments, environment),

@@ -1,8 +1,10 @@
 //! `check`: shows all mistakes of all files, and runs the tests of the mapping files.
 
-use std::path::{Path, PathBuf};
+mod difference;
+mod test_run;
+mod update;
 
-use serde_json::Value;
+use std::path::{Path, PathBuf};
 
 use super::error::CommandError;
 use super::{input, output as shown};
@@ -10,20 +12,29 @@ use crate::clock;
 use crate::diagnostics::diagnostic::{self, Diagnostic};
 use crate::diagnostics::document::Document;
 use crate::diagnostics::report::show;
-use crate::event::Request;
 use crate::intake::payload::PayloadLimits;
 use crate::intake::registry::SourceStatus;
-use crate::json::{self, Object};
-use crate::mapping_file::file::{MappingFile, MappingTest, SamplePayload};
+use crate::mapping_file::file::MappingFile;
 use crate::mapping_file::location::Location;
 use crate::secret::Environment;
+use test_run::ChangedTest;
+use update::Update;
 
-pub(super) fn run(
-    files: &[PathBuf],
-    config: Option<&Path>,
-    environment: &Environment,
-) -> Result<(), CommandError> {
-    let (config, mut found) = input::config_in_part(config, environment)?;
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Mapping files (default: the configuration and all of its mapping files)
+    files: Vec<PathBuf>,
+    /// Accept what the tests of the mapping files give now: write it as what they expect
+    #[arg(long)]
+    update: bool,
+    /// Configuration file (default: relay.toml if it exists)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<(), CommandError> {
+    let files = arguments.files.as_slice();
+    let (config, mut found) = input::config_in_part(arguments.config.as_deref(), environment)?;
     let limits = config.intake.limits();
     let location = Location::of(config.mappings.as_deref());
     let (location, sources) = match files {
@@ -42,14 +53,103 @@ pub(super) fn run(
     if sources.is_empty() && found == 0 {
         return Err(CommandError::InvalidInput("there are no mapping files".to_owned()));
     }
+    // With mistakes in the configuration, other files than meant may have been read.
+    let mut check =
+        Check { limits, update: (arguments.update && found == 0).then(Update::default) };
     let mut text = String::new();
+    let mut changed = Vec::new();
     for mut source in sources {
-        examine(&mut source, &location, &limits);
+        let CheckedFile { shown, is_changed } = check.file(&mut source, &location);
         found += source.mistakes.iter().filter(|mistake| mistake.is_error()).count();
-        text += &report(&source);
+        changed.extend(is_changed.then(|| source.document.name.clone()));
+        text += &shown;
     }
+    text += &advice(&changed, arguments);
     shown::print(&text)?;
     if found == 0 { Ok(()) } else { Err(CommandError::AlreadyReported) }
+}
+
+/// Returns the command that accepts what the tests give now; empty if no result is waiting for it.
+fn advice(changed: &[String], arguments: &Arguments) -> String {
+    // More names would be longer than the command without them, which does the same.
+    const NAMES_MAX: usize = 3;
+    if changed.is_empty() || arguments.update {
+        return String::new();
+    }
+    let mut command = "savio-relay check --update".to_owned();
+    if let Some(config) = &arguments.config {
+        command += &format!(" --config {}", config.display());
+    }
+    if changed.len() <= NAMES_MAX || !arguments.files.is_empty() {
+        command += &format!(" {}", changed.join(" "));
+    }
+    format!("If what is given now is right, accept it: {}\n", shown::line(&command))
+}
+
+/// Checks one mapping file after the other.
+struct Check {
+    limits: PayloadLimits,
+    /// `None` if nothing is accepted.
+    update: Option<Update>,
+}
+
+struct CheckedFile {
+    shown: String,
+    /// Whether only what its tests expect is not accepted.
+    is_changed: bool,
+}
+
+impl Check {
+    /// Runs the tests of a file, and adds to its mistakes what is wrong with them.
+    fn file(&mut self, source: &mut MappingFile, location: &Location) -> CheckedFile {
+        let results = test_run::run(source, location, &self.limits);
+        source.mistakes.extend(results.mistakes);
+        let has_mistakes = source.mistakes.iter().any(Diagnostic::is_error);
+        let mut after = String::new();
+        for changed in &results.changed {
+            after += &format!("{}\n", difference::show(changed, shown::stdout_style()));
+        }
+        let mut is_changed = !results.changed.is_empty() && !has_mistakes;
+        match &mut self.update {
+            Some(update) if is_changed => {
+                after += &accept(update, &results.changed, source);
+                is_changed = false;
+            }
+            Some(_) if has_mistakes && !results.changed.is_empty() => {
+                let name = shown::line(&source.document.name);
+                after += &format!("nothing is written for {name}: correct its mistakes first\n\n");
+            }
+            _ => source.mistakes.extend(results.changed.iter().map(ChangedTest::diagnostic)),
+        }
+        if !source.mistakes.iter().any(Diagnostic::is_error) {
+            source.mistakes.extend(results.unreached);
+        }
+        diagnostic::limit(&source.document, &mut source.mistakes);
+        CheckedFile { shown: report(source, &after), is_changed }
+    }
+}
+
+/// Writes what the tests give now, and says for each file that it was written.
+fn accept(update: &mut Update, changed: &[ChangedTest], source: &mut MappingFile) -> String {
+    let mut lines = String::new();
+    for path in update.accept(changed, &mut source.mistakes) {
+        lines += &format!("wrote {}\n", shown::line(&path.display().to_string()));
+    }
+    lines
+}
+
+/// Runs the file's tests and adds their failures to its mistakes.
+pub(super) fn examine(source: &mut MappingFile, location: &Location, limits: &PayloadLimits) {
+    let results = test_run::run(source, location, limits);
+    source.mistakes.extend(results.mistakes);
+    let name = &source.document.name;
+    let help = format!("`savio-relay check {name}` shows what differs, and how to accept it");
+    let changed = results.changed.iter().map(|it| it.diagnostic().help(help.as_str()));
+    source.mistakes.extend(changed.collect::<Vec<_>>());
+    if !source.mistakes.iter().any(Diagnostic::is_error) {
+        source.mistakes.extend(results.unreached);
+    }
+    diagnostic::limit(&source.document, &mut source.mistakes);
 }
 
 /// Reads a file; if that fails, prints the error and returns none.
@@ -61,14 +161,15 @@ fn read(path: &Path) -> Option<Document> {
     read.ok()
 }
 
-/// Formats the mistakes of a file, or one line if it has no errors.
-fn report(source: &MappingFile) -> String {
+/// Formats the mistakes of a file and what belongs to them, and one line if it has no errors.
+fn report(source: &MappingFile, after: &str) -> String {
     let name = &source.document.name;
     let mut lines = String::new();
     if !source.mistakes.is_empty() {
         lines += &show(&source.document, &source.mistakes, shown::stdout_style());
         lines += "\n\n";
     }
+    lines += after;
     if source.mistakes.iter().any(Diagnostic::is_error) {
         return lines;
     }
@@ -87,134 +188,4 @@ fn report(source: &MappingFile) -> String {
         lines += &format!("  warning: {}\n", shown::line(weakness.as_ref()));
     }
     lines
-}
-
-/// Runs the file's tests and adds their failures to its mistakes.
-pub(super) fn examine(source: &mut MappingFile, location: &Location, limits: &PayloadLimits) {
-    let mut mistakes = Vec::new();
-    let mut worked = vec![false; source.mapping.blocks().len()];
-    for test in &source.tests {
-        let run = TestRun { source, location, limits, test };
-        if let Err(mistake) = run.test(&mut mistakes, &mut worked) {
-            mistakes.push(mistake);
-        }
-    }
-    // Only if all tests pass: after a failure, a block may lack a request because of that.
-    if !source.tests.is_empty() && !mistakes.iter().any(Diagnostic::is_error) {
-        for (block, _) in source.mapping.blocks().iter().zip(worked).filter(|(_, worked)| !worked) {
-            let message = format!("no test makes a request of {}", block.name);
-            mistakes.push(Diagnostic::warning(block.place.clone(), message));
-        }
-    }
-    // Several tests show the same doubt about a query.
-    mistakes.dedup();
-    source.mistakes.extend(mistakes);
-    diagnostic::limit(&source.document, &mut source.mistakes);
-}
-
-struct TestRun<'r> {
-    source: &'r MappingFile,
-    location: &'r Location,
-    limits: &'r PayloadLimits,
-    test: &'r MappingTest,
-}
-
-impl TestRun<'_> {
-    fn test(&self, warnings: &mut Vec<Diagnostic>, worked: &mut [bool]) -> Result<(), Diagnostic> {
-        let test = self.test;
-        let wrong = |message: String| Diagnostic::error(test.payload.place.clone(), message);
-        let body =
-            self.location.sample(&self.source.document, &test.payload.text).map_err(wrong)?;
-        let sample = SamplePayload { headers: test.headers.clone(), body };
-        let Some(carried) = self.source.sample_events(&sample, self.limits, clock::now()) else {
-            return Ok(());
-        };
-        let carried =
-            carried.map_err(|error| wrong(format!("this payload is refused: {error}")))?;
-        let mut requests = Vec::new();
-        for (event, payload) in &carried.events {
-            warnings.extend(self.source.mapping.lints(event, payload));
-            let mapped = self.source.mapping.apply(event, payload);
-            let mapped = mapped.map_err(|error| wrong(format!("it cannot be mapped: {error}")))?;
-            for block in mapped.made_by {
-                worked[block] = true;
-            }
-            requests.extend(mapped.requests);
-        }
-        self.compare(&requests)
-    }
-
-    fn compare(&self, requests: &[Request]) -> Result<(), Diagnostic> {
-        let expect = &self.test.expect;
-        let wrong = |message: String| Diagnostic::error(expect.place.clone(), message);
-        let bytes = self.location.sample(&self.source.document, &expect.text).map_err(wrong)?;
-        let expected: Vec<Object<Request>> = serde_json::from_slice(json::without_bom(&bytes))
-            .map_err(|error| wrong(format!("this file holds no requests: {error}")))?;
-        let expected: Vec<Request> = expected.into_iter().map(|Object(request)| request).collect();
-        match difference(&expected, requests) {
-            None => Ok(()),
-            Some(difference) => {
-                let message = format!("{} gives other requests", self.test.payload.text);
-                Err(wrong(message).help(difference))
-            }
-        }
-    }
-}
-
-/// Describes the first field that differs.
-fn difference(expected: &[Request], actual: &[Request]) -> Option<String> {
-    if expected.len() != actual.len() {
-        let kinds = |requests: &[Request]| -> String {
-            let kinds: Vec<&str> = requests.iter().map(|request| request.kind.as_str()).collect();
-            if kinds.is_empty() { "no request".to_owned() } else { kinds.join(", ") }
-        };
-        return Some(format!("expected {}, but it gives {}", kinds(expected), kinds(actual)));
-    }
-    for (index, (expected, actual)) in expected.iter().zip(actual).enumerate() {
-        if expected.kind != actual.kind {
-            let kinds = (expected.kind.as_str(), actual.kind.as_str());
-            return Some(format!(
-                "request {index}: expected {}, but it gives {}",
-                kinds.0, kinds.1
-            ));
-        }
-        let keys = expected.body.keys().chain(actual.body.keys());
-        for key in keys {
-            let (expected, value) = (expected.body.get(key), actual.body.get(key));
-            if expected != value {
-                let show =
-                    |value: Option<&Value>| value.map_or("nothing".to_owned(), Value::to_string);
-                let kind = actual.kind.as_str();
-                let (expected, value) = (show(expected), show(value));
-                return Some(format!(
-                    "{kind} {index}, {key}: expected {expected}, it gives {value}"
-                ));
-            }
-        }
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn check(expected: &Value, actual: &Value, message: Option<&str>) {
-        let read = |value: &Value| serde_json::from_value::<Vec<Request>>(value.clone()).unwrap();
-
-        assert_eq!(difference(&read(expected), &read(actual)).as_deref(), message);
-    }
-
-    #[test]
-    fn first_difference_is_described() {
-        let one = json!([{"request": "feedback", "body": {"problem": "Slow", "tags": ["a"]}}]);
-        let other = json!([{"request": "feedback", "body": {"problem": "Slow", "state": "NEW"}}]);
-
-        check(&one, &one, None);
-        check(&one, &json!([]), Some("expected feedback, but it gives no request"));
-        check(&one, &other, Some("feedback 0, tags: expected [\"a\"], it gives nothing"));
-        check(&other, &one, Some("feedback 0, state: expected \"NEW\", it gives nothing"));
-    }
 }

@@ -1,6 +1,7 @@
 //! Commands, run as a user runs them.
 
 mod check;
+mod check_update;
 mod commands;
 mod completions;
 mod doctor;

@@ -298,7 +298,9 @@ fn test_with_other_requests_is_a_mistake() {
 
     let shown = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{shown}");
-    assert!(shown.contains(r#"problem: expected "Slow", it gives "Fast""#), "{shown}");
+    let difference = "  feedback[0]\n    - problem: \"Slow\"\n    + problem: \"Fast\"\n";
+    assert!(shown.contains(difference), "{shown}");
+    assert!(shown.ends_with("accept it: savio-relay check --update one.toml\n"), "{shown}");
 }
 
 #[test]

@@ -1,0 +1,171 @@
+//! Runs the `[[test]]`s of a mapping file.
+
+use std::path::{Path, PathBuf};
+
+use crate::clock;
+use crate::diagnostics::diagnostic::Diagnostic;
+use crate::diagnostics::table::Diagnostics;
+use crate::event::Request;
+use crate::intake::payload::PayloadLimits;
+use crate::json::{self, Object};
+use crate::mapping_file::file::{MappingFile, MappingTest, SampleEvents, SamplePayload};
+use crate::mapping_file::location::Location;
+
+/// Results of all tests of one file.
+#[derive(Debug, Default)]
+pub(super) struct TestResults {
+    /// Tests that cannot be run, and warnings; `changed` is not among them.
+    pub(super) mistakes: Diagnostics,
+    pub(super) changed: Vec<ChangedTest>,
+    /// Warnings about blocks of which no test makes a request.
+    pub(super) unreached: Diagnostics,
+}
+
+/// Test whose payload becomes other requests than its `expect` says.
+#[derive(Debug)]
+pub(super) struct ChangedTest {
+    pub(super) test: MappingTest,
+    /// `None` if the file is missing or empty.
+    pub(super) expected: Option<Vec<Request>>,
+    pub(super) requests: Vec<Request>,
+    /// File with the expected requests; `None` if the mapping file is part of the program.
+    pub(super) file: Option<PathBuf>,
+}
+
+impl ChangedTest {
+    pub(super) fn diagnostic(&self) -> Diagnostic {
+        let (payload, expect) = (&self.test.payload.text, &self.test.expect);
+        let message = match self.expected {
+            Some(_) => format!("{payload} gives other requests than expected"),
+            None => format!("{} is not written yet", expect.text),
+        };
+        Diagnostic::error(expect.place.clone(), message)
+    }
+}
+
+/// Runs the tests of a file that has no mistakes; of any other it runs none.
+pub(super) fn run(
+    source: &MappingFile,
+    location: &Location,
+    limits: &PayloadLimits,
+) -> TestResults {
+    let mut results = TestResults::default();
+    // Without a source no test makes a request, which is only a consequence of the mistakes.
+    if source.source.is_none() || source.tests.is_empty() {
+        return results;
+    }
+    let mut worked = vec![false; source.mapping.blocks().len()];
+    for test in &source.tests {
+        let run = TestRun { source, location, limits, test };
+        match run.test(&mut results.mistakes, &mut worked) {
+            Ok(changed) => results.changed.extend(changed),
+            Err(mistake) => results.mistakes.push(mistake),
+        }
+    }
+    // After a failure, a block may lack a request because of that.
+    if !results.mistakes.iter().any(Diagnostic::is_error) {
+        for (block, _) in source.mapping.blocks().iter().zip(worked).filter(|(_, worked)| !worked) {
+            let message = format!("no test makes a request of {}", block.name);
+            let help = "add a [[test]] with a payload for it, or check its `events` and `when`";
+            results.unreached.push(Diagnostic::warning(block.place.clone(), message).help(help));
+        }
+    }
+    // Several tests show the same doubt about a query.
+    results.mistakes.dedup();
+    results
+}
+
+struct TestRun<'r> {
+    source: &'r MappingFile,
+    location: &'r Location,
+    limits: &'r PayloadLimits,
+    test: &'r MappingTest,
+}
+
+impl TestRun<'_> {
+    fn test(
+        &self,
+        warnings: &mut Diagnostics,
+        worked: &mut [bool],
+    ) -> Result<Option<ChangedTest>, Diagnostic> {
+        let Some(carried) = self.sample()? else { return Ok(None) };
+        let mut requests = Vec::new();
+        for (event, payload) in &carried.events {
+            warnings.extend(self.source.mapping.lints(event, payload));
+            let mapped = self.source.mapping.apply(event, payload);
+            let mapped =
+                mapped.map_err(|error| self.wrong(format!("it cannot be mapped: {error}")))?;
+            for block in mapped.made_by {
+                worked[block] = true;
+            }
+            requests.extend(mapped.requests);
+        }
+        self.compare(requests)
+    }
+
+    fn sample(&self) -> Result<Option<SampleEvents>, Diagnostic> {
+        let test = self.test;
+        let body = self.location.sample(&self.source.document, &test.payload.text);
+        let body = body.map_err(|message| {
+            let help = "the path is relative to the mapping file";
+            self.wrong(format!("the payload cannot be read: {message}")).help(help)
+        })?;
+        let sample = SamplePayload { headers: test.headers.clone(), body };
+        let carried = self.source.sample_events(&sample, self.limits, clock::now()).transpose();
+        carried.map_err(|error| self.wrong(format!("this payload is refused: {error}")))
+    }
+
+    fn wrong(&self, message: String) -> Diagnostic {
+        Diagnostic::error(self.test.payload.place.clone(), message)
+    }
+
+    fn compare(&self, requests: Vec<Request>) -> Result<Option<ChangedTest>, Diagnostic> {
+        let expected = self.expected()?;
+        if expected.as_ref() == Some(&requests) {
+            return Ok(None);
+        }
+        let file = self.file();
+        Ok(Some(ChangedTest { test: self.test.clone(), expected, requests, file }))
+    }
+
+    /// Reads the expected requests; `None` if they are not written yet.
+    fn expected(&self) -> Result<Option<Vec<Request>>, Diagnostic> {
+        let expect = &self.test.expect;
+        let wrong = |message: String| Diagnostic::error(expect.place.clone(), message);
+        let bytes = match self.location.sample(&self.source.document, &expect.text) {
+            Ok(bytes) => bytes,
+            Err(_) if self.file().is_some_and(|path| is_missing(&path)) => return Ok(None),
+            Err(message) => {
+                return Err(wrong(format!("the expected requests cannot be read: {message}")));
+            }
+        };
+        if bytes.trim_ascii().is_empty() {
+            return Ok(None);
+        }
+        let expected: Vec<Object<Request>> = serde_json::from_slice(json::without_bom(&bytes))
+            .map_err(|error| {
+                // What the file holds instead may be needed: nothing overwrites it.
+                let help = format!(
+                    "remove the file, and `savio-relay check --update {}` writes it anew",
+                    self.source.document.name
+                );
+                wrong(format!("{} is no list of requests: {error}", expect.text)).help(help)
+            })?;
+        Ok(Some(expected.into_iter().map(|Object(request)| request).collect()))
+    }
+
+    fn file(&self) -> Option<PathBuf> {
+        match self.location {
+            Location::Directory(_) => {
+                let folder = Path::new(&self.source.document.name).parent();
+                Some(folder.unwrap_or(Path::new("")).join(&self.test.expect.text))
+            }
+            Location::Bundled => None,
+        }
+    }
+}
+
+/// Returns whether there is nothing at the path, not even a link to nothing.
+fn is_missing(path: &Path) -> bool {
+    matches!(path.symlink_metadata(), Err(error) if error.kind() == std::io::ErrorKind::NotFound)
+}

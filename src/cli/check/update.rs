@@ -1,0 +1,108 @@
+//! Accepts what tests give now: writes it as what they expect.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use super::test_run::ChangedTest;
+use crate::diagnostics::diagnostic::Diagnostic;
+use crate::diagnostics::table::Diagnostics;
+use crate::event::Request;
+use crate::file;
+
+/// The files that were written by one command.
+#[derive(Debug, Default)]
+pub(super) struct Update {
+    written: BTreeMap<PathBuf, Vec<Request>>,
+}
+
+impl Update {
+    /// Writes the expected requests of a file's tests. Returns the paths of the files that were
+    /// written; none is, if one of them cannot be.
+    pub(super) fn accept(
+        &mut self,
+        changed: &[ChangedTest],
+        mistakes: &mut Diagnostics,
+    ) -> Vec<PathBuf> {
+        let mut accepted = BTreeMap::new();
+        for test in changed {
+            match self.acceptable(test, &accepted) {
+                Ok(path) => drop(accepted.insert(path, test)),
+                Err(mistake) => mistakes.push(mistake),
+            }
+        }
+        if mistakes.iter().any(Diagnostic::is_error) {
+            return Vec::new();
+        }
+        let mut paths = Vec::new();
+        for (path, test) in accepted {
+            let text = format!("{:#}\n", ordered(test));
+            match file::replace(&path, text.as_bytes()) {
+                Ok(()) => {
+                    self.written.insert(path.clone(), test.requests.clone());
+                    paths.push(path);
+                }
+                Err(error) => {
+                    let help = "make the file and its folder writable, and run the command again";
+                    let message = format!("{} cannot be written: {error}", path.display());
+                    mistakes.push(wrong(test, message).help(help));
+                }
+            }
+        }
+        paths
+    }
+
+    /// Returns the path to write to, if that overwrites nothing but expected requests.
+    fn acceptable(
+        &self,
+        test: &ChangedTest,
+        accepted: &BTreeMap<PathBuf, &ChangedTest>,
+    ) -> Result<PathBuf, Diagnostic> {
+        let Some(path) = &test.file else {
+            let help = "copy the mapping file into the folder `mappings`, and change it there";
+            return Err(wrong(test, "this file is part of the program".to_owned()).help(help));
+        };
+        let earlier = accepted.get(path).map(|earlier| &earlier.requests);
+        if earlier.or(self.written.get(path)).is_some_and(|earlier| *earlier != test.requests) {
+            let message =
+                format!("two tests expect {}, and give different requests", path.display());
+            return Err(wrong(test, message).help("give each test a file of its own"));
+        }
+        if Path::new(&test.test.payload.text) == Path::new(&test.test.expect.text) {
+            let help = "name another file in `expect`; `check --update` writes it";
+            return Err(wrong(test, "this is the payload itself".to_owned()).help(help));
+        }
+        Ok(path.clone())
+    }
+}
+
+/// Returns the requests as JSON. Keys that were there before keep their order, so that version
+/// control shows what has changed and nothing else.
+fn ordered(test: &ChangedTest) -> Value {
+    let mut before: Vec<&Request> = test.expected.iter().flatten().collect();
+    let requests = test.requests.iter().map(|request| {
+        let same_kind = before.iter().position(|earlier| earlier.kind == request.kind);
+        let earlier = same_kind.map(|at| &before.remove(at).body);
+        let body = earlier.map_or_else(|| request.body.clone(), |it| in_order(&request.body, it));
+        json!({ "request": request.kind, "body": body })
+    });
+    requests.collect()
+}
+
+fn in_order(object: &Map<String, Value>, before: &Map<String, Value>) -> Map<String, Value> {
+    let kept = before.keys().filter(|key| object.contains_key(*key));
+    let added = object.keys().filter(|key| !before.contains_key(*key));
+    let entries = kept.chain(added).map(|key| {
+        let value = match (&object[key], before.get(key)) {
+            (Value::Object(inner), Some(Value::Object(before))) => in_order(inner, before).into(),
+            (value, _) => value.clone(),
+        };
+        (key.clone(), value)
+    });
+    entries.collect()
+}
+
+fn wrong(test: &ChangedTest, message: String) -> Diagnostic {
+    Diagnostic::error(test.test.expect.place.clone(), message)
+}
