@@ -10,8 +10,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     find src mappings migrations relay.schema.json build.rs Cargo.toml -exec touch {} + \
     && cargo build --profile dist --locked --bin savio-relay \
     && install -D target/dist/savio-relay /out/usr/local/bin/savio-relay \
-    && mkdir -p /out/data /out/etc/savio-relay \
-    && cp -r mappings /out/etc/savio-relay/mappings
+    && mkdir -p /out/data /out/etc/savio-relay
 
 # Contains only glibc and CA certificates: no shell, no package manager.
 FROM gcr.io/distroless/cc-debian12:nonroot

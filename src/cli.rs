@@ -4,6 +4,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod error;
+mod bundled_name;
 mod input;
 mod progress_bar;
 mod output;
@@ -14,6 +15,7 @@ mod draft;
 mod events;
 mod healthcheck;
 mod import;
+mod init;
 mod preview;
 mod providers;
 mod runtime;
@@ -52,11 +54,9 @@ enum Command {
         config: Option<PathBuf>,
     },
     /// Run relay and sandbox with a temporary store, and send a signed sample of each source
-    Demo {
-        /// Exit when all samples have been delivered
-        #[arg(long)]
-        once: bool,
-    },
+    Demo(demo::Arguments),
+    /// Write relay.toml and bundled mapping files into this folder, and say what to paste where
+    Init(init::Arguments),
     /// Check the configuration and the mapping files, and run the tests of the mapping files
     Check(check::Arguments),
     /// Show the requests that a payload is mapped to, without sending them
@@ -71,7 +71,7 @@ enum Command {
     Dead(events::DeadArguments),
     /// Sign a payload like its provider and post it to the relay
     Send(send::Arguments),
-    /// List the supported providers, or show the definition of one
+    /// List the bundled sources and the other known tools, or show the definition of a provider
     Providers(providers::Arguments),
     // Boxed, since its options make it much larger than the others.
     /// Call Savio's API: feedback, feature requests, contacts, companies
@@ -150,7 +150,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
     };
     let result = match arguments.command {
         Command::Serve { config } => serve::run(config.as_deref(), environment),
-        Command::Demo { once } => demo::run(once),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Init(arguments) => init::run(&arguments, environment),
         Command::Check(arguments) => check::run(&arguments, environment),
         Command::Try(arguments) => preview::run(arguments, environment),
         Command::Draft(arguments) => draft::run(arguments),

@@ -17,6 +17,7 @@ use crate::diagnostics::document::Document;
 use crate::diagnostics::table::{self, Diagnostics, TomlTable};
 use crate::event::DEFAULT_DESTINATION;
 use crate::file::UnreadableFile;
+use crate::mapping_file::settings::{self as mapping_file, BundledSelection};
 use crate::secret::Environment;
 use crate::store::sqlite;
 use crate::telemetry::logs;
@@ -31,9 +32,8 @@ use values::{address, depth, duration, networks, set_if_some, size, url};
 /// All settings, with their defaults where nothing is set.
 #[derive(Debug)]
 pub struct Config {
-    /// Folder of the mapping files. Without a setting and without the default folder, the bundled
-    /// files are used.
-    pub mappings: Option<PathBuf>,
+    /// Folder of the mapping files, and the bundled files that lie under it.
+    pub mappings: mapping_file::Settings,
     pub listen: SocketAddr,
     /// Address of the admin API.
     pub admin_listen: SocketAddr,
@@ -100,7 +100,7 @@ impl Config {
 
     fn defaults(environment: &Environment) -> Config {
         Config {
-            mappings: None,
+            mappings: mapping_file::Settings::default(),
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
             admin: AdminConfig::from_environment(environment),
@@ -125,8 +125,9 @@ impl Config {
         let root = table::parse(document, mistakes);
         let mut root = TomlTable::root(document, &root);
         if let Some(folder) = root.text("mappings", mistakes) {
-            self.mappings = Some(PathBuf::from(folder.text));
+            self.mappings.folder = Some(PathBuf::from(folder.text));
         }
+        set_if_some(&mut self.mappings.bundled, BundledSelection::read(&mut root, mistakes));
         if let Some(section) = root.table("server", mistakes) {
             self.apply_server(section, mistakes);
         }

@@ -3,5 +3,7 @@ pub(crate) mod bundle;
 pub mod file;
 pub(crate) mod import_rules;
 pub(crate) mod location;
+pub(crate) mod readiness;
 pub(crate) mod sample;
 pub(crate) mod secrets;
+pub mod settings;

@@ -132,7 +132,7 @@ impl Relay {
         let (old, new) = self.intake.sources.update(|old| merge_with_old(old, &read));
         // Before the log, which points to this file.
         self.addresses.write(&new).await;
-        source_log::log_changes(&old, &new, &self.addresses);
+        source_log::log_changes(&old, &new, files, &self.addresses);
         source_log::warn_of_live_sources(files);
     }
 

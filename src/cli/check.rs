@@ -4,6 +4,7 @@ mod difference;
 mod test_run;
 mod update;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::error::CommandError;
@@ -12,10 +13,11 @@ use crate::clock;
 use crate::diagnostics::diagnostic::{self, Diagnostic};
 use crate::diagnostics::document::Document;
 use crate::diagnostics::report::show;
+use crate::event::SourceName;
 use crate::intake::payload::PayloadLimits;
 use crate::intake::registry::SourceStatus;
 use crate::mapping_file::file::MappingFile;
-use crate::mapping_file::location::Location;
+use crate::mapping_file::readiness::{more_ready, ready_for_setup};
 use crate::secret::Environment;
 use test_run::ChangedTest;
 use update::Update;
@@ -36,9 +38,8 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
     let files = arguments.files.as_slice();
     let (config, mut found) = input::config_in_part(arguments.config.as_deref(), environment)?;
     let limits = config.intake.limits();
-    let location = Location::of(config.mappings.as_deref());
-    let (location, sources) = match files {
-        [] => (location.clone(), location.files(&config.destination_names(), environment)?),
+    let sources = match files {
+        [] => input::mapping_files(&config, environment)?,
         files => {
             let read = |path: &PathBuf| {
                 let document = read(path)?;
@@ -47,25 +48,28 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
             };
             let sources: Vec<MappingFile> = files.iter().filter_map(read).collect();
             found += files.len() - sources.len();
-            (Location::Directory(PathBuf::new()), sources)
+            sources
         }
     };
     if sources.is_empty() && found == 0 {
-        return Err(CommandError::InvalidInput("there are no mapping files".to_owned()));
+        let none = "there are no mapping files: the folder has none, and shipped_mappings leaves \
+                    out the bundled ones";
+        return Err(CommandError::InvalidInput(none.to_owned()));
     }
     // With mistakes in the configuration, other files than meant may have been read.
     let mut check =
         Check { limits, update: (arguments.update && found == 0).then(Update::default) };
-    let mut text = String::new();
+    // Whoever names files wants to read about each of them.
+    let ready = if files.is_empty() { ready_for_setup(&sources) } else { BTreeSet::new() };
+    let mut reports = Reports::default();
     let mut changed = Vec::new();
     for mut source in sources {
-        let CheckedFile { shown, is_changed } = check.file(&mut source, &location);
+        let CheckedFile { shown, is_changed } = check.file(&mut source);
         found += source.mistakes.iter().filter(|mistake| mistake.is_error()).count();
         changed.extend(is_changed.then(|| source.document.name.clone()));
-        text += &shown;
+        reports.add(&source, &ready, &shown);
     }
-    text += &advice(&changed, arguments);
-    shown::print(&text)?;
+    shown::print(&(reports.text() + &advice(&changed, arguments)))?;
     if found == 0 { Ok(()) } else { Err(CommandError::AlreadyReported) }
 }
 
@@ -101,8 +105,8 @@ struct CheckedFile {
 
 impl Check {
     /// Runs the tests of a file, and adds to its mistakes what is wrong with them.
-    fn file(&mut self, source: &mut MappingFile, location: &Location) -> CheckedFile {
-        let results = test_run::run(source, location, &self.limits);
+    fn file(&mut self, source: &mut MappingFile) -> CheckedFile {
+        let results = test_run::run(source, &self.limits);
         source.mistakes.extend(results.mistakes);
         let has_mistakes = source.mistakes.iter().any(Diagnostic::is_error);
         let mut after = String::new();
@@ -139,8 +143,8 @@ fn accept(update: &mut Update, changed: &[ChangedTest], source: &mut MappingFile
 }
 
 /// Runs the file's tests and adds their failures to its mistakes.
-pub(super) fn examine(source: &mut MappingFile, location: &Location, limits: &PayloadLimits) {
-    let results = test_run::run(source, location, limits);
+pub(super) fn examine(source: &mut MappingFile, limits: &PayloadLimits) {
+    let results = test_run::run(source, limits);
     source.mistakes.extend(results.mistakes);
     let name = &source.document.name;
     let help = format!("`savio-relay check {name}` shows what differs, and how to accept it");
@@ -159,6 +163,38 @@ fn read(path: &Path) -> Option<Document> {
         shown::print_error(&shown::line(&error.to_string()));
     }
     read.ok()
+}
+
+/// What was found in the files, by how much a person wants to know it.
+#[derive(Debug, Default)]
+struct Reports {
+    live: String,
+    off: String,
+    mistaken: String,
+    /// Number of files that are right and whose sources wait to be set up.
+    ready: usize,
+}
+
+impl Reports {
+    fn add(&mut self, source: &MappingFile, ready: &BTreeSet<SourceName>, shown: &str) {
+        let is_ready = source.name.as_ref().is_some_and(|name| ready.contains(name));
+        let is_live = matches!(source.status(clock::now()), SourceStatus::Live(_));
+        match source.mistakes.is_empty() {
+            true if is_ready => self.ready += 1,
+            true if is_live => self.live += shown,
+            true => self.off += shown,
+            // Last, since a terminal shows the end.
+            false => self.mistaken += shown,
+        }
+    }
+
+    fn text(self) -> String {
+        let Reports { live, off, mistaken, ready } = self;
+        let ready = if ready == 0 { String::new() } else { more_ready(ready) + "\n" };
+        let right = live + &off + &ready;
+        let gap = if right.is_empty() || mistaken.is_empty() { "" } else { "\n" };
+        right + gap + &mistaken
+    }
 }
 
 /// Formats the mistakes of a file and what belongs to them, and one line if it has no errors.
@@ -183,7 +219,11 @@ fn report(source: &MappingFile, after: &str) -> String {
         SourceStatus::AwaitingSecret(_) => " (waits for its provider's first request)".to_owned(),
         SourceStatus::Off { reason } => format!(" (off: {})", shown::line(&reason)),
     };
-    lines += &format!("{}: ok, {tests}{off}\n", shown::line(name));
+    let bundled = if source.is_bundled() { " (bundled)" } else { "" };
+    lines += &format!("{}{bundled}: ok, {tests}{off}\n", shown::line(name));
+    if let Some(note) = source.outdated_copy() {
+        lines += &format!("  note: {note}\n");
+    }
     for weakness in source.weaknesses() {
         lines += &format!("  warning: {}\n", shown::line(weakness.as_ref()));
     }

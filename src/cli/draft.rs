@@ -190,16 +190,10 @@ fn write(
     if let Some((path, _)) = files.iter().find(|(path, _)| path.exists()) {
         return Err(CommandError::InvalidInput(format!("{} is there already", path.display())));
     }
-    let hides_bundled = folder == Path::new("mappings") && !folder.exists();
     for (path, content) in &files {
         create(path, content)
             .map_err(|error| CommandError::Failed(format!("{}: {error}", path.display())))?;
         output::print_error(&format!("wrote {}", path.display()));
-    }
-    if hides_bundled {
-        output::print_error(
-            "the folder mappings is new: from now on its files are used in place of the bundled ones",
-        );
     }
     Ok(())
 }

@@ -50,7 +50,7 @@ pub(super) fn mapping_files(
     config: &Config,
     environment: &Environment,
 ) -> Result<Vec<MappingFile>, LocationError> {
-    Location::of(config.mappings.as_deref()).files(&config.destination_names(), environment)
+    Location::of(&config.mappings).files(&config.destination_names(), environment)
 }
 
 /// Reads a configured mapping file by the name of its source, or any other by its path.
@@ -59,7 +59,7 @@ pub(super) fn mapping_file(
     config: &Config,
     environment: &Environment,
 ) -> Result<MappingFile, LocationError> {
-    let location = Location::of(config.mappings.as_deref());
+    let location = Location::of(&config.mappings);
     location.file(name, &config.destination_names(), environment)
 }
 

@@ -82,7 +82,8 @@ pub(super) fn cell(text: &str, chars_max: usize, look: OutputStyle) -> String {
     }
 }
 
-fn shorten(text: &str, chars: usize) -> String {
+/// Returns the text, with an ellipsis at the end if it is longer.
+pub(super) fn shorten(text: &str, chars: usize) -> String {
     if text.chars().count() <= chars {
         return text.to_owned();
     }

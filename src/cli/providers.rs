@@ -1,12 +1,14 @@
-//! `providers`: lists the known providers, or shows the file of one.
+//! `providers`: lists the bundled sources and the known providers, or shows the file of one provider.
 
 use serde_json::{Map, Value, json};
 
 use super::error::CommandError;
 use super::output;
+use crate::diagnostics::document::Document;
 use crate::diagnostics::suggestion::nearest;
 use crate::intake::provider::Provider;
 use crate::mapping_file::bundle;
+use crate::mapping_file::file::MappingFile;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -19,8 +21,12 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let text = match (&arguments.name, arguments.json) {
-        (None, true) => format!("{:#}\n", Provider::names().map(summary).collect::<Value>()),
-        (None, false) => table(),
+        (None, true) => {
+            let bundled = bundled_sources();
+            let all = Provider::names().map(|name| summary(name, &bundled));
+            format!("{:#}\n", all.collect::<Value>())
+        }
+        (None, false) => lists(),
         (Some(name), true) => format!("{:#}\n", Value::Object(entries(name)?)),
         (Some(name), false) => text(name)?.to_owned(),
     };
@@ -46,30 +52,70 @@ pub(super) fn entries(name: &str) -> Result<Map<String, Value>, CommandError> {
 }
 
 /// Returns the entry of a provider in the list.
-fn summary(name: &str) -> Value {
+fn summary(name: &str, bundled: &[BundledSource]) -> Value {
     let file = entries(name).unwrap_or_default();
+    let own = bundled.iter().filter(|source| source.provider.as_deref() == Some(name));
+    let sources: Vec<Value> =
+        own.map(|source| json!({ "name": source.name, "secrets": source.secrets })).collect();
     json!({
         "name": name,
         "title": file["title"],
         "scheme": file["signature"]["scheme"],
-        "mapping": has_mapping(name),
+        "mapping": !sources.is_empty(),
+        "sources": sources,
         "docs": file["docs"],
     })
 }
 
-/// Returns whether the program includes a mapping file for the provider.
-fn has_mapping(name: &str) -> bool {
-    bundle::text(&format!("{name}.toml")).is_some()
+/// A source whose mapping file is part of the program.
+struct BundledSource {
+    name: String,
+    /// None if its file describes how it signs.
+    provider: Option<String>,
+    /// Where its secrets are, such as `env:NAME`.
+    secrets: Vec<String>,
 }
 
-fn table() -> String {
-    let rows: Vec<[String; 4]> = Provider::names()
-        .map(|name| {
-            let summary = summary(name);
-            let text = |key: &str| summary[key].as_str().unwrap_or_default().to_owned();
-            let mapping = if has_mapping(name) { "yes" } else { "-" };
-            [name.to_owned(), text("title"), text("scheme"), mapping.to_owned()]
+fn bundled_sources() -> Vec<BundledSource> {
+    let source = |document: Document| {
+        let name = document.name.trim_end_matches(".toml").to_owned();
+        let file = MappingFile::of_text(document);
+        let provider = file.source.as_ref().and_then(|source| source.provider.clone());
+        BundledSource { name, provider, secrets: file.named_secrets() }
+    };
+    bundle::mappings().into_iter().map(source).collect()
+}
+
+/// Formats the sources that can be set up at once, and the other tools whose signature is known.
+fn lists() -> String {
+    let look = output::stdout_style();
+    let bundled = bundled_sources();
+    let rows: Vec<[String; 3]> = bundled
+        .iter()
+        .map(|source| {
+            let secrets: Vec<&str> =
+                source.secrets.iter().map(|it| it.trim_start_matches("env:")).collect();
+            let what = bundle::guide(&source.name).summary;
+            [source.name.clone(), secrets.join(", "), output::cell(what, WHAT_CHARS_MAX, look)]
         })
         .collect();
-    output::table(["provider", "tool", "scheme", "mapping file"], &rows, output::stdout_style())
+    let others: Vec<[String; 3]> = Provider::names()
+        .filter(|name| bundled.iter().all(|source| source.provider.as_deref() != Some(name)))
+        .map(|name| {
+            let summary = summary(name, &bundled);
+            let text = |key: &str| summary[key].as_str().unwrap_or_default().to_owned();
+            [name.to_owned(), text("title"), text("scheme")]
+        })
+        .collect();
+    format!(
+        "Bundled sources. Each is live once its secret is set. `savio-relay init SOURCE`\n\
+         says what to paste where, and writes its mapping file, to be changed.\n\n{}\n\
+         Other tools whose signature is known. Each needs a mapping file of your own:\n\
+         `savio-relay draft PAYLOAD --provider NAME` makes a first one.\n\n{}",
+        output::table(["source", "secret", "what it does"], &rows, look),
+        output::table(["provider", "tool", "scheme"], &others, look),
+    )
 }
+
+/// Longest text beside the names, for a terminal of 80 columns.
+const WHAT_CHARS_MAX: usize = 35;

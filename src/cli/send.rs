@@ -147,6 +147,25 @@ pub(super) struct OutgoingWebhook<'w> {
     pub(super) key: Option<&'w SigningKey>,
 }
 
+/// A webhook with its signature.
+pub(super) struct PreparedWebhook {
+    pub(super) url: String,
+    pub(super) headers: Headers,
+    pub(super) body: Vec<u8>,
+}
+
+impl PreparedWebhook {
+    pub(super) async fn post(&self, http: &Client) -> Result<RelayResponse, CommandError> {
+        let mut request = http.post(&self.url).body(self.body.clone());
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let answer = request.send().await.map_err(|error| failure(&error))?;
+        let status = answer.status().as_u16();
+        Ok(RelayResponse { status, body: answer.text().await.map_err(|error| failure(&error))? })
+    }
+}
+
 impl OutgoingWebhook<'_> {
     pub(super) async fn post(
         &self,
@@ -154,6 +173,15 @@ impl OutgoingWebhook<'_> {
         url: &str,
         now: Timestamp,
     ) -> Result<RelayResponse, CommandError> {
+        self.prepare(url, now)?.post(http).await
+    }
+
+    /// Signs the webhook for this URL.
+    pub(super) fn prepare(
+        &self,
+        url: &str,
+        now: Timestamp,
+    ) -> Result<PreparedWebhook, CommandError> {
         let mut url: Url =
             url.parse().map_err(|error| CommandError::InvalidInput(format!("{url}: {error}")))?;
         // A fragment is never sent, and must not be signed either.
@@ -163,13 +191,7 @@ impl OutgoingWebhook<'_> {
         headers.entry(CONTENT_TYPE.to_string()).or_insert("application/json".to_owned());
         headers.extend(signed.headers);
         let body = signed.body.unwrap_or_else(|| self.sample.body.clone());
-        let mut request = http.post(with_parameters(url.as_str(), &signed.query)).body(body);
-        for (name, value) in &headers {
-            request = request.header(name, value);
-        }
-        let answer = request.send().await.map_err(|error| failure(&error))?;
-        let status = answer.status().as_u16();
-        Ok(RelayResponse { status, body: answer.text().await.map_err(|error| failure(&error))? })
+        Ok(PreparedWebhook { url: with_parameters(url.as_str(), &signed.query), headers, body })
     }
 
     /// Returns what the signature adds to the request. Signed headers and parameters that are

@@ -29,7 +29,7 @@ pub(super) fn run(path: Option<&Path>, environment: &Environment) -> Result<(), 
         let files = input::mapping_files(&config, environment)?;
         startup_report::show_mistakes(&files, format);
         let relay = Relay::start(config, &files).await?;
-        startup_report::print(&relay, &files, format);
+        startup_report::print(&relay, &files, format).await;
         relay.warn_of_waiting(&files).await;
         let result = tokio::select! {
             () = signalled => {

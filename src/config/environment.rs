@@ -26,9 +26,10 @@ pub(super) fn overrides(environment: &Environment) -> Option<Document> {
                 }
                 Some((section, key)) => vec![toml_key(section), toml_key(key)],
                 // For a service called savio-relay, Kubernetes sets SAVIO_RELAY_PORT and others,
-                // which must not be errors. Only a name that resembles the one key without a
-                // section counts.
-                None => nearest(&name, ["mappings"]).map(|_| vec![toml_key(&name)])?,
+                // which must not be errors. Only a name that resembles a key without a section
+                // counts.
+                None => nearest(&name, ["mappings", "shipped_mappings"])
+                    .map(|_| vec![toml_key(&name)])?,
             };
             let (key, value) = (path.join("."), toml_value(value));
             // A comment ends with its line, and takes no control characters.

@@ -1,12 +1,15 @@
 //! Mapping files: each is read to a source and a mapping, or to mistakes with their places.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::bundle::{self, CopyState};
 pub use super::import_rules::{ExportRecord, ImportRules};
 pub use super::sample::{MappingTest, SampleEvents, SamplePayload};
+use super::secrets::SecretNote;
 use super::{sample, secrets};
 use crate::diagnostics::diagnostic::{self, Diagnostic};
 use crate::diagnostics::document::Document;
@@ -14,6 +17,7 @@ use crate::diagnostics::suggestion::nearest;
 use crate::diagnostics::table::{self, Diagnostics, SpannedText, TomlTable};
 use crate::diagnostics::visible;
 use crate::event::{DEFAULT_DESTINATION, SourceName, TypePattern};
+use crate::file;
 use crate::intake::handshake::{self, HandshakeRule};
 use crate::intake::payload::{DecodeError, PayloadLimits};
 use crate::intake::provider::Provider;
@@ -25,10 +29,19 @@ use crate::mapping::{self, AnswerRules, Extractor, Mapping, Patterns};
 use crate::rate::Rate;
 use crate::secret::Environment;
 
+/// Where a mapping file was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    Disk,
+    /// It is part of the program.
+    Bundled,
+}
+
 /// Content of one mapping file, with its mistakes.
 #[derive(Debug)]
 pub struct MappingFile {
     pub document: Document,
+    pub origin: Origin,
     pub mistakes: Diagnostics,
     /// `None` if the file's name is not valid for a source.
     pub name: Option<SourceName>,
@@ -39,11 +52,16 @@ pub struct MappingFile {
     destination: Option<SpannedText>,
     pub tests: Vec<MappingTest>,
     pub import: ImportRules,
+    /// The secrets that it names, such as `env:NAME`, in its order.
+    secrets: Vec<String>,
     /// Notes on secrets that are missing or cannot be used.
-    secret_notes: Vec<String>,
+    secret_notes: Vec<SecretNote>,
     /// File for the secret that the provider will send in a handshake.
     awaited_secret: Option<PathBuf>,
 }
+
+/// Size of a test's file; the limits of intake apply in addition.
+const SAMPLE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Parsed content of the file.
 struct ParsedFile {
@@ -97,8 +115,10 @@ impl MappingFile {
         let usable = !mistakes.iter().any(Diagnostic::is_error);
         MappingFile {
             document,
+            origin: Origin::Disk,
             mistakes,
             name,
+            secrets: parsed.secrets.iter().flatten().map(|secret| secret.named.clone()).collect(),
             mapping: Arc::new(parsed.mapping),
             source: source.filter(|_| usable).map(Arc::new),
             destination: parsed.destination,
@@ -163,14 +183,96 @@ impl MappingFile {
             None => SourceStatus::Live(Arc::clone(source)),
             Some(reason) if self.secret_notes.is_empty() => off(reason.to_owned()),
             // More exact than the reason: each names the secret and where it was looked for.
-            Some(_) => off(self.secret_notes.join("; ")),
+            Some(_) => off(self.secret_texts().join("; ")),
+        }
+    }
+
+    fn secret_texts(&self) -> Vec<String> {
+        self.secret_notes.iter().map(|note| note.text.clone()).collect()
+    }
+
+    pub(crate) fn is_bundled(&self) -> bool {
+        self.origin == Origin::Bundled
+    }
+
+    /// Returns whether it is in a folder, with a text that was bundled once.
+    pub(crate) fn is_copy(&self) -> bool {
+        self.copy_state() != CopyState::Own
+    }
+
+    /// Returns whether it has no mistakes and lacks nothing but secrets which nobody has tried to
+    /// set.
+    pub(crate) fn lacks_only_secrets(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| {
+            source.signature.needs_secret()
+                && source.keys.is_empty()
+                && self.secret_notes.iter().all(|note| note.is_unset)
+        })
+    }
+
+    /// Returns the secrets that the file names, such as `env:NAME`.
+    pub(crate) fn named_secrets(&self) -> Vec<String> {
+        if self.source.is_some() {
+            return self.secrets.clone();
+        }
+        // The file has mistakes, which may keep `secrets` from being read. What its text has in
+        // quotes counts too: with this file's secret no other source should go live meanwhile.
+        let quoted = self.document.text.split(['"', '\'']);
+        let named = quoted.filter(|text| text.starts_with("env:") || text.starts_with("file:"));
+        named.map(str::to_owned).collect()
+    }
+
+    /// Leaves each secret out that a file of the folder names, given with the files' names.
+    pub(super) fn leave_secrets_to(&mut self, owners: &BTreeMap<String, String>) {
+        for (position, named) in self.secrets.iter().enumerate() {
+            let Some(owner) = owners.get(named) else { continue };
+            if let Some(source) = &mut self.source {
+                Arc::make_mut(source).keys.retain(|key| key.position != position);
+            }
+            self.secret_notes.retain(|note| note.position != position);
+            let secret = named.trim_start_matches("env:");
+            let text = format!("{owner} uses its secret, {secret}");
+            self.secret_notes.push(SecretNote { position, text, is_unset: false });
+        }
+    }
+
+    /// Reads a payload or expectation of a test by its path relative to the mapping file. What is
+    /// not in the folder is read from the program.
+    pub(crate) fn test_file(&self, path: &str) -> Result<Vec<u8>, String> {
+        let bundled = bundle::text(path).map(|text| text.as_bytes().to_vec());
+        if self.origin == Origin::Bundled {
+            return bundled.ok_or(format!("{path}: no such file in the program"));
+        }
+        let folder = Path::new(&self.document.name).parent().unwrap_or(Path::new(""));
+        let full = folder.join(path);
+        // Only if there is no such file: one that cannot be read is a mistake.
+        match bundled {
+            Some(bundled) if !full.exists() && !full.is_symlink() => Ok(bundled),
+            _ => file::read_regular(&full, SAMPLE_BYTES_MAX).map_err(|error| error.to_string()),
+        }
+    }
+
+    /// Returns a note if a file of the folder is an unchanged copy of an earlier bundled file.
+    pub(crate) fn outdated_copy(&self) -> Option<String> {
+        let name = self.name.as_ref().filter(|_| self.copy_state() == CopyState::Outdated)?;
+        Some(format!(
+            "it is an unchanged copy of an earlier bundled file: delete it, and the present bundled \
+             {name} applies"
+        ))
+    }
+
+    /// Compares a file of the folder with the bundled ones.
+    fn copy_state(&self) -> CopyState {
+        match (&self.name, self.origin) {
+            (Some(name), Origin::Disk) => bundle::compare(name.as_str(), &self.document.text),
+            (None, _) | (_, Origin::Bundled) => CopyState::Own,
         }
     }
 
     /// Returns what a person should know although the source works.
     pub fn warnings(&self, now: Timestamp) -> Vec<String> {
         let Some(source) = &self.source else { return Vec::new() };
-        let mut warnings = self.secret_notes.clone();
+        let mut warnings = self.secret_texts();
         for key in source.keys.iter().filter(|key| !key.is_valid_at(now)) {
             let day = key.until.map(|day| day.to_string()).unwrap_or_default();
             warnings.push(format!("secret {} ended after {day}", key.position + 1));
@@ -231,7 +333,7 @@ impl ParsedFile {
         name: SourceName,
         signature: Signature,
         mistakes: &mut Diagnostics,
-    ) -> (Source, Vec<String>) {
+    ) -> (Source, Vec<SecretNote>) {
         if signature.needs_secret() && self.secrets.is_none() {
             let example = name.as_str().to_uppercase().replace('-', "_");
             mistakes.push(

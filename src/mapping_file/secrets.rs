@@ -15,7 +15,12 @@ use crate::secret::{self, Environment, Secret};
 /// A secret as the mapping file names it.
 #[derive(Debug)]
 pub(crate) struct SecretRef {
+    /// As the file names it, such as `env:NAME`.
+    pub(crate) named: String,
     secret: Secret,
+    /// True if it is in an environment variable that does not exist. One that is empty is somebody's
+    /// attempt to set it.
+    is_unset: bool,
     /// Its file, if that does not exist yet.
     pub(crate) absent: Option<PathBuf>,
     /// Last day on which it is valid, UTC.
@@ -83,26 +88,42 @@ fn find(
     let Some(environment) = environment else {
         let secret = Secret::Missing("nobody looked where it is".to_owned());
         return secret::is_named(from, mistakes).then_some(SecretRef {
+            named: from.text.clone(),
             secret,
+            is_unset: false,
             absent: None,
             until: None,
         });
     };
     let secret = secret::find(from, environment, mistakes)?;
-    Some(SecretRef { secret, absent: secret::missing_file(from), until: None })
+    let absent = secret::missing_file(from);
+    let variable = from.text.strip_prefix("env:");
+    let is_unset = variable.is_some_and(|name| !environment.contains_key(name));
+    Some(SecretRef { named: from.text.clone(), secret, is_unset, absent, until: None })
+}
+
+/// Note on a secret that is missing or cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SecretNote {
+    /// Its place in the list of secrets.
+    pub(crate) position: usize,
+    pub(crate) text: String,
+    /// True if nobody has tried to set it.
+    pub(crate) is_unset: bool,
 }
 
 /// Returns the keys of the secrets that are set, and notes on the others.
-pub(crate) fn keys(secrets: &[SecretRef], signature: &Signature) -> (Vec<Key>, Vec<String>) {
+pub(crate) fn keys(secrets: &[SecretRef], signature: &Signature) -> (Vec<Key>, Vec<SecretNote>) {
     let mut keys = Vec::new();
     let mut notes = Vec::new();
+    let mut note = |position, text, is_unset| notes.push(SecretNote { position, text, is_unset });
     // One wrong secret does not switch the source off: during a rotation the other one still works.
     for (position, named) in secrets.iter().enumerate() {
         match &named.secret {
-            Secret::Missing(reason) => notes.push(reason.clone()),
+            Secret::Missing(reason) => note(position, reason.clone(), named.is_unset),
             Secret::Found(secret) => match signature.key(secret, named.until, position) {
                 Ok(key) => keys.push(key),
-                Err(error) => notes.push(format!("secret {} {error}", position + 1)),
+                Err(error) => note(position, format!("secret {} {error}", position + 1), false),
             },
         }
     }

@@ -1,6 +1,7 @@
 //! Reloads the mapping files while the relay runs: the whole new set is applied, or nothing of it.
 
 mod file_watcher;
+mod missing_files;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::config::{self, Config};
@@ -17,10 +19,11 @@ use crate::diagnostics::document::Document;
 use crate::diagnostics::table::Diagnostics;
 use crate::event::SourceName;
 use crate::file::UnreadableFile;
-use crate::mapping_file::file::MappingFile;
-use crate::mapping_file::location::{DIRECTORY, FoundFile, Location, LocationError};
+use crate::mapping_file::file::{MappingFile, Origin};
+use crate::mapping_file::location::{DIRECTORY, FoundFile, Location, LocationError, read_all};
 use crate::secret::Environment;
 use file_watcher::{FileWatcher, WatchedPaths};
+use missing_files::MissingFiles;
 
 /// Reads the files again at each SIGHUP and whenever one changes.
 pub(crate) struct Reloader {
@@ -36,6 +39,7 @@ pub(crate) struct Reloader {
     /// Result of the last read, whether it was applied or not.
     last_read: Result<FileSet, ReloadError>,
     applied: AppliedFiles,
+    missing: MissingFiles,
 }
 
 /// The configuration and the mapping files, as they were read.
@@ -44,15 +48,23 @@ struct FileSet {
     config: Option<Document>,
     /// The folder of the mapping files, which need not exist.
     folder: PathBuf,
+    /// The files in the folder, and those that are missing there and do not count as gone yet.
+    in_folder: Vec<FoundFile>,
+    /// All files in use: these and the bundled ones.
     mappings: Vec<FoundFile>,
 }
 
 /// The texts with which the relay runs.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct AppliedFiles {
     config: Option<Document>,
-    mappings: BTreeMap<SourceName, String>,
+    folder: PathBuf,
+    in_folder: Vec<FoundFile>,
+    mappings: BTreeMap<SourceName, AppliedFile>,
 }
+
+/// Origin and text of a source's file.
+type AppliedFile = (Origin, String);
 
 /// Reason for which a new set is rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +80,9 @@ enum ReloadTrigger {
 }
 
 type ReadSet = (FileSet, Vec<MappingFile>);
+
+/// Result of a read: the set, and the files that were missing.
+type ReadFiles = (Result<ReadSet, ReloadError>, MissingFiles);
 
 /// Mapping files without mistakes, to be applied.
 pub(crate) struct CheckedSet {
@@ -89,7 +104,8 @@ impl Reloader {
         if let Err(error) = &hangups {
             warn!(%error, "SIGHUP cannot be watched: a reload happens only when a file changes");
         }
-        let last_read = FileSet::read(path, environment);
+        let (mut missing, nothing) = (MissingFiles::default(), AppliedFiles::default());
+        let last_read = FileSet::read(path, environment, (&mut missing, &nothing));
         let destinations = config.destinations.keys().cloned().collect();
         let mut reloader = Reloader {
             config: path.map(Path::to_owned),
@@ -98,7 +114,8 @@ impl Reloader {
             hangups: hangups.ok(),
             watcher: FileWatcher::default(),
             folder: DIRECTORY.into(),
-            applied: AppliedFiles::default(),
+            applied: nothing,
+            missing,
             last_read,
         };
         if let Ok(file_set) = &reloader.last_read {
@@ -116,6 +133,7 @@ impl Reloader {
             let trigger = tokio::select! {
                 () = hangup(&mut self.hangups) => ReloadTrigger::Hangup,
                 () = self.watcher.changed() => ReloadTrigger::Changed,
+                () = self.missing.next_gone() => ReloadTrigger::Changed,
             };
             // Before the files are read, so that a change while they are read is not missed.
             self.watcher.watch(&self.watched_paths());
@@ -133,21 +151,30 @@ impl Reloader {
         }
     }
 
-    async fn read(&self) -> Option<Result<ReadSet, ReloadError>> {
+    async fn read(&mut self) -> Option<Result<ReadSet, ReloadError>> {
         // On a thread of its own: a network disk that hangs must not hold up the runtime, which
         // also handles the signals.
         let (config, environment) = (self.config.clone(), Arc::clone(&self.environment));
         let destinations = Arc::clone(&self.destinations);
-        let read = spawn_blocking(move || {
-            let file_set = FileSet::read(config.as_deref(), &environment)?;
-            let files = file_set.sources(&destinations, &environment);
-            Ok((file_set, files))
+        let (mut missing, applied) = (self.missing.clone(), self.applied.clone());
+        let read = spawn_blocking(move || -> ReadFiles {
+            let read = FileSet::read(config.as_deref(), &environment, (&mut missing, &applied));
+            let read = read.map(|file_set| {
+                let files = file_set.sources(&destinations, &environment);
+                (file_set, files)
+            });
+            (read, missing)
         });
-        let read = read.await;
-        if let Err(error) = &read {
-            error!(%error, "reading the mapping files failed, keeping the current ones (bug)");
+        match read.await {
+            Ok((read, missing)) => {
+                self.missing = missing;
+                Some(read)
+            }
+            Err(error) => {
+                error!(%error, "reading the mapping files failed, keeping the current ones (bug)");
+                None
+            }
         }
-        read.ok()
     }
 
     fn evaluate(
@@ -204,7 +231,10 @@ impl CheckedSet {
     pub(super) fn log_applied(&self) {
         info!("applied mapping files: {}", self.changes);
         if let Some(name) = &self.changed_config {
-            warn!("{name} has changed: only `mappings` is applied now, the rest at a restart");
+            warn!(
+                "{name} has changed: only `mappings` and `shipped_mappings` are applied now, the \
+                 rest at a restart"
+            );
         }
     }
 }
@@ -217,42 +247,93 @@ async fn hangup(hangups: &mut Option<Signal>) {
 }
 
 impl FileSet {
-    fn read(config: Option<&Path>, environment: &Environment) -> Result<FileSet, ReloadError> {
+    /// Reads the configuration and the files, and adds those in service that are only missing for
+    /// a moment.
+    fn read(
+        config: Option<&Path>,
+        environment: &Environment,
+        (missing, applied): (&mut MissingFiles, &AppliedFiles),
+    ) -> Result<FileSet, ReloadError> {
         let document = config::document(config)?;
         let (config, _) =
             Config::read(document.clone(), environment).map_err(ReloadError::Mistaken)?;
-        let mappings = Location::of(config.mappings.as_deref()).found()?;
-        let folder = config.mappings.unwrap_or_else(|| DIRECTORY.into());
-        Ok(FileSet { config: document, folder, mappings })
+        let location = Location::of(&config.mappings);
+        let folder = config.mappings.folder.unwrap_or_else(|| DIRECTORY.into());
+        // Whoever names another folder does not miss the files of the old one.
+        let in_service = if folder == applied.folder { &*applied.in_folder } else { &[] };
+        let in_folder = missing.add_to(location.in_folder()?, in_service, Instant::now());
+        let mappings = location.over_bundled(in_folder.clone());
+        Ok(FileSet { config: document, folder, in_folder, mappings })
     }
 
     /// Reads the mapping files, with the current secrets.
     fn sources(&self, destinations: &[String], environment: &Environment) -> Vec<MappingFile> {
-        let known = || destinations.iter().map(String::as_str);
-        let read = |found: &FoundFile| found.clone().read(known(), environment);
-        self.mappings.iter().map(read).collect()
+        let known: Vec<&str> = destinations.iter().map(String::as_str).collect();
+        read_all(&self.mappings, &known, environment)
     }
 }
 
 impl AppliedFiles {
     fn of(file_set: &FileSet, files: &[MappingFile]) -> AppliedFiles {
-        let text = |file: &MappingFile| Some((file.name.clone()?, file.document.text.clone()));
-        let mappings = files.iter().filter_map(text).collect();
-        AppliedFiles { config: file_set.config.clone(), mappings }
+        let text = |file: &MappingFile| {
+            Some((file.name.clone()?, (file.origin, file.document.text.clone())))
+        };
+        AppliedFiles {
+            config: file_set.config.clone(),
+            folder: file_set.folder.clone(),
+            in_folder: file_set.in_folder.clone(),
+            mappings: files.iter().filter_map(text).collect(),
+        }
     }
 
     fn changes_since(&self, old: &AppliedFiles) -> String {
         let mut changes = Vec::new();
-        for (name, text) in &self.mappings {
-            match old.mappings.get(name) {
-                None => changes.push(format!("{name} is new")),
-                Some(old) if old != text => changes.push(format!("{name} changed")),
-                Some(_) => {}
-            }
+        for (name, new) in &self.mappings {
+            changes.extend(change(name, old.mappings.get(name), Some(new)));
         }
-        let gone = old.mappings.keys().filter(|name| !self.mappings.contains_key(*name));
-        changes.extend(gone.map(|name| format!("{name} is gone")));
+        let gone = old.mappings.iter().filter(|(name, _)| !self.mappings.contains_key(*name));
+        changes.extend(gone.filter_map(|(name, old)| change(name, Some(old), None)));
+        changes.extend(bundled_only(&self.mappings, &old.mappings).map(|it| it + " added"));
+        changes.extend(bundled_only(&old.mappings, &self.mappings).map(|it| it + " removed"));
         if changes.is_empty() { "nothing changed".to_owned() } else { changes.join(", ") }
+    }
+}
+
+/// Describes the bundled sources that are only in the first set.
+// In one phrase: with the setting `shipped_mappings`, dozens come or go at once.
+fn bundled_only(
+    those: &BTreeMap<SourceName, AppliedFile>,
+    others: &BTreeMap<SourceName, AppliedFile>,
+) -> Option<String> {
+    let is_one =
+        |name: &&SourceName| those[*name].0 == Origin::Bundled && !others.contains_key(*name);
+    let names: Vec<&str> = those.keys().filter(is_one).map(SourceName::as_str).collect();
+    match names.as_slice() {
+        [] => None,
+        [name] => Some(format!("bundled source {name}")),
+        [..] => Some(format!("{} bundled sources", names.len())),
+    }
+}
+
+/// Describes what became of a source's file; none if nothing, or if only a bundled file came or went.
+fn change(
+    name: &SourceName,
+    old: Option<&AppliedFile>,
+    new: Option<&AppliedFile>,
+) -> Option<String> {
+    match (old, new) {
+        (None, Some((Origin::Disk, _))) => Some(format!("{name} is new")),
+        (Some((Origin::Disk, _)), None) => Some(format!("{name} is gone")),
+        (Some((Origin::Disk, _)), Some((Origin::Bundled, _))) => {
+            Some(format!("{name} is gone from the folder, its bundled file applies"))
+        }
+        (Some((Origin::Bundled, _)), Some((Origin::Disk, _))) => {
+            Some(format!("{name} is new and replaces its bundled file"))
+        }
+        (Some(old), Some(new)) if old != new => Some(format!("{name} changed")),
+        (Some(_), Some(_))
+        | (None | Some((Origin::Bundled, _)), None)
+        | (None, Some((Origin::Bundled, _))) => None,
     }
 }
 

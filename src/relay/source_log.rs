@@ -9,24 +9,41 @@ use crate::clock;
 use crate::event::{SourceName, State};
 use crate::intake::registry::{SourceStatus, Sources};
 use crate::mapping_file::file::MappingFile;
+use crate::mapping_file::readiness::{more_ready, ready_for_setup};
 use crate::store::{Archive, Sqlite, StateCount};
 
-/// Logs the sources whose status has changed.
-pub(crate) fn log_changes(old: &Sources, new: &Sources, addresses: &SourceAddresses) {
+/// Logs the sources whose status has changed: first those that accept webhooks, then those that are
+/// off, and in one line the bundled ones that only wait to be set up.
+pub(crate) fn log_changes(
+    old: &Sources,
+    new: &Sources,
+    files: &[MappingFile],
+    addresses: &SourceAddresses,
+) {
     for (name, status) in new {
         match (status, old.get(name)) {
             (SourceStatus::Live(_), Some(SourceStatus::Live(_)))
-            | (SourceStatus::AwaitingSecret(_), Some(SourceStatus::AwaitingSecret(_))) => {}
+            | (SourceStatus::AwaitingSecret(_), Some(SourceStatus::AwaitingSecret(_)))
+            | (SourceStatus::Off { .. }, _) => {}
             (SourceStatus::Live(_), _) => {
                 info!(source = %name, "{name} is live at {}", addresses.of(name));
             }
             (SourceStatus::AwaitingSecret(setup), _) => addresses.announce(setup),
-            (SourceStatus::Off { reason }, Some(SourceStatus::Off { reason: old }))
-                if reason == old => {}
-            (SourceStatus::Off { reason }, _) => {
-                warn!(source = %name, "{name} is off: {reason}");
-            }
         }
+    }
+    let ready = ready_for_setup(files);
+    let mut news = 0;
+    for (name, status) in new {
+        let SourceStatus::Off { reason } = status else { continue };
+        match old.get(name) {
+            Some(SourceStatus::Off { reason: old }) if reason == old => {}
+            // A source that was live until now is worth a line of its own.
+            None if ready.contains(name) => news += 1,
+            _ => warn!(source = %name, "{name} is off: {reason}"),
+        }
+    }
+    if news > 0 {
+        info!("{}", more_ready(news));
     }
 }
 

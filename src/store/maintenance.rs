@@ -29,6 +29,10 @@ pub trait Maintenance: Send + Sync {
     /// Counts all events anew, corrects the stored counts and returns how many were wrong. A
     /// million events take a third of a second, during which others can write.
     async fn recount(&self) -> Result<usize, StoreError>;
+
+    /// Remembers the bundled sources of this program, and returns those that an earlier program on
+    /// this store did not have. For a new store, all are known from the beginning.
+    async fn remember_bundled(&self, names: Vec<String>) -> Result<Vec<String>, StoreError>;
 }
 
 /// The result of one step of purging.

@@ -76,6 +76,7 @@ impl Scene {
             ("FORM_SECRET", "secret"),
             ("SAVIO_API_TOKEN", "token"),
             ("ADMIN_TOKEN", TOKEN),
+            ("SAVIO_RELAY_SHIPPED_MAPPINGS", "false"),
             ("SAVIO_RELAY_SAVIO__BASE_URL", base_url.as_str()),
             ("SAVIO_RELAY_SAVIO__UNANSWERED", "hold"),
             ("SAVIO_RELAY_SAVIO__TIMEOUT", "500ms"),

@@ -1,5 +1,6 @@
 //! The relay as a process: kills, full disks, reloads, hostile clients, traces.
 
+mod bundled;
 mod destinations;
 mod disk;
 mod hostile;

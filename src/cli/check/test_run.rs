@@ -9,7 +9,6 @@ use crate::event::Request;
 use crate::intake::payload::PayloadLimits;
 use crate::json::{self, Object};
 use crate::mapping_file::file::{MappingFile, MappingTest, SampleEvents, SamplePayload};
-use crate::mapping_file::location::Location;
 
 /// Results of all tests of one file.
 #[derive(Debug, Default)]
@@ -44,11 +43,7 @@ impl ChangedTest {
 }
 
 /// Runs the tests of a file that has no mistakes; of any other it runs none.
-pub(super) fn run(
-    source: &MappingFile,
-    location: &Location,
-    limits: &PayloadLimits,
-) -> TestResults {
+pub(super) fn run(source: &MappingFile, limits: &PayloadLimits) -> TestResults {
     let mut results = TestResults::default();
     // Without a source no test makes a request, which is only a consequence of the mistakes.
     if source.source.is_none() || source.tests.is_empty() {
@@ -56,7 +51,7 @@ pub(super) fn run(
     }
     let mut worked = vec![false; source.mapping.blocks().len()];
     for test in &source.tests {
-        let run = TestRun { source, location, limits, test };
+        let run = TestRun { source, limits, test };
         match run.test(&mut results.mistakes, &mut worked) {
             Ok(changed) => results.changed.extend(changed),
             Err(mistake) => results.mistakes.push(mistake),
@@ -77,7 +72,6 @@ pub(super) fn run(
 
 struct TestRun<'r> {
     source: &'r MappingFile,
-    location: &'r Location,
     limits: &'r PayloadLimits,
     test: &'r MappingTest,
 }
@@ -105,7 +99,7 @@ impl TestRun<'_> {
 
     fn sample(&self) -> Result<Option<SampleEvents>, Diagnostic> {
         let test = self.test;
-        let body = self.location.sample(&self.source.document, &test.payload.text);
+        let body = self.source.test_file(&test.payload.text);
         let body = body.map_err(|message| {
             let help = "the path is relative to the mapping file";
             self.wrong(format!("the payload cannot be read: {message}")).help(help)
@@ -132,7 +126,7 @@ impl TestRun<'_> {
     fn expected(&self) -> Result<Option<Vec<Request>>, Diagnostic> {
         let expect = &self.test.expect;
         let wrong = |message: String| Diagnostic::error(expect.place.clone(), message);
-        let bytes = match self.location.sample(&self.source.document, &expect.text) {
+        let bytes = match self.source.test_file(&expect.text) {
             Ok(bytes) => bytes,
             Err(_) if self.file().is_some_and(|path| is_missing(&path)) => return Ok(None),
             Err(message) => {
@@ -155,13 +149,8 @@ impl TestRun<'_> {
     }
 
     fn file(&self) -> Option<PathBuf> {
-        match self.location {
-            Location::Directory(_) => {
-                let folder = Path::new(&self.source.document.name).parent();
-                Some(folder.unwrap_or(Path::new("")).join(&self.test.expect.text))
-            }
-            Location::Bundled => None,
-        }
+        let folder = Path::new(&self.source.document.name).parent().unwrap_or(Path::new(""));
+        (!self.source.is_bundled()).then(|| folder.join(&self.test.expect.text))
     }
 }
 

@@ -60,7 +60,8 @@ impl Update {
         accepted: &BTreeMap<PathBuf, &ChangedTest>,
     ) -> Result<PathBuf, Diagnostic> {
         let Some(path) = &test.file else {
-            let help = "copy the mapping file into the folder `mappings`, and change it there";
+            let help =
+                "`savio-relay init` writes a bundled mapping file into the folder, to be changed";
             return Err(wrong(test, "this file is part of the program".to_owned()).help(help));
         };
         let earlier = accepted.get(path).map(|earlier| &earlier.requests);

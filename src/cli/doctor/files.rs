@@ -10,7 +10,8 @@ use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::document::Document;
 use crate::intake::registry::SourceStatus;
 use crate::mapping_file::file::MappingFile;
-use crate::mapping_file::location::{Location, LocationError};
+use crate::mapping_file::location::{DIRECTORY, Location, LocationError};
+use crate::mapping_file::readiness::{more_ready, ready_for_setup};
 use crate::secret::Environment;
 
 const CONFIGURATION: &str = "configuration";
@@ -80,71 +81,79 @@ pub(super) fn sources(
             return Vec::new();
         }
     };
-    let location = Location::of(config.mappings.as_deref());
+    let location = Location::of(&config.mappings);
     let limits = config.intake.limits();
     for file in &mut files {
-        check::examine(file, &location, &limits);
+        check::examine(file, &limits);
         findings.extend(file.mistakes.iter().map(|it| found(MAPPINGS, &file.document, it)));
     }
     findings.push(count(&location, &files));
-    statuses(&location, &files, findings);
+    for (file, note) in files.iter().filter_map(|file| Some((file, file.outdated_copy()?))) {
+        findings.push(Finding::warning(MAPPINGS, format!("{}: {note}", file.document.name)));
+    }
+    statuses(&files, findings);
     files
 }
 
 fn count(location: &Location, files: &[MappingFile]) -> Finding {
-    let place = match location {
-        Location::Directory(folder) => format!("in {}", folder.display()),
-        Location::Bundled => "inside the program (there is no folder `mappings` here)".to_owned(),
+    let own = files.iter().filter(|file| !file.is_bundled()).count();
+    let bundled = files.len() - own;
+    let place = match (location.folder(), bundled) {
+        (Some(folder), 0) => format!("{own} in {}", folder.display()),
+        (Some(folder), _) => format!("{own} in {}, {bundled} bundled", folder.display()),
+        (None, _) => format!("{bundled} bundled, since there is no folder `{DIRECTORY}` here"),
     };
     let wrong = files.iter().filter(|file| file.mistakes.iter().any(Diagnostic::is_error)).count();
     match (files.len(), wrong) {
-        (0, _) => Finding::wrong(MAPPINGS, format!("there are none {place}"))
-            .advice("put one there for each tool; `savio-relay providers` lists the tools"),
-        (all, 0) => Finding::ok(MAPPINGS, format!("{all} {place}, and their tests pass")),
-        (all, wrong) => Finding::wrong(MAPPINGS, format!("{wrong} of {all} {place} have mistakes"))
-            .advice("`savio-relay check` shows each mistake at its place"),
+        (0, _) => {
+            Finding::wrong(MAPPINGS, "there are none: shipped_mappings leaves out the bundled ones")
+                .advice("set shipped_mappings = true, or put one for each tool into the folder")
+        }
+        (_, 0) => Finding::ok(MAPPINGS, format!("{place}; their tests pass")),
+        (all, wrong) => {
+            Finding::wrong(MAPPINGS, format!("{wrong} of {all} have mistakes ({place})"))
+                .advice("`savio-relay check` shows each mistake at its place")
+        }
     }
 }
 
-fn statuses(location: &Location, files: &[MappingFile], findings: &mut Vec<Finding>) {
+/// Adds a finding for each source: first those that accept webhooks, then those that are off for a
+/// reason that somebody has to know, and one for all bundled ones that only wait to be set up.
+fn statuses(files: &[MappingFile], findings: &mut Vec<Finding>) {
     let now = clock::now();
-    let mut live = 0;
-    let mut off = Vec::new();
+    let ready = ready_for_setup(files);
+    let (mut accepting, mut off) = (Vec::new(), Vec::new());
     for (name, file) in files.iter().filter_map(|file| Some((file.name.as_ref()?, file))) {
         match file.status(now) {
             SourceStatus::Live(source) => {
-                live += 1;
                 let secrets = match source.keys.iter().filter(|key| key.is_valid_at(now)).count() {
                     0 => "no secret needed".to_owned(),
                     1 => "1 secret found".to_owned(),
                     many => format!("{many} secrets found"),
                 };
-                findings.push(Finding::ok(SOURCES, format!("{name} is live: {secrets}")));
+                accepting.push(Finding::ok(SOURCES, format!("{name} is live: {secrets}")));
                 let warn = |it| Finding::warning(SOURCES, format!("{name}: {it}"));
-                findings.extend(file.warnings(now).into_iter().map(warn));
+                accepting.extend(file.warnings(now).into_iter().map(warn));
             }
             SourceStatus::AwaitingSecret(_) => {
-                live += 1;
                 let found = format!("{name} waits for its provider to send the secret");
                 let advice = "`serve` shows the address to register on a terminal; without one it is \
                     in the file setup-addresses beside the store";
-                findings.push(Finding::warning(SOURCES, found).advice(advice));
+                accepting.push(Finding::warning(SOURCES, found).advice(advice));
             }
-            // Of the bundled files, nobody uses more than a few: one line for all that are off.
-            SourceStatus::Off { .. } if *location == Location::Bundled => off.push(name.as_str()),
+            SourceStatus::Off { .. } if ready.contains(name) => {}
             SourceStatus::Off { reason } => {
-                findings.push(Finding::warning(SOURCES, format!("{name} is off: {reason}")));
+                off.push(Finding::warning(SOURCES, format!("{name} is off: {reason}")));
             }
         }
     }
-    if !off.is_empty() {
-        let found =
-            format!("{} are off, as their secrets are not set: {}", off.len(), off.join(", "));
-        findings.push(Finding::ok(SOURCES, found));
-    }
-    if live == 0 {
-        let advice =
-            "set the secret of one; `secrets` in its mapping file says where it is looked for";
+    let is_none_live = accepting.is_empty();
+    findings.extend(accepting);
+    findings.extend(off);
+    findings.extend((!ready.is_empty()).then(|| Finding::ok(SOURCES, more_ready(ready.len()))));
+    if is_none_live {
+        let advice = "set the secret of one: `savio-relay providers` lists the bundled sources with \
+            their secrets, and `savio-relay init NAME` prints how to set one up";
         findings.push(Finding::wrong(SOURCES, "no source is live").advice(advice));
     }
 }

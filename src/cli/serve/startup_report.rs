@@ -5,13 +5,16 @@ use tracing::{info, warn};
 
 use crate::cli::output::{print_error, stderr_style};
 use crate::diagnostics::report::show;
+use crate::event::SourceName;
 use crate::intake::registry::{SourceStatus, Sources};
 use crate::mapping_file::file::MappingFile;
+use crate::mapping_file::readiness::{more_ready, ready_for_setup};
 use crate::relay::Relay;
 use crate::relay::admin_token::TokenOrigin;
 use crate::relay::reload::log_mistakes;
 use crate::relay::source_addresses::SourceAddresses;
 use crate::relay::source_log::{log_changes, warn_of_live_sources};
+use crate::store::Maintenance;
 use crate::telemetry::logs::LogFormat;
 
 /// Shows the mistakes of mapping files: as text for people, or as lines of the JSON log.
@@ -27,14 +30,23 @@ pub(super) fn show_mistakes(files: &[MappingFile], format: LogFormat) {
 }
 
 /// Shows each source with its status and URL, as a table or as lines of the JSON log, and warnings.
-pub(super) fn print(relay: &Relay, files: &[MappingFile], format: LogFormat) {
+pub(super) async fn print(relay: &Relay, files: &[MappingFile], format: LogFormat) {
     let sources = relay.sources();
     match format {
-        LogFormat::Text => print_error(&table(&sources, &relay.addresses)),
-        LogFormat::Json => log_changes(&Sources::new(), &sources, &relay.addresses),
+        LogFormat::Text => print_error(&table(&sources, files, &relay.addresses)),
+        LogFormat::Json => log_changes(&Sources::new(), &sources, files, &relay.addresses),
+    }
+    if let Some(added) = added_by_upgrade(relay, files).await {
+        match format {
+            LogFormat::Text => print_error(&added_lines(&added)),
+            LogFormat::Json => info!("new bundled sources since the upgrade: {}", added.join(", ")),
+        }
     }
     if sources.is_empty() {
-        warn!("there are no mapping files, so there is no source");
+        warn!(
+            "there is no source: the folder of the mapping files is empty, and shipped_mappings \
+             leaves out the bundled ones"
+        );
     }
     if relay.has_unnamed_proxy {
         warn!(
@@ -76,19 +88,70 @@ fn print_admin_address(relay: &Relay, print: impl Fn(&str)) {
     }
 }
 
-fn table(sources: &Sources, addresses: &SourceAddresses) -> String {
-    let width = sources.keys().map(|name| name.as_str().len()).max().unwrap_or(0);
+/// Formats the sources: first those that accept webhooks, then those that are off for a reason that
+/// somebody has to know, and in one line the bundled ones that only wait to be set up.
+fn table(sources: &Sources, files: &[MappingFile], addresses: &SourceAddresses) -> String {
+    let ready = ready_for_setup(files);
+    let shown = || sources.iter().filter(|(name, _)| !ready.contains(name));
+    let width = shown().map(|(name, _)| name.as_str().len()).max().unwrap_or(0);
     let mut lines = vec![concat!("savio-relay ", env!("CARGO_PKG_VERSION")).to_owned()];
-    for (name, status) in sources {
+    let (mut accepting, mut off) = (Vec::new(), Vec::new());
+    for (name, status) in shown() {
         let padded = format!("{:width$}", name.as_str());
         let address = addresses.of(name);
-        lines.push(match status {
-            SourceStatus::Live(_) => format!("  {padded}  live  {address}"),
-            SourceStatus::AwaitingSecret(setup) => {
-                format!("  {padded}  setup {}", addresses.of_pending_setup(setup))
+        match status {
+            SourceStatus::Live(_) => {
+                accepting.push(format!("  {padded}  live  {address}{}", origin(name, files)));
             }
-            SourceStatus::Off { reason } => format!("  {padded}  off   {address} ({reason})"),
-        });
+            SourceStatus::AwaitingSecret(setup) => {
+                accepting.push(format!("  {padded}  setup {}", addresses.of_pending_setup(setup)));
+            }
+            SourceStatus::Off { reason } => off.push(format!("  {padded}  off   {reason}")),
+        }
+    }
+    lines.extend(accepting);
+    lines.extend(off);
+    if !ready.is_empty() {
+        lines.push(format!("  {}", more_ready(ready.len())));
     }
     lines.join("\n")
 }
+
+/// Marks a bundled source beside those of a folder.
+// A relay that was upgraded has sources that are not in its folder, and its owner should see which.
+fn origin(name: &SourceName, files: &[MappingFile]) -> &'static str {
+    let has_folder = files.iter().any(|file| !file.is_bundled());
+    let is_it = |file: &MappingFile| file.name.as_ref() == Some(name) && file.is_bundled();
+    if has_folder && files.iter().any(is_it) { " (bundled)" } else { "" }
+}
+
+/// Returns the bundled sources that came by an upgrade to a relay with mapping files of its own.
+// Without such files, the bundled ones have been its sources all along.
+async fn added_by_upgrade(relay: &Relay, files: &[MappingFile]) -> Option<Vec<String>> {
+    let bundled = files.iter().filter(|file| file.is_bundled());
+    let names = bundled.filter_map(|file| Some(file.name.as_ref()?.to_string())).collect();
+    // A store that is unavailable is reported by intake and delivery.
+    let added = relay.store.remember_bundled(names).await.unwrap_or_default();
+    let has_own = files.iter().any(|file| !file.is_bundled());
+    (has_own && !added.is_empty()).then_some(added)
+}
+
+/// Lists the names within the width of a terminal.
+fn added_lines(names: &[String]) -> String {
+    let mut lines =
+        vec!["  New since the upgrade, beside the mapping files of your folder:".to_owned()];
+    let mut line = String::new();
+    for name in names {
+        if line.len() + name.len() > LINE_CHARS_MAX {
+            lines.push(format!("    {}", std::mem::take(&mut line).trim_end()));
+        }
+        line += &format!("{name}, ");
+    }
+    lines.push(format!("    {}", line.trim_end_matches(", ")));
+    lines.push(
+        "  Each is off until its secret is set; shipped_mappings = false removes them.".to_owned(),
+    );
+    lines.join("\n")
+}
+
+const LINE_CHARS_MAX: usize = 72;

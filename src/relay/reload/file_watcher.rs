@@ -12,6 +12,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
+use crate::mapping_file::location::is_mapping_file;
+
 /// Time without a change after which the files are read.
 // An editor or a copy touches files several times, and half of a set must not be read.
 const QUIET_TIME: Duration = Duration::from_millis(200);
@@ -147,10 +149,9 @@ fn is_relevant(event: &Event, paths: &WatchedPaths) -> bool {
 
 fn is_ours(name: &OsStr, paths: &WatchedPaths) -> bool {
     let is_place = |path: &Path| path.file_name() == Some(name);
-    let is_toml = Path::new(name).extension().is_some_and(|extension| extension == "toml");
     // Kubernetes replaces all files of a mounted ConfigMap at once, by a link called `..data`.
     let is_swap = name.as_encoded_bytes().starts_with(b"..");
-    is_toml || is_swap || is_place(&paths.config) || is_place(&paths.mappings)
+    is_mapping_file(name) || is_swap || is_place(&paths.config) || is_place(&paths.mappings)
 }
 
 #[cfg(test)]
@@ -172,7 +173,15 @@ mod tests {
         for ours in ["/etc/relay.conf", "/etc/m", "/etc/m/survey.toml", "/etc/m/..data"] {
             check(&Event::new(WRITTEN).add_path(ours.into()), true);
         }
-        for other in ["/etc/relay.db-wal", "/etc/m/.survey.toml.swp", "/etc/m/samples"] {
+        for other in [
+            "/etc/relay.db-wal",
+            "/etc/m/.survey.toml.swp",
+            "/etc/m/samples",
+            "/etc/m/._survey.toml",
+            "/etc/m/.#survey.toml",
+            "/etc/m/survey.toml~",
+            "/etc/m/#survey.toml#",
+        ] {
             check(&Event::new(WRITTEN).add_path(other.into()), false);
         }
     }

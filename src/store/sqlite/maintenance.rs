@@ -1,11 +1,13 @@
 //! `Maintenance` for SQLite: retention, recounts, steps of replays, and recovery after a crash.
 
+mod bundled;
 mod recount;
 pub(super) mod recovery;
 mod retention;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use rusqlite::Connection;
 
 use super::archive::replay;
 use super::database::Sqlite;
@@ -56,5 +58,18 @@ impl Maintenance for Sqlite {
             self.writer.write(mend).await?;
         }
         Ok(count)
+    }
+
+    async fn remember_bundled(&self, names: Vec<String>) -> Result<Vec<String>, StoreError> {
+        self.damage.check()?;
+        let unknown = move |connection: &Connection| bundled::unknown(connection, names);
+        let unknown = self.readers.read(Purpose::Lookup, unknown).await?;
+        // Without a commit at each start of the same program.
+        if unknown.names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names = unknown.names.clone();
+        self.writer.write(move |transaction| bundled::remember(transaction, &names)).await?;
+        Ok(if unknown.is_upgrade { unknown.names } else { Vec::new() })
     }
 }

@@ -178,10 +178,17 @@ fn header_name_that_no_request_can_have_is_a_mistake() {
 
 #[test]
 fn bundled_mapping_files_pass_check() {
-    let output = check(Path::new(env!("CARGO_MANIFEST_DIR")), &[]);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files = std::fs::read_dir(root.join("mappings")).unwrap().map(|it| it.unwrap().path());
+    let mut files: Vec<String> = files.map(|it| it.display().to_string()).collect();
+    files.retain(|path| path.ends_with(".toml"));
+    files.sort();
+
+    let output = check(root, &files.iter().map(String::as_str).collect::<Vec<_>>());
 
     let shown = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{shown}");
+    assert_eq!(shown.matches(".toml: ok").count(), files.len(), "{shown}");
     // These tools sign no more than that, and no mapping can change it.
     let warnings: Vec<&str> = shown.lines().filter(|line| line.contains("warning")).collect();
     assert_eq!(warnings, SHIPPED_WARNINGS, "{shown}");
@@ -268,13 +275,84 @@ fn weak_signature_or_handshake_is_warned_about() {
 }
 
 #[test]
-fn bundled_files_are_checked_without_a_folder() {
+fn live_sources_come_first_and_the_ready_ones_are_one_line() {
     let folder = tempfile::tempdir().unwrap();
+    let run = || {
+        let mut check = program(folder.path());
+        check.arg("check").env("TYPEFORM_SECRET", "a secret of the test");
+        String::from_utf8(check.output().unwrap().stdout).unwrap()
+    };
 
-    let output = check(folder.path(), &[]);
+    let without_folder = run();
+    std::fs::create_dir(folder.path().join("mappings")).unwrap();
+    std::fs::write(folder.path().join("mappings/acme.toml"), GOOD).unwrap();
+    let with_folder = run();
 
-    let shown = String::from_utf8(output.stdout).unwrap();
-    assert!(shown.contains("typeform.toml: ok"), "{shown}");
+    let live = "typeform.toml (bundled): ok, 4 tests\n";
+    let ready = "34 more are ready: `savio-relay providers`\n";
+    assert_eq!(without_folder, format!("{live}{ready}"));
+    let off =
+        "mappings/acme.toml: ok, no tests (off: the environment variable SECRET is not set)\n";
+    assert_eq!(with_folder, format!("{live}{off}{ready}"));
+}
+
+#[test]
+fn whole_folder_of_copies_is_summed_up_but_few_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let mappings = folder.path().join("mappings");
+    std::fs::create_dir(&mappings).unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("mappings");
+    let copy = |name: &str| std::fs::copy(root.join(name), mappings.join(name)).unwrap();
+    copy("typeform.toml");
+
+    let one = String::from_utf8(check(folder.path(), &[]).stdout).unwrap();
+    for name in ["asana.toml", "canny.toml", "form.toml"] {
+        copy(name);
+    }
+    let four = String::from_utf8(check(folder.path(), &[]).stdout).unwrap();
+
+    assert!(one.contains("(off: the environment variable TYPEFORM_SECRET is not set)"), "{one}");
+    assert!(one.contains("34 more are ready"), "{one}");
+    assert_eq!(four, "35 more are ready: `savio-relay providers`\n");
+}
+
+#[test]
+fn test_file_that_is_not_in_the_folder_is_read_from_the_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let mappings = folder.path().join("mappings");
+    std::fs::create_dir_all(mappings.join("samples")).unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("mappings");
+    std::fs::copy(root.join("typeform.toml"), mappings.join("typeform.toml")).unwrap();
+
+    let bundled = check(folder.path(), &[]);
+    let expect = mappings.join("samples/typeform.form_response.expected.json");
+    std::fs::write(expect, "[]").unwrap();
+    let own = check(folder.path(), &[]);
+
+    assert_eq!(bundled.status.code(), Some(0));
+    assert_eq!(own.status.code(), Some(1));
+    let shown = String::from_utf8(own.stdout).unwrap();
+    assert!(shown.contains("typeform.form_response.json gives other requests than expected"), "{shown}");
+}
+
+#[test]
+fn unchanged_copy_of_an_earlier_bundled_file_is_noted() {
+    let folder = tempfile::tempdir().unwrap();
+    let mappings = folder.path().join("mappings");
+    std::fs::create_dir(&mappings).unwrap();
+    let former = include_str!("check/former_canny.toml");
+    std::fs::write(mappings.join("canny.toml"), former).unwrap();
+    let note = "it is an unchanged copy of an earlier bundled file: delete it";
+
+    let unchanged = String::from_utf8(check(folder.path(), &[]).stdout).unwrap();
+    let mut doctor = program(folder.path());
+    let doctor = String::from_utf8(doctor.arg("doctor").output().unwrap().stdout).unwrap();
+    std::fs::write(mappings.join("canny.toml"), former.to_owned() + "# mine\n").unwrap();
+    let changed = String::from_utf8(check(folder.path(), &[]).stdout).unwrap();
+
+    assert!(unchanged.contains(&format!("  note: {note}")), "{unchanged}");
+    assert!(doctor.contains(&format!("mappings/canny.toml: {note}")), "{doctor}");
+    assert!(!changed.contains("copy of an earlier"), "{changed}");
 }
 
 #[test]

@@ -228,21 +228,24 @@ fn impossible_faults_are_a_usage_error() {
 }
 
 #[test]
-fn demo_shows_the_records_in_savio() {
+fn providers_lists_bundled_sources_with_their_secrets_and_the_other_tools() {
     let folder = tempfile::tempdir().unwrap();
 
-    let output = run(folder.path(), &["demo", "--once"]);
+    let shown = String::from_utf8(run(folder.path(), &["providers"]).stdout).unwrap();
+    let json = run(folder.path(), &["providers", "--json"]).stdout;
 
-    let shown = String::from_utf8(output.stdout).unwrap();
-    let errors = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{shown}{errors}");
-    for mapping in std::fs::read_dir("mappings").unwrap().map(|entry| entry.unwrap().path()) {
-        if mapping.extension().is_some_and(|extension| extension == "toml") {
-            let source = mapping.file_stem().unwrap().to_str().unwrap();
-            assert!(shown.contains(source), "{source} in {shown}");
-        }
-    }
-    assert!(shown.contains("problem"), "{shown}");
+    let (bundled, others) = shown.split_once("Other tools").unwrap();
+    let has = |text: &str, first: &str, second: &str| {
+        text.lines().any(|line| line.split_whitespace().take(2).eq([first, second]))
+    };
+    assert!(has(bundled, "typeform", "TYPEFORM_SECRET"), "{shown}");
+    assert!(has(bundled, "sendgrid-inbound", "SENDGRID_INBOUND_SECRET"), "{shown}");
+    assert!(has(others, "notion", "Notion") && !others.contains("typeform"), "{shown}");
+    assert!(bundled.contains("`savio-relay init SOURCE`"), "{shown}");
+    let json: Value = serde_json::from_slice(&json).unwrap();
+    let form = json.as_array().unwrap().iter().find(|it| it["name"] == "form").unwrap();
+    let customers = json!({ "name": "customers", "secrets": ["env:CUSTOMERS_SECRET"] });
+    assert_eq!((&form["sources"][0], &form["mapping"]), (&customers, &json!(true)));
 }
 
 #[test]
@@ -253,7 +256,8 @@ fn url_of_a_source_is_shown_without_its_secret() {
 
     let shown = |row: &str| relay.startup_output.contains(row);
     assert!(shown("/hooks/typeform\n"), "{}", relay.startup_output);
-    assert!(shown("/hooks/zapier (the environment variable ZAPIER_SECRET is not set)"));
+    assert!(shown("\n  34 more are ready: `savio-relay providers`\n"));
+    assert!(!shown("zapier"), "{}", relay.startup_output);
 }
 
 #[tokio::test]

@@ -74,7 +74,8 @@ const TABLE: [(&str, &[&str]); 24] = [
 ];
 
 /// Modules whose settings the configuration reads.
-const SETTINGS: [&str; 6] = ["admin", "delivery", "intake", "listener", "savio", "store"];
+const SETTINGS: [&str; 7] =
+    ["admin", "delivery", "intake", "listener", "mapping_file", "savio", "store"];
 
 /// Modules without a clock, I/O or async, each with its submodules, except tests.
 const PURE: [&str; 8] = [

@@ -19,43 +19,43 @@ const RELOADS: usize = 100;
 const CONNECTIONS: usize = 4;
 
 /// A folder with the source `survey`, a relay that runs in it, and what arrived at Savio.
-struct Scene {
-    folder: tempfile::TempDir,
-    relay: Relay,
+pub(super) struct Scene {
+    pub(super) folder: tempfile::TempDir,
+    pub(super) relay: Relay,
     arrived: Arrived,
 }
 
 impl Scene {
-    async fn start() -> Scene {
+    pub(super) async fn start() -> Scene {
         Scene::start_in(folder_with_survey()).await
     }
 
-    async fn start_in(folder: tempfile::TempDir) -> Scene {
+    pub(super) async fn start_in(folder: tempfile::TempDir) -> Scene {
         let arrived = Arrived::default();
         let savio = start_savio(arrived.clone()).await;
         let relay = start_relay(folder.path(), &savio, "8");
         Scene { folder, relay, arrived }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join("mappings").join(format!("{name}.toml"))
     }
 
-    async fn post(&self, source: &str, text: &str) -> StatusCode {
+    pub(super) async fn post(&self, source: &str, text: &str) -> StatusCode {
         post(&http(), &self.relay.url, source, text).await
     }
 
-    async fn arrives(&self, text: &str) {
+    pub(super) async fn arrives(&self, text: &str) {
         until(|| self.arrived.lock().unwrap().contains_key(text)).await;
     }
 
     /// Waits until the log has more than `before` lines with this text.
-    async fn logs(&self, text: &str, before: usize) {
+    pub(super) async fn logs(&self, text: &str, before: usize) {
         until(|| self.relay.logged(text) > before).await;
     }
 }
 
-fn folder_with_survey() -> tempfile::TempDir {
+pub(super) fn folder_with_survey() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("mappings")).unwrap();
     write(&folder.path().join("mappings/survey.toml"), &mapping("first"));
@@ -73,7 +73,7 @@ fn start_relay(folder: &Path, savio: &str, max_in_flight: &str) -> Relay {
 }
 
 /// Returns a mapping file whose feedback is this word and the response's token.
-fn mapping(word: &str) -> String {
+pub(super) fn mapping(word: &str) -> String {
     let problem = format!("{word} {{{{ payload.form_response.token }}}}");
     format!(
         "provider = \"typeform\"\nsecrets = [\"env:TYPEFORM_SECRET\"]\n\n[[feedback]]\n\
@@ -84,7 +84,7 @@ fn mapping(word: &str) -> String {
 const BAD: &str = "provider = \"typeform\"\nsecrets = [\"env:TYPEFORM_SECRET\"]\nevnts = [\"x\"]\n";
 
 /// Replaces a file as editors do: writes a new one and renames it.
-fn write(path: &Path, text: &str) {
+pub(super) fn write(path: &Path, text: &str) {
     let new = path.with_extension("new");
     std::fs::write(&new, text).unwrap();
     std::fs::rename(new, path).unwrap();
@@ -190,6 +190,47 @@ async fn source_without_its_file_is_off_until_it_is_back() {
     scene.logs("survey is live", 0).await;
     assert_eq!(scene.post("survey", "1").await, 202);
     scene.arrives("back 1").await;
+}
+
+#[tokio::test]
+async fn file_that_is_removed_and_written_again_is_never_gone() {
+    let scene = Scene::start().await;
+
+    std::fs::remove_file(scene.path("survey")).unwrap();
+    scene.relay.hang_up();
+    scene.logs("applied mapping files: nothing changed", 0).await;
+    assert_eq!(scene.post("survey", "1").await, 202);
+    scene.arrives("first 1").await;
+    write(&scene.path("survey"), &mapping("second"));
+    scene.logs("survey changed", 0).await;
+
+    assert_eq!(scene.post("survey", "2").await, 202);
+    scene.arrives("second 2").await;
+    assert_eq!(scene.relay.logged("gone"), 0);
+}
+
+#[tokio::test]
+async fn files_of_other_programs_block_no_reload() {
+    let folder = folder_with_survey();
+    let leave = |folder: &Path| {
+        for name in
+            ["._survey.toml", ".#survey.toml", "#survey.toml#", "survey.toml~", "~$survey.toml"]
+        {
+            std::fs::write(folder.join("mappings").join(name), "\0\x05\x16 not TOML").unwrap();
+        }
+    };
+    leave(folder.path());
+    let scene = Scene::start_in(folder).await;
+    assert!(!scene.relay.startup_output.contains("mistake"), "{}", scene.relay.startup_output);
+
+    leave(scene.folder.path());
+    write(&scene.path("survey"), &mapping("second"));
+    scene.logs("applied mapping files: survey changed", 0).await;
+
+    assert_eq!(scene.relay.logged("reload rejected"), 0);
+    let mut check = crate::support::relay::program(scene.folder.path());
+    let output = check.arg("check").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
 }
 
 /// Starts a stand-in for Savio that never responds.

@@ -55,7 +55,7 @@ fn meaning(argument: &Arg) -> String {
     meaning = plain(&meaning);
     let values = argument.get_possible_values();
     let is_flag = matches!(argument.get_action(), ArgAction::SetTrue);
-    if !values.is_empty() && !is_flag {
+    if !values.is_empty() && !is_flag && !argument.is_hide_possible_values_set() {
         let values: Vec<String> = values.iter().map(possible).collect();
         write!(meaning, "{}one of {}", separator(&meaning), values.join(", ")).unwrap();
     }
