@@ -1,10 +1,13 @@
-//! Embeds the provider files, the mapping files and their samples, so that the program runs without its folder.
+//! Embeds the provider files, the mapping files and their samples, so that the program runs without its folder, and the
+//! commit of which it is built.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
+    println!("cargo::rustc-env=SAVIO_RELAY_COMMIT={}", commit());
     embed("mappings", "shipped.rs", str::to_owned)?;
     embed("src/intake/providers", "providers.rs", |name| name.trim_end_matches(".toml").to_owned())
 }
@@ -40,6 +43,36 @@ fn list(folder: &Path, paths: &mut Vec<PathBuf>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Returns the commit: that of the variable, for a build without the repository, or that of the repository.
+fn commit() -> String {
+    println!("cargo::rerun-if-env-changed=SAVIO_RELAY_COMMIT");
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is how a container build tells a build script"
+    )]
+    if let Some(commit) = env::var("SAVIO_RELAY_COMMIT").ok().filter(|it| !it.trim().is_empty()) {
+        return commit.trim().to_owned();
+    }
+    // In a build for development, each commit would compile the whole program again.
+    let commit = if env_of("PROFILE") == "release" { repository_commit() } else { None };
+    commit.unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// Returns the commit that is checked out; none outside of a repository or without git.
+fn repository_commit() -> Option<String> {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        output.status.success().then(|| text.trim().to_owned())
+    };
+    // It changes with each commit and checkout. A path that does not exist would run this script each time.
+    let log = PathBuf::from(git(&["rev-parse", "--git-path", "logs/HEAD"])?);
+    if log.exists() {
+        println!("cargo::rerun-if-changed={}", log.display());
+    }
+    git(&["rev-parse", "--short=12", "HEAD"])
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is how cargo tells a build script")]

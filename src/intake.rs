@@ -15,7 +15,7 @@ mod readiness;
 pub mod recent_rejections;
 pub mod registry;
 pub mod request;
-mod response;
+pub(crate) mod response;
 pub mod response_config;
 pub mod setup;
 pub mod signature;

@@ -23,7 +23,7 @@ use crate::intake::registry::{SourceStatus, Sources, carry_over};
 use crate::mapping_file::file::MappingFile;
 use crate::parse_memory::ParseMemory;
 use crate::store::{Sqlite, maintenance};
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Counters, Metrics, Reloads};
 use crate::telemetry::traces::Traces;
 use crate::{admin, clock, intake, listener};
 use admin_token::StartTokens;
@@ -45,6 +45,7 @@ pub(crate) struct Relay {
     pub(crate) has_unnamed_proxy: bool,
     intake: Arc<Intake>,
     deliveries: Deliveries,
+    reloads: Reloads,
     traces: Traces,
     tasks: Tasks,
 }
@@ -97,6 +98,7 @@ impl Relay {
             has_unnamed_proxy,
             intake,
             deliveries,
+            reloads: Reloads::default(),
             traces,
             tasks,
         };
@@ -112,12 +114,19 @@ impl Relay {
         destinations: &DestinationConfigs,
         replay_ordered: Arc<Notify>,
     ) -> AdminState {
-        let (webhooks, commits) = (&self.intake.webhooks, &self.store.commits);
+        let counters = Counters {
+            webhooks: self.intake.webhooks.clone(),
+            commits: self.store.commits.clone(),
+            attempts: self.deliveries.attempts.clone(),
+            dead: self.deliveries.dead.clone(),
+            reloads: self.reloads.clone(),
+        };
         AdminState {
             tokens: Arc::clone(&self.admin_tokens.tokens),
             store: self.store.clone(),
             intake: Arc::clone(&self.intake),
-            metrics: Metrics::new(webhooks, commits, &self.deliveries.attempts),
+            metrics: Metrics::new(&counters),
+            counters,
             destinations: self.deliveries.admin_handles(destinations),
             url: self.addresses.url.clone(),
             replay_ordered,
@@ -141,7 +150,7 @@ impl Relay {
         // One future around both waits, so that a stop also cancels it while it waits for the
         // store.
         loop {
-            let set = reloader.next().await;
+            let set = reloader.next(&self.reloads).await;
             self.apply(&set.files).await;
             set.log_applied();
             self.warn_of_waiting(&set.files).await;

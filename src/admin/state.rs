@@ -14,7 +14,7 @@ use crate::delivery::source_pauses::why_source_waits;
 use crate::event::SourceName;
 use crate::intake::Intake;
 use crate::store::{EventSummary, Store};
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Counters, Metrics};
 
 /// The parts of the relay that the API shows and changes.
 pub struct AdminState {
@@ -22,6 +22,8 @@ pub struct AdminState {
     pub store: Arc<dyn Store>,
     pub intake: Arc<Intake>,
     pub metrics: Metrics,
+    /// The counters in `metrics`.
+    pub counters: Counters,
     pub destinations: BTreeMap<String, DestinationHandle>,
     /// URL to which `/hooks/NAME` is appended.
     pub url: String,

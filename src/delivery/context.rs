@@ -14,7 +14,7 @@ use super::settings::{Destination, Mappings, Settings};
 use super::source_pauses::{SourcePauses, why_source_waits};
 use crate::event::SourceName;
 use crate::store::{Queue, StoreError};
-use crate::telemetry::metrics::Attempts;
+use crate::telemetry::metrics::{Attempts, DeadEvents};
 use crate::telemetry::traces::Traces;
 
 /// State that all destinations of a process share.
@@ -24,6 +24,7 @@ pub struct ProcessContext {
     pub mapper: Arc<Mapper>,
     /// Counts the attempts of all destinations.
     pub attempts: Attempts,
+    pub dead: DeadEvents,
     pub traces: Traces,
 }
 

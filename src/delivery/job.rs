@@ -17,7 +17,7 @@ use super::gate::Closed;
 use super::mapper::MapError;
 use super::plan::{RequestPlan, SentRequest, Unmapped};
 use super::progress::{self, ClaimLost};
-use crate::event::{Event, Outcome, RecordKey};
+use crate::event::{Event, Outcome, RecordKey, SourceName};
 use crate::mapping::{MappedRequests, Mapping};
 use crate::store::{ClaimedEvent, EarlierUpsert, NextStep, Progress, StoreError, WaitsFor};
 use crate::telemetry::traces::{DeliverySpan, WorkResult};
@@ -67,12 +67,14 @@ pub(super) async fn deliver_parked(
     };
     let wait = NextStep::Wait { until: clock.now(), reason };
     // An error means that the claim is lost: there is nothing left to record.
-    let _ = progress::record(context, &guard, Progress::to(wait)).await;
+    let source = &claimed.event.source;
+    let _ = progress::record(context, &guard, source, Progress::to(wait)).await;
     Finished::Done
 }
 
 struct Job<'c> {
     context: &'c Context,
+    source: SourceName,
     plan: RequestPlan,
     span: DeliverySpan,
     clock: SteadyClock,
@@ -88,8 +90,9 @@ impl<'c> Job<'c> {
     ) -> Job<'c> {
         let destination = &context.destination.name;
         let span = context.process.traces.delivery(&claimed.event, destination, clock.now());
+        let source = claimed.event.source.clone();
         let plan = RequestPlan::of(claimed, span.parent());
-        Job { context, plan, span, clock, guard }
+        Job { context, source, plan, span, clock, guard }
     }
 
     async fn work_on(mut self) -> Finished {
@@ -326,7 +329,7 @@ impl<'c> Job<'c> {
             return Ok(());
         }
         let left_out = progress.left_out.clone();
-        progress::record(self.context, &self.guard, progress).await?;
+        progress::record(self.context, &self.guard, &self.source, progress).await?;
         // Only once it is recorded: an event that is mapped again leaves out the same fields.
         process.attempts.left_out(&destination.name, &left_out);
         Ok(())

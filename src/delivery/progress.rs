@@ -6,7 +6,7 @@ use super::claims::ClaimGuard;
 use super::context::Context;
 use super::store_retry::{RelayState, StoreRetry};
 use crate::clock;
-use crate::event::{EventId, RecordKey, State};
+use crate::event::{EventId, RecordKey, SourceName, State};
 use crate::store::{Claim, ClaimedEvent, EarlierUpsert, NextStep, Progress, StoreError};
 
 /// The claim on the event has ended, or its progress can never be recorded: the job has to stop.
@@ -19,14 +19,21 @@ pub(super) struct ClaimLost;
 pub(super) async fn record(
     context: &Context,
     guard: &ClaimGuard<'_>,
+    source: &SourceName,
     progress: Progress,
 ) -> Result<(), ClaimLost> {
+    let dead = &context.process.dead;
     let mut retry = context.claims.store_retry();
     loop {
         let claim = guard.claim();
         let id = claim.event;
         match context.store.advance(claim, progress.clone()).await {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                if matches!(progress.next, NextStep::Settle { state: State::Dead, .. }) {
+                    dead.record(source.as_str());
+                }
+                return Ok(());
+            }
             // The lease ended, and this process claimed the event again: the next turn of the loop
             // writes under that claim.
             Err(StoreError::ClaimLost) if guard.has_replaced(claim).await => {}
@@ -36,7 +43,9 @@ pub(super) async fn record(
             }
             Err(StoreError::Impossible { reason }) => {
                 error!(event.id = %id, reason, "the progress of event {id} cannot be recorded (bug)");
-                mark_dead(context, claim, &reason).await;
+                if mark_dead(context, claim, &reason).await {
+                    dead.record(source.as_str());
+                }
                 return Err(ClaimLost);
             }
             Err(StoreError::Unavailable { reason, .. }) => {
@@ -51,15 +60,17 @@ pub(super) async fn record(
     }
 }
 
-/// Settles as dead an event whose progress can never be recorded.
+/// Settles as dead an event whose progress can never be recorded. Returns whether that was written.
 // Otherwise it would be claimed and sent again each time its lease ends. If this write fails too,
 // that is what happens.
-async fn mark_dead(context: &Context, claim: Claim, reason: &str) {
+async fn mark_dead(context: &Context, claim: Claim, reason: &str) -> bool {
     let reason = Some(format!("a bug of the relay: {reason}"));
     let dead = NextStep::Settle { state: State::Dead, reason, at: clock::now() };
-    if let Err(error) = context.store.advance(claim, Progress::to(dead)).await {
+    let written = context.store.advance(claim, Progress::to(dead)).await;
+    if let Err(error) = &written {
         warn!(event.id = %claim.event, %error, "event {} stays as it is", claim.event);
     }
+    written.is_ok()
 }
 
 /// Logs the state in which an event was settled.

@@ -89,6 +89,16 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    pub const ALL: [Outcome; 7] = [
+        Outcome::Done,
+        Outcome::Refused,
+        Outcome::Paused,
+        Outcome::Retry,
+        Outcome::Unreachable,
+        Outcome::Unanswered,
+        Outcome::Interrupted,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Outcome::Done => "done",

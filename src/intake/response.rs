@@ -17,6 +17,30 @@ use crate::event::EventId;
 use crate::http_client::error_chain;
 use crate::store::{StoreError, StoredEvents};
 
+/// The errors with which a webhook for a source can be refused, for the metrics.
+pub(crate) const REJECTIONS: [&str; 20] = [
+    "method not allowed",
+    "source off",
+    "shutting down",
+    "overloaded",
+    "store unavailable",
+    "secret not saved",
+    "rate limited",
+    "too large",
+    "too slow",
+    "incomplete body",
+    "signature missing",
+    "signature wrong",
+    "signature time unreadable",
+    "signature outside window",
+    "undecodable",
+    "too many values",
+    "too many events",
+    "unsupported content type",
+    "unsupported content encoding",
+    "internal error",
+];
+
 /// A request that was successful.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Acknowledgement {
@@ -359,6 +383,18 @@ mod tests {
 
         let all: HashSet<_> = all().iter().map(std::mem::discriminant).collect();
         assert_eq!(all.len(), variants.matches("#[error(").count());
+    }
+
+    #[test]
+    fn every_error_for_a_source_is_among_rejections() {
+        let mut errors: Vec<&str> = all().iter().map(|rejection| rejection.status().1).collect();
+        errors.retain(|error| *error != "not found");
+        errors.sort_unstable();
+        errors.dedup();
+        let mut listed = REJECTIONS.to_vec();
+        listed.sort_unstable();
+
+        assert_eq!(errors, listed);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::mapping_file::file::MappingFile;
 use crate::savio::{self, Client};
 use crate::secret::Secret;
 use crate::store::Sqlite;
-use crate::telemetry::metrics::Attempts;
+use crate::telemetry::metrics::{Attempts, DeadEvents};
 use crate::telemetry::traces::Traces;
 use crate::{admin, clock};
 
@@ -27,6 +27,7 @@ pub(super) struct Deliveries {
     without_token: BTreeMap<String, String>,
     /// The counters of all destinations.
     pub(super) attempts: Attempts,
+    pub(super) dead: DeadEvents,
 }
 
 impl Deliveries {
@@ -37,9 +38,7 @@ impl Deliveries {
         shared: Shared,
     ) -> Result<Deliveries, RelayError> {
         let Shared { traces, mapper } = shared;
-        let attempts = Attempts::default();
-        let process =
-            ProcessContext { pauses: Arc::default(), mapper, attempts: attempts.clone(), traces };
+        let process = ProcessContext { mapper, traces, ..ProcessContext::default() };
         let mut by_destination = BTreeMap::new();
         let mut without_token = BTreeMap::new();
         for (name, to) in &config.destinations {
@@ -54,7 +53,8 @@ impl Deliveries {
             let delivery = Delivery::sharing(process, store.clone(), destination, settings);
             by_destination.insert(name.clone(), Arc::new(delivery));
         }
-        let deliveries = Deliveries { by_destination, without_token, attempts };
+        let ProcessContext { attempts, dead, .. } = process;
+        let deliveries = Deliveries { by_destination, without_token, attempts, dead };
         deliveries.replace_mappings(files);
         Ok(deliveries)
     }

@@ -13,6 +13,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+use crate::clock;
 use crate::config::{self, Config};
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::document::Document;
@@ -22,6 +23,7 @@ use crate::file::UnreadableFile;
 use crate::mapping_file::file::{MappingFile, Origin};
 use crate::mapping_file::location::{DIRECTORY, FoundFile, Location, LocationError, read_all};
 use crate::secret::Environment;
+use crate::telemetry::metrics::Reloads;
 use file_watcher::{FileWatcher, WatchedPaths};
 use missing_files::MissingFiles;
 
@@ -128,7 +130,7 @@ impl Reloader {
     }
 
     /// Waits for the next set without mistakes; one with mistakes is only logged.
-    pub(crate) async fn next(&mut self) -> CheckedSet {
+    pub(crate) async fn next(&mut self, reloads: &Reloads) -> CheckedSet {
         loop {
             let trigger = tokio::select! {
                 () = hangup(&mut self.hangups) => ReloadTrigger::Hangup,
@@ -138,7 +140,7 @@ impl Reloader {
             // Before the files are read, so that a change while they are read is not missed.
             self.watcher.watch(&self.watched_paths());
             let Some(read) = self.read().await else { continue };
-            if let Some(set) = self.evaluate(read, trigger) {
+            if let Some(set) = self.evaluate(read, trigger, reloads) {
                 return set;
             }
         }
@@ -181,6 +183,7 @@ impl Reloader {
         &mut self,
         read: Result<ReadSet, ReloadError>,
         trigger: ReloadTrigger,
+        reloads: &Reloads,
     ) -> Option<CheckedSet> {
         let last_read =
             read.as_ref().map(|(file_set, _)| file_set.clone()).map_err(ReloadError::clone);
@@ -197,8 +200,12 @@ impl Reloader {
         }
         self.last_read = last_read;
         match read.and_then(|set| self.checked(set)) {
-            Ok(set) => Some(set),
+            Ok(set) => {
+                reloads.applied(clock::now());
+                Some(set)
+            }
             Err(rejection) => {
+                reloads.rejected();
                 rejection.log();
                 warn!("reload rejected, keeping the current mapping files: {rejection}");
                 None

@@ -41,6 +41,9 @@ pub trait Archive: Send + Sync {
 
     async fn replay(&self, id: ReplayId) -> Result<Option<ReplayProgress>, StoreError>;
 
+    /// Returns the space on the disk of the store, read within the last second.
+    fn disk_space(&self) -> Result<DiskSpace, StoreError>;
+
     /// Ends the hold of an event by a person's decision.
     async fn release(
         &self,
@@ -86,6 +89,14 @@ impl EventRecord {
             due_at: self.due_at,
         }
     }
+}
+
+/// The space on the disk of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskSpace {
+    pub free_bytes: u64,
+    /// Free space below which nothing new is stored.
+    pub reserve_bytes: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,6 +11,6 @@ mod settings;
 
 pub use database::Sqlite;
 pub use engine::database_file::is_served;
-pub use engine::disk_reserve::DiskSpace;
+pub use engine::disk_reserve::disk_space;
 pub use engine::error::OpenError;
 pub use settings::Settings;

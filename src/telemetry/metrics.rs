@@ -1,7 +1,11 @@
 //! Metrics for Prometheus. Each part of the relay holds its counters; a scrape reads them all.
 
+mod process_usage;
+mod text_format;
+
 use std::time::Duration;
 
+use jiff::Timestamp;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::counter::Counter;
@@ -10,8 +14,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-/// Content type of `Metrics::text`.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+use crate::clock;
+use crate::event::Outcome;
+pub use process_usage::ProcessUsage;
+pub use text_format::TextFormat;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct SourceLabel {
@@ -47,6 +53,20 @@ pub struct Webhooks {
 }
 
 impl Webhooks {
+    /// Makes the time series of a source exist, with 0: an increase is only seen of what was there
+    /// before. `rejections` are those that an alert may wait for.
+    pub fn expect(&self, source: &str, rejections: &[&'static str]) {
+        let label = SourceLabel { source: source.to_owned() };
+        drop(self.duplicates.get_or_create(&label));
+        drop(self.matched.get_or_create(&matched(source, 0)));
+        let accepted = StatusLabels { source: source.to_owned(), status: 202 };
+        drop(self.answered.get_or_create(&accepted));
+        for reason in rejections {
+            let of = RejectionLabels { source: source.to_owned(), reason };
+            drop(self.rejected.get_or_create(&of));
+        }
+    }
+
     pub fn answered(&self, source: &str, status: u16) {
         self.answered.get_or_create(&StatusLabels { source: source.to_owned(), status }).inc();
     }
@@ -132,6 +152,16 @@ impl Default for Attempts {
 }
 
 impl Attempts {
+    /// Makes the time series of a destination exist, with 0.
+    pub fn expect(&self, destination: &str) {
+        let destination = destination.to_owned();
+        drop(self.seconds.get_or_create(&DestinationLabel { destination: destination.clone() }));
+        for outcome in Outcome::ALL {
+            let of = OutcomeLabels { destination: destination.clone(), outcome: outcome.as_str() };
+            drop(self.outcomes.get_or_create(&of));
+        }
+    }
+
     pub fn record_outcome(&self, destination: &str, outcome: &'static str) {
         let destination = destination.to_owned();
         self.outcomes.get_or_create(&OutcomeLabels { destination, outcome }).inc();
@@ -152,6 +182,74 @@ impl Attempts {
     }
 }
 
+/// Counter of events that died.
+// Beside the number of dead events, which falls when they are replayed: an alert on its increase
+// would miss one that dies while another is replayed.
+#[derive(Debug, Clone, Default)]
+pub struct DeadEvents(Family<SourceLabel, Counter>);
+
+impl DeadEvents {
+    /// Makes the time series of a source exist, with 0.
+    pub fn expect(&self, source: &str) {
+        drop(self.0.get_or_create(&SourceLabel { source: source.to_owned() }));
+    }
+
+    pub fn record(&self, source: &str) {
+        self.0.get_or_create(&SourceLabel { source: source.to_owned() }).inc();
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabel {
+    result: &'static str,
+}
+
+/// Results of reading the mapping files again.
+#[derive(Debug, Clone)]
+pub struct Reloads {
+    results: Family<ResultLabel, Counter>,
+    last_successful: Gauge,
+    last_success_at: Gauge,
+}
+
+impl Default for Reloads {
+    fn default() -> Reloads {
+        let results = Family::default();
+        for result in ["applied", "rejected"] {
+            drop(results.get_or_create(&ResultLabel { result }));
+        }
+        // The files were read at the start, or there would be no relay.
+        let (last_successful, last_success_at) = (Gauge::default(), Gauge::default());
+        last_successful.set(1);
+        last_success_at.set(clock::now().as_second());
+        Reloads { results, last_successful, last_success_at }
+    }
+}
+
+impl Reloads {
+    fn register(self, registry: &mut Registry) {
+        let Reloads { results, last_successful, last_success_at } = self;
+        let help = "Reloads of the mapping files, by result: what is rejected changes nothing";
+        registry.register("reloads", help, results);
+        let help = "1 if the mapping files that were read last are in use, 0 if they were rejected";
+        registry.register("last_reload_successful", help, last_successful);
+        let help = "Time since 1970 at which the mapping files in use were read";
+        registry.register("last_reload_success_timestamp_seconds", help, last_success_at);
+    }
+
+    pub fn applied(&self, now: Timestamp) {
+        self.results.get_or_create(&ResultLabel { result: "applied" }).inc();
+        self.last_successful.set(1);
+        self.last_success_at.set(now.as_second());
+    }
+
+    /// Records that the files were not applied, so that the relay runs with earlier ones.
+    pub fn rejected(&self) {
+        self.results.get_or_create(&ResultLabel { result: "rejected" }).inc();
+        self.last_successful.set(0);
+    }
+}
+
 /// Values at the moment of a scrape.
 // Not kept in a registry: a source that is gone would keep its last value for ever.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -162,6 +260,17 @@ pub struct Gauges {
     pub store_ready: bool,
     pub sources: Vec<SourceGauges>,
     pub destinations: Vec<DestinationGauge>,
+    /// None if the file system does not say.
+    pub disk: Option<DiskGauges>,
+    /// None where the system has no `/proc`.
+    pub process: Option<ProcessUsage>,
+}
+
+/// The file system of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskGauges {
+    pub free_bytes: u64,
+    pub reserve_bytes: u64,
 }
 
 /// The events of a source.
@@ -186,38 +295,69 @@ struct StateLabels {
     state: &'static str,
 }
 
-/// All counters of the relay.
+/// The counters of all parts, each of which shares its own.
+#[derive(Debug, Clone, Default)]
+pub struct Counters {
+    pub webhooks: Webhooks,
+    pub commits: Commits,
+    pub attempts: Attempts,
+    pub dead: DeadEvents,
+    pub reloads: Reloads,
+}
+
+/// All counters of the relay, ready for a scrape.
 #[derive(Debug)]
 pub struct Metrics(Registry);
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+    commit: &'static str,
+}
+
+/// The commit of which the program was built; "unknown" in builds for development.
+const COMMIT: &str = env!("SAVIO_RELAY_COMMIT");
+
 impl Metrics {
-    pub fn new(webhooks: &Webhooks, commits: &Commits, attempts: &Attempts) -> Metrics {
+    pub fn new(counters: &Counters) -> Metrics {
         let mut registry = Registry::with_prefix("savio_relay");
-        let Webhooks { answered, rejected, duplicates, matched } = webhooks.clone();
+        let Counters { webhooks, commits, attempts, dead, reloads } = counters.clone();
+        let build: Family<BuildLabels, Gauge> = Family::default();
+        let version = env!("CARGO_PKG_VERSION");
+        build.get_or_create(&BuildLabels { version, commit: COMMIT }).set(1);
+        registry.register("build_info", "1, for the version and the commit of the program", build);
+        let Webhooks { answered, rejected, duplicates, matched } = webhooks;
         registry.register("webhooks", "Webhooks received, by the status of the response", answered);
         registry.register("rejected", "Rejected webhooks, by reason", rejected);
         registry.register("duplicates", "Events that were received again", duplicates);
         let secrets = "Valid signatures, by the position of the secret in the mapping file, from 0";
         registry.register("secret_matched", secrets, matched);
-        let Commits(seconds) = commits.clone();
+        let Commits(seconds) = commits;
         registry.register("commit_seconds", "Duration of a commit to disk", seconds);
-        let Attempts { left_out, outcomes, seconds } = attempts.clone();
+        let Attempts { left_out, outcomes, seconds } = attempts;
         let refused = "Fields that were omitted from requests because Savio rejected their values";
         registry.register("fields_left_out", refused, left_out);
         registry.register("attempts", "Requests to Savio, by outcome", outcomes);
         registry.register("attempt_seconds", "Response time of Savio", seconds);
+        let DeadEvents(dead) = dead;
+        registry.register("dead_events", "Events that died since the start", dead);
+        reloads.register(&mut registry);
         Metrics(registry)
     }
 
-    /// Returns the metrics as text in the format of `CONTENT_TYPE`.
-    pub fn text(&self, gauges: &Gauges) -> String {
+    /// Returns the metrics as text.
+    pub fn text(&self, gauges: &Gauges, format: TextFormat) -> String {
         let mut text = String::new();
-        for registry in [&self.0, &gauges.registry()] {
+        let mut registries = vec![&self.0];
+        let (own, process) = (gauges.registry(), gauges.process.map(ProcessUsage::registry));
+        registries.push(&own);
+        registries.extend(&process);
+        for registry in registries {
             encode_registry(&mut text, registry).expect("text can be written to memory");
         }
-        // One end for both registries: `encode` would write an end after each.
+        // One end for all registries: `encode` would write an end after each.
         encode_eof(&mut text).expect("text can be written to memory");
-        text
+        format.rewrite(text)
     }
 }
 
@@ -252,8 +392,20 @@ impl Gauges {
         registry.register("oldest_queued_seconds", age, oldest);
         let pause = "1 while the destination is paused, by a person or by the relay";
         registry.register("destination_paused", pause, paused);
+        if let Some(DiskGauges { free_bytes, reserve_bytes }) = self.disk {
+            let free = "Free space on the disk of the store";
+            registry.register("disk_free_bytes", free, gauge(free_bytes));
+            let reserve = "Free space on the disk of the store below which no webhook is accepted";
+            registry.register("disk_reserve_bytes", reserve, gauge(reserve_bytes));
+        }
         registry
     }
+}
+
+fn gauge(value: u64) -> Gauge {
+    let gauge: Gauge = Gauge::default();
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+    gauge
 }
 
 fn set<Of>(family: &Family<Of, Gauge>, of: &Of, value: u64)
@@ -268,16 +420,10 @@ where
 mod tests {
     use super::*;
 
-    fn all() -> (Webhooks, Commits, Attempts, Metrics) {
-        let (webhooks, commits, attempts) =
-            (Webhooks::default(), Commits::default(), Attempts::default());
-        let metrics = Metrics::new(&webhooks, &commits, &attempts);
-        (webhooks, commits, attempts, metrics)
-    }
-
     #[test]
     fn counters_are_in_the_text() {
-        let (webhooks, commits, attempts, metrics) = all();
+        let counters = Counters::default();
+        let Counters { webhooks, commits, attempts, dead, reloads } = &counters;
 
         webhooks.answered("form", 202);
         webhooks.rejected("form", "signature wrong");
@@ -287,8 +433,10 @@ mod tests {
         attempts.record_outcome("default", "done");
         attempts.left_out("default", &["source_url".to_owned()]);
         attempts.took("default", Duration::from_millis(250));
+        dead.record("form");
+        reloads.rejected();
 
-        let text = metrics.text(&Gauges::default());
+        let text = Metrics::new(&counters).text(&Gauges::default(), TextFormat::Prometheus);
         for line in [
             r#"savio_relay_webhooks_total{source="form",status="202"} 1"#,
             r#"savio_relay_rejected_total{source="form",reason="signature wrong"} 1"#,
@@ -298,6 +446,10 @@ mod tests {
             r#"savio_relay_fields_left_out_total{destination="default",field="source_url"} 1"#,
             r#"savio_relay_attempts_total{destination="default",outcome="done"} 1"#,
             r#"savio_relay_attempt_seconds_bucket{le="0.32",destination="default"} 1"#,
+            r#"savio_relay_dead_events_total{source="form"} 1"#,
+            r#"savio_relay_reloads_total{result="rejected"} 1"#,
+            r#"savio_relay_reloads_total{result="applied"} 0"#,
+            "savio_relay_last_reload_successful 0",
         ] {
             assert!(text.lines().any(|it| it == line), "{line} is not in\n{text}");
         }
@@ -306,7 +458,8 @@ mod tests {
 
     #[test]
     fn gauges_are_those_of_the_scrape() {
-        let (.., metrics) = all();
+        let metrics = Metrics::new(&Counters::default());
+        let text = |gauges: &Gauges| metrics.text(gauges, TextFormat::OpenMetrics);
         let queue = |queued, oldest_queued_seconds| SourceGauges {
             source: "form".to_owned(),
             events: vec![("queued", queued), ("dead", 0)],
@@ -314,11 +467,12 @@ mod tests {
         };
         let paused = |paused| vec![DestinationGauge { destination: "default".to_owned(), paused }];
         let (sources, destinations) = (vec![queue(7, 60)], paused(true));
-        metrics.text(&Gauges { at_limit: true, store_ready: false, sources, destinations });
+        let disk = Some(DiskGauges { free_bytes: 9, reserve_bytes: 3 });
+        let first = Gauges { at_limit: true, sources, destinations, disk, ..Gauges::default() };
+        assert!(text(&first).contains("\nsavio_relay_disk_free_bytes 9\n"));
 
         let (sources, destinations) = (vec![queue(2, 5)], paused(false));
-        let gauges = Gauges { at_limit: false, store_ready: true, sources, destinations };
-        let text = metrics.text(&gauges);
+        let text = text(&Gauges { store_ready: true, sources, destinations, ..Gauges::default() });
 
         for line in [
             r#"savio_relay_events{source="form",state="queued"} 2"#,

@@ -4,6 +4,7 @@ mod bounds;
 mod described;
 mod random;
 mod roles;
+mod scraped;
 mod strict;
 
 use std::collections::BTreeMap;

@@ -1,6 +1,7 @@
 //! Helpers for the tests of all folders.
 
 pub(crate) mod collector;
+pub(crate) mod external_tool;
 pub(crate) mod left_out;
 pub(crate) mod relay;
 pub(crate) mod savio;

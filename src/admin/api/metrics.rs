@@ -4,29 +4,74 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State as Of;
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use tokio::task::spawn_blocking;
 
 use super::stats::queues;
 use crate::admin::error::{ApiError, CommonErrors};
 use crate::admin::state::AdminState;
 use crate::clock;
 use crate::event::{SourceName, State};
-use crate::telemetry::metrics::{CONTENT_TYPE, DestinationGauge, Gauges, SourceGauges};
+use crate::intake::registry::SourceStatus;
+use crate::intake::response::REJECTIONS;
+use crate::store::DiskSpace;
+use crate::telemetry::metrics::{
+    Counters, DestinationGauge, DiskGauges, Gauges, ProcessUsage, SourceGauges, TextFormat,
+};
 
 /// Get the metrics, for Prometheus
-#[utoipa::path(get, path = "/metrics", responses(CommonErrors,
-    (status = 200, description = "OpenMetrics text", body = String,
-        content_type = "application/openmetrics-text")))]
-pub(crate) async fn metrics(Of(admin): Of<Arc<AdminState>>) -> Result<Response, ApiError> {
+#[utoipa::path(get, path = "/metrics", params(
+        ("Accept" = Option<String>, Header,
+            description = "OpenMetrics for a client that names `application/openmetrics-text` and \
+                           prefers it, else the text format of Prometheus")),
+    responses(CommonErrors, (status = 200, description = "The metrics",
+        content((String = "text/plain"), (String = "application/openmetrics-text")))))]
+pub(crate) async fn metrics(
+    Of(admin): Of<Arc<AdminState>>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let format = TextFormat::accepted(accept);
+    expect_series(&admin);
+    let disk = admin.store.disk_space().ok();
     let gauges = Gauges {
         at_limit: admin.intake.is_at_limit(),
         store_ready: admin.store.ready().await.is_ok(),
         sources: sources(&admin).await?,
         destinations: paused(&admin).await?,
+        disk: disk.map(|DiskSpace { free_bytes, reserve_bytes }| DiskGauges {
+            free_bytes,
+            reserve_bytes,
+        }),
+        process: process_usage().await,
     };
-    let text = admin.metrics.text(&gauges);
-    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
+    let text = admin.metrics.text(&gauges, format);
+    Ok(([(header::CONTENT_TYPE, format.content_type())], text).into_response())
+}
+
+/// Makes the time series of all live sources and all destinations exist.
+// Not of sources that are off: most of the shipped ones are, for good.
+fn expect_series(admin: &AdminState) {
+    let Counters { webhooks, attempts, dead, .. } = &admin.counters;
+    for (name, status) in admin.intake.sources.current().iter() {
+        match status {
+            SourceStatus::Live(_) | SourceStatus::AwaitingSecret(_) => {
+                webhooks.expect(name.as_str(), &REJECTIONS);
+                dead.expect(name.as_str());
+            }
+            SourceStatus::Off { .. } => {}
+        }
+    }
+    for name in admin.destinations.keys() {
+        attempts.expect(name);
+    }
+}
+
+/// Returns none where the system does not say.
+async fn process_usage() -> Option<ProcessUsage> {
+    // With thousands of connections, counting the open files takes milliseconds.
+    spawn_blocking(ProcessUsage::read).await.ok()?.ok()
 }
 
 /// Returns the gauges of all sources that exist or have events.

@@ -16,8 +16,8 @@ use crate::delivery::why_closed_in;
 use crate::event::{DEFAULT_DESTINATION, SourceName, State};
 use crate::http_client::error_chain;
 use crate::mapping_file::file::MappingFile;
-use crate::store::sqlite::{DiskSpace, OpenError, Settings, is_served};
-use crate::store::{Archive, Sqlite, StateCount, Store, StoreError, WaitingCount};
+use crate::store::sqlite::{OpenError, Settings, disk_space, is_served};
+use crate::store::{Archive, DiskSpace, Sqlite, StateCount, Store, StoreError, WaitingCount};
 
 /// Network file systems, on which SQLite's locks and writes are not reliable.
 const REMOTE: [&str; 11] = [
@@ -116,7 +116,7 @@ fn kind_of<'m>(mounts: &'m str, path: &Path) -> Option<&'m str> {
 }
 
 fn room(settings: &Settings) -> Finding {
-    match DiskSpace::of(settings) {
+    match disk_space(settings) {
         Ok(DiskSpace { free_bytes, reserve_bytes }) => {
             let (free, reserve) = (free_bytes / MIB, reserve_bytes / MIB);
             let found = format!("{free} MiB are free; intake stops below {reserve} MiB");

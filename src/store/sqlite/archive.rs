@@ -13,7 +13,7 @@ use super::database::Sqlite;
 use super::engine::readers::Purpose;
 use super::rows::events;
 use crate::event::{EventId, SourceName};
-use crate::store::archive::{Archive, EventRecord, StateCount, WaitingCount};
+use crate::store::archive::{Archive, DiskSpace, EventRecord, StateCount, WaitingCount};
 use crate::store::error::StoreError;
 use crate::store::filter::{EventFilter, EventPage, MatchCount, PageRequest};
 use crate::store::replay::{HoldDecision, ReleaseOutcome, ReplayId, ReplayProgress, ReplayRequest};
@@ -72,6 +72,10 @@ impl Archive for Sqlite {
 
     async fn replay(&self, id: ReplayId) -> Result<Option<ReplayProgress>, StoreError> {
         self.readers.read(Purpose::Lookup, move |connection| replay::progress(connection, id)).await
+    }
+
+    fn disk_space(&self) -> Result<DiskSpace, StoreError> {
+        self.reserve.space()
     }
 
     async fn release(

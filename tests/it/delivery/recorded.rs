@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use savio_relay::delivery::gate::PausedBy;
 use savio_relay::delivery::{Delivery, ProcessContext, Settings, gate};
 use savio_relay::event::{EventId, Outcome, State};
-use savio_relay::telemetry::metrics::{Commits, Gauges, Metrics, Webhooks};
+use savio_relay::telemetry::metrics::{Counters, Gauges, Metrics, TextFormat};
 use serde_json::json;
 
 use super::faults::{CapturedLog, DatabaseFaults};
@@ -74,7 +74,8 @@ async fn fields_left_out_are_counted_once_for_an_event_that_was_parked() {
     let (place, (savio, url)) = (TestStore::new(), Gate::start().await);
     let (store, process) = (place.open(), ProcessContext::default());
     let destination = destination(Ok(client(&url, Duration::from_secs(30))), 2);
-    let metrics = Metrics::new(&Webhooks::default(), &Commits::default(), &process.attempts);
+    let metrics =
+        Metrics::new(&Counters { attempts: process.attempts.clone(), ..Counters::default() });
     let delivery = Delivery::sharing(process, store.clone(), destination, Settings::default());
     delivery.replace_mappings(mappings_of(LEFT_OUT));
     let delivery = Arc::new(delivery);
@@ -89,7 +90,7 @@ async fn fields_left_out_are_counted_once_for_an_event_that_was_parked() {
     savio.release(2);
     assert_eq!(all.await.unwrap(), 2);
 
-    let text = metrics.text(&Gauges::default());
+    let text = metrics.text(&Gauges::default(), TextFormat::Prometheus);
     let line = r#"savio_relay_fields_left_out_total{destination="default",field="source_url"} 2"#;
     assert!(text.lines().any(|it| it == line), "{text}");
 }

@@ -11,7 +11,7 @@ use savio_relay::store::{
     ClaimedEvent, EventFilter, EventRecord, Inbox, NewEvent, PageRequest, Queue, StoreError,
     StoredEvents,
 };
-use savio_relay::telemetry::metrics::{Attempts, Gauges, Metrics, Webhooks};
+use savio_relay::telemetry::metrics::{Counters, Gauges, Metrics, TextFormat};
 use tokio::time::timeout;
 
 use crate::support::store::{TestStore, at, claim, settle, step, store_one, webhook};
@@ -238,15 +238,18 @@ async fn writes_of_other_processes_are_noticed_without_a_commit() {
     let noticed = timeout(Duration::from_mins(1), store.wait_for_work(seen)).await;
 
     assert!(noticed.is_ok(), "it waits for the write lock");
-    let metrics = Metrics::new(&Webhooks::default(), &store.commits, &Attempts::default());
-    let text = metrics.text(&Gauges::default());
+    let text = metrics(&store);
     assert!(text.contains("\nsavio_relay_commit_seconds_count 0\n"), "{text}");
+}
+
+fn metrics(store: &Sqlite) -> String {
+    let counters = Counters { commits: store.commits.clone(), ..Counters::default() };
+    Metrics::new(&counters).text(&Gauges::default(), TextFormat::Prometheus)
 }
 
 /// Returns the time of all commits so far.
 fn commit_time(store: &Sqlite) -> Duration {
-    let (webhooks, attempts) = (Webhooks::default(), Attempts::default());
-    let text = Metrics::new(&webhooks, &store.commits, &attempts).text(&Gauges::default());
+    let text = metrics(store);
     let sum = text.lines().find_map(|line| line.strip_prefix("savio_relay_commit_seconds_sum "));
     Duration::from_secs_f64(sum.unwrap().parse().unwrap())
 }

@@ -15,7 +15,7 @@ use savio_relay::intake::{Intake, Settings, router};
 use savio_relay::mapping_file::file::MappingFile;
 use savio_relay::store::sqlite::Sqlite;
 use savio_relay::store::{Store, sqlite};
-use savio_relay::telemetry::metrics::{Attempts, Gauges, Metrics};
+use savio_relay::telemetry::metrics::{Counters, Gauges, Metrics, TextFormat};
 use serde_json::Value;
 use sha2::Sha256;
 use tempfile::TempDir;
@@ -89,8 +89,9 @@ impl TestIntake {
     }
 
     pub(crate) fn metrics(&self) -> String {
-        let (webhooks, commits) = (&self.intake.webhooks, &self.store.commits);
-        Metrics::new(webhooks, commits, &Attempts::default()).text(&Gauges::default())
+        let (webhooks, commits) = (self.intake.webhooks.clone(), self.store.commits.clone());
+        let counters = Counters { webhooks, commits, ..Counters::default() };
+        Metrics::new(&counters).text(&Gauges::default(), TextFormat::Prometheus)
     }
 
     /// Repeats the request until the response has this status.

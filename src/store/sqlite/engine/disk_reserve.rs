@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::error::{OpenError, unavailable};
+use crate::store::archive::DiskSpace;
 use crate::store::error::{StoreError, UnavailableKind};
 use crate::store::sqlite::settings::Settings;
 
@@ -20,23 +21,14 @@ const READINGS_PER_RESERVE: u64 = 16;
 // What is stored is written twice: to the log and, later, to the database.
 const COPIES: u64 = 2;
 
-/// The space on the disk of a store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DiskSpace {
-    pub free_bytes: u64,
-    /// Free space below which nothing new is stored.
-    pub reserve_bytes: u64,
-}
-
-impl DiskSpace {
-    pub fn of(settings: &Settings) -> io::Result<DiskSpace> {
-        let folder = settings.folder();
-        let disk = rustix::fs::statvfs(folder)?;
-        let reserve = DiskReserve::new(folder, settings.reserve_bytes)?;
-        // `f_bavail` and not `f_bfree`, some of which only root may use.
-        let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
-        Ok(DiskSpace { free_bytes, reserve_bytes: reserve.bytes })
-    }
+/// Returns the space on the disk of a store that need not be open.
+pub fn disk_space(settings: &Settings) -> io::Result<DiskSpace> {
+    let folder = settings.folder();
+    let disk = rustix::fs::statvfs(folder)?;
+    let reserve = DiskReserve::new(folder, settings.reserve_bytes)?;
+    // `f_bavail` and not `f_bfree`, some of which only root may use.
+    let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
+    Ok(DiskSpace { free_bytes, reserve_bytes: reserve.bytes })
 }
 
 #[derive(Debug)]
@@ -74,6 +66,10 @@ impl DiskReserve {
 
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    pub(crate) fn space(&self) -> Result<DiskSpace, StoreError> {
+        Ok(DiskSpace { free_bytes: self.free(0)?, reserve_bytes: self.bytes })
     }
 
     /// Returns an error unless there is room for this many bytes beside those that wait to be

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use savio_relay::mapping::TEMPLATE_FUNCTIONS;
 use savio_relay::telemetry::metrics::{
-    Attempts, Commits, DestinationGauge, Gauges, Metrics, SourceGauges, Webhooks,
+    Counters, DestinationGauge, DiskGauges, Gauges, Metrics, ProcessUsage, SourceGauges, TextFormat,
 };
 use serde_json::Value;
 
@@ -39,8 +39,9 @@ pub(super) fn endpoints() -> String {
 
 /// Returns a scrape in which each metric has a value.
 fn scrape() -> String {
-    let (webhooks, commits, attempts) =
-        (Webhooks::default(), Commits::default(), Attempts::default());
+    let counters = Counters::default();
+    let Counters { webhooks, commits, attempts, dead, .. } = &counters;
+    dead.record("s");
     webhooks.answered("s", 200);
     webhooks.rejected("s", "signature wrong");
     webhooks.repeated("s", 1);
@@ -56,9 +57,11 @@ fn scrape() -> String {
             oldest_queued_seconds: 1,
         }],
         destinations: vec![DestinationGauge { destination: "d".to_owned(), paused: true }],
+        disk: Some(DiskGauges { free_bytes: 1, reserve_bytes: 1 }),
+        process: Some(ProcessUsage::read().expect("the table is made on Linux")),
         ..Gauges::default()
     };
-    Metrics::new(&webhooks, &commits, &attempts).text(&gauges)
+    Metrics::new(&counters).text(&gauges, TextFormat::Prometheus)
 }
 
 /// Returns the labels of a metric, from the first line with a value of it.
@@ -80,12 +83,14 @@ pub(super) fn metrics() -> String {
         let (name, help) = line.split_once(' ').unwrap();
         let of = format!("# TYPE {name} ");
         let kind = scrape.lines().find_map(|line| line.strip_prefix(&of)).unwrap();
-        let shown = if kind == "counter" { format!("{name}_total") } else { name.to_owned() };
         let labels = labels(&scrape, name);
         let help = cell(&plain(help.trim_end_matches('.')));
-        rows.insert(name.to_owned(), format!("| `{shown}` | {kind} | {labels} | {help} |"));
+        rows.insert(name.to_owned(), format!("| `{name}` | {kind} | {labels} | {help} |"));
     }
-    let registered = super::super::read("src/telemetry/metrics.rs").matches(".register(").count();
+    let files = ["src/telemetry/metrics.rs", "src/telemetry/metrics/process_usage.rs"];
+    // Less the registration of a part as a whole.
+    let registered = |file| super::super::read(file).matches("registry.register(").count();
+    let registered: usize = files.into_iter().map(registered).sum();
     assert_eq!(rows.len(), registered, "`scrape` gives each metric a value");
     for row in rows.values() {
         writeln!(out, "{row}").unwrap();
