@@ -5,6 +5,7 @@ mod params;
 mod error;
 mod role;
 mod tokens;
+mod refusals;
 mod routes;
 mod contract;
 mod access;
@@ -17,11 +18,12 @@ pub(crate) mod views;
 use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
+use axum::http::Uri;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Json};
 use axum::routing::get;
 use axum::{Extension, Router};
-use serde_json::json;
+use serde_json::{Value, json};
 use tower::limit::GlobalConcurrencyLimitLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::error;
@@ -43,6 +45,7 @@ pub fn router(state: Arc<AdminState>) -> Router {
     let (routes, description) = api::described();
     let contracts = Contracts::of(&description);
     let access = AccessControl { tokens: Arc::clone(&state.tokens), contracts: contracts.clone() };
+    let bodies = Bodies::new(contracts.clone());
     routes
         .layer(Extension(WrittenDescription::of(&description)))
         .route_layer(from_fn_with_state(contracts, known_params::check))
@@ -53,7 +56,7 @@ pub fn router(state: Arc<AdminState>) -> Router {
         // keep others from being handled.
         .layer(DefaultBodyLimit::disable())
         .layer(GlobalConcurrencyLimitLayer::new(REQUESTS_MAX))
-        .layer(from_fn_with_state(Bodies::new(), body::read))
+        .layer(from_fn_with_state(bodies, body::read))
         .layer(from_fn_with_state(access, access::admit))
         .layer(CatchPanicLayer::custom(|_| {
             error!("a request to the API was not answered: internal error");
@@ -62,7 +65,12 @@ pub fn router(state: Arc<AdminState>) -> Router {
         .with_state(state)
         // After the layers, so that it needs no token and answers even if `REQUESTS_MAX` requests
         // are being handled.
-        .route("/healthz", get(|| async { Json(json!({ "status": "ok" })) }))
+        .route("/healthz", get(health).fallback(|| async { ApiError::MethodNotAllowed }))
+}
+
+async fn health(uri: Uri) -> Result<Json<Value>, ApiError> {
+    known_params::require(&uri, &[])?;
+    Ok(Json(json!({ "status": "ok" })))
 }
 
 /// Returns the description that `/api/v1/openapi.json` serves.

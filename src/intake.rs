@@ -33,6 +33,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{any, get};
 use serde_json::json;
@@ -160,6 +161,7 @@ pub fn router(intake: Arc<Intake>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { Json(json!({ "status": "ok" })) }))
         .route("/readyz", get(readiness))
+        .route_layer(from_fn(without_parameters))
         // All methods, since `receive` answers 405 or 503 itself, depending on the state of the
         // source.
         .route("/hooks/{source}", any(receive))
@@ -191,6 +193,14 @@ async fn receive(State(intake): State<Arc<Intake>>, request: Request) -> Respons
             intake.access_log.rejected(&request, &rejection, &intake.sources.current());
             rejection.into_response()
         }
+    }
+}
+
+/// Middleware that answers 400 to any parameter, as the admin API does to an unknown one.
+async fn without_parameters(request: Request, next: Next) -> Result<Response, Rejection> {
+    match request.uri().query() {
+        None | Some("") => Ok(next.run(request).await),
+        Some(_) => Err(Rejection::ParametersSent),
     }
 }
 

@@ -15,6 +15,7 @@ use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::routes;
 
+use super::error::ErrorBody;
 use super::role::Role;
 use super::routes::Routes;
 use super::state::AdminState;
@@ -26,6 +27,7 @@ use super::state::AdminState;
         description = "Looks into a relay: its events, sources and destinations. Times are RFC 3339 \
                        in UTC. Every error is `{\"error\", \"reason\"}`; an unknown parameter or key is one."
     ),
+    components(schemas(ErrorBody)),
     security(("token" = []))
 )]
 struct ApiDescription;
@@ -53,7 +55,15 @@ pub(super) fn described() -> (Router<Arc<AdminState>>, utoipa::openapi::OpenApi)
         .routes(Role::Metrics, routes!(metrics::metrics))
         .routes(Role::Read, routes!(description::description))
         .split_for_parts();
-    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some(
+            "The token of `admin.token`, or one of `[[admin.tokens]]` whose role suffices. `x-role` \
+             of an operation is the role that it needs, `x-role-dry-run` the one that a dry run \
+             needs; the roles are metrics, read, operate and edit, and each includes those before \
+             it.",
+        ))
+        .build();
     let components = description.components.get_or_insert_default();
     components.add_security_scheme("token", SecurityScheme::Http(bearer));
     (routes, description)

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::Deserialize;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::contract::Contracts;
 use super::error::ApiError;
-use crate::json;
+use crate::json::{self, Object};
 
 /// Largest body: room for a mapping and a payload to preview it with, both of the largest size.
 const BYTES_MAX: usize = 12 * 1024 * 1024;
@@ -28,11 +30,13 @@ const WAIT_MAX: Duration = Duration::from_secs(2);
 pub(super) struct Bodies {
     slots: Arc<Semaphore>,
     time_max: Duration,
+    contracts: Contracts,
 }
 
 impl Bodies {
-    pub(super) fn new() -> Bodies {
-        Bodies { slots: Arc::new(Semaphore::new(AT_A_TIME_MAX)), time_max: TIME_MAX }
+    pub(super) fn new(contracts: Contracts) -> Bodies {
+        let slots = Arc::new(Semaphore::new(AT_A_TIME_MAX));
+        Bodies { slots, time_max: TIME_MAX, contracts }
     }
 }
 
@@ -42,6 +46,12 @@ pub(super) async fn read(State(bodies): State<Bodies>, request: Request, next: N
     if request.body().is_end_stream() {
         return next.run(request).await;
     }
+    // A body of GET has no meaning (RFC 9110, section 9.3.1), and no route reads it.
+    let is_get = request.method() == "GET" || request.method() == "HEAD";
+    let contract = bodies.contracts.get(&request).filter(|_| !is_get);
+    let Some(takes_body) = contract.map(|it| it.takes_body) else {
+        return next.run(request.map(|_| Body::empty())).await;
+    };
     // Held until the response is made: the handler keeps the body, or what it was parsed to, in
     // memory until then.
     let Ok(Ok(_slot)) = timeout(WAIT_MAX, bodies.slots.acquire()).await else {
@@ -50,19 +60,33 @@ pub(super) async fn read(State(bodies): State<Bodies>, request: Request, next: N
     };
     let (parts, body) = request.into_parts();
     match gather(body, bodies.time_max).await {
-        Ok(body) => next.run(Request::from_parts(parts, body)).await,
+        // A pause with `{"until": ...}` would be one without an end.
+        Ok(body) if !takes_body && !is_empty(&body) => {
+            let reason = "this route takes no body: send none, or {}";
+            ApiError::BadRequest(reason.to_owned()).into_response()
+        }
+        Ok(body) => next.run(Request::from_parts(parts, Body::from(body))).await,
         Err(refusal) => refusal.into_response(),
     }
 }
 
-async fn gather(body: Body, time_max: Duration) -> Result<Body, ApiError> {
+fn is_empty(body: &[u8]) -> bool {
+    let body = body.trim_ascii();
+    body.is_empty() || serde_json::from_slice(body).is_ok_and(|Object(NoKeys {})| true)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoKeys {}
+
+async fn gather(body: Body, time_max: Duration) -> Result<Bytes, ApiError> {
     let read = Limited::new(body, BYTES_MAX).collect();
     let read = timeout(time_max, read).await.map_err(|_| ApiError::BodyTimeout)?;
     match read {
         Ok(whole) => {
             let whole = whole.to_bytes();
             // Every body of the API is JSON, which some tools begin with a byte order mark.
-            Ok(Body::from(whole.slice_ref(json::without_bom(&whole))))
+            Ok(whole.slice_ref(json::without_bom(&whole)))
         }
         Err(error) if error.is::<LengthLimitError>() => Err(ApiError::TooLarge),
         Err(_) => Err(ApiError::BadRequest("the body ended early".to_owned())),
@@ -71,8 +95,6 @@ async fn gather(body: Body, time_max: Duration) -> Result<Body, ApiError> {
 
 #[cfg(test)]
 mod tests {
-    use axum::body::Bytes;
-
     use super::*;
 
     #[tokio::test]
@@ -93,6 +115,16 @@ mod tests {
     async fn byte_order_mark_before_the_body_is_skipped() {
         let body = gather(Body::from("\u{feff}{}"), TIME_MAX).await.unwrap();
 
-        assert_eq!(body.collect().await.unwrap().to_bytes(), "{}");
+        assert_eq!(body, "{}");
+    }
+
+    #[test]
+    fn only_an_object_without_keys_is_an_empty_body() {
+        for empty in ["", " \n", "{}", " { } "] {
+            assert!(is_empty(empty.as_bytes()), "{empty:?}");
+        }
+        for other in ["{\"until\": 1}", "[]", "null", "{", "x"] {
+            assert!(!is_empty(other.as_bytes()), "{other:?}");
+        }
     }
 }

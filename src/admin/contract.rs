@@ -22,6 +22,7 @@ pub(super) struct RouteContract {
     /// The lower role that suffices to try a request with `dry_run`, if the route knows that.
     pub(super) dry_run_role: Option<Role>,
     pub(super) query: Vec<String>,
+    pub(super) takes_body: bool,
 }
 
 impl Contracts {
@@ -66,6 +67,7 @@ impl RouteContract {
             // Without a role, only the token that may do everything is admitted.
             role: role(operation, X_ROLE).unwrap_or(Role::Everything),
             dry_run_role: role(operation, X_ROLE_DRY_RUN),
+            takes_body: operation.request_body.is_some(),
             query: in_query.map(|it| it.name.clone()).collect(),
         }
     }

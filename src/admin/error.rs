@@ -42,39 +42,98 @@ pub(crate) enum ApiError {
     Internal,
 }
 
+/// The kinds of errors, each of which has a status of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) enum ErrorCode {
+    #[serde(rename = "bad request")]
+    BadRequest,
+    #[serde(rename = "unauthorized")]
+    Unauthorized,
+    #[serde(rename = "forbidden")]
+    Forbidden,
+    #[serde(rename = "not found")]
+    NotFound,
+    #[serde(rename = "method not allowed")]
+    MethodNotAllowed,
+    #[serde(rename = "too slow")]
+    TooSlow,
+    #[serde(rename = "conflict")]
+    Conflict,
+    #[serde(rename = "too large")]
+    TooLarge,
+    #[serde(rename = "unsupported content type")]
+    ContentType,
+    #[serde(rename = "internal error")]
+    Internal,
+    #[serde(rename = "not available")]
+    Unavailable,
+}
+
 /// Body of every error response.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Error)]
 pub(super) struct ErrorBody {
-    /// One of a few fixed texts, the same for each status.
-    error: &'static str,
+    /// The kind of error, the same for each status.
+    #[schema(inline)]
+    error: ErrorCode,
     /// Explanation for people.
     reason: String,
 }
 
-impl ApiError {
-    fn status(&self) -> (StatusCode, &'static str) {
+impl ErrorCode {
+    pub(super) const ALL: [ErrorCode; 11] = [
+        ErrorCode::BadRequest,
+        ErrorCode::Unauthorized,
+        ErrorCode::Forbidden,
+        ErrorCode::NotFound,
+        ErrorCode::MethodNotAllowed,
+        ErrorCode::TooSlow,
+        ErrorCode::Conflict,
+        ErrorCode::TooLarge,
+        ErrorCode::ContentType,
+        ErrorCode::Internal,
+        ErrorCode::Unavailable,
+    ];
+
+    pub(super) fn status(self) -> StatusCode {
         match self {
-            ApiError::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
-            ApiError::Forbidden { .. } => (StatusCode::FORBIDDEN, "forbidden"),
-            ApiError::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad request"),
-            ApiError::NotFound(_) => (StatusCode::NOT_FOUND, "not found"),
-            ApiError::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method not allowed"),
-            ApiError::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
-            ApiError::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too large"),
-            ApiError::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "too slow"),
-            ApiError::ContentType => {
-                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported content type")
-            }
-            ApiError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "not available"),
-            ApiError::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
+            ErrorCode::BadRequest => StatusCode::BAD_REQUEST,
+            ErrorCode::Unauthorized => StatusCode::UNAUTHORIZED,
+            ErrorCode::Forbidden => StatusCode::FORBIDDEN,
+            ErrorCode::NotFound => StatusCode::NOT_FOUND,
+            ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            ErrorCode::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            ErrorCode::Conflict => StatusCode::CONFLICT,
+            ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            ErrorCode::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            ErrorCode::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+impl ApiError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            ApiError::Unauthorized => ErrorCode::Unauthorized,
+            ApiError::Forbidden { .. } => ErrorCode::Forbidden,
+            ApiError::BadRequest(_) => ErrorCode::BadRequest,
+            ApiError::NotFound(_) => ErrorCode::NotFound,
+            ApiError::MethodNotAllowed => ErrorCode::MethodNotAllowed,
+            ApiError::Conflict(_) => ErrorCode::Conflict,
+            ApiError::TooLarge => ErrorCode::TooLarge,
+            ApiError::BodyTimeout => ErrorCode::TooSlow,
+            ApiError::ContentType => ErrorCode::ContentType,
+            ApiError::Unavailable(_) => ErrorCode::Unavailable,
+            ApiError::Internal => ErrorCode::Internal,
         }
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let (status, error) = self.status();
+        let error = self.code();
+        let status = error.status();
         let body = Json(ErrorBody { error, reason: self.to_string() });
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
@@ -87,43 +146,6 @@ impl IntoResponse for ApiError {
         }
         response
     }
-}
-
-/// Errors that any route may return, for its description.
-#[derive(utoipa::IntoResponses)]
-#[expect(dead_code, reason = "only its description is used")]
-pub(super) enum CommonErrors {
-    /// A parameter, a key or the body is not as described.
-    #[response(status = 400)]
-    BadRequest(ErrorBody),
-    /// The token is missing or wrong.
-    #[response(status = 401)]
-    Unauthorized(ErrorBody),
-    /// The store cannot be read or written at present. `Retry-After` says when to try again.
-    #[response(status = 503)]
-    Unavailable(ErrorBody),
-}
-
-#[derive(utoipa::IntoResponses)]
-#[expect(dead_code, reason = "only its description is used")]
-pub(super) enum EventNotFound {
-    /// There is no such event.
-    #[response(status = 404)]
-    NotFound(ErrorBody),
-}
-
-#[derive(utoipa::IntoResponses)]
-#[expect(dead_code, reason = "only its description is used")]
-pub(super) enum BodyErrors {
-    /// The body did not arrive in time.
-    #[response(status = 408)]
-    BodyTimeout(ErrorBody),
-    /// The body is too large.
-    #[response(status = 413)]
-    TooLarge(ErrorBody),
-    /// The body is no JSON by its content type.
-    #[response(status = 415)]
-    ContentType(ErrorBody),
 }
 
 impl From<StoreError> for ApiError {

@@ -2,6 +2,7 @@
 //! would otherwise be ignored, and match everything.
 
 use axum::extract::{Query, Request, State};
+use axum::http::Uri;
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -15,8 +16,14 @@ pub(super) async fn check(
     next: Next,
 ) -> Result<Response, ApiError> {
     let known = contracts.get(&request).map_or(&[][..], |contract| &contract.query);
-    let received: Query<Vec<(String, String)>> = Query::try_from_uri(request.uri())
-        .map_err(|error| ApiError::BadRequest(error.body_text()))?;
+    require(request.uri(), known)?;
+    Ok(next.run(request).await)
+}
+
+/// Fails if there is a parameter that is not known.
+pub(super) fn require(uri: &Uri, known: &[String]) -> Result<(), ApiError> {
+    let received: Query<Vec<(String, String)>> =
+        Query::try_from_uri(uri).map_err(|error| ApiError::BadRequest(error.body_text()))?;
     match received.iter().find(|(name, _)| !known.contains(name)) {
         Some((name, _)) if known.is_empty() => {
             let reason = format!("unknown parameter `{name}`; none is known here");
@@ -27,6 +34,6 @@ pub(super) async fn check(
             let reason = format!("unknown parameter `{name}`; known here: {known}");
             Err(ApiError::BadRequest(reason))
         }
-        None => Ok(next.run(request).await),
+        None => Ok(()),
     }
 }

@@ -14,7 +14,7 @@ use utoipa::IntoParams;
 
 use super::error::ApiError;
 use super::state::AdminState;
-use crate::event::{EventId, State};
+use crate::event::{EventId, SourceName, State};
 use crate::json::Object;
 use crate::store::EventFilter;
 
@@ -84,17 +84,21 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct EventQuery {
+    /// Events in this state.
     #[param(inline)]
     pub(super) state: Option<State>,
     /// Events of this source.
+    #[param(value_type = Option<SourceName>)]
     pub(super) source: Option<String>,
     /// Events of the sources that send to this destination.
+    #[param(value_type = Option<SourceName>)]
     pub(super) destination: Option<String>,
     /// Events received at this time or later.
     pub(super) since: Option<Timestamp>,
     /// Events received before this time.
     pub(super) until: Option<Timestamp>,
     /// Part of the id, delivery id, type or reason, without regard to case.
+    #[param(min_length = 1)]
     pub(super) q: Option<String>,
     /// Events whose requests lack fields because Savio would refuse their values (true), or do not
     /// (false).

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use axum::Router;
 use serde_json::Value;
 use utoipa::openapi::OpenApi;
-use utoipa::openapi::path::PathItem;
+use utoipa::openapi::path::{Operation, PathItem};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
+use super::refusals;
 use super::role::Role;
 use super::state::AdminState;
 
@@ -16,7 +17,8 @@ pub(super) const X_ROLE: &str = "x-role";
 /// The lower role that suffices with `"dry_run": true` in the body.
 pub(super) const X_ROLE_DRY_RUN: &str = "x-role-dry-run";
 
-/// The routes so far. None can be added without its role.
+/// The routes so far. None can be added without its role. What all routes refuse is described here;
+/// a handler describes its success, and the refusals that are its own by status and description.
 pub(super) struct Routes(OpenApiRouter<Arc<AdminState>>);
 
 impl Routes {
@@ -30,8 +32,12 @@ impl Routes {
         role: Role,
         (schemas, mut paths, handlers): UtoipaMethodRouter<Arc<AdminState>>,
     ) -> Routes {
-        for item in paths.paths.values_mut() {
+        for (path, item) in &mut paths.paths {
             describe(item, X_ROLE, role);
+            for (method, operation) in operations(item) {
+                operation.operation_id = Some(operation_id(method, path));
+                refusals::describe(operation, method != "get", role);
+            }
         }
         Routes(self.0.routes((schemas, paths, handlers)))
     }
@@ -55,10 +61,27 @@ impl Routes {
 }
 
 fn describe(item: &mut PathItem, key: &str, role: Role) {
-    let operations =
-        [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
-    for operation in operations.into_iter().flatten() {
+    for (_, operation) in operations(item) {
         let extensions = operation.extensions.get_or_insert_default();
         extensions.insert(key.to_owned(), Value::from(role.as_str()));
     }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
+    let all = [
+        ("get", &mut item.get),
+        ("post", &mut item.post),
+        ("put", &mut item.put),
+        ("patch", &mut item.patch),
+        ("delete", &mut item.delete),
+    ];
+    all.into_iter().filter_map(|(method, it)| Some((method, it.as_mut()?)))
+}
+
+/// Returns a name such as `post_events_id_replay`, for clients that are generated.
+// Not the name of the handler: several are called `list`, and the names have to differ.
+fn operation_id(method: &str, path: &str) -> String {
+    let segments = path.trim_start_matches("/api/v1").split(['/', '.']);
+    let words = segments.map(|it| it.trim_matches(['{', '}'])).filter(|it| !it.is_empty());
+    [method].into_iter().chain(words).collect::<Vec<_>>().join("_")
 }

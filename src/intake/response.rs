@@ -77,6 +77,8 @@ pub(super) enum Rejection {
     PostRequired,
     #[error("method not allowed: use GET")]
     GetRequired,
+    #[error("this route takes no parameters")]
+    ParametersSent,
     #[error("the source is off")]
     SourceOff(#[source] PrivateReason),
     #[error("the relay is shutting down")]
@@ -117,6 +119,7 @@ impl Rejection {
             Rejection::PostRequired | Rejection::GetRequired => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method not allowed")
             }
+            Rejection::ParametersSent => (StatusCode::BAD_REQUEST, "unknown parameter"),
             Rejection::SourceOff(_) => (StatusCode::SERVICE_UNAVAILABLE, "source off"),
             Rejection::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "shutting down"),
             Rejection::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
@@ -274,6 +277,7 @@ mod tests {
             Rejection::NoSource => "there is no such source",
             Rejection::PostRequired => "the method is not POST",
             Rejection::GetRequired => "a POST to `/healthz` or `/readyz`",
+            Rejection::ParametersSent => "a `?` with parameters after `/healthz` or `/readyz`",
             Rejection::SourceOff(_) => {
                 "the source is off: its secret is not set, or its file is gone or has a mistake"
             }
@@ -324,6 +328,7 @@ mod tests {
             Rejection::NoSource,
             Rejection::PostRequired,
             Rejection::GetRequired,
+            Rejection::ParametersSent,
             Rejection::off(""),
             Rejection::ShuttingDown,
             Rejection::Overloaded,
@@ -388,7 +393,7 @@ mod tests {
     #[test]
     fn every_error_for_a_source_is_among_rejections() {
         let mut errors: Vec<&str> = all().iter().map(|rejection| rejection.status().1).collect();
-        errors.retain(|error| *error != "not found");
+        errors.retain(|error| !["not found", "unknown parameter"].contains(error));
         errors.sort_unstable();
         errors.dedup();
         let mut listed = REJECTIONS.to_vec();

@@ -3,6 +3,7 @@
 mod bounds;
 mod described;
 mod random;
+mod refusals;
 mod roles;
 mod scraped;
 mod strict;

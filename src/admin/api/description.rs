@@ -6,8 +6,6 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use utoipa::openapi::OpenApi;
 
-use crate::admin::error::CommonErrors;
-
 /// The description as JSON, written once.
 #[derive(Debug, Clone)]
 pub(in crate::admin) struct WrittenDescription(Bytes);
@@ -21,7 +19,7 @@ impl WrittenDescription {
 
 /// Get this description of the API, as OpenAPI
 #[utoipa::path(get, path = "/api/v1/openapi.json",
-    responses(CommonErrors, (status = 200, description = "An OpenAPI document", body = Object)))]
+    responses((status = 200, description = "An OpenAPI document", body = Object)))]
 pub(crate) async fn description(
     Extension(WrittenDescription(json)): Extension<WrittenDescription>,
 ) -> impl IntoResponse {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::stats::{QueueStats, queues};
-use crate::admin::error::{ApiError, CommonErrors, ErrorBody};
+use crate::admin::error::ApiError;
 use crate::admin::params::PathSegment;
 use crate::admin::state::{AdminState, DestinationHandle as To};
 use crate::clock;
@@ -41,7 +41,8 @@ pub(crate) struct DestinationView {
 }
 
 /// List destinations, with what waits for each
-#[utoipa::path(get, path = "/api/v1/destinations", responses(CommonErrors, (status = 200, body = DestinationList)))]
+#[utoipa::path(get, path = "/api/v1/destinations",
+    responses((status = 200, description = "All destinations, by name", body = DestinationList)))]
 pub(crate) async fn list(
     State(admin): State<Arc<AdminState>>,
 ) -> Result<Json<DestinationList>, ApiError> {
@@ -82,9 +83,10 @@ async fn one(
 }
 
 /// Pause a destination: its events wait, requests in progress are finished
-#[utoipa::path(post, path = "/api/v1/destinations/{name}/pause", params(("name" = String, Path)),
-    responses(CommonErrors, (status = 200, body = DestinationView),
-        (status = 404, description = "There is no such destination", body = ErrorBody)))]
+#[utoipa::path(post, path = "/api/v1/destinations/{name}/pause",
+    params(("name" = SourceName, Path, description = "Name of the destination")),
+    responses((status = 200, description = "The destination as it is now", body = DestinationView),
+        (status = 404, description = "There is no such destination")))]
 pub(crate) async fn pause(
     State(admin): State<Arc<AdminState>>,
     PathSegment(name): PathSegment,
@@ -95,9 +97,10 @@ pub(crate) async fn pause(
 }
 
 /// Resume a destination, also if the relay itself paused it
-#[utoipa::path(post, path = "/api/v1/destinations/{name}/resume", params(("name" = String, Path)),
-    responses(CommonErrors, (status = 200, body = DestinationView),
-        (status = 404, description = "There is no such destination", body = ErrorBody)))]
+#[utoipa::path(post, path = "/api/v1/destinations/{name}/resume",
+    params(("name" = SourceName, Path, description = "Name of the destination")),
+    responses((status = 200, description = "The destination as it is now", body = DestinationView),
+        (status = 404, description = "There is no such destination")))]
 pub(crate) async fn resume(
     State(admin): State<Arc<AdminState>>,
     PathSegment(name): PathSegment,

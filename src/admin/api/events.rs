@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Json, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::admin::error::{ApiError, BodyErrors, CommonErrors, ErrorBody, EventNotFound};
+use crate::admin::error::ApiError;
 use crate::admin::params::{EventQuery, JsonBody, PathSegment, QueryParams, id, no_event};
 use crate::admin::state::AdminState;
 use crate::admin::views::EventView;
@@ -26,13 +26,14 @@ pub(crate) struct PageParams {
     #[param(minimum = 1, maximum = 500, default = 50)]
     limit: Option<u16>,
     /// The `next` of the previous page.
+    #[param(min_length = 1, pattern = "^-?[0-9]+-[0-9]+$")]
     after: Option<String>,
 }
 
 /// List events, newest first
 #[utoipa::path(get, path = "/api/v1/events", params(PageParams, EventQuery),
-    responses(CommonErrors, (status = 200, body = EventPage),
-        (status = 404, description = "There is no such destination", body = ErrorBody)))]
+    responses((status = 200, description = "A page of events", body = EventPage),
+        (status = 404, description = "There is no such destination")))]
 pub(crate) async fn list(
     Of(admin): Of<Arc<AdminState>>,
     QueryParams(PageParams { limit, after }, query): QueryParams<PageParams, EventQuery>,
@@ -53,8 +54,10 @@ pub(crate) async fn list(
 }
 
 /// Show an event: payload, requests, attempts
-#[utoipa::path(get, path = "/api/v1/events/{id}", params(("id" = String, Path)),
-    responses(CommonErrors, EventNotFound, (status = 200, body = EventView)))]
+#[utoipa::path(get, path = "/api/v1/events/{id}",
+    params(("id" = EventId, Path, description = "Id of the event")),
+    responses((status = 404, description = "There is no such event"),
+        (status = 200, description = "The event", body = EventView)))]
 pub(crate) async fn show(
     Of(admin): Of<Arc<AdminState>>,
     PathSegment(text): PathSegment,
@@ -67,8 +70,11 @@ pub(crate) async fn show(
 }
 
 /// Get the body of the webhook, byte for byte as received
-#[utoipa::path(get, path = "/api/v1/events/{id}/body", params(("id" = String, Path)),
-    responses(CommonErrors, EventNotFound, (status = 200, body = Vec<u8>, content_type = "application/octet-stream")))]
+#[utoipa::path(get, path = "/api/v1/events/{id}/body",
+    params(("id" = EventId, Path, description = "Id of the event")),
+    responses((status = 404, description = "There is no such event"),
+        (status = 200, description = "The body", body = Vec<u8>,
+            content_type = "application/octet-stream")))]
 pub(crate) async fn body(
     Of(admin): Of<Arc<AdminState>>,
     PathSegment(text): PathSegment,
@@ -97,10 +103,12 @@ pub(crate) struct ReleaseResult {
 }
 
 /// Release a held event: it arrived, or send it again
-#[utoipa::path(post, path = "/api/v1/events/{id}/release", params(("id" = String, Path)),
+#[utoipa::path(post, path = "/api/v1/events/{id}/release",
+    params(("id" = EventId, Path, description = "Id of the event")),
     request_body = ReleaseBody,
-    responses(CommonErrors, EventNotFound, BodyErrors, (status = 200, body = ReleaseResult),
-        (status = 409, description = "It is not held", body = ErrorBody)))]
+    responses((status = 404, description = "There is no such event"),
+        (status = 200, description = "The event and its state now", body = ReleaseResult),
+        (status = 409, description = "It is not held")))]
 pub(crate) async fn release(
     Of(admin): Of<Arc<AdminState>>,
     PathSegment(text): PathSegment,

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::task::spawn_blocking;
 
 use super::stats::queues;
-use crate::admin::error::{ApiError, CommonErrors};
+use crate::admin::error::ApiError;
 use crate::admin::state::AdminState;
 use crate::clock;
 use crate::event::{SourceName, State};
@@ -25,7 +25,7 @@ use crate::telemetry::metrics::{
         ("Accept" = Option<String>, Header,
             description = "OpenMetrics for a client that names `application/openmetrics-text` and \
                            prefers it, else the text format of Prometheus")),
-    responses(CommonErrors, (status = 200, description = "The metrics",
+    responses((status = 200, description = "The metrics",
         content((String = "text/plain"), (String = "application/openmetrics-text")))))]
 pub(crate) async fn metrics(
     Of(admin): Of<Arc<AdminState>>,

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
-use crate::admin::error::{ApiError, BodyErrors, CommonErrors, ErrorBody};
+use crate::admin::error::ApiError;
 use crate::admin::params::{JsonBody, no_event};
 use crate::admin::state::AdminState;
 use crate::clock;
@@ -99,8 +99,9 @@ const NO_MEMORY: &str = "not enough memory to parse the payload now: try again i
 
 /// Show the requests that a mapping would make, or its mistakes
 #[utoipa::path(post, path = "/api/v1/preview", request_body = PreviewBody,
-    responses(CommonErrors, BodyErrors, (status = 200, body = PreviewResponse),
-        (status = 404, description = "There is no such event", body = ErrorBody)))]
+    responses((status = 200, description = "The requests, or the mistakes in the mapping",
+            body = PreviewResponse),
+        (status = 404, description = "There is no such event")))]
 pub(crate) async fn preview(
     State(admin): State<Arc<AdminState>>,
     JsonBody(body): JsonBody<PreviewBody>,

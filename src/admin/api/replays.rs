@@ -11,7 +11,7 @@ use tracing::info;
 use utoipa::ToSchema;
 
 use crate::admin::access::ApiCaller;
-use crate::admin::error::{ApiError, BodyErrors, CommonErrors, ErrorBody, EventNotFound};
+use crate::admin::error::ApiError;
 use crate::admin::params::{EventQuery, JsonBody, PathSegment, id, no_event};
 use crate::admin::role::Role;
 use crate::admin::state::AdminState;
@@ -97,10 +97,12 @@ pub(crate) struct ReplayStarted {
 }
 
 /// Replay a settled or held event: map it again and send it
-#[utoipa::path(post, path = "/api/v1/events/{id}/replay", params(("id" = String, Path)),
+#[utoipa::path(post, path = "/api/v1/events/{id}/replay",
+    params(("id" = EventId, Path, description = "Id of the event")),
     request_body = ReplayOneBody,
-    responses(CommonErrors, EventNotFound, BodyErrors, (status = 200, body = ReplayStarted),
-        (status = 409, description = "It is queued already", body = ErrorBody)))]
+    responses((status = 404, description = "There is no such event"),
+        (status = 200, description = "The replay, or what it would be", body = ReplayStarted),
+        (status = 409, description = "It is queued already")))]
 pub(crate) async fn replay_one(
     State(admin): State<Arc<AdminState>>,
     caller: ApiCaller,
@@ -122,8 +124,8 @@ pub(crate) async fn replay_one(
 
 /// Replay the settled and held events that match a filter
 #[utoipa::path(post, path = "/api/v1/replay", request_body = ReplayBody,
-    responses(CommonErrors, BodyErrors, (status = 200, body = ReplayStarted),
-        (status = 404, description = "There is no such destination", body = ErrorBody)))]
+    responses((status = 200, description = "The replay, or what it would be", body = ReplayStarted),
+        (status = 404, description = "There is no such destination")))]
 pub(crate) async fn replay(
     State(admin): State<Arc<AdminState>>,
     caller: ApiCaller,
@@ -192,9 +194,10 @@ fn no_replay(id: ReplayId) -> ApiError {
 }
 
 /// Show the progress of a replay
-#[utoipa::path(get, path = "/api/v1/replays/{id}", params(("id" = String, Path)),
-    responses(CommonErrors, (status = 200, body = ReplayView),
-        (status = 404, description = "There is no such replay", body = ErrorBody)))]
+#[utoipa::path(get, path = "/api/v1/replays/{id}",
+    params(("id" = ReplayId, Path, description = "Id of the replay")),
+    responses((status = 200, description = "The replay as it is now", body = ReplayView),
+        (status = 404, description = "There is no such replay")))]
 pub(crate) async fn progress(
     State(admin): State<Arc<AdminState>>,
     PathSegment(text): PathSegment,
@@ -205,9 +208,10 @@ pub(crate) async fn progress(
 }
 
 /// Cancel a replay: events that were not started yet keep their earlier state
-#[utoipa::path(delete, path = "/api/v1/replays/{id}", params(("id" = String, Path)),
-    responses(CommonErrors, (status = 200, body = ReplayView),
-        (status = 404, description = "There is no such replay", body = ErrorBody)))]
+#[utoipa::path(delete, path = "/api/v1/replays/{id}",
+    params(("id" = ReplayId, Path, description = "Id of the replay")),
+    responses((status = 200, description = "The replay as it is now", body = ReplayView),
+        (status = 404, description = "There is no such replay")))]
 pub(crate) async fn cancel(
     State(admin): State<Arc<AdminState>>,
     PathSegment(text): PathSegment,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::stats::{QueueStats, queues};
-use crate::admin::error::{ApiError, CommonErrors, ErrorBody};
+use crate::admin::error::ApiError;
 use crate::admin::params::{PathSegment, QueryParams};
 use crate::admin::state::{AdminState, DestinationHandle};
 use crate::clock;
@@ -49,7 +49,8 @@ pub(crate) struct SourceView {
 }
 
 /// List sources, with what waits of each
-#[utoipa::path(get, path = "/api/v1/sources", responses(CommonErrors, (status = 200, body = SourceList)))]
+#[utoipa::path(get, path = "/api/v1/sources",
+    responses((status = 200, description = "All sources, by name", body = SourceList)))]
 pub(crate) async fn list(
     State(admin): State<Arc<AdminState>>,
 ) -> Result<Json<SourceList>, ApiError> {
@@ -132,9 +133,10 @@ fn pausing_destination<'a>(
 }
 
 /// Pause a source: its events wait, its webhooks are still accepted
-#[utoipa::path(post, path = "/api/v1/sources/{name}/pause", params(("name" = String, Path)),
-    responses(CommonErrors, (status = 200, body = SourceView),
-        (status = 404, description = "There is no such source", body = ErrorBody)))]
+#[utoipa::path(post, path = "/api/v1/sources/{name}/pause",
+    params(("name" = SourceName, Path, description = "Name of the source")),
+    responses((status = 200, description = "The source as it is now", body = SourceView),
+        (status = 404, description = "There is no such source")))]
 pub(crate) async fn pause(
     State(admin): State<Arc<AdminState>>,
     PathSegment(name): PathSegment,
@@ -147,9 +149,10 @@ pub(crate) async fn pause(
 }
 
 /// Resume a source
-#[utoipa::path(post, path = "/api/v1/sources/{name}/resume", params(("name" = String, Path)),
-    responses(CommonErrors, (status = 200, body = SourceView),
-        (status = 404, description = "There is no such source", body = ErrorBody)))]
+#[utoipa::path(post, path = "/api/v1/sources/{name}/resume",
+    params(("name" = SourceName, Path, description = "Name of the source")),
+    responses((status = 200, description = "The source as it is now", body = SourceView),
+        (status = 404, description = "There is no such source")))]
 pub(crate) async fn resume(
     State(admin): State<Arc<AdminState>>,
     PathSegment(name): PathSegment,
@@ -165,6 +168,7 @@ pub(crate) async fn resume(
 #[into_params(parameter_in = Query)]
 pub(crate) struct SourceParam {
     /// Webhooks of this source only.
+    #[param(value_type = Option<SourceName>)]
     source: Option<String>,
 }
 
@@ -191,8 +195,8 @@ pub(crate) struct RejectionView {
 
 /// List the last 200 rejected webhooks of each source since the start, newest first
 #[utoipa::path(get, path = "/api/v1/rejected", params(SourceParam),
-    responses(CommonErrors, (status = 200, body = RejectionList),
-        (status = 404, description = "There is no such source", body = ErrorBody)))]
+    responses((status = 200, description = "The rejected webhooks", body = RejectionList),
+        (status = 404, description = "There is no such source")))]
 pub(crate) async fn rejected(
     State(admin): State<Arc<AdminState>>,
     QueryParams(SourceParam { source }, _): QueryParams<SourceParam>,

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::admin::error::{ApiError, CommonErrors};
+use crate::admin::error::ApiError;
 use crate::admin::state::AdminState;
 use crate::clock;
 use crate::event::{SourceName, State};
@@ -81,7 +81,8 @@ impl StateCounts {
 }
 
 /// Count events by state, in total and for each source
-#[utoipa::path(get, path = "/api/v1/stats", responses(CommonErrors, (status = 200, body = Stats)))]
+#[utoipa::path(get, path = "/api/v1/stats",
+    responses((status = 200, description = "The counts", body = Stats)))]
 pub(crate) async fn stats(Of(admin): Of<Arc<AdminState>>) -> Result<Json<Stats>, ApiError> {
     let mut events = StateCounts::default();
     let mut sources: BTreeMap<String, StateCounts> = BTreeMap::new();

@@ -1,0 +1,249 @@
+//! What each route refuses, as the description says it and as the relay does it.
+
+use reqwest::Method;
+use reqwest::header::{ALLOW, CONTENT_TYPE};
+use serde_json::{Value, json};
+
+use super::described::Operation;
+use super::{MAPPING, Scene, TOKEN};
+use crate::support::external_tool::run_tool;
+use crate::support::relay::http;
+
+const NOBODY: &str = "01a1f2c4-0000-7000-8000-000000000000";
+const METRICS_TOKEN: &str = "a token for the metrics only";
+
+/// Requests that provoke the refusals of one route.
+struct Provocation<'s> {
+    scene: &'s Scene,
+    operation: &'s Operation,
+    held: &'s str,
+    queued: &'s str,
+}
+
+impl Provocation<'_> {
+    fn path(&self, id: &str, name: &str) -> String {
+        self.operation.path.replace("{id}", id).replace("{name}", name)
+    }
+
+    fn request(&self, path: &str, token: &str) -> reqwest::RequestBuilder {
+        let method: Method = self.operation.method.parse().unwrap();
+        http().request(method, format!("{}{path}", self.scene.relay.admin_url)).bearer_auth(token)
+    }
+
+    /// Sends the request that has to be refused with this status; none if there is no way to
+    /// provoke it here.
+    fn provoke(&self, status: &str) -> Option<reqwest::RequestBuilder> {
+        let path = self.path(self.held, "form");
+        Some(match status {
+            "400" => self.request(&format!("{path}?zz=1"), TOKEN),
+            "401" => self.request(&path, "not a token"),
+            "403" => self.request(&path, METRICS_TOKEN),
+            "404" => self.missing(),
+            "405" => {
+                http().patch(format!("{}{path}", self.scene.relay.admin_url)).bearer_auth(TOKEN)
+            }
+            "409" if path.ends_with("/release") => {
+                self.request(&self.path(self.queued, ""), TOKEN).json(&json!({ "arrived": true }))
+            }
+            "409" => self.request(&self.path(self.queued, ""), TOKEN).json(&json!({})),
+            "413" => self.request(&path, TOKEN).body(vec![b' '; 12 * 1024 * 1024 + 1]),
+            "415" => self.request(&path, TOKEN).header(CONTENT_TYPE, "text/plain").body("{}"),
+            // A body that takes half a minute, an unavailable store and a bug have tests of their own.
+            "408" | "500" | "503" => return None,
+            _ => panic!("{status} is documented: provoke it here"),
+        })
+    }
+
+    fn missing(&self) -> reqwest::RequestBuilder {
+        let path = self.path(NOBODY, "no");
+        match self.operation.path.as_str() {
+            "/api/v1/events" => self.request(&format!("{path}?destination=no"), TOKEN),
+            "/api/v1/rejected" => self.request(&format!("{path}?source=no"), TOKEN),
+            "/api/v1/replay" => self.request(&path, TOKEN).json(&json!({ "destination": "no" })),
+            "/api/v1/preview" => {
+                self.request(&path, TOKEN).json(&json!({ "mapping": MAPPING, "event": NOBODY }))
+            }
+            _ => {
+                let request = self.request(&path, TOKEN);
+                let is_release = path.ends_with("/release");
+                if is_release { request.json(&json!({ "arrived": true })) } else { request }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_documented_refusal_is_given_with_its_code() {
+    let config =
+        "[[admin.tokens]]\nname = \"scraper\"\ntoken = \"env:SCRAPER\"\nrole = \"metrics\"\n";
+    let scene = Scene::configured(config, &[("SCRAPER", METRICS_TOKEN)]).await;
+    let [_, _, held, _] = scene.one_of_each().await;
+    scene.post("/api/v1/sources/form/pause", json!({})).await;
+    let queued = scene.webhook(&json!({ "text": "waits" })).await;
+    let mut given = 0;
+
+    for operation in scene.description().await.operations() {
+        let place =
+            Provocation { scene: &scene, operation: &operation, held: &held, queued: &queued };
+        for (status, documented) in operation.description["responses"].as_object().unwrap() {
+            assert!(!documented["description"].as_str().unwrap_or_default().is_empty());
+            if status == "200" {
+                continue;
+            }
+            let content = &documented["content"]["application/json"];
+            assert_eq!(content["schema"]["$ref"], "#/components/schemas/Error");
+            let Some(request) = place.provoke(status) else { continue };
+            let answer = request.send().await.unwrap();
+            let called = format!("{} {}", operation.method, operation.path);
+            assert_eq!(answer.status().as_str(), status, "{called}: {documented}");
+            assert_eq!(answer.headers().contains_key(ALLOW), status == "405", "{called}");
+            if operation.method == "HEAD" {
+                continue;
+            }
+            let error: Value = answer.json().await.unwrap();
+            assert_eq!(error["error"], content["example"]["error"], "{called} {status}: {error}");
+            assert!(error["reason"].as_str().is_some_and(|it| !it.is_empty()), "{called}: {error}");
+            given += 1;
+        }
+    }
+    assert!(given > 90, "{given} refusals");
+    assert_eq!(scene.get(&format!("/api/v1/events/{held}")).await["state"], "held");
+}
+
+#[tokio::test]
+async fn error_outside_of_the_api_is_an_error_object_too() {
+    let scene = Scene::new().await;
+    let url = &scene.relay.admin_url;
+    for (method, path, status) in [
+        ("GET", "/", 404),
+        ("GET", "/api/v1", 404),
+        ("GET", "/api/v1/events/", 404),
+        ("GET", "/api/v1//events", 404),
+        ("POST", "/no/such", 404),
+        ("GET", "/api/v1/events/%zz", 404),
+        ("GET", "/api/v1/events/%ff", 400),
+        ("GET", "/api/v1/events?%ff=%ff", 400),
+        ("GET", "/api/v1/events?limit=1&limit=2", 400),
+        ("BREW", "/api/v1/events", 405),
+        ("PUT", "/metrics", 405),
+        ("POST", "/healthz", 405),
+        ("GET", "/healthz?verbose=1", 400),
+    ] {
+        let request = http().request(method.parse().unwrap(), format!("{url}{path}"));
+        let answer = request.bearer_auth(TOKEN).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{method} {path}");
+        let error: Value = answer.json().await.unwrap();
+        assert!(error["error"].is_string() && error["reason"].is_string(), "{path}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn unknown_parameter_is_refused_by_every_route() {
+    let scene = Scene::new().await;
+    let mut paths: Vec<(String, String)> = vec![("GET".to_owned(), "/healthz".to_owned())];
+    let operations = scene.description().await.operations().into_iter();
+    paths.extend(operations.map(|it| (it.method, it.path)));
+
+    for (method, path) in paths {
+        for query in ["zz=1", "zz", "limit=1&zz=", "%7A%7A=1"] {
+            let answer = scene.call(&method, &format!("{path}?{query}"), None).await;
+            let reason = answer.json()["reason"].as_str().unwrap().to_owned();
+            assert_eq!(answer.status, 400, "{method} {path}?{query}");
+            assert!(reason.contains("unknown parameter `"), "{path}?{query}: {reason}");
+        }
+    }
+    for path in ["healthz", "readyz"] {
+        let answer = http().get(format!("{}/{path}?zz=1", scene.relay.url)).send().await.unwrap();
+        assert_eq!(answer.status(), 400, "{path}");
+        let error: Value = answer.json().await.unwrap();
+        assert_eq!(error["reason"], "this route takes no parameters");
+    }
+}
+
+#[tokio::test]
+async fn value_outside_of_its_documented_bounds_is_refused() {
+    let scene = Scene::new().await;
+    let description = scene.description().await;
+    let mut tried = 0;
+
+    for operation in description.operations() {
+        for parameter in operation.description["parameters"].as_array().into_iter().flatten() {
+            let name = parameter["name"].as_str().unwrap();
+            assert!(parameter["description"].is_string(), "{}: {name}", operation.path);
+            if parameter["in"] != "query" {
+                continue;
+            }
+            let schema = description.resolve(&parameter["schema"]);
+            for value in values_outside(schema) {
+                let path = format!("{}?{name}={value}", operation.path);
+                let answer = scene.call(&operation.method, &path, None).await;
+                let error = answer.json();
+                // A name that nothing has is not found, whatever is in it.
+                let is_name = answer.status == 404 && ["source", "destination"].contains(&name);
+                assert!(answer.status == 400 || is_name, "{path}: {error}");
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 9, "{tried} values");
+}
+
+/// Returns values that the schema of a parameter does not allow.
+fn values_outside(schema: &Value) -> Vec<String> {
+    let mut values = Vec::new();
+    values.extend(schema["minimum"].as_i64().map(|least| (least - 1).to_string()));
+    values.extend(schema["maximum"].as_i64().map(|most| (most + 1).to_string()));
+    let is_fixed = schema["enum"].is_array() || schema["type"] == "boolean";
+    if is_fixed || schema["format"] == "date-time" || schema["pattern"].is_string() {
+        values.push("not%20one".to_owned());
+    }
+    values
+}
+
+#[tokio::test]
+async fn body_for_a_route_that_takes_none_is_refused() {
+    let scene = Scene::new().await;
+    let [_, _, held, _] = scene.one_of_each().await;
+    let mut tried = 0;
+
+    for operation in scene.description().await.operations() {
+        let takes_body = operation.description.get("requestBody").is_some();
+        if operation.method == "GET" || takes_body {
+            continue;
+        }
+        let path = operation.path.replace("{id}", &held).replace("{name}", "form");
+        let until = json!({ "until": "2999-01-01T00:00:00Z" });
+        let answer = scene.call(&operation.method, &path, Some(&until)).await;
+        assert_eq!(answer.status, 400, "{path}");
+        assert_eq!(answer.json()["reason"], "this route takes no body: send none, or {}");
+        let without = scene.call(&operation.method, &path, Some(&json!({}))).await;
+        assert_ne!(without.status, 400, "{path}");
+        tried += 1;
+    }
+    assert!(tried >= 5, "{tried} routes");
+}
+
+#[tokio::test]
+async fn openapi_validator_finds_nothing_wrong_with_the_description() {
+    let scene = Scene::new().await;
+    let description = scene.get("/api/v1/openapi.json").await;
+    let file = scene.folder.path().join("openapi.json");
+    std::fs::write(&file, description.to_string()).unwrap();
+
+    let arguments = ["--validation-errors", "all", file.to_str().unwrap()];
+    let Some(checked) = run_tool("openapi-spec-validator", &arguments, "") else { return };
+
+    let found = String::from_utf8_lossy(&[checked.stdout, checked.stderr].concat()).into_owned();
+    assert!(checked.status.success(), "{found}");
+}
+
+#[tokio::test]
+async fn names_of_operations_differ() {
+    let operations = Scene::new().await.description().await.operations();
+
+    let names: std::collections::BTreeSet<_> =
+        operations.iter().map(|it| it.description["operationId"].as_str().unwrap()).collect();
+
+    assert_eq!(names.len(), operations.len(), "{names:?}");
+    assert!(names.contains("post_events_id_replay") && names.contains("get_openapi_json"));
+}
