@@ -9,7 +9,7 @@ ARG SAVIO_RELAY_COMMIT=
 # checkout of an older commit has older files than the cache: touching the sources forces a rebuild.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    find src mappings migrations relay.schema.json build.rs Cargo.toml -exec touch {} + \
+    find src mappings migrations relay.schema.json relay.example.toml build.rs Cargo.toml -exec touch {} + \
     && cargo build --profile dist --locked --bin savio-relay \
     && install -D target/dist/savio-relay /out/usr/local/bin/savio-relay \
     && mkdir -p /out/data /out/etc/savio-relay

@@ -254,8 +254,8 @@ impl Demo<'_> {
         };
         let source = arguments.source.as_deref().unwrap_or("typeform");
         text += &format!(
-            "`savio-relay init {source}` sets one up: what to paste where.{}\n",
-            if arguments.once { "" } else { " Ctrl-C ends the demo." }
+            "`savio-relay init {source}` sets one up: what to paste where.\n{}",
+            if arguments.once { "" } else { "Ctrl-C ends the demo.\n" }
         );
         shown::print(&text)
     }
@@ -266,7 +266,7 @@ impl Demo<'_> {
         let secret = self.secrets.of_form();
         format!(
             "\nSend something of your own, and see what arrives:\n  \
-             curl http://{relay}/hooks/{OWN_SOURCE} -H 'X-Relay-Token: {secret}' \\\n    \
+             curl http://{relay}/hooks/{OWN_SOURCE} \\\n    -H 'X-Relay-Token: {secret}' \\\n    \
              -H 'Content-Type: application/json' \\\n    \
              -d '{{\"email\": \"ada@example.com\", \"message\": \"Please add dark mode\"}}'\n  \
              curl -H 'Authorization: Token {}' \\\n    http://{savio}/sandbox/feedback\n",

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::bundle::{self, CopyState};
 pub use super::import_rules::{ExportRecord, ImportRules};
 pub use super::sample::{MappingTest, SampleEvents, SamplePayload};
-use super::secrets::SecretNote;
+use super::secrets::{SecretLack, SecretNote};
 use super::{sample, secrets};
 use crate::diagnostics::diagnostic::{self, Diagnostic};
 use crate::diagnostics::document::Document;
@@ -206,8 +206,14 @@ impl MappingFile {
         self.source.as_ref().is_some_and(|source| {
             source.signature.needs_secret()
                 && source.keys.is_empty()
-                && self.secret_notes.iter().all(|note| note.is_unset)
+                && self.secret_notes.iter().all(|note| note.lack == SecretLack::Unset)
         })
+    }
+
+    /// Returns whether it is a bundled file that is off since a file of the folder has its secret.
+    pub(crate) fn yields_to_folder(&self) -> bool {
+        self.secret_notes.iter().any(|note| note.lack == SecretLack::LeftToFolder)
+            && self.source.as_ref().is_some_and(|source| source.keys.is_empty())
     }
 
     /// Returns the secrets that the file names, such as `env:NAME`.
@@ -232,7 +238,7 @@ impl MappingFile {
             self.secret_notes.retain(|note| note.position != position);
             let secret = named.trim_start_matches("env:");
             let text = format!("{owner} uses its secret, {secret}");
-            self.secret_notes.push(SecretNote { position, text, is_unset: false });
+            self.secret_notes.push(SecretNote { position, text, lack: SecretLack::LeftToFolder });
         }
     }
 
@@ -254,11 +260,9 @@ impl MappingFile {
 
     /// Returns a note if a file of the folder is an unchanged copy of an earlier bundled file.
     pub(crate) fn outdated_copy(&self) -> Option<String> {
-        let name = self.name.as_ref().filter(|_| self.copy_state() == CopyState::Outdated)?;
-        Some(format!(
-            "it is an unchanged copy of an earlier bundled file: delete it, and the present bundled \
-             {name} applies"
-        ))
+        let is_outdated = self.copy_state() == CopyState::Outdated;
+        let note = "it is a copy of an earlier bundled file: delete it to use the present one";
+        is_outdated.then(|| note.to_owned())
     }
 
     /// Compares a file of the folder with the bundled ones.

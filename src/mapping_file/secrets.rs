@@ -108,22 +108,38 @@ pub(crate) struct SecretNote {
     /// Its place in the list of secrets.
     pub(crate) position: usize,
     pub(crate) text: String,
-    /// True if nobody has tried to set it.
-    pub(crate) is_unset: bool,
+    pub(crate) lack: SecretLack,
+}
+
+/// Why a source has no key from a secret that it names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SecretLack {
+    /// Nobody has tried to set it.
+    Unset,
+    /// It is empty, cannot be read, or is no key for this signature.
+    Unusable,
+    /// A file of the folder has it.
+    LeftToFolder,
 }
 
 /// Returns the keys of the secrets that are set, and notes on the others.
 pub(crate) fn keys(secrets: &[SecretRef], signature: &Signature) -> (Vec<Key>, Vec<SecretNote>) {
     let mut keys = Vec::new();
     let mut notes = Vec::new();
-    let mut note = |position, text, is_unset| notes.push(SecretNote { position, text, is_unset });
+    let mut note = |position, text, lack| notes.push(SecretNote { position, text, lack });
     // One wrong secret does not switch the source off: during a rotation the other one still works.
     for (position, named) in secrets.iter().enumerate() {
         match &named.secret {
-            Secret::Missing(reason) => note(position, reason.clone(), named.is_unset),
+            Secret::Missing(reason) => {
+                let lack = if named.is_unset { SecretLack::Unset } else { SecretLack::Unusable };
+                note(position, reason.clone(), lack);
+            }
             Secret::Found(secret) => match signature.key(secret, named.until, position) {
                 Ok(key) => keys.push(key),
-                Err(error) => note(position, format!("secret {} {error}", position + 1), false),
+                Err(error) => {
+                    let text = format!("secret {} {error}", position + 1);
+                    note(position, text, SecretLack::Unusable);
+                }
             },
         }
     }

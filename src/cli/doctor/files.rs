@@ -142,6 +142,10 @@ fn statuses(files: &[MappingFile], findings: &mut Vec<Finding>) {
                 accepting.push(Finding::warning(SOURCES, found).advice(advice));
             }
             SourceStatus::Off { .. } if ready.contains(name) => {}
+            // Whoever renamed a copy of the bundled file wants it so.
+            SourceStatus::Off { reason } if file.yields_to_folder() => {
+                off.push(Finding::ok(SOURCES, format!("the bundled {name} is off: {reason}")));
+            }
             SourceStatus::Off { reason } => {
                 off.push(Finding::warning(SOURCES, format!("{name} is off: {reason}")));
             }

@@ -17,7 +17,7 @@ impl Guide {
         let lines: Vec<&str> = lines.map(|line| line.trim_start_matches('#')).collect();
         let is_summary = |line: &&&str| line.starts_with(' ') && line.contains(':');
         let summary = lines.iter().skip(1).find(is_summary).map_or("", |line| line.trim());
-        let setup = lines.iter().skip_while(|line| **line != " Setup").skip(1);
+        let setup = lines.iter().skip_while(|line| !line.starts_with(" Setup")).skip(1);
         // The next heading ends it: it is not indented.
         let setup = setup.take_while(|line| line.is_empty() || line.starts_with("   "));
         let mut setup: Vec<&str> =

@@ -277,3 +277,22 @@ async fn unknown_event_is_not_found() {
     assert_eq!(store.event(EventId::new(at(0))).await.unwrap(), None);
     assert_eq!(store.ready().await, Ok(()));
 }
+
+#[tokio::test]
+async fn bundled_sources_are_new_once_and_only_to_a_store_that_was_used_before() {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let place = TestStore::new();
+    let store = &*place.open();
+    let remember = async |those: &[&str]| store.remember_bundled(names(those)).await.unwrap();
+
+    assert_eq!(remember(&["form", "typeform"]).await, names(&[]), "a new store");
+    assert_eq!(remember(&["form", "typeform"]).await, names(&[]), "the same program");
+    assert_eq!(remember(&["acme", "form"]).await, names(&["acme"]), "an upgrade");
+    assert_eq!(remember(&["acme", "form", "typeform"]).await, names(&[]));
+
+    let place = TestStore::new();
+    let used = &*place.open();
+    store_one(used, webhook(at(0))).await;
+    let all = names(&["form", "typeform"]);
+    assert_eq!(used.remember_bundled(all.clone()).await.unwrap(), all, "an older program's store");
+}
