@@ -1,19 +1,24 @@
 //! Bounded reads of files that people name, and their replacement. A configuration may only name
 //! regular files.
 
+mod explanation;
+
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+pub use explanation::{check_access, disk_full, explain, free_bytes};
+
 /// Reason for which a file is not read.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
+    /// Says why, and what to do.
     #[error("{0}")]
-    Failed(#[from] io::Error),
-    #[error("it is a folder, not a file")]
+    Failed(String),
+    #[error("{}", explanation::FOLDER)]
     Folder,
     #[error("it is not a regular file, but a device, a pipe or a socket")]
     NotRegular,
@@ -21,25 +26,34 @@ pub enum FileError {
     TooLarge(usize),
 }
 
+impl FileError {
+    fn at(path: &Path, error: &io::Error) -> FileError {
+        match error.kind() {
+            ErrorKind::IsADirectory => FileError::Folder,
+            _ => FileError::Failed(explain(error, path)),
+        }
+    }
+}
+
 /// Reads a regular file of at most `bytes_max` bytes.
 pub fn read(path: &Path, bytes_max: usize) -> Result<Vec<u8>, FileError> {
     let file = open(path)?;
     // The kind of the open file, not of the path, which may name another file by now.
-    let kind = file.metadata()?.file_type();
+    let kind = file.metadata().map_err(|error| FileError::at(path, &error))?.file_type();
     if kind.is_dir() {
         return Err(FileError::Folder);
     }
     if !kind.is_file() {
         return Err(FileError::NotRegular);
     }
-    read_stream(file, bytes_max)
+    read_to_end(path, file, bytes_max)
 }
 
-/// Reads a stream, such as standard input, to its end.
-pub fn read_stream(stream: impl Read, bytes_max: usize) -> Result<Vec<u8>, FileError> {
+fn read_to_end(path: &Path, stream: impl Read, bytes_max: usize) -> Result<Vec<u8>, FileError> {
     let mut bytes = Vec::new();
     // One byte more tells a stream that is too long from one that has just the size.
-    stream.take(bytes_max as u64 + 1).read_to_end(&mut bytes)?;
+    let read = stream.take(bytes_max as u64 + 1).read_to_end(&mut bytes);
+    read.map_err(|error| FileError::at(path, &error))?;
     if bytes.len() > bytes_max { Err(FileError::TooLarge(bytes_max)) } else { Ok(bytes) }
 }
 
@@ -62,9 +76,10 @@ impl UnreadableFile {
 pub fn read_named(path: &Path, bytes_max: usize) -> Result<Vec<u8>, UnreadableFile> {
     // It may be a pipe, as in `check <(generate)`: whoever started the command can end the wait.
     let read = if path == Path::new("-") {
-        read_stream(io::stdin(), bytes_max)
+        read_to_end(path, io::stdin(), bytes_max)
     } else {
-        File::open(path).map_err(FileError::from).and_then(|file| read_stream(file, bytes_max))
+        let opened = File::open(path).map_err(|error| FileError::at(path, &error));
+        opened.and_then(|file| read_to_end(path, file, bytes_max))
     };
     read.map_err(|error| UnreadableFile { path: path.to_owned(), error })
 }
@@ -118,7 +133,7 @@ fn open(path: &Path) -> Result<File, FileError> {
     opened.map_err(|error| {
         // A socket cannot be opened at all: the system says "No such device or address".
         let special = path.metadata().is_ok_and(|it| !it.is_file() && !it.is_dir());
-        if special { FileError::NotRegular } else { FileError::Failed(error) }
+        if special { FileError::NotRegular } else { FileError::at(path, &error) }
     })
 }
 

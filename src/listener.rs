@@ -1,11 +1,11 @@
 //! Accepts connections for a router, with limits on their number and on the time that a request may take to arrive.
 
+mod bind_error;
 mod incoming_body;
 mod write_timeout;
 mod idle_connections;
 
 use std::convert::Infallible;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
+pub use bind_error::BindError;
 use idle_connections::{ConnectionState, IdleConnections};
 use incoming_body::{IncomingBody, discard};
 use write_timeout::WriteTimeout;
@@ -61,17 +62,13 @@ const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// Wait after an error of `accept`, such as too many open files, which would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// An address on which the relay cannot listen.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {error}")]
-pub struct BindError {
+/// Listens on an address; port 0 means any free one. Returns the address with the actual port. An
+/// error names the setting that chose the address.
+pub async fn bind(
     address: SocketAddr,
-    error: io::Error,
-}
-
-/// Listens on an address; port 0 means any free one. Returns the address with the actual port.
-pub async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
-    let failed = |error| BindError { address, error };
+    setting: &'static str,
+) -> Result<(TcpListener, SocketAddr), BindError> {
+    let failed = |error| BindError { address, setting, error };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))

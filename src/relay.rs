@@ -56,8 +56,9 @@ impl Relay {
     pub(crate) async fn start(config: Config, files: &[MappingFile]) -> Result<Relay, RelayError> {
         // Before the store is opened, which ends leases and may migrate: an address in use is the
         // most frequent reason not to start. Connections wait in the backlog meanwhile.
-        let (webhooks, address) = listener::bind(config.listen).await?;
-        let (requests, admin_address) = listener::bind(config.admin_listen).await?;
+        let (webhooks, address) = listener::bind(config.listen, "server.listen").await?;
+        let (requests, admin_address) =
+            listener::bind(config.admin_listen, "server.admin_listen").await?;
         let store = Arc::new(Sqlite::open(&config.store)?);
         let admin_tokens = StartTokens::of(&config)?;
         let traces = trace_export::start(&config.traces).await;

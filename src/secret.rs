@@ -99,6 +99,7 @@ mod tests {
 
     use super::*;
     use crate::diagnostics::diagnostic::Document;
+    use crate::file::FileError;
 
     fn check(named: &str, expected: Result<&str, &str>) {
         let environment = Environment::from([
@@ -142,7 +143,7 @@ mod tests {
         check(&format!("file:{}", path.display()), Err(&too_large));
         let special = "/dev/zero: it is not a regular file, but a device, a pipe or a socket";
         check("file:/dev/zero", Err(special));
-        let is_folder = format!("{}: it is a folder, not a file", folder.path().display());
+        let is_folder = format!("{}: {}", folder.path().display(), FileError::Folder);
         check(&format!("file:{}", folder.path().display()), Err(&is_folder));
     }
 

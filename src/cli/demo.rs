@@ -28,7 +28,7 @@ use crate::mapping_file::file::{MappingFile, MappingTest, SamplePayload};
 use crate::mapping_file::location::Location;
 use crate::relay::Relay;
 use crate::store::Archive;
-use crate::{clock, listener, sandbox};
+use crate::{clock, file, listener, sandbox};
 use arrivals::Arrivals;
 use secrets::{DemoSecrets, OWN_SOURCE};
 
@@ -53,13 +53,14 @@ const DEMO_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), CommandError> {
     let folder = tempfile::tempdir().map_err(|error| {
-        let advice = "set TMPDIR to a folder that can be written";
-        CommandError::Failed(format!("no temporary folder for the store: {error}; {advice}"))
+        let reason = file::explain(&error, &std::env::temp_dir());
+        let advice = "or set TMPDIR to another folder";
+        CommandError::Failed(format!("no temporary folder for the store: {reason}; {advice}"))
     })?;
     runtime::block_on(async {
         let listen = listen(arguments)?;
         // A free port: nobody has to type this address.
-        let (listener, savio) = listener::bind(any_port()).await?;
+        let (listener, savio) = listener::bind(any_port(), "any free port").await?;
         let token = Uuid::new_v4().to_string();
         let required = Some(SecretString::from(token.as_str()));
         let settings = sandbox::Settings { token: required, ..sandbox::Settings::default() };

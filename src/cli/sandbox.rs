@@ -53,7 +53,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), CommandError> {
     let listen = arguments.listen;
     let settings = arguments.settings()?;
     runtime::block_on(async {
-        let (listener, address) = listener::bind(listen).await?;
+        let (listener, address) = listener::bind(listen, "--listen").await?;
         let mut text = format!(
             "Savio's sandbox is at http://{address}/app/api/\n\
              contents:            http://{address}/sandbox/feedback (contacts, companies, feature-requests)\n"

@@ -21,9 +21,9 @@ pub(crate) const DIRECTORY: &str = "mappings";
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LocationError {
     #[error(
-        "{}: {error}: it is the folder of the mapping files; make it, or change `mappings` in \
+        "{}: {}: it is the folder of the mapping files; make it, or change `mappings` in \
          relay.toml",
-        .path.display()
+        .path.display(), file::explain(.error, .path)
     )]
     Directory { path: PathBuf, error: io::Error },
     #[error(transparent)]

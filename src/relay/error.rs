@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::stop::StopError;
+use crate::file;
 use crate::listener::BindError;
 use crate::savio::ClientError;
 use crate::store::sqlite::OpenError;
@@ -16,7 +17,10 @@ pub(crate) enum RelayError {
     Store(#[from] OpenError),
     #[error("the admin token is empty")]
     EmptyAdminToken,
-    #[error("cannot write the admin token to {}: {error}", .path.display())]
+    #[error(
+        "cannot write a new admin token to {}: {}. Or set ADMIN_TOKEN, then none is written",
+        .path.display(), file::explain(.error, .path)
+    )]
     AdminTokenFile { path: PathBuf, error: io::Error },
     /// Savio's client cannot be built.
     #[error(transparent)]

@@ -12,5 +12,5 @@ mod settings;
 pub use database::Sqlite;
 pub use engine::database_file::is_served;
 pub use engine::disk_reserve::disk_space;
-pub use engine::error::OpenError;
+pub use engine::open_error::OpenError;
 pub use settings::Settings;

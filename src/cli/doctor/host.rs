@@ -11,6 +11,7 @@ use crate::admin::AdminToken;
 use crate::cli::healthcheck::{self, Health};
 use crate::clock;
 use crate::config::Config;
+use crate::listener::BindError;
 use crate::mapping_file::file::MappingFile;
 use crate::relay::admin_token::doubts;
 use crate::secret::Secret;
@@ -67,7 +68,7 @@ pub(super) async fn listen(config: &Config, findings: &mut Vec<Finding>) {
     findings.push(match &taken {
         Ok(false) => Finding::ok(ADDRESS, format!("{address} is free: no relay runs there now")),
         Ok(true) => occupant(address).await,
-        Err(error) => unusable(address, error),
+        Err(error) => unusable(address, "server.listen", error),
     });
     // That the admin address is used is right if a relay runs, and otherwise keeps one from
     // starting.
@@ -78,7 +79,7 @@ pub(super) async fn listen(config: &Config, findings: &mut Vec<Finding>) {
         }
         (Ok(true), _) => Finding::wrong(ADDRESS, format!("the admin address {admin} is in use"))
             .advice("stop the program that uses it, or choose another server.admin_listen"),
-        (Err(error), _) => unusable(admin, &error),
+        (Err(error), _) => unusable(admin, "server.admin_listen", &error),
     });
     findings.push(admin_token(config));
     let advice = "set it to a long secret of its own, such as `openssl rand -hex 32` makes";
@@ -94,9 +95,9 @@ async fn is_taken(address: SocketAddr) -> io::Result<bool> {
     }
 }
 
-fn unusable(address: SocketAddr, error: &io::Error) -> Finding {
-    Finding::wrong(ADDRESS, format!("cannot listen on {address}: {error}"))
-        .advice("choose another address; ports below 1024 need a privilege")
+fn unusable(address: SocketAddr, setting: &'static str, error: &io::Error) -> Finding {
+    let error = error.kind().into();
+    Finding::wrong(ADDRESS, BindError { address, setting, error }.to_string())
 }
 
 /// Finds out whether a relay listens on the address, or another program.

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use clap::ValueEnum;
 
 use crate::cli::error::CommandError;
+use crate::file;
 
 /// Number of bytes from which the format is detected.
 const PEEK_BYTES: usize = 64 * 1024;
@@ -96,8 +97,10 @@ pub(super) fn open(
     path: &Path,
     record_bytes_max: usize,
 ) -> Result<(MeteredInput, Rc<ReadMeter>), CommandError> {
-    let failed =
-        |error: io::Error| CommandError::InvalidInput(format!("{}: {error}", path.display()));
+    let failed = |error: io::Error| {
+        let reason = file::explain(&error, path);
+        CommandError::InvalidInput(format!("{}: {reason}", path.display()))
+    };
     let (inner, total): (Box<dyn Read>, _) = if path == Path::new("-") {
         (Box::new(io::stdin()), None)
     } else {

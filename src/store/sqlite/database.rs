@@ -10,7 +10,7 @@ use super::archive::stats;
 use super::engine::damage::Damage;
 use super::engine::database_file::{self, DatabaseFile};
 use super::engine::disk_reserve::DiskReserve;
-use super::engine::error::OpenError;
+use super::engine::open_error::OpenError;
 use super::engine::readers::{Purpose, Readers};
 use super::engine::writer::Writer;
 use super::maintenance::recovery;
@@ -49,7 +49,7 @@ impl Sqlite {
         // a long read keeps it from being written back.
         let mut database = DatabaseFile::open(&path, reserve.bytes() / 4)?;
         recovery::end_leases(database.connection()?, clock::now())
-            .map_err(|source| OpenError::Database { path, source })?;
+            .map_err(|error| OpenError::Database { path, error })?;
         Sqlite::start(database, reserve, settings.webhook_bytes_max)
     }
 

@@ -8,6 +8,7 @@ pub(super) mod disk_reserve;
 pub(super) mod error;
 mod files;
 mod migrations;
+pub(super) mod open_error;
 pub(super) mod readers;
 pub(super) mod transaction;
 pub(super) mod writer;

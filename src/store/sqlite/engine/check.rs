@@ -10,8 +10,9 @@ use tokio::time::sleep;
 
 use super::database_file;
 use super::disk_reserve::DiskReserve;
-use super::error::{self, OpenError};
+use super::error;
 use super::files::with_suffix;
+use super::open_error::OpenError;
 use crate::store::sqlite::settings::Settings;
 
 /// Speed of the check.
@@ -62,7 +63,7 @@ pub fn log_bytes_max(settings: &Settings) -> Result<u64, OpenError> {
 /// Reads the file and writes nothing.
 pub async fn check(path: &Path, limits: CheckLimits) -> Result<CheckResult, OpenError> {
     let (path, log) = (database_file::find(path)?, with_suffix(path, "-wal"));
-    let refused = |source| OpenError::Database { path: path.clone(), source };
+    let refused = |error| OpenError::Database { path: path.clone(), error };
     let start = Instant::now();
     let stop = || {
         let log_bytes = fs::metadata(&log).map_or(0, |log| log.len());

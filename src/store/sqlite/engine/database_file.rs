@@ -9,9 +9,9 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Row};
 use tracing::{error, warn};
 
-use super::error::OpenError;
 use super::files::{FileId, Locks, Log, LogState, owner_only, with_suffix};
 use super::migrations;
+use super::open_error::OpenError;
 
 /// Longest wait of a command for the lock of another process, a place in the queue or a reader.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -120,7 +120,7 @@ impl DatabaseFile {
     /// and none may open meanwhile.
     pub(crate) fn save_removed_log(&mut self) -> Result<(), OpenError> {
         let Some((connection, _)) = &self.connection else { return Ok(()) };
-        let refused = |source| OpenError::Database { path: self.path.clone(), source };
+        let refused = |error| OpenError::Database { path: self.path.clone(), error };
         // The removed file is still open here: this is the last chance to save what is in it.
         let is_busy = checkpoint(connection).map_err(refused)?;
         if is_busy {
@@ -137,7 +137,7 @@ impl DatabaseFile {
     }
 
     fn connect(&self) -> Result<(Connection, Log), OpenError> {
-        let refused = |source| OpenError::Database { path: self.path.clone(), source };
+        let refused = |error| OpenError::Database { path: self.path.clone(), error };
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(&self.path, flags).map_err(refused)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(refused)?;
@@ -183,7 +183,7 @@ fn checkpoint(connection: &Connection) -> rusqlite::Result<bool> {
 }
 
 fn identity(path: &Path) -> Result<FileId, OpenError> {
-    FileId::of(path).map_err(|source| OpenError::File { path: path.to_owned(), source })
+    FileId::of(path).map_err(|error| OpenError::File { path: path.to_owned(), error })
 }
 
 /// Returns the number of pages at which the log is written back.
@@ -204,7 +204,7 @@ pub(crate) fn log_bytes_max(log_bytes: u64) -> u64 {
 /// Creates the file if it does not exist. Returns its canonical path, so that a link to it has the
 /// same lock and log.
 pub(crate) fn create(path: &Path) -> Result<PathBuf, OpenError> {
-    let refused = |source| OpenError::File { path: path.to_owned(), source };
+    let refused = |error| OpenError::File { path: path.to_owned(), error };
     // Never opens one that exists: closing it would end all POSIX locks that SQLite has on the file
     // in this process.
     match owner_only().create_new(true).open(path) {
@@ -221,7 +221,7 @@ pub(crate) fn find(path: &Path) -> Result<PathBuf, OpenError> {
     match path.canonicalize() {
         Ok(found) => Ok(found),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(OpenError::Missing { path }),
-        Err(source) => Err(OpenError::File { path, source }),
+        Err(error) => Err(OpenError::File { path, error }),
     }
 }
 

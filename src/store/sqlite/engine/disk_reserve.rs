@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::error::{OpenError, unavailable};
+use super::error::unavailable;
+use super::open_error::OpenError;
 use crate::store::archive::DiskSpace;
 use crate::store::error::{StoreError, UnavailableKind};
 use crate::store::sqlite::settings::Settings;
@@ -61,7 +62,7 @@ impl DiskReserve {
     ) -> Result<DiskReserve, OpenError> {
         let folder = database.parent().unwrap_or(database);
         DiskReserve::new(folder, settings.reserve_bytes)
-            .map_err(|source| OpenError::File { path: folder.to_owned(), source })
+            .map_err(|error| OpenError::File { path: folder.to_owned(), error })
     }
 
     pub(crate) fn bytes(&self) -> u64 {

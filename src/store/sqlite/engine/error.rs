@@ -1,43 +1,9 @@
-//! Errors of the database, and the messages for whoever operates the relay.
-
-use std::error::Error;
-use std::io;
-use std::path::PathBuf;
+//! Errors of reading and writing the database, and the messages for whoever operates the relay.
 
 use rusqlite::ErrorCode;
 
+use super::open_error::OpenError;
 use crate::store::error::{StoreError, UnavailableKind};
-
-/// Reason for which a database cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    #[error("cannot open {}", path.display())]
-    File { path: PathBuf, source: io::Error },
-    #[error("another savio-relay runs on {} (it locks {})", path.display(), lock.display())]
-    InUse { path: PathBuf, lock: PathBuf },
-    #[error("another file was put in the place of {}: restart", path.display())]
-    Replaced { path: PathBuf },
-    #[error("{}-wal was removed, and another program keeps it from being saved", path.display())]
-    LogRemoved { path: PathBuf },
-    #[error(
-        "another program has begun a log of its own at {}-wal: end that program and remove this file",
-        path.display()
-    )]
-    LogForeign { path: PathBuf },
-    #[error("{} is a database of another program", path.display())]
-    Foreign { path: PathBuf },
-    #[error(
-        "{} was written by a newer savio-relay: its version is {found}, this one knows {known}",
-        path.display()
-    )]
-    Newer { path: PathBuf, found: usize, known: usize },
-    #[error("{} was written by an older savio-relay: `serve` brings it up to date", path.display())]
-    Older { path: PathBuf },
-    #[error("there is no store at {}", path.display())]
-    Missing { path: PathBuf },
-    #[error("cannot use the database {}", path.display())]
-    Database { path: PathBuf, source: rusqlite::Error },
-}
 
 /// Reason for which a command wrote nothing.
 #[derive(Debug, thiserror::Error)]
@@ -91,8 +57,8 @@ impl SqliteError {
 
     /// Returns SQLite's message if it found the file damaged.
     pub(crate) fn damage(&self) -> Option<String> {
-        let (SqliteError::Database(error)
-        | SqliteError::Open(OpenError::Database { source: error, .. })) = self
+        let (SqliteError::Database(error) | SqliteError::Open(OpenError::Database { error, .. })) =
+            self
         else {
             return None;
         };
@@ -118,7 +84,7 @@ impl From<SqliteError> for StoreError {
                 StoreError::Impossible { reason: error.to_string() }
             }
             SqliteError::Database(error) => unavailable(trouble(&error), describe(&error)),
-            SqliteError::Open(error) => unavailable(UnavailableKind::File, with_source(&error)),
+            SqliteError::Open(error) => unavailable(UnavailableKind::File, error.to_string()),
             SqliteError::ClaimLost => StoreError::ClaimLost,
             SqliteError::Impossible(reason) => StoreError::Impossible { reason },
             SqliteError::Panicked => StoreError::Impossible { reason: failure.to_string() },
@@ -181,11 +147,4 @@ pub(crate) fn describe(error: &rusqlite::Error) -> String {
         _ => return error.to_string(),
     };
     format!("{what} ({error})")
-}
-
-fn with_source(error: &OpenError) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
 }

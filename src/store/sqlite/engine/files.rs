@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
-use super::error::OpenError;
+use super::open_error::OpenError;
 
 /// Device and inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Log {
     pub(super) fn of(database: &Path) -> Result<Log, OpenError> {
         let identity = |suffix| {
             let path = with_suffix(database, suffix);
-            FileId::of(&path).map_err(|source| OpenError::File { path, source })
+            FileId::of(&path).map_err(|error| OpenError::File { path, error })
         };
         Ok(Log { log: identity("-wal")?, index: identity("-shm")? })
     }
@@ -148,7 +148,7 @@ fn lock(file: &File) -> Result<(), TryLockError> {
 // transaction, and one that lasted longer (`locking_mode = EXCLUSIVE`) would keep `events`,
 // `doctor` and backups out, which work beside a server.
 fn lock_file(database: &Path, path: &Path) -> Result<(File, FileId), OpenError> {
-    let refused = |source| OpenError::File { path: path.to_owned(), source };
+    let refused = |error| OpenError::File { path: path.to_owned(), error };
     let file = owner_only().open(path).map_err(refused)?;
     match lock(&file) {
         Ok(()) => {
@@ -168,7 +168,7 @@ fn lock_database(database: &Path, lock: &Path) -> Result<Option<File>, OpenError
         return Ok(None);
     }
     let file = File::open(database)
-        .map_err(|source| OpenError::File { path: database.to_owned(), source })?;
+        .map_err(|error| OpenError::File { path: database.to_owned(), error })?;
     match file.try_lock() {
         // Not every file system has such locks. There the lock file alone has to do.
         Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(file)),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::error::OpenError;
+use super::open_error::OpenError;
 
 /// The n-th migrates a database to version n.
 const MIGRATIONS: [&str; 14] = [
@@ -33,7 +33,7 @@ pub(super) const LATEST: usize = MIGRATIONS.len();
 /// Refuses a file that is not ours. Call it before anything in the file is changed.
 pub(super) fn check_identity(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let number = |sql| connection.query_row(sql, [], |row| row.get(0));
-    let refused = |source| OpenError::Database { path: path.to_owned(), source };
+    let refused = |error| OpenError::Database { path: path.to_owned(), error };
     let application: i64 = number("PRAGMA application_id").map_err(refused)?;
     let tables: i64 = number("SELECT count(*) FROM sqlite_schema").map_err(refused)?;
     // A file without tables is new, or one in whose first migration the process ended.

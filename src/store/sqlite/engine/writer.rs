@@ -12,8 +12,9 @@ use tracing::{error, info};
 use super::batch::{self, Access, CommandResults, WriteCommand};
 use super::damage::Damage;
 use super::database_file::{BUSY_TIMEOUT, DatabaseFile};
-use super::error::{OpenError, SqliteError, unavailable};
+use super::error::{SqliteError, unavailable};
 use super::files::LogState;
+use super::open_error::OpenError;
 use super::readers::Readers;
 use super::transaction::Transaction;
 use crate::store::error::{StoreError, UnavailableKind};
@@ -46,7 +47,7 @@ impl Writer {
         let thread = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || writer_thread.run(waiting))
-            .map_err(|source| OpenError::File { path, source })?;
+            .map_err(|error| OpenError::File { path, error })?;
         let (commands, thread) = (Mutex::new(Some(commands)), Mutex::new(Some(thread)));
         Ok(Writer { commands, damage, thread })
     }
