@@ -8,6 +8,7 @@ mod bundled_name;
 mod input;
 mod progress_bar;
 mod output;
+mod backup;
 mod check;
 mod demo;
 mod doctor;
@@ -49,6 +50,9 @@ struct Cli {
 enum Command {
     /// Run the relay
     Serve {
+        /// On a restored backup, hold its undelivered events until a person decides
+        #[arg(long)]
+        hold: bool,
         /// Configuration file (default: relay.toml if it exists)
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
@@ -73,6 +77,8 @@ enum Command {
     Send(send::Arguments),
     /// List the bundled sources and the other known tools, or show the definition of a provider
     Providers(providers::Arguments),
+    /// Copy the store into a file; works while a relay is running
+    Backup(backup::Arguments),
     // Boxed, since its options make it much larger than the others.
     /// Call Savio's API: feedback, feature requests, contacts, companies
     Savio(Box<savio::Arguments>),
@@ -149,7 +155,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         }
     };
     let result = match arguments.command {
-        Command::Serve { config } => serve::run(config.as_deref(), environment),
+        Command::Serve { config, hold } => serve::run(config.as_deref(), hold, environment),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Init(arguments) => init::run(&arguments, environment),
         Command::Check(arguments) => check::run(&arguments, environment),
@@ -160,6 +166,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Command::Dead(arguments) => events::run(arguments.into(), environment),
         Command::Send(arguments) => send::run(arguments, environment),
         Command::Providers(arguments) => providers::run(&arguments),
+        Command::Backup(arguments) => backup::run(&arguments, environment),
         Command::Savio(arguments) => savio::run(*arguments, environment),
         Command::Doctor(arguments) => doctor::run(&arguments, environment),
         Command::Healthcheck(arguments) => healthcheck::run(&arguments, environment),

@@ -4,6 +4,7 @@ mod admin;
 mod destinations;
 mod environment;
 mod logging;
+mod store_url;
 mod traces;
 mod values;
 
@@ -181,17 +182,12 @@ impl Config {
 
     fn apply_store(&mut self, mut section: TomlTable<'_>, mistakes: &mut Diagnostics) {
         if let Some(url) = section.text("url", mistakes) {
-            match url.text.strip_prefix("sqlite:").filter(|path| !path.is_empty()) {
-                Some(path) => self.store.path = PathBuf::from(path),
-                // The URL of a database server may have a password, so it is shown as stars.
-                None => mistakes.push(
-                    Diagnostic::error(
-                        url.place,
-                        "`url` names a store that this version does not support",
-                    )
-                    .help("write \"sqlite:\" and a file's path, such as \"sqlite:relay.db\"")
-                    .secret(),
-                ),
+            match store_url::parse(&url.text) {
+                Ok(place) => {
+                    self.store.path = place.path;
+                    self.store.former_path = place.former;
+                }
+                Err(invalid) => mistakes.push(invalid.at(url.place)),
             }
         }
         set_if_some(&mut self.retention, duration(&mut section, "retention", mistakes));

@@ -13,6 +13,7 @@ mod trace_export;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 use crate::admin::AdminState;
@@ -56,9 +57,7 @@ impl Relay {
     pub(crate) async fn start(config: Config, files: &[MappingFile]) -> Result<Relay, RelayError> {
         // Before the store is opened, which ends leases and may migrate: an address in use is the
         // most frequent reason not to start. Connections wait in the backlog meanwhile.
-        let (webhooks, address) = listener::bind(config.listen, "server.listen").await?;
-        let (requests, admin_address) =
-            listener::bind(config.admin_listen, "server.admin_listen").await?;
+        let ((webhooks, address), (requests, admin_address)) = bind(&config).await?;
         let store = Arc::new(Sqlite::open(&config.store)?);
         let admin_tokens = StartTokens::of(&config)?;
         let traces = trace_export::start(&config.traces).await;
@@ -189,6 +188,18 @@ impl Relay {
             tokio::join!(stop::close(&self.store, deadlines), trace_export::end(self.traces));
         Ok(closed?)
     }
+}
+
+/// Listens on the addresses for webhooks and for the admin API.
+async fn bind(
+    config: &Config,
+) -> Result<((TcpListener, SocketAddr), (TcpListener, SocketAddr)), RelayError> {
+    let (address, admin) = (config.listen, config.admin_listen);
+    if address == admin && address.port() != 0 {
+        return Err(RelayError::SameAddress(address));
+    }
+    let webhooks = listener::bind(address, "server.listen").await?;
+    Ok((webhooks, listener::bind(admin, "server.admin_listen").await?))
 }
 
 /// Returns the sources of the mapping files.

@@ -129,12 +129,12 @@ async fn show(
         ("SAVIO_RELAY_SERVER__LISTEN", listen.to_string()),
         ("SAVIO_RELAY_SERVER__ADMIN_LISTEN", any_port().to_string()),
         ("SAVIO_RELAY_SERVER__PUBLIC_URL", PUBLIC_URL.to_owned()),
-        ("SAVIO_RELAY_STORE__URL", format!("sqlite:{}", store.display())),
     ] {
         environment.insert(name.to_owned(), value);
     }
-    let (config, _) =
+    let (mut config, _) =
         Config::read(None, &environment).map_err(|_| CommandError::AlreadyReported)?;
+    store.clone_into(&mut config.store.path);
     let files = Location::bundled().files(&config.destination_names(), &environment)?;
     let relay = Relay::start(config, &files).await?;
     let arrivals = Arrivals { store: &relay.store, savio, token: &token };

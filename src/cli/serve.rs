@@ -13,10 +13,16 @@ use super::runtime::{self, stopped};
 use crate::relay::Relay;
 use crate::relay::reload::Reloader;
 use crate::secret::Environment;
+use crate::store::sqlite::RestoredEvents;
 use crate::telemetry;
 
-pub(super) fn run(path: Option<&Path>, environment: &Environment) -> Result<(), CommandError> {
-    let config = input::config(path, environment)?;
+pub(super) fn run(
+    path: Option<&Path>,
+    hold: bool,
+    environment: &Environment,
+) -> Result<(), CommandError> {
+    let mut config = input::config(path, environment)?;
+    config.store.restored_events = if hold { RestoredEvents::Hold } else { RestoredEvents::Send };
     telemetry::logs::start(&config.log);
     let format = config.log.format;
     // After the log is set up, in which a failure is reported, and before any connection.
@@ -28,7 +34,9 @@ pub(super) fn run(path: Option<&Path>, environment: &Environment) -> Result<(), 
         let reloader = Reloader::start(path, &config, environment);
         let files = input::mapping_files(&config, environment)?;
         startup_report::show_mistakes(&files, format);
+        startup_report::warn_of_file_system(config.store.folder());
         let relay = Relay::start(config, &files).await?;
+        startup_report::log_restored(relay.store.restored, hold);
         startup_report::print(&relay, &files, format).await;
         relay.warn_of_waiting(&files).await;
         let result = tokio::select! {

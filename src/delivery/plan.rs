@@ -24,6 +24,8 @@ pub(super) struct RequestPlan {
     replay: bool,
     /// The requests that it had before a replay.
     earlier: Vec<PlannedRequest>,
+    /// Whether all of its requests may have been sent after the backup that it was restored from.
+    may_repeat: bool,
     pub(super) unmapped: Option<Unmapped>,
     requests: Vec<PlannedRequest>,
     /// The request that was just refused although the token works, and is sent once more.
@@ -66,6 +68,7 @@ impl RequestPlan {
             tries: claimed.tries,
             replay: claimed.replay,
             earlier: claimed.earlier,
+            may_repeat: claimed.may_repeat,
             unmapped: (!is_mapped).then_some(Unmapped { event, suspect }),
             requests: requests.unwrap_or_default(),
             last_try: None,
@@ -74,6 +77,9 @@ impl RequestPlan {
 
     pub(super) fn set_requests(&mut self, requests: &[Request]) {
         self.requests = PlannedRequest::replan(requests, std::mem::take(&mut self.earlier));
+        if self.may_repeat {
+            self.requests.iter_mut().for_each(PlannedRequest::mark_as_possible_repeat);
+        }
     }
 
     pub(super) fn request(&self, position: usize) -> &Request {

@@ -45,11 +45,11 @@ pub(super) const FOLDER: &str = "it is a folder, not a file (Docker makes a fold
 /// Says how much room is left on the file system of the path, which is full.
 pub fn disk_full(path: &Path) -> String {
     let place = nearest_existing(path);
-    let free = free_bytes(&place).map_or("little".to_owned(), |free| format!("{} MiB", free / MIB));
-    format!(
-        "the disk is full: {free} of room is left on the file system of {}; make room there",
-        place.display()
-    )
+    let left = match free_bytes(&place) {
+        Ok(free) => format!("{} MiB are left", free / MIB),
+        Err(_) => "no room is left".to_owned(),
+    };
+    format!("the disk is full: {left} on the file system of {}; make room there", place.display())
 }
 
 /// Returns the free space on the file system of the path.

@@ -1,6 +1,7 @@
 //! Errors of starting and stopping the relay.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::stop::StopError;
@@ -13,6 +14,10 @@ use crate::store::sqlite::OpenError;
 pub(crate) enum RelayError {
     #[error(transparent)]
     Listen(#[from] BindError),
+    #[error(
+        "`server.listen` and `server.admin_listen` are both {0}: give one of them another port"
+    )]
+    SameAddress(SocketAddr),
     #[error(transparent)]
     Store(#[from] OpenError),
     #[error("the admin token is empty")]

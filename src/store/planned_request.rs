@@ -38,6 +38,11 @@ impl PlannedRequest {
         planned
     }
 
+    /// Marks that the request may have arrived already, unless it is done.
+    pub fn mark_as_possible_repeat(&mut self) {
+        self.may_repeat |= self.state != RequestState::Done;
+    }
+
     fn unsent(request: Request) -> PlannedRequest {
         PlannedRequest {
             request,

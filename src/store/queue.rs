@@ -138,6 +138,9 @@ pub struct ClaimedEvent {
     pub replay: bool,
     /// Earlier requests that count when it is mapped again: see [`PlannedRequest::replan`].
     pub earlier: Vec<PlannedRequest>,
+    /// Whether each request that it is mapped to may have been sent, after the backup that it was
+    /// restored from.
+    pub may_repeat: bool,
     /// Rough memory of its payload and requests, in bytes.
     pub bytes: usize,
     /// Set if it was claimed before and not mapped when the process or the lease ended.

@@ -1,5 +1,6 @@
 //! The relay as a process: kills, full disks, reloads, hostile clients, traces.
 
+mod backup;
 mod bundled;
 mod destinations;
 mod disk;
@@ -9,4 +10,5 @@ mod listener;
 mod log_flood;
 mod reload;
 mod secrets;
+mod start_errors;
 mod traces;

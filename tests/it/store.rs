@@ -1,5 +1,6 @@
 //! The store: what its traits promise, and what SQLite adds on its disk.
 
+mod backup;
 mod claims;
 mod contract;
 mod files;

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::finding::Finding;
 use crate::cli::output;
-use crate::http_client::error_chain;
 use crate::store::sqlite::Settings;
 use crate::store::sqlite::engine::check::{
     CheckLimits, CheckResult, check, estimated_time, log_bytes_max,
@@ -58,6 +57,6 @@ pub(super) async fn damage(settings: &Settings, deep: bool) -> Finding {
             Finding::unseen(STORE, found)
                 .advice("check a copy, or try again when there is less traffic")
         }
-        Err(error) => Finding::wrong(STORE, error_chain(&error)).advice(ADVICE),
+        Err(error) => Finding::wrong(STORE, error.to_string()),
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{Access, access};
+use rustix::fs::Access;
 use rustix::process::geteuid;
 
 use super::damage::{MIB, STORE, damage};
@@ -14,30 +14,11 @@ use crate::config::Config;
 use crate::delivery::source_pauses::{SourcePauses, why_source_waits};
 use crate::delivery::why_closed_in;
 use crate::event::{DEFAULT_DESTINATION, SourceName, State};
-use crate::http_client::error_chain;
+use crate::file;
 use crate::mapping_file::file::MappingFile;
-use crate::store::sqlite::{OpenError, Settings, disk_space, is_served};
+use crate::store::sqlite::engine::file_system::FileSystem;
+use crate::store::sqlite::{OpenError, Settings, check_former_place, disk_space, is_served};
 use crate::store::{Archive, DiskSpace, Sqlite, StateCount, Store, StoreError, WaitingCount};
-
-/// Network file systems, on which SQLite's locks and writes are not reliable.
-const REMOTE: [&str; 11] = [
-    "9p",
-    "afs",
-    "ceph",
-    "cifs",
-    "fuse.glusterfs",
-    "fuse.sshfs",
-    "lustre",
-    "ncpfs",
-    "nfs",
-    "nfs4",
-    "smb3",
-];
-/// File systems that are lost with the machine's memory or with the container.
-const VOLATILE: [&str; 3] = ["overlay", "ramfs", "tmpfs"];
-
-/// List of mounted file systems on Linux.
-const MOUNTS: &str = "/proc/self/mountinfo";
 
 pub(super) async fn store(
     config: &Config,
@@ -51,14 +32,21 @@ pub(super) async fn store(
         findings.push(Finding::wrong(STORE, found).advice("create it, or change store.url"));
         return;
     }
+    if let Err(error) = check_former_place(settings) {
+        findings.push(Finding::wrong(STORE, error.to_string()));
+    }
     findings.push(writable(settings));
     findings.push(file_system(folder));
     findings.push(room(settings));
     if settings.path.exists() {
         findings.push(owner(&settings.path));
         findings.push(server(&settings.path));
-        findings.push(damage(settings, deep).await);
-        findings.extend(events(settings, sources).await);
+        let damage = damage(settings, deep).await;
+        // What keeps the file from being opened is found twice.
+        let others = events(settings, sources).await.into_iter().filter(|it| *it != damage);
+        let others: Vec<Finding> = others.collect();
+        findings.push(damage);
+        findings.extend(others);
     } else {
         let found = format!("{} does not exist yet: `serve` creates it", settings.path.display());
         findings.push(Finding::ok(STORE, found));
@@ -72,10 +60,10 @@ fn writable(settings: &Settings) -> Finding {
         places.push((&settings.path, Access::READ_OK | Access::WRITE_OK));
     }
     for (path, rights) in places {
-        if let Err(error) = access(path, rights) {
-            let found = format!("{} cannot be written by this user: {error}", path.display());
-            let advice = "give it to the user that runs the relay (65532 in the container)";
-            return Finding::wrong(STORE, found).advice(advice);
+        if let Err(error) = file::check_access(path, rights) {
+            let reason = file::explain(&error, path);
+            let found = format!("{} cannot be written: {reason}", path.display());
+            return Finding::wrong(STORE, found);
         }
     }
     Finding::ok(STORE, format!("{} can be written", folder.display()))
@@ -83,36 +71,24 @@ fn writable(settings: &Settings) -> Finding {
 
 fn file_system(folder: &Path) -> Finding {
     let path = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    let mounts = fs::read_to_string(MOUNTS).unwrap_or_default();
-    let Some(kind) = kind_of(&mounts, &path) else {
-        let found = format!("the file system of {} cannot be determined here", path.display());
-        return Finding::warning(STORE, found).advice("it must be a local one");
-    };
-    let found = format!("{} is on {kind}", path.display());
-    if REMOTE.contains(&kind) {
-        return Finding::wrong(STORE, format!("{found}, a network file system"))
-            .advice("use a local disk: SQLite is not durable elsewhere");
+    let path = path.display();
+    match FileSystem::of(folder) {
+        None => {
+            let found = format!("the file system of {path} cannot be determined here");
+            Finding::warning(STORE, found).advice("it must be a local one")
+        }
+        Some(FileSystem::Remote(kind)) => {
+            Finding::wrong(STORE, format!("{path} is on {kind}, a network file system"))
+                .advice("use a local disk: SQLite is not durable elsewhere")
+        }
+        Some(FileSystem::Volatile(kind)) => {
+            Finding::warning(STORE, format!("{path} is on {kind}, which is lost at a restart"))
+                .advice("use a disk or a volume, or accepted webhooks are lost with it")
+        }
+        Some(FileSystem::Local(kind)) => {
+            Finding::ok(STORE, format!("{path} is on {kind}, a local file system"))
+        }
     }
-    if VOLATILE.contains(&kind) {
-        return Finding::warning(STORE, format!("{found}, which is lost at a restart"))
-            .advice("use a disk or a volume, or accepted webhooks are lost with it");
-    }
-    Finding::ok(STORE, format!("{found}, a local file system"))
-}
-
-/// Returns the file system of the longest mount point that contains the path.
-fn kind_of<'m>(mounts: &'m str, path: &Path) -> Option<&'m str> {
-    let mount = |line: &'m str| {
-        let (head, tail) = line.split_once(" - ")?;
-        // proc_pid_mountinfo(5): the fifth field is the mount point, with spaces escaped; the type
-        // follows ` - `.
-        let point = head.split(' ').nth(4)?.replace("\\040", " ");
-        let kind = tail.split(' ').next()?;
-        path.starts_with(&point).then_some((point.len(), kind))
-    };
-    // Of two mounts at one point, the later one hides the other; `max_by_key` returns the last.
-    let nearest = mounts.lines().filter_map(mount).max_by_key(|(length, _)| *length)?;
-    Some(nearest.1)
 }
 
 fn room(settings: &Settings) -> Finding {
@@ -168,7 +144,7 @@ async fn events(settings: &Settings, sources: &[MappingFile]) -> Vec<Finding> {
         Err(error @ OpenError::Older { .. }) => {
             return vec![Finding::warning(STORE, error.to_string())];
         }
-        Err(error) => return vec![Finding::wrong(STORE, error_chain(&error))],
+        Err(error) => return vec![Finding::wrong(STORE, error.to_string())],
     };
     let mut found = counts(&store).await;
     if let Ok(found) = &mut found {
@@ -257,23 +233,4 @@ async fn why_waits(
     let destination = file.map_or(DEFAULT_DESTINATION, MappingFile::destination);
     let closed = why_closed_in(store, destination, clock::now()).await?;
     Ok(closed.map(|reason| (reason, "`POST destinations/NAME/resume` of the API ends a pause")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn longest_mount_point_determines_the_file_system() {
-        let mounts = "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
-                      30 22 0:40 / /data rw shared:1 - nfs4 host:/x rw\n\
-                      31 22 0:41 / /my\\040disk rw - xfs /dev/sdb rw\n";
-
-        let check = |path: &str, kind| assert_eq!(kind_of(mounts, Path::new(path)), kind, "{path}");
-
-        check("/data/relay", Some("nfs4"));
-        check("/database", Some("ext4"));
-        check("/my disk/a", Some("xfs"));
-        assert_eq!(kind_of("", Path::new("/")), None);
-    }
 }

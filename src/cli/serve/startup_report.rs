@@ -1,5 +1,7 @@
 //! Startup messages of `serve`: the sources with their addresses, and what is left to do.
 
+use std::path::Path;
+
 use secrecy::ExposeSecret;
 use tracing::{info, warn};
 
@@ -15,6 +17,8 @@ use crate::relay::reload::log_mistakes;
 use crate::relay::source_addresses::SourceAddresses;
 use crate::relay::source_log::{log_changes, warn_of_live_sources};
 use crate::store::Maintenance;
+use crate::store::sqlite::engine::file_system::FileSystem;
+use crate::store::sqlite::{Restored, RestoredEvents};
 use crate::telemetry::logs::LogFormat;
 
 /// Shows the mistakes of mapping files: as text for people, or as lines of the JSON log.
@@ -26,6 +30,42 @@ pub(super) fn show_mistakes(files: &[MappingFile], format: LogFormat) {
             }
             LogFormat::Json => log_mistakes(&file.document, &file.mistakes),
         }
+    }
+}
+
+/// Warns of a store on a network file system.
+pub(super) fn warn_of_file_system(folder: &Path) {
+    if let Some(FileSystem::Remote(kind)) = FileSystem::of(folder) {
+        warn!(
+            "the folder of the store (`store.url`), {}, is on {kind}, a network file system: SQLite may lose \
+             accepted webhooks there. Move it to a local disk",
+            folder.display()
+        );
+    }
+}
+
+/// Logs what became of the undelivered events of a restored backup.
+pub(super) fn log_restored(restored: Option<Restored>, hold: bool) {
+    let Some(Restored { made_at, queued, held, replays, events }) = restored else {
+        if hold {
+            warn!("--hold: the store is no backup that was just restored, so nothing was held");
+        }
+        return;
+    };
+    let fate = match events {
+        RestoredEvents::Send => "are sent now, marked as possible duplicates",
+        RestoredEvents::Hold => {
+            "are held until a person decides (`savio-relay events list --state held`)"
+        }
+    };
+    warn!(
+        queued,
+        held,
+        "the store is a backup of {made_at:.0}: {queued} queued events in it may have been sent since, and \
+         {fate}; {held} were held already"
+    );
+    if replays > 0 {
+        warn!(replays, "{replays} replays that were under way in the backup are canceled");
     }
 }
 

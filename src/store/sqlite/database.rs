@@ -10,10 +10,12 @@ use super::archive::stats;
 use super::engine::damage::Damage;
 use super::engine::database_file::{self, DatabaseFile};
 use super::engine::disk_reserve::DiskReserve;
+use super::engine::inspection;
 use super::engine::open_error::OpenError;
 use super::engine::readers::{Purpose, Readers};
 use super::engine::writer::Writer;
 use super::maintenance::recovery;
+use super::maintenance::restored::{self, Restored};
 use super::settings::Settings;
 use crate::clock;
 use crate::store::error::StoreError;
@@ -27,6 +29,8 @@ pub(super) const PENDING_KIB_MAX: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Sqlite {
     pub commits: Commits,
+    /// What was found if this is the first start on a restored backup.
+    pub restored: Option<Restored>,
     pub(super) writer: Writer,
     pub(super) readers: Arc<Readers>,
     pub(super) damage: Arc<Damage>,
@@ -43,19 +47,28 @@ pub struct Sqlite {
 impl Sqlite {
     /// Opens or creates the file for a server. Claims of an earlier process end.
     pub fn open(settings: &Settings) -> Result<Sqlite, OpenError> {
+        inspection::check_former_place(settings)?;
         let path = database_file::create(&settings.path)?;
         let reserve = DiskReserve::for_database(&path, settings)?;
         // A quarter: what is in the log is written to the database as well, and the log grows while
         // a long read keeps it from being written back.
         let mut database = DatabaseFile::open(&path, reserve.bytes() / 4)?;
-        recovery::end_leases(database.connection()?, clock::now())
-            .map_err(|error| OpenError::Database { path, error })?;
-        Sqlite::start(database, reserve, settings.webhook_bytes_max)
+        let connection = database.connection()?;
+        let failed = |error| OpenError::Database { path: path.clone(), error };
+        let restored = restored::mark_events(connection, settings.restored_events, clock::now());
+        let restored = restored.map_err(failed)?;
+        if restored.is_none() {
+            recovery::end_leases(connection, clock::now()).map_err(failed)?;
+        }
+        let mut store = Sqlite::start(database, reserve, settings.webhook_bytes_max)?;
+        store.restored = restored;
+        Ok(store)
     }
 
     /// Opens an existing file beside its server, which may run, for the commands that read, replay
     /// and release. Takes no lock and ends no claim.
     pub fn open_shared(settings: &Settings) -> Result<Sqlite, OpenError> {
+        inspection::check_former_place(settings)?;
         let path = database_file::find(&settings.path)?;
         let reserve = DiskReserve::for_database(&path, settings)?;
         let database = DatabaseFile::open_shared(&path, reserve.bytes() / 4)?;
@@ -74,6 +87,7 @@ impl Sqlite {
         let writer = Writer::start(database, shared, commits.clone())?;
         Ok(Sqlite {
             commits,
+            restored: None,
             writer,
             readers,
             damage,

@@ -1,12 +1,17 @@
 //! The database file, its threads and transactions. Knows nothing of events.
 
+pub(super) mod backup_mark;
 mod batch;
 pub mod check;
+pub mod copy;
 pub(super) mod damage;
 pub(super) mod database_file;
 pub(super) mod disk_reserve;
 pub(super) mod error;
-mod files;
+mod file_names;
+pub mod file_system;
+pub(super) mod files;
+pub(super) mod inspection;
 mod migrations;
 pub(super) mod open_error;
 pub(super) mod readers;

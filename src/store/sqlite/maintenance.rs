@@ -3,6 +3,7 @@
 mod bundled;
 mod recount;
 pub(super) mod recovery;
+pub(super) mod restored;
 mod retention;
 
 use async_trait::async_trait;

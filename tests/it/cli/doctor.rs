@@ -213,7 +213,7 @@ async fn unusable_store_is_wrong() {
     fs::write(deployment.folder.path().join("other.db"), "no database at all").unwrap();
     let doctor = |url| deployment.doctor(&[("SAVIO_RELAY_STORE__URL", url)]);
 
-    doctor("sqlite:other.db").check("wrong", "cannot use the database");
+    doctor("sqlite:other.db").check("wrong", "it is not an SQLite database");
     doctor("sqlite:nowhere/relay.db").check("wrong", "the folder nowhere is not there");
 }
 

@@ -121,7 +121,7 @@ fn database_of_another_program_is_not_changed() {
 
     let error = open_error(&place.settings());
 
-    assert!(error.ends_with("relay.db is a database of another program"), "{error}");
+    assert!(error.contains("relay.db is a database of another program: "), "{error}");
     assert_eq!(fs::read(&place.settings().path).unwrap(), before);
 }
 
@@ -220,7 +220,11 @@ async fn missing_file_stops_intake_until_it_is_back() {
     let refused = store.store(webhook(at(0))).await.map(|_| ());
     fs::rename(&moved, &path).unwrap();
 
-    assert!(reason(refused).contains("relay.db: No such file"));
+    let reason = reason(refused);
+    assert!(
+        reason.contains("relay.db of the store") && reason.contains("No such file"),
+        "{reason}"
+    );
     let id = store_one(&*store, webhook(at(0))).await;
     assert!(store.event(id).await.unwrap().is_some());
 }

@@ -11,7 +11,8 @@ use tokio::time::sleep;
 use super::database_file;
 use super::disk_reserve::DiskReserve;
 use super::error;
-use super::files::with_suffix;
+use super::file_names::with_suffix;
+use super::inspection::{self, Opener};
 use super::open_error::OpenError;
 use crate::store::sqlite::settings::Settings;
 
@@ -77,6 +78,7 @@ pub async fn check(path: &Path, limits: CheckLimits) -> Result<CheckResult, Open
     if let Some(stopped) = stop() {
         return Ok(stopped);
     }
+    inspection::inspect(&path, Opener::Reader)?;
     let connection = database_file::connect_reader(&path).map_err(refused)?;
     let interrupt = connection.get_interrupt_handle();
     let mut checking = spawn_blocking(move || faults(&connection));
@@ -110,7 +112,7 @@ fn is_interruption(error: &rusqlite::Error) -> bool {
 }
 
 /// Returns the faults, including those that were found before an interruption.
-fn faults(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+pub(super) fn faults(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     // Not `integrity_check`, which also compares indexes with their tables, and for that takes
     // O(N log N) instead of O(N).
     let mut check = connection.prepare(&format!("PRAGMA quick_check({FAULTS_MAX})"))?;

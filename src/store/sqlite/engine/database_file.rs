@@ -1,6 +1,5 @@
 //! The database file: opening, closing, and its write-ahead log.
 
-use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,9 +8,11 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Row};
 use tracing::{error, warn};
 
-use super::files::{FileId, Locks, Log, LogState, owner_only, with_suffix};
-use super::migrations;
+use super::file_names::with_suffix;
+use super::files::{FileId, Locks, Log, LogState, owner_only};
+use super::inspection::{self, Opener};
 use super::open_error::OpenError;
+use super::{backup_mark, migrations};
 
 /// Longest wait of a command for the lock of another process, a place in the queue or a reader.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -67,6 +68,8 @@ impl DatabaseFile {
     }
 
     fn new(path: &Path, log_bytes: u64, locks: Option<Locks>) -> Result<DatabaseFile, OpenError> {
+        let opener = if locks.is_some() { Opener::Server } else { Opener::Command };
+        inspection::inspect(path, opener)?;
         let log_pages = log_pages(log_bytes);
         let (path, file) = (path.to_owned(), identity(path)?);
         let mut database = DatabaseFile { path, file, log_pages, connection: None, locks };
@@ -150,6 +153,8 @@ impl DatabaseFile {
         {
             return Err(OpenError::Older { path: self.path.clone() });
         }
+        // Before the log is switched on.
+        backup_mark::record_opening(&connection).map_err(refused)?;
         configure(&connection, self.log_pages).map_err(refused)?;
         migrations::migrate(&mut connection).map_err(refused)?;
         Ok((connection, Log::of(&self.path)?))
@@ -209,7 +214,11 @@ pub(crate) fn create(path: &Path) -> Result<PathBuf, OpenError> {
     // in this process.
     match owner_only().create_new(true).open(path) {
         Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            if path.is_dir() {
+                return Err(OpenError::NotAFile { path: path.to_owned() });
+            }
+        }
         Err(error) => return Err(refused(error)),
     }
     path.canonicalize().map_err(refused)
@@ -222,23 +231,6 @@ pub(crate) fn find(path: &Path) -> Result<PathBuf, OpenError> {
         Ok(found) => Ok(found),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(OpenError::Missing { path }),
         Err(error) => Err(OpenError::File { path, error }),
-    }
-}
-
-/// Returns whether a server runs on the file. Locks it for a moment if none does.
-pub fn is_served(path: &Path) -> io::Result<bool> {
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    // Not the database: closing it would end the locks that SQLite has on it in this process.
-    let lock = match File::open(with_suffix(&path, ".lock")) {
-        Ok(lock) => lock,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(error),
-    };
-    // Shared, so that two callers at once do not take each other for a server.
-    match lock.try_lock_shared() {
-        Ok(()) => Ok(false),
-        Err(TryLockError::WouldBlock) => Ok(true),
-        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::error::unavailable;
 use super::open_error::OpenError;
+use crate::file;
 use crate::store::archive::DiskSpace;
 use crate::store::error::{StoreError, UnavailableKind};
 use crate::store::sqlite::settings::Settings;
@@ -25,10 +26,8 @@ const COPIES: u64 = 2;
 /// Returns the space on the disk of a store that need not be open.
 pub fn disk_space(settings: &Settings) -> io::Result<DiskSpace> {
     let folder = settings.folder();
-    let disk = rustix::fs::statvfs(folder)?;
     let reserve = DiskReserve::new(folder, settings.reserve_bytes)?;
-    // `f_bavail` and not `f_bfree`, some of which only root may use.
-    let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let free_bytes = file::free_bytes(folder)?;
     Ok(DiskSpace { free_bytes, reserve_bytes: reserve.bytes })
 }
 
@@ -48,7 +47,7 @@ struct SpaceReading {
 
 impl DiskReserve {
     /// Uses the given reserve, or the default for the file system.
-    fn new(folder: &Path, bytes: Option<u64>) -> io::Result<DiskReserve> {
+    pub(super) fn new(folder: &Path, bytes: Option<u64>) -> io::Result<DiskReserve> {
         let disk = rustix::fs::statvfs(folder)?;
         let bytes =
             bytes.unwrap_or_else(|| default_reserve(disk.f_blocks.saturating_mul(disk.f_frsize)));
@@ -105,13 +104,12 @@ impl DiskReserve {
     }
 
     fn read_disk(&self) -> Result<SpaceReading, StoreError> {
-        let disk = rustix::fs::statvfs(&self.folder).map_err(|error| {
+        let free = file::free_bytes(&self.folder).map_err(|error| {
             unavailable(
                 UnavailableKind::File,
                 format!("cannot see the free space of {}: {error}", self.folder.display()),
             )
         })?;
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
         Ok(SpaceReading { at: Instant::now(), free, written: 0 })
     }
 }

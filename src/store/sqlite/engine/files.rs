@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
+use super::file_names::with_suffix;
 use super::open_error::OpenError;
 
 /// Device and inode.
@@ -69,12 +70,6 @@ impl Log {
             LogState::Foreign
         }
     }
-}
-
-pub(super) fn with_suffix(database: &Path, suffix: &str) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 /// Options for a file that only its owner can read.
@@ -141,6 +136,23 @@ fn lock(file: &File) -> Result<(), TryLockError> {
         file.try_lock_shared()?;
         file.unlock().map_err(TryLockError::Error)?;
         thread::sleep(PROBE_PAUSE);
+    }
+}
+
+/// Returns whether a server runs on the file. Locks it for a moment if none does.
+pub fn is_served(path: &Path) -> io::Result<bool> {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    // Not the database: closing it would end the locks that SQLite has on it in this process.
+    let lock = match File::open(with_suffix(&path, ".lock")) {
+        Ok(lock) => lock,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    // Shared, so that two callers at once do not take each other for a server.
+    match lock.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 

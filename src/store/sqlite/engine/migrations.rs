@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::open_error::OpenError;
 
 /// The n-th migrates a database to version n.
-const MIGRATIONS: [&str; 14] = [
+const MIGRATIONS: [&str; 15] = [
     include_str!("../../../../migrations/sqlite/0001_events.sql"),
     include_str!("../../../../migrations/sqlite/0002_gates.sql"),
     include_str!("../../../../migrations/sqlite/0003_replays.sql"),
@@ -22,6 +22,7 @@ const MIGRATIONS: [&str; 14] = [
     include_str!("../../../../migrations/sqlite/0012_left_out.sql"),
     include_str!("../../../../migrations/sqlite/0013_waits_for.sql"),
     include_str!("../../../../migrations/sqlite/0014_bundled.sql"),
+    include_str!("../../../../migrations/sqlite/0015_may_repeat.sql"),
 ];
 
 /// SQLite's `application_id` of our databases: "SavR". The first migration sets it.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::ErrorCode;
 use rustix::fs::Access;
 
-use super::files::with_suffix;
+use super::file_names::with_suffix;
 use crate::file;
 
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +93,7 @@ fn explain(path: &Path, error: &rusqlite::Error) -> String {
             format!("the disk failed ({error}): the system's log (`dmesg`) may say why")
         }
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
-            match unusable_file(path) {
+            match unusable_file(path, Access::READ_OK | Access::WRITE_OK) {
                 Some((path, error)) => {
                     format!("{}: {}", path.display(), file::explain(&error, &path))
                 }
@@ -126,13 +126,12 @@ fn is_full(folder: &Path) -> bool {
     file::free_bytes(folder).is_ok_and(|free| free < FREE_BYTES_MIN)
 }
 
-/// Returns the first file or folder of the store that this process cannot read and write, and why.
-pub(super) fn unusable_file(path: &Path) -> Option<(PathBuf, io::Error)> {
-    let both = Access::READ_OK | Access::WRITE_OK;
+/// Returns the first file or folder of the store that this process cannot use in this way, and why.
+pub(super) fn unusable_file(path: &Path, rights: Access) -> Option<(PathBuf, io::Error)> {
     let folder = path.parent().unwrap_or(path).to_owned();
-    let files = ["", "-wal", "-shm", "-journal"].map(|suffix| (with_suffix(path, suffix), both));
+    let files = ["", "-wal", "-shm", "-journal"].map(|suffix| (with_suffix(path, suffix), rights));
     // The folder last: with a file that belongs to another user, that is what to correct.
-    let places = files.into_iter().chain([(folder, both | Access::EXEC_OK)]);
+    let places = files.into_iter().chain([(folder, rights | Access::EXEC_OK)]);
     let checked = places.filter_map(|(path, rights)| {
         let error = file::check_access(&path, rights).err()?;
         (error.kind() != io::ErrorKind::NotFound).then_some((path, error))

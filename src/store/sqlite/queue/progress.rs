@@ -70,7 +70,9 @@ fn plan(
     connection.prepare_cached(sql)?.execute(params![event, JsonColumn(requests)])?;
     let sql =
         "INSERT INTO requests (event, position, state, savio_id, may_repeat, upsert, left_out)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+               VALUES (?1, ?2, ?3, ?4,
+                   ?5 OR (?3 <> 'done' AND (SELECT may_repeat FROM events WHERE number = ?1)),
+                   ?6, ?7)";
     let mut insert = connection.prepare_cached(sql)?;
     for (position, planned) in planned.iter().enumerate() {
         let PlannedRequest { request, state, savio_id, may_repeat, left_out } = planned;
@@ -287,7 +289,8 @@ pub(crate) fn settle(
     // A held event has not settled, so retention does not purge it before a person has decided.
     let settled_at = (state != State::Held).then_some(TimeColumn(at));
     let sql = "UPDATE events SET state = ?2, reason = ?3, settled_at = ?4, due_at = NULL,
-                   lease_until = NULL, waits_for = NULL
+                   lease_until = NULL, waits_for = NULL,
+                   may_repeat = may_repeat AND ?2 NOT IN ('delivered', 'ignored')
                WHERE number = ?1";
     let mut update = transaction.prepare_cached(sql)?;
     update.execute(params![event.number, state.as_str(), reason, settled_at])?;

@@ -23,7 +23,7 @@ const EVENT: &str = "
         event.number, event.state, event.reason, event.due_at, event.settled_at, event.notes,
         event.queued_at, event.tries, event.replay,
         (SELECT deaths FROM suspects WHERE suspects.event = event.number),
-        event.decoding_notes, event.left_out
+        event.decoding_notes, event.left_out, event.may_repeat
     FROM events AS event JOIN webhooks AS webhook ON webhook.number = event.webhook";
 
 pub(crate) fn event(
@@ -99,6 +99,7 @@ pub(crate) fn claimed(
             tries,
             replay,
             earlier,
+            may_repeat: row.get(19)?,
             suspect: crashes.map(|crashes| Suspect { crashes }),
         })
     })
