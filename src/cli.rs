@@ -19,6 +19,13 @@ mod import;
 mod init;
 mod preview;
 mod providers;
+mod destinations;
+mod open_store;
+mod relay_client;
+mod sources;
+mod stored_state;
+mod table;
+mod times;
 mod runtime;
 mod sandbox;
 mod savio;
@@ -73,6 +80,10 @@ enum Command {
     Events(events::Arguments),
     /// List and replay events that could not be delivered
     Dead(events::DeadArguments),
+    /// List, pause and resume sources, through the running relay
+    Sources(sources::Arguments),
+    /// List, pause, resume and probe destinations, through the running relay
+    Destinations(destinations::Arguments),
     /// Sign a payload like its provider and post it to the relay
     Send(send::Arguments),
     /// List the bundled sources and the other known tools, or show the definition of a provider
@@ -164,6 +175,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Command::Import(arguments) => import::run(&arguments, environment),
         Command::Events(arguments) => events::run(arguments, environment),
         Command::Dead(arguments) => events::run(arguments.into(), environment),
+        Command::Sources(arguments) => sources::run(arguments, environment),
+        Command::Destinations(arguments) => destinations::run(arguments, environment),
         Command::Send(arguments) => send::run(arguments, environment),
         Command::Providers(arguments) => providers::run(&arguments),
         Command::Backup(arguments) => backup::run(&arguments, environment),

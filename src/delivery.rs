@@ -18,6 +18,7 @@ mod persisted_gate;
 pub(crate) mod conflicts;
 pub mod gate;
 mod store_retry;
+pub mod waits;
 pub(crate) mod clock;
 
 use std::collections::BTreeMap;
@@ -26,12 +27,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::event::SourceName;
+use crate::event::{SourceName, WaitingFor};
 use crate::store::{Queue, StoreError};
+pub use attempt::ProbeReport;
 use context::Context;
 pub use context::ProcessContext;
 use gate::PausedBy;
-use persisted_gate::why_closed;
 pub use persisted_gate::why_closed_in;
 pub use settings::{Destination, Mappings, Settings};
 use worker::Worker;
@@ -45,8 +46,11 @@ pub struct Delivery {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DestinationStatus {
     pub paused_by: Option<PausedBy>,
-    /// The reason why no requests are sent at present; none if they are.
-    pub reason: Option<String>,
+    pub paused_since: Option<Timestamp>,
+    /// Why no requests are sent at present; none if they are.
+    pub waiting_for: Option<WaitingFor>,
+    /// Reason of the last failure; none after a success.
+    pub last_failure: Option<String>,
 }
 
 impl Delivery {
@@ -117,11 +121,21 @@ impl Delivery {
         self.context.process.pauses.paused_sources(&*self.context.store).await
     }
 
+    /// Asks Savio now whether it answers and accepts the token. If it does, a pause by an answer
+    /// ends, and so does a wait after failures; a person's pause stays.
+    pub async fn probe(&self, now: Timestamp) -> Result<ProbeReport, StoreError> {
+        self.context.open(now).await?;
+        Ok(attempt::probe_for_person(&self.context, now).await)
+    }
+
     pub async fn status(&self, now: Timestamp) -> Result<DestinationStatus, StoreError> {
         self.context.open(now).await?;
+        let waiting_for = self.why_closed(now);
         Ok(self.context.gate.read(|gate| DestinationStatus {
             paused_by: gate.paused_by(),
-            reason: gate.closed(now).map(|closed| closed.reason),
+            paused_since: gate.pause().map(|pause| pause.since),
+            waiting_for,
+            last_failure: gate.last_failure().map(str::to_owned),
         }))
     }
 
@@ -137,14 +151,13 @@ impl Delivery {
     }
 
     /// Returns why no queued event of the source is delivered; none if they are.
-    pub fn why_source_waits(&self, source: &SourceName) -> Option<String> {
+    pub fn why_source_waits(&self, source: &SourceName) -> Option<WaitingFor> {
         self.context.why_source_waits(source)
     }
 
     /// Returns why no requests are sent to the destination at present; none if they are.
-    pub fn why_closed(&self, now: Timestamp) -> Option<String> {
-        let closed = self.context.gate.read(|gate| gate.closed(now))?;
-        Some(why_closed(&self.context.destination.name, &closed))
+    pub fn why_closed(&self, now: Timestamp) -> Option<WaitingFor> {
+        self.context.gate.closed(now)
     }
 
     /// Returns which other event a claimed event waits for. `seq` is its position in the order of

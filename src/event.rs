@@ -5,6 +5,7 @@ mod record_key;
 mod request;
 mod storable;
 mod validators;
+mod waiting_for;
 
 use std::collections::BTreeMap;
 
@@ -20,6 +21,7 @@ pub use request::{Outcome, Request, RequestKind};
 pub use storable::{NUL, storable};
 pub(crate) use validators::is_invisible;
 pub use validators::{is_email, is_url};
+pub use waiting_for::{WaitKind, WaitingFor};
 
 /// Headers of a webhook by lower-case name. Repeated ones are joined with `, ` (RFC 9110, 5.3).
 pub type Headers = BTreeMap<String, String>;

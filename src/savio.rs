@@ -2,6 +2,7 @@
 //! calls fail with [`Error`]; delivery uses [`Client::send`], whose [`SendResult`] keeps the
 //! response.
 
+mod answer;
 mod client;
 mod send_result;
 mod transport;
@@ -14,8 +15,9 @@ mod feature_requests;
 mod feedback;
 mod page;
 
+pub use answer::{account_of, answered, unlike_savio};
 pub use base_url::{BaseUrl, InvalidBaseUrl};
-pub use client::{Client, ClientError, Settings};
+pub use client::{Client, ClientError, ProbeError, Settings};
 pub use customers::{Company, CompanyUpsert, Contact, ContactUpsert, CustomerQuery};
 pub use error::{Error, ErrorDetails, NextPageError};
 pub use feature_requests::{FeatureRequest, FeatureRequestQuery, Placement, Tag};

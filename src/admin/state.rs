@@ -11,7 +11,8 @@ use super::error::ApiError;
 use super::tokens::AdminTokens;
 use crate::delivery::Delivery;
 use crate::delivery::source_pauses::why_source_waits;
-use crate::event::SourceName;
+use crate::delivery::waits::{Obstacles, waiting_for};
+use crate::event::{SourceName, WaitingFor};
 use crate::intake::Intake;
 use crate::store::{EventSummary, Store};
 use crate::telemetry::metrics::{Counters, Metrics};
@@ -55,7 +56,11 @@ impl AdminState {
     }
 
     /// Returns why no queued event of the source is delivered; none if they are.
-    pub(super) fn why_source_waits(&self, source: &SourceName, now: Timestamp) -> Option<String> {
+    pub(super) fn why_source_waits(
+        &self,
+        source: &SourceName,
+        now: Timestamp,
+    ) -> Option<WaitingFor> {
         match self.destination_of(source) {
             Some((_, to)) => {
                 to.delivery.why_source_waits(source).or_else(|| to.delivery.why_closed(now))
@@ -64,19 +69,22 @@ impl AdminState {
         }
     }
 
-    /// Returns what a queued event waits for, if that differs from the reason in the store.
+    /// Completes an event of a list by what it waits for.
     // The store has the reason of the event's last step. Pauses and other events may have become
     // the reason since, and are written to the store later or not at all.
-    pub(super) fn why_waits(&self, event: &EventSummary, now: Timestamp) -> Option<String> {
-        let due_at = event.due_at?;
-        let Some((_, to)) = self.destination_of(&event.source) else {
-            return why_source_waits(&event.source, (false, false));
+    pub(super) fn complete(&self, event: &mut EventSummary, now: Timestamp) {
+        let obstacles = match self.destination_of(&event.source) {
+            Some((_, to)) => Obstacles {
+                source: to.delivery.why_source_waits(&event.source),
+                other_event: to.delivery.waits_for(event.seq),
+                destination: to.delivery.why_closed(now),
+            },
+            None => Obstacles {
+                source: why_source_waits(&event.source, (false, false)),
+                ..Obstacles::default()
+            },
         };
-        let delivery = &to.delivery;
-        delivery
-            .why_source_waits(&event.source)
-            .or_else(|| delivery.waits_for(event.seq))
-            .or_else(|| delivery.why_closed(now).filter(|_| due_at <= now))
+        event.set_waiting_for(waiting_for(event, obstacles, now));
     }
 
     /// Parses the name of a source; fails if there is no such source.

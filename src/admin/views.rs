@@ -89,10 +89,11 @@ impl ReplayView {
 }
 
 impl EventView<'_> {
-    pub(crate) fn of(record: &EventRecord) -> EventView<'_> {
+    /// `line` is the event's entry in a list, with what it waits for.
+    pub(crate) fn of(line: EventSummary, record: &EventRecord) -> EventView<'_> {
         let text = &record.event.payload;
         EventView {
-            line: record.summary(),
+            line,
             settled_at: record.settled_at,
             imported_at: record.event.imported_at(),
             payload: serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str())),

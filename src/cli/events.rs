@@ -11,13 +11,13 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Subcommand};
 
 use super::error::CommandError;
-use super::{input, output as shown, runtime};
+use super::times::{TimeFormat, TimeOptions};
+use super::{destinations, input, open_store, output as shown, runtime};
 use crate::admin::views::EventView;
 use crate::clock;
 use crate::config::Config;
 use crate::event::{EventId, SourceName, State};
 use crate::secret::Environment;
-use crate::store::sqlite::OpenError;
 use crate::store::{Archive, HoldDecision, ReleaseOutcome, Sqlite};
 use filter::{CommonFilterOptions, FilterOptions};
 use waits::QueueWaits;
@@ -47,6 +47,8 @@ enum EventsCommand {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        times: TimeOptions,
     },
     /// Map settled and held events again and send them; dead and held ones skip completed requests
     #[command(override_usage = "savio-relay events replay [OPTIONS] <ID>... | FILTER")]
@@ -121,7 +123,7 @@ impl From<DeadArguments> for Arguments {
 
 pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), CommandError> {
     let config = input::config(arguments.config.as_deref(), environment)?;
-    let store = open(&config)?;
+    let store = open_store::open(&config)?;
     runtime::block_on(async {
         let result = dispatch(arguments.command, &store, (&config, environment)).await;
         store.close().await;
@@ -136,38 +138,11 @@ fn senders(
 ) -> Result<Vec<SourceName>, CommandError> {
     if !config.destinations.contains_key(destination) {
         let known: Vec<&str> = config.destinations.keys().map(String::as_str).collect();
-        let known = known.join(", ");
-        return Err(CommandError::InvalidInput(format!(
-            "no destination `{destination}`; there are: {known}"
-        )));
+        return Err(destinations::unknown(destination, &known));
     }
     let files = input::mapping_files(config, environment)?;
     let own = files.into_iter().filter(|file| file.destination() == destination);
     Ok(own.filter_map(|file| file.name).collect())
-}
-
-fn open(config: &Config) -> Result<Sqlite, CommandError> {
-    // Never creates a store: a missing one means that the command runs in another folder than the
-    // relay.
-    Sqlite::open_shared(&config.store).map_err(|error| match &error {
-        OpenError::Missing { .. } | OpenError::Moved { .. } => {
-            CommandError::InvalidInput(error.to_string())
-        }
-        OpenError::File { .. }
-        | OpenError::NotAFile { .. }
-        | OpenError::InUse { .. }
-        | OpenError::Replaced { .. }
-        | OpenError::LogRemoved { .. }
-        | OpenError::LogForeign { .. }
-        | OpenError::LogLeftOver { .. }
-        | OpenError::Incomplete { .. }
-        | OpenError::Empty { .. }
-        | OpenError::CutOff { .. }
-        | OpenError::Foreign { .. }
-        | OpenError::Newer { .. }
-        | OpenError::Older { .. }
-        | OpenError::Database { .. } => CommandError::failed(&error),
-    })
 }
 
 async fn dispatch(
@@ -179,11 +154,12 @@ async fn dispatch(
     match command {
         EventsCommand::List { which, page } => {
             let waits = QueueWaits::read(store, read).await?;
-            list::list(store, (which.filter(Vec::new(), senders)?, &waits), &page).await
+            let filter = which.filter(Vec::new(), senders)?;
+            list::list(store, (filter, &waits), (&page, read.0)).await
         }
-        EventsCommand::Show { id, json } => {
+        EventsCommand::Show { id, json, times } => {
             let waits = QueueWaits::read(store, read).await?;
-            show(store, (id, &waits), json).await
+            show(store, (id, &waits), (read.0, json, &times.format())).await
         }
         EventsCommand::Replay { ids, which, replay } => {
             replay::run(store, which.filter(ids, senders)?, &replay).await
@@ -202,14 +178,16 @@ async fn dispatch(
 async fn show(
     store: &Sqlite,
     (id, waits): (EventId, &QueueWaits),
-    json: bool,
+    (config, json, times): (&Config, bool, &TimeFormat),
 ) -> Result<(), CommandError> {
-    let mut record = store.event(id).await?.ok_or_else(|| list::unknown(id))?;
-    waits.add_to_record(&mut record);
+    let record = store.event(id).await?.ok_or_else(|| list::unknown(id))?;
+    let mut line = record.summary();
+    waits.complete_one(config, &mut line).await;
     if json {
-        return list::print_json(&EventView::of(&record));
+        return shown::print_json(&EventView::of(line, &record));
     }
-    shown::print(&list::details(&record, shown::stdout_style()))
+    let now = clock::now();
+    shown::print(&list::details((&record, &line), (times, now), shown::stdout_style()))
 }
 
 async fn release(store: &Sqlite, id: EventId, decision: HoldDecision) -> Result<(), CommandError> {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::error::CommandError;
 use super::send::client;
 use super::{input, output, runtime};
-use crate::http_client::error_chain;
+use crate::http_client::CallFailure;
 use crate::json;
 use crate::secret::Environment;
 
@@ -59,18 +59,23 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
 
 /// Returns the URL at which this machine reaches a relay that listens on the address.
 pub(super) fn local_url(listen: SocketAddr) -> Result<Url, CommandError> {
+    let Some(local) = local_address(listen) else {
+        let unknown = "`listen` leaves the port open: say where the relay is with --url";
+        return Err(CommandError::InvalidInput(unknown.to_owned()));
+    };
+    Ok(format!("http://{local}").parse().expect("an address makes a URL"))
+}
+
+/// Returns the address at which this machine reaches a server that listens there; none if that
+/// leaves the port open.
+pub(super) fn local_address(listen: SocketAddr) -> Option<SocketAddr> {
     // Not every system connects to 0.0.0.0 or [::], which stand for all addresses of the machine.
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
         ip => ip,
     };
-    if listen.port() == 0 {
-        let unknown = "`listen` leaves the port open: say where the relay is with --url";
-        return Err(CommandError::InvalidInput(unknown.to_owned()));
-    }
-    let url = format!("http://{}", SocketAddr::new(ip, listen.port()));
-    Ok(url.parse().expect("an address makes a URL"))
+    (listen.port() != 0).then_some(SocketAddr::new(ip, listen.port()))
 }
 
 pub(super) async fn ask(mut url: Url) -> Result<Health, CommandError> {
@@ -78,7 +83,7 @@ pub(super) async fn ask(mut url: Url) -> Result<Health, CommandError> {
         url.set_path("/readyz");
     }
     let failed = |error: reqwest::Error| {
-        CommandError::Failed(format!("no answer from {url}: {}", error_chain(&error.without_url())))
+        CommandError::Failed(format!("no answer from {url}: {}", CallFailure::of(error, &url)))
     };
     let call = client(url.as_str())?.get(url.clone()).timeout(TIMEOUT);
     let mut response = call.send().await.map_err(failed)?;

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::error::CommandError;
@@ -40,6 +41,13 @@ pub(super) fn print(text: &str) -> Result<(), CommandError> {
         }
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// Prints a value as indented JSON, safe for a terminal.
+pub(super) fn print_json(value: &impl Serialize) -> Result<(), CommandError> {
+    let text = serde_json::to_string_pretty(value);
+    let text = text.map_err(|error| CommandError::Failed(error.to_string()))?;
+    print(&json(&(text + "\n")))
 }
 
 /// Prints a line to standard error.
@@ -88,27 +96,6 @@ pub(super) fn shorten(text: &str, chars: usize) -> String {
         return text.to_owned();
     }
     text.chars().take(chars - 1).chain(['…']).collect()
-}
-
-/// Formats rows in columns below their names.
-pub(super) fn table<const N: usize>(
-    names: [&str; N],
-    rows: &[[String; N]],
-    look: OutputStyle,
-) -> String {
-    let width = |column: usize| {
-        let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.chain([names[column].len()]).max().unwrap_or(0)
-    };
-    let line = |cells: [&str; N]| {
-        let padded = cells.iter().enumerate().map(|(i, cell)| format!("{cell:w$}", w = width(i)));
-        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    let mut shown = bold(&line(names), look) + "\n";
-    for row in rows {
-        shown += &(line(row.each_ref().map(String::as_str)) + "\n");
-    }
-    shown
 }
 
 /// Formats a request: its kind, and below it its fields.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::error::CommandError;
-use super::output;
+use super::{output, table};
 use crate::diagnostics::document::Document;
 use crate::diagnostics::suggestion::nearest;
 use crate::intake::provider::Provider;
@@ -112,8 +112,8 @@ fn lists() -> String {
          says what to paste where, and writes its mapping file, to be changed.\n\n{}\n\
          Other tools whose signature is known. Each needs a mapping file of your own:\n\
          `savio-relay draft PAYLOAD --provider NAME` makes a first one.\n\n{}",
-        output::table(["source", "secret", "what it does"], &rows, look),
-        output::table(["provider", "tool", "scheme"], &others, look),
+        table::table(["source", "secret", "what it does"], &rows, look),
+        table::table(["provider", "tool", "scheme"], &others, look),
     )
 }
 

@@ -11,7 +11,7 @@ use super::gate::{Gate, Signal};
 use super::outcome::{self, AttemptContext, Decision, Verdict};
 use super::plan::{RequestPlan, SentRequest};
 use crate::event::Outcome;
-use crate::savio::SendResult;
+use crate::savio::{SendResult, account_of};
 use crate::store::{Attempt, Progress, ShortenedRequest};
 use crate::telemetry::traces::AttemptSpan;
 
@@ -57,7 +57,9 @@ async fn verdict(context: &Context, plan: &RequestPlan, sent: &SentRequest) -> V
     let has_given_id = context.gate.read(Gate::has_given_id);
     let optional = plan.optional(sent.position);
     let of_event = plan.attempt_context(sent, fastrand::u32(..));
-    let attempt = AttemptContext { age, has_given_id, optional: &optional, ..of_event };
+    let account = account_of(&context.destination.name);
+    let attempt =
+        AttemptContext { age, has_given_id, optional: &optional, account: &account, ..of_event };
     let settings = &context.settings.retry;
     let verdict = match &sent.answer {
         Some(answer) => outcome::judge(answer, attempt, settings),
@@ -74,18 +76,48 @@ async fn verdict(context: &Context, plan: &RequestPlan, sent: &SentRequest) -> V
 /// Probes a destination that was paused by an answer, and updates its gate.
 pub(super) async fn probe(context: &Context, now: Timestamp) {
     let clock = SteadyClock::starting(now);
-    let destination = &context.destination;
-    // Checked each time, and before the token is sent: the address may resolve to a public host
-    // now.
-    let answer = match destination.permitted().await {
-        Ok(()) => destination.probe().await.map_err(|reason| format!("the probe: {reason}")),
-        Err(reason) => Err(reason),
-    };
-    let signal = match answer {
+    let signal = match ask(context).await {
         Ok(()) => Signal::ProbePassed,
         Err(reason) => Signal::Misconfigured { reason },
     };
     context.gate.note(&signal, clock.now()).await;
+}
+
+/// Result of a probe that a person ordered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeReport {
+    /// An error is the reason why Savio cannot be used.
+    pub answer: Result<(), String>,
+    /// Whether that ended a pause or a wait.
+    pub resumed: bool,
+}
+
+/// Probes the destination whatever its state, and updates its gate.
+pub(super) async fn probe_for_person(context: &Context, now: Timestamp) -> ProbeReport {
+    let clock = SteadyClock::starting(now);
+    let answer = ask(context).await;
+    let was_closed = context.gate.closed(clock.now());
+    let is_paused_by_answer = context.gate.read(Gate::is_paused_by_answer);
+    let signal = match &answer {
+        Ok(()) => Some(Signal::ProbePassed),
+        // A destination that is not paused stays so: what its requests meet decides.
+        Err(reason) => {
+            is_paused_by_answer.then(|| Signal::Misconfigured { reason: reason.clone() })
+        }
+    };
+    if let Some(signal) = signal {
+        context.gate.note(&signal, clock.now()).await;
+    }
+    let is_open = context.gate.closed(clock.now()).is_none();
+    ProbeReport { answer, resumed: was_closed.is_some() && is_open }
+}
+
+async fn ask(context: &Context) -> Result<(), String> {
+    let destination = &context.destination;
+    // Checked each time, and before the token is sent: the address may resolve to a public host
+    // now.
+    destination.permitted().await?;
+    destination.probe().await
 }
 
 fn count(context: &Context, attempt: &Attempt, shorter: Option<&ShortenedRequest>) {

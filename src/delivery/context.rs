@@ -12,7 +12,7 @@ use super::mapper::Mapper;
 use super::persisted_gate::PersistedGate;
 use super::settings::{Destination, Mappings, Settings};
 use super::source_pauses::{SourcePauses, why_source_waits};
-use crate::event::SourceName;
+use crate::event::{SourceName, WaitingFor};
 use crate::store::{Queue, StoreError};
 use crate::telemetry::metrics::{Attempts, DeadEvents};
 use crate::telemetry::traces::Traces;
@@ -92,7 +92,7 @@ impl Context {
         live.cloned().collect()
     }
 
-    pub(super) fn why_source_waits(&self, source: &SourceName) -> Option<String> {
+    pub(super) fn why_source_waits(&self, source: &SourceName) -> Option<WaitingFor> {
         let has_mapping = self.mappings().contains_key(source);
         why_source_waits(source, (has_mapping, self.process.pauses.is_paused(source)))
     }

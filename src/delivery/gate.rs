@@ -11,6 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::event::WaitKind;
 use crate::rate::Rate;
 use downtime::Downtime;
 use pause::ResumeOn;
@@ -62,7 +63,7 @@ pub enum Signal {
     /// Likewise, with the id of the record that it created.
     GaveId,
     /// No answer, or one to try again later; with a time, all requests wait until then.
-    Failing { hold_back_until: Option<Timestamp> },
+    Failing { reason: String, hold_back_until: Option<Timestamp> },
     /// The token or the address is wrong.
     Misconfigured { reason: String },
     /// Savio refused the request although the token and the address are right.
@@ -81,6 +82,8 @@ pub struct Gate {
     held_back: Option<Wait>,
     /// Failures in a row.
     failures: u32,
+    /// Reason of the last of them.
+    failing: Option<String>,
     /// Set while the breaker is open. It admits one request at the end of this wait.
     breaker: Option<Wait>,
     /// Requests in a row that were refused although the token works.
@@ -95,6 +98,7 @@ pub struct Gate {
 /// The reason why no request may be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closed {
+    pub kind: WaitKind,
     pub reason: String,
     /// Time at which the gate may open by itself; none if only an event opens it.
     pub until: Option<Timestamp>,
@@ -103,19 +107,35 @@ pub struct Closed {
 impl Gate {
     /// Returns why the gate is closed; none if it is open.
     pub fn closed(&self, now: Timestamp) -> Option<Closed> {
-        if let Some(pause) = self.by_person.as_ref().or(self.by_relay.as_ref()) {
-            let until = match pause.ends {
-                ResumeOn::Probe(wait) => Some(wait.until()),
-                ResumeOn::Person | ResumeOn::Token => None,
+        if let Some(pause) = self.pause() {
+            let (kind, until) = match pause.ends {
+                _ if self.by_person.is_some() => (WaitKind::PausedByPerson, None),
+                ResumeOn::Probe(wait) => (WaitKind::PausedByAnswer, Some(wait.until())),
+                ResumeOn::Person => (WaitKind::PausedByAnswer, None),
+                ResumeOn::Token => (WaitKind::NoToken, None),
             };
-            return Some(Closed { reason: format!("paused: {}", pause.reason), until });
+            return Some(Closed { kind, reason: pause.reason.clone(), until });
         }
-        let closed = |reason: &str, wait: Option<Wait>| {
+        let waits = [
+            (self.held_back, "Savio asked to wait"),
+            (self.breaker, "Savio failed several times in a row"),
+        ];
+        let closed = |(wait, otherwise): (Option<Wait>, &str)| {
             let until = wait.map(|wait| wait.until()).filter(|until| *until > now);
-            until.is_some().then(|| Closed { reason: reason.to_owned(), until })
+            let reason = self.failing.clone().unwrap_or_else(|| otherwise.to_owned());
+            until.is_some().then_some(Closed { kind: WaitKind::Backoff, reason, until })
         };
-        closed("savio asked to wait", self.held_back)
-            .or_else(|| closed("savio failed several times in a row", self.breaker))
+        waits.into_iter().find_map(closed)
+    }
+
+    /// Returns why no request may be sent before its turn, by the rate, although the gate is open.
+    pub fn rate_wait(&self, now: Timestamp) -> Option<Closed> {
+        let turn = self.turn(now);
+        (turn > later(now, TURN_WAIT)).then(|| Closed {
+            kind: WaitKind::Rate,
+            reason: "the rate of the destination".to_owned(),
+            until: Some(turn),
+        })
     }
 
     /// Returns the pause in effect: a person's before one by the relay.
@@ -174,11 +194,10 @@ impl Gate {
         if let Some(closed) = self.closed(now) {
             return Err(closed);
         }
-        let turn = self.turn(now);
-        if turn > later(now, TURN_WAIT) {
-            let reason = "the rate of the destination".to_owned();
-            return Err(Closed { reason, until: Some(turn) });
+        if let Some(closed) = self.rate_wait(now) {
+            return Err(closed);
         }
+        let turn = self.turn(now);
         if self.breaker.is_some() {
             // No other request is admitted before this one must have been answered.
             let wait = settings.breaker_wait.max(settings.answer_wait);
@@ -226,6 +245,21 @@ impl Gate {
         is_due
     }
 
+    /// Returns the reason of the last failure; none after a success.
+    pub fn last_failure(&self) -> Option<&str> {
+        self.failing.as_deref()
+    }
+
+    /// Returns whether the last requests failed, so that only single ones are admitted.
+    pub fn is_failing(&self) -> bool {
+        self.breaker.is_some() || self.pause().is_some()
+    }
+
+    /// Returns whether a probe that passes would end a pause by an answer.
+    pub fn is_paused_by_answer(&self) -> bool {
+        self.by_relay.as_ref().is_some_and(|pause| matches!(pause.ends, ResumeOn::Probe(_)))
+    }
+
     /// Changes the gate by the conclusion from an answer.
     pub fn note(&mut self, signal: &Signal, now: Timestamp, settings: &Settings) {
         self.follow(now, settings);
@@ -235,7 +269,8 @@ impl Gate {
                 self.forbidden = 0;
                 self.has_given_id |= *signal == Signal::GaveId;
             }
-            Signal::Failing { hold_back_until } => {
+            Signal::Failing { reason, hold_back_until } => {
+                self.failing = Some(reason.clone());
                 self.count_failure(*hold_back_until, now, settings);
             }
             Signal::Misconfigured { reason } => {
@@ -250,8 +285,10 @@ impl Gate {
                 }
             }
             Signal::ProbePassed => {
-                let by_probe = |pause: &Pause| matches!(pause.ends, ResumeOn::Probe(_));
-                self.by_relay = self.by_relay.take().filter(|pause| !by_probe(pause));
+                self.close_breaker();
+                if self.is_paused_by_answer() {
+                    self.by_relay = None;
+                }
             }
         }
         self.update_downtime(now);
@@ -265,6 +302,7 @@ impl Gate {
 
     fn close_breaker(&mut self) {
         self.failures = 0;
+        self.failing = None;
         self.breaker = None;
     }
 
@@ -360,6 +398,7 @@ impl From<Stored> for Gate {
             by_relay: stored.by_relay,
             held_back: wait(stored.held_back_until, stored.held_back_since),
             failures: stored.failures,
+            failing: stored.failing,
             breaker: wait(stored.breaker, stored.breaker_since),
             forbidden: stored.forbidden,
             next_send: wait(stored.next_send_at, stored.next_send_since),
@@ -379,6 +418,7 @@ impl From<Gate> for Stored {
             held_back_until: until(gate.held_back),
             held_back_since: since(gate.held_back),
             failures: gate.failures,
+            failing: gate.failing,
             breaker: until(gate.breaker),
             breaker_since: since(gate.breaker),
             forbidden: gate.forbidden,

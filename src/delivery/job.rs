@@ -13,11 +13,10 @@ use super::clock::SteadyClock;
 use super::conflicts::LockRequest;
 use super::context::Context;
 use super::feature_requests::TitleReader;
-use super::gate::Closed;
 use super::mapper::MapError;
 use super::plan::{RequestPlan, SentRequest, Unmapped};
 use super::progress::{self, ClaimLost};
-use crate::event::{Event, Outcome, RecordKey, SourceName};
+use crate::event::{Event, Outcome, RecordKey, SourceName, WaitingFor};
 use crate::mapping::{MappedRequests, Mapping};
 use crate::store::{ClaimedEvent, EarlierUpsert, NextStep, Progress, StoreError, WaitsFor};
 use crate::telemetry::traces::{DeliverySpan, WorkResult};
@@ -62,10 +61,10 @@ pub(super) async fn deliver_parked(
     let (guard, clock) = (context.claims.guard(claim, seq), SteadyClock::starting(now));
     let Some(claimed) = progress::load(context, &guard).await else { return Finished::Done };
     // The source may have been paused, or have lost its mapping, while the event was parked.
-    let Some(reason) = context.why_source_waits(&claimed.event.source) else {
+    let Some(obstacle) = context.why_source_waits(&claimed.event.source) else {
         return Job::new(context, claimed, guard, clock).work_on().await;
     };
-    let wait = NextStep::Wait { until: clock.now(), reason };
+    let wait = NextStep::Wait { until: clock.now(), reason: obstacle.reason };
     // An error means that the claim is lost: there is nothing left to record.
     let source = &claimed.event.source;
     let _ = progress::record(context, &guard, source, Progress::to(wait)).await;
@@ -170,7 +169,8 @@ impl<'c> Job<'c> {
         let _permit = mapper.lock.acquire(suspect).await;
         // Read after the wait for the lock, during which the mappings may have been replaced.
         let Some(mapping) = self.context.mappings().get(&event.source).cloned() else {
-            let reason = self.context.why_source_waits(&event.source).unwrap_or_default();
+            let source = self.context.why_source_waits(&event.source);
+            let reason = source.map(|source| source.reason).unwrap_or_default();
             return Err(NextStep::Wait { until: now, reason });
         };
         let requests = match suspect {
@@ -311,7 +311,7 @@ impl<'c> Job<'c> {
                 }
                 clock.wait_until(turn).await;
             }
-            Err(Closed { reason, .. }) => {
+            Err(WaitingFor { reason, .. }) => {
                 // Due at once: no event is claimed while the gate is closed, and the gate knows
                 // when it opens.
                 progress.next = NextStep::Wait { until: clock.now(), reason };

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::gate::{RETRY_AFTER_MAX, Signal};
 use crate::backoff::Backoff;
 use crate::event::{Outcome, RequestKind};
-use crate::savio::{ApiResponse, BodyKind, SendResult};
+use crate::savio::{ApiResponse, BodyKind, SendResult, answered, unlike_savio};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -44,6 +44,8 @@ impl Default for Settings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttemptContext<'c> {
     pub now: Timestamp,
+    /// Name of the Savio account in messages.
+    pub account: &'c str,
     /// Time since the first attempt, without the destination's downtime.
     pub age: Duration,
     /// Number of attempts that failed in a row before this one.
@@ -118,7 +120,7 @@ pub fn judge(answer: &SendResult, attempt: AttemptContext<'_>, settings: &Settin
             return unanswered(reason.clone(), attempt, settings);
         }
     };
-    let summary = format!("savio answered {}", reply.status);
+    let summary = answered(attempt.account, reply.status);
     match reply.status {
         200..=299 if is_from_savio(reply, attempt) => done(summary, reply),
         200..=299 => not_savio(reply, attempt, settings),
@@ -131,7 +133,10 @@ pub fn judge(answer: &SendResult, attempt: AttemptContext<'_>, settings: &Settin
             refused(summary, &reason, signal)
         }
         100..=199 | 300..=399 | 401..=405 | 407 => {
-            let summary = format!("{summary}: are its token and base_url right?");
+            let summary = match reply.status {
+                401 | 407 => summary,
+                _ => format!("{summary}: are its token and base_url right?"),
+            };
             Verdict { outcome: Outcome::Paused, summary, decision: Decision::Probe, signal: None }
         }
         408 | 425 | 429 | 500.. => {
@@ -176,7 +181,11 @@ pub fn after_probe(mut verdict: Verdict, probe: &Result<(), String>) -> Verdict 
             verdict.decision = Decision::Again;
         }
         Err(reason) => {
-            let reason = format!("{}; the probe: {reason}", verdict.summary);
+            // The probe mostly repeats the answer.
+            let summary = &verdict.summary;
+            let is_same = summary.starts_with(reason.as_str());
+            let reason =
+                if is_same { summary.clone() } else { format!("{summary}; asked again, {reason}") };
             verdict.decision = Decision::Retry { wait: Duration::ZERO };
             verdict.signal = Some(Signal::Misconfigured { reason });
         }
@@ -218,7 +227,7 @@ fn retry(
     } else {
         Decision::Retry { wait: settings.wait(attempt) }
     };
-    let signal = Some(Signal::Failing { hold_back_until: None });
+    let signal = Some(Signal::Failing { reason: summary.clone(), hold_back_until: None });
     Verdict { outcome, summary, decision, signal }
 }
 
@@ -237,8 +246,7 @@ fn hold(summary: &str) -> Decision {
 /// Judges a 2xx that does not come from Savio, such as a login page. The event never becomes dead
 /// of it.
 fn not_savio(reply: &ApiResponse, attempt: AttemptContext<'_>, settings: &Settings) -> Verdict {
-    let summary =
-        format!("savio answered {}, but not as Savio does: is base_url right?", reply.status);
+    let summary = unlike_savio(attempt.account, reply.status);
     let decision = match settings.unanswered {
         // A 201 says that something was created, so that only a person may decide to send the
         // request again.
@@ -266,7 +274,8 @@ fn hold_back(mut verdict: Verdict, reply: &ApiResponse, attempt: AttemptContext<
         *wait = requested.max(*wait);
     }
     let hold_back_until = attempt.now.saturating_add(requested).ok();
-    verdict.signal = Some(Signal::Failing { hold_back_until });
+    let reason = format!("{}, and asks to wait", verdict.summary);
+    verdict.signal = Some(Signal::Failing { reason, hold_back_until });
     verdict
 }
 

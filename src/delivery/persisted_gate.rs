@@ -6,9 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::Notify;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::gate::{Closed, Gate, Settings, Signal};
+use crate::event::{DEFAULT_DESTINATION, WaitKind, WaitingFor};
 use crate::store::{Queue, StoreError, UnavailableKind};
 
 pub(super) struct PersistedGate {
@@ -60,9 +61,6 @@ impl PersistedGate {
             let mut state = self.state();
             *state = GateState { gate, is_loaded: true, is_saved: true };
             state.gate.begin(missing, now);
-            if let Some(pause) = state.gate.pause() {
-                warn!(destination = self.destination, "paused: {}", pause.reason);
-            }
         }
         // `save` locks it again.
         drop(saving);
@@ -85,8 +83,15 @@ impl PersistedGate {
 
     // A turn is not written to the store: that would be a commit for each request. It is stored
     // with the next change, and a restart in between costs a few requests that exceed the rate.
-    pub(super) fn admit(&self, now: Timestamp) -> Result<Timestamp, Closed> {
-        self.state().gate.admit(now, &self.settings)
+    pub(super) fn admit(&self, now: Timestamp) -> Result<Timestamp, WaitingFor> {
+        let admitted = self.state().gate.admit(now, &self.settings);
+        admitted.map_err(|closed| why_closed(&self.destination, closed))
+    }
+
+    /// Returns why no request may be sent; none if one may.
+    pub(super) fn closed(&self, now: Timestamp) -> Option<WaitingFor> {
+        let closed = self.read(|gate| gate.closed(now).or_else(|| gate.rate_wait(now)))?;
+        Some(why_closed(&self.destination, closed))
     }
 
     pub(super) fn return_slot(&self, now: Timestamp) {
@@ -146,19 +151,9 @@ impl PersistedGate {
         let has_changed = before != state.gate;
         state.is_saved &= !has_changed;
         if has_changed {
-            self.log_pause(before.pause().map(|pause| &pause.reason), &state.gate);
             self.changed.notify_one();
         }
         has_changed
-    }
-
-    fn log_pause(&self, before: Option<&String>, gate: &Gate) {
-        let destination = &self.destination;
-        match (before, gate.pause()) {
-            (None, Some(pause)) => warn!(destination, "{destination} is paused: {}", pause.reason),
-            (Some(_), None) => info!(destination, "{destination} resumed"),
-            (None, None) | (Some(_), Some(_)) => {}
-        }
     }
 
     async fn save(&self) -> Result<(), StoreError> {
@@ -190,13 +185,27 @@ pub async fn why_closed_in(
     store: &dyn Queue,
     destination: &str,
     now: Timestamp,
-) -> Result<Option<String>, StoreError> {
+) -> Result<Option<WaitingFor>, StoreError> {
     let gate: Gate = read(store.read_state(&key(destination)).await?)?;
-    Ok(gate.closed(now).map(|closed| why_closed(destination, &closed)))
+    Ok(gate.closed(now).map(|closed| why_closed(destination, closed)))
 }
 
-pub(super) fn why_closed(destination: &str, closed: &Closed) -> String {
-    format!("nothing is sent to {destination} now: {}", closed.reason)
+fn why_closed(destination: &str, Closed { kind, reason, until }: Closed) -> WaitingFor {
+    let delivery = match destination {
+        DEFAULT_DESTINATION => "delivery".to_owned(),
+        name => format!("delivery to {name}"),
+    };
+    let reason = match kind {
+        WaitKind::PausedByPerson => format!("{delivery} is paused {reason}"),
+        WaitKind::PausedByAnswer | WaitKind::NoToken => format!("{delivery} is paused: {reason}"),
+        WaitKind::Rate => format!("{delivery} is limited to its `rate`"),
+        WaitKind::Backoff
+        | WaitKind::NoMapping
+        | WaitKind::SourcePaused
+        | WaitKind::OtherEvent
+        | WaitKind::NextTry => reason,
+    };
+    WaitingFor { kind, reason, until }
 }
 
 fn key(destination: &str) -> String {

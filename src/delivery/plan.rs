@@ -123,6 +123,7 @@ impl RequestPlan {
     ) -> AttemptContext<'static> {
         AttemptContext {
             now: sent.answered_at,
+            account: "Savio",
             age: Duration::ZERO,
             tries: self.tries,
             jitter,
@@ -211,7 +212,7 @@ impl RequestPlan {
 
 fn refusal_note(kind: RequestKind, left_out: &[String]) -> String {
     let (kind, left_out) = (kind.as_str(), left_out.join(", "));
-    format!("{kind}: {left_out} was left out: savio refused the value and nothing else")
+    format!("{kind}: {left_out} was left out: Savio refused the value and nothing else")
 }
 
 fn settle(state: State, reason: String, at: Timestamp) -> NextStep {

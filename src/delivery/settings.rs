@@ -54,7 +54,7 @@ impl Destination {
 
     pub(super) async fn probe(&self) -> Result<(), String> {
         match &self.client {
-            Ok(client) => client.probe().await,
+            Ok(client) => client.probe().await.map_err(|error| error.reason),
             Err(reason) => Err(reason.clone()),
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 
 use super::persisted_gate::{read, written};
-use crate::event::SourceName;
+use crate::event::{SourceName, WaitKind, WaitingFor};
 use crate::store::{Queue, StoreError};
 
 /// Name of the stored state.
@@ -102,9 +102,11 @@ impl SourcePauses {
 pub fn why_source_waits(
     source: &SourceName,
     (has_mapping, is_paused): (bool, bool),
-) -> Option<String> {
+) -> Option<WaitingFor> {
     if !has_mapping {
-        return Some(format!("the source {source} has no mapping at present"));
+        let reason = format!("the source {source} has no mapping at present");
+        return Some(WaitingFor::open_ended(WaitKind::NoMapping, reason));
     }
-    is_paused.then(|| format!("a person paused the source {source}"))
+    let reason = || format!("a person paused the source {source}");
+    is_paused.then(|| WaitingFor::open_ended(WaitKind::SourcePaused, reason()))
 }

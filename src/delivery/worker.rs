@@ -2,6 +2,7 @@
 //! request that hangs does not stop the others.
 
 mod clock_watch;
+mod wait_log;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::clock;
 use crate::event::{EventId, SourceName};
 use crate::store::{ClaimRequest, ClaimedEvent, StoreError};
 use clock_watch::ClockWatch;
+use wait_log::WaitLog;
 
 /// Shortest and longest time until the store is read again for due events.
 // Events that become due one by one, each a millisecond after the last, would otherwise make the
@@ -81,6 +83,7 @@ pub(super) struct Worker {
     since_parked: usize,
     store_is_unavailable: bool,
     clock: ClockWatch,
+    wait_log: WaitLog,
     /// Live sources at the last claim; none before the first.
     live_sources: Option<Vec<SourceName>>,
 }
@@ -96,6 +99,7 @@ impl Worker {
             since_parked: 0,
             store_is_unavailable: false,
             clock: ClockWatch::default(),
+            wait_log: WaitLog::default(),
             live_sources: None,
         }
     }
@@ -159,6 +163,7 @@ impl Worker {
     async fn fill(&mut self, now: Timestamp) -> Duration {
         let slots = self.free_slots();
         let claimed = self.claim(now).await;
+        self.wait_log.observe(&self.context, now).await;
         let rest = self.context.gate.rest(now).unwrap_or(LOOK_MAX).clamp(LOOK_MIN, LOOK_MAX);
         let look_again = match claimed {
             // More events may be due, but none can begin before a task ends or the gate opens: when

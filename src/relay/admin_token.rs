@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 use tempfile::NamedTempFile;
+use tracing::warn;
 use uuid::Uuid;
 
 use super::error::RelayError;
@@ -44,7 +45,7 @@ pub(crate) enum TokenOrigin {
 }
 
 /// Returns the token that may do everything: the configured one, or a generated one. That is
-/// written to a file if standard error is not a terminal.
+/// written to a file, and shown if standard error is a terminal.
 fn find(config: &Config) -> Result<(AdminToken, TokenOrigin), RelayError> {
     let everything = |token| AdminToken::new(AdminToken::MAIN, Role::Everything, token);
     if let Secret::Found(token) = &config.admin.token {
@@ -56,16 +57,20 @@ fn find(config: &Config) -> Result<(AdminToken, TokenOrigin), RelayError> {
     // Two random UUIDs: 244 bits from the generator of the operating system.
     let generated =
         SecretString::from(format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()));
+    // In each case, since commands in another shell find the token there.
+    let path = path(config);
+    let written = write_for_owner(&path, &format!("{}\n", generated.expose_secret()));
     // Standard error that is not a terminal is a log, which more people and programs read.
-    let origin = if std::io::stderr().is_terminal() {
-        TokenOrigin::Shown(generated.clone())
-    } else {
-        let path = config.store.path.with_file_name("admin-token");
-        let written = write_for_owner(&path, &format!("{}\n", generated.expose_secret()));
-        if let Err(error) = written {
-            return Err(RelayError::AdminTokenFile { path, error });
+    let origin = match (std::io::stderr().is_terminal(), written) {
+        (true, written) => {
+            if let Err(error) = written {
+                let path = path.display();
+                warn!(%error, "commands will not find the admin token: {path} cannot be written");
+            }
+            TokenOrigin::Shown(generated.clone())
         }
-        TokenOrigin::Written(path)
+        (false, Ok(())) => TokenOrigin::Written(path),
+        (false, Err(error)) => return Err(RelayError::AdminTokenFile { path, error }),
     };
     let token = everything(&generated).expect("generated at this start");
     Ok((token, origin))
@@ -89,6 +94,11 @@ pub(crate) fn doubts(config: &AdminConfig) -> Vec<String> {
         }
     };
     config.tokens.iter().filter_map(doubt).collect()
+}
+
+/// Returns the file for a generated token, in which commands find it.
+pub(crate) fn path(config: &Config) -> PathBuf {
+    config.store.path.with_file_name("admin-token")
 }
 
 /// Replaces a file by one that only its owner can read.

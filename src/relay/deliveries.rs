@@ -42,7 +42,7 @@ impl Deliveries {
         let mut by_destination = BTreeMap::new();
         let mut without_token = BTreeMap::new();
         for (name, to) in &config.destinations {
-            let client = client(to)?;
+            let client = client(name, to)?;
             if let Err(reason) = &client {
                 without_token.insert(name.clone(), reason.clone());
             }
@@ -102,12 +102,15 @@ impl Deliveries {
 }
 
 /// Returns the client of the destination, or the reason for which it has none yet.
-fn client(to: &config::DestinationConfig) -> Result<Result<Client, String>, RelayError> {
+fn client(
+    name: &str,
+    to: &config::DestinationConfig,
+) -> Result<Result<Client, String>, RelayError> {
     let token = match &to.token {
         Secret::Found(token) => token.clone(),
         Secret::Missing(reason) => return Ok(Err(reason.clone())),
     };
     let settings = savio::Settings { base_url: to.base_url.clone(), token, timeout: to.timeout };
     let client = Client::new(settings)?;
-    Ok(Ok(client.insecure(to.insecure)))
+    Ok(Ok(client.insecure(to.insecure).named(name)))
 }

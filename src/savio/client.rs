@@ -8,14 +8,16 @@ use reqwest::{RequestBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tracing::debug;
 
+use super::answer::{account_of, answered, unlike_savio};
 use super::base_url::BaseUrl;
 use super::cleartext;
 use super::error::Error;
 use super::send_result::{ApiResponse, BodyKind, SendResult, TEXT_BYTES_MAX};
 use super::transport::{RawResponse, ReadEnd, SendError};
-use crate::event::{Request, RequestKind, storable};
-use crate::http_client::error_chain;
+use crate::event::{DEFAULT_DESTINATION, Request, RequestKind, storable};
+use crate::http_client::CallFailure;
 use crate::{clock, json};
 
 /// Number of bytes that are read of a response to [`Client::send`]. A longer one counts as cut off.
@@ -51,6 +53,17 @@ pub struct Client {
     pub(super) base_url: BaseUrl,
     token: SecretString,
     insecure: bool,
+    /// Name of the account in messages.
+    account: String,
+}
+
+/// Reason for which a probe did not show that Savio works.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct ProbeError {
+    /// Status of the answer, if there was one.
+    pub status: Option<u16>,
+    pub reason: String,
 }
 
 impl Client {
@@ -67,7 +80,19 @@ impl Client {
                     ClientError::Http { base_url, source }
                 }
             })?;
-        Ok(Client { http, base_url, token, insecure: false })
+        let account = account_of(DEFAULT_DESTINATION);
+        Ok(Client { http, base_url, token, insecure: false, account })
+    }
+
+    /// Names the destination in messages.
+    #[must_use]
+    pub fn named(self, destination: &str) -> Client {
+        Client { account: account_of(destination), ..self }
+    }
+
+    /// Returns the name of the account in messages: `Savio`, or `Savio` with the destination's.
+    pub fn account(&self) -> &str {
+        &self.account
     }
 
     /// Allows or forbids to send the token without TLS to an address that is not private. The
@@ -96,24 +121,22 @@ impl Client {
         self.result(self.call(call, BODY_BYTES_MAX).await)
     }
 
-    /// Checks by a search without results that Savio answers and accepts the token; fails with the
-    /// reason if not.
-    pub async fn probe(&self) -> Result<(), String> {
+    /// Checks by a search without results that Savio answers and accepts the token.
+    pub async fn probe(&self) -> Result<(), ProbeError> {
         // `users/` needs the token and changes nothing. The API has no route of its own for this.
         let call = self.http.get(self.base_url.join("users/")).query(&[("search", PROBE)]);
+        let failed = |status, reason| Err(ProbeError { status, reason });
         match self.call(call, BODY_BYTES_MAX).await {
             Ok(raw) if !(200..300).contains(&raw.status) => {
-                Err(format!("savio answered {}", raw.status))
+                failed(Some(raw.status), answered(&self.account, raw.status))
             }
-            Ok(raw) => {
-                let is_page = BodyKind::has_results(&raw.bytes, raw.is_whole());
-                is_page.then_some(()).ok_or_else(|| "the answer is not as savio's".to_owned())
-            }
+            Ok(raw) if BodyKind::has_results(&raw.bytes, raw.is_whole()) => Ok(()),
+            Ok(raw) => failed(Some(raw.status), unlike_savio(&self.account, raw.status)),
             Err(
                 SendError::Withheld(reason)
                 | SendError::NotSent(reason)
                 | SendError::NoReply(reason),
-            ) => Err(reason),
+            ) => failed(None, reason),
         }
     }
 
@@ -169,9 +192,14 @@ impl Client {
         // Connecting has a shorter timeout than the whole call, so every other failure came after
         // it. A kept connection that was closed before the first byte is replaced by the library
         // and not seen here.
-        let certainly_not_sent = error.is_connect() || error.is_builder();
-        let reason = self.redact(&error_chain(&error.without_url()));
-        if certainly_not_sent { SendError::NotSent(reason) } else { SendError::NoReply(reason) }
+        let failure = CallFailure::of(error, &self.base_url.0);
+        let (account, base_url) = (&self.account, &self.base_url);
+        debug!(cause = self.redact(&failure.cause), "a call to {account} failed: {failure}");
+        if failure.is_before_send {
+            SendError::NotSent(format!("{account} ({base_url}) cannot be reached: {failure}"))
+        } else {
+            SendError::NoReply(format!("{account} ({base_url}) gave no answer: {failure}"))
+        }
     }
 
     /// Shortens a text to `TEXT_BYTES_MAX`, and removes the token from it.

@@ -14,33 +14,33 @@ const TEXT_CHARS_MAX: usize = 200;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
     /// 400, and any 4xx that has no variant of its own: the same call will be refused again.
-    #[error("savio refused it ({status}): {refusal}")]
+    #[error("Savio refused it ({status}): {refusal}")]
     Refused { status: u16, refusal: ErrorDetails },
     /// 401: the token is missing or wrong, and every other call will be refused too.
-    #[error("savio rejected the token (401): {details}")]
+    #[error("Savio rejected the token (401): {details}")]
     Unauthorized { details: String },
     /// 404: the record does not exist, or the base URL is wrong.
-    #[error("savio has no such thing (404): {details}")]
+    #[error("Savio has no such thing (404): {details}")]
     NotFound { details: String },
     /// 429: the rate limit is exceeded. Nothing was done, and the call may be repeated later.
-    #[error("savio rate limit exceeded (429){}", after(*.retry_after))]
+    #[error("Savio asks for fewer requests (429){}", after(*.retry_after))]
     Throttled { retry_after: Option<Duration> },
     /// 5xx, 408 and 425: Savio failed. The call may have taken effect.
-    #[error("savio returned a server error ({status}){}: {details}", after(*.retry_after))]
+    #[error("Savio returned a server error ({status}){}: {details}", after(*.retry_after))]
     ServerError { status: u16, retry_after: Option<Duration>, details: String },
     /// No connection could be made (DNS, TCP or TLS). Nothing was sent.
-    #[error("savio cannot be reached: {reason}")]
+    #[error("{reason}")]
     Unreachable { reason: String },
     /// Nothing was sent, since the token would have been sent unencrypted to an address that is not
     /// private.
     #[error("the token is not sent: {reason}")]
     Insecure { reason: String },
     /// The call was sent and got no response: it timed out, or the connection broke.
-    #[error("savio gave no answer: {reason}")]
+    #[error("{reason}")]
     NoResponse { reason: String },
     /// A response that is not documented: HTML, cut off, too long, of another type, a redirect.
     /// With a 2xx, the call may have taken effect.
-    #[error("the answer ({status}) is not as savio's: {reason}")]
+    #[error("the answer ({status}) is not as Savio's: {reason}")]
     UnexpectedResponse { status: u16, reason: String },
     /// The URL of a list's next page was not followed.
     #[error("the list's next page {0}")]

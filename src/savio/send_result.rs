@@ -94,7 +94,7 @@ impl SendResult {
             400..=499 => Error::Refused { status, refusal },
             _ => Error::UnexpectedResponse {
                 status,
-                reason: "an answer of this kind is none of savio's: is the base URL right?".into(),
+                reason: "an answer of this kind is none of Savio's: is the base URL right?".into(),
             },
         }
     }

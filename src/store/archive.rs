@@ -62,6 +62,8 @@ pub struct EventRecord {
     pub state: State,
     pub reason: Option<String>,
     pub due_at: Option<Timestamp>,
+    /// Position of the event that it waits for, as far as that is recorded.
+    pub waits_for: Option<u64>,
     pub settled_at: Option<Timestamp>,
     pub requests: Vec<PlannedRequest>,
     pub attempts: Vec<Attempt>,
@@ -87,6 +89,8 @@ impl EventRecord {
             attempts: u64::try_from(self.attempts.len()).unwrap_or(u64::MAX),
             left_out: self.left_out.clone(),
             due_at: self.due_at,
+            waiting_for: None,
+            waits_for: self.waits_for,
         }
     }
 }

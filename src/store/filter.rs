@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use crate::event::{EventId, SourceName, State};
+use crate::event::{EventId, SourceName, State, WaitingFor};
 
 /// Conditions that an event has to meet all of; the default matches every event.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -105,6 +105,22 @@ pub struct EventSummary {
     pub left_out: Vec<String>,
     #[serde(rename = "next_attempt_at")]
     pub due_at: Option<Timestamp>,
+    /// What keeps a queued event from being sent; null if nothing does. The store leaves it empty,
+    /// since it does not know the destinations.
+    pub waiting_for: Option<WaitingFor>,
+    /// Position of the event that it waits for, as far as that is recorded.
+    #[serde(skip)]
+    pub waits_for: Option<u64>,
+}
+
+impl EventSummary {
+    /// Sets what it waits for, which is then also its reason.
+    pub fn set_waiting_for(&mut self, waiting_for: Option<WaitingFor>) {
+        if let Some(waiting_for) = &waiting_for {
+            self.reason = Some(waiting_for.reason.clone());
+        }
+        self.waiting_for = waiting_for;
+    }
 }
 
 /// Number of events that match a filter.

@@ -63,6 +63,9 @@ pub trait Queue: Send + Sync {
     /// Returns when the next queued event of these sources is due or its lease ends.
     async fn next_due(&self, sources: Vec<SourceName>) -> Result<Option<Timestamp>, StoreError>;
 
+    /// Counts the queued events of these sources.
+    async fn count_queued(&self, sources: Vec<SourceName>) -> Result<u64, StoreError>;
+
     /// Waits until the count of arrivals of work, from this process or another, is not `seen`, and
     /// returns it. Each caller passes the result of its last call, at first 0.
     // A count and not a signal: work that arrives between two calls is not missed.

@@ -11,5 +11,6 @@ mod events;
 mod healthcheck;
 mod import;
 mod init;
+mod running_relay;
 mod send;
 mod terminal;

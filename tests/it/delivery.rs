@@ -203,7 +203,10 @@ async fn retry_waits_and_resumes_at_the_failed_request() {
     let id = relay.keep(company_and_feedback()).await;
 
     assert_eq!(relay.deliver_all(0).await, 1);
-    assert_eq!(relay.record(id).await.reason.as_deref(), Some("savio answered 503"));
+    assert_eq!(
+        relay.record(id).await.reason.as_deref(),
+        Some("Savio answered 503 (not available)")
+    );
     assert_eq!(relay.deliver_all(4).await, 0);
     assert_eq!(relay.deliver_all(10).await, 1);
 
@@ -245,7 +248,7 @@ async fn refused_event_is_dead_with_savios_message() {
 
     let record = relay.record(id).await;
     assert_eq!(record.state, State::Dead);
-    let reason = "savio answered 400: the name is taken, said the holder of ***";
+    let reason = "Savio answered 400: the name is taken, said the holder of ***";
     assert_eq!(record.reason.as_deref(), Some(reason));
     let states: Vec<RequestState> = record.requests.iter().map(|one| one.state).collect();
     assert_eq!(states, [RequestState::Refused, RequestState::Waiting]);

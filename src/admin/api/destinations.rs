@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Json;
+use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -28,9 +29,16 @@ pub(crate) struct DestinationView {
     base_url: String,
     paused: bool,
     paused_by: Option<PausedBy>,
+    paused_since: Option<Timestamp>,
     /// Reason why nothing is sent at present, by a pause or a wait of its own; null if requests are
     /// sent.
     reason: Option<String>,
+    /// Time at which the relay asks Savio again, if that may end the pause.
+    next_probe_at: Option<Timestamp>,
+    /// Time until which it waits by itself, after failures or by its rate.
+    backoff_until: Option<Timestamp>,
+    /// Reason for which the last request failed; null after a success.
+    last_failure: Option<String>,
     /// Requests in progress.
     in_flight: usize,
     /// Queued events of the sources that send to it.
@@ -59,14 +67,20 @@ async fn destination(
     queues: &BTreeMap<SourceName, QueueStats>,
 ) -> Result<DestinationView, ApiError> {
     let status = to.delivery.status(clock::now()).await?;
+    let until = status.waiting_for.as_ref().and_then(|it| it.until);
+    let is_paused = status.paused_by.is_some();
     let sources = to.delivery.sources();
     let own = || sources.iter().filter_map(|source| queues.get(source));
     Ok(DestinationView {
         name: name.clone(),
         base_url: to.base_url.clone(),
-        paused: status.paused_by.is_some(),
+        paused: is_paused,
         paused_by: status.paused_by,
-        reason: status.reason,
+        paused_since: status.paused_since,
+        reason: status.waiting_for.map(|it| it.reason),
+        last_failure: status.last_failure,
+        next_probe_at: until.filter(|_| is_paused),
+        backoff_until: until.filter(|_| !is_paused),
         in_flight: to.delivery.in_flight(),
         queued: own().map(|queue| queue.events).sum(),
         waiting_for_event: own().map(|queue| queue.waiting_for_event).sum(),
@@ -108,4 +122,31 @@ pub(crate) async fn resume(
     let to = admin.destination(&name)?;
     to.delivery.resume(clock::now()).await?;
     one(&admin, (&name, to)).await
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ProbeResult {
+    /// Whether Savio answers and accepts the token.
+    works: bool,
+    /// Reason why it does not; null if it does.
+    reason: Option<String>,
+    /// Whether that ended a pause by an answer, or a wait after failures.
+    resumed: bool,
+    /// The destination as it is now.
+    destination: DestinationView,
+}
+
+/// Ask Savio now, and resume if the destination was paused by an answer and it works
+#[utoipa::path(post, path = "/api/v1/destinations/{name}/probe", params(("name" = String, Path)),
+    responses(CommonErrors, (status = 200, body = ProbeResult),
+        (status = 404, description = "There is no such destination", body = ErrorBody)))]
+pub(crate) async fn probe(
+    State(admin): State<Arc<AdminState>>,
+    PathSegment(name): PathSegment,
+) -> Result<Json<ProbeResult>, ApiError> {
+    let to = admin.destination(&name)?;
+    let report = to.delivery.probe(clock::now()).await?;
+    let Json(destination) = one(&admin, (&name, to)).await?;
+    let (works, reason) = (report.answer.is_ok(), report.answer.err());
+    Ok(Json(ProbeResult { works, reason, resumed: report.resumed, destination }))
 }

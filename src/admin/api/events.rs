@@ -48,7 +48,7 @@ pub(crate) async fn list(
     let mut page = admin.store.list(query.filter(&admin)?, page).await?;
     let now = clock::now();
     for event in &mut page.events {
-        event.reason = admin.why_waits(event, now).or(event.reason.take());
+        admin.complete(event, now);
     }
     Ok(Json(page))
 }
@@ -63,10 +63,10 @@ pub(crate) async fn show(
     PathSegment(text): PathSegment,
 ) -> Result<Response, ApiError> {
     let id = id(&text, "event")?;
-    let mut record = admin.store.event(id).await?.ok_or_else(|| no_event(id))?;
-    let reason = admin.why_waits(&record.summary(), clock::now());
-    record.reason = reason.or(record.reason);
-    Ok(Json(EventView::of(&record)).into_response())
+    let record = admin.store.event(id).await?.ok_or_else(|| no_event(id))?;
+    let mut line = record.summary();
+    admin.complete(&mut line, clock::now());
+    Ok(Json(EventView::of(line, &record)).into_response())
 }
 
 /// Get the body of the webhook, byte for byte as received

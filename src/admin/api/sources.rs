@@ -107,7 +107,10 @@ async fn source(
         paused: paused.contains_key(name),
         queued: queue.events,
         waiting_for_event: queue.waiting_for_event,
-        queued_reason: admin.why_source_waits(name, now).filter(|_| queue.events > 0),
+        queued_reason: admin
+            .why_source_waits(name, now)
+            .filter(|_| queue.events > 0)
+            .map(|it| it.reason),
         oldest_queued_seconds: queue.oldest_seconds,
         last_event_at: newest.events.first().map(|event| event.received_at),
         name: name.clone(),

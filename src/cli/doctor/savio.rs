@@ -11,7 +11,7 @@ use crate::clock;
 use crate::config::{Config, DestinationConfig};
 use crate::http_client::error_chain;
 use crate::mapping_file::file::MappingFile;
-use crate::savio::{Client, Settings};
+use crate::savio::{Client, ProbeError, Settings};
 use crate::secret::Secret;
 
 const SAVIO: &str = "savio";
@@ -88,7 +88,7 @@ fn exposure(name: &str, to: &DestinationConfig) -> Vec<Finding> {
 async fn probe(name: &str, insecure: bool, settings: Settings) -> (Finding, Option<Client>) {
     let url = settings.base_url.clone();
     let client = match Client::new(settings) {
-        Ok(client) => client.insecure(insecure),
+        Ok(client) => client.insecure(insecure).named(name),
         Err(error) => {
             return (Finding::wrong(SAVIO, format!("{name}: {}", error_chain(&error))), None);
         }
@@ -100,21 +100,19 @@ async fn probe(name: &str, insecure: bool, settings: Settings) -> (Finding, Opti
     }
     let finding = match client.probe().await {
         Ok(()) => Finding::ok(SAVIO, format!("{name}: {url} answers and accepts the token")),
-        Err(reason) => {
+        Err(ProbeError { status, reason }) => {
             let found = format!("{name}: asked {url} for a contact, and {reason}");
-            Finding::wrong(SAVIO, found).advice(advice(&reason))
+            Finding::wrong(SAVIO, found).advice(advice(status))
         }
     };
     (finding, Some(client))
 }
 
-fn advice(reason: &str) -> &'static str {
-    match reason.strip_prefix("savio answered ") {
-        Some("401" | "403") => "the token is not this account's: Savio shows it at Settings, API",
-        Some(status) if status.starts_with('5') => {
-            "Savio has a problem; events wait until it is solved"
-        }
-        Some("429") => "more is sent than Savio accepts: set `rate` for this destination",
+fn advice(status: Option<u16>) -> &'static str {
+    match status {
+        Some(401 | 403) => "the token is not this account's: Savio shows it at Settings, API",
+        Some(500..) => "Savio has a problem; events wait until it is solved",
+        Some(429) => "more is sent than Savio accepts: set `rate` for this destination",
         Some(_) => "is base_url right? it ends with /app/api/",
         None => {
             "can this machine reach it? look at base_url, DNS, firewall, proxy and CA certificates"

@@ -13,7 +13,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::delivery::source_pauses::{SourcePauses, why_source_waits};
 use crate::delivery::why_closed_in;
-use crate::event::{DEFAULT_DESTINATION, SourceName, State};
+use crate::event::{DEFAULT_DESTINATION, SourceName, State, WaitKind, WaitingFor};
 use crate::file;
 use crate::mapping_file::file::MappingFile;
 use crate::store::sqlite::engine::file_system::FileSystem;
@@ -222,15 +222,22 @@ async fn why_waits(
     let file = files.iter().find(|it| it.name.as_ref() == Some(source));
     // An empty list may mean that the files could not be read.
     let has_mapping = files.is_empty() || file.is_some();
-    if let Some(reason) = why_source_waits(source, (has_mapping, is_paused)) {
+    if let Some(wait) = why_source_waits(source, (has_mapping, is_paused)) {
         let advice = if has_mapping {
-            "`POST sources/NAME/resume` of the API ends the pause"
+            "`savio-relay sources resume NAME` ends the pause"
         } else {
             "put its mapping file back: they wait until then"
         };
-        return Ok(Some((reason, advice)));
+        return Ok(Some((wait.reason, advice)));
     }
     let destination = file.map_or(DEFAULT_DESTINATION, MappingFile::destination);
     let closed = why_closed_in(store, destination, clock::now()).await?;
-    Ok(closed.map(|reason| (reason, "`POST destinations/NAME/resume` of the API ends a pause")))
+    Ok(closed.map(|WaitingFor { kind, reason, until }| {
+        let next = until.map(|at| format!(", next try at {} UTC", at.strftime("%H:%M:%S")));
+        let advice = match kind {
+            WaitKind::PausedByPerson => "`savio-relay destinations resume` ends the pause",
+            _ => "`savio-relay destinations probe` asks Savio at once",
+        };
+        (reason + &next.unwrap_or_default(), advice)
+    }))
 }

@@ -3,13 +3,15 @@
 use std::num::NonZeroUsize;
 
 use jiff::Timestamp;
-use serde::Serialize;
 use serde_json::Value;
 
 use super::waits::QueueWaits;
 use crate::cli::error::CommandError;
-use crate::cli::output as shown;
-use crate::cli::output::{cell, one_line};
+use crate::cli::output::{self as shown, one_line};
+use crate::cli::table;
+use crate::cli::times::{TimeFormat, TimeOptions};
+use crate::clock;
+use crate::config::Config;
 use crate::diagnostics::report::OutputStyle;
 use crate::event::EventId;
 use crate::store::{
@@ -17,8 +19,10 @@ use crate::store::{
     PlannedRequest, Sqlite,
 };
 
-/// Length of a reason in a table on a terminal. `events show` prints all of it.
-const REASON_CHARS: usize = 60;
+/// Lines that a reason takes in a list on a terminal. `events show` prints all of it.
+const REASON_LINES: usize = 2;
+
+const INDENT: &str = "    ";
 
 /// Number of events that are read at a time.
 const PAGE: usize = 500;
@@ -34,20 +38,22 @@ pub(super) struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    times: TimeOptions,
 }
 
 pub(super) async fn list(
     store: &Sqlite,
     (filter, waits): (EventFilter, &QueueWaits),
-    arguments: &Arguments,
+    (arguments, config): (&Arguments, &Config),
 ) -> Result<(), CommandError> {
     let mut page = collect(store, filter, arguments).await?;
-    page.events.iter_mut().for_each(|event| waits.add_to_summary(event));
+    waits.complete_all(config, &mut page.events).await;
     if arguments.json {
-        return print_json(&page);
+        return shown::print_json(&page);
     }
     let look = shown::stdout_style();
-    let mut text = table(&page.events, look);
+    let mut text = table(&page.events, (&arguments.times.format(), clock::now()), look);
     if let Some(next) = page.next {
         text += &format!("\nnext page: --after {next}\n");
     }
@@ -74,44 +80,90 @@ async fn collect(
     }
 }
 
-pub(super) fn print_json(value: &impl Serialize) -> Result<(), CommandError> {
-    let text = serde_json::to_string_pretty(value);
-    let text = text.map_err(|error| CommandError::Failed(error.to_string()))?;
-    shown::print(&shown::json(&(text + "\n")))
-}
-
-fn table(events: &[EventSummary], look: OutputStyle) -> String {
+fn table(
+    events: &[EventSummary],
+    (times, now): (&TimeFormat, Timestamp),
+    look: OutputStyle,
+) -> String {
     if events.is_empty() {
         return "no event matches\n".to_owned();
     }
-    let rows: Vec<_> = events.iter().map(|line| row(line, look)).collect();
-    let names = ["id", "received", "source", "type", "state", "attempts", "reason"];
-    shown::table(names, &rows, look)
+    let received: Vec<Timestamp> = events.iter().map(|event| event.received_at).collect();
+    let (received_name, received) = times.column("received", &received);
+    let reasons = events.iter().map(|event| reason(event, (times, now)));
+    let rows = events.iter().zip(received);
+    match look {
+        OutputStyle::Plain => {
+            let names = ["id", &received_name, "source", "type", "state", "attempts", "reason"];
+            let row = |((event, received), reason)| {
+                let [id, received, source, event_type, state, attempts] = row(event, received);
+                [id, received, source, event_type, state, attempts, reason]
+            };
+            table::table(names, &rows.zip(reasons).map(row).collect::<Vec<_>>(), look)
+        }
+        // A reason is a sentence, for which no column of a terminal is wide enough.
+        OutputStyle::Terminal => {
+            let names = ["id", &received_name, "source", "type", "state", "attempts"];
+            let rows: Vec<_> = rows.map(|(event, received)| row(event, received)).collect();
+            let table = table::table(names, &rows, look);
+            let mut lines = table.lines();
+            let mut text = lines.next().map(|names| format!("{names}\n")).unwrap_or_default();
+            for (line, reason) in lines.zip(reasons) {
+                text += &format!("{line}\n{}", below(&reason, look));
+            }
+            text
+        }
+    }
 }
 
-fn row(line: &EventSummary, look: OutputStyle) -> [String; 7] {
-    let reason = line.reason.as_deref().unwrap_or_default();
+/// Formats a reason in lines below its event.
+fn below(reason: &str, look: OutputStyle) -> String {
+    let width = table::terminal_width(look).unwrap_or(usize::MAX);
+    let lines = table::wrapped(reason, width.saturating_sub(INDENT.len()));
+    let is_cut = lines.len() > REASON_LINES;
+    let mut text = String::new();
+    for line in lines.iter().take(REASON_LINES).filter(|line| !line.is_empty()) {
+        text +=
+            &format!("{INDENT}{}\n", table::shortened(line, width.saturating_sub(INDENT.len())));
+    }
+    if is_cut {
+        text.truncate(text.trim_end().len());
+        text += " …\n";
+    }
+    text
+}
+
+fn row(event: &EventSummary, received: String) -> [String; 6] {
     [
-        line.id.to_string(),
-        time(line.received_at),
-        line.source.to_string(),
-        one_line(line.event_type.as_deref().unwrap_or("-")),
-        line.state.as_str().to_owned(),
-        line.attempts.to_string(),
-        cell(reason, REASON_CHARS, look),
+        event.id.to_string(),
+        received,
+        event.source.to_string(),
+        one_line(event.event_type.as_deref().unwrap_or("-")),
+        event.state.as_str().to_owned(),
+        event.attempts.to_string(),
     ]
 }
 
-fn time(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%d %H:%M:%S").to_string()
+/// Returns the reason of an event's state, with the time of its next try.
+fn reason(event: &EventSummary, (times, now): (&TimeFormat, Timestamp)) -> String {
+    let reason = one_line(event.reason.as_deref().unwrap_or_default());
+    match event.waiting_for.as_ref().and_then(|it| it.until) {
+        Some(until) => format!("{reason}, next try at {}", times.near(until, now)),
+        None => reason,
+    }
 }
 
-/// Formats all details of an event. Times are UTC.
-pub(super) fn details(record: &EventRecord, look: OutputStyle) -> String {
+/// Formats all details of an event.
+pub(super) fn details(
+    (record, line): (&EventRecord, &EventSummary),
+    (times, now): (&TimeFormat, Timestamp),
+    look: OutputStyle,
+) -> String {
     let mut text = shown::bold(&format!("event {}", record.event.id), look) + "\n";
-    text += &shown::fields(facts(record).iter().map(|(name, value)| (name, value)));
+    let facts = facts((record, line), (times, now));
+    text += &shown::fields(facts.iter().map(|(name, value)| (name, value)));
     text += &part("requests", record.requests.iter().map(request), look);
-    text += &part("history", record.attempts.iter().map(attempt), look);
+    text += &part("history", record.attempts.iter().map(|it| attempt(it, times)), look);
     text += &part("notes", record.notes.iter().map(|note| format!("  {}\n", one_line(note))), look);
     let headers = record.event.headers.iter();
     let headers = headers.map(|(name, value)| format!("  {name}: {}\n", one_line(value)));
@@ -125,14 +177,19 @@ pub(super) fn details(record: &EventRecord, look: OutputStyle) -> String {
     )
 }
 
-fn facts(record: &EventRecord) -> Vec<(String, Value)> {
+fn facts(
+    (record, line): (&EventRecord, &EventSummary),
+    (times, now): (&TimeFormat, Timestamp),
+) -> Vec<(String, Value)> {
     let event = &record.event;
+    let time = |time| times.moment(time);
+    let reason = Some(reason(line, (times, now))).filter(|it| !it.is_empty());
     let facts = [
         ("source", Some(event.source.to_string())),
         ("type", event.event_type.clone()),
         ("delivery id", event.delivery_id.clone()),
         ("state", Some(record.state.as_str().to_owned())),
-        ("reason", record.reason.clone()),
+        ("reason", reason),
         ("received", Some(time(event.received_at))),
         ("imported", event.imported_at().map(one_line)),
         ("next attempt", record.due_at.map(time)),
@@ -159,8 +216,8 @@ fn request(planned: &PlannedRequest) -> String {
     format!("{line}\n{}", shown::fields(planned.request.body.iter()))
 }
 
-fn attempt(attempt: &Attempt) -> String {
-    let mut line = format!("  {}  {}", time(attempt.at), attempt.outcome.as_str());
+fn attempt(attempt: &Attempt, times: &TimeFormat) -> String {
+    let mut line = format!("  {}  {}", times.moment(attempt.at), attempt.outcome.as_str());
     if let Some(status) = attempt.status {
         line += &format!(" {status}");
     }

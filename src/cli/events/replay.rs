@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::list::{self, unknown};
+use super::list::unknown;
 use crate::admin::views::ReplayView;
 use crate::cli::error::CommandError;
 use crate::cli::output as shown;
@@ -112,7 +112,7 @@ async fn run_and_show(store: &Sqlite, id: ReplayId) -> Result<Option<ReplayProgr
 fn count(matching: MatchCount, arguments: &Arguments) -> Result<(), CommandError> {
     let MatchCount { events, queued, at_least } = matching;
     if arguments.json {
-        return list::print_json(&json!({
+        return shown::print_json(&json!({
             "matched": events, "at_least": at_least, "replayed": 0, "replay_id": null,
             "queued": queued,
         }));
@@ -124,7 +124,7 @@ fn count(matching: MatchCount, arguments: &Arguments) -> Result<(), CommandError
 
 fn report(replay: &ReplayProgress, arguments: &Arguments) -> Result<(), CommandError> {
     if arguments.json {
-        return list::print_json(&ReplayView::of(replay));
+        return shown::print_json(&ReplayView::of(replay));
     }
     let ReplayProgress { id, matched, replayed, waiting, given_back, .. } = replay;
     let queued = matched - replayed;

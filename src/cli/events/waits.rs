@@ -1,26 +1,30 @@
-//! Reasons of queued events that their rows do not have: paused sources, sources without a mapping,
-//! and destinations to which nothing is sent.
+//! What queued events wait for beyond their own rows: the gates and pauses in the store, and what
+//! only the running relay knows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::cli::input;
+use crate::cli::relay_client::RelayClient;
 use crate::clock;
 use crate::config::Config;
 use crate::delivery::source_pauses::{SourcePauses, why_source_waits};
+use crate::delivery::waits::{Obstacles, waiting_for};
 use crate::delivery::why_closed_in;
-use crate::event::{SourceName, State};
+use crate::event::{EventId, SourceName, State, WaitingFor};
 use crate::mapping_file::file::MappingFile;
 use crate::secret::Environment;
-use crate::store::{EventRecord, EventSummary, Sqlite, StoreError};
+use crate::store::{EventSummary, Sqlite, StoreError};
 
 pub(super) struct QueueWaits {
     /// Destination of each source that has a mapping file; none if the files cannot be read.
     destinations: Option<BTreeMap<SourceName, String>>,
     paused: BTreeMap<SourceName, Timestamp>,
     /// Reasons of the destinations to which nothing is sent at present.
-    closed: BTreeMap<String, String>,
+    closed: BTreeMap<String, WaitingFor>,
     now: Timestamp,
 }
 
@@ -44,31 +48,63 @@ impl QueueWaits {
         Ok(QueueWaits { destinations, paused, closed, now })
     }
 
-    pub(super) fn add_to_summary(&self, event: &mut EventSummary) {
-        if let Some(reason) = self.reason(event) {
-            event.reason = Some(reason);
+    /// Completes the events of a list, with what only the running relay knows, if it can be asked.
+    pub(super) async fn complete_all(&self, config: &Config, events: &mut [EventSummary]) {
+        events.iter_mut().for_each(|event| self.complete(event));
+        let queued = events.iter().filter(|event| event.state == State::Queued);
+        let Some(newest) = queued.map(|event| event.received_at).max() else { return };
+        let until = newest.saturating_add(SignedDuration::from_micros(1)).unwrap_or(newest);
+        let path = format!("events?state=queued&limit=500&until={until}");
+        let Some(QueuedPage { events: known }) = ask(config, &path).await else { return };
+        for event in events {
+            if let Some(known) = known.iter().find(|known| known.id == event.id) {
+                event.set_waiting_for(known.waiting_for.clone());
+            }
         }
     }
 
-    pub(super) fn add_to_record(&self, record: &mut EventRecord) {
-        if let Some(reason) = self.reason(&record.summary()) {
-            record.reason = Some(reason);
+    /// Completes one event like those of a list.
+    pub(super) async fn complete_one(&self, config: &Config, event: &mut EventSummary) {
+        self.complete(event);
+        if event.state == State::Queued
+            && let Some(QueuedEvent { waiting_for, .. }) =
+                ask(config, &format!("events/{}", event.id)).await
+        {
+            event.set_waiting_for(waiting_for);
         }
     }
 
-    fn reason(&self, event: &EventSummary) -> Option<String> {
-        if event.state != State::Queued {
-            return None;
-        }
+    /// Completes an event by what it waits for, as far as the store says.
+    fn complete(&self, event: &mut EventSummary) {
         let destination = self.destinations.as_ref().map(|all| all.get(&event.source));
         // Without the files nothing is known: the reason in the store is better than a wrong one.
         let has_mapping = destination.is_none_or(|destination| destination.is_some());
         let is_paused = self.paused.contains_key(&event.source);
-        // An event that waits for its time or for another event has that as its reason.
-        let is_due = event.due_at.is_some_and(|due_at| due_at <= self.now);
-        why_source_waits(&event.source, (has_mapping, is_paused))
-            .or_else(|| self.closed.get(destination??).filter(|_| is_due).cloned())
+        let obstacles = Obstacles {
+            source: why_source_waits(&event.source, (has_mapping, is_paused)),
+            other_event: event.waits_for.and_then(|_| event.reason.clone()),
+            destination: destination.flatten().and_then(|name| self.closed.get(name)).cloned(),
+        };
+        event.set_waiting_for(waiting_for(event, obstacles, self.now));
     }
+}
+
+#[derive(Debug, Deserialize)]
+struct QueuedPage {
+    events: Vec<QueuedEvent>,
+}
+
+/// An event, as far as the running relay knows more of it than the store.
+#[derive(Debug, Deserialize)]
+struct QueuedEvent {
+    id: EventId,
+    waiting_for: Option<WaitingFor>,
+}
+
+/// Asks the running relay; none if it does not run, or cannot be asked.
+async fn ask<T: DeserializeOwned>(config: &Config, path: &str) -> Option<T> {
+    let relay = RelayClient::of(config).ok()?.optional();
+    relay.get(path).await.ok()
 }
 
 fn source_and_destination(file: &MappingFile) -> Option<(SourceName, String)> {

@@ -44,14 +44,15 @@ impl AccountOptions {
             Secret::Missing(reason) => {
                 let help = "name another variable with --token-env";
                 return Err(CommandError::InvalidInput(format!(
-                    "no token for savio: {reason}; {help}"
+                    "no token for Savio: {reason}; {help}"
                 )));
             }
         };
         let base_url = self.base_url.unwrap_or(destination.base_url);
         let settings = Settings { base_url, token, timeout: destination.timeout };
         let client = Client::new(settings).map_err(|error| CommandError::failed(&error))?;
-        let client = client.insecure(self.insecure || destination.insecure);
+        let client =
+            client.insecure(self.insecure || destination.insecure).named(&self.destination);
         Ok(AccountClient { client, max_in_flight: destination.max_in_flight })
     }
 }

@@ -209,6 +209,7 @@ impl BulkUpsert {
             age: Duration::ZERO,
             tries: job.tries,
             jitter: fastrand::u32(..),
+            account: self.client.account(),
             is_last_try: job.is_last_try,
             has_given_id: self.gate.has_given_id(),
             // A refused field has to be corrected in the file. Sent without it, the line would
@@ -217,7 +218,8 @@ impl BulkUpsert {
         };
         let mut verdict = outcome::judge(answer, attempt, &RETRIES);
         if verdict.decision == Decision::Probe {
-            verdict = after_probe(verdict, &self.client.probe().await);
+            let probe = self.client.probe().await.map_err(|error| error.reason);
+            verdict = after_probe(verdict, &probe);
         }
         if let Some(signal) = &verdict.signal {
             self.gate.note(signal, now, &self.limits);

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::cli::output::{self, fields, stdout_style, table};
+use crate::cli::output::{self, fields, stdout_style};
+use crate::cli::table::table;
 use crate::savio::{Company, Contact, FeatureRequest};
 
 /// Longest text in a cell on a terminal.

@@ -85,7 +85,7 @@ impl TitleReader<'_> {
             Err(error) if error.is_transient() => {
                 let until = error.retry_after().map(|wait| wait.min(RETRY_AFTER_MAX));
                 let until = until.and_then(|wait| now.saturating_add(wait).ok());
-                Signal::Failing { hold_back_until: until }
+                Signal::Failing { reason: error.to_string(), hold_back_until: until }
             }
             // No page was requested, or this list was refused. Whether the token works at all, the
             // event's requests will show.
@@ -102,7 +102,7 @@ impl TitleReader<'_> {
 pub(super) fn reason(error: &Error) -> String {
     match error {
         Error::NextPage(NextPageError::TooMany(pages)) => format!(
-            "savio has more than {pages} pages of feature requests, more than are read: remove \
+            "Savio has more than {pages} pages of feature requests, more than are read: remove \
              some, or `existing` from the mapping file"
         ),
         error => format!("the feature requests cannot be listed: {error}"),
@@ -117,7 +117,7 @@ mod tests {
     fn list_with_too_many_pages_is_explained() {
         let error = Error::NextPage(NextPageError::TooMany(PAGES_MAX));
 
-        let expected = "savio has more than 2000 pages of feature requests, more than are read: \
+        let expected = "Savio has more than 2000 pages of feature requests, more than are read: \
                         remove some, or `existing` from the mapping file";
         assert_eq!(reason(&error), expected);
     }

@@ -17,6 +17,7 @@ pub(super) struct Stored {
     pub(super) held_back_until: Option<Timestamp>,
     pub(super) held_back_since: Option<Timestamp>,
     pub(super) failures: u32,
+    pub(super) failing: Option<String>,
     pub(super) breaker: Option<Timestamp>,
     pub(super) breaker_since: Option<Timestamp>,
     pub(super) forbidden: u32,

@@ -16,19 +16,23 @@ fn gate(signals: &[(i64, Signal)]) -> Gate {
 }
 
 fn fails(second: i64) -> (i64, Signal) {
-    (second, Signal::Failing { hold_back_until: None })
+    (second, failing_signal(None))
+}
+
+fn failing_signal(hold_back_until: Option<Timestamp>) -> Signal {
+    Signal::Failing { reason: "Savio answered 503 (not available)".to_owned(), hold_back_until }
 }
 
 fn held_back(second: i64, until: i64) -> (i64, Signal) {
-    (second, Signal::Failing { hold_back_until: Some(at(until)) })
+    (second, failing_signal(Some(at(until))))
 }
 
 fn wrong(second: i64) -> (i64, Signal) {
-    (second, Signal::Misconfigured { reason: "savio answered 401".to_owned() })
+    (second, Signal::Misconfigured { reason: "Savio answered 401".to_owned() })
 }
 
 fn forbidden(second: i64) -> (i64, Signal) {
-    (second, Signal::Forbidden { reason: "savio answered 403".to_owned() })
+    (second, Signal::Forbidden { reason: "Savio answered 403".to_owned() })
 }
 
 /// Returns the seconds at which the gate admits a request, if one is tried every second.
@@ -123,7 +127,7 @@ fn missing_token_pauses_until_a_start_with_one() {
     gate.begin(Some("SAVIO_API_TOKEN is not set"), at(0));
 
     gate.resume(at(1));
-    assert_eq!(gate.closed(at(2)).unwrap().reason, "paused: SAVIO_API_TOKEN is not set");
+    assert_eq!(gate.closed(at(2)).unwrap().reason, "SAVIO_API_TOKEN is not set");
     gate.begin(None, at(3));
     assert!(is_open(&gate, 3));
 }

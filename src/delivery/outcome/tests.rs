@@ -8,6 +8,7 @@ use super::*;
 const NOW: Timestamp = Timestamp::constant(1_795_341_600, 0); // 2026-11-22T10:00:00Z
 const FIRST: AttemptContext<'_> = AttemptContext {
     now: NOW,
+    account: "Savio",
     age: Duration::ZERO,
     tries: 0,
     jitter: 0,
@@ -98,12 +99,12 @@ fn wrong_token_or_address_is_probed() {
 fn failed_probe_pauses_and_the_event_waits() {
     let verdict = judge(&answered(401), FIRST, &Settings::default());
 
-    let verdict = after_probe(verdict, &Err("savio answered 401".to_owned()));
+    let verdict = after_probe(verdict, &Err("Savio answered 503 (not available)".to_owned()));
 
     assert_eq!(verdict.outcome, Outcome::Paused);
     assert_eq!(verdict.decision, Decision::Retry { wait: Duration::ZERO });
     let Some(Signal::Misconfigured { reason }) = verdict.signal else { panic!("{verdict:?}") };
-    assert!(reason.ends_with("the probe: savio answered 401"), "{reason}");
+    assert!(reason.ends_with("asked again, Savio answered 503 (not available)"), "{reason}");
 }
 
 #[test]
@@ -115,7 +116,8 @@ fn refusal_despite_a_passed_probe_is_dead_at_the_second_try() {
     assert_eq!((once_more.outcome, once_more.decision), (Outcome::Retry, Decision::Again));
     assert_eq!(once_more.signal, None);
     assert_eq!(last.outcome, Outcome::Refused);
-    let reason = "savio answered 403, though the token works: no such tag".to_owned();
+    let reason =
+        "Savio answered 403 (not permitted), though the token works: no such tag".to_owned();
     assert_eq!(last.decision, Decision::Dead { reason });
     assert!(matches!(last.signal, Some(Signal::Forbidden { .. })));
 }
@@ -123,7 +125,7 @@ fn refusal_despite_a_passed_probe_is_dead_at_the_second_try() {
 #[test]
 fn other_refusals_are_dead_with_savios_message() {
     for status in [400, 406, 409, 410, 413, 415, 422, 451] {
-        let reason = format!("savio answered {status}: no such tag");
+        let reason = format!("{}: no such tag", crate::savio::answered("Savio", status));
         check_status(&[status], Outcome::Refused, &Decision::Dead { reason });
     }
 }
@@ -131,7 +133,7 @@ fn other_refusals_are_dead_with_savios_message() {
 #[test]
 fn refusal_with_an_empty_body_has_a_clean_reason() {
     let silent = ApiResponse { text: String::new(), ..reply(400, BodyKind::Empty) };
-    let reason = "savio answered 400".to_owned();
+    let reason = "Savio answered 400".to_owned();
     check(&SendResult::Reply(silent), Outcome::Refused, Decision::Dead { reason });
 }
 
@@ -209,7 +211,7 @@ fn retry_after_never_shortens_the_wait() {
 #[test]
 fn retries_end_after_three_days_without_downtime() {
     let settings = Settings::default();
-    let reason = "gave up after 72h: savio answered 503".to_owned();
+    let reason = "gave up after 72h: Savio answered 503 (not available)".to_owned();
     assert_eq!(judge(&answered(503), LATE, &settings).decision, Decision::Dead { reason });
 
     let unreachable = SendResult::NotSent { reason: "no route".to_owned() };
@@ -250,16 +252,20 @@ fn unanswered_request_is_held_by_policy() {
 
 #[test]
 fn each_answer_has_its_signal_for_the_gate() {
-    let fails = Some(Signal::Failing { hold_back_until: None });
+    let fails = |reason: &str, hold_back_until| {
+        Some(Signal::Failing { reason: reason.to_owned(), hold_back_until })
+    };
+    let unavailable = "Savio answered 503 (not available)";
     assert_eq!(signal(&answered(201), FIRST), Some(Signal::Healthy));
     assert_eq!(signal(&answered(400), FIRST), Some(Signal::Healthy));
-    assert_eq!(signal(&answered(503), FIRST), fails);
-    assert_eq!(signal(&SendResult::NoReply { reason: String::new() }, FIRST), fails);
-    assert_eq!(signal(&SendResult::NotSent { reason: String::new() }, FIRST), fails);
+    assert_eq!(signal(&answered(503), FIRST), fails(unavailable, None));
+    assert_eq!(signal(&SendResult::NoReply { reason: String::new() }, FIRST), fails("", None));
+    assert_eq!(signal(&SendResult::NotSent { reason: String::new() }, FIRST), fails("", None));
 
     let asked = ApiResponse { retry_after: Some("7200".to_owned()), ..reply(503, BodyKind::Empty) };
     let hold_back_until = Some(NOW + SignedDuration::from_hours(1));
-    assert_eq!(signal(&SendResult::Reply(asked), FIRST), Some(Signal::Failing { hold_back_until }));
+    let reason = format!("{unavailable}, and asks to wait");
+    assert_eq!(signal(&SendResult::Reply(asked), FIRST), fails(&reason, hold_back_until));
 }
 
 proptest! {
@@ -286,7 +292,7 @@ proptest! {
         let now = Timestamp::from_second(now.into()).unwrap();
         let answer = ApiResponse { retry_after, ..reply(status, BodyKind::Empty) };
         let age = Duration::from_secs(age);
-        let attempt = AttemptContext { now, age, tries, jitter, is_last_try, has_given_id, optional: &[] };
+        let attempt = AttemptContext { now, age, tries, jitter, is_last_try, has_given_id, ..FIRST };
 
         judge(&SendResult::Reply(answer), attempt, &Settings::default());
     }

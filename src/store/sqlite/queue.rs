@@ -21,12 +21,13 @@ use serde_json::Value;
 use tokio::time::sleep;
 use tracing::warn;
 
+use super::archive::stats;
 use super::database::Sqlite;
 use super::engine::database_file;
 use super::engine::readers::Purpose;
 use super::engine::transaction::Transaction;
 use crate::clock;
-use crate::event::{RecordKey, SourceName};
+use crate::event::{RecordKey, SourceName, State};
 use crate::store::error::StoreError;
 use crate::store::queue::{
     Claim, ClaimRequest, ClaimedEvent, EarlierUpsert, Progress, Queue, Renewal,
@@ -153,6 +154,12 @@ impl Queue for Sqlite {
             count = arrived.wait_for(|count| *count != seen) => count.map_or(seen, |count| *count),
             never = poll_other_processes(self) => match never {},
         }
+    }
+
+    async fn count_queued(&self, sources: Vec<SourceName>) -> Result<u64, StoreError> {
+        let counts = self.readers.read(Purpose::Delivery, stats::counts).await?;
+        let own = counts.iter().filter(|it| it.state == State::Queued);
+        Ok(own.filter(|it| sources.contains(&it.source)).map(|it| it.events).sum())
     }
 
     async fn read_state(&self, name: &str) -> Result<Option<Value>, StoreError> {

@@ -120,7 +120,7 @@ async fn rejected_token_is_wrong() {
     let report = deployment.doctor(&[]);
 
     assert_eq!(report.code, Some(1));
-    report.check("wrong", "savio answered 401");
+    report.check("wrong", "Savio answered 401 (the token is not accepted)");
     report.check("ok", "it agrees with Savio's");
 }
 
@@ -293,7 +293,7 @@ async fn events_of_a_paused_destination_are_counted_with_its_pause() {
 
     let report = deployment.doctor(&[]);
 
-    let reason = "nothing is sent to default now: paused: by a person";
+    let reason = "delivery is paused by a person";
     report.check("warning", &format!("1 queued events of form wait: {reason}"));
     let mut show = program(deployment.folder.path());
     let show = show.args(["events", "show", &id.to_string()]).envs(deployment.variables());

@@ -120,7 +120,7 @@ async fn second_try_leaves_out_refused_optional_fields() {
         assert_eq!(record.state, State::Delivered, "{fields:?}");
         assert_eq!(outcomes(&record), [(0, Outcome::Refused, false), (0, Outcome::Done, false)]);
         assert_eq!(json!(record.requests[0].request.body), without(&fields));
-        let note = "was left out: savio refused the value and nothing else";
+        let note = "was left out: Savio refused the value and nothing else";
         assert!(record.notes.len() == 1 && record.notes[0].contains(note), "{:?}", record.notes);
         let mut sorted: Vec<&str> = fields.clone();
         sorted.sort_unstable();

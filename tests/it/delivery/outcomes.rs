@@ -94,7 +94,13 @@ async fn four_days_of_a_wrong_token_make_no_event_dead() {
     relay.deliver_between(0, 4 * DAY).await;
     let status = relay.delivery.status(at(4 * DAY)).await.unwrap();
     assert_eq!(status.paused_by, Some(PausedBy::Answer));
-    assert!(status.reason.unwrap().contains("the probe: savio answered 401"));
+    assert!(
+        status
+            .waiting_for
+            .unwrap()
+            .reason
+            .contains("Savio answered 401 (the token is not accepted)")
+    );
     assert_eq!(relay.sent().await.len(), 3, "a request was sent during the pause");
 
     relay.savio.reset().await;
@@ -137,7 +143,7 @@ async fn forbidden_endpoint_does_not_stop_the_others() {
 
     let record = relay.record(forbidden).await;
     assert_eq!(record.state, State::Dead);
-    let reason = "savio answered 403, though the token works: no plan";
+    let reason = "Savio answered 403 (not permitted), though the token works: no plan";
     assert_eq!(record.reason.as_deref(), Some(reason));
     assert_eq!(outcomes(&record), [(0, Outcome::Retry, false), (0, Outcome::Refused, false)]);
     assert_eq!(relay.count(&others, State::Delivered).await, 3);
@@ -358,8 +364,9 @@ async fn events_without_a_token_wait_for_a_start_with_one() {
     relay.delivery = delivery_with(Settings::default(), relay.store.clone(), nobody);
 
     assert_eq!(relay.deliver_all(0).await, 0);
-    let reason = relay.delivery.status(at(0)).await.unwrap().reason;
-    assert_eq!(reason.as_deref(), Some("paused: SAVIO_API_TOKEN is not set"));
+    let waiting = relay.delivery.status(at(0)).await.unwrap().waiting_for;
+    let reason = waiting.map(|it| it.reason);
+    assert_eq!(reason.as_deref(), Some("delivery is paused: SAVIO_API_TOKEN is not set"));
     relay.restart();
     relay.deliver_all(9 * DAY).await;
 

@@ -35,7 +35,7 @@ async fn killed_at_the_second_request() -> Option<(Relay, EventId)> {
     faults.fail_second_sends();
     let (delivery, start) = (Arc::clone(&relay.delivery), Instant::now());
     let delivering = tokio::spawn(async move { delivery.deliver_all(at(0)).await });
-    until(|| log.contains("savio answered 201")).await;
+    until(|| log.contains("Savio answered 201")).await;
     // The turn comes a second after the first request was admitted, which was after `start`.
     let has_to_wait = start.elapsed() < TURN_WAIT;
     until(|| log.contains("cannot record progress of event")).await;

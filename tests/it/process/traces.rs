@@ -276,7 +276,7 @@ async fn dead_event_is_an_error_span_without_savios_text() {
 
     let spans = scene.collector.spans_from(3).await;
     let (delivery, attempt) = (named(&spans, "deliver form"), named(&spans, "send feedback"));
-    assert_eq!(attempt.error.as_deref(), Some("savio answered 400"));
+    assert_eq!(attempt.error.as_deref(), Some("Savio answered 400"));
     check(attempt, &[("savio_relay.outcome", "refused"), ("error.type", "400")]);
     assert_eq!(delivery.error.as_deref(), Some("the event is dead"));
     check(delivery, &[("savio_relay.state", "dead")]);
@@ -318,7 +318,7 @@ async fn span_of_a_waiting_event_has_its_next_attempt_time() {
     assert!(waits.attributes["savio_relay.next_attempt_at"].parse::<jiff::Timestamp>().is_ok());
     let attempt = named_spans("send feedback")[1];
     check(attempt, &[("savio_relay.attempt", "2"), ("savio_relay.outcome", "retry")]);
-    assert_eq!(attempt.error.as_deref(), Some("savio answered 503"));
+    assert_eq!(attempt.error.as_deref(), Some("Savio answered 503 (not available)"));
 }
 
 #[tokio::test]

@@ -275,7 +275,7 @@ async fn line_that_is_turned_down_though_the_token_works_stops_no_other() {
     let (status, shown, errors) = run_against("Ada 2", missing, &["--max-in-flight", "1"]).await;
 
     assert_eq!((status, shown.as_str()), (1, "contacts at savio: 2, refused: 1\n"), "{errors}");
-    assert_eq!(errors, "line 2: savio has no such thing (404): Not found.\n");
+    assert_eq!(errors, "line 2: Savio has no such thing (404): Not found.\n");
 }
 
 #[tokio::test]
@@ -292,7 +292,7 @@ async fn wait_that_savio_asks_for_beyond_the_limit_stops_the_run() {
     let (status, shown, errors) = run_against("Ada 2", later, &["--max-in-flight", "1"]).await;
 
     assert_eq!((status, shown.as_str()), (3, "contacts at savio: 1\n"), "{errors}");
-    let expected = "savio rate limit exceeded (429), again in 600 s; fix that and run it again";
+    let expected = "Savio asks for fewer requests (429), again in 600 s; fix that and run it again";
     assert!(errors.contains(expected), "{errors}");
 }
 
@@ -303,7 +303,7 @@ async fn page_of_another_server_stops_the_run() {
     let (status, shown, errors) = run_against("Ada 1", page, &["--max-in-flight", "1"]).await;
 
     assert_eq!((status, shown.as_str()), (3, "contacts at savio: 0\n"), "{errors}");
-    assert!(errors.contains("(200) is not as savio's") && errors.contains("base URL"), "{errors}");
+    assert!(errors.contains("(200) is not as Savio's") && errors.contains("base URL"), "{errors}");
 }
 
 #[test]
@@ -319,7 +319,7 @@ fn invalid_lines_are_reported_and_the_others_sent() {
     let lines: Vec<&str> = errors.lines().collect();
     assert!(lines.iter().any(|line| line.starts_with("line 3: expected")), "{errors}");
     assert!(errors.contains("line 4: unknown field `emial`"), "{errors}");
-    assert!(errors.contains("line 5: savio refused it (400): email: Enter a valid"), "{errors}");
+    assert!(errors.contains("line 5: Savio refused it (400): email: Enter a valid"), "{errors}");
 }
 
 #[test]
@@ -371,7 +371,7 @@ fn wrong_token_stops_a_long_run_at_once() {
     let (status, shown, errors) = read(command.env("WRONG", "wrong-token").output().unwrap());
 
     assert_eq!((status, shown.as_str()), (1, "contacts at savio: 0\n"));
-    assert!(errors.contains("savio rejected the token (401)"), "{errors}");
+    assert!(errors.contains("Savio rejected the token (401)"), "{errors}");
     assert!(!errors.contains("wrong-token"));
 }
 
@@ -383,7 +383,7 @@ fn unreachable_savio_fails_the_run() {
     let (status, shown, errors) = savio.feed(&command, &contacts(50));
 
     assert_eq!((status, shown.as_str()), (3, "contacts at savio: 0\n"));
-    assert!(errors.contains("savio returned a server error (503)"), "{errors}");
+    assert!(errors.contains("Savio returned a server error (503)"), "{errors}");
     assert!(errors.contains("run it again"), "{errors}");
 }
 

@@ -235,7 +235,7 @@ async fn contact_joins_a_company_by_savios_id() {
     let error = client.upsert_contact(&upsert(99)).await.unwrap_err();
 
     assert_eq!(kept.company_name, some("Acme"));
-    let expected = "savio refused it (400): company: Invalid pk \"99\" - object does not exist.";
+    let expected = "Savio refused it (400): company: Invalid pk \"99\" - object does not exist.";
     assert_eq!(error.to_string(), expected);
 }
 

@@ -140,7 +140,7 @@ fn contains_text(
 
 fn summary(connection: &Connection, number: i64) -> rusqlite::Result<EventSummary> {
     let sql = "SELECT id, source, type, delivery_id, state, reason, received_at, due_at, left_out,
-                   (SELECT count(*) FROM attempts WHERE event = events.number)
+                   (SELECT count(*) FROM attempts WHERE event = events.number), waits_for
                FROM events WHERE number = ?1";
     connection.prepare_cached(sql)?.query_row([number], |row| {
         let (EventIdColumn(id), SourceColumn(source)) = (row.get(0)?, row.get(1)?);
@@ -160,6 +160,8 @@ fn summary(connection: &Connection, number: i64) -> rusqlite::Result<EventSummar
             left_out: left_out.unwrap_or_default(),
             attempts: row.get(9)?,
             due_at: due_at.map(|TimeColumn(due_at)| due_at),
+            waiting_for: None,
+            waits_for: row.get(10)?,
         })
     })
 }

@@ -23,7 +23,7 @@ const EVENT: &str = "
         event.number, event.state, event.reason, event.due_at, event.settled_at, event.notes,
         event.queued_at, event.tries, event.replay,
         (SELECT deaths FROM suspects WHERE suspects.event = event.number),
-        event.decoding_notes, event.left_out, event.may_repeat
+        event.decoding_notes, event.left_out, event.may_repeat, event.waits_for
     FROM events AS event JOIN webhooks AS webhook ON webhook.number = event.webhook";
 
 pub(crate) fn event(
@@ -169,6 +169,7 @@ fn record_from_row(row: &Row<'_>) -> rusqlite::Result<EventRecord> {
         state,
         reason: readable("reason", row.get(9), unread)?,
         due_at: readable("time of the next attempt", time_of(row, 10), unread)?,
+        waits_for: row.get(20)?,
         settled_at: readable("time of the end", time_of(row, 11), unread)?,
         requests: Vec::new(),
         attempts: Vec::new(),

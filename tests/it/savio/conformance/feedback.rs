@@ -117,7 +117,7 @@ async fn invalid_feedback_names_each_field() {
     assert!(matches!(error, Error::Refused { status: 400, .. }));
     assert_eq!(
         error.to_string(),
-        "savio refused it (400): problem: This field may not be blank.; \
+        "Savio refused it (400): problem: This field may not be blank.; \
          person_email: Enter a valid email address."
     );
 }

@@ -160,7 +160,7 @@ async fn server_error_has_its_retry_after() {
 
     assert_eq!(
         error.to_string(),
-        "savio returned a server error (502), again in 7 s: an HTML page"
+        "Savio returned a server error (502), again in 7 s: an HTML page"
     );
     assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
     assert!(error.is_transient());
