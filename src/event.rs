@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use id::{
-    DEFAULT_DESTINATION, EventId, InvalidSourceName, InvalidTypePattern, SourceName, TypePattern,
+    DEFAULT_DESTINATION, EventId, IdPrefix, InvalidIdPrefix, InvalidSourceName, InvalidTypePattern,
+    SourceName, TypePattern,
 };
 pub use record_key::{KeyKind, RecordKey};
 pub use request::{Outcome, Request, RequestKind};

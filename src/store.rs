@@ -13,7 +13,7 @@ pub mod sqlite;
 
 use async_trait::async_trait;
 
-pub use archive::{Archive, DiskSpace, EventRecord, StateCount, WaitingCount};
+pub use archive::{Archive, ChangePosition, DiskSpace, EventRecord, StateCount, WaitingCount};
 pub use error::{StoreError, UnavailableKind};
 pub use filter::{
     Cursor, EventFilter, EventPage, EventSummary, InvalidCursor, MatchCount, PageRequest,

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::error::CommandError;
 use super::output::{self, line, stdout_style};
 use super::relay_client::{CallError, RelayClient, segment};
-use super::stored_state::{self, DestinationList, DestinationStatus};
+use super::stored_state::{self, DestinationState, DestinationStates};
 use super::table::table;
 use super::times::{TimeFormat, TimeOptions, age};
 use super::{input, runtime};
@@ -59,11 +59,11 @@ struct OneDestination {
 }
 
 #[derive(Debug, Deserialize)]
-struct ProbeResult {
+struct ProbeAnswer {
     works: bool,
     reason: Option<String>,
     resumed: bool,
-    destination: DestinationStatus,
+    destination: DestinationState,
 }
 
 pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(), CommandError> {
@@ -101,7 +101,7 @@ async fn list(
     if json {
         return output::print_json(&answer);
     }
-    let list: DestinationList = read(answer)?;
+    let list: DestinationStates = read(answer)?;
     output::print(&listed(&list.destinations, (times, clock::now())))
 }
 
@@ -110,7 +110,7 @@ fn read<T: serde::de::DeserializeOwned>(answer: Value) -> Result<T, CommandError
     serde_json::from_value(answer).map_err(not_ours)
 }
 
-fn listed(destinations: &[DestinationStatus], times: (&TimeFormat, Timestamp)) -> String {
+fn listed(destinations: &[DestinationState], times: (&TimeFormat, Timestamp)) -> String {
     let rows: Vec<_> = destinations.iter().map(row).collect();
     let names = ["destination", "state", "queued", "in flight", "oldest"];
     let mut text = table(names, &rows, stdout_style());
@@ -120,7 +120,7 @@ fn listed(destinations: &[DestinationStatus], times: (&TimeFormat, Timestamp)) -
     text
 }
 
-fn row(one: &DestinationStatus) -> [String; 5] {
+fn row(one: &DestinationState) -> [String; 5] {
     let state = match (one.paused, &one.reason, &one.last_failure) {
         (true, _, _) => "paused",
         (false, Some(_), _) => "waiting",
@@ -133,7 +133,7 @@ fn row(one: &DestinationStatus) -> [String; 5] {
 }
 
 /// Says what becomes of the destination's events, and when.
-fn sentence(one: &DestinationStatus, (times, now): (&TimeFormat, Timestamp)) -> String {
+fn sentence(one: &DestinationState, (times, now): (&TimeFormat, Timestamp)) -> String {
     let waiting = match one.queued {
         1 => "1 event waits".to_owned(),
         events => format!("{events} events wait"),
@@ -172,7 +172,7 @@ async fn probe(config: &Config, one: OneDestination) -> Result<(), CommandError>
     let relay = RelayClient::of(config)?.asking_savio();
     let path = format!("destinations/{}/probe", segment(&name));
     let answer: Value = relay.post(&path).await.map_err(|error| with_way_out(error, "probe"))?;
-    let result: ProbeResult = read(answer.clone())?;
+    let result: ProbeAnswer = read(answer.clone())?;
     if one.json {
         output::print_json(&answer)?;
     } else {
@@ -183,8 +183,8 @@ async fn probe(config: &Config, one: OneDestination) -> Result<(), CommandError>
     if result.works { Ok(()) } else { Err(CommandError::AlreadyReported) }
 }
 
-fn probed(name: &str, result: &ProbeResult, times: (&TimeFormat, Timestamp)) -> String {
-    let ProbeResult { reason, resumed, destination, .. } = result;
+fn probed(name: &str, result: &ProbeAnswer, times: (&TimeFormat, Timestamp)) -> String {
+    let ProbeAnswer { reason, resumed, destination, .. } = result;
     let name = line(name);
     if let Some(reason) = reason {
         let state = sentence(destination, times);
@@ -241,8 +241,8 @@ fn with_way_out(error: CallError, verb: &str) -> CommandError {
 mod tests {
     use super::*;
 
-    fn status(reason: Option<&str>, paused_by: Option<&str>) -> DestinationStatus {
-        DestinationStatus {
+    fn status(reason: Option<&str>, paused_by: Option<&str>) -> DestinationState {
+        DestinationState {
             name: "default".to_owned(),
             base_url: "https://www.savio.io/app/api/".to_owned(),
             paused: paused_by.is_some(),
@@ -261,12 +261,12 @@ mod tests {
     fn destination_is_told_with_what_waits_and_the_next_try() {
         let (times, now) =
             (TimeOptions::default().format(), "2026-03-10T10:43:02Z".parse().unwrap());
-        let check = |status: DestinationStatus, expected: &str| {
+        let check = |status: DestinationState, expected: &str| {
             assert_eq!(sentence(&status, (&times, now)), expected);
         };
         let down = "Savio (https://www.savio.io/app/api/) cannot be reached: connection refused";
         let until = Some("2026-03-10T10:43:32Z".parse().unwrap());
-        let waiting = DestinationStatus { backoff_until: until, ..status(Some(down), None) };
+        let waiting = DestinationState { backoff_until: until, ..status(Some(down), None) };
         check(waiting, &format!("{down}; 14 events wait, next try at 10:43:32Z"));
         check(
             status(Some("delivery is paused by a person"), Some("person")),
@@ -274,7 +274,7 @@ mod tests {
              default`",
         );
         let failing =
-            DestinationStatus { last_failure: Some(down.to_owned()), ..status(None, None) };
+            DestinationState { last_failure: Some(down.to_owned()), ..status(None, None) };
         check(failing, &format!("the last request failed: {down}; 14 events wait"));
         check(status(None, None), "requests are sent to https://www.savio.io/app/api/");
     }

@@ -2,8 +2,10 @@
 //! running relay or without one.
 
 mod filter;
+mod ids;
 mod list;
 mod replay;
+mod tail;
 mod waits;
 
 use std::path::PathBuf;
@@ -16,10 +18,11 @@ use super::{destinations, input, open_store, output as shown, runtime};
 use crate::admin::views::EventView;
 use crate::clock;
 use crate::config::Config;
-use crate::event::{EventId, SourceName, State};
+use crate::diagnostics::suggestion::nearest;
+use crate::event::{EventId, IdPrefix, SourceName, State};
 use crate::secret::Environment;
 use crate::store::{Archive, HoldDecision, ReleaseOutcome, Sqlite};
-use filter::{CommonFilterOptions, FilterOptions};
+use filter::{CommonFilterOptions, FilterOptions, TailFilterOptions};
 use waits::QueueWaits;
 
 #[derive(Debug, clap::Args)]
@@ -40,10 +43,17 @@ enum EventsCommand {
         #[command(flatten)]
         page: list::Arguments,
     },
+    /// Follow events: the newest ones, then each that arrives or changes, until Ctrl-C
+    Tail {
+        #[command(flatten)]
+        which: TailFilterOptions,
+        #[command(flatten)]
+        tail: tail::Arguments,
+    },
     /// Show all details of an event
     Show {
-        /// Event id
-        id: EventId,
+        /// Event id, or its beginning
+        id: IdPrefix,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -55,9 +65,9 @@ enum EventsCommand {
     #[command(group(ArgGroup::new("what").required(true).multiple(true).args(
         ["ids", "state", "source", "destination", "since", "until", "text", "left_out", "progress", "cancel"])))]
     Replay {
-        /// Event ids (default: all events that match the filter)
+        /// Event ids, or their beginnings (default: all events that match the filter)
         #[arg(value_name = "ID")]
-        ids: Vec<EventId>,
+        ids: Vec<IdPrefix>,
         #[command(flatten)]
         which: FilterOptions,
         #[command(flatten)]
@@ -66,8 +76,8 @@ enum EventsCommand {
     /// Release a held event whose request was sent but not answered
     #[command(group(ArgGroup::new("word").required(true).args(["arrived", "again"])))]
     Release {
-        /// Event id
-        id: EventId,
+        /// Event id, or its beginning
+        id: IdPrefix,
         /// Savio has the request; continue with the next one
         #[arg(long)]
         arrived: bool,
@@ -97,9 +107,9 @@ enum DeadCommand {
     },
     /// Map dead events again and send them: all, or those that match the filter
     Replay {
-        /// Event ids (default: all events that match the filter)
+        /// Event ids, or their beginnings (default: all events that match the filter)
         #[arg(value_name = "ID")]
-        ids: Vec<EventId>,
+        ids: Vec<IdPrefix>,
         #[command(flatten)]
         chosen: CommonFilterOptions,
         #[command(flatten)]
@@ -151,28 +161,60 @@ async fn dispatch(
     read: (&Config, &Environment),
 ) -> Result<(), CommandError> {
     let senders = |destination: &str| senders(destination, read);
+    let times = TimeOptions::default().format();
     match command {
         EventsCommand::List { which, page } => {
+            check_source(store, which.source(), read).await?;
             let waits = QueueWaits::read(store, read).await?;
             let filter = which.filter(Vec::new(), senders)?;
             list::list(store, (filter, &waits), (&page, read.0)).await
         }
-        EventsCommand::Show { id, json, times } => {
+        EventsCommand::Tail { which, tail } => {
+            let which = FilterOptions::from(which);
+            check_source(store, which.source(), read).await?;
             let waits = QueueWaits::read(store, read).await?;
-            show(store, (id, &waits), (read.0, json, &times.format())).await
+            let filter = which.filter(Vec::new(), senders)?;
+            tail::run(store, (filter, waits), &tail).await
+        }
+        EventsCommand::Show { id, json, times } => {
+            let times = times.format();
+            let id = ids::resolve(store, &id, &times).await?;
+            let waits = QueueWaits::read(store, read).await?;
+            show(store, (id, &waits), (read.0, json, &times)).await
         }
         EventsCommand::Replay { ids, which, replay } => {
+            check_source(store, which.source(), read).await?;
+            let ids = ids::resolve_all(store, &ids, &times).await?;
             replay::run(store, which.filter(ids, senders)?, &replay).await
         }
         EventsCommand::Release { id, arrived, again: _ } => {
-            release(
-                store,
-                id,
-                if arrived { HoldDecision::AlreadyArrived } else { HoldDecision::SendAgain },
-            )
-            .await
+            let id = ids::resolve(store, &id, &times).await?;
+            let decision =
+                if arrived { HoldDecision::AlreadyArrived } else { HoldDecision::SendAgain };
+            release(store, id, decision).await
         }
     }
+}
+
+/// Fails if no mapping file and no event has the source, since a misspelled one would match
+/// nothing.
+async fn check_source(
+    store: &Sqlite,
+    source: Option<&SourceName>,
+    (config, environment): (&Config, &Environment),
+) -> Result<(), CommandError> {
+    let Some(source) = source else { return Ok(()) };
+    let files = input::mapping_files(config, environment).unwrap_or_default();
+    let mut known: Vec<SourceName> = files.into_iter().filter_map(|file| file.name).collect();
+    known.extend(store.counts().await?.into_iter().map(|count| count.source));
+    if known.contains(source) {
+        return Ok(());
+    }
+    let help = match nearest(source.as_str(), known.iter().map(SourceName::as_str)) {
+        Some(near) => format!("did you mean {near}?"),
+        None => "`savio-relay sources list --all` lists them".to_owned(),
+    };
+    Err(CommandError::InvalidInput(format!("no source `{source}`; {help}")))
 }
 
 async fn show(

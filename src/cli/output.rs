@@ -3,7 +3,9 @@
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
+use std::os::fd::AsFd;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -33,14 +35,33 @@ pub(super) fn bold(text: &str, look: OutputStyle) -> String {
 
 /// Prints a text to standard output. A closed pipe, such as that of `head`, is no failure.
 pub(super) fn print(text: &str) -> Result<(), CommandError> {
+    write(text).map(|_| ())
+}
+
+/// What became of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    Whole,
+    /// Nobody reads the pipe any more.
+    Closed,
+}
+
+/// Prints a text as [`print`] does, and tells a closed pipe.
+pub(super) fn write(text: &str) -> Result<Written, CommandError> {
     // Flushed at once, so that a full disk is this command's failure; `println!` would panic.
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(CommandError::Failed(format!("standard output: {error}")))
-        }
-        Ok(()) | Err(_) => Ok(()),
+        Ok(()) => Ok(Written::Whole),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Written::Closed),
+        Err(error) => Err(CommandError::Failed(format!("standard output: {error}"))),
     }
+}
+
+/// Returns whether nobody reads the pipe any more, without writing to it.
+pub(super) fn is_closed(output: impl AsFd) -> bool {
+    let mut polled = [PollFd::new(&output, PollFlags::empty())];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut polled, Some(&at_once)).is_ok_and(|ready| ready > 0)
 }
 
 /// Prints a value as indented JSON, safe for a terminal.

@@ -106,7 +106,7 @@ impl From<CallError> for CommandError {
 
 /// Body of every error response.
 #[derive(Debug, Deserialize)]
-struct ErrorBody {
+struct RefusalBody {
     reason: String,
 }
 
@@ -177,7 +177,7 @@ impl RelayClient {
 
     fn refusal(&self, status: u16, body: &[u8]) -> CallError {
         let address = self.address.clone();
-        let Ok(ErrorBody { reason }) = json::from_slice(body) else {
+        let Ok(RefusalBody { reason }) = json::from_slice(body) else {
             return CallError::NotARelay { address };
         };
         match status {

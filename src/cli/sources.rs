@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::error::CommandError;
 use super::output::{self, line, stdout_style};
 use super::relay_client::{CallError, RelayClient, segment};
-use super::stored_state::{self, SourceList, SourceStatus};
+use super::stored_state::{self, SourceState, SourceStates};
 use super::table::table;
 use super::times::{TimeFormat, TimeOptions, age};
 use super::{input, runtime};
@@ -64,7 +64,7 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
                 if json {
                     return output::print_json(&answer);
                 }
-                let list: SourceList = read(answer)?;
+                let list: SourceStates = read(answer)?;
                 output::print(&listed(&list.sources, all, &times.format()))
             }
             SourcesCommand::Pause(one) => change(&config, &one, "pause").await,
@@ -93,14 +93,15 @@ fn read<T: DeserializeOwned>(answer: Value) -> Result<T, CommandError> {
     serde_json::from_value(answer).map_err(not_ours)
 }
 
-fn listed(sources: &[SourceStatus], all: bool, times: &TimeFormat) -> String {
-    let is_shown = |one: &&SourceStatus| all || one.live || one.paused || one.queued > 0;
-    let shown: Vec<&SourceStatus> = sources.iter().filter(is_shown).collect();
+fn listed(sources: &[SourceState], all: bool, times: &TimeFormat) -> String {
+    let is_shown = |one: &&SourceState| all || one.live || one.paused || one.queued > 0;
+    let shown: Vec<&SourceState> = sources.iter().filter(is_shown).collect();
     let rows: Vec<_> = shown.iter().map(|one| row(one, times)).collect();
     let names = ["source", "state", "destination", "queued", "oldest", "last event"];
-    let mut text = match rows.is_empty() {
-        true => "no source is live: `savio-relay check` says what each lacks\n".to_owned(),
-        false => table(names, &rows, stdout_style()),
+    let mut text = if rows.is_empty() {
+        "no source is live: `savio-relay check` says what each lacks\n".to_owned()
+    } else {
+        table(names, &rows, stdout_style())
     };
     for one in &shown {
         for reason in [one.reason.as_ref(), one.queued_reason.as_ref()].into_iter().flatten() {
@@ -114,7 +115,7 @@ fn listed(sources: &[SourceStatus], all: bool, times: &TimeFormat) -> String {
     text
 }
 
-fn row(one: &SourceStatus, times: &TimeFormat) -> [String; 6] {
+fn row(one: &SourceState, times: &TimeFormat) -> [String; 6] {
     let state = match (one.live, one.paused) {
         (_, true) => "paused",
         (true, false) => "live",
@@ -148,7 +149,7 @@ async fn change(config: &Config, one: &OneSource, verb: &str) -> Result<(), Comm
     if one.json {
         return output::print_json(&answer);
     }
-    let SourceStatus { name, paused, queued, .. } = read(answer)?;
+    let SourceState { name, paused, queued, .. } = read(answer)?;
     let name = line(&name);
     output::print(&if paused {
         format!("{name} is paused: its webhooks are accepted, and its events wait ({queued})\n")
@@ -158,7 +159,7 @@ async fn change(config: &Config, one: &OneSource, verb: &str) -> Result<(), Comm
 }
 
 async fn unknown(relay: &RelayClient, name: &str) -> CommandError {
-    let list = relay.get::<SourceList>("sources").await;
+    let list = relay.get::<SourceStates>("sources").await;
     let known = list.map(|list| list.sources).unwrap_or_default();
     let help = match nearest(name, known.iter().map(|one| one.name.as_str())) {
         Some(near) => format!("did you mean {near}?"),

@@ -19,7 +19,7 @@ use crate::store::{Archive, EventFilter, PageRequest, Sqlite};
 
 /// A destination, as the admin API describes it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct DestinationStatus {
+pub(super) struct DestinationState {
     pub(super) name: String,
     pub(super) base_url: String,
     pub(super) paused: bool,
@@ -37,13 +37,13 @@ pub(super) struct DestinationStatus {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct DestinationList {
-    pub(super) destinations: Vec<DestinationStatus>,
+pub(super) struct DestinationStates {
+    pub(super) destinations: Vec<DestinationState>,
 }
 
 /// A source, as the admin API describes it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct SourceStatus {
+pub(super) struct SourceState {
     pub(super) name: String,
     pub(super) live: bool,
     pub(super) reason: Option<String>,
@@ -56,8 +56,8 @@ pub(super) struct SourceStatus {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct SourceList {
-    pub(super) sources: Vec<SourceStatus>,
+pub(super) struct SourceStates {
+    pub(super) sources: Vec<SourceState>,
 }
 
 /// Queued events of a source.
@@ -72,7 +72,7 @@ type Queues = BTreeMap<SourceName, Queued>;
 pub(super) async fn destinations(
     config: &Config,
     environment: &Environment,
-) -> Result<DestinationList, CommandError> {
+) -> Result<DestinationStates, CommandError> {
     let store = open_store::open(config)?;
     let files = input::mapping_files(config, environment)?;
     let queues = queues(&store).await?;
@@ -89,17 +89,17 @@ pub(super) async fn destinations(
             let files = files.iter().filter(|file| file.destination() == name);
             files.filter_map(|file| queues.get(file.name.as_ref()?))
         };
-        destinations.push(DestinationStatus {
+        destinations.push(DestinationState {
             queued: own().map(|queue| queue.events).sum(),
             oldest_queued_seconds: own().filter_map(|queue| queue.oldest_seconds).max(),
             ..status(name, (to.base_url.to_string(), waiting))
         });
     }
     store.close().await;
-    Ok(DestinationList { destinations })
+    Ok(DestinationStates { destinations })
 }
 
-fn status(name: &str, (base_url, waiting): (String, Option<WaitingFor>)) -> DestinationStatus {
+fn status(name: &str, (base_url, waiting): (String, Option<WaitingFor>)) -> DestinationState {
     let until = waiting.as_ref().and_then(|it| it.until);
     let paused_by = waiting.as_ref().and_then(|it| match it.kind {
         WaitKind::PausedByPerson => Some("person"),
@@ -112,7 +112,7 @@ fn status(name: &str, (base_url, waiting): (String, Option<WaitingFor>)) -> Dest
         | WaitKind::OtherEvent
         | WaitKind::NextTry => None,
     });
-    DestinationStatus {
+    DestinationState {
         name: name.to_owned(),
         base_url,
         paused: paused_by.is_some(),
@@ -130,7 +130,7 @@ fn status(name: &str, (base_url, waiting): (String, Option<WaitingFor>)) -> Dest
 pub(super) async fn sources(
     config: &Config,
     environment: &Environment,
-) -> Result<SourceList, CommandError> {
+) -> Result<SourceStates, CommandError> {
     let store = open_store::open(config)?;
     let files = input::mapping_files(config, environment)?;
     let queues = queues(&store).await?;
@@ -143,7 +143,7 @@ pub(super) async fn sources(
     for name in names {
         let file = files.iter().find(|file| file.name.as_ref() == Some(name));
         let queue = queues.get(name).copied().unwrap_or_default();
-        sources.push(SourceStatus {
+        sources.push(SourceState {
             queued: queue.events,
             oldest_queued_seconds: queue.oldest_seconds,
             last_event_at: last_event(&store, name).await?,
@@ -151,10 +151,10 @@ pub(super) async fn sources(
         });
     }
     store.close().await;
-    Ok(SourceList { sources })
+    Ok(SourceStates { sources })
 }
 
-fn source(name: &SourceName, (file, paused): (Option<&MappingFile>, bool)) -> SourceStatus {
+fn source(name: &SourceName, (file, paused): (Option<&MappingFile>, bool)) -> SourceState {
     use crate::intake::registry::SourceStatus::{AwaitingSecret, Live, Off};
     let reason = match file.map(|file| file.status(clock::now())) {
         Some(Live(_)) => None,
@@ -163,7 +163,7 @@ fn source(name: &SourceName, (file, paused): (Option<&MappingFile>, bool)) -> So
         None => Some("it has no mapping file".to_owned()),
     };
     let waiting = why_source_waits(name, (file.is_some(), paused));
-    SourceStatus {
+    SourceState {
         name: name.to_string(),
         live: reason.is_none(),
         reason,

@@ -245,6 +245,11 @@ impl Gate {
         is_due
     }
 
+    /// Returns the number of failures in a row.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
     /// Returns the reason of the last failure; none after a success.
     pub fn last_failure(&self) -> Option<&str> {
         self.failing.as_deref()

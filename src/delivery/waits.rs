@@ -65,9 +65,9 @@ mod tests {
         }
     }
 
-    fn closed(until: Option<i64>) -> Option<WaitingFor> {
+    fn closed(until: Option<i64>) -> WaitingFor {
         let (kind, reason) = (WaitKind::Backoff, "closed".to_owned());
-        Some(WaitingFor { kind, reason, until: until.map(at) })
+        WaitingFor { kind, reason, until: until.map(at) }
     }
 
     #[track_caller]
@@ -79,7 +79,8 @@ mod tests {
 
     #[test]
     fn event_waits_for_what_lasts_longest() {
-        let destination = |until| Obstacles { destination: closed(until), ..Obstacles::default() };
+        let destination =
+            |until| Obstacles { destination: Some(closed(until)), ..Obstacles::default() };
         check(0, Obstacles::default(), None);
         check(20, Obstacles::default(), Some((WaitKind::NextTry, Some(20))));
         check(0, destination(Some(15)), Some((WaitKind::Backoff, Some(15))));
@@ -95,16 +96,17 @@ mod tests {
             Some(WaitingFor::open_ended(WaitKind::SourcePaused, reason))
         };
         let other = || Some("waits for event 1".to_owned());
-        let destination = closed(Some(15));
+        let destination = Some(closed(Some(15)));
         let all = Obstacles { source: paused(), other_event: other(), destination };
         check(20, all, Some((WaitKind::SourcePaused, None)));
-        let both = Obstacles { source: None, other_event: other(), destination: closed(None) };
+        let both =
+            Obstacles { source: None, other_event: other(), destination: Some(closed(None)) };
         check(0, both, Some((WaitKind::OtherEvent, None)));
     }
 
     #[test]
     fn settled_event_waits_for_nothing() {
-        let destination = Obstacles { destination: closed(None), ..Obstacles::default() };
+        let destination = Obstacles { destination: Some(closed(None)), ..Obstacles::default() };
         assert_eq!(waiting_for(&event(State::Held, None), destination, at(10)), None);
     }
 }

@@ -82,7 +82,73 @@ impl EventId {
     pub fn from_bytes(bytes: [u8; 16]) -> EventId {
         EventId(Uuid::from_bytes(bytes))
     }
+
+    /// Returns the first digits of its text.
+    pub fn beginning(&self, digits: usize) -> String {
+        let text = self.to_string();
+        let mut places = text.char_indices().filter(|(_, c)| *c != '-').map(|(place, _)| place);
+        match places.nth(digits) {
+            Some(end) => text[..end].trim_end_matches('-').to_owned(),
+            None => text,
+        }
+    }
+
+    /// Returns the number of digits with which both begin.
+    pub fn common_digits(&self, other: &EventId) -> usize {
+        let pairs = self.as_bytes().iter().zip(other.as_bytes());
+        let equal = pairs.clone().take_while(|(a, b)| a == b).count();
+        let half = pairs.clone().nth(equal).is_some_and(|(a, b)| a >> 4 == b >> 4);
+        equal * 2 + usize::from(half)
+    }
 }
+
+/// The beginning of an event's id. Hyphens do not count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdPrefix {
+    /// As it was written.
+    text: String,
+    /// Hexadecimal digits in lower case.
+    digits: String,
+}
+
+impl IdPrefix {
+    /// Number of digits below which a prefix says too little, as in git.
+    pub const DIGITS_MIN: usize = 4;
+
+    /// Returns the first and the last id that begin so.
+    pub fn range(&self) -> (EventId, EventId) {
+        let filled = |digit: char| {
+            let missing = DIGITS.saturating_sub(self.digits.len());
+            let digits = self.digits.clone() + &String::from(digit).repeat(missing);
+            digits.parse().expect("32 hexadecimal digits are an id")
+        };
+        (filled('0'), filled('f'))
+    }
+}
+
+/// Number of hexadecimal digits of an id.
+const DIGITS: usize = 32;
+
+impl FromStr for IdPrefix {
+    type Err = InvalidIdPrefix;
+
+    fn from_str(text: &str) -> Result<IdPrefix, InvalidIdPrefix> {
+        let digits = text.trim().replace('-', "").to_ascii_lowercase();
+        let fits = (IdPrefix::DIGITS_MIN..=DIGITS).contains(&digits.len())
+            && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        if fits { Ok(IdPrefix { text: text.to_owned(), digits }) } else { Err(InvalidIdPrefix) }
+    }
+}
+
+impl fmt::Display for IdPrefix {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("write an event's id, or at least its first four digits, such as 01a226e2")]
+pub struct InvalidIdPrefix;
 
 impl fmt::Display for EventId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -155,6 +221,34 @@ mod tests {
         for bad in ["", "*", ".*", "is*ues", "issues*"] {
             assert_eq!(bad.parse::<TypePattern>(), Err(InvalidTypePattern), "{bad}");
         }
+    }
+
+    #[test]
+    fn id_prefix_has_four_digits_at_least() {
+        let range = |text: &str| {
+            let (first, last) = text.parse::<IdPrefix>().unwrap().range();
+            (first.to_string(), last.to_string())
+        };
+        let first = "01a226e2-4f00-0000-0000-000000000000".to_owned();
+        let last = "01a226e2-4fff-ffff-ffff-ffffffffffff".to_owned();
+        assert_eq!(range("01A226E24f"), (first.clone(), last.clone()));
+        assert_eq!(range("01a226e2-4f"), (first, last));
+        let whole = "01a226e2-4f1c-7000-8000-0123456789ab";
+        assert_eq!(range(whole), (whole.to_owned(), whole.to_owned()));
+        for bad in ["", "01a", "01a-", "xyz0", "01a226e2-4f1c-7000-8000-0123456789ab0"] {
+            assert_eq!(bad.parse::<IdPrefix>(), Err(InvalidIdPrefix), "{bad}");
+        }
+    }
+
+    #[test]
+    fn beginning_of_an_id_ends_with_a_digit() {
+        let id: EventId = "01a226e2-4f1c-7000-8000-0123456789ab".parse().unwrap();
+        let near: EventId = "01a226e2-4f1d-7000-8000-0123456789ab".parse().unwrap();
+
+        assert_eq!(id.beginning(8), "01a226e2");
+        assert_eq!(id.beginning(12), "01a226e2-4f1c");
+        assert_eq!(id.beginning(32), id.to_string());
+        assert_eq!((id.common_digits(&near), id.common_digits(&id)), (11, 32));
     }
 
     #[test]

@@ -8,12 +8,26 @@ use super::filter::{EventFilter, EventPage, EventSummary, MatchCount, PageReques
 use super::planned_request::PlannedRequest;
 use super::queue::Attempt;
 use super::replay::{HoldDecision, ReleaseOutcome, ReplayId, ReplayProgress, ReplayRequest};
-use crate::event::{Event, EventId, SourceName, State};
+use crate::event::{Event, EventId, IdPrefix, SourceName, State};
 
 /// Reads, replays and releases events.
 #[async_trait]
 pub trait Archive: Send + Sync {
     async fn event(&self, id: EventId) -> Result<Option<EventRecord>, StoreError>;
+
+    /// Returns the ids that begin so, at most this many.
+    async fn ids(&self, prefix: IdPrefix, limit: usize) -> Result<Vec<EventId>, StoreError>;
+
+    /// Returns the number of digits with which each of these ids can be told from all others.
+    async fn distinct_digits(&self, ids: Vec<EventId>) -> Result<usize, StoreError>;
+
+    /// Returns events that were received after the position or settled since, in this order, and
+    /// the position behind them. Both parts are bounded: an unchanged position means that there
+    /// are no more.
+    async fn changes(
+        &self,
+        since: ChangePosition,
+    ) -> Result<(Vec<EventSummary>, ChangePosition), StoreError>;
 
     /// Returns the body of the whole webhook that the event came in, as received.
     async fn body(&self, id: EventId) -> Result<Option<Vec<u8>>, StoreError>;
@@ -51,6 +65,15 @@ pub trait Archive: Send + Sync {
         decision: HoldDecision,
         now: Timestamp,
     ) -> Result<ReleaseOutcome, StoreError>;
+}
+
+/// A position in the changes of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangePosition {
+    /// The last event that was received.
+    pub seq: u64,
+    /// Time of the last settlement.
+    pub settled_at: Timestamp,
 }
 
 /// All that the store has of one event.

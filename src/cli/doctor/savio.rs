@@ -101,7 +101,11 @@ async fn probe(name: &str, insecure: bool, settings: Settings) -> (Finding, Opti
     let finding = match client.probe().await {
         Ok(()) => Finding::ok(SAVIO, format!("{name}: {url} answers and accepts the token")),
         Err(ProbeError { status, reason }) => {
-            let found = format!("{name}: asked {url} for a contact, and {reason}");
+            // Without an answer, the reason names the URL itself.
+            let found = match status {
+                Some(_) => format!("{name}: asked {url} for a contact, and {reason}"),
+                None => format!("{name}: {reason}"),
+            };
             Finding::wrong(SAVIO, found).advice(advice(status))
         }
     };

@@ -1,5 +1,6 @@
 //! Filter options of commands on events.
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
@@ -12,8 +13,8 @@ use crate::store::EventFilter;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct FilterOptions {
-    /// Only events in this state: queued, delivered, ignored, held or dead
-    #[arg(long, value_parser = state)]
+    /// Only events in this state
+    #[arg(long, value_parser = state_parser())]
     pub(super) state: Option<State>,
     #[command(flatten)]
     pub(super) chosen: CommonFilterOptions,
@@ -27,7 +28,7 @@ pub(super) struct CommonFilterOptions {
     /// Only events of sources that send to this destination
     #[arg(long)]
     destination: Option<String>,
-    /// Received since: an age (2h, 7d), a date (2026-01-31) or a time (2026-01-31T12:00:00Z)
+    /// Received since: an age (2h, 7d), a date (2026-01-31, in UTC) or a time (2026-01-31T12:00:00Z)
     #[arg(long, value_name = "TIME", value_parser = since)]
     since: Option<Timestamp>,
     /// Received before this time; a date includes the whole day
@@ -41,7 +42,41 @@ pub(super) struct CommonFilterOptions {
     left_out: bool,
 }
 
+/// Which events `tail` follows.
+#[derive(Debug, clap::Args)]
+pub(super) struct TailFilterOptions {
+    /// Only events in this state
+    #[arg(long, value_parser = state_parser())]
+    state: Option<State>,
+    /// Only events of this source
+    #[arg(long)]
+    source: Option<SourceName>,
+    /// Only events of sources that send to this destination
+    #[arg(long)]
+    destination: Option<String>,
+}
+
+impl From<TailFilterOptions> for FilterOptions {
+    fn from(options: TailFilterOptions) -> FilterOptions {
+        let TailFilterOptions { state, source, destination } = options;
+        let chosen = CommonFilterOptions {
+            source,
+            destination,
+            since: None,
+            until: None,
+            text: None,
+            left_out: false,
+        };
+        FilterOptions { state, chosen }
+    }
+}
+
 impl FilterOptions {
+    /// Returns the source that the events are of.
+    pub(super) fn source(&self) -> Option<&SourceName> {
+        self.chosen.source.as_ref()
+    }
+
     /// Returns the filter. `senders` returns the sources of a destination.
     pub(super) fn filter(
         self,
@@ -66,9 +101,12 @@ impl FilterOptions {
     }
 }
 
-fn state(name: &str) -> Result<State, String> {
-    let named = State::ALL.into_iter().find(|state| state.as_str() == name);
-    named.ok_or_else(|| "write queued, delivered, ignored, held or dead".to_owned())
+// By clap's list of values, which suggests the nearest one and completes them in a shell.
+fn state_parser() -> impl TypedValueParser<Value = State> {
+    PossibleValuesParser::new(State::ALL.map(State::as_str)).map(|name| {
+        let named = State::ALL.into_iter().find(|state| state.as_str() == name);
+        named.expect("the values are the states' names")
+    })
 }
 
 fn since(text: &str) -> Result<Timestamp, String> {

@@ -16,13 +16,17 @@ use crate::diagnostics::report::OutputStyle;
 use crate::event::EventId;
 use crate::store::{
     Archive, Attempt, Cursor, EventFilter, EventPage, EventRecord, EventSummary, PageRequest,
-    PlannedRequest, Sqlite,
+    PlannedRequest, Sqlite, StoreError,
 };
 
 /// Lines that a reason takes in a list on a terminal. `events show` prints all of it.
 const REASON_LINES: usize = 2;
 
 const INDENT: &str = "    ";
+
+/// Digits that a shown beginning has at least, so that it stays distinct for a while.
+// The first twelve are the millisecond in which the event was received.
+const SHOWN_DIGITS_MIN: usize = 12;
 
 /// Number of events that are read at a time.
 const PAGE: usize = 500;
@@ -53,7 +57,12 @@ pub(super) async fn list(
         return shown::print_json(&page);
     }
     let look = shown::stdout_style();
-    let mut text = table(&page.events, (&arguments.times.format(), clock::now()), look);
+    let digits = match look {
+        OutputStyle::Terminal => Some(shown_digits(store, &page.events).await?),
+        OutputStyle::Plain => None,
+    };
+    let times = arguments.times.format();
+    let mut text = table(&page.events, (&times, clock::now()), (look, digits));
     if let Some(next) = page.next {
         text += &format!("\nnext page: --after {next}\n");
     }
@@ -80,10 +89,22 @@ async fn collect(
     }
 }
 
+/// Returns how many digits to show of the ids, so that each is found again.
+async fn shown_digits(store: &Sqlite, events: &[EventSummary]) -> Result<usize, StoreError> {
+    let ids = events.iter().map(|event| event.id).collect();
+    Ok(store.distinct_digits(ids).await?.max(SHOWN_DIGITS_MIN))
+}
+
+/// Formats events with whole ids, for a message.
+pub(super) fn listed(events: &[EventSummary], times: &TimeFormat) -> String {
+    table(events, (times, clock::now()), (OutputStyle::Plain, None))
+}
+
+/// `digits`: of ids; none shows all.
 fn table(
     events: &[EventSummary],
     (times, now): (&TimeFormat, Timestamp),
-    look: OutputStyle,
+    (look, digits): (OutputStyle, Option<usize>),
 ) -> String {
     if events.is_empty() {
         return "no event matches\n".to_owned();
@@ -96,7 +117,8 @@ fn table(
         OutputStyle::Plain => {
             let names = ["id", &received_name, "source", "type", "state", "attempts", "reason"];
             let row = |((event, received), reason)| {
-                let [id, received, source, event_type, state, attempts] = row(event, received);
+                let [id, received, source, event_type, state, attempts] =
+                    row(event, received, digits);
                 [id, received, source, event_type, state, attempts, reason]
             };
             table::table(names, &rows.zip(reasons).map(row).collect::<Vec<_>>(), look)
@@ -104,7 +126,7 @@ fn table(
         // A reason is a sentence, for which no column of a terminal is wide enough.
         OutputStyle::Terminal => {
             let names = ["id", &received_name, "source", "type", "state", "attempts"];
-            let rows: Vec<_> = rows.map(|(event, received)| row(event, received)).collect();
+            let rows: Vec<_> = rows.map(|(event, received)| row(event, received, digits)).collect();
             let table = table::table(names, &rows, look);
             let mut lines = table.lines();
             let mut text = lines.next().map(|names| format!("{names}\n")).unwrap_or_default();
@@ -133,9 +155,9 @@ fn below(reason: &str, look: OutputStyle) -> String {
     text
 }
 
-fn row(event: &EventSummary, received: String) -> [String; 6] {
+fn row(event: &EventSummary, received: String, digits: Option<usize>) -> [String; 6] {
     [
-        event.id.to_string(),
+        digits.map_or_else(|| event.id.to_string(), |digits| event.id.beginning(digits)),
         received,
         event.source.to_string(),
         one_line(event.event_type.as_deref().unwrap_or("-")),
@@ -145,7 +167,7 @@ fn row(event: &EventSummary, received: String) -> [String; 6] {
 }
 
 /// Returns the reason of an event's state, with the time of its next try.
-fn reason(event: &EventSummary, (times, now): (&TimeFormat, Timestamp)) -> String {
+pub(super) fn reason(event: &EventSummary, (times, now): (&TimeFormat, Timestamp)) -> String {
     let reason = one_line(event.reason.as_deref().unwrap_or_default());
     match event.waiting_for.as_ref().and_then(|it| it.until) {
         Some(until) => format!("{reason}, next try at {}", times.near(until, now)),

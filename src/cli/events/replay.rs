@@ -4,13 +4,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::list::unknown;
 use crate::admin::views::ReplayView;
 use crate::cli::error::CommandError;
 use crate::cli::output as shown;
 use crate::cli::progress_bar::ProgressBar;
 use crate::clock;
-use crate::event::EventId;
 use crate::store::{
     Archive, EventFilter, MatchCount, ReplayId, ReplayProgress, ReplayRequest, Sqlite, StoreError,
     run_replay,
@@ -66,7 +64,6 @@ pub(super) async fn run(
         let replay = run_and_show(store, id).await?;
         return report(&replay.ok_or_else(|| no_replay(id))?, arguments);
     }
-    check_ids(store, &filter.ids).await?;
     if arguments.dry_run {
         let matching = store.count_matching(filter).await?;
         return count(matching, arguments);
@@ -81,17 +78,6 @@ pub(super) async fn run(
         ))
     })?;
     report(&replay.ok_or_else(|| no_replay(id))?, arguments)
-}
-
-async fn check_ids(store: &Sqlite, ids: &[EventId]) -> Result<(), CommandError> {
-    // A filter with an unknown id matches the others: a typing mistake would go unnoticed.
-    for id in ids {
-        let filter = EventFilter { ids: vec![*id], ..EventFilter::default() };
-        if store.count_matching(filter).await?.events == 0 {
-            return Err(unknown(*id));
-        }
-    }
-    Ok(())
 }
 
 fn no_replay(id: ReplayId) -> CommandError {

@@ -37,20 +37,32 @@ impl QueueWaits {
         let files = input::mapping_files(config, environment).ok();
         let destinations: Option<BTreeMap<SourceName, String>> =
             files.map(|files| files.iter().filter_map(source_and_destination).collect());
-        let names: BTreeSet<&String> = destinations.iter().flat_map(BTreeMap::values).collect();
-        let mut closed = BTreeMap::new();
+        let (paused, closed) = (BTreeMap::new(), BTreeMap::new());
+        let mut waits = QueueWaits { destinations, paused, closed, now };
+        waits.refresh(store).await?;
+        Ok(waits)
+    }
+
+    /// Reads the gates and pauses again.
+    pub(super) async fn refresh(&mut self, store: &Sqlite) -> Result<(), StoreError> {
+        self.now = clock::now();
+        self.closed.clear();
+        let names: BTreeSet<&String> =
+            self.destinations.iter().flat_map(BTreeMap::values).collect();
         for name in names {
-            if let Some(reason) = why_closed_in(store, name, now).await? {
-                closed.insert(name.clone(), reason);
+            if let Some(reason) = why_closed_in(store, name, self.now).await? {
+                self.closed.insert(name.clone(), reason);
             }
         }
-        let paused = SourcePauses::default().paused_sources(store).await?;
-        Ok(QueueWaits { destinations, paused, closed, now })
+        self.paused = SourcePauses::default().paused_sources(store).await?;
+        Ok(())
     }
 
     /// Completes the events of a list, with what only the running relay knows, if it can be asked.
     pub(super) async fn complete_all(&self, config: &Config, events: &mut [EventSummary]) {
-        events.iter_mut().for_each(|event| self.complete(event));
+        for event in events.iter_mut() {
+            self.complete(event);
+        }
         let queued = events.iter().filter(|event| event.state == State::Queued);
         let Some(newest) = queued.map(|event| event.received_at).max() else { return };
         let until = newest.saturating_add(SignedDuration::from_micros(1)).unwrap_or(newest);
@@ -75,7 +87,7 @@ impl QueueWaits {
     }
 
     /// Completes an event by what it waits for, as far as the store says.
-    fn complete(&self, event: &mut EventSummary) {
+    pub(super) fn complete(&self, event: &mut EventSummary) {
         let destination = self.destinations.as_ref().map(|all| all.get(&event.source));
         // Without the files nothing is known: the reason in the store is better than a wrong one.
         let has_mapping = destination.is_none_or(|destination| destination.is_some());

@@ -1,5 +1,7 @@
 //! `Archive` for SQLite: reads of events for people and the API, counts, replays and releases.
 
+mod changes;
+mod ids;
 mod release;
 pub(super) mod replay;
 mod search;
@@ -12,16 +14,41 @@ use jiff::Timestamp;
 use super::database::Sqlite;
 use super::engine::readers::Purpose;
 use super::rows::events;
-use crate::event::{EventId, SourceName};
-use crate::store::archive::{Archive, DiskSpace, EventRecord, StateCount, WaitingCount};
+use crate::event::{EventId, IdPrefix, SourceName};
+use crate::store::archive::{
+    Archive, ChangePosition, DiskSpace, EventRecord, StateCount, WaitingCount,
+};
 use crate::store::error::StoreError;
-use crate::store::filter::{EventFilter, EventPage, MatchCount, PageRequest};
+use crate::store::filter::{EventFilter, EventPage, EventSummary, MatchCount, PageRequest};
 use crate::store::replay::{HoldDecision, ReleaseOutcome, ReplayId, ReplayProgress, ReplayRequest};
 
 #[async_trait]
 impl Archive for Sqlite {
     async fn event(&self, id: EventId) -> Result<Option<EventRecord>, StoreError> {
         self.readers.read(Purpose::Lookup, move |connection| events::event(connection, id)).await
+    }
+
+    async fn ids(&self, prefix: IdPrefix, limit: usize) -> Result<Vec<EventId>, StoreError> {
+        self.readers
+            .read(Purpose::Lookup, move |connection| {
+                ids::beginning_with(connection, &prefix, limit)
+            })
+            .await
+    }
+
+    async fn distinct_digits(&self, ids: Vec<EventId>) -> Result<usize, StoreError> {
+        self.readers
+            .read(Purpose::Lookup, move |connection| ids::distinct_digits(connection, &ids))
+            .await
+    }
+
+    async fn changes(
+        &self,
+        since: ChangePosition,
+    ) -> Result<(Vec<EventSummary>, ChangePosition), StoreError> {
+        self.readers
+            .read(Purpose::Lookup, move |connection| changes::since(connection, since))
+            .await
     }
 
     async fn body(&self, id: EventId) -> Result<Option<Vec<u8>>, StoreError> {

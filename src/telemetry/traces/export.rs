@@ -24,7 +24,7 @@ use reqwest::redirect::Policy;
 use tracing::{info, warn};
 
 use super::target::Target;
-use crate::http_client::{error_chain, is_loopback};
+use crate::http_client::{CallFailure, error_chain, is_loopback};
 
 const PROTOBUF: &str = "application/x-protobuf";
 
@@ -151,11 +151,11 @@ impl Collector {
 
     fn post(&self, body: Vec<u8>) -> Result<(), ExportError> {
         let call = self.http.post(self.url.clone()).header(CONTENT_TYPE, PROTOBUF).body(body);
-        let answer = call.send().map_err(|error| ExportError {
+        let answer = call.send().map_err(|error| {
+            let failure = CallFailure::of(error, &self.url);
             // After a timeout the collector may have received the spans: a retry would duplicate
             // them.
-            is_temporary: error.is_connect(),
-            reason: error_chain(&error.without_url()),
+            ExportError { is_temporary: failure.is_before_send, reason: failure.to_string() }
         })?;
         let status = answer.status();
         if !status.is_success() {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{MAPPING, Scene, TOKEN};
 
 /// The role that each route needs. A new route has to be listed here.
-const ROUTES: [(&str, &str, &str); 19] = [
+const ROUTES: [(&str, &str, &str); 20] = [
     ("GET", "/api/v1/events", "read"),
     ("GET", "/api/v1/events/{id}", "read"),
     ("GET", "/api/v1/events/{id}/body", "read"),
@@ -20,6 +20,7 @@ const ROUTES: [(&str, &str, &str); 19] = [
     ("GET", "/api/v1/rejected", "read"),
     ("GET", "/api/v1/destinations", "read"),
     ("POST", "/api/v1/destinations/{name}/pause", "operate"),
+    ("POST", "/api/v1/destinations/{name}/probe", "operate"),
     ("POST", "/api/v1/destinations/{name}/resume", "operate"),
     ("POST", "/api/v1/preview", "read"),
     ("GET", "/api/v1/stats", "read"),

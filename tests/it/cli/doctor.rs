@@ -229,7 +229,7 @@ async fn proxy_is_named_without_its_credentials() {
         ];
         deployment.doctor(&[&fixed[..], more].concat())
     };
-    let through = format!("through the proxy {}", deployment.savio.address());
+    let through = format!("go through the proxy {}", deployment.savio.address());
     let clear = "http://savio.example.invalid/app/api/";
 
     let encrypted = doctor("https://savio.example.invalid/app/api/", &[]);

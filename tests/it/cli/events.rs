@@ -1,5 +1,8 @@
 //! `events` and `dead`, run beside a running relay.
 
+mod ids;
+mod tail;
+
 use std::path::Path;
 use std::process::Output;
 use std::sync::Arc;
@@ -247,7 +250,7 @@ async fn failed_command_says_why_and_sets_the_exit_code() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {errors}");
         assert!(errors.contains(message), "{errors}");
     };
-    check(&["events", "list"], 1, "there is no store at relay.db");
+    check(&["events", "list"], 1, "there is no store relay.db in ");
     assert!(!place.folder.path().join("relay.db").exists());
     let id = settled(&place.store(), State::Dead, 1).await[0].to_string();
     let unknown = EventId::new(at(0)).to_string();

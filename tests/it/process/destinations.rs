@@ -96,7 +96,7 @@ async fn paused_account_does_not_stop_others() {
     scene.answers("eu", "abroad", 201).await;
     let relay = scene.relay(&[("SAVIO_API_TOKEN", "at-home"), ("EU", "abroad")]);
     post(&relay, "home").await;
-    until(|| relay.logged("default is paused") > 0).await;
+    until(|| relay.logged("delivery is paused: Savio answered 401") > 0).await;
 
     post(&relay, "abroad").await;
 
@@ -162,7 +162,7 @@ async fn token_is_sent_in_clear_to_public_hosts_only_if_allowed() {
 
     post(&relay, "home").await;
     let output = || relay.startup_output.clone() + &relay.log();
-    until(|| output().contains("default is paused: savio.example.invalid is not known")).await;
+    until(|| output().contains("delivery is paused: savio.example.invalid is not known")).await;
     assert!(output().contains("`insecure = true`"), "{}", output());
     let mut command = program(scene.folder.path());
     let listed = command.args(["savio", "contacts", "list"]).envs(variables).output().unwrap();
@@ -175,5 +175,5 @@ async fn token_is_sent_in_clear_to_public_hosts_only_if_allowed() {
     write_settings(&scene, "insecure = true");
     let relay = scene.relay(&variables);
     until(|| scene.count(&["--source", "home", "--state", "delivered"]) == 1).await;
-    assert!((relay.startup_output.clone() + &relay.log()).contains("default resumed"));
+    assert!((relay.startup_output.clone() + &relay.log()).contains("requests are sent again"));
 }

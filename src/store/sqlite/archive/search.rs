@@ -138,7 +138,7 @@ fn contains_text(
     })
 }
 
-fn summary(connection: &Connection, number: i64) -> rusqlite::Result<EventSummary> {
+pub(super) fn summary(connection: &Connection, number: i64) -> rusqlite::Result<EventSummary> {
     let sql = "SELECT id, source, type, delivery_id, state, reason, received_at, due_at, left_out,
                    (SELECT count(*) FROM attempts WHERE event = events.number), waits_for
                FROM events WHERE number = ?1";

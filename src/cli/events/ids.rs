@@ -1,0 +1,54 @@
+//! Ids of events as people write them: the beginning is enough, as in git.
+
+use super::list::listed;
+use crate::cli::error::CommandError;
+use crate::cli::output::print_error;
+use crate::cli::times::TimeFormat;
+use crate::event::{EventId, IdPrefix};
+use crate::store::{Archive, EventFilter, PageRequest, Sqlite, StoreError};
+
+/// Number of events that are listed for an ambiguous beginning.
+const CANDIDATES: usize = 10;
+
+/// Returns the only event whose id begins so.
+pub(super) async fn resolve(
+    store: &Sqlite,
+    prefix: &IdPrefix,
+    times: &TimeFormat,
+) -> Result<EventId, CommandError> {
+    let found = store.ids(prefix.clone(), CANDIDATES + 1).await?;
+    match found[..] {
+        [] => Err(CommandError::InvalidInput(format!("there is no event {prefix}"))),
+        [id] => Ok(id),
+        [..] => Err(ambiguous(store, (prefix, found), times).await?),
+    }
+}
+
+pub(super) async fn resolve_all(
+    store: &Sqlite,
+    prefixes: &[IdPrefix],
+    times: &TimeFormat,
+) -> Result<Vec<EventId>, CommandError> {
+    let mut ids = Vec::with_capacity(prefixes.len());
+    for prefix in prefixes {
+        ids.push(resolve(store, prefix, times).await?);
+    }
+    Ok(ids)
+}
+
+/// Returns the error that lists the events whose ids begin so.
+async fn ambiguous(
+    store: &Sqlite,
+    (prefix, mut ids): (&IdPrefix, Vec<EventId>),
+    times: &TimeFormat,
+) -> Result<CommandError, StoreError> {
+    let more = if ids.len() > CANDIDATES { " (the first of more)" } else { "" };
+    ids.truncate(CANDIDATES);
+    let filter = EventFilter { ids, ..EventFilter::default() };
+    let page = store.list(filter, PageRequest { limit: CANDIDATES, after: None }).await?;
+    let events = listed(&page.events, times);
+    print_error(&format!("Events whose id begins with {prefix}{more}:\n{events}"));
+    Ok(CommandError::InvalidInput(format!(
+        "several events begin with {prefix}: write more of the id"
+    )))
+}
