@@ -17,6 +17,7 @@ mod events;
 mod healthcheck;
 mod import;
 mod init;
+mod line_input;
 mod preview;
 mod providers;
 mod destinations;

@@ -1,6 +1,8 @@
-//! Structs that are read from JSON objects only. A derived `Deserialize` also accepts a list, by
-//! position: `[true]` for `{"arrived": true}`.
+//! Structs that are read from JSON objects only, since a derived `Deserialize` also accepts a list,
+//! by position: `[true]` for `{"arrived": true}`. Texts that are JSON except for what programs often
+//! get wrong.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -37,8 +39,74 @@ pub fn from_slice<'de, T: Deserialize<'de>>(text: &'de [u8]) -> Result<T, serde_
 
 /// Strips the byte order mark that some editors and tools write before a text. RFC 8259 allows a
 /// parser to ignore it, and serde_json refuses it.
-pub fn without_bom(text: &[u8]) -> &[u8] {
-    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
+pub fn without_bom(mut text: &[u8]) -> &[u8] {
+    // More than one after files with marks were joined.
+    while let Some(rest) = text.strip_prefix(b"\xef\xbb\xbf") {
+        text = rest;
+    }
+    text
+}
+
+/// Returns whether the bytes begin as UTF-16, with or without a byte order mark.
+pub fn is_utf16(bytes: &[u8]) -> bool {
+    // Without a mark, the first character of a JSON text or a table is ASCII, with a zero byte
+    // before or after it.
+    match bytes {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => true,
+        [a, b, c, d, ..] => (*a == 0) != (*b == 0) && (*a == 0, *b == 0) == (*c == 0, *d == 0),
+        _ => false,
+    }
+}
+
+/// Returns the text as JSON that serde_json reads: without a byte order mark, and with U+FFFD for
+/// escapes of lone surrogates.
+pub fn repaired(text: &[u8]) -> Cow<'_, [u8]> {
+    let text = without_bom(text);
+    match str::from_utf8(text).map(|text| without_lone_surrogates(Cow::Borrowed(text))) {
+        Ok(Cow::Owned(text)) => Cow::Owned(text.into_bytes()),
+        Ok(Cow::Borrowed(_)) | Err(_) => Cow::Borrowed(text),
+    }
+}
+
+/// Replaces escapes of lone surrogates in JSON by U+FFFD.
+pub fn without_lone_surrogates(text: Cow<'_, str>) -> Cow<'_, str> {
+    // JavaScript cuts a preview text inside an emoji and sends the half as `\ud83d`, which is no
+    // character and which serde_json refuses. The record must not be lost for it.
+    let mut replaced: Option<String> = None;
+    let mut copied = 0;
+    let mut at = 0;
+    while let Some(found) = text.get(at..).and_then(|rest| rest.find('\\')) {
+        at += found;
+        let width = match escaped_unit(&text, at) {
+            Some(0xD800..=0xDBFF)
+                if matches!(escaped_unit(&text, at + 6), Some(0xDC00..=0xDFFF)) =>
+            {
+                12
+            }
+            Some(0xD800..=0xDFFF) => {
+                let replaced = replaced.get_or_insert_default();
+                replaced.push_str(&text[copied..at]);
+                replaced.push_str("\\ufffd");
+                copied = at + 6;
+                6
+            }
+            Some(_) => 6,
+            // Skips the escaped character, which may be a backslash or have several bytes.
+            None => 1 + text[at + 1..].chars().next().map_or(0, char::len_utf8),
+        };
+        at += width;
+    }
+    match replaced {
+        Some(replaced) => Cow::Owned(replaced + &text[copied..]),
+        None => text,
+    }
+}
+
+/// Returns the code unit of a `\uXXXX` at this position.
+fn escaped_unit(text: &str, at: usize) -> Option<u16> {
+    let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
+    let plain = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    plain.then(|| u16::from_str_radix(digits, 16).ok())?
 }
 
 struct ObjectVisitor<T>(PhantomData<T>);
@@ -126,5 +194,26 @@ mod tests {
     #[test]
     fn list_for_an_inner_object_is_refused() {
         assert!(error(r#"{"arrived": true, "parts": [[7]]}"#).starts_with(EXPECTED));
+    }
+
+    #[test]
+    fn lone_surrogate_and_byte_order_mark_are_repaired() {
+        let check = |text: &str, expected: &str| {
+            assert_eq!(String::from_utf8_lossy(&repaired(text.as_bytes())), expected);
+        };
+        check("\u{feff}\u{feff}[1]", "[1]");
+        check(r#"["\ud83d"]"#, r#"["\ufffd"]"#);
+        check(r#"["\ud83d\ude00","\\ud83d"]"#, r#"["\ud83d\ude00","\\ud83d"]"#);
+        assert_eq!(&*repaired(b"\xff\\ud83d"), b"\xff\\ud83d");
+    }
+
+    #[test]
+    fn utf16_is_recognised_with_and_without_its_mark() {
+        for text in [&b"\xff\xfea\0"[..], b"\xfe\xff\0a", b"{\0}\0", b"\0{\0}"] {
+            assert!(is_utf16(text), "{text:?}");
+        }
+        for text in [&b"{}"[..], b"", b"\xef\xbb\xbf{}", b"\0\0\0\0"] {
+            assert!(!is_utf16(text), "{text:?}");
+        }
     }
 }

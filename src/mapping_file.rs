@@ -1,5 +1,6 @@
 //! Mapping files: their location, their content, their tests.
 pub(crate) mod bundle;
+pub(crate) mod export_columns;
 pub mod file;
 pub(crate) mod import_rules;
 pub(crate) mod location;

@@ -52,7 +52,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), CommandError> {
     let limits = intake::Settings::default().limits();
     let provider = named.as_deref().or_else(|| provider_guess::recognise(&sample, &limits));
     let mut draft = DraftFile::new(name(output.as_deref(), provider)?, provider, &sample);
-    let requests = fill(&mut draft, &sample, &limits)?;
+    let requests = fill(&mut draft, &sample, (&payload, &limits))?;
     advise(&draft, provider, &sample);
     match output {
         Some(path) => write(&path, &draft, &sample, &requests),
@@ -81,14 +81,12 @@ fn name(output: Option<&Path>, provider: Option<&str>) -> Result<SourceName, Com
 fn fill(
     draft: &mut DraftFile,
     sample: &SamplePayload,
-    limits: &PayloadLimits,
+    (path, limits): (&Path, &PayloadLimits),
 ) -> Result<Vec<Request>, CommandError> {
     let file = parse(draft)?;
     let extracted = file.sample_events(sample, limits, clock::now());
     let extracted = extracted.ok_or(CommandError::AlreadyReported)?;
-    let events = extracted
-        .map_err(|error| CommandError::InvalidInput(format!("the payload: {error}")))?
-        .events;
+    let events = extracted.map_err(|error| input::unreadable(path, &error.to_string()))?.events;
     draft.take_types(&events);
     // One mapping serves all events of a batch: the first one with a text shows where it is.
     let found = events.iter().find_map(|(event, payload)| {

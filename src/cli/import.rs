@@ -7,8 +7,10 @@ mod json_records;
 mod ndjson_records;
 mod summary;
 mod csv_records;
+mod csv_lines;
 mod metered_input;
 mod record;
+mod repeats;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -20,21 +22,22 @@ use tokio::time::sleep;
 use super::error::CommandError;
 use super::input::header;
 use super::{input, output as shown, runtime};
+use crate::clock;
 use crate::config::Config;
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::report::show;
 use crate::event::Request;
 use crate::intake::source::Source;
-use crate::mapping_file::file::MappingFile;
+use crate::mapping_file::file::{ColumnsError, ExportColumns, Heading, MappingFile};
 use crate::rate::Rate;
 use crate::secret::Environment;
 use crate::store::sqlite::{OpenError, Settings};
 use crate::store::{Inbox, Sqlite, Webhook};
-use crate::{clock, json};
 use metered_input::FileFormat;
 use reader::RecordReader;
 use record::RecordError;
 use record_mapper::{DuplicatePolicy, MappedRecord, RecordMapper};
+use repeats::Repeats;
 use summary::ImportSummary;
 
 /// Number of records, and of bytes, after which a batch is stored.
@@ -61,9 +64,12 @@ pub(super) struct Arguments {
     /// Format of the file (default: detected from its beginning)
     #[arg(long, value_enum)]
     format: Option<FileFormat>,
-    /// Form definition from the tool's API, for exports with answers but without questions
+    /// Form definition from the tool's API: the texts of the questions, and which are hidden fields
     #[arg(long, value_name = "FILE")]
     form: Option<PathBuf>,
+    /// Column of a CSV file that is a hidden field of the form, not a question; repeatable
+    #[arg(long = "hidden", value_name = "NAME")]
+    hidden: Vec<String>,
     /// Header of each record, if the event's type is in one; repeatable
     #[arg(long = "header", value_name = "NAME:VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
@@ -103,15 +109,12 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
     };
     let form = arguments.form.as_deref().map(read_form).transpose()?;
     let import = ImportRun { arguments, config: &config, file: &file, source, form };
-    if arguments.dry_run || arguments.strict {
-        let mut checked = import.check()?;
-        if arguments.dry_run {
-            return import.end(&mut checked);
-        }
-        if checked.wrong > 0 {
-            shown::print_error("nothing was imported: some records are invalid");
-            return Err(CommandError::AlreadyReported);
-        }
+    if arguments.dry_run {
+        return import.end(&mut runtime::block_on(import.dry_run())?);
+    }
+    if arguments.strict && import.check()?.wrong > 0 {
+        shown::print_error("nothing was imported: some records are invalid");
+        return Err(CommandError::AlreadyReported);
     }
     // The file is opened first: if it does not exist, no store should be created for it.
     let reader = import.begin()?;
@@ -125,9 +128,7 @@ pub(super) fn run(arguments: &Arguments, environment: &Environment) -> Result<()
 
 fn read_form(path: &Path) -> Result<Value, CommandError> {
     let bytes = input::bytes(path)?;
-    serde_json::from_slice(json::without_bom(&bytes)).map_err(|error| {
-        CommandError::InvalidInput(format!("{}: not JSON: {error}", path.display()))
-    })
+    input::json(path, &bytes)
 }
 
 /// Opens the store beside a relay, or creates it.
@@ -170,19 +171,50 @@ impl ImportRun<'_> {
         let format =
             self.arguments.format.unwrap_or_else(|| metered_input::guess(bytes.buffer(), list));
         let records = RecordReader::of(format, bytes, meter.clone(), list);
+        let records = records.map_err(|error| self.read_error(&error))?;
+        let columns = self.columns(records.headings())?;
+        let mut summary = ImportSummary::new(path.clone(), meter);
+        if let Some(columns) = &columns {
+            summary.columns(columns);
+        }
         let mapper = RecordMapper {
             file: self.file,
             source: self.source,
             limits,
             format: format.as_str(),
             form: self.form.clone(),
+            columns,
             headers: headers.iter().cloned().collect(),
             duplicates: if *again { DuplicatePolicy::ImportAgain } else { DuplicatePolicy::Skip },
             now: clock::now(),
         };
-        let records = records.map_err(|error| self.read_error(&error))?;
-        let summary = ImportSummary::new(path.clone(), meter);
         Ok(ImportReader { records, mapper, summary, rate: self.arguments.rate })
+    }
+
+    /// Assigns the columns of a table, if the source has rules for them.
+    fn columns(&self, headings: Option<&[Heading]>) -> Result<Option<ExportColumns>, CommandError> {
+        let hidden = &self.arguments.hidden;
+        let Some(headings) = headings else {
+            return if hidden.is_empty() {
+                Ok(None)
+            } else {
+                Err(CommandError::Usage("--hidden names columns of a CSV file".to_owned()))
+            };
+        };
+        let columns = self.file.import.columns(headings, self.form.as_ref(), hidden);
+        columns.map_err(|error| self.columns_error(&error))
+    }
+
+    fn columns_error(&self, error: &ColumnsError) -> CommandError {
+        let file = self.arguments.file.display();
+        let form = self.arguments.form.as_deref().unwrap_or(Path::new("--form")).display();
+        CommandError::InvalidInput(match error {
+            ColumnsError::Unknown(error) => format!("{file}: --hidden: {error}"),
+            ColumnsError::NoRules => format!("--hidden: {error}"),
+            ColumnsError::EmptyForm | ColumnsError::Form(_) => {
+                format!("{form}: {error}: give the form's definition from the tool's API")
+            }
+        })
     }
 
     fn read_error(&self, error: &RecordError) -> CommandError {
@@ -195,23 +227,34 @@ impl ImportRun<'_> {
         }
     }
 
-    /// Reads the whole file without storing anything.
+    /// Reads the whole file, to find what is wrong in it.
     fn check(&self) -> Result<ImportSummary, CommandError> {
         let mut reader = self.begin()?;
-        let mut shown = 0;
-        loop {
-            let batch = reader.batch().map_err(|error| self.read_error(&error))?;
-            let Some(batch) = batch else { break };
-            for (line, mapped) in batch {
-                reader.summary.events += mapped.webhook.events.len() as u64;
-                if self.arguments.dry_run && !self.arguments.json && shown < SHOWN {
+        while self.next_batch(&mut reader)?.is_some() {
+            reader.summary.show_progress();
+        }
+        Ok(reader.summary)
+    }
+
+    /// Counts what an import would store, and shows its first requests.
+    async fn dry_run(&self) -> Result<ImportSummary, CommandError> {
+        let mut reader = self.begin()?;
+        let mut repeats = Repeats::open(&self.config.store)?;
+        let mut shown = if self.arguments.json { SHOWN } else { 0 };
+        while let Some(batch) = self.next_batch(&mut reader)? {
+            let webhooks: Vec<&Webhook> = batch.iter().map(|(_, it)| &it.webhook).collect();
+            let repeated = repeats.find(&webhooks).await?;
+            for ((line, mapped), repeated) in batch.iter().zip(&repeated) {
+                reader.summary.events(&mapped.requests, repeated);
+                if shown < SHOWN && repeated.len() < mapped.requests.len() {
                     shown += 1;
                     reader.summary.clear();
-                    show_requests(line, &mapped.requests)?;
+                    show_requests(*line, &mapped.requests, repeated)?;
                 }
             }
             reader.summary.show_progress();
         }
+        repeats.close().await;
         Ok(reader.summary)
     }
 
@@ -220,21 +263,26 @@ impl ImportRun<'_> {
         mut reader: ImportReader<'_>,
         store: &Sqlite,
     ) -> Result<ImportSummary, CommandError> {
-        loop {
+        while let Some(batch) = self.next_batch(&mut reader)? {
             let start = Instant::now();
-            let batch = reader.batch().map_err(|error| self.read_error(&error))?;
-            let Some(batch) = batch else { break };
-            let webhooks: Vec<Webhook> = batch.into_iter().map(|(_, it)| it.webhook).collect();
-            let events: u64 = webhooks.iter().map(|it| it.events.len() as u64).sum();
+            let (webhooks, requests): (Vec<Webhook>, Vec<Vec<Vec<Request>>>) =
+                batch.into_iter().map(|(_, it)| (it.webhook, it.requests)).unzip();
             let stored = store.store_all(webhooks).await;
             let stored = stored.map_err(|error| interrupted(&error, &mut reader.summary))?;
-            let new: u64 = stored.iter().map(|stored| stored.new_events() as u64).sum();
-            reader.summary.events += new;
-            reader.summary.repeats += events - new;
+            for (stored, requests) in stored.iter().zip(&requests) {
+                reader.summary.events(requests, &stored.repeated);
+            }
             reader.summary.show_progress();
             sleep(start.elapsed().clamp(REST_MIN, REST_MAX)).await;
         }
         Ok(reader.summary)
+    }
+
+    fn next_batch(
+        &self,
+        reader: &mut ImportReader<'_>,
+    ) -> Result<Option<Vec<(u64, MappedRecord)>>, CommandError> {
+        reader.batch().map_err(|error| self.read_error(&error))
     }
 
     fn end(&self, summary: &mut ImportSummary) -> Result<(), CommandError> {
@@ -257,9 +305,16 @@ fn interrupted(error: &crate::store::StoreError, summary: &mut ImportSummary) ->
     ))
 }
 
-fn show_requests(line: u64, requests: &[Request]) -> Result<(), CommandError> {
+/// Prints the requests of the events of a record that are no repeats.
+fn show_requests(
+    line: u64,
+    requests: &[Vec<Request>],
+    repeated: &[usize],
+) -> Result<(), CommandError> {
     let look = shown::stdout_style();
-    let shown: Vec<String> = requests.iter().map(|it| shown::request(it, look)).collect();
+    let new = requests.iter().enumerate().filter(|(position, _)| !repeated.contains(position));
+    let requests = new.flat_map(|(_, requests)| requests);
+    let shown: Vec<String> = requests.map(|it| shown::request(it, look)).collect();
     shown::print(&format!("line {line}\n{}\n", shown.concat()))
 }
 
@@ -280,7 +335,8 @@ impl ImportReader<'_> {
                     match self.mapper.map_record(&record, due_at) {
                         Ok(mapped) => {
                             bytes += mapped.webhook.body.len();
-                            batch.extend(self.count(mapped).map(|mapped| (record.line, mapped)));
+                            let line = record.line;
+                            batch.extend(self.count(line, mapped).map(|mapped| (line, mapped)));
                         }
                         Err(reason) => self.summary.wrong(record.line, &reason),
                     }
@@ -301,14 +357,13 @@ impl ImportReader<'_> {
     }
 
     /// Counts a record, and returns it if it has events.
-    fn count(&mut self, mut mapped: MappedRecord) -> Option<MappedRecord> {
-        self.summary.notes(std::mem::take(&mut mapped.notes));
+    fn count(&mut self, line: u64, mut mapped: MappedRecord) -> Option<MappedRecord> {
+        self.summary.notes(line, std::mem::take(&mut mapped.notes));
         if mapped.webhook.events.is_empty() {
             let reason = mapped.ignored.unwrap_or_else(|| "it carries no events".to_owned());
-            self.summary.ignored(reason);
+            self.summary.ignored(line, reason);
             return None;
         }
-        self.summary.requests(&mapped.requests);
         Some(mapped)
     }
 

@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::error::CommandError;
 use super::output::{print_error, stderr_style};
 use crate::config::{self, Config};
 use crate::diagnostics::report::show;
-use crate::file;
 use crate::mapping_file::file::MappingFile;
 use crate::mapping_file::location::{Location, LocationError};
 use crate::secret::Environment;
+use crate::{file, json};
 
 /// Largest file or standard input that is read. The limits of intake apply after that.
 const BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -66,6 +68,45 @@ pub(super) fn mapping_file(
 /// Reads a file, or standard input for `-`.
 pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, CommandError> {
     Ok(file::read_named(path, BYTES_MAX)?)
+}
+
+/// Parses the content of a JSON file.
+pub(super) fn json(path: &Path, bytes: &[u8]) -> Result<Value, CommandError> {
+    if json::is_utf16(bytes) {
+        return Err(unreadable(path, "it is UTF-16: save it as UTF-8"));
+    }
+    let parsed = serde_json::from_slice(&json::repaired(bytes));
+    parsed.map_err(|error| unreadable(path, &format!("not JSON: {error}")))
+}
+
+/// Returns the error of a file with this mistake. A place at the end of the parser's reason moves to
+/// the name of the file, where editors look for it.
+pub(super) fn unreadable(path: &Path, reason: &str) -> CommandError {
+    let is_stdin = path == Path::new("-");
+    let name = if is_stdin { "standard input".into() } else { path.display().to_string() };
+    let place = reason.rsplit_once(" at line ").and_then(|(reason, place)| {
+        let (line, column) = place.split_once(" column ")?;
+        Some((reason, line.parse::<u64>().ok()?, column.parse::<u64>().ok()?))
+    });
+    CommandError::InvalidInput(match place {
+        Some((reason, line, column)) => format!("{name}:{line}:{column}: {}", explained(reason)),
+        None => format!("{name}: {reason}"),
+    })
+}
+
+/// Returns the parser's reason in the words of somebody who wrote or copied the file.
+fn explained(reason: &str) -> String {
+    let Some(reason) = reason.strip_prefix("not JSON: ") else { return reason.to_owned() };
+    let explained = match reason {
+        _ if reason.starts_with("EOF while parsing") => {
+            "it ends in the middle of a value: was it copied whole?"
+        }
+        "trailing characters" => "something follows after the value: one payload is expected",
+        "expected value" => "no value begins here: a text needs double quotation marks",
+        "key must be a string" => "a name in double quotation marks is expected here",
+        other => other,
+    };
+    format!("not JSON: {explained}")
 }
 
 /// Parses a header on the command line. The name becomes lower-case.

@@ -1,6 +1,6 @@
 //! `try`: shows the requests that a payload is mapped to. Nothing is stored or sent.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -58,7 +58,7 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
     let headers: Headers = arguments.headers.into_iter().collect();
     let limits = config.intake.limits();
     let sample = SamplePayload { headers, body };
-    let mut run = map(&file, &sample, &limits)?;
+    let mut run = map(&file, &sample, (&arguments.payload, &limits))?;
     if let Some(error) = run.failed {
         if arguments.explain {
             run.explanations
@@ -83,11 +83,11 @@ pub(super) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
 fn map(
     file: &MappingFile,
     sample: &SamplePayload,
-    limits: &PayloadLimits,
+    (path, limits): (&Path, &PayloadLimits),
 ) -> Result<PreviewRun, CommandError> {
     let carried =
         file.sample_events(sample, limits, clock::now()).ok_or(CommandError::AlreadyReported)?;
-    let carried = carried.map_err(|error| CommandError::InvalidInput(error.to_string()))?;
+    let carried = carried.map_err(|error| input::unreadable(path, &error.to_string()))?;
     let mut run = PreviewRun {
         requests: Vec::new(),
         notes: carried.notes,

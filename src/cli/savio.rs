@@ -11,6 +11,7 @@ mod list;
 mod queue;
 mod table;
 mod upsert;
+mod wait;
 
 use clap::Subcommand;
 

@@ -22,6 +22,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::event::Headers;
+use crate::json::without_lone_surrogates;
 pub use batch::BatchPath;
 pub(super) use batch::{member, members, range_in};
 pub use body_config::{BodyConfig, BodyFormat};
@@ -29,8 +30,8 @@ pub use error::DecodeError;
 use error::malformed;
 use excerpt::excerpt;
 pub(super) use form_field::FormField;
+use json::check_limits;
 pub use json::{Decoded, parse};
-use json::{check_limits, without_lone_surrogates};
 pub(super) use json::{check_weight, without_bom};
 pub use limits::{EVENTS_MAX, PayloadLimits};
 pub(super) use projection::Projection;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::bundle::{self, CopyState};
-pub use super::import_rules::{ExportRecord, ImportRules};
+pub use super::export_columns::{ExportColumns, Heading};
+pub use super::import_rules::{ColumnsError, ExportRecord, ImportRules};
 pub use super::sample::{MappingTest, SampleEvents, SamplePayload};
 use super::secrets::{SecretLack, SecretNote};
 use super::{sample, secrets};

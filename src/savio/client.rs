@@ -239,7 +239,7 @@ impl Client {
             }
             ReadEnd::Whole => {}
         }
-        json::from_slice(&raw.bytes).map_err(|error| {
+        json::from_slice(&json::repaired(&raw.bytes)).map_err(|error| {
             let kind = if error.is_data() { "it is not as documented" } else { "it is not JSON" };
             failed(self.redact(&format!("{kind}: {error}")))
         })

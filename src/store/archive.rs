@@ -1,5 +1,7 @@
 //! The store's side for people and the API: reads of events, replays and releases.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 
@@ -28,6 +30,13 @@ pub trait Archive: Send + Sync {
         &self,
         since: ChangePosition,
     ) -> Result<(Vec<EventSummary>, ChangePosition), StoreError>;
+
+    /// Returns those of the delivery ids by which the source has events.
+    async fn stored_deliveries(
+        &self,
+        source: SourceName,
+        delivery_ids: Vec<String>,
+    ) -> Result<HashSet<String>, StoreError>;
 
     /// Returns the body of the whole webhook that the event came in, as received.
     async fn body(&self, id: EventId) -> Result<Option<Vec<u8>>, StoreError>;

@@ -4,3 +4,4 @@ mod client;
 mod commands;
 mod conformance;
 mod sandbox;
+mod waits;

@@ -12,6 +12,8 @@ pub(super) struct JsonRecords {
     /// Member of the outer object that has the list of records.
     list: Option<String>,
     line: u64,
+    /// Whether the last byte was a carriage return, whose line feed ends the same line.
+    is_after_return: bool,
     state: ArrayState,
 }
 
@@ -43,7 +45,14 @@ impl JsonRecords {
         list: Option<&str>,
     ) -> JsonRecords {
         let list = list.map(str::to_owned);
-        JsonRecords { bytes, meter, list, line: 1, state: ArrayState::Outside }
+        JsonRecords {
+            bytes,
+            meter,
+            list,
+            line: 1,
+            is_after_return: false,
+            state: ArrayState::Outside,
+        }
     }
 
     pub(super) fn next(&mut self) -> Option<Result<ImportRecord, RecordError>> {
@@ -217,9 +226,10 @@ impl JsonRecords {
     fn take(&mut self) -> Result<u8, JsonReadError> {
         let byte = self.peek()?.ok_or(JsonReadError::UnexpectedEnd)?;
         self.bytes.consume(1);
-        if byte == b'\n' {
+        if byte == b'\r' || (byte == b'\n' && !self.is_after_return) {
             self.line += 1;
         }
+        self.is_after_return = byte == b'\r';
         Ok(byte)
     }
 }
@@ -265,6 +275,15 @@ mod tests {
             "[{\"a\":\"]},\\\"\"},\n [1, 2], 3]",
             &[(1, "{\"a\":\"]},\\\"\"}"), (2, "[1, 2]"), (2, "3")],
         );
+    }
+
+    #[test]
+    fn line_of_an_element_is_right_for_every_line_end() {
+        for end in ["\n", "\r\n", "\r"] {
+            let text = "[\n1,\n{\"a\":\n nope},\n\n2]".replace('\n', end);
+            let lines: Vec<u64> = read(&text, None).iter().map(|(line, _)| *line).collect();
+            assert_eq!(lines, [2, 4, 6], "{end:?}");
+        }
     }
 
     #[test]

@@ -8,9 +8,12 @@ use std::path::Path;
 use std::rc::Rc;
 
 use clap::ValueEnum;
+use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use crate::cli::error::CommandError;
 use crate::file;
+use crate::json;
 
 /// Number of bytes from which the format is detected.
 const PEEK_BYTES: usize = 64 * 1024;
@@ -105,7 +108,13 @@ pub(super) fn open(
         (Box::new(io::stdin()), None)
     } else {
         let file = File::open(path).map_err(failed)?;
-        let total = file.metadata().ok().filter(std::fs::Metadata::is_file).map(|it| it.len());
+        let metadata = file.metadata().map_err(failed)?;
+        // A folder can be opened, and only its first read would fail.
+        if metadata.is_dir() {
+            let reason = "it is a folder: name a file in it";
+            return Err(CommandError::InvalidInput(format!("{}: {reason}", path.display())));
+        }
+        let total = metadata.is_file().then_some(metadata.len());
         (Box::new(file), total)
     };
     let meter = Rc::new(ReadMeter::new(record_bytes_max, total));
@@ -117,9 +126,8 @@ pub(super) fn open(
     if let Some(reason) = unreadable(beginning) {
         return Err(CommandError::InvalidInput(format!("{}: {reason}", path.display())));
     }
-    if beginning.starts_with(b"\xef\xbb\xbf") {
-        bytes.consume(3);
-    }
+    let marks = beginning.len() - json::without_bom(beginning).len();
+    bytes.consume(marks);
     Ok((bytes, meter))
 }
 
@@ -129,7 +137,7 @@ fn unreadable(beginning: &[u8]) -> Option<&'static str> {
         [] => Some("it is empty"),
         [b'P', b'K', 3, 4, ..] => Some("it is a workbook or an archive: save it as CSV"),
         [0x1f, 0x8b, ..] => Some("it is packed with gzip: unpack it first"),
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("it is UTF-16: save it as UTF-8"),
+        _ if json::is_utf16(beginning) => Some("it is UTF-16: save it as UTF-8"),
         _ => None,
     }
 }
@@ -138,20 +146,37 @@ fn unreadable(beginning: &[u8]) -> Option<&'static str> {
 /// export.
 pub(super) fn guess(beginning: &[u8], list: Option<&str>) -> FileFormat {
     let text = beginning.trim_ascii_start();
+    let mut lines = text.split(|byte| matches!(byte, b'\n' | b'\r'));
+    let first = lines.next().unwrap_or_default();
     match text.first() {
         Some(b'[') => FileFormat::Json,
         // An object that fills the first line is a record of NDJSON, unless it is an export in one
         // line.
-        Some(b'{') => {
-            let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
-            match serde_json::from_slice::<serde_json::Value>(line) {
-                Ok(value) if list.is_some_and(|list| value[list].is_array()) => FileFormat::Json,
-                Ok(_) => FileFormat::Ndjson,
-                Err(_) => FileFormat::Json,
-            }
-        }
-        _ => FileFormat::Csv,
+        Some(b'{') => match serde_json::from_slice::<Value>(&json::repaired(first)) {
+            Ok(value) if list.is_some_and(|list| value[list].is_array()) => FileFormat::Json,
+            Ok(_) => FileFormat::Ndjson,
+            Err(_) if are_objects(&mut lines) => FileFormat::Ndjson,
+            Err(_) => FileFormat::Json,
+        },
+        // The first line of NDJSON may be broken.
+        Some(_) | None if are_objects(&mut lines) => FileFormat::Ndjson,
+        Some(_) | None => FileFormat::Csv,
     }
+}
+
+/// Returns whether each of the lines begins an object, and most of them are one.
+fn are_objects(lines: &mut dyn Iterator<Item = &[u8]>) -> bool {
+    const LINES_MAX: usize = 20;
+    let (mut begun, mut whole) = (0, 0);
+    for line in lines.map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()).take(LINES_MAX) {
+        // The lines inside of an object or a list begin with a name or a bracket too.
+        if !line.starts_with(b"{") {
+            return false;
+        }
+        begun += 1;
+        whole += usize::from(serde_json::from_slice::<IgnoredAny>(&json::repaired(line)).is_ok());
+    }
+    2 * whole > begun
 }
 
 #[cfg(test)]
@@ -167,6 +192,17 @@ mod tests {
         check("{\"a\":1}\n{\"a\":2}\n", FileFormat::Ndjson);
         check("{\n  \"a\": 1\n}\n", FileFormat::Json);
         check("{\"total_items\":1,\"items\":[]}", FileFormat::Json);
+        check("{\"a\":\"half \\ud83d\"}\n", FileFormat::Ndjson);
+        check("{\"items\": [\n{\"a\":1},\n{\"a\":2}\n]}", FileFormat::Json);
+        check("{\"items\": [\n{\"a\":1}\n]}", FileFormat::Json);
+    }
+
+    #[test]
+    fn ndjson_is_detected_although_its_first_line_is_broken() {
+        for broken in ["{\"a\":", "{\"a\": 1", "a\":1}", "{'a': 1}", "{\"a\": nope,"] {
+            let text = format!("{broken}\n{{\"a\":2}}\r\n\n{{\"a\":3}}\n{{\"a\"");
+            assert_eq!(guess(text.as_bytes(), None), FileFormat::Ndjson, "{broken}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::json_records::JsonRecords;
 use super::metered_input::{FileFormat, MeteredInput, ReadMeter};
 use super::ndjson_records::NdjsonRecords;
 use super::record::{ImportRecord, RecordError};
+use crate::mapping_file::file::Heading;
 
 pub(super) enum RecordReader {
     Csv(Box<CsvRecords>),
@@ -26,6 +27,14 @@ impl RecordReader {
             FileFormat::Json => RecordReader::Json(JsonRecords::new(bytes, meter, list)),
             FileFormat::Ndjson => RecordReader::Ndjson(NdjsonRecords::new(bytes, meter)),
         })
+    }
+
+    /// Returns the headings of a table.
+    pub(super) fn headings(&self) -> Option<&[Heading]> {
+        match self {
+            RecordReader::Csv(rows) => Some(rows.headings()),
+            RecordReader::Json(_) | RecordReader::Ndjson(_) => None,
+        }
     }
 
     /// Reads the next record; none at the end of the file.

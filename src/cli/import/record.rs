@@ -1,8 +1,12 @@
 //! A record of a file, and the errors of reading one.
 
+use std::borrow::Cow;
 use std::io;
 
+use serde::de::IgnoredAny;
 use serde_json::Value;
+
+use crate::json::without_lone_surrogates;
 
 /// One record of a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,9 +35,14 @@ impl ImportRecord {
         let wrong = |line: u64, reason: String| RecordError::Record { line, reason };
         let text = String::from_utf8(bytes)
             .map_err(|_| wrong(line, "it is not UTF-8: save the file as UTF-8".to_owned()))?;
+        let text = without_lone_surrogates(Cow::Owned(text)).into_owned();
         match serde_json::from_str(&text) {
             Ok(value) => Ok(ImportRecord { line, text, value }),
+            // The parser counts only line feeds, and the lines of a file may end with CR alone.
+            // Between values both are white space, and within texts both are mistakes.
             Err(error) => {
+                let text = text.replace("\r\n", "\n").replace('\r', "\n");
+                let error = serde_json::from_str::<IgnoredAny>(&text).err().unwrap_or(error);
                 let at = line + (error.line() as u64).saturating_sub(1);
                 let reason = error.to_string();
                 let reason = reason.split(" at line ").next().unwrap_or_default();

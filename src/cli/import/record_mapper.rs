@@ -14,7 +14,7 @@ use crate::intake::payload::{self, PayloadLimits};
 use crate::intake::request::ReceivedRequest;
 use crate::intake::source::Source;
 use crate::mapping::MappedRequests;
-use crate::mapping_file::file::{ExportRecord, MappingFile};
+use crate::mapping_file::file::{ExportColumns, ExportRecord, MappingFile};
 use crate::parse_memory::ParseMemory;
 use crate::store::{NewEvent, Webhook, WebhookOrigin};
 
@@ -24,6 +24,7 @@ pub(super) struct RecordMapper<'c> {
     pub(super) limits: PayloadLimits,
     pub(super) format: &'static str,
     pub(super) form: Option<Value>,
+    pub(super) columns: Option<ExportColumns>,
     /// Headers from the command line.
     pub(super) headers: Headers,
     pub(super) duplicates: DuplicatePolicy,
@@ -40,7 +41,8 @@ pub(super) enum DuplicatePolicy {
 /// A converted and mapped record.
 pub(super) struct MappedRecord {
     pub(super) webhook: Webhook,
-    pub(super) requests: Vec<Request>,
+    /// Requests of each of its events.
+    pub(super) requests: Vec<Vec<Request>>,
     /// Fields that the mapping left out, and why.
     pub(super) notes: Vec<String>,
     /// Reason why some or all of it became no event.
@@ -55,8 +57,12 @@ impl RecordMapper<'_> {
         record: &ImportRecord,
         due_at: Timestamp,
     ) -> Result<MappedRecord, String> {
-        let form = self.form.as_ref();
-        let exported = ExportRecord { record: &record.value, format: self.format, form };
+        let exported = ExportRecord {
+            record: &record.value,
+            format: self.format,
+            form: self.form.as_ref(),
+            columns: self.columns.as_ref(),
+        };
         let body = self.file.import.payload(exported).map_err(|error| error.to_string())?;
         let body = body.unwrap_or_else(|| record.text.clone()).into_bytes();
         let headers = self.headers();
@@ -79,7 +85,7 @@ impl RecordMapper<'_> {
             }
             event.delivery_id = self.delivery_id(event.delivery_id, record, &event.payload);
             events.push(event);
-            requests.extend(mapped.requests);
+            requests.push(mapped.requests);
         }
         let origin = WebhookOrigin::Imported { due_at };
         let (source, received_at) = (self.source.name.clone(), self.now);

@@ -14,6 +14,7 @@ use super::options::UpsertOptions;
 use super::queue::{UpsertJob, UpsertQueue};
 use super::record::RecordKind;
 use super::summary::{BulkSummary, LineError, StopReason};
+use super::wait;
 use crate::cli::error::CommandError;
 use crate::cli::runtime::stopped;
 use crate::clock;
@@ -42,6 +43,9 @@ const GIVE_UP_AFTER: Duration = Duration::from_mins(5);
 // With delivery's default of 30 s, `GIVE_UP_AFTER` would allow only ten attempts.
 const BREAKER_WAIT: Duration = Duration::from_secs(5);
 
+/// Shortest wait that a person is told of.
+const WAIT_TOLD_MIN: Duration = Duration::from_secs(1);
+
 /// Upserts all lines of a file; `-` is standard input.
 pub(super) async fn run(
     account: &AccountClient,
@@ -67,6 +71,7 @@ pub(super) async fn run(
         queue: UpsertQueue::new(),
         in_flight: JoinSet::new(),
         summary: BulkSummary::new(kind, json),
+        told_until: Timestamp::MIN,
     };
     // A signal abandons the requests in flight. Any of them may have arrived, but the next run
     // sends the same upserts again.
@@ -90,6 +95,8 @@ struct BulkUpsert {
     queue: UpsertQueue,
     in_flight: JoinSet<JobResult>,
     summary: BulkSummary,
+    /// End of the wait that a person was told of last.
+    told_until: Timestamp,
 }
 
 impl BulkUpsert {
@@ -240,7 +247,9 @@ impl BulkUpsert {
         job.tries = job.tries.saturating_add(1);
         job.is_last_try = false;
         // Unlike in delivery, time in which the gate was closed counts: a run has to end.
-        if due < later(job.begun_at.unwrap_or(now), self.give_up_after) {
+        let end = later(job.begun_at.unwrap_or(now), self.give_up_after);
+        if due < end {
+            self.tell_wait(&job, &error, (now, due, end));
             self.queue.again(job, due);
             return Ok(None);
         }
@@ -250,6 +259,25 @@ impl BulkUpsert {
             Some(_) => Ok(Some(StopReason::Savio(error))),
             None => self.fail(&job, error).map(|()| None),
         }
+    }
+
+    /// Tells a person what the run waits for, unless it waits already or only for a moment.
+    fn tell_wait(
+        &mut self,
+        job: &UpsertJob,
+        error: &Error,
+        (now, due, end): (Timestamp, Timestamp, Timestamp),
+    ) {
+        let until =
+            |time: Timestamp| Duration::try_from(time.duration_since(now)).unwrap_or_default();
+        // Hundreds of lines may wait at a time, all for the same reason.
+        if now < self.told_until || until(due) < WAIT_TOLD_MIN {
+            return;
+        }
+        self.told_until = due;
+        let limit = format!("for {} s at most", until(end).as_secs());
+        let notice = wait::notice(error, until(due), &limit);
+        self.summary.waits(&format!("line {}: {notice}", job.line));
     }
 
     fn fail(&mut self, job: &UpsertJob, error: Error) -> Result<(), CommandError> {

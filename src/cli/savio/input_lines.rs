@@ -1,16 +1,18 @@
 //! Lines of a file or of standard input, read one at a time, so that the input may be of any size.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read as _};
+use std::io::{self, BufRead, BufReader};
 use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use tokio::sync::mpsc::{Receiver, channel};
 
 use crate::cli::error::CommandError;
+use crate::cli::line_input::{LineInput, ReadStop};
+use crate::json;
 
 /// Length of the longest line that is read. No contact or company is longer.
-const LINE_BYTES_MAX: u64 = 1024 * 1024;
+const LINE_BYTES_MAX: usize = 1024 * 1024;
 /// Number of lines that are read ahead.
 // With the longest lines, they take 64 MiB.
 const LINES_AHEAD_MAX: usize = 64;
@@ -51,7 +53,8 @@ pub(super) fn open(path: &Path) -> Result<InputLines, CommandError> {
     let (sender, read) = channel(LINES_AHEAD_MAX);
     // A read from a terminal or a pipe may wait for any time, which must not delay the requests.
     tokio::task::spawn_blocking(move || {
-        let mut reader = LineReader { input: BufReader::new(file), number: 0, end: 0 };
+        let mut reader =
+            LineReader { input: LineInput::new(BufReader::new(file)), number: 0, end: 0 };
         while let Some(line) = reader.next().transpose() {
             let is_last = line.is_err();
             if sender.blocking_send(line).is_err() || is_last {
@@ -63,7 +66,7 @@ pub(super) fn open(path: &Path) -> Result<InputLines, CommandError> {
 }
 
 struct LineReader<R> {
-    input: R,
+    input: LineInput<R>,
     number: u64,
     end: u64,
 }
@@ -73,40 +76,46 @@ impl<R: BufRead> LineReader<R> {
     fn next(&mut self) -> io::Result<Option<InputLine>> {
         loop {
             let mut bytes = Vec::new();
-            // One byte more than a line may have, so that its line end is read with the longest
-            // one.
-            let read = (&mut self.input).take(LINE_BYTES_MAX + 1).read_until(b'\n', &mut bytes)?;
-            if read == 0 {
-                return Ok(None);
-            }
+            let Some(is_too_long) = self.read_line(&mut bytes)? else { return Ok(None) };
             self.number += 1;
-            self.end += read as u64;
-            let is_too_long = read as u64 > LINE_BYTES_MAX && !bytes.ends_with(b"\n");
+            let (number, end) = (self.number, self.end);
             if is_too_long {
-                self.skip()?;
-                return Ok(Some(InputLine { number: self.number, bytes: None, end: self.end }));
+                return Ok(Some(InputLine { number, bytes: None, end }));
+            }
+            if number == 1 && json::is_utf16(&bytes) {
+                // As one error: every other line would be invalid too.
+                let reason = "it is UTF-16: save it as UTF-8";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
             }
             // Editors may write a byte order mark before the first line, which is not JSON.
-            let text = bytes.strip_prefix("\u{feff}".as_bytes()).filter(|_| self.number == 1);
-            let text = text.unwrap_or(&bytes).trim_ascii();
+            let text = if number == 1 { json::without_bom(&bytes) } else { &bytes };
+            let text = text.trim_ascii();
             if !text.is_empty() {
-                let bytes = Some(text.to_vec());
-                return Ok(Some(InputLine { number: self.number, bytes, end: self.end }));
+                return Ok(Some(InputLine { number, bytes: Some(text.to_vec()), end }));
             }
         }
     }
 
-    /// Reads to the end of the line.
-    fn skip(&mut self) -> io::Result<()> {
+    /// Reads a line, and returns whether it is too long, of which nothing is kept; `None` at the end
+    /// of the input.
+    fn read_line(&mut self, line: &mut Vec<u8>) -> io::Result<Option<bool>> {
+        let (mut is_too_long, mut is_empty) = (false, true);
         loop {
-            let buffer = self.input.fill_buf()?;
-            let at = buffer.iter().position(|byte| *byte == b'\n');
-            let (used, is_done) = (at.map_or(buffer.len(), |at| at + 1), at.is_some());
-            let is_end = buffer.is_empty();
-            self.input.consume(used);
-            self.end += used as u64;
-            if is_done || is_end {
-                return Ok(());
+            let kept = if is_too_long { None } else { Some(&mut *line) };
+            let (read, stop) = match self.input.read_part(kept) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                read => read?,
+            };
+            self.end += read as u64;
+            is_empty &= read == 0;
+            if line.len() > LINE_BYTES_MAX {
+                is_too_long = true;
+                *line = Vec::new();
+            }
+            match stop {
+                ReadStop::InLine => {}
+                ReadStop::InputEnd if is_empty => return Ok(None),
+                ReadStop::LineEnd | ReadStop::InputEnd => return Ok(Some(is_too_long)),
             }
         }
     }
@@ -117,7 +126,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Vec<(u64, Option<String>)> {
-        let mut reader = LineReader { input: text.as_bytes(), number: 0, end: 0 };
+        let mut reader = LineReader { input: LineInput::new(text.as_bytes()), number: 0, end: 0 };
         let lines = std::iter::from_fn(|| reader.next().unwrap());
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         lines.map(|line| (line.number, line.bytes.map(text))).collect()
@@ -128,6 +137,16 @@ mod tests {
         let lines = read("\u{feff}{\"a\":1}\r\n\n  \n{}");
 
         assert_eq!(lines, [(1, Some("{\"a\":1}".to_owned())), (4, Some("{}".to_owned()))]);
+    }
+
+    #[test]
+    fn utf16_is_one_error() {
+        let text: Vec<u8> = "{}\n{}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let mut reader = LineReader { input: LineInput::new(&text[..]), number: 0, end: 0 };
+
+        let error = reader.next().unwrap_err();
+
+        assert_eq!(error.to_string(), "it is UTF-16: save it as UTF-8");
     }
 
     #[test]

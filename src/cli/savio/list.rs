@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::table;
+use super::{table, wait};
 use crate::backoff::Backoff;
 use crate::cli::error::CommandError;
 use crate::cli::output;
@@ -133,22 +133,22 @@ async fn show<T: Serialize + DeserializeOwned>(
 }
 
 async fn print<T: DeserializeOwned>(
-    mut pages: Pages<T>,
+    pages: Pages<T>,
     output: ListOutput,
     table: fn(&[T]) -> String,
 ) -> Result<(), CommandError> {
     // All rows before the first is printed: the longest cell decides the width of a column.
     let mut entries = Vec::new();
-    let mut bar = ProgressBar::new();
+    let mut pages = ListPages::new(pages, ProgressBar::new());
     let (count, is_last) = loop {
-        let Some(page) = next_page(&mut pages).await? else { break (None, true) };
+        let Some(page) = pages.next().await? else { break (None, true) };
         entries.extend(page.results);
-        bar.show(entries.len() as u64, page.count, "read");
+        pages.bar.show(entries.len() as u64, page.count, "read");
         if page.next.is_none() || !output.all {
             break (page.count, page.next.is_none());
         }
     };
-    bar.clear();
+    pages.bar.clear();
     output::print(&table(&entries))?;
     if !is_last {
         let total = count.map_or(String::new(), |count| format!(" of {count}"));
@@ -160,20 +160,20 @@ async fn print<T: DeserializeOwned>(
 /// Prints each page as it arrives.
 // A long list would otherwise be kept in memory.
 async fn print_json<T: Serialize + DeserializeOwned>(
-    mut pages: Pages<T>,
+    pages: Pages<T>,
     output: ListOutput,
 ) -> Result<(), CommandError> {
-    let mut bar = ProgressBar::beside_rows();
+    let mut pages = ListPages::new(pages, ProgressBar::beside_rows());
     let mut shown: u64 = 0;
-    while let Some(page) = next_page(&mut pages).await? {
+    while let Some(page) = pages.next().await? {
         for entry in page.results {
             let before = if shown == 0 { "{\"results\":[\n" } else { ",\n" };
             output::print(&output::json(&format!("{before}{}", json!(entry))))?;
             shown += 1;
         }
-        bar.show(shown, page.count, "read");
+        pages.bar.show(shown, page.count, "read");
         if page.next.is_none() || !output.all {
-            bar.clear();
+            pages.bar.clear();
             let before = if shown == 0 { "{\"results\":[" } else { "\n" };
             let (count, next) = (json!(page.count), json!(page.next));
             let end = format!("{before}],\"count\":{count},\"next\":{next}}}\n");
@@ -183,20 +183,39 @@ async fn print_json<T: Serialize + DeserializeOwned>(
     Ok(())
 }
 
-/// Returns the next page; retries errors that may pass.
-async fn next_page<T: DeserializeOwned>(pages: &mut Pages<T>) -> Result<Option<Page<T>>, Error> {
-    for tries in 0..TRIES_MAX - 1 {
-        match pages.next().await {
-            Err(error) if error.is_transient() => {
-                let retry_after = error.retry_after().unwrap_or_default();
-                // A person or a script waits for the list, and can run it later just as well.
-                if retry_after > BACKOFF.wait_max {
-                    return Err(error);
-                }
-                sleep(BACKOFF.wait(tries).max(retry_after)).await;
-            }
-            other => return other,
-        }
+/// Pages of a list, whose errors that may pass are retried from the second page on.
+struct ListPages<T> {
+    pages: Pages<T>,
+    bar: ProgressBar,
+    is_first: bool,
+}
+
+impl<T: DeserializeOwned> ListPages<T> {
+    fn new(pages: Pages<T>, bar: ProgressBar) -> ListPages<T> {
+        ListPages { pages, bar, is_first: true }
     }
-    pages.next().await
+
+    async fn next(&mut self) -> Result<Option<Page<T>>, Error> {
+        // Before the first page nothing is lost: the person or script can run the command again, as
+        // with `get`.
+        let tries_max = if std::mem::take(&mut self.is_first) { 1 } else { TRIES_MAX };
+        for tries in 1..tries_max {
+            match self.pages.next().await {
+                Err(error) if error.is_transient() => {
+                    let retry_after = error.retry_after().unwrap_or_default();
+                    // A person or a script waits for the list, and can run it later just as well.
+                    if retry_after > BACKOFF.wait_max {
+                        return Err(error);
+                    }
+                    let wait = BACKOFF.wait(tries - 1).max(retry_after);
+                    self.bar.clear();
+                    let limit = format!("{} of {TRIES_MAX}", tries + 1);
+                    output::print_error(&wait::notice(&error, wait, &limit));
+                    sleep(wait).await;
+                }
+                other => return other,
+            }
+        }
+        self.pages.next().await
+    }
 }

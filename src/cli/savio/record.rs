@@ -23,12 +23,13 @@ impl RecordKind {
 
     /// Parses a line as an upsert.
     pub(super) fn read(self, line: &[u8]) -> Result<Request, serde_json::Error> {
+        let line = json::repaired(line);
         match self {
             RecordKind::Contact => {
-                request(RequestKind::Contact, &json::from_slice::<ContactUpsert>(line)?)
+                request(RequestKind::Contact, &json::from_slice::<ContactUpsert>(&line)?)
             }
             RecordKind::Company => {
-                request(RequestKind::Company, &json::from_slice::<CompanyUpsert>(line)?)
+                request(RequestKind::Company, &json::from_slice::<CompanyUpsert>(&line)?)
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Results of a bulk upsert: each line's while it runs, and the summary at its end.
 
+use std::io::ErrorKind;
+
 use serde_json::{Value, json};
 
 use super::record::RecordKind;
@@ -66,6 +68,12 @@ impl BulkSummary {
         Ok(())
     }
 
+    /// Tells a person of a wait, also where there is no progress bar.
+    pub(super) fn waits(&mut self, notice: &str) {
+        self.bar.clear();
+        output::print_error(notice);
+    }
+
     pub(super) fn progress(&mut self, read: u64, bytes: Option<u64>) {
         let failed = match self.refused + self.undone {
             0 => String::new(),
@@ -107,6 +115,9 @@ impl BulkSummary {
                 let end =
                     if is_refusal { CommandError::InvalidInput } else { CommandError::Failed };
                 Err(end(message))
+            }
+            Some(StopReason::Input(error)) if error.kind() == ErrorKind::InvalidData => {
+                Err(CommandError::InvalidInput(format!("the input cannot be read: {error}")))
             }
             Some(StopReason::Input(error)) => {
                 Err(CommandError::Failed(format!("the input cannot be read to its end: {error}")))

@@ -7,9 +7,10 @@ use serde_json::{Map, Value};
 
 use super::error::{DecodeError, malformed};
 use super::fields::{RawContent, RawField};
-use super::json::{check_limits, weight, without_bom, without_lone_surrogates};
+use super::json::{check_limits, weight, without_bom};
 use super::limits::PayloadLimits;
 use super::transfer::TransferEncoding;
+use crate::json::without_lone_surrogates;
 
 const FIELDS_MAX: usize = 10_000;
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::error::{DecodeError, malformed, not_json};
 use super::limits::PayloadLimits;
+use crate::json;
 use crate::parse_memory::{parsed_bytes, parsed_bytes_max, string_end};
 
 /// A body as JSON text: not parsed yet, but within the limits.
@@ -32,10 +33,13 @@ pub fn parse(text: &str) -> Result<Value, DecodeError> {
 
 /// Removes the byte order mark that some editors and tools write.
 pub(in crate::intake) fn without_bom(text: &str) -> &str {
-    text.strip_prefix('\u{feff}').unwrap_or(text)
+    text.trim_start_matches('\u{feff}')
 }
 
 pub(super) fn utf8(body: &[u8]) -> Result<&str, DecodeError> {
+    if json::is_utf16(body) {
+        return Err(malformed("it is UTF-16: JSON and forms are sent as UTF-8"));
+    }
     std::str::from_utf8(body)
         .map_err(|error| malformed(format!("not UTF-8 at byte {}", error.valid_up_to())))
 }
@@ -107,45 +111,4 @@ fn beyond(text: &str, at: usize, what: &str) -> DecodeError {
     let line = before.split(|byte| *byte == b'\n').count();
     let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
     DecodeError::Malformed(format!("{what} at line {line} column {column}"))
-}
-
-/// Replaces escapes of lone surrogates by U+FFFD.
-pub(super) fn without_lone_surrogates(text: Cow<'_, str>) -> Cow<'_, str> {
-    // JavaScript cuts a preview text inside an emoji and sends the half as `\ud83d`, which is no
-    // character and which serde_json refuses. The event must not be lost for it.
-    let mut replaced: Option<String> = None;
-    let mut copied = 0;
-    let mut at = 0;
-    while let Some(found) = text.get(at..).and_then(|rest| rest.find('\\')) {
-        at += found;
-        let width = match escaped_unit(&text, at) {
-            Some(0xD800..=0xDBFF)
-                if matches!(escaped_unit(&text, at + 6), Some(0xDC00..=0xDFFF)) =>
-            {
-                12
-            }
-            Some(0xD800..=0xDFFF) => {
-                let replaced = replaced.get_or_insert_default();
-                replaced.push_str(&text[copied..at]);
-                replaced.push_str("\\ufffd");
-                copied = at + 6;
-                6
-            }
-            Some(_) => 6,
-            // Skips the escaped character, which may be a backslash or have several bytes.
-            None => 1 + text[at + 1..].chars().next().map_or(0, char::len_utf8),
-        };
-        at += width;
-    }
-    match replaced {
-        Some(replaced) => Cow::Owned(replaced + &text[copied..]),
-        None => text,
-    }
-}
-
-/// Returns the code unit of a `\uXXXX` at this position.
-fn escaped_unit(text: &str, at: usize) -> Option<u16> {
-    let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
-    let plain = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    plain.then(|| u16::from_str_radix(digits, 16).ok())?
 }

@@ -8,8 +8,11 @@ mod search;
 pub(super) mod stats;
 mod text_search;
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
+use rusqlite::Connection;
 
 use super::database::Sqlite;
 use super::engine::readers::Purpose;
@@ -49,6 +52,23 @@ impl Archive for Sqlite {
         self.readers
             .read(Purpose::Lookup, move |connection| changes::since(connection, since))
             .await
+    }
+
+    async fn stored_deliveries(
+        &self,
+        source: SourceName,
+        delivery_ids: Vec<String>,
+    ) -> Result<HashSet<String>, StoreError> {
+        let find = move |connection: &Connection| {
+            let mut stored = HashSet::new();
+            for delivery_id in delivery_ids {
+                if events::first_delivery(connection, &source, &delivery_id)?.is_some() {
+                    stored.insert(delivery_id);
+                }
+            }
+            Ok(stored)
+        };
+        self.readers.read(Purpose::Lookup, find).await
     }
 
     async fn body(&self, id: EventId) -> Result<Option<Vec<u8>>, StoreError> {

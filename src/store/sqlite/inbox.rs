@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
@@ -14,7 +14,8 @@ use super::engine::database_file::{self, BUSY_TIMEOUT};
 use super::engine::error::{SqliteError, unavailable};
 use super::engine::transaction::Transaction;
 use super::rows::columns::{EventIdColumn, JsonColumn, Priority, TimeColumn};
-use crate::event::{EventId, SourceName, State};
+use super::rows::events;
+use crate::event::{EventId, State};
 use crate::store::error::{StoreError, UnavailableKind};
 use crate::store::inbox::{Inbox, NewEvent, StoredEvents, Webhook, WebhookOrigin};
 
@@ -127,7 +128,7 @@ fn deduplicate<'a>(
         };
         let first = match first_ids.get(delivery_id) {
             Some(first) => Some(*first),
-            None => find_delivery(connection, &webhook.source, delivery_id)?,
+            None => events::first_delivery(connection, &webhook.source, delivery_id)?,
         };
         match first {
             Some(_) => repeated.push(position),
@@ -138,19 +139,6 @@ fn deduplicate<'a>(
         ids.push(id);
     }
     Ok((StoredEvents { events: ids, repeated }, new))
-}
-
-fn find_delivery(
-    connection: &Connection,
-    source: &SourceName,
-    delivery_id: &str,
-) -> rusqlite::Result<Option<EventId>> {
-    let sql = "SELECT id FROM events WHERE source = ?1 AND delivery_id = ?2";
-    connection
-        .prepare_cached(sql)?
-        .query_row(params![source.as_str(), delivery_id], |row| row.get(0))
-        .optional()
-        .map(|first| first.map(|EventIdColumn(id)| id))
 }
 
 fn insert_webhook(connection: &Connection, webhook: &Webhook) -> rusqlite::Result<i64> {

@@ -1,6 +1,10 @@
 //! `import`: past responses become events, once and after live ones; mistakes of a file are shown
 //! with their line.
 
+mod formats;
+mod hidden;
+mod repeats;
+
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Output, Stdio};
@@ -231,7 +235,6 @@ fn records_are_read_from_standard_input() {
 #[test]
 fn failed_import_says_why_and_sets_the_exit_code() {
     let folder = folder("book.csv", "PK\u{3}\u{4}");
-    std::fs::write(folder.path().join("relay.db"), "no database".repeat(99)).unwrap();
     std::fs::write(folder.path().join("one.csv"), "message\nOne\n").unwrap();
     std::fs::write(
         folder.path().join("endless.csv"),
@@ -248,10 +251,12 @@ fn failed_import_says_why_and_sets_the_exit_code() {
     check(&["form", "missing.csv"], 1, "missing.csv: No such file");
     check(&["nothing", "one.csv"], 1, "no source `nothing`");
     check(&["form", "book.csv"], 1, "save it as CSV");
-    check(&["form", "endless.csv", "--dry-run"], 1, "does a quote not end?");
-    check(&["form", "one.csv", "--form", "one.csv"], 1, "one.csv: not JSON");
+    check(&["form", "endless.csv", "--dry-run"], 1, "endless.csv:2: the quotation mark");
+    check(&["form", "one.csv", "--form", "one.csv"], 1, "one.csv:1:1: not JSON");
     check(&["form", "one.csv", "--rate", "fast"], 2, "--rate");
+    std::fs::write(folder.path().join("relay.db"), "no database".repeat(99)).unwrap();
     check(&["form", "one.csv"], 3, "relay.db");
+    check(&["form", "one.csv", "--dry-run"], 3, "relay.db");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -323,6 +323,20 @@ fn invalid_lines_are_reported_and_the_others_sent() {
 }
 
 #[test]
+fn half_of_an_emoji_does_not_cost_the_line() {
+    let savio = Sandbox::start(&[]);
+    let line = "{\"internal_id\": 1, \"name\": \"cut \\ud83d\"}\r";
+
+    for things in ["contacts", "companies"] {
+        let (status, _, errors) = savio.feed(&[things, "upsert", "-"], line);
+
+        assert_eq!(status, 0, "{errors}");
+        let kept = savio.json(&[things, "list", "--json"]);
+        assert_eq!(kept["results"][0]["name"], json!("cut \u{fffd}"));
+    }
+}
+
+#[test]
 fn each_line_has_a_json_result() {
     let savio = Sandbox::start(&[]);
     let input = "{\"internal_id\": 1, \"name\": \"Acme\"}\n{\"internal_id\": 2, \"name\": \" \"}\n";

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::columns::{EnumColumn, EventIdColumn, JsonColumn, SourceColumn, TimeColumn, time_of};
 use super::previous_state;
-use crate::event::{Event, EventId, Request, State};
+use crate::event::{Event, EventId, Request, SourceName, State};
 use crate::store::archive::EventRecord;
 use crate::store::planned_request::PlannedRequest;
 use crate::store::queue::{Attempt, Claim, ClaimedEvent, Suspect};
@@ -67,6 +67,20 @@ pub(crate) fn body(connection: &Connection, id: EventId) -> Result<Option<Vec<u8
                JOIN webhooks AS webhook ON webhook.number = event.webhook WHERE event.id = ?1";
     let mut query = connection.prepare_cached(sql)?;
     Ok(query.query_row([EventIdColumn(id)], |row| row.get(0)).optional()?)
+}
+
+/// Returns the event that the source has with this delivery id.
+pub(crate) fn first_delivery(
+    connection: &Connection,
+    source: &SourceName,
+    delivery_id: &str,
+) -> rusqlite::Result<Option<EventId>> {
+    let sql = "SELECT id FROM events WHERE source = ?1 AND delivery_id = ?2";
+    connection
+        .prepare_cached(sql)?
+        .query_row(params![source.as_str(), delivery_id], |row| row.get(0))
+        .optional()
+        .map(|first| first.map(|EventIdColumn(id)| id))
 }
 
 pub(crate) fn claimed(
