@@ -1,10 +1,20 @@
 //! `draft`: writes a first mapping file from one payload. Guesses its provider, and which values
-//! are the fields of feedback.
+//! identify the event, are answers of a form, and are the fields of feedback.
 
+mod candidates;
+mod clue;
+mod draft_file;
+mod event_identity;
 mod field_guesses;
 mod leaves;
-mod draft_file;
 mod provider_guess;
+mod question_list;
+mod saved_request;
+mod signals;
+mod signature_comment;
+mod toml_text;
+mod vocabulary;
+mod words;
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -17,16 +27,19 @@ use super::error::CommandError;
 use super::input::header;
 use super::{input, output, providers};
 use crate::diagnostics::diagnostic::Diagnostic;
-use crate::event::{Event, Request, SourceName};
+use crate::event::{Event, Headers, Request, SourceName};
 use crate::intake::payload::PayloadLimits;
 use crate::mapping::{Mapping, MappingError};
 use crate::mapping_file::file::{MappingFile, SamplePayload};
 use crate::{clock, intake};
 use draft_file::{DraftFile, DraftTest};
+use event_identity::EventObjects;
+use field_guesses::{FieldGuesses, Form};
+use provider_guess::Recognition;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// File with the payload; - for standard input
+    /// File with the payload, also as saved with its headers; - for standard input
     payload: PathBuf,
     /// Provider of the payload (default: detected from headers and content)
     #[arg(long, value_name = "NAME")]
@@ -45,15 +58,19 @@ pub(super) fn run(arguments: Arguments) -> Result<(), CommandError> {
     if let Some(name) = &named {
         providers::text(name)?;
     }
-    let body = input::bytes(&payload)?;
-    let mut sample = SamplePayload { headers: headers.into_iter().collect(), body };
-    provider_guess::complete(&mut sample);
+    let mut sample = saved_request::read(input::bytes(&payload)?);
+    sample.headers.extend(headers);
+    saved_request::complete(&mut sample);
     // A draft comes before there is any configuration.
     let limits = intake::Settings::default().limits();
-    let provider = named.as_deref().or_else(|| provider_guess::recognise(&sample, &limits));
-    let mut draft = DraftFile::new(name(output.as_deref(), provider)?, provider, &sample);
+    let provider = match named {
+        Some(provider) => Some(Recognition { provider, why: String::new() }),
+        None => provider_guess::recognise(&sample, &payload, &limits),
+    };
+    let name = name(output.as_deref(), provider.as_ref())?;
+    let mut draft = DraftFile::new(name, provider.as_ref(), &sample);
     let requests = fill(&mut draft, &sample, (&payload, &limits))?;
-    advise(&draft, provider, &sample);
+    advise(&draft, provider.as_ref(), &sample);
     match output {
         Some(path) => write(&path, &draft, &sample, &requests),
         None => output::print(&draft.written(None)),
@@ -61,9 +78,9 @@ pub(super) fn run(arguments: Arguments) -> Result<(), CommandError> {
 }
 
 /// Returns the source's name: that of the output file, or else of the provider.
-fn name(output: Option<&Path>, provider: Option<&str>) -> Result<SourceName, CommandError> {
+fn name(output: Option<&Path>, provider: Option<&Recognition>) -> Result<SourceName, CommandError> {
     let Some(path) = output else {
-        let name = provider.unwrap_or("my-tool");
+        let name = provider.map_or("my-tool", |provider| &provider.provider);
         return name
             .parse()
             .map_err(|error| CommandError::InvalidInput(format!("{name}: {error}")));
@@ -81,20 +98,26 @@ fn name(output: Option<&Path>, provider: Option<&str>) -> Result<SourceName, Com
 fn fill(
     draft: &mut DraftFile,
     sample: &SamplePayload,
-    (path, limits): (&Path, &PayloadLimits),
+    read_as: (&Path, &PayloadLimits),
 ) -> Result<Vec<Request>, CommandError> {
-    let file = parse(draft)?;
-    let extracted = file.sample_events(sample, limits, clock::now());
-    let extracted = extracted.ok_or(CommandError::AlreadyReported)?;
-    let events = extracted.map_err(|error| input::unreadable(path, &error.to_string()))?.events;
-    draft.take_types(&events);
+    draft.batch = batch(draft, sample, read_as)?;
+    let found = events(draft, sample, read_as)?;
     // One mapping serves all events of a batch: the first one with a text shows where it is.
-    let found = events.iter().find_map(|(event, payload)| {
-        let found = field_guesses::find(payload, &answers(draft, event, payload));
-        found.problem.is_some().then_some(found)
-    });
-    let Some(found) = found else { return Ok(Vec::new()) };
-    draft.take(found);
+    for (event, payload) in &found {
+        let guesses = guess(draft, event, payload);
+        if guesses.problem.taken.is_some() || draft.missing().len() == 3 {
+            draft.take(guesses);
+        }
+        if draft.has_problem() {
+            break;
+        }
+    }
+    // With the draft's own `[event]`, they have their types.
+    let events = events(draft, sample, read_as)?;
+    draft.take_types(&events);
+    if !draft.has_problem() {
+        return Ok(Vec::new());
+    }
     if let Ok(requests) = requests(&parse(draft)?.mapping, &events) {
         return Ok(requests);
     }
@@ -102,6 +125,46 @@ fn fill(
     draft.make_conditional();
     requests(&parse(draft)?.mapping, &events)
         .map_err(|unmappable| CommandError::InvalidInput(unmappable.to_string()))
+}
+
+/// Returns the path of the events in the payload of an unknown tool, if it has several.
+fn batch(
+    draft: &DraftFile,
+    sample: &SamplePayload,
+    read_as: (&Path, &PayloadLimits),
+) -> Result<Option<String>, CommandError> {
+    if !draft.lacks("event", "each") || draft.is_of_provider() {
+        return Ok(None);
+    }
+    let whole = events(draft, sample, read_as)?;
+    Ok(whole.first().and_then(|(_, payload)| event_identity::batch(payload)))
+}
+
+fn events(
+    draft: &DraftFile,
+    sample: &SamplePayload,
+    (path, limits): (&Path, &PayloadLimits),
+) -> Result<Vec<(Event, Arc<Value>)>, CommandError> {
+    let extracted = parse(draft)?.sample_events(sample, limits, clock::now());
+    let extracted = extracted.ok_or(CommandError::AlreadyReported)?;
+    Ok(extracted.map_err(|error| input::unreadable(path, &error.to_string()))?.events)
+}
+
+/// Guesses the fields of one event, and gives the draft the tables that they need.
+fn guess(draft: &mut DraftFile, event: &Event, payload: &Arc<Value>) -> FieldGuesses {
+    let mut list = question_list::find(payload).filter(|_| draft.lacks_answers());
+    draft.take_answers(list.as_ref().map(|list| list.keys.clone()));
+    let answers = answers(draft, event, payload);
+    if answers.is_empty() && list.take().is_some() {
+        draft.take_answers(None);
+    }
+    let path = list.as_ref().map(|list| &list.path);
+    let guesses = field_guesses::find(payload, Form { answers: &answers, path });
+    let form = path.map(leaves::ValuePath::parent);
+    let text = guesses.text_object.as_ref().filter(|_| guesses.problem.taken.is_some());
+    let objects = EventObjects { text, form: form.as_ref() };
+    draft.take_identity(event_identity::find(payload, &event.headers, objects));
+    guesses
 }
 
 fn parse(draft: &DraftFile) -> Result<MappingFile, CommandError> {
@@ -142,26 +205,48 @@ fn answers(draft: &DraftFile, event: &Event, payload: &Arc<Value>) -> Vec<(Strin
     lines.unwrap_or_default().lines().filter_map(answer).collect()
 }
 
-/// Prints the manual steps that are left for the user.
-fn advise(draft: &DraftFile, provider: Option<&str>, sample: &SamplePayload) {
-    if provider.is_none() {
-        output::print_error(
+/// Prints what the payload was taken for, and the steps that are left for the user.
+fn advise(draft: &DraftFile, provider: Option<&Recognition>, sample: &SamplePayload) {
+    match provider {
+        None => output::print_error(
             "no tool that is known sends this: the draft asks for a token; see [signature]",
-        );
+        ),
+        Some(Recognition { provider, why }) => {
+            let title = provider_guess::title(provider);
+            if !why.is_empty() {
+                output::print_error(&format!(
+                    "taken for {title}, since {why}; another one: --provider NAME"
+                ));
+            }
+            for shipped in provider_guess::shipped(provider) {
+                output::print_error(&format!(
+                    "a finished mapping for {title} is shipped, which may fit better than a draft:\n  \
+                     savio-relay init {shipped}"
+                ));
+            }
+            advise_header(draft, &title, sample);
+        }
     }
     if !draft.has_problem() {
         output::print_error(
-            "nothing in it reads like a person's words: name the text in `problem`",
+            "nothing in it reads like a person's words: name the text in `problem` of [[feedback]]",
         );
+    } else if !draft.missing().is_empty() {
+        let missing = draft.missing().join(", ");
+        output::print_error(&format!(
+            "not found: {missing}; comments in the draft say what else is there"
+        ));
     }
-    let event = provider.and_then(|name| providers::entries(name).ok()?.remove("event"));
-    let is_in_header =
-        event.is_some_and(|event| event["type"].as_str().is_some_and(|it| it.contains("header")));
-    // A payload is usually pasted without its headers.
-    if is_in_header && sample.headers.keys().all(|name| name == "content-type") {
-        output::print_error(
-            "its type is in a header: give it with --header NAME:VALUE to be told apart",
-        );
+}
+
+/// Asks for the header that tells the event's type, since a payload is usually pasted without it.
+fn advise_header(draft: &DraftFile, title: &str, sample: &SamplePayload) {
+    let missing = draft.type_headers().into_iter().find(|name| !sample.headers.contains_key(name));
+    if let Some(name) = missing {
+        let name = event_identity::canonical(&name);
+        output::print_error(&format!(
+            "{title} says in the header {name} what kind of event it is: add --header '{name}: ...'"
+        ));
     }
 }
 
@@ -174,12 +259,13 @@ fn write(
 ) -> Result<(), CommandError> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let base = format!("samples/{}.draft", draft.name());
-    let payload = format!("{base}.{}", provider_guess::extension(sample));
+    let payload = format!("{base}.{}", saved_request::extension(sample));
     let expect = format!("{base}.expected.json");
     let mut files = vec![(path.to_owned(), draft.written(None).into_bytes())];
     // Without a text the draft maps the payload to nothing, and has no result to test yet.
     if draft.has_problem() {
-        let test = DraftTest { payload: &payload, expect: &expect, sample };
+        let headers = kept_headers(draft, sample);
+        let test = DraftTest { payload: &payload, expect: &expect, headers: &headers };
         files[0].1 = draft.written(Some(&test)).into_bytes();
         files.push((folder.join(&payload), sample.body.clone()));
         files.push((folder.join(&expect), format!("{:#}\n", json!(requests)).into_bytes()));
@@ -194,6 +280,14 @@ fn write(
         output::print_error(&format!("wrote {}", path.display()));
     }
     Ok(())
+}
+
+/// Returns the headers that the mapping reads: others may be secret, and say nothing in a test.
+fn kept_headers(draft: &DraftFile, sample: &SamplePayload) -> Headers {
+    let mut kept = draft.read_headers();
+    kept.push("content-type".to_owned());
+    let headers = sample.headers.iter().filter(|(name, _)| kept.contains(name));
+    headers.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 fn create(path: &Path, content: &[u8]) -> std::io::Result<()> {

@@ -1,13 +1,18 @@
 //! The drafted mapping file: its content, and its text with comments for people.
 
+mod comments;
+
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::field_guesses::FieldGuesses;
-use super::provider_guess::{self, mapping_file};
-use crate::cli::output;
-use crate::event::{Event, SourceName, TypePattern};
+use super::event_identity::{EventIdentity, IdentityValue};
+use super::field_guesses::{Choice, FieldGuesses};
+use super::provider_guess::{self, Recognition, mapping_file};
+use super::toml_text::quoted;
+use super::{saved_request, signature_comment};
+use crate::cli::providers;
+use crate::event::{Event, Headers, SourceName, TypePattern};
 use crate::intake::handshake::HandshakeRule;
 use crate::mapping_file::file::{MappingFile, SamplePayload};
 
@@ -16,15 +21,24 @@ use crate::mapping_file::file::{MappingFile, SamplePayload};
 pub(super) struct DraftTest<'t> {
     pub(super) payload: &'t str,
     pub(super) expect: &'t str,
-    pub(super) sample: &'t SamplePayload,
+    pub(super) headers: &'t Headers,
 }
 
 #[derive(Debug)]
 pub(super) struct DraftFile {
     name: SourceName,
-    /// Text before the blocks, except `events`.
+    /// The provider's file, if there is one.
+    provider: Option<Map<String, Value>>,
+    /// Comments and keys before `events`.
     head: String,
     events: Vec<String>,
+    /// `[signature]` and `[body]`, without a provider.
+    tables: String,
+    /// The path of the events in a payload that has several.
+    pub(super) batch: Option<String>,
+    identity: EventIdentity,
+    /// Keys of `[answers]`.
+    answers: Option<String>,
     guesses: FieldGuesses,
     /// Set if only events that have the text become feedback.
     is_conditional: bool,
@@ -37,20 +51,81 @@ const ANSWERS: &str = "\n[[feedback]]\nproblem = \"\"\"{% for it in answers %}\
 impl DraftFile {
     pub(super) fn new(
         name: SourceName,
-        provider: Option<&str>,
+        provider: Option<&Recognition>,
         sample: &SamplePayload,
     ) -> DraftFile {
-        let head = head(&name, provider, sample);
-        let guesses = FieldGuesses::default();
-        DraftFile { name, head, events: Vec::new(), guesses, is_conditional: false }
+        let entries = provider.and_then(|it| providers::entries(&it.provider).ok());
+        DraftFile {
+            head: comments::opening(&name, provider) + &keys(&name, provider),
+            // After the keys: a key behind a table would belong to it.
+            tables: if provider.is_none() { own_tables(sample) } else { String::new() },
+            name,
+            provider: entries,
+            events: Vec::new(),
+            batch: None,
+            identity: EventIdentity::default(),
+            answers: None,
+            guesses: FieldGuesses::default(),
+            is_conditional: false,
+        }
     }
 
     pub(super) fn name(&self) -> &SourceName {
         &self.name
     }
 
+    /// Returns whether a key of a table is neither in the file nor in that of the provider.
+    pub(super) fn lacks(&self, table: &str, key: &str) -> bool {
+        let provider = self.provider.as_ref().and_then(|provider| provider.get(table));
+        provider.is_none_or(|table| table.get(key).is_none())
+    }
+
+    pub(super) fn lacks_answers(&self) -> bool {
+        self.provider.as_ref().is_none_or(|provider| !provider.contains_key("answers"))
+    }
+
+    pub(super) fn is_of_provider(&self) -> bool {
+        self.provider.is_some()
+    }
+
+    /// Returns the headers that its event's id and type are read from.
+    pub(super) fn read_headers(&self) -> Vec<String> {
+        let own = [&self.identity.id, &self.identity.event_type];
+        let own = own.into_iter().flatten().map(|value| value.written.as_str());
+        own.flat_map(provider_guess::named_headers)
+            .chain(self.inherited_headers("id"))
+            .chain(self.type_headers())
+            .collect()
+    }
+
+    /// Returns the headers from which the provider reads the event's type.
+    pub(super) fn type_headers(&self) -> Vec<String> {
+        self.inherited_headers("type")
+    }
+
+    fn inherited_headers(&self, key: &str) -> Vec<String> {
+        let event = self.provider.as_ref().and_then(|provider| provider.get("event"));
+        let value = event.and_then(|event| event.get(key)?.as_str());
+        value.map(provider_guess::named_headers).unwrap_or_default()
+    }
+
     pub(super) fn has_problem(&self) -> bool {
-        self.guesses.problem.is_some()
+        self.guesses.problem.taken.is_some()
+    }
+
+    /// Returns the fields of the person that were not found.
+    pub(super) fn missing(&self) -> Vec<&'static str> {
+        let FieldGuesses { person_email, person_name, company_name, .. } = &self.guesses;
+        let fields = [
+            ("person_email", person_email),
+            ("person_name", person_name),
+            ("company_name", company_name),
+        ];
+        fields
+            .into_iter()
+            .filter(|(_, choice)| choice.taken.is_none())
+            .map(|(name, _)| name)
+            .collect()
     }
 
     /// Lists the types of these events in `events`, if each of them has one.
@@ -70,6 +145,24 @@ impl DraftFile {
         }
     }
 
+    pub(super) fn take_answers(&mut self, keys: Option<String>) {
+        self.answers = keys;
+    }
+
+    /// Takes what the provider does not say itself.
+    pub(super) fn take_identity(&mut self, found: EventIdentity) {
+        self.identity = found;
+        if !self.lacks("event", "type") {
+            self.identity.event_type = None;
+        }
+        if !self.lacks("event", "id") {
+            self.identity = EventIdentity {
+                event_type: self.identity.event_type.take(),
+                ..EventIdentity::default()
+            };
+        }
+    }
+
     pub(super) fn take(&mut self, guesses: FieldGuesses) {
         self.guesses = guesses;
     }
@@ -84,105 +177,145 @@ impl DraftFile {
         mapping_file(self.name.as_str(), self.written(None))
     }
 
-    /// Parses a file that maps a form's answers. It has mistakes if the provider sends no forms.
+    /// Parses a file that maps a form's answers. It has mistakes if there is no `[answers]`.
     pub(super) fn answers_trial(&self) -> MappingFile {
-        mapping_file(self.name.as_str(), format!("{}{ANSWERS}", self.head))
+        mapping_file(self.name.as_str(), self.before_blocks() + ANSWERS)
     }
 
     /// Returns the text of the file, with its test if there is one.
     pub(super) fn written(&self, test: Option<&DraftTest<'_>>) -> String {
-        let mut draft = self.head.clone();
-        if !self.events.is_empty() {
-            let names: Vec<String> = self.events.iter().map(|name| quoted(name)).collect();
-            draft += "# Other types are answered and not kept. Leave this out to take them all.\n";
-            draft += &format!("events   = [{}]\n", names.join(", "));
-        }
-        draft += "\n[[feedback]]\n";
+        let mut draft = self.before_blocks() + "\n[[feedback]]\n";
         if self.is_conditional {
             draft += "# An event without these words makes no feedback.\n";
-            draft += &format!("when = {}\n", quoted(&format!("{{{{ {} }}}}", self.guesses.text)));
+            draft += &line("when", &format!("{{{{ {} }}}}", self.guesses.text));
         }
-        draft += &match &self.guesses.problem {
-            Some(problem) => format!(
-                "# What the person says: the text of the feedback.\nproblem = {}\n",
-                quoted(problem)
-            ),
-            None => "# Nothing in the payload reads like a person's words: name the text here.\n\
-                     problem = \"$.path.to.the.text\"\n"
-                .to_owned(),
-        };
-        if self.has_problem() {
-            draft += &self.field_lines();
-        }
+        draft += &self.field_lines();
         draft += &format!("tags = [{}]\n", quoted(self.name.as_str()));
+        draft += &comments::contact(&self.guesses);
         draft + &test.map_or_else(String::new, test_table)
     }
 
+    fn before_blocks(&self) -> String {
+        let mut text = self.head.clone();
+        if !self.events.is_empty() {
+            let names: Vec<String> = self.events.iter().map(|name| quoted(name)).collect();
+            text += "# Other types are answered and not kept. Leave this out to take them all.\n";
+            text += &format!("events   = [{}]\n", names.join(", "));
+        }
+        text += &self.tables;
+        text += &self.event_table();
+        if let Some(keys) = &self.answers {
+            text +=
+                "\n# The questions of the form and their answers: `answers` below.\n[answers]\n";
+            text += keys;
+        }
+        text
+    }
+
+    fn event_table(&self) -> String {
+        let EventIdentity { event_type, id, other_ids, id_repeats } = &self.identity;
+        let mut table = String::new();
+        if let Some(each) = &self.batch {
+            table += "# Each of these is an event of its own; `$` is one of them from here on.\n";
+            table += &format!("each = {}\n", quoted(each));
+        }
+        let value = |key: &str, why: &str, value: &IdentityValue| {
+            format!(
+                "# {why}: {}\n{key:4} = {}\n",
+                comments::shown(&value.value),
+                quoted(&value.written)
+            )
+        };
+        if let Some(id) = id {
+            table += &value("id", "By it a repeated delivery is recognised. Here", id);
+        }
+        if let Some(event_type) = event_type {
+            table += &value("type", "What kind of event it is. Here", event_type);
+        }
+        let comment = comments::ids(other_ids, *id_repeats);
+        if table.is_empty() {
+            // A comment alone would be a table without keys.
+            return if comment.is_empty() { comment } else { format!("\n# [event]\n{comment}") };
+        }
+        format!("\n[event]\n{table}{comment}")
+    }
+
     fn field_lines(&self) -> String {
-        let FieldGuesses { person_email, person_name, company_name, source_url, .. } =
+        let FieldGuesses { problem, person_email, person_name, company_name, source_url, .. } =
             &self.guesses;
-        let fields = [
-            ("person_email", "The person's address.", person_email),
-            ("person_name", "The person's name.", person_name),
-            ("company_name", "The company; Savio ignores it without a person.", company_name),
-            ("source_url", "Where it can be looked at.", source_url),
+        let mut lines = match &problem.taken {
+            Some(taken) => {
+                comments::taken("What the person says", problem) + &line("problem", taken)
+            }
+            None => {
+                "# Nothing in the payload reads like a person's words: name the text here.\n"
+                    .to_owned()
+                    + &line("problem", "$.path.to.the.text")
+            }
+        };
+        lines += &comments::others(problem);
+        if problem.taken.is_none() && person_email.others.is_empty() && person_email.taken.is_none()
+        {
+            return lines;
+        }
+        let fields: [(&str, &str, &Choice); 4] = [
+            ("person_email", "The person's address", person_email),
+            ("person_name", "The person's name", person_name),
+            ("company_name", "The person's company", company_name),
+            ("source_url", "Where it can be looked at", source_url),
         ];
-        let lines = fields.map(|(name, why, value)| match value {
-            Some(value) => format!("# {why}\n{name} = {}\n", quoted(value)),
-            None => format!("# {why} Nothing like it was found.\n# {name} = \"$.path\"\n"),
-        });
-        lines.concat()
+        for (name, what, choice) in fields {
+            lines += &match &choice.taken {
+                Some(taken) => comments::taken(what, choice) + &line(name, taken),
+                None => format!(
+                    "# {what}: nothing like it was found. Write the path to it here.\n# {name} = \"$.path\"\n"
+                ),
+            };
+            lines += &comments::others(choice);
+        }
+        lines
     }
 }
 
-fn head(name: &SourceName, provider: Option<&str>, sample: &SamplePayload) -> String {
-    let tool = provider.unwrap_or("a tool that the relay does not know");
-    let mut head = format!(
-        "#:schema ./mapping.schema.json\n#\n# {tool}: a first draft, made from one payload. Read it, \
-         change it, and run\n#   savio-relay check mappings/{name}.toml\n#   savio-relay try {name} \
-         PAYLOAD --explain\n\n"
-    );
+/// Returns the keys before all tables, except `events`.
+fn keys(name: &SourceName, provider: Option<&Recognition>) -> String {
+    let provider = provider.map(|it| it.provider.as_str());
+    let mut keys = String::new();
     if let Some(provider) = provider {
-        head += &format!("provider = {}\n", quoted(provider));
+        keys += &format!("provider = {}\n", quoted(provider));
     }
     let source = provider.and_then(provider_guess::source);
     let carries_secret = |rule: &HandshakeRule| rule.carries_secret();
     if source.as_ref().is_some_and(|source| source.handshakes.iter().any(carries_secret)) {
-        head +=
+        keys +=
             "# The tool brings its secret in its first request; the relay keeps it in this file.\n";
-        head += &format!("secrets  = [\"file:{name}.secret\"]\n");
+        keys += &format!("secrets  = [\"file:{name}.secret\"]\n");
     } else if source.is_none_or(|source| source.signature.needs_secret()) {
         // A name of a source may have `-`, which no variable of a shell has.
         let variable = name.as_str().to_uppercase().replace('-', "_");
-        head += "# The secret stays out of this file: in the environment, or in \"file:PATH\".\n";
-        head += &format!("secrets  = [\"env:{variable}_SECRET\"]\n");
+        keys += "# The secret stays out of this file: in the environment, or in \"file:PATH\".\n";
+        keys += &format!("secrets  = [\"env:{variable}_SECRET\"]\n");
     }
-    // Last: a key behind a table would belong to it. `events` comes later still, but without a
-    // provider no event has a type.
-    if provider.is_none() {
-        head += &own_tables(sample);
-    }
-    head
+    keys
 }
 
 /// Returns the tables of a mapping file that names no provider.
 fn own_tables(sample: &SamplePayload) -> String {
-    let token = "\n# The tool proves itself by a token: ?token=... in the URL, or a header. If it signs its\n\
+    let mut tables = "\n# The tool proves itself by a token: ?token=... in the URL, or a header. If it signs its\n\
          # requests, say how instead; see docs/providers.md.\n[signature]\n\
-         scheme = \"token\"\nquery  = \"token\"\nheader = \"X-Relay-Token\"\n";
-    match provider_guess::extension(sample) {
-        "xml" => format!("{token}\n[body]\nformat = \"xml\"\n"),
-        _ => token.to_owned(),
+         scheme = \"token\"\nquery  = \"token\"\nheader = \"X-Relay-Token\"\n"
+        .to_owned();
+    tables += &signature_comment::comment(&sample.headers).unwrap_or_default();
+    if saved_request::extension(sample) == "xml" {
+        tables += "\n[body]\nformat = \"xml\"\n";
     }
+    tables
 }
 
 fn test_table(test: &DraftTest<'_>) -> String {
-    let headers: Vec<String> = test
-        .sample
-        .headers
-        .iter()
-        .map(|(name, value)| format!("{} = {}", quoted(name), quoted(value)))
-        .collect();
+    let headers = test.headers.iter();
+    let headers: Vec<String> =
+        headers.map(|(name, value)| format!("{} = {}", quoted(name), quoted(value))).collect();
     let headers = if headers.is_empty() {
         String::new()
     } else {
@@ -196,10 +329,6 @@ fn test_table(test: &DraftTest<'_>) -> String {
     )
 }
 
-/// Quotes a text in a way that is both TOML and JSON.
-// Without control characters, since a draft is often read on a terminal first.
-fn quoted(text: &str) -> String {
-    // In a mapping file, a replacement character counts as damage. In a payload, it stands for half
-    // of a surrogate pair.
-    output::json(&Value::from(text).to_string()).replace(char::REPLACEMENT_CHARACTER, "\\ufffd")
+fn line(key: &str, value: &str) -> String {
+    format!("{key} = {}\n", quoted(value))
 }

@@ -1,130 +1,181 @@
-//! Guesses which values of a payload are the person's text, address and name, the company and a
-//! link. Pure.
+//! Chooses the fields of feedback among the values of a payload and the answers of a form. Pure.
 
 use serde_json::Value;
 
-use super::leaves::{Leaf, ValuePath, leaves, quoted, words};
+use super::candidates::{Candidate, best, is_words, key_has, ranked};
+use super::clue::Known;
+use super::leaves::{Leaf, ValuePath, leaves, quoted};
+use super::signals::Field;
+use super::vocabulary::{BODIES, COMPANIES, CUSTOMERS, HEADINGS, STAFF};
+use super::words::{has, words};
 use crate::event::{is_email, is_url};
 
-/// Values as a mapping file writes them; `None` if nothing was found.
+/// Candidates of a field that are offered beside the chosen one.
+const OFFERS_MAX: usize = 4;
+
+/// A value as a mapping file writes it, with what it is in the payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Offer {
+    pub(super) written: String,
+    pub(super) value: String,
+    /// Why it was not taken.
+    pub(super) why: String,
+}
+
+/// The value of a field, and what else was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Choice {
+    pub(super) taken: Option<String>,
+    /// Ends the sentence "taken, since ...".
+    pub(super) why: String,
+    pub(super) others: Vec<Offer>,
+}
+
+/// Values as a mapping file writes them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct FieldGuesses {
-    pub(super) problem: Option<String>,
+    pub(super) problem: Choice,
     /// Template expression of the text, without which no feedback is made.
     pub(super) text: String,
-    pub(super) person_email: Option<String>,
-    pub(super) person_name: Option<String>,
-    pub(super) company_name: Option<String>,
-    pub(super) source_url: Option<String>,
+    pub(super) person_email: Choice,
+    pub(super) person_name: Choice,
+    pub(super) company_name: Choice,
+    pub(super) source_url: Choice,
+    /// Id of the person in a system of one's own.
+    pub(super) internal_id: Option<Offer>,
+    /// The object of the text.
+    pub(super) text_object: Option<ValuePath>,
 }
 
-/// Guesses the fields. `answers` are the questions of a form with their answers.
-pub(super) fn find(payload: &Value, answers: &[(String, String)]) -> FieldGuesses {
-    let leaves = leaves(payload);
-    let email = best(&leaves, email_score);
-    let text = best(&leaves, text_score);
-    let text_parent = text.map_or_else(ValuePath::default, |leaf| leaf.path.parent());
-    let (problem, text, text_parent) = if answers.iter().any(|(_, answer)| !answer.is_empty()) {
-        (Some("{{ answers }}".to_owned()), "answers".to_owned(), ValuePath::default())
-    } else {
-        (
-            text.map(|text| problem(text, &leaves)),
-            text.map(text_expression).unwrap_or_default(),
-            text_parent,
-        )
+/// A form whose answers were found.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Form<'f> {
+    /// The questions with their answers.
+    pub(super) answers: &'f [(String, String)],
+    /// What is below it are questions and answers; `None` if only the provider knows.
+    pub(super) path: Option<&'f ValuePath>,
+}
+
+/// Guesses the fields of one event.
+pub(super) fn find(payload: &Value, form: Form<'_>) -> FieldGuesses {
+    let all = leaves(payload);
+    // The answers are found by their questions.
+    let is_outside = |leaf: &&Leaf<'_>| {
+        !form.path.is_some_and(|form| leaf.path.starts_with(form) && *form != ValuePath::default())
     };
-    // Before the keys of the payload, which in a form are often ids: a question is what people
-    // read.
-    let answer_to = |is_it: fn(&str, &str) -> bool| {
-        let (question, _) = answers.iter().find(|(question, answer)| is_it(question, answer))?;
-        Some(format!("{{{{ answers['{}'] }}}}", quoted(question)))
-    };
-    let query = |leaf: &Leaf<'_>| leaf.path.query();
+    let leaves: Vec<Leaf<'_>> = all.iter().filter(is_outside).cloned().collect();
+    let texts = ranked(Field::Text, &leaves, Known::default());
+    let text = best(Field::Text, &texts);
+    let text_object = text.map(|text| text.leaf.path.parent());
+    let known = Known { text: text_object.as_ref(), person: None };
+    let emails = ranked(Field::Email, &leaves, known);
+    let email = best(Field::Email, &emails);
+    let person = email.map(|email| email.leaf.path.parent());
+    let names = ranked(Field::Name, &leaves, Known { person: person.as_ref(), ..known });
+    // Without an address, the person is whom the name belongs to.
+    let person = person.clone().or_else(|| Some(best(Field::Name, &names)?.leaf.path.parent()));
+    let known = Known { person: person.as_ref(), ..known };
+    let companies = ranked(Field::Company, &leaves, known);
+    let links = ranked(Field::Link, &leaves, known);
+    let (problem, expression) = problem(&texts, &leaves, form);
     FieldGuesses {
         problem,
-        text,
-        person_email: answer_to(|_, answer| is_email(answer)).or_else(|| email.map(query)),
-        person_name: answer_to(asks_for_name).or_else(|| name(&leaves, email, &text_parent)),
-        company_name: answer_to(asks_for_company)
-            .or_else(|| leaves.iter().find(|leaf| is_company(leaf)).map(query)),
-        source_url: best(&leaves, url_score).map(query),
+        text: expression,
+        person_email: email_choice(&emails, form),
+        person_name: name_choice(&names, &leaves, known, form),
+        company_name: company_choice(&companies, form),
+        source_url: choice(Field::Link, &links),
+        internal_id: person.as_ref().and_then(|person| internal_id(&leaves, person)),
+        text_object,
     }
 }
 
-/// Returns the first leaf with the highest score, which must be above zero.
-fn best<'l, 'v>(
-    leaves: &'l [Leaf<'v>],
-    score: impl Fn(&Leaf<'v>) -> usize,
-) -> Option<&'l Leaf<'v>> {
-    // Reversed, since `max_by_key` returns the last of equal ones.
-    let scored = leaves.iter().map(|leaf| (score(leaf), leaf)).filter(|(score, _)| *score > 0);
-    scored.rev().max_by_key(|(score, _)| *score).map(|(_, leaf)| leaf)
-}
-
-fn any(words: &[String], known: &str) -> bool {
-    words.iter().any(|word| known.split_whitespace().any(|known| known == word))
-}
-
-/// Keys of texts that people write.
-const WORDS: &str = "answer body comment comments content description details feedback feature idea message messages \
-    note opinion plain problem reason review suggestion text wish";
-/// Keys of the heading of such a text.
-const HEADINGS: &str = "title subject summary headline heading";
-/// Keys of objects that describe the event's surroundings, such as its form or board. Their texts
-/// were not written by the person.
-const AROUND: &str = "account app board category changes definition form label labels links meta metadata old \
-    organization plan previous product project repository settings team tags template workspace";
-/// Keys of values that may have several words and that no person wrote.
-const LABELS: &str = "name type id date at agent status label pseudonym";
-/// Keys of people who may have written the text.
-const PEOPLE: &str = "actor author client contact contacts creator customer from guest invitee lead person reporter \
-    requester respondent sender submitter user visitor";
-/// Keys of a company.
-const COMPANIES: &str = "company companies organization organisation employer firm";
-/// Keys of links to a page.
-const LINKS: &str = "html permalink web page link permalinks href";
-/// Keys of links that only programs follow, or that do something when opened.
-const MACHINES: &str = "api avatar image icon logo photo picture file referrer server upload unsubscribe webhook \
-    callback cancel reschedule uri";
-
-// Each rule changes a draft of the shipped samples: all others were removed after each had been
-// switched off alone over all 138 of them.
-fn text_score(leaf: &Leaf<'_>) -> usize {
-    let (before, last) = leaf.path.words();
-    // Longer than 60 words is no better: the key decides between two long texts.
-    let count = leaf.text.split_whitespace().count().min(60);
-    let is_named = any(&last, WORDS);
-    // One or two words under any other key are rather an id or a state.
-    if is_url(leaf.text) || count < if is_named { 1 } else { 3 } {
-        return 0;
+/// Returns the best candidate, with the others to choose from.
+fn choice(field: Field, candidates: &[Candidate<'_, '_>]) -> Choice {
+    let taken = best(field, candidates);
+    let others = offers(candidates.get(usize::from(taken.is_some())..).unwrap_or_default());
+    match taken {
+        Some(taken) => {
+            Choice { taken: Some(taken.leaf.path.query()), why: taken.why.to_owned(), others }
+        }
+        None => Choice { others, ..Choice::default() },
     }
-    let score = if is_named {
-        8
-    } else if any(&last, HEADINGS) {
-        3
-    } else if any(&last, LABELS) {
-        return 0;
-    } else {
-        2
+}
+
+fn offers(candidates: &[Candidate<'_, '_>]) -> Vec<Offer> {
+    let offer = |candidate: &Candidate<'_, '_>| Offer {
+        written: candidate.leaf.path.query(),
+        value: candidate.leaf.text.to_string(),
+        // A reason against it, not one for it that weighed less than another's.
+        why: if candidate.points < 0 { candidate.why.to_owned() } else { String::new() },
     };
-    (count + 10) * score * if any(&before, AROUND) { 1 } else { 4 }
+    candidates.iter().map(offer).take(OFFERS_MAX).collect()
+}
+
+fn answer(question: &str) -> String {
+    format!("answers['{}']", quoted(question))
+}
+
+/// Returns the value of `problem`, and the expression of the text in it.
+fn problem(texts: &[Candidate<'_, '_>], leaves: &[Leaf<'_>], form: Form<'_>) -> (Choice, String) {
+    let text = best(Field::Text, texts);
+    let is_answered = form.answers.iter().any(|(_, answer)| !answer.is_empty());
+    if !is_answered {
+        let mut chosen = choice(Field::Text, texts);
+        chosen.taken = text.map(|text| with_heading(text.leaf, leaves));
+        return (chosen, text.map(|text| expression(text.leaf)).unwrap_or_default());
+    }
+    // Beside a form, only what says that it is a person's own words is more than a description.
+    let own = text.filter(|text| form.path.is_some() && text.why.contains("own words"));
+    let answers = "{{ answers }}".to_owned();
+    let others = offers(texts.get(usize::from(own.is_some())..).unwrap_or_default());
+    let taken = |taken: String, why: &str, others| Choice {
+        taken: Some(taken),
+        why: why.to_owned(),
+        others,
+    };
+    match own {
+        None => {
+            (taken(answers, "the payload has questions with answers", others), "answers".to_owned())
+        }
+        Some(text) => {
+            let is_answer = form.answers.iter().any(|(_, answer)| *answer == text.leaf.text);
+            let written = with_heading(text.leaf, leaves);
+            if is_answer {
+                let whole = Offer {
+                    written: answers,
+                    value: "all questions with their answers".to_owned(),
+                    why: String::new(),
+                };
+                let others = std::iter::once(whole).chain(others).collect();
+                return (taken(written, text.why, others), expression(text.leaf));
+            }
+            let both = format!("{{{{ {} }}}}\n\n{answers}", expression(text.leaf));
+            (taken(both, text.why, others), expression(text.leaf))
+        }
+    }
 }
 
 /// Returns the template expression of the text alone.
-fn text_expression(text: &Leaf<'_>) -> String {
+fn expression(text: &Leaf<'_>) -> String {
     // The filter would join the lines of plain text.
     let is_html = ["</", "<br", "<img"].iter().any(|tag| text.text.contains(tag));
     text.path.expression() + if is_html { " | html_to_text" } else { "" }
 }
 
-/// Returns the value of `problem`: the text, below its heading if there is one beside it.
-fn problem(text: &Leaf<'_>, leaves: &[Leaf<'_>]) -> String {
-    let heading = HEADINGS.split_whitespace().find_map(|key| {
-        let path = text.path.parent().below(key);
-        leaves.iter().find(|leaf| leaf.path == path && leaf.text != text.text)
-    });
-    let expression = text_expression(text);
-    match heading {
+/// Returns the text below its heading, if there is one beside it.
+fn with_heading(text: &Leaf<'_>, leaves: &[Leaf<'_>]) -> String {
+    let expression = expression(text);
+    // A title is the heading of a body; a note or a comment has been written under something else.
+    let has_heading = key_has(text, BODIES) || key_has(text, "message");
+    let is_heading = |leaf: &&Leaf<'_>| {
+        leaf.path.parent() == text.path.parent()
+            && leaf.path != text.path
+            && leaf.text != text.text
+            && leaf.path.last_key().is_some_and(is_heading_key)
+            && is_words(&leaf.text)
+    };
+    match leaves.iter().find(is_heading).filter(|_| has_heading) {
         Some(heading) => {
             format!("{{{{ {} }}}}\n\n{{{{ {expression} }}}}", heading.path.expression())
         }
@@ -133,147 +184,136 @@ fn problem(text: &Leaf<'_>, leaves: &[Leaf<'_>]) -> String {
     }
 }
 
-fn email_score(leaf: &Leaf<'_>) -> usize {
-    let (before, last) = leaf.path.words();
-    match is_email(leaf.text) {
-        true if any(&before, PEOPLE) || any(&last, PEOPLE) => 2,
-        true => 1,
-        false => 0,
-    }
+fn is_heading_key(key: &str) -> bool {
+    let words = words(key);
+    has(&words[words.len().saturating_sub(1)..], HEADINGS) && (words != ["name"])
 }
 
-/// Returns the person's name: one beside the address, or else of a person near the text.
-fn name(leaves: &[Leaf<'_>], email: Option<&Leaf<'_>>, text_parent: &ValuePath) -> Option<String> {
-    let near = email.map(|leaf| leaf.path.parent());
-    let beside = |keys: &str| {
-        let near = near.as_ref()?;
-        let is_it = |leaf: &&Leaf<'_>| keys.split(' ').any(|key| leaf.path == near.below(key));
-        leaves.iter().find(is_it).map(|leaf| &leaf.path)
+/// Returns the address: that of a customer, else the one that was asked for, else another one.
+fn email_choice(emails: &[Candidate<'_, '_>], form: Form<'_>) -> Choice {
+    let outside = choice(Field::Email, emails);
+    let is_customers =
+        best(Field::Email, emails).is_some_and(|it| it.leaf.path.mentions(CUSTOMERS));
+    let is_own = |question: &str| {
+        !has(&words(question), "colleague friend guest invite refer second")
+            && !has(&words(question), STAFF)
     };
-    if let Some(path) = beside("name full_name fullName display_name displayName") {
-        return Some(path.query());
+    let asked = form.answers.iter().find(|(question, answer)| is_email(answer) && is_own(question));
+    prefer(outside, asked, is_customers && form.path.is_some())
+}
+
+/// Returns the answer instead of the value outside of the form, unless that is the surer one.
+fn prefer(outside: Choice, asked: Option<&(String, String)>, is_outside_surer: bool) -> Choice {
+    let Some((question, value)) = asked else { return outside };
+    let written = format!("{{{{ {} }}}}", answer(question));
+    let mut others = outside.others;
+    match outside.taken {
+        Some(taken) if is_outside_surer => {
+            others.insert(0, Offer { written, value: value.clone(), why: String::new() });
+            Choice { taken: Some(taken), why: outside.why, others }
+        }
+        Some(_) | None => Choice {
+            taken: Some(written),
+            why: "it is the answer to a question".to_owned(),
+            others,
+        },
     }
-    let first = beside("first_name firstName firstname given_name");
-    let last = beside("last_name lastName lastname family_name");
-    if let (Some(first), Some(last)) = (first, last) {
-        return Some(format!("{{{{ {} }}}} {{{{ {} }}}}", first.expression(), last.expression()));
+}
+
+/// Returns the name: beside the address, or the answer to a question for it; also first and last
+/// name together.
+fn name_choice(
+    names: &[Candidate<'_, '_>],
+    leaves: &[Leaf<'_>],
+    known: Known<'_>,
+    form: Form<'_>,
+) -> Choice {
+    let mut outside = choice(Field::Name, names);
+    let parts = known.person.and_then(|person| name_parts(leaves, person));
+    let is_sure = best(Field::Name, names).is_some_and(|it| {
+        known.person == Some(&it.leaf.path.parent()) && !key_has(it.leaf, "login username")
+    });
+    if let Some(parts) = parts.filter(|_| !is_sure) {
+        outside.taken = Some(parts);
+        outside.why = "first and last name are beside the address".to_owned();
     }
-    // Below the object of the text, a name is its author's rather than another person's. Everything
-    // is below the root, which tells nothing.
-    let score = |leaf: &Leaf<'_>| match is_name(leaf, near.as_ref()) {
-        true if text_parent.depth() > 0 && leaf.path.starts_with(text_parent) => 2,
-        true => 1,
-        false => 0,
+    let asked = form.answers.iter().find(|(question, answer)| asks_for_name(question, answer));
+    if asked.is_none() && outside.taken.is_none() {
+        let part = |part: &str| {
+            form.answers.iter().find(|(question, _)| words(question) == [part, "name"])
+        };
+        if let (Some((first, _)), Some((last, _))) = (part("first"), part("last")) {
+            let written = format!("{{{{ {} }}}} {{{{ {} }}}}", answer(first), answer(last));
+            return Choice {
+                taken: Some(written),
+                why: "they are answers to questions".to_owned(),
+                ..outside
+            };
+        }
+    }
+    let is_outside_surer = form.path.is_some() && outside.taken.is_some();
+    prefer(outside, asked, is_outside_surer)
+}
+
+/// Returns first and last name, in the person's object or in an object `name` within it.
+fn name_parts(leaves: &[Leaf<'_>], person: &ValuePath) -> Option<String> {
+    let part = |known: &'static str| {
+        leaves.iter().find(|leaf| {
+            let parent = leaf.path.parent();
+            let in_name = parent.parent() == *person
+                && parent.last_key().is_some_and(|key| has(&words(key), "name"));
+            let is_part = leaf.path.last_key().is_some_and(|key| {
+                let words = words(key);
+                has(&words, known)
+                    && (in_name && words.len() == 1
+                        || words.len() == 2 && has(&words, "name")
+                        || words.len() == 1 && words[0].contains("name"))
+            });
+            is_part && (parent == *person || in_name)
+        })
     };
-    best(leaves, score).map(|leaf| leaf.path.query())
-}
-
-fn is_name(leaf: &Leaf<'_>, near: Option<&ValuePath>) -> bool {
-    let (before, last) = leaf.path.words();
-    let is_persons = any(&before, PEOPLE) || any(&last, PEOPLE);
-    let is_beside_email = near.is_some_and(|near| leaf.path.parent() == *near);
-    any(&last, "name fullname displayname username login")
-        && !any(&last, "company first last file event form type")
-        && (is_persons || is_beside_email)
-        && !is_email(leaf.text)
-}
-
-fn is_company(leaf: &Leaf<'_>) -> bool {
-    let (before, last) = leaf.path.words();
-    let is_named = any(&last, COMPANIES) && !any(&last, "id url size type domain");
-    let is_its_name = any(&before, COMPANIES) && last == ["name"];
-    (is_named || is_its_name) && !is_url(leaf.text) && !is_email(leaf.text)
-}
-
-/// Scores links by which a person can look at the event; the least deep one wins.
-fn url_score(leaf: &Leaf<'_>) -> usize {
-    let (before, last) = leaf.path.words();
-    let is_for_machines =
-        any(&last, MACHINES) || ["://api.", "/api/"].iter().any(|it| leaf.text.contains(it));
-    // A link within a person leads to a profile and not to the event.
-    if !is_url(leaf.text) || is_for_machines || any(&before, PEOPLE) {
-        return 0;
-    }
-    let score = if any(&last, LINKS) { 60 } else { 40 };
-    score - leaf.path.depth()
+    let first = part("first given firstname")?;
+    let last = part("last family surname lastname")?;
+    Some(format!("{{{{ {} }}}} {{{{ {} }}}}", first.path.expression(), last.path.expression()))
 }
 
 fn asks_for_name(question: &str, answer: &str) -> bool {
-    let words = words(question);
     // A first or last name alone is only half of one.
-    any(&words, "name")
-        && !any(&words, "company organization organisation first last user")
+    const OTHERS: &str = "account boat brand colleague company device domain file first friend last name-of organisation \
+        organization pet product project school team user";
+    let words = words(question);
+    has(&words, "name fullname")
+        && !has(&words, OTHERS)
         && !is_email(answer)
-        && !answer.is_empty()
+        && !is_url(answer)
+        && (1..=6).contains(&answer.split_whitespace().count())
 }
 
-fn asks_for_company(question: &str, answer: &str) -> bool {
-    any(&words(question), COMPANIES) && !answer.is_empty()
+fn company_choice(companies: &[Candidate<'_, '_>], form: Form<'_>) -> Choice {
+    let asked = form.answers.iter().find(|(question, answer)| {
+        let words = words(question);
+        let is_other = has(&words, "big large long many size people role website industry address");
+        has(&words, COMPANIES) && !is_other && is_words(answer) && answer.chars().count() <= 120
+    });
+    prefer(choice(Field::Company, companies), asked, best(Field::Company, companies).is_some())
+}
+
+/// Returns the id by which the person is known outside of the tool.
+fn internal_id(leaves: &[Leaf<'_>], person: &ValuePath) -> Option<Offer> {
+    let rank = |leaf: &&Leaf<'_>| {
+        let ranks = [
+            "external-id remote-id custom-id internal-id",
+            "customer-id user-id userid",
+            "guid",
+            "id uuid uid",
+        ];
+        ranks.iter().position(|known| key_has(leaf, known))
+    };
+    let of_person =
+        leaves.iter().filter(|leaf| leaf.path.parent() == *person && person.depth() > 0);
+    let found = of_person.filter(|leaf| rank(leaf).is_some()).min_by_key(rank)?;
+    Some(Offer { written: found.path.query(), value: found.text.to_string(), why: String::new() })
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn found(payload: &Value) -> FieldGuesses {
-        find(payload, &[])
-    }
-
-    #[test]
-    fn problem_is_the_longest_text_below_its_heading() {
-        let payload = json!({"id": "x", "ticket": {"status": "open", "subject": "Export",
-            "description": "We need the table as CSV."}, "form": {"text": "Thank you for this form"}});
-
-        let problem = "{{ payload.ticket.subject }}\n\n{{ payload.ticket.description }}";
-        assert_eq!(found(&payload).problem.as_deref(), Some(problem));
-    }
-
-    #[test]
-    fn customer_precedes_the_agent() {
-        let payload = json!({"assignee": {"email": "agent@example.com", "name": "Ida"},
-            "customer": {"email": "mia@example.com", "name": "Mia"}, "text": "Too slow for us"});
-
-        let found = found(&payload);
-
-        assert_eq!(found.person_email.as_deref(), Some("$.customer.email"));
-        assert_eq!(found.person_name.as_deref(), Some("$.customer.name"));
-    }
-
-    #[test]
-    fn first_and_last_name_are_joined() {
-        let payload = json!({"first_name": "Mia", "last_name": "Aho", "email": "mia@example.com"});
-
-        let name = "{{ payload.first_name }} {{ payload.last_name }}";
-        assert_eq!(found(&payload).person_name.as_deref(), Some(name));
-    }
-
-    #[test]
-    fn link_for_people_precedes_one_for_programs() {
-        let payload = json!({"issue": {"url": "https://api.example.com/issues/1",
-            "html_url": "https://example.com/issues/1", "body": "Show the tide"}});
-
-        assert_eq!(found(&payload).source_url.as_deref(), Some("$.issue.html_url"));
-    }
-
-    #[test]
-    fn fields_of_a_form_are_found_by_its_questions() {
-        let answers = [("What is missing?", "Export"), ("Your name", "Mia"), ("Company", "Acme")];
-        let answers = answers.map(|(question, answer)| (question.to_owned(), answer.to_owned()));
-
-        let found = find(&json!({}), &answers);
-
-        assert_eq!(found.problem.as_deref(), Some("{{ answers }}"));
-        assert_eq!(found.person_name.as_deref(), Some("{{ answers['Your name'] }}"));
-        assert_eq!(found.company_name.as_deref(), Some("{{ answers['Company'] }}"));
-    }
-
-    #[test]
-    fn numbers_ids_and_links_are_no_problem() {
-        let payload =
-            json!({"id": "01KDR8Y6", "count": 7, "url": "https://example.com", "ok": true});
-
-        assert_eq!(found(&payload).problem, None);
-    }
-}
+mod tests;

@@ -1,16 +1,27 @@
-//! Texts of a payload, each with its path as queries and templates write it.
+//! Values of a payload, each with its path as queries and templates write it.
+
+use std::borrow::Cow;
 
 use serde_json::Value;
 
-/// Limits of the search; texts beyond them are not found.
+use super::words::{has, words};
+
+/// Limits of the search; values beyond them are not found.
 const DEPTH_MAX: usize = 16;
 const LEAVES_MAX: usize = 5_000;
 
-/// A text that is not blank.
+/// Keys by which the items of a list are told apart, such as `{"name": "email", "value": ...}`.
+const NAMING: [&str; 6] = ["name", "key", "label", "field", "title", "type"];
+/// Keys of the value of such an item.
+const NAMED: [&str; 4] = ["value", "values", "answer", "content"];
+
+/// A text that is not blank, or a number.
 #[derive(Debug, Clone)]
 pub(super) struct Leaf<'v> {
     pub(super) path: ValuePath,
-    pub(super) text: &'v str,
+    pub(super) text: Cow<'v, str>,
+    /// The object that has it; `None` for the items of a list.
+    pub(super) object: Option<&'v serde_json::Map<String, Value>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -20,35 +31,72 @@ pub(super) struct ValuePath(Vec<ValueStep>);
 enum ValueStep {
     Key(String),
     Index(usize),
+    /// The item of a list in which `key` is `name`: its position may differ in the next payload.
+    Named {
+        key: &'static str,
+        name: String,
+    },
 }
 
-/// Returns the texts in the order of the payload.
+/// Returns the texts and numbers in the order of the payload.
 pub(super) fn leaves(payload: &Value) -> Vec<Leaf<'_>> {
     let mut found = Vec::new();
-    collect(payload, &ValuePath::default(), &mut found);
+    collect(payload, &ValuePath::default(), None, &mut found);
     found
 }
 
-fn collect<'v>(value: &'v Value, path: &ValuePath, found: &mut Vec<Leaf<'v>>) {
+fn collect<'v>(
+    value: &'v Value,
+    path: &ValuePath,
+    object: Option<&'v serde_json::Map<String, Value>>,
+    found: &mut Vec<Leaf<'v>>,
+) {
     if found.len() == LEAVES_MAX || path.0.len() > DEPTH_MAX {
         return;
     }
+    let mut leaf = |text| found.push(Leaf { path: path.clone(), text, object });
     match value {
-        Value::String(text) if !text.trim().is_empty() => {
-            found.push(Leaf { path: path.clone(), text: text.trim() });
-        }
+        Value::String(text) if !text.trim().is_empty() => leaf(Cow::Borrowed(text.trim())),
+        Value::Number(number) => leaf(Cow::Owned(number.to_string())),
         Value::Array(items) => {
+            let naming = naming_key(items);
             for (index, item) in items.iter().enumerate() {
-                collect(item, &path.to(ValueStep::Index(index)), found);
+                let step = naming
+                    .and_then(|key| {
+                        Some(ValueStep::Named { key, name: item[key].as_str()?.into() })
+                    })
+                    .unwrap_or(ValueStep::Index(index));
+                collect(item, &path.to(step), None, found);
             }
         }
         Value::Object(entries) => {
             for (key, value) in entries {
-                collect(value, &path.to(ValueStep::Key(key.clone())), found);
+                collect(value, &path.below(key), Some(entries), found);
             }
         }
-        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        Value::String(_) | Value::Null | Value::Bool(_) => {}
     }
+}
+
+/// Returns the key by which all items of a list are told apart, if they have values beside it.
+fn naming_key(items: &[Value]) -> Option<&'static str> {
+    let has_value = |item: &Value| NAMED.iter().any(|key| item.get(*key).is_some());
+    if !items.iter().all(has_value) {
+        return None;
+    }
+    NAMING.into_iter().find(|key| {
+        let names: Vec<&str> = items.iter().filter_map(|item| item[*key].as_str()).collect();
+        let is_unique = |(at, name): (usize, &&str)| !names[..at].contains(name);
+        names.len() == items.len()
+            && names.iter().all(|name| is_safe_name(name))
+            && names.iter().enumerate().all(is_unique)
+    })
+}
+
+/// Returns whether a name needs no escapes, neither in a query nor in the template around it.
+fn is_safe_name(name: &str) -> bool {
+    let is_safe = |c: char| c.is_alphanumeric() || " _-.?:!,()/".contains(c);
+    !name.trim().is_empty() && name.len() <= 80 && name.chars().all(is_safe)
 }
 
 impl ValuePath {
@@ -74,41 +122,86 @@ impl ValuePath {
         self.0.starts_with(&other.0)
     }
 
-    /// Returns the lower-case words of all keys before the last one, and those of the last.
-    pub(super) fn words(&self) -> (Vec<String>, Vec<String>) {
-        let names = self.0.iter().filter_map(|step| match step {
-            ValueStep::Key(name) => Some(name.as_str()),
-            ValueStep::Index(_) => None,
-        });
-        let mut names: Vec<&str> = names.collect();
-        let last = names.pop().map(words).unwrap_or_default();
-        (names.into_iter().flat_map(words).collect(), last)
+    /// Returns whether a part of it is an item of a list.
+    pub(super) fn has_items(&self) -> bool {
+        self.0.iter().any(|step| !matches!(step, ValueStep::Key(_)))
     }
 
-    /// Returns the path as a query, the value of a field.
+    pub(super) fn last_key(&self) -> Option<&str> {
+        match self.0.last() {
+            Some(ValueStep::Key(key)) => Some(key),
+            Some(ValueStep::Index(_) | ValueStep::Named { .. }) | None => None,
+        }
+    }
+
+    /// Returns the words of each name in the path, the nearest one first. The name of an item takes
+    /// the place of the key of its value.
+    pub(super) fn names(&self) -> Vec<Vec<String>> {
+        let mut names: Vec<Vec<String>> = Vec::new();
+        let mut is_named = false;
+        for step in &self.0 {
+            match step {
+                // `[?@.name == 'email'].value` is an e-mail, not a value.
+                ValueStep::Key(key) if is_named && NAMED.contains(&key.as_str()) => {}
+                ValueStep::Key(key) => names.push(words(key)),
+                ValueStep::Named { name, .. } => names.push(words(name)),
+                ValueStep::Index(_) => {}
+            }
+            is_named = matches!(step, ValueStep::Named { .. });
+        }
+        names.reverse();
+        names
+    }
+
+    /// Returns whether a name of the path has one of these words.
+    pub(super) fn mentions(&self, known: &str) -> bool {
+        self.names().iter().any(|name| has(name, known))
+    }
+
+    /// Returns the path as the value of a field.
     pub(super) fn query(&self) -> String {
+        if self.is_filtered() { format!("{{{{ {} }}}}", self.expression()) } else { self.path() }
+    }
+
+    /// Returns the path as RFC 9535 writes it.
+    pub(super) fn path(&self) -> String {
         self.written("$")
     }
 
     /// Returns the path as an expression, for use in a template between braces.
     pub(super) fn expression(&self) -> String {
-        self.written("payload")
+        if self.is_filtered() {
+            format!("jsonpath(\"{}\") | first", self.path())
+        } else {
+            self.written("payload")
+        }
+    }
+
+    fn is_filtered(&self) -> bool {
+        // Keys with quotes cannot be written within the quotes of `jsonpath`; there is none beside a filter.
+        self.0.iter().any(|step| matches!(step, ValueStep::Named { .. }))
     }
 
     fn written(&self, root: &str) -> String {
-        let step = |step: &ValueStep| match step {
-            ValueStep::Key(key) if is_plain(key) => format!(".{key}"),
-            ValueStep::Key(key) => format!("['{}']", quoted(key)),
-            ValueStep::Index(index) => format!("[{index}]"),
-        };
         self.0.iter().fold(root.to_owned(), |path, next| path + &step(next))
     }
 }
 
-// RFC 9535 allows more letters here than identifiers of templates have, which are ASCII.
-fn is_plain(key: &str) -> bool {
-    key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+fn step(step: &ValueStep) -> String {
+    match step {
+        ValueStep::Key(key) => member(key),
+        ValueStep::Index(index) => format!("[{index}]"),
+        ValueStep::Named { key, name } => format!("[?@.{key} == '{name}']"),
+    }
+}
+
+/// Returns the step to a member of an object.
+// RFC 9535 allows more letters after a full stop than identifiers of templates have, which are
+// ASCII.
+pub(super) fn member(key: &str) -> String {
+    let is_plain = key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if is_plain { format!(".{key}") } else { format!("['{}']", quoted(key)) }
 }
 
 /// Escapes a text for use between single quotes, in a query or a template.
@@ -125,25 +218,6 @@ pub(super) fn quoted(text: &str) -> String {
         }
     }
     quoted
-}
-
-/// Splits a name such as `personEmail`, `person_email` or `Person email` into lower-case words.
-pub(super) fn words(name: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
-    let mut was_small = false;
-    for c in name.chars() {
-        // After a small letter only, so that `HTML` is one word.
-        let begins = c.is_uppercase() && was_small;
-        was_small = c.is_lowercase();
-        if begins || !c.is_alphanumeric() {
-            words.push(String::new());
-        }
-        if let Some(word) = words.last_mut().filter(|_| c.is_alphanumeric()) {
-            word.extend(c.to_lowercase());
-        }
-    }
-    words.retain(|word| !word.is_empty());
-    words
 }
 
 #[cfg(test)]
@@ -167,9 +241,22 @@ mod tests {
     }
 
     #[test]
-    fn name_is_split_into_words() {
-        assert_eq!(words("personEmail"), ["person", "email"]);
-        assert_eq!(words("Person_e-mail 2"), ["person", "e", "mail", "2"]);
-        assert_eq!(words("HTMLBody"), ["htmlbody"]);
+    fn item_with_a_name_is_found_by_its_name() {
+        let attributes =
+            json!([{"name": "plan", "value": "x"}, {"name": "email", "value": "here"}]);
+        let expression = "jsonpath(\"$.a[?@.name == 'email'].value\") | first";
+
+        check(&json!({"a": attributes}), &format!("{{{{ {expression} }}}}"), expression);
+        let twice = json!([{"name": "a", "value": "x"}, {"name": "a", "value": "here"}]);
+        check(&json!({"a": twice}), "$.a[1].value", "payload.a[1].value");
+    }
+
+    #[test]
+    fn name_of_an_item_takes_the_place_of_its_key() {
+        let payload = json!({"custom_attributes": [{"name": "workEmail", "value": "here"}]});
+
+        let names = leaves(&payload)[1].path.names();
+
+        assert_eq!(names, [vec!["work", "email"], vec!["custom", "attributes"]]);
     }
 }

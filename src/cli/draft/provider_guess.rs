@@ -1,27 +1,40 @@
-//! Guesses the provider of a payload by its headers, and by the samples that it is most like.
+//! Guesses the provider of a payload by its headers, its file name, and the samples that it is most
+//! like.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::cli::providers;
 use crate::diagnostics::document::Document;
 use crate::event::Headers;
 use crate::intake::payload::{self, PayloadLimits};
 use crate::intake::provider::Provider;
 use crate::intake::source::Source;
-use crate::json;
 use crate::mapping_file::bundle;
 use crate::mapping_file::file::{MappingFile, SamplePayload};
 
-/// Likeness below which no provider is guessed.
-const LIKENESS_MIN: f64 = 0.35;
+/// Score below which no provider is guessed.
+const SCORE_MIN: f64 = 0.35;
 /// Weight of common names below which there is no likeness: a few common names are chance.
 const COMMON_MIN: f64 = 1.5;
+/// Weight of common names at which a payload is half like the samples, however much else it has: an
+/// event that no sample shows has the same surroundings.
+const COMMON_HALF: f64 = 30.0;
 /// Weight of a name that no sample has; one that only the samples of one provider have weighs 1.
 const UNKNOWN: f64 = 0.3;
-/// Score of a header for the provider's credentials. The likeness of the payload adds at most 1.
+/// Score of a header that only this provider reads. The likeness of the payload adds at most 1.
 const PROOF: f64 = 1.0;
+/// Score of a header that several read, divided by their number: alone it tells none of them.
+const SHARED_HEADER: f64 = 0.6;
+/// Score of an event type where the provider has it, beside another sign.
+const TYPE: f64 = 0.1;
+/// Score of a file that is named after a provider without samples, and of one with samples, which
+/// the payload should then be like.
+const FILE_NAME: f64 = 0.4;
+const FILE_NAME_BESIDE_SAMPLES: f64 = 0.2;
 /// Limits of a shape; names beyond them are ignored.
 const DEPTH_MAX: usize = 8;
 const PATHS_MAX: usize = 2_000;
@@ -29,82 +42,161 @@ const PATHS_MAX: usize = 2_000;
 /// Paths of all members, such as `.items[].id`.
 type PayloadShape = BTreeSet<String>;
 
-/// Adds the content type that the beginning of the body suggests, if no header has it.
-pub(super) fn complete(sample: &mut SamplePayload) {
-    if sample.headers.contains_key("content-type") {
-        return;
-    }
-    let written = String::from_utf8_lossy(&sample.body);
-    let first =
-        written.trim_start_matches('\u{feff}').lines().next().unwrap_or_default().trim_end();
-    let content_type = if let Some(boundary) = first.strip_prefix("--") {
-        format!("multipart/form-data; boundary={boundary}")
-    } else if starts_with(&sample.body, "<") {
-        "text/xml".to_owned()
-    } else if !starts_with(&sample.body, "{") && !starts_with(&sample.body, "[") {
-        // A form's first line is `name=value` without spaces, unlike other text with an equals
-        // sign.
-        let is_form = first.contains('=') && !first.contains(['"', '{', ' ']);
-        if !is_form {
-            return;
-        }
-        "application/x-www-form-urlencoded".to_owned()
-    } else {
-        return;
-    };
-    sample.headers.insert("content-type".to_owned(), content_type);
+/// A provider, and why the payload is taken for its.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Recognition {
+    pub(super) provider: String,
+    /// Ends the sentence "taken for ..., since ...".
+    pub(super) why: String,
 }
 
-fn starts_with(body: &[u8], beginning: &str) -> bool {
-    json::without_bom(body).trim_ascii_start().starts_with(beginning.as_bytes())
+/// A known provider with what its webhooks look like.
+struct KnownProvider {
+    name: &'static str,
+    source: Arc<Source>,
+    shape: PayloadShape,
+    /// Headers that it reads, by lower-case name, with the beginning of their values.
+    headers: Vec<(String, String)>,
 }
 
-/// Returns the ending for a file with this payload.
-pub(super) fn extension(sample: &SamplePayload) -> &'static str {
-    let content_type = sample.headers.get("content-type").map_or("", String::as_str);
-    match content_type {
-        it if it.starts_with("multipart/") => "multipart",
-        it if it.contains("urlencoded") => "form",
-        it if it.contains("xml") => "xml",
-        _ => "json",
-    }
-}
-
-/// Returns the provider whose samples the payload is most like; `None` if it is like none of them.
-pub(super) fn recognise(sample: &SamplePayload, limits: &PayloadLimits) -> Option<&'static str> {
-    let known = shapes(limits);
+/// Returns the provider with the most evidence; `None` if there is too little for any.
+pub(super) fn recognise(
+    sample: &SamplePayload,
+    file: &Path,
+    limits: &PayloadLimits,
+) -> Option<Recognition> {
+    let known = known(limits);
     let mut providers_with: BTreeMap<&str, f64> = BTreeMap::new();
-    for path in known.values().flatten() {
+    for path in known.iter().flat_map(|provider| &provider.shape) {
         *providers_with.entry(path).or_default() += 1.0;
     }
+    let mut best: Option<(f64, Recognition)> = None;
+    for provider in &known {
+        let (header, header_why) = by_headers(provider, &known, &sample.headers);
+        let (likeness, likeness_why) = by_likeness(provider, &providers_with, sample, limits);
+        let (named, named_why) = by_file_name(provider, file);
+        let has_type = header + likeness > 0.0 && has_type(provider, sample, limits);
+        let score = header + likeness + named + if has_type { TYPE } else { 0.0 };
+        let reasons = [(header, header_why), (likeness, likeness_why), (named, named_why)];
+        let why = reasons.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, why)| why);
+        if score >= SCORE_MIN && best.as_ref().is_none_or(|(best, _)| score > *best) {
+            let why = why.unwrap_or_default();
+            best = Some((score, Recognition { provider: provider.name.to_owned(), why }));
+        }
+    }
+    best.map(|(_, recognition)| recognition)
+}
+
+/// Judges the headers that the provider reads: for its credentials, and for id and type of events.
+fn by_headers(provider: &KnownProvider, all: &[KnownProvider], headers: &Headers) -> (f64, String) {
+    let reads = |provider: &KnownProvider, header: &str| {
+        provider
+            .headers
+            .iter()
+            .any(|(name, prefix)| name == header && headers[header].starts_with(&**prefix))
+    };
+    let own = headers.keys().filter(|header| reads(provider, header));
+    let readers = |header: &String| all.iter().filter(|other| reads(other, header)).count();
+    let Some((readers, header)) = own.map(|header| (readers(header), header)).min() else {
+        return (0.0, String::new());
+    };
+    match readers {
+        1 => (PROOF, format!("no other tool sends the header {header}")),
+        several => {
+            let share = f64::from(u32::try_from(several).unwrap_or(u32::MAX));
+            (SHARED_HEADER / share, format!("it has the header {header}"))
+        }
+    }
+}
+
+/// Judges how much of the payload is also in the samples of the provider.
+fn by_likeness(
+    provider: &KnownProvider,
+    providers_with: &BTreeMap<&str, f64>,
+    sample: &SamplePayload,
+    limits: &PayloadLimits,
+) -> (f64, String) {
     // A name that many providers send says little about which of them sent this payload.
     let weight = |path: &String| {
         providers_with.get(path.as_str()).map_or(UNKNOWN, |providers| 1.0 / providers)
     };
-    let sources: Vec<(&'static str, Arc<Source>)> =
-        Provider::names().filter_map(|name| Some((name, source(name)?))).collect();
-    let proves = |source: &Source| carries_proof(source, &sample.headers);
-    // Several providers read the header X-Relay-Token, which then says nothing of which one it was.
-    let readers = sources.iter().filter(|(_, source)| proves(source)).count();
-    let proof = if readers == 1 { PROOF } else { 0.0 };
-    let mut best: Option<(f64, &'static str)> = None;
-    for (name, source) in sources {
-        let shape = known.get(name).cloned().unwrap_or_default();
-        // Decoded anew by each provider's rules: they decide what the body's format and events are.
-        let paths = paths(&source, sample, limits).unwrap_or_default();
-        let all: f64 = paths.iter().map(weight).sum();
-        let common: f64 = paths.intersection(&shape).map(weight).sum();
-        let likeness = if common >= COMMON_MIN { common / all } else { 0.0 };
-        let score = likeness + if proves(&source) { proof } else { 0.0 };
-        if score >= LIKENESS_MIN && best.is_none_or(|(best, _)| score > best) {
-            best = Some((score, name));
-        }
+    // Decoded anew by each provider's rules: they decide what the body's format and events are.
+    let paths = paths(&provider.source, sample, limits).unwrap_or_default();
+    let all: f64 = paths.iter().map(weight).sum();
+    let shared: Vec<&String> = paths.intersection(&provider.shape).collect();
+    let common: f64 = shared.iter().copied().map(weight).sum();
+    if common < COMMON_MIN {
+        return (0.0, String::new());
     }
-    best.map(|(_, name)| name)
+    let likeness = (common / all).max(common / (common + COMMON_HALF));
+    let why = format!("{} of its {} names are those of its samples", shared.len(), paths.len());
+    (likeness, why)
 }
 
-fn carries_proof(source: &Source, headers: &Headers) -> bool {
-    source.signature.credential_headers().iter().any(|name| headers.contains_key(*name))
+/// Judges a file name such as `acme.json` or `acme-answer.json`.
+fn by_file_name(provider: &KnownProvider, file: &Path) -> (f64, String) {
+    let name = file.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let rest = name.strip_prefix(provider.name);
+    if !rest.is_some_and(|rest| rest.starts_with(['.', '-', '_', ' '])) {
+        return (0.0, String::new());
+    }
+    let points = if provider.shape.is_empty() { FILE_NAME } else { FILE_NAME_BESIDE_SAMPLES };
+    (points, format!("its file is named {}", crate::cli::output::one_line(&name)))
+}
+
+/// Returns whether all that the event's type is made of is in the webhook.
+fn has_type(provider: &KnownProvider, sample: &SamplePayload, limits: &PayloadLimits) -> bool {
+    let Some(lookup) = &provider.source.event_type else { return false };
+    let payload = parsed(&provider.source, sample, limits);
+    let found = payload.and_then(|payload| lookup(&payload, &sample.headers));
+    found.is_some_and(|name| !name.is_empty() && !name.starts_with('.') && !name.ends_with('.'))
+}
+
+fn parsed(source: &Source, sample: &SamplePayload, limits: &PayloadLimits) -> Option<Value> {
+    let decoded =
+        payload::decode(&source.body_config, &sample.headers, &sample.body, limits).ok()?;
+    let events = payload::split(&decoded.text, source.batch_path.as_ref()).ok()?;
+    payload::parse(&decoded.text[events.first()?.clone()]).ok()
+}
+
+/// Returns all providers, each with the shape that the samples of its mapping files have together.
+fn known(limits: &PayloadLimits) -> Vec<KnownProvider> {
+    let mut shapes = shapes(limits);
+    let provider = |name: &'static str| {
+        let source = source(name)?;
+        let headers = headers(name, &source);
+        Some(KnownProvider {
+            name,
+            source,
+            headers,
+            shape: shapes.remove(name).unwrap_or_default(),
+        })
+    };
+    Provider::names().filter_map(provider).collect()
+}
+
+/// Returns the headers that a provider reads, with the beginning that their values must have.
+fn headers(name: &str, source: &Source) -> Vec<(String, String)> {
+    let entries = providers::entries(name).unwrap_or_default();
+    let text = |table: &str, key: &str| entries.get(table)?.get(key)?.as_str();
+    // In a header that lists several parts, the prefix is not at its beginning.
+    let is_list = entries.get("signature").is_some_and(|it| it.get("separator").is_some());
+    let prefix = text("signature", "prefix").filter(|_| !is_list).unwrap_or_default();
+    let credentials = source.signature.credential_headers().into_iter();
+    let mut headers: Vec<(String, String)> =
+        credentials.map(|name| (name.to_lowercase(), prefix.to_owned())).collect();
+    let values = ["id", "type"].into_iter().filter_map(|key| text("event", key));
+    headers.extend(values.flat_map(named_headers).map(|name| (name, String::new())));
+    headers
+}
+
+/// Returns the headers that a value of the mapping language names: `header:NAME`, `headers['NAME']`.
+pub(super) fn named_headers(value: &str) -> Vec<String> {
+    if let Some(name) = value.strip_prefix("header:") {
+        return vec![name.trim().to_lowercase()];
+    }
+    let named = value.split("headers['").skip(1).filter_map(|rest| rest.split('\'').next());
+    named.map(str::to_lowercase).collect()
 }
 
 /// Returns the source of a mapping file that only names the provider.
@@ -119,6 +211,16 @@ pub(super) fn source(name: &str) -> Option<Arc<Source>> {
 /// Parses the text of a mapping file that is not on disk.
 pub(super) fn mapping_file(name: &str, text: String) -> MappingFile {
     MappingFile::of_text(Document { name: format!("{name}.toml"), text })
+}
+
+/// Returns the names of the shipped mapping files of a provider.
+pub(super) fn shipped(provider: &str) -> Vec<String> {
+    let file = |document: Document| {
+        let name = document.name.trim_end_matches(".toml").to_owned();
+        let source = MappingFile::of_text(document).source?;
+        (source.provider.as_deref() == Some(provider)).then_some(name)
+    };
+    bundle::mappings().into_iter().filter_map(file).collect()
 }
 
 /// Returns the shape that the samples of each provider's mapping files have together.
@@ -170,4 +272,10 @@ fn collect(value: &Value, path: &str, depth: usize, paths: &mut PayloadShape) {
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
+}
+
+/// Returns the tool's name as people write it.
+pub(super) fn title(provider: &str) -> String {
+    let entries = providers::entries(provider).unwrap_or_default();
+    entries.get("title").and_then(Value::as_str).unwrap_or(provider).to_owned()
 }

@@ -1,5 +1,7 @@
 //! `draft`: generates a first mapping file from a payload, which works unchanged.
 
+mod unknown_tools;
+
 use std::path::Path;
 use std::process::Output;
 
@@ -137,6 +139,65 @@ fn header_that_several_providers_read_does_not_tell_the_provider() {
 
     let drafted = String::from_utf8(output.stdout).unwrap();
     assert!(drafted.contains("scheme = \"token\"") && !drafted.contains("\nprovider"), "{drafted}");
+}
+
+#[test]
+fn headers_saved_with_the_payload_tell_the_provider_and_the_type() {
+    let folder = tempfile::tempdir().unwrap();
+    let headers = "POST /hooks/x HTTP/1.1\r\nHost: relay.example.com\r\nX-GitHub-Event: watch\r\n\
+                   X-GitHub-Delivery: 7f0e\r\nX-Hub-Signature-256: sha256=00\r\n\r\n";
+    let body = r#"{"action": "started", "message": "Please show the tide on the map"}"#;
+    std::fs::write(folder.path().join("saved.txt"), format!("{headers}{body}")).unwrap();
+
+    let output = run(folder.path(), &["draft", "saved.txt", "--output", "gh.toml"]);
+
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let drafted = std::fs::read_to_string(folder.path().join("gh.toml")).unwrap();
+    assert!(drafted.contains("provider = \"github\""), "{drafted}");
+    assert!(drafted.contains("events   = [\"watch.started\"]"), "{drafted}");
+    // What the mapping does not read may be secret.
+    assert!(drafted.contains("x-github-delivery") && !drafted.contains("sha256=00"), "{drafted}");
+    assert!(run(folder.path(), &["check", "gh.toml"]).status.success());
+}
+
+#[test]
+fn header_of_the_type_alone_tells_the_provider() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("p.json"), r#"{"action": "started"}"#).unwrap();
+
+    let output = run(folder.path(), &["draft", "p.json", "--header", "X-GitHub-Event: watch"]);
+
+    let messages = String::from_utf8(output.stderr).unwrap();
+    let drafted = String::from_utf8(output.stdout).unwrap();
+    assert!(drafted.contains("provider = \"github\""), "{drafted}");
+    assert!(messages.contains("no other tool sends the header x-github-event"), "{messages}");
+}
+
+#[test]
+fn shipped_mapping_is_named_if_it_fits_better() {
+    let folder = tempfile::tempdir().unwrap();
+    let sample = samples().join("samples/typeform.form_response.json");
+
+    let output = run(folder.path(), &["draft", sample.to_str().unwrap()]);
+
+    let messages = String::from_utf8(output.stderr).unwrap();
+    let drafted = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        messages.contains("taken for Typeform") && messages.contains("init typeform"),
+        "{messages}"
+    );
+    assert!(drafted.contains("savio-relay init typeform"), "{drafted}");
+}
+
+#[test]
+fn header_of_the_type_is_asked_for_if_it_was_not_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let sample = samples().join("samples/github.issues.opened.json");
+
+    let output = run(folder.path(), &["draft", sample.to_str().unwrap()]);
+
+    let messages = String::from_utf8(output.stderr).unwrap();
+    assert!(messages.contains("--header 'X-Github-Event: ...'"), "{messages}");
 }
 
 #[test]

@@ -1,0 +1,20 @@
+//! Lists of objects in a payload.
+
+use serde_json::Value;
+
+use crate::cli::draft::leaves::ValuePath;
+use crate::cli::draft::toml_text::quoted;
+
+/// A list in the payload, or the values of an object.
+#[derive(Debug, Clone)]
+pub(super) struct ItemList<'v> {
+    pub(super) path: ValuePath,
+    /// The query for its items.
+    pub(super) each: String,
+    pub(super) items: Vec<&'v Value>,
+}
+
+/// Writes a key of `[answers]`.
+pub(super) fn line(key: &str, value: &str) -> String {
+    format!("{key:8} = {}\n", quoted(value))
+}

@@ -1,0 +1,83 @@
+//! Words of the names in a payload, and lists of words to compare them with.
+
+/// Splits a name such as `personEmail`, `person_email` or `Person email` into lower-case words.
+pub(super) fn words(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut was_small = false;
+    for c in name.chars() {
+        // After a small letter only, so that `HTML` is one word.
+        let begins = c.is_uppercase() && was_small;
+        was_small = c.is_lowercase();
+        if begins || !c.is_alphanumeric() {
+            words.push(String::new());
+        }
+        if let Some(word) = words.last_mut().filter(|_| c.is_alphanumeric()) {
+            word.extend(c.to_lowercase());
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// Returns whether one of the known words, separated by spaces, is among the words. Singular and
+/// plural count as one; `reply-to` are two words that follow each other.
+pub(super) fn has(words: &[String], known: &str) -> bool {
+    known.split_whitespace().any(|known| {
+        let phrase: Vec<&str> = known.split('-').map(singular).collect();
+        words
+            .windows(phrase.len())
+            .any(|found| found.iter().map(|it| singular(it)).eq(phrase.iter().copied()))
+    })
+}
+
+fn singular(word: &str) -> &str {
+    match word.strip_suffix('s') {
+        Some(stem) if stem.len() > 2 && !stem.ends_with('s') => stem,
+        Some(_) | None => word,
+    }
+}
+
+/// Words with which questions and requests begin.
+const ASKING: &str = "any anything are can could describe did do does how if is please rate share should tell what \
+    when where which who whom why will would";
+
+/// Returns whether a name is written for people, as a question of a form is, and not for programs.
+pub(super) fn is_for_people(name: &str) -> bool {
+    let trimmed = name.trim();
+    if trimmed.contains(char::is_whitespace) || trimmed.ends_with('?') {
+        return true;
+    }
+    let words = words(trimmed);
+    words.len() >= 4 && has(&words[..1], ASKING)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_is_split_into_words() {
+        assert_eq!(words("personEmail"), ["person", "email"]);
+        assert_eq!(words("Person_e-mail 2"), ["person", "e", "mail", "2"]);
+        assert_eq!(words("HTMLBody"), ["htmlbody"]);
+    }
+
+    #[test]
+    fn plural_and_phrase_are_found() {
+        assert!(has(&words("attendees"), "invitee attendee"));
+        assert!(has(&words("replyTo"), "reply-to") && !has(&words("to"), "reply-to"));
+        assert!(!has(&words("address"), "addres") && has(&words("status"), "status"));
+    }
+
+    #[test]
+    fn question_is_told_from_a_key() {
+        for question in
+            ["Your name", "Why?", "WhatShouldWeImprove", "how_likely_are_you_to_recommend"]
+        {
+            assert!(is_for_people(question), "{question}");
+        }
+        for key in ["description", "allow_guest_access_here", "createdAt", "is_organizer"] {
+            assert!(!is_for_people(key), "{key}");
+        }
+    }
+}
