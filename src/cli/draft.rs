@@ -5,12 +5,12 @@ mod candidates;
 mod clue;
 mod draft_file;
 mod event_identity;
+mod evidence;
 mod field_guesses;
 mod leaves;
 mod provider_guess;
 mod question_list;
 mod saved_request;
-mod signals;
 mod signature_comment;
 mod toml_text;
 mod vocabulary;
@@ -105,9 +105,7 @@ fn fill(
     // One mapping serves all events of a batch: the first one with a text shows where it is.
     for (event, payload) in &found {
         let guesses = guess(draft, event, payload);
-        if guesses.problem.taken.is_some() || draft.missing().len() == 3 {
-            draft.take(guesses);
-        }
+        draft.take(guesses);
         if draft.has_problem() {
             break;
         }
@@ -160,9 +158,8 @@ fn guess(draft: &mut DraftFile, event: &Event, payload: &Arc<Value>) -> FieldGue
     }
     let path = list.as_ref().map(|list| &list.path);
     let guesses = field_guesses::find(payload, Form { answers: &answers, path });
-    let form = path.map(leaves::ValuePath::parent);
     let text = guesses.text_object.as_ref().filter(|_| guesses.problem.taken.is_some());
-    let objects = EventObjects { text, form: form.as_ref() };
+    let objects = EventObjects { text, form: path };
     draft.take_identity(event_identity::find(payload, &event.headers, objects));
     guesses
 }

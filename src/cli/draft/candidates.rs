@@ -1,8 +1,8 @@
 //! Values that may be a field, in the order of the evidence for them. Pure.
 
-use super::clue::{Clue, Known, is_full_name};
+use super::clue::{Clue, Known, is_full_name, is_named_by_role};
+use super::evidence::{Field, judge, threshold};
 use super::leaves::Leaf;
-use super::signals::{Field, judge, threshold};
 use super::vocabulary::COMPANIES;
 use super::words::{has, words};
 use crate::event::{TypePattern, is_email, is_url};
@@ -56,7 +56,9 @@ fn has_shape(field: Field, clue: &Clue<'_>) -> bool {
         Field::Text => is_words(text),
         Field::Email => is_email(text),
         Field::Link => is_url(text) && !["://api.", "/api/"].iter().any(|it| text.contains(it)),
-        Field::Name => is_words(text) && is_full_name(clue) && is_short(text, 80),
+        Field::Name => {
+            is_words(text) && (is_full_name(clue) || is_named_by_role(clue)) && is_short(text, 80)
+        }
         Field::Company => is_words(text) && is_short(text, 120) && names_company(clue),
         Field::EventType => is_type(clue),
     }
@@ -94,13 +96,11 @@ fn is_short(text: &str, chars_max: usize) -> bool {
 pub(super) fn is_words(text: &str) -> bool {
     let letters = text.chars().filter(|c| c.is_alphabetic()).count();
     let digits = text.chars().filter(char::is_ascii_digit).count();
-    let is_one = !text.contains(char::is_whitespace);
-    // A word with as many digits as letters is an id or a time.
-    letters > 0
-        && !is_email(text)
-        && !is_url(text)
-        && !(is_one && digits * 2 >= letters)
-        && !is_time(text)
+    if letters == 0 || is_email(text) || is_url(text) || is_time(text) {
+        return false;
+    }
+    // A single word with many digits is an id.
+    text.contains(char::is_whitespace) || digits * 2 < letters
 }
 
 /// Returns whether a text looks like a time: `2026-01-31T09:30:00Z` or `31/01/2026 09:30`.
@@ -177,6 +177,15 @@ mod tests {
             "internal_note": "Do not answer this one", "status_label": "waiting for the agent"});
 
         assert_eq!(first(Field::Text, &payload), None);
+    }
+
+    #[test]
+    fn answer_to_a_review_is_not_its_text() {
+        let payload = json!({"review": {"author": "Mia Aho", "content": "It crashes at once",
+            "answer_text": "Thank you, we are looking into it now"}});
+
+        assert_eq!(first(Field::Text, &payload).as_deref(), Some("It crashes at once"));
+        assert_eq!(first(Field::Name, &payload).as_deref(), Some("Mia Aho"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::leaves::{Leaf, ValuePath};
-use super::vocabulary::{BODIES, CONTENTS, CUSTOMERS, HEADINGS, SETTINGS, STAFF, VERBS};
+use super::vocabulary::{BODIES, CONTENTS, CUSTOMERS, SETTINGS, STAFF, VERBS};
 use super::words::{has, is_for_people, words};
 use crate::event::is_email;
 
@@ -37,8 +37,8 @@ pub(super) struct Clue<'l> {
 pub(super) struct Known<'l> {
     /// That of the text.
     pub(super) text: Option<&'l ValuePath>,
-    /// That of the person's address.
-    pub(super) person: Option<&'l ValuePath>,
+    /// Those with the person's address.
+    pub(super) persons: &'l [ValuePath],
 }
 
 impl<'l> Clue<'l> {
@@ -110,9 +110,7 @@ pub(super) fn has_question_as_key(clue: &Clue<'_>) -> bool {
 pub(super) fn is_question(clue: &Clue<'_>) -> bool {
     let has_answer = clue.beside.is_some_and(|object| {
         let is_answer = |key: &str| has(&words(key), "answer value") && !clue.is_own_key(key);
-        object
-            .iter()
-            .any(|(key, value)| is_answer(key) || (key == "response" && !value.is_object()))
+        object.iter().any(|(key, value)| !has_parts(value) && (is_answer(key) || key == "response"))
     });
     let asks = clue.text.ends_with('?') && clue.key_has("title label name prompt template heading");
     asks || has_answer && clue.key_has("title label question name text prompt heading body")
@@ -148,14 +146,14 @@ pub(super) fn is_below_text(clue: &Clue<'_>) -> bool {
 
 /// Returns whether it is in the object of the person's address.
 pub(super) fn is_beside_person(clue: &Clue<'_>) -> bool {
-    clue.known.person.is_some_and(|person| clue.path.parent() == *person)
+    clue.known.persons.contains(&clue.path.parent())
 }
 
 /// Returns whether it is in the object of the person's address, or in one below it.
 pub(super) fn is_of_person(clue: &Clue<'_>) -> bool {
     // Everything is below the root, which tells nothing unless it is right there.
     is_beside_person(clue)
-        || clue.known.person.is_some_and(|it| it.depth() > 0 && clue.path.starts_with(it))
+        || clue.known.persons.iter().any(|it| it.depth() > 0 && clue.path.starts_with(it))
 }
 
 pub(super) fn is_flagged_as_staff(clue: &Clue<'_>) -> bool {
@@ -195,14 +193,38 @@ pub(super) fn has_several_words(clue: &Clue<'_>) -> bool {
 
 /// Returns whether an object that is not a person stands beside it.
 pub(super) fn is_in_envelope(clue: &Clue<'_>) -> bool {
-    let is_object = |(key, value): (&String, &Value)| {
-        value.is_object() && has(&words(key), CONTENTS) && !has(&words(key), HEADINGS)
-    };
+    let is_object =
+        |(key, value): (&String, &Value)| value.is_object() && has(&words(key), CONTENTS);
     clue.beside.into_iter().flatten().any(is_object)
 }
 
 pub(super) fn is_nested(clue: &Clue<'_>) -> bool {
     clue.depth() > 1
+}
+
+/// Returns whether a value is an object, or a list of objects.
+pub(super) fn has_parts(value: &Value) -> bool {
+    match value {
+        Value::Object(_) => true,
+        Value::Array(items) => items.iter().any(Value::is_object),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+/// Returns whether it answers a text beside it, as a company answers a review.
+pub(super) fn answers_text(clue: &Clue<'_>) -> bool {
+    clue.key_has("answer reply response") && clue.beside_has("body content text description review")
+}
+
+/// Returns whether its key is a role, and its value looks like a name: `"author": "Mia Aho"`.
+pub(super) fn is_named_by_role(clue: &Clue<'_>) -> bool {
+    let is_role = clue.key().len() == 1 && has(clue.key(), CUSTOMERS);
+    let is_name = |word: &str| {
+        word.starts_with(char::is_uppercase) && !word.contains(|c: char| c.is_ascii_digit())
+    };
+    is_role
+        && (1..=4).contains(&clue.text.split_whitespace().count())
+        && clue.text.split_whitespace().all(is_name)
 }
 
 /// Returns the last words of a name, which say what it is: in `support_ticket` a ticket.

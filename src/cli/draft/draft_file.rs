@@ -267,9 +267,7 @@ impl DraftFile {
         for (name, what, choice) in fields {
             lines += &match &choice.taken {
                 Some(taken) => comments::taken(what, choice) + &line(name, taken),
-                None => format!(
-                    "# {what}: nothing like it was found. Write the path to it here.\n# {name} = \"$.path\"\n"
-                ),
+                None => comments::absent(what, name, choice),
             };
             lines += &comments::others(choice);
         }

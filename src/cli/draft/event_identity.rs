@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::candidates::{best, is_secret, is_time, key_has, ranked};
 use super::clue::Known;
+use super::evidence::Field;
 use super::leaves::{Leaf, ValuePath, leaves};
-use super::signals::Field;
 use super::vocabulary::{CUSTOMERS, STAFF, VERBS};
 use super::words::{has, words};
 use crate::event::{Headers, is_email, is_url};
@@ -60,7 +60,7 @@ pub(super) struct EventIdentity {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct EventObjects<'p> {
     pub(super) text: Option<&'p ValuePath>,
-    /// The object that has the list of answers.
+    /// The list of questions and answers.
     pub(super) form: Option<&'p ValuePath>,
 }
 
@@ -200,6 +200,10 @@ fn id_points(
     if !is_id_value(&leaf.text) || is_secret(leaf) || leaf.path.last_key().is_none() {
         return 0;
     }
+    // The id of a question is the same in all answers.
+    if objects.form.is_some_and(|form| form.depth() > 0 && leaf.path.starts_with(form)) {
+        return 0;
+    }
     if has(key, OWN_IDS) && leaf.path.depth() <= 2 {
         return if leaf.path.depth() == 1 { OWN_ID + 20 } else { OWN_ID };
     }
@@ -215,9 +219,13 @@ fn id_points(
     if is_plain && is_of_envelope(leaf, leaves, event_type) {
         return OWN_ID;
     }
-    let place =
-        [objects.text, objects.form].into_iter().flatten().map(|object| nearness(leaf, object));
-    let place = place.max().unwrap_or(0);
+    // A word that many events share, such as `message`, is no id of one of them.
+    if !leaf.text.contains(|c: char| c.is_ascii_digit() || c.is_ascii_uppercase()) {
+        return 0;
+    }
+    let form = objects.form.map(ValuePath::parent);
+    let near = objects.text.into_iter().chain(&form);
+    let place = near.map(|object| nearness(leaf, object)).max().unwrap_or(0);
     let kind = if is_plain { 20 } else { 15 };
     let is_once = has(key, "response submission entry feedback review");
     let below = i32::try_from(leaf.path.depth()).unwrap_or(9);
@@ -403,6 +411,19 @@ mod tests {
             "comment": "Too slow for us", "type": "bug"});
 
         check(&payload, &[], [None, None]);
+    }
+
+    #[test]
+    fn id_of_a_question_is_not_that_of_the_event() {
+        let payload =
+            json!({"fields": {"name": {"id": "q1"}, "message": {"id": "q2"}}, "id": "sub-1"});
+        let form = ValuePath::default().below("fields");
+        let objects = EventObjects { text: None, form: Some(&form) };
+
+        let found = find(&payload, &Headers::new(), objects);
+
+        assert_eq!(found.id.map(|id| id.written).as_deref(), Some("$.id"));
+        assert_eq!(found.other_ids, []);
     }
 
     #[test]

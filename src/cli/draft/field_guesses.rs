@@ -4,14 +4,19 @@ use serde_json::Value;
 
 use super::candidates::{Candidate, best, is_words, key_has, ranked};
 use super::clue::Known;
+use super::evidence::Field;
 use super::leaves::{Leaf, ValuePath, leaves, quoted};
-use super::signals::Field;
-use super::vocabulary::{BODIES, COMPANIES, CUSTOMERS, HEADINGS, STAFF};
+use super::vocabulary::{BODIES, COMPANIES, CUSTOMERS, STAFF, TITLES};
 use super::words::{has, words};
 use crate::event::{is_email, is_url};
 
 /// Candidates of a field that are offered beside the chosen one.
 const OFFERS_MAX: usize = 4;
+
+/// Points above which a value is offered. What speaks more against a text are single words, of
+/// which every payload is full.
+const OFFERED_MIN: i32 = -150;
+const TEXT_OFFERED_MIN: i32 = -20;
 
 /// A value as a mapping file writes it, with what it is in the payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,17 +72,19 @@ pub(super) fn find(payload: &Value, form: Form<'_>) -> FieldGuesses {
     let texts = ranked(Field::Text, &leaves, Known::default());
     let text = best(Field::Text, &texts);
     let text_object = text.map(|text| text.leaf.path.parent());
-    let known = Known { text: text_object.as_ref(), person: None };
+    let known = Known { text: text_object.as_ref(), ..Known::default() };
     let emails = ranked(Field::Email, &leaves, known);
     let email = best(Field::Email, &emails);
-    let person = email.map(|email| email.leaf.path.parent());
-    let names = ranked(Field::Name, &leaves, Known { person: person.as_ref(), ..known });
+    let addressed = email.map(|email| objects_with(&leaves, email.leaf)).unwrap_or_default();
+    let names = ranked(Field::Name, &leaves, Known { persons: &addressed, ..known });
     // Without an address, the person is whom the name belongs to.
-    let person = person.clone().or_else(|| Some(best(Field::Name, &names)?.leaf.path.parent()));
-    let known = Known { person: person.as_ref(), ..known };
+    let owner = best(Field::Name, &names).map(|name| name.leaf.path.parent());
+    let persons =
+        if addressed.is_empty() { owner.into_iter().collect() } else { addressed.clone() };
+    let known = Known { persons: &persons, ..known };
     let companies = ranked(Field::Company, &leaves, known);
     let links = ranked(Field::Link, &leaves, known);
-    let (problem, expression) = problem(&texts, &leaves, form);
+    let (problem, expression) = problem(&texts, &leaves, known, form);
     FieldGuesses {
         problem,
         text: expression,
@@ -85,7 +92,7 @@ pub(super) fn find(payload: &Value, form: Form<'_>) -> FieldGuesses {
         person_name: name_choice(&names, &leaves, known, form),
         company_name: company_choice(&companies, form),
         source_url: choice(Field::Link, &links),
-        internal_id: person.as_ref().and_then(|person| internal_id(&leaves, person)),
+        internal_id: persons.iter().find_map(|person| internal_id(&leaves, person)),
         text_object,
     }
 }
@@ -93,7 +100,7 @@ pub(super) fn find(payload: &Value, form: Form<'_>) -> FieldGuesses {
 /// Returns the best candidate, with the others to choose from.
 fn choice(field: Field, candidates: &[Candidate<'_, '_>]) -> Choice {
     let taken = best(field, candidates);
-    let others = offers(candidates.get(usize::from(taken.is_some())..).unwrap_or_default());
+    let others = offers(field, candidates.get(usize::from(taken.is_some())..).unwrap_or_default());
     match taken {
         Some(taken) => {
             Choice { taken: Some(taken.leaf.path.query()), why: taken.why.to_owned(), others }
@@ -102,14 +109,16 @@ fn choice(field: Field, candidates: &[Candidate<'_, '_>]) -> Choice {
     }
 }
 
-fn offers(candidates: &[Candidate<'_, '_>]) -> Vec<Offer> {
+fn offers(field: Field, candidates: &[Candidate<'_, '_>]) -> Vec<Offer> {
     let offer = |candidate: &Candidate<'_, '_>| Offer {
         written: candidate.leaf.path.query(),
         value: candidate.leaf.text.to_string(),
         // A reason against it, not one for it that weighed less than another's.
         why: if candidate.points < 0 { candidate.why.to_owned() } else { String::new() },
     };
-    candidates.iter().map(offer).take(OFFERS_MAX).collect()
+    let points_min = if field == Field::Text { TEXT_OFFERED_MIN } else { OFFERED_MIN };
+    let is_offered = |candidate: &&Candidate<'_, '_>| candidate.points > points_min;
+    candidates.iter().filter(is_offered).map(offer).take(OFFERS_MAX).collect()
 }
 
 fn answer(question: &str) -> String {
@@ -117,18 +126,23 @@ fn answer(question: &str) -> String {
 }
 
 /// Returns the value of `problem`, and the expression of the text in it.
-fn problem(texts: &[Candidate<'_, '_>], leaves: &[Leaf<'_>], form: Form<'_>) -> (Choice, String) {
+fn problem(
+    texts: &[Candidate<'_, '_>],
+    leaves: &[Leaf<'_>],
+    known: Known<'_>,
+    form: Form<'_>,
+) -> (Choice, String) {
     let text = best(Field::Text, texts);
     let is_answered = form.answers.iter().any(|(_, answer)| !answer.is_empty());
     if !is_answered {
         let mut chosen = choice(Field::Text, texts);
-        chosen.taken = text.map(|text| with_heading(text.leaf, leaves));
+        chosen.taken = text.map(|text| with_heading(text.leaf, leaves, known));
         return (chosen, text.map(|text| expression(text.leaf)).unwrap_or_default());
     }
     // Beside a form, only what says that it is a person's own words is more than a description.
     let own = text.filter(|text| form.path.is_some() && text.why.contains("own words"));
     let answers = "{{ answers }}".to_owned();
-    let others = offers(texts.get(usize::from(own.is_some())..).unwrap_or_default());
+    let others = offers(Field::Text, texts.get(usize::from(own.is_some())..).unwrap_or_default());
     let taken = |taken: String, why: &str, others| Choice {
         taken: Some(taken),
         why: why.to_owned(),
@@ -140,7 +154,7 @@ fn problem(texts: &[Candidate<'_, '_>], leaves: &[Leaf<'_>], form: Form<'_>) -> 
         }
         Some(text) => {
             let is_answer = form.answers.iter().any(|(_, answer)| *answer == text.leaf.text);
-            let written = with_heading(text.leaf, leaves);
+            let written = with_heading(text.leaf, leaves, known);
             if is_answer {
                 let whole = Offer {
                     written: answers,
@@ -164,15 +178,18 @@ fn expression(text: &Leaf<'_>) -> String {
 }
 
 /// Returns the text below its heading, if there is one beside it.
-fn with_heading(text: &Leaf<'_>, leaves: &[Leaf<'_>]) -> String {
+fn with_heading(text: &Leaf<'_>, leaves: &[Leaf<'_>], known: Known<'_>) -> String {
     let expression = expression(text);
     // A title is the heading of a body; a note or a comment has been written under something else.
     let has_heading = key_has(text, BODIES) || key_has(text, "message");
+    // Beside a person's address, a name is theirs.
+    let object = text.path.parent();
+    let has_title_only = known.persons.is_empty() || known.persons.contains(&object);
     let is_heading = |leaf: &&Leaf<'_>| {
         leaf.path.parent() == text.path.parent()
             && leaf.path != text.path
             && leaf.text != text.text
-            && leaf.path.last_key().is_some_and(is_heading_key)
+            && leaf.path.last_key().is_some_and(|key| is_heading_key(key, has_title_only))
             && is_words(&leaf.text)
     };
     match leaves.iter().find(is_heading).filter(|_| has_heading) {
@@ -184,9 +201,16 @@ fn with_heading(text: &Leaf<'_>, leaves: &[Leaf<'_>]) -> String {
     }
 }
 
-fn is_heading_key(key: &str) -> bool {
+fn is_heading_key(key: &str, has_title_only: bool) -> bool {
     let words = words(key);
-    has(&words[words.len().saturating_sub(1)..], HEADINGS) && (words != ["name"])
+    has(&words[words.len().saturating_sub(1)..], TITLES) || words == ["name"] && !has_title_only
+}
+
+/// Returns the objects that have the same address: it stands for one person in all of them.
+fn objects_with(leaves: &[Leaf<'_>], email: &Leaf<'_>) -> Vec<ValuePath> {
+    let first = std::iter::once(email.path.parent());
+    let others = leaves.iter().filter(|leaf| leaf.text == email.text && leaf.path != email.path);
+    first.chain(others.map(|leaf| leaf.path.parent())).collect()
 }
 
 /// Returns the address: that of a customer, else the one that was asked for, else another one.
@@ -229,13 +253,13 @@ fn name_choice(
     form: Form<'_>,
 ) -> Choice {
     let mut outside = choice(Field::Name, names);
-    let parts = known.person.and_then(|person| name_parts(leaves, person));
+    let parts = known.persons.iter().find_map(|person| name_parts(leaves, person));
     let is_sure = best(Field::Name, names).is_some_and(|it| {
-        known.person == Some(&it.leaf.path.parent()) && !key_has(it.leaf, "login username")
+        known.persons.contains(&it.leaf.path.parent()) && !key_has(it.leaf, "login username")
     });
     if let Some(parts) = parts.filter(|_| !is_sure) {
-        outside.taken = Some(parts);
-        outside.why = "first and last name are beside the address".to_owned();
+        let why = "first and last name are beside the address".to_owned();
+        outside = Choice { taken: Some(parts), why, others: outside.others };
     }
     let asked = form.answers.iter().find(|(question, answer)| asks_for_name(question, answer));
     if asked.is_none() && outside.taken.is_none() {

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::leaves::{Leaf, leaves};
+use super::words::words;
 use crate::cli::providers;
 use crate::diagnostics::document::Document;
 use crate::event::Headers;
@@ -22,15 +24,24 @@ const SCORE_MIN: f64 = 0.35;
 const COMMON_MIN: f64 = 1.5;
 /// Weight of common names at which a payload is half like the samples, however much else it has: an
 /// event that no sample shows has the same surroundings.
-const COMMON_HALF: f64 = 30.0;
+const COMMON_HALF: f64 = 20.0;
+/// Part of the likeness that counts if nothing is there that all samples have. Tools of one kind
+/// have similar objects, but not the same envelope.
+const WITHOUT_CORE: f64 = 0.4;
 /// Weight of a name that no sample has; one that only the samples of one provider have weighs 1.
 const UNKNOWN: f64 = 0.3;
 /// Score of a header that only this provider reads. The likeness of the payload adds at most 1.
 const PROOF: f64 = 1.0;
 /// Score of a header that several read, divided by their number: alone it tells none of them.
 const SHARED_HEADER: f64 = 0.6;
-/// Score of an event type where the provider has it, beside another sign.
-const TYPE: f64 = 0.1;
+/// Score of an event type of which the samples have some, and of another one.
+const KNOWN_TYPE: f64 = 0.1;
+const OTHER_TYPE: f64 = -0.05;
+/// Score of links to the provider, and how many there must be: one may be in a text.
+const LINKS: f64 = 0.3;
+const LINKS_MIN: usize = 3;
+/// Likeness from which links count: another tool's payload has them too, in what it quotes.
+const LIKENESS_BESIDE_LINKS: f64 = 0.05;
 /// Score of a file that is named after a provider without samples, and of one with samples, which
 /// the payload should then be like.
 const FILE_NAME: f64 = 0.4;
@@ -51,10 +62,23 @@ pub(super) struct Recognition {
 }
 
 /// A known provider with what its webhooks look like.
+/// What the samples of a provider's mapping files have.
+#[derive(Debug, Default)]
+struct ProviderSamples {
+    shape: PayloadShape,
+    /// What all of them have; `None` without samples.
+    core: Option<PayloadShape>,
+    /// The first words of their events' types.
+    types: BTreeSet<String>,
+}
+
+/// A provider with what its webhooks look like.
 struct KnownProvider {
     name: &'static str,
     source: Arc<Source>,
-    shape: PayloadShape,
+    samples: ProviderSamples,
+    /// Domain of its documentation.
+    domain: String,
     /// Headers that it reads, by lower-case name, with the beginning of their values.
     headers: Vec<(String, String)>,
 }
@@ -67,18 +91,23 @@ pub(super) fn recognise(
 ) -> Option<Recognition> {
     let known = known(limits);
     let mut providers_with: BTreeMap<&str, f64> = BTreeMap::new();
-    for path in known.iter().flat_map(|provider| &provider.shape) {
+    for path in known.iter().flat_map(|provider| &provider.samples.shape) {
         *providers_with.entry(path).or_default() += 1.0;
     }
     let mut best: Option<(f64, Recognition)> = None;
     for provider in &known {
-        let (header, header_why) = by_headers(provider, &known, &sample.headers);
-        let (likeness, likeness_why) = by_likeness(provider, &providers_with, sample, limits);
-        let (named, named_why) = by_file_name(provider, file);
-        let has_type = header + likeness > 0.0 && has_type(provider, sample, limits);
-        let score = header + likeness + named + if has_type { TYPE } else { 0.0 };
-        let reasons = [(header, header_why), (likeness, likeness_why), (named, named_why)];
-        let why = reasons.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, why)| why);
+        let likeness = by_likeness(provider, &providers_with, sample, limits);
+        let headers = by_headers(provider, &known, &sample.headers);
+        let mut evidence = vec![headers, by_file_name(provider, file)];
+        if likeness.0 > LIKENESS_BESIDE_LINKS {
+            evidence.push(by_links(provider, sample, limits));
+        }
+        if evidence[0].0 + likeness.0 > 0.0 {
+            evidence.push(by_type(provider, sample, limits));
+        }
+        evidence.push(likeness);
+        let score: f64 = evidence.iter().map(|(points, _)| points).sum();
+        let why = evidence.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, why)| why);
         if score >= SCORE_MIN && best.as_ref().is_none_or(|(best, _)| score > *best) {
             let why = why.unwrap_or_default();
             best = Some((score, Recognition { provider: provider.name.to_owned(), why }));
@@ -123,12 +152,18 @@ fn by_likeness(
     // Decoded anew by each provider's rules: they decide what the body's format and events are.
     let paths = paths(&provider.source, sample, limits).unwrap_or_default();
     let all: f64 = paths.iter().map(weight).sum();
-    let shared: Vec<&String> = paths.intersection(&provider.shape).collect();
+    let shared: Vec<&String> = paths.intersection(&provider.samples.shape).collect();
     let common: f64 = shared.iter().copied().map(weight).sum();
     if common < COMMON_MIN {
         return (0.0, String::new());
     }
-    let likeness = (common / all).max(common / (common + COMMON_HALF));
+    let core = provider.samples.core.iter().flatten();
+    let (there, whole) = core.fold((0.0, 0.0), |(there, whole), path| {
+        (there + if paths.contains(path) { weight(path) } else { 0.0 }, whole + weight(path))
+    });
+    let covered = if whole > 0.0 { there / whole } else { 1.0 };
+    let alike = common / all * (WITHOUT_CORE + (1.0 - WITHOUT_CORE) * covered);
+    let likeness = alike.max(common / (common + COMMON_HALF));
     let why = format!("{} of its {} names are those of its samples", shared.len(), paths.len());
     (likeness, why)
 }
@@ -140,16 +175,51 @@ fn by_file_name(provider: &KnownProvider, file: &Path) -> (f64, String) {
     if !rest.is_some_and(|rest| rest.starts_with(['.', '-', '_', ' '])) {
         return (0.0, String::new());
     }
-    let points = if provider.shape.is_empty() { FILE_NAME } else { FILE_NAME_BESIDE_SAMPLES };
+    let points =
+        if provider.samples.shape.is_empty() { FILE_NAME } else { FILE_NAME_BESIDE_SAMPLES };
     (points, format!("its file is named {}", crate::cli::output::one_line(&name)))
 }
 
-/// Returns whether all that the event's type is made of is in the webhook.
-fn has_type(provider: &KnownProvider, sample: &SamplePayload, limits: &PayloadLimits) -> bool {
-    let Some(lookup) = &provider.source.event_type else { return false };
+/// Judges the event's type, if all that it is made of is in the webhook.
+fn by_type(
+    provider: &KnownProvider,
+    sample: &SamplePayload,
+    limits: &PayloadLimits,
+) -> (f64, String) {
     let payload = parsed(&provider.source, sample, limits);
-    let found = payload.and_then(|payload| lookup(&payload, &sample.headers));
-    found.is_some_and(|name| !name.is_empty() && !name.starts_with('.') && !name.ends_with('.'))
+    let found = provider.source.event_type.as_ref().zip(payload);
+    let found = found.and_then(|(lookup, payload)| lookup(&payload, &sample.headers));
+    match found.as_deref().and_then(first_word) {
+        None => (0.0, String::new()),
+        Some(word) if provider.samples.types.contains(&word) => {
+            (KNOWN_TYPE, format!("its event type begins with {word}"))
+        }
+        Some(_) => (OTHER_TYPE, String::new()),
+    }
+}
+
+/// Returns the first word of an event type; none if the first part of a template is missing.
+fn first_word(event_type: &str) -> Option<String> {
+    event_type.starts_with(char::is_alphanumeric).then(|| words(event_type).into_iter().next())?
+}
+
+/// Judges the links in the payload.
+fn by_links(
+    provider: &KnownProvider,
+    sample: &SamplePayload,
+    limits: &PayloadLimits,
+) -> (f64, String) {
+    let payload = parsed(&provider.source, sample, limits).unwrap_or_default();
+    let is_own = |leaf: &&Leaf<'_>| {
+        let rest = leaf.text.split_once("://").map_or("", |(_, rest)| rest);
+        let host = rest.split(['/', '?', ':']).next().unwrap_or_default();
+        let before = host.strip_suffix(&*provider.domain);
+        before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
+    };
+    if leaves(&payload).iter().filter(is_own).count() < LINKS_MIN {
+        return (0.0, String::new());
+    }
+    (LINKS, format!("it has links to {}", provider.domain))
 }
 
 fn parsed(source: &Source, sample: &SamplePayload, limits: &PayloadLimits) -> Option<Value> {
@@ -159,20 +229,25 @@ fn parsed(source: &Source, sample: &SamplePayload, limits: &PayloadLimits) -> Op
     payload::parse(&decoded.text[events.first()?.clone()]).ok()
 }
 
-/// Returns all providers, each with the shape that the samples of its mapping files have together.
+/// Returns all providers, each with what the samples of its mapping files have together.
 fn known(limits: &PayloadLimits) -> Vec<KnownProvider> {
-    let mut shapes = shapes(limits);
+    let mut samples = samples(limits);
     let provider = |name: &'static str| {
         let source = source(name)?;
         let headers = headers(name, &source);
-        Some(KnownProvider {
-            name,
-            source,
-            headers,
-            shape: shapes.remove(name).unwrap_or_default(),
-        })
+        let samples = samples.remove(name).unwrap_or_default();
+        Some(KnownProvider { name, source, headers, samples, domain: domain(name) })
     };
     Provider::names().filter_map(provider).collect()
+}
+
+/// Returns the domain of its documentation, without the part before it: `github.com`.
+fn domain(name: &str) -> String {
+    let entries = providers::entries(name).unwrap_or_default();
+    let docs = entries.get("docs").and_then(Value::as_str).unwrap_or_default();
+    let host = docs.split('/').nth(2).unwrap_or_default();
+    let labels: Vec<&str> = host.split('.').collect();
+    labels[labels.len().saturating_sub(2)..].join(".")
 }
 
 /// Returns the headers that a provider reads, with the beginning that their values must have.
@@ -223,21 +298,30 @@ pub(super) fn shipped(provider: &str) -> Vec<String> {
     bundle::mappings().into_iter().filter_map(file).collect()
 }
 
-/// Returns the shape that the samples of each provider's mapping files have together.
-fn shapes(limits: &PayloadLimits) -> BTreeMap<String, PayloadShape> {
-    let mut shapes: BTreeMap<String, PayloadShape> = BTreeMap::new();
+/// Returns what the samples of each provider's mapping files have.
+fn samples(limits: &PayloadLimits) -> BTreeMap<String, ProviderSamples> {
+    let mut samples: BTreeMap<String, ProviderSamples> = BTreeMap::new();
     for document in bundle::mappings() {
         let file = MappingFile::of_text(document);
         let Some(source) = &file.source else { continue };
         let Some(provider) = source.provider.clone() else { continue };
-        let shape = shapes.entry(provider).or_default();
+        let known = samples.entry(provider).or_default();
         for test in &file.tests {
             let body = bundle::text(&test.payload.text).unwrap_or_default();
             let sample = SamplePayload { headers: test.headers.clone(), body: body.into() };
-            shape.extend(paths(source, &sample, limits).unwrap_or_default());
+            let shape = paths(source, &sample, limits).unwrap_or_default();
+            known.core = Some(match known.core.take() {
+                Some(core) => core.intersection(&shape).cloned().collect(),
+                None => shape.clone(),
+            });
+            known.shape.extend(shape);
+            let payload = parsed(source, &sample, limits);
+            let event_type = source.event_type.as_ref().zip(payload);
+            let event_type = event_type.and_then(|(lookup, it)| lookup(&it, &sample.headers));
+            known.types.extend(event_type.as_deref().and_then(first_word));
         }
     }
-    shapes
+    samples
 }
 
 /// Returns the paths of all events of the payload; `None` if the source cannot decode it.

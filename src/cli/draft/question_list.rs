@@ -8,6 +8,7 @@ mod separate_answers;
 
 use serde_json::Value;
 
+use super::clue::has_parts;
 use super::leaves::ValuePath;
 use super::words::{has, is_for_people};
 use answer_shape::{answer_key, answer_values};
@@ -120,14 +121,6 @@ fn of_object(path: &ValuePath, object: &Value) -> Option<QuestionList> {
     let points = asks + name_points(path, false) * 2 - nested;
     let has_answer = entries.values().any(|value| !value.is_null() && !has_parts(value));
     has_answer.then(|| QuestionList { path: path.clone(), keys: line("of", &path.path()), points })
-}
-
-fn has_parts(value: &Value) -> bool {
-    match value {
-        Value::Object(_) => true,
-        Value::Array(items) => items.iter().any(Value::is_object),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
-    }
 }
 
 /// Returns what the name of a list says of it.

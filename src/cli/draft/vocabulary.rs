@@ -21,7 +21,6 @@ pub(super) const OWN_WORDS: &str = "answer comment complaint feedback idea impro
 /// Keys of a text under its title.
 pub(super) const BODIES: &str = "body content description detail plain text value";
 /// Keys of the heading of such a text.
-pub(super) const HEADINGS: &str = "title subject summary headline heading name";
 pub(super) const TITLES: &str = "title subject summary headline heading";
 /// Keys of values that may have several words and that no person wrote.
 pub(super) const LABELS: &str = "name type id uid date at agent status state label pseudonym slug locale zone timezone browser device \
@@ -36,7 +35,7 @@ pub(super) const LINKS: &str = "app dashboard html permalink public share shared
 pub(super) const MACHINES: &str = "api avatar callback cancel download embed file href-api icon image logo photo picture referrer \
     reschedule screenshot server unsubscribe upload uri webhook hook";
 /// Keys of links to where the person was.
-pub(super) const ELSEWHERE: &str = "current origin page referer site source";
+pub(super) const ELSEWHERE: &str = "current entry landing origin page referer site source start";
 /// Keys that name the kind of an event.
 pub(super) const EVENT: &str =
     "event event-name event-type hook topic trigger trigger-event webhook-event";

@@ -32,7 +32,7 @@ pub(super) fn has(words: &[String], known: &str) -> bool {
 
 fn singular(word: &str) -> &str {
     match word.strip_suffix('s') {
-        Some(stem) if stem.len() > 2 && !stem.ends_with('s') => stem,
+        Some(stem) if stem.len() > 1 && !stem.ends_with('s') => stem,
         Some(_) | None => word,
     }
 }

@@ -16,7 +16,7 @@ pub(super) fn opening(name: &SourceName, provider: Option<&Recognition>) -> Stri
     match provider {
         None => {
             opening +=
-                "# A first draft for a tool that the relay does not know, made from one payload.\n"
+                "# A first draft for a tool that the relay does not know, made from one payload.\n";
         }
         Some(Recognition { provider, why }) => {
             opening += &format!("# {}: a first draft, made from one payload.\n", title(provider));
@@ -40,6 +40,16 @@ pub(super) fn opening(name: &SourceName, provider: Option<&Recognition>) -> Stri
 /// Returns the comment above a field.
 pub(super) fn taken(what: &str, choice: &Choice) -> String {
     format!("# {what}: {}.\n", choice.why)
+}
+
+/// Returns the comment in the place of a field.
+pub(super) fn absent(what: &str, name: &str, choice: &Choice) -> String {
+    let why = if choice.others.is_empty() {
+        "nothing like it was found. Write the path to it here"
+    } else {
+        "nothing was sure enough. Write one of those below here"
+    };
+    format!("# {what}: {why}.\n# {name} = \"$.path\"\n")
 }
 
 /// Returns the comment below a field, with the values that were not taken.

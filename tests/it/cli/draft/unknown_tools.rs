@@ -62,6 +62,9 @@ fn probes(table: &toml::Table) -> String {
         Some(query) if query.starts_with('$') => {
             format!("= {{{{ jsonpath({}) }}}}", json!(query))
         }
+        Some(header) if header.starts_with("header:") => {
+            format!("= {{{{ headers['{}'] }}}}", header["header:".len()..].to_lowercase())
+        }
         Some(template) => format!("= {template}"),
     };
     let answers = if table.contains_key("answers") {

@@ -32,7 +32,7 @@ enum Sign {
 }
 
 #[derive(Debug)]
-struct Signal {
+struct Evidence {
     of: &'static [Field],
     points: i32,
     sign: Sign,
@@ -49,14 +49,14 @@ pub(super) fn threshold(field: Field) -> i32 {
     }
 }
 
-const fn row(of: &'static [Field], points: i32, sign: Sign, why: &'static str) -> Signal {
-    Signal { of, points, sign, why }
+const fn row(of: &'static [Field], points: i32, sign: Sign, why: &'static str) -> Evidence {
+    Evidence { of, points, sign, why }
 }
 
 use Field::{Company, Email, EventType, Link, Name, Text};
 use Sign::{Above, Beside, Clue as If, Key, Path};
 
-const TABLE: &[Signal] = &[
+const TABLE: &[Evidence] = &[
     // What the person says: the kind of key decides, the length only between two of the same kind.
     row(&[Text], 80, Key(OWN_WORDS), "its key is one for a person's own words"),
     row(&[Text], 60, Key(BODIES), "its key is one for the body of a text"),
@@ -81,6 +81,7 @@ const TABLE: &[Signal] = &[
         Above("attachment before changes diff previous"),
         "it is an earlier text or an attachment",
     ),
+    row(&[Text], -90, If(clue::answers_text), "it answers the text beside it"),
     // Who said it. An address of one's own people must never be taken: it would win over no role
     // at all and over one that may be on either side.
     row(&[Email, Name], 60, Path(CUSTOMERS), "it belongs to a customer"),
@@ -111,6 +112,7 @@ const TABLE: &[Signal] = &[
     row(&[Email], -40, If(clue::is_shared_mailbox), "it is a mailbox that several people share"),
     // A name. Without a role or an address beside it, anything can have one.
     row(&[Name], 20, If(clue::is_full_name), "its key says name"),
+    row(&[Name], 20, If(clue::is_named_by_role), "it looks like a name"),
     row(&[Name], 60, If(clue::is_beside_person), "it is beside the address"),
     row(
         &[Name],
@@ -164,7 +166,7 @@ const TABLE: &[Signal] = &[
 /// Returns the points of a value, and why it has or lacks them: the weightiest reason.
 pub(super) fn judge(field: Field, clue: &Clue<'_>) -> (i32, &'static str) {
     let rows = TABLE.iter().filter(|row| row.of.contains(&field) && holds(row.sign, clue));
-    let (mut points, mut reason): (i32, Option<&Signal>) = (base(field, clue), None);
+    let (mut points, mut reason): (i32, Option<&Evidence>) = (base(field, clue), None);
     for row in rows {
         points += row.points;
         if reason.is_none_or(|reason| row.points.abs() > reason.points.abs()) {
