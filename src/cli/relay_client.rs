@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use super::error::CommandError;
 use super::healthcheck::local_address;
 use crate::config::Config;
-use crate::file::{self, FileError};
+use crate::file;
 use crate::http_client::CallFailure;
 use crate::json;
 use crate::relay::admin_token;
@@ -213,7 +213,7 @@ fn token(config: &Config) -> Result<(SecretString, String), CallError> {
             return Ok((SecretString::from(text.trim()), shown.to_string()));
         }
         Ok(_) => format!("{shown} does not hold a token"),
-        Err(FileError::Failed(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+        Err(_) if matches!(path.try_exists(), Ok(false)) => {
             format!("there is no {shown}, which a relay without a configured token writes")
         }
         Err(error) => format!("{shown} cannot be read by this user: {error}"),

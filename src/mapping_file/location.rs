@@ -11,7 +11,7 @@ use super::settings::{BundledSelection, Settings};
 use crate::diagnostics::diagnostic::Diagnostic;
 use crate::diagnostics::document::Document;
 use crate::diagnostics::suggestion::nearest;
-use crate::file::UnreadableFile;
+use crate::file::{self, UnreadableFile};
 use crate::secret::Environment;
 
 /// Folder that is used if the configuration names none and it exists.

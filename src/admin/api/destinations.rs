@@ -137,9 +137,10 @@ pub(crate) struct ProbeResult {
 }
 
 /// Ask Savio now, and resume if the destination was paused by an answer and it works
-#[utoipa::path(post, path = "/api/v1/destinations/{name}/probe", params(("name" = String, Path)),
-    responses(CommonErrors, (status = 200, body = ProbeResult),
-        (status = 404, description = "There is no such destination", body = ErrorBody)))]
+#[utoipa::path(post, path = "/api/v1/destinations/{name}/probe",
+    params(("name" = SourceName, Path, description = "Name of the destination")),
+    responses((status = 200, description = "Savio's answer, and the destination as it is now", body = ProbeResult),
+        (status = 404, description = "There is no such destination")))]
 pub(crate) async fn probe(
     State(admin): State<Arc<AdminState>>,
     PathSegment(name): PathSegment,
