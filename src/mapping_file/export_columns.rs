@@ -64,7 +64,7 @@ struct QuestionColumns {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
+enum ColumnRole {
     Own,
     Question,
     Hidden,
@@ -90,46 +90,51 @@ impl ColumnRules {
         hints: ColumnHints<'_>,
     ) -> Result<ExportColumns, UnknownColumn> {
         let named = named_columns(headings, hints)?;
-        let mut roles: Vec<Role> = headings
-            .iter()
-            .map(|it| if self.own.contains(&it.name) { Role::Own } else { Role::Question })
-            .collect();
+        let mut roles: Vec<ColumnRole> =
+            headings
+                .iter()
+                .map(|it| {
+                    if self.own.contains(&it.name) { ColumnRole::Own } else { ColumnRole::Question }
+                })
+                .collect();
         let mut undecided = Vec::new();
         // Names that a person gave are all of them.
         let guessed =
             if hints.hidden.is_empty() { self.guess(headings, &roles) } else { Vec::new() };
-        let is_question = |it: &usize| roles[*it] == Role::Question && !guessed.contains(it);
+        let is_question = |it: &usize| roles[*it] == ColumnRole::Question && !guessed.contains(it);
         if hints.form.is_none() && !(0..headings.len()).any(|it| is_question(&it)) {
             undecided = guessed.iter().map(|it| headings[*it].name.clone()).collect();
         } else {
-            let role = if hints.form.is_some() { Role::Other } else { Role::Hidden };
+            let role = if hints.form.is_some() { ColumnRole::Other } else { ColumnRole::Hidden };
             for it in guessed {
                 roles[it] = role;
             }
         }
         for it in named {
-            roles[it] = Role::Hidden;
+            roles[it] = ColumnRole::Hidden;
         }
-        let of_role = |role: Role| -> Vec<Heading> {
+        let of_role = |role: ColumnRole| -> Vec<Heading> {
             let with_role = headings.iter().zip(&roles).filter(|(_, it)| **it == role);
             with_role.map(|(heading, _)| heading.clone()).collect()
         };
         // A column among the hidden fields may be a question after all, by its title.
         let candidates = headings.iter().zip(&roles);
-        let candidates = candidates.filter(|(_, it)| matches!(it, Role::Question | Role::Other));
+        let candidates =
+            candidates.filter(|(_, it)| matches!(it, ColumnRole::Question | ColumnRole::Other));
         let (questions, others) = questions(candidates, hints.form);
-        Ok(ExportColumns { questions, hidden: of_role(Role::Hidden), others, undecided })
+        Ok(ExportColumns { questions, hidden: of_role(ColumnRole::Hidden), others, undecided })
     }
 
     /// Returns the columns that are hidden fields by their place and their names: all after the
     /// first of `hidden_before`, and those directly before it that are one lower-case word.
-    fn guess(&self, headings: &[Heading], roles: &[Role]) -> Vec<usize> {
+    fn guess(&self, headings: &[Heading], roles: &[ColumnRole]) -> Vec<usize> {
         let is_end = |it: &Heading| self.hidden_before.contains(&it.name);
         let Some(end) = headings.iter().position(is_end) else { return Vec::new() };
-        let is_hidden = |at: &usize| roles[*at] == Role::Own || is_field_name(&headings[*at].name);
+        let is_hidden =
+            |at: &usize| roles[*at] == ColumnRole::Own || is_field_name(&headings[*at].name);
         let before = (0..end).rev().take_while(is_hidden);
         let mut guessed: Vec<usize> = before.chain(end..headings.len()).collect();
-        guessed.retain(|at| roles[*at] == Role::Question);
+        guessed.retain(|at| roles[*at] == ColumnRole::Question);
         guessed.sort_unstable();
         guessed
     }
@@ -165,7 +170,7 @@ fn named_columns(
 
 /// Returns the questions with their columns, and the columns among the hidden fields that are none.
 fn questions<'h>(
-    columns: impl Iterator<Item = (&'h Heading, &'h Role)>,
+    columns: impl Iterator<Item = (&'h Heading, &'h ColumnRole)>,
     form: Option<&Value>,
 ) -> (Vec<QuestionColumns>, Vec<Heading>) {
     let none = Vec::new();
@@ -199,7 +204,7 @@ fn questions<'h>(
                 None => found[at] = Some(add(&mut questions, heading, &in_form[at])),
             }
             last = at;
-        } else if *role == Role::Other {
+        } else if *role == ColumnRole::Other {
             others.push(heading.clone());
         } else {
             add(&mut questions, heading, &Value::Null);

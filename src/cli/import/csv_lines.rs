@@ -100,12 +100,12 @@ impl CsvLines {
 }
 
 /// Reader that notes the lines of what passes through.
-pub(super) struct LineReader<R> {
+pub(super) struct CsvLineReader<R> {
     pub(super) inner: R,
     pub(super) lines: Rc<RefCell<CsvLines>>,
 }
 
-impl<R: Read> Read for LineReader<R> {
+impl<R: Read> Read for CsvLineReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
         self.lines.borrow_mut().read(&buffer[..count]);
@@ -120,7 +120,7 @@ mod tests {
     /// Returns the line of each row that the parser finds.
     fn rows(text: &str) -> Vec<u64> {
         let lines = Rc::new(RefCell::new(CsvLines::new(b',', 1)));
-        let inner = LineReader { inner: text.as_bytes(), lines: Rc::clone(&lines) };
+        let inner = CsvLineReader { inner: text.as_bytes(), lines: Rc::clone(&lines) };
         let mut builder = csv::ReaderBuilder::new();
         // A small buffer, so that line ends and quotes are cut in two.
         let builder = builder.has_headers(false).flexible(true).buffer_capacity(3);

@@ -9,13 +9,13 @@ use std::rc::Rc;
 use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord};
 use serde_json::{Map, Value};
 
-use super::csv_lines::{CsvLines, LineReader};
+use super::csv_lines::{CsvLineReader, CsvLines};
 use super::metered_input::{MeteredInput, ReadMeter};
 use super::record::{ImportRecord, RecordError};
 use crate::mapping_file::file::Heading;
 
 pub(super) struct CsvRecords {
-    reader: Reader<LineReader<MeteredInput>>,
+    reader: Reader<CsvLineReader<MeteredInput>>,
     lines: Rc<RefCell<CsvLines>>,
     meter: Rc<ReadMeter>,
     headings: Vec<Heading>,
@@ -34,7 +34,7 @@ impl CsvRecords {
         };
         bytes.consume(skipped);
         let lines = Rc::new(RefCell::new(CsvLines::new(separator, line)));
-        let inner = LineReader { inner: bytes, lines: Rc::clone(&lines) };
+        let inner = CsvLineReader { inner: bytes, lines: Rc::clone(&lines) };
         let mut reader = ReaderBuilder::new().delimiter(separator).from_reader(inner);
         let read = reader.headers().map(headings);
         if let Some(line) = lines.borrow().open_quote().filter(|_| is_cut(&lines, &meter)) {
