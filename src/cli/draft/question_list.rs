@@ -104,7 +104,9 @@ fn of_items(list: &ItemList<'_>) -> Option<QuestionList> {
 
 /// Reads an object whose keys are questions.
 fn of_object(path: &ValuePath, object: &Value) -> Option<QuestionList> {
-    let entries = object.as_object().filter(|entries| entries.len() > 1)?;
+    // A payload of two values is no form: each is a field.
+    let questions_min = if path.depth() == 0 { 3 } else { 2 };
+    let entries = object.as_object().filter(|entries| entries.len() >= questions_min)?;
     let asked = entries.keys().filter(|key| is_for_people(key)).count();
     // One object among the values, such as an address, is an answer of several parts.
     let objects = entries.values().filter(|value| has_parts(value)).count();

@@ -1,3 +1,5 @@
+//! Choices of fields among the values of payloads and the answers of forms.
+
 use serde_json::json;
 
 use super::*;

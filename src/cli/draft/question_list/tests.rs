@@ -1,3 +1,5 @@
+//! Questions and answers in the shapes in which tools send them.
+
 use serde_json::json;
 
 use super::*;
