@@ -101,7 +101,8 @@ impl ColumnRules {
         // Names that a person gave are all of them.
         let guessed =
             if hints.hidden.is_empty() { self.guess(headings, &roles) } else { Vec::new() };
-        let is_question = |it: &usize| roles[*it] == ColumnRole::Question && !guessed.contains(it);
+        let is_question =
+            |it: &usize| roles[*it] == ColumnRole::Question && guessed.binary_search(it).is_err();
         if hints.form.is_none() && !(0..headings.len()).any(|it| is_question(&it)) {
             undecided = guessed.iter().map(|it| headings[*it].name.clone()).collect();
         } else {

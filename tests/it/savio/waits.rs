@@ -24,7 +24,7 @@ async fn answer_once(savio: &MockServer, verb: &str, answer: ResponseTemplate) {
     Mock::given(method(verb)).respond_with(answer).up_to_n_times(1).mount(savio).await;
 }
 
-fn page(next: Option<String>) -> ResponseTemplate {
+fn page(next: Option<&str>) -> ResponseTemplate {
     let results: Vec<Value> = Vec::new();
     ResponseTemplate::new(200).set_body_json(json!({ "next": next, "results": results }))
 }
@@ -53,7 +53,8 @@ async fn wait_for_a_later_page_is_told() {
     let folder = tempfile::tempdir().unwrap();
     for output in [&["--all"][..], &["--all", "--json"]] {
         let savio = MockServer::start().await;
-        answer_once(&savio, "GET", page(Some(format!("{}/users/?page=2", savio.uri())))).await;
+        let second = format!("{}/users/?page=2", savio.uri());
+        answer_once(&savio, "GET", page(Some(&second))).await;
         answer_once(&savio, "GET", ResponseTemplate::new(500)).await;
         Mock::given(query_param("page", "2")).respond_with(page(None)).mount(&savio).await;
 

@@ -167,6 +167,26 @@ fn customers_example_is_imported_as_shown() {
 }
 
 #[test]
+fn import_rules_of_the_providers_page_read_an_export() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = &blocks("docs/providers.md", "Import rules", "toml")[0];
+    let mapping = format!(
+        "provider = \"form\"\nsecrets = \"env:S\"\n{rules}\n[[feedback]]\nproblem = \"$.answers[0].title\"\n"
+    );
+    fs::write(folder.path().join("acme.toml"), mapping).unwrap();
+    let export = "Entry,Idea?,company,Date\n1,Faster,Example Ltd,2026-01-01\n";
+    fs::write(folder.path().join("entries.csv"), export).unwrap();
+    let form = r#"{"hidden": ["company"], "fields": [{"label": "Idea?"}]}"#;
+    fs::write(folder.path().join("form.json"), form).unwrap();
+
+    for options in [&[][..], &["--form", "form.json"]] {
+        let arguments = [&["import", "acme.toml", "entries.csv", "--dry-run"], options].concat();
+        let shown = assert_passes(folder.path(), &arguments, "problem  Idea?");
+        assert!(shown.contains("columns: 1 question, hidden fields: company"), "{shown}");
+    }
+}
+
+#[test]
 fn seed_of_the_sandbox_page_is_valid() {
     let text = blocks("docs/sandbox.md", "Seed data", "json").remove(0);
     let name = "seed.json".to_owned();
