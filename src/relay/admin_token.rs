@@ -84,13 +84,16 @@ fn named(config: &AdminConfig) -> impl Iterator<Item = AdminToken> {
     })
 }
 
+/// What to do about a secret that is missing or short.
+const LONG: &str = "give it a long secret, such as `openssl rand -hex 32` makes";
+
 /// Returns a sentence for each token of `[[admin.tokens]]` whose secret is missing or short.
 pub(crate) fn doubts(config: &AdminConfig) -> Vec<String> {
     let doubt = |TokenConfig { name, token, .. }: &TokenConfig| match token {
         Secret::Found(token) => AdminToken::is_short(token)
-            .then(|| format!("the admin token \"{name}\" is short: others may guess it")),
+            .then(|| format!("the admin token \"{name}\" is short: others may guess it; {LONG}")),
         Secret::Missing(reason) => {
-            Some(format!("the admin token \"{name}\" is not accepted: {reason}"))
+            Some(format!("the admin token \"{name}\" is not accepted: {reason}; {LONG}"))
         }
     };
     config.tokens.iter().filter_map(doubt).collect()

@@ -140,7 +140,8 @@ fn tab_key_completes_every_command_in_an_interactive_bash() {
 
         let shown = String::from_utf8_lossy(&output.stdout);
         for (path, _) in commands_of_one {
-            let words: String = path.iter().map(|word| format!("<{word}> ")).collect();
+            let words =
+                path.iter().fold(String::new(), |words, word| words + &format!("<{word}> "));
             assert!(shown.contains(&format!("<ran> {words}\r\n")), "{path:?}: {shown}");
         }
     }
